@@ -1,0 +1,131 @@
+"""Saving and loading language models; strict: a damaged or incomplete folder is refused, never half-loaded."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vqvae.errors import UserError
+
+if TYPE_CHECKING:
+    import torch
+
+    from avatargpt.model import AvatarGPTModel
+
+
+@contextmanager
+def _no_bars() -> Iterator[None]:
+    from transformers.utils import logging
+
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()
+
+
+def save_model(model: AvatarGPTModel, folder: str | os.PathLike[str], max_shard_size: str = "2GB") -> Path:
+    """Write configuration and weights (safetensors), exact to the bit. Old files stay until the new are complete.
+
+    Raises:
+        UserError: the folder cannot be written.
+    """
+    folder = Path(folder)
+    temporary = folder / f".model.{os.getpid()}.tmp"
+    try:
+        temporary.mkdir(parents=True, exist_ok=True)
+        with _no_bars():
+            model.save_pretrained(temporary, max_shard_size=max_shard_size)
+        new = {f.name for f in temporary.iterdir()}
+        for file in temporary.iterdir():
+            os.replace(file, folder / file.name)
+        for stale in {*folder.glob("model*.safetensors"), *folder.glob("model.safetensors.index.json")}:
+            if stale.name not in new:
+                stale.unlink()
+    except OSError as e:
+        raise UserError(f"cannot write {folder}: {e.strerror or e}") from None
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return folder
+
+
+def _check_files(folder: Path) -> None:
+    """Every file named by the checkpoint is there and whole."""
+    from safetensors import SafetensorError, safe_open
+
+    if not (folder / "config.json").is_file():
+        raise UserError(f"{folder}: no config.json; a folder written by save_model is needed")
+    index = folder / "model.safetensors.index.json"
+    try:
+        json.loads((folder / "config.json").read_text())
+        names = set(json.loads(index.read_text())["weight_map"].values()) if index.is_file() else {"model.safetensors"}
+    except (ValueError, KeyError) as e:
+        raise UserError(f"{folder}: config.json or the weights' index is damaged ({e})") from None
+    for name in sorted(names):
+        if not (folder / name).is_file():
+            raise UserError(f"{folder}: {name} is missing; all files of the checkpoint are needed")
+        try:
+            with safe_open(folder / name, framework="pt"):
+                pass
+        except (SafetensorError, OSError) as e:
+            raise UserError(f"{folder / name}: truncated or damaged weights ({e}); copy the file again") from None
+
+
+def load_model(
+    folder: str | os.PathLike[str], device: str = "cpu", dtype: torch.dtype | None = None
+) -> AvatarGPTModel:
+    """A model in evaluation mode from a folder of `save_model` (or `save_pretrained`).
+
+    Raises:
+        UserError: no such folder, a missing, truncated or damaged file, or weights that do not fit the configuration.
+    """
+    from avatargpt.model import AvatarGPTModel
+
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise UserError(f"{folder}: no such folder; a folder written by save_model is needed")
+    _check_files(folder)
+    options: dict[str, Any] = {} if dtype is None else {"dtype": dtype}
+    with _no_bars():
+        try:
+            loaded: Any = AvatarGPTModel.from_pretrained(
+                folder, output_loading_info=True, local_files_only=True, **options
+            )
+            model, info = loaded
+        except (OSError, ValueError, RuntimeError, TypeError) as e:
+            raise UserError(f"{folder}: not a language model of this version ({str(e).splitlines()[0]})") from None
+    for kind in ("missing_keys", "unexpected_keys", "mismatched_keys"):
+        if info[kind]:
+            some = ", ".join(sorted(str(k) for k in info[kind])[:3])
+            raise UserError(f"{folder}: weights do not fit config.json ({kind.replace('_', ' ')}: {some}, ...)")
+    return model.to(device).eval()
+
+
+def start_from_t5(folder: str | os.PathLike[str], **config: Any) -> AvatarGPTModel:
+    """A new model whose stacks, text table and text head come from a T5 or Flan-T5 checkpoint.
+
+    Args:
+        folder: local folder or hub name of the checkpoint.
+        config: fields of `AvatarGPTConfig` beyond the checkpoint's own (modalities, grounding_dim, ...).
+    """
+    from transformers import T5ForConditionalGeneration
+
+    from avatargpt.config import AvatarGPTConfig
+    from avatargpt.model import AvatarGPTModel
+
+    source = T5ForConditionalGeneration.from_pretrained(folder)
+    fields = {k: v for k, v in source.config.to_dict().items() if k not in ("model_type", "architectures")}
+    model = AvatarGPTModel(AvatarGPTConfig(**{**fields, **config}))
+    weights = {k: v.clone() for k, v in source.state_dict().items()}
+    if source.config.scale_decoder_outputs:
+        # T5 1.0 ties its head to the table and scales the states; here the scale lives in the untied head.
+        weights["lm_head.weight"] = weights["lm_head.weight"] * source.config.d_model**-0.5
+    model.load_state_dict(weights, strict=False)
+    return model

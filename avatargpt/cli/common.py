@@ -1,0 +1,200 @@
+"""What the commands share: options, checks of arguments, reading texts, writing results, progress."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from vqvae.errors import UserError
+
+if TYPE_CHECKING:
+    from avatargpt.pipeline import AvatarGPT
+    from vqvae.motion import Motion
+
+MIN_SECONDS, MAX_SECONDS = 0.5, 600.0
+MAX_CHARACTERS = 1000
+MAX_TEXTS = 10_000
+SHEET = ".png"  # one picture shows all results together
+
+Progress = Callable[[int, int], None]
+"""Called with (steps done, steps in all)."""
+
+Model = Annotated[
+    Path | None, typer.Option("--model", metavar="FOLDER", help="Weights to use instead of the packaged ones.")
+]
+Device = Annotated[str | None, typer.Option("--device", metavar="NAME", help="cpu, cuda, cuda:1 ...")]
+Threads = Annotated[int | None, typer.Option("--threads", min=1, max=256, metavar="N", help="CPU threads to use.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Seed = Annotated[int, typer.Option("--seed", min=0, max=2**32 - 1, metavar="N", help="Same seed, same result.")]
+Outputs = Annotated[
+    list[Path],
+    typer.Option("-o", "--output", metavar="FILE", help="Where to write; the suffix is the format. Repeatable."),
+]
+
+
+def read_texts(argument: str) -> tuple[list[str], bool]:
+    """The texts that a TEXT argument stands for.
+
+    Args:
+        argument: a text, or ``@FILE`` for a UTF-8 file with one text per line (blank lines are skipped).
+
+    Returns:
+        The texts, and whether they came from a file (then results are written as a batch).
+
+    Raises:
+        UserError: empty, too long, or the file cannot be read.
+    """
+    if not argument.startswith("@"):
+        return [_check_text(argument, "TEXT")], False
+    path = Path(argument[1:])
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except OSError as e:
+        raise UserError(f"{path}: {e.strerror or e}; accepted a text file with one text per line") from None
+    except UnicodeDecodeError as e:
+        raise UserError(f"{path}: not UTF-8 text (byte {e.start}); accepted a text file, one text per line") from None
+    texts = [_check_text(line, f"{path} line {n}") for n, line in enumerate(lines, 1) if line.strip()]
+    if not 0 < len(texts) <= MAX_TEXTS:
+        raise UserError(f"{path}: {len(texts)} texts; accepted 1 to {MAX_TEXTS}, one per line")
+    return texts, True
+
+
+def _check_text(text: str, where: str) -> str:
+    text = " ".join(text.split())
+    if not any(c.isalnum() for c in text):
+        raise UserError(f"{where}: empty text; accepted a description in words, or @FILE with one per line")
+    if len(text) > MAX_CHARACTERS:
+        raise UserError(f"{where}: {len(text)} characters; accepted at most {MAX_CHARACTERS}")
+    return text
+
+
+def check_seconds(seconds: float | None) -> float | None:
+    """`seconds` itself when it is a length that can be made."""
+    return None if seconds is None else check_range("--seconds", seconds, MIN_SECONDS, MAX_SECONDS, " seconds")
+
+
+def check_range(option: str, value: float, low: float, high: float, unit: str = "") -> float:
+    """`value` itself when low <= value <= high; NaN and infinity never are."""
+    if not (math.isfinite(value) and low <= value <= high):
+        raise UserError(f"{option} {value:g}: accepted {low:g} to {high:g}{unit}")
+    return value
+
+
+def check_targets(paths: Sequence[Path], many: bool) -> None:
+    """Refuse output files that could not be written, before any work is done.
+
+    Args:
+        paths: as given on the command line.
+        many: several results will be written as STEM/00.ext, STEM/01.ext ...
+    """
+    from avatargpt import export
+
+    if len({p.absolute() for p in paths}) < len(paths):
+        raise UserError(f"-o {paths[-1]}: the same output file is named twice")
+    for path in paths:
+        export.check_target(path)
+        folder = path.with_suffix("")
+        if many and path.suffix.lower() != SHEET and folder.exists() and not folder.is_dir():
+            raise UserError(f"{folder}: a file is where the folder for several results should be; choose another -o")
+
+
+def write_results(
+    paths: Sequence[Path], motions: Sequence[Motion], many: bool, options: dict[str, Any] | None = None
+) -> list[list[str]]:
+    """Write every motion in every format. When one fails, nothing that was written stays behind.
+
+    Args:
+        paths: output files; a contact sheet (.png) holds all motions, every other file one.
+        motions: their captions are what a contact sheet shows.
+        many: write STEM/00.ext, STEM/01.ext ... even for one motion.
+        options: of the format, see :func:`avatargpt.export.save`.
+
+    Returns:
+        For each motion the files that hold it.
+    """
+    from avatargpt import export
+
+    files: list[list[str]] = [[] for _ in motions]
+    written: list[Path] = []
+    made: list[Path] = []
+    width = max(2, len(str(len(motions) - 1)))
+    try:
+        for path in paths:
+            if path.suffix.lower() == SHEET:
+                from avatargpt.export.sheet import contact_sheet
+
+                contact_sheet(motions, [m.caption for m in motions], path)
+                written.append(path)
+                for names in files:
+                    names.append(str(path))
+                continue
+            if many and not path.with_suffix("").exists():
+                made.append(path.with_suffix(""))
+            for i, motion in enumerate(motions):
+                target = path.with_suffix("") / f"{i:0{width}d}{path.suffix}" if many else path
+                export.save(motion, target, **(options or {}))
+                written.append(target)
+                files[i].append(str(target))
+    except BaseException:
+        for path in written:
+            path.unlink(missing_ok=True)
+        for folder in made:
+            if folder.is_dir() and not any(folder.iterdir()):
+                folder.rmdir()
+        raise
+    return files
+
+
+def print_results(motions: Sequence[Motion], files: Sequence[Sequence[str]], as_json: bool) -> None:
+    """Tell on stdout where the results are: one path per line, or JSON with captions and lengths."""
+    if as_json:
+        print_json(
+            {
+                "results": [
+                    {"text": m.caption, "seconds": round(m.seconds, 3), "frames": len(m), "fps": m.fps, "files": [*f]}
+                    for m, f in zip(motions, files, strict=True)
+                ]
+            }
+        )
+        return
+    for name in dict.fromkeys(name for names in files for name in names):
+        typer.echo(name)
+
+
+def print_json(value: Any) -> None:
+    """Print one JSON document."""
+    typer.echo(json.dumps(value, ensure_ascii=False, indent=2))
+
+
+def load_model(folder: Path | None, device: str | None, threads: int | None, quiet: bool) -> AvatarGPT:
+    """The model for one command; a terminal shows that it is being loaded."""
+    import avatargpt
+
+    if folder is not None and not folder.is_dir():
+        raise UserError(f"--model {folder}: no such folder; accepted a folder of weights")
+    with progress("loading", quiet):
+        return avatargpt.AvatarGPT.from_pretrained(folder, device=device, threads=threads)
+
+
+@contextmanager
+def progress(label: str, quiet: bool) -> Iterator[Progress | None]:
+    """A progress bar on stderr while the block runs; nothing, and None, unless stderr is a terminal."""
+    if quiet or not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
+    from rich.progress import Progress as Bar
+
+    columns = TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn()
+    with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(label, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)

@@ -1,0 +1,119 @@
+"""``avatargpt inbetween``, ``extend`` and ``reconstruct``: motion to motion."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from avatargpt.cli import common
+
+Seconds = Annotated[float, typer.Option("--seconds", metavar="S", help="Length of the new part.")]
+Text = Annotated[
+    str | None, typer.Option("--text", metavar="TEXT", help="What happens in the new part; @FILE gives one per line.")
+]
+File = Annotated[Path, typer.Argument(metavar="FILE", help="A motion: .npz, .bvh and others.")]
+
+
+def _texts(text: str | None) -> tuple[list[str], bool]:
+    return ([""], False) if text is None else common.read_texts(text)
+
+
+def inbetween(
+    start: Annotated[Path, typer.Argument(metavar="START", help="The motion before.")],
+    end: Annotated[Path, typer.Argument(metavar="END", help="The motion after.")],
+    seconds: Seconds,
+    output: common.Outputs,
+    text: Text = None,
+    seed: common.Seed = 0,
+    best_of: Annotated[int, typer.Option("--best-of", min=1, max=64, metavar="K", help="Candidates.")] = 8,
+    model: common.Model = None,
+    device: common.Device = None,
+    threads: common.Threads = None,
+    as_json: common.Json = False,
+    quiet: common.Quiet = False,
+) -> None:
+    """Fill the gap between two motions.
+
+    The result holds START, the new middle and END, which is moved to where the middle arrives.
+    """
+    from avatargpt import export
+
+    common.check_seconds(seconds)
+    texts, many = _texts(text)
+    common.check_targets(output, many)
+    first, last = export.load(start), export.load(end)
+    loaded = common.load_model(model, device, threads, quiet)
+    motions = []
+    with common.progress("filling in", quiet) as advance:
+        for words in texts:
+            motions.append(loaded.in_between(first, last, seconds, text=words, seed=seed, best_of=best_of))
+            if advance:
+                advance(len(motions), len(texts))
+    common.print_results(motions, common.write_results(output, motions, many), as_json)
+
+
+def extend(
+    file: File,
+    seconds: Seconds,
+    output: common.Outputs,
+    text: Text = None,
+    seed: common.Seed = 0,
+    best_of: Annotated[int, typer.Option("--best-of", min=1, max=64, metavar="K", help="Candidates.")] = 4,
+    model: common.Model = None,
+    device: common.Device = None,
+    threads: common.Threads = None,
+    as_json: common.Json = False,
+    quiet: common.Quiet = False,
+) -> None:
+    """Continue a motion.
+
+    The result holds FILE and the continuation.
+    """
+    from avatargpt import export
+
+    common.check_seconds(seconds)
+    texts, many = _texts(text)
+    common.check_targets(output, many)
+    motion = export.load(file)
+    loaded = common.load_model(model, device, threads, quiet)
+    longer = []
+    with common.progress("continuing", quiet) as advance:
+        for words in texts:
+            longer.append(loaded.extend(motion, seconds, text=words, seed=seed, best_of=best_of))
+            if advance:
+                advance(len(longer), len(texts))
+    common.print_results(longer, common.write_results(output, longer, many), as_json)
+
+
+def reconstruct(
+    file: File,
+    output: common.Outputs,
+    model: common.Model = None,
+    device: common.Device = None,
+    threads: common.Threads = None,
+    as_json: common.Json = False,
+    quiet: common.Quiet = False,
+) -> None:
+    """A motion through its tokens and back, with the error.
+
+    Prints the mean joint error in the body's own frame and the drift of its path, both in mm.
+    """
+    from avatargpt import export
+
+    common.check_targets(output, many=False)
+    motion = export.load(file)
+    loaded = common.load_model(model, device, threads, quiet)
+    with common.progress("reconstructing", quiet):
+        rebuilt, figures = loaded.reconstruct(motion)
+    written = common.write_results(output, [rebuilt], many=False)[0]
+    if as_json:
+        common.print_json({"file": str(file), "files": written, **figures})
+        return
+    for key, value in figures.items():
+        name, unit = (key[:-3], " mm") if key.endswith("_mm") else (key, "")
+        number = f"{value:.1f}" if isinstance(value, float) else str(value)
+        typer.echo(f"{name.replace('_', ' ')}: {number}{unit}")
+    for name in written:
+        typer.echo(name)

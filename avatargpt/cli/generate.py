@@ -1,0 +1,49 @@
+"""``avatargpt generate``: text to body motion."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from avatargpt.cli import common
+
+
+def generate(
+    text: Annotated[str, typer.Argument(metavar="TEXT", help="What happens, in words; @FILE gives one per line.")],
+    output: common.Outputs,
+    seconds: Annotated[
+        float | None, typer.Option("--seconds", metavar="S", help="Length; the model chooses when left out.")
+    ] = None,
+    num: Annotated[int, typer.Option("-n", "--num", min=1, max=100, metavar="K", help="Results per text.")] = 1,
+    seed: common.Seed = 0,
+    guidance: Annotated[
+        float, typer.Option("--guidance", metavar="G", help="How strongly the text counts; 1 is none.")
+    ] = 1.5,
+    best_of: Annotated[
+        int, typer.Option("--best-of", min=1, max=64, metavar="K", help="Candidates the model chooses from.")
+    ] = 4,
+    temperature: Annotated[float, typer.Option("--temperature", metavar="T", help="Variety.")] = 0.8,
+    model: common.Model = None,
+    device: common.Device = None,
+    threads: common.Threads = None,
+    as_json: common.Json = False,
+    quiet: common.Quiet = False,
+) -> None:
+    """Text to body motion.
+
+    Several results (@FILE or -n) are written as STEM/00.ext, STEM/01.ext ...; a .png shows all of them.
+    """
+    texts, batch = common.read_texts(text)
+    common.check_seconds(seconds)
+    common.check_range("--guidance", guidance, 1, 20)
+    common.check_range("--temperature", temperature, 0.05, 2)
+    many = batch or num > 1
+    common.check_targets(output, many)
+    loaded = common.load_model(model, device, threads, quiet)
+    with common.progress("generating", quiet) as advance:
+        motions = loaded.generate(
+            texts, seconds=seconds, seed=seed, guidance=guidance, best_of=best_of, temperature=temperature, num=num,
+            progress=advance,
+        )  # fmt: skip
+    common.print_results(motions, common.write_results(output, motions, many), as_json)

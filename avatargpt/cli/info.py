@@ -1,0 +1,96 @@
+"""``avatargpt info``: what this installation is made of."""
+
+from __future__ import annotations
+
+import platform
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from avatargpt import __version__, resources
+from avatargpt.cli import common
+from vqvae.errors import UserError
+
+PACKAGES = ("torch", "transformers", "numpy", "vector-quantize-pytorch", "av")
+LICENCES = {
+    "code": "MIT",
+    "weights": "non-commercial use only (CC BY-NC 4.0, from the Bandai-Namco Research Motion Dataset)",
+}
+
+
+def info(model: common.Model = None, as_json: common.Json = False) -> None:
+    """Versions, tasks, formats, presets, weights, licences."""
+    facts = {
+        "avatargpt": __version__,
+        "python": platform.python_version(),
+        "packages": {name: _version(name) for name in PACKAGES},
+        "modalities": _modalities(),
+        "tasks": _tasks(),
+        "formats": _formats(),
+        "presets": _presets(),
+        "weights": _weights(model),
+        "licences": LICENCES,
+    }
+    if as_json:
+        common.print_json(facts)
+        return
+    for key, value in facts.items():
+        if not isinstance(value, dict):
+            typer.echo(f"{key}: {value}")
+            continue
+        typer.echo(f"{key}:")
+        for name, entry in value.items():
+            typer.echo(f"  {name}: {', '.join(entry) if isinstance(entry, list) else entry}")
+
+
+def _version(name: str) -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "not installed"
+
+
+def _modalities() -> dict[str, str]:
+    from vqvae import modalities
+
+    entries = map(modalities.get, modalities.names())
+    return {m.name: f"{m.description}, {m.fps:g} frames per second" for m in entries}
+
+
+def _tasks() -> dict[str, str]:
+    from instruct_data import registry
+
+    return {name: registry.get_task(name).description for name in registry.list_tasks()}
+
+
+def _presets() -> dict[str, list[str]]:
+    root = resources.configs()
+    names: dict[str, list[str]] = {}
+    for path in sorted(root.rglob("*.yaml")):
+        names.setdefault(path.parent.relative_to(root).as_posix(), []).append(path.stem)
+    return names
+
+
+def _formats() -> dict[str, list[str]]:
+    from avatargpt import export
+
+    return {"read": sorted(export.readable()), "write": sorted(export.writable())}
+
+
+def _weights(model: Path | None) -> dict[str, Any]:
+    try:
+        folder = model or resources.weights()
+    except UserError:
+        return {"folder": "none in this installation"}
+    files = [p for p in sorted(folder.rglob("*")) if p.is_file()]
+    if not files:
+        raise UserError(f"--model {folder}: no such folder, or it is empty; accepted a folder of weights")
+    size = sum(p.stat().st_size for p in files)
+    facts: dict[str, Any] = {"folder": str(folder), "megabytes": round(size / 1e6, 1)}
+    if (folder / "config.json").is_file():
+        config = resources.read_json(folder / "config.json")
+        facts |= {k: v for k, v in config.items() if isinstance(v, str | int | float | bool)}
+    return facts

@@ -1,0 +1,210 @@
+"""One decoding step over static buffers: the decoder's weights fused once, keys and values written in place.
+
+Rows N are whatever is decoded side by side: prompts, samples, beams, and once more the same for guidance. Shapes:
+H heads of D, d = d_model, S encoder states, T steps at most.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from transformers.activations import ACT2FN
+
+from avatargpt.config import TEXT, AvatarGPTConfig
+
+BLOCK = 32  # keys are looked at in prefixes of multiples of this many steps
+
+
+def effective_weight(linear: Any) -> Tensor:
+    """The weight that a map really applies: a LoRA layer's updates added to its base."""
+    if not hasattr(linear, "get_delta_weight"):
+        return linear.weight.detach()
+    weight = linear.get_base_layer().weight.detach()
+    if linear.merged or linear.disable_adapters:
+        return weight
+    for adapter in linear.active_adapters:
+        if adapter in linear.lora_A:
+            weight = weight + linear.get_delta_weight(adapter).detach()
+    return weight
+
+
+class Layer(NamedTuple):
+    """Weights of one decoder layer; the norms' weights and sqrt(d) are folded into the maps behind them."""
+
+    qkv: Tensor  # (H * 3 * D, d), rows ordered head by head
+    out: Tensor  # (H * D, d)
+    query: Tensor  # (H * D, d)
+    cross_out: Tensor  # (H * D, d)
+    up: Tensor  # (d_ff or 2 * d_ff, d)
+    down: Tensor  # (d_ff, d)
+
+
+class Head(NamedTuple):
+    """One head: `table` rows are what the decoder reads, `weight` rows what it may speak.
+
+    Text: both are the V text ids. A modality: K codes, then as input the start id, as output the end id.
+    """
+
+    table: Tensor  # (n, d)
+    weight: Tensor  # (n, d)
+    bias: Tensor | None
+    start: int
+    end: int
+
+
+class Engine:
+    """The decoder of one model, ready to step. Weights are copied: make a new engine after training steps.
+
+    Args:
+        model: an `AvatarGPTModel`, or a peft model around one.
+        dtype: of weights, caches and states; float32 gives the model's own tokens, bfloat16 halves the memory read.
+    """
+
+    def __init__(self, model: Any, dtype: torch.dtype = torch.float32) -> None:
+        self.model = model.get_base_model() if hasattr(model, "get_base_model") else model
+        self.config: AvatarGPTConfig = self.model.config
+        c = self.config
+        self.dtype, self.device = dtype, self.model.shared.weight.device
+        self.heads_count, self.head_width, self.width = c.num_heads, c.d_kv, c.d_model
+        self.eps = torch.tensor((c.d_model * c.layer_norm_epsilon) ** 0.5, dtype=dtype, device=self.device)
+        self.gated = c.is_gated_act
+        self.act = torch.relu_ if c.dense_act_fn == "relu" else ACT2FN[c.dense_act_fn]
+        with torch.no_grad():
+            blocks = self.model.decoder.block
+            self.layers = [self._layer(block) for block in blocks]
+            cross = [b.layer[1].EncDecAttention for b in blocks]
+            self.cross = torch.cat([torch.stack([self._by_head(a.k), self._by_head(a.v)], 1).flatten(0, 2)
+                                    for a in cross]).to(dtype)
+            self.final = (self.model.decoder.final_layer_norm.weight * self.width**0.5).to(dtype)
+        self._heads: dict[str, Head] = {}
+        self._bias: Tensor | None = None
+
+    def _by_head(self, linear: Any) -> Tensor:
+        return effective_weight(linear).view(self.heads_count, self.head_width, self.width)
+
+    def _layer(self, block: Any) -> Layer:
+        own, cross, forward = block.layer[0], block.layer[1], block.layer[2]
+        scale = self.width**0.5
+
+        def behind(norm: Any, weight: Tensor) -> Tensor:
+            return (weight * (norm.weight.detach() * scale)).to(self.dtype).contiguous()
+
+        a, x, f = own.SelfAttention, cross.EncDecAttention, forward.DenseReluDense
+        qkv = torch.stack([self._by_head(m) for m in (a.q, a.k, a.v)], 1).reshape(-1, self.width)
+        up = [effective_weight(m) for m in ((f.wi_0, f.wi_1) if self.gated else (f.wi,))]
+        return Layer(
+            behind(own.layer_norm, qkv), effective_weight(a.o).to(self.dtype).t(),
+            behind(cross.layer_norm, effective_weight(x.q)), effective_weight(x.o).to(self.dtype).t(),
+            behind(forward.layer_norm, torch.cat(up)), effective_weight(f.wo).to(self.dtype).t(),
+        )
+
+    @torch.no_grad()
+    def head(self, name: str) -> Head:
+        """Tables of one head, made on first use."""
+        if name not in self._heads:
+            c, m = self.config, self.model
+            if name == TEXT:
+                weight, bias, table = effective_weight(m.lm_head), None, m.shared.weight
+                start, end = c.start_id(TEXT), c.end_id(TEXT)
+            else:
+                codes = c.modality(name)["codebook_size"]
+                table = m.codes[name].table()[: codes + 1]
+                speaks = torch.tensor([*range(codes), codes + 1], device=self.device)
+                linear = m.heads[name]
+                weight, bias, start, end = effective_weight(linear)[speaks], linear.bias[speaks], codes, codes
+            bias = None if bias is None else bias.detach().to(self.dtype)
+            self._heads[name] = Head(table.detach().to(self.dtype), weight.to(self.dtype), bias, start, end)
+        return self._heads[name]
+
+    @torch.no_grad()
+    def bias_strip(self, steps: int) -> Tensor:
+        """(H, 2 * steps) strip: the self-attention bias of step t over keys 0.. is its slice from steps - 1 - t on.
+
+        T5's causal bias depends on query - key alone; keys that do not exist yet get -inf.
+        """
+        if self._bias is None or self._bias.shape[1] != 2 * steps:
+            attention = self.model.decoder.block[0].layer[0].SelfAttention
+            last = attention.compute_bias(1, steps, device=self.device, past_seen_tokens=steps - 1)[0, :, 0]
+            self._bias = torch.cat([last, torch.full_like(last, float("-inf"))], 1).to(self.dtype)
+        return self._bias
+
+
+class Session:
+    """Caches of one decode: N rows, at most `steps` steps.
+
+    Args:
+        states: (P, S, d) encoder states; mask: (P, S). Each prompt becomes `repeat` neighbouring rows, N = P * repeat.
+        countdown: (N, steps) motion tokens still to come at each step, below 0 = unknown; None = all unknown.
+    """
+
+    def __init__(
+        self, engine: Engine, head: Head, states: Tensor, mask: Tensor, steps: int, repeat: int = 1,
+        countdown: Tensor | None = None,
+    ) -> None:
+        e, self.engine, self.head, self.t = engine, engine, head, 0
+        h, d, layers = e.heads_count, e.head_width, len(e.layers)
+        self.rows = states.shape[0] * repeat
+        steps = -(-steps // BLOCK) * BLOCK
+        self.strip = e.bias_strip(steps)
+        self.steps = steps
+        self.cache = torch.zeros(layers, self.rows * h, 2, steps, d, dtype=e.dtype, device=e.device)
+        cross = F.linear(states.to(e.dtype), e.cross).view(*states.shape[:2], layers, h, 2, d)
+        cross = cross.permute(2, 4, 0, 3, 1, 5).repeat_interleave(repeat, dim=2).flatten(2, 3).contiguous()
+        self.cross_keys = [k.transpose(1, 2) for k in cross[:, 0].unbind(0)]  # (N * H, D, S) each
+        self.cross_values = list(cross[:, 1].unbind(0))
+        blocked = torch.zeros(mask.shape, dtype=e.dtype, device=e.device).masked_fill(mask == 0, -1e9)
+        self.cross_bias = blocked.repeat_interleave(repeat * h, dim=0)[:, None].contiguous()
+        self.table, self.plus = head.table, None
+        counter = e.model.countdown
+        if counter is not None:
+            if countdown is None:
+                self.table = head.table + counter(torch.tensor(-1, device=e.device)).to(e.dtype)
+            else:
+                self.plus = counter(countdown.t()).to(e.dtype)  # (steps, N, d)
+        self._views()
+
+    def _views(self) -> None:
+        self.seen = min(self.t // BLOCK * BLOCK + BLOCK, self.steps)
+        self.keys = [k.transpose(1, 2) for k in self.cache[:, :, 0, : self.seen].unbind(0)]
+        self.values = list(self.cache[:, :, 1, : self.seen].unbind(0))
+
+    def step(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
+        """Feed one token per row (N,), head-local; returns its successors' logits (N, n) float32, states (N, d)."""
+        e, t, n = self.engine, self.t, self.rows
+        if t >= self.seen:
+            self._views()
+        heads, inner, eps = e.heads_count, e.heads_count * e.head_width, e.eps
+        start = self.steps - 1 - t
+        bias = self.strip[:, start : start + self.seen].expand(n, heads, -1).reshape(n * heads, 1, -1)
+        norm, linear, hypot, bmm, baddbmm = torch.linalg.vector_norm, F.linear, torch.hypot, torch.bmm, torch.baddbmm
+        now = self.cache[:, :, :, t].unbind(0)
+        x = self.table.index_select(0, tokens)
+        if self.plus is not None:
+            x = x + self.plus[t]
+        for i, layer in enumerate(e.layers):
+            y = linear(x / hypot(norm(x, 2, -1, True), eps), layer.qkv).view(n * heads, 3, e.head_width)
+            now[i].copy_(y[:, 1:])
+            p = baddbmm(bias, y[:, :1], self.keys[i]).softmax(-1)
+            x = torch.addmm(x, bmm(p, self.values[i]).view(n, inner), layer.out)
+            q = linear(x / hypot(norm(x, 2, -1, True), eps), layer.query).view(n * heads, 1, e.head_width)
+            p = baddbmm(self.cross_bias, q, self.cross_keys[i]).softmax(-1)
+            x = torch.addmm(x, bmm(p, self.cross_values[i]).view(n, inner), layer.cross_out)
+            u = linear(x / hypot(norm(x, 2, -1, True), eps), layer.up)
+            if e.gated:
+                half = u.shape[1] // 2
+                u = e.act(u[:, :half]) * u[:, half:]
+            else:
+                u = e.act(u)
+            x = torch.addmm(x, u, layer.down)
+        hidden = x / hypot(norm(x, 2, -1, True), eps) * e.final
+        self.t = t + 1
+        return linear(hidden, self.head.weight, self.head.bias).float(), hidden
+
+    def reorder(self, rows: Tensor) -> None:
+        """Row i goes on from what row ``rows[i]`` has seen (beams of one prompt)."""
+        cache = self.cache.view(len(self.engine.layers), self.rows, -1, 2, self.steps, self.engine.head_width)
+        seen = cache[:, :, :, :, : self.t]
+        seen.copy_(seen.index_select(1, rows))

@@ -1,0 +1,71 @@
+"""Results: intervals, the JSON file, the table on the terminal."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from avatargpt.evaluation.suites import Suite
+from vqvae.motion import atomic_write
+
+
+def figure(values: Sequence[float] | np.ndarray) -> dict[str, Any]:
+    """Mean with a 95 % bootstrap interval, as plain JSON: ``{mean, low, high, n}``; NaN entries do not count.
+
+    Without any applicable value the mean is None and n is 0.
+    """
+    from avatargpt.metrics.summary import confidence
+
+    x = np.asarray(values, np.float64)
+    if not np.isfinite(x).any():
+        return {"mean": None, "low": None, "high": None, "n": 0}
+    mean, low, high, n = confidence(x)
+    return {"mean": round(mean, 5), "low": round(low, 5), "high": round(high, 5), "n": n}
+
+
+def plain(value: float) -> dict[str, Any]:
+    """A figure over the whole set, which has no interval of its own."""
+    return {"mean": None if not np.isfinite(value) else round(float(value), 5)}
+
+
+def header(suite: Suite, model: Any) -> dict[str, Any]:
+    """What identifies a result: suite, version, seeds, and the fingerprints that the model states of itself."""
+    prints = {
+        name: str(getattr(model, name))
+        for name in ("name", "fingerprint", "tokenizer_fingerprint")
+        if getattr(model, name, None)
+    }
+    tokenizer = getattr(model, "tokenizer", None)
+    if "tokenizer_fingerprint" not in prints and getattr(tokenizer, "fingerprint", None):
+        prints["tokenizer_fingerprint"] = str(tokenizer.fingerprint)
+    return {
+        "suite": suite.name, "version": suite.version, "kind": suite.kind, "description": suite.description,
+        "seeds": list(suite.seeds), "model": prints, "metrics": suite.metrics,
+    }  # fmt: skip
+
+
+def write(path: Path, result: dict[str, Any]) -> Path:
+    """Write a result: sorted by nothing, dated by nothing, so that equal runs give equal files."""
+    text = json.dumps(result, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    return atomic_write(path, lambda p: p.write_text(text, encoding="utf-8"))
+
+
+def show(result: dict[str, Any]) -> None:
+    """Print the figures of a result as a table on stderr (stdout belongs to the JSON)."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=f"{result['suite']} v{result['version']}")
+    for column in ("figure", "value", "95 %", "n", "better"):
+        table.add_column(column, justify="left" if column in ("figure", "better") else "right")
+    for name, f in result["results"].items():
+        about = result["metrics"].get(name.split("/")[0], {})
+        better = {True: "higher", False: "lower"}.get(about.get("higher_is_better"), "as real")
+        mean = "-" if f["mean"] is None else f"{f['mean']:.4g}"
+        interval = f"{f['low']:.4g} .. {f['high']:.4g}" if f.get("low") is not None else ""
+        table.add_row(name, f"{mean} {about.get('unit', '')}".strip(), interval, str(f.get("n", "")), better)
+    Console(stderr=True).print(table)

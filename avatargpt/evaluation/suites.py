@@ -1,0 +1,141 @@
+"""Suites: one YAML file each, read strictly."""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from vqvae.errors import UserError
+
+KINDS = ("prompts", "tokenizer", "describe", "inbetween", "continuation", "predicates")
+PROMPT_KINDS = ("single", "side", "turn", "style", "count", "two")
+PROMPT_KEYS = ("prompt", "kind", "checks", "neutral", "unseen", "note")
+SUITE_KEYS = ("name", "version", "kind", "description", "seeds", "metrics", "prompts", "options", "classes")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One prompt of a prompt suite.
+
+    Attributes:
+        prompt: the words.
+        kind: one of `PROMPT_KINDS`; figures are broken down by it.
+        checks: all must hold, see `avatargpt.metrics.geometry`.
+        neutral: the plain prompt that style checks compare with.
+        unseen: words of the prompt that no training caption contains.
+        note: for readers.
+    """
+
+    prompt: str
+    kind: str
+    checks: list[Any]
+    neutral: str = ""
+    unseen: tuple[str, ...] = ()
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Suite:
+    """A suite as written. `metrics` maps each figure to ``{higher_is_better, unit}``."""
+
+    name: str
+    version: int
+    kind: str
+    description: str
+    metrics: dict[str, dict[str, Any]]
+    seeds: tuple[int, ...] = (0,)
+    entries: tuple[Entry, ...] = ()
+    options: dict[str, Any] = field(default_factory=dict)
+    classes: list[dict[str, Any]] = field(default_factory=list)
+
+
+def folder() -> Path:
+    """Where the suites lie: inside the package in a wheel, in eval/ in a checkout."""
+    here = Path(__file__).resolve().parent
+    for path in (here / "suites", here.parents[1] / "eval" / "suites"):
+        if path.is_dir():
+            return path
+    raise UserError(f"{here / 'suites'}: the evaluation suites are missing from this installation; install it again")
+
+
+def list_suites() -> list[str]:
+    """Names of all suites."""
+    return sorted(p.stem for p in folder().glob("*.yaml"))
+
+
+def find(name: str) -> Path:
+    """The file of a suite.
+
+    Raises:
+        UserError: no such suite; names the nearest and what there is.
+    """
+    known = list_suites()
+    if name not in known:
+        close = difflib.get_close_matches(name, known, 1)
+        hint = f", did you mean {close[0]}?" if close else "."
+        raise UserError(f"no suite called {name}{hint} Available: {', '.join(known)}")
+    return folder() / f"{name}.yaml"
+
+
+def load(name: str) -> Suite:
+    """Read a suite by name."""
+    return read(find(name))
+
+
+def read(path: Path) -> Suite:
+    """Read and validate one suite file.
+
+    Raises:
+        UserError: not YAML, unknown keys, unknown checks or parameters, missing parts.
+    """
+    import yaml
+
+    try:
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError) as e:
+        raise UserError(f"{path}: not a readable YAML file ({str(e).splitlines()[0]})") from None
+    if not isinstance(data, dict):
+        raise UserError(f"{path}: accepted a mapping with {', '.join(SUITE_KEYS)}")
+    unknown = set(data) - set(SUITE_KEYS)
+    missing = {"name", "version", "kind", "description", "metrics"} - set(data)
+    if unknown or missing:
+        raise UserError(f"{path}: unknown keys {sorted(unknown)}, missing {sorted(missing)}")
+    if data["kind"] not in KINDS or data["name"] != path.stem:
+        raise UserError(f"{path}: kind {data['kind']!r} (accepted {', '.join(KINDS)}), name must be {path.stem!r}")
+    for metric, about in data["metrics"].items():
+        if not isinstance(about, dict) or "higher_is_better" not in about:
+            raise UserError(f"{path}: metric {metric} needs higher_is_better")
+    entries = tuple(_entry(path, i, e) for i, e in enumerate(data.get("prompts") or []))
+    if data["kind"] == "prompts" and not entries:
+        raise UserError(f"{path}: a prompt suite needs prompts")
+    return Suite(
+        data["name"], int(data["version"]), data["kind"], data["description"], data["metrics"],
+        tuple(int(s) for s in data.get("seeds") or (0,)), entries, data.get("options") or {},
+        data.get("classes") or [],
+    )  # fmt: skip
+
+
+def _entry(path: Path, index: int, data: Any) -> Entry:
+    from avatargpt.metrics import geometry
+
+    where = f"{path} prompt {index + 1}"
+    if not isinstance(data, dict) or set(data) - set(PROMPT_KEYS) or not {"prompt", "kind", "checks"} <= set(data):
+        raise UserError(f"{where}: accepted keys {', '.join(PROMPT_KEYS)}; prompt, kind and checks are needed")
+    if data["kind"] not in PROMPT_KINDS:
+        raise UserError(f"{where}: kind {data['kind']!r}; accepted {', '.join(PROMPT_KINDS)}")
+    if not isinstance(data["checks"], list) or not data["checks"]:
+        raise UserError(f"{where}: checks must be a list with at least one check")
+    for check in data["checks"]:
+        try:
+            geometry.validate(check)
+        except UserError as e:
+            raise UserError(f"{where}: {e}") from None
+    needs = any(geometry.needs_reference(c) for c in data["checks"])
+    if needs and not data.get("neutral"):
+        raise UserError(f"{where}: its checks compare with a neutral motion; give the prompt for it as `neutral`")
+    return Entry(
+        str(data["prompt"]), data["kind"], data["checks"], str(data.get("neutral") or ""),
+        tuple(str(w) for w in data.get("unseen") or ()), str(data.get("note") or ""),
+    )  # fmt: skip

@@ -1,0 +1,139 @@
+"""Motion <-> files, the format chosen by the suffix.
+
+Every format is one function in :mod:`avatargpt.export.formats`, registered with ``@writer`` or ``@reader``;
+what it needs is imported inside it, so that importing this package costs nothing.
+"""
+
+from __future__ import annotations
+
+import inspect
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from vqvae.errors import UserError
+
+if TYPE_CHECKING:
+    from vqvae.motion import Motion
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+_WRITERS: dict[str, Callable[..., Any]] = {}
+_READERS: dict[str, Callable[..., Any]] = {}
+
+
+def writer(suffix: str) -> Callable[[Function], Function]:
+    """Register ``f(motion, path, **options)`` as what writes files with this suffix (lower case, with dot)."""
+
+    def register(function: Function) -> Function:
+        _WRITERS[suffix] = function
+        return function
+
+    return register
+
+
+def reader(suffix: str) -> Callable[[Function], Function]:
+    """Register ``f(path, **options) -> Motion`` as what reads files with this suffix (lower case, with dot)."""
+
+    def register(function: Function) -> Function:
+        _READERS[suffix] = function
+        return function
+
+    return register
+
+
+def writable() -> list[str]:
+    """Suffixes that :func:`save` accepts."""
+    return sorted(_WRITERS)
+
+
+def readable() -> list[str]:
+    """Suffixes that :func:`load` accepts."""
+    return sorted(_READERS)
+
+
+def check_target(path: str | os.PathLike[str]) -> Path:
+    """Make sure that `path` can be written before any work is done for it.
+
+    Raises:
+        UserError: unknown suffix, a folder instead of a file, or a folder that cannot be written or made.
+    """
+    path = Path(path)
+    _choose(_WRITERS, path, "write")
+    if path.is_dir():
+        raise UserError(f"{path}: is a folder; a file name is needed")
+    folder = path.absolute().parent
+    while not folder.exists():
+        folder = folder.parent
+    if not folder.is_dir():
+        raise UserError(f"cannot write {path}: {folder} is not a folder")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise UserError(f"cannot write {path}: no permission to write in {folder}")
+    return path
+
+
+def save(motion: Motion, path: str | os.PathLike[str], **options: Any) -> Path:
+    """Write a body motion in the format that the suffix names (docs/formats.md). Atomic.
+
+    Args:
+        motion: the clip; its own frame rate is kept.
+        path: target file; missing folders are made.
+        options: of the format, e.g. ``scale=100`` for .bvh or ``layout="pos7"`` for .npy.
+
+    Raises:
+        UserError: unknown suffix or option, a target that cannot be written, a motion the format cannot hold.
+    """
+    target = check_target(path)
+    function = _choose(_WRITERS, target, "write")
+    _check_options(function, 2, target, options)
+    function(motion, target, **options)
+    return target
+
+
+def load(path: str | os.PathLike[str], **options: Any) -> Motion:
+    """Read a body motion; the file's frame rate is kept.
+
+    Raises:
+        UserError: no such file, unknown suffix or option, or contents that are not a body motion.
+    """
+    source = Path(path)
+    function = _choose(_READERS, source, "read")
+    if not source.is_file():
+        raise UserError(f"{source}: no such file")
+    _check_options(function, 1, source, options)
+    try:
+        motion: Motion = function(source, **options)
+    except UserError as e:
+        raise (e if str(source) in str(e) else UserError(f"{source}: {e}")) from None
+    except OSError as e:
+        raise UserError(f"cannot read {source}: {e.strerror or e}") from None
+    return motion
+
+
+def contact_sheet(
+    motions: list[Motion], captions: list[str], path: str | os.PathLike[str], frames: int = 8
+) -> Path:
+    """One row of evenly spaced poses per clip, as a PNG; see :func:`avatargpt.export.sheet.contact_sheet`."""
+    from avatargpt.export.sheet import contact_sheet as draw
+
+    return draw(motions, captions, check_target(path), frames)
+
+
+def _choose(table: dict[str, Callable[..., Any]], path: Path, verb: str) -> Callable[..., Any]:
+    suffix = path.suffix.lower()
+    if suffix not in table:
+        raise UserError(f"{path}: cannot {verb} '{suffix or path.name}'; accepted {' '.join(sorted(table))}")
+    return table[suffix]
+
+
+def _check_options(function: Callable[..., Any], positional: int, path: Path, options: dict[str, Any]) -> None:
+    accepted = list(inspect.signature(function).parameters)[positional:]
+    for name in options:
+        if name not in accepted:
+            raise UserError(f"{path}: no option '{name}' for {path.suffix}; accepted {', '.join(accepted) or 'none'}")
+
+
+from avatargpt.export import formats as _formats  # noqa: E402  (fills the tables above)
+
+__all__ = ["check_target", "contact_sheet", "load", "readable", "reader", "save", "writable", "writer"]
+assert _formats

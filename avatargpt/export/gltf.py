@@ -1,0 +1,169 @@
+"""Binary glTF 2.0: our skinned humanoid playing the clip, and reading such a file back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from vqvae import rotations as rot
+from vqvae.errors import UserError
+from vqvae.motion import MAX_FRAMES, Motion, atomic_write
+from vqvae.skeleton import SMPL22
+
+if TYPE_CHECKING:
+    from pygltflib import GLTF2
+
+FLOAT, UINT32, UINT8 = 5126, 5125, 5121
+ARRAY_BUFFER, ELEMENT_BUFFER = 34962, 34963
+_TYPES = {1: "SCALAR", 3: "VEC3", 4: "VEC4", 16: "MAT4"}
+_DTYPES: dict[int, Any] = {FLOAT: np.float32, UINT32: np.uint32, UINT8: np.uint8}
+ACCEPTED = "accepted a .glb with the 22 SMPL joints and one animation of their rotations"
+
+
+class _Builder:
+    """Collects arrays into one binary chunk with its views and accessors."""
+
+    def __init__(self) -> None:
+        self.views: list[Any] = []
+        self.accessors: list[Any] = []
+        self.blob = bytearray()
+
+    def add(self, array: np.ndarray, component: int, target: int | None = None, bounds: bool = False) -> int:
+        """Append (N,) or (N, k) values; returns the accessor's index."""
+        from pygltflib import Accessor, BufferView
+
+        data = np.ascontiguousarray(array, _DTYPES[component])
+        flat = data.reshape(len(data), -1)
+        self.views.append(BufferView(buffer=0, byteOffset=len(self.blob), byteLength=data.nbytes, target=target))
+        self.blob += data.tobytes() + b"\0" * (-data.nbytes % 4)
+        limits = {"min": flat.min(0).tolist(), "max": flat.max(0).tolist()} if bounds else {}
+        self.accessors.append(
+            Accessor(
+                bufferView=len(self.views) - 1, byteOffset=0, componentType=component, count=len(data),
+                type=_TYPES[flat.shape[1]], **limits,
+            )  # fmt: skip
+        )
+        return len(self.accessors) - 1
+
+
+def write_glb(motion: Motion, path: Path) -> Path:
+    """Write the clip as a .glb: one skinned mesh, one skin of 22 joints, one animation. Metres, Y up."""
+    from pygltflib import (
+        GLTF2, Animation, AnimationChannel, AnimationChannelTarget, AnimationSampler, Asset, Attributes, Buffer,
+        Material, Mesh, Node, PbrMetallicRoughness, Primitive, Scene, Skin,
+    )  # fmt: skip
+
+    from avatargpt.export.mesh import body_mesh
+
+    body, data = body_mesh(), _Builder()
+    names, parents = motion.skeleton.names, motion.skeleton.parents
+    rotations = rot.continuous(motion.rotations).astype(np.float32)
+    # COLOR_0 as floats: bytes would band in linear light
+    attributes = Attributes(
+        POSITION=data.add(body.vertices, FLOAT, ARRAY_BUFFER, bounds=True),
+        NORMAL=data.add(body.normals / np.linalg.norm(body.normals, axis=1, keepdims=True), FLOAT, ARRAY_BUFFER),
+        COLOR_0=data.add(np.clip(body.colours, 0, 1), FLOAT, ARRAY_BUFFER),
+        JOINTS_0=data.add(body.joints, UINT8, ARRAY_BUFFER),
+        WEIGHTS_0=data.add(body.weights, FLOAT, ARRAY_BUFFER),
+    )
+    indices = data.add(body.triangles.ravel(), UINT32, ELEMENT_BUFFER)
+    inverse = np.linalg.inv(body.bind)
+    inverse[:, 3] = (0, 0, 0, 1)
+    skin = data.add(inverse.transpose(0, 2, 1).reshape(-1, 16), FLOAT)  # column-major
+    times = data.add(np.arange(len(motion)) / motion.fps, FLOAT, bounds=True)
+
+    nodes = []
+    for j, name in enumerate(names):
+        children = [k for k, p in enumerate(parents) if p == j]
+        place = motion.root[0] if j == 0 else motion.skeleton.offsets[j]
+        nodes.append(
+            Node(
+                name=name, translation=[float(x) for x in place], rotation=_xyzw(rotations[0, j]).tolist(),
+                children=children,
+            )  # fmt: skip
+        )
+    nodes.append(Node(name="body", mesh=0, skin=0))
+    samplers = [AnimationSampler(input=times, output=data.add(motion.root, FLOAT), interpolation="LINEAR")]
+    channels = [AnimationChannel(sampler=0, target=AnimationChannelTarget(node=0, path="translation"))]
+    for j in range(len(names)):
+        output = data.add(_xyzw(rotations[:, j]), FLOAT)
+        channels.append(
+            AnimationChannel(sampler=len(samplers), target=AnimationChannelTarget(node=j, path="rotation"))
+        )
+        samplers.append(AnimationSampler(input=times, output=output, interpolation="LINEAR"))
+    look = PbrMetallicRoughness(baseColorFactor=[1.0, 1.0, 1.0, 1.0], metallicFactor=0.0, roughnessFactor=0.75)
+    gltf = GLTF2(
+        asset=Asset(version="2.0", generator="AvatarGPT"),
+        scene=0, scenes=[Scene(nodes=[0, len(names)])], nodes=nodes,
+        meshes=[Mesh(name="body", primitives=[Primitive(attributes=attributes, indices=indices, material=0)])],
+        materials=[Material(name="body", pbrMetallicRoughness=look, doubleSided=False, alphaCutoff=None)],
+        skins=[Skin(name="body", inverseBindMatrices=skin, joints=list(range(len(names))), skeleton=0)],
+        animations=[Animation(name=motion.caption or "motion", samplers=samplers, channels=channels)],
+        accessors=data.accessors, bufferViews=data.views, buffers=[Buffer(byteLength=len(data.blob))],
+        extras={"fps": float(motion.fps), "caption": motion.caption},
+    )  # fmt: skip
+    gltf.set_binary_blob(bytes(data.blob))
+    return atomic_write(path, lambda temporary: gltf.save_binary(str(temporary)))
+
+
+def _xyzw(q: np.ndarray) -> np.ndarray:
+    return np.roll(q, -1, axis=-1)
+
+
+def read_glb(path: Path) -> Motion:
+    """Read the animation of a .glb that has our joints (by node name) back; see :func:`write_glb`.
+
+    Raises:
+        UserError: not a .glb, joints missing, no such animation, sampling that is not uniform.
+    """
+    from pygltflib import GLTF2
+
+    if path.read_bytes()[:4] != b"glTF":
+        raise UserError(f"{path}: not a binary glTF; {ACCEPTED}")
+    try:
+        gltf = GLTF2().load_binary(str(path))
+        if gltf is None:
+            raise ValueError("empty")
+        motion = _animation(gltf, path)
+    except UserError:
+        raise
+    except Exception as e:  # the library raises anything from KeyError to struct.error on damaged files
+        raise UserError(f"{path}: damaged binary glTF ({type(e).__name__}); {ACCEPTED}") from None
+    return motion
+
+
+def _animation(gltf: GLTF2, path: Path) -> Motion:
+    at = {n.name: i for i, n in enumerate(gltf.nodes)}
+    missing = [n for n in SMPL22.names if n not in at]
+    if missing:
+        raise UserError(f"{path}: no joint {', '.join(missing[:4])}; {ACCEPTED}")
+    if not gltf.animations:
+        raise UserError(f"{path}: no animation; {ACCEPTED}")
+    animation = gltf.animations[0]
+    tracks = {(c.target.node, c.target.path): animation.samplers[c.sampler] for c in animation.channels}
+    wanted = [(at[n], "rotation") for n in SMPL22.names] + [(at["pelvis"], "translation")]
+    if any(w not in tracks for w in wanted) or len({tracks[w].input for w in wanted}) != 1:
+        raise UserError(f"{path}: not every joint is animated on one time line; {ACCEPTED}")
+    times = _values(gltf, tracks[wanted[0]].input)[:, 0].astype(np.float64)
+    if not 1 <= len(times) <= MAX_FRAMES:
+        raise UserError(f"{path}: {len(times)} frames; accepted 1 to {MAX_FRAMES}")
+    step = (times[-1] - times[0]) / max(len(times) - 1, 1)
+    fps = float((gltf.extras or {}).get("fps", 1 / step if step > 0 else 20.0))
+    if len(times) > 1 and not np.allclose(np.diff(times), 1 / fps, atol=0.05 / fps):
+        raise UserError(f"{path}: key frames are not evenly spaced in time; {ACCEPTED}")
+    rotations = np.stack([np.roll(_values(gltf, tracks[w].output), 1, axis=-1) for w in wanted[:-1]], 1)
+    caption = str((gltf.extras or {}).get("caption", ""))
+    return Motion(rotations, _values(gltf, tracks[wanted[-1]].output), fps, "body", caption)
+
+
+def _values(gltf: GLTF2, index: int) -> np.ndarray:
+    """(N, k) float32 values of an accessor that is tightly packed."""
+    accessor = gltf.accessors[index]
+    view = gltf.bufferViews[accessor.bufferView]
+    width = {name: k for k, name in _TYPES.items()}[accessor.type]
+    start = (view.byteOffset or 0) + (accessor.byteOffset or 0)
+    if accessor.componentType != FLOAT or view.byteStride:
+        raise ValueError("only packed floats")
+    return np.frombuffer(gltf.binary_blob(), np.float32, accessor.count * width, start).reshape(-1, width)

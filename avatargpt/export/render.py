@@ -1,0 +1,274 @@
+"""A small software renderer: the capsules of our humanoid, shaded, on a ground grid with a soft shadow.
+
+Every capsule is drawn as an impostor: within its bounding box the entry point of each pixel's ray follows in closed
+form (parallel rays per capsule, true perspective between them), so that a frame takes milliseconds in plain numpy.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from avatargpt.export.figure import figure
+from vqvae.motion import Motion
+
+SKY = np.array([0.945, 0.953, 0.965], np.float32)
+GROUND = np.array([0.875, 0.890, 0.912], np.float32)
+LINE = np.array([0.70, 0.735, 0.78], np.float32)
+TRAIL = np.array([0.36, 0.68, 0.52], np.float32)
+GRID = 0.5  # m between lines
+DISTANCE = 7.0  # m from the camera to the body
+_SHADOW_CELLS, _SHADOW_HALF = 72, 1.5  # texture size, half edge in metres
+_LIGHT = np.array([0.35, 1.0, 0.45]) / np.linalg.norm([0.35, 1.0, 0.45])
+
+
+@dataclass(frozen=True)
+class View:
+    """Where the camera stands: it looks at `height` above the followed ground point and shows `span` metres."""
+
+    yaw: float  # radians about +Y; 0 = in front of a body that faces +Z
+    elevation: float  # radians above the horizon
+    height: float  # m
+    span: float  # m that the picture's height covers at the body
+
+    @property
+    def axes(self) -> np.ndarray:
+        """(3, 3) rows right, up, towards the camera."""
+        cy, sy, ce, se = np.cos(self.yaw), np.sin(self.yaw), np.cos(self.elevation), np.sin(self.elevation)
+        return np.array([[cy, 0, -sy], [-sy * se, ce, -cy * se], [sy * ce, se, cy * ce]])
+
+
+def posed(motion: Motion) -> np.ndarray:
+    """World end points of all capsules, (T, P, 2, 3) float32."""
+    positions, matrices = motion.skeleton.fk_full(motion.rotations, motion.root)
+    return figure().posed(positions, matrices).astype(np.float32)
+
+
+def fit_view(ends: np.ndarray, targets: np.ndarray, aspect: float = 1.0, yaw: float = 0.6) -> View:
+    """The closest view that holds all capsules `ends` (T, P, 2, 3) seen from the followed points `targets` (T, 3).
+
+    Never closer than a standing person needs, so that clips compare.
+    """
+    low, high = min(float(ends[..., 1].min()), 0.0), max(float(ends[..., 1].max()) + 0.1, 1.85)
+    view = View(yaw, np.radians(12), (low + high) / 2, 1.0)
+    local = (ends - targets[:, None, None]) @ view.axes.T
+    sideways = float(np.abs(local[..., 0]).max()) + 0.12
+    return View(yaw, view.elevation, view.height, max((high - low) * 1.16 + 0.1, 2 * sideways / aspect))
+
+
+class Renderer:
+    """Draws frames of one size from one view.
+
+    Args:
+        width, height: pixels.
+        view: the camera.
+    """
+
+    def __init__(self, width: int, height: int, view: View) -> None:
+        self.width, self.height, self.view = width, height, view
+        self._axes = view.axes.astype(np.float32)
+        self._focal = float(height * DISTANCE / view.span)
+        self._colours = figure().colours.astype(np.float32)
+        self._radii = figure().radii.astype(np.float32)
+        self._casting = np.flatnonzero(self._radii.mean(1) > 0.025)  # fingers and eyes cast no shadow of their own
+        x = (np.arange(width, dtype=np.float32) + 0.5 - width / 2) / self._focal
+        y = (height / 2 - np.arange(height, dtype=np.float32) - 0.5) / self._focal
+        rays = x[None, :, None] * self._axes[0] + y[:, None, None] * self._axes[1] - self._axes[2]
+        eye = DISTANCE * self._axes[2] + np.array([0, view.height, 0], np.float32)
+        # the camera does not roll, so that the ground fills the rows below the horizon
+        self._horizon = int((rays[:, 0, 1] >= -eye[1] / (3.2 * DISTANCE)).sum())
+        rays = rays[self._horizon :]
+        reach = eye[1] / -rays[..., 1]
+        clear = np.clip(1 - (reach / DISTANCE - 1.0) / 2.2, 0, 1)
+        self._clear = clear.astype(np.float32)
+        self._haze = (SKY * (1 - clear[..., None])).astype(np.float32)
+        hit = (eye + rays * reach[..., None])[..., ::2]
+        self._hit = np.ascontiguousarray(np.moveaxis(hit, -1, 0), np.float32)  # (2, rows, width): x, z
+        # a pixel's extent on the ground along x and z, metres: longer along grazing rays
+        pixel = reach / self._focal
+        lean = pixel * np.linalg.norm(rays, axis=-1) / np.maximum(-rays[..., 1], 0.05)
+        towards = np.abs(rays[..., ::2]) / np.maximum(np.linalg.norm(rays[..., ::2], axis=-1, keepdims=True), 1e-6)
+        soft = pixel[..., None] * (1 - towards) + lean[..., None] * towards
+        self._sharp = np.ascontiguousarray(np.moveaxis(GRID / soft, -1, 0), np.float32)
+        self._pixel = soft.mean(-1).astype(np.float32)
+        cell = (hit / _SHADOW_HALF * 0.5 + 0.5) * (_SHADOW_CELLS - 1)
+        inside = ((cell >= 0) & (cell < _SHADOW_CELLS - 1)).all(-1)
+        self._shaded = np.flatnonzero(inside)
+        base = cell[inside].astype(np.int64)
+        self._texel = base[:, 0] * _SHADOW_CELLS + base[:, 1]
+        self._part = np.ascontiguousarray((cell[inside] - base).T, np.float32)
+        at = np.linspace(-_SHADOW_HALF, _SHADOW_HALF, _SHADOW_CELLS, dtype=np.float32)
+        self._ground = np.stack(np.meshgrid(at, at, indexing="ij"), -1)
+
+    def frame(self, ends: np.ndarray, target: np.ndarray, trail: np.ndarray | None = None) -> np.ndarray:
+        """One picture.
+
+        Args:
+            ends: (P, 2, 3) world end points of the capsules, metres.
+            target: (3,) the followed point; its height is ignored.
+            trail: (K, 3) path so far, drawn as a band on the ground.
+
+        Returns:
+            (height, width, 3) uint8.
+        """
+        here = np.array([target[0], 0, target[2]], np.float32)
+        near = np.asarray(ends, np.float32) - here
+        picture = self._floor(here, near, trail)
+        self._body(picture, near)
+        np.minimum(picture, 1, out=picture)
+        picture *= 255
+        picture += 0.5
+        return picture.astype(np.uint8)
+
+    def _floor(self, here: np.ndarray, near: np.ndarray, trail: np.ndarray | None) -> np.ndarray:
+        lines = np.zeros_like(self._clear)
+        for axis in range(2):
+            offset = (self._hit[axis] + here[2 * axis]) / np.float32(GRID)
+            offset -= np.rint(offset)
+            np.abs(offset, out=offset)
+            offset *= self._sharp[axis]
+            np.subtract(1.3, offset, out=offset)
+            np.maximum(lines, offset, out=lines)
+        np.minimum(lines, 1, out=lines)
+        light = self._clear.copy()
+        shadow, (a, b) = self._shadow(near).ravel(), self._part
+        t, n = self._texel, _SHADOW_CELLS
+        upper, lower = shadow[t], shadow[t + n]
+        upper += (shadow[t + 1] - upper) * b
+        lower += (shadow[t + n + 1] - lower) * b
+        light.ravel()[self._shaded] *= 1 - 0.42 * (upper + (lower - upper) * a)
+        lines *= light
+        picture = np.empty((self.height, self.width, 3), np.float32)
+        picture[: self._horizon] = SKY
+        floor = picture[self._horizon :]
+        np.matmul(np.stack([light, lines], -1), np.stack([GROUND, LINE - GROUND]), out=floor)
+        floor += self._haze
+        if trail is not None and len(trail) > 1:
+            cover = self._band((trail[:, ::2] - here[::2]).astype(np.float32)) * self._clear
+            floor += (TRAIL - floor) * cover[..., None]
+        return picture
+
+    def _band(self, path: np.ndarray) -> np.ndarray:
+        """Coverage (rows, width) of the ground by a band along the path (K, 2), relative to the followed point."""
+        keep = [0]
+        for i in range(1, len(path)):  # points closer than 5 cm add nothing
+            if np.abs(path[i] - path[keep[-1]]).max() > 0.05:
+                keep.append(i)
+        path = path[[*keep, len(path) - 1]]
+        cover = np.zeros(self._clear.size, np.float32)
+        x, z = self._hit.reshape(2, -1)
+        points, pixel = np.stack([x, z], -1), self._pixel.ravel()
+        reach = np.abs(points).max(0) + 0.1
+        for a, b in zip(path[:-1], path[1:], strict=True):
+            if (np.minimum(np.abs(a), np.abs(b)) > reach).any():
+                continue
+            middle, half = (a + b) / 2, np.abs(b - a) / 2 + 0.06
+            box = np.flatnonzero((np.abs(x - middle[0]) < half[0]) & (np.abs(z - middle[1]) < half[1]))
+            d = _segment_distance(points[box], a, b)
+            cover[box] = np.maximum(cover[box], np.clip((0.028 - d) / pixel[box] + 0.5, 0, 1))
+        return 0.85 * cover.reshape(self._clear.shape)
+
+    def _shadow(self, near: np.ndarray) -> np.ndarray:
+        """Darkness 0..1 of the ground texture (cells, cells); the softer, the higher the part is above it."""
+        near, radii = near[self._casting], self._radii[self._casting].mean(1)
+        flat = (near - near[..., 1:2] * (_LIGHT / _LIGHT[1]).astype(np.float32))[..., ::2]
+        lift = np.clip(near[..., 1].mean(1), 0, 2)
+        soft = 0.03 + 0.06 * lift
+        step, margin = 2 * _SHADOW_HALF / (_SHADOW_CELLS - 1), (radii + soft)[:, None]
+        low = np.clip((flat.min(1) - margin + _SHADOW_HALF) / step, 0, _SHADOW_CELLS).astype(int).tolist()
+        high = np.clip((flat.max(1) + margin + _SHADOW_HALF) / step + 2, 0, _SHADOW_CELLS).astype(int).tolist()
+        texture = np.zeros((_SHADOW_CELLS, _SHADOW_CELLS), np.float32)
+        for i, (a, b) in enumerate(zip(low, high, strict=True)):
+            if b[0] > a[0] and b[1] > a[1]:
+                box = (slice(a[0], b[0]), slice(a[1], b[1]))
+                d = (radii[i] - _segment_distance(self._ground[box], flat[i, 0], flat[i, 1])) / (2 * soft[i])
+                dark = np.minimum(np.maximum(d + 0.5, 0), 1) * (1 - 0.25 * lift[i])
+                np.maximum(texture[box], dark, out=texture[box])
+        return texture
+
+    def _body(self, picture: np.ndarray, near: np.ndarray) -> None:
+        centre = np.array([0, self.view.height, 0], np.float32)
+        camera = (near - centre) @ self._axes.T
+        depth = np.maximum(DISTANCE - camera[..., 2], 0.2)
+        scale = self._focal / depth
+        sx, sy = self.width / 2 + camera[..., 0] * scale, self.height / 2 - camera[..., 1] * scale
+        radius = self._radii * scale
+        size = np.array([self.width, self.height])
+        screen = np.stack([sx, sy], -1)
+        low = np.clip((screen - radius[..., None]).min(1) - 1, 0, size).astype(int)
+        high = np.clip((screen + radius[..., None]).max(1) + 2, 0, size).astype(int)
+        (x0, y0), (x1, y1) = low.min(0).tolist(), high.max(0).tolist()
+        if x0 >= x1 or y0 >= y1:
+            return
+        shape = (y1 - y0, x1 - x0)
+        buffer = np.full(shape, np.inf, np.float32)
+        normal, part = np.zeros((3, *shape), np.float32), np.zeros(shape, np.int32)
+        cover = np.zeros(shape, np.float32)
+        column = np.arange(self.width, dtype=np.float32) + np.float32(0.5)
+        row = (np.arange(self.height, dtype=np.float32) + np.float32(0.5))[:, None]
+        # one unit for all depths: pixels at the followed point
+        rise, start = (depth[:, 1] - depth[:, 0]) * (self._focal / DISTANCE), depth[:, 0] * (self._focal / DISTANCE)
+        for i, ((left, top), (right, bottom)) in enumerate(zip(low.tolist(), high.tolist(), strict=True)):
+            if left >= right or top >= bottom:
+                continue
+            box = (slice(top - y0, bottom - y0), slice(left - x0, right - x0))
+            self._capsule(
+                column[left:right] - sx[i, 0], row[top:bottom] - sy[i, 0], sx[i, 1] - sx[i, 0], sy[i, 1] - sy[i, 0],
+                rise[i], radius[i], start[i], i, buffer[box], normal[:, box[0], box[1]], part[box], cover[box],
+            )  # fmt: skip
+        ys, xs = np.nonzero(cover)
+        shade = self._shade(normal[:, ys, xs].T, self._colours[part[ys, xs]])
+        under = picture[ys + y0, xs + x0]
+        picture[ys + y0, xs + x0] = under + (shade - under) * cover[ys, xs, None]
+
+    @staticmethod
+    def _capsule(
+        px: np.ndarray, py: np.ndarray, ex: float, ey: float, ez: float, radius: np.ndarray, start: float, index: int,
+        buffer: np.ndarray, normal: np.ndarray, part: np.ndarray, cover: np.ndarray,
+    ) -> None:  # fmt: skip
+        """Draw one capsule into views of the buffers; all lengths in pixels, origin at its first end."""
+        # Python floats: a float64 scalar of numpy would widen every array
+        ex, ey, ez, start = float(ex), float(ey), float(ez), float(start)
+        first, taper = float(radius[0]), float(radius[1] - radius[0])
+        flat2 = max(ex * ex + ey * ey, 1e-4)
+        flat, length = math.sqrt(flat2), math.sqrt(flat2 + ez * ez)
+        along = px * (ex / flat2) + py * (ey / flat2)
+        radii = np.minimum(np.maximum(along, 0), 1) * taper + first
+        across = px * (ey / flat) - py * (ex / flat)
+        # the ray meets the cylinder nearer to the end that points at the camera
+        along -= np.sqrt(np.maximum(radii * radii - across * across, 0)) * (ez / (flat * length))
+        t = np.minimum(np.maximum(along, 0), 1)
+        radii = t * taper + first
+        dx, dy = px - t * ex, py - t * ey
+        gap2 = dx * dx + dy * dy
+        edge = radii - np.sqrt(gap2) + 0.5
+        height = np.sqrt(np.maximum(radii * radii - gap2, 0))
+        z = start + t * ez - height
+        front = (edge > 0) & (z < buffer)
+        np.maximum(cover, np.minimum(edge, 1), out=cover, where=edge > 0)
+        np.copyto(buffer, z, where=front)
+        np.copyto(part, index, where=front)
+        inverse = 1 / np.maximum(radii, 1e-3)
+        for k, component in enumerate((dx * inverse, -dy * inverse, height * inverse)):
+            np.copyto(normal[k], component, where=front)
+
+    @staticmethod
+    def _shade(normal: np.ndarray, colour: np.ndarray) -> np.ndarray:
+        """Wrapped key light from the upper left, sky light from above, darker rims. Normals in camera axes."""
+        key = normal @ np.array([-0.45, 0.62, 0.64], np.float32)
+        up, facing = normal[..., 1], np.clip(normal[..., 2], 0, 1)
+        light = 0.50 + 0.42 * np.clip(key, -0.2, 1) + 0.12 * up - 0.16 * (1 - facing) ** 2
+        gloss = 0.10 * np.clip(normal @ np.array([-0.27, 0.37, 0.89], np.float32), 0, 1) ** 24
+        out: np.ndarray = colour * (light * 1.12)[..., None] + gloss[..., None]
+        return out
+
+
+def _segment_distance(points: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Distance of points (..., 2) to the segment a-b."""
+    axis, away = b - a, points - a
+    t = np.clip(away @ axis / max(float(axis @ axis), 1e-9), 0, 1)
+    x, y = away[..., 0] - t * axis[0], away[..., 1] - t * axis[1]
+    out: np.ndarray = np.sqrt(x * x + y * y)
+    return out

@@ -1,0 +1,97 @@
+"""Moving pictures: .gif through Pillow and .mp4 through PyAV, frame by frame in constant memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+
+from avatargpt.export.render import Renderer, fit_view, posed
+from vqvae.errors import UserError
+from vqvae.motion import Motion, atomic_write
+
+GIF_FPS = 20.0  # players round GIF delays to 1/100 s and slow down what is faster
+INSTALL = 'pip install "avatargpt[video]"'
+_FOLLOW_SECONDS = 0.35  # time constant of the camera's smoothing
+_CHUNK = 512
+
+
+def pictures(motion: Motion, size: int) -> Iterator[np.ndarray]:
+    """Frames (size, size, 3) uint8 of the clip, the camera following the body."""
+    path = _smoothed(motion.root.astype(np.float64) * [1, 0, 1], motion.fps * _FOLLOW_SECONDS)
+    some = np.arange(0, len(motion), max(1, len(motion) // 500))
+    sample = replace(motion, rotations=motion.rotations[some], root=motion.root[some])
+    renderer = Renderer(size, size, fit_view(posed(sample), path[some]))
+    for start in range(0, len(motion), _CHUNK):
+        for k, e in enumerate(posed(motion.slice(start, min(start + _CHUNK, len(motion))))):
+            yield renderer.frame(e, path[start + k])
+
+
+def _smoothed(path: np.ndarray, sigma: float) -> np.ndarray:
+    """Gaussian smoothing along axis 0, ends held."""
+    from scipy.ndimage import gaussian_filter1d
+
+    out: np.ndarray = gaussian_filter1d(path, sigma, axis=0, mode="nearest")
+    return out
+
+
+def _check(path: Path, size: int) -> None:
+    if not (isinstance(size, int) and 16 <= size <= 4096):
+        raise UserError(f"{path}: size {size}; accepted 16 to 4096 pixels")
+
+
+def write_gif(motion: Motion, path: Path, size: int = 360) -> Path:
+    """A looping GIF of at most 20 frames a second, `size` pixels square.
+
+    Raises:
+        UserError: size outside 16..4096, or the file cannot be written.
+    """
+    from PIL import Image
+
+    _check(path, size)
+    clip = motion if motion.fps <= GIF_FPS else motion.resampled(GIF_FPS)
+    frames = pictures(clip, size)
+    # one palette, of the first picture, for all: colours do not flicker and files stay small
+    first = Image.fromarray(next(frames)).quantize(128, dither=Image.Dither.NONE)
+
+    def rest() -> Iterator[Image.Image]:
+        for frame in frames:
+            yield Image.fromarray(frame).quantize(palette=first, dither=Image.Dither.NONE)
+
+    def write(temporary: Path) -> None:
+        first.save(
+            temporary, format="GIF", save_all=True, append_images=rest(), duration=round(1000 / clip.fps), loop=0,
+            disposal=1,
+        )  # fmt: skip
+
+    return atomic_write(path, write)
+
+
+def write_mp4(motion: Motion, path: Path, size: int = 480) -> Path:
+    """H.264 (yuv420p) at the clip's frame rate, `size` pixels square, rounded up to even.
+
+    Raises:
+        UserError: PyAV is not installed, size outside 16..4096, or the file cannot be written.
+    """
+    _check(path, size)
+    try:
+        import av
+    except ImportError:
+        raise UserError(f"{path}: .mp4 needs PyAV; install it with {INSTALL}, or write .gif") from None
+    size += size % 2
+    codec = "libx264" if "libx264" in av.codecs_available else "mpeg4"
+
+    def write(temporary: Path) -> None:
+        with av.open(str(temporary), "w", format="mp4", options={"movflags": "faststart"}) as container:
+            stream = container.add_stream(codec, rate=Fraction(motion.fps).limit_denominator(1000))
+            stream.width, stream.height, stream.pix_fmt = size, size, "yuv420p"
+            if codec == "libx264":
+                stream.options = {"crf": "20", "preset": "veryfast"}
+            for picture in pictures(motion, size):
+                container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+            container.mux(stream.encode())
+
+    return atomic_write(path, write)

@@ -1,0 +1,100 @@
+"""The metrics by name: what each is called, where it lives, in what unit and which way is better.
+
+Nothing is imported before `resolve` asks for it. What the figures mean: docs/metrics.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+from vqvae.errors import UserError
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One metric.
+
+    Attributes:
+        name: e.g. ``mpjpe_heading``.
+        path: ``module:function``.
+        higher_is_better: None where the right value is that of real motion.
+        unit: of the figure; "" for pure numbers.
+    """
+
+    name: str
+    path: str
+    higher_is_better: bool | None
+    unit: str
+
+    def resolve(self) -> Callable[..., Any]:
+        """The function itself; imports its module."""
+        module, function = self.path.split(":")
+        return getattr(import_module(module), function)
+
+
+_REGISTRY: dict[str, Metric] = {}
+
+
+def register(name: str, path: str, higher_is_better: bool | None, unit: str = "") -> Metric:
+    """Add a metric; `path` is ``module:function``.
+
+    Raises:
+        ValueError: the name is taken.
+    """
+    if name in _REGISTRY:
+        raise ValueError(f"metric {name!r} is registered already")
+    _REGISTRY[name] = Metric(name, path, higher_is_better, unit)
+    return _REGISTRY[name]
+
+
+def get(name: str) -> Metric:
+    """Look a metric up.
+
+    Raises:
+        UserError: unknown name; lists what is there.
+    """
+    if name not in _REGISTRY:
+        raise UserError(f"unknown metric {name!r}; available: {', '.join(sorted(_REGISTRY))}")
+    return _REGISTRY[name]
+
+
+def names() -> list[str]:
+    """All names, in the order of registration."""
+    return list(_REGISTRY)
+
+
+_JERK = "m/frame^3 at 20 fps"
+for _module, _name, _higher, _unit in (
+    ("pose", "mpjpe_heading", False, "mm"),
+    ("pose", "mpjpe_global", False, "mm"),
+    ("pose", "drift", False, "mm"),
+    ("pose", "ade", False, "m (66-d norm)"),
+    ("pose", "fde", False, "m (66-d norm)"),
+    ("physics", "foot_skate", False, "share of steps"),
+    ("physics", "dart_skate", False, "cm/s"),
+    ("physics", "contact_slide", False, "mm/frame at 20 fps"),
+    ("physics", "peak_jerk", None, _JERK),
+    ("physics", "seam_jerk", None, _JERK),
+    ("physics", "transition_jerk", False, _JERK),
+    ("physics", "peak_speed", None, "m/s"),
+    ("physics", "jitter", None, "mm/frame^2 at 20 fps"),
+    ("physics", "dynamic", None, "mm/frame at 20 fps"),
+    ("physics", "float_share", None, "share of frames"),
+    ("physics", "penetration", False, "mm"),
+    ("distribution", "fid", False, "squared feature units"),
+    ("distribution", "diversity", None, "feature units"),
+    ("distribution", "multimodality", None, "feature units"),
+    ("features", "kinematic_fid", False, ""),
+    ("text", "bleu1_raw", True, "0..100"),
+    ("text", "bleu4_raw", True, "0..100"),
+    ("text", "bleu1_lemma", True, "0..100"),
+    ("text", "bleu4_lemma", True, "0..100"),
+    ("text", "rouge_l_raw", True, "0..100"),
+    ("text", "rouge_l_lemma", True, "0..100"),
+    ("text", "cider_raw", True, "0..10"),
+    ("text", "cider_lemma", True, "0..10"),
+):
+    register(_name, f"avatargpt.metrics.{_module}:{_name}", _higher, _unit)

@@ -1,0 +1,120 @@
+"""Distances between sets of feature vectors: Frechet distance, diversity, multimodality.
+
+Which features they are decides what the figure means: see `avatargpt.metrics.features`.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def _sqrt(symmetric: np.ndarray) -> np.ndarray:
+    """Square root of a symmetric positive semi-definite matrix; rounding below zero is cut off."""
+    values, vectors = np.linalg.eigh(symmetric)
+    return (vectors * np.sqrt(np.maximum(values, 0))) @ vectors.T
+
+
+def frechet_distance(
+    mean1: np.ndarray, cov1: np.ndarray, mean2: np.ndarray, cov2: np.ndarray, eps: float = 1e-6
+) -> float:
+    """Frechet distance of two Gaussians: |m1 - m2|^2 + tr(C1 + C2 - 2 (C1 C2)^(1/2)).
+
+    Both covariances get `eps` on the diagonal. The trace of the root is taken as that of (R C2 R)^(1/2) with
+    R = C1^(1/2), which has the same eigenvalues, is symmetric and cannot turn complex.
+    Source: Dowson & Landau 1982; Heusel et al. 2017 (FID), eps 1e-6 as there.
+
+    Args:
+        mean1: (D,).
+        cov1: (D, D).
+        mean2: (D,).
+        cov2: (D, D).
+        eps: added to both diagonals.
+
+    Returns:
+        The squared distance, in squared units of the features; 0 for equal Gaussians.
+    """
+    m1, m2 = np.asarray(mean1, np.float64), np.asarray(mean2, np.float64)
+    ridge = eps * np.eye(len(m1))
+    c1, c2 = np.atleast_2d(cov1) + ridge, np.atleast_2d(cov2) + ridge
+    root = _sqrt(c1)
+    cross = np.sqrt(np.maximum(np.linalg.eigvalsh(root @ c2 @ root), 0)).sum()
+    return max(0.0, float(((m1 - m2) ** 2).sum() + np.trace(c1) + np.trace(c2) - 2 * cross))
+
+
+def ledoit_wolf(x: np.ndarray) -> tuple[np.ndarray, float]:
+    """Covariance shrunk towards (tr S / D) I by the amount that minimises the expected squared error.
+
+    Source: Ledoit & Wolf 2004, "A well-conditioned estimator for large-dimensional covariance matrices".
+
+    Args:
+        x: (N, D).
+
+    Returns:
+        (D, D) covariance (divided by N, as in the paper) and the share of the target, 0..1.
+    """
+    n, d = x.shape
+    c = x - x.mean(0)
+    s = c.T @ c / n
+    mu = np.trace(s) / d
+    spread = ((s - mu * np.eye(d)) ** 2).sum() / d
+    # mean over samples of |x x^T - S|^2, expanded: |x|^4 - 2 x^T S x + |S|^2
+    noise = (((c**2).sum(1) ** 2).sum() / n - (s**2).sum()) / d / n
+    share = 0.0 if spread == 0 else float(min(noise, spread) / spread)
+    return (1 - share) * s + share * mu * np.eye(d), share
+
+
+def fid(generated: np.ndarray, real: np.ndarray, shrink: bool = False, eps: float = 1e-6) -> float:
+    """Frechet distance of two sets of features.
+
+    Args:
+        generated: (N, D), N >= 2.
+        real: (M, D), M >= 2.
+        shrink: estimate both covariances with `ledoit_wolf`. With fewer samples than some multiples of D the plain
+            estimate is singular and the distance far too large even between halves of one set; shrinkage keeps it
+            stable, but the figure is then comparable only with others made the same way at similar N.
+        eps: see `frechet_distance`.
+
+    Raises:
+        ValueError: shapes do not fit or fewer than two samples.
+    """
+    a, b = np.asarray(generated, np.float64), np.asarray(real, np.float64)
+    if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[1] or min(len(a), len(b)) < 2:
+        raise ValueError(f"features {a.shape} and {b.shape}; accepted (N, D) and (M, D) with N, M >= 2")
+    cov1, cov2 = (ledoit_wolf(x)[0] if shrink else np.cov(x, rowvar=False) for x in (a, b))
+    return frechet_distance(a.mean(0), cov1, b.mean(0), cov2, eps)
+
+
+def diversity(features: np.ndarray, pairs: int = 300, seed: int = 0) -> float:
+    """Mean L2 distance between two random subsets of `pairs` samples each, drawn without replacement.
+
+    Source: Guo et al. 2022 (HumanML3D), 300 pairs. With fewer samples than pairs all of them are used.
+
+    Args:
+        features: (N, D), N >= 2.
+        pairs: size of the subsets.
+        seed: of the draw.
+    """
+    x = np.asarray(features, np.float64)
+    if x.ndim != 2 or len(x) < 2:
+        raise ValueError(f"features {x.shape}; accepted (N, D) with N >= 2")
+    rng, k = np.random.default_rng(seed), min(pairs, len(x))
+    first, second = rng.permutation(len(x))[:k], rng.permutation(len(x))[:k]
+    return float(np.linalg.norm(x[first] - x[second], axis=-1).mean())
+
+
+def multimodality(features: np.ndarray, pairs: int = 10, seed: int = 0) -> float:
+    """Mean L2 distance between random samples of the same text.
+
+    Source: Guo et al. 2022: 100 texts x 30 samples, 10 pairs each, two draws without replacement.
+
+    Args:
+        features: (texts, samples, D), samples >= 2.
+        pairs: pairs per text, at most the number of samples.
+        seed: of the draw.
+    """
+    x = np.asarray(features, np.float64)
+    if x.ndim != 3 or x.shape[1] < 2 or pairs > x.shape[1]:
+        raise ValueError(f"features {x.shape}, {pairs} pairs; accepted (texts, samples >= max(2, pairs), D)")
+    rng = np.random.default_rng(seed)
+    first, second = rng.permutation(x.shape[1])[:pairs], rng.permutation(x.shape[1])[:pairs]
+    return float(np.linalg.norm(x[:, first] - x[:, second], axis=-1).mean())

@@ -1,0 +1,199 @@
+"""Signals read off the joints of one clip, on which the geometry predicates are built."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+import numpy as np
+from scipy.ndimage import uniform_filter1d
+
+from vqvae.motion import Motion
+from vqvae.skeleton import SMPL22
+
+FPS = 20.0
+_J = {name: i for i, name in enumerate(SMPL22.names)}
+FEET = [_J[n] for n in ("l_ankle", "l_foot", "r_ankle", "r_foot")]
+
+
+def swings(signal: np.ndarray, amplitude: float) -> int:
+    """Number of half-swings (moves from one turning point to the next) of at least `amplitude`, with hysteresis.
+
+    Args:
+        signal: (T,) any unit.
+        amplitude: least distance between two turning points that counts, same unit.
+    """
+    if len(signal) == 0:
+        return 0
+    low = high = float(signal[0])
+    direction, count = 0, 0
+    for value in signal.astype(float):
+        if direction >= 0:
+            high = max(high, value)
+        if direction <= 0:
+            low = min(low, value)
+        if direction >= 0 and value < high - amplitude:
+            direction, low, count = -1, value, count + 1
+        elif direction <= 0 and value > low + amplitude:
+            direction, high, count = 1, value, count + 1
+    return count
+
+
+def runs_of(mask: np.ndarray, gap: int = 0) -> list[tuple[int, int]]:
+    """[start, stop) of every stretch of True frames in a (T,) mask; gaps of up to `gap` frames are closed."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], mask.astype(np.int8), [0]])))
+    out: list[tuple[int, int]] = []
+    for start, stop in zip(edges[::2], edges[1::2], strict=True):
+        if out and start - out[-1][1] <= gap:
+            out[-1] = (out[-1][0], int(stop))
+        else:
+            out.append((int(start), int(stop)))
+    return out
+
+
+class Signals:
+    """Per-frame signals of a clip at 20 fps in the frame of its first facing (+Z forward, +X left, Y up).
+
+    Axes: T frames. Lengths in metres, angles in degrees, speeds in m/s, time in frames. Everything is computed on
+    first use, so a predicate pays only for what it looks at.
+    """
+
+    def __init__(self, motion: Motion) -> None:
+        self.motion = motion.resampled(FPS).canonical()
+        self.joints = self.motion.joints.astype(np.float64)
+
+    @classmethod
+    def part(cls, whole: Signals, start: int, stop: int) -> Signals:
+        """Frames [start, stop) of `whole`, re-centred on their own first facing without a second FK."""
+        new = cls.__new__(cls)
+        yaw = np.deg2rad(whole.yaw[start])
+        c, s = np.cos(-yaw), np.sin(-yaw)
+        turn = np.array([[c, 0, s], [0, 1, 0], [-s, 0, c]])
+        joints = whole.joints[start:stop] - whole.joints[start, 0] * np.array([1, 0, 1])
+        new.joints = joints @ turn.T
+        new.motion = whole.motion
+        return new
+
+    def __len__(self) -> int:
+        return len(self.joints)
+
+    @property
+    def seconds(self) -> float:
+        return len(self) / FPS
+
+    def at(self, name: str) -> np.ndarray:
+        """(T, 3) positions of a joint."""
+        return self.joints[:, _J[name]]
+
+    @cached_property
+    def yaw(self) -> np.ndarray:
+        """(T,) heading in degrees, unwrapped, smoothed over 5 frames as a planar vector; positive = left."""
+        across = self.joints[:, 1] - self.joints[:, 2] + self.joints[:, 16] - self.joints[:, 17]
+        planar = uniform_filter1d(across[:, [0, 2]], 5, axis=0, mode="nearest")
+        return np.rad2deg(np.unwrap(np.arctan2(-planar[:, 1], planar[:, 0])))
+
+    @cached_property
+    def net_yaw(self) -> float:
+        return float(self.yaw[-1] - self.yaw[0])
+
+    @cached_property
+    def local(self) -> np.ndarray:
+        """(T, 22, 3) joints relative to the pelvis' planar position in the heading frame of every frame."""
+        yaw = np.deg2rad(self.yaw)
+        x, z = self.joints[..., 0] - self.joints[:, :1, 0], self.joints[..., 2] - self.joints[:, :1, 2]
+        c, s = np.cos(yaw)[:, None], np.sin(yaw)[:, None]
+        return np.stack([x * c - z * s, self.joints[..., 1], x * s + z * c], -1)
+
+    @cached_property
+    def steps(self) -> np.ndarray:
+        """(T, 2) planar steps of the smoothed pelvis in the heading frame: to the left, forward; m per frame."""
+        path = uniform_filter1d(self.joints[:, 0][:, [0, 2]], 5, axis=0, mode="nearest")
+        d = np.diff(path, axis=0, prepend=path[:1])
+        yaw = np.deg2rad(self.yaw)
+        c, s = np.cos(yaw), np.sin(yaw)
+        return np.stack([d[:, 0] * c - d[:, 1] * s, d[:, 0] * s + d[:, 1] * c], -1)
+
+    @cached_property
+    def gone_left(self) -> float:
+        """Sum of sideways steps, positive to the left."""
+        return float(self.steps[:, 0].sum())
+
+    @cached_property
+    def gone_forward(self) -> float:
+        return float(self.steps[:, 1].sum())
+
+    @cached_property
+    def net(self) -> np.ndarray:
+        """(2,) net planar displacement in the first frame's facing: left, forward."""
+        return self.joints[-1, 0, [0, 2]] - self.joints[0, 0, [0, 2]]
+
+    @cached_property
+    def net_distance(self) -> float:
+        return float(np.linalg.norm(self.net))
+
+    @cached_property
+    def path(self) -> float:
+        return float(np.linalg.norm(self.steps, axis=1).sum())
+
+    @cached_property
+    def reach(self) -> float:
+        """Largest planar distance from where the clip begins."""
+        return float(np.linalg.norm(self.joints[:, 0, [0, 2]] - self.joints[0, 0, [0, 2]], axis=1).max())
+
+    @cached_property
+    def speed(self) -> np.ndarray:
+        """(T,) planar pelvis speed, smoothed over half a second."""
+        return uniform_filter1d(np.linalg.norm(self.steps, axis=1) * FPS, 10, mode="nearest")
+
+    @cached_property
+    def travel_speed(self) -> float:
+        """75th percentile of the planar speed: the pace once under way."""
+        return float(np.percentile(self.speed, 75))
+
+    @cached_property
+    def velocity(self) -> np.ndarray:
+        """(T, 22) joint speeds in the world."""
+        return np.linalg.norm(np.gradient(self.joints, axis=0), axis=-1) * FPS if len(self) > 1 else np.zeros((1, 22))
+
+    @cached_property
+    def relative_velocity(self) -> np.ndarray:
+        """(T, 22) joint speeds relative to the pelvis."""
+        rel = self.joints - self.joints[:, :1]
+        return np.linalg.norm(np.gradient(rel, axis=0), axis=-1) * FPS if len(self) > 1 else np.zeros((1, 22))
+
+    @cached_property
+    def activity(self) -> float:
+        """Mean joint speed over all joints and frames."""
+        return float(self.velocity.mean())
+
+    @cached_property
+    def floor(self) -> float:
+        """Height of the ground: 5th percentile of the lowest joint."""
+        return float(np.percentile(self.joints[..., 1].min(1), 5))
+
+    @cached_property
+    def clearance(self) -> np.ndarray:
+        """(T,) height of the lowest joint of the body over the floor."""
+        return self.joints[..., 1].min(1) - self.floor
+
+    @cached_property
+    def pitch(self) -> np.ndarray:
+        """(T,) forward lean of the trunk (pelvis to neck), degrees; 0 upright, 90 horizontal."""
+        trunk = self.local[:, _J["neck"]] - self.local[:, 0]
+        return np.rad2deg(np.arctan2(trunk[:, 2], trunk[:, 1]))
+
+    @cached_property
+    def uprightness(self) -> np.ndarray:
+        """(T,) y component of the unit vector from pelvis to neck: 1 upright, 0 horizontal, -1 upside down."""
+        trunk = self.at("neck") - self.at("pelvis")
+        return trunk[:, 1] / np.maximum(np.linalg.norm(trunk, axis=1), 1e-6)
+
+    def hand_height(self, side: str) -> np.ndarray:
+        """(T,) wrist over its shoulder, metres. side: l or r."""
+        return self.at(f"{side}_wrist")[:, 1] - self.at(f"{side}_shoulder")[:, 1]
+
+    def hand_over_head(self, side: str) -> np.ndarray:
+        return self.at(f"{side}_wrist")[:, 1] - self.at("head")[:, 1]
+
+    def hand_lateral(self, side: str) -> np.ndarray:
+        """(T,) sideways position of the wrist relative to its shoulder in the heading frame."""
+        return self.local[:, _J[f"{side}_wrist"], 0] - self.local[:, _J[f"{side}_shoulder"], 0]

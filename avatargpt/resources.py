@@ -1,0 +1,60 @@
+"""Where packaged files lie, the same for a wheel and for an editable install."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from vqvae.errors import UserError
+
+PACKAGE = Path(__file__).resolve().parent
+
+
+def weights() -> Path:
+    """The folder with the packaged weights.
+
+    Raises:
+        UserError: this installation carries none.
+    """
+    folder = PACKAGE / "weights"
+    if not (folder / "config.json").is_file():
+        raise UserError(f"{folder}: no packaged weights; name a folder of weights with --model (path= in Python)")
+    return folder
+
+
+def configs() -> Path:
+    """The folder with the YAML configurations: inside the package in a wheel, beside it in a checkout."""
+    for folder in (PACKAGE / "configs", PACKAGE.parent / "configs"):
+        if folder.is_dir():
+            return folder
+    raise UserError(f"{PACKAGE / 'configs'}: the configurations are missing from this installation; install it again")
+
+
+def config(name: str) -> Path:
+    """The configuration called `name`, for example ``train/debug`` (suffix optional).
+
+    Raises:
+        UserError: there is none of that name; the message lists what there is.
+    """
+    root = configs()
+    path = (root / name).with_suffix(".yaml")
+    if root.resolve() not in path.resolve().parents or not path.is_file():
+        known = sorted(p.relative_to(root).with_suffix("").as_posix() for p in root.rglob("*.yaml"))
+        raise UserError(f"no configuration called {name}; accepted: {', '.join(known)}")
+    return path
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object from a file.
+
+    Raises:
+        UserError: unreadable, not JSON, or not an object.
+    """
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as e:
+        raise UserError(f"{path}: not a readable JSON file ({e})") from None
+    if not isinstance(value, dict):
+        raise UserError(f"{path}: accepted a JSON object, found {type(value).__name__}")
+    return value

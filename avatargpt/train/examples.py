@@ -1,0 +1,216 @@
+"""Training examples of the language model: one draw of the mixture -> a prompt, an answer and its count-down."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from avatargpt.config import TEXT, AvatarGPTConfig
+from avatargpt.encoding import EncodedPrompt, encode_prompt
+from avatargpt.text import TextTokenizer
+from avatargpt.train.prepare import CYCLIC
+from instruct_data.mixture import Draw, Stream, clip_class
+from instruct_data.prompts import Prompt, TextSegment
+from instruct_data.registry import get_task
+from instruct_data.store import ClipCodes
+
+LONGEST = 72  # motion tokens of one example; longer clips are cropped
+CONTEXT = 16  # motion tokens of context that continuation and in-between see on each side
+
+
+@dataclass(frozen=True, eq=False)
+class Example:
+    """What one row of a batch needs.
+
+    Attributes:
+        prompt: encoder side.
+        head: who answers.
+        labels: (L,) ids of the answer, end id included.
+        codes: (N, R) of a motion answer (for the refiner), else None.
+        length: motion tokens to announce to the decoder, -1 = unknown.
+    """
+
+    prompt: EncodedPrompt
+    head: str
+    labels: np.ndarray
+    codes: np.ndarray | None = None
+    length: int = -1
+
+    @property
+    def cost(self) -> int:
+        return len(self.labels) * 2 + len(self.prompt.ids)
+
+
+@dataclass
+class ExampleOptions:
+    """How examples vary; shares between 0 and 1.
+
+    Attributes:
+        weights: stream name -> share of the mixture. ``NAME/composed`` draws joined clips for task NAME.
+        alpha: class balance per stream.
+        unconditional: motion prompts without the user's words (classifier-free guidance needs them).
+        only_ground, only_words: motion prompts that keep only the sentence encoder's view of the words, or only the
+            word pieces.
+        announce: motion answers whose length the decoder is told.
+        say_seconds: of those, prompts that also say the duration.
+        crop: long clips of cyclic actions that are cut to a stretch.
+    """
+
+    weights: dict[str, float] = field(default_factory=dict)
+    alpha: dict[str, float] = field(default_factory=dict)
+    unconditional: float = 0.1
+    only_ground: float = 0.3
+    only_words: float = 0.15
+    announce: float = 0.75
+    say_seconds: float = 0.5
+    crop: float = 0.4
+
+
+class Examples:
+    """Builds examples from draws; a pure function of the draw.
+
+    Args:
+        items: tokenised training clips.
+        lines: plain sentences for denoising.
+        pairs: task name -> (input, answer) text pairs.
+    """
+
+    def __init__(
+        self, items: Sequence[ClipCodes], lines: Sequence[str], pairs: dict[str, list[tuple[str, str]]],
+        text: TextTokenizer, config: AvatarGPTConfig, options: ExampleOptions, tokens_per_second: float = 5.0,
+    ) -> None:
+        self.single = [i for i in items if i.source != "composed"]
+        self.joined = [i for i in items if i.source == "composed"]
+        self.lines, self.pairs = list(lines), pairs
+        self.text, self.config, self.options, self.rate = text, config, options, tokens_per_second
+
+    def streams(self) -> list[Stream]:
+        """The mixture's streams, as the options weigh them."""
+        out = []
+        for name, weight in self.options.weights.items():
+            if weight <= 0:
+                continue
+            task, _, part = name.partition("/")
+            if task == "denoise":
+                classes = ["line"] * len(self.lines)
+            elif task in self.pairs:
+                classes = ["pair"] * len(self.pairs[task])
+            else:
+                classes = [clip_class(i) for i in (self.joined if part == "composed" else self.single)]
+                if part == "composed":
+                    classes = ["composed"] * len(classes)
+            if classes:
+                out.append(Stream(name, weight, classes, self.options.alpha.get(name, 0.5)))
+        return out
+
+    def make(self, draw: Draw) -> Example:
+        """The example of a draw."""
+        rng = draw.rng()
+        task, _, part = draw.task.partition("/")
+        if task == "denoise":
+            return self._denoise(self.lines[draw.index], rng)
+        if task in self.pairs:
+            return self._pair(task, *self.pairs[task][draw.index], rng)
+        item = (self.joined if part == "composed" else self.single)[draw.index]
+        maker = {
+            "text_to_motion": self._text_to_motion, "motion_to_text": self._motion_to_text,
+            "in_between": self._in_between, "continuation": self._continuation,
+        }[task]  # fmt: skip
+        return maker(item, rng)
+
+    def _answer(self, text: str) -> np.ndarray:
+        return np.array([*self.text.encode(text), self.config.end_id(TEXT)], np.int64)
+
+    def _denoise(self, line: str, rng: np.random.Generator) -> Example:
+        """Some spans of words replaced by ``_``; the answer is the whole line (BART's text infilling)."""
+        words, out = line.split(), []
+        i = 0
+        while i < len(words):
+            if rng.random() < 0.15:
+                out.append("_")
+                i += 1 + int(rng.poisson(1.0))
+            else:
+                out.append(words[i])
+                i += 1
+        prompt = Prompt((TextSegment("[Instruction] Restore the sentence. [Input]"), TextSegment(" ".join(out), True),
+                         TextSegment("[Response]")), TEXT, "denoise")  # fmt: skip
+        return Example(self._mixed(prompt, rng, motion=False), TEXT, self._answer(line))
+
+    def _pair(self, task: str, source: str, target: str, rng: np.random.Generator) -> Example:
+        prompt = get_task(task).render({get_task(task).inputs[0].name: source}, rng=rng)
+        return Example(self._mixed(prompt, rng, motion=False), TEXT, self._answer(target))
+
+    def _mixed(self, prompt: Prompt, rng: np.random.Generator, motion: bool) -> EncodedPrompt:
+        """Drop the word pieces, the grounding, or (motion only) both, so that the model can do with either."""
+        o, u = self.options, rng.random()
+        words = ground = True
+        if u < o.only_ground:
+            words = False
+        elif u < o.only_ground + o.only_words:
+            ground = False
+        elif motion and u < o.only_ground + o.only_words + o.unconditional:
+            words = ground = False
+        return encode_prompt(prompt, self.text, self.config, words, ground)
+
+    def _motion(self, prompt: Prompt, codes: np.ndarray, announced: bool, rng: np.random.Generator) -> Example:
+        head = prompt.head
+        labels = np.append(codes[:, 0] + self.config.first_id(head), self.config.end_id(head))
+        return Example(self._mixed(prompt, rng, True), head, labels, codes, len(codes) if announced else -1)
+
+    def _length_slots(self, tokens: int, rng: np.random.Generator) -> tuple[bool, dict[str, float]]:
+        announced = bool(rng.random() < self.options.announce)
+        said = announced and rng.random() < self.options.say_seconds
+        return announced, {"seconds": tokens / self.rate} if said else {}
+
+    def _codes(self, item: ClipCodes, rng: np.random.Generator) -> np.ndarray:
+        codes = item.codes
+        if len(codes) > 14 and clip_class(item) in CYCLIC and rng.random() < self.options.crop:
+            length = int(rng.integers(8, len(codes)))
+            start = int(rng.integers(len(codes) - length + 1))
+            codes = codes[start : start + length]
+        return codes[:LONGEST]
+
+    def _text_to_motion(self, item: ClipCodes, rng: np.random.Generator) -> Example:
+        codes = self._codes(item, rng)
+        pool = item.extra.get("prompts") or item.captions
+        announced, slots = self._length_slots(len(codes), rng)
+        caption = str(pool[int(rng.integers(len(pool)))])
+        prompt = get_task("text_to_motion").render({"caption": caption, **slots}, rng=rng)
+        return self._motion(prompt, codes, announced, rng)
+
+    def _motion_to_text(self, item: ClipCodes, rng: np.random.Generator) -> Example:
+        codes = self._codes(item, rng)
+        prompt = get_task("motion_to_text").render({"motion": codes}, rng=rng)
+        answer = str(item.captions[int(rng.integers(len(item.captions)))]).strip().rstrip(".").lower()
+        return Example(encode_prompt(prompt, self.text, self.config), TEXT, self._answer(answer))
+
+    def _in_between(self, item: ClipCodes, rng: np.random.Generator) -> Example:
+        codes = item.codes[: LONGEST + 2 * CONTEXT]
+        n = len(codes)
+        if n < 6:
+            return self._continuation(item, rng)
+        left = int(rng.integers(1, max(2, n // 2)))
+        right = int(rng.integers(left + 1, n))
+        middle = codes[left:right][:LONGEST]
+        right = left + len(middle)
+        _, slots = self._length_slots(len(middle), rng)
+        slots2: dict[str, object] = {
+            "start": codes[max(0, left - CONTEXT) : left], "end": codes[right : right + CONTEXT], **slots,
+        }  # fmt: skip
+        if rng.random() < 0.3:
+            slots2["caption"] = str(item.captions[int(rng.integers(len(item.captions)))])
+        prompt = get_task("in_between").render(slots2, rng=rng)
+        return self._motion(prompt, middle, True, rng)
+
+    def _continuation(self, item: ClipCodes, rng: np.random.Generator) -> Example:
+        codes = item.codes
+        cut = int(rng.integers(1, max(2, len(codes) - 2)))
+        rest = codes[cut : cut + LONGEST]
+        announced, slots = self._length_slots(len(rest), rng)
+        slots2: dict[str, object] = {"motion": codes[max(0, cut - CONTEXT) : cut], **slots}
+        if rng.random() < 0.4:
+            slots2["caption"] = str(item.captions[int(rng.integers(len(item.captions)))])
+        prompt = get_task("continuation").render(slots2, rng=rng)
+        return self._motion(prompt, rest, announced, rng)

@@ -1,0 +1,230 @@
+"""Trains the language model on a mixture of text and motion tasks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from avatargpt.config import TEXT
+from avatargpt.encoding import encoder_inputs
+from avatargpt.model import IGNORED, AvatarGPTModel
+from avatargpt.text import SentenceGrounder
+from avatargpt.train.examples import Example, Examples
+from avatargpt.train.runtime import Log, Runtime, cosine, load_checkpoint, save_checkpoint
+from instruct_data.collate import pad
+from instruct_data.mixture import Mixture, generator
+
+
+@dataclass
+class LanguageTraining:
+    """What `configs/train/*.yaml` may set under `train`."""
+
+    steps: int = 5000
+    batch: int = 64  # examples per step, over all processes
+    pool: int = 8  # steps whose examples are sorted by length together
+    lr: float = 1e-3
+    lr_floor: float = 5e-5
+    warmup: int = 150
+    weight_decay: float = 0.01
+    refiner_weight: float = 0.4
+    refiner_rows: float = 0.5  # share of motion rows the refiner learns from at each step
+    label_smoothing: float = 0.0
+    clip: float = 1.0
+    seed: int = 0
+    log_every: int = 25
+    save_every: int = 250
+    val_every: int = 500
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class Batch:
+    """Tensors of one step. B rows, L answer length, R levels."""
+
+    inputs: dict[str, Any]
+    heads: list[str]
+    labels: torch.Tensor  # (B, L), -100 = ignored
+    length: torch.Tensor  # (B,), -1 = unknown
+    codes: torch.Tensor  # (B, L, R), -1 outside motion answers
+
+    @classmethod
+    def of(cls, rows: Sequence[Example], grounder: SentenceGrounder | None, pad_id: int, levels: int, device: torch.device) -> Batch:
+        labels, _ = pad([r.labels for r in rows], IGNORED)
+        codes = np.full((*labels.shape, levels), -1, np.int64)
+        for b, r in enumerate(rows):
+            if r.codes is not None:
+                codes[b, : len(r.codes)] = r.codes
+        return cls(
+            encoder_inputs([r.prompt for r in rows], grounder, pad_id, device), [r.head for r in rows],
+            torch.from_numpy(labels).to(device), torch.tensor([r.length for r in rows], device=device),
+            torch.from_numpy(codes).to(device),
+        )  # fmt: skip
+
+
+def batches(examples: Examples, mixture: Mixture, t: LanguageTraining, runtime: Runtime, start: int) -> Iterator[list[Example]]:
+    """Rows of every step from `start` on; within a pool of steps, rows of like length go together."""
+    per_rank = t.batch // runtime.world
+    step = start
+    while True:
+        first = step - step % t.pool
+        rows = [examples.make(d) for s in range(first, first + t.pool) for d in mixture.batch(s, per_rank, runtime.rank)]
+        order = np.argsort([r.cost for r in rows], kind="stable").reshape(t.pool, per_rank)
+        order = order[generator(t.seed, first, 99).permutation(t.pool)]  # the same on every rank: no stragglers
+        for k in range(step - first, t.pool):
+            yield [rows[i] for i in order[k]]
+        step = first + t.pool
+
+
+class Objective(torch.nn.Module):
+    """The model with its losses: what DDP and DeepSpeed wrap, so that every parameter is used inside one forward."""
+
+    def __init__(self, model: AvatarGPTModel, refiner_weight: float, refiner_rows: float) -> None:
+        super().__init__()
+        self.model, self.refiner_weight, self.refiner_rows = model, refiner_weight, refiner_rows
+
+    def forward(self, batch: Batch, seed: int, step: int) -> dict[str, torch.Tensor]:
+        """`total` (with gradient) and its parts: cross-entropy per head (nats per token), one random residual level."""
+        rng = generator(seed, step, 7)
+        heads: str | list[str] = batch.heads[0] if len(set(batch.heads)) == 1 else batch.heads
+        out = self.model(**batch.inputs, labels=batch.labels, head=heads, length=batch.length)
+        result = {"total": out.loss}
+        motion = [b for b, h in enumerate(batch.heads) if h != TEXT]
+        if motion and self.refiner_weight:
+            name = batch.heads[motion[0]]
+            same = [b for b in motion if batch.heads[b] == name]
+            keep = np.sort(rng.permutation(same)[: max(1, round(len(same) * self.refiner_rows))])
+            at = torch.as_tensor(keep, device=batch.labels.device)
+            codes = batch.codes[at]
+            longest = int((codes[..., 0] >= 0).sum(1).max())
+            codes = codes[:, :longest]
+            level = int(rng.integers(1, codes.shape[-1]))
+            refiner = self.model.refiner_loss(
+                out.hidden[at, :longest], codes, codes[..., 0] >= 0, level, modality=name
+            )
+            result["total"] = out.loss + self.refiner_weight * refiner
+            result["refiner"] = refiner.detach()
+        for name in dict.fromkeys(batch.heads):
+            at = torch.tensor([h == name for h in batch.heads], device=batch.labels.device)
+            wanted = (batch.labels[at] != IGNORED).sum()
+            result[f"ce_{name}"] = out.token_loss.detach()[at].sum() / wanted.clamp(min=1)
+        return result
+
+
+class Trainer:
+    """Holds one training run; `run` goes from the last checkpoint to the end.
+
+    Args:
+        model: to be trained in place.
+        examples: training examples; `val` fixed validation rows per name.
+        out: folder for checkpoint.pt, log.jsonl and the finished model.
+        engine: a DeepSpeed configuration (dict) when started under deepspeed.
+    """
+
+    def __init__(
+        self, model: AvatarGPTModel, examples: Examples, val: dict[str, list[Example]], grounder: SentenceGrounder | None,
+        config: LanguageTraining, out: Path, runtime: Runtime, engine: dict[str, Any] | None = None,
+    ) -> None:
+        self.model, self.examples, self.val, self.grounder = model.to(runtime.device), examples, val, grounder
+        self.t, self.out, self.runtime = config, out, runtime
+        self.mixture = Mixture(examples.streams(), config.seed)
+        self.levels = max((m["levels"] for m in (model.config.modalities or {}).values()), default=1)
+        self.step = 0
+        decay = [p for p in model.parameters() if p.requires_grad and p.ndim >= 2]
+        plain = [p for p in model.parameters() if p.requires_grad and p.ndim < 2]
+        groups = [{"params": decay, "weight_decay": config.weight_decay}, {"params": plain, "weight_decay": 0.0}]
+        objective = Objective(model, config.refiner_weight, config.refiner_rows)
+        self.engine: Any = None
+        self.objective: Any = objective
+        if engine is not None:
+            import deepspeed
+
+            self.optimizer = torch.optim.AdamW(groups, lr=config.lr, betas=(0.9, 0.98), eps=1e-8)
+            self.engine, *_ = deepspeed.initialize(model=objective, optimizer=self.optimizer, config=engine)
+            self.objective = self.engine
+        else:
+            self.optimizer = torch.optim.AdamW(groups, lr=config.lr, betas=(0.9, 0.98), eps=1e-8, fused=True)
+            if runtime.world > 1:
+                self.objective = torch.nn.parallel.DistributedDataParallel(objective, find_unused_parameters=True)
+        self._resume()
+
+    def _resume(self) -> None:
+        if self.engine is not None:
+            path, state = self.engine.load_checkpoint(str(self.out / "deepspeed")) if (self.out / "deepspeed").is_dir() else (None, None)
+            self.step = int(state["step"]) if path else 0
+            return
+        saved = load_checkpoint(self.out / "checkpoint.pt", self.runtime.device)
+        if saved:
+            self.model.load_state_dict(saved["model"])
+            self.optimizer.load_state_dict(saved["optimizer"])
+            self.step = int(saved["step"])
+
+    def save(self) -> None:
+        """Checkpoint for resuming, and the model itself."""
+        if self.engine is not None:
+            self.engine.save_checkpoint(str(self.out / "deepspeed"), client_state={"step": self.step})
+        elif self.runtime.main:
+            state = {"model": self.model.state_dict(), "optimizer": self.optimizer.state_dict(), "step": self.step}
+            save_checkpoint(self.out / "checkpoint.pt", state)
+        if self.runtime.main:
+            self.model.save_pretrained(self.out, max_shard_size="15MB")
+            self.examples.text.save(self.out)
+
+    def batch(self, rows: Sequence[Example]) -> Batch:
+        return Batch.of(rows, self.grounder, self.model.config.pad_token_id or 0, self.levels, self.runtime.device)
+
+    @torch.no_grad()
+    def validate(self) -> dict[str, float]:
+        """Mean loss per validation set, nats per token."""
+        self.model.eval()
+        out = {}
+        for name, rows in self.val.items():
+            total = count = 0.0
+            for i in range(0, len(rows), 64):
+                batch = self.batch(rows[i : i + 64])
+                with self.runtime.autocast():
+                    token_loss = self.model(
+                        **batch.inputs, labels=batch.labels, head=batch.heads[0], length=batch.length
+                    ).token_loss
+                total += float(token_loss.sum())
+                count += float((batch.labels != IGNORED).sum())
+            out[f"val_{name}"] = total / max(count, 1)
+        self.model.train()
+        return out
+
+    def run(self) -> AvatarGPTModel:
+        t, log = self.t, Log(self.out / "log.jsonl", self.runtime.main)
+        totals: dict[str, list[float]] = {}
+        self.model.train()
+        stream = batches(self.examples, self.mixture, t, self.runtime, self.step)
+        while self.step < t.steps:
+            batch = self.batch(next(stream))
+            with self.runtime.autocast():
+                parts = self.objective(batch, t.seed, self.step)
+            total = parts.pop("total")
+            rate = cosine(self.step, t.steps, t.warmup, t.lr, t.lr_floor)
+            for group in self.optimizer.param_groups:
+                group["lr"] = rate
+            if self.engine is not None:
+                self.engine.backward(total)
+                self.engine.step()
+            else:
+                total.backward()
+                parts["grad"] = torch.nn.utils.clip_grad_norm_(self.model.parameters(), t.clip)
+                self.optimizer.step()
+                self.optimizer.zero_grad(set_to_none=True)
+            self.step += 1
+            for k, v in parts.items():
+                totals.setdefault(k, []).append(float(v.detach()))
+            if self.step % t.log_every == 0:
+                log(step=self.step, **{k: float(np.mean(v)) for k, v in totals.items()})
+                totals = {}
+            if self.val and (self.step % t.val_every == 0 or self.step == t.steps):
+                log(step=self.step, **self.validate())
+            if self.step % t.save_every == 0 or self.step == t.steps:
+                self.save()
+        return self.model.eval()

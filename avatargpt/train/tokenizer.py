@@ -1,0 +1,133 @@
+"""Trains a `MotionTokenizer` on windows of motion features."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from avatargpt.train.runtime import Log, Runtime, cosine, load_checkpoint, save_checkpoint
+from avatargpt.train.windows import Windows
+from vqvae.losses import LossWeights, body_joints, body_losses
+from vqvae.tokenizer import MotionTokenizer, TokenizerConfig
+
+
+@dataclass
+class TokenizerTraining:
+    """What `configs/tokenizer/*.yaml` may set under `train`."""
+
+    steps: int = 5000
+    batch: int = 64  # windows per step, over all processes
+    window: int = 64  # frames
+    lr: float = 4e-4
+    lr_floor: float = 2e-5
+    warmup: int = 100
+    weight_decay: float = 0.01
+    balance: float = 0.5  # sampling weight of a class ~ frames^-balance
+    speed: float = 0.5  # extra weight of clips with fast limbs, 0 = none
+    level_dropout: float = 0.2  # share of steps that decode from a random number of levels
+    decoder_only: bool = False  # freeze encoder and codebooks (a second stage; the fingerprint stays)
+    seed: int = 0
+    log_every: int = 50
+    save_every: int = 500
+    val_every: int = 1000
+    losses: dict[str, float] = field(default_factory=dict)
+
+
+def fit_normaliser(model: MotionTokenizer, windows: Windows) -> None:
+    """Mean and std per channel over the training frames; a channel's std is at least a tenth of its group's mean."""
+    mean, std = windows.statistics()
+    for group in model.spec.slices().values():
+        std[group] = np.maximum(std[group], 0.1 * std[group].mean())
+    model.mean.copy_(torch.from_numpy(mean))
+    model.std.copy_(torch.from_numpy(np.maximum(std, 1e-5)))
+
+
+@torch.no_grad()
+def validate(model: MotionTokenizer, clips: list[np.ndarray], rare: np.ndarray) -> dict[str, float]:
+    """Mean joint error in the heading frame, mm, over whole clips (N, all levels), overall and on the rare sources."""
+    model.eval()
+    errors = np.zeros(len(clips))
+    used = set()
+    for i, features in enumerate(clips):
+        codes = model.encode_features(features)
+        used.update(codes[:, 0].tolist())
+        out = torch.from_numpy(model.decode_features(codes)[: len(features)])
+        distance = (body_joints(out) - body_joints(torch.from_numpy(features))).norm(dim=-1)
+        errors[i] = float(distance.mean()) * 1000
+    model.train()
+    return {"val_mm": float(errors.mean()), "val_rare_mm": float(errors[rare].mean()), "val_codes_used": len(used)}
+
+
+def train(config: dict[str, Any], windows: Windows, val: Windows, out: Path, runtime: Runtime, start: Path | None = None) -> MotionTokenizer:
+    """Run or resume training in folder `out` (checkpoint.pt, log.jsonl, and the finished tokenizer).
+
+    Args:
+        config: ``{"model": TokenizerConfig fields, "train": TokenizerTraining fields}``.
+        windows, val: feature clips.
+        start: a tokenizer folder to begin from (decoder-only stages, fine-tuning).
+    """
+    t = TokenizerTraining(**config.get("train", {}))
+    torch.manual_seed(t.seed + runtime.rank)
+    if start is not None:
+        model = MotionTokenizer.load(start, runtime.device)
+    else:
+        model = MotionTokenizer(TokenizerConfig(**config.get("model", {}))).to(runtime.device)
+        fit_normaliser(model, windows)
+    model.train()
+    if t.decoder_only:
+        model.encoder.requires_grad_(False)
+        model.vq.eval()
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    optimizer = torch.optim.AdamW(parameters, lr=t.lr, betas=(0.9, 0.98), weight_decay=t.weight_decay, fused=True)
+    step = 0
+    saved = load_checkpoint(out / "checkpoint.pt", runtime.device)
+    if saved:
+        model.load_state_dict(saved["model"])
+        optimizer.load_state_dict(saved["optimizer"])
+        torch.set_rng_state(saved["rng"].cpu())
+        step = int(saved["step"])
+    wrapped = torch.nn.parallel.DistributedDataParallel(model) if runtime.world > 1 else model
+    log = Log(out / "log.jsonl", runtime.main)
+    weights = LossWeights(**t.losses)
+    per_rank = t.batch // runtime.world
+    totals: dict[str, float] = {}
+    rng = np.random.default_rng([t.seed, 7])
+    drop = rng.random(t.steps) < t.level_dropout  # the same steps whenever training resumes
+    while step < t.steps:
+        batch = windows.batch(per_rank, t.window, [t.seed, step, runtime.rank], t.balance, t.speed)
+        x = (torch.from_numpy(batch).to(runtime.device) - model.mean) / model.std
+        joints = body_joints(x * model.std + model.mean)
+        model.vq.quantize_dropout = bool(drop[step]) and not t.decoder_only
+        with runtime.autocast():
+            predicted, _, commit = wrapped(x)
+        losses = body_losses(predicted.float(), x, model.mean, model.std, joints, weights)
+        mpjpe = losses.pop("mpjpe")
+        if not t.decoder_only:
+            losses["commit"] = commit
+        torch.stack(list(losses.values())).sum().backward()
+        norm = torch.nn.utils.clip_grad_norm_(parameters, 5.0)
+        for group in optimizer.param_groups:
+            group["lr"] = cosine(step, t.steps, t.warmup, t.lr, t.lr_floor)
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        step += 1
+        for k, v in {**losses, "mpjpe_mm": mpjpe * 1000, "grad": norm}.items():
+            totals[k] = totals.get(k, 0.0) + float(v.detach())
+        if step % t.log_every == 0:
+            log(step=step, **{k: v / t.log_every for k, v in totals.items()})
+            totals = {}
+        if runtime.main and (step % t.val_every == 0 or step == t.steps):
+            model.vq.quantize_dropout = False
+            log(step=step, **validate(model, val.clips, val.rare))
+            if t.decoder_only:
+                model.vq.eval()
+        if runtime.main and (step % t.save_every == 0 or step == t.steps):
+            state = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "step": step}
+            save_checkpoint(out / "checkpoint.pt", {**state, "rng": torch.get_rng_state()})
+            model.save(out)
+    model.save(out)
+    return model.eval()

@@ -1,0 +1,42 @@
+"""`Clip`: one recording and everything known about it, as every reader yields it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from vqvae.motion import Motion
+
+SPLITS = ("train", "val", "test")
+
+
+@dataclass(frozen=True, eq=False)
+class Clip:
+    """One clip of a corpus.
+
+    Attributes:
+        id: unique within its source.
+        motion: the Motion, or a function that loads it.
+        captions: sentences, may be empty.
+        source: short name of where it came from.
+        licence: under which terms.
+        split: ``train``, ``val`` or ``test``.
+        action: the corpus' own class name, empty where it has none.
+        style: likewise.
+        extra: whatever else the source says (JSON types only).
+    """
+
+    id: str
+    motion: Motion | Callable[[], Motion]
+    captions: list[str]
+    source: str
+    licence: str
+    split: str = "train"
+    action: str = ""
+    style: str = ""
+    extra: dict[str, Any] = field(default_factory=dict)
+
+    def load(self) -> Motion:
+        """The Motion, loaded now if it was not."""
+        return self.motion if isinstance(self.motion, Motion) else self.motion()

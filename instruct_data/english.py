@@ -1,0 +1,260 @@
+"""The little English that captions need: verb forms, subjects, and a caption split into clauses.
+
+Captions are written in the third person singular of the present ("a person walks, then turns left"). Users type
+imperatives ("walk, then turn left"), gerunds ("walking") and other subjects ("they walk"). :class:`Verbs` converts the
+finite verbs of a predicate; :func:`split` finds the subject.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+_IRREGULAR_BASE = {"is": "be", "has": "have", "does": "do", "goes": "go", "lies": "lie", "ties": "tie", "dies": "die"}
+_IRREGULAR_GERUND = {"be": "being", "lie": "lying", "tie": "tying", "die": "dying", "dye": "dyeing"}
+_NO_DOUBLING_ENDINGS = ("w", "x", "y")
+# Two syllables, stress on the last: the final consonant doubles (begin -> beginning); others do not (open -> opening).
+_STRESSED_LAST = {"begin", "refer", "commit", "admit", "forget", "propel", "repel", "unplug", "upset", "rebel", "regret"}
+_DOUBLE_ANYWAY = {"handstop", "kickflip", "backflip", "sideflip", "sidestep", "jitterbug", "leapfrog", "zigzag"}
+
+_BASES = """
+accelerate accept acknowledge act address adjust admire advance aim alternate amble announce answer apologize applaud
+approach arc arch arrive ascend ask attack back backflip balance bang bat batter bawl beat beckon become beg begin bend
+bid block blow board bob bolt boot bop bounce bound bow bowl box brace brake brandish brawl break breakdance breathe
+bring brush bump burst call cancel carry cartwheel cast catch change charge chase cheer chop chuck circle clamber clap
+clasp clean clear climb cling close clutch collapse come command complete conduct continue control cough count cover
+cower crane crash crawl creep cross crouch cue cup curl curtsy curve cut dance dangle dart dash defend deliver demonstrate
+descend dig dip direct dismount dive do dodge drag draw dribble drift drink drive drop duck dust ease edge elevate embrace
+empty end enter escape examine execute expand explode extend face fall favor fend fidget fight find finish fist flail
+flap flex flick fling flip float flutter fly fold follow force freeze gallop gather gaze gesture get give glance glide go
+goosestep grab grasp greet grin grip groove grope guard guide gulp hail halt hammer handle hang haul have head hear heave
+hit hobble hoist hold hook hop hug hunch hurl hurry idle imitate inch incline indicate inspect invite jab jerk jiggle jog
+join juggle jump keep kick kneel knock land lash launch lay lead lean leap leave lengthen let lie lift limp line linger
+link lob look loop loosen lope lose lower lumber lunge lurch make march massage meander measure mime mimic miss moonwalk
+motion mount move nod notice offer open pace paddle pad pant parade parry pass pat pause peek peel peer perform pet pick
+pirouette pitch pivot place plant play pluck plod plop point poke polish pose pound pour practice practise prance prepare
+present press pretend prop protect prowl pull pump punch punt push put quench quicken race raise rap reach react read
+receive recoil recover reel regain relax release remain repeat reply respond rest retreat retrieve return reverse revolve
+ride rise rock roll rotate round row rub run rush salute saunter saw say scale scamper scan scoop scratch scrub scuff
+scuttle seal search seat see seem send set settle sew shadowbox shake shamble share shift shimmy shiver shoot shout shove
+show shrink shrug shuffle shut sideflip sidestep sign signal sing sink sip sit skate skip slam slap slash sleep slice
+slide sling slink slip slouch slow smash smell snap snatch sneak soak soap sock soothe spin spread spring sprint squat
+squeeze squirm stab stagger stalk stamp stand stare start stay steal steer step stick stir stomp stoop stop straddle
+straighten strafe stretch stride strike string stroll strum strut stumble summon support surrender survey swagger sway
+sweep swim swing swipe switch take tap taste tear tense test throw thrust tidy tie tighten tilt tip tiptoe toss totter
+touch tow trace train transport travel tread tremble trip trot trudge trundle try tuck tug tumble turn twirl twist type
+unfold unscrew use usher veer volley volunteer vomit waddle wait wake walk waltz wander warm wash watch wave weave wheel
+whip whirl wiggle win wind wipe withdraw wobble work wrap wring writhe yank yawn zigzag scan dip wield perform squint
+extinguish stab imagine strain comb hide rip shelter bury fetch dry drum conceal crank crumple dab ignore inhale exhale
+kiss lick listen lock loosen pinch plug pray probe punish rattle scrape shield shiver shower sniff snort sow spar spit
+splash stack stuff swat swerve swirl thump tickle toast topple trample twitch type unlock vault weep whisper wink worship
+enjoy attempt appear decide hesitate intend manage succeed think wish want
+""".split()
+# Forms that are as often plural nouns in captions; after "and" they are nouns when the list before them is one.
+_ALSO_NOUN = set("""
+arms backs blocks bounces bounds bows boxes breaks circles claps cuts dances drops edges ends faces falls fists flips
+fights grips hands heads holds hooks hops hugs jabs jerks jumps kicks knocks lands leaps legs lifts lines lobs looks
+lunges marches motions moves paces passes pitches pivots places plants points poses presses pulls punches pushes reaches
+rests rises rocks rolls rounds runs sets shakes shifts shrugs signals signs skips slaps slashes slides spins springs
+sprints squats stamps stances stands starts steps stops stretches strides strikes strings strolls swings throws tips
+touches trips turns twirls twists walks waves whirls wipes works
+""".split())  # fmt: skip
+_ADVERBS_BETWEEN = set("then next finally lastly later afterwards after slowly quickly suddenly again even also once".split())
+_DETERMINERS = set("a an the his her their its your my this that some several few two three four both one each many".split())
+_PREPOSITIONS = set("with without of in on at by from into for through to over under like as including between".split())
+
+
+def base_of(third: str) -> str:
+    """Base form of a third person singular: ``walks -> walk``, ``carries -> carry``, ``punches -> punch``."""
+    w = third.lower()
+    if w in _IRREGULAR_BASE:
+        return _IRREGULAR_BASE[w]
+    if w.endswith("ies") and len(w) > 4:
+        return w[:-3] + "y"
+    if w.endswith(("sses", "shes", "ches", "xes", "zzes", "oes")):
+        return w[:-2]
+    return w[:-1]
+
+
+def third_of(base: str) -> str:
+    """Third person singular: ``walk -> walks``, ``carry -> carries``, ``punch -> punches``."""
+    for third, b in _IRREGULAR_BASE.items():
+        if b == base:
+            return third
+    if re.search(r"[^aeiou]y$", base):
+        return base[:-1] + "ies"
+    return base + ("es" if base.endswith(("s", "sh", "ch", "x", "z", "o")) else "s")
+
+
+def gerund_of(base: str) -> str:
+    """``walk -> walking``, ``wave -> waving``, ``run -> running``, ``lie -> lying``."""
+    if base in _IRREGULAR_GERUND:
+        return _IRREGULAR_GERUND[base]
+    if base.endswith("e") and not base.endswith(("ee", "oe", "ye")):
+        return base[:-1] + "ing"
+    doubles = re.search(r"[^aeiou][aeiou][^aeiou]$", " " + base) or re.search(r"qu[aeiou][^aeiou]$", base)
+    vowels = len(re.findall(r"[aeiouy]+", base))
+    if doubles and not base.endswith(_NO_DOUBLING_ENDINGS):
+        if vowels == 1 or base in _STRESSED_LAST or base in _DOUBLE_ANYWAY:
+            return base + base[-1] + "ing"
+    return base + "ing"
+
+
+THIRD: dict[str, str] = {third_of(b): b for b in _BASES} | {"is": "be", "has": "have"}
+GERUND: dict[str, str] = {gerund_of(b): b for b in _BASES}
+
+_TOKEN = re.compile(r"[A-Za-z]+(?:[-'][A-Za-z]+)*|\d+|\s+|.", re.S)
+
+
+def tokens(text: str) -> list[str]:
+    """Words, numbers, spaces and single other characters; joining them gives the text back."""
+    return _TOKEN.findall(text)
+
+
+def finite_verbs(predicate: str) -> list[int] | None:
+    """Token numbers of the verbs that belong to the (removed) subject, or None when the first word is no known verb.
+
+    A verb stands first (adverbs may come before it) or after ``and``, ``then``, ``,`` or ``;``. A plural noun in the
+    same place is told apart by what stands before it: in "a form with punches and blocks" the word before ``and`` is a
+    bare noun, in "bends the knees and leaps" it is not.
+    """
+    toks = tokens(predicate)
+    words = [(i, t.lower()) for i, t in enumerate(toks) if not t.isspace()]
+    found: list[int] = []
+    k = 0
+    while k < len(words) and words[k][1].endswith("ly") or (k < len(words) and words[k][1] in _ADVERBS_BETWEEN):
+        k += 1
+    if k >= len(words) or words[k][1] not in THIRD:
+        return None
+    found.append(words[k][0])
+    for j in range(k + 1, len(words)):
+        i, w = words[j]
+        if w not in THIRD:
+            continue
+        b = j - 1
+        while b > 0 and (words[b][1] in _ADVERBS_BETWEEN or (words[b][1].endswith("ly") and b > k)):
+            b -= 1
+        link = words[b][1]
+        direct = words[j - 1][1]
+        if link not in ("and", ",", ";", "or", "but") and direct not in ("then", "next", "finally"):
+            continue
+        if w in _ALSO_NOUN and b >= 2 and link in ("and", ",", "or"):
+            before, earlier = words[b - 1], words[b - 2][1]
+            bare_list = before[1] in THIRD or before[1].endswith("s")
+            if bare_list and before[0] not in found and (earlier in _PREPOSITIONS or words[b - 2][0] in found):
+                continue
+            following = words[j + 1][1] if j + 1 < len(words) else ""
+            if following == "of":
+                continue
+        if direct in _DETERMINERS or (w in _ALSO_NOUN and link == "," and direct.endswith("ly")):
+            continue  # "with sharp, lively motions"
+        found.append(i)
+    return found
+
+
+def convert(predicate: str, form: str) -> str | None:
+    """Put a third-person predicate into another form.
+
+    Args:
+        predicate: e.g. ``walks forward and waves``.
+        form: ``base`` (imperative, or after they/you), ``gerund``, ``progressive`` ("is walking") or ``third`` ("is
+            walking" becomes "walks", the rest stays).
+
+    Returns:
+        The predicate, or None when its verbs are not known.
+    """
+    verbs = finite_verbs(predicate)
+    if verbs is None:
+        return None
+    toks = tokens(predicate)
+    out = list(toks)
+    for n, i in enumerate(verbs):
+        base = THIRD[toks[i].lower()]
+        after = toks[i + 2].lower() if i + 2 < len(toks) else ""
+        if base == "be" and after in GERUND:  # "is walking" -> walk / walking
+            out[i] = out[i + 1] = ""
+            base, i = GERUND[after], i + 2
+        elif base == "be" and form != "base":
+            return None
+        elif base == "keep" and after in GERUND and form in ("gerund", "progressive"):  # "keeps walking" -> walking
+            out[i] = out[i + 1] = ""
+            base, i = GERUND[after], i + 2
+        new = base if form == "base" else third_of(base) if form == "third" else gerund_of(base)
+        out[i] = f"is {new}" if form == "progressive" and n == 0 else new
+    return "".join(out)
+
+
+_NOUNS = """person figure human man woman guy boy girl child kid dancer player fighter referee actor character avatar
+subject lady gentleman teenager youth adult citizen giant creature ogre monster bodybuilder thug punk hoodlum gangster
+delinquent mannequin doll puppet dummy robot android machine zombie corpse drunk drunkard individual athlete performer
+model dude fellow somebody someone he she they it""".split()
+_SUBJECT = re.compile(
+    r"^(?:(?P<lead>.{3,60}?), )??(?P<subject>(?:(?:an?|the|this|one) (?:[a-z]+[ -]){0,2}?)?(?:" + "|".join(_NOUNS) + r"))"
+    r" (?P<rest>[a-z].*)$",
+    re.I | re.S,
+)
+NEUTRAL = {
+    "a person", "the person", "person", "someone", "somebody", "a figure", "the figure", "a human", "the human",
+    "the subject", "he", "she", "they", "it", "an individual", "one person",
+}  # fmt: skip
+_HAS_SUBJECT = re.compile(
+    r"\b(?:as|while|when|until|because) (?:an?|the|he|she|they|it|someone|somebody)\b", re.I
+)
+
+
+@dataclass(frozen=True)
+class Clause:
+    """A caption taken apart: ``lead, subject predicate``.
+
+    Attributes:
+        lead: what stands before the subject, without its comma, or empty.
+        subject: e.g. ``a person``.
+        predicate: the rest, without the final period.
+    """
+
+    lead: str
+    subject: str
+    predicate: str
+
+    @property
+    def neutral(self) -> bool:
+        """Whether the subject says nothing about how the body moves."""
+        return self.subject.lower() in NEUTRAL
+
+    def verb_phrase(self, form: str) -> str | None:
+        """The predicate in another form (see :func:`convert`), with a movable lead put behind it."""
+        if _HAS_SUBJECT.search(self.predicate):
+            return None
+        phrase = convert(self.predicate, form)
+        if phrase is None or not self.lead:
+            return phrase
+        lead = self.lead[0].lower() + self.lead[1:]
+        first = lead.split()[0]
+        if first in GERUND:
+            lead, first = f"while {lead}", "while"
+        movable = first in ("with", "without", "while", "from", "on") and " and " not in phrase and ", " not in phrase
+        return f"{phrase} {lead}" if movable else None
+
+
+def split(caption: str) -> Clause | None:
+    """Take a caption apart, or None when its form is another (no subject of the known kind, two sentences)."""
+    text = " ".join(caption.split()).rstrip(" .!")
+    if re.search(r"[.!?] ", text):
+        return None
+    m = _SUBJECT.match(text)
+    if not m:
+        return None
+    clause = Clause(m["lead"] or "", m["subject"], m["rest"])
+    verbs = finite_verbs(clause.predicate)
+    return clause if verbs is not None else None
+
+
+def first_verb(captions: Sequence[str]) -> str:
+    """Base form of the first verb of the first caption that can be taken apart, or an empty string."""
+    for caption in captions:
+        clause = split(caption)
+        if clause is not None:
+            words = tokens(convert(clause.predicate, "base") or "")
+            return next((w for w in words if w.isalpha() and not w.endswith("ly")), "")
+    return ""

@@ -1,0 +1,143 @@
+"""Clips put one after another so that they look like one take: where to cut, and a blend that keeps the momentum.
+
+The blend is inertialisation (Bollo 2018, "Inertialization: high-performance animation transitions"): the second clip
+plays at once, plus an offset that starts at the difference of pose and speed at the seam and dies out along a quintic.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from vqvae import rotations as rot
+from vqvae.errors import UserError
+from vqvae.motion import Motion, concatenate
+
+BLEND_SECONDS = 0.4
+SEARCH_SECONDS = 0.5
+_MAX_SPEED = 0.3  # radians per frame of offset speed that is carried over the seam
+_VELOCITY_SECONDS = 0.1  # weight of speed against pose
+
+
+@dataclass(frozen=True)
+class Fit:
+    """How well b can follow a.
+
+    Attributes:
+        end: frame count to keep of a.
+        start: first frame of b to use.
+        cost: mean distance of the joints (metres, heading frame) plus 0.1 s times that of their velocities (m/s).
+    """
+
+    end: int
+    start: int
+    cost: float
+
+
+def _check(a: Motion, b: Motion) -> None:
+    if abs(a.fps - b.fps) > 1e-6 or a.skeleton.names != b.skeleton.names:
+        raise UserError(f"join: clips of {a.fps:g} and {b.fps:g} fps; accepted: the same frame rate and skeleton")
+
+
+def _posture(motion: Motion, first: int, last: int) -> tuple[np.ndarray, np.ndarray]:
+    """Joints and joint velocities of frames [first, last) in the heading frame: (n, J, 3) metres, metres/s."""
+    lo, hi = max(first - 1, 0), min(last + 1, len(motion))
+    part = motion.slice(lo, hi)
+    joints = part.joints.astype(np.float64)
+    back = rot.about_y(-part.heading)[:, None]
+    root = joints[:, :1] * np.array([1.0, 0, 1])
+    local = rot.rotate(back, joints - root)
+    speed = np.gradient(joints, axis=0) if len(joints) > 1 else np.zeros_like(joints)
+    velocity = rot.rotate(back, speed) * motion.fps
+    return local[first - lo : last - lo], velocity[first - lo : last - lo]
+
+
+def suits(a: Motion, b: Motion, window: float = SEARCH_SECONDS) -> Fit:
+    """The best place to go from a to b.
+
+    Args:
+        window: how much of a's end and of b's beginning may be given up, seconds (never more than a third of a clip).
+
+    Returns:
+        The cut with the lowest cost over all pairs of frames in the two windows.
+    """
+    _check(a, b)
+    na = int(min(window * a.fps, len(a) // 3)) + 1
+    nb = int(min(window * b.fps, len(b) // 3)) + 1
+    pa, va = _posture(a, len(a) - na, len(a))
+    pb, vb = _posture(b, 0, nb)
+    cost = np.linalg.norm(pa[:, None] - pb[None], axis=-1).mean(-1)
+    cost = cost + _VELOCITY_SECONDS * np.linalg.norm(va[:, None] - vb[None], axis=-1).mean(-1)
+    i, j = np.unravel_index(int(cost.argmin()), cost.shape)
+    return Fit(len(a) - na + int(i) + 1, int(j), float(cost[i, j]))
+
+
+def _quintic(x0: np.ndarray, v0: np.ndarray, frames: int) -> np.ndarray:
+    """Offset (frames, ...) that starts at x0 with speed v0 (per frame) and ends at rest at 0."""
+    t = np.arange(frames).reshape(-1, *[1] * x0.ndim) / frames
+    v = v0 * frames
+    a, b, c = -6 * x0 - 3 * v, 15 * x0 + 8 * v, -10 * x0 - 6 * v
+    return a * t**5 + b * t**4 + c * t**3 + v * t + x0
+
+
+def join_motions(a: Motion, b: Motion, blend_frames: int | None = None) -> Motion:
+    """a followed by b, with b turned and moved to go on from a's end, and the seam blended over b's first frames.
+
+    The result has len(a) + len(b) frames; a is not changed. a's caption is kept.
+
+    Args:
+        blend_frames: length of the blend; default 0.4 s; no more than b is long.
+
+    Raises:
+        UserError: other frame rates or skeletons.
+    """
+    _check(a, b)
+    n = max(1, min(round(BLEND_SECONDS * a.fps) if blend_frames is None else blend_frames, len(b)))
+    ra, rb = a.rotations[-2:].astype(np.float64), b.rotations[:2].astype(np.float64)
+    step_a = (a.root[-1] - a.root[-2]).astype(np.float64) if len(a) > 1 else np.zeros(3)
+    yaw = float(a.slice(len(a) - 1, len(a)).heading[0] - b.slice(0, 1).heading[0])
+    target = a.root[-1].astype(np.float64) + step_a
+    turned = b.moved(yaw, np.zeros(3))
+    planar = np.array([1.0, 0, 1])
+    moved = replace(turned, root=turned.root + (target - turned.root[0]) * planar)
+    rb = moved.rotations[:2].astype(np.float64)
+    # where a would be one frame on, and how fast it turns
+    spin_a = rot.to_axis_angle(rot.multiply(ra[-1], rot.conjugate(ra[0]))) if len(a) > 1 else np.zeros(ra.shape[1:-1] + (3,))
+    spin_b = rot.to_axis_angle(rot.multiply(rb[-1], rot.conjugate(rb[0]))) if len(b) > 1 else np.zeros_like(spin_a)
+    ahead = rot.multiply(rot.from_axis_angle(spin_a), ra[-1])
+    x0 = rot.to_axis_angle(rot.multiply(ahead, rot.conjugate(rb[0])))
+    v0 = spin_a - spin_b
+    speed = np.linalg.norm(v0, axis=-1, keepdims=True)
+    v0 = v0 * np.minimum(1, _MAX_SPEED / np.maximum(speed, 1e-9))
+    rotations = moved.rotations.astype(np.float64)
+    rotations[:n] = rot.multiply(rot.from_axis_angle(_quintic(x0, v0, n)), rotations[:n])
+    root = moved.root.astype(np.float64)
+    step_b = root[1] - root[0] if len(b) > 1 else np.zeros(3)
+    # the planar path only keeps its speed for a moment (no offset to undo): it ends displaced, not pulled back
+    lead = _quintic(np.array([0.0, target[1] - root[0, 1], 0.0]), step_a - step_b, n)
+    carried = np.cumsum((step_a - step_b) * planar * (1 - np.arange(n)[:, None] / n) ** 2, 0) - (step_a - step_b) * planar
+    root[:n] += lead * np.array([0.0, 1, 0]) + carried
+    root[n:] += carried[-1]
+    return concatenate([a, replace(moved, rotations=rotations, root=root)])
+
+
+def join_best(
+    a: Motion, b: Motion, window: float = SEARCH_SECONDS, blend_frames: int | None = None
+) -> tuple[Motion, int]:
+    """Cut both clips where they suit best and join them.
+
+    Returns:
+        The joined Motion and the frame at which b begins.
+    """
+    fit = suits(a, b, window)
+    a, b = a.slice(0, fit.end), b.slice(fit.start, len(b))
+    return join_motions(a, b, blend_frames), len(a)
+
+
+def best_partner(a: Motion, candidates: Sequence[Motion], window: float = SEARCH_SECONDS) -> int:
+    """Which candidate follows `a` most smoothly."""
+    if not candidates:
+        raise UserError("join: no candidates to choose from")
+    return int(np.argmin([suits(a, b, window).cost for b in candidates]))

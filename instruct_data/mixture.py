@@ -1,0 +1,139 @@
+"""Which task and which clip comes at which place of the training: balanced, and a pure function of (seed, step).
+
+Nothing is carried from step to step, so a resumed run sees exactly what it would have seen.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from instruct_data.captions import infer_action
+from instruct_data.clip import Clip
+from instruct_data.english import first_verb
+from instruct_data.store import ClipCodes
+from vqvae.errors import UserError
+
+
+def clip_class(item: Clip | ClipCodes) -> str:
+    """Class for balancing: the action, else what the captions say, else the first verb of the first caption."""
+    known = item.action or infer_action(item.captions)
+    return known.replace("-", "_") if known else first_verb(item.captions) or item.source
+
+
+def balanced_weights(classes: Sequence[str], alpha: float) -> np.ndarray:
+    """Weight of every item so that a class of n items is drawn in proportion to n^(1 - alpha).
+
+    Args:
+        classes: one name per item.
+        alpha: 0 = as they come, 1 = every class alike, 0.5 = square root.
+
+    Returns:
+        (len(classes),) float64 that sums to 1.
+
+    Raises:
+        UserError: no items, alpha outside [0, 1].
+    """
+    if not len(classes):
+        raise UserError("mixture: no clips to draw from")
+    if not 0 <= alpha <= 1:
+        raise UserError(f"mixture: alpha {alpha}; accepted 0 to 1")
+    counts = Counter(classes)
+    weights = np.array([counts[c] ** -alpha for c in classes], np.float64)
+    return weights / weights.sum()
+
+
+@dataclass(frozen=True)
+class Stream:
+    """Examples of one task.
+
+    Attributes:
+        task: name of the task.
+        weight: share of the mixture (any positive scale).
+        classes: class of every item the task can draw.
+        alpha: balance, see :func:`balanced_weights`.
+    """
+
+    task: str
+    weight: float
+    classes: Sequence[str]
+    alpha: float = 0.5
+
+
+@dataclass(frozen=True)
+class Draw:
+    """One place in a batch.
+
+    Attributes:
+        task: name of the task.
+        index: which item of that task's stream.
+        seed: for everything random in this example (template, caption, crop).
+    """
+
+    task: str
+    index: int
+    seed: int
+
+    def rng(self) -> np.random.Generator:
+        return np.random.default_rng(self.seed)
+
+
+def generator(seed: int, *place: int) -> np.random.Generator:
+    """A generator that depends on nothing but its arguments (step, rank, ...)."""
+    return np.random.default_rng(np.random.SeedSequence([seed, *place]))
+
+
+class Mixture:
+    """Draws tasks by weight and, within a task, clips by balanced class weights.
+
+    Raises:
+        UserError: no streams, a weight that is not positive, a task named twice.
+    """
+
+    def __init__(self, streams: Sequence[Stream], seed: int = 0) -> None:
+        if not streams:
+            raise UserError("mixture: no tasks")
+        names = [s.task for s in streams]
+        if len(set(names)) != len(names):
+            raise UserError(f"mixture: a task is named twice in {', '.join(names)}")
+        if bad := [s for s in streams if not s.weight > 0]:
+            raise UserError(f"mixture: task {bad[0].task} has weight {bad[0].weight}; accepted above 0")
+        self.streams, self.seed = list(streams), seed
+        weights = np.array([s.weight for s in streams], np.float64)
+        self._tasks = np.cumsum(weights / weights.sum())
+        self._items = [np.cumsum(balanced_weights(s.classes, s.alpha)) for s in streams]
+
+    def batch(self, step: int, size: int, rank: int = 0) -> list[Draw]:
+        """The draws of one step; `rank` gives every process of a distributed run its own."""
+        rng = generator(self.seed, step, rank)
+        u, v = rng.random(size), rng.random(size)
+        seeds = rng.integers(0, 2**63 - 1, size)
+        tasks = np.minimum(np.searchsorted(self._tasks, u, side="right"), len(self.streams) - 1)
+        out = []
+        for t, x, s in zip(tasks, v, seeds, strict=True):
+            cumulative = self._items[int(t)]
+            index = min(int(np.searchsorted(cumulative, x, side="right")), len(cumulative) - 1)
+            out.append(Draw(self.streams[int(t)].task, index, int(s)))
+        return out
+
+
+def mixture_of(
+    items: Sequence[Clip | ClipCodes], weights: Mapping[str, float], alpha: Mapping[str, float] | float = 0.5,
+    seed: int = 0, classify: Callable[[Clip | ClipCodes], str] = clip_class,
+) -> Mixture:  # fmt: skip
+    """A mixture in which every task draws from the same clips.
+
+    Args:
+        items: clips of one split.
+        weights: task name -> share.
+        alpha: one balance, or one per task (tasks left out: 0.5).
+    """
+    classes = [classify(i) for i in items]
+    streams = [
+        Stream(t, w, classes, alpha if isinstance(alpha, int | float) else alpha.get(t, 0.5))
+        for t, w in weights.items()
+    ]
+    return Mixture(streams, seed)

@@ -1,0 +1,190 @@
+"""The task registry: one YAML file per task, ours and any folder that a user adds."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from instruct_data import prompts
+from vqvae import modalities
+from vqvae.errors import UserError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+TASKS = Path(__file__).parent / "tasks"
+MIN_TEMPLATES = 20
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, ignored_types=(cached_property,))
+
+
+class Slot(_Strict):
+    """One thing that goes into a prompt.
+
+    Attributes:
+        name: as in the templates, ``{name}``.
+        kind: ``text``, ``motion`` (codes), ``number`` or ``seconds``.
+        required: whether a prompt can do without it.
+        modality: of a motion slot.
+        label: written before it in the [Input] part when the template does not place it, e.g. ``start``.
+    """
+
+    name: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
+    kind: Literal["text", "motion", "number", "seconds"]
+    required: bool = True
+    modality: str = ""
+    label: str = ""
+
+
+class Decoding(_Strict):
+    """Default decoding: sampling when temperature > 0 and num_beams is 1, else greedy or beams."""
+
+    temperature: float = Field(1.0, ge=0)
+    top_k: int = Field(0, ge=0)
+    guidance: float = Field(1.0, ge=0)
+    best_of: int = Field(1, ge=1)
+    num_beams: int = Field(1, ge=1)
+
+
+class Metric(_Strict):
+    name: str
+    higher_is_better: bool
+
+
+class Task(_Strict):
+    """What an instruction asks for: slots in, head out, wording, decoding defaults, metrics."""
+
+    name: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
+    version: int = Field(ge=1)
+    description: str = Field(min_length=1)
+    inputs: list[Slot] = Field(min_length=1)
+    output: str
+    templates: list[str]
+    decoding: Decoding
+    metrics: list[Metric] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Task:
+        names = [s.name for s in self.inputs]
+        if len(set(names)) != len(names):
+            raise ValueError(f"inputs: a slot is named twice in {', '.join(names)}")
+        heads = ["text", *modalities.names()]
+        if self.output not in heads:
+            raise ValueError(f"output: {self.output!r}; accepted {', '.join(heads)}")
+        for s in self.inputs:
+            if (s.kind == "motion") != bool(s.modality) or (s.modality and s.modality not in heads[1:]):
+                raise ValueError(f"inputs: {s.name}: modality {s.modality!r}; motion slots need one of {heads[1:]}")
+        if len(set(self.templates)) < MIN_TEMPLATES:
+            raise ValueError(f"templates: {len(set(self.templates))} different ones; at least {MIN_TEMPLATES}")
+        for i, t in enumerate(self.templates):
+            if unknown := set(prompts.SLOT.findall(t)) - set(names):
+                raise ValueError(f"templates: number {i} has an unknown slot {', '.join(sorted(unknown))}")
+        required = {s.name for s in self.inputs if s.required}
+        optional = {s.name for s in self.inputs} - required
+        for given in [required, *({*required, o} for o in optional), required | optional]:
+            if not prompts.eligible(self, given):
+                raise ValueError(f"templates: none can say {', '.join(sorted(given))}")
+        return self
+
+    @cached_property
+    def slots(self) -> dict[str, Slot]:
+        return {s.name: s for s in self.inputs}
+
+    def eligible(self, slots: dict[str, Any]) -> list[int]:
+        """Numbers of the templates that fit what `slots` gives (None values count as not given)."""
+        return prompts.eligible(self, {k for k, v in slots.items() if v is not None})
+
+    def render(
+        self, slots: dict[str, Any], template: int | None = None, rng: np.random.Generator | None = None
+    ) -> prompts.Prompt:
+        """Make a prompt of the form ``[Instruction] ... [Input] ... [Response]``.
+
+        Args:
+            slots: slot name -> str (text), (N, R) int array or CodesSegment (motion), float (seconds, number);
+                None means not given. Slots that the template does not place go to the [Input] part.
+            template: which one; default: drawn with `rng`, or the first that fits when there is none.
+            rng: decides the template; the same state gives the same prompt.
+
+        Raises:
+            UserError: a required slot is missing, a slot is unknown or its value is not accepted.
+        """
+        return prompts.render(self, slots, template, rng)
+
+
+_tasks: dict[str, Task] = {}
+_folders: list[Path] = []
+
+
+def load_task(path: str | os.PathLike[str]) -> Task:
+    """Read and check one YAML file.
+
+    Raises:
+        UserError: names the file and the first thing that is wrong with it.
+    """
+    path = Path(path)
+    try:
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as e:
+        raise UserError(f"{path}: cannot be read ({e.strerror})") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as e:
+        raise UserError(f"{path}: not YAML ({' '.join(str(e).split())})") from None
+    if not isinstance(data, dict):
+        raise UserError(f"{path}: a task is a mapping with the keys {', '.join(Task.model_fields)}")
+    try:
+        task = Task.model_validate(data)
+    except ValidationError as e:
+        first = e.errors()[0]
+        place = ".".join(str(p) for p in first["loc"])
+        raise UserError(f"{path}: {place + ': ' if place else ''}{first['msg'].removeprefix('Value error, ')}") from None
+    if task.name != path.stem:
+        raise UserError(f"{path}: the task is called {task.name!r}; it must be called as its file, {path.stem!r}")
+    return task
+
+
+def add_folder(path: str | os.PathLike[str]) -> list[str]:
+    """Register every ``*.yaml`` of a folder; returns the names of its tasks.
+
+    Raises:
+        UserError: no folder, no task in it, a bad file, or a name that another folder uses already.
+    """
+    folder = Path(path).resolve()
+    if folder in _folders:
+        return [n for n, t in _tasks.items() if (folder / f"{n}.yaml").is_file()]
+    if not folder.is_dir():
+        raise UserError(f"{folder}: no such folder of tasks")
+    found = [load_task(p) for p in sorted(folder.glob("*.yaml"))]
+    if not found:
+        raise UserError(f"{folder}: no *.yaml in it; a task is one YAML file")
+    if twice := [t.name for t in found if t.name in _tasks]:
+        raise UserError(f"{folder}: task {twice[0]!r} is registered already")
+    _tasks.update({t.name: t for t in found})
+    _folders.append(folder)
+    return [t.name for t in found]
+
+
+def list_tasks() -> list[str]:
+    """Names of all registered tasks, ours first."""
+    add_folder(TASKS)
+    return list(_tasks)
+
+
+def get_task(name: str) -> Task:
+    """Look a task up.
+
+    Raises:
+        UserError: unknown name; suggests the nearest and lists all.
+    """
+    names = list_tasks()
+    if name not in _tasks:
+        near = difflib.get_close_matches(name, names, 1)
+        hint = f"did you mean {near[0]!r}? " if near else ""
+        raise UserError(f"unknown task {name!r}; {hint}available: {', '.join(names)}")
+    return _tasks[name]

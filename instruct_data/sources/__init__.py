@@ -1,0 +1,1 @@
+"""One reader per corpus; each yields :class:`instruct_data.clip.Clip`."""

@@ -1,0 +1,70 @@
+"""Reader for a folder of BVH files with captions in text files beside them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from instruct_data.clip import SPLITS, Clip
+from instruct_data.sources.report import Report
+from vqvae import modalities
+from vqvae.bvh import read_bvh
+from vqvae.errors import UserError
+from vqvae.motion import Motion
+
+
+@dataclass(frozen=True)
+class _Load:
+    path: Path
+    caption: str
+
+    def __call__(self) -> Motion:
+        fps = modalities.get("body").fps
+        return read_bvh(self.path).resampled(fps).canonical().with_caption(self.caption)
+
+
+def read_captions(path: Path) -> list[str]:
+    """Lines of a text file, one caption each; a missing file means none."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+    except (OSError, UnicodeDecodeError) as e:
+        raise UserError(f"{path}: cannot be read as text ({e})") from None
+    return [" ".join(line.split()) for line in lines if line.strip()]
+
+
+def read_bvh_folder(
+    folder: str | os.PathLike[str], source: str = "bvh", licence: str = "not stated", split: str = "train",
+    report: Report | None = None,
+) -> Iterator[Clip]:  # fmt: skip
+    """Every ``*.bvh`` below a folder, at 20 fps, first frame at the origin facing +Z; captions from ``NAME.txt``.
+
+    Args:
+        folder: searched with its sub-folders.
+        source, licence, split: written into every clip.
+        report: counts clips read and skipped; files that cannot be read are skipped only when it is given.
+
+    Raises:
+        UserError: no such folder, no BVH in it, or a bad file when there is no report.
+    """
+    folder = Path(folder)
+    if split not in SPLITS:
+        raise UserError(f"split {split!r}; accepted {', '.join(SPLITS)}")
+    files = sorted(p for p in folder.rglob("*") if p.suffix.lower() == ".bvh")
+    if not files:
+        raise UserError(f"{folder}: no .bvh files in it")
+    for path in files:
+        name = path.relative_to(folder).with_suffix("").as_posix()
+        captions = read_captions(path.with_suffix(".txt"))
+        load = _Load(path, captions[0] if captions else "")
+        if report is None:
+            yield Clip(name, load, captions, source, licence, split)
+            continue
+        try:
+            motion = load()
+        except UserError as e:
+            report.skip(name, str(e).removeprefix(f"{path}: "))
+            continue
+        report.read += 1
+        yield Clip(name, motion, captions, source, licence, split)

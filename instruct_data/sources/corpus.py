@@ -1,0 +1,124 @@
+"""Reader for a folder of quantised clips: ``captions.jsonl``, ``skeleton.json`` and shards ``motions_NN.npz``.
+
+Shards hold ``root`` float32 (N, 3) metres, ``rot`` int16 (N, 22, 4) = round(32767 * quaternion) and ``offsets`` int64:
+clip i is rows offsets[i] to offsets[i + 1]. 20 frames per second, Y up.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import zipfile
+from collections.abc import Collection, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from instruct_data.clip import SPLITS, Clip
+from vqvae.errors import UserError
+from vqvae.motion import Motion
+from vqvae.skeleton import SMPL22
+
+FPS = 20.0
+LICENCES = {
+    "bandai1": "CC BY-NC 4.0", "bandai2": "CC BY-NC 4.0", "cmu_amc": "CMU mocap terms (free use with credit)",
+    "cmu_iclone": "CMU mocap terms (free use with credit)", "cmu_expmap": "CMU mocap terms (free use with credit)",
+    "cmu_deepmimic": "CMU mocap terms (free use with credit)", "cmu_bvh": "CMU mocap terms (free use with credit)",
+    "deepmimic": "MIT (origin of single clips not stated)",
+}  # fmt: skip
+UNKNOWN_LICENCE = "not stated"
+
+
+class _Shards:
+    """Keeps every shard's arrays once: indexing an open npz in a loop would read the whole array each time."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._arrays: dict[str, dict[str, np.ndarray]] = {}
+
+    def get(self, name: str) -> dict[str, np.ndarray]:
+        if name not in self._arrays:
+            path = self.folder / name
+            try:
+                with np.load(path, allow_pickle=False) as z:
+                    arrays = {k: z[k] for k in ("root", "rot", "offsets")}
+            except (OSError, ValueError, KeyError, zipfile.BadZipFile) as e:
+                raise UserError(f"{path}: not a readable shard with root, rot and offsets ({e})") from None
+            if arrays["rot"].shape[1:] != (len(SMPL22.names), 4) or len(arrays["rot"]) != len(arrays["root"]):
+                raise UserError(f"{path}: rot {arrays['rot'].shape}; accepted (N, {len(SMPL22.names)}, 4)")
+            self._arrays[name] = arrays
+        return self._arrays[name]
+
+    def motion(self, shard: str, index: int, caption: str) -> Motion:
+        z = self.get(shard)
+        if not 0 <= index < len(z["offsets"]) - 1:
+            raise UserError(f"{self.folder / shard}: no clip {index}; it holds {len(z['offsets']) - 1}")
+        a, b = z["offsets"][index : index + 2]
+        return Motion(z["rot"][a:b].astype(np.float32) / 32767, z["root"][a:b].copy(), FPS, "body", caption)
+
+
+class _Lazy:
+    """Loads one clip when called."""
+
+    def __init__(self, shards: _Shards, shard: str, index: int, caption: str) -> None:
+        self.args = (shard, index, caption)
+        self.shards = shards
+
+    def __call__(self) -> Motion:
+        return self.shards.motion(*self.args)
+
+
+def _check_skeleton(folder: Path) -> None:
+    path = folder / "skeleton.json"
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+        names, offsets = tuple(data["joint_names"]), np.array(data["offsets"], float)
+    except OSError as e:
+        raise UserError(f"{path}: cannot be read ({e.strerror})") from None
+    except (json.JSONDecodeError, KeyError, ValueError, TypeError) as e:
+        raise UserError(f"{path}: not a skeleton with joint_names and offsets ({e})") from None
+    if names != SMPL22.names or offsets.shape != SMPL22.offsets.shape or np.abs(offsets - SMPL22.offsets).max() > 1e-3:
+        raise UserError(f"{path}: another skeleton; accepted the 22 SMPL joints with this project's bone lengths")
+
+
+def read_corpus(
+    folder: str | os.PathLike[str], split: str | None = None, sources: Collection[str] | None = None
+) -> Iterator[Clip]:
+    """Clips of a folder, motions loaded lazily.
+
+    Args:
+        folder: holds captions.jsonl, skeleton.json and the shards.
+        split: only ``train``, ``val`` or ``test``; None = all.
+        sources: only these (e.g. without ``bandai1`` and ``bandai2`` for what may be used commercially).
+
+    Raises:
+        UserError: missing or malformed file, naming it and the line.
+    """
+    folder = Path(folder)
+    if split is not None and split not in SPLITS:
+        raise UserError(f"split {split!r}; accepted {', '.join(SPLITS)}")
+    _check_skeleton(folder)
+    shards = _Shards(folder)
+    path = folder / "captions.jsonl"
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except OSError as e:
+        raise UserError(f"{path}: cannot be read ({e.strerror})") from None
+    known = {"id", "shard", "index", "source", "captions", "split", "action", "style"}
+    for n, line in enumerate(lines, 1):
+        try:
+            row: dict[str, Any] = json.loads(line)
+            captions = [str(c) for c in row["captions"]]
+            lazy = _Lazy(shards, str(row["shard"]), int(row["index"]), captions[0] if captions else "")
+            clip = Clip(
+                str(row["id"]), lazy, captions, str(row["source"]), LICENCES.get(row["source"], UNKNOWN_LICENCE),
+                str(row["split"]), str(row.get("action") or ""), str(row.get("style") or ""),
+                {k: v for k, v in row.items() if k not in known},
+            )  # fmt: skip
+        except (json.JSONDecodeError, KeyError, TypeError, ValueError) as e:
+            raise UserError(f"{path}: line {n}: not a clip row ({e})") from None
+        if clip.split not in SPLITS:
+            raise UserError(f"{path}: line {n}: split {clip.split!r}; accepted {', '.join(SPLITS)}")
+        if (split is None or clip.split == split) and (sources is None or clip.source in sources):
+            yield clip

@@ -1,0 +1,254 @@
+"""The clip store: parquet shards with a manifest that counts, names licences and fixes every shard by SHA-256.
+
+Two kinds: ``motion`` (rotations as int16 = round(32767 q), root as float32) and ``codes`` (what a tokenizer made of the
+clips). A store is written into a folder beside its place and renamed at the end, so a half-written one never stands
+there.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from instruct_data.clip import SPLITS, Clip
+from vqvae.errors import UserError
+from vqvae.motion import Motion
+from vqvae.skeleton import SMPL22
+
+FORMAT = 1
+MANIFEST = "manifest.json"
+ROWS_PER_SHARD = 1024
+_ABOUT = [
+    ("id", pa.string()), ("frames", pa.int32()), ("fps", pa.float64()), ("modality", pa.string()),
+    ("captions", pa.list_(pa.string())), ("split", pa.string()), ("action", pa.string()), ("style", pa.string()),
+    ("source", pa.string()), ("licence", pa.string()), ("extra", pa.string()),
+]  # fmt: skip
+SCHEMAS = {
+    "motion": pa.schema([*_ABOUT, ("rotations", pa.binary()), ("root", pa.binary())]),
+    "codes": pa.schema([*_ABOUT, ("codes", pa.binary()), ("tokens", pa.int32()), ("mirrored", pa.bool_())]),
+}
+
+
+@dataclass(frozen=True, eq=False)
+class ClipCodes:
+    """A tokenised clip.
+
+    Attributes:
+        id: of the clip; the mirrored version has the same.
+        codes: (N, R) int64.
+        captions: already mirrored where `mirrored`.
+        frames: of the clip, at `fps`.
+        mirrored: whether left and right were exchanged.
+    """
+
+    id: str
+    codes: np.ndarray
+    captions: list[str]
+    split: str
+    source: str
+    licence: str
+    action: str = ""
+    style: str = ""
+    frames: int = 0
+    fps: float = 20.0
+    mirrored: bool = False
+    modality: str = "body"
+    extra: dict[str, Any] = field(default_factory=dict)
+
+
+def _about(item: Clip | ClipCodes, frames: int, fps: float, modality: str) -> dict[str, Any]:
+    if item.split not in SPLITS:
+        raise UserError(f"clip {item.id}: split {item.split!r}; accepted {', '.join(SPLITS)}")
+    return {
+        "id": item.id, "frames": frames, "fps": float(fps), "modality": modality, "captions": list(item.captions),
+        "split": item.split, "action": item.action, "style": item.style, "source": item.source,
+        "licence": item.licence, "extra": json.dumps(item.extra, ensure_ascii=False),
+    }  # fmt: skip
+
+
+def _motion_row(clip: Clip) -> dict[str, Any]:
+    motion = clip.load()
+    rotations = np.round(motion.rotations.astype(np.float64) * 32767).astype("<i2")
+    row = _about(clip, len(motion), motion.fps, motion.modality)
+    return row | {"rotations": rotations.tobytes(), "root": motion.root.astype("<f4").tobytes()}
+
+
+def _codes_row(item: ClipCodes) -> dict[str, Any]:
+    codes = np.asarray(item.codes)
+    if codes.ndim != 2 or codes.size == 0 or codes.min() < 0 or codes.max() > 32767:
+        raise UserError(f"clip {item.id}: codes {codes.shape}; accepted (N, R) integers in [0, 32767]")
+    row = _about(item, item.frames, item.fps, item.modality)
+    return row | {"codes": codes.astype("<i2").tobytes(), "tokens": len(codes), "mirrored": item.mirrored}
+
+
+def sha256(path: Path) -> str:
+    """Hex digest of a file."""
+    digest = hashlib.sha256()
+    with path.open("rb") as f:
+        for block in iter(lambda: f.read(1 << 20), b""):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+class _Counts:
+    """What the manifest says about the rows."""
+
+    def __init__(self) -> None:
+        self.clips = self.captions = 0
+        self.hours = 0.0
+        self.splits: Counter[str] = Counter()
+        self.sources: dict[str, dict[str, Any]] = defaultdict(lambda: {"clips": 0, "hours": 0.0, "licence": ""})
+
+    def add(self, row: dict[str, Any]) -> None:
+        hours = row["frames"] / row["fps"] / 3600
+        self.clips += 1
+        self.captions += len(row["captions"])
+        self.hours += hours
+        self.splits[row["split"]] += 1
+        source = self.sources[row["source"]]
+        if source["licence"] not in ("", row["licence"]):
+            raise UserError(f"source {row['source']}: two licences, {source['licence']!r} and {row['licence']!r}")
+        source.update(clips=source["clips"] + 1, hours=source["hours"] + hours, licence=row["licence"])
+
+    def manifest(self) -> dict[str, Any]:
+        sources = {k: v | {"hours": round(v["hours"], 4)} for k, v in sorted(self.sources.items())}
+        return {
+            "clips": self.clips, "captions": self.captions, "hours": round(self.hours, 4),
+            "splits": dict(self.splits), "sources": sources,
+        }  # fmt: skip
+
+
+class Store:
+    """An opened store. Make one with :meth:`write` or :meth:`write_codes`, read one with :meth:`open`."""
+
+    def __init__(self, path: Path, manifest: dict[str, Any]) -> None:
+        self.path, self.manifest = path, manifest
+
+    @property
+    def kind(self) -> str:
+        return str(self.manifest["kind"])
+
+    def __len__(self) -> int:
+        return int(self.manifest["clips"])
+
+    @classmethod
+    def write(cls, clips: Iterable[Clip], path: str | os.PathLike[str]) -> Store:
+        """Write clips with their motions, replacing a store that stands there.
+
+        Raises:
+            UserError: nothing to write, a bad clip, a place that cannot be written or holds something else.
+        """
+        return cls._write("motion", (_motion_row(c) for c in clips), Path(path), {})
+
+    @classmethod
+    def write_codes(cls, items: Iterable[ClipCodes], path: str | os.PathLike[str], fingerprint: str) -> Store:
+        """Write tokenised clips; `fingerprint` is the tokenizer's."""
+        return cls._write("codes", (_codes_row(i) for i in items), Path(path), {"fingerprint": fingerprint})
+
+    @classmethod
+    def _write(cls, kind: str, rows: Iterator[dict[str, Any]], path: Path, more: dict[str, Any]) -> Store:
+        path = path.resolve()
+        if path.exists() and not (path / MANIFEST).is_file() and (not path.is_dir() or any(path.iterdir())):
+            raise UserError(f"{path}: is there already and is no clip store; accepted: a new folder")
+        building, old = (path.with_name(f".{path.name}.{os.getpid()}.{end}") for end in ("tmp", "old"))
+        counts, shards = _Counts(), []
+        try:
+            building.mkdir(parents=True)
+            batch: list[dict[str, Any]] = []
+
+            def flush() -> None:
+                file = building / f"{kind}-{len(shards):05d}.parquet"
+                pq.write_table(pa.Table.from_pylist(batch, SCHEMAS[kind]), file, compression="zstd")
+                shards.append({"file": file.name, "rows": len(batch), "sha256": sha256(file)})
+                batch.clear()
+
+            for row in rows:
+                counts.add(row)
+                batch.append(row)
+                if len(batch) == ROWS_PER_SHARD:
+                    flush()
+            if batch:
+                flush()
+            if not shards:
+                raise UserError(f"{path}: no clips to write")
+            manifest = {"format": FORMAT, "kind": kind, **more, **counts.manifest(), "shards": shards}
+            (building / MANIFEST).write_text(json.dumps(manifest, indent=1, ensure_ascii=False), encoding="utf-8")
+            if path.exists():
+                os.replace(path, old)
+            os.replace(building, path)
+        except OSError as e:
+            raise UserError(f"cannot write {path}: {e.strerror or e}") from None
+        finally:
+            shutil.rmtree(building, ignore_errors=True)
+            if path.exists():
+                shutil.rmtree(old, ignore_errors=True)
+        return cls(path, manifest)
+
+    @classmethod
+    def open(cls, path: str | os.PathLike[str], verify: bool = True) -> Store:
+        """Open a store and, with `verify`, compare every shard with its SHA-256.
+
+        Raises:
+            UserError: no store, another format, a missing or changed shard.
+        """
+        path = Path(path)
+        file = path / MANIFEST
+        if not file.is_file():
+            raise UserError(f"{path}: no clip store ({MANIFEST} is missing)")
+        try:
+            manifest = json.loads(file.read_text(encoding="utf-8"))
+            shards = [(s["file"], s["sha256"]) for s in manifest["shards"]]
+            known = manifest["format"] == FORMAT and manifest["kind"] in SCHEMAS
+        except (OSError, json.JSONDecodeError, KeyError, TypeError) as e:
+            raise UserError(f"{file}: not the manifest of a clip store ({e})") from None
+        if not known:
+            raise UserError(f"{file}: format {manifest['format']}, kind {manifest['kind']}; accepted format {FORMAT}, "
+                            f"kinds {', '.join(SCHEMAS)}")  # fmt: skip
+        for name, digest in shards:
+            if not (path / name).is_file():
+                raise UserError(f"{path / name}: shard is missing")
+            if verify and sha256(path / name) != digest:
+                raise UserError(f"{path / name}: shard differs from its SHA-256 in {MANIFEST}; prepare the store again")
+        return cls(path, manifest)
+
+    def _rows(self, kind: str, split: str | None) -> Iterator[dict[str, Any]]:
+        if self.kind != kind:
+            raise UserError(f"{self.path}: holds {self.kind}; {kind} wanted")
+        if split is not None and split not in SPLITS:
+            raise UserError(f"split {split!r}; accepted {', '.join(SPLITS)}")
+        filters = None if split is None else [("split", "==", split)]
+        for shard in self.manifest["shards"]:
+            yield from pq.read_table(self.path / shard["file"], filters=filters).to_pylist()
+
+    def clips(self, split: str | None = None) -> Iterator[Clip]:
+        """Clips of a ``motion`` store with their motions."""
+        joints = len(SMPL22.names)
+        for row in self._rows("motion", split):
+            rotations = np.frombuffer(row["rotations"], "<i2").reshape(-1, joints, 4).astype(np.float32) / 32767
+            root = np.frombuffer(row["root"], "<f4").reshape(-1, 3)
+            captions = row["captions"]
+            motion = Motion(rotations, root.copy(), row["fps"], row["modality"], captions[0] if captions else "")
+            yield Clip(
+                row["id"], motion, captions, row["source"], row["licence"], row["split"], row["action"], row["style"],
+                json.loads(row["extra"]),
+            )  # fmt: skip
+
+    def codes(self, split: str | None = None) -> Iterator[ClipCodes]:
+        """Rows of a ``codes`` store."""
+        for row in self._rows("codes", split):
+            codes = np.frombuffer(row["codes"], "<i2").reshape(row["tokens"], -1).astype(np.int64)
+            yield ClipCodes(
+                row["id"], codes, row["captions"], row["split"], row["source"], row["licence"], row["action"],
+                row["style"], row["frames"], row["fps"], row["mirrored"], row["modality"], json.loads(row["extra"]),
+            )  # fmt: skip

@@ -1,0 +1,100 @@
+"""The command line in this process, with a model of known answers behind it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import avatargpt
+from avatargpt.__main__ import main
+from vqvae import rotations as rot
+from vqvae.motion import Motion, concatenate
+
+
+def walk(seconds: float, seed: int = 0, caption: str = "") -> Motion:
+    """A clip of a person gliding forward, swinging the arms; `seed` sets the speed."""
+    frames = max(1, round(seconds * 20))
+    t = np.arange(frames) / 20
+    rotations = np.broadcast_to(rot.identity((22,)), (frames, 22, 4)).copy()
+    rotations[:, 16] = rot.from_axis_angle(np.outer(0.4 * np.sin(6 * t), [1.0, 0, 0]))
+    root = np.stack([0 * t, 0 * t + 0.95, t * (1 + seed % 7)], -1)
+    return Motion(rotations, root, caption=caption)
+
+
+class FakeAvatarGPT:
+    """Answers every call of the public API with clips that can be computed, and remembers how it was called."""
+
+    loads: list[tuple[Any, ...]] = []
+    calls: list[tuple[str, dict[str, Any]]] = []
+
+    @classmethod
+    def from_pretrained(cls, path=None, device=None, dtype=None, threads=None):
+        cls.loads.append((path, device, dtype, threads))
+        return cls()
+
+    def generate(self, texts, seconds=None, seed=0, num=1, progress=None, **options):
+        self.calls.append(("generate", {"texts": texts, "seconds": seconds, "seed": seed, "num": num, **options}))
+        return [walk(seconds or 2.0, seed + i, text) for text in texts for i in range(num)]
+
+    def describe(self, motions, num=1, seed=0):
+        self.calls.append(("describe", {"count": len(motions), "num": num, "seed": seed}))
+        answers = [[f"a person walks {len(m)} frames, version {i}" for i in range(num)] for m in motions]
+        return answers if num > 1 else [a[0] for a in answers]
+
+    def in_between(self, start, end, seconds, text="", seed=0, best_of=8):
+        self.calls.append(("in_between", {"text": text, "seed": seed, "best_of": best_of}))
+        return concatenate([start, walk(seconds, seed), end]).with_caption(text)
+
+    def extend(self, motion, seconds, text="", seed=0, best_of=4):
+        self.calls.append(("extend", {"text": text, "seed": seed, "best_of": best_of}))
+        return concatenate([motion, walk(seconds, seed)]).with_caption(text)
+
+    def reconstruct(self, motion):
+        self.calls.append(("reconstruct", {}))
+        return motion, {"mpjpe_mm": 21.25, "drift_mm": 40.0, "tokens": -(-len(motion) // 4)}
+
+
+@dataclass
+class Result:
+    code: int
+    out: str
+    err: str
+
+    @property
+    def lines(self) -> list[str]:
+        return self.out.splitlines()
+
+
+Cli = Callable[..., Result]
+
+
+@pytest.fixture
+def cli(capsys: pytest.CaptureFixture[str]) -> Cli:
+    """Run ``avatargpt ARGS`` in this process."""
+
+    def run(*argv: object) -> Result:
+        code = main([str(a) for a in argv])
+        captured = capsys.readouterr()
+        return Result(code, captured.out, captured.err)
+
+    return run
+
+
+@pytest.fixture
+def fake(monkeypatch: pytest.MonkeyPatch) -> type[FakeAvatarGPT]:
+    """Put the model of known answers in the real one's place."""
+    monkeypatch.setitem(avatargpt.__dict__, "AvatarGPT", FakeAvatarGPT)
+    FakeAvatarGPT.loads.clear()
+    FakeAvatarGPT.calls.clear()
+    return FakeAvatarGPT
+
+
+@pytest.fixture
+def clip(tmp_path: Path) -> Path:
+    """A motion file of 2 s."""
+    return walk(2.0, caption="a person walks").save(tmp_path / "clip.npz")

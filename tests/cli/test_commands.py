@@ -1,0 +1,177 @@
+"""What every command writes, prints and passes on."""
+
+from __future__ import annotations
+
+import io
+import json
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from avatargpt import __version__
+from avatargpt.cli import common
+from avatargpt.cli.app import COMMANDS
+from vqvae.motion import Motion
+
+ROOT = Path(__file__).resolve().parents[2]
+HEAVY = ("torch", "transformers", "numpy", "rich", "scipy")
+
+
+def test_generate_writes_one_file_and_prints_its_path(cli, fake, tmp_path):
+    out = tmp_path / "a.npz"
+    r = cli("generate", "  a  person walks ", "--seconds", 3, "--seed", 4, "--guidance", 2, "--best-of", 5, "-o", out)
+    assert (r.code, r.lines, r.err) == (0, [str(out)], "")
+    motion = Motion.load(out)
+    assert len(motion) == 60 and motion.caption == "a person walks"
+    assert fake.calls == [
+        ("generate", {"texts": ["a person walks"], "seconds": 3.0, "seed": 4, "num": 1, "guidance": 2.0, "best_of": 5,
+                      "temperature": 0.8})
+    ]  # fmt: skip
+
+
+def test_same_seed_same_bytes(cli, fake, tmp_path):
+    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
+        assert cli("generate", "a person walks", "--seed", seed, "-o", tmp_path / f"{name}.npz").code == 0
+    a, b, c = (Motion.load(tmp_path / f"{n}.npz").joints for n in "abc")
+    assert np.array_equal(a, b) and not np.array_equal(a, c)
+
+
+def test_a_file_of_texts_is_one_batch_with_one_load(cli, fake, tmp_path):
+    (tmp_path / "p.txt").write_text("a person waves\n\na person runs\n", encoding="utf-8")
+    r = cli("generate", f"@{tmp_path}/p.txt", "-o", tmp_path / "many.npz")
+    assert r.code == 0 and r.lines == [str(tmp_path / "many" / f"0{i}.npz") for i in range(2)]
+    assert [Motion.load(p).caption for p in r.lines] == ["a person waves", "a person runs"]
+    assert len(fake.loads) == 1 and fake.calls[0][1]["texts"] == ["a person waves", "a person runs"]
+    assert not (tmp_path / "many.npz").exists()
+
+
+def test_several_results_per_text_are_numbered_in_order(cli, fake, tmp_path):
+    r = cli("generate", "a person walks", "-n", 3, "-o", tmp_path / "x.npz", "--json")
+    results = json.loads(r.out)["results"]
+    assert [e["files"] for e in results] == [[str(tmp_path / "x" / f"0{i}.npz")] for i in range(3)]
+    speeds = [np.diff(Motion.load(e["files"][0]).root[:2, 2])[0] for e in results]
+    assert speeds == sorted(speeds) and speeds[0] < speeds[2]
+    del results[0]["files"]
+    assert results[0] == {"text": "a person walks", "seconds": 2.0, "frames": 40, "fps": 20.0}
+
+
+def test_several_formats_from_one_generation(cli, fake, tmp_path):
+    names = ["m.glb", "m.bvh", "m.npz", "m.png"]
+    r = cli("generate", "a person walks", "--seconds", 1, *(x for n in names for x in ("-o", tmp_path / n)))
+    assert r.code == 0 and r.lines == [str(tmp_path / n) for n in names] and len(fake.calls) == 1
+    heads = [(tmp_path / n).read_bytes()[:9] for n in names]
+    assert heads[0][:4] == b"glTF" and heads[1] == b"HIERARCHY" and heads[2][:2] == b"PK" and heads[3][1:4] == b"PNG"
+
+
+def test_a_contact_sheet_holds_all_results(cli, fake, tmp_path):
+    from PIL import Image
+
+    for name, count in (("one", 1), ("three", 3)):
+        assert cli("generate", "a person walks", "--seconds", 1, "-n", count, "-o", tmp_path / f"{name}.png").code == 0
+    one, three = (Image.open(tmp_path / f"{n}.png").size for n in ("one", "three"))
+    assert three[0] * three[1] > 2 * one[0] * one[1]
+    assert not (tmp_path / "three").exists()
+
+
+def test_describe(cli, fake, clip):
+    assert cli("describe", clip).lines == ["a person walks 40 frames, version 0"]
+    assert cli("describe", clip, "-n", 2).lines == [f"a person walks 40 frames, version {i}" for i in range(2)]
+    assert cli("describe", clip, clip).lines == [f"{clip}\ta person walks 40 frames, version 0"] * 2
+    found = json.loads(cli("describe", clip, "-n", 2, "--json").out)["results"]
+    assert found == [{"file": str(clip), "descriptions": [f"a person walks 40 frames, version {i}" for i in range(2)]}]
+
+
+def test_inbetween_passes_both_clips(cli, fake, clip, tmp_path):
+    out = tmp_path / "m.npz"
+    r = cli("inbetween", clip, clip, "--seconds", 1.5, "--text", "turns", "--seed", 3, "-o", out)
+    assert r.code == 0 and len(Motion.load(out)) == 40 + 30 + 40
+    assert fake.calls == [("in_between", {"text": "turns", "seed": 3, "best_of": 8})]
+
+
+def test_extend_takes_a_batch_of_texts(cli, fake, clip, tmp_path):
+    (tmp_path / "t.txt").write_text("sits\njumps\n", encoding="utf-8")
+    r = cli("extend", clip, "--seconds", 1, "--text", f"@{tmp_path}/t.txt", "-o", tmp_path / "e.npz")
+    assert [Motion.load(p).caption for p in r.lines] == ["sits", "jumps"]
+    assert len(fake.loads) == 1 and all(len(Motion.load(p)) == 60 for p in r.lines)
+    assert cli("extend", clip, "--seconds", 1, "-o", tmp_path / "e.npz").lines == [str(tmp_path / "e.npz")]
+
+
+def test_reconstruct_prints_millimetres(cli, fake, clip, tmp_path):
+    out = tmp_path / "r.npz"
+    assert cli("reconstruct", clip, "-o", out).lines == ["mpjpe: 21.2 mm", "drift: 40.0 mm", "tokens: 10", str(out)]
+    figures = json.loads(cli("reconstruct", clip, "-o", out, "--json").out)
+    assert figures["mpjpe_mm"] == 21.25 and figures["files"] == [str(out)]
+
+
+def test_export_needs_no_model(cli, fake, clip, tmp_path):
+    assert cli("export", clip, tmp_path / "a.bvh", tmp_path / "slow.npz", "--fps", 10).code == 0
+    assert cli("export", tmp_path / "a.bvh", tmp_path / "b.npz").code == 0
+    back, slow = Motion.load(tmp_path / "b.npz"), Motion.load(tmp_path / "slow.npz")
+    assert len(slow) == 20 and slow.fps == 10 and np.abs(back.joints - slow.joints).max() < 2e-3
+    assert fake.loads == []
+
+
+def test_export_layout(cli, clip, tmp_path):
+    assert cli("export", clip, tmp_path / "p.npy", "--layout", "pos7").code == 0
+    assert np.load(tmp_path / "p.npy", allow_pickle=False).shape == (40, 22, 7)
+
+
+def test_model_options_reach_the_model(cli, fake, clip, tmp_path):
+    assert cli("describe", clip, "--model", tmp_path, "--device", "cpu", "--threads", 2).code == 0
+    assert fake.loads == [(tmp_path, "cpu", None, 2)]
+
+
+def test_info(cli):
+    facts = json.loads(cli("info", "--json").out)
+    assert facts["avatargpt"] == __version__ and facts["packages"]["torch"].startswith("2.")
+    assert {".npz", ".bvh"} <= {*facts["formats"]["read"]} and ".glb" in facts["formats"]["write"]
+    assert "text_to_motion" in facts["tasks"] and "body" in facts["modalities"]
+    assert "body" in facts["presets"]["tokenizer"]
+    assert "non-commercial" in facts["licences"]["weights"]
+    assert f"avatargpt: {__version__}" in cli("info").lines
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_help(cli, name):
+    page = cli(name, "--help")
+    assert page.code == 0 and page.out.startswith(f"Usage: avatargpt {name}")
+    assert name in cli("--help").out and cli().out == cli("--help").out
+
+
+def test_version(cli):
+    assert cli("--version").out.strip() == __version__
+
+
+def test_help_is_quick_and_imports_nothing_heavy():
+    code = (
+        "import sys; from avatargpt.__main__ import main; main(['--help']); main(['generate', '--help']);"
+        f"print([m for m in {HEAVY} if m in sys.modules], file=sys.stderr)"
+    )
+    r = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert r.returncode == 0 and r.stderr.strip() == "[]"
+    for _ in range(10):  # processor time, and the best of some: the machine may be busy with other things
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        subprocess.run([sys.executable, "-m", "avatargpt", "--help"], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        seconds = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+        if seconds < 0.3:
+            return
+    pytest.fail(f"avatargpt --help takes {seconds:.2f} s of processor time")
+
+
+def test_progress_is_for_terminals(monkeypatch):
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    for stream, quiet, shown in ((Terminal(), False, True), (Terminal(), True, False), (io.StringIO(), False, False)):
+        monkeypatch.setattr(sys, "stderr", stream)
+        with common.progress("generating", quiet) as advance:
+            assert (advance is not None) == shown
+            if advance:
+                advance(1, 2)
+        assert ("generating" in stream.getvalue()) == shown

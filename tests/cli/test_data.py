@@ -1,0 +1,91 @@
+"""``avatargpt data`` over a small corpus of its own."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from vqvae import rotations as rot
+from vqvae.skeleton import SMPL22
+
+FRAMES = (20, 40)
+
+
+@pytest.fixture
+def corpus(tmp_path: Path) -> Path:
+    """Two clips, 1 s and 2 s."""
+    folder = tmp_path / "corpus"
+    folder.mkdir()
+    total = sum(FRAMES)
+    quaternions = np.broadcast_to(rot.identity((22,)), (total, 22, 4))
+    root = np.stack([np.zeros(total), np.full(total, 0.95), np.arange(total) / 20], -1).astype(np.float32)
+    offsets = np.array([0, FRAMES[0], total], np.int64)
+    np.savez(folder / "motions_00.npz", root=root, rot=np.round(quaternions * 32767).astype(np.int16), offsets=offsets)
+    skeleton = {"joint_names": list(SMPL22.names), "offsets": SMPL22.offsets.tolist()}
+    (folder / "skeleton.json").write_text(json.dumps(skeleton), encoding="utf-8")
+    rows = [
+        {"id": f"c{i}", "shard": "motions_00.npz", "index": i, "source": "cmu_amc", "captions": ["a person walks"],
+         "split": split}
+        for i, split in enumerate(("train", "val"))
+    ]  # fmt: skip
+    (folder / "captions.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    return folder
+
+
+def test_prepare_ls_check(cli, corpus, tmp_path):
+    store = tmp_path / "store"
+    r = cli("data", "prepare", corpus, "-o", store, "--json")
+    facts = json.loads(r.out)
+    assert r.code == 0 and (facts["clips"], facts["captions"], facts["splits"]) == (2, 2, {"train": 1, "val": 1})
+    assert facts["sources"]["cmu_amc"]["licence"].startswith("CMU")
+    for command in ("ls", "check"):
+        assert json.loads(cli("data", command, store, "--json").out) == facts
+    assert cli("data", "ls", store).lines[1] == "splits: train 1, val 1"
+
+
+def test_ls_names_the_kinds_of_corpora(cli):
+    from avatargpt.cli.data import READERS
+
+    assert [line.split(":")[0] for line in cli("data", "ls").lines] == list(READERS)
+    assert list(json.loads(cli("data", "ls", "--json").out)["readers"]) == list(READERS)
+
+
+def test_check_finds_a_changed_shard(cli, corpus, tmp_path):
+    store = tmp_path / "store"
+    assert cli("data", "prepare", corpus, "-o", store).code == 0
+    shard = next(store.glob("*.parquet"))
+    shard.write_bytes(shard.read_bytes()[:-1] + b"\0")
+    r = cli("data", "check", store)
+    assert r.code == 2 and r.err.startswith("error:") and str(shard) in r.err and len(r.err.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["prepare", "nowhere", "-o", "s"], ["nowhere", "no such folder"]),
+        (["prepare", ".", "-o", "s"], ["skeleton.json"]),
+        (["prepare", ".", "-o", "s", "--kind", "tapes"], ["tapes", "accepted: corpus"]),
+        (["prepare", "."], ["-o"]),
+        (["check", "nowhere"], ["nowhere", "no clip store"]),
+        (["ls", "nowhere"], ["nowhere", "no clip store"]),
+    ],
+)
+def test_bad_data(cli, tmp_path, monkeypatch, arguments, words):
+    monkeypatch.chdir(tmp_path)
+    r = cli("data", *arguments)
+    assert r.code == 2 and r.out == "" and r.err.startswith("error:") and len(r.err.splitlines()) == 1
+    assert all(w in r.err for w in words), r.err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_every_reader_exists():
+    from importlib import import_module
+
+    from avatargpt.cli.data import READERS
+
+    for place, about in READERS.values():
+        module, _, name = place.partition(":")
+        assert callable(getattr(import_module(module), name)) and about

@@ -1,0 +1,61 @@
+"""The whole way through the command line with the packaged weights."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from avatargpt import resources
+from vqvae.motion import Motion
+
+pytestmark = pytest.mark.skipif(
+    not (resources.PACKAGE / "weights" / "config.json").is_file(), reason="this checkout carries no weights"
+)
+
+
+@pytest.fixture(scope="module")
+def loaded():
+    """One load for all tests of this file."""
+    import avatargpt
+
+    return avatargpt.AvatarGPT.from_pretrained(threads=1)
+
+
+@pytest.fixture(autouse=True)
+def one_load(loaded, monkeypatch):
+    monkeypatch.setattr(type(loaded), "from_pretrained", classmethod(lambda cls, *a, **k: loaded))
+
+
+def test_generate_describe_extend_inbetween_reconstruct_export(cli, tmp_path):
+    names = [tmp_path / n for n in ("walk.npz", "bow.npz", "longer.npz", "filled.npz", "rebuilt.npz", "copy.bvh")]
+    walk, bow, longer, filled, rebuilt, bvh = names
+    fast = ("--best-of", 1, "--seed", 1)
+    assert cli("generate", "a person walks forward", "--seconds", 3, *fast, "-o", walk).code == 0
+    assert cli("generate", "a person bows", "--seconds", 2, *fast, "-o", bow).code == 0
+    first = Motion.load(walk)
+    assert abs(first.seconds - 3) <= 0.5 and first.caption == "a person walks forward"
+    assert np.linalg.norm((first.root[-1] - first.root[0])[[0, 2]]) > 0.5  # it goes somewhere
+    assert abs(first.heading[0]) < np.radians(30) and 0.5 < first.root[:, 1].mean() < 1.2
+
+    r = cli("describe", walk)
+    assert r.code == 0 and "walk" in r.out and len(r.lines) == 1
+
+    assert cli("extend", walk, "--seconds", 2, *fast, "-o", longer).code == 0
+    assert abs(Motion.load(longer).seconds - first.seconds - 2) <= 0.3
+    assert cli("inbetween", walk, bow, "--seconds", 2, *fast, "-o", filled).code == 0
+    assert abs(Motion.load(filled).seconds - first.seconds - Motion.load(bow).seconds - 2) <= 0.3
+
+    r = cli("reconstruct", walk, "-o", rebuilt)
+    assert r.code == 0 and " mm" in r.out and abs(len(Motion.load(rebuilt)) - len(first)) <= 4
+
+    assert cli("export", walk, bvh).code == 0
+    assert cli("describe", bvh).code == 0
+
+
+def test_same_seed_same_motion(cli, tmp_path):
+    for name, seed in (("a", 5), ("b", 5), ("c", 6)):
+        out = tmp_path / f"{name}.npz"
+        r = cli("generate", "a person waves", "--seconds", 2, "--seed", seed, "--best-of", 1, "-o", out)
+        assert r.code == 0
+    a, b, c = (Motion.load(tmp_path / f"{n}.npz").joints for n in "abc")
+    assert np.array_equal(a, b) and not (a.shape == c.shape and np.array_equal(a, c))

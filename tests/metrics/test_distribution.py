@@ -1,0 +1,96 @@
+"""Frechet distances with closed forms, and the behaviour of the kinematic features."""
+
+import numpy as np
+import pytest
+
+from avatargpt.metrics import distribution as dist
+from avatargpt.metrics.features import FEATURES, kinematic_features, kinematic_fid
+from avatargpt.metrics.summary import confidence
+from vqvae.skeleton import SMPL22
+
+
+def test_frechet_distance_of_known_gaussians() -> None:
+    eye = np.eye(2)
+    assert dist.frechet_distance([0, 0], eye, [0, 0], eye) == pytest.approx(0, abs=1e-9)
+    # Means 3-4-5; roots of diagonals: (3 - 1)^2 + (2 - 1)^2.
+    assert dist.frechet_distance([0, 0], np.diag([9, 4]), [3, 4], eye, eps=0) == pytest.approx(25 + 4 + 1)
+
+
+def test_frechet_distance_of_correlated_gaussians() -> None:
+    from scipy.linalg import sqrtm
+
+    rng = np.random.default_rng(0)
+    a, b = (x @ x.T for x in rng.normal(size=(2, 4, 4)))
+    expected = np.trace(a + b - 2 * sqrtm(a @ b).real)
+    assert dist.frechet_distance(np.zeros(4), a, np.zeros(4), b, eps=0) == pytest.approx(expected)
+
+
+def test_fid_of_shifted_copies_is_the_squared_shift() -> None:
+    x = np.random.default_rng(0).normal(size=(50, 3))
+    for shrink in (False, True):
+        assert dist.fid(x, x, shrink) == pytest.approx(0, abs=1e-9)
+        assert dist.fid(x + np.array([1.0, 2, 2]), x, shrink) == pytest.approx(9)
+
+
+def test_shrinkage_steadies_the_distance_with_few_samples() -> None:
+    rng = np.random.default_rng(0)
+    a, b = rng.normal(size=(2, 40, 100))
+    plain, shrunk = dist.fid(a, b), dist.fid(a, b, shrink=True)
+    assert shrunk < plain / 5
+
+
+def test_ledoit_wolf_matches_its_definition() -> None:
+    x = np.random.default_rng(1).normal(size=(12, 3)) * [1, 2, 3]
+    c = x - x.mean(0)
+    s = c.T @ c / 12
+    noise = np.mean([((np.outer(r, r) - s) ** 2).sum() for r in c]) / 12
+    share = noise / ((s - np.trace(s) / 3 * np.eye(3)) ** 2).sum()
+    got, used = dist.ledoit_wolf(x)
+    assert used == pytest.approx(share)
+    assert got == pytest.approx((1 - share) * s + share * np.trace(s) / 3 * np.eye(3))
+
+
+def test_diversity_and_multimodality() -> None:
+    # Only two points, 5 apart: pairs are at 0 or 5.
+    two = np.array([[0.0, 0], [3, 4]])
+    assert {dist.diversity(two, seed=s) for s in range(20)} == {0.0, 5.0}
+    assert dist.diversity(np.ones((10, 4))) == 0
+    assert {dist.multimodality(two[None], pairs=1, seed=s) for s in range(20)} == {0.0, 5.0}
+    with pytest.raises(ValueError, match="pairs"):
+        dist.multimodality(two[None], pairs=3)
+
+
+def walk(speed: float, frames: int = 41) -> np.ndarray:
+    return SMPL22.rest_joints[None].astype(float) + np.arange(frames)[:, None, None] / 20 * [0, 0, speed]
+
+
+def test_kinematic_features_of_a_gliding_figure() -> None:
+    f = kinematic_features(walk(1.5) + np.array([0, 0.9, 0]), 20)
+    assert f.shape == (FEATURES,)
+    path, net, forward, left, rate, rate_deviation, height, rising = f[220:]
+    assert (path, net, forward, height) == pytest.approx((1.5, 1.5, 1.5, 0.9))
+    assert (left, rate, rate_deviation, rising) == pytest.approx((0, 0, 0, 0), abs=1e-9)
+    assert f[66:220] == pytest.approx(np.zeros(154), abs=1e-4), "nothing moves in the heading frame"
+    assert kinematic_features(walk(1.5)[..., [2, 1, 0]] * [-1, 1, 1], 20)[222] == pytest.approx(1.5), "turned clip"
+
+
+def test_kinematic_fid_orders_near_and_far() -> None:
+    real = [walk(s) + np.array([0, s / 100, 0]) for s in np.linspace(0.8, 1.2, 12)]
+    near = [walk(s) + np.array([0, s / 100, 0]) for s in np.linspace(0.82, 1.22, 12)]
+    far = [walk(s) + np.array([0, s / 100, 0]) for s in np.linspace(2.8, 3.2, 12)]
+    assert kinematic_fid(real, real, 20) == pytest.approx(0, abs=1e-6)
+    assert kinematic_fid(near, real, 20) < kinematic_fid(far, real, 20) / 50
+
+
+def test_confidence() -> None:
+    got = confidence([1.0, 2, 3, float("nan")])
+    assert (got.mean, got.size) == (2, 3)
+    assert 1 <= got.low < 2 < got.high <= 3
+    assert got == confidence([1.0, 2, 3, float("nan")])
+    assert confidence([4.0, 4.0])[:3] == (4, 4, 4)
+    # Normal values: about 1.96 sigma / sqrt(n).
+    x = np.random.default_rng(0).normal(size=400)
+    wide = confidence(x)
+    assert (wide.high - wide.low) / 2 == pytest.approx(1.96 * x.std() / 20, rel=0.08)
+    with pytest.raises(ValueError, match="at least one"):
+        confidence([float("nan")])

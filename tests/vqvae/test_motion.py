@@ -1,0 +1,206 @@
+"""Motion: what it keeps, how it moves, what it refuses."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from vqvae import rotations as rot
+from vqvae.errors import UserError
+from vqvae.motion import Motion, atomic_write, concatenate, heading
+from vqvae.skeleton import SMPL22
+
+
+def same(a: Motion, b: Motion, atol: float = 1e-6) -> None:
+    np.testing.assert_allclose(a.root, b.root, atol=atol)
+    np.testing.assert_allclose(rot.to_matrix(a.rotations), rot.to_matrix(b.rotations), atol=atol)
+
+
+def test_save_and_load(tmp_path: Path, wander) -> None:
+    motion = wander().with_caption("a person sways, naïvely")
+    path = motion.save(tmp_path / "new folder" / "clip.npz")
+    again = Motion.load(path)
+    np.testing.assert_array_equal(again.root, motion.root)
+    np.testing.assert_allclose(again.rotations, motion.rotations, atol=1e-7)
+    assert (again.fps, again.modality, again.caption) == (20, "body", motion.caption)
+    with np.load(path, allow_pickle=False) as z:
+        assert set(z.files) == {
+            "modality", "fps", "rotations", "root", "joints", "joint_names", "parents", "caption",
+        }  # fmt: skip
+        np.testing.assert_allclose(z["joints"], motion.joints, atol=1e-6)
+    assert [p.name for p in path.parent.iterdir()] == ["clip.npz"], "no temporary file stays"
+
+
+def rewritten(motion: Motion, tmp_path: Path, **changes: np.ndarray | None) -> Path:
+    path = motion.save(tmp_path / "clip.npz")
+    with np.load(path) as z:
+        data = {k: z[k] for k in z.files} | changes
+    np.savez(path, **{k: v for k, v in data.items() if v is not None})
+    return path
+
+
+@pytest.mark.parametrize("key", ["modality", "fps", "rotations", "root", "joint_names"])
+def test_missing_key(tmp_path: Path, key: str, wander) -> None:
+    with pytest.raises(UserError, match=f"clip.npz: not a motion .npz, missing {key}"):
+        Motion.load(rewritten(wander(20), tmp_path, **{key: None}))
+
+
+BAD = {
+    "NaN": ({"root": np.full((20, 3), np.nan)}, "NaN or infinity at frame 0"),
+    "frames differ": ({"root": np.zeros((19, 3))}, "accepted"),
+    "no frames": ({"root": np.zeros((0, 3)), "rotations": np.zeros((0, 22, 4))}, "no frames"),
+    "joints": ({"joint_names": np.array(["pelvis", "tail"])}, "2 joints"),
+    "joint order": ({"joint_names": np.array(SMPL22.names[::-1])}, "accepted the 22 SMPL"),
+    "zero quaternions": ({"rotations": np.zeros((20, 22, 4))}, "unit quaternions"),
+    "fps": ({"fps": np.array(0.0)}, "fps 0.0; accepted above 0"),
+    "fps NaN": ({"fps": np.array(np.nan)}, "fps nan"),
+    "fps text": ({"fps": np.array("fast")}, "clip.npz"),
+    "pickle": ({"caption": np.array([{"a": 1}], dtype=object)}, "clip.npz"),
+}
+
+
+@pytest.mark.parametrize("name", list(BAD))
+def test_bad_content(tmp_path: Path, name: str, wander) -> None:
+    changes, message = BAD[name]
+    with pytest.raises(UserError, match=message) as caught:
+        Motion.load(rewritten(wander(20), tmp_path, **changes))
+    assert "clip.npz" in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_nan_names_its_frame(wander) -> None:
+    motion = wander(20)
+    root = motion.root.copy()
+    root[7] = np.inf
+    with pytest.raises(UserError, match="frame 7"):
+        Motion(motion.rotations, root)
+
+
+@pytest.mark.parametrize("keep", [0, 4, 100, 0.5, 0.98])
+def test_truncated_file(tmp_path: Path, keep: float, wander) -> None:
+    path = wander(20).save(tmp_path / "clip.npz")
+    data = path.read_bytes()
+    path.write_bytes(data[: int(keep * len(data)) if isinstance(keep, float) else keep])
+    with pytest.raises(UserError, match=r"clip.npz: not a readable .npz"):
+        Motion.load(path)
+
+
+def test_damaged_inside(tmp_path: Path, wander) -> None:
+    path = wander(20).save(tmp_path / "clip.npz")
+    data = bytearray(path.read_bytes())
+    at = data.index(b"rotations.npy") + 400
+    data[at : at + 40] = bytes(40)
+    path.write_bytes(data)
+    with pytest.raises(UserError, match=r"clip.npz: not a readable .npz"):
+        Motion.load(path)
+
+
+@pytest.mark.parametrize("compress", [False, True])
+def test_random_damage_is_refused_in_one_line_or_harmless(tmp_path: Path, wander, compress: bool) -> None:
+    motion, path = wander(3), tmp_path / "clip.npz"
+    motion.save(path)
+    if compress:
+        with np.load(path) as z:
+            np.savez_compressed(path, **{k: z[k] for k in z.files})
+    whole, rng, refused = path.read_bytes(), np.random.default_rng(0), 0
+    for _ in range(300):
+        data = np.frombuffer(whole, np.uint8).copy()
+        at = rng.integers(len(data), size=3)
+        data[at] = rng.integers(256, size=3)
+        path.write_bytes(data.tobytes())
+        try:
+            Motion.load(path)
+        except UserError as e:
+            refused += 1
+            assert "clip.npz" in str(e) and "\n" not in str(e)
+    assert refused > 100
+
+
+def test_not_an_npz(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no such file"):
+        Motion.load(tmp_path / "none.npz")
+    (tmp_path / "text.npz").write_text("hello")
+    with pytest.raises(UserError, match=r"text.npz: not a readable"):
+        Motion.load(tmp_path / "text.npz")
+    np.save(tmp_path / "one.npy", np.zeros(3))
+    with pytest.raises(UserError, match=r"one.npy"):
+        Motion.load(tmp_path / "one.npy")
+
+
+def test_canonical_faces_z_at_the_origin_and_keeps_heights(wander) -> None:
+    motion = wander().moved(2.1, np.array([3.0, 0.5, -4.0]))
+    c = motion.canonical()
+    np.testing.assert_allclose(c.root[0, [0, 2]], 0, atol=1e-6)
+    assert c.heading[0] == pytest.approx(0, abs=1e-6)
+    np.testing.assert_allclose(c.root[:, 1], motion.root[:, 1], atol=1e-6)
+    same(c.canonical(), c, 1e-5)
+    same(wander().canonical(), c.moved(0, np.array([0, -0.5, 0])), 1e-5)
+
+
+def test_moved_moves_the_joints_rigidly(wander) -> None:
+    motion = wander(30)
+    expected = rot.rotate(rot.about_y(1.2), motion.joints.astype(float)) + np.array([1, 2, 3])
+    np.testing.assert_allclose(motion.moved(1.2, np.array([1, 2, 3])).joints, expected, atol=1e-5)
+
+
+def test_mirrored_twice_is_the_same_and_once_is_the_reflection(wander) -> None:
+    motion = wander()
+    same(motion.mirrored().mirrored(), motion, 1e-7)
+    reflected = motion.joints[:, SMPL22.mirror] * [-1, 1, 1]
+    np.testing.assert_allclose(motion.mirrored().joints, reflected, atol=1e-6)
+
+
+def test_heading_is_positive_to_the_left_and_unwrapped(wander) -> None:
+    turning = wander(200, turn=2.0)
+    assert turning.heading[-1] - turning.heading[0] == pytest.approx(2.0 * 199 / 20, abs=1.0)
+    rest = SMPL22.rest_joints[None].astype(float)
+    assert heading(rest)[0] == pytest.approx(0)
+    assert heading(rot.rotate(rot.about_y(0.5), rest))[0] == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize("fps", [10.0, 30.0, 60.0, 29.97])
+def test_resampled_keeps_duration_and_path(fps: float, wander) -> None:
+    motion = wander(100)
+    other = motion.resampled(fps)
+    assert other.fps == fps
+    assert abs(other.seconds - motion.seconds) <= 0.5 / fps + 1e-9
+    np.testing.assert_allclose(other.joints[0], motion.joints[0], atol=1e-6)
+    inside = np.arange(len(other)) / fps <= 99 / 20
+    times = np.arange(len(other))[inside] / fps
+    expected = np.stack([np.interp(times, np.arange(100) / 20, motion.root[:, k]) for k in range(3)], -1)
+    np.testing.assert_allclose(other.root[inside], expected, atol=1e-5)
+
+
+def test_resampling_up_and_down_comes_back(wander) -> None:
+    motion = wander(50)
+    same(motion.resampled(60).resampled(20), motion, 1e-5)
+    assert motion.resampled(20) is motion
+    assert len(wander(1).resampled(60)) == 3
+
+
+def test_slices_and_concatenation(wander) -> None:
+    motion = wander(20)
+    same(concatenate([motion.slice(0, 7), motion.slice(7, 20)]), motion)
+    with pytest.raises(UserError, match="no frames"):
+        motion.slice(5, 5)
+    with pytest.raises(UserError, match="differ in fps"):
+        concatenate([motion, wander(20, fps=30)])
+
+
+def test_atomic_write_leaves_nothing_behind(tmp_path: Path) -> None:
+    target = tmp_path / "out.npz"
+    target.write_text("old")
+
+    def fail(path: Path) -> None:
+        path.write_text("half")
+        raise RuntimeError("stopped")
+
+    with pytest.raises(RuntimeError):
+        atomic_write(target, fail)
+    assert target.read_text() == "old"
+    assert [p.name for p in tmp_path.iterdir()] == ["out.npz"]
+
+
+def test_atomic_write_into_what_is_no_folder(tmp_path: Path, wander) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="cannot write"):
+        wander(5).save(tmp_path / "file" / "out.npz")

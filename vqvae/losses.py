@@ -1,0 +1,91 @@
+"""Training losses of the body tokenizer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch.nn.functional import smooth_l1_loss
+
+from vqvae.features.body import FEET
+from vqvae.rotations import matrix_from_6d
+from vqvae.skeleton import SMPL22
+
+
+@dataclass(frozen=True)
+class LossWeights:
+    """Weight of each term; all distances in metres, so weights are per metre."""
+
+    features: float = 1.0
+    feature_velocity: float = 0.5
+    joints: float = 20.0
+    joint_velocity: float = 40.0
+    path: float = 4.0
+    contact: float = 20.0
+
+
+def integrate_path(features: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Root path from unnormalised `body` features (B, T, D), starting at the origin.
+
+    Returns:
+        position (B, T, 2) planar x, z in metres; yaw (B, T) radians. The first frame's step is ignored.
+    """
+    rate = torch.cat([torch.zeros_like(features[:, :1, 3]), features[:, 1:, 3]], 1)
+    yaw = rate.cumsum(1)
+    before = yaw - rate
+    vx, vz = features[..., 1], features[..., 2]
+    step = torch.stack([before.cos() * vx + before.sin() * vz, before.cos() * vz - before.sin() * vx], -1)
+    step = torch.cat([torch.zeros_like(step[:, :1]), step[:, 1:]], 1)
+    return step.cumsum(1), yaw
+
+
+def body_joints(features: torch.Tensor) -> torch.Tensor:
+    """Joints in the heading frame, root above the origin: (B, T, 269) unnormalised -> (B, T, 22, 3) metres."""
+    matrices = matrix_from_6d(features[..., 4:136].unflatten(-1, (22, 6)))
+    root = torch.zeros_like(features[..., :3])
+    root[..., 1] = features[..., 0]
+    return SMPL22.fk_torch(matrices, root)
+
+
+def body_losses(
+    predicted: torch.Tensor, target: torch.Tensor, mean: torch.Tensor, std: torch.Tensor, joints: torch.Tensor, w: LossWeights
+) -> dict[str, torch.Tensor]:
+    """All terms, already weighted.
+
+    Args:
+        predicted, target: (B, T, 269) normalised features.
+        mean, std: (269,).
+        joints: (B, T, 22, 3) true joints in the heading frame (FK of the target), metres.
+        w: weights.
+
+    Returns:
+        name -> scalar; their sum is the loss. `mpjpe` (unweighted, metres, no gradient) is added for logging.
+    """
+    raw = predicted * std + mean
+    truth = target * std + mean
+    ours = body_joints(raw)
+    distance = (ours - joints).norm(dim=-1)
+    moved, moved_true = ours.diff(dim=1), joints.diff(dim=1)
+    path, yaw = integrate_path(raw)
+    path_true, yaw_true = integrate_path(truth)
+    # World velocity of the feet in frames where the source has them on the floor: should equal the source's.
+    feet = list(FEET)
+    stance = truth[:, 1:, 265:269] > 0.5
+    world = _planar_world(ours[:, :, feet], path, yaw).diff(dim=1) - _planar_world(joints[:, :, feet], path_true, yaw_true).diff(dim=1)
+    slide = world.norm(dim=-1) * stance
+    return {
+        "features": w.features * smooth_l1_loss(predicted, target, beta=0.5),
+        "feature_velocity": w.feature_velocity * smooth_l1_loss(predicted.diff(dim=1), target.diff(dim=1), beta=0.5),
+        "joints": w.joints * distance.mean(),
+        "joint_velocity": w.joint_velocity * (moved - moved_true).norm(dim=-1).mean(),
+        "path": w.path * ((path - path_true).norm(dim=-1).mean() + (yaw - yaw_true).abs().mean()),
+        "contact": w.contact * slide.sum() / stance.sum().clamp(min=1),
+        "mpjpe": distance.detach().mean(),
+    }
+
+
+def _planar_world(joints: torch.Tensor, path: torch.Tensor, yaw: torch.Tensor) -> torch.Tensor:
+    """Joints (B, T, F, 3) in the heading frame -> world, by yaw (B, T) and path (B, T, 2)."""
+    c, s = yaw.cos()[..., None], yaw.sin()[..., None]
+    x, y, z = joints.unbind(-1)
+    return torch.stack([c * x + s * z + path[..., None, 0], y, c * z - s * x + path[..., None, 1]], -1)

@@ -1,0 +1,67 @@
+"""The modality registry: every kind of motion the system knows.
+
+Adding a modality is one `register` call (see CONTRIBUTING.md); networks, tasks, the language model and the command
+line read everything they need from its entry.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from vqvae.errors import UserError
+
+if TYPE_CHECKING:
+    from vqvae.features.base import FeatureSpec
+
+
+@dataclass(frozen=True)
+class Modality:
+    """A kind of motion.
+
+    Attributes:
+        name: e.g. ``body``.
+        fps: frame rate at which networks see it.
+        features: makes the FeatureSpec (imported only when called).
+        description: one line for ``avatargpt info``.
+    """
+
+    name: str
+    fps: float
+    features: Callable[[], FeatureSpec]
+    description: str
+
+
+_REGISTRY: dict[str, Modality] = {}
+
+
+def register(modality: Modality) -> Modality:
+    if modality.name in _REGISTRY:
+        raise ValueError(f"modality {modality.name!r} is registered already")
+    _REGISTRY[modality.name] = modality
+    return modality
+
+
+def get(name: str) -> Modality:
+    """Look a modality up.
+
+    Raises:
+        UserError: unknown name; lists what is there.
+    """
+    if name not in _REGISTRY:
+        raise UserError(f"unknown modality {name!r}; available: {', '.join(sorted(_REGISTRY))}")
+    return _REGISTRY[name]
+
+
+def names() -> list[str]:
+    return list(_REGISTRY)
+
+
+def _body() -> FeatureSpec:
+    from vqvae.features.body import BodyFeatures
+
+    return BodyFeatures()
+
+
+register(Modality("body", 20.0, _body, "whole body, 22 SMPL joints, local rotations and root path"))

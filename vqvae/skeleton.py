@@ -1,0 +1,122 @@
+"""The 22-joint SMPL body skeleton and forward kinematics.
+
+Frame: metres, Y up, right-handed; the character faces +Z and its left side is +X. Identity local
+rotations are a T-pose with the palms down. Bone offsets are those of one HumanML3D figure with the
+left and right side made equal.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from vqvae import rotations as rot
+
+if TYPE_CHECKING:
+    import torch
+
+JOINT_NAMES = (
+    "pelvis", "l_hip", "r_hip", "spine1", "l_knee", "r_knee", "spine2", "l_ankle", "r_ankle", "spine3", "l_foot",
+    "r_foot", "neck", "l_collar", "r_collar", "head", "l_shoulder", "r_shoulder", "l_elbow", "r_elbow", "l_wrist",
+    "r_wrist",
+)  # fmt: skip
+PARENTS = (-1, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 9, 9, 12, 13, 14, 16, 17, 18, 19)
+# Bone offset of every joint from its parent in the rest pose, metres; left-side joints only once.
+_HALF = {
+    "pelvis": (0.0, 0.0, 0.0), "l_hip": (0.060281, -0.086311, -0.015158), "spine1": (0.0, 0.130692, -0.015163),
+    "l_knee": (0.0, -0.391906, 0.0), "spine2": (0.0, 0.14217, 0.01706), "l_ankle": (0.0, -0.429038, 0.0),
+    "spine3": (0.0, 0.057353, 0.001147), "l_foot": (0.0, -0.064178, 0.131584), "neck": (0.0, 0.21936, 0.0),
+    "l_collar": (0.071897, 0.11958, -0.015134), "head": (0.0, 0.090888, 0.048543),
+    "l_shoulder": (0.122921, 0.03073, -0.012292), "l_elbow": (0.259966, 0.0, 0.0), "l_wrist": (0.267944, 0.0, 0.0),
+}  # fmt: skip
+
+
+def mirror_name(name: str) -> str:
+    """The joint on the other side of the body (``l_knee`` -> ``r_knee``; central joints map to themselves)."""
+    return {"l_": "r_", "r_": "l_"}.get(name[:2], name[:2]) + name[2:]
+
+
+def _offsets() -> np.ndarray:
+    sign = np.array([-1.0, 1.0, 1.0])
+    return np.array([_HALF[n] if n in _HALF else _HALF[mirror_name(n)] * sign for n in JOINT_NAMES])
+
+
+@dataclass(frozen=True, eq=False)
+class Skeleton:
+    """A joint tree. ``parents[j] < j`` for every joint; joint 0 is the root (parent -1).
+
+    Attributes:
+        names: J joint names.
+        parents: J parent indices.
+        offsets: (J, 3) rest-pose offset from the parent, metres.
+    """
+
+    names: tuple[str, ...]
+    parents: tuple[int, ...]
+    offsets: np.ndarray
+
+    def index(self, name: str) -> int:
+        return self.names.index(name)
+
+    @property
+    def mirror(self) -> np.ndarray:
+        """(J,) index of each joint's counterpart on the other side."""
+        return np.array([self.names.index(mirror_name(n)) for n in self.names])
+
+    @property
+    def rest_joints(self) -> np.ndarray:
+        """(J, 3) joint positions of the T-pose with the root at the origin."""
+        return self.fk(rot.identity((len(self.names),)), np.zeros(3))
+
+    def fk_full(self, rotations: np.ndarray, root: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Forward kinematics in float64.
+
+        Args:
+            rotations: (..., J, 4) local unit quaternions w, x, y, z.
+            root: (..., 3) position of joint 0, metres.
+
+        Returns:
+            joints (..., J, 3) in the world, metres, and global rotation matrices (..., J, 3, 3).
+        """
+        local = rot.to_matrix(np.asarray(rotations, np.float64))
+        glob, pos = [local[..., 0, :, :]], [np.asarray(root, np.float64)]
+        for j in range(1, len(self.parents)):
+            p = self.parents[j]
+            pos.append(pos[p] + glob[p] @ self.offsets[j])
+            glob.append(glob[p] @ local[..., j, :, :])
+        return np.stack(pos, -2), np.stack(glob, -3)
+
+    def fk(self, rotations: np.ndarray, root: np.ndarray) -> np.ndarray:
+        """Joint positions only, float32; see :meth:`fk_full`."""
+        return self.fk_full(rotations, root)[0].astype(np.float32)
+
+    def fk_torch(self, matrices: torch.Tensor, root: torch.Tensor) -> torch.Tensor:
+        """Differentiable forward kinematics. matrices (..., J, 3, 3), root (..., 3) -> joints (..., J, 3).
+
+        Works level by level of the tree, so the number of kernels is its depth, not its size.
+        """
+        import torch
+
+        glob: list[torch.Tensor | None] = [None] * len(self.parents)
+        pos: list[torch.Tensor | None] = [None] * len(self.parents)
+        glob[0], pos[0] = matrices[..., 0, :, :], root
+        offsets = torch.as_tensor(self.offsets, dtype=root.dtype, device=root.device)
+        for level in self._levels():
+            up = [self.parents[j] for j in level]
+            g = torch.stack([glob[p] for p in up], -3)  # type: ignore[misc]
+            here = torch.stack([pos[p] for p in up], -2) + (g @ offsets[level].unsqueeze(-1)).squeeze(-1)  # type: ignore[misc]
+            turned = g @ matrices[..., level, :, :]
+            for k, j in enumerate(level):
+                glob[j], pos[j] = turned[..., k, :, :], here[..., k, :]
+        return torch.stack(pos, -2)  # type: ignore[arg-type]
+
+    def _levels(self) -> list[list[int]]:
+        depth = [0] * len(self.parents)
+        for j in range(1, len(self.parents)):
+            depth[j] = depth[self.parents[j]] + 1
+        return [[j for j, d in enumerate(depth) if d == k] for k in range(1, max(depth) + 1)]
+
+
+SMPL22 = Skeleton(JOINT_NAMES, PARENTS, _offsets())

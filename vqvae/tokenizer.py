@@ -1,0 +1,207 @@
+"""`MotionTokenizer`: Motion <-> discrete codes, through a residual VQ-VAE."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from vqvae import modalities
+from vqvae.errors import UserError
+from vqvae.motion import Motion, atomic_write
+from vqvae.networks import Decoder, Encoder, context_tokens
+from vqvae.quantizers import codebooks, residual_vq
+
+CONFIG, WEIGHTS = "tokenizer.json", "tokenizer.safetensors"
+
+
+@dataclass
+class TokenizerConfig:
+    """Everything that defines a tokenizer but its weights."""
+
+    modality: str = "body"
+    downsample: int = 4  # frames per token
+    code_dim: int = 128  # C
+    codebook_size: int = 512  # K
+    levels: int = 6  # R
+    width: int = 384  # channels at the token rate
+    fine_width: int = 128  # channels at the frame rate
+    encoder_dilations: list[int] = field(default_factory=lambda: [1, 3, 1])
+    decoder_dilations: list[int] = field(default_factory=lambda: [1, 3, 9, 3, 1])
+    encoder_fine: list[int] = field(default_factory=lambda: [1])
+    decoder_fine: list[int] = field(default_factory=lambda: [1, 3])
+    ema_decay: float = 0.97
+    commitment: float = 0.25
+    dead_below: float = 0.5
+
+
+class MotionTokenizer(nn.Module):
+    """Residual VQ-VAE over one modality's features, with its normaliser.
+
+    Shapes: T frames, D features, N = ceil(T / downsample) tokens, R levels, K codes a level, C code size.
+
+    Attributes:
+        mean, std: (D,) normaliser of the features.
+    """
+
+    mean: torch.Tensor
+    std: torch.Tensor
+
+    def __init__(self, config: TokenizerConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.spec = modalities.get(config.modality).features()
+        c = config
+        self.encoder = Encoder(
+            self.spec.dim, c.code_dim, c.width, c.fine_width, c.encoder_dilations, c.encoder_fine, c.downsample
+        )
+        self.decoder = Decoder(
+            self.spec.dim, c.code_dim, c.width, c.fine_width, c.decoder_dilations, c.decoder_fine, c.downsample
+        )
+        self.vq = residual_vq(c.code_dim, c.levels, c.codebook_size, c.ema_decay, c.commitment, c.dead_below)
+        self.register_buffer("mean", torch.zeros(self.spec.dim))
+        self.register_buffer("std", torch.ones(self.spec.dim))
+        self._encoder_context = context_tokens(c.encoder_dilations, c.encoder_fine, c.downsample)
+        self._decoder_context = context_tokens(c.decoder_dilations, c.decoder_fine, c.downsample)
+
+    @property
+    def downsample(self) -> int:
+        return self.config.downsample
+
+    @property
+    def tokens_per_second(self) -> float:
+        return self.spec.fps / self.config.downsample
+
+    @property
+    def codebooks(self) -> torch.Tensor:
+        """(R, K, C) float32."""
+        return codebooks(self.vq)
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of layout, codebooks and feature statistics: what a language model's codes mean depends on these."""
+        digest = hashlib.sha256(f"{self.spec.name}:{self.spec.dim}:{self.config.downsample}".encode())
+        for tensor in (self.codebooks, self.mean, self.std):
+            digest.update(np.ascontiguousarray(tensor.detach().cpu().float().numpy()).tobytes())
+        return digest.hexdigest()
+
+    def forward(self, features: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Training pass on normalised features (B, T, D).
+
+        Returns:
+            reconstruction (B, T, D) normalised, codes (B, N, R), commitment loss (scalar).
+        """
+        z = self.encoder(features.transpose(1, 2)).transpose(1, 2)
+        with torch.autocast(z.device.type, enabled=False):
+            quantised, codes, commit = self.vq(z.float())
+        out = self.decoder(quantised.transpose(1, 2)).transpose(1, 2)
+        return out, codes, commit.sum()
+
+    def normalise(self, features: np.ndarray) -> torch.Tensor:
+        return (torch.as_tensor(features, dtype=torch.float32, device=self.mean.device) - self.mean) / self.std
+
+    def pad(self, features: np.ndarray) -> np.ndarray:
+        """Lengthen (T, D) to a multiple of `downsample` by holding the last pose (velocities zero)."""
+        missing = -len(features) % self.downsample
+        if not missing:
+            return features
+        last = features[-1:].copy()
+        groups = self.spec.slices()
+        for name in ("velocity", "yaw", "joint_velocity"):
+            if name in groups:
+                last[:, groups[name]] = 0
+        return np.concatenate([features, np.repeat(last, missing, 0)])
+
+    @torch.inference_mode()
+    def encode_features(self, features: np.ndarray, chunk: int = 256) -> np.ndarray:
+        """(T, D) features -> codes (N, R) int64, in overlapping chunks of `chunk` tokens (same result as in one piece)."""
+        x = self.normalise(self.pad(features))
+        total, context, step = len(x) // self.downsample, self._encoder_context, self.downsample
+        parts = []
+        for start in range(0, total, chunk):
+            a, b = max(0, start - context), min(total, start + chunk + context)
+            z = self.encoder(x[None, a * step : b * step].transpose(1, 2)).transpose(1, 2)
+            parts.append(self.vq(z[:, start - a : min(start + chunk, total) - a])[1][0])
+        return torch.cat(parts).cpu().numpy().astype(np.int64)
+
+    @torch.inference_mode()
+    def decode_features(self, codes: np.ndarray, chunk: int = 256) -> np.ndarray:
+        """codes (N, R') with 1 <= R' <= R levels, or (N,) level 0 only -> (N * downsample, D) float32 features."""
+        z = self.latents(codes)
+        total, context, step = len(z), self._decoder_context, self.downsample
+        parts = []
+        for start in range(0, total, chunk):
+            a, b, stop = max(0, start - context), min(total, start + chunk + context), min(start + chunk, total)
+            y = self.decoder(z[None, a:b].transpose(1, 2)).transpose(1, 2)[0]
+            parts.append(y[(start - a) * step : (stop - a) * step])
+        return (torch.cat(parts) * self.std + self.mean).cpu().numpy()
+
+    def latents(self, codes: np.ndarray) -> torch.Tensor:
+        """Sum of the code vectors of all given levels: (N, R') or (N,) -> (N, C)."""
+        c = np.asarray(codes)
+        c = c[:, None] if c.ndim == 1 else c
+        if not len(c) or c.ndim != 2 or c.shape[1] > self.config.levels:
+            raise UserError(f"codes of shape {c.shape}; accepted (tokens, 1..{self.config.levels}), at least one token")
+        if c.min() < 0 or c.max() >= self.config.codebook_size:
+            raise UserError(f"codes {c.min()}..{c.max()}; accepted 0..{self.config.codebook_size - 1}")
+        index = torch.as_tensor(c, device=self.mean.device)
+        books = self.codebooks
+        return torch.stack([books[r][index[:, r]] for r in range(c.shape[1])]).sum(0)
+
+    def encode(self, motion: Motion) -> np.ndarray:
+        """Motion (any fps) -> codes (N, R) int64."""
+        return self.encode_features(self.spec.encode(motion))
+
+    def decode(self, codes: np.ndarray, caption: str = "") -> Motion:
+        """codes (N, R'), R' <= R, or (N,) -> Motion of N * downsample frames, canonical."""
+        return self.spec.decode(self.decode_features(codes), caption)
+
+    def reconstruct(self, motion: Motion) -> Motion:
+        """Through the tokens and back, same number of frames (at the modality's fps), canonical."""
+        motion = motion.resampled(self.spec.fps)
+        return self.decode(self.encode(motion), motion.caption).slice(0, len(motion))
+
+    def save(self, folder: str | os.PathLike[str], dtype: torch.dtype | None = None) -> None:
+        """Write config and weights; `dtype` (e.g. bfloat16) applies to encoder and decoder, codebooks stay float32."""
+        from safetensors.torch import save_file
+
+        def cast(key: str, value: torch.Tensor) -> torch.Tensor:
+            small = dtype is not None and key.startswith(("encoder.", "decoder."))
+            return (value.to(dtype) if small else value).contiguous().cpu()
+
+        state = {k: cast(k, v.detach()) for k, v in self.state_dict().items()}
+        atomic_write(Path(folder) / WEIGHTS, lambda p: save_file(state, p))
+        text = json.dumps({**asdict(self.config), "fingerprint": self.fingerprint}, indent=1)
+        atomic_write(Path(folder) / CONFIG, lambda p: p.write_text(text + "\n"))
+
+    @classmethod
+    def load(cls, folder: str | os.PathLike[str], device: str | torch.device = "cpu") -> MotionTokenizer:
+        """Read a folder written by :meth:`save`, in eval mode.
+
+        Raises:
+            UserError: missing or truncated files, or weights that do not match the stored fingerprint.
+        """
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
+
+        folder = Path(folder)
+        try:
+            raw: dict[str, Any] = json.loads((folder / CONFIG).read_text())
+            fingerprint = raw.pop("fingerprint")
+            model = cls(TokenizerConfig(**raw))
+            state = load_file(folder / WEIGHTS)
+            model.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in state.items()})
+        except FileNotFoundError as e:
+            raise UserError(f"{e.filename}: no such file; a tokenizer folder holds {CONFIG} and {WEIGHTS}") from None
+        except (SafetensorError, RuntimeError, KeyError, TypeError, ValueError, OSError) as e:
+            raise UserError(f"{folder}: not a readable tokenizer ({str(e).splitlines()[0]})") from None
+        if model.fingerprint != fingerprint:
+            raise UserError(f"{folder}: weights do not match {CONFIG} (fingerprint {model.fingerprint[:12]})")
+        return model.to(device).eval()
