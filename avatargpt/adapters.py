@@ -83,6 +83,7 @@ class CountDown(nn.Module):
 
     def bucket(self, count: Tensor) -> Tensor:
         """Row of each count, same shape, int64."""
+        count = count.contiguous()
         ends = torch.tensor(self.boundaries, device=count.device, dtype=count.dtype)
         return torch.where(count < 0, self.buckets - 1, torch.bucketize(count, ends, right=True))
 

@@ -6,6 +6,7 @@ H heads of D, d = d_model, S encoder states, T steps at most.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
@@ -15,6 +16,8 @@ from transformers.activations import ACT2FN
 
 from avatargpt.config import TEXT, AvatarGPTConfig
 
+MANY = 4  # rows from which on the packed weights are faster
+PACKED_ROWS = 32  # number of rows that packing is tuned for
 BLOCK = 32  # keys are looked at in prefixes of multiples of this many steps
 
 
@@ -31,15 +34,67 @@ def effective_weight(linear: Any) -> Tensor:
     return weight
 
 
-class Layer(NamedTuple):
+Map = Callable[[Tensor], Tensor]
+AddedMap = Callable[[Tensor, Tensor], Tensor]
+
+
+def _packing() -> Any:
+    """oneDNN's linear map over a weight reordered once, where this build of torch has it (x86 CPU), else None."""
+    op = getattr(torch.ops.mkldnn, "_linear_pointwise", None)
+    return op if op is not None and hasattr(torch.ops.mkldnn, "_reorder_linear_weight") else None
+
+
+def make_map(weight: Tensor, many: bool, dtype: torch.dtype) -> Map:
+    """x (N, in) -> x @ weight.T, float32 in and out.
+
+    Args:
+        weight: (out, in). many: more than a few rows (another memory layout is faster then).
+        dtype: bfloat16 multiplies in bfloat16 with float32 sums inside, as mixed-precision training does.
+    """
+    op = _packing() if many and weight.device.type == "cpu" else None
+    if dtype != torch.float32:
+        half = weight.to(dtype)
+        return lambda x: F.linear(x.to(dtype), half).float()
+    if op is not None:
+        packed = torch.ops.mkldnn._reorder_linear_weight(weight.contiguous(), PACKED_ROWS)
+        return lambda x: op.default(x, packed, None, "none", [], "")
+    flat = weight.t().contiguous() if weight.shape[0] > weight.shape[1] else weight.contiguous().t()
+    return lambda x: torch.mm(x, flat)
+
+
+def make_added_map(weight: Tensor, many: bool, dtype: torch.dtype) -> AddedMap:
+    """(x, y) -> x + y @ weight.T; see `make_map`."""
+    op = _packing() if many and weight.device.type == "cpu" else None
+    if dtype != torch.float32:
+        half = weight.to(dtype)
+        return lambda x, y: x + F.linear(y.to(dtype), half)
+    if op is not None:
+        packed = torch.ops.mkldnn._reorder_linear_weight(weight.contiguous(), PACKED_ROWS)
+        return lambda x, y: op.binary(y, x, packed, None, "add")
+    flat = weight.contiguous().t()
+    return lambda x, y: torch.addmm(x, y, flat)
+
+
+class Weights(NamedTuple):
     """Weights of one decoder layer; the norms' weights and sqrt(d) are folded into the maps behind them."""
 
     qkv: Tensor  # (H * 3 * D, d), rows ordered head by head
-    out: Tensor  # (H * D, d)
+    out: Tensor  # (d, H * D)
     query: Tensor  # (H * D, d)
-    cross_out: Tensor  # (H * D, d)
+    cross_out: Tensor  # (d, H * D)
     up: Tensor  # (d_ff or 2 * d_ff, d)
-    down: Tensor  # (d_ff, d)
+    down: Tensor  # (d, d_ff)
+
+
+class Layer(NamedTuple):
+    """The same, as functions for few or for many rows."""
+
+    qkv: Map
+    out: AddedMap
+    query: Map
+    cross_out: AddedMap
+    up: Map
+    down: AddedMap
 
 
 class Head(NamedTuple):
@@ -50,7 +105,7 @@ class Head(NamedTuple):
 
     table: Tensor  # (n, d)
     weight: Tensor  # (n, d)
-    bias: Tensor | None
+    bias: Tensor  # (n,)
     start: int
     end: int
 
@@ -60,7 +115,8 @@ class Engine:
 
     Args:
         model: an `AvatarGPTModel`, or a peft model around one.
-        dtype: of weights, caches and states; float32 gives the model's own tokens, bfloat16 halves the memory read.
+        dtype: of the matrix products; float32 gives the model's own tokens, bfloat16 is up to twice as fast where the
+            processor has it. Everything else is float32 either way.
     """
 
     def __init__(self, model: Any, dtype: torch.dtype = torch.float32) -> None:
@@ -69,37 +125,57 @@ class Engine:
         c = self.config
         self.dtype, self.device = dtype, self.model.shared.weight.device
         self.heads_count, self.head_width, self.width = c.num_heads, c.d_kv, c.d_model
-        self.eps = torch.tensor((c.d_model * c.layer_norm_epsilon) ** 0.5, dtype=dtype, device=self.device)
+        self.eps = torch.tensor((c.d_model * c.layer_norm_epsilon) ** 0.5, device=self.device)
         self.gated = c.is_gated_act
         self.act = torch.relu_ if c.dense_act_fn == "relu" else ACT2FN[c.dense_act_fn]
         with torch.no_grad():
             blocks = self.model.decoder.block
-            self.layers = [self._layer(block) for block in blocks]
+            self.weights = [self._weights(block) for block in blocks]
             cross = [b.layer[1].EncDecAttention for b in blocks]
-            self.cross = torch.cat([torch.stack([self._by_head(a.k), self._by_head(a.v)], 1).flatten(0, 2)
-                                    for a in cross]).to(dtype)
-            self.final = (self.model.decoder.final_layer_norm.weight * self.width**0.5).to(dtype)
+            pairs = [torch.stack([self._by_head(a.k), self._by_head(a.v)], 1).flatten(0, 2) for a in cross]
+            self.cross = make_map(torch.cat(pairs).float(), True, dtype)
+            self.final = (self.model.decoder.final_layer_norm.weight * self.width**0.5).float()
+        self._layers: dict[bool, list[Layer]] = {}
         self._heads: dict[str, Head] = {}
+        self._head_maps: dict[tuple[str, bool], Map] = {}
         self._bias: Tensor | None = None
 
     def _by_head(self, linear: Any) -> Tensor:
         return effective_weight(linear).view(self.heads_count, self.head_width, self.width)
 
-    def _layer(self, block: Any) -> Layer:
+    def _weights(self, block: Any) -> Weights:
         own, cross, forward = block.layer[0], block.layer[1], block.layer[2]
         scale = self.width**0.5
 
         def behind(norm: Any, weight: Tensor) -> Tensor:
-            return (weight * (norm.weight.detach() * scale)).to(self.dtype).contiguous()
+            return weight.float() * (norm.weight.detach().float() * scale)
 
         a, x, f = own.SelfAttention, cross.EncDecAttention, forward.DenseReluDense
         qkv = torch.stack([self._by_head(m) for m in (a.q, a.k, a.v)], 1).reshape(-1, self.width)
         up = [effective_weight(m) for m in ((f.wi_0, f.wi_1) if self.gated else (f.wi,))]
-        return Layer(
-            behind(own.layer_norm, qkv), effective_weight(a.o).to(self.dtype).t(),
-            behind(cross.layer_norm, effective_weight(x.q)), effective_weight(x.o).to(self.dtype).t(),
-            behind(forward.layer_norm, torch.cat(up)), effective_weight(f.wo).to(self.dtype).t(),
+        return Weights(
+            behind(own.layer_norm, qkv), effective_weight(a.o).float(),
+            behind(cross.layer_norm, effective_weight(x.q)), effective_weight(x.o).float(),
+            behind(forward.layer_norm, torch.cat(up)), effective_weight(f.wo).float(),
         )
+
+    def layers(self, rows: int) -> list[Layer]:
+        """The layers' maps for so many rows, made on first use."""
+        many = rows >= MANY
+        if many not in self._layers:
+            make = (make_map, make_added_map) * 3
+            self._layers[many] = [
+                Layer(*(m(w, many, self.dtype) for m, w in zip(make, weights, strict=True)))  # type: ignore[arg-type]
+                for weights in self.weights
+            ]
+        return self._layers[many]
+
+    def head_map(self, name: str, rows: int) -> Map:
+        """States (N, d) -> logits (N, n) of a head, its bias not yet added."""
+        key = (name, rows >= MANY)
+        if key not in self._head_maps:
+            self._head_maps[key] = make_map(self.head(name).weight, key[1], self.dtype)
+        return self._head_maps[key]
 
     @torch.no_grad()
     def head(self, name: str) -> Head:
@@ -107,7 +183,8 @@ class Engine:
         if name not in self._heads:
             c, m = self.config, self.model
             if name == TEXT:
-                weight, bias, table = effective_weight(m.lm_head), None, m.shared.weight
+                weight, table = effective_weight(m.lm_head), m.shared.weight
+                bias = torch.zeros(len(weight), device=self.device)
                 start, end = c.start_id(TEXT), c.end_id(TEXT)
             else:
                 codes = c.modality(name)["codebook_size"]
@@ -115,8 +192,7 @@ class Engine:
                 speaks = torch.tensor([*range(codes), codes + 1], device=self.device)
                 linear = m.heads[name]
                 weight, bias, start, end = effective_weight(linear)[speaks], linear.bias[speaks], codes, codes
-            bias = None if bias is None else bias.detach().to(self.dtype)
-            self._heads[name] = Head(table.detach().to(self.dtype), weight.to(self.dtype), bias, start, end)
+            self._heads[name] = Head(table.detach().float(), weight.float(), bias.detach().float(), start, end)
         return self._heads[name]
 
     @torch.no_grad()
@@ -128,7 +204,7 @@ class Engine:
         if self._bias is None or self._bias.shape[1] != 2 * steps:
             attention = self.model.decoder.block[0].layer[0].SelfAttention
             last = attention.compute_bias(1, steps, device=self.device, past_seen_tokens=steps - 1)[0, :, 0]
-            self._bias = torch.cat([last, torch.full_like(last, float("-inf"))], 1).to(self.dtype)
+            self._bias = torch.cat([last, torch.full_like(last, float("-inf"))], 1).float()
         return self._bias
 
 
@@ -141,29 +217,30 @@ class Session:
     """
 
     def __init__(
-        self, engine: Engine, head: Head, states: Tensor, mask: Tensor, steps: int, repeat: int = 1,
+        self, engine: Engine, head: str, states: Tensor, mask: Tensor, steps: int, repeat: int = 1,
         countdown: Tensor | None = None,
     ) -> None:
-        e, self.engine, self.head, self.t = engine, engine, head, 0
-        h, d, layers = e.heads_count, e.head_width, len(e.layers)
+        e, self.engine, self.head, self.t = engine, engine, engine.head(head), 0
         self.rows = states.shape[0] * repeat
+        h, d, layers = e.heads_count, e.head_width, len(e.weights)
+        self.layers, self.speak = e.layers(self.rows), e.head_map(head, self.rows)
         steps = -(-steps // BLOCK) * BLOCK
         self.strip = e.bias_strip(steps)
         self.steps = steps
-        self.cache = torch.zeros(layers, self.rows * h, 2, steps, d, dtype=e.dtype, device=e.device)
-        cross = F.linear(states.to(e.dtype), e.cross).view(*states.shape[:2], layers, h, 2, d)
+        self.cache = torch.zeros(layers, self.rows * h, 2, steps, d, device=e.device)
+        cross = e.cross(states.float().flatten(0, 1)).view(*states.shape[:2], layers, h, 2, d)
         cross = cross.permute(2, 4, 0, 3, 1, 5).repeat_interleave(repeat, dim=2).flatten(2, 3).contiguous()
         self.cross_keys = [k.transpose(1, 2) for k in cross[:, 0].unbind(0)]  # (N * H, D, S) each
         self.cross_values = list(cross[:, 1].unbind(0))
-        blocked = torch.zeros(mask.shape, dtype=e.dtype, device=e.device).masked_fill(mask == 0, -1e9)
+        blocked = torch.zeros(mask.shape, device=e.device).masked_fill(mask == 0, -1e9)
         self.cross_bias = blocked.repeat_interleave(repeat * h, dim=0)[:, None].contiguous()
-        self.table, self.plus = head.table, None
+        self.table, self.plus = self.head.table, None
         counter = e.model.countdown
         if counter is not None:
             if countdown is None:
-                self.table = head.table + counter(torch.tensor(-1, device=e.device)).to(e.dtype)
+                self.table = self.table + counter(torch.tensor(-1, device=e.device)).float()
             else:
-                self.plus = counter(countdown.t()).to(e.dtype)  # (steps, N, d)
+                self.plus = counter(countdown.t()).float()  # (steps, N, d)
         self._views()
 
     def _views(self) -> None:
@@ -179,32 +256,33 @@ class Session:
         heads, inner, eps = e.heads_count, e.heads_count * e.head_width, e.eps
         start = self.steps - 1 - t
         bias = self.strip[:, start : start + self.seen].expand(n, heads, -1).reshape(n * heads, 1, -1)
-        norm, linear, hypot, bmm, baddbmm = torch.linalg.vector_norm, F.linear, torch.hypot, torch.bmm, torch.baddbmm
+        norm, hypot, bmm, baddbmm, wide = torch.linalg.vector_norm, torch.hypot, torch.bmm, torch.baddbmm, n * heads
         now = self.cache[:, :, :, t].unbind(0)
         x = self.table.index_select(0, tokens)
         if self.plus is not None:
             x = x + self.plus[t]
-        for i, layer in enumerate(e.layers):
-            y = linear(x / hypot(norm(x, 2, -1, True), eps), layer.qkv).view(n * heads, 3, e.head_width)
-            now[i].copy_(y[:, 1:])
-            p = baddbmm(bias, y[:, :1], self.keys[i]).softmax(-1)
-            x = torch.addmm(x, bmm(p, self.values[i]).view(n, inner), layer.out)
-            q = linear(x / hypot(norm(x, 2, -1, True), eps), layer.query).view(n * heads, 1, e.head_width)
-            p = baddbmm(self.cross_bias, q, self.cross_keys[i]).softmax(-1)
-            x = torch.addmm(x, bmm(p, self.cross_values[i]).view(n, inner), layer.cross_out)
-            u = linear(x / hypot(norm(x, 2, -1, True), eps), layer.up)
+        cached = zip(self.layers, now, self.keys, self.values, self.cross_keys, self.cross_values, strict=True)
+        for layer, new, keys, values, cross_keys, cross_values in cached:
+            y = layer.qkv(x / hypot(norm(x, 2, -1, True), eps)).view(wide, 3, e.head_width)
+            new.copy_(y[:, 1:])
+            p = baddbmm(bias, y[:, :1], keys).softmax(-1)
+            x = layer.out(x, bmm(p, values).view(n, inner))
+            q = layer.query(x / hypot(norm(x, 2, -1, True), eps)).view(wide, 1, e.head_width)
+            p = baddbmm(self.cross_bias, q, cross_keys).softmax(-1)
+            x = layer.cross_out(x, bmm(p, cross_values).view(n, inner))
+            u = layer.up(x / hypot(norm(x, 2, -1, True), eps))
             if e.gated:
                 half = u.shape[1] // 2
                 u = e.act(u[:, :half]) * u[:, half:]
             else:
                 u = e.act(u)
-            x = torch.addmm(x, u, layer.down)
+            x = layer.down(x, u)
         hidden = x / hypot(norm(x, 2, -1, True), eps) * e.final
         self.t = t + 1
-        return linear(hidden, self.head.weight, self.head.bias).float(), hidden
+        return self.speak(hidden) + self.head.bias, hidden
 
     def reorder(self, rows: Tensor) -> None:
         """Row i goes on from what row ``rows[i]`` has seen (beams of one prompt)."""
-        cache = self.cache.view(len(self.engine.layers), self.rows, -1, 2, self.steps, self.engine.head_width)
+        cache = self.cache.view(len(self.layers), self.rows, -1, 2, self.steps, self.engine.head_width)
         seen = cache[:, :, :, :, : self.t]
         seen.copy_(seen.index_select(1, rows))

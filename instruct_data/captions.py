@@ -23,8 +23,11 @@ _CLAIMS = re.compile(
     r"|(?:stops?|halts?|slows to a stop|comes to a stop)\b|ninety|several meters)",
     re.I,
 )
-_HIGH = re.compile(r"overhead|above the head|over the head|ceiling|up high|straight up|high in the air|point(?:s)? up|"
-                   r"past the shoulder|as high as|arm fully|upward|above the (?:left|right) shoulder", re.I)  # fmt: skip
+_HIGH = re.compile(
+    r"overhead|above the head|over the head|ceiling|up high|straight up|high in the air|points? up|past the shoulder"
+    r"|as high as|arm fully|upward|above the (?:left|right) shoulder",
+    re.I,
+)
 
 # Keywords that decide the action of a clip whose corpus names none. A clip gets a key only if all of its captions
 # that match any entry agree on one.
@@ -37,8 +40,8 @@ _KEYWORDS: list[tuple[str, str]] = [
     ("sideflip", r"\bside ?flip\b|flips sideways"), ("spin_kick", r"\bspin kick\b|spins and kicks"),
     ("get_up_face_down", r"lying face down|lying on the stomach"),
     ("get_up_face_up", r"lying face up|lying on the back"), ("roll", r"\bforward roll\b|rolls? on the ground"),
-    ("crawl", r"\bcrawls?\b|on all fours"), ("punch", r"throws a punch|\bpunches\b"), ("squat", r"\bsquats\b$|does squats"),
-    ("jump", r"\bjumps?\b|\bleaps?\b|\bjumping\b"),
+    ("crawl", r"\bcrawls?\b|on all fours"), ("punch", r"throws a punch|\bpunches\b"),
+    ("squat", r"\bsquats\b$|does squats"), ("jump", r"\bjumps?\b|\bleaps?\b|\bjumping\b"),
     ("walk_turn_left", r"walk\w* and (?:turns?|veers?|drifts?) (?:to the )?left"),
     ("walk_turn_right", r"walk\w* and (?:turns?|veers?|drifts?) (?:to the )?right"),
     ("jog", r"\bjogs?\b|\bjogging\b"), ("run", r"\bruns?\b|\brunning\b"),
@@ -47,7 +50,8 @@ _KEYWORDS: list[tuple[str, str]] = [
 ]  # fmt: skip
 # Actions that a plain class name must not swallow: with one of these, "walk" or "run" is not the whole story.
 _MORE = re.compile(r"\b(?:then|stops?|ducks?|dives?|climb\w*|jump\w*|leap\w*|turn\w*|veer\w*|uneven|rough|bumpy|around|"
-                   r"back|over|jacks|forward jump|in place|jog\w*|stumbles?|slow\w*|large|huge|fast|quickly|long|exaggerated|curv\w*|starts?|spin\w*)\b")  # fmt: skip
+                   r"back|over|jacks|forward jump|in place|jog\w*|stumbles?|slow\w*|large|huge|fast|quickly|long|"
+                   r"exaggerated|curv\w*|starts?|spin\w*)\b")  # fmt: skip
 _PLAIN = {"walk", "run", "jog", "jump", "kick", "spin", "punch"}
 
 
@@ -174,8 +178,8 @@ class CaptionBank:
         return compose(captions, rng, self.patterns.get(len(captions), []))
 
 
-_JOINS = [", then {}", " and then {}", ", and then {}", " and {}", ", {}", " then {}", ", after that {}",
-          ", next {}", ", and finally {}", " and afterwards {}", " before {g}", ", followed by {g}"]  # fmt: skip
+_JOINS = [", then {}", " and then {}", ", and then {}", " and {}", " and {}", ", {}", " then {}", ", after that {}",
+          ", and finally {}", " and afterwards {}", " before {g}", ", followed by {g}"]  # fmt: skip
 _PRONOUNS = ["they", "he", "she", "the person"]
 
 
@@ -246,7 +250,13 @@ def _joined(clauses: list[Clause | None], texts: list[str], rng: np.random.Gener
     out = start
     for k, clause in enumerate(known[1:], 1):
         last = k == len(known) - 1
-        joins = [j for j in _JOINS if ("finally" not in j or last) and ("{g}" not in j or last) and (j != ", {}" or not last)]
+        plain = " and " not in out and " and " not in (_with_subject(clause, form) or "")
+        joins = [
+            j for j in _JOINS
+            if (j != ", {}" if last else "finally" not in j and "{g}" not in j)
+            and ("finally" not in j or len(known) > 2)
+            and (j not in (" and {}", ", {}") or plain)  # "walks and waves" but not "steps and sways and waves"
+        ]  # fmt: skip
         join = str(rng.choice(joins))
         if "{g}" in join and form == "gerund":
             join = ", then {}"

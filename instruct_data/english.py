@@ -10,66 +10,40 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
+
+
+def words(text: str) -> list[str]:
+    """A word list from a block of text."""
+    return text.split()
+
 
 _IRREGULAR_BASE = {"is": "be", "has": "have", "does": "do", "goes": "go", "lies": "lie", "ties": "tie", "dies": "die"}
 _IRREGULAR_GERUND = {"be": "being", "lie": "lying", "tie": "tying", "die": "dying", "dye": "dyeing"}
-_NO_DOUBLING_ENDINGS = ("w", "x", "y")
-# Two syllables, stress on the last: the final consonant doubles (begin -> beginning); others do not (open -> opening).
-_STRESSED_LAST = {"begin", "refer", "commit", "admit", "forget", "propel", "repel", "unplug", "upset", "rebel", "regret"}
-_DOUBLE_ANYWAY = {"handstop", "kickflip", "backflip", "sideflip", "sidestep", "jitterbug", "leapfrog", "zigzag"}
+# More than one syllable and still doubling the last consonant: stress on the last (begin -> beginning), or compounds of
+# a word that doubles (sidestep -> sidestepping). Others do not (open -> opening).
+_DOUBLING = {"begin", "unplug", "kickflip", "backflip", "sideflip", "sidestep", "jitterbug", "zigzag", "moonwalk"}
 
-_BASES = """
-accelerate accept acknowledge act address adjust admire advance aim alternate amble announce answer apologize applaud
-approach arc arch arrive ascend ask attack back backflip balance bang bat batter bawl beat beckon become beg begin bend
-bid block blow board bob bolt boot bop bounce bound bow bowl box brace brake brandish brawl break breakdance breathe
-bring brush bump burst call cancel carry cartwheel cast catch change charge chase cheer chop chuck circle clamber clap
-clasp clean clear climb cling close clutch collapse come command complete conduct continue control cough count cover
-cower crane crash crawl creep cross crouch cue cup curl curtsy curve cut dance dangle dart dash defend deliver demonstrate
-descend dig dip direct dismount dive do dodge drag draw dribble drift drink drive drop duck dust ease edge elevate embrace
-empty end enter escape examine execute expand explode extend face fall favor fend fidget fight find finish fist flail
-flap flex flick fling flip float flutter fly fold follow force freeze gallop gather gaze gesture get give glance glide go
-goosestep grab grasp greet grin grip groove grope guard guide gulp hail halt hammer handle hang haul have head hear heave
-hit hobble hoist hold hook hop hug hunch hurl hurry idle imitate inch incline indicate inspect invite jab jerk jiggle jog
-join juggle jump keep kick kneel knock land lash launch lay lead lean leap leave lengthen let lie lift limp line linger
-link lob look loop loosen lope lose lower lumber lunge lurch make march massage meander measure mime mimic miss moonwalk
-motion mount move nod notice offer open pace paddle pad pant parade parry pass pat pause peek peel peer perform pet pick
-pirouette pitch pivot place plant play pluck plod plop point poke polish pose pound pour practice practise prance prepare
-present press pretend prop protect prowl pull pump punch punt push put quench quicken race raise rap reach react read
-receive recoil recover reel regain relax release remain repeat reply respond rest retreat retrieve return reverse revolve
-ride rise rock roll rotate round row rub run rush salute saunter saw say scale scamper scan scoop scratch scrub scuff
-scuttle seal search seat see seem send set settle sew shadowbox shake shamble share shift shimmy shiver shoot shout shove
-show shrink shrug shuffle shut sideflip sidestep sign signal sing sink sip sit skate skip slam slap slash sleep slice
-slide sling slink slip slouch slow smash smell snap snatch sneak soak soap sock soothe spin spread spring sprint squat
-squeeze squirm stab stagger stalk stamp stand stare start stay steal steer step stick stir stomp stoop stop straddle
-straighten strafe stretch stride strike string stroll strum strut stumble summon support surrender survey swagger sway
-sweep swim swing swipe switch take tap taste tear tense test throw thrust tidy tie tighten tilt tip tiptoe toss totter
-touch tow trace train transport travel tread tremble trip trot trudge trundle try tuck tug tumble turn twirl twist type
-unfold unscrew use usher veer volley volunteer vomit waddle wait wake walk waltz wander warm wash watch wave weave wheel
-whip whirl wiggle win wind wipe withdraw wobble work wrap wring writhe yank yawn zigzag scan dip wield perform squint
-extinguish stab imagine strain comb hide rip shelter bury fetch dry drum conceal crank crumple dab ignore inhale exhale
-kiss lick listen lock loosen pinch plug pray probe punish rattle scrape shield shiver shower sniff snort sow spar spit
-splash stack stuff swat swerve swirl thump tickle toast topple trample twitch type unlock vault weep whisper wink worship
-enjoy attempt appear decide hesitate intend manage succeed think wish want
-""".split()
+_BASES = words((Path(__file__).parent / "verbs.txt").read_text(encoding="utf-8"))
 # Forms that are as often plural nouns in captions; after "and" they are nouns when the list before them is one.
-_ALSO_NOUN = set("""
-arms backs blocks bounces bounds bows boxes breaks circles claps cuts dances drops edges ends faces falls fists flips
-fights grips hands heads holds hooks hops hugs jabs jerks jumps kicks knocks lands leaps legs lifts lines lobs looks
-lunges marches motions moves paces passes pitches pivots places plants points poses presses pulls punches pushes reaches
-rests rises rocks rolls rounds runs sets shakes shifts shrugs signals signs skips slaps slashes slides spins springs
-sprints squats stamps stances stands starts steps stops stretches strides strikes strings strolls swings throws tips
-touches trips turns twirls twists walks waves whirls wipes works
-""".split())  # fmt: skip
-_ADVERBS_BETWEEN = set("then next finally lastly later afterwards after slowly quickly suddenly again even also once".split())
-_DETERMINERS = set("a an the his her their its your my this that some several few two three four both one each many".split())
-_PREPOSITIONS = set("with without of in on at by from into for through to over under like as including between".split())
+_ALSO_NOUN = set(words("""
+arms backs blocks bounces bounds bows boxes breaks circles claps cuts dances drops edges ends faces falls fists
+flips fights grips hands heads holds hooks hops hugs jabs jerks jumps kicks knocks lands leaps legs lifts lines lobs
+looks lunges marches motions moves paces passes pitches pivots places plants points poses presses pulls punches
+pushes reaches rests rises rocks rolls rounds runs sets shakes shifts shrugs signals signs skips slaps slashes
+slides spins springs sprints squats stamps stances stands starts steps stops stretches strides strikes strings
+strolls swings throws tips touches trips turns twirls twists walks waves whirls wipes works
+"""))  # fmt: skip
+_ADVERBS_BETWEEN = set(words("then next finally lastly later afterwards after again even also once just"))
+_DETERMINERS = set(words("a an the his her their its your my this that some several few two three four both one each"))
+_PREPOSITIONS = set(words("with without of in on at by from into for through to over under like as including"))
 
 
 def base_of(third: str) -> str:
     """Base form of a third person singular: ``walks -> walk``, ``carries -> carry``, ``punches -> punch``."""
     w = third.lower()
-    if w in _IRREGULAR_BASE:
-        return _IRREGULAR_BASE[w]
+    if w in THIRD:
+        return THIRD[w]
     if w.endswith("ies") and len(w) > 4:
         return w[:-3] + "y"
     if w.endswith(("sses", "shes", "ches", "xes", "zzes", "oes")):
@@ -93,12 +67,9 @@ def gerund_of(base: str) -> str:
         return _IRREGULAR_GERUND[base]
     if base.endswith("e") and not base.endswith(("ee", "oe", "ye")):
         return base[:-1] + "ing"
-    doubles = re.search(r"[^aeiou][aeiou][^aeiou]$", " " + base) or re.search(r"qu[aeiou][^aeiou]$", base)
-    vowels = len(re.findall(r"[aeiouy]+", base))
-    if doubles and not base.endswith(_NO_DOUBLING_ENDINGS):
-        if vowels == 1 or base in _STRESSED_LAST or base in _DOUBLE_ANYWAY:
-            return base + base[-1] + "ing"
-    return base + "ing"
+    doubles = re.search(r"(?:[^aeiou]|qu)[aeiou][^aeiouwxy]$", " " + base)
+    syllables = len(re.findall(r"[aeiouy]+", base.replace("qu", "q")))
+    return base + (base[-1] if doubles and (syllables == 1 or base in _DOUBLING) else "") + "ing"
 
 
 THIRD: dict[str, str] = {third_of(b): b for b in _BASES} | {"is": "be", "has": "have"}
@@ -185,12 +156,15 @@ def convert(predicate: str, form: str) -> str | None:
     return "".join(out)
 
 
-_NOUNS = """person figure human man woman guy boy girl child kid dancer player fighter referee actor character avatar
-subject lady gentleman teenager youth adult citizen giant creature ogre monster bodybuilder thug punk hoodlum gangster
-delinquent mannequin doll puppet dummy robot android machine zombie corpse drunk drunkard individual athlete performer
-model dude fellow somebody someone he she they it""".split()
+_NOUNS = words("""
+person figure human man woman guy boy girl child kid dancer player fighter referee actor character avatar subject
+lady gentleman teenager youth adult citizen giant creature ogre monster bodybuilder thug punk hoodlum gangster
+delinquent mannequin doll puppet dummy robot android machine zombie corpse drunk drunkard individual athlete
+performer model dude fellow somebody someone he she they it
+""")
 _SUBJECT = re.compile(
-    r"^(?:(?P<lead>.{3,60}?), )??(?P<subject>(?:(?:an?|the|this|one) (?:[a-z]+[ -]){0,2}?)?(?:" + "|".join(_NOUNS) + r"))"
+    r"^(?:(?P<lead>.{3,60}?), )??"
+    r"(?P<subject>(?:(?:an?|the|this|one) (?:[a-z]+[ -]){0,2}?)?(?:" + "|".join(_NOUNS) + r"))"
     r" (?P<rest>[a-z].*)$",
     re.I | re.S,
 )
@@ -198,9 +172,7 @@ NEUTRAL = {
     "a person", "the person", "person", "someone", "somebody", "a figure", "the figure", "a human", "the human",
     "the subject", "he", "she", "they", "it", "an individual", "one person",
 }  # fmt: skip
-_HAS_SUBJECT = re.compile(
-    r"\b(?:as|while|when|until|because) (?:an?|the|he|she|they|it|someone|somebody)\b", re.I
-)
+_HAS_SUBJECT = re.compile(r"\b(?:as|while|when|until|because) (?:an?|the|he|she|they|it|someone|somebody)\b", re.I)
 
 
 @dataclass(frozen=True)

@@ -95,7 +95,7 @@ def join_motions(a: Motion, b: Motion, blend_frames: int | None = None) -> Motio
     """
     _check(a, b)
     n = max(1, min(round(BLEND_SECONDS * a.fps) if blend_frames is None else blend_frames, len(b)))
-    ra, rb = a.rotations[-2:].astype(np.float64), b.rotations[:2].astype(np.float64)
+    ra = a.rotations[-2:].astype(np.float64)
     step_a = (a.root[-1] - a.root[-2]).astype(np.float64) if len(a) > 1 else np.zeros(3)
     yaw = float(a.slice(len(a) - 1, len(a)).heading[0] - b.slice(0, 1).heading[0])
     target = a.root[-1].astype(np.float64) + step_a
@@ -104,8 +104,8 @@ def join_motions(a: Motion, b: Motion, blend_frames: int | None = None) -> Motio
     moved = replace(turned, root=turned.root + (target - turned.root[0]) * planar)
     rb = moved.rotations[:2].astype(np.float64)
     # where a would be one frame on, and how fast it turns
-    spin_a = rot.to_axis_angle(rot.multiply(ra[-1], rot.conjugate(ra[0]))) if len(a) > 1 else np.zeros(ra.shape[1:-1] + (3,))
-    spin_b = rot.to_axis_angle(rot.multiply(rb[-1], rot.conjugate(rb[0]))) if len(b) > 1 else np.zeros_like(spin_a)
+    spin_a = rot.to_axis_angle(rot.multiply(ra[-1], rot.conjugate(ra[0])))  # zero for a clip of one frame
+    spin_b = rot.to_axis_angle(rot.multiply(rb[-1], rot.conjugate(rb[0])))
     ahead = rot.multiply(rot.from_axis_angle(spin_a), ra[-1])
     x0 = rot.to_axis_angle(rot.multiply(ahead, rot.conjugate(rb[0])))
     v0 = spin_a - spin_b
@@ -117,7 +117,8 @@ def join_motions(a: Motion, b: Motion, blend_frames: int | None = None) -> Motio
     step_b = root[1] - root[0] if len(b) > 1 else np.zeros(3)
     # the planar path only keeps its speed for a moment (no offset to undo): it ends displaced, not pulled back
     lead = _quintic(np.array([0.0, target[1] - root[0, 1], 0.0]), step_a - step_b, n)
-    carried = np.cumsum((step_a - step_b) * planar * (1 - np.arange(n)[:, None] / n) ** 2, 0) - (step_a - step_b) * planar
+    slip = (step_a - step_b) * planar
+    carried = np.cumsum(slip * (1 - np.arange(n)[:, None] / n) ** 2, 0) - slip
     root[:n] += lead * np.array([0.0, 1, 0]) + carried
     root[n:] += carried[-1]
     return concatenate([a, replace(moved, rotations=rotations, root=root)])

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import re
 
+from instruct_data.english import words
+
 _SWAP = {
     "left": "right", "lefts": "rights", "leftward": "rightward", "leftwards": "rightwards", "lefthand": "righthand",
     "lefthanded": "righthanded", "leftmost": "rightmost", "lefty": "righty", "leftside": "rightside",
@@ -14,10 +16,11 @@ _SWAP = {
 _SWAP |= {v: k for k, v in _SWAP.items()}
 _SWAP |= {"clockwise": "counterclockwise", "counterclockwise": "clockwise", "anticlockwise": "clockwise",
           "southpaw": "right-handed", "stage-left": "stage-right", "stage-right": "stage-left"}  # fmt: skip
-_WORD = re.compile(r"\b(?:counter-clockwise|anti-clockwise|" + "|".join(sorted(_SWAP, key=len, reverse=True)) + r")\b", re.I)
+_ANY = "|".join(sorted(_SWAP, key=len, reverse=True))
+_WORD = re.compile(rf"\b(?:counter-clockwise|anti-clockwise|{_ANY})\b", re.I)
 
 # After these, left and right are directions whatever follows ("turns right after a few steps", "the left for").
-_DIRECTED = set("""
+_DIRECTED = set(words("""
 to the a an from towards toward your his her my its their our and/or bottom top upper lower far hard sharp
 turn turns turning turned veer veers veering steer steers steering head heads heading go goes going walk walks walking
 step steps stepping look looks looking move moves moving lean leans leaning sidestep sidesteps sidestepping bend bends
@@ -25,17 +28,21 @@ bending curve curves curving pivot pivots pivoting swing swings swinging drift d
 runs running jog jogs jogging hop hops hopping jump jumps jumping roll rolls rolling shuffle shuffles shuffling strafe
 strafes strafing spin spins spinning rotate rotates rotating point points pointing arc arcs lunge lunges lunging dodge
 dodges dodging tilt tilts duck ducks kick kicks punch punches wave waves dash dashes skip skips stage degrees
-""".split())  # fmt: skip
+"""))  # fmt: skip
 # Words after which "right" (unless directed) only strengthens: right away, right in front of, right after that.
-_STRENGTHENED = set("""
+_STRENGTHENED = set(words("""
 away now there here behind after before up down through next beside back on off over under above below around as when
 where into onto out until past angle angles angled in-front
-""".split())  # fmt: skip
-_LEFT_OBJECT = set("the a an his her their its my your our home behind off out alone early work it them him us me over".split())
-_PERFECT = set("has have had having is are was were be been being gets got just already never and-then who".split())
-_REMAINING = set("strength energy nothing anything something everything time power breath life fight hope one's".split())
-_BODY = set("""hand hands arm arms leg legs foot feet side elbow knee shoulder fist palm wrist ankle hip thigh heel toe
-finger thumb eye ear turn turns step steps one and or to hander handed""".split())  # fmt: skip
+"""))  # fmt: skip
+_LEFT_OBJECT = set(words("the a an his her their its my your our home behind off out alone early work it them him us"))
+_PERFECT = set(words("""
+has have had having is are was were be been being gets got just already never who he she they we someone somebody person
+"""))  # fmt: skip
+_REMAINING = set(words("strength energy nothing anything something everything time power breath life fight hope"))
+_BODY = set(words("""
+hand hands arm arms leg legs foot feet side elbow knee shoulder fist palm wrist ankle hip thigh heel toe finger
+thumb eye ear turn turns step steps one and or to hander handed
+"""))  # fmt: skip
 
 
 def _is_direction(word: str, before: str, after: str, before2: str) -> bool:
@@ -45,7 +52,7 @@ def _is_direction(word: str, before: str, after: str, before2: str) -> bool:
         if before in _DIRECTED:
             return True
         if before in _PERFECT and after not in _BODY:
-            return False
+            return False  # "has left", "he left"
         return after not in _LEFT_OBJECT
     if word == "right":
         if before in ("all", "that's", "thats", "is") and after not in _BODY:
@@ -102,6 +109,6 @@ def mirror_action(action: str) -> str:
 
 def side_of(text: str) -> str | None:
     """Which side a sentence speaks of: ``left``, ``right``, ``both`` (the two words occur) or None."""
-    words = [m.group(0).lower() for m, _ in _directions(text)]
-    sides = {"left" if w.startswith(("left", "southpaw")) else "right" for w in words if "clockwise" not in w}
+    found = [m.group(0).lower() for m, _ in _directions(text)]
+    sides = {"left" if w.startswith(("left", "southpaw")) else "right" for w in found if "clockwise" not in w}
     return "both" if len(sides) == 2 else (sides.pop() if sides else None)

@@ -142,8 +142,8 @@ def load_task(path: str | os.PathLike[str]) -> Task:
         task = Task.model_validate(data)
     except ValidationError as e:
         first = e.errors()[0]
-        place = ".".join(str(p) for p in first["loc"])
-        raise UserError(f"{path}: {place + ': ' if place else ''}{first['msg'].removeprefix('Value error, ')}") from None
+        place = "".join(f"{p}: " for p in first["loc"])
+        raise UserError(f"{path}: {place}{first['msg'].removeprefix('Value error, ')}") from None
     if task.name != path.stem:
         raise UserError(f"{path}: the task is called {task.name!r}; it must be called as its file, {path.stem!r}")
     return task

@@ -10,17 +10,17 @@ from functools import cached_property
 from pathlib import Path
 
 from instruct_data.captions import CaptionBank, bank_style
-from instruct_data.english import GERUND, THIRD
+from instruct_data.english import GERUND, THIRD, words
 from instruct_data.mirror import mirror_action, mirror_text, side_of
 from vqvae.errors import UserError
 
 # A prompt that names no style may stand for clips whose style changes little of what is seen.
 MILD = {"normal", "active", "youthful", "masculine", "feminine"}
-_COMMON = set("""
+_COMMON = set(words("""
 a an the person someone somebody something and then of to with in on at for from by as if while it is its one two both
 forward ahead straight steps step few several once again up down out very hand hands arm arms leg legs foot feet side
 front slowly quickly fast hard calmly steadily body along away off
-""".split())  # fmt: skip
+"""))  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -109,8 +109,8 @@ class Rewrites:
             for action in bank.actions
         }
         self._style_words = {
-            name: set().union(*(_words(w) for kind in words.values() for w in kind))
-            for name, words in bank.styles.items()
+            name: set().union(*(_words(w) for kind in style.values() for w in kind))
+            for name, style in bank.styles.items()
         }
         self._single: dict[str, list[Rewrite]] = {}
         for item in self.items:

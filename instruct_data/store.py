@@ -162,7 +162,8 @@ class Store:
         if path.exists() and not (path / MANIFEST).is_file() and (not path.is_dir() or any(path.iterdir())):
             raise UserError(f"{path}: is there already and is no clip store; accepted: a new folder")
         building, old = (path.with_name(f".{path.name}.{os.getpid()}.{end}") for end in ("tmp", "old"))
-        counts, shards = _Counts(), []
+        counts = _Counts()
+        shards: list[dict[str, Any]] = []
         try:
             building.mkdir(parents=True)
             batch: list[dict[str, Any]] = []

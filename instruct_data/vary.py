@@ -11,18 +11,20 @@ from instruct_data.english import Clause, split
 SUBJECTS = [
     "a person", "someone", "somebody", "the person", "the figure", "a figure", "a human", "a man", "a woman", "a guy",
     "the character", "the avatar", "an actor", "he", "she", "a boy", "a girl", "the man", "the woman", "a character",
-    "the actor", "this person", "one person", "an individual", "the dancer", "my avatar", "the model",
+    "the actor", "this person", "one person", "an individual", "my avatar", "the model",
 ]  # fmt: skip
-_WEIGHTS = np.array([4, 2, 2, 2, 1.5, 1.5, 1.5, 2, 2, 1, 1.5, 1.5, 1, 1.5, 1.5, 1, 1, 1, 1, 1, 0.7, 0.5, 0.5, 0.5, 0, 0.5, 0.5])
-_BODY = r"(?:left |right |whole |upper |open |other )?(?:hands?|arms?|legs?|feet|foot|knees?|elbows?|head|shoulders?|hips?|body|fists?|palms?|wrists?)"
-_PARTS = re.compile(rf"\bthe (?={_BODY}\b)(?!body rotates)", re.I)
+_WEIGHTS = np.array([4, 2, 2, 2, 1.5, 1.5, 1.5, 2, 2, 1, 1.5, 1.5, 1, 1.5, 1.5] + [1] * 5 + [0.5] * 6)
+_PARTS = re.compile(
+    r"\bthe (?=(?:left |right |whole |upper |open |other )?"
+    r"(?:hands?|arms?|legs?|feet|foot|knees?|elbows?|head|shoulders?|hips?|body|fists?|palms?|wrists?)\b)", re.I
+)  # fmt: skip
 _ARTICLES = re.compile(r"\b(?:the|a|an) ", re.I)
 _POSSESSIVE = {"he": "his", "she": "her", "they": "their", "a man": "his", "a woman": "her", "a guy": "his",
                "a boy": "his", "a girl": "her", "the man": "his", "the woman": "her", "you": "your"}  # fmt: skip
 
 
 def _own(phrase: str, possessive: str, rng: np.random.Generator) -> str:
-    """"the left hand" -> "your left hand" in half of the cases; one owner throughout."""
+    """Turn "the left hand" into "your left hand" in half of the cases; one owner throughout."""
     return _PARTS.sub(f"{possessive} ", phrase) if rng.random() < 0.5 else phrase
 
 
@@ -44,7 +46,7 @@ def _like_subject(clause: Clause, phrase: str) -> str:
 
 
 def imperative(caption: str, rng: np.random.Generator | None = None) -> str | None:
-    """"a person waves the left hand" -> "wave the left hand" or "wave your left hand"; None if it has no known form."""
+    """Turn "a person waves the left hand" into "wave the left hand" or "wave your left hand"; None if it cannot."""
     clause = split(caption)
     phrase = clause.verb_phrase("base") if clause else None
     if clause is None or phrase is None:
@@ -53,7 +55,7 @@ def imperative(caption: str, rng: np.random.Generator | None = None) -> str | No
 
 
 def gerund(caption: str, subject: str = "") -> str | None:
-    """"a person walks forward" -> "walking forward", or "a man walking forward" with a subject."""
+    """Turn "a person walks forward" into "walking forward", or "a man walking forward" with a subject."""
     clause = split(caption)
     phrase = clause.verb_phrase("gerund") if clause else None
     if clause is None or phrase is None:

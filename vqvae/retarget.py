@@ -104,9 +104,14 @@ def match(names: tuple[str, ...]) -> tuple[dict[str, int], list[int]]:
                 used.add(hit)
             elif joint not in _OPTIONAL:
                 missing.append(f"{side}_{joint}")
+    for joint in _SIDED:  # a name that fits on one side only stands for a neighbour of the joint that is missing
+        pair = [found.get(f"{side}_{joint}") for side in "lr"]
+        ranks = [_SIDED[joint].index(side_and_core(names[i])[1]) if i is not None else -1 for i in pair]
+        if ranks[0] != ranks[1] and joint not in _OPTIONAL and min(ranks) >= 0:
+            missing.append(f"{'r' if ranks[0] < ranks[1] else 'l'}_{joint}")
     if missing:
-        raise UserError(f"joints not found: {', '.join(missing)}; accepted: the names of CMU, Mixamo, 3ds Max, Blender, "
-                        f"Bandai-Namco or SMPL rigs; the file has {', '.join(names[:12])}...")  # fmt: skip
+        raise UserError(f"joints not found: {', '.join(missing)}; accepted: the names of CMU, Mixamo, 3ds Max, "
+                        f"Blender, Bandai-Namco or SMPL rigs; the file has {', '.join(names[:12])}...")  # fmt: skip
     return found, [i for i, n in enumerate(names) if side_and_core(n)[0] == "" and _SPINE.match(side_and_core(n)[1])]
 
 

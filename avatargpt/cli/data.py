@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
@@ -16,10 +16,40 @@ if TYPE_CHECKING:
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, help="Prepare, list and check training data.")
 
-# kind of folder -> (its reader, what it looks like)
+
+class Reader(NamedTuple):
+    """One kind of corpus.
+
+    Attributes:
+        place: ``module:function``, a function of the folder that yields clips.
+        about: what such a folder holds.
+        options: which of `prepare`'s options the function takes, under the same names.
+        reports: it takes a `Report` and skips what it cannot read; otherwise the first bad clip ends the reading.
+    """
+
+    place: str
+    about: str
+    options: tuple[str, ...] = ()
+    reports: bool = False
+
+
 READERS = {
-    "corpus": ("instruct_data.sources.corpus:read_corpus", "captions.jsonl, skeleton.json and shards motions_NN.npz"),
-}
+    "corpus": Reader(
+        "instruct_data.sources.corpus:read_corpus", "captions.jsonl, skeleton.json and shards motions_NN.npz"
+    ),
+    "bvh": Reader(
+        "instruct_data.sources.bvh:read_bvh_folder", "*.bvh, captions in NAME.txt beside them",
+        ("source", "licence", "split"), reports=True,
+    ),
+    "amass": Reader(
+        "instruct_data.sources.amass:read_amass_folder", "AMASS, SMPL-H or SMPL-X *.npz, captions in NAME.txt",
+        ("licence", "split", "up"), reports=True,
+    ),
+    "humanml3d": Reader(
+        "instruct_data.sources.humanml3d:read_humanml3d", "new_joint_vecs, texts, train.txt, val.txt, test.txt",
+        reports=True,
+    ),
+}  # fmt: skip
 
 StorePath = Annotated[Path, typer.Argument(metavar="STORE", help="A folder made by `avatargpt data prepare`.")]
 
@@ -33,7 +63,7 @@ def ls(
 ) -> None:
     """List what a store holds; without STORE, the kinds of corpora that can be read."""
     if store is None:
-        kinds = {kind: about for kind, (_, about) in READERS.items()}
+        kinds = {kind: reader.about for kind, reader in READERS.items()}
         if as_json:
             common.print_json({"readers": kinds})
             return
@@ -50,19 +80,37 @@ def prepare(
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="A corpus as it was published.")],
     output: Annotated[Path, typer.Option("-o", "--output", metavar="STORE", help="Folder to write.")],
     kind: Annotated[str, typer.Option("--kind", metavar="KIND", help="A name from `avatargpt data ls`.")] = "corpus",
+    source: Annotated[str | None, typer.Option("--source", metavar="NAME", help="Short name of the corpus.")] = None,
+    licence: Annotated[str | None, typer.Option("--licence", metavar="TEXT", help="Terms of the clips.")] = None,
+    split: Annotated[str | None, typer.Option("--split", metavar="SPLIT", help="train, val or test.")] = None,
+    up: Annotated[str | None, typer.Option("--up", metavar="AXIS", help="y or z.")] = None,
     as_json: common.Json = False,
     quiet: common.Quiet = False,
 ) -> None:
     """Read a corpus and write it as a store: checked clips with captions, splits, licences and checksums."""
     if kind not in READERS:
         raise UserError(f"--kind {kind}: no such kind of corpus; accepted: {', '.join(READERS)}")
+    reader = READERS[kind]
+    given = {"source": source, "licence": licence, "split": split, "up": up}
+    options: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    for name in options:
+        if name not in reader.options:
+            takers = ", ".join(k for k, r in READERS.items() if name in r.options)
+            raise UserError(f"--{name}: not for --kind {kind}, which says it itself; accepted for: {takers}")
     if not folder.is_dir():
-        raise UserError(f"{folder}: no such folder; accepted a {kind} folder: {READERS[kind][1]}")
+        raise UserError(f"{folder}: no such folder; accepted a {kind} folder: {reader.about}")
+    from instruct_data.sources.report import Report
     from instruct_data.store import Store
 
-    module, _, name = READERS[kind][0].partition(":")
+    report = Report()
+    if reader.reports:
+        options["report"] = report
+    module, _, function = reader.place.partition(":")
     with common.progress("preparing", quiet):
-        store = Store.write(getattr(import_module(module), name)(folder), output)
+        clips = getattr(import_module(module), function)(folder, **options)
+        store = Store.write(clips, output)
+    if report.skipped or report.notes:
+        typer.echo(str(report), err=True)
     _show(store, as_json)
 
 

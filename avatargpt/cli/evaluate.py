@@ -10,6 +10,8 @@ import typer
 from avatargpt.cli import common
 from vqvae.errors import UserError
 
+NO_MODEL = ("predicates",)  # kinds of suites that measure real clips and the measures themselves
+
 app = typer.Typer(add_completion=False, rich_markup_mode=None, help="Measure a model: run a suite, or list them.")
 
 
@@ -18,12 +20,13 @@ def ls(as_json: common.Json = False) -> None:
     """List the suites."""
     from avatargpt import evaluation
 
-    suites = evaluation.list_suites()
+    suites = [evaluation.load(name) for name in evaluation.list_suites()]
     if as_json:
-        common.print_json({"suites": suites})
+        keys = ("name", "version", "kind", "description")
+        common.print_json({"suites": [{k: getattr(s, k) for k in keys} for s in suites]})
         return
-    for name in suites:
-        typer.echo(name)
+    for suite in suites:
+        typer.echo(f"{suite.name}: {suite.description}")
 
 
 @app.command("run")
@@ -40,13 +43,17 @@ def run(
     threads: common.Threads = None,
     quiet: common.Quiet = False,
 ) -> None:
-    """Run a suite and print its results as JSON."""
+    """Run a suite: a table on stderr, the results as JSON on stdout."""
     from avatargpt import evaluation
 
-    if suite not in evaluation.list_suites():
-        raise UserError(f"no suite called {suite}; accepted: {', '.join(evaluation.list_suites())}")
-    if output is not None and output.suffix.lower() != ".json":
-        raise UserError(f"-o {output}: results are JSON; accepted a name ending in .json")
-    loaded = common.load_model(model, device, threads, quiet)
-    with common.progress(suite, quiet):
-        common.print_json(evaluation.run(suite, loaded, data, output))
+    chosen = evaluation.load(suite)
+    if data is None and chosen.kind != "prompts":
+        raise UserError(f"{suite}: measures real clips; name the folder of the body corpus with --data")
+    if data is not None and not data.is_dir():
+        raise UserError(f"--data {data}: no such folder; accepted the folder of the body corpus")
+    if output is not None:
+        if output.suffix.lower() != ".json":
+            raise UserError(f"-o {output}: results are JSON; accepted a name ending in .json")
+        common.check_folder(output)
+    loaded = None if chosen.kind in NO_MODEL else common.load_model(model, device, threads, quiet)
+    common.print_json(evaluation.run_suite(chosen, loaded, data, output))

@@ -18,7 +18,9 @@ def belongs(clip: Clip, about: dict[str, Any]) -> bool:
     if clip.action and clip.action in about.get("actions", ()):
         return True
     pattern = about.get("captions")
-    return bool(pattern) and not clip.action and any(re.search(pattern, c) for c in clip.captions)
+    if not pattern or clip.action:
+        return False
+    return any(re.search(str(pattern), c) for c in clip.captions)
 
 
 def score(suite: Suite, clips: list[Clip]) -> dict[str, Any]:

@@ -66,7 +66,12 @@ def score(
     from avatargpt.metrics.pose import drift, mpjpe_heading
 
     options = suite.options
-    error, is_rare, skate, skate_real, ratios, kept = [], [], [], [], [], []
+    error: list[float] = []
+    is_rare: list[bool] = []
+    skate: list[float] = []
+    skate_real: list[float] = []
+    ratios: list[float] = []
+    kept: list[float] = []
     used: list[np.ndarray] = []
     for clip in clips:
         real = clip.load().canonical()
@@ -80,7 +85,7 @@ def score(
         skate_real.append(foot_skate(real.joints, real.fps))
         fast, slow = peak_speeds(made.joints, made.fps), peak_speeds(real.joints, real.fps)
         # Only limbs that move count: the ratio of two nearly resting hands says nothing.
-        ratios += [fast[k] / slow[k] for k in slow if slow[k] > 1.0]
+        ratios += [float(fast[k] / v) for k, v in slow.items() if v > 1.0]
         kept += _checks_kept(real, made)
         if codes is not None:
             used.append(np.asarray(codes(real)))
@@ -89,7 +94,7 @@ def score(
         "mpjpe_heading": figure(errors),
         "mpjpe_heading/rare": figure(errors[mask]),
         "mpjpe_heading/common": figure(errors[~mask]),
-        "foot_skate_ratio": plain(float(np.mean(skate) / max(np.mean(skate_real), 1e-9))),
+        "foot_skate_ratio": plain(float(np.mean(skate)) / max(float(np.mean(skate_real)), 1e-9)),
         "peak_speed_ratio": figure(ratios),
         "checks_kept": figure(kept),
     }

@@ -40,8 +40,9 @@ def header(suite: Suite, model: Any) -> dict[str, Any]:
         if getattr(model, name, None)
     }
     tokenizer = getattr(model, "tokenizer", None)
-    if "tokenizer_fingerprint" not in prints and getattr(tokenizer, "fingerprint", None):
-        prints["tokenizer_fingerprint"] = str(tokenizer.fingerprint)
+    fingerprint = getattr(tokenizer, "fingerprint", None)
+    if "tokenizer_fingerprint" not in prints and fingerprint:
+        prints["tokenizer_fingerprint"] = str(fingerprint)
     return {
         "suite": suite.name, "version": suite.version, "kind": suite.kind, "description": suite.description,
         "seeds": list(suite.seeds), "model": prints, "metrics": suite.metrics,

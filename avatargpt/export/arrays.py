@@ -19,12 +19,18 @@ Z_UP_TO_Y_UP = rot.from_axis_angle(np.array([-np.pi / 2, 0.0, 0.0]))
 _RATES = ("mocap_framerate", "mocap_frame_rate", "fps")
 
 
-def read_npz(path: Path) -> Motion:
+def read_npz(path: Path, up: str = "z") -> Motion:
     """Our own .npz, or an AMASS / SMPL-X one (told apart by the keys).
 
+    Args:
+        path: the file.
+        up: the vertical axis of an SMPL file: z as in AMASS, or y. Our own files are always Y up.
+
     Raises:
-        UserError: not a readable .npz, keys of neither kind, wrong shapes, NaN.
+        UserError: `up` is neither, not a readable .npz, keys of neither kind, wrong shapes, NaN.
     """
+    if up not in ("y", "z"):
+        raise UserError(f"{path}: up '{up}'; accepted y, z")
     try:
         with np.load(path, allow_pickle=False) as z:
             names = set(z.files)
@@ -36,10 +42,10 @@ def read_npz(path: Path) -> Motion:
     except (OSError, ValueError, EOFError, KeyError, AttributeError, zipfile.BadZipFile) as e:
         first = str(e).splitlines()[0] if str(e) else "empty"
         raise UserError(f"{path}: not a readable .npz ({first})") from None
-    return Motion.load(path) if data is None else _from_smplx(data, path)
+    return Motion.load(path) if data is None else _from_smplx(data, path, up)
 
 
-def _from_smplx(data: dict[str, np.ndarray], path: Path) -> Motion:
+def _from_smplx(data: dict[str, np.ndarray], path: Path, up: str) -> Motion:
     rate = next((data[k] for k in _RATES if k in data), None)
     if rate is None or rate.size != 1:
         raise UserError(f"{path}: SMPL .npz without a frame rate; accepted one number as mocap_framerate")
@@ -59,8 +65,10 @@ def _from_smplx(data: dict[str, np.ndarray], path: Path) -> Motion:
         raise UserError(f"{path}: poses {poses.shape}, trans {trans.shape}; accepted (T, 66 or more) and (T, 3)")
     _check_count(len(poses), path)
     local = rot.from_axis_angle(poses[:, : 3 * JOINTS].reshape(-1, JOINTS, 3))
-    local[:, 0] = rot.multiply(Z_UP_TO_Y_UP, local[:, 0])
-    return _motion(local, rot.rotate(Z_UP_TO_Y_UP, trans), fps, path)
+    if up == "z":
+        local[:, 0] = rot.multiply(Z_UP_TO_Y_UP, local[:, 0])
+        trans = rot.rotate(Z_UP_TO_Y_UP, trans)
+    return _motion(local, trans, fps, path)
 
 
 def write_smplx(motion: Motion, path: Path) -> Path:
@@ -94,7 +102,9 @@ def write_npy(motion: Motion, path: Path, layout: str = "hml263") -> Path:
         array = HML263Features().encode(motion)
     elif layout == "pos7":
         positions, matrices = motion.skeleton.fk_full(motion.rotations, motion.root)
-        array = np.concatenate([positions, rot.continuous(rot.from_matrix(matrices))], -1).astype(np.float32)
+        whole = rot.from_matrix(matrices)
+        whole = rot.continuous(whole) if len(motion) > 1 else whole
+        array = np.concatenate([positions, whole], -1).astype(np.float32)
     else:
         raise UserError(f"{path}: layout '{layout}'; accepted hml263, pos7")
 

@@ -79,9 +79,11 @@ def write_bvh(motion: Motion, path: Path, scale: float = 1.0) -> Path:
     def joint(j: int, depth: int) -> None:
         pad, name = "\t" * depth, skeleton.names[j]
         order.append(j)
-        lines.extend([f"{pad}{'JOINT' if depth else 'ROOT'} {name}", pad + "{", f"{pad}\t{offset(skeleton.offsets[j])}"])
+        lines.extend([f"{pad}{'JOINT' if depth else 'ROOT'} {name}", pad + "{"])
+        lines.append(f"{pad}\t{offset(skeleton.offsets[j])}")
         rotation = " ".join(f"{axis}rotation" for axis in ORDER)
-        lines.append(f"{pad}\tCHANNELS " + (f"3 {rotation}" if depth else f"6 Xposition Yposition Zposition {rotation}"))
+        kinds = f"3 {rotation}" if depth else f"6 Xposition Yposition Zposition {rotation}"
+        lines.append(f"{pad}\tCHANNELS {kinds}")
         for child in children.get(j, []):
             joint(child, depth + 1)
         if j not in children:

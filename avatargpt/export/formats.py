@@ -25,10 +25,10 @@ def _write_npz(motion: Motion, path: Path, layout: str = "motion") -> None:
 
 
 @reader(".npz")
-def _read_npz(path: Path) -> Motion:
+def _read_npz(path: Path, up: str = "z") -> Motion:
     from avatargpt.export.arrays import read_npz
 
-    return read_npz(path)
+    return read_npz(path, up)
 
 
 @writer(".npy")

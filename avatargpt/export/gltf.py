@@ -50,18 +50,15 @@ class _Builder:
 
 def write_glb(motion: Motion, path: Path) -> Path:
     """Write the clip as a .glb: one skinned mesh, one skin of 22 joints, one animation. Metres, Y up."""
-    from pygltflib import (
-        GLTF2, Animation, AnimationChannel, AnimationChannelTarget, AnimationSampler, Asset, Attributes, Buffer,
-        Material, Mesh, Node, PbrMetallicRoughness, Primitive, Scene, Skin,
-    )  # fmt: skip
+    import pygltflib as gl
 
     from avatargpt.export.mesh import body_mesh
 
     body, data = body_mesh(), _Builder()
     names, parents = motion.skeleton.names, motion.skeleton.parents
-    rotations = rot.continuous(motion.rotations).astype(np.float32)
+    rotations = rot.continuous(motion.rotations) if len(motion) > 1 else motion.rotations
     # COLOR_0 as floats: bytes would band in linear light
-    attributes = Attributes(
+    attributes = gl.Attributes(
         POSITION=data.add(body.vertices, FLOAT, ARRAY_BUFFER, bounds=True),
         NORMAL=data.add(body.normals / np.linalg.norm(body.normals, axis=1, keepdims=True), FLOAT, ARRAY_BUFFER),
         COLOR_0=data.add(np.clip(body.colours, 0, 1), FLOAT, ARRAY_BUFFER),
@@ -79,29 +76,29 @@ def write_glb(motion: Motion, path: Path) -> Path:
         children = [k for k, p in enumerate(parents) if p == j]
         place = motion.root[0] if j == 0 else motion.skeleton.offsets[j]
         nodes.append(
-            Node(
+            gl.Node(
                 name=name, translation=[float(x) for x in place], rotation=_xyzw(rotations[0, j]).tolist(),
                 children=children,
             )  # fmt: skip
         )
-    nodes.append(Node(name="body", mesh=0, skin=0))
-    samplers = [AnimationSampler(input=times, output=data.add(motion.root, FLOAT), interpolation="LINEAR")]
-    channels = [AnimationChannel(sampler=0, target=AnimationChannelTarget(node=0, path="translation"))]
+    nodes.append(gl.Node(name="body", mesh=0, skin=0))
+    samplers = [gl.AnimationSampler(input=times, output=data.add(motion.root, FLOAT), interpolation="LINEAR")]
+    channels = [gl.AnimationChannel(sampler=0, target=gl.AnimationChannelTarget(node=0, path="translation"))]
     for j in range(len(names)):
         output = data.add(_xyzw(rotations[:, j]), FLOAT)
         channels.append(
-            AnimationChannel(sampler=len(samplers), target=AnimationChannelTarget(node=j, path="rotation"))
+            gl.AnimationChannel(sampler=len(samplers), target=gl.AnimationChannelTarget(node=j, path="rotation"))
         )
-        samplers.append(AnimationSampler(input=times, output=output, interpolation="LINEAR"))
-    look = PbrMetallicRoughness(baseColorFactor=[1.0, 1.0, 1.0, 1.0], metallicFactor=0.0, roughnessFactor=0.75)
-    gltf = GLTF2(
-        asset=Asset(version="2.0", generator="AvatarGPT"),
-        scene=0, scenes=[Scene(nodes=[0, len(names)])], nodes=nodes,
-        meshes=[Mesh(name="body", primitives=[Primitive(attributes=attributes, indices=indices, material=0)])],
-        materials=[Material(name="body", pbrMetallicRoughness=look, doubleSided=False, alphaCutoff=None)],
-        skins=[Skin(name="body", inverseBindMatrices=skin, joints=list(range(len(names))), skeleton=0)],
-        animations=[Animation(name=motion.caption or "motion", samplers=samplers, channels=channels)],
-        accessors=data.accessors, bufferViews=data.views, buffers=[Buffer(byteLength=len(data.blob))],
+        samplers.append(gl.AnimationSampler(input=times, output=output, interpolation="LINEAR"))
+    look = gl.PbrMetallicRoughness(baseColorFactor=[1.0, 1.0, 1.0, 1.0], metallicFactor=0.0, roughnessFactor=0.75)
+    gltf = gl.GLTF2(
+        asset=gl.Asset(version="2.0", generator="AvatarGPT"),
+        scene=0, scenes=[gl.Scene(nodes=[0, len(names)])], nodes=nodes,
+        meshes=[gl.Mesh(name="body", primitives=[gl.Primitive(attributes=attributes, indices=indices, material=0)])],
+        materials=[gl.Material(name="body", pbrMetallicRoughness=look, doubleSided=False, alphaCutoff=None)],
+        skins=[gl.Skin(name="body", inverseBindMatrices=skin, joints=list(range(len(names))), skeleton=0)],
+        animations=[gl.Animation(name=motion.caption or "motion", samplers=samplers, channels=channels)],
+        accessors=data.accessors, bufferViews=data.views, buffers=[gl.Buffer(byteLength=len(data.blob))],
         extras={"fps": float(motion.fps), "caption": motion.caption},
     )  # fmt: skip
     gltf.set_binary_blob(bytes(data.blob))

@@ -2,8 +2,9 @@
 
 For a foreign skeleton every joint of ours takes the world rotation of its counterpart, G_ours = A G_file C: A turns
 the file's axes to ours (Y up), and the constant C turns our T-pose bone onto the file's rest bone, so that an A-pose
-or splayed legs at rest are taken out. The root follows the middle of the hips, scaled by the length of the legs,
-which settles the file's unit as well.
+or splayed legs at rest are taken out; where the file's zero pose is no pose at all (bones along one axis of their
+joints, as the Bandai-Namco files have it), C follows from how the bones attach and about which axis limbs bend. The
+root follows the middle of the hips, scaled by the length of the legs, which settles the file's unit as well.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ _CENTRE = {
 }  # fmt: skip
 _SIDE = {
     "hip": ("upleg", "upperleg", "thigh", "hip", "femur"), "knee": ("knee", "leg", "lowerleg", "calf", "shin", "tibia"),
-    "ankle": ("ankle", "foot"), "shoulder": ("arm", "upperarm", "uparm", "humerus", "shoulder"),
+    "ankle": ("ankle", "foot"), "shoulder": ("arm", "upperarm", "uparm", "humerus", "shldr", "shoulder"),
     "elbow": ("elbow", "forearm", "lowerarm", "lowarm", "radius"), "wrist": ("wrist", "hand"),
     "foot": ("toebase", "toe", "toes", "ball", "foot"), "collar": ("collar", "clavicle", "shoulder"),
 }  # fmt: skip
@@ -41,7 +42,7 @@ def to_motion(bvh: Bvh) -> Motion:
     """Body motion at the file's frame rate.
 
     Raises:
-        UserError: a joint that is needed is missing, or the rest pose is neither T- nor A-pose.
+        UserError: a joint that is needed is missing, or the rest pose cannot be understood.
     """
     exact = _ours(bvh)
     return exact if exact is not None else _retarget(bvh)
@@ -56,7 +57,7 @@ def _ours(bvh: Bvh) -> Motion | None:
     if parents != [SMPL22.names[p] if p >= 0 else "" for p in SMPL22.parents]:
         return None
     ours, theirs = SMPL22.offsets[1:], bvh.offsets[order][1:]
-    scale = np.linalg.norm(ours) / max(np.linalg.norm(theirs), 1e-12)
+    scale = float(np.linalg.norm(ours)) / max(float(np.linalg.norm(theirs)), 1e-12)
     if np.abs(theirs * scale - ours).max() > 1e-3:
         return None
     return Motion(bvh.local[:, order], bvh.translation[:, bvh.names.index("pelvis")] * scale, bvh.fps)
@@ -95,7 +96,8 @@ def joint_map(bvh: Bvh) -> dict[str, int]:
     found["pelvis"] = _meeting(bvh, found["l_hip"], found["r_hip"], found["pelvis"])
     spine = _chain(bvh, found["neck"] if "neck" in found else found["head"], found["pelvis"])
     if not spine:
-        raise UserError(f"{bvh.path}: no spine joint between {bvh.names[found['pelvis']]} and the head; accepted 1 or more")
+        where = f"between {bvh.names[found['pelvis']]} and the head"
+        raise UserError(f"{bvh.path}: no spine joint {where}; accepted 1 or more")
     named = [j for j in spine if _SPINE.match(re.sub(r"[^a-z0-9]", "", re.split(r"[:|_]", bvh.names[j])[-1].lower()))]
     spine = named or spine
     found["spine3"] = spine[-1]
@@ -131,24 +133,22 @@ def _unit(v: np.ndarray) -> np.ndarray:
     return v / np.maximum(np.linalg.norm(v, axis=-1, keepdims=True), 1e-9)
 
 
-def _body_axes(bvh: Bvh, rest: np.ndarray, at: dict[str, int]) -> np.ndarray:
-    """(3, 3): our axes (left, up, forward) in the file's, from the rest pose, snapped to its axes."""
+def _body_axes(rest: np.ndarray, at: dict[str, int]) -> np.ndarray | None:
+    """(3, 3): our axes (left, up, forward) in the file's, snapped to its axes; None if the rest pose does not stand."""
     left = _unit(rest[at["l_hip"]] - rest[at["r_hip"]] + rest[at["l_shoulder"]] - rest[at["r_shoulder"]])
     up = _unit(rest[at["spine3"]] + rest[at["head"]] - rest[at["l_knee"]] - rest[at["r_knee"]])
     axes = np.zeros((3, 3))
     for k, v in enumerate((left, up)):
         i = int(np.abs(v).argmax())
         if abs(v[i]) < 0.8:
-            raise UserError(f"{bvh.path}: the rest pose does not stand along the axes; accepted a T-pose or A-pose")
+            return None
         axes[i, k] = np.sign(v[i])
     axes[:, 2] = np.cross(axes[:, 0], axes[:, 1])
-    if abs(np.linalg.det(axes) - 1) > 1e-6:
-        raise UserError(f"{bvh.path}: the rest pose is not a standing body; accepted a T-pose or A-pose")
-    return axes
+    return axes if abs(np.linalg.det(axes) - 1) < 1e-6 else None
 
 
-def _corrections(bvh: Bvh, rest: np.ndarray, at: dict[str, int], axes: np.ndarray) -> dict[str, np.ndarray]:
-    """C of every mapped joint (3, 3); see the module's text."""
+def _standing(rest: np.ndarray, at: dict[str, int], axes: np.ndarray) -> dict[str, np.ndarray] | None:
+    """C of every mapped joint (3, 3) from a rest pose that is a T- or A-pose; None if it is neither."""
     out = {name: axes for name in at}
     for side in "lr":
         for joint, child in _BONES.items():
@@ -159,11 +159,62 @@ def _corrections(bvh: Bvh, rest: np.ndarray, at: dict[str, int], axes: np.ndarra
             ours = axes @ _unit(SMPL22.offsets[SMPL22.index(end)])
             angle = np.degrees(np.arccos(np.clip(theirs @ ours, -1, 1)))
             if angle > 110:
-                raise UserError(f"{bvh.path}: rest pose with {name} {angle:.0f} degrees off a T-pose; accepted T- or A-pose")
+                return None
             # Feet stand flat in any rest pose; only where they lie in the bone's joints do they differ.
             if joint != "ankle" or angle > 50:
                 out[name] = rot.to_matrix(rot.between(ours, theirs)) @ axes
         out[f"{side}_wrist"] = out[f"{side}_elbow"]
+    return out
+
+
+def _oriented(bvh: Bvh, rest: np.ndarray, at: dict[str, int]) -> dict[str, np.ndarray]:
+    """C of every mapped joint for skeletons whose bones lie along an axis of their joints, so that zero is no pose.
+
+    Within each joint's own frame the torso is known from where hips, spine, collars and neck attach, a limb from the
+    direction of its bone and the hinge about which the knee or elbow bends in the clip. Collars follow the chest.
+
+    Raises:
+        UserError: a limb that is not straight at rest, or that never bends.
+    """
+    ends = ("collar" if {"l_collar", "r_collar"} <= at.keys() else "shoulder", "neck" if "neck" in at else "head")
+    pelvis = _frame(
+        rest[at["spine3"]] - rest[at["pelvis"]], rest[at["l_hip"]] - rest[at["r_hip"]],
+        np.array([0.0, 1, 0]), np.array([1.0, 0, 0]),
+    )  # fmt: skip
+    chest = _frame(
+        rest[at[ends[1]]] - rest[at["spine3"]], rest[at[f"l_{ends[0]}"]] - rest[at[f"r_{ends[0]}"]],
+        np.array([0.0, 1, 0]), np.array([1.0, 0, 0]),
+    )  # fmt: skip
+    out = {name: chest for name in at if not name.endswith("collar")} | {"pelvis": pelvis}
+    for side, sign in (("l", 1.0), ("r", -1.0)):
+        for joints, hinge in (
+            (("hip", "knee", "ankle", "foot"), np.array([1.0, 0, 0])),
+            (("shoulder", "elbow", "wrist"), np.array([0.0, -sign, 0])),
+        ):
+            names = [f"{side}_{j}" for j in joints if f"{side}_{j}" in at]
+            bones = [_unit(rest[at[b]] - rest[at[a]]) for a, b in zip(names, names[1:], strict=False)]
+            turns = rot.to_axis_angle(bvh.local[:, at[names[1]]]).mean(0)
+            turns -= bones[1] * (turns @ bones[1])
+            if bones[0] @ bones[1] < 0.94 or np.linalg.norm(turns) < np.radians(3):
+                raise UserError(
+                    f"{bvh.path}: the rest pose is no T-pose or A-pose and {names[1]} does not tell how the limb is "
+                    "turned (it must be straight at rest and bend in the clip); accepted a T-pose or A-pose at rest"
+                )
+            for name, end, bone in zip(names, names[1:], bones, strict=False):
+                out[name] = _frame(bone, turns, _unit(SMPL22.offsets[SMPL22.index(end)]), hinge)
+        out[f"{side}_wrist"] = out[f"{side}_elbow"]
+    return out
+
+
+def _frame(theirs: np.ndarray, second: np.ndarray, ours: np.ndarray, our_second: np.ndarray) -> np.ndarray:
+    """The rotation (3, 3) taking direction `ours` to `theirs` and `our_second` as near as possible to `second`."""
+
+    def basis(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        a = _unit(a)
+        b = _unit(b - a * (a @ b))
+        return np.stack([a, b, np.cross(a, b)], -1)
+
+    out: np.ndarray = basis(theirs, second) @ basis(ours, our_second).T
     return out
 
 
@@ -172,10 +223,18 @@ def _retarget(bvh: Bvh) -> Motion:
     rest = np.zeros((len(bvh.names), 3))
     for j in range(1, len(bvh.names)):
         rest[j] = rest[bvh.parents[j]] + bvh.offsets[j]
-    axes = _body_axes(bvh, rest, at)
-    world = np.eye(3) if axes[1, 1] else _upright(axes)
     pos, glob = bvh.world()
-    target = {n: world @ glob[:, at[n]] @ c for n, c in _corrections(bvh, rest, at, axes).items()}
+    axes = _body_axes(rest, at)
+    standing = None if axes is None else _standing(rest, at, axes)
+    if axes is None or standing is None:
+        # the clip itself must tell which way is up
+        body = pos[:, at["head"]] - (pos[:, at["l_ankle"]] + pos[:, at["r_ankle"]]) / 2
+        up = np.array([0.0, 0, 1] if body[:, 2].mean() > 2 * abs(body[:, 1].mean()) else [0.0, 1, 0])
+        corrections = _oriented(bvh, rest, at)
+    else:
+        up, corrections = axes[:, 1], standing
+    world = rot.to_matrix(rot.between(up, np.array([0.0, 1.0, 0.0])))
+    target = {n: world @ glob[:, at[n]] @ c for n, c in corrections.items()}
     quats = {n: rot.from_matrix(m) for n, m in target.items()}
     chest = quats["spine3"]
     if "spine1" not in quats:
@@ -193,11 +252,6 @@ def _retarget(bvh: Bvh) -> Motion:
     middle = (pos[:, at["l_hip"]] + pos[:, at["r_hip"]]) / 2 @ world.T * scale
     ours = (SMPL22.offsets[1] + SMPL22.offsets[2]) / 2
     return Motion(local, middle - rot.rotate(quats["pelvis"], ours), bvh.fps)
-
-
-def _upright(axes: np.ndarray) -> np.ndarray:
-    """(3, 3) turning the file's up axis to +Y by the shortest way."""
-    return rot.to_matrix(rot.between(axes[:, 1], np.array([0.0, 1.0, 0.0])))
 
 
 def _leg(offsets: np.ndarray, joints: list[int]) -> float:

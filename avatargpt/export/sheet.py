@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,6 +13,12 @@ from avatargpt.export.figure import PALETTE
 from avatargpt.export.render import Renderer, fit_view, posed
 from vqvae.errors import UserError
 from vqvae.motion import Motion, atomic_write
+
+if TYPE_CHECKING:
+    from PIL.ImageDraw import ImageDraw
+    from PIL.ImageFont import FreeTypeFont, ImageFont
+
+    Font = FreeTypeFont | ImageFont
 
 CELL_WIDTH, CELL_HEIGHT = 176, 232
 SUPERSAMPLE = 2
@@ -35,7 +42,8 @@ def contact_sheet(
 
     path = Path(path)
     if not 1 <= len(motions) <= MAX_ROWS or len(captions) != len(motions):
-        raise UserError(f"{path}: {len(motions)} clips with {len(captions)} captions; accepted 1 to {MAX_ROWS}, one each")
+        given = f"{len(motions)} clips with {len(captions)} captions"
+        raise UserError(f"{path}: {given}; accepted 1 to {MAX_ROWS} clips, one caption each")
     if not 2 <= frames <= MAX_FRAMES:
         raise UserError(f"{path}: {frames} frames per row; accepted 2 to {MAX_FRAMES}")
     title, small = ImageFont.load_default(17), ImageFont.load_default(13)
@@ -72,15 +80,16 @@ def _row(motion: Motion, frames: int) -> list[tuple[np.ndarray, str]]:
     return out
 
 
-def _legend(draw, left: int, font) -> None:  # type: ignore[no-untyped-def]
+def _legend(draw: ImageDraw, left: int, font: Font) -> None:
     for key, text in (("l_arm", "left"), ("r_arm", "right")):
         draw.ellipse((left, 11, left + 12, 23), PALETTE[key])
         draw.text((left + 18, 9), text, QUIET, font)
         left += 66
-    draw.text((left, 9), "sides of the body; grid 0.5 m; green: path of the pelvis; m: distance from the start", QUIET, font)
+    text = "side of the body; grid 0.5 m; green: path of the pelvis; m: distance from the start"
+    draw.text((left, 9), text, QUIET, font)
 
 
-def _shorten(draw, text: str, font, width: int) -> str:  # type: ignore[no-untyped-def]
+def _shorten(draw: ImageDraw, text: str, font: Font, width: int) -> str:
     text = " ".join(text.split())
     if draw.textlength(text, font) <= width:
         return text

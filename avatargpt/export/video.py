@@ -6,12 +6,16 @@ from collections.abc import Iterator
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
 from avatargpt.export.render import Renderer, fit_view, posed
 from vqvae.errors import UserError
 from vqvae.motion import Motion, atomic_write
+
+if TYPE_CHECKING:
+    from av.video.stream import VideoStream
 
 GIF_FPS = 20.0  # players round GIF delays to 1/100 s and slow down what is faster
 INSTALL = 'pip install "avatargpt[video]"'
@@ -86,7 +90,8 @@ def write_mp4(motion: Motion, path: Path, size: int = 480) -> Path:
 
     def write(temporary: Path) -> None:
         with av.open(str(temporary), "w", format="mp4", options={"movflags": "faststart"}) as container:
-            stream = container.add_stream(codec, rate=Fraction(motion.fps).limit_denominator(1000))
+            rate = Fraction(motion.fps).limit_denominator(1000)
+            stream = cast("VideoStream", container.add_stream(codec, rate=rate))
             stream.width, stream.height, stream.pix_fmt = size, size, "yuv420p"
             if codec == "libx264":
                 stream.options = {"crf": "20", "preset": "veryfast"}

@@ -130,7 +130,7 @@ def judge(check: Any, motion: Motion | Signals, reference: Motion | Signals | No
 def judge_all(checks: Sequence[Any], motion: Motion | Signals, reference: Motion | Signals | None = None) -> Verdict:
     """All of `checks` hold; the values are prefixed by each check's position."""
     s = motion if isinstance(motion, Signals) else Signals(motion)
-    return _combine("all", list(checks), s, reference)  # type: ignore[arg-type]
+    return _combine("all", list(checks), s, reference)
 
 
 def _combine(name: str, items: list[Any], s: Signals, reference: Signals | Motion | None) -> Verdict:

@@ -53,8 +53,8 @@ def travels_forward(s: Signals, distance: float = 0.6) -> Verdict:
 @predicate
 def walks(s: Signals, distance: float = 0.6, most_speed: float = 99.0) -> Verdict:
     """Goes somewhere on its feet in any direction, slower than a run; `most_speed` in m/s for slow manners."""
-    ok = s.path >= max(distance, 0.25 * s.seconds) and s.reach >= 0.5 * distance and _upright(s) and not is_running(s, WALK_PHASE)
-    ok = ok and s.travel_speed <= most_speed
+    ok = s.path >= max(distance, 0.25 * s.seconds) and s.reach >= 0.5 * distance and _upright(s)
+    ok = ok and not is_running(s, WALK_PHASE) and s.travel_speed <= most_speed
     return Verdict(ok, {**_gait(s), "path_m": s.path})
 
 
@@ -118,7 +118,8 @@ def spins(s: Signals, degrees: float = 270.0) -> Verdict:
 @predicate
 def runs(s: Signals, distance: float = 1.0, speed: float = SLOWEST_RUN) -> Verdict:
     """Goes ahead at a run: faster than any walk, or with the rise and fall of a run."""
-    ok = s.gone_forward >= distance and is_running(s) and s.travel_speed >= speed and float(np.median(s.uprightness)) > 0.4
+    ok = s.gone_forward >= distance and is_running(s) and s.travel_speed >= speed
+    ok = ok and float(np.median(s.uprightness)) > 0.4
     return Verdict(ok, _gait(s))
 
 

@@ -134,7 +134,7 @@ class Examples:
             else:
                 out.append(words[i])
                 i += 1
-        prompt = Prompt((TextSegment("[Instruction] Restore the sentence. [Input]"), TextSegment(" ".join(out), True),
+        prompt = Prompt((TextSegment("[Instruction] Restore the sentence. [Input]"), TextSegment(" ".join(out)),
                          TextSegment("[Response]")), TEXT, "denoise")  # fmt: skip
         return Example(self._mixed(prompt, rng, motion=False), TEXT, self._answer(line))
 

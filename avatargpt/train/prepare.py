@@ -14,7 +14,7 @@ import numpy as np
 
 from instruct_data.augment import CaptionBank, side_of, vary
 from instruct_data.clip import Clip
-from instruct_data.joins import join_motions
+from instruct_data.joining import join_best
 from instruct_data.mixture import balanced_weights, clip_class
 from instruct_data.rewrites import Rewrites
 from vqvae.motion import Motion
@@ -94,7 +94,7 @@ def composed_clips(
             continue
         motion = parts[0]
         for part in parts[1:]:
-            motion = join_motions(motion, part)
+            motion, _ = join_best(motion, part)
         pool = [prompt_pool(c, bank, rewrites, rng, 6) for c in chosen]
         prompts = [bank.compose([str(rng.choice(p)) for p in pool], rng) for _ in range(options.composed_prompts)]
         plain = bank.compose([str(rng.choice(c.captions)) for c in chosen], rng)

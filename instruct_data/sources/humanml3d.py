@@ -60,7 +60,7 @@ def _frames(path: Path) -> int:
         raise UserError(f"not a readable .npy ({e})") from None
     if x.ndim != 2 or x.shape[1] != 263:
         raise UserError(f"{x.shape} instead of (T, 263)")
-    return len(x) + 1
+    return len(x)
 
 
 def parse_texts(text: str, report: Report) -> dict[tuple[float, float], list[str]]:

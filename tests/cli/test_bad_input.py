@@ -215,7 +215,11 @@ def test_export_options(cli, clip, tmp_path, arguments, words):
         (["describe"], ["FILE"]),
         (["eval"], ["run", "ls"]),
         (["eval", "walk"], ["walk", "run", "ls"]),
-        (["eval", "run", "no-such-suite"], ["no-such-suite", "accepted"]),
+        (["eval", "run", "no-such-suite"], ["no-such-suite", "prompts_known"]),
+        (["eval", "run", "tokenizer"], ["tokenizer", "--data"]),
+        (["eval", "run", "tokenizer", "--data", "nowhere"], ["nowhere", "no such folder"]),
+        (["eval", "run", "prompts_known", "-o", "r.txt"], ["r.txt", ".json"]),
+        (["eval", "run", "prompts_known", "-o", "/dev/null/r.json"], ["/dev/null", "not a folder"]),
         (["info", "--model", "/nowhere"], ["/nowhere"]),
     ],
 )

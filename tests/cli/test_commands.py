@@ -125,6 +125,28 @@ def test_model_options_reach_the_model(cli, fake, clip, tmp_path):
     assert fake.loads == [(tmp_path, "cpu", None, 2)]
 
 
+def test_eval_runs_a_suite(cli, fake, tmp_path, monkeypatch):
+    from avatargpt import evaluation
+
+    calls = []
+
+    def run_suite(suite, model, data, out):
+        calls.append((suite.name, type(model), data, out))
+        return {"suite": suite.name, "score": 0.5}
+
+    monkeypatch.setattr(evaluation, "run_suite", run_suite)
+    r = cli("eval", "run", "prompts_known", "-o", tmp_path / "r.json")
+    assert r.code == 0 and json.loads(r.out) == {"suite": "prompts_known", "score": 0.5}
+    assert cli("eval", "run", "predicates", "--data", tmp_path).code == 0
+    assert calls == [("prompts_known", fake, None, tmp_path / "r.json"), ("predicates", type(None), tmp_path, None)]
+
+
+def test_eval_ls(cli):
+    suites = json.loads(cli("eval", "ls", "--json").out)["suites"]
+    assert [f"{s['name']}: {s['description']}" for s in suites] == cli("eval", "ls").lines
+    assert "prompts_known" in [s["name"] for s in suites]
+
+
 def test_info(cli):
     facts = json.loads(cli("info", "--json").out)
     assert facts["avatargpt"] == __version__ and facts["packages"]["torch"].startswith("2.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from pathlib import Path
 
@@ -53,6 +54,17 @@ def test_ls_names_the_kinds_of_corpora(cli):
     assert list(json.loads(cli("data", "ls", "--json").out)["readers"]) == list(READERS)
 
 
+def test_prepare_says_what_it_left_out(cli, clip, tmp_path):
+    takes = tmp_path / "takes"
+    assert cli("export", clip, takes / "good.bvh").code == 0
+    (takes / "good.txt").write_text("a person walks\n", encoding="utf-8")
+    (takes / "bad.bvh").write_text("HIERARCHY", encoding="utf-8")
+    r = cli("data", "prepare", takes, "--kind", "bvh", "--licence", "ours", "-o", tmp_path / "store", "--json")
+    facts = json.loads(r.out)
+    assert r.code == 0 and facts["clips"] == 1 and facts["sources"]["bvh"]["licence"] == "ours"
+    assert "1 clips read, 1 skipped" in r.err
+
+
 def test_check_finds_a_changed_shard(cli, corpus, tmp_path):
     store = tmp_path / "store"
     assert cli("data", "prepare", corpus, "-o", store).code == 0
@@ -68,6 +80,8 @@ def test_check_finds_a_changed_shard(cli, corpus, tmp_path):
         (["prepare", "nowhere", "-o", "s"], ["nowhere", "no such folder"]),
         (["prepare", ".", "-o", "s"], ["skeleton.json"]),
         (["prepare", ".", "-o", "s", "--kind", "tapes"], ["tapes", "accepted: corpus"]),
+        (["prepare", ".", "-o", "s", "--licence", "MIT"], ["--licence", "accepted for: bvh, amass"]),
+        (["prepare", ".", "-o", "s", "--kind", "bvh"], ["no .bvh files"]),
         (["prepare", "."], ["-o"]),
         (["check", "nowhere"], ["nowhere", "no clip store"]),
         (["ls", "nowhere"], ["nowhere", "no clip store"]),
@@ -86,6 +100,7 @@ def test_every_reader_exists():
 
     from avatargpt.cli.data import READERS
 
-    for place, about in READERS.values():
-        module, _, name = place.partition(":")
-        assert callable(getattr(import_module(module), name)) and about
+    for reader in READERS.values():
+        module, _, name = reader.place.partition(":")
+        parameters = inspect.signature(getattr(import_module(module), name)).parameters
+        assert {*reader.options} <= {*parameters} and reader.reports == ("report" in parameters) and reader.about

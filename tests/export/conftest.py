@@ -47,6 +47,11 @@ def motion() -> Motion:
     return make_motion()
 
 
+@pytest.fixture
+def step() -> Motion:
+    return make_step()
+
+
 @pytest.fixture(scope="session")
 def real_clips(shared: Path) -> list[Motion]:
     """20 real clips spread over the corpus."""

@@ -1,0 +1,131 @@
+"""The in-between and continuation suites: predicted middles and ends against real ones and simple baselines."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from avatargpt.evaluation.report import figure, plain
+from avatargpt.evaluation.suites import Suite
+from avatargpt.metrics import baselines
+from instruct_data.clip import Clip
+from vqvae.errors import UserError
+from vqvae.motion import Motion, concatenate
+
+TOKEN_FRAMES = 4
+
+Middle = Callable[[Motion, Motion, float, int], Motion]
+"""(start, end, seconds, seed) -> start + `seconds` of middle + end, or a longer or shorter whole."""
+More = Callable[[Motion, float, int], Motion]
+"""(motion, seconds, seed) -> motion + `seconds` more."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """One clip cut up: `real` whole, the predicted frames are [first, last)."""
+
+    real: Motion
+    first: int
+    last: int
+
+    @property
+    def seconds(self) -> float:
+        return (self.last - self.first) / self.real.fps
+
+
+def cut(clips: list[Clip], kind: str, kept: float, shortest: int) -> list[Task]:
+    """Clips of at least `shortest` frames, cut on token boundaries, `kept` of each given (at either end or before)."""
+    tasks = []
+    for clip in clips:
+        real = clip.load().canonical()
+        if len(real) < shortest:
+            continue
+        real = real.slice(0, len(real) // TOKEN_FRAMES * TOKEN_FRAMES)
+        first = max(TOKEN_FRAMES, round(kept * len(real) / TOKEN_FRAMES) * TOKEN_FRAMES)
+        tasks.append(Task(real, first, len(real) - first if kind == "inbetween" else len(real)))
+    return tasks
+
+
+def methods(kind: str, model: Any) -> dict[str, Callable[[Task, int], Motion]]:
+    """The model (if any) and the baselines as functions of (task, seed) -> the whole clip."""
+
+    def start(t: Task) -> Motion:
+        return t.real.slice(0, t.first)
+
+    def end(t: Task) -> Motion:
+        return t.real.slice(t.last, len(t.real))
+
+    out: dict[str, Callable[[Task, int], Motion]] = {}
+    if kind == "inbetween":
+        if model is not None:
+            # The end is handed over where it stands in the world, so that the middle has to lead there.
+            out["model"] = lambda t, seed: model.in_between(start(t), end(t), t.seconds, seed=seed)
+        out["interpolation"] = lambda t, seed: concatenate(
+            [start(t), baselines.interpolate(start(t), end(t), t.last - t.first), end(t)]
+        )
+        return out
+    if model is not None:
+        out["model"] = lambda t, seed: model.extend(start(t), t.seconds, seed=seed)
+    out["hold"] = lambda t, seed: concatenate([start(t), baselines.hold(start(t), t.last - t.first)])
+    out["constant velocity"] = lambda t, seed: concatenate(
+        [start(t), baselines.extrapolate(start(t), t.last - t.first)]
+    )
+    return out
+
+
+def score(suite: Suite, clips: list[Clip], model: Any) -> dict[str, Any]:
+    """All figures; names are ``figure`` for the model and ``figure/baseline`` for the baselines.
+
+    Clips are compared in the frame of their first pose. ADE and FDE are taken over the predicted frames of every seed.
+    """
+    from avatargpt.metrics.features import kinematic_fid
+    from avatargpt.metrics.physics import jerk, peak_speeds, seam_jerk
+    from avatargpt.metrics.pose import ade, fde
+
+    options = suite.options
+    tasks = cut(clips, suite.kind, float(options["kept"]), int(options["shortest"]))
+    if len(tasks) < 2:
+        raise UserError(f"suite {suite.name}: {len(tasks)} clips of at least {options['shortest']} frames; needs 2")
+    usual = float(np.percentile(np.concatenate([jerk(t.real.joints, 20.0) for t in tasks]), 95))
+    results: dict[str, Any] = {}
+    for name, method in methods(suite.kind, model).items():
+        suffix = "" if name == "model" else f"/{name}"
+        seeds = suite.seeds if name == "model" else suite.seeds[:1]
+        rows: dict[str, list[float]] = {k: [] for k in ("ade", "fde", "length_exact", "seam_jerk_ratio", "speed")}
+        made_middles, real_middles = [], []
+        for task in tasks:
+            real = task.real.joints
+            for seed in seeds:
+                whole = method(task, seed).canonical()
+                exact = abs(len(whole) - len(task.real)) < TOKEN_FRAMES
+                rows["length_exact"].append(float(exact))
+                joints = _fitted(whole.joints, len(real))
+                made, true = joints[task.first : task.last], real[task.first : task.last]
+                rows["ade"].append(ade(made, true))
+                rows["fde"].append(fde(made, true))
+                seams = [s for s in (task.first, task.last) if s < len(real)]
+                rows["seam_jerk_ratio"].append(max(seam_jerk(joints, 20.0, s) for s in seams) / usual)
+                fast, slow = peak_speeds(made, 20.0), peak_speeds(true, 20.0)
+                rows["speed"] += [fast[k] / slow[k] for k in slow if slow[k] > 1.0]
+                made_middles.append(made)
+                real_middles.append(true)
+        results[f"ade{suffix}"] = figure(rows["ade"])
+        results[f"fde{suffix}"] = figure(rows["fde"])
+        results[f"kinematic_fid{suffix}"] = plain(kinematic_fid(made_middles, real_middles, 20.0))
+        results[f"length_exact{suffix}"] = figure(rows["length_exact"])
+        results[f"seam_jerk_ratio{suffix}"] = figure(rows["seam_jerk_ratio"])
+        results[f"seam_jerk_ratio/95th percentile{suffix}"] = plain(float(np.percentile(rows["seam_jerk_ratio"], 95)))
+        results[f"peak_speed_ratio{suffix}"] = figure(rows["speed"])
+    real_seams = [seam_jerk(t.real.joints, 20.0, t.first) / usual for t in tasks]
+    results["seam_jerk_ratio/real"] = figure(real_seams)
+    return {"results": results, "clips": len(tasks), "real_jerk_95th_percentile": round(usual, 5)}
+
+
+def _fitted(joints: np.ndarray, frames: int) -> np.ndarray:
+    """The last pose repeated, or the end cut off: a wrong length then costs in every other figure too."""
+    if len(joints) >= frames:
+        return joints[:frames]
+    return np.concatenate([joints, np.repeat(joints[-1:], frames - len(joints), 0)])

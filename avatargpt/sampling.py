@@ -1,0 +1,67 @@
+"""Choosing tokens from logits: filters, inverse-CDF sampling with one random stream per row, loop guards."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+
+def seeds_for(seed: int | Sequence[int], rows: int) -> list[int]:
+    """One seed per row. A single number gives row i the seed ``seed + i``."""
+    if isinstance(seed, int):
+        return [seed + i for i in range(rows)]
+    if len(seed) != rows:
+        raise ValueError(f"{len(seed)} seeds for {rows} rows")
+    return [int(s) for s in seed]
+
+
+def uniforms(seeds: Sequence[int], steps: int) -> Tensor:
+    """(steps, N) float64 numbers in [0, 1): column i is the stream of ``seeds[i]``, whatever the batch holds."""
+    columns = []
+    for seed in seeds:
+        generator = torch.Generator().manual_seed(seed % 2**63)
+        columns.append(torch.rand(steps, dtype=torch.float64, generator=generator))
+    return torch.stack(columns, dim=1)
+
+
+def sample(logits: Tensor, u: Tensor, temperature: float, top_k: int = 0, top_p: float = 1.0) -> Tensor:
+    """Draw one index per row by inverting the cumulative distribution.
+
+    Args:
+        logits: (N, n). u: (N,) uniform numbers. temperature: above 0.
+        top_k: keep the k likeliest (0 = all). top_p: of these, the smallest set of at least this probability.
+
+    Returns:
+        (N,) int64.
+    """
+    n = logits.shape[-1]
+    k = min(top_k, n) if top_k > 0 else n
+    order: Tensor | None = None
+    if k < n or top_p < 1:
+        logits, order = logits.topk(k, dim=-1)
+    cumulative = (logits / temperature).softmax(-1).cumsum(-1)
+    total = cumulative[:, -1:]
+    if top_p < 1:
+        # the first entry that reaches top_p is the last one kept
+        last = (cumulative < top_p * total).sum(-1, keepdim=True).clamp(max=k - 1)
+        total = cumulative.gather(-1, last)
+    pick = (cumulative <= u.to(cumulative.dtype)[:, None] * total).sum(-1, keepdim=True).clamp(max=k - 1)
+    return (pick if order is None else order.gather(-1, pick))[:, 0]
+
+
+def ban_repeats(logits: Tensor, tokens: Tensor, size: int) -> Tensor:
+    """-inf for every token that would complete an n-gram its row has already said.
+
+    Args:
+        logits: (N, n). tokens: (N, t) said so far. size: length of the n-grams, at least 1.
+    """
+    if tokens.shape[1] < size:
+        return logits
+    grams = tokens.unfold(1, size, 1)
+    same = (grams[..., :-1] == tokens[:, None, tokens.shape[1] - size + 1 :]).all(-1)
+    spare = logits.shape[-1]
+    banned = torch.zeros(logits.shape[0], spare + 1, dtype=torch.bool, device=logits.device)
+    banned.scatter_(1, torch.where(same, grams[..., -1], spare), True)
+    return logits.masked_fill(banned[:, :spare], float("-inf"))

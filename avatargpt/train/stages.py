@@ -1,0 +1,137 @@
+"""The stages behind `scripts/train.py`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from avatargpt.train.runtime import Runtime, load_yaml
+from instruct_data.store import ClipCodes, Store
+from vqvae.errors import UserError
+
+
+def prepare_stage(args: argparse.Namespace) -> None:
+    """Corpora and texts -> a motion store with prompt pools and composed clips."""
+    from avatargpt.train.prepare import Preparation, prepare
+    from instruct_data.captions import CaptionBank
+    from instruct_data.rewrites import Rewrites
+    from instruct_data.sources.corpus import read_corpus
+
+    texts = Path(args.texts)
+    bank = CaptionBank(texts / "body_captions.json")
+    clips = [c for c in read_corpus(args.corpus) if c.split in ("train", "val")]
+    options = Preparation(**(load_yaml(args.config).get("prepare", {}) if args.config else {}))
+    store = Store.write(prepare(clips, bank, Rewrites(texts / "rewrites_train.jsonl", bank), options), args.output)
+    print(f"{args.output}: {len(store)} clips, {store.manifest['hours']} hours")
+
+
+def feature_windows(store: Store, split: str, modality: str = "body") -> Any:
+    """Features of a store's single clips (composed ones add nothing to a tokenizer)."""
+    from avatargpt.train.windows import Windows
+    from instruct_data.mixture import clip_class
+    from vqvae import modalities
+
+    spec = modalities.get(modality).features()
+    clips, labels, rare = [], [], []
+    for clip in store.clips(split):
+        if clip.source == "composed":
+            continue
+        clips.append(spec.encode(clip.load()))
+        labels.append(clip_class(clip))
+        rare.append(not clip.source.startswith("bandai"))
+    groups = spec.slices()
+    return Windows(clips, labels, np.array(rare), [groups[k] for k in ("velocity", "yaw", "joint_velocity")])
+
+
+def tokenizer_stage(args: argparse.Namespace) -> None:
+    """Train (or go on training) a motion tokenizer."""
+    from avatargpt.train.tokenizer import train
+
+    runtime = Runtime.start(args.threads, args.device)
+    store = Store.open(args.store)
+    start = Path(args.start) if args.start else None
+    train(load_yaml(args.config), feature_windows(store, "train"), feature_windows(store, "val"), Path(args.output), runtime, start)
+
+
+def tokenised(store: Store, tokenizer: Any) -> Iterator[ClipCodes]:
+    """Every clip of a motion store as codes."""
+    for clip in store.clips():
+        motion = clip.load()
+        yield ClipCodes(
+            clip.id, tokenizer.encode(motion), clip.captions, clip.split, clip.source, clip.licence, clip.action,
+            clip.style, len(motion), motion.fps, clip.id.endswith("_m"), tokenizer.config.modality, clip.extra,
+        )  # fmt: skip
+
+
+def codes_stage(args: argparse.Namespace) -> None:
+    """Motion store -> tokenised cache: all that the language stage reads, small enough for a short GPU lease."""
+    from vqvae.tokenizer import MotionTokenizer
+
+    Runtime.start(args.threads, args.device)
+    tokenizer = MotionTokenizer.load(args.tokenizer)
+    store = Store.write_codes(tokenised(Store.open(args.store), tokenizer), args.output, tokenizer.fingerprint)
+    print(f"{args.output}: {len(store)} clips as codes of tokenizer {tokenizer.fingerprint[:12]}")
+
+
+def ground_stage(args: argparse.Namespace) -> None:
+    """Sentence-encoder states of every training text, once, so that training need not run that network."""
+    from avatargpt.text import SentenceGrounder
+    from avatargpt.train.build import text_corpus
+
+    Runtime.start(args.threads, args.device)
+    clips = list(Store.open(args.store).clips("train"))
+    _, pairs = text_corpus(Path(args.texts), None, clips)
+    texts = [t for c in clips for t in (*c.captions, *c.extra.get("prompts", []))]
+    SentenceGrounder().save_states([*texts, *(p for p, _ in pairs["rewrite"])], args.output)
+
+
+def language_stage(args: argparse.Namespace) -> None:
+    """Train the language model; without `--codes`, on text alone."""
+    from avatargpt.train.build import build_run
+
+    runtime = Runtime.start(args.threads, args.device)
+    engine = json.loads(Path(args.deepspeed_config).read_text()) if args.deepspeed_config else None
+    build_run(load_yaml(args.config), args, runtime, engine).run()
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="scripts/train.py", description=sys.modules["__main__"].__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
+    stages = parser.add_subparsers(dest="stage", required=True)
+
+    def stage(name: str, run: Any, **options: str) -> None:
+        sub = stages.add_parser(name, help=run.__doc__)
+        sub.set_defaults(run=run)
+        sub.add_argument("-o", "--output", required=True, help="folder for the result; an unfinished run there is resumed")
+        sub.add_argument("--threads", type=int, help="CPU threads")
+        sub.add_argument("--device", help="cpu, cuda, cuda:0, ...; default: a GPU when there is one")
+        sub.add_argument("--local_rank", "--local-rank", type=int, help="set by launchers")
+        for option, text in options.items():
+            sub.add_argument(f"--{option}", required=text.endswith("!"), help=text.rstrip("!"))
+
+    stage("prepare", prepare_stage, corpus="folder of clips!", texts="folder of caption bank and rewrites!", config="YAML")
+    stage("tokenizer", tokenizer_stage, config="YAML!", store="motion store!", start="tokenizer folder to begin from")
+    stage("codes", codes_stage, tokenizer="tokenizer folder!", store="motion store!")
+    stage("ground", ground_stage, store="motion store!", texts="folder of text corpora!")
+    stage("language", language_stage, config="YAML!", tokenizer="tokenizer folder", codes="tokenised cache",
+          texts="folder of text corpora!", planning="folder of planning corpora",
+          store="motion store whose captions are read (text stage)", grounding="folder of the ground stage", start="model folder to begin from",
+          deepspeed_config="JSON, when started by deepspeed")  # fmt: skip
+    return parser
+
+
+def main(argv: Sequence[str]) -> int:
+    """Entry point; returns the exit status."""
+    args = _parser().parse_args(argv)
+    try:
+        args.run(args)
+    except UserError as e:
+        print(f"error: {e}", file=sys.stderr)
+        return 2
+    return 0

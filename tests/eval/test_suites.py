@@ -1,0 +1,208 @@
+"""The suites as shipped, and the harness on made-up models."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from avatargpt import evaluation
+from avatargpt.evaluation import actions, corpus, describe, prompts, reconstruction, transitions
+from instruct_data.clip import Clip
+from vqvae import rotations as rot
+from vqvae.errors import UserError
+from vqvae.motion import Motion
+from vqvae.skeleton import SMPL22
+
+
+def stroll(frames: int = 60, speed: float = 1.0) -> Motion:
+    """A gliding stand-in for a walk with swaying arms, deterministic."""
+    q = rot.identity((frames, 22))
+    sway = 0.3 * np.sin(np.arange(frames) / 3)
+    for name, sign in (("l_shoulder", -1), ("r_shoulder", 1)):
+        down = rot.from_axis_angle(np.array([0, 0, 1.4 * sign]))
+        q[:, SMPL22.index(name)] = rot.multiply(rot.from_axis_angle(np.outer(sway * sign, [1.0, 0, 0])), down)
+    z = np.arange(frames) * speed / 20
+    return Motion(q, np.stack([0 * z, 0 * z + 0.96, z], -1))
+
+
+def clips(n: int = 4) -> list[Clip]:
+    return [
+        Clip(f"c{i}", stroll(60 + 4 * i, 0.8 + 0.1 * i), ["a person walks forward."], "made", "", "val", "walk")
+        for i in range(n)
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", evaluation.list_suites())
+def test_suite_files_are_valid(name: str) -> None:
+    suite = evaluation.load(name)
+    assert suite.name == name and suite.version >= 1 and suite.metrics
+    assert len({e.prompt for e in suite.entries}) == len(suite.entries)
+
+
+def test_prompt_suites_are_as_large_as_promised() -> None:
+    known, unseen = evaluation.load("prompts_known"), evaluation.load("prompts_unseen")
+    assert len(known.entries) >= 60 and len(unseen.entries) >= 60
+    assert sum(e.kind == "two" for e in known.entries) >= 15
+    assert len(known.seeds) == len(unseen.seeds) == 5
+    assert all(e.unseen for e in unseen.entries)
+
+
+def test_unseen_words_are_in_no_training_caption(shared: Path) -> None:
+    import re
+
+    from avatargpt.metrics.lemmas import lemma
+
+    rows = map(json.loads, (shared / "data/body/captions.jsonl").read_text(encoding="utf-8").splitlines())
+    captions = [c.lower() for r in rows if r["split"] == "train" for c in r["captions"]]
+    words = {w for c in captions for w in re.findall(r"[a-z']+", c)}
+    words |= {lemma(w) for w in words}
+    for entry in evaluation.load("prompts_unseen").entries:
+        in_prompt = re.findall(r"[a-z']+", entry.prompt.lower())
+        for word in entry.unseen:
+            assert word in in_prompt and word not in words and lemma(word) not in words, (word, entry.prompt)
+    sentences = {c.strip(" .") for c in captions}
+    assert not [e.prompt for e in evaluation.load("prompts_known").entries if e.prompt.lower() in sentences]
+
+
+def test_unknown_suite_suggests() -> None:
+    with pytest.raises(UserError, match="did you mean prompts_known"):
+        evaluation.run("prompt_known", None)
+    with pytest.raises(UserError, match="--data"):
+        evaluation.run("describe", None)
+
+
+def test_bad_suite_files(tmp_path: Path) -> None:
+    head = "name: x\nversion: 1\nkind: prompts\ndescription: d\nmetrics: {pass_rate: {higher_is_better: true}}\n"
+    for text, message in (
+        (head, "needs prompts"),
+        (head + "prompts:\n- {prompt: a, kind: single, checks: [wlks]}\n", "did you mean 'walks'"),
+        (head + "prompts:\n- {prompt: a, kind: odd, checks: [walks]}\n", "accepted single"),
+        (head + "prompts:\n- {prompt: a, kind: style, checks: [slower]}\n", "neutral"),
+        (head + "colour: red\n", "unknown keys"),
+        ("- 1\n", "mapping"),
+    ):
+        path = tmp_path / "x.yaml"
+        path.write_text(text)
+        with pytest.raises(UserError, match=message):
+            evaluation.read(path)
+
+
+def test_prompt_run_counts_and_is_repeatable(tmp_path: Path) -> None:
+    path = tmp_path / "tiny.yaml"
+    path.write_text(
+        "name: tiny\nversion: 1\nkind: prompts\ndescription: d\nseeds: [0, 1]\n"
+        "metrics: {pass_rate: {higher_is_better: true, unit: share}}\nprompts:\n"
+        "- {prompt: ahead, kind: single, checks: [{travels_forward: {}}]}\n"
+        "- {prompt: back, kind: single, checks: [walks_backward]}\n"
+        "- {prompt: slowly, kind: style, checks: [slower], neutral: ahead}\n"
+    )
+
+    def generate(texts: list[str], seeds: list[int]) -> list[Motion]:
+        return [stroll(speed=0.5 if t == "slowly" else 1.0 + 0.1 * s) for t, s in zip(texts, seeds, strict=True)]
+
+    suite = evaluation.read(path)
+    first = evaluation.run_suite(suite, generate, None, tmp_path / "a.json")
+    evaluation.run_suite(suite, generate, None, tmp_path / "b.json")
+    assert (tmp_path / "a.json").read_bytes() == (tmp_path / "b.json").read_bytes()
+    assert [p["passed"] for p in first["prompts"]] == [[1, 1], [0, 0], [1, 1]]
+    assert first["results"]["pass_rate"]["mean"] == pytest.approx(2 / 3, abs=1e-4)
+    assert first["results"]["pass_rate/style"]["mean"] == 1
+    with pytest.raises(UserError, match="gave 1 motions"):
+        prompts.score(suite, lambda texts, seeds: [stroll()])
+
+
+def test_tokenizer_suite_is_exact_for_a_copy_and_sees_errors(tmp_path: Path) -> None:
+    suite = evaluation.load("tokenizer")
+    suite.options.update(drift_seconds=2, long_clips=2, long_seconds=12)
+    perfect = reconstruction.score(suite, clips(), lambda m: m, chart=tmp_path / "c.png")
+    assert perfect["results"]["mpjpe_heading"]["mean"] == pytest.approx(0, abs=1e-3)
+    assert perfect["results"]["drift"]["mean"] == pytest.approx(0, abs=1e-3)
+    assert (tmp_path / "c.png").stat().st_size > 5000
+
+    def short(m: Motion) -> Motion:
+        """Goes only nine tenths of the way."""
+        return Motion(m.rotations, m.root * np.array([0.9, 1, 0.9], np.float32))
+
+    worse = reconstruction.score(suite, clips(), short)
+    assert 100 < worse["results"]["drift"]["mean"] < 250
+    usage = reconstruction.score(suite, clips(), lambda m: m, lambda m: np.array([[0, 1], [1, 1]]), 4)["results"]
+    assert usage["code_usage"]["mean"] == 0.5 and usage["code_usage/level 1"]["mean"] == 0.25
+
+
+def test_joined_clips_continue() -> None:
+    whole = reconstruction.join([stroll(20).moved(1.0, np.array([3.0, 0, 1])), stroll(20), stroll(20)])
+    steps = np.linalg.norm(np.diff(whole.root[:, [0, 2]], axis=0), axis=1)
+    assert steps.max() < 0.06 and np.ptp(whole.heading) < 0.05
+
+
+def test_describe_suite_scores_action_and_side() -> None:
+    suite = evaluation.load("describe")
+    data = [
+        Clip("a", stroll(), ["a person waves the left hand."], "m", "", "val", "wave-left-hand"),
+        Clip("b", stroll(), ["someone walks."], "m", "", "val", "walk"),
+        Clip("c", stroll(), ["somebody jumps up.", "a person leaps."], "m", "", "val"),
+    ]
+    said = ["a person waves with the right hand.", "a person runs.", "someone jumps."]
+    result = describe.score(suite, data, lambda motions: said[: len(motions)])
+    assert result["results"]["action"]["mean"] == pytest.approx(2 / 3, abs=1e-4)
+    assert result["results"]["side"] == {"mean": 0.0, "low": 0.0, "high": 0.0, "n": 1}
+    assert result["confusion"]["walk"] == {"run": 1}
+    assert "| c | someone jumps. |" in describe.markdown(result)
+
+
+@pytest.mark.parametrize(
+    ("sentence", "action", "side"),
+    [
+        ("a person keeps the right arm down and lifts the left one", "raise", "left"),
+        ("someone steps back without turning around", "walk back", ""),
+        ("the figure walks forward and turns right with no strength left", "turn", "right"),
+        ("someone waves goodbye with two hands", "wave", "both"),
+        ("a person goes ahead and to the left without turning", "walk sideways", "left"),
+        ("a man sprints off", "run", ""),
+        ("nothing known", "", ""),
+    ],
+)
+def test_action_words(sentence: str, action: str, side: str) -> None:
+    assert actions.action_of(sentence) == action
+    assert actions.side_of(sentence) == side
+
+
+class Oracle:
+    """Knows the clips by their beginning: gives back the real one."""
+
+    def __init__(self, data: list[Clip]) -> None:
+        self.data = [c.load() for c in data]
+
+    def _whole(self, start: Motion) -> Motion:
+        return min(self.data, key=lambda m: float(np.abs(m.root[: len(start)] - start.root).sum()))
+
+    def in_between(self, start: Motion, end: Motion, seconds: float, seed: int) -> Motion:
+        whole = self._whole(start)
+        return whole.slice(0, len(start) + round(seconds * 20) + len(end))
+
+    def extend(self, motion: Motion, seconds: float, seed: int) -> Motion:
+        return self._whole(motion).slice(0, len(motion) + round(seconds * 20))
+
+
+@pytest.mark.parametrize("name", ["inbetween", "continuation"])
+def test_transition_suites(name: str) -> None:
+    result = transitions.score(evaluation.load(name), clips(6), Oracle(clips(6)))["results"]
+    assert result["ade"]["mean"] == pytest.approx(0, abs=1e-4) and result["length_exact"]["mean"] == 1
+    other = "interpolation" if name == "inbetween" else "hold"
+    assert result[f"ade/{other}"]["mean"] > 0.05
+
+
+def test_corpus_errors(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no body corpus"):
+        corpus.load_clips(tmp_path, "val")
+
+
+def test_known_single_action_prompts_can_be_met(shared: Path) -> None:
+    """Real waves with the left hand satisfy the check of their prompt, and not that of the other hand."""
+    real = [c for c in corpus.load_clips(shared / "data", "val") if c.action == "wave-left-hand"]
+    from avatargpt.metrics import geometry
+
+    passed = [geometry.judge({"waves": {"side": "left"}}, c.load()).passed for c in real]
+    wrong = [geometry.judge({"waves": {"side": "right"}}, c.load()).passed for c in real]
+    assert np.mean(passed) >= 0.9 and np.mean(wrong) <= 0.1

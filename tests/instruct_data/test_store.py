@@ -1,0 +1,132 @@
+"""The clip store."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from instruct_data.clip import Clip
+from instruct_data.store import ClipCodes, Store
+from vqvae import rotations as rot
+from vqvae.errors import UserError
+from vqvae.motion import Motion
+
+
+def make_motion(seed: int = 0, frames: int = 30) -> Motion:
+    rng = np.random.default_rng(seed)
+    angles = np.cumsum(rng.normal(0, 0.03, (frames, 22, 3)), 0)
+    root = np.cumsum(rng.normal(0, 0.02, (frames, 3)), 0) + [0, 0.9, 0]
+    return Motion(rot.from_axis_angle(angles), root, 20.0, "body", "made up")
+
+
+def clips(n: int = 5) -> list[Clip]:
+    return [
+        Clip(f"c{i}", make_motion(i, 20 + i), [f"caption {i}", "ä second"], "lab", "MIT", ("train", "val")[i % 2],
+             "walk", "sad", {"take": i})
+        for i in range(n)
+    ]  # fmt: skip
+
+
+def test_round_trip(tmp_path):
+    made = clips()
+    Store.write(made, tmp_path / "s")
+    back = list(Store.open(tmp_path / "s").clips())
+    assert [c.id for c in back] == [c.id for c in made]
+    for a, b in zip(made, back, strict=True):
+        assert (a.captions, a.split, a.action, a.style, a.source, a.licence, a.extra) == (
+            b.captions, b.split, b.action, b.style, b.source, b.licence, b.extra)  # fmt: skip
+        assert np.abs(a.load().joints - b.load().joints).max() < 5e-4
+        assert rot.angle_between(a.load().rotations, b.load().rotations).max() < 1e-3
+        assert np.array_equal(a.load().root, b.load().root)
+    assert [c.id for c in Store.open(tmp_path / "s").clips("val")] == ["c1", "c3"]
+
+
+def test_manifest_counts(tmp_path, monkeypatch):
+    monkeypatch.setattr("instruct_data.store.ROWS_PER_SHARD", 2)
+    store = Store.write(iter(clips(5)), tmp_path / "s")
+    m = json.loads((tmp_path / "s/manifest.json").read_text())
+    assert m == store.manifest
+    assert (m["clips"], m["captions"], m["splits"]) == (5, 10, {"train": 3, "val": 2})
+    assert [s["rows"] for s in m["shards"]] == [2, 2, 1]
+    assert m["hours"] == pytest.approx(sum(20 + i for i in range(5)) / 20 / 3600, abs=1e-4)
+    assert m["sources"]["lab"]["licence"] == "MIT" and m["sources"]["lab"]["clips"] == 5
+    assert len(list(store.clips())) == 5
+
+
+def test_changed_shard_is_refused(tmp_path):
+    store = Store.write(clips(), tmp_path / "s")
+    shard = tmp_path / "s" / store.manifest["shards"][0]["file"]
+    data = bytearray(shard.read_bytes())
+    data[len(data) // 2] ^= 1
+    shard.write_bytes(data)
+    with pytest.raises(UserError, match="differs from its SHA-256"):
+        Store.open(tmp_path / "s")
+    shard.unlink()
+    with pytest.raises(UserError, match="shard is missing"):
+        Store.open(tmp_path / "s")
+
+
+def test_failure_leaves_the_old_store(tmp_path):
+    Store.write(clips(3), tmp_path / "s")
+
+    def broken():
+        yield clips(1)[0]
+        raise UserError("clip 2 is bad")
+
+    with pytest.raises(UserError, match="clip 2"):
+        Store.write(broken(), tmp_path / "s")
+    assert len(Store.open(tmp_path / "s")) == 3
+    assert [p.name for p in tmp_path.iterdir()] == ["s"]
+    Store.write(clips(2), tmp_path / "s")
+    assert len(Store.open(tmp_path / "s")) == 2
+    assert [p.name for p in tmp_path.iterdir()] == ["s"]
+
+
+def test_refusals(tmp_path):
+    with pytest.raises(UserError, match="no clips"):
+        Store.write([], tmp_path / "s")
+    assert not (tmp_path / "s").exists()
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine/precious.txt").write_text("x")
+    with pytest.raises(UserError, match="no clip store"):
+        Store.write(clips(), tmp_path / "mine")
+    with pytest.raises(UserError, match="no clip store"):
+        Store.open(tmp_path / "mine")
+    assert (tmp_path / "mine/precious.txt").read_text() == "x"
+    other = Clip("d", make_motion(), ["x"], "lab", "GPL")
+    with pytest.raises(UserError, match="two licences"):
+        Store.write([*clips(1), other], tmp_path / "s")
+    store = Store.write(clips(), tmp_path / "s")
+    with pytest.raises(UserError, match="codes wanted"):
+        list(store.codes())
+    with pytest.raises(UserError, match="split 'dev'"):
+        list(store.clips("dev"))
+    (tmp_path / "s/manifest.json").write_text('{"format": 99, "kind": "motion", "shards": []}')
+    with pytest.raises(UserError, match="format 99"):
+        Store.open(tmp_path / "s")
+
+
+def test_codes(tmp_path):
+    rng = np.random.default_rng(0)
+    rows = [
+        ClipCodes(
+            f"c{i}",
+            rng.integers(0, 512, (5 + i, 4)),
+            ["a", "b"],
+            "train",
+            "lab",
+            "MIT",
+            frames=20 + 4 * i,
+            mirrored=bool(i % 2),
+        )
+        for i in range(4)
+    ]
+    Store.write_codes(rows, tmp_path / "k", "abc123")
+    store = Store.open(tmp_path / "k")
+    assert store.manifest["fingerprint"] == "abc123" and store.kind == "codes"
+    for a, b in zip(rows, store.codes("train"), strict=True):
+        assert np.array_equal(a.codes, b.codes) and (a.id, a.mirrored, a.frames) == (b.id, b.mirrored, b.frames)
+    with pytest.raises(UserError, match="codes"):
+        Store.write_codes([ClipCodes("x", np.array([[40000]]), [], "train", "lab", "MIT")], tmp_path / "k2", "f")

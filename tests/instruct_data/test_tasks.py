@@ -1,0 +1,157 @@
+"""The task registry and prompt rendering."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import yaml
+
+from instruct_data import registry
+from instruct_data.prompts import CodesSegment, TextSegment
+from instruct_data.registry import MIN_TEMPLATES, add_folder, get_task, list_tasks, load_task
+from vqvae.errors import UserError
+
+OURS = {"text_to_motion", "motion_to_text", "in_between", "continuation", "rewrite"}
+
+
+@pytest.fixture
+def clean_registry(monkeypatch):
+    monkeypatch.setattr(registry, "_tasks", {})
+    monkeypatch.setattr(registry, "_folders", [])
+
+
+def test_our_tasks_are_there_and_have_enough_wording():
+    assert set(list_tasks()) >= OURS
+    for name in OURS:
+        task = get_task(name)
+        assert len({t.lower() for t in task.templates}) >= MIN_TEMPLATES
+        assert task.metrics and task.description
+
+
+def test_caption_is_ground_text_and_wording_is_not():
+    prompt = get_task("text_to_motion").render({"caption": "  a person   walks. "}, template=0)
+    assert prompt.head == "body"
+    assert [s.text for s in prompt.segments if isinstance(s, TextSegment) and s.ground] == ["a person walks."]
+    assert prompt.text == "[Instruction] Generate a motion for this description. [Input] a person walks. [Response]"
+
+
+def test_seconds_are_said_if_and_only_if_given():
+    task = get_task("text_to_motion")
+    rng = np.random.default_rng(0)
+    for _ in range(200):
+        assert "4.0 seconds" in task.render({"caption": "x", "seconds": 4}, rng=rng).text
+        assert "seconds" not in task.render({"caption": "x"}, rng=rng).text
+        assert "seconds" not in task.render({"caption": "x", "seconds": None}, rng=rng).text
+
+
+def test_every_template_renders_every_slot_once():
+    codes = np.arange(6).reshape(3, 2)
+    for name in OURS:
+        task = get_task(name)
+        values = {"text": "some words", "motion": codes, "seconds": 2.5}
+        slots = {s.name: values[s.kind] for s in task.inputs}
+        required = {s.name: values[s.kind] for s in task.inputs if s.required}
+        reached = set()
+        for given in (slots, required, *({**required, k: v} for k, v in slots.items())):
+            for number in task.eligible(given):
+                reached.add(number)
+                prompt = task.render(given, template=number)
+                motions = sum(s.kind == "motion" for s in task.inputs if s.name in given)
+                assert sum(isinstance(s, CodesSegment) for s in prompt.segments) == motions
+                assert prompt.text.count("some words") == sum(
+                    v == "some words" for v in given.values() if isinstance(v, str)
+                )
+                assert ("2.5 seconds" in prompt.text) == ("seconds" in given)
+                assert prompt.text.startswith("[Instruction] ") and prompt.text.endswith("[Response]")
+                assert "[Input]" in prompt.text and "{" not in prompt.text
+        assert reached == set(range(len(task.templates)))
+
+
+def test_rendering_is_a_function_of_the_generator():
+    task = get_task("in_between")
+    slots = {"start": np.zeros((4, 2), int), "end": np.ones((4, 2), int)}
+    texts = [[task.render(slots, rng=np.random.default_rng(s)).text for s in range(30)] for _ in range(2)]
+    assert texts[0] == texts[1]
+    assert len(set(texts[0])) > 5
+
+
+def test_order_of_motions_is_kept_and_labelled():
+    prompt = get_task("in_between").render({"end": np.ones((2, 1), int), "start": np.zeros((3, 1), int)}, template=0)
+    assert [len(s.codes) for s in prompt.segments if isinstance(s, CodesSegment)] == [3, 2]
+    assert "start: <body x 3> end: <body x 2>" in prompt.text
+
+
+@pytest.mark.parametrize(
+    ("slots", "said"),
+    [
+        ({}, "caption is needed"),
+        ({"caption": " "}, "empty text"),
+        ({"caption": "x", "seconds": 0}, "above 0"),
+        ({"caption": "x", "seconds": float("nan")}, "finite"),
+        ({"caption": "x", "tempo": 3}, "no slot tempo"),
+    ],
+)
+def test_bad_slots(slots, said):
+    with pytest.raises(UserError, match=said):
+        get_task("text_to_motion").render(slots)
+
+
+def test_bad_codes_and_template():
+    with pytest.raises(UserError, match="integers"):
+        get_task("motion_to_text").render({"motion": np.zeros((3, 2))})
+    with pytest.raises(UserError, match="face codes"):
+        get_task("motion_to_text").render({"motion": CodesSegment("face", np.zeros((3, 2), int))})
+    with pytest.raises(UserError, match="template 1 does not take"):
+        get_task("text_to_motion").render({"caption": "x"}, template=1)
+
+
+def test_unknown_task_suggests():
+    with pytest.raises(UserError, match="did you mean 'text_to_motion'.*available: .*rewrite"):
+        get_task("text2motion")
+
+
+def _valid(name="hello"):
+    return {
+        "name": name, "version": 1, "description": "a test", "inputs": [{"name": "caption", "kind": "text"}],
+        "output": "text", "templates": [f"Wording number {i}." for i in range(20)],
+        "decoding": {"temperature": 0.5}, "metrics": [{"name": "bleu4", "higher_is_better": True}],
+    }  # fmt: skip
+
+
+def test_a_new_task_is_one_file(tmp_path, clean_registry):
+    (tmp_path / "hello.yaml").write_text(yaml.safe_dump(_valid()))
+    assert add_folder(tmp_path) == ["hello"]
+    assert add_folder(tmp_path) == ["hello"]
+    assert "Wording number 0." in get_task("hello").render({"caption": "hi"}).text
+    assert set(list_tasks()) == OURS | {"hello"}
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"output": "fce"}, "output: 'fce'; accepted text, body"),
+        ({"templates": ["one"]}, "at least 20"),
+        ({"templates": [f"{{what}} {i}" for i in range(20)]}, "unknown slot what"),
+        ({"decoding": {"temperature": "hot"}}, "decoding: temperature"),
+        ({"decoding": {"heat": 1}}, "heat"),
+        ({"version": 0}, "version"),
+        ({"inputs": [{"name": "caption", "kind": "text"}, {"name": "seconds", "kind": "seconds"}]}, "none can say"),
+        ({"inputs": [{"name": "m", "kind": "motion"}]}, "modality"),
+        ({"metrics": []}, "metrics"),
+        ({"name": "other"}, "called as its file"),
+    ],
+)
+def test_bad_files_are_named(tmp_path, change, said):
+    path = tmp_path / "hello.yaml"
+    path.write_text(yaml.safe_dump(_valid() | change))
+    with pytest.raises(UserError, match=said) as e:
+        load_task(path)
+    assert str(path) in str(e.value) and "\n" not in str(e.value)
+
+
+def test_not_yaml(tmp_path, clean_registry):
+    (tmp_path / "x.yaml").write_text("a: [1\n")
+    with pytest.raises(UserError, match="x.yaml: not YAML"):
+        add_folder(tmp_path)
+    with pytest.raises(UserError, match="no such folder"):
+        add_folder(tmp_path / "none")
