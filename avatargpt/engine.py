@@ -16,7 +16,7 @@ from transformers.activations import ACT2FN
 
 from avatargpt.config import TEXT, AvatarGPTConfig
 
-MANY = 4  # rows from which on the packed weights are faster
+MANY = 2  # rows from which on the packed weights are faster
 PACKED_ROWS = 32  # number of rows that packing is tuned for
 BLOCK = 32  # keys are looked at in prefixes of multiples of this many steps
 

@@ -50,7 +50,8 @@ class Decoded:
         codes: (N, L) int64 counted from the head's first id (motion codes 0..K-1), behind an answer -1.
         lengths: (N,) tokens of each answer, the end not counted.
         hidden: (N, L, d_model) float32; row t is the (conditional) state that spoke token t.
-        log_probs: (N, L) natural log of each token's probability, guidance included, temperature and filters not.
+        log_probs: (N, L) natural log of each token's probability, guidance and constraints included, temperature and
+            filters not.
         scores: (N,) sum of `log_probs`, the end's included where the model spoke it.
         ended: (N,) bool: the answer ended by itself or at its asked length, not for want of steps.
     """
@@ -135,7 +136,8 @@ class Generator:
             length_penalty: beams are ranked by score / length**length_penalty.
             no_repeat: no n-gram of this size twice in one answer (0 = off); for text.
             min_tokens: no end before.
-            on_token: called after every step with (step, head-local tokens (N,)); not with beams.
+            on_token: called after every step with (step, head-local tokens (N,), meaningless in rows that have
+                ended); not with beams.
 
         Raises:
             UserError: impossible settings.
@@ -281,14 +283,14 @@ def _run(
     chosen = torch.empty(steps + 1, n, device=device)
     norms = torch.empty(steps + 1, n, device=device)
     lengths = constraint.lengths.to(device)
-    exact, greedy = constraint.exact, streams is None
+    exact = constraint.exact
     done = lengths == 0
     token = torch.full((n,), session.head.start, device=device)
     taken = steps if exact else steps + 1  # one more step tells whether a free answer ends after its last token
     for t in range(taken):
         logits, state = session.step(constraint.fed(token))
         logits = constraint(t, logits, said[:, :t])
-        token = logits.argmax(-1) if greedy else sample(logits, streams[t], temperature, top_k, top_p)  # type: ignore[index]
+        token = logits.argmax(-1) if streams is None else sample(logits, streams[t], temperature, top_k, top_p)
         hidden[t] = state[:n]
         chosen[t] = logits.gather(-1, token[:, None])[:, 0]
         norms[t] = logits.logsumexp(-1)

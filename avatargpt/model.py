@@ -45,7 +45,7 @@ class AvatarGPTModel(ResidualLevels, Codebooks, T5ForConditionalGeneration):
 
     config_class = AvatarGPTConfig
     config: AvatarGPTConfig
-    _tied_weights_keys = {  # noqa: RUF012 - the text head is its own here
+    _tied_weights_keys = {  # the text head is its own here
         "encoder.embed_tokens.weight": "shared.weight",
         "decoder.embed_tokens.weight": "shared.weight",
     }

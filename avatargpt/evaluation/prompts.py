@@ -54,8 +54,6 @@ def score(suite: Suite, generate: Generator, batch: int = 64) -> dict[str, Any]:
             passed.append(int(verdict.passed))
             if not verdict.passed and failure is None:
                 failure = {k: round(v, 3) for k, v in verdict.values.items() if v == v}
-        if entry.kind == "two":
-            continue  # real clips of two composed actions are hardly there; see `composed`
         share = sum(passed) / len(passed)
         by_kind[entry.kind].append(share)
         row = {"prompt": entry.prompt, "kind": entry.kind, "passed": passed}

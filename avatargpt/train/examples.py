@@ -11,6 +11,7 @@ from avatargpt.config import TEXT, AvatarGPTConfig
 from avatargpt.encoding import EncodedPrompt, encode_prompt
 from avatargpt.text import TextTokenizer
 from avatargpt.train.prepare import CYCLIC
+from instruct_data.augment import everyday, side_of, vary
 from instruct_data.mixture import Draw, Stream, clip_class
 from instruct_data.prompts import Prompt, TextSegment
 from instruct_data.registry import get_task
@@ -55,7 +56,8 @@ class ExampleOptions:
             word pieces.
         announce: motion answers whose length the decoder is told.
         say_seconds: of those, prompts that also say the duration.
-        crop: long clips of cyclic actions that are cut to a stretch.
+        everyday: text-to-motion requests put in everyday words of the lexicon instead of the clip's own pool.
+    crop: long clips of cyclic actions that are cut to a stretch.
     """
 
     weights: dict[str, float] = field(default_factory=dict)
@@ -65,6 +67,7 @@ class ExampleOptions:
     only_words: float = 0.15
     announce: float = 0.75
     say_seconds: float = 0.5
+    everyday: float = 0.15
     crop: float = 0.4
 
 
@@ -177,6 +180,9 @@ class Examples:
         pool = item.extra.get("prompts") or item.captions
         announced, slots = self._length_slots(len(codes), rng)
         caption = str(pool[int(rng.integers(len(pool)))])
+        if item.action and item.source != "composed" and rng.random() < self.options.everyday:
+            caption = everyday(item.action, item.style, rng, side_of(item.action.replace("-", " "))) or caption
+            caption = vary(caption, rng) if rng.random() < 0.5 else caption
         prompt = get_task("text_to_motion").render({"caption": caption, **slots}, rng=rng)
         return self._motion(prompt, codes, announced, rng)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import socket
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,9 +17,12 @@ from avatargpt.encoding import encoder_inputs
 from avatargpt.model import IGNORED, AvatarGPTModel
 from avatargpt.text import SentenceGrounder
 from avatargpt.train.examples import Example, Examples
+from avatargpt.train.lora import merged_state
+from avatargpt.train.plot import plot_log
 from avatargpt.train.runtime import Log, Runtime, cosine, load_checkpoint, save_checkpoint
 from instruct_data.collate import pad
 from instruct_data.mixture import Mixture, generator
+from vqvae.errors import UserError
 
 
 @dataclass
@@ -53,7 +58,10 @@ class Batch:
     codes: torch.Tensor  # (B, L, R), -1 outside motion answers
 
     @classmethod
-    def of(cls, rows: Sequence[Example], grounder: SentenceGrounder | None, pad_id: int, levels: int, device: torch.device) -> Batch:
+    def of(
+        cls, rows: Sequence[Example], grounder: SentenceGrounder | None, pad_id: int, levels: int, device: torch.device
+    ) -> Batch:
+        """Pad and stack rows; R = `levels`."""
         labels, _ = pad([r.labels for r in rows], IGNORED)
         codes = np.full((*labels.shape, levels), -1, np.int64)
         for b, r in enumerate(rows):
@@ -66,7 +74,9 @@ class Batch:
         )  # fmt: skip
 
 
-def batches(examples: Examples, mixture: Mixture, t: LanguageTraining, runtime: Runtime, start: int) -> Iterator[list[Example]]:
+def batches(
+    examples: Examples, mixture: Mixture, t: LanguageTraining, runtime: Runtime, start: int
+) -> Iterator[list[Example]]:
     """Rows of every step from `start` on; within a pool of steps, rows of like length go together."""
     per_rank = t.batch // runtime.world
     step = start
@@ -78,6 +88,25 @@ def batches(examples: Examples, mixture: Mixture, t: LanguageTraining, runtime: 
         for k in range(step - first, t.pool):
             yield [rows[i] for i in order[k]]
         step = first + t.pool
+
+
+def _deepspeed() -> Any:
+    """The package, ready for `initialize`: started without a launcher, this process is the only one.
+
+    Raises:
+        UserError: not installed.
+    """
+    try:
+        import deepspeed
+    except ImportError:
+        raise UserError("--deepspeed_config: needs DeepSpeed; install it: pip install 'avatargpt[deepspeed]'") from None
+    if "RANK" not in os.environ:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = str(free.getsockname()[1])
+        alone = {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+        os.environ.update(alone)
+    return deepspeed
 
 
 class Objective(torch.nn.Module):
@@ -94,7 +123,7 @@ class Objective(torch.nn.Module):
         out = self.model(**batch.inputs, labels=batch.labels, head=heads, length=batch.length)
         result = {"total": out.loss}
         motion = [b for b, h in enumerate(batch.heads) if h != TEXT]
-        if motion and self.refiner_weight:
+        if motion and self.refiner_weight and batch.codes.shape[-1] > 1:
             name = batch.heads[motion[0]]
             same = [b for b in motion if batch.heads[b] == name]
             keep = np.sort(rng.permutation(same)[: max(1, round(len(same) * self.refiner_rows))])
@@ -123,17 +152,23 @@ class Trainer:
         examples: training examples; `val` fixed validation rows per name.
         out: folder for checkpoint.pt, log.jsonl and the finished model.
         engine: a DeepSpeed configuration (dict) when started under deepspeed.
+        until: stop here with a checkpoint; the schedule stays that of all steps.
+
+    Raises:
+        UserError: a batch that the processes cannot share, a damaged checkpoint, DeepSpeed not installed.
     """
 
     def __init__(
         self, model: AvatarGPTModel, examples: Examples, val: dict[str, list[Example]], grounder: SentenceGrounder | None,
         config: LanguageTraining, out: Path, runtime: Runtime, engine: dict[str, Any] | None = None,
-    ) -> None:
+        until: int | None = None,
+    ) -> None:  # fmt: skip
         self.model, self.examples, self.val, self.grounder = model.to(runtime.device), examples, val, grounder
         self.t, self.out, self.runtime = config, out, runtime
         self.mixture = Mixture(examples.streams(), config.seed)
         self.levels = max((m["levels"] for m in (model.config.modalities or {}).values()), default=1)
-        self.step = 0
+        self.step, self.stop = 0, min(config.steps, until or config.steps)
+        share = runtime.share(config.batch, "train")
         decay = [p for p in model.parameters() if p.requires_grad and p.ndim >= 2]
         plain = [p for p in model.parameters() if p.requires_grad and p.ndim < 2]
         groups = [{"params": decay, "weight_decay": config.weight_decay}, {"params": plain, "weight_decay": 0.0}]
@@ -141,8 +176,12 @@ class Trainer:
         self.engine: Any = None
         self.objective: Any = objective
         if engine is not None:
-            import deepspeed
-
+            deepspeed = _deepspeed()
+            # What the YAML says holds under DeepSpeed too; the JSON only says how the work is split.
+            engine = {
+                **engine, "train_micro_batch_size_per_gpu": share, "gradient_accumulation_steps": 1,
+                "gradient_clipping": config.clip,
+            }  # fmt: skip
             self.optimizer = torch.optim.AdamW(groups, lr=config.lr, betas=(0.9, 0.98), eps=1e-8)
             self.engine, *_ = deepspeed.initialize(model=objective, optimizer=self.optimizer, config=engine)
             self.objective = self.engine
@@ -159,8 +198,14 @@ class Trainer:
             return
         saved = load_checkpoint(self.out / "checkpoint.pt", self.runtime.device)
         if saved:
-            self.model.load_state_dict(saved["model"])
-            self.optimizer.load_state_dict(saved["optimizer"])
+            try:
+                self.model.load_state_dict(saved["model"])
+                self.optimizer.load_state_dict(saved["optimizer"])
+            except (RuntimeError, ValueError) as e:
+                raise UserError(
+                    f"{self.out / 'checkpoint.pt'}: of a run with another model ({str(e).splitlines()[0]}); resume with "
+                    "that run's configuration, or choose a new folder"
+                ) from None
             self.step = int(saved["step"])
 
     def save(self) -> None:
@@ -171,10 +216,12 @@ class Trainer:
             state = {"model": self.model.state_dict(), "optimizer": self.optimizer.state_dict(), "step": self.step}
             save_checkpoint(self.out / "checkpoint.pt", state)
         if self.runtime.main:
-            self.model.save_pretrained(self.out, max_shard_size="15MB")
+            weights = merged_state(self.model) if hasattr(self.model, "peft_config") else self.model.state_dict()
+            self.model.save_pretrained(self.out, state_dict=weights, max_shard_size="15MB")
             self.examples.text.save(self.out)
 
     def batch(self, rows: Sequence[Example]) -> Batch:
+        """Rows on this process's device."""
         return Batch.of(rows, self.grounder, self.model.config.pad_token_id or 0, self.levels, self.runtime.device)
 
     @torch.no_grad()
@@ -197,11 +244,13 @@ class Trainer:
         return out
 
     def run(self) -> AvatarGPTModel:
-        t, log = self.t, Log(self.out / "log.jsonl", self.runtime.main)
+        """Train up to the last step, with checkpoints on the way; returns the model in evaluation mode."""
+        t, log = self.t, Log(self.out / "log.jsonl", self.runtime.main, self.t.steps, self.step)
         totals: dict[str, list[float]] = {}
         self.model.train()
         stream = batches(self.examples, self.mixture, t, self.runtime, self.step)
-        while self.step < t.steps:
+        while self.step < self.stop:
+            torch.manual_seed((t.seed << 32) + self.step * self.runtime.world + self.runtime.rank)  # dropout, if any
             batch = self.batch(next(stream))
             with self.runtime.autocast():
                 parts = self.objective(batch, t.seed, self.step)
@@ -220,11 +269,15 @@ class Trainer:
             self.step += 1
             for k, v in parts.items():
                 totals.setdefault(k, []).append(float(v.detach()))
+            log.advance(total)
             if self.step % t.log_every == 0:
                 log(step=self.step, **{k: float(np.mean(v)) for k, v in totals.items()})
                 totals = {}
             if self.val and (self.step % t.val_every == 0 or self.step == t.steps):
                 log(step=self.step, **self.validate())
-            if self.step % t.save_every == 0 or self.step == t.steps:
+            if self.step % t.save_every == 0 or self.step == self.stop:
                 self.save()
+        log.close()
+        if self.runtime.main:
+            plot_log(self.out)
         return self.model.eval()

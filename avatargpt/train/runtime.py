@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import dataclasses
+import difflib
 import json
 import os
+import sys
 import time
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 import yaml
 
 from vqvae.errors import UserError
 from vqvae.motion import atomic_write
+
+T = TypeVar("T")
 
 
 @dataclass
@@ -40,6 +46,8 @@ class Runtime:
         cuda = torch.cuda.is_available() and device != "cpu"
         local = int(os.environ.get("LOCAL_RANK", 0))
         where = torch.device(device or (f"cuda:{local}" if cuda else "cpu"))
+        if where.type == "cuda" and not torch.cuda.is_available():
+            raise UserError(f"device {device}: no GPU that this build of torch can use; accepted here: cpu")
         if cuda:
             torch.cuda.set_device(where)
             torch.backends.cuda.matmul.allow_tf32 = True
@@ -51,17 +59,37 @@ class Runtime:
     def main(self) -> bool:
         return self.rank == 0
 
+    def share(self, batch: int, where: str) -> int:
+        """Rows of this process in a step of `batch` rows over all processes.
+
+        Raises:
+            UserError: the rows cannot be shared out evenly.
+        """
+        if batch < self.world or batch % self.world:
+            raise UserError(f"{where}: batch {batch} over {self.world} processes; accepted: a multiple of them")
+        return batch // self.world
+
     def autocast(self) -> torch.autocast:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16)
 
 
 class Log:
-    """Appends one JSON line per report to a file and prints it."""
+    """Appends one JSON line per report to a file and prints it; on a terminal a progress bar runs on stderr.
 
-    def __init__(self, path: Path, main: bool) -> None:
+    Args:
+        path: the file; a resumed run goes on in it.
+        main: whether this process reports at all.
+        total, done: steps of the whole run and those already behind it; without `total` there is no bar.
+    """
+
+    def __init__(self, path: Path, main: bool, total: int = 0, done: int = 0) -> None:
         self.path, self.main, self.begin = path, main, time.time()
-        if main:
-            path.parent.mkdir(parents=True, exist_ok=True)
+        self._bar: Any = None
+        if not main:
+            return
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if total and sys.stderr.isatty():
+            self._bar = _bar(total, done)
 
     def __call__(self, **values: Any) -> None:
         if not self.main:
@@ -70,7 +98,33 @@ class Log:
         row["minutes"] = round((time.time() - self.begin) / 60, 2)
         with self.path.open("a") as f:
             f.write(json.dumps(row) + "\n")
-        print(json.dumps(row), flush=True)
+        if self._bar is None or not sys.stdout.isatty():  # lines would tear the bar apart; the file has them all
+            print(json.dumps(row), flush=True)
+
+    def advance(self, loss: torch.Tensor) -> None:
+        """One more step is done, with this loss."""
+        if self._bar is not None:
+            self._bar.update(0, advance=1, loss=f"{float(loss.detach()):.4f}")
+
+    def close(self) -> None:
+        """Take the bar off the terminal."""
+        if self._bar is not None:
+            self._bar.stop()
+
+
+def _bar(total: int, done: int) -> Any:
+    """A started rich bar on stderr: steps, loss, time spent, time left."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+    bar = Progress(
+        TextColumn("step"), MofNCompleteColumn(), BarColumn(), TextColumn("loss {task.fields[loss]}"),
+        TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(),
+        console=Console(stderr=True), redirect_stdout=False, redirect_stderr=False,
+    )  # fmt: skip
+    bar.start()
+    bar.add_task("training", total=total, completed=done, loss="-")
+    return bar
 
 
 def load_yaml(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -90,15 +144,85 @@ def load_yaml(path: str | os.PathLike[str]) -> dict[str, Any]:
     return data
 
 
+def check_keys(values: Any, accepted: Collection[str], where: str) -> dict[str, Any]:
+    """`values` if it is a mapping with accepted keys only (None = empty).
+
+    Raises:
+        UserError: names the key and the place.
+    """
+    values = {} if values is None else values
+    if not isinstance(values, Mapping):
+        raise UserError(f"{where}: {values!r}; a mapping with the keys {', '.join(accepted)} is needed")
+    for key in values:
+        if key not in accepted:
+            near = difflib.get_close_matches(str(key), accepted, 1)
+            hint = f"did you mean {near[0]!r}? " if near else ""
+            raise UserError(f"{where}: unknown key {key!r}; {hint}accepted: {', '.join(accepted)}")
+    return dict(values)
+
+
+def from_mapping(cls: type[T], values: Any, where: str) -> T:
+    """A dataclass from a part of a configuration file.
+
+    Args:
+        cls: the dataclass.
+        values: its fields; None = all defaults. Numbers may be strings, since YAML reads ``1e-3`` as one.
+        where: file and section, for messages.
+
+    Raises:
+        UserError: an unknown key or a value of the wrong type.
+    """
+    fields = {f.name: f for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
+    given = check_keys(values, list(fields), where)
+    for key, value in given.items():
+        wanted = str(fields[key].type)
+        if wanted in ("int", "float"):
+            try:
+                number = float(value) if not isinstance(value, bool) else float("nan")
+            except (TypeError, ValueError):
+                number = float("nan")
+            if number != number or (wanted == "int" and number != int(number)):
+                raise UserError(f"{where}: {key}: {value!r}; accepted: {'a whole' if wanted == 'int' else 'a'} number")
+            given[key] = int(number) if wanted == "int" else number
+        elif (wanted == "bool" and not isinstance(value, bool)) or (wanted.startswith("dict") and not isinstance(value, dict)):
+            raise UserError(f"{where}: {key}: {value!r}; accepted: {'true or false' if wanted == 'bool' else 'a mapping'}")
+    return cls(**given)
+
+
+def load_json(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """A JSON object.
+
+    Raises:
+        UserError: missing or not a JSON object.
+    """
+    try:
+        data = json.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as e:
+        raise UserError(f"{path}: {e.strerror}") from None
+    except ValueError as e:
+        raise UserError(f"{path}: not JSON ({e})") from None
+    if not isinstance(data, dict):
+        raise UserError(f"{path}: not a JSON object")
+    return data
+
+
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
     atomic_write(path, lambda p: torch.save(state, p))
 
 
 def load_checkpoint(path: Path, device: torch.device) -> dict[str, Any] | None:
-    """The last checkpoint, or None. Only tensors and plain containers are read (weights_only)."""
+    """The last checkpoint, or None. Only tensors and plain containers are read (weights_only).
+
+    Raises:
+        UserError: damaged.
+    """
     if not path.is_file():
         return None
-    return torch.load(path, map_location=device, weights_only=True)
+    try:
+        saved: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
+    except Exception as e:  # torch raises whatever its unpickler or zip reader meets
+        raise UserError(f"{path}: not a readable checkpoint ({str(e).splitlines()[0]}); move it away to begin anew") from None
+    return saved
 
 
 def cosine(step: int, total: int, warmup: int, peak: float, floor: float) -> float:

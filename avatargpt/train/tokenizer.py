@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from avatargpt.train.runtime import Log, Runtime, cosine, load_checkpoint, save_checkpoint
+from avatargpt.train.plot import plot_log
+from avatargpt.train.runtime import Log, Runtime, check_keys, cosine, from_mapping, load_checkpoint, save_checkpoint
 from avatargpt.train.windows import Windows
+from vqvae.errors import UserError
 from vqvae.losses import LossWeights, body_joints, body_losses
 from vqvae.tokenizer import MotionTokenizer, TokenizerConfig
 
@@ -48,7 +50,12 @@ def fit_normaliser(model: MotionTokenizer, windows: Windows) -> None:
 
 @torch.no_grad()
 def validate(model: MotionTokenizer, clips: list[np.ndarray], rare: np.ndarray) -> dict[str, float]:
-    """Mean joint error in the heading frame, mm, over whole clips (N, all levels), overall and on the rare sources."""
+    """Mean joint error in the heading frame, mm, over whole clips (N, all levels), overall and on the rare sources.
+
+    Empty without clips; `val_rare_mm` is left out where no clip is rare.
+    """
+    if not clips:
+        return {}
     model.eval()
     errors = np.zeros(len(clips))
     used = set()
@@ -59,23 +66,38 @@ def validate(model: MotionTokenizer, clips: list[np.ndarray], rare: np.ndarray) 
         distance = (body_joints(out) - body_joints(torch.from_numpy(features))).norm(dim=-1)
         errors[i] = float(distance.mean()) * 1000
     model.train()
-    return {"val_mm": float(errors.mean()), "val_rare_mm": float(errors[rare].mean()), "val_codes_used": len(used)}
+    found: dict[str, float] = {"val_mm": float(errors.mean()), "val_codes_used": len(used)}
+    return {**found, "val_rare_mm": float(errors[rare].mean())} if rare.any() else found
 
 
-def train(config: dict[str, Any], windows: Windows, val: Windows, out: Path, runtime: Runtime, start: Path | None = None) -> MotionTokenizer:
-    """Run or resume training in folder `out` (checkpoint.pt, log.jsonl, and the finished tokenizer).
+def train(
+    config: dict[str, Any], windows: Windows, val: Windows, out: Path, runtime: Runtime, start: Path | None = None,
+    until: int | None = None, where: str = "configuration",
+) -> MotionTokenizer:  # fmt: skip
+    """Run or resume training in folder `out` (checkpoint.pt, log.jsonl, losses.png, and the finished tokenizer).
 
     Args:
         config: ``{"model": TokenizerConfig fields, "train": TokenizerTraining fields}``.
         windows, val: feature clips.
-        start: a tokenizer folder to begin from (decoder-only stages, fine-tuning).
+        start: a tokenizer folder to begin from (decoder-only stages, fine-tuning); its own shape is kept.
+        until: stop here with a checkpoint; the schedule stays that of all steps.
+        where: the configuration's name, for messages.
+
+    Raises:
+        UserError: unknown keys or values in `config`, a damaged checkpoint or start folder, a step without a start.
     """
-    t = TokenizerTraining(**config.get("train", {}))
+    check_keys(config, ("model", "train"), where)
+    t = from_mapping(TokenizerTraining, config.get("train"), f"{where}: train")
+    weights = from_mapping(LossWeights, t.losses, f"{where}: train: losses")
+    per_rank = runtime.share(t.batch, f"{where}: train")
+    if t.decoder_only and start is None:
+        raise UserError(f"{where}: train: decoder_only trains a decoder for codes that are there; give --start FOLDER")
     torch.manual_seed(t.seed + runtime.rank)
     if start is not None:
         model = MotionTokenizer.load(start, runtime.device)
     else:
-        model = MotionTokenizer(TokenizerConfig(**config.get("model", {}))).to(runtime.device)
+        shape = from_mapping(TokenizerConfig, config.get("model"), f"{where}: model")
+        model = MotionTokenizer(shape).to(runtime.device)
         fit_normaliser(model, windows)
     model.train()
     if t.decoder_only:
@@ -89,15 +111,16 @@ def train(config: dict[str, Any], windows: Windows, val: Windows, out: Path, run
         model.load_state_dict(saved["model"])
         optimizer.load_state_dict(saved["optimizer"])
         torch.set_rng_state(saved["rng"].cpu())
+        if "cuda_rng" in saved:
+            torch.cuda.set_rng_state(saved["cuda_rng"].cpu())
         step = int(saved["step"])
     wrapped = torch.nn.parallel.DistributedDataParallel(model) if runtime.world > 1 else model
-    log = Log(out / "log.jsonl", runtime.main)
-    weights = LossWeights(**t.losses)
-    per_rank = t.batch // runtime.world
-    totals: dict[str, float] = {}
+    stop = min(t.steps, until or t.steps)
+    totals: dict[str, list[float]] = {}
     rng = np.random.default_rng([t.seed, 7])
     drop = rng.random(t.steps) < t.level_dropout  # the same steps whenever training resumes
-    while step < t.steps:
+    log = Log(out / "log.jsonl", runtime.main, t.steps, step)
+    while step < stop:
         batch = windows.batch(per_rank, t.window, [t.seed, step, runtime.rank], t.balance, t.speed)
         x = (torch.from_numpy(batch).to(runtime.device) - model.mean) / model.std
         joints = body_joints(x * model.std + model.mean)
@@ -108,7 +131,8 @@ def train(config: dict[str, Any], windows: Windows, val: Windows, out: Path, run
         mpjpe = losses.pop("mpjpe")
         if not t.decoder_only:
             losses["commit"] = commit
-        torch.stack(list(losses.values())).sum().backward()
+        total = torch.stack(list(losses.values())).sum()
+        total.backward()
         norm = torch.nn.utils.clip_grad_norm_(parameters, 5.0)
         for group in optimizer.param_groups:
             group["lr"] = cosine(step, t.steps, t.warmup, t.lr, t.lr_floor)
@@ -116,18 +140,24 @@ def train(config: dict[str, Any], windows: Windows, val: Windows, out: Path, run
         optimizer.zero_grad(set_to_none=True)
         step += 1
         for k, v in {**losses, "mpjpe_mm": mpjpe * 1000, "grad": norm}.items():
-            totals[k] = totals.get(k, 0.0) + float(v.detach())
+            totals.setdefault(k, []).append(float(v.detach()))
+        log.advance(total)
         if step % t.log_every == 0:
-            log(step=step, **{k: v / t.log_every for k, v in totals.items()})
+            log(step=step, **{k: float(np.mean(v)) for k, v in totals.items()})
             totals = {}
         if runtime.main and (step % t.val_every == 0 or step == t.steps):
             model.vq.quantize_dropout = False
             log(step=step, **validate(model, val.clips, val.rare))
             if t.decoder_only:
                 model.vq.eval()
-        if runtime.main and (step % t.save_every == 0 or step == t.steps):
+        if runtime.main and (step % t.save_every == 0 or step == stop):
             state = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "step": step}
+            if runtime.device.type == "cuda":
+                state["cuda_rng"] = torch.cuda.get_rng_state()
             save_checkpoint(out / "checkpoint.pt", {**state, "rng": torch.get_rng_state()})
             model.save(out)
-    model.save(out)
+    log.close()
+    if runtime.main:
+        model.save(out)
+        plot_log(out)
     return model.eval()

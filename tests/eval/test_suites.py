@@ -96,6 +96,7 @@ def test_prompt_run_counts_and_is_repeatable(tmp_path: Path) -> None:
         "- {prompt: ahead, kind: single, checks: [{travels_forward: {}}]}\n"
         "- {prompt: back, kind: single, checks: [walks_backward]}\n"
         "- {prompt: slowly, kind: style, checks: [slower], neutral: ahead}\n"
+        "- {prompt: both, kind: two, checks: [{then: [travels_forward, travels_forward]}]}\n"
     )
 
     def generate(texts: list[str], seeds: list[int]) -> list[Motion]:
@@ -105,9 +106,10 @@ def test_prompt_run_counts_and_is_repeatable(tmp_path: Path) -> None:
     first = evaluation.run_suite(suite, generate, None, tmp_path / "a.json")
     evaluation.run_suite(suite, generate, None, tmp_path / "b.json")
     assert (tmp_path / "a.json").read_bytes() == (tmp_path / "b.json").read_bytes()
-    assert [p["passed"] for p in first["prompts"]] == [[1, 1], [0, 0], [1, 1]]
-    assert first["results"]["pass_rate"]["mean"] == pytest.approx(2 / 3, abs=1e-4)
-    assert first["results"]["pass_rate/style"]["mean"] == 1
+    assert [p["passed"] for p in first["prompts"]] == [[1, 1], [0, 0], [1, 1], [1, 1]]
+    assert first["results"]["pass_rate"]["mean"] == pytest.approx(3 / 4, abs=1e-4)
+    assert first["results"]["pass_rate"]["n"] == len(suite.entries) == 4
+    assert first["results"]["pass_rate/style"]["mean"] == 1 and first["results"]["pass_rate/two"]["mean"] == 1
     with pytest.raises(UserError, match="gave 1 motions"):
         prompts.score(suite, lambda texts, seeds: [stroll()])
 

@@ -1,0 +1,69 @@
+"""Low-rank adapters (LoRA, arXiv 2106.09685) on the T5 stacks; everything that T5 did not bring is trained in full."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+
+from avatargpt.model import AvatarGPTModel
+from vqvae.errors import UserError
+
+_ADDED = ("codes.", "heads.", "refiners.", "extra.", "countdown.", "lm_head.")
+
+
+@dataclass
+class LoraOptions:
+    """What `lora` in `configs/train/*.yaml` may set.
+
+    Attributes:
+        r: rank of the update of every matrix.
+        alpha: the update counts alpha / r times.
+        dropout: on the update's input.
+        targets: names of the matrices in T5's layers (q, k, v, o, wi, wi_0, wi_1, wo).
+    """
+
+    r: int = 16
+    alpha: float = 32.0
+    dropout: float = 0.0
+    targets: list[str] = field(default_factory=lambda: ["q", "v"])
+
+
+def add_lora(model: AvatarGPTModel, options: LoraOptions) -> None:
+    """Freeze the T5 of `model` and put adapters beside its matrices, in place.
+
+    Codebooks are buffers and stay as they are; code adapters, heads, refiners, count-down and foreign inputs are new
+    against T5, so they are trained in full.
+
+    Raises:
+        UserError: peft is not installed, or no matrix has one of the target names.
+    """
+    try:
+        from peft import LoraConfig, inject_adapter_in_model
+    except ImportError:
+        raise UserError("lora: needs peft; install it: pip install peft") from None
+    # Only inside the T5 stacks: the refiners have matrices of the same names, and those are trained in full.
+    names = r"(encoder|decoder)\.block\..*\.(" + "|".join(options.targets) + ")"
+    config = LoraConfig(r=options.r, lora_alpha=options.alpha, lora_dropout=options.dropout, target_modules=names)  # type: ignore[arg-type]
+    try:
+        inject_adapter_in_model(config, model)
+    except ValueError as e:
+        raise UserError(f"lora: {str(e).splitlines()[0]}") from None
+    for name, parameter in model.named_parameters():
+        if name.startswith(_ADDED):
+            parameter.requires_grad_(True)
+
+
+@torch.no_grad()
+def merged_state(model: AvatarGPTModel) -> dict[str, torch.Tensor]:
+    """Weights as of a model without adapters, their updates added in. `model` itself stays as it is."""
+    from peft.tuners.lora import LoraLayer
+
+    state = {k: v for k, v in model.state_dict().items() if ".lora_" not in k}
+    for name, layer in model.named_modules():
+        if isinstance(layer, LoraLayer):
+            weight = state.pop(f"{name}.base_layer.weight")
+            state[f"{name}.weight"] = weight + layer.get_delta_weight("default").to(weight.dtype)  # type: ignore[operator]
+            if f"{name}.base_layer.bias" in state:
+                state[f"{name}.bias"] = state.pop(f"{name}.base_layer.bias")
+    return state

@@ -1,0 +1,254 @@
+"""The decode loop against the model itself, uncached, and against Hugging Face."""
+
+import pytest
+import torch
+
+from avatargpt.engine import Session
+from avatargpt.generation import Generator, Prompt
+from avatargpt.model import AvatarGPTModel
+from avatargpt.sampling import ban_repeats, sample, seeds_for, uniforms
+from vqvae.errors import UserError
+
+HEADS = ["text", "body", "face"]
+
+
+def uncached(
+    model: AvatarGPTModel, prompt: Prompt, head: str, steps: int, length: torch.Tensor | None = None,
+    streams: torch.Tensor | None = None,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Tokens (N, steps) and logits (N, steps, n) with the whole decoder run again for every token."""
+    c = model.config
+    said = torch.full((len(prompt), 1), c.start_id(head))
+    kept = []
+    for t in range(steps):
+        logits = model(
+            encoder_outputs=(prompt.states,), attention_mask=prompt.mask, decoder_input_ids=said, head=head,
+            length=length, use_cache=False,
+        ).logits[:, -1, c.first_id(head) :][:, : c.size(head)]
+        if head != "text":  # codes, then the end: the loop knows no start
+            logits = torch.cat([logits[:, :-2], logits[:, -1:]], 1)
+        kept.append(logits.clone())
+        if length is not None:
+            logits[:, -1] = float("-inf")
+        local = logits.argmax(-1) if streams is None else sample(logits, streams[t], 0.9, 8, 0.95)
+        token = local + c.first_id(head)
+        token = torch.where((head != "text") & (local == logits.shape[1] - 1), c.end_id(head), token)
+        said = torch.cat([said, token[:, None]], 1)
+    return said[:, 1:], torch.stack(kept, 1)
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("head", HEADS)
+@pytest.mark.parametrize("told", [False, True])
+def test_cached_logits_equal_uncached(model, generator, prompt, head: str, told: bool) -> None:
+    length = torch.tensor([40, 3, 12, 39, 36]) if told else None
+    steps = 40  # beyond one block of keys
+    tokens, logits = uncached(model, prompt, head, steps, length)
+    left = None if length is None else (length[:, None] - torch.arange(64)).clamp(min=0)
+    session = Session(generator.engine, head, prompt.states, prompt.mask, steps, countdown=left)
+    feed = torch.cat([torch.full((5, 1), model.config.start_id(head)), tokens[:, :-1]], 1)
+    end = generator.engine.head(head).end
+    for t in range(steps):
+        local = feed[:, t] - model.config.first_id(head)
+        if head != "text" and t:
+            # past an answer's end both loops are fed the end's own row; there the answers are over
+            inside = ~(feed[:, 1 : t + 1] == model.config.end_id(head)).any(1)
+            local = local.clamp(max=end)
+        else:
+            inside = torch.ones(5, dtype=torch.bool)
+        mine, _ = session.step(local)
+        torch.testing.assert_close(mine[inside], logits[inside, t], atol=1e-4, rtol=1e-4)
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("head", HEADS)
+def test_greedy_equals_hugging_face_and_uncached(model, generator, prompt, ids, head: str) -> None:
+    mine = generator.decode(prompt, head, max_tokens=30)
+    theirs = model.generate(ids, head=head, max_new_tokens=30)[:, 1:]
+    tokens, _ = uncached(model, prompt, head, 30)
+    for i, count in enumerate(mine.lengths.tolist()):
+        assert mine.ids[i, :count].tolist() == theirs[i, :count].tolist() == tokens[i, :count].tolist()
+        if mine.ended[i] and count < 30:
+            assert theirs[i, count] == model.config.end_id(head)
+        assert (mine.ids[i, count:] == 0).all() and (mine.codes[i, count:] == -1).all()
+    if head != "text":
+        assert mine.ended.any(), "the model of this test is made to end some answers"
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("told", [False, True])
+def test_sampled_equals_uncached(model, generator, prompt, told: bool) -> None:
+    length = torch.tensor([20, 7, 20, 1, 13]) if told else None
+    options = {"temperature": 0.9, "top_k": 8, "top_p": 0.95, "seed": 11}
+    mine = generator.decode(prompt, "body", max_tokens=20, length=length, **options)
+    tokens, _ = uncached(model, prompt, "body", 20, length, uniforms(seeds_for(11, 5), 20))
+    for i, count in enumerate(mine.lengths.tolist()):
+        assert mine.ids[i, :count].tolist() == tokens[i, :count].tolist()
+    assert not torch.equal(mine.ids, generator.decode(prompt, "body", max_tokens=20, length=length).ids)
+
+
+@torch.inference_mode()
+def test_batch_equals_singles(generator, prompt) -> None:
+    length = [9, 4, 12, 1, 30]
+    options = {"temperature": 1.0, "top_k": 12, "guidance": 1.7}
+    empty = prompt[[3]]
+    seeds = [5, 6, 7, 8, 9]
+    whole = generator.decode(prompt, "body", length=length, uncond=empty, seed=seeds, **options)
+    for i in range(5):
+        one = generator.decode(prompt[[i]], "body", length=length[i : i + 1], uncond=empty, seed=seeds[i : i + 1],
+                               **options)
+        assert one.ids[0].tolist() == whole.ids[i, : length[i]].tolist()
+        torch.testing.assert_close(one.hidden[0], whole.hidden[i, : length[i]], atol=1e-4, rtol=1e-3)
+        torch.testing.assert_close(one.scores[0], whole.scores[i], atol=1e-3, rtol=1e-4)
+    again = generator.decode(prompt, "body", length=length, uncond=empty, seed=seeds, **options)
+    assert torch.equal(again.ids, whole.ids)
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("beams", [1, 3])
+def test_asked_length_is_exact(generator, prompt, beams: int) -> None:
+    length = [1, 33, 8, 2, 20]
+    out = generator.decode(prompt, "body", length=length, beams=beams)
+    assert out.lengths.tolist() == length and out.ended.all()
+    assert out.mask.sum(1).tolist() == length
+    assert int(out.codes.max()) < 24, "the end is no code"
+    mixed = generator.decode(prompt, "body", length=[5, -1, 5, -1, 5], max_tokens=12, beams=beams)
+    assert mixed.lengths[[0, 2, 4]].tolist() == [5, 5, 5] and mixed.lengths.max() <= 12
+    free = generator.decode(prompt, "body", max_tokens=12, beams=beams)
+    assert mixed.ids[1, : free.lengths[1]].tolist() == free.ids[1, : free.lengths[1]].tolist()
+    late = generator.decode(prompt, "body", max_tokens=12, min_tokens=6, beams=beams)
+    assert late.lengths.min() >= 6
+
+
+@torch.inference_mode()
+def test_guidance_one_is_none_and_others_mix_logits(model, generator, prompt) -> None:
+    empty = prompt[[3]]
+    plain = generator.decode(prompt, "face", max_tokens=10)
+    assert torch.equal(plain.ids, generator.decode(prompt, "face", max_tokens=10, uncond=empty, guidance=1.0).ids)
+    guided = generator.decode(prompt, "face", length=[1] * 5, uncond=empty, guidance=2.5)
+    _, c = uncached(model, prompt, "face", 1, torch.ones(5).long())
+    _, u = uncached(model, empty, "face", 1, torch.ones(1).long())
+    expected = (u + 2.5 * (c - u))[:, 0, :-1].log_softmax(-1)
+    assert guided.codes[:, 0].tolist() == expected.argmax(-1).tolist()
+    torch.testing.assert_close(guided.log_probs[:, 0], expected.max(-1).values, atol=1e-4, rtol=1e-4)
+    with pytest.raises(UserError, match="guidance needs"):
+        generator.decode(prompt, "face", guidance=2.0)
+
+
+@torch.inference_mode()
+def test_beams_find_likelier_answers(generator, prompt) -> None:
+    greedy = generator.decode(prompt, "body", length=[12] * 5)
+    wide = generator.decode(prompt, "body", length=[12] * 5, beams=6)
+    assert (wide.scores >= greedy.scores - 1e-4).float().mean() >= 0.8
+    assert wide.scores.sum() > greedy.scores.sum()
+    one = generator.decode(prompt[[2]], "body", length=[12], beams=6)
+    assert one.ids[0].tolist() == wide.ids[2].tolist()
+
+
+@torch.inference_mode()
+def test_beams_equal_hugging_face(model, generator, prompt, ids) -> None:
+    mine = generator.decode(prompt, "text", max_tokens=7, beams=3)
+    theirs = model.generate(ids, head="text", max_new_tokens=8, num_beams=3, length_penalty=1.0)[:, 1:]
+    same = [mine.ids[i, :n].tolist() == theirs[i, :n].tolist() for i, n in enumerate(mine.lengths.tolist())]
+    assert sum(same) >= 3, "the two differ only in how an answer cut short by the limit is ranked"
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize(("head", "beams"), [("body", 1), ("text", 1), ("face", 1), ("body", 4), ("text", 4)])
+def test_scores_are_the_models_own(generator, prompt, head: str, beams: int) -> None:
+    out = generator.decode(prompt, head, max_tokens=15, beams=beams)
+    rows = [row[:n] for row, n in zip(out.ids.tolist(), out.lengths.tolist(), strict=True)]
+    for i, ended in enumerate(out.ended.tolist()):
+        again = generator.score(prompt[[i]], [rows[i]], head, add_end=ended)
+        torch.testing.assert_close(again.total[0], out.scores[i], atol=1e-3, rtol=1e-4)
+    together = generator.score(prompt, rows, head)
+    alone = generator.score(prompt[[1]], [rows[1]], head)
+    torch.testing.assert_close(together.total[1], alone.total[0], atol=1e-3, rtol=1e-4)
+    assert together.lengths.tolist() == [len(r) + 1 for r in rows]
+
+
+@torch.inference_mode()
+def test_hidden_states_are_the_models_own(model, generator, prompt) -> None:
+    out = generator.decode(prompt, "body", length=[6] * 5, beams=3)
+    labels = torch.cat([out.ids, torch.full((5, 1), 85)], 1)
+    forward = model(
+        encoder_outputs=(prompt.states,), attention_mask=prompt.mask, labels=labels, head="body",
+        length=torch.full((5,), 6),
+    )
+    torch.testing.assert_close(out.hidden, forward.hidden[:, :6], atol=1e-4, rtol=1e-3)
+
+
+@torch.inference_mode()
+def test_samples_of_one_prompt_are_neighbours(generator, prompt) -> None:
+    out = generator.decode(prompt, "body", length=[5] * 5, samples=3, temperature=1.5, seed=list(range(15)))
+    assert out.ids.shape == (15, 5)
+    one = generator.decode(prompt[[2]], "body", length=[5], samples=3, temperature=1.5, seed=[6, 7, 8])
+    assert torch.equal(one.ids, out.ids[6:9])
+    assert len({tuple(r) for r in one.ids.tolist()}) > 1
+
+
+@torch.inference_mode()
+def test_streaming_tells_every_token(generator, prompt) -> None:
+    told: list[torch.Tensor] = []
+    out = generator.decode(prompt, "body", length=[6] * 5, on_token=lambda t, tokens: told.append(tokens.clone()))
+    assert torch.equal(torch.stack(told, 1), out.codes)
+
+
+@torch.inference_mode()
+def test_no_repeat_in_answers(generator, prompt) -> None:
+    def repeats(rows: list[list[int]]) -> bool:
+        return any(len(set(zip(r, r[1:], strict=False))) < len(r) - 1 for r in rows)
+
+    def rows(**options: int) -> list[list[int]]:
+        out = generator.decode(prompt, "text", max_tokens=40, min_tokens=40, **options)
+        return [r[:n] for r, n in zip(out.ids.tolist(), out.lengths.tolist(), strict=True)]
+
+    assert repeats(rows()), "the model of this test loops when it is let"
+    assert not repeats(rows(no_repeat=2))
+
+
+def test_banned_are_exactly_the_continuations() -> None:
+    said = torch.tensor([[1, 2, 3, 1, 2], [4, 4, 4, 4, 4]])
+    out = ban_repeats(torch.zeros(2, 6), said, 3)
+    assert torch.isinf(out).nonzero().tolist() == [[0, 3], [1, 4]]
+    assert torch.isinf(ban_repeats(torch.zeros(2, 6), said, 1)).sum(1).tolist() == [3, 1]
+    assert torch.equal(ban_repeats(torch.zeros(2, 6), said[:, :2], 3), torch.zeros(2, 6))
+
+
+def test_sampling_follows_the_distribution_and_its_filters() -> None:
+    logits = torch.tensor([2.0, 0.0, 1.0, -1.0]).expand(4000, 4)
+    u = torch.rand(4000, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    share = torch.bincount(sample(logits, u, 1.0), minlength=4) / 4000
+    torch.testing.assert_close(share, logits[0].softmax(-1), atol=0.02, rtol=0)
+    hot = torch.bincount(sample(logits, u, 2.0), minlength=4) / 4000
+    torch.testing.assert_close(hot, (logits[0] / 2).softmax(-1), atol=0.02, rtol=0)
+    two = torch.bincount(sample(logits, u, 1.0, top_k=2), minlength=4) / 4000
+    torch.testing.assert_close(two, torch.tensor([0.7311, 0.0, 0.2689, 0.0]), atol=0.02, rtol=0)
+    # probabilities .64 .24 .09 .03: half is reached by the first alone, .7 by the first two
+    assert set(sample(logits, u, 1.0, top_p=0.5).tolist()) == {0}
+    assert set(sample(logits, u, 1.0, top_p=0.7).tolist()) == {0, 2}
+
+
+def test_streams_do_not_depend_on_the_batch_or_the_limit() -> None:
+    many, one = uniforms([3, 4, 5], 100), uniforms([4], 17)
+    assert torch.equal(many[:17, 1], one[:, 0])
+
+
+@torch.inference_mode()
+def test_bfloat16_stays_close(model, generator, ids, prompt) -> None:
+    half = Generator(model, torch.bfloat16)
+    near = half.encode(ids)
+    assert (near.states - prompt.states)[prompt.mask.bool()].abs().mean() < 0.05
+    fine = generator.decode(prompt, "body", length=[8] * 5)
+    coarse = half.decode(near, "body", length=[8] * 5)
+    assert (fine.ids[:, 0] == coarse.ids[:, 0]).float().mean() >= 0.6
+    torch.testing.assert_close(fine.log_probs[:, 0], coarse.log_probs[:, 0], atol=0.15, rtol=0.1)
+
+
+@torch.inference_mode()
+def test_impossible_settings(generator, prompt) -> None:
+    for options in ({"max_tokens": 0}, {"temperature": -1.0}, {"top_p": 0.0}, {"beams": 2, "temperature": 1.0}):
+        with pytest.raises(UserError, match="accepted|beams"):
+            generator.decode(prompt, "body", **options)
+    with pytest.raises(UserError, match="this model has"):
+        generator.decode(prompt, "hand")

@@ -1,0 +1,176 @@
+"""The id space, the heads and their losses, embeddings, the refiner."""
+
+import math
+
+import pytest
+import torch
+
+from avatargpt.config import AvatarGPTConfig, countdown_boundaries
+from avatargpt.model import AvatarGPTModel
+from vqvae.errors import UserError
+
+
+def test_ids_are_text_then_one_block_per_modality(tiny_config) -> None:
+    c = tiny_config()
+    assert c.heads == ("text", "body", "face")
+    assert (c.first_id("body"), c.start_id("body"), c.end_id("body")) == (60, 84, 85)
+    assert (c.first_id("face"), c.start_id("face"), c.end_id("face")) == (86, 96, 97)
+    assert c.total_ids == 98
+    assert (c.start_id("text"), c.end_id("text")) == (0, 1)
+    with pytest.raises(UserError, match="knows body, face"):
+        c.first_id("hand")
+
+
+def test_a_new_modality_moves_no_id(tmp_path, tiny_config) -> None:
+    tiny_config().save_pretrained(tmp_path)
+    old = AvatarGPTConfig.from_pretrained(tmp_path)
+    assert old.to_dict() | {"_name_or_path": ""} == tiny_config().to_dict() | {
+        "_name_or_path": "", "transformers_version": old.to_dict()["transformers_version"]
+    }
+    arm = {"codebook_size": 8, "levels": 1, "code_dim": 4}
+    grown = tiny_config(modalities={"arm": arm, **old.modalities})
+    assert grown.first_id("body") == 60 and grown.first_id("face") == 86 and grown.first_id("arm") == 98
+
+
+def test_embedding_of_each_block(model: AvatarGPTModel) -> None:
+    body = model.codes["body"]
+    out = model.embed(torch.tensor([[5, 60, 83, 84, 85, 86]]))[0]
+    assert torch.equal(out[0], model.shared.weight[5])
+    torch.testing.assert_close(out[1], body.linear(body.codebooks[0, 0] * body.scale))
+    torch.testing.assert_close(out[2], body.linear(body.codebooks[0, 23] * body.scale))
+    assert torch.equal(out[3:5], body.marks.weight)
+    face = model.codes["face"]
+    torch.testing.assert_close(out[5], face.linear(face.codebooks[0, 0] * face.scale))
+
+
+def test_prompt_codes_sum_their_residual_levels(model: AvatarGPTModel) -> None:
+    body = model.codes["body"]
+    residual = torch.full((1, 3, 3), -1)
+    residual[0, 1] = torch.tensor([3, 7, 9])
+    residual[0, 2] = torch.tensor([3, 7, -1])
+    out = model.embed(torch.tensor([[63, 63, 63]]), residual)[0]
+    vectors = [body.codebooks[level, code] for level, code in enumerate((3, 7, 9))]
+    for row, used in enumerate((1, 3, 2)):
+        torch.testing.assert_close(out[row], body.linear(sum(vectors[:used]) * body.scale))
+
+
+@torch.no_grad()
+def test_logits_outside_the_head_are_minus_infinity(model: AvatarGPTModel, ids: torch.Tensor) -> None:
+    for head, inside in (("text", range(60)), ("body", [*range(60, 84), 85]), ("face", [*range(86, 96), 97])):
+        start = torch.full((5, 1), model.config.start_id(head))
+        logits = model(ids, decoder_input_ids=start, head=head).logits
+        assert logits.shape == (5, 1, 98)
+        finite = torch.isfinite(logits)[0, 0].nonzero()[:, 0].tolist()
+        assert finite == list(inside)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(("head", "size"), [("text", 60), ("body", 25), ("face", 11)])
+def test_first_loss_is_near_ln_of_the_choices(ids: torch.Tensor, head: str, size: int, tiny_model) -> None:
+    model, losses = tiny_model(), []
+    for seed in range(4):
+        g = torch.Generator().manual_seed(seed)
+        choices = size - 1 if head != "text" else size
+        labels = torch.randint(0, choices, (5, 12), generator=g) + model.config.first_id(head)
+        losses.append(model(ids, labels=labels, head=head).loss.item())
+    assert abs(sum(losses) / 4 - math.log(size)) < 0.9
+
+
+def test_mixed_heads_equal_separate_batches(model: AvatarGPTModel, ids: torch.Tensor) -> None:
+    labels = torch.randint(0, 10, (5, 6), generator=torch.Generator().manual_seed(3))
+    heads = ["body", "text", "body", "face", "text"]
+    labels = labels + torch.tensor([model.config.first_id(h) for h in heads])[:, None]
+    labels[2, 4:] = -100
+    mixed = model(ids, labels=labels, head=heads)
+    as_numbers = model(ids, labels=labels, head=torch.tensor([1, 0, 1, 2, 0]))
+    torch.testing.assert_close(mixed.token_loss, as_numbers.token_loss)
+    for i, head in enumerate(heads):
+        alone = model(ids[i : i + 1], labels=labels[i : i + 1], head=head, full_logits=True)
+        torch.testing.assert_close(alone.token_loss[0], mixed.token_loss[i], atol=1e-5, rtol=1e-5)
+        at = labels[i] >= 0
+        reference = torch.nn.functional.cross_entropy(alone.logits[0][at], labels[i][at])
+        torch.testing.assert_close(reference, alone.loss, atol=1e-5, rtol=1e-5)
+    mixed.loss.backward()
+    assert mixed.token_loss[2, 4:].eq(0).all()
+
+
+def test_label_smoothing_spreads_over_the_allowed_ids(model: AvatarGPTModel, ids: torch.Tensor) -> None:
+    labels = torch.full((5, 2), 85)
+    plain = model(ids, labels=labels, head="body", full_logits=True)
+    smooth = model(ids, labels=labels, head="body", label_smoothing=0.1)
+    logp = plain.logits.log_softmax(-1)
+    allowed = logp[..., [*range(60, 84), 85]].mean(-1)
+    torch.testing.assert_close(smooth.loss, (0.9 * plain.token_loss - 0.1 * allowed).mean(), atol=1e-5, rtol=1e-5)
+
+
+def test_labels_of_another_head_are_refused(model: AvatarGPTModel, ids: torch.Tensor) -> None:
+    with pytest.raises(ValueError, match="outside its ids"):
+        model(ids, labels=torch.full((5, 2), 5), head="body")
+    with pytest.raises(UserError, match="this model has text, body, face"):
+        model(ids, labels=torch.full((5, 2), 5), head="hand")
+
+
+def test_countdown_rows(tiny_model) -> None:
+    counter = tiny_model().countdown
+    counts = torch.tensor([-1, 0, 1, 31, 32, 33, 511, 512, 9999])
+    rows = counter.bucket(counts).tolist()
+    assert rows[:5] == [63, 0, 1, 31, 32]
+    assert rows[5:] == sorted(rows[5:]) and rows[-2:] == [62, 62]
+    edges = countdown_boundaries(64)
+    assert edges == sorted(set(edges)) and len(edges) == 62
+
+
+@torch.no_grad()
+def test_length_is_the_countdown(model: AvatarGPTModel, ids: torch.Tensor) -> None:
+    said = torch.full((5, 3), 84)
+    by_length = model(ids, decoder_input_ids=said, head="body", length=torch.tensor([2, 9, 3, -1, 2])).logits
+    counts = torch.tensor([[2, 1, 0], [9, 8, 7], [3, 2, 1], [-1, -1, -1], [2, 1, 0]])
+    assert torch.equal(by_length, model(ids, decoder_input_ids=said, head="body", countdown=counts).logits)
+    unknown = model(ids, decoder_input_ids=said, head="body").logits
+    torch.testing.assert_close(unknown[3], by_length[3])
+    assert not torch.allclose(unknown[0], by_length[0])
+
+
+@torch.no_grad()
+def test_grounding_does_not_depend_on_the_padding_of_others(model: AvatarGPTModel, ids: torch.Tensor) -> None:
+    vectors, mask = torch.randn(5, 4, 12), torch.ones(5, 4, dtype=torch.long)
+    mask[3, 2:] = 0
+    mask[4] = 0
+    states, full = model.encode(ids, extra_embeddings=[(vectors.half(), mask, "grounding")])
+    alone, _ = model.encode(ids[3:4, :2], extra_embeddings=[(vectors[3:4, :2].half(), mask[3:4, :2], "grounding")])
+    assert full.sum(1).tolist() == [13, 21, 21, 4, 17]
+    torch.testing.assert_close(states[3, :4], alone[0], atol=1e-5, rtol=1e-4)
+    without, _ = model.encode(ids[4:5])
+    torch.testing.assert_close(states[4, :17], without[0], atol=1e-5, rtol=1e-4)
+    with pytest.raises(UserError, match="encoder input 'speech'"):
+        model.encode(ids, extra_embeddings=[(vectors, mask, "speech")])
+
+
+def test_refiner_learns_levels_and_fills_them_in(tiny_model) -> None:
+    model = tiny_model()
+    g = torch.Generator().manual_seed(0)
+    hidden, codes = torch.randn(4, 7, 32, generator=g), torch.randint(0, 24, (4, 7, 3), generator=g)
+    mask = torch.ones(4, 7, dtype=torch.bool)
+    mask[1, 3:] = False
+    optimizer = torch.optim.Adam(model.refiners.parameters(), lr=1e-2)
+    first = [model.refiner_loss(hidden, codes, mask, level).item() for level in (1, 2)]
+    assert all(abs(x - math.log(24)) < 1.0 for x in first)
+    for step in range(120):
+        loss = model.refiner_loss(hidden, codes, mask, 1 + step % 2)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    filled = model.refine(hidden, codes[..., 0], mask)
+    assert filled.shape == (4, 7, 3) and torch.equal(filled[..., 0], codes[..., 0])
+    assert (filled == codes)[mask].float().mean() > 0.95
+    streams = [[torch.Generator().manual_seed(i) for i in range(4)] for _ in range(2)]
+    drawn = [model.refine(hidden, codes[..., 0], mask, temperature=3.0, generators=s) for s in streams]
+    assert torch.equal(*drawn) and not torch.equal(drawn[0], filled)
+
+
+def test_bfloat16_autocast_trains(ids: torch.Tensor, tiny_model) -> None:
+    model = tiny_model().train()
+    with torch.autocast("cpu", torch.bfloat16):
+        out = model(ids, labels=torch.full((5, 4), 70), head="body", length=torch.full((5,), 3))
+    out.loss.backward()
+    assert torch.isfinite(out.loss) and model.codes["body"].linear.weight.grad is not None
