@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-if TYPE_CHECKING:
-    from avatargpt.engine import Session
-    from avatargpt.generation import Constraint
+from avatargpt.decoding import Constraint
+from avatargpt.engine import Session
 
 
 @dataclass

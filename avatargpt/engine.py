@@ -18,7 +18,7 @@ from avatargpt.config import TEXT, AvatarGPTConfig
 
 MANY = 2  # rows from which on the packed weights are faster
 PACKED_ROWS = 32  # number of rows that packing is tuned for
-BLOCK = 32  # keys are looked at in prefixes of multiples of this many steps
+BLOCK = 16  # keys are looked at in prefixes of multiples of this many steps
 
 
 def effective_weight(linear: Any) -> Tensor:

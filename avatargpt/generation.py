@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,12 +12,10 @@ from torch.nn import functional as F
 from transformers.modeling_outputs import BaseModelOutput
 
 from avatargpt.beams import beam_search
-from avatargpt.config import TEXT
+from avatargpt.decoding import Constraint, OnToken, run
 from avatargpt.engine import Engine, Session
-from avatargpt.sampling import ban_repeats, sample, seeds_for, uniforms
+from avatargpt.sampling import seeds_for, uniforms
 from vqvae.errors import UserError
-
-OnToken = Callable[[int, Tensor], None]
 
 
 @dataclass(frozen=True)
@@ -168,7 +166,7 @@ class Generator:
             found = beam_search(session, constraint, count, beams, steps, length_penalty)
         else:
             streams = uniforms(seeds_for(seed, rows), steps + 1).to(self.engine.device) if temperature > 0 else None
-            found = _run(session, constraint, steps, streams, temperature, top_k, top_p, on_token)
+            found = run(session, constraint, steps, streams, temperature, top_k, top_p, on_token)
         return self._decoded(head, *found)
 
     def _check(
@@ -238,78 +236,3 @@ def _joined(first: Prompt, second: Prompt) -> Prompt:
 
     (a, am), (b, bm) = padded(first), padded(second)
     return Prompt(torch.cat([a, b]), torch.cat([am, bm]))
-
-
-class Constraint:
-    """What is done to the logits before a choice: guidance, the end's place, the loop guard."""
-
-    def __init__(
-        self, end: int, lengths: Tensor, min_tokens: int, no_repeat: int, guidance: float | None, rows: int
-    ) -> None:
-        self.end, self.lengths, self.rows = end, lengths, rows
-        self.guidance, self.no_repeat = guidance, no_repeat
-        self.exact = bool((lengths >= 0).all())
-        # the end is impossible before this step, and certain at `lengths`
-        self.earliest = torch.where(lengths < 0, min_tokens, lengths)
-        self.last_wait = int(self.earliest.max())
-
-    def fed(self, tokens: Tensor) -> Tensor:
-        """Tokens as the session wants them: once more for the unconditional rows."""
-        return tokens if self.guidance is None else tokens.repeat(2)
-
-    def __call__(self, t: int, logits: Tensor, said: Tensor) -> Tensor:
-        """Logits (rows, n) of step t, given what was said, (rows, t)."""
-        if self.guidance is not None:
-            logits = torch.lerp(logits[self.rows :], logits[: self.rows], self.guidance)
-        if t < self.last_wait:
-            if self.exact:
-                logits[:, self.end] = float("-inf")
-            else:
-                early = (self.earliest > t).to(logits.device)
-                logits[:, self.end] = logits[:, self.end].masked_fill(early, float("-inf"))
-        if self.no_repeat and t:
-            logits = ban_repeats(logits, said, self.no_repeat)
-        return logits
-
-
-def _run(
-    session: Session, constraint: Constraint, steps: int, streams: Tensor | None, temperature: float, top_k: int,
-    top_p: float, on_token: OnToken | None,
-) -> tuple[Tensor, ...]:
-    """Greedy or sampled answers: tokens (N, T), lengths, hidden (N, T, d), log-probs, the end's, ended."""
-    engine, n, end, device = session.engine, constraint.rows, constraint.end, session.engine.device
-    said = torch.zeros(n, steps + 1, dtype=torch.long, device=device)
-    hidden = torch.empty(steps + 1, n, engine.width, device=device)
-    chosen = torch.empty(steps + 1, n, device=device)
-    norms = torch.empty(steps + 1, n, device=device)
-    lengths = constraint.lengths.to(device)
-    exact = constraint.exact
-    done = lengths == 0
-    token = torch.full((n,), session.head.start, device=device)
-    taken = steps if exact else steps + 1  # one more step tells whether a free answer ends after its last token
-    for t in range(taken):
-        logits, state = session.step(constraint.fed(token))
-        logits = constraint(t, logits, said[:, :t])
-        token = logits.argmax(-1) if streams is None else sample(logits, streams[t], temperature, top_k, top_p)
-        hidden[t] = state[:n]
-        chosen[t] = logits.gather(-1, token[:, None])[:, 0]
-        norms[t] = logits.logsumexp(-1)
-        if not exact:
-            token = torch.where(lengths == t, end, token)
-            done = done | (token == end)
-        said[:, t] = token
-        if on_token is not None:
-            on_token(t, token)
-        if not exact and bool(done.all()):
-            taken = t + 1
-            break
-    logp = (chosen - norms)[:taken].t()
-    said = said[:, :taken]
-    if exact:
-        return said, lengths, hidden[:taken].transpose(0, 1), logp, torch.zeros(n, device=device), lengths >= 0
-    spoken = said == end
-    ended = spoken.any(1)
-    found = torch.where(ended, spoken.int().argmax(1), steps)
-    at_end = logp.gather(1, found.clamp(max=taken - 1)[:, None])[:, 0]
-    end_score = torch.where(ended & (lengths < 0), at_end, 0.0)
-    return said, found, hidden[:taken].transpose(0, 1), logp, end_score, ended

@@ -4,8 +4,8 @@
 
 The re-encode loop is how the AvatarGPT release decodes: for every token it runs the encoder and the whole decoder
 again and computes the text head and the motion head at every position. All loops sample with temperature 0.8 and
-top-k 50 (Hugging Face: its own sampler) from the same weights and prompts of about 60 tokens; each figure is the best of
-several rounds, and the rounds of all loops alternate, so that a busy machine disturbs them alike.
+top-k 50 (Hugging Face: its own sampler) from the same weights and prompts of about 60 tokens; each figure is the
+best of several rounds, and the rounds of all loops alternate, so that a busy machine disturbs them alike.
 """
 
 from __future__ import annotations

@@ -1,8 +1,13 @@
-"""Biovision hierarchy files: a strict reader for any humanoid, and a writer with a T-pose rest."""
+"""Biovision hierarchy files: a strict reader for any humanoid, and a writer with a T-pose rest.
+
+The written rest pose is the T-pose; every joint has the rotation channels Z, X, Y (the order most tools write),
+the root three position channels before them. A rotation is R = Rz Rx Ry, degrees.
+"""
 
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 import numpy as np
@@ -10,14 +15,19 @@ import numpy as np
 from vqvae import rotations as rot
 from vqvae.errors import UserError
 from vqvae.motion import MAX_FRAMES, Motion, atomic_write
-from vqvae.retarget import Rig, retarget
+from vqvae.retarget import retarget
+from vqvae.rig import Rig
 
+ORDER = "ZXY"
+MAX_JOINTS = 1000
+ACCEPTED = "accepted a BVH with HIERARCHY and MOTION, at least 2 frames of finite numbers"
+# End sites of our leaves, metres: crown, fingertips, toes.
+_ENDS = {
+    "head": (0.0, 0.17, -0.03), "l_wrist": (0.17, 0.0, 0.0), "r_wrist": (-0.17, 0.0, 0.0),
+    "l_foot": (0.0, 0.0, 0.07), "r_foot": (0.0, 0.0, 0.07),
+}  # fmt: skip
 _AXES = {"xrotation": 0, "yrotation": 1, "zrotation": 2}
 _POSITIONS = {"xposition": 0, "yposition": 1, "zposition": 2}
-MAX_JOINTS = 1000
-# Where bones end that have no child joint, metres.
-_ENDS = {"head": (0.0, 0.12, 0.02), "l_wrist": (0.16, 0.0, 0.0), "r_wrist": (-0.16, 0.0, 0.0),
-         "l_foot": (0.0, 0.0, 0.07), "r_foot": (0.0, 0.0, 0.07)}  # fmt: skip
 
 
 class _Tokens:
@@ -29,7 +39,7 @@ class _Tokens:
 
     def next(self, what: str) -> str:
         if self.at >= len(self.items):
-            raise UserError(f"ends where {what} is expected")
+            raise UserError(f"the hierarchy ends where {what} is expected; {ACCEPTED}")
         self.at += 1
         return self.items[self.at - 1][0]
 
@@ -82,10 +92,10 @@ def _hierarchy(tokens: _Tokens) -> tuple[list[str], list[int], list[list[float]]
             count = int(tokens.number("a number of channels"))
             if not 0 <= count <= 6:
                 raise UserError(f"joint {names[stack[-1]]}: {count} channels; accepted 0 to 6")
-            here = [tokens.next("a channel").lower() for _ in range(count)]
-            if bad := [c for c in here if c not in _AXES and c not in _POSITIONS]:
+            here = [tokens.next("a channel") for _ in range(count)]
+            if bad := [c for c in here if c.lower() not in _AXES | _POSITIONS]:
                 raise UserError(f"joint {names[stack[-1]]}: channel {bad[0]!r}; accepted X, Y, Z position and rotation")
-            channels[stack[-1]] = here
+            channels[stack[-1]] = [c.lower() for c in here]
         elif word == "JOINT" and stack[-1] >= 0:
             opening = "joint"
         elif word == "END" and stack[-1] >= 0:
@@ -95,6 +105,9 @@ def _hierarchy(tokens: _Tokens) -> tuple[list[str], list[int], list[list[float]]
         elif word == "}":
             stack.pop()
             if not stack:
+                if tokens.at < len(tokens.items):
+                    more, line = tokens.items[tokens.at]
+                    raise UserError(f"line {line}: {more!r} after the skeleton; accepted one ROOT per file")
                 return names, parents, offsets, channels
         else:
             raise UserError(f"line {tokens.items[tokens.at - 1][1]}: unexpected {word!r}")
@@ -111,44 +124,50 @@ def _rotations(values: np.ndarray, order: list[int]) -> np.ndarray:
     return q
 
 
+def _table(text: str, width: int) -> tuple[np.ndarray, float]:
+    """What follows the word MOTION: channel values (T, width) and seconds per frame."""
+    head = re.match(r"\s*Frames:\s*(\S+)\s+Frame\s+Time:\s*(\S+)", text, re.IGNORECASE)
+    if head is None:
+        raise UserError(f"MOTION needs the lines 'Frames: N' and 'Frame Time: seconds'; {ACCEPTED}")
+    try:
+        frames, step = int(head[1]), float(head[2])
+    except ValueError:
+        raise UserError(f"'Frames: {head[1]}' or 'Frame Time: {head[2]}' is not a number; {ACCEPTED}") from None
+    if not 2 <= frames <= MAX_FRAMES:
+        raise UserError(f"{frames} frames; accepted 2 to {MAX_FRAMES}")
+    if not 1e-3 <= step <= 100:
+        raise UserError(f"frame time {head[2]} s; accepted 0.001 to 100")
+    rows = [line for line in text[head.end() :].splitlines() if line.strip()]
+    try:
+        values = np.array(" ".join(rows).split(), np.float64)
+    except ValueError as e:
+        raise UserError(f"motion data are not numbers ({str(e).split(':')[-1].strip()}); {ACCEPTED}") from None
+    if len(values) != frames * width:
+        if len(rows) != frames:
+            raise UserError(f"{len(rows)} lines of data where {frames} frames are announced; {ACCEPTED}")
+        bad = next(i for i, r in enumerate(rows) if len(r.split()) != width)
+        raise UserError(f"frame {bad}: {len(rows[bad].split())} values; the hierarchy has {width} channels; {ACCEPTED}")
+    values = values.reshape(frames, width)
+    if not np.isfinite(values).all():
+        raise UserError(f"NaN or infinity in frame {int(np.argmin(np.isfinite(values).all(1)))}; {ACCEPTED}")
+    return values, step
+
+
 def parse_bvh(text: str) -> Rig:
-    """Read the text of a BVH file into its own joints.
+    """Read the text of a BVH file into its own joints: any skeleton, any channels in any order.
 
     Raises:
-        UserError: what is wrong and in which line.
+        UserError: what is wrong and where.
     """
+    if not text.lstrip().upper().startswith("HIERARCHY"):
+        raise UserError(f"no HIERARCHY at its start; {ACCEPTED}")
     lines = text.splitlines()
     start = next((i for i, line in enumerate(lines) if line.strip().upper() == "MOTION"), None)
     if start is None:
-        raise UserError("no MOTION section; a BVH has HIERARCHY and MOTION")
+        raise UserError(f"no MOTION section; {ACCEPTED}")
     names, parents, offsets, channels = _hierarchy(_Tokens(lines[:start]))
-    head = [line.split() for line in lines[start + 1 : start + 20] if line.strip()]
-    if len(head) < 2 or head[0][0].lower() != "frames:" or [w.lower() for w in head[1][:2]] != ["frame", "time:"]:
-        raise UserError("MOTION needs the lines 'Frames: N' and 'Frame Time: seconds'")
-    try:
-        frames, step = int(head[0][1]), float(head[1][2])
-    except (ValueError, IndexError):
-        raise UserError("MOTION: the number of frames or the frame time is not a number") from None
-    if not 2 <= frames <= MAX_FRAMES:
-        raise UserError(f"{frames} frames; accepted 2 to {MAX_FRAMES}")
-    if not 1e-3 <= step <= 10:
-        raise UserError(f"frame time {step} s; accepted 0.001 to 10")
-    first = next(i for i in range(start, len(lines)) if lines[i].lower().replace(" ", "").startswith("frametime:")) + 1
-    width = sum(map(len, channels))
-    rows = [line for line in lines[first:] if line.strip()]
-    if len(rows) != frames:
-        raise UserError(f"{len(rows)} lines of data where 'Frames:' says {frames}")
-    try:
-        data = np.array(" ".join(rows).split(), np.float64)
-    except ValueError as e:
-        raise UserError(f"the data holds something that is no number ({str(e).split(':')[-1].strip()})") from None
-    if data.size != frames * width:
-        bad = next((i for i, r in enumerate(rows) if len(r.split()) != width), 0)
-        raise UserError(f"frame {bad}: {len(rows[bad].split())} values; the hierarchy has {width} channels")
-    data = data.reshape(frames, width)
-    if not np.isfinite(data).all():
-        raise UserError(f"NaN or infinity in frame {int(np.argmin(np.isfinite(data).all(1)))}")
-    rest = np.array(offsets, np.float64)
+    data, step = _table("\n".join(lines[start + 1 :]), sum(map(len, channels)))
+    frames, rest = len(data), np.array(offsets, np.float64)
     rotations = rot.identity((frames, len(names)))
     translations = np.repeat(rest[None], frames, 0)
     column = 0
@@ -174,70 +193,85 @@ def read_bvh(path: str | os.PathLike[str]) -> Motion:
     """
     path = Path(path)
     try:
-        text = path.read_text(encoding="utf-8", errors="strict")
+        text = path.read_text(encoding="utf-8-sig")
     except OSError as e:
         raise UserError(f"{path}: cannot be read ({e.strerror})") from None
     except UnicodeDecodeError:
-        raise UserError(f"{path}: not a text file; accepted a BVH") from None
+        raise UserError(f"{path}: not a text file; {ACCEPTED}") from None
     try:
         return retarget(parse_bvh(text))
     except UserError as e:
         raise UserError(f"{path}: {e}") from None
 
 
-def _euler_zyx(q: np.ndarray) -> np.ndarray:
-    """Quaternions (..., 4) -> degrees (..., 3) about Z, Y, X with R = Rz Ry Rx. Exact at the poles too."""
-    m = rot.to_matrix(q)
-    flat = np.hypot(m[..., 0, 0], m[..., 1, 0])
-    y = np.arctan2(-m[..., 2, 0], flat)
-    pole = flat < 1e-9
-    z = np.where(pole, 0.0, np.arctan2(m[..., 1, 0], m[..., 0, 0]))
-    x = np.where(pole, np.arctan2(-m[..., 1, 2], m[..., 1, 1]), np.arctan2(m[..., 2, 1], m[..., 2, 2]))
-    return np.degrees(np.stack([z, y, x], -1))
-
-
 def write_bvh(motion: Motion, path: str | os.PathLike[str], scale: float = 1.0) -> Path:
     """Write a BVH whose rest pose is the T-pose facing +Z.
 
     Args:
-        scale: units per metre (100 = centimetres).
+        motion: the clip; its frame rate is kept.
+        path: target file.
+        scale: file units per metre (1 = metres, 100 = centimetres).
 
     Raises:
-        UserError: the folder cannot be written.
+        UserError: scale not a positive number, or the file cannot be written.
     """
-    skeleton = motion.skeleton
-    children: list[list[int]] = [[] for _ in skeleton.names]
-    for j, p in enumerate(skeleton.parents):
-        if p >= 0:
-            children[p].append(j)
-    lines = ["HIERARCHY"]
-    order: list[int] = []
+    if not (np.isfinite(scale) and scale > 0):
+        raise UserError(f"{path}: scale {scale}; accepted a positive number of file units per metre")
+    skeleton, lines, order = motion.skeleton, ["HIERARCHY"], []
+    digits = max(0, 7 - round(np.log10(scale)))
+    children: dict[int, list[int]] = {}
+    for j, parent in enumerate(skeleton.parents):
+        children.setdefault(parent, []).append(j)
 
-    def number(v: np.ndarray) -> str:
-        return " ".join(f"{x:.6f}" for x in np.asarray(v) * scale)
+    def offset(v: tuple[float, ...] | np.ndarray) -> str:
+        return "OFFSET " + " ".join(f"{x * scale:.{digits}f}" for x in v)
 
     def joint(j: int, depth: int) -> None:
+        pad, name = "\t" * depth, skeleton.names[j]
         order.append(j)
-        pad = "  " * depth
-        lines.extend([f"{pad}{'JOINT' if j else 'ROOT'} {skeleton.names[j]}", f"{pad}{{",
-                      f"{pad}  OFFSET {number(skeleton.offsets[j])}"])  # fmt: skip
-        turns = "Zrotation Yrotation Xrotation"
-        lines.append(f"{pad}  CHANNELS 3 {turns}" if j else f"{pad}  CHANNELS 6 Xposition Yposition Zposition {turns}")
-        for c in children[j]:
-            joint(c, depth + 1)
-        if not children[j]:
-            end = np.array(_ENDS.get(skeleton.names[j], (0.0, 0.05, 0.0)))
-            lines.extend([f"{pad}  End Site", f"{pad}  {{", f"{pad}    OFFSET {number(end)}", f"{pad}  }}"])
-        lines.append(f"{pad}}}")
+        lines.extend([f"{pad}{'JOINT' if depth else 'ROOT'} {name}", pad + "{"])
+        lines.append(f"{pad}\t{offset(skeleton.offsets[j])}")
+        rotation = " ".join(f"{axis}rotation" for axis in ORDER)
+        kinds = f"3 {rotation}" if depth else f"6 Xposition Yposition Zposition {rotation}"
+        lines.append(f"{pad}\tCHANNELS {kinds}")
+        for child in children.get(j, []):
+            joint(child, depth + 1)
+        if j not in children:
+            lines.extend([f"{pad}\tEnd Site", pad + "\t{", f"{pad}\t\t{offset(_ENDS.get(name, (0.0, 0.05, 0.0)))}", pad + "\t}"])
+        lines.append(pad + "}")
 
     joint(0, 0)
-    angles = _euler_zyx(motion.rotations[:, order].astype(np.float64)).reshape(len(motion), -1)
-    rows = np.concatenate([motion.root * scale, angles], 1)
-    lines += ["MOTION", f"Frames: {len(motion)}", f"Frame Time: {1 / motion.fps:.8f}"]
+    angles = euler_angles(motion.rotations)[:, order].reshape(len(motion), -1)
+    lines += ["MOTION", f"Frames: {len(motion)}", f"Frame Time: {1 / motion.fps:.9f}"]
 
     def write(temporary: Path) -> None:
-        with temporary.open("w", encoding="utf-8") as f:
+        with open(temporary, "w", encoding="ascii", newline="\n") as f:
             f.write("\n".join(lines) + "\n")
-            np.savetxt(f, rows, fmt="%.6f")
+            rows = np.concatenate([motion.root.astype(np.float64) * scale, angles], 1)
+            np.savetxt(f, rows, fmt=[f"%.{digits}f"] * 3 + ["%.5f"] * angles.shape[1])
 
     return atomic_write(path, write)
+
+
+def euler_angles(rotations: np.ndarray) -> np.ndarray:
+    """(T, J, 4) -> (T, J, 3) degrees about Z, X, Y with R = Rz Rx Ry, without jumps along time where possible.
+
+    Of the two triples that give the same rotation, (a, b, c) and (a + 180, 180 - b, c + 180), the one nearer to the
+    frame before is taken, then whole turns are added.
+    """
+    m = rot.to_matrix(np.asarray(rotations, np.float64))
+    x = np.arcsin(np.clip(m[..., 2, 1], -1, 1))
+    locked = np.abs(m[..., 2, 1]) > 1 - 1e-12
+    z = np.where(locked, np.arctan2(m[..., 1, 0], m[..., 0, 0]), np.arctan2(-m[..., 0, 1], m[..., 1, 1]))
+    y = np.where(locked, 0.0, np.arctan2(-m[..., 2, 0], m[..., 2, 2]))
+    first = np.stack([z, x, y], -1)
+    second = np.stack([z + np.pi, np.pi - x, y + np.pi], -1)
+    out = np.empty_like(first)
+    out[0] = first[0]
+    turn = 2 * np.pi
+    for t in range(1, len(out)):
+        both = np.stack([first[t], second[t]])
+        both += turn * np.round((out[t - 1] - both) / turn)
+        nearer = np.abs(both - out[t - 1]).sum(-1).argmin(0)
+        out[t] = np.where(nearer[:, None] == 0, both[0], both[1])
+    return np.degrees(out)

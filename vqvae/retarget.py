@@ -1,245 +1,198 @@
-"""From any humanoid rig to the project's 22 joints: joint names, axes, rest pose and size.
+"""Any humanoid rig -> our 22 joints: exactly where the skeleton is ours, by joint name and rest pose elsewhere.
 
-Every limb bone takes the source's global rotation relative to the source's rest pose, corrected by the shortest turn
-between the two rest directions, so that the bone points exactly where the source's does (an A-pose or arms-down rest
-becomes right). Torso, head, collars and feet take the rotation relative to rest alone.
+For a foreign skeleton every joint of ours takes the world rotation of its counterpart, G_ours = A G_file C: A turns
+the file's axes to ours (Y up), and the constant C turns our T-pose bone onto the file's rest bone, so that an A-pose
+or splayed legs at rest are taken out; where the file's zero pose is no pose at all (bones along one axis of their
+joints, as the Bandai-Namco files have it), C follows from how the bones attach and about which axis limbs bend. The
+root follows the middle of the hips, scaled by the length of the legs, which settles the file's unit as well.
 """
 
 from __future__ import annotations
-
-import re
-from dataclasses import dataclass
 
 import numpy as np
 
 from vqvae import rotations as rot
 from vqvae.errors import UserError
 from vqvae.motion import Motion
+from vqvae.rig import Rig, joint_map, world
 from vqvae.skeleton import SMPL22
 
-# Core names (lower case, side and prefix removed) of each target joint, in order of preference.
-_CENTRAL = {
-    "pelvis": ["hips", "pelvis", "hip", "root", "bip01", "bip001"],
-    "neck": ["neck", "neck1", "neck01", "lowerneck"],
-    "head": ["head", "head1"],
-}
-_SIDED = {
-    "hip": ["upleg", "upperleg", "thigh", "upperlimb", "femur", "hip", "legupper"],
-    "knee": ["knee", "lowleg", "lowerleg", "calf", "shin", "leg", "tibia", "leglower"],
-    "ankle": ["ankle", "foot"],
-    "foot": ["toebase", "toes", "toe", "toe0", "toe1", "ball", "foot"],
-    "collar": ["collar", "clavicle", "shoulder", "inshoulder"],
-    "shoulder": ["arm", "upperarm", "uparm", "shldr", "shoulder", "humerus", "armupper"],
-    "elbow": ["elbow", "forearm", "lowerarm", "lowarm", "armlower", "radius"],
-    "wrist": ["wrist", "hand"],
-}
-_SPINE = re.compile(r"^(?:spine|chest|upperchest|lowerback|torso|abdomen|thorax|back|upperback|stomach)\d*[a-z]?$")
-_OPTIONAL = {"neck", "head", "collar", "foot", "wrist"}
-_TOE_HEIGHT = 0.02  # metres of the foot joint above the floor when standing
-
-
-@dataclass(frozen=True, eq=False)
-class Rig:
-    """Motion of any joint tree, as a file holds it.
-
-    Attributes:
-        names, parents: J joints, parents before children, -1 for the root.
-        offsets: (J, 3) rest offsets from the parent, the file's unit.
-        rotations: (T, J, 4) local quaternions w, x, y, z relative to rest.
-        translations: (T, J, 3) local positions relative to the parent (the rest offset where nothing moves).
-        fps: frames per second.
-    """
-
-    names: tuple[str, ...]
-    parents: tuple[int, ...]
-    offsets: np.ndarray
-    rotations: np.ndarray
-    translations: np.ndarray
-    fps: float
-
-
-def side_and_core(name: str) -> tuple[str, str]:
-    """``mixamorig:LeftUpLeg`` -> ("l", "upleg"); ``Hand_R`` -> ("r", "hand"); ``Spine1`` -> ("", "spine1")."""
-    name = name.rsplit(":", 1)[-1]
-    name = re.sub(r"^(?:bip0*1|mixamorig\d*|character\d*|joint|skel|def|rig)[ _-]+(?=.)", "", name, flags=re.I)
-    parts = re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+", name)
-    low = [p.lower() for p in parts]
-    side = ""
-    for k, p in enumerate(low):
-        if p in ("left", "l", "lf", "lft") or p in ("right", "r", "rt", "rgt"):
-            side = p[0]
-            del low[k]
-            break
-    return side, "".join(low)
-
-
-def match(names: tuple[str, ...]) -> tuple[dict[str, int], list[int]]:
-    """Find our joints in a rig.
-
-    Returns:
-        target name -> source index (without the spine), and the indices of the spine joints, hips to chest.
-
-    Raises:
-        UserError: joints that cannot be done without are missing; lists them.
-    """
-    table: dict[tuple[str, str], int] = {}
-    for i, n in enumerate(names):
-        table.setdefault(side_and_core(n), i)
-    found: dict[str, int] = {}
-    missing: list[str] = []
-    for joint, cores in _CENTRAL.items():
-        hit = next((table["", c] for c in cores if ("", c) in table), None)
-        if hit is not None:
-            found[joint] = hit
-        elif joint not in _OPTIONAL:
-            missing.append(joint)
-    for side in "lr":
-        used: set[int] = set()
-        # wanted first: joints whose names also serve for a neighbour ("shoulder", "foot", "hip") where that exists
-        for joint in ("shoulder", "elbow", "wrist", "collar", "hip", "knee", "ankle", "foot"):
-            hits = (table[side, c] for c in _SIDED[joint] if (side, c) in table)
-            hit = next((h for h in hits if h not in used), None)
-            if hit is not None:
-                found[f"{side}_{joint}"] = hit
-                used.add(hit)
-            elif joint not in _OPTIONAL:
-                missing.append(f"{side}_{joint}")
-    for joint in _SIDED:  # a name that fits on one side only stands for a neighbour of the joint that is missing
-        pair = [found.get(f"{side}_{joint}") for side in "lr"]
-        ranks = [_SIDED[joint].index(side_and_core(names[i])[1]) if i is not None else -1 for i in pair]
-        if ranks[0] != ranks[1] and joint not in _OPTIONAL and min(ranks) >= 0:
-            missing.append(f"{'r' if ranks[0] < ranks[1] else 'l'}_{joint}")
-    if missing:
-        raise UserError(f"joints not found: {', '.join(missing)}; accepted: the names of CMU, Mixamo, 3ds Max, "
-                        f"Blender, Bandai-Namco or SMPL rigs; the file has {', '.join(names[:12])}...")  # fmt: skip
-    return found, [i for i, n in enumerate(names) if side_and_core(n)[0] == "" and _SPINE.match(side_and_core(n)[1])]
-
-
-def world(rig: Rig) -> tuple[np.ndarray, np.ndarray]:
-    """Global positions (T, J, 3) and rotations (T, J, 4) of every joint."""
-    glob, pos = [rig.rotations[:, 0]], [rig.translations[:, 0]]
-    for j in range(1, len(rig.parents)):
-        p = rig.parents[j]
-        pos.append(pos[p] + rot.rotate(glob[p], rig.translations[:, j]))
-        glob.append(rot.multiply(glob[p], rig.rotations[:, j]))
-    return np.stack(pos, 1), np.stack(glob, 1)
-
-
-def rest_positions(rig: Rig) -> np.ndarray:
-    """(J, 3) joint positions with all rotations identity."""
-    out = [np.zeros(3)]
-    for j in range(1, len(rig.parents)):
-        out.append(out[rig.parents[j]] + rig.offsets[j])
-    return np.array(out)
-
-
-def _frame(up: np.ndarray, left: np.ndarray) -> np.ndarray:
-    """Quaternion that takes `up` to +Y and `left` to +X."""
-    y = up / np.linalg.norm(up)
-    x = left - y * (left @ y)
-    x = x / np.linalg.norm(x)
-    return rot.from_matrix(np.stack([x, y, np.cross(x, y)]))
-
-
-def _snapped(direction: np.ndarray) -> np.ndarray:
-    """The nearest coordinate axis if it is within 20 degrees (rest poses stand upright, spines are curved)."""
-    unit = direction / np.linalg.norm(direction)
-    axis = np.zeros(3)
-    k = int(np.abs(unit).argmax())
-    axis[k] = np.sign(unit[k])
-    return axis if unit @ axis > np.cos(np.radians(20)) else unit
-
-
-def _up_axis(rest_up: np.ndarray, upright: np.ndarray) -> np.ndarray:
-    """The world's up: the axis nearest to the rest pose's, unless the moving body clearly stands along another."""
-    axis = np.zeros(3)
-    k = int(np.abs(rest_up).argmax())
-    axis[k] = np.sign(rest_up[k])
-    mean = upright.mean(0) / max(float(np.linalg.norm(upright, axis=-1).mean()), 1e-9)
-    best = int(np.abs(mean).argmax())
-    if mean @ axis < 0.3 and abs(mean[best]) > 0.6:
-        axis = np.zeros(3)
-        axis[best] = np.sign(mean[best])
-    return axis
+# Bones whose rest direction is compared: joint, child.
+_BONES = {"hip": "knee", "knee": "ankle", "ankle": "foot", "shoulder": "elbow", "elbow": "wrist"}
 
 
 def retarget(rig: Rig) -> Motion:
-    """Transfer a rig's motion to the 22-joint skeleton, in metres, Y up, standing on y = 0.
+    """Transfer a rig's motion to the 22-joint skeleton, in metres, Y up, at the rig's frame rate.
 
-    The unit and the size of the body follow from the length of the legs.
+    The unit and the size of the body follow from the length of the legs; heights are the file's.
 
     Raises:
-        UserError: a joint is missing or the rest pose has no extent.
+        UserError: a joint that is needed is missing, or the rest pose cannot be understood.
     """
-    if set(rig.names) == set(SMPL22.names) and len(rig.names) == len(SMPL22.names):
-        return _own(rig)
-    found, spine = match(rig.names)
-    rest = rest_positions(rig)
-    mid_hip = (rest[found["l_hip"]] + rest[found["r_hip"]]) / 2
-    shoulders = (rest[found["l_shoulder"]] + rest[found["r_shoulder"]]) / 2
-    left = rest[found["l_hip"]] - rest[found["r_hip"]]
-    legs = [np.linalg.norm(rest[found[f"{s}_{a}"]] - rest[found[f"{s}_{b}"]])
-            for s in "lr" for a, b in (("hip", "knee"), ("knee", "ankle"))]  # fmt: skip
-    if min(legs) < 1e-9 or np.linalg.norm(shoulders - mid_hip) < 1e-9 or np.linalg.norm(left) < 1e-9:
-        raise UserError("the rest pose has bones of no length")
-    ours = -2 * (SMPL22.offsets[SMPL22.index("l_knee"), 1] + SMPL22.offsets[SMPL22.index("l_ankle"), 1])
-    scale = ours / sum(legs)
-    positions, glob = world(rig)
-    torso = _snapped(shoulders - mid_hip)
-    rest_turn = _frame(torso, left)
-    upright = (positions[:, found["l_shoulder"]] + positions[:, found["r_shoulder"]]
-               - positions[:, found["l_hip"]] - positions[:, found["r_hip"]])  # fmt: skip
-    up = _up_axis(torso, upright)
-    side = left - up * (left @ up)
-    turn = _frame(up, side) if np.linalg.norm(side) > 1e-6 else rot.between(up, np.array([0.0, 1, 0]))
-    back = rot.conjugate(rest_turn)
-
-    def relative(source: int) -> np.ndarray:
-        return rot.multiply(rot.multiply(turn, glob[:, source]), back)
-
-    aligned = rot.rotate(rest_turn, rest)
-    ours_rest = SMPL22.rest_joints.astype(np.float64)
-    g: dict[str, np.ndarray] = {"pelvis": relative(found["pelvis"])}
-    g["spine3"] = relative(spine[-1]) if spine else g["pelvis"]
-    if len(spine) >= 3:
-        g["spine1"], g["spine2"] = relative(spine[0]), relative(spine[(len(spine) - 1) // 2])
-    else:  # bends are spread evenly over our three
-        g["spine1"], g["spine2"] = (rot.slerp(g["pelvis"], g["spine3"], f) for f in (1 / 3, 2 / 3))
-    g["neck"] = relative(found["neck"]) if "neck" in found else g["spine3"]
-    g["head"] = relative(found["head"]) if "head" in found else g["neck"]
-    for s in "lr":
-        correction = np.array([1.0, 0, 0, 0])
-        g[f"{s}_collar"] = relative(found[f"{s}_collar"]) if f"{s}_collar" in found else g["spine3"]
-        for joint, child in (("hip", "knee"), ("knee", "ankle"), ("shoulder", "elbow"), ("elbow", "wrist")):
-            name, next_name = f"{s}_{joint}", f"{s}_{child}"
-            if next_name in found:
-                a, b = SMPL22.index(name), SMPL22.index(next_name)
-                correction = rot.between(ours_rest[b] - ours_rest[a], aligned[found[next_name]] - aligned[found[name]])
-            g[name] = rot.multiply(relative(found[name]), correction)
-        g[f"{s}_wrist"] = (rot.multiply(relative(found[f"{s}_wrist"]), correction)
-                           if f"{s}_wrist" in found else g[f"{s}_elbow"])  # fmt: skip
-        g[f"{s}_ankle"] = relative(found[f"{s}_ankle"])
-        g[f"{s}_foot"] = relative(found[f"{s}_foot"]) if f"{s}_foot" in found else g[f"{s}_ankle"]
-    local = np.stack([
-        g[n] if p < 0 else rot.multiply(rot.conjugate(g[SMPL22.names[p]]), g[n])
-        for n, p in zip(SMPL22.names, SMPL22.parents, strict=True)
-    ], 1)  # fmt: skip
-    hips = (positions[:, found["l_hip"]] + positions[:, found["r_hip"]]) / 2
-    between_hips = (SMPL22.offsets[SMPL22.index("l_hip")] + SMPL22.offsets[SMPL22.index("r_hip")]) / 2
-    root = scale * rot.rotate(turn, hips) - rot.rotate(g["pelvis"], between_hips)
-    feet = SMPL22.fk(local, root)[:, [SMPL22.index("l_foot"), SMPL22.index("r_foot")], 1].min(1)
-    root[:, 1] += _TOE_HEIGHT - np.percentile(feet, 2)
-    return Motion(local, root, rig.fps)
+    exact = _ours(rig)
+    return exact if exact is not None else _by_names(rig)
 
 
-def _own(rig: Rig) -> Motion:
-    """A file with our own joints and rest pose: copied, only the unit is undone."""
+def _ours(rig: Rig) -> Motion | None:
+    """The motion if the file has our joints, tree and bone proportions, in any order and unit."""
+    if set(rig.names) != set(SMPL22.names):
+        return None
     order = [rig.names.index(n) for n in SMPL22.names]
-    offsets = rig.offsets[order]
-    norm = np.linalg.norm(offsets[1:], axis=-1).sum()
-    if norm < 1e-9:
-        raise UserError("the rest pose has bones of no length")
-    scale = np.linalg.norm(SMPL22.offsets[1:], axis=-1).sum() / norm
-    if np.abs(offsets[1:] * scale - SMPL22.offsets[1:]).max() > 0.02:
-        raise UserError("joints named as ours but with another rest pose; accepted: a T-pose of the 22 SMPL joints")
-    return Motion(rig.rotations[:, order], rig.translations[:, order[0]] * scale, rig.fps)
+    parents = [rig.names[rig.parents[j]] if rig.parents[j] >= 0 else "" for j in order]
+    if parents != [SMPL22.names[p] if p >= 0 else "" for p in SMPL22.parents]:
+        return None
+    ours, theirs = SMPL22.offsets[1:], rig.offsets[order][1:]
+    scale = float(np.linalg.norm(ours)) / max(float(np.linalg.norm(theirs)), 1e-12)
+    if np.abs(theirs * scale - ours).max() > 1e-3:
+        return None
+    return Motion(rig.rotations[:, order], rig.translations[:, rig.names.index("pelvis")] * scale, rig.fps)
+
+
+def _unit(v: np.ndarray) -> np.ndarray:
+    return v / np.maximum(np.linalg.norm(v, axis=-1, keepdims=True), 1e-9)
+
+
+def _top(points: np.ndarray, at: dict[str, int]) -> np.ndarray:
+    """Head, or what is highest where there is none: (..., J, 3) -> (..., 3)."""
+    name = next((n for n in ("head", "neck") if n in at), None)
+    if name is not None:
+        return np.asarray(points[..., at[name], :])
+    return np.asarray((points[..., at["l_shoulder"], :] + points[..., at["r_shoulder"], :]) / 2)
+
+
+def _body_axes(rest: np.ndarray, at: dict[str, int]) -> np.ndarray | None:
+    """(3, 3): our axes (left, up, forward) in the file's, snapped to its axes; None if the rest pose does not stand."""
+    left = _unit(rest[at["l_hip"]] - rest[at["r_hip"]] + rest[at["l_shoulder"]] - rest[at["r_shoulder"]])
+    up = _unit(rest[at["spine3"]] + _top(rest, at) - rest[at["l_knee"]] - rest[at["r_knee"]])
+    axes = np.zeros((3, 3))
+    for k, v in enumerate((left, up)):
+        i = int(np.abs(v).argmax())
+        if abs(v[i]) < 0.8:
+            return None
+        axes[i, k] = np.sign(v[i])
+    axes[:, 2] = np.cross(axes[:, 0], axes[:, 1])
+    return axes if abs(np.linalg.det(axes) - 1) < 1e-6 else None
+
+
+def _standing(rest: np.ndarray, at: dict[str, int], axes: np.ndarray) -> dict[str, np.ndarray] | None:
+    """C of every mapped joint (3, 3) from a rest pose that is a T- or A-pose; None if it is neither."""
+    out = {name: axes for name in at}
+    for side in "lr":
+        for joint, child in _BONES.items():
+            name, end = f"{side}_{joint}", f"{side}_{child}"
+            if end not in at:
+                if joint == "elbow":
+                    out[name] = out[f"{side}_shoulder"]
+                continue
+            theirs = _unit(rest[at[end]] - rest[at[name]])
+            ours = axes @ _unit(SMPL22.offsets[SMPL22.index(end)])
+            angle = np.degrees(np.arccos(np.clip(theirs @ ours, -1, 1)))
+            if angle > 110:
+                return None
+            # Feet stand flat in any rest pose; only where they lie in the bone's joints do they differ.
+            if joint != "ankle" or angle > 50:
+                out[name] = rot.to_matrix(rot.between(ours, theirs)) @ axes
+        out[f"{side}_wrist"] = out[f"{side}_elbow"]
+    return out
+
+
+def _oriented(rig: Rig, rest: np.ndarray, at: dict[str, int]) -> dict[str, np.ndarray]:
+    """C of every mapped joint for skeletons whose bones lie along an axis of their joints, so that zero is no pose.
+
+    Within each joint's own frame the torso is known from where hips, spine, collars and neck attach, a limb from the
+    direction of its bone and the hinge about which the knee or elbow bends in the clip. Collars follow the chest.
+
+    Raises:
+        UserError: a limb that is not straight at rest, or that never bends.
+    """
+    if not {"l_wrist", "r_wrist"} <= at.keys() or not {"neck", "head"} & at.keys() or at["spine3"] == at["pelvis"]:
+        raise UserError("the rest pose is no T-pose or A-pose, and spine, neck or wrists to tell it by are missing")
+    ends = ("collar" if {"l_collar", "r_collar"} <= at.keys() else "shoulder", "neck" if "neck" in at else "head")
+    pelvis = _frame(
+        rest[at["spine3"]] - rest[at["pelvis"]], rest[at["l_hip"]] - rest[at["r_hip"]],
+        np.array([0.0, 1, 0]), np.array([1.0, 0, 0]),
+    )  # fmt: skip
+    chest = _frame(
+        rest[at[ends[1]]] - rest[at["spine3"]], rest[at[f"l_{ends[0]}"]] - rest[at[f"r_{ends[0]}"]],
+        np.array([0.0, 1, 0]), np.array([1.0, 0, 0]),
+    )  # fmt: skip
+    out = {name: chest for name in at if not name.endswith("collar")} | {"pelvis": pelvis}
+    for side, sign in (("l", 1.0), ("r", -1.0)):
+        for joints, hinge in (
+            (("hip", "knee", "ankle", "foot"), np.array([1.0, 0, 0])),
+            (("shoulder", "elbow", "wrist"), np.array([0.0, -sign, 0])),
+        ):
+            names = [f"{side}_{j}" for j in joints if f"{side}_{j}" in at]
+            bones = [_unit(rest[at[b]] - rest[at[a]]) for a, b in zip(names, names[1:], strict=False)]
+            turns = rot.to_axis_angle(rig.rotations[:, at[names[1]]]).mean(0)
+            turns -= bones[1] * (turns @ bones[1])
+            if bones[0] @ bones[1] < 0.94 or np.linalg.norm(turns) < np.radians(3):
+                raise UserError(
+                    f"the rest pose is no T-pose or A-pose and {names[1]} does not tell how the limb is "
+                    "turned (it must be straight at rest and bend in the clip); accepted a T-pose or A-pose at rest"
+                )
+            for name, end, bone in zip(names, names[1:], bones, strict=False):
+                out[name] = _frame(bone, turns, _unit(SMPL22.offsets[SMPL22.index(end)]), hinge)
+        out[f"{side}_wrist"] = out[f"{side}_elbow"]
+    return out
+
+
+def _frame(theirs: np.ndarray, second: np.ndarray, ours: np.ndarray, our_second: np.ndarray) -> np.ndarray:
+    """The rotation (3, 3) taking direction `ours` to `theirs` and `our_second` as near as possible to `second`."""
+
+    def basis(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        a = _unit(a)
+        b = _unit(b - a * (a @ b))
+        return np.stack([a, b, np.cross(a, b)], -1)
+
+    out: np.ndarray = basis(theirs, second) @ basis(ours, our_second).T
+    return out
+
+
+def _by_names(rig: Rig) -> Motion:
+    at = joint_map(rig)
+    rest = np.zeros((len(rig.names), 3))
+    for j in range(1, len(rig.names)):
+        rest[j] = rest[rig.parents[j]] + rig.offsets[j]
+    scale = _leg(SMPL22.rest_joints, {n: SMPL22.index(n) for n in SMPL22.names}) / _leg(rest, at)
+    pos, glob = world(rig)
+    axes = _body_axes(rest, at)
+    standing = None if axes is None else _standing(rest, at, axes)
+    if axes is None or standing is None:
+        # the clip itself must tell which way is up
+        body = _top(pos, at) - (pos[:, at["l_ankle"]] + pos[:, at["r_ankle"]]) / 2
+        up = np.array([0.0, 0, 1] if body[:, 2].mean() > 2 * abs(body[:, 1].mean()) else [0.0, 1, 0])
+        corrections = _oriented(rig, rest, at)
+    else:
+        up, corrections = axes[:, 1], standing
+    upright = rot.to_matrix(rot.between(up, np.array([0.0, 1.0, 0.0])))
+    target = {n: upright @ glob[:, at[n]] @ c for n, c in corrections.items() if n in at}
+    quats = {n: rot.from_matrix(m) for n, m in target.items()}
+    chest = quats["spine3"]
+    if "spine1" not in quats:
+        quats["spine1"] = rot.slerp(quats["pelvis"], chest, 1 / 3)
+        quats["spine2"] = rot.slerp(quats["pelvis"], chest, 2 / 3)
+    quats.setdefault("head", quats.get("neck", chest))
+    quats.setdefault("neck", rot.slerp(chest, quats["head"], 0.5))
+    for side in "lr":
+        quats.setdefault(f"{side}_collar", chest)
+        quats.setdefault(f"{side}_wrist", quats[f"{side}_elbow"])
+        quats[f"{side}_foot"] = quats[f"{side}_ankle"]
+    whole = np.stack([quats[n] for n in SMPL22.names], 1)
+    local = whole.copy()
+    for j in range(1, len(SMPL22.parents)):
+        local[:, j] = rot.multiply(rot.conjugate(whole[:, SMPL22.parents[j]]), whole[:, j])
+    middle = (pos[:, at["l_hip"]] + pos[:, at["r_hip"]]) / 2 @ upright.T * scale
+    ours = (SMPL22.offsets[1] + SMPL22.offsets[2]) / 2
+    return Motion(local, middle - rot.rotate(quats["pelvis"], ours), rig.fps)
+
+
+def _leg(rest: np.ndarray, at: dict[str, int]) -> float:
+    """Mean length of thigh plus shin of both legs."""
+    length = sum(
+        float(np.linalg.norm(rest[at[f"{s}_{a}"]] - rest[at[f"{s}_{b}"]]))
+        for s in "lr" for a, b in (("knee", "hip"), ("ankle", "knee"))
+    )  # fmt: skip
+    if length <= 1e-6:
+        raise UserError("the rest pose has legs of no length; accepted a skeleton with bone lengths in its OFFSETs")
+    return length / 2

@@ -123,7 +123,7 @@ def slerp(a: np.ndarray, b: np.ndarray, t: np.ndarray | float) -> np.ndarray:
 def continuous(q: np.ndarray) -> np.ndarray:
     """Flip signs along axis 0 so that neighbouring quaternions lie in the same half-space. (T, ..., 4)."""
     dots = (q[1:] * q[:-1]).sum(-1, keepdims=True)
-    sign = np.concatenate([np.ones_like(dots[:1]), np.cumprod(np.where(dots < 0, -1.0, 1.0), 0)])
+    sign = np.concatenate([np.ones_like(q[:1, ..., :1]), np.cumprod(np.where(dots < 0, -1.0, 1.0), 0)])
     return q * sign
 
 

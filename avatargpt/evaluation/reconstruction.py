@@ -16,20 +16,23 @@ from avatargpt.metrics import geometry
 from avatargpt.metrics.geometry_signals import Signals
 from instruct_data.clip import Clip
 from vqvae.errors import UserError
-from vqvae.motion import Motion, concatenate, heading
+from vqvae.motion import Motion, concatenate
 
+TAIL = 60  # frames
 Reconstruct = Callable[[Motion], Motion]
 
 
 def join(motions: list[Motion]) -> Motion:
-    """Clips one after another, each moved so that it goes on where and in the direction in which the last ended."""
-    out = [motions[0]]
+    """Clips one after another, cut where they suit best and blended: no jump that a real body would not make."""
+    from instruct_data.joining import join_best
+
+    out = motions[0]
     for motion in motions[1:]:
-        last = out[-1]
-        yaw = float(heading(last.joints[-1:])[0])
-        ground = last.root[-1] * np.array([1, 0, 1])
-        out.append(motion.canonical().moved(yaw, ground))
-    return concatenate(out)
+        # Only the tail takes part in the search, so that joining stays linear in the total length.
+        keep = max(0, len(out) - TAIL)
+        tail, _ = join_best(out.slice(keep, len(out)), motion)
+        out = concatenate([out.slice(0, keep), tail])
+    return out
 
 
 def long_clips(clips: list[Clip], count: int, seconds: float, seed: int = 0) -> list[Motion]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -11,12 +10,9 @@ from vqvae import rotations as rot
 from vqvae.errors import UserError
 from vqvae.motion import MAX_FRAMES, Motion, atomic_write
 from vqvae.skeleton import SMPL22
+from vqvae.smplx import check_up, is_smplx, read_smplx
 
 JOINTS = len(SMPL22.names)
-SMPLX_POSE = 165  # 55 joints x 3: body 22, jaw, eyes, 2 x 15 hand joints
-# AMASS is Z up; this turns +Z to +Y.
-Z_UP_TO_Y_UP = rot.from_axis_angle(np.array([-np.pi / 2, 0.0, 0.0]))
-_RATES = ("mocap_framerate", "mocap_frame_rate", "fps")
 
 
 def read_npz(path: Path, up: str = "z") -> Motion:
@@ -29,65 +25,8 @@ def read_npz(path: Path, up: str = "z") -> Motion:
     Raises:
         UserError: `up` is neither, not a readable .npz, keys of neither kind, wrong shapes, NaN.
     """
-    if up not in ("y", "z"):
-        raise UserError(f"{path}: up '{up}'; accepted y, z")
-    try:
-        with np.load(path, allow_pickle=False) as z:
-            names = set(z.files)
-            if "rotations" in names or "trans" not in names:
-                data = None
-            else:
-                wanted = ("trans", "poses", "root_orient", "pose_body", *_RATES)
-                data = {k: z[k] for k in wanted if k in names}
-    except (OSError, ValueError, EOFError, KeyError, AttributeError, zipfile.BadZipFile) as e:
-        first = str(e).splitlines()[0] if str(e) else "empty"
-        raise UserError(f"{path}: not a readable .npz ({first})") from None
-    return Motion.load(path) if data is None else _from_smplx(data, path, up)
-
-
-def _from_smplx(data: dict[str, np.ndarray], path: Path, up: str) -> Motion:
-    rate = next((data[k] for k in _RATES if k in data), None)
-    if rate is None or rate.size != 1:
-        raise UserError(f"{path}: SMPL .npz without a frame rate; accepted one number as mocap_framerate")
-    try:
-        if "poses" in data:
-            poses = np.asarray(data["poses"], np.float64)
-        elif {"root_orient", "pose_body"} <= data.keys():
-            poses = np.concatenate([np.asarray(data[k], np.float64) for k in ("root_orient", "pose_body")], -1)
-        else:
-            raise UserError(f"{path}: SMPL .npz without poses; accepted poses, or root_orient and pose_body")
-        trans, fps = np.asarray(data["trans"], np.float64), float(rate.reshape(()))
-    except (TypeError, ValueError) as e:
-        if isinstance(e, UserError):
-            raise
-        raise UserError(f"{path}: SMPL .npz with values that are not numbers; accepted float arrays") from None
-    if poses.ndim != 2 or poses.shape[1] < 3 * JOINTS or trans.shape != (len(poses), 3):
-        raise UserError(f"{path}: poses {poses.shape}, trans {trans.shape}; accepted (T, 66 or more) and (T, 3)")
-    _check_count(len(poses), path)
-    local = rot.from_axis_angle(poses[:, : 3 * JOINTS].reshape(-1, JOINTS, 3))
-    if up == "z":
-        local[:, 0] = rot.multiply(Z_UP_TO_Y_UP, local[:, 0])
-        trans = rot.rotate(Z_UP_TO_Y_UP, trans)
-    return _motion(local, trans, fps, path)
-
-
-def write_smplx(motion: Motion, path: Path) -> Path:
-    """AMASS' SMPL-X keys: trans, poses (T, 165), root_orient, pose_body, betas, gender, mocap_frame_rate; Z up."""
-    back = rot.conjugate(Z_UP_TO_Y_UP)
-    local = motion.rotations.astype(np.float64)
-    local[:, 0] = rot.multiply(back, local[:, 0])
-    poses = np.zeros((len(motion), SMPLX_POSE))
-    poses[:, : 3 * JOINTS] = rot.to_axis_angle(local).reshape(len(motion), -1)
-    trans = rot.rotate(back, motion.root.astype(np.float64))
-
-    def write(temporary: Path) -> None:
-        np.savez(
-            temporary, trans=trans, poses=poses, root_orient=poses[:, :3], pose_body=poses[:, 3 : 3 * JOINTS],
-            betas=np.zeros(16), gender="neutral", surface_model_type="smplx", mocap_frame_rate=float(motion.fps),
-            mocap_time_length=motion.seconds,
-        )  # fmt: skip
-
-    return atomic_write(path, write)
+    check_up(up)
+    return read_smplx(path, up) if is_smplx(path) else Motion.load(path)
 
 
 def write_npy(motion: Motion, path: Path, layout: str = "hml263") -> Path:
@@ -102,8 +41,7 @@ def write_npy(motion: Motion, path: Path, layout: str = "hml263") -> Path:
         array = HML263Features().encode(motion)
     elif layout == "pos7":
         positions, matrices = motion.skeleton.fk_full(motion.rotations, motion.root)
-        whole = rot.from_matrix(matrices)
-        whole = rot.continuous(whole) if len(motion) > 1 else whole
+        whole = rot.continuous(rot.from_matrix(matrices))
         array = np.concatenate([positions, whole], -1).astype(np.float32)
     else:
         raise UserError(f"{path}: layout '{layout}'; accepted hml263, pos7")

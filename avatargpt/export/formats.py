@@ -17,7 +17,7 @@ def _write_npz(motion: Motion, path: Path, layout: str = "motion") -> None:
     if layout == "motion":
         motion.save(path)
     elif layout == "smplx":
-        from avatargpt.export.arrays import write_smplx
+        from vqvae.smplx import write_smplx
 
         write_smplx(motion, path)
     else:
@@ -47,17 +47,16 @@ def _read_npy(path: Path, fps: float = 20.0) -> Motion:
 
 @writer(".bvh")
 def _write_bvh(motion: Motion, path: Path, scale: float = 1.0) -> None:
-    from avatargpt.export.bvh import write_bvh
+    from vqvae.bvh import write_bvh
 
     write_bvh(motion, path, scale)
 
 
 @reader(".bvh")
 def _read_bvh(path: Path) -> Motion:
-    from avatargpt.export.bvh import parse_bvh
-    from avatargpt.export.retarget import to_motion
+    from vqvae.bvh import read_bvh
 
-    return to_motion(parse_bvh(path))
+    return read_bvh(path)
 
 
 @writer(".glb")

@@ -82,7 +82,8 @@ def batches(
     step = start
     while True:
         first = step - step % t.pool
-        rows = [examples.make(d) for s in range(first, first + t.pool) for d in mixture.batch(s, per_rank, runtime.rank)]
+        draws = [d for s in range(first, first + t.pool) for d in mixture.batch(s, per_rank, runtime.rank)]
+        rows = [examples.make(d) for d in draws]
         order = np.argsort([r.cost for r in rows], kind="stable").reshape(t.pool, per_rank)
         order = order[generator(t.seed, first, 99).permutation(t.pool)]  # the same on every rank: no stragglers
         for k in range(step - first, t.pool):
@@ -112,12 +113,17 @@ def _deepspeed() -> Any:
 class Objective(torch.nn.Module):
     """The model with its losses: what DDP and DeepSpeed wrap, so that every parameter is used inside one forward."""
 
-    def __init__(self, model: AvatarGPTModel, refiner_weight: float, refiner_rows: float) -> None:
+    def __init__(self, model: AvatarGPTModel, refiner_weight: float, refiner_rows: float, runtime: Runtime) -> None:
         super().__init__()
         self.model, self.refiner_weight, self.refiner_rows = model, refiner_weight, refiner_rows
+        self.runtime = runtime
 
     def forward(self, batch: Batch, seed: int, step: int) -> dict[str, torch.Tensor]:
         """`total` (with gradient) and its parts: cross-entropy per head (nats per token), one random residual level."""
+        with self.runtime.autocast():  # in here, since DeepSpeed turns autocast off around the module it wraps
+            return self._losses(batch, seed, step)
+
+    def _losses(self, batch: Batch, seed: int, step: int) -> dict[str, torch.Tensor]:
         rng = generator(seed, step, 7)
         heads: str | list[str] = batch.heads[0] if len(set(batch.heads)) == 1 else batch.heads
         out = self.model(**batch.inputs, labels=batch.labels, head=heads, length=batch.length)
@@ -159,11 +165,12 @@ class Trainer:
     """
 
     def __init__(
-        self, model: AvatarGPTModel, examples: Examples, val: dict[str, list[Example]], grounder: SentenceGrounder | None,
-        config: LanguageTraining, out: Path, runtime: Runtime, engine: dict[str, Any] | None = None,
-        until: int | None = None,
+        self, model: AvatarGPTModel, examples: Examples, val: dict[str, list[Example]],
+        grounder: SentenceGrounder | None, config: LanguageTraining, out: Path, runtime: Runtime,
+        engine: dict[str, Any] | None = None, until: int | None = None,
     ) -> None:  # fmt: skip
-        self.model, self.examples, self.val, self.grounder = model.to(runtime.device), examples, val, grounder
+        torch.nn.Module.to(model, runtime.device)
+        self.model, self.examples, self.val, self.grounder = model, examples, val, grounder
         self.t, self.out, self.runtime = config, out, runtime
         self.mixture = Mixture(examples.streams(), config.seed)
         self.levels = max((m["levels"] for m in (model.config.modalities or {}).values()), default=1)
@@ -172,15 +179,16 @@ class Trainer:
         decay = [p for p in model.parameters() if p.requires_grad and p.ndim >= 2]
         plain = [p for p in model.parameters() if p.requires_grad and p.ndim < 2]
         groups = [{"params": decay, "weight_decay": config.weight_decay}, {"params": plain, "weight_decay": 0.0}]
-        objective = Objective(model, config.refiner_weight, config.refiner_rows)
+        objective = Objective(model, config.refiner_weight, config.refiner_rows, runtime)
         self.engine: Any = None
         self.objective: Any = objective
         if engine is not None:
             deepspeed = _deepspeed()
             # What the YAML says holds under DeepSpeed too; the JSON only says how the work is split.
             engine = {
-                **engine, "train_micro_batch_size_per_gpu": share, "gradient_accumulation_steps": 1,
-                "gradient_clipping": config.clip,
+                **{k: v for k, v in engine.items() if k not in ("train_batch_size", "optimizer", "scheduler")},
+                "train_micro_batch_size_per_gpu": share, "gradient_accumulation_steps": 1,
+                "gradient_clipping": config.clip, "zero_force_ds_cpu_optimizer": False,
             }  # fmt: skip
             self.optimizer = torch.optim.AdamW(groups, lr=config.lr, betas=(0.9, 0.98), eps=1e-8)
             self.engine, *_ = deepspeed.initialize(model=objective, optimizer=self.optimizer, config=engine)
@@ -193,8 +201,9 @@ class Trainer:
 
     def _resume(self) -> None:
         if self.engine is not None:
-            path, state = self.engine.load_checkpoint(str(self.out / "deepspeed")) if (self.out / "deepspeed").is_dir() else (None, None)
-            self.step = int(state["step"]) if path else 0
+            folder = self.out / "deepspeed"
+            path, state = self.engine.load_checkpoint(str(folder)) if folder.is_dir() else (None, None)
+            self.step = int(state["step"]) if path and state else 0
             return
         saved = load_checkpoint(self.out / "checkpoint.pt", self.runtime.device)
         if saved:
@@ -203,8 +212,8 @@ class Trainer:
                 self.optimizer.load_state_dict(saved["optimizer"])
             except (RuntimeError, ValueError) as e:
                 raise UserError(
-                    f"{self.out / 'checkpoint.pt'}: of a run with another model ({str(e).splitlines()[0]}); resume with "
-                    "that run's configuration, or choose a new folder"
+                    f"{self.out / 'checkpoint.pt'}: of a run with another model ({str(e).splitlines()[0]}); "
+                    "resume with that run's configuration, or choose a new folder"
                 ) from None
             self.step = int(saved["step"])
 
@@ -216,7 +225,7 @@ class Trainer:
             state = {"model": self.model.state_dict(), "optimizer": self.optimizer.state_dict(), "step": self.step}
             save_checkpoint(self.out / "checkpoint.pt", state)
         if self.runtime.main:
-            weights = merged_state(self.model) if hasattr(self.model, "peft_config") else self.model.state_dict()
+            weights = merged_state(self.model) if hasattr(self.model, "peft_config") else None
             self.model.save_pretrained(self.out, state_dict=weights, max_shard_size="15MB")
             self.examples.text.save(self.out)
 
@@ -252,8 +261,7 @@ class Trainer:
         while self.step < self.stop:
             torch.manual_seed((t.seed << 32) + self.step * self.runtime.world + self.runtime.rank)  # dropout, if any
             batch = self.batch(next(stream))
-            with self.runtime.autocast():
-                parts = self.objective(batch, t.seed, self.step)
+            parts = self.objective(batch, t.seed, self.step)
             total = parts.pop("total")
             rate = cosine(self.step, t.steps, t.warmup, t.lr, t.lr_floor)
             for group in self.optimizer.param_groups:

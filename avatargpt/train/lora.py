@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 
@@ -62,8 +63,9 @@ def merged_state(model: AvatarGPTModel) -> dict[str, torch.Tensor]:
     state = {k: v for k, v in model.state_dict().items() if ".lora_" not in k}
     for name, layer in model.named_modules():
         if isinstance(layer, LoraLayer):
+            linear: Any = layer
             weight = state.pop(f"{name}.base_layer.weight")
-            state[f"{name}.weight"] = weight + layer.get_delta_weight("default").to(weight.dtype)  # type: ignore[operator]
+            state[f"{name}.weight"] = weight + linear.get_delta_weight("default").to(weight.dtype)
             if f"{name}.base_layer.bias" in state:
                 state[f"{name}.bias"] = state.pop(f"{name}.base_layer.bias")
     return state

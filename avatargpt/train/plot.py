@@ -51,7 +51,7 @@ def plot_log(folder: str | os.PathLike[str]) -> Path | None:
     try:
         from matplotlib.figure import Figure
     except ImportError:
-        print(f"note: no {folder / PICTURE}, since matplotlib is not installed (pip install matplotlib)", file=sys.stderr)
+        print(f"note: no {folder / PICTURE}: matplotlib is not installed (pip install matplotlib)", file=sys.stderr)
         return None
     names = sorted(curves, key=lambda name: (name.startswith("val_"), name))
     columns = min(4, len(names))

@@ -1,4 +1,4 @@
-"""From corpora to the motion store that every training stage reads: clips, composed clips, and many ways to ask for them.
+"""From corpora to the motion store of every training stage: clips, composed clips, and many ways to ask for them.
 
 The store holds, per clip, its captions (what `motion_to_text` should say) and, under ``extra["prompts"]``, a wider pool
 of truthful requests (what `text_to_motion` should understand). Composed clips join two or three real ones with an
@@ -17,6 +17,7 @@ from instruct_data.clip import Clip
 from instruct_data.joining import join_best
 from instruct_data.mixture import balanced_weights, clip_class
 from instruct_data.rewrites import Rewrites
+from vqvae.errors import UserError
 from vqvae.motion import Motion
 
 # Classes whose motion repeats: any stretch of at least two seconds still shows the caption.
@@ -84,13 +85,16 @@ def composed_clips(
     rng = np.random.default_rng([options.seed, 1])
     usable = [c for c in clips if c.captions]
     weights = balanced_weights([clip_class(c) for c in usable], options.balance)
-    made = 0
+    made = refused = 0
     while made < options.composed:
         count = 3 if rng.random() < options.three else 2
         chosen = [usable[int(i)] for i in rng.choice(len(usable), count, p=weights)]
-        chosen = [replace(c, motion=c.load().mirrored(), **_mirrored_words(c)) if rng.random() < 0.5 else c for c in chosen]
+        chosen = [_mirrored(c) if rng.random() < 0.5 else c for c in chosen]
         parts = [_part(c, rng) for c in chosen]
         if sum(map(len, parts)) > options.longest:
+            refused += 1
+            if refused > 1000 + 100 * made:
+                raise UserError(f"prepare: longest: {options.longest} frames; hardly any clips in a row are that short")
             continue
         motion = parts[0]
         for part in parts[1:]:
@@ -100,15 +104,18 @@ def composed_clips(
         plain = bank.compose([str(rng.choice(c.captions)) for c in chosen], rng)
         yield Clip(
             f"join_{made:05d}", motion.canonical().with_caption(plain), [plain], "composed", LICENCE_JOINED, "train",
-            "+".join(clip_class(c) for c in chosen), "", {"prompts": [plain, *prompts], "parts": [c.id for c in chosen]},
+            "+".join(clip_class(c) for c in chosen), "",
+            {"prompts": [plain, *prompts], "parts": [c.id for c in chosen]},
         )  # fmt: skip
         made += 1
 
 
-def _mirrored_words(clip: Clip) -> dict[str, object]:
+def _mirrored(clip: Clip) -> Clip:
+    """The clip with left and right exchanged, in motion and words."""
     from instruct_data.mirror import mirror_action, mirror_text
 
-    return {"captions": [mirror_text(c) for c in clip.captions], "action": mirror_action(clip.action)}
+    captions = [mirror_text(c) for c in clip.captions]
+    return replace(clip, motion=clip.load().mirrored(), captions=captions, action=mirror_action(clip.action))
 
 
 def prepare(clips: Sequence[Clip], bank: CaptionBank, rewrites: Rewrites, options: Preparation) -> Iterator[Clip]:
@@ -119,6 +126,6 @@ def prepare(clips: Sequence[Clip], bank: CaptionBank, rewrites: Rewrites, option
             yield replace(clip, extra={})
             continue
         yield replace(clip, extra={"prompts": prompt_pool(clip, bank, rewrites, rng, options.prompts)})
-        other = replace(clip, id=f"{clip.id}_m", motion=clip.load().mirrored(), **_mirrored_words(clip))  # type: ignore[arg-type]
+        other = replace(_mirrored(clip), id=f"{clip.id}_m")
         yield replace(other, extra={"prompts": prompt_pool(other, bank, rewrites, rng, options.prompts)})
     yield from composed_clips([c for c in clips if c.split == "train"], bank, rewrites, options)

@@ -115,7 +115,14 @@ class Log:
 def _bar(total: int, done: int) -> Any:
     """A started rich bar on stderr: steps, loss, time spent, time left."""
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
 
     bar = Progress(
         TextColumn("step"), MofNCompleteColumn(), BarColumn(), TextColumn("loss {task.fields[loss]}"),
@@ -184,8 +191,12 @@ def from_mapping(cls: type[T], values: Any, where: str) -> T:
             if number != number or (wanted == "int" and number != int(number)):
                 raise UserError(f"{where}: {key}: {value!r}; accepted: {'a whole' if wanted == 'int' else 'a'} number")
             given[key] = int(number) if wanted == "int" else number
-        elif (wanted == "bool" and not isinstance(value, bool)) or (wanted.startswith("dict") and not isinstance(value, dict)):
-            raise UserError(f"{where}: {key}: {value!r}; accepted: {'true or false' if wanted == 'bool' else 'a mapping'}")
+        elif wanted == "bool" and not isinstance(value, bool):
+            raise UserError(f"{where}: {key}: {value!r}; accepted: true or false")
+        elif wanted.startswith("dict") and not isinstance(value, dict):
+            raise UserError(f"{where}: {key}: {value!r}; accepted: a mapping")
+        elif wanted.startswith("list") and not isinstance(value, list):
+            raise UserError(f"{where}: {key}: {value!r}; accepted: a list")
     return cls(**given)
 
 
@@ -221,7 +232,7 @@ def load_checkpoint(path: Path, device: torch.device) -> dict[str, Any] | None:
     try:
         saved: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
     except Exception as e:  # torch raises whatever its unpickler or zip reader meets
-        raise UserError(f"{path}: not a readable checkpoint ({str(e).splitlines()[0]}); move it away to begin anew") from None
+        raise UserError(f"{path}: damaged checkpoint ({str(e).splitlines()[0]}); move it away to begin anew") from None
     return saved
 
 

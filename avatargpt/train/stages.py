@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from avatargpt.train.runtime import Runtime, load_yaml
+from avatargpt.train.runtime import Runtime, check_keys, from_mapping, load_json, load_yaml
 from instruct_data.store import ClipCodes, Store
 from vqvae.errors import UserError
 
@@ -26,7 +25,10 @@ def prepare_stage(args: argparse.Namespace) -> None:
     texts = Path(args.texts)
     bank = CaptionBank(texts / "body_captions.json")
     clips = [c for c in read_corpus(args.corpus) if c.split in ("train", "val")]
-    options = Preparation(**(load_yaml(args.config).get("prepare", {}) if args.config else {}))
+    config = check_keys(load_yaml(args.config) if args.config else {}, ("prepare",), str(args.config))
+    options = from_mapping(Preparation, config.get("prepare"), f"{args.config}: prepare")
+    if not any(c.split == "train" and c.captions for c in clips):
+        raise UserError(f"{args.corpus}: no training clip with a caption in it")
     store = Store.write(prepare(clips, bank, Rewrites(texts / "rewrites_train.jsonl", bank), options), args.output)
     print(f"{args.output}: {len(store)} clips, {store.manifest['hours']} hours")
 
@@ -45,6 +47,8 @@ def feature_windows(store: Store, split: str, modality: str = "body") -> Any:
         clips.append(spec.encode(clip.load()))
         labels.append(clip_class(clip))
         rare.append(not clip.source.startswith("bandai"))
+    if split == "train" and not clips:
+        raise UserError(f"{store.path}: no single training clips in it")
     groups = spec.slices()
     return Windows(clips, labels, np.array(rare), [groups[k] for k in ("velocity", "yaw", "joint_velocity")])
 
@@ -56,7 +60,9 @@ def tokenizer_stage(args: argparse.Namespace) -> None:
     runtime = Runtime.start(args.threads, args.device)
     store = Store.open(args.store)
     start = Path(args.start) if args.start else None
-    train(load_yaml(args.config), feature_windows(store, "train"), feature_windows(store, "val"), Path(args.output), runtime, start)
+    training, held = feature_windows(store, "train"), feature_windows(store, "val")
+    config, out = load_yaml(args.config), Path(args.output)
+    train(config, training, held, out, runtime, start, args.until, str(args.config))
 
 
 def tokenised(store: Store, tokenizer: Any) -> Iterator[ClipCodes]:
@@ -73,8 +79,8 @@ def codes_stage(args: argparse.Namespace) -> None:
     """Motion store -> tokenised cache: all that the language stage reads, small enough for a short GPU lease."""
     from vqvae.tokenizer import MotionTokenizer
 
-    Runtime.start(args.threads, args.device)
-    tokenizer = MotionTokenizer.load(args.tokenizer)
+    runtime = Runtime.start(args.threads, args.device)
+    tokenizer = MotionTokenizer.load(args.tokenizer, runtime.device)
     store = Store.write_codes(tokenised(Store.open(args.store), tokenizer), args.output, tokenizer.fingerprint)
     print(f"{args.output}: {len(store)} clips as codes of tokenizer {tokenizer.fingerprint[:12]}")
 
@@ -84,11 +90,11 @@ def ground_stage(args: argparse.Namespace) -> None:
     from avatargpt.text import SentenceGrounder
     from avatargpt.train.build import text_corpus
 
-    Runtime.start(args.threads, args.device)
+    runtime = Runtime.start(args.threads, args.device)
     clips = list(Store.open(args.store).clips("train"))
     _, pairs = text_corpus(Path(args.texts), None, clips)
     texts = [t for c in clips for t in (*c.captions, *c.extra.get("prompts", []))]
-    SentenceGrounder().save_states([*texts, *(p for p, _ in pairs["rewrite"])], args.output)
+    SentenceGrounder(device=runtime.device).save_states([*texts, *(p for p, _ in pairs["rewrite"])], args.output)
 
 
 def language_stage(args: argparse.Namespace) -> None:
@@ -96,33 +102,48 @@ def language_stage(args: argparse.Namespace) -> None:
     from avatargpt.train.build import build_run
 
     runtime = Runtime.start(args.threads, args.device)
-    engine = json.loads(Path(args.deepspeed_config).read_text()) if args.deepspeed_config else None
+    engine = load_json(args.deepspeed_config) if args.deepspeed_config else None
     build_run(load_yaml(args.config), args, runtime, engine).run()
+
+
+def _whole(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text}: accepted: at least 1")
+    return value
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="scripts/train.py", description=sys.modules["__main__"].__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
+    parser.add_argument("--local_rank", "--local-rank", type=int, help=argparse.SUPPRESS)  # deepspeed puts it first
     stages = parser.add_subparsers(dest="stage", required=True)
 
-    def stage(name: str, run: Any, **options: str) -> None:
+    def stage(name: str, run: Any, **options: str) -> argparse.ArgumentParser:
         sub = stages.add_parser(name, help=run.__doc__)
         sub.set_defaults(run=run)
-        sub.add_argument("-o", "--output", required=True, help="folder for the result; an unfinished run there is resumed")
-        sub.add_argument("--threads", type=int, help="CPU threads")
+        sub.add_argument("-o", "--output", required=True, help="folder for the result; an unfinished run there goes on")
+        sub.add_argument("--threads", type=_whole, help="CPU threads")
         sub.add_argument("--device", help="cpu, cuda, cuda:0, ...; default: a GPU when there is one")
-        sub.add_argument("--local_rank", "--local-rank", type=int, help="set by launchers")
+        sub.add_argument("--local_rank", "--local-rank", type=int, help=argparse.SUPPRESS)
         for option, text in options.items():
             sub.add_argument(f"--{option}", required=text.endswith("!"), help=text.rstrip("!"))
+        return sub
 
-    stage("prepare", prepare_stage, corpus="folder of clips!", texts="folder of caption bank and rewrites!", config="YAML")
-    stage("tokenizer", tokenizer_stage, config="YAML!", store="motion store!", start="tokenizer folder to begin from")
+    until = "stop at this step with a checkpoint; the schedule stays that of the configuration"
+    stage("prepare", prepare_stage, corpus="folder of clips!", texts="folder of caption bank and rewrites!",
+          config="YAML")  # fmt: skip
+    tokenizer = stage("tokenizer", tokenizer_stage, config="YAML!", store="motion store!",
+                      start="tokenizer folder to begin from")  # fmt: skip
+    tokenizer.add_argument("--until", type=_whole, metavar="STEP", help=until)
     stage("codes", codes_stage, tokenizer="tokenizer folder!", store="motion store!")
     stage("ground", ground_stage, store="motion store!", texts="folder of text corpora!")
-    stage("language", language_stage, config="YAML!", tokenizer="tokenizer folder", codes="tokenised cache",
-          texts="folder of text corpora!", planning="folder of planning corpora",
-          store="motion store whose captions are read (text stage)", grounding="folder of the ground stage", start="model folder to begin from",
-          deepspeed_config="JSON, when started by deepspeed")  # fmt: skip
+    language = stage("language", language_stage, config="YAML!", tokenizer="tokenizer folder", codes="tokenised cache",
+                     texts="folder of text corpora!", planning="folder of planning corpora",
+                     store="motion store whose captions are read (text stage)", grounding="folder of the ground stage",
+                     start="model folder, or a T5 or Flan-T5 folder, to begin from",
+                     deepspeed_config="JSON; the run goes through DeepSpeed")  # fmt: skip
+    language.add_argument("--until", type=_whole, metavar="STEP", help=until)
     return parser
 
 

@@ -109,3 +109,8 @@ def test_continuous_changes_signs_only() -> None:
     fixed = rot.continuous(broken)
     assert ((fixed[1:] * fixed[:-1]).sum(-1) > 0).all()
     np.testing.assert_allclose(np.abs(fixed), np.abs(q))
+
+
+def test_continuous_of_one_frame():
+    q = rot.from_axis_angle(np.ones((1, 3, 3)))
+    assert np.array_equal(rot.continuous(q), q)

@@ -1,0 +1,150 @@
+"""Any joint tree that moves, and which of its joints are ours, found by their names."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+import numpy as np
+
+from vqvae import rotations as rot
+from vqvae.errors import UserError
+
+# Core names (lower case, side and prefix removed) of each target joint, in order of preference.
+_CENTRAL = {
+    "pelvis": ["hips", "pelvis", "hip", "root", "bip01", "bip001"],
+    "neck": ["neck", "neck1", "neck01", "lowerneck"],
+    "head": ["head", "head1"],
+}
+_SIDED = {
+    "hip": ["upleg", "upperleg", "thigh", "upperlimb", "femur", "hip", "legupper"],
+    "knee": ["knee", "lowleg", "lowerleg", "calf", "shin", "leg", "tibia", "leglower"],
+    "ankle": ["ankle", "foot"],
+    "foot": ["toebase", "toes", "toe", "toe0", "toe1", "ball", "foot"],
+    "collar": ["collar", "clavicle", "shoulder", "inshoulder"],
+    "shoulder": ["arm", "upperarm", "uparm", "shldr", "shoulder", "humerus", "armupper"],
+    "elbow": ["elbow", "forearm", "lowerarm", "lowarm", "armlower", "radius"],
+    "wrist": ["wrist", "hand"],
+}
+_SPINE = re.compile(r"^(?:spine|chest|upperchest|lowerback|torso|abdomen|thorax|back|upperback|stomach)\d*[a-z]?$")
+_OPTIONAL = {"neck", "head", "collar", "foot", "wrist"}
+@dataclass(frozen=True, eq=False)
+class Rig:
+    """Motion of any joint tree, as a file holds it.
+
+    Attributes:
+        names, parents: J joints, parents before children, -1 for the root.
+        offsets: (J, 3) rest offsets from the parent, the file's unit.
+        rotations: (T, J, 4) local quaternions w, x, y, z relative to rest.
+        translations: (T, J, 3) local positions relative to the parent (the rest offset where nothing moves).
+        fps: frames per second.
+    """
+
+    names: tuple[str, ...]
+    parents: tuple[int, ...]
+    offsets: np.ndarray
+    rotations: np.ndarray
+    translations: np.ndarray
+    fps: float
+
+
+def side_and_core(name: str) -> tuple[str, str]:
+    """``mixamorig:LeftUpLeg`` -> ("l", "upleg"); ``Hand_R`` -> ("r", "hand"); ``Spine1`` -> ("", "spine1")."""
+    name = name.rsplit(":", 1)[-1]
+    name = re.sub(r"^(?:bip0*1|mixamorig\d*|character\d*|joint|skel|def|rig)[ _-]+(?=.)", "", name, flags=re.I)
+    parts = re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+", name)
+    low = [p.lower() for p in parts]
+    side = ""
+    for k, p in enumerate(low):
+        if p in ("left", "l", "lf", "lft") or p in ("right", "r", "rt", "rgt"):
+            side = p[0]
+            del low[k]
+            break
+    return side, "".join(low)
+
+
+def match(names: tuple[str, ...]) -> dict[str, int]:
+    """Our joint name -> index of the rig's joint, without the spine.
+
+    Raises:
+        UserError: joints that cannot be done without are missing; lists them.
+    """
+    table: dict[tuple[str, str], int] = {}
+    for i, n in enumerate(names):
+        table.setdefault(side_and_core(n), i)
+    found: dict[str, int] = {}
+    missing: list[str] = []
+    for joint, cores in _CENTRAL.items():
+        hit = next((table["", c] for c in cores if ("", c) in table), None)
+        if hit is not None:
+            found[joint] = hit
+        elif joint not in _OPTIONAL:
+            missing.append(joint)
+    for side in "lr":
+        used: set[int] = set()
+        # wanted first: joints whose names also serve for a neighbour ("shoulder", "foot", "hip") where that exists
+        for joint in ("shoulder", "elbow", "wrist", "collar", "hip", "knee", "ankle", "foot"):
+            hits = (table[side, c] for c in _SIDED[joint] if (side, c) in table)
+            hit = next((h for h in hits if h not in used), None)
+            if hit is not None:
+                found[f"{side}_{joint}"] = hit
+                used.add(hit)
+            elif joint not in _OPTIONAL:
+                missing.append(f"{side}_{joint}")
+    for joint in _SIDED:  # a name that fits on one side only stands for a neighbour of the joint that is missing
+        pair = [found.get(f"{side}_{joint}") for side in "lr"]
+        ranks = [_SIDED[joint].index(side_and_core(names[i])[1]) if i is not None else -1 for i in pair]
+        if ranks[0] != ranks[1] and joint not in _OPTIONAL and min(ranks) >= 0:
+            missing.append(f"{'r' if ranks[0] < ranks[1] else 'l'}_{joint}")
+    if missing:
+        raise UserError(f"joints not found: {', '.join(missing)}; accepted: the names of CMU, Mixamo, 3ds Max, "
+                        f"Blender, Bandai-Namco or SMPL rigs; the file has {', '.join(names[:12])}...")  # fmt: skip
+    return found
+
+
+def joint_map(rig: Rig) -> dict[str, int]:
+    """Our joint name -> index of the rig's joint, the spine from where its joints stand between pelvis and neck.
+
+    Raises:
+        UserError: a needed joint has no counterpart.
+    """
+    found = match(rig.names)
+    # The pelvis is where both legs and the spine meet, whatever the joints above it are called.
+    found["pelvis"] = _meeting(rig, found["l_hip"], found["r_hip"], found["pelvis"])
+    top = next(found[n] for n in ("neck", "head", "l_collar", "l_shoulder") if n in found)
+    spine = _above(rig, top)[1:]
+    if found["pelvis"] not in spine:
+        raise UserError(f"{rig.names[top]} does not stand on {rig.names[found['pelvis']]}; accepted one joint tree")
+    spine = spine[: spine.index(found["pelvis"])][::-1]
+    named = [j for j in spine if _SPINE.match(side_and_core(rig.names[j])[1])]
+    spine = named or spine or [found["pelvis"]]
+    found["spine3"] = spine[-1]
+    if len(spine) >= 3:
+        found["spine1"], found["spine2"] = spine[0], spine[len(spine) // 2]
+    return found
+
+
+def _above(rig: Rig, j: int) -> list[int]:
+    """The joint and all its ancestors, upwards."""
+    out = []
+    while j >= 0:
+        out.append(j)
+        j = rig.parents[j]
+    return out
+
+
+def _meeting(rig: Rig, a: int, b: int, named: int) -> int:
+    """`named` if it is above both a and b, otherwise their lowest common ancestor."""
+    line, other = _above(rig, a), _above(rig, b)
+    return named if named in line and named in other else next(j for j in line if j in other)
+
+
+def world(rig: Rig) -> tuple[np.ndarray, np.ndarray]:
+    """Positions (T, J, 3), the file's unit, and global rotations (T, J, 3, 3) of every joint."""
+    local = rot.to_matrix(rig.rotations)
+    glob, pos = [local[:, 0]], [rig.translations[:, 0]]
+    for j in range(1, len(rig.parents)):
+        p = rig.parents[j]
+        pos.append(pos[p] + (glob[p] @ rig.translations[:, j, :, None])[..., 0])
+        glob.append(glob[p] @ local[:, j])
+    return np.stack(pos, 1), np.stack(glob, 1)
