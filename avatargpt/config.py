@@ -114,7 +114,7 @@ class AvatarGPTConfig(T5Config):
         """Id that ends an answer."""
         if head == TEXT:
             eos = self.eos_token_id
-            return int(eos[0] if isinstance(eos, list) else eos)
+            return 1 if eos is None else int(eos[0] if isinstance(eos, list) else eos)
         return self.start_id(head) + 1
 
     @property

@@ -52,8 +52,8 @@ class AvatarGPT:
 
     @classmethod
     def from_pretrained(
-        cls, path: str | os.PathLike[str] | None = None, device: str | None = None, dtype: str | torch.dtype | None = None,
-        threads: int | None = None,
+        cls, path: str | os.PathLike[str] | None = None, device: str | None = None,
+        dtype: str | torch.dtype | None = None, threads: int | None = None,
     ) -> AvatarGPT:
         """Load a model folder; the packaged weights by default.
 
@@ -107,7 +107,8 @@ class AvatarGPT:
             some = prompts[i : i + per]
             seeds_here = [_mix(s, j) for s in seeds[i : i + per] for j in range(samples)]
             decoded = self.generator.decode(
-                self._encode(some), head, max_tokens=CHUNK + CONTEXT, length=list(lengths[i : i + per]), samples=samples,
+                self._encode(some), head, max_tokens=CHUNK + CONTEXT, length=list(lengths[i : i + per]),
+                samples=samples,
                 uncond=self._encode(some, words=False, ground=False) if guidance != 1.0 else None, guidance=guidance,
                 temperature=temperature, top_k=top_k, seed=seeds_here, min_tokens=2,
             )  # fmt: skip
@@ -150,8 +151,10 @@ class AvatarGPT:
             len(texts) * num Motions, in order; first frame above the origin facing +Z.
 
         Raises:
-            UserError: empty text, seconds outside 0.2..600.
+            UserError: empty text, seconds outside 0.2..600, num or best_of below 1.
         """
+        _check_count("num", num)
+        _check_count("best_of", best_of)
         wanted = [texts] if isinstance(texts, str) else list(texts)
         durations = list(seconds) if isinstance(seconds, Sequence) else [seconds] * len(wanted)
         if len(durations) != len(wanted) or (seeds is not None and len(seeds) != len(wanted)):
@@ -212,7 +215,8 @@ class AvatarGPT:
         while len(codes) < tokens:
             part += 1
             want = min(CHUNK, tokens - len(codes))
-            slots: dict[str, Any] = {"motion": codes[-CONTEXT:], "seconds": want / self._tokenizer("body").tokens_per_second}
+            seconds = want / self._tokenizer("body").tokens_per_second
+            slots: dict[str, Any] = {"motion": codes[-CONTEXT:], "seconds": seconds}
             if text:
                 slots["caption"] = text
             found = self._sample(
@@ -234,6 +238,7 @@ class AvatarGPT:
         Returns:
             One sentence per motion, or with num > 1 one list of sentences per motion.
         """
+        _check_count("num", num)
         given = [motions] if isinstance(motions, Motion) else list(motions)
         pieces: list[np.ndarray] = []
         owner: list[int] = []
@@ -245,11 +250,13 @@ class AvatarGPT:
         said: list[list[str]] = []
         for i in range(0, len(pieces), ROWS // 4):
             prompts = [self._prompt("motion_to_text", {"motion": p}) for p in pieces[i : i + ROWS // 4]]
+            seeds = [_mix(seed, j) for _ in prompts for j in range(num)]
             options: dict[str, Any] = (
-                {"beams": 4} if num == 1 else
-                {"samples": num, "temperature": 0.7, "top_p": 0.9, "seed": [_mix(seed, j) for _ in prompts for j in range(num)]}
-            )  # fmt: skip
-            decoded = self.generator.decode(self._encode(prompts), "text", max_tokens=64, no_repeat=4, min_tokens=3, **options)
+                {"beams": 4} if num == 1 else {"samples": num, "temperature": 0.7, "top_p": 0.9, "seed": seeds}
+            )
+            decoded = self.generator.decode(
+                self._encode(prompts), "text", max_tokens=64, no_repeat=4, min_tokens=3, **options
+            )
             sentences = [self.text.decode([t for t in row if t >= 0]) for row in decoded.codes.tolist()]
             said += [sentences[k * num : (k + 1) * num] for k in range(len(prompts))]
         out: list[Any] = []
@@ -285,6 +292,9 @@ class AvatarGPT:
             START, the middle, END in one Motion; START is unchanged, END's poses are.
         """
         check_seconds(seconds)
+        _check_count("best_of", best_of)
+        if text:
+            check_text(text)
         tokenizer = self._tokenizer("body")
         fps = tokenizer.spec.fps
         start, end = start.resampled(fps), end.resampled(fps)
@@ -299,7 +309,6 @@ class AvatarGPT:
         rest = min(tokens, CHUNK)
         slots: dict[str, Any] = {"start": a_long[-CONTEXT:], "end": b, "seconds": rest / tokenizer.tokens_per_second}
         if text:
-            check_text(text)
             slots["caption"] = text
         found = self._sample([self._prompt("in_between", slots)], [rest], [seed], best_of, 1.0, 0.7, 30)[0]
         middles = [np.concatenate([a_long[len(a):], c]) for c in found]
@@ -312,7 +321,8 @@ class AvatarGPT:
         return concatenate([start, middle, last]).with_caption(text or start.caption)
 
     def _bridge(
-        self, a: np.ndarray, middle: np.ndarray, b: np.ndarray, start: Motion, end: Motion, frames: int, keep_place: bool
+        self, a: np.ndarray, middle: np.ndarray, b: np.ndarray, start: Motion, end: Motion, frames: int,
+        keep_place: bool,
     ) -> tuple[Motion, Motion]:
         """Decode start, middle and end in one stream and fit the middle to the real frames: (middle, END placed)."""
         tokenizer = self._tokenizer("body")
@@ -323,9 +333,7 @@ class AvatarGPT:
         stretch, after = stitching.retimed(stream.slice(s, e), frames), stream.slice(e, e + 1)
         if keep_place:
             turn = float(np.angle(np.exp(1j * (end.heading[0] - after.heading[0]))))
-            turned = stitching.bend(concatenate([stretch, after]), turn, np.zeros(3))
-            shift = (end.root[0] - turned.root[-1]) * np.array([1, 0, 1])
-            stretch = stitching.bend(stitching.bend(stretch, turn, np.zeros(3)), 0.0, shift)
+            stretch = stitching.bend(stretch, turn, stitching.missing(stretch, turn, after, end))
             after = stitching.place(after, 0, end, 0)
         else:
             end = stitching.place(end, 0, after, 0)
@@ -343,6 +351,9 @@ class AvatarGPT:
             The given frames (at 20 per second) and the continuation.
         """
         check_seconds(seconds)
+        _check_count("best_of", best_of)
+        if text:
+            check_text(text)
         tokenizer = self._tokenizer("body")
         motion = motion.resampled(tokenizer.spec.fps)
         frames = _frames(seconds, motion.fps)
@@ -350,10 +361,10 @@ class AvatarGPT:
         tail = tokenizer.encode(self._tail(motion))
         slots: dict[str, Any] = {"motion": tail, "seconds": min(tokens, CHUNK) / tokenizer.tokens_per_second}
         if text:
-            check_text(text)
             slots["caption"] = text
         guidance = 1.5 if text else 1.0
-        found = self._sample([self._prompt("continuation", slots)], [min(tokens, CHUNK)], [seed], best_of, guidance, 0.7, 30)[0]
+        prompt = self._prompt("continuation", slots)
+        found = self._sample([prompt], [min(tokens, CHUNK)], [seed], best_of, guidance, 0.7, 30)[0]
         if text:
             found = [self._pick([found], [text])[0]]
         made = []
@@ -363,7 +374,8 @@ class AvatarGPT:
             at = len(tail) * tokenizer.downsample
             stream = stitching.place(stream, at - 1, motion, len(motion) - 1)
             stretch = stream.slice(at, at + frames)
-            made.append(stitching.fade_in(stretch, stream.slice(at - 1, at), motion.slice(len(motion) - 1, len(motion))))
+            last = motion.slice(len(motion) - 1, len(motion))
+            made.append(stitching.fade_in(stretch, stream.slice(at - 1, at), last))
         best = made[stitching.medoid(made)] if len(made) > 2 else made[0]
         return concatenate([motion, best]).with_caption(text or motion.caption)
 
@@ -385,14 +397,14 @@ class AvatarGPT:
             The reconstruction (canonical, as many frames at 20 fps) and figures: `mpjpe_mm` mean joint error in the
             heading frame, `drift_mm` planar root error of the last frame, `tokens`, `seconds`.
         """
-        from avatargpt.metrics.pose import mpjpe
+        from avatargpt.metrics.pose import mpjpe_heading
 
         tokenizer = self._tokenizer(motion.modality)
         source = motion.resampled(tokenizer.spec.fps).canonical()
         codes = tokenizer.encode(source)
         rebuilt = tokenizer.decode(codes, motion.caption).slice(0, len(source))
         drift = float(np.linalg.norm((rebuilt.root[-1] - source.root[-1])[[0, 2]])) * 1000
-        error = float(mpjpe(rebuilt.joints, source.joints))
+        error = float(mpjpe_heading(rebuilt.joints, source.joints))
         return rebuilt, {"mpjpe_mm": error, "drift_mm": drift, "tokens": len(codes), "seconds": source.seconds}
 
     def info(self) -> dict[str, Any]:
@@ -417,6 +429,11 @@ def check_seconds(seconds: float) -> None:
     """Raises UserError outside the accepted range."""
     if not (np.isfinite(seconds) and MIN_SECONDS <= seconds <= MAX_SECONDS):
         raise UserError(f"seconds: {seconds}; accepted {MIN_SECONDS} to {MAX_SECONDS:g}")
+
+
+def _check_count(name: str, count: int) -> None:
+    if count < 1:
+        raise UserError(f"{name}: {count}; accepted 1 or more")
 
 
 def _mix(seed: int, part: int) -> int:

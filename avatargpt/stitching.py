@@ -1,8 +1,8 @@
 """Fits a decoded stretch of motion to the real frames it must meet, without a jump.
 
 The decoder sees known tokens on both sides, so the stretch is smooth against the *decoded* neighbours; what is left is
-the small reconstruction error of the neighbours themselves. That offset is measured at the seam and fades out inside the
-stretch (inertialisation, Bollo 2018, with a fixed quintic ease); known frames are never touched.
+the small reconstruction error of the neighbours themselves. That offset is measured at the seam and fades out inside
+the stretch (inertialisation, Bollo 2018, with a fixed quintic ease); known frames are never touched.
 """
 
 from __future__ import annotations
@@ -69,6 +69,21 @@ def bend(stretch: Motion, turn: float, shift: np.ndarray) -> Motion:
     rotations[:, 0] = rot.multiply(q, rotations[:, 0])
     root = rot.rotate(q, stretch.root - origin) + origin + share[:, None] * shift
     return replace(stretch, rotations=rotations, root=root)
+
+
+def missing(stretch: Motion, turn: float, after: Motion, target: Motion) -> np.ndarray:
+    """What `bend` must shift by, (3,) planar metres, so that behind it the frame `after` stands where `target` does.
+
+    Args:
+        stretch: as given to `bend`.
+        turn: radians, as given to `bend`.
+        after: the frame behind the stretch, before bending.
+        target: a motion whose first frame is to be reached.
+    """
+    planar = np.array([1, 0, 1])
+    origin = stretch.root[0] * planar
+    arrives = rot.rotate(rot.about_y(turn), after.root[0] - origin) + origin
+    return np.asarray((target.root[0] - arrives) * planar)
 
 
 def retimed(motion: Motion, frames: int) -> Motion:

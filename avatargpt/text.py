@@ -54,7 +54,9 @@ class TextTokenizer:
         return str(self._sp.decode(kept)).strip()
 
     @classmethod
-    def train(cls, lines: Iterable[str], vocab_size: int, folder: str | os.PathLike[str] | None = None) -> TextTokenizer:
+    def train(
+        cls, lines: Iterable[str], vocab_size: int, folder: str | os.PathLike[str] | None = None
+    ) -> TextTokenizer:
         """A unigram model of `vocab_size` pieces with byte fall-back, so that nothing is unreadable."""
         import sentencepiece
 

@@ -237,7 +237,8 @@ def write_bvh(motion: Motion, path: str | os.PathLike[str], scale: float = 1.0) 
         for child in children.get(j, []):
             joint(child, depth + 1)
         if j not in children:
-            lines.extend([f"{pad}\tEnd Site", pad + "\t{", f"{pad}\t\t{offset(_ENDS.get(name, (0.0, 0.05, 0.0)))}", pad + "\t}"])
+            tip = offset(_ENDS.get(name, (0.0, 0.05, 0.0)))
+            lines.extend([f"{pad}\tEnd Site", pad + "\t{", f"{pad}\t\t{tip}", pad + "\t}"])
         lines.append(pad + "}")
 
     joint(0, 0)

@@ -48,7 +48,8 @@ def body_joints(features: torch.Tensor) -> torch.Tensor:
 
 
 def body_losses(
-    predicted: torch.Tensor, target: torch.Tensor, mean: torch.Tensor, std: torch.Tensor, joints: torch.Tensor, w: LossWeights
+    predicted: torch.Tensor, target: torch.Tensor, mean: torch.Tensor, std: torch.Tensor, joints: torch.Tensor,
+    w: LossWeights,
 ) -> dict[str, torch.Tensor]:
     """All terms, already weighted.
 
@@ -71,7 +72,8 @@ def body_losses(
     # World velocity of the feet in frames where the source has them on the floor: should equal the source's.
     feet = list(FEET)
     stance = truth[:, 1:, 265:269] > 0.5
-    world = _planar_world(ours[:, :, feet], path, yaw).diff(dim=1) - _planar_world(joints[:, :, feet], path_true, yaw_true).diff(dim=1)
+    step = _planar_world(ours[:, :, feet], path, yaw).diff(dim=1)
+    world = step - _planar_world(joints[:, :, feet], path_true, yaw_true).diff(dim=1)
     slide = world.norm(dim=-1) * stance
     return {
         "features": w.features * smooth_l1_loss(predicted, target, beta=0.5),

@@ -21,7 +21,8 @@ class ResidualBlock(nn.Module):
         self.mix = nn.Conv1d(width, width, 1)
         # Starts as the identity, so that depth does not slow the first steps.
         nn.init.zeros_(self.mix.weight)
-        nn.init.zeros_(self.mix.bias)
+        if self.mix.bias is not None:
+            nn.init.zeros_(self.mix.bias)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         h = self.conv(nn.functional.silu(x))
@@ -40,7 +41,8 @@ class Encoder(nn.Module):
     """(B, D, T) features -> (B, C, T / downsample) latents; T is a multiple of `downsample`."""
 
     def __init__(
-        self, dim: int, code_dim: int, width: int, fine_width: int, dilations: list[int], fine: list[int], downsample: int
+        self, dim: int, code_dim: int, width: int, fine_width: int, dilations: list[int], fine: list[int],
+        downsample: int,
     ) -> None:
         super().__init__()
         self.inp = nn.Conv1d(dim, fine_width, 3, padding=1)
@@ -58,7 +60,8 @@ class Decoder(nn.Module):
     """(B, C, N) quantised latents -> (B, D, N * downsample) features."""
 
     def __init__(
-        self, dim: int, code_dim: int, width: int, fine_width: int, dilations: list[int], fine: list[int], downsample: int
+        self, dim: int, code_dim: int, width: int, fine_width: int, dilations: list[int], fine: list[int],
+        downsample: int,
     ) -> None:
         super().__init__()
         self.downsample = downsample

@@ -6,7 +6,9 @@ import torch
 from vector_quantize_pytorch import ResidualVQ
 
 
-def residual_vq(dim: int, levels: int, codebook_size: int, decay: float, commitment: float, dead_below: float) -> ResidualVQ:
+def residual_vq(
+    dim: int, levels: int, codebook_size: int, decay: float, commitment: float, dead_below: float
+) -> ResidualVQ:
     """R codebooks of K entries with k-means start, exponential-moving-average updates and dead-code reset.
 
     Args:

@@ -54,7 +54,7 @@ def _motion(data: dict[str, np.ndarray], up: str) -> Motion:
         vectors, fps = _poses(data), float(rate.reshape(()))
         if "trans" not in data or data["trans"].shape != (len(vectors), 3):
             found = data["trans"].shape if "trans" in data else "is missing"
-            raise UserError(f"trans {found} beside poses {vectors.shape}; accepted (T, 3) for T poses")
+            raise UserError(f"trans {found} beside {len(vectors)} poses; accepted (T, 3) for T poses")
         root = np.asarray(data["trans"], np.float64)
     except (TypeError, ValueError) as e:
         if isinstance(e, UserError):

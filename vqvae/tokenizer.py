@@ -121,7 +121,7 @@ class MotionTokenizer(nn.Module):
 
     @torch.inference_mode()
     def encode_features(self, features: np.ndarray, chunk: int = 256) -> np.ndarray:
-        """(T, D) features -> codes (N, R) int64, in overlapping chunks of `chunk` tokens (same result as in one piece)."""
+        """(T, D) features -> codes (N, R) int64, in overlapping chunks of `chunk` tokens (same as in one piece)."""
         x = self.normalise(self.pad(features))
         total, context, step = len(x) // self.downsample, self._encoder_context, self.downsample
         parts = []

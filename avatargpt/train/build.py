@@ -37,6 +37,7 @@ SHAPE = (
 OURS = (
     "modalities", "grounding_dim", "extra_inputs", "countdown_buckets", "refiner_dim", "refiner_layers", "refiner_heads"
 )
+MOTION_TASKS = ("text_to_motion", "motion_to_text", "in_between", "continuation")
 
 
 def planning_lines(folder: Path) -> list[str]:
@@ -169,13 +170,15 @@ def build_run(
 
 def _check_streams(examples: Examples, where: str) -> None:
     """Every task with a weight must have something to draw from: left out, it would change the mixture in silence."""
+    place = f"{where}: train: options: weights"
+    motion = [f"{task}{part}" for task in MOTION_TASKS for part in ("", "/composed")]
+    check_keys(examples.options.weights, ("denoise", *examples.pairs, *motion), place)
     known = {s.task for s in examples.streams()}
     empty = [name for name, weight in examples.options.weights.items() if weight > 0 and name not in known]
     if empty:
-        place = f"{where}: train: options: weights: {empty[0]}"
-        raise UserError(f"{place}: nothing to draw from; give --codes with such clips, or take it out")
+        raise UserError(f"{place}: {empty[0]}: nothing to draw from; give --codes with such clips, or take it out")
     if not known:
-        raise UserError(f"{where}: train: options: weights: no task has a weight")
+        raise UserError(f"{place}: no task has a weight")
 
 
 def _model(

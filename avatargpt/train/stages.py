@@ -113,6 +113,24 @@ def _whole(text: str) -> int:
     return value
 
 
+def pack_stage(args: argparse.Namespace) -> None:
+    """Language model and tokenizer -> one folder of bfloat16 weights in shards below 16 MiB, as shipped."""
+    import torch
+
+    from avatargpt.checkpoint import load_model, save_model
+    from avatargpt.text import TextTokenizer
+    from vqvae.tokenizer import MotionTokenizer
+
+    model, tokenizer = load_model(args.language), MotionTokenizer.load(args.tokenizer)
+    model.check_fingerprint(tokenizer.config.modality, tokenizer.fingerprint)
+    out = Path(args.output)
+    save_model(model.to(torch.bfloat16), out, "15MB")
+    TextTokenizer.load(args.language).save(out)
+    tokenizer.save(out / tokenizer.config.modality, torch.bfloat16)
+    size = sum(f.stat().st_size for f in out.rglob("*") if f.is_file()) / 1e6
+    print(f"{out}: {size:.1f} MB")
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="scripts/train.py", description=sys.modules["__main__"].__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
@@ -137,6 +155,7 @@ def _parser() -> argparse.ArgumentParser:
                       start="tokenizer folder to begin from")  # fmt: skip
     tokenizer.add_argument("--until", type=_whole, metavar="STEP", help=until)
     stage("codes", codes_stage, tokenizer="tokenizer folder!", store="motion store!")
+    stage("pack", pack_stage, language="folder of the language stage!", tokenizer="tokenizer folder!")
     stage("ground", ground_stage, store="motion store!", texts="folder of text corpora!")
     language = stage("language", language_stage, config="YAML!", tokenizer="tokenizer folder", codes="tokenised cache",
                      texts="folder of text corpora!", planning="folder of planning corpora",

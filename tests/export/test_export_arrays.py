@@ -63,7 +63,7 @@ def test_amass_keys(rate: str, split: bool, tmp_path: Path) -> None:
     [({"poses": np.zeros((4, 156))}, "frame rate"),
      ({"mocap_framerate": 60.0}, "without poses"),
      ({"poses": np.zeros((4, 30)), "mocap_framerate": 60.0}, "(4, 30)"),
-     ({"poses": np.zeros((3, 156)), "mocap_framerate": 60.0}, "(3, 156)"),
+     ({"poses": np.zeros((3, 156)), "mocap_framerate": 60.0}, "trans (4, 3) beside 3 poses"),
      ({"poses": np.full((4, 156), np.nan), "mocap_framerate": 60.0}, "NaN"),
      ({"poses": np.zeros((4, 156)), "mocap_framerate": 0.0}, "fps")],
 )  # fmt: skip

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from conftest import CONFIGS, Mini, assert_same, no_grounding, rows, run, weights
 
 from avatargpt.checkpoint import load_model
 from instruct_data.store import Store
 from vqvae.tokenizer import MotionTokenizer
 
 
-def test_prepared_store(mini: Mini) -> None:
+def test_prepared_store(mini: Any) -> None:
     store = Store.open(mini.store)
     train, val = list(store.clips("train")), list(store.clips("val"))
     composed = [c for c in train if c.source == "composed"]
@@ -24,10 +24,10 @@ def test_prepared_store(mini: Mini) -> None:
     assert left.action == "wave-left-hand" and "left" in left.captions[0]
 
 
-def test_tokenizer_learns_and_makes_the_codes(mini: Mini) -> None:
-    error = rows(mini.tokenizer, "mpjpe_mm")
+def test_tokenizer_learns_and_makes_the_codes(mini: Any) -> None:
+    error = mini.rows(mini.tokenizer, "mpjpe_mm")
     assert error[-1] < 0.7 * error[0]
-    assert rows(mini.tokenizer, "val_mm") and (mini.tokenizer / "losses.png").is_file()
+    assert mini.rows(mini.tokenizer, "val_mm") and (mini.tokenizer / "losses.png").is_file()
     tokenizer = MotionTokenizer.load(mini.tokenizer)
     cache = Store.open(mini.codes)
     assert cache.manifest["fingerprint"] == tokenizer.fingerprint
@@ -36,19 +36,19 @@ def test_tokenizer_learns_and_makes_the_codes(mini: Mini) -> None:
     np.testing.assert_array_equal(codes, tokenizer.encode(clip.load()))
 
 
-def test_tokenizer_resumes_exactly(mini: Mini, tmp_path: Path) -> None:
+def test_tokenizer_resumes_exactly(mini: Any, tmp_path: Path) -> None:
     config = mini.config("tokenizer", lambda d: d["train"].update(steps=6, level_dropout=0.5, save_every=100))
     args = ["tokenizer", "--config", config, "--store", mini.store, "--threads", 1, "--device", "cpu"]
-    run(*args, "-o", tmp_path / "whole")
-    run(*args, "-o", tmp_path / "parts", "--until", 3)
-    assert not (tmp_path / "parts" / "log.jsonl").exists() or rows(tmp_path / "parts", "val_mm") == []
-    run(*args, "-o", tmp_path / "parts")
-    assert_same(weights(tmp_path / "whole"), weights(tmp_path / "parts"))
+    mini.run(*args, "-o", tmp_path / "whole")
+    mini.run(*args, "-o", tmp_path / "parts", "--until", 3)
+    assert mini.rows(tmp_path / "parts", "val_mm") == []
+    mini.run(*args, "-o", tmp_path / "parts")
+    mini.assert_same(mini.weights(tmp_path / "whole"), mini.weights(tmp_path / "parts"))
 
 
-def test_decoder_stage_keeps_codes(mini: Mini, tmp_path: Path) -> None:
+def test_decoder_stage_keeps_codes(mini: Any, tmp_path: Path) -> None:
     config = mini.config("tokenizer", lambda d: d["train"].update(steps=3, decoder_only=True, level_dropout=0))
-    run("tokenizer", "--config", config, "--store", mini.store, "--start", mini.tokenizer, "-o", tmp_path,
+    mini.run("tokenizer", "--config", config, "--store", mini.store, "--start", mini.tokenizer, "-o", tmp_path,
         "--threads", 1, "--device", "cpu")  # fmt: skip
     before, after = MotionTokenizer.load(mini.tokenizer), MotionTokenizer.load(tmp_path)
     assert before.fingerprint == after.fingerprint
@@ -56,42 +56,43 @@ def test_decoder_stage_keeps_codes(mini: Mini, tmp_path: Path) -> None:
     assert changed == {"decoder"}
 
 
-def test_language_with_grounding_learns(mini: Mini, tmp_path: Path) -> None:
-    run("ground", "--store", mini.store, "--texts", mini.texts, "-o", tmp_path / "grounding", "--threads", 1,
+def test_language_with_grounding_learns(mini: Any, tmp_path: Path) -> None:
+    mini.run("ground", "--store", mini.store, "--texts", mini.texts, "-o", tmp_path / "grounding", "--threads", 1,
         "--device", "cpu")  # fmt: skip
-    run(*mini.language(CONFIGS / "train" / "debug.yaml", tmp_path / "lm", "--grounding", tmp_path / "grounding"))
+    config = mini.configs / "train" / "debug.yaml"
+    mini.run(*mini.language(config, tmp_path / "lm", "--grounding", tmp_path / "grounding"))
     for name in ("ce_body", "ce_text", "refiner"):
-        assert rows(tmp_path / "lm", name)[-1] < rows(tmp_path / "lm", name)[0]
-    assert rows(tmp_path / "lm", "val_text_to_motion")
+        assert mini.rows(tmp_path / "lm", name)[-1] < mini.rows(tmp_path / "lm", name)[0]
+    assert mini.rows(tmp_path / "lm", "val_text_to_motion")
     model = load_model(tmp_path / "lm")
     assert model.config.fingerprints == {"body": MotionTokenizer.load(mini.tokenizer).fingerprint}
-    assert_same(dict(model.state_dict()), weights(tmp_path / "lm"))
+    mini.assert_same(dict(model.state_dict()), mini.weights(tmp_path / "lm"))
 
 
-def test_language_resumes_exactly(mini: Mini, tmp_path: Path) -> None:
+def test_language_resumes_exactly(mini: Any, tmp_path: Path) -> None:
     def change(data: dict) -> None:
-        no_grounding(data)
+        mini.no_grounding(data)
         data["model"]["dropout_rate"] = 0.1
         data["train"].update(steps=6, val_every=100, save_every=100)
 
     config = mini.config("train", change, "resume")
-    run(*mini.language(config, tmp_path / "whole"))
-    run(*mini.language(config, tmp_path / "parts", "--until", 3))
-    run(*mini.language(config, tmp_path / "parts"))
-    assert_same(weights(tmp_path / "whole"), weights(tmp_path / "parts"))
+    mini.run(*mini.language(config, tmp_path / "whole"))
+    mini.run(*mini.language(config, tmp_path / "parts", "--until", 3))
+    mini.run(*mini.language(config, tmp_path / "parts"))
+    mini.assert_same(mini.weights(tmp_path / "whole"), mini.weights(tmp_path / "parts"))
 
 
-def test_text_stage_then_motion_stage(mini: Mini, tmp_path: Path) -> None:
+def test_text_stage_then_motion_stage(mini: Any, tmp_path: Path) -> None:
     def text_only(data: dict) -> None:
-        no_grounding(data)
+        mini.no_grounding(data)
         data["train"].update(steps=4, refiner_weight=0.0, options={"weights": {"denoise": 0.6, "rewrite": 0.4}})
 
     def motion(data: dict) -> None:
-        no_grounding(data)
+        mini.no_grounding(data)
         data["train"].update(steps=2)
 
-    run("language", "--config", mini.config("train", text_only, "text"), "--texts", mini.texts, "--store", mini.store,
-        "--threads", 1, "--device", "cpu", "-o", tmp_path / "text")  # fmt: skip
-    run(*mini.language(mini.config("train", motion, "motion"), tmp_path / "lm", "--start", tmp_path / "text"))
+    config = mini.config("train", text_only, "text")
+    mini.run("language", "--config", config, "--texts", mini.texts, "--store", mini.store, "--threads", 1, "--device", "cpu", "-o", tmp_path / "text")  # fmt: skip
+    mini.run(*mini.language(mini.config("train", motion, "motion"), tmp_path / "lm", "--start", tmp_path / "text"))
     spieces = [(tmp_path / f / "spiece.model").read_bytes() for f in ("text", "lm")]
     assert spieces[0] == spieces[1]

@@ -204,7 +204,8 @@ def broken(text: str, what: str) -> str:
     ("what", "said"),
     [
         ("nan", "NaN or infinity in frame 2"), ("word", "not numbers"), ("short", "frame 2: 68 values"),
-        ("zero", "0 frames; accepted 2"), ("one", "1 frames; accepted 2"), ("count", "where 7 frames are announced"), ("time", "frame time"),
+        ("zero", "0 frames; accepted 2"), ("one", "1 frames; accepted 2"), ("count", "where 7 frames are announced"),
+        ("time", "frame time"),
         ("missing", "l_shoulder"), ("brace", "expected"), ("motion", "no MOTION"), ("flat", "no length"),
         ("channel", "'Wrotation'"), ("roots", "accepted one ROOT"),
     ],

@@ -1,0 +1,221 @@
+"""The public API on a model of random weights: lengths, seeds, seams and refusals do not depend on training."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from avatargpt.config import AvatarGPTConfig
+from avatargpt.model import AvatarGPTModel
+from avatargpt.pipeline import CHUNK, CONTEXT, AvatarGPT
+from avatargpt.text import TextTokenizer
+from vqvae import rotations as rot
+from vqvae.errors import UserError
+from vqvae.motion import Motion
+from vqvae.tokenizer import MotionTokenizer, TokenizerConfig
+
+LEVELS, CODES, WIDTH = 3, 24, 6
+LINES = ["a person walks forward", "someone waves the right hand", "a man turns left and sits down", "they jump twice"]
+
+
+def make_tokenizer(seed: int) -> MotionTokenizer:
+    torch.manual_seed(seed)
+    config = TokenizerConfig(code_dim=WIDTH, codebook_size=CODES, levels=LEVELS, width=16, fine_width=8)
+    tokenizer = MotionTokenizer(config)
+    for layer in tokenizer.vq.layers:
+        layer._codebook.embed.data.normal_()
+        layer._codebook.initted.fill_(True)
+    tokenizer.std.fill_(0.3)
+    return tokenizer.eval()
+
+
+@pytest.fixture(scope="module")
+def parts() -> tuple[AvatarGPTModel, TextTokenizer, MotionTokenizer]:
+    text, tokenizer = TextTokenizer.train(LINES * 5, 300), make_tokenizer(0)
+    config = AvatarGPTConfig(
+        vocab_size=text.size, d_model=32, d_kv=8, d_ff=48, num_layers=1, num_heads=4, refiner_dim=16, refiner_layers=1,
+        refiner_heads=2, modalities={"body": {"codebook_size": CODES, "levels": LEVELS, "code_dim": WIDTH}},
+    )  # fmt: skip
+    torch.manual_seed(1)
+    model = AvatarGPTModel(config)
+    model.set_codebooks("body", tokenizer.codebooks, tokenizer.fingerprint)
+    return model.eval(), text, tokenizer
+
+
+@pytest.fixture(scope="module")
+def gpt(parts: tuple[AvatarGPTModel, TextTokenizer, MotionTokenizer]) -> AvatarGPT:
+    model, text, tokenizer = parts
+    return AvatarGPT(model, text, {"body": tokenizer})
+
+
+def walk(frames: int, fps: float = 20.0, seed: int = 0) -> Motion:
+    rng = np.random.default_rng(seed)
+    t = np.arange(frames)[:, None, None] / fps
+    q = rot.from_axis_angle(0.4 * np.sin(4 * t + rng.uniform(0, 6, (1, 22, 3))) * rng.uniform(0, 1, (1, 22, 3)))
+    return Motion(q, t[:, 0] * [0.3, 0, 1.0] + [1.0, 0.95, 2.0], fps)
+
+
+def same(a: Motion, b: Motion) -> bool:
+    return len(a) == len(b) and bool(np.abs(a.joints - b.joints).max() < 1e-3)
+
+
+@pytest.mark.parametrize("seconds", [0.2, 0.33, 1.0, 2.05])
+def test_generate_keeps_the_length(gpt: AvatarGPT, seconds: float) -> None:
+    (motion,) = gpt.generate("a person walks", seconds, best_of=2)
+    assert len(motion) == round(seconds * 20) and motion.fps == 20 and motion.caption == "a person walks"
+    np.testing.assert_allclose(motion.root[0, [0, 2]], 0, atol=1e-6)
+    assert abs(motion.heading[0]) < 1e-4
+
+
+def test_generate_without_a_length_ends_by_itself(gpt: AvatarGPT) -> None:
+    (motion,) = gpt.generate("a person walks", best_of=1)
+    assert len(motion) % 4 == 0 and 8 <= len(motion) <= 4 * (CHUNK + CONTEXT)
+
+
+def test_generate_longer_than_one_chunk(gpt: AvatarGPT) -> None:
+    long, short = (gpt.generate("someone turns", s, seed=5, best_of=1)[0] for s in (20.0, CHUNK / 5))
+    assert len(long) == 400
+    # the first chunk is the same; its last frames see what follows
+    assert same(long.slice(0, 120), short.slice(0, 120))
+    assert np.ptp(long.joints[240:], axis=0).max() > 1e-2  # what was added moves
+
+
+def test_same_seed_alone_and_in_a_batch(gpt: AvatarGPT) -> None:
+    texts, seconds = ["a person walks", "someone jumps very high with both legs", "turn"], [1.0, 2.6, None]
+    batch = gpt.generate(texts, seconds, seed=3, best_of=2)
+    for text, duration, got in zip(texts, seconds, batch, strict=True):
+        assert same(gpt.generate(text, duration, seed=3, best_of=2)[0], got)
+    reordered = gpt.generate(texts[::-1], seconds[::-1], seeds=[3, 4, 3], best_of=2)
+    assert same(reordered[2], batch[0]) and same(reordered[0], batch[2]) and not same(reordered[1], batch[1])
+
+
+def test_number_of_results(gpt: AvatarGPT) -> None:
+    done: list[tuple[int, int]] = []
+    got = gpt.generate(["walk", "jump"], 0.6, num=3, best_of=30, progress=lambda *a: done.append(a))
+    assert [m.caption for m in got] == ["walk"] * 3 + ["jump"] * 3
+    assert not same(got[0], got[1]) and same(got[0], gpt.generate("walk", 0.6, best_of=30)[0])
+    assert done == [(2, 6), (4, 6), (6, 6)]
+
+
+def test_best_of_takes_the_likeliest_description(gpt: AvatarGPT) -> None:
+    prompts = [gpt._prompt("text_to_motion", {"caption": "walk", "seconds": 1.0})]
+    (found,) = gpt._sample(prompts, [5], [0], 6, 1.0, 1.0)
+    assert [c.shape for c in found] == [(5, LEVELS)] * 6
+    each = [float(gpt.likelihood([c], ["walk"])[0]) for c in found]
+    np.testing.assert_allclose(gpt.likelihood(found, ["walk"] * 6), each, atol=1e-4)
+    assert max(each) < 0 and np.ptp(each) > 0
+    assert gpt._pick([found], ["walk"])[0] is found[int(np.argmax(each))]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [({"texts": ""}, "empty"), ({"texts": ["walk", " \n"]}, "empty"), ({"texts": "x" * 2001}, "2001 characters"),
+     ({"texts": "walk", "seconds": 0}, "accepted 0.2 to 600"), ({"texts": "walk", "seconds": -1.0}, "-1.0"),
+     ({"texts": "walk", "seconds": 1000}, "1000"), ({"texts": "walk", "seconds": float("nan")}, "nan"),
+     ({"texts": ["a", "b"], "seconds": [1.0]}, "as many"), ({"texts": ["a", "b"], "seeds": [1]}, "as many"),
+     ({"texts": "walk", "num": 0}, "num: 0"), ({"texts": "walk", "best_of": 0}, "best_of: 0")],
+)  # fmt: skip
+def test_generate_refuses(gpt: AvatarGPT, arguments: dict, says: str) -> None:
+    with pytest.raises(UserError) as e:
+        gpt.generate(**arguments)
+    assert says in str(e.value) and "\n" not in str(e.value)
+
+
+def test_another_tokenizer_is_refused(parts: tuple[AvatarGPTModel, TextTokenizer, MotionTokenizer]) -> None:
+    model, text, _ = parts
+    with pytest.raises(UserError, match="tokenizer of 'body': fingerprint"):
+        AvatarGPT(model, text, {"body": make_tokenizer(9)})
+
+
+def test_describe(gpt: AvatarGPT) -> None:
+    clips = [walk(30), walk(50, 30.0, 1), walk(4 * (CHUNK + CONTEXT) + 40, seed=2)]
+    said = gpt.describe(clips)
+    assert len(said) == 3 and all(isinstance(s, str) and s for s in said)
+    assert gpt.describe(clips[1]) == said[1:2]
+    (several,) = gpt.describe(clips[0], num=3, seed=2)
+    assert len(several) == 3 and len(set(several)) > 1
+    assert gpt.describe(clips[:2], num=3, seed=2)[0] == several != gpt.describe(clips[0], num=3, seed=3)[0]
+    with pytest.raises(UserError, match="num: 0"):
+        gpt.describe(clips[0], num=0)
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(0.2, ""), (0.85, "turn"), (13.0, "")])
+def test_extend(gpt: AvatarGPT, seconds: float, text: str) -> None:
+    clip = walk(43)
+    got = gpt.extend(clip, seconds, text, seed=1, best_of=3)
+    assert len(got) == 43 + round(20 * seconds) and got.caption == text
+    np.testing.assert_array_equal(got.root[:43], clip.root)
+    np.testing.assert_allclose(got.rotations[:43], clip.rotations, atol=1e-6)
+    assert same(got, gpt.extend(clip, seconds, text, seed=1, best_of=3))
+    jump = np.linalg.norm(np.diff(got.joints, axis=0), axis=-1).max(1)
+    assert jump[42] <= 1.05 * jump[36:60].max()
+
+
+@pytest.mark.parametrize("keep_place", [False, True])
+@pytest.mark.parametrize(("seconds", "text"), [(0.2, ""), (1.15, "a person walks"), (12.5, "")])
+def test_in_between(gpt: AvatarGPT, seconds: float, text: str, keep_place: bool) -> None:
+    start, end = walk(43), walk(30, seed=4).moved(2.0, np.array([4.0, 0.1, -1.0]))
+    got = gpt.in_between(start, end, seconds, text, best_of=3, keep_place=keep_place)
+    middle = round(20 * seconds)
+    assert len(got) == 43 + middle + 30
+    np.testing.assert_array_equal(got.root[:43], start.root)
+    np.testing.assert_allclose(got.rotations[:43], start.rotations, atol=1e-6)
+    last = got.slice(43 + middle, len(got))
+    if keep_place:
+        np.testing.assert_allclose(last.joints, end.joints, atol=1e-5)
+    else:
+        np.testing.assert_allclose(last.canonical().joints, end.canonical().joints, atol=1e-4)
+    assert same(got, gpt.in_between(start, end, seconds, text, best_of=3, keep_place=keep_place))
+
+
+def test_kept_place_is_reached_without_a_jump(gpt: AvatarGPT) -> None:
+    """The middle is bent so that its last frame is one ordinary step away from END."""
+    start, end = walk(40), walk(30, seed=4).moved(2.5, np.array([3.0, 0.0, 1.0]))
+    got = gpt.in_between(start, end, 2.0, best_of=1, keep_place=True)
+    way = np.linalg.norm(np.diff(got.root[:, [0, 2]], axis=0), axis=-1)
+    assert way[79] <= 1.05 * way[60:79].max()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [({"seconds": 0}, "accepted 0.2"), ({"seconds": 1000}, "1000"), ({"seconds": 1, "text": "  "}, "empty"),
+     ({"seconds": 1, "best_of": 0}, "best_of: 0")],
+)  # fmt: skip
+def test_editing_refuses(gpt: AvatarGPT, arguments: dict, says: str) -> None:
+    with pytest.raises(UserError, match=says):
+        gpt.extend(walk(20), **arguments)
+    with pytest.raises(UserError, match=says):
+        gpt.in_between(walk(20), walk(20), **arguments)
+
+
+def test_clips_shorter_than_a_token(gpt: AvatarGPT) -> None:
+    assert len(gpt.extend(walk(2), 0.5, best_of=1)) == 12
+    assert len(gpt.in_between(walk(1), walk(3), 0.5, best_of=1)) == 14
+
+
+def test_other_frame_rates_are_brought_to_ours(gpt: AvatarGPT) -> None:
+    got = gpt.extend(walk(60, fps=30.0), 0.5, best_of=1)
+    assert got.fps == 20 and len(got) == 40 + 10
+
+
+@pytest.mark.parametrize("frames", [1, 41])
+def test_reconstruct(gpt: AvatarGPT, frames: int) -> None:
+    clip = walk(frames)
+    got, figures = gpt.reconstruct(clip)
+    assert len(got) == frames and figures["tokens"] == -(-frames // 4) and figures["seconds"] == frames / 20
+    assert figures["mpjpe_mm"] > 1  # a random tokenizer rebuilds nothing
+    source = clip.canonical()
+    drift = np.linalg.norm((got.root[-1] - source.root[-1])[[0, 2]]) * 1000
+    assert figures["drift_mm"] == pytest.approx(drift, rel=1e-4, abs=1e-3)
+    codes = gpt.tokenizers["body"].encode(clip)
+    assert same(got, gpt.tokenizers["body"].decode(codes).slice(0, frames))
+
+
+def test_rewrite_and_info(gpt: AvatarGPT) -> None:
+    assert isinstance(gpt.rewrite("please have them stroll"), str)
+    info = gpt.info()
+    assert info["heads"] == ["text", "body"] and info["sentence encoder"] == "none"
+    assert info["fingerprints"] == {"body": gpt.tokenizers["body"].fingerprint}
+    with pytest.raises(UserError, match="modality 'face': this model has body"):
+        gpt._tokenizer("face")

@@ -1,0 +1,121 @@
+"""Seams: known frames meet decoded ones without a jump, bent stretches arrive exactly."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from avatargpt import stitching
+from vqvae import rotations as rot
+from vqvae.motion import Motion, concatenate
+
+
+def walk(frames: int = 60, yaw: float = 0.3, speed: float = 1.0) -> Motion:
+    """Swinging limbs on a straight path at constant speed."""
+    t = np.arange(frames)[:, None, None] / 20
+    rng = np.random.default_rng(0)
+    q = rot.from_axis_angle(0.4 * np.sin(4 * t + rng.uniform(0, 6, (1, 22, 3))) * rng.uniform(0, 1, (1, 22, 3)))
+    q[:, 0] = rot.about_y(np.full(frames, yaw))
+    way = np.array([np.sin(yaw), 0, np.cos(yaw)]) * speed
+    return Motion(q, t[:, 0] * way + [0.5, 0.95, -2.0])
+
+
+def steps(motion: Motion) -> np.ndarray:
+    """(T - 1,) largest joint displacement from frame to frame, metres."""
+    return np.linalg.norm(np.diff(motion.joints, axis=0), axis=-1).max(1)
+
+
+def off(motion: Motion) -> Motion:
+    """The same as somebody else would have it: every joint turned a little, the root moved 8 cm."""
+    turn = rot.from_axis_angle(0.15 * np.random.default_rng(1).normal(size=(22, 3)))
+    rotations = rot.multiply(turn, motion.rotations.astype(np.float64))
+    return replace(motion, rotations=rotations, root=motion.root + np.array([0.05, 0.03, -0.05]))
+
+
+def test_ease_falls_smoothly() -> None:
+    w = stitching.ease(10)
+    assert (np.diff(w) < 0).all() and w[0] > 0.99 and w[-1] < 0.01
+    np.testing.assert_allclose(w + w[::-1], 1)
+
+
+def test_place_moves_in_the_plane_only() -> None:
+    clip, like = walk(yaw=-1.0), walk(yaw=2.0).moved(0.4, np.array([3.0, 0.5, 1.0]))
+    placed = stitching.place(clip, 7, like, 20)
+    assert placed.heading[7] == pytest.approx(like.heading[20], abs=1e-5)
+    np.testing.assert_allclose(placed.root[7, [0, 2]], like.root[20, [0, 2]], atol=1e-5)
+    np.testing.assert_allclose(placed.root[:, 1], clip.root[:, 1], atol=1e-6)
+    # a rigid move: distances inside the clip stay
+    np.testing.assert_allclose(steps(placed), steps(clip), atol=1e-5)
+
+
+@pytest.mark.parametrize("length", [3, 10, 30])
+def test_fades_close_the_seams(length: int) -> None:
+    """Without fading the seams jump by the whole offset, with it by no more than the frames around them."""
+    whole = walk()
+    a, b = 20, 20 + length
+    before, stretch, after = off(whole.slice(0, a)), whole.slice(a, b), off(whole.slice(b, 60))
+    raw = steps(concatenate([before, stretch, after]))
+    faded = stitching.fade_in(stretch, whole.slice(a - 1, a), before.slice(a - 1, a))
+    faded = stitching.fade_out(faded, whole.slice(b, b + 1), after.slice(0, 1))
+    got = steps(concatenate([before, faded, after]))
+    assert len(faded) == length
+    for seam in (a - 1, b - 1):
+        others = np.delete(got[max(0, seam - 5) : seam + 6], min(5, seam))
+        assert got[seam] <= 1.05 * others.max() and got[seam] < 0.8 * raw[seam]
+
+
+def test_fades_leave_the_middle_alone() -> None:
+    whole = walk()
+    faded = stitching.fade_in(whole.slice(20, 50), whole.slice(19, 20), off(whole.slice(19, 20)))
+    untouched = stitching.FADE
+    np.testing.assert_allclose(faded.joints[untouched:], whole.slice(20, 50).joints[untouched:], atol=1e-5)
+    assert np.abs(faded.joints[0] - whole.joints[20]).max() > 0.02
+
+
+@pytest.mark.parametrize("turn", [0.0, 0.8, -1.5, 3.0])
+def test_bent_stretch_arrives(turn: float) -> None:
+    clip = walk(41, yaw=0.0)
+    stretch, after = clip.slice(0, 40), clip.slice(40, 41)
+    target = after.moved(turn, np.array([0.7, 0.0, -0.4]))
+    shift = stitching.missing(stretch, turn, after, target)
+    assert shift[1] == 0
+    bent = stitching.bend(stretch, turn, shift)
+    way = np.diff(np.concatenate([bent.root, target.root[:1]])[:, [0, 2]], axis=0)
+    length = np.linalg.norm(way, axis=-1)
+    assert length[-1] == pytest.approx(2 * length[-2] - length[-3], abs=2e-3)  # the last step goes on like those before
+    # what follows would have been turned and moved by everything
+    origin = stretch.root[0] * np.array([1, 0, 1])
+    arrived = rot.rotate(rot.about_y(turn), after.root[0] - origin) + origin + shift
+    np.testing.assert_allclose(arrived[[0, 2]], target.root[0, [0, 2]], atol=1e-6)
+    share = 40 / 41
+    assert np.angle(np.exp(1j * (bent.heading[-1] - clip.heading[39] - share * turn))) == pytest.approx(0, abs=1e-5)
+
+
+def test_bend_spreads_a_shift_evenly() -> None:
+    clip = walk(10)
+    bent = stitching.bend(clip, 0.0, np.array([1.1, 0.0, 0.0]))
+    np.testing.assert_allclose((bent.root - clip.root)[:, 0], 0.1 * np.arange(1, 11), atol=1e-6)
+    np.testing.assert_allclose(bent.rotations, clip.rotations, atol=1e-6)
+
+
+@pytest.mark.parametrize("frames", [1, 2, 13, 60, 77])
+def test_retimed_keeps_the_ends(frames: int) -> None:
+    clip = walk(60)
+    got = stitching.retimed(clip, frames)
+    assert len(got) == frames
+    np.testing.assert_allclose(got.joints[0], clip.joints[0], atol=1e-5)
+    if frames > 1:
+        np.testing.assert_allclose(got.joints[-1], clip.joints[-1], atol=1e-5)
+        speed = np.linalg.norm(np.diff(got.root, axis=0), axis=-1)
+        np.testing.assert_allclose(speed, 59 / (frames - 1) / 20, rtol=1e-3)
+
+
+def test_retimed_from_one_frame() -> None:
+    assert len(stitching.retimed(walk(1), 4)) == 4
+
+
+def test_medoid_is_the_consensus() -> None:
+    clips = [walk(20, speed=s) for s in (5.0, 1.0, 1.2, 1.1, -4.0)]
+    assert stitching.medoid(clips) == 3

@@ -1,0 +1,134 @@
+"""What goes wrong is said in one line that names the place."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from avatargpt.train.plot import plot_log, read_log
+from avatargpt.train.runtime import Runtime, cosine, load_checkpoint
+from avatargpt.train.stages import main
+from vqvae.errors import UserError
+
+
+def said(capsys: pytest.CaptureFixture[str], *argv: object) -> str:
+    """The one line of a command that fails."""
+    assert main([str(a) for a in argv]) == 2
+    line = capsys.readouterr().err.strip()
+    assert line.startswith("error: ") and "\n" not in line
+    return line
+
+
+@pytest.mark.parametrize(
+    ("section", "change", "expected"),
+    [
+        ("train", {"stepz": 3}, ["train: unknown key 'stepz'", "did you mean 'steps'?"]),
+        ("train", {"steps": "many"}, ["train: steps: 'many'", "a whole number"]),
+        ("train", {"batch": 2.5}, ["train: batch: 2.5", "a whole number"]),
+        ("train", {"decoder_only": "yes"}, ["train: decoder_only: 'yes'", "true or false"]),
+        ("train", {"decoder_only": True}, ["--start FOLDER"]),
+        ("train", {"losses": {"feature": 1}}, ["train: losses: unknown key 'feature'", "did you mean 'features'?"]),
+        ("model", {"levls": 2}, ["model: unknown key 'levls'", "did you mean 'levels'?"]),
+    ],
+)
+def test_tokenizer_configuration(
+    mini: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str], section: str, change: dict, expected: list[str]
+) -> None:
+    config = mini.config("tokenizer", lambda d: d[section].update(change), "mistake")
+    line = said(capsys, "tokenizer", "--config", config, "--store", mini.store, "-o", tmp_path, "--device", "cpu")
+    assert str(config) in line and all(e in line for e in expected)
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        (lambda d: d.update(training={}), ["unknown key 'training'", "did you mean 'train'?"]),
+        (lambda d: d["model"].update(d_modle=3), ["model: unknown key 'd_modle'", "did you mean 'd_model'?"]),
+        (lambda d: d["train"].update(lr="fast"), ["train: lr: 'fast'", "a number"]),
+        (lambda d: d["train"]["options"].update(crops=1), ["options: unknown key 'crops'", "did you mean 'crop'?"]),
+        (lambda d: d["train"]["options"]["weights"].update(dance=1), ["weights: unknown key 'dance'"]),
+        (lambda d: d["train"]["options"].update(weights={"rewrite": 0}), ["weights: no task has a weight"]),
+        (lambda d: d.update(lora={"rank": 4}), ["lora: unknown key 'rank'"]),
+    ],
+)
+def test_language_configuration(
+    mini: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str], change: Any, expected: list[str]
+) -> None:
+    def changed(data: dict) -> None:
+        mini.no_grounding(data)
+        change(data)
+
+    config = mini.config("train", changed, "mistake")
+    line = said(capsys, *mini.language(config, tmp_path))
+    assert str(config) in line and all(e in line for e in expected)
+
+
+def test_missing_files(mini: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    gone = tmp_path / "gone"
+    good = mini.configs / "train" / "debug.yaml"
+    for argv in (
+        ["tokenizer", "--config", gone, "--store", mini.store, "-o", tmp_path / "out"],
+        ["tokenizer", "--config", mini.configs / "tokenizer" / "debug.yaml", "--store", gone, "-o", tmp_path / "out"],
+        ["codes", "--tokenizer", gone, "--store", mini.store, "-o", tmp_path / "out"],
+        ["prepare", "--corpus", gone, "--texts", mini.texts, "-o", tmp_path / "out"],
+        mini.language(good, tmp_path / "out", "--planning", gone),
+        mini.language(good, tmp_path / "out", "--start", gone),
+        mini.language(good, tmp_path / "out", "--grounding", gone),
+        mini.language(good, tmp_path / "out", "--deepspeed_config", gone),
+    ):
+        assert str(gone) in said(capsys, *argv)
+
+
+def test_codes_of_another_tokenizer(mini: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    manifest = json.loads((mini.codes / "manifest.json").read_text())
+    for name, fingerprint in (("other", "0" * 64), ("none", None)):
+        folder = tmp_path / name
+        folder.mkdir()
+        for shard in mini.codes.glob("*.parquet"):
+            (folder / shard.name).write_bytes(shard.read_bytes())
+        (folder / "manifest.json").write_text(json.dumps({**manifest, "fingerprint": fingerprint}))
+    config = mini.configs / "train" / "debug.yaml"
+    argv = ["language", "--config", config, "--texts", mini.texts, "-o", tmp_path / "out", "--codes"]
+    line = said(capsys, *argv, tmp_path / "other", "--tokenizer", mini.tokenizer)
+    assert "codes of another tokenizer (000000000000" in line
+    assert "--codes takes" in said(capsys, *argv, mini.store, "--tokenizer", mini.tokenizer)
+    assert "--tokenizer FOLDER" in said(capsys, *argv, mini.codes)
+
+
+def test_damaged_checkpoint(tmp_path: Path) -> None:
+    (tmp_path / "checkpoint.pt").write_bytes(b"not a checkpoint")
+    with pytest.raises(UserError, match=r"checkpoint\.pt: damaged checkpoint"):
+        load_checkpoint(tmp_path / "checkpoint.pt", torch.device("cpu"))
+    assert load_checkpoint(tmp_path / "nothing.pt", torch.device("cpu")) is None
+
+
+def test_batch_over_processes() -> None:
+    runtime = Runtime(0, 4, torch.device("cpu"))
+    assert runtime.share(64, "x") == 16
+    with pytest.raises(UserError, match="x: batch 6 over 4 processes"):
+        runtime.share(6, "x")
+
+
+def test_learning_rate() -> None:
+    assert cosine(0, 100, 10, 1.0, 0.1) == pytest.approx(0.1)
+    assert cosine(10, 100, 10, 1.0, 0.1) == pytest.approx(1.0)
+    assert cosine(55, 100, 10, 1.0, 0.1) == pytest.approx(0.55)
+    assert cosine(100, 100, 10, 1.0, 0.1) == pytest.approx(0.1)
+
+
+def test_curves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    log = tmp_path / "log.jsonl"
+    log.write_text('{"step": 1, "ce": 3.0, "minutes": 0}\n{"step": 2, "ce": 2.5}\n{"step": 2, "ce": 2.0, "val_x": 1}\n')
+    assert read_log(log) == {"ce": {1: 3.0, 2: 2.0}, "val_x": {2: 1.0}}
+    picture = plot_log(tmp_path)
+    assert picture is not None and picture.read_bytes().startswith(b"\x89PNG")
+    monkeypatch.setitem(__import__("sys").modules, "matplotlib.figure", None)
+    assert plot_log(tmp_path) is None
+    assert "matplotlib is not installed" in capsys.readouterr().err
+    log.write_text('{"step": 1}\nbroken\n')
+    with pytest.raises(UserError, match="line 2"):
+        read_log(log)
