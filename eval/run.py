@@ -1,11 +1,18 @@
-"""Run suites on a model or a baseline: ``python eval/run.py prompts_known --model nearest --data DIR``."""
+"""Run suites on a model or a baseline, and render what came out.
+
+``python eval/run.py prompts_known --model runs/language``; ``python eval/run.py all --data CORPUS``;
+``python eval/run.py --tables``.
+"""
 
 from __future__ import annotations
 
 import argparse
 import sys
+import time
 from pathlib import Path
 from typing import Any
+
+from tables import write_tables
 
 from avatargpt import evaluation
 from avatargpt.evaluation import corpus, prompts, report, retrieval
@@ -13,10 +20,11 @@ from vqvae.errors import UserError
 
 HERE = Path(__file__).resolve().parent
 BASELINES = ("random", "nearest")
+WITHOUT_WEIGHTS = (*BASELINES, "ceiling", "none")
 CACHE = HERE.parent / "out" / "eval"
 
 
-def _model(name: str | None, data: Path | None) -> Any:
+def _model(name: str, data: Path | None) -> Any:
     if name == "none":
         return None
     if name in BASELINES:
@@ -24,7 +32,7 @@ def _model(name: str | None, data: Path | None) -> Any:
         return retrieval.RandomClip(clips) if name == "random" else retrieval.NearestCaption(clips, CACHE)
     from avatargpt import AvatarGPT
 
-    return AvatarGPT.from_pretrained(name)
+    return AvatarGPT.from_pretrained(None if name == "packaged" else name)
 
 
 def _ceiling(suite: evaluation.Suite, data: Path | None) -> dict[str, Any]:
@@ -36,31 +44,68 @@ def _ceiling(suite: evaluation.Suite, data: Path | None) -> dict[str, Any]:
     possible, order = prompts.attainable(suite, some, near), prompts.composed(suite, some)
     metrics = {"attainable": {"higher_is_better": True, "unit": "share"}, "chance": {"higher_is_better": False},
                "right_order": {"higher_is_better": True}, "wrong_order": {"higher_is_better": False}}  # fmt: skip
-    head = {**report.header(suite, None), "metrics": metrics}
+    head = {**report.header(suite, None), "metrics": metrics, "targets": {}}
     return {**head, **possible, "results": {**possible["results"], **order["results"]}}
 
 
+def _chosen(names: list[str], model: str) -> list[evaluation.Suite]:
+    """The suites named, checked against what the model can do.
+
+    Raises:
+        UserError: unknown suite, or one that asks for more than the baseline has.
+    """
+    every = names == ["all"]
+    suites = [evaluation.load(name) for name in (evaluation.list_suites() if every else names)]
+    if model in (*BASELINES, "ceiling"):
+        if every:
+            return [s for s in suites if s.kind == "prompts"]
+        wrong = [s.name for s in suites if s.kind != "prompts"]
+        if wrong:
+            raise UserError(f"--model {model} answers prompts only; not {', '.join(wrong)}")
+    if model == "none":
+        free = ("predicates", "inbetween", "continuation")
+        wrong = [s.name for s in suites if s.kind not in free]
+        if wrong:
+            raise UserError(f"--model none: {', '.join(wrong)} needs a model; accepted {', '.join(free)}")
+    return suites
+
+
+def _run(names: list[str], model_name: str, data: Path | None, out: Path) -> None:
+    suites = _chosen(names, model_name)
+    needs_model = any(s.kind != "predicates" for s in suites) and model_name != "ceiling"
+    model = _model(model_name, data) if needs_model else None
+    for suite in suites:
+        # The predicates are measured on real clips alone: no model takes part, and none is in the name.
+        bare = model_name not in WITHOUT_WEIGHTS or suite.kind == "predicates"
+        path = out / (f"{suite.name}.json" if bare else f"{suite.name}.{model_name}.json")
+        start = time.monotonic()
+        if model_name == "ceiling":
+            result = _ceiling(suite, data)
+            report.write(path, result)
+            report.show(result)
+        else:
+            evaluation.run_suite(suite, None if suite.kind == "predicates" else model, data, path)
+        print(f"{path}  ({time.monotonic() - start:.0f} s)", file=sys.stderr)
+
+
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("suites", nargs="+", metavar="SUITE", help=", ".join(evaluation.list_suites()))
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("suites", nargs="*", metavar="SUITE", help=f"all, {', '.join(evaluation.list_suites())}")
     parser.add_argument(
-        "--model", help="folder of weights, random, nearest, ceiling or none; default: the packaged weights"
+        "--model", default="packaged", help="packaged (default), a folder of weights, random, nearest, ceiling or none"
     )
     parser.add_argument("--data", type=Path, help="folder of the body corpus")
-    parser.add_argument("--out", type=Path, default=HERE / "results", help="folder for the results")
+    parser.add_argument("--out", type=Path, default=HERE / "results", help="folder of the results")
+    parser.add_argument("--tables", action="store_true", help="render docs/results.md and the README's table")
     args = parser.parse_args()
-    suffix = f".{args.model}" if args.model in (*BASELINES, "ceiling", "none") else ""
+    if not args.suites and not args.tables:
+        parser.error("name a suite, all, or --tables")
     try:
-        suites = [evaluation.load(name) for name in args.suites]
-        if args.model == "ceiling":
-            for suite in suites:
-                result = _ceiling(suite, args.data)
-                report.write(args.out / f"{suite.name}{suffix}.json", result)
-                report.show(result)
-            return 0
-        model = _model(args.model, args.data)
-        for suite in suites:
-            evaluation.run_suite(suite, model, args.data, args.out / f"{suite.name}{suffix}.json")
+        if args.suites:
+            _run(args.suites, args.model, args.data, args.out)
+        if args.tables:
+            for path in write_tables(args.out, HERE.parent):
+                print(path)
     except UserError as e:
         print(f"error: {e}", file=sys.stderr)
         return 2

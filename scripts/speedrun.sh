@@ -79,8 +79,4 @@ train language --config "$TEXT" --texts "$TEXTS" ${PLANNING:+--planning "$PLANNI
     --grounding "$OUT/grounding" -o "$OUT/text"
 train language --config "$LANGUAGE" --texts "$TEXTS" --tokenizer "$FINAL" --codes "$OUT/codes" \
     --grounding "$OUT/grounding" --start "$OUT/text" -o "$OUT/language"
-
-# A folder that `avatargpt generate --model` takes: the language model with its tokenizer.
-mkdir -p "$OUT/language/body"
-cp "$FINAL"/tokenizer.json "$FINAL"/tokenizer.safetensors "$OUT/language/body/"
-echo "$OUT/language"
+train pack --language "$OUT/language" --tokenizer "$FINAL" -o "$OUT/model"

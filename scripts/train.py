@@ -3,8 +3,8 @@
     python scripts/train.py prepare   --corpus DIR --texts DIR -o runs/store
     python scripts/train.py tokenizer --config configs/tokenizer/body.yaml --store runs/store -o runs/tokenizer
     python scripts/train.py codes     --tokenizer runs/tokenizer --store runs/store -o runs/codes
-    python scripts/train.py language  --config configs/train/language.yaml --tokenizer runs/tokenizer --codes runs/codes \
-                                      --texts DIR -o runs/language
+    python scripts/train.py language  --config configs/train/language.yaml --tokenizer runs/tokenizer \
+                                      --codes runs/codes --texts DIR -o runs/language
     deepspeed scripts/train.py language --deepspeed_config configs/deepspeed/zero2.json ...
 
 Every stage resumes from its own folder. `--start FOLDER` begins from another run's weights.

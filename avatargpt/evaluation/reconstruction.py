@@ -31,7 +31,7 @@ def join(motions: list[Motion]) -> Motion:
         # Only the tail takes part in the search, so that joining stays linear in the total length.
         keep = max(0, len(out) - TAIL)
         tail, _ = join_best(out.slice(keep, len(out)), motion)
-        out = concatenate([out.slice(0, keep), tail])
+        out = concatenate([out.slice(0, keep), tail]) if keep else tail
     return out
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import inspect
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,6 +13,10 @@ import numpy as np
 
 from avatargpt.evaluation.suites import Suite
 from vqvae.motion import atomic_write
+
+METHODS = {"prompts": "generate", "describe": "describe", "inbetween": "in_between", "continuation": "extend"}
+"""Kind of suite -> the method of `avatargpt.AvatarGPT` under test."""
+NOT_DECODING = ("seed", "seeds", "seconds", "progress")
 
 
 def figure(values: Sequence[float] | np.ndarray) -> dict[str, Any]:
@@ -36,17 +42,44 @@ def header(suite: Suite, model: Any) -> dict[str, Any]:
     """What identifies a result: suite, version, seeds, and the fingerprints that the model states of itself."""
     prints = {
         name: str(getattr(model, name))
-        for name in ("name", "fingerprint", "tokenizer_fingerprint")
+        for name in ("name", "fingerprint")
         if getattr(model, name, None)
     }
-    tokenizer = getattr(model, "tokenizer", None)
-    fingerprint = getattr(tokenizer, "fingerprint", None)
-    if "tokenizer_fingerprint" not in prints and fingerprint:
-        prints["tokenizer_fingerprint"] = str(fingerprint)
+    weights = getattr(model, "model", None)
+    if "fingerprint" not in prints and weights is not None:
+        prints["fingerprint"] = fingerprint(weights)
+    for modality, tokenizer in sorted(getattr(model, "tokenizers", {}).items()):
+        prints[f"tokenizer_fingerprint/{modality}"] = str(tokenizer.fingerprint)
     return {
         "suite": suite.name, "version": suite.version, "kind": suite.kind, "description": suite.description,
-        "seeds": list(suite.seeds), "model": prints, "metrics": suite.metrics,
+        "seeds": list(suite.seeds), "model": prints, "decoding": decoding(suite, model),
+        "metrics": suite.metrics, "targets": suite.targets,
     }  # fmt: skip
+
+
+def fingerprint(weights: Any) -> str:
+    """SHA-256 over names, shapes and values of a torch module's state: equal on every device and in every file."""
+    import torch
+
+    digest = hashlib.sha256()
+    for name, tensor in sorted(weights.state_dict().items()):
+        digest.update(f"{name}:{tensor.dtype}:{tuple(tensor.shape)};".encode())
+        flat = tensor.detach().cpu().contiguous().reshape(-1)
+        digest.update(flat.view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def decoding(suite: Suite, model: Any) -> dict[str, Any]:
+    """The settings under which the suite decodes: the defaults of the public method that it calls."""
+    method = getattr(model, METHODS.get(suite.kind, ""), None)
+    if method is None or callable(model):
+        return {}
+    parameters = inspect.signature(method).parameters.values()
+    return {
+        p.name: p.default
+        for p in parameters
+        if p.default is not p.empty and p.name not in NOT_DECODING and isinstance(p.default, int | float)
+    } | ({"keep_place": True} if suite.kind == "inbetween" else {})
 
 
 def write(path: Path, result: dict[str, Any]) -> Path:

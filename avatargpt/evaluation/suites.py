@@ -11,8 +11,14 @@ from vqvae.errors import UserError
 
 KINDS = ("prompts", "tokenizer", "describe", "inbetween", "continuation", "predicates")
 PROMPT_KINDS = ("single", "side", "turn", "style", "count", "two")
-PROMPT_KEYS = ("prompt", "kind", "checks", "neutral", "unseen", "note")
-SUITE_KEYS = ("name", "version", "kind", "description", "seeds", "metrics", "prompts", "options", "classes")
+PROMPT_KEYS = ("prompt", "kind", "checks", "neutral", "unseen", "seen_in", "note")
+SEEN_IN = {
+    "requests": "all words in requests", "texts": "a word in no request", "nowhere": "a word in no training text"
+}  # fmt: skip
+"""How far the words of a prompt are known from training -> the figure that counts such prompts."""
+SUITE_KEYS = (
+    "name", "version", "kind", "description", "seeds", "metrics", "targets", "prompts", "options", "classes"
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -25,6 +31,9 @@ class Entry:
         checks: all must hold, see `avatargpt.metrics.geometry`.
         neutral: the plain prompt that style checks compare with.
         unseen: words of the prompt that no training caption contains.
+        seen_in: ``requests``: every word is in some caption, lexicon entry or request of the training texts; ``texts``:
+            a word is in none of these, but all are in the wider training texts; ``nowhere``: a word is in no training
+            text; "": not said.
         note: for readers.
     """
 
@@ -34,11 +43,17 @@ class Entry:
     neutral: str = ""
     unseen: tuple[str, ...] = ()
     note: str = ""
+    seen_in: str = ""
 
 
 @dataclass(frozen=True)
 class Suite:
-    """A suite as written. `metrics` maps each figure to ``{higher_is_better, unit}``."""
+    """A suite as written.
+
+    Attributes:
+        metrics: figure -> ``{higher_is_better, unit}``.
+        targets: figure (with its part after a slash) -> the number to reach, or the baseline to beat.
+    """
 
     name: str
     version: int
@@ -49,6 +64,7 @@ class Suite:
     entries: tuple[Entry, ...] = ()
     options: dict[str, Any] = field(default_factory=dict)
     classes: list[dict[str, Any]] = field(default_factory=list)
+    targets: dict[str, float | str] = field(default_factory=dict)
 
 
 def folder() -> Path:
@@ -107,13 +123,19 @@ def read(path: Path) -> Suite:
     for metric, about in data["metrics"].items():
         if not isinstance(about, dict) or "higher_is_better" not in about:
             raise UserError(f"{path}: metric {metric} needs higher_is_better")
+    targets = data.get("targets") or {}
+    for target, value in targets.items():
+        if target.split("/")[0] not in data["metrics"]:
+            raise UserError(f"{path}: target {target}: no such metric; accepted {', '.join(data['metrics'])}")
+        if isinstance(value, bool) or not isinstance(value, int | float | str):
+            raise UserError(f"{path}: target {target}: {value!r}; accepted a number or the name of a baseline")
     entries = tuple(_entry(path, i, e) for i, e in enumerate(data.get("prompts") or []))
     if data["kind"] == "prompts" and not entries:
         raise UserError(f"{path}: a prompt suite needs prompts")
     return Suite(
         data["name"], int(data["version"]), data["kind"], data["description"], data["metrics"],
         tuple(int(s) for s in data.get("seeds") or (0,)), entries, data.get("options") or {},
-        data.get("classes") or [],
+        data.get("classes") or [], targets,
     )  # fmt: skip
 
 
@@ -125,6 +147,8 @@ def _entry(path: Path, index: int, data: Any) -> Entry:
         raise UserError(f"{where}: accepted keys {', '.join(PROMPT_KEYS)}; prompt, kind and checks are needed")
     if data["kind"] not in PROMPT_KINDS:
         raise UserError(f"{where}: kind {data['kind']!r}; accepted {', '.join(PROMPT_KINDS)}")
+    if data.get("seen_in", "nowhere") not in SEEN_IN:
+        raise UserError(f"{where}: seen_in {data['seen_in']!r}; accepted {', '.join(SEEN_IN)}")
     if not isinstance(data["checks"], list) or not data["checks"]:
         raise UserError(f"{where}: checks must be a list with at least one check")
     for check in data["checks"]:
@@ -138,4 +162,5 @@ def _entry(path: Path, index: int, data: Any) -> Entry:
     return Entry(
         str(data["prompt"]), data["kind"], data["checks"], str(data.get("neutral") or ""),
         tuple(str(w) for w in data.get("unseen") or ()), str(data.get("note") or ""),
+        str(data.get("seen_in") or ""),
     )  # fmt: skip

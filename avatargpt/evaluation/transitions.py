@@ -62,7 +62,7 @@ def methods(kind: str, model: Any) -> dict[str, Callable[[Task, int], Motion]]:
     if kind == "inbetween":
         if model is not None:
             # The end is handed over where it stands in the world, so that the middle has to lead there.
-            out["model"] = lambda t, seed: model.in_between(start(t), end(t), t.seconds, seed=seed)
+            out["model"] = lambda t, seed: model.in_between(start(t), end(t), t.seconds, seed=seed, keep_place=True)
         out["interpolation"] = lambda t, seed: concatenate(
             [start(t), baselines.interpolate(start(t), end(t), t.last - t.first), end(t)]
         )
@@ -91,7 +91,8 @@ def score(suite: Suite, clips: list[Clip], model: Any) -> dict[str, Any]:
         raise UserError(f"suite {suite.name}: {len(tasks)} clips of at least {options['shortest']} frames; needs 2")
     usual = float(np.percentile(np.concatenate([jerk(t.real.joints, 20.0) for t in tasks]), 95))
     results: dict[str, Any] = {}
-    for name, method in methods(suite.kind, model).items():
+    compared = methods(suite.kind, model)
+    for name, method in compared.items():
         suffix = "" if name == "model" else f"/{name}"
         seeds = suite.seeds if name == "model" else suite.seeds[:1]
         rows: dict[str, list[float]] = {k: [] for k in ("ade", "fde", "length_exact", "seam_jerk_ratio", "speed")}
@@ -121,7 +122,9 @@ def score(suite: Suite, clips: list[Clip], model: Any) -> dict[str, Any]:
         results[f"peak_speed_ratio{suffix}"] = figure(rows["speed"])
     real_seams = [seam_jerk(t.real.joints, 20.0, t.first) / usual for t in tasks]
     results["seam_jerk_ratio/real"] = figure(real_seams)
-    return {"results": results, "clips": len(tasks), "real_jerk_95th_percentile": round(usual, 5)}
+    others = [name for name in compared if name != "model"]
+    return {"results": results, "clips": len(tasks), "baselines": others,
+            "real_jerk_95th_percentile": round(usual, 5)}  # fmt: skip
 
 
 def _fitted(joints: np.ndarray, frames: int) -> np.ndarray:

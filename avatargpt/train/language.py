@@ -225,6 +225,9 @@ class Trainer:
             state = {"model": self.model.state_dict(), "optimizer": self.optimizer.state_dict(), "step": self.step}
             save_checkpoint(self.out / "checkpoint.pt", state)
         if self.runtime.main:
+            from transformers.utils import logging
+
+            logging.disable_progress_bar()  # one bar a run is enough
             weights = merged_state(self.model) if hasattr(self.model, "peft_config") else None
             self.model.save_pretrained(self.out, state_dict=weights, max_shard_size="15MB")
             self.examples.text.save(self.out)

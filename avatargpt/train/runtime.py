@@ -45,7 +45,7 @@ class Runtime:
         rank, world = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
         cuda = torch.cuda.is_available() and device != "cpu"
         local = int(os.environ.get("LOCAL_RANK", 0))
-        where = torch.device(device or (f"cuda:{local}" if cuda else "cpu"))
+        where = torch.device(f"cuda:{local}" if cuda and device in (None, "cuda") else device or "cpu")
         if where.type == "cuda" and not torch.cuda.is_available():
             raise UserError(f"device {device}: no GPU that this build of torch can use; accepted here: cpu")
         if cuda:

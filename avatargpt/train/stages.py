@@ -124,7 +124,8 @@ def pack_stage(args: argparse.Namespace) -> None:
     model, tokenizer = load_model(args.language), MotionTokenizer.load(args.tokenizer)
     model.check_fingerprint(tokenizer.config.modality, tokenizer.fingerprint)
     out = Path(args.output)
-    save_model(model.to(torch.bfloat16), out, "15MB")
+    torch.nn.Module.to(model, torch.bfloat16)
+    save_model(model, out, "15MB")
     TextTokenizer.load(args.language).save(out)
     tokenizer.save(out / tokenizer.config.modality, torch.bfloat16)
     size = sum(f.stat().st_size for f in out.rglob("*") if f.is_file()) / 1e6

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from instruct_data.clip import SPLITS, Clip
-from instruct_data.sources.bvh import read_captions
+from instruct_data.sources.bvh import checked, read_captions
 from instruct_data.sources.report import Report
 from vqvae import modalities
 from vqvae.errors import UserError
@@ -71,13 +71,4 @@ def read_amass_folder(
         captions = read_captions(path.with_suffix(".txt"))
         load = _Load(path, captions[0] if captions else "", up)
         source = relative.parts[0] if len(relative.parts) > 1 else "amass"
-        if report is None:
-            yield Clip(name, load, captions, source, licence, split)
-            continue
-        try:
-            motion = load()
-        except UserError as e:
-            report.skip(name, str(e).removeprefix(f"{path}: "))
-            continue
-        report.read += 1
-        yield Clip(name, motion, captions, source, licence, split)
+        yield from checked(Clip(name, load, captions, source, licence, split), path, report)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from instruct_data.clip import SPLITS, Clip
@@ -34,6 +34,20 @@ def read_captions(path: Path) -> list[str]:
     return [" ".join(line.split()) for line in lines if line.strip()]
 
 
+def checked(clip: Clip, path: Path, report: Report | None) -> Iterator[Clip]:
+    """The clip as it is (read when it is needed) without a report; with one, read now, or skipped with its reason."""
+    if report is None:
+        yield clip
+        return
+    try:
+        motion = clip.load()
+    except UserError as e:
+        report.skip(clip.id, str(e).removeprefix(f"{path}: "))
+        return
+    report.read += 1
+    yield replace(clip, motion=motion)
+
+
 def read_bvh_folder(
     folder: str | os.PathLike[str], source: str = "bvh", licence: str = "not stated", split: str = "train",
     report: Report | None = None,
@@ -58,13 +72,4 @@ def read_bvh_folder(
         name = path.relative_to(folder).with_suffix("").as_posix()
         captions = read_captions(path.with_suffix(".txt"))
         load = _Load(path, captions[0] if captions else "")
-        if report is None:
-            yield Clip(name, load, captions, source, licence, split)
-            continue
-        try:
-            motion = load()
-        except UserError as e:
-            report.skip(name, str(e).removeprefix(f"{path}: "))
-            continue
-        report.read += 1
-        yield Clip(name, motion, captions, source, licence, split)
+        yield from checked(Clip(name, load, captions, source, licence, split), path, report)

@@ -45,7 +45,7 @@ def test_prompt_suites_are_as_large_as_promised() -> None:
     assert len(known.entries) >= 60 and len(unseen.entries) >= 60
     assert sum(e.kind == "two" for e in known.entries) >= 15
     assert len(known.seeds) == len(unseen.seeds) == 5
-    assert all(e.unseen for e in unseen.entries)
+    assert all(e.unseen and e.seen_in for e in unseen.entries)
 
 
 def test_unseen_words_are_in_no_training_caption(shared: Path) -> None:
@@ -65,6 +65,35 @@ def test_unseen_words_are_in_no_training_caption(shared: Path) -> None:
     assert not [e.prompt for e in evaluation.load("prompts_known").entries if e.prompt.lower() in sentences]
 
 
+def test_where_words_are_known_from_is_as_stated(shared: Path) -> None:
+    """`seen_in` of every prompt, and no prompt is a request of the training texts."""
+    import re
+
+    from avatargpt.metrics.lemmas import lemma
+
+    def words(text: str) -> set[str]:
+        found = set(re.findall(r"[a-z']+", text.lower()))
+        return found | {lemma(w) for w in found}
+
+    def read(*names: str) -> str:
+        return "\n".join((shared / "data" / name).read_text(encoding="utf-8") for name in names)
+
+    package = Path(__file__).resolve().parents[2] / "instruct_data"
+    captions = map(json.loads, read("body/captions.jsonl").splitlines())
+    asked = words(read("text/rewrites_train.jsonl", "text/body_captions.json"))
+    asked |= words((package / "lexicon.yaml").read_text(encoding="utf-8"))
+    asked |= words(" ".join(c for r in captions if r["split"] == "train" for c in r["captions"]))
+    wider = asked | words(read("planning/train.jsonl", "planning/virtualhome.jsonl"))
+    wider |= words("\n".join(p.read_text(encoding="utf-8") for p in sorted((package / "tasks").glob("*.yaml"))))
+    for entry in evaluation.load("prompts_unseen").entries:
+        new = [{w for w in re.findall(r"[a-z']+", entry.prompt) if not {w, lemma(w)} & s} for s in (asked, wider)]
+        found = "nowhere" if new[1] else "texts" if new[0] else "requests"
+        assert entry.seen_in == found, (entry.prompt, found, new)
+    requests = {json.loads(line)["prompt"].lower() for line in read("text/rewrites_train.jsonl").splitlines()}
+    for name in ("prompts_known", "prompts_unseen"):
+        assert not requests & {e.prompt.lower() for e in evaluation.load(name).entries}
+
+
 def test_unknown_suite_suggests() -> None:
     with pytest.raises(UserError, match="did you mean prompts_known"):
         evaluation.run("prompt_known", None)
@@ -79,6 +108,9 @@ def test_bad_suite_files(tmp_path: Path) -> None:
         (head + "prompts:\n- {prompt: a, kind: single, checks: [wlks]}\n", "did you mean 'walks'"),
         (head + "prompts:\n- {prompt: a, kind: odd, checks: [walks]}\n", "accepted single"),
         (head + "prompts:\n- {prompt: a, kind: style, checks: [slower]}\n", "neutral"),
+        (head + "prompts:\n- {prompt: a, kind: single, checks: [walks], seen_in: dreams}\n", "accepted requests"),
+        (head + "targets: {speed: 3}\n", "no such metric"),
+        (head + "targets: {pass_rate/two: true}\n", "accepted a number"),
         (head + "colour: red\n", "unknown keys"),
         ("- 1\n", "mapping"),
     ):
@@ -93,8 +125,8 @@ def test_prompt_run_counts_and_is_repeatable(tmp_path: Path) -> None:
     path.write_text(
         "name: tiny\nversion: 1\nkind: prompts\ndescription: d\nseeds: [0, 1]\n"
         "metrics: {pass_rate: {higher_is_better: true, unit: share}}\nprompts:\n"
-        "- {prompt: ahead, kind: single, checks: [{travels_forward: {}}]}\n"
-        "- {prompt: back, kind: single, checks: [walks_backward]}\n"
+        "- {prompt: ahead, kind: single, checks: [{travels_forward: {}}], seen_in: requests}\n"
+        "- {prompt: back, kind: single, checks: [walks_backward], seen_in: nowhere}\n"
         "- {prompt: slowly, kind: style, checks: [slower], neutral: ahead}\n"
         "- {prompt: both, kind: two, checks: [{then: [travels_forward, travels_forward]}]}\n"
     )
@@ -110,6 +142,9 @@ def test_prompt_run_counts_and_is_repeatable(tmp_path: Path) -> None:
     assert first["results"]["pass_rate"]["mean"] == pytest.approx(3 / 4, abs=1e-4)
     assert first["results"]["pass_rate"]["n"] == len(suite.entries) == 4
     assert first["results"]["pass_rate/style"]["mean"] == 1 and first["results"]["pass_rate/two"]["mean"] == 1
+    words = {k: first["results"][f"pass_rate/{k}"] for k in ("a word in no request", "a word in no training text")}
+    assert all(w["mean"] == 0 and w["n"] == 1 for w in words.values())
+    assert first["results"]["pass_rate/all words in requests"]["mean"] == 1
     with pytest.raises(UserError, match="gave 1 motions"):
         prompts.score(suite, lambda texts, seeds: [stroll()])
 
@@ -179,7 +214,8 @@ class Oracle:
     def _whole(self, start: Motion) -> Motion:
         return min(self.data, key=lambda m: float(np.abs(m.root[: len(start)] - start.root).sum()))
 
-    def in_between(self, start: Motion, end: Motion, seconds: float, seed: int) -> Motion:
+    def in_between(self, start: Motion, end: Motion, seconds: float, seed: int, keep_place: bool) -> Motion:
+        assert keep_place  # the end is compared where it stands
         whole = self._whole(start)
         return whole.slice(0, len(start) + round(seconds * 20) + len(end))
 

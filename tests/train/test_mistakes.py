@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,7 @@ import pytest
 import torch
 
 from avatargpt.train.plot import plot_log, read_log
-from avatargpt.train.runtime import Runtime, cosine, load_checkpoint
+from avatargpt.train.runtime import Log, Runtime, cosine, load_checkpoint
 from avatargpt.train.stages import main
 from vqvae.errors import UserError
 
@@ -120,13 +122,33 @@ def test_learning_rate() -> None:
     assert cosine(100, 100, 10, 1.0, 0.1) == pytest.approx(0.1)
 
 
+class Terminal(io.StringIO):
+    """Text that says it is a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_progress_bar_on_a_terminal_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    for kind, shown in ((Terminal, True), (io.StringIO, False)):
+        monkeypatch.setattr(sys, "stderr", kind())
+        monkeypatch.setattr(sys, "stdout", io.StringIO())
+        log = Log(tmp_path / "log.jsonl", True, total=10, done=4)
+        log.advance(torch.tensor(1.25))
+        log(step=5, ce=1.25)
+        log.close()
+        assert ("5/10" in sys.stderr.getvalue() and "loss 1.2500" in sys.stderr.getvalue()) == shown  # type: ignore[attr-defined]
+        assert json.loads(sys.stdout.getvalue())["ce"] == 1.25  # type: ignore[attr-defined]
+
+
 def test_curves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     log = tmp_path / "log.jsonl"
     log.write_text('{"step": 1, "ce": 3.0, "minutes": 0}\n{"step": 2, "ce": 2.5}\n{"step": 2, "ce": 2.0, "val_x": 1}\n')
     assert read_log(log) == {"ce": {1: 3.0, 2: 2.0}, "val_x": {2: 1.0}}
     picture = plot_log(tmp_path)
     assert picture is not None and picture.read_bytes().startswith(b"\x89PNG")
-    monkeypatch.setitem(__import__("sys").modules, "matplotlib.figure", None)
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     assert plot_log(tmp_path) is None
     assert "matplotlib is not installed" in capsys.readouterr().err
     log.write_text('{"step": 1}\nbroken\n')

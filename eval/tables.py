@@ -1,0 +1,240 @@
+"""Render results: docs/results.md, its chart, and the short table of the README. Equal results give equal files."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from avatargpt.evaluation import describe
+from vqvae.errors import UserError
+from vqvae.motion import atomic_write
+
+ORDER = ("tokenizer", "prompts_known", "prompts_unseen", "describe", "inbetween", "continuation", "predicates")
+NEED_CORPUS = ("tokenizer", "describe", "inbetween", "continuation", "predicates")
+OPEN, CLOSE = "<!-- results -->", "<!-- /results -->"
+CHART = "tokenizer_length.png"
+LABELS = {"nearest": "nearest caption", "random": "random clip", "none": "baselines only"}
+
+
+@dataclass
+class Report:
+    """All results of one suite: the model's (empty when not measured) and those of separate baseline runs."""
+
+    name: str
+    model: dict[str, Any] = field(default_factory=dict)
+    others: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    @property
+    def any(self) -> dict[str, Any]:
+        return self.model or next(iter(self.others.values()))
+
+    def columns(self) -> dict[str, dict[str, Any]]:
+        """Baseline -> {figure: value}: from files of their own, and from the model's own file where they are in it."""
+        found = {k: v["results"] for k, v in self.others.items() if k in ("nearest", "random")}
+        inside = self.model or self.others.get("none", {})
+        for name in inside.get("baselines", []):
+            tail = f"/{name}"
+            found[name] = {k.removesuffix(tail): v for k, v in inside["results"].items() if k.endswith(tail)}
+        return found
+
+    def own(self) -> dict[str, Any]:
+        """{figure: value} of the model."""
+        if not self.model:
+            return {}
+        tails = tuple(f"/{b}" for b in self.model.get("baselines", []))
+        return {k: v for k, v in self.model["results"].items() if not tails or not k.endswith(tails)}
+
+
+def load(folder: Path) -> list[Report]:
+    """Read every ``SUITE.json`` and ``SUITE.BASELINE.json`` of a folder.
+
+    Raises:
+        UserError: nothing there, or a file that is no result.
+    """
+    found: dict[str, Report] = {}
+    for path in sorted(folder.glob("*.json")):
+        name, _, baseline = path.stem.partition(".")
+        try:
+            data = json.loads(path.read_text(encoding="utf-8"))
+            if data["suite"] != name or not isinstance(data["results"], dict):
+                raise ValueError(f"holds suite {data['suite']}")
+        except (ValueError, KeyError, TypeError) as e:
+            raise UserError(f"{path}: not a result of a suite ({e})") from None
+        report = found.setdefault(name, Report(name))
+        if baseline:
+            report.others[baseline] = data
+        else:
+            report.model = data
+    if not found:
+        raise UserError(f"{folder}: no results here; make some with: python eval/run.py SUITE")
+    known = {name: i for i, name in enumerate(ORDER)}
+    return sorted(found.values(), key=lambda r: (known.get(r.name, len(known)), r.name))
+
+
+def number(value: float | None, unit: str) -> str:
+    """Shares in percent, all else with three digits and more where the value is large."""
+    if value is None:
+        return "-"
+    if unit == "share":
+        return f"{100 * value:.1f} %"
+    return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+
+
+def _interval(figure: dict[str, Any], unit: str) -> str:
+    if figure.get("low") is None:
+        return ""
+    return f"{number(figure['low'], unit)} to {number(figure['high'], unit)}"
+
+
+def _target(report: Report, name: str) -> tuple[str, str]:
+    """What was aimed at, and whether the model is there ("" when there is nothing to say)."""
+    target = report.any.get("targets", {}).get(name)
+    if target is None:
+        return "", ""
+    about = report.any["metrics"][name.split("/")[0]]
+    higher = bool(about["higher_is_better"])
+    mean = report.own().get(name, {}).get("mean")
+    if isinstance(target, str):
+        rival = report.columns().get(target, {}).get(name, {}).get("mean")
+        shown = f"{'above' if higher else 'below'} {target}"
+        if mean is None or rival is None:
+            return shown, ""
+        return shown, "yes" if (mean > rival if higher else mean < rival) else "no"
+    shown = f"{'>=' if higher else '<='} {number(float(target), about.get('unit', ''))}"
+    if mean is None:
+        return shown, ""
+    return shown, "yes" if (mean >= target if higher else mean <= target) else "no"
+
+
+def table(report: Report, figures: list[str] | None = None) -> list[str]:
+    """Markdown rows: figure, model, interval, n, baselines, target, reached."""
+    own, columns = report.own(), report.columns()
+    names = figures if figures is not None else list(dict.fromkeys([*own, *(k for c in columns.values() for k in c)]))
+    heads = [LABELS.get(c, c) for c in columns]
+    lines = [
+        "| " + " | ".join(["figure", "model", "95 %", "n", *heads, "target", "reached"]) + " |",
+        "|---|" + "---|" * (5 + len(heads)),
+    ]
+    for name in names:
+        about = report.any["metrics"].get(name.split("/")[0], {})
+        unit = str(about.get("unit", ""))
+        mine = own.get(name, {})
+        cells = [
+            f"{name}, {unit}" if unit not in ("", "share") else name,
+            number(mine.get("mean"), unit), _interval(mine, unit), str(mine.get("n", "")),
+            *(number(c.get(name, {}).get("mean"), unit) for c in columns.values()), *_target(report, name),
+        ]  # fmt: skip
+        lines.append("| " + " | ".join(cells) + " |")
+    return lines
+
+
+def commands(report: Report) -> list[str]:
+    """The commands that make the files a section is rendered from."""
+    lines = []
+    if report.model:
+        lines.append(f"python eval/run.py {report.name}{' --data CORPUS' if report.name in NEED_CORPUS else ''}")
+    return [*lines, *(f"python eval/run.py {report.name} --model {b} --data CORPUS" for b in report.others)]
+
+
+def section(report: Report) -> list[str]:
+    """One suite: what was measured on what, the table, what belongs to it, the commands."""
+    about = report.any
+    lines = [f"## {report.name}", "", f"{about['description']}. Suite version {about['version']}."]
+    facts = []
+    if about.get("clips"):
+        facts.append(f"{about['clips']} clips")
+    if about.get("kind") == "prompts":
+        facts.append(f"{len(about.get('prompts', []))} prompts")
+    facts.append(f"seeds {', '.join(map(str, about['seeds']))}")
+    if report.model.get("decoding"):
+        facts.append("decoding " + ", ".join(f"{k} {v}" for k, v in report.model["decoding"].items()))
+    facts += [f"{k.replace('_', ' ')} `{v[:12]}`" for k, v in report.model.get("model", {}).items()]
+    lines += ["", "; ".join(facts) + ".", ""]
+    lines += _predicates(about) if report.name == "predicates" else table(report)
+    if report.name == "tokenizer" and report.model.get("over_length"):
+        lines += ["", f"![Error over clip length](images/{CHART})"]
+    if "sample" in report.model:
+        lines += ["", f"{len(report.model['sample'])} random clips as they were described:", ""]
+        lines += describe.markdown(report.model).splitlines()
+    if "ceiling" in report.others:
+        reach = report.others["ceiling"]["results"]
+        some, usual = (number(reach[k]["mean"], "share") for k in ("attainable", "chance"))
+        lines += ["", f"Of the one-action prompts {some} are met by at least one real clip; a real clip meets {usual}"
+                  " of them on average."]  # fmt: skip
+    return [*lines, "", "```bash", *commands(report), "```", ""]
+
+
+def _predicates(about: dict[str, Any]) -> list[str]:
+    """The two figures of each class side by side."""
+    results = about["results"]
+    lines = ["| predicate | clips of its class | 95 % | n | other classes |", "|---|---|---|---|---|"]
+    for key, own in results.items():
+        head, _, name = key.partition("/")
+        if head != "own":
+            continue
+        others = results["others" + (f"/{name}" if name else "")]
+        lines.append(f"| {name or 'mean'} | {number(own['mean'], 'share')} | {_interval(own, 'share')} | {own['n']} | "
+                     f"{number(others['mean'], 'share')} |")  # fmt: skip
+    return lines
+
+
+def page(reports: list[Report]) -> str:
+    """docs/results.md."""
+    lines = [
+        "# Results", "",
+        "Rendered by `python eval/run.py --tables` from `eval/results/*.json`; not written by hand. How a figure is"
+        " made: [metrics.md](metrics.md); what the suites ask: [eval/README.md](../eval/README.md).", "",
+        "CORPUS is the folder of the body corpus. The model is the packaged one; the fingerprints say which. Intervals"
+        " are 95 % bootstrap intervals over clips or prompts (n of them); figures over a whole set have none. A dash is"
+        " a figure that does not apply. Targets were set before training.", "",
+    ]  # fmt: skip
+    for report in reports:
+        lines += section(report)
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def short(reports: list[Report]) -> str:
+    """The README's table: every figure that has a target, best baseline beside it."""
+    lines = ["| suite | figure | model | baseline | target |", "|---|---|---|---|---|"]
+    for report in reports:
+        own, columns = report.own(), report.columns()
+        for name in report.any.get("targets", {}):
+            about = report.any["metrics"][name.split("/")[0]]
+            unit = str(about.get("unit", ""))
+            rivals = [(c[name]["mean"], LABELS.get(b, b)) for b, c in columns.items()
+                      if c.get(name, {}).get("mean") is not None]  # fmt: skip
+            best = (max if about["higher_is_better"] else min)(rivals) if rivals else None
+            cells = [
+                report.name, f"{name}, {unit}" if unit not in ("", "share") else name,
+                number(own.get(name, {}).get("mean"), unit),
+                f"{number(best[0], unit)} ({best[1]})" if best else "", _target(report, name)[0],
+            ]  # fmt: skip
+            lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def write_tables(results: Path, root: Path) -> list[Path]:
+    """Write docs/results.md, the chart and the README's table below `root`.
+
+    Raises:
+        UserError: no results, or a README without the two markers.
+    """
+    reports = load(results)
+    readme = root / "README.md"
+    text = readme.read_text(encoding="utf-8")
+    pattern = re.compile(f"{re.escape(OPEN)}.*?{re.escape(CLOSE)}", re.S)
+    if len(pattern.findall(text)) != 1:
+        raise UserError(f"{readme}: needs the markers {OPEN} and {CLOSE} once, to put the table between them")
+    renewed = pattern.sub(lambda _: f"{OPEN}\n{short(reports)}\n{CLOSE}", text)
+    written = [
+        atomic_write(root / "docs" / "results.md", lambda p: p.write_text(page(reports), encoding="utf-8")),
+        atomic_write(readme, lambda p: p.write_text(renewed, encoding="utf-8")),
+    ]
+    chart = results / "tokenizer.png"
+    if chart.is_file():
+        image = chart.read_bytes()
+        written.append(atomic_write(root / "docs" / "images" / CHART, lambda p: p.write_bytes(image)))
+    return written

@@ -1,0 +1,154 @@
+"""Rendering results: what stands in the tables, that it is repeatable, and what is refused."""
+
+import importlib.util
+import json
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+import torch
+
+from avatargpt import evaluation
+from avatargpt.evaluation import report
+from vqvae.errors import UserError
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="module")
+def tables() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("results_tables", ROOT / "eval" / "tables.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses look their module up
+    spec.loader.exec_module(module)
+    return module
+
+
+def value(mean: float, n: int = 4) -> dict[str, Any]:
+    return {"mean": mean, "low": mean - 0.01, "high": mean + 0.01, "n": n}
+
+
+def result(name: str, results: dict[str, Any], **more: Any) -> dict[str, Any]:
+    return {**report.header(evaluation.load(name), None), **more, "results": results}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A small project: results of three suites, a README with the markers."""
+    out = tmp_path / "eval" / "results"
+    out.mkdir(parents=True)
+    (tmp_path / "README.md").write_text("# x\n<!-- results -->\nold\n<!-- /results -->\nend\n")
+    prints = {"fingerprint": "ab" * 32}
+    made = {
+        "prompts_known": result(
+            "prompts_known", {"pass_rate": value(0.951), "pass_rate/two": value(0.5)}, prompts=[{}] * 60, model=prints,
+            decoding={"guidance": 1.5},
+        ),
+        "prompts_known.nearest": result("prompts_known", {"pass_rate": value(0.64), "pass_rate/two": value(0.25)}),
+        "prompts_known.random": result("prompts_known", {"pass_rate": value(0.05), "pass_rate/two": value(0.0)}),
+        "inbetween": result(
+            "inbetween", {"ade": value(0.81), "kinematic_fid": {"mean": 0.5}, "ade/interpolation": value(0.7),
+                          "kinematic_fid/interpolation": {"mean": 0.77}},
+            clips=12, baselines=["interpolation"],
+        ),
+        "describe": result(
+            "describe", {"action": value(0.9), "cider": {"mean": None}}, clips=9,
+            sample=[{"clip": "c1", "said": "a person waves", "reference": "someone waves."}],
+        ),
+        "tokenizer": result("tokenizer", {"mpjpe_heading": {"mean": 21.456}, "code_usage": {"mean": 0.79}},
+                            over_length={"seconds": [5.0]}),
+    }  # fmt: skip
+    for name, data in made.items():
+        report.write(out / f"{name}.json", data)
+    (out / "tokenizer.png").write_bytes(b"picture")
+    return tmp_path
+
+
+def test_page_and_readme(tables: ModuleType, folder: Path) -> None:
+    written = tables.write_tables(folder / "eval" / "results", folder)
+    page = (folder / "docs" / "results.md").read_text()
+    assert page.index("## tokenizer") < page.index("## prompts_known") < page.index("## describe")
+    assert "| figure | model | 95 % | n | nearest caption | random clip | target | reached |" in page
+    assert "| pass_rate | 95.1 % | 94.1 % to 96.1 % | 4 | 64.0 % | 5.0 % | >= 93.0 % | yes |" in page
+    assert "| pass_rate/two | 50.0 % | 49.0 % to 51.0 % | 4 | 25.0 % | 0.0 % | >= 85.0 % | no |" in page
+    assert "| ade, m (66-d norm) | 0.81 | 0.8 to 0.82 | 4 | 0.7 | below interpolation | no |" in page
+    assert "| kinematic_fid | 0.5 |  |  | 0.77 | below interpolation | yes |" in page
+    assert "| mpjpe_heading, mm | 21.5 |  |  | <= 30 | yes |" in page and "| <= 30 |" in page
+    assert "| code_usage | 79.0 % |  |  | >= 80.0 % | no |" in page
+    assert "| cider | - |" in page and "| c1 | a person waves | someone waves. |" in page
+    assert "60 prompts; seeds 0, 1, 2, 3, 4; decoding guidance 1.5; fingerprint `abababababab`." in page
+    assert "python eval/run.py prompts_known\npython eval/run.py prompts_known --model nearest --data CORPUS\n" in page
+    assert (folder / "docs" / "images" / "tokenizer_length.png").read_bytes() == b"picture"
+    readme = (folder / "README.md").read_text()
+    assert readme.startswith("# x\n<!-- results -->\n| suite |") and readme.endswith("\n<!-- /results -->\nend\n")
+    assert "| prompts_known | pass_rate | 95.1 % | 64.0 % (nearest caption) | >= 93.0 % |" in readme
+    assert "old" not in readme and "| inbetween | ade, m (66-d norm) | 0.81 | 0.7 (interpolation) |" in readme
+    before = [p.read_bytes() for p in written]
+    assert [p.read_bytes() for p in tables.write_tables(folder / "eval" / "results", folder)] == before
+
+
+def test_baselines_alone_give_a_table_without_verdict(tables: ModuleType, folder: Path) -> None:
+    results = folder / "eval" / "results"
+    (results / "prompts_known.json").unlink()
+    made = next(r for r in tables.load(results) if r.name == "prompts_known")
+    assert "| pass_rate | - |  |  | 64.0 % | 5.0 % | >= 93.0 % |  |" in tables.table(made)
+    assert tables.commands(made)[0].endswith("--model nearest --data CORPUS")
+
+
+def test_refused(tables: ModuleType, folder: Path, tmp_path: Path) -> None:
+    results = folder / "eval" / "results"
+    with pytest.raises(UserError, match="no results here"):
+        tables.load(tmp_path / "eval")
+    for text in ("{", json.dumps({"suite": "other", "results": {}}), "[]"):
+        (results / "describe.json").write_text(text)
+        with pytest.raises(UserError, match="describe.json: not a result"):
+            tables.load(results)
+    (results / "describe.json").unlink()
+    (folder / "README.md").write_text("no markers")
+    with pytest.raises(UserError, match="markers"):
+        tables.write_tables(results, folder)
+    assert not (folder / "docs").exists()
+
+
+def test_predicates_side_by_side(tables: ModuleType, folder: Path) -> None:
+    data = result("predicates", {"own/walks": value(0.95), "others/walks": value(0.1), "own": value(0.95),
+                                 "others": value(0.1)})  # fmt: skip
+    report.write(folder / "eval" / "results" / "predicates.json", data)
+    page = tables.page(tables.load(folder / "eval" / "results"))
+    assert "| walks | 95.0 % | 94.0 % to 96.0 % | 4 | 10.0 % |" in page and "| mean | 95.0 % |" in page
+
+
+class Made:
+    """As much of the public model as a result is identified by."""
+
+    def __init__(self, seed: int) -> None:
+        torch.manual_seed(seed)
+        self.model = torch.nn.Linear(3, 2)
+        self.tokenizers = {"body": type("T", (), {"fingerprint": "f00"})()}
+
+    def generate(self, texts: list[str], seconds: float | None = None, seed: int = 0, guidance: float = 2.5,
+                 best_of: int = 3, seeds: list[int] | None = None) -> None:  # fmt: skip
+        """Has defaults; never called."""
+
+
+def test_header_names_weights_tokenizer_and_decoding() -> None:
+    suite = evaluation.load("prompts_known")
+    one, same, other = (report.header(suite, Made(seed)) for seed in (1, 1, 2))
+    assert one == same and one["model"]["fingerprint"] != other["model"]["fingerprint"]
+    assert one["model"]["tokenizer_fingerprint/body"] == "f00"
+    assert one["decoding"] == {"guidance": 2.5, "best_of": 3}
+    assert report.header(suite, lambda prompts, seeds: [])["decoding"] == {}
+
+
+def test_fingerprint_sees_one_changed_weight_of_any_type() -> None:
+    net = torch.nn.Sequential(torch.nn.Linear(2, 2).to(torch.bfloat16), torch.nn.BatchNorm1d(2))
+    before = report.fingerprint(net)
+    assert before == report.fingerprint(net)
+    with torch.no_grad():
+        net[0].weight[1, 1] += 1
+    after = report.fingerprint(net)
+    net[1].num_batches_tracked += 1
+    assert len({before, after, report.fingerprint(net)}) == 3
