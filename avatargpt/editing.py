@@ -1,0 +1,131 @@
+"""Motion to motion: in-between and continuation."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from avatargpt import stitching
+from avatargpt.requests import check_count, check_seconds, check_text, frames_of, held
+from avatargpt.speaker import CHUNK, CONTEXT, Speaker
+from vqvae.motion import Motion, concatenate
+
+
+class Editing(Speaker):
+    """The part of `AvatarGPT` that continues motions and fills gaps between them."""
+
+    def in_between(
+        self, start: Motion, end: Motion, seconds: float, text: str = "", seed: int = 0, best_of: int = 8,
+        keep_place: bool = False,
+    ) -> Motion:
+        """Motion between the end of START and the start of END.
+
+        Args:
+            seconds: of the middle; kept to the frame.
+            text: what happens in between, may be empty.
+            best_of: candidates; without text the one nearest to all others wins, with text the likeliest description.
+            keep_place: END stays where it is in the world and the middle is bent to arrive there; else END is moved to
+                where the middle arrives.
+
+        Returns:
+            START, the middle, END in one Motion; START is unchanged, END's poses are.
+        """
+        check_seconds(seconds)
+        check_count("best_of", best_of)
+        if text:
+            check_text(text)
+        tokenizer = self._tokenizer("body")
+        fps = tokenizer.spec.fps
+        start, end = start.resampled(fps), end.resampled(fps)
+        frames = frames_of(seconds, fps)
+        tokens = max(1, -(-frames // tokenizer.downsample))
+        left, right = self._tail(start), self._head(end)
+        a, b = tokenizer.encode(left), tokenizer.encode(right)
+        if tokens > CHUNK:
+            a_long = self._prolong(a, len(a) + tokens - CHUNK, text, seed, 1.0, 1, 0.7)
+        else:
+            a_long = a
+        rest = min(tokens, CHUNK)
+        slots: dict[str, Any] = {"start": a_long[-CONTEXT:], "end": b, "seconds": rest / tokenizer.tokens_per_second}
+        if text:
+            slots["caption"] = text
+        found = self._sample([self._prompt("in_between", slots)], [rest], [seed], best_of, 1.0, 0.7, 30)[0]
+        middles = [np.concatenate([a_long[len(a):], c]) for c in found]
+        made = [self._bridge(a, m, b, start, end, frames, keep_place) for m in middles]
+        if text and best_of > 1:
+            pick = int(self.likelihood(middles, [text] * len(middles)).argmax())
+        else:
+            pick = stitching.medoid([m[0] for m in made]) if best_of > 2 else 0
+        middle, last = made[pick]
+        return concatenate([start, middle, last]).with_caption(text or start.caption)
+
+    def _bridge(
+        self, a: np.ndarray, middle: np.ndarray, b: np.ndarray, start: Motion, end: Motion, frames: int,
+        keep_place: bool,
+    ) -> tuple[Motion, Motion]:
+        """Decode start, middle and end in one stream and fit the middle to the real frames: (middle, END placed)."""
+        tokenizer = self._tokenizer("body")
+        step = tokenizer.downsample
+        stream = tokenizer.decode(np.concatenate([a, middle, b]))
+        s, e = len(a) * step, (len(a) + len(middle)) * step
+        stream = stitching.place(stream, s - 1, start, len(start) - 1)
+        stretch, after = stitching.retimed(stream.slice(s, e), frames), stream.slice(e, e + 1)
+        if keep_place:
+            turn = float(np.angle(np.exp(1j * (end.heading[0] - after.heading[0]))))
+            stretch = stitching.bend(stretch, turn, stitching.missing(stretch, turn, after, end))
+            after = stitching.place(after, 0, end, 0)
+        else:
+            end = stitching.place(end, 0, after, 0)
+        stretch = stitching.fade_in(stretch, stream.slice(s - 1, s), start.slice(len(start) - 1, len(start)))
+        return stitching.fade_out(stretch, after, end.slice(0, 1)), end
+
+    def extend(self, motion: Motion, seconds: float, text: str = "", seed: int = 0, best_of: int = 4) -> Motion:
+        """Continue a motion.
+
+        Args:
+            seconds: of the new part; kept to the frame.
+            text: what happens next, may be empty.
+
+        Returns:
+            The given frames (at 20 per second) and the continuation.
+        """
+        check_seconds(seconds)
+        check_count("best_of", best_of)
+        if text:
+            check_text(text)
+        tokenizer = self._tokenizer("body")
+        motion = motion.resampled(tokenizer.spec.fps)
+        frames = frames_of(seconds, motion.fps)
+        tokens = max(1, -(-frames // tokenizer.downsample))
+        tail = tokenizer.encode(self._tail(motion))
+        slots: dict[str, Any] = {"motion": tail, "seconds": min(tokens, CHUNK) / tokenizer.tokens_per_second}
+        if text:
+            slots["caption"] = text
+        guidance = 1.5 if text else 1.0
+        prompt = self._prompt("continuation", slots)
+        found = self._sample([prompt], [min(tokens, CHUNK)], [seed], best_of, guidance, 0.7, 30)[0]
+        if text:
+            found = [self._pick([found], [text])[0]]
+        made = []
+        for codes in found:
+            longer = self._prolong(np.concatenate([tail, codes]), len(tail) + tokens, text, seed, guidance, 1, 0.7)
+            stream = tokenizer.decode(longer)
+            at = len(tail) * tokenizer.downsample
+            stream = stitching.place(stream, at - 1, motion, len(motion) - 1)
+            stretch = stream.slice(at, at + frames)
+            last = motion.slice(len(motion) - 1, len(motion))
+            made.append(stitching.fade_in(stretch, stream.slice(at - 1, at), last))
+        best = made[stitching.medoid(made)] if len(made) > 2 else made[0]
+        return concatenate([motion, best]).with_caption(text or motion.caption)
+
+    def _tail(self, motion: Motion) -> Motion:
+        """The last whole tokens' worth of frames, at most CONTEXT tokens; short clips hold their first pose."""
+        step = self._tokenizer("body").downsample
+        keep = min(CONTEXT * step, len(motion) // step * step)
+        return motion.slice(len(motion) - keep, len(motion)) if keep else held(motion, step, before=True)
+
+    def _head(self, motion: Motion) -> Motion:
+        step = self._tokenizer("body").downsample
+        keep = min(CONTEXT * step, len(motion) // step * step)
+        return motion.slice(0, keep) if keep else held(motion, step, before=False)

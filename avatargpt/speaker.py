@@ -1,0 +1,154 @@
+"""`Speaker`: a loaded model with its tokenizers, and the three things everything else is made of: prompts, samples,
+likelihoods."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+import torch
+
+from avatargpt import resources
+from avatargpt.encoding import encode_prompt, encoder_inputs
+from avatargpt.requests import mix, plain
+from avatargpt.text import SentenceGrounder, TextTokenizer
+from instruct_data import registry
+from instruct_data.prompts import Prompt
+from vqvae.errors import UserError
+from vqvae.tokenizer import MotionTokenizer
+
+if TYPE_CHECKING:
+    from avatargpt import generation
+    from avatargpt.model import AvatarGPTModel
+
+CHUNK = 56  # motion tokens decoded in one go (11.2 s); longer motion continues from its own tail
+CONTEXT = 16  # motion tokens of context on each side
+ROWS = 64  # answers decoded side by side
+
+
+class Speaker:
+    """Loads a model and speaks through it; see `avatargpt.pipeline.AvatarGPT` for what users call."""
+
+    def __init__(
+        self, model: AvatarGPTModel, text: TextTokenizer, tokenizers: dict[str, MotionTokenizer],
+        dtype: torch.dtype = torch.float32, source: str = "",
+    ) -> None:
+        from avatargpt.generation import Generator
+
+        for name, tokenizer in tokenizers.items():
+            model.check_fingerprint(name, tokenizer.fingerprint)
+        self.model, self.text, self.tokenizers, self.source = model, text, tokenizers, source
+        self.generator = Generator(model, dtype)
+        self.grounder = SentenceGrounder() if model.config.grounding_dim else None
+        self.device = model.shared.weight.device
+
+    @classmethod
+    def from_pretrained(
+        cls, path: str | os.PathLike[str] | None = None, device: str | None = None,
+        dtype: str | torch.dtype | None = None, threads: int | None = None,
+    ) -> Self:
+        """Load a model folder; the packaged weights by default.
+
+        Args:
+            path: folder with config.json, model*.safetensors, spiece.model and one folder per modality's tokenizer.
+            device: ``cpu``, ``cuda``, ...; default: a GPU when there is one.
+            dtype: ``float32`` (default) or ``bfloat16``.
+            threads: CPU threads.
+
+        Raises:
+            UserError: missing or damaged files, or a tokenizer that the model was not trained with.
+        """
+        from avatargpt.checkpoint import load_model
+
+        if threads:
+            torch.set_num_threads(threads)
+        folder = Path(path) if path is not None else resources.weights()
+        where = device or ("cuda" if torch.cuda.is_available() else "cpu")
+        kind = getattr(torch, dtype) if isinstance(dtype, str) else dtype or torch.float32
+        model = load_model(folder, where, torch.float32)
+        tokenizers = {name: MotionTokenizer.load(folder / name, where) for name in model.config.modalities or {}}
+        return cls(model, TextTokenizer.load(folder), tokenizers, kind, str(folder))
+
+    # Prompts
+
+    def _prompt(self, task: str, slots: dict[str, Any]) -> Prompt:
+        return registry.get_task(task).render(slots)
+
+    def _encode(self, prompts: Sequence[Prompt], words: bool = True, ground: bool = True) -> generation.Prompt:
+        rows = [encode_prompt(p, self.text, self.model.config, words, ground) for p in prompts]
+        pad = self.model.config.pad_token_id or 0
+        inputs = encoder_inputs(rows, self.grounder if ground else None, pad, self.device)
+        return self.generator.encode(
+            inputs["input_ids"], inputs["attention_mask"], inputs.get("residual_codes"), inputs.get("extra_embeddings")
+        )
+
+    def _tokenizer(self, modality: str) -> MotionTokenizer:
+        if modality not in self.tokenizers:
+            raise UserError(f"modality {modality!r}: this model has {', '.join(self.tokenizers) or 'none'}")
+        return self.tokenizers[modality]
+
+    def _sample(
+        self, prompts: Sequence[Prompt], lengths: Sequence[int], seeds: Sequence[int], samples: int, guidance: float,
+        temperature: float, top_k: int = 50,
+    ) -> list[list[np.ndarray]]:
+        """Codes (N, R) of `samples` answers per prompt; lengths in tokens, -1 = the model decides."""
+        head = prompts[0].head
+        out: list[list[np.ndarray]] = []
+        per = max(1, ROWS // samples)
+        for i in range(0, len(prompts), per):
+            some = prompts[i : i + per]
+            seeds_here = [mix(s, j) for s in seeds[i : i + per] for j in range(samples)]
+            decoded = self.generator.decode(
+                self._encode(some), head, max_tokens=CHUNK + CONTEXT, length=list(lengths[i : i + per]),
+                samples=samples,
+                uncond=self._encode(some, words=False, ground=False) if guidance != 1.0 else None, guidance=guidance,
+                temperature=temperature, top_k=top_k, seed=seeds_here, min_tokens=2,
+            )  # fmt: skip
+            codes = self.model.refine(decoded.hidden, decoded.codes.clamp(min=0), decoded.mask, head).cpu().numpy()
+            counts = decoded.lengths.tolist()
+            rows = [codes[r, : counts[r]] for r in range(len(counts))]
+            out += [rows[k * samples : (k + 1) * samples] for k in range(len(some))]
+        return out
+
+    def likelihood(self, codes: Sequence[np.ndarray], texts: Sequence[str]) -> np.ndarray:
+        """Mean log-probability per word piece (nats) that `describe` gives each text for its motion, (B,)."""
+        prompts = [self._prompt("motion_to_text", {"motion": c[:CHUNK + CONTEXT]}) for c in codes]
+        scores = []
+        for i in range(0, len(prompts), ROWS):
+            targets = [self.text.encode(plain(t)) for t in texts[i : i + ROWS]]
+            scores.append(self.generator.score(self._encode(prompts[i : i + ROWS]), targets, "text").mean)
+        return torch.cat(scores).cpu().numpy()
+
+    def _pick(self, found: Sequence[Sequence[np.ndarray]], texts: Sequence[str]) -> list[np.ndarray]:
+        """Of every prompt's candidates the one whose description is likeliest to be the text."""
+        if all(len(f) == 1 for f in found):
+            return [f[0] for f in found]
+        flat = [c for f in found for c in f]
+        scores = self.likelihood(flat, [t for f, t in zip(found, texts, strict=True) for _ in f])
+        best, at = [], 0
+        for f in found:
+            best.append(f[int(scores[at : at + len(f)].argmax())])
+            at += len(f)
+        return best
+
+    def _prolong(
+        self, codes: np.ndarray, tokens: int, text: str, seed: int, guidance: float, best_of: int, temperature: float
+    ) -> np.ndarray:
+        """Continue codes (N, R) until there are `tokens` of them; context is bounded, so memory is too."""
+        part = 0
+        while len(codes) < tokens:
+            part += 1
+            want = min(CHUNK, tokens - len(codes))
+            seconds = want / self._tokenizer("body").tokens_per_second
+            slots: dict[str, Any] = {"motion": codes[-CONTEXT:], "seconds": seconds}
+            if text:
+                slots["caption"] = text
+            found = self._sample(
+                [self._prompt("continuation", slots)], [want], [mix(seed, 500 + part)], best_of, guidance, temperature
+            )
+            more = self._pick(found, [text])[0] if text else found[0][0]
+            codes = np.concatenate([codes, more])
+        return codes[:tokens]
