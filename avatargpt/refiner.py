@@ -106,27 +106,46 @@ class ResidualLevels(nn.Module):
     ) -> Tensor:
         """Fill in the residual levels of an answer, one level after the other.
 
+        At temperature 0 the levels carry what the refiner *expects*: the probability-weighted code vectors of all
+        levels are summed and the sum is quantised level by level. Where the refiner is unsure, the likeliest code of
+        each level alone would be further from the truth than no residual at all.
+
         Args:
             hidden: (B, N, d_model) as for `refiner_loss`. codes0: (B, N) level-0 codes (0..K-1).
-            mask: (B, N) bool, None = all. temperature: 0 = the likeliest code, else sampled.
+            mask: (B, N) bool, None = all. temperature: 0 = the expectation, else every level is sampled.
             generators: one per row, for sampling that does not depend on the batch.
 
         Returns:
             (B, N, R) int64.
         """
-        codes = codes0[..., None]
         mask = torch.ones_like(codes0, dtype=torch.bool) if mask is None else mask.bool()
+        if temperature > 0:
+            return self._sampled(hidden, codes0, mask, modality, temperature, generators)
+        adapter, refiner = self.codes[modality], self.refiners[modality]
+        books, scale = adapter.codebooks.float(), adapter.scale.float()  # type: ignore[operator, union-attr]
+        base, expected = books[0][codes0], torch.zeros((), device=codes0.device)
+        for level in range(1, len(books)):
+            logits = refiner(hidden.float(), (base + expected) * scale, mask, level).float()
+            expected = expected + logits.softmax(-1) @ books[level]
+        codes = [codes0]
+        for level in range(1, len(books)):
+            book = books[level]
+            codes.append((expected @ book.T - 0.5 * book.pow(2).sum(-1)).argmax(-1))
+            expected = expected - book[codes[-1]]
+        return torch.stack(codes, dim=-1)
+
+    def _sampled(
+        self, hidden: Tensor, codes0: Tensor, mask: Tensor, modality: str, temperature: float,
+        generators: Sequence[torch.Generator] | None,
+    ) -> Tensor:  # fmt: skip
+        codes = codes0[..., None]
         for level in range(1, self.config.modality(modality)["levels"]):
             below = self.codes[modality].vectors(codes)  # type: ignore[operator]
             logits = self.refiners[modality](hidden.to(below.dtype), below, mask, level).float()
-            if temperature > 0:
-                chance = (logits / temperature).softmax(-1)
-                rows = [
-                    torch.multinomial(p, 1, generator=None if generators is None else generators[i])
-                    for i, p in enumerate(chance)
-                ]
-                new = torch.stack(rows)
-            else:
-                new = logits.argmax(-1, keepdim=True)
-            codes = torch.cat([codes, new], dim=-1)
+            chance = (logits / temperature).softmax(-1)
+            rows = [
+                torch.multinomial(p, 1, generator=None if generators is None else generators[i])
+                for i, p in enumerate(chance)
+            ]
+            codes = torch.cat([codes, torch.stack(rows)], dim=-1)
         return codes

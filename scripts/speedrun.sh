@@ -79,4 +79,11 @@ train language --config "$TEXT" --texts "$TEXTS" ${PLANNING:+--planning "$PLANNI
     --grounding "$OUT/grounding" -o "$OUT/text"
 train language --config "$LANGUAGE" --texts "$TEXTS" --tokenizer "$FINAL" --codes "$OUT/codes" \
     --grounding "$OUT/grounding" --start "$OUT/text" -o "$OUT/language"
-train pack --language "$OUT/language" --tokenizer "$FINAL" -o "$OUT/model"
+if [ -n "$FULL" ]; then # the residual levels, on the finished model's states
+    train language --config "$C/train/refiner.yaml" --texts "$TEXTS" --tokenizer "$FINAL" --codes "$OUT/codes" \
+        --grounding "$OUT/grounding" --start "$OUT/language" -o "$OUT/refined"
+    LAST="$OUT/refined"
+else
+    LAST="$OUT/language"
+fi
+train pack --language "$LAST" --tokenizer "$FINAL" -o "$OUT/model"

@@ -36,14 +36,17 @@ def join(motions: list[Motion]) -> Motion:
 
 
 def long_clips(clips: list[Clip], count: int, seconds: float, seed: int = 0) -> list[Motion]:
-    """`count` joined clips of at least `seconds`, drawn from `clips` in random orders, cut to exactly that."""
+    """`count` joined clips of exactly `seconds`, drawn from `clips` in random orders."""
     rng = np.random.default_rng(seed)
+    frames = round(seconds * 20)
     out = []
     for _ in range(count):
-        parts: list[Motion] = []
-        while sum(len(m) for m in parts) < seconds * 20:
-            parts += [clips[i].load() for i in rng.permutation(len(clips))]
-        out.append(join(parts).slice(0, round(seconds * 20)))
+        order = rng.permutation(len(clips)).tolist()
+        whole = clips[order.pop()].load()
+        while len(whole) < frames:  # joining cuts: how many clips it takes shows only on the way
+            order = order or rng.permutation(len(clips)).tolist()
+            whole = join([whole, clips[order.pop()].load()])
+        out.append(whole.slice(0, frames))
     return out
 
 

@@ -38,6 +38,7 @@ class LanguageTraining:
     weight_decay: float = 0.01
     refiner_weight: float = 0.4
     refiner_rows: float = 0.5  # share of motion rows the refiner learns from at each step
+    refiner_only: bool = False  # everything else is frozen
     label_smoothing: float = 0.0
     clip: float = 1.0
     seed: int = 0
@@ -113,10 +114,13 @@ def _deepspeed() -> Any:
 class Objective(torch.nn.Module):
     """The model with its losses: what DDP and DeepSpeed wrap, so that every parameter is used inside one forward."""
 
-    def __init__(self, model: AvatarGPTModel, refiner_weight: float, refiner_rows: float, runtime: Runtime) -> None:
+    def __init__(
+        self, model: AvatarGPTModel, refiner_weight: float, refiner_rows: float, runtime: Runtime,
+        refiner_only: bool = False,
+    ) -> None:  # fmt: skip
         super().__init__()
         self.model, self.refiner_weight, self.refiner_rows = model, refiner_weight, refiner_rows
-        self.runtime = runtime
+        self.runtime, self.refiner_only = runtime, refiner_only
 
     def forward(self, batch: Batch, seed: int, step: int) -> dict[str, torch.Tensor]:
         """`total` (with gradient) and its parts: cross-entropy per head (nats per token), one random residual level."""
@@ -126,7 +130,8 @@ class Objective(torch.nn.Module):
     def _losses(self, batch: Batch, seed: int, step: int) -> dict[str, torch.Tensor]:
         rng = generator(seed, step, 7)
         heads: str | list[str] = batch.heads[0] if len(set(batch.heads)) == 1 else batch.heads
-        out = self.model(**batch.inputs, labels=batch.labels, head=heads, length=batch.length)
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.refiner_only):
+            out = self.model(**batch.inputs, labels=batch.labels, head=heads, length=batch.length)
         result = {"total": out.loss}
         motion = [b for b, h in enumerate(batch.heads) if h != TEXT]
         if motion and self.refiner_weight and batch.codes.shape[-1] > 1:
@@ -141,7 +146,7 @@ class Objective(torch.nn.Module):
             refiner = self.model.refiner_loss(
                 out.hidden[at, :longest], codes, codes[..., 0] >= 0, level, modality=name
             )
-            result["total"] = out.loss + self.refiner_weight * refiner
+            result["total"] = refiner if self.refiner_only else out.loss + self.refiner_weight * refiner
             result["refiner"] = refiner.detach()
         for name in dict.fromkeys(batch.heads):
             at = torch.tensor([h == name for h in batch.heads], device=batch.labels.device)
@@ -170,6 +175,9 @@ class Trainer:
         engine: dict[str, Any] | None = None, until: int | None = None,
     ) -> None:  # fmt: skip
         torch.nn.Module.to(model, runtime.device)
+        if config.refiner_only:
+            model.requires_grad_(False)
+            model.refiners.requires_grad_(True)
         self.model, self.examples, self.val, self.grounder = model, examples, val, grounder
         self.t, self.out, self.runtime = config, out, runtime
         self.mixture = Mixture(examples.streams(), config.seed)
@@ -179,7 +187,7 @@ class Trainer:
         decay = [p for p in model.parameters() if p.requires_grad and p.ndim >= 2]
         plain = [p for p in model.parameters() if p.requires_grad and p.ndim < 2]
         groups = [{"params": decay, "weight_decay": config.weight_decay}, {"params": plain, "weight_decay": 0.0}]
-        objective = Objective(model, config.refiner_weight, config.refiner_rows, runtime)
+        objective = Objective(model, config.refiner_weight, config.refiner_rows, runtime, config.refiner_only)
         self.engine: Any = None
         self.objective: Any = objective
         if engine is not None:

@@ -171,6 +171,7 @@ def test_joined_clips_continue() -> None:
     whole = reconstruction.join([stroll(20).moved(1.0, np.array([3.0, 0, 1])), stroll(20), stroll(20)])
     steps = np.linalg.norm(np.diff(whole.root[:, [0, 2]], axis=0), axis=1)
     assert steps.max() < 0.06 and np.ptp(whole.heading) < 0.05
+    assert [len(m) for m in reconstruction.long_clips(clips(2), 2, 17)] == [340, 340]
 
 
 def test_describe_suite_scores_action_and_side() -> None:
