@@ -10,11 +10,14 @@ import numpy as np
 from avatargpt.editing import Editing
 from avatargpt.requests import check_count, check_seconds, check_text, frames_of, mix, then, tokens_of
 from avatargpt.speaker import CHUNK, CONTEXT, ROWS
+from avatargpt.wording import Plain
 from instruct_data import registry
+from instruct_data.joining import join_best, join_motions
 from vqvae.errors import UserError
 from vqvae.motion import Motion
 
 Progress = Callable[[int, int], object] | None
+SHORTEST = 5  # motion tokens a clause needs at least
 REFINE = 40  # steps of analysis-by-synthesis when a clip is reconstructed
 
 
@@ -27,13 +30,17 @@ class AvatarGPT(Editing):
     def generate(
         self, texts: str | Sequence[str], seconds: float | Sequence[float | None] | None = None, seed: int = 0,
         guidance: float = 1.5, best_of: int = 4, temperature: float = 0.8, num: int = 1, progress: Progress = None,
-        seeds: Sequence[int] | None = None,
+        seeds: Sequence[int] | None = None, literal: bool = False,
     ) -> list[Motion]:
         """Text to body motion.
 
+        Unless `literal`, a request is first put into plain words clause by clause (`avatargpt.wording`: retrieval of
+        the nearest known phrasing, which also tells how long such a motion usually is); clauses are made one by one
+        and joined at a blended seam.
+
         Args:
             texts: one or more sentences.
-            seconds: length of each result, kept to the frame; None = the model ends by itself.
+            seconds: length of each result, kept to the frame; None = as long as such motion usually is.
             seed: the same seed gives the same motion, whatever else is asked for in the same call.
             guidance: classifier-free guidance on tokens, 1 = none.
             best_of: candidates per result; the one that the model's own motion-to-text finds likeliest wins.
@@ -41,6 +48,7 @@ class AvatarGPT(Editing):
             num: results per text.
             progress: called with (done, total).
             seeds: one per text instead of `seed`.
+            literal: hand the words to the network as they are, in one go; it then ends by itself.
 
         Returns:
             len(texts) * num Motions, in order; first frame above the origin facing +Z.
@@ -64,29 +72,58 @@ class AvatarGPT(Editing):
         out: list[Motion] = []
         step = max(1, ROWS // best_of)
         for i in range(0, len(jobs), step):
-            out += self._generate(jobs[i : i + step], guidance, best_of, temperature)
+            out += self._generate(jobs[i : i + step], guidance, best_of, temperature, literal)
             if progress:
                 progress(len(out), len(jobs))
         return out
 
+    def _clauses(self, text: str, duration: float | None, seed: int, literal: bool) -> list[tuple[str, int]]:
+        """Captions to be made one after another and the motion tokens of each, -1 = the model decides."""
+        if literal or self.wording is None or self.grounder is None:
+            found = [Plain(text, 1.0)]
+        else:
+            found = self.wording.plain(text, self.grounder)
+        rng = np.random.default_rng([seed % 2**32, 77])
+        tokens = [int(rng.choice(p.lengths)) if p.lengths else -1 for p in found]
+        if duration is not None:
+            total = tokens_of(duration, self._tokenizer("body").tokens_per_second)
+            if total < SHORTEST * len(found):  # no room for all of it one by one
+                return [(text, total)]
+            usual = np.array([t if t > 0 else 20 for t in tokens], float)
+            ends = np.round(np.cumsum(usual / usual.sum()) * total).astype(int)
+            tokens = np.diff(ends, prepend=0).tolist()
+        return [(p.text, t) for p, t in zip(found, tokens, strict=True)]
+
     def _generate(
-        self, jobs: Sequence[tuple[str, float | None, int]], guidance: float, best_of: int, temperature: float
-    ) -> list[Motion]:
+        self, jobs: Sequence[tuple[str, float | None, int]], guidance: float, best_of: int, temperature: float,
+        literal: bool,
+    ) -> list[Motion]:  # fmt: skip
         tokenizer = self._tokenizer("body")
         rate = tokenizer.tokens_per_second
-        lengths, prompts = [], []
-        for text, duration, _ in jobs:
-            tokens = -1 if duration is None else min(CHUNK, tokens_of(duration, rate))
-            lengths.append(tokens)
-            slots = {"caption": text} | ({} if duration is None else {"seconds": tokens / rate})
-            prompts.append(self._prompt("text_to_motion", slots))
-        found = self._sample(prompts, lengths, [j[2] for j in jobs], best_of, guidance, temperature)
-        best = self._pick(found, [j[0] for j in jobs])
+        plans = [self._clauses(text, duration, seed, literal) for text, duration, seed in jobs]
+        parts = [
+            (caption, tokens, mix(seed, 300 + k) if k else seed)
+            for plan, (_, _, seed) in zip(plans, jobs, strict=True) for k, (caption, tokens) in enumerate(plan)
+        ]  # fmt: skip
+        prompts = [
+            self._prompt("text_to_motion", {"caption": c} | ({} if t < 0 else {"seconds": min(t, CHUNK) / rate}))
+            for c, t, _ in parts
+        ]
+        first = [min(t, CHUNK) for _, t, _ in parts]
+        found = self._sample(prompts, first, [s for _, _, s in parts], best_of, guidance, temperature)
+        best = iter(zip(self._pick(found, [c for c, _, _ in parts]), parts, strict=True))
         out = []
-        for codes, (text, duration, seed) in zip(best, jobs, strict=True):
-            if duration is not None:
-                codes = self._prolong(codes, tokens_of(duration, rate), text, seed, guidance, best_of, temperature)
-            motion = tokenizer.decode(codes, text)
+        for plan, (text, duration, _) in zip(plans, jobs, strict=True):
+            motion: Motion | None = None
+            for codes, (caption, tokens, seed) in (next(best) for _ in plan):
+                codes = self._prolong(codes, tokens, caption, seed, guidance, best_of, temperature)
+                made = tokenizer.decode(codes, text)
+                if motion is None:
+                    motion = made
+                else:
+                    motion = join_motions(motion, made) if duration is not None else join_best(motion, made)[0]
+            assert motion is not None
+            motion = motion.canonical().with_caption(text)
             out.append(motion if duration is None else motion.slice(0, frames_of(duration, motion.fps)))
         return out
 

@@ -15,6 +15,7 @@ from avatargpt import resources
 from avatargpt.encoding import encode_prompt, encoder_inputs
 from avatargpt.requests import mix, plain
 from avatargpt.text import SentenceGrounder, TextTokenizer
+from avatargpt.wording import Wording
 from instruct_data import registry
 from instruct_data.prompts import Prompt
 from vqvae.errors import UserError
@@ -34,13 +35,14 @@ class Speaker:
 
     def __init__(
         self, model: AvatarGPTModel, text: TextTokenizer, tokenizers: dict[str, MotionTokenizer],
-        dtype: torch.dtype = torch.float32, source: str = "",
+        dtype: torch.dtype = torch.float32, source: str = "", wording: Wording | None = None,
     ) -> None:
         from avatargpt.generation import Generator
 
         for name, tokenizer in tokenizers.items():
             model.check_fingerprint(name, tokenizer.fingerprint)
         self.model, self.text, self.tokenizers, self.source = model, text, tokenizers, source
+        self.wording = wording
         self.generator = Generator(model, dtype)
         self.grounder = SentenceGrounder() if model.config.grounding_dim else None
         self.device = model.shared.weight.device
@@ -70,7 +72,7 @@ class Speaker:
         kind = getattr(torch, dtype) if isinstance(dtype, str) else dtype or torch.float32
         model = load_model(folder, where, torch.float32)
         tokenizers = {name: MotionTokenizer.load(folder / name, where) for name in model.config.modalities or {}}
-        return cls(model, TextTokenizer.load(folder), tokenizers, kind, str(folder))
+        return cls(model, TextTokenizer.load(folder), tokenizers, kind, str(folder), Wording.load(folder))
 
     # Prompts
 
@@ -139,6 +141,8 @@ class Speaker:
     ) -> np.ndarray:
         """Continue codes (N, R) until there are `tokens` of them; context is bounded, so memory is too."""
         part = 0
+        if tokens < 0:
+            return codes
         while len(codes) < tokens:
             part += 1
             want = min(CHUNK, tokens - len(codes))

@@ -24,6 +24,9 @@ def generate(
         int, typer.Option("--best-of", min=1, max=64, metavar="K", help="Candidates the model chooses from.")
     ] = 4,
     temperature: Annotated[float, typer.Option("--temperature", metavar="T", help="Variety.")] = 0.8,
+    literal: Annotated[
+        bool, typer.Option("--literal", help="The words as they are: no plain wording first, no clause by clause.")
+    ] = False,
     model: common.Model = None,
     device: common.Device = None,
     threads: common.Threads = None,
@@ -44,6 +47,6 @@ def generate(
     with common.progress("generating", quiet) as advance:
         motions = loaded.generate(
             texts, seconds=seconds, seed=seed, guidance=guidance, best_of=best_of, temperature=temperature, num=num,
-            progress=advance,
+            progress=advance, literal=literal,
         )  # fmt: skip
     common.print_results(motions, common.write_results(output, motions, many), as_json)

@@ -113,12 +113,28 @@ def _whole(text: str) -> int:
     return value
 
 
+def book_stage(args: argparse.Namespace) -> None:
+    """The book of phrasings that plain wording looks requests up in."""
+    from avatargpt.text import SentenceGrounder
+    from avatargpt.train.book import make_book
+    from instruct_data.captions import CaptionBank
+    from instruct_data.rewrites import Rewrites
+
+    Runtime.start(args.threads, args.device)
+    bank = CaptionBank(Path(args.texts) / "body_captions.json")
+    rewrites = Rewrites(Path(args.texts) / "rewrites_train.jsonl", bank)
+    book = make_book(list(Store.open(args.codes).codes("train")), bank, rewrites, SentenceGrounder())
+    book.save(args.output)
+    print(f"{args.output}: {len(book.keys)} phrasings")
+
+
 def pack_stage(args: argparse.Namespace) -> None:
     """Language model and tokenizer -> one folder of bfloat16 weights in shards below 16 MiB, as shipped."""
     import torch
 
     from avatargpt.checkpoint import load_model, save_model
     from avatargpt.text import TextTokenizer
+    from avatargpt.wording import Wording
     from vqvae.tokenizer import MotionTokenizer
 
     model, tokenizer = load_model(args.language), MotionTokenizer.load(args.tokenizer)
@@ -128,6 +144,11 @@ def pack_stage(args: argparse.Namespace) -> None:
     save_model(model, out, "15MB")
     TextTokenizer.load(args.language).save(out)
     tokenizer.save(out / tokenizer.config.modality, torch.bfloat16)
+    if args.book:
+        book = Wording.load(args.book)
+        if book is None:
+            raise UserError(f"{args.book}: no book of phrasings in it; run the book stage")
+        book.save(out)
     size = sum(f.stat().st_size for f in out.rglob("*") if f.is_file()) / 1e6
     print(f"{out}: {size:.1f} MB")
 
@@ -156,7 +177,9 @@ def _parser() -> argparse.ArgumentParser:
                       start="tokenizer folder to begin from")  # fmt: skip
     tokenizer.add_argument("--until", type=_whole, metavar="STEP", help=until)
     stage("codes", codes_stage, tokenizer="tokenizer folder!", store="motion store!")
-    stage("pack", pack_stage, language="folder of the language stage!", tokenizer="tokenizer folder!")
+    stage("book", book_stage, codes="tokenised cache!", texts="folder of caption bank and rewrites!")
+    stage("pack", pack_stage, language="folder of the language stage!", tokenizer="tokenizer folder!",
+          book="folder of the book stage")  # fmt: skip
     stage("ground", ground_stage, store="motion store!", texts="folder of text corpora!")
     language = stage("language", language_stage, config="YAML!", tokenizer="tokenizer folder", codes="tokenised cache",
                      texts="folder of text corpora!", planning="folder of planning corpora",

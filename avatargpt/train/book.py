@@ -1,0 +1,95 @@
+"""Makes the book of `avatargpt.wording` from the caption bank, the lexicon and the requests."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+import numpy as np
+
+from avatargpt.text import SentenceGrounder
+from avatargpt.wording import Wording
+from instruct_data.captions import CaptionBank, bank_style
+from instruct_data.lexicon import predicates
+from instruct_data.mirror import side_of
+from instruct_data.rewrites import Rewrites
+from instruct_data.store import ClipCodes
+
+
+def known_captions(clips: Sequence[ClipCodes], bank: CaptionBank) -> dict[str, dict[str, str]]:
+    """Action key -> style ("" = plain) -> a caption that the training clips of that class carry."""
+    said: dict[str, dict[str, dict[str, int]]] = defaultdict(lambda: defaultdict(lambda: defaultdict(int)))
+    named = {bank.action_key(c.action) for c in clips if c.action}
+    for clip in clips:
+        if clip.source == "composed" or not clip.captions:
+            continue
+        key = bank.action_key(clip.action, clip.captions)
+        style = bank_style(clip.style) if clip.action else "normal"
+        if key and (clip.action or key not in named):  # a class name is surer than what captions imply
+            for caption in clip.captions:
+                said[key][style][caption.lower().rstrip(".")] += 1
+    out: dict[str, dict[str, str]] = {}
+    for key, styles in said.items():
+        # the commonest caption, of these the shortest: what the model has seen most for the class
+        best = {s: min(c, key=lambda t: (-c[t], len(t))) for s, c in styles.items()}
+        plain = best.get("normal") or best[max(styles, key=lambda s: sum(styles[s].values()))]
+        out[key] = {**best, "": plain}
+    return out
+
+
+def make_book(clips: Sequence[ClipCodes], bank: CaptionBank, rewrites: Rewrites, grounder: SentenceGrounder) -> Wording:
+    """Phrasings of every action that the clips show, with the captions they stand for."""
+    captions = known_captions(clips, bank)
+    rows: dict[str, tuple[dict[str, str], str]] = {}
+
+    def add(phrase: str, key: str, style: str = "") -> None:
+        known = captions[key]
+        side = side_of(key.replace("_", " ")) or ""
+        value = known if not style else {**known, "": known.get(style) or known[""]}
+        rows.setdefault(" ".join(phrase.lower().split()).rstrip("."), (value, side if side != "both" else ""))
+
+    for key in captions:
+        for text in bank.templates(key, side_of(key.replace("_", " ")), True):
+            add(text.replace("{person}", "a person").replace("{manner}", "").replace(" ,", ","), key)
+        for text in predicates(key, side_of(key.replace("_", " "))):
+            add(f"a person {text}", key)
+        for text in captions[key].values():
+            add(text, key)
+    for clip in clips:  # what has no class: each clip's own captions stand for its first
+        own_words = [c.lower().rstrip(".") for c in clip.captions if c[:1].islower()]
+        if clip.source == "composed" or not own_words or bank.action_key(clip.action, clip.captions):
+            continue
+        for text in own_words:
+            rows.setdefault(text, ({"": own_words[0]}, side_of(text) if side_of(text) in ("left", "right") else ""))
+    for item in rewrites.items:
+        for other in (item, item.mirrored()):
+            keys = [k for k in other.actions if k]
+            if len(other.plain) != 1 or not keys or keys[0] not in captions:
+                continue
+            own = side_of(keys[0].replace("_", " "))
+            if own in ("left", "right") and other.side not in (None, own):
+                continue
+            add(other.prompt, keys[0], other.styles[0] or "")
+            add(other.plain[0], keys[0], other.styles[0] or "")
+    styles = {
+        word: name for name, words in bank.styles.items() if name not in ("normal", "musical")
+        for word in [*words["adverbs"], name] if " " not in word
+    }  # fmt: skip
+    counts: dict[str, list[int]] = defaultdict(list)
+    for clip in clips:
+        if clip.source == "composed":
+            continue
+        key = bank.action_key(clip.action, clip.captions)
+        known = captions.get(key, {})
+        style = bank_style(clip.style) if clip.action else "normal"
+        first = next((c.lower().rstrip(".") for c in clip.captions if c[:1].islower()), "")
+        own = known.get(style) or known.get("") or first
+        counts[own].append(len(clip.codes))
+        if known and style == "normal":
+            counts[known[""]].append(len(clip.codes))
+    lengths = {c: [int(q) for q in np.quantile(n, (0.5, 0.6, 0.7, 0.8, 0.9))] for c, n in counts.items() if c}
+    keys = list(rows)
+    vectors = np.concatenate([grounder.sentence(keys[i : i + 1024]) for i in range(0, len(keys), 1024)])
+    return Wording(keys, [rows[k][0] for k in keys], [rows[k][1] for k in keys], styles, lengths, vectors)
+
+

@@ -1,0 +1,150 @@
+"""Plain wording: requests in anybody's words -> captions in the words that the model was trained on.
+
+This is retrieval, not generation: every clause of a request is compared (frozen sentence encoder, cosine) with a book
+of some thousand phrasings whose meaning is known, and takes the caption of the nearest. Left and right are taken from
+the words themselves, because sentence embeddings hardly tell them apart. The book holds the project's own texts only.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from vqvae.errors import UserError
+from vqvae.motion import atomic_write
+
+if TYPE_CHECKING:
+    from avatargpt.text import SentenceGrounder
+
+FILE = "wording.safetensors"
+_THEN = re.compile(
+    r"\s*(?:[,;.]\s*)?(?:\band\s+|\bbut\s+)?\b(?:then|afterwards?|after that|after which|next|finally|lastly|later|"
+    r"at the end|in the end|followed by)\b\s*,?\s*"
+)
+_OPENING = re.compile(
+    r"^(?:please\s+|now\s+|first(?:ly)?,?\s+|to (?:start|begin)(?: with)?,?\s+|at first,?\s+|start (?:with|by)\s+)+"
+)
+
+
+@dataclass(frozen=True)
+class Plain:
+    """One clause of a request in plain words.
+
+    Attributes:
+        text: a caption from the book, or the clause itself where nothing in the book is near.
+        similarity: cosine of the clause to its phrasing.
+        lengths: motion tokens that clips with this caption have, from short to long; empty = not known.
+    """
+
+    text: str
+    similarity: float
+    lengths: tuple[int, ...] = ()
+
+
+def clauses(text: str) -> list[str]:
+    """Parts of a request that follow one another in time."""
+    lowered = _OPENING.sub("", " ".join(text.lower().split()).rstrip(" .!"))
+    parts = [_OPENING.sub("", p.strip(" ,;.")) for p in _THEN.split(lowered)]
+    out: list[str] = []
+    for part in filter(None, parts):
+        if out and len(part.split()) < 2:  # "up and then down" is one action
+            out[-1] += f" then {part}"
+        else:
+            out.append(part)
+    return out or [lowered]
+
+
+def first_side(text: str) -> str:
+    """The side named first, ``left``, ``right`` or empty."""
+    found = re.search(r"\b(left|right)\b", text)
+    return found.group(1) if found else ""
+
+
+class Wording:
+    """The book.
+
+    Args:
+        keys: n phrasings. captions: what each means, per style, ``""`` = the plain one. sides: left, right or empty.
+        styles: word -> style. lengths: caption -> usual numbers of motion tokens.
+        vectors: (n, 384) unit vectors of the phrasings.
+    """
+
+    def __init__(
+        self, keys: Sequence[str], captions: Sequence[dict[str, str]], sides: Sequence[str], styles: dict[str, str],
+        lengths: dict[str, list[int]], vectors: np.ndarray,
+    ) -> None:  # fmt: skip
+        self.keys, self.captions, self.sides, self.styles = list(keys), list(captions), np.array(sides), styles
+        self.lengths, self.vectors = lengths, vectors.astype(np.float32)
+
+    def style(self, text: str) -> str:
+        """The style that a word of the text names, or empty."""
+        for word in re.findall(r"[a-z-]+", text.lower()):
+            if word in self.styles:
+                return self.styles[word]
+        return ""
+
+    def plain(self, text: str, grounder: SentenceGrounder, least: float = 0.4) -> list[Plain]:
+        """Look every clause up, in order.
+
+        Args:
+            grounder: the sentence encoder the vectors come from.
+            least: below this cosine a clause keeps its own words.
+        """
+        parts, found = clauses(text), []
+        whole = self.style(text)
+        for part, vector in zip(parts, grounder.sentence(parts), strict=True):
+            scores = self.vectors @ vector
+            side = first_side(part)
+            if side:
+                scores = np.where((self.sides == side) | (self.sides == ""), scores, -1)
+            best = int(scores.argmax())
+            score = float(scores[best])
+            if score < least:
+                found.append(Plain(part, score))
+                continue
+            known = self.captions[best]
+            style = self.style(part) or (whole if len(parts) == 1 else "")
+            caption = known.get(style) or known[""]
+            found.append(Plain(caption, score, tuple(self.lengths.get(caption, ()))))
+        return found
+
+    def save(self, folder: str | os.PathLike[str]) -> Path:
+        from safetensors.numpy import save_file
+
+        about = {
+            "keys": self.keys, "captions": self.captions, "sides": self.sides.tolist(), "styles": self.styles,
+            "lengths": self.lengths,
+        }  # fmt: skip
+        data = {
+            "vectors": self.vectors.astype(np.float16),
+            "about": np.frombuffer(json.dumps(about).encode(), np.uint8),
+        }
+        return atomic_write(Path(folder) / FILE, lambda p: save_file(data, p))
+
+    @classmethod
+    def load(cls, folder: str | os.PathLike[str]) -> Wording | None:
+        """The book of a model folder, or None where it has none.
+
+        Raises:
+            UserError: a damaged file.
+        """
+        from safetensors import SafetensorError
+        from safetensors.numpy import load_file
+
+        path = Path(folder) / FILE
+        if not path.is_file():
+            return None
+        try:
+            data = load_file(path)
+            about = json.loads(data["about"].tobytes())
+            parts = [about[k] for k in ("keys", "captions", "sides", "styles", "lengths")]
+            return cls(*parts, data["vectors"])
+        except (SafetensorError, KeyError, ValueError, OSError) as e:
+            raise UserError(f"{path}: not a readable book of phrasings ({str(e).splitlines()[0]})") from None
