@@ -70,15 +70,17 @@ class Editing(Speaker):
         stream = tokenizer.decode(np.concatenate([a, middle, b]))
         s, e = len(a) * step, (len(a) + len(middle)) * step
         stream = stitching.place(stream, s - 1, start, len(start) - 1)
-        stretch, after = stitching.retimed(stream.slice(s, e), frames), stream.slice(e, e + 1)
+        stretch, after = stitching.retimed(stream.slice(s, e), frames), stream.slice(e, e + 2)
         if keep_place:
             turn = float(np.angle(np.exp(1j * (end.heading[0] - after.heading[0]))))
             stretch = stitching.bend(stretch, turn, stitching.missing(stretch, turn, after, end))
             after = stitching.place(after, 0, end, 0)
         else:
             end = stitching.place(end, 0, after, 0)
-        stretch = stitching.fade_in(stretch, stream.slice(s - 1, s), start.slice(len(start) - 1, len(start)))
-        return stitching.fade_out(stretch, after, end.slice(0, 1)), end
+        n = min(2, len(start), s)
+        stretch = stitching.fade_in(stretch, stream.slice(s - n, s), start.slice(len(start) - n, len(start)))
+        n = min(2, len(end), len(after))
+        return stitching.fade_out(stretch, after.slice(0, n), end.slice(0, n)), end
 
     def extend(self, motion: Motion, seconds: float, text: str = "", seed: int = 0, best_of: int = 4) -> Motion:
         """Continue a motion.
@@ -114,8 +116,9 @@ class Editing(Speaker):
             at = len(tail) * tokenizer.downsample
             stream = stitching.place(stream, at - 1, motion, len(motion) - 1)
             stretch = stream.slice(at, at + frames)
-            last = motion.slice(len(motion) - 1, len(motion))
-            made.append(stitching.fade_in(stretch, stream.slice(at - 1, at), last))
+            n = min(2, len(motion), at)
+            last = motion.slice(len(motion) - n, len(motion))
+            made.append(stitching.fade_in(stretch, stream.slice(at - n, at), last))
         best = made[stitching.medoid(made)] if len(made) > 2 else made[0]
         return concatenate([motion, best]).with_caption(text or motion.caption)
 

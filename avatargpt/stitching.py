@@ -14,13 +14,20 @@ import numpy as np
 from vqvae import rotations as rot
 from vqvae.motion import Motion
 
-FADE = 10  # frames over which a seam's offset fades
+FADE = 12  # frames over which a seam's offset fades
+FASTEST_TURN, FASTEST_SHIFT = 0.1, 0.02  # per frame: an offset's speed beyond this is noise
 
 
-def ease(frames: int) -> np.ndarray:
-    """(frames,) weights falling from near 1 to near 0 with zero slope at both ends (smootherstep)."""
-    t = (np.arange(frames) + 1) / (frames + 1)
-    return 1 - t**3 * (t * (6 * t - 15) + 10)
+def fading(offset: np.ndarray, speed: np.ndarray, frames: int) -> np.ndarray:
+    """An offset that goes on with its speed and comes to rest at zero: (frames, ...) for offset, speed (...) per frame.
+
+    The quintic of least jerk between these ends; value k is taken k + 1 frames behind the seam.
+    """
+    n = frames + 1
+    t = ((np.arange(frames) + 1) / n).reshape(-1, *[1] * np.ndim(offset))
+    v = speed * n
+    a, b, c = -6 * offset - 3 * v, 15 * offset + 8 * v, -10 * offset - 6 * v
+    return np.asarray(a * t**5 + b * t**4 + c * t**3 + v * t + offset)
 
 
 def place(motion: Motion, frame: int, like: Motion, like_frame: int) -> Motion:
@@ -32,28 +39,41 @@ def place(motion: Motion, frame: int, like: Motion, like_frame: int) -> Motion:
 
 
 def fade_in(stretch: Motion, decoded: Motion, real: Motion) -> Motion:
-    """Remove the offset between the last decoded and the last real frame before `stretch`, fading over its start.
+    """Remove the offset between the decoded and the real frames before `stretch`, fading over its start.
 
     Args:
         stretch: (T) frames to be corrected, placed already.
-        decoded, real: one frame each, the same instant just before the stretch.
+        decoded, real: the last frames before the stretch, the same instants: one, or two so that speeds meet as well.
     """
-    return _fade(stretch, decoded, real, np.arange(len(stretch)))
+    return _fade(stretch, _offsets(decoded, real), forward=True)
 
 
 def fade_out(stretch: Motion, decoded: Motion, real: Motion) -> Motion:
-    """The same at the other end: `decoded` and `real` are the frame just after the stretch."""
-    return _fade(stretch, decoded, real, np.arange(len(stretch))[::-1])
+    """The same at the other end: `decoded` and `real` are the first one or two frames after the stretch."""
+    turns, shifts = _offsets(decoded, real)
+    return _fade(stretch, (turns[::-1], shifts[::-1]), forward=False)
 
 
-def _fade(stretch: Motion, decoded: Motion, real: Motion, distance: np.ndarray) -> Motion:
+def _offsets(decoded: Motion, real: Motion) -> tuple[np.ndarray, np.ndarray]:
+    """Rotation vectors (n, J, 3) and root shifts (n, 3) that take the decoded frames to the real ones."""
+    a, b = decoded.rotations.astype(np.float64), real.rotations.astype(np.float64)
+    shifts = real.root.astype(np.float64) - decoded.root
+    return rot.to_axis_angle(rot.multiply(b, rot.conjugate(a))), shifts
+
+
+def _fade(stretch: Motion, offsets: tuple[np.ndarray, np.ndarray], forward: bool) -> Motion:
+    """Offsets are given towards the seam: their last row is the frame that touches the stretch."""
     width = max(1, min(FADE, len(stretch)))
-    weight = np.where(distance < width, ease(width)[np.minimum(distance, width - 1)], 0.0)
-    a, b = decoded.rotations[0].astype(np.float64), real.rotations[0].astype(np.float64)
-    offset = rot.to_axis_angle(rot.multiply(b, rot.conjugate(a)))
-    turn = rot.from_axis_angle(weight[:, None, None] * offset)
-    rotations = rot.multiply(turn, stretch.rotations.astype(np.float64))
-    return replace(stretch, rotations=rotations, root=stretch.root + weight[:, None] * (real.root[0] - decoded.root[0]))
+    faded = []
+    for rows, fastest in zip(offsets, (FASTEST_TURN, FASTEST_SHIFT), strict=True):
+        speed = rows[-1] - rows[-2] if len(rows) > 1 else np.zeros_like(rows[-1])
+        norm = np.linalg.norm(speed, axis=-1, keepdims=True)
+        speed = speed * np.minimum(1, fastest / np.maximum(norm, 1e-12))
+        curve = np.zeros((len(stretch), *rows.shape[1:]))
+        curve[:width] = fading(rows[-1], speed, width)
+        faded.append(curve if forward else curve[::-1])
+    rotations = rot.multiply(rot.from_axis_angle(faded[0]), stretch.rotations.astype(np.float64))
+    return replace(stretch, rotations=rotations, root=stretch.root + faded[1])
 
 
 def bend(stretch: Motion, turn: float, shift: np.ndarray) -> Motion:

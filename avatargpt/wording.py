@@ -28,6 +28,7 @@ _THEN = re.compile(
     r"\s*(?:[,;.]\s*)?(?:\band\s+|\bbut\s+)?\b(?:then|afterwards?|after that|after which|next|finally|lastly|later|"
     r"at the end|in the end|followed by)\b\s*,?\s*"
 )
+_PARTICLES = {"up", "down", "back", "again", "on", "off", "forward", "backward", "left", "right", "away", "together"}
 _OPENING = re.compile(
     r"^(?:please\s+|now\s+|first(?:ly)?,?\s+|to (?:start|begin)(?: with)?,?\s+|at first,?\s+|start (?:with|by)\s+)+"
 )
@@ -54,7 +55,7 @@ def clauses(text: str) -> list[str]:
     parts = [_OPENING.sub("", p.strip(" ,;.")) for p in _THEN.split(lowered)]
     out: list[str] = []
     for part in filter(None, parts):
-        if out and len(part.split()) < 2:  # "up and then down" is one action
+        if out and part in _PARTICLES:  # "up and then down" is one action
             out[-1] += f" then {part}"
         else:
             out.append(part)

@@ -34,10 +34,23 @@ def off(motion: Motion) -> Motion:
     return replace(motion, rotations=rotations, root=motion.root + np.array([0.05, 0.03, -0.05]))
 
 
-def test_ease_falls_smoothly() -> None:
-    w = stitching.ease(10)
-    assert (np.diff(w) < 0).all() and w[0] > 0.99 and w[-1] < 0.01
-    np.testing.assert_allclose(w + w[::-1], 1)
+def test_fading_goes_on_with_its_speed_and_comes_to_rest() -> None:
+    still = stitching.fading(np.array([1.0]), np.array([0.0]), 10)[:, 0]
+    assert (np.diff(still) < 0).all() and still[0] > 0.99 and still[-1] < 0.01
+    np.testing.assert_allclose(still + still[::-1], 1)  # a symmetrical ease
+    moving = stitching.fading(np.array([1.0]), np.array([0.2]), 50)[:, 0]
+    assert moving[0] == pytest.approx(1.2, abs=0.01)  # one frame on at its speed
+    assert abs(moving[-1]) < 1e-3 and abs(moving[-1] - moving[-2]) < 1e-2
+
+
+def test_speeds_meet_at_the_seam() -> None:
+    """With two known frames the first step into the stretch goes on with the real speed, not the decoded one."""
+    whole = walk()
+    drift = np.arange(60)[:, None] * np.array([0.0, 0.004, 0.0])
+    real = replace(whole, root=whole.root + drift)
+    faded = stitching.fade_in(whole.slice(20, 50), whole.slice(18, 20), real.slice(18, 20))
+    expected = real.root[19] - real.root[18] + (whole.root[20] - 2 * whole.root[19] + whole.root[18])
+    np.testing.assert_allclose(faded.root[0] - real.root[19], expected, atol=1e-3)
 
 
 def test_place_moves_in_the_plane_only() -> None:

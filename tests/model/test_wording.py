@@ -1,0 +1,84 @@
+"""Plain wording: splitting, sides, styles, the book's file."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from avatargpt.wording import FILE, Wording, clauses, first_side
+from vqvae.errors import UserError
+
+WORDS = ["walk", "wave", "raise", "hand", "bow", "left", "right", "arm"]
+
+
+class CountingGrounder:
+    """Sentence vectors that count known words: near texts share words."""
+
+    def sentence(self, texts: Sequence[str]) -> np.ndarray:
+        rows = np.array([[float(w in t) for w in WORDS] for t in texts]) + 1e-3
+        return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+
+
+@pytest.fixture
+def book() -> Wording:
+    keys = ["a person walks", "wave the left hand", "wave the right hand", "a person bows"]
+    captions = [
+        {"": "a person walks", "elderly": "an old person walks"}, {"": "the left hand waves"},
+        {"": "the right hand waves"}, {"": "a person bows"},
+    ]  # fmt: skip
+    vectors = CountingGrounder().sentence(keys)
+    return Wording(keys, captions, ["", "left", "right", ""], {"feebly": "elderly"}, {"a person walks": [4, 8]}, vectors)
+
+
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        ("walk ahead, then wave", ["walk ahead", "wave"]),
+        ("First take a bow and after that walk on.", ["take a bow", "walk on"]),
+        ("take a bow, and afterwards walk on", ["take a bow", "walk on"]),
+        ("the arm goes up and then down", ["the arm goes up then down"]),
+        ("please walk on", ["walk on"]),
+    ],
+)
+def test_clauses(text: str, parts: list[str]) -> None:
+    assert clauses(text) == parts
+
+
+def test_a_text_of_joints_alone_is_kept_whole() -> None:
+    assert clauses("then") == ["then"]
+
+
+def test_the_side_named_first_counts() -> None:
+    assert first_side("raise the left hand, the right one hangs") == "left"
+    assert first_side("walk") == ""
+
+
+def test_sides_are_never_mixed_up(book: Wording) -> None:
+    grounder = CountingGrounder()
+    for side in ("left", "right"):
+        found = book.plain(f"please wave that {side} hand", grounder)  # type: ignore[arg-type]
+        assert [p.text for p in found] == [f"the {side} hand waves"]
+
+
+def test_styles_and_lengths(book: Wording) -> None:
+    grounder = CountingGrounder()
+    assert book.plain("walk feebly", grounder)[0].text == "an old person walks"  # type: ignore[arg-type]
+    assert book.plain("walk", grounder)[0].lengths == (4, 8)  # type: ignore[arg-type]
+
+
+def test_what_is_far_keeps_its_own_words(book: Wording) -> None:
+    found = book.plain("xyzzy plugh", CountingGrounder(), least=0.9)  # type: ignore[arg-type]
+    assert found[0].text == "xyzzy plugh"
+
+
+def test_save_load_and_damage(book: Wording, tmp_path: Path) -> None:
+    book.save(tmp_path)
+    again = Wording.load(tmp_path)
+    assert again is not None
+    assert again.keys == book.keys and again.captions == book.captions and again.lengths == book.lengths
+    assert np.abs(again.vectors - book.vectors).max() < 1e-3
+    (tmp_path / FILE).write_bytes((tmp_path / FILE).read_bytes()[:100])
+    with pytest.raises(UserError, match="not a readable book"):
+        Wording.load(tmp_path)
+    assert Wording.load(tmp_path / "none") is None
