@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -121,17 +122,18 @@ class ResidualLevels(nn.Module):
         mask = torch.ones_like(codes0, dtype=torch.bool) if mask is None else mask.bool()
         if temperature > 0:
             return self._sampled(hidden, codes0, mask, modality, temperature, generators)
-        adapter, refiner = self.codes[modality], self.refiners[modality]
-        books, scale = adapter.codebooks.float(), adapter.scale.float()  # type: ignore[operator, union-attr]
-        base, expected = books[0][codes0], torch.zeros((), device=codes0.device)
-        for level in range(1, len(books)):
-            logits = refiner(hidden.float(), (base + expected) * scale, mask, level).float()
-            expected = expected + logits.softmax(-1) @ books[level]
+        adapter: Any = self.codes[modality]
+        books: Tensor = adapter.codebooks.float()
+        base, expected, rest = books[0][codes0], torch.zeros_like(books[0][codes0]), torch.zeros_like(books[0][codes0])
         codes = [codes0]
         for level in range(1, len(books)):
-            book = books[level]
-            codes.append((expected @ book.T - 0.5 * book.pow(2).sum(-1)).argmax(-1))
-            expected = expected - book[codes[-1]]
+            below = (base + expected) * adapter.scale.float()
+            logits = self.refiners[modality](hidden.float(), below, mask, level).float()
+            vector = logits.softmax(-1) @ books[level]
+            expected, rest = expected + vector, rest + vector
+            # the code nearest to what is expected here and was not expressed by the levels below
+            codes.append((rest @ books[level].T - 0.5 * books[level].pow(2).sum(-1)).argmax(-1))
+            rest = rest - books[level][codes[-1]]
         return torch.stack(codes, dim=-1)
 
     def _sampled(

@@ -1,8 +1,9 @@
 """Plain wording: requests in anybody's words -> captions in the words that the model was trained on.
 
 This is retrieval, not generation: every clause of a request is compared (frozen sentence encoder, cosine) with a book
-of some thousand phrasings whose meaning is known, and takes the caption of the nearest. Left and right are taken from
-the words themselves, because sentence embeddings hardly tell them apart. The book holds the project's own texts only.
+of some thousand phrasings whose meaning is known, and takes the caption of the nearest. Left, right and backward are
+taken from the words themselves, because sentence embeddings hardly tell them apart. The book holds the project's own
+texts only.
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ _THEN = re.compile(
     r"\s*(?:[,;.]\s*)?(?:\band\s+|\bbut\s+)?\b(?:then|afterwards?|after that|after which|next|finally|lastly|later|"
     r"at the end|in the end|followed by)\b\s*,?\s*"
 )
+_BACK = re.compile(r"\b(?:back(?!\s+(?:and|to)\b)\w*|retreat\w*|revers\w*)\b")
+SIDED = 0.05  # a phrasing of the very side asked for goes before one without a side
 _PARTICLES = {"up", "down", "back", "again", "on", "off", "forward", "backward", "left", "right", "away", "together"}
 _OPENING = re.compile(
     r"^(?:please\s+|now\s+|first(?:ly)?,?\s+|to (?:start|begin)(?: with)?,?\s+|at first,?\s+|start (?:with|by)\s+)+"
@@ -82,6 +85,7 @@ class Wording:
         lengths: dict[str, list[int]], vectors: np.ndarray,
     ) -> None:  # fmt: skip
         self.keys, self.captions, self.sides, self.styles = list(keys), list(captions), np.array(sides), styles
+        self.backward = np.array([bool(_BACK.search(c[""])) for c in captions])
         self.lengths, self.vectors = lengths, vectors.astype(np.float32)
 
     def style(self, text: str) -> str:
@@ -104,7 +108,8 @@ class Wording:
             scores = self.vectors @ vector
             side = first_side(part)
             if side:
-                scores = np.where((self.sides == side) | (self.sides == ""), scores, -1)
+                scores = np.where(self.sides == side, scores + SIDED, np.where(self.sides == "", scores, -1))
+            scores = np.where(self.backward == bool(_BACK.search(part)), scores, -1)
             best = int(scores.argmax())
             score = float(scores[best])
             if score < least:
@@ -123,7 +128,7 @@ class Wording:
             "keys": self.keys, "captions": self.captions, "sides": self.sides.tolist(), "styles": self.styles,
             "lengths": self.lengths,
         }  # fmt: skip
-        data = {
+        data: dict[str, np.ndarray] = {
             "vectors": self.vectors.astype(np.float16),
             "about": np.frombuffer(json.dumps(about).encode(), np.uint8),
         }
@@ -145,7 +150,6 @@ class Wording:
         try:
             data = load_file(path)
             about = json.loads(data["about"].tobytes())
-            parts = [about[k] for k in ("keys", "captions", "sides", "styles", "lengths")]
-            return cls(*parts, data["vectors"])
+            return cls(vectors=data["vectors"], **about)
         except (SafetensorError, KeyError, ValueError, OSError) as e:
             raise UserError(f"{path}: not a readable book of phrasings ({str(e).splitlines()[0]})") from None

@@ -8,7 +8,7 @@ import torch
 
 from avatargpt.config import AvatarGPTConfig
 from avatargpt.model import AvatarGPTModel
-from avatargpt.pipeline import CHUNK, CONTEXT, AvatarGPT
+from avatargpt.pipeline import CHUNK, CONTEXT, REFINE, AvatarGPT
 from avatargpt.text import TextTokenizer
 from vqvae import rotations as rot
 from vqvae.errors import UserError
@@ -208,7 +208,7 @@ def test_reconstruct(gpt: AvatarGPT, frames: int) -> None:
     source = clip.canonical()
     drift = np.linalg.norm((got.root[-1] - source.root[-1])[[0, 2]]) * 1000
     assert figures["drift_mm"] == pytest.approx(drift, rel=1e-4, abs=1e-3)
-    codes = gpt.tokenizers["body"].encode(clip)
+    codes = gpt.tokenizers["body"].encode(clip.canonical(), REFINE)
     assert same(got, gpt.tokenizers["body"].decode(codes).slice(0, frames))
 
 

@@ -19,10 +19,10 @@ def generate(
     seed: common.Seed = 0,
     guidance: Annotated[
         float, typer.Option("--guidance", metavar="G", help="How strongly the text counts; 1 is none.")
-    ] = 1.5,
+    ] = 2.5,
     best_of: Annotated[
         int, typer.Option("--best-of", min=1, max=64, metavar="K", help="Candidates the model chooses from.")
-    ] = 4,
+    ] = 8,
     temperature: Annotated[float, typer.Option("--temperature", metavar="T", help="Variety.")] = 0.8,
     literal: Annotated[
         bool, typer.Option("--literal", help="The words as they are: no plain wording first, no clause by clause.")

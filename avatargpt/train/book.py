@@ -8,12 +8,16 @@ from collections.abc import Sequence
 import numpy as np
 
 from avatargpt.text import SentenceGrounder
+from avatargpt.train.prepare import CYCLIC
 from avatargpt.wording import Wording
 from instruct_data.captions import CaptionBank, bank_style
 from instruct_data.lexicon import predicates
 from instruct_data.mirror import side_of
+from instruct_data.mixture import clip_class
 from instruct_data.rewrites import Rewrites
 from instruct_data.store import ClipCodes
+
+STRIDES = 12  # motion tokens
 
 
 def known_captions(clips: Sequence[ClipCodes], bank: CaptionBank) -> dict[str, dict[str, str]]:
@@ -60,7 +64,8 @@ def make_book(clips: Sequence[ClipCodes], bank: CaptionBank, rewrites: Rewrites,
         if clip.source == "composed" or not own_words or bank.action_key(clip.action, clip.captions):
             continue
         for text in own_words:
-            rows.setdefault(text, ({"": own_words[0]}, side_of(text) if side_of(text) in ("left", "right") else ""))
+            side = side_of(text) or ""
+            rows.setdefault(text, ({"": own_words[0]}, "" if side == "both" else side))
     for item in rewrites.items:
         for other in (item, item.mirrored()):
             keys = [k for k in other.actions if k]
@@ -84,9 +89,11 @@ def make_book(clips: Sequence[ClipCodes], bank: CaptionBank, rewrites: Rewrites,
         style = bank_style(clip.style) if clip.action else "normal"
         first = next((c.lower().rstrip(".") for c in clip.captions if c[:1].islower()), "")
         own = known.get(style) or known.get("") or first
-        counts[own].append(len(clip.codes))
+        # of what repeats, a moment is too little to recognise
+        tokens = max(len(clip.codes), STRIDES) if clip_class(clip) in CYCLIC else len(clip.codes)
+        counts[own].append(tokens)
         if known and style == "normal":
-            counts[known[""]].append(len(clip.codes))
+            counts[known[""]].append(tokens)
     lengths = {c: [int(q) for q in np.quantile(n, (0.5, 0.6, 0.7, 0.8, 0.9))] for c, n in counts.items() if c}
     keys = list(rows)
     vectors = np.concatenate([grounder.sentence(keys[i : i + 1024]) for i in range(0, len(keys), 1024)])

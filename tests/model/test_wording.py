@@ -28,7 +28,8 @@ def book() -> Wording:
         {"": "the right hand waves"}, {"": "a person bows"},
     ]  # fmt: skip
     vectors = CountingGrounder().sentence(keys)
-    return Wording(keys, captions, ["", "left", "right", ""], {"feebly": "elderly"}, {"a person walks": [4, 8]}, vectors)
+    sides, lengths = ["", "left", "right", ""], {"a person walks": [4, 8]}
+    return Wording(keys, captions, sides, {"feebly": "elderly"}, lengths, vectors)
 
 
 @pytest.mark.parametrize(
