@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from instruct_data.english import GERUND, THIRD
 from vqvae.errors import UserError
 from vqvae.motion import atomic_write
 
@@ -30,7 +31,9 @@ _THEN = re.compile(
     r"at the end|in the end|followed by)\b\s*,?\s*"
 )
 _BACK = re.compile(r"\b(?:back(?!\s+(?:and|to)\b)\w*|retreat\w*|revers\w*)\b")
+SPLIT = -0.05  # two actions may be this much further from the book than one, for they say more
 SIDED = 0.05  # a phrasing of the very side asked for goes before one without a side
+VERBS = {*THIRD, *THIRD.values(), *GERUND}
 _PARTICLES = {"up", "down", "back", "again", "on", "off", "forward", "backward", "left", "right", "away", "together"}
 _OPENING = re.compile(
     r"^(?:please\s+|now\s+|first(?:ly)?,?\s+|to (?:start|begin)(?: with)?,?\s+|at first,?\s+|start (?:with|by)\s+)+"
@@ -63,6 +66,18 @@ def clauses(text: str) -> list[str]:
         else:
             out.append(part)
     return out or [lowered]
+
+
+def verb_phrases(part: str) -> list[str]:
+    """A clause cut at every "and" that a verb follows: "walks ahead and waves" -> "walks ahead", "waves"."""
+    out: list[str] = []
+    for piece in re.split(r",?\s+and\s+", part):
+        first = piece.split()[0] if piece.split() else ""
+        if out and first not in VERBS:
+            out[-1] += f" and {piece}"
+        else:
+            out.append(piece)
+    return out
 
 
 def first_side(text: str) -> str:
@@ -102,8 +117,22 @@ class Wording:
             grounder: the sentence encoder the vectors come from.
             least: below this cosine a clause keeps its own words.
         """
-        parts, found = clauses(text), []
+        parts = clauses(text)
         whole = self.style(text)
+        found: list[Plain] = []
+        for part in parts:
+            pieces = verb_phrases(part)
+            one = self._nearest([part], grounder, whole if len(parts) == 1 else "", least)
+            if len(pieces) > 1:  # two actions, or one that the book knows by this very name ("walks and turns left")
+                several = self._nearest(pieces, grounder, "", least)
+                if min(p.similarity for p in several) > one[0].similarity + SPLIT:
+                    one = several
+            found += one
+        return found
+
+    def _nearest(self, parts: Sequence[str], grounder: SentenceGrounder, whole: str, least: float) -> list[Plain]:
+        """Each part's nearest phrasing; `whole` is the style of the request, for parts that name none."""
+        found = []
         for part, vector in zip(parts, grounder.sentence(parts), strict=True):
             scores = self.vectors @ vector
             side = first_side(part)
@@ -116,8 +145,7 @@ class Wording:
                 found.append(Plain(part, score))
                 continue
             known = self.captions[best]
-            style = self.style(part) or (whole if len(parts) == 1 else "")
-            caption = known.get(style) or known[""]
+            caption = known.get(self.style(part) or whole) or known[""]
             found.append(Plain(caption, score, tuple(self.lengths.get(caption, ()))))
         return found
 
