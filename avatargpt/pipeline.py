@@ -132,7 +132,7 @@ class AvatarGPT(Editing):
 
         Args:
             motions: one or more; any frame rate. Motion beyond 14 s is described in windows, joined by "then".
-            num: sentences per motion; 1 = the best by beam search, more = sampled.
+            num: sentences per motion; 1 = the likeliest word by word, more = sampled.
 
         Returns:
             One sentence per motion, or with num > 1 one list of sentences per motion.
@@ -151,7 +151,7 @@ class AvatarGPT(Editing):
             prompts = [self._prompt("motion_to_text", {"motion": p}) for p in pieces[i : i + ROWS // 4]]
             seeds = [mix(seed, j) for _ in prompts for j in range(num)]
             options: dict[str, Any] = (
-                {"beams": 4} if num == 1 else {"samples": num, "temperature": 0.7, "top_p": 0.9, "seed": seeds}
+                {} if num == 1 else {"samples": num, "temperature": 0.7, "top_p": 0.9, "seed": seeds}
             )
             decoded = self.generator.decode(
                 self._encode(prompts), "text", max_tokens=64, no_repeat=4, min_tokens=3, **options
