@@ -23,12 +23,22 @@ def weights() -> Path:
     return folder
 
 
-def configs() -> Path:
-    """The folder with the YAML configurations: inside the package in a wheel, beside it in a checkout."""
-    for folder in (PACKAGE / "configs", PACKAGE.parent / "configs"):
+def _folder(what: str, inside: Path, beside: Path) -> Path:
+    """A packaged folder: inside the package in a wheel, beside it in a checkout."""
+    for folder in (inside, beside):
         if folder.is_dir():
             return folder
-    raise UserError(f"{PACKAGE / 'configs'}: the configurations are missing from this installation; install it again")
+    raise UserError(f"{inside}: the {what} are missing from this installation; install it again")
+
+
+def configs() -> Path:
+    """The folder with the YAML configurations."""
+    return _folder("configurations", PACKAGE / "configs", PACKAGE.parent / "configs")
+
+
+def suites() -> Path:
+    """The folder with the evaluation suites."""
+    return _folder("evaluation suites", PACKAGE / "evaluation" / "suites", PACKAGE.parent / "eval" / "suites")
 
 
 def config(name: str) -> Path:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from avatargpt import resources
 from vqvae.errors import UserError
 
 KINDS = ("prompts", "tokenizer", "describe", "inbetween", "continuation", "predicates")
@@ -68,12 +69,8 @@ class Suite:
 
 
 def folder() -> Path:
-    """Where the suites lie: inside the package in a wheel, in eval/ in a checkout."""
-    here = Path(__file__).resolve().parent
-    for path in (here / "suites", here.parents[1] / "eval" / "suites"):
-        if path.is_dir():
-            return path
-    raise UserError(f"{here / 'suites'}: the evaluation suites are missing from this installation; install it again")
+    """Where the suites lie."""
+    return resources.suites()
 
 
 def list_suites() -> list[str]:

@@ -20,6 +20,16 @@ from instruct_data.store import ClipCodes
 STRIDES = 12  # motion tokens
 
 
+def _class_of(clip: ClipCodes, bank: CaptionBank) -> tuple[str, str]:
+    """The bank's key (may be empty) and style of a clip."""
+    return bank.action_key(clip.action, clip.captions), bank_style(clip.style) if clip.action else "normal"
+
+
+def _own_words(clip: ClipCodes) -> list[str]:
+    """Captions written for this project; those of other collections begin with a capital."""
+    return [c.lower().rstrip(".") for c in clip.captions if c[:1].islower()]
+
+
 def known_captions(clips: Sequence[ClipCodes], bank: CaptionBank) -> dict[str, dict[str, str]]:
     """Action key -> style ("" = plain) -> a caption that the training clips of that class carry."""
     said: dict[str, dict[str, dict[str, int]]] = defaultdict(lambda: defaultdict(lambda: defaultdict(int)))
@@ -27,8 +37,7 @@ def known_captions(clips: Sequence[ClipCodes], bank: CaptionBank) -> dict[str, d
     for clip in clips:
         if clip.source == "composed" or not clip.captions:
             continue
-        key = bank.action_key(clip.action, clip.captions)
-        style = bank_style(clip.style) if clip.action else "normal"
+        key, style = _class_of(clip, bank)
         if key and (clip.action or key not in named):  # a class name is surer than what captions imply
             for caption in clip.captions:
                 said[key][style][caption.lower().rstrip(".")] += 1
@@ -60,7 +69,7 @@ def make_book(clips: Sequence[ClipCodes], bank: CaptionBank, rewrites: Rewrites,
         for text in captions[key].values():
             add(text, key)
     for clip in clips:  # what has no class: each clip's own captions stand for its first
-        own_words = [c.lower().rstrip(".") for c in clip.captions if c[:1].islower()]
+        own_words = _own_words(clip)
         if clip.source == "composed" or not own_words or bank.action_key(clip.action, clip.captions):
             continue
         for text in own_words:
@@ -84,10 +93,9 @@ def make_book(clips: Sequence[ClipCodes], bank: CaptionBank, rewrites: Rewrites,
     for clip in clips:
         if clip.source == "composed":
             continue
-        key = bank.action_key(clip.action, clip.captions)
+        key, style = _class_of(clip, bank)
         known = captions.get(key, {})
-        style = bank_style(clip.style) if clip.action else "normal"
-        first = next((c.lower().rstrip(".") for c in clip.captions if c[:1].islower()), "")
+        first = next(iter(_own_words(clip)), "")
         own = known.get(style) or known.get("") or first
         # of what repeats, a moment is too little to recognise
         tokens = max(len(clip.codes), STRIDES) if clip_class(clip) in CYCLIC else len(clip.codes)
