@@ -31,8 +31,14 @@ def _no_bars() -> Iterator[None]:
             logging.enable_progress_bar()
 
 
-def save_model(model: AvatarGPTModel, folder: str | os.PathLike[str], max_shard_size: str = "2GB") -> Path:
+def save_model(
+    model: AvatarGPTModel, folder: str | os.PathLike[str], max_shard_size: str = "2GB",
+    state_dict: dict[str, torch.Tensor] | None = None,
+) -> Path:  # fmt: skip
     """Write configuration and weights (safetensors), exact to the bit. Old files stay until the new are complete.
+
+    Args:
+        state_dict: other weights than the model's own, e.g. with LoRA's updates added in.
 
     Raises:
         UserError: the folder cannot be written.
@@ -42,7 +48,7 @@ def save_model(model: AvatarGPTModel, folder: str | os.PathLike[str], max_shard_
     try:
         temporary.mkdir(parents=True, exist_ok=True)
         with _no_bars():
-            model.save_pretrained(temporary, max_shard_size=max_shard_size)
+            model.save_pretrained(temporary, max_shard_size=max_shard_size, state_dict=state_dict)
         new = {f.name for f in temporary.iterdir()}
         for file in temporary.iterdir():
             os.replace(file, folder / file.name)

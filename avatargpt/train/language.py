@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from avatargpt.checkpoint import save_model
 from avatargpt.config import TEXT
 from avatargpt.encoding import encoder_inputs
 from avatargpt.model import IGNORED, AvatarGPTModel
@@ -233,11 +234,8 @@ class Trainer:
             state = {"model": self.model.state_dict(), "optimizer": self.optimizer.state_dict(), "step": self.step}
             save_checkpoint(self.out / "checkpoint.pt", state)
         if self.runtime.main:
-            from transformers.utils import logging
-
-            logging.disable_progress_bar()  # one bar a run is enough
             weights = merged_state(self.model) if hasattr(self.model, "peft_config") else None
-            self.model.save_pretrained(self.out, state_dict=weights, max_shard_size="15MB")
+            save_model(self.model, self.out, "15MB", weights)
             self.examples.text.save(self.out)
 
     def batch(self, rows: Sequence[Example]) -> Batch:
