@@ -126,7 +126,8 @@ def start_from_t5(folder: str | os.PathLike[str], **config: Any) -> AvatarGPTMod
     from avatargpt.config import AvatarGPTConfig
     from avatargpt.model import AvatarGPTModel
 
-    source = T5ForConditionalGeneration.from_pretrained(folder)
+    with _no_bars():
+        source = T5ForConditionalGeneration.from_pretrained(folder)
     fields = {k: v for k, v in source.config.to_dict().items() if k not in ("model_type", "architectures")}
     model = AvatarGPTModel(AvatarGPTConfig(**{**fields, **config}))
     weights = {k: v.clone() for k, v in source.state_dict().items()}
