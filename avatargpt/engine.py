@@ -6,73 +6,27 @@ H heads of D, d = d_model, S encoder states, T steps at most.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 from transformers.activations import ACT2FN
 
 from avatargpt.config import TEXT, AvatarGPTConfig
+from avatargpt.maps import AddedMap, Map, effective_weight, make_added_map, make_map
 
 MANY = 2  # rows from which on the packed weights are faster
-PACKED_ROWS = 32  # number of rows that packing is tuned for
 BLOCK = 16  # keys are looked at in prefixes of multiples of this many steps
 
 
-def effective_weight(linear: Any) -> Tensor:
-    """The weight that a map really applies: a LoRA layer's updates added to its base."""
-    if not hasattr(linear, "get_delta_weight"):
-        return linear.weight.detach()
-    weight = linear.get_base_layer().weight.detach()
-    if linear.merged or linear.disable_adapters:
-        return weight
-    for adapter in linear.active_adapters:
-        if adapter in linear.lora_A:
-            weight = weight + linear.get_delta_weight(adapter).detach()
-    return weight
+def _softmax(scores: Tensor) -> Tensor:
+    return scores.softmax(-1)
 
 
-Map = Callable[[Tensor], Tensor]
-AddedMap = Callable[[Tensor, Tensor], Tensor]
-
-
-def _packing() -> Any:
-    """oneDNN's linear map over a weight reordered once, where this build of torch has it (x86 CPU), else None."""
-    op = getattr(torch.ops.mkldnn, "_linear_pointwise", None)
-    return op if op is not None and hasattr(torch.ops.mkldnn, "_reorder_linear_weight") else None
-
-
-def make_map(weight: Tensor, many: bool, dtype: torch.dtype) -> Map:
-    """x (N, in) -> x @ weight.T, float32 in and out.
-
-    Args:
-        weight: (out, in). many: more than a few rows (another memory layout is faster then).
-        dtype: bfloat16 multiplies in bfloat16 with float32 sums inside, as mixed-precision training does.
-    """
-    op = _packing() if many and weight.device.type == "cpu" else None
-    if dtype != torch.float32:
-        half = weight.to(dtype)
-        return lambda x: F.linear(x.to(dtype), half).float()
-    if op is not None:
-        packed = torch.ops.mkldnn._reorder_linear_weight(weight.contiguous(), PACKED_ROWS)
-        return lambda x: op.default(x, packed, None, "none", [], "")
-    flat = weight.t().contiguous() if weight.shape[0] > weight.shape[1] else weight.contiguous().t()
-    return lambda x: torch.mm(x, flat)
-
-
-def make_added_map(weight: Tensor, many: bool, dtype: torch.dtype) -> AddedMap:
-    """(x, y) -> x + y @ weight.T; see `make_map`."""
-    op = _packing() if many and weight.device.type == "cpu" else None
-    if dtype != torch.float32:
-        half = weight.to(dtype)
-        return lambda x, y: x + F.linear(y.to(dtype), half)
-    if op is not None:
-        packed = torch.ops.mkldnn._reorder_linear_weight(weight.contiguous(), PACKED_ROWS)
-        return lambda x, y: op.binary(y, x, packed, None, "add")
-    flat = weight.contiguous().t()
-    return lambda x, y: torch.addmm(x, y, flat)
+def _half_softmax(scores: Tensor, dtype: torch.dtype) -> Tensor:
+    """Probabilities are computed in float32 and kept in `dtype`."""
+    return scores.softmax(-1, torch.float32).to(dtype)
 
 
 class Weights(NamedTuple):
@@ -127,6 +81,7 @@ class Engine:
         self.heads_count, self.head_width, self.width = c.num_heads, c.d_kv, c.d_model
         self.eps = torch.tensor((c.d_model * c.layer_norm_epsilon) ** 0.5, device=self.device)
         self.gated = c.is_gated_act
+        self.softmax = _softmax if dtype == torch.float32 else partial(_half_softmax, dtype=dtype)
         self.act = torch.relu_ if c.dense_act_fn == "relu" else ACT2FN[c.dense_act_fn]
         with torch.no_grad():
             blocks = self.model.decoder.block
@@ -204,7 +159,7 @@ class Engine:
         if self._bias is None or self._bias.shape[1] != 2 * steps:
             attention = self.model.decoder.block[0].layer[0].SelfAttention
             last = attention.compute_bias(1, steps, device=self.device, past_seen_tokens=steps - 1)[0, :, 0]
-            self._bias = torch.cat([last, torch.full_like(last, float("-inf"))], 1).float()
+            self._bias = torch.cat([last, torch.full_like(last, float("-inf"))], 1).to(self.dtype)
         return self._bias
 
 
@@ -227,13 +182,15 @@ class Session:
         steps = -(-steps // BLOCK) * BLOCK
         self.strip = e.bias_strip(steps)
         self.steps = steps
-        self.cache = torch.zeros(layers, self.rows * h, 2, steps, d, device=e.device)
-        cross = e.cross(states.float().flatten(0, 1)).view(*states.shape[:2], layers, h, 2, d)
-        cross = cross.permute(2, 4, 0, 3, 1, 5).repeat_interleave(repeat, dim=2).flatten(2, 3).contiguous()
-        self.cross_keys = [k.transpose(1, 2) for k in cross[:, 0].unbind(0)]  # (N * H, D, S) each
-        self.cross_values = list(cross[:, 1].unbind(0))
-        blocked = torch.zeros(mask.shape, device=e.device).masked_fill(mask == 0, -1e9)
-        self.cross_bias = blocked.repeat_interleave(repeat * h, dim=0)[:, None].contiguous()
+        self.keys_cache = torch.zeros(layers, self.rows * h, d, steps, device=e.device, dtype=e.dtype)
+        self.values_cache = torch.zeros(layers, self.rows * h, steps, d, device=e.device, dtype=e.dtype)
+        # Samples of one prompt share its keys and values: (P * H, D, S) and (P * H, S, D) per layer
+        self.repeat = repeat
+        cross = e.cross(states.flatten(0, 1)).view(*states.shape[:2], layers, h, 2, d)
+        self.cross_keys = cross[..., 0, :].permute(2, 0, 3, 4, 1).flatten(1, 2).contiguous().unbind(0)
+        self.cross_values = cross[..., 1, :].permute(2, 0, 3, 1, 4).flatten(1, 2).contiguous().unbind(0)
+        blocked = torch.zeros(mask.shape, device=e.device, dtype=e.dtype).masked_fill(mask == 0, -1e9)
+        self.cross_bias = blocked.repeat_interleave(h, dim=0)[:, None].contiguous()
         self.table, self.plus = self.head.table, None
         counter = e.model.countdown
         if counter is not None:
@@ -245,31 +202,41 @@ class Session:
 
     def _views(self) -> None:
         self.seen = min(self.t // BLOCK * BLOCK + BLOCK, self.steps)
-        self.keys = [k.transpose(1, 2) for k in self.cache[:, :, 0, : self.seen].unbind(0)]
-        self.values = list(self.cache[:, :, 1, : self.seen].unbind(0))
+        self.keys = self.keys_cache[..., : self.seen].unbind(0)
+        self.values = self.values_cache[:, :, : self.seen].unbind(0)
 
     def step(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
         """Feed one token per row (N,), head-local; returns its successors' logits (N, n) float32, states (N, d)."""
         e, t, n = self.engine, self.t, self.rows
         if t >= self.seen:
             self._views()
-        heads, inner, eps = e.heads_count, e.heads_count * e.head_width, e.eps
+        h, d, many, eps = e.heads_count, e.head_width, self.repeat, e.eps
+        inner, wide, prompts = h * d, n * h, n // many
         start = self.steps - 1 - t
-        bias = self.strip[:, start : start + self.seen].expand(n, heads, -1).reshape(n * heads, 1, -1)
-        norm, hypot, bmm, baddbmm, wide = torch.linalg.vector_norm, torch.hypot, torch.bmm, torch.baddbmm, n * heads
-        now = self.cache[:, :, :, t].unbind(0)
+        bias = self.strip[:, start : start + self.seen].expand(n, h, -1).reshape(wide, 1, -1)
+        norm, hypot, bmm, baddbmm, softmax = torch.linalg.vector_norm, torch.hypot, torch.bmm, torch.baddbmm, e.softmax
+        new_keys, new_values = self.keys_cache[..., t].unbind(0), self.values_cache[:, :, t].unbind(0)
         x = self.table.index_select(0, tokens)
         if self.plus is not None:
             x = x + self.plus[t]
-        cached = zip(self.layers, now, self.keys, self.values, self.cross_keys, self.cross_values, strict=True)
-        for layer, new, keys, values, cross_keys, cross_values in cached:
-            y = layer.qkv(x / hypot(norm(x, 2, -1, True), eps)).view(wide, 3, e.head_width)
-            new.copy_(y[:, 1:])
-            p = baddbmm(bias, y[:, :1], keys).softmax(-1)
+        cached = zip(
+            self.layers, new_keys, new_values, self.keys, self.values, self.cross_keys, self.cross_values, strict=True
+        )
+        for layer, new_key, new_value, keys, values, cross_keys, cross_values in cached:
+            q, k, v = layer.qkv(x / hypot(norm(x, 2, -1, True), eps)).view(wide, 3, d).unbind(1)
+            new_key.copy_(k)
+            new_value.copy_(v)
+            p = softmax(baddbmm(bias, q[:, None], keys))
             x = layer.out(x, bmm(p, values).view(n, inner))
-            q = layer.query(x / hypot(norm(x, 2, -1, True), eps)).view(wide, 1, e.head_width)
-            p = baddbmm(self.cross_bias, q, cross_keys).softmax(-1)
-            x = layer.cross_out(x, bmm(p, cross_values).view(n, inner))
+            q = layer.query(x / hypot(norm(x, 2, -1, True), eps))
+            if many == 1:
+                p = softmax(baddbmm(self.cross_bias, q.view(wide, 1, d), cross_keys))
+                y = bmm(p, cross_values).view(n, inner)
+            else:
+                q = q.view(prompts, many, h, d).transpose(1, 2).reshape(prompts * h, many, d)
+                p = softmax(baddbmm(self.cross_bias, q, cross_keys))
+                y = bmm(p, cross_values).view(prompts, h, many, d).transpose(1, 2).reshape(n, inner)
+            x = layer.cross_out(x, y)
             u = layer.up(x / hypot(norm(x, 2, -1, True), eps))
             if e.gated:
                 half = u.shape[1] // 2
@@ -283,6 +250,6 @@ class Session:
 
     def reorder(self, rows: Tensor) -> None:
         """Row i goes on from what row ``rows[i]`` has seen (beams of one prompt)."""
-        cache = self.cache.view(len(self.layers), self.rows, -1, 2, self.steps, self.engine.head_width)
-        seen = cache[:, :, :, :, : self.t]
-        seen.copy_(seen.index_select(1, rows))
+        for cache in (self.keys_cache, self.values_cache):
+            by_row = cache.view(len(self.layers), self.rows, -1, *cache.shape[2:])
+            by_row.copy_(by_row.index_select(1, rows))

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from avatargpt.editing import Editing
+from avatargpt.library import check_retrieval
 from avatargpt.requests import check_count, check_seconds, check_text, frames_of, mix, then, tokens_of
 from avatargpt.speaker import CHUNK, CONTEXT, ROWS
 from avatargpt.wording import Plain
@@ -30,7 +31,7 @@ class AvatarGPT(Editing):
     def generate(
         self, texts: str | Sequence[str], seconds: float | Sequence[float | None] | None = None, seed: int = 0,
         guidance: float = 2.5, best_of: int = 8, temperature: float = 0.8, num: int = 1, progress: Progress = None,
-        seeds: Sequence[int] | None = None, literal: bool = False,
+        seeds: Sequence[int] | None = None, literal: bool = False, retrieval: int = 0,
     ) -> list[Motion]:
         """Text to body motion.
 
@@ -49,15 +50,17 @@ class AvatarGPT(Editing):
             progress: called with (done, total).
             seeds: one per text instead of `seed`.
             literal: hand the words to the network as they are, in one go; it then ends by itself.
+            retrieval: library clips (`avatargpt.library`) per clause that the network is shown as examples, at most 2.
 
         Returns:
             len(texts) * num Motions, in order; first frame above the origin facing +Z.
 
         Raises:
-            UserError: empty text, seconds outside 0.2..600, num or best_of below 1.
+            UserError: empty text, seconds outside 0.2..600, num or best_of below 1, retrieval without a library.
         """
         check_count("num", num)
         check_count("best_of", best_of)
+        check_retrieval(retrieval)
         wanted = [texts] if isinstance(texts, str) else list(texts)
         durations = list(seconds) if isinstance(seconds, Sequence) else [seconds] * len(wanted)
         if len(durations) != len(wanted) or (seeds is not None and len(seeds) != len(wanted)):
@@ -72,7 +75,7 @@ class AvatarGPT(Editing):
         out: list[Motion] = []
         step = max(1, ROWS // best_of)
         for i in range(0, len(jobs), step):
-            out += self._generate(jobs[i : i + step], guidance, best_of, temperature, literal)
+            out += self._generate(jobs[i : i + step], guidance, best_of, temperature, literal, retrieval)
             if progress:
                 progress(len(out), len(jobs))
         return out
@@ -96,21 +99,17 @@ class AvatarGPT(Editing):
 
     def _generate(
         self, jobs: Sequence[tuple[str, float | None, int]], guidance: float, best_of: int, temperature: float,
-        literal: bool,
+        literal: bool, retrieval: int,
     ) -> list[Motion]:  # fmt: skip
         tokenizer = self._tokenizer("body")
-        rate = tokenizer.tokens_per_second
         plans = [self._clauses(text, duration, seed, literal) for text, duration, seed in jobs]
         parts = [
             (caption, tokens, mix(seed, 300 + k) if k else seed)
             for plan, (_, _, seed) in zip(plans, jobs, strict=True) for k, (caption, tokens) in enumerate(plan)
         ]  # fmt: skip
-        prompts = [
-            self._prompt("text_to_motion", {"caption": c} | ({} if t < 0 else {"seconds": min(t, CHUNK) / rate}))
-            for c, t, _ in parts
-        ]
+        prompts, bare = self._asked(parts, retrieval)
         first = [min(t, CHUNK) for _, t, _ in parts]
-        found = self._sample(prompts, first, [s for _, _, s in parts], best_of, guidance, temperature)
+        found = self._sample(prompts, first, [s for _, _, s in parts], best_of, guidance, temperature, bare=bare)
         best = iter(zip(self._pick(found, [c for c, _, _ in parts]), parts, strict=True))
         out = []
         for plan, (text, duration, _) in zip(plans, jobs, strict=True):

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -13,9 +14,10 @@ import torch
 
 from avatargpt import resources
 from avatargpt.encoding import encode_prompt, encoder_inputs
+from avatargpt.library import EXAMPLES, Library, example_slots, open_library
 from avatargpt.requests import mix, plain
 from avatargpt.text import SentenceGrounder, TextTokenizer
-from avatargpt.wording import Wording
+from avatargpt.wording import Wording, clauses
 from instruct_data import registry
 from instruct_data.prompts import Prompt
 from vqvae.errors import UserError
@@ -79,6 +81,53 @@ class Speaker:
     def _prompt(self, task: str, slots: dict[str, Any]) -> Prompt:
         return registry.get_task(task).render(slots)
 
+    @cached_property
+    def library(self) -> Library:
+        """Clips that can stand as examples; read on first use.
+
+        Raises:
+            UserError: there are none, or they were made with another tokenizer.
+        """
+        return open_library(self.source, self._tokenizer("body").fingerprint)
+
+    def _examples(self, texts: Sequence[str], count: int, seeds: Sequence[int]) -> list[dict[str, np.ndarray]]:
+        """Slots of `text_to_motion` with codes of the `count` library clips nearest to each text.
+
+        A text of several clauses gets one clip for each of the first two instead, in order, as in training.
+
+        Raises:
+            UserError: a model without a sentence encoder, or see `library`.
+        """
+        if self.grounder is None:
+            raise UserError(f"{self.source}: a model without a sentence encoder; accepted: retrieval off")
+        parts = [clauses(t) for t in texts]
+        asked = [(p, s) for some, s in zip(parts, seeds, strict=True) for p in some[:EXAMPLES]]
+        found = iter(self.library.nearest([p for p, _ in asked], self.grounder, count, seeds=[s for _, s in asked]))
+        out = []
+        for some in parts:
+            rows = [next(found) for _ in some[:EXAMPLES]]
+            shown = rows[0] if len(rows) == 1 else [r[0] for r in rows if r]
+            out.append(example_slots([e.codes.astype(np.int64) for e in shown]))
+        return out
+
+    def _asked(
+        self, rows: Sequence[tuple[str, int, int]], retrieval: int
+    ) -> tuple[list[Prompt], list[Prompt] | None]:
+        """Prompts of `text_to_motion` for (caption, motion tokens or -1, seed): with examples, and (guidance) without.
+
+        Args:
+            retrieval: examples per clause, 0 = none (then the second list is None).
+        """
+        rate = self._tokenizer("body").tokens_per_second
+        given: list[dict[str, Any]] = [
+            {"caption": c} | ({} if t < 0 else {"seconds": min(t, CHUNK) / rate}) for c, t, _ in rows
+        ]
+        bare = [self._prompt("text_to_motion", g) for g in given]
+        if not retrieval:
+            return bare, None
+        shown = self._examples([c for c, _, _ in rows], retrieval, [s for _, _, s in rows])
+        return [self._prompt("text_to_motion", g | s) for g, s in zip(given, shown, strict=True)], bare
+
     def _encode(self, prompts: Sequence[Prompt], words: bool = True, ground: bool = True) -> generation.Prompt:
         rows = [encode_prompt(p, self.text, self.model.config, words, ground) for p in prompts]
         pad = self.model.config.pad_token_id or 0
@@ -94,20 +143,23 @@ class Speaker:
 
     def _sample(
         self, prompts: Sequence[Prompt], lengths: Sequence[int], seeds: Sequence[int], samples: int, guidance: float,
-        temperature: float, top_k: int = 50,
+        temperature: float, top_k: int = 50, bare: Sequence[Prompt] | None = None,
     ) -> list[list[np.ndarray]]:
-        """Codes (N, R) of `samples` answers per prompt; lengths in tokens, -1 = the model decides."""
+        """Codes (N, R) of `samples` answers per prompt; lengths in tokens, -1 = the model decides.
+
+        `bare`: the same prompts without examples; guidance leads away from these, their words left out.
+        """
         head = prompts[0].head
         out: list[list[np.ndarray]] = []
         per = max(1, ROWS // samples)
         for i in range(0, len(prompts), per):
-            some = prompts[i : i + per]
+            some, empty = prompts[i : i + per], (bare or prompts)[i : i + per]
             seeds_here = [mix(s, j) for s in seeds[i : i + per] for j in range(samples)]
             decoded = self.generator.decode(
                 self._encode(some), head, max_tokens=CHUNK + CONTEXT, length=list(lengths[i : i + per]),
                 samples=samples,
-                uncond=self._encode(some, words=False, ground=False) if guidance != 1.0 else None, guidance=guidance,
-                temperature=temperature, top_k=top_k, seed=seeds_here, min_tokens=2,
+                uncond=self._encode(empty, words=False, ground=False) if guidance != 1.0 else None,
+                guidance=guidance, temperature=temperature, top_k=top_k, seed=seeds_here, min_tokens=2,
             )  # fmt: skip
             codes = self.model.refine(decoded.hidden, decoded.codes.clamp(min=0), decoded.mask, head).cpu().numpy()
             counts = decoded.lengths.tolist()

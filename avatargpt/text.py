@@ -171,11 +171,17 @@ class SentenceGrounder:
         return pooled / np.linalg.norm(pooled, axis=1, keepdims=True)
 
     def save_states(self, texts: Sequence[str], folder: str | os.PathLike[str]) -> Path:
-        """Compute and store states of many texts for training (bf16): one flat float16 array with offsets."""
+        """Compute and store states of many texts for training (bf16): one flat float16 array with offsets.
+
+        Texts whose states were loaded are not computed again.
+        """
         from safetensors.numpy import save_file
 
         unique = list(dict.fromkeys(" ".join(t.lower().split()) for t in texts))
-        parts = [s for i in range(0, len(unique), 1024) for s in self._compute(unique[i : i + 1024], True)]
+        missing = [t for t in unique if t not in self._known]
+        blocks = (self._compute(missing[i : i + 1024], True) for i in range(0, len(missing), 1024))
+        fresh = dict(zip(missing, (s for block in blocks for s in block), strict=True))
+        parts = [fresh[t] if t in fresh else self._known[t] for t in unique]
         data = {
             "states": np.concatenate(parts), "lengths": np.array([len(p) for p in parts], np.int32),
             "texts": np.frombuffer("\n".join(unique).encode(), np.uint8),

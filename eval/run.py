@@ -1,7 +1,7 @@
 """Run suites on a model or a baseline, and render what came out.
 
 ``python eval/run.py prompts_known --model runs/language``; ``python eval/run.py all --data CORPUS``;
-``python eval/run.py --tables``.
+``python eval/run.py discriminator --model none --data CORPUS --store STORE``; ``python eval/run.py --tables``.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 from tables import write_tables
 
 from avatargpt import evaluation
-from avatargpt.evaluation import corpus, prompts, report, retrieval
+from avatargpt.evaluation import corpus, prompts, report, retrieval, synthetic
 from vqvae.errors import UserError
 
 HERE = Path(__file__).resolve().parent
@@ -36,11 +36,14 @@ def _model(name: str, data: Path | None) -> Any:
 
 
 def _ceiling(suite: evaluation.Suite, data: Path | None) -> dict[str, Any]:
-    """What real clips can reach on a prompt suite, and whether two-action checks keep the order."""
+    """What real (or keyframed) clips can reach on a prompt suite, and whether two-action checks keep the order."""
     clips = corpus.load_clips(data, "train")
     near = retrieval.NearestCaption(clips, CACHE)
-    # Every rare clip and a sixteenth of the many waves and raised hands.
-    some = [c for i, c in enumerate(clips) if c.source != "bandai2" or i % 16 == 0]
+    if suite.options.get("ceiling") == "keyframed":
+        some = list(synthetic.made(10))
+    else:
+        # Every rare clip and a sixteenth of the many waves and raised hands.
+        some = [c for i, c in enumerate(clips) if c.source != "bandai2" or i % 16 == 0]
     possible, order = prompts.attainable(suite, some, near), prompts.composed(suite, some)
     metrics = {"attainable": {"higher_is_better": True, "unit": "share"}, "chance": {"higher_is_better": False},
                "right_order": {"higher_is_better": True}, "wrong_order": {"higher_is_better": False}}  # fmt: skip
@@ -63,20 +66,23 @@ def _chosen(names: list[str], model: str) -> list[evaluation.Suite]:
         if wrong:
             raise UserError(f"--model {model} answers prompts only; not {', '.join(wrong)}")
     if model == "none":
-        free = ("predicates", "inbetween", "continuation")
+        free = (*evaluation.WITHOUT_MODEL, "inbetween", "continuation")
         wrong = [s.name for s in suites if s.kind not in free]
         if wrong:
             raise UserError(f"--model none: {', '.join(wrong)} needs a model; accepted {', '.join(free)}")
     return suites
 
 
-def _run(names: list[str], model_name: str, data: Path | None, out: Path) -> None:
+def _run(
+    names: list[str], model_name: str, data: Path | None, out: Path, store: Path | None = None, full: bool = False
+) -> None:
     suites = _chosen(names, model_name)
-    needs_model = any(s.kind != "predicates" for s in suites) and model_name != "ceiling"
+    needs_model = any(s.kind not in evaluation.WITHOUT_MODEL for s in suites) and model_name != "ceiling"
     model = _model(model_name, data) if needs_model else None
     for suite in suites:
-        # The predicates are measured on real clips alone: no model takes part, and none is in the name.
-        bare = model_name not in WITHOUT_WEIGHTS or suite.kind == "predicates"
+        # Where clips alone are measured no model takes part, and none is in the name.
+        alone = suite.kind in evaluation.WITHOUT_MODEL
+        bare = model_name not in WITHOUT_WEIGHTS or alone
         path = out / (f"{suite.name}.json" if bare else f"{suite.name}.{model_name}.json")
         start = time.monotonic()
         if model_name == "ceiling":
@@ -84,7 +90,7 @@ def _run(names: list[str], model_name: str, data: Path | None, out: Path) -> Non
             report.write(path, result)
             report.show(result)
         else:
-            evaluation.run_suite(suite, None if suite.kind == "predicates" else model, data, path)
+            evaluation.run_suite(suite, None if alone else model, data, path, store, full)
         print(f"{path}  ({time.monotonic() - start:.0f} s)", file=sys.stderr)
 
 
@@ -95,6 +101,8 @@ def main() -> int:
         "--model", default="packaged", help="packaged (default), a folder of weights, random, nearest, ceiling or none"
     )
     parser.add_argument("--data", type=Path, help="folder of the body corpus")
+    parser.add_argument("--store", type=Path, help="a prepared clip store: layered, composed, held-out synthetic clips")
+    parser.add_argument("--full", action="store_true", help="the large sample, where a suite has two sizes")
     parser.add_argument("--out", type=Path, default=HERE / "results", help="folder of the results")
     parser.add_argument("--tables", action="store_true", help="render docs/results.md and the README's table")
     args = parser.parse_args()
@@ -102,7 +110,7 @@ def main() -> int:
         parser.error("name a suite, all, or --tables")
     try:
         if args.suites:
-            _run(args.suites, args.model, args.data, args.out)
+            _run(args.suites, args.model, args.data, args.out, args.store, args.full)
         if args.tables:
             for path in write_tables(args.out, HERE.parent):
                 print(path)

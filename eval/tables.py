@@ -12,8 +12,14 @@ from avatargpt.evaluation import describe
 from vqvae.errors import UserError
 from vqvae.motion import atomic_write
 
-ORDER = ("tokenizer", "prompts_known", "prompts_unseen", "describe", "inbetween", "continuation", "predicates")
-NEED_CORPUS = ("tokenizer", "describe", "inbetween", "continuation", "predicates")
+ORDER = (
+    "tokenizer", "prompts_known", "prompts_everyday", "prompts_unseen", "describe", "describe_synthetic", "inbetween",
+    "continuation", "plan_coverage", "families", "discriminator", "synthetic_physics", "predicates",
+)  # fmt: skip
+NEED_CORPUS = (
+    "tokenizer", "describe", "inbetween", "continuation", "predicates", "plan_coverage", "discriminator",
+    "synthetic_physics",
+)  # fmt: skip
 OPEN, CLOSE = "<!-- results -->", "<!-- /results -->"
 CHART = "tokenizer_length.png"
 LABELS = {"nearest": "nearest caption", "random": "random clip", "none": "baselines only"}
@@ -153,16 +159,16 @@ def section(report: Report) -> list[str]:
         facts.append("decoding " + ", ".join(f"{k} {v}" for k, v in report.model["decoding"].items()))
     facts += [f"{k.replace('_', ' ')} `{v[:12]}`" for k, v in report.model.get("model", {}).items()]
     lines += ["", "; ".join(facts) + ".", ""]
-    lines += _predicates(about) if report.name == "predicates" else table(report)
+    lines += _predicates(about) if report.name in ("predicates", "families") else table(report)
     if report.name == "tokenizer" and report.model.get("over_length"):
         lines += ["", f"![Error over clip length](images/{CHART})"]
-    if "sample" in report.model:
+    if report.name == "describe" and "sample" in report.model:
         lines += ["", f"{len(report.model['sample'])} random clips as they were described:", ""]
         lines += describe.markdown(report.model).splitlines()
     if "ceiling" in report.others:
         reach = report.others["ceiling"]["results"]
         some, usual = (number(reach[k]["mean"], "share") for k in ("attainable", "chance"))
-        lines += ["", f"Of the one-action prompts {some} are met by at least one real clip; a real clip meets {usual}"
+        lines += ["", f"Of the one-action prompts {some} are met by at least one of the clips; a clip meets {usual}"
                   " of them on average."]  # fmt: skip
     return [*lines, "", "```bash", *commands(report), "```", ""]
 

@@ -41,8 +41,12 @@ def _check(a: Motion, b: Motion) -> None:
         raise UserError(f"join: clips of {a.fps:g} and {b.fps:g} fps; accepted: the same frame rate and skeleton")
 
 
-def _posture(motion: Motion, first: int, last: int) -> tuple[np.ndarray, np.ndarray]:
-    """Joints and joint velocities of frames [first, last) in the heading frame: (n, J, 3) metres, metres/s."""
+def posture(motion: Motion, first: int, last: int) -> tuple[np.ndarray, np.ndarray]:
+    """What frames [first, last) look like wherever the body stands and faces.
+
+    Returns:
+        Joints (n, J, 3) in the heading frame above the origin, heights kept, metres; their velocities, metres/s.
+    """
     lo, hi = max(first - 1, 0), min(last + 1, len(motion))
     part = motion.slice(lo, hi)
     joints = part.joints.astype(np.float64)
@@ -66,8 +70,8 @@ def suits(a: Motion, b: Motion, window: float = SEARCH_SECONDS) -> Fit:
     _check(a, b)
     na = int(min(window * a.fps, len(a) // 3)) + 1
     nb = int(min(window * b.fps, len(b) // 3)) + 1
-    pa, va = _posture(a, len(a) - na, len(a))
-    pb, vb = _posture(b, 0, nb)
+    pa, va = posture(a, len(a) - na, len(a))
+    pb, vb = posture(b, 0, nb)
     cost = np.linalg.norm(pa[:, None] - pb[None], axis=-1).mean(-1)
     cost = cost + _VELOCITY_SECONDS * np.linalg.norm(va[:, None] - vb[None], axis=-1).mean(-1)
     i, j = np.unravel_index(int(cost.argmin()), cost.shape)
@@ -82,32 +86,45 @@ def _quintic(x0: np.ndarray, v0: np.ndarray, frames: int) -> np.ndarray:
     return a * t**5 + b * t**4 + c * t**3 + v * t + x0
 
 
-def join_motions(a: Motion, b: Motion, blend_frames: int | None = None) -> Motion:
+def join_motions(a: Motion, b: Motion, blend_frames: int | None = None, overlap: bool = False) -> Motion:
     """a followed by b, with b turned and moved to go on from a's end, and the seam blended over b's first frames.
 
     The result has len(a) + len(b) frames; a is not changed. a's caption is kept.
 
     Args:
         blend_frames: length of the blend; default 0.4 s; no more than b is long.
+        overlap: a's last and b's first frame are only there to show where a was going and where b came from; they are
+            left out, and pose and speed at the seam are compared exactly instead of being extrapolated.
 
     Raises:
-        UserError: other frame rates or skeletons.
+        UserError: other frame rates or skeletons; clips too short to overlap.
     """
     _check(a, b)
+    if overlap and (len(a) < 2 or len(b) < 2):
+        raise UserError(f"join: clips of {len(a)} and {len(b)} frames; accepted: 2 or more to overlap")
+    following, before = (a.slice(len(a) - 1, len(a)), b.slice(0, 1)) if overlap else (None, None)
+    a, b = (a.slice(0, len(a) - 1), b.slice(1, len(b))) if overlap else (a, b)
     n = max(1, min(round(BLEND_SECONDS * a.fps) if blend_frames is None else blend_frames, len(b)))
     ra = a.rotations[-2:].astype(np.float64)
     step_a = (a.root[-1] - a.root[-2]).astype(np.float64) if len(a) > 1 else np.zeros(3)
-    yaw = float(a.slice(len(a) - 1, len(a)).heading[0] - b.slice(0, 1).heading[0])
+    last = a.slice(len(a) - 1, len(a))
+    if following is not None:
+        step_a = (following.root[0] - a.root[-1]).astype(np.float64)
+        ra = np.concatenate([a.rotations[-1:], following.rotations]).astype(np.float64)
+        last = following
+    yaw = float(last.heading[0] - b.slice(0, 1).heading[0])
     target = a.root[-1].astype(np.float64) + step_a
     turned = b.moved(yaw, np.zeros(3))
     planar = np.array([1.0, 0, 1])
     moved = replace(turned, root=turned.root + (target - turned.root[0]) * planar)
     rb = moved.rotations[:2].astype(np.float64)
+    if before is not None:
+        rb = np.concatenate([before.moved(yaw, np.zeros(3)).rotations, rb[:1]]).astype(np.float64)
     # where a would be one frame on, and how fast it turns
     spin_a = rot.to_axis_angle(rot.multiply(ra[-1], rot.conjugate(ra[0])))  # zero for a clip of one frame
     spin_b = rot.to_axis_angle(rot.multiply(rb[-1], rot.conjugate(rb[0])))
-    ahead = rot.multiply(rot.from_axis_angle(spin_a), ra[-1])
-    x0 = rot.to_axis_angle(rot.multiply(ahead, rot.conjugate(rb[0])))
+    ahead = ra[-1] if following is not None else rot.multiply(rot.from_axis_angle(spin_a), ra[-1])
+    x0 = rot.to_axis_angle(rot.multiply(ahead, rot.conjugate(moved.rotations[0].astype(np.float64))))
     v0 = spin_a - spin_b
     speed = np.linalg.norm(v0, axis=-1, keepdims=True)
     v0 = v0 * np.minimum(1, _MAX_SPEED / np.maximum(speed, 1e-9))
@@ -115,6 +132,8 @@ def join_motions(a: Motion, b: Motion, blend_frames: int | None = None) -> Motio
     rotations[:n] = rot.multiply(rot.from_axis_angle(_quintic(x0, v0, n)), rotations[:n])
     root = moved.root.astype(np.float64)
     step_b = root[1] - root[0] if len(b) > 1 else np.zeros(3)
+    if before is not None:
+        step_b = rot.rotate(rot.about_y(yaw), (b.root[0] - before.root[0]).astype(np.float64))
     # the planar path only keeps its speed for a moment (no offset to undo): it ends displaced, not pulled back
     lead = _quintic(np.array([0.0, target[1] - root[0, 1], 0.0]), step_a - step_b, n)
     slip = (step_a - step_b) * planar

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
-from avatargpt.cli import common
+from avatargpt.cli import common, library
 from vqvae.errors import UserError
 
 if TYPE_CHECKING:
     from instruct_data.store import Store
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, help="Prepare, list and check training data.")
+app.add_typer(library.app, name="library")
 
 
 class Reader(NamedTuple):

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from avatargpt.cli import common
+from vqvae.errors import UserError
 
 
 def generate(
@@ -27,6 +28,9 @@ def generate(
     literal: Annotated[
         bool, typer.Option("--literal", help="The words as they are: no plain wording first, no clause by clause.")
     ] = False,
+    retrieval: Annotated[
+        str, typer.Option("--retrieval", metavar="off|N", help="Library clips per clause that the model is shown.")
+    ] = "off",
     model: common.Model = None,
     device: common.Device = None,
     threads: common.Threads = None,
@@ -41,12 +45,23 @@ def generate(
     common.check_seconds(seconds)
     common.check_range("--guidance", guidance, 1, 20)
     common.check_range("--temperature", temperature, 0.05, 2)
+    shown = _retrieval(retrieval)
     many = batch or num > 1
     common.check_targets(output, many)
     loaded = common.load_model(model, device, threads, quiet)
     with common.progress("generating", quiet) as advance:
         motions = loaded.generate(
             texts, seconds=seconds, seed=seed, guidance=guidance, best_of=best_of, temperature=temperature, num=num,
-            progress=advance, literal=literal,
+            progress=advance, literal=literal, retrieval=shown,
         )  # fmt: skip
     common.print_results(motions, common.write_results(output, motions, many), as_json)
+
+
+def _retrieval(value: str) -> int:
+    from avatargpt.library import EXAMPLES
+
+    if value == "off":
+        return 0
+    if not value.isdecimal() or not 1 <= int(value) <= EXAMPLES:
+        raise UserError(f"--retrieval {value}: accepted off, or 1 to {EXAMPLES}")
+    return int(value)

@@ -14,15 +14,29 @@ from avatargpt.evaluation.suites import Suite, find, folder, list_suites, load, 
 __all__ = ["Suite", "find", "folder", "list_suites", "load", "read", "run", "run_suite"]
 
 
-def run(name: str, model: Any, data: Path | None = None, out: Path | None = None) -> dict[str, Any]:
+SYNTHETIC = ("families", "describe_synthetic", "discriminator", "synthetic_physics")
+"""Kinds of suites about synthetic clips."""
+WITHOUT_MODEL = ("predicates", "families", "discriminator", "synthetic_physics")
+"""Kinds in which no model takes part."""
+WITHOUT_DATA = ("prompts", "families", "describe_synthetic")
+"""Kinds that need no corpus."""
+
+
+def run(
+    name: str, model: Any, data: Path | None = None, out: Path | None = None, store: Path | None = None,
+    full: bool = False,
+) -> dict[str, Any]:
     """Run a suite by name, print its table on stderr and write its results.
 
     Args:
         name: see `list_suites`.
         model: an `AvatarGPT` or anything with its methods; for prompt suites also a function
             (prompts, seeds) -> motions; None where only real clips and baselines are measured.
-        data: the folder of the body corpus, needed by every suite but the prompt suites.
+        data: the folder of the body corpus, needed by every suite but those of `WITHOUT_DATA`; for the coverage of
+            plans a folder with the planning corpus.
         out: where to write the results (.json); charts and samples are put beside it. None: nothing is written.
+        store: a prepared clip store, for synthetic clips that are not made on the spot.
+        full: the large sample where a suite has two sizes.
 
     Returns:
         The results as written: plain JSON, without dates, equal for equal runs.
@@ -30,26 +44,39 @@ def run(name: str, model: Any, data: Path | None = None, out: Path | None = None
     Raises:
         UserError: unknown suite, missing corpus.
     """
-    return run_suite(load(name), model, data, out)
+    return run_suite(load(name), model, data, out, store, full)
 
 
-def run_suite(suite: Suite, model: Any, data: Path | None = None, out: Path | None = None) -> dict[str, Any]:
+def run_suite(
+    suite: Suite, model: Any, data: Path | None = None, out: Path | None = None, store: Path | None = None,
+    full: bool = False,
+) -> dict[str, Any]:
     """:func:`run` for a suite that is already loaded (a file of one's own through `read`)."""
     from avatargpt.evaluation import report
 
-    result = {**report.header(suite, model), **_score(suite, model, data, out)}
+    result = {**report.header(suite, model), **_score(suite, model, data, out, store, full)}
     if out is not None:
         report.write(Path(out), result)
     report.show(result)
     return result
 
 
-def _score(suite: Suite, model: Any, data: Path | None, out: Path | None) -> dict[str, Any]:
+def _score(
+    suite: Suite, model: Any, data: Path | None, out: Path | None, store: Path | None, full: bool
+) -> dict[str, Any]:
     if suite.kind == "prompts":
         from avatargpt.evaluation import prompts
 
         generate = model if callable(model) else lambda texts, seeds: model.generate(texts, seeds=seeds)
         return prompts.score(suite, generate)
+
+    if suite.kind == "plan_coverage":
+        from avatargpt.evaluation import plan_coverage
+
+        count = int(suite.options["full" if full else "sample"])
+        return plan_coverage.score(suite, plan_coverage.sample(plan_coverage.steps(data), count, suite.seeds[0]), model)
+    if suite.kind in SYNTHETIC:
+        return _score_synthetic(suite, model, data, store, full)
 
     from avatargpt.evaluation import corpus
 
@@ -82,3 +109,40 @@ def _score(suite: Suite, model: Any, data: Path | None, out: Path | None) -> dic
     from avatargpt.evaluation import transitions
 
     return transitions.score(suite, clips, model)
+
+
+def _score_synthetic(suite: Suite, model: Any, data: Path | None, store: Path | None, full: bool) -> dict[str, Any]:
+    from avatargpt.evaluation import corpus, synthetic
+
+    options = suite.options
+    per_family = int(options["full" if full and "full" in options else "per_family"])
+    if suite.kind == "families":
+        from avatargpt.evaluation import families
+
+        return families.score(suite, synthetic.made(per_family))
+    if suite.kind == "describe_synthetic":
+        from avatargpt.evaluation import describe_synthetic
+
+        held_out = synthetic.stored(store, "val", ["keyframed"])["keyframed"] if store is not None else None
+        clips = held_out if held_out is not None else list(synthetic.made(per_family))
+        return describe_synthetic.score(suite, clips, model.describe)
+    from instruct_data.synth.idle import idle_stances
+
+    real = corpus.load_clips(data, str(options.get("split", "train")))
+    stances = idle_stances(real, int(options.get("stances", 64)))
+    # As in training: from real standing poses and back to them.
+    keyframed = synthetic.made(per_family, stances=stances if len(stances) else None)
+    if suite.kind == "synthetic_physics":
+        from avatargpt.evaluation import synthetic_physics
+
+        step = max(len(real) // int(options.get("real_clips", 1000)), 1)
+        return synthetic_physics.score(suite, real[::step], keyframed)
+    from avatargpt.evaluation import discriminator
+
+    kinds = {"keyframed": list(keyframed)}
+    others = [k for k in options["kinds"] if k != "keyframed"]
+    if store is not None:
+        kinds |= synthetic.stored(store, None, others)
+    elif "layered" in others and data is not None:
+        kinds["layered"] = synthetic.layered(real, data, int(options["clips"]))
+    return discriminator.score(suite, real, kinds)

@@ -14,7 +14,10 @@ import numpy as np
 from avatargpt.evaluation.suites import Suite
 from vqvae.motion import atomic_write
 
-METHODS = {"prompts": "generate", "describe": "describe", "inbetween": "in_between", "continuation": "extend"}
+METHODS = {
+    "prompts": "generate", "describe": "describe", "inbetween": "in_between", "continuation": "extend",
+    "describe_synthetic": "describe", "plan_coverage": "generate",
+}  # fmt: skip
 """Kind of suite -> the method of `avatargpt.AvatarGPT` under test."""
 NOT_DECODING = ("seed", "seeds", "seconds", "progress")
 

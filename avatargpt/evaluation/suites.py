@@ -10,7 +10,10 @@ from typing import Any
 from avatargpt import resources
 from vqvae.errors import UserError
 
-KINDS = ("prompts", "tokenizer", "describe", "inbetween", "continuation", "predicates")
+KINDS = (
+    "prompts", "tokenizer", "describe", "inbetween", "continuation", "predicates", "families", "describe_synthetic",
+    "discriminator", "synthetic_physics", "plan_coverage",
+)  # fmt: skip
 PROMPT_KINDS = ("single", "side", "turn", "style", "count", "two")
 PROMPT_KEYS = ("prompt", "kind", "checks", "neutral", "unseen", "seen_in", "note")
 SEEN_IN = {

@@ -53,7 +53,20 @@ def predicate(function: Predicate) -> Predicate:
 
 def _load() -> None:
     # The predicate modules register themselves; they import this one, hence not at the top.
-    from avatargpt.metrics import geometry_acts, geometry_arms, geometry_gait, geometry_style  # noqa: F401
+    from avatargpt.metrics import (  # noqa: F401
+        geometry_acts,
+        geometry_arms,
+        geometry_basic,
+        geometry_gait,
+        geometry_hands,
+        geometry_head,
+        geometry_objects,
+        geometry_posture,
+        geometry_rhythm,
+        geometry_sport,
+        geometry_steps,
+        geometry_style,
+    )
 
 
 def predicates() -> dict[str, Predicate]:

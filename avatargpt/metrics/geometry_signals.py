@@ -50,6 +50,11 @@ def runs_of(mask: np.ndarray, gap: int = 0) -> list[tuple[int, int]]:
     return out
 
 
+def longest(mask: np.ndarray, gap: int = 2) -> float:
+    """Seconds of the longest stretch of True frames at 20 fps; gaps of up to `gap` frames are closed."""
+    return max((stop - start for start, stop in runs_of(np.asarray(mask), gap)), default=0) / FPS
+
+
 class Signals:
     """Per-frame signals of a clip at 20 fps in the frame of its first facing (+Z forward, +X left, Y up).
 
@@ -60,6 +65,7 @@ class Signals:
     def __init__(self, motion: Motion) -> None:
         self.motion = motion.resampled(FPS).canonical()
         self.joints = self.motion.joints.astype(np.float64)
+        self.first = 0
 
     @classmethod
     def part(cls, whole: Signals, start: int, stop: int) -> Signals:
@@ -70,7 +76,7 @@ class Signals:
         turn = np.array([[c, 0, s], [0, 1, 0], [-s, 0, c]])
         joints = whole.joints[start:stop] - whole.joints[start, 0] * np.array([1, 0, 1])
         new.joints = joints @ turn.T
-        new.motion = whole.motion
+        new.motion, new.first = whole.motion, whole.first + start
         return new
 
     def __len__(self) -> int:
@@ -186,6 +192,30 @@ class Signals:
         """(T,) y component of the unit vector from pelvis to neck: 1 upright, 0 horizontal, -1 upside down."""
         trunk = self.at("neck") - self.at("pelvis")
         return trunk[:, 1] / np.maximum(np.linalg.norm(trunk, axis=1), 1e-6)
+
+    @cached_property
+    def head_turn(self) -> tuple[np.ndarray, np.ndarray]:
+        """Pitch (down is positive) and yaw (left is positive) of the face against the chest, (T,) degrees each.
+
+        Read off the rotations: the head is the last joint of its chain, so positions do not show where it looks.
+        """
+        motion = self.motion.slice(self.first, self.first + len(self))
+        _, glob = motion.skeleton.fk_full(motion.rotations, motion.root)
+        nose = np.einsum("tji,tj->ti", glob[:, _J["spine3"]], glob[:, _J["head"], :, 2])
+        return np.rad2deg(np.arcsin(np.clip(-nose[:, 1], -1, 1))), np.rad2deg(np.arctan2(nose[:, 0], nose[:, 2]))
+
+    def bend(self, side: str, limb: str) -> np.ndarray:
+        """(T,) inner angle of an elbow (limb ``arm``) or a knee (``leg``), degrees; 180 is straight. side: l or r."""
+        a, b, c = {"arm": ("shoulder", "elbow", "wrist"), "leg": ("hip", "knee", "ankle")}[limb]
+        upper = self.at(f"{side}_{a}") - self.at(f"{side}_{b}")
+        lower = self.at(f"{side}_{c}") - self.at(f"{side}_{b}")
+        lengths = np.linalg.norm(upper, axis=1) * np.linalg.norm(lower, axis=1)
+        cosine = (upper * lower).sum(1) / np.maximum(lengths, 1e-9)
+        return np.rad2deg(np.arccos(np.clip(cosine, -1, 1)))
+
+    def arm(self, side: str) -> np.ndarray:
+        """(T, 3) wrist from its shoulder in the heading frame: left, up, forward. side: l or r."""
+        return self.local[:, _J[f"{side}_wrist"]] - self.local[:, _J[f"{side}_shoulder"]]
 
     def hand_height(self, side: str) -> np.ndarray:
         """(T,) wrist over its shoulder, metres. side: l or r."""

@@ -105,7 +105,7 @@ def validation(examples: Examples, items: Sequence[ClipCodes]) -> dict[str, list
         return out
     held = Examples(items, [], {}, examples.text, examples.config, ExampleOptions())
     for task in ("text_to_motion", "motion_to_text", "continuation", "in_between"):
-        draws = [Draw(task, i, int(generator(5, i).integers(2**31))) for i in range(len(held.single))]
+        draws = [Draw(task, i, int(generator(5, i).integers(2**31))) for i in range(len(held.parts[""]))]
         out[task] = [held.make(d) for d in draws]
     return out
 
@@ -171,7 +171,8 @@ def build_run(
 def _check_streams(examples: Examples, where: str) -> None:
     """Every task with a weight must have something to draw from: left out, it would change the mixture in silence."""
     place = f"{where}: train: options: weights"
-    motion = [f"{task}{part}" for task in MOTION_TASKS for part in ("", "/composed")]
+    parts = ("", "/composed", "/layered", "/styled", "/looped", "/synthetic")
+    motion = [f"{task}{part}" for task in MOTION_TASKS for part in parts]
     check_keys(examples.options.weights, ("denoise", *examples.pairs, *motion), place)
     known = {s.task for s in examples.streams()}
     empty = [name for name, weight in examples.options.weights.items() if weight > 0 and name not in known]

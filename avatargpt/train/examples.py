@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 
 from avatargpt.config import TEXT, AvatarGPTConfig
 from avatargpt.encoding import EncodedPrompt, encode_prompt
+from avatargpt.library import example_slots
 from avatargpt.text import TextTokenizer
 from avatargpt.train.prepare import CYCLIC
+from avatargpt.train.retrieval import Neighbours
 from instruct_data.augment import everyday, side_of, vary
+from instruct_data.everyday import everyday_requests
 from instruct_data.mixture import Draw, Stream, clip_class
 from instruct_data.prompts import Prompt, TextSegment
 from instruct_data.registry import get_task
@@ -49,7 +53,8 @@ class ExampleOptions:
     """How examples vary; shares between 0 and 1.
 
     Attributes:
-        weights: stream name -> share of the mixture. ``NAME/composed`` draws joined clips for task NAME.
+        weights: stream name -> share of the mixture. ``NAME/SOURCE`` draws clips of one source (composed, layered,
+            styled, ...) for task NAME; plain ``NAME`` those of all sources without such a stream, joined clips never.
         alpha: class balance per stream.
         unconditional: motion prompts without the user's words (classifier-free guidance needs them).
         only_ground, only_words: motion prompts that keep only the sentence encoder's view of the words, or only the
@@ -57,7 +62,10 @@ class ExampleOptions:
         announce: motion answers whose length the decoder is told.
         say_seconds: of those, prompts that also say the duration.
         everyday: text-to-motion requests put in everyday words of the lexicon instead of the clip's own pool.
-    crop: long clips of cyclic actions that are cut to a stretch.
+        asked: text-to-motion requests as people ask (`instruct_data.everyday`), where the action has such.
+        crop: long clips of cyclic actions that are cut to a stretch.
+        retrieve: text-to-motion prompts that carry codes of other clips as examples (retrieval-augmented generation).
+        wrong: share of those examples that show something else than asked for.
     """
 
     weights: dict[str, float] = field(default_factory=dict)
@@ -68,7 +76,10 @@ class ExampleOptions:
     announce: float = 0.75
     say_seconds: float = 0.5
     everyday: float = 0.15
+    asked: float = 0.08
     crop: float = 0.4
+    retrieve: float = 0.0
+    wrong: float = 0.12
 
 
 class Examples:
@@ -85,9 +96,25 @@ class Examples:
         text: TextTokenizer, config: AvatarGPTConfig, options: ExampleOptions, tokens_per_second: float = 5.0,
     ) -> None:
         self.single = [i for i in items if i.source != "composed"]
-        self.joined = [i for i in items if i.source == "composed"]
+        own = {"composed", *(name.partition("/")[2] for name in options.weights)}  # sources with streams of their own
+        self.parts: dict[str, list[ClipCodes]] = {part: [] for part in ("", *own)}
+        for item in items:
+            self.parts[item.source if item.source in own else ""].append(item)
         self.lines, self.pairs = list(lines), pairs
         self.text, self.config, self.options, self.rate = text, config, options, tokens_per_second
+
+    @cached_property
+    def _asked(self) -> dict[tuple[str, str | None], list[str]]:
+        """(class, side) -> requests."""
+        asked = everyday_requests()
+        keys = {(clip_class(i), i.extra.get("side")) for i in self.single} if self.options.asked else set()
+        known = set(asked.classes())
+        return {(name, side): asked.requests(name, side) for name, side in keys if name in known}
+
+    @cached_property
+    def neighbours(self) -> Neighbours:
+        """Where examples are looked up; built when the first prompt wants one."""
+        return Neighbours(self.single, self.options.wrong)
 
     def streams(self) -> list[Stream]:
         """The mixture's streams, as the options weigh them."""
@@ -101,9 +128,8 @@ class Examples:
             elif task in self.pairs:
                 classes = ["pair"] * len(self.pairs[task])
             else:
-                classes = [clip_class(i) for i in (self.joined if part == "composed" else self.single)]
-                if part == "composed":
-                    classes = ["composed"] * len(classes)
+                # actions of several names ("walk+wave") are of one kind: no balance among them
+                classes = [i.source if "+" in i.action else clip_class(i) for i in self.parts[part]]
             if classes:
                 out.append(Stream(name, weight, classes, self.options.alpha.get(name, 0.5)))
         return out
@@ -116,7 +142,7 @@ class Examples:
             return self._denoise(self.lines[draw.index], rng)
         if task in self.pairs:
             return self._pair(task, *self.pairs[task][draw.index], rng)
-        item = (self.joined if part == "composed" else self.single)[draw.index]
+        item = self.parts[part][draw.index]
         maker = {
             "text_to_motion": self._text_to_motion, "motion_to_text": self._motion_to_text,
             "in_between": self._in_between, "continuation": self._continuation,
@@ -145,8 +171,13 @@ class Examples:
         prompt = get_task(task).render({get_task(task).inputs[0].name: source}, rng=rng)
         return Example(self._mixed(prompt, rng, motion=False), TEXT, self._answer(target))
 
-    def _mixed(self, prompt: Prompt, rng: np.random.Generator, motion: bool) -> EncodedPrompt:
-        """Drop the word pieces, the grounding, or (motion only) both, so that the model can do with either."""
+    def _mixed(
+        self, prompt: Prompt, rng: np.random.Generator, motion: bool, bare: Prompt | None = None
+    ) -> EncodedPrompt:
+        """Drop the word pieces, the grounding, or (motion only) both, so that the model can do with either.
+
+        `bare` takes the prompt's place in the last case: examples stand for the words and go with them.
+        """
         o, u = self.options, rng.random()
         words = ground = True
         if u < o.only_ground:
@@ -155,12 +186,15 @@ class Examples:
             ground = False
         elif motion and u < o.only_ground + o.only_words + o.unconditional:
             words = ground = False
+            prompt = bare or prompt
         return encode_prompt(prompt, self.text, self.config, words, ground)
 
-    def _motion(self, prompt: Prompt, codes: np.ndarray, announced: bool, rng: np.random.Generator) -> Example:
+    def _motion(
+        self, prompt: Prompt, codes: np.ndarray, announced: bool, rng: np.random.Generator, bare: Prompt | None = None
+    ) -> Example:
         head = prompt.head
         labels = np.append(codes[:, 0] + self.config.first_id(head), self.config.end_id(head))
-        return Example(self._mixed(prompt, rng, True), head, labels, codes, len(codes) if announced else -1)
+        return Example(self._mixed(prompt, rng, True, bare), head, labels, codes, len(codes) if announced else -1)
 
     def _length_slots(self, tokens: int, rng: np.random.Generator) -> tuple[bool, dict[str, float]]:
         announced = bool(rng.random() < self.options.announce)
@@ -169,7 +203,8 @@ class Examples:
 
     def _codes(self, item: ClipCodes, rng: np.random.Generator) -> np.ndarray:
         codes = item.codes
-        if len(codes) > 14 and clip_class(item) in CYCLIC and rng.random() < self.options.crop:
+        counted = item.source in ("synthetic", "looped")  # their captions say how often or how long
+        if len(codes) > 14 and not counted and clip_class(item) in CYCLIC and rng.random() < self.options.crop:
             length = int(rng.integers(8, len(codes)))
             start = int(rng.integers(len(codes) - length + 1))
             codes = codes[start : start + length]
@@ -183,8 +218,15 @@ class Examples:
         if item.action and item.source != "composed" and rng.random() < self.options.everyday:
             caption = everyday(item.action, item.style, rng, side_of(item.action.replace("-", " "))) or caption
             caption = vary(caption, rng) if rng.random() < 0.5 else caption
-        prompt = get_task("text_to_motion").render({"caption": caption, **slots}, rng=rng)
-        return self._motion(prompt, codes, announced, rng)
+        elif item.source != "composed" and rng.random() < self.options.asked:
+            asked = self._asked.get((clip_class(item), item.extra.get("side")))
+            caption = asked[int(rng.integers(len(asked)))] if asked and not item.style else caption
+        task, bare = get_task("text_to_motion"), None
+        given: dict[str, object] = {"caption": caption, **slots}
+        if self.options.retrieve and rng.random() < self.options.retrieve:
+            bare = task.render(given, rng=rng)
+            given |= example_slots(self.neighbours.examples(item, caption, rng))
+        return self._motion(task.render(given, rng=rng), codes, announced, rng, bare)
 
     def _motion_to_text(self, item: ClipCodes, rng: np.random.Generator) -> Example:
         codes = self._codes(item, rng)

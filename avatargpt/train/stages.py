@@ -89,12 +89,18 @@ def ground_stage(args: argparse.Namespace) -> None:
     """Sentence-encoder states of every training text, once, so that training need not run that network."""
     from avatargpt.text import SentenceGrounder
     from avatargpt.train.build import text_corpus
+    from instruct_data.everyday import everyday_requests
 
     runtime = Runtime.start(args.threads, args.device)
     clips = list(Store.open(args.store).clips("train"))
     _, pairs = text_corpus(Path(args.texts), None, clips)
     texts = [t for c in clips for t in (*c.captions, *c.extra.get("prompts", []))]
-    SentenceGrounder(device=runtime.device).save_states([*texts, *(p for p, _ in pairs["rewrite"])], args.output)
+    asked = everyday_requests()
+    texts += [t for name in asked.classes() for t in asked.requests(name)]
+    grounder = SentenceGrounder(device=runtime.device)
+    if args.grounding:
+        grounder.load_states(args.grounding)
+    grounder.save_states([*texts, *(p for p, _ in pairs["rewrite"])], args.output)
 
 
 def language_stage(args: argparse.Namespace) -> None:
@@ -128,11 +134,26 @@ def book_stage(args: argparse.Namespace) -> None:
     print(f"{args.output}: {len(book.keys)} phrasings")
 
 
+def library_stage(args: argparse.Namespace) -> None:
+    """The library of tokenised examples that retrieval looks up: clips of our own making."""
+    from avatargpt.text import SentenceGrounder
+    from avatargpt.train.shelf import keyframed_clips, make_library
+    from vqvae.tokenizer import MotionTokenizer
+
+    runtime = Runtime.start(args.threads, args.device)
+    clips = Store.open(args.store).clips("train") if args.store else keyframed_clips(args.count, args.seed)
+    tokenizer = MotionTokenizer.load(args.tokenizer, runtime.device)
+    library = make_library(clips, tokenizer, SentenceGrounder(device=runtime.device), args.count)
+    size = library.save(args.output).stat().st_size / 1e3
+    print(f"{args.output}: {len(library)} clips, {len(library.captions)} captions, {size:.0f} kB")
+
+
 def pack_stage(args: argparse.Namespace) -> None:
     """Language model and tokenizer -> one folder of bfloat16 weights in shards below 16 MiB, as shipped."""
     import torch
 
     from avatargpt.checkpoint import load_model, save_model
+    from avatargpt.library import Library
     from avatargpt.text import TextTokenizer
     from avatargpt.wording import Wording
     from vqvae.tokenizer import MotionTokenizer
@@ -149,6 +170,12 @@ def pack_stage(args: argparse.Namespace) -> None:
         if book is None:
             raise UserError(f"{args.book}: no book of phrasings in it; run the book stage")
         book.save(out)
+    if args.library:
+        library = Library.load(args.library)
+        if library is None:
+            raise UserError(f"{args.library}: no library in it; run the library stage")
+        library.check(tokenizer.fingerprint)
+        library.save(out)
     size = sum(f.stat().st_size for f in out.rglob("*") if f.is_file()) / 1e6
     print(f"{out}: {size:.1f} MB")
 
@@ -179,8 +206,13 @@ def _parser() -> argparse.ArgumentParser:
     stage("codes", codes_stage, tokenizer="tokenizer folder!", store="motion store!")
     stage("book", book_stage, codes="tokenised cache!", texts="folder of caption bank and rewrites!")
     stage("pack", pack_stage, language="folder of the language stage!", tokenizer="tokenizer folder!",
-          book="folder of the book stage")  # fmt: skip
-    stage("ground", ground_stage, store="motion store!", texts="folder of text corpora!")
+          book="folder of the book stage", library="folder of the library stage")  # fmt: skip
+    library = stage("library", library_stage, tokenizer="tokenizer folder!",
+                    store="motion store whose synthetic clips are taken; default: fresh keyframed ones")  # fmt: skip
+    library.add_argument("--count", type=_whole, default=4, metavar="N", help="clips per action")
+    library.add_argument("--seed", type=int, default=900_000, help="of fresh clips")
+    stage("ground", ground_stage, store="motion store!", texts="folder of text corpora!",
+          grounding="an earlier result; texts in it are not computed again")
     language = stage("language", language_stage, config="YAML!", tokenizer="tokenizer folder", codes="tokenised cache",
                      texts="folder of text corpora!", planning="folder of planning corpora",
                      store="motion store whose captions are read (text stage)", grounding="folder of the ground stage",

@@ -1,0 +1,100 @@
+"""``avatargpt data library``: tokenised clips that `generate --retrieval` shows to the model as examples."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from avatargpt.cli import common
+from vqvae.errors import UserError
+
+if TYPE_CHECKING:
+    from avatargpt.library import Library
+
+app = typer.Typer(
+    add_completion=False, rich_markup_mode=None, help="Clips that `generate --retrieval` uses as examples."
+)
+To = Annotated[
+    Path | None,
+    typer.Option("--to", metavar="FOLDER", help="A folder of weights, or any other; default: your own library."),
+]
+MAX_CAPTIONS = 20
+
+
+@app.command("add")
+def add(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A motion: .npz, .bvh and others.")],
+    caption: Annotated[
+        list[str], typer.Option("--caption", metavar="TEXT", help="What it shows, in one sentence. Repeatable.")
+    ],
+    name: Annotated[str | None, typer.Option("--name", metavar="NAME", help="Default: the file's name.")] = None,
+    licence: Annotated[str, typer.Option("--licence", metavar="TEXT", help="Terms of the clip.")] = "private",
+    to: To = None,
+    model: common.Model = None,
+    as_json: common.Json = False,
+    quiet: common.Quiet = False,
+) -> None:
+    """Add a clip of your own. Of longer clips the first 4.8 seconds are kept."""
+    import numpy as np
+
+    from avatargpt import export, resources
+    from avatargpt.library import EXAMPLE_TOKENS, FILE, Entry, Library, user_folder
+    from avatargpt.text import SentenceGrounder
+    from vqvae.tokenizer import MotionTokenizer
+
+    if len(caption) > MAX_CAPTIONS:
+        raise UserError(f"--caption: {len(caption)} given; accepted at most {MAX_CAPTIONS}")
+    captions = tuple(dict.fromkeys(_caption(c) for c in caption))
+    motion = export.load(file)
+    folder = to if to is not None else user_folder()
+    common.check_folder(folder / FILE)
+    with common.progress("encoding", quiet):
+        tokenizer = MotionTokenizer.load((model or resources.weights()) / "body")
+        codes = np.asarray(tokenizer.encode(motion))[:EXAMPLE_TOKENS].astype(np.uint16)
+        vectors = dict(zip(captions, SentenceGrounder().sentence(captions), strict=True))
+    entry = Entry(name or file.stem, codes, captions, licence)
+    library = Library([entry], vectors, tokenizer.fingerprint)
+    known = Library.load(folder)
+    if known is not None:
+        known.check(tokenizer.fingerprint, str(folder / FILE))
+        if entry.name in {e.name for e in known.entries}:
+            raise UserError(f"{folder / FILE}: has a clip {entry.name!r} already; choose another --name")
+        library = known.merged(library)
+    library.save(folder)
+    _show(folder / FILE, library, as_json, [entry.name])
+
+
+@app.command("ls")
+def ls(to: To = None, as_json: common.Json = False) -> None:
+    """List the clips of a library."""
+    from avatargpt.library import FILE, Library, user_folder
+
+    folder = to if to is not None else user_folder()
+    library = Library.load(folder)
+    if library is None:
+        raise UserError(f"{folder / FILE}: no such file; accepted a folder with a library; `add` makes one")
+    _show(folder / FILE, library, as_json, [e.name for e in library.entries])
+
+
+def _caption(text: str) -> str:
+    text = " ".join(text.split()).rstrip(".").lower()
+    if not any(c.isalnum() for c in text) or len(text) > common.MAX_CHARACTERS:
+        raise UserError(f"--caption {text!r}: accepted a sentence of at most {common.MAX_CHARACTERS} characters")
+    return text
+
+
+def _show(path: Path, library: Library, as_json: bool, names: list[str]) -> None:
+    """The library's size and the named clips."""
+    chosen = [e for e in library.entries if e.name in names]
+    if as_json:
+        clips = [
+            {"name": e.name, "tokens": len(e.codes), "captions": list(e.captions), "licence": e.licence} for e in chosen
+        ]
+        common.print_json({"library": str(path), "clips": len(library), "fingerprint": library.fingerprint,
+                           "shown": clips})  # fmt: skip
+        return
+    typer.echo(f"{path}: {len(library)} clips, {len(library.captions)} captions")
+    for e in chosen:
+        typer.echo(f"{e.name}: {len(e.codes)} tokens, {'; '.join(e.captions)}")

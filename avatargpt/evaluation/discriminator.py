@@ -1,0 +1,182 @@
+"""Can a small network tell real clips from made ones? Accuracy near a half means that it cannot."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from avatargpt.evaluation.report import figure
+from avatargpt.evaluation.suites import Suite
+from instruct_data.clip import Clip
+from vqvae.errors import UserError
+from vqvae.features.body import BodyFeatures
+
+LEAST_CLIPS = 10
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How the network looks and learns.
+
+    Attributes:
+        window: frames it sees at once (20 per second).
+        windows: taken from every clip, evenly spread.
+        folds: of the cross-validation; all windows of a clip are in one fold.
+        epochs, width, rate, batch: of the training.
+    """
+
+    window: int = 40
+    windows: int = 2
+    folds: int = 4
+    epochs: int = 8
+    width: int = 32
+    rate: float = 2e-3
+    batch: int = 64
+
+
+def windows_of(clip: Clip, settings: Settings, rng: np.random.Generator) -> np.ndarray | None:
+    """(N, window, 269) `body` features of a clip, evenly spread; None when it is too short.
+
+    One window of a clip is taken at random, more from its beginning to its end.
+    """
+    motion = clip.load().resampled(20.0)
+    # Real clips come with rotations rounded for storage; all are, or the last digits would tell them apart.
+    motion = replace(motion, rotations=np.round(motion.rotations * 32767) / 32767)
+    if len(motion) < settings.window + 1:
+        return None
+    x = BodyFeatures().encode(motion)[1:]  # the first frame has no velocity
+    last = len(x) - settings.window
+    count = min(settings.windows, last + 1)
+    starts = np.linspace(0, last, count) if count > 1 else np.array([rng.integers(last + 1)])
+    return np.stack([x[int(s) : int(s) + settings.window] for s in starts]).astype(np.float32)
+
+
+def accuracy(real: list[Clip], made: list[Clip], settings: Settings, seed: int = 0) -> dict[str, list[float]]:
+    """Cross-validated: per clip 1.0 when the mean over its windows is on the right side.
+
+    Both sides get the same number of clips, so chance is a half.
+
+    Args:
+        real, made: clips of either kind.
+        settings: of the network.
+        seed: of folds, initial weights and order.
+
+    Returns:
+        ``clips`` and ``windows``: 0 / 1 per clip and per window, over all folds.
+
+    Raises:
+        UserError: fewer than 10 clips of a kind are long enough.
+    """
+    import torch
+
+    rng = np.random.default_rng(seed)
+    sides = []
+    for clips in (real, made):
+        found = [w for i in rng.permutation(len(clips)) if (w := windows_of(clips[int(i)], settings, rng)) is not None]
+        sides.append(found)
+    n = min(map(len, sides))
+    if n < LEAST_CLIPS:
+        raise UserError(f"discriminator: {n} clips of a kind with {settings.window} frames; needs {LEAST_CLIPS}")
+    data = [(w, label) for label, found in enumerate(sides) for w in found[:n]]
+    fold = np.concatenate([rng.permutation(n) % settings.folds for _ in range(2)])
+    clip_hits: list[float] = []
+    window_hits: list[float] = []
+    for k in range(settings.folds):
+        train = [d for d, f in zip(data, fold, strict=True) if f != k]
+        test = [d for d, f in zip(data, fold, strict=True) if f == k]
+        x = np.concatenate([w for w, _ in train])
+        y = np.concatenate([np.full(len(w), label) for w, label in train]).astype(np.float32)
+        mean, scale = x.mean((0, 1)), x.std((0, 1)) + 1e-3
+        net = _train((x - mean) / scale, y, settings, seed * settings.folds + k)
+        with torch.inference_mode():
+            for w, label in test:
+                logits = net(torch.from_numpy((w - mean) / scale))
+                clip_hits.append(float((logits.mean() > 0).item() == bool(label)))
+                window_hits += [float(v) for v in ((logits > 0) == bool(label)).tolist()]
+    return {"clips": clip_hits, "windows": window_hits}
+
+
+def _train(x: np.ndarray, y: np.ndarray, settings: Settings, seed: int) -> Any:
+    """A two-layer convolution over time with mean and maximum pooling; Adam, weight decay, cosine schedule."""
+    import torch
+    from torch import nn
+
+    class Net(nn.Module):
+        def __init__(self, channels: int, width: int) -> None:
+            super().__init__()
+            self.body = nn.Sequential(
+                nn.Dropout(0.1), nn.Conv1d(channels, width, 5, padding=2), nn.GELU(),
+                nn.Conv1d(width, width, 5, stride=2, padding=2), nn.GELU(), nn.Dropout(0.2),
+            )  # fmt: skip
+            self.head = nn.Linear(2 * width, 1)
+
+        def forward(self, z: torch.Tensor) -> torch.Tensor:
+            h = self.body(z.transpose(1, 2))
+            return self.head(torch.cat([h.mean(2), h.amax(2)], 1)).squeeze(1)
+
+    generator = torch.Generator().manual_seed(seed)
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        net = Net(x.shape[-1], settings.width)
+        optimiser = torch.optim.AdamW(net.parameters(), settings.rate, weight_decay=0.02)
+        inputs, labels = torch.from_numpy(x.astype(np.float32)), torch.from_numpy(y)
+        steps = settings.epochs * -(-len(x) // settings.batch)
+        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
+        net.train()
+        for _ in range(settings.epochs):
+            for part in torch.randperm(len(x), generator=generator).split(settings.batch):
+                loss = nn.functional.binary_cross_entropy_with_logits(net(inputs[part]), labels[part])
+                optimiser.zero_grad()
+                loss.backward()
+                optimiser.step()
+                schedule.step()
+    return net.eval()
+
+
+def score(suite: Suite, real: list[Clip], kinds: dict[str, list[Clip]]) -> dict[str, Any]:
+    """Accuracy on real clips against every kind of made ones, and of real against other real clips.
+
+    Args:
+        suite: of kind ``discriminator``; options ``clips`` (of each side at most) and any of `Settings`.
+        real: real clips.
+        kinds: ``keyframed``, ``layered``, ``composed``, ... -> clips; kinds without clips are left out and named.
+
+    Returns:
+        ``accuracy/KIND`` over clips, ``window_accuracy/KIND``, and ``accuracy/real``: two random halves of the real
+        clips, which nobody can tell apart: what is over a half there is chance.
+    """
+    options = dict(suite.options)
+    limit = int(options.get("clips", 300))
+    settings = Settings(**{k: v for k, v in options.items() if k in Settings.__dataclass_fields__})
+    rng = np.random.default_rng(suite.seeds[0])
+    # Every take of the big classes looks alike: the real side is spread evenly over the classes.
+    real = [real[i] for i in _balanced([c.action or c.source for c in real], 2 * limit, rng)]
+    results: dict[str, Any] = {}
+    missing = []
+    for kind, clips in kinds.items():
+        if len(clips) < LEAST_CLIPS:
+            missing.append(kind)
+            continue
+        chosen = [clips[i] for i in _balanced([c.action for c in clips], limit, rng)]
+        hits = accuracy(real[:limit], chosen, settings, suite.seeds[0])
+        results[f"accuracy/{kind}"] = figure(hits["clips"])
+        results[f"window_accuracy/{kind}"] = figure(hits["windows"])
+    half = len(real) // 2
+    hits = accuracy(real[:half], real[half:], settings, suite.seeds[0])
+    results["accuracy/real against real"] = figure(hits["clips"])
+    return {"results": results, "clips": {k: len(v) for k, v in kinds.items()}, "kinds_without_clips": missing}
+
+
+def _balanced(labels: list[str], limit: int, rng: np.random.Generator) -> list[int]:
+    """Indices of at most `limit` items, taken from the labels in turn, in random order."""
+    groups: dict[str, list[int]] = {}
+    for i in rng.permutation(len(labels)).tolist():
+        groups.setdefault(labels[i], []).append(i)
+    chosen: list[int] = []
+    while len(chosen) < min(limit, len(labels)):
+        for group in groups.values():
+            if group and len(chosen) < limit:
+                chosen.append(group.pop())
+    return [chosen[i] for i in rng.permutation(len(chosen)).tolist()]

@@ -1,0 +1,94 @@
+"""Synthetic clips as the suites need them: keyframed ones made on the spot, the others from a store."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from instruct_data.clip import Clip
+from vqvae.errors import UserError
+
+HELD_OUT = 1_000_000
+"""First seed of clips that no training has seen."""
+SOURCE = "synthetic"
+KINDS = ("keyframed", "layered", "composed")
+BATCH = 64
+
+
+def names() -> list[str]:
+    """The keyframed action families there are."""
+    from instruct_data.synth import families
+
+    return sorted(families())
+
+
+def made(
+    per_family: int, first: int = HELD_OUT, only: Sequence[str] | None = None, stances: np.ndarray | None = None
+) -> Iterator[Clip]:
+    """`per_family` keyframed clips of every family (or of `only`), with the seeds from `first` on.
+
+    Args:
+        per_family: clips of each.
+        first: seed of the first one.
+        only: names of families; None = all.
+        stances: real standing poses to start from and return to, see `instruct_data.synth.keyframed`.
+
+    Raises:
+        UserError: a name in `only` is no family.
+    """
+    from instruct_data.synth import families, keyframed
+
+    every = families()
+    unknown = sorted(set(only or ()) - set(every))
+    if unknown:
+        raise UserError(f"no keyframed family called {', '.join(unknown)}; accepted: {', '.join(sorted(every))}")
+    for name in sorted(only) if only is not None else sorted(every):
+        for start in range(0, per_family, BATCH):
+            seeds = range(first + start, first + min(start + BATCH, per_family))
+            yield from keyframed(every[name], seeds, stances)
+
+
+def kind_of(clip: Clip) -> str:
+    """``keyframed``, ``layered``, ``composed``: how a clip was made; "" for a real one."""
+    if clip.source in KINDS:
+        return clip.source
+    return KINDS[0] if clip.source == SOURCE else ""
+
+
+def stored(store: Path, split: str | None, kinds: Sequence[str]) -> dict[str, list[Clip]]:
+    """Clips of a store by the way they were made.
+
+    Args:
+        store: folder of a motion store.
+        split: train, val, test, or None for all.
+        kinds: of `kind_of` to keep.
+    """
+    from instruct_data.store import Store
+
+    found: dict[str, list[Clip]] = {kind: [] for kind in kinds}
+    for clip in Store.open(store, verify=False).clips(split):
+        kind = kind_of(clip)
+        if kind in found:
+            found[kind].append(clip)
+    return found
+
+
+def layered(real: Sequence[Clip], data: Path, count: int, seed: int = HELD_OUT) -> list[Clip]:
+    """Layered clips made on the spot of real ones; none when the caption bank is not beside the corpus.
+
+    Args:
+        real: clips of the corpus.
+        data: the folder of the body corpus, or one above it; the bank is ``text/body_captions.json`` near it.
+        count: how many.
+        seed: decides everything.
+    """
+    from instruct_data.captions import CaptionBank
+    from instruct_data.synth.layered import layered_clips
+
+    for folder in (data, data / "data", data.parent):
+        bank = folder / "text" / "body_captions.json"
+        if bank.is_file():
+            return list(layered_clips(real, CaptionBank(bank), count, seed))
+    return []

@@ -1,0 +1,82 @@
+"""Word overlap beside sentence vectors: an index of lemmas with inverse document frequencies, and named manners.
+
+Sentence embeddings miss a rare word that decides ("toes", "sneak"); plain word overlap finds it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from avatargpt.metrics.lemmas import lemma
+
+_STOP = frozenset(
+    "a an the and or of in on at to for with by as is be it its his her their your my this that some someone somebody "
+    "person figure human character people he she they you i we us them please now do so while".split()
+)
+# say nothing of a manner when they stand alone
+_GENERIC = frozenset("man woman guy girl lady boy male female gentleman adult way manner fashion very like if".split())
+
+_WHO = re.compile(r"(?:(?:like )?an? (?:old |young |little )?)?[a-z-]+(?: person| man| woman)?")
+
+
+def lemmas(text: str) -> list[str]:
+    """Content words of a text as lemmas, in order."""
+    return [w for w in (lemma(t) for t in re.findall(r"[a-z]+", text.lower())) if w not in _STOP]
+
+
+class WordIndex:
+    """Cosine between bags of lemmas, weighted by how rare a lemma is among the n texts (tf-idf, binary tf).
+
+    Args:
+        texts: the n texts that requests are compared with.
+    """
+
+    def __init__(self, texts: Sequence[str]) -> None:
+        postings: dict[str, list[int]] = defaultdict(list)
+        bags = [set(lemmas(t)) for t in texts]
+        for row, bag in enumerate(bags):
+            for word in bag:
+                postings[word].append(row)
+        self.rows = {w: np.array(rows, np.int64) for w, rows in postings.items()}
+        self.weight = {w: float(np.log((1 + len(bags)) / len(rows))) for w, rows in postings.items()}
+        self.norms = np.array([sum(self.weight[w] ** 2 for w in bag) for bag in bags]) ** 0.5 + 1e-9
+        self.rarest = float(np.log(1 + len(bags)))
+
+    def scores(self, text: str) -> np.ndarray:
+        """(n,) cosines in 0..1; words that no text has count as the rarest, so that they lower every score."""
+        out = np.zeros(len(self.norms), np.float32)
+        bag = set(lemmas(text))
+        total = sum(self.weight.get(w, self.rarest) ** 2 for w in bag)
+        for word in bag & self.rows.keys():
+            out[self.rows[word]] += self.weight[word] ** 2
+        return out / (self.norms * (total**0.5 + 1e-9)).astype(np.float32)
+
+
+class Manners:
+    """Styles by the words that name them: an adverb, a phrase ("full of energy") or who it is ("an old man").
+
+    Args:
+        phrases: phrase -> style. Phrases that two styles share are left out.
+    """
+
+    def __init__(self, phrases: Mapping[str, str]) -> None:
+        meant: dict[frozenset[str], set[str]] = defaultdict(set)
+        for phrase, style in phrases.items():
+            words = frozenset(lemmas(phrase)) - _GENERIC
+            if len(words) > 1 or (words and _WHO.fullmatch(phrase)):  # of a longer phrase one word says too little
+                meant[words].add(style)
+        self.known = {words: next(iter(styles)) for words, styles in meant.items() if len(styles) == 1}
+
+    def find(self, text: str) -> tuple[str, str]:
+        """The style of the longest phrase whose words all occur in the text, or empty; and the text without them."""
+        said = set(lemmas(text))
+        found = [words for words in self.known if words <= said]
+        if not found:
+            return "", text
+        words = max(found, key=lambda w: (len(w), sorted(w)))
+        rest = " ".join(t for t in text.split() if not words & set(lemmas(t)))
+        return self.known[words], rest if lemmas(rest) else text

@@ -1,0 +1,65 @@
+"""Matrix maps of the decode loop: each weight is laid out once for the processor and the number of rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+PACKED_ROWS = 32  # number of rows that packing is tuned for
+
+Map = Callable[[Tensor], Tensor]
+AddedMap = Callable[[Tensor, Tensor], Tensor]
+
+
+def effective_weight(linear: Any) -> Tensor:
+    """The weight that a map really applies: a LoRA layer's updates added to its base."""
+    if not hasattr(linear, "get_delta_weight"):
+        return linear.weight.detach()
+    weight = linear.get_base_layer().weight.detach()
+    if linear.merged or linear.disable_adapters:
+        return weight
+    for adapter in linear.active_adapters:
+        if adapter in linear.lora_A:
+            weight = weight + linear.get_delta_weight(adapter).detach()
+    return weight
+
+
+def _packing() -> Any:
+    """oneDNN's linear map over a weight reordered once, where this build of torch has it (x86 CPU), else None."""
+    op = getattr(torch.ops.mkldnn, "_linear_pointwise", None)
+    return op if op is not None and hasattr(torch.ops.mkldnn, "_reorder_linear_weight") else None
+
+
+def make_map(weight: Tensor, many: bool, dtype: torch.dtype) -> Map:
+    """x (N, in) of any type -> x @ weight.T in `dtype`.
+
+    Args:
+        weight: (out, in). many: more than a few rows (another memory layout is faster then).
+        dtype: bfloat16 multiplies in bfloat16 with float32 sums inside, as mixed-precision training does.
+    """
+    op = _packing() if many and weight.device.type == "cpu" else None
+    if op is not None:
+        packed = torch.ops.mkldnn._reorder_linear_weight(weight.to(dtype).contiguous(), PACKED_ROWS)
+        return lambda x: op.default(x.to(dtype), packed, None, "none", [], "")
+    if dtype != torch.float32:
+        half = weight.to(dtype)
+        return lambda x: F.linear(x.to(dtype), half)
+    flat = weight.t().contiguous() if weight.shape[0] > weight.shape[1] else weight.contiguous().t()
+    return lambda x: torch.mm(x, flat)
+
+
+def make_added_map(weight: Tensor, many: bool, dtype: torch.dtype) -> AddedMap:
+    """(x, y) -> x + y @ weight.T, the sum in float32; see `make_map`."""
+    op = _packing() if many and weight.device.type == "cpu" else None
+    if dtype != torch.float32:
+        times = make_map(weight, many, dtype)
+        return lambda x, y: x + times(y)
+    if op is not None:
+        packed = torch.ops.mkldnn._reorder_linear_weight(weight.contiguous(), PACKED_ROWS)
+        return lambda x, y: op.binary(y, x, packed, None, "add")
+    flat = weight.contiguous().t()
+    return lambda x, y: torch.addmm(x, y, flat)

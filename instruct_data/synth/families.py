@@ -1,0 +1,144 @@
+"""The packaged action families, and clips made from them."""
+
+from __future__ import annotations
+
+import re
+import zlib
+from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from instruct_data.captions import CaptionBank
+from instruct_data.clip import Clip
+from instruct_data.mirror import mirror_text
+from instruct_data.synth.format import Family
+from instruct_data.synth.loading import load_family
+from instruct_data.synth.rows import Timeline
+from instruct_data.synth.solver import solve
+from instruct_data.synth.stances import prepare
+from instruct_data.synth.timeline import draw
+from vqvae.errors import UserError
+from vqvae.motion import Motion
+
+ACTIONS = Path(__file__).with_name("actions")
+SOURCE, LICENCE = "synthetic", "same as the project"
+VALIDATION = 1_000_000
+_TIMES = {1: "once", 2: "twice"}
+_COUNT = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
+
+
+@cache
+def families() -> dict[str, Family]:
+    """The packaged families by name.
+
+    Raises:
+        UserError: a file that cannot be read, or two of one name.
+    """
+    out: dict[str, Family] = {}
+    for path in sorted(ACTIONS.glob("*.yaml")):
+        family = load_family(path)
+        if family.name in out:
+            raise UserError(f"{path.name}: the name {family.name!r} is that of {Path(out[family.name].path).name} too")
+        out[family.name] = family
+    return out
+
+
+def _spoken(params: Mapping[str, Any], side: str) -> dict[str, str]:
+    words = {"side": side, "other": "left" if side == "right" else "right"}
+    for name, value in params.items():
+        if isinstance(value, str):
+            words[name] = value
+            continue
+        whole = abs(float(value) - round(value)) < 1e-9
+        words[name] = str(round(value)) if whole else f"{value:.1f}"
+        if whole and 0 <= value <= 12:
+            words[f"{name}_word"] = _COUNT[round(value)]
+            words[f"{name}_times"] = _TIMES.get(round(value), f"{_COUNT[round(value)]} times")
+    return words
+
+
+def captions_of(
+    family: Family, timeline: Timeline, mirrored: bool, rng: np.random.Generator, bank: CaptionBank | None = None
+) -> list[str]:
+    """4 to 8 true sentences of the family's own, and up to 3 of the bank's.
+
+    Both are written for the right side; left and right are exchanged in the words of a mirrored clip.
+
+    Raises:
+        UserError: a placeholder that has no word for what was drawn, or no sentence that holds.
+    """
+    words = _spoken(timeline.params, "right")
+    true = [c for c in family.captions if c.when is None or c.when(timeline.scope)]
+    if not true:
+        raise UserError(f"{family.name}: no caption holds for {timeline.params}; write one without a condition")
+    out: list[str] = []
+    for i in rng.permutation(len(true))[: int(rng.integers(4, 9))]:
+        try:
+            text = re.sub(r"\{(\w+)\}", lambda m: words[m[1]], true[i].text.replace("{manner}", ""))
+        except KeyError as e:
+            raise UserError(f"{family.name}: {true[i].text!r}: no word for {e} with {timeline.params}") from None
+        text = " ".join(text.split())
+        if text not in out:
+            out.append(text)
+    if bank is not None:
+        out += [t for t in _from_bank(family, timeline, rng, bank) if t not in out]
+    return [mirror_text(t) for t in out] if mirrored else out
+
+
+def _from_bank(family: Family, timeline: Timeline, rng: np.random.Generator, bank: CaptionBank) -> list[str]:
+    """Up to three of the bank's sentences that are true of the clip before it is mirrored."""
+    rules = [r for r in family.bank if r.when is None or r.when(timeline.scope)]
+    texts = list(dict.fromkeys(t for r in rules for t in bank.actions.get(r.key, []) if any(h in t for h in r.has)))
+    people = ["a person", "someone", "somebody", "the person", "a figure", "the figure"]
+    out = []
+    for i in rng.permutation(len(texts))[:3]:
+        text = texts[i].replace("{person}", str(rng.choice(people))).replace("{manner}", "")
+        out.append(re.sub(r"\s+([,;.])", r"\1", " ".join(text.split())))
+    return out
+
+
+def keyframed(
+    family: Family,
+    seeds: Sequence[int],
+    stances: np.ndarray | None = None,
+    bank: CaptionBank | None = None,
+) -> list[Clip]:
+    """Clips of a family, one per seed; the same seed gives the same bytes whatever else is in the batch.
+
+    Args:
+        family: see :func:`load_family`.
+        seeds: below 1,000,000 for training, from there on for validation.
+        stances: (S, 22, 4) local rotations of real idle standing poses, of which one is blended in over the first and
+            last 0.4 s of clips that start or end standing; None = the family's own stand pose.
+        bank: adds its paraphrases of the action.
+
+    Returns:
+        Clips at 20 fps in the canonical frame (start above the origin, facing +Z).
+
+    Raises:
+        UserError: the file asks for something impossible.
+    """
+    if len(seeds) == 0:
+        return []
+    key = zlib.crc32(family.name.encode())
+    rngs = [np.random.default_rng([key, int(s)]) for s in seeds]
+    known = prepare(stances) if stances is not None else []
+    chosen = [known[int(r.integers(len(known)))] if known else None for r in rngs]
+    timelines = [draw(family, r, s) for r, s in zip(rngs, chosen, strict=True)]
+    left = [bool(r.random() < 0.5) for r in rngs]
+    words = [captions_of(family, t, m, r, bank) for t, m, r in zip(timelines, left, rngs, strict=True)]
+    solved = solve(timelines, rngs, left, chosen)
+    out = []
+    for seed, timeline, mirror, told, (rotations, root) in zip(seeds, timelines, left, words, solved, strict=True):
+        motion = Motion(rotations, root, 20.0, caption=told[0])
+        params = {k: mirror_text(v) if mirror and isinstance(v, str) else v for k, v in timeline.params.items()}
+        extra: dict[str, Any] = {"params": params, "seed": int(seed), "group": family.group}
+        if family.handed == "right":
+            extra["side"] = "left" if mirror else "right"
+        split = "train" if seed < VALIDATION else "val"
+        clip = Clip(f"{family.name}-{seed}", motion, told, SOURCE, LICENCE, split, family.name, "", extra)
+        out.append(clip)
+    return out

@@ -1,0 +1,117 @@
+"""Strict reading of whole action files: parameters, captions, keys."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+from instruct_data.synth.expressions import formula
+from instruct_data.synth.format import GROUPS, SIDES, BankRule, Caption, Family, Param
+from instruct_data.synth.reading import only, pose_or_formula, poses, read_item, read_yaml, span, vector
+from vqvae.errors import UserError
+
+_FAMILY = ("name", "group", "handed", "starts", "ends", "params", "let", "captions", "bank", "keys", "settle")
+_CAPTION_WORDS = ("side", "other")
+_RESERVED = (*_CAPTION_WORDS, "i", "choice")
+MIN_CAPTIONS = 12
+
+
+def _param(name: str, data: object, where: str) -> Param:
+    data = only(data, ("choice", "range", "weights"), where)
+    if not name.isidentifier() or name in _RESERVED:
+        raise UserError(f"{where}: {name!r} cannot be a parameter's name; accepted letters, digits and _")
+    if ("choice" in data) == ("range" in data):
+        raise UserError(f"{where}: accepted either choice or range")
+    if "range" in data:
+        low, high = vector(data["range"], 2, (), where)
+        return Param(name, low=low, high=high)
+    choice = data["choice"]
+    if isinstance(choice, dict) and choice:
+        values, words = tuple(choice.values()), tuple(str(k) for k in choice)
+    elif isinstance(choice, list) and choice:
+        values, words = tuple(choice), tuple(f"{c:g}" if isinstance(c, float) else str(c) for c in choice)
+    else:
+        raise UserError(f"{where}: choice {choice!r}; accepted a list, or a mapping from words to values")
+    if any(not isinstance(v, int | float | str) for v in values):
+        raise UserError(f"{where}: choice {choice!r}; accepted numbers or words as values")
+    weights = data.get("weights", [])
+    if not isinstance(weights, list) or (weights and len(weights) != len(values)):
+        raise UserError(f"{where}: weights {weights!r}; accepted one number per choice")
+    total = float(sum(weights)) if weights else 1.0
+    return Param(name, values, words, weights=tuple(float(w) / total for w in weights))
+
+
+def _caption(data: object, names: list[str], where: str) -> Caption:
+    if isinstance(data, str):
+        data = {"text": data}
+    data = only(data, ("when", "text"), where)
+    text = data.get("text")
+    if not isinstance(text, str) or not text.strip():
+        raise UserError(f"{where}: text {text!r}; accepted a sentence")
+    known = {*names, *_CAPTION_WORDS, "manner", *(f"{n}_times" for n in names), *(f"{n}_word" for n in names)}
+    for placeholder in re.findall(r"\{([^}]*)\}", text):
+        if placeholder not in known:
+            raise UserError(f"{where}: unknown {{{placeholder}}}; accepted {', '.join(sorted(known))}")
+    when = formula(str(data["when"]), names, f"{where}: when") if "when" in data else None
+    return Caption(" ".join(text.split()), when)
+
+
+def _bank(data: object, family: str, names: list[str], where: str) -> BankRule:
+    data = only(data, ("key", "has", "when"), where)
+    has = data.get("has")
+    has = [has] if isinstance(has, str) else has
+    if not isinstance(has, list) or not has or any(not isinstance(h, str) or not h for h in has):
+        raise UserError(f"{where}: has {has!r}; accepted a piece of a sentence, or a list of them")
+    when = formula(str(data["when"]), names, f"{where}: when") if "when" in data else None
+    return BankRule(str(data.get("key", family)), tuple(has), when)
+
+
+def load_family(path: str | os.PathLike[str]) -> Family:
+    """Read one action file.
+
+    Raises:
+        UserError: anything that is not understood: an unknown key, a wrong value, too few captions.
+    """
+    path = Path(path)
+    file = path.name
+    data = only(read_yaml(path), _FAMILY, file)
+    for key in ("name", "group", "captions", "keys"):
+        if not data.get(key):
+            raise UserError(f"{file}: {key} is missing")
+    if data["group"] not in GROUPS:
+        raise UserError(f"{file}: group {data['group']!r}; accepted {', '.join(GROUPS)}")
+    handed = str(data.get("handed", "none"))
+    if handed not in SIDES:
+        raise UserError(f"{file}: handed {handed!r}; accepted {', '.join(SIDES)}")
+    given = data.get("params") or {}
+    if not isinstance(given, dict):
+        raise UserError(f"{file}: params {given!r}; accepted a mapping")
+    params = tuple(_param(str(k), v, f"{file}: params: {k}") for k, v in given.items())
+    names = [p.name for p in params]
+    let = only(data.get("let") or {}, tuple(data.get("let") or {}), f"{file}: let")
+    derived = []
+    for name, text in let.items():
+        if not str(name).isidentifier() or name in (*_RESERVED, *names):
+            raise UserError(f"{file}: let: {name!r}; accepted a new name of letters, digits and _")
+        derived.append((str(name), formula(str(text), [*names, *poses()], f"{file}: let: {name}")))
+        names.append(str(name))
+    if not isinstance(data["captions"], list) or not isinstance(data["keys"], list):
+        raise UserError(f"{file}: captions and keys; accepted lists")
+    captions = tuple(_caption(c, names, f"{file}: caption {i + 1}") for i, c in enumerate(data["captions"]))
+    if len(captions) < MIN_CAPTIONS:
+        raise UserError(f"{file}: {len(captions)} captions; at least {MIN_CAPTIONS} are needed")
+    rules = data.get("bank", [])
+    if not isinstance(rules, list):
+        raise UserError(f"{file}: bank {rules!r}; accepted a list of {{key, has, when}}")
+    bank = tuple(
+        _bank(r, str(data["name"]), names, f"{file}: bank {i + 1}") for i, r in enumerate(rules)
+    )  # fmt: skip
+    starts = pose_or_formula(data.get("starts", "stand"), names, f"{file}: starts")
+    ends = pose_or_formula(data["ends"], names, f"{file}: ends") if "ends" in data else starts
+    keys = tuple(read_item(k, [*names, "i"], f"{file}: key {i + 1}") for i, k in enumerate(data["keys"]))
+    settle = span(data.get("settle", [0.2, 0.6]), names, f"{file}: settle")
+    return Family(
+        str(data["name"]), data["group"], handed, starts, ends, params, captions, keys, settle, str(path),
+        tuple(derived), bank,
+    )  # fmt: skip

@@ -1,0 +1,86 @@
+"""Real standing poses as the start and the end of clips: their feet, pelvis and upper body."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from instruct_data.synth.body import STAND, TOE_HEIGHT
+from instruct_data.synth.geometry import Array, Layout, smoothstep
+from vqvae import rotations as rot
+from vqvae.errors import UserError
+from vqvae.skeleton import SMPL22
+
+UPPER = [SMPL22.index(n) for n in ("spine1", "spine2", "spine3", "neck", "head", "l_collar", "r_collar", "l_shoulder",
+                                   "r_shoulder", "l_elbow", "r_elbow", "l_wrist", "r_wrist")]  # fmt: skip
+SECONDS = 0.4
+_WIDEST = 0.12  # metres by which a foot may stand elsewhere than in the family's own stand pose
+
+
+@dataclass(frozen=True, eq=False)
+class Stance:
+    """One standing pose.
+
+    Attributes:
+        feet: ((x, z, yaw), (x, z, yaw)) of the left and right ankle relative to the pelvis, metres and degrees.
+        height: pelvis height less the family's own, metres.
+        pitch, roll: of the pelvis, degrees.
+        upper: (13, 4) local rotations of the joints `UPPER`.
+    """
+
+    feet: tuple[tuple[float, float, float], tuple[float, float, float]]
+    height: float
+    pitch: float
+    roll: float
+    upper: Array
+
+
+def prepare(stances: Array) -> list[Stance]:
+    """Read standing poses (S, 22, 4); those that stand far from the usual place are drawn towards it.
+
+    Raises:
+        UserError: another shape, not finite, none at all.
+    """
+    q = np.asarray(stances, np.float64)
+    if q.ndim != 3 or q.shape[1:] != (22, 4) or len(q) == 0 or not np.isfinite(q).all():
+        raise UserError(f"stances {q.shape}; accepted finite rotations (S, 22, 4) with S >= 1")
+    joints, matrices = SMPL22.fk_full(rot.normalize(q), np.zeros((len(q), 3)))
+    out = []
+    for pose, place, turned in zip(q, joints, matrices, strict=True):
+        across = place[1] - place[2] + place[16] - place[17]
+        yaw = -np.arctan2(-across[2], across[0])
+        c, s = np.cos(yaw), np.sin(yaw)
+        level = np.array([[c, 0, s], [0, 1, 0], [-s, 0, c]])
+        pelvis = level @ turned[0]
+        feet = []
+        for ankle in (7, 8):
+            at, toes = level @ place[ankle], level @ turned[ankle][:, 2]
+            feet.append((float(at[0]), float(at[2]), float(np.degrees(np.arctan2(toes[0], toes[2])))))
+        height = TOE_HEIGHT - float(place[[10, 11], 1].min()) - STAND
+        pitch, roll = np.degrees(np.arctan2(pelvis[2, 1], pelvis[1, 1])), np.degrees(np.arcsin(pelvis[0, 1]))
+        out.append(Stance((feet[0], feet[1]), min(max(height, -0.08), 0.005), float(np.clip(pitch, -15, 15)),
+                          float(np.clip(roll, -8, 8)), rot.normalize(pose[UPPER])))  # fmt: skip
+    return out
+
+
+def foot_offsets(
+    stance: Stance, usual: Mapping[str, tuple[float, float, float]]
+) -> dict[str, tuple[float, float, float]]:
+    """How far (x, z metres, yaw degrees) each foot stands from its `usual` place."""
+    out = {}
+    for name, (x, z, yaw) in zip(("l_foot", "r_foot"), stance.feet, strict=True):
+        home = usual[name]
+        far = [float(np.clip(a - b, -_WIDEST, _WIDEST)) for a, b in ((x, home[0]), (z, home[1]))]
+        out[name] = (far[0], far[1], float(np.clip(yaw - home[2], -20, 20)))
+    return out
+
+
+def shares(layout: Layout, starts: Array, ends: Array) -> Array:
+    """(N,) weight of the stance in every frame. starts, ends: (B,) 1 where a clip starts or ends in it."""
+    frames = SECONDS * 20
+    remaining = np.repeat(layout.counts - 1, layout.counts) - layout.frame
+    first = (1 - smoothstep(layout.frame / frames)) * starts[layout.clip]
+    last = (1 - smoothstep(remaining / frames)) * ends[layout.clip]
+    return np.maximum(first, last)

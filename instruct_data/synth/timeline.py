@@ -1,0 +1,286 @@
+"""One clip of a family drawn from its seed: a list of complete key states in world numbers.
+
+Every key holds a row of numbers per control. Rows of hands and feet carry their mode, so that a later stage can
+evaluate them on the body as it stands in a frame.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from instruct_data.synth.expressions import Formula, Scope, resolve
+from instruct_data.synth.format import CONTACTS, CONTROLS, EASES, FRAMES, Block, Family, Key, Limb, Number
+from instruct_data.synth.reading import poses
+from instruct_data.synth.rows import (
+    ANGLES,
+    AT,
+    F_AT,
+    F_BEND,
+    F_HIGH,
+    F_HIP,
+    F_KNEE,
+    F_LIFT,
+    F_MODE,
+    F_PITCH,
+    F_SIZE,
+    F_YAW,
+    H_ANGLES,
+    H_AT,
+    H_ELBOW,
+    H_FRAME,
+    H_MODE,
+    H_PALM,
+    H_SET,
+    H_SIZE,
+    SIZES,
+    Drawn,
+    Timeline,
+    draw_params,
+)  # fmt: skip
+from instruct_data.synth.stances import Stance
+from instruct_data.synth.variation import follow_hands
+from vqvae.errors import UserError
+
+_HAND_FRAMES = (FRAMES.index("l_hand"), FRAMES.index("r_hand"))
+SHORTEST, LONGEST = 1.2, 12.0
+MAX_KEYS = 400
+
+
+def pose_name(value: str | Formula, scope: Scope, where: str) -> str:
+    """The base pose that a name or formula means.
+
+    Raises:
+        UserError: no such pose.
+    """
+    known = poses()
+    got = value if isinstance(value, str) else value({**{p: p for p in known}, "free": "free", **scope})
+    if got not in known and not (got == "free" and where.endswith("ends")):
+        raise UserError(f"{where}: the pose is {got!r}; accepted {', '.join(known)}")
+    return str(got)
+
+
+@cache
+def _usual_feet() -> dict[str, tuple[float, float, float]]:
+    """x, z and yaw of the feet of the stand pose."""
+    out = {}
+    for foot in ("l_foot", "r_foot"):
+        numbers = poses()["stand"]["controls"][foot][0].numbers
+        (x, _, z), yaw = numbers["at"], numbers["yaw"][0]
+        out[foot] = (x, z, yaw)
+    return out
+
+
+class _Writer:
+    """Walks through the keys of a family and writes their states."""
+
+    def __init__(self, family: Family, scope: dict[str, Any], drawn: Drawn) -> None:
+        scope = {**scope, "i": 0}
+        self.family, self.scope, self.drawn, self.rng = family, scope, drawn, drawn.rng
+        self.offset, self.yaw = [0.0, 0.0, 0.0], 0.0
+        self.base = pose_name(family.starts, scope, f"{family.name}: starts")
+        self.state: dict[str, list[float]] = {}
+        self.posed: dict[tuple[Any, ...], dict[str, list[float]]] = {}
+        self.contacts, self.balance = poses()[self.base]["contacts"], poses()[self.base]["balance"]
+        self.now = 0.0
+        self.out: list[tuple[Any, ...]] = []
+        self.standing = self.base == "stand"
+        self._pose(self.base)
+        self._emit(0.0, 0, 0.0, 0.0, False)
+        self.now = float(self.rng.uniform(0.1, 0.4))
+        self._emit(self.now, 0, 0.0, 0.0, False)
+
+    def _emit(self, time: float, ease: int, anticipate: float, overshoot: float, air: bool) -> None:
+        if len(self.out) > MAX_KEYS:
+            raise UserError(f"{self.family.name}: more than {MAX_KEYS} keys in a clip; repeat less")
+        refers = [self.state[h][H_MODE] == AT and self.state[h][H_FRAME] in _HAND_FRAMES for h in ("l_hand", "r_hand")]
+        if all(refers):
+            raise UserError(f"{self.family.name}: at {time:.1f} s each hand is placed from the other; place one")
+        rows = [self.state[c] for c in CONTROLS]
+        contacts = [c in self.contacts for c in CONTACTS]
+        self.out.append((time, rows, ease, anticipate, overshoot, air, contacts, self.balance))
+
+    def _value(self, number: Number, where: str) -> float:
+        return resolve(number, self.scope, where) if callable(number) else number
+
+    def _point(self, x: float, y: float, z: float) -> list[float]:
+        c, s = math.cos(math.radians(self.yaw)), math.sin(math.radians(self.yaw))
+        return [self.offset[0] + c * x + s * z, self.offset[1] + y, self.offset[2] - s * x + c * z]
+
+    def _vector(self, name: str, numbers: tuple[Number, ...] | None, vary: bool, where: str) -> list[float]:
+        size = self.drawn.size[name] if vary else 1.0
+        if numbers is None:  # only gaze
+            return [0.0] * SIZES[name]
+        if name.endswith("shoulder"):
+            return [self._value(n, where) * size for n in numbers]
+        x, y, z = (self._value(n, where) for n in numbers)
+        if name == "pelvis":
+            size = 1 + 0.5 * (size - 1)
+            return self._point(x * size, y * size, z * size)
+        if name == "gaze":
+            return [1.0, *self._point(x, y, z)]
+        if name == "pelvis_rot":
+            return [x * size, y + self.yaw, z * size]
+        # a turn of the head or trunk that is asked for in full stays in full
+        return [x * size, y * (1 + 0.5 * (size - 1)), z * size]
+
+    def _hand(self, name: str, limb: Limb, vary: bool, where: str) -> list[float]:
+        value = {k: [self._value(n, where) for n in v] for k, v in limb.numbers.items()}
+        row = list(self.state[name]) if limb.mode == "palm" else [0.0] * H_SIZE
+        size = self.drawn.size[name] if vary else 1.0
+        if limb.mode == "at":
+            row[H_MODE], row[H_FRAME] = AT, FRAMES.index(limb.origin)
+            at = value["at"]
+            if vary:
+                at = [a + 0.004 * self.drawn.normal() for a in at]
+            row[H_AT : H_AT + 3] = self._point(*at) if limb.origin == "stage" else at
+            if "elbow" in value:
+                row[H_ELBOW], row[H_SET] = value["elbow"][0] + (size - 1) * 80, 1.0
+        elif limb.mode == "angles":
+            row[H_MODE] = ANGLES
+            four = [value.get(k, [d])[0] for k, d in (("raise", 10), ("forward", 20), ("bend", 12), ("twist", 0))]
+            row[H_ANGLES : H_ANGLES + 4] = [
+                four[0] * (1 + 0.6 * (size - 1)), four[1] + (size - 1) * 40, four[2] * size, four[3],
+            ]  # fmt: skip
+        if "palm" in value:
+            row[H_PALM : H_PALM + 3] = value["palm"]
+        return row
+
+    def _foot(self, name: str, limb: Limb, vary: bool, where: str) -> list[float]:
+        value = {k: [self._value(n, where) for n in v] for k, v in limb.numbers.items()}
+        row = [0.0] * F_SIZE
+        side = 1.0 if name == "l_foot" else -1.0
+        row[F_KNEE] = value.get("knee", [0.0])[0]
+        row[F_PITCH] = value.get("pitch", [0.0])[0]
+        row[F_LIFT] = value.get("lift", [-1.0])[0]
+        if limb.mode == "at":
+            row[F_MODE] = AT
+            x, y, z = value["at"]
+            wide, fore, turn = self.drawn.feet[name]
+            row[F_AT : F_AT + 3] = self._point(x + wide, y, z + fore)
+            row[F_HIGH] = y
+            row[F_YAW] = value.get("yaw", [side * 6.0])[0] + turn + self.yaw
+        else:
+            row[F_MODE] = ANGLES
+            size = 1 + 0.6 * (self.drawn.size[name] - 1) if vary else 1.0
+            row[F_HIP : F_HIP + 3] = [v * size for v in value.get("hip", [0.0, 3.0, 0.0])]
+            row[F_BEND] = value.get("bend", [0.0])[0] * size
+            row[F_YAW] = self.yaw
+        return row
+
+    def _set(self, name: str, given: Any, vary: bool, where: str) -> None:
+        if isinstance(given, tuple) and isinstance(given[0], Limb):
+            given = next((limb for limb in given if limb.when is None or limb.when(self.scope)), "unchanged")
+            if given == "unchanged":
+                return
+        free = given is None or (isinstance(given, Limb) and given.mode == "free")
+        if free and name != "gaze":
+            given, vary = poses()[self.base]["controls"][name], False
+            given = given[0] if isinstance(given[0], Limb) else given
+        if name.endswith("hand"):
+            self.state[name] = self._hand(name, given, vary, where)
+        elif name.endswith("foot"):
+            self.state[name] = self._foot(name, given, vary, where)
+        else:
+            self.state[name] = self._vector(name, given, vary, where)
+
+    def _pose(self, name: str) -> None:
+        self.base = name
+        pose = poses()[name]
+        place = (name, *self.offset, self.yaw)
+        if place not in self.posed:
+            for control, given in pose["controls"].items():
+                self._set(control, given, False, f"pose {name}")
+            self.posed[place] = dict(self.state)
+        self.state |= self.posed[place]
+        self.contacts, self.balance = pose["contacts"], pose["balance"]
+
+    def seconds(self, span: tuple[Number, Number], key: Key, kind: int) -> float:
+        """The same key takes about as long in every round."""
+        low, high = (self._value(v, key.where) for v in span)
+        wobble = min(max(1 + 0.035 * self.drawn.normal(), 0.9), 1.1)
+        if high <= low:
+            return max(low * wobble, 0.0)
+        name = id(key) * 2 + kind
+        if name not in self.drawn.times:
+            self.drawn.times[name] = float(self.rng.random())
+        return max(min(max((low + (high - low) * self.drawn.times[name]) * wobble, low), high), 0.0)
+
+    def key(self, key: Key) -> None:
+        if key.when is not None and not key.when(self.scope):
+            return
+        self.now += max(self.seconds(key.after, key, 0) * self.drawn.tempo, 0.05)
+        if key.pose is not None:
+            self._pose(pose_name(key.pose, self.scope, key.where))
+        for name, given in key.controls.items():
+            self._set(name, given, True, key.where)
+        self.standing = key.pose is not None and self.base == "stand" and not key.controls
+        self.contacts = key.contacts if key.contacts is not None else self.contacts
+        self.balance = key.balance if key.balance is not None else self.balance
+        shares = (self._value(key.anticipate, key.where), self._value(key.overshoot, key.where))
+        self._emit(self.now, EASES.index(key.ease), *shares, key.air)
+        if key.hold is not None:
+            hold = self.seconds(key.hold, key, 1) * self.drawn.tempo
+            if hold > 0.02:
+                self.now += hold
+                self._emit(self.now, 0, 0.0, 0.0, False)
+
+    def items(self, items: tuple[Key | Block, ...]) -> None:
+        for item in items:
+            if isinstance(item, Key):
+                self.key(item)
+                continue
+            if item.when is not None and not item.when(self.scope):
+                continue
+            outer = self.scope["i"]
+            for i in range(max(0, round(self._value(item.repeat, item.where)))):
+                self.scope["i"] = i
+                self.items(item.keys)
+                self.offset = self._point(*(self._value(v, item.where) for v in item.advance))
+                self.yaw += self._value(item.turn, item.where)
+            self.scope["i"] = outer
+
+
+def draw(family: Family, rng: np.random.Generator, stance: Stance | None = None) -> Timeline:
+    """Draw a clip's keys; with a `stance`, its feet are where the feet of that pose are.
+
+    Raises:
+        UserError: an expression fails or gives no number, an unknown pose.
+    """
+    scope, told = draw_params(family.params, rng)
+    names = {p: p for p in poses()}
+    for name, compute in family.derived:
+        scope[name] = told[name] = compute({**names, **scope})
+    writer = _Writer(family, scope, Drawn.draw(rng, stance, _usual_feet()))
+    standing = writer.standing
+    writer.items(family.keys)
+    settle = writer.seconds(family.settle, Key(f"{family.name}: settle", (0.0, 0.0), None, {}), 0)
+    out = writer.out
+    times = np.array([o[0] for o in out])
+    seconds = float(times[-1]) + settle
+    _raise_floor(rows := {c: np.array([o[1][i] for o in out], np.float64) for i, c in enumerate(CONTROLS)})
+    follow_hands(rows, float(rng.uniform(0.4, 1.2)))
+    stretch = float(np.clip(seconds, SHORTEST, LONGEST)) / seconds
+    return Timeline(
+        times * stretch, rows, np.array([o[2] for o in out]), np.array([o[3] for o in out]),
+        np.array([o[4] for o in out]), np.array([o[5] for o in out]), np.array([o[6] for o in out]),
+        np.array([o[7] for o in out]), seconds * stretch, told, scope, stretch,
+        (standing, writer.standing),
+    )  # fmt: skip
+
+
+def _raise_floor(rows: dict[str, np.ndarray]) -> None:
+    """Lift a clip that goes below its start (stairs down), so that its lowest foothold is at 0."""
+    lowest = min(float(np.where(rows[f][:, F_MODE] == AT, rows[f][:, F_AT + 1], 0).min()) for f in ("l_foot", "r_foot"))
+    if lowest >= 0:
+        return
+    rows["pelvis"][:, 1] -= lowest
+    rows["gaze"][:, 2] -= lowest * rows["gaze"][:, 0]
+    for foot in ("l_foot", "r_foot"):
+        rows[foot][rows[foot][:, F_MODE] == AT, F_AT + 1] -= lowest
+    for hand in ("l_hand", "r_hand"):
+        staged = (rows[hand][:, H_MODE] == AT) & (rows[hand][:, H_FRAME] == 0)
+        rows[hand][staged, H_AT + 1] -= lowest

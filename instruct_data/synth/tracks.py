@@ -1,0 +1,168 @@
+"""From keys to frames: which keys a frame mixes, with which weights, control by control.
+
+Between two keys the weights are those of quintic Hermite interpolation. Where a control stops at a key (it stays there,
+turns round the corner of a hold, or stands on the floor) velocity and acceleration are zero there, which makes the way
+a minimum-jerk one; elsewhere they come from the neighbouring keys (via-points).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from instruct_data.synth.format import CONTROLS, EASES
+from instruct_data.synth.geometry import Array, Layout, minimum_jerk, smoothstep
+from instruct_data.synth.rows import AT, F_AT, F_HIGH, F_MODE, Timeline
+from instruct_data.synth.variation import hand_places
+
+FPS = 20.0
+_APART = 1000.0  # seconds between the clips on one common time axis
+
+
+@dataclass(frozen=True, eq=False)
+class Mix:
+    """Weights of four neighbouring keys for every frame.
+
+    Attributes:
+        index: (N, 4) rows in the stacked keys.
+        weight: (N, 4), summing to 1.
+        left: (N,) key before the frame (stacked), right: the one after.
+        s: (N,) position between them, 0..1.
+    """
+
+    index: Array
+    weight: Array
+    left: Array
+    right: Array
+    s: Array
+
+    def numbers(self, rows: Array) -> Array:
+        """Weighted sum of rows (K, D) -> (N, D)."""
+        return sum(self.weight[:, j, None] * rows[self.index[:, j]] for j in range(4))
+
+
+class Batch:
+    """Keys of several clips stacked, and the frames between them.
+
+    Args:
+        timelines: one per clip.
+        lags: control -> (B,) seconds by which the control comes late (negative: leads).
+    """
+
+    def __init__(self, timelines: Sequence[Timeline], lags: dict[str, Array]) -> None:
+        self.timelines = timelines
+        self.sizes = np.array([len(t.times) for t in timelines])
+        self.first = np.concatenate([[0], np.cumsum(self.sizes)[:-1]])
+        self.last = self.first + self.sizes - 1
+        self.layout = Layout(np.array([round(t.seconds * FPS) + 1 for t in timelines]))
+        self.key_clip = np.repeat(np.arange(len(timelines)), self.sizes)
+        self.times = np.concatenate([t.times for t in timelines])
+        self.rows = {c: np.concatenate([t.rows[c] for t in timelines]) for c in CONTROLS}
+        for name in ("ease", "anticipate", "overshoot", "air", "contacts", "balance"):
+            setattr(self, name, np.concatenate([getattr(t, name) for t in timelines]))
+        self.lags = lags
+        self.axis = self.times + self.key_clip * _APART
+
+    ease: Array
+    anticipate: Array
+    overshoot: Array
+    air: Array
+    contacts: Array
+    balance: Array
+
+    def place(self, control: str) -> tuple[Array, Array, Array]:
+        """Left key, right key and position between them of every frame."""
+        clip = self.layout.clip
+        time = self.layout.frame / FPS
+        if control in self.lags:
+            time = np.maximum(time - self.lags[control][clip], 0)
+        left = np.searchsorted(self.axis, time + clip * _APART + 1e-9, side="right") - 1
+        left = np.clip(left, self.first[clip], self.last[clip])
+        right = np.minimum(left + 1, self.last[clip])
+        span = np.maximum(self.times[right] - self.times[left], 1e-6)
+        s = np.where(right > left, np.clip((time - self.times[left]) / span, 0, 1), 0.0)
+        return left, right, s
+
+    def _neighbours(self) -> tuple[Array, Array]:
+        k = np.arange(len(self.times))
+        return np.maximum(k - 1, self.first[self.key_clip]), np.minimum(k + 1, self.last[self.key_clip])
+
+    def _slopes(self, control: str) -> tuple[Array, Array, Array]:
+        """Velocity and acceleration of every key as weights of (previous, itself, next): (K, 3) each; and moved."""
+        rows = self.rows[control]
+        before, after = self._neighbours()
+        k = np.arange(len(rows))
+        step = np.abs(rows[after] - rows).max(1) > 1e-9
+        came = step[before] & (before != k)
+        h1 = np.maximum(self.times - self.times[before], 1e-3)
+        h2 = np.maximum(self.times[after] - self.times, 1e-3)
+        shaped = (self.ease != 0) | (self.ease[after] != 0) | self.air | self.air[after]
+        shaped |= (self.overshoot > 0) | (self.anticipate[after] > 0)
+        stop = ~(came & step) | (before == k) | (after == k) | shaped
+        if control.endswith("foot"):
+            stop |= (rows[:, F_MODE] == AT) & (rows[:, F_HIGH] < 0.03)
+            place = rows[:, F_AT : F_AT + 3]
+        elif control.endswith("hand"):
+            place = hand_places(self.rows, control)
+        else:
+            place = rows
+        fast1 = np.linalg.norm(place - place[before], axis=1) / h1
+        fast2 = np.linalg.norm(place[after] - place, axis=1) / h2
+        # a small move after a large one must not be overshot
+        even = np.minimum(fast1, fast2) / np.maximum(np.maximum(fast1, fast2), 1e-9)
+        go = np.where(stop, 0.0, np.minimum(1.0, 2.0 * even))
+        a, b = h2 / (h1 * (h1 + h2)) * go, h1 / (h2 * (h1 + h2)) * go
+        velocity = np.stack([-a, a - b, b], 1)
+        curve = 2.6 / (h1 + h2) * np.where(stop, 0.0, even)
+        acceleration = np.stack([curve / h1, -curve / h1 - curve / h2, curve / h2], 1)
+        return velocity, acceleration, step
+
+    def mix(self, control: str, place: tuple[Array, Array, Array] | None = None) -> Mix:
+        """The weights of one control in every frame; `place` overrides :meth:`place`."""
+        left, right, s = place if place is not None else self.place(control)
+        velocity, acceleration, step = self._slopes(control)
+        before, after = self._neighbours()
+        index = np.stack([before[left], left, right, after[right]], 1)
+        h = np.maximum(self.times[right] - self.times[left], 1e-3)
+        e = minimum_jerk(s)
+        s2, s3 = s * s, s * s * s
+        v0 = (s - s3 * (6 - s * (8 - 3 * s))) * h
+        v1 = s3 * (-4 + s * (7 - 3 * s)) * h
+        a0 = 0.5 * s2 * (1 - s * (3 - s * (3 - s))) * h * h
+        a1 = 0.5 * s3 * (1 - s * (2 - s)) * h * h
+        e, held = self._shape(left, right, s, e, control)
+        keep = np.where(held, 0.0, 1.0)
+        w = np.stack([np.zeros_like(e), 1 - e, e, np.zeros_like(e)], 1)
+        for j in range(3):
+            w[:, j] += keep * (v0 * velocity[left, j] + a0 * acceleration[left, j])
+            w[:, j + 1] += keep * (v1 * velocity[right, j] + a1 * acceleration[right, j])
+        if control.endswith("hand"):  # a hand that stops goes a little too far and comes back
+            ends = ~held & (velocity[right] == 0).all(1) & (s > 0)
+            much = self.lags["settle"][self.layout.clip] * ends
+            beyond = much * np.sin(np.pi * np.clip((s - 0.68) / 0.32, 0, 1)) ** 2
+            w[:, 1] -= beyond
+            w[:, 2] += beyond
+        w[~step[left]] = np.array([0.0, 1.0, 0.0, 0.0])
+        return Mix(index, w, left, right, s)
+
+    def _shape(self, left: Array, right: Array, s: Array, e: Array, control: str) -> tuple[Array, Array]:
+        """The way in time of shaped segments, and which frames are in one."""
+        ease = self.ease[right]
+        out = np.select(
+            [ease == EASES.index(n) for n in ("snap", "linear", "drop", "swing")],
+            [0.5 * e + 0.5 * (1 - (1 - s) ** 2.5) * smoothstep(s / 0.25), s, s * s * (1.6 - 0.6 * s),
+             0.5 - 0.5 * np.cos(np.pi * s)], e,
+        )  # fmt: skip
+        over = self.overshoot[right]
+        if control.endswith("foot") or control == "gaze":
+            return out, ease != 0
+        out = np.where(over > 0, minimum_jerk(np.minimum(s / 0.72, 1)), out)
+        out = out + over * np.where(s > 0.4, np.sin(np.pi * np.clip((s - 0.4) / 0.6, 0, 1)) ** 2, 0)
+        back = self.anticipate[right]
+        early = np.clip(s / 0.45, 0, 1)
+        late = np.where(back > 0, np.clip((s - 0.12) / 0.88, 0, 1), s)
+        out = np.where((back > 0) & (ease == 0) & (over <= 0), minimum_jerk(late), out)
+        out = out - back * np.sin(np.pi * early) ** 2 * (1 - 0.3 * early)
+        return out, (ease != 0) | (over > 0) | (back > 0)

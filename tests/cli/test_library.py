@@ -1,0 +1,93 @@
+"""``avatargpt data library`` and ``generate --retrieval``."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from avatargpt.library import FILE, Library
+from vqvae.tokenizer import MotionTokenizer, TokenizerConfig
+
+
+class Grounder:
+    def sentence(self, texts):
+        rows = np.array([[len(t), t.count("a") + 1.0] for t in texts], np.float32)
+        return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+
+
+def save_tokenizer(folder, levels):
+    shape = TokenizerConfig(code_dim=8, codebook_size=16, levels=levels, width=16, fine_width=8)
+    tokenizer = MotionTokenizer(shape)
+    for layer in tokenizer.vq.layers:
+        layer._codebook.embed.data.normal_()
+        layer._codebook.initted.fill_(True)
+    tokenizer.save(folder / "body")
+
+
+@pytest.fixture
+def model(tmp_path, monkeypatch):
+    """A folder of weights with a small tokenizer; the sentence encoder is replaced, the user's folder is another."""
+    folder = tmp_path / "model"
+    save_tokenizer(folder, 2)
+    monkeypatch.setattr("avatargpt.text.SentenceGrounder", Grounder)
+    monkeypatch.setenv("AVATARGPT_HOME", str(tmp_path / "home"))
+    return folder
+
+
+def test_add_and_ls(cli, model, clip, tmp_path):
+    r = cli("data", "library", "add", clip, "--caption", "A person  glides.", "--caption", "glides", "--model", model)
+    assert r.code == 0 and r.lines[0].startswith(str(tmp_path / "home" / FILE))
+    assert r.lines[1] == "clip: 10 tokens, a person glides; glides"
+    again = ["data", "library", "add", clip, "--caption", "walks", "--model", model]
+    refused = cli(*again)
+    assert refused.code == 2 and "choose another --name" in refused.err and len(refused.err.splitlines()) == 1
+    facts = json.loads(cli(*again, "--name", "second", "--licence", "CC0", "--json").out)
+    assert facts["clips"] == 2 and facts["shown"] == [
+        {"name": "second", "tokens": 10, "captions": ["walks"], "licence": "CC0"}
+    ]
+    assert [line.split(":")[0] for line in cli("data", "library", "ls").lines[1:]] == ["clip", "second"]
+    library = Library.load(tmp_path / "home")
+    tokenizer = MotionTokenizer.load(model / "body")
+    from vqvae.motion import Motion
+
+    np.testing.assert_array_equal(library.entries[0].codes, tokenizer.encode(Motion.load(clip)))
+    assert library.fingerprint == tokenizer.fingerprint
+
+
+def test_add_to_another_folder_and_to_another_tokenizer(cli, model, clip, tmp_path):
+    assert cli("data", "library", "add", clip, "--caption", "glides", "--to", model, "--model", model).code == 0
+    assert Library.load(model) is not None and not (tmp_path / "home").exists()
+    other = tmp_path / "other"
+    save_tokenizer(other, 3)
+    r = cli("data", "library", "add", clip, "--caption", "x", "--name", "n", "--to", model, "--model", other)
+    assert r.code == 2 and "another tokenizer" in r.err and str(model) in r.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["add", "nowhere.npz", "--caption", "x"], ["nowhere.npz"]),
+        (["add", "CLIP", "--caption", " ."], ["--caption"]),
+        (["add", "CLIP"], ["--caption"]),
+        (["add", "CLIP", "--caption", "x", "--model", "gone"], ["gone"]),
+        (["ls", "--to", "gone"], ["gone", "no such file"]),
+    ],
+)
+def test_mistakes(cli, model, clip, tmp_path, arguments, words):
+    r = cli("data", "library", *[str(clip) if a == "CLIP" else a for a in arguments])
+    assert r.code == 2 and all(w in r.err for w in words) and not (tmp_path / "home").exists()
+
+
+@pytest.mark.parametrize(("value", "count"), [(None, 0), ("off", 0), ("1", 1), ("2", 2)])
+def test_generate_takes_retrieval(cli, fake, tmp_path, value, count):
+    more = [] if value is None else ["--retrieval", value]
+    assert cli("generate", "a person drinks", "-o", tmp_path / "a.npz", *more).code == 0
+    assert fake.calls[0][1]["retrieval"] == count
+
+
+@pytest.mark.parametrize("value", ["0", "3", "on", "-1", "1.5"])
+def test_generate_refuses_retrieval(cli, fake, tmp_path, value):
+    r = cli("generate", "a person drinks", "-o", tmp_path / "a.npz", "--retrieval", value)
+    assert r.code == 2 and "accepted off, or 1 to 2" in r.err and not fake.calls

@@ -1,0 +1,159 @@
+"""The library of examples: looking up, sides, threshold, its file, damaged and foreign ones."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file, save_file
+
+from avatargpt.library import EXAMPLES, FILE, Entry, Library, check_retrieval, example_slots, open_library
+from instruct_data.registry import get_task
+from vqvae.errors import UserError
+
+WORDS = ["drink", "wave", "clap", "reach", "hand", "left", "right", "high", "juggle"]
+
+
+class CountingGrounder:
+    """Sentence vectors that count known words: near texts share words."""
+
+    def sentence(self, texts: Sequence[str]) -> np.ndarray:
+        rows = np.array([[float(w in t) for w in WORDS] for t in texts]) + 1e-3
+        return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+
+
+def entry(name: str, *captions: str, tokens: int = 5, levels: int = 3) -> Entry:
+    codes = (np.arange(tokens * levels).reshape(tokens, levels) + 1000 * len(name)).astype(np.uint16)
+    return Entry(name, codes, captions, "ours")
+
+
+def make(*entries: Entry, fingerprint: str = "print") -> Library:
+    said = list({c for e in entries for c in e.captions})
+    vectors = CountingGrounder().sentence(said) if said else []
+    return Library(entries, dict(zip(said, vectors, strict=True)), fingerprint)
+
+
+@pytest.fixture
+def library() -> Library:
+    return make(
+        entry("a", "drinks", "takes a drink with the right hand"), entry("bb", "waves the left hand", "wave"),
+        entry("ccc", "waves the right hand"), entry("dddd", "claps", tokens=24), entry("eeeee", "reaches high"),
+    )  # fmt: skip
+
+
+def names(library: Library, text: str, count: int = 1, **more: object) -> list[str]:
+    (found,) = library.nearest([text], CountingGrounder(), count, **more)  # type: ignore[arg-type]
+    return [e.name for e in found]
+
+
+def test_nearest_by_any_of_the_captions(library: Library) -> None:
+    assert names(library, "a drink, please") == ["a"]
+    assert names(library, "someone claps") == ["dddd"]
+    assert names(library, "wave a hand", 2) == ["bb", "ccc"]
+    both = library.nearest(["drink", "clap"], CountingGrounder())
+    assert [[e.name for e in found] for found in both] == [["a"], ["dddd"]]
+
+
+def test_sides_are_never_mixed_up(library: Library) -> None:
+    assert names(library, "wave the left hand", 5)[0] == "bb"
+    assert "bb" not in names(make(entry("bb", "waves the left hand")), "wave the right hand")
+    assert names(library, "wave the right hand")[0] == "ccc"
+
+
+def test_what_is_too_far_is_no_example(library: Library) -> None:
+    assert names(library, "juggles") == []
+    assert names(library, "reach high", 5) == ["eeeee"]
+    assert names(library, "reach with a hand", 5, least=0.99) == []
+    assert names(library, "drink", 0) == []
+    assert names(make(), "drink") == []
+
+
+def test_words_in_common_decide_between_equal_vectors() -> None:
+    tie = make(entry("a", "reaches up"), entry("bb", "reaches down low"), entry("ccc", "reaches ahead"))
+    assert names(tie, "reaches down") == ["bb"]
+
+
+def test_seeds_choose_between_equals() -> None:
+    same = make(*(entry("x" * n, "claps") for n in range(1, 7)))
+    assert names(same, "claps") == names(same, "claps") == ["x"]
+    drawn = [names(same, "claps", seeds=[s])[0] for s in range(60)]
+    assert len(set(drawn)) == 6 and drawn == [names(same, "claps", seeds=[s])[0] for s in range(60)]
+    near = make(entry("a", "claps"), entry("bb", "claps a hand"))
+    assert {names(near, "claps", seeds=[s])[0] for s in range(20)} == {"a"}  # never for what is further away
+
+
+def test_file_keeps_everything(library: Library, tmp_path: Path) -> None:
+    library.save(tmp_path)
+    again = Library.load(tmp_path)
+    assert again is not None and again.fingerprint == "print" and again.captions == library.captions
+    for a, b in zip(library.entries, again.entries, strict=True):
+        assert (a.name, a.captions, a.licence) == (b.name, b.captions, b.licence)
+        np.testing.assert_array_equal(a.codes, b.codes)
+    assert (library.vectors * again.vectors).sum(1).min() > 0.999
+    assert names(again, "wave a hand", 2) == names(library, "wave a hand", 2)
+    assert Library.load(tmp_path / "nothing") is None
+
+
+def test_damaged_files_are_refused(library: Library, tmp_path: Path) -> None:
+    path = library.save(tmp_path)
+    data = load_file(path)
+    whole = path.read_bytes()
+    for change in (
+        lambda: path.write_bytes(whole[:-10]), lambda: path.write_bytes(b""),
+        lambda: save_file({**data, "about": data["about"][:-5]}, path),
+        lambda: save_file({**data, "lengths": data["lengths"][:-1]}, path),
+        lambda: save_file({**data, "lengths": data["lengths"] * 0}, path),
+        lambda: save_file({k: v for k, v in data.items() if k != "codes"}, path),
+    ):  # fmt: skip
+        change()
+        with pytest.raises(UserError) as e:
+            Library.load(tmp_path)
+        assert "\n" not in str(e.value) and ("library" in str(e.value))
+
+
+@pytest.mark.parametrize(
+    ("entries", "says"),
+    [([entry("a", "x"), entry("a", "y")], "'a' is in it already"), ([entry("a")], "no caption"),
+     ([entry("a", " ")], "no caption"), ([entry("a", "x", tokens=25)], "accepted 1 to 24"),
+     ([entry("a", "x", tokens=0)], "accepted 1 to 24"), ([entry("a", "x"), entry("bb", "x", levels=2)], "2 levels")],
+)  # fmt: skip
+def test_bad_clips_are_refused(entries: list[Entry], says: str) -> None:
+    with pytest.raises(UserError, match=says):
+        make(*entries)
+
+
+def test_merging_replaces_clips_of_the_same_name(library: Library) -> None:
+    merged = library.merged(make(entry("a", "claps twice"), entry("new", "juggles")))
+    assert [e.name for e in merged.entries] == ["bb", "ccc", "dddd", "eeeee", "a", "new"]
+    assert next(e for e in merged.entries if e.name == "a").captions == ("claps twice",)
+    with pytest.raises(UserError, match="another tokenizer"):
+        library.merged(make(entry("z", "x"), fingerprint="other"))
+
+
+def test_model_folder_and_user_folder(library: Library, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model, user = tmp_path / "model", tmp_path / "user"
+    monkeypatch.setenv("AVATARGPT_HOME", str(user))
+    with pytest.raises(UserError, match="no such file"):
+        open_library(model, "print")
+    library.save(model)
+    assert len(open_library(model, "print")) == 5
+    make(entry("mine", "juggles")).save(user)
+    assert names(open_library(model, "print"), "juggles", least=0.0)[0] and len(open_library(model, "print")) == 6
+    (model / FILE).unlink()
+    assert [e.name for e in open_library(model, "print").entries] == ["mine"]
+    with pytest.raises(UserError, match=str(user)):
+        open_library(model, "other")
+
+
+def test_slots_fit_the_task() -> None:
+    codes = [np.zeros((3, 2), int), np.ones((4, 2), int)]
+    task = get_task("text_to_motion")
+    for count in range(EXAMPLES + 1):
+        text = task.render({"caption": "a person waves", **example_slots(codes[:count])}).text
+        assert text.count("example: <body x") == text.count("<body x") == count
+    check_retrieval(EXAMPLES)
+    for bad in (-1, EXAMPLES + 1):
+        with pytest.raises(UserError, match="accepted 0 to 2"):
+            check_retrieval(bad)

@@ -1,0 +1,59 @@
+"""What the prepare stage makes up: counts, origins, splits, and the same again for the same seed."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from avatargpt.train import prepare as stage
+from avatargpt.train.prepare import Preparation, prepare
+from instruct_data.captions import CaptionBank
+from instruct_data.clip import Clip
+from instruct_data.rewrites import Rewrites
+from instruct_data.sources.corpus import read_corpus
+from vqvae.errors import UserError
+
+
+def test_options_out_of_range() -> None:
+    for key, value in (("layered", -1), ("four", 1.5), ("keyframed_share", -0.1)):
+        with pytest.raises(UserError, match=f"{key}: {value}"):
+            Preparation(**{key: value})
+    with pytest.raises(UserError, match="three 0.7 and four 0.6"):
+        Preparation(three=0.7, four=0.6)
+
+
+def test_every_kind_is_made_and_made_again(shared: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    few = {n: f for n, f in stage.families().items() if n in ("sit_down", "stand_up", "clap", "nod")}
+    monkeypatch.setattr(stage, "families", lambda: few)
+    texts = shared / "data/text"
+    bank = CaptionBank(texts / "body_captions.json")
+    rewrites = Rewrites(texts / "rewrites_train.jsonl", bank)
+    clips = [c for c in read_corpus(shared / "data/body") if c.split in ("train", "val")][::25]
+    options = Preparation(keyframed=3, keyframed_val=2, layered=4, styled=4, looped=4, composed=10, four=0.1, seed=5)
+
+    def made() -> list[Clip]:
+        return list(prepare(clips, bank, rewrites, options))
+
+    first = made()
+    train = sum(c.split == "train" for c in clips)
+    counts = Counter((c.source, c.split) for c in first)
+    assert counts["synthetic", "train"] == 3 * len(few) and counts["synthetic", "val"] == 2 * len(few)
+    assert [counts[s, "train"] for s in ("layered", "styled", "looped", "composed")] == [4, 4, 4, 10]
+    assert len(first) == len(clips) + train + 5 * len(few) + 22
+    assert len({c.id for c in first}) == len(first)
+    assert {c.licence for c in first if c.source == "synthetic"} == {"same as the project"}
+    assert {c.licence for c in first if c.source in ("layered", "styled", "looped", "composed")} == {"as its sources"}
+    held = {c.id for c in first if c.split == "val"}
+    assert not any(held & set(c.extra.get("parts", [])) for c in first)
+    for c in first:
+        assert bool(c.extra.get("prompts")) == (c.split == "train"), c.id
+        assert len(c.load()) <= 240 or c.source not in ("layered", "styled", "looped", "composed")
+    with_made_up = [c for c in first if c.source == "composed" and any("-" in p for p in c.extra["parts"])]
+    assert 2 <= len(with_made_up) <= 9
+    again = made()
+    for a, b in zip(first, again, strict=True):
+        assert (a.id, a.captions, a.extra) == (b.id, b.captions, b.extra)
+        np.testing.assert_array_equal(a.load().rotations, b.load().rotations)
