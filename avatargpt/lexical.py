@@ -64,19 +64,21 @@ class Manners:
     """
 
     def __init__(self, phrases: Mapping[str, str]) -> None:
-        meant: dict[frozenset[str], set[str]] = defaultdict(set)
+        meant: dict[tuple[str, ...], set[str]] = defaultdict(set)
         for phrase, style in phrases.items():
-            words = frozenset(lemmas(phrase)) - _GENERIC
+            words = tuple(w for w in lemmas(phrase) if w not in _GENERIC)
             if len(words) > 1 or (words and _WHO.fullmatch(phrase)):  # of a longer phrase one word says too little
                 meant[words].add(style)
         self.known = {words: next(iter(styles)) for words, styles in meant.items() if len(styles) == 1}
+        self.longest = max(map(len, self.known), default=0)
 
     def find(self, text: str) -> tuple[str, str]:
-        """The style of the longest phrase whose words all occur in the text, or empty; and the text without them."""
-        said = set(lemmas(text))
-        found = [words for words in self.known if words <= said]
-        if not found:
-            return "", text
-        words = max(found, key=lambda w: (len(w), sorted(w)))
-        rest = " ".join(t for t in text.split() if not words & set(lemmas(t)))
-        return self.known[words], rest if lemmas(rest) else text
+        """The style of the longest phrase whose words stand in the text in a row, or empty; and the text without it."""
+        said = [w for w in lemmas(text) if w not in _GENERIC]
+        for size in range(min(self.longest, len(said)), 0, -1):
+            for start in range(len(said) - size + 1):
+                words = tuple(said[start : start + size])
+                if words in self.known:
+                    rest = " ".join(t for t in text.split() if not set(words) & set(lemmas(t)))
+                    return self.known[words], rest if lemmas(rest) else text
+        return "", text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
@@ -189,12 +190,19 @@ class SentenceGrounder:
         return atomic_write(Path(folder) / "grounding.safetensors", lambda p: save_file(data, p))
 
     def load_states(self, folder: str | os.PathLike[str]) -> int:
-        """Take the states of `save_states` into memory; returns how many texts."""
-        from safetensors.numpy import load_file
+        """Take the states of `save_states`, mapped from the file so that processes share them; returns how many texts."""
+        from safetensors import safe_open
 
-        data = load_file(Path(folder) / "grounding.safetensors")
-        ends = np.cumsum(data["lengths"])
-        texts = data["texts"].tobytes().decode().split("\n")
-        self._known.update((t, data["states"][e - n : e]) for t, n, e in zip(texts, data["lengths"], ends, strict=True))
+        path = Path(folder) / "grounding.safetensors"
+        with safe_open(path, "np") as file:
+            lengths, text = file.get_tensor("lengths"), file.get_tensor("texts").tobytes().decode()
+        with path.open("rb") as raw:  # safetensors: header length, JSON header, data
+            size = int.from_bytes(raw.read(8), "little")
+            start, end = json.loads(raw.read(size))["states"]["data_offsets"]
+        total = int(lengths.sum())
+        shape = (total, (end - start) // (2 * max(total, 1)))
+        states = np.memmap(path, np.float16, "r", 8 + size + start, shape)
+        texts, ends = text.split("\n"), np.cumsum(lengths)
+        self._known.update((t, states[e - n : e]) for t, n, e in zip(texts, lengths, ends, strict=True))
         self.remember = max(self.remember, len(self._known) + 50_000)
         return len(texts)

@@ -1,9 +1,9 @@
 """Plain wording: requests in anybody's words -> captions in the words that the model was trained on.
 
-This is retrieval, not generation: every clause of a request is compared (frozen sentence encoder, cosine) with a book
-of some thousand phrasings whose meaning is known, and takes the caption of the nearest. Left, right and backward are
-taken from the words themselves, because sentence embeddings hardly tell them apart. The book holds the project's own
-texts only.
+This is retrieval, not generation: every clause of a request is compared (frozen sentence encoder and word overlap) with
+a book of some thousand phrasings whose meaning is known; the nearest few vote for the caption. Left, right, backward and
+the manner are taken from the words themselves, because sentence embeddings hardly tell them apart. The book holds the
+project's own texts only.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from avatargpt.lexical import Manners, WordIndex
 from instruct_data.english import GERUND, THIRD
 from vqvae.errors import UserError
 from vqvae.motion import atomic_write
@@ -30,10 +31,21 @@ _THEN = re.compile(
     r"\s*(?:[,;.]\s*)?(?:\band\s+|\bbut\s+)?\b(?:then|afterwards?|after that|after which|next|finally|lastly|later|"
     r"at the end|in the end|followed by)\b\s*,?\s*"
 )
-_BACK = re.compile(r"\b(?:back(?!\s+(?:and|to)\b)\w*|retreat\w*|revers\w*)\b")
-SPLIT = -0.05  # two actions may be this much further from the book than one, for they say more
+_BACK = re.compile(
+    r"\b(?:backwards?|backing|backs|backpedal\w*|retreat\w*|revers\w*)\b"
+    r"|\b(?:walk|step|go|goes|going|mov|run|jump|hop|skip)\w* (?:straight )?back\b(?! (?:and|up|to|on))"
+)
+SIDES = ("", "left", "right")
+SPLIT = -0.02  # two actions may be this much further from the book than one, for they say more
+UNSAID = 0.15  # behind others goes a phrasing that names a side where the request names none, or is backward alone
 SIDED = 0.05  # a phrasing of the very side asked for goes before one without a side
-VERBS = {*THIRD, *THIRD.values(), *GERUND}
+TELLING = 0.1  # a caption that tells more must be so much nearer than its action's usual one
+STYLED = 0.1  # an action that is known in the manner asked for goes before one that is not
+OVERLAP = 0.2  # weight of word overlap against the sentence encoder's cosine (both 0..1)
+VOTERS, TEMPERATURE = 8, 0.06  # nearest phrasings that vote, by exp(score / temperature)
+# what follows says how the same action is done: "raise one hand and let the other hang"
+_CARRIED = {"let", "lets", "letting", "keep", "keeps", "keeping", "stay", "stays", "staying"}
+VERBS = {*THIRD, *THIRD.values(), *GERUND} - _CARRIED
 _PARTICLES = {"up", "down", "back", "again", "on", "off", "forward", "backward", "left", "right", "away", "together"}
 _OPENING = re.compile(
     r"^(?:please\s+|now\s+|first(?:ly)?,?\s+|to (?:start|begin)(?: with)?,?\s+|at first,?\s+|start (?:with|by)\s+)+"
@@ -46,13 +58,15 @@ class Plain:
 
     Attributes:
         text: a caption from the book, or the clause itself where nothing in the book is near.
-        similarity: cosine of the clause to its phrasing.
+        similarity: cosine of the clause to its phrasing plus `OVERLAP` times their overlap in words.
         lengths: motion tokens that clips with this caption have, from short to long; empty = not known.
+        own: the clause in the user's words.
     """
 
     text: str
     similarity: float
     lengths: tuple[int, ...] = ()
+    own: str = ""
 
 
 def clauses(text: str) -> list[str]:
@@ -91,31 +105,34 @@ class Wording:
 
     Args:
         keys: n phrasings. captions: what each means, per style, ``""`` = the plain one. sides: left, right or empty.
-        styles: word -> style. lengths: caption -> usual numbers of motion tokens.
+        classes: the action of each; phrasings of one action vote together.
+        styles: word or phrase -> style. lengths: caption -> usual numbers of motion tokens.
         vectors: (n, 384) unit vectors of the phrasings.
     """
 
     def __init__(
-        self, keys: Sequence[str], captions: Sequence[dict[str, str]], sides: Sequence[str], styles: dict[str, str],
-        lengths: dict[str, list[int]], vectors: np.ndarray,
+        self, keys: Sequence[str], captions: Sequence[dict[str, str]], classes: Sequence[str], sides: Sequence[str],
+        styles: dict[str, str], lengths: dict[str, list[int]], vectors: np.ndarray,
     ) -> None:  # fmt: skip
         self.keys, self.captions, self.sides, self.styles = list(keys), list(captions), np.array(sides), styles
         self.backward = np.array([bool(_BACK.search(c[""])) for c in captions])
         self.lengths, self.vectors = lengths, vectors.astype(np.float32)
+        self.index, self.manners = WordIndex(self.keys), Manners(styles)
+        self.classes, self.named = list(classes), np.array([bool(first_side(k)) for k in keys])
+        self.rows = {k: i for i, k in enumerate(self.keys)}
+        self.literal = np.array([k == c[""] for k, c in zip(keys, captions, strict=True)])
+        self.group = np.unique(self.classes, return_inverse=True)[1]
 
     def style(self, text: str) -> str:
-        """The style that a word of the text names, or empty."""
-        for word in re.findall(r"[a-z-]+", text.lower()):
-            if word in self.styles:
-                return self.styles[word]
-        return ""
+        """The style that the text names, or empty."""
+        return self.manners.find(text)[0]
 
     def plain(self, text: str, grounder: SentenceGrounder, least: float = 0.4) -> list[Plain]:
         """Look every clause up, in order.
 
         Args:
             grounder: the sentence encoder the vectors come from.
-            least: below this cosine a clause keeps its own words.
+            least: below this similarity a clause keeps its own words.
         """
         parts = clauses(text)
         whole = self.style(text)
@@ -133,33 +150,64 @@ class Wording:
     def _nearest(self, parts: Sequence[str], grounder: SentenceGrounder, whole: str, least: float) -> list[Plain]:
         """Each part's nearest phrasing; `whole` is the style of the request, for parts that name none."""
         found = []
-        for part, vector in zip(parts, grounder.sentence(parts), strict=True):
-            scores = self.vectors @ vector
+        named = [self.manners.find(p) for p in parts]  # what is done is looked up without how it is done, too
+        vectors = grounder.sentence([*parts, *(rest for _, rest in named)])
+        cosines = np.maximum(*np.split(vectors @ self.vectors.T, 2))
+        for part, (style, rest), cosine in zip(parts, named, cosines, strict=True):
+            scores = cosine + OVERLAP * np.maximum(self.index.scores(part), self.index.scores(rest))
+            if style or whole:
+                scores += STYLED * np.array([(style or whole) in c for c in self.captions])
             side = first_side(part)
             if side:
                 scores = np.where(self.sides == side, scores + SIDED, np.where(self.sides == "", scores, -1))
-            scores = np.where(self.backward == bool(_BACK.search(part)), scores, -1)
-            best = int(scores.argmax())
+            else:
+                scores -= UNSAID * self.named
+            scores = scores - UNSAID * (self.backward != bool(_BACK.search(part)))
+            best = self._vote(scores)
             score = float(scores[best])
             if score < least:
-                found.append(Plain(part, score))
+                found.append(Plain(part, score, (), part))
                 continue
             known = self.captions[best]
-            caption = known.get(self.style(part) or whole) or known[""]
-            found.append(Plain(caption, score, tuple(self.lengths.get(caption, ()))))
+            manner = style or whole
+            caption = (known.get(manner) if manner else "") or self._told(best, scores)
+            found.append(Plain(caption, score, tuple(self.lengths.get(caption, ())), part))
         return found
 
+    def _told(self, best: int, scores: np.ndarray) -> str:
+        """The caption of a phrasing, or one of the same action that tells more of what was asked: how often, where."""
+        caption = self.captions[best][""]
+        row = self.rows.get(caption)
+        if row is None or row == best:
+            return caption
+        others = np.flatnonzero((self.group == self.group[best]) & self.literal)
+        other = int(others[scores[others].argmax()])
+        return self.keys[other] if scores[other] > scores[row] + TELLING else caption
+
+    def _vote(self, scores: np.ndarray) -> int:
+        """The best phrasing of the action that most of the nearest phrasings share."""
+        near = np.argsort(-scores, kind="stable")[:VOTERS]
+        votes = np.zeros(int(self.group.max()) + 1)
+        np.add.at(votes, self.group[near], np.exp((scores[near] - scores[near[0]]) / TEMPERATURE))
+        return int(near[self.group[near] == votes.argmax()][0])
+
     def save(self, folder: str | os.PathLike[str]) -> Path:
+        """Write the book; vectors as int8 with a scale per row (cosines within 0.005)."""
         from safetensors.numpy import save_file
 
+        meanings: dict[str, int] = {}
+        pairs = zip(self.captions, self.classes, strict=True)
+        which = [meanings.setdefault(json.dumps(pair), len(meanings)) for pair in pairs]
         about = {
-            "keys": self.keys, "captions": self.captions, "sides": self.sides.tolist(), "styles": self.styles,
+            "keys": self.keys, "meanings": [json.loads(m) for m in meanings], "styles": self.styles,
             "lengths": self.lengths,
         }  # fmt: skip
+        scale = np.abs(self.vectors).max(axis=1, keepdims=True) / 127
         data: dict[str, np.ndarray] = {
-            "vectors": self.vectors.astype(np.float16),
-            "about": np.frombuffer(json.dumps(about).encode(), np.uint8),
-        }
+            "vectors": np.round(self.vectors / scale).astype(np.int8), "scale": scale.astype(np.float32),
+            "which": np.array(which, np.int32), "side": np.array([SIDES.index(s) for s in self.sides], np.int8),
+            "about": np.frombuffer(json.dumps(about, separators=(",", ":")).encode(), np.uint8),
+        }  # fmt: skip
         return atomic_write(Path(folder) / FILE, lambda p: save_file(data, p))
 
     @classmethod
@@ -178,6 +226,10 @@ class Wording:
         try:
             data = load_file(path)
             about = json.loads(data["about"].tobytes())
-            return cls(vectors=data["vectors"], **about)
-        except (SafetensorError, KeyError, ValueError, OSError) as e:
+            meant = [about["meanings"][i] for i in data["which"]]
+            return cls(
+                about["keys"], [m[0] for m in meant], [m[1] for m in meant], [SIDES[i] for i in data["side"]],
+                about["styles"], about["lengths"], data["vectors"].astype(np.float32) * data["scale"],
+            )  # fmt: skip
+        except (SafetensorError, KeyError, ValueError, TypeError, IndexError, OSError) as e:
             raise UserError(f"{path}: not a readable book of phrasings ({str(e).splitlines()[0]})") from None

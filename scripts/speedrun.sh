@@ -13,7 +13,7 @@ usage: bash scripts/speedrun.sh --corpus DIR --texts DIR [options]
   -o, --output DIR   results and checkpoints (default: runs/speedrun); run again to go on where it stopped
   --full             the configurations of the shipped model instead of the debug ones
   --prepare FILE, --tokenizer FILE, --text FILE, --language FILE
-                     other configurations for single stages
+                     other configurations for the first stages
   --threads N        CPU threads
   --device NAME      cpu, cuda, ... (default: a GPU when there is one)
 TEXT
@@ -21,7 +21,7 @@ TEXT
 
 source "$(dirname "${BASH_SOURCE[0]}")/setup.sh"
 CORPUS="" TEXTS="" PLANNING="" OUT="$ROOT/runs/speedrun" FULL="" COMMON=()
-PREPARE="" TOKENIZER="" TEXT="" LANGUAGE=""
+PREPARE="" TOKENIZER="" TEXT="" LANGUAGE="" SMALL=()
 while [ $# -gt 0 ]; do
     case "$1" in
     -h | --help) usage && exit ;;
@@ -49,11 +49,14 @@ for need in CORPUS:--corpus TEXTS:--texts; do
 done
 C="$ROOT/configs"
 if [ -n "$FULL" ]; then
-    TOKENIZER="${TOKENIZER:-$C/tokenizer/body.yaml}"
+    PREPARE="${PREPARE:-$C/prepare/everyday.yaml}" TOKENIZER="${TOKENIZER:-$C/tokenizer/body.yaml}"
     TEXT="${TEXT:-$C/train/text.yaml}" LANGUAGE="${LANGUAGE:-$C/train/language.yaml}"
+    MORE_TOKENIZER="$C/tokenizer/everyday.yaml" EVERYDAY="$C/train/everyday.yaml" REFINER="$C/train/refiner.yaml"
 else
-    PREPARE="${PREPARE:-$C/prepare/debug.yaml}" TOKENIZER="${TOKENIZER:-$C/tokenizer/debug.yaml}"
+    PREPARE="${PREPARE:-$C/prepare/debug-everyday.yaml}" TOKENIZER="${TOKENIZER:-$C/tokenizer/debug.yaml}"
     TEXT="${TEXT:-$C/train/debug-text.yaml}" LANGUAGE="${LANGUAGE:-$C/train/debug.yaml}"
+    MORE_TOKENIZER="$C/tokenizer/debug.yaml" EVERYDAY="$C/train/debug-everyday.yaml"
+    REFINER="$C/train/debug-refiner.yaml" SMALL=(--count 1)
 fi
 
 setup train
@@ -64,26 +67,29 @@ train() {
 
 # Stages without steps are skipped when their result is there; the others see themselves that nothing is left to do.
 [ -f "$OUT/store/manifest.json" ] ||
-    train prepare --corpus "$CORPUS" --texts "$TEXTS" ${PREPARE:+--config "$PREPARE"} -o "$OUT/store"
+    train prepare --corpus "$CORPUS" --texts "$TEXTS" --config "$PREPARE" -o "$OUT/store"
 train tokenizer --config "$TOKENIZER" --store "$OUT/store" -o "$OUT/tokenizer"
-if [ -n "$FULL" ]; then # the second stage: the decoder alone, for the same codes
-    train tokenizer --config "$C/tokenizer/decoder.yaml" --store "$OUT/store" --start "$OUT/tokenizer" -o "$OUT/decoder"
-    FINAL="$OUT/decoder"
-else
-    FINAL="$OUT/tokenizer"
+FIRST="$OUT/tokenizer"
+if [ -n "$FULL" ]; then # the decoder alone, for the same codes
+    train tokenizer --config "$C/tokenizer/decoder.yaml" --store "$OUT/store" --start "$FIRST" -o "$OUT/decoder"
+    FIRST="$OUT/decoder"
 fi
-[ -f "$OUT/codes/manifest.json" ] || train codes --tokenizer "$FINAL" --store "$OUT/store" -o "$OUT/codes"
+TOKENS="$OUT/everyday-tokenizer"
+train tokenizer --config "$MORE_TOKENIZER" --store "$OUT/store" --start "$FIRST" -o "$TOKENS"
+[ -f "$OUT/codes/manifest.json" ] || train codes --tokenizer "$TOKENS" --store "$OUT/store" -o "$OUT/codes"
 [ -f "$OUT/grounding/grounding.safetensors" ] ||
     train ground --store "$OUT/store" --texts "$TEXTS" -o "$OUT/grounding"
 train language --config "$TEXT" --texts "$TEXTS" ${PLANNING:+--planning "$PLANNING"} --store "$OUT/store" \
     --grounding "$OUT/grounding" -o "$OUT/text"
-train language --config "$LANGUAGE" --texts "$TEXTS" --tokenizer "$FINAL" --codes "$OUT/codes" \
-    --grounding "$OUT/grounding" --start "$OUT/text" -o "$OUT/language"
-if [ -n "$FULL" ]; then # the residual levels, on the finished model's states
-    train language --config "$C/train/refiner.yaml" --texts "$TEXTS" --tokenizer "$FINAL" --codes "$OUT/codes" \
-        --grounding "$OUT/grounding" --start "$OUT/language" -o "$OUT/refined"
-    LAST="$OUT/refined"
-else
-    LAST="$OUT/language"
-fi
-train pack --language "$LAST" --tokenizer "$FINAL" -o "$OUT/model"
+speak() { # CONFIG START RESULT
+    train language --config "$1" --texts "$TEXTS" --tokenizer "$TOKENS" --codes "$OUT/codes" \
+        --grounding "$OUT/grounding" --start "$2" -o "$3"
+}
+speak "$LANGUAGE" "$OUT/text" "$OUT/language"
+speak "$EVERYDAY" "$OUT/language" "$OUT/everyday"
+speak "$REFINER" "$OUT/everyday" "$OUT/refined" # last: the residual levels, on the finished model's states
+[ -f "$OUT/book/wording.safetensors" ] ||
+    train book --codes "$OUT/codes" --texts "$TEXTS" --grounding "$OUT/grounding" -o "$OUT/book"
+[ -f "$OUT/library/library.safetensors" ] ||
+    train library --tokenizer "$TOKENS" ${SMALL[@]+"${SMALL[@]}"} -o "$OUT/library"
+train pack --language "$OUT/refined" --tokenizer "$TOKENS" --book "$OUT/book" --library "$OUT/library" -o "$OUT/model"

@@ -10,8 +10,6 @@ import typer
 from avatargpt.cli import common
 from vqvae.errors import UserError
 
-NO_MODEL = ("predicates",)  # kinds of suites that measure real clips and the measures themselves
-
 app = typer.Typer(add_completion=False, rich_markup_mode=None, help="Measure a model: run a suite, or list them.")
 
 
@@ -35,6 +33,10 @@ def run(
     data: Annotated[
         Path | None, typer.Option("--data", metavar="FOLDER", help="The corpora, for suites that need real clips.")
     ] = None,
+    store: Annotated[
+        Path | None, typer.Option("--store", metavar="FOLDER", help="A prepared store, for suites about made-up clips.")
+    ] = None,
+    full: Annotated[bool, typer.Option("--full", help="The large sample, where a suite has two sizes.")] = False,
     output: Annotated[
         Path | None, typer.Option("-o", "--output", metavar="FILE", help="Where to write the results (.json).")
     ] = None,
@@ -47,13 +49,15 @@ def run(
     from avatargpt import evaluation
 
     chosen = evaluation.load(suite)
-    if data is None and chosen.kind != "prompts":
+    if data is None and chosen.kind not in evaluation.WITHOUT_DATA:
         raise UserError(f"{suite}: measures real clips; name the folder of the body corpus with --data")
     if data is not None and not data.is_dir():
         raise UserError(f"--data {data}: no such folder; accepted the folder of the body corpus")
+    if store is not None and not store.is_dir():
+        raise UserError(f"--store {store}: no such folder; accepted the result of the prepare stage")
     if output is not None:
         if output.suffix.lower() != ".json":
             raise UserError(f"-o {output}: results are JSON; accepted a name ending in .json")
         common.check_folder(output)
-    loaded = None if chosen.kind in NO_MODEL else common.load_model(model, device, threads, quiet)
-    common.print_json(evaluation.run_suite(chosen, loaded, data, output))
+    loaded = None if chosen.kind in evaluation.WITHOUT_MODEL else common.load_model(model, device, threads, quiet)
+    common.print_json(evaluation.run_suite(chosen, loaded, data, output, store, full))

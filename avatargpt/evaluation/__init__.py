@@ -87,8 +87,11 @@ def _score(
         tokenizer = model.tokenizers["body"]
         size = int(tokenizer.codebooks.shape[1])
         chart = Path(out).with_suffix(".png") if out is not None else None
+        from avatargpt.evaluation import synthetic
+
+        keyframed = list(synthetic.made(int(suite.options.get("keyframed", 0))))
         return reconstruction.score(
-            suite, clips, lambda motion: model.reconstruct(motion)[0], tokenizer.encode, size, chart
+            suite, clips, lambda motion: model.reconstruct(motion)[0], tokenizer.encode, size, chart, keyframed
         )
     if suite.kind == "describe":
         from avatargpt.evaluation import describe

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +57,7 @@ def score(
     codes: Callable[[Motion], np.ndarray] | None = None,
     codebook_size: int = 0,
     chart: Path | None = None,
+    keyframed: Sequence[Clip] = (),
 ) -> dict[str, Any]:
     """All figures of the tokenizer suite.
 
@@ -67,6 +68,7 @@ def score(
         codes: Motion -> (N, R) integer codes; without it code usage is left out.
         codebook_size: K, for code usage.
         chart: where to draw the error over clip length (.png), or None.
+        keyframed: held-out keyframed clips: their error, and code usage over all held-out clips together.
     """
     from avatargpt.metrics.physics import foot_skate, peak_speeds
     from avatargpt.metrics.pose import drift, mpjpe_heading
@@ -109,6 +111,14 @@ def score(
         for level in range(together.shape[1]):
             share = len(np.unique(together[:, level])) / codebook_size
             results["code_usage" if level == 0 else f"code_usage/level {level}"] = plain(share)
+    if keyframed:
+        made_up = [clip.load().canonical() for clip in keyframed]
+        results["mpjpe_heading/keyframed"] = figure(
+            [mpjpe_heading(reconstruct(motion).canonical().joints, motion.joints) for motion in made_up]
+        )
+        if codes is not None and codebook_size:
+            first = np.concatenate([*(u[:, 0] for u in used), *(np.asarray(codes(m))[:, 0] for m in made_up)])
+            results["code_usage/with keyframed clips"] = plain(len(np.unique(first)) / codebook_size)
     length = float(options["drift_seconds"])
     ten = long_clips(clips, 4 * int(options["long_clips"]), length + 0.5, seed=1)
     results["drift"] = figure([drift(reconstruct(m).joints, m.joints, 20.0, length) for m in ten])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 
 import numpy as np
@@ -11,7 +11,9 @@ from avatargpt.text import SentenceGrounder
 from avatargpt.train.prepare import CYCLIC
 from avatargpt.wording import Wording
 from instruct_data.captions import CaptionBank, bank_style
-from instruct_data.lexicon import predicates
+from instruct_data.english import split
+from instruct_data.everyday import everyday_requests
+from instruct_data.lexicon import lexicon, predicates
 from instruct_data.mirror import side_of
 from instruct_data.mixture import clip_class
 from instruct_data.rewrites import Rewrites
@@ -50,31 +52,56 @@ def known_captions(clips: Sequence[ClipCodes], bank: CaptionBank) -> dict[str, d
     return out
 
 
+def _side(text: str) -> str:
+    side = side_of(text) or ""
+    return side if side != "both" else ""
+
+
+def keyframed_captions(clips: Sequence[ClipCodes]) -> dict[str, dict[str, Counter[str]]]:
+    """Keyframed action -> side its captions name ("" = none) -> how often each sentence was said of a clip."""
+    said: dict[str, dict[str, Counter[str]]] = defaultdict(lambda: defaultdict(Counter))
+    for clip in clips:
+        if clip.source == "synthetic":
+            for text in clip.captions:
+                if split(text) is not None:
+                    plain = text.lower().rstrip(".")
+                    said[clip.action][_side(plain)][plain] += 1
+    return said
+
+
+def _commonest(said: Counter[str]) -> str:
+    return min(said, key=lambda t: (-said[t], len(t), t))
+
+
 def make_book(clips: Sequence[ClipCodes], bank: CaptionBank, rewrites: Rewrites, grounder: SentenceGrounder) -> Wording:
     """Phrasings of every action that the clips show, with the captions they stand for."""
-    captions = known_captions(clips, bank)
-    rows: dict[str, tuple[dict[str, str], str]] = {}
+    made_up = ("synthetic", "layered", "styled", "looped", "composed")
+    captions = known_captions([c for c in clips if c.source not in made_up], bank)
+    rows: dict[str, tuple[dict[str, str], str, str]] = {}  # phrasing -> captions by style, action, side
 
     def add(phrase: str, key: str, style: str = "") -> None:
         known = captions[key]
-        side = side_of(key.replace("_", " ")) or ""
         value = known if not style else {**known, "": known.get(style) or known[""]}
-        rows.setdefault(" ".join(phrase.lower().split()).rstrip("."), (value, side if side != "both" else ""))
+        rows.setdefault(" ".join(phrase.lower().split()).rstrip("."), (value, key, _side(key.replace("_", " "))))
 
     for key in captions:
         for text in bank.templates(key, side_of(key.replace("_", " ")), True):
             add(text.replace("{person}", "a person").replace("{manner}", "").replace(" ,", ","), key)
         for text in predicates(key, side_of(key.replace("_", " "))):
             add(f"a person {text}", key)
-        for text in captions[key].values():
-            add(text, key)
+        add(captions[key][""], key)
+    # a keyframed clip's sentences say how often, where and with which hand: each stands for itself
+    made = keyframed_captions(clips)
+    for action, by_side in made.items():
+        for side, said in by_side.items():
+            for text in said:
+                rows.setdefault(text, ({"": text}, action, side))
     for clip in clips:  # what has no class: each clip's own captions stand for its first
         own_words = _own_words(clip)
-        if clip.source == "composed" or not own_words or bank.action_key(clip.action, clip.captions):
+        if clip.source in made_up or not own_words or bank.action_key(clip.action, clip.captions):
             continue
         for text in own_words:
-            side = side_of(text) or ""
-            rows.setdefault(text, ({"": own_words[0]}, "" if side == "both" else side))
+            rows.setdefault(text, ({"": own_words[0]}, own_words[0], _side(text)))
     for item in rewrites.items:
         for other in (item, item.mirrored()):
             keys = [k for k in other.actions if k]
@@ -85,13 +112,26 @@ def make_book(clips: Sequence[ClipCodes], bank: CaptionBank, rewrites: Rewrites,
                 continue
             add(other.prompt, keys[0], other.styles[0] or "")
             add(other.plain[0], keys[0], other.styles[0] or "")
+    asked = everyday_requests()
+    for name in asked.classes():
+        for text in asked.requests(name):
+            if name in captions:
+                add(text, name)
+            elif name in made:
+                by_side = made[name]
+                said = by_side.get(_side(text)) or by_side.get("") or next(iter(by_side.values()))
+                rows.setdefault(text, ({"": _commonest(said)}, name, _side(text)))
+    neutral = set(bank.styles["normal"]["person"])
+    manners = lexicon()["styles"]
     styles = {
-        word: name for name, words in bank.styles.items() if name not in ("normal", "musical")
-        for word in [*words["adverbs"], name] if " " not in word
+        text: name for name, words in bank.styles.items() if name not in ("normal", "musical")
+        for text in [*words["adverbs"], *words["phrases"], *manners.get(name, []), name,
+                     *(p for p in words["person"] if p not in neutral),
+                     *(asked.style_words(name) if name in asked.styles else [])]
     }  # fmt: skip
     counts: dict[str, list[int]] = defaultdict(list)
     for clip in clips:
-        if clip.source == "composed":
+        if clip.source in ("composed", "layered", "looped"):
             continue
         key, style = _class_of(clip, bank)
         known = captions.get(key, {})
@@ -102,9 +142,17 @@ def make_book(clips: Sequence[ClipCodes], bank: CaptionBank, rewrites: Rewrites,
         counts[own].append(tokens)
         if known and style == "normal":
             counts[known[""]].append(tokens)
+        if clip.source == "synthetic":
+            for text in clip.captions:
+                counts[text.lower().rstrip(".")].append(len(clip.codes))
     lengths = {c: [int(q) for q in np.quantile(n, (0.5, 0.6, 0.7, 0.8, 0.9))] for c, n in counts.items() if c}
     keys = list(rows)
     vectors = np.concatenate([grounder.sentence(keys[i : i + 1024]) for i in range(0, len(keys), 1024)])
-    return Wording(keys, [rows[k][0] for k in keys], [rows[k][1] for k in keys], styles, lengths, vectors)
+    meant = [rows[k] for k in keys]
+    used = {c for m in meant for c in m[0].values()}
+    return Wording(
+        keys, [m[0] for m in meant], [m[1] for m in meant], [m[2] for m in meant], styles,
+        {c: n for c, n in lengths.items() if c in used}, vectors,
+    )  # fmt: skip
 
 

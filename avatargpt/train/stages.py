@@ -129,7 +129,10 @@ def book_stage(args: argparse.Namespace) -> None:
     Runtime.start(args.threads, args.device)
     bank = CaptionBank(Path(args.texts) / "body_captions.json")
     rewrites = Rewrites(Path(args.texts) / "rewrites_train.jsonl", bank)
-    book = make_book(list(Store.open(args.codes).codes("train")), bank, rewrites, SentenceGrounder())
+    grounder = SentenceGrounder()
+    if args.grounding:
+        grounder.load_states(args.grounding)
+    book = make_book(list(Store.open(args.codes).codes("train")), bank, rewrites, grounder)
     book.save(args.output)
     print(f"{args.output}: {len(book.keys)} phrasings")
 
@@ -204,7 +207,8 @@ def _parser() -> argparse.ArgumentParser:
                       start="tokenizer folder to begin from")  # fmt: skip
     tokenizer.add_argument("--until", type=_whole, metavar="STEP", help=until)
     stage("codes", codes_stage, tokenizer="tokenizer folder!", store="motion store!")
-    stage("book", book_stage, codes="tokenised cache!", texts="folder of caption bank and rewrites!")
+    stage("book", book_stage, codes="tokenised cache!", texts="folder of caption bank and rewrites!",
+          grounding="folder of the ground stage; texts in it are not computed again")
     stage("pack", pack_stage, language="folder of the language stage!", tokenizer="tokenizer folder!",
           book="folder of the book stage", library="folder of the library stage")  # fmt: skip
     library = stage("library", library_stage, tokenizer="tokenizer folder!",

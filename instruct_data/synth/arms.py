@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from instruct_data.synth.body import FOREARM, OFFSET, UPPER_ARM, Trunk
+from instruct_data.synth.elbows import DOWN, from_angles, neutral_elbow, swivel_of, usual_swivel
 from instruct_data.synth.format import FRAMES
 from instruct_data.synth.geometry import (
     Array,
@@ -23,15 +24,13 @@ from instruct_data.synth.geometry import (
     frame,
     length,
     smoothstep,
-    square_to,
     unapply,
     unit,
 )  # fmt: skip
-from instruct_data.synth.rows import ANGLES, H_ANGLES, H_AT, H_ELBOW, H_FRAME, H_MODE, H_PALM, H_SET, REST
+from instruct_data.synth.rows import ANGLES, AT, H_AT, H_ELBOW, H_FRAME, H_MODE, H_PALM, H_SET, REST
 from instruct_data.synth.tracks import Batch, Mix
 
-DOWN, UP = np.array([0.0, -1.0, 0.0]), np.array([0.0, 1.0, 0.0])
-FRONT, BACK = np.array([0.0, 0.0, 1.0]), np.array([0.0, 0.0, -1.0])
+UP = np.array([0.0, 1.0, 0.0])
 COLLAR_REST = 18.0  # of the standing real clips: the shoulders a little forward, degrees
 LEAST = 0.14  # shoulder to wrist, metres: the elbow bends at most about 150 degrees
 L_HAND, R_HAND = FRAMES.index("l_hand"), FRAMES.index("r_hand")
@@ -48,49 +47,6 @@ def shoulder_at_rest(side: float) -> Array:
     p = "l_" if side > 0 else "r_"
     zero = np.zeros(1)
     return OFFSET[p + "collar"] + (collar(side, zero, zero)[0] @ OFFSET[p + "shoulder"])
-
-
-def neutral_elbow(side: float, axis: Array) -> Array:
-    """Where the elbow stands off at swivel 0: behind a hanging arm, below one held forward or sideways, in front of a
-    raised one, above one held back; always a little out."""
-    out = np.array([side, 0.0, 0.0])
-    x, y, z = axis[:, 0], axis[:, 1], axis[:, 2]
-    pole = np.stack([np.full(len(axis), 0.22 * side), -z - 0.8 * np.abs(x), np.where(y < 0, 0.75, 0.35) * y], 1)
-    return square_to(axis, pole, np.broadcast_to(BACK + 0.5 * out, pole.shape))
-
-
-def usual_swivel(side: float, axis: Array) -> Array:
-    """Swivel of the elbow when none is given, degrees: more out for hands that are high or across the body."""
-    across = np.clip(-axis[:, 0] * side, 0, 1)
-    return 14 + 26 * smoothstep((axis[:, 1] + 0.3) / 1.1) + 22 * across
-
-
-def from_angles(row: Array, side: float) -> tuple[Array, Array]:
-    """Wrist relative to the shoulder (N, 3) in the chest's axes, and the direction in which the elbow stands off.
-
-    `raise` and `forward` give the upper arm; the forearm bends to the front of a hanging arm, carried along as the arm
-    is raised; `twist` turns it outwards.
-    """
-    lift, fore, flex, twist = (np.radians(row[:, H_ANGLES + i]) for i in range(4))
-    flex = np.clip(flex, 0, np.radians(150))
-    flat = np.stack([side * np.cos(fore), 0 * fore, np.sin(fore)], 1)
-    upper = np.cos(lift)[:, None] * DOWN + np.sin(lift)[:, None] * flat
-    # the shortest way of the hanging arm to `upper` (a turn by `lift` about a level axis) carries the front along
-    axis = cross(np.broadcast_to(DOWN, flat.shape), flat)
-    c, s = np.cos(lift)[:, None], np.sin(lift)[:, None]
-    front = c * FRONT + s * cross(axis, FRONT[None]) + (1 - c) * axis * dot(axis, FRONT[None])[:, None]
-    # outwards: towards the side for a hanging arm, upwards for one raised sideways
-    sideways = side * cross(front, upper)
-    to = np.cos(twist)[:, None] * front + np.sin(twist)[:, None] * sideways
-    forearm = np.cos(flex)[:, None] * upper + np.sin(flex)[:, None] * to
-    return UPPER_ARM * upper + FOREARM * forearm, -to
-
-
-def swivel_of(side: float, axis: Array, elbow: Array) -> Array:
-    """Swivel in degrees of an elbow direction about the unit axis."""
-    e0 = neutral_elbow(side, axis)
-    e1 = side * cross(axis, e0)
-    return np.degrees(np.arctan2(dot(elbow, e1), dot(elbow, e0)))
 
 
 def resting(trunk: Trunk, side: float) -> Array:
@@ -128,6 +84,7 @@ class Reach:
                  swing: dict[str, Array]) -> None:  # fmt: skip
         """`frames`: joint name -> position (N, 3) and axes (N, 3, 3); `swing`: hand -> (N,) degrees of arm swing."""
         self.batch, self.mixes, self.trunk, self.swing = batch, mixes, trunk, swing
+        self.key_frames = {h: batch.key_frames(h) for h in mixes}
         size = len(trunk.position["pelvis"])
         eye = np.broadcast_to(np.eye(3), (size, 3, 3))
         self.origin = np.zeros((len(FRAMES), size, 3))
@@ -136,6 +93,11 @@ class Reach:
         for i, name in enumerate(FRAMES):
             if name in frames:
                 self.origin[i], self.axes[i] = frames[name]
+        self.angled = {}
+        for hand in mixes:
+            side = 1.0 if hand == "l_hand" else -1.0
+            place, elbow = from_angles(batch.rows[hand], side)
+            self.angled[hand] = place, swivel_of(side, unit(place), elbow)
         self.rest = {h: self._swung(h) for h in ("l_hand", "r_hand")}
 
     def _swung(self, hand: str) -> Array:
@@ -150,27 +112,35 @@ class Reach:
         home = shoulder_at_rest(1.0 if hand[0] == "l" else -1.0)
         return self.trunk.position["spine3"][at] + apply(self.trunk.matrix["spine3"][at], place + home)
 
-    def rows(self, hand: str, row: Array, j: int, at: Array, deep: bool = False) -> tuple[Array, Array]:
-        """Wrist (n, 3) relative to the resting shoulder and swivel (n,) for rows (n, 14) on the frames `at`."""
+    def _seen_from(self, hand: str, keys: Array, at: Array) -> Array:
+        """Frames whose trunk a target in the stage is related to: that of its key for a hand on the way there or away
+        (a target that the trunk has turned away from would swing out), else the frame itself."""
+        frame = self.key_frames[hand][keys]
+        return np.where(self.mixes[hand].moves[at], frame + np.clip(at - frame, -1, 1), at)
+
+    def rows(self, hand: str, keys: Array, at: Array, deep: bool = False) -> tuple[Array, Array]:
+        """Wrist (n, 3) relative to the resting shoulder and swivel (n,) of the `keys` (n,) on the frames `at` (n,)."""
         side = 1.0 if hand == "l_hand" else -1.0
-        chest, base = self.trunk.matrix["spine3"][at], self.trunk.position["spine3"][at]
+        row = self.batch.rows[hand][keys]
+        staged = (row[:, H_FRAME] == 0) & (row[:, H_MODE] == AT)
+        seen = np.where(staged, self._seen_from(hand, keys, at), at)
+        chest, base = self.trunk.matrix["spine3"][seen], self.trunk.position["spine3"][seen]
         which = row[:, H_FRAME].astype(int)
         origin, axes = self.origin[which, at], self.axes[which, at]
         for code, other in ((L_HAND, "l_hand"), (R_HAND, "r_hand")):
             pick = np.flatnonzero((which == code) & (row[:, H_MODE] == 1))
             if len(pick) and not deep:
-                partner = self.batch.rows[other][self.mixes[hand].index[at[pick], j]]
-                place, _ = self.rows(other, partner, j, at[pick], deep=True)
+                place, _ = self.rows(other, keys[pick], at[pick], deep=True)
                 origin[pick], axes[pick] = self.world(other, place, at[pick]), chest[pick]
         target = origin + apply(axes, row[:, H_AT : H_AT + 3])
         place = unapply(chest, target - base) - shoulder_at_rest(side)
-        angled, elbow = from_angles(row, side)
+        angled, turned = self.angled[hand]
         mode = row[:, H_MODE]
-        place = np.where((mode == ANGLES)[:, None], angled, place)
+        place = np.where((mode == ANGLES)[:, None], angled[keys], place)
         place = np.where((mode == REST)[:, None], self.rest[hand][at], place)
         axis = unit(place)
         swivel = np.where(row[:, H_SET] > 0, row[:, H_ELBOW], usual_swivel(side, axis))
-        swivel = np.where(mode == ANGLES, swivel_of(side, axis, elbow), swivel)
+        swivel = np.where(mode == ANGLES, turned[keys], swivel)
         return place, np.where(mode == REST, 12.0, swivel)
 
     def blend(self, hand: str) -> Wrist:
@@ -186,8 +156,9 @@ class Reach:
         ends = np.zeros((2, size, 3))
         for j in (1, 2, 0, 3):
             at = np.flatnonzero(mix.weight[:, j] != 0)
-            row, w = rows[mix.index[at, j]], mix.weight[at, j]
-            place, turn = self.rows(hand, row, j, at)
+            keys, w = mix.index[at, j], mix.weight[at, j]
+            row = rows[keys]
+            place, turn = self.rows(hand, keys, at)
             reach = length(place)
             way = place / np.maximum(reach, 1e-9)[:, None]
             if j in (1, 2):

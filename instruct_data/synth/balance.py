@@ -25,14 +25,18 @@ def mass_centre(trunk: Trunk, feet: dict[str, Foot]) -> Array:
     )  # fmt: skip
 
 
+def _along(places: Array) -> Array:
+    """How far places (N, 2) lie in each of the directions, (12, N)."""
+    return DIRECTIONS[:, :1] * places[:, 0] + DIRECTIONS[:, 1:] * places[:, 1]
+
+
 def support_shift(batch: Batch, trunk: Trunk, feet: dict[str, Foot]) -> Array:
     """(N, 3) shift of the pelvis that brings the centre of mass over the feet, smooth and ahead of time."""
     left, right, s = batch.place("pelvis")
     size = len(s)
     names = {c: i for i, c in enumerate(CONTACTS)}
     flags = batch.contacts
-    only_feet = ~(flags[:, [names[c] for c in ("pelvis", "l_knee", "r_knee", "l_hand", "r_hand")]]).any(1)
-    active_key = (only_feet & batch.balance).astype(float)
+    active_key = (batch.only_feet & batch.balance).astype(float)
     active = np.minimum(active_key[left], active_key[right]) * ~batch.air[right]
     if not active.any():
         return np.zeros((size, 3))
@@ -53,18 +57,14 @@ def support_shift(batch: Batch, trunk: Trunk, feet: dict[str, Foot]) -> Array:
         2 * total[:, None]
     )
     shift = np.zeros((size, 2))
+    # how far the support reaches in every direction
+    mid, far = _along(middle), np.full((len(DIRECTIONS), size), -np.inf)
+    for point, weight in zip(points, weights, strict=True):
+        far = np.maximum(far, mid + weight * (_along(point) - mid))
     for _ in range(2):
-        over = np.full(size, -np.inf)
-        worst = np.zeros((size, 2))
-        for direction in DIRECTIONS:
-            mid = middle[:, 0] * direction[0] + middle[:, 1] * direction[1]
-            far = np.full(size, -np.inf)
-            for point, weight in zip(points, weights, strict=True):
-                out = point[:, 0] * direction[0] + point[:, 1] * direction[1]
-                far = np.maximum(far, mid + weight * (out - mid))
-            excess = (centre + shift)[:, 0] * direction[0] + (centre + shift)[:, 1] * direction[1] - far
-            better = excess > over
-            over, worst = np.where(better, excess, over), np.where(better[:, None], direction, worst)
+        excess = _along(centre + shift) - far
+        worst = DIRECTIONS[excess.argmax(0)]
+        over = excess.max(0)
         # a foot alone carries on its width, two feet between them
         shift = shift - worst * np.clip(over + MARGIN, 0, None)[:, None] / 0.85
     shift *= active[:, None]

@@ -24,6 +24,18 @@ _NODES = (
 )  # fmt: skip
 
 
+class _InScope(ast.NodeTransformer):
+    """Turns the names of parameters into look-ups in the scope."""
+
+    def __init__(self, names: Collection[str]) -> None:
+        self.names = frozenset(names)
+
+    def visit_Name(self, node: ast.Name) -> ast.expr:
+        if node.id not in self.names:
+            return node
+        return ast.Subscript(ast.Name("_scope", ast.Load()), ast.Constant(node.id), ast.Load())
+
+
 def formula(text: str, names: Collection[str], where: str) -> Formula:
     """Compile an expression: + - * / % **, comparisons, and / or / not, ``a if c else b``, and `FUNCTIONS`.
 
@@ -49,12 +61,14 @@ def formula(text: str, names: Collection[str], where: str) -> Formula:
         if isinstance(node, ast.Name) and node.id not in names and node.id not in FUNCTIONS:
             known = ", ".join(sorted(names)) or "none"
             raise UserError(f"{where}: {text!r}: unknown name {node.id!r}; parameters: {known}")
-    code = compile(tree, where, "eval")
-    space = {"__builtins__": {}, **FUNCTIONS}
+    body = _InScope(names).visit(tree).body
+    seen = ast.arguments(posonlyargs=[], args=[ast.arg("_scope")], kwonlyargs=[], kw_defaults=[], defaults=[])
+    code = compile(ast.fix_missing_locations(ast.Expression(ast.Lambda(seen, body))), where, "eval")
+    compute = eval(code, {"__builtins__": {}, **FUNCTIONS})
 
     def run(scope: Scope) -> Any:
         try:
-            return eval(code, space, scope)
+            return compute(scope)
         except (TypeError, ZeroDivisionError, ValueError, OverflowError) as e:
             raise UserError(f"{where}: {text!r} cannot be computed with {dict(scope)} ({e})") from None
 
@@ -86,6 +100,8 @@ def resolve(value: Formula | float, scope: Scope, where: str) -> float:
     if not callable(value):
         return value
     got = value(scope)
+    if type(got) is float and math.isfinite(got):
+        return got
     if not isinstance(got, int | float) or not math.isfinite(got):
         raise UserError(f"{where}: the expression gives {got!r}; a number is needed")
     return float(got)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import zlib
 from collections.abc import Mapping, Sequence
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -77,15 +77,23 @@ def captions_of(
     out: list[str] = []
     for i in rng.permutation(len(true))[: int(rng.integers(4, 9))]:
         try:
-            text = re.sub(r"\{(\w+)\}", lambda m: words[m[1]], true[i].text.replace("{manner}", ""))
+            text = _filled(true[i].text, words)
         except KeyError as e:
             raise UserError(f"{family.name}: {true[i].text!r}: no word for {e} with {timeline.params}") from None
-        text = " ".join(text.split())
         if text not in out:
             out.append(text)
     if bank is not None:
         out += [t for t in _from_bank(family, timeline, rng, bank) if t not in out]
-    return [mirror_text(t) for t in out] if mirrored else out
+    return [_mirrored(t) for t in out] if mirrored else out
+
+
+_mirrored = lru_cache(20_000)(mirror_text)
+
+
+def _filled(text: str, words: Mapping[str, str]) -> str:
+    if "{" not in text:
+        return text
+    return " ".join(re.sub(r"\{(\w+)\}", lambda m: words[m[1]], text.replace("{manner}", "")).split())
 
 
 def _from_bank(family: Family, timeline: Timeline, rng: np.random.Generator, bank: CaptionBank) -> list[str]:

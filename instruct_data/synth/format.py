@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from instruct_data.synth.expressions import Formula
@@ -49,6 +50,13 @@ class Limb:
     numbers: Mapping[str, tuple[Number, ...]] = field(default_factory=dict)
     origin: str = "stage"
     when: Formula | None = None
+
+    @cached_property
+    def plain(self) -> dict[str, list[float]] | None:
+        """The numbers if there is no formula among them; not to be changed."""
+        if any(callable(n) for v in self.numbers.values() for n in v):
+            return None
+        return {k: [float(n) for n in v if not callable(n)] for k, v in self.numbers.items()}
 
 
 @dataclass(frozen=True, eq=False)

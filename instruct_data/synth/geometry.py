@@ -135,8 +135,19 @@ class Layout:
 
     def shifted(self, offset: int) -> Array:
         """(N,) indices of the frame `offset` later, staying within the clip."""
-        at = np.clip(self.frame + offset, 0, np.repeat(self.counts - 1, self.counts))
-        return at + np.repeat(self.starts[:-1], self.counts)
+        if offset not in self._shifts:
+            first, last = self._ends
+            self._shifts[offset] = np.clip(np.arange(self.starts[-1]) + offset, first, last)
+        return self._shifts[offset]
+
+    @cached_property
+    def _shifts(self) -> dict[int, Array]:
+        return {}
+
+    @cached_property
+    def _ends(self) -> tuple[Array, Array]:
+        """(N,) first and last frame of each frame's clip."""
+        return np.repeat(self.starts[:-1], self.counts), np.repeat(self.starts[1:] - 1, self.counts)
 
     def smooth(self, values: Array, sigma: float) -> Array:
         """Gaussian filter along each clip, ends held. values (N, ...), sigma in frames."""

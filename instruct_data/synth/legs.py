@@ -51,6 +51,7 @@ class Foot:
         placed: (N,) 1 where the foot is placed, 0 where its leg is given by angles; between on the way.
         knee: (N,) swivel, degrees.
         ground: (N,) 1 where it stands, 0 where it is in the air.
+        stood: ankle (N, 3) and matrix (N, 3, 3) of the placed foot, once known.
     """
 
     side: float
@@ -59,6 +60,7 @@ class Foot:
     placed: Array
     knee: Array
     ground: Array
+    stood: tuple[Array, Array] | None = None
 
 
 def _stagger(batch: Batch) -> dict[str, tuple[Array, Array, Array]]:
@@ -157,10 +159,12 @@ def hanging(row: Array, trunk: Trunk, side: float, at: Array) -> tuple[Array, Ar
 
 def ankles(batch: Batch, name: str, foot: Foot, trunk: Trunk, lifted: Array) -> tuple[Array, Array]:
     """Ankle targets (N, 3) and foot matrices (N, 3, 3) for the body as it stands now."""
-    target, matrix = place_foot(foot.sole, lifted)
+    if foot.stood is None:
+        foot.stood = place_foot(foot.sole, lifted)
     hung = np.flatnonzero(foot.placed < 0.9999)
     if len(hung) == 0:
-        return target, matrix
+        return foot.stood
+    target, matrix = foot.stood[0].copy(), foot.stood[1].copy()
     rows = batch.rows[name]
     position, columns = np.zeros((len(hung), 3)), np.zeros((len(hung), 3, 3))
     for j in range(4):

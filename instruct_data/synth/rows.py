@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -39,6 +41,7 @@ class Timeline:
         scope: what expressions saw.
         stands: whether the clip starts and ends in the stand pose.
         stretched: factor by which the times were changed to fit the limits.
+        follow: how strongly the trunk goes with the hands.
     """
 
     times: np.ndarray
@@ -54,6 +57,7 @@ class Timeline:
     scope: dict[str, Any]
     stretched: float = 1.0
     stands: tuple[bool, bool] = (False, False)
+    follow: float = 0.0
 
 
 @dataclass
@@ -97,7 +101,7 @@ def draw_params(params: tuple[Param, ...], rng: np.random.Generator) -> tuple[di
         u = float(rng.random())
         if p.values:
             weights = p.weights or (1 / len(p.values),) * len(p.values)
-            i = min(int(np.searchsorted(np.cumsum(weights), u, side="right")), len(p.values) - 1)
+            i = min(bisect_right(list(accumulate(weights)), u), len(p.values) - 1)
             value, word = p.values[i], p.words[i]
             numeric = not isinstance(value, str) and word == (f"{value:g}" if isinstance(value, float) else str(value))
             scope[p.name], told[p.name] = value, value if numeric else word
@@ -107,3 +111,15 @@ def draw_params(params: tuple[Param, ...], rng: np.random.Generator) -> tuple[di
     return scope, told
 
 
+def raise_floor(rows: dict[str, np.ndarray]) -> None:
+    """Lift a clip that goes below its start (stairs down), so that its lowest foothold is at 0."""
+    lowest = min(float(np.where(rows[f][:, F_MODE] == AT, rows[f][:, F_AT + 1], 0).min()) for f in ("l_foot", "r_foot"))
+    if lowest >= 0:
+        return
+    rows["pelvis"][:, 1] -= lowest
+    rows["gaze"][:, 2] -= lowest * rows["gaze"][:, 0]
+    for foot in ("l_foot", "r_foot"):
+        rows[foot][rows[foot][:, F_MODE] == AT, F_AT + 1] -= lowest
+    for hand in ("l_hand", "r_hand"):
+        staged = (rows[hand][:, H_MODE] == AT) & (rows[hand][:, H_FRAME] == 0)
+        rows[hand][staged, H_AT + 1] -= lowest

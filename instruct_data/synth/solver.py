@@ -49,21 +49,27 @@ def _head(batch: Batch, trunk: Trunk, noise: Noise) -> Array:
 
 
 def _keep_reach(batch: Batch, trunk: Trunk, feet: dict[str, Foot], lifted: Array) -> Array:
-    """How far the pelvis must come down, and over, so that standing feet are reached without stretching: (N, 3)."""
+    """How far the pelvis must come down, and over, so that standing feet are reached without stretching: (N, 3).
+
+    A body on its feet alone comes over them early; legs of one that hands or knees carry too may lie level.
+    """
     layout = batch.layout
+    left, right, _ = batch.place("pelvis")
+    alone = batch.only_feet[left] & batch.only_feet[right]
     move = np.zeros((len(lifted), 3))
     for name, foot in feet.items():
         ankle, _ = ankles(batch, name, foot, trunk, lifted)
         way = ankle - trunk.position[name[:2] + "hip"]
         flat = np.sqrt(way[:, 0] ** 2 + way[:, 2] ** 2)
-        over = np.maximum(flat - 0.82 * REACH, 0) * foot.ground
+        level = np.sqrt(np.maximum(REACH**2 - way[:, 1] ** 2, 0))
+        over = np.maximum(flat - np.where(alone, 0.82 * REACH, level), 0) * foot.ground
         move[:, [0, 2]] += (way[:, [0, 2]] / np.maximum(flat, 1e-6)[:, None]) * over[:, None]
     move = layout.smooth(move, 2.0)
     lower = np.zeros(len(lifted))
     for name, foot in feet.items():
         ankle, _ = ankles(batch, name, foot, trunk, lifted)
         way = ankle - trunk.position[name[:2] + "hip"] - move
-        flat = np.minimum(np.sqrt(way[:, 0] ** 2 + way[:, 2] ** 2), 0.9 * REACH)
+        flat = np.minimum(np.sqrt(way[:, 0] ** 2 + way[:, 2] ** 2), np.where(alone, 0.9, 1.0) * REACH)
         height = np.sqrt(REACH**2 - flat**2)
         lower = np.maximum(lower, np.maximum(-way[:, 1] - height, 0) * foot.ground)
     move[:, 1] -= layout.envelope(lower)
@@ -75,6 +81,9 @@ def _floor(batch: Batch, trunk: Trunk, more: dict[str, Array]) -> Array:
     lack = np.zeros(len(trunk.position["pelvis"]))
     for name, least in RADIUS.items():
         place = more.get(name, trunk.position.get(name))
+        if name.endswith("shoulder"):
+            home = shoulder_at_rest(1.0 if name[0] == "l" else -1.0)
+            place = trunk.position["spine3"] + trunk.matrix["spine3"] @ home
         if place is not None:
             lack = np.maximum(lack, least - place[:, 1])
     return batch.layout.envelope(lack)
@@ -210,8 +219,9 @@ def _finish(
     flip = mirror[layout.clip]
     q[flip] = q[flip][:, SMPL22.mirror] * np.array([1, 1, -1, -1])
     root[flip, 0] *= -1
-    out = []
-    for a, b in zip(layout.starts[:-1], layout.starts[1:], strict=True):
-        q[a:b, _WHOLE] = rot.continuous(q[a:b, _WHOLE])
-        out.append((q[a:b], root[a:b]))
-    return out
+    # neighbouring frames in the same half-space, from each clip's first frame on
+    whole = q[:, _WHOLE]
+    apart = np.where((whole[1:] * whole[:-1]).sum(-1) < 0, -1.0, 1.0)
+    sign = np.cumprod(np.concatenate([np.ones((1, len(_WHOLE))), apart]), 0)
+    q[:, _WHOLE] = whole * (sign * sign[first][layout.clip])[..., None]
+    return [(q[a:b], root[a:b]) for a, b in zip(layout.starts[:-1], layout.starts[1:], strict=True)]

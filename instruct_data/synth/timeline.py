@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from instruct_data.synth.expressions import Formula, Scope, resolve
-from instruct_data.synth.format import CONTACTS, CONTROLS, EASES, FRAMES, Block, Family, Key, Limb, Number
+from instruct_data.synth.format import CONTACTS, CONTROLS, EASES, FEET, FRAMES, Block, Family, Key, Limb, Number
 from instruct_data.synth.reading import poses
 from instruct_data.synth.rows import (
     ANGLES,
@@ -40,11 +40,13 @@ from instruct_data.synth.rows import (
     Drawn,
     Timeline,
     draw_params,
+    raise_floor,
 )  # fmt: skip
 from instruct_data.synth.stances import Stance
-from instruct_data.synth.variation import follow_hands
 from vqvae.errors import UserError
 
+# Rows of base poses before the stage frame has moved, but for the feet, which differ from clip to clip.
+_at_home: dict[str, dict[str, list[float]]] = {}
 _HAND_FRAMES = (FRAMES.index("l_hand"), FRAMES.index("r_hand"))
 SHORTEST, LONGEST = 1.2, 12.0
 MAX_KEYS = 400
@@ -61,6 +63,12 @@ def pose_name(value: str | Formula, scope: Scope, where: str) -> str:
     if got not in known and not (got == "free" and where.endswith("ends")):
         raise UserError(f"{where}: the pose is {got!r}; accepted {', '.join(known)}")
     return str(got)
+
+
+@cache
+def _flags(contacts: tuple[str, ...]) -> tuple[bool, ...]:
+    """Which of CONTACTS are among them."""
+    return tuple(c in contacts for c in CONTACTS)
 
 
 @cache
@@ -82,6 +90,8 @@ class _Writer:
         self.family, self.scope, self.drawn, self.rng = family, scope, drawn, drawn.rng
         self.offset, self.yaw = [0.0, 0.0, 0.0], 0.0
         self.base = pose_name(family.starts, scope, f"{family.name}: starts")
+        if self.base != "stand":  # legs that lie or kneel side by side show every difference in their knees
+            drawn.feet = {foot: (wide, 0.3 * fore, turn) for foot, (wide, fore, turn) in drawn.feet.items()}
         self.state: dict[str, list[float]] = {}
         self.posed: dict[tuple[Any, ...], dict[str, list[float]]] = {}
         self.contacts, self.balance = poses()[self.base]["contacts"], poses()[self.base]["balance"]
@@ -96,12 +106,16 @@ class _Writer:
     def _emit(self, time: float, ease: int, anticipate: float, overshoot: float, air: bool) -> None:
         if len(self.out) > MAX_KEYS:
             raise UserError(f"{self.family.name}: more than {MAX_KEYS} keys in a clip; repeat less")
-        refers = [self.state[h][H_MODE] == AT and self.state[h][H_FRAME] in _HAND_FRAMES for h in ("l_hand", "r_hand")]
-        if all(refers):
+        left, right = self.state["l_hand"], self.state["r_hand"]
+        refers = left[H_FRAME] in _HAND_FRAMES and right[H_FRAME] in _HAND_FRAMES
+        if refers and left[H_MODE] == AT == right[H_MODE]:
             raise UserError(f"{self.family.name}: at {time:.1f} s each hand is placed from the other; place one")
         rows = [self.state[c] for c in CONTROLS]
-        contacts = [c in self.contacts for c in CONTACTS]
-        self.out.append((time, rows, ease, anticipate, overshoot, air, contacts, self.balance))
+        self.out.append((time, rows, ease, anticipate, overshoot, air, _flags(self.contacts), self.balance))
+        for foot in FEET:  # a lift belongs to the way to its own key
+            if self.state[foot][F_LIFT] >= 0:
+                self.state[foot] = list(self.state[foot])
+                self.state[foot][F_LIFT] = -1.0
 
     def _value(self, number: Number, where: str) -> float:
         return resolve(number, self.scope, where) if callable(number) else number
@@ -127,8 +141,13 @@ class _Writer:
         # a turn of the head or trunk that is asked for in full stays in full
         return [x * size, y * (1 + 0.5 * (size - 1)), z * size]
 
+    def _numbers(self, limb: Limb, where: str) -> dict[str, list[float]]:
+        if limb.plain is not None:
+            return limb.plain
+        return {k: [self._value(n, where) for n in v] for k, v in limb.numbers.items()}
+
     def _hand(self, name: str, limb: Limb, vary: bool, where: str) -> list[float]:
-        value = {k: [self._value(n, where) for n in v] for k, v in limb.numbers.items()}
+        value = self._numbers(limb, where)
         row = list(self.state[name]) if limb.mode == "palm" else [0.0] * H_SIZE
         size = self.drawn.size[name] if vary else 1.0
         if limb.mode == "at":
@@ -150,7 +169,7 @@ class _Writer:
         return row
 
     def _foot(self, name: str, limb: Limb, vary: bool, where: str) -> list[float]:
-        value = {k: [self._value(n, where) for n in v] for k, v in limb.numbers.items()}
+        value = self._numbers(limb, where)
         row = [0.0] * F_SIZE
         side = 1.0 if name == "l_foot" else -1.0
         row[F_KNEE] = value.get("knee", [0.0])[0]
@@ -192,9 +211,16 @@ class _Writer:
         pose = poses()[name]
         place = (name, *self.offset, self.yaw)
         if place not in self.posed:
+            home = place[1:] == (0.0, 0.0, 0.0, 0.0)
+            known = _at_home.get(name) if home else None
             for control, given in pose["controls"].items():
-                self._set(control, given, False, f"pose {name}")
-            self.posed[place] = dict(self.state)
+                if known is None or control in FEET:
+                    self._set(control, given, False, f"pose {name}")
+                else:
+                    self.state[control] = known[control]
+            self.posed[place] = {c: self.state[c] for c in pose["controls"]}
+            if home and known is None:
+                _at_home[name] = {c: row for c, row in self.posed[place].items() if c not in FEET}
         self.state |= self.posed[place]
         self.contacts, self.balance = pose["contacts"], pose["balance"]
 
@@ -261,26 +287,12 @@ def draw(family: Family, rng: np.random.Generator, stance: Stance | None = None)
     out = writer.out
     times = np.array([o[0] for o in out])
     seconds = float(times[-1]) + settle
-    _raise_floor(rows := {c: np.array([o[1][i] for o in out], np.float64) for i, c in enumerate(CONTROLS)})
-    follow_hands(rows, float(rng.uniform(0.4, 1.2)))
+    raise_floor(rows := {c: np.array([o[1][i] for o in out], np.float64) for i, c in enumerate(CONTROLS)})
+    follow = float(rng.uniform(0.4, 1.2))
     stretch = float(np.clip(seconds, SHORTEST, LONGEST)) / seconds
     return Timeline(
         times * stretch, rows, np.array([o[2] for o in out]), np.array([o[3] for o in out]),
         np.array([o[4] for o in out]), np.array([o[5] for o in out]), np.array([o[6] for o in out]),
         np.array([o[7] for o in out]), seconds * stretch, told, scope, stretch,
-        (standing, writer.standing),
+        (standing, writer.standing), follow,
     )  # fmt: skip
-
-
-def _raise_floor(rows: dict[str, np.ndarray]) -> None:
-    """Lift a clip that goes below its start (stairs down), so that its lowest foothold is at 0."""
-    lowest = min(float(np.where(rows[f][:, F_MODE] == AT, rows[f][:, F_AT + 1], 0).min()) for f in ("l_foot", "r_foot"))
-    if lowest >= 0:
-        return
-    rows["pelvis"][:, 1] -= lowest
-    rows["gaze"][:, 2] -= lowest * rows["gaze"][:, 0]
-    for foot in ("l_foot", "r_foot"):
-        rows[foot][rows[foot][:, F_MODE] == AT, F_AT + 1] -= lowest
-    for hand in ("l_hand", "r_hand"):
-        staged = (rows[hand][:, H_MODE] == AT) & (rows[hand][:, H_FRAME] == 0)
-        rows[hand][staged, H_AT + 1] -= lowest

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
-from instruct_data.synth.format import CONTROLS, EASES
+from instruct_data.synth.format import CONTACTS, CONTROLS, EASES, FEET, FRAMES, HANDS
 from instruct_data.synth.geometry import Array, Layout, minimum_jerk, smoothstep
-from instruct_data.synth.rows import AT, F_AT, F_HIGH, F_MODE, Timeline
-from instruct_data.synth.variation import hand_places
+from instruct_data.synth.rows import AT, F_AT, F_HIGH, F_LIFT, F_MODE, H_FRAME, H_MODE, Timeline
+from instruct_data.synth.variation import follow_hands, hand_places
 
 FPS = 20.0
 _APART = 1000.0  # seconds between the clips on one common time axis
@@ -30,6 +31,7 @@ class Mix:
         weight: (N, 4), summing to 1.
         left: (N,) key before the frame (stacked), right: the one after.
         s: (N,) position between them, 0..1.
+        moves: (N,) whether the two keys differ.
     """
 
     index: Array
@@ -37,10 +39,16 @@ class Mix:
     left: Array
     right: Array
     s: Array
+    moves: Array
 
     def numbers(self, rows: Array) -> Array:
         """Weighted sum of rows (K, D) -> (N, D)."""
-        return sum(self.weight[:, j, None] * rows[self.index[:, j]] for j in range(4))
+        out = rows[self.left]
+        at = np.flatnonzero(self.moves)
+        if len(at):
+            index, weight = self.index[at], self.weight[at]
+            out[at] = sum(weight[:, j, None] * rows[index[:, j]] for j in range(4))
+        return out
 
 
 class Batch:
@@ -62,8 +70,21 @@ class Batch:
         self.rows = {c: np.concatenate([t.rows[c] for t in timelines]) for c in CONTROLS}
         for name in ("ease", "anticipate", "overshoot", "air", "contacts", "balance"):
             setattr(self, name, np.concatenate([getattr(t, name) for t in timelines]))
-        self.lags = lags
+        follow_hands(self.rows, np.repeat([t.follow for t in timelines], self.sizes))
+        self.lags = dict(lags)
+        for hand, other in (HANDS, HANDS[::-1]):  # a hand placed from the other comes with it
+            if hand in lags:
+                after = np.zeros(len(timelines), bool)
+                np.logical_or.at(after, self.key_clip, self.placed_from_other(hand))
+                self.lags[hand] = np.where(after, lags[other], self.lags[hand])
+        self._places: dict[str, tuple[Array, Array, Array]] = {}
         self.axis = self.times + self.key_clip * _APART
+
+    @cached_property
+    def only_feet(self) -> Array:
+        """(K,) whether nothing but feet carries the body."""
+        other = [i for i, c in enumerate(CONTACTS) if c not in FEET]
+        return ~self.contacts[:, other].any(1)
 
     ease: Array
     anticipate: Array
@@ -74,6 +95,12 @@ class Batch:
 
     def place(self, control: str) -> tuple[Array, Array, Array]:
         """Left key, right key and position between them of every frame."""
+        name = control if control in self.lags else ""
+        if name not in self._places:
+            self._places[name] = self._place(control)
+        return self._places[name]
+
+    def _place(self, control: str) -> tuple[Array, Array, Array]:
         clip = self.layout.clip
         time = self.layout.frame / FPS
         if control in self.lags:
@@ -85,6 +112,17 @@ class Batch:
         s = np.where(right > left, np.clip((time - self.times[left]) / span, 0, 1), 0.0)
         return left, right, s
 
+    def placed_from_other(self, hand: str) -> Array:
+        """(K,) whether the hand's place is given from the other hand."""
+        other = FRAMES.index("r_hand" if hand == "l_hand" else "l_hand")
+        return (self.rows[hand][:, H_MODE] == AT) & (self.rows[hand][:, H_FRAME] == other)
+
+    def key_frames(self, control: str) -> Array:
+        """(K,) stacked frame at which a control is at each key, its lag included."""
+        late = self.lags[control][self.key_clip] if control in self.lags else 0.0
+        frame = np.rint((self.times + late) * FPS).astype(int)
+        return np.clip(frame, 0, self.layout.counts[self.key_clip] - 1) + self.layout.starts[self.key_clip]
+
     def _neighbours(self) -> tuple[Array, Array]:
         k = np.arange(len(self.times))
         return np.maximum(k - 1, self.first[self.key_clip]), np.minimum(k + 1, self.last[self.key_clip])
@@ -94,7 +132,15 @@ class Batch:
         rows = self.rows[control]
         before, after = self._neighbours()
         k = np.arange(len(rows))
-        step = np.abs(rows[after] - rows).max(1) > 1e-9
+        apart = np.abs(rows[after] - rows)
+        if control.endswith("foot"):
+            apart[:, F_LIFT] = 0  # belongs to the way, not to the place
+        step = apart.max(1) > 1e-9
+        if not (step.any() or control in HANDS):
+            return np.zeros((len(rows), 3)), np.zeros((len(rows), 3)), step
+        if control in HANDS:
+            other, follows = HANDS[control == HANDS[0]], self.placed_from_other(control)
+            step |= (follows | follows[after]) & (np.abs(self.rows[other][after] - self.rows[other]).max(1) > 1e-9)
         came = step[before] & (before != k)
         h1 = np.maximum(self.times - self.times[before], 1e-3)
         h2 = np.maximum(self.times[after] - self.times, 1e-3)
@@ -106,6 +152,8 @@ class Batch:
             place = rows[:, F_AT : F_AT + 3]
         elif control.endswith("hand"):
             place = hand_places(self.rows, control)
+            if follows.any():
+                place = np.where(follows[:, None], hand_places(self.rows, other), place)
         else:
             place = rows
         fast1 = np.linalg.norm(place - place[before], axis=1) / h1
@@ -125,6 +173,20 @@ class Batch:
         velocity, acceleration, step = self._slopes(control)
         before, after = self._neighbours()
         index = np.stack([before[left], left, right, after[right]], 1)
+        weight = np.zeros((len(s), 4))
+        weight[:, 1] = 1
+        moves = step[left]
+        at = np.flatnonzero(moves)
+        if len(at):
+            part = left[at], right[at], s[at]
+            weight[at] = self._weights(control, part, velocity, acceleration, self.layout.clip[at])
+        return Mix(index, weight, left, right, s, moves)
+
+    def _weights(
+        self, control: str, place: tuple[Array, Array, Array], velocity: Array, acceleration: Array, clip: Array
+    ) -> Array:
+        """(n, 4) weights of frames between two keys that differ."""
+        left, right, s = place
         h = np.maximum(self.times[right] - self.times[left], 1e-3)
         e = minimum_jerk(s)
         s2, s3 = s * s, s * s * s
@@ -140,12 +202,11 @@ class Batch:
             w[:, j + 1] += keep * (v1 * velocity[right, j] + a1 * acceleration[right, j])
         if control.endswith("hand"):  # a hand that stops goes a little too far and comes back
             ends = ~held & (velocity[right] == 0).all(1) & (s > 0)
-            much = self.lags["settle"][self.layout.clip] * ends
+            much = self.lags["settle"][clip] * ends
             beyond = much * np.sin(np.pi * np.clip((s - 0.68) / 0.32, 0, 1)) ** 2
             w[:, 1] -= beyond
             w[:, 2] += beyond
-        w[~step[left]] = np.array([0.0, 1.0, 0.0, 0.0])
-        return Mix(index, w, left, right, s)
+        return w
 
     def _shape(self, left: Array, right: Array, s: Array, e: Array, control: str) -> tuple[Array, Array]:
         """The way in time of shaped segments, and which frames are in one."""

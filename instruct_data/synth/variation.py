@@ -44,13 +44,14 @@ def lags(rngs: Sequence[np.random.Generator]) -> dict[str, Array]:
 def noises(batch: Batch, rngs: Sequence[np.random.Generator]) -> Noise:
     """Low-pass noise of every clip from its own generator; columns are scaled by the tables above."""
     scale = np.array([*_PELVIS, *_TURN, *_SPINE, *_HEAD, *_HAND, *_HAND])
+    layout = batch.layout
+    sizes = layout.counts // _STEP + 12
     parts, posture = [], []
-    for rng, count in zip(rngs, batch.layout.counts, strict=True):
-        coarse = rng.standard_normal((int(count) // _STEP + 12, len(scale)))
-        grid = np.arange(count) / _STEP + 4
-        parts.append(_spline(coarse, grid))
+    for rng, size in zip(rngs, sizes.tolist(), strict=True):
+        parts.append(rng.standard_normal((size, len(scale))))
         posture.append(rng.standard_normal(12))
-    values = np.concatenate(parts) * scale
+    before = np.concatenate([[0], np.cumsum(sizes)[:-1]])
+    values = _spline(np.concatenate(parts), layout.frame / _STEP + 4, before[layout.clip]) * scale
     lean = np.stack(posture)[batch.layout.clip]
     turn, spine, head = values[:, 3:6], values[:, 6:9] + 0, values[:, 9:12] + 0
     turn = turn + lean[:, 0:3] * np.array([0.6, 0.8, 0.5])
@@ -65,10 +66,10 @@ def noises(batch: Batch, rngs: Sequence[np.random.Generator]) -> Noise:
     return Noise(values[:, 0:3], turn, spine, head, hands)
 
 
-def _spline(coarse: Array, at: Array) -> Array:
-    """Twice-smoothed samples read by a uniform cubic B-spline; about unit variance."""
+def _spline(coarse: Array, at: Array, first: Array) -> Array:
+    """Twice-smoothed samples read at `first` + `at` by a uniform cubic B-spline; about unit variance."""
     smooth = 0.25 * coarse[:-2] + 0.5 * coarse[1:-1] + 0.25 * coarse[2:]
-    i = at.astype(int) - 1
+    i = first + at.astype(int) - 1
     u = (at - at.astype(int))[:, None]
     w0, w1 = (1 - u) ** 3 / 6, (3 * u**3 - 6 * u**2 + 4) / 6
     w2, w3 = (-3 * u**3 + 3 * u**2 + 3 * u + 1) / 6, u**3 / 6
@@ -91,10 +92,10 @@ def hand_places(rows: dict[str, Array], hand: str) -> Array:
     return np.where((mode == AT)[:, None] | (mode == ANGLES)[:, None], place, np.array([0.1 * side, -0.5, 0.07]))
 
 
-def follow_hands(rows: dict[str, Array], strength: float) -> None:
+def follow_hands(rows: dict[str, Array], strength: Array) -> None:
     """Turn and tilt the trunk a little after the hands: towards the side away from the arm that reaches out or up.
 
-    Changes the rows of spine and head of one clip in place; about 6 degrees for one arm stretched out.
+    Changes the rows of spine and head in place, by (K,) strength; about 6 degrees for one arm stretched out.
     """
     places = [hand_places(rows, hand) for hand in ("l_hand", "r_hand")]
     ahead = [np.clip(p[:, 2], -0.3, 0.6) for p in places]

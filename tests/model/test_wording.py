@@ -29,7 +29,8 @@ def book() -> Wording:
     ]  # fmt: skip
     vectors = CountingGrounder().sentence(keys)
     sides, lengths = ["", "left", "right", ""], {"a person walks": [4, 8]}
-    return Wording(keys, captions, sides, {"feebly": "elderly"}, lengths, vectors)
+    classes = ["walk", "wave left", "wave right", "bow"]
+    return Wording(keys, captions, classes, sides, {"feebly": "elderly"}, lengths, vectors)
 
 
 @pytest.mark.parametrize(
@@ -78,8 +79,19 @@ def test_save_load_and_damage(book: Wording, tmp_path: Path) -> None:
     again = Wording.load(tmp_path)
     assert again is not None
     assert again.keys == book.keys and again.captions == book.captions and again.lengths == book.lengths
-    assert np.abs(again.vectors - book.vectors).max() < 1e-3
+    assert again.classes == book.classes and again.sides.tolist() == book.sides.tolist()
+    assert np.abs(again.vectors - book.vectors).max() < 5e-3
     (tmp_path / FILE).write_bytes((tmp_path / FILE).read_bytes()[:100])
     with pytest.raises(UserError, match="not a readable book"):
         Wording.load(tmp_path)
     assert Wording.load(tmp_path / "none") is None
+
+
+def test_a_caption_that_tells_more_is_taken_when_it_is_nearer() -> None:
+    keys = ["a person waves", "wave the left arm", "say hi with the arm"]
+    captions = [{"": "a person waves"}, {"": "wave the left arm"}, {"": "a person waves"}]
+    vectors = CountingGrounder().sentence(["wave", "wave left arm", "bow"])
+    book = Wording(keys, captions, ["wave"] * 3, ["", "left", ""], {}, {}, vectors)
+    grounder = CountingGrounder()
+    assert book.plain("bow, raise the left", grounder)[0].text == "wave the left arm"  # type: ignore[arg-type]
+    assert book.plain("bow", grounder)[0].text == "a person waves"  # type: ignore[arg-type]
