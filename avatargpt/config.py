@@ -50,7 +50,7 @@ class AvatarGPTConfig(T5Config):
     extra_inputs: dict[str, Any] | None = None
     countdown_buckets: int = 64
     refiner_dim: int = 256
-    refiner_layers: int = 2
+    refiner_layers: int = 3
     refiner_heads: int = 4
 
     def __post_init__(self, **kwargs: Any) -> None:

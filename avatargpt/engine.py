@@ -182,13 +182,13 @@ class Session:
         steps = -(-steps // BLOCK) * BLOCK
         self.strip = e.bias_strip(steps)
         self.steps = steps
-        self.keys_cache = torch.zeros(layers, self.rows * h, d, steps, device=e.device, dtype=e.dtype)
-        self.values_cache = torch.zeros(layers, self.rows * h, steps, d, device=e.device, dtype=e.dtype)
+        self.cache = torch.zeros(layers, self.rows * h, 2, steps, d, device=e.device, dtype=e.dtype)
         # Samples of one prompt share its keys and values: (P * H, D, S) and (P * H, S, D) per layer
         self.repeat = repeat
         cross = e.cross(states.flatten(0, 1)).view(*states.shape[:2], layers, h, 2, d)
-        self.cross_keys = cross[..., 0, :].permute(2, 0, 3, 4, 1).flatten(1, 2).contiguous().unbind(0)
-        self.cross_values = cross[..., 1, :].permute(2, 0, 3, 1, 4).flatten(1, 2).contiguous().unbind(0)
+        cross = cross.permute(2, 4, 0, 3, 1, 5).flatten(2, 3).contiguous()
+        self.cross_keys = cross[:, 0].transpose(2, 3).unbind(0)
+        self.cross_values = cross[:, 1].unbind(0)
         blocked = torch.zeros(mask.shape, device=e.device, dtype=e.dtype).masked_fill(mask == 0, -1e9)
         self.cross_bias = blocked.repeat_interleave(h, dim=0)[:, None].contiguous()
         self.table, self.plus = self.head.table, None
@@ -202,8 +202,8 @@ class Session:
 
     def _views(self) -> None:
         self.seen = min(self.t // BLOCK * BLOCK + BLOCK, self.steps)
-        self.keys = self.keys_cache[..., : self.seen].unbind(0)
-        self.values = self.values_cache[:, :, : self.seen].unbind(0)
+        self.keys = self.cache[:, :, 0, : self.seen].transpose(2, 3).unbind(0)
+        self.values = self.cache[:, :, 1, : self.seen].unbind(0)
 
     def step(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
         """Feed one token per row (N,), head-local; returns its successors' logits (N, n) float32, states (N, d)."""
@@ -215,18 +215,15 @@ class Session:
         start = self.steps - 1 - t
         bias = self.strip[:, start : start + self.seen].expand(n, h, -1).reshape(wide, 1, -1)
         norm, hypot, bmm, baddbmm, softmax = torch.linalg.vector_norm, torch.hypot, torch.bmm, torch.baddbmm, e.softmax
-        new_keys, new_values = self.keys_cache[..., t].unbind(0), self.values_cache[:, :, t].unbind(0)
+        now = self.cache[:, :, :, t].unbind(0)
         x = self.table.index_select(0, tokens)
         if self.plus is not None:
             x = x + self.plus[t]
-        cached = zip(
-            self.layers, new_keys, new_values, self.keys, self.values, self.cross_keys, self.cross_values, strict=True
-        )
-        for layer, new_key, new_value, keys, values, cross_keys, cross_values in cached:
-            q, k, v = layer.qkv(x / hypot(norm(x, 2, -1, True), eps)).view(wide, 3, d).unbind(1)
-            new_key.copy_(k)
-            new_value.copy_(v)
-            p = softmax(baddbmm(bias, q[:, None], keys))
+        cached = zip(self.layers, now, self.keys, self.values, self.cross_keys, self.cross_values, strict=True)
+        for layer, new, keys, values, cross_keys, cross_values in cached:
+            y = layer.qkv(x / hypot(norm(x, 2, -1, True), eps)).view(wide, 3, d)
+            new.copy_(y[:, 1:])
+            p = softmax(baddbmm(bias, y[:, :1], keys))
             x = layer.out(x, bmm(p, values).view(n, inner))
             q = layer.query(x / hypot(norm(x, 2, -1, True), eps))
             if many == 1:
@@ -250,6 +247,6 @@ class Session:
 
     def reorder(self, rows: Tensor) -> None:
         """Row i goes on from what row ``rows[i]`` has seen (beams of one prompt)."""
-        for cache in (self.keys_cache, self.values_cache):
-            by_row = cache.view(len(self.layers), self.rows, -1, *cache.shape[2:])
-            by_row.copy_(by_row.index_select(1, rows))
+        cache = self.cache.view(len(self.layers), self.rows, -1, 2, self.steps, self.engine.head_width)
+        seen = cache[:, :, :, :, : self.t]
+        seen.copy_(seen.index_select(1, rows))

@@ -1,9 +1,12 @@
-"""The refiner: residual levels 1..R-1 of all tokens of an answer at once, from the decoder's states and level 0."""
+"""The refiner: residual levels 1..R-1 of all tokens of an answer at once, from the decoder's states and level 0.
+
+It predicts the sum of the residual code vectors (mean squared error), which is then quantised level by level: most of the
+residual is fine detail that nothing announces, and its expectation is the answer nearest to the truth.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -43,40 +46,34 @@ class RefinerLayer(nn.Module):
 
 
 class Refiner(nn.Module):
-    """Predicts level r of every token from hidden states and the summed code vectors of the levels below r.
+    """Predicts, for every token, the sum of the code vectors of levels 1..R-1, in the code adapter's scale."""
 
-    One body for all levels (told apart by an embedding), one output map per level.
-    """
-
-    def __init__(self, config: AvatarGPTConfig, codebook_size: int, levels: int, code_dim: int) -> None:
+    def __init__(self, config: AvatarGPTConfig, code_dim: int) -> None:
         super().__init__()
         width = config.refiner_dim
-        self.levels = levels
         self.from_hidden = nn.Linear(config.d_model, width)
         self.from_codes = nn.Linear(code_dim, width)
-        self.level_rows = nn.Embedding(levels - 1, width)
         self.layers = nn.ModuleList(RefinerLayer(width, config.refiner_heads) for _ in range(config.refiner_layers))
         self.norm = nn.LayerNorm(width)
-        self.outputs = nn.ModuleList(nn.Linear(width, codebook_size) for _ in range(levels - 1))
+        self.output = nn.Linear(width, code_dim)
 
-    def forward(self, hidden: Tensor, below: Tensor, mask: Tensor, level: int) -> Tensor:
-        """Logits of one level.
+    def forward(self, hidden: Tensor, base: Tensor, mask: Tensor) -> Tensor:
+        """Expected residual.
 
         Args:
             hidden: (B, N, d_model) decoder states; row n is the state that spoke token n.
-            below: (B, N, C) scaled sum of the code vectors of levels 0..level-1.
+            base: (B, N, C) scaled code vectors of level 0.
             mask: (B, N) bool, True = a token.
-            level: 1..R-1.
 
         Returns:
-            (B, N, K) logits.
+            (B, N, C).
         """
-        x = self.from_hidden(hidden) + self.from_codes(below) + self.level_rows.weight[level - 1]
+        x = self.from_hidden(hidden) + self.from_codes(base)
         x = x + positions(x.shape[1], x.shape[2], x.device, x.dtype)
         mask = mask | (torch.arange(mask.shape[1], device=mask.device) == 0)  # a row without tokens: no NaN
         for layer in self.layers:
             x = layer(x, mask)
-        return self.outputs[level - 1](self.norm(x))
+        return self.output(self.norm(x))
 
 
 class ResidualLevels(nn.Module):
@@ -86,68 +83,41 @@ class ResidualLevels(nn.Module):
     codes: nn.ModuleDict
     refiners: nn.ModuleDict
 
-    def refiner_loss(
-        self, hidden: Tensor, codes: Tensor, mask: Tensor, level: int, modality: str = "body"
-    ) -> Tensor:
-        """Mean cross-entropy (nats) of one residual level given all levels below it.
+    def refiner_loss(self, hidden: Tensor, codes: Tensor, mask: Tensor, modality: str = "body") -> Tensor:
+        """Squared error of the expected residual as a share of the residual's own power: 1 = no better than none.
 
         Args:
             hidden: (B, N, d_model), row n = the decoder state that spoke token n (detach it to train the refiner
-                alone). codes: (B, N, R) int64. mask: (B, N) bool. level: 1..R-1.
+                alone). codes: (B, N, R) int64. mask: (B, N) bool.
         """
         mask = mask.bool()
-        below = self.codes[modality].vectors(codes[..., :level].clamp(min=0))  # type: ignore[operator]
-        logits = self.refiners[modality](hidden, below, mask, level)
-        return F.cross_entropy(logits[mask].float(), codes[..., level][mask])
+        adapter: Any = self.codes[modality]
+        clean = codes.clamp(min=0)
+        base = adapter.vectors(clean[..., :1])
+        target = (adapter.vectors(clean) - base)[mask].float()
+        expected = self.refiners[modality](hidden, base, mask)[mask].float()
+        return (expected - target).pow(2).mean() / target.pow(2).mean().clamp(min=1e-6)
 
     @torch.no_grad()
     def refine(
-        self, hidden: Tensor, codes0: Tensor, mask: Tensor | None = None, modality: str = "body",
-        temperature: float = 0.0, generators: Sequence[torch.Generator] | None = None,
+        self, hidden: Tensor, codes0: Tensor, mask: Tensor | None = None, modality: str = "body"
     ) -> Tensor:
-        """Fill in the residual levels of an answer, one level after the other.
-
-        At temperature 0 the levels carry what the refiner *expects*: the probability-weighted code vectors of all
-        levels are summed and the sum is quantised level by level. Where the refiner is unsure, the likeliest code of
-        each level alone would be further from the truth than no residual at all.
+        """Fill in the residual levels of an answer: what the refiner expects, quantised level by level.
 
         Args:
             hidden: (B, N, d_model) as for `refiner_loss`. codes0: (B, N) level-0 codes (0..K-1).
-            mask: (B, N) bool, None = all. temperature: 0 = the expectation, else every level is sampled.
-            generators: one per row, for sampling that does not depend on the batch.
+            mask: (B, N) bool, None = all.
 
         Returns:
             (B, N, R) int64.
         """
         mask = torch.ones_like(codes0, dtype=torch.bool) if mask is None else mask.bool()
-        if temperature > 0:
-            return self._sampled(hidden, codes0, mask, modality, temperature, generators)
         adapter: Any = self.codes[modality]
         books: Tensor = adapter.codebooks.float()
-        base, expected, rest = books[0][codes0], torch.zeros_like(books[0][codes0]), torch.zeros_like(books[0][codes0])
+        base = adapter.vectors(codes0[..., None])
+        rest = self.refiners[modality](hidden.to(base.dtype), base, mask).float() / adapter.scale.float()
         codes = [codes0]
-        for level in range(1, len(books)):
-            below = (base + expected) * adapter.scale.float()
-            logits = self.refiners[modality](hidden.float(), below, mask, level).float()
-            vector = logits.softmax(-1) @ books[level]
-            expected, rest = expected + vector, rest + vector
-            # the code nearest to what is expected here and was not expressed by the levels below
-            codes.append((rest @ books[level].T - 0.5 * books[level].pow(2).sum(-1)).argmax(-1))
-            rest = rest - books[level][codes[-1]]
+        for book in books[1:]:
+            codes.append((rest @ book.T - 0.5 * book.pow(2).sum(-1)).argmax(-1))
+            rest = rest - book[codes[-1]]
         return torch.stack(codes, dim=-1)
-
-    def _sampled(
-        self, hidden: Tensor, codes0: Tensor, mask: Tensor, modality: str, temperature: float,
-        generators: Sequence[torch.Generator] | None,
-    ) -> Tensor:  # fmt: skip
-        codes = codes0[..., None]
-        for level in range(1, self.config.modality(modality)["levels"]):
-            below = self.codes[modality].vectors(codes)  # type: ignore[operator]
-            logits = self.refiners[modality](hidden.to(below.dtype), below, mask, level).float()
-            chance = (logits / temperature).softmax(-1)
-            rows = [
-                torch.multinomial(p, 1, generator=None if generators is None else generators[i])
-                for i, p in enumerate(chance)
-            ]
-            codes = torch.cat([codes, torch.stack(rows)], dim=-1)
-        return codes

@@ -124,7 +124,7 @@ class Objective(torch.nn.Module):
         self.runtime, self.refiner_only = runtime, refiner_only
 
     def forward(self, batch: Batch, seed: int, step: int) -> dict[str, torch.Tensor]:
-        """`total` (with gradient) and its parts: cross-entropy per head (nats per token), one random residual level."""
+        """`total` (with gradient) and its parts: cross-entropy per head (nats per token), the refiner's error."""
         with self.runtime.autocast():  # in here, since DeepSpeed turns autocast off around the module it wraps
             return self._losses(batch, seed, step)
 
@@ -143,10 +143,7 @@ class Objective(torch.nn.Module):
             codes = batch.codes[at]
             longest = int((codes[..., 0] >= 0).sum(1).max())
             codes = codes[:, :longest]
-            level = int(rng.integers(1, codes.shape[-1]))
-            refiner = self.model.refiner_loss(
-                out.hidden[at, :longest], codes, codes[..., 0] >= 0, level, modality=name
-            )
+            refiner = self.model.refiner_loss(out.hidden[at, :longest], codes, codes[..., 0] >= 0, modality=name)
             result["total"] = refiner if self.refiner_only else out.loss + self.refiner_weight * refiner
             result["refiner"] = refiner.detach()
         for name in dict.fromkeys(batch.heads):

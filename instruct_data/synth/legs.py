@@ -218,4 +218,3 @@ def solve_leg(trunk: Trunk, foot: Foot, ankle: Array, matrix: Array) -> dict[str
     shin = frame(side_axis, lower, cross(side_axis, lower))
     return {p + "hip": (hip, thigh), p + "knee": (knee, shin), p + "ankle": (end, matrix),
             p + "foot": (end + matrix @ OFFSET[p + "foot"], matrix)}  # fmt: skip
-

@@ -165,14 +165,19 @@ _NAMES, _PARENTS = SMPL22.names, SMPL22.parents
 def _local(joints: dict[str, tuple[Array, Array]]) -> Array:
     """Local quaternions (N, 22, 4) from global matrices."""
     size = len(joints["pelvis"][0])
-    local = np.empty((len(_NAMES), size, 3, 3))
-    local[0] = joints["pelvis"][1]
-    for j in range(1, len(_NAMES)):
-        if _NAMES[j][2:] == "foot":
-            local[j] = np.eye(3)
+    # numbers of one place of the matrices together, which is several times faster than stacked products
+    whole = [np.ascontiguousarray(np.moveaxis(joints[n][1], 0, -1)) if n[2:] != "foot" else None for n in _NAMES]
+    local = np.empty((3, 3, len(_NAMES), size))
+    for j, (own, up) in enumerate(zip(whole, _PARENTS, strict=True)):
+        base = whole[up] if j else None
+        if own is None:
+            local[:, :, j] = np.eye(3)[..., None]
+        elif base is None:
+            local[:, :, j] = own
         else:
-            np.matmul(np.swapaxes(joints[_NAMES[_PARENTS[j]]][1], -1, -2), joints[_NAMES[j]][1], out=local[j])
-    m = [[local[..., i, k] for k in range(3)] for i in range(3)]
+            for i in range(3):
+                local[i, :, j] = base[0, i] * own[0] + base[1, i] * own[1] + base[2, i] * own[2]
+    m = local
     q = np.empty((size, len(_NAMES), 4))
     # w >= 0 and the signs of the rest from the skew part; exact but near half a turn
     q[..., 0] = np.sqrt(np.maximum(1 + m[0][0] + m[1][1] + m[2][2], 0)).T
@@ -180,7 +185,7 @@ def _local(joints: dict[str, tuple[Array, Array]]) -> Array:
     q[..., 2] = np.copysign(np.sqrt(np.maximum(1 - m[0][0] + m[1][1] - m[2][2], 0)), m[0][2] - m[2][0]).T
     q[..., 3] = np.copysign(np.sqrt(np.maximum(1 - m[0][0] - m[1][1] + m[2][2], 0)), m[1][0] - m[0][1]).T
     q *= 0.5
-    q[:, _WHOLE] = np.swapaxes(rot.from_matrix(local[_WHOLE]), 0, 1)
+    q[:, _WHOLE] = np.swapaxes(rot.from_matrix(np.moveaxis(local[:, :, _WHOLE], (0, 1), (-2, -1))), 0, 1)
     return q
 
 

@@ -84,7 +84,7 @@ class Batch:
     def only_feet(self) -> Array:
         """(K,) whether nothing but feet carries the body."""
         other = [i for i, c in enumerate(CONTACTS) if c not in FEET]
-        return ~self.contacts[:, other].any(1)
+        return ~np.asarray(self.contacts[:, other].any(1))
 
     ease: Array
     anticipate: Array

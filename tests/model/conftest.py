@@ -50,7 +50,7 @@ def model() -> AvatarGPTModel:
     with torch.no_grad():  # decided answers of different lengths: sharper heads, an end that gets its turn
         for head in (made.heads["body"], made.heads["face"], made.lm_head):
             head.weight.mul_(2)
-        made.heads["body"].bias[-1] = 1.5
+        made.heads["body"].bias[-1] = 2.5
         made.heads["face"].bias[-1] = 1.5
     return made
 

@@ -153,19 +153,18 @@ def test_refiner_learns_levels_and_fills_them_in(tiny_model) -> None:
     mask = torch.ones(4, 7, dtype=torch.bool)
     mask[1, 3:] = False
     optimizer = torch.optim.Adam(model.refiners.parameters(), lr=1e-2)
-    first = [model.refiner_loss(hidden, codes, mask, level).item() for level in (1, 2)]
-    assert all(abs(x - math.log(24)) < 1.0 for x in first)
-    for step in range(120):
-        loss = model.refiner_loss(hidden, codes, mask, 1 + step % 2)
+    for step in range(400):
+        loss = model.refiner_loss(hidden, codes, mask)
+        if not step:
+            first = loss.item()
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
+    assert first > 0.9 and loss.item() < 0.05
     filled = model.refine(hidden, codes[..., 0], mask)
     assert filled.shape == (4, 7, 3) and torch.equal(filled[..., 0], codes[..., 0])
-    assert (filled == codes)[mask].float().mean() > 0.95
-    streams = [[torch.Generator().manual_seed(i) for i in range(4)] for _ in range(2)]
-    drawn = [model.refine(hidden, codes[..., 0], mask, temperature=3.0, generators=s) for s in streams]
-    assert torch.equal(*drawn) and not torch.equal(drawn[0], filled)
+    vectors = [model.codes["body"].vectors(c)[mask] for c in (filled, codes, codes[..., :1])]
+    assert (vectors[0] - vectors[1]).pow(2).mean() < 0.3 * (vectors[2] - vectors[1]).pow(2).mean()
 
 
 def test_bfloat16_autocast_trains(ids: torch.Tensor, tiny_model) -> None:
