@@ -1,7 +1,7 @@
 """The refiner: residual levels 1..R-1 of all tokens of an answer at once, from the decoder's states and level 0.
 
-It predicts the sum of the residual code vectors (mean squared error), which is then quantised level by level: most of the
-residual is fine detail that nothing announces, and its expectation is the answer nearest to the truth.
+It predicts the sum of the residual code vectors (mean squared error), which is then quantised level by level: most of
+the residual is fine detail that nothing announces, and its expectation is the answer nearest to the truth.
 """
 
 from __future__ import annotations

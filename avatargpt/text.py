@@ -190,7 +190,7 @@ class SentenceGrounder:
         return atomic_write(Path(folder) / "grounding.safetensors", lambda p: save_file(data, p))
 
     def load_states(self, folder: str | os.PathLike[str]) -> int:
-        """Take the states of `save_states`, mapped from the file so that processes share them; returns how many texts."""
+        """Take the states of `save_states`, mapped from the file: processes share them. Returns how many texts."""
         from safetensors import safe_open
 
         path = Path(folder) / "grounding.safetensors"

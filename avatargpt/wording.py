@@ -1,9 +1,9 @@
 """Plain wording: requests in anybody's words -> captions in the words that the model was trained on.
 
-This is retrieval, not generation: every clause of a request is compared (frozen sentence encoder and word overlap) with
-a book of some thousand phrasings whose meaning is known; the nearest few vote for the caption. Left, right, backward and
-the manner are taken from the words themselves, because sentence embeddings hardly tell them apart. The book holds the
-project's own texts only.
+This is retrieval, not generation: every clause of a request is compared (frozen sentence encoder and word overlap)
+with a book of some thousand phrasings whose meaning is known; the nearest few vote for the action. Left, right,
+backward and the manner are taken from the words themselves, because sentence embeddings hardly tell them apart. The
+book holds the project's own texts only.
 """
 
 from __future__ import annotations
@@ -181,6 +181,8 @@ class Wording:
         if row is None or row == best:
             return caption
         others = np.flatnonzero((self.group == self.group[best]) & self.literal)
+        if not len(others):
+            return caption
         other = int(others[scores[others].argmax()])
         return self.keys[other] if scores[other] > scores[row] + TELLING else caption
 

@@ -130,15 +130,21 @@ def test_eval_runs_a_suite(cli, fake, tmp_path, monkeypatch):
 
     calls = []
 
-    def run_suite(suite, model, data, out):
-        calls.append((suite.name, type(model), data, out))
+    def run_suite(suite, model, data, out, store, full):
+        calls.append((suite.name, type(model), data, out, store, full))
         return {"suite": suite.name, "score": 0.5}
 
     monkeypatch.setattr(evaluation, "run_suite", run_suite)
     r = cli("eval", "run", "prompts_known", "-o", tmp_path / "r.json")
     assert r.code == 0 and json.loads(r.out) == {"suite": "prompts_known", "score": 0.5}
     assert cli("eval", "run", "predicates", "--data", tmp_path).code == 0
-    assert calls == [("prompts_known", fake, None, tmp_path / "r.json"), ("predicates", type(None), tmp_path, None)]
+    assert cli("eval", "run", "families", "--store", tmp_path, "--full").code == 0
+    assert cli("eval", "run", "families", "--store", tmp_path / "none").code == 2
+    assert calls == [
+        ("prompts_known", fake, None, tmp_path / "r.json", None, False),
+        ("predicates", type(None), tmp_path, None, None, False),
+        ("families", type(None), None, None, tmp_path, True),
+    ]
 
 
 def test_eval_ls(cli):

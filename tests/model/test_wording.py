@@ -95,3 +95,10 @@ def test_a_caption_that_tells_more_is_taken_when_it_is_nearer() -> None:
     grounder = CountingGrounder()
     assert book.plain("bow, raise the left", grounder)[0].text == "wave the left arm"  # type: ignore[arg-type]
     assert book.plain("bow", grounder)[0].text == "a person waves"  # type: ignore[arg-type]
+
+
+def test_an_action_whose_only_caption_belongs_to_another_keeps_it() -> None:
+    keys, captions = ["a person waves", "say hi"], [{"": "a person waves"}, {"": "a person waves"}]
+    vectors = CountingGrounder().sentence(["wave", "bow"])
+    book = Wording(keys, captions, ["wave", "greet"], ["", ""], {}, {}, vectors)
+    assert book.plain("bow", CountingGrounder())[0].text == "a person waves"  # type: ignore[arg-type]
