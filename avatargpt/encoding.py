@@ -97,6 +97,6 @@ def _states(
     out, mask = torch.zeros(len(rows), longest, width), torch.zeros(len(rows), longest, dtype=torch.long)
     for b, r in enumerate(rows):
         if r is not None:
-            out[b, : len(r)] = torch.as_tensor(r).float()
+            out[b, : len(r)] = torch.as_tensor(np.asarray(r, np.float32))
             mask[b, : len(r)] = 1
     return out.to(device), mask.to(device)

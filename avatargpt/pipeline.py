@@ -30,7 +30,7 @@ class AvatarGPT(Editing):
 
     def generate(
         self, texts: str | Sequence[str], seconds: float | Sequence[float | None] | None = None, seed: int = 0,
-        guidance: float = 2.5, best_of: int = 8, temperature: float = 0.8, num: int = 1, progress: Progress = None,
+        guidance: float = 1.5, best_of: int = 8, temperature: float = 0.8, num: int = 1, progress: Progress = None,
         seeds: Sequence[int] | None = None, literal: bool = False, retrieval: int = 0,
     ) -> list[Motion]:
         """Text to body motion.

@@ -20,7 +20,7 @@ def generate(
     seed: common.Seed = 0,
     guidance: Annotated[
         float, typer.Option("--guidance", metavar="G", help="How strongly the text counts; 1 is none.")
-    ] = 2.5,
+    ] = 1.5,
     best_of: Annotated[
         int, typer.Option("--best-of", min=1, max=64, metavar="K", help="Candidates the model chooses from.")
     ] = 8,
