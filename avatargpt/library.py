@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from avatargpt.packing import pack_vectors, unpack_vectors
 from vqvae.errors import UserError
 from vqvae.motion import atomic_write
 
@@ -171,11 +172,10 @@ class Library:
             "fingerprint": self.fingerprint, "captions": self.captions, "says": self.says,
             "names": [e.name for e in self.entries], "licences": [e.licence for e in self.entries],
         }  # fmt: skip
-        scale = np.abs(self.vectors).max(1, keepdims=True, initial=1e-6) / 127
         data: dict[str, np.ndarray] = {
             "codes": np.concatenate([e.codes for e in self.entries]).astype(np.uint16),
             "lengths": np.array([len(e.codes) for e in self.entries], np.int32),
-            "vectors": np.round(self.vectors / scale).astype(np.int8), "scale": scale.astype(np.float32),
+            **pack_vectors(self.vectors),
             "about": np.frombuffer(json.dumps(about, ensure_ascii=False).encode(), np.uint8),
         }  # fmt: skip
         return atomic_write(Path(folder) / FILE, lambda p: save_file(data, p))
@@ -196,7 +196,7 @@ class Library:
         try:
             data = load_file(path)
             about: dict[str, Any] = json.loads(data["about"].tobytes())
-            vectors = data["vectors"].astype(np.float32) * data["scale"]
+            vectors = unpack_vectors(data)
             vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
             codes = np.split(data["codes"], np.cumsum(data["lengths"])[:-1])
             captions = about["captions"]

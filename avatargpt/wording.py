@@ -13,12 +13,14 @@ import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from avatargpt.lexical import Manners, WordIndex
+from avatargpt.packing import pack_vectors, unpack_vectors
 from instruct_data.english import GERUND, THIRD
 from vqvae.errors import UserError
 from vqvae.motion import atomic_write
@@ -60,13 +62,11 @@ class Plain:
         text: a caption from the book, or the clause itself where nothing in the book is near.
         similarity: cosine of the clause to its phrasing plus `OVERLAP` times their overlap in words.
         lengths: motion tokens that clips with this caption have, from short to long; empty = not known.
-        own: the clause in the user's words.
     """
 
     text: str
     similarity: float
     lengths: tuple[int, ...] = ()
-    own: str = ""
 
 
 def clauses(text: str) -> list[str]:
@@ -117,11 +117,20 @@ class Wording:
         self.keys, self.captions, self.sides, self.styles = list(keys), list(captions), np.array(sides), styles
         self.backward = np.array([bool(_BACK.search(c[""])) for c in captions])
         self.lengths, self.vectors = lengths, vectors.astype(np.float32)
-        self.index, self.manners = WordIndex(self.keys), Manners(styles)
         self.classes, self.named = list(classes), np.array([bool(first_side(k)) for k in keys])
         self.rows = {k: i for i, k in enumerate(self.keys)}
         self.literal = np.array([k == c[""] for k, c in zip(keys, captions, strict=True)])
         self.group = np.unique(self.classes, return_inverse=True)[1]
+
+    @cached_property
+    def index(self) -> WordIndex:
+        """Of the phrasings; built at the first request, for loading a model need not wait for it."""
+        return WordIndex(self.keys)
+
+    @cached_property
+    def manners(self) -> Manners:
+        """What names a style."""
+        return Manners(self.styles)
 
     def style(self, text: str) -> str:
         """The style that the text names, or empty."""
@@ -166,12 +175,12 @@ class Wording:
             best = self._vote(scores)
             score = float(scores[best])
             if score < least:
-                found.append(Plain(part, score, (), part))
+                found.append(Plain(part, score))
                 continue
             known = self.captions[best]
             manner = style or whole
             caption = (known.get(manner) if manner else "") or self._told(best, scores)
-            found.append(Plain(caption, score, tuple(self.lengths.get(caption, ())), part))
+            found.append(Plain(caption, score, tuple(self.lengths.get(caption, ()))))
         return found
 
     def _told(self, best: int, scores: np.ndarray) -> str:
@@ -204,9 +213,8 @@ class Wording:
             "keys": self.keys, "meanings": [json.loads(m) for m in meanings], "styles": self.styles,
             "lengths": self.lengths,
         }  # fmt: skip
-        scale = np.abs(self.vectors).max(axis=1, keepdims=True) / 127
         data: dict[str, np.ndarray] = {
-            "vectors": np.round(self.vectors / scale).astype(np.int8), "scale": scale.astype(np.float32),
+            **pack_vectors(self.vectors),
             "which": np.array(which, np.int32), "side": np.array([SIDES.index(s) for s in self.sides], np.int8),
             "about": np.frombuffer(json.dumps(about, separators=(",", ":")).encode(), np.uint8),
         }  # fmt: skip
@@ -231,7 +239,7 @@ class Wording:
             meant = [about["meanings"][i] for i in data["which"]]
             return cls(
                 about["keys"], [m[0] for m in meant], [m[1] for m in meant], [SIDES[i] for i in data["side"]],
-                about["styles"], about["lengths"], data["vectors"].astype(np.float32) * data["scale"],
+                about["styles"], about["lengths"], unpack_vectors(data),
             )  # fmt: skip
         except (SafetensorError, KeyError, ValueError, TypeError, IndexError, OSError) as e:
             raise UserError(f"{path}: not a readable book of phrasings ({str(e).splitlines()[0]})") from None

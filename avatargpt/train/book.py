@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from avatargpt.text import SentenceGrounder
-from avatargpt.train.prepare import CYCLIC
+from avatargpt.train.prepare import CYCLIC, MADE_UP
 from avatargpt.wording import Wording
 from instruct_data.captions import CaptionBank, bank_style
 from instruct_data.english import split
@@ -75,8 +75,7 @@ def _commonest(said: Counter[str]) -> str:
 
 def make_book(clips: Sequence[ClipCodes], bank: CaptionBank, rewrites: Rewrites, grounder: SentenceGrounder) -> Wording:
     """Phrasings of every action that the clips show, with the captions they stand for."""
-    made_up = ("synthetic", "layered", "styled", "looped", "composed")
-    captions = known_captions([c for c in clips if c.source not in made_up], bank)
+    captions = known_captions([c for c in clips if c.source not in MADE_UP], bank)
     rows: dict[str, tuple[dict[str, str], str, str]] = {}  # phrasing -> captions by style, action, side
 
     def add(phrase: str, key: str, style: str = "") -> None:
@@ -98,7 +97,7 @@ def make_book(clips: Sequence[ClipCodes], bank: CaptionBank, rewrites: Rewrites,
                 rows.setdefault(text, ({"": text}, action, side))
     for clip in clips:  # what has no class: each clip's own captions stand for its first
         own_words = _own_words(clip)
-        if clip.source in made_up or not own_words or bank.action_key(clip.action, clip.captions):
+        if clip.source in MADE_UP or not own_words or bank.action_key(clip.action, clip.captions):
             continue
         for text in own_words:
             rows.setdefault(text, ({"": own_words[0]}, own_words[0], _side(text)))

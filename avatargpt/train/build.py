@@ -17,6 +17,7 @@ from avatargpt.text import SentenceGrounder, TextTokenizer
 from avatargpt.train.examples import Example, ExampleOptions, Examples
 from avatargpt.train.language import LanguageTraining, Trainer
 from avatargpt.train.lora import LoraOptions, add_lora
+from avatargpt.train.prepare import MADE_UP
 from avatargpt.train.runtime import Runtime, check_keys, from_mapping, load_json
 from instruct_data.captions import CaptionBank
 from instruct_data.clip import Clip
@@ -171,8 +172,7 @@ def build_run(
 def _check_streams(examples: Examples, where: str) -> None:
     """Every task with a weight must have something to draw from: left out, it would change the mixture in silence."""
     place = f"{where}: train: options: weights"
-    parts = ("", "/composed", "/layered", "/styled", "/looped", "/synthetic")
-    motion = [f"{task}{part}" for task in MOTION_TASKS for part in parts]
+    motion = [*MOTION_TASKS, *(f"{task}/{source}" for task in MOTION_TASKS for source in MADE_UP)]
     check_keys(examples.options.weights, ("denoise", *examples.pairs, *motion), place)
     known = {s.task for s in examples.streams()}
     empty = [name for name, weight in examples.options.weights.items() if weight > 0 and name not in known]

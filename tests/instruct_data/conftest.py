@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -11,6 +13,8 @@ from instruct_data.clip import Clip
 from vqvae import rotations as rot
 from vqvae.motion import Motion
 from vqvae.skeleton import SMPL22
+
+sys.path.insert(0, str(Path(__file__).parent))  # helper modules beside the tests
 
 J = SMPL22.index
 

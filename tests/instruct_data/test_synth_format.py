@@ -3,13 +3,13 @@
 from pathlib import Path
 
 import pytest
+from families_made import CAPTIONS
 
 from instruct_data.synth import families, load_family
 from instruct_data.synth.expressions import formula, number, resolve
 from instruct_data.synth.reading import mirror_limb, poses
 from vqvae.errors import UserError
 
-CAPTIONS = "\n".join(f"  - a person moves in way {i}" for i in range(12))
 GOOD = f"""
 name: test_move
 group: hands

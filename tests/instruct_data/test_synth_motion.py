@@ -6,24 +6,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from families_made import family_of
 
 from instruct_data.captions import CaptionBank
 from instruct_data.mirror import mirror_text
-from instruct_data.synth import Family, families, keyframed, load_family
+from instruct_data.synth import families, keyframed
 from instruct_data.synth.check import figures, table, violations
 from instruct_data.synth.reading import poses
 from vqvae import rotations as rot
 from vqvae.errors import UserError
 from vqvae.skeleton import SMPL22
 
-CAPTIONS = "\n".join(f"  - a person moves in way {i}" for i in range(12))
 J = {n: i for i, n in enumerate(SMPL22.names)}
-
-
-def family_of(folder: Path, keys: str, head: str = "") -> Family:
-    path = folder / "try_it.yaml"
-    path.write_text(f"name: try_it\ngroup: hands\n{head}\ncaptions:\n{CAPTIONS}\nkeys:\n{keys}", encoding="utf-8")
-    return load_family(path)
 
 
 def test_same_seed_gives_the_same_bytes_alone_and_in_a_batch() -> None:

@@ -4,22 +4,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from families_made import family_of
 
-from instruct_data.synth import Family, families, keyframed, load_family
+from instruct_data.synth import Family, families, keyframed
 from instruct_data.synth.elbows import neutral_elbow
 from instruct_data.synth.solver import solve
 from instruct_data.synth.timeline import Timeline, draw
 from vqvae import rotations as rot
 from vqvae.skeleton import SMPL22
 
-CAPTIONS = "\n".join(f"  - a person moves in way {i}" for i in range(12))
 J = {n: i for i, n in enumerate(SMPL22.names)}
-
-
-def family_of(folder: Path, keys: str, head: str = "") -> Family:
-    path = folder / "try_it.yaml"
-    path.write_text(f"name: try_it\ngroup: hands\n{head}\ncaptions:\n{CAPTIONS}\nkeys:\n{keys}", encoding="utf-8")
-    return load_family(path)
 
 
 def solved(family: Family, seed: int) -> tuple[Timeline, np.ndarray, np.ndarray]:
