@@ -6,7 +6,6 @@ encoder; the decoder adapts and joins them. What ships was made by this project;
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections.abc import Sequence
@@ -16,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from avatargpt.packing import pack_vectors, unpack_vectors
+from avatargpt.packing import pack_json, pack_vectors, unpack_json, unpack_vectors
 from vqvae.errors import UserError
 from vqvae.motion import atomic_write
 
@@ -176,7 +175,7 @@ class Library:
             "codes": np.concatenate([e.codes for e in self.entries]).astype(np.uint16),
             "lengths": np.array([len(e.codes) for e in self.entries], np.int32),
             **pack_vectors(self.vectors),
-            "about": np.frombuffer(json.dumps(about, ensure_ascii=False).encode(), np.uint8),
+            "about": pack_json(about),
         }  # fmt: skip
         return atomic_write(Path(folder) / FILE, lambda p: save_file(data, p))
 
@@ -195,7 +194,7 @@ class Library:
             return None
         try:
             data = load_file(path)
-            about: dict[str, Any] = json.loads(data["about"].tobytes())
+            about: dict[str, Any] = unpack_json(data["about"])
             vectors = unpack_vectors(data)
             vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
             codes = np.split(data["codes"], np.cumsum(data["lengths"])[:-1])

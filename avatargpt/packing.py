@@ -1,16 +1,36 @@
-"""Sentence vectors in files: 8-bit integers with a scale per row."""
+"""What files of sentence vectors and texts hold: 8-bit integers with a scale per row, deflated JSON."""
 
 from __future__ import annotations
 
+import json
+import zlib
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
+MOST_TEXT = 64 << 20  # bytes of JSON; a file that would unfold to more is not ours
 
-def pack_vectors(vectors: np.ndarray) -> dict[str, np.ndarray]:
-    """(n, w) float -> ``vectors`` (n, w) int8 and ``scale`` (n, 1) float32; cosines stay within 0.01."""
+
+def pack_vectors(vectors: np.ndarray, rank: int = 0) -> dict[str, np.ndarray]:
+    """Sentence vectors as small arrays.
+
+    Args:
+        vectors: (n, w) float.
+        rank: keep only so many principal directions (no centring: cosines are wanted); 0 = all, exact but for rounding.
+
+    Returns:
+        ``vectors`` (n, rank or w) int8, ``scale`` (n, 1) float32 and with `rank` ``basis`` (w, rank) float16. Cosines
+        stay within 0.01 without `rank`.
+    """
+    out = {}
+    if 0 < rank < vectors.shape[1]:
+        _, directions = np.linalg.eigh(vectors.T.astype(np.float64) @ vectors)
+        basis = directions[:, ::-1][:, :rank].astype(np.float16)
+        out["basis"] = np.ascontiguousarray(basis)
+        vectors = vectors @ basis.astype(np.float32)
     scale = np.abs(vectors).max(axis=1, keepdims=True, initial=1e-6) / 127
-    return {"vectors": np.round(vectors / scale).astype(np.int8), "scale": scale.astype(np.float32)}
+    return {"vectors": np.round(vectors / scale).astype(np.int8), "scale": scale.astype(np.float32), **out}
 
 
 def unpack_vectors(data: Mapping[str, np.ndarray]) -> np.ndarray:
@@ -20,4 +40,28 @@ def unpack_vectors(data: Mapping[str, np.ndarray]) -> np.ndarray:
         KeyError: one of the two arrays is missing.
     """
     unpacked: np.ndarray = data["vectors"].astype(np.float32) * data["scale"]
-    return unpacked
+    return unpacked @ data["basis"].astype(np.float32).T if "basis" in data else unpacked
+
+
+def pack_json(value: Any) -> np.ndarray:
+    """(bytes,) uint8: deflated JSON."""
+    text = json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode()
+    return np.frombuffer(zlib.compress(text, 9), np.uint8)
+
+
+def unpack_json(data: np.ndarray) -> Any:
+    """The value that `pack_json` wrote; plain JSON, as earlier files have it, is read too.
+
+    Raises:
+        ValueError: damaged, or larger than such files are.
+    """
+    if data[:1].tobytes() in (b"{", b"["):
+        return json.loads(data.tobytes())
+    stream = zlib.decompressobj()
+    try:
+        text = stream.decompress(data.tobytes(), MOST_TEXT)
+    except zlib.error as e:
+        raise ValueError(f"damaged text ({e})") from None
+    if stream.unconsumed_tail or not stream.eof:
+        raise ValueError("damaged text")
+    return json.loads(text)

@@ -60,13 +60,22 @@ class Metric(_Strict):
 
 
 class Task(_Strict):
-    """What an instruction asks for: slots in, head out, wording, decoding defaults, metrics."""
+    """What an instruction asks for: slots in, head out, wording, decoding defaults, metrics.
+
+    Attributes:
+        examples: how training examples are made: ``pairs`` of slots and an answer in words, or from clips as that
+            motion task does it.
+        words: which words of a clip stand in the text slot or in the answer: a ``caption``, or the ``steps`` of a clip
+            that several were joined to.
+    """
 
     name: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
     version: int = Field(ge=1)
     description: str = Field(min_length=1)
     inputs: list[Slot] = Field(min_length=1)
     output: str
+    examples: Literal["pairs", "text_to_motion", "motion_to_text", "in_between", "continuation"] = "pairs"
+    words: Literal["caption", "steps"] = "caption"
     templates: list[str]
     decoding: Decoding
     metrics: list[Metric] = Field(min_length=1)
@@ -87,6 +96,8 @@ class Task(_Strict):
         for i, t in enumerate(self.templates):
             if unknown := set(prompts.SLOT.findall(t)) - set(names):
                 raise ValueError(f"templates: number {i} has an unknown slot {', '.join(sorted(unknown))}")
+        if self.examples == "pairs" and self.output != "text":
+            raise ValueError(f"examples: pairs of words for output {self.output!r}; name the motion task that does it")
         required = {s.name for s in self.inputs if s.required}
         optional = {s.name for s in self.inputs} - required
         for given in [required, *({*required, o} for o in optional), required | optional]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,21 +13,17 @@ from avatargpt.checkpoint import load_model, start_from_t5
 from avatargpt.config import AvatarGPTConfig
 from avatargpt.model import AvatarGPTModel
 from avatargpt.text import SentenceGrounder, TextTokenizer
+from avatargpt.train.corpus import Folders, text_corpus
 from avatargpt.train.examples import Example, ExampleOptions, Examples
 from avatargpt.train.language import LanguageTraining, Trainer
 from avatargpt.train.lora import LoraOptions, add_lora
 from avatargpt.train.prepare import MADE_UP
 from avatargpt.train.runtime import Runtime, check_keys, from_mapping, load_json
-from instruct_data.captions import CaptionBank
-from instruct_data.clip import Clip
 from instruct_data.mixture import Draw, generator
-from instruct_data.rewrites import Rewrites
+from instruct_data.registry import get_task, list_tasks
 from instruct_data.store import ClipCodes, Store
 from vqvae.errors import UserError
 from vqvae.tokenizer import MotionTokenizer
-
-LONGEST_LINE = 26  # words; longer lines cost more time than they teach
-
 
 # What a configuration file may say of the model. The rest of T5's configuration follows from it or is fixed.
 SHAPE = (
@@ -38,65 +33,7 @@ SHAPE = (
 OURS = (
     "modalities", "grounding_dim", "extra_inputs", "countdown_buckets", "refiner_dim", "refiner_layers", "refiner_heads"
 )
-MOTION_TASKS = ("text_to_motion", "motion_to_text", "in_between", "continuation")
-
-
-def planning_lines(folder: Path) -> list[str]:
-    """Scenes, activities and steps of the training split as plain sentences.
-
-    Raises:
-        UserError: no such folder, or a line that is no JSON object.
-    """
-    if not folder.is_dir():
-        raise UserError(f"{folder}: no such folder; one with train.jsonl or virtualhome.jsonl is needed")
-    lines = []
-    for name in ("train.jsonl", "virtualhome.jsonl"):
-        path = folder / name
-        if not path.is_file():
-            continue
-        for n, row in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
-            try:
-                data = dict(json.loads(row))
-            except (ValueError, TypeError) as e:
-                raise UserError(f"{path}: line {n}: not a JSON object ({e})") from None
-            activities = data.get("activities") or [data]
-            if data.get("scene"):
-                lines.append(str(data["scene"]))
-            for activity in activities:
-                steps = [str(s) for s in activity.get("steps", [])]
-                if steps:
-                    lines.append(f"{activity.get('task', '')}: {'; '.join(steps)}".strip(": "))
-    return lines
-
-
-def text_corpus(
-    texts: Path, planning: Path | None, items: Sequence[Clip | ClipCodes]
-) -> tuple[list[str], dict[str, list[tuple[str, str]]]]:
-    """Lines to denoise and text-to-text pairs; nothing of the validation split.
-
-    Pairs of the `rewrite` task: users' requests -> plain captions, and the wider prompts of a clip -> its caption.
-    """
-    bank = CaptionBank(texts / "body_captions.json")
-    lines = [
-        template.replace("{person}", "a person").replace("{manner}", "").strip()
-        for group in bank.actions.values() for template in group
-    ]  # fmt: skip
-    rewrites = Rewrites(texts / "rewrites_train.jsonl", bank)
-    pairs = rewrites.pairs()
-    pairs += [(r.mirrored().prompt, r.mirrored().target) for r in rewrites.items if r.side in ("left", "right")]
-    lines += [p for pair in pairs for p in pair]
-    pairs = [*pairs] * 4
-    seen: set[str] = set(lines)
-    for item in items:
-        prompts = [str(p) for p in item.extra.get("prompts", [])]
-        for text in (*item.captions, *prompts):
-            if text not in seen:
-                seen.add(text)
-                lines.append(text)
-        pairs += [(p, item.captions[0].lower().rstrip(".")) for p in prompts[-2:]]
-    if planning is not None:
-        lines += planning_lines(planning)
-    return [line for line in lines if len(line.split()) <= LONGEST_LINE], {"rewrite": pairs}
+CORE_TASKS = ("text_to_motion", "motion_to_text", "continuation", "in_between")  # what validation watches
 
 
 def validation(examples: Examples, items: Sequence[ClipCodes]) -> dict[str, list[Example]]:
@@ -105,10 +42,16 @@ def validation(examples: Examples, items: Sequence[ClipCodes]) -> dict[str, list
     if not items:
         return out
     held = Examples(items, [], {}, examples.text, examples.config, ExampleOptions())
-    for task in ("text_to_motion", "motion_to_text", "continuation", "in_between"):
+    for task in CORE_TASKS:
         draws = [Draw(task, i, int(generator(5, i).integers(2**31))) for i in range(len(held.parts[""]))]
         out[task] = [held.make(d) for d in draws]
     return out
+
+
+def folders_of(args: argparse.Namespace) -> Folders:
+    """What the command line says of texts."""
+    planning, chat, pairs = (Path(p) if p else None for p in (args.planning, args.chat, args.pairs))
+    return Folders(Path(args.texts), planning, chat, pairs)
 
 
 def _codes(folder: str, tokenizer: MotionTokenizer | None) -> tuple[list[ClipCodes], list[ClipCodes]]:
@@ -146,7 +89,7 @@ def build_run(
     said: list[Any] = list(items)
     if args.store:
         said = list(Store.open(args.store).clips("train"))
-    lines, pairs = text_corpus(Path(args.texts), Path(args.planning) if args.planning else None, said)
+    lines, pairs = text_corpus(folders_of(args), said)
     start = Path(args.start) if args.start else None
     source = next((f for f in (out, start) if f is not None and (f / "spiece.model").is_file()), None)
     if source is not None:
@@ -172,7 +115,8 @@ def build_run(
 def _check_streams(examples: Examples, where: str) -> None:
     """Every task with a weight must have something to draw from: left out, it would change the mixture in silence."""
     place = f"{where}: train: options: weights"
-    motion = [*MOTION_TASKS, *(f"{task}/{source}" for task in MOTION_TASKS for source in MADE_UP)]
+    made = [name for name in list_tasks() if get_task(name).examples != "pairs"]
+    motion = [*made, *(f"{task}/{source}" for task in made for source in MADE_UP)]
     check_keys(examples.options.weights, ("denoise", *examples.pairs, *motion), place)
     known = {s.task for s in examples.streams()}
     empty = [name for name, weight in examples.options.weights.items() if weight > 0 and name not in known]

@@ -12,13 +12,15 @@ from avatargpt.config import TEXT, AvatarGPTConfig
 from avatargpt.encoding import EncodedPrompt, encode_prompt
 from avatargpt.library import example_slots
 from avatargpt.text import TextTokenizer
+from avatargpt.train.corpus import clip_steps
 from avatargpt.train.prepare import CYCLIC
 from avatargpt.train.retrieval import Neighbours
 from instruct_data.augment import everyday, side_of, vary
 from instruct_data.everyday import everyday_requests
 from instruct_data.mixture import Draw, Stream, clip_class
+from instruct_data.planning import Pair
 from instruct_data.prompts import Prompt, TextSegment
-from instruct_data.registry import get_task
+from instruct_data.registry import Task, get_task
 from instruct_data.store import ClipCodes
 
 LONGEST = 72  # motion tokens of one example; longer clips are cropped
@@ -82,17 +84,22 @@ class ExampleOptions:
     wrong: float = 0.12
 
 
+def _slot(task: Task, kind: str) -> str:
+    """Name of the task's first slot of a kind."""
+    return next(s.name for s in task.inputs if s.kind == kind)
+
+
 class Examples:
     """Builds examples from draws; a pure function of the draw.
 
     Args:
         items: tokenised training clips.
         lines: plain sentences for denoising.
-        pairs: task name -> (input, answer) text pairs.
+        pairs: text task -> (slots, answer) pairs.
     """
 
     def __init__(
-        self, items: Sequence[ClipCodes], lines: Sequence[str], pairs: dict[str, list[tuple[str, str]]],
+        self, items: Sequence[ClipCodes], lines: Sequence[str], pairs: dict[str, list[Pair]],
         text: TextTokenizer, config: AvatarGPTConfig, options: ExampleOptions, tokens_per_second: float = 5.0,
     ) -> None:
         self.single = [i for i in items if i.source != "composed"]
@@ -100,6 +107,8 @@ class Examples:
         self.parts: dict[str, list[ClipCodes]] = {part: [] for part in ("", *own)}
         for item in items:
             self.parts[item.source if item.source in own else ""].append(item)
+        self.steps = clip_steps(items)
+        self.stepped = [i for i in items if i.id in self.steps]
         self.lines, self.pairs = list(lines), pairs
         self.text, self.config, self.options, self.rate = text, config, options, tokens_per_second
 
@@ -127,6 +136,8 @@ class Examples:
                 classes = ["line"] * len(self.lines)
             elif task in self.pairs:
                 classes = ["pair"] * len(self.pairs[task])
+            elif get_task(task).words == "steps" and not part:
+                classes = ["composed"] * len(self.stepped)
             else:
                 # actions of several names ("walk+wave") are of one kind: no balance among them
                 classes = [i.source if "+" in i.action else clip_class(i) for i in self.parts[part]]
@@ -142,12 +153,13 @@ class Examples:
             return self._denoise(self.lines[draw.index], rng)
         if task in self.pairs:
             return self._pair(task, *self.pairs[task][draw.index], rng)
-        item = self.parts[part][draw.index]
+        spec = get_task(task)
+        item = self.stepped[draw.index] if spec.words == "steps" else self.parts[part][draw.index]
         maker = {
             "text_to_motion": self._text_to_motion, "motion_to_text": self._motion_to_text,
             "in_between": self._in_between, "continuation": self._continuation,
-        }[task]  # fmt: skip
-        return maker(item, rng)
+        }[spec.examples]  # fmt: skip
+        return maker(spec, item, rng)
 
     def _answer(self, text: str) -> np.ndarray:
         return np.array([*self.text.encode(text), self.config.end_id(TEXT)], np.int64)
@@ -167,8 +179,8 @@ class Examples:
                          TextSegment("[Response]")), TEXT, "denoise")  # fmt: skip
         return Example(self._mixed(prompt, rng, motion=False), TEXT, self._answer(line))
 
-    def _pair(self, task: str, source: str, target: str, rng: np.random.Generator) -> Example:
-        prompt = get_task(task).render({get_task(task).inputs[0].name: source}, rng=rng)
+    def _pair(self, task: str, slots: dict[str, str], target: str, rng: np.random.Generator) -> Example:
+        prompt = get_task(task).render(dict(slots), rng=rng)
         return Example(self._mixed(prompt, rng, motion=False), TEXT, self._answer(target))
 
     def _mixed(
@@ -210,8 +222,12 @@ class Examples:
             codes = codes[start : start + length]
         return codes[:LONGEST]
 
-    def _text_to_motion(self, item: ClipCodes, rng: np.random.Generator) -> Example:
+    def _text_to_motion(self, task: Task, item: ClipCodes, rng: np.random.Generator) -> Example:
         codes = self._codes(item, rng)
+        if task.words == "steps":
+            announced, slots = self._length_slots(len(codes), rng)
+            prompt = task.render({_slot(task, "text"): self.steps[item.id], **slots}, rng=rng)
+            return self._motion(prompt, codes, announced, rng)
         pool = item.extra.get("prompts") or item.captions
         announced, slots = self._length_slots(len(codes), rng)
         caption = str(pool[int(rng.integers(len(pool)))])
@@ -221,24 +237,26 @@ class Examples:
         elif item.source != "composed" and rng.random() < self.options.asked:
             asked = self._asked.get((clip_class(item), item.extra.get("side")))
             caption = asked[int(rng.integers(len(asked)))] if asked and not item.style else caption
-        task, bare = get_task("text_to_motion"), None
-        given: dict[str, object] = {"caption": caption, **slots}
+        bare = None
+        given: dict[str, object] = {_slot(task, "text"): caption, **slots}
         if self.options.retrieve and rng.random() < self.options.retrieve:
             bare = task.render(given, rng=rng)
             given |= example_slots(self.neighbours.examples(item, caption, rng))
         return self._motion(task.render(given, rng=rng), codes, announced, rng, bare)
 
-    def _motion_to_text(self, item: ClipCodes, rng: np.random.Generator) -> Example:
+    def _motion_to_text(self, task: Task, item: ClipCodes, rng: np.random.Generator) -> Example:
         codes = self._codes(item, rng)
-        prompt = get_task("motion_to_text").render({"motion": codes}, rng=rng)
+        prompt = task.render({_slot(task, "motion"): codes}, rng=rng)
+        if task.words == "steps":
+            return Example(encode_prompt(prompt, self.text, self.config), TEXT, self._answer(self.steps[item.id]))
         answer = str(item.captions[int(rng.integers(len(item.captions)))]).strip().rstrip(".").lower()
         return Example(encode_prompt(prompt, self.text, self.config), TEXT, self._answer(answer))
 
-    def _in_between(self, item: ClipCodes, rng: np.random.Generator) -> Example:
+    def _in_between(self, task: Task, item: ClipCodes, rng: np.random.Generator) -> Example:
         codes = item.codes[: LONGEST + 2 * CONTEXT]
         n = len(codes)
         if n < 6:
-            return self._continuation(item, rng)
+            return self._continuation(get_task("continuation"), item, rng)
         left = int(rng.integers(1, max(2, n // 2)))
         right = int(rng.integers(left + 1, n))
         middle = codes[left:right][:LONGEST]
@@ -249,10 +267,10 @@ class Examples:
         }  # fmt: skip
         if rng.random() < 0.3:
             slots2["caption"] = str(item.captions[int(rng.integers(len(item.captions)))])
-        prompt = get_task("in_between").render(slots2, rng=rng)
+        prompt = task.render(slots2, rng=rng)
         return self._motion(prompt, middle, True, rng)
 
-    def _continuation(self, item: ClipCodes, rng: np.random.Generator) -> Example:
+    def _continuation(self, task: Task, item: ClipCodes, rng: np.random.Generator) -> Example:
         codes = item.codes
         cut = int(rng.integers(1, max(2, len(codes) - 2)))
         rest = codes[cut : cut + LONGEST]
@@ -260,5 +278,5 @@ class Examples:
         slots2: dict[str, object] = {"motion": codes[max(0, cut - CONTEXT) : cut], **slots}
         if rng.random() < 0.4:
             slots2["caption"] = str(item.captions[int(rng.integers(len(item.captions)))])
-        prompt = get_task("continuation").render(slots2, rng=rng)
+        prompt = task.render(slots2, rng=rng)
         return self._motion(prompt, rest, announced, rng)

@@ -19,6 +19,7 @@ from avatargpt.model import IGNORED, AvatarGPTModel
 from avatargpt.text import SentenceGrounder
 from avatargpt.train.examples import Example, Examples
 from avatargpt.train.lora import merged_state
+from avatargpt.train.optimizers import make_optimizer
 from avatargpt.train.plot import plot_log
 from avatargpt.train.runtime import Log, Runtime, cosine, load_checkpoint, save_checkpoint
 from instruct_data.collate import pad
@@ -37,6 +38,7 @@ class LanguageTraining:
     lr_floor: float = 5e-5
     warmup: int = 150
     weight_decay: float = 0.01
+    optimizer: str = "adamw"  # or muon, `avatargpt.train.optimizers`
     refiner_weight: float = 0.4
     refiner_rows: float = 0.5  # share of motion rows the refiner learns from at each step
     refiner_only: bool = False  # everything else is frozen
@@ -182,9 +184,9 @@ class Trainer:
         self.levels = max((m["levels"] for m in (model.config.modalities or {}).values()), default=1)
         self.step, self.stop = 0, min(config.steps, until or config.steps)
         share = runtime.share(config.batch, "train")
-        decay = [p for p in model.parameters() if p.requires_grad and p.ndim >= 2]
-        plain = [p for p in model.parameters() if p.requires_grad and p.ndim < 2]
-        groups = [{"params": decay, "weight_decay": config.weight_decay}, {"params": plain, "weight_decay": 0.0}]
+        if engine is not None and config.optimizer != "adamw":
+            raise UserError(f"train: optimizer: {config.optimizer}; DeepSpeed shards only adamw here; accepted: adamw")
+        self.optimizer = make_optimizer(model, config.optimizer, config.lr, config.weight_decay, "train")
         objective = Objective(model, config.refiner_weight, config.refiner_rows, runtime, config.refiner_only)
         self.engine: Any = None
         self.objective: Any = objective
@@ -196,11 +198,9 @@ class Trainer:
                 "train_micro_batch_size_per_gpu": share, "gradient_accumulation_steps": 1,
                 "gradient_clipping": config.clip, "zero_force_ds_cpu_optimizer": False,
             }  # fmt: skip
-            self.optimizer = torch.optim.AdamW(groups, lr=config.lr, betas=(0.9, 0.98), eps=1e-8)
             self.engine, *_ = deepspeed.initialize(model=objective, optimizer=self.optimizer, config=engine)
             self.objective = self.engine
         else:
-            self.optimizer = torch.optim.AdamW(groups, lr=config.lr, betas=(0.9, 0.98), eps=1e-8, fused=True)
             if runtime.world > 1:
                 self.objective = torch.nn.parallel.DistributedDataParallel(objective, find_unused_parameters=True)
         self._resume()

@@ -88,19 +88,20 @@ def codes_stage(args: argparse.Namespace) -> None:
 def ground_stage(args: argparse.Namespace) -> None:
     """Sentence-encoder states of every training text, once, so that training need not run that network."""
     from avatargpt.text import SentenceGrounder
-    from avatargpt.train.build import text_corpus
+    from avatargpt.train.build import folders_of
+    from avatargpt.train.corpus import grounded_texts, text_corpus
     from instruct_data.everyday import everyday_requests
 
     runtime = Runtime.start(args.threads, args.device)
     clips = list(Store.open(args.store).clips("train"))
-    _, pairs = text_corpus(Path(args.texts), None, clips)
-    texts = [t for c in clips for t in (*c.captions, *c.extra.get("prompts", []))]
+    _, pairs = text_corpus(folders_of(args), clips)
+    texts = list(grounded_texts(pairs, clips))
     asked = everyday_requests()
     texts += [t for name in asked.classes() for t in asked.requests(name)]
     grounder = SentenceGrounder(device=runtime.device)
     if args.grounding:
         grounder.load_states(args.grounding)
-    grounder.save_states([*texts, *(p for p, _ in pairs["rewrite"])], args.output)
+    grounder.save_states(texts, args.output)
 
 
 def language_stage(args: argparse.Namespace) -> None:
@@ -215,11 +216,15 @@ def _parser() -> argparse.ArgumentParser:
                     store="motion store whose synthetic clips are taken; default: fresh keyframed ones")  # fmt: skip
     library.add_argument("--count", type=_whole, default=4, metavar="N", help="clips per action")
     library.add_argument("--seed", type=int, default=900_000, help="of fresh clips")
-    stage("ground", ground_stage, store="motion store!", texts="folder of text corpora!",
+    corpora = {
+        "texts": "folder of caption bank and rewrites!", "planning": "folder of planning corpora",
+        "chat": "folder of dialogues", "pairs": "folder of TASK.jsonl files: slots and answers of any text task",
+    }  # fmt: skip
+    stage("ground", ground_stage, store="motion store!", **corpora,
           grounding="an earlier result; texts in it are not computed again")
     language = stage("language", language_stage, config="YAML!", tokenizer="tokenizer folder", codes="tokenised cache",
-                     texts="folder of text corpora!", planning="folder of planning corpora",
-                     store="motion store whose captions are read (text stage)", grounding="folder of the ground stage",
+                     **corpora, store="motion store whose captions are read (text stage)",
+                     grounding="folder of the ground stage",
                      start="model folder, or a T5 or Flan-T5 folder, to begin from",
                      deepspeed_config="JSON; the run goes through DeepSpeed")  # fmt: skip
     language.add_argument("--until", type=_whole, metavar="STEP", help=until)

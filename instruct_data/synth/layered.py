@@ -117,7 +117,10 @@ def _placed(
 ) -> tuple[Motion, Motion, int, bool] | None:
     """The two motions cut or looped to suit each other, where the upper one begins, and whether its end is lost."""
     below, above = lower.motion, upper.motion
-    first, last = active_span(above, upper.parts)
+    try:
+        first, last = active_span(above, upper.parts)
+    except UserError:  # a nod so small that nothing of it would be seen
+        return None
     above = above.slice(first, last)
     if lower.resting:
         below = _held(below, min(longest, len(above) + int(rng.integers(10, 30))), rng)

@@ -119,11 +119,12 @@ def _valid(name="hello"):
 
 
 def test_a_new_task_is_one_file(tmp_path, clean_registry):
+    before = set(list_tasks())
     (tmp_path / "hello.yaml").write_text(yaml.safe_dump(_valid()))
-    assert add_folder(tmp_path) == ["hello"]
+    assert "hello" not in before and add_folder(tmp_path) == ["hello"]
     assert add_folder(tmp_path) == ["hello"]
     assert "Wording number 0." in get_task("hello").render({"caption": "hi"}).text
-    assert set(list_tasks()) == OURS | {"hello"}
+    assert set(list_tasks()) == before | {"hello"}
 
 
 @pytest.mark.parametrize(
@@ -135,6 +136,7 @@ def test_a_new_task_is_one_file(tmp_path, clean_registry):
         ({"decoding": {"temperature": "hot"}}, "decoding: temperature"),
         ({"decoding": {"heat": 1}}, "heat"),
         ({"version": 0}, "version"),
+        ({"output": "body"}, "examples: pairs of words for output 'body'"),
         ({"inputs": [{"name": "caption", "kind": "text"}, {"name": "seconds", "kind": "seconds"}]}, "none can say"),
         ({"inputs": [{"name": "m", "kind": "motion"}]}, "modality"),
         ({"metrics": []}, "metrics"),

@@ -1,0 +1,205 @@
+"""What a turn of a conversation asks for: acts, and the short line of text that a model writes them in.
+
+A line holds one or more acts joined by ``" | "``. An act is its name, then numbers with their units, then after a
+colon free text: ``then 4s: a person waves | edit 2: slower | speed 1 x0.5 | move 3 1 | save: walk.glb | undo 2``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any, Literal
+
+from vqvae.errors import UserError
+
+JOIN = " | "
+MOST_ACTS = 8
+LONGEST_TEXT = 400  # characters of free text
+MOST_SECONDS = 3600.0
+SHOWN = ("timeline", "captions", "plan", "frames")
+FORMATS = ("npz", "bvh", "glb", "vrma", "npy", "csv", "json", "mp4", "gif", "png", "fbx")
+Shape = Literal["count", "seconds", "factor", "word", "text"]
+SHAPES: dict[str, Shape] = {
+    "segment": "count", "to": "count", "steps": "count", "activities": "count", "seconds": "seconds",
+    "factor": "factor", "times": "factor", "choice": "word", "format": "word", "what": "word",
+    "text": "text", "change": "text", "scene": "text", "about": "text", "name": "text", "file": "text",
+}  # fmt: skip
+# act -> what it takes, in the order it is written; "?" = may be left out
+TAKES: dict[str, tuple[str, ...]] = {
+    "make": ("seconds?", "text"), "then": ("seconds?", "text"), "before": ("segment", "text"),
+    "replace": ("segment", "text"), "edit": ("segment?", "change"), "retime": ("segment?", "seconds"),
+    "total": ("seconds",), "speed": ("segment?", "factor"), "mirror": ("segment?",), "again": ("segment?",),
+    "keep": ("choice",), "delete": ("segment",), "move": ("segment", "to"), "loop": ("times",), "load": ("file",),
+    "plan": ("activities?", "scene"), "long": ("seconds", "scene"), "describe": ("segment?", "file?"),
+    "question": ("about",), "show": ("what",), "play": (), "undo": ("steps?",), "redo": ("steps?",),
+    "save": ("name",), "export": ("format",), "face": ("text",), "speak": ("file", "text?"), "help": (), "chat": (),
+    "clarify": (),
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Act:
+    """One thing to do.
+
+    Attributes:
+        do: its name, a key of `TAKES`.
+        segment: which segment, from 1. to: where a moved segment goes. seconds: a length.
+        factor: of speed. times: how often the whole is repeated. steps: how many acts to undo or redo.
+        activities: of a plan. text: a caption or a facial instruction. change: what is different.
+        scene: of a plan or of long motion. choice: a take, ``a``, ``b``, ... name: of a saved file, with a suffix or
+        without. format: a suffix of `FORMATS`. file: what to read. what: what to show. about: what a question is about.
+
+    Raises:
+        UserError: an unknown name, or a value that is missing, not taken or out of range.
+    """
+
+    do: str
+    segment: int | None = None
+    to: int | None = None
+    seconds: float | None = None
+    factor: float | None = None
+    times: int | None = None
+    steps: int | None = None
+    activities: int | None = None
+    choice: str | None = None
+    format: str | None = None
+    what: str | None = None
+    text: str | None = None
+    change: str | None = None
+    scene: str | None = None
+    about: str | None = None
+    name: str | None = None
+    file: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.do not in TAKES:
+            raise UserError(f"act {self.do!r}; accepted: {', '.join(TAKES)}")
+        takes = {t.rstrip("?"): not t.endswith("?") for t in TAKES[self.do]}
+        for f in fields(self):
+            if f.name == "do":
+                continue
+            value = getattr(self, f.name)
+            if value is None:
+                if takes.get(f.name):
+                    raise UserError(f"act {self.do}: needs {f.name}")
+            elif f.name not in takes:
+                raise UserError(f"act {self.do}: takes no {f.name}")
+            else:
+                _check(self.do, f.name, value)
+
+    def to_json(self) -> dict[str, Any]:
+        """As in the dialogues: ``{"do": ..., ...}`` with what is given."""
+        return {f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name) is not None}
+
+
+_LIMITS: dict[str, tuple[float, float]] = {
+    "segment": (1, 999), "to": (1, 999), "steps": (1, 99), "activities": (1, 20), "times": (1, 99),
+    "seconds": (0.2, MOST_SECONDS), "factor": (0.1, 10),
+}  # fmt: skip
+
+
+def _check(do: str, name: str, value: Any) -> None:
+    if name in _LIMITS:
+        low, high = _LIMITS[name]
+        whole = SHAPES[name] == "count" or name == "times"
+        if isinstance(value, bool) or not isinstance(value, int if whole else (int, float)) or not low <= value <= high:
+            raise UserError(f"act {do}: {name} {value!r}; accepted {low:g} to {high:g}")
+        return
+    if not isinstance(value, str) or not value.strip() or len(value) > LONGEST_TEXT:
+        raise UserError(f"act {do}: {name} must be text of 1 to {LONGEST_TEXT} characters")
+    if "|" in value or not value.isprintable():
+        raise UserError(f"act {do}: {name} may not contain | or control characters")
+    if name == "choice" and not re.fullmatch("[a-z]", value):
+        raise UserError(f"act {do}: choice {value!r}; accepted a to z")
+    if name == "what" and value not in SHOWN:
+        raise UserError(f"act {do}: {value!r}; accepted: {', '.join(SHOWN)}")
+    if name == "format" and not re.fullmatch("[a-z0-9]{2,5}", value):
+        raise UserError(f"act {do}: format {value!r}; accepted a file suffix")
+
+
+def from_json(row: Mapping[str, Any]) -> Act:
+    """An act from the dialogues' form. A save's name and format become one file name, a take's number its letter.
+
+    Raises:
+        UserError: see `Act`.
+    """
+    values = dict(row)
+    if values.get("do") == "save" and "format" in values:
+        values["name"] = f"{values.get('name')}.{values.pop('format')}"
+    if str(values.get("choice", "")) in "123456789":
+        values["choice"] = "abcdefghi"[int(values["choice"]) - 1] if values.get("choice") else None
+    if unknown := sorted(set(values) - {f.name for f in fields(Act)}):
+        raise UserError(f"act {values.get('do')!r}: takes no {', '.join(unknown)}")
+    try:
+        return Act(**values)
+    except TypeError as e:
+        raise UserError(f"act: {e}") from None
+
+
+def write(acts: Sequence[Act]) -> str:
+    """Acts -> one line."""
+    return JOIN.join(_write(a) for a in acts)
+
+
+def _write(act: Act) -> str:
+    head, tail = [act.do], []
+    for name in (t.rstrip("?") for t in TAKES[act.do]):
+        value = getattr(act, name)
+        if value is None:
+            continue
+        match SHAPES[name]:
+            case "count" | "word":
+                head.append(str(value))
+            case "seconds":
+                head.append(f"{value:.4g}s")
+            case "factor":
+                head.append(f"x{value:.4g}")
+            case "text":
+                tail.append(" ".join(value.split()))
+    return " ".join(head) + (f": {'; '.join(tail)}" if tail else "")
+
+
+_TOKEN: dict[Shape, re.Pattern[str]] = {
+    "count": re.compile(r"(\d{1,3})"), "seconds": re.compile(r"(\d{1,4}(?:\.\d{1,3})?)s"),
+    "factor": re.compile(r"x(\d{1,3}(?:\.\d{1,4})?)"), "word": re.compile(r"([a-z0-9]+)"),
+}  # fmt: skip
+
+
+def read(line: str) -> list[Act]:
+    """One line -> acts; the inverse of `write`, and strict.
+
+    Raises:
+        UserError: anything that `write` does not write.
+    """
+    parts = [p.strip() for p in line.split(JOIN.strip())]
+    if not 1 <= len(parts) <= MOST_ACTS:
+        raise UserError(f"{len(parts)} acts in one turn; accepted 1 to {MOST_ACTS}")
+    return [_read(p) for p in parts]
+
+
+def _read(part: str) -> Act:
+    head, colon, tail = part.partition(":")
+    words = head.split()
+    if not words or words[0] not in TAKES:
+        raise UserError(f"{part!r}: not an act; accepted: {', '.join(TAKES)}")
+    values: dict[str, Any] = {}
+    at = 1
+    texts = []
+    for take in TAKES[words[0]]:
+        name = take.rstrip("?")
+        shape = SHAPES[name]
+        if shape == "text":
+            texts.append(name)
+            continue
+        found = _TOKEN[shape].fullmatch(words[at]) if at < len(words) else None
+        if found:
+            raw = found.group(1)
+            values[name] = raw if shape == "word" else int(raw) if shape == "count" or name == "times" else float(raw)
+            at += 1
+    if at != len(words) or bool(colon) != bool(tail.strip()) or (tail.strip() and not texts):
+        raise UserError(f"{part!r}: not understood as {words[0]}")
+    if tail.strip():
+        said = tail.split(";", 1) if len(texts) == 2 else [tail]
+        values |= dict(zip(texts, (s.strip() for s in said), strict=False))
+    return Act(words[0], **values)

@@ -1,0 +1,98 @@
+"""Text tasks from files, tasks over steps of joined clips, and the optimisers."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from avatargpt.train.corpus import clip_steps, user_pairs
+from avatargpt.train.optimizers import MuonAdamW, make_optimizer
+from instruct_data.store import Store
+from vqvae.errors import UserError
+
+
+def write_pairs(folder: Path, row: Any) -> Path:
+    folder.mkdir()
+    (folder / "steps_to_activity.jsonl").write_text(json.dumps(row) + "\n")
+    return folder
+
+
+def test_pairs_and_steps_are_learnt_and_resumed_with_muon(mini: Any, tmp_path: Path) -> None:
+    def change(data: dict) -> None:
+        mini.no_grounding(data)
+        weights = {"steps_to_activity": 0.3, "steps_to_motion": 0.4, "motion_to_steps": 0.3}
+        data["train"].update(steps=6, optimizer="muon", save_every=100, val_every=100, log_every=1)
+        data["train"]["options"] = {"weights": weights}
+
+    pairs = write_pairs(tmp_path / "pairs", {"slots": {"steps": "he bows; he waves"}, "answer": "He greets the king"})
+    config = mini.config("train", change, "steps")
+    mini.run(*mini.language(config, tmp_path / "whole", "--pairs", pairs))
+    assert mini.rows(tmp_path / "whole", "ce_text") and mini.rows(tmp_path / "whole", "ce_body")
+    mini.run(*mini.language(config, tmp_path / "parts", "--pairs", pairs, "--until", 3))
+    mini.run(*mini.language(config, tmp_path / "parts", "--pairs", pairs))
+    mini.assert_same(mini.weights(tmp_path / "whole"), mini.weights(tmp_path / "parts"))
+
+
+def test_steps_of_a_joined_clip_are_its_parts(mini: Any) -> None:
+    clips = list(Store.open(mini.store).clips("train"))
+    said = {c.id: c.captions[0].lower() for c in clips}
+    steps = clip_steps(clips)
+    joined = [c for c in clips if c.source == "composed"]
+    assert set(steps) == {c.id for c in joined}
+    for clip in joined:
+        assert steps[clip.id].split("; ") == [said[p].rstrip(". ") for p in clip.extra["parts"]]
+
+
+@pytest.mark.parametrize("row", [[], {"slots": {"steps": "a"}}, {"slots": {"scene": "a"}, "answer": "b"},
+                                 {"slots": {"steps": 3}, "answer": "b"}])  # fmt: skip
+def test_pairs_of_another_form(tmp_path: Path, row: Any) -> None:
+    with pytest.raises(UserError, match=r"steps_to_activity\.jsonl: line 1"):
+        user_pairs(write_pairs(tmp_path / "pairs", row))
+
+
+def test_no_pairs(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"no TASK\.jsonl"):
+        user_pairs(tmp_path)
+
+
+class Toy(torch.nn.Module):
+    """One matrix in a block, one outside, a bias."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.encoder = torch.nn.ModuleDict({"block": torch.nn.ModuleList([torch.nn.Linear(8, 8)])})
+        self.head = torch.nn.Linear(8, 3)
+
+
+def test_muon_takes_the_blocks_and_adamw_the_rest() -> None:
+    model = Toy()
+    optimizer = make_optimizer(model, "muon", 1e-2, 0.0, "train")
+    assert isinstance(optimizer, MuonAdamW)
+    block, head = model.encoder["block"][0], model.head
+    assert [p for g in optimizer.muon.param_groups for p in g["params"]] == [block.weight]
+    before = block.weight.detach().clone()
+    for p in model.parameters():
+        p.grad = torch.randn_like(p)
+    for group in optimizer.param_groups:
+        group["lr"] = 5e-3  # what a schedule does
+    weight = head.weight.detach().clone()
+    optimizer.step()
+    update = (block.weight.detach() - before) / 5e-3
+    # orthogonal up to Newton-Schulz' own error, scaled to AdamW's root mean square: 0.2 * sqrt(8)
+    singular = torch.linalg.svdvals(update) / (0.2 * 8**0.5)
+    assert 0.6 < float(singular.min()) and float(singular.max()) < 1.3
+    assert torch.allclose((head.weight.detach() - weight).abs(), torch.full_like(weight, 5e-3), rtol=1e-3)
+
+
+def test_unknown_optimizer_and_frozen_blocks() -> None:
+    model = Toy()
+    with pytest.raises(UserError, match="accepted: adamw, muon"):
+        make_optimizer(model, "sgd", 1e-3, 0.0, "train")
+    model.encoder.requires_grad_(False)
+    with pytest.raises(UserError, match="frozen"):
+        make_optimizer(model, "muon", 1e-3, 0.0, "train")
