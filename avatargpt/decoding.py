@@ -11,15 +11,18 @@ from avatargpt.engine import Session
 from avatargpt.sampling import ban_repeats, sample
 
 OnToken = Callable[[int, Tensor], None]
+Rule = Callable[[Tensor, Tensor], Tensor]
+"""(logits (rows, n), what was said (rows, t)) -> logits with what an answer's form forbids at -inf."""
 
 
 class Constraint:
-    """What is done to the logits before a choice: guidance, the end's place, the loop guard."""
+    """What is done to the logits before a choice: guidance, the end's place, the loop guard, a form of the answer."""
 
     def __init__(
-        self, end: int, lengths: Tensor, min_tokens: int, no_repeat: int, guidance: float | None, rows: int
+        self, end: int, lengths: Tensor, min_tokens: int, no_repeat: int, guidance: float | None, rows: int,
+        rule: Rule | None = None,
     ) -> None:
-        self.end, self.lengths, self.rows = end, lengths, rows
+        self.end, self.lengths, self.rows, self.rule = end, lengths, rows, rule
         self.guidance, self.no_repeat = guidance, no_repeat
         self.exact = bool((lengths >= 0).all())
         # the end is impossible before this step, and certain at `lengths`
@@ -42,7 +45,7 @@ class Constraint:
                 logits[:, self.end] = logits[:, self.end].masked_fill(early, float("-inf"))
         if self.no_repeat and t:
             logits = ban_repeats(logits, said, self.no_repeat)
-        return logits
+        return logits if self.rule is None else self.rule(logits, said)
 
 
 def run(

@@ -72,27 +72,28 @@ def encode_prompt(
 
 
 def encoder_inputs(
-    prompts: Sequence[EncodedPrompt], grounder: SentenceGrounder | None, pad_id: int, device: torch.device | str = "cpu"
+    prompts: Sequence[EncodedPrompt], grounder: SentenceGrounder | None, pad_id: int,
+    device: torch.device | str = "cpu", multiple: int = 1,
 ) -> dict[str, Any]:
-    """Keyword arguments of `AvatarGPTModel.encode` for a batch."""
-    ids, mask = pad([p.ids for p in prompts], pad_id)
+    """Keyword arguments of `AvatarGPTModel.encode` for a batch; lengths are padded up to a multiple."""
+    ids, mask = pad([p.ids for p in prompts], pad_id, multiple)
     out: dict[str, Any] = {
         "input_ids": torch.from_numpy(ids).to(device), "attention_mask": torch.from_numpy(mask).long().to(device),
     }  # fmt: skip
     if any((p.residual >= 0).any() for p in prompts):
-        out["residual_codes"] = torch.from_numpy(pad([p.residual for p in prompts], -1)[0]).to(device)
+        out["residual_codes"] = torch.from_numpy(pad([p.residual for p in prompts], -1, multiple)[0]).to(device)
     if grounder is not None and any(p.grounded for p in prompts):
-        out["extra_embeddings"] = [(*_states([p.grounded for p in prompts], grounder, device), "grounding")]
+        out["extra_embeddings"] = [(*_states([p.grounded for p in prompts], grounder, device, multiple), "grounding")]
     return out
 
 
 def _states(
-    texts: Sequence[str | None], grounder: SentenceGrounder, device: torch.device | str
+    texts: Sequence[str | None], grounder: SentenceGrounder, device: torch.device | str, multiple: int
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Token states of the given texts: (B, G, width) and mask (B, G); rows without text are all padding."""
     states = iter(grounder.states([t for t in texts if t]))
     rows = [next(states) if t else None for t in texts]
-    longest = max(len(r) for r in rows if r is not None)
+    longest = -(-max(len(r) for r in rows if r is not None) // multiple) * multiple
     width = next(r.shape[-1] for r in rows if r is not None)
     out, mask = torch.zeros(len(rows), longest, width), torch.zeros(len(rows), longest, dtype=torch.long)
     for b, r in enumerate(rows):

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from transformers.modeling_outputs import BaseModelOutput
 
 from avatargpt.beams import beam_search
-from avatargpt.decoding import Constraint, OnToken, run
+from avatargpt.decoding import Constraint, OnToken, Rule, run
 from avatargpt.engine import Engine, Session
 from avatargpt.sampling import seeds_for, uniforms
 from vqvae.errors import UserError
@@ -116,6 +116,7 @@ class Generator:
         samples: int = 1, uncond: Prompt | None = None, guidance: float = 1.0, temperature: float = 0.0,
         top_k: int = 0, top_p: float = 1.0, seed: int | Sequence[int] = 0, beams: int = 1,
         length_penalty: float = 1.0, no_repeat: int = 0, min_tokens: int = 0, on_token: OnToken | None = None,
+        rule: Rule | None = None,
     ) -> Decoded:
         """Answer every prompt.
 
@@ -136,6 +137,7 @@ class Generator:
             min_tokens: no end before.
             on_token: called after every step with (step, head-local tokens (N,), meaningless in rows that have
                 ended); not with beams.
+            rule: a form that the answers must have (see `avatargpt.planning.listing`); not with exact lengths.
 
         Raises:
             UserError: impossible settings.
@@ -161,7 +163,7 @@ class Generator:
             countdown = None if countdown is None else countdown.repeat(2, 1)
         tables = self.engine.head(head)
         session = Session(self.engine, head, prompt.states, prompt.mask, steps + 1, repeat, countdown)
-        constraint = Constraint(tables.end, lengths, min_tokens, no_repeat, guidance if guided else None, rows)
+        constraint = Constraint(tables.end, lengths, min_tokens, no_repeat, guidance if guided else None, rows, rule)
         if beams > 1:
             found = beam_search(session, constraint, count, beams, steps, length_penalty)
         else:

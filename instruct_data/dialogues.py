@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -37,6 +37,7 @@ class Turn:
     Attributes:
         user: what was said. acts: behind it.
         timeline: the segments before it, as `instruct_data.outline.outline` writes them. count: how many.
+        captions: theirs.
         history: the user's last two turns before it, oldest first.
     """
 
@@ -45,6 +46,7 @@ class Turn:
     timeline: str
     count: int
     history: tuple[str, ...]
+    captions: tuple[str, ...] = ()
 
     @property
     def slots(self) -> dict[str, str]:
@@ -88,7 +90,7 @@ def replayed(dialogues: Sequence[Sequence[tuple[str, list[Act]]]], rng: np.rando
         said: list[str] = []
         for user, acts in turns:
             now = state.now
-            out.append(Turn(user, tuple(acts), now.text, len(now.captions), tuple(said[-2:])))
+            out.append(Turn(user, tuple(acts), now.text, len(now.captions), tuple(said[-2:]), tuple(now.captions)))
             said.append(user)
             for act in acts:
                 state.apply(act)
@@ -140,11 +142,16 @@ def _scenes(folder: Path) -> list[str]:
     return [str(r) for r in rows if len(str(r).split()) <= 9]
 
 
-def made_up(folder: Path, recorded: Sequence[Turn], count: int, rng: np.random.Generator) -> list[Turn]:
-    """`count` turns over random segments in the phrases of ``dialogues.yaml``."""
+def turn_maker(folder: Path, recorded: Sequence[Turn], rng: np.random.Generator) -> TurnMaker:
+    """Draws turns about the movements of the dialogues and of the texts beside them."""
     movements = _movements(folder, recorded)
     captions = [c for c in dict.fromkeys(c for _, c in movements) if len(c.split()) <= 12]
-    maker = TurnMaker(movements, captions, _scenes(folder), rng)
+    return TurnMaker(movements, captions, _scenes(folder), rng)
+
+
+def made_up(folder: Path, recorded: Sequence[Turn], count: int, rng: np.random.Generator) -> list[Turn]:
+    """`count` turns over random segments in the phrases of ``dialogues.yaml``."""
+    maker = turn_maker(folder, recorded, rng)
     acts = list(maker.phrases.turns)
     weights = np.array([_OFTEN.get(a, 1.0) for a in acts])
     out = []
@@ -172,7 +179,7 @@ def all_turns(folder: Path, seed: int = 0, count: int = PAIRS) -> list[Turn]:
     turns = [t for _ in range(REPLAYS) for t in replayed(dialogues, rng)] + replayed(other, rng)
     for i, turn in enumerate(turns):
         if rng.random() < 0.3:
-            turns[i] = Turn(turn.user, turn.acts, turn.timeline, turn.count, ())
+            turns[i] = replace(turn, history=())
     return turns + made_up(Path(folder), turns, max(0, count - len(turns)), rng)
 
 

@@ -24,8 +24,8 @@ ORDINALS = ["first", "second", "third", "fourth", "fifth", "sixth", "seventh", "
 NUMBERS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"]
 _SLOT = re.compile(r"\{(\w+)\}")
 _LENGTHS = [0.5, 1, 1.5, 2, 2.5, 3, 4, 5, 6, 7, 8, 9, 10, 12, 14, 15, 18, 20, 25, 30, 45, 60]
-_OPENINGS = ["ok ", "ok, ", "hmm, ", "please ", "hey, ", "um, ", "right, ", "great. ", "good. ", "well, ", "so ", "could you ",
-             "can you ", "i think ", "oh, ", "actually "]  # fmt: skip
+_OPENINGS = ["ok ", "ok, ", "hmm, ", "please ", "hey, ", "um, ", "right, ", "great. ", "good. ", "well, ", "so ",
+             "could you ", "can you ", "i think ", "oh, ", "actually "]  # fmt: skip
 _CLOSINGS = [" please", " pls", " thanks", "!", ".", "...", ", ok?", " now", " :)", " thx"]
 FILLED = 0.25  # share of turns with such words around them
 _LONG = [30, 45, 60, 90, 120, 150, 180, 240, 300, 600, 900, 1200]
@@ -223,6 +223,11 @@ class TurnMaker:
         group: Group = groups[int(self.rng.choice(len(groups), p=weights / weights.sum()))]
         outline = self.outline(group.when)
         phrase = str(_pick(self.rng, group.phrases))
+        said, acts = self.filled(act, group, phrase, outline)
+        return " ".join(self._wrapped(said, act).split()), outline, acts
+
+    def filled(self, act: str, group: Group, phrase: str, outline: Outline) -> tuple[str, list[Act]]:
+        """A phrase and its line with their slots filled alike."""
         line = group.line
         taken = 0
         for slot in dict.fromkeys(_SLOT.findall(group.line)):
@@ -230,9 +235,9 @@ class TurnMaker:
             taken = int(value) if slot == "seg" else taken
             phrase = phrase.replace(f"{{{slot}}}", said.replace("|", " "))
             line = line.replace(f"{{{slot}}}", value.replace("|", " "))
-        return " ".join(self._filled(phrase, act).split()), outline, read(line)
+        return phrase, read(line)
 
-    def _filled(self, phrase: str, act: str) -> str:
+    def _wrapped(self, phrase: str, act: str) -> str:
         """Now and then with words around it that mean nothing."""
         if act in ("chat", "clarify", "help") or self.rng.random() > FILLED:
             return phrase

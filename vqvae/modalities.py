@@ -64,4 +64,11 @@ def _body() -> FeatureSpec:
     return BodyFeatures()
 
 
+def _face() -> FeatureSpec:
+    from vqvae.features.face import FaceFeatures
+
+    return FaceFeatures()
+
+
 register(Modality("body", 20.0, _body, "whole body, 22 SMPL joints, local rotations and root path"))
+register(Modality("face", 30.0, _face, "face, 52 ARKit blendshape weights and head rotation"))

@@ -30,6 +30,7 @@ def info(model: common.Model = None, as_json: common.Json = False) -> None:
         "formats": _formats(),
         "presets": _presets(),
         "weights": _weights(model),
+        "planners": _planners(model),
         "licences": LICENCES,
     }
     if as_json:
@@ -78,6 +79,15 @@ def _formats() -> dict[str, list[str]]:
     from avatargpt import export
 
     return {"read": sorted(export.readable()), "write": sorted(export.writable())}
+
+
+def _planners(model: Path | None) -> dict[str, str]:
+    from avatargpt import planning
+
+    try:
+        return planning.described(model or resources.weights())
+    except UserError:
+        return {"retrieval": "none; this installation has no weights"}
 
 
 def _weights(model: Path | None) -> dict[str, Any]:

@@ -75,6 +75,14 @@ def _score(
 
         count = int(suite.options["full" if full else "sample"])
         return plan_coverage.score(suite, plan_coverage.sample(plan_coverage.steps(data), count, suite.seeds[0]), model)
+    if suite.kind == "chat":
+        from avatargpt.evaluation import chat
+
+        return chat.score(suite, data, model)
+    if suite.kind in ("plans", "plan_cycle"):
+        from avatargpt.evaluation import planning
+
+        return planning.run(suite, model, data, full)
     if suite.kind in SYNTHETIC:
         return _score_synthetic(suite, model, data, store, full)
 
@@ -109,6 +117,10 @@ def _score(
         # The big classes are thinned out evenly: thousands of raised hands add time, not information.
         kept = [c for i, c in enumerate(clips) if c.source != "bandai2" or i % step == 0]
         return predicates.score(suite, kept)
+    if suite.kind == "seams":
+        from avatargpt.evaluation import seams
+
+        return seams.score(suite, [c.load().joints for c in clips], seams.scenes(data), model)
     from avatargpt.evaluation import transitions
 
     return transitions.score(suite, clips, model)
@@ -143,9 +155,12 @@ def _score_synthetic(suite: Suite, model: Any, data: Path | None, store: Path | 
     from avatargpt.evaluation import discriminator
 
     kinds = {"keyframed": list(keyframed)}
-    others = [k for k in options["kinds"] if k != "keyframed"]
+    count = int(options["clips"])
+    if "layered" in options["kinds"] and data is not None:
+        kinds["layered"] = synthetic.layered(real, data, count)
+    if "composed" in options["kinds"]:
+        kinds["composed"] = synthetic.composed(real, count)
     if store is not None:
-        kinds |= synthetic.stored(store, None, others)
-    elif "layered" in others and data is not None:
-        kinds["layered"] = synthetic.layered(real, data, int(options["clips"]))
+        found = synthetic.stored(store, None, [k for k in options["kinds"] if k != "keyframed"])
+        kinds |= {f"{kind} as in the store": clips for kind, clips in found.items()}
     return discriminator.score(suite, real, kinds)

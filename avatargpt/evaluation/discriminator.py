@@ -142,6 +142,9 @@ def score(suite: Suite, real: list[Clip], kinds: dict[str, list[Clip]]) -> dict[
         suite: of kind ``discriminator``; options ``clips`` (of each side at most) and any of `Settings`.
         real: real clips.
         kinds: ``keyframed``, ``layered``, ``composed``, ... -> clips; kinds without clips are left out and named.
+            Clips all of whose ``extra["parts"]`` are among the real ones are set against these very parts, every
+            other one mirrored as they are in the making, so that only what the making left behind can give them away;
+            others are set against real clips of all actions.
 
     Returns:
         ``accuracy/KIND`` over clips, ``window_accuracy/KIND``, and ``accuracy/real``: two random halves of the real
@@ -151,6 +154,7 @@ def score(suite: Suite, real: list[Clip], kinds: dict[str, list[Clip]]) -> dict[
     limit = int(options.get("clips", 300))
     settings = Settings(**{k: v for k, v in options.items() if k in Settings.__dataclass_fields__})
     rng = np.random.default_rng(suite.seeds[0])
+    every = {c.id: c for c in real}
     # Every take of the big classes looks alike: the real side is spread evenly over the classes.
     real = [real[i] for i in _balanced([c.action or c.source for c in real], 2 * limit, rng)]
     results: dict[str, Any] = {}
@@ -160,13 +164,25 @@ def score(suite: Suite, real: list[Clip], kinds: dict[str, list[Clip]]) -> dict[
             missing.append(kind)
             continue
         chosen = [clips[i] for i in _balanced([c.action for c in clips], limit, rng)]
-        hits = accuracy(real[:limit], chosen, settings, suite.seeds[0])
+        hits = accuracy(_rivals(chosen, every, rng) or real[:limit], chosen, settings, suite.seeds[0])
         results[f"accuracy/{kind}"] = figure(hits["clips"])
         results[f"window_accuracy/{kind}"] = figure(hits["windows"])
     half = len(real) // 2
     hits = accuracy(real[:half], real[half:], settings, suite.seeds[0])
     results["accuracy/real against real"] = figure(hits["clips"])
     return {"results": results, "clips": {k: len(v) for k, v in kinds.items()}, "kinds_without_clips": missing}
+
+
+def _rivals(made: list[Clip], real: dict[str, Clip], rng: np.random.Generator) -> list[Clip]:
+    """The recordings that clips were made of, half of them mirrored; none when there is a part that is no recording."""
+    parts = [str(p) for c in made for p in c.extra.get("parts", [])]
+    if not parts or any(p not in real for p in parts) or any(not c.extra.get("parts") for c in made):
+        return []
+    out = []
+    for i, name in enumerate(rng.permutation(sorted(set(parts)))):
+        clip = real[str(name)]
+        out.append(replace(clip, motion=clip.load().mirrored()) if i % 2 else clip)
+    return out
 
 
 def _balanced(labels: list[str], limit: int, rng: np.random.Generator) -> list[int]:

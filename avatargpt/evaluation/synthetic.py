@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -92,3 +93,33 @@ def layered(real: Sequence[Clip], data: Path, count: int, seed: int = HELD_OUT) 
         if bank.is_file():
             return list(layered_clips(real, CaptionBank(bank), count, seed))
     return []
+
+
+def composed(real: Sequence[Clip], count: int, seed: int = HELD_OUT, longest: int = 280) -> list[Clip]:
+    """Two to four real clips in a row, chosen and joined as training data are.
+
+    Args:
+        real: clips of the corpus.
+        count: how many.
+        seed: decides everything.
+        longest: most frames of one.
+    """
+    from avatargpt.train.prepare import CYCLIC
+    from instruct_data.mixture import clip_class
+    from instruct_data.synth.composing import Sequencer
+
+    rng = np.random.default_rng([seed, 1])
+    names = [clip_class(c) for c in real]
+    sequencer = Sequencer(real, names, [n in CYCLIC for n in names], 0.5)
+    everything = np.ones(len(real), bool)
+    out: list[Clip] = []
+    for _ in range(20 * count):
+        chain = sequencer.draw(rng, [everything] * int(rng.choice([2, 3, 4], p=[0.6, 0.25, 0.15])), longest)
+        if chain is not None:
+            parts = [real[i].id for i in chain.items]
+            action = "+".join(names[i] for i in chain.items)
+            out.append(replace(real[chain.items[0]], id=f"chain_{len(out):05d}", motion=chain.motion, action=action,
+                               source="composed", extra={"parts": parts}))  # fmt: skip
+        if len(out) == count:
+            break
+    return out

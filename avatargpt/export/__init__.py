@@ -85,6 +85,8 @@ def save(motion: Motion, path: str | os.PathLike[str], **options: Any) -> Path:
     """
     target = check_target(path)
     function = _choose(_WRITERS, target, "write")
+    if motion.modality == "face" and target.suffix.lower() not in FACE_SUFFIXES:
+        raise UserError(f"{target}: a face cannot be written as {target.suffix}; accepted {' '.join(FACE_SUFFIXES)}")
     _check_options(function, 2, target, options)
     function(motion, target, **options)
     return target
@@ -134,6 +136,7 @@ def _check_options(function: Callable[..., Any], positional: int, path: Path, op
 
 
 from avatargpt.export import formats as _formats  # noqa: E402  (fills the tables above)
+from avatargpt.export.face_formats import FACE_SUFFIXES  # noqa: E402  (likewise)
 
 __all__ = ["check_target", "contact_sheet", "load", "readable", "reader", "save", "writable", "writer"]
 assert _formats

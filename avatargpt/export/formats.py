@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
-from avatargpt.export import reader, writer
+from avatargpt.export import face_formats, reader, writer
 from vqvae.errors import UserError
 
 if TYPE_CHECKING:
+    from vqvae.face import FaceMotion
     from vqvae.motion import Motion
 
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 def _write_npz(motion: Motion, path: Path, layout: str = "motion") -> None:
     if layout == "motion":
         motion.save(path)
-    elif layout == "smplx":
+    elif layout == "smplx" and motion.modality != "face":
         from vqvae.smplx import write_smplx
 
         write_smplx(motion, path)
@@ -25,10 +26,11 @@ def _write_npz(motion: Motion, path: Path, layout: str = "motion") -> None:
 
 
 @reader(".npz")
-def _read_npz(path: Path, up: str = "z") -> Motion:
+def _read_npz(path: Path, up: str = "z") -> Motion | FaceMotion:
     from avatargpt.export.arrays import read_npz
+    from avatargpt.export.face_formats import read_face_npz
 
-    return read_npz(path, up)
+    return read_face_npz(path) or read_npz(path, up)
 
 
 @writer(".npy")
@@ -60,35 +62,74 @@ def _read_bvh(path: Path) -> Motion:
 
 
 @writer(".glb")
-def _write_glb(motion: Motion, path: Path) -> None:
+def _write_glb(motion: Motion | FaceMotion, path: Path) -> None:
+    from avatargpt.export.face_gltf import write_face_glb
     from avatargpt.export.gltf import write_glb
 
-    write_glb(motion, path)
+    if motion.modality == "face":
+        write_face_glb(cast("FaceMotion", motion), path)
+    else:
+        write_glb(cast("Motion", motion), path)
 
 
 @reader(".glb")
-def _read_glb(path: Path) -> Motion:
+def _read_glb(path: Path) -> Motion | FaceMotion:
+    from avatargpt.export.face_gltf import read_face_glb
     from avatargpt.export.gltf import read_glb
 
-    return read_glb(path)
+    return read_face_glb(path) or read_glb(path)
+
+
+@writer(".vrma")
+def _write_vrma(motion: Motion | FaceMotion, path: Path, layout: str = "both") -> None:
+    from avatargpt.export.vrma import write_vrma
+
+    if motion.modality != "face":
+        raise UserError(f"{path}: .vrma holds faces; this is a {motion.modality} motion")
+    write_vrma(cast("FaceMotion", motion), path, layout)
+
+
+@reader(".vrma")
+def _read_vrma(path: Path) -> FaceMotion:
+    from avatargpt.export.vrma import read_vrma
+
+    return read_vrma(path)
 
 
 @writer(".gif")
-def _write_gif(motion: Motion, path: Path, size: int = 360) -> None:
+def _write_gif(motion: Motion | FaceMotion, path: Path, size: int = 360) -> None:
+    from avatargpt.export.face_video import write_face_gif
     from avatargpt.export.video import write_gif
 
-    write_gif(motion, path, size)
+    if motion.modality == "face":
+        write_face_gif(cast("FaceMotion", motion), path, size)
+    else:
+        write_gif(cast("Motion", motion), path, size)
 
 
 @writer(".mp4")
-def _write_mp4(motion: Motion, path: Path, size: int = 480) -> None:
+def _write_mp4(motion: Motion | FaceMotion, path: Path, size: int = 480, audio: str | Path | None = None) -> None:
+    from avatargpt.export.face_video import write_face_mp4
     from avatargpt.export.video import write_mp4
 
-    write_mp4(motion, path, size)
+    if motion.modality == "face":
+        write_face_mp4(cast("FaceMotion", motion), path, size, audio)
+    elif audio is not None:
+        raise UserError(f"{path}: audio goes with a face; this is a {motion.modality} motion")
+    else:
+        write_mp4(cast("Motion", motion), path, size)
 
 
 @writer(".png")
-def _write_png(motion: Motion, path: Path, frames: int = 8) -> None:
+def _write_png(motion: Motion | FaceMotion, path: Path, frames: int = 8) -> None:
+    from avatargpt.export.face_video import face_sheet
     from avatargpt.export.sheet import contact_sheet
 
-    contact_sheet([motion], [motion.caption], path, frames)
+    if motion.modality == "face":
+        face_sheet([cast("FaceMotion", motion)], [motion.caption], path, frames)
+    else:
+        contact_sheet([cast("Motion", motion)], [motion.caption], path, frames)
+
+
+# The suffixes above that hold faces too, beside those of `face_formats`
+face_formats.FACE_SUFFIXES = (*face_formats.FACE_SUFFIXES, ".gif", ".glb", ".mp4", ".png", ".vrma")

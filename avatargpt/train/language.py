@@ -26,6 +26,8 @@ from instruct_data.collate import pad
 from instruct_data.mixture import Mixture, generator
 from vqvae.errors import UserError
 
+EVEN = 16  # lengths are padded up to a multiple: kernels are prepared once per shape, which takes longer than a step
+
 
 @dataclass
 class LanguageTraining:
@@ -66,13 +68,13 @@ class Batch:
         cls, rows: Sequence[Example], grounder: SentenceGrounder | None, pad_id: int, levels: int, device: torch.device
     ) -> Batch:
         """Pad and stack rows; R = `levels`."""
-        labels, _ = pad([r.labels for r in rows], IGNORED)
+        labels, _ = pad([r.labels for r in rows], IGNORED, EVEN // 2)
         codes = np.full((*labels.shape, levels), -1, np.int64)
         for b, r in enumerate(rows):
             if r.codes is not None:
                 codes[b, : len(r.codes)] = r.codes
         return cls(
-            encoder_inputs([r.prompt for r in rows], grounder, pad_id, device), [r.head for r in rows],
+            encoder_inputs([r.prompt for r in rows], grounder, pad_id, device, EVEN), [r.head for r in rows],
             torch.from_numpy(labels).to(device), torch.tensor([r.length for r in rows], device=device),
             torch.from_numpy(codes).to(device),
         )  # fmt: skip

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -152,36 +153,42 @@ def library_stage(args: argparse.Namespace) -> None:
     print(f"{args.output}: {len(library)} clips, {len(library.captions)} captions, {size:.0f} kB")
 
 
-def pack_stage(args: argparse.Namespace) -> None:
-    """Language model and tokenizer -> one folder of bfloat16 weights in shards below 16 MiB, as shipped."""
-    import torch
-
-    from avatargpt.checkpoint import load_model, save_model
-    from avatargpt.library import Library
-    from avatargpt.text import TextTokenizer
+def intents_stage(args: argparse.Namespace) -> None:
+    """The classifier that helps to hear what a turn of a conversation asks for."""
+    from avatargpt.chat.bank import build_intents
+    from avatargpt.text import SentenceGrounder
     from avatargpt.wording import Wording
-    from vqvae.tokenizer import MotionTokenizer
 
-    model, tokenizer = load_model(args.language), MotionTokenizer.load(args.tokenizer)
-    model.check_fingerprint(tokenizer.config.modality, tokenizer.fingerprint)
+    Runtime.start(args.threads, "cpu")
+    book = Wording.load(args.book)
+    if book is None:
+        raise UserError(f"{args.book}: no book of phrasings in it; run the book stage")
     out = Path(args.output)
-    torch.nn.Module.to(model, torch.bfloat16)
-    save_model(model, out, "15MB")
-    TextTokenizer.load(args.language).save(out)
-    tokenizer.save(out / tokenizer.config.modality, torch.bfloat16)
-    if args.book:
-        book = Wording.load(args.book)
-        if book is None:
-            raise UserError(f"{args.book}: no book of phrasings in it; run the book stage")
-        book.save(out)
-    if args.library:
-        library = Library.load(args.library)
-        if library is None:
-            raise UserError(f"{args.library}: no library in it; run the library stage")
-        library.check(tokenizer.fingerprint)
-        library.save(out)
-    size = sum(f.stat().st_size for f in out.rglob("*") if f.is_file()) / 1e6
-    print(f"{out}: {size:.1f} MB")
+    out.mkdir(parents=True, exist_ok=True)
+    print(build_intents(Path(args.chat), out, SentenceGrounder(), book))
+
+
+ELSEWHERE: dict[str, tuple[str, str]] = {
+    "pack": ("avatargpt.train.pack:pack_stage",
+             "all parts -> one folder of bfloat16 weights in shards below 16 MiB, as shipped"),
+    "planner": ("avatargpt.train.planner:planner_stage",
+                "the planning library: scenes with vectors, projections and the scorer of plans"),
+    "speech": ("avatargpt.train.driver:speech_data_stage",
+               "speech with taught or labelled face curves, for the driver"),
+    "expressions": ("avatargpt.train.driver:expression_data_stage",
+                    "expression clips with their words, for the driver's text branches"),
+    "driver": ("avatargpt.train.driver:driver_stage", "train (or go on training) the driver: speech and words -> face"),
+}  # fmt: skip
+"""Stages with a module of their own, imported when they run: name -> (place, help)."""
+
+
+def _elsewhere(place: str) -> Callable[[argparse.Namespace], None]:
+    module, _, name = place.partition(":")
+
+    def run(args: argparse.Namespace) -> None:
+        getattr(importlib.import_module(module), name)(args)
+
+    return run
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -190,9 +197,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--local_rank", "--local-rank", type=int, help=argparse.SUPPRESS)  # deepspeed puts it first
     stages = parser.add_subparsers(dest="stage", required=True)
 
-    def stage(name: str, run: Any, **options: str) -> argparse.ArgumentParser:
-        sub = stages.add_parser(name, help=run.__doc__)
-        sub.set_defaults(run=run)
+    def stage(name: str, run: Any = None, **options: str) -> argparse.ArgumentParser:
+        text = run.__doc__ if run else ELSEWHERE[name][1]
+        sub = stages.add_parser(name, help=text)
+        sub.set_defaults(run=run or _elsewhere(ELSEWHERE[name][0]))
         sub.add_argument("-o", "--output", required=True, help="folder for the result; an unfinished run there goes on")
         sub.add_argument("--threads", type=_whole, help="CPU threads")
         sub.add_argument("--device", help="cpu, cuda, cuda:0, ...; default: a GPU when there is one")
@@ -210,8 +218,18 @@ def _parser() -> argparse.ArgumentParser:
     stage("codes", codes_stage, tokenizer="tokenizer folder!", store="motion store!")
     stage("book", book_stage, codes="tokenised cache!", texts="folder of caption bank and rewrites!",
           grounding="folder of the ground stage; texts in it are not computed again")
-    stage("pack", pack_stage, language="folder of the language stage!", tokenizer="tokenizer folder!",
-          book="folder of the book stage", library="folder of the library stage")  # fmt: skip
+    stage("planner", planning="folder of planning corpora!", config="YAML")
+    stage("intents", intents_stage, chat="folder of dialogues!", book="folder of the book stage!")
+    stage("pack", language="folder of the language stage!", tokenizer="tokenizer folder!",
+          book="folder of the book stage", library="folder of the library stage", planner="folder of the planner stage",
+          intents="folder of the intents stage", driver="folder of the driver stage")  # fmt: skip
+    stage("speech", faces="folder of real speech and faces!", texts="texts to be spoken",
+          config="YAML!", driver="driver folder: label real speech with it instead")  # fmt: skip
+    faces = stage("expressions", texts="folder of facial instructions!")
+    faces.add_argument("--count", type=_whole, default=2000, metavar="N", help="clips drawn beside them")
+    driver = stage("driver", config="YAML!", speech="folders of the speech stage, with commas between!",
+                   expressions="folder of the expressions stage", start="driver folder to begin from")  # fmt: skip
+    driver.add_argument("--until", type=_whole, metavar="STEP", help=until)
     library = stage("library", library_stage, tokenizer="tokenizer folder!",
                     store="motion store whose synthetic clips are taken; default: fresh keyframed ones")  # fmt: skip
     library.add_argument("--count", type=_whole, default=4, metavar="N", help="clips per action")

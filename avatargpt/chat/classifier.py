@@ -1,0 +1,209 @@
+"""The second reading of a turn: a linear classifier names the act, rules fill in what it takes.
+
+The classifier (a softmax over the vector of the frozen sentence encoder, the turn's words and what it is said about)
+is trained on the recorded and made-up turns by `avatargpt.chat.bank`. Acts that are not possible now do not count.
+Numbers, segments, names and the movement are read from the words by `avatargpt.chat.filling`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from avatargpt.chat import slots
+from avatargpt.chat.features import masked, rows
+from avatargpt.chat.filling import fill
+from avatargpt.chat.intent import Heard, why_not
+from avatargpt.wording import clauses
+from instruct_data.acts import Act
+from vqvae.errors import UserError
+from vqvae.motion import atomic_write
+
+if TYPE_CHECKING:
+    from avatargpt.text import SentenceGrounder
+    from avatargpt.wording import Wording
+
+FILE = "intents.safetensors"
+TRIED = 3  # kinds, the likeliest first, until one can be filled
+LEAST = 0.22  # less sure than this it is better to ask
+_SOME = frozenset("then before replace edit retime total speed mirror again delete move loop play save export".split())
+
+
+class TurnIntent:
+    """The classifier.
+
+    Args:
+        kinds: K names of acts. grams: words and pairs that have a column. weight: (K, D). bias: (K,).
+        grounder: the sentence encoder. wording: the book of movements, None = none.
+    """
+
+    name = "classifier"
+
+    def __init__(
+        self, kinds: Sequence[str], grams: Sequence[str], weight: np.ndarray, bias: np.ndarray,
+        grounder: SentenceGrounder, wording: Wording | None,
+    ) -> None:  # fmt: skip
+        self.kinds, self.places = list(kinds), {g: i for i, g in enumerate(grams)}
+        self.weight, self.bias = weight.astype(np.float32), bias.astype(np.float32)
+        self.grounder, self.wording = grounder, wording
+
+    def election(self, heard: Heard) -> list[tuple[str, float]]:
+        """Kinds of acts with their probability, the likeliest first; only those that can be done now."""
+        vector = self.grounder.sentence([masked(heard.request, heard.files)])
+        features = rows([heard], vector, nearness(vector, self.wording), self.places)[0]
+        scores = self.weight @ features + self.bias
+        able = np.flatnonzero([_can(k, heard) for k in self.kinds])
+        share = np.exp(scores[able] - scores[able].max(initial=-np.inf))
+        share /= max(share.sum(), 1e-12)
+        return [(self.kinds[able[i]], float(share[i])) for i in np.argsort(-share, kind="stable")]
+
+    def understand(self, heard: Heard) -> list[Act] | None:
+        acts, sure = self.weighed(heard)
+        return acts if sure >= LEAST else None
+
+    def weighed(self, heard: Heard) -> tuple[list[Act] | None, float]:
+        """Acts, and how sure the least sure of them is (0..1)."""
+        out: list[Act] = []
+        now, sure = heard, 1.0
+        for part in parts(heard.request):
+            said = replace(now, request=part, files=tuple(f for f in heard.files if f in part))
+            act, share = self._one(said)
+            if act is None:
+                return None, 0.0
+            some = each(act, said)
+            out += some
+            sure = min(sure, share)
+            for one in some:
+                now = _after(now, one)
+        out = tidied(out)
+        return (out, sure) if out and not why_not(out, heard) else (None, 0.0)
+
+    def _one(self, heard: Heard) -> tuple[Act | None, float]:
+        for kind, share in self.election(heard)[:TRIED]:
+            act = fill(kind, heard)
+            if act is not None and not why_not([act], heard):
+                return act, share
+        return None, 0.0
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write the classifier, weights as float16."""
+        from safetensors.numpy import save_file
+
+        about = json.dumps({"kinds": self.kinds, "grams": list(self.places)}, separators=(",", ":"))
+        data: dict[str, np.ndarray] = {
+            "weight": self.weight.astype(np.float16), "bias": self.bias,
+            "about": np.frombuffer(about.encode(), np.uint8),
+        }  # fmt: skip
+        return atomic_write(Path(path), lambda p: save_file(data, p))
+
+    @classmethod
+    def load(
+        cls, folder: str | os.PathLike[str], grounder: SentenceGrounder, wording: Wording | None
+    ) -> TurnIntent | None:
+        """The classifier of a model folder, or None where it has none.
+
+        Raises:
+            UserError: a damaged file.
+        """
+        from safetensors import SafetensorError
+        from safetensors.numpy import load_file
+
+        path = Path(folder) / FILE
+        if not path.is_file():
+            return None
+        try:
+            data = load_file(path)
+            about = json.loads(data["about"].tobytes())
+            out = cls(about["kinds"], about["grams"], data["weight"], data["bias"], grounder, wording)
+            rows([Heard("x", "")], np.zeros((1, 384)), np.zeros(1), out.places) @ out.weight.T
+        except (SafetensorError, KeyError, ValueError, TypeError, OSError) as e:
+            raise UserError(f"{path}: not a readable classifier of turns ({str(e).splitlines()[0]})") from None
+        return out
+
+def tidied(acts: Sequence[Act]) -> list[Act]:
+    """Interjections beside an order are none ("Great. Save it."), and a length behind a movement is its length."""
+    out: list[Act] = []
+    orders = [a for a in acts if a.do not in ("chat", "clarify")]
+    for act in orders or acts[:1]:
+        before = out[-1] if out else None
+        length = act.do in ("retime", "total")
+        if length and before is not None and before.do in ("make", "then") and not before.seconds:
+            out[-1] = replace(before, seconds=act.seconds)
+        else:
+            out.append(act)
+    return out
+
+
+# a comma or "and" before a word that can only begin another order
+_COMMAND = re.compile(
+    r"\s*(?:,|\band\b|&)\s*(?:and\s+|then\s+)?(?=(?:export|save|loop|repeat|mirror|undo|redo|play it|delete|remove)\b)"
+)
+
+
+def each(act: Act, heard: Heard) -> list[Act]:
+    """An order for every segment named, or for all, where the turn says so: "2 seconds each"."""
+    if act.do not in ("retime", "edit", "delete") or not heard.captions:
+        return [act]
+    pointed = slots.segments(heard.request, heard.captions)
+    if not re.search(r"\b(?:each|every|all|everything)\b", heard.request) and act.do != "delete":
+        return [act]
+    if act.do == "delete":
+        wanted = sorted(pointed, reverse=True) if re.search(r"\b(?:and|both|&)\b|,", heard.request) else []
+    else:
+        wanted = pointed if len(pointed) > 1 else list(range(1, len(heard.captions) + 1))
+    return [replace(act, segment=n) for n in wanted[:8]] or [act]
+
+
+def nearness(vectors: np.ndarray, wording: Wording | None) -> np.ndarray:
+    """(B,) cosine of each turn to the nearest movement of the book; 0 without a book."""
+    if wording is None:
+        return np.zeros(len(vectors), np.float32)
+    steps = (vectors[i : i + 256] @ wording.vectors.T for i in range(0, len(vectors), 256))
+    return np.concatenate([s.max(1) for s in steps])
+
+
+def parts(request: str) -> list[str]:
+    """Pieces of a turn that may each ask for something: sentences, and what "then" joins."""
+    marked = _COMMAND.sub("; ", request)
+    sentences = [s for s in re.split(r"(?<=[.!?;])\s+|;\s*", marked) if re.search(r"\w", s)] or [request]
+    out: list[str] = []
+    for sentence in sentences:
+        lead = re.match(r"^(?:then|and then|next|after that|finally|now)\b", sentence)
+        joined = re.search(r"\b(?:then|after that|afterwards|followed by)\b", sentence)
+        pieces = clauses(sentence) if joined else [sentence]
+        if lead:
+            pieces = [f"{lead.group(0)} {pieces[0]}", *pieces[1:]]
+        out += [pieces[0], *(f"then {p}" for p in pieces[1:])]
+    return out
+
+
+def _can(kind: str, heard: Heard) -> bool:
+    """Whether an act of this kind is possible at all now."""
+    if not heard.captions and kind in _SOME:
+        return False
+    if (kind == "keep" and heard.takes < 2) or (kind == "move" and len(heard.captions) < 2):
+        return False
+    if kind in ("load", "speak") and not heard.files:
+        return False
+    return kind != "total" or bool(slots.lengths(heard.request))
+
+
+def _after(heard: Heard, act: Act) -> Heard:
+    """What is there once this act is done."""
+    captions = list(heard.captions)
+    if act.do in ("make", "load", "long"):
+        captions = [act.text or act.scene or str(act.file)]
+    elif act.do == "then":
+        captions.append(str(act.text))
+    elif act.do == "before":
+        captions.insert((act.segment or 1) - 1, str(act.text))
+    elif act.do == "delete":
+        del captions[(act.segment or 1) - 1]
+    return replace(heard, captions=tuple(captions), takes=(heard.takes or 1) + 1 if act.do == "again" else 0)

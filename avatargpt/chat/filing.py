@@ -1,0 +1,123 @@
+"""Acts that read or write files: save, export, play, and finding a file that the user named."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from avatargpt.chat.acting import Done, Scene, does
+from avatargpt.chat.viewing import open_file
+from instruct_data.acts import FORMATS, Act
+from vqvae.errors import UserError
+
+DEFAULT = ".npz"
+PREVIEW = "preview.gif"
+# suffixes that mean a format and not a part of the name, whether it is written here or not
+_FOREIGN = frozenset(
+    "fbx obj usd usda usdz dae abc blend max ma c3d wav mp3 ogg flac avi mov webm txt csv json vrma pkl zip".split()
+)
+_WHY_NOT = {".fbx": "Blender, Unreal and Unity read .glb and .bvh, and Blender writes .fbx from them"}
+_UNSAFE = re.compile(r"[^A-Za-z0-9._/\\ ~-]+")
+_FILE = re.compile(
+    r"\"([^\"\n]+?\.\w{2,5})\"|'([^'\n]+?\.\w{2,5})'|((?:\\ |[^\s\"'|;,])+\.(?:" + "|".join(FORMATS)
+    + r"|wav|ogg|flac|mp3))(?![\w.])", re.IGNORECASE,
+)  # fmt: skip
+
+
+def named_files(text: str) -> list[str]:
+    """File names in a turn, as typed: quoted, with escaped blanks (as terminals paste them), or plain."""
+    return [next(filter(None, m.groups())).replace("\\ ", " ") for m in _FILE.finditer(text)]
+
+
+def simplified(text: str) -> tuple[str, dict[str, str]]:
+    """The turn with every file's path cut to a plain name, and what the names stand for.
+
+    ``describe "/tmp/My Clip.BVH"`` -> ``describe my_clip.bvh``, ``{"my_clip.bvh": "/tmp/My Clip.BVH"}``.
+    """
+    meant: dict[str, str] = {}
+
+    def plain(match: re.Match[str]) -> str:
+        typed = next(filter(None, match.groups())).replace("\\ ", " ")
+        name = re.sub(r"[^a-z0-9._-]+", "_", re.split(r"[/\\]", typed)[-1].lower())
+        meant[name] = typed
+        return name
+
+    return _FILE.sub(plain, text), meant
+
+
+def find_file(scene: Scene, name: str) -> Path:
+    """The file that a name stands for: as it was typed, relative to the outputs.
+
+    Raises:
+        UserError: there is none.
+    """
+    typed = simplified(scene.request)[1].get(name.lower(), name)
+    path = Path(typed).expanduser()
+    for candidate in (path, scene.outputs / path):
+        if candidate.is_file():
+            return candidate
+    raise UserError(f"{typed}: no such file")
+
+
+def _target(scene: Scene, name: str) -> Path:
+    """Where a result goes.
+
+    Raises:
+        UserError: a format that is not written, or an impossible name.
+    """
+    from avatargpt import export
+
+    typed = _FILE.search(scene.request)
+    known = simplified(scene.request)[1]
+    name = known.get(name.lower(), name) if typed else _as_typed(name, scene.request)
+    name = _UNSAFE.sub("_", name).strip(" .")
+    if not name or name.endswith(("/", "\\")):
+        raise UserError("the file needs a name; e.g. save as walk.glb")
+    path = scene.outputs / Path(name).expanduser()
+    suffix = path.suffix.lower()
+    if suffix.lstrip(".") not in _FOREIGN and suffix not in export.writable():
+        path, suffix = path.with_name(path.name + DEFAULT), DEFAULT
+    if suffix not in export.writable():
+        why = f" ({_WHY_NOT[suffix]})" if suffix in _WHY_NOT else ""
+        raise UserError(f"{path.name}: {suffix} is not written{why}; accepted {' '.join(export.writable())}")
+    return path
+
+
+def _as_typed(name: str, request: str) -> str:
+    """The name with the capitals that the user gave it."""
+    found = re.search(re.escape(name), request, re.IGNORECASE)
+    return found.group(0) if found else name
+
+
+def _write(scene: Scene, path: Path) -> Done:
+    from avatargpt import export
+
+    whole = scene.state.whole
+    there = path.is_file()
+    export.save(whole, path)
+    said = f"{'Replaced' if there else 'Saved'} {path.name}: {len(whole)} frames, {whole.seconds:.1f} s."
+    return Done(scene.state, said, whole, (path,))
+
+
+@does("save")
+def save(scene: Scene, act: Act) -> Done:
+    scene.state.index(None)
+    return _write(scene, _target(scene, str(act.name)))
+
+
+@does("export")
+def export_as(scene: Scene, act: Act) -> Done:
+    scene.state.index(None)
+    stem = Path(scene.saved).stem if scene.saved else "motion"
+    return _write(scene, _target(scene, f"{stem}.{act.format}"))
+
+
+@does("play")
+def play(scene: Scene, act: Act) -> Done:
+    from avatargpt import export
+
+    whole = scene.state.whole
+    path = export.save(whole, scene.previews / PREVIEW)
+    opened = open_file(path)
+    said = "Playing it." if opened else f"No desktop to play it on; the film is {path.name}."
+    return Done(scene.state, said, whole, (path,))

@@ -1,0 +1,196 @@
+"""Acts that make motion: make, then, before, replace, edit, again, keep, load, plan, long."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from avatargpt.chat.acting import Done, Scene, does, said_seconds, short, with_segment
+from avatargpt.chat.filing import find_file
+from avatargpt.chat.rewording import changed
+from avatargpt.chat.timeline import FPS, MOST_TAKES, Segment, Timeline, made_segment
+from avatargpt.stitching import retimed
+from instruct_data.acts import Act
+from vqvae.errors import UserError
+from vqvae.motion import Motion
+
+GOES_ON = "a person goes on"
+MORE_SECONDS = 4.0  # of a continuation that names no length
+ACTIVITIES = 3
+CHUNK_SECONDS = 600.0  # the most that one call makes
+
+
+def _segment(scene: Scene, caption: str, seconds: float | None, seed: int) -> Segment:
+    if seconds is not None and seconds > CHUNK_SECONDS:
+        raise UserError(f"{seconds:g} seconds in one segment; accepted at most {CHUNK_SECONDS:g}")
+    return made_segment(caption, scene.generate(caption, seconds, seed), seed, seconds is not None)
+
+
+def _about(segment: Segment) -> str:
+    return f"{short(segment.caption)} ({said_seconds(segment.motion.seconds)})"
+
+
+@does("make")
+def make(scene: Scene, act: Act) -> Done:
+    segment = _segment(scene, str(act.text), act.seconds, scene.seed)
+    state = Timeline(plan=scene.state.plan, files=scene.state.files).replaced([segment])
+    return Done(state, f"Made: {_about(segment)}.", state.whole)
+
+
+@does("then")
+def then(scene: Scene, act: Act) -> Done:
+    before = scene.state.segments
+    if act.text == GOES_ON:
+        segment = _continued(scene, act)
+    else:
+        segment = _segment(scene, str(act.text), act.seconds, scene.seed)
+    state = scene.state.replaced([*before, segment])
+    return Done(state, f"Segment {len(before) + 1}: {_about(segment)}.", state.whole)
+
+
+def _continued(scene: Scene, act: Act) -> Segment:
+    """What the model makes of the end of the motion, without words."""
+    whole = scene.state.round
+    longer: Motion = scene.model.extend(whole, act.seconds or MORE_SECONDS, seed=scene.seed)
+    new = longer.slice(len(longer) - round((act.seconds or MORE_SECONDS) * FPS), len(longer))
+    # its beginning follows exactly on the end: a fixed length keeps the seam uncut
+    return made_segment(GOES_ON, new, scene.seed, True)
+
+
+@does("before")
+def before(scene: Scene, act: Act) -> Done:
+    at = scene.state.index(act.segment)
+    segment = _segment(scene, str(act.text), None, scene.seed)
+    state = scene.state.replaced([*scene.state.segments[:at], segment, *scene.state.segments[at:]])
+    return Done(state, f"Segment {at + 1} is now: {_about(segment)}.", state.whole)
+
+
+@does("replace")
+def replaced(scene: Scene, act: Act) -> Done:
+    at = scene.state.index(act.segment)
+    old = scene.state.segments[at]
+    segment = _segment(scene, str(act.text), old.motion.seconds if old.fixed else None, scene.seed)
+    return _exchanged(scene, at, segment, f"Segment {at + 1} is now: {_about(segment)}.")
+
+
+def _exchanged(scene: Scene, at: int, segment: Segment, said: str) -> Done:
+    state = with_segment(scene.state, at, segment)
+    return Done(state, said, state.whole)
+
+
+@does("edit")
+def edit(scene: Scene, act: Act) -> Done:
+    at = scene.state.index(act.segment)
+    old = scene.state.segments[at]
+    change = changed(old.caption, str(act.change))
+    if not change.remake:
+        new = replace(old, caption=change.caption)
+        if change.mirror:
+            new = replace(new, motion=old.motion.mirrored().canonical())
+        new = faster(new, change.tempo)
+        how = "mirrored" if change.mirror else f"at {change.tempo:g} times the speed"
+        return _exchanged(scene, at, new, f"Segment {at + 1}, {how}: {_about(new)}.")
+    if old.kind != "made":
+        raise UserError(
+            f"segment {at + 1} was not made from a caption, so it cannot be made {act.change}; "
+            "accepted: mirror, speed, length, replace, or a text to continue it"
+        )
+    new = remade(scene, old, change.caption, old.motion.seconds if old.fixed else None, scene.seed)
+    new = faster(new, change.tempo)
+    return _exchanged(scene, at, new, f"Segment {at + 1}, {act.change}: {_about(new)}.")
+
+
+def remade(scene: Scene, old: Segment, caption: str, seconds: float | None, seed: int) -> Segment:
+    """A segment made anew, with the old one's speed and sides.
+
+    Args:
+        seconds: as it will be shown.
+    """
+    base = seconds * old.tempo if seconds is not None and old.tempo != 1 else seconds
+    new = _segment(scene, caption, base, seed)
+    if old.mirrored:
+        new = replace(new, motion=new.motion.mirrored().canonical(), mirrored=True)
+    new = faster(new, old.tempo)
+    return new if seconds is None else new.lasting(seconds)
+
+
+def faster(segment: Segment, factor: float) -> Segment:
+    """The same movement at `factor` times the speed."""
+    if factor == 1.0:
+        return segment
+    frames = round(len(segment.motion) / factor)
+    if frames < 4:
+        raise UserError(f"{factor:g} times as fast leaves {frames} frames; accepted: slower, or a longer motion")
+    return replace(segment, motion=retimed(segment.motion, frames), tempo=segment.tempo * factor)
+
+
+@does("again")
+def again(scene: Scene, act: Act) -> Done:
+    state = scene.state
+    open_ = bool(state.takes) and (act.segment is None or act.segment - 1 == state.chosen)
+    at = state.chosen if open_ else state.index(act.segment)
+    old = state.segments[at]
+    if old.kind != "made" or old.caption == GOES_ON:
+        raise UserError(f"segment {at + 1} has no caption to make another take of; accepted: segments made from words")
+    takes = state.takes if open_ else (old,)
+    if len(takes) >= MOST_TAKES:
+        raise UserError(f"there are {len(takes)} takes already; keep one of a to {'abcdefghi'[len(takes) - 1]}")
+    new = remade(scene, old, old.caption, old.motion.seconds if old.fixed else None, scene.seed)
+    takes = (*takes, new)
+    changed_ = replace(with_segment(state, at, new), takes=takes, chosen=at)
+    letters = " or ".join("abcdefghi"[: len(takes)]) if len(takes) == 2 else f"a to {'abcdefghi'[len(takes) - 1]}"
+    letter = "abcdefghi"[len(takes) - 1]
+    said = f"Take {letter} of segment {at + 1}: {_about(new)}. Keep {letters}? Take {letter} is in place."
+    return Done(changed_, said, changed_.whole)
+
+
+@does("keep")
+def keep(scene: Scene, act: Act) -> Done:
+    takes, at = scene.state.takes, scene.state.chosen
+    if not takes:
+        raise UserError("there are no takes to choose among; say: another take")
+    number = "abcdefghi".find(str(act.choice))
+    if not 0 <= number < len(takes):
+        raise UserError(f"there is no take {act.choice}; accepted a to {'abcdefghi'[len(takes) - 1]}")
+    return _exchanged(scene, at, takes[number], f"Kept take {act.choice} of segment {at + 1}.")
+
+
+@does("load")
+def load(scene: Scene, act: Act) -> Done:
+    from avatargpt import export
+
+    path = find_file(scene, str(act.file))
+    motion = export.load(path)
+    segment = made_segment(motion.caption or f"the motion in {path.name}", motion, 0, False, "file")
+    state = Timeline(plan=scene.state.plan, files=(*scene.state.files, str(path))[-20:]).replaced([segment])
+    return Done(state, f"Loaded {path.name}: {said_seconds(segment.motion.seconds)}.", state.whole)
+
+
+@does("plan")
+def plan(scene: Scene, act: Act) -> Done:
+    made = scene.planner().plan(str(act.scene), activities=act.activities or ACTIVITIES, seed=scene.seed)
+    state = replace(scene.state, plan=made, takes=())
+    count = len(made.activities)
+    said = f"Planned {made.scene} with {count} {'activity' if count == 1 else 'activities'} ({made.planner}):\n"
+    return Done(state, said + plan_lines(made))
+
+
+def plan_lines(made: object) -> str:
+    """A plan as numbered lines."""
+    from avatargpt.planning.types import Plan
+
+    assert isinstance(made, Plan)
+    lines = []
+    for i, activity in enumerate(made.activities, 1):
+        lines.append(f"  {i}. {activity.task}")
+        lines += [f"     {i}.{k} {step}" for k, step in enumerate(activity.steps, 1)]
+    return "\n".join(lines)
+
+
+@does("long")
+def long(scene: Scene, act: Act) -> Done:
+    from avatargpt.chat.looping import long_motion
+
+    motion = long_motion(scene, str(act.scene), float(act.seconds or 0))
+    segment = made_segment(str(act.scene), motion, scene.seed, True, "long")
+    state = Timeline(plan=scene.state.plan, files=scene.state.files).replaced([segment])
+    return Done(state, f"Made {said_seconds(segment.motion.seconds)} of {act.scene}.", state.whole)

@@ -1,0 +1,266 @@
+"""What a turn says in so many words: lengths, numbers, segments, takes, names, and the movement left over. Rules."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from avatargpt.lexical import lemmas
+from instruct_data.acts import FORMATS
+from instruct_data.english import GERUND, THIRD, third_of
+from instruct_data.outline import SHOWN_WORDS
+from instruct_data.turns import NUMBERS, ORDINALS
+
+_WORDS = {w: i for i, w in enumerate(NUMBERS)} | {
+    "eleven": 11, "twelve": 12, "fifteen": 15, "twenty": 20, "thirty": 30, "forty": 40, "fifty": 50, "sixty": 60,
+    "ninety": 90, "hundred": 100,
+}  # fmt: skip
+_NUMBER = r"(?:\d+(?:\.\d+)?|\.\d+|" + "|".join(sorted(_WORDS, key=len, reverse=True)) + ")"
+_LENGTH = re.compile(
+    rf"(?:\b|(?<=\s)|^)(?P<n>{_NUMBER})\s*-?\s*(?P<unit>seconds?|secs?|s|minutes?|mins?|min|frames?)\b"
+    r"|(?P<half>half a minute)|(?P<one>\ban? (?:whole )?minute(?P<more> and a half)?)|(?P<second>\ba second\b)"
+)
+_AT_FPS = re.compile(r"\bat (\d+) ?fps\b")
+_SEGMENT = re.compile(
+    r"(?:\b(?:segment|seg|part|number|nr|no\.?|step|piece|take)s?\s*|#)(\d{1,2})\b|\b(\d{1,2})(?:st|nd|rd|th)\b"
+)
+_COUNTED = re.compile(rf"\b(segment|part|number|step)\s+({'|'.join(NUMBERS[1:])})\b")
+_ORDINAL = re.compile(rf"\b({'|'.join(ORDINALS)})\b")
+_LAST = re.compile(r"\b(?:last|final|ending|latest)\b")
+_FACTORS = [
+    (re.compile(r"\bquarter (?:of the )?speed\b|\bquarter as fast\b|\bfour times as slow\b|slow.?mo.*quarter"), 0.25),
+    (re.compile(r"\bquarter faster\b"), 1.25),
+    (re.compile(r"\b(?:three|3)[- ]quarter"), 0.75),
+    (re.compile(r"\bhalf again\b"), 1.5),
+    (re.compile(r"\bhalf (?:the )?speed\b|\bhalf as fast\b|\b(?:twice|two times) as slow\b|\bhalf the tempo\b"), 0.5),
+    (re.compile(r"\b(?:twice|two times|double|doubled)\b"), 2.0),
+    (re.compile(r"\b(?:triple|three times)\b"), 3.0),
+    (re.compile(r"\b(?:quadruple|four times)\b"), 4.0),
+]
+_FACTOR = re.compile(r"(\d+(?:\.\d+)?|\.\d+)\s*(x|%|times|-fold)|\bx\s*(\d+(?:\.\d+)?)|\b(?:to|at|of|by) (\d*\.\d+)\b")
+_TIMES = re.compile(
+    rf"\b({_NUMBER})\s*(?:times|x\b)|\bx\s*(\d+)\b|\b(twice)\b|\b(thrice)\b|\bloop(?: it)?(?: x)? (\d+)\b|"
+    rf"\b({_NUMBER}) of (?:em|them)\b"
+)
+# words that stand for a value which is not said
+RELATIVE = re.compile(
+    r"\b(?:half|twice|double|doubled|third|quarter|longer|shorter|each|every|same|both|all|minus|more|less|forever)\b"
+)
+
+
+def number(word: str) -> float:
+    """``"3"``, ``".5"`` or ``"three"`` -> 3.0, 0.5, 3.0."""
+    return float(_WORDS[word]) if word in _WORDS else float(word)
+
+
+def lengths(text: str) -> list[float]:
+    """Every length in the text, in seconds."""
+    fps = float(found.group(1)) if (found := _AT_FPS.search(text)) else 20.0
+    out = []
+    for m in _LENGTH.finditer(text):
+        if m["half"]:
+            out.append(30.0)
+        elif m["one"]:
+            out.append(90.0 if m["more"] else 60.0)
+        elif m["second"]:
+            out.append(1.0)
+        else:
+            n, unit = number(m["n"]), m["unit"]
+            out.append(n / fps if unit.startswith("frame") else n * 60 if unit.startswith("m") else n)
+    return out
+
+
+def without_lengths(text: str) -> str:
+    return " ".join(_LENGTH.sub(" ", _AT_FPS.sub(" ", text)).split())
+
+
+def with_length(text: str, instead: str) -> str:
+    """The text with every length written alike."""
+    return " ".join(_LENGTH.sub(instead, text).split())
+
+
+def numbers(text: str) -> list[float]:
+    """Every number, digits or words, lengths excluded."""
+    return [number(w) for w in re.findall(rf"(?<![\w.]){_NUMBER}(?![\w.]*\w)", without_lengths(text))]
+
+
+def values(text: str) -> set[float]:
+    """Every value that a number of an act about this text may have."""
+    out = {round(x, 3) for x in [*lengths(text), *numbers(text)]}
+    if (f := factor(text)) is not None:
+        out.add(round(f, 3))
+    if (t := times(text)) is not None:
+        out.add(float(t))
+    return out | {float(x) for x in re.findall(r"\d+(?:\.\d+)?", text)}
+
+
+def factor(text: str) -> float | None:
+    """How many times as fast."""
+    if m := _FACTOR.search(text):
+        raw = float(m.group(1) or m.group(3) or m.group(4))
+        value = raw / 100 if m.group(2) == "%" else raw
+        return value if 0.1 <= value <= 10 else None
+    return next((value for pattern, value in _FACTORS if pattern.search(text)), None)
+
+
+def times(text: str) -> int | None:
+    """How often."""
+    if not (m := _TIMES.search(text)):
+        return None
+    if m.group(3) or m.group(4):
+        return 2 if m.group(3) else 3
+    word = next(g for i, g in enumerate(m.groups(), 1) if g and i not in (3, 4))
+    value = number(word)
+    return int(value) if value == int(value) and 1 <= value <= 99 else None
+
+
+def count(text: str) -> int | None:
+    """A small whole number, wherever it stands."""
+    found = [n for n in numbers(text) if n == int(n) and 1 <= n <= 99]
+    return int(found[0]) if found else None
+
+
+def segments(text: str, captions: Sequence[str]) -> list[int]:
+    """Segments that the text points at, from 1, in the order named: by number, place, or a word of their caption."""
+    plain = _COUNTED.sub(lambda m: f"{m.group(1)} {_WORDS[m.group(2)]}", without_lengths(text))
+    out: list[tuple[int, int]] = [(m.start(), int(m.group(1) or m.group(2))) for m in _SEGMENT.finditer(plain)]
+    if not out:
+        for m in _ORDINAL.finditer(plain):
+            word_after = plain[m.end():].split()[:1]
+            n = ORDINALS.index(m.group(1)) + 1
+            if word_after and (named := _named(word_after[0], captions)) and len(named) >= n:
+                n = named[n - 1]  # "the second jump"
+            out.append((m.start(), n))
+        if middle := re.search(r"\bmiddle\b", plain):
+            out.append((middle.start(), (len(captions) + 1) // 2))
+        if last := _LAST.search(plain):
+            out.append((last.start(), len(captions)))
+    if not out:
+        for n, word in enumerate(plain.split()):
+            found = _named(word, captions)
+            if len(found) == 1:
+                out.append((n, found[0]))
+    if not out:
+        out = [(m.start(), int(m.group(1))) for m in re.finditer(r"(?<![\w.])(\d{1,2})(?![\w.]*\w)", plain)]
+    return list(dict.fromkeys(n for _, n in sorted(out) if 1 <= n <= len(captions)))
+
+
+def _named(word: str, captions: Sequence[str]) -> list[int]:
+    wanted = lemmas(word)
+    return [n for n, c in enumerate(captions, 1) if wanted and wanted[0] in lemmas(c)]
+
+
+def take(text: str, takes: int) -> str | None:
+    """The letter of a take."""
+    if m := re.search(r"(?<![\w'])([a-i])(?![\w'])(?!\s+(?:bit|little|person|lot)\b)", text):
+        return m.group(1)
+    if re.search(r"\b(?:old|previous|original|earlier|first|before)\b", text):
+        return "a"
+    if re.search(r"\b(?:new|last|latest)\b", text):
+        return "abcdefghi"[takes - 1]
+    if m := re.search(r"\b([1-9])\b", text):
+        return "abcdefghi"[int(m.group(1)) - 1]
+    if "middle" in text:
+        return "b"
+    return next(("abcdefghi"[i] for i, o in enumerate(ORDINALS) if o in text), None)
+
+
+def suffix(text: str) -> str | None:
+    """A file format."""
+    found = re.findall(rf"\.?\b({'|'.join(FORMATS)})\b", text)
+    return found[0] if found else None
+
+
+_SAVE = re.compile(
+    r"\b(?:save|store|write|sav|keep|put|ship|export|call|name)\b.*?\b(?:as|to|in|under|named|called|it|name:?)\s+"
+    r"(?:the name |name |everything as |it )?([\w./~-]+)\s*$"
+)
+
+
+def save_name(text: str, files: Sequence[str]) -> str | None:
+    """What a saved file is called."""
+    if files:
+        return files[0]
+    bare = re.sub(r"\b(?:please|pls|thanks|thx|now|ok)\b", " ", text).strip(" .!?")
+    fmt = suffix(bare)
+    named = re.search(r"\b(?:named|called|call it|name it|name:)\s+([\w-]+)", bare) or _SAVE.search(bare)
+    name = named.group(1) if named else re.sub(r"^.*\bsave\b(?: that| it| this| everything| all)?(?: as)?\s*", "", bare)
+    if not named and fmt:
+        name = re.sub(rf"\b{fmt}\b", " ", name)
+    words = re.findall(r"[\w./~-]+", name)
+    if not words:
+        return None
+    return f"{words[-1]}.{fmt}" if fmt and not words[-1].endswith(fmt) else words[-1]
+
+
+_OPENING = re.compile(
+    r"^(?:ok(?:ay)?|and|&|\+|then|now|next|after(?:wards?| that| this(?: one)?)|finally|later|also|so|"
+    r"well|hmm+|please|pls|first(?:ly)?|at the (?:end|start|very beginning|beginning)|continue with|"
+    r"add|append|insert|put|new(?: clip)?|"
+    r"make(?: it| him| her| a motion| a clip)?(?= )|create|generate|animate(?: this)?|show me|give me|"
+    r"i want(?: to see)?|i need|"
+    r"let'?s (?:see|have|begin with|start with)|start (?:over|again|with|anew)(?: with)?|begin with|opening|"
+    r"of|followed by|from scratch|something else|forget (?:that|it)|scrap (?:it|that)|can i (?:get|see|have)|"
+    r"could you|can you|"
+    r"a clip of|a motion of|an animation of|beforehand|before (?:that|everything|it)|he should|she should|"
+    r"instead)\b[\s,:.]*"
+)
+
+
+def movement(text: str) -> str:
+    """What is left of a request when lengths and the words around the movement are taken away."""
+    out = without_lengths(text).strip(" .,!;:")
+    place = r"\b(?:before|in front of|ahead of) (?:the )?(?:\w+ ){0,2}?(?:segment|part|step|one|\d+)\b ?\d*"
+    out = re.sub(place, " ", out)
+    out = re.sub(r"\b(?:please|pls|thanks|thx)\b", " ", out)
+    last = ""
+    while out != last:
+        last, out = out, _OPENING.sub("", out.strip(" .,!;:"))
+    closing = r"\s*,?\s*\b(?:for|long|of|lasting|instead|please|at the end|first|afterwards)\s*$"
+    out = re.sub(closing, "", out.strip(" .,!;:"))
+    return as_caption(" ".join(out.split()) or " ".join(text.split()[:SHOWN_WORDS]))
+
+
+_WHO = re.compile(r"^(?:he|she|it|they|him|her|the (?:man|woman|boy|girl|guy|person|character|avatar))\s+(?=\w)")
+
+
+def as_caption(text: str) -> str:
+    """In the form of captions: ``he waves``, ``wave`` and ``waving`` become ``a person waves``."""
+    out = _WHO.sub("a person ", text)
+    first, _, rest = out.partition(" ")
+    if first in THIRD:
+        return f"a person {out}"
+    base = GERUND.get(first) or (first if first in set(THIRD.values()) else "")
+    return f"a person {third_of(base)} {rest}".strip() if base else out
+
+
+def replacement(text: str) -> str:
+    """The new movement of "replace X with Y", "instead of X, Y", "X should be Y"."""
+    for pattern in (
+        r"\binstead of .*?(?:,|:|\bhe\b|\bshe\b|\bdo\b)\s*(.+)$", r"\b(?:with|by|for|to|into|as)\b\s+(.+)$",
+        r"\b(?:should be|becomes|has to be|be|rather)\b\s+(.+)$", r"^(?:[^:]*):\s*(.+)$", r"^use (.+) instead",
+        r"\b(?:not|no|don't do)\b.*?[.,]\s*(.+)$",
+    ):  # fmt: skip
+        if (m := re.search(pattern, text)) and len(m.group(1).split()) >= 1:
+            return movement(m.group(1))
+    return movement(text)
+
+
+def changing(text: str) -> str:
+    """The change that an edit asks for."""
+    out = without_lengths(text).strip(" .,!;:")
+    out = _SEGMENT.sub(" ", out)
+    places = "|".join([*ORDINALS, "last", "middle"])
+    out = re.sub(rf"\b(?:in |for |on )?(?:the )?(?:{places})\b(?: one| step| part| segment| time)?", " ", out)
+    last = ""
+    while out != last:
+        last = out
+        out = re.sub(
+            r"^(?:ok(?:ay)?|and|but|now|hmm+|please|pls|no|oh|oops|make|do|redo|let|have|try|change|again|repeat|"
+            r"i want|"
+            r"he should(?: be)?|she should(?: be)?|it should be|should be|could (?:he|she|it) be|can you|"
+            r"could you|him|her|it|them|that|this|one|same|the same|be|more like this|a bit|a little|needs to be)"
+            r"\b[\s,:.]*", "", out.strip(" .,!;:"),
+        )
+    out = re.sub(r"\b(?:please|pls|thanks|instead|this time)\b", " ", out)
+    return " ".join(out.split()) or " ".join(text.split())

@@ -1,0 +1,141 @@
+"""A conversation on disk: ``session.json`` and one ``motions/KEY.npz`` per segment that it still needs.
+
+Motions are written before the session that names them and removed after the session that names them no more, and every
+file appears under its name only when it is whole: whatever moment the process ends at, the folder holds the last
+finished turn.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from avatargpt.chat.timeline import Segment, Timeline, plan_from_json
+from vqvae.errors import UserError
+from vqvae.motion import Motion, atomic_write
+
+VERSION = 1
+SESSION, MOTIONS = "session.json", "motions"
+MOST_UNDO = 50
+MOST_TURNS = 200
+
+
+@dataclass
+class Memory:
+    """What a conversation remembers.
+
+    Attributes:
+        now: the present timeline. past, future: what undo and redo go to, the nearest last.
+        turns: the last ones, ``{"user", "acts", "reply"}``.
+        seed: of the next act. saved: the file written last.
+    """
+
+    now: Timeline = field(default_factory=Timeline)
+    past: list[Timeline] = field(default_factory=list)
+    future: list[Timeline] = field(default_factory=list)
+    turns: list[dict[str, Any]] = field(default_factory=list)
+    seed: int = 0
+    saved: str = ""
+
+    def push(self, state: Timeline) -> None:
+        """A new present; one step of undo."""
+        self.past = [*self.past, replace(self.now)][-MOST_UNDO:]  # a copy keeps no composed motion in memory
+        self.future, self.now = [], state
+
+    def copy(self) -> Memory:
+        return Memory(self.now, list(self.past), list(self.future), list(self.turns), self.seed, self.saved)
+
+    def segments(self) -> dict[str, Segment]:
+        """Key -> segment, of every timeline that can still be reached."""
+        states = [self.now, *self.past, *self.future]
+        return {s.key: s for t in states for s in (*t.segments, *t.takes)}
+
+
+class Store:
+    """The folder of a session.
+
+    Raises:
+        UserError: it cannot be made.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = Path(folder)
+        try:
+            (self.folder / MOTIONS).mkdir(parents=True, exist_ok=True)
+        except OSError as e:
+            raise UserError(f"{self.folder}: cannot be a session folder ({e.strerror or e})") from None
+
+    def save(self, memory: Memory) -> None:
+        """Write what is new, then the session, then remove what is no longer named.
+
+        Raises:
+            UserError: the disk is full or the folder cannot be written; the last session stays whole.
+        """
+        needed = memory.segments()
+        for key, segment in needed.items():
+            path = self._motion(key)
+            if not path.is_file():
+                segment.motion.save(path)
+        data = {
+            "version": VERSION, "seed": memory.seed, "saved": memory.saved, "turns": memory.turns[-MOST_TURNS:],
+            "now": memory.now.to_json(), "past": [t.to_json() for t in memory.past],
+            "future": [t.to_json() for t in memory.future],
+        }  # fmt: skip
+        text = json.dumps(data, ensure_ascii=False, indent=1)
+        atomic_write(self.folder / SESSION, lambda p: p.write_text(text, encoding="utf-8"))
+        for path in [*(self.folder / MOTIONS).iterdir(), *self.folder.glob(f".{Path(SESSION).stem}.*.tmp.json")]:
+            if path.stem not in needed:  # of earlier turns, or left behind by a process that was ended
+                with suppress(OSError):
+                    path.unlink()
+
+    def load(self) -> Memory | None:
+        """The last session, or None where there is none yet.
+
+        Raises:
+            UserError: a damaged session; says which file.
+        """
+        path = self.folder / SESSION
+        if not path.is_file():
+            return None
+        try:
+            data = json.loads(path.read_text(encoding="utf-8"))
+            if data["version"] != VERSION:
+                raise UserError(f"{path}: version {data['version']}; accepted {VERSION}")
+            known: dict[str, Motion] = {}
+            past, future = ([self._timeline(t, known) for t in data[k]] for k in ("past", "future"))
+            return Memory(
+                self._timeline(data["now"], known), past, future, list(data["turns"]), int(data["seed"]),
+                str(data["saved"]),
+            )
+        except OSError as e:
+            raise UserError(f"{path}: cannot be read ({e.strerror})") from None
+        except (ValueError, KeyError, TypeError, AttributeError) as e:
+            raise UserError(f"{path}: not a session ({e})") from None
+
+    def _motion(self, key: str) -> Path:
+        return self.folder / MOTIONS / f"{key}.npz"
+
+    def _timeline(self, data: dict[str, Any], known: dict[str, Motion]) -> Timeline:
+        def some(rows: Sequence[dict[str, Any]]) -> tuple[Segment, ...]:
+            return tuple(self._segment(r, known) for r in rows)
+
+        plan = plan_from_json(data["plan"]) if "plan" in data else None
+        return Timeline(
+            some(data["segments"]), int(data["loops"]), some(data.get("takes", [])), int(data.get("chosen", 0)), plan,
+            tuple(map(str, data["files"])),
+        )
+
+    def _segment(self, row: dict[str, Any], known: dict[str, Motion]) -> Segment:
+        key = str(row["motion"])
+        if key not in known:
+            if not key.isalnum():
+                raise UserError(f"{self.folder / SESSION}: not the name of a motion: {key!r}")
+            known[key] = Motion.load(self._motion(key))
+        return Segment(
+            str(row["caption"]), known[key], int(row["seed"]), bool(row["fixed"]), float(row["tempo"]),
+            bool(row["mirrored"]), row["kind"],
+        )  # fmt: skip

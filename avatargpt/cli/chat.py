@@ -1,0 +1,146 @@
+"""``avatargpt chat``: a conversation on the terminal, or turns from standard input."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from avatargpt.cli import common
+
+if TYPE_CHECKING:
+    from avatargpt.chat.conversation import Conversation, Reply
+
+HISTORY = "turns.txt"  # of line editing, in the session folder
+MOST_LINES = 1000
+LONGEST_LINE = 100_000  # characters; the rest of such a line is not read
+
+
+def chat(
+    session: Annotated[
+        Path | None, typer.Option("--session", metavar="FOLDER", help="Keep the conversation here, and go on with it.")
+    ] = None,
+    view: Annotated[bool, typer.Option("--view", help="Draw every turn; show it where there is a desktop.")] = False,
+    outputs: Annotated[
+        Path | None, typer.Option("--outputs", metavar="FOLDER", help="Where saved files go; default: here.")
+    ] = None,
+    planner: Annotated[
+        str, typer.Option("--planner", metavar="SPEC", help="Another planner, as for avatargpt plan.")
+    ] = "",
+    intent: Annotated[
+        str, typer.Option("--intent", metavar="WHO", help="Who reads the turns: both, network or turns.")
+    ] = "both",
+    seed: common.Seed = 0,
+    model: common.Model = None,
+    device: common.Device = None,
+    threads: common.Threads = None,
+    as_json: common.Json = False,
+    quiet: common.Quiet = False,
+) -> None:
+    """Make, change, describe and save motion by talking.
+
+    Reads turns from the terminal, or one per line from standard input: avatargpt chat < turns.txt
+    """
+    from avatargpt.chat.conversation import Conversation
+
+    if outputs is not None and not outputs.is_dir():
+        from vqvae.errors import UserError
+
+        raise UserError(f"--outputs {outputs}: no such folder")
+    loaded = common.load_model(model, device, threads, quiet)
+    talk = Conversation(loaded, session, planner or None, intent, outputs, seed, view)
+    terminal = sys.stdin.isatty()
+    with _editing(talk if terminal else None) as ask:
+        if terminal and not as_json:
+            again = f"Going on with {len(talk.memory.turns)} turns. " if talk.resumed else ""
+            typer.echo(f"{again}Say what should happen, e.g. a person waves. /help explains, /quit leaves.")
+        for line in ask():
+            if not line.strip() and not terminal:
+                continue
+            reply = _said(talk, line, quiet)
+            _print(talk, line, reply, as_json, terminal)
+            if view and reply.files and terminal:
+                _open(reply)
+            if reply.over:
+                break
+
+
+def _said(talk: Conversation, line: str, quiet: bool) -> Reply:
+    """One turn; Ctrl-C ends the turn and not the conversation."""
+    from avatargpt.chat.conversation import Reply
+
+    try:
+        with common.progress("working", quiet) as advance:
+            talk.progress = advance
+            return talk.say(line)
+    except KeyboardInterrupt:
+        return Reply("Stopped; nothing has changed.", ok=False, seconds=talk.timeline.seconds)
+
+
+def _print(talk: Conversation, line: str, reply: Reply, as_json: bool, terminal: bool) -> None:
+    if as_json:
+        import json
+
+        row: dict[str, Any] = {"user": line.strip()[:1000], **reply.to_json(), "timeline": talk.timeline.to_json()}
+        typer.echo(json.dumps(row, ensure_ascii=False))
+        return
+    if not terminal:
+        typer.echo(f"> {line.strip()[:300]}")
+    typer.echo(reply.text)
+    if not terminal:
+        typer.echo()
+
+
+def _open(reply: Reply) -> None:
+    from avatargpt.chat.viewing import open_file
+
+    for picture in [f for f in reply.files if f.suffix == ".png"][-1:]:
+        if not open_file(picture):
+            typer.echo(f"[{picture}]")
+
+
+@contextmanager
+def _editing(talk: Conversation | None) -> Iterator[Any]:
+    """What gives the lines: standard input, or the terminal with line editing and a history that is kept."""
+    if talk is None:
+        yield _lines
+        return
+    with suppress(ImportError):  # there is none on Windows; typing works all the same
+        import readline
+
+        path = talk.store.folder / HISTORY if talk.store else None
+        if path is not None and path.is_file():
+            with suppress(OSError):
+                readline.read_history_file(path)
+        readline.set_history_length(MOST_LINES)
+        try:
+            yield _typed
+        finally:
+            if path is not None:
+                with suppress(OSError):  # a history is a convenience
+                    readline.write_history_file(path)
+        return
+    yield _typed
+
+
+def _typed() -> Iterator[str]:
+    while True:
+        try:
+            yield input("> ")
+        except EOFError:
+            typer.echo()
+            return
+        except KeyboardInterrupt:
+            typer.echo("\n/quit leaves.")
+        except UnicodeDecodeError:
+            typer.echo("That is no UTF-8 text.")
+
+
+def _lines() -> Iterator[str]:
+    """Standard input line by line; bytes that are no UTF-8 become marks, endless lines are cut."""
+    while raw := sys.stdin.buffer.readline(LONGEST_LINE):
+        yield raw.decode("utf-8", "replace")

@@ -1,0 +1,172 @@
+"""``avatargpt face``: speech, an instruction and emotions to a face."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from avatargpt.cli import common
+from vqvae.errors import UserError
+
+if TYPE_CHECKING:
+    from avatargpt.speech.direction import Direction, Feeling
+    from vqvae.face import FaceMotion
+
+SILENT_SECONDS = 4.0  # length without sound
+Numbers = list[str] | None
+
+
+def face(
+    output: common.Outputs,
+    audio: Annotated[Path | None, typer.Argument(metavar="[AUDIO]", help="Speech: wav, flac, ogg, mp3.")] = None,
+    text: Annotated[
+        str | None, typer.Option("--text", metavar="TEXT", help="What the face does; @FILE gives one per line.")
+    ] = None,
+    emotion: Annotated[
+        str | None, typer.Option("--emotion", metavar="E", help="NAME[:0..1], or 0:calm,2.5:angry:0.8 over time.")
+    ] = None,
+    seconds: Annotated[
+        float | None, typer.Option("--seconds", metavar="S", help="Length without AUDIO; default 4.")
+    ] = None,
+    seed: common.Seed = 0,
+    gain: Annotated[Numbers, typer.Option("--gain", metavar="SHAPE=X", help="Factor of a shape. Repeatable.")] = None,
+    offset: Annotated[
+        Numbers, typer.Option("--offset", metavar="SHAPE=X", help="Added to a shape. Repeatable.")
+    ] = None,
+    mouth: Annotated[float, typer.Option("--mouth", metavar="X", help="Strength of jaw and mouth.")] = 1.0,
+    brow: Annotated[float, typer.Option("--brow", metavar="X", help="Strength of the brows.")] = 1.0,
+    symmetry: Annotated[float, typer.Option("--symmetry", metavar="0..1", help="1: both halves alike.")] = 0.0,
+    smooth: Annotated[float, typer.Option("--smooth", metavar="S", help="Smoothing in seconds, e.g. 0.03.")] = 0.0,
+    blink_rate: Annotated[
+        float | None, typer.Option("--blink-rate", metavar="N", help="Blinks a minute instead of the clip's own.")
+    ] = None,
+    eye_contact: Annotated[
+        float, typer.Option("--eye-contact", metavar="0..1", help="1: eyes on the viewer whatever the head does.")
+    ] = 0.0,
+    layout: Annotated[
+        str | None, typer.Option("--layout", metavar="NAME", help=".json: audio2face, beat; .vrma: both, arkit, presets.")
+    ] = None,
+    size: Annotated[
+        int | None, typer.Option("--size", min=16, max=2048, metavar="PIXELS", help=".mp4, .gif: side of the picture.")
+    ] = None,
+    model: common.Model = None,
+    threads: common.Threads = None,
+    as_json: common.Json = False,
+    quiet: common.Quiet = False,
+) -> None:
+    """Speech, an instruction, emotions, or all at once to a face: 52 ARKit weights and the head at 30 fps.
+
+    An .mp4 carries the sound. A network makes the face; --gain to --eye-contact change its curves afterwards.
+    """
+    from avatargpt.cli.face_options import driver_folder, emotions, numbers
+    from avatargpt.speech.audio import inspect
+    from avatargpt.speech.controls import Controls, apply
+
+    if audio is None and text is None and emotion is None:
+        raise UserError("nothing to do; accepted AUDIO, --text INSTRUCTION, --emotion NAME, or any of them together")
+    texts, many = common.read_texts(text) if text is not None else ([""], False)
+    common.check_seconds(seconds)
+    if audio is not None:
+        if seconds is not None:
+            raise UserError(f"--seconds {seconds:g}: goes without AUDIO, whose length counts")
+        length = inspect(audio).seconds
+    else:
+        length = seconds or SILENT_SECONDS
+    feelings = emotions(emotion, length) if emotion is not None else []
+    controls = Controls(
+        numbers("--gain", gain or []), numbers("--offset", offset or []), mouth, brow, symmetry, smooth, blink_rate,
+        eye_contact,
+    )  # fmt: skip
+    controls.check()
+    common.check_targets(output, many)
+    _check_faces(output)
+    folder = driver_folder(model)
+    made = _drive(folder, audio, texts, feelings, length, threads, quiet)
+    motions = [apply(m, controls, seed) for m in made]
+    options = {"layout": layout, "size": size, "audio": audio}
+    with common.progress("writing", quiet):
+        files = _write(output, motions, many, {k: v for k, v in options.items() if v is not None})
+    common.print_results(motions, files, as_json)
+
+
+def _check_faces(paths: list[Path]) -> None:
+    """Refuse formats that hold no face before any work is done."""
+    from avatargpt.export import FACE_SUFFIXES
+
+    for path in paths:
+        if path.suffix.lower() not in FACE_SUFFIXES:
+            raise UserError(f"{path}: a face cannot be written as {path.suffix}; accepted {' '.join(FACE_SUFFIXES)}")
+
+
+def _drive(
+    folder: Path, audio: Path | None, texts: list[str], feelings: list[Feeling], length: float, threads: int | None,
+    quiet: bool,
+) -> list[FaceMotion]:  # fmt: skip
+    """One clip for each text."""
+    import torch
+
+    from avatargpt.speech.driver import Driver
+
+    torch.set_num_threads(threads or 1)  # steps are small: more threads only wait for each other
+    with common.progress("loading", quiet):
+        driver = Driver.load(folder)
+        grounder = _grounder() if feelings or any(texts) else None
+    made = []
+    with common.progress("speaking", quiet) as advance:
+        for k, text in enumerate(texts):
+            told = _direction(text, feelings, length, grounder) if grounder is not None else None
+            clip = driver.drive(audio, direction=told, seconds=None if audio is not None else length)
+            made.append(clip.with_caption(text or (audio.stem if audio is not None else feelings[0].text)))
+            if advance:
+                advance(k + 1, len(texts))
+    return made
+
+
+def _grounder() -> Any:
+    from avatargpt.text import SentenceGrounder
+
+    return SentenceGrounder()
+
+
+def _direction(text: str, feelings: list[Feeling], length: float, grounder: Any) -> Direction:
+    """The text as a facial instruction for the whole clip; without --emotion a feeling that it names counts too."""
+    from avatargpt.cli.face_options import felt
+    from avatargpt.speech.direction import Clause, Direction, Feeling
+
+    own = [Feeling(0.0, text, 1.0)] if text and not feelings and felt(text) else []
+    return Direction.make(feelings or own, [Clause(text, 0.0, length)] if text else [], grounder)
+
+
+def _write(paths: list[Path], motions: list[FaceMotion], many: bool, options: dict[str, Any]) -> list[list[str]]:
+    """Every clip in every format; each format gets the options that it has. A failure leaves nothing behind."""
+    from avatargpt import export
+    from avatargpt.export.face_video import face_sheet
+
+    takes = {".json": ("layout",), ".vrma": ("layout",), ".mp4": ("size", "audio"), ".gif": ("size",)}
+    used = {o for p in paths for o in takes.get(p.suffix.lower(), ())} | {"audio"}
+    for name in options:
+        if name not in used:
+            raise UserError(f"--{name}: none of the output files has it; see avatargpt face --help")
+    files: list[list[str]] = [[] for _ in motions]
+    written: list[Path] = []
+    try:
+        for path in paths:
+            suffix = path.suffix.lower()
+            if suffix == common.SHEET:
+                written.append(face_sheet(motions, [m.caption for m in motions], path))
+                for names in files:
+                    names.append(str(path))
+                continue
+            for i, motion in enumerate(motions):
+                target = path.with_suffix("") / f"{i:0{max(2, len(str(len(motions) - 1)))}d}{path.suffix}" if many else path
+                export.save(motion, target, **{k: v for k, v in options.items() if k in takes.get(suffix, ())})
+                written.append(target)
+                files[i].append(str(target))
+    except BaseException:
+        for path in written:
+            path.unlink(missing_ok=True)
+        raise
+    return files
+

@@ -1,0 +1,141 @@
+"""What the options of ``avatargpt face`` mean: emotion keyframes, numbers for shapes, and where the driver lies."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from difflib import get_close_matches
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vqvae.errors import UserError
+
+if TYPE_CHECKING:
+    from avatargpt.speech.direction import Feeling
+
+USUAL = 0.7  # intensity of an emotion without a number
+_REST = ("neutral", "calm")  # no feeling at all
+_OTHER_WORDS = {
+    "happiness": "happy", "joy": "happy", "joyful": "happy", "glad": "happy", "sadness": "sad", "anger": "angry",
+    "fear": "fearful", "afraid": "fearful", "scared": "fearful", "surprise": "surprised", "disgust": "disgusted",
+    "contemptuous": "contempt", "amusement": "amused", "tenderness": "tender", "excitement": "excited",
+    "pride": "proud", "pain": "pained", "shame": "ashamed", "boredom": "bored", "relief": "relieved",
+    "confusion": "confused",
+}  # fmt: skip
+_FORM = "NAME, NAME:0..1, or SECOND:NAME[:0..1],SECOND:NAME[:0..1] with rising seconds"
+
+
+def emotions(argument: str, seconds: float | None = None) -> list[Feeling]:
+    """Keyframes that an ``--emotion`` argument stands for; between two the feeling changes in a straight line.
+
+    Args:
+        argument: ``angry``, ``angry:0.8`` or ``0:calm,2.5:angry:0.8``.
+        seconds: length of the clip where it is known.
+
+    Raises:
+        UserError: unknown emotion (with the nearest name), an intensity outside 0..1, seconds that do not rise or lie
+            outside the clip, or another form.
+    """
+    from avatargpt.speech.direction import Feeling
+
+    parts = [p.strip() for p in argument.split(",")]
+    timed = [re.fullmatch(r"[-+0-9.eE]+|nan|inf", p.split(":")[0].strip()) is not None for p in parts]
+    if len(parts) > 1 and not all(timed):
+        raise UserError(f"--emotion {argument}: {parts[timed.index(False)]!r} has no second; accepted {_FORM}")
+    out: list[Feeling] = []
+    for part in parts:
+        fields = [f.strip() for f in part.split(":")]
+        second = _number(argument, fields.pop(0), "a second") if timed[0] else 0.0
+        if not 1 <= len(fields) <= 2 or not fields[0]:
+            raise UserError(f"--emotion {argument}: {part!r}; accepted {_FORM}")
+        name = emotion(fields[0])
+        strength = USUAL if len(fields) == 1 else _number(argument, fields[1], "an intensity")
+        if not 0 <= strength <= 1:
+            raise UserError(f"--emotion {argument}: intensity {strength:g}; accepted 0 to 1")
+        if not 0 <= second < 1e6 or (seconds is not None and second > seconds):
+            limit = "0 or more" if seconds is None else f"0 to {seconds:g}, the clip's length"
+            raise UserError(f"--emotion {argument}: second {second:g}; accepted {limit}")
+        if out and second <= out[-1].second:
+            raise UserError(f"--emotion {argument}: second {second:g} after {out[-1].second:g}; accepted rising seconds")
+        out.append(Feeling(second, "calm" if name in _REST else name, 0.0 if name in _REST else strength))
+    return out
+
+
+def _number(argument: str, text: str, what: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise UserError(f"--emotion {argument}: {text!r} is not {what}; accepted {_FORM}")
+    return value
+
+
+def emotion(word: str) -> str:
+    """The name of an emotion in any case; a few nouns are understood too.
+
+    Raises:
+        UserError: unknown.
+    """
+    from instruct_data.face.emotions import emotion_names
+
+    known = [*emotion_names(), "calm"]
+    name = word.lower()
+    name = _OTHER_WORDS.get(name, name)
+    if name in known:
+        return name
+    near = get_close_matches(name, [*known, *_OTHER_WORDS], 1)
+    hint = f"; did you mean {_OTHER_WORDS.get(near[0], near[0])}?" if near else ""
+    raise UserError(f"emotion {word!r}: unknown{hint}; accepted {', '.join(known)}")
+
+
+def felt(text: str) -> bool:
+    """Whether a text names one of the emotions."""
+    from instruct_data.face.emotions import emotion_names
+
+    names = {*emotion_names(), *_OTHER_WORDS} - set(_REST)
+    words = re.findall(r"[a-z]+", text.lower())
+    stems = {form for w in words for form in (w, w.removesuffix("ly"), w.removesuffix("ily") + "y")}
+    return bool(stems & names)
+
+
+def numbers(option: str, arguments: Sequence[str]) -> dict[str, float]:
+    """``SHAPE=NUMBER`` arguments.
+
+    Raises:
+        UserError: another form, or a shape twice.
+    """
+    out: dict[str, float] = {}
+    for argument in arguments:
+        name, _, text = argument.partition("=")
+        try:
+            value = float(text)
+        except ValueError:
+            value = math.nan
+        if not name or not math.isfinite(value):
+            raise UserError(f"{option} {argument}: accepted SHAPE=NUMBER, for example {option} jawOpen=0.5")
+        if name in out:
+            raise UserError(f"{option} {argument}: {name} is named twice")
+        out[name] = value
+    return out
+
+
+def driver_folder(model: Path | None) -> Path:
+    """Where the driver's weights lie.
+
+    Raises:
+        UserError: there are none.
+    """
+    from avatargpt.resources import PACKAGE
+
+    if model is not None and not model.is_dir():
+        raise UserError(f"--model {model}: no such folder; accepted a folder of weights")
+    root = PACKAGE / "weights" if model is None else model
+    for folder in (root / "driver", root):
+        if (folder / "driver.json").is_file():
+            return folder
+    raise UserError(
+        f"{root / 'driver'}: no driver weights; train them with `python scripts/train.py driver` (docs/speech.md), or name "
+        "a folder that has them with --model"
+    )

@@ -1,0 +1,158 @@
+"""``avatargpt long``: the closed loop of motion without end, written while it is made."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from avatargpt.cli import common
+from vqvae.errors import UserError
+
+if TYPE_CHECKING:
+    from avatargpt.long.writer import LongWriter
+    from avatargpt.planning.types import Activity
+
+
+def long(
+    output: common.Outputs,
+    scene: Annotated[str | None, typer.Argument(metavar="SCENE", help="What it is about, in one sentence.")] = None,
+    seconds: Annotated[float, typer.Option("--seconds", metavar="S", help="Length.")] = 60.0,
+    seed: common.Seed = 0,
+    radius: Annotated[
+        float | None, typer.Option("--radius", metavar="R", help="Stay within so many metres of the start.")
+    ] = None,
+    planner: Annotated[
+        str | None, typer.Option("--planner", metavar="NAME", help="Who plans, as for `avatargpt plan`.")
+    ] = None,
+    activities: Annotated[
+        Path | None,
+        typer.Option("--activities", metavar="FILE", help="A plan (JSON of `avatargpt plan`) to be acted out first."),
+    ] = None,
+    best_of: Annotated[int, typer.Option("--best-of", min=1, max=16, metavar="K", help="Candidates.")] = 4,
+    join: Annotated[
+        bool, typer.Option("--join", help="Make the files of a run that was killed; needs no SCENE.")
+    ] = False,
+    model: common.Model = None,
+    device: common.Device = None,
+    threads: common.Threads = None,
+    as_json: common.Json = False,
+    quiet: common.Quiet = False,
+) -> None:
+    """Motion of any length from one sentence: plan, act, describe, plan again.
+
+    Parts are written while it runs; interrupted (Ctrl-C), it writes what there is. A timeline lies beside the motion.
+    """
+    target = _target(output)
+    if join:
+        if scene is not None:
+            raise UserError("--join takes no SCENE; it makes files of the parts beside -o")
+        _finish(output, target, as_json, {})
+        return
+    if scene is None:
+        raise UserError("SCENE: missing; accepted a sentence, e.g. avatargpt long \"a boy plays in the snow\" -o o.npz")
+    scene = _scene(scene)
+    from avatargpt import loop, planning
+    from avatargpt.long.writer import LongWriter
+
+    loop.check_long(scene, seconds, radius)
+    planning.check_spec(planner)
+    first = _activities(activities)
+    writer = LongWriter(target, {"scene": scene, "fps": 20.0, "seed": seed, "radius": radius, "planner": ""})
+    interrupted = False
+    try:
+        loaded = common.load_model(model, device, threads, quiet)
+        plans = planning.load_planner(planner, loaded)
+        writer.tell(planner=plans.name)
+        began = time.perf_counter()
+        with common.progress("living on", quiet) as advance:
+            chunks = loop.long(loaded, scene, seconds, plans, seed, radius, first, best_of)
+            interrupted = _write(chunks, writer, round(seconds * 20), advance)
+    except BaseException:
+        writer.abandon()
+        raise
+    if writer.frames == 0:
+        writer.abandon()
+        print("error: interrupted before anything was made", file=sys.stderr)
+        raise typer.Exit(130)
+    took = time.perf_counter() - began
+    _finish(output, target, as_json, {"ratio_to_real_time": round(writer.frames / 20 / took, 2)})
+    if interrupted:
+        print(f"interrupted: {writer.frames / 20:.1f} s of {seconds:g} s were made", file=sys.stderr)
+        raise typer.Exit(130)
+
+
+def _write(chunks: Any, writer: LongWriter, frames: int, advance: common.Progress | None) -> bool:
+    """Write chunks as they come; True when interrupted from the keyboard."""
+    try:
+        for chunk in chunks:
+            writer.add(chunk.frames, chunk.spans)
+            if advance:
+                advance(writer.frames, frames)
+    except KeyboardInterrupt:
+        writer.flush()
+        return True
+    writer.flush()
+    return False
+
+
+def _target(output: list[Path]) -> Path:
+    """The .npz that is joined from the parts: the one asked for, or one beside the first output."""
+    common.check_targets(output, many=False)
+    stems = {p.with_suffix("") for p in output}
+    if len(stems) > 1:
+        raise UserError(f"-o {output[-1]}: accepted several formats of one name, e.g. -o life.npz -o life.glb")
+    return output[0].with_suffix(".npz")
+
+
+def _finish(output: list[Path], target: Path, as_json: bool, more: dict[str, Any]) -> None:
+    """Join the parts, export the other formats, tell where everything is."""
+    from avatargpt import export
+    from avatargpt.long.writer import join, timeline_file
+
+    made = join(target)
+    others = [p for p in output if p.suffix.lower() != ".npz"]
+    if others:
+        motion = export.load(target)
+        for path in others:
+            export.save(motion, path)
+        if len(others) == len(output):
+            target.unlink()
+    files = [str(p) for p in output]
+    if as_json:
+        row = {"text": made["scene"], "seconds": round(made["frames"] / made["fps"], 3), "frames": made["frames"],
+               "fps": made["fps"], "files": files}  # fmt: skip
+        about = {"timeline": str(timeline_file(target)), "planner": made.get("planner", "")}
+        common.print_json({"results": [row], **about, "activities": len(made["activities"]), **more})
+        return
+    for name in (*files, str(timeline_file(target))):
+        typer.echo(name)
+
+
+def _scene(text: str) -> str:
+    if text.startswith("@"):
+        raise UserError("SCENE: accepted one sentence, not a file; run the command once for each line")
+    return common.read_texts("".join(c if c.isprintable() else " " for c in text))[0][0]
+
+
+def _activities(path: Path | None) -> list[Activity]:
+    """The activities of a plan as ``avatargpt plan --json`` prints it."""
+    from avatargpt.planning.types import Activity
+
+    if path is None:
+        return []
+    accepted = '{"activities": [{"task": "...", "steps": ["...", ...]}, ...]}'
+    try:
+        rows = json.loads(path.read_text(encoding="utf-8-sig"))["activities"]
+        made = [Activity(str(r["task"]).strip(), tuple(str(s).strip() for s in r["steps"])) for r in rows]
+    except OSError as e:
+        raise UserError(f"--activities {path}: {e.strerror or e}") from None
+    except (ValueError, KeyError, TypeError):
+        raise UserError(f"--activities {path}: not a plan; accepted {accepted}") from None
+    if not made or not all(a.task and a.steps and all(a.steps) for a in made):
+        raise UserError(f"--activities {path}: a plan without steps; accepted {accepted}")
+    return made

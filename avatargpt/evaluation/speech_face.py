@@ -1,0 +1,188 @@
+"""The speech_face suite: lips against phones, silence, onsets and drift, and recorded faces against two baselines."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from avatargpt.evaluation.report import figure, plain
+from avatargpt.evaluation.suites import Suite
+from avatargpt.speech import lipsync_metrics as lipsync
+from avatargpt.speech.align import phone_scores, viterbi
+from avatargpt.speech.audio import FPS, RATE, frames_in
+from avatargpt.speech.augment import noise
+from avatargpt.speech.corpus import SpeechClip, load
+from avatargpt.speech.driver import Driver
+from avatargpt.speech.features import BANDS, PER_QUARTER, QUARTERS
+from avatargpt.speech.pairs import lj_sentences, paired_clips, timed_speech
+from avatargpt.speech.phones import Phone
+from avatargpt.speech.synthetic import loudness
+from avatargpt.speech.teacher import teach
+from vqvae.errors import UserError
+
+RIDGE, CONTEXT = 300.0, (-4, 2)  # penalty, frames before and after
+
+
+def score(suite: Suite, driver: Driver, data: Path | None, store: Path | None) -> dict[str, Any]:
+    """All figures.
+
+    Args:
+        suite: of kind ``speech_face``.
+        driver: under test.
+        data: folder with facegood, aligned_speech_misc, ljspeech_sample; parts that are missing are left out.
+        store: a cache of the speech stage, for held-out synthetic voices; None leaves them out.
+
+    Raises:
+        UserError: neither given, or nothing to measure in them.
+    """
+    results: dict[str, Any] = {}
+    if store is not None:
+        clips = [c for c in load(store) if c.split == "val" and c.kind == "taught"]
+        for source in dict.fromkeys(c.source for c in clips):
+            results |= _lips(source, [_stored(driver, c) for c in clips if c.source == source])
+    if data is not None:
+        results |= _real(driver, data)
+        if (data / "facegood").is_dir():
+            results |= recorded_faces(driver, list(paired_clips(data / "facegood")))
+    if not results:
+        raise UserError("speech_face needs --data (a folder with real speech) or --store (a cache of speech data)")
+    results |= _still(driver)
+    results["drift"] = plain(drift(driver, float(suite.options.get("drift_minutes", 60))))
+    return {"results": results}
+
+
+_Spoken = tuple[np.ndarray, list[Phone], np.ndarray]  # curves, phones, the teacher's curves
+
+
+def _stored(driver: Driver, clip: SpeechClip) -> _Spoken:
+    import torch
+
+    from avatargpt.speech.validation import predict
+
+    curves = predict(driver.network, clip.features, torch.device("cpu"))
+    return curves, [Phone(*p) for p in clip.phone_times], clip.curves.astype(np.float32)
+
+
+def _heard(driver: Driver, audio: np.ndarray, phones: list[Phone]) -> _Spoken:
+    motion = driver.drive(audio, RATE)
+    frames = frames_in(len(audio), RATE)
+    taught = teach(phones, frames, loudness(audio, frames))
+    return np.concatenate([motion.weights, motion.head], 1), phones, taught.curves
+
+
+def _lips(source: str, clips: list[_Spoken]) -> dict[str, Any]:
+    lips, r, jaw = lipsync.Lips(), [], []
+    for curves, phones, taught in clips:
+        lips.add(curves, phones, taught)
+        r.append(lipsync.correlation(lipsync.rounding(curves), lipsync.rounding(taught)))
+        jaw.append(lipsync.correlation(lipsync.channel(curves, "jawOpen"), lipsync.channel(taught, "jawOpen")))
+    values = {
+        "closure": lips.closure, "false_closure_vowel": lips.closure_vowel,
+        "false_closure_consonant": lips.closure_consonant, "contact": lips.contact,
+        "false_contact_vowel": lips.contact_vowel, "open_vowels": lips.opened, "rounding": r, "jaw": jaw,
+        "silence": lips.silence,
+    }  # fmt: skip
+    out = {f"{name}/{source}": figure(v) for name, v in values.items() if len(v)}
+    for name, lags in (("onset_lag", lips.onset), ("closure_lag", lips.closure_lag)):
+        if lags:
+            out[f"{name}/{source}"] = plain(float(np.median(lags)))
+    return out
+
+
+def _real(driver: Driver, data: Path) -> dict[str, Any]:
+    out: dict[str, Any] = {}
+    librivox = data / "aligned_speech_misc" / "librivox_pocketsphinx"
+    if librivox.is_dir():
+        out |= _lips("librivox", [_heard(driver, audio, phones) for _, audio, phones in timed_speech(librivox)])
+    if (data / "ljspeech_sample").is_dir():
+        clips = []
+        for said in lj_sentences(data / "ljspeech_sample"):
+            if said.split == "val":
+                phones, _ = viterbi(phone_scores(driver, said.audio), said.phones)
+                clips.append(_heard(driver, said.audio, phones))
+        out |= _lips("lj", clips)
+    return out
+
+
+def _still(driver: Driver) -> dict[str, Any]:
+    """Largest mouth channel over 10 s of silence and of noise at -30 dB full scale, from 150 ms on."""
+    rng = np.random.default_rng(0)
+    sounds = {"silence": [np.zeros(10 * RATE, np.float32)]}
+    sounds["noise"] = [noise(10 * RATE, rng, slope) * np.float32(10 ** (-30 / 20)) for slope in (0.0, 1.0, 2.0)]
+    first = round(lipsync.SETTLE * FPS)
+    return {
+        f"still/{name}": figure([float(driver.drive(x).weights[first:, lipsync.MOUTH].max()) for x in some])
+        for name, some in sounds.items()
+    }  # fmt: skip
+
+
+def drift(driver: Driver, minutes: float) -> float:
+    """ms between the frames for a phrase at the start of a long stream and for the same phrase at its end."""
+    rng = np.random.default_rng(1)
+    t = np.arange(10 * 44_100) / 44_100
+    syllables = np.clip(np.sin(2 * np.pi * 3.1 * t + 2 * np.sin(2 * np.pi * 0.4 * t)), 0, 1)
+    phrase = sum(np.sin(2 * np.pi * 140 * k * t) / k for k in range(1, 20)) * syllables * 0.05
+    phrase = np.asarray(phrase + 1e-4 * rng.standard_normal(len(t)), np.float32)
+    stream = driver.stream(44_100)
+    rounds = max(3, round(minutes * 6))
+    curves = [stream.push(phrase) for _ in range(rounds)]
+    every = np.concatenate([*curves, stream.finish()])
+    early, late = every[300:600], every[(rounds - 1) * 300 :][:300]
+    name = "jawOpen"
+    return lipsync.best_lag(lipsync.channel(late, name), lipsync.channel(early, name))
+
+
+def recorded_faces(driver: Driver, clips: list[SpeechClip]) -> dict[str, Any]:
+    """Correlation and amplitude (ratio of standard deviations) on held-out recorded pairs, beside two baselines:
+    log energy alone, and ridge regression from the features around a frame, fitted to the training pairs.
+    """
+    import torch
+
+    from avatargpt.speech.validation import predict
+
+    held, training = [c for c in clips if c.split == "val"], [c for c in clips if c.split == "train"]
+    heads = {
+        head: [predict(driver.network, c.features, torch.device("cpu"), head) for c in held]
+        for head in ("paired", "taught")
+    }
+    x = np.concatenate([_around(c.features) for c in training])
+    y = np.concatenate([_wanted(c.curves) for c in training])
+    mean, std = x.mean(0), x.std(0) + 1e-6
+    x = (x - mean) / std
+    weights = np.linalg.solve(x.T @ x + RIDGE * np.eye(x.shape[1]), x.T @ (y - y.mean(0)))
+    out: dict[str, Any] = {}
+    for k, name in enumerate(("jaw", "rounding", "press")):
+        found: dict[str, list[float]] = {}
+        for i, clip in enumerate(held):
+            real = _wanted(clip.curves)[:, k]
+            if real.std() < 0.01:
+                continue
+            told = {head: _wanted(heads[head][i])[:, k] for head in heads}
+            told["ridge"] = ((_around(clip.features) - mean) / std @ weights + y.mean(0))[:, k]
+            told["log_energy"] = _quarters(clip.features)[:, BANDS]
+            for who, curve in told.items():
+                found.setdefault(f"paired_{name}/{who}", []).append(lipsync.correlation(curve, real))
+                if who != "log_energy":
+                    found.setdefault(f"paired_{name}_amplitude/{who}", []).append(float(curve.std() / real.std()))
+        out |= {key: figure(v) for key, v in found.items()}
+    return out
+
+
+def _wanted(curves: np.ndarray) -> np.ndarray:
+    """(T, 3) jaw, rounding, press."""
+    c = curves.astype(np.float32)
+    return np.stack([lipsync.channel(c, "jawOpen"), lipsync.rounding(c), lipsync.pressing(c)], 1)
+
+
+def _quarters(features: np.ndarray) -> np.ndarray:
+    """(T, 332) -> (T, 83) means over the quarter frames."""
+    return np.asarray(features.astype(np.float64).reshape(len(features), QUARTERS, PER_QUARTER).mean(1))
+
+
+def _around(features: np.ndarray) -> np.ndarray:
+    rows = _quarters(features)
+    padded = np.pad(rows, ((-CONTEXT[0], CONTEXT[1]), (0, 0)), mode="edge")
+    width = CONTEXT[1] - CONTEXT[0] + 1
+    return np.concatenate([padded[i : i + len(rows)] for i in range(width)], 1)

@@ -1,0 +1,67 @@
+"""Face formats in the table: one function each, imports inside."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from avatargpt.export import reader, writer
+from vqvae.errors import UserError
+
+if TYPE_CHECKING:
+    from vqvae.face import FaceMotion
+
+FACE_SUFFIXES = (".csv", ".json", ".npz")
+
+
+def _face(motion: FaceMotion, path: Path) -> FaceMotion:
+    if motion.modality != "face":
+        raise UserError(f"{path}: {path.suffix} holds faces; this is a {motion.modality} motion")
+    return motion
+
+
+@writer(".csv")
+def _write_csv(motion: FaceMotion, path: Path) -> None:
+    from avatargpt.export.face_livelink import write_livelink
+
+    write_livelink(_face(motion, path), path)
+
+
+@reader(".csv")
+def _read_csv(path: Path) -> FaceMotion:
+    from instruct_data.sources.livelink import read_livelink
+
+    return read_livelink(path)
+
+
+@writer(".json")
+def _write_json(motion: FaceMotion, path: Path, layout: str = "audio2face") -> None:
+    from avatargpt.export.face_json import write_json
+
+    write_json(_face(motion, path), path, layout)
+
+
+@reader(".json")
+def _read_json(path: Path) -> FaceMotion:
+    from avatargpt.export.face_json import read_face_json
+
+    return read_face_json(path)
+
+
+def read_face_npz(path: Path) -> FaceMotion | None:
+    """Our own face .npz or MediaPipe's, None where the keys are of neither."""
+    import zipfile
+
+    from vqvae.face import FaceMotion
+
+    if not zipfile.is_zipfile(path):
+        return None
+    with zipfile.ZipFile(path) as z:
+        keys = {n.removesuffix(".npy") for n in z.namelist()}
+    if "rotations" in keys:
+        return None
+    if {"weights", "names", "head"} <= keys:
+        return FaceMotion.load(path)
+    from instruct_data.sources.mediapipe_npz import SHAPES, read_mediapipe
+
+    return read_mediapipe(path) if SHAPES in keys else None

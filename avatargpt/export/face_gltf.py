@@ -1,0 +1,178 @@
+"""Binary glTF 2.0 of a face: our head with its 52 morph targets playing the clip, and reading such a file back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from avatargpt.export.gltf import ARRAY_BUFFER, ELEMENT_BUFFER, FLOAT, UINT8, UINT32, _Builder, _values
+from vqvae import arkit
+from vqvae import rotations as rot
+from vqvae.errors import UserError
+from vqvae.face import FaceMotion
+from vqvae.motion import MAX_FRAMES, atomic_write
+
+if TYPE_CHECKING:
+    from pygltflib import GLTF2
+
+NECK_NODE, HEAD_NODE, MESH_NODE = 0, 1, 2
+ACCEPTED = "accepted a .glb with a mesh of ARKit morph targets and one animation of their weights"
+
+
+def write_face_glb(motion: FaceMotion, path: Path) -> Path:
+    """Write our head playing the clip: one mesh, 52 morph targets (sparse), a joint ``head``, one animation."""
+    import pygltflib as gl
+
+    from avatargpt.export.head import NECK, PIVOT, head, turns
+
+    shape, data = head(), _Builder()
+    normals = shape.normals / np.linalg.norm(shape.normals, axis=1, keepdims=True)
+    joints = np.tile(np.array([0, 1, 0, 0], np.uint8), (len(shape.points), 1))
+    joints[:, 1] *= shape.follow > 0  # a joint without weight is named 0
+    share = np.stack([1 - shape.follow, shape.follow, 0 * shape.follow, 0 * shape.follow], 1)
+    attributes = gl.Attributes(
+        POSITION=data.add(shape.points, FLOAT, ARRAY_BUFFER, bounds=True), NORMAL=data.add(normals, FLOAT, ARRAY_BUFFER),
+        COLOR_0=data.add(np.clip(shape.colours, 0, 1), FLOAT, ARRAY_BUFFER),
+        JOINTS_0=data.add(joints, UINT8, ARRAY_BUFFER), WEIGHTS_0=data.add(share, FLOAT, ARRAY_BUFFER),
+    )  # fmt: skip
+    indices = data.add(shape.triangles.ravel(), UINT32, ELEMENT_BUFFER)
+    inverse = np.tile(np.eye(4), (2, 1, 1))
+    inverse[:, :3, 3] = -np.stack([NECK, PIVOT])
+    bind = data.add(inverse.transpose(0, 2, 1).reshape(-1, 16), FLOAT)  # column-major
+    targets = _targets(data)
+    times = data.add(np.arange(len(motion)) / motion.fps, FLOAT, bounds=True)
+    weights = data.add(motion.weights.ravel(), FLOAT)
+    turn = np.roll(turns(motion.head), -1, axis=-1)
+    rotation = data.add(turn if len(turn) < 2 else np.roll(rot.continuous(turns(motion.head)), -1, axis=-1), FLOAT)
+    look = gl.PbrMetallicRoughness(baseColorFactor=[1.0, 1.0, 1.0, 1.0], metallicFactor=0.0, roughnessFactor=0.6)
+    primitive = gl.Primitive(attributes=attributes, indices=indices, material=0, targets=targets)
+    animation = gl.Animation(
+        name=motion.caption or "face",
+        samplers=[gl.AnimationSampler(input=times, output=o, interpolation="LINEAR") for o in (weights, rotation)],
+        channels=[
+            gl.AnimationChannel(sampler=0, target=gl.AnimationChannelTarget(node=MESH_NODE, path="weights")),
+            gl.AnimationChannel(sampler=1, target=gl.AnimationChannelTarget(node=HEAD_NODE, path="rotation")),
+        ],
+    )  # fmt: skip
+    gltf = gl.GLTF2(
+        asset=gl.Asset(version="2.0", generator="AvatarGPT"),
+        scene=0, scenes=[gl.Scene(nodes=[NECK_NODE, MESH_NODE])],
+        nodes=[
+            gl.Node(name="neck", translation=NECK.tolist(), children=[HEAD_NODE]),
+            gl.Node(name="head", translation=(PIVOT - NECK).tolist(), rotation=turn[0].tolist()),
+            gl.Node(name="face", mesh=0, skin=0),
+        ],
+        meshes=[gl.Mesh(
+            name="face", primitives=[primitive], weights=motion.weights[0].astype(float).tolist(),
+            extras={"targetNames": list(arkit.NAMES)},
+        )],
+        materials=[gl.Material(name="face", pbrMetallicRoughness=look, doubleSided=False, alphaCutoff=None)],
+        skins=[gl.Skin(name="face", inverseBindMatrices=bind, joints=[NECK_NODE, HEAD_NODE], skeleton=NECK_NODE)],
+        animations=[animation],
+        accessors=data.accessors, bufferViews=data.views, buffers=[gl.Buffer(byteLength=len(data.blob))],
+        extras={"fps": float(motion.fps), "caption": motion.caption},
+    )  # fmt: skip
+    gltf.set_binary_blob(bytes(data.blob))
+    return atomic_write(path, lambda temporary: gltf.save_binary(str(temporary)))
+
+
+def _targets(data: _Builder) -> list[Any]:
+    """The morph targets as sparse accessors: only the vertices that a target moves are stored."""
+    import pygltflib as gl
+
+    from avatargpt.export.head_morphs import morph_normals, morphs
+
+    out = []
+    for moved, bent in zip(morphs(), morph_normals(), strict=True):
+        some = np.flatnonzero(moved.any(1) | bent.any(1))
+        index = _view(data, some.astype(np.uint32))
+        pair = {}
+        for name, values in (("POSITION", moved), ("NORMAL", bent)):
+            sparse = gl.Sparse(
+                count=len(some), indices=gl.AccessorSparseIndices(bufferView=index, byteOffset=0, componentType=UINT32),
+                values=gl.AccessorSparseValues(bufferView=_view(data, values[some]), byteOffset=0),
+            )  # fmt: skip
+            limits = {"min": values.min(0).tolist(), "max": values.max(0).tolist()} if name == "POSITION" else {}
+            data.accessors.append(
+                gl.Accessor(componentType=FLOAT, count=len(values), type="VEC3", byteOffset=None, sparse=sparse, **limits)
+            )
+            pair[name] = len(data.accessors) - 1
+        out.append(gl.Attributes(**pair))
+    return out
+
+
+def _view(data: _Builder, values: np.ndarray) -> int:
+    from pygltflib import BufferView
+
+    raw = np.ascontiguousarray(values).tobytes()
+    data.views.append(BufferView(buffer=0, byteOffset=len(data.blob), byteLength=len(raw)))
+    data.blob += raw
+    return len(data.views) - 1
+
+
+def read_face_glb(path: Path) -> FaceMotion | None:
+    """Read the weights' animation of a .glb whose morph targets have ARKit names; None where no mesh has such targets.
+
+    Targets may come in any order and spelling; those that are missing stay 0, and so does the head without a rotated
+    node ``head``.
+
+    Raises:
+        UserError: damaged, no animation of the weights, sampling that is not uniform.
+    """
+    from pygltflib import GLTF2
+
+    if path.read_bytes()[:4] != b"glTF":
+        return None
+    try:
+        gltf = GLTF2().load_binary(str(path))
+        if gltf is None:
+            raise ValueError("empty")
+        found = _named_mesh(gltf)
+        return None if found is None else _clip(gltf, *found, path)
+    except UserError:
+        raise
+    except Exception as e:  # the library raises anything from KeyError to struct.error on damaged files
+        raise UserError(f"{path}: damaged binary glTF ({type(e).__name__}); {ACCEPTED}") from None
+
+
+def _named_mesh(gltf: GLTF2) -> tuple[int, dict[int, int], int] | None:
+    """The mesh with ARKit targets: its number, our index -> its target, how many targets it has."""
+    for i, mesh in enumerate(gltf.meshes or []):
+        names = list((mesh.extras or {}).get("targetNames", []))
+        known = arkit.columns([str(n) for n in names])
+        if len(known) >= arkit.COUNT // 2:
+            return i, known, len(names)
+    return None
+
+
+def _clip(gltf: GLTF2, mesh: int, known: dict[int, int], targets: int, path: Path) -> FaceMotion:
+    nodes = gltf.nodes
+    tracks = {
+        (c.target.node, c.target.path): a.samplers[c.sampler] for a in (gltf.animations or [])[:1] for c in a.channels
+    }
+    sampler = next((s for (n, p), s in tracks.items() if p == "weights" and nodes[n].mesh == mesh), None)
+    if sampler is None:
+        raise UserError(f"{path}: no animation of the morph targets' weights; {ACCEPTED}")
+    times = _values(gltf, sampler.input)[:, 0].astype(np.float64)
+    if not 1 <= len(times) <= MAX_FRAMES:
+        raise UserError(f"{path}: {len(times)} frames; accepted 1 to {MAX_FRAMES}")
+    step = (times[-1] - times[0]) / max(len(times) - 1, 1)
+    fps = float((gltf.extras or {}).get("fps", 1 / step if step > 0 else 30.0))
+    if len(times) > 1 and not np.allclose(np.diff(times), 1 / fps, atol=0.05 / fps):
+        raise UserError(f"{path}: key frames are not evenly spaced in time; {ACCEPTED}")
+    table = _values(gltf, sampler.output).reshape(len(times), targets)
+    weights = np.zeros((len(times), arkit.COUNT), np.float32)
+    for ours, theirs in known.items():
+        weights[:, ours] = table[:, theirs]
+    return FaceMotion(weights, _head(gltf, tracks, sampler.input, len(times)), fps, str((gltf.extras or {}).get("caption", "")))
+
+
+def _head(gltf: GLTF2, tracks: dict[tuple[int, str], Any], times: int, count: int) -> np.ndarray:
+    from avatargpt.export.head import angles_of
+
+    for (node, what), sampler in tracks.items():
+        if what == "rotation" and (gltf.nodes[node].name or "").lower() == "head" and sampler.input == times:
+            return angles_of(np.roll(_values(gltf, sampler.output), 1, axis=-1))
+    return np.zeros((count, 3))

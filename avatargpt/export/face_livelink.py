@@ -1,0 +1,63 @@
+"""Live Link Face CSV: what Unreal's importer and most face tools read."""
+
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+
+import numpy as np
+
+from instruct_data.sources.livelink import HEAD_SIGNS
+from vqvae import arkit
+from vqvae.errors import UserError
+from vqvae.face import FaceMotion
+from vqvae.motion import atomic_write
+
+EYE_DEGREES = 35.0  # gaze of a full eyeLook weight
+HEADER = ("Timecode", "BlendShapeCount", *arkit.LIVE_LINK)
+
+
+def timecodes(count: int, fps: float) -> list[str]:
+    """``HH:MM:SS:FF.sub`` of every frame, FF counting at `fps` rounded up to a whole number."""
+    base = int(np.ceil(fps - 1e-6))
+    thousandths = np.round(np.arange(count) / fps * base * 1000).astype(np.int64)
+    frames, sub = np.divmod(thousandths, 1000)
+    seconds, frames = np.divmod(frames, base)
+    minutes, seconds = np.divmod(seconds, 60)
+    hours, minutes = np.divmod(minutes, 60)
+    rows = zip(hours, minutes, seconds, frames, sub, strict=True)
+    return [f"{h:02d}:{m:02d}:{s:02d}:{f:02d}.{u:03d}" for h, m, s, f, u in rows]
+
+
+def columns(motion: FaceMotion) -> np.ndarray:
+    """(T, 61) values in Live Link's CSV order: weights, head and eye angles in radians with the file's signs.
+
+    The eyes' angles are what their look weights say; an eye's roll is 0.
+    """
+    order = [arkit.INDEX[n[:1].lower() + n[1:]] for n in arkit.LIVE_LINK[: arkit.COUNT]]
+    scale = np.radians(EYE_DEGREES)
+    w = {n: motion.weights[:, arkit.INDEX[n]] for n in arkit.NAMES if n.startswith("eyeLook")}
+    eyes = []
+    for side, to_right, to_left in (("Left", "In", "Out"), ("Right", "Out", "In")):
+        yaw = (w[f"eyeLook{to_right}{side}"] - w[f"eyeLook{to_left}{side}"]) * scale
+        pitch = (w[f"eyeLookDown{side}"] - w[f"eyeLookUp{side}"]) * scale
+        eyes += [yaw, pitch, np.zeros(len(motion))]
+    return np.concatenate([motion.weights[:, order], motion.head * HEAD_SIGNS, np.stack(eyes, 1)], 1)
+
+
+def write_livelink(motion: FaceMotion, path: Path) -> Path:
+    """Write a CSV with Live Link Face's header; see :mod:`instruct_data.sources.livelink` for the angles' signs.
+
+    Raises:
+        UserError: a frame rate above 120, which no timecode can count.
+    """
+    if motion.fps > 120:
+        raise UserError(f"{path}: {motion.fps:g} frames per second; a Live Link timecode counts at most 120")
+    out = io.StringIO()
+    table = csv.writer(out, lineterminator="\n")
+    table.writerow(HEADER)
+    for code, row in zip(timecodes(len(motion), motion.fps), columns(motion), strict=True):
+        table.writerow([code, len(row), *(f"{v:.10f}" for v in row)])
+    text = out.getvalue()
+    return atomic_write(path, lambda p: p.write_text(text, encoding="utf-8"))

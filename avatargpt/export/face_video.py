@@ -1,0 +1,206 @@
+"""Pictures of a face clip on our head: .png contact sheet, .gif, and .mp4 with the sound it was made from."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+
+from avatargpt.export.video import GIF_FPS, INSTALL
+from vqvae import arkit
+from vqvae.errors import UserError
+from vqvae.face import FaceMotion
+from vqvae.motion import atomic_write
+
+if TYPE_CHECKING:
+    from av.audio.stream import AudioStream
+    from av.video.stream import VideoStream
+
+CELL, COLUMNS, MAX_FRAMES = 196, 4, 40
+_AAC_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 64000, 88200, 96000)
+_OTHER_RATE = 48_000  # samples a second, for sound at any other rate
+_INK, _QUIET = (40, 46, 56), (106, 116, 130)
+
+
+def pictures(motion: FaceMotion, size: int) -> Iterator[np.ndarray]:
+    """Frames (size, size, 3) uint8 of the clip, seen from the front."""
+    from avatargpt.export.face_render import FaceRenderer
+    from avatargpt.export.head import turned, turns
+    from avatargpt.export.head_morphs import shaped
+
+    renderer = FaceRenderer(size, size)
+    for weights, quaternion in zip(motion.weights, turns(motion.head), strict=True):
+        yield renderer.frame(turned(shaped(weights), quaternion))
+
+
+def _check(path: Path, size: int) -> None:
+    if not (isinstance(size, int) and 16 <= size <= 2048):
+        raise UserError(f"{path}: size {size}; accepted 16 to 2048 pixels")
+
+
+def face_sheet(
+    motions: list[FaceMotion], captions: list[str], path: str | os.PathLike[str], frames: int = 8
+) -> Path:
+    """Write a PNG with `frames` pictures of each clip from first to last, their times and strongest shapes.
+
+    Raises:
+        UserError: no clips, captions that do not match, frames outside 2..40, or an unwritable file.
+    """
+    from PIL import Image, ImageDraw, ImageFont
+
+    path = Path(path)
+    if not 1 <= len(motions) <= 100 or len(captions) != len(motions):
+        raise UserError(f"{path}: {len(motions)} clips, {len(captions)} captions; accepted 1 to 100 clips, one caption each")
+    if not 2 <= frames <= MAX_FRAMES:
+        raise UserError(f"{path}: {frames} frames per clip; accepted 2 to {MAX_FRAMES}")
+    title, small = ImageFont.load_default(16), ImageFont.load_default(11)
+    columns = min(COLUMNS if frames > COLUMNS else frames, frames)
+    lines, tall = -(-frames // columns), CELL + 34
+    sheet = Image.new("RGB", (columns * CELL + 24, len(motions) * (lines * tall + 34) + 8), "white")
+    draw = ImageDraw.Draw(sheet)
+    for i, (motion, caption) in enumerate(zip(motions, captions, strict=True)):
+        top = i * (lines * tall + 34)
+        draw.text((12, top + 8), " ".join(caption.split())[:90] or "face", _INK, title)
+        draw.text((columns * CELL + 12, top + 10), f"{motion.seconds:.1f} s", _QUIET, small, anchor="ra")
+        index = np.rint(np.linspace(0, len(motion) - 1, frames)).astype(int)
+        chosen = FaceMotion(motion.weights[index], motion.head[index], motion.fps)
+        for k, picture in enumerate(pictures(chosen, CELL)):
+            left, down = 12 + k % columns * CELL, top + 34 + k // columns * tall
+            sheet.paste(Image.fromarray(picture), (left, down))
+            draw.text((left + 5, down + 4), f"{index[k] / motion.fps:.2f} s", _QUIET, small)
+            draw.text((left + 4, down + CELL + 2), _strongest(chosen.weights[k]), _QUIET, small)
+    return atomic_write(path, lambda temporary: sheet.save(temporary, format="PNG"))
+
+
+def _strongest(weights: np.ndarray) -> str:
+    """The four largest weights in two lines, both sides as one where they are alike."""
+    named: dict[str, float] = {}
+    for name, w in zip(arkit.NAMES, weights, strict=True):
+        stem = name.removesuffix("Left").removesuffix("Right")
+        twin = weights[arkit.MIRROR[arkit.INDEX[name]]]
+        key = stem if stem in arkit.SIDED and abs(float(w) - float(twin)) < 0.1 else name
+        named[key] = max(named.get(key, 0.0), float(w))
+    largest = sorted(named.items(), key=lambda item: -item[1])[:4]
+    parts = [f"{n} {w:.2f}".replace(" 0.", " .") for n, w in largest if w >= 0.05]
+    return "\n".join(["  ".join(parts[:2]), "  ".join(parts[2:])])
+
+
+def write_face_gif(motion: FaceMotion, path: Path, size: int = 320) -> Path:
+    """A looping GIF of at most 20 frames a second, `size` pixels square.
+
+    Raises:
+        UserError: size outside 16..2048, or the file cannot be written.
+    """
+    from PIL import Image
+
+    _check(path, size)
+    clip = motion if motion.fps <= GIF_FPS else motion.resampled(GIF_FPS)
+    frames = pictures(clip, size)
+    # one palette, of the first picture, for all: colours do not flicker and files stay small
+    first = Image.fromarray(next(frames)).quantize(192, dither=Image.Dither.NONE)
+    rest = (Image.fromarray(f).quantize(palette=first, dither=Image.Dither.NONE) for f in frames)
+
+    def write(temporary: Path) -> None:
+        first.save(
+            temporary, format="GIF", save_all=True, append_images=rest, duration=round(1000 / clip.fps), loop=0, disposal=1
+        )
+
+    return atomic_write(path, write)
+
+
+def write_face_mp4(motion: FaceMotion, path: Path, size: int = 480, audio: str | os.PathLike[str] | None = None) -> Path:
+    """H.264 (yuv420p) at the clip's frame rate, `size` pixels square, rounded up to even.
+
+    Args:
+        audio: a sound file that is put beside the pictures as AAC. Both start at 0; sound beyond the last frame is
+            left out. More than two channels become one.
+
+    Raises:
+        UserError: PyAV is not installed, size outside 16..2048, not a sound file, or the file cannot be written.
+    """
+    _check(path, size)
+    try:
+        import av
+    except ImportError:
+        raise UserError(f"{path}: .mp4 needs PyAV; install it with {INSTALL}, or write .gif") from None
+    size += size % 2
+    codec = "libx264" if "libx264" in av.codecs_available else "mpeg4"
+
+    def write(temporary: Path) -> None:
+        with av.open(str(temporary), "w", format="mp4", options={"movflags": "faststart"}) as container:
+            rate = Fraction(motion.fps).limit_denominator(1000)
+            stream = cast("VideoStream", container.add_stream(codec, rate=rate))
+            stream.width, stream.height, stream.pix_fmt = size, size, "yuv420p"
+            if codec == "libx264":
+                stream.options = {"crf": "20", "preset": "veryfast"}
+            track = None if audio is None else _Sound(container, audio, motion.seconds)
+            for k, picture in enumerate(pictures(motion, size)):
+                container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+                if track is not None:
+                    track.until((k + 1) / motion.fps)
+            container.mux(stream.encode())
+            if track is not None:
+                track.finish()
+
+    return atomic_write(path, write)
+
+
+class _Sound:
+    """The sound of a film, encoded as far as its pictures have come: memory does not grow with length."""
+
+    def __init__(self, container: Any, source: str | os.PathLike[str], seconds: float) -> None:
+        import av
+
+        from avatargpt.speech.audio import inspect
+
+        info = inspect(source)
+        self._rate = info.rate
+        self._left = round(seconds * info.rate)
+        self._given = 0
+        self._blocks = _blocks(Path(source), info.channels)
+        self._layout = "stereo" if info.channels == 2 else "mono"
+        out = info.rate if info.rate in _AAC_RATES else _OTHER_RATE
+        self._container = container
+        self._stream = cast("AudioStream", container.add_stream("aac", rate=out, layout=self._layout))
+        self._stream.bit_rate = 128_000
+        self._resampler = av.AudioResampler(format="fltp", layout=self._layout, rate=out)
+
+    def until(self, second: float) -> None:
+        """Encode the sound before this moment."""
+        while self._left > 0 and self._given < second * self._rate:
+            block = next(self._blocks, None)
+            if block is None:
+                self._left = 0
+                return
+            self._encode(block[: self._left])
+
+    def finish(self) -> None:
+        """Encode what is still inside."""
+        for frame in self._resampler.resample(None):
+            self._container.mux(self._stream.encode(frame))
+        self._container.mux(self._stream.encode(None))
+
+    def _encode(self, block: np.ndarray) -> None:
+        import av
+
+        frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(block.T), format="fltp", layout=self._layout)
+        frame.sample_rate, frame.time_base, frame.pts = self._rate, Fraction(1, self._rate), self._given
+        self._given += len(block)
+        self._left -= len(block)
+        for made in self._resampler.resample(frame):
+            self._container.mux(self._stream.encode(made))
+
+
+def _blocks(path: Path, channels: int) -> Iterator[np.ndarray]:
+    """(n, 1 or 2) float32 blocks of a sound file."""
+    import soundfile
+
+    from avatargpt.speech.audio import to_mono
+
+    with soundfile.SoundFile(str(path)) as file:
+        while len(block := file.read(4096, dtype="float32", always_2d=True)):
+            yield np.nan_to_num(block) if channels == 2 else np.nan_to_num(to_mono(block)[:, None])

@@ -1,0 +1,138 @@
+"""Feet that stand stay where they stand: a lock on contact, solved by two-bone inverse kinematics, in a stream.
+
+This is a rule on top of the decoded motion. The tokenizer says which toes are in contact; from its first frame of
+contact a toe is held in the plane, the offset is smoothed over a few frames on either side (hence the look-ahead) and
+the leg follows by bending hip and knee. The root, the foot's orientation and everything above are not touched.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from vqvae import rotations as rot
+from vqvae.skeleton import SMPL22
+
+LEGS = ((1, 4, 7, 10), (2, 5, 8, 11))  # hip, knee, ankle, toe
+TOES = (10, 11)
+LOW = 0.06  # metres: a toe higher than this is not locked
+FARTHEST = 0.08  # metres a toe is held back at most; beyond it slips
+RELEASE = 0.8  # share of the offset that stays from frame to frame in the air
+AHEAD = 3  # frames of look-ahead
+_KERNEL = np.hanning(2 * AHEAD + 3)[1:-1] / np.hanning(2 * AHEAD + 3)[1:-1].sum()
+
+
+class FootLock:
+    """Push frames, get frames `AHEAD` later; `finish` gives the rest.
+
+    Kept: the last frames within the look-ahead, per foot the anchor and the offset.
+    """
+
+    def __init__(self) -> None:
+        self.anchor: list[np.ndarray | None] = [None, None]
+        self.offset = np.zeros((2, 2))
+        self.rotations = np.zeros((0, 22, 4))
+        self.root = np.zeros((0, 3))
+        self.offsets = np.zeros((0, 2, 2))  # of the frames kept, and of AHEAD frames before them
+        self.started = False
+
+    def push(self, rotations: np.ndarray, root: np.ndarray, contact: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Take (T, 22, 4) rotations, (T, 3) root, (T, 2) contact of the left and right toe (0..1).
+
+        Returns:
+            As many frames as are final now, rotations and root.
+        """
+        if not len(root):
+            return np.zeros((0, 22, 4)), np.zeros((0, 3))
+        toes = SMPL22.fk(rotations, root)[:, TOES].astype(np.float64)
+        held = (contact > 0.5) & (toes[..., 1] < LOW)
+        new = np.zeros((len(root), 2, 2))
+        for t in range(len(root)):
+            for side in (0, 1):
+                new[t, side] = self._held(side, toes[t, side][[0, 2]], bool(held[t, side]))
+        if not self.started:
+            self.offsets, self.started = np.repeat(new[:1], AHEAD, 0), True
+        self.rotations = np.concatenate([self.rotations, rotations])
+        self.root = np.concatenate([self.root, root])
+        self.offsets = np.concatenate([self.offsets, new])
+        return self._emit(len(self.root) - AHEAD)
+
+    def finish(self) -> tuple[np.ndarray, np.ndarray]:
+        """The frames still held back."""
+        if not len(self.root):
+            return self.rotations, self.root
+        self.offsets = np.concatenate([self.offsets, np.repeat(self.offsets[-1:], AHEAD, 0)])
+        return self._emit(len(self.root))
+
+    def _held(self, side: int, toe: np.ndarray, held: bool) -> np.ndarray:
+        if held:
+            anchor = self.anchor[side]
+            if anchor is None:
+                anchor = toe + self.offset[side]
+            offset = anchor - toe
+            size = float(np.linalg.norm(offset))
+            if size > FARTHEST:
+                offset = offset * (FARTHEST / size)
+                anchor = toe + offset
+            self.anchor[side], self.offset[side] = anchor, offset
+        else:
+            self.anchor[side] = None
+            self.offset[side] = self.offset[side] * RELEASE
+        return self.offset[side].copy()
+
+    def _emit(self, count: int) -> tuple[np.ndarray, np.ndarray]:
+        if count <= 0:
+            return np.zeros((0, 22, 4)), np.zeros((0, 3))
+        span = self.offsets[: count + 2 * AHEAD]
+        smooth = np.stack([(span[k : k + 2 * AHEAD + 1] * _KERNEL[:, None, None]).sum(0) for k in range(count)])
+        root = self.root[:count]
+        rotations = shift_feet(self.rotations[:count], root, smooth)
+        self.rotations, self.root, self.offsets = self.rotations[count:], self.root[count:], self.offsets[count:]
+        return rotations, root
+
+
+def shift_feet(rotations: np.ndarray, root: np.ndarray, offsets: np.ndarray) -> np.ndarray:
+    """Move both feet in the plane by bending hips and knees, the feet's own orientation kept.
+
+    Args:
+        rotations: (T, 22, 4) local. root: (T, 3).
+        offsets: (T, 2, 2) metres along x and z for the left and right foot.
+
+    Returns:
+        (T, 22, 4) local rotations.
+    """
+    joints, matrices = SMPL22.fk_full(rotations, root)
+    out = np.array(rotations, np.float64)
+    whole = rot.from_matrix(matrices)
+    for side, (hip, knee, ankle, _) in enumerate(LEGS):
+        moved = np.abs(offsets[:, side]).max(-1) > 1e-5
+        if not moved.any():
+            continue
+        p, g = joints[moved], whole[moved]
+        goal = p[:, ankle] + np.insert(offsets[moved, side], 1, 0, axis=-1)
+        bent = _knee(p[:, hip], p[:, knee], p[:, ankle], goal, g[:, hip])
+        upper = rot.multiply(rot.between(p[:, knee] - p[:, hip], bent - p[:, hip]), g[:, hip])
+        lower = rot.multiply(rot.between(p[:, ankle] - p[:, knee], goal - bent), g[:, knee])
+        out[moved, hip] = rot.multiply(rot.conjugate(g[:, 0]), upper)
+        out[moved, knee] = rot.multiply(rot.conjugate(upper), lower)
+        out[moved, ankle] = rot.multiply(rot.conjugate(lower), g[:, ankle])
+    return out
+
+
+def _knee(hip: np.ndarray, knee: np.ndarray, ankle: np.ndarray, goal: np.ndarray, thigh: np.ndarray) -> np.ndarray:
+    """Where the knee goes so that the ankle comes to `goal` (or as near as the leg reaches), all (N, 3)."""
+    a, b = np.linalg.norm(knee - hip, axis=-1), np.linalg.norm(ankle - knee, axis=-1)
+    old, new = ankle - hip, goal - hip
+    size = np.linalg.norm(new, axis=-1, keepdims=True)
+    u = new / np.maximum(size, 1e-9)
+    turn = rot.between(old, new)
+    bow = rot.rotate(turn, knee - hip)
+    bow = bow - (bow * u).sum(-1, keepdims=True) * u
+    ahead = rot.rotate(thigh, np.broadcast_to([0.0, 0, 1], hip.shape))
+    ahead = ahead - (ahead * u).sum(-1, keepdims=True) * u
+    straight = np.linalg.norm(bow, axis=-1, keepdims=True) < 1e-3  # knees bend forward
+    bow = np.where(straight, ahead, bow)
+    bow = bow / np.maximum(np.linalg.norm(bow, axis=-1, keepdims=True), 1e-9)
+    reach = np.clip(size[:, 0], np.abs(a - b) + 1e-4, (a + b) - 1e-4)
+    along = (a**2 - b**2 + reach**2) / (2 * reach)
+    out = np.sqrt(np.maximum(a**2 - along**2, 0))
+    return np.asarray(hip + along[:, None] * u + out[:, None] * bow)

@@ -1,0 +1,192 @@
+"""Acts steps out: candidates of codes for every step, the best of them, and the transition that leads to it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from avatargpt.metrics.physics import jerk
+from avatargpt.requests import mix, then
+from avatargpt.speaker import CHUNK, CONTEXT
+from avatargpt.wording import Plain
+
+if TYPE_CHECKING:
+    from avatargpt.pipeline import AvatarGPT
+
+USUAL, LONGEST = 20, 40  # motion tokens of a clause whose length is not known, and of any clause
+SHORTEST = 5  # motion tokens of a clause at least
+TRANSITION = 4  # in-between tokens (0.8 s)
+BRIDGES = 8  # samples of a transition
+NEAR = 8  # tokens on either side that a transition is judged with
+LOW = 0.72  # metres: with the root below this the body sits, kneels or lies; standing it is at about 0.95
+HEIGHT = 0  # of a pose
+RESTING = 0.012  # metres per frame: a body whose fastest joint is slower than this rests
+MOSTLY = 0.3  # share of a clip that must be motion before its ends are trimmed
+APART = 3.0  # nats for each metre that a candidate begins away from the body's pose
+
+
+@dataclass(frozen=True)
+class Beat:
+    """One clause of a step: what is made in one go.
+
+    Attributes:
+        step: number of the step within its activity.
+        caption: plain words. tokens: how long.
+        seed: of its candidates.
+    """
+
+    step: int
+    caption: str
+    tokens: int
+    seed: int
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """Codes (N, R) for a beat and the mean log-likelihood (nats) of its caption; `continues`: goes on from before."""
+
+    codes: np.ndarray
+    score: float
+    continues: bool = False
+
+
+@dataclass(frozen=True)
+class Made:
+    """Codes (N, R) of a beat, the first `transition` of them leading over from what came before."""
+
+    beat: Beat
+    codes: np.ndarray
+    transition: int
+
+
+class Performer:
+    """Turns steps into codes that go on from the codes before them.
+
+    Args:
+        model: of which motion, likelihoods and descriptions are asked.
+        best_of: candidates of each kind.
+    """
+
+    def __init__(self, model: AvatarGPT, best_of: int = 4, guidance: float = 1.5, temperature: float = 0.8) -> None:
+        self.model, self.best_of, self.guidance, self.temperature = model, best_of, guidance, temperature
+        self.rate = model.tokenizers["body"].tokens_per_second
+
+    def beats(self, steps: Sequence[str], seed: int, room: int) -> list[Beat]:
+        """The clauses of steps with their lengths, as many as `room` tokens hold (the last one is cut to fit)."""
+        out: list[Beat] = []
+        rng = np.random.default_rng([seed % 2**32, 11])
+        for number, step in enumerate(steps):
+            for plain in self._plain(step):
+                usual = int(rng.choice(plain.lengths)) if plain.lengths else USUAL
+                tokens = min(usual, LONGEST, room - TRANSITION)
+                if room < TRANSITION + SHORTEST:
+                    return out or [Beat(number, plain.text, max(room, SHORTEST), mix(seed, 0))]
+                out.append(Beat(number, plain.text, max(tokens, SHORTEST), mix(seed, len(out))))
+                room -= tokens + TRANSITION
+        return out
+
+    def _plain(self, step: str) -> list[Plain]:
+        model = self.model
+        if model.wording is None or model.grounder is None:
+            return [Plain(step, 1.0)]
+        return model.wording.plain(step, model.grounder)
+
+    def candidates(self, beats: Sequence[Beat]) -> list[list[Candidate]]:
+        """For every beat `best_of` motions made from its caption alone, in one batch."""
+        prompts = [
+            self.model._prompt("text_to_motion", {"caption": b.caption, "seconds": b.tokens / self.rate})
+            for b in beats
+        ]  # fmt: skip
+        found = self.model._sample(
+            prompts, [b.tokens for b in beats], [b.seed for b in beats], self.best_of, self.guidance, self.temperature
+        )
+        return self._scored(found, beats)
+
+    def continued(self, beat: Beat, tail: np.ndarray) -> list[Candidate]:
+        """`best_of` motions that go on from `tail` (N, R) without a transition."""
+        slots = {"motion": tail[-CONTEXT:], "seconds": beat.tokens / self.rate, "caption": beat.caption}
+        found = self.model._sample(
+            [self.model._prompt("continuation", slots)], [beat.tokens], [mix(beat.seed, 1)], self.best_of,
+            self.guidance, self.temperature, 30,
+        )  # fmt: skip
+        return [replace(c, continues=True) for c in self._scored(found, [beat])[0]]
+
+    def _scored(self, found: list[list[np.ndarray]], beats: Sequence[Beat]) -> list[list[Candidate]]:
+        flat = [c for some in found for c in some]
+        texts = [beat.caption for beat, some in zip(beats, found, strict=True) for _ in some]
+        scores = iter(self.model.likelihood(flat, texts))
+        return [[Candidate(c, float(next(scores))) for c in some] for some in found]
+
+    def choose(
+        self, beat: Beat, made: Sequence[Candidate], tail: np.ndarray, detour: Callable[[np.ndarray], float]
+    ) -> Made:
+        """The candidate that shows the caption, begins near where the body is and does not stray; and the way to it.
+
+        Args:
+            made: candidates of this beat.
+            tail: (N, R) codes before it, empty at the start of a stream.
+            detour: what a candidate's path costs, in nats.
+        """
+        if not len(tail):
+            best = max(made, key=lambda c: c.score - detour(c.codes))
+            return Made(beat, self.trimmed(best.codes), 0)
+        pose = self.poses(tail[-CONTEXT:])[-1]
+        pool = list(made)
+        if pose[HEIGHT] < LOW:
+            pool += self.continued(beat, tail)
+        costs = []
+        for c in pool:
+            apart = 0.0 if c.continues else float(np.abs(self.poses(c.codes[:CONTEXT])[0] - pose).mean())
+            costs.append(c.score - APART * apart - detour(c.codes))
+        best = pool[int(np.argmax(costs))]
+        codes = self.trimmed(best.codes)
+        if best.continues:
+            return Made(beat, codes, 0)
+        return Made(beat, np.concatenate([self.bridge(tail, codes, beat.seed), codes]), TRANSITION)
+
+    def trimmed(self, codes: np.ndarray) -> np.ndarray:
+        """Without the waiting at either end that clips of their own have, one token of it kept; at least `SHORTEST`.
+
+        Motion that rests most of the time (waiting, sitting) is left as it is.
+        """
+        tokenizer = self.model.tokenizers["body"]
+        features = tokenizer.decode_features(codes)[:, tokenizer.spec.slices()["joint_velocity"]]
+        speed = np.linalg.norm(features.reshape(len(codes), tokenizer.downsample, -1, 3), axis=-1).max((1, 2))
+        moving = np.flatnonzero(speed > RESTING)
+        if len(moving) < MOSTLY * len(codes):
+            return codes
+        first, last = max(0, int(moving[0]) - 1), min(len(codes), int(moving[-1]) + 2)
+        return codes[first : max(last, first + SHORTEST)]
+
+    def bridge(self, tail: np.ndarray, head: np.ndarray, seed: int) -> np.ndarray:
+        """In-between tokens (TRANSITION, R) from one to the other: of `BRIDGES` samples the one with the least jerk."""
+        slots = {"start": tail[-CONTEXT:], "end": head[:CONTEXT], "seconds": TRANSITION / self.rate}
+        prompt = self.model._prompt("in_between", slots)
+        found = self.model._sample([prompt], [TRANSITION], [mix(seed, 2)], BRIDGES, 1.0, 0.7, 30)[0]
+        return min(found, key=lambda c: self._jerk(tail, c, head))
+
+    def _jerk(self, tail: np.ndarray, middle: np.ndarray, head: np.ndarray) -> float:
+        tokenizer = self.model.tokenizers["body"]
+        before = tail[-NEAR:]
+        codes = np.concatenate([before, middle, head[:NEAR]])
+        joints = tokenizer.decode(codes).joints
+        a, b = len(before) * tokenizer.downsample, (len(before) + len(middle)) * tokenizer.downsample
+        return float(jerk(joints[max(0, a - 6) : b + 6], tokenizer.spec.fps).max())
+
+    def poses(self, codes: np.ndarray) -> np.ndarray:
+        """(F, 64) of codes: height of the root, then the joints' places around it in the heading frame, metres."""
+        tokenizer = self.model.tokenizers["body"]
+        features = tokenizer.decode_features(codes)
+        groups = tokenizer.spec.slices()
+        return np.concatenate([features[:, groups["height"]], features[:, groups["positions"]]], -1)
+
+    def describe(self, codes: np.ndarray) -> str:
+        """What the model's motion-to-text says of (N, R) codes."""
+        model = self.model
+        pieces = np.array_split(codes, -(-len(codes) // (CHUNK + CONTEXT)))
+        prompts = [model._prompt("motion_to_text", {"motion": p}) for p in pieces]
+        said = model.generator.decode(model._encode(prompts), "text", max_tokens=64, no_repeat=4, min_tokens=3)
+        return then([model.text.decode([t for t in row if t >= 0]) for row in said.codes.tolist()])

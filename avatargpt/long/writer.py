@@ -1,0 +1,182 @@
+"""Long motion on disk while it grows: shards that are whole files, a list of spans, and the result joined from them.
+
+Beside OUT.npz lies a folder OUT.parts with 000000.npz, 000001.npz ... (each a motion of its own, in the world's frame),
+spans.jsonl (one line per finished activity's steps) and about.json. Everything is written atomically or by appending
+whole lines, so that a run that is killed leaves what it had made; `join` turns it into the result.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+from avatargpt.long.stream import Frames
+from avatargpt.long.timeline import Span, timeline
+from vqvae.errors import UserError
+from vqvae.motion import atomic_write
+from vqvae.skeleton import SMPL22
+
+SHARD = 200  # frames
+ABOUT, SPANS = "about.json", "spans.jsonl"
+
+
+def parts_folder(target: Path) -> Path:
+    """Where the parts of `target` lie while it is made."""
+    return target.with_suffix(".parts")
+
+
+def timeline_file(target: Path) -> Path:
+    """Where the timeline of `target` is written."""
+    return target.with_suffix(".timeline.json")
+
+
+class LongWriter:
+    """Collects frames into shards on disk.
+
+    Args:
+        target: the file that `join` will write; its parts go beside it.
+        about: head of the timeline: scene, fps, caption and whatever else is to be kept.
+
+    Raises:
+        UserError: the parts of an interrupted run are there already, or nothing can be written.
+    """
+
+    def __init__(self, target: Path, about: dict[str, Any]) -> None:
+        self.folder = parts_folder(target)
+        if self.folder.exists():
+            raise UserError(
+                f"{self.folder}: parts of an interrupted run; `avatargpt long --join -o {target}` makes a file of "
+                "them, or remove the folder"
+            )
+        self.about, self.fps, self.caption = dict(about), float(about["fps"]), str(about["scene"])
+        self.waiting: list[Frames] = []
+        self.shards = self.frames = 0
+        self.tell()
+
+    def tell(self, **more: Any) -> None:
+        """Write the head, with more keys."""
+        self.about |= more
+        text = json.dumps(self.about, ensure_ascii=False) + "\n"
+        atomic_write(self.folder / ABOUT, lambda p: p.write_text(text, encoding="utf-8"))
+
+    def abandon(self) -> None:
+        """Remove the parts where nothing was made yet; else leave them for `join`."""
+        if not self.shards:
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+    def add(self, frames: Frames, spans: Sequence[Span] = ()) -> None:
+        """Append frames, and spans whose description is known.
+
+        Raises:
+            UserError: the disk is full or the folder has gone; what was written before stays whole.
+        """
+        if len(frames):
+            self.waiting.append(frames)
+            self.frames += len(frames)
+        if sum(map(len, self.waiting)) >= SHARD:
+            self.flush()
+        if spans:
+            lines = "".join(json.dumps(s.to_json(), ensure_ascii=False) + "\n" for s in spans)
+            try:
+                with open(self.folder / SPANS, "a", encoding="utf-8") as f:
+                    f.write(lines)
+            except OSError as e:
+                raise UserError(f"cannot write {self.folder / SPANS}: {e.strerror or e}") from None
+
+    def flush(self) -> None:
+        """Write the frames that wait as one shard."""
+        if not self.waiting:
+            return
+        frames = Frames(
+            np.concatenate([f.rotations for f in self.waiting]), np.concatenate([f.root for f in self.waiting])
+        )
+        frames.motion(self.fps, self.caption).save(self.folder / f"{self.shards:06d}.npz")
+        self.shards += 1
+        self.waiting = []
+
+
+def read_parts(target: Path) -> tuple[list[Path], list[Span], dict[str, Any]]:
+    """Shards in order, spans and head of what was made for `target`.
+
+    Raises:
+        UserError: no parts, or none that can be read.
+    """
+    folder = parts_folder(target)
+    try:
+        about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        raise UserError(f"{folder}: no parts of an interrupted run here; accepted -o of the run to be joined") from None
+    shards: list[Path] = []
+    while (path := folder / f"{len(shards):06d}.npz").is_file():
+        shards.append(path)
+    if not shards:
+        raise UserError(f"{folder}: the run was interrupted before it had made anything; remove the folder")
+    spans = []
+    if (folder / SPANS).is_file():
+        for line in (folder / SPANS).read_text(encoding="utf-8").splitlines():
+            try:
+                spans.append(Span(**json.loads(line)))
+            except (ValueError, TypeError):  # the last line may be cut short
+                break
+    return shards, spans, about
+
+
+def join(target: Path, keep: bool = False) -> dict[str, Any]:
+    """Write `target` (.npz) and its timeline from the parts, then remove these.
+
+    Memory does not grow with length: every array is copied shard by shard.
+
+    Returns:
+        The timeline.
+
+    Raises:
+        UserError: no parts, damaged ones, or the result cannot be written (the parts then stay).
+    """
+    shards, spans, about = read_parts(target)
+    frames = sum(len(_part(p, "root")) for p in shards)
+    head = {k: v for k, v in about.items() if k not in ("scene", "fps")}
+    result = timeline(about["scene"], float(about["fps"]), frames, spans, head)
+    atomic_write(target, lambda p: _write_joined(p, shards, frames, float(about["fps"]), about["scene"]))
+    text = json.dumps(result, ensure_ascii=False, indent=1) + "\n"
+    atomic_write(timeline_file(target), lambda p: p.write_text(text, encoding="utf-8"))
+    if not keep:
+        shutil.rmtree(parts_folder(target))
+    return result
+
+
+def _part(path: Path, key: str) -> np.ndarray:
+    try:
+        with np.load(path, allow_pickle=False) as z:
+            return np.asarray(z[key])
+    except (OSError, KeyError, ValueError, zipfile.BadZipFile) as e:
+        raise UserError(f"{path}: not a readable part ({e})") from None
+
+
+def _write_joined(path: Path, shards: list[Path], frames: int, fps: float, caption: str) -> None:
+    """The `.npz` form of `vqvae.motion.Motion.save`, arrays streamed from the shards."""
+    small = {
+        "modality": np.array("body"), "fps": np.array(fps), "caption": np.array(caption),
+        "joint_names": np.array(SMPL22.names), "parents": np.array(SMPL22.parents, np.int64),
+    }  # fmt: skip
+    shapes = {"rotations": (22, 4), "root": (3,), "joints": (22, 3)}
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED, allowZip64=True) as z:
+        for key, value in small.items():
+            with _member(z, key) as f:
+                np.lib.format.write_array(f, value, allow_pickle=False)
+        for key, shape in shapes.items():
+            with _member(z, key) as f:
+                header = {"descr": "<f4", "fortran_order": False, "shape": (frames, *shape)}
+                np.lib.format.write_array_header_1_0(f, header)
+                for shard in shards:
+                    f.write(np.ascontiguousarray(_part(shard, key), "<f4").tobytes())
+
+
+def _member(archive: zipfile.ZipFile, key: str) -> IO[bytes]:
+    info = zipfile.ZipInfo(f"{key}.npy")  # a fixed date: equal runs give equal files
+    return archive.open(info, "w", force_zip64=True)

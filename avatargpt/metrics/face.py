@@ -1,0 +1,134 @@
+"""AUF1 and AUEmo after InstructAvatar (arXiv 2405.15758), and the emotions that a face shows.
+
+The paper detects action units in three random frames of a video and keeps those found in all three; AUF1 is the F1 of
+that set against the reference's, averaged over samples, AUEmo the recall of the units that are typical of the wanted
+emotion. Here units are read from the ARKit weights themselves (`instruct_data.face.aus`), with the paper's three-frame
+rule and over the whole clip, so figures are comparable among each other, not with the paper's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+
+import numpy as np
+
+from instruct_data.face.aus import DEGREES, read_units
+from instruct_data.face.emotions import prototypes
+from instruct_data.face.score import Score
+from vqvae import arkit
+from vqvae.errors import UserError
+from vqvae.face import FaceMotion
+
+LEAST_FELT = 0.35  # of the intensity asked, for an emotion to count as shown
+LONG_ENOUGH = 1.0  # seconds of an emotion that can be read
+THRESHOLD = 0.15  # a little below intensity A
+CLIP_SHARE = 0.25  # of the frames in which a unit has to be seen over the whole clip
+FRAMES = 3
+# The units that the paper's evaluation names for each emotion.
+TYPICAL: dict[str, frozenset[int]] = {
+    "angry": frozenset({4, 26, 9, 7}), "fearful": frozenset({1, 2, 5, 26}), "happy": frozenset({6, 12, 26, 7}),
+    "contempt": frozenset({1, 17, 12, 7}), "disgusted": frozenset({4, 6, 15, 9}), "sad": frozenset({4, 17, 15, 1}),
+    "surprised": frozenset({1, 2, 26, 7}),
+}  # fmt: skip
+
+
+def active_units(motion: FaceMotion, rule: str = "clip", rng: np.random.Generator | None = None) -> frozenset[int]:
+    """Numbers of the action units that a clip shows.
+
+    Args:
+        rule: ``clip`` = seen in a quarter of the frames; ``frames`` = seen in all of three random frames.
+        rng: draws the three frames.
+    """
+    seen = {n: v >= THRESHOLD for n, v in read_units(motion).items()}
+    if rule == "clip":
+        return frozenset(n for n, v in seen.items() if v.mean() >= CLIP_SHARE)
+    if rule != "frames":
+        raise UserError(f"rule {rule!r}; accepted clip, frames")
+    chosen = (rng or np.random.default_rng(0)).choice(len(motion), min(FRAMES, len(motion)), replace=False)
+    return frozenset(n for n, v in seen.items() if v[chosen].all())
+
+
+def f1(found: frozenset[int], wanted: frozenset[int]) -> float:
+    """F1 of two sets; 1 when both are empty."""
+    if not found and not wanted:
+        return 1.0
+    return 2 * len(found & wanted) / (len(found) + len(wanted))
+
+
+def au_f1(motions: Sequence[FaceMotion], references: Sequence[FaceMotion], rule: str = "clip", seed: int = 0) -> float:
+    """AUF1, 0 to 1: mean F1 of each motion's units against its reference's."""
+    rng = np.random.default_rng(seed)
+    pairs = zip(motions, references, strict=True)
+    return float(np.mean([f1(active_units(m, rule, rng), active_units(r, rule, rng)) for m, r in pairs]))
+
+
+def au_emo(motions: Sequence[FaceMotion], emotions: Sequence[str], rule: str = "clip", seed: int = 0) -> float:
+    """AUEmo, 0 to 1: mean share of the wanted emotion's typical units that are seen.
+
+    Raises:
+        UserError: an emotion for which the paper names no units.
+    """
+    rng = np.random.default_rng(seed)
+    shares = []
+    for motion, name in zip(motions, emotions, strict=True):
+        if name not in TYPICAL:
+            raise UserError(f"no typical action units for {name!r}; accepted {', '.join(TYPICAL)}")
+        shares.append(len(active_units(motion, rule, rng) & TYPICAL[name]) / len(TYPICAL[name]))
+    return float(np.mean(shares))
+
+
+@cache
+def _basis() -> tuple[list[str], np.ndarray]:
+    """Names and (2, 57, emotions) prototypes, per own side; gaze and head in units comparable with weights."""
+    kept = [n for n in prototypes() if n != "neutral"]
+    return kept, np.stack([prototypes()[n].pose for n in kept], -1) * _units()[:, None]
+
+
+def _units() -> np.ndarray:
+    scale = np.ones(arkit.COUNT + 5)
+    scale[arkit.COUNT : arkit.COUNT + 3] = 1 / (30 * DEGREES)
+    return scale
+
+
+def read_emotions(motion: FaceMotion, start: float = 0.0, end: float | None = None) -> dict[str, float]:
+    """How strongly each of the emotions is shown between two times (seconds): a rule, not a network.
+
+    The mean pose is taken apart into the emotions' action-unit prototypes with non-negative shares (least squares); a
+    one-sided emotion may lie on either side. Returns name -> level, strongest first, without ``neutral``.
+    """
+    from scipy.optimize import nnls
+
+    from avatargpt.metrics.face_signals import gaze
+
+    part = motion.slice(int(start * motion.fps), len(motion) if end is None else max(1, round(end * motion.fps)))
+    lids = [arkit.INDEX["eyeBlinkLeft"], arkit.INDEX["eyeBlinkRight"]]
+    x, y = gaze(part)
+    mean = np.concatenate([part.weights.mean(0), part.head.mean(0), [x.mean(), y.mean()]])
+    mean[lids] = np.median(part.weights[:, lids], 0)  # without blinks
+    for i, n in enumerate(arkit.NAMES):
+        if n.startswith("eyeLook"):
+            mean[i] = 0
+    names, basis = _basis()
+    fits = [nnls(side, mean * _units()) for side in basis]
+    levels = min(fits, key=lambda f: f[1])[0]
+    return dict(sorted(zip(names, map(float, levels), strict=True), key=lambda kv: -kv[1]))
+
+
+def emotions_shown(motion: FaceMotion, score: Score) -> list[bool]:
+    """For every emotion of the score that lasts a second and is alone with other emotions: is it there?
+
+    It has to be among the strongest read there (as many as the score names at that time, and one more), at no less than
+    a third of its intensity. Parts in which events move the face are left out, because they read as emotions too.
+    """
+    found = []
+    for f in score.emotions:
+        busy = any(e.start < f.end and f.start < e.end for e in score.events)
+        end = min(f.end, score.length)
+        if f.name == "neutral" or busy or end - f.start < LONG_ENOUGH:
+            continue
+        together = {o.name for o in score.emotions if o.start < end - 0.2 and f.start + 0.2 < o.end}
+        levels = read_emotions(motion, f.start + 0.3 * (end - f.start), end - 0.15)
+        strongest = list(levels)[: len(together) + 1]
+        found.append(f.name in strongest and levels[f.name] >= LEAST_FELT * f.intensity)
+    return found

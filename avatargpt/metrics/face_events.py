@@ -1,0 +1,267 @@
+"""Was every event of a score done? Read from the curves alone: right channel, side, order, count, time, intensity.
+
+For each event the signal of its action (`face_signals`) is followed through its time:
+
+- **level**: the apex reaches at least half of what the intensity asks for, and is a rise over what was before where
+  nothing else in the score moves the same signal;
+- **side**: signals of one-sided actions are differences of sides; two-sided ones need both sides to take part;
+- **intensity**: the apex is within 0.5 to 1.7 times what is asked, and where a clip does one action twice with
+  intensities at least 0.15 apart, the stronger one comes out stronger;
+- **time**: half the rise falls between 0.25 s before the start and 0.6 s (or 45 % of the duration) after it;
+- **order**: of two events that start at least 0.4 s apart, the first rises first;
+- **count**: peaks are counted with hysteresis; blinks, winks, nods, shakes and everything that is repeated must match.
+
+A closed mouth and a neutral face are states: they are looked at in the second half of their time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from avatargpt.metrics.face_signals import EXPRESSIVE, LOOKS, Look
+from instruct_data.face.score import Event, Score, mirror_action
+from vqvae.face import FaceMotion
+
+LEAST_LEVEL, MOST_LEVEL = 0.5, 1.7
+LEAST_RISE = 0.3
+EARLY, LATE, LATE_SHARE = 0.25, 0.6, 0.45
+ORDER_APART = 0.4
+SAME_TIME = 0.1  # seconds by which onsets may be swapped: slow movements overlap quick ones
+APART = 0.15  # intensities of one action that must come out in order
+BILATERAL = 0.5
+UP, DOWN = 0.6, 0.4
+LEAST_DIP = 0.15  # share of the apex by which a signal falls between repetitions
+SHUT = 0.12  # jawOpen of a closed mouth
+REST = 0.2  # largest weight of a face at rest
+MARGIN = 0.35  # seconds around an event in which another one still counts as at the same time
+STATES = ("shut", "rest")
+HEAD_BEATS = {"nod": 1.0, "shake_head": 2.0}  # swings to one side and to both
+COUNTED = ("blink", "wink_left", "wink_right", "nod", "shake_head")
+# Signals that share shapes: while one of a group is active, another's level and rise cannot be told apart from it.
+GROUPS: tuple[frozenset[str], ...] = (
+    frozenset("smile broad_smile smirk_left smirk_right laugh raise_cheeks".split()),
+    frozenset("open_mouth wide_open_mouth yawn gasp sigh laugh chew stick_out_tongue funnel_lips".split())
+    | {"close_mouth", "blow"},
+    frozenset("raise_brows raise_inner_brows raise_left_brow raise_right_brow gasp yawn".split()),
+    frozenset("blink wink_left wink_right close_eyes yawn squint look_down roll_eyes sigh".split()),
+    frozenset("squint close_eyes wrinkle_nose raise_cheeks broad_smile laugh yawn lower_brows".split()),
+    frozenset("sneer_left sneer_right wrinkle_nose broad_smile laugh".split()),
+    frozenset("pucker_lips funnel_lips blow sigh puff_cheeks".split()),
+    frozenset("press_lips suck_lips bite_lower_lip puff_cheeks frown".split()),
+    frozenset("look_up look_down roll_eyes lean_forward look_down_head".split()),
+    frozenset("look_left look_right roll_eyes turn_head_left turn_head_right".split()),
+    frozenset("nod look_up_head look_down_head lean_forward laugh sigh gasp yawn".split()),
+    frozenset("shake_head turn_head_left turn_head_right".split()),
+    frozenset("tilt_head_left tilt_head_right".split()), frozenset("jaw_left jaw_right chew".split()),
+    frozenset("broad_smile open_mouth wide_open_mouth laugh stretch_lips bite_lower_lip".split()),
+    frozenset("widen_eyes gasp raise_brows wink_left wink_right blink".split()), frozenset("frown chin_raise".split()),
+    frozenset("lower_brows wrinkle_nose".split()),
+)  # fmt: skip
+
+
+@dataclass
+class EventResult:
+    """What was seen of one event.
+
+    Attributes:
+        event: as in the score.
+        level: apex of the signal (1 = fully done).
+        onset: seconds at which half the rise is reached; NaN where the event is a state or was not seen.
+        peaks: how often.
+        faults: what is wrong, empty = done.
+    """
+
+    event: Event
+    level: float = 0.0
+    onset: float = float("nan")
+    peaks: int = 0
+    faults: list[str] = field(default_factory=list)
+
+    @property
+    def done(self) -> bool:
+        return not self.faults
+
+
+def _frames(m: FaceMotion, start: float, end: float) -> slice:
+    a = int(np.clip(round(start * m.fps), 0, len(m) - 1))
+    return slice(a, int(np.clip(round(end * m.fps), a + 1, len(m))))
+
+
+def _related(a: str, b: str) -> bool:
+    return a == b or any(a in g and b in g for g in GROUPS)
+
+
+def _others(score: Score, e: Event) -> list[Event]:
+    """Events of related actions that are active at about the same time."""
+    near = [o for o in score.events if o is not e and o.start < e.end + MARGIN and e.start - MARGIN < o.end]
+    return [o for o in near if _related(o.action, e.action) or o.action == "return_to_neutral"]
+
+
+def _felt(score: Score, e: Event) -> bool:
+    return any(f.name != "neutral" and f.start < e.end and e.start < f.end for f in score.emotions)
+
+
+def _before(m: FaceMotion, signal: np.ndarray, e: Event) -> float | None:
+    """The signal's level shortly before the event, None at the start of a clip."""
+    if e.start < 0.1:
+        return None
+    return float(np.median(signal[_frames(m, max(0.0, e.start - 0.3), e.start)]))
+
+
+def count_peaks(signal: np.ndarray, low: float, high: float) -> int:
+    """How often the signal rises above `high` after having been below `low`."""
+    count, armed = 0, True
+    for v in signal:
+        if armed and v >= high:
+            count, armed = count + 1, False
+        elif v <= low:
+            armed = True
+    return count
+
+
+def _shut(m: FaceMotion, e: Event, others: Sequence[Event]) -> EventResult:
+    result = EventResult(e)
+    later = [o for o in others if o.start > e.start - 0.05 and o.action != "return_to_neutral"]
+    stop = min([e.end, *(o.start for o in later if o.start > e.start + 0.3 * e.duration)])
+    jaw = m.channel("jawOpen")[_frames(m, 0.5 * (e.start + stop), stop)]
+    result.level = 1 - float(np.median(jaw))
+    if np.median(jaw) > SHUT and not any(o.start <= stop and o.end > 0.5 * (e.start + stop) for o in later):
+        result.faults.append(f"mouth open by {np.median(jaw):.2f}")
+    return result
+
+
+def _rest(m: FaceMotion, e: Event, score: Score) -> EventResult:
+    result = EventResult(e)
+    tail = m.weights[_frames(m, e.start + 0.7 * e.duration, e.end)][:, EXPRESSIVE]
+    result.level = 1 - float(np.median(tail, 0).max())
+    late = e.start + 0.75 * e.duration
+    acts = [o for o in score.events if LOOKS[o.action].form not in STATES]
+    alive = any(e.start <= o.start < e.end and o.end > late for o in acts)
+    if 1 - result.level > REST + (0.15 if _felt(score, e) else 0) and not alive:
+        result.faults.append(f"not neutral: {1 - result.level:.2f}")
+    return result
+
+
+def _check(m: FaceMotion, e: Event, score: Score) -> EventResult:
+    look = LOOKS[e.action]
+    others = _others(score, e)
+    if look.form == "shut":
+        return _shut(m, e, others)
+    if look.form == "rest":
+        return _rest(m, e, score)
+    result = EventResult(e)
+    opposite = any(o.action == mirror_action(e.action) != e.action for o in others)
+    signal = look.own(m) if opposite and look.own else look.signal(m)
+    wanted = e.intensity**look.power
+    alone = not others and not _felt(score, e)
+    after = 0.05 if e.repeat > 1 else 0.2  # what an emotion does after the last repetition is none of them
+    inside = signal[_frames(m, e.start - 0.05, e.end + after)]
+    share = 96 if look.form in ("pulse", "beat") or look.brief or e.repeat > 1 else 80
+    result.level = float(np.percentile(inside, share))
+    if e.action in HEAD_BEATS:  # how far the head swings, from wherever it is held
+        result.level = float(np.ptp(np.percentile(inside, (3, 97)))) / HEAD_BEATS[e.action]
+    if result.level < LEAST_LEVEL * wanted:
+        result.faults.append(f"level {result.level:.2f} of {wanted:.2f}")
+        return result
+    before = _before(m, signal, e)
+    base = before if before is not None and before < result.level else min(0.0, result.level)
+    if e.action in HEAD_BEATS:
+        base = float(np.percentile(inside, 97)) - result.level
+        signal = signal - base  # measured from the swing's own middle or top
+        base = 0.0
+    if alone and before is not None and e.action not in HEAD_BEATS and result.level - before < LEAST_RISE * wanted:
+        result.faults.append(f"no rise: {before:.2f} to {result.level:.2f}")
+    if alone and result.level > MOST_LEVEL * wanted + 0.1:
+        result.faults.append(f"too strong: {result.level:.2f} of {wanted:.2f}")
+    if look.both:
+        left, right = (np.percentile(m.channel(f"{look.both}{s}")[_frames(m, e.start, e.end + 0.2)], share)
+                       for s in ("Left", "Right"))  # fmt: skip
+        other_side = any(o.action.endswith(("_left", "_right")) for o in others)
+        if min(left, right) < BILATERAL * max(left, right) and not other_side:
+            result.faults.append(f"one side only: {left:.2f} and {right:.2f}")
+    _time(m, signal, base, result, alone, look)
+    _count(inside, result, look, others)
+    return result
+
+
+def _time(m: FaceMotion, signal: np.ndarray, base: float, result: EventResult, alone: bool, look: Look) -> None:
+    e = result.event
+    half = base + 0.5 * (result.level - base)
+    first = max(0.0, e.start - 0.6)
+    above = signal[_frames(m, first, e.end + 0.2)] >= half
+    if not above.any():
+        result.faults.append("never at half its height")
+        return
+    # Of several rises the one nearest to the start counts: what came before may have passed half the height too.
+    rises = np.flatnonzero(above & ~np.concatenate([[False], above[:-1]])) + round(first * m.fps)
+    result.onset = float(rises[np.argmin(np.abs(rises / m.fps - e.start))]) / m.fps
+    latest = e.start + max(LATE, LATE_SHARE * e.duration * (1.6 if look.brief else 1.0) / max(1, e.repeat))
+    if alone and not e.start - EARLY <= result.onset <= latest:
+        result.faults.append(f"begins at {result.onset:.2f} s instead of {e.start:.2f} s")
+    if alone and look.form == "hold" and not look.brief and e.repeat == 1:
+        inside = signal[_frames(m, e.start, e.end)]
+        if (inside >= half).mean() < 0.35:
+            result.faults.append("let go too early")
+
+
+def _floor(inside: np.ndarray, level: float) -> float:
+    """The lowest point between the first and the last time that the signal is near its apex."""
+    high = np.flatnonzero(inside >= UP * level)
+    return float(inside[high[0] : high[-1] + 1].min()) if len(high) else float(inside.min())
+
+
+def _count(inside: np.ndarray, result: EventResult, look: Look, others: Sequence[Event]) -> None:
+    e = result.event
+    still = min(0.0, float(inside.min()))
+    floor = float(inside.min()) if e.action in HEAD_BEATS else _floor(inside, result.level) if e.repeat > 1 else still
+    span = float(inside.max()) - floor
+    steady = span < LEAST_DIP * result.level  # one long apex: what it trembles by is no repetition
+    result.peaks = 1 if steady else count_peaks(inside, floor + DOWN * span, floor + UP * span)
+    if look.free and e.repeat == 1:
+        return
+    if not (e.action in COUNTED or e.repeat > 1):
+        return
+    hiding = [o for o in others if o.start < e.end and e.start < o.end and _related(o.action, e.action)]
+    if any(o.action in (*COUNTED, "close_eyes") for o in hiding):
+        return
+    if result.peaks != e.repeat:
+        result.faults.append(f"{result.peaks} times instead of {e.repeat}")
+
+
+def check_score(motion: FaceMotion, score: Score) -> list[EventResult]:
+    """One result per event of the score, in its order.
+
+    Args:
+        motion: any frame rate; times are seconds from its first frame.
+        score: what was asked for.
+    """
+    results = [_check(motion, e, score) for e in score.events]
+    for a in results:
+        for b in results:
+            apart = b.event.start - a.event.start
+            # Some movements have their apex late, when the next may have begun.
+            overlaps = LOOKS[a.event.action].brief and a.event.end > b.event.start
+            # A comparison with NaN (states, what was not seen) is false.
+            if apart >= ORDER_APART and not overlaps and b.onset <= a.onset - SAME_TIME:
+                b.faults.append(f"comes before {a.event.action}")
+            stronger = b.event.intensity - a.event.intensity
+            if a.event.action == b.event.action and stronger >= APART and a.done and b.level <= a.level:
+                b.faults.append(f"not stronger than the other {a.event.action}")
+    return results
+
+
+def event_score(motions: Sequence[FaceMotion], scores: Sequence[Score]) -> dict[str, float]:
+    """Share of events done (0 to 1) over clips, and of clips with all of them done.
+
+    Returns:
+        ``events``, ``clips`` (clips without events do not count), ``checked`` (number of events).
+    """
+    results = [check_score(m, s) for m, s in zip(motions, scores, strict=True) if s.events]
+    single = [r.done for rs in results for r in rs]
+    if not single:
+        return {"events": float("nan"), "clips": float("nan"), "checked": 0.0}
+    whole = [all(r.done for r in rs) for rs in results]
+    return {"events": float(np.mean(single)), "clips": float(np.mean(whole)), "checked": float(len(single))}

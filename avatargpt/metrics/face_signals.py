@@ -1,0 +1,157 @@
+"""What to look at on a face to see an action: one signal per action, read from ARKit weights and head angles.
+
+The table is the checker's own and does not look at how clips are made. A signal is 1 where the action is done fully by
+a lively face; intensities of instructions are shares of that. Sided actions are measured as the difference of the two
+sides, so doing the other side gives a negative signal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from vqvae import arkit
+from vqvae.face import FaceMotion
+
+Signal = Callable[[FaceMotion], np.ndarray]
+DEGREE = np.pi / 180
+
+
+@dataclass(frozen=True)
+class Look:
+    """How one action is seen.
+
+    Attributes:
+        signal: FaceMotion -> (T,), 1 = fully done.
+        form: ``hold``, ``pulse`` (over within a moment), ``beat`` (a rhythm), ``shut`` (the mouth closes) or ``rest``
+            (the face comes to rest).
+        both: shapes of which both sides must take part.
+        power: expected signal = intensity ** power.
+        free: how often is not fixed by the score when it says once (laughing, chewing).
+        brief: a movement that is over before its time is.
+        own: of a one-sided action, its own side by itself, for clips that do the other side at the same time.
+    """
+
+    signal: Signal
+    form: str = "hold"
+    both: str = ""
+    power: float = 1.0
+    free: bool = False
+    brief: bool = False
+    own: Signal | None = None
+
+
+def _mean(name: str, full: float) -> Signal:
+    return lambda m: m.channel(name) / full
+
+
+def _side(names: dict[str, float], side: str) -> Signal:
+    """The largest over shapes of (this side - other side) / full."""
+    other = {"Left": "Right", "Right": "Left"}[side]
+    return lambda m: np.max(
+        [(m.channel(f"{n}{side}") - m.channel(f"{n}{other}")) / full for n, full in names.items()], axis=0
+    )
+
+
+def _one(names: dict[str, float], side: str, form: str = "hold", power: float = 1.0) -> Look:
+    def own(m: FaceMotion) -> np.ndarray:
+        return np.mean([m.channel(f"{n}{side}") / full for n, full in names.items()], axis=0)
+
+    return Look(_side(names, side), form, power=power, own=own)
+
+
+def _head(axis: str, degrees: float) -> Signal:
+    return lambda m: m.channel(axis) / (degrees * DEGREE)
+
+
+def gaze(m: FaceMotion) -> tuple[np.ndarray, np.ndarray]:
+    """(T,), (T,): where the eyes look, x (+ the person's left) and y (+ up), in eyeLook weights."""
+    c = m.channel
+    x = (c("eyeLookOutLeft") - c("eyeLookInLeft") + c("eyeLookInRight") - c("eyeLookOutRight")) / 2
+    return x, c("eyeLookUp") - c("eyeLookDown")
+
+
+def _sum(*parts: tuple[str, float]) -> Signal:
+    return lambda m: np.sum([m.channel(n) * w for n, w in parts], axis=0)
+
+
+def _lean(m: FaceMotion) -> np.ndarray:
+    """Forward lean in angles alone: the head dips while the eyes stay on the viewer."""
+    dip = np.clip(-m.channel("headPitch") / (9 * DEGREE), 0, 1.3)
+    return np.minimum(dip, np.clip(gaze(m)[1] / 0.25, 0, 1.3))
+
+
+def _circle(m: FaceMotion) -> np.ndarray:
+    """Rolling eyes: how far they look up while they wander sideways."""
+    x, y = gaze(m)
+    wander = np.ptp(x[y > 0.2]) if (y > 0.2).any() else 0.0
+    return np.clip(y / 0.7, 0, 1.3) * min(1.0, wander / 0.3)
+
+
+def _nose(m: FaceMotion) -> np.ndarray:
+    return np.minimum(m.channel("noseSneerLeft"), m.channel("noseSneerRight")) / 0.88
+
+
+LOOKS: dict[str, Look] = {
+    "smile": Look(_mean("mouthSmile", 0.85), both="mouthSmile"),
+    "broad_smile": Look(_sum(("mouthSmile", 0.6), ("mouthLowerDown", 0.5), ("mouthUpperUp", 0.6)), both="mouthSmile"),
+    "frown": Look(_mean("mouthFrown", 0.7), both="mouthFrown"),
+    "raise_brows": Look(_sum(("browInnerUp", 0.5), ("browOuterUp", 0.6)), both="browOuterUp"),
+    "raise_inner_brows": Look(_sum(("browInnerUp", 1.15), ("browOuterUp", -0.6))),
+    "raise_left_brow": _one({"browOuterUp": 0.92}, "Left"),
+    "raise_right_brow": _one({"browOuterUp": 0.92}, "Right"),
+    "lower_brows": Look(_mean("browDown", 0.95), both="browDown"),
+    "widen_eyes": Look(_mean("eyeWide", 0.9), both="eyeWide"),
+    "squint": Look(_mean("eyeSquint", 0.78), both="eyeSquint"),
+    "close_eyes": Look(_mean("eyeBlink", 1.0), both="eyeBlink", power=0.8),
+    "raise_cheeks": Look(_mean("cheekSquint", 0.87), both="cheekSquint"),
+    "wrinkle_nose": Look(_nose),
+    "sneer_left": _one({"noseSneer": 0.72, "mouthUpperUp": 0.7}, "Left"),
+    "sneer_right": _one({"noseSneer": 0.72, "mouthUpperUp": 0.7}, "Right"),
+    "smirk_left": _one({"mouthSmile": 0.75}, "Left"),
+    "smirk_right": _one({"mouthSmile": 0.75}, "Right"),
+    "press_lips": Look(_mean("mouthPress", 0.62), both="mouthPress"),
+    "pucker_lips": Look(_mean("mouthPucker", 0.85)),
+    "funnel_lips": Look(_mean("mouthFunnel", 0.8)),
+    "stretch_lips": Look(_mean("mouthStretch", 0.78), both="mouthStretch"),
+    "suck_lips": Look(_sum(("mouthRollUpper", 0.625), ("mouthRollLower", 0.625))),
+    "bite_lower_lip": Look(_sum(("mouthRollLower", 1.28), ("mouthRollUpper", -1.0))),
+    "chin_raise": Look(_mean("mouthShrugLower", 0.85)),
+    "puff_cheeks": Look(_mean("cheekPuff", 0.85)),
+    "open_mouth": Look(_mean("jawOpen", 0.62)),
+    "wide_open_mouth": Look(_mean("jawOpen", 0.97)),
+    "close_mouth": Look(_mean("jawOpen", 0.62), "shut"),
+    "jaw_forward": Look(_mean("jawForward", 0.8)),
+    "jaw_left": Look(_sum(("jawLeft", 1.25), ("jawRight", -1.25))),
+    "jaw_right": Look(_sum(("jawRight", 1.25), ("jawLeft", -1.25))),
+    "stick_out_tongue": Look(_mean("tongueOut", 1.0), power=0.7),
+    "return_to_neutral": Look(_mean("mouthSmile", 1.0), "rest"),
+    "look_left": Look(lambda m: gaze(m)[0] / 0.8, power=0.7),
+    "look_right": Look(lambda m: -gaze(m)[0] / 0.8, power=0.7),
+    "look_up": Look(lambda m: gaze(m)[1] / 0.75, power=0.7),
+    "look_down": Look(lambda m: -gaze(m)[1] / 0.6, power=0.7),
+    "turn_head_left": Look(_head("headYaw", 32)),
+    "turn_head_right": Look(_head("headYaw", -32)),
+    "tilt_head_left": Look(_head("headRoll", -20)),
+    "tilt_head_right": Look(_head("headRoll", 20)),
+    "look_up_head": Look(_head("headPitch", 22)),
+    "look_down_head": Look(_head("headPitch", -22)),
+    "lean_forward": Look(_lean),
+    "blink": Look(_mean("eyeBlink", 1.0), "pulse", both="eyeBlink", power=0.2),
+    "wink_left": _one({"eyeBlink": 0.95}, "Left", "pulse", 0.2),
+    "wink_right": _one({"eyeBlink": 0.95}, "Right", "pulse", 0.2),
+    "roll_eyes": Look(_circle, brief=True, power=0.6),
+    "gasp": Look(_sum(("jawOpen", 0.8), ("eyeWide", 0.4), ("browInnerUp", 0.37)), brief=True),
+    "sigh": Look(_sum(("mouthFunnel", 1.2), ("jawOpen", 1.2), ("mouthPucker", 1.4)), brief=True),
+    "yawn": Look(_mean("jawOpen", 0.98), brief=True, power=0.7),
+    "laugh": Look(_sum(("mouthSmile", 0.6), ("jawOpen", 1.0)), "beat", both="mouthSmile", free=True),
+    "chew": Look(_sum(("jawOpen", 3.3)), "beat", power=0.7, free=True),
+    "blow": Look(_sum(("mouthPucker", 0.86), ("mouthFunnel", 0.7), ("cheekPuff", 0.74))),
+    "nod": Look(_head("headPitch", -16), "beat", power=0.8),
+    "shake_head": Look(_head("headYaw", 18), "beat", power=0.8),
+}  # fmt: skip
+EXPRESSIVE = [
+    i for i, n in enumerate(arkit.NAMES) if not n.startswith(("eyeLook", "eyeBlink", "eyeSquint"))
+]  # what has to be quiet in a neutral face

@@ -1,0 +1,86 @@
+"""Figures of plans that need no model: order, repetition, what was copied, and how well scores separate."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+
+from avatargpt.planning.persons import gender_of, neutral
+from avatargpt.planning.posture import violations
+from avatargpt.planning.types import Plan
+
+Key = tuple[str, ...]
+
+
+def roc_auc(true: np.ndarray, false: np.ndarray) -> float:
+    """Area under the ROC curve: the chance that a true item scores above a false one, ties half (Mann-Whitney)."""
+    both = np.concatenate([true, false])
+    order = both.argsort(kind="stable")
+    ranks = np.empty(len(both))
+    ranks[order] = np.arange(1, len(both) + 1)
+    _, group = np.unique(both, return_inverse=True)
+    ranks = (np.bincount(group, ranks) / np.bincount(group))[group]
+    return float((ranks[: len(true)].sum() - len(true) * (len(true) + 1) / 2) / (len(true) * len(false)))
+
+
+def key(task: str, steps: Sequence[str]) -> Key:
+    """An activity without its person, case and punctuation, so that only what is done is compared."""
+    actor = gender_of(" ".join([task, *steps]))
+
+    def plain(text: str, step: bool) -> str:
+        marked = neutral(text[:1].lower() + text[1:], actor, step)
+        return " ".join(re.findall(r"[a-z{}_]+", marked.lower().replace("{o_", "{")))
+
+    return (plain(task, False), *(plain(s, True) for s in steps))
+
+
+def well_formed(plan: Plan, activities: int) -> bool:
+    """As many activities as asked, each with a task and at least one step, no empty or many-line text."""
+    texts = [t for a in plan.activities for t in (a.task, *a.steps)]
+    return (
+        len(plan.activities) == activities
+        and all(a.steps for a in plan.activities)
+        and all(t.strip() == t and t and "\n" not in t and "{" not in t and len(t) <= 200 for t in texts)
+    )
+
+
+def loops(plan: Plan) -> int:
+    """Steps said before in the plan, and activities told before, by their words."""
+    keys = [key(a.task, a.steps) for a in plan.activities]
+    steps = Counter(s for k in keys for s in k[1:])
+    tasks = Counter(k[0] for k in keys)
+    return sum(n - 1 for n in steps.values()) + sum(n - 1 for n in tasks.values())
+
+
+def order_violations(plan: Plan) -> list[tuple[int, str]]:
+    """What is physically impossible in a plan, over all its steps (`avatargpt.planning.posture`)."""
+    return violations([s for a in plan.activities for s in a.steps])
+
+
+def same_activity_rate(plans: Sequence[Plan]) -> float:
+    """Share of activities whose task or whole list of steps also appears in the plan of another scene."""
+    keys = [{k for a in p.activities for k in _halves(key(a.task, a.steps))} for p in plans]
+    often = Counter(k for ks in keys for k in ks)
+    flags = [any(often[k] > 1 for k in _halves(key(a.task, a.steps))) for p in plans for a in p.activities]
+    return float(np.mean(flags)) if flags else float("nan")
+
+
+def _halves(whole: Key) -> tuple[Key, Key]:
+    return ("task", whole[0]), ("steps", *whole[1:])
+
+
+def copied(plans: Sequence[Plan], library: frozenset[Key]) -> dict[str, float]:
+    """Shares of activities and of steps that stand in the library word for word (but for the person).
+
+    Args:
+        library: `key` of every activity of the library.
+    """
+    steps = {s for k in library for s in k[1:]}
+    keys = [key(a.task, a.steps) for p in plans for a in p.activities]
+    return {
+        "activities": float(np.mean([k in library for k in keys])),
+        "steps": float(np.mean([s in steps for k in keys for s in k[1:]])),
+    }

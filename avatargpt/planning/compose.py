@@ -1,0 +1,159 @@
+"""From a candidate to an activity of the asked scene: steps combined, generalised, put in physical order, retold."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from avatargpt.planning.persons import AGAINST, Person
+from avatargpt.planning.posture import Pose, bridge, follow
+from avatargpt.planning.props import generalise
+from avatargpt.planning.retrieve import Asked, Candidate, Retriever, Step
+from avatargpt.planning.store import unit
+from avatargpt.planning.telling import plain_task, retold, sentence, statement
+from avatargpt.planning.types import Activity
+
+CanDo = Callable[[list[str]], Sequence[float]]
+"""Steps -> how well the motion side does each, higher is better."""
+NEIGHBOURS = 14  # activities whose steps may take the place of one
+ALIKE = 0.5  # cosine from which one step may stand in for another
+FEWEST, MOST = 2, 5  # steps of an activity
+_DANGLING = re.compile(r"\b(?:it|them|one|again|still|another|others?|back|same|both of)\b|\{o_|\{him\}")
+_LOOKS_BACK = re.compile(r"\b(?:it|them|its)\b|\{him\}|\{o_")
+
+
+@dataclass
+class State:
+    """What a plan must not contradict while it grows.
+
+    Attributes:
+        pose: after the last step. said: steps so far, with marks. told: tasks so far. begun: the actor was named.
+        before: the last step, or None. turns: bridges so far. count: activities so far.
+    """
+
+    pose: Pose
+    said: set[str]
+    told: set[str]
+    begun: bool = False
+    before: Step | None = None
+    turns: int = 0
+    count: int = 0
+
+    def copy(self) -> State:
+        """One to try things on."""
+        return replace(self, said=set(self.said), told=set(self.told))
+
+
+class Composer:
+    """Makes activities.
+
+    Args:
+        retriever: the library's. can_do: the motion side's own score of steps, or None.
+    """
+
+    def __init__(self, retriever: Retriever, can_do: CanDo | None = None) -> None:
+        self.retriever, self.can_do = retriever, can_do
+
+    def finish(self, one: Candidate, asked: Asked, person: Person, state: State, mix: float) -> Activity | None:
+        """The candidate as an activity, and `state` after it; None where nothing sensible is left.
+
+        Args:
+            mix: added to the worth of combined versions; below 0 they must be better than the original.
+        """
+        chosen = self._best(one, asked, person, state, mix)
+        steps, vectors = self._suited(chosen, asked, state)
+        if len(steps) < FEWEST or plain_task(one.task) in state.told:
+            return None
+        pose, done, turns = state.pose, [], state.turns
+        for step in steps:
+            after, wrong = follow(pose, step)
+            if wrong:
+                between = bridge(pose, step, turns)
+                if between is None:
+                    continue
+                turns += 1
+                done.append(between)
+                pose = follow(pose, between)[0]
+                after, wrong = follow(pose, step)
+            done.append(step)
+            pose = after
+        if sum(s in steps for s in done) < FEWEST:
+            return None
+        state.said |= set(steps)
+        state.told.add(plain_task(one.task))
+        state.pose, state.before, state.turns = pose, (steps[-1], vectors[-1]), turns
+        state.count += 1
+        told = retold(done, person, not state.begun, state.count % 2 == 1)
+        state.begun = True
+        return Activity(sentence(person.says(statement(one.task))), tuple(told))
+
+    def _suited(self, one: Candidate, asked: Asked, state: State) -> tuple[list[str], np.ndarray]:
+        """Steps without foreign things, without what was said before, at most `MOST`."""
+        kept, rows = [], []
+        for i, step in enumerate(one.steps):
+            plain = generalise(step, self.retriever.props.foreign(step, asked.text))
+            if plain is None or plain in state.said or plain in kept or plain.count("some") > 1:
+                continue
+            kept.append(plain)
+            rows.append(i)
+        rows = rows[:MOST]
+        return kept[:MOST], one.step_vectors[rows] if rows else one.step_vectors
+
+    def _best(self, one: Candidate, asked: Asked, person: Person, state: State, mix: float) -> Candidate:
+        """The candidate, or a version with one step of a similar activity that suits at least as well."""
+        variants = [one, *self._variants(one, asked, state)]
+        judged = self.retriever.judge(asked, variants, state.before)
+        lib = self.retriever.library
+        about = lib.projected("task_steps", "from", one.task_vector[None])[0]
+        means = unit(np.stack([v.step_vectors.mean(0) for v in variants]))
+        worth = judged + 0.5 * (lib.projected("task_steps", "to", means) @ about)
+        against = set(AGAINST.get(person.mood, "").split())
+        worth -= np.array([0.3 * sum(bool(against & set(re.findall(r"[a-z]+", s))) for s in v.steps) for v in variants])
+        worth -= np.array([0.5 * sum(s in state.said for s in v.steps) for v in variants])
+        worth -= np.array([0.2 * _stumbles(v.steps, state.pose) for v in variants])
+        if self.can_do is not None:
+            told = [person.says(s) for v in variants for s in v.steps]
+            unique = list(dict.fromkeys(told))
+            score = dict(zip(unique, self.can_do(unique), strict=True))
+            worth += 0.3 * np.array([np.mean([score[person.says(s)] for s in v.steps]) for v in variants])
+        worth[1:] += mix
+        return variants[int(worth.argmax())]
+
+    def _variants(self, one: Candidate, asked: Asked, state: State) -> list[Candidate]:
+        lib, props = self.retriever.library, self.retriever.props
+        near = np.argsort(-(lib.task_vectors @ one.task_vector), kind="stable")
+        rows = [int(r) for r in near[: 3 * NEIGHBOURS] if lib.task_scene[r] != one.scene][:NEIGHBOURS]
+        pool = []
+        for row in rows:
+            theirs = lib.steps_of(row)
+            for k, i in enumerate(theirs):
+                text = lib.steps[i]
+                if not _DANGLING.search(text) and text.startswith("{he} ") and text not in state.said:
+                    pool.append((k / max(len(theirs) - 1, 1), i, text))
+        props.home([w for _, _, t in pool for w in props.named(t)], asked.text)
+        about = lib.projected("task_steps", "from", one.task_vector[None])[0]
+        own = lib.projected("task_steps", "to", one.step_vectors) @ about
+        out = []
+        for place, i, text in pool:
+            k = round(place * (len(one.steps) - 1))
+            if text in one.steps or (k + 1 < len(one.steps) and _LOOKS_BACK.search(one.steps[k + 1])):
+                continue
+            suits = float(lib.projected("task_steps", "to", lib.step_vectors[i][None])[0] @ about) - own[k]
+            like = float(one.step_vectors[k] @ lib.step_vectors[i])
+            if like < ALIKE or suits < -0.05 or any(props.strangeness(text, asked.text)):
+                continue
+            steps, vectors = list(one.steps), one.step_vectors.copy()
+            steps[k], vectors[k] = text, lib.step_vectors[i]
+            out.append(replace(one, steps=tuple(steps), step_vectors=vectors))
+        return out
+
+
+def _stumbles(steps: Sequence[str], pose: Pose) -> int:
+    count = 0
+    for step in steps:
+        pose, wrong = follow(pose, step)
+        count += bool(wrong)
+    return count

@@ -1,0 +1,150 @@
+"""One bounded HTTP exchange: JSON out, JSON in; limits on size, time and tries; no redirects."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+from dataclasses import dataclass
+from typing import Any
+
+from vqvae.errors import UserError
+
+LOCAL = ("localhost", "127.0.0.1", "::1")
+AGAIN = (408, 425, 429, 500, 502, 503, 504)  # statuses that may pass
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Bounds of an exchange.
+
+    Attributes:
+        seconds: for one try, from the first byte sent to the last received.
+        tries: in all, for failures that may pass (no connection, too slow, busy).
+        answer: bytes of an answer at most.
+        pause: seconds before the second try; twice that before each further one, and never more than `longest_pause`.
+    """
+
+    seconds: float = 60.0
+    tries: int = 3
+    answer: int = 1_000_000
+    pause: float = 1.0
+    longest_pause: float = 20.0
+
+
+class Refused(Exception):
+    """An answer with a status that will not pass; `status` and what the server said (shortened)."""
+
+    def __init__(self, status: int, said: str) -> None:
+        super().__init__(f"HTTP {status}: {said}")
+        self.status = status
+
+
+class _Passing(Exception):
+    """A failure that may pass; `wait`: seconds that the server asked for."""
+
+    def __init__(self, reason: str, wait: float = 0.0) -> None:
+        super().__init__(reason)
+        self.wait = wait
+
+
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    """A redirect would carry the key to another host."""
+
+    def redirect_request(self, *args: Any, **kwargs: Any) -> None:
+        return None
+
+
+def check_url(url: str, key: str) -> str:
+    """`url` without a final slash.
+
+    Raises:
+        UserError: not http(s), with a name and password in it, or a key would travel unencrypted to another machine.
+    """
+    try:
+        parts = urllib.parse.urlsplit(url.strip())
+        host = parts.hostname or ""
+        _ = parts.port
+    except ValueError as e:
+        raise UserError(f"planner {url}: {e}; accepted https://HOST[:PORT]/PATH") from None
+    if parts.scheme not in ("http", "https") or not host or parts.username or parts.query or parts.fragment:
+        raise UserError(f"planner {url}: accepted https://HOST[:PORT]/PATH, for example https://api.example.com/v1")
+    if key and parts.scheme == "http" and host not in LOCAL:
+        raise UserError(f"planner {url}: the key would travel unencrypted; accepted https, or http to this machine")
+    return url.strip().rstrip("/")
+
+
+def post_json(url: str, body: dict[str, Any], key: str, limits: Limits) -> Any:
+    """Send a JSON object and read the JSON answer.
+
+    Raises:
+        UserError: no usable answer within the limits.
+        Refused: the server says no (a status that will not pass).
+    """
+    headers = {"Content-Type": "application/json", "Accept": "application/json"}
+    if key:
+        headers["Authorization"] = f"Bearer {key}"
+    data = json.dumps(body).encode()
+    pause, reason = limits.pause, ""
+    for attempt in range(limits.tries):
+        try:
+            raw = _once(urllib.request.Request(url, data, headers, method="POST"), limits)
+            break
+        except _Passing as e:
+            reason = str(e)
+            if attempt + 1 < limits.tries:
+                time.sleep(min(max(pause, e.wait), limits.longest_pause))
+                pause *= 2
+    else:
+        raise UserError(f"planner {url}: no answer in {limits.tries} tries ({reason}); is the address right?")
+    try:
+        return json.loads(raw)
+    except (ValueError, RecursionError):
+        raise UserError(f"planner {url}: the answer is not JSON; accepted an OpenAI-compatible endpoint") from None
+
+
+def _once(request: urllib.request.Request, limits: Limits) -> bytes:
+    opener = urllib.request.build_opener(_NoRedirect)
+    until = time.monotonic() + limits.seconds
+    try:
+        with opener.open(request, timeout=limits.seconds) as reply:
+            return _read(reply, until, limits.answer, request.full_url)
+    except urllib.error.HTTPError as e:
+        said = _excerpt(e)
+        if e.code in AGAIN:
+            wait = e.headers.get("Retry-After", "")
+            raise _Passing(f"HTTP {e.code}: {said}", float(wait) if wait.isdecimal() else 0.0) from None
+        raise Refused(e.code, said) from None
+    except (OSError, http.client.HTTPException) as e:  # URLError and time-outs are OSErrors
+        raise _Passing(str(getattr(e, "reason", "") or e or type(e).__name__)) from None
+
+
+def _read(reply: Any, until: float, most: int, url: str) -> bytes:
+    """All of the answer; a server that drips bytes is not waited for."""
+    parts: list[bytes] = []
+    size = 0
+    while chunk := reply.read1(65536):
+        size += len(chunk)
+        parts.append(chunk)
+        if size > most:
+            raise UserError(f"planner {url}: an answer of more than {most} bytes")
+        if time.monotonic() > until:
+            raise _Passing("too slow")
+    return b"".join(parts)
+
+
+def _excerpt(error: urllib.error.HTTPError) -> str:
+    """What the server says of its refusal: the message of an OpenAI error, or the beginning of the text."""
+    try:
+        text = error.read(4000).decode("utf-8", "replace")
+    except OSError:
+        return error.reason
+    try:
+        message = json.loads(text)["error"]["message"]
+        text = message if isinstance(message, str) else text
+    except (ValueError, KeyError, TypeError):
+        pass
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())[:200] or str(error.reason)

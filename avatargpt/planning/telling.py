@@ -1,0 +1,106 @@
+"""How an activity is told: commands and gerunds become statements about the actor; moods, sides, articles.
+
+Rules, not a network. Texts carry marks in place of the actor until `Person.says` fills them in.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from avatargpt.planning.persons import Person
+from instruct_data.english import GERUND, THIRD, third_of
+
+_BASES = frozenset(THIRD.values())
+# what follows a verb rather than a noun
+_AFTER_VERB = frozenset(
+    """the a an his her its their {his} {him} {himself} {o_him} {o_his} it them everyone everybody someone something
+    in on up down out off to into through from with for over around back away forward at all some along across under
+    past like behind about again until before onto home one two three every each another that this and""".split()
+)
+
+
+def statement(task: str) -> str:
+    """``Scrape and stack the plates`` or ``Scraping the plates`` -> ``{^he} scrapes and stacks the plates``.
+
+    Only where the first word is surely a verb; other tasks stay as they are.
+    """
+    if task[-1:] in "!?":
+        return task
+    words = task.rstrip(".").split()
+    if len(words) < 2:
+        return task
+    first = words[0].lower()
+    plain = [re.sub(r"[^\w{}']", "", w).lower() for w in words]
+    if plain[1] not in _AFTER_VERB or words[0][-1] == "," or {"is", "are", "was"} & set(plain[2:5]):
+        return task
+    gerund = first in GERUND
+    if not gerund and first not in _BASES:
+        return task
+    known = GERUND if gerund else {b: b for b in _BASES}
+    out = ["{^he}", third_of(known[first])]
+    for i in range(1, len(words)):
+        joined = plain[i - 1] in ("and", "then", "or") or (words[i - 1][-1] == "," and plain[i] not in _AFTER_VERB)
+        joined = joined and plain[i] != "back"
+        verb = joined and plain[i] in known and (i + 1 == len(words) or plain[i + 1] in _AFTER_VERB)
+        unknown = plain[i - 1] in ("and", "then") and plain[i] not in _AFTER_VERB
+        if joined and not verb and (plain[i] in known or unknown):
+            return task  # perhaps a verb, perhaps not
+        tail = words[i][len(plain[i]) :] if verb else ""
+        out.append(third_of(known[plain[i]]) + tail if verb else words[i])
+    return " ".join(out) + "."
+
+
+def with_manner(step: str, manner: str) -> str:
+    """A step with an adverb before its verb; unchanged where it has a manner already or begins otherwise."""
+    words = step.split()
+    if len(words) < 3 or words[0] != "{he}" or words[1] not in THIRD:
+        return step
+    if re.search(r"\b\w+ly\b|\b(?:with|like) ", step):
+        return step
+    if " " not in manner:
+        return " ".join(["{he}", manner, *words[1:]])
+    if words[1] not in ("walks", "runs", "steps", "goes", "comes"):  # "with a limp" is said of walking
+        return step
+    head, comma, rest = step.partition(",")
+    return f"{head} {manner}{comma}{rest}"
+
+
+def retold(steps: Sequence[str], person: Person, first: bool, moody: bool) -> list[str]:
+    """Steps in the words for a person.
+
+    Args:
+        first: the first step names the person by noun. moody: the mood is said once.
+    """
+    out, left = [], moody and bool(person.mood)
+    for i, step in enumerate(steps):
+        text = with_manner(step, person.mood) if left else step
+        left = left and text == step
+        out.append(tidy(sided(person.says(text, first and i == 0), person.side)))
+    return out
+
+
+def sided(step: str, side: str) -> str:
+    """What one hand does, with the hand that the scene names."""
+    other = {"left": "right", "right": "left"}.get(side, "")
+    if not other or (re.search(rf"\b{side}\b", step) and re.search(rf"\b{other}\b", step)):
+        return step
+    return re.sub(rf"\b{other} (hand|arm|fist|palm|forearm|thumb|elbow|shoulder)\b", rf"{side} \1", step)
+
+
+def tidy(text: str) -> str:
+    """One space between words, ``an`` before vowels, no stray punctuation at the ends."""
+    said = re.sub(r"\b([Aa]) (?=[aeio]\w)(?!one\b|once\b|eu)", r"\1n ", " ".join(text.split()))
+    return said.strip(" ,;")
+
+
+def sentence(text: str) -> str:
+    """With a capital and a full stop."""
+    said = tidy(text)
+    said = said[0].upper() + said[1:]
+    return said if said[-1] in ".!?" else said + "."
+
+
+def plain_task(task: str) -> str:
+    """A task as a statement without case and stop, for comparing."""
+    return statement(task).lower().replace("{^", "{").rstrip(".")

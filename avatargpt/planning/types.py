@@ -1,0 +1,73 @@
+"""What a plan is and what a planner can be asked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+
+@dataclass(frozen=True)
+class Activity:
+    """One thing that a person does, and how: the middle of the three levels scene -> activity -> step.
+
+    Attributes:
+        task: the activity in a short sentence.
+        steps: what one would see, in order; at least one.
+    """
+
+    task: str
+    steps: tuple[str, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        return {"task": self.task, "steps": list(self.steps)}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A scene with its activities.
+
+    Attributes:
+        scene: as it was asked.
+        activities: in order.
+        planner: which planner answered.
+        notes: what was replaced or asked again, one sentence each.
+    """
+
+    scene: str
+    activities: tuple[Activity, ...]
+    planner: str = ""
+    notes: tuple[str, ...] = field(default=())
+
+    def to_json(self) -> dict[str, Any]:
+        """The form of the ``--json`` contract, with `planner` and, where there are any, `notes`."""
+        out: dict[str, Any] = {"scene": self.scene, "activities": [a.to_json() for a in self.activities]}
+        out["planner"] = self.planner
+        if self.notes:
+            out["notes"] = list(self.notes)
+        return out
+
+
+class Planner(Protocol):
+    """Anything that plans. Every answer is well-formed or a `UserError`; the same seed gives the same answer."""
+
+    name: str
+
+    def plan(self, scene: str, activities: int = 3, temperature: float = 0.7, seed: int = 0) -> Plan:
+        """Scene -> activities with their steps."""
+        ...
+
+    def next_activity(
+        self, scene: str, done: Sequence[Activity], described: str = "", temperature: float = 0.7, seed: int = 0
+    ) -> Activity:
+        """What comes after `done` in a scene that need never end.
+
+        Args:
+            done: the last activities (a bounded memory), oldest first; may be empty.
+            described: what the motion made last looks like in words, may be empty.
+        """
+        ...
+
+    def answer(self, task: str, slots: dict[str, str], temperature: float = 0.7, seed: int = 0) -> list[str]:
+        """Any planning direction by the name of its task, e.g. ``activity_to_steps``: steps, or one sentence."""
+        ...

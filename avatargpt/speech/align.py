@@ -1,0 +1,101 @@
+"""Phone times of real speech: its text laid along the driver's own phone head (Viterbi), 60 steps a second."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from avatargpt.speech.audio import FPS, RATE
+from avatargpt.speech.phones import ARPABET, INDEX, SILENCE, Phone
+from vqvae.errors import UserError
+
+if TYPE_CHECKING:
+    from avatargpt.speech.driver import Driver
+
+STEPS = 2 * FPS  # a second
+SKIP = -6.0  # log-probability of a phone that is not spoken at all
+PAUSE = -3.0  # of a pause where none is written
+STAY = -0.1
+
+
+def phone_scores(driver: Driver, audio: np.ndarray, rate: int = RATE) -> np.ndarray:
+    """(2 T, 40) log-probabilities, from the same frames as a stream."""
+    stream = driver.stream(rate, phones=True)
+    stream.push(audio)
+    stream.finish()
+    assert stream.phone_rows is not None
+    return np.concatenate(stream.phone_rows)
+
+
+def viterbi(scores: np.ndarray, phones: Sequence[str]) -> tuple[list[Phone], float]:
+    """Times of the phones, each at least one step long unless left out, with optional silence anywhere between.
+
+    Args:
+        scores: (N, 40) log-probabilities.
+        phones: names in order; SIL where a pause is likely.
+
+    Returns:
+        Phones with times in seconds, and how well text and sound fit: the mean log-probability of the steps that are
+        not silence, less `SKIP` for every phone left out.
+
+    Raises:
+        UserError: more phones than steps.
+    """
+    states: list[int] = []
+    for name in ("SIL", *phones):
+        if name != "SIL":
+            states += [INDEX[name], SILENCE]
+    states = [SILENCE, *states]
+    likely = [True, *_pauses(phones), True]
+    labels = np.array(states)
+    steps, count = len(scores), len(states)
+    if count // 2 > 2 * steps:
+        raise UserError(f"{count // 2} phones in {steps / STEPS:.1f} s of sound; text and sound do not belong together")
+    emit = scores[:, labels]
+    enter = np.zeros(count)  # cost of entering a state from the one before
+    silent = labels == SILENCE
+    enter[silent] = np.where(likely, 0.0, PAUSE)[: silent.sum()]
+    best = np.full(count, -np.inf)
+    best[0], best[1] = emit[0, 0], emit[0, 1]
+    back = np.zeros((steps, count), np.int8)  # how many states back the path came from
+    for t in range(1, steps):
+        options = np.full((5, count), -np.inf)
+        options[0] = best + STAY
+        options[1, 1:] = best[:-1] + enter[1:]
+        options[2, 2:] = np.where(silent[2:], -np.inf, best[:-2])  # phone to phone, past a pause
+        options[3, 3:] = np.where(silent[3:], -np.inf, best[:-3] + SKIP)  # pause, past a phone, to a phone
+        options[4, 4:] = np.where(silent[4:], -np.inf, best[:-4] + SKIP)  # phone, past a phone, to a phone
+        back[t] = options.argmax(0)
+        best = options[back[t], np.arange(count)] + emit[t]
+    state = count - 1 if best[-1] >= best[-2] else count - 2
+    path = np.empty(steps, int)
+    for t in range(steps - 1, -1, -1):
+        path[t] = state
+        state -= int(back[t, state])
+    spoken = ~silent[path]
+    heard = emit[np.arange(steps), path][spoken].sum()
+    left_out = count // 2 - len(set(path[spoken].tolist()))
+    score = float((heard + SKIP * left_out) / max(1, spoken.sum()))
+    edges = np.flatnonzero(np.diff(path, prepend=-1))
+    # A step is labelled with the phone at its beginning, so that the change lies half a step earlier on average.
+    times = np.clip((np.array([*edges, steps]) - 0.5) / STEPS, 0, None)
+    times[-1] = steps / STEPS
+    names = [ARPABET[labels[path[a]]] for a in edges]
+    return [Phone(n, float(a), float(b)) for n, a, b in zip(names, times[:-1], times[1:], strict=True)], score
+
+
+def _pauses(phones: Sequence[str]) -> list[bool]:
+    """For each place between two phones, whether a pause is written there."""
+    out: list[bool] = []
+    written = False
+    first = True
+    for name in phones:
+        if name == "SIL":
+            written = True
+        else:
+            if not first:
+                out.append(written)
+            first, written = False, False
+    return out

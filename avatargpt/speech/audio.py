@@ -1,0 +1,223 @@
+"""Sound in: files of any common kind, and a stream at any rate that becomes 16 kHz blocks of one video frame each."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vqvae.errors import UserError
+
+RATE = 16_000  # Hz, what the features see
+FPS = 30
+MAX_SECONDS = 2 * 3600
+MIN_RATE, MAX_RATE = 4_000, 384_000
+MAX_CHANNELS = 64
+ZERO_CROSSINGS = 16  # of the resampling filter on each side: 1 ms of delay at 16 kHz
+BLOCK = 65_536  # samples read from a file at once
+
+
+def frame_end(frame: int) -> int:
+    """First 16 kHz sample after video frame `frame`: from whole numbers, so an hour does not drift."""
+    return _round_half_up((frame + 1) * RATE, FPS)
+
+
+def frames_in(samples: int, rate: int) -> int:
+    """Whole video frames in so many samples, at least 1."""
+    return max(1, samples * FPS // rate)
+
+
+def _round_half_up(numerator: int, denominator: int) -> int:
+    return (2 * numerator + denominator) // (2 * denominator)
+
+
+@dataclass(frozen=True)
+class AudioInfo:
+    """What a sound file says of itself."""
+
+    rate: int
+    channels: int
+    samples: int  # per channel
+
+    @property
+    def seconds(self) -> float:
+        return self.samples / self.rate
+
+
+def inspect(path: str | os.PathLike[str]) -> AudioInfo:
+    """Rate, channels and length of a sound file, checked.
+
+    Raises:
+        UserError: missing, not audio, empty, too long, a rate or channel count that makes no sense.
+    """
+    import soundfile
+
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(f"{path}: no such file; a sound file (wav, flac, ogg, mp3) is needed")
+    try:
+        about: Any = soundfile.info(str(path))
+    except (soundfile.LibsndfileError, RuntimeError) as e:
+        detail = str(getattr(e, "error_string", e)).rstrip(".")
+        raise UserError(f"{path}: not a sound file ({detail}); accepted: wav, flac, ogg, mp3, aiff") from None
+    if about.frames <= 0:
+        raise UserError(f"{path}: the sound is 0 s long; at least one sample is needed")
+    check_rate(about.samplerate, about.channels, str(path))
+    if about.frames > MAX_SECONDS * about.samplerate:
+        hours = about.frames / about.samplerate / 3600
+        raise UserError(f"{path}: {hours:.1f} h of sound; accepted: up to {MAX_SECONDS // 3600} h, cut it into parts")
+    return AudioInfo(about.samplerate, about.channels, about.frames)
+
+
+def check_rate(rate: int, channels: int, where: str) -> None:
+    """Raises UserError for a sample rate or channel count out of range."""
+    if not MIN_RATE <= rate <= MAX_RATE or rate != int(rate):
+        raise UserError(f"{where}: {rate} samples a second; accepted: whole numbers from {MIN_RATE} to {MAX_RATE}")
+    if not 1 <= channels <= MAX_CHANNELS:
+        raise UserError(f"{where}: {channels} channels; accepted: 1 to {MAX_CHANNELS}")
+
+
+def blocks(path: str | os.PathLike[str]) -> Iterator[np.ndarray]:
+    """A checked file as mono blocks (n,) float32 in [-1, 1]; memory does not grow with its length.
+
+    Raises:
+        UserError: as `inspect`; also samples that are not finite, or a file that ends early.
+    """
+    import soundfile
+
+    info = inspect(path)
+    seen = 0
+    try:
+        with soundfile.SoundFile(str(path)) as file:
+            while len(block := file.read(BLOCK, dtype="float32", always_2d=True)):
+                mono = to_mono(block)
+                bad = ~np.isfinite(mono)
+                if bad.any():
+                    at = (seen + int(bad.argmax())) / info.rate
+                    raise UserError(f"{path}: samples that are not numbers (NaN or infinite), the first at {at:.3f} s")
+                seen += len(mono)
+                yield mono
+    except (soundfile.LibsndfileError, RuntimeError) as e:
+        detail = str(getattr(e, "error_string", e)).rstrip(".")
+        raise UserError(f"{path}: damaged sound after {seen / info.rate:.1f} s ({detail})") from None
+    if seen == 0:
+        raise UserError(f"{path}: the sound is 0 s long; at least one sample is needed")
+
+
+def load(path: str | os.PathLike[str]) -> tuple[np.ndarray, int]:
+    """A whole file: mono samples (n,) float32 and their rate. Raises UserError as `blocks`."""
+    info = inspect(path)
+    return np.concatenate(list(blocks(path))), info.rate
+
+
+def to_mono(pcm: np.ndarray) -> np.ndarray:
+    """(n,) or (n, channels), integers or floats -> (n,) float32 in [-1, 1]; channels are averaged.
+
+    Raises:
+        UserError: another shape or type.
+    """
+    x = np.asarray(pcm)
+    if x.ndim not in (1, 2) or (x.ndim == 2 and not 1 <= x.shape[1] <= MAX_CHANNELS):
+        raise UserError(f"sound of shape {x.shape}; accepted: (samples,) or (samples, channels)")
+    if x.dtype == np.uint8:
+        x = (x.astype(np.float32) - 128) / 128
+    elif np.issubdtype(x.dtype, np.signedinteger):
+        x = x.astype(np.float32) / -float(np.iinfo(x.dtype).min)
+    elif not np.issubdtype(x.dtype, np.floating):
+        raise UserError(f"samples of type {x.dtype}; accepted: floats in [-1, 1] or integers")
+    if x.ndim == 2:
+        # Channel by channel: the sum over an axis may be ordered by how many rows there are.
+        total = x[:, 0].astype(np.float32)
+        for c in range(1, x.shape[1]):
+            total = total + x[:, c].astype(np.float32)
+        return total / np.float32(x.shape[1])
+    return x.astype(np.float32)
+
+
+class FrameBlocks:
+    """Samples at any rate, in chunks of any size -> 16 kHz blocks, one for each video frame (533 or 534 samples).
+
+    Every block is computed by the same operations on arrays of the same shape whatever the chunks were, so the
+    result is equal bit for bit. Resampling is a windowed sinc (Kaiser, beta 9) with `ZERO_CROSSINGS` on each side.
+    """
+
+    def __init__(self, rate: int = RATE) -> None:
+        check_rate(rate, 1, "stream")
+        self.rate = rate
+        common = math.gcd(rate, RATE)
+        self._up, self._down = RATE // common, rate // common
+        self._half = 0 if rate == RATE else math.ceil(ZERO_CROSSINGS * max(rate, RATE) / RATE)
+        self._filters = None if rate == RATE else _phases(self._up, self._half, min(1.0, RATE / rate))
+        self._pending: list[np.ndarray] = []
+        self._held = np.zeros(self._half, np.float32)  # starts at input sample `_first`
+        self._first = -self._half
+        self._frame = 0
+        self.samples = 0
+        self.repaired = 0
+
+    @property
+    def delay(self) -> float:
+        """Seconds of input beyond a frame's end that its block needs."""
+        return self._half / self.rate
+
+    def push(self, pcm: np.ndarray) -> Iterator[np.ndarray]:
+        """Add samples and yield the blocks that are complete. Samples that are not finite count as silence."""
+        x = to_mono(pcm)
+        bad = ~np.isfinite(x)
+        if bad.any():
+            self.repaired += int(bad.sum())
+            x = np.where(bad, np.float32(0), x)
+        self.samples += len(x)
+        self._pending.append(np.clip(x, -8, 8))
+        return self._complete()
+
+    def _complete(self) -> Iterator[np.ndarray]:
+        while self._needed() <= self.samples:
+            if self._pending:
+                self._held = np.concatenate([self._held, *self._pending])
+                self._pending = []
+            start, end = frame_end(self._frame - 1) if self._frame else 0, frame_end(self._frame)
+            block = self._resample(start, end)
+            keep = end * self._down // self._up - self._half
+            if keep > self._first:
+                self._held = self._held[keep - self._first :]
+                self._first = keep
+            self._frame += 1
+            yield block
+
+    def _needed(self) -> int:
+        """Input samples that the next block needs."""
+        end = frame_end(self._frame)
+        return end if self._filters is None else (end - 1) * self._down // self._up + self._half + 1
+
+    def _resample(self, start: int, end: int) -> np.ndarray:
+        if self._filters is None:
+            return self._held[start - self._first : end - self._first].copy()
+        position = np.arange(start, end) * self._down
+        whole, phase = position // self._up, position % self._up
+        windows = np.lib.stride_tricks.sliding_window_view(self._held, 2 * self._half)
+        rows = windows[whole - self._half + 1 - self._first]
+        return (rows * self._filters[phase]).sum(1, dtype=np.float32)
+
+
+def _phases(up: int, half: int, cutoff: float) -> np.ndarray:
+    """(up, 2 half) filters: the weights of input samples -half+1 .. half around a fraction i / up of a sample."""
+    distance = np.arange(-half + 1, half + 1)[None] - np.arange(up)[:, None] / up
+    window = np.i0(9.0 * np.sqrt(np.clip(1 - (distance / half) ** 2, 0, None))) / np.i0(9.0)
+    filters = np.sinc(distance * cutoff * 0.94) * window
+    return (filters / filters.sum(1, keepdims=True)).astype(np.float32)
+
+
+def resample(audio: np.ndarray, rate: int) -> np.ndarray:
+    """A whole signal (n,) at `rate` -> 16 kHz (round(n * 16000 / rate),), for building data."""
+    if rate == RATE:
+        return audio.astype(np.float32)
+    source = FrameBlocks(rate)
+    wanted = round(len(audio) * RATE / rate)
+    tail = np.zeros(2 * source._half + rate // FPS + 2, np.float32)
+    return np.concatenate([*source.push(np.concatenate([audio.astype(np.float32), tail]))])[:wanted]

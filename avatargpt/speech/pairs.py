@@ -1,0 +1,145 @@
+"""Recorded faces with their sound, and real speech with its transcript."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from avatargpt.speech.audio import load, resample
+from avatargpt.speech.corpus import SpeechClip
+from avatargpt.speech.features import extract
+from avatargpt.speech.phones import Phone, from_arpabet
+from avatargpt.speech.teacher import WIDTH
+from vqvae.arkit import INDEX, expand
+from vqvae.errors import UserError
+
+_RIG = {
+    "jawOpen": {"mouth_stretch_c": 1.0, "mouth_oh_c": 0.5}, "mouthFunnel": {"mouth_oh_c": 0.6, "mouth_funnel_dl": 0.25,
+    "mouth_funnel_dr": 0.25, "mouth_funnel_ul": 0.25, "mouth_funnel_ur": 0.25},
+    "mouthPucker": {"mouth_oo_c": 1.0, "mouth_pucker_l": 0.5, "mouth_pucker_r": 0.5},
+    "mouthRollLower": {"mouth_suck_dl": 0.5, "mouth_suck_dr": 0.5},
+    "mouthRollUpper": {"mouth_suck_ul": 0.5, "mouth_suck_ur": 0.5},
+    "mouthPress": {"mouth_press_l": 0.5, "mouth_press_r": 0.5},
+    "mouthLowerDown": {"mouth_lowerLipDepress_l": 0.5, "mouth_lowerLipDepress_r": 0.5},
+    "mouthUpperUp": {"mouth_upperLipRaise_l": 0.5, "mouth_upperLipRaise_r": 0.5},
+    "mouthStretch": {"mouth_lipStretch_l": 0.5, "mouth_lipStretch_r": 0.5},
+    "mouthSmile": {"mouth_lipCornerPull_l": 0.5, "mouth_lipCornerPull_r": 0.5},
+    "mouthShrugLower": {"mouth_chinRaise_d": 1.0}, "mouthShrugUpper": {"mouth_chinRaise_u": 1.0},
+    "mouthFrown": {"mouth_lipCornerDepress_l": 0.5, "mouth_lipCornerDepress_r": 0.5},
+}  # fmt: skip
+"""ARKit channel -> columns of the recorded rig and their shares."""
+PAIRED = tuple(i for name in _RIG for i in (INDEX[n] for n in expand(name)))
+"""Columns of the curves that recorded pairs say something about."""
+HELD_OUT = ("1114_2_04", "1114_3_15")
+LJ_TEST = 24
+"""Of the 32 LJ sentences, those from this one on are never trained on."""
+
+
+def _numpy(path: Path) -> np.ndarray:
+    import warnings
+
+    data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # the files were written by Python 2
+        return np.load(io.BytesIO(data), allow_pickle=False)
+
+
+def paired_clips(folder: Path) -> Iterator[SpeechClip]:
+    """Clips with recorded mouth curves: NAME.wav beside bs_value_NAME.npy(.gz) of rig weights at 30 fps.
+
+    Raises:
+        UserError: no such clips, or a file of another shape.
+    """
+    names = folder / "shirley_1015_bs_name.npy"
+    waves = sorted(folder.glob("*.wav"))
+    if not names.is_file() or not waves:
+        raise UserError(f"{folder}: no recorded pairs (NAME.wav, bs_value_NAME.npy.gz, shirley_1015_bs_name.npy)")
+    column = {str(n): i for i, n in enumerate(_numpy(names))}
+    for wave in waves:
+        rig = _numpy(folder / f"bs_value_{wave.stem}.npy.gz")
+        audio, rate = load(wave)
+        features = extract(audio, rate)
+        frames = min(len(features), len(rig))
+        curves = np.zeros((frames, WIDTH), np.float32)
+        for channel, shares in _RIG.items():
+            mixed = sum(rig[:frames, column[c]] * s for c, s in shares.items())
+            for one in expand(channel):
+                curves[:, INDEX[one]] = np.clip(mixed, 0, 1)
+        split = "val" if wave.stem in HELD_OUT else "train"
+        yield SpeechClip(features[:frames], curves, np.zeros((frames, 2), np.uint8), kind="paired", split=split,
+                         name=f"pairs/{wave.stem}")  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Spoken:
+    """Real speech with what is said, without times.
+
+    Attributes:
+        audio: (n,) float32 at 16 kHz.
+        phones: in order; SIL where a pause may be.
+    """
+
+    name: str
+    audio: np.ndarray
+    phones: tuple[str, ...]
+    split: str
+
+
+def lj_sentences(folder: Path) -> Iterator[Spoken]:
+    """The LJ sample with its phones.
+
+    Raises:
+        UserError: files are missing.
+    """
+    table = folder / "lj_phones_text_all.txt.gz"
+    if not table.is_file():
+        raise UserError(f"{table}: no such file; the folder of the LJ sample is needed")
+    rows = gzip.decompress(table.read_bytes()).decode("utf-8").splitlines()
+    lines = {row.split("|")[0]: row for row in rows}
+    for i, wave in enumerate(sorted((folder / "wavs").glob("*.wav"))):
+        found = re.search(r"\{(.*)\}", lines[wave.stem])
+        if found is None:
+            continue
+        phones = tuple(p for s in found.group(1).split() if (p := from_arpabet(s)) is not None)
+        audio, rate = load(wave)
+        yield Spoken(f"lj/{wave.stem}", resample(audio, rate), phones, "train" if i < LJ_TEST else "val")
+
+
+def transcribed(folder: Path, pronounce: Callable[[str], tuple[str, ...]]) -> Iterator[Spoken]:
+    """Sentences of further speakers: NAME.wav with its words in NAME.lab or NAME.txt, or under "words" in a json file.
+
+    Args:
+        pronounce: text -> phones.
+    """
+    import json
+
+    words: dict[str, str] = {}
+    for table in sorted(folder.glob("ASR_*.json")):
+        words |= {name: row["words"].lower() for name, row in json.loads(table.read_text(encoding="utf-8")).items()}
+    for wave in sorted(folder.glob("*.wav")):
+        text = next((t for s in (".lab", ".txt") if (t := wave.with_suffix(s)).is_file()), None)
+        said = text.read_text(encoding="utf-8") if text is not None else words.get(wave.stem)
+        if said:
+            audio, rate = load(wave)
+            yield Spoken(f"real/{wave.stem}", resample(audio, rate), pronounce(" ".join(said.split())), "train")
+
+
+def timed_speech(folder: Path) -> Iterator[tuple[str, np.ndarray, list[Phone]]]:
+    """LibriVox sentences with phone times (pocketsphinx json): name, 16 kHz samples, phones."""
+    import json
+
+    for path in sorted(folder.glob("*.phone.json")):
+        audio, rate = load(path.with_name(path.name.replace(".phone.json", ".wav")))
+        phones = []
+        for word in json.loads(path.read_text())["w"]:
+            for p in word["w"]:
+                name = from_arpabet(p["t"])
+                if name is not None:
+                    phones.append(Phone(name, p["b"], p["b"] + p["d"]))
+        yield path.name.removesuffix(".phone.json"), resample(audio, rate), phones

@@ -1,0 +1,69 @@
+"""Sounds of speech: 39 ARPAbet phones and silence, their visemes, and IPA brought to them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+SILENCE = 0
+ARPABET = (
+    "SIL AA AE AH AO AW AY EH ER EY IH IY OW OY UH UW B CH D DH F G HH JH K L M N NG P R S SH T TH V W Y Z ZH"
+).split()
+INDEX = {name: i for i, name in enumerate(ARPABET)}
+VOWELS = frozenset(ARPABET[1:16])
+CLOSED = frozenset("P B M".split())
+LABIODENTAL = frozenset("F V".split())
+OPEN = frozenset("AA AE AW AY".split())
+ROUND = frozenset("UW UH OW AO OY W".split())
+
+_VISEMES = {
+    "sil": "SIL", "PP": "P B M", "FF": "F V", "TH": "TH DH", "DD": "T D L", "nn": "N NG", "kk": "K G HH",
+    "CH": "CH JH SH ZH", "SS": "S Z", "RR": "R ER", "U": "W UW UH", "I": "Y IY", "aa": "AA AE AH AY", "E": "EH EY IH",
+    "O": "AO OW OY AW",
+}  # fmt: skip
+VISEMES = tuple(_VISEMES)
+VISEME_OF = {phone: viseme for viseme, group in _VISEMES.items() for phone in group.split()}
+"""Phone -> one of the 15 Oculus visemes."""
+
+
+@dataclass(frozen=True)
+class Phone:
+    """A phone of `ARPABET` with its times in seconds."""
+
+    name: str
+    start: float
+    end: float
+
+
+# Longest first: a prefix of the symbol decides. What English lacks goes to what looks most alike on the lips.
+_IPA = {
+    "tʃ": "CH", "dʒ": "JH", "ts": "S", "dz": "Z", "pf": "F", "aɪ": "AY", "aʊ": "AW", "eɪ": "EY", "oʊ": "OW", "əʊ": "OW",
+    "ɔɪ": "OY", "ɔø": "OY", "ɑɪ": "AY", "eə": "EH", "ɪə": "IY", "iə": "IY", "ʊə": "UH", "aɪə": "AY", "aɪɚ": "AY",
+    "oːɹ": "AO", "ɔːɹ": "AO", "ɑːɹ": "AA", "ɛɹ": "EH", "ɪɹ": "IH", "ʊɹ": "UH", "əl": "L", "n̩": "N", "m̩": "M", "l̩": "L",
+    "a": "AE", "æ": "AE", "ɐ": "AH", "ɑ": "AA", "ɒ": "AA", "ʌ": "AH", "ə": "AH", "ɘ": "AH", "ɚ": "ER", "ɜ": "ER",
+    "ɝ": "ER", "ɞ": "ER", "ɛ": "EH", "e": "EY", "ø": "ER", "œ": "ER", "ɪ": "IH", "ᵻ": "IH", "ɨ": "IH", "i": "IY",
+    "y": "UW", "ʏ": "UH", "ɯ": "IH", "o": "OW", "ɔ": "AO", "ɤ": "AH", "u": "UW", "ʉ": "UW", "ʊ": "UH", "b": "B",
+    "β": "B", "p": "P", "m": "M", "ɱ": "M", "f": "F", "ɸ": "F", "v": "V", "ʋ": "V", "θ": "TH", "ð": "DH", "t": "T",
+    "ʈ": "T", "d": "D", "ɖ": "D", "ɾ": "D", "n": "N", "ɳ": "N", "ɲ": "N", "ŋ": "NG", "k": "K", "c": "K", "q": "K",
+    "ɡ": "G", "g": "G", "ɟ": "G", "h": "HH", "ɦ": "HH", "x": "HH", "χ": "HH", "ç": "HH", "ħ": "HH", "ɣ": "G", "s": "S",
+    "z": "Z", "ʃ": "SH", "ʂ": "SH", "ɕ": "SH", "ʒ": "ZH", "ʐ": "ZH", "ʑ": "ZH", "l": "L", "ɫ": "L", "ʎ": "L", "ɬ": "L",
+    "ɭ": "L", "r": "R", "ɹ": "R", "ɻ": "R", "ʀ": "R", "ʁ": "HH", "w": "W", "ʍ": "W", "ɥ": "W", "j": "Y", "ʝ": "Y",
+    "ʔ": "HH", "ɵ": "UH",
+}  # fmt: skip
+_PREFIXES = sorted(_IPA, key=len, reverse=True)
+_MARKS = str.maketrans("", "", "ˈˌːˑ̃̈̊ʰʲʷ‿͡|.'-")
+
+
+def from_ipa(symbol: str) -> str | None:
+    """An IPA symbol with its marks -> ARPAbet phone, SIL for a pause; None for a symbol that is no sound."""
+    if symbol.strip("_:|!^;?*") == "":
+        return "SIL"
+    bare = symbol.translate(_MARKS)
+    return next((_IPA[prefix] for prefix in _PREFIXES if bare.startswith(prefix)), None)
+
+
+def from_arpabet(symbol: str) -> str | None:
+    """``AE1`` -> AE; ``sp`` and ``sil`` -> SIL; None for anything else."""
+    bare = symbol.rstrip("012").upper()
+    if bare in ("SP", "SIL", "SPN", ""):
+        return "SIL"
+    return bare if bare in INDEX else None

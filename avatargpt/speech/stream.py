@@ -1,0 +1,161 @@
+"""Speech to face while it is being spoken: samples in at any rate and chunk size, frames out."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from avatargpt.speech.audio import FPS, RATE, FrameBlocks, frames_in
+from avatargpt.speech.direction import Direction
+from avatargpt.speech.features import SpeechFeatures
+from avatargpt.speech.network import Block
+from avatargpt.speech.teacher import STYLE
+from vqvae.arkit import COUNT
+from vqvae.errors import UserError
+
+if TYPE_CHECKING:
+    from avatargpt.speech.driver import Driver
+
+HEADS = ("taught", "paired")
+MOST_TURN = 0.8  # rad of the head
+
+
+@dataclass(frozen=True)
+class _Layer:
+    """A block's weights at hand: looking modules up takes longer than multiplying."""
+
+    dilation: int
+    shape: tuple[int, ...]
+    norm_weight: Tensor
+    norm_bias: Tensor
+    taps_weight: Tensor
+    taps_bias: Tensor
+    out_weight: Tensor
+    out_bias: Tensor
+
+    @classmethod
+    def of(cls, block: Any) -> _Layer:
+        assert isinstance(block, Block)
+        return cls(
+            block.dilation, tuple(block.norm.normalized_shape), block.norm.weight, block.norm.bias, block.taps.weight,
+            block.taps.bias, block.out.weight, block.out.bias,
+        )  # fmt: skip
+
+
+class FaceStream:
+    """Recurrent state of one speaker.
+
+    Every frame is computed by the same operations on arrays of the same shape, so frames are equal bit for bit whatever
+    the chunks were; a whole file is one push. Memory does not grow.
+
+    Args:
+        driver: the trained network.
+        rate: samples a second of what is pushed.
+        direction: emotion and instructions over time, see `direct`.
+        style: (8,) see `avatargpt.speech.teacher.STYLE`; None = usual.
+        head: ``taught``, curves by the rules' example, every channel; ``paired``, mouth as in recorded pairs.
+        phones: keep phone log-probabilities of each frame in `phone_rows`.
+
+    Raises:
+        UserError: a rate, style or head that is not accepted.
+    """
+
+    def __init__(
+        self, driver: Driver, rate: int = RATE, direction: Direction | None = None, style: np.ndarray | None = None,
+        head: str = "taught", phones: bool = False,
+    ) -> None:  # fmt: skip
+        if head not in HEADS:
+            raise UserError(f"head {head!r}; accepted: {', '.join(HEADS)}")
+        self._net = driver.network
+        self._head = self._net.curves if head == "taught" else self._net.paired
+        self._blocks = FrameBlocks(rate)
+        self._features = SpeechFeatures()
+        rest = torch.zeros(self._net.config.width)
+        self._layers = [_Layer.of(b) for b in self._net.blocks]
+        self._past = [deque([rest] * (2 * b.dilation), 2 * b.dilation) for b in self._layers]
+        usual = np.zeros(len(STYLE), np.float32) if style is None else np.asarray(style, np.float32)
+        if usual.shape != (len(STYLE),) or not np.isfinite(usual).all():
+            raise UserError(f"style of shape {usual.shape}; accepted: {len(STYLE)} numbers ({', '.join(STYLE)})")
+        with torch.inference_mode():
+            self._style = self._net.style(torch.from_numpy(usual))
+        self._heard = 0  # feature frames
+        self.frames = 0  # video frames given out
+        self.phone_rows: list[np.ndarray] | None = [] if phones else None
+        self.direct(direction or Direction())
+
+    @property
+    def latency(self) -> float:
+        """Seconds from a frame's time to the last sample that it needs: the frame itself, look-ahead, resampling."""
+        return (self._net.config.look_ahead + 1) / FPS + self._blocks.delay
+
+    @property
+    def repaired(self) -> int:
+        """Samples so far that were not numbers and counted as silence."""
+        return self._blocks.repaired
+
+    def direct(self, direction: Direction) -> None:
+        """Emotion and instructions from the next frame on; their seconds count from the stream's start."""
+        self._direction = direction
+        self._told = torch.from_numpy(np.ascontiguousarray(direction.states, np.float32))[None]
+
+    @torch.inference_mode()
+    def push(self, pcm: np.ndarray) -> np.ndarray:
+        """Samples (n,) or (n, channels), floats in [-1, 1] or integers -> (k, 55) frames that are ready, k may be 0.
+
+        Samples that are not finite count as silence and in `repaired`.
+        """
+        rows = [row for block in self._blocks.push(pcm) if (row := self._hear(block)) is not None]
+        return np.stack(rows) if rows else np.zeros((0, self._net.curves.out_features), np.float32)
+
+    @torch.inference_mode()
+    def finish(self) -> np.ndarray:
+        """The frames still due, (k, 55): as many as whole frames lie in the sound, at least one."""
+        due = frames_in(self._blocks.samples, self._blocks.rate) - self.frames
+        rows: list[np.ndarray] = []
+        quiet = np.zeros(self._blocks.rate // FPS + 1, np.float32)
+        while len(rows) < due:
+            rows += list(self.push(quiet)[: due - len(rows)])
+        return np.stack(rows) if rows else np.zeros((0, self._net.curves.out_features), np.float32)
+
+    def _hear(self, block: np.ndarray) -> np.ndarray | None:
+        """One feature frame through the network; the video frame it speaks for, or None while there is none."""
+        net = self._net
+        x = net.listen(torch.from_numpy(self._features(block))) + self._style
+        time = (self._heard - net.config.look_ahead) / FPS
+        for i, (layer, past) in enumerate(zip(self._layers, self._past, strict=True)):
+            y = F.layer_norm(x, layer.shape, layer.norm_weight, layer.norm_bias)
+            taps = F.linear(torch.cat((past[0], past[layer.dilation], y)), layer.taps_weight, layer.taps_bias)
+            past.append(y)
+            x = x + F.linear(F.gelu(taps, approximate="tanh"), layer.out_weight, layer.out_bias)
+            if i + 1 == net.config.inject:
+                x = self._steer(x, max(time, 0.0))
+        self._heard += 1
+        if self._heard <= net.config.look_ahead:
+            return None
+        h = net.leave(x)
+        out = self._head(h).numpy()
+        np.clip(out[:COUNT], 0, 1, out=out[:COUNT])
+        np.clip(out[COUNT:], -MOST_TURN, MOST_TURN, out=out[COUNT:])
+        if self.phone_rows is not None:
+            self.phone_rows.append(torch.log_softmax(net.phones(h).view(2, -1), -1).numpy())
+        self.frames += 1
+        return np.asarray(out, np.float32)
+
+    def _steer(self, x: Tensor, time: float) -> Tensor:
+        at = np.array([time])
+        told = self._direction
+        if len(told.seconds):
+            vector, strength = told.feeling(at)
+            x = x + self._net.emotion(torch.from_numpy(vector[0]), torch.from_numpy(strength[0]))
+        if len(told.starts):
+            since, left, active = (torch.from_numpy(a)[None] for a in told.tokens(at))
+            if active.any():
+                h = self._net.motion_norm(x)[None, None]
+                x = x + self._net.motion(h, self._told, since, left, active)[0, 0]
+        return x

@@ -1,0 +1,58 @@
+"""Quick figures during training, on the cache's validation clips."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from avatargpt.speech.corpus import SpeechClip
+from avatargpt.speech.features import silence
+from avatargpt.speech.lipsync_metrics import Lips, channel, correlation, pressing, rounding
+from avatargpt.speech.network import DriverNetwork
+from avatargpt.speech.phones import Phone
+from vqvae.arkit import COUNT
+
+
+@torch.no_grad()
+def predict(network: DriverNetwork, features: np.ndarray, device: torch.device, head: str = "taught") -> np.ndarray:
+    """(T, 332) -> (T, 55) in one pass, as the stream gives it up to rounding."""
+    ahead = network.config.look_ahead
+    quiet = silence(30)[-1:].repeat(ahead, 0)
+    x = torch.from_numpy(np.concatenate([features.astype(np.float32), quiet])).to(device)[None]
+    said = network(x, torch.zeros(1, 8, device=device))
+    out = (said.curves if head == "taught" else said.paired)[0, ahead:].float().cpu().numpy()
+    out[:, :COUNT] = np.clip(out[:, :COUNT], 0, 1)
+    return np.asarray(out, np.float32)
+
+
+def validate(network: DriverNetwork, clips: Sequence[SpeechClip], device: torch.device) -> dict[str, float]:
+    """Closure hits and false closures, silence and rounding of taught clips; correlations of recorded pairs."""
+    network.eval()
+    found: dict[str, float] = {}
+    groups: dict[str, list[SpeechClip]] = {}
+    for clip in clips:
+        groups.setdefault(clip.source, []).append(clip)
+    for source, some in groups.items():
+        if some[0].kind == "paired":
+            rows: dict[str, list[float]] = {"jaw": [], "round": [], "press": []}
+            for clip in some:
+                mine, theirs = predict(network, clip.features, device, "paired"), clip.curves.astype(np.float32)
+                rows["jaw"].append(correlation(channel(mine, "jawOpen"), channel(theirs, "jawOpen")))
+                rows["round"].append(correlation(rounding(mine), rounding(theirs)))
+                rows["press"].append(correlation(pressing(mine), pressing(theirs)))
+            found |= {f"{source}_{k}": float(np.nanmean(v)) for k, v in rows.items() if np.isfinite(v).any()}
+            continue
+        lips, r = Lips(), []
+        for clip in some:
+            mine, theirs = predict(network, clip.features, device), clip.curves.astype(np.float32)
+            lips.add(mine, [Phone(*p) for p in clip.phone_times], theirs)
+            r.append(correlation(rounding(mine), rounding(theirs)))
+        pairs = {
+            "hit": lips.closure, "vowel": lips.closure_vowel, "consonant": lips.closure_consonant,
+            "contact": lips.contact, "silence": lips.silence, "round": r,
+        }
+        found |= {f"{source}_{k}": float(np.nanmean(v)) for k, v in pairs.items() if len(v)}
+    network.train()
+    return found

@@ -1,0 +1,226 @@
+"""The speech stages of `scripts/train.py`: data for the driver, and its training."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from avatargpt.train.runtime import (
+    Log,
+    Runtime,
+    check_keys,
+    cosine,
+    from_mapping,
+    load_checkpoint,
+    load_yaml,
+    save_checkpoint,
+)
+from vqvae.errors import UserError
+
+if TYPE_CHECKING:
+    from avatargpt.speech.corpus import SpeechClip
+    from avatargpt.speech.driver import Driver
+    from avatargpt.speech.synthetic import SpeechData
+
+SECTIONS = ("data", "model", "train")
+
+
+@dataclass
+class DriverTraining:
+    """What `configs/driver/*.yaml` may set under `train`."""
+
+    steps: int = 6000
+    batch: int = 24  # windows per step, over all processes
+    window: int = 160  # frames
+    lr: float = 1.5e-3
+    lr_floor: float = 3e-5
+    warmup: int = 100
+    weight_decay: float = 0.01
+    seed: int = 0
+    log_every: int = 25
+    save_every: int = 250
+    val_every: int = 1000
+    losses: dict[str, float] = field(default_factory=dict)
+    sampling: dict[str, Any] = field(default_factory=dict)
+
+
+def speech_data_stage(args: argparse.Namespace) -> None:
+    """Synthetic speech with taught curves and recorded pairs; with --driver, real speech labelled by its phone head."""
+    from avatargpt.speech import corpus
+    from avatargpt.speech.synthetic import SpeechData
+
+    Runtime.start(args.threads, "cpu")
+    config = check_keys(load_yaml(args.config), SECTIONS, str(args.config))
+    options = from_mapping(SpeechData, config.get("data"), f"{args.config}: data")
+    faces = Path(args.faces)
+    if not faces.is_dir():
+        raise UserError(f"{faces}: no such folder; one with ljspeech_sample, facegood, aligned_speech_misc is needed")
+    if args.driver:
+        from avatargpt.speech.driver import Driver
+
+        clips = _labelled(faces, Driver.load(args.driver), options)
+    else:
+        clips = _built(faces, args.texts, options)
+    found = list(clips)
+    corpus.save(found, args.output)
+    minutes = sum(len(c) for c in found) / 1800
+    print(f"{args.output}: {len(found)} clips, {minutes:.1f} minutes")
+
+
+def _built(faces: Path, texts: str | None, options: SpeechData) -> Iterator[SpeechClip]:
+    from avatargpt.speech.espeak import Espeak
+    from avatargpt.speech.pairs import paired_clips
+    from avatargpt.speech.sentences import line_texts, own_texts, utterances
+    from avatargpt.speech.synthetic import synthetic_clips
+
+    lines = own_texts(Path(texts) if texts else None)
+    table = faces / "ljspeech_sample" / "lj_phones_text_all.txt.gz"
+    if table.is_file():
+        lines += line_texts(table)[32:]  # the first 32 are the sample's own sentences
+    rng = np.random.default_rng([options.seed, 4])
+    yield from synthetic_clips(utterances(lines, rng, options.clips + options.held_out), options, Espeak())
+    if (faces / "facegood").is_dir():
+        yield from paired_clips(faces / "facegood")
+
+
+def _labelled(faces: Path, driver: Driver, options: SpeechData) -> Iterator[SpeechClip]:
+    from itertools import chain
+
+    from avatargpt.speech.espeak import Espeak
+    from avatargpt.speech.pairs import lj_sentences, transcribed
+    from avatargpt.speech.relabel import labelled_clips
+
+    pronounce = Espeak().pronounce
+    folders = [p for name in ("mfa", "speechbrain") if (p := faces / "aligned_speech_misc" / name).is_dir()]
+    spoken = chain(lj_sentences(faces / "ljspeech_sample"), *(transcribed(p, pronounce) for p in folders))
+    yield from labelled_clips(spoken, driver, options.copies, options.seed)
+
+
+def driver_stage(args: argparse.Namespace) -> None:
+    """Train (or go on training) the speech driver."""
+    from avatargpt.speech import corpus, expressions
+    from avatargpt.speech.driver import Driver
+
+    runtime = Runtime.start(args.threads, args.device)
+    clips = [c for folder in str(args.speech).split(",") for c in corpus.load(folder)]
+    directed = expressions.load(args.expressions) if getattr(args, "expressions", None) else []
+    start = Driver.load(args.start) if args.start else None
+    train(load_yaml(args.config), clips, directed, Path(args.output), runtime, start, args.until, str(args.config))
+
+
+def train(
+    config: dict[str, Any], clips: Sequence[SpeechClip], directed: Sequence[Any], out: Path, runtime: Runtime,
+    start: Driver | None = None, until: int | None = None, where: str = "configuration",
+) -> Driver:  # fmt: skip
+    """Run or resume training in folder `out` (checkpoint.pt, log.jsonl, losses.png, and the finished driver).
+
+    Args:
+        config: ``{"model": DriverConfig fields, "train": DriverTraining fields, "data": ...}``.
+        clips: of all caches, both splits.
+        directed: `ExpressionClip`s for the text branches, may be empty.
+        start: a driver to begin from; its own shape is kept.
+        until: stop here with a checkpoint; the schedule stays that of all steps.
+
+    Raises:
+        UserError: unknown keys or values in `config`, no training clips, a damaged checkpoint.
+    """
+    from avatargpt.speech.batches import Batches, Sampling
+    from avatargpt.speech.driver import Driver
+    from avatargpt.speech.losses import DriverLosses, channel_scale, driver_losses
+    from avatargpt.speech.network import DriverConfig, DriverNetwork
+    from avatargpt.speech.pairs import PAIRED
+    from avatargpt.speech.validation import validate
+    from avatargpt.train.plot import plot_log
+
+    check_keys(config, SECTIONS, where)
+    t = from_mapping(DriverTraining, config.get("train"), f"{where}: train")
+    weights = from_mapping(DriverLosses, t.losses, f"{where}: train: losses")
+    sampling = from_mapping(Sampling, t.sampling, f"{where}: train: sampling")
+    shape = from_mapping(DriverConfig, config.get("model"), f"{where}: model")
+    rows = runtime.share(t.batch, f"{where}: train")
+    training = [c for c in clips if c.split == "train"]
+    if not training:
+        raise UserError(f"{where}: no training clips in the cache")
+    told = [c for c in directed if c.split == "train"]
+    grounder = None
+    if told:
+        from avatargpt.text import SentenceGrounder
+
+        grounder = SentenceGrounder(device=runtime.device)
+    batches = Batches(training, told, grounder, sampling, runtime.device)
+    mean, std, spread, paired_spread = (torch.from_numpy(a).to(runtime.device) for a in batches.statistics())
+    torch.manual_seed(t.seed)
+    if start is None:
+        network = DriverNetwork(shape)
+        network.mean.copy_(mean)
+        network.std.copy_(std)
+    else:
+        network = start.network
+    network = network.to(runtime.device).train()
+    scale, paired_scale = channel_scale(spread.float()), channel_scale(paired_spread.float(), PAIRED)
+    optimizer = torch.optim.AdamW(
+        network.parameters(), lr=t.lr, betas=(0.9, 0.98), weight_decay=t.weight_decay, fused=True
+    )
+    step = 0
+    saved = load_checkpoint(out / "checkpoint.pt", runtime.device)
+    if saved:
+        network.load_state_dict(saved["model"])
+        optimizer.load_state_dict(saved["optimizer"])
+        step = int(saved["step"])
+    wrapped: torch.nn.Module = network
+    if runtime.world > 1:
+        wrapped = torch.nn.parallel.DistributedDataParallel(network, find_unused_parameters=True)
+    stop = min(t.steps, until or t.steps)
+    totals: dict[str, list[float]] = {}
+    log = Log(out / "log.jsonl", runtime.main, t.steps, step)
+    while step < stop:
+        b = batches.draw(rows, t.window, network.config.look_ahead, [t.seed, step, runtime.rank])
+        with runtime.autocast():
+            said = wrapped(b.features, b.style, b.text)
+        losses = driver_losses(said, b.curves, b.phones, b.mask, b.paired, scale, paired_scale, weights)
+        total = torch.stack(list(losses.values())).sum()
+        total.backward()
+        norm = torch.nn.utils.clip_grad_norm_(network.parameters(), 5.0)
+        for group in optimizer.param_groups:
+            group["lr"] = cosine(step, t.steps, t.warmup, t.lr, t.lr_floor)
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        step += 1
+        for k, v in {**losses, "loss": total, "grad": norm}.items():
+            totals.setdefault(k, []).append(float(v.detach()))
+        log.advance(total)
+        if step % t.log_every == 0 or step == stop:
+            log(step=step, **{k: float(np.mean(v)) for k, v in totals.items()})
+            totals = {}
+        if runtime.main and (step % t.val_every == 0 or step == t.steps):
+            log(step=step, **validate(network, [c for c in clips if c.split == "val"], runtime.device))
+        if runtime.main and (step % t.save_every == 0 or step == stop):
+            state = {"model": network.state_dict(), "optimizer": optimizer.state_dict(), "step": step}
+            save_checkpoint(out / "checkpoint.pt", state)
+            Driver(network).save(out)
+            network.train()
+    log.close()
+    driver = Driver(network.to("cpu"))
+    if runtime.main:
+        driver.save(out)
+        plot_log(out)
+    return driver
+
+
+def expression_data_stage(args: argparse.Namespace) -> None:
+    """Expression clips with their words for the text branches: the facial instructions and drawn actions."""
+    from avatargpt.speech import expressions
+    from avatargpt.speech.told import corpus_clips, drawn_clips
+
+    Runtime.start(args.threads, "cpu")
+    folder = Path(args.texts)
+    clips = [*corpus_clips(folder / "train.jsonl", "train"), *corpus_clips(folder / "val.jsonl", "val", 100_000)]
+    clips += [*drawn_clips(args.count, 1, "train"), *drawn_clips(args.count // 10 + 1, 2, "val")]
+    expressions.save(clips, args.output)
+    print(f"{args.output}: {len(clips)} clips, {sum(len(c.curves) for c in clips) / 1800:.1f} minutes")

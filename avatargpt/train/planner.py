@@ -1,0 +1,252 @@
+"""Makes the planning library: reads the corpus, reduces sentence vectors, learns projections and the scorer."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from avatargpt.metrics.plans import roc_auc
+from avatargpt.planning.persons import embedded, gender_of, neutral
+from avatargpt.planning.scorer import Scorer, batch
+from avatargpt.planning.store import Basis, PlanLibrary
+from avatargpt.train.corrupting import CONTINUATIONS, DRAWN, EASY, KINDS, Corruptor
+from avatargpt.train.runtime import Runtime, check_keys, from_mapping, load_yaml
+from vqvae.errors import UserError
+
+
+@dataclass
+class Making:
+    """Of a library.
+
+    Attributes:
+        scene_width, width: components of the vectors of scenes, and of activities and steps.
+        projection: P, width of the projections. contrast_steps, contrast_lr, contrast_batch: of their training.
+        dim, layers, dropout: of the scorer. epochs, batch, lr, weight_decay: of its training.
+    """
+
+    scene_width: int = 96
+    width: int = 48
+    projection: int = 32
+    contrast_steps: int = 400
+    contrast_lr: float = 3e-3
+    contrast_batch: int = 512
+    dim: int = 64
+    layers: int = 2
+    dropout: float = 0.2
+    epochs: int = 12
+    batch: int = 256
+    lr: float = 1e-3
+    weight_decay: float = 0.05
+    seed: int = 0
+
+
+def read_plans(path: str | Path) -> list[dict[str, Any]]:
+    """Plans of a corpus file: ``{"scene", "activities": [{"task", "steps"}]}`` per line.
+
+    Raises:
+        UserError: missing, damaged, or a plan without steps; names the line.
+    """
+    try:
+        lines = Path(path).read_text(encoding="utf-8").splitlines()
+    except OSError as e:
+        raise UserError(f"{path}: {e.strerror}") from None
+    out = []
+    for i, line in enumerate(lines, 1):
+        try:
+            plan = json.loads(line)
+            activities = [{"task": str(a["task"]), "steps": [str(s) for s in a["steps"]]} for a in plan["activities"]]
+            scene = str(plan["scene"])
+        except (ValueError, KeyError, TypeError) as e:
+            raise UserError(f"{path} line {i}: not a plan ({e})") from None
+        if not scene.strip() or not activities or not all(a["steps"] for a in activities):
+            raise UserError(f"{path} line {i}: a plan needs a scene, and every activity steps")
+        out.append({"scene": scene, "activities": activities})
+    return out
+
+
+def tabulate(plans: Sequence[dict[str, Any]], encode: Any, basis: Basis | None, making: Making) -> PlanLibrary:
+    """Plans -> a library without projections and scorer.
+
+    Args:
+        encode: texts -> (n, 384) unit vectors. basis: of another library, or None to fit one.
+    """
+    scenes: list[str] = []
+    genders: list[str] = []
+    tasks: list[str] = []
+    steps: list[str] = []
+    task_scene: list[int] = []
+    step_task: list[int] = []
+    for plan in plans:
+        words = " ".join(a["task"] + " " + " ".join(a["steps"]) for a in plan["activities"])
+        gender = gender_of(words) or "they"
+        for activity in plan["activities"]:
+            for step in activity["steps"]:
+                steps.append(neutral(step, gender))
+                step_task.append(len(tasks))
+            tasks.append(neutral(activity["task"], gender, False))
+            task_scene.append(len(scenes))
+        scenes.append(" ".join(plan["scene"].split()))
+        genders.append(gender)
+    full = [encode(texts) for texts in (scenes, [embedded(t) for t in tasks], [embedded(s) for s in steps])]
+    if basis is None:
+        basis = Basis.fit(np.concatenate(full), making.scene_width)
+    return PlanLibrary(
+        scenes, genders, tasks, steps, np.array(task_scene), np.array(step_task),
+        basis.reduce(full[0], making.scene_width), basis.reduce(full[1], making.width),
+        basis.reduce(full[2], making.width), basis,
+    )  # fmt: skip
+
+
+def relations(library: PlanLibrary) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Relation -> (n, K) vectors of what is given and of what belongs to it."""
+    k = library.task_vectors.shape[1]
+    scenes = library.scene_vectors[:, :k][library.task_scene]
+    follows = library.task_scene[1:] == library.task_scene[:-1]
+    within = library.step_task[1:] == library.step_task[:-1]
+    tasks, means, steps = library.task_vectors, library.means, library.step_vectors
+    return {
+        "scene_task": (scenes, tasks), "scene_steps": (scenes, means), "task_steps": (tasks, means),
+        "task_next": (tasks[:-1][follows], tasks[1:][follows]),
+        "steps_task": (means[:-1][follows], tasks[1:][follows]),
+        "step_next": (steps[:-1][within], steps[1:][within]),
+    }  # fmt: skip
+
+
+def contrast(left: np.ndarray, right: np.ndarray, making: Making) -> tuple[np.ndarray, np.ndarray]:
+    """Two linear maps under which what belongs together is near: symmetric InfoNCE over batches (CLIP's loss)."""
+    generator = torch.Generator().manual_seed(making.seed)
+    a, b = torch.from_numpy(left), torch.from_numpy(right)
+    maps = [torch.eye(a.shape[1], making.projection).requires_grad_() for _ in range(2)]
+    scale = torch.tensor(2.5, requires_grad=True)
+    optimiser = torch.optim.AdamW([*maps, scale], making.contrast_lr, weight_decay=0.05)
+    norm, entropy = torch.nn.functional.normalize, torch.nn.functional.cross_entropy
+    for _ in range(making.contrast_steps):
+        rows = torch.randint(len(a), (min(making.contrast_batch, len(a)),), generator=generator)
+        noise = [torch.randn(len(rows), a.shape[1], generator=generator) * 0.05 for _ in range(2)]
+        logits = norm((a[rows] + noise[0]) @ maps[0], dim=1) @ norm((b[rows] + noise[1]) @ maps[1], dim=1).T
+        logits = logits * scale.exp()
+        target = torch.arange(len(rows))
+        loss = (entropy(logits, target) + entropy(logits.T, target)) / 2
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    return maps[0].detach().numpy(), maps[1].detach().numpy()
+
+
+def train_scorer(library: PlanLibrary, making: Making, seed: int | None = None) -> Scorer:
+    """Fit the scorer to a library: every activity once true and once corrupted per epoch, kinds in turn."""
+    seed = making.seed if seed is None else seed
+    torch.manual_seed(seed)
+    rng = np.random.default_rng(seed)
+    corruptor = Corruptor(library)
+    scorer = Scorer(library.task_vectors.shape[1], library.projections, making.dim, making.layers, 4, making.dropout)
+    optimiser = torch.optim.AdamW(scorer.parameters(), making.lr, weight_decay=making.weight_decay)
+    count = len(library.tasks)
+    total = making.epochs * -(-count // making.batch)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, making.lr, total, pct_start=0.1)
+    scorer.train()
+    for _ in range(making.epochs):
+        order = rng.permutation(count)
+        for start in range(0, count, making.batch):
+            rows = order[start : start + making.batch]
+            asked = [corruptor.true(int(t)) for t in rows]
+            asked += [corruptor.wrong(int(t), DRAWN[int(rng.integers(len(DRAWN)))], rng) for t in rows]
+            x, there, words = (torch.from_numpy(v) for v in batch([corruptor.question(a) for a in asked]))
+            dropped = torch.from_numpy(rng.random(len(x)) < 0.15)  # an activity may begin a plan
+            there[:, 2] &= ~dropped
+            x[:, 2] *= there[:, 2, None]
+            target = torch.cat([torch.ones(len(rows)), torch.zeros(len(rows))])
+            loss = torch.nn.functional.binary_cross_entropy_with_logits(scorer(x, there, words), target)
+            optimiser.zero_grad()
+            loss.backward()
+            optimiser.step()
+            schedule.step()
+    return scorer.eval()
+
+
+def measure(scorer: Scorer, library: PlanLibrary, seed: int = 7) -> dict[str, float]:
+    """Areas under the ROC curve on a held-out library, true against corrupted.
+
+    Returns:
+        ``auc/*``: continuations of plans (all activities after the first; the mean logit counts), per kind, for the
+        easy and the hard kinds, and over all kinds (``auc``); ``auc_activity/*``: single activities, per kind of
+        `KINDS`; ``true_score``: mean probability of true activities.
+    """
+    rng, corruptor = np.random.default_rng(seed), Corruptor(library)
+    rows = range(len(library.tasks))
+    true = scorer.score([corruptor.question(corruptor.true(t)) for t in rows])
+    out = {"true_score": float(true.mean())}
+    for kind in KINDS:
+        wrong = scorer.score([corruptor.question(corruptor.wrong(t, kind, rng)) for t in rows])
+        out[f"auc_activity/{kind}"] = roc_auc(true, wrong)
+    scenes = [s for s in range(len(library.scenes)) if len(library.tasks_of(s)) > 1]
+
+    def continued(kind: str) -> np.ndarray:
+        groups = [[corruptor.question(r) for r in corruptor.continuation(s, kind, rng)] for s in scenes]
+        logits = scorer.logits([q for g in groups for q in g])
+        return np.array([part.mean() for part in np.split(logits, np.cumsum([len(g) for g in groups])[:-1])])
+
+    kept = continued("true")
+    worse = {k: continued(k) for k in CONTINUATIONS}
+    out |= {f"auc/{k}": roc_auc(kept, w) for k, w in worse.items()}
+    for name, kinds in (("/easy", EASY), ("/hard", set(CONTINUATIONS) - set(EASY)), ("", CONTINUATIONS)):
+        out[f"auc{name}"] = roc_auc(kept, np.concatenate([worse[k] for k in CONTINUATIONS if k in kinds]))
+    return {k: round(v, 4) for k, v in out.items()}
+
+
+def mean_rank(library: PlanLibrary, held: PlanLibrary) -> dict[str, float]:
+    """Relation -> mean rank (0 best, .5 chance) of what truly belongs, among all of the held-out library's."""
+    out = {}
+    for name, (left, right) in relations(held).items():
+        cosine = library.projected(name, "from", left) @ library.projected(name, "to", right).T
+        own = np.diag(cosine)
+        out[f"rank/{name}"] = round(float((cosine > own[:, None]).mean()), 4)
+        plain = left @ right.T
+        out[f"rank_plain/{name}"] = round(float((plain > np.diag(plain)[:, None]).mean()), 4)
+    return out
+
+
+def make_planner(
+    plans: Sequence[dict[str, Any]], held: Sequence[dict[str, Any]], encode: Any, making: Making
+) -> PlanLibrary:
+    """The library with everything learnt; figures are of `held`."""
+    library = tabulate(plans, encode, None, making)
+    for name, (left, right) in relations(library).items():
+        for side, matrix in zip(("from", "to"), contrast(left, right, making), strict=True):
+            library.projections[f"{name}/{side}"] = matrix
+    scorer = train_scorer(library, making)
+    library.scorer = {k: v.detach().numpy() for k, v in scorer.state_dict().items()}
+    if held:
+        other = tabulate(held, encode, library.basis, making)
+        library.figures = measure(scorer, other) | mean_rank(library, other)
+    return library
+
+
+def planner_stage(args: argparse.Namespace) -> None:
+    """The planning library: scenes with vectors, projections and the scorer of plans."""
+    from avatargpt.text import SentenceGrounder
+
+    Runtime.start(args.threads, "cpu")
+    begin = time.monotonic()
+    config = check_keys(load_yaml(args.config) if args.config else {}, ("planner",), str(args.config))
+    making = from_mapping(Making, config.get("planner"), f"{args.config}: planner")
+    folder = Path(args.planning)
+    plans, held = read_plans(folder / "train.jsonl"), read_plans(folder / "val.jsonl")
+    grounder = SentenceGrounder()
+
+    def encode(texts: Sequence[str]) -> np.ndarray:
+        return np.concatenate([grounder.sentence(texts[i : i + 1024]) for i in range(0, len(texts), 1024)])
+
+    library = make_planner(plans, held, encode, making)
+    path = library.save(args.output)
+    print(json.dumps(library.figures))
+    print(f"{path}: {len(library.scenes)} scenes, {len(library.steps)} steps, {path.stat().st_size / 1e6:.2f} MB, "
+          f"{time.monotonic() - begin:.0f} s")  # fmt: skip

@@ -1,0 +1,179 @@
+"""Instructions with their scores, drawn by rule from our own phrases: as many as training wants, all of them true.
+
+A drawn instruction has one to four actions, one after another or together, with degrees, sides, counts and lengths that
+are said, or one or two emotions, or both. What the words say the score holds exactly; what they leave open is drawn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from instruct_data.face.score import DEFAULT, Emotion, Event, Score, swap_sides
+
+FIRST, GAP = 0.2, (0.15, 0.5)  # seconds before the first action and between two
+TOGETHER_SHARE, BOTH_SHARE, FEELING_SHARE = 0.35, 0.15, 0.2
+DEGREES = (0.3, 0.5, DEFAULT, DEFAULT, DEFAULT, 0.85, 1.0)
+REPEAT_SHARE, SECONDS_SHARE, MIRROR_SHARE = 0.5, 0.15, 0.5
+SECONDS = {1.0: "one second", 2.0: "two seconds", 3.0: "three seconds"}
+# Actions that can be done at once: at most one of each group.
+PARTS: tuple[frozenset[str], ...] = tuple(
+    frozenset(g.split())
+    for g in (
+        "smile broad_smile frown smirk_left press_lips pucker_lips funnel_lips stretch_lips suck_lips bite_lower_lip "
+        "chin_raise puff_cheeks open_mouth wide_open_mouth jaw_forward jaw_left stick_out_tongue gasp sigh yawn laugh "
+        "chew blow close_mouth sneer_left",
+        "raise_brows raise_inner_brows raise_left_brow lower_brows gasp yawn sigh wrinkle_nose",
+        "widen_eyes squint close_eyes blink wink_left yawn gasp raise_cheeks laugh broad_smile roll_eyes look_down "
+        "sigh wrinkle_nose",
+        "look_left look_up look_down roll_eyes lean_forward look_down_head close_eyes turn_head_left blink wink_left",
+        "turn_head_left tilt_head_left look_up_head look_down_head lean_forward nod shake_head gasp sigh yawn laugh "
+        "roll_eyes",
+        "wrinkle_nose sneer_left raise_cheeks broad_smile laugh squint smile",
+    )
+)  # fmt: skip
+
+
+@cache
+def phrases() -> dict[str, Any]:
+    """The phrase book (``phrases.yaml``)."""
+    data: dict[str, Any] = yaml.safe_load((Path(__file__).parent / "phrases.yaml").read_text(encoding="utf-8"))
+    return data
+
+
+def _pick(options: Sequence[Any], rng: np.random.Generator) -> Any:
+    return options[int(rng.integers(len(options)))]
+
+
+def _clash(a: str, b: str) -> bool:
+    a, b = a.replace("right", "left"), b.replace("right", "left")
+    return a == b or any(a in p and b in p for p in PARTS)
+
+
+def _action(action: str, start: float, rng: np.random.Generator) -> tuple[str, Event]:
+    """One action in words, and its event."""
+    book = phrases()
+    entry = book["actions"][action]
+    intensity = float(_pick(entry.get("degrees", DEGREES), rng))
+    seconds, count, time = float(rng.uniform(*entry["length"])), 1, ""
+    if entry.get("repeats") and rng.random() < REPEAT_SHARE:
+        count = int(_pick(entry["repeats"], rng))
+        seconds, time = count * float(rng.uniform(*entry["period"])), _pick(book["counts"][count], rng)
+    elif entry["length"][1] > 2 and rng.random() < SECONDS_SHARE:
+        seconds = float(_pick(list(SECONDS), rng))
+        time = f" for {SECONDS[seconds]}"
+    if not any("{time}" in s for s in entry["say"]):
+        time = ""
+    adverb = _pick(book["degrees"][intensity], rng) if any("{adv}" in s for s in entry["say"]) else ""
+    # Only phrases that can say what was drawn.
+    able = [s for s in entry["say"] if ("{adv}" in s or not adverb) and ("{time}" in s or not time)]
+    text = _pick(able, rng).format(adv=adverb, time=time)
+    return text, Event(action, round(start, 2), round(seconds, 2), intensity, count)
+
+
+def _actions(rng: np.random.Generator) -> tuple[str, list[Event]]:
+    """One to four actions in words, and their events."""
+    book = phrases()
+    names = [a for a in book["actions"] if a not in ("return_to_neutral", "close_mouth")]
+    text, events = "", list[Event]()
+    at, last = FIRST, ""
+    wanted = int(rng.choice([1, 2, 3, 4], p=[0.35, 0.35, 0.2, 0.1]))
+    while len(events) < wanted:
+        together = bool(events) and rng.random() < TOGETHER_SHARE
+        current = [e for e in events if e.start == events[-1].start] if together else []
+        free = [n for n in names if n != last and not any(_clash(n, e.action) for e in current)]
+        if not free or len(current) > 1:
+            together, current, free = False, [], [n for n in names if n != last]
+        action = str(_pick(free, rng))
+        said, event = _action(action, current[0].start if current else at, rng)
+        if current:  # what is done at once is done as long, unless something else was said
+            text += _pick(book["together"], rng) + said
+        else:
+            text = _joined(text, said, book["then"], rng)
+        events.append(event)
+        last = action
+        at = max(e.end for e in events) + float(rng.uniform(*GAP))
+    if len(events) < 4 and rng.random() < 0.1:
+        said, event = _action("return_to_neutral", at - 0.1, rng)
+        text = _joined(text, said, book["then"], rng)
+        events.append(event)
+    return text, events
+
+
+def _joined(text: str, said: str, joints: Sequence[str], rng: np.random.Generator) -> str:
+    return text + _pick(joints, rng) + said if text else said
+
+
+def _feeling(name: str, rng: np.random.Generator) -> tuple[str, float]:
+    """One emotion in words (imperative), and its intensity."""
+    book = phrases()
+    level = float(_pick([0.3, DEFAULT, DEFAULT, 0.85, 1.0], rng))
+    if name == "neutral":
+        level = DEFAULT
+    word = _pick(book["emotion_degrees"][level], rng) + _pick(book["emotions"][name], rng)
+    return _pick(book["feel"], rng).format(e=word), level
+
+
+def _sentence(text: str) -> str:
+    """Capitals after full stops, one at the end."""
+    parts = [p[:1].upper() + p[1:] for p in text.split(". ")]
+    return ". ".join(parts).rstrip(".") + "."
+
+
+def compose(rng: np.random.Generator) -> Score:
+    """One instruction (``score.text``) with its score; the state of `rng` decides everything."""
+    book = phrases()
+    names = list(book["emotions"])
+    kind = rng.random()
+    if kind < FEELING_SHARE:
+        seconds = float(_pick([3.0, 4.0, 5.0, 6.0], rng))
+        name = str(_pick(names, rng))
+        first, level = _feeling(name, rng)
+        if rng.random() < 0.35:
+            other = str(_pick([n for n in names if n != name], rng))
+            second, strength = _feeling(other, rng)
+            middle = round(seconds / 2, 2)
+            text = _pick(book["change"], rng).format(a=first, b=second)
+            felt: tuple[Emotion, ...] = (
+                Emotion(name, level, 0.0, middle),
+                Emotion(other, strength, middle, seconds),
+            )
+        else:
+            text = first
+            felt = (Emotion(name, level, 0.0, seconds),)
+        return Score(seconds, (), felt, _sentence(text))
+    text, events = _actions(rng)
+    seconds = float(np.ceil(2 * (max(e.end for e in events) + 0.3)) / 2)
+    emotions: tuple[Emotion, ...] = ()
+    if kind > 1 - BOTH_SHARE:
+        name = str(_pick(names, rng))
+        feeling, level = _feeling(name, rng)
+        text = _pick(book["with"], rng).format(feel=feeling, do=text)
+        emotions = (Emotion(name, level, 0.0, seconds),)
+    score = Score(seconds, tuple(events), emotions, _sentence(text))
+    return _mirrored(score) if score.sided and rng.random() < MIRROR_SHARE else score
+
+
+def _mirrored(score: Score) -> Score:
+    """Left and right exchanged; in these texts both words are always directions."""
+    return replace(score.mirrored(), text=swap_sides(score.text))
+
+
+def composed(count: int, seed: int = 0, avoid: Sequence[str] = ()) -> list[Score]:
+    """`count` different instructions; texts in `avoid` (those held out for tests) do not occur."""
+    taken = {t.lower() for t in avoid}
+    out: list[Score] = []
+    number = 0
+    while len(out) < count:
+        score = compose(np.random.default_rng([seed, number]))
+        number += 1
+        if score.text.lower() not in taken:
+            taken.add(score.text.lower())
+            out.append(score)
+    return out

@@ -1,0 +1,47 @@
+"""Rendered face clips of an instruction corpus, as training material."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import numpy as np
+
+from instruct_data.clip import Clip
+from instruct_data.face.clips import face_clip
+from instruct_data.face.render import render
+from instruct_data.face.score import Score, read_instructions
+
+SOURCE = "face_rendered"
+LICENCE = "MIT"
+
+
+def _action(score: Score) -> str:
+    """A class for balancing: the first action, else the strongest emotion."""
+    if score.events:
+        return score.events[0].action
+    return max(score.emotions, key=lambda f: f.intensity).name if score.emotions else "neutral"
+
+
+def face_clips(
+    path: str | os.PathLike[str], split: str | None = None, variants: int = 1, mirrored: bool = True, seed: int = 0
+) -> Iterator[Clip]:
+    """Every instruction rendered `variants` times with its own seeds, and mirrored in face and words.
+
+    Ids end in ``_m`` where mirrored; ``extra["score"]`` holds the score. The same arguments give the same clips.
+
+    Args:
+        path: folder with train.jsonl and val.jsonl, or a file of scores.
+        split: ``train`` or ``val``; None = both.
+        mirrored: whether the mirrored version of one-sided instructions comes too.
+    """
+    for number, item in enumerate(read_instructions(path, split)):
+        versions = [("", item.score)]
+        if mirrored and item.score.sided:
+            versions.append(("_m", item.score.mirrored()))
+        for ending, score in versions:
+            for k in range(variants):
+                one = int(np.random.SeedSequence([seed, number, k, len(ending)]).generate_state(1)[0])
+                name = f"{item.id}_{k}{ending}"
+                about = (SOURCE, LICENCE, item.split, _action(score), {"score": score.to_json()})
+                yield face_clip(name, render(score, one), [score.text], *about)

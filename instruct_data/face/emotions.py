@@ -1,0 +1,61 @@
+"""Emotion prototypes: action units, gaze, head pose and liveliness of every feeling, read from ``emotions.yaml``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from instruct_data.face import aus
+from vqvae import arkit
+
+SIZE = arkit.COUNT + 5  # weights, head yaw pitch roll (radians), gaze x y
+
+
+@dataclass(frozen=True, eq=False)
+class Prototype:
+    """One emotion at full intensity.
+
+    Attributes:
+        name: e.g. ``happy``.
+        pose: (2, 57) weights, head angles (radians) and gaze; row 0 with the left as its own side, row 1 the right.
+        blinks, darts, sway: factors of blink rate, gaze jumps and head drift.
+    """
+
+    name: str
+    pose: np.ndarray
+    blinks: float
+    darts: float
+    sway: float
+
+
+def _pose(entry: dict[str, Any], right: bool) -> np.ndarray:
+    own, other = ("R", "L") if right else ("L", "R")
+    units = entry["units"].split()
+    units += [own + u for u in entry.get("one", "").split()] + [other + u for u in entry.get("other", "").split()]
+    pose = np.zeros(SIZE)
+    pose[: arkit.COUNT + 3] = aus.targets(" ".join(units))
+    gaze = entry.get("gaze", {})
+    pose[arkit.COUNT + 2] += entry.get("tilt", 0) * aus.DEGREES * (1 if right else -1)
+    pose[-2] = gaze.get("aside", 0) * (-1 if right else 1)
+    pose[-1] = gaze.get("y", 0)
+    return pose
+
+
+@cache
+def prototypes() -> dict[str, Prototype]:
+    """Every emotion by name."""
+    data = yaml.safe_load((Path(__file__).parent / "emotions.yaml").read_text(encoding="utf-8"))
+    return {
+        name: Prototype(name, np.stack([_pose(e, False), _pose(e, True)]), float(e.get("blinks", 1)),
+                        float(e.get("darts", 1)), float(e.get("sway", 1))) for name, e in data.items()
+    }  # fmt: skip
+
+
+def emotion_names() -> list[str]:
+    """All names, ``neutral`` first."""
+    return list(prototypes())

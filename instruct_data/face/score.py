@@ -1,0 +1,229 @@
+"""`Score`: what a face does and feels, in time. The form of the instruction corpus and of the renderer's input."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vqvae.errors import UserError
+
+MAX_SECONDS = 600.0
+SLIGHTLY, DEFAULT, VERY, EXTREMELY = 0.3, 0.7, 0.85, 1.0  # what the words mean as intensities
+
+
+@dataclass(frozen=True)
+class Event:
+    """One action.
+
+    Attributes:
+        action: a name of ``actions.yaml``. Sides are the person's own.
+        start, duration: seconds.
+        intensity: in (0, 1]; 0.7 is the default of instructions that say nothing.
+        repeat: how often within the duration.
+    """
+
+    action: str
+    start: float
+    duration: float
+    intensity: float = DEFAULT
+    repeat: int = 1
+
+    @property
+    def end(self) -> float:
+        return self.start + self.duration
+
+
+@dataclass(frozen=True)
+class Emotion:
+    """A feeling that lasts from `start` to `end` (seconds); several may overlap."""
+
+    name: str
+    intensity: float
+    start: float
+    end: float
+
+
+@dataclass(frozen=True)
+class Score:
+    """Everything that a face clip should show.
+
+    Attributes:
+        length: seconds.
+        events: actions.
+        emotions: feelings.
+        text: the instruction it belongs to, may be empty.
+    """
+
+    length: float
+    events: tuple[Event, ...] = ()
+    emotions: tuple[Emotion, ...] = ()
+    text: str = ""
+
+    def __post_init__(self) -> None:
+        from instruct_data.face.actions import action_names
+        from instruct_data.face.emotions import emotion_names
+
+        if not 0 < self.length <= MAX_SECONDS:
+            raise UserError(f"score: length {self.length}; accepted above 0, at most {MAX_SECONDS:.0f} seconds")
+        for e in self.events:
+            _known("action", e.action, action_names())
+            if not (e.duration > 0 and 0 <= e.start < self.length and np.isfinite(e.end)):
+                raise UserError(f"score: {e.action} from {e.start} for {e.duration} s; accepted inside {self.length} s")
+            if not 1 <= e.repeat <= 100:
+                raise UserError(f"score: {e.action} {e.repeat} times; accepted 1 to 100")
+            _intensity(e.action, e.intensity)
+        for f in self.emotions:
+            _known("emotion", f.name, emotion_names())
+            if not 0 <= f.start < f.end:
+                raise UserError(f"score: {f.name} from {f.start} to {f.end} s; accepted a start before the end")
+            _intensity(f.name, f.intensity)
+
+    def mirrored(self) -> Score:
+        """Left and right exchanged in actions and words."""
+        events = tuple(replace(e, action=mirror_action(e.action)) for e in self.events)
+        return replace(self, events=events, text=mirror_words(self.text) if self.sided else self.text)
+
+    def scaled(self, intensity: float) -> Score:
+        """The same with every intensity multiplied, at most 1."""
+        return replace(
+            self,
+            events=tuple(replace(e, intensity=min(1.0, e.intensity * intensity)) for e in self.events),
+            emotions=tuple(replace(f, intensity=min(1.0, f.intensity * intensity)) for f in self.emotions),
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """The row of the corpus that :func:`parse_score` reads."""
+        return {
+            "text": self.text, "kind": self.kind, "length": self.length,
+            "events": [vars(e) for e in self.events], "emotion": [vars(f) for f in self.emotions],
+        }  # fmt: skip
+
+    @property
+    def kind(self) -> str:
+        """``motion``, ``emotion`` or ``both``; a score without either counts as an emotion (neutral)."""
+        return "both" if self.events and self.emotions else "motion" if self.events else "emotion"
+
+    @property
+    def sided(self) -> bool:
+        """Whether mirroring changes it."""
+        return any(mirror_action(e.action) != e.action for e in self.events)
+
+
+_SIDES = re.compile(r"\b(?:left|right)\b", re.I)
+# Action units of a side: head turned 51 52, tilted 55 56, eyes turned 61 62.
+_UNITS = re.compile(r"(?<=\bAU)( ?)(5[1256]|6[12])\b", re.I)
+_OTHER = {"51": "52", "52": "51", "55": "56", "56": "55", "61": "62", "62": "61"}
+
+
+def swap_sides(text: str) -> str:
+    """Every "left" becomes "right" and the other way round, whatever it means."""
+
+    def other(m: re.Match[str]) -> str:
+        word = "right" if m[0].lower() == "left" else "left"
+        return word.capitalize() if m[0][0].isupper() else word
+
+    return _SIDES.sub(other, text)
+
+
+def mirror_words(text: str) -> str:
+    """Left and right exchanged in an instruction for a face, in words and in numbers of action units.
+
+    Words that are no directions ("what is left") stay, unless that would leave an instruction without any change.
+    """
+    from instruct_data.mirror import mirror_text
+
+    mirrored = mirror_text(text)
+    if mirrored == text:
+        mirrored = swap_sides(text)
+    return _UNITS.sub(lambda m: m[1] + _OTHER[m[2]], mirrored)
+
+
+def mirror_action(action: str) -> str:
+    """``wink_left`` -> ``wink_right``; actions without a side stay."""
+    swap = {"left": "right", "right": "left"}
+    return "_".join(swap.get(part, part) for part in action.split("_"))
+
+
+def _known(what: str, name: str, accepted: list[str]) -> None:
+    if name not in accepted:
+        near = get_close_matches(name, accepted, 1)
+        hint = f"did you mean {near[0]!r}? " if near else ""
+        raise UserError(f"unknown {what} {name!r}; {hint}accepted: {', '.join(accepted)}")
+
+
+def _intensity(name: str, value: float) -> None:
+    if not 0 < value <= 1:
+        raise UserError(f"score: {name} with intensity {value}; accepted above 0, at most 1")
+
+
+@dataclass(frozen=True)
+class Instruction:
+    """One line of the corpus: its id (file stem and line number), split and score (with the text)."""
+
+    id: str
+    split: str
+    score: Score = field(repr=False)
+
+
+def parse_score(row: dict[str, Any], where: str = "score") -> Score:
+    """A mapping with text, events, emotion and length -> Score.
+
+    Raises:
+        UserError: missing or wrong fields; `where` names the place.
+    """
+    try:
+        events = tuple(
+            Event(str(e["action"]), float(e["start"]), float(e["duration"]), float(e.get("intensity", DEFAULT)),
+                  int(e.get("repeat", 1))) for e in row.get("events", ())
+        )  # fmt: skip
+        emotions = tuple(
+            Emotion(str(f["name"]), float(f["intensity"]), float(f["start"]), float(f["end"]))
+            for f in row.get("emotion", ())
+        )
+        return Score(float(row["length"]), events, emotions, str(row.get("text", "")))
+    except (KeyError, TypeError, ValueError, AttributeError) as e:
+        what = f"{type(e).__name__}: {e}"
+        raise UserError(f"{where}: not a score ({what}); accepted text, events, emotion, length") from None
+    except UserError as e:
+        raise UserError(f"{where}: {e}") from None
+
+
+def read_instructions(path: str | os.PathLike[str], split: str | None = None) -> Iterator[Instruction]:
+    """Rows of a ``*.jsonl`` file, or of ``train.jsonl`` and ``val.jsonl`` in a folder.
+
+    Args:
+        path: file or folder.
+        split: of a folder, only this file; of a file, what its rows belong to (default: the file's stem).
+
+    Raises:
+        UserError: missing file, a line that is no score.
+    """
+    path = Path(path)
+    if path.is_dir():
+        files = [path / f"{s}.jsonl" for s in ((split,) if split else ("train", "val"))]
+    else:
+        files = [path]
+    for file in files:
+        try:
+            lines = file.read_text(encoding="utf-8").splitlines()
+        except OSError as e:
+            raise UserError(f"{file}: cannot be read ({e.strerror})") from None
+        except UnicodeDecodeError as e:
+            raise UserError(f"{file}: not UTF-8 text ({e})") from None
+        for i, line in enumerate(lines, 1):
+            if not line.strip():
+                continue
+            try:
+                row = json.loads(line)
+            except json.JSONDecodeError as e:
+                raise UserError(f"{file}: line {i}: not JSON ({e})") from None
+            score = parse_score(row, f"{file}: line {i}")
+            yield Instruction(f"{file.stem}_{i:05d}", split or file.stem, score)

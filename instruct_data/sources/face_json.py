@@ -1,0 +1,69 @@
+"""What the JSON readers of faces share: reading strictly, rows to a clip."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vqvae import arkit
+from vqvae.errors import UserError
+from vqvae.face import FaceMotion
+from vqvae.motion import MAX_FRAMES
+
+MAX_BYTES = 1 << 30
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The object in a JSON file.
+
+    Raises:
+        UserError: no such file, too large, not JSON, not an object.
+    """
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise UserError(f"{path}: larger than {MAX_BYTES >> 20} MiB")
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file") from None
+    except (OSError, UnicodeDecodeError, ValueError, RecursionError) as e:
+        raise UserError(f"{path}: not JSON ({str(e).splitlines()[0]})") from None
+    if not isinstance(data, dict):
+        raise UserError(f"{path}: a list or a number; accepted BEAT (names, frames), Audio2Face (facsNames, weightMat)")
+    return data
+
+
+def to_face(
+    path: Path, names: list[str], rows: list[Any], fps: float, head: np.ndarray | None = None, least: int = 20
+) -> FaceMotion:
+    """Named columns to a clip; shapes that the file does not have stay at 0.
+
+    Args:
+        path: for messages.
+        names: of the columns.
+        rows: T rows of weights.
+        fps: frames per second.
+        head: (T, 3) yaw, pitch, roll in radians, ours; None = still.
+        least: how many ARKit names there must be.
+
+    Raises:
+        UserError: few known names, rows of another length, NaN, no rows.
+    """
+    where = arkit.columns(names)
+    if len(where) < least:
+        raise UserError(f"{path}: {len(where)} of its {len(names)} names are ARKit shapes; accepted at least {least}")
+    if not 0 < len(rows) <= MAX_FRAMES:
+        raise UserError(f"{path}: {len(rows)} frames; accepted 1 to {MAX_FRAMES}")
+    try:
+        values = np.array(rows, np.float64)
+        if values.ndim != 2 or values.shape[1] != len(names):
+            raise ValueError(f"shape {values.shape}")
+        weights = np.zeros((len(values), arkit.COUNT))
+        weights[:, list(where)] = values[:, list(where.values())]
+        return FaceMotion(weights, np.zeros((len(values), 3)) if head is None else head, fps)
+    except UserError as e:
+        raise UserError(f"{path}: {e}") from None
+    except (TypeError, ValueError) as e:
+        raise UserError(f"{path}: rows of weights differ from the {len(names)} names ({e})") from None

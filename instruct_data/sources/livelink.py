@@ -1,0 +1,160 @@
+"""Reader for Live Link Face takes: ``Timecode,BlendShapeCount`` and 61 named columns.
+
+Columns are found by name in any case and order. Rows of another length (cut recordings) are left out.
+``HH:MM:SS:FF.sub`` counts FF in the app's time base, which need not be the row rate: the base is read from where FF
+starts again, the frame rate from the times. Rows that are missing are filled in linearly.
+
+Angles stand in the file in radians with the signs of its eye angles: positive yaw to the person's right, positive
+pitch down, positive roll to the person's right shoulder. `FaceMotion` has yaw and pitch the other way round.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import os
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from instruct_data.clip import Clip
+from instruct_data.face.clips import face_clip
+from instruct_data.sources.report import Report
+from vqvae import arkit
+from vqvae.errors import UserError
+from vqvae.face import FaceMotion
+from vqvae.motion import MAX_FRAMES
+
+HEAD_SIGNS = np.array([-1.0, -1.0, 1.0])  # file <-> FaceMotion, yaw pitch roll
+COMMON_RATES = (24.0, 25.0, 30.0, 48.0, 50.0, 60.0, 90.0, 100.0, 120.0)
+DEFAULT_BASE = 30.0
+_HEAD = ("headyaw", "headpitch", "headroll")
+MAX_GAP = 600.0  # seconds between two rows; more means a damaged timecode
+
+
+def read_livelink(path: str | os.PathLike[str]) -> FaceMotion:
+    """One take, at the rate at which its rows come.
+
+    Args:
+        path: ``.csv`` or ``.csv.gz``.
+
+    Raises:
+        UserError: no such file, no header with ARKit names, no usable row, NaN.
+    """
+    path = Path(path)
+    try:
+        with (gzip.open if path.suffix == ".gz" else open)(path, "rt", encoding="utf-8-sig", newline="") as f:
+            codes, values, shapes, axes = _rows(csv.reader(f), path)
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file") from None
+    except (OSError, UnicodeDecodeError, EOFError, csv.Error, zlib.error) as e:
+        raise UserError(f"{path}: not a readable CSV ({e})") from None
+    if not np.isfinite(values).all():
+        raise UserError(f"{path}: NaN or infinity in row {int(np.argmin(np.isfinite(values).all(1))) + 2}")
+    full = np.zeros((len(values), arkit.COUNT + 3))
+    full[:, shapes] = values[:, : len(shapes)]
+    full[:, [arkit.COUNT + a for a in axes]] = values[:, len(shapes) :] * HEAD_SIGNS[axes]
+    full, fps = _even(full, _times(codes, path))
+    try:
+        return FaceMotion(full[:, : arkit.COUNT], full[:, arkit.COUNT :], fps, "")
+    except UserError as e:
+        raise UserError(f"{path}: {e}") from None
+
+
+def _rows(table: Iterator[list[str]], path: Path) -> tuple[list[str], np.ndarray, list[int], list[int]]:
+    """Timecodes, (T, shapes + head) values, which shapes and which of yaw, pitch, roll the columns are."""
+    header = next(table, None)
+    if header is None:
+        raise UserError(f"{path}: empty file")
+    lower = [h.strip().lower() for h in header]
+    where = arkit.columns(header)
+    if len(where) < arkit.COUNT - 1 or "timecode" not in lower:
+        raise UserError(f"{path}: {len(where)} ARKit columns; accepted a Live Link Face CSV with Timecode, "
+                        "BlendShapeCount and the named shapes")  # fmt: skip
+    time, shapes = lower.index("timecode"), sorted(where)
+    axes = [i for i, h in enumerate(_HEAD) if h in lower]
+    picked = [where[i] for i in shapes] + [lower.index(_HEAD[i]) for i in axes]
+    codes: list[str] = []
+    values: list[np.ndarray] = []
+    for row in table:
+        if len(row) != len(header):
+            continue
+        if len(values) == MAX_FRAMES:
+            raise UserError(f"{path}: more than {MAX_FRAMES} frames")
+        try:
+            values.append(np.array([float(row[c]) for c in picked], np.float32))
+        except ValueError as e:
+            raise UserError(f"{path}: not a number ({e})") from None
+        codes.append(row[time])
+    if not values:
+        raise UserError(f"{path}: no complete row")
+    return codes, np.stack(values), shapes, axes
+
+
+def _times(codes: list[str], path: Path) -> np.ndarray:
+    """(T,) seconds from the first row, rising."""
+    try:
+        parts = np.array([[float(x) for x in c.replace(";", ":").split(":")] for c in codes])
+        if parts.ndim != 2 or parts.shape[1] != 4:
+            raise ValueError(codes[0])
+    except ValueError as e:
+        raise UserError(f"{path}: timecode {e}; accepted HH:MM:SS:FF.sub") from None
+    whole = parts[:, :3] @ np.array([3600.0, 60.0, 1.0])
+    seconds = whole + parts[:, 3] / _base(whole, parts[:, 3])
+    seconds -= seconds[0]
+    seconds += 86400 * np.cumsum(np.diff(seconds, prepend=0.0) < -43200)  # past midnight
+    step = np.diff(seconds)
+    if len(step) and (step.max() > MAX_GAP or (step <= 0).all()):
+        raise UserError(f"{path}: timecodes do not rise row by row")
+    return seconds
+
+
+def _base(whole: np.ndarray, frames: np.ndarray) -> float:
+    """Frames per second that FF counts in: the whole number just above its largest value, to the next common rate."""
+    if len(np.unique(whole)) < 2 and frames.max() < DEFAULT_BASE:
+        return DEFAULT_BASE
+    top = np.floor(frames.max()) + 1
+    return float(min((r for r in COMMON_RATES if r >= top), default=top))
+
+
+def _even(values: np.ndarray, times: np.ndarray) -> tuple[np.ndarray, float]:
+    """Rows at uneven times -> frames at the row rate (a common one where the median step is within 3 % of it)."""
+    if len(times) < 2:
+        return values, DEFAULT_BASE
+    keep = np.concatenate([[True], np.diff(np.maximum.accumulate(times)) > 0])
+    values, times = values[keep], times[keep]
+    if len(times) < 2:
+        return values, DEFAULT_BASE
+    fps = 1 / float(np.median(np.diff(times)))
+    near = min(COMMON_RATES, key=lambda r: abs(r - fps))
+    fps = near if abs(near - fps) / near < 0.03 else fps
+    count = round(times[-1] * fps) + 1
+    if count == len(times):
+        return values, fps
+    at = np.arange(count) / fps
+    return np.stack([np.interp(at, times, v) for v in values.T], 1), fps
+
+
+def read_livelink_folder(
+    folder: str | os.PathLike[str], source: str = "livelink", licence: str = "not stated", report: Report | None = None
+) -> Iterator[Clip]:
+    """Every ``*.csv`` and ``*.csv.gz`` below a folder as a clip without captions; unreadable ones go to `report`.
+
+    Raises:
+        UserError: no such folder.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise UserError(f"{folder}: no such folder")
+    report = Report() if report is None else report
+    for path in sorted(p for p in folder.rglob("*.csv*") if p.name.endswith((".csv", ".csv.gz"))):
+        name = str(path.relative_to(folder)).removesuffix(".gz").removesuffix(".csv")
+        try:
+            motion = read_livelink(path)
+        except UserError as e:
+            report.skip(name, str(e))
+            continue
+        report.read += 1
+        yield face_clip(name, motion, [], source, licence)

@@ -1,0 +1,74 @@
+"""Reader for the `.npz` that voice2motion's preprocessing writes from video with MediaPipe.
+
+| key | what |
+|---|---|
+| `blendshapes` | (T, 52): ``_neutral`` and MediaPipe's 51 shapes by alphabet; no tongue, and the cheeks never puff |
+| `head_angles` | (T, 3) pitch, yaw, roll in degrees, turned as its renderer does (Rz Rx Ry: + pitch down, + yaw to the person's left, + roll to the right shoulder); their zero depends on the camera, so the clip's median is taken off |
+| `bad_frames` | frames without a face, filled in from their neighbours here |
+
+The file does not say the video's frame rate.
+"""  # noqa: E501
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vqvae import arkit
+from vqvae.errors import UserError
+from vqvae.face import FaceMotion, read_arrays
+
+SHAPES = "blendshapes"
+DEFAULT_FPS = 30.0
+SIGNS = np.array([1.0, -1.0, 1.0])  # of yaw, pitch, roll in the file relative to ours
+
+
+def read_mediapipe(path: str | os.PathLike[str], fps: float = DEFAULT_FPS) -> FaceMotion:
+    """One file.
+
+    Args:
+        fps: of the video.
+
+    Raises:
+        UserError: no such arrays, another width, NaN, no frame with a face.
+    """
+    path = Path(path)
+    data = read_arrays(path, (SHAPES, "head_angles", "bad_frames"))
+    if SHAPES not in data:
+        raise UserError(f"{path}: no {SHAPES} in it; accepted what voice2motion's preprocessing writes")
+    try:
+        shapes = np.asarray(data[SHAPES], np.float64)
+        angles = np.asarray(data.get("head_angles", np.zeros((len(shapes), 3))), np.float64)
+    except (TypeError, ValueError) as e:
+        raise UserError(f"{path}: not numbers ({e})") from None
+    if shapes.ndim != 2 or shapes.shape[1] != len(arkit.MEDIAPIPE) or angles.shape != (len(shapes), 3):
+        raise UserError(f"{path}: {SHAPES} {shapes.shape}, head_angles {angles.shape}; accepted (T, 52) and (T, 3)")
+    good = _good(data.get("bad_frames"), len(shapes), path)
+    where = arkit.columns(list(arkit.MEDIAPIPE))
+    weights = np.zeros((len(shapes), arkit.COUNT))
+    weights[:, list(where)] = shapes[:, list(where.values())]
+    turned = angles[:, [1, 0, 2]]
+    turned = (turned - np.median(turned[good], 0) + 180) % 360 - 180
+    both = np.concatenate([weights, np.radians(turned) * SIGNS], 1)
+    every = np.arange(len(both))
+    both = np.stack([np.interp(every, every[good], column[good]) for column in both.T], 1)
+    try:
+        return FaceMotion(both[:, : arkit.COUNT], both[:, arkit.COUNT :], fps)
+    except UserError as e:
+        raise UserError(f"{path}: {e}") from None
+
+
+def _good(bad: Any, count: int, path: Path) -> np.ndarray:
+    """(T,) bool: frames in which a face was seen."""
+    good = np.ones(count, bool)
+    listed = np.asarray([] if bad is None else bad)
+    if listed.size:
+        if listed.dtype.kind not in "iu" or listed.min() < 0 or listed.max() >= count:
+            raise UserError(f"{path}: bad_frames are not frame numbers below {count}")
+        good[listed] = False
+    if not good.any():
+        raise UserError(f"{path}: no frame with a face")
+    return good

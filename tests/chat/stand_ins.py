@@ -1,0 +1,83 @@
+"""What stands in for the model, the planner and the intent; also run as a program by the test that kills it."""
+
+from __future__ import annotations
+
+import sys
+import time
+
+import numpy as np
+
+from avatargpt.planning.types import Activity, Plan
+from instruct_data.acts import read
+from vqvae import rotations as rot
+from vqvae.errors import UserError
+from vqvae.motion import Motion, concatenate
+
+
+def walk(seconds: float, seed: int = 0, caption: str = "") -> Motion:
+    """A person gliding forward, the left arm swinging; `seed` sets the speed."""
+    t = np.arange(max(2, round(seconds * 20))) / 20
+    q = np.broadcast_to(rot.identity((22,)), (len(t), 22, 4)).copy()
+    q[:, 16] = rot.from_axis_angle(np.outer(0.4 * np.sin(6 * t), [1.0, 0, 0]))
+    return Motion(q, np.stack([0 * t, 0 * t + 0.95, t * (1 + seed % 7)], -1), caption=caption)
+
+
+class FakeModel:
+    """Answers with clips that can be computed and remembers how it was called."""
+
+    grounder = None
+    wording = None
+    source = ""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple] = []
+
+    def generate(self, texts, seconds=None, seed=0):
+        self.calls.append(("generate", texts[0], seconds, seed))
+        return [walk(seconds or 2.0, seed, t) for t in texts]
+
+    def extend(self, motion, seconds, text="", seed=0):
+        self.calls.append(("extend", text, seconds, seed))
+        return concatenate([motion, walk(seconds, seed)])
+
+    def describe(self, motions):
+        self.calls.append(("describe", [len(m) for m in motions]))
+        return [f"a person walks {len(m)} frames" for m in motions]
+
+
+class FakePlanner:
+    name = "stand-in"
+
+    def plan(self, scene, activities=3, temperature=0.7, seed=0):
+        return Plan(scene, tuple(Activity(f"activity {i}", ("walk", "sit")) for i in range(activities)), self.name)
+
+
+class LineIntent:
+    """Takes turns as lines of acts."""
+
+    name = "line"
+
+    def understand(self, heard):
+        try:
+            return read(heard.request)
+        except UserError:
+            return None
+
+
+class SlowModel(FakeModel):
+    """Says that it has begun, and never ends, when it is asked for the word "forever"."""
+
+    def generate(self, texts, seconds=None, seed=0):
+        if "forever" in texts[0]:
+            print("begun", flush=True)
+            time.sleep(600)
+        return super().generate(texts, seconds, seed)
+
+
+if __name__ == "__main__":
+    from avatargpt.chat import Conversation
+
+    conversation = Conversation(SlowModel(), sys.argv[1], intent=LineIntent())
+    for line in sys.stdin:
+        conversation.say(line)
+        print(len(conversation.memory.turns), flush=True)

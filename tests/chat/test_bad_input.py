@@ -1,0 +1,117 @@
+"""Whatever is typed: an answer that says what is accepted, and a conversation that goes on."""
+
+from __future__ import annotations
+
+import errno
+
+import pytest
+from chat_stand_ins import FakeModel, LineIntent
+
+from avatargpt.chat import Conversation
+from avatargpt.chat.hearing import check_english
+from vqvae.errors import UserError
+
+
+@pytest.mark.parametrize(
+    ("turn", "told"),
+    [
+        ("", "I heard nothing"),
+        ("   \t ", "I heard nothing"),
+        ("\x00\x1b\x07", "I heard nothing"),
+        ("...!", "I heard nothing"),
+        ("word " * 5000, "5000 words in one turn; accepted at most 120"),
+        ("x" * 50_000, "1000 characters"),
+        ("человек идёт по снегу", "English"),
+        ("一个人在雪地里走", "English"),
+        ("undo", "nothing to undo"),
+        ("redo", "nothing to redo"),
+        ("edit: slower", "nothing has been made"),
+        ("save: x.npz", "nothing has been made"),
+        ("describe", "nothing has been made"),
+        ("keep a", "no takes"),
+        ("load: nowhere.bvh", "nowhere.bvh: no such file"),
+        ("face: happy", "body only"),
+        ("/dance", "no such command; accepted: /save"),
+        ("/save", "needs a file"),
+        ("/undo many", "accepted /undo"),
+        ("/seed -1", "accepted /seed N"),
+        ("blub", "What should the person do?"),
+    ],
+)
+def test_a_clear_answer_and_no_harm(talk, turn, told):
+    reply = talk.say(turn)
+    assert not reply.ok and told.lower() in reply.text.lower() and len(reply.text) < 500
+    assert talk.say("make: a person walks").ok
+    assert len(talk.timeline.segments) == 1
+
+
+@pytest.mark.parametrize(
+    ("turn", "told"),
+    [
+        ("edit 7: slower", "no segment 7; there are 2"),
+        ("move 1 1", "in that place already"),
+        ("save: walk.fbx", "Blender"),
+        ("export wav", ".wav is not written; accepted .bvh"),
+        ("save: /proc/nowhere/x.npz", "annot write"),
+        ("total 0.2s", "too short"),
+        ("speed x10 | speed x10", "frames"),
+    ],
+)
+def test_what_cannot_be_done_changes_nothing(talk, turn, told):
+    talk.say("make: a person walks")
+    talk.say("then: a person waves")
+    before = talk.timeline
+    reply = talk.say(turn)
+    assert not reply.ok and told in reply.text
+    if "|" not in turn:
+        assert talk.timeline is before
+
+
+def test_control_characters_are_left_out(talk):
+    assert talk.say("make: a person\x00 walks\x1b").ok
+    assert talk.timeline.segments[0].caption == "a person walks"
+
+
+def test_another_language():
+    for turn in ["the boy falls in the snow", "ollie", "kickflip? no wait, cartwheel? hmm", "2nd: left hand"]:
+        check_english(turn)
+    for turn in ["ein mann läuft durch den schnee", "un homme marche dans la neige"]:
+        with pytest.raises(UserError, match="plain English only"):
+            check_english(turn)
+
+
+def test_contradictions_follow_one_another(talk):
+    talk.say("make 4s: a person walks")
+    assert talk.say("edit: faster | edit: slower | mirror | mirror | undo 4").ok
+    assert len(talk.motion) == 80
+
+
+def test_a_full_disk_is_told_and_the_conversation_goes_on(tmp_path, monkeypatch):
+    talk = Conversation(FakeModel(), tmp_path / "s", intent=LineIntent(), outputs=tmp_path)
+    assert talk.say("make: a person walks").ok
+
+    def full(*_args, **_kwargs):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("numpy.savez", full)
+        reply = talk.say("then: a person waves")
+        assert not reply.ok and "could not be written" in reply.text and "No space left" in reply.text
+        assert len(talk.timeline.segments) == 2, "the turn itself was done"
+        reply = talk.say("save: out.npz")
+        assert not reply.ok and "No space left" in reply.text and not (tmp_path / "out.npz").exists()
+    assert talk.say("then: a person sits").ok
+    again = Conversation(FakeModel(), tmp_path / "s", intent=LineIntent())
+    assert len(again.timeline.segments) == 3
+
+
+def test_an_interrupted_turn_has_not_happened(talk, monkeypatch, model):
+    talk.say("make: a person walks")
+
+    def stopped(*_args, **_kwargs):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(model, "generate", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        talk.say("mirror | then: a person waves")
+    assert [s.mirrored for s in talk.timeline.segments] == [False] and len(talk.memory.past) == 1

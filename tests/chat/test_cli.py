@@ -1,0 +1,64 @@
+"""``avatargpt chat`` with turns from standard input."""
+
+from __future__ import annotations
+
+import io
+import json
+
+import pytest
+from chat_stand_ins import FakeModel, LineIntent
+
+import avatargpt
+from avatargpt.__main__ import main
+
+
+@pytest.fixture
+def chat(monkeypatch, capsys, tmp_path):
+    """Run the command on these bytes: (exit status, stdout, stderr)."""
+    monkeypatch.setattr(FakeModel, "from_pretrained", classmethod(lambda cls, *a, **k: cls()), raising=False)
+    monkeypatch.setitem(avatargpt.__dict__, "AvatarGPT", FakeModel)
+    monkeypatch.setattr("avatargpt.chat.conversation.open_intent", lambda model, kind: LineIntent())
+    monkeypatch.chdir(tmp_path)
+
+    def run(text, *options):
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(text)))
+        code = main(["chat", *options])
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return run
+
+
+def test_a_script_of_turns(chat, tmp_path):
+    code, out, err = chat(b"make: a person walks\n\nthen 3s: a person waves\n/save two.npz\n/quit\nmirror\n")
+    assert code == 0 and err == ""
+    assert "> make: a person walks\nMade: walks (2 s)." in out and "Goodbye." in out and "> mirror" not in out
+    assert (tmp_path / "two.npz").is_file()
+
+
+def test_json_is_one_object_per_turn(chat):
+    code, out, _ = chat(b"make: a person walks\nundo 3\nkeep a\n", "--json")
+    rows = [json.loads(line) for line in out.splitlines()]
+    assert code == 0 and [r["ok"] for r in rows] == [True, True, False]
+    assert rows[0]["acts"] == [{"do": "make", "text": "a person walks"}] and rows[0]["frames"] == 40
+    assert rows[0]["timeline"]["segments"][0]["caption"] == "a person walks" and rows[1]["timeline"]["segments"] == []
+
+
+def test_a_session_and_pictures(chat, tmp_path):
+    assert chat(b"make: a person walks\n", "--session", "s", "--view")[0] == 0
+    assert (tmp_path / "s" / "turn.png").read_bytes().startswith(b"\x89PNG")
+    assert "a person walks" in chat(b"/list\n", "--session", "s")[1]
+
+
+def test_bytes_that_are_no_text_and_endless_lines(chat):
+    code, out, _ = chat(b"\xff\xfe\x00 walk\n" + b"x" * 300_000 + b"\nmake: a person walks\n")
+    assert code == 0 and "Made: walks" in out and "Traceback" not in out
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [(["--outputs", "no"], "no such folder"), (["--seed", "-1"], "--seed"), (["--model", "no"], "no such folder")],
+)
+def test_mistakes_are_one_line(chat, options, told):
+    code, _, err = chat(b"", *options)
+    assert code == 2 and told in err and err.count("\n") == 1

@@ -1,0 +1,194 @@
+"""Turns, memory, undo and edits on a model of known answers."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from chat_stand_ins import FakeModel, FakePlanner, LineIntent, walk  # made importable by conftest
+
+from avatargpt.chat import Conversation
+
+
+def captions(talk):
+    return [s.caption for s in talk.timeline.segments]
+
+
+def say(talk, *turns):
+    for turn in turns:
+        reply = talk.say(turn)
+        assert reply.ok, (turn, reply.text)
+    return reply
+
+
+def test_twelve_turns_with_memory(talk, tmp_path):
+    say(talk, "make: a person walks", "then 3s: a person falls", "edit 1: slower")
+    say(talk, "before 1: a person waves the right hand")
+    assert captions(talk) == ["a person waves the right hand", "a person walks", "a person falls"]
+    say(talk, "edit 1: with the left hand", "move 3 1", "retime 1 2.5s", "total 12s")
+    assert captions(talk) == ["a person falls", "a person waves the left hand", "a person walks"]
+    assert len(talk.motion) == 240
+    reply = say(talk, "loop x2", "mirror", "undo 2", "save: walk.bvh")
+    assert reply.files == (tmp_path / "walk.bvh",) and reply.files[0].is_file()
+    assert len(talk.motion) == 240 and len(talk.memory.turns) == 12
+
+
+def test_an_edit_makes_only_its_segment_anew(talk, model):
+    say(talk, "make: a person walks", "then: a person waves", "then: a person sits")
+    kept = talk.timeline.segments
+    model.calls.clear()
+    say(talk, "edit 2: like a robot")
+    assert [c[1] for c in model.calls] == ["a person waves like a robot"]
+    assert talk.timeline.segments[0] is kept[0] and talk.timeline.segments[2] is kept[2]
+
+
+@pytest.mark.parametrize(
+    "line", ["edit: slower", "mirror", "speed x2", "move 2 1", "delete 1", "loop x3", "edit 1: left hand"]
+)
+def test_arranging_asks_the_model_nothing(talk, model, line):
+    say(talk, "make: a person waves the right hand", "then: a person walks")
+    model.calls.clear()
+    say(talk, line)
+    assert model.calls == []
+
+
+def test_speed_and_tempo(talk):
+    say(talk, "make 4s: a person walks", "speed x2")
+    assert len(talk.motion) == 40
+    say(talk, "edit: slower")
+    assert len(talk.motion) == 57  # 40 / 0.7
+    say(talk, "undo 2")
+    assert len(talk.motion) == 80
+
+
+def test_a_changed_side_is_the_mirrored_motion(talk):
+    say(talk, "make: a person waves the right hand")
+    before = talk.timeline.segments[0].motion
+    say(talk, "edit: with the left hand")
+    after = talk.timeline.segments[0]
+    assert after.caption == "a person waves the left hand"
+    assert np.allclose(after.motion.joints, before.mirrored().canonical().joints, atol=1e-5)
+
+
+def test_mirror_exchanges_sides_once(talk, model):
+    say(talk, "make: a person waves the right hand", "mirror")
+    assert captions(talk) == ["a person waves the left hand"] and not talk.timeline.segments[0].mirrored
+    say(talk, "make: a person walks", "mirror")
+    assert talk.timeline.segments[0].mirrored
+    say(talk, "mirror")
+    assert not talk.timeline.segments[0].mirrored
+
+
+def test_undo_and_redo_go_through_every_act(talk):
+    say(talk, "make: a person walks | then: a person waves | delete 1")
+    assert captions(talk) == ["a person waves"]
+    say(talk, "undo")
+    assert captions(talk) == ["a person walks", "a person waves"]
+    say(talk, "undo 2")
+    assert captions(talk) == []
+    say(talk, "redo 3")
+    assert captions(talk) == ["a person waves"]
+    say(talk, "undo", "then: a person sits")
+    assert not talk.say("redo").ok, "a new act ends the future"
+
+
+def test_takes(talk):
+    say(talk, "make: a person walks", "again", "again")
+    first, second, third = (s.key for s in talk.timeline.takes)
+    assert len({first, second, third}) == 3 and talk.timeline.segments[0].key == third
+    assert talk.timeline.text.endswith("takes a b c")
+    assert "no take d" in talk.say("keep d").text
+    say(talk, "keep b")
+    assert talk.timeline.segments[0].key == second and not talk.timeline.takes
+    assert "no takes" in talk.say("keep a").text
+
+
+def test_lengths_are_kept_to_the_frame(talk, model):
+    say(talk, "make 3s: a person walks", "then 2s: a person waves", "then: a person sits", "total 9.95s")
+    assert len(talk.motion) == 199
+    assert [b - a for a, b in talk.timeline.spans] and talk.timeline.spans[-1][1] == 199
+    say(talk, "retime 2 10s")
+    assert talk.timeline.segments[1].motion.seconds == 10
+    assert model.calls[-1][:3] == ("generate", "a person waves", 10.0)
+
+
+def test_files_in_and_on(talk, tmp_path, model):
+    walk(3.0, caption="a person strolls").save(tmp_path / "My Walk.npz")
+    reply = talk.say('load: my_walk.npz')
+    assert not reply.ok and "no such file" in reply.text
+    say(talk, "/load My Walk.npz")
+    assert captions(talk) == ["a person strolls"] and len(talk.motion) == 60
+    assert "60 frames" in say(talk, "describe").text
+    say(talk, "then 2s: a person goes on")
+    assert model.calls[-1][0] == "extend" and len(talk.motion) == 100
+    assert "cannot be made" in talk.say("edit 1: like a robot").text
+    assert "My Walk.npz" in say(talk, "question: loaded files").text
+
+
+def test_answers_come_from_the_timeline(talk):
+    say(talk, "make 3s: a person waves the left hand", "then 5s: a person walks")
+    for about, told in [
+        ("total length", "8 s"), ("number of segments", "2 segments"), ("length of segment 1", "3 s"),
+        ("text of segment 2", "a person walks"), ("longest segment", "Segment 2"), ("total length in frames", "160"),
+        ("start time of segment 2", "3 s"), ("which hand waves", "left"), ("loaded files", "No file"),
+    ]:  # fmt: skip
+        assert told in say(talk, f"question: {about}").text, about
+    assert "0.0 -   3.0 s  a person waves" in say(talk, "show timeline").text
+
+
+def test_plans(talk):
+    assert "no plan" in talk.say("show plan").text
+    assert "2. activity 1" in say(talk, "plan 2: a picnic").text
+    assert talk.timeline.text == "empty | plan"
+    assert "stand-in" in say(talk, "show plan").text
+
+
+def test_long_motion_is_one_segment(talk, monkeypatch):
+    import avatargpt.loop
+
+    asked = []
+
+    def long(model, scene, seconds, planner, seed, radius, activities):
+        asked.append((scene, planner.name, [a.task for a in activities]))
+        for start in range(0, round(seconds * 20), 50):
+            piece = walk(seconds).slice(start, min(start + 50, round(seconds * 20)))
+            yield avatargpt.loop.Chunk(start, piece, ())
+
+    monkeypatch.setattr(avatargpt.loop, "long", long)
+    say(talk, "plan 2: a picnic", "long 6s: a picnic")
+    assert asked == [("a picnic", "stand-in", ["activity 0", "activity 1"])]
+    assert len(talk.motion) == 120 and captions(talk) == ["a picnic"]
+    assert np.allclose(talk.motion.root[:, 2], walk(6.0).root[:, 2], atol=1e-5)
+    assert "at most 1800" in talk.say("long 3600s: a picnic").text
+
+
+def test_what_a_turn_did_before_a_mistake_stays(talk):
+    reply = talk.say("make: a person walks | edit 5: slower | then: a person sits")
+    assert not reply.ok and "no segment 5" in reply.text and captions(talk) == ["a person walks"]
+    assert [a.do for a in reply.acts] == ["make"]
+
+
+def test_the_same_turns_and_seed_give_the_same_motion(tmp_path):
+    def run(seed):
+        talk = Conversation(FakeModel(), intent=LineIntent(), seed=seed, planner=FakePlanner())
+        say(talk, "make: a person walks", "then: a person waves", "again")
+        return talk.motion.root
+
+    assert np.array_equal(run(3), run(3)) and not np.array_equal(run(3), run(4))
+
+
+def test_bounded(talk, monkeypatch):
+    monkeypatch.setattr("avatargpt.chat.store.MOST_UNDO", 5)
+    monkeypatch.setattr("avatargpt.chat.timeline.MOST_SEGMENTS", 9)
+    say(talk, "make 0.5s: a person walks")
+    for _ in range(4):
+        say(talk, "edit: slower", "edit: faster")
+    assert len(talk.memory.past) == 5
+    talk.memory.turns *= 30
+    say(talk, "mirror")
+    assert len(talk.memory.turns) == 200
+    assert "at most 1800" in talk.say("loop x99 | total 3600s").text
+    say(talk, "undo")
+    line = " | ".join(["then 0.2s: a person waves"] * 4)
+    replies = [talk.say(line) for _ in range(3)]
+    assert [r.ok for r in replies] == [True, True, False] and "at most 9" in replies[-1].text
+    assert len(talk.timeline.segments) == 9

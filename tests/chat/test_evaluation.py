@@ -1,0 +1,84 @@
+"""How understanding is scored, and the training of the classifier on a few turns."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from avatargpt.chat.bank import heard, train
+from avatargpt.evaluation import chat
+from avatargpt.evaluation.suites import Suite
+from instruct_data.acts import read
+from instruct_data.dialogues import read_dialogues, replayed
+from vqvae.errors import UserError
+
+TURNS = [
+    ("a person walks", [{"do": "make", "text": "a person walks forward"}]),
+    ("undo that, load Walk.bvh", [{"do": "undo"}, {"do": "load", "file": "Walk.bvh"}]),
+    ("make it 5 s", [{"do": "retime", "segment": 1, "seconds": 5}]),
+    ("mirror it", [{"do": "mirror"}]),
+]
+
+
+@pytest.fixture
+def folder(tmp_path):
+    rows = [{"turns": [{"user": u, "acts": a, "reply": ""} for u, a in TURNS]}]
+    for name in ("train", "val"):
+        (tmp_path / f"{name}.jsonl").write_text("\n".join(map(json.dumps, rows)) + "\n")
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("given", "wanted", "same"),
+    [
+        ("make: a person walks forward", "make: someone is walking forward", True),
+        ("make: a person walks", "make: a person falls", False),
+        ("edit: slower", "edit 2: slower", True),
+        ("mirror", "mirror 2", False),
+        ("retime 1 5s", "retime 1 6s", False),
+        ("export glb", "export bvh", False),
+    ],
+)
+def test_acts_that_do_the_same(given, wanted, same):
+    assert chat.same_act(read(given)[0], read(wanted)[0], 2) == same
+
+
+def test_scores_of_known_answers(folder, monkeypatch):
+    answers = {
+        "a person walks": "make: a person walks forward",
+        "undo that, load walk.bvh": "undo | load: walk.bvh",
+        "make it 5 s": "total 5s",  # of the only segment
+    }
+
+    class Known:
+        name = "known"
+
+        def understand(self, said):
+            return read(answers[said.request]) if said.request in answers else None
+
+    monkeypatch.setattr(chat, "open_intent", lambda model, kind: Known())
+    suite = Suite("chat", 1, "chat", "", {}, options={"intents": ["network"]})
+    result = chat.score(suite, folder, None)
+    figures = {k: v["mean"] for k, v in result["results"].items()}
+    assert figures["kinds/network"] == figures["acts/network"] == 0.75 and figures["clarified/network"] == 0.25
+    assert figures["acts/network/undo"] == 1.0 and figures["kinds/network/mirror"] == 0.0
+    assert [r["network"] for r in result["turns"]] == [*answers.values(), "-"]
+    with pytest.raises(UserError, match="--data"):
+        chat.score(suite, folder / "none", None)
+
+
+def test_the_classifier_learns_its_turns(folder):
+    class Words:
+        """A sentence encoder of letters."""
+
+        def sentence(self, texts):
+            counts = np.array([[t.count(chr(97 + i % 26)) for i in range(384)] for t in texts], np.float32)
+            return counts / np.linalg.norm(counts, axis=1, keepdims=True)
+
+    turns = [t for t in replayed(read_dialogues(folder / "train.jsonl"), np.random.default_rng(0)) if len(t.acts) == 1]
+    intent = train(turns * 40, np.ones(len(turns) * 40), Words(), None)
+    assert [intent.election(heard(t))[0][0] for t in turns] == ["make", "retime", "mirror"]
+    again = train(turns * 40, np.ones(len(turns) * 40), Words(), None)
+    assert np.array_equal(intent.weight, again.weight)

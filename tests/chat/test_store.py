@@ -1,0 +1,105 @@
+"""Sessions on disk, and a process that is killed in the middle of a turn."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from chat_stand_ins import FakeModel, FakePlanner, LineIntent
+
+from avatargpt.chat import Conversation
+from vqvae.errors import UserError
+
+HERE = Path(__file__).resolve().parent
+
+
+def opened(folder):
+    return Conversation(FakeModel(), folder, intent=LineIntent(), planner=FakePlanner())
+
+
+def test_a_session_goes_on_where_it_was(tmp_path):
+    one = opened(tmp_path)
+    turns = ["make: a person walks", "then 3s: a person waves", "again", "plan 2: a picnic", "edit 1: slower", "undo"]
+    for line in turns:
+        assert one.say(line).ok, line
+    two = opened(tmp_path)
+    assert two.resumed and np.array_equal(one.motion.rotations, two.motion.rotations)
+    assert two.timeline.to_json() == one.timeline.to_json() and two.memory.turns == one.memory.turns
+    for line in ["redo", "undo 5", "redo 2"]:
+        assert one.say(line).text == two.say(line).text
+    assert np.array_equal(one.motion.root, two.motion.root)
+    assert two.say("then: a person sits").ok and one.say("then: a person sits").ok
+    assert np.array_equal(one.motion.root, two.motion.root), "the seed goes on, too"
+
+
+def test_motions_that_nobody_needs_are_removed(tmp_path, monkeypatch):
+    monkeypatch.setattr("avatargpt.chat.store.MOST_UNDO", 5)
+    talk = opened(tmp_path)
+    for i in range(9):
+        talk.say(f"make: a person walks {i}")
+    assert len(list((tmp_path / "motions").iterdir())) <= 6
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"version": 9}', '{"version": 1, "now": 3}'])
+def test_a_damaged_session_is_named(tmp_path, content):
+    opened(tmp_path).say("make: a person walks")
+    (tmp_path / "session.json").write_text(content)
+    with pytest.raises(UserError, match="session.json"):
+        opened(tmp_path)
+
+
+def test_a_motion_outside_the_folder_is_refused(tmp_path):
+    opened(tmp_path).say("make: a person walks")
+    data = json.loads((tmp_path / "session.json").read_text())
+    data["now"]["segments"][0]["motion"] = "../../secret"
+    (tmp_path / "session.json").write_text(json.dumps(data))
+    with pytest.raises(UserError, match="not the name of a motion"):
+        opened(tmp_path)
+
+
+def _process(folder: Path) -> subprocess.Popen[str]:
+    environment = os.environ | {"PYTHONPATH": str(HERE.parents[1])}
+    return subprocess.Popen(
+        [sys.executable, str(HERE / "stand_ins.py"), str(folder)], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        text=True, env=environment,
+    )  # fmt: skip
+
+
+def test_killed_in_the_middle_of_a_turn(tmp_path):
+    process = _process(tmp_path)
+    assert process.stdin and process.stdout
+    turns = ["make: a person walks", "then: a person waves", "edit 1: slower"]
+    for line in turns:
+        process.stdin.write(f"{line}\n")
+    process.stdin.write("then: a person walks forever\n")
+    process.stdin.flush()
+    said = [process.stdout.readline().strip() for _ in range(4)]
+    assert said == ["1", "2", "3", "begun"]
+    process.send_signal(signal.SIGKILL)
+    assert process.wait(20) == -signal.SIGKILL
+    talk = opened(tmp_path)
+    assert [t["user"].strip() for t in talk.memory.turns] == turns
+    assert len(talk.timeline.segments) == 2 and talk.say("undo").ok and talk.say("then: a person sits").ok
+
+
+def test_killed_while_it_writes(tmp_path):
+    """Turn after turn without a pause, killed at moments that fall anywhere between turns and writes."""
+    lost = tmp_path / "motions" / ".left.1.tmp.npz"
+    process = _process(tmp_path)
+    assert process.stdin and process.stdout
+    process.stdin.write("".join(f"make: a person walks {i}\nthen: a person waves\n" for i in range(400)))
+    process.stdin.flush()
+    for _ in range(13):
+        last = int(process.stdout.readline())
+    process.send_signal(signal.SIGKILL)
+    process.wait(20)
+    talk = opened(tmp_path)
+    assert len(talk.memory.turns) >= last, "a turn that was answered is kept"
+    lost.write_bytes(b"half")
+    assert talk.say("then: a person sits").ok and not lost.exists()

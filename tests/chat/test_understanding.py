@@ -1,0 +1,179 @@
+"""What the words of a turn give, what can be meant by it, and who reads it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from avatargpt.chat.classifier import TurnIntent, each, parts
+from avatargpt.chat.features import rows
+from avatargpt.chat.filing import named_files, simplified
+from avatargpt.chat.filling import fill
+from avatargpt.chat.intent import Heard, possible, why_not
+from avatargpt.chat.reading import BothIntent
+from avatargpt.chat.rewording import changed
+from instruct_data.acts import read, write
+from vqvae.errors import UserError
+
+CAPTIONS = ("a person walks forward", "a person waves the right hand", "a person jumps")
+
+
+def heard(request, captions=CAPTIONS, **more):
+    files = tuple(simplified(request)[1])
+    return Heard(simplified(request)[0].lower(), "", captions, files=files, **more)
+
+
+@pytest.mark.parametrize(
+    ("kind", "request_", "line"),
+    [
+        ("then", "then he falls and gets up, 4 seconds", "then: a person falls and gets up"),
+        ("make", "new: climb a ladder", "make: a person climbs a ladder"),
+        ("then", "continue it for 5 s", "then 5s: a person goes on"),
+        ("edit", "do the second step again with the left hand", "edit 2: with the left hand"),
+        ("edit", "make him slower", "edit: slower"),
+        ("total", "make it half a minute", "total 30s"),
+        ("total", "a minute and a half overall", "total 90s"),
+        ("retime", "the jump should last .5 sec", "retime 3 0.5s"),
+        ("retime", "number two 45 frames", "retime 2 2.25s"),
+        ("speed", "everything at 150%", "speed x1.5"),
+        ("speed", "the walk twice as slow", "speed 1 x0.5"),
+        ("loop", "do it three times", "loop x3"),
+        ("delete", "lose the waving", "delete 2"),
+        ("move", "put the last one first", "move 3 1"),
+        ("move", "swap the last two", "move 3 2"),
+        ("undo", "undo two more", "undo 2"),
+        ("save", "save as snow.glb", "save: snow.glb"),
+        ("save", "please save it as my_walk", "save: my_walk"),
+        ("save", "npz kicks", "save: kicks.npz"),
+        ("export", "GIF please", "export gif"),
+        ("describe", "what does segment 2 show", "describe 2"),
+        ("describe", "what did he just do?", "describe 3"),
+        ("question", "how long is it?", "question: total length"),
+        ("replace", "replace the jump with a bow", "replace 3: a bow"),
+        ("plan", "plan a picnic in the park with 4 activities", "plan 4: picnic in the park with 4 activities"),
+    ],
+)
+def test_rules_fill_acts_in(kind, request_, line):
+    act = fill(kind, heard(request_))
+    assert act is not None
+    expected = read(line)[0]
+    if kind == "then" and expected.seconds is None:
+        expected = read(line.replace("then:", "then 4s:"))[0]
+    assert act == expected, write([act])
+
+
+def test_what_is_missing_is_not_made_up():
+    vague = {"speed": "do it", "loop": "again", "export": "as a file", "load": "load it", "total": "longer"}
+    for kind, request in vague.items():
+        assert fill(kind, heard(request)) is None, kind
+
+
+@pytest.mark.parametrize(
+    ("line", "request_", "reason"),
+    [
+        ("edit 2: slower", "make 2 slower", ""),
+        ("edit 4: slower", "make 4 slower", "no segment 4"),
+        ("delete 3 | edit 3: slower", "drop 3, slower", "no segment 3"),
+        ("retime 1 9s", "the first one 5 s", "no 9 in the turn"),
+        ("retime 1 2.5s", "the first one half as long", ""),
+        ("loop x3", "three times", ""),
+        ("load: walk.bvh", "load other.bvh", "no file walk.bvh"),
+        ("keep c", "c", "no such take"),
+        ("undo", "load other.bvh", "not used"),
+        ("make: a person walks | then: a person sits | delete 2", "walk, sit, no", ""),
+    ],
+)
+def test_acts_must_be_possible(line, request_, reason):
+    assert reason in why_not(read(line), heard(request_, takes=2)) and bool(reason) == bool(
+        why_not(read(line), heard(request_, takes=2))
+    )
+
+
+def test_nothing_but_the_grammar_is_accepted():
+    assert possible("edit 2: slower", heard("make 2 slower"))
+    for line in ["", "edit 2 slower", "then: walks", "then: a person walks a person walks a person", "Make it"]:
+        assert possible(line, heard("make 2 slower")) is None
+
+
+def test_files_as_people_type_them():
+    assert named_files('describe "/tmp/My Clip.BVH" and walk\\ 2.npz') == ["/tmp/My Clip.BVH", "walk 2.npz"]
+    assert simplified("load '/a b/Walk.GLB'") == ("load walk.glb", {"walk.glb": "/a b/Walk.GLB"})
+    assert named_files("walk 2.5 s. then jump") == []
+
+
+@pytest.mark.parametrize(
+    ("caption", "change", "new", "tempo", "mirror"),
+    [
+        ("a person walks", "slower", "a person walks", 0.7, False),
+        ("a person walks", "much faster please", "a person walks", 1.8, False),
+        ("a person waves the right hand", "with the left hand", "a person waves the left hand", 1, True),
+        ("a person waves a hand", "left hand", "a person waves the left hand", 1, False),
+        ("a person waves the right hand", "with both hands", "a person waves both hands", 1, False),
+        ("a person turns to the left", "to the right", "a person turns to the right", 1, True),
+        ("a person walks", "more tired", "a person walks tiredly", 1, False),
+        ("a person walks", "like a robot", "a person walks like a robot", 1, False),
+        ("a person walks", "slower, like a robot", "a person walks slower, like a robot", 1, False),
+    ],
+)
+def test_changes(caption, change, new, tempo, mirror):
+    got = changed(caption, change)
+    assert (got.caption, got.tempo, got.mirror) == (new, tempo, mirror)
+    assert got.remake == (tempo == 1 and not mirror)
+
+
+def test_turns_are_cut_where_another_order_begins():
+    assert parts("loop it 3 times, export mp4") == ["loop it 3 times", "export mp4"]
+    assert parts("then he sits and then he stands") == ["then he sits", "then he stands"]
+    assert parts("he jumps, and waves") == ["he jumps, and waves"]
+    some = each(read("retime 1 2s")[0], heard("2 seconds each"))
+    assert write(some) == "retime 1 2s | retime 2 2s | retime 3 2s"
+
+
+class Words:
+    """A sentence encoder that knows two words."""
+
+    def sentence(self, texts):
+        return np.array([np.pad([float("undo" in t), float("mirror" in t)], (0, 382)) for t in texts], np.float32)
+
+
+def classifier():
+    kinds = ["undo", "mirror", "total", "question"]
+    width = rows([heard("x")], np.zeros((1, 384)), np.zeros(1), {"again": 0}).shape[1]
+    weight = np.zeros((4, width))
+    weight[0, 0] = weight[1, 1] = 5
+    return TurnIntent(kinds, ["again"], weight, np.array([0.1, 0.0, 0.2, 0.2]), Words(), None)
+
+
+def test_the_classifier_names_the_act_and_rules_fill_it(tmp_path):
+    intent = classifier()
+    assert write(intent.understand(heard("undo 2 please"))) == "undo 2"
+    assert write(intent.understand(heard("mirror the jump. then undo"))) == "mirror 3 | undo"
+    assert [k for k, _ in intent.election(heard("mirror it", ()))] == ["question", "undo"], "there is nothing to mirror"
+    path = intent.save(tmp_path / "intents.safetensors")
+    again = TurnIntent.load(tmp_path, Words(), None)
+    assert dict(again.election(heard("undo it"))) == pytest.approx(dict(intent.election(heard("undo it"))), abs=1e-3)
+    path.write_bytes(path.read_bytes()[:-40])
+    with pytest.raises(UserError, match="intents.safetensors"):
+        TurnIntent.load(tmp_path, Words(), None)
+    assert TurnIntent.load(tmp_path / "none", Words(), None) is None
+
+
+def test_who_is_believed():
+    class Network:
+        name = "network"
+        line = "undo 2"
+
+        def likeliest(self, said):
+            return possible(self.line, said)
+
+        understand = likeliest
+
+    network = Network()
+    both = BothIntent(network, classifier())
+    assert write(both.understand(heard("undo 2"))) == "undo 2" and both.last == both.name
+    network.line = "mirror 1"
+    assert write(both.understand(heard("undo 2"))) == "undo 2" and both.last == "classifier"
+    network.line = "nonsense"
+    assert write(both.understand(heard("undo 2"))) == "undo 2"
+    network.line = "edit 2: slower"
+    assert write(both.understand(heard("make 2 slower"))) == "edit 2: slower" and both.last == "network"

@@ -1,0 +1,161 @@
+"""``avatargpt face`` with a tiny untrained driver in a temporary folder."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from avatargpt import export
+from avatargpt.cli import face as command
+from avatargpt.cli.face_options import emotions, felt
+from avatargpt.speech.driver import Driver
+from avatargpt.speech.network import DriverConfig, DriverNetwork
+from tests.cli.test_bad_input import assert_refused
+from tests.speech.conftest import Words
+from vqvae import arkit
+from vqvae.errors import UserError
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    torch.manual_seed(0)
+    network = DriverNetwork(DriverConfig(width=24, hidden=32, dilations=[1, 2], text_width=16, inject=1, gates="open"))
+    with torch.no_grad():
+        for head in (network.curves, network.paired):
+            head.weight.normal_(std=0.2)
+            head.bias.fill_(0.3)
+    folder = tmp_path_factory.mktemp("weights")
+    Driver(network).save(folder / "driver")
+    return folder
+
+
+@pytest.fixture
+def words(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(command, "_grounder", Words)
+
+
+@pytest.fixture
+def sound(tmp_path: Path) -> Path:
+    t = np.arange(22_050) / 22_050
+    path = tmp_path / "talk.wav"
+    soundfile.write(path, 0.3 * np.sin(2 * np.pi * 150 * t) * (1 + np.sin(2 * np.pi * 3 * t)), 22_050)
+    return path
+
+
+def test_sound_to_files(cli, weights: Path, sound: Path, tmp_path: Path) -> None:
+    out = [tmp_path / f"a.{s}" for s in ("csv", "npz", "json", "vrma", "glb")]
+    result = cli("face", sound, "--model", weights, *(x for o in out for x in ("-o", o)))
+    assert result.code == 0, result.err
+    assert result.lines == [str(o) for o in out]
+    clips = [export.load(o) for o in out]
+    assert {(len(c), c.fps) for c in clips} == {(30, 30.0)}
+    for clip in clips[1:]:
+        assert np.abs(clip.weights - clips[1].weights).max() < 1e-5
+    assert clips[1].weights.std() > 0.01
+
+
+def test_text_and_emotion_make_a_face_without_sound(cli, words: None, weights: Path, tmp_path: Path) -> None:
+    def run(name: str, *argv: object) -> np.ndarray:
+        out = tmp_path / f"{name}.npz"
+        result = cli("face", *argv, "--seconds", 1.5, "--model", weights, "-o", out, "--json")
+        assert result.code == 0, result.err
+        assert json.loads(result.out)["results"][0]["frames"] == 45
+        return export.load(out).weights
+
+    calm = run("calm", "--emotion", "calm")
+    angry = run("angry", "--emotion", "angry:0.9")
+    later = run("later", "--emotion", "0:calm,1:angry:0.9")
+    told = run("told", "--text", "close both eyes")
+    assert np.abs(angry - calm).max() > 1e-3 and np.abs(told - calm).max() > 1e-3
+    assert np.abs(later[0] - calm[0]).max() < 1e-6 and np.abs(later[-1] - angry[-1]).max() < 1e-3
+    assert np.abs(run("both", "--text", "close both eyes", "--emotion", "angry") - told).max() > 1e-3
+
+
+def test_a_file_of_texts(cli, words: None, weights: Path, tmp_path: Path) -> None:
+    (tmp_path / "t.txt").write_text("wink\nsmile broadly\n")
+    result = cli("face", "--text", f"@{tmp_path / 't.txt'}", "--seconds", 0.5, "--model", weights, "-o", tmp_path / "m.csv")
+    assert result.lines == [str(tmp_path / "m" / "00.csv"), str(tmp_path / "m" / "01.csv")], result.err
+
+
+def test_controls_reach_the_curves(cli, weights: Path, sound: Path, tmp_path: Path) -> None:
+    def run(*argv: object) -> np.ndarray:
+        assert cli("face", sound, "--model", weights, "-o", tmp_path / "c.npz", *argv).code == 0
+        return export.load(tmp_path / "c.npz").weights
+
+    i, plain = arkit.INDEX, run()
+    first, second = [n for n in arkit.NAMES if n.startswith("mouth") and (plain[:, i[n]] > 0.01).all()][:2]
+    changed = run("--gain", f"{first}=0", "--offset", "browInnerUp=0.1", "--mouth", 0.5)
+    assert not changed[:, i[first]].any()
+    assert np.allclose(changed[:, i["browInnerUp"]], np.minimum(plain[:, i["browInnerUp"]] + 0.1, 1), atol=1e-6)
+    assert np.allclose(changed[:, i[second]], plain[:, i[second]] / 2, atol=1e-6)
+
+
+def test_films_carry_the_sound(cli, weights: Path, sound: Path, tmp_path: Path) -> None:
+    av = pytest.importorskip("av")
+    out = tmp_path / "a.mp4"
+    assert cli("face", sound, "--model", weights, "-o", out, "--size", 32).code == 0
+    with av.open(str(out)) as film:
+        assert [s.type for s in film.streams] == ["video", "audio"]
+
+
+def test_without_weights_nothing_is_made(cli, sound: Path, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    result = cli("face", sound, "--model", tmp_path / "empty", "-o", tmp_path / "a.csv")
+    assert_refused(result, "no driver weights", "scripts/train.py driver")
+    assert not (tmp_path / "a.csv").exists()
+
+
+@pytest.mark.parametrize(
+    ("argv", "words"),
+    [
+        ((), ("nothing to do", "--text")),
+        (("missing.wav",), ("missing.wav", "no such file")),
+        (("--emotion", "hapy"), ("did you mean happy",)),
+        (("--emotion", "happy:1.5"), ("1.5", "0 to 1")),
+        (("--emotion", "0:calm,3:angry,2:sad"), ("second 2 after 3", "rising")),
+        (("--emotion", "0:calm,angry"), ("'angry' has no second",)),
+        (("--emotion", "0:calm,9:angry"), ("second 9", "0 to 4")),
+        (("--emotion", "happy:lots"), ("'lots'", "0..1")),
+        (("--emotion", "nan:happy"), ("nan", "second")),
+        (("--emotion", ""), ("accepted",)),
+        (("--text", "   "), ("empty text",)),
+        (("--text", "wink", "--gain", "jawOpen"), ("SHAPE=NUMBER",)),
+        (("--text", "wink", "--gain", "jawOpn=1"), ("did you mean jawOpen",)),
+        (("--text", "wink", "--offset", "jawOpen=nan"), ("SHAPE=NUMBER",)),
+        (("--text", "wink", "--seconds", "0"), ("--seconds 0",)),
+        (("--text", "wink", "--symmetry", "2"), ("symmetry 2", "0 to 1")),
+        (("--text", "wink", "-o", "a.bvh"), (".bvh", ".vrma")),
+        (("--text", "wink", "-o", "a.xyz"), (".xyz",)),
+        (("--text", "wink", "--model", "nowhere"), ("--model nowhere", "no such folder")),
+    ],
+)
+def test_mistakes(cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, argv: tuple[str, ...], words: tuple[str, ...]) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = cli("face", *argv, *(() if "-o" in argv else ("-o", "out.csv")))
+    assert_refused(result, *words)
+    assert not list(tmp_path.iterdir())
+
+
+def test_sound_that_is_none(cli, tmp_path: Path, sound: Path) -> None:
+    bad = tmp_path / "bad.wav"
+    bad.write_bytes(b"RIFF no sound at all")
+    assert_refused(cli("face", bad, "-o", tmp_path / "a.csv"), "bad.wav", "not a sound file")
+    assert_refused(cli("face", sound, "--seconds", "2", "-o", tmp_path / "a.csv"), "--seconds", "AUDIO")
+
+
+def test_options_that_no_output_has(cli, words: None, weights: Path, tmp_path: Path) -> None:
+    result = cli("face", "--text", "wink", "--size", 64, "--model", weights, "-o", tmp_path / "a.csv")
+    assert_refused(result, "--size")
+
+
+def test_emotion_keyframes() -> None:
+    assert [(f.second, f.text, f.strength) for f in emotions("0:calm,2.5:Angry:0.8")] == [(0.0, "calm", 0.0), (2.5, "angry", 0.8)]
+    assert [(f.text, f.strength) for f in emotions("joy")] == [("happy", 0.7)]
+    with pytest.raises(UserError, match="accepted"):
+        emotions("0:1:2:3")
+    assert felt("She smiles happily") and felt("a sad face") and not felt("raise the left brow")

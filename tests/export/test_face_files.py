@@ -1,0 +1,174 @@
+"""Faces in .glb and .vrma: structure, values, and reading back."""
+
+from __future__ import annotations
+
+import json
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from avatargpt import export
+from avatargpt.export import vrma
+from avatargpt.export.head import PIVOT, angles_of, head, turned, turns
+from avatargpt.export.head_morphs import morphs
+from vqvae import arkit
+from vqvae import rotations as rot
+from vqvae.errors import UserError
+from vqvae.face import FaceMotion
+from vqvae.motion import Motion
+
+
+@pytest.fixture
+def clip() -> FaceMotion:
+    rng = np.random.default_rng(0)
+    weights = np.abs(np.sin(np.linspace(0, 3, 40)[:, None] + rng.uniform(0, 3, 52)))
+    head_angles = 0.4 * np.sin(np.linspace(0, 4, 40)[:, None] + np.array([0, 1, 2]))
+    return FaceMotion(weights, head_angles, 30.0, "a test")
+
+
+def contents(path: Path) -> tuple[dict, bytes]:
+    raw = path.read_bytes()
+    magic, version, size = struct.unpack_from("<4sII", raw)
+    assert (magic, version, size) == (b"glTF", 2, len(raw)) and size % 4 == 0
+    length = struct.unpack_from("<I", raw, 12)[0]
+    return json.loads(raw[20 : 20 + length]), raw[28 + length :]
+
+
+def floats(gltf: dict, blob: bytes, index: int) -> np.ndarray:
+    a = gltf["accessors"][index]
+    start = gltf["bufferViews"][a["bufferView"]].get("byteOffset", 0)
+    return np.frombuffer(blob, "<f4", a["count"] * {"SCALAR": 1, "VEC3": 3, "VEC4": 4}[a["type"]], start)
+
+
+@pytest.mark.parametrize("suffix", [".glb", ".vrma"])
+def test_back_again(clip: FaceMotion, tmp_path: Path, suffix: str) -> None:
+    path = export.save(clip, tmp_path / f"a{suffix}")
+    back = export.load(path)
+    assert isinstance(back, FaceMotion) and (back.fps, back.caption) == (30.0, "a test")
+    assert np.array_equal(back.weights, clip.weights)
+    assert np.abs(back.head - clip.head).max() < 1e-6
+    one = export.load(export.save(clip.slice(0, 1), tmp_path / f"b{suffix}"))
+    assert len(one) == 1
+
+
+def test_glb_holds_the_head_and_its_targets(clip: FaceMotion, tmp_path: Path) -> None:
+    path = export.save(clip, tmp_path / "a.glb")
+    assert path.stat().st_size < 2_000_000
+    gltf, blob = contents(path)
+    mesh = gltf["meshes"][0]
+    assert mesh["extras"]["targetNames"] == list(arkit.NAMES)
+    targets = mesh["primitives"][0]["targets"]
+    assert len(targets) == 52 and all(set(t) == {"POSITION", "NORMAL"} for t in targets)
+    for i in (arkit.INDEX["jawOpen"], arkit.INDEX["eyeBlinkLeft"]):  # sparse values put back in place
+        a = gltf["accessors"][targets[i]["POSITION"]]
+        views, s = gltf["bufferViews"], a["sparse"]
+        index = np.frombuffer(blob, "<u4", s["count"], views[s["indices"]["bufferView"]].get("byteOffset", 0))
+        values = np.frombuffer(blob, "<f4", 3 * s["count"], views[s["values"]["bufferView"]].get("byteOffset", 0))
+        full = np.zeros((a["count"], 3), np.float32)
+        full[index] = values.reshape(-1, 3)
+        assert (np.diff(index.astype(int)) > 0).all() and np.array_equal(full, morphs()[i])
+        assert np.allclose(a["min"], full.min(0)) and np.allclose(a["max"], full.max(0))
+    assert {c["target"]["path"] for c in gltf["animations"][0]["channels"]} == {"weights", "rotation"}
+    assert gltf["nodes"][1]["name"] == "head"
+
+
+def test_a_body_is_still_a_body(tmp_path: Path) -> None:
+    body = Motion(rot.identity((5, 22)), np.zeros((5, 3)) + [0, 0.95, 0])
+    assert isinstance(export.load(export.save(body, tmp_path / "b.glb")), Motion)
+    with pytest.raises(UserError, match="holds faces"):
+        export.save(body, tmp_path / "b.vrma")
+    with pytest.raises(UserError, match="cannot be written as .bvh"):
+        export.save(FaceMotion(np.zeros((2, 52)), np.zeros((2, 3))), tmp_path / "f.bvh")
+
+
+def test_vrma_is_what_vrm_asks_for(clip: FaceMotion, tmp_path: Path) -> None:
+    gltf, blob = contents(export.save(clip, tmp_path / "a.vrma"))
+    about = gltf["extensions"]["VRMC_vrm_animation"]
+    assert gltf["extensionsUsed"] == ["VRMC_vrm_animation"] and about["specVersion"] == "1.0"
+    nodes, bones = gltf["nodes"], about["humanoid"]["humanBones"]
+    needed = {"hips", "spine", "head"} | {f"{s}{b}" for s in ("left", "right") for b in (
+        "UpperArm", "LowerArm", "Hand", "UpperLeg", "LowerLeg", "Foot")}  # fmt: skip
+    assert needed <= set(bones) and not {"leftEye", "rightEye"} & set(bones)
+    assert nodes[bones["hips"]["node"]]["translation"][1] > 0
+    parents = {c: i for i, n in enumerate(nodes) for c in n.get("children", [])}
+    chain, at = [], bones["head"]["node"]
+    while at in parents:
+        at = parents[at]
+        chain.append(nodes[at]["name"])
+    assert chain == ["neck", "chest", "spine", "hips"]
+    expressions = about["expressions"]
+    assert set(expressions["custom"]) == set(arkit.NAMES)
+    assert {"aa", "ih", "ou", "ee", "oh", "blink", "blinkLeft", "blinkRight", "happy"} <= set(expressions["preset"])
+    assert not any(n.startswith("look") for n in expressions["preset"])
+    tracks = {(c["target"]["node"], c["target"]["path"]): gltf["animations"][0]["samplers"][c["sampler"]]["output"]
+              for c in gltf["animations"][0]["channels"]}  # fmt: skip
+    moved = [n for n, path in tracks if path == "translation"]
+    assert set(moved) == {e["node"] for table in expressions.values() for e in table.values()}
+    jaw = floats(gltf, blob, tracks[(expressions["custom"]["jawOpen"]["node"], "translation")]).reshape(-1, 3)
+    assert np.array_equal(jaw[:, 0], clip.channel("jawOpen")) and not jaw[:, 1:].any()
+    assert (about["lookAt"]["node"], "rotation") in tracks and len(about["lookAt"]["offsetFromHeadBone"]) == 3
+
+
+def test_layouts(clip: FaceMotion, tmp_path: Path) -> None:
+    for layout, kinds in (("arkit", {"custom"}), ("presets", {"preset"}), ("both", {"custom", "preset"})):
+        gltf, _ = contents(export.save(clip, tmp_path / "a.vrma", layout=layout))
+        assert set(gltf["extensions"]["VRMC_vrm_animation"]["expressions"]) == kinds
+    with pytest.raises(UserError, match="both, arkit, presets"):
+        export.save(clip, tmp_path / "a.vrma", layout="all")
+    export.save(clip, tmp_path / "p.vrma", layout="presets")
+    with pytest.raises(UserError, match="no custom expressions"):
+        export.load(tmp_path / "p.vrma")
+
+
+def presets(**weights: float) -> dict[str, float]:
+    values = np.zeros((1, 52))
+    for name, w in weights.items():
+        values[0, [arkit.INDEX[n] for n in arkit.expand(name)]] = w
+    found = vrma.presets(FaceMotion(values, np.zeros((1, 3))))
+    return {k: float(v[0]) for k, v in found.items() if v[0] > 0.01}
+
+
+def test_presets_follow_the_table() -> None:
+    assert presets() == {}
+    assert presets(eyeBlink=1) == {"blink": 1}
+    assert presets(eyeBlinkLeft=1) == {"blinkLeft": 1}
+    assert max(presets(jawOpen=0.6), key=presets(jawOpen=0.6).get) == "aa"
+    assert max(presets(mouthPucker=0.9), key=presets(mouthPucker=0.9).get) == "ou"
+    assert max(presets(mouthFunnel=0.8, jawOpen=0.6), key=presets(mouthFunnel=0.8, jawOpen=0.6).get) == "oh"
+    assert max(presets(mouthStretch=0.5, jawOpen=0.5), key=presets(mouthStretch=0.5, jawOpen=0.5).get) == "ee"
+    assert max(presets(mouthStretch=0.5), key=presets(mouthStretch=0.5).get) == "ih"
+    assert set(presets(mouthSmile=1)) == {"happy"} and set(presets(browDown=1)) == {"angry"}
+    assert presets(jawOpen=0.5, mouthClose=0.5) == {}
+
+
+def test_angles_turn_the_head_as_they_say() -> None:
+    nose = np.array([0.0, 0, 1])
+    for angle, axis, sign in (((0.3, 0, 0), 0, 1), ((0, 0.3, 0), 1, 1)):
+        assert sign * rot.rotate(turns(np.array([angle]))[0], nose)[axis] > 0.25
+    assert rot.rotate(turns(np.array([[0, 0, 0.3]]))[0], np.array([0.0, 1, 0]))[0] < -0.25  # to the right shoulder
+    angles = np.random.default_rng(1).uniform(-1, 1, (50, 3))
+    assert np.allclose(angles_of(turns(angles)), angles, atol=1e-6)
+    shape = head()
+    points = turned(shape.points.astype(float), turns(np.array([[0.4, 0.1, 0.1]]))[0])
+    assert np.allclose(points[shape.part("collar")], shape.points[shape.part("collar")])
+    away = np.linalg.norm(points[shape.part("eyeLeft")] - PIVOT, axis=1)
+    assert np.allclose(away, np.linalg.norm(shape.points[shape.part("eyeLeft")] - PIVOT, axis=1), atol=1e-6)
+
+
+@pytest.mark.parametrize("suffix", [".vrma", ".glb"])
+@pytest.mark.parametrize("damage", [b"", b"no glTF", b"glTF\x02\0\0\0\xff\0\0\0"])
+def test_damaged_files(tmp_path: Path, suffix: str, damage: bytes) -> None:
+    path = tmp_path / f"x{suffix}"
+    path.write_bytes(damage)
+    with pytest.raises(UserError, match="accepted"):
+        export.load(path)
+
+
+def test_cut_short(clip: FaceMotion, tmp_path: Path) -> None:
+    for suffix in (".vrma", ".glb"):
+        path = export.save(clip, tmp_path / f"a{suffix}")
+        path.write_bytes(path.read_bytes()[:-2000])
+        with pytest.raises(UserError):
+            export.load(path)

@@ -1,0 +1,99 @@
+"""Drawn instructions say what their scores hold."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pytest
+import torch
+
+from avatargpt.metrics.face import emotions_shown
+from avatargpt.metrics.face_events import event_score
+from instruct_data.face.actions import action_names
+from instruct_data.face.compose import compose, composed, phrases
+from instruct_data.face.emotions import emotion_names
+from instruct_data.face.render import render
+from instruct_data.face.score import Emotion, Score, mirror_action, mirror_words
+from vqvae import arkit
+from vqvae.face_losses import FaceLossWeights, face_losses
+
+DRAWN = composed(300, seed=2)
+
+
+def test_the_book_covers_actions_and_emotions():
+    book = phrases()
+    said = set(book["actions"])
+    assert said | {mirror_action(a) for a in said} == set(action_names())
+    assert set(book["emotions"]) == set(emotion_names())
+    for name, entry in book["actions"].items():
+        assert len(entry["say"]) >= 2, name
+        assert ("left" in name) == all("left" in s for s in entry["say"]), name
+
+
+def test_drawn_scores_are_different_and_reproducible():
+    assert composed(300, seed=2) == DRAWN != composed(300, seed=3)
+    texts = [s.text.lower() for s in DRAWN]
+    assert len(set(texts)) == 300
+    assert texts[0] not in {s.text.lower() for s in composed(300, seed=2, avoid=[DRAWN[0].text])}
+    kinds = {s.kind for s in DRAWN}
+    assert kinds == {"motion", "emotion", "both"}
+
+
+def test_words_and_scores_agree():
+    book = phrases()
+    counts = {"twice": 2, "two times": 2, "three times": 3, "thrice": 3, "four times": 4, "five times": 5}
+    for score in DRAWN:
+        text = score.text.lower()
+        said = sorted(n for w, n in counts.items() for _ in re.findall(rf"\b{w}\b", text))
+        assert said == sorted(e.repeat for e in score.events if e.repeat > 1), score
+        sides = sorted(re.findall(r"\b(left|right)\b", text))
+        asked = sorted(s for e in score.events for s in ("left", "right") if s in e.action.split("_"))
+        assert sides == asked, score
+        feelings = [n for n, words in book["emotions"].items() for w in words if re.search(rf"(?<!-)\b{w}\b", text)]
+        shown = {f.name for f in score.emotions}  # "neutral" is also what a face returns to
+        assert set(feelings) - {"neutral"} == shown - {"neutral"}, score
+        assert all(e.end <= score.length for e in score.events)
+        assert score.text[0].isupper() and score.text.endswith(".") and "{" not in score.text
+
+
+def test_drawn_instructions_can_be_done():
+    clips = [render(s, i) for i, s in enumerate(DRAWN[:120])]
+    assert event_score(clips, DRAWN[:120])["events"] >= 0.99
+    shown = [x for c, s in zip(clips, DRAWN, strict=False) for x in emotions_shown(c, s)]
+    assert len(shown) > 10 and np.mean(shown) >= 0.95
+
+
+def test_another_emotion_is_not_shown():
+    happy = render(Score(4.0, (), (Emotion("happy", 0.8, 0, 4),)), 1)
+    assert emotions_shown(happy, Score(4.0, (), (Emotion("happy", 0.8, 0, 4),))) == [True]
+    for name in ("sad", "angry", "bored", "fearful"):
+        assert emotions_shown(happy, Score(4.0, (), (Emotion(name, 0.8, 0, 4),))) == [False]
+
+
+def test_the_state_of_the_generator_decides():
+    assert compose(np.random.default_rng(5)) == compose(np.random.default_rng(5))
+
+
+@pytest.mark.parametrize(
+    ("text", "mirrored"),
+    [("Wink with your left eye.", "Wink with your right eye."),
+     ("Turn slowly right until noon.", "Turn slowly left until noon."),
+     ("AU61 then AU62, AU4.", "AU62 then AU61, AU4."), ("Squint with what is left of your left eye.", None)],
+)  # fmt: skip
+def test_mirrored_words(text, mirrored):
+    assert mirror_words(text) == (mirrored or "Squint with what is left of your right eye.")
+
+
+def test_losses_weigh_lids_and_lips():
+    target = torch.zeros(2, 8, 55)
+    mean, std = torch.zeros(55), torch.ones(55)
+    assert all(float(v) == 0 for v in face_losses(target, target, mean, std, FaceLossWeights()).values())
+    totals = {}
+    for name in ("eyeBlinkLeft", "jawOpen", "cheekPuff"):
+        off = target.clone()
+        off[..., arkit.INDEX[name]] = 0.3
+        found = face_losses(off, target, mean, std, FaceLossWeights())
+        assert float(found.pop("weight_error")) == pytest.approx(0.3 / 52, rel=1e-5)
+        totals[name] = float(torch.stack(list(found.values())).sum())
+    assert totals["eyeBlinkLeft"] > 2 * totals["cheekPuff"] and totals["jawOpen"] > 2 * totals["cheekPuff"]

@@ -1,0 +1,114 @@
+"""Scores, action units and emotion prototypes."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from instruct_data.face import aus
+from instruct_data.face.actions import action_names, actions, fitted
+from instruct_data.face.corpus import face_clips
+from instruct_data.face.emotions import emotion_names, prototypes
+from instruct_data.face.score import Emotion, Event, Score, mirror_action, parse_score, read_instructions
+from vqvae import arkit
+from vqvae.errors import UserError
+from vqvae.face import FaceMotion
+
+ROW = {
+    "text": "Wink with the left eye, then look happy.", "kind": "both", "length": 4.0,
+    "events": [{"action": "wink_left", "start": 0.3, "duration": 0.5, "intensity": 0.7, "repeat": 1}],
+    "emotion": [{"name": "happy", "intensity": 0.7, "start": 1.0, "end": 4.0}],
+}  # fmt: skip
+
+
+def test_a_row_comes_back_as_it_was():
+    score = parse_score(ROW)
+    assert score.to_json() == ROW and score.kind == "both" and score.sided
+    assert score.events[0].end == pytest.approx(0.8)
+
+
+def test_mirrored_scores_swap_actions_and_words():
+    mirrored = parse_score(ROW).mirrored()
+    assert mirrored.events[0].action == "wink_right" and "right eye" in mirrored.text
+    assert mirrored.mirrored() == parse_score(ROW)
+    assert mirror_action("raise_left_brow") == "raise_right_brow" and mirror_action("smile") == "smile"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [({"length": 0}, "length"), ({"length": "long"}, "not a score"), ({"events": [{"action": "smile"}]}, "not a score"),
+     ({"events": [{"action": "smlie", "start": 0, "duration": 1}]}, "did you mean 'smile'"),
+     ({"events": [{"action": "smile", "start": 9, "duration": 1}]}, "inside"),
+     ({"events": [{"action": "smile", "start": 0, "duration": 1, "intensity": 2}]}, "intensity"),
+     ({"events": [{"action": "smile", "start": 0, "duration": 1, "repeat": 0}]}, "times"),
+     ({"emotion": [{"name": "hapy", "intensity": 1, "start": 0, "end": 1}]}, "did you mean 'happy'"),
+     ({"emotion": [{"name": "happy", "intensity": 1, "start": 2, "end": 1}]}, "before the end")],
+)  # fmt: skip
+def test_bad_scores(change, message):
+    with pytest.raises(UserError, match=message):
+        parse_score(ROW | change)
+
+
+def test_reading_a_corpus(tmp_path):
+    for split in ("train", "val"):
+        (tmp_path / f"{split}.jsonl").write_text(json.dumps(ROW) + "\n\n" + json.dumps(ROW) + "\n")
+    items = list(read_instructions(tmp_path))
+    assert [(i.id, i.split) for i in items][2:] == [("val_00001", "val"), ("val_00003", "val")]
+    (tmp_path / "bad.jsonl").write_text("{}\n{")
+    with pytest.raises(UserError, match="bad.jsonl: line 1"):
+        list(read_instructions(tmp_path / "bad.jsonl"))
+    with pytest.raises(UserError, match="none.jsonl"):
+        list(read_instructions(tmp_path / "none.jsonl"))
+
+
+def test_clips_of_a_corpus(tmp_path):
+    (tmp_path / "train.jsonl").write_text(json.dumps(ROW) + "\n")
+    clips = list(face_clips(tmp_path, "train", variants=2))
+    assert [c.id for c in clips] == ["train_00001_0", "train_00001_1", "train_00001_0_m", "train_00001_1_m"]
+    assert clips[2].captions == [parse_score(ROW).mirrored().text] and clips[0].action == "wink_left"
+    weights = [c.load().weights for c in clips]
+    assert not np.array_equal(weights[0], weights[1])
+    again = list(face_clips(tmp_path, "train", variants=2))
+    assert all(np.array_equal(a.load().weights, w) for a, w in zip(again, weights, strict=True))
+
+
+def test_tables_are_whole():
+    assert len(action_names()) == 56 and len(emotion_names()) == 20
+    assert all(a.hold.any() or a.keys or a.form in ("close", "neutral") for a in actions().values())
+    assert all(p.pose.any() for n, p in prototypes().items() if n != "neutral")
+    assert fitted()["takes"] >= 10 and 0.05 < fitted()["blinks"]["closing_seconds"][1] < 0.2
+
+
+def test_units_are_written_and_read_back():
+    pose = aus.targets("6D 12E 25E L14C 51B")
+    assert pose[arkit.INDEX["mouthSmileLeft"]] == pytest.approx(0.88)
+    assert pose[arkit.INDEX["mouthDimpleLeft"]] > 0 and pose[arkit.INDEX["mouthDimpleRight"]] == 0
+    assert np.degrees(pose[arkit.COUNT]) == pytest.approx(12)
+    face = FaceMotion(np.tile(pose[: arkit.COUNT], (3, 1)), np.tile(pose[arkit.COUNT :], (3, 1)))
+    seen = aus.read_units(face)
+    assert seen[12][0] == pytest.approx(1) and seen[6][0] == pytest.approx(0.8, abs=1e-6)
+    assert seen[14][0] == pytest.approx(0.3, abs=1e-6)  # one side: half
+    assert seen[51][0] == pytest.approx(0.4, abs=1e-6) and seen[52][0] == 0
+    assert seen[25][0] > 0.5 and seen[26][0] == 0 and seen[4][0] == 0
+
+
+def test_jaw_units_exclude_each_other():
+    for opening, unit in ((0.08, 25), (0.4, 26), (0.9, 27)):
+        weights = np.zeros((2, 52))
+        weights[:, arkit.INDEX["jawOpen"]] = opening
+        seen = aus.read_units(FaceMotion(weights, np.zeros((2, 3))))
+        assert [n for n in (25, 26, 27) if seen[n][0] > 0] == [unit]
+
+
+@pytest.mark.parametrize("text", ["", "12F", "99A", "Lx", "LL12"])
+def test_bad_units(text):
+    with pytest.raises(UserError, match="action unit"):
+        aus.parse_unit(text)
+
+
+def test_scaling_an_intensity():
+    score = Score(2.0, (Event("smile", 0, 1, 0.8),), (Emotion("happy", 0.8, 0, 2),))
+    assert score.scaled(0.5).events[0].intensity == pytest.approx(0.4)
+    assert score.scaled(3).emotions[0].intensity == 1.0

@@ -1,0 +1,120 @@
+"""Written plans: the file, the pairs, the tasks that learn from them."""
+
+from __future__ import annotations
+
+import json
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from instruct_data.planning import (
+    PLANNING_TASKS,
+    STEP_TASKS,
+    PlannedActivity,
+    PlannedScene,
+    planning_pairs,
+    read_scenes,
+    scene_pairs,
+)
+from instruct_data.registry import get_task, list_tasks
+from vqvae.errors import UserError
+
+SCENE = {
+    "scene": "A diver at dawn.",
+    "activities": [
+        {"task": "He climbs the tower.", "steps": ["a man climbs a ladder", "he stands still"]},
+        {"task": "Dive", "steps": [" he jumps  up.", "he falls head first"]},
+        {"task": "Getting out", "steps": ["he pulls himself up"]},
+    ],
+}
+
+
+def write(folder: Path, *rows: Any) -> Path:
+    path = folder / "train.jsonl"
+    path.write_text("\n".join(r if isinstance(r, str) else json.dumps(r) for r in rows) + "\n")
+    return path
+
+
+def test_pairs_of_a_scene(tmp_path: Path) -> None:
+    write(tmp_path, SCENE, "")
+    found = planning_pairs(tmp_path)
+    assert set(found) == set(PLANNING_TASKS)
+    scene = {"scene": "A diver at dawn."}
+    first, second = "a man climbs a ladder; he stands still", "he jumps up; he falls head first"
+    third = "he pulls himself up"
+    assert found["scene_to_activity"] == [(scene, "He climbs the tower")]
+    assert found["activity_to_next_activity"] == [
+        (scene | {"activity": "He climbs the tower."}, "Dive"), (scene | {"activity": "Dive"}, "Getting out"),
+    ]  # fmt: skip
+    assert found["scene_steps_to_next_steps"] == [
+        (scene | {"steps": first}, second), (scene | {"steps": second}, third)
+    ]  # fmt: skip
+    assert found["scene_activity_to_next_steps"][0] == (scene | {"activity": "He climbs the tower."}, second)
+    assert found["scene_steps_to_next_activity"][1] == (scene | {"steps": second}, "Getting out")
+    assert found["activity_to_steps"][2] == ({"activity": "Getting out"}, third)
+    assert found["steps_to_activity"][0] == ({"steps": first}, "He climbs the tower")
+    assert found["steps_to_next_steps"][0] == ({"steps": first}, second)
+    assert found["activity_to_activity"][1] == ({"activity": "Dive"}, "Getting out")
+    assert found["activity_to_scene"][1] == ({"activity": "Dive"}, "A diver at dawn")
+    assert found["steps_to_scene"][2] == ({"steps": third}, "A diver at dawn")
+    assert [len(v) for v in found.values()] == [1, 2, 2, 2, 2, 3, 3, 2, 2, 3, 3]
+
+
+def test_every_pair_fits_its_task(tmp_path: Path) -> None:
+    write(tmp_path, SCENE)
+    for name, pairs in planning_pairs(tmp_path).items():
+        task = get_task(name)
+        assert task.output == "text"
+        for slots, answer in pairs:
+            prompts = {task.render(slots, template=k).text for k in task.eligible(slots)}
+            assert len(prompts) == len(task.templates) >= 20
+            assert all(all(v in p for v in slots.values()) for p in prompts)
+            assert answer == answer.strip() and not answer.endswith(".")
+
+
+def test_scenes_without_a_second_activity_have_no_next() -> None:
+    found = scene_pairs([PlannedScene("A man.", (PlannedActivity("Wait", ("he waits",)),))])
+    assert {k for k, v in found.items() if v} == {
+        "scene_to_activity", "activity_to_steps", "steps_to_activity", "activity_to_scene", "steps_to_scene"
+    }  # fmt: skip
+
+
+def test_wordings_are_no_near_copies() -> None:
+    """Words that two templates share, as a part of all they have: questions about another thing may sound alike."""
+    names = [*PLANNING_TASKS, "steps_to_motion", "motion_to_steps"]
+    assert set(names) <= set(list_tasks()) and set(PLANNING_TASKS) >= STEP_TASKS
+    said = [(n, t, set(t.lower().strip('."?').split())) for n in names for t in get_task(n).templates]
+    for (a, x, left), (b, y, right) in combinations(said, 2):
+        assert len(left & right) < 0.75 * len(left | right), f"{a}: {x!r} and {b}: {y!r}"
+
+
+@pytest.mark.parametrize(
+    ("row", "why"),
+    [
+        ("{", "line 2"), ("[]", "object with scene"), ("3", "object with scene"),
+        ({"scene": "x"}, "activities: a list"), ({"scene": "x", "activities": []}, "activities: a list"),
+        ({"scene": "", "activities": SCENE["activities"]}, "scene is ''"),
+        ({"scene": "x", "activities": [3]}, "activity 0: an object"),
+        ({"scene": "x", "activities": [{"task": "t"}]}, "steps: a list"),
+        ({"scene": "x", "activities": [{"task": "t", "steps": ["a", " "]}]}, "step 1 is ' '"),
+        ({"scene": "x", "activities": [{"task": None, "steps": ["a"]}]}, "task is None"),
+        ({"scene": "x", "activities": [{"task": "t", "steps": ["a; b"]}]}, "semicolon"),
+    ],
+)
+def test_damaged_files(tmp_path: Path, row: Any, why: str) -> None:
+    path = write(tmp_path, SCENE, row)
+    with pytest.raises(UserError, match=why) as e:
+        read_scenes(path)
+    assert f"{path}: line 2" in str(e.value) and "\n" not in str(e.value)
+
+
+def test_missing_empty_and_foreign_files(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="cannot be read"):
+        planning_pairs(tmp_path)
+    with pytest.raises(UserError, match="no scenes"):
+        read_scenes(write(tmp_path, ""))
+    (tmp_path / "train.jsonl").write_bytes(b"\xff\xfe{}")
+    with pytest.raises(UserError, match="not UTF-8"):
+        planning_pairs(tmp_path)

@@ -1,0 +1,177 @@
+"""The closed loop on a model of random weights: length, seeds, memory of what was done, the manner, the timeline."""
+
+from __future__ import annotations
+
+import types
+
+import numpy as np
+import pytest
+from loop_planner import ListPlanner
+
+from avatargpt import loop, planning
+from avatargpt.long import director as directing
+from avatargpt.long.director import Director, likeness, manner_of
+from avatargpt.long.performer import CHUNK, TRANSITION, Performer
+from avatargpt.long.timeline import Span, timeline
+from avatargpt.pipeline import AvatarGPT
+from avatargpt.planning.types import Activity
+from vqvae.errors import UserError
+
+SCENE = "a gardener tidies up"
+
+
+@pytest.mark.parametrize("seconds", [1.0, 7.35, 15.0])
+def test_long_motion_has_the_length_asked_for(gpt: AvatarGPT, planner: ListPlanner, seconds: float) -> None:
+    chunks = list(loop.long(gpt, SCENE, seconds, planner, best_of=2))
+    motion, spans = loop.collect(iter(chunks))
+    assert len(motion) == round(seconds * 20) and motion.caption == SCENE
+    assert [c.start for c in chunks] == list(np.cumsum([0] + [len(c.motion) for c in chunks[:-1]]))
+    np.testing.assert_allclose(motion.root[0, [0, 2]], 0, atol=1e-6)
+    assert abs(motion.heading[0]) < 0.1
+    # every frame belongs to one step, in order
+    assert spans[0].start == 0 and spans[-1].end >= len(motion)
+    assert all(a.end == b.start for a, b in zip(spans, spans[1:], strict=False))
+
+
+def test_frames_come_while_it_runs(gpt: AvatarGPT, planner: ListPlanner) -> None:
+    stream = loop.long(gpt, SCENE, 600, planner, best_of=1)
+    first = next(stream)
+    assert len(first.motion) and len(planner.asked) <= 3
+
+
+def test_the_same_seed_gives_the_same_motion(gpt: AvatarGPT, planner: ListPlanner) -> None:
+    def made(seed: int) -> np.ndarray:
+        planner.at = 0
+        return loop.collect(loop.long(gpt, SCENE, 8, planner, seed, best_of=2))[0].joints
+
+    np.testing.assert_array_equal(made(4), made(4))
+    assert np.abs(made(4) - made(5)).max() > 1e-3
+
+
+def test_the_state_does_not_grow(gpt: AvatarGPT, planner: ListPlanner) -> None:
+    running = loop.Loop(
+        Director(planner, SCENE), Performer(gpt, 1), loop.MotionStream(gpt.tokenizers["body"], 5.0), 0, 5.0
+    )
+    for _ in running.chunks(24):
+        assert len(running.tail) <= CHUNK
+        assert len(running.stream.decoder.codes) <= 2 * running.stream.decoder.context + 2 * CHUNK
+        assert len(running.stream.feet.root) <= 10 and len(running.director.done) <= directing.MEMORY
+
+
+def test_the_planner_is_told_what_was_made(gpt: AvatarGPT) -> None:
+    nouns = "floor table window carpet lamp mirror shelf basket kettle curtain chimney garden".split()
+    planner = ListPlanner([Activity(f"clean the {n}", (f"he wipes the {n}",)) for n in nouns])
+    _, spans = loop.collect(loop.long(gpt, SCENE, 26, planner, best_of=1))
+    described = [a["described"] for a in planner.asked]
+    assert described[0] == "" and all(described[1:])
+    second = [s.described for s in spans if s.activity == 0]
+    assert described[1].startswith(second[0])
+    assert [len(a["done"]) for a in planner.asked] == [min(i, directing.MEMORY) for i in range(len(planner.asked))]
+
+
+def test_given_activities_come_first(gpt: AvatarGPT, planner: ListPlanner) -> None:
+    mine = Activity("dance", ("she spins", "she bows"))
+    _, spans = loop.collect(loop.long(gpt, SCENE, 14, planner, activities=[mine], best_of=1))
+    assert [(s.task, s.text) for s in spans[:2]] == [("dance", "she spins"), ("dance", "she bows")]
+    assert spans[2].task == "sweep the floor"
+
+
+@pytest.mark.parametrize(
+    ("scene", "seconds", "radius", "said"),
+    [
+        ("  ", 10, None, "empty"), ("word " * 5000, 10, None, "2000"), (SCENE, 0, None, "seconds"),
+        (SCENE, float("nan"), None, "seconds"), (SCENE, 1e9, None, "14400"), (SCENE, 10, 0.5, "radius"),
+    ],
+)  # fmt: skip
+def test_bad_requests_are_refused_at_the_call(
+    gpt: AvatarGPT, planner: ListPlanner, scene: str, seconds: float, radius: float | None, said: str
+) -> None:
+    with pytest.raises(UserError, match=said):
+        loop.long(gpt, scene, seconds, planner, radius=radius)
+
+
+def test_the_planner_may_be_named(
+    gpt: AvatarGPT, planner: ListPlanner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    named = []
+    monkeypatch.setattr(planning, "load_planner", lambda spec, model: named.append(spec) or planner)
+    next(loop.long(gpt, SCENE, 5, best_of=1))
+    next(loop.long(gpt, SCENE, 5, "model", best_of=1))
+    assert named == [None, "model"]
+
+
+def test_a_plan_is_not_repeated_over_and_over() -> None:
+    same = Activity("sweep the floor", ("he sweeps the floor", "he wipes"))
+    other = Activity("drink tea", ("he lifts a cup", "he sits"))
+    stuck = ListPlanner([same, same, same, other])
+    director = Director(stuck, SCENE)
+    assert director.next() is same and director.next() is other
+    assert director.asked_again == 2
+    warmth = [a["temperature"] for a in stuck.asked]
+    assert warmth[1] < warmth[2] < warmth[3] and len({a["seed"] for a in stuck.asked}) == 4
+
+
+def test_a_planner_that_only_repeats_does_not_stop_the_loop() -> None:
+    same = Activity("sweep", ("he sweeps",))
+    director = Director(ListPlanner([same]), SCENE)
+    assert [director.next() for _ in range(20)] == [same] * 20
+    assert len(director.planner.asked) == 1 + 19 * directing.TRIES
+
+
+def test_a_planner_with_nothing_new_is_told_of_less() -> None:
+    class Poor(ListPlanner):
+        def next_activity(self, scene, done, described="", temperature=0.7, seed=0):
+            if len(done) > 2:
+                raise UserError("nothing new is left")
+            return super().next_activity(scene, done, described, temperature, seed)
+
+    names = "sweep dig paint sing read cook swim draw".split()
+    poor = Poor([Activity(n, (f"she {n}s",)) for n in names])
+    director = Director(poor, SCENE)
+    assert [director.next().task for _ in names] == names
+    assert max(len(a["done"]) for a in poor.asked) <= 2
+
+
+def test_what_a_planner_cannot_answer_at_all_is_an_error() -> None:
+    class Broken(ListPlanner):
+        def next_activity(self, *args, **more):
+            raise UserError("no endpoint")
+
+    with pytest.raises(UserError, match="no endpoint"):
+        Director(Broken([]), SCENE).next()
+
+
+def test_likeness() -> None:
+    a, b = Activity("sweep the floor", ("he sweeps",)), Activity("Sweeping floors", ("she jumps",))
+    assert likeness(a, b) == 1 and likeness(a, Activity("eat", ("she eats",))) == 0
+
+
+def test_the_manner_of_the_scene_goes_into_steps_without_one() -> None:
+    def style(text: str) -> str:
+        return next((s for w, s in (("tired", "tired"), ("happ", "happy")) if w in text), "")
+
+    wording = types.SimpleNamespace(style=style, styles={"with heavy limbs": "tired", "tiredly": "tired"})
+    assert manner_of("a tired man", wording) == "tiredly" and manner_of("a man", wording) == ""
+    director = Director(ListPlanner([]), "a tired man", manner="tiredly", wording=wording)
+    assert director.in_manner("he walks.") == "he walks tiredly"
+    assert director.in_manner("he jumps happily") == "he jumps happily"
+
+
+def test_beats_fit_into_the_room(gpt: AvatarGPT) -> None:
+    performer = Performer(gpt, 1)
+    for room in (3, 8, 20, 55, 200):
+        beats = performer.beats(["he walks", "he sits", "he eats"], 1, room)
+        made = sum(b.tokens for b in beats) + TRANSITION * (len(beats) - 1)
+        assert beats and (made <= room or len(beats) == 1)
+
+
+def test_the_timeline_is_cut_where_the_motion_ends() -> None:
+    spans = [
+        Span(0, 40, 0, "walk", 0, "he walks", "a person walks"), Span(40, 100, 0, "walk", 1, "he stops", "x", 16),
+        Span(100, 180, 1, "sit", 0, "he sits", "y", 16), Span(180, 220, 1, "sit", 1, "he rests", "z", 16),
+    ]  # fmt: skip
+    made = timeline("a scene", 20.0, 110, spans, {"seed": 3})
+    assert made["seed"] == 3 and [(a["start"], a["end"]) for a in made["activities"]] == [(0, 100), (100, 110)]
+    assert made["activities"][1]["steps"] == [
+        {"text": "he sits", "caption": "y", "described": "", "start": 100, "end": 110, "transition": 10}
+    ]

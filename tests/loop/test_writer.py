@@ -1,0 +1,118 @@
+"""What is on disk at any moment of a long run, and what becomes of it."""
+
+from __future__ import annotations
+
+import errno
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from avatargpt.long import writer as writing
+from avatargpt.long.stream import Frames
+from avatargpt.long.timeline import Span
+from avatargpt.long.writer import LongWriter, join, parts_folder, timeline_file
+from vqvae import rotations as rot
+from vqvae.errors import UserError
+from vqvae.motion import Motion
+
+ABOUT = {"scene": "a man sweeps", "fps": 20.0, "seed": 1}
+
+
+def frames(count: int, seed: int = 0) -> Frames:
+    rng = np.random.default_rng(seed)
+    return Frames(rot.from_axis_angle(rng.normal(size=(count, 22, 3)) * 0.2), rng.normal(size=(count, 3)))
+
+
+def span(start: int, end: int, activity: int = 0, step: int = 0) -> Span:
+    return Span(start, end, activity, "sweep", step, "he sweeps", "a person sweeps", 0, "someone sweeps")
+
+
+@pytest.fixture
+def target(tmp_path: Path) -> Path:
+    return tmp_path / "life.npz"
+
+
+def test_joined_is_what_saving_the_whole_gives(target: Path) -> None:
+    writer, pieces = LongWriter(target, ABOUT), [frames(n, n) for n in (70, 150, 3, 400, 1)]
+    for piece in pieces:
+        writer.add(piece)
+    writer.add(frames(0), [span(0, 300), span(300, 700, 1)])
+    writer.flush()
+    made = join(target)
+    got = Motion.load(target)
+    whole = Motion(np.concatenate([p.rotations for p in pieces]), np.concatenate([p.root for p in pieces]))
+    np.testing.assert_allclose(got.joints, whole.joints, atol=1e-5)
+    with np.load(target, allow_pickle=False) as z:
+        np.testing.assert_allclose(z["joints"], whole.joints, atol=1e-5)
+        assert str(z["caption"]) == "a man sweeps" and float(z["fps"]) == 20 and z["joints"].dtype == np.float32
+    assert json.loads(timeline_file(target).read_text(encoding="utf-8")) == made
+    assert made["frames"] == 624 and made["activities"][1]["end"] == 624
+    assert not parts_folder(target).exists()
+
+
+def test_a_killed_run_leaves_whole_shards(target: Path) -> None:
+    writer = LongWriter(target, ABOUT)
+    for k in range(5):
+        writer.add(frames(90, k), [span(90 * k, 90 * k + 90, k)])
+    with open(parts_folder(target) / writing.SPANS, "a", encoding="utf-8") as f:
+        f.write('{"start": 450, "en')  # cut short
+    del writer  # killed: what waits in memory is lost
+    assert all(len(Motion.load(p)) >= writing.SHARD for p in sorted(parts_folder(target).glob("*.npz")))
+    made = join(target)
+    assert made["frames"] == len(Motion.load(target)) == 270 and len(made["activities"]) == 3
+
+
+def test_an_interrupted_run_is_not_overwritten(target: Path) -> None:
+    LongWriter(target, ABOUT)
+    with pytest.raises(UserError, match="--join"):
+        LongWriter(target, ABOUT)
+
+
+def test_there_is_nothing_to_join(target: Path) -> None:
+    with pytest.raises(UserError, match="no parts"):
+        join(target)
+    LongWriter(target, ABOUT)
+    with pytest.raises(UserError, match="before it had made anything"):
+        join(target)
+
+
+def test_a_full_disk_is_told_and_spoils_nothing(target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    writer = LongWriter(target, ABOUT)
+    writer.add(frames(200))
+
+    def full(*args: object, **more: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as m:
+        m.setattr(np, "savez", full)
+        with pytest.raises(UserError, match="No space left"):
+            writer.add(frames(200, 1))
+        m.setattr(writing, "_write_joined", full)
+        with pytest.raises(UserError, match="No space left"):
+            join(target)
+    assert not target.exists() and parts_folder(target).is_dir()
+    assert sorted(p.name for p in parts_folder(target).iterdir()) == ["000000.npz", "about.json"]
+    assert join(target)["frames"] == 200
+
+
+def test_a_damaged_shard_is_named(target: Path) -> None:
+    writer = LongWriter(target, ABOUT)
+    writer.add(frames(200))
+    (parts_folder(target) / "000000.npz").write_bytes(b"PK\3\4 rubbish")
+    with pytest.raises(UserError, match=r"000000\.npz"):
+        join(target)
+    assert not target.exists()
+
+
+def test_equal_runs_give_equal_files(tmp_path: Path) -> None:
+    made = []
+    for name in ("a", "b"):
+        path = tmp_path / name / "x.npz"
+        writer = LongWriter(path, ABOUT)
+        writer.add(frames(230))
+        writer.flush()
+        join(path)
+        made.append(path.read_bytes())
+    assert made[0] == made[1]

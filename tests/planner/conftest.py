@@ -1,0 +1,72 @@
+"""A small planning corpus, a stand-in for the sentence encoder, and a planner made from both."""
+
+import zlib
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+
+from avatargpt.planning.retrieval_planner import RetrievalPlanner
+from avatargpt.planning.store import PlanLibrary
+from avatargpt.train.planner import Making, make_planner
+
+WORK = {
+    "gardener": ("rakes the leaves", "digs a hole", "waters the roses", "plants a tree"),
+    "cook": ("stirs the soup", "chops the onions", "tastes the sauce", "carries the plates"),
+    "boxer": ("punches the bag", "skips rope", "ducks and weaves", "bandages the fists"),
+    "nurse": ("makes the bed", "pushes the wheelchair", "checks the charts", "washes the floor"),
+    "sailor": ("hoists the sail", "scrubs the deck", "coils the lines", "rows the boat"),
+    "clown": ("juggles three balls", "slips on a peel", "rides a tiny bike", "blows up balloons"),
+}
+MOVES = (
+    "walks to the left", "bends down and picks something up", "lifts both arms", "sits down and rests", "jumps twice",
+    "stands up slowly", "kneels on the right knee", "wipes the forehead", "shakes the head", "runs forward",
+    "turns around", "waves with the left hand", "claps twice", "lies down on the back", "gets up and stretches",
+)  # fmt: skip
+
+
+class Encoder:
+    """Vectors of bags of words: texts that share words are near."""
+
+    def sentence(self, texts: Sequence[str]) -> np.ndarray:
+        out = np.zeros((len(texts), 384), np.float32)
+        for row, text in zip(out, texts, strict=True):
+            for word in text.lower().replace(".", "").replace(",", "").split():
+                row += np.random.default_rng(zlib.crc32(word.encode())).normal(size=384)
+        return out / np.linalg.norm(out, axis=1, keepdims=True)
+
+
+def corpus(seed: int, repeat: int = 3) -> list[dict[str, Any]]:
+    """Plans of every profession, half of them hers."""
+    rng = np.random.default_rng(seed)
+    plans = []
+    for n in range(repeat):
+        for job, works in WORK.items():
+            he = "he" if (n + len(job)) % 2 else "she"
+            activities = []
+            for k in rng.permutation(len(works))[:3]:
+                moves = [MOVES[int(i)] for i in rng.permutation(len(MOVES))[:2]]
+                steps = [f"{he} {works[k]} with both hands", *(f"{he} {m}" for m in moves)]
+                activities.append({"task": f"{he.capitalize()} {works[k]}.", "steps": steps})
+            plans.append({"scene": f"A {job} is at work, day {n}.", "activities": activities})
+    return plans
+
+
+@pytest.fixture(scope="session")
+def encoder() -> Encoder:
+    return Encoder()
+
+
+@pytest.fixture(scope="session")
+def library(encoder: Encoder) -> PlanLibrary:
+    making = Making(
+        scene_width=16, width=12, projection=8, contrast_steps=20, contrast_batch=32, dim=16, layers=1, epochs=1,
+        batch=32,
+    )  # fmt: skip
+    return make_planner(corpus(0), corpus(1, 1), encoder.sentence, making)
+
+
+@pytest.fixture(scope="session")
+def planner(library: PlanLibrary, encoder: Encoder) -> RetrievalPlanner:
+    return RetrievalPlanner(library, encoder)  # type: ignore[arg-type]

@@ -1,0 +1,45 @@
+"""Who acts, and retelling for another person."""
+
+import pytest
+
+from avatargpt.planning.persons import embedded, fill, gender_of, neutral, who
+
+
+@pytest.mark.parametrize(("text", "actor", "stored"), [
+    ("a man lifts his left arm", "he", "{he} lifts {his} left arm"),
+    ("she hides it behind her back", "she", "{he} hides it behind {his} back"),
+    ("she carries him home", "she", "{he} carries {o_him} home"),
+    ("he pulls her up by the hand", "he", "{he} pulls {o_him} up by the hand"),
+    ("the person's arms drop", "they", "{his} arms drop"),
+    ("an old woman sits on a chair", "she", "{he} sits on a chair"),
+    ("he looks at himself", "he", "{he} looks at {himself}"),
+])  # fmt: skip
+def test_steps_lose_their_person(text: str, actor: str, stored: str) -> None:
+    assert neutral(text, actor) == stored
+
+
+def test_a_text_is_retold_for_anybody() -> None:
+    stored = neutral("he lifts his hat and bows to her", "he")
+    assert fill(stored, "she") == "she lifts her hat and bows to him"
+    assert fill(stored, "he") == "he lifts his hat and bows to her"
+    assert fill(stored, "they", "a gardener").startswith("a gardener lifts their hat")
+    assert fill(neutral("She counts her coins.", "she", False), "he") == "He counts his coins."
+    assert embedded(stored).startswith("a person lifts their hat")
+
+
+@pytest.mark.parametrize(("scene", "gender", "noun", "mood", "side"), [
+    ("A tired gardener finishes her work.", "she", "a tired gardener", "wearily", ""),
+    ("An old man feeds pigeons.", "he", "an old man", "slowly", ""),
+    ("A left-handed painter and his canvas.", "he", "a left-handed painter", "", "left"),
+    ("My grandmother shows how to dance.", "she", "a grandmother", "", ""),
+    ("Unpacking boxes in an empty flat.", "he", "a man", "", ""),
+    ("Maria walks to school.", "she", "a woman", "", ""),
+])  # fmt: skip
+def test_the_actor_of_a_scene(scene: str, gender: str, noun: str, mood: str, side: str) -> None:
+    person = who(scene, {"maria": "she"}, "he")
+    assert (person.gender, person.noun, person.mood, person.side) == (gender, noun, mood, side)
+
+
+def test_gender_by_pronouns() -> None:
+    assert gender_of("she takes her coat and leaves him") == "she"
+    assert gender_of("walk on") == ""

@@ -1,0 +1,179 @@
+"""The planner that is built in, on a small library."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from avatargpt.metrics import plans as measures
+from avatargpt.planning import compose
+from avatargpt.planning.persons import Person
+from avatargpt.planning.props import generalise, phrases
+from avatargpt.planning.requests import planning_task
+from avatargpt.planning.retrieval_planner import MEMORY, RetrievalPlanner
+from avatargpt.planning.store import FILE, PlanLibrary
+from avatargpt.planning.telling import retold, sided, statement
+from avatargpt.planning.types import Activity, Plan
+from instruct_data.planning import PLANNING_TASKS, STEP_TASKS
+from vqvae.errors import UserError
+
+SCENE = "A tired gardener is at work in the sun."
+
+
+def test_a_library_survives_its_file(library: PlanLibrary, tmp_path: Path) -> None:
+    library.save(tmp_path)
+    again = PlanLibrary.load(tmp_path)
+    assert (again.scenes, again.tasks, again.steps) == (library.scenes, library.tasks, library.steps)
+    assert np.abs((again.step_vectors * library.step_vectors).sum(1) - 1).max() < 0.01
+    assert again.figures == library.figures
+    assert again.fingerprint == PlanLibrary.load(tmp_path).fingerprint
+    again.tasks[0] += " twice"
+    del again.__dict__["fingerprint"]
+    assert again.fingerprint != PlanLibrary.load(tmp_path).fingerprint
+
+
+def test_missing_and_damaged_libraries(library: PlanLibrary, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no such file"):
+        PlanLibrary.load(tmp_path)
+    data = library.save(tmp_path).read_bytes()
+    for broken in (b"", data[:200], data[: len(data) // 2]):
+        (tmp_path / FILE).write_bytes(broken)
+        with pytest.raises(UserError, match="not a readable planning library"):
+            PlanLibrary.load(tmp_path)
+
+
+def test_plans_are_well_formed_and_reproducible(planner: RetrievalPlanner) -> None:
+    for count in (1, 3, 5):
+        plan = planner.plan(SCENE, count, seed=3)
+        assert measures.well_formed(plan, count)
+        assert measures.order_violations(plan) == []
+        assert measures.loops(plan) == 0
+        assert plan == planner.plan(SCENE, count, seed=3)
+    assert len({planner.plan(SCENE, 2, 1.0, s).activities for s in range(6)}) > 1
+    assert len({planner.plan(SCENE, 2, 0.0, s).activities for s in range(3)}) == 1
+
+
+def test_the_actor_is_the_one_of_the_scene(planner: RetrievalPlanner) -> None:
+    plan = planner.plan("A tired gardener finishes her work.", 3)
+    said = " ".join(s for a in plan.activities for s in (a.task, *a.steps))
+    assert said.count("a tired gardener") == 1
+    assert " he " not in said.lower() and " his " not in said.lower()
+    assert "wearily" in said
+
+
+def test_one_hand() -> None:
+    assert sided("he waves with the left hand", "right") == "he waves with the right hand"
+    assert sided("he leans left and waves with the left hand", "right") == "he leans left and waves with the right hand"
+    assert sided("he claps the left hand on the right arm", "right") == "he claps the left hand on the right arm"
+    assert sided("he waves with the left hand", "") == "he waves with the left hand"
+
+
+@pytest.mark.parametrize(("task", "told"), [
+    ("Scrape and stack the plates", "{^he} scrapes and stacks the plates."),
+    ("Taking the boxes out, one by one.", "{^he} takes the boxes out, one by one."),
+    ("Grab the flag and flee", "Grab the flag and flee"),
+    ("Water break with tired knees.", "Water break with tired knees."),
+    ("Getting out is another matter.", "Getting out is another matter."),
+    ("{^he} digs a hole.", "{^he} digs a hole."),
+])  # fmt: skip
+def test_tasks_are_told_as_statements(task: str, told: str) -> None:
+    assert statement(task) == told
+
+
+def test_the_mood_is_said_where_no_manner_is() -> None:
+    person = Person("she", "a tired cook", "wearily")
+    steps = ["{he} slowly turns", "{he} lifts {his} arms", "{he} bows"]
+    assert retold(steps, person, True, True) == ["a tired cook slowly turns", "she wearily lifts her arms", "she bows"]
+    assert retold(steps[1:], person, False, False) == ["she lifts her arms", "she bows"]
+
+
+def test_it_never_repeats_within_its_memory(planner: RetrievalPlanner) -> None:
+    done: list[Activity] = []
+    for _ in range(7):
+        done.append(planner.next_activity(SCENE, done[-MEMORY:]))
+    assert len({a.task for a in done}) == len(done)
+    assert measures.loops(Plan(SCENE, tuple(done))) == 0
+    assert measures.order_violations(Plan(SCENE, tuple(done))) == []
+
+
+@pytest.mark.parametrize("task", PLANNING_TASKS)
+def test_every_direction_answers(planner: RetrievalPlanner, task: str) -> None:
+    steps = "she digs a hole with both hands; she turns around"
+    given = {"scene": SCENE, "activity": "She digs a hole.", "steps": steps}
+    slots = {k: given[k] for k in planning_task(task).slots}
+    said = planner.answer(task, slots)
+    assert said and all(s.strip() for s in said)
+    assert len(said) >= 2 if task in STEP_TASKS else len(said) == 1
+    assert said == planner.answer(task, slots)
+    if task == "activity_to_steps":
+        assert "digs a hole" in said[0]
+    if task == "steps_to_activity":
+        assert any(said[0].endswith(f" {w}.") for w in ("rakes the leaves", "digs a hole", "plants a tree"))
+    if task.endswith("to_scene"):
+        assert "gardener" in said[0]
+
+
+def test_wrong_questions(planner: RetrievalPlanner) -> None:
+    with pytest.raises(UserError, match="activities: 0"):
+        planner.plan(SCENE, 0)
+    with pytest.raises(UserError, match="no words"):
+        planner.plan("...")
+    with pytest.raises(UserError, match="unknown planning task"):
+        planner.answer("scene_to_plan", {"scene": SCENE})
+    with pytest.raises(UserError, match="steps is needed"):
+        planner.answer("steps_to_activity", {})
+
+
+def test_proposals_take_part(library: PlanLibrary, planner: RetrievalPlanner) -> None:
+    steps = ("she rakes the leaves with both hands", "she waters the roses", "she turns around")
+    own = Activity("She works in the sun.", steps)
+
+    def propose(scene: str, done: Sequence[Activity]) -> list[Activity]:
+        assert scene == SCENE
+        return [own, Activity("She loops.", ("she turns", "she turns"))]
+
+    more = RetrievalPlanner(library, planner.retriever.grounder, propose=propose)
+    tasks = {a.task for s in range(10) for a in more.plan(SCENE, 3, 1.0, s).activities}
+    assert any("in the sun" in t for t in tasks)
+    assert not any("loops" in t for t in tasks)
+
+
+def test_what_the_motion_side_can_do_counts(
+    library: PlanLibrary, planner: RetrievalPlanner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    def can_do(steps: list[str]) -> list[float]:
+        asked.extend(steps)
+        return [9.0 if "claps" in s else 0.0 for s in steps]
+
+    monkeypatch.setattr(compose, "ALIKE", -1.0)
+    able = RetrievalPlanner(library, planner.retriever.grounder, can_do=can_do)
+    count = [sum("claps" in s for i in range(12) for a in p.plan(SCENE, 3, 0.7, i).activities for s in a.steps)
+             for p in (planner, able)]  # fmt: skip
+    assert asked and not any("{" in s for s in asked)
+    assert count[1] > count[0]
+
+
+def test_noun_phrases_and_what_replaces_them() -> None:
+    step = "{he} throws the heavy club far with both arms and hugs the king"
+    assert [h for _, _, h in phrases(step)] == ["club", "king"]
+    assert generalise(step, ["club", "king"]) == "{he} throws something heavy far with both arms and hugs someone"
+    assert generalise("{he} scuttles like a crab", ["crab"]) is None
+    assert generalise(step, []) == step
+
+
+def test_figures_of_plans() -> None:
+    assert measures.roc_auc(np.array([1.0, 2.0]), np.array([0.0, 0.5])) == 1.0
+    assert measures.roc_auc(np.array([1.0]), np.array([1.0])) == 0.5
+    assert measures.roc_auc(np.array([0.0, 2.0]), np.array([1.0])) == 0.5
+    assert measures.key("He waves.", ["he waves his hand"]) == measures.key("She waves", ["she waves her hand"])
+    one = Plan("a", (Activity("He waves.", ("he waves", "he bows")), Activity("He goes.", ("he waves", "he goes"))))
+    last = Activity("She sits.", ("she sits", "she rests"))
+    two = Plan("b", (Activity("She waves.", ("she nods", "she bows")), last))
+    assert measures.loops(one) == 1
+    assert measures.same_activity_rate([one, two]) == 0.5
+    assert measures.copied([one], frozenset({measures.key("He waves.", ["he waves", "he bows"])})) == {
+        "activities": 0.5, "steps": 0.75,
+    }  # fmt: skip

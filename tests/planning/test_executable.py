@@ -1,0 +1,99 @@
+"""Steps that can be shown: scores, other wordings, asking again, notes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from avatargpt.planning import Activity, Plan, check_spec
+from avatargpt.planning.executable import Checked, Executable
+from avatargpt.wording import Wording
+from vqvae.errors import UserError
+
+
+@pytest.fixture
+def executable(book: Wording, grounder: Any) -> Executable:
+    return Executable(book, grounder, 1.1)
+
+
+def test_scores(executable: Executable) -> None:
+    good, both, bad, half = executable.can_do(
+        ["a person walks", "he walks and bows", "he ponders the meaning of it", "he walks and kneels"]
+    )
+    assert good > 1.1 and abs(both - good) < 1e-6 and bad < 0.5 and half < 0.8 * good
+    again = executable.can_do(["he ponders the meaning of it", "a person walks", "a person walks"])
+    assert again == [bad, good, good] and executable.can_do([]) == []
+
+
+def test_other_words_keep_the_person(executable: Executable) -> None:
+    assert executable.paraphrase("she lets her left arm rise, raised by a balloon") == "she raises her left arm"
+    assert executable.paraphrase("an old man walks over the bridge") == "an old man walks"
+    assert executable.paraphrase("a person walks") == ""
+
+
+def test_weak_steps_are_reworded_and_told(executable: Executable) -> None:
+    activity = Activity("He travels", ("he walks", "he walks over the very long bridge"))
+    found, notes = executable.repaired(activity)
+    assert found.steps == activity.steps[:1] + activity.steps[1:]  # the other wording is there already
+    assert len(notes) == 1 and "nothing like it is known" in notes[0]
+    found, notes = executable.repaired(Activity("He travels", ("he bows", "he walks over the very long bridge")))
+    assert found == Activity("He travels", ("he bows", "he walks"))
+    assert len(notes) == 1 and "became 'he walks'" in notes[0] and "score was 1.0" in notes[0]
+
+
+def test_steps_without_another_wording_are_asked_for_again(book: Wording, grounder: Any) -> None:
+    strict = Executable(book, grounder, 1.1)
+    strict.paraphrase = lambda step: ""  # type: ignore[method-assign]
+    asked = []
+
+    def ask(attempt: int) -> Sequence[str]:
+        asked.append(attempt)
+        return [["he ponders", "he dreams"], ["he walks", "he bows"]][attempt]
+
+    found, notes = strict.repaired(Activity("He thinks", ("he ponders", "he bows")), ask)
+    assert found == Activity("He thinks", ("he walks", "he bows")) and asked == [0, 1]
+    assert notes == ("Other steps were asked for 'He thinks': the motion side does not know 'he ponders'.",)
+    weak = Activity("He thinks", ("he ponders", "he bows"))
+    found, notes = strict.repaired(weak, lambda k: ["he ponders", "he naps"])
+    assert found.steps == ("he ponders", "he bows") and "may not look as it reads" in notes[0]
+
+
+GO = Activity("Go", ("he bows", "he walks over the very long bridge"))
+
+
+class Fixed:
+    """Plans the same whatever is asked."""
+
+    name = "fixed"
+
+    def plan(self, scene: str, activities: int = 3, temperature: float = 0.7, seed: int = 0) -> Plan:
+        return Plan(scene, (GO,), "fixed", ("Thought twice.",))
+
+    def next_activity(
+        self, scene: str, done: Any, described: str = "", temperature: float = 0.7, seed: int = 0
+    ) -> Activity:
+        return GO
+
+    def answer(self, task: str, slots: dict[str, str], temperature: float = 0.7, seed: int = 0) -> list[str]:
+        return list(GO.steps) if task.endswith("steps") else ["Over the long bridge"]
+
+
+def test_any_planner_can_be_checked(executable: Executable) -> None:
+    checked = Checked(Fixed(), executable)
+    plan = checked.plan("A man.", 1)
+    assert checked.name == plan.planner == "fixed" and plan.activities == (Activity("Go", ("he bows", "he walks")),)
+    assert plan.notes[0] == "Thought twice." and "became" in plan.notes[1]
+    assert plan.to_json()["notes"] == list(plan.notes)
+    assert checked.next_activity("A man.", []).steps == ("he bows", "he walks") and len(checked.notes) == 1
+    assert checked.answer("activity_to_steps", {"activity": "Go"}) == ["he bows", "he walks"]
+    assert checked.answer("steps_to_activity", {"steps": "he bows"}) == ["Over the long bridge"] and checked.notes == ()
+
+
+def test_names_of_planners(tmp_path: Any) -> None:
+    (tmp_path / "config.json").write_text("{}")
+    said = [None, "model", "endpoint", "https://x.example/v1", str(tmp_path)]
+    assert [check_spec(s) for s in said] == ["retrieval", "model", "endpoint", "url", "folder"]
+    with pytest.raises(UserError, match="accepted: retrieval, model"):
+        check_spec("gpt")

@@ -1,0 +1,54 @@
+import numpy as np
+import pytest
+
+from avatargpt.speech.align import phone_scores, viterbi
+from avatargpt.speech.driver import Driver
+from avatargpt.speech.phones import ARPABET, INDEX, Phone
+from avatargpt.speech.teacher import phone_track
+from tests.speech.conftest import PHONES, voice
+from vqvae.errors import UserError
+
+
+def scores(phones: list[Phone], frames: int, sure: float = 0.8, seed: int = 0) -> np.ndarray:
+    """Log-probabilities that favour the true phone at most steps."""
+    rng = np.random.default_rng(seed)
+    p = rng.random((2 * frames, len(ARPABET))) * 0.02
+    p[np.arange(2 * frames), phone_track(phones, frames).ravel()] += sure
+    p[rng.random(2 * frames) < 0.15] = 1 / len(ARPABET)  # some steps say nothing
+    return np.log(p / p.sum(1, keepdims=True))
+
+
+def test_times_are_found() -> None:
+    found, fit = viterbi(scores(PHONES, 60), [p.name for p in PHONES])
+    spoken = [p for p in found if p.name != "SIL"]
+    assert [p.name for p in spoken] == [p.name for p in PHONES]
+    assert max(abs(a.start - b.start) for a, b in zip(spoken, PHONES, strict=True)) < 0.06
+    assert found[0].start == 0 and found[-1].end == 2.0 and fit > -2
+
+
+def test_pauses_may_come_anywhere_and_phones_may_be_left_out() -> None:
+    moved = [p if p.start < 0.86 else Phone(p.name, p.start + 0.5, p.end + 0.5) for p in PHONES]
+    names = [p.name for p in PHONES]
+    found, _ = viterbi(scores(moved, 75), names)
+    assert any(p.name == "SIL" and 0.8 < p.start < 0.95 and p.end > 1.2 for p in found)
+    left_out = [p for p in PHONES if p.name != "F"]
+    found, _ = viterbi(scores(left_out, 60), names)
+    assert sum(p.end - p.start for p in found if p.name == "F") <= 0.034
+
+
+def test_a_wrong_text_fits_badly() -> None:
+    right = viterbi(scores(PHONES, 60), [p.name for p in PHONES])[1]
+    wrong = viterbi(scores(PHONES, 60), ["K", "OY", "NG", "TH", "ER", "ZH", "AW", "G"])[1]
+    assert wrong < right - 1
+
+
+def test_more_phones_than_sound() -> None:
+    with pytest.raises(UserError, match="do not belong together"):
+        viterbi(scores(PHONES, 3), ["AA"] * 20)
+
+
+def test_scores_of_a_driver(driver: Driver) -> None:
+    rows = phone_scores(driver, voice(1.0))
+    assert rows.shape == (60, len(ARPABET))
+    assert np.allclose(np.exp(rows).sum(1), 1, atol=1e-4)
+    assert INDEX["SIL"] == 0

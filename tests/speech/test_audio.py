@@ -1,0 +1,117 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from avatargpt.speech import audio
+from avatargpt.speech.audio import RATE, FrameBlocks, blocks, frame_end, frames_in, inspect, load, resample, to_mono
+from vqvae.errors import UserError
+
+
+def tone(rate: int, seconds: float = 0.5, hz: float = 300) -> np.ndarray:
+    return np.asarray(0.5 * np.sin(2 * np.pi * hz * np.arange(round(rate * seconds)) / rate), np.float32)
+
+
+def test_frames_do_not_drift_in_an_hour() -> None:
+    assert frame_end(30 * 3600 - 1) == 3600 * RATE
+    lengths = {frame_end(n) - frame_end(n - 1) for n in range(1, 3000)}
+    assert lengths == {533, 534}
+    assert frames_in(3600 * 44_100, 44_100) == 108_000
+    assert frames_in(1, 44_100) == 1
+
+
+@pytest.mark.parametrize("rate", [8_000, 11_025, 16_000, 22_050, 44_100, 48_000, 96_000])
+def test_resampling_keeps_time_and_size(rate: int) -> None:
+    made = resample(tone(rate), rate)
+    assert len(made) == round(len(tone(rate)) * RATE / rate)
+    expected = 0.5 * np.sin(2 * np.pi * 300 * np.arange(len(made)) / RATE)
+    inner = slice(200, -200)
+    assert np.abs(made[inner] - expected[inner]).max() < 2e-3
+
+
+def test_resampling_removes_what_16_khz_cannot_hold() -> None:
+    assert np.abs(resample(tone(48_000, hz=11_000), 48_000)[200:-200]).max() < 1e-3
+
+
+@pytest.mark.parametrize("rate", [8_000, 16_000, 44_100, 48_000])
+def test_blocks_do_not_depend_on_chunks(rate: int) -> None:
+    x = np.random.default_rng(0).standard_normal(rate).astype(np.float32)
+    whole = np.concatenate(list(FrameBlocks(rate).push(x)))
+    for chunk in (7, rate // 100, rate * 53 // 1000, rate // 2):
+        source = FrameBlocks(rate)
+        parts = [b for i in range(0, len(x), chunk) for b in source.push(x[i : i + chunk])]
+        assert np.array_equal(np.concatenate(parts), whole)
+
+
+def test_a_block_comes_as_soon_as_its_samples_are_there() -> None:
+    source = FrameBlocks(48_000)
+    assert source.delay < 0.0015
+    x = tone(48_000)
+    first = int(48_000 / 30 + source.delay * 48_000) + 3
+    assert len(list(source.push(x[:1500]))) == 0
+    assert len(list(source.push(x[1500:first]))) == 1
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.int16, np.int32, np.uint8])
+def test_number_types_and_channels(kind: type) -> None:
+    x = tone(RATE)
+    scale = {np.float32: 1, np.int16: 32768, np.int32: 2**31, np.uint8: 128}[kind]
+    shifted = x * scale + (128 if kind is np.uint8 else 0)
+    seven = np.stack([shifted.astype(kind)] * 7, 1)
+    assert np.abs(to_mono(seven) - x).max() < (0.01 if kind is np.uint8 else 1e-4)
+
+
+def test_wrong_arrays_are_refused() -> None:
+    for bad in (np.zeros((2, 3, 4), np.float32), np.zeros(5, bool), np.zeros((5, 100), np.float32)):
+        with pytest.raises(UserError):
+            to_mono(bad)
+    with pytest.raises(UserError, match="samples a second"):
+        FrameBlocks(100)
+
+
+def test_numbers_that_are_none_become_silence_in_a_stream() -> None:
+    x = tone(RATE)
+    x[100:110] = np.nan
+    source = FrameBlocks()
+    assert np.isfinite(np.concatenate(list(source.push(x)))).all()
+    assert source.repaired == 10
+
+
+@pytest.mark.parametrize(
+    ("rate", "channels", "subtype", "suffix"),
+    [(8_000, 1, "PCM_U8", "wav"), (8_000, 1, "ULAW", "wav"), (44_100, 7, "PCM_16", "wav"),
+     (48_000, 2, "PCM_24", "flac"), (16_000, 1, "VORBIS", "ogg"), (96_000, 2, "FLOAT", "wav")],
+)  # fmt: skip
+def test_files_of_many_kinds(tmp_path: Path, rate: int, channels: int, subtype: str, suffix: str) -> None:
+    path = tmp_path / f"a.{suffix}"
+    soundfile.write(path, np.stack([tone(rate)] * channels, 1), rate, subtype=subtype)
+    made, told = load(path)
+    assert told == rate and len(made) == round(rate * 0.5)
+    assert np.abs(made[500:-500] - tone(rate)[500:-500]).max() < 0.06
+    assert inspect(path).channels == channels
+
+
+def test_clipped_sound_is_accepted(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "a.wav", np.clip(tone(RATE) * 20, -1, 1), RATE)
+    assert np.abs(load(tmp_path / "a.wav")[0]).max() <= 1
+
+
+def test_mistakes_have_clear_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(UserError, match="no such file"):
+        inspect(tmp_path / "a.wav")
+    (tmp_path / "text.wav").write_text("not sound at all")
+    with pytest.raises(UserError, match="not a sound file"):
+        inspect(tmp_path / "text.wav")
+    soundfile.write(tmp_path / "none.wav", np.zeros(0, np.float32), RATE)
+    with pytest.raises(UserError, match="0 s long"):
+        inspect(tmp_path / "none.wav")
+    bad = tone(RATE)
+    bad[4000] = np.nan
+    soundfile.write(tmp_path / "nan.wav", bad, RATE, subtype="FLOAT")
+    with pytest.raises(UserError, match=r"not numbers.* 0\.250 s"):
+        list(blocks(tmp_path / "nan.wav"))
+    monkeypatch.setattr(audio, "MAX_SECONDS", 0.25)
+    soundfile.write(tmp_path / "long.wav", tone(RATE), RATE)
+    with pytest.raises(UserError, match="cut it into parts"):
+        inspect(tmp_path / "long.wav")

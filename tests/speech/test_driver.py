@@ -1,0 +1,164 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from avatargpt.speech.audio import RATE, frame_end
+from avatargpt.speech.direction import Clause, Direction, Feeling
+from avatargpt.speech.driver import Driver
+from avatargpt.speech.network import DriverConfig, DriverNetwork, Text
+from avatargpt.speech.validation import predict
+from tests.speech.conftest import Words, voice
+from vqvae.errors import UserError
+
+
+def told() -> Direction:
+    feelings = [Feeling(0.0, "calm", 0.2), Feeling(1.0, "very angry", 0.9)]
+    return Direction.make(feelings, [Clause("wink the left eye", 0.4, 1.1), Clause("smile", 1.2, 1.6)], Words())
+
+
+def together(motion: object) -> np.ndarray:
+    return np.concatenate([motion.weights, motion.head], 1)  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("rate", [16_000, 44_100])
+@pytest.mark.parametrize("directed", [False, True])
+def test_frames_are_equal_to_the_bit_for_all_chunks(driver: Driver, rate: int, directed: bool) -> None:
+    sound, direction = voice(2.0, rate), told() if directed else None
+    whole = together(driver.drive(sound, rate, direction))
+    assert whole.shape == (60, 55)
+    for ms in (10, 20, 53, 160, 500, 1000):
+        stream, size = driver.stream(rate, direction=direction), rate * ms // 1000
+        parts = [stream.push(sound[i : i + size]) for i in range(0, len(sound), size)]
+        assert np.array_equal(np.concatenate([*parts, stream.finish()]), whole)
+
+
+def test_frame_by_frame_is_what_was_trained(driver: Driver) -> None:
+    from avatargpt.speech.features import extract
+
+    sound = voice(2.0)
+    at_once = predict(driver.network, extract(sound, RATE), torch.device("cpu"))
+    streamed = together(driver.drive(sound))
+    # The last frames hear the decay of the sound in the stream, settled silence in the other.
+    assert np.abs(at_once - streamed)[:-2, :52].max() < 1e-5
+
+
+def test_frames_come_in_time_and_do_not_know_more(driver: Driver) -> None:
+    stream = driver.stream()
+    assert stream.latency == pytest.approx(0.1)
+    sound = voice(1.0)
+    needed = frame_end(driver.network.config.look_ahead)
+    assert len(stream.push(sound[: needed - 1])) == 0
+    first = stream.push(sound[needed - 1 : needed])
+    other = np.concatenate([sound[:needed], 0 * sound[needed:]])
+    assert np.array_equal(first[0], together(driver.drive(other))[0])
+    assert np.array_equal(first[0], together(driver.drive(sound))[0])
+
+
+def test_words_change_the_face_only_while_they_hold(driver: Driver) -> None:
+    sound = voice(3.0)
+    plain = together(driver.drive(sound))
+    clause = together(driver.drive(sound, RATE, Direction.make([], [Clause("wink", 1.0, 1.4)], Words())))
+    changed = np.abs(plain - clause).max(1) > 1e-6
+    assert not changed[:29].any() and changed[31:42].all()
+    assert not changed[90 - 5 :].any()
+
+
+def test_a_live_stream_is_told_something_new(driver: Driver) -> None:
+    sound = voice(2.0)
+    stream = driver.stream()
+    before = stream.push(sound[:RATE])
+    stream.direct(Direction.make([Feeling(0.0, "very angry", 1.0)], [], Words()))
+    frames = np.concatenate([before, stream.push(sound[RATE:]), stream.finish()])
+    changed = np.abs(frames - together(driver.drive(sound))).max(1) > 1e-6
+    assert not changed[: len(before)].any() and changed[len(before) :].all()
+
+
+def test_zero_gates_begin_silent() -> None:
+    torch.manual_seed(0)
+    network = DriverNetwork(DriverConfig(width=16, hidden=16, dilations=[1, 2], text_width=8, inject=1)).eval()
+    x = torch.randn(2, 12, 332)
+    text = Text(
+        torch.randn(2, 12, 384), torch.ones(2, 12, 1), torch.randn(2, 5, 384), torch.rand(2, 12, 5),
+        torch.rand(2, 12, 5), torch.ones(2, 12, 5),
+    )  # fmt: skip
+    with torch.no_grad():
+        assert torch.equal(network(x, torch.zeros(2, 8)).curves, network(x, torch.zeros(2, 8), text).curves)
+
+
+def test_strength_zero_says_nothing(driver: Driver) -> None:
+    with torch.no_grad():
+        none = driver.network.emotion(torch.zeros(1, 384), torch.zeros(1, 1))
+    assert torch.count_nonzero(none) == 0
+
+
+def test_without_speech_a_length_is_enough(driver: Driver) -> None:
+    assert len(driver.drive(seconds=1.5, direction=told()).weights) == 45
+    with pytest.raises(UserError, match="length"):
+        driver.drive()
+
+
+def test_feelings_move_in_straight_lines() -> None:
+    direction = Direction.make([Feeling(0, "calm", 0.0), Feeling(2, "angry", 1.0)], [], Words())
+    vector, strength = direction.feeling(np.array([0.0, 1.0, 2.0, 5.0]))
+    assert np.allclose(strength[:, 0], [0, 0.5, 1, 1])
+    assert np.allclose(np.linalg.norm(vector, axis=1), [0, 0.5, 1, 1], atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("feelings", "clauses", "message"),
+    [
+        ([Feeling(1, "calm"), Feeling(1, "angry")], [], "two feelings"),
+        ([Feeling(0, "calm", 1.5)], [], "0 to 1"),
+        ([], [Clause("wink", 2, 1)], "end after the start"),
+        ([], [Clause("wink " * 300, 0, 1)], "word pieces"),
+    ],
+)
+def test_contradictions(feelings: list[Feeling], clauses: list[Clause], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        Direction.make(feelings, clauses, Words())
+
+
+def test_streams_survive_bad_samples(driver: Driver) -> None:
+    stream = driver.stream()
+    sound = voice(1.0)
+    sound[5000:5100] = np.inf
+    frames = np.concatenate([stream.push(sound), stream.push(np.zeros(0, np.float32)), stream.finish()])
+    assert np.isfinite(frames).all() and stream.repaired == 100 and len(frames) == 30
+
+
+def test_mistakes(driver: Driver) -> None:
+    with pytest.raises(UserError, match="not numbers"):
+        driver.drive(np.full(1000, np.nan, np.float32))
+    with pytest.raises(UserError, match="0 s long"):
+        driver.drive(np.zeros(0, np.float32))
+    with pytest.raises(UserError, match="head"):
+        driver.stream(head="other")
+    with pytest.raises(UserError, match="style"):
+        driver.stream(style=np.zeros(3))
+
+
+def test_weights_stay_in_range(driver: Driver) -> None:
+    motion = driver.drive(voice(1.0) * 30)
+    assert motion.weights.min() >= 0 and motion.weights.max() <= 1
+
+
+def test_saving(driver: Driver, tmp_path: Path) -> None:
+    sound = voice(1.0)
+    driver.save(tmp_path / "a")
+    again = Driver.load(tmp_path / "a")
+    assert again.fingerprint == driver.fingerprint
+    assert np.array_equal(together(again.drive(sound)), together(driver.drive(sound)))
+    driver.save(tmp_path / "half", torch.bfloat16)
+    half = together(Driver.load(tmp_path / "half").drive(sound))
+    assert np.abs(half - together(driver.drive(sound))).max() < 0.05
+    (tmp_path / "a" / "driver.safetensors").write_bytes(b"damaged")
+    with pytest.raises(UserError, match="not a driver"):
+        Driver.load(tmp_path / "a")
+    with pytest.raises(UserError, match=r"no driver\.json"):
+        Driver.load(tmp_path)
+
+
+def test_the_packed_default_is_small() -> None:
+    assert sum(p.numel() for p in DriverNetwork(DriverConfig()).parameters()) * 2 <= 3.5e6

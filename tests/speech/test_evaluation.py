@@ -1,0 +1,51 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from avatargpt.evaluation import speech_face
+from avatargpt.evaluation.suites import Suite
+from avatargpt.speech import corpus, lipsync_metrics
+from avatargpt.speech.corpus import SpeechClip
+from avatargpt.speech.driver import Driver
+from tests.speech.conftest import clip
+from vqvae.arkit import INDEX
+from vqvae.errors import UserError
+
+
+def suite() -> Suite:
+    return Suite("speech_face", 1, "speech_face", "", {}, options={"drift_minutes": 0.5})
+
+
+def test_all_figures_of_a_cache(driver: Driver, tmp_path: Path) -> None:
+    corpus.save([clip(), clip("val", seed=4)], tmp_path)
+    results = speech_face.score(suite(), driver, None, tmp_path)["results"]
+    for name in ("closure/made", "false_closure_vowel/made", "contact/made", "still/noise", "drift"):
+        assert name in results
+    assert results["closure/made"]["n"] == 2
+    assert abs(results["drift"]["mean"]) < 1
+
+
+def test_something_to_measure_is_needed(driver: Driver) -> None:
+    with pytest.raises(UserError, match="--data"):
+        speech_face.score(suite(), driver, None, None)
+
+
+def test_ridge_finds_what_is_linear_and_the_driver_is_beside_it(driver: Driver) -> None:
+    made = []
+    for seed, split in ((1, "train"), (2, "train"), (3, "val")):
+        c = clip(seed=seed)
+        curves = np.zeros_like(c.curves)
+        energy = c.features[:, 80]
+        curves[:, INDEX["jawOpen"]] = (energy - energy.min()) / 20
+        made.append(SpeechClip(c.features, curves, c.phones, kind="paired", split=split, name=f"pairs/{seed}"))
+    results = speech_face.recorded_faces(driver, made)
+    assert results["paired_jaw/ridge"]["mean"] > 0.9
+    assert {"paired_jaw/paired", "paired_jaw/taught", "paired_jaw/log_energy"} <= set(results)
+    assert "paired_rounding/ridge" not in results  # nothing is rounded there
+
+
+def test_lag_of_a_shifted_curve() -> None:
+    x = np.convolve(np.random.default_rng(0).standard_normal(200), np.hanning(9), "same")
+    assert lipsync_metrics.best_lag(x[:-2], x[2:]) == pytest.approx(2000 / 30, abs=5)
+    assert lipsync_metrics.best_lag(x, x) == pytest.approx(0, abs=1)

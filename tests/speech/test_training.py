@@ -1,0 +1,161 @@
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from avatargpt.speech import corpus, expressions
+from avatargpt.speech.batches import Batches, Sampling
+from avatargpt.speech.direction import Clause, Feeling
+from avatargpt.speech.expressions import ExpressionClip, compose
+from avatargpt.speech.losses import ACTION_UNITS, DriverLosses, channel_scale, driver_losses
+from avatargpt.speech.network import Said
+from avatargpt.speech.pairs import PAIRED
+from avatargpt.train.driver import train
+from avatargpt.train.runtime import Runtime
+from tests.speech.conftest import Words, clip
+from vqvae.arkit import INDEX, expand
+from vqvae.errors import UserError
+
+CONFIG = {
+    "model": {"width": 16, "hidden": 16, "dilations": [1, 2], "text_width": 8, "inject": 1},
+    "train": {"steps": 6, "batch": 4, "window": 40, "warmup": 2, "log_every": 2, "save_every": 3, "val_every": 6},
+}
+
+
+@pytest.fixture(autouse=True)
+def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Drawing the losses takes longer than the training here, and is tested with the tokenizer."""
+    monkeypatch.setattr("avatargpt.train.plot.plot_log", lambda out: None)
+
+
+def clips() -> list[corpus.SpeechClip]:
+    return [clip(seed=1), clip(seed=2), clip(kind="paired", seed=3), clip("val", seed=4), clip("val", "paired", seed=5)]
+
+
+def expression() -> ExpressionClip:
+    curves = np.zeros((90, 55), np.float32)
+    curves[30:60, INDEX["mouthSmileLeft"]] = 0.8
+    curves[30:60, INDEX["jawOpen"]] = 0.6
+    return ExpressionClip(curves, [Feeling(0, "happy", 0.7)], [Clause("smile widely", 1.0, 2.0)], name="made/0")
+
+
+def test_training_resumes_as_if_it_had_not_stopped(tmp_path: Path) -> None:
+    runtime = Runtime(0, 1, torch.device("cpu"), bf16=True)
+    whole = train(CONFIG, clips(), [], tmp_path / "whole", runtime)
+    train(CONFIG, clips(), [], tmp_path / "parts", runtime, until=3)
+    parts = train(CONFIG, clips(), [], tmp_path / "parts", runtime)
+    assert whole.fingerprint == parts.fingerprint
+    log = (tmp_path / "parts" / "log.jsonl").read_text()
+    assert '"made_hit"' in log and '"pairs_jaw"' in log
+    assert (tmp_path / "parts" / "driver.safetensors").is_file()
+
+
+def test_training_brings_the_loss_down(tmp_path: Path) -> None:
+    import json
+
+    config = {"model": CONFIG["model"], "train": {**CONFIG["train"], "steps": 60, "log_every": 10, "lr": 5e-3}}
+    train(config, clips(), [], tmp_path, Runtime(0, 1, torch.device("cpu"), bf16=False))
+    rows = [json.loads(r) for r in (tmp_path / "log.jsonl").read_text().splitlines()]
+    curve = [r["curves"] for r in rows if "curves" in r]
+    assert curve[-1] < 0.7 * curve[0]
+
+
+def test_mistakes_in_the_configuration(tmp_path: Path) -> None:
+    runtime = Runtime(0, 1, torch.device("cpu"))
+    for section, bad in (("train", {"stepz": 3}), ("model", {"widht": 3}), ("train", {"sampling": {"silent": "loud"}})):
+        with pytest.raises(UserError):
+            train({**CONFIG, section: bad}, clips(), [], tmp_path, runtime)
+    with pytest.raises(UserError, match="no training clips"):
+        train(CONFIG, [clip("val")], [], tmp_path, runtime)
+
+
+def test_batches_are_repeatable_and_in_step() -> None:
+    batches = Batches(clips()[:3], sampling=Sampling(level=0.0, masks=0.0))
+    a, b = batches.draw(6, 50, 2, [0, 1, 0]), batches.draw(6, 50, 2, [0, 1, 0])
+    assert torch.equal(a.features, b.features) and torch.equal(a.curves, b.curves)
+    assert not torch.equal(a.features, batches.draw(6, 50, 2, [0, 2, 0]).features)
+    assert a.paired.tolist() == [True] + [False] * 5
+    assert (a.phones[0] == -1).all() and (a.phones[1:] >= 0).all()
+
+
+def test_targets_belong_to_the_features_two_hidden_states_earlier() -> None:
+    source = clip(seed=1)
+    batch = Batches([source], sampling=Sampling(level=0.0, masks=0.0)).draw(1, 40, 2, [5])
+    features = source.features.astype(np.float16).astype(np.float32)
+    start = next(s for s in range(len(source)) if np.array_equal(features[s], batch.features[0, 0].numpy()))
+    expected = source.curves[start : start + 30].astype(np.float16).astype(np.float32)
+    assert np.array_equal(batch.curves[0, 2:32].numpy(), expected)
+    assert expected.max() > 0.1
+
+
+@pytest.mark.parametrize("silent", ["silence", "zero", "noise", "token"])
+@pytest.mark.parametrize("emotion", ["pooled", "tokens"])
+def test_directed_rows(silent: str, emotion: str) -> None:
+    sampling = Sampling(directed=0.75, silent=silent, emotion=emotion)
+    batch = Batches(clips()[:3], [expression()], Words(), sampling).draw(8, 60, 2, [0])
+    assert batch.text is not None
+    speaks = batch.text.active.flatten(1).any(1) | (batch.text.strength.flatten(1).amax(1) > 0)
+    assert 5 <= int(speaks.sum()) <= 6
+    assert not speaks[batch.paired].any()
+    assert bool(batch.features.isnan().any()) == (silent == "token")
+
+
+def test_composition_keeps_closed_lips_closed() -> None:
+    from avatargpt.speech.lipsync_metrics import closed
+    from avatargpt.speech.teacher import teach
+    from tests.speech.conftest import PHONES
+
+    speech = teach(PHONES, 90).curves
+    made = compose(speech, expression().curves)
+    assert (closed(made) >= closed(speech)).all()
+    assert made[45, INDEX["mouthSmileLeft"]] >= 0.8
+    silent = compose(np.zeros_like(speech), expression().curves)
+    assert np.allclose(silent, expression().curves)
+
+
+def test_losses_are_zero_for_the_truth_and_see_each_fault() -> None:
+    taught = torch.from_numpy(clip().curves)[None]
+    frames = taught.shape[1]
+    phones = torch.from_numpy(clip().phones.astype(np.int64))[None]
+    logits = torch.nn.functional.one_hot(phones, 40).float() * 50
+    ones, none = torch.ones(1, frames), torch.zeros(1, dtype=torch.bool)
+    scale = channel_scale(taught[0].std(0))
+
+    def run(curves: torch.Tensor) -> dict[str, float]:
+        said = Said(curves, curves, logits)
+        terms = driver_losses(said, taught, phones, ones, none, scale, scale, DriverLosses())
+        return {k: float(v) for k, v in terms.items()}
+
+    right = run(taught)
+    assert max(right[k] for k in ("curves", "velocity", "lips", "still", "phones")) < 1e-3
+    opened = taught.clone()
+    opened[..., INDEX["jawOpen"]] += 0.2
+    worse = run(opened)
+    assert worse["curves"] > 0.05 and worse["lips"] > 0.5 and worse["still"] > 0.02
+    assert worse["action_units"] > right["action_units"]
+
+
+def test_pairs_teach_only_what_they_show() -> None:
+    scale = channel_scale(torch.ones(55), PAIRED)
+    assert scale[INDEX["jawOpen"]] > 0 and scale[INDEX["eyeBlinkLeft"]] == 0 and scale[52:].sum() == 0
+    assert all(expand(name) for name in ACTION_UNITS.values())
+
+
+def test_caches_come_back(tmp_path: Path) -> None:
+    made = clips()
+    corpus.save(made, tmp_path)
+    again = corpus.load(tmp_path)
+    assert [c.name for c in again] == [c.name for c in made]
+    assert np.allclose(again[2].features, made[2].features, atol=0.01) and again[3].phone_times == made[3].phone_times
+    expressions.save([expression()], tmp_path)
+    back = expressions.load(tmp_path)[0]
+    assert dataclasses.replace(back, curves=None) == dataclasses.replace(expression(), curves=None)
+    for module, name in ((corpus, corpus.FILE), (expressions, expressions.FILE)):
+        (tmp_path / name).write_bytes(b"x" * 100)
+        with pytest.raises(UserError, match="damaged"):
+            module.load(tmp_path)
+        (tmp_path / name).unlink()
+        with pytest.raises(UserError, match=name):
+            module.load(tmp_path)

@@ -1,0 +1,157 @@
+"""`FaceMotion`: a face clip in physical form, 52 ARKit weights and the head's rotation."""
+
+from __future__ import annotations
+
+import os
+import zipfile
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+from vqvae import arkit
+from vqvae.errors import UserError
+from vqvae.motion import MAX_FRAMES, atomic_write
+
+REQUIRED = ("modality", "fps", "weights", "names", "head")
+MAX_TURN = np.pi
+
+
+@dataclass(frozen=True)
+class FaceMotion:
+    """A face clip. It offers what :class:`vqvae.motion.Motion` offers where that makes sense for a face.
+
+    Shapes: T frames. Sides are the person's own.
+
+    Attributes:
+        weights: (T, 52) float32 in [0, 1], Apple's order (`arkit.NAMES`). Values outside are clipped.
+        head: (T, 3) float32 yaw, pitch, roll in radians; positive yaw turns towards the person's left, positive pitch
+            up, positive roll tilts towards the person's right shoulder.
+        fps: frames per second.
+        caption: what the clip shows, may be empty.
+    """
+
+    weights: np.ndarray
+    head: np.ndarray
+    fps: float = 30.0
+    caption: str = ""
+    modality: ClassVar[str] = "face"
+
+    def __post_init__(self) -> None:
+        w, h = np.asarray(self.weights, np.float32), np.asarray(self.head, np.float32)
+        if w.ndim != 2 or w.shape[1] != arkit.COUNT or h.shape != (len(w), 3):
+            raise UserError(f"face: weights {w.shape} and head {h.shape}; accepted (T, {arkit.COUNT}) and (T, 3)")
+        if len(w) < 1:
+            raise UserError("face: no frames; at least 1 is needed")
+        finite = np.isfinite(w).all(1) & np.isfinite(h).all(1)
+        if not finite.all():
+            raise UserError(f"face: NaN or infinity at frame {int(np.argmin(finite))}")
+        if np.abs(h).max() > MAX_TURN:
+            raise UserError(f"face: head turned by {np.abs(h).max():.1f}; accepted radians within +-{MAX_TURN:.2f}")
+        if not 0 < float(self.fps) <= 1000:
+            raise UserError(f"face: fps {self.fps}; accepted above 0, at most 1000")
+        object.__setattr__(self, "weights", np.clip(w, 0, 1))
+        object.__setattr__(self, "head", h)
+
+    def __len__(self) -> int:
+        return len(self.weights)
+
+    @property
+    def seconds(self) -> float:
+        return len(self) / self.fps
+
+    def channel(self, name: str) -> np.ndarray:
+        """(T,) one weight or head angle by name, or the mean of both sides (``mouthSmile``)."""
+        if name in arkit.HEAD:
+            return self.head[:, arkit.HEAD.index(name)]
+        return self.weights[:, [arkit.INDEX[n] for n in arkit.expand(name)]].mean(1)
+
+    def slice(self, start: int, stop: int) -> FaceMotion:
+        """Frames [start, stop)."""
+        return replace(self, weights=self.weights[start:stop], head=self.head[start:stop])
+
+    def with_caption(self, caption: str) -> FaceMotion:
+        return replace(self, caption=caption)
+
+    def canonical(self) -> FaceMotion:
+        """The clip itself: a face has no place in the world."""
+        return self
+
+    def mirrored(self) -> FaceMotion:
+        """Left and right exchanged."""
+        return replace(self, weights=self.weights[:, arkit.MIRROR], head=self.head * np.array([-1, 1, -1], np.float32))
+
+    def resampled(self, fps: float) -> FaceMotion:
+        """Same duration at another frame rate, linear between frames. Frame times are i / fps."""
+        if abs(fps - self.fps) < 1e-9:
+            return self
+        count = max(1, round(len(self) * fps / self.fps))
+        t = np.clip(np.arange(count) * self.fps / fps, 0, len(self) - 1)
+        both = np.concatenate([self.weights, self.head], 1).astype(np.float64)
+        i = np.minimum(t.astype(int), max(len(self) - 2, 0))
+        j, f = np.minimum(i + 1, len(self) - 1), (t - i)[:, None]
+        both = both[i] + (both[j] - both[i]) * f
+        return replace(self, weights=both[:, : arkit.COUNT], head=both[:, arkit.COUNT :], fps=float(fps))
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write the `.npz` form (keys in docs/face.md), atomically."""
+
+        def write(temporary: Path) -> None:
+            np.savez(
+                temporary, modality=self.modality, fps=float(self.fps), weights=self.weights,
+                names=np.array(arkit.NAMES), head=self.head, caption=self.caption,
+            )  # fmt: skip
+
+        return atomic_write(path, write)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> FaceMotion:
+        """Read the `.npz` form strictly (no pickle). The names may stand in any order; all 52 are needed.
+
+        Raises:
+            UserError: missing file, not an npz of a face, missing shapes, NaN, no frames.
+        """
+        path = Path(path)
+        data = read_arrays(path, (*REQUIRED, "caption"))
+        missing = [k for k in REQUIRED if k not in data]
+        if missing:
+            raise UserError(f"{path}: not a face .npz, missing {', '.join(missing)}")
+        try:
+            weights, head = np.asarray(data["weights"], np.float32), np.asarray(data["head"], np.float32)
+            order = arkit.columns([str(n) for n in data["names"]])
+            absent = [n for i, n in enumerate(arkit.NAMES) if i not in order]
+            if absent or weights.ndim != 2 or weights.shape[1] != len(data["names"]):
+                raise UserError(f"{len(order)} ARKit names for weights {weights.shape}"
+                                + (f", missing {', '.join(absent[:3])}" if absent else ""))  # fmt: skip
+            if len(weights) > MAX_FRAMES:
+                raise UserError(f"{len(weights)} frames; at most {MAX_FRAMES}")
+            weights = weights[:, [order[i] for i in range(arkit.COUNT)]]
+            return cls(weights, head, float(data["fps"]), str(data.get("caption", "")))
+        except (UserError, TypeError, ValueError, IndexError) as e:
+            raise UserError(f"{path}: {e}") from None
+
+
+def read_arrays(path: Path, wanted: tuple[str, ...] | None = None) -> dict[str, Any]:
+    """Arrays of an `.npz` without pickle; with `wanted` only those that are there of it.
+
+    Raises:
+        UserError: missing or damaged file.
+    """
+    if not path.is_file():
+        raise UserError(f"{path}: no such file")
+    try:
+        if not zipfile.is_zipfile(path):
+            raise ValueError("no zip archive, or cut short")
+        with np.load(path, allow_pickle=False) as z:
+            return {k: z[k] for k in z.files if wanted is None or k in wanted}
+    except Exception as e:  # zipfile, zlib and numpy raise a dozen kinds for damaged files
+        raise UserError(f"{path}: not a readable .npz ({str(e).splitlines()[0] if str(e) else 'empty'})") from None
+
+
+def concatenate(motions: list[FaceMotion]) -> FaceMotion:
+    """Clips one after another as they stand. They must share fps."""
+    if any(abs(m.fps - motions[0].fps) > 1e-6 for m in motions):
+        raise UserError("concatenate: clips differ in fps")
+    weights = np.concatenate([m.weights for m in motions])
+    return replace(motions[0], weights=weights, head=np.concatenate([m.head for m in motions]))
