@@ -20,6 +20,7 @@ import numpy as np
 
 from avatargpt import planning
 from avatargpt.long.director import Director, manner_of
+from avatargpt.long.memory import give_back
 from avatargpt.long.performer import Beat, Made, Performer
 from avatargpt.long.stream import Frames, MotionStream
 from avatargpt.long.timeline import Span
@@ -129,6 +130,7 @@ class Loop:
                     waiting = []
                     yield chunk
             described = then(said)
+            give_back()
         chunk = self._chunk(self.stream.finish(), frames, waiting)
         if chunk is not None:
             yield chunk

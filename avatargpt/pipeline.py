@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,6 +16,10 @@ from instruct_data import registry
 from instruct_data.joining import join_best, join_motions
 from vqvae.errors import UserError
 from vqvae.motion import Motion
+
+if TYPE_CHECKING:
+    from avatargpt.loop import Chunk
+    from avatargpt.planning.types import Plan
 
 Progress = Callable[[int, int], object] | None
 SHORTEST = 5  # motion tokens a clause needs at least
@@ -187,6 +191,27 @@ class AvatarGPT(Editing):
         drift = float(np.linalg.norm((rebuilt.root[-1] - source.root[-1])[[0, 2]])) * 1000
         error = float(mpjpe_heading(rebuilt.joints, source.joints))
         return rebuilt, {"mpjpe_mm": error, "drift_mm": drift, "tokens": len(codes), "seconds": source.seconds}
+
+    def plan(
+        self, scene: str, activities: int = 3, temperature: float = 0.7, seed: int = 0, planner: str | None = None
+    ) -> Plan:
+        """A scene in a sentence or two -> activities and their steps.
+
+        Args:
+            planner: see `avatargpt.planning.load_planner`; None = by retrieval.
+
+        Raises:
+            UserError: a scene that is empty, too long or not English, an unknown planner.
+        """
+        from avatargpt.planning import load_planner
+
+        return load_planner(planner, self).plan(scene, activities, temperature, seed)
+
+    def long(self, scene: str, seconds: float, **options: Any) -> Iterator[Chunk]:
+        """Motion of any length from one sentence, as chunks of frames while it runs; see `avatargpt.loop.long`."""
+        from avatargpt import loop
+
+        return loop.long(self, scene, seconds, **options)
 
     def info(self) -> dict[str, Any]:
         """What is loaded: sizes, heads, fingerprints."""

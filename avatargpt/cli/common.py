@@ -116,6 +116,17 @@ def check_folder(path: Path) -> None:
         raise UserError(f"cannot write {path}: {folder} is not a folder that can be written in")
 
 
+def _sheet(motions: Sequence[Any], path: Path) -> None:
+    from avatargpt.export.face_video import face_sheet
+    from avatargpt.export.sheet import contact_sheet
+
+    captions = [m.caption for m in motions]
+    if motions[0].modality == "face":
+        face_sheet(list(motions), captions, path)
+    else:
+        contact_sheet(motions, captions, path)
+
+
 def write_results(
     paths: Sequence[Path], motions: Sequence[Motion], many: bool, options: dict[str, Any] | None = None
 ) -> list[list[str]]:
@@ -139,9 +150,7 @@ def write_results(
     try:
         for path in paths:
             if path.suffix.lower() == SHEET:
-                from avatargpt.export.sheet import contact_sheet
-
-                contact_sheet(motions, [m.caption for m in motions], path)
+                _sheet(motions, path)
                 written.append(path)
                 for names in files:
                     names.append(str(path))

@@ -16,7 +16,8 @@ def export(
     targets: Annotated[list[Path], typer.Argument(metavar="OUT...", help="Files to write; the suffix is the format.")],
     fps: Annotated[float | None, typer.Option("--fps", metavar="F", help="Change the frame rate first.")] = None,
     layout: Annotated[
-        str | None, typer.Option("--layout", metavar="NAME", help=".npz: motion, smplx; .npy: hml263, pos7.")
+        str | None, typer.Option("--layout", metavar="NAME", help=".npz: motion, smplx; .npy: hml263, pos7; "
+            ".json: audio2face, beat; .vrma: both, arkit, presets.")
     ] = None,
     scale: Annotated[
         float | None, typer.Option("--scale", metavar="X", help=".bvh: units per metre, 100 for centimetres.")

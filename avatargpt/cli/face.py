@@ -46,7 +46,8 @@ def face(
         float, typer.Option("--eye-contact", metavar="0..1", help="1: eyes on the viewer whatever the head does.")
     ] = 0.0,
     layout: Annotated[
-        str | None, typer.Option("--layout", metavar="NAME", help=".json: audio2face, beat; .vrma: both, arkit, presets.")
+        str | None,
+        typer.Option("--layout", metavar="NAME", help=".json: audio2face, beat; .vrma: both, arkit, presets."),
     ] = None,
     size: Annotated[
         int | None, typer.Option("--size", min=16, max=2048, metavar="PIXELS", help=".mp4, .gif: side of the picture.")
@@ -84,7 +85,7 @@ def face(
     _check_faces(output)
     folder = driver_folder(model)
     made = _drive(folder, audio, texts, feelings, length, threads, quiet)
-    motions = [apply(m, controls, seed) for m in made]
+    motions: list[Any] = [apply(m, controls, seed) for m in made]
     options = {"layout": layout, "size": size, "audio": audio}
     with common.progress("writing", quiet):
         files = _write(output, motions, many, {k: v for k, v in options.items() if v is not None})
@@ -139,7 +140,7 @@ def _direction(text: str, feelings: list[Feeling], length: float, grounder: Any)
     return Direction.make(feelings or own, [Clause(text, 0.0, length)] if text else [], grounder)
 
 
-def _write(paths: list[Path], motions: list[FaceMotion], many: bool, options: dict[str, Any]) -> list[list[str]]:
+def _write(paths: list[Path], motions: list[Any], many: bool, options: dict[str, Any]) -> list[list[str]]:
     """Every clip in every format; each format gets the options that it has. A failure leaves nothing behind."""
     from avatargpt import export
     from avatargpt.export.face_video import face_sheet
@@ -151,6 +152,7 @@ def _write(paths: list[Path], motions: list[FaceMotion], many: bool, options: di
             raise UserError(f"--{name}: none of the output files has it; see avatargpt face --help")
     files: list[list[str]] = [[] for _ in motions]
     written: list[Path] = []
+    width = max(2, len(str(len(motions) - 1)))
     try:
         for path in paths:
             suffix = path.suffix.lower()
@@ -160,7 +162,7 @@ def _write(paths: list[Path], motions: list[FaceMotion], many: bool, options: di
                     names.append(str(path))
                 continue
             for i, motion in enumerate(motions):
-                target = path.with_suffix("") / f"{i:0{max(2, len(str(len(motions) - 1)))}d}{path.suffix}" if many else path
+                target = path.with_suffix("") / f"{i:0{width}d}{path.suffix}" if many else path
                 export.save(motion, target, **{k: v for k, v in options.items() if k in takes.get(suffix, ())})
                 written.append(target)
                 files[i].append(str(target))
@@ -169,4 +171,3 @@ def _write(paths: list[Path], motions: list[FaceMotion], many: bool, options: di
             path.unlink(missing_ok=True)
         raise
     return files
-

@@ -57,7 +57,7 @@ def emotions(argument: str, seconds: float | None = None) -> list[Feeling]:
             limit = "0 or more" if seconds is None else f"0 to {seconds:g}, the clip's length"
             raise UserError(f"--emotion {argument}: second {second:g}; accepted {limit}")
         if out and second <= out[-1].second:
-            raise UserError(f"--emotion {argument}: second {second:g} after {out[-1].second:g}; accepted rising seconds")
+            raise UserError(f"--emotion {argument}: second {second:g} after {out[-1].second:g}; accepted: rising")
         out.append(Feeling(second, "calm" if name in _REST else name, 0.0 if name in _REST else strength))
     return out
 
@@ -136,6 +136,6 @@ def driver_folder(model: Path | None) -> Path:
         if (folder / "driver.json").is_file():
             return folder
     raise UserError(
-        f"{root / 'driver'}: no driver weights; train them with `python scripts/train.py driver` (docs/speech.md), or name "
-        "a folder that has them with --model"
+        f"{root / 'driver'}: no driver weights; train them with `python scripts/train.py driver` (docs/speech.md), or "
+        "name a folder that has them with --model"
     )

@@ -75,6 +75,11 @@ def _score(
 
         count = int(suite.options["full" if full else "sample"])
         return plan_coverage.score(suite, plan_coverage.sample(plan_coverage.steps(data), count, suite.seeds[0]), model)
+    if suite.kind == "speech_face":
+        from avatargpt.evaluation import speech_face
+        from avatargpt.speech.driver import Driver
+
+        return speech_face.score(suite, Driver.load(Path(model.source) / "driver"), data, store)
     if suite.kind == "chat":
         from avatargpt.evaluation import chat
 

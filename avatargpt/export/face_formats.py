@@ -11,7 +11,7 @@ from vqvae.errors import UserError
 if TYPE_CHECKING:
     from vqvae.face import FaceMotion
 
-FACE_SUFFIXES = (".csv", ".json", ".npz")
+FACE_SUFFIXES = (".csv", ".gif", ".glb", ".json", ".mp4", ".npz", ".png", ".vrma")
 
 
 def _face(motion: FaceMotion, path: Path) -> FaceMotion:

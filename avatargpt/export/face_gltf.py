@@ -33,7 +33,8 @@ def write_face_glb(motion: FaceMotion, path: Path) -> Path:
     joints[:, 1] *= shape.follow > 0  # a joint without weight is named 0
     share = np.stack([1 - shape.follow, shape.follow, 0 * shape.follow, 0 * shape.follow], 1)
     attributes = gl.Attributes(
-        POSITION=data.add(shape.points, FLOAT, ARRAY_BUFFER, bounds=True), NORMAL=data.add(normals, FLOAT, ARRAY_BUFFER),
+        POSITION=data.add(shape.points, FLOAT, ARRAY_BUFFER, bounds=True),
+        NORMAL=data.add(normals, FLOAT, ARRAY_BUFFER),
         COLOR_0=data.add(np.clip(shape.colours, 0, 1), FLOAT, ARRAY_BUFFER),
         JOINTS_0=data.add(joints, UINT8, ARRAY_BUFFER), WEIGHTS_0=data.add(share, FLOAT, ARRAY_BUFFER),
     )  # fmt: skip
@@ -44,8 +45,9 @@ def write_face_glb(motion: FaceMotion, path: Path) -> Path:
     targets = _targets(data)
     times = data.add(np.arange(len(motion)) / motion.fps, FLOAT, bounds=True)
     weights = data.add(motion.weights.ravel(), FLOAT)
-    turn = np.roll(turns(motion.head), -1, axis=-1)
-    rotation = data.add(turn if len(turn) < 2 else np.roll(rot.continuous(turns(motion.head)), -1, axis=-1), FLOAT)
+    turn = turns(motion.head)
+    turn = np.roll(rot.continuous(turn) if len(turn) > 1 else turn, -1, axis=-1)
+    rotation = data.add(turn, FLOAT)
     look = gl.PbrMetallicRoughness(baseColorFactor=[1.0, 1.0, 1.0, 1.0], metallicFactor=0.0, roughnessFactor=0.6)
     primitive = gl.Primitive(attributes=attributes, indices=indices, material=0, targets=targets)
     animation = gl.Animation(
@@ -95,9 +97,8 @@ def _targets(data: _Builder) -> list[Any]:
                 values=gl.AccessorSparseValues(bufferView=_view(data, values[some]), byteOffset=0),
             )  # fmt: skip
             limits = {"min": values.min(0).tolist(), "max": values.max(0).tolist()} if name == "POSITION" else {}
-            data.accessors.append(
-                gl.Accessor(componentType=FLOAT, count=len(values), type="VEC3", byteOffset=None, sparse=sparse, **limits)
-            )
+            form = {"componentType": FLOAT, "count": len(values), "type": "VEC3", "byteOffset": None}
+            data.accessors.append(gl.Accessor(**form, sparse=sparse, **limits))
             pair[name] = len(data.accessors) - 1
         out.append(gl.Attributes(**pair))
     return out
@@ -166,7 +167,8 @@ def _clip(gltf: GLTF2, mesh: int, known: dict[int, int], targets: int, path: Pat
     weights = np.zeros((len(times), arkit.COUNT), np.float32)
     for ours, theirs in known.items():
         weights[:, ours] = table[:, theirs]
-    return FaceMotion(weights, _head(gltf, tracks, sampler.input, len(times)), fps, str((gltf.extras or {}).get("caption", "")))
+    head = _head(gltf, tracks, sampler.input, len(times))
+    return FaceMotion(weights, head, fps, str((gltf.extras or {}).get("caption", "")))
 
 
 def _head(gltf: GLTF2, tracks: dict[tuple[int, str], Any], times: int, count: int) -> np.ndarray:

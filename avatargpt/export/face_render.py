@@ -52,7 +52,8 @@ class FaceRenderer:
             colours = self._shade(normals).astype(np.float32)
             corners = self._head.triangles[triangle]
             screen = np.stack([x, y], 1).astype(np.float32)
-            u, v = _weights(screen[corners], (pixel % self._w).astype(np.float32), (pixel // self._w).astype(np.float32))
+            row, column = (k.astype(np.float32) for k in np.divmod(pixel, self._w))
+            u, v = _weights(screen[corners], column, row)
             a, b, c = (colours[corners[:, k]] for k in range(3))
             picture[pixel] = a + (b - a) * u[:, None] + (c - a) * v[:, None]
         k = self._sharp

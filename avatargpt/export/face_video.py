@@ -42,9 +42,7 @@ def _check(path: Path, size: int) -> None:
         raise UserError(f"{path}: size {size}; accepted 16 to 2048 pixels")
 
 
-def face_sheet(
-    motions: list[FaceMotion], captions: list[str], path: str | os.PathLike[str], frames: int = 8
-) -> Path:
+def face_sheet(motions: list[FaceMotion], captions: list[str], path: str | os.PathLike[str], frames: int = 8) -> Path:
     """Write a PNG with `frames` pictures of each clip from first to last, their times and strongest shapes.
 
     Raises:
@@ -54,7 +52,8 @@ def face_sheet(
 
     path = Path(path)
     if not 1 <= len(motions) <= 100 or len(captions) != len(motions):
-        raise UserError(f"{path}: {len(motions)} clips, {len(captions)} captions; accepted 1 to 100 clips, one caption each")
+        given = f"{len(motions)} clips with {len(captions)} captions"
+        raise UserError(f"{path}: {given}; accepted 1 to 100 clips, one caption each")
     if not 2 <= frames <= MAX_FRAMES:
         raise UserError(f"{path}: {frames} frames per clip; accepted 2 to {MAX_FRAMES}")
     title, small = ImageFont.load_default(16), ImageFont.load_default(11)
@@ -106,13 +105,16 @@ def write_face_gif(motion: FaceMotion, path: Path, size: int = 320) -> Path:
 
     def write(temporary: Path) -> None:
         first.save(
-            temporary, format="GIF", save_all=True, append_images=rest, duration=round(1000 / clip.fps), loop=0, disposal=1
-        )
+            temporary, format="GIF", save_all=True, append_images=rest, duration=round(1000 / clip.fps), loop=0,
+            disposal=1,
+        )  # fmt: skip
 
     return atomic_write(path, write)
 
 
-def write_face_mp4(motion: FaceMotion, path: Path, size: int = 480, audio: str | os.PathLike[str] | None = None) -> Path:
+def write_face_mp4(
+    motion: FaceMotion, path: Path, size: int = 480, audio: str | os.PathLike[str] | None = None
+) -> Path:
     """H.264 (yuv420p) at the clip's frame rate, `size` pixels square, rounded up to even.
 
     Args:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from avatargpt.export import face_formats, reader, writer
+from avatargpt.export import reader, writer
 from vqvae.errors import UserError
 
 if TYPE_CHECKING:
@@ -129,7 +129,3 @@ def _write_png(motion: Motion | FaceMotion, path: Path, frames: int = 8) -> None
         face_sheet([cast("FaceMotion", motion)], [motion.caption], path, frames)
     else:
         contact_sheet([cast("Motion", motion)], [motion.caption], path, frames)
-
-
-# The suffixes above that hold faces too, beside those of `face_formats`
-face_formats.FACE_SUFFIXES = (*face_formats.FACE_SUFFIXES, ".gif", ".glb", ".mp4", ".png", ".vrma")

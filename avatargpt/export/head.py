@@ -65,9 +65,11 @@ def head() -> Head:
     triangles = np.concatenate([p.triangles + s for p, s in zip(pieces, starts, strict=False)])
     number = np.repeat(np.arange(len(pieces)), [len(p.points) for p in pieces])
     names = tuple(p.name for p in pieces)
-    gloss = np.array([_WET if n.startswith(("eye", "teeth")) else _MOIST if n == "tongue" else _MATT for n in names])[number]
+    shine = [_WET if n.startswith(("eye", "teeth")) else _MOIST if n == "tongue" else _MATT for n in names]
+    gloss = np.array(shine)[number]
     gloss[: len(surface.points)][surface.region == REGIONS.index("lip")] = 0.35
-    follow = smooth(-0.185, -0.105, points[:, 1] - 0.45 * np.maximum(points[:, 2], 0)) * (number != names.index("collar"))
+    follow = smooth(-0.185, -0.105, points[:, 1] - 0.45 * np.maximum(points[:, 2], 0))
+    follow[number == names.index("collar")] = 0
     follow[np.isin(number, [i for i, n in enumerate(names) if n not in ("skin", "collar")])] = 1
     chin = smooth(0.02, 0.05, points[:, 2]) * smooth(-0.135, -0.118, points[:, 1])
     follow = np.where(number == names.index("skin"), np.maximum(follow, chin), follow)
@@ -119,9 +121,7 @@ def vertex_normals(points: np.ndarray, triangles: np.ndarray) -> np.ndarray:
     """(V, 3) unit normals, the mean of the triangles around each vertex weighted by area."""
     a, b, c = (points[triangles[:, k]] for k in range(3))
     face = np.cross(b - a, c - a)
-    out = np.stack(
-        [sum(np.bincount(triangles[:, k], face[:, d], len(points)) for k in range(3)) for d in range(3)], -1
-    )
+    out = np.stack([sum(np.bincount(triangles[:, k], face[:, d], len(points)) for k in range(3)) for d in range(3)], -1)
     length = np.linalg.norm(out, axis=1, keepdims=True)
     return np.where(length > 1e-15, out / np.maximum(length, 1e-15), [0.0, 0.0, 1.0])
 
@@ -136,10 +136,12 @@ def _skin_colours(surface: Skin) -> np.ndarray:
         return np.exp(-(((p - np.array(centre)) / size) ** 2).sum(1))
 
     bare = surface.region == REGIONS.index("skin")
-    rosy = 0.75 * near((0.040, -0.030, 0.075), 0.021) + 0.5 * near((0, -0.034, 0.105), 0.013) + 0.3 * near((0, -0.108, 0.08), 0.02)
+    rosy = 0.75 * near((0.040, -0.030, 0.075), 0.021) + 0.5 * near((0, -0.034, 0.105), 0.013)
+    rosy = rosy + 0.3 * near((0, -0.108, 0.08), 0.02)
     shade = 0.50 * near((0.0068, -0.0452, 0.0975), 0.0042) + 0.16 * near((0.0185, 0.002, 0.078), 0.008)
     shade = shade + 0.10 * near((EYE[0], 0.0125, 0.082), 0.010) + 0.35 * smooth(-0.125, -0.16, p[:, 1])
-    out = np.where(bare[:, None], out * (1 - np.outer(rosy, (0.03, 0.15, 0.13))) * (1 - shade[:, None] * (0.9, 1.05, 1.05)), out)
+    tinted = out * (1 - np.outer(rosy, (0.03, 0.15, 0.13))) * (1 - np.outer(shade, (0.9, 1.05, 1.05)))
+    out = np.where(bare[:, None], tinted, out)
     depth = np.where(surface.lip < -1.5, 0.55, 1.0)[:, None]
     return np.clip(out * depth, 0, 1)
 

@@ -107,11 +107,13 @@ def _mouth_close(m: Mouth) -> np.ndarray:
         at = np.flatnonzero((surface.lip == 0) & (surface.column == c))
         low, up = at[surface.below[at]][0], at[~surface.below[at]][0]
         gap[c] = opened[:count][low] - opened[:count][up]
-    place = np.array([surface.points[(surface.lip == 0) & (surface.column == c)][0, 0] for c in range(MOUTH_COLUMN + 1)])
-    here = np.stack([np.interp(np.abs(m.x), place, g) for g in gap.T], 1) * np.stack([np.sign(m.x), 0 * m.x + 1, 0 * m.x + 1], 1)
-    down = m.at_lip(True, 0.016) * -_CLOSE_LOWER
-    up = m.at_lip(False, 0.0075) * (1 - _CLOSE_LOWER)
-    return here * (down + up)[:, None]
+    edge = surface.lip == 0
+    place = np.array([surface.points[edge & (surface.column == c)][0, 0] for c in range(MOUTH_COLUMN + 1)])
+    here = np.stack([np.interp(np.abs(m.x), place, g) for g in gap.T], 1)
+    here[:, 0] *= np.sign(m.x)
+    # The upper lip only comes down, so that it slides over the teeth; the rest is the lower lip's.
+    lower, upper = np.array([-1, -_CLOSE_LOWER, -1]), np.array([0, 1 - _CLOSE_LOWER, 0])
+    return here * (np.outer(m.at_lip(True, 0.016), lower) + np.outer(m.at_lip(False, 0.0075), upper))
 
 
 def _tongue_out(m: Mouth) -> np.ndarray:
@@ -119,7 +121,8 @@ def _tongue_out(m: Mouth) -> np.ndarray:
     out = m.along(tip, 0, 0, 41) + m.along(tip * (1 - tip), 0, 52, 0) + m.along(tip**4, 0, 1.5, 0)
     out[:, 1] -= 0.25 * (m.p[:, 1] + 0.0815) * tip
     room = np.exp(-((m.side / 0.8) ** 4))
-    return out + m.along(m.at_lip(False, 0.010) * room, 0, 1.8, 1.0) + m.along(m.at_lip(True, 0.014) * room, 0, -5.5, 1.5)
+    out += m.along(m.at_lip(False, 0.010) * room, 0, 1.8, 1.0)
+    return out + m.along(m.at_lip(True, 0.014) * room, 0, -5.5, 1.5)
 
 
 def _round(m: Mouth, narrow: float, forward: float, part: float) -> np.ndarray:

@@ -9,8 +9,9 @@ import numpy as np
 from avatargpt.export.head_shape import CENTRE, EYE, EYE_RADIUS, cast, distance, gradient
 
 # sRGB 0..1
-SKIN, LIP, INSIDE, RIM, LASH = (0.91, 0.735, 0.64), (0.79, 0.51, 0.475), (0.34, 0.12, 0.13), (0.82, 0.58, 0.53), (0.20, 0.13, 0.12)
-HAIR, BROW, TOOTH, TONGUE, CLOTH = (0.235, 0.165, 0.135), (0.27, 0.185, 0.15), (0.945, 0.93, 0.90), (0.76, 0.40, 0.42), (0.33, 0.43, 0.53)
+SKIN, LIP, INSIDE = (0.91, 0.735, 0.64), (0.79, 0.51, 0.475), (0.34, 0.12, 0.13)
+RIM, LASH, HAIR, BROW = (0.82, 0.58, 0.53), (0.20, 0.13, 0.12), (0.235, 0.165, 0.135), (0.27, 0.185, 0.15)
+TOOTH, TONGUE, CLOTH = (0.945, 0.93, 0.90), (0.76, 0.40, 0.42), (0.33, 0.43, 0.53)
 _WHITE, _IRIS, _LIMBUS, _PUPIL = (0.955, 0.95, 0.94), (0.36, 0.50, 0.50), (0.17, 0.25, 0.27), (0.045, 0.04, 0.045)
 IRIS_ANGLE = 0.43  # rad from the eye's axis to the rim of the iris
 LOWER_TEETH, UPPER_TEETH = -0.0742, -0.0640  # m, upper ends of the two rows
@@ -100,7 +101,8 @@ def brow() -> Part:
     lift = np.array([-0.0004, 0.0010, 0.0015, 0.0010, -0.0004])
     flat = np.stack(np.broadcast_arrays(x[None], y[None] + across[:, None] * thick, 0.09), -1).reshape(-1, 3)
     skin = on_skin(flat)
-    points = skin + np.repeat(lift, len(t))[:, None] * np.tile(np.minimum(1, 0.4 + thick / 0.003), 5)[:, None] * gradient(skin)
+    height = np.repeat(lift, len(t)) * np.tile(np.minimum(1, 0.4 + thick / 0.003), 5)
+    points = skin + height[:, None] * gradient(skin)
     return Part("browLeft", points, sheet(5, len(t)), _tint(BROW, len(points)))
 
 
@@ -109,7 +111,10 @@ def ear() -> Part:
     turn = np.linspace(0, 2 * np.pi, 22, endpoint=False)
     wide, high = 0.0172 * (1 + 0.16 * np.sin(turn)), 0.0305
     front = 0.45 + 0.55 * np.clip((1 - np.cos(turn)) / 1.2, 0, 1)  # the rim fades towards the cheek
-    rings = ((0.62, -0.013), (0.97, -0.0045), (1.0, 0.000), (0.93, 0.0028), (0.80, -0.0004), (0.64, 0.0012), (0.44, -0.0044), (0.16, -0.0062))
+    rings = (
+        (0.62, -0.013), (0.97, -0.0045), (1.0, 0.000), (0.93, 0.0028), (0.80, -0.0004), (0.64, 0.0012), (0.44, -0.0044),
+        (0.16, -0.0062),
+    )  # fmt: skip
     points, colours = [], []
     for k, (scale, lift) in enumerate(rings):
         a, b = -wide * scale * np.cos(turn), high * scale * np.sin(turn)
@@ -120,7 +125,8 @@ def ear() -> Part:
     c, s = np.cos(0.42), np.sin(0.42)
     turned = flat @ np.array([[c, 0, s], [0, 1, 0], [-s, 0, c]]).T  # the back edge stands off
     lean = turned @ np.array([[1, 0, 0], [0, np.cos(0.16), -np.sin(0.16)], [0, np.sin(0.16), np.cos(0.16)]])
-    return Part("earLeft", lean + [0.0725, -0.0125, -0.020], sheet(len(rings), len(turn), closed=True), np.concatenate(colours))
+    faces = sheet(len(rings), len(turn), closed=True)
+    return Part("earLeft", lean + [0.0725, -0.0125, -0.020], faces, np.concatenate(colours))
 
 
 _HAIRLINE = np.array([  # longitude, height
@@ -151,7 +157,8 @@ def hair() -> Part:
     points = cast(half[None], angles)
     out = points - CENTRE
     thick = lift[:, None] * (1 - 0.45 * np.exp(-(((half - 1.1) / 0.28) ** 2)))
-    points = points + out / np.linalg.norm(out, axis=-1, keepdims=True) * np.where(lift[:, None] > 0, thick, lift[:, None])[..., None]
+    thick = np.where(lift[:, None] > 0, thick, lift[:, None])
+    points = points + out / np.linalg.norm(out, axis=-1, keepdims=True) * thick[..., None]
     other = np.concatenate([np.arange(25), np.arange(23, 0, -1)])
     sign = np.concatenate([np.ones(25), -np.ones(23)])
     around = points[:, other] * np.stack([sign, np.ones(48), np.ones(48)], -1)
@@ -175,7 +182,7 @@ def teeth(upper: bool) -> Part:
     reach = 0.0228 if upper else 0.0208
     gap = 0.5 + 0.5 * np.cos(np.arange(count) * 2 * np.pi / 3)  # every third column
     depth = reach - 0.0006 * gap
-    x, z = depth * np.sin(a), (0.0592 if upper else 0.0595) + depth * np.cos(a)
+    x, z = 0.84 * depth * np.sin(a), (0.0592 if upper else 0.0595) + depth * np.cos(a)
     start, long = (UPPER_TEETH, 0.0088) if upper else (LOWER_TEETH, 0.0078)
     rows = np.array([0.0, 0.9, 1.0, 1.0])
     inward = np.array([0.0, 0.0, 0.0008, 0.005])

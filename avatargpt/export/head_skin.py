@@ -21,6 +21,8 @@ HALF = np.array([
 COUNT = 2 * len(HALF) - 2  # columns all around; column COUNT - i mirrors column i
 SLIT_Y = -0.0685  # height of the mouth
 _LIP_UP, _LIP_LOW = 0.0060, 0.0078  # m from the slit to the lips' borders in the middle
+# rows behind the lips: metres back and away from the slit, share of the width
+_CAVITY = ((0.0030, 0.0004, 0.98), (0.0085, 0.0030, 0.93), (0.034, 0.010, 0.85))
 _EDGE = 0.0022  # m by which both lips stand forward at the slit
 _UNDER_HAIR = 0.014  # m above the hairline where the skin ends
 _OPEN_UP, _OPEN_LOW, _TILT = 0.0076, 0.0064, 0.0010  # m, rims of the lids above and below the eye's axis
@@ -77,7 +79,8 @@ def _mouth(half: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.nda
     slit = SLIT_Y + 0.0021 * s**2.2 - 0.0007 * np.exp(-((s / 0.22) ** 2)) - 0.004 * smooth(0.25, 0.9, half)
     beyond = smooth(HALF[MOUTH_COLUMN], HALF[MOUTH_COLUMN] + 0.3, half)
     bow = 1 - 0.13 * np.exp(-((s / 0.14) ** 2))
-    return slit, slit + 0.0008 + _LIP_UP * full * bow + 0.004 * beyond, slit - 0.0008 - _LIP_LOW * full - 0.004 * beyond, full
+    above, below = 0.0008 + _LIP_UP * full * bow + 0.004 * beyond, 0.0008 + _LIP_LOW * full + 0.004 * beyond
+    return slit, slit + above, slit - below, full
 
 
 def _curves(half: np.ndarray) -> list[tuple[np.ndarray, int]]:
@@ -98,8 +101,8 @@ _LOWER = ((0.132, 3), (0.235, 2), (0.400, 3), (0.700, 3), (1.0, 0))
 EYE_ROW, MOUTH_ROW = 15, 32  # the upper of the two rows of each slit
 
 
-def _grid() -> tuple[np.ndarray, np.ndarray]:
-    """Half of the skin: points (rows, half, 3) from the top down, and the place of each row between its curves."""
+def _grid() -> np.ndarray:
+    """Half of the skin: points (rows, half, 3) from the top down."""
     elevation = np.linspace(np.pi / 2, -1.45, 220)
     table = cast(HALF[:, None], elevation[None])
     height = np.minimum.accumulate(table[..., 1], 1) - 1e-8 * np.arange(len(elevation))
@@ -116,7 +119,7 @@ def _grid() -> tuple[np.ndarray, np.ndarray]:
     for count, here, there in zip(counts, marks, [*marks[1:], marks[-1]], strict=True):
         rows += [here + (there - here) * k / max(count, 1) for k in range(max(count, 1))]
     angles = np.stack(rows)
-    return cast(np.broadcast_to(HALF, angles.shape), angles), angles
+    return cast(np.broadcast_to(HALF, angles.shape), angles)
 
 
 def _lips(points: np.ndarray) -> np.ndarray:
@@ -144,7 +147,7 @@ def _lips(points: np.ndarray) -> np.ndarray:
 
 def skin() -> Skin:
     """The whole skin."""
-    points, _ = _grid()
+    points = _grid()
     lip = _lips(points)
     rows = len(points)
     other = np.concatenate([np.arange(len(HALF)), np.arange(len(HALF) - 2, 0, -1)])
@@ -191,7 +194,7 @@ def _inside(made: _Maker, index: np.ndarray, mouth: np.ndarray) -> None:
     for up, row in ((1, MOUTH_ROW), (-1, MOUTH_ROW + 1)):
         last = index[row, columns]
         base = made.points[last]
-        for k, (back, lift, narrow) in enumerate(((0.0030, 0.0004, 0.98), (0.0085, 0.0030, 0.93), (0.034, 0.010, 0.85))):
+        for k, (back, lift, narrow) in enumerate(_CAVITY):
             move = np.array([narrow, 1, 1])
             points = base * move + np.array([0, up * lift, -back])
             points[:, 2] = np.minimum(points[:, 2], base[:, 2] - 0.7 * back)

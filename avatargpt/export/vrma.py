@@ -84,11 +84,16 @@ def write_vrma(motion: FaceMotion, path: Path, layout: str = "both") -> Path:
 
     if layout not in LAYOUTS:
         raise UserError(f"{path}: layout '{layout}'; accepted {', '.join(LAYOUTS)}")
-    data, nodes, channels, samplers = _Builder(), [], [], []
+    data = _Builder()
+    nodes: list[dict[str, Any]] = []
+    channels: list[dict[str, Any]] = []
+    samplers: list[dict[str, Any]] = []
     bones = {name: i for i, (name, _, _) in enumerate(_BONES)}
     for name, _, place in _BONES:
         children = [i for i, (_, parent, _) in enumerate(_BONES) if parent == name]
-        nodes.append({"name": name, "translation": list(map(float, place))} | ({"children": children} if children else {}))
+        nodes.append({"name": name, "translation": [float(x) for x in place]})
+        if children:
+            nodes[-1]["children"] = children
     times = data.add(np.arange(len(motion)) / motion.fps, FLOAT, bounds=True)
 
     def animate(node: int, what: str, values: np.ndarray) -> None:
@@ -177,15 +182,18 @@ def read_vrma(path: Path) -> FaceMotion:
         about = gltf["extensions"][EXTENSION]
         animation = gltf["animations"][0]
         tracks = {
-            (c["target"]["node"], c["target"]["path"]): animation["samplers"][c["sampler"]] for c in animation["channels"]
+            (c["target"]["node"], c["target"]["path"]): animation["samplers"][c["sampler"]]
+            for c in animation["channels"]
         }
         custom = {arkit.canonical(n): e["node"] for n, e in about.get("expressions", {}).get("custom", {}).items()}
-        used = {arkit.INDEX[n]: tracks[(node, "translation")] for n, node in custom.items() if n and (node, "translation") in tracks}
+        known = {n: tracks.get((node, "translation")) for n, node in custom.items() if n is not None}
+        used = {arkit.INDEX[n]: sampler for n, sampler in known.items() if sampler is not None}
         if not used:
             raise UserError(f"{path}: no custom expressions with ARKit names; {ACCEPTED}")
         line = next(iter(used.values()))["input"]
         times = _floats(gltf, blob, line)[:, 0]
-        fps = float(gltf.get("extras", {}).get("fps", 0)) or ((len(times) - 1) / (times[-1] - times[0]) if len(times) > 1 else 30.0)
+        step = (times[-1] - times[0]) / max(len(times) - 1, 1)
+        fps = float(gltf.get("extras", {}).get("fps", 1 / step if step > 0 else 30.0))
         uneven = len(times) > 1 and not np.allclose(np.diff(times), 1 / fps, atol=0.05 / fps)
         if uneven or any(s["input"] != line for s in used.values()) or len(times) > MAX_FRAMES:
             raise UserError(f"{path}: key frames that are not evenly spaced on one time line; {ACCEPTED}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -12,6 +12,7 @@ from avatargpt.planning.persons import AGAINST, Person
 from avatargpt.planning.posture import Pose, bridge, follow
 from avatargpt.planning.props import generalise
 from avatargpt.planning.retrieve import Asked, Candidate, Retriever, Step
+from avatargpt.planning.setting import Setting, in_its_words
 from avatargpt.planning.store import unit
 from avatargpt.planning.telling import plain_task, retold, sentence, statement
 from avatargpt.planning.types import Activity
@@ -20,9 +21,29 @@ CanDo = Callable[[list[str]], Sequence[float]]
 """Steps -> how well the motion side does each, higher is better."""
 NEIGHBOURS = 14  # activities whose steps may take the place of one
 ALIKE = 0.5  # cosine from which one step may stand in for another
-FEWEST, MOST = 2, 5  # steps of an activity
+TWICE = 0.8  # cosine from which a step says again what another says
+ROUNDS = 2  # steps that may be borrowed
+FEWEST, FULL, MOST = 2, 4, 5  # steps of an activity: at least, as far as steps are added, at most
+MIX = 0.0  # a combined activity may be judged so much worse than the original
+NOISE = 0.05  # of the worth of versions, at temperature 1
+LONGER = 0.04  # worth of one step more
 _DANGLING = re.compile(r"\b(?:it|them|one|again|still|another|others?|back|same|both of)\b|\{o_|\{him\}")
 _LOOKS_BACK = re.compile(r"\b(?:it|them|its)\b|\{him\}|\{o_")
+
+
+@dataclass(frozen=True, eq=False)
+class Borrowed:
+    """A step of a similar activity.
+
+    Attributes:
+        place: 0 = first of its own activity .. 1 = last. text: with marks. vector: (K,).
+        suits: learned similarity to the activity that it is to stand in.
+    """
+
+    place: float
+    text: str
+    vector: np.ndarray
+    suits: float
 
 
 @dataclass
@@ -32,6 +53,7 @@ class State:
     Attributes:
         pose: after the last step. said: steps so far, with marks. told: tasks so far. begun: the actor was named.
         before: the last step, or None. turns: bridges so far. count: activities so far.
+        used: phrases of the scene told so far.
     """
 
     pose: Pose
@@ -41,10 +63,11 @@ class State:
     before: Step | None = None
     turns: int = 0
     count: int = 0
+    used: set[str] = field(default_factory=set)
 
     def copy(self) -> State:
         """One to try things on."""
-        return replace(self, said=set(self.said), told=set(self.told))
+        return replace(self, said=set(self.said), told=set(self.told), used=set(self.used))
 
 
 class Composer:
@@ -57,13 +80,17 @@ class Composer:
     def __init__(self, retriever: Retriever, can_do: CanDo | None = None) -> None:
         self.retriever, self.can_do = retriever, can_do
 
-    def finish(self, one: Candidate, asked: Asked, person: Person, state: State, mix: float) -> Activity | None:
+    def finish(
+        self, one: Candidate, asked: Asked, person: Person, state: State, rng: np.random.Generator, temperature: float
+    ) -> Activity | None:
         """The candidate as an activity, and `state` after it; None where nothing sensible is left.
 
         Args:
-            mix: added to the worth of combined versions; below 0 they must be better than the original.
+            rng: draws among versions that suit about equally well, the wider the higher the temperature.
         """
-        chosen = self._best(one, asked, person, state, mix)
+        chosen, pool = one, self._pool(one, asked, state)
+        for _ in range(ROUNDS):
+            chosen = self._best(one, chosen, pool, asked, person, state, rng, temperature)
         steps, vectors = self._suited(chosen, asked, state)
         if len(steps) < FEWEST or plain_task(one.task) in state.told:
             return None
@@ -88,7 +115,10 @@ class Composer:
         state.count += 1
         told = retold(done, person, not state.begun, state.count % 2 == 1)
         state.begun = True
-        return Activity(sentence(person.says(statement(one.task))), tuple(told))
+        setting = Setting.of(asked.text, person)
+        task, added = in_its_words(statement(one.task), steps, setting, person, state.used, float(rng.random()))
+        state.used.add(added)
+        return Activity(sentence(person.says(task)), tuple(told))
 
     def _suited(self, one: Candidate, asked: Asked, state: State) -> tuple[list[str], np.ndarray]:
         """Steps without foreign things, without what was said before, at most `MOST`."""
@@ -102,12 +132,15 @@ class Composer:
         rows = rows[:MOST]
         return kept[:MOST], one.step_vectors[rows] if rows else one.step_vectors
 
-    def _best(self, one: Candidate, asked: Asked, person: Person, state: State, mix: float) -> Candidate:
-        """The candidate, or a version with one step of a similar activity that suits at least as well."""
-        variants = [one, *self._variants(one, asked, state)]
+    def _best(
+        self, origin: Candidate, one: Candidate, pool: Sequence[Borrowed], asked: Asked, person: Person, state: State,
+        rng: np.random.Generator, temperature: float,
+    ) -> Candidate:  # fmt: skip
+        """The candidate, or a version with one step of a similar activity that suits about as well."""
+        variants = [one, *self._variants(one, pool)]
         judged = self.retriever.judge(asked, variants, state.before)
         lib = self.retriever.library
-        about = lib.projected("task_steps", "from", one.task_vector[None])[0]
+        about = lib.projected("task_steps", "from", origin.task_vector[None])[0]
         means = unit(np.stack([v.step_vectors.mean(0) for v in variants]))
         worth = judged + 0.5 * (lib.projected("task_steps", "to", means) @ about)
         against = set(AGAINST.get(person.mood, "").split())
@@ -119,10 +152,13 @@ class Composer:
             unique = list(dict.fromkeys(told))
             score = dict(zip(unique, self.can_do(unique), strict=True))
             worth += 0.3 * np.array([np.mean([score[person.says(s)] for s in v.steps]) for v in variants])
-        worth[1:] += mix
+        worth[1:] += MIX
+        worth += LONGER * np.array([min(len(v.steps), FULL) for v in variants])
+        worth += rng.gumbel(0, NOISE * max(temperature, 0.0), len(variants)) if temperature > 0 else 0.0
         return variants[int(worth.argmax())]
 
-    def _variants(self, one: Candidate, asked: Asked, state: State) -> list[Candidate]:
+    def _pool(self, one: Candidate, asked: Asked, state: State) -> list[Borrowed]:
+        """Steps of similar activities that may stand in this one, in this scene."""
         lib, props = self.retriever.library, self.retriever.props
         near = np.argsort(-(lib.task_vectors @ one.task_vector), kind="stable")
         rows = [int(r) for r in near[: 3 * NEIGHBOURS] if lib.task_scene[r] != one.scene][:NEIGHBOURS]
@@ -132,22 +168,39 @@ class Composer:
             for k, i in enumerate(theirs):
                 text = lib.steps[i]
                 if not _DANGLING.search(text) and text.startswith("{he} ") and text not in state.said:
-                    pool.append((k / max(len(theirs) - 1, 1), i, text))
-        props.home([w for _, _, t in pool for w in props.named(t)], asked.text)
+                    pool.append((k / max(len(theirs) - 1, 1), text, lib.step_vectors[i]))
+        props.home([w for _, t, _ in pool for w in props.named(t)], asked.text)
         about = lib.projected("task_steps", "from", one.task_vector[None])[0]
         own = lib.projected("task_steps", "to", one.step_vectors) @ about
         out = []
-        for place, i, text in pool:
-            k = round(place * (len(one.steps) - 1))
-            if text in one.steps or (k + 1 < len(one.steps) and _LOOKS_BACK.search(one.steps[k + 1])):
+        for place, text, vector in pool:
+            suits = float(lib.projected("task_steps", "to", vector[None])[0] @ about)
+            if suits >= own.min() - 0.05 and not any(props.strangeness(text, asked.text)):
+                out.append(Borrowed(place, text, vector, suits))
+        return out
+
+    def _variants(self, one: Candidate, pool: Sequence[Borrowed]) -> list[Candidate]:
+        """The candidate with one step replaced by a like one, or, where it is short, with one more."""
+        lib = self.retriever.library
+        about = lib.projected("task_steps", "from", one.task_vector[None])[0]
+        own = lib.projected("task_steps", "to", one.step_vectors) @ about
+        count, out = len(one.steps), []
+        for step in pool:
+            if step.text in one.steps:
                 continue
-            suits = float(lib.projected("task_steps", "to", lib.step_vectors[i][None])[0] @ about) - own[k]
-            like = float(one.step_vectors[k] @ lib.step_vectors[i])
-            if like < ALIKE or suits < -0.05 or any(props.strangeness(text, asked.text)):
-                continue
-            steps, vectors = list(one.steps), one.step_vectors.copy()
-            steps[k], vectors[k] = text, lib.step_vectors[i]
-            out.append(replace(one, steps=tuple(steps), step_vectors=vectors))
+            like = one.step_vectors @ step.vector
+            k = round(step.place * (count - 1))
+            looked_at = k + 1 < count and _LOOKS_BACK.search(one.steps[k + 1])
+            if like[k] >= ALIKE and step.suits >= own[k] - 0.05 and not looked_at:
+                steps, vectors = list(one.steps), one.step_vectors.copy()
+                steps[k], vectors[k] = step.text, step.vector
+                out.append(replace(one, steps=tuple(steps), step_vectors=vectors))
+            k = round(step.place * count)
+            looked_at = k < count and _LOOKS_BACK.search(one.steps[k])
+            if count < FULL and step.suits >= own.mean() and like.max() < TWICE and not looked_at:
+                steps = [*one.steps[:k], step.text, *one.steps[k:]]
+                vectors = np.concatenate([one.step_vectors[:k], step.vector[None], one.step_vectors[k:]])
+                out.append(replace(one, steps=tuple(steps), step_vectors=vectors))
         return out
 
 

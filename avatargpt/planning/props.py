@@ -114,13 +114,13 @@ class Props:
 
     def home(self, words: list[str], scene: str) -> dict[str, float]:
         """How much each word belongs to a scene: the best cosine to the scene or to one of its words."""
+        if len(self._seen) > 50_000:
+            self._seen.clear()
         missing = [w for w in dict.fromkeys(words) if (w, scene) not in self._seen]
         if missing:
             own = list(dict.fromkeys(lemmas(scene)))[:24]
             around = self.grounder.sentence([scene, *own])
             cosine = self.grounder.sentence(missing) @ around.T
-            if len(self._seen) > 50_000:
-                self._seen.clear()
             self._seen.update({(w, scene): float(c) for w, c in zip(missing, np.max(cosine, axis=1), strict=True)})
         return {w: self._seen[w, scene] for w in words}
 

@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 
 Propose = Callable[[str, Sequence[Activity]], Sequence[Activity]]
 """Scene and what was done -> activities that might come next, for instance a model's samples."""
-MEMORY = 64  # activities looked back at
-MIX = -0.05  # a combined activity must be judged so much better than the original
+MEMORY = 24  # activities looked back at
+SPREAD = 0.06  # of the fits of candidates, at temperature 1
 WIDEST = 300  # more candidates where the near ones are used up
 
 
@@ -100,7 +100,7 @@ class RetrievalPlanner:
     def next_activity(
         self, scene: str, done: Sequence[Activity], described: str = "", temperature: float = 0.7, seed: int = 0
     ) -> Activity:
-        """What comes after `done`; of it the last 64 are looked at. Nothing among them is told again.
+        """What comes after `done`; of it the last 24 are looked at. Nothing among them is told again.
 
         Raises:
             UserError: a scene that is not accepted, or nothing new is left.
@@ -200,7 +200,7 @@ class RetrievalPlanner:
     ) -> list[Activity]:  # fmt: skip
         """Order and finish; a candidate of which nothing is left is dropped and the rest ordered anew."""
         rng = np.random.default_rng([zlib.crc32(asked.text.encode()), seed & 0xFFFFFFFF])
-        noise = rng.gumbel(0, 0.06 * max(temperature, 0.0), len(found)) if len(found) else np.zeros(0)
+        noise = rng.gumbel(0, SPREAD * max(temperature, 0.0), len(found)) if len(found) else np.zeros(0)
         left = list(range(len(found)))
         while left:
             chosen = ordered(self.library, [found[i] for i in left], count, memory, noise[left], whole)
@@ -209,7 +209,7 @@ class RetrievalPlanner:
             trial = state.copy()
             made = []
             for one in chosen:
-                activity = self.composer.finish(one, asked, person, trial, MIX)
+                activity = self.composer.finish(one, asked, person, trial, rng, temperature)
                 if activity is None:
                     left = [i for i in left if found[i] is not one]
                     break
@@ -235,7 +235,7 @@ class RetrievalPlanner:
             return [sentence(person.says(statement(best.task)))]
         asked = self.retriever.ask(about)
         state = State(START, set(), set())
-        made = self.composer.finish(best, asked, person, state, MIX)
+        made = self.composer.finish(best, asked, person, state, np.random.default_rng(seed), temperature)
         return list(made.steps) if made is not None else [person.says(s, i == 0) for i, s in enumerate(best.steps)]
 
     def _after(self, done: Activity, temperature: float, seed: int) -> Activity:

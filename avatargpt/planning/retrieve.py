@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 SCENES, TASKS, KEPT = 14, 30, 36
 NEAR = 1.25  # weight of the scene that an activity is from
+CROWD = 10  # scenes over which it is measured how near an activity is to everything
+HUB = 0.8  # how much of that is taken off
 Step = tuple[str, np.ndarray]
 """A step's text with marks and its (K,) vector."""
 WORDS = 0.25  # weight of words in common against the cosine of scenes
@@ -60,6 +63,14 @@ class Asked:
     nearness: np.ndarray
 
 
+def _crowd(rows: np.ndarray, scenes: np.ndarray) -> np.ndarray:
+    """(n, P), (m, P) -> (n,) mean of the `CROWD` highest cosines."""
+    most = min(CROWD, len(scenes))
+    parts = [np.partition(rows[i : i + 1024] @ scenes.T, -most, axis=1)[:, -most:].mean(1)
+             for i in range(0, len(rows), 1024)]  # fmt: skip
+    return np.concatenate(parts)
+
+
 class Retriever:
     """Looks a scene up in the library.
 
@@ -73,11 +84,28 @@ class Retriever:
         self.overlap = Overlap(library)
         self.width = library.task_vectors.shape[1]
 
+    @cached_property
+    def hubs(self) -> tuple[np.ndarray, np.ndarray]:
+        """(S,), (A,): how near each scene and each activity of the library is to its `CROWD` nearest scenes, less the mean.
+
+        What is near to everything says little of any scene (the hubness correction of CSLS, Conneau et al. 2018).
+        """
+        lib = self.library
+        some = slice(None, None, max(1, len(lib.scenes) // 800))
+        around = lib.scene_vectors[some]
+        scenes = _crowd(lib.scene_vectors, around)
+        tasks = 0.5 * sum(
+            _crowd(lib.projected(r, "to", own), lib.projected(r, "from", around))
+            for r, own in (("scene_task", lib.task_vectors), ("scene_steps", lib.means))
+        )
+        return scenes - scenes.mean(), tasks - tasks.mean()
+
     def ask(self, scene: str) -> Asked:
         """Embed a scene and compare it with all scenes: cosine and shared rare words."""
         lib = self.library
         vector = lib.basis.reduce(self.grounder.sentence([scene]), lib.scene_vectors.shape[1])[0]
-        return Asked(scene, vector, lib.scene_vectors @ vector + WORDS * lib.scene_index.scores(scene))
+        nearness = lib.scene_vectors @ vector - HUB * self.hubs[0] + WORDS * lib.scene_index.scores(scene)
+        return Asked(scene, vector, nearness)
 
     def embed(self, texts: Sequence[str]) -> np.ndarray:
         """Texts with or without marks -> (n, K)."""
@@ -111,7 +139,7 @@ class Retriever:
         own = unit(asked.vector[None, : self.width])
         direct = lib.projected("scene_task", "to", lib.task_vectors) @ lib.projected("scene_task", "from", own)[0]
         shown = lib.projected("scene_steps", "to", lib.means) @ lib.projected("scene_steps", "from", own)[0]
-        both = 0.5 * (direct + shown)
+        both = 0.5 * (direct + shown) - HUB * self.hubs[1]
         rows = {r for s in scenes for r in lib.tasks_of(int(s))}
         rows |= {int(r) for r in np.argsort(-both, kind="stable")[: TASKS + widen]}
         found = []

@@ -19,6 +19,7 @@ from torch import nn
 
 from avatargpt.lexical import WordIndex, lemmas
 from avatargpt.planning.store import PlanLibrary
+from vqvae.errors import UserError
 
 MOST_STEPS = 6
 RELATIONS = ("scene_task", "scene_steps", "task_steps", "task_next", "steps_task", "step_next")
@@ -139,11 +140,23 @@ class Scorer(nn.Module):
 
     @classmethod
     def of(cls, library: PlanLibrary) -> Scorer:
-        """The trained scorer of a library."""
-        width, dim = library.step_vectors.shape[1], len(library.scorer["place"][0])
-        layers = len({k.split(".")[2] for k in library.scorer if k.startswith("body.layers.")})
-        scorer = cls(width, library.projections, dim, layers)
-        scorer.load_state_dict({k: torch.from_numpy(v.astype(np.float32)) for k, v in library.scorer.items()})
+        """The trained scorer of a library.
+
+        Raises:
+            UserError: the library was made by another version.
+        """
+        try:
+            width, dim = library.step_vectors.shape[1], len(library.scorer["place"][0])
+            layers = len({k.split(".")[2] for k in library.scorer if k.startswith("body.layers.")})
+            scorer = cls(width, library.projections, dim, layers)
+            state = {k: torch.from_numpy(v.astype(np.float32)) for k, v in library.scorer.items()}
+            scorer.load_state_dict(state)
+        except (RuntimeError, KeyError, IndexError) as e:
+            reason = str(e).splitlines()[0]
+            raise UserError(
+                f"planning.safetensors: not a library of this version ({reason}); make it anew with the planner stage "
+                "of scripts/train.py"
+            ) from None
         return scorer.eval()
 
     @torch.inference_mode()

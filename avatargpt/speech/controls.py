@@ -17,7 +17,7 @@ from vqvae.face import FaceMotion
 
 MOST_GAIN, MOST_STRENGTH, MOST_SMOOTH, MOST_BLINKS = 5.0, 3.0, 1.0, 60.0
 EYE_DEGREES = 35.0  # gaze of a full eyeLook weight, as exports write it
-_BLINK = np.array([0.30, 0.85, 1.0, 0.95, 0.62, 0.32, 0.14, 0.04])  # lid of one blink at 30 fps: closes fast, opens slowly
+_BLINK = np.array([0.30, 0.85, 1.0, 0.95, 0.62, 0.32, 0.14, 0.04])  # a lid at 30 fps: closes fast, opens slowly
 _BLINK_FPS = 30.0
 _SHUT, _LONGEST_BLINK = 0.45, 0.55  # weight above which a lid counts as closing; seconds
 _LEAST_GAP = 0.6  # seconds between two blinks
@@ -57,13 +57,14 @@ class Controls:
         for name, value in self.offset.items():
             shapes(name)
             _range(f"offset of {name}", value, -1, 1)
-        for label, value, most in (
+        limits: tuple[tuple[str, float | None, float], ...] = (
             ("mouth", self.mouth, MOST_STRENGTH), ("brow", self.brow, MOST_STRENGTH), ("symmetry", self.symmetry, 1),
             ("smooth", self.smooth, MOST_SMOOTH), ("blink rate", self.blink_rate, MOST_BLINKS),
             ("eye contact", self.eye_contact, 1),
-        ):  # fmt: skip
-            if value is not None:
-                _range(label, value, 0, most)
+        )  # fmt: skip
+        for label, number, most in limits:
+            if number is not None:
+                _range(label, number, 0, most)
 
 
 def _range(label: str, value: float, low: float, high: float) -> None:
@@ -107,7 +108,7 @@ def shapes(name: str) -> tuple[str, ...]:
     known = [*arkit.NAMES, *arkit.SIDED]
     near = get_close_matches(letters, [k.lower() for k in known], 1)
     hint = f"; did you mean {next(k for k in known if k.lower() == near[0])}?" if near else ""
-    raise UserError(f"blendshape {name!r}: unknown{hint}; accepted the 52 ARKit names such as jawOpen or mouthSmileLeft")
+    raise UserError(f"blendshape {name!r}: unknown{hint}; accepted ARKit's 52 names, such as jawOpen or mouthSmileLeft")
 
 
 def scaled(motion: FaceMotion, names: Sequence[str], factor: float) -> FaceMotion:
@@ -176,7 +177,7 @@ def _runs(mask: np.ndarray) -> list[tuple[int, int]]:
 
 
 def _take_out(weights: np.ndarray, lids: list[int], start: int, stop: int, fps: float) -> None:
-    """A straight line instead of the closure around [start, stop): from where the lids leave rest to where they return."""
+    """A straight line instead of the closure around [start, stop), from where the lids leave rest to their return."""
     reach = max(1, round(0.3 * fps))
     low, high = max(start - reach, 0), min(stop + reach, len(weights))
     for lid in lids:

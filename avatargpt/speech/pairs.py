@@ -11,7 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from avatargpt.speech.audio import load, resample
+from avatargpt.speech.audio import RATE, load, resample
+from avatargpt.speech.augment import recorded
 from avatargpt.speech.corpus import SpeechClip
 from avatargpt.speech.features import extract
 from avatargpt.speech.phones import Phone, from_arpabet
@@ -50,8 +51,12 @@ def _numpy(path: Path) -> np.ndarray:
         return np.load(io.BytesIO(data), allow_pickle=False)
 
 
-def paired_clips(folder: Path) -> Iterator[SpeechClip]:
+def paired_clips(folder: Path, copies: int = 0, seed: int = 0) -> Iterator[SpeechClip]:
     """Clips with recorded mouth curves: NAME.wav beside bs_value_NAME.npy(.gz) of rig weights at 30 fps.
+
+    Args:
+        folder: of the files.
+        copies: recording situations added for each training clip; a few minutes of one room are soon known by heart.
 
     Raises:
         UserError: no such clips, or a file of another shape.
@@ -72,8 +77,15 @@ def paired_clips(folder: Path) -> Iterator[SpeechClip]:
             for one in expand(channel):
                 curves[:, INDEX[one]] = np.clip(mixed, 0, 1)
         split = "val" if wave.stem in HELD_OUT else "train"
-        yield SpeechClip(features[:frames], curves, np.zeros((frames, 2), np.uint8), kind="paired", split=split,
-                         name=f"pairs/{wave.stem}")  # fmt: skip
+        phones = np.zeros((frames, 2), np.uint8)
+        yield SpeechClip(features[:frames], curves, phones, kind="paired", split=split, name=f"pairs/{wave.stem}")
+        if split == "train":
+            sound = resample(audio, rate)
+            for k in range(copies):
+                heard = extract(recorded(sound, np.random.default_rng([seed, 6, k, len(sound)])), RATE)[:frames]
+                made = SpeechClip(heard, curves[: len(heard)], phones[: len(heard)], kind="paired")
+                made.name = f"pairs/{wave.stem}/{k}"
+                yield made
 
 
 @dataclass(frozen=True)

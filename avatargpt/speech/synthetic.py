@@ -44,7 +44,7 @@ class SpeechData:
         clean: share of training clips without a recording situation.
         paused: share of clips with inserted pauses.
         articulated: share of clips with other habits of articulation.
-        copies: recording situations of each clip of real speech.
+        copies: recording situations added for each clip of real speech and each recorded pair.
     """
 
     clips: int = 700

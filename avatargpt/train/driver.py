@@ -86,7 +86,7 @@ def _built(faces: Path, texts: str | None, options: SpeechData) -> Iterator[Spee
     rng = np.random.default_rng([options.seed, 4])
     yield from synthetic_clips(utterances(lines, rng, options.clips + options.held_out), options, Espeak())
     if (faces / "facegood").is_dir():
-        yield from paired_clips(faces / "facegood")
+        yield from paired_clips(faces / "facegood", options.copies, options.seed)
 
 
 def _labelled(faces: Path, driver: Driver, options: SpeechData) -> Iterator[SpeechClip]:

@@ -60,9 +60,11 @@ class MuonAdamW(torch.optim.Optimizer):
 
 def _blocks(model: torch.nn.Module) -> Iterator[torch.nn.Parameter]:
     """Weights of the linear layers inside the stacks of encoder and decoder."""
-    for name, module in model.named_modules():
-        if ".block." in name and isinstance(module, torch.nn.Linear):
-            yield module.weight
+    linear = {name for name, module in model.named_modules() if isinstance(module, torch.nn.Linear)}
+    for name, parameter in model.named_parameters():
+        place, _, kind = name.rpartition(".")
+        if ".block." in name and kind == "weight" and place in linear:
+            yield parameter
 
 
 def make_optimizer(model: torch.nn.Module, name: str, lr: float, weight_decay: float, where: str) -> Any:

@@ -78,7 +78,8 @@ def test_text_and_emotion_make_a_face_without_sound(cli, words: None, weights: P
 
 def test_a_file_of_texts(cli, words: None, weights: Path, tmp_path: Path) -> None:
     (tmp_path / "t.txt").write_text("wink\nsmile broadly\n")
-    result = cli("face", "--text", f"@{tmp_path / 't.txt'}", "--seconds", 0.5, "--model", weights, "-o", tmp_path / "m.csv")
+    out = tmp_path / "m.csv"
+    result = cli("face", "--text", f"@{tmp_path / 't.txt'}", "--seconds", 0.5, "--model", weights, "-o", out)
     assert result.lines == [str(tmp_path / "m" / "00.csv"), str(tmp_path / "m" / "01.csv")], result.err
 
 
@@ -134,7 +135,9 @@ def test_without_weights_nothing_is_made(cli, sound: Path, tmp_path: Path) -> No
         (("--text", "wink", "--model", "nowhere"), ("--model nowhere", "no such folder")),
     ],
 )
-def test_mistakes(cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, argv: tuple[str, ...], words: tuple[str, ...]) -> None:
+def test_mistakes(
+    cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, argv: tuple[str, ...], words: tuple[str, ...]
+) -> None:
     monkeypatch.chdir(tmp_path)
     result = cli("face", *argv, *(() if "-o" in argv else ("-o", "out.csv")))
     assert_refused(result, *words)
@@ -154,7 +157,8 @@ def test_options_that_no_output_has(cli, words: None, weights: Path, tmp_path: P
 
 
 def test_emotion_keyframes() -> None:
-    assert [(f.second, f.text, f.strength) for f in emotions("0:calm,2.5:Angry:0.8")] == [(0.0, "calm", 0.0), (2.5, "angry", 0.8)]
+    found = [(f.second, f.text, f.strength) for f in emotions("0:calm,2.5:Angry:0.8")]
+    assert found == [(0.0, "calm", 0.0), (2.5, "angry", 0.8)]
     assert [(f.text, f.strength) for f in emotions("joy")] == [("happy", 0.7)]
     with pytest.raises(UserError, match="accepted"):
         emotions("0:1:2:3")

@@ -13,8 +13,8 @@ from vqvae.motion import Motion
 
 
 def test_suffixes() -> None:
-    assert export.writable() == [".bvh", ".csv", ".gif", ".glb", ".json", ".mp4", ".npy", ".npz", ".png"]
-    assert export.readable() == [".bvh", ".csv", ".glb", ".json", ".npy", ".npz"]
+    assert export.writable() == [".bvh", ".csv", ".gif", ".glb", ".json", ".mp4", ".npy", ".npz", ".png", ".vrma"]
+    assert export.readable() == [".bvh", ".csv", ".glb", ".json", ".npy", ".npz", ".vrma"]
 
 
 @pytest.mark.parametrize("name", ["a.fbx", "a", "a.bvh.gz", ".bvh"])

@@ -36,7 +36,8 @@ def test_defaults_change_nothing() -> None:
 def test_gain_and_offset_by_any_spelling() -> None:
     m = clip()
     out = c.apply(m, c.Controls(gain={"JawOpen": 2.0, "mouth_smile": 0.5}, offset={"browDownLeft": 0.2}))
-    other = [i for i, n in enumerate(arkit.NAMES) if n not in ("jawOpen", "mouthSmileLeft", "mouthSmileRight", "browDownLeft")]
+    named = ("jawOpen", "mouthSmileLeft", "mouthSmileRight", "browDownLeft")
+    other = [i for i, n in enumerate(arkit.NAMES) if n not in named]
     assert np.array_equal(out.weights[:, other], m.weights[:, other])
     assert np.allclose(out.weights[:, I["jawOpen"]], 2 * m.weights[:, I["jawOpen"]])
     assert np.allclose(out.weights[:, I["mouthSmileRight"]], 0.5 * m.weights[:, I["mouthSmileRight"]])
@@ -61,7 +62,8 @@ def test_symmetry_keeps_winks_and_gaze() -> None:
     assert np.array_equal(lids(out), lids(m))
     half = c.apply(m, c.Controls(symmetry=0.5))
     before = np.abs(m.channel("cheekSquintLeft") - m.channel("cheekSquintRight"))
-    assert np.allclose(np.abs(half.channel("cheekSquintLeft") - half.channel("cheekSquintRight")), before / 2, atol=1e-6)
+    after = np.abs(half.channel("cheekSquintLeft") - half.channel("cheekSquintRight"))
+    assert np.allclose(after, before / 2, atol=1e-6)
 
 
 def test_smoothing_has_no_delay() -> None:
