@@ -16,9 +16,10 @@ from vqvae.errors import UserError
 JOIN = " | "
 MOST_ACTS = 8
 LONGEST_TEXT = 400  # characters of free text
-MOST_SECONDS = 3600.0
+LEAST_SECONDS, MOST_SECONDS = 0.2, 3600.0
 SHOWN = ("timeline", "captions", "plan", "frames")
 FORMATS = ("npz", "bvh", "glb", "vrma", "npy", "csv", "json", "mp4", "gif", "png", "fbx")
+TAKE_LETTERS = "abcdefghi"
 Shape = Literal["count", "seconds", "factor", "word", "text"]
 SHAPES: dict[str, Shape] = {
     "segment": "count", "to": "count", "steps": "count", "activities": "count", "seconds": "seconds",
@@ -95,7 +96,7 @@ class Act:
 
 _LIMITS: dict[str, tuple[float, float]] = {
     "segment": (1, 999), "to": (1, 999), "steps": (1, 99), "activities": (1, 20), "times": (1, 99),
-    "seconds": (0.2, MOST_SECONDS), "factor": (0.1, 10),
+    "seconds": (LEAST_SECONDS, MOST_SECONDS), "factor": (0.1, 10),
 }  # fmt: skip
 
 
@@ -127,8 +128,8 @@ def from_json(row: Mapping[str, Any]) -> Act:
     values = dict(row)
     if values.get("do") == "save" and "format" in values:
         values["name"] = f"{values.get('name')}.{values.pop('format')}"
-    if str(values.get("choice", "")) in "123456789":
-        values["choice"] = "abcdefghi"[int(values["choice"]) - 1] if values.get("choice") else None
+    if re.fullmatch("[1-9]", str(values.get("choice", ""))):
+        values["choice"] = TAKE_LETTERS[int(values["choice"]) - 1]
     if unknown := sorted(set(values) - {f.name for f in fields(Act)}):
         raise UserError(f"act {values.get('do')!r}: takes no {', '.join(unknown)}")
     try:

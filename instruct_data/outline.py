@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from instruct_data.acts import Act
+from instruct_data.acts import TAKE_LETTERS, Act
 from instruct_data.mirror import mirror_text
 from vqvae.errors import UserError
 
@@ -31,7 +31,7 @@ def outline(captions: Sequence[str], seconds: Sequence[float], takes: int = 1, p
         rows.append(f"{i} {' '.join(words[:SHOWN_WORDS]).rstrip(';,.')} {round(length * 2) / 2:g}s")
     parts = ["; ".join(rows[-SHOWN_SEGMENTS:]) or EMPTY]
     if takes > 1:
-        parts.append("takes " + " ".join("abcdefghi"[:takes]))
+        parts.append("takes " + " ".join(TAKE_LETTERS[:takes]))
     if planned:
         parts.append("plan")
     return " | ".join(parts)

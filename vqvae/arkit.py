@@ -25,6 +25,7 @@ NAMES: tuple[str, ...] = (
 INDEX: dict[str, int] = {name: i for i, name in enumerate(NAMES)}
 HEAD: tuple[str, ...] = ("headYaw", "headPitch", "headRoll")
 COUNT = len(NAMES)
+EYE_DEGREES = 35.0  # gaze of a full eyeLook weight
 
 
 def pascal(name: str) -> str:

@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from vqvae import arkit
+from vqvae import rotations as rot
 from vqvae.errors import UserError
 from vqvae.motion import MAX_FRAMES, atomic_write
 
@@ -155,3 +156,25 @@ def concatenate(motions: list[FaceMotion]) -> FaceMotion:
         raise UserError("concatenate: clips differ in fps")
     weights = np.concatenate([m.weights for m in motions])
     return replace(motions[0], weights=weights, head=np.concatenate([m.head for m in motions]))
+
+
+def turns(angles: np.ndarray) -> np.ndarray:
+    """(T, 4) unit quaternions w, x, y, z of head angles (T, 3) yaw, pitch, roll in radians (signs of `FaceMotion`)."""
+    yaw, pitch, roll = (np.asarray(angles, np.float64)[:, k, None] for k in range(3))
+    about_y, about_x = rot.from_axis_angle(yaw * [0, 1, 0]), rot.from_axis_angle(-pitch * [1, 0, 0])
+    out: np.ndarray = rot.multiply(rot.multiply(about_y, about_x), rot.from_axis_angle(roll * [0, 0, 1]))
+    return out
+
+
+def angles_of(q: np.ndarray) -> np.ndarray:
+    """(T, 4) quaternions w, x, y, z of a head looking along +Z, Y up -> (T, 3) yaw, pitch, roll in radians.
+
+    The inverse of :func:`turns`. Order: yaw about Y, then pitch about the turned X, then roll about the turned Z.
+    Positive X turns the head down and positive Z tilts it to the person's right shoulder (left is +X).
+    """
+    q = np.asarray(q, np.float64)
+    w, x, y, z = (q / np.maximum(np.linalg.norm(q, axis=1, keepdims=True), 1e-9)).T
+    yaw = np.arctan2(2 * (w * y + x * z), 1 - 2 * (x * x + y * y))
+    pitch = np.arcsin(np.clip(2 * (y * z - w * x), -1, 1))
+    roll = np.arctan2(2 * (x * y + w * z), 1 - 2 * (x * x + z * z))
+    return np.stack([yaw, pitch, roll], 1)

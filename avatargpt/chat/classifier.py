@@ -1,4 +1,4 @@
-"""The second reading of a turn: a linear classifier names the act, rules fill in what it takes.
+"""The usual reading of a turn: a linear classifier names the act, rules fill in what it takes.
 
 The classifier (a softmax over the vector of the frozen sentence encoder, the turn's words and what it is said about)
 is trained on the recorded and made-up turns by `avatargpt.chat.bank`. Acts that are not possible now do not count.
@@ -20,7 +20,7 @@ import numpy as np
 from avatargpt.chat import slots
 from avatargpt.chat.features import masked, rows
 from avatargpt.chat.filling import fill
-from avatargpt.chat.intent import Heard, why_not
+from avatargpt.chat.intent import NEED_SEGMENTS, Heard, why_not
 from avatargpt.wording import clauses
 from instruct_data.acts import Act
 from vqvae.errors import UserError
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 FILE = "intents.safetensors"
 TRIED = 3  # kinds, the likeliest first, until one can be filled
 LEAST = 0.22  # less sure than this it is better to ask
-_SOME = frozenset("then before replace edit retime total speed mirror again delete move loop play save export".split())
 
 
 class TurnIntent:
@@ -127,6 +126,7 @@ class TurnIntent:
             raise UserError(f"{path}: not a readable classifier of turns ({str(e).splitlines()[0]})") from None
         return out
 
+
 def tidied(acts: Sequence[Act]) -> list[Act]:
     """Interjections beside an order are none ("Great. Save it."), and a length behind a movement is its length."""
     out: list[Act] = []
@@ -186,7 +186,7 @@ def parts(request: str) -> list[str]:
 
 def _can(kind: str, heard: Heard) -> bool:
     """Whether an act of this kind is possible at all now."""
-    if not heard.captions and kind in _SOME:
+    if not heard.captions and kind in NEED_SEGMENTS:
         return False
     if (kind == "keep" and heard.takes < 2) or (kind == "move" and len(heard.captions) < 2):
         return False

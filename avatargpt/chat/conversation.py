@@ -13,11 +13,11 @@ from avatargpt.chat import commands, hearing
 from avatargpt.chat.acting import Progress, Scene, perform
 from avatargpt.chat.answering import clarifying
 from avatargpt.chat.filing import simplified
-from avatargpt.chat.intent import Heard, Intent
+from avatargpt.chat.intent import Heard, Intent, check_named
 from avatargpt.chat.reading import open_intent
 from avatargpt.chat.store import MOST_TURNS, Memory, Store
 from avatargpt.chat.timeline import Timeline
-from avatargpt.chat.viewing import sheet
+from avatargpt.chat.viewing import TURN, sheet
 from avatargpt.requests import mix
 from instruct_data.acts import Act
 from vqvae.errors import UserError
@@ -39,7 +39,8 @@ class Reply:
         motion: what the turn was about, or None.
         files: that were written.
         ok: False when something could not be done; `text` says what and what is accepted.
-        understood: who read the turn: ``network``, ``known turns``, both, ``command``, or empty = nobody.
+        understood: who read the turn: ``network``, ``classifier``, ``network and classifier``, ``command``, or empty =
+            nobody.
         over: the user wants to leave.
         seconds: length of the whole after the turn.
     """
@@ -81,7 +82,7 @@ class Conversation:
 
     def __init__(
         self, model: Any, folder: str | Path | None = None, planner: Planner | str | None = None,
-        intent: Intent | str = "both", outputs: str | Path | None = None, seed: int = 0, view: bool = False,
+        intent: Intent | str = "turns", outputs: str | Path | None = None, seed: int = 0, view: bool = False,
         progress: Progress = None,
     ) -> None:  # fmt: skip
         self.model, self.view, self.progress = model, view, progress
@@ -136,15 +137,15 @@ class Conversation:
         before = self.memory.copy()
         try:
             reply = self._turn(text)
+            said = {"user": hearing.cleaned(text), "acts": [a.to_json() for a in reply.acts], "reply": reply.text}
+            self.memory.turns = [*self.memory.turns, said][-MOST_TURNS:]
+            return self._kept(reply)
         except (UserError, OSError, MemoryError) as e:
             self.memory = before
             return Reply(_mistake(e), ok=False, seconds=self.timeline.seconds)
         except BaseException:  # an interrupted turn has not happened
             self.memory = before
             raise
-        said = {"user": text[: hearing.MOST_CHARACTERS], "acts": [a.to_json() for a in reply.acts], "reply": reply.text}
-        self.memory.turns = [*self.memory.turns, said][-MOST_TURNS:]
-        return self._kept(reply)
 
     def _kept(self, reply: Reply) -> Reply:
         """Write the session; when that fails the turn stands, and the reply says so."""
@@ -170,6 +171,7 @@ class Conversation:
         hearing.check_english(plain)
         heard = self._heard(plain, tuple(files))
         acts = self._intent.understand(heard)
+        check_named(acts or (), heard)
         if not acts:
             return Reply(clarifying(self.timeline), ok=False, seconds=self.timeline.seconds)
         return self._do(acts, text, getattr(self._intent, "last", self._intent.name))
@@ -185,7 +187,7 @@ class Conversation:
     def _do(self, acts: Sequence[Act], text: str, understood: str) -> Reply:
         said: list[str] = []
         files: list[Path] = []
-        motion, done, ok = None, [], True
+        motion, done, ok, before = None, [], True, self.timeline
         for act in acts:
             try:
                 if act.do in ("undo", "redo"):
@@ -208,9 +210,12 @@ class Conversation:
                 said.append(f"That far, then: {_mistake(e)}")  # what was done before it stays
                 ok = False
                 break
-        changed = any(a.do not in ("show", "question", "describe", "help", "chat", "clarify", "save") for a in done)
-        if self.view and changed and self.timeline.segments:
-            files.append(sheet(self.timeline, self.previews / "turn.png"))
+        if self.view and self.timeline.segments and self.timeline is not before:
+            try:
+                files.append(sheet(self.timeline, self.previews / TURN))
+            except UserError as e:  # the turn itself was done
+                said.append(f"Not drawn: {_mistake(e)}")
+                ok = False
         return Reply("\n".join(said), tuple(done), motion, tuple(files), ok, understood, seconds=self.timeline.seconds)
 
     def _scene(self, text: str) -> Scene:
@@ -244,4 +249,6 @@ def _mistake(error: BaseException) -> str:
     if isinstance(error, OSError):
         return f"Cannot write or read {error.filename or 'a file'}: {error.strerror or error}."
     text = " ".join(str(error).split())
-    return f"{text[:1].upper()}{text[1:]}{'' if text.endswith(('.', '?', '!')) else '.'}"
+    if text.split(" ")[0].isalpha():  # and not the name of a file
+        text = text[:1].upper() + text[1:]
+    return f"{text}{'' if text.endswith(('.', '?', '!')) else '.'}"

@@ -17,7 +17,7 @@ _FOREIGN = frozenset(
     "fbx obj usd usda usdz dae abc blend max ma c3d wav mp3 ogg flac avi mov webm txt csv json vrma pkl zip".split()
 )
 _WHY_NOT = {".fbx": "Blender, Unreal and Unity read .glb and .bvh, and Blender writes .fbx from them"}
-_UNSAFE = re.compile(r"[^A-Za-z0-9._/\\ ~-]+")
+_UNSAFE = re.compile(r"[<>\"|?*]+")  # no file system everywhere takes these
 _FILE = re.compile(
     r"\"([^\"\n]+?\.\w{2,5})\"|'([^'\n]+?\.\w{2,5})'|((?:\\ |[^\s\"'|;,])+\.(?:" + "|".join(FORMATS)
     + r"|wav|ogg|flac|mp3))(?![\w.])", re.IGNORECASE,

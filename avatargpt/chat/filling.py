@@ -9,7 +9,7 @@ from typing import Any
 from avatargpt.chat import slots
 from avatargpt.chat.intent import Heard
 from avatargpt.chat.making import GOES_ON
-from instruct_data.acts import Act, from_json
+from instruct_data.acts import LEAST_SECONDS, MOST_SECONDS, Act, from_json
 from instruct_data.mirror import side_of
 from vqvae.errors import UserError
 
@@ -30,7 +30,7 @@ def fill(kind: str, heard: Heard) -> Act | None:
 
 def _values(kind: str, heard: Heard) -> dict[str, Any] | None:
     text, captions = heard.request, heard.captions
-    length = next((s for s in slots.lengths(text) if 0.2 <= s <= 3600), None)
+    length = next((s for s in slots.lengths(text) if LEAST_SECONDS <= s <= MOST_SECONDS), None)
     seconds: dict[str, Any] = {} if length is None else {"seconds": length}
     pointed = slots.segments(text, captions)
     at: dict[str, Any] = {"segment": pointed[0]} if pointed else {}
@@ -49,7 +49,7 @@ def _values(kind: str, heard: Heard) -> dict[str, Any] | None:
             side = side_of(text)
             return {**at, "change": change if change or not side else f"with the {side} hand"}
         case "retime":
-            numbers = [n for n in slots.numbers(text) if 0.2 <= n <= 600]
+            numbers = [n for n in slots.numbers(text) if LEAST_SECONDS <= n <= 600]
             value = length if length is not None else next((n for n in numbers[::-1] if [n] != pointed), None)
             return None if value is None else {"segment": pointed[0] if pointed else len(captions), "seconds": value}
         case "total":
@@ -72,7 +72,7 @@ def _values(kind: str, heard: Heard) -> dict[str, Any] | None:
             return {"times": value} if value else None
         case "undo" | "redo":
             value = slots.count(text)
-            value = 2 if re.search(rf"\b{kind} {kind}\b|\bboth\b", text) else value
+            value = 2 if re.search(rf"\b{kind} {kind}\b|\bboth\b|\btwice\b", text) else value
             return {"steps": value} if value and value > 1 else {}
         case "keep":
             letter = slots.take(text, heard.takes)
@@ -91,7 +91,8 @@ def _spoken(kind: str, heard: Heard, seconds: dict[str, Any]) -> dict[str, Any] 
             scene = re.sub(
                 r"^.*?\b(?:plan|long|endless|scene|make|improvise|generate|activities|of)\b(?: (?:a|the))?"
                 r"(?: (?:plan|scene))?(?: (?:for|of|:))?[\s:,]*", "", scene, count=1,
-            ).strip(" .,:;")  # fmt: skip
+            )  # fmt: skip
+            scene = re.sub(r"\b(?:for|of|lasting|in|over)$", "", scene.strip(" .,:;")).strip(" .,:;")
             if not scene:
                 return None
             number = slots.count(text) if re.search(r"\b(?:activities|things|parts|acts|steps)\b", text) else None

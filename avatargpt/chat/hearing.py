@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 
 from avatargpt.planning.requests import looks_english
@@ -10,6 +11,7 @@ from vqvae.errors import UserError
 MOST_WORDS = 120
 MOST_CHARACTERS = 1000
 FEWEST = 4  # words that it takes to tell a language
+_ESCAPE = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")  # colours and cursor keys of terminals
 _SHORT = frozenset("i do w n u s sec secs ok hm b4".split())  # of typed English; they are words of other languages, too
 
 
@@ -19,7 +21,7 @@ def cleaned(text: str) -> str:
     Raises:
         UserError: empty, too long, or not in Latin letters.
     """
-    visible = "".join(" " if unicodedata.category(c)[0] == "C" else c for c in text)
+    visible = "".join(" " if unicodedata.category(c)[0] == "C" else c for c in _ESCAPE.sub(" ", text))
     words = visible.split()
     if not any(c.isalnum() or c == "?" for c in visible):
         raise UserError("I heard nothing; say what should happen, e.g. a person waves, or /help")

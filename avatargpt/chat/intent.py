@@ -9,19 +9,20 @@ from typing import Any, Protocol
 
 from avatargpt.chat import slots
 from avatargpt.chat.making import GOES_ON
-from avatargpt.chat.timeline import MOST_SEGMENTS
+from avatargpt.chat.timeline import MOST_SEGMENTS, no_segment
 from avatargpt.lexical import lemmas
-from instruct_data.acts import Act, read
+from instruct_data.acts import LEAST_SECONDS, MOST_SECONDS, TAKE_LETTERS, TAKES, Act, read
 from instruct_data.dialogues import turn_slots
 from vqvae.errors import UserError
 
 MAX_TOKENS = 96
 BEAMS = 4
 SAMPLES, TEMPERATURE = 6, 0.7
-_NEED_SEGMENTS = frozenset(
+NEED_SEGMENTS = frozenset(
     "then before replace edit retime total speed mirror again delete move loop play save export".split()
 )
 MOVEMENTS = ("make", "then", "before", "replace")
+_ASKS = re.compile(r"(?:what|which|who|whose|where|when|why|how)\b(?! (?:about|if)\b)[^.!]*\?")
 _ANSWERS = frozenset("chat clarify help question show describe".split())
 
 
@@ -63,18 +64,20 @@ def why_not(acts: Sequence[Act], heard: Heard) -> str:
     said = slots.values(heard.request)
     relative = bool(slots.RELATIVE.search(heard.request))
     for act in acts:
-        if act.do in _NEED_SEGMENTS and not count and not (act.do == "then" and act.text == GOES_ON):
+        if act.do in NEED_SEGMENTS and not count and not (act.do == "then" and act.text == GOES_ON):
             return f"{act.do}: there is nothing yet"
         for n in (act.segment, act.to):
             if n is not None and not 1 <= n <= count:
                 return f"{act.do}: no segment {n}"
-        if act.do == "keep" and not (takes > 1 and "abcdefghi".index(str(act.choice) or "z") < takes):
+        if act.do == "keep" and not (takes > 1 and str(act.choice) in TAKE_LETTERS[:takes]):
             return "keep: no such take"
         if act.file is not None and act.file.lower() not in heard.files:
             return f"{act.do}: no file {act.file} in the turn"
         for value in (act.seconds, act.factor, act.times, act.activities):
             if value is not None and round(float(value), 3) not in said and not (relative or heard.history):
                 return f"{act.do}: no {value:g} in the turn"
+        if act.do in MOVEMENTS and _ASKS.fullmatch(heard.request):
+            return f"{act.do}: a question names no movement"
         takes = (takes or 1) + 1 if act.do == "again" else 0
         if act.do in ("make", "load", "long"):
             count = 1
@@ -84,6 +87,24 @@ def why_not(acts: Sequence[Act], heard: Heard) -> str:
     if heard.files and not any(a.file or a.name or a.do in _ANSWERS for a in acts):
         return "a file is named and not used"
     return ""
+
+
+def check_named(acts: Sequence[Act], heard: Heard) -> None:
+    """What a reading would pass over in silence: numbers in the turn that no act can have.
+
+    Raises:
+        UserError: a length out of range, or, in a turn that is about segments, a segment that is not there.
+    """
+    for length in slots.lengths(heard.request):
+        if not LEAST_SECONDS <= length <= MOST_SECONDS:
+            raise UserError(f"{length:g} seconds; accepted {LEAST_SECONDS:g} to {MOST_SECONDS:g}")
+    about = {a.do for a in acts if a.do == "question" or TAKES[a.do][:1] in (("segment",), ("segment?",))}
+    if (acts and not about) or "plan" in heard.request.split():  # "step 5 of the plan" is none of the timeline's
+        return
+    there = len(heard.captions) + sum(a.do in ("make", "then", "before") for a in acts)
+    for n in slots.explicit(heard.request):
+        if not 1 <= n <= there:
+            raise UserError(no_segment(n, there))
 
 
 def _stutters(text: str) -> bool:
@@ -145,8 +166,3 @@ def grounded_text(text: str, heard: Heard) -> bool:
     said = set(lemmas(text))
     known = set(lemmas(" ".join([heard.request, *heard.history[-1:], *heard.captions])))
     return bool(said) and len(said & known) >= len(said) / 2
-
-
-def letters_of(text: str) -> str:
-    """What two wordings of a request must share to be the same."""
-    return " ".join(re.findall(r"[a-z0-9]+", text.lower()))

@@ -9,7 +9,7 @@ from avatargpt.chat.filing import find_file
 from avatargpt.chat.rewording import changed
 from avatargpt.chat.timeline import FPS, MOST_TAKES, Segment, Timeline, made_segment
 from avatargpt.stitching import retimed
-from instruct_data.acts import Act
+from instruct_data.acts import TAKE_LETTERS, Act
 from vqvae.errors import UserError
 from vqvae.motion import Motion
 
@@ -133,12 +133,12 @@ def again(scene: Scene, act: Act) -> Done:
         raise UserError(f"segment {at + 1} has no caption to make another take of; accepted: segments made from words")
     takes = state.takes if open_ else (old,)
     if len(takes) >= MOST_TAKES:
-        raise UserError(f"there are {len(takes)} takes already; keep one of a to {'abcdefghi'[len(takes) - 1]}")
+        raise UserError(f"there are {len(takes)} takes already; keep one of a to {TAKE_LETTERS[len(takes) - 1]}")
     new = remade(scene, old, old.caption, old.motion.seconds if old.fixed else None, scene.seed)
     takes = (*takes, new)
     changed_ = replace(with_segment(state, at, new), takes=takes, chosen=at)
-    letters = " or ".join("abcdefghi"[: len(takes)]) if len(takes) == 2 else f"a to {'abcdefghi'[len(takes) - 1]}"
-    letter = "abcdefghi"[len(takes) - 1]
+    letter = TAKE_LETTERS[len(takes) - 1]
+    letters = "a or b" if len(takes) == 2 else f"a to {letter}"
     said = f"Take {letter} of segment {at + 1}: {_about(new)}. Keep {letters}? Take {letter} is in place."
     return Done(changed_, said, changed_.whole)
 
@@ -148,9 +148,9 @@ def keep(scene: Scene, act: Act) -> Done:
     takes, at = scene.state.takes, scene.state.chosen
     if not takes:
         raise UserError("there are no takes to choose among; say: another take")
-    number = "abcdefghi".find(str(act.choice))
+    number = TAKE_LETTERS.find(str(act.choice))
     if not 0 <= number < len(takes):
-        raise UserError(f"there is no take {act.choice}; accepted a to {'abcdefghi'[len(takes) - 1]}")
+        raise UserError(f"there is no take {act.choice}; accepted a to {TAKE_LETTERS[len(takes) - 1]}")
     return _exchanged(scene, at, takes[number], f"Kept take {act.choice} of segment {at + 1}.")
 
 

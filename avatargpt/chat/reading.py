@@ -1,4 +1,4 @@
-"""Which reading of a turn counts: the network's, the classifier's, or both together (the default)."""
+"""Which reading of a turn counts: the classifier's (the default), the network's, or both together."""
 
 from __future__ import annotations
 
@@ -58,15 +58,16 @@ def _grounded(acts: Sequence[Act], heard: Heard) -> list[Act]:
     return out
 
 
-def open_intent(model: Any, kind: str = "both") -> Intent:
+def open_intent(model: Any, kind: str = "turns") -> Intent:
     """How this model's conversations understand turns.
 
     Args:
-        model: an `avatargpt.AvatarGPT`; its folder may hold classifier.
-        kind: one of `INTENTS`. "both" needs the classifier, else it is the network alone.
+        model: an `avatargpt.AvatarGPT`; its folder may hold the classifier.
+        kind: one of `INTENTS`. "turns" is the default: it heard more turns rightly (docs/chat.md). "both" needs the
+            classifier, else it is the network alone.
 
     Raises:
-        UserError: an unknown kind, or classifier that are not there.
+        UserError: an unknown kind, or a classifier that is not there.
     """
     if kind not in INTENTS:
         raise UserError(f"intent {kind!r}; accepted: {', '.join(INTENTS)}")

@@ -6,14 +6,16 @@ import re
 from dataclasses import dataclass
 
 from instruct_data.mirror import mirror_text, side_of
+from vqvae.errors import UserError
 
 # tempo of what is asked for; the same movement is played faster or slower, nothing is made again
 _TEMPO = [
     (re.compile(r"\b(?:much|a lot|way|far|twice as) (?:slow|slower|more slowly|slowly)\b"), 0.5),
     (re.compile(r"\b(?:much|a lot|way|far|twice as) (?:fast|faster|more quickly|quicker)\b"), 1.8),
-    (re.compile(r"\b(?:slower|slow|more slowly|slowly|slow down|slowed|calmer pace|less fast)\b"), 0.7),
+    (re.compile(r"\b(?:slower|slow|more slowly|slowly|slow down|slowed|calmer pace)\b"), 0.7),
     (re.compile(r"\b(?:faster|fast|more quickly|quicker|quickly|speed up|hurried|hurry)\b"), 1.4),
 ]
+_NEGATED = re.compile(r"\b(?:not|no|never|instead of|rather than)\s+(?:so |too |as )?\w+")
 _FILLER = re.compile(
     r"\b(?:a bit|a little|please|much|a lot|way|far|twice as|him|her|it|more|and|should be|make|do)\b|,"
 )
@@ -40,12 +42,19 @@ class Change:
 
 
 def changed(caption: str, change: str) -> Change:
-    """Apply a change in words to a caption."""
+    """Apply a change in words to a caption.
+
+    Raises:
+        UserError: slower and faster at once.
+    """
     change = " ".join(change.lower().split()).rstrip(" .!")
-    tempo, rest = 1.0, change
+    asked = _NEGATED.sub(" ", change.replace("less fast", "slower").replace("less slow", "faster"))
+    if len({factor < 1 for pattern, factor in _TEMPO if pattern.search(asked)}) > 1:
+        raise UserError(f"{change!r} is slower and faster at once; say one of them, or name a segment for each")
+    tempo, rest = 1.0, asked
     for pattern, factor in _TEMPO:
-        if pattern.search(change):
-            tempo, rest = factor, pattern.sub(" ", change)
+        if pattern.search(asked):
+            tempo, rest = factor, pattern.sub(" ", asked)
             break
     if tempo != 1.0 and not " ".join(_FILLER.sub(" ", rest).split()):
         return Change(caption, tempo, remake=False)
@@ -62,7 +71,7 @@ def _said(caption: str, change: str) -> str:
     part = _PART.search(change)
     if part and part.group(2) != "handed":
         side, name = part.groups()
-        named = rf"\b(?:left|right|one|the|his|her|both|a)\s+{name}s?\b"
+        named = rf"\b(?:(?:the|his|her) )?(?:left|right|one|the|his|her|both|a)\s+{name}s?\b"
         new, count = re.subn(named, f"the {side} {name}", caption, count=1)
         if count:
             return new

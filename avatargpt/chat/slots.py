@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 
 from avatargpt.lexical import lemmas
-from instruct_data.acts import FORMATS
+from instruct_data.acts import FORMATS, TAKE_LETTERS
 from instruct_data.english import GERUND, THIRD, third_of
 from instruct_data.outline import SHOWN_WORDS
 from instruct_data.turns import NUMBERS, ORDINALS
@@ -25,6 +25,10 @@ _SEGMENT = re.compile(
     r"(?:\b(?:segment|seg|part|number|nr|no\.?|step|piece|take)s?\s*|#)(\d{1,2})\b|\b(\d{1,2})(?:st|nd|rd|th)\b"
 )
 _COUNTED = re.compile(rf"\b(segment|part|number|step)\s+({'|'.join(NUMBERS[1:])})\b")
+_EXPLICIT = re.compile(
+    r"(?:\b(?:segment|seg|part|number|nr|no\.?|step|piece)\s*|#)(\d{1,3})\b(?!\s*(?:times|x\b|seconds|s\b))"
+    rf"|\b(?:(\d{{1,3}})(?:st|nd|rd|th)|({'|'.join(ORDINALS)}) (?:segment|part|step|piece|one))\b"
+)
 _ORDINAL = re.compile(rf"\b({'|'.join(ORDINALS)})\b")
 _LAST = re.compile(r"\b(?:last|final|ending|latest)\b")
 _FACTORS = [
@@ -55,7 +59,7 @@ def number(word: str) -> float:
 
 def lengths(text: str) -> list[float]:
     """Every length in the text, in seconds."""
-    fps = float(found.group(1)) if (found := _AT_FPS.search(text)) else 20.0
+    fps = float(found.group(1) if (found := _AT_FPS.search(text)) else 0) or 20.0
     out = []
     for m in _LENGTH.finditer(text):
         if m["half"]:
@@ -122,7 +126,7 @@ def count(text: str) -> int | None:
 
 def segments(text: str, captions: Sequence[str]) -> list[int]:
     """Segments that the text points at, from 1, in the order named: by number, place, or a word of their caption."""
-    plain = _COUNTED.sub(lambda m: f"{m.group(1)} {_WORDS[m.group(2)]}", without_lengths(text))
+    plain = _numbered(text)
     out: list[tuple[int, int]] = [(m.start(), int(m.group(1) or m.group(2))) for m in _SEGMENT.finditer(plain)]
     if not out:
         for m in _ORDINAL.finditer(plain):
@@ -145,6 +149,17 @@ def segments(text: str, captions: Sequence[str]) -> list[int]:
     return list(dict.fromkeys(n for _, n in sorted(out) if 1 <= n <= len(captions)))
 
 
+def explicit(text: str) -> list[int]:
+    """Numbers of segments that the text names as such, whether these are there or not: "segment 9", "the 9th"."""
+    found = _EXPLICIT.finditer(_numbered(text))
+    return [ORDINALS.index(m.group(3)) + 1 if m.group(3) else int(m.group(1) or m.group(2)) for m in found]
+
+
+def _numbered(text: str) -> str:
+    """Without lengths, "segment two" as "segment 2"."""
+    return _COUNTED.sub(lambda m: f"{m.group(1)} {_WORDS[m.group(2)]}", without_lengths(text))
+
+
 def _named(word: str, captions: Sequence[str]) -> list[int]:
     wanted = lemmas(word)
     return [n for n, c in enumerate(captions, 1) if wanted and wanted[0] in lemmas(c)]
@@ -157,12 +172,12 @@ def take(text: str, takes: int) -> str | None:
     if re.search(r"\b(?:old|previous|original|earlier|first|before)\b", text):
         return "a"
     if re.search(r"\b(?:new|last|latest)\b", text):
-        return "abcdefghi"[takes - 1]
+        return TAKE_LETTERS[takes - 1]
     if m := re.search(r"\b([1-9])\b", text):
-        return "abcdefghi"[int(m.group(1)) - 1]
+        return TAKE_LETTERS[int(m.group(1)) - 1]
     if "middle" in text:
         return "b"
-    return next(("abcdefghi"[i] for i, o in enumerate(ORDINALS) if o in text), None)
+    return next((TAKE_LETTERS[i] for i, o in enumerate(ORDINALS) if o in text), None)
 
 
 def suffix(text: str) -> str | None:
@@ -196,12 +211,12 @@ def save_name(text: str, files: Sequence[str]) -> str | None:
 _OPENING = re.compile(
     r"^(?:ok(?:ay)?|and|&|\+|then|now|next|after(?:wards?| that| this(?: one)?)|finally|later|also|so|"
     r"well|hmm+|please|pls|first(?:ly)?|at the (?:end|start|very beginning|beginning)|continue with|"
-    r"add|append|insert|put|new(?: clip)?|"
+    r"add|append|insert|put|new(?: (?:clip|scene|motion|animation|one))?(?! year)|"
     r"make(?: it| him| her| a motion| a clip)?(?= )|create|generate|animate(?: this)?|show me|give me|"
     r"i want(?: to see)?|i need|"
     r"let'?s (?:see|have|begin with|start with)|start (?:over|again|with|anew)(?: with)?|begin with|opening|"
     r"of|followed by|from scratch|something else|forget (?:that|it)|scrap (?:it|that)|can i (?:get|see|have)|"
-    r"could you|can you|"
+    r"could you|can you|how about|what about|what if|"
     r"a clip of|a motion of|an animation of|beforehand|before (?:that|everything|it)|he should|she should|"
     r"instead)\b[\s,:.]*"
 )
@@ -209,15 +224,15 @@ _OPENING = re.compile(
 
 def movement(text: str) -> str:
     """What is left of a request when lengths and the words around the movement are taken away."""
-    out = without_lengths(text).strip(" .,!;:")
+    out = without_lengths(text).strip(" .,!?;:")
     place = r"\b(?:before|in front of|ahead of) (?:the )?(?:\w+ ){0,2}?(?:segment|part|step|one|\d+)\b ?\d*"
     out = re.sub(place, " ", out)
     out = re.sub(r"\b(?:please|pls|thanks|thx)\b", " ", out)
     last = ""
     while out != last:
-        last, out = out, _OPENING.sub("", out.strip(" .,!;:"))
+        last, out = out, _OPENING.sub("", out.strip(" .,!?;:"))
     closing = r"\s*,?\s*\b(?:for|long|of|lasting|instead|please|at the end|first|afterwards)\s*$"
-    out = re.sub(closing, "", out.strip(" .,!;:"))
+    out = re.sub(closing, "", out.strip(" .,!?;:"))
     return as_caption(" ".join(out.split()) or " ".join(text.split()[:SHOWN_WORDS]))
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from avatargpt.chat.timeline import Segment, Timeline, plan_from_json
+from avatargpt.chat.timeline import MOST_TAKES, Segment, Timeline, plan_from_json
 from vqvae.errors import UserError
 from vqvae.motion import Motion, atomic_write
 
@@ -124,10 +124,15 @@ class Store:
             return tuple(self._segment(r, known) for r in rows)
 
         plan = plan_from_json(data["plan"]) if "plan" in data else None
-        return Timeline(
-            some(data["segments"]), int(data["loops"]), some(data.get("takes", [])), int(data.get("chosen", 0)), plan,
-            tuple(map(str, data["files"])),
-        )
+        takes, chosen = some(data.get("takes", [])), int(data.get("chosen", 0))
+        out = Timeline(plan=plan, files=tuple(map(str, data["files"])))
+        try:
+            out = out.replaced(some(data["segments"]), loops=int(data["loops"]))
+        except UserError as e:
+            raise ValueError(str(e)) from None
+        if out.loops < 1 or len(takes) > MOST_TAKES or (takes and not 0 <= chosen < len(out.segments)):
+            raise ValueError(f"loops {out.loops}, {len(takes)} takes of segment {chosen + 1}")
+        return replace(out, takes=takes, chosen=chosen)
 
     def _segment(self, row: dict[str, Any], known: dict[str, Motion]) -> Segment:
         key = str(row["motion"])

@@ -139,12 +139,9 @@ class Timeline:
             UserError: no such segment.
         """
         count = len(self.segments)
-        if not count:
-            raise UserError("nothing has been made yet; say what should happen, e.g. a person waves")
         n = count if segment is None else segment
         if not 1 <= n <= count:
-            there = "1 segment" if count == 1 else f"{count} segments"
-            raise UserError(f"there is no segment {n}; there {'is' if count == 1 else 'are'} {there}")
+            raise UserError(no_segment(n, count))
         return n - 1
 
     def replaced(self, segments: Sequence[Segment], **changes: Any) -> Timeline:
@@ -168,6 +165,13 @@ class Timeline:
         if self.plan:
             out["plan"] = self.plan.to_json()
         return out | {"files": list(self.files)}
+
+
+def no_segment(n: int, count: int) -> str:
+    """Tells that segment `n` is not one of `count`."""
+    if not count:
+        return "nothing has been made yet; say what should happen, e.g. a person waves"
+    return f"there is no segment {n}; there {'is 1 segment' if count == 1 else f'are {count} segments'}"
 
 
 def compose(segments: Sequence[Segment]) -> tuple[Motion, tuple[tuple[int, int], ...]]:

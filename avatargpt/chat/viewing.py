@@ -11,6 +11,7 @@ from pathlib import Path
 from avatargpt.chat.timeline import FPS, Timeline
 
 SHEET_ROWS = 12
+TURN = "turn.png"  # the picture of a turn, among the previews
 
 
 def desktop() -> bool:

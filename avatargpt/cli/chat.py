@@ -33,7 +33,7 @@ def chat(
     ] = "",
     intent: Annotated[
         str, typer.Option("--intent", metavar="WHO", help="Who reads the turns: both, network or turns.")
-    ] = "both",
+    ] = "turns",
     seed: common.Seed = 0,
     model: common.Model = None,
     device: common.Device = None,
@@ -96,9 +96,9 @@ def _print(talk: Conversation, line: str, reply: Reply, as_json: bool, terminal:
 
 
 def _open(reply: Reply) -> None:
-    from avatargpt.chat.viewing import open_file
+    from avatargpt.chat.viewing import TURN, open_file
 
-    for picture in [f for f in reply.files if f.suffix == ".png"][-1:]:
+    for picture in [f for f in reply.files if f.name == TURN]:
         if not open_file(picture):
             typer.echo(f"[{picture}]")
 
@@ -109,22 +109,22 @@ def _editing(talk: Conversation | None) -> Iterator[Any]:
     if talk is None:
         yield _lines
         return
-    with suppress(ImportError):  # there is none on Windows; typing works all the same
+    try:
         import readline
-
-        path = talk.store.folder / HISTORY if talk.store else None
-        if path is not None and path.is_file():
-            with suppress(OSError):
-                readline.read_history_file(path)
-        readline.set_history_length(MOST_LINES)
-        try:
-            yield _typed
-        finally:
-            if path is not None:
-                with suppress(OSError):  # a history is a convenience
-                    readline.write_history_file(path)
+    except ImportError:  # there is none on Windows; typing works all the same
+        yield _typed
         return
-    yield _typed
+    path = talk.store.folder / HISTORY if talk.store else None
+    if path is not None and path.is_file():
+        with suppress(OSError):
+            readline.read_history_file(path)
+    readline.set_history_length(MOST_LINES)
+    try:
+        yield _typed
+    finally:
+        if path is not None:
+            with suppress(OSError):  # a history is a convenience
+                readline.write_history_file(path)
 
 
 def _typed() -> Iterator[str]:
@@ -142,5 +142,9 @@ def _typed() -> Iterator[str]:
 
 def _lines() -> Iterator[str]:
     """Standard input line by line; bytes that are no UTF-8 become marks, endless lines are cut."""
-    while raw := sys.stdin.buffer.readline(LONGEST_LINE):
+    stdin = sys.stdin.buffer
+    while raw := stdin.readline(LONGEST_LINE):
+        rest = raw
+        while rest and not rest.endswith(b"\n"):
+            rest = stdin.readline(LONGEST_LINE)
         yield raw.decode("utf-8", "replace")

@@ -61,7 +61,7 @@ def face(
 
     An .mp4 carries the sound. A network makes the face; --gain to --eye-contact change its curves afterwards.
     """
-    from avatargpt.cli.face_options import driver_folder, emotions, numbers
+    from avatargpt.cli.face_options import driver_folder, emotions, format_options, numbers
     from avatargpt.speech.audio import inspect
     from avatargpt.speech.controls import Controls, apply
 
@@ -81,14 +81,14 @@ def face(
         eye_contact,
     )  # fmt: skip
     controls.check()
-    common.check_targets(output, many)
     _check_faces(output)
+    common.check_targets(output, many)
+    options = format_options(output, layout, size, audio)
     folder = driver_folder(model)
     made = _drive(folder, audio, texts, feelings, length, threads, quiet)
     motions: list[Any] = [apply(m, controls, seed) for m in made]
-    options = {"layout": layout, "size": size, "audio": audio}
     with common.progress("writing", quiet):
-        files = _write(output, motions, many, {k: v for k, v in options.items() if v is not None})
+        files = _write(output, motions, many, options)
     common.print_results(motions, files, as_json)
 
 
@@ -98,7 +98,8 @@ def _check_faces(paths: list[Path]) -> None:
 
     for path in paths:
         if path.suffix.lower() not in FACE_SUFFIXES:
-            raise UserError(f"{path}: a face cannot be written as {path.suffix}; accepted {' '.join(FACE_SUFFIXES)}")
+            form = path.suffix or path.name
+            raise UserError(f"{path}: a face cannot be written as {form}; accepted {' '.join(FACE_SUFFIXES)}")
 
 
 def _drive(
@@ -106,8 +107,11 @@ def _drive(
     quiet: bool,
 ) -> list[FaceMotion]:  # fmt: skip
     """One clip for each text."""
+    from functools import partial
+
     import torch
 
+    from avatargpt.speech.audio import FPS
     from avatargpt.speech.driver import Driver
 
     torch.set_num_threads(threads or 1)  # steps are small: more threads only wait for each other
@@ -118,11 +122,17 @@ def _drive(
     with common.progress("speaking", quiet) as advance:
         for k, text in enumerate(texts):
             told = _direction(text, feelings, length, grounder) if grounder is not None else None
-            clip = driver.drive(audio, direction=told, seconds=None if audio is not None else length)
+            tell = partial(_tell, advance, k, len(texts), max(1, int(length * FPS))) if advance else None
+            clip = driver.drive(
+                audio, direction=told, seconds=None if audio is not None else length, progress=tell
+            )  # fmt: skip
             made.append(clip.with_caption(text or (audio.stem if audio is not None else feelings[0].text)))
-            if advance:
-                advance(k + 1, len(texts))
     return made
+
+
+def _tell(advance: common.Progress, clip: int, clips: int, frames: int, done: int) -> None:
+    """Progress in frames of all clips."""
+    advance(clip * frames + min(done, frames), clips * frames)
 
 
 def _grounder() -> Any:
@@ -140,34 +150,17 @@ def _direction(text: str, feelings: list[Feeling], length: float, grounder: Any)
     return Direction.make(feelings or own, [Clause(text, 0.0, length)] if text else [], grounder)
 
 
-def _write(paths: list[Path], motions: list[Any], many: bool, options: dict[str, Any]) -> list[list[str]]:
-    """Every clip in every format; each format gets the options that it has. A failure leaves nothing behind."""
-    from avatargpt import export
-    from avatargpt.export.face_video import face_sheet
-
-    takes = {".json": ("layout",), ".vrma": ("layout",), ".mp4": ("size", "audio"), ".gif": ("size",)}
-    used = {o for p in paths for o in takes.get(p.suffix.lower(), ())} | {"audio"}
-    for name in options:
-        if name not in used:
-            raise UserError(f"--{name}: none of the output files has it; see avatargpt face --help")
+def _write(
+    paths: list[Path], motions: list[Any], many: bool, options: list[dict[str, Any]]
+) -> list[list[str]]:  # fmt: skip
+    """Every clip in every format, each with its own options. When one fails, no file stays behind."""
     files: list[list[str]] = [[] for _ in motions]
-    written: list[Path] = []
-    width = max(2, len(str(len(motions) - 1)))
     try:
-        for path in paths:
-            suffix = path.suffix.lower()
-            if suffix == common.SHEET:
-                written.append(face_sheet(motions, [m.caption for m in motions], path))
-                for names in files:
-                    names.append(str(path))
-                continue
-            for i, motion in enumerate(motions):
-                target = path.with_suffix("") / f"{i:0{width}d}{path.suffix}" if many else path
-                export.save(motion, target, **{k: v for k, v in options.items() if k in takes.get(suffix, ())})
-                written.append(target)
-                files[i].append(str(target))
+        for path, own in zip(paths, options, strict=True):
+            for names, new in zip(files, common.write_results([path], motions, many, own), strict=True):
+                names += new
     except BaseException:
-        for path in written:
-            path.unlink(missing_ok=True)
+        for name in {name for names in files for name in names}:
+            Path(name).unlink(missing_ok=True)
         raise
     return files

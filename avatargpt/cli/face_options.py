@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from vqvae.errors import UserError
 
@@ -118,6 +118,37 @@ def numbers(option: str, arguments: Sequence[str]) -> dict[str, float]:
         if name in out:
             raise UserError(f"{option} {argument}: {name} is named twice")
         out[name] = value
+    return out
+
+
+def format_options(
+    paths: Sequence[Path], layout: str | None, size: int | None, audio: Path | None
+) -> list[dict[str, Any]]:  # fmt: skip
+    """For each output file the options that its format has; a layout goes to the formats that know it.
+
+    Raises:
+        UserError: a layout or a size that none of the files can use.
+    """
+    from avatargpt.export.face_json import LAYOUTS as JSON_LAYOUTS
+    from avatargpt.export.vrma import LAYOUTS as VRMA_LAYOUTS
+
+    layouts = {".json": JSON_LAYOUTS, ".vrma": VRMA_LAYOUTS}
+    known = {p: layouts[p.suffix.lower()] for p in paths if p.suffix.lower() in layouts}
+    if layout is not None and not any(layout in names for names in known.values()):
+        if not known:
+            raise UserError(f"--layout {layout}: none of the output files has layouts; accepted with .json and .vrma")
+        accepted = "; ".join(f"{path}: {', '.join(names)}" for path, names in known.items())
+        raise UserError(f"--layout {layout}: accepted for {accepted}")
+    if size is not None and not any(p.suffix.lower() in (".mp4", ".gif") for p in paths):
+        raise UserError(f"--size {size}: none of the output files is a film; accepted with .mp4 and .gif")
+    out: list[dict[str, Any]] = []
+    for path in paths:
+        film = path.suffix.lower() in (".mp4", ".gif")
+        own = {
+            "layout": layout if layout in known.get(path, ()) else None, "size": size if film else None,
+            "audio": audio if path.suffix.lower() == ".mp4" else None,
+        }  # fmt: skip
+        out.append({name: value for name, value in own.items() if value is not None})
     return out
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -72,8 +74,10 @@ def long(
         with common.progress("living on", quiet) as advance:
             chunks = loop.long(loaded, scene, seconds, plans, seed, radius, first, best_of)
             interrupted = _write(chunks, writer, round(seconds * 20), advance)
-    except BaseException:
+    except BaseException as e:
         writer.abandon()
+        if isinstance(e, UserError) and writer.shards:
+            raise UserError(f"{e}; `avatargpt long --join -o {target}` makes a file of what was made before") from None
         raise
     if writer.frames == 0:
         writer.abandon()
@@ -87,7 +91,11 @@ def long(
 
 
 def _write(chunks: Any, writer: LongWriter, frames: int, advance: common.Progress | None) -> bool:
-    """Write chunks as they come; True when interrupted from the keyboard."""
+    """Write chunks as they come; True when interrupted from the keyboard.
+
+    Raises:
+        UserError: of the planner or of the disk; what was made before is written as far as it can be.
+    """
     try:
         for chunk in chunks:
             writer.add(chunk.frames, chunk.spans)
@@ -96,32 +104,42 @@ def _write(chunks: Any, writer: LongWriter, frames: int, advance: common.Progres
     except KeyboardInterrupt:
         writer.flush()
         return True
+    except UserError:
+        with suppress(UserError):
+            writer.flush()
+        raise
     writer.flush()
     return False
 
 
 def _target(output: list[Path]) -> Path:
-    """The .npz that is joined from the parts: the one asked for, or one beside the first output."""
+    """The .npz that the parts are named after: the one asked for, or what it would be called."""
     common.check_targets(output, many=False)
     stems = {p.with_suffix("") for p in output}
     if len(stems) > 1:
         raise UserError(f"-o {output[-1]}: accepted several formats of one name, e.g. -o life.npz -o life.glb")
-    return output[0].with_suffix(".npz")
+    return next(filter(_is_npz, output), output[0].with_suffix(".npz"))
+
+
+def _is_npz(path: Path) -> bool:
+    return path.suffix.lower() == ".npz"
 
 
 def _finish(output: list[Path], target: Path, as_json: bool, more: dict[str, Any]) -> None:
     """Join the parts, export the other formats, tell where everything is."""
     from avatargpt import export
-    from avatargpt.long.writer import join, timeline_file
+    from avatargpt.long.writer import join, parts_folder, timeline_file
 
-    made = join(target)
-    others = [p for p in output if p.suffix.lower() != ".npz"]
+    others = [p for p in output if not _is_npz(p)]
+    # an .npz that nobody asked for stays among the parts, for one of this name may be somebody's
+    aside = parts_folder(target) / "whole.npz" if len(others) == len(output) else None
+    made = join(target, aside)
     if others:
-        motion = export.load(target)
+        motion = export.load(aside or target)
         for path in others:
             export.save(motion, path)
-        if len(others) == len(output):
-            target.unlink()
+    if aside:
+        shutil.rmtree(aside.parent)
     files = [str(p) for p in output]
     if as_json:
         row = {"text": made["scene"], "seconds": round(made["frames"] / made["fps"], 3), "frames": made["frames"],
@@ -136,15 +154,21 @@ def _finish(output: list[Path], target: Path, as_json: bool, more: dict[str, Any
 def _scene(text: str) -> str:
     if text.startswith("@"):
         raise UserError("SCENE: accepted one sentence, not a file; run the command once for each line")
-    return common.read_texts("".join(c if c.isprintable() else " " for c in text))[0][0]
+    from avatargpt.planning.requests import check_plan
+
+    scene = common.read_texts("".join(c if c.isprintable() else " " for c in text))[0][0]
+    check_plan(scene, 1)  # nobody waits for a model to learn of a mistake
+    return scene
 
 
 def _activities(path: Path | None) -> list[Activity]:
     """The activities of a plan as ``avatargpt plan --json`` prints it."""
-    from avatargpt.planning.types import Activity
-
     if path is None:
         return []
+    from avatargpt.planning.parse import MAX_STEPS
+    from avatargpt.planning.requests import MAX_ACTIVITIES, check_words
+    from avatargpt.planning.types import Activity
+
     accepted = '{"activities": [{"task": "...", "steps": ["...", ...]}, ...]}'
     try:
         rows = json.loads(path.read_text(encoding="utf-8-sig"))["activities"]
@@ -153,6 +177,13 @@ def _activities(path: Path | None) -> list[Activity]:
         raise UserError(f"--activities {path}: {e.strerror or e}") from None
     except (ValueError, KeyError, TypeError):
         raise UserError(f"--activities {path}: not a plan; accepted {accepted}") from None
-    if not made or not all(a.task and a.steps and all(a.steps) for a in made):
+    if not made or not all(a.task and a.steps for a in made):
         raise UserError(f"--activities {path}: a plan without steps; accepted {accepted}")
+    if len(made) > MAX_ACTIVITIES or max(len(a.steps) for a in made) > MAX_STEPS:
+        raise UserError(f"--activities {path}: accepted {MAX_ACTIVITIES} activities with {MAX_STEPS} steps each")
+    try:
+        for text in (t for a in made for t in (a.task, *a.steps)):
+            check_words(text, "a step or task")
+    except UserError as e:
+        raise UserError(f"--activities {path}: {e}") from None
     return made

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from avatargpt.evaluation.planning import corpus
 from avatargpt.evaluation.report import plain
 from avatargpt.evaluation.suites import Suite
 from avatargpt.metrics import baselines, seams
@@ -31,18 +31,7 @@ def scenes(data: Path | None) -> list[Scene]:
     Raises:
         UserError: not given, not found or damaged.
     """
-    if data is None:
-        raise UserError("this suite acts out written plans; name the folder of the corpora with --data")
-    for path in (data / "planning", data / "data" / "planning", data.parent / "planning"):
-        if (path / "val.jsonl").is_file():
-            break
-    else:
-        raise UserError(f"{data}: no planning corpus here; accepted a folder with `body` and `planning`")
-    try:
-        rows = [json.loads(line) for line in (path / "val.jsonl").read_text(encoding="utf-8").splitlines()]
-        return [[[str(s) for s in a["steps"]] for a in row["activities"]] for row in rows]
-    except (OSError, ValueError, KeyError, TypeError) as e:
-        raise UserError(f"{path}: not a readable planning corpus ({e})") from None
+    return [[a["steps"] for a in row["activities"]] for row in corpus(data)]
 
 
 def acted(model: AvatarGPT, scene: Scene, seed: int, best_of: int) -> tuple[Motion, list[Made]]:

@@ -11,7 +11,7 @@ from avatargpt.export.gltf import ARRAY_BUFFER, ELEMENT_BUFFER, FLOAT, UINT8, UI
 from vqvae import arkit
 from vqvae import rotations as rot
 from vqvae.errors import UserError
-from vqvae.face import FaceMotion
+from vqvae.face import FaceMotion, angles_of, turns
 from vqvae.motion import MAX_FRAMES, atomic_write
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ def write_face_glb(motion: FaceMotion, path: Path) -> Path:
     """Write our head playing the clip: one mesh, 52 morph targets (sparse), a joint ``head``, one animation."""
     import pygltflib as gl
 
-    from avatargpt.export.head import NECK, PIVOT, head, turns
+    from avatargpt.export.head import NECK, PIVOT, head
 
     shape, data = head(), _Builder()
     normals = shape.normals / np.linalg.norm(shape.normals, axis=1, keepdims=True)
@@ -172,8 +172,6 @@ def _clip(gltf: GLTF2, mesh: int, known: dict[int, int], targets: int, path: Pat
 
 
 def _head(gltf: GLTF2, tracks: dict[tuple[int, str], Any], times: int, count: int) -> np.ndarray:
-    from avatargpt.export.head import angles_of
-
     for (node, what), sampler in tracks.items():
         if what == "rotation" and (gltf.nodes[node].name or "").lower() == "head" and sampler.input == times:
             return angles_of(np.roll(_values(gltf, sampler.output), 1, axis=-1))

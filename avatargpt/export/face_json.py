@@ -12,6 +12,7 @@ from vqvae.face import FaceMotion
 from vqvae.motion import atomic_write
 
 DIGITS = 6
+LAYOUTS = ("audio2face", "beat")
 
 
 def audio2face(motion: FaceMotion) -> dict[str, Any]:
@@ -37,10 +38,9 @@ def write_json(motion: FaceMotion, path: Path, layout: str = "audio2face") -> Pa
     Raises:
         UserError: unknown layout.
     """
-    forms = {"audio2face": audio2face, "beat": beat}
-    if layout not in forms:
-        raise UserError(f"{path}: layout '{layout}'; accepted {', '.join(forms)}")
-    text = json.dumps(forms[layout](motion))
+    if layout not in LAYOUTS:
+        raise UserError(f"{path}: layout '{layout}'; accepted {', '.join(LAYOUTS)}")
+    text = json.dumps(audio2face(motion) if layout == "audio2face" else beat(motion))
     return atomic_write(path, lambda p: p.write_text(text + "\n", encoding="utf-8"))
 
 

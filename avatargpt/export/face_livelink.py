@@ -14,7 +14,6 @@ from vqvae.errors import UserError
 from vqvae.face import FaceMotion
 from vqvae.motion import atomic_write
 
-EYE_DEGREES = 35.0  # gaze of a full eyeLook weight
 HEADER = ("Timecode", "BlendShapeCount", *arkit.LIVE_LINK)
 
 
@@ -36,7 +35,7 @@ def columns(motion: FaceMotion) -> np.ndarray:
     The eyes' angles are what their look weights say; an eye's roll is 0.
     """
     order = [arkit.INDEX[n[:1].lower() + n[1:]] for n in arkit.LIVE_LINK[: arkit.COUNT]]
-    scale = np.radians(EYE_DEGREES)
+    scale = np.radians(arkit.EYE_DEGREES)
     w = {n: motion.weights[:, arkit.INDEX[n]] for n in arkit.NAMES if n.startswith("eyeLook")}
     eyes = []
     for side, to_right, to_left in (("Left", "In", "Out"), ("Right", "Out", "In")):

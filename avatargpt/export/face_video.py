@@ -13,7 +13,7 @@ import numpy as np
 from avatargpt.export.video import GIF_FPS, INSTALL
 from vqvae import arkit
 from vqvae.errors import UserError
-from vqvae.face import FaceMotion
+from vqvae.face import FaceMotion, turns
 from vqvae.motion import atomic_write
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ _INK, _QUIET = (40, 46, 56), (106, 116, 130)
 def pictures(motion: FaceMotion, size: int) -> Iterator[np.ndarray]:
     """Frames (size, size, 3) uint8 of the clip, seen from the front."""
     from avatargpt.export.face_render import FaceRenderer
-    from avatargpt.export.head import turned, turns
+    from avatargpt.export.head import turned
     from avatargpt.export.head_morphs import shaped
 
     renderer = FaceRenderer(size, size)

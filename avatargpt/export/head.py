@@ -94,27 +94,12 @@ def _mirror(surface: Skin, points: np.ndarray, number: np.ndarray, names: tuple[
     return out
 
 
-def turns(angles: np.ndarray) -> np.ndarray:
-    """(T, 4) unit quaternions w, x, y, z of head angles (T, 3) yaw, pitch, roll in radians (signs of `FaceMotion`)."""
-    yaw, pitch, roll = (np.asarray(angles, np.float64)[:, k, None] for k in range(3))
-    about_y, about_x = rot.from_axis_angle(yaw * [0, 1, 0]), rot.from_axis_angle(-pitch * [1, 0, 0])
-    out: np.ndarray = rot.multiply(rot.multiply(about_y, about_x), rot.from_axis_angle(roll * [0, 0, 1]))
-    return out
-
-
 def turned(points: np.ndarray, quaternion: np.ndarray) -> np.ndarray:
     """Vertices (V, 3) with the head turned about its joint (4,); the neck's skin lies between."""
     share = head().follow[:, None].astype(np.float64)
     q = points - PIVOT
     out: np.ndarray = points + share * (q @ rot.to_matrix(quaternion).T - q)
     return out
-
-
-def angles_of(quaternions: np.ndarray) -> np.ndarray:
-    """(T, 3) yaw, pitch, roll of quaternions (T, 4): the inverse of :func:`turns`."""
-    m = rot.to_matrix(np.asarray(quaternions, np.float64))
-    pitch = np.arcsin(np.clip(-m[:, 1, 2], -1, 1))
-    return np.stack([np.arctan2(m[:, 0, 2], m[:, 2, 2]), -pitch, np.arctan2(m[:, 1, 0], m[:, 1, 1])], 1)
 
 
 def vertex_normals(points: np.ndarray, triangles: np.ndarray) -> np.ndarray:

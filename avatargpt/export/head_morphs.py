@@ -11,14 +11,13 @@ from functools import lru_cache
 
 import numpy as np
 
-from avatargpt.export.face_livelink import EYE_DEGREES
 from avatargpt.export.head import Head, head, vertex_normals
 from avatargpt.export.head_mouth import MOUTH_MOVES, Mouth
 from avatargpt.export.head_shape import EYE, slide
 from avatargpt.export.head_skin import INNER_COLUMN, OUTER_COLUMN
 from vqvae import arkit
 
-_GAZE = np.radians(EYE_DEGREES)
+_GAZE = np.radians(arkit.EYE_DEGREES)
 _MEETING = 0.2  # where the lids meet, 0 lower rim, 1 upper rim
 _SMALLEST = 1e-5  # m, displacements below are left out
 

@@ -13,12 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from avatargpt.export.face_livelink import EYE_DEGREES
 from avatargpt.export.gltf import FLOAT, _Builder
 from vqvae import arkit
 from vqvae import rotations as rot
 from vqvae.errors import UserError
-from vqvae.face import FaceMotion
+from vqvae.face import FaceMotion, angles_of, turns
 from vqvae.motion import MAX_FRAMES, atomic_write
 
 EXTENSION, VERSION = "VRMC_vrm_animation", "1.0"
@@ -67,7 +66,7 @@ def gaze(motion: FaceMotion) -> np.ndarray:
     w = {n: motion.channel(n).astype(np.float64) for n in arkit.NAMES if n.startswith("eyeLook")}
     yaw = w["eyeLookOutLeft"] - w["eyeLookInLeft"] + w["eyeLookInRight"] - w["eyeLookOutRight"]
     pitch = w["eyeLookUpLeft"] - w["eyeLookDownLeft"] + w["eyeLookUpRight"] - w["eyeLookDownRight"]
-    return np.stack([yaw, pitch], 1) / 2 * np.radians(EYE_DEGREES)
+    return np.stack([yaw, pitch], 1) / 2 * np.radians(arkit.EYE_DEGREES)
 
 
 def write_vrma(motion: FaceMotion, path: Path, layout: str = "both") -> Path:
@@ -80,8 +79,6 @@ def write_vrma(motion: FaceMotion, path: Path, layout: str = "both") -> Path:
     Raises:
         UserError: unknown layout.
     """
-    from avatargpt.export.head import turns
-
     if layout not in LAYOUTS:
         raise UserError(f"{path}: layout '{layout}'; accepted {', '.join(LAYOUTS)}")
     data = _Builder()
@@ -175,8 +172,6 @@ def read_vrma(path: Path) -> FaceMotion:
     Raises:
         UserError: not such a file, no ARKit expressions, key frames that are not evenly spaced.
     """
-    from avatargpt.export.head import angles_of
-
     gltf, blob = unpack(path)
     try:
         about = gltf["extensions"][EXTENSION]

@@ -127,10 +127,13 @@ def read_parts(target: Path) -> tuple[list[Path], list[Span], dict[str, Any]]:
     return shards, spans, about
 
 
-def join(target: Path, keep: bool = False) -> dict[str, Any]:
-    """Write `target` (.npz) and its timeline from the parts, then remove these.
+def join(target: Path, whole: Path | None = None) -> dict[str, Any]:
+    """Write the motion (.npz) and the timeline of `target` from its parts, then remove these.
 
     Memory does not grow with length: every array is copied shard by shard.
+
+    Args:
+        whole: where the motion goes instead of `target`; the parts are kept then.
 
     Returns:
         The timeline.
@@ -142,10 +145,10 @@ def join(target: Path, keep: bool = False) -> dict[str, Any]:
     frames = sum(len(_part(p, "root")) for p in shards)
     head = {k: v for k, v in about.items() if k not in ("scene", "fps")}
     result = timeline(about["scene"], float(about["fps"]), frames, spans, head)
-    atomic_write(target, lambda p: _write_joined(p, shards, frames, float(about["fps"]), about["scene"]))
+    atomic_write(whole or target, lambda p: _write_joined(p, shards, frames, float(about["fps"]), about["scene"]))
     text = json.dumps(result, ensure_ascii=False, indent=1) + "\n"
     atomic_write(timeline_file(target), lambda p: p.write_text(text, encoding="utf-8"))
-    if not keep:
+    if whole is None:
         shutil.rmtree(parts_folder(target))
     return result
 

@@ -68,6 +68,21 @@ def same_activity_rate(plans: Sequence[Plan]) -> float:
     return float(np.mean(flags)) if flags else float("nan")
 
 
+def shared_steps_rate(plans: Sequence[Plan]) -> float:
+    """Share of activities at least half of whose steps are in one activity of another scene's plan, by their words."""
+    sets = [(i, frozenset(key(a.task, a.steps)[1:])) for i, p in enumerate(plans) for a in p.activities]
+    holders: dict[str, list[int]] = {}
+    for at, (_, steps) in enumerate(sets):
+        for step in steps:
+            holders.setdefault(step, []).append(at)
+
+    def shared(i: int, steps: frozenset[str]) -> bool:
+        met = Counter(at for s in steps for at in holders[s] if sets[at][0] != i)
+        return any(2 * n >= len(steps) for n in met.values())
+
+    return float(np.mean([shared(i, steps) for i, steps in sets])) if sets else float("nan")
+
+
 def _halves(whole: Key) -> tuple[Key, Key]:
     return ("task", whole[0]), ("steps", *whole[1:])
 

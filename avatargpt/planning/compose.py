@@ -14,19 +14,19 @@ from avatargpt.planning.props import generalise
 from avatargpt.planning.retrieve import Asked, Candidate, Retriever, Step
 from avatargpt.planning.setting import Setting, in_its_words
 from avatargpt.planning.store import unit
-from avatargpt.planning.telling import plain_task, retold, sentence, statement
+from avatargpt.planning.telling import of_others, plain_task, retold, sentence, statement
 from avatargpt.planning.types import Activity
 
 CanDo = Callable[[list[str]], Sequence[float]]
 """Steps -> how well the motion side does each, higher is better."""
-NEIGHBOURS = 14  # activities whose steps may take the place of one
-ALIKE = 0.5  # cosine from which one step may stand in for another
+NEIGHBOURS = 20  # activities whose steps may take the place of one
+ALIKE = 0.48  # cosine from which one step may stand in for another
 TWICE = 0.8  # cosine from which a step says again what another says
-ROUNDS = 2  # steps that may be borrowed
+RELATED = 0.4  # cosine to a step of an activity from which one more is of the same doing
 FEWEST, FULL, MOST = 2, 4, 5  # steps of an activity: at least, as far as steps are added, at most
-MIX = 0.0  # a combined activity may be judged so much worse than the original
-NOISE = 0.05  # of the worth of versions, at temperature 1
-LONGER = 0.04  # worth of one step more
+MIX = 0.03  # a combined activity may be judged so much worse than the original
+NOISE = 0.08  # of the worth of versions, at temperature 1
+LONGER = 0.03  # worth of one step more
 _DANGLING = re.compile(r"\b(?:it|them|one|again|still|another|others?|back|same|both of)\b|\{o_|\{him\}")
 _LOOKS_BACK = re.compile(r"\b(?:it|them|its)\b|\{him\}|\{o_")
 
@@ -89,8 +89,8 @@ class Composer:
             rng: draws among versions that suit about equally well, the wider the higher the temperature.
         """
         chosen, pool = one, self._pool(one, asked, state)
-        for _ in range(ROUNDS):
-            chosen = self._best(one, chosen, pool, asked, person, state, rng, temperature)
+        for add in (False, False, True):
+            chosen = self._best(one, self._variants(chosen, pool, add), asked, person, state, rng, temperature)
         steps, vectors = self._suited(chosen, asked, state)
         if len(steps) < FEWEST or plain_task(one.task) in state.told:
             return None
@@ -116,7 +116,7 @@ class Composer:
         told = retold(done, person, not state.begun, state.count % 2 == 1)
         state.begun = True
         setting = Setting.of(asked.text, person)
-        task, added = in_its_words(statement(one.task), steps, setting, person, state.used, float(rng.random()))
+        task, added = in_its_words(statement(one.task), done, setting, person, state.used, float(rng.random()))
         state.used.add(added)
         return Activity(sentence(person.says(task)), tuple(told))
 
@@ -124,7 +124,7 @@ class Composer:
         """Steps without foreign things, without what was said before, at most `MOST`."""
         kept, rows = [], []
         for i, step in enumerate(one.steps):
-            plain = generalise(step, self.retriever.props.foreign(step, asked.text))
+            plain = generalise(of_others(step), self.retriever.props.foreign(step, asked.text))
             if plain is None or plain in state.said or plain in kept or plain.count("some") > 1:
                 continue
             kept.append(plain)
@@ -133,11 +133,10 @@ class Composer:
         return kept[:MOST], one.step_vectors[rows] if rows else one.step_vectors
 
     def _best(
-        self, origin: Candidate, one: Candidate, pool: Sequence[Borrowed], asked: Asked, person: Person, state: State,
+        self, origin: Candidate, variants: Sequence[Candidate], asked: Asked, person: Person, state: State,
         rng: np.random.Generator, temperature: float,
     ) -> Candidate:  # fmt: skip
-        """The candidate, or a version with one step of a similar activity that suits about as well."""
-        variants = [one, *self._variants(one, pool)]
+        """Of versions of an activity, the first as it was, the one that suits best, or about as well."""
         judged = self.retriever.judge(asked, variants, state.before)
         lib = self.retriever.library
         about = lib.projected("task_steps", "from", origin.task_vector[None])[0]
@@ -179,25 +178,26 @@ class Composer:
                 out.append(Borrowed(place, text, vector, suits))
         return out
 
-    def _variants(self, one: Candidate, pool: Sequence[Borrowed]) -> list[Candidate]:
-        """The candidate with one step replaced by a like one, or, where it is short, with one more."""
+    def _variants(self, one: Candidate, pool: Sequence[Borrowed], add: bool) -> list[Candidate]:
+        """The candidate, and it with one step replaced by a like one, or (`add`), where it is short, with one more."""
         lib = self.retriever.library
         about = lib.projected("task_steps", "from", one.task_vector[None])[0]
         own = lib.projected("task_steps", "to", one.step_vectors) @ about
-        count, out = len(one.steps), []
+        count, out = len(one.steps), [one]
         for step in pool:
             if step.text in one.steps:
                 continue
             like = one.step_vectors @ step.vector
             k = round(step.place * (count - 1))
             looked_at = k + 1 < count and _LOOKS_BACK.search(one.steps[k + 1])
-            if like[k] >= ALIKE and step.suits >= own[k] - 0.05 and not looked_at:
+            if not add and like[k] >= ALIKE and step.suits >= own[k] - 0.05 and not looked_at:
                 steps, vectors = list(one.steps), one.step_vectors.copy()
                 steps[k], vectors[k] = step.text, step.vector
                 out.append(replace(one, steps=tuple(steps), step_vectors=vectors))
             k = round(step.place * count)
             looked_at = k < count and _LOOKS_BACK.search(one.steps[k])
-            if count < FULL and step.suits >= own.mean() and like.max() < TWICE and not looked_at:
+            near = RELATED <= like.max() < TWICE
+            if add and 0 < k < count < FULL and near and step.suits >= own.mean() and not looked_at:
                 steps = [*one.steps[:k], step.text, *one.steps[k:]]
                 vectors = np.concatenate([one.step_vectors[:k], step.vector[None], one.step_vectors[k:]])
                 out.append(replace(one, steps=tuple(steps), step_vectors=vectors))

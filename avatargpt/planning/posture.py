@@ -48,8 +48,8 @@ _EVENTS: tuple[tuple[str, str], ...] = (
     ("low", r"\b(?:bends|stoops|hunches|ducks|trips|slips|tumbles|falls|dives|sinks|drops|rolls|lowers|doubles|curls"
      r"|topples|hides|huddles|cowers|tucks|shrinks|lands|reaches down|leans (?:over|down))\b"),
     ("loco", _START + r"(?:walks|runs|jogs|strides|steps|marches|tiptoes|skips|sprints|hurries|dances|paces|staggers|"
-     r"limps|trudges|strolls|sneaks|waltzes|dashes|races|trots|wanders|stumbles|struts|hops|saunters|rushes|plods|shuffles|"
-     r"jumps|leaps|cartwheels|pirouettes|twirls|gallops|backs|darts|charges|hobbles|swaggers|prances|wades)\b"
+     r"limps|trudges|strolls|sneaks|waltzes|dashes|races|trots|wanders|stumbles|struts|hops|saunters|rushes|plods|"
+     r"shuffles|jumps|leaps|cartwheels|pirouettes|twirls|gallops|backs|darts|charges|hobbles|swaggers|prances|wades)\b"
      r"(?! (?:back |right |straight )?(?:up\b|to " + _OWN + r" feet)| (?:" + _OWN + r"|a|one|both) (?:left |right )?"
      r"(?:hands?|fingers?|thumbs?|palms?|eyes|cloth|shoulders)"
      r"| (?:on|along on) (?:" + _OWN + r" )?(?:knees|hands|all)|[a-z ]*\bon " + _OWN + r" (?:knees|bottom|belly))"),

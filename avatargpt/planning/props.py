@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 COMMON = 40  # plans that name a word which is at home everywhere
 HOME = 0.37  # cosine to the scene or one of its words from which a word belongs there
+SEEN = 50_000  # pairs of a word and a scene that are remembered
 NATIVE = 0.47  # cosine from which nothing speaks against a word
 _DETERMINERS = frozenset("a an the {his} {o_his} his her its their some another every two three four five".split())
 _STOP = frozenset(
@@ -114,7 +115,7 @@ class Props:
 
     def home(self, words: list[str], scene: str) -> dict[str, float]:
         """How much each word belongs to a scene: the best cosine to the scene or to one of its words."""
-        if len(self._seen) > 50_000:
+        if len(self._seen) > SEEN:
             self._seen.clear()
         missing = [w for w in dict.fromkeys(words) if (w, scene) not in self._seen]
         if missing:

@@ -1,15 +1,19 @@
 """The planner that is built in: the planning library looked up, judged, combined and retold. It works offline.
 
 What is a network here: the sentence encoder (frozen), the learned projections and the scorer. What is a rule: persons
-and moods (`persons`), foreign things (`props`), physical order (`posture`), and the search (`order`, `compose`).
+and moods (`persons`), the words of the scene (`setting`), foreign things (`props`), physical order (`posture`), and the
+search (`order`, `compose`).
 """
 
 from __future__ import annotations
 
 import os
+import re
 import zlib
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,6 +24,7 @@ from avatargpt.planning.persons import Person, gender_of, neutral, role_names, w
 from avatargpt.planning.posture import START, follow
 from avatargpt.planning.requests import check_plan, check_scene, check_slots
 from avatargpt.planning.retrieve import Asked, Candidate, Retriever
+from avatargpt.planning.setting import origins
 from avatargpt.planning.store import PlanLibrary, unit
 from avatargpt.planning.telling import plain_task, sentence, statement
 from avatargpt.planning.types import Activity, Plan
@@ -32,8 +37,17 @@ if TYPE_CHECKING:
 Propose = Callable[[str, Sequence[Activity]], Sequence[Activity]]
 """Scene and what was done -> activities that might come next, for instance a model's samples."""
 MEMORY = 24  # activities looked back at
-SPREAD = 0.06  # of the fits of candidates, at temperature 1
+SPREAD = 0.1  # of the fits of candidates, at temperature 1
 WIDEST = 300  # more candidates where the near ones are used up
+
+
+_NOUNS = {"he": "a man", "she": "a woman", "it": "a creature", "they": "a person"}
+
+
+def _actor(texts: Sequence[str]) -> str:
+    """``he``, ``she`` or ``it`` by the subjects that texts begin with, else by all words; empty if they do not tell."""
+    subjects = [re.split(r" (?:\w+s|\w+ing)\b", t.strip(), maxsplit=1)[0] for t in texts if t.strip()]
+    return gender_of(" ".join(subjects)) or gender_of(" ".join(texts))
 
 
 def _nothing(library: PlanLibrary) -> tuple[np.ndarray, np.ndarray]:
@@ -105,8 +119,12 @@ class RetrievalPlanner:
         Raises:
             UserError: a scene that is not accepted, or nothing new is left.
         """
-        said = check_scene(scene)
-        asked, person = self._asked(said)
+        return self._next(check_scene(scene), done, described, temperature, seed)
+
+    def _next(
+        self, scene: str, done: Sequence[Activity], described: str, temperature: float, seed: int, actor: str = ""
+    ) -> Activity:
+        asked, person = self._asked(scene, actor)
         last = list(done)[-MEMORY:]
         state, memory = self._remember(last, described, person)
         seed += zlib.crc32(" ".join(s for a in last[-2:] for s in a.steps).encode()) if last else 0
@@ -133,19 +151,21 @@ class RetrievalPlanner:
             return self._turned(about, steps, temperature, seed)
         done = [Activity(about or steps[0], steps or (about,))] if about or steps else []
         if "scene" in given:
-            one = self.next_activity(given["scene"], done, "", temperature, seed)
+            one = self._next(check_scene(given["scene"]), done, "", temperature, seed, _actor([about, *steps]))
         else:
             one = self._after(done[0], temperature, seed)
         return list(one.steps) if task in STEP_TASKS else [one.task]
 
-    def _asked(self, scene: str) -> tuple[Asked, Person]:
+    def _asked(self, scene: str, actor: str = "") -> tuple[Asked, Person]:
+        """The scene and who acts in it: `actor` where it is told, else whom the scene names."""
         asked = self.retriever.ask(scene)
         near = np.argsort(-asked.nearness, kind="stable")[:9]
         votes: Counter[str] = Counter()
         for i in near:
             votes[self.library.genders[int(i)]] += float(asked.nearness[i])  # type: ignore[assignment]
         likely = max(("he", "she"), key=lambda g: (votes[g], g))
-        return asked, who(scene, self.known, likely)
+        person = who(scene, self.known, likely)
+        return asked, person if actor in ("", person.gender) else replace(person, gender=actor, noun=_NOUNS[actor])
 
     def _proposed(self, scene: str, done: Sequence[Activity]) -> list[Candidate]:
         if self.propose is None:
@@ -178,8 +198,18 @@ class RetrievalPlanner:
         state.said, state.told = {s for one in steps for s in one}, {plain_task(t) for t in tasks}
         state.before = (steps[-1][-1], vectors[-1])
         state.turns = state.count = len(done)
-        rows = {plain_task(t): i for i, t in enumerate(self.library.tasks)}
-        return state, Memory(vectors[: len(tasks)], unit(means), tuple(rows.get(plain_task(t), -2) for t in tasks))
+        rows = tuple(self._row(t, person.mood) for t in tasks)
+        state.told |= {plain_task(self.library.tasks[r]) for r in rows if r >= 0}
+        return state, Memory(vectors[: len(tasks)], unit(means), rows)
+
+    def _row(self, task: str, mood: str) -> int:
+        """The library's row of an activity that this planner told, or -2."""
+        found = (self._rows.get(plain_task(t)) for t in origins(task, mood))
+        return next((row for row in found if row is not None), -2)
+
+    @cached_property
+    def _rows(self) -> dict[str, int]:
+        return {plain_task(t): i for i, t in enumerate(self.library.tasks)}
 
     def _made(
         self, asked: Asked, person: Person, state: State, memory: Memory, done: Sequence[Activity], count: int,
@@ -199,7 +229,7 @@ class RetrievalPlanner:
         temperature: float, seed: int, whole: bool,
     ) -> list[Activity]:  # fmt: skip
         """Order and finish; a candidate of which nothing is left is dropped and the rest ordered anew."""
-        rng = np.random.default_rng([zlib.crc32(asked.text.encode()), seed & 0xFFFFFFFF])
+        rng = np.random.default_rng([zlib.crc32(asked.text.encode()), seed & 0xFFFFFFFF if temperature > 0 else 0])
         noise = rng.gumbel(0, SPREAD * max(temperature, 0.0), len(found)) if len(found) else np.zeros(0)
         left = list(range(len(found)))
         while left:
@@ -221,8 +251,8 @@ class RetrievalPlanner:
     def _turned(self, about: str, steps: tuple[str, ...], temperature: float, seed: int) -> list[str]:
         """Activity -> steps, or steps -> activity: the nearest of the library under the learned projection."""
         lib = self.library
-        actor = gender_of(" ".join([about, *steps])) or "they"
-        person = Person(actor, {"he": "a man", "she": "a woman"}.get(actor, "a person"))
+        actor = _actor([about, *steps]) or "they"
+        person = Person(actor, _NOUNS[actor])
         texts = [neutral(about, actor, False)] if about else [neutral(s, actor) for s in steps]
         own = unit(self.retriever.embed(texts).mean(0, keepdims=True))
         side, other = ("from", "to") if about else ("to", "from")
@@ -240,12 +270,13 @@ class RetrievalPlanner:
 
     def _after(self, done: Activity, temperature: float, seed: int) -> Activity:
         """What comes next where no scene is told: what follows similar activities in the library."""
-        return self.next_activity(self._scene_of(done.task, done.steps), [done], "", temperature, seed)
+        actor = _actor([done.task, *done.steps])
+        return self._next(self._scene_of(done.task, done.steps), [done], "", temperature, seed, actor)
 
     def _scene_of(self, about: str, steps: Sequence[str]) -> str:
         """The library's scene in which something like this is done."""
         lib = self.library
-        actor = gender_of(" ".join([about, *steps])) or "they"
+        actor = _actor([about, *steps]) or "they"
         parts = []
         if about:
             own = self.retriever.embed([neutral(about, actor, False)])

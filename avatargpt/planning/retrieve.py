@@ -14,14 +14,17 @@ from avatargpt.planning.persons import embedded
 from avatargpt.planning.props import Props
 from avatargpt.planning.scorer import Overlap, Question, Scorer
 from avatargpt.planning.store import PlanLibrary, unit
+from avatargpt.planning.telling import statement
 
 if TYPE_CHECKING:
     from avatargpt.text import SentenceGrounder
 
 SCENES, TASKS, KEPT = 14, 30, 36
 NEAR = 1.25  # weight of the scene that an activity is from
+DIRECT = 0.4  # weight of the activity's own likeness to the scene
+UNTOLD = 0.12  # less for an activity that does not say what the actor does
 CROWD = 10  # scenes over which it is measured how near an activity is to everything
-HUB = 0.8  # how much of that is taken off
+HUB = 0.7  # how much of that is taken off
 Step = tuple[str, np.ndarray]
 """A step's text with marks and its (K,) vector."""
 WORDS = 0.25  # weight of words in common against the cosine of scenes
@@ -86,7 +89,7 @@ class Retriever:
 
     @cached_property
     def hubs(self) -> tuple[np.ndarray, np.ndarray]:
-        """(S,), (A,): how near each scene and each activity of the library is to its `CROWD` nearest scenes, less the mean.
+        """(S,), (A,): how near each scene and activity of the library is to its `CROWD` nearest scenes, less the mean.
 
         What is near to everything says little of any scene (the hubness correction of CSLS, Conneau et al. 2018).
         """
@@ -94,9 +97,9 @@ class Retriever:
         some = slice(None, None, max(1, len(lib.scenes) // 800))
         around = lib.scene_vectors[some]
         scenes = _crowd(lib.scene_vectors, around)
-        tasks = 0.5 * sum(
-            _crowd(lib.projected(r, "to", own), lib.projected(r, "from", around))
-            for r, own in (("scene_task", lib.task_vectors), ("scene_steps", lib.means))
+        relations = (("scene_task", lib.task_vectors), ("scene_steps", lib.means))
+        tasks = np.mean(
+            [_crowd(lib.projected(r, "to", own), lib.projected(r, "from", around)) for r, own in relations], axis=0
         )
         return scenes - scenes.mean(), tasks - tasks.mean()
 
@@ -145,13 +148,13 @@ class Retriever:
         found = []
         for row in sorted(rows):
             one = self.candidate(row)
-            found.append(replace(one, fit=float(NEAR * asked.nearness[one.scene] + 0.35 * both[row])))
+            found.append(replace(one, fit=float(NEAR * asked.nearness[one.scene] + DIRECT * both[row])))
         for one in more:
             mean = unit(one.step_vectors.mean(0, keepdims=True))
             task = one.task_vector[None]
             near = lib.projected("scene_task", "to", task) @ lib.projected("scene_task", "from", own)[0]
             seen = lib.projected("scene_steps", "to", mean) @ lib.projected("scene_steps", "from", own)[0]
-            found.append(replace(one, fit=float(NEAR * asked.nearness.max() + 0.175 * (near + seen)[0])))
+            found.append(replace(one, fit=float(NEAR * asked.nearness.max() + DIRECT / 2 * (near + seen)[0])))
         found.sort(key=lambda c: -c.fit)
         return self._judged(found[: 2 * KEPT + widen], asked)[: KEPT + widen]
 
@@ -165,6 +168,7 @@ class Retriever:
             strange += one.task.startswith(("{^o_", "They ", "The "))  # somebody else acts
             odd = sum(max(self.props.strangeness(s, asked.text), default=0.0) for s in one.steps) / len(one.steps)
             fit = one.fit - 0.2 * min(strange, 3) - 0.12 * odd + 0.15 * float(score)
+            fit -= UNTOLD * (not statement(one.task).startswith("{^he} "))
             out.append(replace(one, fit=fit, judged=float(score)))
         return sorted(out, key=lambda c: -c.fit)
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from avatargpt.lexical import lemmas
 from avatargpt.planning.persons import PEOPLE, Person, neutral
 from avatargpt.planning.telling import with_manner
-from instruct_data.english import GERUND, THIRD
+from instruct_data.english import GERUND, THIRD, gerund_of
 
 _WORD = r"[A-Za-z]+(?:[-'][a-z]+)*"
 _PHRASE = re.compile(
@@ -36,7 +36,8 @@ _NO_PLACE = frozenset(
 _EVENTS = frozenset(
     """storm rain show climb festival session funeral final match race wedding party concert service opera premiere
     accident exam battle ceremony rehearsal flood fire shift war parade lesson class performance holiday harvest sale
-    meeting interview lunch dinner breakfast supper snowfall quake auction trial operation loss defeat victory""".split()
+    meeting interview lunch dinner breakfast supper snowfall quake auction trial operation loss defeat victory
+    """.split()
 )
 _BARE = re.compile(r"\b(?:at|before|after) (?:dawn|dusk|midnight|noon|night|sunrise|sunset|closing time|work|school)\b")
 _STOPS = frozenset(
@@ -49,7 +50,14 @@ _PLACED = re.compile(
     r"\b(?:in|at|on|onto|into|to|from|through|under|behind|over|across|along|off|around|inside|outside|beside|near|by|"
     r"against|towards?|past|before|after|during|when|while|until|for|between|below|above|like|as)\b"
 )
-_LOOSE = re.compile(r"\b(?:it|them|its|one|again|another|others?|same|still|repeats?|does|is|has|this|that|something)\b|\{o_")
+_LOOSE = re.compile(
+    r"\b(?:it|them|its|one|again|another|others?|same|still|repeats?|does|is|has|this|that|something|"
+    r"twice|times|two|three|four|five|six|seven|eight|nine|ten)\b|\{o_"
+)
+_BODILY = frozenset(
+    """reaches turns stands sits kneels bends squats steps leans crawls climbs gets rises spins rolls goes moves walks
+    runs jogs falls starts lifts holds puts lowers stops comes keeps""".split()
+)
 LONGEST = 8  # words of an activity that takes something more
 TAIL = 6  # words of what is added
 
@@ -106,7 +114,10 @@ def _clause(step: str) -> str:
     """What a step begins with, short enough to stand behind a task; empty where it cannot."""
     if not step.startswith("{he} "):
         return ""
-    said = re.split(r",|;| and | while | as | until | before | then ", step[5:])[0].strip()
+    said = re.split(r",|;| while | as | until | before | then ", step[5:])[0].strip()
+    said, _, more = said.partition(" and ")
+    if more and more.split()[0] not in THIRD:
+        return ""
     words = said.split()
     if not 2 <= len(words) <= TAIL or words[0] not in THIRD or _LOOSE.search(said):
         return ""
@@ -126,23 +137,53 @@ def in_its_words(
         (the task, what was added); the task as it stands and nothing where no way suits it.
     """
     bare = task.rstrip(".")
-    words = bare.split()
-    if not bare.startswith("{^he} ") or len(words) > LONGEST or bare[-1] in "!?" or re.search(r"[,;:]", bare):
+    if not bare.startswith("{^he} ") or len(bare.split()) > LONGEST or bare[-1] in "!?" or re.search(r"[,;:]", bare):
         return task, ""
-    about = set(lemmas(re.sub(r"\{\^?\w+\}", " ", bare)))
+    about = _content(bare)
     ways: list[tuple[str, str]] = []
     if not _PLACED.search(bare):
-        ways += [(f"{bare} {p}.", p) for p in setting.phrases
-                 if p not in used and not about & set(lemmas(re.sub(r"\{\w+\}", " ", p)))]  # fmt: skip
+        ways += [(f"{bare} {p}.", p) for p in setting.phrases if p not in used and not about & _content(p)]
     if person.mood and person.mood not in used:
         lively = with_manner("{he} " + bare[6:], person.mood)
         if lively != "{he} " + bare[6:]:
             ways.append(("{^he} " + lively[5:] + ".", person.mood))
-    if " and " not in bare:
-        for step in reversed(steps[1:]):
-            said = _clause(step)
-            if said and not about & set(lemmas(re.sub(r"\{\w+\}", " ", said))):
-                ways.append((f"{bare} and {said}.", said))
+    head = _listed(bare)
+    if head:
+        tails = [t for t in map(_clause, steps[1:]) if t and not about & _content(t)]
+        telling = [t for t in tails if t.split()[0] not in _BODILY]
+        chosen = telling or ([] if ways else tails)
+        ways += [(f"{head} and {t}.", t) for t in chosen]
+        ways += [(f"{bare}, {_gerund(t)}.", t) for t in chosen]
     if not ways:
         return task, ""
     return ways[min(int(draw * len(ways)), len(ways) - 1)]
+
+
+def origins(task: str, mood: str) -> list[str]:
+    """What an activity may have been before `in_its_words`, the longest first: `task` itself and its beginnings."""
+    bare = task.rstrip(".")
+    found = [bare]
+    for text in (bare, bare.replace(f" {mood}", "", 1)) if mood else (bare,):
+        words = text.split()
+        found += [" ".join(words[:n]).rstrip(",") for n in range(len(words), 1, -1)]
+        found += [f.replace(", ", " and ") for f in found if f.count(", ") == 1]
+    return list(dict.fromkeys(found))
+
+
+def _content(text: str) -> set[str]:
+    return set(lemmas(re.sub(r"\{\^?\w+\}", " ", text)))
+
+
+def _gerund(clause: str) -> str:
+    verb, _, rest = clause.partition(" ")
+    return f"{gerund_of(THIRD[verb])} {rest}"
+
+
+def _listed(bare: str) -> str:
+    """A statement that ``and`` can follow: between two verbs it becomes a comma; empty if unsure."""
+    if " and " not in bare:
+        return bare
+    before, _, after = bare.partition(" and ")
+    if " and " in after or after.split()[0] not in THIRD:
+        return ""
+    return f"{before}, {after}"

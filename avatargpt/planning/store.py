@@ -179,9 +179,7 @@ class PlanLibrary:
             raise UserError(f"{path}: not a readable planning library ({str(e).splitlines()[0]})") from None
 
     @classmethod
-    def _from(
-        cls, texts: Sequence[str], about: Mapping[str, object], data: Mapping[str, np.ndarray]
-    ) -> PlanLibrary:
+    def _from(cls, texts: Sequence[str], about: Mapping[str, object], data: Mapping[str, np.ndarray]) -> PlanLibrary:
         per_scene, per_task = data["tasks_per_scene"].astype(np.int64), data["steps_per_task"].astype(np.int64)
         s, a, x = len(per_scene), int(per_scene.sum()), int(per_task.sum())
         genders = list(about["genders"])  # type: ignore[call-overload]

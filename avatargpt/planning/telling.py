@@ -80,6 +80,11 @@ def retold(steps: Sequence[str], person: Person, first: bool, moody: bool) -> li
     return out
 
 
+def of_others(step: str) -> str:
+    """A step in which the actor does something to {him}: an actor does that to somebody else."""
+    return re.sub(r"\b(\w+s) \{him\}", lambda m: f"{m[1]} someone" if m[1] in THIRD else m[0], step)
+
+
 def sided(step: str, side: str) -> str:
     """What one hand does, with the hand that the scene names."""
     other = {"left": "right", "right": "left"}.get(side, "")

@@ -59,7 +59,8 @@ def inspect(path: str | os.PathLike[str]) -> AudioInfo:
 
     path = Path(path)
     if not path.is_file():
-        raise UserError(f"{path}: no such file; a sound file (wav, flac, ogg, mp3) is needed")
+        what = "is a folder" if path.is_dir() else "no such file"
+        raise UserError(f"{path}: {what}; a sound file (wav, flac, ogg, mp3) is needed")
     try:
         about: Any = soundfile.info(str(path))
     except (soundfile.LibsndfileError, RuntimeError) as e:
@@ -148,7 +149,7 @@ class FrameBlocks:
 
     def __init__(self, rate: int = RATE) -> None:
         check_rate(rate, 1, "stream")
-        self.rate = rate
+        self.rate = rate = int(rate)
         common = math.gcd(rate, RATE)
         self._up, self._down = RATE // common, rate // common
         self._half = 0 if rate == RATE else math.ceil(ZERO_CROSSINGS * max(rate, RATE) / RATE)

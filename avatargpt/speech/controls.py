@@ -16,7 +16,6 @@ from vqvae.errors import UserError
 from vqvae.face import FaceMotion
 
 MOST_GAIN, MOST_STRENGTH, MOST_SMOOTH, MOST_BLINKS = 5.0, 3.0, 1.0, 60.0
-EYE_DEGREES = 35.0  # gaze of a full eyeLook weight, as exports write it
 _BLINK = np.array([0.30, 0.85, 1.0, 0.95, 0.62, 0.32, 0.14, 0.04])  # a lid at 30 fps: closes fast, opens slowly
 _BLINK_FPS = 30.0
 _SHUT, _LONGEST_BLINK = 0.45, 0.55  # weight above which a lid counts as closing; seconds
@@ -209,7 +208,7 @@ def looking(motion: FaceMotion, amount: float) -> FaceMotion:
         return motion
     weights = motion.weights.astype(np.float64)
     own = {n: weights[:, arkit.INDEX[n]].copy() for n in _EYES}
-    wanted = -motion.head[:, :2].astype(np.float64) / np.radians(EYE_DEGREES)  # left, up
+    wanted = -motion.head[:, :2].astype(np.float64) / np.radians(arkit.EYE_DEGREES)  # left, up
     for side, left, right in (("Left", "Out", "In"), ("Right", "In", "Out")):
         for axis, plus, minus in ((0, left, right), (1, "Up", "Down")):
             now = own[f"eyeLook{plus}{side}"] - own[f"eyeLook{minus}{side}"]

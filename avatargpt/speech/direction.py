@@ -24,7 +24,7 @@ class Grounder(Protocol):
 
 @dataclass(frozen=True)
 class Feeling:
-    """From this second on, reached in a straight line from the one before."""
+    """A keyframe: reached at this second in a straight line from the one before; the first also holds before it."""
 
     second: float
     text: str

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from vqvae.face import FaceMotion
 
 CONFIG, WEIGHTS = "driver.json", "driver.safetensors"
-MEMORY = 1  # version of the folder's layout
+VERSION = 1  # of the folder's layout
 
 
 class Driver:
@@ -54,12 +55,12 @@ class Driver:
                 raise UserError(f"{folder}: no {name} in it; a folder of the driver stage is needed")
         try:
             about = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
-            if about.pop("version") != MEMORY:
+            if about.pop("version") != VERSION:
                 raise ValueError("another version")
             network = DriverNetwork(DriverConfig(**about))
             state = load_file(folder / WEIGHTS)
             network.load_state_dict({k: v.float() for k, v in state.items()})
-        except (SafetensorError, ValueError, KeyError, TypeError, RuntimeError, OSError) as e:
+        except (SafetensorError, ValueError, KeyError, TypeError, AttributeError, RuntimeError, OSError) as e:
             raise UserError(f"{folder}: not a driver of this version ({str(e).splitlines()[0]})") from None
         return cls(network.to(torch.float32))
 
@@ -71,7 +72,7 @@ class Driver:
         state = {k: v.detach().cpu().contiguous() for k, v in self.network.state_dict().items()}
         if dtype is not None:
             state = {k: v if k in ("mean", "std") else v.to(dtype) for k, v in state.items()}
-        text = json.dumps({"version": MEMORY, **dataclasses.asdict(self.network.config)}, indent=1) + "\n"
+        text = json.dumps({"version": VERSION, **dataclasses.asdict(self.network.config)}, indent=1) + "\n"
         atomic_write(folder / WEIGHTS, lambda p: save_file(state, p))
         return atomic_write(folder / CONFIG, lambda p: p.write_text(text, encoding="utf-8")).parent
 
@@ -91,7 +92,7 @@ class Driver:
     def drive(
         self, audio: str | os.PathLike[str] | np.ndarray | None = None, rate: int = 16_000,
         direction: Direction | None = None, style: np.ndarray | None = None, seconds: float | None = None,
-        head: str = "taught",
+        head: str = "taught", progress: Callable[[int], None] | None = None,
     ) -> FaceMotion:  # fmt: skip
         """A whole clip, by the same frames as a stream.
 
@@ -100,31 +101,37 @@ class Driver:
             direction: emotion and facial instructions over time.
             style: (8,) see `avatargpt.speech.teacher.STYLE`.
             head: ``taught`` or ``paired``.
+            progress: called with the frames made so far.
 
         Raises:
-            UserError: a file that is no sound, samples that are not finite, neither sound nor seconds.
+            UserError: a file that is no sound, samples that are not finite, neither sound nor seconds, more than 2 h.
         """
-        from collections.abc import Iterable
-
         from avatargpt.speech import audio as sound
         from vqvae.face import FaceMotion
 
         parts: Iterable[np.ndarray]
         if audio is None:
             if not seconds or not 0 < seconds <= sound.MAX_SECONDS:
-                raise UserError(f"without sound a length is needed: {seconds!r}; accepted: seconds above 0")
+                raise UserError(f"without sound a length is needed: {seconds!r}; accepted: seconds above 0, up to 2 h")
             rate, parts = sound.RATE, [np.zeros(round(seconds * sound.RATE), np.float32)]
         elif isinstance(audio, np.ndarray):
             if audio.size == 0:
                 raise UserError("the sound is 0 s long; at least one sample is needed")
-            if not np.isfinite(audio).all():
+            sound.check_rate(rate, 1, "sound")
+            mono = sound.to_mono(audio)
+            if not np.isfinite(mono).all():
                 raise UserError("sound with samples that are not numbers (NaN or infinite)")
-            if len(audio) > sound.MAX_SECONDS * rate:
-                raise UserError(f"{len(audio) / rate / 3600:.1f} h of sound; accepted: up to 2 h, cut it into parts")
-            parts = [audio]
+            if len(mono) > sound.MAX_SECONDS * rate:
+                hours = f"{len(mono) / rate / 3600:.1f} h of sound"
+                raise UserError(f"{hours}; accepted: up to {sound.MAX_SECONDS // 3600} h, cut it into parts")
+            parts = np.array_split(mono, max(1, len(mono) // sound.BLOCK))
         else:
             rate, parts = sound.inspect(audio).rate, sound.blocks(audio)
         stream = self.stream(rate, direction=direction, style=style, head=head)
-        frames = [stream.push(part) for part in parts]
+        frames = []
+        for part in parts:
+            frames.append(stream.push(part))
+            if progress is not None:
+                progress(stream.frames)
         curves = np.concatenate([*frames, stream.finish()])
         return FaceMotion(curves[:, :52], curves[:, 52:], float(sound.FPS))

@@ -16,11 +16,13 @@ from avatargpt.speech.features import WIDTH as FEATURES
 from avatargpt.speech.phones import ARPABET
 from avatargpt.speech.teacher import STYLE
 from avatargpt.speech.teacher import WIDTH as CURVES
+from vqvae.errors import UserError
 
 SENTENCE = 384  # width of the sentence encoder's states
 PERIODS = 10  # of the clause clock
 CLOCK = 4 * PERIODS
 KERNEL = 3
+GATES = ("zero", "open")
 
 
 @dataclass
@@ -169,13 +171,21 @@ class Said:
 
 
 class DriverNetwork(nn.Module):
-    """Features (B, T, 332) -> `Said`; frame t speaks for video frame t - look_ahead."""
+    """Features (B, T, 332) -> `Said`; frame t speaks for video frame t - look_ahead.
+
+    Raises:
+        UserError: `gates` or `inject` that is not accepted.
+    """
 
     mean: Tensor
     std: Tensor
 
     def __init__(self, config: DriverConfig) -> None:
         super().__init__()
+        if config.gates not in GATES:
+            raise UserError(f"gates: {config.gates!r}; accepted: {', '.join(GATES)}")
+        if not 1 <= config.inject <= len(config.dilations):
+            raise UserError(f"inject: {config.inject}; accepted: 1 to {len(config.dilations)}, the number of blocks")
         self.config = config
         self.register_buffer("mean", torch.zeros(FEATURES))
         self.register_buffer("std", torch.ones(FEATURES))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import re
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,10 +46,13 @@ LJ_TEST = 24
 def _numpy(path: Path) -> np.ndarray:
     import warnings
 
-    data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # the files were written by Python 2
-        return np.load(io.BytesIO(data), allow_pickle=False)
+    try:
+        data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # the files were written by Python 2
+            return np.asarray(np.load(io.BytesIO(data), allow_pickle=False))
+    except (OSError, EOFError, ValueError, zlib.error) as e:
+        raise UserError(f"{path}: not a readable .npy array ({e})") from None
 
 
 def paired_clips(folder: Path, copies: int = 0, seed: int = 0) -> Iterator[SpeechClip]:
@@ -59,15 +63,21 @@ def paired_clips(folder: Path, copies: int = 0, seed: int = 0) -> Iterator[Speec
         copies: recording situations added for each training clip; a few minutes of one room are soon known by heart.
 
     Raises:
-        UserError: no such clips, or a file of another shape.
+        UserError: no such clips, a damaged file, or a rig without the columns that are needed.
     """
     names = folder / "shirley_1015_bs_name.npy"
     waves = sorted(folder.glob("*.wav"))
     if not names.is_file() or not waves:
         raise UserError(f"{folder}: no recorded pairs (NAME.wav, bs_value_NAME.npy.gz, shirley_1015_bs_name.npy)")
     column = {str(n): i for i, n in enumerate(_numpy(names))}
+    missing = sorted({c for shares in _RIG.values() for c in shares} - set(column))
+    if missing:
+        raise UserError(f"{names}: no {', '.join(missing[:3])} among its {len(column)} names of rig weights")
     for wave in waves:
-        rig = _numpy(folder / f"bs_value_{wave.stem}.npy.gz")
+        table = folder / f"bs_value_{wave.stem}.npy.gz"
+        rig = _numpy(table if table.is_file() else table.with_suffix(""))
+        if rig.ndim != 2 or rig.shape[1] != len(column):
+            raise UserError(f"{table}: rig weights {rig.shape}; accepted (frames, {len(column)})")
         audio, rate = load(wave)
         features = extract(audio, rate)
         frames = min(len(features), len(rig))
@@ -107,7 +117,7 @@ def lj_sentences(folder: Path) -> Iterator[Spoken]:
     """The LJ sample with its phones.
 
     Raises:
-        UserError: files are missing.
+        UserError: the table is missing or lacks a sentence.
     """
     table = folder / "lj_phones_text_all.txt.gz"
     if not table.is_file():
@@ -115,9 +125,9 @@ def lj_sentences(folder: Path) -> Iterator[Spoken]:
     rows = gzip.decompress(table.read_bytes()).decode("utf-8").splitlines()
     lines = {row.split("|")[0]: row for row in rows}
     for i, wave in enumerate(sorted((folder / "wavs").glob("*.wav"))):
-        found = re.search(r"\{(.*)\}", lines[wave.stem])
+        found = re.search(r"\{(.*)\}", lines.get(wave.stem, ""))
         if found is None:
-            continue
+            raise UserError(f"{table}: no phones of {wave.stem}")
         phones = tuple(p for s in found.group(1).split() if (p := from_arpabet(s)) is not None)
         audio, rate = load(wave)
         yield Spoken(f"lj/{wave.stem}", resample(audio, rate), phones, "train" if i < LJ_TEST else "val")
@@ -143,15 +153,22 @@ def transcribed(folder: Path, pronounce: Callable[[str], tuple[str, ...]]) -> It
 
 
 def timed_speech(folder: Path) -> Iterator[tuple[str, np.ndarray, list[Phone]]]:
-    """LibriVox sentences with phone times (pocketsphinx json): name, 16 kHz samples, phones."""
+    """LibriVox sentences with phone times (pocketsphinx json): name, 16 kHz samples, phones.
+
+    Raises:
+        UserError: a file of times that cannot be read, or without its sound.
+    """
     import json
 
     for path in sorted(folder.glob("*.phone.json")):
         audio, rate = load(path.with_name(path.name.replace(".phone.json", ".wav")))
         phones = []
-        for word in json.loads(path.read_text())["w"]:
-            for p in word["w"]:
-                name = from_arpabet(p["t"])
-                if name is not None:
-                    phones.append(Phone(name, p["b"], p["b"] + p["d"]))
+        try:
+            for word in json.loads(path.read_text(encoding="utf-8"))["w"]:
+                for p in word["w"]:
+                    name = from_arpabet(p["t"])
+                    if name is not None:
+                        phones.append(Phone(name, p["b"], p["b"] + p["d"]))
+        except (KeyError, TypeError, ValueError) as e:
+            raise UserError(f"{path}: no words with phone times as pocketsphinx writes them ({e})") from None
         yield path.name.removesuffix(".phone.json"), resample(audio, rate), phones

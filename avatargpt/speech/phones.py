@@ -1,4 +1,4 @@
-"""Sounds of speech: 39 ARPAbet phones and silence, their visemes, and IPA brought to them."""
+"""Sounds of speech: 39 ARPAbet phones and silence, and IPA brought to them."""
 
 from __future__ import annotations
 
@@ -13,16 +13,6 @@ VOWELS = frozenset(ARPABET[1:16])
 CLOSED = frozenset("P B M".split())
 LABIODENTAL = frozenset("F V".split())
 OPEN = frozenset("AA AE AW AY".split())
-ROUND = frozenset("UW UH OW AO OY W".split())
-
-_VISEMES = {
-    "sil": "SIL", "PP": "P B M", "FF": "F V", "TH": "TH DH", "DD": "T D L", "nn": "N NG", "kk": "K G HH",
-    "CH": "CH JH SH ZH", "SS": "S Z", "RR": "R ER", "U": "W UW UH", "I": "Y IY", "aa": "AA AE AH AY", "E": "EH EY IH",
-    "O": "AO OW OY AW",
-}  # fmt: skip
-VISEMES = tuple(_VISEMES)
-VISEME_OF = {phone: viseme for viseme, group in _VISEMES.items() for phone in group.split()}
-"""Phone -> one of the 15 Oculus visemes."""
 
 
 @dataclass(frozen=True)

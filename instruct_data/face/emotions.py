@@ -11,9 +11,8 @@ import numpy as np
 import yaml
 
 from instruct_data.face import aus
+from instruct_data.face.actions import SIZE
 from vqvae import arkit
-
-SIZE = arkit.COUNT + 5  # weights, head yaw pitch roll (radians), gaze x y
 
 
 @dataclass(frozen=True, eq=False)

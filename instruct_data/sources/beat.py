@@ -15,7 +15,7 @@ import numpy as np
 
 from instruct_data.sources.face_json import read_json, to_face
 from vqvae.errors import UserError
-from vqvae.face import FaceMotion
+from vqvae.face import FaceMotion, angles_of
 
 FPS = 60.0
 
@@ -41,9 +41,19 @@ def from_json(data: dict[str, Any], path: Path) -> FaceMotion:
         turns = [f.get("rotation") or [] for f in frames]
     except (KeyError, TypeError, AttributeError, ValueError) as e:
         raise UserError(f"{path}: frames need weights and time ({type(e).__name__}: {e})") from None
-    step = float(np.median(np.diff(times))) if len(times) > 1 else 0.0
-    fps = round(1 / step, 3) if step > 1e-4 else FPS
+    fps = _rate(times)
     return to_face(path, [str(n) for n in names], rows, fps, _head(turns, path))
+
+
+def _rate(times: np.ndarray) -> float:
+    """Frames per second of the median step; where all steps are alike, of all together, since times are rounded."""
+    steps = np.diff(times)
+    step = float(np.median(steps)) if len(steps) else 0.0
+    if not step > 1e-4:
+        return FPS
+    if np.abs(steps - step).max() < 0.05 * step:
+        step = float(times[-1] - times[0]) / len(steps)
+    return round(1 / step, 3)
 
 
 def _head(turns: list[Any], path: Path) -> np.ndarray | None:
@@ -54,17 +64,4 @@ def _head(turns: list[Any], path: Path) -> np.ndarray | None:
         r = np.array(turns, np.float64)
     except (TypeError, ValueError):
         raise UserError(f"{path}: rotation is not numbers") from None
-    return r if r.shape[1] == 3 else euler(r[:, [3, 0, 1, 2]])
-
-
-def euler(q: np.ndarray) -> np.ndarray:
-    """(T, 4) quaternions w, x, y, z of a head looking along +Z, Y up -> (T, 3) our yaw, pitch, roll in radians.
-
-    Order: yaw about Y, then pitch about the turned X, then roll about the turned Z. Positive X turns the head down and
-    positive Z tilts it to the person's right shoulder (left is +X).
-    """
-    w, x, y, z = (q / np.maximum(np.linalg.norm(q, axis=1, keepdims=True), 1e-9)).T
-    yaw = np.arctan2(2 * (w * y + x * z), 1 - 2 * (x * x + y * y))
-    pitch = np.arcsin(np.clip(2 * (y * z - w * x), -1, 1))
-    roll = np.arctan2(2 * (x * y + w * z), 1 - 2 * (x * x + z * z))
-    return np.stack([yaw, pitch, roll], 1)
+    return r if r.shape[1] == 3 else angles_of(r[:, [3, 0, 1, 2]])

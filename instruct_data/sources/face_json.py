@@ -13,7 +13,7 @@ from vqvae.errors import UserError
 from vqvae.face import FaceMotion
 from vqvae.motion import MAX_FRAMES
 
-MAX_BYTES = 1 << 30
+MAX_BYTES = 1 << 28  # about four hours of curves; parsed, they take some ten times as much memory
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -25,7 +25,7 @@ def read_json(path: Path) -> dict[str, Any]:
     try:
         if path.stat().st_size > MAX_BYTES:
             raise UserError(f"{path}: larger than {MAX_BYTES >> 20} MiB")
-        data = json.loads(path.read_text(encoding="utf-8"))
+        data = json.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         raise UserError(f"{path}: no such file") from None
     except (OSError, UnicodeDecodeError, ValueError, RecursionError) as e:

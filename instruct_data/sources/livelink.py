@@ -30,6 +30,7 @@ from vqvae.motion import MAX_FRAMES
 HEAD_SIGNS = np.array([-1.0, -1.0, 1.0])  # file <-> FaceMotion, yaw pitch roll
 COMMON_RATES = (24.0, 25.0, 30.0, 48.0, 50.0, 60.0, 90.0, 100.0, 120.0)
 DEFAULT_BASE = 30.0
+MOST_SKIPPED = 3  # counts that no row of a take has at the end of a second
 _HEAD = ("headyaw", "headpitch", "headroll")
 MAX_GAP = 600.0  # seconds between two rows; more means a damaged timecode
 
@@ -112,11 +113,14 @@ def _times(codes: list[str], path: Path) -> np.ndarray:
 
 
 def _base(whole: np.ndarray, frames: np.ndarray) -> float:
-    """Frames per second that FF counts in: the whole number just above its largest value, to the next common rate."""
+    """Frames per second that FF counts in: just above its largest value, at a common rate where one is near.
+
+    Rows may skip the last one or two counts of a second, as 30 rows a second in a base of 60 do.
+    """
     if len(np.unique(whole)) < 2 and frames.max() < DEFAULT_BASE:
         return DEFAULT_BASE
     top = np.floor(frames.max()) + 1
-    return float(min((r for r in COMMON_RATES if r >= top), default=top))
+    return float(min((r for r in COMMON_RATES if top <= r <= top + MOST_SKIPPED), default=top))
 
 
 def _even(values: np.ndarray, times: np.ndarray) -> tuple[np.ndarray, float]:

@@ -48,6 +48,8 @@ def test_anything_else_is_refused(line):
 def test_recorded_forms_become_one():
     assert from_json({"do": "save", "name": "walk", "format": "bvh"}) == Act("save", name="walk.bvh")
     assert from_json({"do": "keep", "choice": "2"}) == Act("keep", choice="b")
+    with pytest.raises(UserError, match="choice '12'"):
+        from_json({"do": "keep", "choice": "12"})
     with pytest.raises(UserError, match="takes no hands"):
         from_json({"do": "undo", "hands": 2})
     with pytest.raises(UserError, match="control"):

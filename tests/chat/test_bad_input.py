@@ -69,7 +69,9 @@ def test_what_cannot_be_done_changes_nothing(talk, turn, told):
 
 def test_control_characters_are_left_out(talk):
     assert talk.say("make: a person\x00 walks\x1b").ok
-    assert talk.timeline.segments[0].caption == "a person walks"
+    assert talk.say("then: a person \x1b[31mjumps\x1b[0m").ok
+    assert [s.caption for s in talk.timeline.segments] == ["a person walks", "a person jumps"]
+    assert "\x00" not in talk.memory.turns[0]["user"]
 
 
 def test_another_language():
@@ -103,6 +105,27 @@ def test_a_full_disk_is_told_and_the_conversation_goes_on(tmp_path, monkeypatch)
     assert talk.say("then: a person sits").ok
     again = Conversation(FakeModel(), tmp_path / "s", intent=LineIntent())
     assert len(again.timeline.segments) == 3
+
+
+def test_interrupted_while_it_is_written_a_turn_has_not_happened(tmp_path, monkeypatch):
+    talk = Conversation(FakeModel(), tmp_path / "s", intent=LineIntent(), outputs=tmp_path)
+    talk.say("make: a person walks")
+
+    def stopped(*_args):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(talk.store, "save", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            talk.say("then: a person waves")
+    assert len(talk.timeline.segments) == len(talk.memory.turns) == 1
+
+
+def test_a_file_keeps_the_name_it_was_given(talk, tmp_path):
+    talk.say("make: a person walks")
+    reply = talk.say("save: K\u00e4se(2).npz")
+    assert reply.files == (tmp_path / "K\u00e4se(2).npz",) and reply.files[0].is_file()
+    assert talk.say("load: none.bvh").text.startswith("none.bvh: no such file")
 
 
 def test_an_interrupted_turn_has_not_happened(talk, monkeypatch, model):

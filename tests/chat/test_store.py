@@ -54,6 +54,16 @@ def test_a_damaged_session_is_named(tmp_path, content):
         opened(tmp_path)
 
 
+@pytest.mark.parametrize("wrong", [{"loops": 10**6}, {"loops": 0}, {"chosen": 4}])
+def test_a_session_beyond_the_limits_is_refused(tmp_path, wrong):
+    opened(tmp_path).say("make: a person walks | again")
+    data = json.loads((tmp_path / "session.json").read_text())
+    data["now"] |= wrong
+    (tmp_path / "session.json").write_text(json.dumps(data))
+    with pytest.raises(UserError, match=r"session\.json: not a session"):
+        opened(tmp_path)
+
+
 def test_a_motion_outside_the_folder_is_refused(tmp_path):
     opened(tmp_path).say("make: a person walks")
     data = json.loads((tmp_path / "session.json").read_text())

@@ -132,6 +132,7 @@ def test_without_weights_nothing_is_made(cli, sound: Path, tmp_path: Path) -> No
         (("--text", "wink", "--symmetry", "2"), ("symmetry 2", "0 to 1")),
         (("--text", "wink", "-o", "a.bvh"), (".bvh", ".vrma")),
         (("--text", "wink", "-o", "a.xyz"), (".xyz",)),
+        (("--text", "wink", "-o", "a"), ("written as a;", ".vrma")),
         (("--text", "wink", "--model", "nowhere"), ("--model nowhere", "no such folder")),
     ],
 )
@@ -152,8 +153,20 @@ def test_sound_that_is_none(cli, tmp_path: Path, sound: Path) -> None:
 
 
 def test_options_that_no_output_has(cli, words: None, weights: Path, tmp_path: Path) -> None:
-    result = cli("face", "--text", "wink", "--size", 64, "--model", weights, "-o", tmp_path / "a.csv")
-    assert_refused(result, "--size")
+    both = ("-o", tmp_path / "a.csv", "-o", tmp_path / "a.json")
+    assert_refused(cli("face", "--text", "wink", "--size", 64, "--model", weights, *both), "--size 64", ".mp4")
+    assert_refused(cli("face", "--text", "wink", "--layout", "bet", "--model", weights, *both), "a.json", "beat")
+    one = ("face", "--text", "wink", "--layout", "beat", "--model", weights, "-o", tmp_path / "a.csv")
+    assert_refused(cli(*one), "--layout beat", ".vrma")
+    assert not list(tmp_path.glob("a.*"))
+
+
+def test_a_layout_goes_to_the_formats_that_know_it(cli, words: None, weights: Path, tmp_path: Path) -> None:
+    out = [x for s in ("json", "vrma") for x in ("-o", tmp_path / f"a.{s}")]
+    result = cli("face", "--text", "wink", "--seconds", 0.5, "--layout", "beat", "--model", weights, *out)
+    assert result.code == 0, result.err
+    assert "frames" in json.loads((tmp_path / "a.json").read_text())
+    assert np.allclose(export.load(tmp_path / "a.vrma").weights, export.load(tmp_path / "a.json").weights, atol=1e-5)
 
 
 def test_emotion_keyframes() -> None:

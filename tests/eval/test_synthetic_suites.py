@@ -201,6 +201,7 @@ def test_coverage_counts_what_comes_back(tmp_path: Path) -> None:
     assert plan_coverage.sample(every, 2, 0) == plan_coverage.sample(every, 3, 0)[:2]
     suite = evaluation.load("plan_coverage")
     suite.options["batch"] = 2
+    del suite.options["best_of"]  # a parrot has no candidates
     result = plan_coverage.score(suite, every, Parrot(), words)
     assert result["results"]["covered"]["mean"] == pytest.approx(2 / 3, abs=1e-4)
     assert result["results"]["covered/by chance"]["mean"] == 0

@@ -11,12 +11,12 @@ import pytest
 
 from avatargpt import export
 from avatargpt.export import vrma
-from avatargpt.export.head import PIVOT, angles_of, head, turned, turns
+from avatargpt.export.head import PIVOT, head, turned
 from avatargpt.export.head_morphs import morphs
 from vqvae import arkit
 from vqvae import rotations as rot
 from vqvae.errors import UserError
-from vqvae.face import FaceMotion
+from vqvae.face import FaceMotion, angles_of, turns
 from vqvae.motion import Motion
 
 

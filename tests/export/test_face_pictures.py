@@ -11,11 +11,11 @@ import soundfile
 from avatargpt import export
 from avatargpt.export.face_render import FaceRenderer
 from avatargpt.export.face_video import face_sheet, pictures
-from avatargpt.export.head import head, turned, turns
+from avatargpt.export.head import head, turned
 from avatargpt.export.head_morphs import shaped
 from vqvae import arkit
 from vqvae.errors import UserError
-from vqvae.face import FaceMotion
+from vqvae.face import FaceMotion, turns
 
 
 def clip(frames: int, fps: float = 30.0, **weights: float) -> FaceMotion:

@@ -11,14 +11,13 @@ import pytest
 
 from avatargpt import export
 from avatargpt.export.face_livelink import timecodes
-from instruct_data.sources.beat import euler
 from instruct_data.sources.livelink import read_livelink, read_livelink_folder
 from instruct_data.sources.mediapipe_npz import read_mediapipe
 from instruct_data.sources.report import Report
 from vqvae import arkit
 from vqvae import rotations as rot
 from vqvae.errors import UserError
-from vqvae.face import FaceMotion
+from vqvae.face import FaceMotion, angles_of
 from vqvae.motion import Motion
 
 HEADER = "Timecode," + ",".join(arkit.LIVE_LINK) + "\n"
@@ -100,6 +99,17 @@ def test_past_midnight_and_a_sixty_take(tmp_path):
     assert take.fps == 60.0 and len(take) == 120
 
 
+@pytest.mark.parametrize("fps", [10, 15, 20, 24, 25, 29.97, 30, 50, 60, 100])
+@pytest.mark.parametrize(("suffix", "options"), [(".csv", {}), (".json", {}), (".json", {"layout": "beat"})])
+def test_frame_rates_come_back(tmp_path, fps, suffix, options):
+    n = round(2.5 * fps)
+    motion = FaceMotion(np.random.default_rng(0).random((n, 52)), np.zeros((n, 3)), fps)
+    again = export.load(export.save(motion, tmp_path / f"a{suffix}", **options))
+    assert len(again) == n and np.abs(again.weights - motion.weights).max() < 1e-5
+    near = 30 if fps == 29.97 and suffix == ".csv" else fps  # a timecode counts whole frames
+    assert again.fps == pytest.approx(near, abs=1e-3 if near == 29.97 else 1e-9)
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [("", "empty"), ("a,b\n1,2\n", "0 ARKit columns"), (HEADER, "no complete row"),
@@ -147,7 +157,7 @@ def test_quaternions_become_our_angles():
         nod = rot.from_axis_angle(np.array([[-pitch, 0, 0]]))  # left is +X: positive about it looks down
         tilt = rot.from_axis_angle(np.array([[0, 0, roll]]))
         q = rot.multiply(rot.multiply(turn, nod), tilt)
-        assert np.allclose(euler(q), [[yaw, pitch, roll]])
+        assert np.allclose(angles_of(q), [[yaw, pitch, roll]])
         top = rot.rotate(tilt, np.array([[0, 1.0, 0]]))[0]
         assert np.sign(top[0]) == -np.sign(roll)  # positive roll: towards the right shoulder
 

@@ -13,6 +13,7 @@ from avatargpt import planning
 from avatargpt.__main__ import main
 from avatargpt.long import writer as writing
 from avatargpt.pipeline import AvatarGPT
+from vqvae.errors import UserError
 from vqvae.motion import Motion
 
 SCENE = "a boy plays in the snow"
@@ -52,12 +53,49 @@ def test_only_what_was_asked_for_is_left(run, tmp_path: Path) -> None:
     assert sorted(p.name for p in tmp_path.iterdir()) == ["life.bvh", "life.timeline.json"]
 
 
+def test_a_file_that_was_there_is_left_alone(run, tmp_path: Path) -> None:
+    mine = tmp_path / "life.npz"
+    mine.write_bytes(b"mine")
+    assert run(SCENE, "--seconds", 3, "--best-of", 1, "-o", tmp_path / "life.bvh")[0] == 0
+    assert mine.read_bytes() == b"mine" and not (tmp_path / "life.parts").exists()
+
+
+def test_what_was_made_before_a_failure_is_kept(
+    run, planner: ListPlanner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ask = planner.next_activity
+
+    def failing(*args: object, **more: object) -> object:
+        if len(planner.asked) == 3:
+            raise UserError("the planner is gone")
+        return ask(*args, **more)
+
+    with monkeypatch.context() as m:
+        m.setattr(planner, "next_activity", failing)
+        status, _, err = run(SCENE, "--seconds", 300, "--best-of", 1, "-o", tmp_path / "o.NPZ")
+    assert status == 2 and "the planner is gone" in err and "--join" in err
+    assert run("--join", "-o", tmp_path / "o.NPZ")[0] == 0
+    assert len(Motion.load(tmp_path / "o.NPZ")) > 100
+
+
 def test_a_plan_of_ones_own(run, tmp_path: Path) -> None:
     plan = tmp_path / "plan.json"
     plan.write_text(json.dumps({"scene": "x", "activities": [{"task": "dance", "steps": ["she spins"]}]}))
     assert run(SCENE, "--seconds", 3, "--best-of", 1, "--activities", plan, "-o", tmp_path / "o.npz")[0] == 0
     made = json.loads((tmp_path / "o.timeline.json").read_text(encoding="utf-8"))
     assert made["activities"][0]["task"] == "dance"
+
+
+@pytest.mark.parametrize(
+    ("steps", "said"),
+    [(["word " * 5000], "5000 words"), (["he walks"] * 50, "accepted 50 activities with 12 steps"),
+     ([], "without steps"), (["\x00"], "control characters")],
+)  # fmt: skip
+def test_a_plan_that_is_too_much(run, tmp_path: Path, steps: list[str], said: str) -> None:
+    plan = tmp_path / "plan.json"
+    plan.write_text(json.dumps({"activities": [{"task": "dance", "steps": steps}]}))
+    status, _, err = run(SCENE, "--activities", plan, "-o", tmp_path / "o.npz")
+    assert status == 2 and said in err and len(err.splitlines()) == 1
 
 
 def interrupting(planner: ListPlanner, monkeypatch: pytest.MonkeyPatch, at: int) -> None:
@@ -116,6 +154,7 @@ def test_join_after_a_kill(run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     [
         (["", "--seconds", "5"], "empty"), (["\x07\x00", "--seconds", "5"], "empty"),
         (["word " * 5000, "--seconds", "5"], "at most"), ([SCENE, "--seconds", "0"], "seconds"),
+        (["ein Mann geht durch den Schnee"], "English"),
         ([SCENE, "--seconds", "-1"], "seconds"), ([SCENE, "--seconds", "nan"], "seconds"),
         ([SCENE, "--seconds", "1e12"], "seconds"), ([SCENE, "--radius", "0.1"], "radius"),
         ([SCENE, "--planner", "nobody"], "nobody"), ([SCENE, "--activities", "none.json"], "none.json"),

@@ -174,6 +174,8 @@ def test_figures_of_plans() -> None:
     two = Plan("b", (Activity("She waves.", ("she nods", "she bows")), last))
     assert measures.loops(one) == 1
     assert measures.same_activity_rate([one, two]) == 0.5
+    nods = Activity("He nods.", ("he nods", "he bows", "he waves"))
+    assert measures.shared_steps_rate([two, Plan("c", (nods, Activity("He jumps.", ("he jumps", "he nods"))))]) == 0.75
     assert measures.copied([one], frozenset({measures.key("He waves.", ["he waves", "he bows"])})) == {
         "activities": 0.5, "steps": 0.75,
     }  # fmt: skip

@@ -101,7 +101,7 @@ def test_eye_contact_undoes_the_head() -> None:
     head = np.zeros((10, 3))
     head[:, 0], head[:, 1] = 0.3, -0.2  # to the person's left, down
     out = c.apply(FaceMotion(np.zeros((10, 52)), head), c.Controls(eye_contact=1.0))
-    full = np.radians(c.EYE_DEGREES)
+    full = np.radians(arkit.EYE_DEGREES)
     assert np.allclose(out.channel("eyeLookInLeft"), 0.3 / full, atol=1e-5)  # eyes to the person's right
     assert np.allclose(out.channel("eyeLookOutRight"), 0.3 / full, atol=1e-5)
     assert np.allclose(out.channel("eyeLookUp"), 0.2 / full, atol=1e-5)

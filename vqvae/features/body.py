@@ -21,6 +21,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from vqvae import rotations as rot
+from vqvae.errors import UserError
 from vqvae.features.base import FeatureSpec
 from vqvae.motion import Motion
 
@@ -63,6 +64,8 @@ class BodyFeatures(FeatureSpec):
         }  # fmt: skip
 
     def encode(self, motion: Motion) -> np.ndarray:
+        if motion.modality != "body":
+            raise UserError(f"a {motion.modality} motion where a body is needed")
         motion = motion.resampled(self.fps)
         joints = motion.joints.astype(np.float64)
         yaw = smooth_heading(joints)

@@ -1,0 +1,104 @@
+"""Activities told in the words of their scene."""
+
+import numpy as np
+import pytest
+
+from avatargpt.planning import props
+from avatargpt.planning.persons import Person
+from avatargpt.planning.retrieval_planner import RetrievalPlanner
+from avatargpt.planning.scorer import Scorer
+from avatargpt.planning.setting import Setting, in_its_words, origins
+from avatargpt.planning.store import PlanLibrary
+from avatargpt.planning.telling import of_others
+from vqvae.errors import UserError
+
+HE = Person("he", "a man")
+STEPS = ("{he} bends down", "{he} wipes {his} brow, smiling", "{he} turns around")
+
+
+@pytest.mark.parametrize(("scene", "phrases"), [
+    ("Two hours of queueing at the passport office.", ("at the passport office",)),
+    ("Unpacking boxes in an empty flat.", ("in the empty flat",)),
+    ("The night guard falls asleep at his desk before dawn.", ("at {his} desk", "before dawn")),
+    ("A clown in a red suit sings in a good mood.", ()),
+    ("She paints on a huge canvas before the crane arrives.", ()),
+    ("A pirate cook finds a stowaway.", ()),
+])  # fmt: skip
+def test_phrases_of_a_scene(scene: str, phrases: tuple[str, ...]) -> None:
+    assert Setting.of(scene, HE).phrases == phrases
+
+
+def test_an_activity_takes_the_scene_s_words_or_those_of_its_steps() -> None:
+    place, nowhere = Setting(("at the fair",)), Setting()
+    tired = Person("he", "a tired man", "wearily")
+    assert in_its_words("{^he} carries balloons.", (), place, HE, (), 0.0) == (
+        "{^he} carries balloons at the fair.", "at the fair",
+    )  # fmt: skip
+    said = "{^he} carries balloons."
+    assert in_its_words(said, (), place, HE, {"at the fair"}, 0.0) == (said, "")
+    assert in_its_words("{^he} carries balloons.", (), nowhere, tired, (), 0.9)[0] == "{^he} wearily carries balloons."
+    plain = "{^he} plants a row."
+    assert in_its_words(plain, STEPS, nowhere, HE, (), 0.0)[0] == "{^he} plants a row and wipes {his} brow."
+    assert in_its_words(plain, STEPS, nowhere, HE, (), 0.99)[0] == "{^he} plants a row, wiping {his} brow."
+    joined = in_its_words("{^he} digs and plants.", STEPS, nowhere, HE, (), 0.0)[0]
+    assert joined == "{^he} digs, plants and wipes {his} brow."
+
+
+def test_nobody_waves_himself_on() -> None:
+    assert of_others("{he} smiles and waves {him} toward the door") == "{he} smiles and waves someone toward the door"
+    assert of_others("{he} looks behind {him}") == "{he} looks behind {him}"
+
+
+@pytest.mark.parametrize("task", ["Over the edge.", "{^he} waits: nobody comes.", "Is {he} early enough?"])
+def test_what_is_no_statement_stays(task: str) -> None:
+    assert in_its_words(task, STEPS, Setting(("at the fair",)), HE, (), 0.0) == (task, "")
+
+
+@pytest.mark.parametrize("task", ["{^he} plants a row.", "{^he} digs and plants."])
+@pytest.mark.parametrize("draw", [0.0, 0.4, 0.99])
+def test_what_was_added_can_be_taken_off(task: str, draw: float) -> None:
+    person = Person("he", "a tired man", "wearily")
+    told = in_its_words(task, STEPS, Setting(("at the fair",)), person, (), draw)[0]
+    assert told != task and task.rstrip(".") in origins(told, person.mood)
+
+
+def test_what_is_near_to_everything_loses(planner: RetrievalPlanner) -> None:
+    scenes, tasks = planner.retriever.hubs
+    assert scenes.shape == (len(planner.library.scenes),) and tasks.shape == (len(planner.library.tasks),)
+    assert abs(scenes.mean()) < 1e-5 and tasks.std() > 0
+    everywhere = planner.library.scene_vectors @ planner.library.scene_vectors.mean(0)
+    assert np.corrcoef(everywhere, scenes)[0, 1] > 0
+
+
+def test_the_actor_of_the_question_goes_on(planner: RetrievalPlanner) -> None:
+    for actor, others in (("She", (" he ", " his ")), ("He", (" she ", " her "))):
+        steps = f"{actor.lower()} digs a hole with both hands; {actor.lower()} picks it up"
+        slots = {"scene": "A gardener is at work in the sun.", "activity": f"{actor} digs a hole.", "steps": steps}
+        for task, names in (
+            ("scene_activity_to_next_steps", ("scene", "activity")), ("steps_to_next_steps", ("steps",)),
+            ("scene_steps_to_next_activity", ("scene", "steps")), ("activity_to_steps", ("activity",)),
+        ):  # fmt: skip
+            said = " ".join(planner.answer(task, {k: slots[k] for k in names})).lower()
+            assert not any(word in f" {said} " for word in others)
+
+
+def test_seeds_give_other_plans(planner: RetrievalPlanner) -> None:
+    plans = {planner.plan("A sailor has a long day.", 3, 0.7, seed).activities for seed in range(6)}
+    assert len(plans) >= 5
+
+
+def test_a_library_of_another_version(library: PlanLibrary) -> None:
+    parts = {k: v for k, v in vars(library).items() if k in PlanLibrary.__dataclass_fields__}
+    for scorer in ({}, {**library.scorer, "place": library.scorer["place"][:, :8]}):
+        with pytest.raises(UserError, match="not a library of this version"):
+            Scorer.of(PlanLibrary(**{**parts, "scorer": scorer}))
+
+
+def test_words_are_known_after_the_memory_was_emptied(
+    planner: RetrievalPlanner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = planner.retriever.props
+    before = found.home(["rope", "soup"], "A sailor at sea.")
+    monkeypatch.setattr(props, "SEEN", 0)
+    after = found.home(["rope", "soup", "mast"], "A sailor at sea.")
+    assert {w: after[w] for w in before} == pytest.approx(before)
