@@ -24,7 +24,7 @@ class Editing(Speaker):
         Args:
             seconds: of the middle; kept to the frame.
             text: what happens in between, may be empty.
-            best_of: candidates; without text the one nearest to all others wins, with text the likeliest description.
+            best_of: candidates; without text the one nearest to all others wins, with text the one that fits it.
             keep_place: END stays where it is in the world and the middle is bent to arrive there; else END is moved to
                 where the middle arrives.
 
@@ -54,7 +54,7 @@ class Editing(Speaker):
         middles = [np.concatenate([a_long[len(a):], c]) for c in found]
         made = [self._bridge(a, m, b, start, end, frames, keep_place) for m in middles]
         if text and best_of > 1:
-            pick = int(self.likelihood(middles, [text] * len(middles)).argmax())
+            pick = int(self.fit(middles, [text] * len(middles)).argmax())
         else:
             pick = stitching.medoid([m[0] for m in made]) if best_of > 2 else 0
         middle, last = made[pick]

@@ -48,7 +48,7 @@ class AvatarGPT(Editing):
             seconds: length of each result, kept to the frame; None = as long as such motion usually is.
             seed: the same seed gives the same motion, whatever else is asked for in the same call.
             guidance: classifier-free guidance on tokens, 1 = none.
-            best_of: candidates per result; the one that the model's own motion-to-text finds likeliest wins.
+            best_of: candidates per result; the one that fits its words best wins (`fit`).
             temperature: of sampling.
             num: results per text.
             progress: called with (done, total).

@@ -15,6 +15,7 @@ import torch
 from avatargpt import resources
 from avatargpt.encoding import encode_prompt, encoder_inputs
 from avatargpt.library import EXAMPLES, Library, example_slots, open_library
+from avatargpt.matcher import Matcher
 from avatargpt.requests import mix, plain
 from avatargpt.text import SentenceGrounder, TextTokenizer
 from avatargpt.wording import Wording, clauses
@@ -38,13 +39,14 @@ class Speaker:
     def __init__(
         self, model: AvatarGPTModel, text: TextTokenizer, tokenizers: dict[str, MotionTokenizer],
         dtype: torch.dtype = torch.float32, source: str = "", wording: Wording | None = None,
+        matcher: Matcher | None = None,
     ) -> None:
         from avatargpt.generation import Generator
 
         for name, tokenizer in tokenizers.items():
             model.check_fingerprint(name, tokenizer.fingerprint)
         self.model, self.text, self.tokenizers, self.source = model, text, tokenizers, source
-        self.wording = wording
+        self.wording, self.matcher = wording, matcher
         self.generator = Generator(model, dtype)
         self.grounder = SentenceGrounder() if model.config.grounding_dim else None
         self.device = model.shared.weight.device
@@ -74,7 +76,8 @@ class Speaker:
         kind = getattr(torch, dtype) if isinstance(dtype, str) else dtype or torch.float32
         model = load_model(folder, where, torch.float32)
         tokenizers = {name: MotionTokenizer.load(folder / name, where) for name in model.config.modalities or {}}
-        return cls(model, TextTokenizer.load(folder), tokenizers, kind, str(folder), Wording.load(folder))
+        beside = Wording.load(folder), Matcher.load(folder)
+        return cls(model, TextTokenizer.load(folder), tokenizers, kind, str(folder), *beside)
 
     # Prompts
 
@@ -176,12 +179,23 @@ class Speaker:
             scores.append(self.generator.score(self._encode(prompts[i : i + ROWS]), targets, "text").mean)
         return torch.cat(scores).cpu().numpy()
 
+    def fit(self, codes: Sequence[np.ndarray], texts: Sequence[str]) -> np.ndarray:
+        """How well each motion fits its text, (B,): the matcher's cosine of the decoded motion and the sentence.
+
+        Without a matcher the likelihood of the text as the motion's description takes its place.
+        """
+        if self.matcher is None or self.grounder is None:
+            return self.likelihood(codes, texts)
+        tokenizer = self._tokenizer("body")
+        seen = self.matcher.motions([tokenizer.decode(c).joints for c in codes], tokenizer.spec.fps)
+        return np.asarray((seen * self.matcher.texts(texts, self.grounder)).sum(1))
+
     def _pick(self, found: Sequence[Sequence[np.ndarray]], texts: Sequence[str]) -> list[np.ndarray]:
-        """Of every prompt's candidates the one whose description is likeliest to be the text."""
+        """Of every prompt's candidates the one that fits its text best."""
         if all(len(f) == 1 for f in found):
             return [f[0] for f in found]
         flat = [c for f in found for c in f]
-        scores = self.likelihood(flat, [t for f, t in zip(found, texts, strict=True) for _ in f])
+        scores = self.fit(flat, [t for f, t in zip(found, texts, strict=True) for _ in f])
         best, at = [], 0
         for f in found:
             best.append(f[int(scores[at : at + len(f)].argmax())])

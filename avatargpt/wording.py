@@ -28,7 +28,7 @@ from vqvae.motion import atomic_write
 if TYPE_CHECKING:
     from avatargpt.text import SentenceGrounder
 
-RANK = 256  # principal directions of the vectors that are kept in the file
+RANK = 192  # principal directions of the vectors that are kept in the file
 FILE = "wording.safetensors"
 _THEN = re.compile(
     r"\s*(?:[,;.]\s*)?(?:\band\s+|\bbut\s+)?\b(?:then|afterwards?|after that|after which|next|finally|lastly|later|"
@@ -50,6 +50,11 @@ VOTERS, TEMPERATURE = 8, 0.06  # nearest phrasings that vote, by exp(score / tem
 _CARRIED = {"let", "lets", "letting", "keep", "keeps", "keeping", "stay", "stays", "staying"}
 VERBS = {*THIRD, *THIRD.values(), *GERUND} - _CARRIED
 _PARTICLES = {"up", "down", "back", "again", "on", "off", "forward", "backward", "left", "right", "away", "together"}
+# what is not done says little of what is: "walk back without turning round"; but "without leaving the spot" does
+_NOT = re.compile(
+    r",?\s*\b(?:never|without(?: ever)?|not)\s+(?!leaving|moving|going|travelling|advancing|\w*thing)\w+ing\b"
+    r"(?:(?! and )[^,;])*"
+)
 _OPENING = re.compile(
     r"^(?:please\s+|now\s+|first(?:ly)?,?\s+|to (?:start|begin)(?: with)?,?\s+|at first,?\s+|start (?:with|by)\s+)+"
 )
@@ -117,6 +122,8 @@ class Wording:
     ) -> None:  # fmt: skip
         self.keys, self.captions, self.sides, self.styles = list(keys), list(captions), np.array(sides), styles
         self.backward = np.array([bool(_BACK.search(c[""])) for c in captions])
+        # "flips over backward" means a backflip, whose caption has no such word
+        self.said_backward = self.backward | np.array([bool(_BACK.search(k)) for k in keys])
         self.lengths, self.vectors = lengths, vectors.astype(np.float32)
         self.classes, self.named = list(classes), np.array([bool(first_side(k)) for k in keys])
         self.rows = {k: i for i, k in enumerate(self.keys)}
@@ -160,19 +167,20 @@ class Wording:
     def _nearest(self, parts: Sequence[str], grounder: SentenceGrounder, whole: str, least: float) -> list[Plain]:
         """Each part's nearest phrasing; `whole` is the style of the request, for parts that name none."""
         found = []
-        named = [self.manners.find(p) for p in parts]  # what is done is looked up without how it is done, too
-        vectors = grounder.sentence([*parts, *(rest for _, rest in named)])
+        told = [_NOT.sub("", p).strip(" ,") or p for p in parts]
+        named = [self.manners.find(p) for p in told]  # what is done is looked up without how it is done, too
+        vectors = grounder.sentence([*told, *(rest for _, rest in named)])
         cosines = np.maximum(*np.split(vectors @ self.vectors.T, 2))
-        for part, (style, rest), cosine in zip(parts, named, cosines, strict=True):
-            scores = cosine + OVERLAP * np.maximum(self.index.scores(part), self.index.scores(rest))
+        for part, said, (style, rest), cosine in zip(parts, told, named, cosines, strict=True):
+            scores = cosine + OVERLAP * np.maximum(self.index.scores(said), self.index.scores(rest))
             if style or whole:
                 scores += STYLED * np.array([(style or whole) in c for c in self.captions])
-            side = first_side(part)
+            side = first_side(said)
             if side:
                 scores = np.where(self.sides == side, scores + SIDED, np.where(self.sides == "", scores, -1))
             else:
                 scores -= UNSAID * self.named
-            scores = scores - UNSAID * (self.backward != bool(_BACK.search(part)))
+            scores = scores - UNSAID * (~self.said_backward if _BACK.search(said) else self.backward)
             best = self._vote(scores)
             score = float(scores[best])
             if score < least:
@@ -204,7 +212,7 @@ class Wording:
         return int(near[self.group[near] == votes.argmax()][0])
 
     def save(self, folder: str | os.PathLike[str]) -> Path:
-        """Write the book; vectors by their first 256 principal directions (of the nearest eight, 96 % stay)."""
+        """Write the book; vectors by their first 192 principal directions."""
         from safetensors.numpy import save_file
 
         meanings: dict[str, int] = {}

@@ -51,12 +51,12 @@ C="$ROOT/configs"
 if [ -n "$FULL" ]; then
     PREPARE="${PREPARE:-$C/prepare/everyday.yaml}" TOKENIZER="${TOKENIZER:-$C/tokenizer/body.yaml}"
     TEXT="${TEXT:-$C/train/text.yaml}" LANGUAGE="${LANGUAGE:-$C/train/language.yaml}"
-    MORE_TOKENIZER="$C/tokenizer/everyday.yaml" EVERYDAY="$C/train/everyday.yaml" REFINER="$C/train/refiner.yaml"
+    MORE_TOKENIZER="$C/tokenizer/everyday.yaml" EVERYDAY="$C/train/everyday.yaml" REFINER="$C/train/refiner.yaml" MATCHER="$C/train/matcher.yaml"
 else
     PREPARE="${PREPARE:-$C/prepare/debug-everyday.yaml}" TOKENIZER="${TOKENIZER:-$C/tokenizer/debug.yaml}"
     TEXT="${TEXT:-$C/train/debug-text.yaml}" LANGUAGE="${LANGUAGE:-$C/train/debug.yaml}"
     MORE_TOKENIZER="$C/tokenizer/debug.yaml" EVERYDAY="$C/train/debug-everyday.yaml"
-    REFINER="$C/train/debug-refiner.yaml" SMALL=(--count 1)
+    REFINER="$C/train/debug-refiner.yaml" MATCHER="$C/train/debug-matcher.yaml" SMALL=(--count 1)
 fi
 
 setup train
@@ -92,4 +92,7 @@ speak "$REFINER" "$OUT/everyday" "$OUT/refined" # last: the residual levels, on 
     train book --codes "$OUT/codes" --texts "$TEXTS" --grounding "$OUT/grounding" -o "$OUT/book"
 [ -f "$OUT/library/library.safetensors" ] ||
     train library --tokenizer "$TOKENS" ${SMALL[@]+"${SMALL[@]}"} -o "$OUT/library"
-train pack --language "$OUT/refined" --tokenizer "$TOKENS" --book "$OUT/book" --library "$OUT/library" -o "$OUT/model"
+[ -f "$OUT/matcher/matcher.safetensors" ] ||
+    train matcher --config "$MATCHER" --codes "$OUT/codes" --tokenizer "$TOKENS" --grounding "$OUT/grounding" -o "$OUT/matcher"
+train pack --language "$OUT/refined" --tokenizer "$TOKENS" --book "$OUT/book" --library "$OUT/library" \
+    --matcher "$OUT/matcher" -o "$OUT/model"

@@ -11,10 +11,9 @@ from avatargpt.cli import common
 from vqvae.errors import UserError
 
 if TYPE_CHECKING:
-    from avatargpt.speech.direction import Direction, Feeling
+    from avatargpt.speech.direction import Feeling
     from vqvae.face import FaceMotion
 
-SILENT_SECONDS = 4.0  # length without sound
 Numbers = list[str] | None
 
 
@@ -28,7 +27,8 @@ def face(
         str | None, typer.Option("--emotion", metavar="E", help="NAME[:0..1], or 0:calm,2.5:angry:0.8 over time.")
     ] = None,
     seconds: Annotated[
-        float | None, typer.Option("--seconds", metavar="S", help="Length without AUDIO; default 4.")
+        float | None,
+        typer.Option("--seconds", metavar="S", help="Length without AUDIO; default: what TEXT and E take."),
     ] = None,
     seed: common.Seed = 0,
     gain: Annotated[Numbers, typer.Option("--gain", metavar="SHAPE=X", help="Factor of a shape. Repeatable.")] = None,
@@ -62,20 +62,17 @@ def face(
     An .mp4 carries the sound. A network makes the face; --gain to --eye-contact change its curves afterwards.
     """
     from avatargpt.cli.face_options import driver_folder, emotions, format_options, numbers
-    from avatargpt.speech.audio import inspect
+    from avatargpt.speech.audio import MAX_SECONDS, inspect
     from avatargpt.speech.controls import Controls, apply
 
     if audio is None and text is None and emotion is None:
         raise UserError("nothing to do; accepted AUDIO, --text INSTRUCTION, --emotion NAME, or any of them together")
     texts, many = common.read_texts(text) if text is not None else ([""], False)
     common.check_seconds(seconds)
-    if audio is not None:
-        if seconds is not None:
-            raise UserError(f"--seconds {seconds:g}: goes without AUDIO, whose length counts")
-        length = inspect(audio).seconds
-    else:
-        length = seconds or SILENT_SECONDS
-    feelings = emotions(emotion, length) if emotion is not None else []
+    if audio is not None and seconds is not None:
+        raise UserError(f"--seconds {seconds:g}: goes without AUDIO, whose length counts")
+    length = inspect(audio).seconds if audio is not None else seconds
+    feelings = emotions(emotion, length or MAX_SECONDS) if emotion is not None else []
     controls = Controls(
         numbers("--gain", gain or []), numbers("--offset", offset or []), mouth, brow, symmetry, smooth, blink_rate,
         eye_contact,
@@ -85,7 +82,7 @@ def face(
     common.check_targets(output, many)
     options = format_options(output, layout, size, audio)
     folder = driver_folder(model)
-    made = _drive(folder, audio, texts, feelings, length, threads, quiet)
+    made = _perform(folder, audio, texts, feelings, length, threads, quiet)
     motions: list[Any] = [apply(m, controls, seed) for m in made]
     with common.progress("writing", quiet):
         files = _write(output, motions, many, options)
@@ -102,9 +99,9 @@ def _check_faces(paths: list[Path]) -> None:
             raise UserError(f"{path}: a face cannot be written as {form}; accepted {' '.join(FACE_SUFFIXES)}")
 
 
-def _drive(
-    folder: Path, audio: Path | None, texts: list[str], feelings: list[Feeling], length: float, threads: int | None,
-    quiet: bool,
+def _perform(
+    folder: Path, audio: Path | None, texts: list[str], feelings: list[Feeling], length: float | None,
+    threads: int | None, quiet: bool,
 ) -> list[FaceMotion]:  # fmt: skip
     """One clip for each text."""
     from functools import partial
@@ -112,19 +109,20 @@ def _drive(
     import torch
 
     from avatargpt.speech.audio import FPS
-    from avatargpt.speech.driver import Driver
+    from avatargpt.speech.performer import FacePerformer
 
     torch.set_num_threads(threads or 1)  # steps are small: more threads only wait for each other
     with common.progress("loading", quiet):
-        driver = Driver.load(folder)
-        grounder = _grounder() if feelings or any(texts) else None
+        performer = FacePerformer.load(folder)
+        scores: list[Any] = list(performer.read(texts)) if any(texts) else [None] * len(texts)
     made = []
     with common.progress("speaking", quiet) as advance:
-        for k, text in enumerate(texts):
-            told = _direction(text, feelings, length, grounder) if grounder is not None else None
-            tell = partial(_tell, advance, k, len(texts), max(1, int(length * FPS))) if advance else None
-            clip = driver.drive(
-                audio, direction=told, seconds=None if audio is not None else length, progress=tell
+        for k, (text, score) in enumerate(zip(texts, scores, strict=True)):
+            usual = length or performer.usual(score, feelings)
+            tell = partial(_tell, advance, k, len(texts), max(1, int(usual * FPS))) if advance else None
+            clip = performer.perform(
+                text, audio, feelings=feelings, seconds=None if audio is not None else length, score=score,
+                progress=tell,
             )  # fmt: skip
             made.append(clip.with_caption(text or (audio.stem if audio is not None else feelings[0].text)))
     return made
@@ -133,21 +131,6 @@ def _drive(
 def _tell(advance: common.Progress, clip: int, clips: int, frames: int, done: int) -> None:
     """Progress in frames of all clips."""
     advance(clip * frames + min(done, frames), clips * frames)
-
-
-def _grounder() -> Any:
-    from avatargpt.text import SentenceGrounder
-
-    return SentenceGrounder()
-
-
-def _direction(text: str, feelings: list[Feeling], length: float, grounder: Any) -> Direction:
-    """The text as a facial instruction for the whole clip; without --emotion a feeling that it names counts too."""
-    from avatargpt.cli.face_options import felt
-    from avatargpt.speech.direction import Clause, Direction, Feeling
-
-    own = [Feeling(0.0, text, 1.0)] if text and not feelings and felt(text) else []
-    return Direction.make(feelings or own, [Clause(text, 0.0, length)] if text else [], grounder)
 
 
 def _write(

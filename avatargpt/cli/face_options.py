@@ -90,16 +90,6 @@ def emotion(word: str) -> str:
     raise UserError(f"emotion {word!r}: unknown{hint}; accepted {', '.join(known)}")
 
 
-def felt(text: str) -> bool:
-    """Whether a text names one of the emotions."""
-    from instruct_data.face.emotions import emotion_names
-
-    names = {*emotion_names(), *_OTHER_WORDS} - set(_REST)
-    words = re.findall(r"[a-z]+", text.lower())
-    stems = {form for w in words for form in (w, w.removesuffix("ly"), w.removesuffix("ily") + "y")}
-    return bool(stems & names)
-
-
 def numbers(option: str, arguments: Sequence[str]) -> dict[str, float]:
     """``SHAPE=NUMBER`` arguments.
 

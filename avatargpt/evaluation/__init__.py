@@ -18,7 +18,7 @@ SYNTHETIC = ("families", "describe_synthetic", "discriminator", "synthetic_physi
 """Kinds of suites about synthetic clips."""
 WITHOUT_MODEL = ("predicates", "families", "discriminator", "synthetic_physics")
 """Kinds in which no model takes part."""
-WITHOUT_DATA = ("prompts", "families", "describe_synthetic")
+WITHOUT_DATA = ("prompts", "families", "describe_synthetic", "face_instructions")
 """Kinds that need no corpus."""
 
 
@@ -80,6 +80,11 @@ def _score(
         from avatargpt.speech.driver import Driver
 
         return speech_face.score(suite, Driver.load(Path(model.source) / "driver"), data, store)
+    if suite.kind == "face_instructions":
+        from avatargpt.evaluation import face_instructions
+        from avatargpt.speech.performer import FacePerformer
+
+        return face_instructions.score(suite, FacePerformer.load(Path(model.source) / "driver"), data, store)
     if suite.kind == "chat":
         from avatargpt.evaluation import chat
 

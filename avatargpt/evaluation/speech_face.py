@@ -130,8 +130,8 @@ def drift(driver: Driver, minutes: float) -> float:
     curves = [stream.push(phrase) for _ in range(rounds)]
     every = np.concatenate([*curves, stream.finish()])
     early, late = every[300:600], every[(rounds - 1) * 300 :][:300]
-    name = "jawOpen"
-    return lipsync.best_lag(lipsync.channel(late, name), lipsync.channel(early, name))
+    moving = int(early.std(0).argmax())  # usually jawOpen
+    return lipsync.best_lag(late[:, moving], early[:, moving])
 
 
 def recorded_faces(driver: Driver, clips: list[SpeechClip]) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from avatargpt.speech.corpus import SpeechClip
 from avatargpt.speech.direction import Direction, Grounder
 from avatargpt.speech.expressions import ExpressionClip, compose
 from avatargpt.speech.features import BANDS, PER_QUARTER, QUARTERS, silence
-from avatargpt.speech.network import SENTENCE, Text
+from avatargpt.speech.steering import SENTENCE, TIMING, Text
 from avatargpt.speech.teacher import WIDTH
 from vqvae.errors import UserError
 
@@ -186,7 +186,7 @@ class Batches:
                 batch.curves[row] = torch.from_numpy(both).to(self.device)
             batch.mask[row] *= torch.from_numpy(inside.astype(np.float32)).to(self.device)
             said[int(row)] = (self._direction(which), np.maximum(at, 0) / FPS)
-        batch.text = _text(said, rows, window, self.device)
+        batch.text = text_of(said, rows, window, self.device)
 
     def silent(self, window: int, rng: np.random.Generator) -> Tensor:
         """(T, 332) features where nobody speaks."""
@@ -207,19 +207,18 @@ class Batches:
         return self._directions[which]
 
 
-def _text(said: dict[int, tuple[Direction, np.ndarray]], rows: int, frames: int, device: torch.device) -> Text:
+def text_of(said: dict[int, tuple[Direction, np.ndarray]], rows: int, frames: int, device: torch.device) -> Text:
     """Directions of some rows at their frames' times, padded; the other rows are told nothing."""
-    most = max([1, *(len(d.starts) for d, _ in said.values())])
+    clauses = max([1, *(len(d.spans) for d, _ in said.values())])
+    tokens = max([1, *(d.states.shape[1] for d, _ in said.values())])
     emotion, strength = np.zeros((rows, frames, SENTENCE), np.float32), np.zeros((rows, frames, 1), np.float32)
-    states = np.zeros((rows, most, SENTENCE), np.float32)
-    clocks = np.zeros((3, rows, frames, most), np.float32)
+    states = np.zeros((rows, clauses, tokens, SENTENCE), np.float32)
+    words, timing = np.zeros((rows, clauses, tokens), np.float32), np.zeros((rows, frames, clauses, TIMING), np.float32)
+    kinds = np.zeros((rows, clauses), np.int64)
     for row, (direction, t) in said.items():
         emotion[row], strength[row] = direction.feeling(t)
-        n = len(direction.starts)
-        if n:
-            states[row, :n] = direction.states
-            clocks[:, row, :, :n] = direction.tokens(t)
-    tensors = [torch.from_numpy(a).to(device) for a in (emotion, strength, states, *clocks)]
-    return Text(*tensors)
-
-
+        c, n = direction.states.shape[:2]
+        if c:
+            states[row, :c, :n], words[row, :c, :n] = direction.states, direction.words
+            kinds[row, :c], timing[row, :, :c] = direction.kinds, direction.timing(t)
+    return Text(*(torch.from_numpy(a).to(device) for a in (emotion, strength, states, words, kinds, timing)))

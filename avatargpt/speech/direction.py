@@ -8,10 +8,13 @@ from typing import Protocol
 
 import numpy as np
 
+from instruct_data.face.actions import action_names
 from vqvae.errors import UserError
 
-LINGER = 0.5  # s for which a clause is still seen after its end, so that its movement can come to rest
-MOST_TOKENS = 192
+LINGER = 0.6  # s for which a clause is still seen after its end, so that its movement can come to rest
+MOST_TOKENS = 512
+MOST_TIMES = 100
+USUAL = 0.7  # strength of what is asked for without a degree
 
 
 class Grounder(Protocol):
@@ -33,11 +36,17 @@ class Feeling:
 
 @dataclass(frozen=True)
 class Clause:
-    """A facial instruction and the seconds for which it holds."""
+    """A facial action in words, the seconds for which it lasts, how strong it is and how often it is done in them.
+
+    `action` is its name where it is one of `instruct_data.face.actions`.
+    """
 
     text: str
     start: float
     end: float
+    strength: float = USUAL
+    repeat: int = 1
+    action: str = ""
 
 
 @dataclass(frozen=True)
@@ -48,16 +57,19 @@ class Direction:
         seconds: (K,) of the feelings, increasing.
         vectors: (K, 384) unit sentence vectors.
         strengths: (K,) in [0, 1].
-        states: (N, 384) token states of all clauses.
-        starts, ends: (N,) seconds of each token's clause.
+        states: (C, N, 384) token states of each clause, padded.
+        words: (C, N) 1 where there is a token.
+        kinds: (C,) numbers of known actions from 1 on, 0 for others.
+        spans: (C, 4) start and end in seconds, strength, and how often.
     """
 
     seconds: np.ndarray = field(default_factory=lambda: np.zeros(0))
     vectors: np.ndarray = field(default_factory=lambda: np.zeros((0, 384), np.float32))
     strengths: np.ndarray = field(default_factory=lambda: np.zeros(0))
-    states: np.ndarray = field(default_factory=lambda: np.zeros((0, 384), np.float32))
-    starts: np.ndarray = field(default_factory=lambda: np.zeros(0))
-    ends: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    states: np.ndarray = field(default_factory=lambda: np.zeros((0, 1, 384), np.float32))
+    words: np.ndarray = field(default_factory=lambda: np.zeros((0, 1), np.float32))
+    kinds: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
+    spans: np.ndarray = field(default_factory=lambda: np.zeros((0, 4)))
 
     @classmethod
     def make(cls, feelings: Sequence[Feeling], clauses: Sequence[Clause], grounder: Grounder) -> Direction:
@@ -79,17 +91,24 @@ class Direction:
             if not 0 <= c.start < c.end:
                 where = f"{c.text!r} from {c.start:g} to {c.end:g} s"
                 raise UserError(f"{where}; accepted: an end after the start, from 0 s")
+            if not 0 < c.strength <= 1 or not 1 <= c.repeat <= MOST_TIMES:
+                where = f"{c.text!r} with strength {c.strength:g}, {c.repeat} times"
+                raise UserError(f"{where}; accepted: a strength above 0, at most 1, and 1 to {MOST_TIMES} times")
         vectors = grounder.sentence([f.text for f in ordered]) if ordered else np.zeros((0, 384), np.float32)
-        states = [s.astype(np.float32) for s in grounder.states([c.text for c in clauses])] if clauses else []
-        counts = [len(s) for s in states]
-        if sum(counts) > MOST_TOKENS:
-            raise UserError(f"{sum(counts)} word pieces of facial instructions; accepted: up to {MOST_TOKENS}")
+        tokens = [s.astype(np.float32) for s in grounder.states([c.text for c in clauses])] if clauses else []
+        if sum(len(s) for s in tokens) > MOST_TOKENS:
+            many = sum(len(s) for s in tokens)
+            raise UserError(f"{many} word pieces of facial instructions; accepted: up to {MOST_TOKENS}")
+        states = np.zeros((len(tokens), max([1, *(len(s) for s in tokens)]), 384), np.float32)
+        words = np.zeros(states.shape[:2], np.float32)
+        for k, s in enumerate(tokens):
+            states[k, : len(s)], words[k, : len(s)] = s, 1
+        known = {name: k for k, name in enumerate(action_names(), 1)}
         return cls(
             np.array([f.second for f in ordered]), np.asarray(vectors, np.float32),
-            np.array([f.strength for f in ordered], float),
-            np.concatenate(states) if states else np.zeros((0, 384), np.float32),
-            np.repeat([c.start for c in clauses], counts).astype(float),
-            np.repeat([c.end for c in clauses], counts).astype(float),
+            np.array([f.strength for f in ordered], float), states, words,
+            np.array([known.get(c.action, 0) for c in clauses], np.int64),
+            np.array([[c.start, c.end, c.strength, c.repeat] for c in clauses], float).reshape(-1, 4),
         )  # fmt: skip
 
     def feeling(self, t: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -109,8 +128,9 @@ class Direction:
         vector = np.where(length > 1e-6, vector / np.maximum(length, 1e-6) * strength, 0)
         return vector.astype(np.float32), strength.astype(np.float32)
 
-    def tokens(self, t: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """(T, N) seconds since each token's clause began, until it ends, and whether it is seen, at times `t`."""
-        since, left = t[:, None] - self.starts[None], self.ends[None] - t[:, None]
+    def timing(self, t: np.ndarray) -> np.ndarray:
+        """(T, C, 5) each clause at times `t`: seconds since its start, until its end, strength, count, active."""
+        since, left = t[:, None] - self.spans[None, :, 0], self.spans[None, :, 1] - t[:, None]
         active = (since >= 0) & (left >= -LINGER)
-        return since.astype(np.float32), left.astype(np.float32), active.astype(np.float32)
+        strength, count = (np.broadcast_to(self.spans[:, k], since.shape) for k in (2, 3))
+        return np.stack([since, left, strength, count, active], -1).astype(np.float32)

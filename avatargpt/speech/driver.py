@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from vqvae.face import FaceMotion
 
 CONFIG, WEIGHTS = "driver.json", "driver.safetensors"
-VERSION = 1  # of the folder's layout
+VERSION = 2  # of the folder's layout
 
 
 class Driver:

@@ -48,7 +48,7 @@ class ExpressionClip:
             return self.feelings, self.clauses
         ends = [*(f.second for f in self.feelings[1:]), len(self.curves) / FPS]
         spans = [
-            Clause(f.text, f.second, end)
+            Clause(f"feel {f.text}", f.second, end, f.strength)
             for f, end in zip(self.feelings, ends, strict=True)
             if f.strength > 0 and end > f.second
         ]
@@ -72,7 +72,7 @@ def save(clips: Iterable[ExpressionClip], folder: str | os.PathLike[str]) -> Pat
     }
     rows = []
     for c in found:
-        clauses = [[x.text, x.start, x.end] for x in c.clauses]
+        clauses = [[x.text, x.start, x.end, x.strength, x.repeat, x.action] for x in c.clauses]
         rows.append([[[f.second, f.text, f.strength] for f in c.feelings], clauses, c.split, c.name])
     return atomic_write(Path(folder) / FILE, lambda p: save_file(arrays, p, {"clips": json.dumps(rows)}))
 

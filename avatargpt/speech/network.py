@@ -14,13 +14,11 @@ from torch.nn import functional as F
 
 from avatargpt.speech.features import WIDTH as FEATURES
 from avatargpt.speech.phones import ARPABET
+from avatargpt.speech.steering import EmotionBranch, MotionBranch, Text
 from avatargpt.speech.teacher import STYLE
 from avatargpt.speech.teacher import WIDTH as CURVES
 from vqvae.errors import UserError
 
-SENTENCE = 384  # width of the sentence encoder's states
-PERIODS = 10  # of the clause clock
-CLOCK = 4 * PERIODS
 KERNEL = 3
 GATES = ("zero", "open")
 
@@ -42,7 +40,7 @@ class DriverConfig:
     hidden: int = 256
     dilations: list[int] = field(default_factory=lambda: [1, 2, 4, 8, 16, 1])
     look_ahead: int = 2
-    text_width: int = 128
+    text_width: int = 160
     inject: int = 2
     gates: str = "zero"
 
@@ -64,101 +62,6 @@ class Block(nn.Module):
         frames = x.shape[1]
         taps = [past[:, k * self.dilation : k * self.dilation + frames] for k in range(KERNEL)]
         return x + self.out(F.gelu(self.taps(torch.cat(taps, -1)), approximate="tanh"))
-
-
-def clock(since: Tensor, left: Tensor) -> Tensor:
-    """Seconds since a clause began and until it ends, (...) each -> (..., CLOCK) sines and cosines.
-
-    Periods from 0.4 to 40 s: fine enough to place a blink, long enough for a minute.
-    """
-    rate = 2 * torch.pi / (0.4 * 100 ** (torch.arange(PERIODS, device=since.device) / (PERIODS - 1)))
-    angles = torch.cat([since[..., None].clamp(-2, 40) * rate, left[..., None].clamp(-2, 40) * rate], -1)
-    return torch.cat([angles.sin(), angles.cos()], -1)
-
-
-class EmotionBranch(nn.Module):
-    """Pooled sentence vector and its strength -> (.., D), nothing at strength 0."""
-
-    def __init__(self, width: int, inner: int, zero: bool) -> None:
-        super().__init__()
-        self.inner = nn.Linear(SENTENCE + 1, inner)
-        self.outer = nn.Linear(inner, width)
-        self.gate = _gate(width, zero)
-
-    def forward(self, vector: Tensor, strength: Tensor) -> Tensor:
-        """(.., 384) unit vectors times strength, and (.., 1) strengths in [0, 1]."""
-        scale = 384**0.5 / 4  # unit vectors would hardly move the layer
-        y = self.outer(F.gelu(self.inner(torch.cat([vector * scale, strength], -1)), approximate="tanh"))
-        return self.gate(y) * torch.tanh(3 * strength)
-
-
-class MotionBranch(nn.Module):
-    """All token states of the clauses, with their times, as seen from each frame -> (.., D).
-
-    Attention over the tokens of every active clause; the query knows the trunk's state and the clause's clock, so that
-    it can move along the text as time passes. A null token takes the weight where no clause is active.
-    """
-
-    heads = 4
-
-    def __init__(self, width: int, inner: int, zero: bool) -> None:
-        super().__init__()
-        self.inner = inner
-        self.query, self.query_clock = nn.Linear(width, inner), nn.Linear(CLOCK, inner, bias=False)
-        self.key, self.value = nn.Linear(SENTENCE, inner, bias=False), nn.Linear(SENTENCE, inner, bias=False)
-        self.first = nn.Linear(inner + CLOCK, 2 * inner)
-        self.second = nn.Linear(2 * inner, 2 * inner)
-        self.outer = nn.Linear(2 * inner, width)
-        self.gate = _gate(width, zero)
-
-    def forward(self, h: Tensor, states: Tensor, since: Tensor, left: Tensor, active: Tensor) -> Tensor:
-        """What the text adds to each frame.
-
-        Args:
-            h: (B, T, D) normalised trunk states.
-            states: (B, N, 384) token states.
-            since, left: (B, T, N) seconds since the token's clause began and until it ends.
-            active: (B, T, N) 1 where the clause holds and the token is no padding, else 0.
-        """
-        batch, frames, tokens = active.shape
-        size = self.inner // self.heads
-        told = clock(since, left)
-        query = (self.query(h)[:, :, None] + self.query_clock(told)).view(batch, frames, tokens, self.heads, size)
-        key = self.key(states).view(batch, 1, tokens, self.heads, size)
-        score = (query * key).sum(-1) * size**-0.5  # (B, T, N, heads)
-        weight = torch.exp(score.float().clamp(-20, 20)) * active[..., None]
-        weight = (weight / (weight.sum(2, keepdim=True) + 1.0)).to(h.dtype)  # + 1: the null token
-        value = self.value(states).view(batch, tokens, self.heads, size)
-        seen = torch.einsum("btnk,bnks->btks", weight, value).reshape(batch, frames, self.inner)
-        when = torch.einsum("btn,btnc->btc", weight.mean(-1), told.to(h.dtype))
-        y = F.gelu(self.first(torch.cat([seen, when], -1)), approximate="tanh")
-        y = self.outer(F.gelu(self.second(y), approximate="tanh"))
-        return self.gate(y) * weight.sum(2).mean(-1, keepdim=True)
-
-
-def _gate(width: int, zero: bool) -> nn.Linear:
-    gate = nn.Linear(width, width, bias=False)
-    if zero:
-        nn.init.zeros_(gate.weight)
-    return gate
-
-
-@dataclass
-class Text:
-    """Text for a batch, by video frame (already moved to the hidden states' time).
-
-    Attributes:
-        emotion: (B, T, 384) unit vectors times strength.
-        strength: (B, T, 1).
-        states, since, left, active: see `MotionBranch`.
-    """
-
-    emotion: Tensor
-    strength: Tensor
-    states: Tensor
-    since: Tensor
-    left: Tensor
-    active: Tensor
 
 
 @dataclass
@@ -196,13 +99,13 @@ class DriverNetwork(nn.Module):
         zero = config.gates == "zero"
         self.emotion = EmotionBranch(config.width, config.text_width, zero)
         self.motion_norm = nn.LayerNorm(config.width)
-        self.motion = MotionBranch(config.width, config.text_width, zero)
+        self.motion = MotionBranch(config.width, config.text_width, CURVES, zero)
         self.leave = nn.LayerNorm(config.width)
         self.curves = nn.Linear(config.width, CURVES)
         self.paired = nn.Linear(config.width, CURVES)
         self.phones = nn.Linear(config.width, 2 * len(ARPABET))
         for head in (self.curves, self.paired):
-            nn.init.normal_(head.weight, std=0.005)
+            nn.init.normal_(head.weight, std=0.02)  # less, and what goes left or right hardly leaves the middle
             nn.init.zeros_(head.bias)
 
     def normalise(self, features: Tensor) -> Tensor:
@@ -220,13 +123,13 @@ class DriverNetwork(nn.Module):
     def forward(self, features: Tensor, style: Tensor, text: Text | None = None) -> Said:
         """(B, T, 332) features as extracted, (B, 8) styles."""
         x = self.listen(features) + self.style(style)[:, None]
+        beside: Tensor | None = None
         for i, block in enumerate(self.blocks):
             x = block(x)
             if text is not None and i + 1 == self.config.inject:
                 added = self.emotion(text.emotion, text.strength)
-                moved = self.motion(self.motion_norm(x), text.states, text.since, text.left, text.active)
+                moved, beside = self.motion(self.motion_norm(x), text.states, text.words, text.kinds, text.timing)
                 x = x + added + moved
-        return self.said(self.leave(x))
-
-    def said(self, h: Tensor) -> Said:
-        return Said(self.curves(h), self.paired(h), self.phones(h).unflatten(-1, (2, len(ARPABET))))
+        h = self.leave(x)
+        curves = self.curves(h) if beside is None else self.curves(h) + beside
+        return Said(curves, self.paired(h), self.phones(h).unflatten(-1, (2, len(ARPABET))))

@@ -102,7 +102,7 @@ class FaceStream:
     def direct(self, direction: Direction) -> None:
         """Emotion and instructions from the next frame on; their seconds count from the stream's start."""
         self._direction = direction
-        self._told = torch.from_numpy(np.ascontiguousarray(direction.states, np.float32))[None]
+        self._told = tuple(torch.from_numpy(a)[None] for a in (direction.states, direction.words, direction.kinds))
 
     @torch.inference_mode()
     def push(self, pcm: np.ndarray) -> np.ndarray:
@@ -128,18 +128,20 @@ class FaceStream:
         net = self._net
         x = net.listen(torch.from_numpy(self._features(block))) + self._style
         time = (self._heard - net.config.look_ahead) / FPS
+        beside: Tensor | None = None
         for i, (layer, past) in enumerate(zip(self._layers, self._past, strict=True)):
             y = F.layer_norm(x, layer.shape, layer.norm_weight, layer.norm_bias)
             taps = F.linear(torch.cat((past[0], past[layer.dilation], y)), layer.taps_weight, layer.taps_bias)
             past.append(y)
             x = x + F.linear(F.gelu(taps, approximate="tanh"), layer.out_weight, layer.out_bias)
             if i + 1 == net.config.inject:
-                x = self._steer(x, max(time, 0.0))
+                x, beside = self._steer(x, max(time, 0.0))
         self._heard += 1
         if self._heard <= net.config.look_ahead:
             return None
         h = net.leave(x)
-        out = self._head(h).numpy()
+        out = self._head(h)
+        out = (out if beside is None else out + beside).numpy()
         np.clip(out[:COUNT], 0, 1, out=out[:COUNT])
         np.clip(out[COUNT:], -MOST_TURN, MOST_TURN, out=out[COUNT:])
         if self.phone_rows is not None:
@@ -147,15 +149,17 @@ class FaceStream:
         self.frames += 1
         return np.asarray(out, np.float32)
 
-    def _steer(self, x: Tensor, time: float) -> Tensor:
+    def _steer(self, x: Tensor, time: float) -> tuple[Tensor, Tensor | None]:
+        """The trunk's state with what was told, and what is added to the curves."""
         at = np.array([time])
         told = self._direction
         if len(told.seconds):
             vector, strength = told.feeling(at)
             x = x + self._net.emotion(torch.from_numpy(vector[0]), torch.from_numpy(strength[0]))
-        if len(told.starts):
-            since, left, active = (torch.from_numpy(a)[None] for a in told.tokens(at))
-            if active.any():
+        if len(told.spans):
+            timing = torch.from_numpy(told.timing(at))[None]
+            if timing[..., 4].any():
                 h = self._net.motion_norm(x)[None, None]
-                x = x + self._net.motion(h, self._told, since, left, active)[0, 0]
-        return x
+                moved, beside = self._net.motion(h, *self._told, timing)
+                return x + moved[0, 0], beside[0, 0]
+        return x, None

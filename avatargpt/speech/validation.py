@@ -7,7 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
+from avatargpt.speech.audio import FPS
+from avatargpt.speech.batches import text_of
 from avatargpt.speech.corpus import SpeechClip
+from avatargpt.speech.direction import Direction
 from avatargpt.speech.features import silence
 from avatargpt.speech.lipsync_metrics import Lips, channel, correlation, pressing, rounding
 from avatargpt.speech.network import DriverNetwork
@@ -16,12 +19,18 @@ from vqvae.arkit import COUNT
 
 
 @torch.no_grad()
-def predict(network: DriverNetwork, features: np.ndarray, device: torch.device, head: str = "taught") -> np.ndarray:
+def predict(
+    network: DriverNetwork, features: np.ndarray, device: torch.device, head: str = "taught",
+    direction: Direction | None = None,
+) -> np.ndarray:  # fmt: skip
     """(T, 332) -> (T, 55) in one pass, as the stream gives it up to rounding."""
     ahead = network.config.look_ahead
     quiet = silence(30)[-1:].repeat(ahead, 0)
     x = torch.from_numpy(np.concatenate([features.astype(np.float32), quiet])).to(device)[None]
-    said = network(x, torch.zeros(1, 8, device=device))
+    text = None
+    if direction is not None:
+        text = text_of({0: (direction, np.maximum(np.arange(x.shape[1]) - ahead, 0) / FPS)}, 1, x.shape[1], device)
+    said = network(x, torch.zeros(1, 8, device=device), text)
     out = (said.curves if head == "taught" else said.paired)[0, ahead:].float().cpu().numpy()
     out[:, :COUNT] = np.clip(out[:, :COUNT], 0, 1)
     return np.asarray(out, np.float32)

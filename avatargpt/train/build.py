@@ -54,7 +54,7 @@ def folders_of(args: argparse.Namespace) -> Folders:
     return Folders(Path(args.texts), planning, chat, pairs)
 
 
-def _codes(folder: str, tokenizer: MotionTokenizer | None) -> tuple[list[ClipCodes], list[ClipCodes]]:
+def read_codes(folder: str, tokenizer: MotionTokenizer | None) -> tuple[list[ClipCodes], list[ClipCodes]]:
     """Training and validation clips of a tokenised cache."""
     store = Store.open(folder)
     if tokenizer is None:
@@ -85,7 +85,7 @@ def build_run(
     options = from_mapping(ExampleOptions, t.options, f"{where}: train: options")
     spec = check_keys(config.get("model"), (*SHAPE, *OURS), f"{where}: model")
     tokenizer = MotionTokenizer.load(args.tokenizer) if args.tokenizer else None
-    items, held = _codes(args.codes, tokenizer) if args.codes else ([], [])
+    items, held = read_codes(args.codes, tokenizer) if args.codes else ([], [])
     said: list[Any] = list(items)
     if args.store:
         said = list(Store.open(args.store).clips("train"))
@@ -141,7 +141,7 @@ def _model(
                 raise UserError(f"{where}: model: {key}: {spec[key]!r}, but {start} has {has!r}; leave it out")
             model = start_from_t5(start, **spec)
         else:
-            model = load_model(start)
+            model = load_model(start, dtype=torch.float32)  # packed weights are bfloat16: small steps would be lost
     if tokenizer is not None:
         model.set_codebooks(tokenizer.config.modality, tokenizer.codebooks, tokenizer.fingerprint)
     return model

@@ -216,11 +216,12 @@ def train(
 def expression_data_stage(args: argparse.Namespace) -> None:
     """Expression clips with their words for the text branches: the facial instructions and drawn actions."""
     from avatargpt.speech import expressions
-    from avatargpt.speech.told import corpus_clips, drawn_clips
+    from avatargpt.speech.told import composed_clips, corpus_clips, drawn_clips
 
     Runtime.start(args.threads, "cpu")
     folder = Path(args.texts)
     clips = [*corpus_clips(folder / "train.jsonl", "train"), *corpus_clips(folder / "val.jsonl", "val", 100_000)]
-    clips += [*drawn_clips(args.count, 1, "train"), *drawn_clips(args.count // 10 + 1, 2, "val")]
+    for made, seed in ((drawn_clips, 1), (composed_clips, 3)):
+        clips += [*made(args.count, seed, "train"), *made(args.count // 20 + 1, seed + 1, "val")]
     expressions.save(clips, args.output)
     print(f"{args.output}: {len(clips)} clips, {sum(len(c.curves) for c in clips) / 1800:.1f} minutes")

@@ -29,7 +29,7 @@ def pack_stage(args: argparse.Namespace) -> None:
 
 
 def _beside(args: argparse.Namespace, out: Path, fingerprint: str) -> None:
-    """Book, library, planning library, intents and driver, each where it is given."""
+    """Book, library, planning library, intents, matcher, driver and reader, each where it is given."""
     import torch
 
     if args.book:
@@ -47,6 +47,13 @@ def _beside(args: argparse.Namespace, out: Path, fingerprint: str) -> None:
             raise UserError(f"{args.library}: no library in it; run the library stage")
         library.check(fingerprint)
         library.save(out)
+    if args.matcher:
+        from avatargpt.matcher import Matcher
+
+        matcher = Matcher.load(args.matcher)
+        if matcher is None:
+            raise UserError(f"{args.matcher}: no matcher in it; run the matcher stage")
+        matcher.save(out, torch.bfloat16)
     if args.planner:
         from avatargpt.planning.store import PlanLibrary
 
@@ -63,3 +70,7 @@ def _beside(args: argparse.Namespace, out: Path, fingerprint: str) -> None:
         from avatargpt.speech.driver import Driver
 
         Driver.load(args.driver).save(out / "driver", torch.bfloat16)
+    if args.reader:
+        from avatargpt.speech.reader import ScoreReader
+
+        ScoreReader.load(args.reader).save(out / "driver", torch.bfloat16)

@@ -178,6 +178,9 @@ ELSEWHERE: dict[str, tuple[str, str]] = {
     "expressions": ("avatargpt.train.driver:expression_data_stage",
                     "expression clips with their words, for the driver's text branches"),
     "driver": ("avatargpt.train.driver:driver_stage", "train (or go on training) the driver: speech and words -> face"),
+    "matcher": ("avatargpt.train.matcher:matcher_stage", "the matcher of text and motion that ranks candidates"),
+    "reader": ("avatargpt.train.reader:reader_stage",
+               "train (or go on training) the reader: facial instructions -> scores"),
 }  # fmt: skip
 """Stages with a module of their own, imported when they run: name -> (place, help)."""
 
@@ -222,7 +225,8 @@ def _parser() -> argparse.ArgumentParser:
     stage("intents", intents_stage, chat="folder of dialogues!", book="folder of the book stage!")
     stage("pack", language="folder of the language stage!", tokenizer="tokenizer folder!",
           book="folder of the book stage", library="folder of the library stage", planner="folder of the planner stage",
-          intents="folder of the intents stage", driver="folder of the driver stage")  # fmt: skip
+          intents="folder of the intents stage", driver="folder of the driver stage",
+          reader="folder of the reader stage", matcher="folder of the matcher stage")  # fmt: skip
     stage("speech", faces="folder of real speech and faces!", texts="texts to be spoken",
           config="YAML!", driver="driver folder: label real speech with it instead")  # fmt: skip
     faces = stage("expressions", texts="folder of facial instructions!")
@@ -230,6 +234,11 @@ def _parser() -> argparse.ArgumentParser:
     driver = stage("driver", config="YAML!", speech="folders of the speech stage, with commas between!",
                    expressions="folder of the expressions stage", start="driver folder to begin from")  # fmt: skip
     driver.add_argument("--until", type=_whole, metavar="STEP", help=until)
+    stage("matcher", config="YAML!", codes="tokenised cache!", tokenizer="tokenizer folder!",
+          grounding="folder of the ground stage; texts in it are not computed again")
+    reader = stage("reader", config="YAML!",
+                   texts="folder of facial instructions (train.jsonl), beside the package's own")  # fmt: skip
+    reader.add_argument("--until", type=_whole, metavar="STEP", help=until)
     library = stage("library", library_stage, tokenizer="tokenizer folder!",
                     store="motion store whose synthetic clips are taken; default: fresh keyframed ones")  # fmt: skip
     library.add_argument("--count", type=_whole, default=4, metavar="N", help="clips per action")

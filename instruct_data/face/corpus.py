@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 
@@ -14,6 +15,8 @@ from instruct_data.face.score import Score, read_instructions
 
 SOURCE = "face_rendered"
 LICENCE = "MIT"
+OWN = Path(__file__).parent / "instructions.jsonl"
+"""Instructions with scores that come with the package, for training."""
 
 
 def _action(score: Score) -> str:

@@ -10,10 +10,11 @@ from avatargpt.speech.driver import Driver
 from avatargpt.speech.features import WIDTH
 from avatargpt.speech.pairs import LJ_TEST, PAIRED, lj_sentences, paired_clips, timed_speech
 from avatargpt.speech.relabel import labelled_clips
+from avatargpt.speech.scores import feelings_of
 from avatargpt.speech.sentences import own_texts, utterances
 from avatargpt.speech.synthetic import still_clips
-from avatargpt.speech.told import drawn_clips, feelings_of
-from instruct_data.face.score import Emotion
+from avatargpt.speech.told import drawn_clips
+from instruct_data.face.score import Emotion, Score
 from tests.speech.conftest import PHONES, voice
 from vqvae.errors import UserError
 
@@ -75,7 +76,7 @@ def test_utterances_are_of_a_sensible_length() -> None:
 
 
 def test_feelings_become_keyframes() -> None:
-    track = feelings_of((Emotion("happy", 0.5, 0.0, 2.0), Emotion("angry", 0.9, 2.0, 4.0)), 5.0)
+    track = feelings_of(Score(5.0, (), (Emotion("happy", 0.5, 0.0, 2.0), Emotion("angry", 0.9, 2.0, 4.0))))
     assert [(f.text, f.strength) for f in track][0] == ("happy", 0.5)
     assert track[-1].strength == 0 and all(a.second < b.second for a, b in zip(track, track[1:], strict=False))
     assert any(f.text == "angry" and f.strength == 0.9 and 2.0 <= f.second <= 2.5 for f in track)

@@ -3,11 +3,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from avatargpt.speech.audio import RATE, frame_end
 from avatargpt.speech.direction import Clause, Direction, Feeling
 from avatargpt.speech.driver import Driver
-from avatargpt.speech.network import DriverConfig, DriverNetwork, Text
+from avatargpt.speech.network import DriverConfig, DriverNetwork
+from avatargpt.speech.steering import CLOCK, PERIODS, TIMING, Text, clock
 from avatargpt.speech.validation import predict
 from tests.speech.conftest import Words, voice
 from vqvae.errors import UserError
@@ -79,11 +81,44 @@ def test_zero_gates_begin_silent() -> None:
     network = DriverNetwork(DriverConfig(width=16, hidden=16, dilations=[1, 2], text_width=8, inject=1)).eval()
     x = torch.randn(2, 12, 332)
     text = Text(
-        torch.randn(2, 12, 384), torch.ones(2, 12, 1), torch.randn(2, 5, 384), torch.rand(2, 12, 5),
-        torch.rand(2, 12, 5), torch.ones(2, 12, 5),
+        torch.randn(2, 12, 384), torch.ones(2, 12, 1), torch.randn(2, 3, 5, 384), torch.ones(2, 3, 5),
+        torch.ones(2, 3, dtype=torch.long), torch.ones(2, 12, 3, TIMING),
     )  # fmt: skip
     with torch.no_grad():
         assert torch.equal(network(x, torch.zeros(2, 8)).curves, network(x, torch.zeros(2, 8), text).curves)
+
+
+def test_clauses_at_once_add_up_and_padding_says_nothing(driver: Driver) -> None:
+    branch, h = driver.network.motion, torch.randn(1, 4, driver.network.config.width)
+    states, words = torch.randn(1, 2, 3, 384), torch.tensor([[[1.0, 1, 0], [1, 1, 1]]])
+    timing, kinds = torch.rand(1, 4, 2, TIMING), torch.zeros(1, 2, dtype=torch.long)
+    timing[..., 4] = 1
+
+    def one(k: int) -> torch.Tensor:
+        alone = timing.clone()
+        alone[:, :, 1 - k, 4] = 0
+        return torch.cat(branch(h, states, words, kinds, alone), -1)
+
+    with torch.no_grad():
+        nn.init.normal_(branch.direct.weight)
+        both = torch.cat(branch(h, states, words, kinds, timing), -1)
+        assert torch.allclose(both, one(0) + one(1), atol=1e-5) and one(0).abs().max() > 1e-3
+        changed = states.clone()
+        changed[0, 0, 2] += 5  # padding
+        assert torch.equal(torch.cat(branch(h, changed, words, kinds, timing), -1), both)
+        assert not torch.equal(torch.cat(branch(h, states, words, kinds * 0 + 7, timing), -1), both)
+        timing[..., 4] = 0
+        assert not any(torch.count_nonzero(part) for part in branch(h, states, words, kinds, timing))
+
+
+def test_the_beat_turns_as_often_as_asked() -> None:
+    since = torch.linspace(0, 2, 41)
+    ones = torch.ones_like(since)
+    timing = torch.stack([since, 2 - since, 0.7 * ones, 4 * ones, ones], -1)
+    told = clock(timing)
+    assert told.shape == (41, CLOCK)
+    first = told[:, 4 * PERIODS]  # sine of the beat
+    assert int(((first[1:] < 0) & (first[:-1] >= 0)).sum()) == 4
 
 
 def test_strength_zero_says_nothing(driver: Driver) -> None:
@@ -111,7 +146,9 @@ def test_feelings_move_in_straight_lines() -> None:
         ([Feeling(1, "calm"), Feeling(1, "angry")], [], "two feelings"),
         ([Feeling(0, "calm", 1.5)], [], "0 to 1"),
         ([], [Clause("wink", 2, 1)], "end after the start"),
-        ([], [Clause("wink " * 300, 0, 1)], "word pieces"),
+        ([], [Clause("wink " * 600, 0, 1)], "word pieces"),
+        ([], [Clause("wink", 0, 1, 1.2)], "strength above 0"),
+        ([], [Clause("wink", 0, 1, 0.7, 0)], "1 to 100 times"),
     ],
 )
 def test_contradictions(feelings: list[Feeling], clauses: list[Clause], message: str) -> None:
@@ -181,4 +218,4 @@ def test_saving(driver: Driver, tmp_path: Path) -> None:
 
 
 def test_the_packed_default_is_small() -> None:
-    assert sum(p.numel() for p in DriverNetwork(DriverConfig()).parameters()) * 2 <= 3.5e6
+    assert sum(p.numel() for p in DriverNetwork(DriverConfig()).parameters()) * 2 <= 4e6

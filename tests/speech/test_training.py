@@ -96,7 +96,7 @@ def test_directed_rows(silent: str, emotion: str) -> None:
     sampling = Sampling(directed=0.75, silent=silent, emotion=emotion)
     batch = Batches(clips()[:3], [expression()], Words(), sampling).draw(8, 60, 2, [0])
     assert batch.text is not None
-    speaks = batch.text.active.flatten(1).any(1) | (batch.text.strength.flatten(1).amax(1) > 0)
+    speaks = batch.text.timing[..., 4].flatten(1).any(1) | (batch.text.strength.flatten(1).amax(1) > 0)
     assert 5 <= int(speaks.sum()) <= 6
     assert not speaks[batch.paired].any()
     assert bool(batch.features.isnan().any()) == (silent == "token")

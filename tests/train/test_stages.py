@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
-from avatargpt.checkpoint import load_model
+from avatargpt.checkpoint import load_model, save_model
 from instruct_data.store import Store
 from vqvae.tokenizer import MotionTokenizer
 
@@ -98,3 +99,10 @@ def test_text_stage_then_motion_stage(mini: Any, tmp_path: Path) -> None:
     mini.run(*mini.language(mini.config("train", motion, "motion"), tmp_path / "lm", "--start", tmp_path / "text"))
     spieces = [(tmp_path / f / "spiece.model").read_bytes() for f in ("text", "lm")]
     assert spieces[0] == spieces[1]
+
+    # going on from packed weights (bfloat16) learns in float32: small steps would be lost
+    packed = tmp_path / "packed"
+    save_model(load_model(tmp_path / "text").to(torch.bfloat16), packed)
+    (packed / "spiece.model").write_bytes(spieces[0])
+    mini.run(*mini.language(mini.config("train", motion, "motion"), tmp_path / "on", "--start", packed))
+    assert {p.dtype for p in load_model(tmp_path / "on").parameters()} == {torch.float32}

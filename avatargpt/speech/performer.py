@@ -1,0 +1,123 @@
+"""`FacePerformer`: words, feelings and speech to a face; the reader and the driver of one folder together."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from avatargpt.speech.audio import MAX_SECONDS
+from avatargpt.speech.direction import Direction, Feeling
+from avatargpt.speech.scores import clauses_of, feelings_of, fitted
+from vqvae.errors import UserError
+
+if TYPE_CHECKING:
+    from avatargpt.speech.driver import Driver
+    from avatargpt.speech.reader import ScoreReader
+    from instruct_data.face.score import Score
+    from vqvae.face import FaceMotion
+
+SILENT_SECONDS = 4.0  # length without sound, words or a length
+HOLD = 1.5  # s that the last of several feelings is shown
+
+
+class FacePerformer:
+    """Instructions and emotions become a direction of the driver, with or without speech.
+
+    Args:
+        driver: the network that moves the face. reader: the network that reads instructions.
+        grounder: the sentence encoder; None loads the packaged one when words come.
+    """
+
+    def __init__(self, driver: Driver, reader: ScoreReader | None = None, grounder: Any = None) -> None:
+        self.driver, self._reader, self._given = driver, reader, grounder
+        self._folder: Path | None = None
+
+    @classmethod
+    def load(cls, folder: str | os.PathLike[str] | None = None) -> FacePerformer:
+        """From a folder with a driver and a reader; None = the packaged weights.
+
+        Raises:
+            UserError: missing or damaged weights.
+        """
+        from avatargpt.resources import PACKAGE
+        from avatargpt.speech.driver import Driver
+
+        where = PACKAGE / "weights" / "driver" if folder is None else Path(folder)
+        one = cls(Driver.load(where))
+        one._folder = where
+        return one
+
+    @cached_property
+    def reader(self) -> ScoreReader:
+        """Loaded when the first instruction comes."""
+        from avatargpt.speech.reader import ScoreReader
+
+        return self._reader or ScoreReader.load(self._folder or "")
+
+    @cached_property
+    def grounder(self) -> Any:
+        from avatargpt.speech.reader import reading_grounder
+
+        return self._given or reading_grounder()
+
+    def read(self, texts: Sequence[str]) -> list[Score]:
+        """What instructions ask for: actions with times, strengths and counts, feelings, and a length in seconds."""
+        return self.reader.read(texts, self.grounder)
+
+    def direction(
+        self, score: Score | None, feelings: Sequence[Feeling] = (), seconds: float | None = None
+    ) -> Direction:
+        """A score, fitted to `seconds`, as the driver is told it; `feelings` take the place of the score's own."""
+        if score is not None and seconds is not None:
+            score = fitted(score, seconds)
+        own = list(feelings) or (feelings_of(score) if score is not None else [])
+        clauses = clauses_of(score) if score is not None else []
+        return Direction.make(own, clauses, self.grounder) if own or clauses else Direction()
+
+    def usual(self, score: Score | None, feelings: Sequence[Feeling] = ()) -> float:
+        """Seconds of a clip without sound for which none were asked: all of the score, and the last feeling seen."""
+        length = score.length if score is not None else SILENT_SECONDS
+        return max(length, max(f.second for f in feelings) + HOLD) if len(feelings) > 1 else length
+
+    def perform(
+        self, text: str = "", audio: str | os.PathLike[str] | np.ndarray | None = None, rate: int = 16_000,
+        feelings: Sequence[Feeling] = (), seconds: float | None = None, score: Score | None = None,
+        progress: Callable[[int], None] | None = None,
+    ) -> FaceMotion:  # fmt: skip
+        """One clip of T frames, 30 a second: weights (T, 52), head (T, 3) in radians.
+
+        Args:
+            text: a facial instruction; read by the reader unless `score` says what it means.
+            audio: speech, a file or samples (n,) at `rate`.
+            feelings: emotion keyframes, instead of those that the text names.
+            seconds: length without sound; None = as long as the instruction takes, else 4 s.
+            progress: called with the frames made so far.
+
+        Raises:
+            UserError: bad sound, text or length.
+        """
+        if score is None and text:
+            score = self.read([text])[0]
+        length = seconds
+        if audio is not None:
+            from avatargpt.speech.audio import check_rate, inspect
+
+            if isinstance(audio, np.ndarray):
+                check_rate(rate, 1, "sound")
+                if audio.size == 0:
+                    raise UserError("the sound is 0 s long; at least one sample is needed")
+            length = len(audio) / rate if isinstance(audio, np.ndarray) else inspect(audio).seconds
+        elif length is None:
+            length = self.usual(score, feelings)
+        if not 0 < length <= MAX_SECONDS:
+            raise UserError(f"{length:g} s; accepted: above 0, at most {MAX_SECONDS / 3600:g} hours")
+        told = self.direction(score, feelings, length)
+        made = self.driver.drive(
+            audio, rate, told, seconds=None if audio is not None else length, progress=progress
+        )  # fmt: skip
+        return made.with_caption(text)

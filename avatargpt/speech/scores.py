@@ -1,0 +1,59 @@
+"""A score (`instruct_data.face.score`) as the driver is told it: one clause per action, feelings as keyframes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from avatargpt.speech.direction import Clause, Feeling
+from instruct_data.face.score import Score
+
+FADE = 0.4  # s over which a feeling's keyframe is reached
+WITH = 0.6  # a feeling this share as strong as the strongest is named with it
+SHORT = 1e-6
+
+
+def clauses_of(score: Score) -> list[Clause]:
+    """Each event by name and in plain words, with its own times, strength and count."""
+    return [Clause(e.action.replace("_", " "), e.start, e.end, e.intensity, e.repeat, e.action) for e in score.events]
+
+
+def feelings_of(score: Score) -> list[Feeling]:
+    """Feelings as keyframes: at every change those that are felt, with the strongest one's intensity."""
+    length, felt = score.length, score.emotions
+    if not felt:
+        return []
+    edges = sorted({0.0, *(e.start for e in felt), *(e.end for e in felt if e.end < length)})
+    out: list[Feeling] = []
+    for start in edges:
+        here: dict[str, float] = {}
+        for e in felt:
+            if e.start <= start + SHORT < e.end and e.name != "neutral":
+                here[e.name] = max(here.get(e.name, 0.0), e.intensity)
+        most = max(here.values(), default=0.0)
+        names = [n for n in sorted(here, key=lambda n: -here[n]) if here[n] >= WITH * most]
+        name = " and ".join(names[:2]) or "neutral"
+        if out and start > 0:
+            last = out[-1]
+            if start - last.second > FADE:  # hold the one before until the change begins
+                out.append(Feeling(start - 0.01, last.text, last.strength))
+            out.append(Feeling(start + min(FADE, 0.9 * max(length - start, 0.02)), name, most))
+        else:
+            out.append(Feeling(start, name, most))
+    ordered = sorted({f.second: f for f in out}.values(), key=lambda f: f.second)
+    return [f for f in ordered if f.second <= length]
+
+
+def fitted(score: Score, seconds: float) -> Score:
+    """The score for a clip of so many seconds: squeezed into a shorter one; in a longer one the last feelings go on.
+
+    Feelings that last to the score's end (within half a second) are held to the clip's; actions stay where they are.
+    The score's own length stays, too: sound may be longer than any score.
+    """
+    if seconds < score.length:
+        by = seconds / score.length
+        events = tuple(replace(e, start=e.start * by, duration=e.duration * by) for e in score.events)
+        emotions = tuple(replace(f, start=f.start * by, end=f.end * by) for f in score.emotions)
+        return replace(score, length=seconds, events=events, emotions=emotions)
+    held = max(seconds, score.length)
+    emotions = tuple(replace(f, end=held) if f.end >= score.length - 0.5 else f for f in score.emotions)
+    return replace(score, emotions=emotions)

@@ -1,0 +1,73 @@
+"""The suite of facial instructions, with the score renderer in place of the networks: everything has to be found."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from avatargpt import evaluation
+from avatargpt.evaluation import face_instructions
+from instruct_data.face.render import render
+from instruct_data.face.score import Event, Score
+from vqvae.face import FaceMotion
+
+ROWS = [
+    Score(4.0, (Event("wink_left", 0.4, 0.5), Event("nod", 1.4, 1.8, 0.7, 2)), (), "Wink left, then nod twice."),
+    Score(3.0, (Event("raise_brows", 0.3, 1.5, 0.9),), (), "Raise your brows strongly."),
+]
+
+
+class Rendered:
+    """Reads its own texts perfectly (others as a smile) and renders them."""
+
+    def __init__(self, wrong: bool = False) -> None:
+        self.wrong = wrong
+
+    def read(self, texts: list[str]) -> list[Score]:
+        known = {s.text: s for s in ROWS}
+        smile = Score(3.0, (Event("smile", 0.4, 1.6),))
+        return [smile if self.wrong else known.get(t, smile) for t in texts]
+
+    def perform(self, text: str, score: Score, seconds: float, **_: Any) -> FaceMotion:
+        return render(score, 3).slice(0, round(seconds * 30))
+
+
+@pytest.fixture
+def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / face_instructions.OWN
+    path.write_text("".join(json.dumps(s.to_json()) + "\n" for s in ROWS))
+    monkeypatch.setattr(face_instructions, "suites", lambda: tmp_path)
+    monkeypatch.setattr("instruct_data.face.actions.action_names", lambda: ["smile", "nod", "wink_left", "raise_brows"])
+    monkeypatch.setattr("instruct_data.face.emotions.emotion_names", lambda: ["happy"])
+
+
+def test_the_renderer_does_what_is_asked(small: None) -> None:
+    suite = evaluation.load("face_instructions")
+    result = face_instructions.score(suite, Rendered(), None, None)  # type: ignore[arg-type]
+    figures = {k: v["mean"] for k, v in result["results"].items()}
+    assert figures["events/own"] == figures["clips/own"] == figures["events_told/own"] == 1.0
+    assert figures["reading_actions/own"] == figures["reading_sequences/own"] == 1.0
+    assert figures["rising/told"] == 1.0 and figures["rising/worded"] == 0.0
+    assert figures["auf1/own"] > 0.8
+    assert {k.split("/")[0] for k in figures} <= set(suite.metrics)
+    assert [row["faults"] for row in result["samples"]] == [{}, {}]
+
+
+def test_a_wrong_reading_is_seen(small: None) -> None:
+    suite = evaluation.load("face_instructions")
+    result = face_instructions.score(suite, Rendered(wrong=True), None, None)  # type: ignore[arg-type]
+    assert result["results"]["events/own"]["mean"] == 0.0
+    assert result["results"]["events_told/own"]["mean"] == 1.0
+    assert result["results"]["reading_actions/own"]["mean"] == 0.0
+    assert np.all([row["faults"] for row in result["samples"]])
+
+
+def test_shipped_instructions_are_held_out() -> None:
+    from instruct_data.face.corpus import OWN
+    from instruct_data.face.score import read_instructions
+
+    held = {one.score.text.lower() for one in read_instructions(evaluation.folder() / face_instructions.OWN)}
+    taught = {one.score.text.lower() for one in read_instructions(OWN)}
+    assert len(held) == 100 and len(taught) > 1900 and not held & taught

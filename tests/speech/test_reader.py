@@ -1,0 +1,165 @@
+"""Scores as tokens and back, the reader's grammar, its training, and what the driver is told."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from avatargpt.metrics.face_reading import reading_score
+from avatargpt.speech.driver import Driver
+from avatargpt.speech.performer import FacePerformer
+from avatargpt.speech.reader import ReaderConfig, ReaderNetwork, ScoreReader, ScoreTokens
+from avatargpt.speech.scores import clauses_of, feelings_of, fitted
+from avatargpt.train.reader import joined, material, train
+from avatargpt.train.runtime import Runtime
+from instruct_data.face.compose import composed
+from instruct_data.face.corpus import OWN
+from instruct_data.face.score import Emotion, Event, Score, read_instructions
+from tests.speech.conftest import Words
+from vqvae.errors import UserError
+
+SMALL = {
+    "data": {"composed": 6, "joined": 4, "held": 3},
+    "model": {"width": 16, "hidden": 16, "heads": 2, "encoder": 1, "decoder": 1},
+    "train": {"steps": 6, "batch": 4, "warmup": 2, "log_every": 2, "save_every": 3, "val_every": 6},
+}
+
+
+@pytest.fixture(autouse=True)
+def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("avatargpt.train.plot.plot_log", lambda out: None)
+
+
+def own(count: int) -> list[Score]:
+    return [one.score for one in list(read_instructions(OWN))[:count]]
+
+
+def small() -> ScoreReader:
+    torch.manual_seed(1)
+    return ScoreReader(ReaderNetwork(ReaderConfig(width=16, hidden=16, heads=2, decoder=1)))
+
+
+def test_scores_survive_as_tokens() -> None:
+    tokens = ScoreTokens()
+    for score in [*own(300), *composed(100, 5)]:
+        row = tokens.encode(score)
+        assert all(tokens.kind[t] in tokens.allowed(row[:k]) for k, t in enumerate(row)), score.text
+        back = tokens.decode(row, score.text)
+        wanted = sorted(score.events, key=lambda e: e.start)
+        assert [(e.action, e.repeat) for e in back.events] == [(e.action, e.repeat) for e in wanted]
+        for a, b in zip(back.events, wanted, strict=True):
+            assert abs(a.start - b.start) <= 0.06 and abs(a.duration - b.duration) <= 0.13 * max(1, b.duration)
+            assert abs(a.intensity - b.intensity) <= 0.03
+        assert {f.name for f in back.emotions} == {f.name for f in score.emotions}
+
+
+def test_whatever_an_untrained_reader_says_is_a_score() -> None:
+    reader = small()
+    for score in reader.read(["smile", "wink with the left eye and then nod twice, very slowly"], Words()):
+        assert score.length > 0 and (score.events or score.emotions)
+
+
+@pytest.mark.parametrize(("text", "message"), [(" ", "empty"), ("nod " * 200, "word pieces")])
+def test_instructions_that_cannot_be_read(text: str, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        small().read([text or "x", text], _Spaces())
+
+
+class _Spaces(Words):
+    """Blank texts have a token, too."""
+
+    def states(self, texts: list[str]) -> list[np.ndarray]:
+        return super().states([t if t.strip() else "blank" for t in texts])
+
+
+def test_training_resumes_as_if_it_had_not_stopped(tmp_path: Path) -> None:
+    runtime = Runtime(0, 1, torch.device("cpu"), bf16=False)
+    whole = train(SMALL, own(12), tmp_path / "whole", runtime, Words())
+    parts = tmp_path / "parts"
+    train(SMALL, own(12), parts, runtime, Words(), until=3)
+    assert torch.load(parts / "checkpoint.pt", weights_only=True)["step"] == 3
+    train(SMALL, own(12), parts, runtime, Words())
+    again = ScoreReader.load(parts)
+    for a, b in zip(whole.network.parameters(), again.network.parameters(), strict=True):
+        assert torch.equal(a, b)
+    for bad in (
+        {"train": {"stepz": 1}}, {"model": {"widht": 1}}, {"data": {"held": 1}}, {"model": {"heads": 3}},
+        {"data": {"written_share": 0.9, "joined_share": 0.9}},
+    ):  # fmt: skip
+        with pytest.raises(UserError):
+            train({**SMALL, **bad}, own(3), tmp_path / "bad", runtime, Words())
+
+
+def test_a_damaged_or_missing_reader(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no reader.json"):
+        ScoreReader.load(tmp_path)
+    small().save(tmp_path)
+    (tmp_path / "reader.safetensors").write_bytes(b"x" * 100)
+    with pytest.raises(UserError, match="not a reader"):
+        ScoreReader.load(tmp_path)
+
+
+def test_material_keeps_the_held_out_apart() -> None:
+    from avatargpt.train.reader import Material
+
+    groups, held = material(own(60), Material(composed=5, joined=10, held=10))
+    assert len(held) == 6 and len(groups["joined"]) == 10 and len(groups["composed"]) == 5
+    texts = {s.text for s in groups["written"]}
+    assert not texts & {s.text for s in held} and len(texts) >= 54
+
+
+def test_what_is_read_does_not_depend_on_the_others() -> None:
+    reader, texts = small(), ["smile", "wink with the left eye, then nod", "yawn"]
+    assert reader.read(texts, Words()) == [reader.read([t], Words())[0] for t in texts]
+    assert reader.read([], Words()) == []
+
+
+def test_joined_instructions_follow_one_another() -> None:
+    a = Score(2.0, (Event("smile", 0.2, 1.5),), (), "Smile.")
+    b = Score(2.0, (Event("nod", 0.3, 0.8), Event("blink", 1.2, 0.4)), (), "Nod, then blink.")
+    one = joined(a, b, np.random.default_rng(0))
+    assert [e.action for e in one.events] == ["smile", "nod", "blink"]
+    assert one.events[1].start == pytest.approx(1.95) and one.length >= one.events[-1].end
+    assert one.text.startswith("Smile") and "nod, then blink." in one.text
+
+
+def test_what_the_driver_is_told() -> None:
+    score = Score(
+        6.0, (Event("wink_left", 1.0, 0.5, 0.9), Event("nod", 2.0, 2.0, 0.7, 3)),
+        (Emotion("tired", 0.8, 0.0, 3.0), Emotion("pained", 0.7, 0.0, 3.0), Emotion("happy", 0.5, 3.0, 6.0)),
+    )  # fmt: skip
+    first, second = clauses_of(score)
+    assert (first.text, first.action, first.strength) == ("wink left", "wink_left", 0.9)
+    assert (second.end, second.repeat) == (4.0, 3)
+    feelings = feelings_of(score)
+    assert [(f.text, f.strength) for f in feelings] == [("tired and pained", 0.8)] * 2 + [("happy", 0.5)]
+    assert feelings[1].second < 3.0 < feelings[2].second < 3.5
+
+
+def test_scores_are_fitted_to_a_length() -> None:
+    score = Score(4.0, (Event("nod", 1.0, 2.0),), (Emotion("sad", 0.5, 0.0, 4.0),))
+    half, longer = fitted(score, 2.0), fitted(score, 9.0)
+    assert (half.events[0].start, half.events[0].duration, half.emotions[0].end) == (0.5, 1.0, 2.0)
+    assert (longer.events[0].start, longer.emotions[0].end) == (1.0, 9.0)
+    assert feelings_of(fitted(score, 5000.0))[-1].text == "sad"  # speech of more than an hour
+
+
+def test_reading_is_scored() -> None:
+    wanted = [Score(4.0, (Event("nod", 0.2, 2.0, 0.7, 3), Event("wink_left", 2.5, 0.5)), (Emotion("sad", 0.5, 0, 4),))]
+    assert reading_score(wanted, wanted) == {k: 1.0 for k in ("actions", "emotions", "sequences", "timed", "counts")}
+    read = [Score(4.0, (Event("nod", 1.2, 2.0, 0.7, 2), Event("wink_right", 2.5, 0.5)))]
+    found = reading_score(read, wanted)
+    assert found["actions"] == 0.5 and found["emotions"] == 0.0
+    assert found["sequences"] == found["timed"] == found["counts"] == 0.0
+
+
+def test_a_performance_is_as_long_as_its_instruction(driver: Driver) -> None:
+    performer = FacePerformer(driver, small(), Words())
+    score = Score(2.5, (Event("nod", 0.2, 2.0),), (), "nod slowly")
+    moved = performer.perform("nod slowly", score=score)
+    assert len(moved) == 75 and moved.caption == "nod slowly"
+    still = performer.perform("nod slowly", score=Score(2.5), seconds=2.5)
+    assert np.abs(moved.weights - still.weights).max() > 1e-4
+    assert len(performer.perform(score=score, seconds=1.0)) == 30
+    assert len(performer.perform("smile")) == round(performer.read(["smile"])[0].length * 30)

@@ -1,0 +1,83 @@
+"""The matcher: what it learns, what is no counter-example, saving and loading."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from avatargpt.matcher import FILE, Matcher, MatcherNetwork
+from avatargpt.metrics.signature import SIZE
+from avatargpt.train.matcher import MatcherTraining, PairBatches, Pairs, pairs_of, rank_one, train
+from avatargpt.train.runtime import Runtime
+from vqvae.errors import UserError
+
+CONFIG = {
+    "model": {"width": 32, "dim": 16, "dropout": 0.0},
+    "train": {"steps": 300, "batch": 32, "families": 4, "each": 4, "lr": 5e-3, "warmup": 5, "log_every": 100},
+}
+RUNTIME = Runtime(0, 1, torch.device("cpu"), bf16=False)
+
+
+def made(kinds: int = 8, each: int = 10, seed: int = 0) -> Pairs:
+    """Clips of a class share a signature but for noise, and have two sentences of their own each."""
+    rng = np.random.default_rng(seed)
+    base = np.random.default_rng(1).standard_normal((kinds, SIZE))
+    vectors = np.random.default_rng(2).standard_normal((2 * kinds, 384))
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    classes = np.repeat(np.arange(kinds), each)
+    signatures = base[classes] + 0.1 * rng.standard_normal((len(classes), SIZE))
+    captions = [[2 * c, 2 * c + 1] for c in classes.tolist()]
+    return Pairs(
+        signatures.astype(np.float32), captions, classes, np.zeros(len(classes), bool), vectors.astype(np.float32)
+    )  # fmt: skip
+
+
+def test_it_learns_which_sentence_belongs_to_which_motion(tmp_path: Path) -> None:
+    matcher = train(CONFIG, made(), made(seed=5), tmp_path, RUNTIME)
+    held = made(seed=6)
+    told = matcher.network.hear(torch.from_numpy(held.vectors)).detach().numpy()
+    seen = matcher.network.see(torch.from_numpy(held.signatures)).detach().numpy()
+    assert ((seen @ told.T).argmax(1) // 2 == held.classes).mean() > 0.95
+    assert rank_one(matcher.network, held, among=8) > 0.9
+    torch.manual_seed(0)
+    untrained = MatcherNetwork(SIZE, 32, 16)
+    assert rank_one(untrained.eval(), held, among=8) < 0.5
+    again = Matcher.load(tmp_path)
+    assert again is not None
+    assert torch.equal(again.network.see(torch.ones(1, SIZE)), matcher.network.see(torch.ones(1, SIZE)))
+    assert '"rank_one"' in (tmp_path / "log.jsonl").read_text()
+
+
+def test_what_is_true_is_no_counter_example() -> None:
+    pairs = made(4, 6)
+    rows, told, free = PairBatches(pairs, MatcherTraining(batch=16, families=2, each=4)).draw([0, 1])
+    again = PairBatches(pairs, MatcherTraining(batch=16, families=2, each=4)).draw([0, 1])
+    assert np.array_equal(rows, again[0]) and np.array_equal(told, again[1])
+    for i, row in enumerate(rows):
+        for j, word in enumerate(told):
+            assert bool(free[i, j]) == (i != j and word in pairs.captions[row])
+    pairs.recorded[:] = True
+    pairs.captions = [[2 * c] for c in pairs.classes]  # other words that may be true of the class
+    rows, _, free = PairBatches(pairs, MatcherTraining(batch=16, families=2, each=4)).draw([0, 1])
+    same = torch.from_numpy(pairs.classes[rows][:, None] == pairs.classes[rows][None])
+    assert torch.equal(free | torch.eye(len(rows), dtype=torch.bool), same)
+
+
+def test_mistakes(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="at least two"):
+        train(CONFIG, made(1, 1), made(), tmp_path, RUNTIME)
+    with pytest.raises(UserError, match="widht"):
+        train({"model": {"widht": 1}}, made(), made(), tmp_path, RUNTIME)
+    nothing = pairs_of([], None, None)
+    with pytest.raises(UserError, match="0 clips"):
+        train(CONFIG, nothing, made(), tmp_path, RUNTIME)
+    alike = made(1, 4)
+    assert np.isnan(rank_one(MatcherNetwork(SIZE, 8, 4), alike))  # no other words to tell apart from
+    assert Matcher.load(tmp_path) is None
+    Matcher(MatcherNetwork(20, 8, 4)).save(tmp_path)
+    with pytest.raises(UserError, match="20 numbers"):
+        Matcher.load(tmp_path)
+    (tmp_path / FILE).write_bytes(b"x" * 50)
+    with pytest.raises(UserError, match="not a readable matcher"):
+        Matcher.load(tmp_path)
