@@ -16,7 +16,7 @@ class Editing(Speaker):
     """The part of `AvatarGPT` that continues motions and fills gaps between them."""
 
     def in_between(
-        self, start: Motion, end: Motion, seconds: float, text: str = "", seed: int = 0, best_of: int = 8,
+        self, start: Motion, end: Motion, seconds: float, text: str = "", seed: int = 0, best_of: int = 16,
         keep_place: bool = False,
     ) -> Motion:
         """Motion between the end of START and the start of END.

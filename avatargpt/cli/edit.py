@@ -27,7 +27,7 @@ def inbetween(
     output: common.Outputs,
     text: Text = None,
     seed: common.Seed = 0,
-    best_of: Annotated[int, typer.Option("--best-of", min=1, max=64, metavar="K", help="Candidates.")] = 8,
+    best_of: Annotated[int, typer.Option("--best-of", min=1, max=64, metavar="K", help="Candidates.")] = 16,
     model: common.Model = None,
     device: common.Device = None,
     threads: common.Threads = None,
