@@ -58,8 +58,8 @@ class MotionBranch(nn.Module):
     For every clause that is active in a frame: attention over its words, asked by the clause's clock and the trunk's
     state, so that it can move along the words as time passes; what it sees, a vector of the action where it is a known
     one (sentence encoders hardly tell left from right) and the clock give the clause's part, and the parts of
-    simultaneous clauses add up. A part goes to the curves directly: through the trunk alone left and right of what speech
-    always does on both sides are hardly learnt.
+    simultaneous clauses add up. A part goes to the curves directly: through the trunk alone left and right of what
+    speech always does on both sides are hardly learnt.
     """
 
     heads = 4

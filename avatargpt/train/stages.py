@@ -230,7 +230,7 @@ def _parser() -> argparse.ArgumentParser:
     stage("speech", faces="folder of real speech and faces!", texts="texts to be spoken",
           config="YAML!", driver="driver folder: label real speech with it instead")  # fmt: skip
     faces = stage("expressions", texts="folder of facial instructions!")
-    faces.add_argument("--count", type=_whole, default=2000, metavar="N", help="clips drawn, and as many composed, beside them")
+    faces.add_argument("--count", type=_whole, default=2000, metavar="N", help="clips drawn, and as many composed")
     driver = stage("driver", config="YAML!", speech="folders of the speech stage, with commas between!",
                    expressions="folder of the expressions stage", start="driver folder to begin from")  # fmt: skip
     driver.add_argument("--until", type=_whole, metavar="STEP", help=until)
