@@ -89,7 +89,7 @@ def test_inbetween_passes_both_clips(cli, fake, clip, tmp_path):
     out = tmp_path / "m.npz"
     r = cli("inbetween", clip, clip, "--seconds", 1.5, "--text", "turns", "--seed", 3, "-o", out)
     assert r.code == 0 and len(Motion.load(out)) == 40 + 30 + 40
-    assert fake.calls == [("in_between", {"text": "turns", "seed": 3, "best_of": 8})]
+    assert fake.calls == [("in_between", {"text": "turns", "seed": 3, "best_of": 16})]
 
 
 def test_extend_takes_a_batch_of_texts(cli, fake, clip, tmp_path):
