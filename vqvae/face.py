@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import os
-import zipfile
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
 from vqvae import arkit
 from vqvae import rotations as rot
 from vqvae.errors import UserError
-from vqvae.motion import MAX_FRAMES, atomic_write
+from vqvae.motion import MAX_FRAMES, atomic_write, read_arrays
 
 REQUIRED = ("modality", "fps", "weights", "names", "head")
 MAX_TURN = np.pi
@@ -131,23 +130,6 @@ class FaceMotion:
             return cls(weights, head, float(data["fps"]), str(data.get("caption", "")))
         except (UserError, TypeError, ValueError, IndexError) as e:
             raise UserError(f"{path}: {e}") from None
-
-
-def read_arrays(path: Path, wanted: tuple[str, ...] | None = None) -> dict[str, Any]:
-    """Arrays of an `.npz` without pickle; with `wanted` only those that are there of it.
-
-    Raises:
-        UserError: missing or damaged file.
-    """
-    if not path.is_file():
-        raise UserError(f"{path}: no such file")
-    try:
-        if not zipfile.is_zipfile(path):
-            raise ValueError("no zip archive, or cut short")
-        with np.load(path, allow_pickle=False) as z:
-            return {k: z[k] for k in z.files if wanted is None or k in wanted}
-    except Exception as e:  # zipfile, zlib and numpy raise a dozen kinds for damaged files
-        raise UserError(f"{path}: not a readable .npz ({str(e).splitlines()[0] if str(e) else 'empty'})") from None
 
 
 def concatenate(motions: list[FaceMotion]) -> FaceMotion:

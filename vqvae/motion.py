@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -155,20 +156,10 @@ class Motion:
             UserError: missing file, not an npz of a Motion, wrong joints, NaN, no frames.
         """
         path = Path(path)
-        if not path.is_file():
-            raise UserError(f"{path}: no such file")
-        try:
-            if not zipfile.is_zipfile(path):
-                raise ValueError("no zip archive, or cut short")
-            with np.load(path, allow_pickle=False) as z:
-                missing = [k for k in REQUIRED if k not in z.files]
-                if missing:
-                    raise UserError(f"{path}: not a motion .npz, missing {', '.join(missing)}")
-                data = {k: z[k] for k in (*REQUIRED, "caption") if k in z.files}
-        except UserError:
-            raise
-        except Exception as e:  # zipfile, zlib and numpy raise a dozen kinds for damaged files
-            raise UserError(f"{path}: not a readable .npz ({str(e).splitlines()[0] if str(e) else 'empty'})") from None
+        data = read_arrays(path, (*REQUIRED, "caption"))
+        missing = [k for k in REQUIRED if k not in data]
+        if missing:
+            raise UserError(f"{path}: not a motion .npz, missing {', '.join(missing)}")
         names = tuple(str(n) for n in data["joint_names"])
         if names != SMPL22.names:
             raise UserError(f"{path}: {len(names)} joints {names[:3]}...; accepted the 22 SMPL body joints")
@@ -179,6 +170,23 @@ class Motion:
             return cls(data["rotations"], data["root"], float(data["fps"]), str(data["modality"]), caption)
         except (UserError, TypeError, ValueError) as e:
             raise UserError(f"{path}: {e}") from None
+
+
+def read_arrays(path: Path, wanted: tuple[str, ...] | None = None) -> dict[str, Any]:
+    """Arrays of an `.npz` without pickle; with `wanted` only those that are there of it.
+
+    Raises:
+        UserError: missing or damaged file.
+    """
+    if not path.is_file():
+        raise UserError(f"{path}: no such file")
+    try:
+        if not zipfile.is_zipfile(path):
+            raise ValueError("no zip archive, or cut short")
+        with np.load(path, allow_pickle=False) as z:
+            return {k: z[k] for k in z.files if wanted is None or k in wanted}
+    except Exception as e:  # zipfile, zlib and numpy raise a dozen kinds for damaged files
+        raise UserError(f"{path}: not a readable .npz ({str(e).splitlines()[0] if str(e) else 'empty'})") from None
 
 
 def heading(joints: np.ndarray) -> np.ndarray:

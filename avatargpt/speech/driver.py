@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-import json
 import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -11,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from avatargpt.speech.folder import load_network, save_network
 from vqvae.errors import UserError
-from vqvae.motion import atomic_write
 
 if TYPE_CHECKING:
     import torch
@@ -22,7 +20,7 @@ if TYPE_CHECKING:
     from avatargpt.speech.stream import FaceStream
     from vqvae.face import FaceMotion
 
-CONFIG, WEIGHTS = "driver.json", "driver.safetensors"
+NAME = "driver"  # of the files
 VERSION = 2  # of the folder's layout
 
 
@@ -43,38 +41,13 @@ class Driver:
         Raises:
             UserError: missing, damaged, or of another version.
         """
-        import torch
-        from safetensors import SafetensorError
-        from safetensors.torch import load_file
-
         from avatargpt.speech.network import DriverConfig, DriverNetwork
 
-        folder = Path(folder)
-        for name in (CONFIG, WEIGHTS):
-            if not (folder / name).is_file():
-                raise UserError(f"{folder}: no {name} in it; a folder of the driver stage is needed")
-        try:
-            about = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
-            if about.pop("version") != VERSION:
-                raise ValueError("another version")
-            network = DriverNetwork(DriverConfig(**about))
-            state = load_file(folder / WEIGHTS)
-            network.load_state_dict({k: v.float() for k, v in state.items()})
-        except (SafetensorError, ValueError, KeyError, TypeError, AttributeError, RuntimeError, OSError) as e:
-            raise UserError(f"{folder}: not a driver of this version ({str(e).splitlines()[0]})") from None
-        return cls(network.to(torch.float32))
+        return cls(load_network(folder, NAME, VERSION, lambda about: DriverNetwork(DriverConfig(**about))))
 
     def save(self, folder: str | os.PathLike[str], dtype: torch.dtype | None = None) -> Path:
         """Write the folder; `dtype` bfloat16 halves it (feature statistics stay float32)."""
-        from safetensors.torch import save_file
-
-        folder = Path(folder)
-        state = {k: v.detach().cpu().contiguous() for k, v in self.network.state_dict().items()}
-        if dtype is not None:
-            state = {k: v if k in ("mean", "std") else v.to(dtype) for k, v in state.items()}
-        text = json.dumps({"version": VERSION, **dataclasses.asdict(self.network.config)}, indent=1) + "\n"
-        atomic_write(folder / WEIGHTS, lambda p: save_file(state, p))
-        return atomic_write(folder / CONFIG, lambda p: p.write_text(text, encoding="utf-8")).parent
+        return save_network(self.network, folder, NAME, VERSION, dtype)
 
     @property
     def fingerprint(self) -> str:

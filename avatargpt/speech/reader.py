@@ -8,8 +8,6 @@ one before began. A grammar keeps the order of fields while decoding; everything
 
 from __future__ import annotations
 
-import dataclasses
-import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,15 +19,15 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from avatargpt.speech.folder import load_network, save_network
 from instruct_data.face.score import MAX_SECONDS, Emotion, Event, Score
 from vqvae.errors import UserError
-from vqvae.motion import atomic_write
 
 if TYPE_CHECKING:
     from avatargpt.speech.direction import Grounder
     from avatargpt.text import SentenceGrounder
 
-CONFIG, WEIGHTS = "reader.json", "reader.safetensors"
+NAME = "reader"  # of the files
 VERSION = 1  # of the folder's layout and of the tokens
 MOST_TOKENS = 120  # of a score
 MOST_WORDS = 96  # word pieces of an instruction
@@ -282,15 +280,7 @@ class ScoreReader:
 
     def save(self, folder: str | os.PathLike[str], dtype: torch.dtype | None = None) -> Path:
         """Write the folder; `dtype` bfloat16 halves it."""
-        from safetensors.torch import save_file
-
-        folder = Path(folder)
-        state = {k: v.detach().cpu().contiguous() for k, v in self.network.state_dict().items()}
-        if dtype is not None:
-            state = {k: v.to(dtype) for k, v in state.items()}
-        text = json.dumps({"version": VERSION, **dataclasses.asdict(self.network.config)}, indent=1) + "\n"
-        atomic_write(folder / WEIGHTS, lambda p: save_file(state, p))
-        return atomic_write(folder / CONFIG, lambda p: p.write_text(text, encoding="utf-8")).parent
+        return save_network(self.network, folder, NAME, VERSION, dtype)
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str]) -> ScoreReader:
@@ -299,19 +289,4 @@ class ScoreReader:
         Raises:
             UserError: missing, damaged, or of another version.
         """
-        from safetensors import SafetensorError
-        from safetensors.torch import load_file
-
-        folder = Path(folder)
-        for name in (CONFIG, WEIGHTS):
-            if not (folder / name).is_file():
-                raise UserError(f"{folder}: no {name} in it; a folder of the reader stage is needed")
-        try:
-            about = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
-            if about.pop("version") != VERSION:
-                raise ValueError("another version")
-            network = ReaderNetwork(ReaderConfig(**about))
-            network.load_state_dict({k: v.float() for k, v in load_file(folder / WEIGHTS).items()})
-        except (SafetensorError, ValueError, KeyError, TypeError, AttributeError, RuntimeError, OSError) as e:
-            raise UserError(f"{folder}: not a reader of this version ({str(e).splitlines()[0]})") from None
-        return cls(network)
+        return cls(load_network(folder, NAME, VERSION, lambda about: ReaderNetwork(ReaderConfig(**about))))

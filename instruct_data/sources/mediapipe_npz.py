@@ -19,7 +19,8 @@ import numpy as np
 
 from vqvae import arkit
 from vqvae.errors import UserError
-from vqvae.face import FaceMotion, read_arrays
+from vqvae.face import FaceMotion
+from vqvae.motion import read_arrays
 
 SHAPES = "blendshapes"
 DEFAULT_FPS = 30.0

@@ -1,0 +1,64 @@
+"""A small network as a folder: one JSON file of its shape and one file of weights."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from vqvae.errors import UserError
+from vqvae.motion import atomic_write
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+Network = TypeVar("Network", bound="nn.Module")
+PRECISE = ("mean", "std")  # feature statistics stay float32
+
+
+def save_network(
+    network: Any, folder: str | os.PathLike[str], name: str, version: int, dtype: torch.dtype | None = None
+) -> Path:
+    """Write ``NAME.json`` (version and `network.config`) and ``NAME.safetensors``; `dtype` bfloat16 halves it."""
+    from safetensors.torch import save_file
+
+    folder = Path(folder)
+    state = {k: v.detach().cpu().contiguous() for k, v in network.state_dict().items()}
+    if dtype is not None:
+        state = {k: v if k in PRECISE else v.to(dtype) for k, v in state.items()}
+    text = json.dumps({"version": version, **dataclasses.asdict(network.config)}, indent=1) + "\n"
+    atomic_write(folder / f"{name}.safetensors", lambda p: save_file(state, p))
+    return atomic_write(folder / f"{name}.json", lambda p: p.write_text(text, encoding="utf-8")).parent
+
+
+def load_network(
+    folder: str | os.PathLike[str], name: str, version: int, make: Callable[[dict[str, Any]], Network]
+) -> Network:
+    """Read what `save_network` wrote, in float32.
+
+    Args:
+        make: the network of a shape, from the fields of its configuration.
+
+    Raises:
+        UserError: missing, damaged, or of another version.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    folder = Path(folder)
+    for file in (f"{name}.json", f"{name}.safetensors"):
+        if not (folder / file).is_file():
+            raise UserError(f"{folder}: no {file} in it; a folder of the {name} stage is needed")
+    try:
+        about = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
+        if about.pop("version") != version:
+            raise ValueError("another version")
+        network = make(about)
+        network.load_state_dict({k: v.float() for k, v in load_file(folder / f"{name}.safetensors").items()})
+    except (SafetensorError, ValueError, KeyError, TypeError, AttributeError, RuntimeError, OSError) as e:
+        raise UserError(f"{folder}: not a {name} of this version ({str(e).splitlines()[0]})") from None
+    return network.float()
