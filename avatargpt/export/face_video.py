@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from avatargpt.export.video import GIF_FPS, INSTALL
+from avatargpt.export.video import GIF_FPS, encode_mp4
 from vqvae import arkit
 from vqvae.errors import UserError
 from vqvae.face import FaceMotion, turns
@@ -18,7 +18,6 @@ from vqvae.motion import atomic_write
 
 if TYPE_CHECKING:
     from av.audio.stream import AudioStream
-    from av.video.stream import VideoStream
 
 CELL, COLUMNS, MAX_FRAMES = 196, 4, 40
 _AAC_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 64000, 88200, 96000)
@@ -125,30 +124,8 @@ def write_face_mp4(
         UserError: PyAV is not installed, size outside 16..2048, not a sound file, or the file cannot be written.
     """
     _check(path, size)
-    try:
-        import av
-    except ImportError:
-        raise UserError(f"{path}: .mp4 needs PyAV; install it with {INSTALL}, or write .gif") from None
-    size += size % 2
-    codec = "libx264" if "libx264" in av.codecs_available else "mpeg4"
-
-    def write(temporary: Path) -> None:
-        with av.open(str(temporary), "w", format="mp4", options={"movflags": "faststart"}) as container:
-            rate = Fraction(motion.fps).limit_denominator(1000)
-            stream = cast("VideoStream", container.add_stream(codec, rate=rate))
-            stream.width, stream.height, stream.pix_fmt = size, size, "yuv420p"
-            if codec == "libx264":
-                stream.options = {"crf": "20", "preset": "veryfast"}
-            track = None if audio is None else _Sound(container, audio, motion.seconds)
-            for k, picture in enumerate(pictures(motion, size)):
-                container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
-                if track is not None:
-                    track.until((k + 1) / motion.fps)
-            container.mux(stream.encode())
-            if track is not None:
-                track.finish()
-
-    return atomic_write(path, write)
+    sound = None if audio is None else lambda container: _Sound(container, audio, motion.seconds)
+    return encode_mp4(path, lambda even: pictures(motion, even), motion.fps, size, sound)
 
 
 class _Sound:

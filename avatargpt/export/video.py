@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -81,6 +81,18 @@ def write_mp4(motion: Motion, path: Path, size: int = 480) -> Path:
         UserError: PyAV is not installed, size outside 16..4096, or the file cannot be written.
     """
     _check(path, size)
+    return encode_mp4(path, lambda even: pictures(motion, even), motion.fps, size)
+
+
+def encode_mp4(
+    path: Path, draw: Callable[[int], Iterator[np.ndarray]], fps: float, size: int,
+    sound: Callable[[Any], Any] | None = None,
+) -> Path:  # fmt: skip
+    """H.264 of the frames (size, size, 3) that `draw(size)` gives, its size even; written whole or not at all.
+
+    Args:
+        sound: makes the film's track from its container, with ``until(seconds)`` and ``finish()``.
+    """
     try:
         import av
     except ImportError:
@@ -90,13 +102,18 @@ def write_mp4(motion: Motion, path: Path, size: int = 480) -> Path:
 
     def write(temporary: Path) -> None:
         with av.open(str(temporary), "w", format="mp4", options={"movflags": "faststart"}) as container:
-            rate = Fraction(motion.fps).limit_denominator(1000)
+            rate = Fraction(fps).limit_denominator(1000)
             stream = cast("VideoStream", container.add_stream(codec, rate=rate))
             stream.width, stream.height, stream.pix_fmt = size, size, "yuv420p"
             if codec == "libx264":
                 stream.options = {"crf": "20", "preset": "veryfast"}
-            for picture in pictures(motion, size):
+            track = None if sound is None else sound(container)
+            for k, picture in enumerate(draw(size)):
                 container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+                if track is not None:
+                    track.until((k + 1) / fps)
             container.mux(stream.encode())
+            if track is not None:
+                track.finish()
 
     return atomic_write(path, write)
