@@ -170,6 +170,18 @@ class Speaker:
             out += [rows[k * samples : (k + 1) * samples] for k in range(len(some))]
         return out
 
+    def answers(
+        self, captions: Sequence[str], tokens: Sequence[int], seeds: Sequence[int], samples: int = 8,
+        guidance: float = 1.5, temperature: float = 0.8,
+    ) -> list[list[np.ndarray]]:
+        """Every candidate that `generate` would rank: `samples` codes (N, R) for each caption, taken literally.
+
+        Args:
+            tokens: length of each, -1 = the model decides.
+        """
+        prompts, _ = self._asked(list(zip(captions, tokens, seeds, strict=True)), 0)
+        return self._sample(prompts, tokens, seeds, samples, guidance, temperature)
+
     def likelihood(self, codes: Sequence[np.ndarray], texts: Sequence[str]) -> np.ndarray:
         """Mean log-probability per word piece (nats) that `describe` gives each text for its motion, (B,)."""
         prompts = [self._prompt("motion_to_text", {"motion": c[:CHUNK + CONTEXT]}) for c in codes]

@@ -111,12 +111,16 @@ class SentenceGrounder:
     Args:
         max_tokens: longer texts are cut.
         remember: texts whose states are kept in memory.
+        layers: whose states are given, side by side, in ascending order: 0 = word pieces alone, 6 = the last.
     """
 
     width = 384
 
-    def __init__(self, max_tokens: int = 64, remember: int = 200_000, device: str | torch.device = "cpu") -> None:
-        self.max_tokens, self.remember, self.device = max_tokens, remember, device
+    def __init__(
+        self, max_tokens: int = 64, remember: int = 200_000, device: str | torch.device = "cpu",
+        layers: Sequence[int] = (6,),
+    ) -> None:  # fmt: skip
+        self.max_tokens, self.remember, self.device, self.layers = max_tokens, remember, device, tuple(layers)
         self._model: Any = None
         self._tokenizer: Any = None
         self._known: OrderedDict[str, np.ndarray] = OrderedDict()
@@ -150,13 +154,14 @@ class SentenceGrounder:
                 batch[b, : len(ids[i])] = torch.tensor(ids[i], device=self.device)
                 mask[b, : len(ids[i])] = 1
             with torch.autocast(batch.device.type, torch.bfloat16, enabled=bf16):
-                states = self._model(input_ids=batch, attention_mask=mask).last_hidden_state.float().cpu().numpy()
+                given = self._model(input_ids=batch, attention_mask=mask, output_hidden_states=True).hidden_states
+            states = torch.cat([given[i].float() for i in self.layers], -1).cpu().numpy()
             for b, i in enumerate(rows):
                 out[i] = states[b, : len(ids[i])].astype(np.float16)
         return out
 
     def states(self, texts: Sequence[str], bf16: bool = False) -> list[np.ndarray]:
-        """Last hidden states of every text: (n, 384) float16 each. Texts seen before are not computed again."""
+        """States of every text: (n, 384 * layers) float16 each. Texts seen before are not computed again."""
         cleaned = [" ".join(t.lower().split()) for t in texts]
         missing = [t for t in dict.fromkeys(cleaned) if t not in self._known]
         fresh = dict(zip(missing, self._compute(missing, bf16), strict=True)) if missing else {}
@@ -167,8 +172,8 @@ class SentenceGrounder:
         return out
 
     def sentence(self, texts: Sequence[str]) -> np.ndarray:
-        """(B, 384) float32 unit vectors: mean-pooled states, as the encoder was trained."""
-        pooled = np.stack([s.astype(np.float32).mean(0) for s in self.states(texts)])
+        """(B, 384) float32 unit vectors: mean-pooled states of the last layer given, as the encoder was trained."""
+        pooled = np.stack([s[:, -self.width :].astype(np.float32).mean(0) for s in self.states(texts)])
         return pooled / np.linalg.norm(pooled, axis=1, keepdims=True)
 
     def save_states(self, texts: Sequence[str], folder: str | os.PathLike[str]) -> Path:

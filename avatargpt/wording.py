@@ -224,7 +224,8 @@ class Wording:
         }  # fmt: skip
         data: dict[str, np.ndarray] = {
             **pack_vectors(self.vectors, RANK),
-            "which": np.array(which, np.int32), "side": np.array([SIDES.index(s) for s in self.sides], np.int8),
+            "which": np.array(which, np.int32 if len(meanings) > 1 << 16 else np.uint16),
+            "side": np.array([SIDES.index(s) for s in self.sides], np.int8),
             "about": pack_json(about),
         }  # fmt: skip
         return atomic_write(Path(folder) / FILE, lambda p: save_file(data, p))

@@ -42,6 +42,9 @@ class TokenizerConfig:
     dead_below: float = 0.5
 
 
+_SUMS = "embed_avg"  # of codebook entries while training
+
+
 class MotionTokenizer(nn.Module):
     """Residual VQ-VAE over one modality's features, with its normaliser.
 
@@ -187,14 +190,19 @@ class MotionTokenizer(nn.Module):
         return self.decode(self.encode(motion, refine), motion.caption).slice(0, len(motion))
 
     def save(self, folder: str | os.PathLike[str], dtype: torch.dtype | None = None) -> None:
-        """Write config and weights; `dtype` (e.g. bfloat16) applies to encoder and decoder, codebooks stay float32."""
+        """Write config and weights.
+
+        `dtype` (e.g. bfloat16) applies to encoder and decoder; codebooks stay float32, but their running sums, which
+        only training needs and `load` makes anew (entry times count), are left out.
+        """
         from safetensors.torch import save_file
 
         def cast(key: str, value: torch.Tensor) -> torch.Tensor:
             small = dtype is not None and key.startswith(("encoder.", "decoder."))
             return (value.to(dtype) if small else value).contiguous().cpu()
 
-        state = {k: cast(k, v.detach()) for k, v in self.state_dict().items()}
+        whole = {k: v.detach() for k, v in self.state_dict().items() if dtype is None or not k.endswith(_SUMS)}
+        state = {k: cast(k, v) for k, v in whole.items()}
         atomic_write(Path(folder) / WEIGHTS, lambda p: save_file(state, p))
         text = json.dumps({**asdict(self.config), "fingerprint": self.fingerprint}, indent=1)
         atomic_write(Path(folder) / CONFIG, lambda p: p.write_text(text + "\n"))
@@ -215,6 +223,9 @@ class MotionTokenizer(nn.Module):
             fingerprint = raw.pop("fingerprint")
             model = cls(TokenizerConfig(**raw))
             state = load_file(folder / WEIGHTS)
+            for key in [k for k in model.state_dict() if k.endswith(_SUMS) and k not in state]:
+                entries, counts = (state[key.removesuffix(_SUMS) + end] for end in ("embed", "cluster_size"))
+                state[key] = entries * counts[..., None]
             model.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in state.items()})
         except FileNotFoundError as e:
             raise UserError(f"{e.filename}: no such file; a tokenizer folder holds {CONFIG} and {WEIGHTS}") from None

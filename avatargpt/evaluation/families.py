@@ -74,10 +74,14 @@ def facts(clip: Clip) -> dict[str, Any]:
     return {**known, "side": side, "other": {"left": "right", "right": "left"}.get(side, "any")}
 
 
-def filled(check: Any, known: dict[str, Any] | None) -> Any:
-    """A check with every "$name" replaced; without facts (None) such parameters are left out."""
+def filled(check: Any, known: dict[str, Any] | None, partial: bool = False) -> Any:
+    """A check with every "$name" replaced; without facts (None) such parameters are left out.
+
+    Args:
+        partial: leave out also those that `known` does not tell.
+    """
     if isinstance(check, list):
-        return [filled(c, known) for c in check]
+        return [filled(c, known, partial) for c in check]
     if isinstance(check, dict):
         out = {}
         for key, value in check.items():
@@ -85,9 +89,11 @@ def filled(check: Any, known: dict[str, Any] | None) -> Any:
                 if known is None:
                     continue
                 if value[1:] not in known:
+                    if partial:
+                        continue
                     raise UserError(f"check {check}: the clip has no parameter {value[1:]}; it has {', '.join(known)}")
                 value = known[value[1:]]
-            out[key] = filled(value, known)
+            out[key] = filled(value, known, partial)
         return out
     return check
 

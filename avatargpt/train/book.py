@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 
@@ -20,6 +21,7 @@ from instruct_data.rewrites import Rewrites
 from instruct_data.store import ClipCodes
 
 STRIDES = 12  # motion tokens
+_SOMEBODY = re.compile(r"\b(?:someone|somebody|(?:a|the) (?:person|figure|man|woman))\b")
 
 
 def _class_of(clip: ClipCodes, bank: CaptionBank) -> tuple[str, str]:
@@ -93,7 +95,10 @@ def make_book(clips: Sequence[ClipCodes], bank: CaptionBank, rewrites: Rewrites,
     made = keyframed_captions(clips)
     for action, by_side in made.items():
         for side, said in by_side.items():
-            for text in said:
+            alike: dict[str, Counter[str]] = defaultdict(Counter)
+            for text, count in said.items():
+                alike[_SOMEBODY.sub("who", text)][text] += count
+            for text in map(_commonest, alike.values()):
                 rows.setdefault(text, ({"": text}, action, side))
     for clip in clips:  # what has no class: each clip's own captions stand for its first
         own_words = _own_words(clip)

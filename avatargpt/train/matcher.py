@@ -14,6 +14,7 @@ import torch
 from torch.nn import functional as F
 
 from avatargpt.matcher import Matcher, MatcherNetwork
+from avatargpt.train.judged import Judged, judged_answers, judged_loss, picked
 from avatargpt.train.runtime import Log, Runtime, check_keys, cosine, from_mapping, load_yaml
 from instruct_data.mixture import clip_class
 from instruct_data.store import ClipCodes
@@ -31,6 +32,9 @@ class MatcherTraining:
         families, each: half of a batch are that many classes with so many clips each, told apart by their details.
         balance: 1 = classes equally likely, 0 = clips.
         noise: standard deviation added to the numbers of a motion, in theirs.
+        judged: pairs of a passing and a failing answer to one caption in every step, where there is practice.
+        judged_weight: of their loss.
+        held: every so manieth practised caption only validates.
     """
 
     steps: int = 5000
@@ -43,6 +47,9 @@ class MatcherTraining:
     weight_decay: float = 0.05
     noise: float = 0.15
     balance: float = 0.5
+    judged: int = 192
+    judged_weight: float = 1.0
+    held: int = 12
     seed: int = 0
     log_every: int = 100
 
@@ -153,11 +160,13 @@ def matcher_stage(args: argparse.Namespace) -> None:
     if args.grounding:
         grounder.load_states(args.grounding)
     splits = [pairs_of(clips, tokenizer, grounder) for clips in groups]
-    train(load_yaml(args.config), splits[0], splits[1], Path(args.output), runtime, str(args.config))
+    judged = judged_answers(args.practice, tokenizer, grounder) if args.practice else None
+    train(load_yaml(args.config), splits[0], splits[1], Path(args.output), runtime, str(args.config), judged)
 
 
 def train(
-    config: dict[str, Any], pairs: Pairs, held: Pairs, out: Path, runtime: Runtime, where: str = "configuration"
+    config: dict[str, Any], pairs: Pairs, held: Pairs, out: Path, runtime: Runtime, where: str = "configuration",
+    judged: Judged | None = None,
 ) -> Matcher:
     """Train from the beginning (minutes) and write `matcher.safetensors` and log.jsonl.
 
@@ -178,6 +187,8 @@ def train(
     optimizer = torch.optim.AdamW(network.parameters(), t.lr, weight_decay=t.weight_decay)
     seen, said = (torch.from_numpy(x).to(runtime.device) for x in (pairs.signatures, pairs.vectors))
     log = Log(out / "log.jsonl", runtime.main, t.steps, 0)
+    practice, rest = judged.split(t.held) if judged is not None else (None, None)
+    groups = practice.groups() if practice is not None else []
     totals: list[float] = []
     for step in range(t.steps):
         rows, told, free = batches.draw([t.seed, step])
@@ -185,6 +196,10 @@ def train(
         logits = (a @ b.T * network.scale.exp()).masked_fill(free.to(a.device), -1e4)
         target = torch.arange(len(rows), device=a.device)
         loss = (F.cross_entropy(logits, target) + F.cross_entropy(logits.T, target)) / 2
+        if practice is not None and groups:
+            loss = loss + t.judged_weight * judged_loss(
+                network, practice, groups, t.judged, t.noise, [t.seed, step, 1], runtime.device
+            )
         loss.backward()
         for group in optimizer.param_groups:
             group["lr"] = cosine(step, t.steps, t.warmup, t.lr, t.lr_floor)
@@ -197,6 +212,8 @@ def train(
             totals = []
     matcher = Matcher(network.cpu())
     matcher.save(out)
+    if rest is not None and len(rest.caption):
+        log(step=t.steps, **picked(matcher.network, rest))
     if held.captions:
         log(step=t.steps, rank_one=rank_one(matcher.network, held))
     log.close()

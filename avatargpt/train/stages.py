@@ -179,6 +179,8 @@ ELSEWHERE: dict[str, tuple[str, str]] = {
                     "expression clips with their words, for the driver's text branches"),
     "driver": ("avatargpt.train.driver:driver_stage", "train (or go on training) the driver: speech and words -> face"),
     "matcher": ("avatargpt.train.matcher:matcher_stage", "the matcher of text and motion that ranks candidates"),
+    "practice": ("avatargpt.train.practice:practice_stage",
+                 "a model's answers to training captions, judged by geometry: what it and the matcher learn from"),
     "reader": ("avatargpt.train.reader:reader_stage",
                "train (or go on training) the reader: facial instructions -> scores"),
 }  # fmt: skip
@@ -235,7 +237,9 @@ def _parser() -> argparse.ArgumentParser:
                    expressions="folder of the expressions stage", start="driver folder to begin from")  # fmt: skip
     driver.add_argument("--until", type=_whole, metavar="STEP", help=until)
     stage("matcher", config="YAML!", codes="tokenised cache!", tokenizer="tokenizer folder!",
-          grounding="folder of the ground stage; texts in it are not computed again")
+          grounding="folder of the ground stage; texts in it are not computed again",
+          practice="folders of the practice stage, with commas between")
+    stage("practice", config="YAML", start="folder of weights; default: the packaged ones", codes="tokenised cache!")
     reader = stage("reader", config="YAML!",
                    texts="folder of facial instructions (train.jsonl), beside the package's own")  # fmt: skip
     reader.add_argument("--until", type=_whole, metavar="STEP", help=until)
@@ -252,6 +256,7 @@ def _parser() -> argparse.ArgumentParser:
     language = stage("language", language_stage, config="YAML!", tokenizer="tokenizer folder", codes="tokenised cache",
                      **corpora, store="motion store whose captions are read (text stage)",
                      grounding="folder of the ground stage",
+                     practice="folders of the practice stage, with commas between, the latest last",
                      start="model folder, or a T5 or Flan-T5 folder, to begin from",
                      deepspeed_config="JSON; the run goes through DeepSpeed")  # fmt: skip
     language.add_argument("--until", type=_whole, metavar="STEP", help=until)

@@ -1,0 +1,163 @@
+"""The practice stage of `scripts/train.py`: the model plays the training captions, geometry judges what it made.
+
+Learning from own answers that pass a check is rejection-sampling fine-tuning (RAFT, arXiv 2304.06767; STaR, arXiv
+2203.14465). Two things learn from it: the language model from those that pass (source ``practised``), the matcher from
+passing beside failing ones of the same caption. Only training captions are played, never those of a suite.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from avatargpt.train.prepare import LICENCE_JOINED
+from avatargpt.train.runtime import Log, Runtime, check_keys, from_mapping, load_yaml
+from instruct_data.mixture import clip_class
+from instruct_data.store import ClipCodes, Store
+from vqvae.errors import UserError
+from vqvae.motion import atomic_write
+
+SOURCE = "practised"
+SIGNATURES = "signatures.safetensors"
+SHORTEST, LONGEST = 6, 49  # motion tokens
+CHUNK = 64  # captions handed over at once
+
+
+@dataclass
+class Practice:
+    """What `configs/train/practice.yaml` may set under `practice`.
+
+    Attributes:
+        captions: of each class, at most. samples: answers to each.
+        guidance, temperature: as the product samples.
+        stretch: lengths are the clip's own, times a factor drawn from 1 - stretch to 1 + stretch.
+    """
+
+    captions: int = 40
+    samples: int = 8
+    guidance: float = 1.5
+    temperature: float = 0.9
+    stretch: float = 0.15
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Exercise:
+    """A caption to play: `tokens` long, after a training clip; `checks` must hold."""
+
+    caption: str
+    tokens: int
+    checks: list[Any]
+    clip: ClipCodes
+
+
+def exercises(clips: Sequence[ClipCodes], options: Practice) -> list[Exercise]:
+    """Captions of every class that geometry knows something of, drawn from the training clips."""
+    from avatargpt.evaluation.truths import Truths
+
+    truths, rng = Truths(), np.random.default_rng(options.seed)
+    found: dict[str, dict[str, list[Exercise]]] = defaultdict(lambda: defaultdict(list))
+    for clip in clips:
+        for caption in dict.fromkeys(clip.captions):
+            if checks := truths.checks(clip, caption):
+                made = Exercise(caption, len(clip.codes), checks, clip)
+                found[f"{clip_class(clip)}|{clip.source == 'synthetic'}"][caption].append(made)
+    out = []
+    for by_caption in found.values():
+        names = list(by_caption)
+        for i in rng.permutation(len(names))[: options.captions]:
+            some = by_caption[names[i]]
+            one = some[int(rng.integers(len(some)))]
+            factor = 1 + options.stretch * float(rng.uniform(-1, 1))
+            tokens = int(np.clip(round(one.tokens * factor), SHORTEST, LONGEST))
+            out.append(Exercise(one.caption, tokens, one.checks, one.clip))
+    if not out:
+        raise UserError("practice: geometry has no check for any class of these clips")
+    return out
+
+
+def played(model: Any, some: Sequence[Exercise], options: Practice, log: Log) -> Iterator[tuple[ClipCodes, np.ndarray]]:
+    """Every answer as codes (``extra["passed"]``: the verdict) with its signature (437,)."""
+    from avatargpt.metrics import geometry
+    from avatargpt.metrics.geometry_signals import Signals
+    from avatargpt.metrics.signature import motion_signature
+
+    tokenizer = model.tokenizers["body"]
+    order = sorted(some, key=lambda e: e.tokens)  # rows of one batch end together
+    right = total = 0
+    for i in range(0, len(order), CHUNK):
+        part = order[i : i + CHUNK]
+        answers = model.answers(
+            [e.caption for e in part], [e.tokens for e in part], range(i, i + len(part)), options.samples,
+            options.guidance, options.temperature,
+        )  # fmt: skip
+        for place, (exercise, codes) in enumerate(zip(part, answers, strict=True), start=i):
+            clip = exercise.clip
+            for k, one in enumerate(codes):
+                motion = tokenizer.decode(one)
+                passed = bool(geometry.judge_all(exercise.checks, Signals(motion)).passed)
+                right, total = right + passed, total + 1
+                extra = {"passed": passed, "side": clip.extra.get("side")}
+                yield (
+                    ClipCodes(
+                        f"{SOURCE}-{place:06d}-{k}", one, [exercise.caption], "train", SOURCE,
+                        LICENCE_JOINED, clip.action, clip.style, len(motion), motion.fps, clip.mirrored, "body", extra,
+                    ),
+                    motion_signature(motion.joints, motion.fps),
+                )  # fmt: skip
+            log.advance(torch.tensor(right / total))
+        log(step=min(i + CHUNK, len(order)), passed=right / total, answers=total)
+
+
+def practice_stage(args: argparse.Namespace) -> None:
+    """A model's answers to training captions, judged -> a tokenised store and their signatures."""
+    from safetensors.numpy import save_file
+
+    from avatargpt import AvatarGPT
+    from avatargpt.train.build import read_codes
+
+    runtime = Runtime.start(args.threads, args.device)
+    config = check_keys(load_yaml(args.config) if args.config else {}, ("practice",), str(args.config))
+    options = from_mapping(Practice, config.get("practice"), f"{args.config}: practice")
+    kind = None if runtime.device.type == "cpu" else "float32"
+    model = AvatarGPT.from_pretrained(args.start, device=str(runtime.device), dtype=kind or "bfloat16")
+    tokenizer = model.tokenizers["body"]
+    clips, _ = read_codes(args.codes, tokenizer)
+    some = exercises(clips, options)
+    out = Path(args.output)
+    log = Log(out.with_name(out.name + ".log.jsonl"), runtime.main, len(some))
+    signatures: list[np.ndarray] = []
+
+    def answers() -> Iterator[ClipCodes]:
+        for clip, signature in played(model, some, options, log):
+            signatures.append(signature.astype(np.float16))
+            yield clip
+
+    store = Store.write_codes(answers(), out, tokenizer.fingerprint)
+    log.close()
+    atomic_write(out / SIGNATURES, lambda p: save_file({"signatures": np.stack(signatures)}, p))
+    print(f"{out}: {len(store)} answers to {len(some)} captions")
+
+
+def right_ones(folders: str, tokenizer: Any, most: int = 3) -> list[ClipCodes]:
+    """Answers of practice stores that passed, of each caption `most` of the latest.
+
+    Args:
+        folders: with commas between, the latest last.
+    """
+    from avatargpt.train.build import read_codes
+
+    kept: dict[str, list[ClipCodes]] = defaultdict(list)
+    for folder in reversed(folders.split(",")):
+        for clip in read_codes(folder, tokenizer)[0]:
+            some = kept[clip.captions[0]]
+            if clip.extra.get("passed") and len(some) < most:
+                some.append(clip)
+    return [clip for some in kept.values() for clip in some]

@@ -1,0 +1,131 @@
+"""Practice: what a caption promises, the stage itself, and what the two trainings make of it."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.numpy import load_file
+
+from avatargpt.evaluation.truths import Truths
+from avatargpt.matcher import MatcherNetwork
+from avatargpt.metrics.signature import SIZE
+from avatargpt.train.judged import Judged, picked
+from avatargpt.train.matcher import train
+from avatargpt.train.practice import SIGNATURES, SOURCE, Practice, exercises, right_ones
+from instruct_data.store import ClipCodes, Store
+from tests.train.test_matcher import CONFIG, RUNTIME, made
+from vqvae.errors import UserError
+from vqvae.tokenizer import MotionTokenizer
+
+
+def clip(action: str, captions: list[str], source: str = "synthetic", style: str = "", **params: Any) -> ClipCodes:
+    extra = {"params": params} if source == "synthetic" else {}
+    return ClipCodes("x", np.zeros((12, 2), np.int64), captions, "train", source, "", action, style, extra=extra)
+
+
+def asked(one: ClipCodes) -> list[Any]:
+    return Truths().checks(one, one.captions[0])
+
+
+def test_a_caption_asks_for_what_it_tells() -> None:
+    params = {"kind": "straight punch", "reps": 3}
+    told = asked(clip("punch", ["a person punches three times with the left fist"], **params))
+    assert {"punches": {"side": "left", "times": 3}} in told and "strikes" in told
+    assert {"punches": {}} in asked(clip("punch", ["a person punches"], **params))
+    hook = {**params, "kind": "hook"}
+    assert asked(clip("punch", ["a person swings a hook from the side"], **hook)) == ["strikes"]
+    high = asked(clip("kick", ["a person kicks with the right foot"], usual=True, reps=1))
+    assert {"kicks": {"side": "right"}} in high
+    low = asked(clip("kick", ["a person kicks low at shin height with the right foot"], usual=False, reps=1))
+    assert not any("kicks" in c for c in low)
+
+
+def test_recorded_classes() -> None:
+    assert {"waves": {"side": "right"}} in asked(clip("wave-right-hand", ["he waves with the right hand"], "bandai1"))
+    either = asked(clip("bye", ["someone waves goodbye"], "bandai1"))
+    assert either == [{"any": [{"waves": {"side": "left"}}, {"waves": {"side": "right"}}]}]
+    assert "walks_forward" in asked(clip("walk", ["a person walks"], "bandai1", "normal"))
+    assert asked(clip("walk", ["an old person walks"], "bandai1", "elderly")) == []
+    assert asked(clip("walk+wave", ["a person walks and waves"], "layered")) == []
+    assert asked(clip("", ["a person thinks"], "cmu_amc")) == []
+
+
+def test_exercises_are_drawn_alike_and_bounded() -> None:
+    clips = [clip("kick", [f"a person kicks the number {i}"], usual=True, reps=1) for i in range(30)]
+    some = exercises(clips, Practice(captions=7))
+    assert len(some) == 7 and [e.caption for e in some] == [e.caption for e in exercises(clips, Practice(captions=7))]
+    assert all(6 <= e.tokens <= 49 and abs(e.tokens - 12) <= 2 for e in some)
+    with pytest.raises(UserError, match="no check"):
+        exercises([clip("", ["a person thinks"])], Practice())
+
+
+def test_what_the_model_made_is_judged_and_learnt_from(mini: Any, tmp_path: Path) -> None:
+    def small(data: dict) -> None:
+        mini.no_grounding(data)
+        data["train"]["steps"] = 2
+
+    mini.run(*mini.language(mini.config("train", small, "practice"), tmp_path / "lm"))
+    mini.run("pack", "--language", tmp_path / "lm", "--tokenizer", mini.tokenizer, "-o", tmp_path / "packed")
+    config = tmp_path / "practice.yaml"
+    config.write_text("practice: {captions: 2, samples: 3, guidance: 1.0}\n")
+    made_by = ["practice", "--config", config, "--start", tmp_path / "packed", "--codes", mini.codes, "--threads", 1,
+               "--device", "cpu", "-o", tmp_path / "practice"]  # fmt: skip
+    mini.run(*made_by)
+    answers = list(Store.open(tmp_path / "practice").codes("train"))
+    assert len(answers) % 3 == 0 and {c.source for c in answers} == {SOURCE}
+    assert {c.action for c in answers} >= {"walk", "bow", "wave-right-hand"}
+    signatures = load_file(tmp_path / "practice" / SIGNATURES)["signatures"]
+    assert signatures.shape == (len(answers), SIZE)
+    tokenizer = MotionTokenizer.load(mini.tokenizer)
+    right = right_ones(str(tmp_path / "practice"), tokenizer)
+    assert len(right) == sum(c.extra["passed"] for c in answers)
+    twice = right_ones(f"{tmp_path / 'practice'},{tmp_path / 'practice'}", tokenizer, 1)
+    assert len(twice) == len({c.captions[0] for c in right})
+    last = json.loads((tmp_path / "practice.log.jsonl").read_text().splitlines()[-1])
+    assert last["answers"] == len(answers) and last["passed"] == pytest.approx(len(right) / len(answers), abs=1e-4)
+
+    def practised(data: dict) -> None:
+        small(data)
+        data["train"]["options"]["weights"]["text_to_motion/practised"] = 0.5
+
+    wanted = mini.language(mini.config("train", practised, "practised"), tmp_path / "on", "--start", tmp_path / "lm",
+                           "--practice", tmp_path / "practice")  # fmt: skip
+    if right:
+        mini.run(*wanted)
+        assert mini.rows(tmp_path / "on", "ce_body")
+    from avatargpt.train.stages import main
+
+    assert main([str(a) for a in made_by[:-1]] + [str(tmp_path / "other")]) == 0
+    again = list(Store.open(tmp_path / "other").codes("train"))
+    assert all(np.array_equal(a.codes, b.codes) for a, b in zip(answers, again, strict=True))  # the seed decides
+
+
+def judged(seed: int, captions: int = 24, each: int = 8) -> Judged:
+    """Right answers of a caption lie towards a direction that its words tell."""
+    rng, way = np.random.default_rng(seed), np.random.default_rng(3).standard_normal((4, SIZE))
+    words = np.random.default_rng(4).standard_normal((4, 384))
+    kind = np.arange(captions) % 4
+    caption = np.repeat(np.arange(captions), each)
+    passed = rng.random(len(caption)) < 0.4
+    signatures = rng.standard_normal((len(caption), SIZE)) + np.where(passed, 1, -1)[:, None] * way[kind[caption]]
+    vectors = words[kind] / np.linalg.norm(words[kind], axis=1, keepdims=True)
+    return Judged(signatures.astype(np.float32), caption, passed, vectors.astype(np.float32))
+
+
+def test_the_matcher_learns_which_answers_pass(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    blind = picked(MatcherNetwork(SIZE, 32, 16).eval(), judged(9))
+    config = {**CONFIG, "train": {**CONFIG["train"], "judged": 32, "held": 6}}
+    matcher = train(config, made(), made(seed=5), tmp_path, RUNTIME, "", judged(1))
+    seeing = picked(matcher.network, judged(9))
+    assert seeing["picked"] > max(0.9, blind["picked"] + 0.1) and seeing["picked"] <= seeing["oracle"]
+    assert seeing["single"] == blind["single"]
+    assert '"picked"' in (tmp_path / "log.jsonl").read_text()
+    few, rest = judged(1).split(6)
+    assert not set(few.caption) & set(rest.caption) and len(few.caption) + len(rest.caption) == len(judged(1).caption)
+    for good, bad in few.groups():
+        assert few.passed[good].all() and not few.passed[bad].any()
+        assert len({*few.caption[good], *few.caption[bad]}) == 1
