@@ -50,7 +50,8 @@ class Editing(Speaker):
         slots: dict[str, Any] = {"start": a_long[-CONTEXT:], "end": b, "seconds": rest / tokenizer.tokens_per_second}
         if text:
             slots["caption"] = text
-        found = self._sample([self._prompt("in_between", slots)], [rest], [seed], best_of, 1.0, 0.7, 30)[0]
+        prompt = self._prompt("in_between", slots)
+        found = self._sample([prompt], [rest], [seed], best_of, 1.0, 0.7, 30, settled=not text)[0]
         middles = [np.concatenate([a_long[len(a):], c]) for c in found]
         made = [self._bridge(a, m, b, start, end, frames, keep_place) for m in middles]
         if text and best_of > 1:
@@ -106,7 +107,7 @@ class Editing(Speaker):
             slots["caption"] = text
         guidance = 1.5 if text else 1.0
         prompt = self._prompt("continuation", slots)
-        found = self._sample([prompt], [min(tokens, CHUNK)], [seed], best_of, guidance, 0.7, 30)[0]
+        found = self._sample([prompt], [min(tokens, CHUNK)], [seed], best_of, guidance, 0.7, 30, settled=not text)[0]
         if text:
             found = [self._pick([found], [text])[0]]
         made = []

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from avatargpt.editing import Editing
+from avatargpt.describing import Describing
 from avatargpt.library import check_retrieval
-from avatargpt.requests import check_count, check_seconds, check_text, frames_of, mix, then, tokens_of
-from avatargpt.speaker import CHUNK, CONTEXT, ROWS
+from avatargpt.requests import check_count, check_seconds, check_text, frames_of, mix, tokens_of
+from avatargpt.speaker import CHUNK, ROWS
 from avatargpt.wording import Plain
 from instruct_data import registry
 from instruct_data.joining import join_best, join_motions
@@ -26,7 +26,7 @@ SHORTEST = 5  # motion tokens a clause needs at least
 REFINE = 40  # steps of analysis-by-synthesis when a clip is reconstructed
 
 
-class AvatarGPT(Editing):
+class AvatarGPT(Describing):
     """A loaded model with its tokenizers.
 
     Shapes: a `Motion` has T frames at 20 per second; codes are (N, R), N = ceil(T / 4) tokens of R residual levels.
@@ -128,44 +128,6 @@ class AvatarGPT(Editing):
             assert motion is not None
             motion = motion.canonical().with_caption(text)
             out.append(motion if duration is None else motion.slice(0, frames_of(duration, motion.fps)))
-        return out
-
-    def describe(self, motions: Motion | Sequence[Motion], num: int = 1, seed: int = 0) -> list[Any]:
-        """Motion to text.
-
-        Args:
-            motions: one or more; any frame rate. Motion beyond 14 s is described in windows, joined by "then".
-            num: sentences per motion; 1 = the likeliest word by word, more = sampled.
-
-        Returns:
-            One sentence per motion, or with num > 1 one list of sentences per motion.
-        """
-        check_count("num", num)
-        given = [motions] if isinstance(motions, Motion) else list(motions)
-        pieces: list[np.ndarray] = []
-        owner: list[int] = []
-        for i, motion in enumerate(given):
-            codes = self._tokenizer(motion.modality).encode(motion)
-            count = -(-len(codes) // (CHUNK + CONTEXT))
-            pieces += np.array_split(codes, count)
-            owner += [i] * count
-        said: list[list[str]] = []
-        for i in range(0, len(pieces), ROWS // 4):
-            prompts = [self._prompt("motion_to_text", {"motion": p}) for p in pieces[i : i + ROWS // 4]]
-            seeds = [mix(seed, j) for _ in prompts for j in range(num)]
-            options: dict[str, Any] = (
-                {} if num == 1 else {"samples": num, "temperature": 0.7, "top_p": 0.9, "seed": seeds}
-            )
-            decoded = self.generator.decode(
-                self._encode(prompts), "text", max_tokens=64, no_repeat=4, min_tokens=3, **options
-            )
-            sentences = [self.text.decode([t for t in row if t >= 0]) for row in decoded.codes.tolist()]
-            said += [sentences[k * num : (k + 1) * num] for k in range(len(prompts))]
-        out: list[Any] = []
-        for i in range(len(given)):
-            parts = [s for s, o in zip(said, owner, strict=True) if o == i]
-            joined = [then([p[k] for p in parts]) for k in range(num)]
-            out.append(joined[0] if num == 1 else joined)
         return out
 
     def rewrite(self, text: str) -> str:

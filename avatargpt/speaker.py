@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 CHUNK = 56  # motion tokens decoded in one go (11.2 s); longer motion continues from its own tail
 CONTEXT = 16  # motion tokens of context on each side
 ROWS = 64  # answers decoded side by side
+DETAIL = 7_001  # of the random stream of the residual levels
+DETAILED, DETAIL_TOP = 1.0, 50  # their temperature as a share of level 0's, and how many codes they choose from
+SETTLED = 1.0  # `sharpness` where they are not drawn (`ResidualLevels.refine`)
 
 
 class Speaker:
@@ -146,11 +149,12 @@ class Speaker:
 
     def _sample(
         self, prompts: Sequence[Prompt], lengths: Sequence[int], seeds: Sequence[int], samples: int, guidance: float,
-        temperature: float, top_k: int = 50, bare: Sequence[Prompt] | None = None,
+        temperature: float, top_k: int = 50, bare: Sequence[Prompt] | None = None, settled: bool = False,
     ) -> list[list[np.ndarray]]:
         """Codes (N, R) of `samples` answers per prompt; lengths in tokens, -1 = the model decides.
 
-        `bare`: the same prompts without examples; guidance leads away from these, their words left out.
+        `bare`: the same prompts without examples; guidance leads away from these, their words left out. `settled`:
+        residual levels as expected instead of drawn, for what shall be near to a motion that is not told.
         """
         head = prompts[0].head
         out: list[list[np.ndarray]] = []
@@ -164,7 +168,10 @@ class Speaker:
                 uncond=self._encode(empty, words=False, ground=False) if guidance != 1.0 else None,
                 guidance=guidance, temperature=temperature, top_k=top_k, seed=seeds_here, min_tokens=2,
             )  # fmt: skip
-            codes = self.model.refine(decoded.hidden, decoded.codes.clamp(min=0), decoded.mask, head).cpu().numpy()
+            codes = self.model.refine(
+                decoded.hidden, decoded.codes.clamp(min=0), decoded.mask, head, [mix(s, DETAIL) for s in seeds_here],
+                0.0 if settled else DETAILED * temperature, DETAIL_TOP, SETTLED,
+            ).cpu().numpy()  # fmt: skip
             counts = decoded.lengths.tolist()
             rows = [codes[r, : counts[r]] for r in range(len(counts))]
             out += [rows[k * samples : (k + 1) * samples] for k in range(len(some))]

@@ -28,16 +28,17 @@ from vqvae.motion import atomic_write
 if TYPE_CHECKING:
     from avatargpt.text import SentenceGrounder
 
-RANK = 192  # principal directions of the vectors that are kept in the file
+RANK = 136  # principal directions of the vectors that are kept in the file
 FILE = "wording.safetensors"
 _THEN = re.compile(
     r"\s*(?:[,;.]\s*)?(?:\band\s+|\bbut\s+)?\b(?:then|afterwards?|after that|after which|next|finally|lastly|later|"
     r"at the end|in the end|followed by)\b\s*,?\s*"
 )
 _BACK = re.compile(
-    r"\b(?:backwards?|backing|backs|backpedal\w*|retreat\w*|revers\w*)\b"
+    r"(?<!facing )(?<!faces )(?<!looking )(?<!looks )\b(?:backwards?|backing|backs|backpedal\w*|retreat\w*|revers\w*)\b"
     r"|\b(?:walk|step|go|goes|going|mov|run|jump|hop|skip)\w* (?:straight )?back\b(?! (?:and|up|to|on))"
 )
+_BACKFLIP = re.compile(r"\bback(?:ward)?s?[ -]?(?:flips?|somersaults?|handsprings?|tucks?)\b|\bflic.?flac")
 SIDES = ("", "left", "right")
 SPLIT = -0.02  # two actions may be this much further from the book than one, for they say more
 UNSAID = 0.15  # behind others goes a phrasing that names a side where the request names none, or is backward alone
@@ -45,6 +46,7 @@ SIDED = 0.05  # a phrasing of the very side asked for goes before one without a 
 TELLING = 0.1  # a caption that tells more must be so much nearer than its action's usual one
 STYLED = 0.1  # an action that is known in the manner asked for goes before one that is not
 OVERLAP = 0.2  # weight of word overlap against the sentence encoder's cosine (both 0..1)
+SAME, LEAD = 0.88, 0.04  # so near, and so much nearer than other actions, one phrasing decides without a vote
 VOTERS, TEMPERATURE = 8, 0.06  # nearest phrasings that vote, by exp(score / temperature)
 # what follows says how the same action is done: "raise one hand and let the other hang"
 _CARRIED = {"let", "lets", "letting", "keep", "keeps", "keeping", "stay", "stays", "staying"}
@@ -123,7 +125,8 @@ class Wording:
         self.keys, self.captions, self.sides, self.styles = list(keys), list(captions), np.array(sides), styles
         self.backward = np.array([bool(_BACK.search(c[""])) for c in captions])
         # "flips over backward" means a backflip, whose caption has no such word
-        self.said_backward = self.backward | np.array([bool(_BACK.search(k)) for k in keys])
+        told = (f"{k} | {c['']}" for k, c in zip(keys, captions, strict=True))
+        self.said_backward = self.backward | np.array([bool(_BACK.search(t) or _BACKFLIP.search(t)) for t in told])
         self.lengths, self.vectors = lengths, vectors.astype(np.float32)
         self.classes, self.named = list(classes), np.array([bool(first_side(k)) for k in keys])
         self.rows = {k: i for i, k in enumerate(self.keys)}
@@ -205,14 +208,17 @@ class Wording:
         return self.keys[other] if scores[other] > scores[row] + TELLING else caption
 
     def _vote(self, scores: np.ndarray) -> int:
-        """The best phrasing of the action that most of the nearest phrasings share."""
+        """The best phrasing of the action that most of the nearest ones share, or one that says nearly the same."""
         near = np.argsort(-scores, kind="stable")[:VOTERS]
+        others = near[self.group[near] != self.group[near[0]]]
+        if scores[near[0]] >= SAME and (not len(others) or scores[near[0]] - scores[others[0]] >= LEAD):
+            return int(near[0])
         votes = np.zeros(int(self.group.max()) + 1)
         np.add.at(votes, self.group[near], np.exp((scores[near] - scores[near[0]]) / TEMPERATURE))
         return int(near[self.group[near] == votes.argmax()][0])
 
     def save(self, folder: str | os.PathLike[str]) -> Path:
-        """Write the book; vectors by their first 192 principal directions."""
+        """Write the book; vectors by their first 136 principal directions."""
         from safetensors.numpy import save_file
 
         meanings: dict[str, int] = {}

@@ -10,6 +10,7 @@ usage: bash scripts/speedrun.sh --corpus DIR --texts DIR [options]
   --corpus DIR       clips: captions.jsonl, skeleton.json, motions_NN.npz (docs/data.md)
   --texts DIR        body_captions.json, rewrites_train.jsonl
   --planning DIR     train.jsonl, virtualhome.jsonl: more sentences for the text stage
+  --chat DIR         dialogues; with --full, --planning and --chat the model also practises (docs/training.md)
   -o, --output DIR   results and checkpoints (default: runs/speedrun); run again to go on where it stopped
   --full             the configurations of the shipped model instead of the debug ones
   --prepare FILE, --tokenizer FILE, --text FILE, --language FILE
@@ -20,13 +21,13 @@ TEXT
 }
 
 source "$(dirname "${BASH_SOURCE[0]}")/setup.sh"
-CORPUS="" TEXTS="" PLANNING="" OUT="$ROOT/runs/speedrun" FULL="" COMMON=()
+CORPUS="" TEXTS="" PLANNING="" CHAT="" MORE=() OUT="$ROOT/runs/speedrun" FULL="" COMMON=()
 PREPARE="" TOKENIZER="" TEXT="" LANGUAGE="" SMALL=()
 while [ $# -gt 0 ]; do
     case "$1" in
     -h | --help) usage && exit ;;
     --full) FULL=1 && shift && continue ;;
-    --corpus | --texts | --planning | -o | --output | --prepare | --tokenizer | --text | --language | --threads | --device) ;;
+    --corpus | --texts | --planning | --chat | -o | --output | --prepare | --tokenizer | --text | --language | --threads | --device) ;;
     *) echo "error: unknown option '$1'; bash scripts/speedrun.sh --help lists them" >&2 && exit 2 ;;
     esac
     [ $# -ge 2 ] || { echo "error: $1 needs a value" >&2 && exit 2; }
@@ -34,6 +35,7 @@ while [ $# -gt 0 ]; do
     --corpus) CORPUS="$2" ;;
     --texts) TEXTS="$2" ;;
     --planning) PLANNING="$2" ;;
+    --chat) CHAT="$2" ;;
     -o | --output) OUT="$2" ;;
     --prepare) PREPARE="$2" ;;
     --tokenizer) TOKENIZER="$2" ;;
@@ -83,16 +85,32 @@ train language --config "$TEXT" --texts "$TEXTS" ${PLANNING:+--planning "$PLANNI
     --grounding "$OUT/grounding" -o "$OUT/text"
 speak() { # CONFIG START RESULT
     train language --config "$1" --texts "$TEXTS" --tokenizer "$TOKENS" --codes "$OUT/codes" \
-        --grounding "$OUT/grounding" --start "$2" -o "$3"
+        --grounding "$OUT/grounding" ${MORE[@]+"${MORE[@]}"} --start "$2" -o "$3"
 }
 speak "$LANGUAGE" "$OUT/text" "$OUT/language"
 speak "$EVERYDAY" "$OUT/language" "$OUT/everyday"
-speak "$REFINER" "$OUT/everyday" "$OUT/refined" # last: the residual levels, on the finished model's states
+LAST="$OUT/everyday" DONE=""
+if [ -n "$FULL" ] && [ -n "$PLANNING" ] && [ -n "$CHAT" ]; then # a debug model has nothing right to learn from
+    for round in 1 2; do
+        if [ ! -f "$OUT/practice$round/signatures.safetensors" ]; then
+            train pack --language "$LAST" --tokenizer "$TOKENS" -o "$OUT/packed$round"
+            rm -rf "$OUT/practice$round"
+            train practice --config "$C/train/practice.yaml" --start "$OUT/packed$round" --codes "$OUT/codes" \
+                -o "$OUT/practice$round"
+        fi
+        DONE="${DONE:+$DONE,}$OUT/practice$round"
+        MORE=(--practice "$DONE" --planning "$PLANNING" --chat "$CHAT")
+        speak "$C/train/practised.yaml" "$LAST" "$OUT/practised$round"
+        LAST="$OUT/practised$round"
+    done
+fi
+MORE=()
+speak "$REFINER" "$LAST" "$OUT/refined" # last: the residual levels, on the finished model's states
 [ -f "$OUT/book/wording.safetensors" ] ||
     train book --codes "$OUT/codes" --texts "$TEXTS" --grounding "$OUT/grounding" -o "$OUT/book"
 [ -f "$OUT/library/library.safetensors" ] ||
     train library --tokenizer "$TOKENS" ${SMALL[@]+"${SMALL[@]}"} -o "$OUT/library"
 [ -f "$OUT/matcher/matcher.safetensors" ] ||
-    train matcher --config "$MATCHER" --codes "$OUT/codes" --tokenizer "$TOKENS" --grounding "$OUT/grounding" -o "$OUT/matcher"
+    train matcher --config "$MATCHER" --codes "$OUT/codes" --tokenizer "$TOKENS" --grounding "$OUT/grounding" ${DONE:+--practice "$DONE"} -o "$OUT/matcher"
 train pack --language "$OUT/refined" --tokenizer "$TOKENS" --book "$OUT/book" --library "$OUT/library" \
     --matcher "$OUT/matcher" -o "$OUT/model"

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
 
 from avatargpt.config import AvatarGPTConfig
 from avatargpt.model import AvatarGPTModel
-from avatargpt.pipeline import CHUNK, CONTEXT, REFINE, AvatarGPT
+from avatargpt.pipeline import REFINE, AvatarGPT
+from avatargpt.speaker import CHUNK, CONTEXT
 from avatargpt.text import TextTokenizer
+from avatargpt.wording import Wording
 from vqvae import rotations as rot
 from vqvae.errors import UserError
 from vqvae.motion import Motion
@@ -126,6 +130,47 @@ def test_another_tokenizer_is_refused(parts: tuple[AvatarGPTModel, TextTokenizer
     model, text, _ = parts
     with pytest.raises(UserError, match="tokenizer of 'body': fingerprint"):
         AvatarGPT(model, text, {"body": make_tokenizer(9)})
+
+
+def test_descriptions_are_ranked_beside_captions_of_the_book(gpt: AvatarGPT, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The matcher hears a sentence as the direction its stub gives it; every motion looks along the first axis."""
+
+    class Heard:
+        own, book = 0.5, 0.54
+
+        class network:
+            @staticmethod
+            def hear(vectors: torch.Tensor) -> torch.Tensor:
+                return torch.tensor([[0.1, 0.0], [Heard.book, 0.0]])
+
+        def motions(self, joints: list[np.ndarray], fps: float) -> np.ndarray:
+            return np.array([[1.0, 0.0]] * len(joints))
+
+        def texts(self, texts: list[str], grounder: object) -> np.ndarray:
+            return np.array([[self.own if k == 2 else 0.2, 0.0] for k in range(len(texts))])
+
+    book = Wording(
+        ["a person walks", "a person sits", "have a seat"],
+        [{"": "a person walks"}, {"": "a person sits"}, {"": "a person sits"}], ["walk", "sit", "sit"], ["", "", ""],
+        {}, {}, np.eye(3, 384, dtype=np.float32),
+    )  # fmt: skip
+    clip = gpt.generate("a person walks", literal=True, seconds=2.0)[0]
+    several = gpt.describe(clip, num=3)[0]
+    monkeypatch.setattr(gpt, "matcher", Heard())
+    monkeypatch.setattr(gpt, "grounder", object())
+    monkeypatch.setattr(gpt, "_encode", partial(gpt._encode, ground=False))
+    monkeypatch.setattr(gpt, "wording", book)
+    gpt.__dict__.pop("_captions", None)
+    try:
+        assert gpt.describe(clip, best_of=4) == several[1:2]  # the third of them: the likeliest, then sampled ones
+        monkeypatch.setattr(Heard, "book", 0.56)
+        gpt.__dict__.pop("_captions", None)
+        assert gpt.describe(clip, best_of=4) == ["a person sits"]
+        assert gpt.describe(clip, best_of=1)[0] not in ("a person sits", several[1])
+    finally:
+        gpt.__dict__.pop("_captions", None)
+    with pytest.raises(UserError, match="best_of"):
+        gpt.describe(clip, best_of=0)
 
 
 def test_describe(gpt: AvatarGPT) -> None:

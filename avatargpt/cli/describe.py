@@ -13,6 +13,9 @@ from avatargpt.cli import common
 def describe(
     files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Motions: .npz, .bvh and others.")],
     num: Annotated[int, typer.Option("-n", "--num", min=1, max=100, metavar="K", help="Sentences per motion.")] = 1,
+    best_of: Annotated[
+        int, typer.Option(min=1, max=64, metavar="K", help="Sentences ranked; 1: the likeliest, without the book.")
+    ] = 7,
     seed: common.Seed = 0,
     model: common.Model = None,
     device: common.Device = None,
@@ -29,7 +32,7 @@ def describe(
     motions = [export.load(path) for path in files]
     loaded = common.load_model(model, device, threads, quiet)
     with common.progress("describing", quiet):
-        answers = loaded.describe(motions, num=num, seed=seed)
+        answers = loaded.describe(motions, num=num, seed=seed, best_of=best_of)
     sentences = [[a] if isinstance(a, str) else list(a) for a in answers]
     if as_json:
         results = [{"file": str(f), "descriptions": s} for f, s in zip(files, sentences, strict=True)]

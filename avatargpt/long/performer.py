@@ -184,9 +184,5 @@ class Performer:
         return np.concatenate([features[:, groups["height"]], features[:, groups["positions"]]], -1)
 
     def describe(self, codes: np.ndarray) -> str:
-        """What the model's motion-to-text says of (N, R) codes."""
-        model = self.model
-        pieces = np.array_split(codes, -(-len(codes) // (CHUNK + CONTEXT)))
-        prompts = [model._prompt("motion_to_text", {"motion": p}) for p in pieces]
-        said = model.generator.decode(model._encode(prompts), "text", max_tokens=64, no_repeat=4, min_tokens=3)
-        return then([model.text.decode([t for t in row if t >= 0]) for row in said.codes.tolist()])
+        """What the model says of (N, R) codes, see `AvatarGPT.describe`."""
+        return then(self.model.told(np.array_split(codes, -(-len(codes) // (CHUNK + CONTEXT))), best_of=4))

@@ -61,13 +61,21 @@ class FacePerformer:
 
     @cached_property
     def grounder(self) -> Any:
+        """Gives the driver its words."""
+        from avatargpt.text import SentenceGrounder
+
+        return self._given or SentenceGrounder()
+
+    @cached_property
+    def reading(self) -> Any:
+        """Gives the reader its words, of several layers."""
         from avatargpt.speech.reader import reading_grounder
 
-        return self._given or reading_grounder()
+        return self._given or reading_grounder(self.reader.network.config)
 
     def read(self, texts: Sequence[str]) -> list[Score]:
         """What instructions ask for: actions with times, strengths and counts, feelings, and a length in seconds."""
-        return self.reader.read(texts, self.grounder)
+        return self.reader.read(texts, self.reading)
 
     def direction(
         self, score: Score | None, feelings: Sequence[Feeling] = (), seconds: float | None = None

@@ -1,16 +1,16 @@
 """The reader: a facial instruction in anybody's words -> its score, by a small sequence-to-sequence network.
 
-It reads the sentence encoder's token states and writes the score as tokens: feelings (name, start, duration,
-intensity), then actions (name, start, duration, intensity, count), then the length. A start is told by what it follows:
-at the same time as the one before, so many tenths of a second after everything before has ended, or so many after the
-one before began. A grammar keeps the order of fields while decoding; everything else is the network's choice.
+It reads the token states of four layers of the sentence encoder and writes the score as tokens: feelings (name, start,
+duration, intensity), then actions (name, start, duration, intensity, count), then the length. A start is told by what
+it follows: at the same time as the one before, so many tenths of a second after everything before has ended, or so many
+after the one before began. A grammar keeps the order of fields while decoding; everything else is the network's choice.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,10 +28,10 @@ if TYPE_CHECKING:
     from avatargpt.text import SentenceGrounder
 
 NAME = "reader"  # of the files
-VERSION = 1  # of the folder's layout and of the tokens
+VERSION = 2  # of the folder's layout and of the tokens
 MOST_TOKENS = 120  # of a score
 MOST_WORDS = 96  # word pieces of an instruction
-SENTENCE = 384
+SENTENCE = 384  # width of one layer of the sentence encoder
 _SAME = 0.05  # s within which two starts are one
 _OVERLAP = 0.35  # s that an action may begin before the end of what it follows
 _SECONDS = (*np.arange(1, 31) / 10, *np.arange(13, 25) / 4, *np.arange(13, 25) / 2, *np.arange(13.0, 31.0))
@@ -153,6 +153,7 @@ class ReaderConfig:
 
     Attributes:
         width, hidden, heads: of the layers. encoder, decoder: how many of them. dropout: while training.
+        layers: of the sentence encoder that are read: the last ones know the meaning, the first ones numbers and sides.
     """
 
     width: int = 160
@@ -161,8 +162,11 @@ class ReaderConfig:
     encoder: int = 1
     decoder: int = 2
     dropout: float = 0.1
+    layers: list[int] = field(default_factory=lambda: [0, 2, 4, 6])
 
     def __post_init__(self) -> None:
+        if not self.layers or self.layers != sorted(set(self.layers) & set(range(7))):
+            raise UserError(f"reader: layers {self.layers}; accepted: some of 0 to 6, ascending")
         if min(self.width, self.hidden, self.heads, self.encoder, self.decoder) < 1 or self.width % self.heads:
             layers = f"{self.encoder} + {self.decoder} layers"
             sizes = f"width {self.width}, hidden {self.hidden}, {self.heads} heads, {layers}"
@@ -172,7 +176,7 @@ class ReaderConfig:
 
 
 class ReaderNetwork(nn.Module):
-    """Token states of an instruction (B, N, 384) and tokens so far (B, L) -> logits of the next ones (B, L, V)."""
+    """Token states of an instruction (B, N, 384 * layers) and tokens so far (B, L) -> logits (B, L, V)."""
 
     def __init__(self, config: ReaderConfig) -> None:
         super().__init__()
@@ -180,7 +184,7 @@ class ReaderNetwork(nn.Module):
         size = len(ScoreTokens())
         layer = dict(d_model=config.width, nhead=config.heads, dim_feedforward=config.hidden, dropout=config.dropout,
                      activation="gelu", batch_first=True, norm_first=True)  # fmt: skip
-        self.enter = nn.Linear(SENTENCE, config.width)
+        self.enter = nn.Linear(len(config.layers) * SENTENCE, config.width)
         self.encoder = nn.ModuleList(nn.TransformerEncoderLayer(**layer) for _ in range(config.encoder))  # type: ignore[arg-type]
         self.read = nn.LayerNorm(config.width)
         self.table = nn.Embedding(size + 1, config.width)  # the last one begins a sequence
@@ -192,8 +196,9 @@ class ReaderNetwork(nn.Module):
         nn.init.normal_(self.place, std=0.02)
 
     def encode(self, states: Tensor, words: Tensor) -> Tensor:
-        """(B, N, 384) and (B, N) 1 for words -> (B, N, D)."""
-        x = self.enter(states)
+        """(B, N, 384 * layers) and (B, N) 1 for words -> (B, N, D)."""
+        even = nn.functional.layer_norm(states.unflatten(-1, (-1, SENTENCE)), (SENTENCE,))
+        x = self.enter(even.flatten(-2))
         for layer in self.encoder:
             x = layer(x, src_key_padding_mask=words == 0)
         out: Tensor = self.read(x)
@@ -216,17 +221,17 @@ class ReaderNetwork(nn.Module):
         return self.decode(self.encode(states, words), words, tokens)
 
 
-def reading_grounder() -> SentenceGrounder:
+def reading_grounder(config: ReaderConfig) -> SentenceGrounder:
     """A sentence encoder that keeps all of an instruction that can be read, and a piece more to see what is longer."""
     from avatargpt.text import SentenceGrounder
 
-    return SentenceGrounder(max_tokens=MOST_WORDS + 1)
+    return SentenceGrounder(max_tokens=MOST_WORDS + 1, layers=config.layers)
 
 
 def padded(states: Sequence[np.ndarray]) -> tuple[Tensor, Tensor]:
-    """Token states of several texts -> (B, N, 384) and (B, N) 1 for words."""
+    """Token states of several texts -> (B, N, 384 * layers) and (B, N) 1 for words."""
     some = [s[:MOST_WORDS] for s in states]
-    out = np.zeros((len(some), max(len(s) for s in some), SENTENCE), np.float32)
+    out = np.zeros((len(some), max(len(s) for s in some), some[0].shape[1]), np.float32)
     words = np.zeros(out.shape[:2], np.float32)
     for k, s in enumerate(some):
         out[k, : len(s)], words[k, : len(s)] = s, 1
@@ -250,7 +255,8 @@ class ScoreReader:
         """The score of each instruction, by the likeliest token each time; `text` of the score is the instruction.
 
         Args:
-            grounder: one that keeps at least `MOST_WORDS` + 1 word pieces (`reading_grounder`).
+            grounder: one that keeps at least `MOST_WORDS` + 1 word pieces and gives the layers that the network reads
+                (`reading_grounder`).
 
         Raises:
             UserError: an empty instruction, or one of more than 96 word pieces.

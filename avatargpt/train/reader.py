@@ -186,8 +186,9 @@ def reader_stage(args: argparse.Namespace) -> None:
 
     runtime = Runtime.start(args.threads, args.device)
     files = [OWN, *([Path(args.texts) / "train.jsonl"] if args.texts else [])]
-    written, grounder = read_scores(files), reading_grounder()
-    train(load_yaml(args.config), written, Path(args.output), runtime, grounder, args.until, str(args.config))
+    config, written = load_yaml(args.config), read_scores(files)
+    shape = from_mapping(ReaderConfig, config.get("model"), f"{args.config}: model")
+    train(config, written, Path(args.output), runtime, reading_grounder(shape), args.until, str(args.config))
 
 
 def train(

@@ -41,7 +41,7 @@ class FakeAvatarGPT:
         self.calls.append(("generate", {"texts": texts, "seconds": seconds, "seed": seed, "num": num, **options}))
         return [walk(seconds or 2.0, seed + i, text) for text in texts for i in range(num)]
 
-    def describe(self, motions, num=1, seed=0):
+    def describe(self, motions, num=1, seed=0, best_of=7):
         self.calls.append(("describe", {"count": len(motions), "num": num, "seed": seed}))
         answers = [[f"a person walks {len(m)} frames, version {i}" for i in range(num)] for m in motions]
         return answers if num > 1 else [a[0] for a in answers]

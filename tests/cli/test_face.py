@@ -31,7 +31,8 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
             head.bias.fill_(0.3)
     folder = tmp_path_factory.mktemp("weights")
     Driver(network).save(folder / "driver")
-    ScoreReader(ReaderNetwork(ReaderConfig(width=16, hidden=16, heads=2, decoder=1))).save(folder / "driver")
+    reader = ReaderConfig(width=16, hidden=16, heads=2, decoder=1, layers=[6])
+    ScoreReader(ReaderNetwork(reader)).save(folder / "driver")
     return folder
 
 

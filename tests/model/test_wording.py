@@ -102,3 +102,20 @@ def test_an_action_whose_only_caption_belongs_to_another_keeps_it() -> None:
     vectors = CountingGrounder().sentence(["wave", "bow"])
     book = Wording(keys, captions, ["wave", "greet"], ["", ""], {}, {}, vectors)
     assert book.plain("bow", CountingGrounder())[0].text == "a person waves"  # type: ignore[arg-type]
+
+
+def test_a_phrasing_that_says_the_same_decides_alone() -> None:
+    """Many of another action are near, too; they outvote what is only somewhat nearer."""
+    vote = np.array([0.95, 0.88, 0.88, 0.88, 0.87, 0.86])
+    keys = [str(i) for i in range(6)]
+    captions, classes = [{"": k} for k in keys], ["bow", *["walk"] * 5]
+    book = Wording(keys, captions, classes, [""] * 6, {}, {}, np.zeros((6, 8), np.float32))
+    assert book._vote(vote) == 0
+    assert book._vote(vote - [0.04, 0, 0, 0, 0, 0]) == 1  # the lead is too small
+    assert book._vote(vote - 0.2) == 1  # none is near
+
+
+def test_backflips_go_backward_and_faces_do_not() -> None:
+    captions = [{"": c} for c in ("a person does a backflip", "a person turns and ends up facing backward", "he walks")]
+    book = Wording(["a", "b", "c"], captions, ["x", "y", "z"], [""] * 3, {}, {}, np.zeros((3, 8), np.float32))
+    assert book.said_backward.tolist() == [True, False, False] and not book.backward.any()

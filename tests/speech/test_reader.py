@@ -21,7 +21,7 @@ from vqvae.errors import UserError
 
 SMALL = {
     "data": {"composed": 6, "joined": 4, "held": 3},
-    "model": {"width": 16, "hidden": 16, "heads": 2, "encoder": 1, "decoder": 1},
+    "model": {"width": 16, "hidden": 16, "heads": 2, "encoder": 1, "decoder": 1, "layers": [6]},
     "train": {"steps": 6, "batch": 4, "warmup": 2, "log_every": 2, "save_every": 3, "val_every": 6},
 }
 
@@ -37,7 +37,7 @@ def own(count: int) -> list[Score]:
 
 def small() -> ScoreReader:
     torch.manual_seed(1)
-    return ScoreReader(ReaderNetwork(ReaderConfig(width=16, hidden=16, heads=2, decoder=1)))
+    return ScoreReader(ReaderNetwork(ReaderConfig(width=16, hidden=16, heads=2, decoder=1, layers=[6])))
 
 
 def test_scores_survive_as_tokens() -> None:
