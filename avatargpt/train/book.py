@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -21,6 +21,14 @@ from instruct_data.rewrites import Rewrites
 from instruct_data.store import ClipCodes
 
 STRIDES = 12  # motion tokens
+COMMON = 0.6  # of the commonest caption's count
+# Classes of requests that no clip is named after -> the class, or the caption of a clip without one, that shows them.
+SHOWN_BY = {
+    "backflip": "a person does a backflip", "climb": "a person climbs up a playground frame and comes down again",
+    "dance_long": "dance_short", "fight": "martial_arts", "get_up": "get_up_face_up", "shoot": "shoot_basketball",
+    "sideflip": "a person does a side flip", "soccer_kick": "a person kicks a soccer ball", "spin": "a person spins",
+    "stealthy_walk": "sneak", "throw": "throw_ball",
+}  # fmt: skip
 _SOMEBODY = re.compile(r"\b(?:someone|somebody|(?:a|the) (?:person|figure|man|woman))\b")
 
 
@@ -34,9 +42,11 @@ def _own_words(clip: ClipCodes) -> list[str]:
     return [c.lower().rstrip(".") for c in clip.captions if c[:1].islower()]
 
 
-def known_captions(clips: Sequence[ClipCodes], bank: CaptionBank) -> dict[str, dict[str, str]]:
-    """Action key -> style ("" = plain) -> a caption that the training clips of that class carry."""
-    said: dict[str, dict[str, dict[str, int]]] = defaultdict(lambda: defaultdict(lambda: defaultdict(int)))
+def known_captions(
+    clips: Sequence[ClipCodes], bank: CaptionBank, rates: Mapping[str, float] | None = None
+) -> dict[str, dict[str, str]]:
+    """Action key -> style ("" = plain) -> a caption that the training clips of that class carry, see `_usual`."""
+    said: dict[str, dict[str, Counter[str]]] = defaultdict(lambda: defaultdict(Counter))
     named = {bank.action_key(c.action) for c in clips if c.action}
     for clip in clips:
         if clip.source == "composed" or not clip.captions:
@@ -47,8 +57,7 @@ def known_captions(clips: Sequence[ClipCodes], bank: CaptionBank) -> dict[str, d
                 said[key][style][caption.lower().rstrip(".")] += 1
     out: dict[str, dict[str, str]] = {}
     for key, styles in said.items():
-        # the commonest caption, of these the shortest: what the model has seen most for the class
-        best = {s: min(c, key=lambda t: (-c[t], len(t))) for s, c in styles.items()}
+        best = {s: _usual(c, rates) for s, c in styles.items()}
         plain = best.get("normal") or best[max(styles, key=lambda s: sum(styles[s].values()))]
         out[key] = {**best, "": plain}
     return out
@@ -71,13 +80,30 @@ def keyframed_captions(clips: Sequence[ClipCodes]) -> dict[str, dict[str, Counte
     return said
 
 
-def _commonest(said: Counter[str]) -> str:
-    return min(said, key=lambda t: (-said[t], len(t), t))
+def _usual(said: Counter[str], rates: Mapping[str, float] | None = None) -> str:
+    """The caption that stands for others: of the common ones that which a model performs best, else the commonest.
+
+    Args:
+        said: how often each was said of a clip of the class; what is seldom says something special.
+        rates: `avatargpt.train.practice.pass_rates`; captions without a rate count as the mean of the others'.
+    """
+    most = max(said.values())
+    common = [t for t in said if said[t] >= COMMON * most]
+    known = [rates[t] for t in common if t in rates] if rates else []
+    mean = sum(known) / len(known) if known else 0.0
+    return min(common, key=lambda t: (-(rates or {}).get(t, mean), -said[t], len(t), t))
 
 
-def make_book(clips: Sequence[ClipCodes], bank: CaptionBank, rewrites: Rewrites, grounder: SentenceGrounder) -> Wording:
-    """Phrasings of every action that the clips show, with the captions they stand for."""
-    captions = known_captions([c for c in clips if c.source not in MADE_UP], bank)
+def make_book(
+    clips: Sequence[ClipCodes], bank: CaptionBank, rewrites: Rewrites, grounder: SentenceGrounder,
+    rates: Mapping[str, float] | None = None,
+) -> Wording:  # fmt: skip
+    """Phrasings of every action that the clips show, with the captions they stand for.
+
+    Args:
+        rates: how often a model's answers to captions passed (the practice stage): requests go to those that do.
+    """
+    captions = known_captions([c for c in clips if c.source not in MADE_UP], bank, rates)
     rows: dict[str, tuple[dict[str, str], str, str]] = {}  # phrasing -> captions by style, action, side
 
     def add(phrase: str, key: str, style: str = "") -> None:
@@ -98,12 +124,14 @@ def make_book(clips: Sequence[ClipCodes], bank: CaptionBank, rewrites: Rewrites,
             alike: dict[str, Counter[str]] = defaultdict(Counter)
             for text, count in said.items():
                 alike[_SOMEBODY.sub("who", text)][text] += count
-            for text in map(_commonest, alike.values()):
+            for text in map(_usual, alike.values()):
                 rows.setdefault(text, ({"": text}, action, side))
+    unnamed: set[str] = set()
     for clip in clips:  # what has no class: each clip's own captions stand for its first
         own_words = _own_words(clip)
         if clip.source in MADE_UP or not own_words or bank.action_key(clip.action, clip.captions):
             continue
+        unnamed.add(own_words[0])
         for text in own_words:
             rows.setdefault(text, ({"": own_words[0]}, own_words[0], _side(text)))
     for item in rewrites.items:
@@ -118,13 +146,16 @@ def make_book(clips: Sequence[ClipCodes], bank: CaptionBank, rewrites: Rewrites,
             add(other.plain[0], keys[0], other.styles[0] or "")
     asked = everyday_requests()
     for name in asked.classes():
+        shown = name if name in captions or name in made else SHOWN_BY.get(name, name)
         for text in asked.requests(name):
-            if name in captions:
-                add(text, name)
-            elif name in made:
-                by_side = made[name]
+            if shown in captions:
+                add(text, shown)
+            elif shown in made:
+                by_side = made[shown]
                 said = by_side.get(_side(text)) or by_side.get("") or next(iter(by_side.values()))
-                rows.setdefault(text, ({"": _commonest(said)}, name, _side(text)))
+                rows.setdefault(text, ({"": _usual(said, rates)}, shown, _side(text)))
+            elif shown in unnamed:
+                rows.setdefault(text, ({"": shown}, shown, _side(text)))
     neutral = set(bank.styles["normal"]["person"])
     manners = lexicon()["styles"]
     styles = {

@@ -28,6 +28,7 @@ SOURCE = "practised"
 SIGNATURES = "signatures.safetensors"
 SHORTEST, LONGEST = 6, 49  # motion tokens
 CHUNK = 64  # captions handed over at once
+PRIOR = 6  # answers that the class's share counts for
 
 
 @dataclass
@@ -161,3 +162,24 @@ def right_ones(folders: str, tokenizer: Any, most: int = 3) -> list[ClipCodes]:
             if clip.extra.get("passed") and len(some) < most:
                 some.append(clip)
     return [clip for some in kept.values() for clip in some]
+
+
+def pass_rates(folders: str) -> dict[str, float]:
+    """Caption (lower case, without its full stop) -> share of a model's answers that passed.
+
+    Drawn to the class's own share by `PRIOR` answers, for eight answers are few.
+
+    Args:
+        folders: of the practice stage, with commas between.
+    """
+    passed: dict[str, list[bool]] = defaultdict(list)
+    classes: dict[str, list[bool]] = defaultdict(list)
+    of: dict[str, str] = {}
+    for folder in folders.split(","):
+        for clip in Store.open(folder).codes("train"):
+            text = clip.captions[0].lower().rstrip(".")
+            of[text] = clip_class(clip)
+            for some in (passed[text], classes[of[text]]):
+                some.append(bool(clip.extra.get("passed")))
+    usual = {k: sum(v) / len(v) for k, v in classes.items()}
+    return {t: (sum(v) + PRIOR * usual[of[t]]) / (len(v) + PRIOR) for t, v in passed.items()}

@@ -125,6 +125,7 @@ def book_stage(args: argparse.Namespace) -> None:
     """The book of phrasings that plain wording looks requests up in."""
     from avatargpt.text import SentenceGrounder
     from avatargpt.train.book import make_book
+    from avatargpt.train.practice import pass_rates
     from instruct_data.captions import CaptionBank
     from instruct_data.rewrites import Rewrites
 
@@ -134,7 +135,8 @@ def book_stage(args: argparse.Namespace) -> None:
     grounder = SentenceGrounder()
     if args.grounding:
         grounder.load_states(args.grounding)
-    book = make_book(list(Store.open(args.codes).codes("train")), bank, rewrites, grounder)
+    rates = pass_rates(args.practice) if args.practice else None
+    book = make_book(list(Store.open(args.codes).codes("train")), bank, rewrites, grounder, rates)
     book.save(args.output)
     print(f"{args.output}: {len(book.keys)} phrasings")
 
@@ -222,7 +224,8 @@ def _parser() -> argparse.ArgumentParser:
     tokenizer.add_argument("--until", type=_whole, metavar="STEP", help=until)
     stage("codes", codes_stage, tokenizer="tokenizer folder!", store="motion store!")
     stage("book", book_stage, codes="tokenised cache!", texts="folder of caption bank and rewrites!",
-          grounding="folder of the ground stage; texts in it are not computed again")
+          grounding="folder of the ground stage; texts in it are not computed again",
+          practice="folders of the practice stage, with commas between")
     stage("planner", planning="folder of planning corpora!", config="YAML")
     stage("intents", intents_stage, chat="folder of dialogues!", book="folder of the book stage!")
     stage("pack", language="folder of the language stage!", tokenizer="tokenizer folder!",

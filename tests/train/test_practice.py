@@ -1,6 +1,7 @@
 """Practice: what a caption promises, the stage itself, and what the two trainings make of it."""
 
 import json
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,10 @@ from safetensors.numpy import load_file
 from avatargpt.evaluation.truths import Truths
 from avatargpt.matcher import MatcherNetwork
 from avatargpt.metrics.signature import SIZE
+from avatargpt.train.book import _usual
 from avatargpt.train.judged import Judged, picked
 from avatargpt.train.matcher import train
-from avatargpt.train.practice import SIGNATURES, SOURCE, Practice, exercises, right_ones
+from avatargpt.train.practice import SIGNATURES, SOURCE, Practice, exercises, pass_rates, right_ones
 from instruct_data.store import ClipCodes, Store
 from tests.train.test_matcher import CONFIG, RUNTIME, made
 from vqvae.errors import UserError
@@ -129,3 +131,19 @@ def test_the_matcher_learns_which_answers_pass(tmp_path: Path) -> None:
     for good, bad in few.groups():
         assert few.passed[good].all() and not few.passed[bad].any()
         assert len({*few.caption[good], *few.caption[bad]}) == 1
+
+
+def test_requests_go_to_captions_that_the_model_performs(mini: Any, tmp_path: Path) -> None:
+    answers = [
+        ClipCodes(str(i), np.zeros((8, 2), np.int64), [text], "train", SOURCE, "mine", "kick", "",
+                  extra={"passed": passed})
+        for i, (text, passed) in enumerate([("A man kicks.", True)] * 6 + [("he kicks", False)] * 6)
+    ]  # fmt: skip
+    Store.write_codes(answers, tmp_path / "some", MotionTokenizer.load(mini.tokenizer).fingerprint)
+    rates = pass_rates(str(tmp_path / "some"))
+    assert rates == {"a man kicks": pytest.approx((6 + 6 * 0.5) / 12), "he kicks": pytest.approx(3 / 12)}
+    said = Counter({"he kicks": 10, "a man kicks": 7, "a man kicks low": 2, "one kicks": 9})
+    assert _usual(said) == "he kicks"
+    assert _usual(said, rates) == "a man kicks"
+    assert _usual(said, {**rates, "a man kicks low": 1.0}) == "a man kicks"  # too seldom: it says something special
+    assert _usual(said, {"he kicks": 0.2}) == "he kicks"  # nothing is known of the others
