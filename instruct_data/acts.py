@@ -196,6 +196,8 @@ def _read(part: str) -> Act:
         found = _TOKEN[shape].fullmatch(words[at]) if at < len(words) else None
         if found:
             raw = found.group(1)
+            if name == "times" and not raw.isdigit():
+                raise UserError(f"{part!r}: {words[at]} times; accepted a whole number")
             values[name] = raw if shape == "word" else int(raw) if shape == "count" or name == "times" else float(raw)
             at += 1
     if at != len(words) or bool(colon) != bool(tail.strip()) or (tail.strip() and not texts):
