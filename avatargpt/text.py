@@ -117,7 +117,7 @@ class SentenceGrounder:
     width = 384
 
     def __init__(
-        self, max_tokens: int = 64, remember: int = 200_000, device: str | torch.device = "cpu",
+        self, max_tokens: int = 64, remember: int = 5_000, device: str | torch.device = "cpu",
         layers: Sequence[int] = (6,),
     ) -> None:  # fmt: skip
         self.max_tokens, self.remember, self.device, self.layers = max_tokens, remember, device, tuple(layers)

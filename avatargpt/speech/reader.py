@@ -225,7 +225,7 @@ def reading_grounder(config: ReaderConfig) -> SentenceGrounder:
     """A sentence encoder that keeps all of an instruction that can be read, and a piece more to see what is longer."""
     from avatargpt.text import SentenceGrounder
 
-    return SentenceGrounder(max_tokens=MOST_WORDS + 1, layers=config.layers)
+    return SentenceGrounder(max_tokens=MOST_WORDS + 1, remember=500, layers=config.layers)
 
 
 def padded(states: Sequence[np.ndarray]) -> tuple[Tensor, Tensor]:
