@@ -38,7 +38,8 @@ def test_the_packaged_vocabulary_writes_every_line():
 @pytest.mark.parametrize(
     "line",
     ["", "dance: a person", "make", "make:", "retime 2", "edit: ", "delete", "keep 3", "undo 0", "speed x99", "loop 3",
-     "loop x0.8", "retime 2 3", "then: a | b | ", "show me", "make 4s", "move 1", "undo: it", "play it", " | ".join(["undo"] * 9)],
+     "loop x0.8", "retime 2 3", "then: a | b | ", "show me", "make 4s", "move 1", "undo: it", "play it",
+     " | ".join(["undo"] * 9)],
 )  # fmt: skip
 def test_anything_else_is_refused(line):
     with pytest.raises(UserError):
