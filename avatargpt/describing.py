@@ -60,8 +60,7 @@ class Describing(Editing):
         if best_of == 1 or self.matcher is None or self.grounder is None:
             return first
         more = self._told(pieces, best_of - 1, seed)
-        tokenizer = self._tokenizer("body")
-        seen = self.matcher.motions([tokenizer.decode(c).joints for c in pieces], tokenizer.spec.fps)
+        seen = self._seen(self.matcher, pieces)
         own = [[a, *b] for a, b in zip(first, more, strict=True)]
         heard = self.matcher.texts([s for some in own for s in some], self.grounder).reshape(len(own), best_of, -1)
         fit = np.einsum("nd,nkd->nk", seen, heard)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from avatargpt.packing import pack_json, pack_vectors, unpack_json, unpack_vectors
+from avatargpt.packing import pack_json, pack_vectors, read_part, unpack_json, unpack_vectors
 from vqvae.errors import UserError
 from vqvae.motion import atomic_write
 
@@ -186,14 +186,9 @@ class Library:
         Raises:
             UserError: a damaged file.
         """
-        from safetensors import SafetensorError
         from safetensors.numpy import load_file
 
-        path = Path(folder) / FILE
-        if not path.is_file():
-            return None
-        try:
-            data = load_file(path)
+        def make(data: dict[str, np.ndarray]) -> Library:
             about: dict[str, Any] = unpack_json(data["about"])
             vectors = unpack_vectors(data)
             vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
@@ -204,8 +199,8 @@ class Library:
                 for name, c, says, licence in zip(about["names"], codes, about["says"], about["licences"], strict=True)
             ]
             return cls(entries, dict(zip(captions, vectors, strict=True)), about["fingerprint"])
-        except (SafetensorError, KeyError, IndexError, TypeError, ValueError, OSError) as e:
-            raise UserError(f"{path}: not a readable library ({str(e).splitlines()[0]})") from None
+
+        return read_part(Path(folder) / FILE, "library", load_file, make)
 
 
 def open_library(folder: str | os.PathLike[str], fingerprint: str) -> Library:

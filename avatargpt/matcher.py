@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vqvae.errors import UserError
+from avatargpt.packing import read_part
 from vqvae.motion import atomic_write
 
 if TYPE_CHECKING:
@@ -101,21 +101,16 @@ class Matcher:
         Raises:
             UserError: a damaged file.
         """
-        from safetensors import SafetensorError
         from safetensors.torch import load_file
 
         from avatargpt.metrics.signature import SIZE
 
-        path = Path(folder) / FILE
-        if not path.is_file():
-            return None
-        try:
-            state = load_file(path)
+        def make(state: dict[str, Tensor]) -> Matcher:
             width, size = state["motion.0.weight"].shape
             if size != SIZE:
                 raise ValueError(f"signatures of {size} numbers, not {SIZE}")
             network = MatcherNetwork(size, width, len(state["motion.6.bias"]))
             network.load_state_dict({k: v.float() for k, v in state.items()})
-        except (SafetensorError, KeyError, ValueError, RuntimeError, OSError) as e:
-            raise UserError(f"{path}: not a readable matcher ({str(e).splitlines()[0]})") from None
-        return cls(network)
+            return cls(network)
+
+        return read_part(Path(folder) / FILE, "matcher", load_file, make)

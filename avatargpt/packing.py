@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
+
+from vqvae.errors import UserError
+
+Part = TypeVar("Part")
 
 MOST_TEXT = 64 << 20  # bytes of JSON; a file that would unfold to more is not ours
 
@@ -65,3 +70,24 @@ def unpack_json(data: np.ndarray) -> Any:
     if stream.unconsumed_tail or not stream.eof:
         raise ValueError("damaged text")
     return json.loads(text)
+
+
+def read_part(
+    path: Path, what: str, load: Callable[[Path], dict[str, Any]], make: Callable[[dict[str, Any]], Part]
+) -> Part | None:
+    """A file that a model folder may have beside its weights, or None where it has none.
+
+    Args:
+        what: it is, for the message. load: safetensors' `load_file` of numpy or torch. make: the part of its tensors.
+
+    Raises:
+        UserError: a damaged file.
+    """
+    from safetensors import SafetensorError
+
+    if not path.is_file():
+        return None
+    try:
+        return make(load(path))
+    except (SafetensorError, KeyError, IndexError, TypeError, ValueError, RuntimeError, OSError) as e:
+        raise UserError(f"{path}: not a readable {what} ({str(e).splitlines()[0]})") from None

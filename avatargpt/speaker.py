@@ -205,9 +205,12 @@ class Speaker:
         """
         if self.matcher is None or self.grounder is None:
             return self.likelihood(codes, texts)
+        return np.asarray((self._seen(self.matcher, codes) * self.matcher.texts(texts, self.grounder)).sum(1))
+
+    def _seen(self, matcher: Matcher, codes: Sequence[np.ndarray]) -> np.ndarray:
+        """Decoded motions as the matcher sees them, (B, dim)."""
         tokenizer = self._tokenizer("body")
-        seen = self.matcher.motions([tokenizer.decode(c).joints for c in codes], tokenizer.spec.fps)
-        return np.asarray((seen * self.matcher.texts(texts, self.grounder)).sum(1))
+        return matcher.motions([tokenizer.decode(c).joints for c in codes], tokenizer.spec.fps)
 
     def _pick(self, found: Sequence[Sequence[np.ndarray]], texts: Sequence[str]) -> list[np.ndarray]:
         """Of every prompt's candidates the one that fits its text best."""

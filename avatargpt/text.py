@@ -173,7 +173,8 @@ class SentenceGrounder:
 
     def sentence(self, texts: Sequence[str]) -> np.ndarray:
         """(B, 384) float32 unit vectors: mean-pooled states of the last layer given, as the encoder was trained."""
-        pooled = np.stack([s[:, -self.width :].astype(np.float32).mean(0) for s in self.states(texts)])
+        blocks = (self.states(texts[i : i + 1024]) for i in range(0, len(texts), 1024))  # states are large
+        pooled = np.stack([s[:, -self.width :].astype(np.float32).mean(0) for block in blocks for s in block])
         return pooled / np.linalg.norm(pooled, axis=1, keepdims=True)
 
     def save_states(self, texts: Sequence[str], folder: str | os.PathLike[str]) -> Path:

@@ -20,9 +20,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from avatargpt.lexical import Manners, WordIndex
-from avatargpt.packing import pack_json, pack_vectors, unpack_json, unpack_vectors
+from avatargpt.packing import pack_json, pack_vectors, read_part, unpack_json, unpack_vectors
 from instruct_data.english import GERUND, THIRD
-from vqvae.errors import UserError
 from vqvae.motion import atomic_write
 
 if TYPE_CHECKING:
@@ -243,19 +242,14 @@ class Wording:
         Raises:
             UserError: a damaged file.
         """
-        from safetensors import SafetensorError
         from safetensors.numpy import load_file
 
-        path = Path(folder) / FILE
-        if not path.is_file():
-            return None
-        try:
-            data = load_file(path)
+        def make(data: dict[str, np.ndarray]) -> Wording:
             about = unpack_json(data["about"])
             meant = [about["meanings"][i] for i in data["which"]]
             return cls(
                 about["keys"], [m[0] for m in meant], [m[1] for m in meant], [SIDES[i] for i in data["side"]],
                 about["styles"], about["lengths"], unpack_vectors(data),
             )  # fmt: skip
-        except (SafetensorError, KeyError, ValueError, TypeError, IndexError, OSError) as e:
-            raise UserError(f"{path}: not a readable book of phrasings ({str(e).splitlines()[0]})") from None
+
+        return read_part(Path(folder) / FILE, "book of phrasings", load_file, make)

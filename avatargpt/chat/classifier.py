@@ -21,9 +21,9 @@ from avatargpt.chat import slots
 from avatargpt.chat.features import masked, rows
 from avatargpt.chat.filling import fill
 from avatargpt.chat.intent import NEED_SEGMENTS, Heard, why_not
+from avatargpt.packing import read_part
 from avatargpt.wording import clauses
 from instruct_data.acts import Act
-from vqvae.errors import UserError
 from vqvae.motion import atomic_write
 
 if TYPE_CHECKING:
@@ -111,20 +111,15 @@ class TurnIntent:
         Raises:
             UserError: a damaged file.
         """
-        from safetensors import SafetensorError
         from safetensors.numpy import load_file
 
-        path = Path(folder) / FILE
-        if not path.is_file():
-            return None
-        try:
-            data = load_file(path)
+        def make(data: dict[str, np.ndarray]) -> TurnIntent:
             about = json.loads(data["about"].tobytes())
             out = cls(about["kinds"], about["grams"], data["weight"], data["bias"], grounder, wording)
             rows([Heard("x", "")], np.zeros((1, 384)), np.zeros(1), out.places) @ out.weight.T
-        except (SafetensorError, KeyError, ValueError, TypeError, OSError) as e:
-            raise UserError(f"{path}: not a readable classifier of turns ({str(e).splitlines()[0]})") from None
-        return out
+            return out
+
+        return read_part(Path(folder) / FILE, "classifier of turns", load_file, make)
 
 
 def tidied(acts: Sequence[Act]) -> list[Act]:

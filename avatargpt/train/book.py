@@ -182,7 +182,7 @@ def make_book(
                 counts[text.lower().rstrip(".")].append(len(clip.codes))
     lengths = {c: [int(q) for q in np.quantile(n, (0.5, 0.6, 0.7, 0.8, 0.9))] for c, n in counts.items() if c}
     keys = list(rows)
-    vectors = np.concatenate([grounder.sentence(keys[i : i + 1024]) for i in range(0, len(keys), 1024)])
+    vectors = grounder.sentence(keys)
     meant = [rows[k] for k in keys]
     used = {c for m in meant for c in m[0].values()}
     return Wording(

@@ -71,7 +71,7 @@ def judged_answers(folders: str, tokenizer: Any, grounder: Any) -> Judged:
     rows: dict[str, int] = {}
     caption = np.array([rows.setdefault(c.captions[0], len(rows)) for c in clips])
     texts = list(rows)
-    vectors = np.concatenate([grounder.sentence(texts[i : i + 1024]) for i in range(0, len(texts), 1024)])
+    vectors = grounder.sentence(texts)
     return Judged(signatures, caption, np.array([bool(c.extra["passed"]) for c in clips]), vectors.astype(np.float32))
 
 

@@ -94,7 +94,7 @@ def pairs_of(clips: Sequence[ClipCodes], tokenizer: Any, grounder: Any) -> Pairs
     names = [f"{clip_class(c)}|{c.style}" for c in kept]
     classes = np.array([numbers.setdefault(n, len(numbers)) for n in names])
     told = list(texts)
-    vectors = np.concatenate([grounder.sentence(told[i : i + 1024]) for i in range(0, len(told), 1024)])
+    vectors = grounder.sentence(told)
     recorded = np.array([c.source != "synthetic" for c in kept])
     return Pairs(signatures, captions, classes, recorded, vectors.astype(np.float32))
 

@@ -243,7 +243,7 @@ def planner_stage(args: argparse.Namespace) -> None:
     grounder = SentenceGrounder()
 
     def encode(texts: Sequence[str]) -> np.ndarray:
-        return np.concatenate([grounder.sentence(texts[i : i + 1024]) for i in range(0, len(texts), 1024)])
+        return grounder.sentence(texts)
 
     library = make_planner(plans, held, encode, making)
     path = library.save(args.output)
