@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from avatargpt.precision import packs_bfloat16
+
 PACKED_ROWS = 32  # number of rows that packing is tuned for
 
 Map = Callable[[Tensor], Tensor]
@@ -28,10 +30,12 @@ def effective_weight(linear: Any) -> Tensor:
     return weight
 
 
-def _packing() -> Any:
-    """oneDNN's linear map over a weight reordered once, where this build of torch has it (x86 CPU), else None."""
+def _packing(dtype: torch.dtype) -> Any:
+    """oneDNN's linear map over a weight reordered once, where torch and processor have it for `dtype`, else None."""
     op = getattr(torch.ops.mkldnn, "_linear_pointwise", None)
-    return op if op is not None and hasattr(torch.ops.mkldnn, "_reorder_linear_weight") else None
+    if op is None or not hasattr(torch.ops.mkldnn, "_reorder_linear_weight"):
+        return None
+    return op if dtype == torch.float32 or packs_bfloat16() else None
 
 
 def make_map(weight: Tensor, many: bool, dtype: torch.dtype) -> Map:
@@ -41,7 +45,7 @@ def make_map(weight: Tensor, many: bool, dtype: torch.dtype) -> Map:
         weight: (out, in). many: more than a few rows (another memory layout is faster then).
         dtype: bfloat16 multiplies in bfloat16 with float32 sums inside, as mixed-precision training does.
     """
-    op = _packing() if many and weight.device.type == "cpu" else None
+    op = _packing(dtype) if many and weight.device.type == "cpu" else None
     if op is not None:
         packed = torch.ops.mkldnn._reorder_linear_weight(weight.to(dtype).contiguous(), PACKED_ROWS)
         return lambda x: op.default(x.to(dtype), packed, None, "none", [], "")
@@ -54,7 +58,7 @@ def make_map(weight: Tensor, many: bool, dtype: torch.dtype) -> Map:
 
 def make_added_map(weight: Tensor, many: bool, dtype: torch.dtype) -> AddedMap:
     """(x, y) -> x + y @ weight.T, the sum in float32; see `make_map`."""
-    op = _packing() if many and weight.device.type == "cpu" else None
+    op = _packing(dtype) if many and weight.device.type == "cpu" else None
     if dtype != torch.float32:
         times = make_map(weight, many, dtype)
         return lambda x, y: x + times(y)

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from avatargpt.precision import fast_bfloat16
 from vqvae.errors import UserError
 from vqvae.motion import atomic_write
 
@@ -178,7 +179,7 @@ class SentenceGrounder:
         return pooled / np.linalg.norm(pooled, axis=1, keepdims=True)
 
     def save_states(self, texts: Sequence[str], folder: str | os.PathLike[str]) -> Path:
-        """Compute and store states of many texts for training (bf16): one flat float16 array with offsets.
+        """Compute and store states of many texts for training: one flat float16 array with offsets.
 
         Texts whose states were loaded are not computed again.
         """
@@ -186,7 +187,8 @@ class SentenceGrounder:
 
         unique = list(dict.fromkeys(" ".join(t.lower().split()) for t in texts))
         missing = [t for t in unique if t not in self._known]
-        blocks = (self._compute(missing[i : i + 1024], True) for i in range(0, len(missing), 1024))
+        bf16 = fast_bfloat16(self.device)
+        blocks = (self._compute(missing[i : i + 1024], bf16) for i in range(0, len(missing), 1024))
         fresh = dict(zip(missing, (s for block in blocks for s in block), strict=True))
         parts = [fresh[t] if t in fresh else self._known[t] for t in unique]
         data = {

@@ -127,7 +127,7 @@ def practice_stage(args: argparse.Namespace) -> None:
     runtime = Runtime.start(args.threads, args.device)
     config = check_keys(load_yaml(args.config) if args.config else {}, ("practice",), str(args.config))
     options = from_mapping(Practice, config.get("practice"), f"{args.config}: practice")
-    kind = "bfloat16" if runtime.device.type == "cpu" else "float32"
+    kind = "bfloat16" if runtime.device.type == "cpu" and runtime.bf16 else "float32"
     model = AvatarGPT.from_pretrained(args.start, device=str(runtime.device), dtype=kind)
     tokenizer = model.tokenizers["body"]
     clips, _ = read_codes(args.codes, tokenizer)

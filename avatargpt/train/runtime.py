@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 import torch
 import yaml
 
+from avatargpt.precision import fast_bfloat16
 from vqvae.errors import UserError
 from vqvae.motion import atomic_write
 
@@ -29,7 +30,7 @@ class Runtime:
     Attributes:
         rank, world: of torch.distributed (0, 1 when alone).
         device: this process's device.
-        autocast: bf16 on every device that has it (4x float32 on CPUs with AVX-512 bf16).
+        bf16: autocast to bfloat16, on every device that gains by it (4x float32 on CPUs with AVX-512 bf16).
     """
 
     rank: int
@@ -38,7 +39,7 @@ class Runtime:
     bf16: bool = True
 
     @classmethod
-    def start(cls, threads: int | None = None, device: str | None = None, bf16: bool = True) -> Runtime:
+    def start(cls, threads: int | None = None, device: str | None = None) -> Runtime:
         """Set threads and device; join the process group when started by torchrun or deepspeed."""
         if threads:
             torch.set_num_threads(threads)
@@ -53,7 +54,7 @@ class Runtime:
             torch.backends.cuda.matmul.allow_tf32 = True
         if world > 1 and not torch.distributed.is_initialized():
             torch.distributed.init_process_group("nccl" if cuda else "gloo")
-        return cls(rank, world, where, bf16)
+        return cls(rank, world, where, fast_bfloat16(where))
 
     @property
     def main(self) -> bool:

@@ -1,0 +1,36 @@
+"""Where bfloat16 is worth using."""
+
+from __future__ import annotations
+
+import platform
+from functools import cache
+
+import torch
+
+
+def fast_bfloat16(device: torch.device | str = "cpu") -> bool:
+    """Whether `device` multiplies in bfloat16 faster than in float32.
+
+    A CPU without such instructions (x86 below AVX-512 bf16 or AMX) computes it some ten times slower than float32.
+    """
+    kind = torch.device(device).type
+    if kind == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return _cpu() if kind == "cpu" else False
+
+
+@cache
+def _cpu() -> bool:
+    if platform.machine().lower() in ("x86_64", "amd64"):
+        return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+
+
+@cache
+def packs_bfloat16() -> bool:
+    """Whether oneDNN takes a weight reordered for bfloat16 on this CPU (AVX-512 without bf16 will do)."""
+    try:
+        torch.ops.mkldnn._reorder_linear_weight(torch.zeros(8, 8, dtype=torch.bfloat16), 8)
+    except RuntimeError:
+        return False
+    return True
