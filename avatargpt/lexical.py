@@ -20,12 +20,47 @@ _STOP = frozenset(
 # say nothing of a manner when they stand alone
 _GENERIC = frozenset("man woman guy girl lady boy male female gentleman adult way manner fashion very like if".split())
 
+_NUMBERS = {w: n for n, w in enumerate("one two three four five six seven eight nine ten eleven twelve".split(), 1)}
+_ONCE = {"once": 1, "twice": 2, "thrice": 3}
+# what a number in front of says how many there are of, not how often something is done
+_THINGS = (
+    "hand|arm|leg|fist|foot|feet|finger|palm|drumstick|stick|knee|elbow|shoulder|thumb|eye|side|people|person|man|men|"
+    "woman|women|guy|girl|boy|other|another|after|second|minute|metre|meter|direction|moment|more time"
+)
+_TIMES = re.compile(
+    rf"\b(?P<once>once|twice|thrice)\b(?! (?:more|again)\b)"
+    rf"|(?<!-)\b(?P<number>{'|'.join(_NUMBERS)}|\d\d?)\b(?!-)(?P<open> or more| or so| at least)?"
+    rf"(?! (?:\w+ )?(?:{_THINGS}))"
+    r"(?P<more>(?: \w+)*,? (?:or more|at least)\b)?",
+)
+_AGAIN = re.compile(
+    r"\b(?:again and again|over and over|several|repeated(?:ly)?|repeat\w*|many times|a few|some more|a couple of|"
+    r"a number of|in a row|one after another|continuously|keeps? (?:on )?\w+ing|a series of)\b"
+)
+SEVERAL = 3  # times, where a text says that something is done more than once but not how often
+
 _WHO = re.compile(r"(?:(?:like )?an? (?:old |young |little )?)?[a-z-]+(?: person| man| woman)?")
 
 
 def lemmas(text: str) -> list[str]:
     """Content words of a text as lemmas, in order."""
     return [w for w in (lemma(t) for t in re.findall(r"[a-z]+", text.lower())) if w not in _STOP]
+
+
+def times(text: str) -> tuple[int, bool]:
+    """How often a text says that something is done (0 = it does not say), and whether more will do as well."""
+    lowered = text.lower()
+    again = bool(_AGAIN.search(lowered))
+    for found in _TIMES.finditer(lowered):
+        if found["once"]:
+            return _ONCE[found["once"]], False
+        count = _NUMBERS.get(found["number"]) or int(found["number"])
+        at_least = bool(found["open"] or found["more"] or re.search(r"\b(?:or more|at least)\b", lowered))
+        if count == 1 and again:
+            break
+        if count > 1 or re.search(r"\bone (?:single )?\w+$|\bjust one\b|\bonly one\b", lowered):
+            return count, at_least
+    return (SEVERAL, True) if again else (0, False)
 
 
 class WordIndex:

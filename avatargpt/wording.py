@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from avatargpt.lexical import Manners, WordIndex
+from avatargpt.lexical import Manners, WordIndex, times
 from avatargpt.packing import pack_json, pack_vectors, read_part, unpack_json, unpack_vectors
 from instruct_data.english import GERUND, THIRD
 from vqvae.motion import atomic_write
@@ -43,6 +43,7 @@ SPLIT = -0.02  # two actions may be this much further from the book than one, fo
 UNSAID = 0.15  # behind others goes a phrasing that names a side where the request names none, or is backward alone
 SIDED = 0.05  # a phrasing of the very side asked for goes before one without a side
 TELLING = 0.1  # a caption that tells more must be so much nearer than its action's usual one
+COUNTED = 0.15  # a caption that tells how often, as asked, may be so much further away
 STYLED = 0.1  # an action that is known in the manner asked for goes before one that is not
 OVERLAP = 0.2  # weight of word overlap against the sentence encoder's cosine (both 0..1)
 SAME, LEAD = 0.88, 0.04  # so near, and so much nearer than other actions, one phrasing decides without a vote
@@ -107,6 +108,11 @@ def first_side(text: str) -> str:
     return found.group(1) if found else ""
 
 
+def _fits(told: int, often: int, more: bool) -> bool:
+    """Whether a caption that tells `told` times (0 = nothing) says what was asked."""
+    return told == often or (more and told > often) or (often == 1 and told == 0)
+
+
 class Wording:
     """The book.
 
@@ -131,6 +137,11 @@ class Wording:
         self.rows = {k: i for i, k in enumerate(self.keys)}
         self.literal = np.array([k == c[""] for k, c in zip(keys, captions, strict=True)])
         self.group = np.unique(self.classes, return_inverse=True)[1]
+
+    @cached_property
+    def times(self) -> list[int]:
+        """How often each phrasing says that its action is done, 0 = it does not say."""
+        return [times(k)[0] for k in self.keys]
 
     @cached_property
     def index(self) -> WordIndex:
@@ -190,21 +201,27 @@ class Wording:
                 continue
             known = self.captions[best]
             manner = style or whole
-            caption = (known.get(manner) if manner else "") or self._told(best, scores)
+            caption = (known.get(manner) if manner else "") or self._told(best, scores, said)
             found.append(Plain(caption, score, tuple(self.lengths.get(caption, ()))))
         return found
 
-    def _told(self, best: int, scores: np.ndarray) -> str:
+    def _told(self, best: int, scores: np.ndarray, asked: str) -> str:
         """The caption of a phrasing, or one of the same action that tells more of what was asked: how often, where."""
         caption = self.captions[best][""]
-        row = self.rows.get(caption)
-        if row is None or row == best:
-            return caption
+        row = self.rows.get(caption, best)
         others = np.flatnonzero((self.group == self.group[best]) & self.literal)
         if not len(others):
             return caption
+        often, more = times(asked)
+        if often and not _fits(times(caption)[0], often, more):
+            counted = [i for i in others if self.times[i] and scores[i] > scores[row] - COUNTED]
+            right = [i for i in counted if _fits(self.times[i], often, more)]
+            if right:
+                return self.keys[max(right, key=lambda i: scores[i])]
+            if counted and often > 1:  # the nearest number
+                return self.keys[min(counted, key=lambda i: (abs(self.times[i] - often), -scores[i]))]
         other = int(others[scores[others].argmax()])
-        return self.keys[other] if scores[other] > scores[row] + TELLING else caption
+        return self.keys[other] if row != best and scores[other] > scores[row] + TELLING else caption
 
     def _vote(self, scores: np.ndarray) -> int:
         """The best phrasing of the action that most of the nearest ones share, or one that says nearly the same."""

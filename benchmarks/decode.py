@@ -87,7 +87,7 @@ def main() -> None:
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
-    model = load_model(args.model) if args.model else default_model()
+    model = load_model(args.model, dtype=torch.float32) if args.model else default_model()
     single, half = Generator(model), Generator(model, torch.bfloat16)
     results: dict[int, dict[str, float]] = {}
     with torch.inference_mode():

@@ -19,13 +19,13 @@ COUNTED = re.compile(
 _SIDED = ("left", "right")
 
 
-def _sided(check: Any, side: str | None) -> Any:
+def sided(check: Any, side: str | None) -> Any:
     """A check of a real class for a caption that names `side`; one that names no side may show either."""
     if not isinstance(check, Mapping):
         return check
     name, body = next(iter(check.items()))
     if isinstance(body, list):
-        return {name: [_sided(c, side) for c in body]}
+        return {name: [sided(c, side) for c in body]}
     if body.get("side") in (None, "both", side):
         return check
     return {"any": [{name: {**body, "side": s}} for s in _SIDED]}
@@ -59,11 +59,14 @@ class Truths:
             return self._family(entry, clip.extra.get("params") or {}, caption) if entry else []
         if clip.source in ("composed", "layered", "styled", "looped") or clip.style not in ("", "normal"):
             return []
-        found = [
+        return [sided(check, side_of(caption)) for check in self.of_class(clip)]
+
+    def of_class(self, clip: ClipCodes) -> list[Any]:
+        """Checks of a recorded clip's class, whatever its style and the words of its captions."""
+        return [
             check for check, actions, pattern in self._classes
             if clip.action in actions or (pattern and any(pattern.search(c) for c in clip.captions))
         ]  # fmt: skip
-        return [_sided(check, side_of(caption)) for check in found]
 
     def _family(self, entry: families.Entry, params: dict[str, Any], caption: str) -> list[Any]:
         text, side = caption.lower(), side_of(caption)

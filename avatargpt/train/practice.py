@@ -9,20 +9,24 @@ from __future__ import annotations
 
 import argparse
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
 from avatargpt.train.prepare import LICENCE_JOINED
 from avatargpt.train.runtime import Log, Runtime, check_keys, from_mapping, load_yaml
+from instruct_data.mirror import side_of
 from instruct_data.mixture import clip_class
 from instruct_data.store import ClipCodes, Store
 from vqvae.errors import UserError
-from vqvae.motion import atomic_write
+from vqvae.motion import Motion, atomic_write
+
+if TYPE_CHECKING:
+    from avatargpt.evaluation.traits import Manner
 
 SOURCE = "practised"
 SIGNATURES = "signatures.safetensors"
@@ -36,13 +40,17 @@ class Practice:
     """What `configs/train/practice.yaml` may set under `practice`.
 
     Attributes:
-        captions: of each class, at most. samples: answers to each.
+        captions: of each class, at most; captions that tell a number and styles count as classes of their own.
+        samples: answers to each.
+        again: further times that captions are played of whose answers less than `enough` of a kind passed.
         guidance, temperature: as the product samples.
         stretch: lengths are the clip's own, times a factor drawn from 1 - stretch to 1 + stretch.
     """
 
     captions: int = 40
     samples: int = 8
+    again: int = 0
+    enough: float = 0.3
     guidance: float = 1.5
     temperature: float = 0.9
     stretch: float = 0.15
@@ -51,25 +59,48 @@ class Practice:
 
 @dataclass(frozen=True)
 class Exercise:
-    """A caption to play: `tokens` long, after a training clip; `checks` must hold."""
+    """A caption to play: `tokens` long, after a training clip; `checks` must hold, and the `manner` be shown."""
 
     caption: str
     tokens: int
     checks: list[Any]
     clip: ClipCodes
+    manner: Manner | None = None
+
+    def passed(self, motion: Motion) -> bool:
+        """Whether geometry finds what the caption tells."""
+        from avatargpt.metrics import geometry
+        from avatargpt.metrics.geometry_signals import Signals
+
+        s = Signals(motion)
+        return geometry.judge_all(self.checks, s).passed and (self.manner is None or self.manner.shown(s))
 
 
-def exercises(clips: Sequence[ClipCodes], options: Practice) -> list[Exercise]:
-    """Captions of every class that geometry knows something of, drawn from the training clips."""
-    from avatargpt.evaluation.truths import Truths
+def exercises(
+    clips: Sequence[ClipCodes], options: Practice, decode: Callable[[Any], Motion] | None = None
+) -> list[Exercise]:
+    """Captions of every class that geometry knows something of, drawn from the training clips.
+
+    Args:
+        decode: codes -> motion, to find out what styles look like; None = captions of plain clips only.
+    """
+    from avatargpt.evaluation.traits import manners
+    from avatargpt.evaluation.truths import COUNTED, Truths, sided
 
     truths, rng = Truths(), np.random.default_rng(options.seed)
+    styles = manners(clips, truths.of_class, decode, options.seed) if decode else {}
     found: dict[str, dict[str, list[Exercise]]] = defaultdict(lambda: defaultdict(list))
     for clip in clips:
+        manner = styles.get((clip.source, clip.action, clip.style))
         for caption in dict.fromkeys(clip.captions):
-            if checks := truths.checks(clip, caption):
-                made = Exercise(caption, len(clip.codes), checks, clip)
-                found[f"{clip_class(clip)}|{clip.source == 'synthetic'}"][caption].append(made)
+            checks = truths.checks(clip, caption)
+            if manner:
+                checks = [sided(c, side_of(caption)) for c in manner.passing]
+            if checks or manner:
+                made = Exercise(caption, len(clip.codes), checks, clip, manner)
+                counted = bool(COUNTED.search(caption.lower()))
+                style = clip.style if manner else ""
+                found[f"{clip_class(clip)}|{clip.source == 'synthetic'}|{style}|{counted}"][caption].append(made)
     out = []
     for by_caption in found.values():
         names = list(by_caption)
@@ -78,7 +109,7 @@ def exercises(clips: Sequence[ClipCodes], options: Practice) -> list[Exercise]:
             one = some[int(rng.integers(len(some)))]
             factor = 1 + options.stretch * float(rng.uniform(-1, 1))
             tokens = int(np.clip(round(one.tokens * factor), SHORTEST, LONGEST))
-            out.append(Exercise(one.caption, tokens, one.checks, one.clip))
+            out.append(replace(one, tokens=tokens))
     if not out:
         raise UserError("practice: geometry has no check for any class of these clips")
     return out
@@ -86,35 +117,41 @@ def exercises(clips: Sequence[ClipCodes], options: Practice) -> list[Exercise]:
 
 def played(model: Any, some: Sequence[Exercise], options: Practice, log: Log) -> Iterator[tuple[ClipCodes, np.ndarray]]:
     """Every answer as codes (``extra["passed"]``: the verdict) with its signature (437,)."""
-    from avatargpt.metrics import geometry
-    from avatargpt.metrics.geometry_signals import Signals
     from avatargpt.metrics.signature import motion_signature
 
     tokenizer = model.tokenizers["body"]
-    order = sorted(some, key=lambda e: e.tokens)  # rows of one batch end together
-    right = total = 0
-    for i in range(0, len(order), CHUNK):
-        part = order[i : i + CHUNK]
-        answers = model.answers(
-            [e.caption for e in part], [e.tokens for e in part], range(i, i + len(part)), options.samples,
-            options.guidance, options.temperature,
-        )  # fmt: skip
-        for place, (exercise, codes) in enumerate(zip(part, answers, strict=True), start=i):
-            clip = exercise.clip
-            for k, one in enumerate(codes):
-                motion = tokenizer.decode(one)
-                passed = bool(geometry.judge_all(exercise.checks, Signals(motion)).passed)
-                right, total = right + passed, total + 1
-                extra = {"passed": passed, "side": clip.extra.get("side")}
-                yield (
-                    ClipCodes(
-                        f"{SOURCE}-{place:06d}-{k}", one, [exercise.caption], "train", SOURCE,
-                        LICENCE_JOINED, clip.action, clip.style, len(motion), motion.fps, clip.mirrored, "body", extra,
-                    ),
-                    motion_signature(motion.joints, motion.fps),
-                )  # fmt: skip
-            log.advance(torch.tensor(right / total))
-        log(step=min(i + CHUNK, len(order)), passed=right / total, answers=total)
+    right = total = done = 0
+    rest = list(some)
+    for _ in range(1 + options.again):
+        order, hard = sorted(rest, key=lambda e: e.tokens), []  # rows of one batch end together
+        for i in range(0, len(order), CHUNK):
+            part = order[i : i + CHUNK]
+            seeds = range(done, done + len(part))
+            answers = model.answers(
+                [e.caption for e in part], [e.tokens for e in part], seeds, options.samples,
+                options.guidance, options.temperature,
+            )  # fmt: skip
+            for exercise, place, codes in zip(part, seeds, answers, strict=True):
+                clip, good = exercise.clip, 0
+                for k, one in enumerate(codes):
+                    motion = tokenizer.decode(one)
+                    passed = exercise.passed(motion)
+                    good += passed
+                    extra = {"passed": passed, "side": clip.extra.get("side")}
+                    yield (
+                        ClipCodes(
+                            f"{SOURCE}-{place:06d}-{k}", one, [exercise.caption], "train", SOURCE, LICENCE_JOINED,
+                            clip.action, clip.style, len(motion), motion.fps, clip.mirrored, "body", extra,
+                        ),
+                        motion_signature(motion.joints, motion.fps),
+                    )  # fmt: skip
+                right, total = right + good, total + len(codes)
+                if good < options.enough * len(codes):
+                    hard.append(exercise)
+                log.advance(torch.tensor(right / total))
+            done += len(part)
+            log(step=done, passed=right / total, answers=total)
+        rest = hard
 
 
 def practice_stage(args: argparse.Namespace) -> None:
@@ -131,7 +168,7 @@ def practice_stage(args: argparse.Namespace) -> None:
     model = AvatarGPT.from_pretrained(args.start, device=str(runtime.device), dtype=kind)
     tokenizer = model.tokenizers["body"]
     clips, _ = read_codes(args.codes, tokenizer)
-    some = exercises(clips, options)
+    some = exercises(clips, options, tokenizer.decode)
     out = Path(args.output)
     log = Log(out.with_name(out.name + ".log.jsonl"), runtime.main, len(some))
     signatures: list[np.ndarray] = []

@@ -119,3 +119,20 @@ def test_backflips_go_backward_and_faces_do_not() -> None:
     captions = [{"": c} for c in ("a person does a backflip", "a person turns and ends up facing backward", "he walks")]
     book = Wording(["a", "b", "c"], captions, ["x", "y", "z"], [""] * 3, {}, {}, np.zeros((3, 8), np.float32))
     assert book.said_backward.tolist() == [True, False, False] and not book.backward.any()
+
+
+@pytest.mark.parametrize(
+    ("asked", "caption"),
+    [
+        ("wave", "a person waves"),
+        ("wave twice", "a person waves twice"),
+        ("wave three times", "a person waves four times"),  # the nearest number there is
+        ("wave over and over", "a person waves four times"),
+        ("wave once", "a person waves"),
+    ],
+)
+def test_how_often_is_told(asked: str, caption: str) -> None:
+    keys = ["a person waves", "a person waves twice", "a person waves four times"]
+    vectors = CountingGrounder().sentence(["wave"] * 3)
+    book = Wording(keys, [{"": k} for k in keys], ["wave"] * 3, [""] * 3, {}, {}, vectors)
+    assert book.plain(asked, CountingGrounder())[0].text == caption  # type: ignore[arg-type]

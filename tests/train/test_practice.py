@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 import torch
 from safetensors.numpy import load_file
 
+from avatargpt.evaluation.traits import manners
 from avatargpt.evaluation.truths import Truths
 from avatargpt.matcher import MatcherNetwork
 from avatargpt.metrics.signature import SIZE
@@ -20,6 +22,7 @@ from avatargpt.train.practice import SIGNATURES, SOURCE, Practice, exercises, pa
 from instruct_data.store import ClipCodes, Store
 from tests.train.test_matcher import CONFIG, RUNTIME, made
 from vqvae.errors import UserError
+from vqvae.motion import Motion
 from vqvae.tokenizer import MotionTokenizer
 
 
@@ -62,6 +65,33 @@ def test_exercises_are_drawn_alike_and_bounded() -> None:
     assert all(6 <= e.tokens <= 49 and abs(e.tokens - 12) <= 2 for e in some)
     with pytest.raises(UserError, match="no check"):
         exercises([clip("", ["a person thinks"])], Practice())
+
+
+def paced(speed: float, seed: int, source: str = "bandai1", style: str = "normal") -> ClipCodes:
+    """A walk; its codes tell how fast."""
+    return replace(clip("walk", ["a person walks"], source, style), codes=np.array([[round(speed * 100), seed]]))
+
+
+def walking(codes: np.ndarray) -> Motion:
+    """A straight walk of 4 s at 20 fps, at the speed the codes tell (hundredths of a metre per second)."""
+    rotations = np.tile(np.array([1, 0, 0, 0], np.float32), (80, 22, 1))
+    root = np.zeros((80, 3), np.float32)
+    root[:, 1], root[:, 2] = 0.93, np.arange(80) / 20 * codes[0, 0] / 100
+    return Motion(rotations, root, 20.0)
+
+
+def test_styles_are_what_nearly_all_their_clips_show() -> None:
+    clips = [paced(1.2, i) for i in range(4)] + [paced(0.7, i, style="old") for i in range(3)]
+    clips += [paced(speed, i, style="odd") for i, speed in enumerate((0.7, 1.2, 1.7))]
+    found = manners(clips, lambda c: [{"walks": {"most_speed": 2.0}}], walking)
+    assert set(found) == {("bandai1", "walk", "old")}  # one style goes its own way every time
+    old = found["bandai1", "walk", "old"]
+    assert old.traits == ["slower"]
+    assert old.shown(walking(np.array([[80, 0]])))
+    assert not old.shown(walking(np.array([[120, 0]])))
+    some = exercises(clips, Practice(), walking)
+    assert {e.manner is not None for e in some} == {True, False}
+    assert any(e.clip.style == "old" and not e.passed(walking(np.array([[120, 0]]))) for e in some)
 
 
 def test_what_the_model_made_is_judged_and_learnt_from(mini: Any, tmp_path: Path) -> None:
