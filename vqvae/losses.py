@@ -22,6 +22,12 @@ class LossWeights:
     joint_velocity: float = 40.0
     path: float = 4.0
     contact: float = 20.0
+    ends: float = 0.0
+    end_velocity: float = 0.0
+
+
+# The rotations of joints without children move no joint. Points fixed to them show these: (joint, metres from it).
+ENDS = ((15, (0.0, 0.0, 0.2)), (15, (0.0, 0.2, 0.0)), (20, (0.15, 0.0, 0.0)), (21, (-0.15, 0.0, 0.0)))
 
 
 def integrate_path(features: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -41,14 +47,26 @@ def integrate_path(features: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
 
 def body_joints(features: torch.Tensor) -> torch.Tensor:
     """Joints in the heading frame, root above the origin: (B, T, 269) unnormalised -> (B, T, 22, 3) metres."""
+    return _kinematics(features)[0]
+
+
+def body_points(features: torch.Tensor) -> torch.Tensor:
+    """Joints as `body_joints` and behind them the points of `ENDS`: (B, T, 269) -> (B, T, 26, 3) metres."""
+    joints, turned = _kinematics(features)
+    at = [j for j, _ in ENDS]
+    offsets = torch.tensor([o for _, o in ENDS], dtype=joints.dtype, device=joints.device)
+    return torch.cat([joints, joints[..., at, :] + (turned[..., at, :, :] @ offsets[..., None])[..., 0]], -2)
+
+
+def _kinematics(features: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     matrices = matrix_from_6d(features[..., 4:136].unflatten(-1, (22, 6)))
     root = torch.zeros_like(features[..., :3])
     root[..., 1] = features[..., 0]
-    return SMPL22.fk_torch(matrices, root)
+    return SMPL22.fk_global_torch(matrices, root)
 
 
 def body_losses(
-    predicted: torch.Tensor, target: torch.Tensor, mean: torch.Tensor, std: torch.Tensor, joints: torch.Tensor,
+    predicted: torch.Tensor, target: torch.Tensor, mean: torch.Tensor, std: torch.Tensor, points: torch.Tensor,
     w: LossWeights,
 ) -> dict[str, torch.Tensor]:
     """All terms, already weighted.
@@ -56,7 +74,7 @@ def body_losses(
     Args:
         predicted, target: (B, T, 269) normalised features.
         mean, std: (269,).
-        joints: (B, T, 22, 3) true joints in the heading frame (FK of the target), metres.
+        points: (B, T, 26, 3) `body_points` of the target, metres.
         w: weights.
 
     Returns:
@@ -64,9 +82,9 @@ def body_losses(
     """
     raw = predicted * std + mean
     truth = target * std + mean
-    ours = body_joints(raw)
-    distance = (ours - joints).norm(dim=-1)
-    moved, moved_true = ours.diff(dim=1), joints.diff(dim=1)
+    made = body_points(raw)
+    away, slip = (made - points).norm(dim=-1), (made.diff(dim=1) - points.diff(dim=1)).norm(dim=-1)
+    ours, joints = made[..., :22, :], points[..., :22, :]
     path, yaw = integrate_path(raw)
     path_true, yaw_true = integrate_path(truth)
     # World velocity of the feet in frames where the source has them on the floor: should equal the source's.
@@ -78,11 +96,13 @@ def body_losses(
     return {
         "features": w.features * smooth_l1_loss(predicted, target, beta=0.5),
         "feature_velocity": w.feature_velocity * smooth_l1_loss(predicted.diff(dim=1), target.diff(dim=1), beta=0.5),
-        "joints": w.joints * distance.mean(),
-        "joint_velocity": w.joint_velocity * (moved - moved_true).norm(dim=-1).mean(),
+        "joints": w.joints * away[..., :22].mean(),
+        "joint_velocity": w.joint_velocity * slip[..., :22].mean(),
+        "ends": w.ends * away[..., 22:].mean(),
+        "end_velocity": w.end_velocity * slip[..., 22:].mean(),
         "path": w.path * ((path - path_true).norm(dim=-1).mean() + (yaw - yaw_true).abs().mean()),
         "contact": w.contact * slide.sum() / stance.sum().clamp(min=1),
-        "mpjpe": distance.detach().mean(),
+        "mpjpe": away[..., :22].detach().mean(),
     }
 
 

@@ -93,7 +93,11 @@ class Skeleton:
         return self.fk_full(rotations, root)[0].astype(np.float32)
 
     def fk_torch(self, matrices: torch.Tensor, root: torch.Tensor) -> torch.Tensor:
-        """Differentiable forward kinematics. matrices (..., J, 3, 3), root (..., 3) -> joints (..., J, 3).
+        """Differentiable forward kinematics. matrices (..., J, 3, 3), root (..., 3) -> joints (..., J, 3)."""
+        return self.fk_global_torch(matrices, root)[0]
+
+    def fk_global_torch(self, matrices: torch.Tensor, root: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Joints (..., J, 3) and their global rotations (..., J, 3, 3); see `fk_torch`.
 
         Works level by level of the tree, so the number of kernels is its depth, not its size.
         """
@@ -110,7 +114,7 @@ class Skeleton:
             turned = g @ matrices[..., level, :, :]
             for k, j in enumerate(level):
                 glob[j], pos[j] = turned[..., k, :, :], here[..., k, :]
-        return torch.stack(pos, -2)  # type: ignore[arg-type]
+        return torch.stack(pos, -2), torch.stack(glob, -3)  # type: ignore[arg-type]
 
     def _levels(self) -> list[list[int]]:
         depth = [0] * len(self.parents)

@@ -13,7 +13,7 @@ from avatargpt.train.plot import plot_log
 from avatargpt.train.runtime import Log, Runtime, check_keys, cosine, from_mapping, load_checkpoint, save_checkpoint
 from avatargpt.train.windows import Windows
 from vqvae.errors import UserError
-from vqvae.losses import LossWeights, body_joints, body_losses
+from vqvae.losses import LossWeights, body_joints, body_losses, body_points
 from vqvae.tokenizer import MotionTokenizer, TokenizerConfig
 
 
@@ -123,11 +123,11 @@ def train(
     while step < stop:
         batch = windows.batch(per_rank, t.window, [t.seed, step, runtime.rank], t.balance, t.speed)
         x = (torch.from_numpy(batch).to(runtime.device) - model.mean) / model.std
-        joints = body_joints(x * model.std + model.mean)
+        points = body_points(x * model.std + model.mean)
         model.vq.quantize_dropout = bool(drop[step]) and not t.decoder_only
         with runtime.autocast():
             predicted, _, commit = wrapped(x)
-        losses = body_losses(predicted.float(), x, model.mean, model.std, joints, weights)
+        losses = body_losses(predicted.float(), x, model.mean, model.std, points, weights)
         mpjpe = losses.pop("mpjpe")
         if not t.decoder_only:
             losses["commit"] = commit
