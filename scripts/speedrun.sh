@@ -78,6 +78,10 @@ if [ -n "$FULL" ]; then # the decoder alone, for the same codes
 fi
 TOKENS="$OUT/everyday-tokenizer"
 train tokenizer --config "$MORE_TOKENIZER" --store "$OUT/store" --start "$FIRST" -o "$TOKENS"
+if [ -n "$FULL" ]; then # the decoder alone again, for the same codes
+    train tokenizer --config "$C/tokenizer/ends.yaml" --store "$OUT/store" --start "$TOKENS" -o "$OUT/ends-tokenizer"
+    TOKENS="$OUT/ends-tokenizer"
+fi
 [ -f "$OUT/codes/manifest.json" ] || train codes --tokenizer "$TOKENS" --store "$OUT/store" -o "$OUT/codes"
 [ -f "$OUT/grounding/grounding.safetensors" ] ||
     train ground --store "$OUT/store" --texts "$TEXTS" -o "$OUT/grounding"

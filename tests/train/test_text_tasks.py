@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from avatargpt.train.corpus import clip_steps, user_pairs
-from avatargpt.train.optimizers import MuonAdamW, make_optimizer
+from avatargpt.train.optimizers import Muon, MuonAdamW, make_optimizer, orthogonalised
 from instruct_data.store import Store
 from vqvae.errors import UserError
 
@@ -96,3 +96,27 @@ def test_unknown_optimizer_and_frozen_blocks() -> None:
     model.encoder.requires_grad_(False)
     with pytest.raises(UserError, match="frozen"):
         make_optimizer(model, "muon", 1e-3, 0.0, "train")
+
+
+def test_muon_steps_as_torch_does() -> None:
+    torch.manual_seed(0)
+    ours = [torch.nn.Parameter(torch.randn(s)) for s in ((24, 48), (24, 48), (48, 24))]
+    theirs = [torch.nn.Parameter(p.detach().clone()) for p in ours]
+    settings: dict[str, Any] = {"lr": 1e-2, "weight_decay": 0.1, "adjust_lr_fn": "match_rms_adamw"}
+    begun = [p.detach().clone() for p in ours]
+    a, b = Muon(ours, **settings), torch.optim.Muon(theirs, **settings)
+    for _ in range(3):
+        for p, q in zip(ours, theirs, strict=True):
+            p.grad = torch.randn_like(p)
+            q.grad = p.grad.clone()
+        a.step()
+        b.step()
+    for start, p, q in zip(begun, ours, theirs, strict=True):  # torch rounds to bfloat16
+        assert float((p - q).detach().std()) < 0.05 * float((q - start).detach().std())
+    with pytest.raises(ValueError, match="closures"):
+        a.step(lambda: 0.0)
+
+
+def test_orthogonalised_matrices() -> None:
+    found = torch.linalg.svdvals(orthogonalised(torch.randn(2, 8, 20, generator=torch.Generator().manual_seed(0))))
+    assert float(found.min()) > 0.4 and float(found.max()) < 1.4
