@@ -4,6 +4,7 @@ likelihoods."""
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
@@ -16,6 +17,7 @@ from avatargpt import resources
 from avatargpt.encoding import encode_prompt, encoder_inputs
 from avatargpt.library import EXAMPLES, Library, example_slots, open_library
 from avatargpt.matcher import Matcher
+from avatargpt.precision import fast_bfloat16
 from avatargpt.requests import mix, plain
 from avatargpt.text import SentenceGrounder, TextTokenizer
 from avatargpt.wording import Wording, clauses
@@ -64,7 +66,7 @@ class Speaker:
         Args:
             path: folder with config.json, model*.safetensors, spiece.model and one folder per modality's tokenizer.
             device: ``cpu``, ``cuda``, ...; default: a GPU when there is one.
-            dtype: ``float32`` (default) or ``bfloat16``.
+            dtype: ``float32`` (default) or ``bfloat16`` (a warning where the processor is slower at it).
             threads: CPU threads.
 
         Raises:
@@ -77,6 +79,8 @@ class Speaker:
         folder = Path(path) if path is not None else resources.weights()
         where = device or ("cuda" if torch.cuda.is_available() else "cpu")
         kind = getattr(torch, dtype) if isinstance(dtype, str) else dtype or torch.float32
+        if kind == torch.bfloat16 and not fast_bfloat16(where):
+            warnings.warn(f"this {where} computes bfloat16 slower than float32", stacklevel=2)
         model = load_model(folder, where, torch.float32)
         tokenizers = {name: MotionTokenizer.load(folder / name, where) for name in model.config.modalities or {}}
         beside = Wording.load(folder), Matcher.load(folder)
