@@ -14,6 +14,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
+
 from avatargpt.chat.timeline import MOST_TAKES, Segment, Timeline, plan_from_json
 from vqvae.errors import UserError
 from vqvae.motion import Motion, atomic_write
@@ -56,16 +58,21 @@ class Memory:
 
 
 class Store:
-    """The folder of a session.
+    """The folder of a session, which belongs to one process at a time (until it ends, however it ends).
 
     Raises:
-        UserError: it cannot be made.
+        UserError: it cannot be made, or another process has it.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = Path(folder)
         try:
             (self.folder / MOTIONS).mkdir(parents=True, exist_ok=True)
+            # one lock per process: the same folder may be opened again there
+            self._lock = FileLock(self.folder.resolve() / ".lock", timeout=0, is_singleton=True)
+            self._lock.acquire()
+        except Timeout:
+            raise UserError(f"{self.folder}: another conversation is going on there; accepted: another folder") from None
         except OSError as e:
             raise UserError(f"{self.folder}: cannot be a session folder ({e.strerror or e})") from None
 

@@ -113,3 +113,18 @@ def test_killed_while_it_writes(tmp_path):
     assert len(talk.memory.turns) >= last, "a turn that was answered is kept"
     lost.write_bytes(b"half")
     assert talk.say("then: a person sits").ok and not lost.exists()
+
+
+def test_a_session_belongs_to_one_process(tmp_path):
+    process = _process(tmp_path)
+    assert process.stdin and process.stdout
+    process.stdin.write("make: a person walks\n")
+    process.stdin.flush()
+    assert process.stdout.readline().strip() == "1"
+    with pytest.raises(UserError, match="another conversation is going on there"):
+        opened(tmp_path)
+    process.kill()
+    process.wait(20)
+    first = opened(tmp_path)
+    again = opened(tmp_path)  # the same process may
+    assert len(first.memory.turns) == len(again.memory.turns) == 1
