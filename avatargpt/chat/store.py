@@ -72,7 +72,7 @@ class Store:
             self._lock = FileLock(self.folder.resolve() / ".lock", timeout=0, is_singleton=True)
             self._lock.acquire()
         except Timeout:
-            raise UserError(f"{self.folder}: another conversation is going on there; accepted: another folder") from None
+            raise UserError(f"{self.folder}: another conversation is going on there; take another folder") from None
         except OSError as e:
             raise UserError(f"{self.folder}: cannot be a session folder ({e.strerror or e})") from None
 
