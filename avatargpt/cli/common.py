@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from avatargpt.pipeline import AvatarGPT
     from vqvae.motion import Motion
 
-MIN_SECONDS, MAX_SECONDS = 0.5, 600.0
+MIN_SECONDS, MAX_SECONDS = 0.2, 600.0  # as in avatargpt.requests, which is slow to import
 MAX_CHARACTERS = 1000
 MAX_TEXTS = 10_000
 SHEET = ".png"  # one picture shows all results together
