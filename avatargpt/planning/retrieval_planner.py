@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 Propose = Callable[[str, Sequence[Activity]], Sequence[Activity]]
 """Scene and what was done -> activities that might come next, for instance a model's samples."""
 MEMORY = 24  # activities looked back at
-SPREAD = 0.12  # of the fits of candidates, at temperature 1
+SPREAD = 0.1  # of the fits of candidates, at temperature 1
 WIDEST = 300  # more candidates where the near ones are used up
 
 
