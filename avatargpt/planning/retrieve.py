@@ -102,7 +102,8 @@ def _of_another(task: str) -> bool:
     words = re.findall(r"\{\^?\w+\}|[A-Za-z'-]+", task)
     if _SUBJECTS.match(task):
         return True
-    return not task.startswith("{^h") and any(w in THIRD and not also_noun(w) for w in words[1:6]) and "{he}" not in words[:6]
+    verb = any(w in THIRD and not also_noun(w) for w in words[1:6])
+    return verb and not task.startswith("{^h") and "{he}" not in words[:6]
 
 
 class Retriever:

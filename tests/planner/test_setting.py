@@ -53,7 +53,8 @@ def test_an_activity_takes_the_scene_s_words_or_those_of_its_steps() -> None:
     ("{he} picks it up", ""),
 ])  # fmt: skip
 def test_only_whole_clauses_stand_behind_an_activity(step: str, said: str) -> None:
-    assert in_its_words("{^he} joins in.", ("{he} bows", step), Setting(), HE, (), 0.99)[0] == f"{{^he}} joins in{said}."
+    told = in_its_words("{^he} joins in.", ("{he} bows", step), Setting(), HE, (), 0.99)[0]
+    assert told == f"{{^he}} joins in{said}."
 
 
 def test_several_verbs_take_one_more() -> None:
