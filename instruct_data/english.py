@@ -39,6 +39,11 @@ _DETERMINERS = set(words("a an the his her their its your my this that some seve
 _PREPOSITIONS = set(words("with without of in on at by from into for through to over under like as including"))
 
 
+def also_noun(third: str) -> bool:
+    """Whether a verb form is as often a plural noun in captions (``steps``, ``turns``)."""
+    return third.lower() in _ALSO_NOUN
+
+
 def base_of(third: str) -> str:
     """Base form of a third person singular: ``walks -> walk``, ``carries -> carry``, ``punches -> punch``."""
     w = third.lower()

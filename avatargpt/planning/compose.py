@@ -19,16 +19,17 @@ from avatargpt.planning.types import Activity
 
 CanDo = Callable[[list[str]], Sequence[float]]
 """Steps -> how well the motion side does each, higher is better."""
-NEIGHBOURS = 20  # activities whose steps may take the place of one
-ALIKE = 0.48  # cosine from which one step may stand in for another
+NEIGHBOURS = 32  # activities whose steps may take the place of one
+ALIKE = 0.54  # cosine from which one step may stand in for another
 TWICE = 0.8  # cosine from which a step says again what another says
 RELATED = 0.4  # cosine to a step of an activity from which one more is of the same doing
 FEWEST, FULL, MOST = 2, 4, 5  # steps of an activity: at least, as far as steps are added, at most
+HERE = 0.5  # weight of the asked scene beside the activity, where steps are looked for and versions compared
 MIX = 0.03  # a combined activity may be judged so much worse than the original
 NOISE = 0.08  # of the worth of versions, at temperature 1
 LONGER = 0.03  # worth of one step more
-_DANGLING = re.compile(r"\b(?:it|them|one|again|still|another|others?|back|same|both of)\b|\{o_|\{him\}")
-_LOOKS_BACK = re.compile(r"\b(?:it|them|its)\b|\{him\}|\{o_")
+_DANGLING = re.compile(r"\b(?:it|them|one|again|still|another|others?|back|same|more|both of)\b|\{o_|\{him\}")
+_LOOKS_BACK = re.compile(r"\b(?:it|them|its|again|repeats?|same|others?|another|more)\b|\{him\}|\{o_")
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,6 +143,8 @@ class Composer:
         about = lib.projected("task_steps", "from", origin.task_vector[None])[0]
         means = unit(np.stack([v.step_vectors.mean(0) for v in variants]))
         worth = judged + 0.5 * (lib.projected("task_steps", "to", means) @ about)
+        own = lib.projected("scene_steps", "from", asked.vector[None])[0]
+        worth += HERE * (lib.projected("scene_steps", "to", means) @ own)
         against = set(AGAINST.get(person.mood, "").split())
         worth -= np.array([0.3 * sum(bool(against & set(re.findall(r"[a-z]+", s))) for s in v.steps) for v in variants])
         worth -= np.array([0.5 * sum(s in state.said for s in v.steps) for v in variants])
@@ -159,7 +162,8 @@ class Composer:
     def _pool(self, one: Candidate, asked: Asked, state: State) -> list[Borrowed]:
         """Steps of similar activities that may stand in this one, in this scene."""
         lib, props = self.retriever.library, self.retriever.props
-        near = np.argsort(-(lib.task_vectors @ one.task_vector), kind="stable")
+        alike = lib.task_vectors @ one.task_vector + HERE * asked.nearness[lib.task_scene]
+        near = np.argsort(-alike, kind="stable")
         rows = [int(r) for r in near[: 3 * NEIGHBOURS] if lib.task_scene[r] != one.scene][:NEIGHBOURS]
         pool = []
         for row in rows:

@@ -54,8 +54,21 @@ PEOPLE = frozenset(
     tiler welder electrician postwoman gravedigger undertaker preacher mourner bouncer bodyguard burglar robber
     prisoner hostage gladiator legionary creature cowgirl mountaineer researcher drummer fisherwoman postwoman
     violinist viking wife's witch elf dwarf orc goblin troll giant apprentice instructor assistant
+    volunteer traveller owner explorer technician engineer physiotherapist mayor walker porter attendant thrower helper
+    inspector collector handler leader picker sweeper operator presenter archaeologist performer jester receptionist
+    bricklayer dentist sprinter racer cellist puller ringer prompter bowler maker accountant artist rider glassblower
+    sleepwalker messenger merchant survivor hairdresser footballer cobbler biologist manager plasterer zookeeper
+    falconer dishwasher dresser fishmonger crier raider ventriloquist herder sculptor catcher florist shipwright
+    shaman contortionist inventor weightlifter challenger tenant camper prospector fencer jumper interpreter minister
+    speaker chemist shoplifter backpacker babysitter strongman tenor comedian farrier bailiff beginner usher
     """.split()
 )
+_MADE = re.compile(  # names of trades that are made of a thing and who deals with it
+    r"[a-z]{3,}(?:maker|keeper|walker|worker|seller|picker|breaker|builder|catcher|cutter|layer|blower|sweeper|rider|"
+    r"dresser|fighter|cleaner|hunter|monger|wright|herder|ologist|grapher|therapist)"
+)
+_DEALS = re.compile(r"[a-z]{3,}(?:er|or|ist)")  # after an animal: who has to do with it
+_NOT_OF_ONE = frozenset("first last only next same".split())  # said with "the", left out after "a"
 _NEUTRAL_HEAD = frozenset("man woman person boy girl child guy lady figure teenager adult player pupil student".split())
 _OBJECT_NEXT = re.compile(
     r"her(?=$|[,.;:!?]| (?:and|but|to|from|with|by|on|in|at|of|up|down|off|out|over|under|away|again|around|into|"
@@ -228,7 +241,12 @@ def who(scene: str, known: dict[str, str], near: str = "he") -> Person:
     """
     words = _WORD.findall(scene)
     low = [w.lower() for w in words]
-    roles = [w.removesuffix("'s") for w in low if w.removesuffix("'s") in PEOPLE or w in _GENDER_OF]
+    bare = [w.removesuffix("'s") for w in low]
+    roles = []
+    for w, said, after in zip(bare, low, [*bare[1:], ""], strict=True):
+        about = _GENDER_OF.get(w) == "it" and (_person(after) or _DEALS.fullmatch(after))  # a cat burglar is no cat
+        if (_person(w) or said in _GENDER_OF) and not about:
+            roles.append(w)
     gender = ""
     subject = next((w for w in roles if w not in ("he", "she", "it", "him", "her", "his", "its")
                     and (_GENDER_OF.get(w) != "it" or w in [v.removesuffix("'s") for v in low[:4]])), "")  # fmt: skip
@@ -250,9 +268,18 @@ def who(scene: str, known: dict[str, str], near: str = "he") -> Person:
     return Person(gender, noun, mood, side)
 
 
+def _person(word: str) -> bool:
+    return word in PEOPLE or bool(_MADE.fullmatch(word))
+
+
+def _of_one(word: str) -> bool:
+    """A word that only "the" goes with: the shortest boy is no "a shortest boy"."""
+    return word in _NOT_OF_ONE or (word.endswith("est") and len(word) > 5 and word not in ("honest", "modest"))
+
+
 def _noun(low: list[str], subject: str, gender: str) -> str:
     generic = {"he": "man", "she": "woman", "it": "creature", "they": "person"}[gender]
-    known = subject in PEOPLE or (gender == "it" and bool(subject))
+    known = _person(subject) or (gender == "it" and bool(subject))
     head = subject if subject in _NEUTRAL_HEAD or (known and subject in low) else generic
     if head.endswith(("s", "ren", "ple", "one", "body", "team", "crowd", "audience", "police", "crew")):
         head = generic
@@ -260,12 +287,12 @@ def _noun(low: list[str], subject: str, gender: str) -> str:
         head = generic
     at = low.index(head) if head in low else 0
     following = low[at + 1] if head in low and at + 1 < len(low) else ""
-    if following in PEOPLE and following not in THIRD:  # a figure skater is no figure
+    if _person(following) and following not in THIRD:  # a figure skater is no figure
         head, at = following, at + 1
     elif following not in THIRD and following.rstrip("s") in PEOPLE:  # ghost hunters are no ghosts
         head, at = generic, 0
     start = next((i for i in (at - 1, at - 2, at - 3) if i >= 0 and low[i] in ("a", "an", "the")), at - 1)
-    before = [w for w in low[start + 1 : at] if w.isalpha() or w in _ADJECTIVES]
+    before = [w for w in low[start + 1 : at] if (w.isalpha() or w in _ADJECTIVES) and not _of_one(w)]
     phrase = " ".join([*before, head])
     return ("an " if phrase[0] in "aeiou" else "a ") + phrase
 

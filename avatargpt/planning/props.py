@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 COMMON = 40  # plans that name a word which is at home everywhere
 HOME = 0.37  # cosine to the scene or one of its words from which a word belongs there
 SEEN = 50_000  # pairs of a word and a scene that are remembered
+KEPT_WORDS = 10_000  # vectors of words that are remembered, 15 MB
 NATIVE = 0.47  # cosine from which nothing speaks against a word
 _DETERMINERS = frozenset("a an the {his} {o_his} his her its their some another every two three four five".split())
 _STOP = frozenset(
@@ -41,6 +42,7 @@ _BODY = frozenset(
     smile sigh curve squat lunge crouch wave nod pose arc beat rhythm thing something someone nothing everything
     everybody spin dance run walk push pull kick punch swing""".split()
 )
+_NO_ADVERBS = frozenset("silly ugly friendly lively lonely curly jolly early elderly woolly wobbly belly jelly".split())
 _KEEP = frozenset("left right both other one same last next first second own whole".split())
 
 
@@ -68,7 +70,7 @@ def _inside(token: str, first: bool) -> bool:
     low = token.lower()
     if not token[0].isalpha() or low in _DETERMINERS or (low in _STOP and low not in _KEEP):
         return False
-    if low.endswith("ly") and len(low) > 4:
+    if low.endswith("ly") and len(low) > 4 and low not in _NO_ADVERBS:
         return False
     return first or not ((low in THIRD or low in GERUND) and lemma(low) not in _BODY)
 
@@ -99,6 +101,7 @@ class Props:
         share = max(len(library.scenes), 1) / 2376
         self.common = {w for w, n in counts.items() if n >= max(3, COMMON * share)} | _BODY
         self._seen: dict[tuple[str, str], float] = {}
+        self._words: dict[str, np.ndarray] = {}
 
     @staticmethod
     def _nouns(text: str) -> set[str]:
@@ -120,10 +123,19 @@ class Props:
         missing = [w for w in dict.fromkeys(words) if (w, scene) not in self._seen]
         if missing:
             own = list(dict.fromkeys(lemmas(scene)))[:24]
-            around = self.grounder.sentence([scene, *own])
-            cosine = self.grounder.sentence(missing) @ around.T
+            around = np.concatenate([self.grounder.sentence([scene]), self._of_words(own)])
+            cosine = self._of_words(missing) @ around.T
             self._seen.update({(w, scene): float(c) for w, c in zip(missing, np.max(cosine, axis=1), strict=True)})
         return {w: self._seen[w, scene] for w in words}
+
+    def _of_words(self, words: list[str]) -> np.ndarray:
+        """(n, 384) vectors of single words; scenes have most of theirs in common, so they are kept."""
+        if len(self._words) > KEPT_WORDS:
+            self._words.clear()
+        missing = [w for w in words if w not in self._words]
+        if missing:
+            self._words.update(zip(missing, self.grounder.sentence(missing), strict=True))
+        return np.stack([self._words[w] for w in words]) if words else np.zeros((0, 384), np.float32)
 
     def strangeness(self, text: str, scene: str, task: bool = False) -> list[float]:
         """Of every word that may be foreign, from 0 (said in the scene, or close to it) to 1 (foreign)."""

@@ -51,15 +51,14 @@ _PLACED = re.compile(
     r"against|towards?|past|before|after|during|when|while|until|for|between|below|above|like|as)\b"
 )
 _LOOSE = re.compile(
-    r"\b(?:it|them|its|one|again|another|others?|same|still|repeats?|does|is|has|this|that|something|"
-    r"twice|times|two|three|four|five|six|seven|eight|nine|ten)\b|\{o_"
+    r"\b(?:it|them|its|one|again|another|others?|same|still|repeats?|does|is|has|this|that|something)\b|\{o_"
 )
 _BODILY = frozenset(
     """reaches turns stands sits kneels bends squats steps leans crawls climbs gets rises spins rolls goes moves walks
     runs jogs falls starts lifts holds puts lowers stops comes keeps""".split()
 )
-LONGEST = 8  # words of an activity that takes something more
-TAIL = 6  # words of what is added
+LONGEST = 9  # words of an activity that takes something more
+TAIL = 7  # words of what is added
 
 
 @dataclass(frozen=True)
@@ -107,14 +106,16 @@ def _cut(preposition: str, determiner: str, rest: str) -> str:
 
 
 def _acts(word: str) -> bool:
-    return word in THIRD and word not in ("works", "stairs", "steps", "lights", "stands", "shots", "springs")
+    return word in THIRD and word not in ("stairs", "steps", "lights", "stands", "shots", "springs")
 
 
 def _clause(step: str) -> str:
     """What a step begins with, short enough to stand behind a task; empty where it cannot."""
     if not step.startswith("{he} "):
         return ""
-    said = re.split(r",|;| while | as | until | before | then ", step[5:])[0].strip()
+    if re.search(r",(?! (?:\w+ing|then|and|arms|hands|both|one|eyes|knees|legs|palms|head)\b)", step):
+        return ""  # a list: "with stiff, uneven steps" cannot be cut at its comma
+    said = re.split(r",|;| while | as | until | before | (?:and )?then ", step[5:])[0].strip()
     said, _, more = said.partition(" and ")
     if more and more.split()[0] not in THIRD:
         return ""
@@ -148,12 +149,11 @@ def in_its_words(
         if lively != "{he} " + bare[6:]:
             ways.append(("{^he} " + lively[5:] + ".", person.mood))
     head = _listed(bare)
-    if head:
-        tails = [t for t in map(_clause, steps[1:]) if t and not about & _content(t)]
-        telling = [t for t in tails if t.split()[0] not in _BODILY]
-        chosen = telling or ([] if ways else tails)
-        ways += [(f"{head} and {t}.", t) for t in chosen]
-        ways += [(f"{bare}, {_gerund(t)}.", t) for t in chosen]
+    tails = [t for t in map(_clause, (*steps[1:], *steps[:1])) if t and not about & _content(t)]
+    telling = [t for t in tails if t.split()[0] not in _BODILY]
+    chosen = telling or ([] if ways else tails)
+    ways += [(f"{head} and {t}.", t) for t in chosen if head]
+    ways += [(f"{bare}, {_gerund(t)}.", t) for t in chosen]
     if not ways:
         return task, ""
     return ways[min(int(draw * len(ways)), len(ways) - 1)]

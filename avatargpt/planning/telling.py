@@ -9,15 +9,29 @@ import re
 from collections.abc import Sequence
 
 from avatargpt.planning.persons import Person
-from instruct_data.english import GERUND, THIRD, third_of
+from instruct_data.english import GERUND, THIRD, also_noun, gerund_of, third_of
 
-_BASES = frozenset(THIRD.values())
+# verbs of activities that no caption of a motion has
+_MORE = frozenset(
+    """check help save feel test collect serve learn ring try teach explain scare thank wade build fill feed eat rake
+    shovel load free challenge write refuse hunt strap apologise dress add welcome copy wrestle tell spot argue knead
+    reward pin speak struggle talk duel improvise demand avoid laugh pack mop tease pop sprinkle bargain light untie
+    award patrol mix mark praise discover explore whisk paint order swap drill split vanish score flee sharpen weigh
+    unload clip chisel screw lather study flow peep strengthen meet scream trick endure tire lure soften choose wriggle
+    heat snip pile plunge complain report bail organise secure introduce remember forget deal fade flinch lounge flop
+    forgive trail regret daydream grapple mock coax resist taunt rinse cool fix scout ambush film""".split()
+)
+_BASES = frozenset(THIRD.values()) | _MORE
+_GERUNDS = {**{gerund_of(b): b for b in _MORE}, **GERUND}
 # what follows a verb rather than a noun
 _AFTER_VERB = frozenset(
     """the a an his her its their {his} {him} {himself} {o_him} {o_his} it them everyone everybody someone something
     in on up down out off to into through from with for over around back away forward at all some along across under
-    past like behind about again until before onto home one two three every each another that this and""".split()
+    past like behind about again until before onto home one two three every each another that this and everything more
+    without between against how when where whether as what some once carefully slowly calmly hard closer sideways
+    backward beneath below above goodbye farewell nobody anybody after before""".split()
 )
+_CLAUSE = frozenset("when where that what who while as until before how whether {he} nobody everybody everyone".split())
 
 
 def statement(task: str) -> str:
@@ -34,17 +48,22 @@ def statement(task: str) -> str:
     plain = [re.sub(r"[^\w{}']", "", w).lower() for w in words]
     if plain[1] not in _AFTER_VERB or words[0][-1] == "," or {"is", "are", "was"} & set(plain[2:5]):
         return task
-    gerund = first in GERUND
+    if first in ("back", "rest", "water") and plain[1] in ("in", "on", "at", "to", "for", "home", "with"):
+        return task  # "Back to work" tells of no one who backs
+    gerund = first in _GERUNDS
     if not gerund and first not in _BASES:
         return task
-    known = GERUND if gerund else {b: b for b in _BASES}
+    known = _GERUNDS if gerund else {b: b for b in _BASES}
+    clause = next((i for i, w in enumerate(plain) if w in _CLAUSE), len(plain))
+    if gerund and any(w in THIRD and not also_noun(w) for w in plain[2:clause]):
+        return task  # "Crossing the street takes forever"
     out = ["{^he}", third_of(known[first])]
     for i in range(1, len(words)):
         joined = plain[i - 1] in ("and", "then", "or") or (words[i - 1][-1] == "," and plain[i] not in _AFTER_VERB)
         joined = joined and plain[i] != "back"
         verb = joined and plain[i] in known and (i + 1 == len(words) or plain[i + 1] in _AFTER_VERB)
         unknown = plain[i - 1] in ("and", "then") and plain[i] not in _AFTER_VERB
-        if joined and not verb and (plain[i] in known or unknown):
+        if joined and not verb and (plain[i] in known or unknown or plain[i] == "out"):
             return task  # perhaps a verb, perhaps not
         tail = words[i][len(plain[i]) :] if verb else ""
         out.append(third_of(known[plain[i]]) + tail if verb else words[i])
@@ -56,7 +75,7 @@ def with_manner(step: str, manner: str) -> str:
     words = step.split()
     if len(words) < 3 or words[0] != "{he}" or words[1] not in THIRD:
         return step
-    if re.search(r"\b\w+ly\b|\b(?:with|like) ", step):
+    if re.search(r"\b\w+ly\b|\b(?:with|like) ", step) or words[1] in ("is", "has", "does", "gets"):
         return step
     if " " not in manner:
         return " ".join(["{he}", manner, *words[1:]])

@@ -34,6 +34,13 @@ def test_a_text_is_retold_for_anybody() -> None:
     ("My grandmother shows how to dance.", "she", "a grandmother", "", ""),
     ("Unpacking boxes in an empty flat.", "he", "a man", "", ""),
     ("Maria walks to school.", "she", "a woman", "", ""),
+    ("Cat burglar on the roofs.", "he", "a burglar", "", ""),
+    ("A snake charmer is frightened of his basket.", "he", "a man", "fearfully", ""),
+    ("The shortest boy on the court gets the ball.", "he", "a boy", "", ""),
+    ("A tightrope walker performs without her sister.", "she", "a tightrope walker", "", ""),
+    ("One operator, a tenor and a bride want the same number.", "he", "an operator", "", ""),
+    ("A lute maker sands her instrument.", "she", "a lute maker", "", ""),
+    ("Bookbinding with a papermaker.", "he", "a papermaker", "", ""),
 ])  # fmt: skip
 def test_the_actor_of_a_scene(scene: str, gender: str, noun: str, mood: str, side: str) -> None:
     person = who(scene, {"maria": "she"}, "he")

@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
-from avatargpt.planning import props
+from avatargpt.planning import props, retrieve
 from avatargpt.planning.persons import Person
 from avatargpt.planning.retrieval_planner import RetrievalPlanner
+from avatargpt.planning.retrieve import _crowd, _of_another
 from avatargpt.planning.scorer import Scorer
 from avatargpt.planning.setting import Setting, in_its_words, origins
 from avatargpt.planning.store import PlanLibrary
@@ -23,6 +24,7 @@ STEPS = ("{he} bends down", "{he} wipes {his} brow, smiling", "{he} turns around
     ("A clown in a red suit sings in a good mood.", ()),
     ("She paints on a huge canvas before the crane arrives.", ()),
     ("A pirate cook finds a stowaway.", ()),
+    ("A chef in a busy kitchen works fast.", ("in the busy kitchen",)),
 ])  # fmt: skip
 def test_phrases_of_a_scene(scene: str, phrases: tuple[str, ...]) -> None:
     assert Setting.of(scene, HE).phrases == phrases
@@ -42,6 +44,22 @@ def test_an_activity_takes_the_scene_s_words_or_those_of_its_steps() -> None:
     assert in_its_words(plain, STEPS, nowhere, HE, (), 0.99)[0] == "{^he} plants a row, wiping {his} brow."
     joined = in_its_words("{^he} digs and plants.", STEPS, nowhere, HE, (), 0.0)[0]
     assert joined == "{^he} digs, plants and wipes {his} brow."
+
+
+@pytest.mark.parametrize(("step", "said"), [
+    ("{he} walks with stiff, uneven steps", ""),
+    ("{he} twists left and then to the right", ", twisting left"),
+    ("{he} hops three times, waving", ", hopping three times"),
+    ("{he} picks it up", ""),
+])  # fmt: skip
+def test_only_whole_clauses_stand_behind_an_activity(step: str, said: str) -> None:
+    told = in_its_words("{^he} joins in.", ("{he} bows", step), Setting(), HE, (), 0.99)[0]
+    assert told == f"{{^he}} joins in{said}."
+
+
+def test_several_verbs_take_one_more() -> None:
+    told = in_its_words("{^he} digs and rakes and plants.", STEPS, Setting(), HE, (), 0.0)[0]
+    assert told == "{^he} digs and rakes and plants, wiping {his} brow."
 
 
 def test_nobody_waves_himself_on() -> None:
@@ -68,6 +86,30 @@ def test_what_is_near_to_everything_loses(planner: RetrievalPlanner) -> None:
     assert abs(scenes.mean()) < 1e-5 and tasks.std() > 0
     everywhere = planner.library.scene_vectors @ planner.library.scene_vectors.mean(0)
     assert np.corrcoef(everywhere, scenes)[0, 1] > 0
+
+
+def test_an_activity_s_own_scene_does_not_make_it_a_hub() -> None:
+    scenes = np.eye(12, 4, dtype=np.float32)
+    own = np.array([0, 5])
+    near = _crowd(scenes[[0, 0]], scenes, own)
+    assert near[0] == 0 and near[1] == pytest.approx(1 / retrieve.CROWD)
+
+
+@pytest.mark.parametrize(("task", "another"), [
+    ("{^o_he} creeps in.", True), ("A dog comes closer.", True), ("Both break down laughing.", True),
+    ("Now you, and no excuses.", True), ("Grandpa gets on, carefully.", True),
+    ("{^he} waves to the crowd.", False), ("Through the low tunnel.", False), ("Silly walks across the room.", False),
+])  # fmt: skip
+def test_whose_activity_it_is(task: str, another: bool) -> None:
+    assert _of_another(task) is another
+
+
+def test_what_names_a_thing_of_the_scene_comes_before_what_names_nothing(planner: RetrievalPlanner) -> None:
+    found = planner.retriever
+    asked = found.ask("A sailor hoists the sail alone.")
+    like, strange = (found.outside(t, ["{he} turns around"]) for t in ("{^he} hoists the sail.", "{^he} juggles on."))
+    first, second = found._judged([like, strange], asked)
+    assert first.task == like.task and first.fit > second.fit
 
 
 def test_the_actor_of_the_question_goes_on(planner: RetrievalPlanner) -> None:
