@@ -130,7 +130,8 @@ def _score(
     if suite.kind == "seams":
         from avatargpt.evaluation import seams
 
-        return seams.score(suite, [c.load().joints for c in clips], seams.scenes(data), model)
+        captions = [c.captions[0] for c in clips if c.captions]
+        return seams.score(suite, [c.load().joints for c in clips], seams.scenes(data), model, captions)
     from avatargpt.evaluation import transitions
 
     return transitions.score(suite, clips, model)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from avatargpt.pipeline import AvatarGPT
 
 INTERPOLATED = 12  # frames of the interpolation baseline
+STEPS = 6  # actions of a scene made of captions
 Scene = list[list[str]]
 """Activities of a scene, each a list of steps."""
 
@@ -109,28 +110,43 @@ def real_windows(clips: Sequence[np.ndarray], count: int, seed: int) -> list[np.
     return out
 
 
-def score(suite: Suite, clips: Sequence[np.ndarray], plans: Sequence[Scene], model: AvatarGPT) -> dict[str, Any]:
+def told_scenes(captions: Sequence[str], transitions: int, seed: int) -> list[Scene]:
+    """Scenes of `STEPS` captions each, drawn evenly from those of real clips: the same actions as theirs."""
+    rng = np.random.default_rng(seed)
+    count = -(-transitions // (STEPS - 1))
+    return [[[captions[i]] for i in rng.integers(len(captions), size=STEPS)] for _ in range(count)]
+
+
+def score(
+    suite: Suite, clips: Sequence[np.ndarray], plans: Sequence[Scene], model: AvatarGPT, captions: Sequence[str] = ()
+) -> dict[str, Any]:
     """All figures; names are ``figure`` for the loop and ``figure/other`` for the others.
 
     Args:
-        suite: of kind ``seams``; options ``transitions``, ``best_of``.
+        suite: of kind ``seams``; options ``transitions``, ``best_of``, ``told``.
         clips: joints (T, 22, 3) of real clips at 20 fps.
         plans: scenes whose steps are acted out, in random order until there are enough transitions.
+        captions: of the real clips. ``told`` transitions between these actions are measured as well (``/same
+            actions``), for plans ask for quieter things than recordings show.
     """
     wanted, best_of = int(suite.options["transitions"]), int(suite.options["best_of"])
     per = model.tokenizers["body"].downsample
     cut: dict[str, list[np.ndarray]] = {"": [], "/concatenation": [], "/interpolation": []}
     for number, scene in _order(plans, suite.seeds[0]):
         motion, made = acted(model, scene, mix(suite.seeds[0], number), best_of)
-        ends = np.cumsum([len(m.codes) for m in made])
-        centres = [float(e + m.transition / 2) * per for e, m in zip(ends[:-1], made[1:], strict=True)]
-        cut[""] += seams.windows(motion.joints, centres)
+        cut[""] += seams.windows(motion.joints, _centres(made, per))
         for name, frames in (("/concatenation", 0), ("/interpolation", INTERPOLATED)):
             chain, middles = chained(model, made, frames)
             cut[name] += seams.windows(chain.joints, middles)
         if min(map(len, cut.values())) >= wanted:
             break
     cut = {k: v[:wanted] for k, v in cut.items()}
+    if captions and (told := int(suite.options.get("told", 0))):
+        same: list[np.ndarray] = []
+        for number, scene in enumerate(told_scenes(captions, told, suite.seeds[0])):
+            motion, made = acted(model, scene, mix(suite.seeds[0], 10_000 + number), best_of)
+            same += seams.windows(motion.joints, _centres(made, per))
+        cut["/same actions"] = same[:told]
     usual = seams.mean_jerk(clips)
     cut["/real"] = real_windows(clips, wanted, suite.seeds[0])
     figures = {k: seams.seam_figures(v, usual) for k, v in cut.items()}
@@ -139,6 +155,12 @@ def score(suite: Suite, clips: Sequence[np.ndarray], plans: Sequence[Scene], mod
     results["foot_skate_excess"] = plain(figures[""]["foot_skate"] - figures["/real"]["foot_skate"])
     counts = {k.lstrip("/") or "loop": len(v) for k, v in cut.items()}
     return {"results": results, "transitions": counts, "real_mean_jerk": round(usual, 5)}
+
+
+def _centres(made: Sequence[Made], per: int) -> list[float]:
+    """Middles of the loop's transitions in frames, `per` to a token."""
+    ends = np.cumsum([len(m.codes) for m in made])
+    return [float(e + m.transition / 2) * per for e, m in zip(ends[:-1], made[1:], strict=True)]
 
 
 def _order(plans: Sequence[Scene], seed: int) -> Iterator[tuple[int, Scene]]:

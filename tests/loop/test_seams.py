@@ -50,14 +50,14 @@ def test_mean_jerk_weighs_frames() -> None:
 
 def test_the_suite_measures_every_way(gpt: AvatarGPT) -> None:
     suite = evaluation.load("seams")
-    suite = dataclasses.replace(suite, options={**suite.options, "transitions": 6, "best_of": 1})
+    suite = dataclasses.replace(suite, options={**suite.options, "transitions": 6, "best_of": 1, "told": 3})
     rng = np.random.default_rng(0)
     real = [np.cumsum(rng.normal(size=(90, 22, 3)) * 0.01, 0) + 1 for _ in range(3)]
     plans = [[["he walks", "he waves", "he sits"], ["he jumps", "he turns"]], [["he eats", "he runs", "he bows"]]] * 2
-    made = suite_seams.score(suite, real, plans, gpt)
-    assert made["transitions"] == {"loop": 6, "concatenation": 6, "interpolation": 6, "real": 6}
+    made = suite_seams.score(suite, real, plans, gpt, ["a person walks", "a person waves"])
+    assert made["transitions"] == {"loop": 6, "concatenation": 6, "interpolation": 6, "real": 6, "same actions": 3}
     for name in ("peak_jerk", "area_under_jerk", "foot_skate", "contact_slide"):
-        for other in ("", "/concatenation", "/interpolation", "/real"):
+        for other in ("", "/concatenation", "/interpolation", "/real", "/same actions"):
             assert np.isfinite(made["results"][name + other]["mean"])
     got = made["results"]
     assert set(n.split("/")[0] for n in got) <= set(suite.metrics)
