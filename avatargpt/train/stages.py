@@ -244,7 +244,8 @@ def _parser() -> argparse.ArgumentParser:
           practice="folders of the practice stage, with commas between")
     stage("practice", config="YAML", start="folder of weights; default: the packaged ones", codes="tokenised cache!")
     reader = stage("reader", config="YAML!",
-                   texts="folder of facial instructions (train.jsonl), beside the package's own")  # fmt: skip
+                   texts="folder of facial instructions (train.jsonl), beside the package's own",
+                   start="reader folder to begin from")  # fmt: skip
     reader.add_argument("--until", type=_whole, metavar="STEP", help=until)
     library = stage("library", library_stage, tokenizer="tokenizer folder!",
                     store="motion store whose synthetic clips are taken; default: fresh keyframed ones")  # fmt: skip

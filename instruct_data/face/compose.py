@@ -177,3 +177,33 @@ def composed(count: int, seed: int = 0, avoid: Sequence[str] = ()) -> list[Score
             taken.add(score.text.lower())
             out.append(score)
     return out
+
+
+def named() -> list[Score]:
+    """Every action and every emotion by its plain name, in every degree of the phrase book.
+
+    A name alone means what it says ("look up head" moves the head), also where a phrase would be said otherwise, and
+    actions that are hardly ever asked for by halves ("blink slightly") have degrees, too.
+    """
+    from instruct_data.face.actions import action_names
+    from instruct_data.face.emotions import emotion_names
+
+    book = phrases()
+    out: list[Score] = []
+    for action in action_names():
+        entry = book["actions"].get(action.replace("_right", "_left"))
+        middle = round(sum(entry["length"]) / 2, 1)
+        for level, words in book["degrees"].items():
+            if action in ("return_to_neutral", "close_mouth") and level != DEFAULT:
+                continue  # states
+            event = Event(action, FIRST, middle, float(level))
+            length = float(np.ceil(2 * (event.end + 0.3)) / 2)
+            said = [action.replace("_", " ") + word for word in (*words, *book["name_degrees"].get(level, ()))]
+            out += [Score(length, (event,), (), text) for text in said]
+    for name in emotion_names():
+        for level, words in book["emotion_degrees"].items():
+            felt = (Emotion(name, float(level), 0.0, 4.0),)
+            if name != "neutral" or level == DEFAULT:
+                said = [form.format(e=word + name) for word in words for form in ("{e}", book["feel"][0])]
+                out += [Score(4.0, (), felt, text) for text in said]
+    return out

@@ -97,3 +97,15 @@ def test_losses_weigh_lids_and_lips():
         assert float(found.pop("weight_error")) == pytest.approx(0.3 / 52, rel=1e-5)
         totals[name] = float(torch.stack(list(found.values())).sum())
     assert totals["eyeBlinkLeft"] > 2 * totals["cheekPuff"] and totals["jawOpen"] > 2 * totals["cheekPuff"]
+
+
+def test_every_name_has_every_degree() -> None:
+    from instruct_data.face.compose import named
+
+    said = {s.text: s for s in named()}
+    for action in action_names():
+        assert [e.action for e in said[action.replace("_", " ")].events] == [action]
+    steps = [said[t].events[0].intensity for t in ("look up head slightly", "look up head", "look up head extremely")]
+    assert steps == sorted(set(steps))
+    assert said["very sad"].emotions[0].intensity < said["utterly sad"].emotions[0].intensity
+    assert "slightly neutral" not in said and "close mouth slightly" not in said

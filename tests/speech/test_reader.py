@@ -11,7 +11,17 @@ from avatargpt.speech.driver import Driver
 from avatargpt.speech.performer import FacePerformer
 from avatargpt.speech.reader import ReaderConfig, ReaderNetwork, ScoreReader, ScoreTokens
 from avatargpt.speech.scores import clauses_of, feelings_of, fitted
-from avatargpt.train.reader import joined, material, train
+from avatargpt.train.reader import train
+from avatargpt.train.reader_material import (
+    Material,
+    ReaderBatches,
+    ReaderTraining,
+    felt_in_turn,
+    felt_meanwhile,
+    joined,
+    material,
+    rows_of,
+)
 from avatargpt.train.runtime import Runtime
 from instruct_data.face.compose import composed
 from instruct_data.face.corpus import OWN
@@ -85,7 +95,7 @@ def test_training_resumes_as_if_it_had_not_stopped(tmp_path: Path) -> None:
         assert torch.equal(a, b)
     for bad in (
         {"train": {"stepz": 1}}, {"model": {"widht": 1}}, {"data": {"held": 1}}, {"model": {"heads": 3}},
-        {"data": {"written_share": 0.9, "joined_share": 0.9}},
+        {"data": {"written_share": 0.9, "joined_share": 0.9}}, {"data": {"named_share": -0.1}},
     ):  # fmt: skip
         with pytest.raises(UserError):
             train({**SMALL, **bad}, own(3), tmp_path / "bad", runtime, Words())
@@ -101,8 +111,6 @@ def test_a_damaged_or_missing_reader(tmp_path: Path) -> None:
 
 
 def test_material_keeps_the_held_out_apart() -> None:
-    from avatargpt.train.reader import Material
-
     groups, held = material(own(60), Material(composed=5, joined=10, held=10))
     assert len(held) == 6 and len(groups["joined"]) == 10 and len(groups["composed"]) == 5
     texts = {s.text for s in groups["written"]}
@@ -122,6 +130,42 @@ def test_joined_instructions_follow_one_another() -> None:
     assert [e.action for e in one.events] == ["smile", "nod", "blink"]
     assert one.events[1].start == pytest.approx(1.95) and one.length >= one.events[-1].end
     assert one.text.startswith("Smile") and "nod, then blink." in one.text
+
+
+def test_feelings_join_with_feelings_and_with_actions() -> None:
+    rng = np.random.default_rng(0)
+    sad, glad = (Score(4.0, (), (Emotion(n, 0.7, 0.0, 4.0),), f"{n.title()}.") for n in ("sad", "happy"))
+    turn = felt_in_turn(sad, glad, rng)
+    assert [(f.name, f.start, f.end) for f in turn.emotions] == [("sad", 0.0, 2.5), ("happy", 2.5, 5.0)]
+    assert turn.length == 5.0 and turn.text.startswith("Sad") and turn.text.endswith("appy.")
+    nod = Score(2.0, (Event("nod", 0.3, 0.8),), (), "Nod.")
+    both = [felt_meanwhile(sad, nod, rng) for _ in range(20)]
+    assert all(b.kind == "both" and b.events == nod.events and b.emotions[0].end == 2.0 for b in both)
+    assert {b.text.lower()[:3] for b in both} == {"sad", "nod"}
+
+
+def test_batches_hold_rows_of_about_one_length() -> None:
+    groups, _ = material(own(60), Material(composed=30, joined=30, held=10))
+    rows = {k: rows_of(v[:60], small(), Words()) for k, v in groups.items()}
+    batches, again = (
+        ReaderBatches(rows, Material().shares, ReaderTraining(pool=4), small().network.begin) for _ in range(2)
+    )
+    lengths = [batches.draw(8, step)[0].shape[1] for step in range(12)]
+    assert max(lengths) > 1.5 * min(lengths)
+    for step in (9, 2, 3):  # in whatever order they are asked for
+        assert all(torch.equal(a, b) for a, b in zip(batches.draw(8, step), again.draw(8, step), strict=True))
+
+
+def test_training_begins_with_another_reader(tmp_path: Path) -> None:
+    runtime = Runtime(0, 1, torch.device("cpu"), bf16=False)
+    small().save(tmp_path / "first")
+    still = {**SMALL, "train": {**SMALL["train"], "steps": 1, "lr": 0.0, "lr_floor": 0.0}}
+    tuned = train(still, own(12), tmp_path / "tuned", runtime, Words(), start=tmp_path / "first")
+    for a, b in zip(tuned.network.parameters(), small().network.parameters(), strict=True):
+        assert torch.allclose(a, b, atol=1e-6)
+    with pytest.raises(UserError, match="another shape"):
+        other = {**still, "model": {**SMALL["model"], "width": 32}}
+        train(other, own(12), tmp_path / "other", runtime, Words(), start=tmp_path / "first")
 
 
 def test_what_the_driver_is_told() -> None:

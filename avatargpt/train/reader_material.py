@@ -1,0 +1,223 @@
+"""What the reader learns from: written instructions, mirrored, joined and composed ones, and batches of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import torch
+
+from avatargpt.speech.direction import Grounder
+from avatargpt.speech.reader import MOST_TOKENS, MOST_WORDS, ScoreReader, padded
+from instruct_data.face.score import Score
+from vqvae.errors import UserError
+
+JOINTS = (". Then ", ", then ", "; after that ", ". Next, ", ", and then ", ". After that: ", " -> ", ". Now ")
+WITHS = (": ", ". ", ", ", "; ")  # between a feeling and what is done meanwhile
+PAUSE = 0.25  # s between two joined instructions
+FEELINGS_SHARE, WITH_SHARE = 0.15, 0.3  # of the joined: two feelings, a feeling and actions; the rest are all actions
+TOGETHER = 7  # events of a joined instruction at most
+LETTERS = 260  # of a joined instruction at most
+
+
+@dataclass
+class Material:
+    """What `configs/driver/reader.yaml` may set under `data`.
+
+    Attributes:
+        composed: instructions composed by rule. joined: pairs of written ones.
+        written_share, joined_share, named_share: of the rows; named ones are every action and emotion by its plain
+            name in every degree; the rest are composed ones.
+        held: every so manieth written instruction only validates.
+    """
+
+    composed: int = 12000
+    joined: int = 8000
+    written_share: float = 0.5
+    joined_share: float = 0.25
+    named_share: float = 0.03
+    held: int = 20
+    seed: int = 0
+
+    @property
+    def shares(self) -> dict[str, float]:
+        """Of the rows, by kind."""
+        said = {k: float(getattr(self, f"{k}_share")) for k in ("written", "joined", "named")}
+        return {**said, "composed": max(0.0, 1 - sum(said.values()))}
+
+    def __post_init__(self) -> None:
+        if self.held < 2 or min(self.composed, self.joined) < 0:
+            counts = f"held {self.held}, composed {self.composed}, joined {self.joined}"
+            raise UserError(f"reader: {counts}; accepted: 2 or more held, 0 or more of the others")
+        said = [self.written_share, self.joined_share, self.named_share]
+        if min(said) < 0 or sum(said) > 1 + 1e-9:
+            shares = f"written_share {said[0]}, joined_share {said[1]}, named_share {said[2]}"
+            raise UserError(f"reader: {shares}; accepted: 0 or more, together at most 1")
+
+
+@dataclass
+class Rows:
+    """Instructions as the trainer draws them: token states and score tokens."""
+
+    states: list[np.ndarray] = field(default_factory=list)
+    tokens: list[list[int]] = field(default_factory=list)
+
+
+@dataclass
+class ReaderTraining:
+    """What `configs/driver/reader.yaml` may set under `train`."""
+
+    steps: int = 6000
+    batch: int = 64
+    lr: float = 1.5e-3
+    lr_floor: float = 1e-5
+    warmup: int = 200
+    weight_decay: float = 0.05
+    smoothing: float = 0.05
+    noise: float = 0.05  # standard deviation added to token states, in theirs
+    masked: float = 0.08  # share of words that are left out
+    pool: int = 8  # batches that are drawn together and sorted by length
+    seed: int = 0
+    log_every: int = 100
+    save_every: int = 500
+    val_every: int = 1000
+    ema: float = 0.998
+
+
+def joined(first: Score, second: Score, rng: np.random.Generator) -> Score:
+    """Two instructions of actions in a row."""
+    start = max(e.end for e in first.events) + PAUSE - min(e.start for e in second.events)
+    events = tuple(replace(e, start=round(e.start + start, 3)) for e in second.events)
+    length = np.ceil(2 * (max(e.end for e in events) + 0.3)) / 2
+    text = first.text.rstrip(" .!") + JOINTS[int(rng.integers(len(JOINTS)))] + _lowered(second.text)
+    return Score(float(length), (*first.events, *events), (), text)
+
+
+def felt_in_turn(first: Score, second: Score, rng: np.random.Generator) -> Score:
+    """Two feelings one after the other; either takes the greater part of the time that it has alone."""
+    change = round(first.length / 2 + 0.5, 1)
+    length = round(change + second.length / 2 + 0.5, 1)
+    felt = [replace(f, start=0.0, end=change) for f in first.emotions]
+    felt += [replace(f, start=change, end=length) for f in second.emotions]
+    text = first.text.rstrip(" .!") + JOINTS[int(rng.integers(len(JOINTS)))] + _lowered(second.text)
+    return Score(length, (), tuple(felt), text)
+
+
+def felt_meanwhile(feeling: Score, acts: Score, rng: np.random.Generator) -> Score:
+    """Actions, and a feeling all the while, in words before or after them."""
+    felt = tuple(replace(f, start=0.0, end=acts.length) for f in feeling.emotions)
+    texts = [feeling.text, acts.text]
+    if rng.random() < 0.4:
+        texts.reverse()
+    joint = WITHS[int(rng.integers(len(WITHS)))]
+    after = texts[1] if joint == ". " else _lowered(texts[1])
+    return Score(acts.length, acts.events, felt, texts[0].rstrip(" .!") + joint + after)
+
+
+def pairs_of(written: Sequence[Score], count: int, rng: np.random.Generator) -> list[Score]:
+    """`count` pairs of written instructions: actions in a row, feelings in turn, a feeling while something is done."""
+    acts = [s for s in written if s.kind == "motion"]
+    even = [s for s in written if s.emotions and not s.events and len(s.text) < 90
+            and all(f.start == 0 and f.end >= s.length for f in s.emotions)]  # fmt: skip
+    out: list[Score] = []
+    for _ in range(4 * count):  # hardly one pair in four is too long
+        if len(out) == count or not acts:
+            break
+        kind = rng.random() if even else 1.0
+        first, second = (even if kind < FEELINGS_SHARE + WITH_SHARE else acts,
+                         even if kind < FEELINGS_SHARE else acts)  # fmt: skip
+        a, b = first[int(rng.integers(len(first)))], second[int(rng.integers(len(second)))]
+        if len(a.events) + len(b.events) > TOGETHER or len(a.text) + len(b.text) >= LETTERS:
+            continue
+        join = felt_in_turn if second is even else felt_meanwhile if first is even else joined
+        out.append(join(a, b, rng))
+    return out
+
+
+def _lowered(text: str) -> str:
+    """A sentence as it goes on in another; abbreviations ("AU12") and "I" stay."""
+    first = text.split()[0] if text.split() else ""
+    return text if len(first) == 1 or first[1:2].isupper() or first[1:2] == "'" else text[:1].lower() + text[1:]
+
+
+def with_mirrored(scores: Sequence[Score]) -> list[Score]:
+    """Scores, and the mirror images of those that have sides."""
+    return [*scores, *(s.mirrored() for s in scores if s.sided)]
+
+
+def material(written: Sequence[Score], options: Material) -> tuple[dict[str, list[Score]], list[Score]]:
+    """Training instructions by kind, and held-out written ones."""
+    from instruct_data.face.compose import composed, named
+
+    held = [s for i, s in enumerate(written) if i % options.held == options.held - 1]
+    rest = with_mirrored([s for i, s in enumerate(written) if i % options.held != options.held - 1])
+    pairs = pairs_of(rest, options.joined, np.random.default_rng([options.seed, 7]))
+    made = composed(options.composed, options.seed + 1, [s.text for s in held]) if options.composed else []
+    said = [s for s in named() if s.text.lower() not in {h.text.lower() for h in held}] if options.named_share else []
+    return {"written": rest, "joined": pairs, "named": said, "composed": made}, held
+
+
+def rows_of(scores: Sequence[Score], reader: ScoreReader, grounder: Grounder) -> Rows:
+    """Scores whose words and tokens fit."""
+    out = Rows()
+    for i in range(0, len(scores), 256):
+        some = scores[i : i + 256]
+        for score, states in zip(some, grounder.states([s.text for s in some]), strict=True):
+            tokens = reader.tokens.encode(score)
+            if len(states) <= MOST_WORDS and len(tokens) <= MOST_TOKENS:
+                out.states.append(states.astype(np.float16))
+                out.tokens.append(tokens)
+    return out
+
+
+class ReaderBatches:
+    """Draws batches of instructions of about one length; equal steps give equal batches.
+
+    Rows for `training.pool` batches are drawn together, put in order of their length and dealt out: padding then costs
+    little.
+    """
+
+    def __init__(
+        self, groups: dict[str, Rows], shares: Mapping[str, float], training: ReaderTraining, begin: int
+    ) -> None:  # fmt: skip
+        self.groups = {k: g for k, g in groups.items() if g.tokens and shares[k] > 0}
+        if not self.groups:
+            raise UserError("reader: no instructions to learn from")
+        total = sum(shares[k] for k in self.groups)
+        self.shares = {k: shares[k] / total for k in self.groups}
+        self.training, self.begin = training, begin
+        self._pool: tuple[tuple[int, ...], list[list[tuple[Rows, int]]]] = ((), [])
+
+    def _dealt(self, rows: int, seed: tuple[int, ...], number: int) -> list[list[tuple[Rows, int]]]:
+        """Pool `number`: batches of rows (group and place in it), in random order."""
+        key = (*seed, rows, number)
+        if self._pool[0] != key:
+            rng = np.random.default_rng([*seed, number])
+            count = self.training.pool
+            names = rng.choice(list(self.groups), rows * count, p=list(self.shares.values()))
+            drawn = [(self.groups[n], int(rng.integers(len(self.groups[n].tokens)))) for n in names]
+            drawn.sort(key=lambda x: len(x[0].states[x[1]]) + len(x[0].tokens[x[1]]))
+            self._pool = (key, [drawn[i * rows : (i + 1) * rows] for i in rng.permutation(count)])
+        return self._pool[1]
+
+    def draw(
+        self, rows: int, step: int, seed: Sequence[int] = (0,)
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:  # fmt: skip
+        """Token states, words, tokens so far and the tokens that follow them."""
+        count = self.training.pool
+        chosen = self._dealt(rows, tuple(seed), step // count)[step % count]
+        own = torch.Generator().manual_seed(int(np.random.SeedSequence([*seed, 1, step]).generate_state(1)[0]))
+        states, words = padded([g.states[i] for g, i in chosen])
+        states = states + torch.randn(states.shape, generator=own) * (self.training.noise * states.std())
+        left = (torch.rand(words.shape, generator=own) >= self.training.masked).float() * words
+        words = torch.where(left.sum(1, keepdim=True) > 0, left, words)
+        longest = max(len(g.tokens[i]) for g, i in chosen)
+        following = torch.full((rows, longest), -1)
+        before = torch.zeros(rows, longest, dtype=torch.long)
+        before[:, 0] = self.begin
+        for k, (g, i) in enumerate(chosen):
+            row = torch.tensor(g.tokens[i])
+            following[k, : len(row)] = row
+            before[k, 1 : len(row)] = row[:-1]
+        return states, words, before, following
