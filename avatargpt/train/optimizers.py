@@ -43,21 +43,20 @@ class Muon(torch.optim.Muon):
         if closure is not None:
             raise ValueError("closures are not supported")
         for group in self.param_groups:
-            shapes: dict[torch.Size, list[torch.nn.Parameter]] = {}
+            shapes: dict[torch.Size, list[tuple[torch.nn.Parameter, torch.Tensor]]] = {}
             for p in group["params"]:
-                if p.grad is not None:
-                    shapes.setdefault(p.shape, []).append(p)
+                if (grad := p.grad) is None:
+                    continue
+                state = self.state[p]
+                if "momentum_buffer" not in state:
+                    state["momentum_buffer"] = torch.zeros_like(p)
+                state["momentum_buffer"].lerp_(grad, 1 - group["momentum"])
+                update = torch.lerp(grad, state["momentum_buffer"], group["momentum"])
+                shapes.setdefault(p.shape, []).append((p, update))
             for shape, some in shapes.items():
-                updates = []
-                for p in some:
-                    state = self.state[p]
-                    if "momentum_buffer" not in state:
-                        state["momentum_buffer"] = torch.zeros_like(p)
-                    state["momentum_buffer"].lerp_(p.grad, 1 - group["momentum"])
-                    updates.append(torch.lerp(p.grad, state["momentum_buffer"], group["momentum"]))
                 # the root mean square of AdamW's steps: Liu et al. 2025, eq. 4
                 size = float(group["lr"]) * 0.2 * max(shape) ** 0.5
-                for p, update in zip(some, orthogonalised(torch.stack(updates)), strict=True):
+                for (p, _), update in zip(some, orthogonalised(torch.stack([u for _, u in some])), strict=True):
                     p.mul_(1 - float(group["lr"]) * group["weight_decay"]).sub_(update, alpha=size)
 
 
