@@ -191,3 +191,23 @@ def make_book(
     )  # fmt: skip
 
 
+def with_plain_of(book: Wording, earlier: Wording) -> Wording:
+    """`book`, but requests without a manner lead where an earlier book led them.
+
+    For a round of practice that played few captions of a class, after rounds that played many and whose verdicts are no
+    longer at hand. What the earlier book does not know, or leads to a styled caption, stays as it is.
+    """
+    captions, lengths = [], dict(book.lengths)
+    for phrase, meant in zip(book.keys, book.captions, strict=True):
+        row = earlier.rows.get(phrase)
+        old = earlier.captions[row] if row is not None else {}
+        plain = old.get("", "")
+        if plain and plain not in {c for style, c in old.items() if style not in ("", "normal")}:
+            meant = {**meant, "": plain}
+            lengths.setdefault(plain, earlier.lengths.get(plain, []))
+        captions.append(meant)
+    used = {c for meant in captions for c in meant.values()}
+    return Wording(
+        book.keys, captions, book.classes, [str(s) for s in book.sides], book.styles,
+        {c: n for c, n in lengths.items() if c in used and n}, book.vectors,
+    )  # fmt: skip

@@ -15,10 +15,11 @@ from avatargpt.evaluation.traits import manners
 from avatargpt.evaluation.truths import Truths
 from avatargpt.matcher import MatcherNetwork
 from avatargpt.metrics.signature import SIZE
-from avatargpt.train.book import _usual
+from avatargpt.train.book import _usual, with_plain_of
 from avatargpt.train.judged import Judged, picked
 from avatargpt.train.matcher import train
 from avatargpt.train.practice import SIGNATURES, SOURCE, Practice, exercises, pass_rates, right_ones
+from avatargpt.wording import Wording
 from instruct_data.store import ClipCodes, Store
 from tests.train.test_matcher import CONFIG, RUNTIME, made
 from vqvae.errors import UserError
@@ -177,3 +178,22 @@ def test_requests_go_to_captions_that_the_model_performs(mini: Any, tmp_path: Pa
     assert _usual(said, rates) == "a man kicks"
     assert _usual(said, {**rates, "a man kicks low": 1.0}) == "a man kicks"  # too seldom: it says something special
     assert _usual(said, {"he kicks": 0.2}) == "he kicks"  # nothing is known of the others
+
+
+def test_an_earlier_book_keeps_its_plain_captions() -> None:
+    def book(captions: list[dict[str, str]], lengths: dict[str, list[int]]) -> Wording:
+        keys = ["walk", "walk feebly", "bow", "new"][: len(captions)]
+        return Wording(keys, captions, keys, [""] * len(keys), {}, lengths, np.eye(len(keys), 8, dtype=np.float32))
+
+    earlier = book(
+        [{"": "he walks", "elderly": "an old man walks"}, {"": "an old man walks", "elderly": "an old man walks"},
+         {"": "he bows"}], {"he walks": [4], "he bows": [5]},
+    )  # fmt: skip
+    later = book(
+        [{"": "she walks", "elderly": "she walks feebly"}, {"": "she walks feebly", "elderly": "she walks feebly"},
+         {"": "she bows"}, {"": "something new"}], {"she walks": [7], "she walks feebly": [8], "something new": [9]},
+    )  # fmt: skip
+    found = with_plain_of(later, earlier)
+    assert [c[""] for c in found.captions] == ["he walks", "she walks feebly", "he bows", "something new"]
+    assert found.captions[0]["elderly"] == "she walks feebly"
+    assert found.lengths == {"he walks": [4], "he bows": [5], "she walks feebly": [8], "something new": [9]}
