@@ -29,10 +29,9 @@ _THINGS = (
 )
 _TIMES = re.compile(
     rf"\b(?P<once>once|twice|thrice)\b(?! (?:more|again)\b)"
-    rf"|(?<!-)\b(?P<number>{'|'.join(_NUMBERS)}|\d\d?)\b(?!-)(?P<open> or more| or so| at least)?"
-    rf"(?! (?:\w+ )?(?:{_THINGS}))"
-    r"(?P<more>(?: \w+)*,? (?:or more|at least)\b)?",
+    rf"|(?<!-)\b(?P<number>{'|'.join(_NUMBERS)}|\d\d?)\b(?!-)(?! (?:\w+ )?(?:{_THINGS}))"
 )
+_OR_MORE = re.compile(r"\b(?:or more|or so|at least)\b")
 _AGAIN = re.compile(
     r"\b(?:again and again|over and over|several|repeated(?:ly)?|repeat\w*|many times|a few|some more|a couple of|"
     r"a number of|in a row|one after another|continuously|keeps? (?:on )?\w+ing|a series of)\b"
@@ -55,11 +54,10 @@ def times(text: str) -> tuple[int, bool]:
         if found["once"]:
             return _ONCE[found["once"]], False
         count = _NUMBERS.get(found["number"]) or int(found["number"])
-        at_least = bool(found["open"] or found["more"] or re.search(r"\b(?:or more|at least)\b", lowered))
         if count == 1 and again:
             break
         if count > 1 or re.search(r"\bone (?:single )?\w+$|\bjust one\b|\bonly one\b", lowered):
-            return count, at_least
+            return count, bool(_OR_MORE.search(lowered))
     return (SEVERAL, True) if again else (0, False)
 
 

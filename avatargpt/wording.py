@@ -139,11 +139,6 @@ class Wording:
         self.group = np.unique(self.classes, return_inverse=True)[1]
 
     @cached_property
-    def times(self) -> list[int]:
-        """How often each phrasing says that its action is done, 0 = it does not say."""
-        return [times(k)[0] for k in self.keys]
-
-    @cached_property
     def index(self) -> WordIndex:
         """Of the phrasings; built at the first request, for loading a model need not wait for it."""
         return WordIndex(self.keys)
@@ -214,12 +209,13 @@ class Wording:
             return caption
         often, more = times(asked)
         if often and not _fits(times(caption)[0], often, more):
-            counted = [i for i in others if self.times[i] and scores[i] > scores[row] - COUNTED]
-            right = [i for i in counted if _fits(self.times[i], often, more)]
+            near = [i for i in others if scores[i] > scores[row] - COUNTED]
+            counted = {i: told for i in near if (told := times(self.keys[i])[0])}
+            right = [i for i, told in counted.items() if _fits(told, often, more)]
             if right:
                 return self.keys[max(right, key=lambda i: scores[i])]
             if counted and often > 1:  # the nearest number
-                return self.keys[min(counted, key=lambda i: (abs(self.times[i] - often), -scores[i]))]
+                return self.keys[min(counted, key=lambda i: (abs(counted[i] - often), -scores[i]))]
         other = int(others[scores[others].argmax()])
         return self.keys[other] if row != best and scores[other] > scores[row] + TELLING else caption
 

@@ -80,7 +80,8 @@ def manners(
             t for t in TRAITS
             if np.mean([geometry.judge(t, s, p).passed for s in shown for p in beside]) >= SHARE
         ]  # fmt: skip
-        passing = [c for c in checks(of[0]) if np.mean([geometry.judge(c, s).passed for s in shown]) >= SHARE]
-        if traits and (passing or not checks(of[0])):
+        asked = checks(of[0])
+        passing = [c for c in asked if np.mean([geometry.judge(c, s).passed for s in shown]) >= SHARE]
+        if traits and (passing or not asked):
             out[kind] = Manner(traits, passing, beside)
     return out
