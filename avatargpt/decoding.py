@@ -56,8 +56,7 @@ def run(
     engine, n, end, device = session.engine, constraint.rows, constraint.end, session.engine.device
     said = torch.zeros(n, steps + 1, dtype=torch.long, device=device)
     hidden = torch.empty(steps + 1, n, engine.width, device=device)
-    chosen = torch.empty(steps + 1, n, device=device)
-    norms = torch.empty(steps + 1, n, device=device)
+    spoken_logp = torch.empty(steps + 1, n, device=device)
     lengths = constraint.lengths.to(device)
     exact = constraint.exact
     done = lengths == 0
@@ -68,8 +67,7 @@ def run(
         logits = constraint(t, logits, said[:, :t])
         token = logits.argmax(-1) if streams is None else sample(logits, streams[t], temperature, top_k, top_p)
         hidden[t] = state[:n]
-        chosen[t] = logits.gather(-1, token[:, None])[:, 0]
-        norms[t] = logits.logsumexp(-1)
+        spoken_logp[t] = logits.log_softmax(-1).gather(-1, token[:, None])[:, 0]
         if not exact:
             token = torch.where(lengths == t, end, token)
             done = done | (token == end)
@@ -79,7 +77,7 @@ def run(
         if not exact and bool(done.all()):
             taken = t + 1
             break
-    logp = (chosen - norms)[:taken].t()
+    logp = spoken_logp[:taken].t()
     said = said[:, :taken]
     if exact:
         return said, lengths, hidden[:taken].transpose(0, 1), logp, torch.zeros(n, device=device), lengths >= 0

@@ -14,10 +14,12 @@ from torch import Tensor
 from transformers.activations import ACT2FN
 
 from avatargpt.config import TEXT, AvatarGPTConfig
-from avatargpt.maps import AddedMap, Map, effective_weight, make_added_map, make_map
+from avatargpt.cross import CrossWeights, cross_attention
+from avatargpt.encoder import Encoder
+from avatargpt.maps import AddedMap, Map, effective_weight, make_added_map, make_map, scaled_by
 
 MANY = 2  # rows from which on the packed weights are faster
-BLOCK = 16  # keys are looked at in prefixes of multiples of this many steps
+BLOCK = 8  # keys are looked at in prefixes of multiples of this many steps
 
 
 def _softmax(scores: Tensor) -> Tensor:
@@ -36,7 +38,8 @@ class Weights(NamedTuple):
     out: Tensor  # (d, H * D)
     query: Tensor  # (H * D, d)
     cross_out: Tensor  # (d, H * D)
-    up: Tensor  # (d_ff or 2 * d_ff, d)
+    up: Tensor  # (d_ff, d)
+    gate: Tensor | None  # (d_ff, d): what of `up` is let through, in a gated layer
     down: Tensor  # (d, d_ff)
 
 
@@ -48,6 +51,7 @@ class Layer(NamedTuple):
     query: Map
     cross_out: AddedMap
     up: Map
+    gate: Map | None
     down: AddedMap
 
 
@@ -87,43 +91,67 @@ class Engine:
             blocks = self.model.decoder.block
             self.weights = [self._weights(block) for block in blocks]
             cross = [b.layer[1].EncDecAttention for b in blocks]
-            pairs = [torch.stack([self._by_head(a.k), self._by_head(a.v)], 1).flatten(0, 2) for a in cross]
-            self.cross = make_map(torch.cat(pairs).float(), True, dtype)
+            pairs = [(effective_weight(a.k), effective_weight(a.v)) for a in cross]
+            self.cross = CrossWeights.of(pairs, self.heads_count)
             self.final = (self.model.decoder.final_layer_norm.weight * self.width**0.5).float()
         self._layers: dict[bool, list[Layer]] = {}
         self._heads: dict[str, Head] = {}
+        self._first: dict[str | None, Tensor] = {}
         self._head_maps: dict[tuple[str, bool], Map] = {}
         self._bias: Tensor | None = None
+        self._encoder: Encoder | None = None
+
+    def encode(self, vectors: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """What `AvatarGPTModel.inputs` yields -> encoder states (P, S, d) float32 and their mask (P, S)."""
+        if self._encoder is None:
+            self._encoder = Encoder(self.model, self.dtype)
+        return self._encoder(vectors, mask), mask
 
     def _by_head(self, linear: Any) -> Tensor:
         return effective_weight(linear).view(self.heads_count, self.head_width, self.width)
 
     def _weights(self, block: Any) -> Weights:
         own, cross, forward = block.layer[0], block.layer[1], block.layer[2]
-        scale = self.width**0.5
-
-        def behind(norm: Any, weight: Tensor) -> Tensor:
-            return weight.float() * (norm.weight.detach().float() * scale)
-
         a, x, f = own.SelfAttention, cross.EncDecAttention, forward.DenseReluDense
         qkv = torch.stack([self._by_head(m) for m in (a.q, a.k, a.v)], 1).reshape(-1, self.width)
-        up = [effective_weight(m) for m in ((f.wi_0, f.wi_1) if self.gated else (f.wi,))]
+        up, gate = (f.wi_0, f.wi_1) if self.gated else (f.wi, None)
         return Weights(
-            behind(own.layer_norm, qkv), effective_weight(a.o).float(),
-            behind(cross.layer_norm, effective_weight(x.q)), effective_weight(x.o).float(),
-            behind(forward.layer_norm, torch.cat(up)), effective_weight(f.wo).float(),
+            scaled_by(own.layer_norm, qkv), effective_weight(a.o).float(),
+            scaled_by(cross.layer_norm, effective_weight(x.q)), effective_weight(x.o).float(),
+            scaled_by(forward.layer_norm, effective_weight(up)),
+            None if gate is None else scaled_by(forward.layer_norm, effective_weight(gate)),
+            effective_weight(f.wo).float(),
         )
 
     def layers(self, rows: int) -> list[Layer]:
         """The layers' maps for so many rows, made on first use."""
         many = rows >= MANY
         if many not in self._layers:
-            make = (make_map, make_added_map) * 3
-            self._layers[many] = [
-                Layer(*(m(w, many, self.dtype) for m, w in zip(make, weights, strict=True)))  # type: ignore[arg-type]
-                for weights in self.weights
-            ]
+            self._layers[many] = [self._layer(weights, many) for weights in self.weights]
         return self._layers[many]
+
+    @torch.no_grad()
+    def first(self, name: str | None) -> Tensor:
+        """What the first layer's qkv map makes of a head's table (None: of the count-down's), before the norm: (n, .).
+
+        The first layer sees nothing but sums of table rows.
+        """
+        if name not in self._first:
+            table = self.model.countdown.rows.weight.detach().float() if name is None else self.head(name).table
+            self._first[name] = table @ self.weights[0].qkv.t()
+        return self._first[name]
+
+    def _layer(self, w: Weights, many: bool) -> Layer:
+        def plain(weight: Tensor) -> Map:
+            return make_map(weight, many, self.dtype)
+
+        def added(weight: Tensor) -> AddedMap:
+            return make_added_map(weight, many, self.dtype)
+
+        gate = None if w.gate is None else plain(w.gate)
+        return Layer(
+            plain(w.qkv), added(w.out), plain(w.query), added(w.cross_out), plain(w.up), gate, added(w.down)
+        )
 
     def head_map(self, name: str, rows: int) -> Map:
         """States (N, d) -> logits (N, n) of a head, its bias not yet added."""
@@ -183,21 +211,18 @@ class Session:
         self.strip = e.bias_strip(steps)
         self.steps = steps
         self.cache = torch.zeros(layers, self.rows * h, 2, steps, d, device=e.device, dtype=e.dtype)
-        # Samples of one prompt share its keys and values: (P * H, D, S) and (P * H, S, D) per layer
-        self.repeat = repeat
-        cross = e.cross(states.flatten(0, 1)).view(*states.shape[:2], layers, h, 2, d)
-        cross = cross.permute(2, 4, 0, 3, 1, 5).flatten(2, 3).contiguous()
-        self.cross_keys = cross[:, 0].transpose(2, 3).unbind(0)
-        self.cross_values = cross[:, 1].unbind(0)
-        blocked = torch.zeros(mask.shape, device=e.device, dtype=e.dtype).masked_fill(mask == 0, -1e9)
-        self.cross_bias = blocked.repeat_interleave(h, dim=0)[:, None].contiguous()
-        self.table, self.plus = self.head.table, None
+        self.cross = cross_attention(e.cross, e.dtype, e.softmax, states, mask, repeat)
+        self.table = self.head.table
+        self.first: Tensor | None = None
+        if self.rows >= MANY and head != TEXT:  # the text table is longer than what is decoded
+            self.first = e.first(head)
         counter = e.model.countdown
+        self.counts: Tensor | None = None  # (steps, N) rows of the count-down's table
         if counter is not None:
             if countdown is None:
-                self.table = self.table + counter(torch.tensor(-1, device=e.device)).float()
-            else:
-                self.plus = counter(countdown.t()).float()  # (steps, N, d)
+                countdown = torch.full((1, 1), -1, device=e.device).expand(self.rows, self.steps)
+            self.counts = counter.bucket(countdown.t())
+            self.count_rows, self.count_first = counter.rows.weight.detach().float(), e.first(None)
         self._views()
 
     def _views(self) -> None:
@@ -210,36 +235,30 @@ class Session:
         e, t, n = self.engine, self.t, self.rows
         if t >= self.seen:
             self._views()
-        h, d, many, eps = e.heads_count, e.head_width, self.repeat, e.eps
-        inner, wide, prompts = h * d, n * h, n // many
+        h, d, eps = e.heads_count, e.head_width, e.eps
+        inner, wide = h * d, n * h
         start = self.steps - 1 - t
         bias = self.strip[:, start : start + self.seen].expand(n, h, -1).reshape(wide, 1, -1)
         norm, hypot, bmm, baddbmm, softmax = torch.linalg.vector_norm, torch.hypot, torch.bmm, torch.baddbmm, e.softmax
         now = self.cache[:, :, :, t].unbind(0)
         x = self.table.index_select(0, tokens)
-        if self.plus is not None:
-            x = x + self.plus[t]
-        cached = zip(self.layers, now, self.keys, self.values, self.cross_keys, self.cross_values, strict=True)
-        for layer, new, keys, values, cross_keys, cross_values in cached:
-            y = layer.qkv(x / hypot(norm(x, 2, -1, True), eps)).view(wide, 3, d)
+        first = None if self.first is None else self.first.index_select(0, tokens)
+        if self.counts is not None:
+            x = x + self.count_rows.index_select(0, self.counts[t])
+            if first is not None:
+                first = first + self.count_first.index_select(0, self.counts[t])
+        for i, (layer, new, keys, values) in enumerate(zip(self.layers, now, self.keys, self.values, strict=True)):
+            scale = hypot(norm(x, 2, -1, True), eps)
+            y = (first / scale).to(e.dtype) if i == 0 and first is not None else layer.qkv(x / scale)
+            y = y.view(wide, 3, d)
             new.copy_(y[:, 1:])
             p = softmax(baddbmm(bias, y[:, :1], keys))
             x = layer.out(x, bmm(p, values).view(n, inner))
-            q = layer.query(x / hypot(norm(x, 2, -1, True), eps))
-            if many == 1:
-                p = softmax(baddbmm(self.cross_bias, q.view(wide, 1, d), cross_keys))
-                y = bmm(p, cross_values).view(n, inner)
-            else:
-                q = q.view(prompts, many, h, d).transpose(1, 2).reshape(prompts * h, many, d)
-                p = softmax(baddbmm(self.cross_bias, q, cross_keys))
-                y = bmm(p, cross_values).view(prompts, h, many, d).transpose(1, 2).reshape(n, inner)
-            x = layer.cross_out(x, y)
-            u = layer.up(x / hypot(norm(x, 2, -1, True), eps))
-            if e.gated:
-                half = u.shape[1] // 2
-                u = e.act(u[:, :half]) * u[:, half:]
-            else:
-                u = e.act(u)
+            x = layer.cross_out(x, self.cross(i, layer.query(x / hypot(norm(x, 2, -1, True), eps))))
+            y = x / hypot(norm(x, 2, -1, True), eps)
+            u = e.act(layer.up(y))
+            if layer.gate is not None:
+                u = u.mul_(layer.gate(y))
             x = layer.down(x, u)
         hidden = x / hypot(norm(x, 2, -1, True), eps) * e.final
         self.t = t + 1

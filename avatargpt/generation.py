@@ -100,15 +100,8 @@ class Generator:
         self, ids: Tensor, mask: Tensor | None = None, residual_codes: Tensor | None = None,
         extra_embeddings: Sequence[tuple[Tensor, Tensor, str]] | None = None,
     ) -> Prompt:
-        """Run the encoder once; arguments as in `AvatarGPTModel.encode`."""
-        was_training = self.model.training
-        self.model.eval()
-        try:
-            with torch.autocast(ids.device.type, torch.bfloat16, enabled=self.engine.dtype == torch.bfloat16):
-                states, full = self.model.encode(ids, mask, residual_codes, extra_embeddings)
-            return Prompt(states.float(), full)
-        finally:
-            self.model.train(was_training)
+        """Run the encoder once; arguments as in `AvatarGPTModel.inputs`."""
+        return Prompt(*self.engine.encode(*self.model.inputs(ids, mask, residual_codes, extra_embeddings)))
 
     @torch.inference_mode()
     def decode(

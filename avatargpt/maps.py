@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from avatargpt.precision import packs_bfloat16
 
 PACKED_ROWS = 32  # number of rows that packing is tuned for
+PAGE, LINE = 1024, 16  # float32 numbers of a memory page and of a cache line
 
 Map = Callable[[Tensor], Tensor]
 AddedMap = Callable[[Tensor, Tensor], Tensor]
@@ -30,8 +31,25 @@ def effective_weight(linear: Any) -> Tensor:
     return weight
 
 
+def scaled_by(norm: Any, weight: Tensor) -> Tensor:
+    """A map's weight (out, in) with the norm in front of it folded in: x / |x| then is all that is left to do."""
+    return weight.float() * (norm.weight.detach().float() * weight.shape[1] ** 0.5)
+
+
+def _turned(weight: Tensor) -> Tensor:
+    """weight.T, row by row; rows of whole memory pages would fall into the same lines of the cache and get a gap."""
+    turned = weight.float().t()
+    gap = LINE if turned.shape[1] % PAGE == 0 else 0
+    return F.pad(turned, (0, gap)).contiguous()[:, : turned.shape[1]]
+
+
 def _packing(dtype: torch.dtype) -> Any:
-    """oneDNN's linear map over a weight reordered once, where torch and processor have it for `dtype`, else None."""
+    """oneDNN's linear map over a weight reordered once, where it is faster than `torch.mm` for `dtype`, else None.
+
+    On processors without AVX-512 `torch.mm` is the faster one.
+    """
+    if not torch.backends.cpu.get_cpu_capability().startswith("AVX512"):
+        return None
     op = getattr(torch.ops.mkldnn, "_linear_pointwise", None)
     if op is None or not hasattr(torch.ops.mkldnn, "_reorder_linear_weight"):
         return None
@@ -49,15 +67,20 @@ def make_map(weight: Tensor, many: bool, dtype: torch.dtype) -> Map:
     if op is not None:
         packed = torch.ops.mkldnn._reorder_linear_weight(weight.to(dtype).contiguous(), PACKED_ROWS)
         return lambda x: op.default(x.to(dtype), packed, None, "none", [], "")
+    return plain_map(weight, dtype, many)
+
+
+def plain_map(weight: Tensor, dtype: torch.dtype, many: bool = True) -> Map:
+    """`make_map` without packing: as fast from some hundred rows on, and for any number of them."""
     if dtype != torch.float32:
         half = weight.to(dtype)
         return lambda x: F.linear(x.to(dtype), half)
-    flat = weight.t().contiguous() if weight.shape[0] > weight.shape[1] else weight.contiguous().t()
+    flat = _turned(weight) if many or weight.shape[0] > weight.shape[1] else weight.float().contiguous().t()
     return lambda x: torch.mm(x, flat)
 
 
 def make_added_map(weight: Tensor, many: bool, dtype: torch.dtype) -> AddedMap:
-    """(x, y) -> x + y @ weight.T, the sum in float32; see `make_map`."""
+    """(x, y) -> x + y @ weight.T, the sum in float32, x may be overwritten; see `make_map`."""
     op = _packing(dtype) if many and weight.device.type == "cpu" else None
     if dtype != torch.float32:
         times = make_map(weight, many, dtype)
@@ -65,5 +88,13 @@ def make_added_map(weight: Tensor, many: bool, dtype: torch.dtype) -> AddedMap:
     if op is not None:
         packed = torch.ops.mkldnn._reorder_linear_weight(weight.contiguous(), PACKED_ROWS)
         return lambda x, y: op.binary(y, x, packed, None, "add")
-    flat = weight.contiguous().t()
-    return lambda x, y: torch.addmm(x, y, flat)
+    return plain_added_map(weight, dtype, many)
+
+
+def plain_added_map(weight: Tensor, dtype: torch.dtype, many: bool = True) -> AddedMap:
+    """`make_added_map` without packing; see `plain_map`."""
+    if dtype != torch.float32:
+        times = plain_map(weight, dtype)
+        return lambda x, y: x + times(y)
+    flat = _turned(weight) if many else weight.float().contiguous().t()
+    return lambda x, y: x.addmm_(y, flat)

@@ -123,11 +123,11 @@ class AvatarGPTModel(ResidualLevels, Codebooks, T5ForConditionalGeneration):
             out = out + self.countdown(count).to(out.dtype)
         return out
 
-    def encode(
+    def inputs(
         self, input_ids: Tensor, attention_mask: Tensor | None = None, residual_codes: Tensor | None = None,
         extra_embeddings: Sequence[Extra] | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """Run the encoder.
+        """What the encoder reads.
 
         Args:
             input_ids: (B, L). attention_mask: (B, L), 1 = token; None: everything but padding ids.
@@ -135,7 +135,7 @@ class AvatarGPTModel(ResidualLevels, Codebooks, T5ForConditionalGeneration):
             extra_embeddings: (vectors (B, G, width), mask (B, G), adapter name) each, put behind the tokens.
 
         Returns:
-            States (B, S, d_model) and their mask (B, S) int64; S = longest row of tokens and vectors together.
+            Vectors (B, S, d_model) and their mask (B, S) int64; S = longest row of tokens and vectors together.
         """
         mask = input_ids.ne(self.config.pad_token_id or 0) if attention_mask is None else attention_mask
         parts, masks = [self.embed(input_ids, residual_codes)], [mask.long()]
@@ -151,7 +151,15 @@ class AvatarGPTModel(ResidualLevels, Codebooks, T5ForConditionalGeneration):
             order = torch.argsort(full, dim=1, descending=True, stable=True)[:, : max(int(full.sum(1).max()), 1)]
             full = full.gather(1, order)
             vectors = vectors.gather(1, order[..., None].expand(-1, -1, vectors.shape[-1]))
-        return self.encoder(inputs_embeds=vectors, attention_mask=full).last_hidden_state, full
+        return vectors, full
+
+    def encode(
+        self, input_ids: Tensor, attention_mask: Tensor | None = None, residual_codes: Tensor | None = None,
+        extra_embeddings: Sequence[Extra] | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """Run the encoder over `inputs`: states (B, S, d_model) and their mask (B, S) int64."""
+        vectors, mask = self.inputs(input_ids, attention_mask, residual_codes, extra_embeddings)
+        return self.encoder(inputs_embeds=vectors, attention_mask=mask).last_hidden_state, mask
 
     def head_names(self, head: Heads, batch: int) -> str | list[str]:
         """One name when the whole batch speaks one head, else one per row. Tensors index `config.heads`."""
@@ -225,7 +233,7 @@ class AvatarGPTModel(ResidualLevels, Codebooks, T5ForConditionalGeneration):
         """Teacher-forced or one-step forward.
 
         Args:
-            input_ids, attention_mask, residual_codes, extra_embeddings: see `encode`. With `encoder_outputs`
+            input_ids, attention_mask, residual_codes, extra_embeddings: see `inputs`. With `encoder_outputs`
                 given, `attention_mask` is the mask of its states.
             labels: (B, L) in the one id space, -100 = ignored; `decoder_input_ids` follow by `shift_right`.
             head: one head, or one per row (names, or indices into `config.heads`).
@@ -280,7 +288,7 @@ class AvatarGPTModel(ResidualLevels, Codebooks, T5ForConditionalGeneration):
     def generate(self, inputs: Tensor | None = None, *, head: str = TEXT, **kwargs: Any) -> Any:  # type: ignore[override]
         """Hugging Face `generate` for one head: greedy, beams, sampling, caches, streamers.
 
-        Takes `encode`'s arguments besides the usual ones, or ready `encoder_outputs` with their `attention_mask`;
+        Takes `inputs`' arguments besides the usual ones, or ready `encoder_outputs` with their `attention_mask`;
         `length` (B,) feeds the count-down. Answers start with the head's start id and are padded with the text
         padding id. `avatargpt.generation` holds the product's own, faster loop.
         """

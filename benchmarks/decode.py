@@ -1,11 +1,11 @@
 """Motion tokens per second of the decode loop against a no-cache re-encode loop and Hugging Face `generate`.
 
-    python benchmarks/decode.py [--model FOLDER] [--threads 1] [--tokens 49] [--batches 1,32]
+    python benchmarks/decode.py [--model FOLDER] [--threads 1] [--tokens 49] [--batches 1,32] [--rounds 4]
 
 The re-encode loop is how the AvatarGPT release decodes: for every token it runs the encoder and the whole decoder
 again and computes the text head and the motion head at every position. All loops sample with temperature 0.8 and
 top-k 50 (Hugging Face: its own sampler) from the same weights and prompts of about 60 tokens; each figure is the
-best of several rounds (bfloat16 only where the processor gains by it), and the rounds of all loops alternate, so that
+best of as many rounds (bfloat16 only where the processor gains by it), and the rounds of all loops alternate, so that
 a busy machine disturbs them alike.
 """
 
@@ -66,15 +66,14 @@ def own(generator: Generator, ids: Tensor, tokens: int, head: str) -> Tensor:
     return generator.decode(prompt, head, length=[tokens] * len(ids), temperature=0.8, top_k=50).ids
 
 
-def measure(loops: dict[str, Callable[[], Tensor]], rounds: dict[str, int]) -> dict[str, float]:
+def measure(loops: dict[str, Callable[[], Tensor]], rounds: int) -> dict[str, float]:
     """Best seconds of each loop, rounds interleaved."""
     best = dict.fromkeys(loops, float("inf"))
-    for turn in range(max(rounds.values())):
+    for _ in range(rounds):
         for name, loop in loops.items():
-            if turn < rounds[name]:
-                start = time.perf_counter()
-                loop()
-                best[name] = min(best[name], time.perf_counter() - start)
+            start = time.perf_counter()
+            loop()
+            best[name] = min(best[name], time.perf_counter() - start)
     return best
 
 
@@ -86,6 +85,7 @@ def main() -> None:
     parser.add_argument("--prompt", type=int, default=60, help="encoder tokens")
     parser.add_argument("--batches", default="1,32")
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--rounds", type=int, default=4, help="of each loop; the best counts")
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
@@ -103,11 +103,9 @@ def main() -> None:
             }
             if half is not None:
                 loops["own loop, bfloat16"] = lambda ids=ids, half=half: own(half, ids, args.tokens, args.head)
-            quick = 8 if batch == 1 else 4
-            rounds = dict(zip(loops, (2 if batch == 1 else 1, 2, quick, quick), strict=False))
             for name in list(loops)[1:]:
                 loops[name]()  # warm-up
-            best = measure(loops, rounds)
+            best = measure(loops, args.rounds)
             results[batch] = {name: batch * args.tokens / seconds for name, seconds in best.items()}
     if args.json:
         print(json.dumps({"threads": args.threads, "tokens": args.tokens, "tokens_per_second": results}))

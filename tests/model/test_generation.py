@@ -229,6 +229,23 @@ def test_sampling_follows_the_distribution_and_its_filters() -> None:
     assert set(sample(logits, u, 1.0, top_p=0.7).tolist()) == {0, 2}
 
 
+def test_sampling_ranks_as_topk_does() -> None:
+    logits = torch.randn(200, 60, generator=torch.Generator().manual_seed(0))
+    logits[:, 7] = float("-inf")
+    u = torch.rand(200, generator=torch.Generator().manual_seed(1))
+    values, order = logits.topk(9, dim=-1)
+    rank = (values.softmax(-1).cumsum(-1) <= u[:, None]).sum(-1).clamp(max=8)
+    assert torch.equal(sample(logits, u, 1.0, top_k=9), order.gather(1, rank[:, None])[:, 0])
+
+
+def test_equal_logits_share_their_probability() -> None:
+    logits = torch.tensor([[0.0, 1.0, 1.0, 1.0, -2.0]]).expand(3000, -1)
+    picked = sample(logits, (torch.arange(3000) + 0.5) / 3000, 1.0, top_k=3)
+    assert torch.bincount(picked, minlength=5).tolist() == [0, 1000, 1000, 1000, 0]
+    # more equal ones than are kept: any of them, never another
+    assert set(sample(logits, torch.linspace(0, 0.999, 3000), 1.0, top_k=2).tolist()) <= {1, 2, 3}
+
+
 def test_streams_do_not_depend_on_the_batch_or_the_limit() -> None:
     many, one = uniforms([3, 4, 5], 100), uniforms([4], 17)
     assert torch.equal(many[:17, 1], one[:, 0])
