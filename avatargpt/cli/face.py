@@ -18,8 +18,13 @@ Numbers = list[str] | None
 
 
 def face(
-    output: common.Outputs,
-    audio: Annotated[Path | None, typer.Argument(metavar="[AUDIO]", help="Speech: wav, flac, ogg, mp3.")] = None,
+    audio: Annotated[
+        Path | None, typer.Argument(metavar="[AUDIO]", help="Speech: wav, flac, ogg, mp3; - for raw PCM on stdin.")
+    ] = None,
+    output: Annotated[
+        list[Path] | None,
+        typer.Option("-o", "--output", metavar="FILE", help="Where to write; the suffix is the format. Repeatable."),
+    ] = None,
     text: Annotated[
         str | None, typer.Option("--text", metavar="TEXT", help="What the face does; @FILE gives one per line.")
     ] = None,
@@ -52,6 +57,19 @@ def face(
     size: Annotated[
         int | None, typer.Option("--size", min=16, max=2048, metavar="PIXELS", help=".mp4, .gif: side of the picture.")
     ] = None,
+    microphone: Annotated[
+        str | None, typer.Option("--microphone", metavar="NAME", help="Listen instead of AUDIO: default, or a device.")
+    ] = None,
+    rate: Annotated[
+        int, typer.Option("--rate", metavar="HZ", help="Samples a second of - (16 bit mono) and the microphone.")
+    ] = 16_000,
+    live_link: Annotated[
+        str | None, typer.Option("--live-link", metavar="HOST[:PORT]", help="Send frames to Unreal as they come.")
+    ] = None,
+    websocket: Annotated[
+        str | None, typer.Option("--websocket", metavar="[HOST:]PORT", help="Serve frames to browsers as they come.")
+    ] = None,
+    subject: Annotated[str, typer.Option("--subject", metavar="NAME", help="Whose face it is there.")] = "AvatarGPT",
     model: common.Model = None,
     threads: common.Threads = None,
     as_json: common.Json = False,
@@ -59,18 +77,27 @@ def face(
 ) -> None:
     """Speech, an instruction, emotions, or all at once to a face: 52 ARKit weights and the head at 30 fps.
 
-    An .mp4 carries the sound. A network makes the face; --gain to --eye-contact change its curves afterwards.
+    An .mp4 carries the sound. A network makes the face; --gain to --eye-contact change its curves afterwards. Live
+    (-, --microphone, --live-link, --websocket), frames come about 0.1 s after the sound, a file is heard at its own
+    speed, and -o may be left out.
     """
+    from avatargpt.cli.face_live import Line, perform
     from avatargpt.cli.face_options import driver_folder, emotions, format_options, numbers
     from avatargpt.speech.audio import MAX_SECONDS, inspect
     from avatargpt.speech.controls import Controls, apply
 
-    if audio is None and text is None and emotion is None:
+    line = Line(audio, microphone, rate, live_link, websocket, subject)
+    output, audio = output or [], line.file
+    if not output and not line.live:
+        raise UserError("no -o FILE; accepted: one or more, or --live-link HOST, or --websocket PORT")
+    if audio is None and text is None and emotion is None and not line.live:
         raise UserError("nothing to do; accepted AUDIO, --text INSTRUCTION, --emotion NAME, or any of them together")
     texts, many = common.read_texts(text) if text is not None else ([""], False)
     common.check_seconds(seconds)
     if audio is not None and seconds is not None:
         raise UserError(f"--seconds {seconds:g}: goes without AUDIO, whose length counts")
+    if line.live and (many or seconds is not None):
+        raise UserError("live: accepted one TEXT, and no --seconds")
     length = inspect(audio).seconds if audio is not None else seconds
     feelings = emotions(emotion, length or MAX_SECONDS) if emotion is not None else []
     controls = Controls(
@@ -82,11 +109,25 @@ def face(
     common.check_targets(output, many)
     options = format_options(output, layout, size, audio)
     folder = driver_folder(model)
+    if line.live:
+        done, about = perform(folder, line, texts[0], feelings, controls, bool(output))
+        written = _write(output, [done.motion().with_caption(texts[0])], False, options)[0] if output else []
+        _tell_live(about, written, as_json)
+        return
     made = _perform(folder, audio, texts, feelings, length, threads, quiet)
     motions: list[Any] = [apply(m, controls, seed) for m in made]
     with common.progress("writing", quiet):
         files = _write(output, motions, many, options)
     common.print_results(motions, files, as_json)
+
+
+def _tell_live(about: dict[str, Any], files: list[str], as_json: bool) -> None:
+    if as_json:
+        common.print_json({**about, "files": files})
+        return
+    typer.echo(", ".join(f"{about[name]} {name}" for name in ("frames", "seconds", "lost")), err=True)
+    for name in files:
+        typer.echo(name)
 
 
 def _check_faces(paths: list[Path]) -> None:

@@ -30,11 +30,16 @@ def timecodes(count: int, fps: float) -> list[str]:
 
 
 def columns(motion: FaceMotion) -> np.ndarray:
-    """(T, 61) values in Live Link's CSV order: weights, head and eye angles in radians with the file's signs.
+    """(T, 61) values in Live Link's CSV order: weights, then `angles`."""
+    order = [arkit.INDEX[n[:1].lower() + n[1:]] for n in arkit.LIVE_LINK[: arkit.COUNT]]
+    return np.concatenate([motion.weights[:, order], angles(motion)], 1)
+
+
+def angles(motion: FaceMotion) -> np.ndarray:
+    """(T, 9) yaw, pitch and roll of the head, the left and the right eye in radians with the file's signs.
 
     The eyes' angles are what their look weights say; an eye's roll is 0.
     """
-    order = [arkit.INDEX[n[:1].lower() + n[1:]] for n in arkit.LIVE_LINK[: arkit.COUNT]]
     scale = np.radians(arkit.EYE_DEGREES)
     w = {n: motion.weights[:, arkit.INDEX[n]] for n in arkit.NAMES if n.startswith("eyeLook")}
     eyes = []
@@ -42,7 +47,7 @@ def columns(motion: FaceMotion) -> np.ndarray:
         yaw = (w[f"eyeLook{to_right}{side}"] - w[f"eyeLook{to_left}{side}"]) * scale
         pitch = (w[f"eyeLookDown{side}"] - w[f"eyeLookUp{side}"]) * scale
         eyes += [yaw, pitch, np.zeros(len(motion))]
-    return np.concatenate([motion.weights[:, order], motion.head * HEAD_SIGNS, np.stack(eyes, 1)], 1)
+    return np.concatenate([motion.head * HEAD_SIGNS, np.stack(eyes, 1)], 1)
 
 
 def write_livelink(motion: FaceMotion, path: Path) -> Path:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import socket
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +14,7 @@ import torch
 
 from avatargpt import export
 from avatargpt.cli.face_options import emotions
+from avatargpt.export.live_link import unpack
 from avatargpt.speech.driver import Driver
 from avatargpt.speech.network import DriverConfig, DriverNetwork
 from avatargpt.speech.reader import ReaderConfig, ReaderNetwork, ScoreReader
@@ -177,3 +180,72 @@ def test_emotion_keyframes() -> None:
     assert [(f.text, f.strength) for f in emotions("joy")] == [("happy", 0.7)]
     with pytest.raises(UserError, match="accepted"):
         emotions("0:1:2:3")
+
+
+class Pipe:
+    """A stdin that raw sound comes from."""
+
+    def __init__(self, data: bytes) -> None:
+        self.buffer = io.BytesIO(data)
+
+
+def test_live_from_a_pipe_to_unreal_and_a_file(
+    cli, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pcm = (np.sin(np.arange(24_000) / 20) * 8000).astype("<i2")
+    monkeypatch.setattr("sys.stdin", Pipe(pcm.tobytes()))
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.settimeout(5)
+        port = listener.getsockname()[1]
+        result = cli(
+            "face", "-", "--rate", 48_000, "--live-link", f"127.0.0.1:{port}", "--subject", "Ada", "--gain",
+            "jawOpen=0", "-o", tmp_path / "a.npz", "--json", "--model", weights,
+        )  # fmt: skip
+        assert result.code == 0, result.err
+        first = unpack(listener.recv(4096))
+    about = json.loads(result.out)
+    assert about["frames"] == 15 and about["seconds"] == 0.5 and about["lost"] == 0
+    assert about["files"] == [str(tmp_path / "a.npz")]
+    assert first.subject == "Ada" and first.values[arkit.INDEX["jawOpen"]] == 0
+    kept = export.load(tmp_path / "a.npz")
+    np.testing.assert_array_equal(first.values[:52], kept.weights[0])
+
+
+def test_live_needs_no_file(cli, weights: Path, sound: Path) -> None:
+    pytest.importorskip("websockets")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    result = cli("face", sound, "--websocket", port, "--model", weights)
+    assert result.code == 0 and "30 frames" in result.err, result.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ((), "no -o FILE"),
+        (("-", "--live-link", "host:99999"), "accepted 1 to 65535"),
+        (("-", "--live-link", "a b"), "accepted HOST"),
+        (("-", "--websocket", "http"), "accepted [HOST:]PORT"),
+        (("--live-link", "127.0.0.1"), "one of AUDIO"),
+        (("-", "--microphone", "default"), "one of AUDIO"),
+        (("-", "--live-link", "127.0.0.1", "--smooth", "0.1"), "need the whole clip"),
+        (("-", "--live-link", "127.0.0.1", "--seconds", "3"), "no --seconds"),
+        (("-", "--live-link", "127.0.0.1", "--rate", "10"), "accepted: whole numbers"),
+        (("-", "--live-link", "127.0.0.1", "--subject", ""), "accepted 1 to 64"),
+    ],
+)
+def test_live_refusals(
+    cli, weights: Path, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...], said: str
+) -> None:
+    monkeypatch.setattr("sys.stdin", Pipe(b""))
+    assert_refused(cli("face", *arguments, "--model", weights), said)
+
+
+def test_a_pipe_without_sound_leaves_no_file(
+    cli, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdin", Pipe(b""))
+    assert_refused(cli("face", "-", "-o", tmp_path / "a.csv", "--model", weights), "no sound came")
+    assert not (tmp_path / "a.csv").exists()

@@ -1,0 +1,142 @@
+"""``avatargpt face`` while somebody speaks: a pipe, a microphone or a file at its own speed, to Unreal or a browser."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from vqvae.errors import UserError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from avatargpt.speech.controls import Controls
+    from avatargpt.speech.direction import Feeling
+    from avatargpt.speech.live import Live, Sender
+
+PIPE = Path("-")
+HERE = "127.0.0.1"
+
+
+def address(option: str, text: str, host: str | None, port: int | None) -> tuple[str, int]:
+    """``HOST:PORT``, ``[IPv6]:PORT``, and with defaults one of both.
+
+    Raises:
+        UserError: another form, or a port out of range.
+    """
+    found = re.fullmatch(r"(?:(\[[0-9a-fA-F:.]+\]|[^\s:\[\]]+):)?(\d{1,5})", text)
+    alone = re.fullmatch(r"\[[0-9a-fA-F:.]+\]|[^\s:\[\]]+", text) if port is not None else None
+    if found and (found[1] or host):
+        name, number = found[1] or host or "", int(found[2])
+    elif alone:
+        name, number = text, port or 0
+    else:
+        raise UserError(f"{option} {text}: accepted {'HOST[:PORT]' if port is not None else '[HOST:]PORT'}")
+    if not 0 < number < 65536:
+        raise UserError(f"{option} {text}: port {number}; accepted 1 to 65535")
+    return name.strip("[]"), number
+
+
+@dataclass(frozen=True)
+class Line:
+    """Where sound comes from and frames go to.
+
+    Attributes:
+        audio: a file, or `PIPE`; None with `microphone`.
+        rate: samples a second of pipe and microphone.
+        live_link, websocket: addresses, see `address`.
+        subject: whose face it is there.
+    """
+
+    audio: Path | None
+    microphone: str | None
+    rate: int
+    live_link: str | None
+    websocket: str | None
+    subject: str
+
+    @property
+    def live(self) -> bool:
+        """Whether frames are wanted while the sound comes."""
+        asked = self.microphone, self.live_link, self.websocket
+        return self.audio == PIPE or any(a is not None for a in asked)
+
+    @property
+    def file(self) -> Path | None:
+        """The sound, where it is a file."""
+        return None if self.audio == PIPE else self.audio
+
+
+def perform(
+    folder: Path, line: Line, text: str, feelings: list[Feeling], controls: Controls, keep: bool
+) -> tuple[Live, dict[str, Any]]:
+    """Run until the sound ends or Ctrl-C.
+
+    Args:
+        folder: of the driver. text: instruction, or empty. keep: whether the clip is wanted afterwards.
+
+    Returns:
+        What `avatargpt.speech.live.perform` does, and what is to be told of it.
+    """
+    import numpy as np
+    import torch
+
+    from avatargpt.export.live_link import PORT, LiveLinkSender
+    from avatargpt.speech import live
+    from avatargpt.speech.audio import FPS, MAX_SECONDS, blocks, check_rate, inspect
+    from avatargpt.speech.controls import apply
+    from avatargpt.speech.performer import FacePerformer
+
+    if controls.smooth or controls.blink_rate is not None:
+        raise UserError("--smooth and --blink-rate need the whole clip; accepted without live sound and addresses")
+    if (line.audio is None) == (line.microphone is None):
+        raise UserError("live: accepted one of AUDIO, - and --microphone NAME")
+    rate = line.rate
+    check_rate(rate, 1, "--rate")
+    to = None if line.live_link is None else address("--live-link", line.live_link, None, PORT)
+    at = None if line.websocket is None else address("--websocket", line.websocket, HERE, None)
+    torch.set_num_threads(1)
+    performer = FacePerformer.load(folder)
+    told = performer.direction(performer.read([text])[0] if text else None, feelings)
+    parts: Iterator[NDArray[Any]]
+    if line.microphone is not None:
+        parts = live.microphone(line.microphone, rate)
+    elif line.file is None:
+        parts = live.from_pipe(sys.stdin.buffer)
+    else:
+        rate = inspect(line.file).rate
+        parts = live.paced(blocks(line.file), rate)
+    performer.driver.stream(rate).push(np.zeros(rate // 2, np.float32))  # the first operations take longest
+    stream = performer.driver.stream(rate, direction=told)
+    done = live.Live()
+    with ExitStack() as stack:
+        senders: list[Sender] = []
+        if to is not None:
+            senders.append(LiveLinkSender(*to, line.subject))
+            typer.echo(f"Live Link to {to[0]}:{to[1]} as {line.subject}", err=True)
+        if at is not None:
+            from avatargpt.export.websocket import WebSocketSender
+
+            senders.append(WebSocketSender(*at, line.subject))
+            typer.echo(f"WebSocket on ws://{at[0]}:{at[1]}", err=True)
+        for sender in senders:
+            stack.callback(sender.close)
+        try:
+            live.perform(
+                stream, parts, senders, lambda frame: apply(frame, controls), MAX_SECONDS * FPS if keep else 0, done
+            )
+        except KeyboardInterrupt:
+            typer.echo("stopped", err=True)
+    about = {
+        "frames": done.frames, "seconds": round(done.frames / FPS, 3), "delay_ms": round(1000 * stream.latency),
+        "busiest_ms": round(1000 * done.busy, 1), "lost": sum(s.failed for s in senders),
+        "repaired_samples": stream.repaired,
+    }  # fmt: skip
+    return done, about

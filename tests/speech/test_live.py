@@ -1,0 +1,167 @@
+"""Live: packets, pacing, pipes, and the same frames as a whole file gives."""
+
+from __future__ import annotations
+
+import io
+import json
+import socket
+import struct
+from contextlib import ExitStack
+
+import numpy as np
+import pytest
+
+from avatargpt.export.live_link import LiveLinkSender, Packet, pack, unpack, values
+from avatargpt.export.websocket import MOST_CLIENTS, WAITING, WebSocketSender
+from avatargpt.speech import live
+from avatargpt.speech.driver import Driver
+from avatargpt.speech.network import DriverConfig, DriverNetwork
+from vqvae import arkit
+from vqvae.errors import UserError
+from vqvae.face import FaceMotion
+
+ID = "$" + "0123456789abcdef" * 2 + "0123"
+
+
+@pytest.fixture(scope="module")
+def driver() -> Driver:
+    import torch
+
+    torch.manual_seed(0)
+    network = DriverNetwork(DriverConfig(width=24, hidden=32, dilations=[1, 2], text_width=16, inject=1, gates="open"))
+    with torch.no_grad():
+        network.curves.weight.normal_(std=0.2)
+        network.curves.bias.fill_(0.3)
+    return Driver(network)
+
+
+def face(frames: int = 1, seed: int = 0) -> FaceMotion:
+    rng = np.random.default_rng(seed)
+    return FaceMotion(rng.random((frames, 52)), rng.normal(0, 0.2, (frames, 3)))
+
+
+def test_packet_is_laid_out_as_the_phone_does() -> None:
+    motion = face()
+    data = pack(values(motion)[0], 77, "Ada", ID, 60)
+    assert data[:4] == b"\x06\x00\x00\x00" and data[4:41] == ID.encode()
+    assert data[41:48] == b"\x00\x00\x00\x03Ada"
+    frame, part, rate, denominator, count = struct.unpack(">ifiiB", data[48:65])
+    assert (frame, part, rate, denominator, count) == (77, 0.0, 60, 1, 61)
+    assert len(data) == 65 + 4 * 61
+    numbers = np.array(struct.unpack(">61f", data[65:]))
+    np.testing.assert_allclose(numbers[:52], motion.weights[0], atol=1e-7)
+    # positive yaw to the person's right, positive pitch down: the other way round than in FaceMotion
+    np.testing.assert_allclose(numbers[52:55], motion.head[0] * [-1, -1, 1], atol=1e-6)
+    left = motion.weights[0, arkit.INDEX["eyeLookInLeft"]] - motion.weights[0, arkit.INDEX["eyeLookOutLeft"]]
+    assert numbers[55] == pytest.approx(left * np.radians(arkit.EYE_DEGREES), abs=1e-6)
+    back = unpack(data)
+    assert (back.subject, back.frame, back.rate, back.identity) == ("Ada", 77, 60.0, ID)
+    np.testing.assert_array_equal(back.values, values(motion)[0])
+
+
+def test_what_is_no_packet() -> None:
+    good = pack(values(face())[0], 0, "Ada", ID)
+    for data in (b"", b"hello", good[:-1], b"\x07" + good[1:], good[:41] + b"\xff\xff\xff\xff" + good[45:]):
+        with pytest.raises(UserError, match="no Live Link Face packet"):
+            unpack(data)
+    for name in ("", "x" * 65):
+        with pytest.raises(UserError, match="accepted 1 to 64"):
+            pack(values(face())[0], 0, name, ID)
+
+
+def test_frames_arrive_by_udp_and_equal_the_whole_file(driver: Driver) -> None:
+    rng = np.random.default_rng(1)
+    sound = (rng.normal(0, 0.2, 16_000) * 32767).clip(-32768, 32767).astype("<i2")
+    whole = driver.drive(sound)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
+        listener.bind(("127.0.0.1", 0))
+        listener.settimeout(5)
+        sender = LiveLinkSender("127.0.0.1", listener.getsockname()[1], "Ada")
+        parts = live.from_pipe(io.BufferedReader(io.BytesIO(sound.tobytes() + b"\x01")))
+        done = live.perform(driver.stream(16_000), parts, [sender], keep=1000)
+        got: list[Packet] = [unpack(listener.recv(4096)) for _ in range(done.frames)]
+        sender.close()
+    assert done.frames == len(whole) == 30
+    assert [p.frame for p in got] == list(range(30)) and {p.subject for p in got} == {"Ada"}
+    np.testing.assert_array_equal(np.stack([p.values for p in got]), values(whole))
+    np.testing.assert_array_equal(done.motion().weights, whole.weights)
+
+
+def test_a_host_that_is_not_known() -> None:
+    with pytest.raises(UserError, match="Live Link listener"):
+        LiveLinkSender("no.such.host.invalid", 11111)
+
+
+def test_a_recording_takes_its_time() -> None:
+    clock = [0.0]
+    seen = []
+
+    def sleep(seconds: float) -> None:
+        clock[0] += seconds
+
+    for block in live.paced([np.zeros(1500), np.zeros(100)], 3000, lambda: clock[0], sleep):
+        seen.append((len(block), clock[0]))
+    assert sum(n for n, _ in seen) == 1600 and max(n for n, _ in seen) == 100
+    np.testing.assert_allclose([t for _, t in seen], np.cumsum([n for n, _ in seen]) / 3000, atol=1e-9)
+
+
+def test_kept_frames_are_bounded_and_changed(driver: Driver) -> None:
+    def shut(frame: FaceMotion) -> FaceMotion:
+        return FaceMotion(frame.weights * 0, frame.head)
+
+    done = live.perform(driver.stream(16_000), [np.zeros(16_000, np.float32)], change=shut, keep=7)
+    assert done.frames == 7 and not done.motion().weights.any()
+    with pytest.raises(UserError, match="no sound came"):
+        live.perform(driver.stream(16_000), [], keep=7).motion()
+
+
+def test_websocket_clients_get_frames_and_are_bounded() -> None:
+    client = pytest.importorskip("websockets.sync.client")
+    from websockets.exceptions import ConnectionClosed
+
+    sender = WebSocketSender("127.0.0.1", 0, "Ada")
+    url = f"ws://127.0.0.1:{sender.port}"
+    motion = face(3)
+    with ExitStack() as stack:
+        one = stack.enter_context(client.connect(url))
+        hello = json.loads(one.recv(5))
+        assert hello["names"] == list(arkit.NAMES) and hello["fps"] == 30 and hello["subject"] == "Ada"
+        for k in range(3):
+            sender.send(k, motion.slice(k, k + 1))
+        for k in range(3):
+            message = json.loads(one.recv(5))
+            assert message["frame"] == k
+            np.testing.assert_allclose(message["weights"], motion.weights[k], atol=1e-4)
+            np.testing.assert_allclose(message["head"], motion.head[k], atol=1e-4)
+        others = [stack.enter_context(client.connect(url)) for _ in range(MOST_CLIENTS)]
+        for other in others[:-1]:
+            other.recv(5)
+        with pytest.raises(ConnectionClosed, match="clients are connected"):
+            others[-1].recv(5)
+        sender.close()
+        with pytest.raises(ConnectionClosed):
+            one.recv(5)
+
+
+def test_slow_clients_lose_the_oldest_frames() -> None:
+    pytest.importorskip("websockets")
+    import queue
+
+    sender = WebSocketSender("127.0.0.1", 0)
+    slow: queue.Queue[str | None] = queue.Queue(WAITING)
+    sender._clients.add(slow)
+    for k in range(WAITING + 5):
+        sender.send(k, face())
+    assert sender.failed == 5 and json.loads(slow.get() or "")["frame"] == 5
+    sender._clients.clear()
+    sender.close()
+
+
+def test_a_port_that_is_taken() -> None:
+    pytest.importorskip("websockets")
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        with pytest.raises(UserError, match="that is free"):
+            WebSocketSender("127.0.0.1", taken.getsockname()[1])
