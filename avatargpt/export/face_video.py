@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from avatargpt.export.video import GIF_FPS, encode_mp4
+from avatargpt.export.video import GIF_FPS, encode_gif, encode_mp4
 from vqvae import arkit
 from vqvae.errors import UserError
 from vqvae.face import FaceMotion, turns
@@ -93,22 +93,9 @@ def write_face_gif(motion: FaceMotion, path: Path, size: int = 320) -> Path:
     Raises:
         UserError: size outside 16..2048, or the file cannot be written.
     """
-    from PIL import Image
-
     _check(path, size)
     clip = motion if motion.fps <= GIF_FPS else motion.resampled(GIF_FPS)
-    frames = pictures(clip, size)
-    # one palette, of the first picture, for all: colours do not flicker and files stay small
-    first = Image.fromarray(next(frames)).quantize(192, dither=Image.Dither.NONE)
-    rest = (Image.fromarray(f).quantize(palette=first, dither=Image.Dither.NONE) for f in frames)
-
-    def write(temporary: Path) -> None:
-        first.save(
-            temporary, format="GIF", save_all=True, append_images=rest, duration=round(1000 / clip.fps), loop=0,
-            disposal=1,
-        )  # fmt: skip
-
-    return atomic_write(path, write)
+    return encode_gif(path, pictures(clip, size), clip.fps, 192)
 
 
 def write_face_mp4(

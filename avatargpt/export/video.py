@@ -53,23 +53,25 @@ def write_gif(motion: Motion, path: Path, size: int = 360) -> Path:
     Raises:
         UserError: size outside 16..4096, or the file cannot be written.
     """
-    from PIL import Image
-
     _check(path, size)
     clip = motion if motion.fps <= GIF_FPS else motion.resampled(GIF_FPS)
-    frames = pictures(clip, size)
-    # one palette, of the first picture, for all: colours do not flicker and files stay small
-    first = Image.fromarray(next(frames)).quantize(128, dither=Image.Dither.NONE)
+    return encode_gif(path, pictures(clip, size), clip.fps, 128)
 
-    def rest() -> Iterator[Image.Image]:
-        for frame in frames:
-            yield Image.fromarray(frame).quantize(palette=first, dither=Image.Dither.NONE)
+
+def encode_gif(path: Path, frames: Iterator[np.ndarray], fps: float, colours: int) -> Path:
+    """A looping GIF of frames (size, size, 3), at least one; written whole or not at all.
+
+    One palette, of the first picture, for all: colours do not flicker and files stay small.
+    """
+    from PIL import Image
+
+    first = Image.fromarray(next(frames)).quantize(colours, dither=Image.Dither.NONE)
+    rest = (Image.fromarray(f).quantize(palette=first, dither=Image.Dither.NONE) for f in frames)
 
     def write(temporary: Path) -> None:
         first.save(
-            temporary, format="GIF", save_all=True, append_images=rest(), duration=round(1000 / clip.fps), loop=0,
-            disposal=1,
-        )  # fmt: skip
+            temporary, format="GIF", save_all=True, append_images=rest, duration=round(1000 / fps), loop=0, disposal=1
+        )
 
     return atomic_write(path, write)
 
