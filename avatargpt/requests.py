@@ -6,10 +6,9 @@ from dataclasses import replace
 
 import numpy as np
 
+from avatargpt.limits import MAX_SECONDS, MIN_SECONDS
 from vqvae.errors import UserError
 from vqvae.motion import Motion
-
-MAX_SECONDS, MIN_SECONDS = 600.0, 0.2
 
 
 def check_text(text: str) -> None:

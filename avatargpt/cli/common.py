@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from avatargpt.limits import MAX_SECONDS, MIN_SECONDS
 from vqvae.errors import UserError
 
 if TYPE_CHECKING:
     from avatargpt.pipeline import AvatarGPT
     from vqvae.motion import Motion
 
-MIN_SECONDS, MAX_SECONDS = 0.2, 600.0  # as in avatargpt.requests, which is slow to import
 MAX_CHARACTERS = 1000
 MAX_TEXTS = 10_000
 SHEET = ".png"  # one picture shows all results together
