@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import numpy as np
 
+from avatargpt.lexical import lemmas
 from avatargpt.planning.persons import AGAINST, Person
 from avatargpt.planning.posture import Pose, bridge, follow
 from avatargpt.planning.props import generalise
@@ -19,13 +22,16 @@ from avatargpt.planning.types import Activity
 
 CanDo = Callable[[list[str]], Sequence[float]]
 """Steps -> how well the motion side does each, higher is better."""
-NEIGHBOURS = 32  # activities whose steps may take the place of one
+NEIGHBOURS = 128  # activities whose steps may take the place of one
+COMMON = 0.004  # share of all steps that begin with a verb which fits everywhere
 ALIKE = 0.54  # cosine from which one step may stand in for another
 TWICE = 0.8  # cosine from which a step says again what another says
 RELATED = 0.4  # cosine to a step of an activity from which one more is of the same doing
 FEWEST, FULL, MOST = 2, 4, 5  # steps of an activity: at least, as far as steps are added, at most
+WIDE = (0.5, 0.38)  # both, where nothing else can be changed
 HERE = 0.5  # weight of the asked scene beside the activity, where steps are looked for and versions compared
 MIX = 0.03  # a combined activity may be judged so much worse than the original
+SLACK = 0.03  # by which a borrowed step may suit the activity less than its own one
 NOISE = 0.08  # of the worth of versions, at temperature 1
 LONGER = 0.03  # worth of one step more
 _DANGLING = re.compile(r"\b(?:it|them|one|again|still|another|others?|back|same|more|both of)\b|\{o_|\{him\}")
@@ -92,6 +98,9 @@ class Composer:
         chosen, pool = one, self._pool(one, asked, state)
         for add in (False, False, True):
             chosen = self._best(one, self._variants(chosen, pool, add), asked, person, state, rng, temperature)
+        if chosen is one:  # as it stands it would be the same in every scene
+            wide = [*self._variants(one, pool, False, *WIDE), *self._variants(one, pool, True, *WIDE)[1:]]
+            chosen = self._best(one, wide, asked, person, state, rng, temperature)
         steps, vectors = self._suited(chosen, asked, state)
         if len(steps) < FEWEST or plain_task(one.task) in state.told:
             return None
@@ -117,8 +126,11 @@ class Composer:
         told = retold(done, person, not state.begun, state.count % 2 == 1)
         state.begun = True
         setting = Setting.of(asked.text, person)
-        task, added = in_its_words(statement(one.task), done, setting, person, state.used, float(rng.random()))
-        state.used.add(added)
+        task, draw = statement(one.task), float(rng.random())
+        if one.event < 0:  # else it is in the words of the scene
+            usual = (*one.steps, *(s for s in done if s not in steps))
+            task, added = in_its_words(task, done, setting, person, state.used, draw, usual)
+            state.used.add(added)
         return Activity(sentence(person.says(task)), tuple(told))
 
     def _suited(self, one: Candidate, asked: Asked, state: State) -> tuple[list[str], np.ndarray]:
@@ -172,17 +184,35 @@ class Composer:
                 text = lib.steps[i]
                 if not _DANGLING.search(text) and text.startswith("{he} ") and text not in state.said:
                     pool.append((k / max(len(theirs) - 1, 1), text, lib.step_vectors[i]))
+        pool = [b for b in pool if self._belongs(b[1], one, asked.text)]
         props.home([w for _, t, _ in pool for w in props.named(t)], asked.text)
         about = lib.projected("task_steps", "from", one.task_vector[None])[0]
         own = lib.projected("task_steps", "to", one.step_vectors) @ about
         out = []
         for place, text, vector in pool:
             suits = float(lib.projected("task_steps", "to", vector[None])[0] @ about)
-            if suits >= own.min() - 0.05 and not any(props.strangeness(text, asked.text)):
+            if suits >= own.min() - SLACK and not any(props.strangeness(text, asked.text)):
                 out.append(Borrowed(place, text, vector, suits))
         return out
 
-    def _variants(self, one: Candidate, pool: Sequence[Borrowed], add: bool) -> list[Candidate]:
+    def _belongs(self, step: str, one: Candidate, scene: str) -> bool:
+        """Whether a step is done with what the activity or the scene has, and in a way that is common or theirs."""
+        props = self.retriever.props
+        told = (one.task, *one.steps)
+        things = set().union(*(props.things(t) for t in told)) | set(lemmas(scene)) | set(lemmas(" ".join(told)))
+        verb = step.split()[1]
+        return props.things(step) <= things and (verb in self.common or any(verb in t.split() for t in told))
+
+    @cached_property
+    def common(self) -> frozenset[str]:
+        """Verbs that steps of many kinds begin with."""
+        steps = self.retriever.library.steps
+        counts = Counter(s.split()[1] for s in steps if s.startswith("{he} ") and len(s.split()) > 1)
+        return frozenset(v for v, n in counts.items() if n >= COMMON * len(steps))
+
+    def _variants(
+        self, one: Candidate, pool: Sequence[Borrowed], add: bool, alike: float = ALIKE, related: float = RELATED
+    ) -> list[Candidate]:
         """The candidate, and it with one step replaced by a like one, or (`add`), where it is short, with one more."""
         lib = self.retriever.library
         about = lib.projected("task_steps", "from", one.task_vector[None])[0]
@@ -194,14 +224,14 @@ class Composer:
             like = one.step_vectors @ step.vector
             k = round(step.place * (count - 1))
             looked_at = k + 1 < count and _LOOKS_BACK.search(one.steps[k + 1])
-            if not add and like[k] >= ALIKE and step.suits >= own[k] - 0.05 and not looked_at:
+            if not add and like[k] >= alike and step.suits >= own[k] - SLACK and not looked_at:
                 steps, vectors = list(one.steps), one.step_vectors.copy()
                 steps[k], vectors[k] = step.text, step.vector
                 out.append(replace(one, steps=tuple(steps), step_vectors=vectors))
             k = round(step.place * count)
             looked_at = k < count and _LOOKS_BACK.search(one.steps[k])
-            near = RELATED <= like.max() < TWICE
-            if add and 0 < k < count < FULL and near and step.suits >= own.mean() and not looked_at:
+            near = related <= like.max() < TWICE
+            if add and 0 < k < count < FULL and near and step.suits >= own.mean() - SLACK and not looked_at:
                 steps = [*one.steps[:k], step.text, *one.steps[k:]]
                 vectors = np.concatenate([one.step_vectors[:k], step.vector[None], one.step_vectors[k:]])
                 out.append(replace(one, steps=tuple(steps), step_vectors=vectors))

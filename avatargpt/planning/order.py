@@ -88,6 +88,9 @@ def _joins(
         score -= 0.25 * abs(one.place - at / (count - 1))
     if chosen:
         score += 0.25 * float(leads[chosen[-1], i])
+    if one.event >= 0:
+        told = [found[j].event for j in chosen if found[j].event >= 0]
+        score += 0.12 * bool(told) if one.event > max(told, default=-1) else -1.0
     same = [found[j].row for j in chosen if found[j].scene == one.scene and one.scene >= 0]
     if same:
         score += 0.12 if one.row > max(same) else -1.0

@@ -39,7 +39,7 @@ _EVENTS: tuple[tuple[str, str], ...] = (
     ("sit", _START + r"sits\b(?! (?:down|up))|\bcross-legged|\bseated\b|\bsitting\b"),
     ("lie_down", r"\blies (?:back )?down\b"),
     ("lie", _START + r"lies\b(?! (?:back )?down)|\b(?:falls|drops|flops|rolls|dives|sinks|collapses|crashes|throws "
-     + _SELF + r"|lands|tips|topples|lets " + _SELF + r" fall)\b[^,;]{0,24}? (?:on|onto|to) " + _OWN
+     + _SELF + r"|lands|tips|topples|lets " + _SELF + r" fall)(?!\w)[^,;]{0,24}? (?:on|onto|to) " + _OWN
      + r" (?:back|stomach|belly|side|face|chest)\b|\bflat on\b|\bthrows " + _SELF + r" flat\b|\bface down\b"
      r"|\bcollapses\b|\bdoes (?:a |\w+ )?push-ups?"),
     ("kneel", r"\bkneels\b|\b(?:to|onto|on|into) (?:" + _OWN + r" )?(?:left |right |hands and )?knees?\b"

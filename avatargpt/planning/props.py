@@ -116,6 +116,10 @@ class Props:
             nouns |= set(lemmas(plain)) - verbs
         return sorted(w for w in nouns if w not in self.common and len(w) > 2)
 
+    def things(self, text: str) -> set[str]:
+        """Nouns of a text less parts of the body and words of motion; ``someone`` counts."""
+        return (self._nouns(text) - _BODY) | ({"someone"} if re.search(r"\b(?:someone|another)\b", text) else set())
+
     def home(self, words: list[str], scene: str) -> dict[str, float]:
         """How much each word belongs to a scene: the best cosine to the scene or to one of its words."""
         if len(self._seen) > SEEN:

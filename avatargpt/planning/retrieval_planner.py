@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from avatargpt.planning.compose import CanDo, Composer, State
+from avatargpt.planning.events import events
 from avatargpt.planning.order import Memory, ordered
 from avatargpt.planning.persons import Person, gender_of, neutral, role_names, who
 from avatargpt.planning.posture import START, follow
@@ -216,7 +217,7 @@ class RetrievalPlanner:
         temperature: float, seed: int, whole: bool,
     ) -> list[Activity]:  # fmt: skip
         """`_grow` from the nearest candidates, and where these do not suffice from many more."""
-        more = self._proposed(asked.text, done)
+        more = self._proposed(asked.text, done) + self.retriever.matcher.shown(asked, events(asked.text, person))
         for widen in (3 * count + 4 * len(done), WIDEST):
             found = self.retriever.candidates(asked, more, widen)
             made = self._grow(found, asked, person, state, memory, count, temperature, seed, whole)

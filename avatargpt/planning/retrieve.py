@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from avatargpt.planning.matching import Matcher
 from avatargpt.planning.persons import embedded
 from avatargpt.planning.props import Props
 from avatargpt.planning.scorer import Overlap, Question, Scorer
@@ -33,6 +34,9 @@ FOREIGN, ODD = 0.18, 0.17  # less for each word of an activity, and for words of
 NAMED = 0.105  # more for each word that might be foreign: what names nothing is no better at home than what does
 OTHERS = 0.28  # less for an activity of somebody or something else, and twice that for each strange name
 JUDGED = 0.14  # of the scorer's probability
+FULL = 0.4  # of the cosine of scene and activity with all components; by hand, see docs/planning.md
+EVENT, SURELY = 1.0, 1.0  # of how well steps show an event of the scene, less the match from which they surely do
+MEDIAN = 0.4  # that cosine, where it is not known
 UNTOLD = 0.08  # less for an activity that does not say what the actor does
 CROWD = 10  # scenes over which it is measured how near an activity is to everything
 HUB, HUB_TASK = 0.7, 1.0  # how much of that is taken off, of scenes and of activities
@@ -51,6 +55,7 @@ class Candidate:
         row: of the library's activity, -1 likewise. place: 0 = first in its scene .. 1 = last.
         fit: how well it suits the asked scene, higher is better.
         judged: the scorer's probability.
+        event: which event of the scene it is told as, -1 = none. match: how well its steps show that event.
     """
 
     task: str
@@ -62,6 +67,8 @@ class Candidate:
     place: float
     fit: float = 0.0
     judged: float = 0.0
+    event: int = -1
+    match: float = 0.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,6 +125,7 @@ class Retriever:
         self.props, self.scorer = Props(library, grounder), Scorer.of(library)
         self.overlap = Overlap(library)
         self.width = library.task_vectors.shape[1]
+        self.matcher = Matcher(self)
 
     @cached_property
     def hubs(self) -> tuple[np.ndarray, np.ndarray]:
@@ -187,9 +195,17 @@ class Retriever:
             near = lib.projected("scene_task", "to", task) @ lib.projected("scene_task", "from", own)[0]
             seen = lib.projected("scene_steps", "to", mean) @ lib.projected("scene_steps", "from", own)[0]
             fit = NEAR * asked.nearness.max() + DIRECT / 2 * (near + seen)[0] + self._worded(one, asked)
+            fit += EVENT * (one.match - SURELY) if one.event >= 0 else 0.0
             found.append(replace(one, fit=float(fit)))
         found.sort(key=lambda c: -c.fit)
-        return self._judged(found[: 2 * KEPT + widen], asked)[: KEPT + widen]
+        return self._nearest(self._judged(found[: 2 * KEPT + widen], asked)[: KEPT + widen], asked)
+
+    def _nearest(self, found: list[Candidate], asked: Asked) -> list[Candidate]:
+        """Ranked anew with the likeness of all components of scene and activity."""
+        rows = [c.row for c in found if c.row >= 0]
+        like = dict(zip(rows, self.matcher.likeness(asked.text, rows), strict=True))
+        out = [replace(c, fit=c.fit + FULL * float(like.get(c.row, MEDIAN) - MEDIAN)) for c in found]
+        return sorted(out, key=lambda c: -c.fit)
 
     def _judged(self, found: list[Candidate], asked: Asked) -> list[Candidate]:
         """With what is foreign to the scene taken off and the scorer's opinion added."""

@@ -39,7 +39,16 @@ _EVENTS = frozenset(
     meeting interview lunch dinner breakfast supper snowfall quake auction trial operation loss defeat victory
     """.split()
 )
-_BARE = re.compile(r"\b(?:at|before|after) (?:dawn|dusk|midnight|noon|night|sunrise|sunset|closing time|work|school)\b")
+_BARE = re.compile(
+    r"\b(?:at|before|after) (?:dawn|dusk|midnight|noon|night|sunrise|sunset|closing time|work|school)\b"
+    r"|\bin (?:spring|summer|autumn|winter)\b"
+    r"|\bin (?:[a-z]+ )?(?:weather|rain|snow|fog|mist|drizzle|moonlight|sunshine|candlelight)\b(?! \w+s\b)"
+)
+_WHENEVER = re.compile(  # phrases that go with a place, and words of a time that is told already
+    r"(?:before|after|during) |at (?:dawn|dusk|midnight|noon|night|sunrise|sunset)|"
+    r"in (?:(?:the |[a-z]+ )+)?(?:spring|summer|autumn|winter|weather|rain|snow|fog|mist|drizzle|storm|wind|heat|cold)$"
+)
+_TIMED = re.compile(r"\b(?:before|after|during|when|while|until|night|morning|evening|day|dawn|rain|snow|storm|wind)\b")
 _STOPS = frozenset(
     """of in at on to for with by from and or but as that who which while when where until after before is are was has
     have had must can will would not into onto over under behind through without about against than then if so his her
@@ -57,6 +66,7 @@ _BODILY = frozenset(
     """reaches turns stands sits kneels bends squats steps leans crawls climbs gets rises spins rolls goes moves walks
     runs jogs falls starts lifts holds puts lowers stops comes keeps""".split()
 )
+_LEFT_OUT = frozenset("with from at in before after beside behind near by over under above below until".split())
 LONGEST = 9  # words of an activity that takes something more
 TAIL = 7  # words of what is added
 
@@ -120,19 +130,28 @@ def _clause(step: str) -> str:
     if more and more.split()[0] not in THIRD:
         return ""
     words = said.split()
+    if len(words) > TAIL:  # without its last phrase: "pulls a gate toward him" of a gate that is pulled with both hands
+        cut = max((i for i in range(3, TAIL + 1) if words[i] in _LEFT_OUT), default=0)
+        said, words = " ".join(words[:cut]), words[:cut]
     if not 2 <= len(words) <= TAIL or words[0] not in THIRD or _LOOSE.search(said):
         return ""
     return said
 
 
 def in_its_words(
-    task: str, steps: Sequence[str], setting: Setting, person: Person, used: Collection[str], draw: float
+    task: str,
+    steps: Sequence[str],
+    setting: Setting,
+    person: Person,
+    used: Collection[str],
+    draw: float,
+    usual: Collection[str] = (),
 ) -> tuple[str, str]:
     """An activity told in the words of the scene or of its steps.
 
     Args:
         task: a statement with marks. steps: with marks. used: phrases told before in the plan.
-        draw: 0..1, which of the ways is taken.
+        draw: 0..1, which of the ways is taken. usual: steps that the activity has everywhere; others tell more of it.
 
     Returns:
         (the task, what was added); the task as it stands and nothing where no way suits it.
@@ -144,18 +163,26 @@ def in_its_words(
     ways: list[tuple[str, str]] = []
     if not _PLACED.search(bare):
         ways += [(f"{bare} {p}.", p) for p in setting.phrases if p not in used and not about & _content(p)]
+    elif not _TIMED.search(bare):
+        whenever = [p for p in setting.phrases if _WHENEVER.match(p) and p not in used and not about & _content(p)]
+        ways += [(f"{bare} {p}.", p) for p in whenever]
     if person.mood and person.mood not in used:
         lively = with_manner("{he} " + bare[6:], person.mood)
         if lively != "{he} " + bare[6:]:
             ways.append(("{^he} " + lively[5:] + ".", person.mood))
     head = _listed(bare)
-    tails = [t for t in map(_clause, (*steps[1:], *steps[:1])) if t and not about & _content(t)]
-    telling = [t for t in tails if t.split()[0] not in _BODILY]
-    chosen = telling or ([] if ways else tails)
+    said = [(s, _clause(s)) for s in (*steps[1:], *steps[:1])]
+    tails = [(s, t) for s, t in said if t and not about & _content(t)]
+    telling = [(s, t) for s, t in tails if t.split()[0] not in _BODILY]
+    kept = telling or ([] if ways else tails)
+    here = [t for s, t in kept if s not in usual]  # of steps that were chosen for this scene
+    chosen = [*(t for _, t in kept), *here]  # these count twice
     ways += [(f"{head} and {t}.", t) for t in chosen if head]
     ways += [(f"{bare}, {_gerund(t)}.", t) for t in chosen]
     if not ways:
         return task, ""
+    own = [w for w in ways if w[1] in setting.phrases]  # said of this scene alone
+    ways = own or ways
     return ways[min(int(draw * len(ways)), len(ways) - 1)]
 
 

@@ -19,17 +19,26 @@ _MORE = frozenset(
     award patrol mix mark praise discover explore whisk paint order swap drill split vanish score flee sharpen weigh
     unload clip chisel screw lather study flow peep strengthen meet scream trick endure tire lure soften choose wriggle
     heat snip pile plunge complain report bail organise secure introduce remember forget deal fade flinch lounge flop
-    forgive trail regret daydream grapple mock coax resist taunt rinse cool fix scout ambush film""".split()
+    forgive trail regret daydream grapple mock coax resist taunt rinse cool fix scout ambush film
+    strip correct calm rescue comfort shave drain shear ladle distract agree unleash separate prove repair describe
+    scold rehearse barricade encourage surprise shape spray warn admit haggle boast exercise clamp pedal pry untangle
+    vacuum fit carve rejoin congratulate reassure sleepwalk urge rally confront compete arrest teeter tempt realise joke
+    scramble treat motivate smear cry appeal quarrel lasso sheathe grind weld survive shoo stitch investigate sulk
+    propose patch tend retrace bandage confuse overcome excuse bombard putt smile unwrap sidle buckle gossip flirt
+    borrow raid recommend smother obey blend recognise reject curse heal destroy chalk whack amuse saddle protest fail
+    sift braid tune nap sort kill pay hand""".split()
 )
-_BASES = frozenset(THIRD.values()) | _MORE
-_GERUNDS = {**{gerund_of(b): b for b in _MORE}, **GERUND}
+BASES = frozenset(THIRD.values()) | _MORE
+GERUNDS = {**{gerund_of(b): b for b in _MORE}, **GERUND}
 # what follows a verb rather than a noun
-_AFTER_VERB = frozenset(
+AFTER_VERB = frozenset(
     """the a an his her its their {his} {him} {himself} {o_him} {o_his} it them everyone everybody someone something
     in on up down out off to into through from with for over around back away forward at all some along across under
     past like behind about again until before onto home one two three every each another that this and everything more
     without between against how when where whether as what some once carefully slowly calmly hard closer sideways
-    backward beneath below above goodbye farewell nobody anybody after before""".split()
+    backward beneath below above goodbye farewell nobody anybody after before
+    four five six seven eight nine ten eleven twelve overhead upright ashore aboard aside toward towards together ahead
+    upward downward inside outside beside around""".split()
 )
 _CLAUSE = frozenset("when where that what who while as until before how whether {he} nobody everybody everyone".split())
 
@@ -46,23 +55,23 @@ def statement(task: str) -> str:
         return task
     first = words[0].lower()
     plain = [re.sub(r"[^\w{}']", "", w).lower() for w in words]
-    if plain[1] not in _AFTER_VERB or words[0][-1] == "," or {"is", "are", "was"} & set(plain[2:5]):
+    if plain[1] not in AFTER_VERB or words[0][-1] == "," or {"is", "are", "was"} & set(plain[2:5]):
         return task
-    if first in ("back", "rest", "water") and plain[1] in ("in", "on", "at", "to", "for", "home", "with"):
+    if first in ("back", "rest", "water", "hand") and plain[1] in ("in", "on", "at", "to", "for", "home", "with"):
         return task  # "Back to work" tells of no one who backs
-    gerund = first in _GERUNDS
-    if not gerund and first not in _BASES:
+    gerund = first in GERUNDS
+    if not gerund and first not in BASES:
         return task
-    known = _GERUNDS if gerund else {b: b for b in _BASES}
+    known = GERUNDS if gerund else {b: b for b in BASES}
     clause = next((i for i, w in enumerate(plain) if w in _CLAUSE), len(plain))
     if gerund and any(w in THIRD and not also_noun(w) for w in plain[2:clause]):
         return task  # "Crossing the street takes forever"
     out = ["{^he}", third_of(known[first])]
     for i in range(1, len(words)):
-        joined = plain[i - 1] in ("and", "then", "or") or (words[i - 1][-1] == "," and plain[i] not in _AFTER_VERB)
+        joined = plain[i - 1] in ("and", "then", "or") or (words[i - 1][-1] == "," and plain[i] not in AFTER_VERB)
         joined = joined and plain[i] != "back"
-        verb = joined and plain[i] in known and (i + 1 == len(words) or plain[i + 1] in _AFTER_VERB)
-        unknown = plain[i - 1] in ("and", "then") and plain[i] not in _AFTER_VERB
+        verb = joined and plain[i] in known and (i + 1 == len(words) or plain[i + 1] in AFTER_VERB)
+        unknown = plain[i - 1] in ("and", "then") and plain[i] not in AFTER_VERB
         if joined and not verb and (plain[i] in known or unknown or plain[i] == "out"):
             return task  # perhaps a verb, perhaps not
         tail = words[i][len(plain[i]) :] if verb else ""

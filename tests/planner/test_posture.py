@@ -43,3 +43,11 @@ def test_bridges_make_a_step_possible() -> None:
         assert violations([between, step], pose) == []
     assert bridge(START, "{he} walks", 0) is None
     assert follow(START, "{he} lies down")[0].base == LIE
+
+
+def test_marks_are_read_as_the_words_they_stand_for() -> None:
+    for steps in (
+        ["{he} throws {himself} headfirst and slides on {his} belly", "{he} twirls"],
+        ["she throws herself headfirst and slides on her belly", "she twirls"],
+    ):
+        assert [i for i, _ in violations(steps)] == [1]

@@ -1,6 +1,7 @@
 """The planner that is built in, on a small library."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -82,6 +83,8 @@ def test_one_hand() -> None:
     ("Laughing and out of breath at the railing", "Laughing and out of breath at the railing"),
     ("Water break with tired knees.", "Water break with tired knees."),
     ("Getting out is another matter.", "Getting out is another matter."),
+    ("Heal a wounded fighter.", "{^he} heals a wounded fighter."),
+    ("Hand in hand.", "Hand in hand."),
     ("{^he} digs a hole.", "{^he} digs a hole."),
 ])  # fmt: skip
 def test_tasks_are_told_as_statements(task: str, told: str) -> None:
@@ -186,3 +189,15 @@ def test_figures_of_plans() -> None:
     assert measures.copied([one], frozenset({measures.key("He waves.", ["he waves", "he bows"])})) == {
         "activities": 0.5, "steps": 0.75,
     }  # fmt: skip
+
+
+def test_borrowed_steps_are_done_with_what_is_there(planner: RetrievalPlanner) -> None:
+    composer = planner.composer
+    one = replace(planner.retriever.candidate(0), task="{^he} stirs the soup.", steps=("{he} lifts a spoon",))
+    scene = "A cook in the kitchen."
+    assert composer._belongs("{he} lifts the soup", one, scene)
+    assert composer._belongs("{he} lifts {his} left arm", one, scene)
+    assert not composer._belongs("{he} lifts the table", one, scene)
+    assert composer._belongs("{he} lifts the table", one, "A cook wipes a table.")
+    assert not composer._belongs("{he} lifts someone", one, scene)
+    assert not composer._belongs("{he} wades forward", one, scene)

@@ -144,3 +144,28 @@ def test_words_are_known_after_the_memory_was_emptied(
     monkeypatch.setattr(props, "SEEN", 0)
     after = found.home(["rope", "soup", "mast"], "A sailor at sea.")
     assert {w: after[w] for w in before} == pytest.approx(before)
+
+
+def test_the_time_of_a_scene_goes_with_a_place() -> None:
+    scene = "A fishing boat crew in rough weather, before the storm."
+    assert Setting.of(scene, HE).phrases == ("before the storm", "in rough weather")
+    said = "{^he} hauls in the net."
+    rough, place = Setting(("in rough weather",)), Setting(("at the pier",))
+    assert in_its_words(said, STEPS, rough, HE, (), 0.0)[0] == "{^he} hauls in the net in rough weather."
+    assert in_its_words(said, (), place, HE, (), 0.0)[0] == said
+    assert in_its_words("{^he} hauls before dawn.", (), rough, HE, (), 0.0)[0] == "{^he} hauls before dawn."
+
+
+def test_a_phrase_of_the_scene_is_preferred_and_steps_chosen_for_it_are() -> None:
+    draws = np.linspace(0, 0.99, 12)
+    place = Setting(("at the fair",))
+    assert {in_its_words("{^he} digs.", STEPS, place, HE, (), d)[1] for d in draws} == {"at the fair"}
+    steps = ("{he} bends down", "{he} wipes {his} brow", "{he} shakes the rug")
+    told = [in_its_words("{^he} digs.", steps, Setting(), HE, (), d, steps[:2])[1] for d in draws]
+    assert told.count("shakes the rug") == 2 * told.count("wipes {his} brow") > 0
+
+
+def test_long_steps_are_told_without_their_last_phrase() -> None:
+    step = "{he} pulls a heavy gate toward {him} with both hands"
+    told = in_its_words("{^he} wades in.", ("{he} bends down", step), Setting(), HE, (), 0.0)[0]
+    assert told == "{^he} wades in and pulls a heavy gate toward {him}."

@@ -1,0 +1,123 @@
+"""Activities of the library by their full sentence vectors, and those whose steps show an event of the scene.
+
+The library keeps 48 components of every activity's vector, enough to look it up; which of those that were found is
+nearest is decided by all 384, made anew when they are needed.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from avatargpt.lexical import lemmas
+from avatargpt.metrics.lemmas import lemma
+from avatargpt.planning.persons import embedded
+from avatargpt.planning.telling import statement
+from instruct_data.english import THIRD
+
+if TYPE_CHECKING:
+    from avatargpt.planning.retrieve import Asked, Candidate, Retriever
+
+REMEMBERED = 10_000  # vectors of activities that are kept, 15 MB
+NEAREST, WORDED = 28, 8  # activities looked at for an event: by meaning, by words
+BEST = 4  # candidates of an event
+SAME = 0.74  # cosine of event and activity from which they surely are the same doing
+ALIKE = (0.48, 0.56)  # and with one verb: where they are done with one thing, and with another
+SHOWN, TRUE = 0.15, 0.6  # learned likeness of event and steps, and the scorer's probability of both, at least
+VERBS = 0.55  # cosine of two verbs from which they tell of one doing
+_LIGHT = frozenset("go get take make try start have do let come put give carry keep refuse learn begin want be".split())
+
+
+class Matcher:
+    """Compares texts with the library's activities.
+
+    Args:
+        retriever: the library's.
+    """
+
+    def __init__(self, retriever: Retriever) -> None:
+        self.retriever = retriever
+        self._vectors: OrderedDict[int, np.ndarray] = OrderedDict()
+
+    def full(self, rows: Sequence[int]) -> np.ndarray:
+        """(n, 384) unit vectors of the library's activities."""
+        missing = [r for r in dict.fromkeys(rows) if r not in self._vectors]
+        if missing:
+            made = self.retriever.grounder.sentence([embedded(self.retriever.library.tasks[r]) for r in missing])
+            self._vectors.update(zip(missing, made, strict=True))
+        out = np.stack([self._vectors[r] for r in rows])
+        while len(self._vectors) > REMEMBERED:
+            self._vectors.popitem(last=False)
+        return out
+
+    def likeness(self, text: str, rows: Sequence[int]) -> np.ndarray:
+        """(n,) cosine of a text and activities."""
+        if not rows:
+            return np.zeros(0, np.float32)
+        cosine: np.ndarray = self.full(rows) @ self.retriever.grounder.sentence([embedded(text)])[0]
+        return cosine
+
+    def shown(self, asked: Asked, events: Sequence[str]) -> list[Candidate]:
+        """Candidates told as the scene tells them, with the steps of an activity that is the same doing.
+
+        Args:
+            events: statements of the scene (`avatargpt.planning.events`), in its order.
+        """
+        out = []
+        for at, event in enumerate(events):
+            found = self._of(asked, event)
+            place = at / (len(events) - 1) if len(events) > 1 else None
+            out += [replace(c, event=at, place=c.place if place is None else place) for c in found]
+        return out
+
+    def _of(self, asked: Asked, event: str) -> list[Candidate]:
+        lib = self.retriever.library
+        full = self.retriever.grounder.sentence([embedded(event)])
+        own = lib.basis.reduce(full, self.retriever.width)
+        rows = {int(r) for r in np.argsort(-(lib.task_vectors @ own[0]), kind="stable")[:NEAREST]}
+        worded = self.retriever.overlap.index.scores(event)[: len(lib.tasks)]
+        rows |= {int(r) for r in np.argsort(-worded, kind="stable")[:WORDED]}
+        looked = sorted(rows)
+        cosine = self.full(looked) @ full[0]
+        steps = lib.projected("task_steps", "to", lib.means[looked]) @ lib.projected("task_steps", "from", own)[0]
+        made = [replace(self.retriever.candidate(r), task=event, task_vector=own[0]) for r in looked]
+        true = self.retriever.judge(asked, made)
+        found = []
+        for one, row, c, s, p in zip(made, looked, cosine, steps, true, strict=True):
+            alike = c >= ALIKE[not _shared(event, lib.tasks[row])] and self._same_act(event, lib.tasks[row])
+            if (alike or c >= SAME) and s >= SHOWN and p >= TRUE and self._known(one.steps, asked.text):
+                found.append(replace(one, match=float(c + 0.3 * s + 0.3 * p)))
+        return sorted(found, key=lambda c: -c.match)[:BEST]
+
+    def _known(self, steps: Sequence[str], scene: str) -> bool:
+        """Whether every step is done with things of the scene."""
+        return not any(self.retriever.props.foreign(s, scene) for s in steps)
+
+    def _same_act(self, event: str, task: str) -> bool:
+        """Whether two statements begin with one verb or with two near ones; of verbs that say little, not at all."""
+        first, second = act(event), act(statement(task))
+        if not first or not second or first in _LIGHT or second in _LIGHT:
+            return False
+        if first == second:
+            return True
+        a, b = self.retriever.grounder.sentence([first, second])
+        return float(a @ b) >= VERBS
+
+
+def _shared(event: str, task: str) -> bool:
+    """Whether two statements have more in common than their verb."""
+    words = [set(lemmas(re.sub(r"\{\^?\w+\}", " ", t))) - {act(statement(t))} for t in (event, task)]
+    return bool(words[0] & words[1])
+
+
+def act(told: str) -> str:
+    """The verb of a statement with marks, as a lemma; empty where it is none."""
+    words = told.rstrip(".").split()
+    if len(words) < 2 or words[0] != "{^he}":
+        return ""
+    return THIRD.get(words[1], lemma(words[1]))
