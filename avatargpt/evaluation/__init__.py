@@ -172,6 +172,11 @@ def _score_synthetic(suite: Suite, model: Any, data: Path | None, store: Path | 
     if "composed" in options["kinds"]:
         kinds["composed"] = synthetic.composed(real, count)
     if store is not None:
-        found = synthetic.stored(store, None, [k for k in options["kinds"] if k != "keyframed"])
+        found = synthetic.stored(store, None, [k for k in options["kinds"] if k in ("layered", "composed")])
         kinds |= {f"{kind} as in the store": clips for kind, clips in found.items()}
-    return discriminator.score(suite, real, kinds)
+    matched = {}
+    if "layered within classes" in options["kinds"]:
+        from avatargpt.evaluation import within_classes
+
+        matched["layered within classes"] = within_classes.pairs(real, count, synthetic.HELD_OUT)
+    return discriminator.score(suite, real, kinds, matched)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -47,13 +48,42 @@ def windows_of(clip: Clip, settings: Settings, rng: np.random.Generator) -> np.n
     if len(motion) < settings.window + 1:
         return None
     x = BodyFeatures().encode(motion)[1:]  # the first frame has no velocity
+    return _cut(x, settings, rng)
+
+
+def _cut(x: np.ndarray, settings: Settings, rng: np.random.Generator) -> np.ndarray:
     last = len(x) - settings.window
     count = min(settings.windows, last + 1)
     starts = np.linspace(0, last, count) if count > 1 else np.array([rng.integers(last + 1)])
     return np.stack([x[int(s) : int(s) + settings.window] for s in starts]).astype(np.float32)
 
 
-def accuracy(real: list[Clip], made: list[Clip], settings: Settings, seed: int = 0) -> dict[str, list[float]]:
+def content_of(clip: Clip, settings: Settings, rng: np.random.Generator) -> np.ndarray | None:
+    """(N, window, 6): like `windows_of`, but only what somebody would say that the clip shows.
+
+    How fast hips and feet go, how high above the neck both hands are and how fast they move as seen from the shoulders
+    (metres, metres per second), all under a Gaussian of half a second (heights: a quarter). Nothing of how joints move
+    with one another is left.
+    """
+    from scipy.ndimage import gaussian_filter1d
+
+    motion = clip.load().resampled(20.0)
+    if len(motion) < settings.window + 1:
+        return None
+    joints = motion.joints.astype(np.float64)
+    reach = joints[:, [20, 21]] - joints[:, [16, 17]]
+    speed = [np.linalg.norm(np.diff(x, axis=0, prepend=x[:1]), axis=-1) * 20
+             for x in (joints[:, [0]] * [1, 0, 1], joints[:, [7, 8]], reach)]  # fmt: skip
+    fast = np.concatenate([speed[0], speed[1].mean(1, keepdims=True), speed[2]], 1)
+    high = joints[:, [20, 21], 1] - joints[:, [12], 1]
+    x = np.concatenate([gaussian_filter1d(fast, 10, axis=0), gaussian_filter1d(high, 5, axis=0)], 1)[1:]
+    return _cut(x, settings, rng)
+
+
+def accuracy(
+    real: list[Clip], made: list[Clip], settings: Settings, seed: int = 0, paired: bool = False,
+    look: Callable[[Clip, Settings, np.random.Generator], np.ndarray | None] = windows_of,
+) -> dict[str, list[float]]:  # fmt: skip
     """Cross-validated: per clip 1.0 when the mean over its windows is on the right side.
 
     Both sides get the same number of clips, so chance is a half.
@@ -62,6 +92,9 @@ def accuracy(real: list[Clip], made: list[Clip], settings: Settings, seed: int =
         real, made: clips of either kind.
         settings: of the network.
         seed: of folds, initial weights and order.
+        paired: the i-th clip of both lists belong together and are tested in the same fold. A fold that tests only one
+            of them learns from the other that such clips are of the other kind, which takes accuracy below a half.
+        look: what the network sees of a clip, see `windows_of`; None for a clip that is too short.
 
     Returns:
         ``clips`` and ``windows``: 0 / 1 per clip and per window, over all folds.
@@ -72,15 +105,22 @@ def accuracy(real: list[Clip], made: list[Clip], settings: Settings, seed: int =
     import torch
 
     rng = np.random.default_rng(seed)
-    sides = []
-    for clips in (real, made):
-        found = [w for i in rng.permutation(len(clips)) if (w := windows_of(clips[int(i)], settings, rng)) is not None]
-        sides.append(found)
+    sides: list[list[np.ndarray]] = []
+    if paired:
+        order = rng.permutation(len(made))
+        both = [(look(real[i], settings, rng), look(made[i], settings, rng)) for i in order.tolist()]
+        kept = [(a, b) for a, b in both if a is not None and b is not None]
+        sides = [[a for a, _ in kept], [b for _, b in kept]]
+    else:
+        for clips in (real, made):
+            seen = (look(clips[i], settings, rng) for i in rng.permutation(len(clips)).tolist())
+            sides.append([w for w in seen if w is not None])
     n = min(map(len, sides))
     if n < LEAST_CLIPS:
         raise UserError(f"discriminator: {n} clips of a kind with {settings.window} frames; needs {LEAST_CLIPS}")
     data = [(w, label) for label, found in enumerate(sides) for w in found[:n]]
-    fold = np.concatenate([rng.permutation(n) % settings.folds for _ in range(2)])
+    drawn = [rng.permutation(n) % settings.folds for _ in range(1 if paired else 2)]
+    fold = np.concatenate([drawn[0], drawn[-1]])
     clip_hits: list[float] = []
     window_hits: list[float] = []
     for k in range(settings.folds):
@@ -135,7 +175,10 @@ def _train(x: np.ndarray, y: np.ndarray, settings: Settings, seed: int) -> Any:
     return net.eval()
 
 
-def score(suite: Suite, real: list[Clip], kinds: dict[str, list[Clip]]) -> dict[str, Any]:
+def score(
+    suite: Suite, real: list[Clip], kinds: dict[str, list[Clip]],
+    matched: dict[str, tuple[list[Clip], list[Clip]]] | None = None,
+) -> dict[str, Any]:  # fmt: skip
     """Accuracy on real clips against every kind of made ones, and of real against other real clips.
 
     Args:
@@ -143,17 +186,21 @@ def score(suite: Suite, real: list[Clip], kinds: dict[str, list[Clip]]) -> dict[
         real: real clips.
         kinds: ``keyframed``, ``layered``, ``composed``, ... -> clips; kinds without clips are left out and named.
             Clips all of whose ``extra["parts"]`` are among the real ones are set against these very parts, every
-            other one mirrored as they are in the making, so that only what the making left behind can give them away;
-            others are set against real clips of all actions.
+            other one mirrored as they are in the making; others are set against real clips of all actions.
+        matched: kind -> made clips and as many real ones that show the same, see
+            `avatargpt.evaluation.within_classes`. Only what the making left behind can give these away.
 
     Returns:
-        ``accuracy/KIND`` over clips, ``window_accuracy/KIND``, and ``accuracy/real``: two random halves of the real
-        clips, which nobody can tell apart: what is over a half there is chance.
+        ``accuracy/KIND`` over clips, ``window_accuracy/KIND``, and ``accuracy/real against real``: two random halves
+        of the real clips, which nobody can tell apart: what is over a half there is chance. Clips of two recordings at
+        once show what neither of them does: ``content_accuracy/layered`` is how well a network does on the same clips
+        that sees of them only `content_of`.
     """
     options = dict(suite.options)
     limit = int(options.get("clips", 300))
     settings = Settings(**{k: v for k, v in options.items() if k in Settings.__dataclass_fields__})
-    rng = np.random.default_rng(suite.seeds[0])
+    seed = suite.seeds[0]
+    rng = np.random.default_rng(seed)
     every = {c.id: c for c in real}
     # Every take of the big classes looks alike: the real side is spread evenly over the classes.
     real = [real[i] for i in _balanced([c.action or c.source for c in real], 2 * limit, rng)]
@@ -164,13 +211,25 @@ def score(suite: Suite, real: list[Clip], kinds: dict[str, list[Clip]]) -> dict[
             missing.append(kind)
             continue
         chosen = [clips[i] for i in _balanced([c.action for c in clips], limit, rng)]
-        hits = accuracy(_rivals(chosen, every, rng) or real[:limit], chosen, settings, suite.seeds[0])
+        rivals = _rivals(chosen, every, rng) or real[:limit]
+        hits = accuracy(rivals, chosen, settings, seed)
+        results[f"accuracy/{kind}"] = figure(hits["clips"])
+        results[f"window_accuracy/{kind}"] = figure(hits["windows"])
+        if kind == "layered":
+            hits = accuracy(rivals, chosen, settings, seed, look=content_of)
+            results[f"content_accuracy/{kind}"] = figure(hits["clips"])
+    for kind, (made, rivals) in (matched or {}).items():
+        if len(made) < LEAST_CLIPS:
+            missing.append(kind)
+            continue
+        hits = accuracy(rivals, made, settings, seed, paired=True)
         results[f"accuracy/{kind}"] = figure(hits["clips"])
         results[f"window_accuracy/{kind}"] = figure(hits["windows"])
     half = len(real) // 2
-    hits = accuracy(real[:half], real[half:], settings, suite.seeds[0])
+    hits = accuracy(real[:half], real[half:], settings, seed)
     results["accuracy/real against real"] = figure(hits["clips"])
-    return {"results": results, "clips": {k: len(v) for k, v in kinds.items()}, "kinds_without_clips": missing}
+    counts = {k: len(v) for k, v in kinds.items()} | {k: len(v[0]) for k, v in (matched or {}).items()}
+    return {"results": results, "clips": counts, "kinds_without_clips": missing}
 
 
 def _rivals(made: list[Clip], real: dict[str, Clip], rng: np.random.Generator) -> list[Clip]:

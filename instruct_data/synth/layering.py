@@ -1,9 +1,9 @@
 """The upper body of one clip on the lower body of another: somebody walks *while* waving.
 
-Pelvis and legs are those of the lower clip to the bit, so contacts and balance stay what they were. The chest keeps the
-lower clip's lean and its counter-rotation to the gait; what the upper clip's chest does besides standing upright is
-added to it in the direction of travel. An arm comes from the upper clip only while it does something there; a hand that
-hangs goes on swinging with the steps.
+Pelvis and legs are those of the lower clip to the bit, so contacts and balance stay what they were. Chest, neck and
+head keep the lower clip's stance and their counter-rotation to its gait; what the upper clip's do besides standing
+upright is added in the direction of travel (`instruct_data.synth.trunk`). An arm comes from the upper clip only while
+it does something there; a hand that hangs goes on swinging with the steps.
 """
 
 from __future__ import annotations
@@ -12,18 +12,16 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from instruct_data.synth.trunk import HEAD, SPINE, carried, chain, smooth
 from vqvae import rotations as rot
 from vqvae.errors import UserError
 from vqvae.motion import Motion
 
 ARMS = {"left": (13, 16, 18, 20), "right": (14, 17, 19, 21)}
 """Collar, shoulder, elbow and wrist of each side."""
-HEAD = (12, 15)
-SPINE = (3, 6, 9)
 FADE_SECONDS = 0.4
 _RAISED = 0.16  # metres: a wrist farther than this from where it hangs is doing something
 _TURNED = np.radians(9)  # a head farther than this from looking ahead is doing something
-_LARGEST_LEAN = np.radians(50)
 # Where a hanging hand is, seen from the shoulder in the chest's frame (left; x mirrored for the right), metres.
 _HANGING = np.array([0.1, -0.5, 0.03])
 
@@ -46,24 +44,10 @@ class Activity:
         return tuple(name for name in ("left", "right") if getattr(self, name).mean() >= least)
 
 
-def _chain(rotations: np.ndarray, joints: tuple[int, ...]) -> np.ndarray:
-    """Global rotation (T, 4) of the last joint of a chain from the root."""
-    out = rotations[:, 0]
-    for j in joints:
-        out = rot.multiply(out, rotations[:, j])
-    return out
-
-
-def _smooth(x: np.ndarray, frames: float) -> np.ndarray:
-    from scipy.ndimage import gaussian_filter1d
-
-    return gaussian_filter1d(x.astype(np.float64), frames, axis=0, mode="nearest")
-
-
 def activity(motion: Motion) -> Activity:
     """Which arm is not hanging and whether the head is turned, frame by frame."""
     joints, q = motion.joints.astype(np.float64), motion.rotations.astype(np.float64)
-    back = rot.conjugate(_chain(q, SPINE))
+    back = rot.conjugate(chain(q, SPINE))
     found = {}
     for name, sign in (("left", 1.0), ("right", -1.0)):
         shoulder, wrist = joints[:, ARMS[name][1]], joints[:, ARMS[name][3]]
@@ -96,21 +80,7 @@ def _weight(busy: np.ndarray, fps: float) -> np.ndarray:
     edge = 4 * reach
     filled = binary_closing(np.pad(busy, edge, mode="edge"), iterations=2 * reach, border_value=0)
     grown = binary_dilation(filled | np.pad(busy, edge, mode="edge"), iterations=reach)
-    return np.clip(_smooth(grown, reach / 2), 0, 1)[edge : edge + len(busy)]
-
-
-def _power(q: np.ndarray, weight: np.ndarray) -> np.ndarray:
-    return rot.from_axis_angle(rot.to_axis_angle(q) * weight[:, None])
-
-
-def _smooth_heading(motion: Motion) -> np.ndarray:
-    return _smooth(motion.heading, 0.35 * motion.fps)
-
-
-def _reference(q: np.ndarray, busy: np.ndarray) -> np.ndarray:
-    """The rotation (4,) a part has while it does nothing in particular; over the whole clip if it always does."""
-    quiet = ~busy if (~busy).mean() > 0.1 else np.ones(len(q), bool)
-    return rot.normalize(np.median(rot.continuous(q)[quiet], axis=0))
+    return np.clip(smooth(grown, reach / 2), 0, 1)[edge : edge + len(busy)]
 
 
 def layer(lower: Motion, upper: Motion, parts: tuple[str, ...], start: int = 0) -> Motion:
@@ -119,7 +89,7 @@ def layer(lower: Motion, upper: Motion, parts: tuple[str, ...], start: int = 0) 
     Args:
         lower: gives pelvis, legs, path, and everything that is not taken from `upper`.
         upper: plays from frame `start` of the result on; what is longer than `lower` is cut.
-        parts: any of ``left`` (arm), ``right`` (arm), ``head``. The chest's own movement always comes along.
+        parts: any of ``left`` (arm), ``right`` (arm), ``head``. Movement of chest and head comes along.
         start: frame of `lower` at which `upper` begins.
 
     Returns:
@@ -148,38 +118,17 @@ def layer(lower: Motion, upper: Motion, parts: tuple[str, ...], start: int = 0) 
     fade = _ease(np.arange(count) / reach) if lead else np.ones(count)
     if not cut:
         fade = fade * (_ease((count - 1 - np.arange(count)) / reach) if tail else 1)
-    # chest: the lower clip's, and on top of it how far the upper clip's is from its own quiet stance
-    heading = _smooth_heading(upper)[:count]
-    seen = rot.multiply(rot.about_y(-heading), _chain(up, SPINE))
-    reference = _reference(rot.multiply(rot.about_y(-_smooth_heading(upper)),
-                                        _chain(upper.rotations.astype(np.float64), SPINE)), busy_all)  # fmt: skip
-    lean = rot.to_axis_angle(rot.multiply(seen, rot.conjugate(reference)[None]))
-    size = np.linalg.norm(lean, axis=-1, keepdims=True)
-    lean *= np.minimum(1, _LARGEST_LEAN / np.maximum(size, 1e-9))
-    weight = _weight(busy_all[:count], lower.fps) * fade
-    ahead = _smooth_heading(lower)[here]
-    turn = rot.multiply(rot.about_y(ahead), rot.from_axis_angle(lean * weight[:, None]))
-    added = rot.multiply(turn, rot.about_y(-ahead))  # in the world, in the direction the lower clip faces
-    pelvis, chest = low[here, 0], _chain(low, SPINE)[here]
-    extra = rot.multiply(rot.conjugate(chest), rot.multiply(added, chest))  # the same in the chest's frame
-    third = _power(extra, np.full(count, 1 / 3))
-    # spread over the spine: each joint takes a third, expressed in its own frame
-    above = [rot.multiply(low[here, 6], low[here, 9]), low[here, 9]]
-    for joint, rest in zip(SPINE[:2], above, strict=True):
-        out[here, joint] = rot.multiply(low[here, joint], rot.multiply(rest, rot.multiply(third, rot.conjugate(rest))))
-    done = rot.multiply(pelvis, rot.multiply(out[here, 3], out[here, 6]))
-    out[here, 9] = rot.multiply(rot.conjugate(done), rot.multiply(added, chest))
+    own = activity(lower)
+    busy = (own.left | own.right | own.head, busy_all[:count])
+    weight = _weight(busy[1], lower.fps) * fade
+    stay = [getattr(own, side) for side in ARMS if side not in parts]  # these go on, and chest and head with them
+    room = 1 - _weight(np.any(stay, axis=0), lower.fps)[here] if stay else np.ones(count)
+    out[here, [*SPINE, *HEAD]] = carried(lower, upper.slice(0, count), here, busy, weight, room)
     for side, joints in ARMS.items():
         if side in parts:
             weight = _weight(getattr(acts, side)[:count], lower.fps) * fade
             for j in joints:
                 out[here, j] = rot.slerp(low[here, j], up[:, j], weight)
-    if "head" in parts:
-        weight = _weight(acts.head[:count], lower.fps) * fade
-        for j in HEAD:
-            quiet = _reference(upper.rotations[:, j].astype(np.float64), acts.head)
-            moved = rot.multiply(up[:, j], rot.conjugate(quiet)[None])
-            out[here, j] = rot.multiply(_power(moved, weight), low[here, j])
     return replace(lower, rotations=out)
 
 
