@@ -5,8 +5,7 @@ Shapes: P prompts, N rows (`repeat` neighbouring rows per prompt), S states, H h
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -17,37 +16,39 @@ Softmax = Callable[[Tensor], Tensor]
 SHARED_ROWS = 16  # rows from which on reading the states themselves is faster than reading keys and values
 
 
-class CrossWeights(NamedTuple):
-    """Key and value maps of all layers, (L, H, D, d) each, float32."""
+class CrossWeights:
+    """Key and value maps of all layers.
 
-    keys: Tensor
-    values: Tensor
+    Args:
+        attentions: each layer's weights of k and v, (H * D, d). heads: H. dtype: of the products.
 
-    @classmethod
-    def of(cls, attentions: list[tuple[Tensor, Tensor]], heads: int) -> CrossWeights:
-        """From each layer's weights of k and v, (H * D, d)."""
+    Attributes:
+        both: states (n, d) -> (n, L * H * 2 * D), keys and values of all layers and heads.
+        keys, values: (L, H, D, d) each, float32.
+    """
+
+    def __init__(self, attentions: Sequence[tuple[Tensor, Tensor]], heads: int, dtype: torch.dtype) -> None:
         keys, values = (torch.stack([pair[i].float() for pair in attentions]) for i in (0, 1))
-        return cls(*(w.unflatten(1, (heads, -1)).contiguous() for w in (keys, values)))
+        self.keys, self.values = (w.unflatten(1, (heads, -1)).contiguous() for w in (keys, values))
+        self.dtype = dtype
+        self.both = make_map(torch.stack([self.keys, self.values], 2).flatten(0, 3), True, dtype)
 
 
 class CrossHeads:
     """Keys and values of every layer and head: the least work, but every row reads 2 * S * H * D numbers per layer.
 
     Args:
-        dtype: of keys and values. states: (P, S, d). mask: (P, S). repeat: samples of one prompt share its keys.
+        states: (P, S, d). mask: (P, S). repeat: samples of one prompt share its keys.
     """
 
-    def __init__(
-        self, weights: CrossWeights, dtype: torch.dtype, softmax: Softmax, states: Tensor, mask: Tensor, repeat: int
-    ) -> None:
+    def __init__(self, weights: CrossWeights, softmax: Softmax, states: Tensor, mask: Tensor, repeat: int) -> None:
         layers, heads, width, _ = weights.keys.shape
         self.softmax, self.repeat, self.heads = softmax, repeat, heads
-        both = torch.stack([weights.keys, weights.values], 2).flatten(0, 3)  # L, H, 2, D
-        cross = make_map(both, True, dtype)(states.flatten(0, 1)).view(*states.shape[:2], layers, heads, 2, width)
+        cross = weights.both(states.flatten(0, 1)).view(*states.shape[:2], layers, heads, 2, width)
         cross = cross.permute(2, 4, 0, 3, 1, 5).flatten(2, 3).contiguous()
         self.keys = cross[:, 0].transpose(2, 3).unbind(0)
         self.values = cross[:, 1].unbind(0)
-        self.bias = _blocked(mask, dtype).repeat_interleave(heads, dim=0)
+        self.bias = _blocked(mask, weights.dtype).repeat_interleave(heads, dim=0)
 
     def __call__(self, layer: int, q: Tensor) -> Tensor:
         """Queries (N, H * D) of a layer -> what they find, (N, H * D)."""
@@ -73,10 +74,8 @@ class CrossStates:
     Args: as of `CrossHeads`, one row per prompt.
     """
 
-    def __init__(
-        self, weights: CrossWeights, dtype: torch.dtype, softmax: Softmax, states: Tensor, mask: Tensor
-    ) -> None:
-        self.softmax, self.heads = softmax, weights.keys.shape[1]
+    def __init__(self, weights: CrossWeights, softmax: Softmax, states: Tensor, mask: Tensor) -> None:
+        self.softmax, self.heads, dtype = softmax, weights.keys.shape[1], weights.dtype
         self.to_states = weights.keys.to(dtype).unbind(0)  # (H, D, d)
         self.from_states = weights.values.to(dtype).transpose(2, 3).contiguous().unbind(0)  # (H, d, D)
         self.states = states.to(dtype).contiguous()
@@ -95,13 +94,11 @@ class CrossStates:
 Cross = CrossHeads | CrossStates
 
 
-def cross_attention(
-    weights: CrossWeights, dtype: torch.dtype, softmax: Softmax, states: Tensor, mask: Tensor, repeat: int
-) -> Cross:
+def cross_attention(weights: CrossWeights, softmax: Softmax, states: Tensor, mask: Tensor, repeat: int) -> Cross:
     """The faster of the two for so many rows; arguments as of `CrossHeads`."""
     if repeat == 1 and len(states) >= SHARED_ROWS and states.device.type == "cpu":
-        return CrossStates(weights, dtype, softmax, states, mask)
-    return CrossHeads(weights, dtype, softmax, states, mask, repeat)
+        return CrossStates(weights, softmax, states, mask)
+    return CrossHeads(weights, softmax, states, mask, repeat)
 
 
 def _blocked(mask: Tensor, dtype: torch.dtype) -> Tensor:

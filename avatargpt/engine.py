@@ -92,7 +92,7 @@ class Engine:
             self.weights = [self._weights(block) for block in blocks]
             cross = [b.layer[1].EncDecAttention for b in blocks]
             pairs = [(effective_weight(a.k), effective_weight(a.v)) for a in cross]
-            self.cross = CrossWeights.of(pairs, self.heads_count)
+            self.cross = CrossWeights(pairs, self.heads_count, dtype)
             self.final = (self.model.decoder.final_layer_norm.weight * self.width**0.5).float()
         self._layers: dict[bool, list[Layer]] = {}
         self._heads: dict[str, Head] = {}
@@ -211,7 +211,7 @@ class Session:
         self.strip = e.bias_strip(steps)
         self.steps = steps
         self.cache = torch.zeros(layers, self.rows * h, 2, steps, d, device=e.device, dtype=e.dtype)
-        self.cross = cross_attention(e.cross, e.dtype, e.softmax, states, mask, repeat)
+        self.cross = cross_attention(e.cross, e.softmax, states, mask, repeat)
         self.table = self.head.table
         self.first: Tensor | None = None
         if self.rows >= MANY and head != TEXT:  # the text table is longer than what is decoded

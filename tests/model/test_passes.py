@@ -43,13 +43,13 @@ def test_both_cross_attentions_are_attention() -> None:
     layers, prompts, heads, width, length, d = 2, 3, 2, 4, 5, 6
     pairs = [(torch.randn(heads * width, d), torch.randn(heads * width, d)) for _ in range(layers)]
     states, mask = torch.randn(prompts, length, d), torch.tensor([[1] * 5, [1, 1, 0, 0, 0], [1, 0, 1, 1, 0]])
-    weights = CrossWeights.of(pairs, heads)
+    weights = CrossWeights(pairs, heads, torch.float32)
     for seen in (mask, torch.ones_like(mask)):
         for repeat in (1, 2):
             q = torch.randn(prompts * repeat, heads * width)
-            made = [CrossHeads(weights, torch.float32, lambda s: s.softmax(-1), states, seen, repeat)]
+            made = [CrossHeads(weights, lambda s: s.softmax(-1), states, seen, repeat)]
             if repeat == 1:
-                made.append(CrossStates(weights, torch.float32, lambda s: s.softmax(-1), states, seen))
+                made.append(CrossStates(weights, lambda s: s.softmax(-1), states, seen))
             for layer, (k, v) in enumerate(pairs):
                 rows = states.repeat_interleave(repeat, 0)
                 keys, values = ((rows @ w.T).view(len(q), length, heads, width) for w in (k, v))
