@@ -142,7 +142,8 @@ def score(suite: Suite, planner: RetrievalPlanner, rows: Sequence[dict[str, Any]
     )
     shares = measures.copied(plans, known)
     results |= {f"copied/{k}": plain(v) for k, v in shares.items()}
-    results["same_activity"] = plain(measures.same_activity_rate(plans))
+    for part, share in measures.same_activity_rates(plans).items():
+        results["same_activity" if part == "either" else f"same_activity/{part}"] = plain(share)
     results["shared_steps"] = plain(measures.shared_steps_rate(plans))
     return {"results": results, "plans": [p.to_json() for p in plans]}
 

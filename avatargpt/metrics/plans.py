@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Hashable, Sequence
 
 import numpy as np
 
@@ -60,12 +60,23 @@ def order_violations(plan: Plan) -> list[tuple[int, str]]:
     return violations([s for a in plan.activities for s in a.steps])
 
 
-def same_activity_rate(plans: Sequence[Plan]) -> float:
-    """Share of activities whose task or whole list of steps also appears in the plan of another scene."""
-    keys = [{k for a in p.activities for k in _halves(key(a.task, a.steps))} for p in plans]
-    often = Counter(k for ks in keys for k in ks)
-    flags = [any(often[k] > 1 for k in _halves(key(a.task, a.steps))) for p in plans for a in p.activities]
-    return float(np.mean(flags)) if flags else float("nan")
+def same_activity_rates(plans: Sequence[Plan]) -> dict[str, float]:
+    """Shares of activities that the plan of another scene has too.
+
+    Returns:
+        ``task``: those whose text it has, ``steps``: whose whole list of steps, ``whole``: both in one activity,
+        ``either``: one or the other, the strictest reading.
+    """
+    keys = [[key(a.task, a.steps) for a in p.activities] for p in plans]
+    parts: dict[str, Callable[[Key], tuple[Hashable, ...]]] = {
+        "task": lambda k: (k[0],), "steps": lambda k: (k[1:],), "whole": lambda k: (k,), "either": lambda k: (k[0], k[1:]),
+    }  # fmt: skip
+    out = {}
+    for name, part in parts.items():
+        often = Counter(x for own in keys for x in {x for k in own for x in part(k)})
+        flags = [any(often[x] > 1 for x in part(k)) for own in keys for k in own]
+        out[name] = float(np.mean(flags)) if flags else float("nan")
+    return out
 
 
 def shared_steps_rate(plans: Sequence[Plan]) -> float:
@@ -81,10 +92,6 @@ def shared_steps_rate(plans: Sequence[Plan]) -> float:
         return any(2 * n >= len(steps) for n in met.values())
 
     return float(np.mean([shared(i, steps) for i, steps in sets])) if sets else float("nan")
-
-
-def _halves(whole: Key) -> tuple[Key, Key]:
-    return ("task", whole[0]), ("steps", *whole[1:])
 
 
 def copied(plans: Sequence[Plan], library: frozenset[Key]) -> dict[str, float]:

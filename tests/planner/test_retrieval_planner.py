@@ -183,7 +183,12 @@ def test_figures_of_plans() -> None:
     last = Activity("She sits.", ("she sits", "she rests"))
     two = Plan("b", (Activity("She waves.", ("she nods", "she bows")), last))
     assert measures.loops(one) == 1
-    assert measures.same_activity_rate([one, two]) == 0.5
+    three = Plan("c", (Activity("She is tired.", ("she sits", "she rests")), Activity("He hops.", ("he hops",))))
+    assert measures.same_activity_rates([one, two]) == {"task": 0.5, "steps": 0.0, "whole": 0.0, "either": 0.5}
+    rates = measures.same_activity_rates([one, two, three])
+    assert rates == pytest.approx({"task": 2 / 6, "steps": 2 / 6, "whole": 0.0, "either": 4 / 6})
+    assert measures.same_activity_rates([two, Plan("d", two.activities)])["whole"] == 1.0
+    assert measures.same_activity_rates([two, Plan("d", (last, last))])["whole"] == 0.75
     nods = Activity("He nods.", ("he nods", "he bows", "he waves"))
     assert measures.shared_steps_rate([two, Plan("c", (nods, Activity("He jumps.", ("he jumps", "he nods"))))]) == 0.75
     assert measures.copied([one], frozenset({measures.key("He waves.", ["he waves", "he bows"])})) == {
