@@ -69,8 +69,11 @@ def same_activity_rates(plans: Sequence[Plan]) -> dict[str, float]:
     """
     keys = [[key(a.task, a.steps) for a in p.activities] for p in plans]
     parts: dict[str, Callable[[Key], tuple[Hashable, ...]]] = {
-        "task": lambda k: (k[0],), "steps": lambda k: (k[1:],), "whole": lambda k: (k,), "either": lambda k: (k[0], k[1:]),
-    }  # fmt: skip
+        "task": lambda k: (k[0],),
+        "steps": lambda k: (k[1:],),
+        "whole": lambda k: (k,),
+        "either": lambda k: (k[0], k[1:]),
+    }
     out = {}
     for name, part in parts.items():
         often = Counter(x for own in keys for x in {x for k in own for x in part(k)})
