@@ -133,6 +133,8 @@ def _subject(step: str) -> tuple[str, str]:
 
 
 _NOT_PEOPLE = frozenset("ball door hand leg arm foot rope bird wave voice hat bell stone step head wind horse".split())
+_CLAUSE = re.compile(r"\b(?:so|and|but|because|when|while|if|until) $")  # behind it "it" may be who acts
+_ACTS = re.compile(r" [a-z]+s\b")
 
 
 def neutral(text: str, actor: str, step: bool = True) -> str:
@@ -163,7 +165,8 @@ def neutral(text: str, actor: str, step: bool = True) -> str:
                 back = re.search(_BRINGS, said[: match.start()].lower()) and said[match.end() :].startswith(" back")
                 kind = 1 if back or _OBJECT_NEXT.match(said[match.start() :].lower()) else 2
             elif low == "it":
-                kind = 0 if match.start() == 0 else 1
+                acts = _CLAUSE.search(said[: match.start()].lower()) and _ACTS.match(said, match.end())
+                kind = 0 if match.start() == 0 or acts else 1
             else:
                 kind = PRONOUNS[gender].index(low)
             marks = MARKS if gender == actor or actor not in ("he", "she") else OTHERS

@@ -24,6 +24,8 @@ def test_a_text_is_retold_for_anybody() -> None:
     assert fill(stored, "he") == "he lifts his hat and bows to her"
     assert fill(stored, "they", "a gardener").startswith("a gardener lifts their hat")
     assert fill(neutral("She counts her coins.", "she", False), "he") == "He counts his coins."
+    assert fill(neutral("Nobody reacts, so it gives up.", "it", False), "he") == "Nobody reacts, so he gives up."
+    assert fill(neutral("It lifts the box and drops it.", "it", False), "she") == "She lifts the box and drops her."
     assert embedded(stored).startswith("a person lifts their hat")
 
 
