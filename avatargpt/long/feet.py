@@ -18,6 +18,7 @@ LOW = 0.06  # metres: a toe higher than this is not locked
 FARTHEST = 0.08  # metres a toe is held back at most; beyond it slips
 RELEASE = 0.8  # share of the offset that stays from frame to frame in the air
 AHEAD = 3  # frames of look-ahead
+NEARLY_STRAIGHT = 0.95  # share of a leg's length from which on it is stretched less
 _KERNEL = np.hanning(2 * AHEAD + 3)[1:-1] / np.hanning(2 * AHEAD + 3)[1:-1].sum()
 
 
@@ -124,6 +125,7 @@ def _knee(hip: np.ndarray, knee: np.ndarray, ankle: np.ndarray, goal: np.ndarray
     old, new = ankle - hip, goal - hip
     size = np.linalg.norm(new, axis=-1, keepdims=True)
     u = new / np.maximum(size, 1e-9)
+    before = np.linalg.norm(old, axis=-1)
     turn = rot.between(old, new)
     bow = rot.rotate(turn, knee - hip)
     bow = bow - (bow * u).sum(-1, keepdims=True) * u
@@ -132,7 +134,18 @@ def _knee(hip: np.ndarray, knee: np.ndarray, ankle: np.ndarray, goal: np.ndarray
     straight = np.linalg.norm(bow, axis=-1, keepdims=True) < 1e-3  # knees bend forward
     bow = np.where(straight, ahead, bow)
     bow = bow / np.maximum(np.linalg.norm(bow, axis=-1, keepdims=True), 1e-9)
-    reach = np.clip(size[:, 0], np.abs(a - b) + 1e-4, (a + b) - 1e-4)
+    reach = before + _eased(size[:, 0], a + b) - _eased(before, a + b)
+    reach = np.clip(reach, np.abs(a - b) + 1e-4, (a + b) - 1e-4)
     along = (a**2 - b**2 + reach**2) / (2 * reach)
     out = np.sqrt(np.maximum(a**2 - along**2, 0))
     return np.asarray(hip + along[:, None] * u + out[:, None] * bow)
+
+
+def _eased(reach: np.ndarray, length: np.ndarray) -> np.ndarray:
+    """A leg's reach (N,) that nears its length (N,) ever more slowly from `NEARLY_STRAIGHT` of it on.
+
+    A knee that is nearly straight moves by centimetres when the reach changes by millimetres: a pop at every hold.
+    """
+    first = NEARLY_STRAIGHT * length
+    room = length - first
+    return np.where(reach > first, first + room * (1 - np.exp(-np.maximum(reach - first, 0) / room)), reach)
