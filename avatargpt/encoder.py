@@ -10,10 +10,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 from torch.nn import functional as F
-from transformers.activations import ACT2FN
 
 from avatargpt.config import AvatarGPTConfig
-from avatargpt.maps import AddedMap, Map, effective_weight, plain_added_map, plain_map, scaled_by
+from avatargpt.maps import AddedMap, Map, activation, effective_weight, plain_added_map, plain_map, scaled_by
 
 ROWS = 512  # inputs at once on a CPU: what the maps in between yield then stays in its caches
 
@@ -40,7 +39,7 @@ class Encoder:
         c: AvatarGPTConfig = model.config
         self.heads, self.width, self.inner = c.num_heads, c.d_model, c.num_heads * c.d_kv
         self.eps = torch.tensor((c.d_model * c.layer_norm_epsilon) ** 0.5, device=model.shared.weight.device)
-        self.act = torch.relu_ if c.dense_act_fn == "relu" else ACT2FN[c.dense_act_fn]
+        self.act = activation(c)
         with torch.no_grad():
             self.layers = [self._layer(block) for block in model.encoder.block]
             self.final = (model.encoder.final_layer_norm.weight * self.width**0.5).float()

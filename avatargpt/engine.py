@@ -11,12 +11,11 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
-from transformers.activations import ACT2FN
 
 from avatargpt.config import TEXT, AvatarGPTConfig
 from avatargpt.cross import CrossWeights, cross_attention
 from avatargpt.encoder import Encoder
-from avatargpt.maps import AddedMap, Map, effective_weight, make_added_map, make_map, scaled_by
+from avatargpt.maps import AddedMap, Map, activation, effective_weight, make_added_map, make_map, scaled_by
 
 MANY = 2  # rows from which on the packed weights are faster
 BLOCK = 8  # keys are looked at in prefixes of multiples of this many steps
@@ -86,7 +85,7 @@ class Engine:
         self.eps = torch.tensor((c.d_model * c.layer_norm_epsilon) ** 0.5, device=self.device)
         self.gated = c.is_gated_act
         self.softmax = _softmax if dtype == torch.float32 else partial(_half_softmax, dtype=dtype)
-        self.act = torch.relu_ if c.dense_act_fn == "relu" else ACT2FN[c.dense_act_fn]
+        self.act = activation(c)
         with torch.no_grad():
             blocks = self.model.decoder.block
             self.weights = [self._weights(block) for block in blocks]

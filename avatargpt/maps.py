@@ -8,7 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+from transformers.activations import ACT2FN
 
+from avatargpt.config import AvatarGPTConfig
 from avatargpt.precision import packs_bfloat16
 
 PACKED_ROWS = 32  # number of rows that packing is tuned for
@@ -16,6 +18,11 @@ PAGE, LINE = 1024, 16  # float32 numbers of a memory page and of a cache line
 
 Map = Callable[[Tensor], Tensor]
 AddedMap = Callable[[Tensor, Tensor], Tensor]
+
+
+def activation(config: AvatarGPTConfig) -> Map:
+    """Of the feed-forward layers; may write into what it is given."""
+    return torch.relu_ if config.dense_act_fn == "relu" else ACT2FN[config.dense_act_fn]
 
 
 def effective_weight(linear: Any) -> Tensor:

@@ -35,10 +35,9 @@ Threads = Annotated[int | None, typer.Option("--threads", min=1, max=256, metava
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Seed = Annotated[int, typer.Option("--seed", min=0, max=2**32 - 1, metavar="N", help="Same seed, same result.")]
-Outputs = Annotated[
-    list[Path],
-    typer.Option("-o", "--output", metavar="FILE", help="Where to write; the suffix is the format. Repeatable."),
-]
+_OUTPUT = typer.Option("-o", "--output", metavar="FILE", help="Where to write; the suffix is the format. Repeatable.")
+Outputs = Annotated[list[Path], _OUTPUT]
+AnyOutputs = Annotated[list[Path] | None, _OUTPUT]
 
 
 def read_texts(argument: str) -> tuple[list[str], bool]:

@@ -21,10 +21,7 @@ def face(
     audio: Annotated[
         Path | None, typer.Argument(metavar="[AUDIO]", help="Speech: wav, flac, ogg, mp3; - for raw PCM on stdin.")
     ] = None,
-    output: Annotated[
-        list[Path] | None,
-        typer.Option("-o", "--output", metavar="FILE", help="Where to write; the suffix is the format. Repeatable."),
-    ] = None,
+    output: common.AnyOutputs = None,
     text: Annotated[
         str | None, typer.Option("--text", metavar="TEXT", help="What the face does; @FILE gives one per line.")
     ] = None,

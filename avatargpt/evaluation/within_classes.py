@@ -17,8 +17,8 @@ import numpy as np
 
 from instruct_data.captions import bank_style
 from instruct_data.clip import Clip
-from instruct_data.synth.layered import ARMS_ACT, GAITS
-from instruct_data.synth.layering import Activity, active_span, activity, layer
+from instruct_data.synth.layered import ARMS_ACT, GAITS, Take
+from instruct_data.synth.layering import active_span, layer
 from instruct_data.synth.phrases import sure_class
 from vqvae.motion import Motion
 
@@ -29,17 +29,7 @@ _LEGS = (1, 2, 4, 5, 7, 8)
 
 
 @dataclass(frozen=True, eq=False)
-class _Take:
-    clip: Clip
-
-    @cached_property
-    def motion(self) -> Motion:
-        return self.clip.load()
-
-    @cached_property
-    def acts(self) -> Activity:
-        return activity(self.motion)
-
+class _Take(Take):
     @cached_property
     def parts(self) -> tuple[str, ...]:
         return self.acts.arms()

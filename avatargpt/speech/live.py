@@ -10,6 +10,7 @@ from typing import BinaryIO, Protocol
 
 import numpy as np
 
+from avatargpt.export.websocket import INSTALL
 from avatargpt.speech.audio import FPS, check_rate
 from avatargpt.speech.stream import FaceStream
 from vqvae.arkit import COUNT
@@ -17,7 +18,6 @@ from vqvae.errors import UserError
 from vqvae.face import FaceMotion
 
 READ = 1 << 16  # bytes asked of a pipe at once
-INSTALL = 'pip install "avatargpt[live]"'
 _HELD = 300  # blocks of the microphone that may wait: more than that and the machine is too slow
 
 

@@ -68,13 +68,12 @@ ENDLESS = {
     "conduct", "circle_arms", "play_guitar", "play_violin", "phone", "look_around", "swing_arms", "hands_on_hips",
     "cross_arms", "pray",
 }  # fmt: skip
+
 @dataclass(frozen=True, eq=False)
-class _Part:
+class Take:
     """A clip that may be half of a layered one."""
 
     clip: Clip
-    name: str
-    resting: bool = False
 
     @cached_property
     def motion(self) -> Motion:
@@ -83,6 +82,12 @@ class _Part:
     @cached_property
     def acts(self) -> Activity:
         return activity(self.motion)
+
+
+@dataclass(frozen=True, eq=False)
+class _Part(Take):
+    name: str
+    resting: bool = False
 
     @property
     def cyclic(self) -> bool:
