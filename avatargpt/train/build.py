@@ -17,7 +17,7 @@ from avatargpt.train.corpus import Folders, text_corpus
 from avatargpt.train.examples import Example, ExampleOptions, Examples
 from avatargpt.train.language import LanguageTraining, Trainer
 from avatargpt.train.lora import LoraOptions, add_lora
-from avatargpt.train.practice import right_ones
+from avatargpt.train.practice import lessons
 from avatargpt.train.prepare import MADE_UP
 from avatargpt.train.runtime import Runtime, check_keys, from_mapping, load_json
 from instruct_data.mixture import Draw, generator
@@ -89,7 +89,7 @@ def build_run(
     items, held = read_codes(args.codes, tokenizer) if args.codes else ([], [])
     said: list[Any] = list(items)
     if getattr(args, "practice", None):
-        items += right_ones(args.practice, tokenizer)
+        items += lessons(args.practice, tokenizer, items)
     if args.store:
         said = list(Store.open(args.store).clips("train"))
     lines, pairs = text_corpus(folders_of(args), said)

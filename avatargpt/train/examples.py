@@ -13,6 +13,7 @@ from avatargpt.encoding import EncodedPrompt, encode_prompt
 from avatargpt.library import example_slots
 from avatargpt.text import TextTokenizer
 from avatargpt.train.corpus import clip_steps
+from avatargpt.train.practice import usual
 from avatargpt.train.prepare import CYCLIC
 from avatargpt.train.retrieval import Neighbours
 from instruct_data.augment import everyday, side_of, vary
@@ -141,6 +142,8 @@ class Examples:
             else:
                 # actions of several names ("walk+wave") are of one kind: no balance among them
                 classes = [i.source if "+" in i.action else clip_class(i) for i in self.parts[part]]
+                if part == "practised":  # drawn evenly from the classes, so let it be from the styles
+                    classes = [f"{c} {i.style}" for c, i in zip(classes, self.parts[part], strict=True)]
             if classes:
                 out.append(Stream(name, weight, classes, self.options.alpha.get(name, 0.5)))
         return out
@@ -231,10 +234,12 @@ class Examples:
         pool = item.extra.get("prompts") or item.captions
         announced, slots = self._length_slots(len(codes), rng)
         caption = str(pool[int(rng.integers(len(pool)))])
-        if item.action and item.source != "composed" and rng.random() < self.options.everyday:
+        # "go upstairs" asks for climb_stairs, but not for the clips that go down
+        plain = item.source != "composed" and usual(item)
+        if item.action and plain and rng.random() < self.options.everyday:
             caption = everyday(item.action, item.style, rng, side_of(item.action.replace("-", " "))) or caption
             caption = vary(caption, rng) if rng.random() < 0.5 else caption
-        elif item.source != "composed" and rng.random() < self.options.asked:
+        elif plain and rng.random() < self.options.asked:
             asked = self._asked.get((clip_class(item), item.extra.get("side")))
             caption = asked[int(rng.integers(len(asked)))] if asked and not item.style else caption
         bare = None

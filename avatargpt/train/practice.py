@@ -1,8 +1,9 @@
 """The practice stage of `scripts/train.py`: the model plays the training captions, geometry judges what it made.
 
 Learning from own answers that pass a check is rejection-sampling fine-tuning (RAFT, arXiv 2304.06767; STaR, arXiv
-2203.14465). Two things learn from it: the language model from those that pass (source ``practised``), the matcher from
-passing beside failing ones of the same caption. Only training captions are played, never those of a suite.
+2203.14465). Two things learn from it: the language model from those that pass (source ``practised``), and from the
+training clips themselves where hardly any does; the matcher from passing beside failing ones of the same caption. Only
+training captions are played, never those of a suite.
 """
 
 from __future__ import annotations
@@ -184,20 +185,51 @@ def practice_stage(args: argparse.Namespace) -> None:
     print(f"{out}: {len(store)} answers to {len(some)} captions")
 
 
-def right_ones(folders: str, tokenizer: Any, most: int = 3) -> list[ClipCodes]:
-    """Answers of practice stores that passed, of each caption `most` of the latest.
+def usual(clip: ClipCodes) -> bool:
+    """Whether the plain words for the clip's class mean such a clip: "a kick" is no kick to the back."""
+    return bool((clip.extra.get("params") or {}).get("usual", True))
+
+
+def lessons(
+    folders: str, tokenizer: Any, clips: Sequence[ClipCodes], most: int = 3, hard: float = 0.3, shown: int = 5
+) -> list[ClipCodes]:
+    """What is learnt from practice: answers that passed and, for captions that hardly anything passed for, the clips.
+
+    Without the clips a class would be learnt from what the model already does: the more stairs it walks down when
+    asked to climb them, the fewer of its answers that go up.
 
     Args:
-        folders: with commas between, the latest last.
+        folders: of the practice stage, with commas between, the latest last.
+        clips: training clips. most: answers of a caption, the latest first.
+        hard: share of a caption's answers of which fewer must pass for clips that carry the caption to be shown.
+        shown: so many of them at most, answers that passed included.
+
+    Returns:
+        Clips of the source ``practised`` with one caption each.
     """
     from avatargpt.train.build import read_codes
 
     kept: dict[str, list[ClipCodes]] = defaultdict(list)
+    verdicts: dict[str, list[bool]] = defaultdict(list)
     for folder in reversed(folders.split(",")):
         for clip in read_codes(folder, tokenizer)[0]:
-            some = kept[clip.captions[0]]
-            if clip.extra.get("passed") and len(some) < most:
+            some, passed = kept[clip.captions[0]], bool(clip.extra.get("passed"))
+            verdicts[clip.captions[0]].append(passed)
+            if passed and len(some) < most:
                 some.append(clip)
+    room = {c: shown - len(kept[c]) for c, v in verdicts.items() if sum(v) < hard * len(v)}
+    unusual = set()
+    for i in np.random.default_rng(0).permutation(len(clips)):
+        clip = clips[i]
+        for caption in dict.fromkeys(clip.captions):
+            if not usual(clip):
+                unusual.add(caption)
+            if room.get(caption, 0) > 0:
+                room[caption] -= 1
+                extra = {k: v for k, v in clip.extra.items() if k != "prompts"}
+                kept[caption].append(replace(clip, source=SOURCE, captions=[caption], extra=extra))
+    for caption in unusual & kept.keys():
+        kept[caption] = [replace(c, extra={**c.extra, "params": {"usual": 0}}) for c in kept[caption]]
     return [clip for some in kept.values() for clip in some]
 
 

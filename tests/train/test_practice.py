@@ -18,7 +18,7 @@ from avatargpt.metrics.signature import SIZE
 from avatargpt.train.book import _usual, with_plain_of
 from avatargpt.train.judged import Judged, picked
 from avatargpt.train.matcher import train
-from avatargpt.train.practice import SIGNATURES, SOURCE, Practice, exercises, pass_rates, right_ones
+from avatargpt.train.practice import SIGNATURES, SOURCE, Practice, exercises, lessons, pass_rates, usual
 from avatargpt.wording import Wording
 from instruct_data.store import ClipCodes, Store
 from tests.train.test_matcher import CONFIG, RUNTIME, made
@@ -113,9 +113,9 @@ def test_what_the_model_made_is_judged_and_learnt_from(mini: Any, tmp_path: Path
     signatures = load_file(tmp_path / "practice" / SIGNATURES)["signatures"]
     assert signatures.shape == (len(answers), SIZE)
     tokenizer = MotionTokenizer.load(mini.tokenizer)
-    right = right_ones(str(tmp_path / "practice"), tokenizer)
+    right = lessons(str(tmp_path / "practice"), tokenizer, [])
     assert len(right) == sum(c.extra["passed"] for c in answers)
-    twice = right_ones(f"{tmp_path / 'practice'},{tmp_path / 'practice'}", tokenizer, 1)
+    twice = lessons(f"{tmp_path / 'practice'},{tmp_path / 'practice'}", tokenizer, [], 1)
     assert len(twice) == len({c.captions[0] for c in right})
     last = json.loads((tmp_path / "practice.log.jsonl").read_text().splitlines()[-1])
     assert last["answers"] == len(answers) and last["passed"] == pytest.approx(len(right) / len(answers), abs=1e-4)
@@ -134,6 +134,25 @@ def test_what_the_model_made_is_judged_and_learnt_from(mini: Any, tmp_path: Path
     assert main([str(a) for a in made_by[:-1]] + [str(tmp_path / "other")]) == 0
     again = list(Store.open(tmp_path / "other").codes("train"))
     assert all(np.array_equal(a.codes, b.codes) for a, b in zip(answers, again, strict=True))  # the seed decides
+
+
+def test_where_no_answer_passes_the_clips_are_learnt(mini: Any, tmp_path: Path) -> None:
+    tokenizer = MotionTokenizer.load(mini.tokenizer)
+
+    def answer(text: str, passed: bool, i: int) -> ClipCodes:
+        return ClipCodes(f"a{i}", np.zeros((8, 2), np.int64), [text], "train", SOURCE, "mine", "climb_stairs", "",
+                         extra={"passed": passed})  # fmt: skip
+
+    up, down = "a person climbs the stairs", "a person comes down the stairs"
+    said = [(up, False)] * 7 + [(up, True)] + [(down, True)] * 8
+    Store.write_codes([answer(t, p, i) for i, (t, p) in enumerate(said)], tmp_path / "p", tokenizer.fingerprint)
+    clips = [clip("climb_stairs", [up, "someone goes upstairs"], usual=1) for _ in range(9)]
+    clips += [clip("climb_stairs", [down], usual=0) for _ in range(9)]
+    found = lessons(str(tmp_path / "p"), tokenizer, clips)
+    assert Counter((c.captions[0], c.id == "x") for c in found) == {(up, False): 1, (up, True): 4, (down, False): 3}
+    assert {c.source for c in found} == {SOURCE} and all(len(c.captions) == 1 for c in found)
+    assert {(c.captions[0], usual(c)) for c in found} == {(up, True), (down, False)}  # nobody asks "upstairs" for down
+    assert not any(c.id == "x" for c in lessons(str(tmp_path / "p"), tokenizer, clips, hard=0.1))
 
 
 def judged(seed: int, captions: int = 24, each: int = 8) -> Judged:
