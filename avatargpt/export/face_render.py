@@ -6,6 +6,9 @@ pixels at once; a packed depth buffer keeps the nearest.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
 import numpy as np
 
 from avatargpt.export.head import Head, head, vertex_normals
@@ -18,6 +21,26 @@ _KEY, _FILL = np.array([-0.48, 0.55, 0.68]), np.array([0.75, 0.05, 0.60])
 _GLINT = np.array([-0.25, 0.40, 0.88])
 
 
+@dataclass(frozen=True)
+class Look:
+    """Another complexion and another light.
+
+    Attributes:
+        tints: part of the head (``skin``, ``hair`` for hair and brows, ``eye``, ``cloth``) -> factors (3,) on its
+            linear colours.
+        light: (3,) where the main light comes from; None = the upper left. bright: factor on all light.
+        back: (3,) sRGB 0..1 of a plain background; None = the usual one.
+    """
+
+    tints: Mapping[str, tuple[float, float, float]] = field(default_factory=dict)
+    light: tuple[float, float, float] | None = None
+    bright: float = 1.0
+    back: tuple[float, float, float] | None = None
+
+
+_TINTED = {"skin": ("skin", "ear"), "hair": ("hair", "brow"), "eye": ("eye",), "cloth": ("collar",)}
+
+
 class FaceRenderer:
     """Draws the head from the front.
 
@@ -26,9 +49,12 @@ class FaceRenderer:
         span: metres that the picture's height covers.
         yaw: radians by which the camera stands to the person's left.
         sharp: samples a pixel along each side.
+        look: colours and light.
     """
 
-    def __init__(self, width: int, height: int, span: float = 0.36, yaw: float = 0.0, sharp: int = 2) -> None:
+    def __init__(
+        self, width: int, height: int, span: float = 0.36, yaw: float = 0.0, sharp: int = 2, look: Look | None = None
+    ) -> None:
         self.width, self.height, self._sharp = width, height, sharp
         self._w, self._h = width * sharp, height * sharp
         self._focal = self._h * _DISTANCE / span
@@ -38,14 +64,27 @@ class FaceRenderer:
         fade = np.linspace(0, 1, self._h)[:, None]
         self._back = (_TOP + (_BOTTOM - _TOP) * fade).astype(np.float32)
         self._light = self._head.colours.astype(np.float64)
+        look = look or Look()
+        for name, tint in look.tints.items():
+            mine = [i for i, part in enumerate(self._head.names) if part.startswith(_TINTED[name])]
+            self._light[np.isin(self._head.parts, mine)] *= tint
+        self._key, self._bright = np.array(_KEY if look.light is None else look.light), look.bright
+        if look.back is not None:
+            self._back = np.tile(np.array(look.back, np.float32), (self._h, 1))
+
+    def seen(self, points: np.ndarray) -> np.ndarray:
+        """Where points (N, 3) are in the picture: (N, 2), shares of its width and height, from the upper left."""
+        local = (points - _AIM) @ self._axes.T
+        depth = _DISTANCE - local[:, 2]
+        x = 0.5 + local[:, 0] / depth * self._focal / self._w
+        y = 0.5 - local[:, 1] / depth * self._focal / self._h
+        return np.stack([x, y], 1)
 
     def frame(self, points: np.ndarray) -> np.ndarray:
         """One picture of the vertices (V, 3): (height, width, 3) uint8."""
         normals = vertex_normals(points, self._head.triangles) @ self._axes.T
-        local = (points - _AIM) @ self._axes.T
-        depth = _DISTANCE - local[:, 2]
-        x = self._w / 2 + local[:, 0] / depth * self._focal
-        y = self._h / 2 - local[:, 1] / depth * self._focal
+        x, y = (self.seen(points) * (self._w, self._h)).T
+        depth = _DISTANCE - (points - _AIM) @ self._axes[2]
         picture = np.repeat(self._back[:, None], self._w, 1).reshape(-1, 3)
         pixel, triangle = self._visible(np.stack([x, y], 1), depth)
         if len(pixel):
@@ -63,9 +102,9 @@ class FaceRenderer:
     def _shade(self, normals: np.ndarray) -> np.ndarray:
         """(V, 3) sRGB: key light from the upper left, fill from the right, sky, gloss."""
         n = normals
-        key = np.clip(n @ (_KEY / np.linalg.norm(_KEY)) * 0.85 + 0.15, 0, 1)
+        key = np.clip(n @ (self._key / np.linalg.norm(self._key)) * 0.85 + 0.15, 0, 1)
         fill = np.clip(n @ (_FILL / np.linalg.norm(_FILL)), 0, 1)
-        light = 0.30 + 0.13 * n[:, 1] + 0.62 * key + 0.14 * fill
+        light = self._bright * (0.30 + 0.13 * n[:, 1] + 0.62 * key + 0.14 * fill)
         warm = np.array([1.03, 1.0, 0.965]) * light[:, None]
         gloss = np.clip(n @ (_GLINT / np.linalg.norm(_GLINT)), 0, 1)
         shine = 0.045 * gloss**8 + 0.30 * self._head.gloss * gloss**30

@@ -133,7 +133,7 @@ def _subject(step: str) -> tuple[str, str]:
 
 
 _NOT_PEOPLE = frozenset("ball door hand leg arm foot rope bird wave voice hat bell stone step head wind horse".split())
-_CLAUSE = re.compile(r"\b(?:so|and|but|because|when|while|if|until) $")  # behind it "it" may be who acts
+_CLAUSE = re.compile(r"\b(?:so|and|but|because|when|while|if) $")  # behind it "it" may be who acts
 _ACTS = re.compile(r" [a-z]+s\b")
 
 
@@ -177,6 +177,13 @@ def neutral(text: str, actor: str, step: bool = True) -> str:
         return word
 
     return _PRONOUN.sub(mark, said)
+
+
+def unnamed(task: str, scene: str) -> str:
+    """A task of a plan that begins with a name of its scene, with the mark of its actor instead."""
+    name, _, rest = task.partition(" ")
+    acts = re.match(r"[a-z]+s ", rest)
+    return "{^he} " + rest if acts and name.lower() in _names(scene) else task
 
 
 def embedded(text: str) -> str:

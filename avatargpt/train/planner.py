@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from avatargpt.metrics.plans import roc_auc
-from avatargpt.planning.persons import embedded, gender_of, neutral
+from avatargpt.planning.persons import embedded, gender_of, neutral, unnamed
 from avatargpt.planning.scorer import Scorer, batch
 from avatargpt.planning.store import Basis, PlanLibrary
 from avatargpt.train.corrupting import CONTINUATIONS, DRAWN, EASY, KINDS, Corruptor
@@ -91,7 +91,7 @@ def tabulate(plans: Sequence[dict[str, Any]], encode: Any, basis: Basis | None, 
             for step in activity["steps"]:
                 steps.append(neutral(step, gender))
                 step_task.append(len(tasks))
-            tasks.append(neutral(activity["task"], gender, False))
+            tasks.append(neutral(unnamed(activity["task"], plan["scene"]), gender, False))
             task_scene.append(len(scenes))
         scenes.append(" ".join(plan["scene"].split()))
         genders.append(gender)

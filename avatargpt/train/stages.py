@@ -191,6 +191,8 @@ ELSEWHERE: dict[str, tuple[str, str]] = {
                  "a model's answers to training captions, judged by geometry: what it and the matcher learn from"),
     "reader": ("avatargpt.train.reader:reader_stage",
                "train (or go on training) the reader: facial instructions -> scores"),
+    "portrait": ("avatargpt.train.portrait:portrait_stage",
+                 "train (or go on training) a portrait: one picture of a face, moved by landmarks"),
 }  # fmt: skip
 """Stages with a module of their own, imported when they run: name -> (place, help)."""
 
@@ -254,6 +256,8 @@ def _parser() -> argparse.ArgumentParser:
                    texts="folder of facial instructions (train.jsonl), beside the package's own",
                    start="reader folder to begin from")  # fmt: skip
     reader.add_argument("--until", type=_whole, metavar="STEP", help=until)
+    portrait = stage("portrait", config="YAML!", clips="folder of videos with landmarks; default: our own head")
+    portrait.add_argument("--until", type=_whole, metavar="STEP", help=until)
     library = stage("library", library_stage, tokenizer="tokenizer folder!",
                     store="motion store whose synthetic clips are taken; default: fresh keyframed ones")  # fmt: skip
     library.add_argument("--count", type=_whole, default=4, metavar="N", help="clips per action")

@@ -1,0 +1,149 @@
+"""Landmarks of our head, and the portrait: what it learns from, that it learns, resumes and refuses."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+
+from avatargpt.export.face_landmarks import COUNT, carried, landmark_image, landmarks
+from avatargpt.export.face_render import FaceRenderer, Look
+from avatargpt.export.head import head, turned
+from avatargpt.export.head_morphs import shaped
+from avatargpt.portrait import FILE, Portrait
+from avatargpt.train.portrait_clips import filmed, rendered
+from avatargpt.train.stages import main
+from vqvae import arkit
+from vqvae.errors import UserError
+from vqvae.face import FaceMotion
+
+CONFIG = Path(__file__).resolve().parents[2] / "configs" / "train" / "debug-portrait.yaml"
+LEFT_LIDS, RIGHT_LIDS = (43, 47), (37, 41)  # the person's left eye is on the picture's right
+LIPS = (62, 66)
+
+
+def face(**weights: float) -> np.ndarray:
+    out = np.zeros(len(arkit.NAMES))
+    for name, value in weights.items():
+        out[arkit.NAMES.index(name)] = value
+    return out
+
+
+def apart(points: np.ndarray, pair: tuple[int, int]) -> float:
+    return float(points[pair[1], 1] - points[pair[0], 1])
+
+
+def test_landmarks_follow_the_face() -> None:
+    renderer = FaceRenderer(64, 64)
+    rest = renderer.seen(landmarks(head().points.astype(float)))
+    assert rest.shape == (COUNT, 2) and ((rest > 0.1) & (rest < 0.9)).all()
+    mirrored = rest * [-1, 1] + [1, 0]
+    order = [*range(16, -1, -1), *range(26, 16, -1)]  # jaw and brows from the other side
+    assert np.abs(mirrored[order] - rest[:27]).max() < 0.012
+    wink = renderer.seen(landmarks(shaped(face(eyeBlinkLeft=1.0))))
+    assert apart(wink, LEFT_LIDS) < 0.25 * apart(rest, LEFT_LIDS)
+    assert apart(wink, RIGHT_LIDS) == pytest.approx(apart(rest, RIGHT_LIDS))
+    assert apart(renderer.seen(landmarks(shaped(face(jawOpen=0.7)))), LIPS) > apart(rest, LIPS) + 0.03
+
+
+def test_pictures_of_landmarks() -> None:
+    points = FaceRenderer(64, 64).seen(landmarks(head().points.astype(float)))
+    whole = landmark_image(points, 64)
+    assert whole.shape == (64, 64, 3) and all(whole[..., c].max() > 100 for c in range(3))
+    lips = np.argwhere(whole[..., 2] > 100).mean(0) / 64
+    assert np.abs(lips - points[48:68].mean(0)[::-1]).max() < 0.03
+    blind = points.copy()
+    blind[48:68] = np.nan
+    assert landmark_image(blind, 64)[..., 2].max() == 0
+    assert (landmark_image(points[:68], 64)[..., 2] == whole[..., 2]).all()
+
+
+def test_a_look_changes_colours_and_light_alone() -> None:
+    points = head().points.astype(float)
+    plain = FaceRenderer(48, 48).frame(points).astype(int)
+    dark = FaceRenderer(48, 48, look=Look({"skin": (0.3, 0.2, 0.15)}, back=(0.0, 1.0, 0.0))).frame(points).astype(int)
+    assert (FaceRenderer(48, 48, look=Look()).frame(points) == plain).all()
+    assert dark[24, 24].sum() < 0.7 * plain[24, 24].sum() and tuple(dark[0, 0]) == (0, 255, 0)
+    left, right = (FaceRenderer(48, 48, look=Look(light=(x, 0.2, 0.5))).frame(points).astype(int) for x in (1, -1))
+    side = (slice(20, 28), slice(28, 32))  # the person's left cheek
+    assert left[side].sum() > right[side].sum()
+
+
+def test_a_photo_is_moved_like_our_head() -> None:
+    clip = FaceMotion(np.stack([face(), face(jawOpen=0.8)]).astype(np.float32), np.zeros((2, 3), np.float32), 30.0)
+    renderer = FaceRenderer(64, 64)
+    rest = renderer.seen(landmarks(head().points.astype(float)))
+    photo = (rest - 0.5) * 0.5 + [0.4, 0.6]  # half as large, elsewhere
+    found = carried(photo, clip)
+    assert np.allclose(found[0], photo, atol=1e-6)
+    truth = (renderer.seen(landmarks(turned(shaped(face(jawOpen=0.8)), np.array([1.0, 0, 0, 0])))) - 0.5) * 0.5
+    assert np.allclose(found[1], truth + [0.4, 0.6], atol=1e-6)
+    assert carried(photo[:68], clip).shape == (2, 68, 2)
+
+
+def test_the_stage_learns_resumes_and_is_used(tmp_path: Path) -> None:
+    settings = yaml.safe_load(CONFIG.read_text())
+    settings["train"] |= {"steps": 40, "log_every": 5, "val_every": 40, "save_every": 20, "lr": 0.003}
+    config = tmp_path / "portrait.yaml"
+    config.write_text(yaml.safe_dump(settings))
+
+    def run(out: Path, *more: Any) -> None:
+        common = ["portrait", "--config", config, "--threads", 1, "--device", "cpu", "-o", out, *more]
+        assert main([str(a) for a in common]) == 0
+
+    run(tmp_path / "whole")
+    import json
+
+    rows = [json.loads(line) for line in (tmp_path / "whole" / "log.jsonl").read_text().splitlines()]
+    losses = [r["loss"] for r in rows if "loss" in r]
+    assert losses[-1] < 0.8 * losses[0]
+    assert {"val_db", "val_db_copy", "face_db", "face_db_copy"} <= set(rows[-1])
+    assert (tmp_path / "whole" / "portrait.png").stat().st_size > 0
+    run(tmp_path / "parts", "--until", 20)
+    run(tmp_path / "parts")
+    assert (tmp_path / "whole" / FILE).read_bytes() == (tmp_path / "parts" / FILE).read_bytes()
+    portrait = Portrait.load(tmp_path / "whole")
+    take = rendered(1, 3, 48, 5)[0]
+    pictures = list(portrait.animate(take.frames[0], take.points))
+    assert len(pictures) == 3 and pictures[0].shape == (32, 32, 3) and pictures[0].dtype == np.uint8
+    assert not (pictures[1] == pictures[2]).all()
+    with pytest.raises(UserError, match="square"):
+        list(portrait.animate(take.frames[0][:10], take.points))
+    with pytest.raises(UserError, match="landmarks of shape"):
+        list(portrait.animate(take.frames[0], take.points[:, :5]))
+
+
+def test_videos_of_ones_own(tmp_path: Path) -> None:
+    av = pytest.importorskip("av")
+    take = rendered(1, 4, 96, 3)[0]
+    with av.open(str(tmp_path / "me.mp4"), "w") as container:
+        stream = container.add_stream("mpeg4", rate=30)
+        stream.width, stream.height, stream.pix_fmt, stream.bit_rate = 96, 96, "yuv420p", 4_000_000
+        for frame in take.frames:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+        container.mux(stream.encode())
+    with pytest.raises(UserError, match=r"me\.npz"):
+        filmed(tmp_path, 64)
+    np.savez(tmp_path / "me.npz", landmarks=take.points * 96)
+    found = filmed(tmp_path, 64)
+    assert len(found) == 1 and found[0].frames.shape == (4, 64, 64, 3) and found[0].lines.max() > 100
+    low, high = found[0].points.min((0, 1)), found[0].points.max((0, 1))
+    assert (low > 0.1).all() and (high < 0.9).all()
+    np.savez(tmp_path / "me.npz", landmarks=take.points[:3] * 96)
+    with pytest.raises(UserError, match="landmarks for 3"):
+        filmed(tmp_path, 64)
+    with pytest.raises(UserError, match="no video"):
+        filmed(tmp_path / "nowhere", 64)
+
+
+def test_mistakes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = tmp_path / "p.yaml"
+    config.write_text("model: {size: 65}\n")
+    assert main(["portrait", "--config", str(config), "-o", str(tmp_path / "x")]) == 2
+    assert "size 65" in capsys.readouterr().err
+    with pytest.raises(UserError, match="portrait stage"):
+        Portrait.load(tmp_path)
+    (tmp_path / FILE).write_bytes(b"nothing")
+    with pytest.raises(UserError, match="not a readable portrait"):
+        Portrait.load(tmp_path)
