@@ -13,7 +13,7 @@ from avatargpt.evaluation.report import figure, plain
 from avatargpt.evaluation.suites import Suite
 from avatargpt.metrics import plans as measures
 from avatargpt.metrics import text
-from avatargpt.planning.persons import fill, gender_of, neutral
+from avatargpt.planning.marks import fill, gender_of, neutral
 from avatargpt.planning.retrieval_planner import RetrievalPlanner
 from avatargpt.planning.scorer import Question, Scorer
 from avatargpt.planning.store import PlanLibrary

@@ -8,7 +8,7 @@ from collections.abc import Callable, Hashable, Sequence
 
 import numpy as np
 
-from avatargpt.planning.persons import gender_of, neutral
+from avatargpt.planning.marks import gender_of, neutral
 from avatargpt.planning.posture import violations
 from avatargpt.planning.types import Plan
 

@@ -9,7 +9,9 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from avatargpt.planning.persons import PEOPLE, PRONOUNS, Person, neutral
+from avatargpt.planning.marks import neutral
+from avatargpt.planning.people import PEOPLE, PRONOUNS
+from avatargpt.planning.persons import Person
 from avatargpt.planning.telling import AFTER_VERB, BASES, GERUNDS
 from instruct_data.english import THIRD, also_noun, third_of
 

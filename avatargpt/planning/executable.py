@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from avatargpt.planning.marks import gender_of
 from avatargpt.planning.parse import alike
-from avatargpt.planning.persons import PRONOUNS, gender_of
+from avatargpt.planning.people import PRONOUNS
 from avatargpt.planning.types import Activity, Plan, Planner
 from avatargpt.requests import mix
 from avatargpt.wording import OVERLAP, Wording, clauses, verb_phrases

@@ -16,7 +16,7 @@ import numpy as np
 
 from avatargpt.lexical import lemmas
 from avatargpt.metrics.lemmas import lemma
-from avatargpt.planning.persons import embedded
+from avatargpt.planning.marks import embedded
 from avatargpt.planning.telling import statement
 from instruct_data.english import THIRD
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from avatargpt.lexical import lemmas
 from avatargpt.metrics.lemmas import lemma
-from avatargpt.planning.persons import PEOPLE
+from avatargpt.planning.people import PEOPLE
 from avatargpt.planning.store import PlanLibrary
 from instruct_data.english import GERUND, THIRD
 

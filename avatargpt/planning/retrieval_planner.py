@@ -20,8 +20,9 @@ import numpy as np
 
 from avatargpt.planning.compose import CanDo, Composer, State
 from avatargpt.planning.events import events
+from avatargpt.planning.marks import gender_of, neutral
 from avatargpt.planning.order import Memory, ordered
-from avatargpt.planning.persons import Person, gender_of, neutral, role_names, who
+from avatargpt.planning.persons import Person, role_names, who
 from avatargpt.planning.posture import START, follow
 from avatargpt.planning.requests import check_plan, check_scene, check_slots
 from avatargpt.planning.retrieve import Asked, Candidate, Retriever

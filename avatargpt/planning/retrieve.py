@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from avatargpt.planning.marks import embedded
 from avatargpt.planning.matching import Matcher
-from avatargpt.planning.persons import embedded
 from avatargpt.planning.props import Props
 from avatargpt.planning.scorer import Overlap, Question, Scorer
 from avatargpt.planning.store import PlanLibrary, unit

@@ -11,7 +11,9 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from avatargpt.lexical import lemmas
-from avatargpt.planning.persons import PEOPLE, Person, neutral
+from avatargpt.planning.marks import neutral
+from avatargpt.planning.people import PEOPLE
+from avatargpt.planning.persons import Person
 from avatargpt.planning.telling import with_manner
 from instruct_data.english import GERUND, THIRD, gerund_of
 

@@ -61,7 +61,7 @@ class PlanLibrary:
 
     Attributes:
         scenes: S texts. genders: of each scene's actor (``he``, ``she``, ``it``, ``they``).
-        tasks: A activities, marks in place of the actor (`avatargpt.planning.persons`).
+        tasks: A activities, marks in place of the actor (`avatargpt.planning.marks`).
         steps: X steps, likewise.
         task_scene: (A,) row of the scene of each activity, rising. step_task: (X,) row of the activity, rising.
         scene_vectors: (S, W). task_vectors: (A, K). step_vectors: (X, K), all unit.

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from avatargpt.metrics.plans import roc_auc
-from avatargpt.planning.persons import embedded, gender_of, neutral, unnamed
+from avatargpt.planning.marks import embedded, gender_of, neutral, unnamed
 from avatargpt.planning.scorer import Scorer, batch
 from avatargpt.planning.store import Basis, PlanLibrary
 from avatargpt.train.corrupting import CONTINUATIONS, DRAWN, EASY, KINDS, Corruptor

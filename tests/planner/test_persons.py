@@ -2,7 +2,8 @@
 
 import pytest
 
-from avatargpt.planning.persons import embedded, fill, gender_of, neutral, who
+from avatargpt.planning.marks import embedded, fill, gender_of, neutral, unnamed
+from avatargpt.planning.persons import who
 
 
 @pytest.mark.parametrize(("text", "actor", "stored"), [
@@ -52,3 +53,15 @@ def test_the_actor_of_a_scene(scene: str, gender: str, noun: str, mood: str, sid
 def test_gender_by_pronouns() -> None:
     assert gender_of("she takes her coat and leaves him") == "she"
     assert gender_of("walk on") == ""
+
+def test_a_task_that_begins_with_a_name() -> None:
+    scene = "A roofing crew is short one man, so young Tariq has to haul tiles."
+    assert unnamed("Tariq loads the stack.", scene) == "{^he} loads the stack."
+    assert unnamed("Hammer the pegs in deeper", scene) == "Hammer the pegs in deeper"
+    assert unnamed("Devika sneaks along the wall", scene) == "Devika sneaks along the wall"
+    assert neutral(unnamed("Tariq loads his cart.", scene), "he", False) == "{^he} loads {his} cart."
+
+
+def test_it_acts_behind_so_but_not_behind_until() -> None:
+    assert neutral("Nobody reacts, so it gives up.", "it", False) == "Nobody reacts, so {he} gives up."
+    assert neutral("Spin the stick until it smokes.", "it", False) == "Spin the stick until {him} smokes."
