@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 
 from avatargpt.text import SentenceGrounder
+from avatargpt.train.practice import usual
 from avatargpt.train.prepare import CYCLIC, MADE_UP
 from avatargpt.wording import Wording
 from instruct_data.captions import CaptionBank, bank_style
@@ -22,6 +23,7 @@ from instruct_data.store import ClipCodes
 
 STRIDES = 12  # motion tokens
 COMMON = 0.6  # of the commonest caption's count
+PERFORMED = 0.3  # cosine that a caption may be further away from a request which always passes instead of never
 # Classes of requests that no clip is named after -> the class, or the caption of a clip without one, that shows them.
 SHOWN_BY = {
     "backflip": "a person does a backflip", "climb": "a person climbs up a playground frame and comes down again",
@@ -29,6 +31,8 @@ SHOWN_BY = {
     "sideflip": "a person does a side flip", "soccer_kick": "a person kicks a soccer ball", "spin": "a person spins",
     "stealthy_walk": "sneak", "throw": "throw_ball",
 }  # fmt: skip
+_BOTH = re.compile(r"\b(?:both|hands|arms|legs|feet|fists)\b")
+_ONE = re.compile(r"\b(?:hand|arm|leg|foot|fist)\b")
 _SOMEBODY = re.compile(r"\b(?:someone|somebody|(?:a|the) (?:person|figure|man|woman))\b")
 
 
@@ -68,11 +72,15 @@ def _side(text: str) -> str:
     return side if side != "both" else ""
 
 
-def keyframed_captions(clips: Sequence[ClipCodes]) -> dict[str, dict[str, Counter[str]]]:
-    """Keyframed action -> side its captions name ("" = none) -> how often each sentence was said of a clip."""
+def keyframed_captions(clips: Sequence[ClipCodes], every: bool = True) -> dict[str, dict[str, Counter[str]]]:
+    """Keyframed action -> side its captions name ("" = none) -> how often each sentence was said of a clip.
+
+    Args:
+        every: count all clips, else `usual` ones alone.
+    """
     said: dict[str, dict[str, Counter[str]]] = defaultdict(lambda: defaultdict(Counter))
     for clip in clips:
-        if clip.source == "synthetic":
+        if clip.source == "synthetic" and (every or usual(clip)):
             for text in clip.captions:
                 if split(text) is not None:
                     plain = text.lower().rstrip(".")
@@ -80,18 +88,57 @@ def keyframed_captions(clips: Sequence[ClipCodes]) -> dict[str, dict[str, Counte
     return said
 
 
-def _usual(said: Counter[str], rates: Mapping[str, float] | None = None) -> str:
-    """The caption that stands for others: of the common ones that which a model performs best, else the commonest.
+def _common(said: Counter[str], rates: Mapping[str, float] | None) -> tuple[list[str], list[float]]:
+    """Captions that are said of many clips of a class (what is seldom says something special), and their rates.
 
-    Args:
-        said: how often each was said of a clip of the class; what is seldom says something special.
-        rates: `avatargpt.train.practice.pass_rates`; captions without a rate count as the mean of the others'.
+    Captions without a rate count as the mean of the others'.
     """
     most = max(said.values())
     common = [t for t in said if said[t] >= COMMON * most]
     known = [rates[t] for t in common if t in rates] if rates else []
     mean = sum(known) / len(known) if known else 0.0
-    return min(common, key=lambda t: (-(rates or {}).get(t, mean), -said[t], len(t), t))
+    return common, [(rates or {}).get(t, mean) for t in common]
+
+
+def _usual(said: Counter[str], rates: Mapping[str, float] | None = None) -> str:
+    """The caption that stands for others: of the common ones that which a model performs best, else the commonest.
+
+    Args:
+        said: how often each was said of a clip of the class.
+        rates: `avatargpt.train.practice.pass_rates`.
+    """
+    return min(zip(*_common(said, rates), strict=True), key=lambda t: (-t[1], -said[t[0]], len(t[0]), t[0]))[0]
+
+
+def _nearest(
+    wanted: Mapping[str, Counter[str]], vectors: Mapping[str, np.ndarray], grounder: SentenceGrounder,
+    rates: Mapping[str, float] | None,
+) -> dict[str, str]:  # fmt: skip
+    """Request -> of the captions common in its class, that which is near to it and performed well.
+
+    By rates alone "raise your hand" would lead to both hands.
+
+    Args:
+        wanted: request -> captions of its class and how often each was said. vectors: of the requests.
+    """
+    some = {id(said): _common(said, rates) for said in wanted.values()}
+    texts = list(dict.fromkeys(t for common, _ in some.values() for t in common))
+    known = dict(zip(texts, grounder.sentence(texts), strict=True)) if texts else {}
+    out = {}
+    for request, said in wanted.items():
+        common, rate = some[id(said)]
+        worth = np.stack([known[t] for t in common]) @ vectors[request] + PERFORMED * np.array(rate)
+        if (many := _many(request)) is not None:
+            worth -= [float(_many(t) not in (None, many)) for t in common]
+        out[request] = common[int(worth.argmax())]
+    return out
+
+
+def _many(text: str) -> bool | None:
+    """Whether a text speaks of both hands or arms, legs or feet; None where it names none."""
+    if _BOTH.search(text):
+        return True
+    return False if _ONE.search(text) else None
 
 
 def make_book(
@@ -144,16 +191,18 @@ def make_book(
                 continue
             add(other.prompt, keys[0], other.styles[0] or "")
             add(other.plain[0], keys[0], other.styles[0] or "")
-    asked = everyday_requests()
+    asked, plainly = everyday_requests(), keyframed_captions(clips, False)
+    wanted: dict[str, Counter[str]] = {}
     for name in asked.classes():
         shown = name if name in captions or name in made else SHOWN_BY.get(name, name)
         for text in asked.requests(name):
             if shown in captions:
                 add(text, shown)
             elif shown in made:
-                by_side = made[shown]
-                said = by_side.get(_side(text)) or by_side.get("") or next(iter(by_side.values()))
-                rows.setdefault(text, ({"": _usual(said, rates)}, shown, _side(text)))
+                by_side = plainly[shown]
+                if text not in rows:
+                    wanted[text] = by_side.get(_side(text)) or by_side.get("") or next(iter(by_side.values()))
+                    rows[text] = {}, shown, _side(text)
             elif shown in unnamed:
                 rows.setdefault(text, ({"": shown}, shown, _side(text)))
     neutral = set(bank.styles["normal"]["person"])
@@ -183,7 +232,8 @@ def make_book(
     lengths = {c: [int(q) for q in np.quantile(n, (0.5, 0.6, 0.7, 0.8, 0.9))] for c, n in counts.items() if c}
     keys = list(rows)
     vectors = grounder.sentence(keys)
-    meant = [rows[k] for k in keys]
+    nearest = _nearest(wanted, dict(zip(keys, vectors, strict=True)), grounder, rates)
+    meant = [({"": nearest[k]}, *rows[k][1:]) if k in nearest else rows[k] for k in keys]
     used = {c for m in meant for c in m[0].values()}
     return Wording(
         keys, [m[0] for m in meant], [m[1] for m in meant], [m[2] for m in meant], styles,
@@ -191,15 +241,18 @@ def make_book(
     )  # fmt: skip
 
 
-def with_plain_of(book: Wording, earlier: Wording) -> Wording:
+def with_plain_of(book: Wording, earlier: Wording, but: Collection[str] = ()) -> Wording:
     """`book`, but requests without a manner lead where an earlier book led them.
 
     For a round of practice that played few captions of a class, after rounds that played many and whose verdicts are no
     longer at hand. What the earlier book does not know, or leads to a styled caption, stays as it is.
+
+    Args:
+        but: classes that stay as they are.
     """
     captions, lengths = [], dict(book.lengths)
-    for phrase, meant in zip(book.keys, book.captions, strict=True):
-        row = earlier.rows.get(phrase)
+    for phrase, meant, name in zip(book.keys, book.captions, book.classes, strict=True):
+        row = earlier.rows.get(phrase) if name not in but else None
         old = earlier.captions[row] if row is not None else {}
         plain = old.get("", "")
         if plain and plain not in {c for style, c in old.items() if style not in ("", "normal")}:

@@ -142,7 +142,7 @@ class Examples:
             else:
                 # actions of several names ("walk+wave") are of one kind: no balance among them
                 classes = [i.source if "+" in i.action else clip_class(i) for i in self.parts[part]]
-                if part == "practised":  # drawn evenly from the classes, so let it be from the styles
+                if part in ("practised", "shown"):  # drawn evenly from the classes, so let it be from the styles
                     classes = [f"{c} {i.style}" for c, i in zip(classes, self.parts[part], strict=True)]
             if classes:
                 out.append(Stream(name, weight, classes, self.options.alpha.get(name, 0.5)))

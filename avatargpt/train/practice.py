@@ -9,6 +9,7 @@ training captions are played, never those of a suite.
 from __future__ import annotations
 
 import argparse
+import math
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -29,7 +30,7 @@ from vqvae.motion import Motion, atomic_write
 if TYPE_CHECKING:
     from avatargpt.evaluation.traits import Manner
 
-SOURCE = "practised"
+SOURCE, SHOWN = "practised", "shown"
 SIGNATURES = "signatures.safetensors"
 SHORTEST, LONGEST = 6, 49  # motion tokens
 CHUNK = 64  # captions handed over at once
@@ -191,7 +192,7 @@ def usual(clip: ClipCodes) -> bool:
 
 
 def lessons(
-    folders: str, tokenizer: Any, clips: Sequence[ClipCodes], most: int = 3, hard: float = 0.3, shown: int = 5
+    folders: str, tokenizer: Any, clips: Sequence[ClipCodes], most: int = 3, hard: float = 0.3, shown: int = 10
 ) -> list[ClipCodes]:
     """What is learnt from practice: answers that passed and, for captions that hardly anything passed for, the clips.
 
@@ -202,10 +203,10 @@ def lessons(
         folders: of the practice stage, with commas between, the latest last.
         clips: training clips. most: answers of a caption, the latest first.
         hard: share of a caption's answers of which fewer must pass for clips that carry the caption to be shown.
-        shown: so many of them at most, answers that passed included.
+        shown: so many of them at most, where no answer passed; fewer the more did.
 
     Returns:
-        Clips of the source ``practised`` with one caption each.
+        Clips with one caption each, of the source ``practised`` (answers) or ``shown``.
     """
     from avatargpt.train.build import read_codes
 
@@ -217,7 +218,8 @@ def lessons(
             verdicts[clip.captions[0]].append(passed)
             if passed and len(some) < most:
                 some.append(clip)
-    room = {c: shown - len(kept[c]) for c, v in verdicts.items() if sum(v) < hard * len(v)}
+    rates = {c: sum(v) / len(v) for c, v in verdicts.items()}
+    room = {c: math.ceil(shown * (1 - r / hard)) for c, r in rates.items() if r < hard}
     unusual = set()
     for i in np.random.default_rng(0).permutation(len(clips)):
         clip = clips[i]
@@ -227,7 +229,7 @@ def lessons(
             if room.get(caption, 0) > 0:
                 room[caption] -= 1
                 extra = {k: v for k, v in clip.extra.items() if k != "prompts"}
-                kept[caption].append(replace(clip, source=SOURCE, captions=[caption], extra=extra))
+                kept[caption].append(replace(clip, source=SHOWN, captions=[caption], extra=extra))
     for caption in unusual & kept.keys():
         kept[caption] = [replace(c, extra={**c.extra, "params": {"usual": 0}}) for c in kept[caption]]
     return [clip for some in kept.values() for clip in some]

@@ -34,7 +34,8 @@ CYCLIC = {
     "indian_dance", "martial_arts", "crawl", "direct_traffic", "basketball_signal", "dance_short", "basketball_dribble",
     "wave_left_hand", "wave_right_hand", "wave_both_hands",
 }  # fmt: skip
-MADE_UP = ("synthetic", "layered", "styled", "looped", "composed", "practised")  # sources of clips not recorded
+# Sources of clips that were not recorded.
+MADE_UP = ("synthetic", "layered", "styled", "looped", "composed", "practised", "shown")
 LICENCE_JOINED = "as its sources"
 
 

@@ -124,8 +124,9 @@ def _whole(text: str) -> int:
 def book_stage(args: argparse.Namespace) -> None:
     """The book of phrasings that plain wording looks requests up in."""
     from avatargpt.text import SentenceGrounder
-    from avatargpt.train.book import make_book, with_plain_of
+    from avatargpt.train.book import keyframed_captions, known_captions, make_book, with_plain_of
     from avatargpt.train.practice import pass_rates
+    from avatargpt.train.prepare import MADE_UP
     from avatargpt.wording import Wording
     from instruct_data.captions import CaptionBank
     from instruct_data.rewrites import Rewrites
@@ -137,12 +138,14 @@ def book_stage(args: argparse.Namespace) -> None:
     if args.grounding:
         grounder.load_states(args.grounding)
     rates = pass_rates(args.practice) if args.practice else None
-    book = make_book(list(Store.open(args.codes).codes("train")), bank, rewrites, grounder, rates)
+    clips = list(Store.open(args.codes).codes("train"))
+    book = make_book(clips, bank, rewrites, grounder, rates)
     if args.earlier:
         earlier = Wording.load(args.earlier)
         if earlier is None:
             raise UserError(f"{args.earlier}: no book in it; --earlier takes the folder of a book or of a model")
-        book = with_plain_of(book, earlier)
+        recorded = known_captions([c for c in clips if c.source not in MADE_UP], bank)
+        book = with_plain_of(book, earlier, keyframed_captions(clips).keys() - recorded.keys())
     book.save(args.output)
     print(f"{args.output}: {len(book.keys)} phrasings")
 
@@ -234,7 +237,7 @@ def _parser() -> argparse.ArgumentParser:
     stage("book", book_stage, codes="tokenised cache!", texts="folder of caption bank and rewrites!",
           grounding="folder of the ground stage; texts in it are not computed again",
           practice="folders of the practice stage, with commas between",
-          earlier="folder of a book whose captions stay for requests without a manner")
+          earlier="folder of a book whose captions stay for recorded classes' requests without a manner")
     stage("planner", planning="folder of planning corpora!", config="YAML")
     stage("intents", intents_stage, chat="folder of dialogues!", book="folder of the book stage!")
     stage("pack", language="folder of the language stage!", tokenizer="tokenizer folder!",
