@@ -3,29 +3,63 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from vqvae.errors import UserError
+
+if TYPE_CHECKING:
+    from avatargpt.model import AvatarGPTModel
 
 
 def pack_stage(args: argparse.Namespace) -> None:
     """Language model and tokenizers -> one folder of bfloat16 weights in shards below 16 MiB, as shipped."""
     import torch
 
-    from avatargpt.checkpoint import load_model, save_model
+    from avatargpt.checkpoint import save_model
     from avatargpt.text import TextTokenizer
     from vqvae.tokenizer import MotionTokenizer
 
-    model, tokenizer = load_model(args.language), MotionTokenizer.load(args.tokenizer)
+    folders = args.language.split(",")
+    model, tokenizer = averaged(folders), MotionTokenizer.load(args.tokenizer)
     model.check_fingerprint(tokenizer.config.modality, tokenizer.fingerprint)
     out = Path(args.output)
     torch.nn.Module.to(model, torch.bfloat16)
     save_model(model, out, "15MB")
-    TextTokenizer.load(args.language).save(out)
+    TextTokenizer.load(folders[-1]).save(out)
     tokenizer.save(out / tokenizer.config.modality, torch.bfloat16)
     _beside(args, out, tokenizer.fingerprint)
     size = sum(f.stat().st_size for f in out.rglob("*") if f.is_file()) / 1e6
     print(f"{out}: {size:.1f} MB")
+
+
+def averaged(folders: Sequence[str]) -> AvatarGPTModel:
+    """The mean of the weights of models that went on from one another (model soups, arXiv 2203.05482).
+
+    Raises:
+        UserError: models of different shape or modalities.
+    """
+    import torch
+
+    from avatargpt.checkpoint import load_model
+
+    models = [load_model(f) for f in folders]
+    first, states = models[0], [m.state_dict() for m in models]
+    for folder, model, state in zip(folders, models, states, strict=True):
+        alike = model.config.modalities == first.config.modalities and {k: v.shape for k, v in state.items()} == {
+            k: v.shape for k, v in states[0].items()
+        }
+        if not alike:
+            raise UserError(f"{folder}: another shape than {folders[0]}; accepted: models trained from one another")
+    if len(models) > 1:
+        with torch.no_grad():
+            done = set()  # tied weights have several names
+            for name, value in states[0].items():
+                if value.is_floating_point() and value.data_ptr() not in done:
+                    done.add(value.data_ptr())
+                    value.copy_(torch.stack([s[name].float() for s in states]).mean(0))
+    return first
 
 
 def _beside(args: argparse.Namespace, out: Path, fingerprint: str) -> None:

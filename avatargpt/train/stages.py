@@ -240,7 +240,8 @@ def _parser() -> argparse.ArgumentParser:
           earlier="folder of a book whose captions stay for recorded classes' requests without a manner")
     stage("planner", planning="folder of planning corpora!", config="YAML")
     stage("intents", intents_stage, chat="folder of dialogues!", book="folder of the book stage!")
-    stage("pack", language="folder of the language stage!", tokenizer="tokenizer folder!",
+    stage("pack", language="folder of the language stage, or several with commas between: their mean!",
+          tokenizer="tokenizer folder!",
           book="folder of the book stage", library="folder of the library stage", planner="folder of the planner stage",
           intents="folder of the intents stage", driver="folder of the driver stage",
           reader="folder of the reader stage", matcher="folder of the matcher stage")  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 import torch
 
 from avatargpt.checkpoint import load_model, save_model
+from avatargpt.train.pack import averaged
 from instruct_data.store import Store
 from vqvae.tokenizer import MotionTokenizer
 
@@ -106,3 +108,20 @@ def test_text_stage_then_motion_stage(mini: Any, tmp_path: Path) -> None:
     (packed / "spiece.model").write_bytes(spieces[0])
     mini.run(*mini.language(mini.config("train", motion, "motion"), tmp_path / "on", "--start", packed))
     assert {p.dtype for p in load_model(tmp_path / "on").parameters()} == {torch.float32}
+
+
+def test_the_mean_of_models(mini: Any, tmp_path: Path) -> None:
+    def small(seed: int) -> Callable[[dict], None]:
+        def change(data: dict) -> None:
+            mini.no_grounding(data)
+            data["train"] |= {"steps": 1, "seed": seed}
+
+        return change
+
+    mini.run(*mini.language(mini.config("train", small(1), "one"), tmp_path / "one"))
+    mini.run(*mini.language(mini.config("train", small(2), "two"), tmp_path / "two", "--start", tmp_path / "one"))
+    states = [load_model(tmp_path / f).state_dict() for f in ("one", "two")]
+    mean = averaged([str(tmp_path / "one"), str(tmp_path / "two")]).state_dict()
+    for name, value in mean.items():
+        assert torch.equal(value, (states[0][name] + states[1][name]) / 2), name
+    assert any(not torch.equal(mean[n], states[0][n]) for n in mean if n.startswith("shared"))
