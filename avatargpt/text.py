@@ -134,6 +134,7 @@ class SentenceGrounder:
         folder = sentence_model_folder()
         logging.disable_progress_bar()
         self._model = BertModel.from_pretrained(folder, local_files_only=True, add_pooling_layer=False)
+        self._model.encoder.layer = self._model.encoder.layer[: max(self.layers)]  # no higher one is looked at
         self._model = self._model.eval().to(self.device)
         self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
         self._tokenizer.no_padding()

@@ -12,7 +12,8 @@ import torch
 from torch.nn import functional as F
 
 from avatargpt.speech.direction import Grounder
-from avatargpt.speech.reader import MOST_WORDS, ReaderConfig, ReaderNetwork, ScoreReader
+from avatargpt.speech.reader import MOST_WORDS, ScoreReader
+from avatargpt.speech.reader_network import ReaderConfig, ReaderNetwork
 from avatargpt.train.reader_material import Material, ReaderBatches, ReaderTraining, material, rows_of
 from avatargpt.train.runtime import (
     Log,
@@ -89,6 +90,7 @@ def train(
         network.load_state_dict(saved["model"])
         optimizer.load_state_dict(saved["optimizer"])
         mean, step = saved["mean"], int(saved["step"])
+    right = torch.from_numpy(reader.tokens.neighbours(t.spread)).to(runtime.device)
     log = Log(out / "log.jsonl", runtime.main, t.steps, step)
     totals: list[float] = []
     stop = min(t.steps, until or t.steps)
@@ -97,9 +99,8 @@ def train(
         states, words, before, following = (x.to(runtime.device) for x in batches.draw(t.batch, step, [t.seed]))
         with runtime.autocast():
             logits = network(states, words, before)
-        loss = F.cross_entropy(
-            logits.float().flatten(0, 1), following.flatten(), ignore_index=-1, label_smoothing=t.smoothing
-        )  # fmt: skip
+        said = following >= 0
+        loss = F.cross_entropy(logits.float()[said], right[following[said]], label_smoothing=t.smoothing)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
         for group in optimizer.param_groups:

@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 
 from avatargpt.speech.direction import Grounder
-from avatargpt.speech.reader import MOST_TOKENS, MOST_WORDS, ScoreReader, padded
+from avatargpt.speech.reader import MOST_WORDS, ScoreReader, padded
+from avatargpt.speech.reader_network import MOST_TOKENS
+from avatargpt.train.reader_pairs import pairs_of
 from instruct_data.face.score import Score
 from vqvae.errors import UserError
-
-JOINTS = (". Then ", ", then ", "; after that ", ". Next, ", ", and then ", ". After that: ", " -> ", ". Now ")
-WITHS = (": ", ". ", ", ", "; ")  # between a feeling and what is done meanwhile
-PAUSE = 0.25  # s between two joined instructions
-FEELINGS_SHARE, WITH_SHARE = 0.15, 0.3  # of the joined: two feelings, a feeling and actions; the rest are all actions
-TOGETHER = 7  # events of a joined instruction at most
-LETTERS = 260  # of a joined instruction at most
 
 
 @dataclass
@@ -26,33 +21,36 @@ class Material:
     """What `configs/driver/reader.yaml` may set under `data`.
 
     Attributes:
-        composed: instructions composed by rule. joined: pairs of written ones.
-        written_share, joined_share, named_share: of the rows; named ones are every action and emotion by its plain
-            name in every degree; the rest are composed ones.
+        composed: instructions composed by rule. timed: more of these, whose words say when. joined: pairs of written
+            ones.
+        written_share, joined_share, named_share, timed_share: of the rows; named ones are every action and emotion by
+            its plain name in every degree; the rest are composed ones.
         held: every so manieth written instruction only validates.
     """
 
-    composed: int = 12000
-    joined: int = 8000
+    composed: int = 10000
+    timed: int = 6000
+    joined: int = 10000
     written_share: float = 0.5
     joined_share: float = 0.25
     named_share: float = 0.03
+    timed_share: float = 0.1
     held: int = 20
     seed: int = 0
 
     @property
     def shares(self) -> dict[str, float]:
         """Of the rows, by kind."""
-        said = {k: float(getattr(self, f"{k}_share")) for k in ("written", "joined", "named")}
+        said = {k: float(getattr(self, f"{k}_share")) for k in ("written", "joined", "named", "timed")}
         return {**said, "composed": max(0.0, 1 - sum(said.values()))}
 
     def __post_init__(self) -> None:
-        if self.held < 2 or min(self.composed, self.joined) < 0:
-            counts = f"held {self.held}, composed {self.composed}, joined {self.joined}"
+        if self.held < 2 or min(self.composed, self.joined, self.timed) < 0:
+            counts = f"held {self.held}, composed {self.composed}, joined {self.joined}, timed {self.timed}"
             raise UserError(f"reader: {counts}; accepted: 2 or more held, 0 or more of the others")
-        said = [self.written_share, self.joined_share, self.named_share]
+        said = [self.written_share, self.joined_share, self.named_share, self.timed_share]
         if min(said) < 0 or sum(said) > 1 + 1e-9:
-            shares = f"written_share {said[0]}, joined_share {said[1]}, named_share {said[2]}"
+            shares = f"written_share {said[0]}, joined_share {said[1]}, named_share {said[2]}, timed_share {said[3]}"
             raise UserError(f"reader: {shares}; accepted: 0 or more, together at most 1")
 
 
@@ -75,6 +73,7 @@ class ReaderTraining:
     warmup: int = 200
     weight_decay: float = 0.05
     smoothing: float = 0.05
+    spread: float = 0.7  # steps of a field (0.1 s, 0.05 of intensity) over which what is right is spread
     noise: float = 0.05  # standard deviation added to token states, in theirs
     masked: float = 0.08  # share of words that are left out
     pool: int = 8  # batches that are drawn together and sorted by length
@@ -85,62 +84,6 @@ class ReaderTraining:
     ema: float = 0.998
 
 
-def joined(first: Score, second: Score, rng: np.random.Generator) -> Score:
-    """Two instructions of actions in a row."""
-    start = max(e.end for e in first.events) + PAUSE - min(e.start for e in second.events)
-    events = tuple(replace(e, start=round(e.start + start, 3)) for e in second.events)
-    length = np.ceil(2 * (max(e.end for e in events) + 0.3)) / 2
-    text = first.text.rstrip(" .!") + JOINTS[int(rng.integers(len(JOINTS)))] + _lowered(second.text)
-    return Score(float(length), (*first.events, *events), (), text)
-
-
-def felt_in_turn(first: Score, second: Score, rng: np.random.Generator) -> Score:
-    """Two feelings one after the other; either takes the greater part of the time that it has alone."""
-    change = round(first.length / 2 + 0.5, 1)
-    length = round(change + second.length / 2 + 0.5, 1)
-    felt = [replace(f, start=0.0, end=change) for f in first.emotions]
-    felt += [replace(f, start=change, end=length) for f in second.emotions]
-    text = first.text.rstrip(" .!") + JOINTS[int(rng.integers(len(JOINTS)))] + _lowered(second.text)
-    return Score(length, (), tuple(felt), text)
-
-
-def felt_meanwhile(feeling: Score, acts: Score, rng: np.random.Generator) -> Score:
-    """Actions, and a feeling all the while, in words before or after them."""
-    felt = tuple(replace(f, start=0.0, end=acts.length) for f in feeling.emotions)
-    texts = [feeling.text, acts.text]
-    if rng.random() < 0.4:
-        texts.reverse()
-    joint = WITHS[int(rng.integers(len(WITHS)))]
-    after = texts[1] if joint == ". " else _lowered(texts[1])
-    return Score(acts.length, acts.events, felt, texts[0].rstrip(" .!") + joint + after)
-
-
-def pairs_of(written: Sequence[Score], count: int, rng: np.random.Generator) -> list[Score]:
-    """`count` pairs of written instructions: actions in a row, feelings in turn, a feeling while something is done."""
-    acts = [s for s in written if s.kind == "motion"]
-    even = [s for s in written if s.emotions and not s.events and len(s.text) < 90
-            and all(f.start == 0 and f.end >= s.length for f in s.emotions)]  # fmt: skip
-    out: list[Score] = []
-    for _ in range(4 * count):  # hardly one pair in four is too long
-        if len(out) == count or not acts:
-            break
-        kind = rng.random() if even else 1.0
-        first, second = (even if kind < FEELINGS_SHARE + WITH_SHARE else acts,
-                         even if kind < FEELINGS_SHARE else acts)  # fmt: skip
-        a, b = first[int(rng.integers(len(first)))], second[int(rng.integers(len(second)))]
-        if len(a.events) + len(b.events) > TOGETHER or len(a.text) + len(b.text) >= LETTERS:
-            continue
-        join = felt_in_turn if second is even else felt_meanwhile if first is even else joined
-        out.append(join(a, b, rng))
-    return out
-
-
-def _lowered(text: str) -> str:
-    """A sentence as it goes on in another; abbreviations ("AU12") and "I" stay."""
-    first = text.split()[0] if text.split() else ""
-    return text if len(first) == 1 or first[1:2].isupper() or first[1:2] == "'" else text[:1].lower() + text[1:]
-
-
 def with_mirrored(scores: Sequence[Score]) -> list[Score]:
     """Scores, and the mirror images of those that have sides."""
     return [*scores, *(s.mirrored() for s in scores if s.sided)]
@@ -149,13 +92,16 @@ def with_mirrored(scores: Sequence[Score]) -> list[Score]:
 def material(written: Sequence[Score], options: Material) -> tuple[dict[str, list[Score]], list[Score]]:
     """Training instructions by kind, and held-out written ones."""
     from instruct_data.face.compose import composed, named
+    from instruct_data.face.timed import timed_instructions
 
     held = [s for i, s in enumerate(written) if i % options.held == options.held - 1]
     rest = with_mirrored([s for i, s in enumerate(written) if i % options.held != options.held - 1])
     pairs = pairs_of(rest, options.joined, np.random.default_rng([options.seed, 7]))
-    made = composed(options.composed, options.seed + 1, [s.text for s in held]) if options.composed else []
+    avoid = [s.text for s in held]
+    made = composed(options.composed, options.seed + 1, avoid)
+    timed = timed_instructions(options.timed, options.seed, avoid)
     said = [s for s in named() if s.text.lower() not in {h.text.lower() for h in held}] if options.named_share else []
-    return {"written": rest, "joined": pairs, "named": said, "composed": made}, held
+    return {"written": rest, "joined": pairs, "named": said, "timed": timed, "composed": made}, held
 
 
 def rows_of(scores: Sequence[Score], reader: ScoreReader, grounder: Grounder) -> Rows:

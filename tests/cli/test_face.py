@@ -17,7 +17,8 @@ from avatargpt.cli.face_options import emotions
 from avatargpt.export.live_link import unpack
 from avatargpt.speech.driver import Driver
 from avatargpt.speech.network import DriverConfig, DriverNetwork
-from avatargpt.speech.reader import ReaderConfig, ReaderNetwork, ScoreReader
+from avatargpt.speech.reader import ScoreReader
+from avatargpt.speech.reader_network import ReaderConfig, ReaderNetwork
 from tests.cli.test_bad_input import assert_refused
 from tests.speech.conftest import Words
 from vqvae import arkit
@@ -34,7 +35,8 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
             head.bias.fill_(0.3)
     folder = tmp_path_factory.mktemp("weights")
     Driver(network).save(folder / "driver")
-    reader = ReaderConfig(width=16, hidden=16, heads=2, decoder=1, layers=[6])
+    torch.manual_seed(4)  # of a reader that happens to say more than "neutral"
+    reader = ReaderConfig(width=16, hidden=16, heads=2, decoder=1, layers=[6], rank=0)
     ScoreReader(ReaderNetwork(reader)).save(folder / "driver")
     return folder
 

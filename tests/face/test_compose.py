@@ -109,3 +109,31 @@ def test_every_name_has_every_degree() -> None:
     assert steps == sorted(set(steps))
     assert said["very sad"].emotions[0].intensity < said["utterly sad"].emotions[0].intensity
     assert "slightly neutral" not in said and "close mouth slightly" not in said
+
+
+def test_what_is_done_when_the_words_say() -> None:
+    from instruct_data.face.timed import (
+        by_clock,
+        by_spans,
+        held_during,
+        side_after_side,
+        so_long_each,
+        timed_instructions,
+    )
+
+    some = timed_instructions(200, 1, ["Wink left, right."])
+    assert len({s.text.lower() for s in some}) == 200 and all(s.events and s.length <= 12 for s in some)
+    assert some[:20] == timed_instructions(20, 1, ["Wink left, right."])
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        text, events = by_clock(rng)
+        assert all(f"{e.start:g}" in text or e.start == int(e.start) for e in events), text
+        text, events = by_spans(rng)
+        assert all(a.end <= b.start + 1e-6 or b.end <= a.end for a, b in zip(events, events[1:], strict=False)), text
+        text, events = held_during(rng)
+        assert events[0].end > max(e.end for e in events[1:]) and "{" not in text
+        _, events = so_long_each(rng)
+        assert len({e.duration for e in events}) == 1
+        text, events = side_after_side(rng)
+        assert "left" in text or "right" in text
+        assert all(e.action.endswith(("left", "right", "brow")) for e in events)

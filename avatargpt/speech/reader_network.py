@@ -1,0 +1,95 @@
+"""The network of the reader: token states of an instruction and tokens of a score so far -> the next token."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+from avatargpt.speech.score_tokens import ScoreTokens
+from avatargpt.speech.tuned_layers import LAYERS, WIDTH, TunedLayers
+from vqvae.errors import UserError
+
+MOST_TOKENS = 120  # of a score
+
+
+@dataclass
+class ReaderConfig:
+    """What `configs/driver/reader.yaml` may set under `model`.
+
+    Attributes:
+        width, hidden, heads: of the layers. encoder, decoder: how many of them. dropout: while training.
+        layers: of the sentence encoder that are read: the first ones know numbers and sides, the last ones the meaning.
+        rank: of the changes to the encoder's layers above the last of `layers`, whose result is read as well; 0 = none.
+    """
+
+    width: int = 160
+    hidden: int = 480
+    heads: int = 4
+    encoder: int = 1
+    decoder: int = 2
+    dropout: float = 0.1
+    layers: list[int] = field(default_factory=lambda: [0, 3])
+    rank: int = 12
+
+    def __post_init__(self) -> None:
+        if not self.layers or self.layers != sorted(set(self.layers) & set(range(LAYERS + 1))):
+            raise UserError(f"reader: layers {self.layers}; accepted: some of 0 to 6, ascending")
+        if self.rank < 0 or (self.rank and self.layers[-1] == LAYERS):
+            raise UserError(f"reader: rank {self.rank}; accepted: 0 or more, 0 where the last layer is among `layers`")
+        if min(self.width, self.hidden, self.heads, self.encoder, self.decoder) < 1 or self.width % self.heads:
+            layers = f"{self.encoder} + {self.decoder} layers"
+            sizes = f"width {self.width}, hidden {self.hidden}, {self.heads} heads, {layers}"
+            raise UserError(f"reader: {sizes}; accepted: 1 or more each, a width that the heads divide")
+        if not 0 <= self.dropout < 1:
+            raise UserError(f"reader: dropout {self.dropout}; accepted: 0 up to below 1")
+
+
+class ReaderNetwork(nn.Module):
+    """Token states of an instruction (B, N, 384 * layers) and tokens so far (B, L) -> logits (B, L, V)."""
+
+    def __init__(self, config: ReaderConfig) -> None:
+        super().__init__()
+        self.config = config
+        size = len(ScoreTokens())
+        layer = dict(d_model=config.width, nhead=config.heads, dim_feedforward=config.hidden, dropout=config.dropout,
+                     activation="gelu", batch_first=True, norm_first=True)  # fmt: skip
+        self.tuned = TunedLayers(config.layers[-1], config.rank, config.dropout) if config.rank else None
+        self.enter = nn.Linear((len(config.layers) + bool(config.rank)) * WIDTH, config.width)
+        self.encoder = nn.ModuleList(nn.TransformerEncoderLayer(**layer) for _ in range(config.encoder))  # type: ignore[arg-type]
+        self.read = nn.LayerNorm(config.width)
+        self.table = nn.Embedding(size + 1, config.width)  # the last one begins a sequence
+        self.place = nn.Parameter(torch.zeros(MOST_TOKENS + 1, config.width))
+        self.decoder = nn.ModuleList(nn.TransformerDecoderLayer(**layer) for _ in range(config.decoder))  # type: ignore[arg-type]
+        self.leave = nn.LayerNorm(config.width)
+        self.drop = nn.Dropout(config.dropout)
+        nn.init.normal_(self.table.weight, std=0.05)
+        nn.init.normal_(self.place, std=0.02)
+
+    def encode(self, states: Tensor, words: Tensor) -> Tensor:
+        """(B, N, 384 * layers) and (B, N) 1 for words -> (B, N, D)."""
+        if self.tuned is not None:
+            states = torch.cat([states, self.tuned(states[..., -WIDTH:], words).to(states.dtype)], -1)
+        even = nn.functional.layer_norm(states.unflatten(-1, (-1, WIDTH)), (WIDTH,))
+        x = self.enter(even.flatten(-2))
+        for layer in self.encoder:
+            x = layer(x, src_key_padding_mask=words == 0)
+        out: Tensor = self.read(x)
+        return out
+
+    def decode(self, read: Tensor, words: Tensor, tokens: Tensor) -> Tensor:
+        """(B, L) tokens, the first of them `begin` -> (B, L, V)."""
+        length = tokens.shape[1]
+        x = self.drop(self.table(tokens) + self.place[:length])
+        ahead = torch.ones(length, length, dtype=torch.bool, device=tokens.device).triu(1)
+        for layer in self.decoder:
+            x = layer(x, read, tgt_mask=ahead, memory_key_padding_mask=words == 0, tgt_is_causal=True)
+        return self.leave(x) @ self.table.weight[:-1].T
+
+    @property
+    def begin(self) -> int:
+        return len(self.table.weight) - 1
+
+    def forward(self, states: Tensor, words: Tensor, tokens: Tensor) -> Tensor:
+        return self.decode(self.encode(states, words), words, tokens)
