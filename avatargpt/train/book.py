@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -128,17 +128,15 @@ def _nearest(
     for request, said in wanted.items():
         common, rate = some[id(said)]
         worth = np.stack([known[t] for t in common]) @ vectors[request] + PERFORMED * np.array(rate)
-        if (many := _many(request)) is not None:
-            worth -= [float(_many(t) not in (None, many)) for t in common]
+        worth -= [float(_differ(request, t)) for t in common]
         out[request] = common[int(worth.argmax())]
     return out
 
 
-def _many(text: str) -> bool | None:
-    """Whether a text speaks of both hands or arms, legs or feet; None where it names none."""
-    if _BOTH.search(text):
-        return True
-    return False if _ONE.search(text) else None
+def _differ(one: str, other: str) -> bool:
+    """Whether one text speaks of both hands (arms, legs, feet), the other of a single one."""
+    both = [bool(_BOTH.search(t)) for t in (one, other)]
+    return both[0] != both[1] and all(b or _ONE.search(t) for b, t in zip(both, (one, other), strict=True))
 
 
 def make_book(
@@ -241,20 +239,20 @@ def make_book(
     )  # fmt: skip
 
 
-def with_plain_of(book: Wording, earlier: Wording, but: Collection[str] = ()) -> Wording:
+def with_plain_of(book: Wording, earlier: Wording) -> Wording:
     """`book`, but requests without a manner lead where an earlier book led them.
 
     For a round of practice that played few captions of a class, after rounds that played many and whose verdicts are no
-    longer at hand. What the earlier book does not know, or leads to a styled caption, stays as it is.
-
-    Args:
-        but: classes that stay as they are.
+    longer at hand. What the earlier book does not know, leads to a styled caption, or to both hands where one is asked
+    for, stays as it is.
     """
     captions, lengths = [], dict(book.lengths)
-    for phrase, meant, name in zip(book.keys, book.captions, book.classes, strict=True):
-        row = earlier.rows.get(phrase) if name not in but else None
+    for phrase, meant in zip(book.keys, book.captions, strict=True):
+        row = earlier.rows.get(phrase)
         old = earlier.captions[row] if row is not None else {}
         plain = old.get("", "")
+        if _differ(phrase, plain):
+            plain = ""
         if plain and plain not in {c for style, c in old.items() if style not in ("", "normal")}:
             meant = {**meant, "": plain}
             lengths.setdefault(plain, earlier.lengths.get(plain, []))

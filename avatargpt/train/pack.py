@@ -22,7 +22,11 @@ def pack_stage(args: argparse.Namespace) -> None:
     from vqvae.tokenizer import MotionTokenizer
 
     folders = args.language.split(",")
-    model, tokenizer = averaged(folders), MotionTokenizer.load(args.tokenizer)
+    try:
+        shares = [float(s) for s in args.shares.split(",")] if args.shares else [1.0] * len(folders)
+    except ValueError:
+        raise UserError(f"shares: {args.shares!r}; accepted: numbers with commas between") from None
+    model, tokenizer = averaged(folders, shares), MotionTokenizer.load(args.tokenizer)
     model.check_fingerprint(tokenizer.config.modality, tokenizer.fingerprint)
     out = Path(args.output)
     torch.nn.Module.to(model, torch.bfloat16)
@@ -34,16 +38,21 @@ def pack_stage(args: argparse.Namespace) -> None:
     print(f"{out}: {size:.1f} MB")
 
 
-def averaged(folders: Sequence[str]) -> AvatarGPTModel:
+def averaged(folders: Sequence[str], shares: Sequence[float]) -> AvatarGPTModel:
     """The mean of the weights of models that went on from one another (model soups, arXiv 2203.05482).
 
+    Args:
+        shares: how much each counts.
+
     Raises:
-        UserError: models of different shape or modalities.
+        UserError: models of different shape or modalities, or shares that do not go with them.
     """
     import torch
 
     from avatargpt.checkpoint import load_model
 
+    if len(shares) != len(folders) or not all(0 <= s < float("inf") for s in shares) or not sum(shares):
+        raise UserError(f"shares: {len(shares)} for {len(folders)} models; accepted: one each, 0 or more, not all 0")
     models = [load_model(f) for f in folders]
     first, states = models[0], [m.state_dict() for m in models]
     for folder, model, state in zip(folders, models, states, strict=True):
@@ -58,7 +67,7 @@ def averaged(folders: Sequence[str]) -> AvatarGPTModel:
             for name, value in states[0].items():
                 if value.is_floating_point() and value.data_ptr() not in done:
                     done.add(value.data_ptr())
-                    value.copy_(torch.stack([s[name].float() for s in states]).mean(0))
+                    value.copy_(sum(w / sum(shares) * s[name].float() for w, s in zip(shares, states, strict=True)))
     return first
 
 

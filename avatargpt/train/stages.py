@@ -124,9 +124,8 @@ def _whole(text: str) -> int:
 def book_stage(args: argparse.Namespace) -> None:
     """The book of phrasings that plain wording looks requests up in."""
     from avatargpt.text import SentenceGrounder
-    from avatargpt.train.book import keyframed_captions, known_captions, make_book, with_plain_of
+    from avatargpt.train.book import make_book, with_plain_of
     from avatargpt.train.practice import pass_rates
-    from avatargpt.train.prepare import MADE_UP
     from avatargpt.wording import Wording
     from instruct_data.captions import CaptionBank
     from instruct_data.rewrites import Rewrites
@@ -144,8 +143,7 @@ def book_stage(args: argparse.Namespace) -> None:
         earlier = Wording.load(args.earlier)
         if earlier is None:
             raise UserError(f"{args.earlier}: no book in it; --earlier takes the folder of a book or of a model")
-        recorded = known_captions([c for c in clips if c.source not in MADE_UP], bank)
-        book = with_plain_of(book, earlier, keyframed_captions(clips).keys() - recorded.keys())
+        book = with_plain_of(book, earlier)
     book.save(args.output)
     print(f"{args.output}: {len(book.keys)} phrasings")
 
@@ -237,14 +235,15 @@ def _parser() -> argparse.ArgumentParser:
     stage("book", book_stage, codes="tokenised cache!", texts="folder of caption bank and rewrites!",
           grounding="folder of the ground stage; texts in it are not computed again",
           practice="folders of the practice stage, with commas between",
-          earlier="folder of a book whose captions stay for recorded classes' requests without a manner")
+          earlier="folder of a book whose captions stay for requests without a manner")
     stage("planner", planning="folder of planning corpora!", config="YAML")
     stage("intents", intents_stage, chat="folder of dialogues!", book="folder of the book stage!")
     stage("pack", language="folder of the language stage, or several with commas between: their mean!",
-          tokenizer="tokenizer folder!",
-          book="folder of the book stage", library="folder of the library stage", planner="folder of the planner stage",
-          intents="folder of the intents stage", driver="folder of the driver stage",
-          reader="folder of the reader stage", matcher="folder of the matcher stage")  # fmt: skip
+          shares="how much each of several counts, with commas between; default: all alike",
+          tokenizer="tokenizer folder!", book="folder of the book stage", library="folder of the library stage",
+          planner="folder of the planner stage", intents="folder of the intents stage",
+          driver="folder of the driver stage", reader="folder of the reader stage",
+          matcher="folder of the matcher stage")  # fmt: skip
     stage("speech", faces="folder of real speech and faces!", texts="texts to be spoken",
           config="YAML!", driver="driver folder: label real speech with it instead")  # fmt: skip
     faces = stage("expressions", texts="folder of facial instructions!")

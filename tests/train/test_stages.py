@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 
 from avatargpt.checkpoint import load_model, save_model
 from avatargpt.train.pack import averaged
 from instruct_data.store import Store
+from vqvae.errors import UserError
 from vqvae.tokenizer import MotionTokenizer
 
 
@@ -121,7 +123,11 @@ def test_the_mean_of_models(mini: Any, tmp_path: Path) -> None:
     mini.run(*mini.language(mini.config("train", small(1), "one"), tmp_path / "one"))
     mini.run(*mini.language(mini.config("train", small(2), "two"), tmp_path / "two", "--start", tmp_path / "one"))
     states = [load_model(tmp_path / f).state_dict() for f in ("one", "two")]
-    mean = averaged([str(tmp_path / "one"), str(tmp_path / "two")]).state_dict()
+    folders = [str(tmp_path / "one"), str(tmp_path / "two")]
+    mean = averaged(folders, [1.0, 3.0]).state_dict()
     for name, value in mean.items():
-        assert torch.equal(value, (states[0][name] + states[1][name]) / 2), name
+        assert torch.allclose(value, 0.25 * states[0][name] + 0.75 * states[1][name]), name
+    for shares in ([1.0], [0.0, 0.0], [-1.0, 2.0]):
+        with pytest.raises(UserError, match="shares"):
+            averaged(folders, shares)
     assert any(not torch.equal(mean[n], states[0][n]) for n in mean if n.startswith("shared"))
