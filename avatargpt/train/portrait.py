@@ -77,6 +77,9 @@ def portrait_stage(args: argparse.Namespace) -> None:
     shape = from_mapping(PortraitShape, config.get("model"), f"{args.config}: model")
     if shape.size not in SIZES:
         raise UserError(f"{args.config}: model: size {shape.size}; accepted: {', '.join(map(str, SIZES))}")
+    if any(w < 4 or w % 4 for w in shape.widths()) or shape.heads < 1 or shape.widths()[-1] % shape.heads:
+        told = f"width {shape.width}, most {shape.most}, heads {shape.heads}"
+        raise UserError(f"{args.config}: model: {told}; accepted: multiples of 4, heads that divide them")
     if args.clips:
         takes = filmed(Path(args.clips), shape.size)
         split = [_parted(t, data.held_frames) for t in takes]
