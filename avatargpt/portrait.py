@@ -42,6 +42,13 @@ class PortraitShape:
     most: int = 96
     heads: int = 4
 
+    def __post_init__(self) -> None:
+        if self.size not in SIZES:
+            raise UserError(f"portrait: size {self.size}; accepted: {', '.join(map(str, SIZES))}")
+        if any(w < 4 or w % 4 for w in self.widths()) or self.heads < 1 or self.widths()[-1] % self.heads:
+            told = f"width {self.width}, most {self.most}, heads {self.heads}"
+            raise UserError(f"portrait: {told}; accepted: multiples of 4, heads that divide them")
+
     def widths(self) -> list[int]:
         """Channels at the whole size, a half, a quarter and an eighth of it."""
         return [min(self.width * 2**i, self.most) for i in range(4)]

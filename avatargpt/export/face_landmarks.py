@@ -37,10 +37,10 @@ def _vertices() -> tuple[np.ndarray, ...]:
     def nearest(target: tuple[float, float, float], among: np.ndarray) -> np.ndarray:
         return among[[((p[among] - target) ** 2).sum(1).argmin()]]
 
-    def row(on: np.ndarray, count: int, ends: tuple[float, float]) -> list[int]:
+    def row(on: np.ndarray, count: int, ends: tuple[float, float]) -> list[np.ndarray]:
         """`count` vertices of a row of the grid, evenly from one x to another."""
         some = np.flatnonzero(on)
-        return [int(some[np.abs(p[some, 0] - x).argmin()]) for x in np.linspace(*ends, count)]
+        return [some[[np.abs(p[some, 0] - x).argmin()]] for x in np.linspace(*ends, count)]
 
     out: list[np.ndarray] = []
     front = skin[(s.region == 0) & (p[skin, 2] > -0.02)]
@@ -59,15 +59,14 @@ def _vertices() -> tuple[np.ndarray, ...]:
     for side in (-1, 1):
         low, high = (-0.049, -0.014) if side < 0 else (0.014, 0.049)
         above, beneath = (row(np.isclose(s.lid, level), 4, (low, high)) for level in (1.0, -1.0))
-        ring = [above[0], above[1], above[2], above[3], beneath[2], beneath[1]]
-        out += [np.array([i]) for i in ring]
+        out += [*above, beneath[2], beneath[1]]
     wide = float(np.abs(p[np.flatnonzero(np.isclose(s.lip, 0.0) & s.below)][:, 0]).max())
     for level, above_count, below_count in ((1.0, 7, 5), (0.0, 5, 3)):
         on = np.isclose(s.lip, level)
         upper = row(on & ~s.below, above_count, (-wide, wide))
         inside = wide * (1 - 2 / (below_count + 1))
         lower = row(on & s.below, below_count, (inside, -inside))
-        out += [np.array([i]) for i in (*upper, *lower)]
+        out += [*upper, *lower]
     for name in ("eyeRight", "eyeLeft"):
         own = np.flatnonzero(h.part(name))
         out.append(own[p[own, 2] > p[own, 2].max() - 0.0005])

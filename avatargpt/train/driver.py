@@ -16,6 +16,7 @@ from avatargpt.train.runtime import (
     Runtime,
     check_keys,
     cosine,
+    descend,
     from_mapping,
     load_checkpoint,
     load_yaml,
@@ -185,12 +186,8 @@ def train(
             said = wrapped(b.features, b.style, b.text)
         losses = driver_losses(said, b.curves, b.phones, b.mask, b.paired, scale, paired_scale, weights)
         total = torch.stack(list(losses.values())).sum()
-        total.backward()
-        norm = torch.nn.utils.clip_grad_norm_(network.parameters(), 5.0)
-        for group in optimizer.param_groups:
-            group["lr"] = cosine(step, t.steps, t.warmup, t.lr, t.lr_floor)
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
+        rate = cosine(step, t.steps, t.warmup, t.lr, t.lr_floor)
+        norm = descend(total, network.parameters(), optimizer, 5.0, rate)
         step += 1
         for k, v in {**losses, "loss": total, "grad": norm}.items():
             totals.setdefault(k, []).append(float(v.detach()))

@@ -12,13 +12,14 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from avatargpt.portrait import SIZES, Portrait, PortraitNetwork, PortraitShape, as_tensor
+from avatargpt.portrait import Portrait, PortraitNetwork, PortraitShape, as_tensor
 from avatargpt.train.portrait_clips import Take, filmed, rendered
 from avatargpt.train.runtime import (
     Log,
     Runtime,
     check_keys,
     cosine,
+    descend,
     from_mapping,
     load_checkpoint,
     load_yaml,
@@ -75,23 +76,14 @@ def portrait_stage(args: argparse.Namespace) -> None:
     check_keys(config, SECTIONS, str(args.config))
     data = from_mapping(PortraitData, config.get("data"), f"{args.config}: data")
     shape = from_mapping(PortraitShape, config.get("model"), f"{args.config}: model")
-    if shape.size not in SIZES:
-        raise UserError(f"{args.config}: model: size {shape.size}; accepted: {', '.join(map(str, SIZES))}")
-    if any(w < 4 or w % 4 for w in shape.widths()) or shape.heads < 1 or shape.widths()[-1] % shape.heads:
-        told = f"width {shape.width}, most {shape.most}, heads {shape.heads}"
-        raise UserError(f"{args.config}: model: {told}; accepted: multiples of 4, heads that divide them")
     if args.clips:
         takes = filmed(Path(args.clips), shape.size)
-        split = [_parted(t, data.held_frames) for t in takes]
-        groups = [s[0] for s in split], [s[1] for s in split if len(s[1].frames) > 1]
+        cuts = [max(len(t.frames) - data.held_frames, 2) for t in takes]
+        rest = [t.part(slice(c, None)) for t, c in zip(takes, cuts, strict=True)]
+        groups = [t.part(slice(c)) for t, c in zip(takes, cuts, strict=True)], [t for t in rest if len(t.frames) > 1]
     else:
         groups = (rendered(data.people, data.frames, shape.size, 0), rendered(data.held, data.frames, shape.size, HELD))
     train(config, *groups, Path(args.output), runtime, args.until, str(args.config))
-
-
-def _parted(take: Take, held: int) -> tuple[Take, Take]:
-    cut = max(len(take.frames) - held, 2)
-    return tuple(Take(take.frames[s], take.lines[s], take.points[s]) for s in (slice(0, cut), slice(cut, None)))  # type: ignore[return-value]
 
 
 def loss_of(made: torch.Tensor, true: torch.Tensor, lines: torch.Tensor, near: float, edges: float) -> torch.Tensor:
@@ -190,12 +182,8 @@ def train(
         with runtime.autocast():
             made = network(first, lines)
         loss = loss_of(made.float(), true, lines, t.near, t.edges)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-        for group in optimizer.param_groups:
-            group["lr"] = cosine(step, t.steps, t.warmup, t.lr, t.lr_floor)
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
+        rate = cosine(step, t.steps, t.warmup, t.lr, t.lr_floor)
+        descend(loss, network.parameters(), optimizer, 1.0, rate)
         step += 1
         totals.append(float(loss.detach()))
         log.advance(loss)

@@ -34,6 +34,10 @@ class Take:
     lines: np.ndarray
     points: np.ndarray
 
+    def part(self, frames: slice) -> Take:
+        """Some of the frames."""
+        return Take(self.frames[frames], self.lines[frames], self.points[frames])
+
 
 def a_look(rng: np.random.Generator) -> Look:
     """Skin, hair, eyes, clothes, light and background drawn at random."""

@@ -20,6 +20,7 @@ from avatargpt.train.runtime import (
     Runtime,
     check_keys,
     cosine,
+    descend,
     from_mapping,
     load_checkpoint,
     load_yaml,
@@ -101,12 +102,8 @@ def train(
             logits = network(states, words, before)
         said = following >= 0
         loss = F.cross_entropy(logits.float()[said], right[following[said]], label_smoothing=t.smoothing)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-        for group in optimizer.param_groups:
-            group["lr"] = cosine(step, t.steps, t.warmup, t.lr, t.lr_floor)
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
+        rate = cosine(step, t.steps, t.warmup, t.lr, t.lr_floor)
+        descend(loss, network.parameters(), optimizer, 1.0, rate)
         step += 1
         decay = min(t.ema, step / (step + 10))
         for k, v in network.state_dict().items():

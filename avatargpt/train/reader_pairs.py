@@ -10,7 +10,7 @@ import numpy as np
 
 from avatargpt.speech.score_tokens import clock_times
 from instruct_data.face.actions import actions
-from instruct_data.face.compose import _clash
+from instruct_data.face.compose import clash, clip_seconds, pick
 from instruct_data.face.score import Score, mirror_action
 
 JOINTS = (". Then ", ", then ", "; after that ", ". Next, ", ", and then ", ". After that: ", " -> ", ". Now ")
@@ -49,9 +49,9 @@ def joined(first: Score, second: Score, rng: np.random.Generator) -> Score:
     """Two instructions of actions in a row."""
     start = max(e.end for e in first.events) + PAUSE - min(e.start for e in second.events)
     events = tuple(replace(e, start=round(e.start + start, 3)) for e in second.events)
-    length = np.ceil(2 * (max(e.end for e in events) + 0.3)) / 2
-    text = first.text.rstrip(" .!") + JOINTS[int(rng.integers(len(JOINTS)))] + _lowered(second.text)
-    return Score(float(length), (*first.events, *events), (), text)
+    length = clip_seconds(max(e.end for e in events))
+    text = first.text.rstrip(" .!") + pick(JOINTS, rng) + _lowered(second.text)
+    return Score(length, (*first.events, *events), (), text)
 
 
 def felt_in_turn(first: Score, second: Score, rng: np.random.Generator) -> Score:
@@ -60,7 +60,7 @@ def felt_in_turn(first: Score, second: Score, rng: np.random.Generator) -> Score
     length = round(change + second.length / 2 + 0.5, 1)
     felt = [replace(f, start=0.0, end=change) for f in first.emotions]
     felt += [replace(f, start=change, end=length) for f in second.emotions]
-    text = first.text.rstrip(" .!") + JOINTS[int(rng.integers(len(JOINTS)))] + _lowered(second.text)
+    text = first.text.rstrip(" .!") + pick(JOINTS, rng) + _lowered(second.text)
     return Score(length, (), tuple(felt), text)
 
 
@@ -70,7 +70,7 @@ def felt_meanwhile(feeling: Score, acts: Score, rng: np.random.Generator) -> Sco
     texts = [feeling.text, acts.text]
     if rng.random() < 0.4:
         texts.reverse()
-    joint = WITHS[int(rng.integers(len(WITHS)))]
+    joint = pick(WITHS, rng)
     after = texts[1] if joint == ". " else _lowered(texts[1])
     return Score(acts.length, acts.events, felt, texts[0].rstrip(" .!") + joint + after)
 
@@ -81,21 +81,21 @@ def kept(first: Score, second: Score, rng: np.random.Generator) -> Score:
     start = float(rng.choice((0.0, one.start)))
     inner = tuple(replace(e, start=round(e.start + start + 0.3, 3)) for e in second.events)
     end = max(e.end for e in inner)
-    text = _either(KEPT, rng).format(a=_inside(first.text), b=_inside(second.text))
+    text = pick(KEPT, rng).format(a=_inside(first.text), b=_inside(second.text))
     events = (replace(one, start=start, duration=round(end + 0.1 - start, 3)), *inner)
-    return Score(_least(end), events, (), text[:1].upper() + text[1:])
+    return Score(clip_seconds(end), events, (), text[:1].upper() + text[1:])
 
 
 def clocked(first: Score, second: Score, rng: np.random.Generator) -> Score:
     """Each of two instructions at a second that is named."""
-    form, at, parts, events = _either(CLOCK, rng), float(rng.choice((0.0, 0.5, 1.0, 1.5, 2.0))), [], []
+    form, at, parts, events = pick(CLOCK, rng), float(rng.choice((0.0, 0.5, 1.0, 1.5, 2.0))), [], []
     for one in (first, second):
         begin = min(e.start for e in one.events)
         events += [replace(e, start=round(e.start - begin + at, 3)) for e in one.events]
         number = f"{at:.1f}" if at % 1 or rng.random() < 0.4 else f"{at:.0f}"
         parts.append(form.format(t=number, a=_inside(one.text)))
         at = float(np.ceil(2 * (max(e.end for e in events) + 0.05)) / 2 + rng.choice((0.0, 0.5, 1.0)))
-    return Score(_least(max(e.end for e in events)), tuple(events), (), _either((". ", "; ", ", "), rng).join(parts))
+    return Score(clip_seconds(max(e.end for e in events)), tuple(events), (), pick((". ", "; ", ", "), rng).join(parts))
 
 
 def once_more(first: Score, _: Score, rng: np.random.Generator) -> Score:
@@ -104,20 +104,12 @@ def once_more(first: Score, _: Score, rng: np.random.Generator) -> Score:
     shift = max(e.end for e in first.events) + PAUSE - min(e.start for e in first.events)
     second = [replace(e, start=round(e.start + shift, 3)) for e in first.events]
     second = [replace(e, action=mirror_action(e.action)) for e in second] if other else second
-    text = first.text.rstrip(" .!") + _either(OTHER if other else AGAIN, rng) + _either((".", "!", ""), rng)
-    return Score(_least(max(e.end for e in second)), (*first.events, *second), (), text)
-
-
-def _either(options: Sequence[str], rng: np.random.Generator) -> str:
-    return options[int(rng.integers(len(options)))]
+    text = first.text.rstrip(" .!") + pick(OTHER if other else AGAIN, rng) + pick((".", "!", ""), rng)
+    return Score(clip_seconds(max(e.end for e in second)), (*first.events, *second), (), text)
 
 
 def _inside(text: str) -> str:
     return _lowered(text.rstrip(" .!"))
-
-
-def _least(end: float) -> float:
-    return float(np.ceil(2 * (end + 0.3)) / 2)
 
 
 def _holds(score: Score) -> bool:
@@ -152,7 +144,7 @@ def pairs_of(written: Sequence[Score], count: int, rng: np.random.Generator) -> 
         a, b = first[int(rng.integers(len(first)))], second[int(rng.integers(len(second)))]
         if len(a.events) + len(b.events) > TOGETHER or len(a.text) + len(b.text) >= LETTERS:
             continue
-        if join is kept and any(_clash(a.events[0].action, e.action) for e in b.events):
+        if join is kept and any(clash(a.events[0].action, e.action) for e in b.events):
             continue
         out.append(join(a, b, rng))
     return out

@@ -8,7 +8,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -235,6 +235,24 @@ def load_checkpoint(path: Path, device: torch.device) -> dict[str, Any] | None:
     except Exception as e:  # torch raises whatever its unpickler or zip reader meets
         raise UserError(f"{path}: damaged checkpoint ({str(e).splitlines()[0]}); move it away to begin anew") from None
     return saved
+
+
+def descend(
+    loss: torch.Tensor, parameters: Iterable[torch.nn.Parameter], optimizer: torch.optim.Optimizer, clip: float,
+    rate: float,
+) -> torch.Tensor:
+    """One step down: gradients of `loss`, cut to the norm `clip`, at the learning rate `rate`.
+
+    Returns:
+        The norm of the gradients before they were cut.
+    """
+    loss.backward()
+    norm = torch.nn.utils.clip_grad_norm_(parameters, clip)
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+    optimizer.step()
+    optimizer.zero_grad(set_to_none=True)
+    return norm
 
 
 def cosine(step: int, total: int, warmup: int, peak: float, floor: float) -> float:

@@ -137,8 +137,7 @@ def book_stage(args: argparse.Namespace) -> None:
     if args.grounding:
         grounder.load_states(args.grounding)
     rates = pass_rates(args.practice) if args.practice else None
-    clips = list(Store.open(args.codes).codes("train"))
-    book = make_book(clips, bank, rewrites, grounder, rates)
+    book = make_book(list(Store.open(args.codes).codes("train")), bank, rewrites, grounder, rates)
     if args.earlier:
         earlier = Wording.load(args.earlier)
         if earlier is None:

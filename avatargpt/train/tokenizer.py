@@ -10,7 +10,16 @@ import numpy as np
 import torch
 
 from avatargpt.train.plot import plot_log
-from avatargpt.train.runtime import Log, Runtime, check_keys, cosine, from_mapping, load_checkpoint, save_checkpoint
+from avatargpt.train.runtime import (
+    Log,
+    Runtime,
+    check_keys,
+    cosine,
+    descend,
+    from_mapping,
+    load_checkpoint,
+    save_checkpoint,
+)
 from avatargpt.train.windows import Windows
 from vqvae.errors import UserError
 from vqvae.losses import LossWeights, body_joints, body_losses, body_points
@@ -132,12 +141,8 @@ def train(
         if not t.decoder_only:
             losses["commit"] = commit
         total = torch.stack(list(losses.values())).sum()
-        total.backward()
-        norm = torch.nn.utils.clip_grad_norm_(parameters, 5.0)
-        for group in optimizer.param_groups:
-            group["lr"] = cosine(step, t.steps, t.warmup, t.lr, t.lr_floor)
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
+        rate = cosine(step, t.steps, t.warmup, t.lr, t.lr_floor)
+        norm = descend(total, parameters, optimizer, 5.0, rate)
         step += 1
         for k, v in {**losses, "mpjpe_mm": mpjpe * 1000, "grad": norm}.items():
             totals.setdefault(k, []).append(float(v.detach()))

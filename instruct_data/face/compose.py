@@ -6,7 +6,7 @@ are said, or one or two emotions, or both. What the words say the score holds ex
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -47,33 +47,38 @@ def phrases() -> dict[str, Any]:
     return data
 
 
-def _pick(options: Sequence[Any], rng: np.random.Generator) -> Any:
+def pick(options: Sequence[Any], rng: np.random.Generator) -> Any:
     return options[int(rng.integers(len(options)))]
 
 
-def _clash(a: str, b: str) -> bool:
+def clip_seconds(end: float) -> float:
+    """Length of a clip whose last action ends there: half seconds, with some rest."""
+    return float(np.ceil(2 * (end + 0.3)) / 2)
+
+
+def clash(a: str, b: str) -> bool:
     a, b = a.replace("right", "left"), b.replace("right", "left")
     return a == b or any(a in p and b in p for p in PARTS)
 
 
-def _action(action: str, start: float, rng: np.random.Generator) -> tuple[str, Event]:
+def action_words(action: str, start: float, rng: np.random.Generator) -> tuple[str, Event]:
     """One action in words, and its event."""
     book = phrases()
     entry = book["actions"][action]
-    intensity = float(_pick(entry.get("degrees", DEGREES), rng))
+    intensity = float(pick(entry.get("degrees", DEGREES), rng))
     seconds, count, time = float(rng.uniform(*entry["length"])), 1, ""
     if entry.get("repeats") and rng.random() < REPEAT_SHARE:
-        count = int(_pick(entry["repeats"], rng))
-        seconds, time = count * float(rng.uniform(*entry["period"])), _pick(book["counts"][count], rng)
+        count = int(pick(entry["repeats"], rng))
+        seconds, time = count * float(rng.uniform(*entry["period"])), pick(book["counts"][count], rng)
     elif entry["length"][1] > 2 and rng.random() < SECONDS_SHARE:
-        seconds = float(_pick(list(SECONDS), rng))
+        seconds = float(pick(list(SECONDS), rng))
         time = f" for {SECONDS[seconds]}"
     if not any("{time}" in s for s in entry["say"]):
         time = ""
-    adverb = _pick(book["degrees"][intensity], rng) if any("{adv}" in s for s in entry["say"]) else ""
+    adverb = pick(book["degrees"][intensity], rng) if any("{adv}" in s for s in entry["say"]) else ""
     # Only phrases that can say what was drawn.
     able = [s for s in entry["say"] if ("{adv}" in s or not adverb) and ("{time}" in s or not time)]
-    text = _pick(able, rng).format(adv=adverb, time=time)
+    text = pick(able, rng).format(adv=adverb, time=time)
     return text, Event(action, round(start, 2), round(seconds, 2), intensity, count)
 
 
@@ -87,40 +92,40 @@ def _actions(rng: np.random.Generator) -> tuple[str, list[Event]]:
     while len(events) < wanted:
         together = bool(events) and rng.random() < TOGETHER_SHARE
         current = [e for e in events if e.start == events[-1].start] if together else []
-        free = [n for n in names if n != last and not any(_clash(n, e.action) for e in current)]
+        free = [n for n in names if n != last and not any(clash(n, e.action) for e in current)]
         if not free or len(current) > 1:
             together, current, free = False, [], [n for n in names if n != last]
-        action = str(_pick(free, rng))
-        said, event = _action(action, current[0].start if current else at, rng)
+        action = str(pick(free, rng))
+        said, event = action_words(action, current[0].start if current else at, rng)
         if current:  # what is done at once is done as long, unless something else was said
-            text += _pick(book["together"], rng) + said
+            text += pick(book["together"], rng) + said
         else:
             text = _joined(text, said, book["then"], rng)
         events.append(event)
         last = action
         at = max(e.end for e in events) + float(rng.uniform(*GAP))
     if len(events) < 4 and rng.random() < 0.1:
-        said, event = _action("return_to_neutral", at - 0.1, rng)
+        said, event = action_words("return_to_neutral", at - 0.1, rng)
         text = _joined(text, said, book["then"], rng)
         events.append(event)
     return text, events
 
 
 def _joined(text: str, said: str, joints: Sequence[str], rng: np.random.Generator) -> str:
-    return text + _pick(joints, rng) + said if text else said
+    return text + pick(joints, rng) + said if text else said
 
 
 def _feeling(name: str, rng: np.random.Generator) -> tuple[str, float]:
     """One emotion in words (imperative), and its intensity."""
     book = phrases()
-    level = float(_pick([0.3, DEFAULT, DEFAULT, 0.85, 1.0], rng))
+    level = float(pick([0.3, DEFAULT, DEFAULT, 0.85, 1.0], rng))
     if name == "neutral":
         level = DEFAULT
-    word = _pick(book["emotion_degrees"][level], rng) + _pick(book["emotions"][name], rng)
-    return _pick(book["feel"], rng).format(e=word), level
+    word = pick(book["emotion_degrees"][level], rng) + pick(book["emotions"][name], rng)
+    return pick(book["feel"], rng).format(e=word), level
 
 
-def _sentence(text: str) -> str:
+def sentence(text: str) -> str:
     """Capitals after full stops, one at the end."""
     parts = [p[:1].upper() + p[1:] for p in text.split(". ")]
     return ". ".join(parts).rstrip(".") + "."
@@ -132,14 +137,14 @@ def compose(rng: np.random.Generator) -> Score:
     names = list(book["emotions"])
     kind = rng.random()
     if kind < FEELING_SHARE:
-        seconds = float(_pick([3.0, 4.0, 5.0, 6.0], rng))
-        name = str(_pick(names, rng))
+        seconds = float(pick([3.0, 4.0, 5.0, 6.0], rng))
+        name = str(pick(names, rng))
         first, level = _feeling(name, rng)
         if rng.random() < 0.35:
-            other = str(_pick([n for n in names if n != name], rng))
+            other = str(pick([n for n in names if n != name], rng))
             second, strength = _feeling(other, rng)
             middle = round(seconds / 2, 2)
-            text = _pick(book["change"], rng).format(a=first, b=second)
+            text = pick(book["change"], rng).format(a=first, b=second)
             felt: tuple[Emotion, ...] = (
                 Emotion(name, level, 0.0, middle),
                 Emotion(other, strength, middle, seconds),
@@ -147,33 +152,43 @@ def compose(rng: np.random.Generator) -> Score:
         else:
             text = first
             felt = (Emotion(name, level, 0.0, seconds),)
-        return Score(seconds, (), felt, _sentence(text))
+        return Score(seconds, (), felt, sentence(text))
     text, events = _actions(rng)
-    seconds = float(np.ceil(2 * (max(e.end for e in events) + 0.3)) / 2)
+    seconds = clip_seconds(max(e.end for e in events))
     emotions: tuple[Emotion, ...] = ()
     if kind > 1 - BOTH_SHARE:
-        name = str(_pick(names, rng))
+        name = str(pick(names, rng))
         feeling, level = _feeling(name, rng)
-        text = _pick(book["with"], rng).format(feel=feeling, do=text)
+        text = pick(book["with"], rng).format(feel=feeling, do=text)
         emotions = (Emotion(name, level, 0.0, seconds),)
-    score = Score(seconds, tuple(events), emotions, _sentence(text))
-    return _mirrored(score) if score.sided and rng.random() < MIRROR_SHARE else score
+    return on_a_side(Score(seconds, tuple(events), emotions, sentence(text)), rng)
 
 
-def _mirrored(score: Score) -> Score:
-    """Left and right exchanged; in these texts both words are always directions."""
+def on_a_side(score: Score, rng: np.random.Generator) -> Score:
+    """A score, or its mirror image: left and right exchanged; in these texts both words are always directions."""
+    if not (score.sided and rng.random() < MIRROR_SHARE):
+        return score
     return replace(score.mirrored(), text=swap_sides(score.text))
 
 
 def composed(count: int, seed: int = 0, avoid: Sequence[str] = ()) -> list[Score]:
     """`count` different instructions; texts in `avoid` (those held out for tests) do not occur."""
-    taken = {t.lower() for t in avoid}
-    out: list[Score] = []
-    number = 0
+    return different(lambda n: compose(np.random.default_rng([seed, n])), count, avoid)
+
+
+def different(
+    make: Callable[[int], Score], count: int, avoid: Sequence[str], longest: float = np.inf
+) -> list[Score]:
+    """The first `count` of ``make(0)``, ``make(1)`` .. with texts unlike each other and those in `avoid`.
+
+    Args:
+        longest: seconds of a clip; longer ones are left out.
+    """
+    taken, out, number = {t.lower() for t in avoid}, list[Score](), 0
     while len(out) < count:
-        score = compose(np.random.default_rng([seed, number]))
+        score = make(number)
         number += 1
-        if score.text.lower() not in taken:
+        if score.text.lower() not in taken and score.length <= longest:
             taken.add(score.text.lower())
             out.append(score)
     return out
@@ -197,7 +212,7 @@ def named() -> list[Score]:
             if action in ("return_to_neutral", "close_mouth") and level != DEFAULT:
                 continue  # states
             event = Event(action, FIRST, middle, float(level))
-            length = float(np.ceil(2 * (event.end + 0.3)) / 2)
+            length = clip_seconds(event.end)
             said = [action.replace("_", " ") + word for word in (*words, *book["name_degrees"].get(level, ()))]
             out += [Score(length, (event,), (), text) for text in said]
     for name in emotion_names():

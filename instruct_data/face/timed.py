@@ -11,8 +11,17 @@ from dataclasses import replace
 import numpy as np
 
 from instruct_data.face.actions import actions
-from instruct_data.face.compose import MIRROR_SHARE, _action, _clash, _pick, _sentence, phrases
-from instruct_data.face.score import Event, Score, swap_sides
+from instruct_data.face.compose import (
+    action_words,
+    clash,
+    clip_seconds,
+    different,
+    on_a_side,
+    phrases,
+    pick,
+    sentence,
+)
+from instruct_data.face.score import Event, Score
 
 NUMBERS = {1.0: "one", 2.0: "two", 3.0: "three", 4.0: "four", 5.0: "five"}
 
@@ -27,12 +36,12 @@ def _number(seconds: float, rng: np.random.Generator) -> str:
 def _span(seconds: float, rng: np.random.Generator) -> str:
     """2.0 -> "two seconds", "2 s", "2.0 seconds"."""
     if seconds == 0.5:
-        return str(_pick(("half a second", "0.5 s", "0.5 seconds"), rng))
+        return str(pick(("half a second", "0.5 s", "0.5 seconds"), rng))
     if seconds == 1.5 and rng.random() < 0.5:
-        return str(_pick(("a second and a half", "one and a half seconds"), rng))
+        return str(pick(("a second and a half", "one and a half seconds"), rng))
     if seconds == 1.0:
-        return str(_pick(("a second", "one second", "one second", "1 second", "1 s", "1.0 s"), rng))
-    return _number(seconds, rng) + str(_pick((" s", " seconds", " sec"), rng))
+        return str(pick(("a second", "one second", "one second", "1 second", "1 s", "1.0 s"), rng))
+    return _number(seconds, rng) + str(pick((" s", " seconds", " sec"), rng))
 
 
 def _names(count: int, rng: np.random.Generator, held: bool = False, lasting: bool = False) -> list[str]:
@@ -41,34 +50,34 @@ def _names(count: int, rng: np.random.Generator, held: bool = False, lasting: bo
     book = [a for a in phrases()["actions"] if a not in ("return_to_neutral", "close_mouth")]
     forms = ("hold", "cycle") if lasting else ("hold",)
     first = [a for a in book if not (held or lasting) or actions()[a].form in forms]
-    out = [str(_pick(first, rng))]
+    out = [str(pick(first, rng))]
     while len(out) < count:
-        free = [a for a in (first if lasting else book) if a != out[-1] and not (held and _clash(a, out[0]))]
-        out.append(str(_pick(free, rng)))
+        free = [a for a in (first if lasting else book) if a != out[-1] and not (held and clash(a, out[0]))]
+        out.append(str(pick(free, rng)))
     return out
 
 
 def _listed(parts: Sequence[str], rng: np.random.Generator) -> str:
     """Parts in a row."""
-    joint, last = _pick(((", ", ", "), (", ", " and "), (", then ", ", then "), ("; ", "; "), (", ", ", then ")), rng)
+    joint, last = pick(((", ", ", "), (", ", " and "), (", then ", ", then "), ("; ", "; "), (", ", ", then ")), rng)
     return str(last).join([str(joint).join(parts[:-1]), parts[-1]]) if len(parts) > 1 else parts[0]
 
 
 def _plain(name: str, start: float, rng: np.random.Generator, counted: bool = True) -> tuple[str, Event]:
     """An action whose words name no length."""
     while True:
-        said, event = _action(name, start, rng)
+        said, event = action_words(name, start, rng)
         if "second" not in said and (counted or event.repeat == 1):
             return said, event
 
 
 def by_clock(rng: np.random.Generator) -> tuple[str, list[Event]]:
     """One to four actions, each at a second that is named."""
-    form, parts, events = _pick(phrases()["timed"]["at"], rng), [], list[Event]()
-    at = float(_pick((0.0, 0.0, 0.5, 1.0, 1.5, 2.0), rng))
+    form, parts, events = pick(phrases()["timed"]["at"], rng), [], list[Event]()
+    at = float(pick((0.0, 0.0, 0.5, 1.0, 1.5, 2.0), rng))
     for name in _names(int(rng.integers(1, 5)), rng):
         said, event = _plain(name, at, rng)
-        following = float(np.ceil(2 * (event.end + 0.05)) / 2 + _pick((0.0, 0.0, 0.5, 1.0), rng))
+        following = float(np.ceil(2 * (event.end + 0.05)) / 2 + pick((0.0, 0.0, 0.5, 1.0), rng))
         if event.repeat == 1 and actions()[name].form == "hold" and rng.random() < 0.5:
             event = replace(event, duration=following - at)
         parts.append(form.format(t=_number(at, rng), a=said))
@@ -79,17 +88,17 @@ def by_clock(rng: np.random.Generator) -> tuple[str, list[Event]]:
 
 def by_spans(rng: np.random.Generator) -> tuple[str, list[Event]]:
     """Actions from a second that is named to another."""
-    form, parts, events = _pick(phrases()["timed"]["span"], rng), [], list[Event]()
-    at = float(_pick((0.0, 0.0, 0.5, 1.0, 2.0), rng))
+    form, parts, events = pick(phrases()["timed"]["span"], rng), [], list[Event]()
+    at = float(pick((0.0, 0.0, 0.5, 1.0, 2.0), rng))
     for name in _names(int(rng.integers(1, 4)), rng, lasting=True):
         said, event = _plain(name, at, rng, counted=False)
-        until = at + float(_pick((1.0, 1.5, 2.0, 2.5, 3.0), rng))
+        until = at + float(pick((1.0, 1.5, 2.0, 2.5, 3.0), rng))
         parts.append(form.format(t=_number(at, rng), u=_number(until, rng), a=said))
         events.append(replace(event, duration=until - at))
-        if events[0] is not events[-1] or rng.random() < 0.6 or _clash(name, "nod") or until < at + 2:
-            at = until + float(_pick((0.0, 0.0, 0.5, 1.0), rng))
+        if events[0] is not events[-1] or rng.random() < 0.6 or clash(name, "nod") or until < at + 2:
+            at = until + float(pick((0.0, 0.0, 0.5, 1.0), rng))
             continue
-        said, inner = _action("nod", at, rng)  # something counted in its middle
+        said, inner = action_words("nod", at, rng)  # something counted in its middle
         lasts = min(inner.duration, until - at - 0.4)
         inner = replace(inner, start=round(at + (until - at - lasts) / 2, 2), duration=lasts)
         parts[-1] += f", and {said} in the middle of it"
@@ -101,7 +110,7 @@ def by_spans(rng: np.random.Generator) -> tuple[str, list[Event]]:
 def held_during(rng: np.random.Generator) -> tuple[str, list[Event]]:
     """One action that lasts while others follow one another."""
     names = _names(int(rng.choice([2, 3, 4], p=[0.45, 0.4, 0.15])), rng, held=True)
-    said, first = _plain(names[0], float(_pick((0.0, 0.2), rng)), rng, counted=False)
+    said, first = _plain(names[0], float(pick((0.0, 0.2), rng)), rng, counted=False)
     at, parts, events = first.start + float(rng.uniform(0.3, 0.6)), [], [first]
     for name in names[1:]:
         words, event = _plain(name, round(at, 1), rng)
@@ -109,32 +118,32 @@ def held_during(rng: np.random.Generator) -> tuple[str, list[Event]]:
         events.append(event)
         at = event.end + float(rng.uniform(0.15, 0.4))
     events[0] = replace(first, duration=round(max(e.end for e in events[1:]) + 0.1 - first.start, 2))
-    return _pick(phrases()["timed"]["held"], rng).format(a=said, b=_listed(parts, rng)), events
+    return pick(phrases()["timed"]["held"], rng).format(a=said, b=_listed(parts, rng)), events
 
 
 def so_long_each(rng: np.random.Generator) -> tuple[str, list[Event]]:
     """Actions in a row that last alike, as said."""
-    lasts, gap, at = float(_pick((0.5, 1.0, 1.0, 1.0, 1.5, 2.0), rng)), float(_pick((0.0, 0.1, 0.2), rng)), 0.2
+    lasts, gap, at = float(pick((0.5, 1.0, 1.0, 1.0, 1.5, 2.0), rng)), float(pick((0.0, 0.1, 0.2), rng)), 0.2
     parts, events = [], list[Event]()
     for name in _names(int(rng.integers(2, 6)), rng):
         said, event = _plain(name, round(at, 1), rng, counted=False)
         parts.append(said)
         events.append(replace(event, duration=lasts))
         at += lasts + gap
-    return _pick(phrases()["timed"]["each"], rng).format(all=_listed(parts, rng), d=_span(lasts, rng)), events
+    return pick(phrases()["timed"]["each"], rng).format(all=_listed(parts, rng), d=_span(lasts, rng)), events
 
 
 def with_pauses(rng: np.random.Generator) -> tuple[str, list[Event]]:
     """Actions with waiting before them."""
     text, at, events = "", 0.2, list[Event]()
     for name in _names(int(rng.integers(1, 4)), rng):
-        wait = float(_pick((0.5, 1.0, 1.0, 1.5, 2.0, 3.0), rng))
+        wait = float(pick((0.5, 1.0, 1.0, 1.5, 2.0, 3.0), rng))
         at = wait if not events and rng.random() < 0.5 else at + wait if events else at
         said, event = _plain(name, round(at, 1), rng)
         if events:
-            text += _pick(phrases()["timed"]["pauses"], rng).format(d=_span(wait, rng)) + said
+            text += pick(phrases()["timed"]["pauses"], rng).format(d=_span(wait, rng)) + said
         else:
-            text = _pick(phrases()["timed"]["waits"], rng).format(d=_span(wait, rng), a=said) if at != 0.2 else said
+            text = pick(phrases()["timed"]["waits"], rng).format(d=_span(wait, rng), a=said) if at != 0.2 else said
         events.append(event)
         at = event.end
     return text, events
@@ -143,12 +152,12 @@ def with_pauses(rng: np.random.Generator) -> tuple[str, list[Event]]:
 def side_after_side(rng: np.random.Generator) -> tuple[str, list[Event]]:
     """left, right, left."""
     book = phrases()["timed"]["sided"]
-    form = str(_pick(list(book), rng))
-    count, lasts = int(rng.integers(2, 6)), float(_pick((0.6, 0.8, 1.0, 1.0, 1.2), rng))
+    form = str(pick(list(book), rng))
+    count, lasts = int(rng.integers(2, 6)), float(pick((0.6, 0.8, 1.0, 1.0, 1.2), rng))
     step = lasts + float(rng.uniform(0.05, 0.3))
     sides = [("left", "right")[k % 2] for k in range(count)]
     if rng.random() < 0.25:
-        sides = [str(_pick(("left", "right"), rng)) for _ in range(count)]
+        sides = [str(pick(("left", "right"), rng)) for _ in range(count)]
     brief = rng.random() < 0.6
     parts = [form.format(s=s) if not brief or k == 0 else s for k, s in enumerate(sides)]
     if "{s} " in form and brief:
@@ -156,7 +165,7 @@ def side_after_side(rng: np.random.Generator) -> tuple[str, list[Event]]:
     events = [Event(book[form].replace("left", s), round(0.2 + k * step, 2), lasts) for k, s in enumerate(sides)]
     said = ", ".join(parts) if rng.random() < 0.6 else _listed(parts, rng)
     if rng.random() < 0.2:
-        said += _pick((", one after the other", ", in turn", ", in quick succession"), rng)
+        said += pick((", one after the other", ", in turn", ", in quick succession"), rng)
     return said, events
 
 
@@ -167,21 +176,11 @@ KINDS: tuple[Callable[[np.random.Generator], tuple[str, list[Event]]], ...] = (
 
 def timed(rng: np.random.Generator) -> Score:
     """One instruction (``score.text``) with its score; the state of `rng` decides everything."""
-    text, events = _pick(KINDS, rng)(rng)
-    seconds = float(np.ceil(2 * (max(e.end for e in events) + 0.3)) / 2)
-    score = Score(seconds, tuple(sorted(events, key=lambda e: e.start)), (), _sentence(text))
-    if not (score.sided and rng.random() < MIRROR_SHARE):
-        return score
-    return replace(score.mirrored(), text=swap_sides(score.text))
+    text, events = pick(KINDS, rng)(rng)
+    seconds = clip_seconds(max(e.end for e in events))
+    return on_a_side(Score(seconds, tuple(sorted(events, key=lambda e: e.start)), (), sentence(text)), rng)
 
 
 def timed_instructions(count: int, seed: int = 0, avoid: Sequence[str] = ()) -> list[Score]:
     """`count` different ones of at most 12 s; texts in `avoid` do not occur."""
-    taken, out, number = {t.lower() for t in avoid}, list[Score](), 0
-    while len(out) < count:
-        score = timed(np.random.default_rng([seed, 5, number]))
-        number += 1
-        if score.text.lower() not in taken and score.length <= 12:
-            taken.add(score.text.lower())
-            out.append(score)
-    return out
+    return different(lambda n: timed(np.random.default_rng([seed, 5, n])), count, avoid, 12)
