@@ -114,6 +114,24 @@ def load_model(
     return model.to(device).eval()
 
 
+def with_modalities(model: AvatarGPTModel, entries: dict[str, Any]) -> AvatarGPTModel:
+    """The same model with further modalities, their parts drawn at random; itself where it knows them all.
+
+    Args:
+        entries: as in `AvatarGPTConfig.modalities`; those that the model knows are not read.
+    """
+    from avatargpt.config import AvatarGPTConfig
+    from avatargpt.model import AvatarGPTModel
+
+    known = model.config.modalities or {}
+    if set(entries) <= set(known):
+        return model
+    fields = {k: v for k, v in model.config.to_dict().items() if k not in ("model_type", "architectures")}
+    wider = AvatarGPTModel(AvatarGPTConfig(**{**fields, "modalities": {**entries, **known}}))
+    wider.load_state_dict(model.state_dict(), strict=False)
+    return wider.eval()
+
+
 def start_from_t5(folder: str | os.PathLike[str], **config: Any) -> AvatarGPTModel:
     """A new model whose stacks, text table and text head come from a T5 or Flan-T5 checkpoint.
 

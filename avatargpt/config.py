@@ -16,6 +16,7 @@ TEXT = "text"
 COUNTDOWN_EXACT = 32
 COUNTDOWN_MAX = 512
 _FIELDS = ("codebook_size", "levels", "code_dim")
+_REFINER = ("refiner_dim", "refiner_layers", "refiner_heads")
 
 
 @strict
@@ -23,7 +24,8 @@ class AvatarGPTConfig(T5Config):
     """A T5 configuration plus the modalities the model knows.
 
     Attributes:
-        modalities: name -> ``{"codebook_size": K, "levels": R, "code_dim": C}``; ``first_id``, where the
+        modalities: name -> ``{"codebook_size": K, "levels": R, "code_dim": C}`` and, where its refiner shall have
+            another size, ``refiner_dim``, ``refiner_layers``, ``refiner_heads``; ``first_id``, where the
             modality's block begins in the id space, is filled in here in the order given and then kept, so that
             adding a modality later moves no id.
         fingerprints: modality -> fingerprint of the tokenizer whose codebooks the model carries.
@@ -68,6 +70,9 @@ class AvatarGPTConfig(T5Config):
     def _laid_out(self, given: dict[str, Any]) -> dict[str, Any]:
         """`given` with ``first_id`` set for every modality that has none yet, behind all that have one."""
         for name, entry in given.items():
+            unknown = set(entry) - {*_FIELDS, *_REFINER, "first_id"}
+            if unknown:
+                raise UserError(f"modality '{name}': {unknown.pop()}; accepted {', '.join((*_FIELDS, *_REFINER))}")
             if name == TEXT or any(not isinstance(entry.get(f), int) or entry[f] < 1 for f in _FIELDS):
                 raise UserError(f"modality '{name}': {entry}; needs whole numbers {', '.join(_FIELDS)} of at least 1")
         laid = {name: dict(entry) for name, entry in given.items()}
@@ -95,6 +100,14 @@ class AvatarGPTConfig(T5Config):
         if name not in self.modalities:
             raise UserError(f"modality '{name}': this model knows {', '.join(self.modalities) or 'none'}")
         return self.modalities[name]
+
+    def refiner(self, name: str) -> tuple[int, int, int]:
+        """Width, layers and attention heads of a modality's refiner."""
+        width, layers, heads = (int(self.modality(name).get(f, getattr(self, f))) for f in _REFINER)
+        if min(width, layers, heads) < 1 or width % heads or width % 2:
+            raise UserError(f"modality '{name}': refiner of width {width}, {layers} layers, {heads} heads; accepted: "
+                            "at least 1, an even width that the heads divide")  # fmt: skip
+        return width, layers, heads
 
     def first_id(self, head: str) -> int:
         """First id of a head's block."""

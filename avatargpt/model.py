@@ -61,8 +61,7 @@ class AvatarGPTModel(ResidualLevels, Codebooks, T5ForConditionalGeneration):
             name: nn.Linear(config.d_model, s["codebook_size"] + 2) for name, s in specs.items()
         })
         self.refiners = nn.ModuleDict({
-            name: Refiner(config, s["code_dim"], s["codebook_size"], s["levels"])
-            for name, s in specs.items() if s["levels"] > 1
+            name: Refiner(config, name) for name, s in specs.items() if s["levels"] > 1
         })
         widths = dict(config.extra_inputs or {}) | ({"grounding": config.grounding_dim} if config.grounding_dim else {})
         self.extra = nn.ModuleDict({name: VectorAdapter(width, config.d_model) for name, width in widths.items()})

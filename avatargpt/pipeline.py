@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from avatargpt.describing import Describing
+from avatargpt.facing import Facing
 from avatargpt.library import check_retrieval
 from avatargpt.requests import check_count, check_seconds, check_text, frames_of, mix, tokens_of
 from avatargpt.speaker import CHUNK, ROWS
@@ -26,7 +26,7 @@ SHORTEST = 5  # motion tokens a clause needs at least
 REFINE = 40  # steps of analysis-by-synthesis when a clip is reconstructed
 
 
-class AvatarGPT(Describing):
+class AvatarGPT(Facing):
     """A loaded model with its tokenizers.
 
     Shapes: a `Motion` has T frames at 20 per second; codes are (N, R), N = ceil(T / 4) tokens of R residual levels.

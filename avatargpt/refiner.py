@@ -52,17 +52,19 @@ class RefinerLayer(nn.Module):
 
 
 class Refiner(nn.Module):
-    """Says the codes of levels 1..R-1.
+    """Says the codes of levels 1..R-1 of a modality.
 
     Shapes: B rows, N tokens, C width of a code vector, D `refiner_dim`, K codes of a level.
     """
 
-    def __init__(self, config: AvatarGPTConfig, code_dim: int, codebook_size: int, levels: int) -> None:
+    def __init__(self, config: AvatarGPTConfig, modality: str) -> None:
         super().__init__()
-        width = config.refiner_dim
+        spec = config.modality(modality)
+        code_dim, codebook_size, levels = (spec[f] for f in ("code_dim", "codebook_size", "levels"))
+        width, layers, heads = config.refiner(modality)
         self.from_hidden = nn.Linear(config.d_model, width)
         self.from_codes = nn.Linear(code_dim, width)
-        self.layers = nn.ModuleList(RefinerLayer(width, config.refiner_heads) for _ in range(config.refiner_layers))
+        self.layers = nn.ModuleList(RefinerLayer(width, heads) for _ in range(layers))
         self.norm = nn.LayerNorm(width)
         self.memory = nn.GRU(width + code_dim, width, batch_first=True)
         self.from_memory = nn.Linear(2 * width, width)

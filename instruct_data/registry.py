@@ -65,8 +65,8 @@ class Task(_Strict):
     Attributes:
         examples: how training examples are made: ``pairs`` of slots and an answer in words, or from clips as that
             motion task does it.
-        words: which words of a clip stand in the text slot or in the answer: a ``caption``, or the ``steps`` of a clip
-            that several were joined to.
+        words: which words of a clip stand in the text slot or in the answer: a ``caption``, the ``steps`` of a clip
+            that several were joined to, or the ``emotion`` that a face shows.
     """
 
     name: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
@@ -75,7 +75,7 @@ class Task(_Strict):
     inputs: list[Slot] = Field(min_length=1)
     output: str
     examples: Literal["pairs", "text_to_motion", "motion_to_text", "in_between", "continuation"] = "pairs"
-    words: Literal["caption", "steps"] = "caption"
+    words: Literal["caption", "steps", "emotion"] = "caption"
     templates: list[str]
     decoding: Decoding
     metrics: list[Metric] = Field(min_length=1)
@@ -108,6 +108,11 @@ class Task(_Strict):
     @cached_property
     def slots(self) -> dict[str, Slot]:
         return {s.name: s for s in self.inputs}
+
+    @cached_property
+    def modality(self) -> str:
+        """What kind of motion the task is about: its output's, else its first motion slot's; empty = text alone."""
+        return self.output if self.output != "text" else next((s.modality for s in self.inputs if s.modality), "")
 
     def eligible(self, slots: dict[str, Any]) -> list[int]:
         """Numbers of the templates that fit what `slots` gives (None values count as not given)."""

@@ -1,8 +1,8 @@
 """The clip store: parquet shards with a manifest that counts, names licences and fixes every shard by SHA-256.
 
-Two kinds: ``motion`` (rotations as int16 = round(32767 q), root as float32) and ``codes`` (what a tokenizer made of the
-clips). A store is written into a folder beside its place and renamed at the end, so a half-written one never stands
-there.
+Three kinds: ``motion`` (rotations as int16 = round(32767 q), root as float32), ``face`` (weights as uint16 =
+round(65535 w), head as float32) and ``codes`` (what a tokenizer made of either). A store is written into a folder
+beside its place and renamed at the end, so a half-written one never stands there.
 """
 
 from __future__ import annotations
@@ -12,8 +12,9 @@ import json
 import os
 import shutil
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from instruct_data.clip import SPLITS, Clip
+from vqvae import arkit
 from vqvae.errors import UserError
+from vqvae.face import FaceMotion
 from vqvae.motion import Motion
 from vqvae.skeleton import SMPL22
 
@@ -36,6 +39,7 @@ _ABOUT = [
 ]  # fmt: skip
 SCHEMAS = {
     "motion": pa.schema([*_ABOUT, ("rotations", pa.binary()), ("root", pa.binary())]),
+    "face": pa.schema([*_ABOUT, ("weights", pa.binary()), ("head", pa.binary())]),
     "codes": pa.schema([*_ABOUT, ("codes", pa.binary()), ("tokens", pa.int32()), ("mirrored", pa.bool_())]),
 }
 
@@ -77,8 +81,14 @@ def _about(item: Clip | ClipCodes, frames: int, fps: float, modality: str) -> di
     }  # fmt: skip
 
 
-def _motion_row(clip: Clip) -> dict[str, Any]:
-    motion = clip.load()
+def _clip_row(clip: Clip, kind: str) -> dict[str, Any]:
+    motion: Any = clip.load()
+    if (motion.modality == "face") != (kind == "face"):
+        raise UserError(f"clip {clip.id}: {motion.modality} in a store of kind {kind}; accepted: one store for each")
+    if kind == "face":
+        weights = np.round(motion.weights.astype(np.float64) * 65535).astype("<u2")
+        row = _about(clip, len(motion), motion.fps, motion.modality)
+        return row | {"weights": weights.tobytes(), "head": motion.head.astype("<f4").tobytes()}
     rotations = np.round(motion.rotations.astype(np.float64) * 32767).astype("<i2")
     row = _about(clip, len(motion), motion.fps, motion.modality)
     return row | {"rotations": rotations.tobytes(), "root": motion.root.astype("<f4").tobytes()}
@@ -129,6 +139,20 @@ class _Counts:
         }  # fmt: skip
 
 
+def _body(row: dict[str, Any]) -> Motion:
+    rotations = np.frombuffer(row["rotations"], "<i2").reshape(-1, len(SMPL22.names), 4).astype(np.float32) / 32767
+    root = np.frombuffer(row["root"], "<f4").reshape(-1, 3)
+    return Motion(rotations, root.copy(), row["fps"], row["modality"], (row["captions"] or [""])[0])
+
+
+def _face(row: dict[str, Any]) -> Callable[[], Any]:
+    """What loads it: a face is no `Motion`; readers and tokenizers use only what both offer."""
+    weights = np.frombuffer(row["weights"], "<u2").reshape(-1, arkit.COUNT).astype(np.float32) / 65535
+    head = np.frombuffer(row["head"], "<f4").reshape(-1, 3)
+    motion = FaceMotion(weights, head.copy(), row["fps"], (row["captions"] or [""])[0])
+    return lambda: motion
+
+
 class Store:
     """An opened store. Make one with :meth:`write` or :meth:`write_codes`, read one with :meth:`open`."""
 
@@ -144,12 +168,15 @@ class Store:
 
     @classmethod
     def write(cls, clips: Iterable[Clip], path: str | os.PathLike[str]) -> Store:
-        """Write clips with their motions, replacing a store that stands there.
+        """Write clips with their motions, all of bodies or all of faces, replacing a store that stands there.
 
         Raises:
             UserError: nothing to write, a bad clip, a place that cannot be written or holds something else.
         """
-        return cls._write("motion", (_motion_row(c) for c in clips), Path(path), {})
+        rest = iter(clips)
+        first = list(islice(rest, 1))
+        kind = "face" if any(c.load().modality == "face" for c in first) else "motion"
+        return cls._write(kind, (_clip_row(c, kind) for c in chain(first, rest)), Path(path), {})
 
     @classmethod
     def write_codes(cls, items: Iterable[ClipCodes], path: str | os.PathLike[str], fingerprint: str) -> Store:
@@ -233,16 +260,12 @@ class Store:
             yield from pq.read_table(self.path / shard["file"], filters=filters).to_pylist()
 
     def clips(self, split: str | None = None) -> Iterator[Clip]:
-        """Clips of a ``motion`` store with their motions."""
-        joints = len(SMPL22.names)
-        for row in self._rows("motion", split):
-            rotations = np.frombuffer(row["rotations"], "<i2").reshape(-1, joints, 4).astype(np.float32) / 32767
-            root = np.frombuffer(row["root"], "<f4").reshape(-1, 3)
-            captions = row["captions"]
-            motion = Motion(rotations, root.copy(), row["fps"], row["modality"], captions[0] if captions else "")
+        """Clips of a ``motion`` or ``face`` store with their motions."""
+        for row in self._rows("face" if self.kind == "face" else "motion", split):
+            motion = _face(row) if self.kind == "face" else _body(row)
             yield Clip(
-                row["id"], motion, captions, row["source"], row["licence"], row["split"], row["action"], row["style"],
-                json.loads(row["extra"]),
+                row["id"], motion, row["captions"], row["source"], row["licence"], row["split"], row["action"],
+                row["style"], json.loads(row["extra"]),
             )  # fmt: skip
 
     def codes(self, split: str | None = None) -> Iterator[ClipCodes]:

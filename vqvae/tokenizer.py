@@ -17,6 +17,7 @@ from vqvae import modalities
 from vqvae.errors import UserError
 from vqvae.motion import Motion, atomic_write
 from vqvae.networks import Decoder, Encoder, context_tokens
+from vqvae.precision import lowered, raised
 from vqvae.quantizers import codebooks, residual_vq
 
 CONFIG, WEIGHTS = "tokenizer.json", "tokenizer.safetensors"
@@ -192,17 +193,16 @@ class MotionTokenizer(nn.Module):
     def save(self, folder: str | os.PathLike[str], dtype: torch.dtype | None = None) -> None:
         """Write config and weights.
 
-        `dtype` (e.g. bfloat16) applies to encoder and decoder; codebooks stay float32, but their running sums, which
-        only training needs and `load` makes anew (entry times count), are left out.
+        `dtype` (`vqvae.precision.lowered`) applies to encoder and decoder; codebooks stay float32, but their running
+        sums, which only training needs and `load` makes anew (entry times count), are left out.
         """
         from safetensors.torch import save_file
 
-        def cast(key: str, value: torch.Tensor) -> torch.Tensor:
-            small = dtype is not None and key.startswith(("encoder.", "decoder."))
-            return (value.to(dtype) if small else value).contiguous().cpu()
-
         whole = {k: v.detach() for k, v in self.state_dict().items() if dtype is None or not k.endswith(_SUMS)}
-        state = {k: cast(k, v) for k, v in whole.items()}
+        state: dict[str, torch.Tensor] = {}
+        for k, v in whole.items():
+            state |= lowered(k, v, dtype) if k.startswith(("encoder.", "decoder.")) else {k: v}
+        state = {k: v.contiguous().cpu() for k, v in state.items()}
         atomic_write(Path(folder) / WEIGHTS, lambda p: save_file(state, p))
         text = json.dumps({**asdict(self.config), "fingerprint": self.fingerprint}, indent=1)
         atomic_write(Path(folder) / CONFIG, lambda p: p.write_text(text + "\n"))
@@ -222,11 +222,11 @@ class MotionTokenizer(nn.Module):
             raw: dict[str, Any] = json.loads((folder / CONFIG).read_text())
             fingerprint = raw.pop("fingerprint")
             model = cls(TokenizerConfig(**raw))
-            state = load_file(folder / WEIGHTS)
+            state = raised(load_file(folder / WEIGHTS))
             for key in [k for k in model.state_dict() if k.endswith(_SUMS) and k not in state]:
                 entries, counts = (state[key.removesuffix(_SUMS) + end] for end in ("embed", "cluster_size"))
                 state[key] = entries * counts[..., None]
-            model.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in state.items()})
+            model.load_state_dict(state)
         except FileNotFoundError as e:
             raise UserError(f"{e.filename}: no such file; a tokenizer folder holds {CONFIG} and {WEIGHTS}") from None
         except (SafetensorError, RuntimeError, KeyError, TypeError, ValueError, OSError) as e:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from avatargpt.cli import common
+from vqvae.errors import UserError
 
 
 def describe(
@@ -16,6 +17,7 @@ def describe(
     best_of: Annotated[
         int, typer.Option(min=1, max=64, metavar="K", help="Sentences ranked; 1: the likeliest, without the book.")
     ] = 7,
+    feeling: Annotated[bool, typer.Option("--feeling", help="Of faces: which feeling they show.")] = False,
     seed: common.Seed = 0,
     model: common.Model = None,
     device: common.Device = None,
@@ -23,16 +25,25 @@ def describe(
     as_json: common.Json = False,
     quiet: common.Quiet = False,
 ) -> None:
-    """Motion to text.
+    """Motion to text, of bodies and of faces.
 
     One FILE: a sentence per line. Several: FILE, a tab, the sentence.
     """
     from avatargpt import export
 
-    motions = [export.load(path) for path in files]
+    motions: list[Any] = [export.load(path) for path in files]
+    faces = [m.modality == "face" for m in motions]
+    if feeling and not all(faces):
+        raise UserError(f"{files[faces.index(False)]}: no face; --feeling takes faces alone")
+    if num > 1 and any(faces):
+        raise UserError(f"{files[faces.index(True)]}: a face gets one sentence; --num goes with bodies")
     loaded = common.load_model(model, device, threads, quiet)
     with common.progress("describing", quiet):
-        answers = loaded.describe(motions, num=num, seed=seed, best_of=best_of)
+        bodies = [m for m, face in zip(motions, faces, strict=True) if not face]
+        shown = [m for m, face in zip(motions, faces, strict=True) if face]
+        body_answers = iter(loaded.describe(bodies, num=num, seed=seed, best_of=best_of) if bodies else [])
+        face_answers = iter((loaded.feeling if feeling else loaded.describe_face)(shown) if shown else [])
+        answers = [next(face_answers if face else body_answers) for face in faces]
     sentences = [[a] if isinstance(a, str) else list(a) for a in answers]
     if as_json:
         results = [{"file": str(f), "descriptions": s} for f, s in zip(files, sentences, strict=True)]

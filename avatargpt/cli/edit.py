@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from avatargpt.cli import common
+from vqvae.errors import UserError
 
 Seconds = Annotated[float, typer.Option("--seconds", metavar="S", help="Length of the new part.")]
 Text = Annotated[
@@ -34,21 +35,29 @@ def inbetween(
     as_json: common.Json = False,
     quiet: common.Quiet = False,
 ) -> None:
-    """Fill the gap between two motions.
+    """Fill the gap between two motions, of bodies or of faces.
 
-    The result holds START, the new middle and END, which is moved to where the middle arrives.
+    The result holds START, the new middle and END; a body's END is moved to where the middle arrives. The middle of two
+    faces has at most 7.2 s, and one candidate.
     """
     from avatargpt import export
+    from vqvae.face import FaceMotion
 
     common.check_seconds(seconds)
     texts, many = _texts(text)
     common.check_targets(output, many)
     first, last = export.load(start), export.load(end)
+    if first.modality != last.modality:
+        raise UserError(f"{end}: a {last.modality} after a {first.modality}; accepted: two of one kind")
     loaded = common.load_model(model, device, threads, quiet)
     motions = []
     with common.progress("filling in", quiet) as advance:
         for words in texts:
-            motions.append(loaded.in_between(first, last, seconds, text=words, seed=seed, best_of=best_of))
+            if isinstance(first, FaceMotion) and isinstance(last, FaceMotion):
+                made: Any = loaded.face_in_between(first, last, seconds, words, seed)
+            else:
+                made = loaded.in_between(first, last, seconds, text=words, seed=seed, best_of=best_of)
+            motions.append(made)
             if advance:
                 advance(len(motions), len(texts))
     common.print_results(motions, common.write_results(output, motions, many), as_json)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from vqvae.face import FaceMotion
 
 Numbers = list[str] | None
+MAKERS = ("driver", "language")
 
 
 def face(
@@ -32,6 +33,9 @@ def face(
         float | None,
         typer.Option("--seconds", metavar="S", help="Length without AUDIO; default: what TEXT and E take."),
     ] = None,
+    by: Annotated[
+        str, typer.Option("--by", metavar="NAME", help="driver, or language: the model's face tokens; TEXT or E alone.")
+    ] = "driver",
     seed: common.Seed = 0,
     gain: Annotated[Numbers, typer.Option("--gain", metavar="SHAPE=X", help="Factor of a shape. Repeatable.")] = None,
     offset: Annotated[
@@ -74,15 +78,17 @@ def face(
 ) -> None:
     """Speech, an instruction, emotions, or all at once to a face: 52 ARKit weights and the head at 30 fps.
 
-    An .mp4 carries the sound. A network makes the face; --gain to --eye-contact change its curves afterwards. Live
-    (-, --microphone, --live-link, --websocket), frames come about 0.1 s after the sound, a file is heard at its own
-    speed, and -o may be left out.
+    An .mp4 carries the sound. A network makes the face: the streaming driver, which follows speech and instructions
+    closely, or with --by language the language model (TEXT or one emotion, at most 7.2 s). --gain to --eye-contact
+    change its curves afterwards. Live (-, --microphone, --live-link, --websocket), frames come about 0.1 s after the
+    sound, a file is heard at its own speed, and -o may be left out.
     """
     from avatargpt.cli.face_live import Line, perform
     from avatargpt.cli.face_options import driver_folder, emotions, format_options, numbers
     from avatargpt.speech.audio import MAX_SECONDS, inspect
     from avatargpt.speech.controls import Controls, apply
 
+    motions: list[Any]
     line = Line(audio, microphone, rate, live_link, websocket, subject)
     output, audio = output or [], line.file
     if not output and not line.live:
@@ -105,6 +111,17 @@ def face(
     _check_faces(output)
     common.check_targets(output, many)
     options = format_options(output, layout, size, audio)
+    if by not in MAKERS:
+        raise UserError(f"--by {by}: unknown; accepted {', '.join(MAKERS)}")
+    if by == "language":
+        if audio is not None or line.live or (text is not None) == (emotion is not None):
+            raise UserError("--by language: takes --text or --emotion alone; speech is the driver's")
+        if len(feelings) > 1 or any(f.second for f in feelings):
+            raise UserError(f"--emotion {emotion}: --by language takes one feeling without seconds")
+        made = _spoken(model, texts, feelings, seconds, seed, threads, quiet)
+        motions = [apply(m, controls, seed) for m in made]
+        common.print_results(motions, _write(output, motions, many, options), as_json)
+        return
     folder = driver_folder(model)
     if line.live:
         done, about = perform(folder, line, texts[0], feelings, controls, bool(output))
@@ -112,10 +129,25 @@ def face(
         _tell_live(about, written, as_json)
         return
     made = _perform(folder, audio, texts, feelings, length, threads, quiet)
-    motions: list[Any] = [apply(m, controls, seed) for m in made]
+    motions = [apply(m, controls, seed) for m in made]
     with common.progress("writing", quiet):
         files = _write(output, motions, many, options)
     common.print_results(motions, files, as_json)
+
+
+def _spoken(
+    model: Path | None, texts: list[str], feelings: list[Feeling], seconds: float | None, seed: int,
+    threads: int | None, quiet: bool,
+) -> list[FaceMotion]:  # fmt: skip
+    """One clip for each text, or for the feeling, in the language model's tokens."""
+    loaded = common.load_model(model, None, threads, quiet)
+    with common.progress("speaking", quiet):
+        if not feelings:
+            return loaded.face(texts, seconds=seconds, seed=seed)
+        felt = feelings[0]
+        if felt.text == "calm":
+            return loaded.emotion_face("neutral", seconds=seconds, seed=seed)
+        return loaded.emotion_face(felt.text, felt.strength, seconds, seed)
 
 
 def _tell_live(about: dict[str, Any], files: list[str], as_json: bool) -> None:

@@ -18,7 +18,7 @@ SYNTHETIC = ("families", "describe_synthetic", "discriminator", "synthetic_physi
 """Kinds of suites about synthetic clips."""
 WITHOUT_MODEL = ("predicates", "families", "discriminator", "synthetic_physics")
 """Kinds in which no model takes part."""
-WITHOUT_DATA = ("prompts", "families", "describe_synthetic", "face_instructions")
+WITHOUT_DATA = ("prompts", "families", "describe_synthetic", "face_instructions", "face_language")
 """Kinds that need no corpus."""
 
 
@@ -85,6 +85,10 @@ def _score(
         from avatargpt.speech.performer import FacePerformer
 
         return face_instructions.score(suite, FacePerformer.load(Path(model.source) / "driver"), data, store)
+    if suite.kind == "face_language":
+        from avatargpt.evaluation import face_language
+
+        return face_language.score(suite, model, data)
     if suite.kind == "chat":
         from avatargpt.evaluation import chat
 

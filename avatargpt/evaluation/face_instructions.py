@@ -53,10 +53,10 @@ def score(suite: Suite, performer: FacePerformer, data: Path | None, store: Path
         wanted = [one.score for one in read_instructions(path)]
         read = performer.read([s.text for s in wanted])
         made = [performer.perform(s.text, score=r, seconds=s.length) for s, r in zip(wanted, read, strict=True)]
-        results |= _followed(name, made, wanted)
+        results |= followed(name, made, wanted)
         results |= {f"reading_{k}/{name}": plain(v) for k, v in reading_score(read, wanted).items()}
         told = [performer.perform(s.text, score=s, seconds=s.length) for s in wanted]
-        results |= {k.replace("/", "_told/"): v for k, v in _followed(name, told, wanted).items()}
+        results |= {k.replace("/", "_told/"): v for k, v in followed(name, told, wanted).items()}
         samples += _samples(made[:20], read[:20], wanted[:20])
     results |= _rising(performer)
     if speech is not None:
@@ -64,7 +64,7 @@ def score(suite: Suite, performer: FacePerformer, data: Path | None, store: Path
     return {"results": results, "samples": samples}
 
 
-def _followed(name: str, made: Sequence[FaceMotion], wanted: Sequence[Score]) -> dict[str, Any]:
+def followed(name: str, made: Sequence[FaceMotion], wanted: Sequence[Score]) -> dict[str, Any]:
     """Events done, feelings shown, and action units beside those of the rendered score."""
     from instruct_data.face.render import render
 

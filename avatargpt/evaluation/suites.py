@@ -13,7 +13,7 @@ from vqvae.errors import UserError
 KINDS = (
     "prompts", "tokenizer", "describe", "inbetween", "continuation", "predicates", "families", "describe_synthetic",
     "discriminator", "synthetic_physics", "plan_coverage", "seams", "plans", "plan_cycle", "chat",
-    "speech_face", "face_instructions",
+    "speech_face", "face_instructions", "face_language",
 )  # fmt: skip
 PROMPT_KINDS = ("single", "side", "turn", "style", "count", "two")
 PROMPT_KEYS = ("prompt", "kind", "checks", "neutral", "unseen", "seen_in", "note")

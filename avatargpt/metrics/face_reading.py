@@ -12,7 +12,8 @@ from instruct_data.face.score import Score
 NEAR = 0.4  # s between two starts that count as the same
 
 
-def _f1(pairs: Sequence[tuple[Counter[str], Counter[str]]]) -> float:
+def f1(pairs: Sequence[tuple[Counter[str], Counter[str]]]) -> float:
+    """F1 over all names of (found, wanted), counted as often as they occur; NaN without any."""
     both = sum((a & b).total() for a, b in pairs)
     total = sum(a.total() + b.total() for a, b in pairs)
     return 2 * both / total if total else float("nan")
@@ -45,4 +46,4 @@ def reading_score(read: Sequence[Score], wanted: Sequence[Score]) -> dict[str, f
                 counts.append(found.repeat == e.repeat)
     mean = {k: float(np.mean(v)) if v else float("nan") for k, v in
             (("sequences", same), ("timed", timed), ("counts", counts))}  # fmt: skip
-    return {"actions": _f1(actions), "emotions": _f1(emotions), **mean}
+    return {"actions": f1(actions), "emotions": f1(emotions), **mean}

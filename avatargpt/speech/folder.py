@@ -23,13 +23,15 @@ PRECISE = ("mean", "std")  # feature statistics stay float32
 def save_network(
     network: Any, folder: str | os.PathLike[str], name: str, version: int, dtype: torch.dtype | None = None
 ) -> Path:
-    """Write ``NAME.json`` (version and `network.config`) and ``NAME.safetensors``; `dtype` bfloat16 halves it."""
+    """Write ``NAME.json`` (version and `network.config`) and ``NAME.safetensors``; `dtype`: `vqvae.precision`."""
     from safetensors.torch import save_file
 
+    from vqvae.precision import lowered
+
     folder = Path(folder)
-    state = {k: v.detach().cpu().contiguous() for k, v in network.state_dict().items()}
-    if dtype is not None:
-        state = {k: v if k in PRECISE else v.to(dtype) for k, v in state.items()}
+    state: dict[str, torch.Tensor] = {}
+    for k, v in network.state_dict().items():
+        state |= lowered(k, v.detach().cpu().contiguous(), None if k in PRECISE else dtype)
     text = json.dumps({"version": version, **dataclasses.asdict(network.config)}, indent=1) + "\n"
     atomic_write(folder / f"{name}.safetensors", lambda p: save_file(state, p))
     return atomic_write(folder / f"{name}.json", lambda p: p.write_text(text, encoding="utf-8")).parent
@@ -49,6 +51,8 @@ def load_network(
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
+    from vqvae.precision import raised
+
     folder = Path(folder)
     for file in (f"{name}.json", f"{name}.safetensors"):
         if not (folder / file).is_file():
@@ -58,7 +62,7 @@ def load_network(
         if about.pop("version") != version:
             raise ValueError("another version")
         network = make(about)
-        network.load_state_dict({k: v.float() for k, v in load_file(folder / f"{name}.safetensors").items()})
+        network.load_state_dict(raised(load_file(folder / f"{name}.safetensors")))
     except (SafetensorError, ValueError, KeyError, TypeError, AttributeError, RuntimeError, OSError) as e:
         raise UserError(f"{folder}: not a {name} of this version ({str(e).splitlines()[0]})") from None
     return network.float()

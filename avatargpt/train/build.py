@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from avatargpt.checkpoint import load_model, start_from_t5
+from avatargpt.checkpoint import load_model, start_from_t5, with_modalities
 from avatargpt.config import AvatarGPTConfig
 from avatargpt.model import AvatarGPTModel
 from avatargpt.text import SentenceGrounder, TextTokenizer
@@ -34,7 +34,10 @@ SHAPE = (
 OURS = (
     "modalities", "grounding_dim", "extra_inputs", "countdown_buckets", "refiner_dim", "refiner_layers", "refiner_heads"
 )
-CORE_TASKS = ("text_to_motion", "motion_to_text", "continuation", "in_between")  # what validation watches
+CORE_TASKS = (  # what validation watches
+    "text_to_motion", "motion_to_text", "continuation", "in_between",
+    "text_to_face", "emotion_to_face", "face_to_text", "face_to_emotion", "face_in_between",
+)  # fmt: skip
 
 
 def validation(examples: Examples, items: Sequence[ClipCodes]) -> dict[str, list[Example]]:
@@ -42,10 +45,11 @@ def validation(examples: Examples, items: Sequence[ClipCodes]) -> dict[str, list
     out: dict[str, list[Example]] = {}
     if not items:
         return out
-    held = Examples(items, [], {}, examples.text, examples.config, ExampleOptions())
+    held = Examples(items, [], {}, examples.text, examples.config, ExampleOptions(), examples.rates)
     for task in CORE_TASKS:
-        draws = [Draw(task, i, int(generator(5, i).integers(2**31))) for i in range(len(held.parts[""]))]
-        out[task] = [held.make(d) for d in draws]
+        draws = [Draw(task, i, int(generator(5, i).integers(2**31))) for i in range(len(held.pools(task)))]
+        if draws:
+            out[task] = [held.make(d) for d in draws]
     return out
 
 
@@ -55,20 +59,45 @@ def folders_of(args: argparse.Namespace) -> Folders:
     return Folders(Path(args.texts), planning, chat, pairs)
 
 
-def read_codes(folder: str, tokenizer: MotionTokenizer | None) -> tuple[list[ClipCodes], list[ClipCodes]]:
-    """Training and validation clips of a tokenised cache."""
-    store = Store.open(folder)
-    if tokenizer is None:
-        raise UserError(f"--codes {folder}: needs the tokenizer that made them; give --tokenizer FOLDER")
-    made = store.manifest.get("fingerprint")
-    if made is None:
-        raise UserError(f"{folder}: holds {store.kind}; --codes takes the result of the codes stage")
-    if made != tokenizer.fingerprint:
-        raise UserError(
-            f"{folder}: codes of another tokenizer ({str(made)[:12]}, the one given is {tokenizer.fingerprint[:12]}); "
-            "run the codes stage with the one given"
-        )
-    return list(store.codes("train")), list(store.codes("val"))
+def read_tokenizers(folders: str | None) -> list[MotionTokenizer]:
+    """The tokenizers of one or several folders with commas between, one for each modality.
+
+    Raises:
+        UserError: a folder that is no tokenizer's, or two of one modality.
+    """
+    found = [MotionTokenizer.load(f) for f in folders.split(",")] if folders else []
+    names = [t.config.modality for t in found]
+    if len(set(names)) < len(names):
+        raise UserError(f"--tokenizer {folders}: {', '.join(names)}; accepted: one for each modality")
+    return found
+
+
+def read_codes(
+    folders: str, tokenizers: Sequence[MotionTokenizer]
+) -> tuple[list[ClipCodes], list[ClipCodes]]:
+    """Training and validation clips of one or several tokenised caches, with commas between.
+
+    Raises:
+        UserError: a cache of a tokenizer that is not given.
+    """
+    items: list[ClipCodes] = []
+    held: list[ClipCodes] = []
+    for folder in folders.split(","):
+        store = Store.open(folder)
+        if not tokenizers:
+            raise UserError(f"--codes {folder}: needs the tokenizer that made them; give --tokenizer FOLDER")
+        made = store.manifest.get("fingerprint")
+        if made is None:
+            raise UserError(f"{folder}: holds {store.kind}; --codes takes the result of the codes stage")
+        if made not in {t.fingerprint for t in tokenizers}:
+            given = ", ".join(t.fingerprint[:12] for t in tokenizers)
+            raise UserError(
+                f"{folder}: codes of another tokenizer ({str(made)[:12]}, the one given is {given}); "
+                "run the codes stage with the one given"
+            )
+        items += store.codes("train")
+        held += store.codes("val")
+    return items, held
 
 
 def build_run(
@@ -85,11 +114,11 @@ def build_run(
     t = from_mapping(LanguageTraining, config.get("train"), f"{where}: train")
     options = from_mapping(ExampleOptions, t.options, f"{where}: train: options")
     spec = check_keys(config.get("model"), (*SHAPE, *OURS), f"{where}: model")
-    tokenizer = MotionTokenizer.load(args.tokenizer) if args.tokenizer else None
-    items, held = read_codes(args.codes, tokenizer) if args.codes else ([], [])
-    said: list[Any] = list(items)
+    tokenizers = read_tokenizers(args.tokenizer)
+    items, held = read_codes(args.codes, tokenizers) if args.codes else ([], [])
+    said: list[Any] = [i for i in items if i.modality == "body"]
     if getattr(args, "practice", None):
-        items += lessons(args.practice, tokenizer, items)
+        items += lessons(args.practice, tokenizers, said)
     if args.store:
         said = list(Store.open(args.store).clips("train"))
     lines, pairs = text_corpus(folders_of(args), said)
@@ -102,7 +131,7 @@ def build_run(
     else:
         text = TextTokenizer.train(lines, int(spec.get("vocab_size", 4096)), out)
     torch.manual_seed(t.seed)
-    model = _model(spec, start, tokenizer, text, where)
+    model = _model(spec, start, tokenizers, text, where)
     if config.get("lora") is not None:
         add_lora(model, from_mapping(LoraOptions, config["lora"], f"{where}: lora"))
     grounder = SentenceGrounder(device=runtime.device) if model.config.grounding_dim else None
@@ -110,7 +139,8 @@ def build_run(
         if not (Path(args.grounding) / "grounding.safetensors").is_file():
             raise UserError(f"{args.grounding}: no grounding.safetensors in it; run the ground stage")
         grounder.load_states(args.grounding)
-    examples = Examples(items, lines, pairs, text, model.config, options)
+    rates = {t.config.modality: t.tokens_per_second for t in tokenizers}
+    examples = Examples(items, lines, pairs, text, model.config, options, rates)
     _check_streams(examples, where)
     return Trainer(model, examples, validation(examples, held), grounder, t, out, runtime, engine, args.until)
 
@@ -130,9 +160,12 @@ def _check_streams(examples: Examples, where: str) -> None:
 
 
 def _model(
-    spec: dict[str, Any], start: Path | None, tokenizer: MotionTokenizer | None, text: TextTokenizer, where: str
+    spec: dict[str, Any], start: Path | None, tokenizers: Sequence[MotionTokenizer], text: TextTokenizer, where: str
 ) -> AvatarGPTModel:
-    """A new model, that of an earlier run, or one around a T5 or Flan-T5 checkpoint."""
+    """A new model, that of an earlier run, or one around a T5 or Flan-T5 checkpoint.
+
+    An earlier run's model learns the modalities of `spec` that it does not know yet; its ids stay what they are.
+    """
     if start is None:
         model = AvatarGPTModel(AvatarGPTConfig(**{**spec, "vocab_size": text.size}))
     else:
@@ -145,6 +178,7 @@ def _model(
             model = start_from_t5(start, **spec)
         else:
             model = load_model(start, dtype=torch.float32)  # packed weights are bfloat16: small steps would be lost
-    if tokenizer is not None:
+            model = with_modalities(model, spec.get("modalities") or {})
+    for tokenizer in tokenizers:
         model.set_codebooks(tokenizer.config.modality, tokenizer.codebooks, tokenizer.fingerprint)
     return model

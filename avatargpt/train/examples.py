@@ -12,7 +12,7 @@ from avatargpt.config import TEXT, AvatarGPTConfig
 from avatargpt.encoding import EncodedPrompt, encode_prompt
 from avatargpt.library import example_slots
 from avatargpt.text import TextTokenizer
-from avatargpt.train.corpus import clip_steps
+from avatargpt.train.pools import Pools
 from avatargpt.train.practice import usual
 from avatargpt.train.prepare import CYCLIC
 from avatargpt.train.retrieval import Neighbours
@@ -97,34 +97,30 @@ class Examples:
         items: tokenised training clips.
         lines: plain sentences for denoising.
         pairs: text task -> (slots, answer) pairs.
+        rates: modality -> tokens per second.
     """
 
     def __init__(
         self, items: Sequence[ClipCodes], lines: Sequence[str], pairs: dict[str, list[Pair]],
-        text: TextTokenizer, config: AvatarGPTConfig, options: ExampleOptions, tokens_per_second: float = 5.0,
+        text: TextTokenizer, config: AvatarGPTConfig, options: ExampleOptions, rates: dict[str, float] | None = None,
     ) -> None:
-        self.single = [i for i in items if i.source != "composed"]
-        own = {"composed", *(name.partition("/")[2] for name in options.weights)}  # sources with streams of their own
-        self.parts: dict[str, list[ClipCodes]] = {part: [] for part in ("", *own)}
-        for item in items:
-            self.parts[item.source if item.source in own else ""].append(item)
-        self.steps = clip_steps(items)
-        self.stepped = [i for i in items if i.id in self.steps]
+        # sources with streams of their own
+        self.pools = Pools(items, {"composed", *(name.partition("/")[2] for name in options.weights)})
         self.lines, self.pairs = list(lines), pairs
-        self.text, self.config, self.options, self.rate = text, config, options, tokens_per_second
+        self.text, self.config, self.options, self.rates = text, config, options, rates or {"body": 5.0}
 
     @cached_property
     def _asked(self) -> dict[tuple[str, str | None], list[str]]:
         """(class, side) -> requests."""
         asked = everyday_requests()
-        keys = {(clip_class(i), i.extra.get("side")) for i in self.single} if self.options.asked else set()
+        keys = {(clip_class(i), i.extra.get("side")) for i in self.pools.single} if self.options.asked else set()
         known = set(asked.classes())
         return {(name, side): asked.requests(name, side) for name, side in keys if name in known}
 
     @cached_property
     def neighbours(self) -> Neighbours:
         """Where examples are looked up; built when the first prompt wants one."""
-        return Neighbours(self.single, self.options.wrong)
+        return Neighbours(self.pools.single, self.options.wrong)
 
     def streams(self) -> list[Stream]:
         """The mixture's streams, as the options weigh them."""
@@ -137,13 +133,13 @@ class Examples:
                 classes = ["line"] * len(self.lines)
             elif task in self.pairs:
                 classes = ["pair"] * len(self.pairs[task])
-            elif get_task(task).words == "steps" and not part:
-                classes = ["composed"] * len(self.stepped)
+            elif get_task(task).words == "steps":
+                classes = ["composed"] * len(self.pools(name))
             else:
                 # actions of several names ("walk+wave") are of one kind: no balance among them
-                classes = [i.source if "+" in i.action else clip_class(i) for i in self.parts[part]]
+                classes = [i.source if "+" in i.action else clip_class(i) for i in self.pools(name)]
                 if part in ("practised", "shown"):  # drawn evenly from the classes, so let it be from the styles
-                    classes = [f"{c} {i.style}" for c, i in zip(classes, self.parts[part], strict=True)]
+                    classes = [f"{c} {i.style}" for c, i in zip(classes, self.pools(name), strict=True)]
             if classes:
                 out.append(Stream(name, weight, classes, self.options.alpha.get(name, 0.5)))
         return out
@@ -151,13 +147,13 @@ class Examples:
     def make(self, draw: Draw) -> Example:
         """The example of a draw."""
         rng = draw.rng()
-        task, _, part = draw.task.partition("/")
+        task = draw.task.partition("/")[0]
         if task == "denoise":
             return self._denoise(self.lines[draw.index], rng)
         if task in self.pairs:
             return self._pair(task, *self.pairs[task][draw.index], rng)
         spec = get_task(task)
-        item = self.stepped[draw.index] if spec.words == "steps" else self.parts[part][draw.index]
+        item = self.pools(draw.task)[draw.index]
         maker = {
             "text_to_motion": self._text_to_motion, "motion_to_text": self._motion_to_text,
             "in_between": self._in_between, "continuation": self._continuation,
@@ -211,10 +207,10 @@ class Examples:
         labels = np.append(codes[:, 0] + self.config.first_id(head), self.config.end_id(head))
         return Example(self._mixed(prompt, rng, True, bare), head, labels, codes, len(codes) if announced else -1)
 
-    def _length_slots(self, tokens: int, rng: np.random.Generator) -> tuple[bool, dict[str, float]]:
+    def _length_slots(self, task: Task, tokens: int, rng: np.random.Generator) -> tuple[bool, dict[str, float]]:
         announced = bool(rng.random() < self.options.announce)
         said = announced and rng.random() < self.options.say_seconds
-        return announced, {"seconds": tokens / self.rate} if said else {}
+        return announced, {"seconds": tokens / self.rates[task.modality]} if said else {}
 
     def _codes(self, item: ClipCodes, rng: np.random.Generator) -> np.ndarray:
         codes = item.codes
@@ -228,14 +224,16 @@ class Examples:
     def _text_to_motion(self, task: Task, item: ClipCodes, rng: np.random.Generator) -> Example:
         codes = self._codes(item, rng)
         if task.words == "steps":
-            announced, slots = self._length_slots(len(codes), rng)
-            prompt = task.render({_slot(task, "text"): self.steps[item.id], **slots}, rng=rng)
+            announced, slots = self._length_slots(task, len(codes), rng)
+            prompt = task.render({_slot(task, "text"): self.pools.steps[item.id], **slots}, rng=rng)
             return self._motion(prompt, codes, announced, rng)
+        announced, slots = self._length_slots(task, len(codes), rng)
+        if task.words == "emotion":
+            return self._motion(task.render(self._felt(task, item, rng) | slots, rng=rng), codes, announced, rng)
         pool = item.extra.get("prompts") or item.captions
-        announced, slots = self._length_slots(len(codes), rng)
         caption = str(pool[int(rng.integers(len(pool)))])
         # "go upstairs" asks for climb_stairs, but not for the clips that go down
-        plain = item.source != "composed" and usual(item)
+        plain = item.modality == "body" and item.source != "composed" and usual(item)
         if item.action and plain and rng.random() < self.options.everyday:
             caption = everyday(item.action, item.style, rng, side_of(item.action.replace("-", " "))) or caption
             caption = vary(caption, rng) if rng.random() < 0.5 else caption
@@ -244,33 +242,41 @@ class Examples:
             caption = asked[int(rng.integers(len(asked)))] if asked and not item.style else caption
         bare = None
         given: dict[str, object] = {_slot(task, "text"): caption, **slots}
-        if self.options.retrieve and rng.random() < self.options.retrieve:
+        if item.modality == "body" and self.options.retrieve and rng.random() < self.options.retrieve:
             bare = task.render(given, rng=rng)
             given |= example_slots(self.neighbours.examples(item, caption, rng))
         return self._motion(task.render(given, rng=rng), codes, announced, rng, bare)
+
+    def _felt(self, task: Task, item: ClipCodes, rng: np.random.Generator) -> dict[str, object]:
+        """The feeling of a clip in words, or by its name and a number for its strength."""
+        felt, number = item.extra["emotion"], [s.name for s in task.inputs if s.kind == "number"]
+        if number and "name" in felt and rng.random() < 0.5:
+            return {_slot(task, "text"): felt["name"], number[0]: felt["intensity"]}
+        return {_slot(task, "text"): felt["text"]}
 
     def _motion_to_text(self, task: Task, item: ClipCodes, rng: np.random.Generator) -> Example:
         codes = self._codes(item, rng)
         prompt = task.render({_slot(task, "motion"): codes}, rng=rng)
         if task.words == "steps":
-            return Example(encode_prompt(prompt, self.text, self.config), TEXT, self._answer(self.steps[item.id]))
-        answer = str(item.captions[int(rng.integers(len(item.captions)))]).strip().rstrip(".").lower()
+            return Example(encode_prompt(prompt, self.text, self.config), TEXT, self._answer(self.pools.steps[item.id]))
+        said = [item.extra["emotion"]["text"]] if task.words == "emotion" else item.captions
+        answer = str(said[int(rng.integers(len(said)))]).strip().rstrip(".").lower()
         return Example(encode_prompt(prompt, self.text, self.config), TEXT, self._answer(answer))
 
     def _in_between(self, task: Task, item: ClipCodes, rng: np.random.Generator) -> Example:
         codes = item.codes[: LONGEST + 2 * CONTEXT]
         n = len(codes)
-        if n < 6:
+        if n < 6 and item.modality == "body":
             return self._continuation(get_task("continuation"), item, rng)
         left = int(rng.integers(1, max(2, n // 2)))
         right = int(rng.integers(left + 1, n))
         middle = codes[left:right][:LONGEST]
         right = left + len(middle)
-        _, slots = self._length_slots(len(middle), rng)
+        _, slots = self._length_slots(task, len(middle), rng)
         slots2: dict[str, object] = {
             "start": codes[max(0, left - CONTEXT) : left], "end": codes[right : right + CONTEXT], **slots,
         }  # fmt: skip
-        if rng.random() < 0.3:
+        if rng.random() < 0.3 and item.captions:
             slots2["caption"] = str(item.captions[int(rng.integers(len(item.captions)))])
         prompt = task.render(slots2, rng=rng)
         return self._motion(prompt, middle, True, rng)
@@ -279,9 +285,9 @@ class Examples:
         codes = item.codes
         cut = int(rng.integers(1, max(2, len(codes) - 2)))
         rest = codes[cut : cut + LONGEST]
-        announced, slots = self._length_slots(len(rest), rng)
+        announced, slots = self._length_slots(task, len(rest), rng)
         slots2: dict[str, object] = {"motion": codes[max(0, cut - CONTEXT) : cut], **slots}
-        if rng.random() < 0.4:
+        if rng.random() < 0.4 and item.captions:
             slots2["caption"] = str(item.captions[int(rng.integers(len(item.captions)))])
         prompt = task.render(slots2, rng=rng)
         return self._motion(prompt, rest, announced, rng)

@@ -61,7 +61,7 @@ def judged_answers(folders: str, tokenizer: Any, grounder: Any) -> Judged:
     clips: list[ClipCodes] = []
     parts: list[np.ndarray] = []
     for folder in folders.split(","):
-        clips += read_codes(folder, tokenizer)[0]
+        clips += read_codes(folder, [tokenizer])[0]
         try:
             parts.append(load_file(Path(folder) / SIGNATURES)["signatures"].astype(np.float32))
         except (OSError, SafetensorError, KeyError) as e:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import socket
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,7 +19,7 @@ from avatargpt.train.examples import Example, Examples
 from avatargpt.train.lora import merged_state
 from avatargpt.train.optimizers import make_optimizer
 from avatargpt.train.plot import plot_log
-from avatargpt.train.runtime import Log, Runtime, cosine, load_checkpoint, save_checkpoint
+from avatargpt.train.runtime import Log, Runtime, cosine, deepspeed_package, load_checkpoint, save_checkpoint
 from instruct_data.collate import pad
 from instruct_data.mixture import Mixture, generator
 from vqvae.errors import UserError
@@ -41,6 +39,7 @@ class LanguageTraining:
     warmup: int = 150
     weight_decay: float = 0.01
     optimizer: str = "adamw"  # or muon, `avatargpt.train.optimizers`
+    faster: dict[str, float] = field(default_factory=dict)  # part of the model (heads.face): factor of its rate
     refiner_weight: float = 0.4
     refiner_rows: float = 0.5  # share of motion rows the refiner learns from at each step
     refiner_only: bool = False  # everything else is frozen
@@ -61,7 +60,7 @@ class Batch:
     heads: list[str]
     labels: torch.Tensor  # (B, L), -100 = ignored
     length: torch.Tensor  # (B,), -1 = unknown
-    codes: torch.Tensor  # (B, L, R), -1 outside motion answers
+    codes: torch.Tensor  # (B, L, R), -1 outside motion answers and for levels that a modality has not
 
     @classmethod
     def of(
@@ -72,7 +71,7 @@ class Batch:
         codes = np.full((*labels.shape, levels), -1, np.int64)
         for b, r in enumerate(rows):
             if r.codes is not None:
-                codes[b, : len(r.codes)] = r.codes
+                codes[b, : len(r.codes), : r.codes.shape[1]] = r.codes
         return cls(
             encoder_inputs([r.prompt for r in rows], grounder, pad_id, device, EVEN), [r.head for r in rows],
             torch.from_numpy(labels).to(device), torch.tensor([r.length for r in rows], device=device),
@@ -97,25 +96,6 @@ def batches(
         step = first + t.pool
 
 
-def _deepspeed() -> Any:
-    """The package, ready for `initialize`: started without a launcher, this process is the only one.
-
-    Raises:
-        UserError: not installed.
-    """
-    try:
-        import deepspeed
-    except ImportError:
-        raise UserError("--deepspeed_config: needs DeepSpeed; install it: pip install 'avatargpt[deepspeed]'") from None
-    if "RANK" not in os.environ:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = str(free.getsockname()[1])
-        alone = {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
-        os.environ.update(alone)
-    return deepspeed
-
-
 class Objective(torch.nn.Module):
     """The model with its losses: what DDP and DeepSpeed wrap, so that every parameter is used inside one forward."""
 
@@ -138,18 +118,23 @@ class Objective(torch.nn.Module):
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.refiner_only):
             out = self.model(**batch.inputs, labels=batch.labels, head=heads, length=batch.length)
         result = {"total": out.loss}
-        motion = [b for b, h in enumerate(batch.heads) if h != TEXT]
-        if motion and self.refiner_weight and batch.codes.shape[-1] > 1:
-            name = batch.heads[motion[0]]
-            same = [b for b in motion if batch.heads[b] == name]
+        refined = []
+        for name in dict.fromkeys(batch.heads) if self.refiner_weight else ():
+            if name == TEXT or name not in self.model.refiners:
+                continue
+            same = [b for b, h in enumerate(batch.heads) if h == name]
             keep = np.sort(rng.permutation(same)[: max(1, round(len(same) * self.refiner_rows))])
             at = torch.as_tensor(keep, device=batch.labels.device)
-            codes = batch.codes[at]
+            codes = batch.codes[at, :, : self.model.config.modality(name)["levels"]]
             longest = int((codes[..., 0] >= 0).sum(1).max())
             codes = codes[:, :longest]
-            refiner = self.model.refiner_loss(out.hidden[at, :longest], codes, codes[..., 0] >= 0, modality=name)
+            loss = self.model.refiner_loss(out.hidden[at, :longest], codes, codes[..., 0] >= 0, modality=name)
+            refined.append(len(same) * loss)
+            result["refiner" if name == "body" else f"refiner_{name}"] = loss.detach()
+        if refined:
+            motion = sum(h != TEXT for h in batch.heads)
+            refiner = torch.stack(refined).sum() / motion
             result["total"] = refiner if self.refiner_only else out.loss + self.refiner_weight * refiner
-            result["refiner"] = refiner.detach()
         for name in dict.fromkeys(batch.heads):
             at = torch.tensor([h == name for h in batch.heads], device=batch.labels.device)
             wanted = (batch.labels[at] != IGNORED).sum()
@@ -188,12 +173,12 @@ class Trainer:
         share = runtime.share(config.batch, "train")
         if engine is not None and config.optimizer != "adamw":
             raise UserError(f"train: optimizer: {config.optimizer}; DeepSpeed shards only adamw here; accepted: adamw")
-        self.optimizer = make_optimizer(model, config.optimizer, config.lr, config.weight_decay, "train")
+        self.optimizer = make_optimizer(model, config.optimizer, config.lr, config.weight_decay, "train", config.faster)
         objective = Objective(model, config.refiner_weight, config.refiner_rows, runtime, config.refiner_only)
         self.engine: Any = None
         self.objective: Any = objective
         if engine is not None:
-            deepspeed = _deepspeed()
+            deepspeed = deepspeed_package()
             # What the YAML says holds under DeepSpeed too; the JSON only says how the work is split.
             engine = {
                 **{k: v for k, v in engine.items() if k not in ("train_batch_size", "optimizer", "scheduler")},
@@ -273,7 +258,7 @@ class Trainer:
             total = parts.pop("total")
             rate = cosine(self.step, t.steps, t.warmup, t.lr, t.lr_floor)
             for group in self.optimizer.param_groups:
-                group["lr"] = rate
+                group["lr"] = rate * group.get("factor", 1.0)
             if self.engine is not None:
                 self.engine.backward(total)
                 self.engine.step()

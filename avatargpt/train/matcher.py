@@ -155,7 +155,7 @@ def matcher_stage(args: argparse.Namespace) -> None:
 
     runtime = Runtime.start(args.threads, args.device)
     tokenizer = MotionTokenizer.load(args.tokenizer)
-    groups = read_codes(args.codes, tokenizer)
+    groups = read_codes(args.codes, [tokenizer])
     grounder = SentenceGrounder()
     if args.grounding:
         grounder.load_states(args.grounding)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import torch
@@ -114,15 +114,31 @@ def _blocks(model: torch.nn.Module) -> Iterator[torch.nn.Parameter]:
             yield parameter
 
 
-def make_optimizer(model: torch.nn.Module, name: str, lr: float, weight_decay: float, where: str) -> Any:
+def _factors(model: torch.nn.Module, faster: Mapping[str, float], where: str) -> dict[int, float]:
+    """Parameter (by identity) -> factor of its rate, for the parts that `faster` names."""
+    factors: dict[int, float] = {}
+    for part, factor in faster.items():
+        inside = [p for n, p in model.named_parameters() if n.startswith(f"{part}.")]
+        if not inside or not 0 < factor <= 100:
+            raise UserError(f"{where}: faster: {part}: {factor}; accepted: parts of the model, factors above 0 to 100")
+        factors |= {id(p): float(factor) for p in inside}
+    return factors
+
+
+def make_optimizer(
+    model: torch.nn.Module, name: str, lr: float, weight_decay: float, where: str,
+    faster: Mapping[str, float] | None = None,
+) -> Any:  # fmt: skip
     """The optimiser of that name over the parameters that are to be trained.
 
     Args:
         name: ``adamw`` or ``muon``.
         where: for the message.
+        faster: part of the model (``heads.face``) -> how many times the learning rate it gets; such a group carries
+            its ``factor``.
 
     Raises:
-        UserError: another name, or Muon with nothing for it to train.
+        UserError: another name, Muon with nothing for it to train, or no such part.
     """
     if name not in NAMES:
         raise UserError(f"{where}: optimizer: {name!r}; accepted: {', '.join(NAMES)}")
@@ -132,10 +148,13 @@ def make_optimizer(model: torch.nn.Module, name: str, lr: float, weight_decay: f
         raise UserError(f"{where}: optimizer: muon trains transformer blocks, which are frozen here; accepted: adamw")
     taken = {id(p) for p in chosen}
     rest = [p for p in trained if id(p) not in taken]
-    groups: list[dict[str, Any]] = [
-        {"params": [p for p in rest if p.ndim >= 2], "weight_decay": weight_decay},
-        {"params": [p for p in rest if p.ndim < 2], "weight_decay": 0.0},
-    ]
+    factors = _factors(model, faster or {}, where)
+    groups: list[dict[str, Any]] = []
+    for factor in dict.fromkeys([1.0, *factors.values()]):
+        some = [p for p in rest if factors.get(id(p), 1.0) == factor]
+        for decay, part in ((weight_decay, [p for p in some if p.ndim >= 2]), (0.0, [p for p in some if p.ndim < 2])):
+            if part or factor == 1.0:
+                groups.append({"params": part, "weight_decay": decay, "factor": factor})
     if name == "muon":
         return MuonAdamW(chosen, groups, lr, weight_decay)
     return torch.optim.AdamW(groups, lr=lr, betas=BETAS, fused=True)

@@ -1,4 +1,7 @@
-"""Everything a model folder holds, as shipped: bfloat16 weights in shards below 16 MiB, and what stands beside them."""
+"""Everything a model folder holds, as shipped: bfloat16 weights in shards below 16 MiB, and what stands beside them.
+
+The face's parts (its tokenizer, the driver, the reader) are kept in 8 bits a weight: together they would not fit else.
+"""
 
 from __future__ import annotations
 
@@ -19,27 +22,34 @@ def pack_stage(args: argparse.Namespace) -> None:
 
     from avatargpt.checkpoint import save_model
     from avatargpt.text import TextTokenizer
-    from vqvae.tokenizer import MotionTokenizer
+    from avatargpt.train.build import read_tokenizers
 
     folders = args.language.split(",")
     try:
         shares = [float(s) for s in args.shares.split(",")] if args.shares else [1.0] * len(folders)
     except ValueError:
         raise UserError(f"shares: {args.shares!r}; accepted: numbers with commas between") from None
-    model, tokenizer = averaged(folders, shares), MotionTokenizer.load(args.tokenizer)
-    model.check_fingerprint(tokenizer.config.modality, tokenizer.fingerprint)
+    model, tokenizers = averaged(folders, shares), read_tokenizers(args.tokenizer)
+    if {t.config.modality for t in tokenizers} != set(model.config.modalities or {}):
+        raise UserError(f"--tokenizer {args.tokenizer}: accepted: those of {', '.join(model.config.modalities or {})}")
+    for tokenizer in tokenizers:
+        model.check_fingerprint(tokenizer.config.modality, tokenizer.fingerprint)
     out = Path(args.output)
     torch.nn.Module.to(model, torch.bfloat16)
     save_model(model, out, "15MB")
     TextTokenizer.load(folders[-1]).save(out)
-    tokenizer.save(out / tokenizer.config.modality, torch.bfloat16)
-    _beside(args, out, tokenizer.fingerprint)
+    for tokenizer in tokenizers:
+        modality = tokenizer.config.modality
+        tokenizer.save(out / modality, torch.int8 if modality == "face" else torch.bfloat16)
+    _beside(args, out, next(t.fingerprint for t in tokenizers if t.config.modality == "body"))
     size = sum(f.stat().st_size for f in out.rglob("*") if f.is_file()) / 1e6
     print(f"{out}: {size:.1f} MB")
 
 
 def averaged(folders: Sequence[str], shares: Sequence[float]) -> AvatarGPTModel:
     """The mean of the weights of models that went on from one another (model soups, arXiv 2203.05482).
+
+    Parts of a modality that only some of them know are the mean of those.
 
     Args:
         shares: how much each counts.
@@ -54,21 +64,25 @@ def averaged(folders: Sequence[str], shares: Sequence[float]) -> AvatarGPTModel:
     if len(shares) != len(folders) or not all(0 <= s < float("inf") for s in shares) or not sum(shares):
         raise UserError(f"shares: {len(shares)} for {len(folders)} models; accepted: one each, 0 or more, not all 0")
     models = [load_model(f) for f in folders]
-    first, states = models[0], [m.state_dict() for m in models]
+    widest = max(models, key=lambda m: len(m.config.modalities or {}))
+    states = [m.state_dict() for m in models]
+    mean = widest.state_dict()
     for folder, model, state in zip(folders, models, states, strict=True):
-        alike = model.config.modalities == first.config.modalities and {k: v.shape for k, v in state.items()} == {
-            k: v.shape for k, v in states[0].items()
-        }
-        if not alike:
+        known, wide = model.config.modalities or {}, widest.config.modalities or {}
+        fits = all(wide.get(k) == v for k, v in known.items())
+        if not fits or any(k not in mean or v.shape != mean[k].shape for k, v in state.items()):
             raise UserError(f"{folder}: another shape than {folders[0]}; accepted: models trained from one another")
     if len(models) > 1:
         with torch.no_grad():
             done = set()  # tied weights have several names
-            for name, value in states[0].items():
+            for name, value in mean.items():
                 if value.is_floating_point() and value.data_ptr() not in done:
                     done.add(value.data_ptr())
-                    value.copy_(sum(w / sum(shares) * s[name].float() for w, s in zip(shares, states, strict=True)))
-    return first
+                    have = [(w, s[name]) for w, s in zip(shares, states, strict=True) if name in s and w]
+                    if have:
+                        whole = sum(w for w, _ in have)
+                        value.copy_(torch.stack([w / whole * v.float() for w, v in have]).sum(0))
+    return widest
 
 
 def _beside(args: argparse.Namespace, out: Path, fingerprint: str) -> None:
@@ -112,8 +126,8 @@ def _beside(args: argparse.Namespace, out: Path, fingerprint: str) -> None:
     if args.driver:
         from avatargpt.speech.driver import Driver
 
-        Driver.load(args.driver).save(out / "driver", torch.bfloat16)
+        Driver.load(args.driver).save(out / "driver", torch.int8)
     if args.reader:
         from avatargpt.speech.reader import ScoreReader
 
-        ScoreReader.load(args.reader).save(out / "driver", torch.bfloat16)
+        ScoreReader.load(args.reader).save(out / "driver", torch.int8)

@@ -169,7 +169,7 @@ def practice_stage(args: argparse.Namespace) -> None:
     kind = "bfloat16" if runtime.device.type == "cpu" and runtime.bf16 else "float32"
     model = AvatarGPT.from_pretrained(args.start, device=str(runtime.device), dtype=kind)
     tokenizer = model.tokenizers["body"]
-    clips, _ = read_codes(args.codes, tokenizer)
+    clips, _ = read_codes(args.codes, [tokenizer])
     some = exercises(clips, options, tokenizer.decode)
     out = Path(args.output)
     log = Log(out.with_name(out.name + ".log.jsonl"), runtime.main, len(some))
@@ -192,7 +192,8 @@ def usual(clip: ClipCodes) -> bool:
 
 
 def lessons(
-    folders: str, tokenizer: Any, clips: Sequence[ClipCodes], most: int = 3, hard: float = 0.3, shown: int = 10
+    folders: str, tokenizers: Sequence[Any], clips: Sequence[ClipCodes], most: int = 3, hard: float = 0.3,
+    shown: int = 10,
 ) -> list[ClipCodes]:
     """What is learnt from practice: answers that passed and, for captions that hardly anything passed for, the clips.
 
@@ -213,7 +214,7 @@ def lessons(
     kept: dict[str, list[ClipCodes]] = defaultdict(list)
     verdicts: dict[str, list[bool]] = defaultdict(list)
     for folder in reversed(folders.split(",")):
-        for clip in read_codes(folder, tokenizer)[0]:
+        for clip in read_codes(folder, tokenizers)[0]:
             some, passed = kept[clip.captions[0]], bool(clip.extra.get("passed"))
             verdicts[clip.captions[0]].append(passed)
             if passed and len(some) < most:

@@ -34,24 +34,26 @@ def prepare_stage(args: argparse.Namespace) -> None:
     print(f"{args.output}: {len(store)} clips, {store.manifest['hours']} hours")
 
 
-def feature_windows(store: Store, split: str, modality: str = "body") -> Any:
+def feature_windows(store: Store, split: str) -> Any:
     """Features of a store's single clips (composed ones add nothing to a tokenizer)."""
     from avatargpt.train.windows import Windows
     from instruct_data.mixture import clip_class
     from vqvae import modalities
 
-    spec = modalities.get(modality).features()
+    face = store.kind == "face"
+    spec = modalities.get("face" if face else "body").features()
     clips, labels, rare = [], [], []
     for clip in store.clips(split):
         if clip.source == "composed":
             continue
         clips.append(spec.encode(clip.load()))
         labels.append(clip_class(clip))
-        rare.append(not clip.source.startswith("bandai"))
+        rare.append(clip.source.startswith("livelink") if face else not clip.source.startswith("bandai"))
     if split == "train" and not clips:
         raise UserError(f"{store.path}: no single training clips in it")
     groups = spec.slices()
-    return Windows(clips, labels, np.array(rare), [groups[k] for k in ("velocity", "yaw", "joint_velocity")])
+    hold = [groups[k] for k in ("velocity", "yaw", "joint_velocity") if k in groups]
+    return Windows(clips, labels, np.array(rare), hold)
 
 
 def tokenizer_stage(args: argparse.Namespace) -> None:
@@ -183,6 +185,8 @@ ELSEWHERE: dict[str, tuple[str, str]] = {
                 "the planning library: scenes with vectors, projections and the scorer of plans"),
     "speech": ("avatargpt.train.driver:speech_data_stage",
                "speech with taught or labelled face curves, for the driver"),
+    "faces": ("avatargpt.train.faces:faces_stage",
+              "facial instructions, speech and recordings -> a store of face clips"),
     "expressions": ("avatargpt.train.driver:expression_data_stage",
                     "expression clips with their words, for the driver's text branches"),
     "driver": ("avatargpt.train.driver:driver_stage", "train (or go on training) the driver: speech and words -> face"),
@@ -245,6 +249,10 @@ def _parser() -> argparse.ArgumentParser:
           matcher="folder of the matcher stage")  # fmt: skip
     stage("speech", faces="folder of real speech and faces!", texts="texts to be spoken",
           config="YAML!", driver="driver folder: label real speech with it instead")  # fmt: skip
+    told = stage("faces", texts="folder of facial instructions!", speech="folder of the speech stage",
+                 takes="folder of Live Link takes")  # fmt: skip
+    told.add_argument("--count", type=_whole, default=3000, metavar="N",
+                      help="instructions composed, as many timed, as many single feelings")  # fmt: skip
     faces = stage("expressions", texts="folder of facial instructions!")
     faces.add_argument("--count", type=_whole, default=2000, metavar="N", help="clips drawn, and as many composed")
     driver = stage("driver", config="YAML!", speech="folders of the speech stage, with commas between!",

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from avatargpt.train.objectives import objective
 from avatargpt.train.plot import plot_log
 from avatargpt.train.runtime import (
     Log,
@@ -22,7 +23,6 @@ from avatargpt.train.runtime import (
 )
 from avatargpt.train.windows import Windows
 from vqvae.errors import UserError
-from vqvae.losses import LossWeights, body_joints, body_losses, body_points
 from vqvae.tokenizer import MotionTokenizer, TokenizerConfig
 
 
@@ -57,28 +57,6 @@ def fit_normaliser(model: MotionTokenizer, windows: Windows) -> None:
     model.std.copy_(torch.from_numpy(np.maximum(std, 1e-5)))
 
 
-@torch.no_grad()
-def validate(model: MotionTokenizer, clips: list[np.ndarray], rare: np.ndarray) -> dict[str, float]:
-    """Mean joint error in the heading frame, mm, over whole clips (N, all levels), overall and on the rare sources.
-
-    Empty without clips; `val_rare_mm` is left out where no clip is rare.
-    """
-    if not clips:
-        return {}
-    model.eval()
-    errors = np.zeros(len(clips))
-    used = set()
-    for i, features in enumerate(clips):
-        codes = model.encode_features(features)
-        used.update(codes[:, 0].tolist())
-        out = torch.from_numpy(model.decode_features(codes)[: len(features)])
-        distance = (body_joints(out) - body_joints(torch.from_numpy(features))).norm(dim=-1)
-        errors[i] = float(distance.mean()) * 1000
-    model.train()
-    found: dict[str, float] = {"val_mm": float(errors.mean()), "val_codes_used": len(used)}
-    return {**found, "val_rare_mm": float(errors[rare].mean())} if rare.any() else found
-
-
 def train(
     config: dict[str, Any], windows: Windows, val: Windows, out: Path, runtime: Runtime, start: Path | None = None,
     until: int | None = None, where: str = "configuration",
@@ -97,7 +75,6 @@ def train(
     """
     check_keys(config, ("model", "train"), where)
     t = from_mapping(TokenizerTraining, config.get("train"), f"{where}: train")
-    weights = from_mapping(LossWeights, t.losses, f"{where}: train: losses")
     per_rank = runtime.share(t.batch, f"{where}: train")
     if t.decoder_only and start is None:
         raise UserError(f"{where}: train: decoder_only trains a decoder for codes that are there; give --start FOLDER")
@@ -108,6 +85,7 @@ def train(
         shape = from_mapping(TokenizerConfig, config.get("model"), f"{where}: model")
         model = MotionTokenizer(shape).to(runtime.device)
         fit_normaliser(model, windows)
+    aim = objective(model.config.modality, t.losses, f"{where}: train")
     model.train()
     if t.decoder_only:
         model.encoder.requires_grad_(False)
@@ -132,19 +110,17 @@ def train(
     while step < stop:
         batch = windows.batch(per_rank, t.window, [t.seed, step, runtime.rank], t.balance, t.speed)
         x = (torch.from_numpy(batch).to(runtime.device) - model.mean) / model.std
-        points = body_points(x * model.std + model.mean)
         model.vq.quantize_dropout = bool(drop[step]) and not t.decoder_only
         with runtime.autocast():
             predicted, _, commit = wrapped(x)
-        losses = body_losses(predicted.float(), x, model.mean, model.std, points, weights)
-        mpjpe = losses.pop("mpjpe")
+        losses, logged = aim.losses(predicted.float(), x, model.mean, model.std)
         if not t.decoder_only:
             losses["commit"] = commit
         total = torch.stack(list(losses.values())).sum()
         rate = cosine(step, t.steps, t.warmup, t.lr, t.lr_floor)
         norm = descend(total, parameters, optimizer, 5.0, rate)
         step += 1
-        for k, v in {**losses, "mpjpe_mm": mpjpe * 1000, "grad": norm}.items():
+        for k, v in {**losses, **logged, "grad": norm}.items():
             totals.setdefault(k, []).append(float(v.detach()))
         log.advance(total)
         if step % t.log_every == 0:
@@ -152,7 +128,8 @@ def train(
             totals = {}
         if runtime.main and (step % t.val_every == 0 or step == t.steps):
             model.vq.quantize_dropout = False
-            log(step=step, **validate(model, val.clips, val.rare))
+            log(step=step, **aim.validate(model.eval(), val.clips, val.rare))
+            model.train()
             if t.decoder_only:
                 model.vq.eval()
         if runtime.main and (step % t.save_every == 0 or step == stop):

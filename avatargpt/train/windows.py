@@ -29,7 +29,10 @@ class Windows:
         return everything.mean(0).astype(np.float32), everything.std(0).astype(np.float32)
 
     def probabilities(self, balance: float, speed: float) -> np.ndarray:
-        """(clips,) ~ frames * class_frames^-balance * (1 - speed + speed * limb speed / median limb speed)."""
+        """(clips,) ~ frames * class_frames^-balance * (1 - speed + speed * limb speed / median limb speed).
+
+        Without velocity channels all channels' change from frame to frame stands for the limbs' speed.
+        """
         key = (balance, speed)
         cached: dict[tuple[float, float], np.ndarray] = self.__dict__.setdefault("_probabilities", {})
         if key not in cached:
@@ -37,7 +40,8 @@ class Windows:
             names, inverse = np.unique(self.labels, return_inverse=True)
             per_class = np.bincount(inverse, frames, len(names))
             weight = frames * per_class[inverse] ** -balance
-            fast = np.array([np.abs(c[:, self.hold[-1]]).mean() for c in self.clips])
+            moving = [c[:, self.hold[-1]] if self.hold else c[1:] - c[:-1] for c in self.clips]
+            fast = np.array([np.abs(m).mean() if m.size else 0.0 for m in moving])
             weight *= 1 - speed + speed * np.minimum(fast / np.median(fast), 4)
             cached[key] = weight / weight.sum()
         return cached[key]

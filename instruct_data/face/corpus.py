@@ -19,7 +19,7 @@ OWN = Path(__file__).parent / "instructions.jsonl"
 """Instructions with scores that come with the package, for training."""
 
 
-def _action(score: Score) -> str:
+def action_class(score: Score) -> str:
     """A class for balancing: the first action, else the strongest emotion."""
     if score.events:
         return score.events[0].action
@@ -46,5 +46,5 @@ def face_clips(
             for k in range(variants):
                 one = int(np.random.SeedSequence([seed, number, k, len(ending)]).generate_state(1)[0])
                 name = f"{item.id}_{k}{ending}"
-                about = (SOURCE, LICENCE, item.split, _action(score), {"score": score.to_json()})
+                about = (SOURCE, LICENCE, item.split, action_class(score), {"score": score.to_json()})
                 yield face_clip(name, render(score, one), [score.text], *about)

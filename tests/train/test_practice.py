@@ -113,9 +113,9 @@ def test_what_the_model_made_is_judged_and_learnt_from(mini: Any, tmp_path: Path
     signatures = load_file(tmp_path / "practice" / SIGNATURES)["signatures"]
     assert signatures.shape == (len(answers), SIZE)
     tokenizer = MotionTokenizer.load(mini.tokenizer)
-    right = lessons(str(tmp_path / "practice"), tokenizer, [])
+    right = lessons(str(tmp_path / "practice"), [tokenizer], [])
     assert len(right) == sum(c.extra["passed"] for c in answers)
-    twice = lessons(f"{tmp_path / 'practice'},{tmp_path / 'practice'}", tokenizer, [], 1)
+    twice = lessons(f"{tmp_path / 'practice'},{tmp_path / 'practice'}", [tokenizer], [], 1)
     assert len(twice) == len({c.captions[0] for c in right})
     last = json.loads((tmp_path / "practice.log.jsonl").read_text().splitlines()[-1])
     assert last["answers"] == len(answers) and last["passed"] == pytest.approx(len(right) / len(answers), abs=1e-4)
@@ -148,13 +148,13 @@ def test_where_no_answer_passes_the_clips_are_learnt(mini: Any, tmp_path: Path) 
     Store.write_codes([answer(t, p, i) for i, (t, p) in enumerate(said)], tmp_path / "p", tokenizer.fingerprint)
     clips = [clip("climb_stairs", [up, "someone goes upstairs"], usual=1) for _ in range(9)]
     clips += [clip("climb_stairs", [down], usual=0) for _ in range(9)]
-    found = lessons(str(tmp_path / "p"), tokenizer, clips)
+    found = lessons(str(tmp_path / "p"), [tokenizer], clips)
     shown = 6  # of 10: one answer of eight passed, three of ten were enough
     assert Counter((c.captions[0], c.id == "x") for c in found) == {(up, False): 1, (up, True): shown, (down, False): 3}
     assert {(c.source, c.id == "x") for c in found} == {(SOURCE, False), ("shown", True)}
     assert all(len(c.captions) == 1 for c in found)
     assert {(c.captions[0], usual(c)) for c in found} == {(up, True), (down, False)}  # nobody asks "upstairs" for down
-    assert not any(c.id == "x" for c in lessons(str(tmp_path / "p"), tokenizer, clips, hard=0.1))
+    assert not any(c.id == "x" for c in lessons(str(tmp_path / "p"), [tokenizer], clips, hard=0.1))
 
 
 def judged(seed: int, captions: int = 24, each: int = 8) -> Judged:

@@ -1,0 +1,201 @@
+"""The face through the language model: words or a feeling to a face, a face to words, what lies between two faces."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from avatargpt.describing import Describing
+from avatargpt.requests import check_count, check_text, frames_of, mix, then, tokens_of
+from avatargpt.speaker import CHUNK, CONTEXT, ROWS
+from instruct_data import registry
+from vqvae.errors import UserError
+from vqvae.face import FaceMotion
+from vqvae.face import concatenate as joined
+
+if TYPE_CHECKING:
+    from vqvae.motion import Motion
+
+LONGEST = CHUNK + CONTEXT  # tokens of one answer
+FADE = 3  # frames over which a seam's jump is taken out
+
+
+class Facing(Describing):
+    """The part of `AvatarGPT` that speaks the face's tokens.
+
+    Shapes: a `FaceMotion` has T frames at 30 per second; codes are (N, R), N = ceil(T / 3) tokens of R residual levels.
+    The streaming driver (`avatargpt.speech`) is another network: it follows speech, and instructions more closely.
+    """
+
+    def face(
+        self, texts: str | Sequence[str], seconds: float | Sequence[float | None] | None = None, seed: int = 0,
+        guidance: float | None = None, temperature: float | None = None, num: int = 1,
+    ) -> list[FaceMotion]:
+        """Instructions to faces (task `text_to_face`).
+
+        Args:
+            texts: one or more, "blink twice, then smile"; feelings too, "look very sad".
+            seconds: length of each, kept to the frame, at most 7.2; None = the model decides.
+            seed: the same seed gives the same face, whatever else is asked for in the same call.
+            guidance, temperature: of sampling; None = as the task says.
+            num: results per text.
+
+        Returns:
+            len(texts) * num faces, in order.
+
+        Raises:
+            UserError: empty text, seconds out of range, a model without the face's tokens.
+        """
+        given = [texts] if isinstance(texts, str) else list(texts)
+        for text in given:
+            check_text(text)
+        slots: list[dict[str, Any]] = [{"caption": t} for t in given]
+        return self._faces("text_to_face", slots, given, seconds, seed, guidance, temperature, num)
+
+    def emotion_face(
+        self, emotions: str | Sequence[str], intensity: float | None = None,
+        seconds: float | Sequence[float | None] | None = None, seed: int = 0, guidance: float | None = None,
+        temperature: float | None = None, num: int = 1,
+    ) -> list[FaceMotion]:
+        """Feelings to faces (task `emotion_to_face`).
+
+        Args:
+            emotions: "happy", "very sad", "angry, then calm"; one or more.
+            intensity: 0 to 1, of all of them; None = as the words say.
+            seconds, seed, guidance, temperature, num: as for `face`.
+        """
+        given = [emotions] if isinstance(emotions, str) else list(emotions)
+        if intensity is not None and not 0 <= intensity <= 1:
+            raise UserError(f"intensity: {intensity}; accepted 0 to 1")
+        for text in given:
+            check_text(text)
+        strength = {} if intensity is None else {"intensity": intensity}
+        slots: list[dict[str, Any]] = [{"emotion": e, **strength} for e in given]
+        return self._faces("emotion_to_face", slots, given, seconds, seed, guidance, temperature, num)
+
+    def describe_face(self, faces: FaceMotion | Sequence[FaceMotion]) -> list[str]:
+        """What faces do, with which feeling, how strongly (task `face_to_text`): one sentence each.
+
+        The form is that of `instruct_data.face.described`: ``blink twice, then smile slightly; very happy``. Faces
+        beyond 7.2 s are described in windows, joined by "then".
+        """
+        return self._read("face_to_text", faces)
+
+    def feeling(self, faces: FaceMotion | Sequence[FaceMotion]) -> list[str]:
+        """Which feeling faces show (task `face_to_emotion`): "very happy", "calm, then angry", one answer each."""
+        return self._read("face_to_emotion", faces)
+
+    def face_in_between(
+        self, start: FaceMotion, end: FaceMotion, seconds: float, text: str = "", seed: int = 0
+    ) -> FaceMotion:
+        """The missing middle between two faces (task `face_in_between`).
+
+        Args:
+            seconds: of the middle, at most 7.2; kept to the frame.
+            text: what happens in between, may be empty.
+
+        Returns:
+            START, the middle, END in one clip at 30 fps; START and END as they are.
+        """
+        tokenizer = self._tokenizer("face")
+        fps = tokenizer.spec.fps
+        start, end = start.resampled(fps), end.resampled(fps)
+        tokens, keep = self._face_tokens(seconds), CONTEXT * tokenizer.downsample
+        a = self._codes(start.slice(max(0, len(start) - keep), len(start)))
+        b = self._codes(end.slice(0, keep))
+        slots: dict[str, Any] = {"start": a, "end": b, "seconds": tokens / tokenizer.tokens_per_second}
+        if text:
+            check_text(text)
+            slots["caption"] = text
+        decoding = registry.get_task("face_in_between").decoding
+        found = self._sample(
+            [self._prompt("face_in_between", slots)], [tokens], [seed], 1, decoding.guidance, decoding.temperature,
+            decoding.top_k, settled=not text,
+        )  # fmt: skip
+        stream = self._decoded(np.concatenate([a, found[0][0], b]))
+        step, frames = tokenizer.downsample, frames_of(seconds, fps)
+        middle = stream.slice(len(a) * step, len(a) * step + frames)
+        before = _rows(start)[-1] - _rows(stream)[len(a) * step - 1]
+        after = _rows(end)[0] - _rows(stream)[(len(a) + tokens) * step]
+        return joined([start, _faded(middle, before, after), end]).with_caption(text)
+
+    def _faces(
+        self, task: str, slots: list[dict[str, Any]], captions: Sequence[str],
+        seconds: float | Sequence[float | None] | None, seed: int, guidance: float | None,
+        temperature: float | None, num: int,
+    ) -> list[FaceMotion]:
+        check_count("num", num)
+        durations = list(seconds) if isinstance(seconds, Sequence) else [seconds] * len(slots)
+        if len(durations) != len(slots):
+            raise UserError(f"{len(slots)} texts need as many seconds")
+        tokenizer, decoding = self._tokenizer("face"), registry.get_task(task).decoding
+        tokens = [-1 if s is None else self._face_tokens(s) for s in durations]
+        told = [
+            s if n < 0 else {**s, "seconds": n / tokenizer.tokens_per_second}
+            for s, n in zip(slots, tokens, strict=True)
+        ]
+        found = self._sample(
+            [self._prompt(task, s) for s in told for _ in range(num)], [n for n in tokens for _ in range(num)],
+            [mix(seed, k) if k else seed for _ in told for k in range(num)], 1,
+            decoding.guidance if guidance is None else guidance,
+            decoding.temperature if temperature is None else temperature, decoding.top_k,
+        )  # fmt: skip
+        out = []
+        for i, codes in enumerate(found):
+            face, length = self._decoded(codes[0]).with_caption(captions[i // num]), durations[i // num]
+            out.append(face if length is None else face.slice(0, frames_of(length, face.fps)))
+        return out
+
+    def _read(self, task: str, faces: FaceMotion | Sequence[FaceMotion]) -> list[str]:
+        given = [faces] if isinstance(faces, FaceMotion) else list(faces)
+        pieces: list[np.ndarray] = []
+        owner: list[int] = []
+        for i, face in enumerate(given):
+            codes = self._codes(face)
+            count = -(-len(codes) // LONGEST)
+            pieces += np.array_split(codes, count)
+            owner += [i] * count
+        slot = registry.get_task(task).inputs[0].name
+        said: list[str] = []
+        for i in range(0, len(pieces), ROWS // 4):
+            prompts = [self._prompt(task, {slot: p}) for p in pieces[i : i + ROWS // 4]]
+            decoded = self.generator.decode(self._encode(prompts), "text", max_tokens=64, no_repeat=6, min_tokens=1)
+            said += [self.text.decode([t for t in row if t >= 0]) for row in decoded.codes.tolist()]
+        return [then([s for s, o in zip(said, owner, strict=True) if o == i]) for i in range(len(given))]
+
+    def _face_tokens(self, seconds: float) -> int:
+        """Tokens of so many seconds.
+
+        Raises:
+            UserError: more than one answer holds.
+        """
+        rate = self._tokenizer("face").tokens_per_second
+        if not 0 < seconds <= LONGEST / rate:
+            raise UserError(f"seconds: {seconds}; accepted for a face above 0, at most {LONGEST / rate:g}")
+        return tokens_of(seconds, rate)
+
+    def _codes(self, face: FaceMotion) -> np.ndarray:
+        if face.modality != "face":
+            raise UserError(f"a {face.modality} motion where a face is needed")
+        motion: Any = face  # tokenizers use only what bodies and faces both offer
+        return self._tokenizer("face").encode(motion)
+
+    def _decoded(self, codes: np.ndarray) -> FaceMotion:
+        made: Motion | FaceMotion = self._tokenizer("face").decode(codes)
+        assert isinstance(made, FaceMotion)
+        return made
+
+
+def _rows(face: FaceMotion) -> np.ndarray:
+    """(T, 55) weights and head."""
+    return np.concatenate([face.weights, face.head], 1)
+
+
+def _faded(middle: FaceMotion, before: np.ndarray, after: np.ndarray) -> FaceMotion:
+    """The middle without jumps at its ends: an offset (55,) at each fades out over a few frames."""
+    rows, t = _rows(middle), np.arange(len(middle))
+    rows = rows + np.clip(1 - (t + 1) / (FADE + 1), 0, 1)[:, None] * before
+    rows = rows + np.clip(1 - (len(middle) - t) / (FADE + 1), 0, 1)[:, None] * after
+    return FaceMotion(rows[:, :52], rows[:, 52:], middle.fps, middle.caption)

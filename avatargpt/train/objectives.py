@@ -1,0 +1,102 @@
+"""What a tokenizer is trained for, by modality: losses on a batch, and figures on held-out clips."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Protocol
+
+import numpy as np
+import torch
+
+from avatargpt.metrics.face_tokens import kept
+from avatargpt.train.runtime import from_mapping
+from vqvae import arkit
+from vqvae.errors import UserError
+from vqvae.face_losses import FaceLossWeights, face_losses
+from vqvae.losses import LossWeights, body_joints, body_losses, body_points
+from vqvae.tokenizer import MotionTokenizer
+
+Losses = tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]
+
+
+class Objective(Protocol):
+    """Losses and figures of one modality."""
+
+    def losses(self, predicted: torch.Tensor, target: torch.Tensor, mean: torch.Tensor, std: torch.Tensor) -> Losses:
+        """Weighted terms that are summed, and figures that are only logged; (B, T, D) normalised features."""
+
+    def validate(self, model: MotionTokenizer, clips: list[np.ndarray], rare: np.ndarray) -> dict[str, float]:
+        """Figures over whole clips (all levels), overall and of the sources reported separately; none without clips."""
+
+
+def _through(model: MotionTokenizer, clips: list[np.ndarray]) -> tuple[list[np.ndarray], int]:
+    """Clips through the codes and back, and how many codes of level 0 they need."""
+    out, used = [], set()
+    for features in clips:
+        codes = model.encode_features(features)
+        used.update(codes[:, 0].tolist())
+        out.append(model.decode_features(codes)[: len(features)])
+    return out, len(used)
+
+
+class BodyObjective:
+    """Features, joints, path and contacts."""
+
+    def __init__(self, losses: Mapping[str, float], where: str) -> None:
+        self.weights = from_mapping(LossWeights, losses, where)
+
+    def losses(self, predicted: torch.Tensor, target: torch.Tensor, mean: torch.Tensor, std: torch.Tensor) -> Losses:
+        """See `Objective`; logged: mean joint error in mm."""
+        found = body_losses(predicted, target, mean, std, body_points(target * std + mean), self.weights)
+        return found, {"mpjpe_mm": found.pop("mpjpe") * 1000}
+
+    def validate(self, model: MotionTokenizer, clips: list[np.ndarray], rare: np.ndarray) -> dict[str, float]:
+        """Mean joint error in the heading frame, mm."""
+        if not clips:
+            return {}
+        rebuilt, used = _through(model, clips)
+        errors = np.array([
+            float((body_joints(torch.from_numpy(a)) - body_joints(torch.from_numpy(b))).norm(dim=-1).mean()) * 1000
+            for a, b in zip(rebuilt, clips, strict=True)
+        ])
+        found: dict[str, float] = {"val_mm": float(errors.mean()), "val_codes_used": used}
+        return {**found, "val_rare_mm": float(errors[rare].mean())} if rare.any() else found
+
+
+class FaceObjective:
+    """Features and their change; lids and lips in units of ARKit weight."""
+
+    def __init__(self, losses: Mapping[str, float], where: str) -> None:
+        self.weights = from_mapping(FaceLossWeights, losses, where)
+
+    def losses(self, predicted: torch.Tensor, target: torch.Tensor, mean: torch.Tensor, std: torch.Tensor) -> Losses:
+        """See `Objective`; logged: mean error of the 52 weights."""
+        found = face_losses(predicted, target, mean, std, self.weights)
+        return found, {"weight_error": found.pop("weight_error")}
+
+    def validate(self, model: MotionTokenizer, clips: list[np.ndarray], rare: np.ndarray) -> dict[str, float]:
+        """Mean error of the weights, of the head in degrees, and the shares of blinks and of closed lips that stay."""
+        if not clips:
+            return {}
+        rebuilt, used = _through(model, clips)
+        errors = np.array([np.abs(a - b)[:, : arkit.COUNT].mean() for a, b in zip(rebuilt, clips, strict=True)])
+        head = np.concatenate([np.abs(a - b)[:, arkit.COUNT :] for a, b in zip(rebuilt, clips, strict=True)])
+        found: dict[str, float] = {
+            "val_weight_error": float(errors.mean()), "val_head_degrees": float(np.degrees(head.mean())),
+            "val_codes_used": used, **{f"val_{k}_kept": v for k, v in kept(clips, rebuilt).items()},
+        }  # fmt: skip
+        return {**found, "val_rare_weight_error": float(errors[rare].mean())} if rare.any() else found
+
+
+OBJECTIVES: dict[str, Callable[[Mapping[str, float], str], Objective]] = {"body": BodyObjective, "face": FaceObjective}
+
+
+def objective(modality: str, losses: Mapping[str, float], where: str) -> Objective:
+    """The objective of a modality.
+
+    Raises:
+        UserError: a modality without one, or unknown names in `losses`.
+    """
+    if modality not in OBJECTIVES:
+        raise UserError(f"{where}: no losses for modality {modality!r}; accepted: {', '.join(OBJECTIVES)}")
+    return OBJECTIVES[modality](losses, f"{where}: losses")

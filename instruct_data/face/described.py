@@ -1,0 +1,88 @@
+"""What a face does, said in one plain form that can be read back: the words of `face_to_text` and `face_to_emotion`.
+
+``blink twice, then smile slightly and raise brows; very happy, then sad``: actions by their names in order (``and``
+where one falls within the other), an adverb of degree and a count where there is one, feelings behind a semicolon.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from instruct_data.face.score import Emotion, Event, Score
+
+COUNTS = {2: "twice", 3: "three times", 4: "four times", 5: "five times", 6: "six times"}
+ACTION_DEGREES = ((0.42, "slightly"), (0.78, ""), (0.93, "strongly"), (2.0, "extremely"))
+FEELING_DEGREES = ((0.42, "slightly"), (0.78, ""), (0.93, "very"), (2.0, "extremely"))
+MANY = "many times"
+WITHIN = 0.5  # share of the shorter of two actions that lies inside the other for "and"
+NOTHING = "neutral"
+
+
+@dataclass(frozen=True)
+class Said:
+    """What a description says.
+
+    Attributes:
+        actions: (name, count) in order; count 7 stands for many.
+        feelings: names in order.
+    """
+
+    actions: tuple[tuple[str, int], ...]
+    feelings: tuple[str, ...]
+
+
+def _degree(intensity: float, table: tuple[tuple[float, str], ...]) -> str:
+    return next(word for least, word in table if intensity < least)
+
+
+def _action(e: Event) -> str:
+    often = "" if e.repeat == 1 else COUNTS.get(e.repeat, MANY)
+    return " ".join(w for w in (e.action.replace("_", " "), _degree(e.intensity, ACTION_DEGREES), often) if w)
+
+
+def feeling_words(emotion: Emotion) -> str:
+    """``very happy``, ``slightly sad``, ``neutral``."""
+    word = "" if emotion.name == NOTHING else _degree(emotion.intensity, FEELING_DEGREES)
+    return f"{word} {emotion.name}".strip()
+
+
+def feelings_said(score: Score) -> str:
+    """``calm, then very happy``: the feelings by their starts, equal neighbours said once; ``neutral`` without any."""
+    said = [feeling_words(f) for f in sorted(score.emotions, key=lambda f: (f.start, -f.intensity))]
+    return ", then ".join(w for i, w in enumerate(said) if not i or w != said[i - 1]) or NOTHING
+
+
+def described(score: Score) -> str:
+    """The description of a score."""
+    events = sorted(score.events, key=lambda e: (e.start, e.action))
+    text = ""
+    for i, e in enumerate(events):
+        if i:
+            before = events[i - 1]
+            both = min(before.end, e.end) - max(before.start, e.start)
+            text += " and " if both > WITHIN * min(before.duration, e.duration) else ", then "
+        text += _action(e)
+    if not events or score.emotions:
+        text += ("; " if text else "") + feelings_said(score)
+    return text
+
+
+def said(text: str) -> Said:
+    """Read a description back; what is no name of an action or a feeling is left out."""
+    from instruct_data.face.actions import action_names
+    from instruct_data.face.emotions import emotion_names
+
+    names = {n.replace("_", " "): n for n in action_names()}
+    often = {**{w: n for n, w in COUNTS.items()}, MANY: max(COUNTS) + 1}
+    adverbs = {w for _, w in (*ACTION_DEGREES, *FEELING_DEGREES) if w}
+    actions, feelings = [], []
+    for part in re.split(r"; |, then | and ", text.strip().rstrip(".").lower()):
+        count = next((n for w, n in often.items() if part.endswith(w)), 1)
+        plain = " ".join(w for w in part.removesuffix(next((w for w in often if part.endswith(w)), "")).split()
+                         if w not in adverbs)  # fmt: skip
+        if plain in names:
+            actions.append((names[plain], count))
+        elif plain in emotion_names():
+            feelings.append(plain)
+    return Said(tuple(actions), tuple(feelings))

@@ -1,0 +1,230 @@
+"""The face as a modality of the language model: words that are read back, a store, stages, and the public calls."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from avatargpt.checkpoint import load_model, save_model, with_modalities
+from avatargpt.config import AvatarGPTConfig
+from avatargpt.evaluation.face_language import between, reading
+from avatargpt.metrics.face_tokens import kept
+from avatargpt.model import AvatarGPTModel
+from avatargpt.pipeline import AvatarGPT
+from avatargpt.text import TextTokenizer
+from avatargpt.train.examples import ExampleOptions, Examples
+from avatargpt.train.faces import told_clip
+from avatargpt.train.pack import averaged
+from instruct_data.face.compose import composed
+from instruct_data.face.described import described, feelings_said, said
+from instruct_data.face.render import render
+from instruct_data.face.score import Emotion, Event, Score
+from instruct_data.mixture import Draw
+from instruct_data.store import ClipCodes, Store
+from vqvae import rotations as rot
+from vqvae.errors import UserError
+from vqvae.face import FaceMotion
+from vqvae.motion import Motion
+from vqvae.precision import LEAST, lowered, raised
+from vqvae.tokenizer import MotionTokenizer, TokenizerConfig
+
+LINES = ["blink twice, then smile slightly", "very happy, then sad", "raise brows and nod", "a person walks"]
+BODY = {"codebook_size": 20, "levels": 2, "code_dim": 6}
+FACE = {"codebook_size": 24, "levels": 3, "code_dim": 6, "refiner_dim": 8, "refiner_layers": 1, "refiner_heads": 2}
+
+
+def tokenizer_of(modality: str, spec: dict[str, int], seed: int) -> MotionTokenizer:
+    torch.manual_seed(seed)
+    shape = {k: spec[k] for k in ("codebook_size", "levels", "code_dim")}
+    config = TokenizerConfig(modality, downsample=3 if modality == "face" else 4, width=16, fine_width=8, **shape)
+    tokenizer = MotionTokenizer(config)
+    for layer in tokenizer.vq.layers:
+        layer._codebook.embed.data.normal_()
+        layer._codebook.initted.fill_(True)
+    tokenizer.mean.fill_(0.3)
+    tokenizer.std.fill_(0.2)
+    return tokenizer.eval()
+
+
+@pytest.fixture(scope="module")
+def gpt() -> AvatarGPT:
+    text = TextTokenizer.train(LINES * 5, 300)
+    tokenizers = {"body": tokenizer_of("body", BODY, 0), "face": tokenizer_of("face", FACE, 1)}
+    config = AvatarGPTConfig(
+        vocab_size=text.size, d_model=32, d_kv=8, d_ff=48, num_layers=1, num_heads=4, refiner_dim=16, refiner_layers=1,
+        refiner_heads=2, modalities={"body": BODY, "face": FACE},
+    )  # fmt: skip
+    torch.manual_seed(2)
+    model = AvatarGPTModel(config)
+    for name, tokenizer in tokenizers.items():
+        model.set_codebooks(name, tokenizer.codebooks, tokenizer.fingerprint)
+    return AvatarGPT(model.eval(), text, tokenizers)
+
+
+def face(seconds: float, seed: int = 0) -> FaceMotion:
+    return render(Score(seconds, (Event("smile", 0.2, 0.8),)), seed)
+
+
+def test_descriptions_can_be_read_back() -> None:
+    for score in composed(300, 4):
+        read, events = said(described(score)), sorted(score.events, key=lambda e: (e.start, e.action))
+        assert [a for a, _ in read.actions] == [e.action for e in events]
+        assert [n for _, n in read.actions] == [min(e.repeat, 7) for e in events]
+        wanted = [f.name for f in sorted(score.emotions, key=lambda f: (f.start, -f.intensity))]
+        known = list(read.feelings) or ["neutral"]
+        assert known == [w for i, w in enumerate(wanted) if not i or w != wanted[i - 1]] or not events or not wanted
+
+
+def test_what_descriptions_say() -> None:
+    both = (Event("smile", 0.2, 2.0, 0.3), Event("nod", 0.5, 1.0, 0.9, 2), Event("blink", 2.8, 0.3))
+    score = Score(4.0, both, (Emotion("sad", 0.85, 0.0, 2.0), Emotion("happy", 0.3, 2.0, 4.0)))
+    assert described(score) == "smile slightly and nod strongly twice, then blink; very sad, then slightly happy"
+    assert described(Score(2.0)) == "neutral" and feelings_said(Score(2.0)) == "neutral"
+    assert said("blink nine ways; rather pleased").actions == ()
+    right = reading([described(score)], [score])
+    wrong = reading(["smile and nod, then wink left; angry"], [score])
+    assert all(v == 1 for v in right.values())
+    assert wrong["described_sequences"] == 0 and 0 < wrong["described_actions"] < 1 == right["described_actions"]
+    assert wrong["described_feelings"] == 0 and wrong["described_counts"] == 0.5
+
+
+def test_store_of_faces(tmp_path: Path) -> None:
+    clips = [told_clip(f"c{i}", s, i) for i, s in enumerate(composed(3, 1))]
+    store = Store.write(clips, tmp_path / "store")
+    assert store.kind == "face"
+    for clip, back in zip(clips, store.clips(), strict=True):
+        a: Any = clip.load()
+        b: Any = back.load()
+        assert back.captions == clip.captions and back.extra == clip.extra and b.fps == a.fps
+        assert np.abs(a.weights - b.weights).max() < 1e-4 and np.array_equal(a.head, b.head)
+    body = replace(clips[0], motion=Motion(rot.identity((10, 22)), np.zeros((10, 3)), 20.0))
+    with pytest.raises(UserError, match="one store for each"):
+        Store.write([clips[0], body], tmp_path / "mixed")
+    assert not (tmp_path / "mixed").exists()
+
+
+def test_short_events_are_missed_where_they_are_missing() -> None:
+    clip = render(Score(6.0, (Event("blink", 1.0, 0.4), Event("press_lips", 3.0, 1.0, 1.0))), 3)
+    x = np.concatenate([clip.weights, clip.head], 1)
+    assert kept([x], [x]) == {"blinks": 1.0, "closures": 1.0}
+    calm = np.repeat(x[:1], len(x), 0)
+    assert kept([x], [calm]) == {"blinks": 0.0, "closures": 0.0} and kept([calm], [x]) == {}
+
+
+def test_eight_bits() -> None:
+    torch.manual_seed(0)
+    wide, vector = torch.randn(64, 32, 3) * torch.rand(64, 1, 1), torch.randn(64)
+    state = lowered("w", wide, torch.int8) | lowered("b", vector, torch.int8)
+    assert {k: v.dtype for k, v in state.items()} == {
+        "w": torch.int8, "w.scale": torch.float32, "b": torch.bfloat16
+    }  # fmt: skip
+    back = raised(state)
+    step = wide.abs().amax((1, 2), keepdim=True) / 127
+    assert back.keys() == {"w", "b"} and bool(((back["w"] - wide).abs() <= step / 2 + 1e-7).all())
+    again = raised(lowered("w", back["w"], torch.int8))["w"]
+    assert torch.allclose(again, back["w"], atol=1e-6)
+    assert lowered("s", torch.ones(2, LEAST // 4), torch.int8)["s"].dtype == torch.bfloat16
+
+
+def test_tokenizer_in_eight_bits(tmp_path: Path) -> None:
+    tokenizer = tokenizer_of("face", FACE, 5)
+    tokenizer.save(tmp_path / "t", torch.int8)
+    back = MotionTokenizer.load(tmp_path / "t")
+    assert back.fingerprint == tokenizer.fingerprint
+    codes = np.arange(30).reshape(10, 3) % 24
+    a, b = tokenizer.decode_features(codes), back.decode_features(codes)
+    assert 0 < np.abs(a - b).max() < 0.1 * a.std()
+
+
+def test_a_further_modality_changes_nothing_for_the_first(gpt: AvatarGPT, tmp_path: Path) -> None:
+    fields = {k: v for k, v in gpt.model.config.to_dict().items() if k not in ("model_type", "architectures")}
+    torch.manual_seed(3)
+    narrow = AvatarGPTModel(AvatarGPTConfig(**{**fields, "modalities": {"body": BODY}, "fingerprints": {}})).eval()
+    wide = with_modalities(narrow, {"face": FACE})
+    assert wide.config.heads == ("text", "body", "face") and with_modalities(wide, {"face": FACE}) is wide
+    assert wide.config.first_id("body") == narrow.config.first_id("body")
+    ids, labels = torch.arange(12)[None] + 3, torch.arange(6)[None] + narrow.config.first_id("body")
+    a, b = (m(input_ids=ids, labels=labels, head="body").loss for m in (narrow, wide))
+    assert torch.equal(a, b)
+    save_model(narrow, tmp_path / "narrow")
+    save_model(wide, tmp_path / "wide")
+    mean = averaged([str(tmp_path / "narrow"), str(tmp_path / "wide")], [1.0, 3.0])
+    assert torch.equal(mean.heads["face"].weight, load_model(tmp_path / "wide").heads["face"].weight)
+    with pytest.raises(UserError, match="refiner_width"):
+        AvatarGPTConfig(modalities={"face": {**FACE, "refiner_width": 3}})
+    with pytest.raises(UserError, match="heads divide"):
+        AvatarGPTModel(AvatarGPTConfig(**{**fields, "modalities": {"face": {**FACE, "refiner_heads": 3}}}))
+
+
+def test_words_to_faces(gpt: AvatarGPT) -> None:
+    made = gpt.face(["smile", "blink twice"], [1.0, 2.3], seed=4)
+    assert [len(m) for m in made] == [30, 69] and made[1].caption == "blink twice" and made[0].fps == 30
+    alone = gpt.face("smile", 1.0, seed=4)[0]
+    assert np.allclose(alone.weights, made[0].weights, atol=1e-5)
+    other = gpt.face("smile", 1.0, seed=5)[0]
+    assert not np.array_equal(other.weights, alone.weights)
+    two = gpt.emotion_face("happy", 0.8, 1.5, num=2)
+    assert [len(m) for m in two] == [45, 45] and not np.array_equal(two[0].weights, two[1].weights)
+    for call, says in (
+        (lambda: gpt.face(" "), "empty"), (lambda: gpt.face("smile", 9.0), "7.2"), (lambda: gpt.face("x", 0.0), "7.2"),
+        (lambda: gpt.emotion_face("sad", 1.5), "0 to 1"), (lambda: gpt.face(["a", "b"], [1.0]), "as many seconds"),
+    ):
+        with pytest.raises(UserError, match=says):
+            call()
+
+
+def test_faces_to_words(gpt: AvatarGPT) -> None:
+    short, long = face(1.0), face(12.0)
+    said_of = gpt.describe_face([short, long])
+    assert len(said_of) == 2 and all(isinstance(s, str) for s in said_of)
+    assert gpt.describe_face(short) == said_of[:1] and len(gpt.feeling([short, long])) == 2
+
+
+def test_between_two_faces(gpt: AvatarGPT) -> None:
+    start, end = face(1.5, 1), face(2.0, 2)
+    made = gpt.face_in_between(start, end, 1.1)
+    assert len(made) == 45 + 33 + 60
+    assert np.array_equal(made.weights[:45], start.weights) and np.array_equal(made.head[78:], end.head)
+    found = between(gpt, [face(4.0, 3)])
+    assert found["between_error"]["n"] == 1 and found["between_error"]["mean"] > found["between_error_line"]["mean"]
+
+
+def test_a_body_model_says_that_it_has_no_face(gpt: AvatarGPT) -> None:
+    fields = {k: v for k, v in gpt.model.config.to_dict().items() if k not in ("model_type", "architectures")}
+    body = AvatarGPTModel(AvatarGPTConfig(**{**fields, "modalities": {"body": BODY}, "fingerprints": {}}))
+    body.set_codebooks("body", gpt.tokenizers["body"].codebooks, gpt.tokenizers["body"].fingerprint)
+    alone = AvatarGPT(body.eval(), gpt.text, {"body": gpt.tokenizers["body"]})
+    with pytest.raises(UserError, match="face"):
+        alone.face("smile")
+
+
+def test_examples_of_every_face_task(gpt: AvatarGPT) -> None:
+    felt = Score(2.0, (), (Emotion("happy", 0.85, 0.0, 2.0),), "Look very happy.")
+    both = replace(felt, events=(Event("nod", 0.3, 0.8),), text="Nod, very happy.")
+    items = []
+    for i, score in enumerate((felt, both)):
+        clip = told_clip(f"c{i}", score, i)
+        motion: Any = clip.load()
+        codes = gpt.tokenizers["face"].encode(motion)
+        items.append(ClipCodes(clip.id, codes, clip.captions, "train", clip.source, clip.licence, clip.action,
+                               frames=60, fps=30.0, modality="face", extra=clip.extra))  # fmt: skip
+    options = ExampleOptions(announce=1.0, say_seconds=1.0, only_ground=0, only_words=0, unconditional=0, retrieve=1.0)
+    examples = Examples(items, [], {}, gpt.text, gpt.model.config, options, {"face": 10.0})
+    assert len(examples.pools("emotion_to_face")) == 1 and len(examples.pools("face_to_emotion")) == 2
+    assert examples.pools("text_to_motion") == []
+    answers = {"text_to_face": "face", "emotion_to_face": "face", "face_in_between": "face", "face_to_text": "text",
+               "face_to_emotion": "text"}  # fmt: skip
+    for task, head in answers.items():
+        for k in range(8):
+            row = examples.make(Draw(task, 0, k))
+            assert row.head == head and row.labels[-1] == gpt.model.config.end_id(head)
+            if task in ("face_to_text", "face_to_emotion"):
+                assert gpt.text.decode(row.labels[:-1].tolist()) == "very happy"
+            if task == "text_to_face":
+                assert row.length == 20 and row.codes is not None and row.codes.shape == (20, 3)
+                assert row.prompt.grounded and "Look very happy." in row.prompt.grounded

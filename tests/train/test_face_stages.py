@@ -1,0 +1,71 @@
+"""The face beside the body: tokenizer, codes, a model that learns a second modality, packing; what the clips are."""
+
+from __future__ import annotations
+
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from avatargpt.checkpoint import load_model
+from avatargpt.pipeline import AvatarGPT
+from avatargpt.train.faces import LONGEST, told_clip, told_clips, wordless_clips
+from avatargpt.train.stages import main
+from instruct_data.face.compose import composed
+from instruct_data.store import Store
+
+CONFIGS = Path(__file__).resolve().parents[2] / "configs"
+
+
+def test_clips_of_instructions(tmp_path: Path) -> None:
+    some = list(islice(told_clips(tmp_path, 5), 60))
+    assert len({c.id for c in some}) == 60
+    for clip in some:
+        motion: Any = clip.load()
+        assert len(motion) <= LONGEST * 30 + 1 and clip.captions[0] and clip.extra["prompts"]
+        assert ("emotion" in clip.extra) == bool(clip.extra["score"]["emotion"])
+    sides = [c for c in some if "left" in c.extra["prompts"][0].lower() and c.id.split("_")[2:3] != ["m"]]
+    assert sides
+    twin = {c.id: c for c in some}
+    one = next(c for c in sides if c.id.rsplit("_", 1)[0] + "_m_0" in twin)
+    other = twin[one.id.rsplit("_", 1)[0] + "_m_0"]
+    assert "right" in other.extra["prompts"][0].lower() and other.captions != one.captions
+    assert list(wordless_clips(None, None)) == []
+
+
+def test_stages_from_instructions_to_a_model_of_two_modalities(mini: Any, tmp_path: Path) -> None:
+    store = tmp_path / "store"
+    clips = [told_clip(f"c{i}", s, i, "val" if i % 5 == 0 else "train") for i, s in enumerate(composed(25, 2))]
+    Store.write(clips, store)
+    quick = ["--threads", "1", "--device", "cpu"]
+    debug = CONFIGS / "tokenizer" / "face_debug.yaml"
+    assert main(["tokenizer", "--config", str(debug), "--store", str(store), "-o", str(tmp_path / "tok"), *quick]) == 0
+    loss = mini.rows(tmp_path / "tok", "features")
+    assert loss[-1] < 0.9 * loss[0] and mini.rows(tmp_path / "tok", "val_weight_error")
+    assert main(["codes", "--tokenizer", str(tmp_path / "tok"), "--store", str(store), "-o", str(tmp_path / "codes"),
+                 *quick]) == 0  # fmt: skip
+
+    def first(data: dict) -> None:
+        mini.no_grounding(data)
+        data["train"]["steps"] = 1
+
+    def second(data: dict) -> None:
+        first(data)
+        shape = {"codebook_size": 32, "levels": 2, "code_dim": 16, "refiner_dim": 16, "refiner_heads": 2}
+        data["model"] = {"modalities": {"face": shape}}
+        data["train"] |= {"steps": 2, "refiner_weight": 0.5, "faster": {"heads.face": 3.0}}
+        data["train"]["options"] = {"weights": {"text_to_face": 1.0, "face_to_text": 0.5, "text_to_motion": 0.5}}
+
+    mini.run(*mini.language(mini.config("train", first, "narrow"), tmp_path / "body"))
+    args = mini.language(mini.config("train", second, "wide"), tmp_path / "both", "--start", tmp_path / "body")
+    for option, more in (("--tokenizer", tmp_path / "tok"), ("--codes", tmp_path / "codes")):
+        args[args.index(option) + 1] += f",{more}"
+    mini.run(*args)
+    model = load_model(tmp_path / "both")
+    assert model.config.heads == ("text", "body", "face")
+    assert mini.rows(tmp_path / "both", "val_text_to_face") and mini.rows(tmp_path / "both", "val_text_to_motion")
+    packed = tmp_path / "packed"
+    assert main(["pack", "--language", str(tmp_path / "both"), "--tokenizer", str(mini.tokenizer), "-o",
+                 str(packed)]) == 2  # fmt: skip
+    both = f"{mini.tokenizer},{tmp_path / 'tok'}"
+    assert main(["pack", "--language", str(tmp_path / "both"), "--tokenizer", both, "-o", str(packed)]) == 0
+    assert len(AvatarGPT.from_pretrained(packed, "cpu").face("smile", 1.0)[0]) == 30
