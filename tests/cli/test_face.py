@@ -140,6 +140,9 @@ def test_without_weights_nothing_is_made(cli, sound: Path, tmp_path: Path) -> No
         (("--text", "wink", "-o", "a.bvh"), (".bvh", ".vrma")),
         (("--text", "wink", "-o", "a.xyz"), (".xyz",)),
         (("--text", "wink", "-o", "a"), ("written as a;", ".vrma")),
+        (("--text", "wink", "--by", "magic"), ("--by magic", "driver, language")),
+        (("--text", "wink", "--emotion", "sad", "--by", "language"), ("--by language", "alone")),
+        (("--emotion", "0:calm,2:angry", "--by", "language"), ("one feeling",)),
         (("--text", "wink", "--model", "nowhere"), ("--model nowhere", "no such folder")),
     ],
 )

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from avatargpt import resources
+from vqvae.face import FaceMotion
 from vqvae.motion import Motion
 
 pytestmark = pytest.mark.skipif(
@@ -59,3 +60,18 @@ def test_same_seed_same_motion(cli, tmp_path):
         assert r.code == 0
     a, b, c = (Motion.load(tmp_path / f"{n}.npz").joints for n in "abc")
     assert np.array_equal(a, b) and not (a.shape == c.shape and np.array_equal(a, c))
+
+
+def test_faces_in_tokens(cli, tmp_path):
+    smile, sad, filled = (tmp_path / n for n in ("smile.csv", "sad.npz", "filled.npz"))
+    assert cli("face", "--by", "language", "--text", "Smile broadly.", "--seconds", 3, "-o", smile).code == 0
+    assert cli("face", "--by", "language", "--emotion", "sad:1", "--seconds", 3, "-o", sad).code == 0
+    assert "smile" in cli("describe", smile).out
+    r = cli("describe", "--feeling", smile, sad)
+    assert r.code == 0 and "sad" in r.lines[1].split("\t")[1]
+    assert cli("inbetween", smile, sad, "--seconds", 1, "-o", filled).code == 0
+    assert len(FaceMotion.load(filled)) == 90 + 30 + 90
+    body = tmp_path / "walk.npz"
+    assert cli("generate", "a person walks forward", "--seconds", 2, "--best-of", 1, "-o", body).code == 0
+    assert "one kind" in cli("inbetween", smile, body, "--seconds", 1, "-o", filled).err
+    assert cli("describe", "--feeling", body).code == 2 and cli("describe", smile, "-n", 2).code == 2
