@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from avatargpt.describing import Describing
-from avatargpt.requests import check_count, check_text, frames_of, mix, then, tokens_of
+from avatargpt.requests import check_count, check_text, frames_of, mix, plain, then, tokens_of
 from avatargpt.speaker import CHUNK, CONTEXT, ROWS
 from instruct_data import registry
 from vqvae.errors import UserError
@@ -16,9 +18,11 @@ from vqvae.face import FaceMotion
 from vqvae.face import concatenate as joined
 
 if TYPE_CHECKING:
+    from avatargpt.speech.performer import FacePerformer
     from vqvae.motion import Motion
 
 LONGEST = CHUNK + CONTEXT  # tokens of one answer
+BEST_OF = 4  # candidates for an instruction
 FADE = 3  # frames over which a seam's jump is taken out
 
 
@@ -31,9 +35,13 @@ class Facing(Describing):
 
     def face(
         self, texts: str | Sequence[str], seconds: float | Sequence[float | None] | None = None, seed: int = 0,
-        guidance: float | None = None, temperature: float | None = None, num: int = 1,
+        guidance: float | None = None, temperature: float | None = None, num: int = 1, best_of: int = BEST_OF,
     ) -> list[FaceMotion]:
         """Instructions to faces (task `text_to_face`).
+
+        Of several candidates that one is taken whose description (`face_to_text`) most likely says what the
+        instruction asks for, as the reader of instructions (`avatargpt.speech.reader`) understands it; a model folder
+        without a reader takes the instruction's own words.
 
         Args:
             texts: one or more, "blink twice, then smile"; feelings too, "look very sad".
@@ -41,6 +49,7 @@ class Facing(Describing):
             seed: the same seed gives the same face, whatever else is asked for in the same call.
             guidance, temperature: of sampling; None = as the task says.
             num: results per text.
+            best_of: candidates per result.
 
         Returns:
             len(texts) * num faces, in order.
@@ -52,7 +61,9 @@ class Facing(Describing):
         for text in given:
             check_text(text)
         slots: list[dict[str, Any]] = [{"caption": t} for t in given]
-        return self._faces("text_to_face", slots, given, seconds, seed, guidance, temperature, num)
+        check_count("best_of", best_of)
+        wanted = self._plainly(given) if best_of > 1 else []
+        return self._faces("text_to_face", slots, given, seconds, seed, guidance, temperature, num, best_of, wanted)
 
     def emotion_face(
         self, emotions: str | Sequence[str], intensity: float | None = None,
@@ -73,7 +84,7 @@ class Facing(Describing):
             check_text(text)
         strength = {} if intensity is None else {"intensity": intensity}
         slots: list[dict[str, Any]] = [{"emotion": e, **strength} for e in given]
-        return self._faces("emotion_to_face", slots, given, seconds, seed, guidance, temperature, num)
+        return self._faces("emotion_to_face", slots, given, seconds, seed, guidance, temperature, num, 1, [])
 
     def describe_face(self, faces: FaceMotion | Sequence[FaceMotion]) -> list[str]:
         """What faces do, with which feeling, how strongly (task `face_to_text`): one sentence each.
@@ -124,7 +135,7 @@ class Facing(Describing):
     def _faces(
         self, task: str, slots: list[dict[str, Any]], captions: Sequence[str],
         seconds: float | Sequence[float | None] | None, seed: int, guidance: float | None,
-        temperature: float | None, num: int,
+        temperature: float | None, num: int, best_of: int, wanted: Sequence[str],
     ) -> list[FaceMotion]:
         check_count("num", num)
         durations = list(seconds) if isinstance(seconds, Sequence) else [seconds] * len(slots)
@@ -138,15 +149,41 @@ class Facing(Describing):
         ]
         found = self._sample(
             [self._prompt(task, s) for s in told for _ in range(num)], [n for n in tokens for _ in range(num)],
-            [mix(seed, k) if k else seed for _ in told for k in range(num)], 1,
+            [mix(seed, k) if k else seed for _ in told for k in range(num)], best_of,
             decoding.guidance if guidance is None else guidance,
             decoding.temperature if temperature is None else temperature, decoding.top_k,
         )  # fmt: skip
+        fits = [self._fits(codes, wanted[i // num]) for i, codes in enumerate(found)] if best_of > 1 else []
         out = []
         for i, codes in enumerate(found):
-            face, length = self._decoded(codes[0]).with_caption(captions[i // num]), durations[i // num]
+            best = codes[int(fits[i].argmax())] if fits else codes[0]
+            face, length = self._decoded(best).with_caption(captions[i // num]), durations[i // num]
             out.append(face if length is None else face.slice(0, frames_of(length, face.fps)))
         return out
+
+    @cached_property
+    def _performer(self) -> FacePerformer | None:
+        """Who reads instructions; None: the model's folder has no reader."""
+        from avatargpt.speech.performer import FacePerformer
+
+        folder = Path(self.source) / "driver"
+        return FacePerformer.load(folder) if self.source and (folder / "reader.json").is_file() else None
+
+    def _plainly(self, texts: Sequence[str]) -> list[str]:
+        """What instructions ask for, as `face_to_text` would say it."""
+        from instruct_data.face.described import described
+
+        if self._performer is None:
+            return [plain(t) for t in texts]
+        return [described(s) for s in self._performer.read(texts)]
+
+    def _fits(self, candidates: Sequence[np.ndarray], text: str) -> np.ndarray:
+        """Mean log-probability per word piece (nats) of a description for each candidate, (K,)."""
+        slot = registry.get_task("face_to_text").inputs[0].name
+        prompts = [self._prompt("face_to_text", {slot: c}) for c in candidates]
+        targets = [self.text.encode(text)] * len(candidates)
+        fits: np.ndarray = self.generator.score(self._encode(prompts), targets, "text").mean.cpu().numpy()
+        return fits
 
     def _read(self, task: str, faces: FaceMotion | Sequence[FaceMotion]) -> list[str]:
         given = [faces] if isinstance(faces, FaceMotion) else list(faces)
