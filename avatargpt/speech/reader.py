@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from avatargpt.speech.consensus import agreed
 from avatargpt.speech.folder import load_network, save_network
 from avatargpt.speech.reader_network import MOST_TOKENS, ReaderConfig, ReaderNetwork
 from avatargpt.speech.score_tokens import ScoreTokens
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 NAME = "reader"  # of the files
 VERSION = 3  # of the folder's layout and of the tokens
 MOST_WORDS = 96  # word pieces of an instruction
+SAMPLES, WARMTH = 16, 0.7  # readings that are drawn beside the likeliest, and their temperature
 
 
 def reading_grounder(config: ReaderConfig) -> SentenceGrounder:
@@ -56,13 +58,15 @@ class ScoreReader:
         self.tokens = ScoreTokens()
 
     @torch.inference_mode()
-    def read(self, texts: Sequence[str], grounder: Grounder) -> list[Score]:
+    def read(self, texts: Sequence[str], grounder: Grounder, samples: int = SAMPLES) -> list[Score]:
         """The score of each instruction; its `text` is the instruction.
 
         Token by token the likeliest field that the grammar allows is chosen, all its values together, then the
-        likeliest of these.
+        likeliest of these. Beside this reading `samples` more are drawn, and the one is taken that all agree with most
+        (`avatargpt.speech.consensus`). The same instruction is always read alike.
 
         Args:
+            samples: readings that are drawn; 0 = the likeliest token by token alone.
             grounder: one that keeps at least `MOST_WORDS` + 1 word pieces and gives the layers that the network reads
                 (`reading_grounder`).
 
@@ -77,18 +81,44 @@ class ScoreReader:
                 start = f"{text[:40]}..."
                 raise UserError(f"facial instruction {start!r}: accepted up to {MOST_WORDS} word pieces")
         # one by one: what is read must not depend on the other instructions of a file
-        return [self.tokens.decode(self._said(s), text) for s, text in zip(given, texts, strict=True)]
+        return [self._agreed(s, text, samples) for s, text in zip(given, texts, strict=True)]
 
-    def _said(self, states: np.ndarray) -> list[int]:
+    def _agreed(self, states: np.ndarray, text: str, samples: int) -> Score:
         given, words = padded([states])
         read = self.network.encode(given, words)
+        rows = [self._said(read, words), *(self._drawn(read, words, samples) if samples else [])]
+        return agreed([self.tokens.decode(row, text) for row in rows])
+
+    def _drawn(self, read: Tensor, words: Tensor, samples: int) -> list[list[int]]:
+        """Readings drawn token by token from what the grammar allows; those that come to no end are left out."""
+        rng = np.random.default_rng(0)
+        rows: list[list[int]] = [[] for _ in range(samples)]
+        live = list(range(samples))
+        for length in range(MOST_TOKENS):
+            if not live:
+                break
+            tokens = torch.tensor([[self.network.begin, *rows[i]] for i in live])
+            some = read.expand(len(live), -1, -1), words.expand(len(live), -1)
+            chances = (self.network.decode(*some, tokens)[:, -1].double() / WARMTH).softmax(-1).numpy()
+            for i, row in zip(live, chances, strict=True):
+                possible = np.zeros_like(row)
+                for name in self._allowed(rows[i], length):
+                    first = self.tokens.first[name]
+                    possible[first : first + len(self.tokens.fields[name])] = 1
+                rows[i].append(int(rng.choice(len(row), p=row * possible / (row * possible).sum())))
+            live = [i for i in live if rows[i][-1] != 0]
+        return [rows[i] for i in range(samples) if i not in live]
+
+    def _allowed(self, row: list[int], length: int) -> Sequence[str]:
+        """Fields that may come next; towards the limit no further actions."""
+        allowed = self.tokens.allowed(row)
+        return ["length"] if length > MOST_TOKENS - 8 and "length" in allowed else allowed
+
+    def _said(self, read: Tensor, words: Tensor) -> list[int]:
         row: list[int] = []
         while len(row) < MOST_TOKENS and (not row or row[-1] != 0):
             logits = self.network.decode(read, words, torch.tensor([[self.network.begin, *row]]))[0, -1]
-            allowed = self.tokens.allowed(row)
-            if len(row) > MOST_TOKENS - 8 and "length" in allowed:
-                allowed = ["length"]  # towards the limit no further actions
-            row.append(self._chosen(logits.softmax(-1).double().numpy(), allowed))
+            row.append(self._chosen(logits.softmax(-1).double().numpy(), self._allowed(row, len(row))))
         return row
 
     def _chosen(self, chances: np.ndarray, allowed: Sequence[str]) -> int:

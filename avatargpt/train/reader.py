@@ -117,7 +117,7 @@ def train(
             reader.network.load_state_dict({k: v.cpu() for k, v in mean.items()})
             reader.network.eval()
             if held:
-                log(step=step, **reading_score(reader.read([s.text for s in held], grounder), held))
+                log(step=step, **reading_score(reader.read([s.text for s in held], grounder, 0), held))
         if step % t.save_every == 0 or step == stop:
             state = {"model": network.state_dict(), "optimizer": optimizer.state_dict(), "mean": mean, "step": step}
             save_checkpoint(out / "checkpoint.pt", state)

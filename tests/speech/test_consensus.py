@@ -1,0 +1,33 @@
+"""Readings that agree."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from avatargpt.speech.consensus import agreed, likeness
+from instruct_data.face.score import Emotion, Event, Score
+
+NOD = Score(4.0, (Event("nod", 0.5, 1.0, 0.7, 2), Event("smile", 2.0, 1.5)), (Emotion("happy", 0.7, 0.0, 4.0),))
+
+
+def test_likeness() -> None:
+    assert likeness(NOD, NOD) == pytest.approx(1) and likeness(Score(1.0), Score(2.0)) == 1
+    assert likeness(NOD, Score(4.0)) == 0 == likeness(Score(4.0, (Event("blink", 0.5, 0.3),)), NOD)
+    nod, smile = NOD.events
+    for other, share in (
+        (replace(nod, start=1.2), 0.7), (replace(nod, repeat=3), 0.85), (replace(nod, duration=2.0), 0.85),
+    ):  # fmt: skip
+        changed = replace(NOD, events=(other, smile))
+        assert likeness(NOD, changed) == likeness(changed, NOD) == pytest.approx((share + 2) / 3)
+    # of two of the same name the nearer one stands for it
+    twice = Score(4.0, (Event("nod", 2.9, 0.3), nod))
+    assert likeness(twice, Score(4.0, (nod,))) == pytest.approx(2 / 3)
+
+
+def test_the_reading_most_agree_with() -> None:
+    odd = replace(NOD, events=(Event("blink", 0.5, 0.3),), emotions=())
+    near = replace(NOD, length=5.0)
+    assert agreed([odd, NOD, near]) is NOD and agreed([odd]) is odd
+    assert agreed([near, NOD]) is near  # of equals the first
