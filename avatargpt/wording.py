@@ -38,9 +38,14 @@ _BACK = re.compile(
     r"|\b(?:walk|step|go|goes|going|mov|run|jump|hop|skip)\w* (?:straight )?back\b(?! (?:and|up|to|on))"
 )
 _BACKFLIP = re.compile(r"\bback(?:ward)?s?[ -]?(?:flips?|somersaults?|handsprings?|tucks?)\b|\bflic.?flac")
+# no "up" and "down" of stand up and sit down
+_PLACE = re.compile(
+    r"\b(above|overhead|behind|sideways|diagonally|backward|high|low|(?:up|down)(?= (?:and to|at|and forward)\b))s?\b"
+)
 SIDES = ("", "left", "right")
 SPLIT = -0.02  # two actions may be this much further from the book than one, for they say more
-UNSAID = 0.15  # behind others goes a phrasing that names a side where the request names none, or is backward alone
+UNSAID = 0.15  # behind others goes a phrasing that names a side where the request names none, or is backward alone, and
+# a caption for each place that it tells and the request does not ("above the head")
 SIDED = 0.05  # a phrasing of the very side asked for goes before one without a side
 TELLING = 0.1  # a caption that tells more must be so much nearer than its action's usual one
 COUNTED = 0.15  # a caption that tells how often, as asked, may be so much further away
@@ -144,6 +149,11 @@ class Wording:
         return WordIndex(self.keys)
 
     @cached_property
+    def places(self) -> list[frozenset[str]]:
+        """Words for places and ways in each phrasing."""
+        return [frozenset(_PLACE.findall(k)) for k in self.keys]
+
+    @cached_property
     def manners(self) -> Manners:
         """What names a style."""
         return Manners(self.styles)
@@ -201,12 +211,19 @@ class Wording:
         return found
 
     def _told(self, best: int, scores: np.ndarray, asked: str) -> str:
-        """The caption of a phrasing, or one of the same action that tells more of what was asked: how often, where."""
+        """The caption of a phrasing, or one of the same action that tells more of what was asked: how often, where.
+
+        What tells a place that was not asked for comes after what does not.
+        """
         caption = self.captions[best][""]
         row = self.rows.get(caption, best)
         others = np.flatnonzero((self.group == self.group[best]) & self.literal)
         if not len(others):
             return caption
+        said = {*_PLACE.findall(asked), *(w for w in ("up", "down") if w in asked.split())}
+        scores = scores.copy()
+        for i in {*others.tolist(), row}:
+            scores[i] -= UNSAID * len(self.places[i] - said)
         often, more = times(asked)
         if often and not _fits(times(caption)[0], often, more):
             near = [i for i in others if scores[i] > scores[row] - COUNTED]

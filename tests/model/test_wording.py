@@ -136,3 +136,13 @@ def test_how_often_is_told(asked: str, caption: str) -> None:
     vectors = CountingGrounder().sentence(["wave"] * 3)
     book = Wording(keys, [{"": k} for k in keys], ["wave"] * 3, [""] * 3, {}, {}, vectors)
     assert book.plain(asked, CountingGrounder())[0].text == caption  # type: ignore[arg-type]
+
+
+def test_places_that_were_not_asked_for_come_last() -> None:
+    keys = ["wave", "a person waves above the head", "a person waves", "a person raises and waves backward"]
+    captions = [{"": k if k != "wave" else keys[1]} for k in keys]
+    vectors = CountingGrounder().sentence(keys)
+    book = Wording(keys, captions, ["wave"] * 4, [""] * 4, {}, {}, vectors)
+    assert [sorted(p) for p in book.places] == [[], ["above"], [], ["backward"]]
+    for asked, told in (("wave", keys[2]), ("wave above the head", keys[1]), ("raise and wave backwards", keys[3])):
+        assert book.plain(asked, CountingGrounder())[0].text == told
