@@ -120,3 +120,13 @@ def test_muon_steps_as_torch_does() -> None:
 def test_orthogonalised_matrices() -> None:
     found = torch.linalg.svdvals(orthogonalised(torch.randn(2, 8, 20, generator=torch.Generator().manual_seed(0))))
     assert float(found.min()) > 0.4 and float(found.max()) < 1.4
+
+
+def test_parts_that_learn_faster() -> None:
+    model = torch.nn.ModuleDict({"trunk": torch.nn.Linear(4, 4), "head": torch.nn.Linear(4, 2)})
+    optimizer = make_optimizer(model, "adamw", 1e-3, 0.1, "train", {"head": 5.0})
+    factors = {id(p): g["factor"] for g in optimizer.param_groups for p in g["params"]}
+    assert factors == {id(p): 5.0 if n.startswith("head") else 1.0 for n, p in model.named_parameters()}
+    for faster in ({"heads": 2.0}, {"head": 0.0}, {"head": float("nan")}):
+        with pytest.raises(UserError, match="faster"):
+            make_optimizer(model, "adamw", 1e-3, 0.1, "train", faster)
