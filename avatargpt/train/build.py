@@ -116,9 +116,9 @@ def build_run(
     spec = check_keys(config.get("model"), (*SHAPE, *OURS), f"{where}: model")
     tokenizers = read_tokenizers(args.tokenizer)
     items, held = read_codes(args.codes, tokenizers) if args.codes else ([], [])
-    said: list[Any] = [i for i in items if i.modality == "body"]
+    said: list[Any] = list(items)
     if getattr(args, "practice", None):
-        items += lessons(args.practice, tokenizers, said)
+        items += lessons(args.practice, tokenizers, [i for i in items if i.modality == "body"])
     if args.store:
         said = list(Store.open(args.store).clips("train"))
     lines, pairs = text_corpus(folders_of(args), said)
