@@ -34,6 +34,7 @@ SHAPE = (
 OURS = (
     "modalities", "grounding_dim", "extra_inputs", "countdown_buckets", "refiner_dim", "refiner_layers", "refiner_heads"
 )
+REMEMBERED = 40_000  # texts whose states are computed once: about half a gigabyte
 CORE_TASKS = (  # what validation watches
     "text_to_motion", "motion_to_text", "continuation", "in_between",
     "text_to_face", "emotion_to_face", "face_to_text", "face_to_emotion", "face_in_between",
@@ -134,7 +135,7 @@ def build_run(
     model = _model(spec, start, tokenizers, text, where)
     if config.get("lora") is not None:
         add_lora(model, from_mapping(LoraOptions, config["lora"], f"{where}: lora"))
-    grounder = SentenceGrounder(device=runtime.device) if model.config.grounding_dim else None
+    grounder = SentenceGrounder(remember=REMEMBERED, device=runtime.device) if model.config.grounding_dim else None
     if grounder is not None and args.grounding:
         if not (Path(args.grounding) / "grounding.safetensors").is_file():
             raise UserError(f"{args.grounding}: no grounding.safetensors in it; run the ground stage")
