@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from avatargpt.model import AvatarGPTModel
 
 
+SMALL = "model.int8.safetensors"
+_NOT_FIELDS = ("model_type", "architectures", "transformers_version", "dtype")
+
+
 @contextmanager
 def _no_bars() -> Iterator[None]:
     from transformers.utils import logging
@@ -62,6 +66,47 @@ def save_model(
     return folder
 
 
+def save_small(model: AvatarGPTModel, folder: str | os.PathLike[str]) -> Path:
+    """Write configuration and weights of a small model in eight bits (`vqvae.precision`): one file, ours alone.
+
+    Raises:
+        UserError: the folder cannot be written.
+    """
+    import torch
+    from safetensors.torch import save_file
+
+    from vqvae.motion import atomic_write
+    from vqvae.precision import lowered
+
+    state: dict[str, torch.Tensor] = {}
+    for name, value in model.state_dict().items():
+        if name not in model._tied_weights_keys:
+            state |= lowered(name, value.detach().cpu().contiguous(), torch.int8)
+    text = json.dumps(model.config.to_dict(), indent=1, sort_keys=True, default=str) + "\n"
+    atomic_write(Path(folder) / SMALL, lambda p: save_file(state, p))
+    return atomic_write(Path(folder) / "config.json", lambda p: p.write_text(text, encoding="utf-8")).parent
+
+
+def _load_small(folder: Path) -> AvatarGPTModel:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    from avatargpt.config import AvatarGPTConfig
+    from avatargpt.model import AvatarGPTModel
+    from vqvae.precision import raised
+
+    try:
+        fields = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        model = AvatarGPTModel(AvatarGPTConfig(**{k: v for k, v in fields.items() if k not in _NOT_FIELDS}))
+        found = model.load_state_dict(raised(load_file(folder / SMALL)), strict=False)
+        wrong = [*(k for k in found.missing_keys if k not in model._tied_weights_keys), *found.unexpected_keys]
+        if wrong:
+            raise ValueError(f"weights do not fit config.json: {wrong[0]}")
+    except (OSError, ValueError, TypeError, RuntimeError, SafetensorError) as e:
+        raise UserError(f"{folder}: not a language model of this version ({str(e).splitlines()[0]})") from None
+    return model
+
+
 def _check_files(folder: Path) -> None:
     """Every file named by the checkpoint is there and whole."""
     from safetensors import SafetensorError, safe_open
@@ -97,6 +142,8 @@ def load_model(
     folder = Path(folder)
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder; a folder written by save_model is needed")
+    if (folder / SMALL).is_file():
+        return _load_small(folder).to(device, dtype).eval()
     _check_files(folder)
     options: dict[str, Any] = {} if dtype is None else {"dtype": dtype}
     with _no_bars():
@@ -126,7 +173,7 @@ def with_modalities(model: AvatarGPTModel, entries: dict[str, Any]) -> AvatarGPT
     known = model.config.modalities or {}
     if set(entries) <= set(known):
         return model
-    fields = {k: v for k, v in model.config.to_dict().items() if k not in ("model_type", "architectures")}
+    fields = {k: v for k, v in model.config.to_dict().items() if k not in _NOT_FIELDS}
     wider = AvatarGPTModel(AvatarGPTConfig(**{**fields, "modalities": {**entries, **known}}))
     wider.load_state_dict(model.state_dict(), strict=False)
     return wider.eval()
@@ -146,7 +193,7 @@ def start_from_t5(folder: str | os.PathLike[str], **config: Any) -> AvatarGPTMod
 
     with _no_bars():
         source = T5ForConditionalGeneration.from_pretrained(folder)
-    fields = {k: v for k, v in source.config.to_dict().items() if k not in ("model_type", "architectures")}
+    fields = {k: v for k, v in source.config.to_dict().items() if k not in _NOT_FIELDS}
     model = AvatarGPTModel(AvatarGPTConfig(**{**fields, **config}))
     weights = {k: v.clone() for k, v in source.state_dict().items()}
     if source.config.scale_decoder_outputs:

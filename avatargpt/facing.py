@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from vqvae.motion import Motion
 
 LONGEST = CHUNK + CONTEXT  # tokens of one answer
+APART = "face_language"  # folder of the face's own model in a folder of weights
 BEST_OF = 4  # candidates for an instruction
 FADE = 3  # frames over which a seam's jump is taken out
 
@@ -32,6 +33,21 @@ class Facing(Describing):
     Shapes: a `FaceMotion` has T frames at 30 per second; codes are (N, R), N = ceil(T / 3) tokens of R residual levels.
     The streaming driver (`avatargpt.speech`) is another network: it follows speech, and instructions more closely.
     """
+
+    @cached_property
+    def facial(self) -> Facing:
+        """Who speaks the face's tokens: this model, or the small one of its own in the folder ``face_language``.
+
+        Raises:
+            UserError: neither does.
+        """
+        folder = Path(self.source) / APART
+        if "face" in self.tokenizers or not self.source or not folder.is_dir():
+            self._tokenizer("face")
+            return self
+        apart = type(self).from_pretrained(folder, str(self.device))
+        apart.grounder = self.grounder or apart.grounder
+        return apart
 
     def face(
         self, texts: str | Sequence[str], seconds: float | Sequence[float | None] | None = None, seed: int = 0,
@@ -60,6 +76,8 @@ class Facing(Describing):
         given = [texts] if isinstance(texts, str) else list(texts)
         for text in given:
             check_text(text)
+        if self.facial is not self:
+            return self.facial.face(given, seconds, seed, guidance, temperature, num, best_of)
         slots: list[dict[str, Any]] = [{"caption": t} for t in given]
         check_count("best_of", best_of)
         wanted = self._plainly(given) if best_of > 1 else []
@@ -82,6 +100,8 @@ class Facing(Describing):
             raise UserError(f"intensity: {intensity}; accepted 0 to 1")
         for text in given:
             check_text(text)
+        if self.facial is not self:
+            return self.facial.emotion_face(given, intensity, seconds, seed, guidance, temperature, num)
         strength = {} if intensity is None else {"intensity": intensity}
         slots: list[dict[str, Any]] = [{"emotion": e, **strength} for e in given]
         return self._faces("emotion_to_face", slots, given, seconds, seed, guidance, temperature, num, 1, [])
@@ -92,11 +112,11 @@ class Facing(Describing):
         The form is that of `instruct_data.face.described`: ``blink twice, then smile slightly; very happy``. Faces
         beyond 7.2 s are described in windows, joined by "then".
         """
-        return self._read("face_to_text", faces)
+        return self.facial._read("face_to_text", faces)
 
     def feeling(self, faces: FaceMotion | Sequence[FaceMotion]) -> list[str]:
         """Which feeling faces show (task `face_to_emotion`): "very happy", "calm, then angry", one answer each."""
-        return self._read("face_to_emotion", faces)
+        return self.facial._read("face_to_emotion", faces)
 
     def face_in_between(
         self, start: FaceMotion, end: FaceMotion, seconds: float, text: str = "", seed: int = 0
@@ -110,6 +130,8 @@ class Facing(Describing):
         Returns:
             START, the middle, END in one clip at 30 fps; START and END as they are.
         """
+        if self.facial is not self:
+            return self.facial.face_in_between(start, end, seconds, text, seed)
         tokenizer = self._tokenizer("face")
         fps = tokenizer.spec.fps
         start, end = start.resampled(fps), end.resampled(fps)
@@ -166,8 +188,9 @@ class Facing(Describing):
         """Who reads instructions; None: the model's folder has no reader."""
         from avatargpt.speech.performer import FacePerformer
 
-        folder = Path(self.source) / "driver"
-        return FacePerformer.load(folder) if self.source and (folder / "reader.json").is_file() else None
+        folders = [Path(self.source) / "driver", Path(self.source).parent / "driver"] if self.source else []
+        known = [f for f in folders if (f / "reader.json").is_file()]
+        return FacePerformer.load(known[0]) if known else None
 
     def _plainly(self, texts: Sequence[str]) -> list[str]:
         """What instructions ask for, as `face_to_text` would say it."""

@@ -96,7 +96,7 @@ def feelings(model: Any, seed: int) -> dict[str, Any]:
 
 def tokens(model: Any, faces: Sequence[FaceMotion]) -> dict[str, float]:
     """Faces through the tokenizer and back: mean error of the weights, of the head in degrees, blinks that stay."""
-    tokenizer = model.tokenizers["face"]
+    tokenizer = model.facial.tokenizers["face"]
     before = [tokenizer.spec.encode(f) for f in faces]
     after = [tokenizer.decode_features(tokenizer.encode_features(x))[: len(x)] for x in before]
     error = np.abs(np.concatenate(after) - np.concatenate(before))

@@ -1,6 +1,7 @@
 """Everything a model folder holds, as shipped: bfloat16 weights in shards below 16 MiB, and what stands beside them.
 
-The face's parts (its tokenizer, the driver, the reader) are kept in 8 bits a weight: together they would not fit else.
+The face's parts (its tokenizer and language model, the driver, the reader) are kept in 8 bits a weight: together they
+would not fit else.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ def pack_stage(args: argparse.Namespace) -> None:
     """Language model and tokenizers -> one folder of bfloat16 weights in shards below 16 MiB, as shipped."""
     import torch
 
-    from avatargpt.checkpoint import save_model
+    from avatargpt.checkpoint import load_model, save_model, save_small
+    from avatargpt.facing import APART
     from avatargpt.text import TextTokenizer
     from avatargpt.train.build import read_tokenizers
 
@@ -30,17 +32,27 @@ def pack_stage(args: argparse.Namespace) -> None:
     except ValueError:
         raise UserError(f"shares: {args.shares!r}; accepted: numbers with commas between") from None
     model, tokenizers = averaged(folders, shares), read_tokenizers(args.tokenizer)
-    if {t.config.modality for t in tokenizers} != set(model.config.modalities or {}):
-        raise UserError(f"--tokenizer {args.tokenizer}: accepted: those of {', '.join(model.config.modalities or {})}")
+    apart = load_model(args.face) if args.face else None
+    spoken = [m for m in (model, apart) if m is not None]
+    wanted = [name for m in spoken for name in m.config.modalities or {}]
+    if sorted(t.config.modality for t in tokenizers) != sorted(wanted):
+        raise UserError(f"--tokenizer {args.tokenizer}: accepted: one of each of {', '.join(wanted)}")
+    places = {}
     for tokenizer in tokenizers:
-        model.check_fingerprint(tokenizer.config.modality, tokenizer.fingerprint)
+        modality = tokenizer.config.modality
+        own = modality in (model.config.modalities or {})
+        (model if own or apart is None else apart).check_fingerprint(modality, tokenizer.fingerprint)
+        places[modality] = Path(args.output) / ("" if own else APART) / modality
     out = Path(args.output)
     torch.nn.Module.to(model, torch.bfloat16)
     save_model(model, out, "15MB")
     TextTokenizer.load(folders[-1]).save(out)
     for tokenizer in tokenizers:
         modality = tokenizer.config.modality
-        tokenizer.save(out / modality, torch.int8 if modality == "face" else torch.bfloat16)
+        tokenizer.save(places[modality], torch.int8 if modality == "face" else torch.bfloat16)
+    if apart is not None:
+        save_small(apart, out / APART)
+        TextTokenizer.load(args.face).save(out / APART)
     _beside(args, out, next(t.fingerprint for t in tokenizers if t.config.modality == "body"))
     size = sum(f.stat().st_size for f in out.rglob("*") if f.is_file()) / 1e6
     print(f"{out}: {size:.1f} MB")

@@ -243,7 +243,9 @@ def _parser() -> argparse.ArgumentParser:
     stage("intents", intents_stage, chat="folder of dialogues!", book="folder of the book stage!")
     stage("pack", language="folder of the language stage, or several with commas between: their mean!",
           shares="how much each of several counts, with commas between; default: all alike",
-          tokenizer="tokenizer folder!", book="folder of the book stage", library="folder of the library stage",
+          tokenizer="tokenizer folders, with commas between!",
+          face="folder of a language stage: a model of its own for the face",
+          book="folder of the book stage", library="folder of the library stage",
           planner="folder of the planner stage", intents="folder of the intents stage",
           driver="folder of the driver stage", reader="folder of the reader stage",
           matcher="folder of the matcher stage")  # fmt: skip

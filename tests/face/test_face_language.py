@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 import torch
 
-from avatargpt.checkpoint import load_model, save_model, with_modalities
+from avatargpt.checkpoint import SMALL, load_model, save_model, save_small, with_modalities
 from avatargpt.config import AvatarGPTConfig
 from avatargpt.evaluation.face_language import between, reading
+from avatargpt.facing import APART
 from avatargpt.metrics.face_tokens import kept
 from avatargpt.model import AvatarGPTModel
 from avatargpt.pipeline import AvatarGPT
@@ -228,3 +229,34 @@ def test_examples_of_every_face_task(gpt: AvatarGPT) -> None:
             if task == "text_to_face":
                 assert row.length == 20 and row.codes is not None and row.codes.shape == (20, 3)
                 assert row.prompt.grounded and "Look very happy." in row.prompt.grounded
+
+
+def test_a_face_model_of_its_own_beside_a_body(gpt: AvatarGPT, tmp_path: Path) -> None:
+    fields = {k: v for k, v in gpt.model.config.to_dict().items() if k not in ("model_type", "architectures")}
+    parts = {}
+    for name, spec in (("body", BODY), ("face", FACE)):
+        torch.manual_seed(4)
+        parts[name] = AvatarGPTModel(AvatarGPTConfig(**{**fields, "modalities": {name: spec}, "fingerprints": {}}))
+        parts[name].set_codebooks(name, gpt.tokenizers[name].codebooks, gpt.tokenizers[name].fingerprint)
+    apart = tmp_path / APART
+    save_model(parts["body"], tmp_path)
+    save_small(parts["face"], apart)
+    for folder, name in ((tmp_path, "body"), (apart, "face")):
+        gpt.text.save(folder)
+        gpt.tokenizers[name].save(folder / name, torch.int8)
+    back = load_model(apart)
+    before, after = parts["face"].state_dict(), back.state_dict()
+    assert before.keys() == after.keys() and back.config.modalities == parts["face"].config.modalities
+    assert all((before[k] - after[k]).abs().max() <= before[k].abs().max() / 200 for k in before)
+    whole = AvatarGPT.from_pretrained(tmp_path, "cpu")
+    assert list(whole.tokenizers) == ["body"] and whole.facial is whole.facial is not whole
+    alone = AvatarGPT.from_pretrained(apart, "cpu")
+    assert alone.facial is alone
+    a, b = whole.face("smile", 1.2, seed=3)[0], alone.face("smile", 1.2, seed=3)[0]
+    assert len(a) == 36 and np.array_equal(a.weights, b.weights)
+    assert whole.feeling(a) == alone.feeling(a) and whole.describe_face(a) == alone.describe_face(a)
+    assert len(whole.face_in_between(a, b, 0.5)) == 36 + 15 + 36
+    file = apart / SMALL
+    file.write_bytes(file.read_bytes()[:-50])
+    with pytest.raises(UserError, match="not a language model"):
+        AvatarGPT.from_pretrained(apart, "cpu")

@@ -76,9 +76,21 @@ def test_stages_from_instructions_to_a_model_of_two_modalities(mini: Any, tmp_pa
     again, before = load_model(tmp_path / "more").state_dict(), model.state_dict()
     changed = {".".join(k.split(".")[:2]) for k, v in again.items() if not torch.equal(v, before[k])}
     assert changed == {"heads.face", "codes.face"}
+
+    def alone(data: dict) -> None:
+        second(data)
+        data["model"] |= {"vocab_size": 300, "d_model": 32, "d_kv": 8, "d_ff": 48, "num_layers": 1, "num_heads": 4}
+        data["train"]["options"] = {"weights": {"text_to_face": 1.0, "face_to_emotion": 0.5}}
+
+    mini.run("language", "--config", mini.config("train", alone, "alone"), "--tokenizer", tmp_path / "tok", "--codes",
+             tmp_path / "codes", "--texts", mini.texts, "-o", tmp_path / "face", *quick)  # fmt: skip
     packed = tmp_path / "packed"
     assert main(["pack", "--language", str(tmp_path / "both"), "--tokenizer", str(mini.tokenizer), "-o",
                  str(packed)]) == 2  # fmt: skip
     both = f"{mini.tokenizer},{tmp_path / 'tok'}"
     assert main(["pack", "--language", str(tmp_path / "both"), "--tokenizer", both, "-o", str(packed)]) == 0
     assert len(AvatarGPT.from_pretrained(packed, "cpu").face("smile", 1.0)[0]) == 30
+    apart = tmp_path / "apart"
+    assert main(["pack", "--language", str(tmp_path / "body"), "--face", str(tmp_path / "face"), "--tokenizer", both,
+                 "-o", str(apart)]) == 0  # fmt: skip
+    assert len(AvatarGPT.from_pretrained(apart, "cpu").face("smile", 1.0)[0]) == 30
