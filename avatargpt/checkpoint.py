@@ -87,7 +87,8 @@ def save_small(model: AvatarGPTModel, folder: str | os.PathLike[str]) -> Path:
     return atomic_write(Path(folder) / "config.json", lambda p: p.write_text(text, encoding="utf-8")).parent
 
 
-def _load_small(folder: Path) -> AvatarGPTModel:
+def _load_small(folder: Path, device: str, dtype: torch.dtype | None) -> AvatarGPTModel:
+    import torch
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
@@ -104,7 +105,8 @@ def _load_small(folder: Path) -> AvatarGPTModel:
             raise ValueError(f"weights do not fit config.json: {wrong[0]}")
     except (OSError, ValueError, TypeError, RuntimeError, SafetensorError) as e:
         raise UserError(f"{folder}: not a language model of this version ({str(e).splitlines()[0]})") from None
-    return model
+    torch.nn.Module.to(model, device, dtype)
+    return model.eval()
 
 
 def _check_files(folder: Path) -> None:
@@ -143,7 +145,7 @@ def load_model(
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder; a folder written by save_model is needed")
     if (folder / SMALL).is_file():
-        return _load_small(folder).to(device, dtype).eval()
+        return _load_small(folder, device, dtype)
     _check_files(folder)
     options: dict[str, Any] = {} if dtype is None else {"dtype": dtype}
     with _no_bars():
