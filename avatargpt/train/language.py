@@ -43,7 +43,6 @@ class LanguageTraining:
     refiner_weight: float = 0.4
     refiner_rows: float = 0.5  # share of motion rows the refiner learns from at each step
     refiner_only: bool = False  # everything else is frozen
-    only: list[str] = field(default_factory=list)  # parts that are trained (heads.face); empty: all
     label_smoothing: float = 0.0
     clip: float = 1.0
     seed: int = 0
@@ -166,14 +165,6 @@ class Trainer:
         if config.refiner_only:
             model.requires_grad_(False)
             model.refiners.requires_grad_(True)
-        elif config.only:
-            model.requires_grad_(False)
-            for part in config.only:
-                inside = [p for n, p in model.named_parameters() if n.startswith(f"{part}.")]
-                if not inside:
-                    raise UserError(f"train: only: {part}; accepted: parts of the model, for example heads.body")
-                for p in inside:
-                    p.requires_grad_(True)
         self.model, self.examples, self.val, self.grounder = model, examples, val, grounder
         self.t, self.out, self.runtime = config, out, runtime
         self.mixture = Mixture(examples.streams(), config.seed)
