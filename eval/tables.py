@@ -20,6 +20,7 @@ NEED_CORPUS = (
     "tokenizer", "describe", "inbetween", "continuation", "predicates", "plan_coverage", "discriminator",
     "synthetic_physics",
 )  # fmt: skip
+APART = ("driver_ablations",)  # results of no suite; docs/ablations.md has their tables
 OPEN, CLOSE = "<!-- results -->", "<!-- /results -->"
 CHART = "tokenizer_length.png"
 LABELS = {"nearest": "nearest caption", "random": "random clip", "none": "baselines only"}
@@ -63,6 +64,8 @@ def load(folder: Path) -> list[Report]:
     found: dict[str, Report] = {}
     for path in sorted(folder.glob("*.json")):
         name, _, baseline = path.stem.partition(".")
+        if name in APART:
+            continue
         try:
             data = json.loads(path.read_text(encoding="utf-8"))
             if data["suite"] != name or not isinstance(data["results"], dict):

@@ -190,14 +190,7 @@ class Batches:
 
     def silent(self, window: int, rng: np.random.Generator) -> Tensor:
         """(T, 332) features where nobody speaks."""
-        quiet = self._features[-1:].float().expand(window, -1).clone()
-        if self.sampling.silent == "zero":
-            quiet.zero_()
-        elif self.sampling.silent == "noise":
-            quiet += torch.from_numpy(rng.normal(0, 2.0, quiet.shape)).to(quiet)
-        elif self.sampling.silent == "token":
-            quiet.fill_(float("nan"))
-        return quiet
+        return stand_in(self.sampling.silent, self._features[-1:].float().expand(window, -1), rng)
 
     def _direction(self, which: int) -> Direction:
         if which not in self._directions:
@@ -205,6 +198,15 @@ class Batches:
             feelings, clauses = self.expressions[which].told(self.sampling.emotion == "tokens")
             self._directions[which] = Direction.make(feelings, clauses, self.grounder)
         return self._directions[which]
+
+
+def stand_in(kind: str, quiet: Tensor, rng: np.random.Generator) -> Tensor:
+    """(T, 332) features of settled silence -> those of one of `SILENT`; not a number where a learnt token stands."""
+    if kind == "zero":
+        return torch.zeros_like(quiet)
+    if kind == "noise":
+        return quiet + torch.from_numpy(rng.normal(0, 2.0, tuple(quiet.shape))).to(quiet)
+    return torch.full_like(quiet, float("nan")) if kind == "token" else quiet.clone()
 
 
 def text_of(said: dict[int, tuple[Direction, np.ndarray]], rows: int, frames: int, device: torch.device) -> Text:

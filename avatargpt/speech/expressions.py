@@ -44,7 +44,7 @@ class ExpressionClip:
 
     def told(self, word_by_word: bool = False) -> tuple[list[Feeling], list[Clause]]:
         """Feelings and clauses; word by word, feelings become clauses until the next one."""
-        if not word_by_word:
+        if not word_by_word or not self.feelings:
             return self.feelings, self.clauses
         ends = [*(f.second for f in self.feelings[1:]), len(self.curves) / FPS]
         spans = [

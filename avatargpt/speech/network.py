@@ -6,7 +6,7 @@ same weights run over whole windows (`forward`, training) and frame by frame (`a
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor, nn
@@ -85,8 +85,6 @@ class DriverNetwork(nn.Module):
 
     def __init__(self, config: DriverConfig) -> None:
         super().__init__()
-        if config.gates not in GATES:
-            raise UserError(f"gates: {config.gates!r}; accepted: {', '.join(GATES)}")
         if not 1 <= config.inject <= len(config.dilations):
             raise UserError(f"inject: {config.inject}; accepted: 1 to {len(config.dilations)}, the number of blocks")
         self.config = config
@@ -96,10 +94,7 @@ class DriverNetwork(nn.Module):
         self.nothing = nn.Parameter(torch.zeros(config.width))  # stands for features that are not numbers: no sound
         self.style = nn.Linear(len(STYLE), config.width, bias=False)
         self.blocks = nn.ModuleList(Block(config.width, config.hidden, d) for d in config.dilations)
-        zero = config.gates == "zero"
-        self.emotion = EmotionBranch(config.width, config.text_width, zero)
-        self.motion_norm = nn.LayerNorm(config.width)
-        self.motion = MotionBranch(config.width, config.text_width, CURVES, zero)
+        self.begin_text(config.gates)
         self.leave = nn.LayerNorm(config.width)
         self.curves = nn.Linear(config.width, CURVES)
         self.paired = nn.Linear(config.width, CURVES)
@@ -107,6 +102,19 @@ class DriverNetwork(nn.Module):
         for head in (self.curves, self.paired):
             nn.init.normal_(head.weight, std=0.02)  # less, and what goes left or right hardly leaves the middle
             nn.init.zeros_(head.bias)
+
+    def begin_text(self, gates: str) -> None:
+        """Text branches with random weights, in place of those that are there; what hears and speaks stays.
+
+        Raises:
+            UserError: `gates` that is not accepted.
+        """
+        if gates not in GATES:
+            raise UserError(f"gates: {gates!r}; accepted: {', '.join(GATES)}")
+        c = self.config = replace(self.config, gates=gates)
+        self.emotion = EmotionBranch(c.width, c.text_width, gates == "zero")
+        self.motion_norm = nn.LayerNorm(c.width)
+        self.motion = MotionBranch(c.width, c.text_width, CURVES, gates == "zero")
 
     def normalise(self, features: Tensor) -> Tensor:
         return ((features - self.mean) / self.std).clamp(-6, 6)

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from avatargpt.speech.synthetic import SpeechData
 
 SECTIONS = ("data", "model", "train")
+FRESH = ("nothing", "text")
+"""What of the driver that training begins from is begun anew: nothing, or the text branches."""
 
 
 @dataclass
@@ -44,6 +46,7 @@ class DriverTraining:
     warmup: int = 100
     weight_decay: float = 0.01
     seed: int = 0
+    fresh: str = "nothing"  # one of FRESH
     log_every: int = 25
     save_every: int = 250
     val_every: int = 1000
@@ -125,7 +128,7 @@ def train(
         config: ``{"model": DriverConfig fields, "train": DriverTraining fields, "data": ...}``.
         clips: of all caches, both splits.
         directed: `ExpressionClip`s for the text branches, may be empty.
-        start: a driver to begin from; its own shape is kept.
+        start: a driver to begin from; its own shape is kept, but for the gates of text branches that begin anew.
         until: stop here with a checkpoint; the schedule stays that of all steps.
 
     Raises:
@@ -144,6 +147,10 @@ def train(
     weights = from_mapping(DriverLosses, t.losses, f"{where}: train: losses")
     sampling = from_mapping(Sampling, t.sampling, f"{where}: train: sampling")
     shape = from_mapping(DriverConfig, config.get("model"), f"{where}: model")
+    if t.fresh not in FRESH:
+        raise UserError(f"{where}: train: fresh: {t.fresh!r}; accepted: {', '.join(FRESH)}")
+    if t.fresh != "nothing" and start is None:
+        raise UserError(f"{where}: train: fresh: {t.fresh}: a driver to begin from is needed (--start)")
     rows = runtime.share(t.batch, f"{where}: train")
     training = [c for c in clips if c.split == "train"]
     if not training:
@@ -163,6 +170,8 @@ def train(
         network.std.copy_(std)
     else:
         network = start.network
+        if t.fresh == "text":
+            network.begin_text(shape.gates)
     network = network.to(runtime.device).train()
     scale, paired_scale = channel_scale(spread.float()), channel_scale(paired_spread.float(), PAIRED)
     optimizer = torch.optim.AdamW(

@@ -113,6 +113,13 @@ def test_refused(tables: ModuleType, folder: Path, tmp_path: Path) -> None:
     assert not (folder / "docs").exists()
 
 
+def test_results_of_no_suite_stay_apart(tables: ModuleType, folder: Path) -> None:
+    results = folder / "eval" / "results"
+    before = [r.name for r in tables.load(results)]
+    report.write(results / "driver_ablations.json", {"compared": {}})
+    assert [r.name for r in tables.load(results)] == before
+
+
 def test_predicates_side_by_side(tables: ModuleType, folder: Path) -> None:
     data = result("predicates", {"own/walks": value(0.95), "others/walks": value(0.1), "own": value(0.95),
                                  "others": value(0.1)})  # fmt: skip

@@ -6,11 +6,11 @@ import pytest
 import torch
 
 from avatargpt.speech import corpus, expressions
-from avatargpt.speech.batches import Batches, Sampling
+from avatargpt.speech.batches import SILENT, Batches, Sampling, stand_in
 from avatargpt.speech.direction import Clause, Feeling
 from avatargpt.speech.expressions import ExpressionClip, compose
 from avatargpt.speech.losses import ACTION_UNITS, DriverLosses, channel_scale, driver_losses
-from avatargpt.speech.network import Said
+from avatargpt.speech.network import DriverConfig, Said
 from avatargpt.speech.pairs import PAIRED
 from avatargpt.train.driver import train
 from avatargpt.train.runtime import Runtime
@@ -159,3 +159,37 @@ def test_caches_come_back(tmp_path: Path) -> None:
         (tmp_path / name).unlink()
         with pytest.raises(UserError, match=name):
             module.load(tmp_path)
+
+
+def test_text_branches_begin_anew_and_the_rest_goes_on(tmp_path: Path) -> None:
+    runtime = Runtime(0, 1, torch.device("cpu"), bf16=False)
+    heard = train(CONFIG, clips(), [], tmp_path / "heard", runtime)
+    before = {k: v.clone() for k, v in heard.network.state_dict().items()}
+    config = {"model": {"gates": "open"}, "train": {**CONFIG["train"], "steps": 1, "lr": 0.0, "fresh": "text"}}
+    after = train(config, clips(), [], tmp_path / "fresh", runtime, heard).network
+    assert after.config == dataclasses.replace(DriverConfig(**CONFIG["model"]), gates="open")
+    assert before["emotion.gate.weight"].abs().max() == 0 < after.state_dict()["emotion.gate.weight"].abs().max()
+    for name, value in after.state_dict().items():
+        text = name.startswith(("emotion.", "motion."))
+        assert torch.equal(value, before[name]) != (text and "direct" not in name and "norm" not in name), name
+    with pytest.raises(UserError, match="fresh: 'ears'; accepted: nothing, text"):
+        train({"train": {"fresh": "ears"}}, clips(), [], tmp_path / "x", runtime, heard)
+    with pytest.raises(UserError, match="needed"):
+        train({"train": {"fresh": "text"}}, clips(), [], tmp_path / "x", runtime)
+
+
+def test_feelings_word_by_word() -> None:
+    clauses = [Clause("nod", 0.0, 1.0)]
+    curves = np.zeros((90, 55), np.float32)
+    felt = [Feeling(0, "happy", 0.7), Feeling(1, "neutral", 0.0), Feeling(2, "sad", 0.5)]
+    spans = [Clause("feel happy", 0, 1, 0.7), Clause("feel sad", 2, 3, 0.5)]
+    assert ExpressionClip(curves, felt, clauses).told(True) == ([], [*clauses, *spans])
+    assert ExpressionClip(curves, [], clauses).told(True) == ([], clauses)
+
+
+def test_what_stands_for_silence() -> None:
+    quiet = torch.randn(1, 332).expand(4, -1)
+    rng = np.random.default_rng(0)
+    made = {kind: stand_in(kind, quiet, rng) for kind in SILENT}
+    assert torch.equal(made["silence"], quiet) and made["zero"].abs().max() == 0 and made["token"].isnan().all()
+    assert 1.5 < (made["noise"] - quiet).std() < 2.5
