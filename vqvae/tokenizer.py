@@ -190,18 +190,22 @@ class MotionTokenizer(nn.Module):
         motion = motion.resampled(self.spec.fps)
         return self.decode(self.encode(motion, refine), motion.caption).slice(0, len(motion))
 
-    def save(self, folder: str | os.PathLike[str], dtype: torch.dtype | None = None) -> None:
+    def save(
+        self, folder: str | os.PathLike[str], dtype: torch.dtype | None = None, encoder: torch.dtype | None = None
+    ) -> None:
         """Write config and weights.
 
-        `dtype` (`vqvae.precision.lowered`) applies to encoder and decoder; codebooks stay float32, but their running
-        sums, which only training needs and `load` makes anew (entry times count), are left out.
+        `dtype` (`vqvae.precision.lowered`) applies to encoder and decoder, `encoder` in its stead to the encoder;
+        codebooks stay float32, but their running sums, which only training needs and `load` makes anew (entry times
+        count), are left out.
         """
         from safetensors.torch import save_file
 
         whole = {k: v.detach() for k, v in self.state_dict().items() if dtype is None or not k.endswith(_SUMS)}
         state: dict[str, torch.Tensor] = {}
         for k, v in whole.items():
-            state |= lowered(k, v, dtype) if k.startswith(("encoder.", "decoder.")) else {k: v}
+            kind = (encoder or dtype) if k.startswith("encoder.") else dtype if k.startswith("decoder.") else None
+            state |= lowered(k, v, kind)
         state = {k: v.contiguous().cpu() for k, v in state.items()}
         atomic_write(Path(folder) / WEIGHTS, lambda p: save_file(state, p))
         text = json.dumps({**asdict(self.config), "fingerprint": self.fingerprint}, indent=1)

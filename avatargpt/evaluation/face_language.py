@@ -12,6 +12,7 @@ from avatargpt.evaluation.face_instructions import OWN, RISE, STEPS, followed
 from avatargpt.evaluation.report import figure, plain
 from avatargpt.evaluation.suites import Suite
 from avatargpt.metrics.face import emotions_shown, read_emotions
+from avatargpt.metrics.face_events import check_score
 from avatargpt.metrics.face_reading import f1
 from avatargpt.metrics.face_tokens import kept
 from avatargpt.resources import suites
@@ -48,7 +49,7 @@ def score(suite: Suite, model: Any, data: Path | None) -> dict[str, Any]:
         results |= followed(name, made, scores)
         told = model.describe_face(shown)
         results |= {f"{k}/{name}": plain(v) for k, v in reading(told, scores).items()}
-        results |= {f"{k}/{name}": plain(v) for k, v in tokens(model, shown).items()}
+        results |= {f"{k}/{name}": plain(v) for k, v in tokens(model, shown, scores).items()}
         results |= {f"{k}/{name}": v for k, v in between(model, shown).items()}
         samples += [{"instruction": s.text, "shown": described(s), "described": t}
                     for s, t in list(zip(scores, told, strict=True))[:20]]  # fmt: skip
@@ -94,14 +95,17 @@ def feelings(model: Any, seed: int) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def tokens(model: Any, faces: Sequence[FaceMotion]) -> dict[str, float]:
-    """Faces through the tokenizer and back: mean error of the weights, of the head in degrees, blinks that stay."""
+def tokens(model: Any, faces: Sequence[FaceMotion], scores: Sequence[Score]) -> dict[str, float]:
+    """Faces through the tokenizer and back: mean error of the weights, of the head in degrees, blinks and events that
+    are still there (what no answer in tokens can pass)."""
     tokenizer = model.facial.tokenizers["face"]
     before = [tokenizer.spec.encode(f) for f in faces]
     after = [tokenizer.decode_features(tokenizer.encode_features(x))[: len(x)] for x in before]
     error = np.abs(np.concatenate(after) - np.concatenate(before))
     stays = kept(before, after)
+    done = [r.done for x, s in zip(after, scores, strict=True) for r in check_score(tokenizer.spec.decode(x), s)]
     return {
+        "tokenizer_events": float(np.mean(done)) if done else float("nan"),
         "tokenizer_weights": float(error[:, :52].mean()), "tokenizer_head": float(np.degrees(error[:, 52:].mean())),
         "tokenizer_blinks": stays.get("blinks", float("nan")),
     }  # fmt: skip

@@ -1,7 +1,7 @@
 """Everything a model folder holds, as shipped: bfloat16 weights in shards below 16 MiB, and what stands beside them.
 
-The face's parts (its tokenizer and language model, the driver, the reader) are kept in 8 bits a weight: together they
-would not fit else.
+The face's parts (its tokenizer and language model, the driver, the reader) and the body's encoder are kept in 8 bits a
+weight: together they would not fit else.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def pack_stage(args: argparse.Namespace) -> None:
     TextTokenizer.load(folders[-1]).save(out)
     for tokenizer in tokenizers:
         modality = tokenizer.config.modality
-        tokenizer.save(places[modality], torch.int8 if modality == "face" else torch.bfloat16)
+        tokenizer.save(places[modality], torch.int8 if modality == "face" else torch.bfloat16, torch.int8)
     if apart is not None:
         save_small(apart, out / APART)
         TextTokenizer.load(args.face).save(out / APART)
