@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from avatargpt.text import SentenceGrounder
 
 FILE = "library.safetensors"
+RANK = 96  # principal directions of the vectors that are kept in the file
 EXAMPLES = 2  # examples a prompt carries at most, as in training
 EXAMPLE_TOKENS = 24  # tokens of one example at most (4.8 s)
 LEAST = 0.6  # cosine below which a clip is no example
@@ -164,7 +165,7 @@ class Library:
         return dict(zip(self.captions, self.vectors, strict=True))
 
     def save(self, folder: str | os.PathLike[str]) -> Path:
-        """Write ``library.safetensors``: codes as uint16, vectors as 8-bit integers (cosines within 0.01)."""
+        """Write ``library.safetensors``: codes as uint16, vectors in 8 bits along their first `RANK` directions."""
         from safetensors.numpy import save_file
 
         about = {
@@ -174,7 +175,7 @@ class Library:
         data: dict[str, np.ndarray] = {
             "codes": np.concatenate([e.codes for e in self.entries]).astype(np.uint16),
             "lengths": np.array([len(e.codes) for e in self.entries], np.int32),
-            **pack_vectors(self.vectors),
+            **pack_vectors(self.vectors, RANK),
             "about": pack_json(about),
         }  # fmt: skip
         return atomic_write(Path(folder) / FILE, lambda p: save_file(data, p))

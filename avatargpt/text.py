@@ -5,8 +5,9 @@ from __future__ import annotations
 import io
 import json
 import os
+import unicodedata
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,15 +20,73 @@ from vqvae.motion import atomic_write
 
 SPIECE = "spiece.model"
 PAD, EOS, UNK = 0, 1, 2  # T5's own ids
+NORMALIZER, CHARSMAP = 3, 2  # fields of sentencepiece's model
+
+
+def _fields(message: bytes) -> Iterator[tuple[int, bytes, bytes]]:
+    """Fields of a protocol buffer: number, the whole field, what it holds (empty unless it is bytes).
+
+    Raises:
+        ValueError: not such a message.
+    """
+
+    def number(at: int) -> tuple[int, int]:
+        value = shift = 0
+        while True:
+            if at >= len(message) or shift > 63:
+                raise ValueError("cut off")
+            value |= (message[at] & 127) << shift
+            at, shift = at + 1, shift + 7
+            if message[at - 1] < 128:
+                return value, at
+
+    at = 0
+    while at < len(message):
+        start = at
+        key, at = number(at)
+        inside = b""
+        if key & 7 == 2:
+            size, at = number(at)
+            inside, at = message[at : at + size], at + size
+        elif key & 7 == 0:
+            _, at = number(at)
+        else:
+            at += {1: 8, 5: 4}.get(key & 7, len(message))
+        if at > len(message):
+            raise ValueError("cut off")
+        yield key >> 3, message[start:at], inside
+
+
+def without_charsmap(model: bytes) -> bytes:
+    """A sentencepiece model without its table of characters, a quarter of a megabyte; `TextTokenizer` applies NFKC.
+
+    The table is field 2 of field 3 (``normalizer_spec.precompiled_charsmap`` of sentencepiece_model.proto).
+    """
+    out = []
+    try:
+        for field, whole, inside in _fields(model):
+            if field == NORMALIZER and inside:
+                rest = b"".join(part for name, part, _ in _fields(inside) if name != CHARSMAP)
+                size, length = len(rest), []
+                while True:
+                    length.append(size & 127 | (128 if size > 127 else 0))
+                    size >>= 7
+                    if not size:
+                        break
+                whole = bytes([NORMALIZER << 3 | 2, *length]) + rest
+            out.append(whole)
+    except ValueError:
+        return model  # damaged: sentencepiece says so
+    return b"".join(out)
 
 
 class TextTokenizer:
-    """Sentencepiece with T5's special ids (pad 0, end 1, unknown 2)."""
+    """Sentencepiece with T5's special ids (pad 0, end 1, unknown 2); text is brought into Unicode's NFKC form."""
 
     def __init__(self, model: bytes) -> None:
         import sentencepiece
 
-        self._bytes = model
+        self._bytes = model = without_charsmap(model)
         try:
             self._sp = sentencepiece.SentencePieceProcessor(model_proto=model)
         except RuntimeError as e:
@@ -40,7 +99,7 @@ class TextTokenizer:
 
     def encode(self, text: str) -> list[int]:
         """Lower-cased text -> piece ids, without an end id."""
-        return list(self._sp.encode(text.lower()))
+        return list(self._sp.encode(" ".join(unicodedata.normalize("NFKC", text).lower().split())))
 
     def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
         return [self.encode(t) for t in texts]

@@ -44,6 +44,7 @@ class TokenizerConfig:
 
 
 _SUMS = "embed_avg"  # of codebook entries while training
+_ENTRIES = "_codebook.embed"
 
 
 class MotionTokenizer(nn.Module):
@@ -190,21 +191,27 @@ class MotionTokenizer(nn.Module):
         motion = motion.resampled(self.spec.fps)
         return self.decode(self.encode(motion, refine), motion.caption).slice(0, len(motion))
 
-    def save(
-        self, folder: str | os.PathLike[str], dtype: torch.dtype | None = None, encoder: torch.dtype | None = None
-    ) -> None:
+    @torch.no_grad()
+    def round_codebooks(self) -> None:
+        """Codebooks to the nearest bfloat16 numbers, so that files hold them in half; the fingerprint changes."""
+        for name, value in self.state_dict().items():
+            if name.endswith(_ENTRIES):
+                value.copy_(value.bfloat16().float())
+
+    def save(self, folder: str | os.PathLike[str], dtype: torch.dtype | None = None) -> None:
         """Write config and weights.
 
-        `dtype` (`vqvae.precision.lowered`) applies to encoder and decoder, `encoder` in its stead to the encoder;
-        codebooks stay float32, but their running sums, which only training needs and `load` makes anew (entry times
-        count), are left out.
+        `dtype` (`vqvae.precision.lowered`) applies to encoder and decoder; codebooks stay as they are (bfloat16 where
+        that is exact), but their running sums, which only training needs and `load` makes anew (entry times count), are
+        left out.
         """
         from safetensors.torch import save_file
 
         whole = {k: v.detach() for k, v in self.state_dict().items() if dtype is None or not k.endswith(_SUMS)}
         state: dict[str, torch.Tensor] = {}
         for k, v in whole.items():
-            kind = (encoder or dtype) if k.startswith("encoder.") else dtype if k.startswith("decoder.") else None
+            exact = dtype is not None and k.endswith(_ENTRIES) and torch.equal(v, v.bfloat16().float())
+            kind = dtype if k.startswith(("encoder.", "decoder.")) else torch.bfloat16 if exact else None
             state |= lowered(k, v, kind)
         state = {k: v.contiguous().cpu() for k, v in state.items()}
         atomic_write(Path(folder) / WEIGHTS, lambda p: save_file(state, p))

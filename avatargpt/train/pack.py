@@ -1,7 +1,7 @@
 """Everything a model folder holds, as shipped: bfloat16 weights in shards below 16 MiB, and what stands beside them.
 
-The face's parts (its tokenizer and language model, the driver, the reader) and the body's encoder are kept in 8 bits a
-weight: together they would not fit else.
+The face's parts (its tokenizer and language model, the driver, the reader) are kept in 8 bits a weight: together they
+would not fit else.
 """
 
 from __future__ import annotations
@@ -42,6 +42,9 @@ def pack_stage(args: argparse.Namespace) -> None:
         modality = tokenizer.config.modality
         own = modality in (model.config.modalities or {})
         (model if own or apart is None else apart).check_fingerprint(modality, tokenizer.fingerprint)
+        if not own and apart is not None:
+            tokenizer.round_codebooks()
+            apart.set_codebooks(modality, tokenizer.codebooks, tokenizer.fingerprint)
         places[modality] = Path(args.output) / ("" if own else APART) / modality
     out = Path(args.output)
     torch.nn.Module.to(model, torch.bfloat16)
@@ -49,7 +52,7 @@ def pack_stage(args: argparse.Namespace) -> None:
     TextTokenizer.load(folders[-1]).save(out)
     for tokenizer in tokenizers:
         modality = tokenizer.config.modality
-        tokenizer.save(places[modality], torch.int8 if modality == "face" else torch.bfloat16, torch.int8)
+        tokenizer.save(places[modality], torch.int8 if modality == "face" else torch.bfloat16)
     if apart is not None:
         save_small(apart, out / APART)
         TextTokenizer.load(args.face).save(out / APART)
