@@ -49,6 +49,12 @@ class Facing(Describing):
         apart.grounder = self.grounder or apart.grounder
         return apart
 
+    def face_source(self) -> str:
+        """Who speaks the face's tokens, in words; nothing is loaded for it."""
+        if "face" in self.tokenizers:
+            return "this model"
+        return f"a model of its own ({APART})" if self.source and (Path(self.source) / APART).is_dir() else "none"
+
     def face(
         self, texts: str | Sequence[str], seconds: float | Sequence[float | None] | None = None, seed: int = 0,
         guidance: float | None = None, temperature: float | None = None, num: int = 1, best_of: int = BEST_OF,

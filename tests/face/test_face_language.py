@@ -251,7 +251,7 @@ def test_a_face_model_of_its_own_beside_a_body(gpt: AvatarGPT, tmp_path: Path) -
     whole = AvatarGPT.from_pretrained(tmp_path, "cpu")
     assert list(whole.tokenizers) == ["body"] and whole.facial is whole.facial is not whole
     alone = AvatarGPT.from_pretrained(apart, "cpu")
-    assert alone.facial is alone
+    assert alone.facial is alone and alone.face_source() == "this model" and APART in whole.face_source()
     a, b = whole.face("smile", 1.2, seed=3)[0], alone.face("smile", 1.2, seed=3)[0]
     assert len(a) == 36 and np.array_equal(a.weights, b.weights)
     assert whole.feeling(a) == alone.feeling(a) and whole.describe_face(a) == alone.describe_face(a)
