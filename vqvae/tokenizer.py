@@ -97,13 +97,22 @@ class MotionTokenizer(nn.Module):
             digest.update(np.ascontiguousarray(tensor.detach().cpu().float().numpy()).tobytes())
         return digest.hexdigest()
 
-    def forward(self, features: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    def forward(
+        self, features: torch.Tensor, quantise: bool = True
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Training pass on normalised features (B, T, D).
+
+        Args:
+            quantise: False = the encoder's output goes to the decoder as it is, and the codebooks stay untouched; the
+                codes are all 0.
 
         Returns:
             reconstruction (B, T, D) normalised, codes (B, N, R), commitment loss (scalar).
         """
         z = self.encoder(features.transpose(1, 2)).transpose(1, 2)
+        if not quantise:
+            codes = torch.zeros(*z.shape[:2], self.config.levels, dtype=torch.long, device=z.device)
+            return self.decoder(z.transpose(1, 2)).transpose(1, 2), codes, z.new_zeros(())
         with torch.autocast(z.device.type, enabled=False):
             quantised, codes, commit = self.vq(z.float())
         out = self.decoder(quantised.transpose(1, 2)).transpose(1, 2)

@@ -39,6 +39,7 @@ class TokenizerTraining:
     weight_decay: float = 0.01
     balance: float = 0.5  # sampling weight of a class ~ frames^-balance
     speed: float = 0.5  # extra weight of clips with fast limbs, 0 = none
+    warm: int = 0  # first steps without quantising; codebooks then begin from latents that hold all of the motion
     level_dropout: float = 0.2  # share of steps that decode from a random number of levels
     decoder_only: bool = False  # freeze encoder and codebooks (a second stage; the fingerprint stays)
     seed: int = 0
@@ -112,7 +113,7 @@ def train(
         x = (torch.from_numpy(batch).to(runtime.device) - model.mean) / model.std
         model.vq.quantize_dropout = bool(drop[step]) and not t.decoder_only
         with runtime.autocast():
-            predicted, _, commit = wrapped(x)
+            predicted, _, commit = wrapped(x, step >= t.warm or start is not None)
         losses, logged = aim.losses(predicted.float(), x, model.mean, model.std)
         if not t.decoder_only:
             losses["commit"] = commit
@@ -126,7 +127,7 @@ def train(
         if step % t.log_every == 0:
             log(step=step, **{k: float(np.mean(v)) for k, v in totals.items()})
             totals = {}
-        if runtime.main and (step % t.val_every == 0 or step == t.steps):
+        if runtime.main and step > t.warm and (step % t.val_every == 0 or step == t.steps):
             model.vq.quantize_dropout = False
             log(step=step, **aim.validate(model.eval(), val.clips, val.rare))
             model.train()

@@ -81,3 +81,17 @@ def test_stages_from_instructions_to_a_model_of_two_modalities(mini: Any, tmp_pa
     assert main(["pack", "--language", str(tmp_path / "body"), "--face", str(tmp_path / "face"), "--tokenizer", both,
                  "-o", str(apart)]) == 0  # fmt: skip
     assert len(AvatarGPT.from_pretrained(apart, "cpu").face("smile", 1.0)[0]) == 30
+
+
+def test_first_steps_without_quantising(mini: Any, tmp_path: Path) -> None:
+    change = {"steps": 5, "warm": 3, "val_every": 1, "save_every": 100, "level_dropout": 0.0}
+    config = mini.config("tokenizer", lambda d: d["train"].update(change), "warm")
+    args = ["tokenizer", "--config", config, "--store", mini.store, "--threads", 1, "--device", "cpu"]
+    mini.run(*args, "-o", tmp_path / "parts", "--until", 2)
+    begun = {k: v for k, v in mini.weights(tmp_path / "parts").items() if k.endswith("initted")}
+    assert begun and not any(bool(v) for v in begun.values()) and mini.rows(tmp_path / "parts", "val_mm") == []
+    mini.run(*args, "-o", tmp_path / "parts")
+    mini.run(*args, "-o", tmp_path / "whole")
+    mini.assert_same(mini.weights(tmp_path / "whole"), mini.weights(tmp_path / "parts"))
+    assert all(bool(v) for k, v in mini.weights(tmp_path / "whole").items() if k.endswith("initted"))
+    assert len(mini.rows(tmp_path / "whole", "val_mm")) == 2
