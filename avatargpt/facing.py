@@ -16,6 +16,7 @@ from instruct_data import registry
 from vqvae.errors import UserError
 from vqvae.face import FaceMotion
 from vqvae.face import concatenate as joined
+from vqvae.features.face import FaceFeatures
 
 if TYPE_CHECKING:
     from avatargpt.speech.performer import FacePerformer
@@ -82,12 +83,11 @@ class Facing(Describing):
         given = [texts] if isinstance(texts, str) else list(texts)
         for text in given:
             check_text(text)
-        if self.facial is not self:
-            return self.facial.face(given, seconds, seed, guidance, temperature, num, best_of)
+        one = self.facial
         slots: list[dict[str, Any]] = [{"caption": t} for t in given]
         check_count("best_of", best_of)
-        wanted = self._plainly(given) if best_of > 1 else []
-        return self._faces("text_to_face", slots, given, seconds, seed, guidance, temperature, num, best_of, wanted)
+        wanted = one._plainly(given) if best_of > 1 else []
+        return one._faces("text_to_face", slots, given, seconds, seed, guidance, temperature, num, best_of, wanted)
 
     def emotion_face(
         self, emotions: str | Sequence[str], intensity: float | None = None,
@@ -106,11 +106,9 @@ class Facing(Describing):
             raise UserError(f"intensity: {intensity}; accepted 0 to 1")
         for text in given:
             check_text(text)
-        if self.facial is not self:
-            return self.facial.emotion_face(given, intensity, seconds, seed, guidance, temperature, num)
         strength = {} if intensity is None else {"intensity": intensity}
         slots: list[dict[str, Any]] = [{"emotion": e, **strength} for e in given]
-        return self._faces("emotion_to_face", slots, given, seconds, seed, guidance, temperature, num, 1, [])
+        return self.facial._faces("emotion_to_face", slots, given, seconds, seed, guidance, temperature, num, 1, [])
 
     def describe_face(self, faces: FaceMotion | Sequence[FaceMotion]) -> list[str]:
         """What faces do, with which feeling, how strongly (task `face_to_text`): one sentence each.
@@ -255,8 +253,8 @@ class Facing(Describing):
 
 
 def _rows(face: FaceMotion) -> np.ndarray:
-    """(T, 55) weights and head."""
-    return np.concatenate([face.weights, face.head], 1)
+    """(T, 55) as the tokenizer sees it, at 30 frames a second."""
+    return FaceFeatures().encode(face)
 
 
 def _faded(middle: FaceMotion, before: np.ndarray, after: np.ndarray) -> FaceMotion:
@@ -264,4 +262,4 @@ def _faded(middle: FaceMotion, before: np.ndarray, after: np.ndarray) -> FaceMot
     rows, t = _rows(middle), np.arange(len(middle))
     rows = rows + np.clip(1 - (t + 1) / (FADE + 1), 0, 1)[:, None] * before
     rows = rows + np.clip(1 - (len(middle) - t) / (FADE + 1), 0, 1)[:, None] * after
-    return FaceMotion(rows[:, :52], rows[:, 52:], middle.fps, middle.caption)
+    return FaceFeatures().decode(rows)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from avatargpt.metrics.geometry_signals import runs_of
 from vqvae import arkit
 
 SHUT = 0.6  # lids: above = shut
@@ -23,12 +24,12 @@ def kept(clips: list[np.ndarray], rebuilt: list[np.ndarray]) -> dict[str, float]
     blinks: list[bool] = []
     closures: list[bool] = []
     for before, after in zip(clips, rebuilt, strict=True):
-        for start, stop in _runs(_lids(before) > SHUT):
+        for start, stop in runs_of(_lids(before) > SHUT):
             if stop - start <= LONGEST:
                 blinks.append(bool((_lids(after)[start:stop] > SHUT - 0.1).any()))
         gap, press = _lips(before)
         other_gap, other_press = _lips(after)
-        for start, stop in _runs((gap < CLOSED) & (press > PRESSED)):
+        for start, stop in runs_of((gap < CLOSED) & (press > PRESSED)):
             near = slice(max(start - 1, 0), stop + 1)
             closures.append(bool(((other_gap[near] < 2 * CLOSED) & (other_press[near] > PRESSED * 2 / 3)).any()))
     counted = {"blinks": blinks, "closures": closures}
@@ -43,9 +44,3 @@ def _lips(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """How far the lips are apart, (T,), and how hard they are pressed, (T,)."""
     gap = x[:, arkit.INDEX["jawOpen"]] - x[:, arkit.INDEX["mouthClose"]]
     return gap, x[:, [arkit.INDEX["mouthPressLeft"], arkit.INDEX["mouthPressRight"]]].mean(1)
-
-
-def _runs(on: np.ndarray) -> list[tuple[int, int]]:
-    """Stretches of True: (first, behind the last)."""
-    edges = np.flatnonzero(np.diff(np.concatenate([[False], on, [False]]).astype(int)))
-    return list(zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True))

@@ -153,9 +153,11 @@ def blinking(motion: FaceMotion, per_minute: float, seed: int = 0) -> FaceMotion
     Winks and closures longer than half a second stay, and no blink falls on them. Gaps between blinks are drawn from a
     gamma distribution (shape 3), at least 0.6 s.
     """
+    from avatargpt.metrics.geometry_signals import runs_of
+
     lids = [arkit.INDEX["eyeBlinkLeft"], arkit.INDEX["eyeBlinkRight"]]
     weights = motion.weights.copy()
-    for start, stop in _runs(weights[:, lids].min(1) > _SHUT):
+    for start, stop in runs_of(weights[:, lids].min(1) > _SHUT):
         if (stop - start) / motion.fps <= _LONGEST_BLINK:
             _take_out(weights, lids, start, stop, motion.fps)
     if per_minute > 0:
@@ -168,11 +170,6 @@ def blinking(motion: FaceMotion, per_minute: float, seed: int = 0) -> FaceMotion
             lid = np.interp(np.linspace(0, len(_BLINK) - 1, count), np.arange(len(_BLINK)), _BLINK)
             weights[at : at + count, lids] = np.maximum(weights[at : at + count, lids], lid[:, None])
     return replace(motion, weights=weights)
-
-
-def _runs(mask: np.ndarray) -> list[tuple[int, int]]:
-    edges = np.flatnonzero(np.diff(np.concatenate([[False], mask, [False]]).astype(int)))
-    return [(int(a), int(b)) for a, b in zip(edges[::2], edges[1::2], strict=True)]
 
 
 def _take_out(weights: np.ndarray, lids: list[int], start: int, stop: int, fps: float) -> None:
