@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from torch.nn.functional import smooth_l1_loss
+from torch.nn.functional import huber_loss
 
 from vqvae import arkit
 
@@ -19,12 +19,18 @@ LIPS = tuple(
 
 @dataclass(frozen=True)
 class FaceLossWeights:
-    """Weight of each term. `lids` and `lips` are per unit of ARKit weight, not normalised."""
+    """Weight of each term. `lids` and `lips` are per unit of ARKit weight, not normalised.
+
+    `bend` is the error, in standard deviations of a channel, up to which features and their velocity count squared;
+    beyond it they count linearly, with the same slope. What is rare and large (a turned head, a glance, the tongue) lies
+    at several standard deviations: where the bend comes early, a mean over all channels forgives leaving it out.
+    """
 
     features: float = 1.0
     feature_velocity: float = 1.0
     lids: float = 4.0
     lips: float = 4.0
+    bend: float = 4.0
 
 
 def face_losses(
@@ -45,8 +51,8 @@ def face_losses(
     """
     error = (predicted - target) * std
     return {
-        "features": w.features * smooth_l1_loss(predicted, target, beta=0.5),
-        "feature_velocity": w.feature_velocity * smooth_l1_loss(predicted.diff(dim=1), target.diff(dim=1), beta=0.5),
+        "features": w.features * huber_loss(predicted, target, delta=w.bend),
+        "feature_velocity": w.feature_velocity * huber_loss(predicted.diff(dim=1), target.diff(dim=1), delta=w.bend),
         "lids": w.lids * error[..., LIDS].abs().mean(),
         "lips": w.lips * error[..., LIPS].abs().mean(),
         "weight_error": error[..., : arkit.COUNT].detach().abs().mean(),

@@ -42,7 +42,7 @@ class Encoder(nn.Module):
 
     def __init__(
         self, dim: int, code_dim: int, width: int, fine_width: int, dilations: list[int], fine: list[int],
-        downsample: int,
+        downsample: int, direct: bool = False,
     ) -> None:
         super().__init__()
         self.inp = nn.Conv1d(dim, fine_width, 3, padding=1)
@@ -50,10 +50,12 @@ class Encoder(nn.Module):
         self.down = nn.Conv1d(fine_width, width, downsample, stride=downsample)
         self.coarse = _stack(width, dilations)
         self.out = nn.Conv1d(width, code_dim, 1)
+        self.direct = nn.Conv1d(dim, code_dim, downsample, stride=downsample) if direct else None
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         h = self.down(nn.functional.silu(self.fine(self.inp(x))))
-        return self.out(nn.functional.silu(self.coarse(h)))
+        z: torch.Tensor = self.out(nn.functional.silu(self.coarse(h)))
+        return z if self.direct is None else z + self.direct(x)
 
 
 class Decoder(nn.Module):
@@ -61,7 +63,7 @@ class Decoder(nn.Module):
 
     def __init__(
         self, dim: int, code_dim: int, width: int, fine_width: int, dilations: list[int], fine: list[int],
-        downsample: int,
+        downsample: int, direct: bool = False,
     ) -> None:
         super().__init__()
         self.downsample = downsample
@@ -70,12 +72,45 @@ class Decoder(nn.Module):
         self.up = nn.Conv1d(width, fine_width * downsample, 1)
         self.fine = _stack(fine_width, fine)
         self.out = nn.Conv1d(fine_width, dim, 3, padding=1)
+        self.direct = nn.Conv1d(code_dim, dim * downsample, 1) if direct else None
 
     def forward(self, z: torch.Tensor) -> torch.Tensor:
-        h = self.up(nn.functional.silu(self.coarse(self.inp(z))))
+        h = self._frames(self.up(nn.functional.silu(self.coarse(self.inp(z)))))
+        x: torch.Tensor = self.out(nn.functional.silu(self.fine(h)))
+        return x if self.direct is None else x + self._frames(self.direct(z))
+
+    def _frames(self, h: torch.Tensor) -> torch.Tensor:
+        """(B, C * downsample, N) -> (B, C, N * downsample), channel by channel."""
         batch, _, tokens = h.shape
-        h = h.view(batch, -1, self.downsample, tokens).transpose(2, 3).reshape(batch, -1, tokens * self.downsample)
-        return self.out(nn.functional.silu(self.fine(h)))
+        h = h.view(batch, -1, self.downsample, tokens).transpose(2, 3)
+        return h.reshape(batch, -1, tokens * self.downsample)
+
+
+@torch.no_grad()
+def begin_direct(encoder: Encoder, decoder: Decoder, frames: torch.Tensor) -> None:
+    """Let encoder and decoder begin as the principal components of the data, the convolutions adding nothing.
+
+    A convolutional auto-encoder learns what is common first and takes very long over what is rare (a turned head, the
+    tongue); components hold every channel from the first step.
+
+    Args:
+        frames: (N, downsample, D) normalised features of N tokens.
+    """
+    if encoder.direct is None or decoder.direct is None:
+        raise ValueError("networks without a direct path")
+    count, downsample, dim = frames.shape
+    flat = frames.reshape(count, -1).double()
+    size = encoder.out.out_channels
+    _, directions = torch.linalg.eigh(flat.T @ flat / count)
+    basis = directions.flip(1)[:, :size].float()  # (downsample * D, at most C), largest first
+    size = basis.shape[1]
+    per_frame = basis.reshape(downsample, dim, size)
+    for layer in (encoder.direct, encoder.out, decoder.direct, decoder.out):
+        layer.weight.zero_()
+        if layer.bias is not None:
+            layer.bias.zero_()
+    encoder.direct.weight[:size] = per_frame.permute(2, 1, 0)  # (C, D, downsample)
+    decoder.direct.weight[:, :size, 0] = per_frame.permute(1, 0, 2).reshape(dim * downsample, size)
 
 
 def context_tokens(dilations: list[int], fine: list[int], downsample: int) -> int:

@@ -41,6 +41,7 @@ class TokenizerConfig:
     ema_decay: float = 0.97
     commitment: float = 0.25
     dead_below: float = 0.5
+    direct: bool = False  # a straight linear path beside the convolutions, which begins as principal components
 
 
 _SUMS = "embed_avg"  # of codebook entries while training
@@ -65,11 +66,13 @@ class MotionTokenizer(nn.Module):
         self.spec = modalities.get(config.modality).features()
         c = config
         self.encoder = Encoder(
-            self.spec.dim, c.code_dim, c.width, c.fine_width, c.encoder_dilations, c.encoder_fine, c.downsample
-        )
+            self.spec.dim, c.code_dim, c.width, c.fine_width, c.encoder_dilations, c.encoder_fine, c.downsample,
+            c.direct,
+        )  # fmt: skip
         self.decoder = Decoder(
-            self.spec.dim, c.code_dim, c.width, c.fine_width, c.decoder_dilations, c.decoder_fine, c.downsample
-        )
+            self.spec.dim, c.code_dim, c.width, c.fine_width, c.decoder_dilations, c.decoder_fine, c.downsample,
+            c.direct,
+        )  # fmt: skip
         self.vq = residual_vq(c.code_dim, c.levels, c.codebook_size, c.ema_decay, c.commitment, c.dead_below)
         self.register_buffer("mean", torch.zeros(self.spec.dim))
         self.register_buffer("std", torch.ones(self.spec.dim))
@@ -97,22 +100,13 @@ class MotionTokenizer(nn.Module):
             digest.update(np.ascontiguousarray(tensor.detach().cpu().float().numpy()).tobytes())
         return digest.hexdigest()
 
-    def forward(
-        self, features: torch.Tensor, quantise: bool = True
-    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    def forward(self, features: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Training pass on normalised features (B, T, D).
-
-        Args:
-            quantise: False = the encoder's output goes to the decoder as it is, and the codebooks stay untouched; the
-                codes are all 0.
 
         Returns:
             reconstruction (B, T, D) normalised, codes (B, N, R), commitment loss (scalar).
         """
         z = self.encoder(features.transpose(1, 2)).transpose(1, 2)
-        if not quantise:
-            codes = torch.zeros(*z.shape[:2], self.config.levels, dtype=torch.long, device=z.device)
-            return self.decoder(z.transpose(1, 2)).transpose(1, 2), codes, z.new_zeros(())
         with torch.autocast(z.device.type, enabled=False):
             quantised, codes, commit = self.vq(z.float())
         out = self.decoder(quantised.transpose(1, 2)).transpose(1, 2)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from avatargpt.speech.audio import FPS, RATE
-from avatargpt.speech.phones import ARPABET, INDEX, SILENCE, Phone
+from avatargpt.speech.phones import ARPABET, INDEX, SILENCE, VISEMES, Phone
 from vqvae.errors import UserError
 
 if TYPE_CHECKING:
@@ -27,6 +27,17 @@ def phone_scores(driver: Driver, audio: np.ndarray, rate: int = RATE) -> np.ndar
     stream.finish()
     assert stream.phone_rows is not None
     return np.concatenate(stream.phone_rows)
+
+
+def visible(scores: np.ndarray) -> np.ndarray:
+    """(N, 40) log-probabilities of phones -> of half the phone, half all that look like it (`VISEMES`).
+
+    Speakers of other accents and languages say other sounds than the text's phones, mostly ones that look alike.
+    """
+    p = np.exp(scores)
+    group = np.array([next(i for i, g in enumerate(VISEMES) if name in g) for name in ARPABET])
+    alike = np.stack([p[:, group == i].sum(1) for i in range(len(VISEMES))], 1)
+    return np.asarray(np.log(0.5 * p + 0.5 * alike[:, group] + 1e-9))
 
 
 def viterbi(scores: np.ndarray, phones: Sequence[str]) -> tuple[list[Phone], float]:

@@ -36,6 +36,8 @@ class Sampling:
         directed: rows with text (when an expression cache is there), half of them silent, half over speech.
         silent: one of `SILENT`.
         real: how much likelier a clip of aligned real speech is than a synthetic one.
+        shares: of the rows with taught speech, by source (the first part of a clip's name); those not named share the
+            rest.
         masks: share of rows with a band of frequencies masked.
         level: standard deviation of the change in loudness, nepers of power.
         composed: half of the directed rows have speech too.
@@ -46,6 +48,7 @@ class Sampling:
     directed: float = 0.5
     silent: str = "silence"
     real: float = 2.0
+    shares: dict[str, float] = field(default_factory=dict)
     masks: float = 0.3
     level: float = 0.25
     composed: bool = True
@@ -102,6 +105,7 @@ class Batches:
         weight = np.sqrt(lengths) * np.array([self.sampling.real if c.source in REAL else 1.0 for c in self.clips])
         if not (~kind).any():
             raise UserError("no taught speech in the cache; the speech stage writes it")
+        weight = _shared(weight, np.array([c.source for c in self.clips]), ~kind, self.sampling.shares)
         self._weights = {}
         for paired in (False, True):
             w = np.where(kind == paired, weight if not paired else lengths, 0.0)
@@ -198,6 +202,30 @@ class Batches:
             feelings, clauses = self.expressions[which].told(self.sampling.emotion == "tokens")
             self._directions[which] = Direction.make(feelings, clauses, self.grounder)
         return self._directions[which]
+
+
+def _shared(weight: np.ndarray, sources: np.ndarray, taught: np.ndarray, shares: dict[str, float]) -> np.ndarray:
+    """(clips,) weights so changed that each named source has its share of the taught clips' total.
+
+    Raises:
+        UserError: shares that are no part of 1, or of a source without clips.
+    """
+    if not shares:
+        return weight
+    total = sum(shares.values())
+    others = taught & ~np.isin(sources, list(shares))
+    if min(shares.values()) < 0 or total > 1 + 1e-9 or (total < 1 - 1e-9 and not others.any()):
+        raise UserError(f"sampling: shares: {shares}; accepted: parts of 1, the rest for sources that are not named")
+    out = weight.copy()
+    for name, share in [*shares.items(), (None, 1 - total)]:
+        rows = others if name is None else taught & (sources == name)
+        if not rows.any():
+            if name is None:
+                continue
+            found = ", ".join(sorted(set(sources[taught].tolist())))
+            raise UserError(f"sampling: shares: no clips of {name!r} in the caches; there are {found}")
+        out[rows] *= share / weight[rows].sum()
+    return out
 
 
 def stand_in(kind: str, quiet: Tensor, rng: np.random.Generator) -> Tensor:

@@ -14,6 +14,13 @@ CLOSED = frozenset("P B M".split())
 LABIODENTAL = frozenset("F V".split())
 OPEN = frozenset("AA AE AW AY".split())
 
+VISEMES = tuple(
+    frozenset(group.split())
+    for group in ("SIL", "P B M", "F V", "TH DH", "T D N S Z L", "K G NG HH", "CH JH SH ZH", "R ER", "W UW UH OW OY",
+                  "AA AE AH AY AW", "EH EY IH IY Y", "AO")
+)  # fmt: skip
+"""Phones that look alike."""
+
 
 @dataclass(frozen=True)
 class Phone:

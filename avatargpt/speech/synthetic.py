@@ -17,6 +17,7 @@ from avatargpt.speech.teacher import STYLE, WIDTH, teach
 
 if TYPE_CHECKING:
     from avatargpt.speech.espeak import Espeak
+    from avatargpt.speech.flite import Flite
 
 BASES = (
     "en-us", "gmw/en", "gmw/en-GB-scotland", "gmw/en-GB-x-gbclan", "gmw/en-GB-x-rp", "gmw/en-US-nyc", "en-us", "gmw/en",
@@ -33,27 +34,37 @@ HELD_OUT = ("en-029+f4", "en-029+m7", "en-us+steph2", "gmw/en+marcelo", "en-us+g
 """Voices of the validation clips; neither the base nor the variant of most of them is heard in training."""
 
 
+OTHERS = 21
+"""Utterances that are kept to be voices in the background."""
+
+
 @dataclass
 class SpeechData:
     """What `configs/driver/*.yaml` may set under `data`.
 
     Attributes:
         clips: synthetic clips for training, about 6 s each.
+        flite: further ones by voices built from recordings of people, as flite has them.
         held_out: validation sentences; each is stored clean and as recorded.
         still: clips of noise, hum and silence whose mouth rests.
         clean: share of training clips without a recording situation.
         paused: share of clips with inserted pauses.
         articulated: share of clips with other habits of articulation.
         copies: recording situations added for each clip of real speech and each recorded pair.
+        further_copies: the same for clips of further recordings, which are many.
+        coded: share of these copies that went through an mp3 or Opus encoder; needs PyAV.
     """
 
     clips: int = 700
+    flite: int = 0
     held_out: int = 40
     still: int = 40
     clean: float = 0.3
     paused: float = 0.35
     articulated: float = 0.6
     copies: int = 6
+    further_copies: int = 1
+    coded: float = 0.0
     seed: int = 0
 
 
@@ -75,9 +86,15 @@ def spoken(
     """
     speed, pitch = int(rng.uniform(120, 240)), int(rng.uniform(20, 80))
     audio, phones = espeak.speak(text, voice, speed, pitch, int(rng.uniform(20, 80)))
-    factor = float(rng.uniform(0.86, 1.16)) if warp else 1.0
-    audio = resample(audio, round(espeak.rate * factor / 10) * 10)
-    factor = round(espeak.rate * factor / 10) * 10 / espeak.rate
+    return played(audio, espeak.rate, phones, rng, float(rng.uniform(0.86, 1.16)) if warp else 1.0)
+
+
+def played(
+    audio: np.ndarray, rate: int, phones: Sequence[Phone], rng: np.random.Generator, factor: float
+) -> tuple[np.ndarray, list[Phone]]:
+    """An utterance played `factor` times as fast, at 16 kHz, with silence around it, and its phones."""
+    audio = resample(audio, round(rate * factor / 10) * 10)
+    factor = round(rate * factor / 10) * 10 / rate
     before, after = float(rng.uniform(0.15, 0.9)), float(rng.uniform(0.2, 1.0))
     sound = np.concatenate(
         [np.zeros(round(before * RATE), np.float32), audio, np.zeros(round(after * RATE), np.float32)]
@@ -112,15 +129,7 @@ def synthetic_clips(texts: Sequence[str], options: SpeechData, espeak: Espeak) -
         sound, phones = spoken(espeak, texts[int(rng.integers(len(texts)))], voice, rng)
         if not phones:
             continue
-        if rng.random() < options.articulated:
-            sound = articulate(sound, phones, rng)
-        if rng.random() < options.paused:
-            sound, phones = insert_pauses(sound, phones, rng, int(rng.integers(1, 4)))
-        clean = sound
-        if rng.random() > options.clean:
-            sound = recorded(sound, rng, others)
-        others = [*others[-20:], clean]
-        yield taught_clip(sound, phones, clean, random_style(rng), "train", f"espeak/{voice}/{i}")
+        yield _situated(sound, phones, options, rng, others, f"espeak/{voice}/{i}")
     for i in range(options.held_out):
         rng = np.random.default_rng([options.seed, 2, i])
         voice = HELD_OUT[i % len(HELD_OUT)]
@@ -130,6 +139,42 @@ def synthetic_clips(texts: Sequence[str], options: SpeechData, espeak: Espeak) -
             yield taught_clip(sound, phones, sound, usual, "val", f"clean/{voice}/{i}")
             yield taught_clip(recorded(sound, rng), phones, sound, usual, "val", f"recorded/{voice}/{i}")
     yield from still_clips(options.still, options.seed)
+
+
+def _situated(
+    sound: np.ndarray, phones: list[Phone], options: SpeechData, rng: np.random.Generator, others: list[np.ndarray],
+    name: str,
+) -> SpeechClip:  # fmt: skip
+    """A training clip with habits of articulation, pauses and a recording situation, each at its share.
+
+    Args:
+        others: what was said before, for voices in the background; the clip is added to it.
+    """
+    if rng.random() < options.articulated:
+        sound = articulate(sound, phones, rng)
+    if rng.random() < options.paused:
+        sound, phones = insert_pauses(sound, phones, rng, int(rng.integers(1, 4)))
+    clean = sound
+    if rng.random() > options.clean:
+        sound = recorded(sound, rng, others)
+    others.append(clean)
+    del others[:-OTHERS]
+    return taught_clip(sound, phones, clean, random_style(rng), "train", name)
+
+
+def flite_clips(texts: Sequence[str], options: SpeechData, flite: Flite) -> Iterator[SpeechClip]:
+    """Training clips by flite's voices, slower and faster, higher and lower; equal seeds give equal clips."""
+    from avatargpt.speech.flite import VOICES
+
+    others: list[np.ndarray] = []
+    for i in range(options.flite):
+        rng = np.random.default_rng([options.seed, 7, i])
+        voice = VOICES[int(rng.integers(len(VOICES)))]
+        text = texts[int(rng.integers(len(texts)))]
+        pitch = float(rng.uniform(80, 240)) if rng.random() < 0.6 else None
+        audio, rate, phones = flite.speak(text, voice, float(rng.uniform(0.75, 1.35)), pitch)
+        sound, phones = played(audio, rate, phones, rng, float(rng.uniform(0.84, 1.2)))
+        yield _situated(sound, phones, options, rng, others, f"flite/{voice}/{i}")
 
 
 def still_clips(count: int, seed: int) -> Iterator[SpeechClip]:

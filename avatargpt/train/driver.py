@@ -68,7 +68,8 @@ def speech_data_stage(args: argparse.Namespace) -> None:
     if args.driver:
         from avatargpt.speech.driver import Driver
 
-        clips = _labelled(faces, Driver.load(args.driver), options)
+        further = [Path(p) for p in args.spoken.split(",")] if args.spoken else []
+        clips = _labelled(faces, further, Driver.load(args.driver), options)
     else:
         clips = _built(faces, args.texts, options)
     found = list(clips)
@@ -81,7 +82,7 @@ def _built(faces: Path, texts: str | None, options: SpeechData) -> Iterator[Spee
     from avatargpt.speech.espeak import Espeak
     from avatargpt.speech.pairs import paired_clips
     from avatargpt.speech.sentences import line_texts, own_texts, utterances
-    from avatargpt.speech.synthetic import synthetic_clips
+    from avatargpt.speech.synthetic import flite_clips, synthetic_clips
 
     lines = own_texts(Path(texts) if texts else None)
     table = faces / "ljspeech_sample" / "lj_phones_text_all.txt.gz"
@@ -89,21 +90,30 @@ def _built(faces: Path, texts: str | None, options: SpeechData) -> Iterator[Spee
         lines += line_texts(table)[32:]  # the first 32 are the sample's own sentences
     rng = np.random.default_rng([options.seed, 4])
     yield from synthetic_clips(utterances(lines, rng, options.clips + options.held_out), options, Espeak())
+    if options.flite:
+        from avatargpt.speech.flite import Flite
+
+        said = utterances(lines, np.random.default_rng([options.seed, 8]), options.flite)
+        yield from flite_clips(said, options, Flite())
     if (faces / "facegood").is_dir():
         yield from paired_clips(faces / "facegood", options.copies, options.seed)
 
 
-def _labelled(faces: Path, driver: Driver, options: SpeechData) -> Iterator[SpeechClip]:
+def _labelled(faces: Path, further: list[Path], driver: Driver, options: SpeechData) -> Iterator[SpeechClip]:
     from itertools import chain
 
     from avatargpt.speech.espeak import Espeak
     from avatargpt.speech.pairs import lj_sentences, transcribed
     from avatargpt.speech.relabel import labelled_clips
+    from avatargpt.speech.stamps import is_stamps, stamps
 
     pronounce = Espeak().pronounce
     folders = [p for name in ("mfa", "speechbrain") if (p := faces / "aligned_speech_misc" / name).is_dir()]
     spoken = chain(lj_sentences(faces / "ljspeech_sample"), *(transcribed(p, pronounce) for p in folders))
-    yield from labelled_clips(spoken, driver, options.copies, options.seed)
+    yield from labelled_clips(spoken, driver, options.copies, options.seed, options.coded)
+    for folder in further:
+        said = (stamps if is_stamps(folder) else transcribed)(folder, pronounce)
+        yield from labelled_clips(said, driver, options.further_copies, options.seed, options.coded)
 
 
 def driver_stage(args: argparse.Namespace) -> None:

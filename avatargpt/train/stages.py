@@ -249,7 +249,8 @@ def _parser() -> argparse.ArgumentParser:
           driver="folder of the driver stage", reader="folder of the reader stage",
           matcher="folder of the matcher stage")  # fmt: skip
     stage("speech", faces="folder of real speech and faces!", texts="texts to be spoken",
-          config="YAML!", driver="driver folder: label real speech with it instead")  # fmt: skip
+          config="YAML!", driver="driver folder: label real speech with it instead",
+          spoken="with --driver: folders of further recordings with their texts, with commas between")  # fmt: skip
     told = stage("faces", texts="folder of facial instructions!", speech="folder of the speech stage",
                  takes="folder of Live Link takes")  # fmt: skip
     told.add_argument("--count", type=_whole, default=3000, metavar="N",

@@ -23,7 +23,12 @@ from avatargpt.train.runtime import (
 )
 from avatargpt.train.windows import Windows
 from vqvae.errors import UserError
+from vqvae.networks import begin_direct
 from vqvae.tokenizer import MotionTokenizer, TokenizerConfig
+
+
+COMPONENTS = 4000
+"""Windows of eight tokens from which principal components are found."""
 
 
 @dataclass
@@ -39,7 +44,6 @@ class TokenizerTraining:
     weight_decay: float = 0.01
     balance: float = 0.5  # sampling weight of a class ~ frames^-balance
     speed: float = 0.5  # extra weight of clips with fast limbs, 0 = none
-    warm: int = 0  # first steps without quantising; codebooks then begin from latents that hold all of the motion
     level_dropout: float = 0.2  # share of steps that decode from a random number of levels
     decoder_only: bool = False  # freeze encoder and codebooks (a second stage; the fingerprint stays)
     seed: int = 0
@@ -50,12 +54,19 @@ class TokenizerTraining:
 
 
 def fit_normaliser(model: MotionTokenizer, windows: Windows) -> None:
-    """Mean and std per channel over the training frames; a channel's std is at least a tenth of its group's mean."""
+    """Mean and std per channel over the training frames; a channel's std is at least a tenth of its group's mean.
+    A direct path begins as the principal components of such frames.
+    """
     mean, std = windows.statistics()
     for group in model.spec.slices().values():
         std[group] = np.maximum(std[group], 0.1 * std[group].mean())
     model.mean.copy_(torch.from_numpy(mean))
     model.std.copy_(torch.from_numpy(np.maximum(std, 1e-5)))
+    if model.config.direct:
+        step = model.downsample
+        drawn = windows.batch(COMPONENTS, 8 * step, [0, 8], 0.5, 0.0).reshape(-1, step, model.spec.dim)
+        frames = (torch.from_numpy(drawn).to(model.mean.device) - model.mean) / model.std
+        begin_direct(model.encoder, model.decoder, frames)
 
 
 def train(
@@ -113,7 +124,7 @@ def train(
         x = (torch.from_numpy(batch).to(runtime.device) - model.mean) / model.std
         model.vq.quantize_dropout = bool(drop[step]) and not t.decoder_only
         with runtime.autocast():
-            predicted, _, commit = wrapped(x, step >= t.warm or start is not None)
+            predicted, _, commit = wrapped(x)
         losses, logged = aim.losses(predicted.float(), x, model.mean, model.std)
         if not t.decoder_only:
             losses["commit"] = commit
@@ -127,7 +138,7 @@ def train(
         if step % t.log_every == 0:
             log(step=step, **{k: float(np.mean(v)) for k, v in totals.items()})
             totals = {}
-        if runtime.main and step > t.warm and (step % t.val_every == 0 or step == t.steps):
+        if runtime.main and (step % t.val_every == 0 or step == t.steps):
             model.vq.quantize_dropout = False
             log(step=step, **aim.validate(model.eval(), val.clips, val.rare))
             model.train()

@@ -99,6 +99,19 @@ def test_losses_weigh_lids_and_lips():
     assert totals["eyeBlinkLeft"] > 2 * totals["cheekPuff"] and totals["jawOpen"] > 2 * totals["cheekPuff"]
 
 
+def test_large_errors_of_rare_movements_are_not_forgiven():
+    target, mean, std = torch.zeros(1, 8, 55), torch.zeros(55), torch.ones(55)
+
+    def cost(error: float, bend: float) -> float:
+        off = target.clone()
+        off[..., 52] = error  # the head's yaw, in standard deviations
+        return float(face_losses(off, target, mean, std, FaceLossWeights(bend=bend))["features"])
+
+    assert cost(4.0, 4.0) == pytest.approx(16 * cost(1.0, 4.0))  # squared up to the bend
+    assert cost(9.0, 4.0) - cost(8.0, 4.0) == pytest.approx(cost(6.0, 4.0) - cost(5.0, 4.0))  # straight beyond it
+    assert cost(4.0, 0.5) < 10 * cost(1.0, 0.5)
+
+
 def test_every_name_has_every_degree() -> None:
     from instruct_data.face.compose import named
 

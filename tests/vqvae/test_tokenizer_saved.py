@@ -3,9 +3,11 @@
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 from safetensors import safe_open
 
+from vqvae.networks import begin_direct
 from vqvae.tokenizer import WEIGHTS, MotionTokenizer, TokenizerConfig
 
 
@@ -27,3 +29,36 @@ def test_packed_tokenizer_has_the_same_codes_and_trains_on(tmp_path: Path) -> No
     again.train()(features)
     moved = (again.codebooks - tokenizer.codebooks).abs().max()
     assert 0 < float(moved) < float(tokenizer.codebooks.abs().max())
+
+
+def test_a_direct_path_begins_as_principal_components() -> None:
+    torch.manual_seed(0)
+    config = TokenizerConfig(modality="face", downsample=3, code_dim=20, codebook_size=16, levels=2, width=16,
+                             fine_width=8, direct=True)  # fmt: skip
+    tokenizer = MotionTokenizer(config).eval()
+    hidden = torch.randn(400, 3, 20) @ torch.randn(20, 165 // 3)  # of rank 60, three frames a token
+    begin_direct(tokenizer.encoder, tokenizer.decoder, hidden)
+    flat = hidden.reshape(400, -1)
+    _, sizes, axes = torch.linalg.svd(flat, full_matrices=False)
+    best = flat @ axes[:20].T @ axes[:20]
+    latents = tokenizer.encoder(hidden.reshape(1, 1200, 55).transpose(1, 2))
+    rebuilt = tokenizer.decoder(latents).transpose(1, 2).reshape(400, -1)
+    torch.testing.assert_close(rebuilt, best, rtol=1e-3, atol=1e-3)
+    assert float(sizes[20]) > 0.1  # something was left out, so the comparison says something
+    with pytest.raises(ValueError, match="without a direct path"):
+        plain = MotionTokenizer(TokenizerConfig(code_dim=8, codebook_size=16, levels=2, width=16, fine_width=8))
+        begin_direct(plain.encoder, plain.decoder, torch.randn(10, 4, plain.spec.dim))
+
+
+def test_a_direct_path_is_saved(tmp_path: Path) -> None:
+    config = TokenizerConfig(modality="face", downsample=3, code_dim=8, codebook_size=16, levels=2, width=16,
+                             fine_width=8, direct=True)  # fmt: skip
+    tokenizer = MotionTokenizer(config).eval()
+    features = np.random.default_rng(0).normal(size=(30, 55)).astype(np.float32)
+    tokenizer.vq.quantize_dropout = False
+    tokenizer.train()(torch.randn(16, 60, 55))
+    tokenizer.eval().save(tmp_path)
+    again = MotionTokenizer.load(tmp_path)
+    codes = tokenizer.encode_features(features)
+    assert np.array_equal(again.encode_features(features), codes)
+    assert np.array_equal(again.decode_features(codes), tokenizer.decode_features(codes))
