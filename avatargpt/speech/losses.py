@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from avatargpt.speech.lipsync_metrics import MOUTH
+from avatargpt.speech.lipsync_metrics import CLOSED_PRESS, MOUTH
 from avatargpt.speech.network import Said
 from avatargpt.speech.pairs import PAIRED
 from avatargpt.speech.phones import ARPABET
@@ -24,12 +24,19 @@ ACTION_UNITS = {
 }  # fmt: skip
 VISIBLE = {"F": 4.0, "V": 4.0, "P": 2.0, "B": 2.0, "M": 2.0} | dict.fromkeys("W UW SH ZH CH JH".split(), 1.5)
 """How much more a frame of these phones weighs: they are rare, and what they do with the lips is seen at once."""
+SEAL = tuple(INDEX[n] for name in ("jawOpen", "mouthClose", "mouthPress") for n in expand(name))
+"""Channels that close the lips."""
 ACTIVE, SOFT = 0.2, 0.05  # an action unit of intensity A or more is there
 
 
 @dataclass
 class DriverLosses:
-    """Weights that `configs/driver/*.yaml` may set under `train: losses`; 0 leaves a term out."""
+    """Weights that `configs/driver/*.yaml` may set under `train: losses`; 0 leaves a term out.
+
+    `shut` is how much more jaw and pressed lips count where the lips are closed. A network that is not sure whether it
+    heard a p or a t says half a closure, which looks like neither; counting a missed closure w times as much, it closes
+    where it thinks one at least 1 / (1 + w) likely.
+    """
 
     curves: float = 1.0
     velocity: float = 2.0
@@ -39,6 +46,7 @@ class DriverLosses:
     phones: float = 0.7
     paired: float = 1.0
     amplitude: float = 0.1
+    shut: float = 1.0
 
 
 def lip_gap(curves: Tensor) -> Tensor:
@@ -87,12 +95,18 @@ def driver_losses(
     heavy_total = heavy.sum().clamp(min=1)
 
     error = (said.curves.float() - curves) * scale
-    out["curves"] = weights.curves * ((error**2).sum(-1) * share * heavy).sum() / heavy_total
+    press = curves[..., INDEX["mouthPressLeft"]]
+    counted = error**2
+    if weights.shut != 1:
+        more = torch.where(press > CLOSED_PRESS, weights.shut, 1.0)[..., None].to(error)
+        seal = torch.zeros(error.shape[-1], dtype=torch.bool, device=error.device)
+        seal[list(SEAL)] = True
+        counted = torch.where(seal, counted * more, counted)
+    out["curves"] = weights.curves * (counted.sum(-1) * share * heavy).sum() / heavy_total
     step = (error[:, 1:] - error[:, :-1]) ** 2
     out["velocity"] = weights.velocity * (step.sum(-1) * share * heavy[:, 1:]).sum() / heavy_total
     gap = lip_gap(said.curves.float()) - lip_gap(curves)
-    press = curves[..., INDEX["mouthPressLeft"]]
-    out["lips"] = weights.lips * ((gap / 0.15) ** 2 * (1 + 5 * (press > 0.18)) * taught).sum() / total
+    out["lips"] = weights.lips * ((gap / 0.15) ** 2 * (1 + 5 * (press > CLOSED_PRESS)) * taught).sum() / total
     mouth = list(MOUTH)
     quiet = (curves[..., mouth].amax(-1) < 0.005) * taught
     loud = said.curves.float()[..., mouth].abs().amax(-1)

@@ -41,10 +41,10 @@ def stamps(folder: Path, pronounce: Callable[[str, str], tuple[str, ...]]) -> It
     """
     if not is_stamps(folder):
         raise UserError(f"{folder}: no spoken descriptions (NAME_desc_LANGUAGE.ogg) in it")
-    for wave in sorted(folder.rglob("*_desc*.ogg")):
-        match = _SOUND.fullmatch(wave.name)
-        table = wave.with_name(f"{match.group(1)}.txt") if match else None
-        if match is None or table is None or not table.is_file():
+    found = [(m, wave) for wave in folder.rglob("*_desc*.ogg") if (m := _SOUND.fullmatch(wave.name))]
+    for match, wave in sorted(found, key=lambda x: (x[0].group(2) or "", x[1])):  # speaker by speaker
+        table = wave.with_name(f"{match.group(1)}.txt")
+        if not table.is_file():
             continue
         lines = table.read_text(encoding="utf-8", errors="replace").splitlines()
         language = match.group(2)

@@ -60,7 +60,6 @@ class FaceStream:
         direction: emotion and instructions over time, see `direct`.
         style: (8,) see `avatargpt.speech.teacher.STYLE`; None = usual.
         head: ``taught``, curves by the rules' example, every channel; ``paired``, mouth as in recorded pairs.
-        phones: keep phone log-probabilities of each frame in `phone_rows`.
 
     Raises:
         UserError: a rate, style or head that is not accepted.
@@ -68,7 +67,7 @@ class FaceStream:
 
     def __init__(
         self, driver: Driver, rate: int = RATE, direction: Direction | None = None, style: np.ndarray | None = None,
-        head: str = "taught", phones: bool = False,
+        head: str = "taught",
     ) -> None:  # fmt: skip
         if head not in HEADS:
             raise UserError(f"head {head!r}; accepted: {', '.join(HEADS)}")
@@ -86,7 +85,6 @@ class FaceStream:
             self._style = self._net.style(torch.from_numpy(usual))
         self._heard = 0  # feature frames
         self.frames = 0  # video frames given out
-        self.phone_rows: list[np.ndarray] | None = [] if phones else None
         self.direct(direction or Direction())
 
     @property
@@ -144,8 +142,6 @@ class FaceStream:
         out = (out if beside is None else out + beside).numpy()
         np.clip(out[:COUNT], 0, 1, out=out[:COUNT])
         np.clip(out[COUNT:], -MOST_TURN, MOST_TURN, out=out[COUNT:])
-        if self.phone_rows is not None:
-            self.phone_rows.append(torch.log_softmax(net.phones(h).view(2, -1), -1).numpy())
         self.frames += 1
         return np.asarray(out, np.float32)
 

@@ -69,6 +69,9 @@ def test_spoken_descriptions(tmp_path: Path) -> None:
     assert sorted(asked) == [("A cat.", "en-us"), ("Un chat.", "fr")]
     assert {n: s.split for n, s in found.items()} == {"stamps/en/cat": "val", "stamps/fr/cat": "train"}
     assert len(found["stamps/fr/cat"].audio) == RATE // 2
+    (folder / "ant.txt").write_text("An ant.\nfr.utf8=Une fourmi.\n", encoding="utf-8")
+    shutil.copy(folder / "cat_desc_fr.ogg", folder / "ant_desc_fr.ogg")
+    assert [s.name[7:9] for s in stamps(tmp_path, pronounce)] == ["en", "fr", "fr"]  # speaker by speaker
     with pytest.raises(UserError, match="no spoken descriptions"):
         next(stamps(folder / "cat.txt", pronounce))
 
@@ -80,6 +83,15 @@ def test_looking_alike_counts_half() -> None:
     seen = np.exp(visible(np.log(p)))[0]
     assert seen[INDEX["P"]] == pytest.approx(1.0, abs=1e-3) and seen[INDEX["M"]] == pytest.approx(0.5, abs=1e-3)
     assert seen[INDEX["T"]] < 1e-3
+
+
+def test_the_silence_before_a_burst_is_its_closure() -> None:
+    heard = [Phone("SIL", 0.0, 0.5), Phone("P", 0.5, 0.53), Phone("AA", 0.53, 0.7), Phone("SIL", 0.7, 0.78),
+             Phone("T", 0.78, 0.8), Phone("SIL", 0.8, 0.9), Phone("M", 0.9, 1.0)]  # fmt: skip
+    found = relabel.closed_early(heard)
+    assert [(p.name, round(p.start, 2), round(p.end, 2)) for p in found] == [
+        ("SIL", 0.0, 0.43), ("P", 0.43, 0.53), ("AA", 0.53, 0.7), ("T", 0.7, 0.8), ("SIL", 0.8, 0.9), ("M", 0.9, 1.0),
+    ]  # fmt: skip
 
 
 def test_short_sentences_are_put_together() -> None:

@@ -137,6 +137,27 @@ def test_losses_are_zero_for_the_truth_and_see_each_fault() -> None:
     assert worse["action_units"] > right["action_units"]
 
 
+def test_a_missed_closure_counts_more_than_a_false_one() -> None:
+    target = torch.zeros(1, 8, 55)
+    seal = [INDEX[n] for n in expand("mouthPress")]
+    target[:, :, INDEX["jawOpen"]] = 0.2
+    target[:, 2:4, seal] = 0.4
+    target[:, 2:4, INDEX["jawOpen"]] = 0.0
+    phones, ones = torch.zeros(1, 8, 2, dtype=torch.long), torch.ones(1, 8)
+    logits, none, scale = torch.zeros(1, 8, 2, 40), torch.zeros(1, dtype=torch.bool), torch.ones(55)
+
+    def cost(frame: int, press: float, shut: float) -> float:
+        said = target.clone()
+        said[:, frame, seal] = press
+        heard = Said(said, said, logits)
+        terms = driver_losses(heard, target, phones, ones, none, scale, scale, DriverLosses(shut=shut))
+        return float(terms["curves"])
+
+    missed, false = cost(2, 0.0, 1.0), cost(6, 0.4, 1.0)
+    assert missed == pytest.approx(false)
+    assert cost(2, 0.0, 5.0) == pytest.approx(5 * missed) and cost(6, 0.4, 5.0) == pytest.approx(false)
+
+
 def test_pairs_teach_only_what_they_show() -> None:
     scale = channel_scale(torch.ones(55), PAIRED)
     assert scale[INDEX["jawOpen"]] > 0 and scale[INDEX["eyeBlinkLeft"]] == 0 and scale[52:].sum() == 0
