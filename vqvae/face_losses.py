@@ -22,8 +22,8 @@ class FaceLossWeights:
     """Weight of each term. `lids` and `lips` are per unit of ARKit weight, not normalised.
 
     `bend` is the error, in standard deviations of a channel, up to which features and their velocity count squared;
-    beyond it they count linearly, with the same slope. What is rare and large (a turned head, a glance, the tongue) lies
-    at several standard deviations: where the bend comes early, a mean over all channels forgives leaving it out.
+    beyond it they count linearly, with the same slope. What is rare and large (a turned head, a glance, the tongue)
+    lies at several standard deviations: where the bend comes early, a mean over all channels forgives leaving it out.
     """
 
     features: float = 1.0

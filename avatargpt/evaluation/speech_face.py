@@ -10,7 +10,7 @@ import numpy as np
 from avatargpt.evaluation.report import figure, plain
 from avatargpt.evaluation.suites import Suite
 from avatargpt.speech import lipsync_metrics as lipsync
-from avatargpt.speech.align import phone_scores, viterbi
+from avatargpt.speech.align import aligned
 from avatargpt.speech.audio import FPS, RATE, frames_in
 from avatargpt.speech.augment import noise
 from avatargpt.speech.corpus import SpeechClip, load
@@ -100,7 +100,7 @@ def _real(driver: Driver, data: Path) -> dict[str, Any]:
         clips = []
         for said in lj_sentences(data / "ljspeech_sample"):
             if said.split == "val":
-                phones, _ = viterbi(phone_scores(driver, said.audio), said.phones)
+                phones, _ = aligned(driver, said.audio, said.phones)
                 clips.append(_heard(driver, said.audio, phones))
         out |= _lips("lj", clips)
     return out

@@ -39,7 +39,8 @@ def coded(audio: np.ndarray, codec: str, bits: int) -> np.ndarray:
         out.mux(stream.encode(None))
     file.seek(0)
     pieces = []
-    with av.open(file) as heard:
+    coded_file: Any = av.open(file)
+    with coded_file as heard:
         back = av.AudioResampler(format="flt", layout="mono", rate=RATE)
         for part in heard.decode(audio=0):
             pieces += [p.to_ndarray()[0] for p in back.resample(part)]

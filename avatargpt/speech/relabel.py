@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
-from avatargpt.speech.align import phone_scores, viterbi, visible
+from avatargpt.speech.align import aligned
 from avatargpt.speech.audio import RATE, resample
 from avatargpt.speech.augment import recorded
 from avatargpt.speech.coding import any_coded
@@ -19,11 +19,8 @@ from avatargpt.speech.synthetic import random_style, taught_clip
 from avatargpt.speech.teacher import STYLE
 
 MISFIT = -1.9
-"""Fit of `viterbi` on `visible` scores below which a sentence is left out: of sentences laid along the text of another
+"""Fit of `aligned` below which a sentence is left out: of sentences laid along the text of another
 of like length nine tenths score less, of right ones in eleven languages a third, in English hardly any."""
-STOPS = frozenset("P T K B D G CH JH".split())
-SHORT, CLOSURE = 0.13, 0.07
-"""Seconds: silences before a stop up to which they are its closure, and a closure after a longer silence."""
 LONG = 4.5
 """Seconds of a clip up to which short sentences of one speaker are put one after the other."""
 
@@ -47,26 +44,9 @@ def timed(spoken: Iterable[Spoken], driver: Driver) -> Iterator[Timed]:
     for said in spoken:
         if len(said.phones) > len(said.audio) / RATE * 40:
             continue  # nobody speaks 40 sounds a second: text and sound do not belong together
-        phones, fit = viterbi(visible(phone_scores(driver, said.audio)), said.phones)
+        phones, fit = aligned(driver, said.audio, said.phones)
         if fit >= MISFIT:
-            yield Timed(said.name, said.audio, closed_early(phones), said.split)
-
-
-def closed_early(phones: Sequence[Phone]) -> list[Phone]:
-    """Stops begin with the silence of their closure, which the phone head hears as a pause: a short one before a stop
-    becomes part of it, a long one ends `CLOSURE` earlier.
-    """
-    out: list[Phone] = []
-    for p in phones:
-        before = out[-1] if out else None
-        if p.name in STOPS and before is not None and before.name == "SIL":
-            start = before.start if before.end - before.start < SHORT else before.end - CLOSURE
-            out.pop()
-            if start > before.start:
-                out.append(Phone("SIL", before.start, start))
-            p = Phone(p.name, start, p.end)
-        out.append(p)
-    return out
+            yield Timed(said.name, said.audio, phones, said.split)
 
 
 def joined(sentences: Iterable[Timed], rng: np.random.Generator) -> Iterator[Timed]:

@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from avatargpt.speech.audio import RATE, load, resample
+from avatargpt.speech.audio import load, resample
 from avatargpt.speech.pairs import Spoken
 from vqvae.errors import UserError
 

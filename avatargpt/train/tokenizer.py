@@ -26,7 +26,6 @@ from vqvae.errors import UserError
 from vqvae.networks import begin_direct
 from vqvae.tokenizer import MotionTokenizer, TokenizerConfig
 
-
 COMPONENTS = 4000
 """Windows of eight tokens from which principal components are found."""
 
