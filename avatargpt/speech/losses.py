@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from avatargpt.speech.lipsync_metrics import CLOSED_PRESS, MOUTH
 from avatargpt.speech.network import Said
 from avatargpt.speech.pairs import PAIRED
-from avatargpt.speech.phones import ARPABET
+from avatargpt.speech.phones import ARPABET, CLOSED
 from avatargpt.speech.phones import INDEX as INDEX_OF
 from vqvae.arkit import INDEX, NAMES, expand
 
@@ -35,7 +35,8 @@ class DriverLosses:
 
     `shut` is how much more jaw and pressed lips count where the lips are closed. A network that is not sure whether it
     heard a p or a t says half a closure, which looks like neither; counting a missed closure w times as much, it closes
-    where it thinks one at least 1 / (1 + w) likely.
+    where it thinks one at least 1 / (1 + w) likely. `seal` weighs the gate that closes the lips (where there is one):
+    whether a frame belongs to a p, b or m and its lips are pressed, again with missed ones `shut` times as dear.
     """
 
     curves: float = 1.0
@@ -47,6 +48,7 @@ class DriverLosses:
     paired: float = 1.0
     amplitude: float = 0.1
     shut: float = 1.0
+    seal: float = 0.5
 
 
 def lip_gap(curves: Tensor) -> Tensor:
@@ -71,6 +73,14 @@ def emphasis(phones: Tensor) -> Tensor:
         table[INDEX_OF[name]] = weight
     here = table[phones].amax(-1)
     return F.max_pool1d(here[:, None], 3, 1, 1)[:, 0]
+
+
+def closing(phones: Tensor) -> Tensor:
+    """(B, T, 2) phones -> (B, T) bool: a p, b or m in the frame or next to it."""
+    here = torch.zeros_like(phones, dtype=torch.bool)
+    for name in CLOSED:
+        here |= phones == INDEX_OF[name]
+    return F.max_pool1d(here.any(-1).float()[:, None], 3, 1, 1)[:, 0] > 0
 
 
 def driver_losses(
@@ -114,6 +124,11 @@ def driver_losses(
     logits, active = (action_units(c) for c in (said.curves.float(), curves))
     binary = F.binary_cross_entropy_with_logits(logits, torch.sigmoid(active), reduction="none").sum(-1)
     out["action_units"] = weights.action_units * (binary * taught).sum() / total
+    if said.seal is not None:
+        meant = (closing(phones) & (press > CLOSED_PRESS)).to(error)
+        binary = F.binary_cross_entropy_with_logits(said.seal.float(), meant, reduction="none")
+        dear = 1 + (weights.shut - 1) * meant
+        out["seal"] = weights.seal * (binary * dear * taught).sum() / total
     known = (phones >= 0) * taught[..., None]
     cross = F.cross_entropy(said.phones.float().flatten(0, 2), phones.clamp(min=0).flatten(), reduction="none")
     out["phones"] = weights.phones * (cross * known.flatten()).sum() / known.sum().clamp(min=1)

@@ -17,9 +17,18 @@ from avatargpt.speech.phones import ARPABET
 from avatargpt.speech.steering import EmotionBranch, MotionBranch, Text
 from avatargpt.speech.teacher import STYLE
 from avatargpt.speech.teacher import WIDTH as CURVES
+from vqvae.arkit import INDEX, expand
 from vqvae.errors import UserError
 
 KERNEL = 3
+SEALED = tuple(
+    INDEX[n]
+    for name in ("jawOpen", "mouthClose", "mouthPress", "mouthRollLower", "mouthRollUpper", "mouthLowerDown",
+                 "mouthUpperUp", "tongueOut")
+    for n in expand(name)
+)  # fmt: skip
+"""Channels that a closure of the lips decides; whether they are round or spread meanwhile is left to the rest."""
+PRESSED = 0.45  # of mouthPress in a closure, to begin with
 GATES = ("zero", "open")
 
 
@@ -34,6 +43,8 @@ class DriverConfig:
         text_width: channels of the two text branches.
         inject: block after which text comes in.
         gates: ``zero``, the branches begin silent; ``open``, without that (an ablation).
+        seal: a gate of its own closes the lips. A linear head says half a closure where it half hears one; p, b and m
+            are shut or they are not.
     """
 
     width: int = 192
@@ -43,6 +54,7 @@ class DriverConfig:
     text_width: int = 160
     inject: int = 2
     gates: str = "zero"
+    seal: bool = False
 
 
 class Block(nn.Module):
@@ -71,6 +83,7 @@ class Said:
     curves: Tensor  # (B, T, 55)
     paired: Tensor  # (B, T, 55)
     phones: Tensor  # (B, T, 2, 40)
+    seal: Tensor | None = None  # (B, T) logits of closed lips
 
 
 class DriverNetwork(nn.Module):
@@ -82,6 +95,7 @@ class DriverNetwork(nn.Module):
 
     mean: Tensor
     std: Tensor
+    sealing: Tensor
 
     def __init__(self, config: DriverConfig) -> None:
         super().__init__()
@@ -90,6 +104,9 @@ class DriverNetwork(nn.Module):
         self.config = config
         self.register_buffer("mean", torch.zeros(FEATURES))
         self.register_buffer("std", torch.ones(FEATURES))
+        sealing = torch.zeros(CURVES)
+        sealing[list(SEALED)] = 1
+        self.register_buffer("sealing", sealing, persistent=False)
         self.enter = nn.Linear(FEATURES, config.width)
         self.nothing = nn.Parameter(torch.zeros(config.width))  # stands for features that are not numbers: no sound
         self.style = nn.Linear(len(STYLE), config.width, bias=False)
@@ -102,6 +119,8 @@ class DriverNetwork(nn.Module):
         for head in (self.curves, self.paired):
             nn.init.normal_(head.weight, std=0.02)  # less, and what goes left or right hardly leaves the middle
             nn.init.zeros_(head.bias)
+        if config.seal:
+            self.begin_seal()
 
     def begin_text(self, gates: str) -> None:
         """Text branches with random weights, in place of those that are there; what hears and speaks stays.
@@ -115,6 +134,26 @@ class DriverNetwork(nn.Module):
         self.emotion = EmotionBranch(c.width, c.text_width, gates == "zero")
         self.motion_norm = nn.LayerNorm(c.width)
         self.motion = MotionBranch(c.width, c.text_width, CURVES, gates == "zero")
+
+    def begin_seal(self) -> None:
+        """A gate that closes the lips, as good as open at first."""
+        self.config = replace(self.config, seal=True)
+        self.seal = nn.Linear(self.config.width, 1)
+        nn.init.zeros_(self.seal.weight)
+        nn.init.constant_(self.seal.bias, -4.0)
+        pose = torch.zeros(CURVES)
+        pose[[INDEX[n] for n in expand("mouthPress")]] = PRESSED
+        self.sealed = nn.Parameter(pose)
+
+    def close(self, h: Tensor, curves: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Hidden states (.., D) and curves (.., 55) -> curves with the lips as closed as a p, b or m is heard, and the
+        logits of that (..).
+        """
+        if not self.config.seal:
+            return curves, None
+        logits = self.seal(h)
+        share = torch.sigmoid(logits) * self.sealing
+        return curves + share * (self.sealed - curves), logits[..., 0]
 
     def normalise(self, features: Tensor) -> Tensor:
         return ((features - self.mean) / self.std).clamp(-6, 6)
@@ -139,5 +178,5 @@ class DriverNetwork(nn.Module):
                 moved, beside = self.motion(self.motion_norm(x), text.states, text.words, text.kinds, text.timing)
                 x = x + added + moved
         h = self.leave(x)
-        curves = self.curves(h) if beside is None else self.curves(h) + beside
-        return Said(curves, self.paired(h), self.phones(h).unflatten(-1, (2, len(ARPABET))))
+        curves, seal = self.close(h, self.curves(h) if beside is None else self.curves(h) + beside)
+        return Said(curves, self.paired(h), self.phones(h).unflatten(-1, (2, len(ARPABET))), seal)

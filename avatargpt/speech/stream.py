@@ -73,6 +73,7 @@ class FaceStream:
             raise UserError(f"head {head!r}; accepted: {', '.join(HEADS)}")
         self._net = driver.network
         self._head = self._net.curves if head == "taught" else self._net.paired
+        self._closes = head == "taught" and self._net.config.seal
         self._blocks = FrameBlocks(rate)
         self._features = SpeechFeatures()
         rest = torch.zeros(self._net.config.width)
@@ -139,7 +140,10 @@ class FaceStream:
             return None
         h = net.leave(x)
         out = self._head(h)
-        out = (out if beside is None else out + beside).numpy()
+        out = out if beside is None else out + beside
+        if self._closes:
+            out = net.close(h, out)[0]
+        out = out.numpy()
         np.clip(out[:COUNT], 0, 1, out=out[:COUNT])
         np.clip(out[COUNT:], -MOST_TURN, MOST_TURN, out=out[COUNT:])
         self.frames += 1

@@ -138,7 +138,8 @@ def train(
         config: ``{"model": DriverConfig fields, "train": DriverTraining fields, "data": ...}``.
         clips: of all caches, both splits.
         directed: `ExpressionClip`s for the text branches, may be empty.
-        start: a driver to begin from; its own shape is kept, but for the gates of text branches that begin anew.
+        start: a driver to begin from; its own shape is kept, but for the gates of text branches that begin anew and the
+            gate that closes the lips, where it has none yet.
         until: stop here with a checkpoint; the schedule stays that of all steps.
 
     Raises:
@@ -182,6 +183,8 @@ def train(
         network = start.network
         if t.fresh == "text":
             network.begin_text(shape.gates)
+        if shape.seal and not network.config.seal:
+            network.begin_seal()
     network = network.to(runtime.device).train()
     scale, paired_scale = channel_scale(spread.float()), channel_scale(paired_spread.float(), PAIRED)
     optimizer = torch.optim.AdamW(

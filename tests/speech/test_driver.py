@@ -8,7 +8,7 @@ from torch import nn
 from avatargpt.speech.audio import RATE, frame_end
 from avatargpt.speech.direction import Clause, Direction, Feeling
 from avatargpt.speech.driver import Driver
-from avatargpt.speech.network import DriverConfig, DriverNetwork
+from avatargpt.speech.network import SEALED, DriverConfig, DriverNetwork
 from avatargpt.speech.steering import CLOCK, PERIODS, TIMING, Text, clock
 from avatargpt.speech.validation import predict
 from tests.speech.conftest import Words, voice
@@ -43,6 +43,33 @@ def test_frame_by_frame_is_what_was_trained(driver: Driver) -> None:
     streamed = together(driver.drive(sound))
     # The last frames hear the decay of the sound in the stream, settled silence in the other.
     assert np.abs(at_once - streamed)[:-2, :52].max() < 1e-5
+
+
+def test_a_gate_closes_the_lips(driver: Driver, tmp_path: Path) -> None:
+    from avatargpt.speech.features import extract
+    from avatargpt.speech.lipsync_metrics import closed
+
+    network, sound = driver.network, voice(1.0)
+    before = together(driver.drive(sound))
+    network.begin_seal()
+    assert np.abs(together(driver.drive(sound)) - before).max() < 0.05  # as good as open at first
+    with torch.no_grad():
+        network.seal.weight.normal_(std=8.0)
+        network.seal.bias.zero_()
+    sealed = together(driver.drive(sound))
+    logits = network(torch.from_numpy(extract(sound, RATE))[None], torch.zeros(1, 8)).seal
+    assert logits is not None and logits.shape == (1, 30)
+    shut = torch.sigmoid(logits)[0, network.config.look_ahead :].detach().numpy() > 0.98
+    assert shut.any() and not shut.all() and closed(sealed)[: len(shut)][shut].all()
+    free = [i for i in range(55) if i not in SEALED]
+    assert np.array_equal(sealed[:, free], before[:, free])
+    at_once = predict(network, extract(sound, RATE), torch.device("cpu"))
+    assert np.abs(at_once - sealed)[:-2, :52].max() < 1e-5
+    paired = together(driver.drive(sound, head="paired"))
+    driver.save(tmp_path)
+    again = Driver.load(tmp_path)
+    assert np.array_equal(together(again.drive(sound)), sealed)
+    assert np.array_equal(together(again.drive(sound, head="paired")), paired)
 
 
 def test_frames_come_in_time_and_do_not_know_more(driver: Driver) -> None:

@@ -8,10 +8,12 @@ import torch
 from avatargpt.speech import corpus, expressions
 from avatargpt.speech.batches import SILENT, Batches, Sampling, stand_in
 from avatargpt.speech.direction import Clause, Feeling
+from avatargpt.speech.driver import Driver
 from avatargpt.speech.expressions import ExpressionClip, compose
 from avatargpt.speech.losses import ACTION_UNITS, DriverLosses, channel_scale, driver_losses
 from avatargpt.speech.network import DriverConfig, Said
 from avatargpt.speech.pairs import PAIRED
+from avatargpt.speech.phones import INDEX as INDEX_OF
 from avatargpt.train.driver import train
 from avatargpt.train.runtime import Runtime
 from tests.speech.conftest import Words, clip
@@ -197,6 +199,31 @@ def test_text_branches_begin_anew_and_the_rest_goes_on(tmp_path: Path) -> None:
         train({"train": {"fresh": "ears"}}, clips(), [], tmp_path / "x", runtime, heard)
     with pytest.raises(UserError, match="needed"):
         train({"train": {"fresh": "text"}}, clips(), [], tmp_path / "x", runtime)
+
+
+def test_a_gate_is_added_to_a_driver_and_learns_closures(tmp_path: Path) -> None:
+    from avatargpt.speech.losses import closing
+
+    phones = torch.tensor([[[0, 0], [1, 1], [INDEX_OF["P"], 1], [1, 1], [1, 1]]])
+    assert closing(phones).tolist() == [[False, True, True, True, False]]
+    logits, curves = torch.zeros(1, 5, 2, 40), torch.zeros(1, 5, 55)
+    pressed = curves.clone()
+    pressed[:, 2, [INDEX[n] for n in expand("mouthPress")]] = 0.4
+    ones, none, scale = torch.ones(1, 5), torch.zeros(1, dtype=torch.bool), torch.ones(55)
+
+    def cost(seal: torch.Tensor | None) -> float:
+        said = Said(pressed, pressed, logits, seal)
+        terms = driver_losses(said, pressed, phones, ones, none, scale, scale, DriverLosses())
+        return float(terms.get("seal", torch.tensor(-1.0)))
+
+    right = torch.tensor([[-9.0, -9.0, 9.0, -9.0, -9.0]])
+    assert cost(None) == -1 and cost(right) < 1e-2 < 1 < cost(-right)
+    start = train(CONFIG, clips(), [], tmp_path / "plain", Runtime(0, 1, torch.device("cpu"), bf16=False))
+    assert not start.network.config.seal
+    more = {**CONFIG, "model": {**CONFIG["model"], "seal": True}}
+    made = train(more, clips(), [], tmp_path / "sealed", Runtime(0, 1, torch.device("cpu"), bf16=False), start)
+    assert made.network.config.seal and float(made.network.seal.weight.detach().abs().max()) > 0
+    assert Driver.load(tmp_path / "sealed").network.config.seal
 
 
 def test_feelings_word_by_word() -> None:
