@@ -16,6 +16,10 @@ from avatargpt.speech.lipsync_metrics import Lips, channel, correlation, pressin
 from avatargpt.speech.network import DriverNetwork
 from avatargpt.speech.phones import Phone
 from vqvae.arkit import COUNT
+from vqvae.errors import UserError
+
+SHIFTS = np.round(np.arange(-1.0, 2.01, 0.1), 1)
+"""Of a gate's bias that are tried, least ready to close first."""
 
 
 @torch.no_grad()
@@ -34,6 +38,36 @@ def predict(
     out = (said.curves if head == "taught" else said.paired)[0, ahead:].float().cpu().numpy()
     out[:, :COUNT] = np.clip(out[:, :COUNT], 0, 1)
     return np.asarray(out, np.float32)
+
+
+@torch.no_grad()
+def settle_gate(network: DriverNetwork, clips: Sequence[SpeechClip], share: float, device: torch.device) -> float:
+    """Let the gate close the lips as readily as it may: false closures inside at most `share` of the vowels of
+    validation clips without noise (source ``clean``, or all taught ones where there are none).
+
+    Returns:
+        What was added to the gate's bias.
+
+    Raises:
+        UserError: a network without a gate, or no clips to measure with.
+    """
+    taught = [c for c in clips if c.split == "val" and c.kind == "taught"]
+    used = [c for c in taught if c.source == "clean"] or taught
+    if not network.config.seal or not used:
+        raise UserError("false_closures: a gate (model: seal) and validation clips of taught speech are needed")
+    network.eval()
+    before = network.seal.bias.clone()
+    best = float(SHIFTS[0])
+    for shift in SHIFTS:
+        network.seal.bias.copy_(before + shift)
+        lips = Lips()
+        for c in used:
+            lips.add(predict(network, c.features, device), [Phone(*p) for p in c.phone_times])
+        if lips.closure_vowel and np.mean(lips.closure_vowel) > share:
+            break
+        best = float(shift)
+    network.seal.bias.copy_(before + best)
+    return best
 
 
 def validate(network: DriverNetwork, clips: Sequence[SpeechClip], device: torch.device) -> dict[str, float]:

@@ -47,6 +47,7 @@ class DriverTraining:
     weight_decay: float = 0.01
     seed: int = 0
     fresh: str = "nothing"  # one of FRESH
+    false_closures: float = 0.0  # share of vowels that the finished gate may close by mistake; 0 = as it was learnt
     log_every: int = 25
     save_every: int = 250
     val_every: int = 1000
@@ -150,7 +151,7 @@ def train(
     from avatargpt.speech.losses import DriverLosses, channel_scale, driver_losses
     from avatargpt.speech.network import DriverConfig, DriverNetwork
     from avatargpt.speech.pairs import PAIRED
-    from avatargpt.speech.validation import validate
+    from avatargpt.speech.validation import settle_gate, validate
     from avatargpt.train.plot import plot_log
 
     check_keys(config, SECTIONS, where)
@@ -224,6 +225,9 @@ def train(
             save_checkpoint(out / "checkpoint.pt", state)
             Driver(network).save(out)
             network.train()
+    if t.false_closures and step == t.steps:
+        shift = settle_gate(network, clips, t.false_closures, runtime.device)
+        log(step=step, gate_shift=shift, **validate(network, [c for c in clips if c.split == "val"], runtime.device))
     log.close()
     driver = Driver(network.to("cpu"))
     if runtime.main:

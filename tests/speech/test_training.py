@@ -11,7 +11,7 @@ from avatargpt.speech.direction import Clause, Feeling
 from avatargpt.speech.driver import Driver
 from avatargpt.speech.expressions import ExpressionClip, compose
 from avatargpt.speech.losses import ACTION_UNITS, DriverLosses, channel_scale, driver_losses
-from avatargpt.speech.network import DriverConfig, Said
+from avatargpt.speech.network import DriverConfig, DriverNetwork, Said
 from avatargpt.speech.pairs import PAIRED
 from avatargpt.speech.phones import INDEX as INDEX_OF
 from avatargpt.train.driver import train
@@ -220,10 +220,47 @@ def test_a_gate_is_added_to_a_driver_and_learns_closures(tmp_path: Path) -> None
     assert cost(None) == -1 and cost(right) < 1e-2 < 1 < cost(-right)
     start = train(CONFIG, clips(), [], tmp_path / "plain", Runtime(0, 1, torch.device("cpu"), bf16=False))
     assert not start.network.config.seal
-    more = {**CONFIG, "model": {**CONFIG["model"], "seal": True}}
+    more = {"model": {**CONFIG["model"], "seal": True}, "train": {**CONFIG["train"], "false_closures": 0.03}}
     made = train(more, clips(), [], tmp_path / "sealed", Runtime(0, 1, torch.device("cpu"), bf16=False), start)
     assert made.network.config.seal and float(made.network.seal.weight.detach().abs().max()) > 0
     assert Driver.load(tmp_path / "sealed").network.config.seal
+    assert '"gate_shift"' in (tmp_path / "sealed" / "log.jsonl").read_text()
+
+
+def test_the_gate_is_as_ready_as_it_may_be() -> None:
+    from avatargpt.speech.lipsync_metrics import Lips
+    from avatargpt.speech.phones import Phone
+    from avatargpt.speech.validation import SHIFTS, predict, settle_gate
+
+    torch.manual_seed(1)
+    network = DriverNetwork(DriverConfig(**CONFIG["model"], seal=True))
+    torch.nn.init.normal_(network.seal.weight, std=1.5)
+    torch.nn.init.zeros_(network.seal.bias)
+    held = [clip("val", seed=s) for s in (4, 6, 7, 8)]
+    with torch.no_grad():
+        heard = [network(torch.from_numpy(c.features)[None], torch.zeros(1, 8)).seal for c in held]
+        middle = -float(torch.cat([h for h in heard if h is not None], 1).quantile(0.85))
+
+    def false(shift: float) -> float:
+        with torch.no_grad():
+            network.seal.bias.fill_(middle + shift)
+        lips = Lips()
+        for c in held:
+            lips.add(predict(network, c.features, torch.device("cpu")), [Phone(*p) for p in c.phone_times])
+        return float(np.mean(lips.closure_vowel))
+
+    shares = [false(float(s)) for s in SHIFTS]
+    assert shares[0] < shares[-1]
+    limit = (shares[0] + shares[-1]) / 2
+    false(0.0)
+    found = settle_gate(network, held, limit, torch.device("cpu"))
+    assert float(network.seal.bias.detach()) == pytest.approx(middle + found)
+    at = int(np.argmin(abs(SHIFTS - found)))
+    assert shares[at] <= limit < shares[at + 1]
+    with pytest.raises(UserError, match="gate"):
+        settle_gate(DriverNetwork(DriverConfig(**CONFIG["model"])), held, 0.03, torch.device("cpu"))
+    with pytest.raises(UserError, match="validation clips"):
+        settle_gate(network, [clip()], 0.03, torch.device("cpu"))
 
 
 def test_feelings_word_by_word() -> None:
