@@ -201,6 +201,13 @@ class MotionTokenizer(nn.Module):
             if name.endswith(_ENTRIES):
                 value.copy_(value.bfloat16().float())
 
+    @torch.no_grad()
+    def settle(self) -> None:
+        """Round the code vectors to what bfloat16 holds, so that files of either kind are the same tokenizer."""
+        for name, value in self.named_buffers():
+            if name.endswith(_ENTRIES):
+                value.copy_(value.bfloat16().float())
+
     def save(self, folder: str | os.PathLike[str], dtype: torch.dtype | None = None) -> None:
         """Write config and weights.
 

@@ -131,6 +131,8 @@ def train(
         rate = cosine(step, t.steps, t.warmup, t.lr, t.lr_floor)
         norm = descend(total, parameters, optimizer, 5.0, rate)
         step += 1
+        if step == t.steps and not t.decoder_only:
+            model.settle()
         for k, v in {**losses, **logged, "grad": norm}.items():
             totals.setdefault(k, []).append(float(v.detach()))
         log.advance(total)

@@ -31,6 +31,21 @@ def test_packed_tokenizer_has_the_same_codes_and_trains_on(tmp_path: Path) -> No
     assert 0 < float(moved) < float(tokenizer.codebooks.abs().max())
 
 
+def test_settled_code_vectors_need_half_the_room(tmp_path: Path) -> None:
+    config = TokenizerConfig(code_dim=8, codebook_size=16, levels=2, width=16, fine_width=8)
+    tokenizer = MotionTokenizer(config).train()
+    tokenizer.vq.quantize_dropout = False
+    tokenizer(torch.randn(8, 32, tokenizer.spec.dim))
+    before = tokenizer.codebooks
+    tokenizer.eval().settle()
+    assert 0 < float((tokenizer.codebooks - before).abs().max()) < 0.01 * float(before.abs().max())
+    tokenizer.save(tmp_path, torch.bfloat16)
+    with safe_open(tmp_path / WEIGHTS, "pt") as saved:
+        books = [saved.get_tensor(k) for k in saved.keys() if k.endswith("_codebook.embed")]  # noqa: SIM118
+    assert len(books) == 2 and all(b.dtype == torch.bfloat16 for b in books)
+    assert MotionTokenizer.load(tmp_path).fingerprint == tokenizer.fingerprint
+
+
 def test_a_direct_path_begins_as_principal_components() -> None:
     torch.manual_seed(0)
     config = TokenizerConfig(modality="face", downsample=3, code_dim=20, codebook_size=16, levels=2, width=16,
