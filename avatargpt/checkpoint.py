@@ -82,7 +82,8 @@ def save_small(model: AvatarGPTModel, folder: str | os.PathLike[str]) -> Path:
     for name, value in model.state_dict().items():
         if name not in model._tied_weights_keys:
             state |= lowered(name, value.detach().cpu().contiguous(), torch.int8)
-    text = json.dumps(model.config.to_dict(), indent=1, sort_keys=True, default=str) + "\n"
+    fields = {k: v for k, v in model.config.to_dict().items() if k != "_name_or_path"}  # where it came from is no matter
+    text = json.dumps(fields, indent=1, sort_keys=True, default=str) + "\n"
     atomic_write(Path(folder) / SMALL, lambda p: save_file(state, p))
     return atomic_write(Path(folder) / "config.json", lambda p: p.write_text(text, encoding="utf-8")).parent
 

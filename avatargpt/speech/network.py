@@ -28,6 +28,8 @@ SEALED = tuple(
     for n in expand(name)
 )  # fmt: skip
 """Channels that a closure of the lips decides; whether they are round or spread meanwhile is left to the rest."""
+LEAST = 0.12
+"""Share of the gate below which it does not show, and this far from 1 it is shut: noise is no closure."""
 PRESSED = 0.45  # of mouthPress in a closure, to begin with
 GATES = ("zero", "open")
 
@@ -152,7 +154,8 @@ class DriverNetwork(nn.Module):
         if not self.config.seal:
             return curves, None
         logits = self.seal(h)
-        share = torch.sigmoid(logits) * self.sealing
+        sure = ((torch.sigmoid(logits) - LEAST) / (1 - 2 * LEAST)).clamp(0, 1)
+        share = sure * self.sealing
         return curves + share * (self.sealed - curves), logits[..., 0]
 
     def normalise(self, features: Tensor) -> Tensor:

@@ -18,7 +18,7 @@ from avatargpt.speech.phones import Phone
 from vqvae.arkit import COUNT
 from vqvae.errors import UserError
 
-SHIFTS = np.round(np.arange(-1.0, 2.01, 0.1), 1)
+SHIFTS = np.round(np.arange(-1.0, 2.001, 0.05), 2)
 """Of a gate's bias that are tried, least ready to close first."""
 
 
