@@ -82,7 +82,7 @@ def save_small(model: AvatarGPTModel, folder: str | os.PathLike[str]) -> Path:
     for name, value in model.state_dict().items():
         if name not in model._tied_weights_keys:
             state |= lowered(name, value.detach().cpu().contiguous(), torch.int8)
-    fields = {k: v for k, v in model.config.to_dict().items() if k != "_name_or_path"}  # where it came from is no matter
+    fields = {k: v for k, v in model.config.to_dict().items() if k != "_name_or_path"}  # of this machine alone
     text = json.dumps(fields, indent=1, sort_keys=True, default=str) + "\n"
     atomic_write(Path(folder) / SMALL, lambda p: save_file(state, p))
     return atomic_write(Path(folder) / "config.json", lambda p: p.write_text(text, encoding="utf-8")).parent

@@ -149,7 +149,7 @@ class Facing(Describing):
         decoding = registry.get_task("face_in_between").decoding
         found = self._sample(
             [self._prompt("face_in_between", slots)], [tokens], [seed], 1, decoding.guidance, decoding.temperature,
-            decoding.top_k, settled=not text,
+            decoding.top_k, settled=True,
         )  # fmt: skip
         stream = self._decoded(np.concatenate([a, found[0][0], b]))
         step, frames = tokenizer.downsample, frames_of(seconds, fps)
@@ -177,7 +177,7 @@ class Facing(Describing):
             [self._prompt(task, s) for s in told for _ in range(num)], [n for n in tokens for _ in range(num)],
             [mix(seed, k) if k else seed for _ in told for k in range(num)], best_of,
             decoding.guidance if guidance is None else guidance,
-            decoding.temperature if temperature is None else temperature, decoding.top_k,
+            decoding.temperature if temperature is None else temperature, decoding.top_k, settled=True,
         )  # fmt: skip
         fits = [self._fits(codes, wanted[i // num]) for i, codes in enumerate(found)] if best_of > 1 else []
         out = []
