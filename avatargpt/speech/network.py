@@ -6,6 +6,7 @@ same weights run over whole windows (`forward`, training) and frame by frame (`a
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, replace
 
 import torch
@@ -30,6 +31,7 @@ SEALED = tuple(
 """Channels that a closure of the lips decides; whether they are round or spread meanwhile is left to the rest."""
 LEAST = 0.12
 """Share of the gate below which it does not show, and this far from 1 it is shut: noise is no closure."""
+SILENT_GATE = math.log(LEAST / (1 - LEAST))  # logits up to which it changes nothing
 PRESSED = 0.45  # of mouthPress in a closure, to begin with
 GATES = ("zero", "open")
 

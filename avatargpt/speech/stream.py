@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from avatargpt.speech.audio import FPS, RATE, FrameBlocks, frames_in
 from avatargpt.speech.direction import Direction
 from avatargpt.speech.features import SpeechFeatures
-from avatargpt.speech.network import Block
+from avatargpt.speech.network import SILENT_GATE, Block
 from avatargpt.speech.teacher import STYLE
 from vqvae.arkit import COUNT
 from vqvae.errors import UserError
@@ -141,7 +141,7 @@ class FaceStream:
         h = net.leave(x)
         out = self._head(h)
         out = out if beside is None else out + beside
-        if self._closes:
+        if self._closes and float(net.seal(h)) > SILENT_GATE:
             out = net.close(h, out)[0]
         out = out.numpy()
         np.clip(out[:COUNT], 0, 1, out=out[:COUNT])
