@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from avatargpt.speech.audio import FPS, RATE
-from avatargpt.speech.features import extract, silence
+from avatargpt.speech.features import extract
 from avatargpt.speech.phones import ARPABET, INDEX, SILENCE, VISEMES, Phone
-from avatargpt.speech.teacher import STYLE
 from vqvae.errors import UserError
 
 if TYPE_CHECKING:
@@ -40,12 +39,8 @@ def phone_scores(driver: Driver, audio: np.ndarray, rate: int = RATE) -> np.ndar
     """(2 T, 40) log-probabilities of what is heard in each half frame, in one pass over the whole sound."""
     import torch
 
-    network = driver.network
-    ahead = network.config.look_ahead
-    heard = torch.from_numpy(np.concatenate([extract(audio, rate), silence(30)[-1:].repeat(ahead, 0)]))
-    with torch.inference_mode():
-        said = network(heard[None], torch.zeros(1, len(STYLE)))
-    return np.asarray(torch.log_softmax(said.phones[0, ahead:], -1).flatten(0, 1).numpy())
+    said = driver.network.whole(extract(audio, rate))
+    return np.asarray(torch.log_softmax(said.phones[0], -1).flatten(0, 1).numpy())
 
 
 def visible(scores: np.ndarray) -> np.ndarray:

@@ -217,14 +217,14 @@ def _shared(weight: np.ndarray, sources: np.ndarray, taught: np.ndarray, shares:
     if min(shares.values()) < 0 or total > 1 + 1e-9 or (total < 1 - 1e-9 and not others.any()):
         raise UserError(f"sampling: shares: {shares}; accepted: parts of 1, the rest for sources that are not named")
     out = weight.copy()
-    for name, share in [*shares.items(), (None, 1 - total)]:
-        rows = others if name is None else taught & (sources == name)
+    for name, share in shares.items():
+        rows = taught & (sources == name)
         if not rows.any():
-            if name is None:
-                continue
             found = ", ".join(sorted(set(sources[taught].tolist())))
             raise UserError(f"sampling: shares: no clips of {name!r} in the caches; there are {found}")
         out[rows] *= share / weight[rows].sum()
+    if others.any():
+        out[others] *= (1 - total) / weight[others].sum()
     return out
 
 

@@ -9,11 +9,13 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field, replace
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from avatargpt.speech.features import WIDTH as FEATURES
+from avatargpt.speech.features import silence
 from avatargpt.speech.phones import ARPABET
 from avatargpt.speech.steering import EmotionBranch, MotionBranch, Text
 from avatargpt.speech.teacher import STYLE
@@ -171,6 +173,20 @@ class DriverNetwork(nn.Module):
             return out
         heard = self.enter(self.normalise(features.nan_to_num()))
         return torch.where(missing, self.nothing.to(heard.dtype), heard)
+
+    @torch.no_grad()
+    def whole(self, features: np.ndarray, text: Text | None = None) -> Said:
+        """A clip's features (T, 332), settled silence after them, in one pass: (1, T, ..), frame by frame of the video.
+
+        Args:
+            text: of T + look_ahead frames.
+        """
+        ahead = self.config.look_ahead
+        heard = np.concatenate([features.astype(np.float32), silence(30)[-1:].repeat(ahead, 0)])
+        x = torch.from_numpy(heard).to(self.mean.device)[None]
+        said = self(x, torch.zeros(1, len(STYLE), device=x.device), text)
+        seal = None if said.seal is None else said.seal[:, ahead:]
+        return Said(said.curves[:, ahead:], said.paired[:, ahead:], said.phones[:, ahead:], seal)
 
     def forward(self, features: Tensor, style: Tensor, text: Text | None = None) -> Said:
         """(B, T, 332) features as extracted, (B, 8) styles."""

@@ -39,9 +39,9 @@ def stamps(folder: Path, pronounce: Callable[[str, str], tuple[str, ...]]) -> It
     Raises:
         UserError: none there.
     """
-    if not is_stamps(folder):
-        raise UserError(f"{folder}: no spoken descriptions (NAME_desc_LANGUAGE.ogg) in it")
     found = [(m, wave) for wave in folder.rglob("*_desc*.ogg") if (m := _SOUND.fullmatch(wave.name))]
+    if not found:
+        raise UserError(f"{folder}: no spoken descriptions (NAME_desc_LANGUAGE.ogg) in it")
     for match, wave in sorted(found, key=lambda x: (x[0].group(2) or "", x[1])):  # speaker by speaker
         table = wave.with_name(f"{match.group(1)}.txt")
         if not table.is_file():

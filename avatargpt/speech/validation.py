@@ -11,7 +11,6 @@ from avatargpt.speech.audio import FPS
 from avatargpt.speech.batches import text_of
 from avatargpt.speech.corpus import SpeechClip
 from avatargpt.speech.direction import Direction
-from avatargpt.speech.features import silence
 from avatargpt.speech.lipsync_metrics import Lips, channel, correlation, pressing, rounding
 from avatargpt.speech.network import DriverNetwork
 from avatargpt.speech.phones import Phone
@@ -28,14 +27,13 @@ def predict(
     direction: Direction | None = None,
 ) -> np.ndarray:  # fmt: skip
     """(T, 332) -> (T, 55) in one pass, as the stream gives it up to rounding."""
-    ahead = network.config.look_ahead
-    quiet = silence(30)[-1:].repeat(ahead, 0)
-    x = torch.from_numpy(np.concatenate([features.astype(np.float32), quiet])).to(device)[None]
     text = None
     if direction is not None:
-        text = text_of({0: (direction, np.maximum(np.arange(x.shape[1]) - ahead, 0) / FPS)}, 1, x.shape[1], device)
-    said = network(x, torch.zeros(1, 8, device=device), text)
-    out = (said.curves if head == "taught" else said.paired)[0, ahead:].float().cpu().numpy()
+        ahead = network.config.look_ahead
+        frames = len(features) + ahead
+        text = text_of({0: (direction, np.maximum(np.arange(frames) - ahead, 0) / FPS)}, 1, frames, device)
+    said = network.whole(features, text)
+    out = (said.curves if head == "taught" else said.paired)[0].float().cpu().numpy()
     out[:, :COUNT] = np.clip(out[:, :COUNT], 0, 1)
     return np.asarray(out, np.float32)
 
