@@ -15,6 +15,7 @@ from vqvae.errors import UserError
 Part = TypeVar("Part")
 
 MOST_TEXT = 64 << 20  # bytes of JSON; a file that would unfold to more is not ours
+MOST_VECTORS = 256 << 20  # bytes of vectors, likewise
 
 
 def pack_vectors(vectors: np.ndarray, rank: int = 0) -> dict[str, np.ndarray]:
@@ -25,8 +26,8 @@ def pack_vectors(vectors: np.ndarray, rank: int = 0) -> dict[str, np.ndarray]:
         rank: keep only so many principal directions (no centring: cosines are wanted); 0 = all, exact but for rounding.
 
     Returns:
-        ``vectors`` (n, rank or w) int8, ``scale`` (n, 1) float32 and with `rank` ``basis`` (w, rank) float16. Cosines
-        stay within 0.01 without `rank`.
+        ``vectors`` (bytes,) uint8: n x (rank or w) of int8, column by column, deflated; ``scale`` (n, 1) float32 and
+        with `rank` ``basis`` (w, rank) float16. Cosines stay within 0.01 without `rank`.
     """
     out = {}
     if 0 < rank < vectors.shape[1]:
@@ -35,16 +36,21 @@ def pack_vectors(vectors: np.ndarray, rank: int = 0) -> dict[str, np.ndarray]:
         out["basis"] = np.ascontiguousarray(basis)
         vectors = vectors @ basis.astype(np.float32)
     scale = np.abs(vectors).max(axis=1, keepdims=True, initial=1e-6) / 127
-    return {"vectors": np.round(vectors / scale).astype(np.int8), "scale": scale.astype(np.float32), **out}
+    columns = np.round(vectors / scale).astype(np.int8).T.tobytes()
+    return {"vectors": np.frombuffer(zlib.compress(columns, 9), np.uint8), "scale": scale.astype(np.float32), **out}
 
 
 def unpack_vectors(data: Mapping[str, np.ndarray]) -> np.ndarray:
-    """(n, w) float32 from what `pack_vectors` made.
+    """(n, w) float32 from what `pack_vectors` made; plain (n, k) int8, as earlier files have it, is read too.
 
     Raises:
         KeyError: one of the two arrays is missing.
+        ValueError: damaged, or larger than such files are.
     """
-    unpacked: np.ndarray = data["vectors"].astype(np.float32) * data["scale"]
+    rows, scale = data["vectors"], data["scale"]
+    if rows.ndim == 1:
+        rows = np.frombuffer(_inflated(rows, MOST_VECTORS), np.int8).reshape(-1, len(scale)).T
+    unpacked: np.ndarray = rows.astype(np.float32) * scale
     return unpacked @ data["basis"].astype(np.float32).T if "basis" in data else unpacked
 
 
@@ -62,14 +68,18 @@ def unpack_json(data: np.ndarray) -> Any:
     """
     if data[:1].tobytes() in (b"{", b"["):
         return json.loads(data.tobytes())
+    return json.loads(_inflated(data, MOST_TEXT))
+
+
+def _inflated(data: np.ndarray, most: int) -> bytes:
     stream = zlib.decompressobj()
     try:
-        text = stream.decompress(data.tobytes(), MOST_TEXT)
+        out = stream.decompress(data.tobytes(), most)
     except zlib.error as e:
-        raise ValueError(f"damaged text ({e})") from None
+        raise ValueError(f"damaged ({e})") from None
     if stream.unconsumed_tail or not stream.eof:
-        raise ValueError("damaged text")
-    return json.loads(text)
+        raise ValueError("damaged")
+    return out
 
 
 def read_part(

@@ -111,10 +111,12 @@ def real_windows(clips: Sequence[np.ndarray], count: int, seed: int) -> list[np.
 
 
 def told_scenes(captions: Sequence[str], transitions: int, seed: int) -> list[Scene]:
-    """Scenes of `STEPS` captions each, drawn evenly from those of real clips: the same actions as theirs."""
+    """Scenes of `STEPS` captions each, those of real clips in random order: all of them before one comes again."""
     rng = np.random.default_rng(seed)
     count = -(-transitions // (STEPS - 1))
-    return [[[captions[i]] for i in rng.integers(len(captions), size=STEPS)] for _ in range(count)]
+    rounds = -(-count * STEPS // len(captions))
+    order = np.concatenate([rng.permutation(len(captions)) for _ in range(rounds)])[: count * STEPS]
+    return [[[captions[i]] for i in some] for some in order.reshape(count, STEPS)]
 
 
 def score(

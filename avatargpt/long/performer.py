@@ -18,8 +18,9 @@ if TYPE_CHECKING:
 
 USUAL, LONGEST = 20, 40  # motion tokens of a clause whose length is not known, and of any clause
 SHORTEST = 5  # motion tokens of a clause at least
-TRANSITION = 4  # in-between tokens (0.8 s)
-BRIDGES = 8  # samples of a transition
+TRANSITIONS = (4, 6, 8)  # in-between tokens (0.8, 1.2 and 1.6 s)
+BRIDGES = 8  # samples of a transition of each length
+WAIT = 0.001  # jerk that a token more has to save
 NEAR = 8  # tokens on either side that a transition is judged with
 LOW = 0.72  # metres: with the root below this the body sits, kneels or lies; standing it is at about 0.95
 HEIGHT = 0  # of a pose
@@ -81,11 +82,11 @@ class Performer:
         for number, step in enumerate(steps):
             for plain in self._plain(step):
                 usual = int(rng.choice(plain.lengths)) if plain.lengths else USUAL
-                tokens = min(usual, LONGEST, room - TRANSITION)
-                if room < TRANSITION + SHORTEST:
+                tokens = min(usual, LONGEST, room - TRANSITIONS[0])
+                if room < TRANSITIONS[0] + SHORTEST:
                     return out or [Beat(number, plain.text, max(room, SHORTEST), mix(seed, 0))]
                 out.append(Beat(number, plain.text, max(tokens, SHORTEST), mix(seed, len(out))))
-                room -= tokens + TRANSITION
+                room -= tokens + TRANSITIONS[0]
         return out
 
     def _plain(self, step: str) -> list[Plain]:
@@ -145,7 +146,8 @@ class Performer:
         codes = self.trimmed(best.codes)
         if best.continues:
             return Made(beat, codes, 0)
-        return Made(beat, np.concatenate([self.bridge(tail, codes, beat.seed), codes]), TRANSITION)
+        way = self.bridge(tail, codes, beat.seed)
+        return Made(beat, np.concatenate([way, codes]), len(way))
 
     def trimmed(self, codes: np.ndarray) -> np.ndarray:
         """Without the waiting at either end that clips of their own have, one token of it kept; at least `SHORTEST`.
@@ -162,11 +164,15 @@ class Performer:
         return codes[first : max(last, first + SHORTEST)]
 
     def bridge(self, tail: np.ndarray, head: np.ndarray, seed: int) -> np.ndarray:
-        """In-between tokens (TRANSITION, R) from one to the other: of `BRIDGES` samples the one with the least jerk."""
-        slots = {"start": tail[-CONTEXT:], "end": head[:CONTEXT], "seconds": TRANSITION / self.rate}
-        prompt = self.model._prompt("in_between", slots)
-        found = self.model._sample([prompt], [TRANSITION], [mix(seed, 2)], BRIDGES, 1.0, 0.7, 30)[0]
-        return min(found, key=lambda c: self._jerk(tail, c, head))
+        """In-between tokens (N, R) from one to the other, N of `TRANSITIONS`.
+
+        Of `BRIDGES` samples of each length the one with the least jerk; a longer one has to save `WAIT` a token.
+        """
+        ends = {"start": tail[-CONTEXT:], "end": head[:CONTEXT]}
+        prompts = [self.model._prompt("in_between", {**ends, "seconds": n / self.rate}) for n in TRANSITIONS]
+        seeds = [mix(seed, 2)] * len(TRANSITIONS)
+        found = self.model._sample(prompts, list(TRANSITIONS), seeds, BRIDGES, 1.0, 0.7, 30)
+        return min((c for some in found for c in some), key=lambda c: self._jerk(tail, c, head) + WAIT * len(c))
 
     def _jerk(self, tail: np.ndarray, middle: np.ndarray, head: np.ndarray) -> float:
         tokenizer = self.model.tokenizers["body"]

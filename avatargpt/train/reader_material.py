@@ -15,6 +15,8 @@ from avatargpt.train.reader_pairs import pairs_of
 from instruct_data.face.score import Score
 from vqvae.errors import UserError
 
+SAID = ("written", "reworded", "joined", "named", "timed")  # kinds of rows whose shares are given
+
 
 @dataclass
 class Material:
@@ -23,8 +25,9 @@ class Material:
     Attributes:
         composed: instructions composed by rule. timed: more of these, whose words say when. joined: pairs of written
             ones.
-        written_share, joined_share, named_share, timed_share: of the rows; named ones are every action and emotion by
-            its plain name in every degree; the rest are composed ones.
+        written_share, reworded_share, joined_share, named_share, timed_share: of the rows; reworded ones are those of
+            the corpus in other people's words (`instruct_data.face.corpus.reworded`), named ones every action and
+            emotion by its plain name in every degree; the rest are composed ones.
         held: every so manieth written instruction only validates.
     """
 
@@ -32,6 +35,7 @@ class Material:
     timed: int = 6000
     joined: int = 10000
     written_share: float = 0.5
+    reworded_share: float = 0.0
     joined_share: float = 0.25
     named_share: float = 0.03
     timed_share: float = 0.1
@@ -41,16 +45,16 @@ class Material:
     @property
     def shares(self) -> dict[str, float]:
         """Of the rows, by kind."""
-        said = {k: float(getattr(self, f"{k}_share")) for k in ("written", "joined", "named", "timed")}
+        said = {k: float(getattr(self, f"{k}_share")) for k in SAID}
         return {**said, "composed": max(0.0, 1 - sum(said.values()))}
 
     def __post_init__(self) -> None:
         if self.held < 2 or min(self.composed, self.joined, self.timed) < 0:
             counts = f"held {self.held}, composed {self.composed}, joined {self.joined}, timed {self.timed}"
             raise UserError(f"reader: {counts}; accepted: 2 or more held, 0 or more of the others")
-        said = [self.written_share, self.joined_share, self.named_share, self.timed_share]
+        said = [float(getattr(self, f"{k}_share")) for k in SAID]
         if min(said) < 0 or sum(said) > 1 + 1e-9:
-            shares = f"written_share {said[0]}, joined_share {said[1]}, named_share {said[2]}, timed_share {said[3]}"
+            shares = ", ".join(f"{k}_share {v}" for k, v in zip(SAID, said, strict=True))
             raise UserError(f"reader: {shares}; accepted: 0 or more, together at most 1")
 
 
@@ -85,23 +89,29 @@ class ReaderTraining:
 
 
 def with_mirrored(scores: Sequence[Score]) -> list[Score]:
-    """Scores, and the mirror images of those that have sides."""
-    return [*scores, *(s.mirrored() for s in scores if s.sided)]
+    """Scores, and the mirror images of those that have sides and name them."""
+    mirrored = ((s, s.mirrored()) for s in scores if s.sided)
+    return [*scores, *(m for s, m in mirrored if m.text != s.text)]
 
 
 def material(written: Sequence[Score], options: Material) -> tuple[dict[str, list[Score]], list[Score]]:
     """Training instructions by kind, and held-out written ones."""
     from instruct_data.face.compose import composed, named
+    from instruct_data.face.corpus import reworded
     from instruct_data.face.timed import timed_instructions
 
     held = [s for i, s in enumerate(written) if i % options.held == options.held - 1]
     rest = with_mirrored([s for i, s in enumerate(written) if i % options.held != options.held - 1])
-    pairs = pairs_of(rest, options.joined, np.random.default_rng([options.seed, 7]))
     avoid = [s.text for s in held]
+    kept = {t.lower() for t in avoid}
+    rows = reworded() if options.reworded_share else []
+    others = with_mirrored([s for row in rows if not any(s.text.lower() in kept for s in row) for s in row])
+    pairs = pairs_of([*rest, *others], options.joined, np.random.default_rng([options.seed, 7]))
     made = composed(options.composed, options.seed + 1, avoid)
     timed = timed_instructions(options.timed, options.seed, avoid)
     said = [s for s in named() if s.text.lower() not in {h.text.lower() for h in held}] if options.named_share else []
-    return {"written": rest, "joined": pairs, "named": said, "timed": timed, "composed": made}, held
+    groups = {"written": rest, "reworded": others, "joined": pairs, "named": said, "timed": timed, "composed": made}
+    return groups, held
 
 
 def rows_of(scores: Sequence[Score], reader: ScoreReader, grounder: Grounder) -> Rows:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,12 +13,15 @@ import numpy as np
 from instruct_data.clip import Clip
 from instruct_data.face.clips import face_clip
 from instruct_data.face.render import render
-from instruct_data.face.score import Score, read_instructions
+from instruct_data.face.score import Score, parse_score, read_instructions
+from vqvae.errors import UserError
 
 SOURCE = "face_rendered"
 LICENCE = "MIT"
 OWN = Path(__file__).parent / "instructions.jsonl"
 """Instructions with scores that come with the package, for training."""
+REWORDED = Path(__file__).parent / "reworded.jsonl"
+"""The training instructions of the corpus, each in several other people's words, with their scores."""
 
 
 def action_class(score: Score) -> str:
@@ -48,3 +53,28 @@ def face_clips(
                 name = f"{item.id}_{k}{ending}"
                 about = (SOURCE, LICENCE, item.split, action_class(score), {"score": score.to_json()})
                 yield face_clip(name, render(score, one), [score.text], *about)
+
+
+def reworded(path: str | os.PathLike[str] = REWORDED) -> list[list[Score]]:
+    """Rows of a score with several texts (``texts`` in place of ``text``): the score with each of them.
+
+    Raises:
+        UserError: a file that cannot be read, a line that is no score with texts.
+    """
+    out = []
+    try:
+        lines = Path(path).read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as e:
+        raise UserError(f"{path}: cannot be read ({e})") from None
+    for i, line in enumerate(lines, 1):
+        where = f"{path}: line {i}"
+        try:
+            row = json.loads(line)
+        except json.JSONDecodeError as e:
+            raise UserError(f"{where}: not JSON ({e})") from None
+        texts = row.pop("texts", None) if isinstance(row, dict) else None
+        if not (isinstance(texts, list) and texts and all(isinstance(t, str) and t.strip() for t in texts)):
+            raise UserError(f"{where}: accepted a score with 'texts', one or more strings")
+        score = parse_score({**row, "text": texts[0]}, where)
+        out.append([replace(score, text=t) for t in texts])
+    return out

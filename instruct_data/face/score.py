@@ -121,6 +121,7 @@ _SIDES = re.compile(r"\b(?:left|right)\b", re.I)
 # Action units of a side: head turned 51 52, tilted 55 56, eyes turned 61 62.
 _UNITS = re.compile(r"(?<=\bAU)( ?)(5[1256]|6[12])\b", re.I)
 _OTHER = {"51": "52", "52": "51", "55": "56", "56": "55", "61": "62", "62": "61"}
+_LETTER = re.compile(r"(?<![\w'.&-])[LR](?![\w'.&-])|(?<![\w'.&])[LR](?=\d)")  # "head L, then R", "L12"
 
 
 def swap_sides(text: str) -> str:
@@ -143,6 +144,7 @@ def mirror_words(text: str) -> str:
     mirrored = mirror_text(text)
     if mirrored == text:
         mirrored = swap_sides(text)
+    mirrored = _LETTER.sub(lambda m: "R" if m[0] == "L" else "L", mirrored)
     return _UNITS.sub(lambda m: m[1] + _OTHER[m[2]], mirrored)
 
 

@@ -79,6 +79,7 @@ def test_the_state_of_the_generator_decides():
     ("text", "mirrored"),
     [("Wink with your left eye.", "Wink with your right eye."),
      ("Turn slowly right until noon.", "Turn slowly left until noon."),
+     ("L12D, then head L; R&B stays", "R12D, then head R; R&B stays"), ("John L. winks right", "John L. winks left"),
      ("AU61 then AU62, AU4.", "AU62 then AU61, AU4."), ("Squint with what is left of your left eye.", None)],
 )  # fmt: skip
 def test_mirrored_words(text, mirrored):

@@ -20,11 +20,12 @@ from avatargpt.train.reader_material import (
     ReaderTraining,
     material,
     rows_of,
+    with_mirrored,
 )
 from avatargpt.train.reader_pairs import clocked, felt_in_turn, felt_meanwhile, joined, kept, once_more, pairs_of
 from avatargpt.train.runtime import Runtime
 from instruct_data.face.compose import composed
-from instruct_data.face.corpus import OWN
+from instruct_data.face.corpus import OWN, reworded
 from instruct_data.face.score import Emotion, Event, Score, read_instructions
 from instruct_data.face.timed import timed_instructions
 from tests.speech.conftest import Words
@@ -153,6 +154,32 @@ def test_material_keeps_the_held_out_apart() -> None:
     assert len(held) == 6 and len(groups["joined"]) == 10 and len(groups["composed"]) == 5
     texts = {s.text for s in groups["written"]}
     assert not texts & {s.text for s in held} and len(texts) >= 54
+
+
+def test_reworded_instructions_keep_their_score(tmp_path: Path) -> None:
+    rows = reworded()
+    assert len(rows) > 1000 and all(len({s.text for s in row}) == len(row) > 1 for row in rows)
+    assert all(s.events == row[0].events and s.emotions == row[0].emotions for row in rows for s in row)
+    held = [row[0] for row in rows[9::50]]
+    options = Material(composed=0, joined=5, held=10, timed=0, written_share=0.2, reworded_share=0.3)
+    groups, out = material([*own(9), held[0]], options)
+    assert out == held[:1] and not {s.text for s in rows[9]} & {s.text for s in groups["reworded"]}
+    texts = {s.text for row in rows for s in row}
+    assert len(groups["reworded"]) > 1.2 * len(texts)  # with their mirror images
+    assert not material(own(9), Material(composed=0, joined=5, held=9, timed=0))[0]["reworded"]
+    bad = tmp_path / "bad.jsonl"
+    for line, wrong in (("{", "line 1: not JSON"), ('{"texts": [], "length": 2}', "with 'texts'"),
+                        ('{"texts": ["a"], "length": -1}', "line 1")):  # fmt: skip
+        bad.write_text(line)
+        with pytest.raises(UserError, match=wrong):
+            reworded(bad)
+
+
+def test_mirror_images_without_other_words_are_left_out() -> None:
+    wink = Score(2.0, (Event("wink_left", 0.2, 0.5),), (), "One eye says hello, the sinister one.")
+    assert with_mirrored([wink]) == [wink]
+    nod = Score(2.0, (Event("turn_head_left", 0.2, 0.5),), (), "head: L, then back")
+    assert [s.text for s in with_mirrored([nod])] == ["head: L, then back", "head: R, then back"]
 
 
 def test_what_is_read_does_not_depend_on_the_others() -> None:
