@@ -141,15 +141,24 @@ class MotionTokenizer(nn.Module):
 
     @torch.inference_mode()
     def decode_features(self, codes: np.ndarray, chunk: int = 256) -> np.ndarray:
-        """codes (N, R') with 1 <= R' <= R levels, or (N,) level 0 only -> (N * downsample, D) float32 features."""
-        z = self.latents(codes)
-        total, context, step = len(z), self.decoder_context, self.downsample
+        """Codes to features in overlapping chunks of `chunk` tokens (same as in one piece).
+
+        Args:
+            codes: (N, R') with 1 <= R' <= R levels, (N,) level 0 only, or (B, N, R') several of one length.
+
+        Returns:
+            (N * downsample, D) float32, or (B, N * downsample, D).
+        """
+        c = np.asarray(codes)
+        z = self.latents(c.reshape(-1, c.shape[-1])).unflatten(0, c.shape[:2]) if c.ndim == 3 else self.latents(c)[None]
+        total, context, step = z.shape[1], self.decoder_context, self.downsample
         parts = []
         for start in range(0, total, chunk):
             a, b, stop = max(0, start - context), min(total, start + chunk + context), min(start + chunk, total)
-            y = self.decoder(z[None, a:b].transpose(1, 2)).transpose(1, 2)[0]
-            parts.append(y[(start - a) * step : (stop - a) * step])
-        return (torch.cat(parts) * self.std + self.mean).cpu().numpy()
+            y = self.decoder(z[:, a:b].transpose(1, 2)).transpose(1, 2)
+            parts.append(y[:, (start - a) * step : (stop - a) * step])
+        out = (torch.cat(parts, 1) * self.std + self.mean).cpu().numpy()
+        return out if c.ndim == 3 else out[0]
 
     def latents(self, codes: np.ndarray) -> torch.Tensor:
         """Sum of the code vectors of all given levels: (N, R') or (N,) -> (N, C)."""

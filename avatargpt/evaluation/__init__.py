@@ -134,8 +134,9 @@ def _score(
     if suite.kind == "seams":
         from avatargpt.evaluation import seams
 
-        captions = [c.captions[0] for c in clips if c.captions]
-        return seams.score(suite, [c.load().joints for c in clips], seams.scenes(data), model, captions)
+        joints = [c.load().joints for c in clips]
+        told = [(c.captions[0], len(j)) for c, j in zip(clips, joints, strict=True) if c.captions]
+        return seams.score(suite, joints, seams.scenes(data), model, told)
     from avatargpt.evaluation import transitions
 
     return transitions.score(suite, clips, model)

@@ -24,6 +24,8 @@ INTERPOLATED = 12  # frames of the interpolation baseline
 STEPS = 6  # actions of a scene made of captions
 Scene = list[list[str]]
 """Activities of a scene, each a list of steps."""
+Told = Sequence[tuple[str, int]]
+"""Captions of recordings and how many frames (20 per second) these have."""
 
 
 def scenes(data: Path | None) -> list[Scene]:
@@ -35,19 +37,34 @@ def scenes(data: Path | None) -> list[Scene]:
     return [[a["steps"] for a in row["activities"]] for row in corpus(data)]
 
 
-def acted(model: AvatarGPT, scene: Scene, seed: int, best_of: int) -> tuple[Motion, list[Made]]:
-    """A scene's steps acted out by the closed loop: the motion and what it is made of, beat by beat."""
+def acted(
+    model: AvatarGPT, scene: Scene, seed: int, best_of: int, frames: Sequence[int] = ()
+) -> tuple[Motion, list[Made]]:
+    """A scene's steps acted out by the closed loop: the motion and what it is made of, beat by beat.
+
+    Args:
+        frames: of every activity; then each is one caption that is taken as it stands. Default: steps are worded as
+            always and last as long as such motion usually does.
+    """
     from avatargpt.long.director import Director
-    from avatargpt.long.performer import Performer
+    from avatargpt.long.performer import LONGEST, SHORTEST, Beat, Performer
     from avatargpt.long.stream import MotionStream
     from avatargpt.loop import Loop
     from avatargpt.planning.types import Activity
 
     made: list[Made] = []
+    lengths = iter(frames)
+    per = model.tokenizers["body"].downsample
 
     class Recorder(Performer):
+        def beats(self, steps: Sequence[str], seed: int, room: int) -> list[Beat]:
+            if not frames:
+                return super().beats(steps, seed, room)
+            tokens = min(max(round(next(lengths) / per), SHORTEST), LONGEST)
+            return [Beat(0, " ".join(steps), tokens, mix(seed, 0))]
+
         def choose(
-            self, beat: Any, found: Sequence[Candidate], tail: np.ndarray, detour: Callable[[np.ndarray], float]
+            self, beat: Beat, found: Sequence[Candidate], tail: np.ndarray, detour: Callable[[np.ndarray], float]
         ) -> Made:
             made.append(super().choose(beat, found, tail, detour))
             return made[-1]
@@ -57,7 +74,7 @@ def acted(model: AvatarGPT, scene: Scene, seed: int, best_of: int) -> tuple[Moti
 
     performer: Performer = Recorder(model, best_of)
     activities = [Activity(" ".join(steps), tuple(steps)) for steps in scene]
-    director = Director(_Silent(), "a scene", seed, activities, wording=model.wording)
+    director = Director(_Silent(), "a scene", seed, activities, wording=None if frames else model.wording)
     loop = Loop(director, performer, MotionStream(model.tokenizers["body"]), seed)
     parts = [c.motion for c in loop.acted(len(activities))]
     return concatenate(parts), made
@@ -110,17 +127,17 @@ def real_windows(clips: Sequence[np.ndarray], count: int, seed: int) -> list[np.
     return out
 
 
-def told_scenes(captions: Sequence[str], transitions: int, seed: int) -> list[Scene]:
+def told_scenes(captions: Told, transitions: int, seed: int) -> list[Told]:
     """Scenes of `STEPS` captions each, those of real clips in random order: all of them before one comes again."""
     rng = np.random.default_rng(seed)
     count = -(-transitions // (STEPS - 1))
     rounds = -(-count * STEPS // len(captions))
     order = np.concatenate([rng.permutation(len(captions)) for _ in range(rounds)])[: count * STEPS]
-    return [[[captions[i]] for i in some] for some in order.reshape(count, STEPS)]
+    return [[captions[i] for i in some] for some in order.reshape(count, STEPS)]
 
 
 def score(
-    suite: Suite, clips: Sequence[np.ndarray], plans: Sequence[Scene], model: AvatarGPT, captions: Sequence[str] = ()
+    suite: Suite, clips: Sequence[np.ndarray], plans: Sequence[Scene], model: AvatarGPT, captions: Told = ()
 ) -> dict[str, Any]:
     """All figures; names are ``figure`` for the loop and ``figure/other`` for the others.
 
@@ -145,8 +162,9 @@ def score(
     cut = {k: v[:wanted] for k, v in cut.items()}
     if captions and (told := int(suite.options.get("told", 0))):
         same: list[np.ndarray] = []
-        for number, scene in enumerate(told_scenes(captions, told, suite.seeds[0])):
-            motion, made = acted(model, scene, mix(suite.seeds[0], 10_000 + number), best_of)
+        for number, row in enumerate(told_scenes(captions, told, suite.seeds[0])):
+            captioned, lengths = [[caption] for caption, _ in row], [length for _, length in row]
+            motion, made = acted(model, captioned, mix(suite.seeds[0], 10_000 + number), best_of, lengths)
             same += seams.windows(motion.joints, _centres(made, per))
         cut["/same actions"] = same[:told]
     usual = seams.mean_jerk(clips)

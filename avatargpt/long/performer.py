@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from avatargpt.metrics.physics import jerk
+from avatargpt.metrics.physics import foot_skate, jerk
 from avatargpt.requests import mix, then
 from avatargpt.speaker import CHUNK, CONTEXT
 from avatargpt.wording import Plain
@@ -18,15 +18,18 @@ if TYPE_CHECKING:
 
 USUAL, LONGEST = 20, 40  # motion tokens of a clause whose length is not known, and of any clause
 SHORTEST = 5  # motion tokens of a clause at least
-TRANSITIONS = (4, 6, 8)  # in-between tokens (0.8, 1.2 and 1.6 s)
+TRANSITIONS = (2, 4, 6, 8)  # in-between tokens (0.4 to 1.6 s)
 BRIDGES = 8  # samples of a transition of each length
-WAIT = 0.001  # jerk that a token more has to save
 NEAR = 8  # tokens on either side that a transition is judged with
+ROUGH = 0.1  # jerk (metres per frame^3) that a transition may have at its peak
+STRAYING, SLIDING, WAITING = 0.2, 0.1, 0.001  # jerk that a metre of detour, feet that slide and a token more weigh
 LOW = 0.72  # metres: with the root below this the body sits, kneels or lies; standing it is at about 0.95
 HEIGHT = 0  # of a pose
 RESTING = 0.012  # metres per frame: a body whose fastest joint is slower than this rests
+KEPT = 1  # tokens of rest that are left at either end
 MOSTLY = 0.3  # share of a clip that must be motion before its ends are trimmed
 APART = 3.0  # nats for each metre that a candidate begins away from the body's pose
+SKATING = 0.5  # nats for feet that slide all the time
 
 
 @dataclass(frozen=True)
@@ -141,7 +144,7 @@ class Performer:
         costs = []
         for c in pool:
             apart = 0.0 if c.continues else float(np.abs(self.poses(c.codes[:CONTEXT])[0] - pose).mean())
-            costs.append(c.score - APART * apart - detour(c.codes))
+            costs.append(c.score - APART * apart - detour(c.codes) - SKATING * self._skate(c.codes))
         best = pool[int(np.argmax(costs))]
         codes = self.trimmed(best.codes)
         if best.continues:
@@ -150,7 +153,7 @@ class Performer:
         return Made(beat, np.concatenate([way, codes]), len(way))
 
     def trimmed(self, codes: np.ndarray) -> np.ndarray:
-        """Without the waiting at either end that clips of their own have, one token of it kept; at least `SHORTEST`.
+        """Without the waiting at either end that clips of their own have, but for `KEPT` tokens; at least `SHORTEST`.
 
         Motion that rests most of the time (waiting, sitting) is left as it is.
         """
@@ -160,33 +163,52 @@ class Performer:
         moving = np.flatnonzero(speed > RESTING)
         if len(moving) < MOSTLY * len(codes):
             return codes
-        first, last = max(0, int(moving[0]) - 1), min(len(codes), int(moving[-1]) + 2)
+        first, last = max(0, int(moving[0]) - KEPT), min(len(codes), int(moving[-1]) + 1 + KEPT)
         return codes[first : max(last, first + SHORTEST)]
 
     def bridge(self, tail: np.ndarray, head: np.ndarray, seed: int) -> np.ndarray:
-        """In-between tokens (N, R) from one to the other, N of `TRANSITIONS`.
+        """In-between tokens (N, R) from one to the other, N of `TRANSITIONS`: the best of `BRIDGES` samples of each.
 
-        Of `BRIDGES` samples of each length the one with the least jerk; a longer one has to save `WAIT` a token.
+        Neither a jolt nor a movement of its own that nobody asked for.
         """
         ends = {"start": tail[-CONTEXT:], "end": head[:CONTEXT]}
         prompts = [self.model._prompt("in_between", {**ends, "seconds": n / self.rate}) for n in TRANSITIONS]
         seeds = [mix(seed, 2)] * len(TRANSITIONS)
         found = self.model._sample(prompts, list(TRANSITIONS), seeds, BRIDGES, 1.0, 0.7, 30)
-        return min((c for some in found for c in some), key=lambda c: self._jerk(tail, c, head) + WAIT * len(c))
+        before, after = tail[-NEAR:], head[:NEAR]
+        shown = []
+        for some in found:  # of one length
+            whole = np.stack([np.concatenate([before, c, after]) for c in some])
+            features = self.model.tokenizers["body"].decode_features(whole)
+            shown += [self._shown(x, len(before), len(before) + len(some[0])) for x in features]
+        return [c for some in found for c in some][int(np.argmin(shown))]
 
-    def _jerk(self, tail: np.ndarray, middle: np.ndarray, head: np.ndarray) -> float:
+    def _shown(self, features: np.ndarray, start: int, stop: int) -> float:
+        """How much a transition shows (metres per frame^3): jerk above `ROUGH`, sliding feet, how far the body strays
+        from the straight way between both poses, and its length.
+
+        Args:
+            features: (T, 269) of it and what lies around it. start, stop: its tokens.
+        """
         tokenizer = self.model.tokenizers["body"]
-        before = tail[-NEAR:]
-        codes = np.concatenate([before, middle, head[:NEAR]])
-        joints = tokenizer.decode(codes).joints
-        a, b = len(before) * tokenizer.downsample, (len(before) + len(middle)) * tokenizer.downsample
-        return float(jerk(joints[max(0, a - 6) : b + 6], tokenizer.spec.fps).max())
+        a, b, fps = start * tokenizer.downsample, stop * tokenizer.downsample, tokenizer.spec.fps
+        joints = tokenizer.spec.decode(features).joints[max(0, a - 6) : b + 6]
+        poses = self._poses(features)[a - 1 : b + 1]
+        detour = poses - np.linspace(poses[0], poses[-1], len(poses))
+        stray = np.linalg.norm(detour[:, 1:].reshape(len(poses), -1, 3), axis=-1).mean()
+        peak = max(0.0, float(jerk(joints, fps).max()) - ROUGH)
+        return peak + SLIDING * foot_skate(joints, fps) + STRAYING * float(stray) + WAITING * (stop - start)
+
+    def _skate(self, codes: np.ndarray) -> float:
+        tokenizer = self.model.tokenizers["body"]
+        return foot_skate(tokenizer.decode(codes).joints, tokenizer.spec.fps)
 
     def poses(self, codes: np.ndarray) -> np.ndarray:
         """(F, 64) of codes: height of the root, then the joints' places around it in the heading frame, metres."""
-        tokenizer = self.model.tokenizers["body"]
-        features = tokenizer.decode_features(codes)
-        groups = tokenizer.spec.slices()
+        return self._poses(self.model.tokenizers["body"].decode_features(codes))
+
+    def _poses(self, features: np.ndarray) -> np.ndarray:
+        groups = self.model.tokenizers["body"].spec.slices()
         return np.concatenate([features[:, groups["height"]], features[:, groups["positions"]]], -1)
 
     def describe(self, codes: np.ndarray) -> str:

@@ -11,11 +11,12 @@ from loop_planner import ListPlanner
 from avatargpt import loop, planning
 from avatargpt.long import director as directing
 from avatargpt.long.director import Director, likeness, manner_of
-from avatargpt.long.performer import CHUNK, TRANSITION, Performer
+from avatargpt.long.performer import BRIDGES, CHUNK, TRANSITIONS, Performer
 from avatargpt.long.timeline import Span, timeline
 from avatargpt.pipeline import AvatarGPT
 from avatargpt.planning.types import Activity
 from vqvae.errors import UserError
+from vqvae.motion import Motion
 
 SCENE = "a gardener tidies up"
 
@@ -161,8 +162,40 @@ def test_beats_fit_into_the_room(gpt: AvatarGPT) -> None:
     performer = Performer(gpt, 1)
     for room in (3, 8, 20, 55, 200):
         beats = performer.beats(["he walks", "he sits", "he eats"], 1, room)
-        made = sum(b.tokens for b in beats) + TRANSITION * (len(beats) - 1)
+        made = sum(b.tokens for b in beats) + TRANSITIONS[0] * (len(beats) - 1)
         assert beats and (made <= room or len(beats) == 1)
+
+
+def test_the_transition_that_shows_least_is_taken(gpt: AvatarGPT, monkeypatch: pytest.MonkeyPatch) -> None:
+    performer = Performer(gpt, 1)
+    rng = np.random.default_rng(0)
+    levels, entries = gpt.tokenizers["body"].config.levels, gpt.tokenizers["body"].config.codebook_size
+    tail, head = rng.integers(entries, size=(2, 12, levels))
+    way = performer.bridge(tail, head, 4)
+    assert len(way) in TRANSITIONS and np.array_equal(way, performer.bridge(tail, head, 4))
+    asked = []
+
+    def shown(features: np.ndarray, start: int, stop: int) -> float:
+        asked.append((len(features), start, stop))
+        return abs(stop - start - TRANSITIONS[2]) + 0.01 * len(asked)
+
+    monkeypatch.setattr(performer, "_shown", shown)
+    assert len(performer.bridge(tail, head, 4)) == TRANSITIONS[2]
+    per = gpt.tokenizers["body"].downsample
+    assert {(n // per - (stop - start), start) for n, start, stop in asked} == {(16, 8)}
+    assert len(asked) == BRIDGES * len(TRANSITIONS)
+
+
+def test_a_detour_shows(gpt: AvatarGPT) -> None:
+    performer, spec = Performer(gpt, 1), gpt.tokenizers["body"].spec
+    per = gpt.tokenizers["body"].downsample
+    rest = Motion(np.tile([1.0, 0, 0, 0], (20 * per, 22, 1)), np.tile([0, 0.95, 0], (20 * per, 1)))
+    still = spec.encode(rest)
+    away = still.copy()
+    hand = spec.slices()["positions"].start + 3 * 19
+    away[9 * per : 11 * per, hand : hand + 3] += 0.5
+    assert performer._shown(away, 8, 12) > performer._shown(still, 8, 12) + 0.001
+    assert performer._shown(still, 8, 12) < performer._shown(still, 6, 12)
 
 
 def test_the_timeline_is_cut_where_the_motion_ends() -> None:

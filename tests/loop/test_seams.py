@@ -54,7 +54,7 @@ def test_the_suite_measures_every_way(gpt: AvatarGPT) -> None:
     rng = np.random.default_rng(0)
     real = [np.cumsum(rng.normal(size=(90, 22, 3)) * 0.01, 0) + 1 for _ in range(3)]
     plans = [[["he walks", "he waves", "he sits"], ["he jumps", "he turns"]], [["he eats", "he runs", "he bows"]]] * 2
-    made = suite_seams.score(suite, real, plans, gpt, ["a person walks", "a person waves"])
+    made = suite_seams.score(suite, real, plans, gpt, [("a person walks", 40), ("a person waves", 61)])
     assert made["transitions"] == {"loop": 6, "concatenation": 6, "interpolation": 6, "real": 6, "same actions": 3}
     for name in ("peak_jerk", "area_under_jerk", "foot_skate", "contact_slide"):
         for other in ("", "/concatenation", "/interpolation", "/real", "/same actions"):
@@ -63,6 +63,20 @@ def test_the_suite_measures_every_way(gpt: AvatarGPT) -> None:
     assert set(n.split("/")[0] for n in got) <= set(suite.metrics)
     ratio = got["peak_jerk"]["mean"] / got["peak_jerk/real"]["mean"]
     assert got["peak_jerk_ratio"]["mean"] == pytest.approx(ratio, rel=1e-3)
+
+
+def test_captions_are_acted_as_they_stand_for_as_long_as_their_recordings(gpt: AvatarGPT) -> None:
+    per = gpt.tokenizers["body"].downsample
+    captions = ["a person walks elderly", "a person waves, then bows"]
+    _, made = suite_seams.acted(gpt, [[c] for c in captions], 0, 1, [10 * per, 7 * per + 1])
+    assert [(m.beat.caption, m.beat.tokens) for m in made] == list(zip(captions, (10, 7), strict=True))
+
+
+def test_told_scenes_bring_every_caption_before_one_comes_again() -> None:
+    told = [(str(i), 20 + i) for i in range(17)]
+    drawn = [c for scene in suite_seams.told_scenes(told, 28, 3) for c in scene]
+    assert len(drawn) == 36 and set(drawn[:17]) == set(drawn[17:34]) == set(told)
+    assert drawn != [c for scene in suite_seams.told_scenes(told, 28, 4) for c in scene]
 
 
 def test_the_chain_is_the_same_clips_without_transitions(gpt: AvatarGPT) -> None:

@@ -77,3 +77,12 @@ def test_a_direct_path_is_saved(tmp_path: Path) -> None:
     codes = tokenizer.encode_features(features)
     assert np.array_equal(again.encode_features(features), codes)
     assert np.array_equal(again.decode_features(codes), tokenizer.decode_features(codes))
+
+
+def test_several_of_one_length_decode_together() -> None:
+    tokenizer = MotionTokenizer(TokenizerConfig(code_dim=8, codebook_size=16, levels=2, width=16, fine_width=8)).eval()
+    codes = np.random.default_rng(0).integers(tokenizer.config.codebook_size, size=(3, 21, tokenizer.config.levels))
+    together = tokenizer.decode_features(codes, chunk=8)
+    assert together.shape == (3, 21 * tokenizer.downsample, tokenizer.spec.dim)
+    for one, alone in zip(together, codes, strict=True):
+        np.testing.assert_allclose(one, tokenizer.decode_features(alone), atol=1e-4)
