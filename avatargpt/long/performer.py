@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 USUAL, LONGEST = 20, 40  # motion tokens of a clause whose length is not known, and of any clause
 SHORTEST = 5  # motion tokens of a clause at least
 TRANSITIONS = (2, 4, 6, 8)  # in-between tokens (0.4 to 1.6 s)
-BRIDGES = 8  # samples of a transition of each length
+BRIDGES = 4  # samples of a transition of each length
 NEAR = 8  # tokens on either side that a transition is judged with
 ROUGH = 0.1  # jerk (metres per frame^3) that a transition may have at its peak
 STRAYING, SLIDING, WAITING = 0.2, 0.1, 0.001  # jerk that a metre of detour, feet that slide and a token more weigh
@@ -136,30 +136,41 @@ class Performer:
         """
         if not len(tail):
             best = max(made, key=lambda c: c.score - detour(c.codes))
-            return Made(beat, self.trimmed(best.codes), 0)
+            return Made(beat, self.trimmed(best.codes, self._decoded([best.codes])[0]), 0)
         pose = self.poses(tail[-CONTEXT:])[-1]
         pool = list(made)
         if pose[HEIGHT] < LOW:
             pool += self.continued(beat, tail)
+        shown = self._decoded([c.codes for c in pool])
+        spec = self.model.tokenizers["body"].spec
         costs = []
-        for c in pool:
-            apart = 0.0 if c.continues else float(np.abs(self.poses(c.codes[:CONTEXT])[0] - pose).mean())
-            costs.append(c.score - APART * apart - detour(c.codes) - SKATING * self._skate(c.codes))
-        best = pool[int(np.argmax(costs))]
-        codes = self.trimmed(best.codes)
+        for c, features in zip(pool, shown, strict=True):
+            apart = 0.0 if c.continues else float(np.abs(self._poses(features[:1])[0] - pose).mean())
+            slide = foot_skate(spec.decode(features).joints, spec.fps)
+            costs.append(c.score - APART * apart - SKATING * slide - detour(c.codes))
+        chosen = int(np.argmax(costs))
+        best = pool[chosen]
+        codes = self.trimmed(best.codes, shown[chosen])
         if best.continues:
             return Made(beat, codes, 0)
         way = self.bridge(tail, codes, beat.seed)
         return Made(beat, np.concatenate([way, codes]), len(way))
 
-    def trimmed(self, codes: np.ndarray) -> np.ndarray:
+    def _decoded(self, some: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """Features (T, 269) of codes (N, R) of one length."""
+        return list(self.model.tokenizers["body"].decode_features(np.stack(some)))
+
+    def trimmed(self, codes: np.ndarray, features: np.ndarray) -> np.ndarray:
         """Without the waiting at either end that clips of their own have, but for `KEPT` tokens; at least `SHORTEST`.
 
         Motion that rests most of the time (waiting, sitting) is left as it is.
+
+        Args:
+            codes: (N, R). features: theirs, (T, 269).
         """
         tokenizer = self.model.tokenizers["body"]
-        features = tokenizer.decode_features(codes)[:, tokenizer.spec.slices()["joint_velocity"]]
-        speed = np.linalg.norm(features.reshape(len(codes), tokenizer.downsample, -1, 3), axis=-1).max((1, 2))
+        velocity = features[:, tokenizer.spec.slices()["joint_velocity"]]
+        speed = np.linalg.norm(velocity.reshape(len(codes), tokenizer.downsample, -1, 3), axis=-1).max((1, 2))
         moving = np.flatnonzero(speed > RESTING)
         if len(moving) < MOSTLY * len(codes):
             return codes
@@ -178,8 +189,7 @@ class Performer:
         before, after = tail[-NEAR:], head[:NEAR]
         shown = []
         for some in found:  # of one length
-            whole = np.stack([np.concatenate([before, c, after]) for c in some])
-            features = self.model.tokenizers["body"].decode_features(whole)
+            features = self._decoded([np.concatenate([before, c, after]) for c in some])
             shown += [self._shown(x, len(before), len(before) + len(some[0])) for x in features]
         return [c for some in found for c in some][int(np.argmin(shown))]
 
@@ -198,10 +208,6 @@ class Performer:
         stray = np.linalg.norm(detour[:, 1:].reshape(len(poses), -1, 3), axis=-1).mean()
         peak = max(0.0, float(jerk(joints, fps).max()) - ROUGH)
         return peak + SLIDING * foot_skate(joints, fps) + STRAYING * float(stray) + WAITING * (stop - start)
-
-    def _skate(self, codes: np.ndarray) -> float:
-        tokenizer = self.model.tokenizers["body"]
-        return foot_skate(tokenizer.decode(codes).joints, tokenizer.spec.fps)
 
     def poses(self, codes: np.ndarray) -> np.ndarray:
         """(F, 64) of codes: height of the root, then the joints' places around it in the heading frame, metres."""
