@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 NAME = "reader"  # of the files
 VERSION = 3  # of the folder's layout and of the tokens
 MOST_WORDS = 96  # word pieces of an instruction
-SAMPLES, WARMTH = 16, 0.7  # readings that are drawn beside the likeliest, and their temperature
+SAMPLES, WARMTH = 16, 0.4  # readings that are drawn beside the likeliest, and their temperature
 
 
 def reading_grounder(config: ReaderConfig) -> SentenceGrounder:
