@@ -44,7 +44,8 @@ def talkative() -> ScoreReader:
     for seed in range(100):
         torch.manual_seed(seed)
         network = ReaderNetwork(ReaderConfig(width=16, hidden=16, heads=2, decoder=1, layers=[6], rank=0))
-        if ScoreReader(network).read(["close both eyes"], Words())[0].events:
+        heard = ScoreReader(network).read(["close both eyes"], Words())[0].events
+        if any(e.start < 0.5 and e.action not in ("close_mouth", "return_to_neutral") for e in heard):
             return ScoreReader(network)
     raise AssertionError("none of a hundred readers hears an action")
 
