@@ -137,7 +137,7 @@ class Performer:
         if not len(tail):
             best = max(made, key=lambda c: c.score - detour(c.codes))
             return Made(beat, self.trimmed(best.codes, self._decoded([best.codes])[0]), 0)
-        pose = self.poses(tail[-CONTEXT:])[-1]
+        pose = self.poses(self._decoded([tail[-CONTEXT:]])[0])[-1]
         pool = list(made)
         if pose[HEIGHT] < LOW:
             pool += self.continued(beat, tail)
@@ -145,7 +145,7 @@ class Performer:
         spec = self.model.tokenizers["body"].spec
         costs = []
         for c, features in zip(pool, shown, strict=True):
-            apart = 0.0 if c.continues else float(np.abs(self._poses(features[:1])[0] - pose).mean())
+            apart = 0.0 if c.continues else float(np.abs(self.poses(features[:1])[0] - pose).mean())
             slide = foot_skate(spec.decode(features).joints, spec.fps)
             costs.append(c.score - APART * apart - SKATING * slide - detour(c.codes))
         chosen = int(np.argmax(costs))
@@ -203,17 +203,14 @@ class Performer:
         tokenizer = self.model.tokenizers["body"]
         a, b, fps = start * tokenizer.downsample, stop * tokenizer.downsample, tokenizer.spec.fps
         joints = tokenizer.spec.decode(features).joints[max(0, a - 6) : b + 6]
-        poses = self._poses(features)[a - 1 : b + 1]
+        poses = self.poses(features)[a - 1 : b + 1]
         detour = poses - np.linspace(poses[0], poses[-1], len(poses))
         stray = np.linalg.norm(detour[:, 1:].reshape(len(poses), -1, 3), axis=-1).mean()
         peak = max(0.0, float(jerk(joints, fps).max()) - ROUGH)
         return peak + SLIDING * foot_skate(joints, fps) + STRAYING * float(stray) + WAITING * (stop - start)
 
-    def poses(self, codes: np.ndarray) -> np.ndarray:
-        """(F, 64) of codes: height of the root, then the joints' places around it in the heading frame, metres."""
-        return self._poses(self.model.tokenizers["body"].decode_features(codes))
-
-    def _poses(self, features: np.ndarray) -> np.ndarray:
+    def poses(self, features: np.ndarray) -> np.ndarray:
+        """(T, 64) of features (T, 269), metres: the root's height, the joints' places around it (heading frame)."""
         groups = self.model.tokenizers["body"].spec.slices()
         return np.concatenate([features[:, groups["height"]], features[:, groups["positions"]]], -1)
 

@@ -109,7 +109,7 @@ def material(written: Sequence[Score], options: Material) -> tuple[dict[str, lis
     pairs = pairs_of([*rest, *others], options.joined, np.random.default_rng([options.seed, 7]))
     made = composed(options.composed, options.seed + 1, avoid)
     timed = timed_instructions(options.timed, options.seed, avoid)
-    said = [s for s in named() if s.text.lower() not in {h.text.lower() for h in held}] if options.named_share else []
+    said = [s for s in named() if s.text.lower() not in kept] if options.named_share else []
     groups = {"written": rest, "reworded": others, "joined": pairs, "named": said, "timed": timed, "composed": made}
     return groups, held
 

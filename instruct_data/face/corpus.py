@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator
 from dataclasses import replace
@@ -13,7 +12,7 @@ import numpy as np
 from instruct_data.clip import Clip
 from instruct_data.face.clips import face_clip
 from instruct_data.face.render import render
-from instruct_data.face.score import Score, parse_score, read_instructions
+from instruct_data.face.score import Score, json_rows, parse_score, read_instructions
 from vqvae.errors import UserError
 
 SOURCE = "face_rendered"
@@ -62,16 +61,8 @@ def reworded(path: str | os.PathLike[str] = REWORDED) -> list[list[Score]]:
         UserError: a file that cannot be read, a line that is no score with texts.
     """
     out = []
-    try:
-        lines = Path(path).read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as e:
-        raise UserError(f"{path}: cannot be read ({e})") from None
-    for i, line in enumerate(lines, 1):
+    for i, row in json_rows(Path(path)):
         where = f"{path}: line {i}"
-        try:
-            row = json.loads(line)
-        except json.JSONDecodeError as e:
-            raise UserError(f"{where}: not JSON ({e})") from None
         texts = row.pop("texts", None) if isinstance(row, dict) else None
         if not (isinstance(texts, list) and texts and all(isinstance(t, str) and t.strip() for t in texts)):
             raise UserError(f"{where}: accepted a score with 'texts', one or more strings")

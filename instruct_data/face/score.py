@@ -198,6 +198,28 @@ def parse_score(row: dict[str, Any], where: str = "score") -> Score:
         raise UserError(f"{where}: {e}") from None
 
 
+def json_rows(file: Path) -> Iterator[tuple[int, Any]]:
+    """The values of a file of JSON lines with their line numbers; empty lines are left out.
+
+    Raises:
+        UserError: a file that cannot be read, a line that is not JSON.
+    """
+    try:
+        lines = file.read_text(encoding="utf-8").splitlines()
+    except OSError as e:
+        raise UserError(f"{file}: cannot be read ({e.strerror})") from None
+    except UnicodeDecodeError as e:
+        raise UserError(f"{file}: not UTF-8 text ({e})") from None
+    for i, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except json.JSONDecodeError as e:
+            raise UserError(f"{file}: line {i}: not JSON ({e})") from None
+        yield i, row
+
+
 def read_instructions(path: str | os.PathLike[str], split: str | None = None) -> Iterator[Instruction]:
     """Rows of a ``*.jsonl`` file, or of ``train.jsonl`` and ``val.jsonl`` in a folder.
 
@@ -214,18 +236,6 @@ def read_instructions(path: str | os.PathLike[str], split: str | None = None) ->
     else:
         files = [path]
     for file in files:
-        try:
-            lines = file.read_text(encoding="utf-8").splitlines()
-        except OSError as e:
-            raise UserError(f"{file}: cannot be read ({e.strerror})") from None
-        except UnicodeDecodeError as e:
-            raise UserError(f"{file}: not UTF-8 text ({e})") from None
-        for i, line in enumerate(lines, 1):
-            if not line.strip():
-                continue
-            try:
-                row = json.loads(line)
-            except json.JSONDecodeError as e:
-                raise UserError(f"{file}: line {i}: not JSON ({e})") from None
+        for i, row in json_rows(file):
             score = parse_score(row, f"{file}: line {i}")
             yield Instruction(f"{file.stem}_{i:05d}", split or file.stem, score)
