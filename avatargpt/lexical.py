@@ -41,9 +41,12 @@ SEVERAL = 3  # times, where a text says that something is done more than once bu
 _WHO = re.compile(r"(?:(?:like )?an? (?:old |young |little )?)?[a-z-]+(?: person| man| woman)?")
 
 
+_WORD = re.compile(r"[a-z]+")
+
+
 def lemmas(text: str) -> list[str]:
     """Content words of a text as lemmas, in order."""
-    return [w for w in (lemma(t) for t in re.findall(r"[a-z]+", text.lower())) if w not in _STOP]
+    return [w for t in _WORD.findall(text.lower()) if (w := lemma(t)) not in _STOP]
 
 
 def times(text: str) -> tuple[int, bool]:
@@ -69,15 +72,24 @@ class WordIndex:
     """
 
     def __init__(self, texts: Sequence[str]) -> None:
-        postings: dict[str, list[int]] = defaultdict(list)
-        bags = [set(lemmas(t)) for t in texts]
-        for row, bag in enumerate(bags):
-            for word in bag:
-                postings[word].append(row)
-        self.rows = {w: np.array(rows, np.int64) for w, rows in postings.items()}
-        self.weight = {w: float(np.log((1 + len(bags)) / len(rows))) for w, rows in postings.items()}
-        self.norms = np.array([sum(self.weight[w] ** 2 for w in bag) for bag in bags]) ** 0.5 + 1e-9
-        self.rarest = float(np.log(1 + len(bags)))
+        count = len(texts)
+        # all texts in one pass, for a first answer waits for this: a line break ends a text
+        tokens = re.findall(r"[a-z]+|\n", "".join(" ".join(t.splitlines()) + "\n" for t in texts).lower())
+        kept = {t: w for t in dict.fromkeys(tokens) if t != "\n" and (w := lemma(t)) not in _STOP}
+        words = list(dict.fromkeys(kept.values()))
+        column = {w: i for i, w in enumerate(words)}
+        number = {t: column[w] for t, w in kept.items()} | {"\n": -1}
+        ids = np.fromiter((number.get(t, -2) for t in tokens), np.int64, len(tokens))
+        row = np.cumsum(ids == -1)
+        # (word, text) pairs, each once, by word
+        pairs = np.unique((ids * count + row)[ids >= 0])
+        word, text = np.divmod(pairs, max(count, 1))
+        often = np.bincount(word, minlength=len(words))
+        weights = np.log((1 + count) / np.maximum(often, 1))
+        self.rows = dict(zip(words, np.split(text, np.cumsum(often)[:-1]), strict=True)) if words else {}
+        self.weight = dict(zip(words, weights.tolist(), strict=True))
+        self.norms = np.bincount(text, weights[word] ** 2, count) ** 0.5 + 1e-9
+        self.rarest = float(np.log(1 + count))
 
     def scores(self, text: str) -> np.ndarray:
         """(n,) cosines in 0..1; words that no text has count as the rarest, so that they lower every score."""

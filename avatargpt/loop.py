@@ -121,11 +121,12 @@ class Loop:
         waiting: list[Span] = []
         while goes_on():
             said = []
-            for piece, span in self._activity(described, tokens):
-                if span is not None:
-                    waiting.append(span)
-                    said.append(span.described)
-                chunk = self._chunk(piece, frames, waiting)
+            for made in self._activity(described, tokens):
+                if isinstance(made, Span):
+                    waiting.append(made)
+                    said.append(made.described)
+                    continue
+                chunk = self._chunk(made, frames, waiting)
                 if chunk is not None:
                     waiting = []
                     yield chunk
@@ -142,8 +143,8 @@ class Loop:
         start, self.out = self.out, self.out + len(piece)
         return Chunk(start, piece.motion(self.stream.spec.fps, self.director.scene), tuple(spans))
 
-    def _activity(self, described: str, tokens: int) -> Iterator[tuple[Frames, Span | None]]:
-        """Act the next activity out: frames after each beat, with the span of the step that it finishes."""
+    def _activity(self, described: str, tokens: int) -> Iterator[Frames | Span]:
+        """Act the next activity out: frames after each beat, and after each step its span (described meanwhile)."""
         activity, number = self.director.next(described), self.director.count - 1
         steps = [self.director.in_manner(s) for s in activity.steps]
         beats = self.performer.beats(steps, mix(self.seed, 7000 + number), tokens - self.tokens)
@@ -153,12 +154,10 @@ class Loop:
             self.tail = np.concatenate([self.tail, made.codes])[-CHUNK:]
             self.tokens += len(made.codes)
             parts.append(made)
-            if len(parts) < len(beats) and beats[len(parts)].step == made.beat.step:
-                yield frames, None
-                continue
-            mine = [p for p in parts if p.beat.step == made.beat.step]
-            yield frames, self._span(activity, number, mine, first)
-            first = self.tokens
+            yield frames
+            if len(parts) == len(beats) or beats[len(parts)].step != made.beat.step:
+                yield self._span(activity, number, [p for p in parts if p.beat.step == made.beat.step], first)
+                first = self.tokens
 
     def _made(self, beats: list[Beat]) -> Iterator[Made]:
         """Candidates in groups, the first group of a stream small, so that its frames come early."""

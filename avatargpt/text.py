@@ -185,7 +185,10 @@ class SentenceGrounder:
         self._tokenizer: Any = None
         self._known: OrderedDict[str, np.ndarray] = OrderedDict()
 
-    def _load(self) -> None:
+    def load(self) -> None:
+        """Read the encoder now; else the first text waits for it."""
+        if self._model is not None:
+            return
         from tokenizers import Tokenizer
         from transformers import BertModel
         from transformers.utils import logging
@@ -201,8 +204,7 @@ class SentenceGrounder:
 
     @torch.inference_mode()
     def _compute(self, texts: Sequence[str], bf16: bool) -> list[np.ndarray]:
-        if self._model is None:
-            self._load()
+        self.load()
         ids = [e.ids for e in self._tokenizer.encode_batch(list(texts))]
         out: list[np.ndarray] = [np.empty(0)] * len(texts)
         order = sorted(range(len(texts)), key=lambda i: len(ids[i]))

@@ -148,10 +148,9 @@ class Wording:
         """Of the phrasings; built at the first request, for loading a model need not wait for it."""
         return WordIndex(self.keys)
 
-    @cached_property
-    def places(self) -> list[frozenset[str]]:
-        """Words for places and ways in each phrasing."""
-        return [frozenset(_PLACE.findall(k)) for k in self.keys]
+    def places(self, row: int) -> set[str]:
+        """Words for places and ways in a phrasing."""
+        return set(_PLACE.findall(self.keys[row]))
 
     @cached_property
     def manners(self) -> Manners:
@@ -223,7 +222,7 @@ class Wording:
         said = {*_PLACE.findall(asked), *(w for w in ("up", "down") if w in asked.split())}
         scores = scores.copy()
         for i in {*others.tolist(), row}:
-            scores[i] -= UNSAID * len(self.places[i] - said)
+            scores[i] -= UNSAID * len(self.places(i) - said)
         often, more = times(asked)
         if often and not _fits(times(caption)[0], often, more):
             near = [i for i in others if scores[i] > scores[row] - COUNTED]

@@ -15,10 +15,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
-
 from instruct_data.mirror import side_of
 from vqvae.errors import UserError
+from vqvae.yaml_file import read_yaml
 
 PATH = Path(__file__).parent / "everyday.yaml"
 SIDES = ("left", "right")
@@ -147,12 +146,7 @@ def read(path: str | os.PathLike[str]) -> Everyday:
         UserError: not readable, or any entry that is not as `Everyday` describes.
     """
     file = Path(path)
-    try:
-        data = yaml.load(file.read_text(encoding="utf-8"), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
-    except OSError as e:
-        raise UserError(f"{file}: cannot be read ({e.strerror})") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as e:
-        raise UserError(f"{file}: not YAML ({str(e).splitlines()[0]})") from None
+    data = read_yaml(file)
     _fields(data, ("actions", "sides", "aliases", "styles"), str(file))
     content = _mapping(data["actions"], _KEY, f"{file}: actions")
     actions = {k: _texts(v, f"{file}: actions: {k}", "SIDE" in k) for k, v in content}

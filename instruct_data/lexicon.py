@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 
 from instruct_data.captions import bank_style
 from instruct_data.mirror import side_of
 from vqvae.errors import UserError
+from vqvae.yaml_file import read_yaml
 
 PATH = Path(__file__).parent / "lexicon.yaml"
 
@@ -19,7 +19,7 @@ PATH = Path(__file__).parent / "lexicon.yaml"
 @cache
 def lexicon() -> dict[str, Any]:
     """The file's content: ``actions`` and ``styles``."""
-    data: dict[str, Any] = yaml.safe_load(PATH.read_text(encoding="utf-8"))
+    data: dict[str, Any] = read_yaml(PATH)
     return data
 
 

@@ -8,12 +8,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from instruct_data import prompts
 from vqvae import modalities
 from vqvae.errors import UserError
+from vqvae.yaml_file import read_yaml
 
 if TYPE_CHECKING:
     import numpy as np
@@ -146,12 +146,7 @@ def load_task(path: str | os.PathLike[str]) -> Task:
         UserError: names the file and the first thing that is wrong with it.
     """
     path = Path(path)
-    try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as e:
-        raise UserError(f"{path}: cannot be read ({e.strerror})") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as e:
-        raise UserError(f"{path}: not YAML ({' '.join(str(e).split())})") from None
+    data = read_yaml(path)
     if not isinstance(data, dict):
         raise UserError(f"{path}: a task is a mapping with the keys {', '.join(Task.model_fields)}")
     try:

@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 
 from instruct_data.acts import TAKES, Act, read
 from instruct_data.english import split
 from instruct_data.outline import Outline
 from instruct_data.vary import vary
 from vqvae.errors import UserError
+from vqvae.yaml_file import read_yaml
 
 PATH = Path(__file__).parent / "dialogues.yaml"
 WHEN = ("none", "some", "several", "takes", "any")
@@ -64,9 +64,7 @@ def phrases() -> Phrases:
     Raises:
         UserError: an act is unknown or missing, or a group is malformed.
     """
-    data: dict[str, Any] = yaml.load(
-        PATH.read_text(encoding="utf-8"), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    )
+    data: dict[str, Any] = read_yaml(PATH)
     turns = data.pop("turns")
     if set(turns) != set(TAKES):
         raise UserError(f"{PATH}: turns: not the acts there are: {', '.join(sorted(set(turns) ^ set(TAKES)))}")

@@ -9,6 +9,7 @@ from typing import Any
 
 from avatargpt import resources
 from vqvae.errors import UserError
+from vqvae.yaml_file import read_yaml
 
 KINDS = (
     "prompts", "tokenizer", "describe", "inbetween", "continuation", "predicates", "families", "describe_synthetic",
@@ -107,12 +108,7 @@ def read(path: Path) -> Suite:
     Raises:
         UserError: not YAML, unknown keys, unknown checks or parameters, missing parts.
     """
-    import yaml
-
-    try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError) as e:
-        raise UserError(f"{path}: not a readable YAML file ({str(e).splitlines()[0]})") from None
+    data = read_yaml(path)
     if not isinstance(data, dict):
         raise UserError(f"{path}: accepted a mapping with {', '.join(SUITE_KEYS)}")
     unknown = set(data) - set(SUITE_KEYS)

@@ -81,6 +81,7 @@ def load_planner(spec: str | None, model: Speaker) -> Checked | Planner:
             raise UserError(f"{model.source}: a model without a sentence encoder cannot look plans up; {ACCEPTED}")
         can_do = None if executable is None else executable.can_do
         planner = RetrievalPlanner.from_folder(model.source, model.grounder, can_do, ModelPlanner(model).propose)
+        planner.retriever.ready()
     elif kind == "model":
         from avatargpt.planning.model_planner import ModelPlanner
 
@@ -97,4 +98,5 @@ def load_planner(spec: str | None, model: Speaker) -> Checked | Planner:
         return planner
     from avatargpt.planning.executable import Checked
 
+    executable.ready()
     return Checked(planner, executable)

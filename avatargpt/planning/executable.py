@@ -49,6 +49,10 @@ class Executable:
         self.wording, self.grounder, self.least = wording, grounder, least
         self._known: OrderedDict[str, float] = OrderedDict()
 
+    def ready(self) -> None:
+        """Index the book now; else the first step waits for it."""
+        _ = self.wording.index
+
     def can_do(self, steps: Sequence[str]) -> list[float]:
         """A score for every step: cosine plus weighted word overlap with the nearest known phrasing, about 0 to 1.2.
 

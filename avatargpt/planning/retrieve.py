@@ -141,6 +141,11 @@ class Retriever:
         tasks = np.mean([_crowd(v, scenes_, lib.task_scene) for v, scenes_ in both], axis=0)
         return scenes - scenes.mean(), tasks - tasks.mean()
 
+    def ready(self) -> None:
+        """Make now what does not depend on the question: a first answer need not wait for it."""
+        self.grounder.load()
+        _ = self.hubs, self.library.scene_index
+
     def ask(self, scene: str) -> Asked:
         """Embed a scene and compare it with all scenes: cosine and shared rare words."""
         lib = self.library

@@ -125,7 +125,7 @@ class FaceStream:
     def _hear(self, block: np.ndarray) -> np.ndarray | None:
         """One feature frame through the network; the video frame it speaks for, or None while there is none."""
         net = self._net
-        x = net.listen(torch.from_numpy(self._features(block))) + self._style
+        x = net.enter(net.normalise(torch.from_numpy(self._features(block)))) + self._style
         time = (self._heard - net.config.look_ahead) / FPS
         beside: Tensor | None = None
         for i, (layer, past) in enumerate(zip(self._layers, self._past, strict=True)):

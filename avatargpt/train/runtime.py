@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
-import yaml
 
 from avatargpt.precision import fast_bfloat16
 from vqvae.errors import UserError
 from vqvae.motion import atomic_write
+from vqvae.yaml_file import read_yaml
 
 T = TypeVar("T")
 
@@ -142,12 +142,7 @@ def load_yaml(path: str | os.PathLike[str]) -> dict[str, Any]:
     Raises:
         UserError: missing or not a YAML mapping.
     """
-    try:
-        data = yaml.safe_load(Path(path).read_text())
-    except OSError as e:
-        raise UserError(f"{path}: {e.strerror}") from None
-    except yaml.YAMLError as e:
-        raise UserError(f"{path}: not YAML ({str(e).splitlines()[0]})") from None
+    data = read_yaml(path)
     if not isinstance(data, dict):
         raise UserError(f"{path}: not a YAML mapping")
     return data

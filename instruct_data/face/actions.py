@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 
 from instruct_data.face.aus import DEGREES
 from vqvae import arkit
+from vqvae.yaml_file import read_yaml
 
 SIZE = arkit.COUNT + 5  # weights, head yaw pitch roll (radians), gaze x y
 FOLDER = Path(__file__).parent
@@ -74,7 +74,7 @@ def pose(spec: dict[str, Any]) -> np.ndarray:
 
 
 def _read(name: str) -> dict[str, Any]:
-    data: dict[str, Any] = yaml.safe_load((FOLDER / name).read_text(encoding="utf-8"))
+    data: dict[str, Any] = read_yaml(FOLDER / name)
     return data
 
 

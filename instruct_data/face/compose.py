@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 
 from instruct_data.face.score import DEFAULT, Emotion, Event, Score, swap_sides
+from vqvae.yaml_file import read_yaml
 
 FIRST, GAP = 0.2, (0.15, 0.5)  # seconds before the first action and between two
 TOGETHER_SHARE, BOTH_SHARE, FEELING_SHARE = 0.35, 0.15, 0.2
@@ -43,7 +43,7 @@ PARTS: tuple[frozenset[str], ...] = tuple(
 @cache
 def phrases() -> dict[str, Any]:
     """The phrase book (``phrases.yaml``)."""
-    data: dict[str, Any] = yaml.safe_load((Path(__file__).parent / "phrases.yaml").read_text(encoding="utf-8"))
+    data: dict[str, Any] = read_yaml(Path(__file__).parent / "phrases.yaml")
     return data
 
 

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 
 from instruct_data.face import aus
 from instruct_data.face.actions import SIZE
 from vqvae import arkit
+from vqvae.yaml_file import read_yaml
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,7 +48,7 @@ def _pose(entry: dict[str, Any], right: bool) -> np.ndarray:
 @cache
 def prototypes() -> dict[str, Prototype]:
     """Every emotion by name."""
-    data = yaml.safe_load((Path(__file__).parent / "emotions.yaml").read_text(encoding="utf-8"))
+    data = read_yaml(Path(__file__).parent / "emotions.yaml")
     return {
         name: Prototype(name, np.stack([_pose(e, False), _pose(e, True)]), float(e.get("blinks", 1)),
                         float(e.get("darts", 1)), float(e.get("sway", 1))) for name, e in data.items()

@@ -8,11 +8,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from instruct_data.synth.expressions import Formula, formula, number
 from instruct_data.synth.format import CONTACTS, EASES, FEET, FRAMES, HANDS, Block, Key, Limb, Number
 from vqvae.errors import UserError
+from vqvae.yaml_file import read_yaml
 
 _VECTORS = ("pelvis", "pelvis_rot", "spine", "head", "gaze")
 _SHOULDERS = ("shoulders", "l_shoulder", "r_shoulder")
@@ -200,22 +199,6 @@ def read_item(data: object, names: Collection[str], where: str) -> Key | Block:
     )
 
 
-def read_yaml(path: Path) -> Any:
-    """The data of a YAML file.
-
-    Raises:
-        UserError: unreadable or no YAML; the line is named.
-    """
-    try:
-        return yaml.load(path.read_text(encoding="utf-8"), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
-    except OSError as e:
-        raise UserError(f"{path}: cannot be read ({e.strerror})") from None
-    except yaml.YAMLError as e:
-        mark = getattr(e, "problem_mark", None)
-        line = f", line {mark.line + 1}" if mark else ""
-        raise UserError(f"{path}{line}: no YAML ({getattr(e, 'problem', e)})") from None
-
-
 @cache
 def poses() -> dict[str, dict[str, Any]]:
     """The named base poses of ``poses.yaml``: name -> controls and ``contacts``."""
@@ -228,5 +211,3 @@ def poses() -> dict[str, dict[str, Any]]:
         out[name] = {"controls": controls, "balance": _flag(data, "balance", where) is not False,
                      "contacts": _contacts(data.get("contacts", ["l_foot", "r_foot"]), where)}  # fmt: skip
     return out
-
-

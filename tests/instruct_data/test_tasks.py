@@ -153,7 +153,7 @@ def test_bad_files_are_named(tmp_path, change, said):
 
 def test_not_yaml(tmp_path, clean_registry):
     (tmp_path / "x.yaml").write_text("a: [1\n")
-    with pytest.raises(UserError, match="x.yaml: not YAML"):
+    with pytest.raises(UserError, match=r"x.yaml, line \d+: not YAML"):
         add_folder(tmp_path)
     with pytest.raises(UserError, match="no such folder"):
         add_folder(tmp_path / "none")
