@@ -14,6 +14,8 @@ from avatargpt.speech.expressions import ExpressionClip
 from avatargpt.speech.scores import clauses_of, feelings_of
 from instruct_data.face.score import Emotion, Event, Score
 
+COUNTED = ("blink", "wink_left", "wink_right", "nod", "shake_head", "chew", "laugh")
+"""Actions that people give a number to."""
 _RENDERINGS = 3  # of each score; their median has no chance blinks and glances, which no text asks for
 
 
@@ -54,6 +56,28 @@ def composed_clips(count: int, seed: int, split: str) -> Iterator[ExpressionClip
             events = tuple(replace(e, intensity=float(rng.uniform(0.2, 1))) for e in score.events)
             score = replace(score, events=events)
         yield _told(score, seed + i, split, f"composed/{i}")
+
+
+def counted_clips(count: int, seed: int, split: str) -> Iterator[ExpressionClip]:
+    """One action done two to six times, slowly or fast; alone, beside another one, or over a feeling."""
+    from instruct_data.face.actions import action_names
+    from instruct_data.face.emotions import emotion_names
+
+    for i in range(count):
+        rng = np.random.default_rng([seed, i, 2])
+        action = str(rng.choice(COUNTED if i % 2 else action_names()))
+        times = int(rng.integers(2, 7))
+        lasts = min(times * float(rng.uniform(0.4, 1.1)), 6.0)
+        start, strength = float(rng.uniform(0.1, 1.0)), float(rng.uniform(0.3, 1))
+        events = [Event(action, round(start, 2), round(lasts, 2), strength, times)]
+        length = round(start + lasts + float(rng.uniform(0.3, 1.2)), 1)
+        if i % 3 == 1:
+            begins = float(rng.uniform(0, start + lasts))
+            beside = str(rng.choice(action_names()))
+            events.append(Event(beside, round(begins, 2), round(float(rng.uniform(0.5, 3.0)), 2), 0.7))
+        felt = (Emotion(str(rng.choice(emotion_names())), float(rng.uniform(0.3, 1)), 0.0, length),)
+        score = Score(length, tuple(sorted(events, key=lambda e: e.start)), felt if i % 3 == 2 else ())
+        yield _told(score, seed + i, split, f"counted/{i}")
 
 
 def drawn_clips(count: int, seed: int, split: str) -> Iterator[ExpressionClip]:

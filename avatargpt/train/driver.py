@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 SECTIONS = ("data", "model", "train")
 FRESH = ("nothing", "text")
 """What of the driver that training begins from is begun anew: nothing, or the text branches."""
+ONLY = ("everything", "text")
+"""What is trained. Where only the text branches are, lips that nobody instructs stay as they were to the bit."""
+TEXT_BRANCHES = ("emotion.", "motion.", "motion_norm.")
 
 
 @dataclass
@@ -47,6 +50,7 @@ class DriverTraining:
     weight_decay: float = 0.01
     seed: int = 0
     fresh: str = "nothing"  # one of FRESH
+    only: str = "everything"  # one of ONLY
     false_closures: float = 0.0  # share of vowels that the finished gate may close by mistake; 0 = as it was learnt
     log_every: int = 25
     save_every: int = 250
@@ -161,8 +165,10 @@ def train(
     shape = from_mapping(DriverConfig, config.get("model"), f"{where}: model")
     if t.fresh not in FRESH:
         raise UserError(f"{where}: train: fresh: {t.fresh!r}; accepted: {', '.join(FRESH)}")
-    if t.fresh != "nothing" and start is None:
-        raise UserError(f"{where}: train: fresh: {t.fresh}: a driver to begin from is needed (--start)")
+    if t.only not in ONLY:
+        raise UserError(f"{where}: train: only: {t.only!r}; accepted: {', '.join(ONLY)}")
+    if (t.fresh != "nothing" or t.only != "everything") and start is None:
+        raise UserError(f"{where}: train: fresh, only: a driver to begin from is needed (--start)")
     rows = runtime.share(t.batch, f"{where}: train")
     training = [c for c in clips if c.split == "train"]
     if not training:
@@ -187,9 +193,15 @@ def train(
         if shape.seal and not network.config.seal:
             network.begin_seal()
     network = network.to(runtime.device).train()
+    if t.only == "text":
+        if sampling.directed < 1 or not told:
+            raise UserError(f"{where}: train: only: text: accepted with sampling: directed: 1 and --expressions")
+        for name, p in network.named_parameters():
+            p.requires_grad_(name.startswith(TEXT_BRANCHES))
+    learnt = [p for p in network.parameters() if p.requires_grad]
     scale, paired_scale = channel_scale(spread.float()), channel_scale(paired_spread.float(), PAIRED)
     optimizer = torch.optim.AdamW(
-        network.parameters(), lr=t.lr, betas=(0.9, 0.98), weight_decay=t.weight_decay, fused=True
+        learnt, lr=t.lr, betas=(0.9, 0.98), weight_decay=t.weight_decay, fused=True
     )
     step = 0
     saved = load_checkpoint(out / "checkpoint.pt", runtime.device)
@@ -210,7 +222,7 @@ def train(
         losses = driver_losses(said, b.curves, b.phones, b.mask, b.paired, scale, paired_scale, weights)
         total = torch.stack(list(losses.values())).sum()
         rate = cosine(step, t.steps, t.warmup, t.lr, t.lr_floor)
-        norm = descend(total, network.parameters(), optimizer, 5.0, rate)
+        norm = descend(total, learnt, optimizer, 5.0, rate)
         step += 1
         for k, v in {**losses, "loss": total, "grad": norm}.items():
             totals.setdefault(k, []).append(float(v.detach()))
@@ -239,12 +251,12 @@ def train(
 def expression_data_stage(args: argparse.Namespace) -> None:
     """Expression clips with their words for the text branches: the facial instructions and drawn actions."""
     from avatargpt.speech import expressions
-    from avatargpt.speech.told import composed_clips, corpus_clips, drawn_clips
+    from avatargpt.speech.told import composed_clips, corpus_clips, counted_clips, drawn_clips
 
     Runtime.start(args.threads, "cpu")
     folder = Path(args.texts)
     clips = [*corpus_clips(folder / "train.jsonl", "train"), *corpus_clips(folder / "val.jsonl", "val", 100_000)]
-    for made, seed in ((drawn_clips, 1), (composed_clips, 3)):
+    for made, seed in ((drawn_clips, 1), (composed_clips, 3), (counted_clips, 5)):
         clips += [*made(args.count, seed, "train"), *made(args.count // 20 + 1, seed + 1, "val")]
     expressions.save(clips, args.output)
     print(f"{args.output}: {len(clips)} clips, {sum(len(c.curves) for c in clips) / 1800:.1f} minutes")

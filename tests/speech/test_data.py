@@ -4,6 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from avatargpt.metrics.face_events import count_peaks
 from avatargpt.speech.audio import RATE, frames_in, load
 from avatargpt.speech.augment import articulate, band, colour, echo, insert_pauses, noise, recorded, telephone
 from avatargpt.speech.driver import Driver
@@ -13,9 +14,10 @@ from avatargpt.speech.relabel import labelled_clips
 from avatargpt.speech.scores import feelings_of
 from avatargpt.speech.sentences import own_texts, utterances
 from avatargpt.speech.synthetic import still_clips
-from avatargpt.speech.told import drawn_clips
+from avatargpt.speech.told import counted_clips, drawn_clips
 from instruct_data.face.score import Emotion, Score
 from tests.speech.conftest import PHONES, voice
+from vqvae.arkit import INDEX
 from vqvae.errors import UserError
 
 
@@ -91,6 +93,18 @@ def test_drawn_clips_show_what_their_clauses_say() -> None:
             before = c.curves[: max(1, round((clause.start - 0.3) * 30))]
             if clause is c.clauses[0] and not c.feelings:
                 assert np.abs(inside).max() > np.abs(before).max()
+
+
+def test_counted_clips_do_what_they_say_as_often_as_they_say() -> None:
+    made = list(counted_clips(30, 0, "train"))
+    assert {c.clauses[0].repeat for c in made} >= {2, 3, 4, 5} and any(len(c.clauses) == 2 for c in made)
+    assert any(c.feelings for c in made)
+    for c in made:
+        counted = next(x for x in c.clauses if x.repeat > 1)
+        if len(c.clauses) > 1 or c.feelings or counted.action not in ("blink", "wink_left", "wink_right"):
+            continue
+        lid = c.curves[:, INDEX["eyeBlinkRight" if counted.action.endswith("right") else "eyeBlinkLeft"]]
+        assert count_peaks(lid, 0.5 * lid.max(), 0.6 * lid.max()) == counted.repeat
 
 
 @pytest.mark.skipif(ctypes.util.find_library("espeak-ng") is None, reason="only building data needs espeak-ng")

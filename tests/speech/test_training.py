@@ -278,3 +278,21 @@ def test_what_stands_for_silence() -> None:
     made = {kind: stand_in(kind, quiet, rng) for kind in SILENT}
     assert torch.equal(made["silence"], quiet) and made["zero"].abs().max() == 0 and made["token"].isnan().all()
     assert 1.5 < (made["noise"] - quiet).std() < 2.5
+
+
+def test_the_text_branches_are_trained_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("avatargpt.text.SentenceGrounder", lambda **_: Words())
+    runtime = Runtime(0, 1, torch.device("cpu"), bf16=False)
+    heard = train(CONFIG, clips(), [], tmp_path / "heard", runtime)
+    before = {k: v.clone() for k, v in heard.network.state_dict().items()}
+    alone = {"only": "text", "sampling": {"directed": 1.0, "paired": 0.0}}
+    config = {"train": {**CONFIG["train"], **alone, "steps": 2, "warmup": 0, "lr": 0.01}}
+    after = train(config, clips(), [expression()], tmp_path / "told", runtime, heard).network
+    changed = {k for k, v in after.state_dict().items() if not torch.equal(v, before[k])}
+    assert "emotion.gate.weight" in changed and "motion.direct.weight" in changed
+    assert all(k.startswith(("emotion.", "motion.", "motion_norm.")) for k in changed)
+    for only, message in (("ears", "accepted: everything, text"), ("text", "directed: 1")):
+        with pytest.raises(UserError, match=message):
+            train({"train": {"only": only}}, clips(), [expression()], tmp_path / "x", runtime, heard)
+    with pytest.raises(UserError, match="needed"):
+        train({"train": alone}, clips(), [expression()], tmp_path / "x", runtime)

@@ -57,3 +57,15 @@ def test_deepspeed_without_launcher_goes_on_exactly(mini: Any, tmp_path: Path) -
     start("-c", f"from avatargpt.train.stages import main\nfor run in {runs!r}:\n    assert main(run) == 0")
     mini.assert_same(*(dict(load_model(tmp_path / f).state_dict()) for f in ("whole", "parts")))
     assert (tmp_path / "parts" / "deepspeed" / "latest").is_file() and not (tmp_path / "parts/checkpoint.pt").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(importlib.util.find_spec("deepspeed") is None, reason="DeepSpeed is not installed")
+def test_deepspeed_with_two_processes(mini: Any, tmp_path: Path) -> None:
+    zero = ["--deepspeed_config", ROOT / "configs" / "deepspeed" / "zero2.json"]
+    launcher = ["-m", "deepspeed.launcher.runner", "--num_accelerators", 2]
+    start(*launcher, ROOT / "scripts" / "train.py", *mini.language(config(mini, "two"), tmp_path, *zero))
+    reports = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert [r["step"] for r in reports] == [1, 2, 3, 4, 4]  # one process reports; the last line is the validation
+    assert all(torch.isfinite(v).all() for v in load_model(tmp_path).state_dict().values())
+    assert len(list((tmp_path / "deepspeed").glob("global_step4/*optim_states.pt"))) == 2
