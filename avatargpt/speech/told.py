@@ -14,8 +14,8 @@ from avatargpt.speech.expressions import ExpressionClip
 from avatargpt.speech.scores import clauses_of, feelings_of
 from instruct_data.face.score import Emotion, Event, Score
 
-COUNTED = ("blink", "wink_left", "wink_right", "nod", "shake_head", "chew", "laugh")
-"""Actions that people give a number to."""
+COUNTED = ("blink", "wink_left", "wink_right", "nod", "chew", "laugh", "wink_left", "wink_right")
+"""Actions that people give a number to, those twice that are hardest to count."""
 _RENDERINGS = 3  # of each score; their median has no chance blinks and glances, which no text asks for
 
 

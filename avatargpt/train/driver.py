@@ -109,6 +109,7 @@ def _labelled(faces: Path, further: list[Path], driver: Driver, options: SpeechD
 
     from avatargpt.speech.espeak import Espeak
     from avatargpt.speech.pairs import lj_sentences, transcribed
+    from avatargpt.speech.prompts import is_prompts, prompts
     from avatargpt.speech.relabel import labelled_clips
     from avatargpt.speech.stamps import is_stamps, stamps
 
@@ -117,7 +118,8 @@ def _labelled(faces: Path, further: list[Path], driver: Driver, options: SpeechD
     spoken = chain(lj_sentences(faces / "ljspeech_sample"), *(transcribed(p, pronounce) for p in folders))
     yield from labelled_clips(spoken, driver, options.copies, options.seed, options.coded)
     for folder in further:
-        said = (stamps if is_stamps(folder) else transcribed)(folder, pronounce)
+        read = stamps if is_stamps(folder) else prompts if is_prompts(folder) else transcribed
+        said = read(folder, pronounce)
         yield from labelled_clips(said, driver, options.further_copies, options.seed, options.coded)
 
 
