@@ -16,7 +16,6 @@ from instruct_data import registry
 from vqvae.errors import UserError
 from vqvae.face import FaceMotion
 from vqvae.face import concatenate as joined
-from vqvae.features.face import FaceFeatures
 
 if TYPE_CHECKING:
     from avatargpt.speech.performer import FacePerformer
@@ -154,8 +153,8 @@ class Facing(Describing):
         stream = self._decoded(np.concatenate([a, found[0][0], b]))
         step, frames = tokenizer.downsample, frames_of(seconds, fps)
         middle = stream.slice(len(a) * step, len(a) * step + frames)
-        before = _rows(start)[-1] - _rows(stream)[len(a) * step - 1]
-        after = _rows(end)[0] - _rows(stream)[(len(a) + tokens) * step]
+        before = start.curves[-1] - stream.curves[len(a) * step - 1]
+        after = end.curves[0] - stream.curves[(len(a) + tokens) * step]
         return joined([start, _faded(middle, before, after), end]).with_caption(text)
 
     def _faces(
@@ -252,14 +251,9 @@ class Facing(Describing):
         return made
 
 
-def _rows(face: FaceMotion) -> np.ndarray:
-    """(T, 55) as the tokenizer sees it, at 30 frames a second."""
-    return FaceFeatures().encode(face)
-
-
 def _faded(middle: FaceMotion, before: np.ndarray, after: np.ndarray) -> FaceMotion:
     """The middle without jumps at its ends: an offset (55,) at each fades out over a few frames."""
-    rows, t = _rows(middle), np.arange(len(middle))
+    rows, t = middle.curves, np.arange(len(middle))
     rows = rows + np.clip(1 - (t + 1) / (FADE + 1), 0, 1)[:, None] * before
     rows = rows + np.clip(1 - (len(middle) - t) / (FADE + 1), 0, 1)[:, None] * after
-    return FaceFeatures().decode(rows)
+    return FaceMotion.from_curves(rows, middle.fps)

@@ -54,6 +54,16 @@ class FaceMotion:
         object.__setattr__(self, "weights", np.clip(w, 0, 1))
         object.__setattr__(self, "head", h)
 
+    @classmethod
+    def from_curves(cls, curves: np.ndarray, fps: float = 30.0, caption: str = "") -> FaceMotion:
+        """(T, 55) weights and head side by side, as networks and the teacher make them."""
+        return cls(curves[:, : arkit.COUNT], curves[:, arkit.COUNT :], fps, caption)
+
+    @property
+    def curves(self) -> np.ndarray:
+        """(T, 55) weights, then the head's yaw, pitch, roll."""
+        return np.concatenate([self.weights, self.head], 1)
+
     def __len__(self) -> int:
         return len(self.weights)
 
@@ -88,7 +98,7 @@ class FaceMotion:
             return self
         count = max(1, round(len(self) * fps / self.fps))
         t = np.clip(np.arange(count) * self.fps / fps, 0, len(self) - 1)
-        both = np.concatenate([self.weights, self.head], 1).astype(np.float64)
+        both = self.curves.astype(np.float64)
         i = np.minimum(t.astype(int), max(len(self) - 2, 0))
         j, f = np.minimum(i + 1, len(self) - 1), (t - i)[:, None]
         both = both[i] + (both[j] - both[i]) * f

@@ -144,7 +144,7 @@ def _unspoken(network: DriverNetwork, kind: str, seconds: float, direction: Dire
 
 
 def _motion(curves: np.ndarray) -> FaceMotion:
-    return FaceMotion(curves[:, :COUNT], curves[:, COUNT:], float(FPS))
+    return FaceMotion.from_curves(curves, float(FPS))
 
 
 def _rms(curves: np.ndarray, right: np.ndarray) -> float:

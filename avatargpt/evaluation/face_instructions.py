@@ -162,7 +162,7 @@ def _with_speech(performer: FacePerformer, clips: Sequence[SpeechClip], wanted: 
         both.add(curves, phones, clip.curves)
         inside = tuple(e for e in score.events if e.end <= len(clip) / 30)
         if inside:
-            part = FaceMotion(curves[:, :52], curves[:, 52:], 30.0)
+            part = FaceMotion.from_curves(curves)
             kept += [float(r.done) for r in check_score(part, replace(score, events=inside))]
     return {
         "speech_events": figure(kept), "speech_closure/alone": figure(alone.closure),

@@ -69,7 +69,7 @@ def _heard(driver: Driver, audio: np.ndarray, phones: list[Phone]) -> _Spoken:
     motion = driver.drive(audio, RATE)
     frames = frames_in(len(audio), RATE)
     taught = teach(phones, frames, loudness(audio, frames))
-    return np.concatenate([motion.weights, motion.head], 1), phones, taught.curves
+    return motion.curves, phones, taught.curves
 
 
 def _lips(source: str, clips: list[_Spoken]) -> dict[str, Any]:

@@ -107,4 +107,4 @@ class Driver:
             if progress is not None:
                 progress(stream.frames)
         curves = np.concatenate([*frames, stream.finish()])
-        return FaceMotion(curves[:, :52], curves[:, 52:], float(sound.FPS))
+        return FaceMotion.from_curves(curves, float(sound.FPS))

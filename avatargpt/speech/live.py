@@ -13,7 +13,6 @@ import numpy as np
 from avatargpt.export.websocket import INSTALL
 from avatargpt.speech.audio import FPS, check_rate
 from avatargpt.speech.stream import FaceStream
-from vqvae.arkit import COUNT
 from vqvae.errors import UserError
 from vqvae.face import FaceMotion
 
@@ -113,7 +112,7 @@ class Live:
         if not self.kept:
             raise UserError("no sound came, so there is no face to write")
         rows = np.stack(self.kept)
-        return FaceMotion(rows[:, :COUNT], rows[:, COUNT:], float(FPS))
+        return FaceMotion.from_curves(rows, float(FPS))
 
 
 def perform(
@@ -134,7 +133,7 @@ def perform(
 
     def hand_on(rows: np.ndarray) -> bool:
         for row in rows:
-            frame = change(FaceMotion(row[None, :COUNT], row[None, COUNT:], float(FPS)))
+            frame = change(FaceMotion.from_curves(row[None], float(FPS)))
             for sender in senders:
                 sender.send(live.frames, frame)
             live.frames += 1

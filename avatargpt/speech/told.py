@@ -25,8 +25,7 @@ def median_curves(score: Score, seed: int) -> np.ndarray:
 
     rows = []
     for k in range(_RENDERINGS):
-        motion = render(score, seed * _RENDERINGS + k, float(FPS))
-        rows.append(np.concatenate([motion.weights, motion.head], 1))
+        rows.append(render(score, seed * _RENDERINGS + k, float(FPS)).curves)
     return np.asarray(np.median(rows, 0), np.float32)
 
 

@@ -113,7 +113,7 @@ def wordless_clips(speech: Path | None, takes: Path | None) -> Iterator[Clip]:
         for clip in load(speech):
             if clip.kind != "taught":
                 continue
-            motion = FaceMotion(clip.curves[:, :52], clip.curves[:, 52:], 30.0)
+            motion = FaceMotion.from_curves(clip.curves)
             for i, piece in enumerate(_stretches(motion)):
                 yield face_clip(f"{clip.name}/{i}", piece, [], "speech", "MIT", clip.split)
     if takes is not None:

@@ -137,7 +137,7 @@ def read_units(motion: FaceMotion) -> dict[int, np.ndarray]:
     are tightened (23, 24) read alike, because ARKit has one shape for both.
     """
     numbers, weights = _readers()
-    x = np.concatenate([motion.weights, motion.head], 1) @ weights.T
+    x = motion.curves @ weights.T
     # Units with a left and a right member read the stronger one instead of the mean.
     out = {n: np.clip(v, 0, 1) for n, v in zip(numbers, x.T, strict=True)}
     out[30] = np.clip(np.maximum(motion.channel("jawLeft"), motion.channel("jawRight")) / 0.6, 0, 1)

@@ -59,7 +59,7 @@ def read_livelink(path: str | os.PathLike[str]) -> FaceMotion:
     full[:, [arkit.COUNT + a for a in axes]] = values[:, len(shapes) :] * HEAD_SIGNS[axes]
     full, fps = _even(full, _times(codes, path))
     try:
-        return FaceMotion(full[:, : arkit.COUNT], full[:, arkit.COUNT :], fps, "")
+        return FaceMotion.from_curves(full, fps)
     except UserError as e:
         raise UserError(f"{path}: {e}") from None
 

@@ -57,7 +57,7 @@ def read_mediapipe(path: str | os.PathLike[str], fps: float = DEFAULT_FPS) -> Fa
     every = np.arange(len(both))
     both = np.stack([np.interp(every, every[good], column[good]) for column in both.T], 1)
     try:
-        return FaceMotion(both[:, : arkit.COUNT], both[:, arkit.COUNT :], fps)
+        return FaceMotion.from_curves(both, fps)
     except UserError as e:
         raise UserError(f"{path}: {e}") from None
 

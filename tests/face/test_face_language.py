@@ -111,7 +111,7 @@ def test_store_of_faces(tmp_path: Path) -> None:
 
 def test_short_events_are_missed_where_they_are_missing() -> None:
     clip = render(Score(6.0, (Event("blink", 1.0, 0.4), Event("press_lips", 3.0, 1.0, 1.0))), 3)
-    x = np.concatenate([clip.weights, clip.head], 1)
+    x = clip.curves
     assert kept([x], [x]) == {"blinks": 1.0, "closures": 1.0}
     calm = np.repeat(x[:1], len(x), 0)
     assert kept([x], [calm]) == {"blinks": 0.0, "closures": 0.0} and kept([calm], [x]) == {}

@@ -39,7 +39,7 @@ class FaceFeatures(FeatureSpec):
         if not isinstance(motion, FaceMotion):
             raise UserError(f"a {motion.modality} motion where a face is needed")
         motion = motion.resampled(self.fps)
-        return np.concatenate([motion.weights, motion.head], 1)
+        return motion.curves
 
     # A face is no Motion; tokenizers and exporters use only what both offer.
     def decode(self, features: np.ndarray, caption: str = "") -> FaceMotion:  # type: ignore[override]
