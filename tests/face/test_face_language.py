@@ -260,3 +260,10 @@ def test_a_face_model_of_its_own_beside_a_body(gpt: AvatarGPT, tmp_path: Path) -
     file.write_bytes(file.read_bytes()[:-50])
     with pytest.raises(UserError, match="not a language model"):
         AvatarGPT.from_pretrained(apart, "cpu")
+
+
+def test_of_several_middles_the_usual_one_is_taken() -> None:
+    from avatargpt.facing import _usual
+
+    faces = [FaceMotion(np.full((4, 52), level), np.zeros((4, 3))) for level in (0.9, 0.2, 0.25, 0.1)]
+    assert _usual(faces) is faces[1] and _usual(faces[:1]) is faces[0]
