@@ -27,11 +27,8 @@ def pack_stage(args: argparse.Namespace) -> None:
     from avatargpt.train.build import read_tokenizers
 
     folders = args.language.split(",")
-    try:
-        shares = [float(s) for s in args.shares.split(",")] if args.shares else [1.0] * len(folders)
-    except ValueError:
-        raise UserError(f"shares: {args.shares!r}; accepted: numbers with commas between") from None
-    model, tokenizers = averaged(folders, shares), read_tokenizers(args.tokenizer)
+    model = averaged(folders, parse_shares(args.shares, len(folders)))
+    tokenizers = read_tokenizers(args.tokenizer)
     apart = load_model(args.face) if args.face else None
     spoken = [m for m in (model, apart) if m is not None]
     wanted = [name for m in spoken for name in m.config.modalities or {}]
@@ -61,23 +58,36 @@ def pack_stage(args: argparse.Namespace) -> None:
     print(f"{out}: {size:.1f} MB")
 
 
+def parse_shares(said: str | None, count: int) -> list[float]:
+    """"0.6,0.4" -> how much each of `count` models counts, summing to 1; None = all alike.
+
+    Raises:
+        UserError: no numbers, another count, negative ones, or all 0.
+    """
+    try:
+        shares = [float(s) for s in said.split(",")] if said else [1.0] * count
+    except ValueError:
+        raise UserError(f"shares: {said!r}; accepted: numbers with commas between") from None
+    if len(shares) != count or not all(0 <= s < float("inf") for s in shares) or not sum(shares):
+        raise UserError(f"shares: {len(shares)} for {count} models; accepted: one each, 0 or more, not all 0")
+    return [s / sum(shares) for s in shares]
+
+
 def averaged(folders: Sequence[str], shares: Sequence[float]) -> AvatarGPTModel:
     """The mean of the weights of models that went on from one another (model soups, arXiv 2203.05482).
 
     Parts of a modality that only some of them know are the mean of those.
 
     Args:
-        shares: how much each counts.
+        shares: how much each counts, see `parse_shares`.
 
     Raises:
-        UserError: models of different shape or modalities, or shares that do not go with them.
+        UserError: models of different shape or modalities.
     """
     import torch
 
     from avatargpt.checkpoint import load_model
 
-    if len(shares) != len(folders) or not all(0 <= s < float("inf") for s in shares) or not sum(shares):
-        raise UserError(f"shares: {len(shares)} for {len(folders)} models; accepted: one each, 0 or more, not all 0")
     models = [load_model(f) for f in folders]
     widest = max(models, key=lambda m: len(m.config.modalities or {}))
     states = [m.state_dict() for m in models]

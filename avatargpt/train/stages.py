@@ -258,7 +258,9 @@ def _parser() -> argparse.ArgumentParser:
     faces = stage("expressions", texts="folder of facial instructions!")
     faces.add_argument("--count", type=_whole, default=2000, metavar="N", help="clips drawn, and as many composed")
     driver = stage("driver", config="YAML!", speech="folders of the speech stage, with commas between!",
-                   expressions="folder of the expressions stage", start="driver folder to begin from")  # fmt: skip
+                   expressions="folder of the expressions stage",
+                   start="driver folder to begin from, or several with commas between: their mean",
+                   shares="how much each of several counts, with commas between; default: all alike")  # fmt: skip
     driver.add_argument("--until", type=_whole, metavar="STEP", help=until)
     stage("matcher", config="YAML!", codes="tokenised cache!", tokenizer="tokenizer folder!",
           grounding="folder of the ground stage; texts in it are not computed again",

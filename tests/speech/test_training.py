@@ -14,7 +14,7 @@ from avatargpt.speech.losses import ACTION_UNITS, DriverLosses, channel_scale, d
 from avatargpt.speech.network import DriverConfig, DriverNetwork, Said
 from avatargpt.speech.pairs import PAIRED
 from avatargpt.speech.phones import INDEX as INDEX_OF
-from avatargpt.train.driver import train
+from avatargpt.train.driver import mean_driver, train
 from avatargpt.train.runtime import Runtime
 from tests.speech.conftest import Words, clip
 from vqvae.arkit import INDEX, expand
@@ -296,3 +296,19 @@ def test_the_text_branches_are_trained_alone(tmp_path: Path, monkeypatch: pytest
             train({"train": {"only": only}}, clips(), [expression()], tmp_path / "x", runtime, heard)
     with pytest.raises(UserError, match="needed"):
         train({"train": alone}, clips(), [expression()], tmp_path / "x", runtime)
+
+
+def test_training_begins_from_the_mean_of_drivers(tmp_path: Path) -> None:
+    drivers = []
+    for seed, name in enumerate(("a", "b")):
+        torch.manual_seed(seed)
+        drivers.append(Driver(DriverNetwork(DriverConfig(**CONFIG["model"]))))
+        drivers[-1].save(tmp_path / name)
+    mean = mean_driver(f"{tmp_path / 'a'},{tmp_path / 'b'}", "1,3").network.state_dict()
+    a, b = (d.network.state_dict() for d in drivers)
+    assert all(torch.allclose(v, 0.25 * a[k] + 0.75 * b[k], atol=1e-6) for k, v in mean.items())
+    assert not torch.equal(a["enter.weight"], b["enter.weight"])
+    other = Driver(DriverNetwork(DriverConfig(**{**CONFIG["model"], "width": 24})))
+    other.save(tmp_path / "wide")
+    with pytest.raises(UserError, match="different shape"):
+        mean_driver(f"{tmp_path / 'a'},{tmp_path / 'wide'}")

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from avatargpt.checkpoint import load_model, save_model
-from avatargpt.train.pack import averaged
+from avatargpt.train.pack import averaged, parse_shares
 from instruct_data.store import Store
 from vqvae.errors import UserError
 from vqvae.tokenizer import MotionTokenizer
@@ -112,6 +112,13 @@ def test_text_stage_then_motion_stage(mini: Any, tmp_path: Path) -> None:
     assert {p.dtype for p in load_model(tmp_path / "on").parameters()} == {torch.float32}
 
 
+def test_shares_of_a_mean() -> None:
+    assert parse_shares("3,1", 2) == [0.75, 0.25] and parse_shares(None, 2) == [0.5, 0.5]
+    for said in ("1", "0,0", "-1,2", "nan,1", "1;2"):
+        with pytest.raises(UserError, match="shares"):
+            parse_shares(said, 2)
+
+
 def test_the_mean_of_models(mini: Any, tmp_path: Path) -> None:
     def small(seed: int) -> Callable[[dict], None]:
         def change(data: dict) -> None:
@@ -127,7 +134,4 @@ def test_the_mean_of_models(mini: Any, tmp_path: Path) -> None:
     mean = averaged(folders, [1.0, 3.0]).state_dict()
     for name, value in mean.items():
         assert torch.allclose(value, 0.25 * states[0][name] + 0.75 * states[1][name]), name
-    for shares in ([1.0], [0.0, 0.0], [-1.0, 2.0]):
-        with pytest.raises(UserError, match="shares"):
-            averaged(folders, shares)
     assert any(not torch.equal(mean[n], states[0][n]) for n in mean if n.startswith("shared"))
