@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from avatargpt.speech.lipsync_metrics import CLOSED_PRESS, MOUTH
+from avatargpt.speech.lipsync_metrics import CLOSED_PRESS, CONTACT_ROLL, MOUTH
 from avatargpt.speech.network import Said
 from avatargpt.speech.pairs import PAIRED
-from avatargpt.speech.phones import ARPABET, CLOSED
+from avatargpt.speech.phones import ARPABET, CLOSED, LABIODENTAL
 from avatargpt.speech.phones import INDEX as INDEX_OF
 from vqvae.arkit import INDEX, NAMES, expand
 
@@ -36,7 +37,8 @@ class DriverLosses:
     `shut` is how much more jaw and pressed lips count where the lips are closed. A network that is not sure whether it
     heard a p or a t says half a closure, which looks like neither; counting a missed closure w times as much, it closes
     where it thinks one at least 1 / (1 + w) likely. `seal` weighs the gate that closes the lips (where there is one):
-    whether a frame belongs to a p, b or m and its lips are pressed, again with missed ones `shut` times as dear.
+    whether a frame belongs to a p, b or m and its lips are pressed, again with missed ones `shut` times as dear. `bite`
+    weighs the gate that brings the lower lip to the teeth in f and v, with missed ones `teeth` times as dear.
     """
 
     curves: float = 1.0
@@ -49,6 +51,8 @@ class DriverLosses:
     amplitude: float = 0.1
     shut: float = 1.0
     seal: float = 0.5
+    bite: float = 0.5
+    teeth: float = 13.0
 
 
 def lip_gap(curves: Tensor) -> Tensor:
@@ -75,10 +79,10 @@ def emphasis(phones: Tensor) -> Tensor:
     return F.max_pool1d(here[:, None], 3, 1, 1)[:, 0]
 
 
-def closing(phones: Tensor) -> Tensor:
-    """(B, T, 2) phones -> (B, T) bool: a p, b or m in the frame or next to it."""
+def closing(phones: Tensor, names: Collection[str] = CLOSED) -> Tensor:
+    """(B, T, 2) phones -> (B, T) bool: a p, b or m (or one of `names`) in the frame or next to it."""
     here = torch.zeros_like(phones, dtype=torch.bool)
-    for name in CLOSED:
+    for name in names:
         here |= phones == INDEX_OF[name]
     return F.max_pool1d(here.any(-1).float()[:, None], 3, 1, 1)[:, 0] > 0
 
@@ -124,11 +128,16 @@ def driver_losses(
     logits, active = (action_units(c) for c in (said.curves.float(), curves))
     binary = F.binary_cross_entropy_with_logits(logits, torch.sigmoid(active), reduction="none").sum(-1)
     out["action_units"] = weights.action_units * (binary * taught).sum() / total
-    if said.seal is not None:
-        meant = (closing(phones) & (press > CLOSED_PRESS)).to(error)
-        binary = F.binary_cross_entropy_with_logits(said.seal.float(), meant, reduction="none")
-        dear = 1 + (weights.shut - 1) * meant
-        out["seal"] = weights.seal * (binary * dear * taught).sum() / total
+    shut, rolled = press > CLOSED_PRESS, curves[..., INDEX["mouthRollLower"]] > CONTACT_ROLL
+    gates = {
+        "seal": (said.seal, closing(phones) & shut, weights.seal, weights.shut),
+        "bite": (said.bite, closing(phones, LABIODENTAL) & rolled & ~shut, weights.bite, weights.teeth),
+    }
+    for name, (gate, meant, weight, dear) in gates.items():
+        if gate is not None:
+            target = meant.to(error)
+            binary = F.binary_cross_entropy_with_logits(gate.float(), target, reduction="none")
+            out[name] = weight * (binary * (1 + (dear - 1) * target) * taught).sum() / total
     known = (phones >= 0) * taught[..., None]
     cross = F.cross_entropy(said.phones.float().flatten(0, 2), phones.clamp(min=0).flatten(), reduction="none")
     out["phones"] = weights.phones * (cross * known.flatten()).sum() / known.sum().clamp(min=1)

@@ -35,6 +35,8 @@ LEAST = 0.12
 """Share of the gate below which it does not show, and this far from 1 it is shut: noise is no closure."""
 SILENT_GATE = math.log(LEAST / (1 - LEAST))  # logits up to which it changes nothing
 PRESSED = 0.45  # of mouthPress in a closure, to begin with
+BITTEN = {"jawOpen": 0.08, "mouthRollLower": 0.4, "mouthPress": 0.0}
+"""The lower lip at the teeth, as the teacher has it in the middle of an f or v."""
 GATES = ("zero", "open")
 
 
@@ -51,6 +53,7 @@ class DriverConfig:
         gates: ``zero``, the branches begin silent; ``open``, without that (an ablation).
         seal: a gate of its own closes the lips. A linear head says half a closure where it half hears one; p, b and m
             are shut or they are not.
+        bite: the same for the lower lip at the teeth in f and v.
     """
 
     width: int = 192
@@ -61,6 +64,7 @@ class DriverConfig:
     inject: int = 2
     gates: str = "zero"
     seal: bool = False
+    bite: bool = False
 
 
 class Block(nn.Module):
@@ -90,6 +94,7 @@ class Said:
     paired: Tensor  # (B, T, 55)
     phones: Tensor  # (B, T, 2, 40)
     seal: Tensor | None = None  # (B, T) logits of closed lips
+    bite: Tensor | None = None  # (B, T) logits of the lower lip at the teeth
 
 
 class DriverNetwork(nn.Module):
@@ -102,6 +107,8 @@ class DriverNetwork(nn.Module):
     mean: Tensor
     std: Tensor
     sealing: Tensor
+    biting: Tensor
+    bitten: Tensor
 
     def __init__(self, config: DriverConfig) -> None:
         super().__init__()
@@ -125,8 +132,16 @@ class DriverNetwork(nn.Module):
         for head in (self.curves, self.paired):
             nn.init.normal_(head.weight, std=0.02)  # less, and what goes left or right hardly leaves the middle
             nn.init.zeros_(head.bias)
+        biting, bitten = torch.zeros(CURVES), torch.zeros(CURVES)
+        for name, level in BITTEN.items():
+            columns = [INDEX[n] for n in expand(name)]
+            biting[columns], bitten[columns] = 1, level
+        self.register_buffer("biting", biting, persistent=False)
+        self.register_buffer("bitten", bitten, persistent=False)
         if config.seal:
             self.begin_seal()
+        if config.bite:
+            self.begin_bite()
 
     def begin_text(self, gates: str) -> None:
         """Text branches with random weights, in place of those that are there; what hears and speaks stays.
@@ -151,6 +166,22 @@ class DriverNetwork(nn.Module):
         pose[[INDEX[n] for n in expand("mouthPress")]] = PRESSED
         self.sealed = nn.Parameter(pose)
 
+    def begin_bite(self) -> None:
+        """A gate that brings the lower lip to the teeth, as good as open at first."""
+        self.config = replace(self.config, bite=True)
+        self.bite = nn.Linear(self.config.width, 1)
+        nn.init.zeros_(self.bite.weight)
+        nn.init.constant_(self.bite.bias, -4.0)
+
+    def touch(self, h: Tensor, curves: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Hidden states (.., D) and curves (.., 55) -> curves with the lower lip as near the teeth as an f or v is
+        heard, and the logits of that (..).
+        """
+        if not self.config.bite:
+            return curves, None
+        logits = self.bite(h)
+        return curves + _sure(logits) * self.biting * (self.bitten - curves), logits[..., 0]
+
     def close(self, h: Tensor, curves: Tensor) -> tuple[Tensor, Tensor | None]:
         """Hidden states (.., D) and curves (.., 55) -> curves with the lips as closed as a p, b or m is heard, and the
         logits of that (..).
@@ -158,8 +189,7 @@ class DriverNetwork(nn.Module):
         if not self.config.seal:
             return curves, None
         logits = self.seal(h)
-        sure = ((torch.sigmoid(logits) - LEAST) / (1 - 2 * LEAST)).clamp(0, 1)
-        share = sure * self.sealing
+        share = _sure(logits) * self.sealing
         return curves + share * (self.sealed - curves), logits[..., 0]
 
     def normalise(self, features: Tensor) -> Tensor:
@@ -185,8 +215,8 @@ class DriverNetwork(nn.Module):
         heard = np.concatenate([features.astype(np.float32), silence(30)[-1:].repeat(ahead, 0)])
         x = torch.from_numpy(heard).to(self.mean.device)[None]
         said = self(x, torch.zeros(1, len(STYLE), device=x.device), text)
-        seal = None if said.seal is None else said.seal[:, ahead:]
-        return Said(said.curves[:, ahead:], said.paired[:, ahead:], said.phones[:, ahead:], seal)
+        seal, bite = (None if gate is None else gate[:, ahead:] for gate in (said.seal, said.bite))
+        return Said(said.curves[:, ahead:], said.paired[:, ahead:], said.phones[:, ahead:], seal, bite)
 
     def forward(self, features: Tensor, style: Tensor, text: Text | None = None) -> Said:
         """(B, T, 332) features as extracted, (B, 8) styles."""
@@ -199,5 +229,11 @@ class DriverNetwork(nn.Module):
                 moved, beside = self.motion(self.motion_norm(x), text.states, text.words, text.kinds, text.timing)
                 x = x + added + moved
         h = self.leave(x)
-        curves, seal = self.close(h, self.curves(h) if beside is None else self.curves(h) + beside)
-        return Said(curves, self.paired(h), self.phones(h).unflatten(-1, (2, len(ARPABET))), seal)
+        curves, bite = self.touch(h, self.curves(h) if beside is None else self.curves(h) + beside)
+        curves, seal = self.close(h, curves)  # after it: a p, b or m is shut even next to an f
+        return Said(curves, self.paired(h), self.phones(h).unflatten(-1, (2, len(ARPABET))), seal, bite)
+
+
+def _sure(logits: Tensor) -> Tensor:
+    """A gate's logits -> how far it is closed, 0 to 1; nothing where it is hardly meant."""
+    return ((torch.sigmoid(logits) - LEAST) / (1 - 2 * LEAST)).clamp(0, 1)

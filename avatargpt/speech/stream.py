@@ -74,6 +74,7 @@ class FaceStream:
         self._net = driver.network
         self._head = self._net.curves if head == "taught" else self._net.paired
         self._closes = head == "taught" and self._net.config.seal
+        self._touches = head == "taught" and self._net.config.bite
         self._blocks = FrameBlocks(rate)
         self._features = SpeechFeatures()
         rest = torch.zeros(self._net.config.width)
@@ -141,6 +142,8 @@ class FaceStream:
         h = net.leave(x)
         out = self._head(h)
         out = out if beside is None else out + beside
+        if self._touches and float(net.bite(h)) > SILENT_GATE:
+            out = net.touch(h, out)[0]
         if self._closes and float(net.seal(h)) > SILENT_GATE:
             out = net.close(h, out)[0]
         out = out.numpy()

@@ -32,9 +32,11 @@ if TYPE_CHECKING:
 SECTIONS = ("data", "model", "train")
 FRESH = ("nothing", "text")
 """What of the driver that training begins from is begun anew: nothing, or the text branches."""
-ONLY = ("everything", "text")
-"""What is trained. Where only the text branches are, lips that nobody instructs stay as they were to the bit."""
-TEXT_BRANCHES = ("emotion.", "motion.", "motion_norm.")
+ONLY: dict[str, tuple[str, ...]] = {
+    "everything": ("",), "text": ("emotion.", "motion.", "motion_norm."), "bite": ("bite.",),
+}  # fmt: skip
+"""What is trained -> beginnings of its parameters' names. Where only the text branches are, lips that nobody instructs
+stay as they were to the bit; where only the gate of f and v is, all else does."""
 
 
 @dataclass
@@ -216,12 +218,15 @@ def train(
             network.begin_text(shape.gates)
         if shape.seal and not network.config.seal:
             network.begin_seal()
+        if shape.bite and not network.config.bite:
+            network.begin_bite()
     network = network.to(runtime.device).train()
-    if t.only == "text":
-        if sampling.directed < 1 or not told:
-            raise UserError(f"{where}: train: only: text: accepted with sampling: directed: 1 and --expressions")
-        for name, p in network.named_parameters():
-            p.requires_grad_(name.startswith(TEXT_BRANCHES))
+    if t.only == "text" and (sampling.directed < 1 or not told):
+        raise UserError(f"{where}: train: only: text: accepted with sampling: directed: 1 and --expressions")
+    if t.only == "bite" and not network.config.bite:
+        raise UserError(f"{where}: train: only: bite: accepted with model: bite: true")
+    for name, p in network.named_parameters():
+        p.requires_grad_(name.startswith(ONLY[t.only]))
     learnt = [p for p in network.parameters() if p.requires_grad]
     scale, paired_scale = channel_scale(spread.float()), channel_scale(paired_spread.float(), PAIRED)
     optimizer = torch.optim.AdamW(
