@@ -195,7 +195,10 @@ class SentenceGrounder:
 
         folder = sentence_model_folder()
         logging.disable_progress_bar()
+        level = logging.get_verbosity()
+        logging.set_verbosity_error()  # that the pooling layer is left out need not be told
         self._model = BertModel.from_pretrained(folder, local_files_only=True, add_pooling_layer=False)
+        logging.set_verbosity(level)
         self._model.encoder.layer = self._model.encoder.layer[: max(self.layers)]  # no higher one is looked at
         self._model = self._model.eval().to(self.device)
         self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))

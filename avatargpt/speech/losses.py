@@ -52,7 +52,7 @@ class DriverLosses:
     shut: float = 1.0
     seal: float = 0.5
     bite: float = 0.5
-    teeth: float = 13.0
+    teeth: float = 25.0
 
 
 def lip_gap(curves: Tensor) -> Tensor:

@@ -64,9 +64,9 @@ def counted_clips(count: int, seed: int, split: str) -> Iterator[ExpressionClip]
 
     for i in range(count):
         rng = np.random.default_rng([seed, i, 2])
-        action = str(rng.choice(COUNTED if i % 2 else action_names()))
+        action = str(rng.choice(COUNTED if i % 4 else action_names()))
         times = int(rng.integers(2, 7))
-        lasts = min(times * float(rng.uniform(0.4, 1.1)), 6.0)
+        lasts = min(times * float(rng.uniform(0.4, 0.65) if i % 2 else rng.uniform(0.5, 1.1)), 6.0)
         start, strength = float(rng.uniform(0.1, 1.0)), float(rng.uniform(0.3, 1))
         events = [Event(action, round(start, 2), round(lasts, 2), strength, times)]
         length = round(start + lasts + float(rng.uniform(0.3, 1.2)), 1)

@@ -143,6 +143,6 @@ def test_places_that_were_not_asked_for_come_last() -> None:
     captions = [{"": k if k != "wave" else keys[1]} for k in keys]
     vectors = CountingGrounder().sentence(keys)
     book = Wording(keys, captions, ["wave"] * 4, [""] * 4, {}, {}, vectors)
-    assert [sorted(p) for p in book.places] == [[], ["above"], [], ["backward"]]
+    assert [sorted(book.places(i)) for i in range(4)] == [[], ["above"], [], ["backward"]]
     for asked, told in (("wave", keys[2]), ("wave above the head", keys[1]), ("raise and wave backwards", keys[3])):
         assert book.plain(asked, CountingGrounder())[0].text == told
