@@ -80,7 +80,8 @@ TOKENS="$OUT/everyday-tokenizer"
 train tokenizer --config "$MORE_TOKENIZER" --store "$OUT/store" --start "$FIRST" -o "$TOKENS"
 if [ -n "$FULL" ]; then # the decoder alone again, for the same codes
     train tokenizer --config "$C/tokenizer/ends.yaml" --store "$OUT/store" --start "$TOKENS" -o "$OUT/ends-tokenizer"
-    TOKENS="$OUT/ends-tokenizer"
+    TOKENS="$OUT/even-tokenizer"
+    train tokenizer --config "$C/tokenizer/even.yaml" --store "$OUT/store" --start "$OUT/ends-tokenizer" -o "$TOKENS"
 fi
 [ -f "$OUT/codes/manifest.json" ] || train codes --tokenizer "$TOKENS" --store "$OUT/store" -o "$OUT/codes"
 [ -f "$OUT/grounding/grounding.safetensors" ] ||

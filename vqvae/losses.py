@@ -24,6 +24,7 @@ class LossWeights:
     contact: float = 20.0
     ends: float = 0.0
     end_velocity: float = 0.0
+    jerk: float = 0.0
 
 
 # The rotations of joints without children move no joint. Points fixed to them show these: (joint, metres from it).
@@ -67,7 +68,7 @@ def _kinematics(features: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
 
 def body_losses(
     predicted: torch.Tensor, target: torch.Tensor, mean: torch.Tensor, std: torch.Tensor, points: torch.Tensor,
-    w: LossWeights,
+    w: LossWeights, downsample: int = 4,
 ) -> dict[str, torch.Tensor]:
     """All terms, already weighted.
 
@@ -76,6 +77,7 @@ def body_losses(
         mean, std: (269,).
         points: (B, T, 26, 3) `body_points` of the target, metres.
         w: weights.
+        downsample: frames a token; T is a multiple of it.
 
     Returns:
         name -> scalar; their sum is the loss. `mpjpe` (unweighted, metres, no gradient) is added for logging.
@@ -93,6 +95,7 @@ def body_losses(
     step = _planar_world(ours[:, :, feet], path, yaw).diff(dim=1)
     world = step - _planar_world(joints[:, :, feet], path_true, yaw_true).diff(dim=1)
     slide = world.norm(dim=-1) * stance
+    worlds = _planar_world(ours, path, yaw), _planar_world(joints, path_true, yaw_true)
     return {
         "features": w.features * smooth_l1_loss(predicted, target, beta=0.5),
         "feature_velocity": w.feature_velocity * smooth_l1_loss(predicted.diff(dim=1), target.diff(dim=1), beta=0.5),
@@ -102,8 +105,24 @@ def body_losses(
         "end_velocity": w.end_velocity * slip[..., 22:].mean(),
         "path": w.path * ((path - path_true).norm(dim=-1).mean() + (yaw - yaw_true).abs().mean()),
         "contact": w.contact * slide.sum() / stance.sum().clamp(min=1),
+        "jerk": w.jerk * _jerk_apart(*worlds, downsample),
         "mpjpe": away[..., :22].detach().mean(),
     }
+
+
+def _jerk_apart(made: torch.Tensor, real: torch.Tensor, downsample: int) -> torch.Tensor:
+    """How far the usual jerk of each of a token's frames is from that of the real window, metres per frame^3.
+
+    Each joint's third difference (L1 over xyz) is averaged over the window, of ours for every place within a token by
+    itself: a decoder that writes several frames at once tends to be rougher at some of them, which no error of single
+    frames tells.
+
+    Args:
+        made, real: (B, T, J, 3) in the world.
+    """
+    size = [x.diff(n=3, dim=1).abs().sum(-1)[:, -3 % downsample :] for x in (made, real)]
+    per = size[0].unflatten(1, (-1, downsample)).mean(1)
+    return (per - size[1].mean(1, keepdim=True)).abs().mean()
 
 
 def _planar_world(joints: torch.Tensor, path: torch.Tensor, yaw: torch.Tensor) -> torch.Tensor:

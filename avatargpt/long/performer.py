@@ -27,6 +27,8 @@ LOW = 0.72  # metres: with the root below this the body sits, kneels or lies; st
 HEIGHT = 0  # of a pose
 RESTING = 0.012  # metres per frame: a body whose fastest joint is slower than this rests
 KEPT = 1  # tokens of rest that are left at either end
+MOVING = 0.05  # metres per frame: a clip whose fastest joint is faster than this in its second token begins moving
+LEAP = 1  # tokens in which such a clip comes to its speed
 MOSTLY = 0.3  # share of a clip that must be motion before its ends are trimmed
 APART = 3.0  # nats for each metre that a candidate begins away from the body's pose
 SKATING = 0.5  # nats for feet that slide all the time
@@ -153,6 +155,7 @@ class Performer:
         codes = self.trimmed(best.codes, shown[chosen])
         if best.continues:
             return Made(beat, codes, 0)
+        codes = codes[self.leap(best.codes, codes, shown[chosen]) :]
         way = self.bridge(tail, codes, beat.seed)
         return Made(beat, np.concatenate([way, codes]), len(way))
 
@@ -169,13 +172,30 @@ class Performer:
             codes: (N, R). features: theirs, (T, 269).
         """
         tokenizer = self.model.tokenizers["body"]
-        velocity = features[:, tokenizer.spec.slices()["joint_velocity"]]
-        speed = np.linalg.norm(velocity.reshape(len(codes), tokenizer.downsample, -1, 3), axis=-1).max((1, 2))
+        speed = self._speed(features).reshape(-1, tokenizer.downsample).max(1)
         moving = np.flatnonzero(speed > RESTING)
         if len(moving) < MOSTLY * len(codes):
             return codes
         first, last = max(0, int(moving[0]) - KEPT), min(len(codes), int(moving[-1]) + 1 + KEPT)
         return codes[first : max(last, first + SHORTEST)]
+
+    def leap(self, codes: np.ndarray, trimmed: np.ndarray, features: np.ndarray) -> int:
+        """How many tokens a clip takes to leap to its speed: `LEAP` where it begins in the midst of a movement, else 0.
+
+        A clip's first frame has no velocity, also where a recording was cut; after other motion that is a jolt, and
+        coming to speed is what the transition is for.
+
+        Args:
+            codes: (N, R) as made. trimmed: what is left of them. features: of `codes`, (T, 269).
+        """
+        per = self.model.tokenizers["body"].downsample
+        whole = np.array_equal(trimmed[:1], codes[:1]) and len(trimmed) >= LEAP + SHORTEST
+        return LEAP if whole and self._speed(features[per : 2 * per]).mean() > MOVING else 0
+
+    def _speed(self, features: np.ndarray) -> np.ndarray:
+        """(T,) of features (T, 269): metres per frame of the fastest joint."""
+        velocity = features[:, self.model.tokenizers["body"].spec.slices()["joint_velocity"]]
+        return np.linalg.norm(velocity.reshape(len(velocity), -1, 3), axis=-1).max(1)
 
     def bridge(self, tail: np.ndarray, head: np.ndarray, seed: int) -> np.ndarray:
         """In-between tokens (N, R) from one to the other, N of `TRANSITIONS`: the best of `BRIDGES` samples of each.

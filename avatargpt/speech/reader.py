@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,7 +21,7 @@ from avatargpt.speech.consensus import agreed
 from avatargpt.speech.folder import load_network, save_network
 from avatargpt.speech.reader_network import MOST_TOKENS, ReaderConfig, ReaderNetwork
 from avatargpt.speech.score_tokens import ScoreTokens
-from instruct_data.face.score import Score
+from instruct_data.face.score import Score, mirror_words
 from vqvae.errors import UserError
 
 if TYPE_CHECKING:
@@ -50,6 +51,17 @@ def padded(states: Sequence[np.ndarray]) -> tuple[Tensor, Tensor]:
     return torch.from_numpy(out), torch.from_numpy(words)
 
 
+def wordings(text: str, sided: bool) -> list[tuple[str, bool]]:
+    """Other words for one instruction, and whether they ask for its mirror image.
+
+    Politely, with another end, and, where it has a side, with left and right exchanged.
+    """
+    bare = text.strip().rstrip(".!")
+    out = [(f"Please {bare[:1].lower()}{bare[1:]}.", False), (bare if bare != text.strip() else f"{bare}.", False)]
+    other = mirror_words(text)
+    return out + ([(other, True)] if sided and other != text else [])
+
+
 class ScoreReader:
     """A trained reader."""
 
@@ -62,11 +74,12 @@ class ScoreReader:
         """The score of each instruction; its `text` is the instruction.
 
         Token by token the likeliest field that the grammar allows is chosen, all its values together, then the
-        likeliest of these. Beside this reading `samples` more are drawn, and the one is taken that all agree with most
-        (`avatargpt.speech.consensus`). The same instruction is always read alike.
+        likeliest of these. Beside this reading `samples` more are drawn, of the instruction and of each of its other
+        `wordings`, and the one is taken that all agree with most (`avatargpt.speech.consensus`). The same instruction
+        is always read alike.
 
         Args:
-            samples: readings that are drawn; 0 = the likeliest token by token alone.
+            samples: readings that are drawn of each wording; 0 = the likeliest token by token alone.
             grounder: one that keeps at least `MOST_WORDS` + 1 word pieces and gives the layers that the network reads
                 (`reading_grounder`).
 
@@ -81,25 +94,38 @@ class ScoreReader:
                 start = f"{text[:40]}..."
                 raise UserError(f"facial instruction {start!r}: accepted up to {MOST_WORDS} word pieces")
         # one by one: what is read must not depend on the other instructions of a file
-        return [self._agreed(s, text, samples) for s, text in zip(given, texts, strict=True)]
+        return [self._agreed(s, text, grounder, samples) for s, text in zip(given, texts, strict=True)]
 
-    def _agreed(self, states: np.ndarray, text: str, samples: int) -> Score:
-        given, words = padded([states])
-        read = self.network.encode(given, words)
-        rows = [self._said(read, words), *(self._drawn(read, words, samples) if samples else [])]
-        return agreed([self.tokens.decode(row, text) for row in rows])
+    def _agreed(self, states: np.ndarray, text: str, grounder: Grounder, samples: int) -> Score:
+        first = self.tokens.decode(self._said(*self._encoded([states])), text)
+        if not samples:
+            return first
+        others = wordings(text, first.sided)
+        found = [(s, flip) for s, (_, flip) in zip(grounder.states([t for t, _ in others]), others, strict=True)
+                 if len(s) <= MOST_WORDS]  # fmt: skip
+        rows = self._drawn(*self._encoded([states, *(s for s, _ in found)]), samples)
+        drawn = [[self.tokens.decode(row, text) for row in some] for some in rows]
+        for some, (_, flip) in zip(drawn[1:], found, strict=True):
+            some[:] = [replace(s.mirrored(), text=text) if flip else s for s in some]
+        return agreed([first, *(s for some in drawn for s in some)])
 
-    def _drawn(self, read: Tensor, words: Tensor, samples: int) -> list[list[int]]:
-        """Readings drawn token by token from what the grammar allows; those that come to no end are left out."""
+    def _encoded(self, states: Sequence[np.ndarray]) -> tuple[Tensor, Tensor]:
+        """What the network makes of W texts' token states: (W, N, width), and (W, N) 1 for words."""
+        given, words = padded(states)
+        return self.network.encode(given, words), words
+
+    def _drawn(self, read: Tensor, words: Tensor, samples: int) -> list[list[list[int]]]:
+        """Readings of each text drawn token by token from what the grammar allows; those that come to no end are left
+        out."""
         rng = np.random.default_rng(0)
-        rows: list[list[int]] = [[] for _ in range(samples)]
-        live = list(range(samples))
+        rows: list[list[int]] = [[] for _ in range(samples * len(read))]
+        live = list(range(len(rows)))
         for length in range(MOST_TOKENS):
             if not live:
                 break
             tokens = torch.tensor([[self.network.begin, *rows[i]] for i in live])
-            some = read.expand(len(live), -1, -1), words.expand(len(live), -1)
-            chances = (self.network.decode(*some, tokens)[:, -1].double() / WARMTH).softmax(-1).numpy()
+            of = torch.tensor(live) // samples
+            chances = (self.network.decode(read[of], words[of], tokens)[:, -1].double() / WARMTH).softmax(-1).numpy()
             for i, row in zip(live, chances, strict=True):
                 possible = np.zeros_like(row)
                 for name in self._allowed(rows[i], length):
@@ -107,7 +133,8 @@ class ScoreReader:
                     possible[first : first + len(self.tokens.fields[name])] = 1
                 rows[i].append(int(rng.choice(len(row), p=row * possible / (row * possible).sum())))
             live = [i for i in live if rows[i][-1] != 0]
-        return [rows[i] for i in range(samples) if i not in live]
+        done = [rows[k : k + samples] for k in range(0, len(rows), samples)]
+        return [[row for row in some if row[-1] == 0] for some in done]
 
     def _allowed(self, row: list[int], length: int) -> Sequence[str]:
         """Fields that may come next; towards the limit no further actions."""

@@ -128,35 +128,14 @@ def _labelled(faces: Path, further: list[Path], driver: Driver, options: SpeechD
 def driver_stage(args: argparse.Namespace) -> None:
     """Train (or go on training) the speech driver."""
     from avatargpt.speech import corpus, expressions
+    from avatargpt.speech.driver import Driver
+    from avatargpt.train.pack import mean_of
 
     runtime = Runtime.start(args.threads, args.device)
     clips = [c for folder in str(args.speech).split(",") for c in corpus.load(folder)]
     directed = expressions.load(args.expressions) if getattr(args, "expressions", None) else []
-    start = mean_driver(args.start, args.shares) if args.start else None
+    start = mean_of(args.start, Driver.load, args.shares) if args.start else None
     train(load_yaml(args.config), clips, directed, Path(args.output), runtime, start, args.until, str(args.config))
-
-
-def mean_driver(folders: str, shares: str | None = None) -> Driver:
-    """The mean of the weights of drivers that went on from one another (model soups, arXiv 2203.05482).
-
-    Args:
-        folders: one or more, with commas between.
-        shares: how much each counts, likewise; None = all alike.
-
-    Raises:
-        UserError: a folder without a driver, drivers of different shape, or shares that do not go with them.
-    """
-    from avatargpt.speech.driver import Driver
-    from avatargpt.train.pack import parse_shares
-
-    drivers = [Driver.load(f) for f in folders.split(",")]
-    weights = parse_shares(shares, len(drivers))
-    if any(d.network.config != drivers[0].network.config for d in drivers):
-        raise UserError(f"--start {folders}: drivers of different shape; accepted: such as went on from one another")
-    states = [d.network.state_dict() for d in drivers]
-    mean = {k: torch.stack([w * s[k] for w, s in zip(weights, states, strict=True)]).sum(0) for k in states[0]}
-    drivers[0].network.load_state_dict(mean)
-    return drivers[0]
 
 
 def train(

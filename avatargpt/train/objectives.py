@@ -40,14 +40,15 @@ def _through(model: MotionTokenizer, clips: list[np.ndarray]) -> tuple[list[np.n
 
 
 class BodyObjective:
-    """Features, joints, path and contacts."""
+    """Features, joints, path, contacts and jerk."""
 
-    def __init__(self, losses: Mapping[str, float], where: str) -> None:
-        self.weights = from_mapping(LossWeights, losses, where)
+    def __init__(self, losses: Mapping[str, float], where: str, downsample: int) -> None:
+        self.weights, self.downsample = from_mapping(LossWeights, losses, where), downsample
 
     def losses(self, predicted: torch.Tensor, target: torch.Tensor, mean: torch.Tensor, std: torch.Tensor) -> Losses:
         """See `Objective`; logged: mean joint error in mm."""
-        found = body_losses(predicted, target, mean, std, body_points(target * std + mean), self.weights)
+        points = body_points(target * std + mean)
+        found = body_losses(predicted, target, mean, std, points, self.weights, self.downsample)
         return found, {"mpjpe_mm": found.pop("mpjpe") * 1000}
 
     def validate(self, model: MotionTokenizer, clips: list[np.ndarray], rare: np.ndarray) -> dict[str, float]:
@@ -66,7 +67,7 @@ class BodyObjective:
 class FaceObjective:
     """Features and their change; lids and lips in units of ARKit weight."""
 
-    def __init__(self, losses: Mapping[str, float], where: str) -> None:
+    def __init__(self, losses: Mapping[str, float], where: str, downsample: int) -> None:
         self.weights = from_mapping(FaceLossWeights, losses, where)
 
     def losses(self, predicted: torch.Tensor, target: torch.Tensor, mean: torch.Tensor, std: torch.Tensor) -> Losses:
@@ -88,15 +89,17 @@ class FaceObjective:
         return {**found, "val_rare_weight_error": float(errors[rare].mean())} if rare.any() else found
 
 
-OBJECTIVES: dict[str, Callable[[Mapping[str, float], str], Objective]] = {"body": BodyObjective, "face": FaceObjective}
+OBJECTIVES: dict[str, Callable[[Mapping[str, float], str, int], Objective]] = {
+    "body": BodyObjective, "face": FaceObjective,
+}  # fmt: skip
 
 
-def objective(modality: str, losses: Mapping[str, float], where: str) -> Objective:
-    """The objective of a modality.
+def objective(modality: str, losses: Mapping[str, float], where: str, downsample: int) -> Objective:
+    """The objective of a modality whose tokens are `downsample` frames each.
 
     Raises:
         UserError: a modality without one, or unknown names in `losses`.
     """
     if modality not in OBJECTIVES:
         raise UserError(f"{where}: no losses for modality {modality!r}; accepted: {', '.join(OBJECTIVES)}")
-    return OBJECTIVES[modality](losses, f"{where}: losses")
+    return OBJECTIVES[modality](losses, f"{where}: losses", downsample)

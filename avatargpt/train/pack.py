@@ -7,14 +7,23 @@ would not fit else.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from vqvae.errors import UserError
 
 if TYPE_CHECKING:
     from avatargpt.model import AvatarGPTModel
+
+
+class Small(Protocol):
+    """A driver or a reader: one network with its configuration."""
+
+    network: Any
+
+
+S = TypeVar("S", bound=Small)
 
 
 def pack_stage(args: argparse.Namespace) -> None:
@@ -71,6 +80,29 @@ def parse_shares(said: str | None, count: int) -> list[float]:
     if len(shares) != count or not all(0 <= s < float("inf") for s in shares) or not sum(shares):
         raise UserError(f"shares: {len(shares)} for {count} models; accepted: one each, 0 or more, not all 0")
     return [s / sum(shares) for s in shares]
+
+
+def mean_of(folders: str, load: Callable[[str], S], shares: str | None = None) -> S:
+    """The mean of the weights of drivers or of readers that went on from one another (model soups, arXiv 2203.05482).
+
+    Args:
+        folders: one or more, with commas between.
+        load: reads one.
+        shares: how much each counts, see `parse_shares`.
+
+    Raises:
+        UserError: a folder without one, some of different shape, or shares that do not go with them.
+    """
+    import torch
+
+    found = [load(f) for f in folders.split(",")]
+    weights = parse_shares(shares, len(found))
+    if any(one.network.config != found[0].network.config for one in found):
+        raise UserError(f"{folders}: of different shape; accepted: such as went on from one another")
+    states = [one.network.state_dict() for one in found]
+    mean = {k: torch.stack([w * s[k] for w, s in zip(weights, states, strict=True)]).sum(0) for k in states[0]}
+    found[0].network.load_state_dict(mean)
+    return found[0]
 
 
 def averaged(folders: Sequence[str], shares: Sequence[float]) -> AvatarGPTModel:
@@ -151,8 +183,8 @@ def _beside(args: argparse.Namespace, out: Path, fingerprint: str) -> None:
     if args.driver:
         from avatargpt.speech.driver import Driver
 
-        Driver.load(args.driver).save(out / "driver", torch.int8)
+        mean_of(args.driver, Driver.load).save(out / "driver", torch.int8)
     if args.reader:
         from avatargpt.speech.reader import ScoreReader
 
-        ScoreReader.load(args.reader).save(out / "driver", torch.int8)
+        mean_of(args.reader, ScoreReader.load).save(out / "driver", torch.int8)

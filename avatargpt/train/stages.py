@@ -246,7 +246,8 @@ def _parser() -> argparse.ArgumentParser:
           face="folder of a language stage: a model of its own for the face",
           book="folder of the book stage", library="folder of the library stage",
           planner="folder of the planner stage", intents="folder of the intents stage",
-          driver="folder of the driver stage", reader="folder of the reader stage",
+          driver="folder of the driver stage, or several with commas between: their mean",
+          reader="folder of the reader stage, or several likewise",
           matcher="folder of the matcher stage")  # fmt: skip
     stage("speech", faces="folder of real speech and faces!", texts="texts to be spoken",
           config="YAML!", driver="driver folder: label real speech with it instead",

@@ -96,7 +96,7 @@ def train(
         shape = from_mapping(TokenizerConfig, config.get("model"), f"{where}: model")
         model = MotionTokenizer(shape).to(runtime.device)
         fit_normaliser(model, windows)
-    aim = objective(model.config.modality, t.losses, f"{where}: train")
+    aim = objective(model.config.modality, t.losses, f"{where}: train", model.downsample)
     model.train()
     if t.decoder_only:
         model.encoder.requires_grad_(False)

@@ -11,7 +11,7 @@ from loop_planner import ListPlanner
 from avatargpt import loop, planning
 from avatargpt.long import director as directing
 from avatargpt.long.director import Director, likeness, manner_of
-from avatargpt.long.performer import BRIDGES, CHUNK, TRANSITIONS, Performer
+from avatargpt.long.performer import BRIDGES, CHUNK, LEAP, SHORTEST, TRANSITIONS, Performer
 from avatargpt.long.timeline import Span, timeline
 from avatargpt.pipeline import AvatarGPT
 from avatargpt.planning.types import Activity
@@ -196,6 +196,21 @@ def test_a_detour_shows(gpt: AvatarGPT) -> None:
     away[9 * per : 11 * per, hand : hand + 3] += 0.5
     assert performer._shown(away, 8, 12) > performer._shown(still, 8, 12) + 0.001
     assert performer._shown(still, 8, 12) < performer._shown(still, 6, 12)
+
+
+def test_a_clip_that_begins_in_the_midst_of_a_movement_loses_its_leap(gpt: AvatarGPT) -> None:
+    performer, spec = Performer(gpt, 1), gpt.tokenizers["body"].spec
+    per = gpt.tokenizers["body"].downsample
+    codes = np.random.default_rng(0).integers(4, size=(12, gpt.tokenizers["body"].config.levels))
+    features = np.zeros((12 * per, spec.dim), np.float32)
+    hand = spec.slices()["joint_velocity"].start + 3 * 20
+    assert performer.leap(codes, codes, features) == 0  # at rest
+    features[per:, hand] = 0.2  # metres per frame, but for the first token
+    assert performer.leap(codes, codes, features) == LEAP
+    assert performer.leap(codes, codes[2:], features) == 0  # waiting was cut off already
+    assert performer.leap(codes[:SHORTEST], codes[:SHORTEST], features[: SHORTEST * per]) == 0  # too short
+    features[per : 3 * per, hand] = 0
+    assert performer.leap(codes, codes, features) == 0  # begins at rest
 
 
 def test_the_timeline_is_cut_where_the_motion_ends() -> None:

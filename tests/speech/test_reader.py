@@ -9,7 +9,7 @@ import torch
 from avatargpt.metrics.face_reading import reading_score
 from avatargpt.speech.driver import Driver
 from avatargpt.speech.performer import FacePerformer
-from avatargpt.speech.reader import ScoreReader
+from avatargpt.speech.reader import ScoreReader, wordings
 from avatargpt.speech.reader_network import ReaderConfig, ReaderNetwork
 from avatargpt.speech.score_tokens import ScoreTokens, clock_times, lasting
 from avatargpt.speech.scores import clauses_of, feelings_of, fitted
@@ -180,6 +180,34 @@ def test_mirror_images_without_other_words_are_left_out() -> None:
     assert with_mirrored([wink]) == [wink]
     nod = Score(2.0, (Event("turn_head_left", 0.2, 0.5),), (), "head: L, then back")
     assert [s.text for s in with_mirrored([nod])] == ["head: L, then back", "head: R, then back"]
+
+
+def test_other_wordings_of_an_instruction() -> None:
+    assert wordings("Wink with the left eye.", True) == [
+        ("Please wink with the left eye.", False), ("Wink with the left eye", False),
+        ("Wink with the right eye.", True),
+    ]  # fmt: skip
+    assert wordings("smile right away", False) == [("Please smile right away.", False), ("smile right away.", False)]
+    assert wordings("wink", True) == [("Please wink.", False), ("wink.", False)]  # nothing to exchange
+
+
+def test_readings_of_the_mirror_image_are_turned_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    reader, left = small(), Score(2.0, (Event("wink_left", 0.2, 0.5, 0.7),), (), "")
+    rows = {"left": reader.tokens.encode(left), "right": reader.tokens.encode(left.mirrored())}
+    asked: list[int] = []
+
+    def drawn(read: torch.Tensor, words: torch.Tensor, samples: int) -> list[list[list[int]]]:
+        asked.append(len(read))
+        return [[rows["left"]] * samples] * (len(read) - 1) + [[rows["right"]] * samples]
+
+    monkeypatch.setattr(reader, "_said", lambda *_: rows["left"])
+    monkeypatch.setattr(reader, "_drawn", drawn)
+    found: list[list[Score]] = []
+    monkeypatch.setattr("avatargpt.speech.reader.agreed", lambda some: found.append(list(some)) or some[0])
+    reader.read(["wink with the left eye"], Words(), 3)
+    assert asked == [4] and len(found[0]) == 1 + 4 * 3
+    assert {e.action for s in found[0] for e in s.events} == {"wink_left"}
+    assert {s.text for s in found[0]} == {"wink with the left eye"}
 
 
 def test_what_is_read_does_not_depend_on_the_others() -> None:

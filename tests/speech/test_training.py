@@ -14,7 +14,8 @@ from avatargpt.speech.losses import ACTION_UNITS, DriverLosses, channel_scale, d
 from avatargpt.speech.network import DriverConfig, DriverNetwork, Said
 from avatargpt.speech.pairs import PAIRED
 from avatargpt.speech.phones import INDEX as INDEX_OF
-from avatargpt.train.driver import mean_driver, train
+from avatargpt.train.driver import train
+from avatargpt.train.pack import mean_of
 from avatargpt.train.runtime import Runtime
 from tests.speech.conftest import Words, clip
 from vqvae.arkit import INDEX, expand
@@ -304,14 +305,14 @@ def test_training_begins_from_the_mean_of_drivers(tmp_path: Path) -> None:
         torch.manual_seed(seed)
         drivers.append(Driver(DriverNetwork(DriverConfig(**CONFIG["model"]))))
         drivers[-1].save(tmp_path / name)
-    mean = mean_driver(f"{tmp_path / 'a'},{tmp_path / 'b'}", "1,3").network.state_dict()
+    mean = mean_of(f"{tmp_path / 'a'},{tmp_path / 'b'}", Driver.load, "1,3").network.state_dict()
     a, b = (d.network.state_dict() for d in drivers)
     assert all(torch.allclose(v, 0.25 * a[k] + 0.75 * b[k], atol=1e-6) for k, v in mean.items())
     assert not torch.equal(a["enter.weight"], b["enter.weight"])
     other = Driver(DriverNetwork(DriverConfig(**{**CONFIG["model"], "width": 24})))
     other.save(tmp_path / "wide")
     with pytest.raises(UserError, match="different shape"):
-        mean_driver(f"{tmp_path / 'a'},{tmp_path / 'wide'}")
+        mean_of(f"{tmp_path / 'a'},{tmp_path / 'wide'}", Driver.load)
 
 
 def test_a_gate_for_f_and_v_is_trained_alone(tmp_path: Path) -> None:
