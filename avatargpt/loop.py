@@ -12,8 +12,9 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -148,25 +149,26 @@ class Loop:
         activity, number = self.director.next(described), self.director.count - 1
         steps = [self.director.in_manner(s) for s in activity.steps]
         beats = self.performer.beats(steps, mix(self.seed, 7000 + number), tokens - self.tokens)
-        first, parts = self.tokens, []
+        first: int = self.tokens
+        parts: list[Made] = []  # of one step
         for made in self._made(beats):
+            if parts and parts[-1].beat.step != made.beat.step:
+                yield self._span(activity, number, parts, first)
+                first, parts = self.tokens, []
             frames = self.stream.push(made.codes)
             self.tail = np.concatenate([self.tail, made.codes])[-CHUNK:]
             self.tokens += len(made.codes)
             parts.append(made)
             yield frames
-            if len(parts) == len(beats) or beats[len(parts)].step != made.beat.step:
-                yield self._span(activity, number, [p for p in parts if p.beat.step == made.beat.step], first)
-                first = self.tokens
+        if parts:
+            yield self._span(activity, number, parts, first)
 
-    def _made(self, beats: list[Beat]) -> Iterator[Made]:
-        """Candidates in groups, the first group of a stream small, so that its frames come early."""
-        at = 0
-        while at < len(beats):
-            group = beats[at : at + (GROUP if len(self.tail) else GROUP // 2)]
+    def _made(self, beats: Iterable[Beat]) -> Iterator[Made]:
+        """Candidates in groups, until the stream's first frames are out one by one, so that they come early."""
+        left = iter(beats)
+        while group := list(islice(left, GROUP if self.out else 1)):
             for beat, found in zip(group, self.performer.candidates(group), strict=True):
                 yield self.performer.choose(beat, found, self.tail, self._detour())
-            at += len(group)
 
     def _detour(self) -> Callable[[np.ndarray], float]:
         radius, stream = self.radius, self.stream

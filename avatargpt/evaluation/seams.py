@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -57,7 +57,7 @@ def acted(
     per = model.tokenizers["body"].downsample
 
     class Recorder(Performer):
-        def beats(self, steps: Sequence[str], seed: int, room: int) -> list[Beat]:
+        def beats(self, steps: Sequence[str], seed: int, room: int) -> Iterable[Beat]:
             if not frames:
                 return super().beats(steps, seed, room)
             tokens = min(max(round(next(lengths) / per), SHORTEST), LONGEST)

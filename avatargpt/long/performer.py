@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -80,19 +80,24 @@ class Performer:
         self.model, self.best_of, self.guidance, self.temperature = model, best_of, guidance, temperature
         self.rate = model.tokenizers["body"].tokens_per_second
 
-    def beats(self, steps: Sequence[str], seed: int, room: int) -> list[Beat]:
-        """The clauses of steps with their lengths, as many as `room` tokens hold (the last one is cut to fit)."""
-        out: list[Beat] = []
+    def beats(self, steps: Sequence[str], seed: int, room: int) -> Iterable[Beat]:
+        """The clauses of steps with their lengths, as many as `room` tokens hold (the last one is cut to fit).
+
+        A step is put into plain words when its turn comes, for the first frames wait for the first step only.
+        """
+        made = 0
         rng = np.random.default_rng([seed % 2**32, 11])
         for number, step in enumerate(steps):
             for plain in self._plain(step):
                 usual = int(rng.choice(plain.lengths)) if plain.lengths else USUAL
                 tokens = min(usual, LONGEST, room - TRANSITIONS[0])
                 if room < TRANSITIONS[0] + SHORTEST:
-                    return out or [Beat(number, plain.text, max(room, SHORTEST), mix(seed, 0))]
-                out.append(Beat(number, plain.text, max(tokens, SHORTEST), mix(seed, len(out))))
+                    if not made:
+                        yield Beat(number, plain.text, max(room, SHORTEST), mix(seed, 0))
+                    return
+                yield Beat(number, plain.text, max(tokens, SHORTEST), mix(seed, made))
+                made += 1
                 room -= tokens + TRANSITIONS[0]
-        return out
 
     def _plain(self, step: str) -> list[Plain]:
         model = self.model

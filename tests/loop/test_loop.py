@@ -161,7 +161,7 @@ def test_the_manner_of_the_scene_goes_into_steps_without_one() -> None:
 def test_beats_fit_into_the_room(gpt: AvatarGPT) -> None:
     performer = Performer(gpt, 1)
     for room in (3, 8, 20, 55, 200):
-        beats = performer.beats(["he walks", "he sits", "he eats"], 1, room)
+        beats = list(performer.beats(["he walks", "he sits", "he eats"], 1, room))
         made = sum(b.tokens for b in beats) + TRANSITIONS[0] * (len(beats) - 1)
         assert beats and (made <= room or len(beats) == 1)
 
