@@ -31,6 +31,7 @@ def info(model: common.Model = None, as_json: common.Json = False) -> None:
         "presets": _presets(),
         "weights": _weights(model),
         "planners": _planners(model),
+        "face": _face(model),
         "licences": LICENCES,
     }
     if as_json:
@@ -88,6 +89,22 @@ def _planners(model: Path | None) -> dict[str, str]:
         return planning.described(model or resources.weights())
     except UserError:
         return {"retrieval": "none; this installation has no weights"}
+
+
+FACE = {
+    "driver": ("driver/driver.safetensors", "speech, feelings and actions to curves: a network"),
+    "reader": ("driver/reader.safetensors", "instructions in words to actions and feelings with times: a network"),
+    "tokens": ("face_language", "the face's own language model (`--by language`), both ways"),
+}
+"""Part -> where it is in a folder of weights, and what it does."""
+
+
+def _face(model: Path | None) -> dict[str, str]:
+    try:
+        folder = model or resources.weights()
+    except UserError:
+        return dict.fromkeys(FACE, "none; this installation has no weights")
+    return {k: f"{what}; {where}" if (folder / where).exists() else "none" for k, (where, what) in FACE.items()}
 
 
 def _weights(model: Path | None) -> dict[str, Any]:

@@ -163,6 +163,13 @@ def test_info(cli):
     assert f"avatargpt: {__version__}" in cli("info").lines
 
 
+def test_info_tells_who_moves_the_face(cli, tmp_path):
+    (tmp_path / "driver").mkdir()
+    (tmp_path / "driver" / "driver.safetensors").write_bytes(b"x")
+    face = json.loads(cli("info", "--json", "--model", tmp_path).out)["face"]
+    assert face["driver"].endswith("driver/driver.safetensors") and face["reader"] == face["tokens"] == "none"
+
+
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_command_has_help(cli, name):
     page = cli(name, "--help")
