@@ -29,5 +29,14 @@ def test_likeness() -> None:
 def test_the_reading_most_agree_with() -> None:
     odd = replace(NOD, events=(Event("blink", 0.5, 0.3),), emotions=())
     near = replace(NOD, length=5.0)
-    assert agreed([odd, NOD, near]) is NOD and agreed([odd]) is odd
-    assert agreed([near, NOD]) is near  # of equals the first
+    assert agreed([odd, NOD, near]) == NOD and agreed([odd]) == odd
+    assert agreed([near, NOD]) == near  # of equals the first
+
+
+def test_strengths_are_the_median_of_all_readings() -> None:
+    def read(nod: float, happy: float, start: float = 0.2) -> Score:
+        return Score(2.0, (Event("nod", start, 0.8, nod),), (Emotion("happy", happy, 0.0, 2.0),), "")
+
+    found = agreed([read(1.0, 0.3), read(0.7, 0.3), read(0.7, 0.85), read(0.3, 1.0, start=1.5)])
+    assert found.events[0].intensity == 0.7  # one that nods much later says nothing of this nod
+    assert found.emotions[0].intensity == 0.3  # the lower of the two in the middle
