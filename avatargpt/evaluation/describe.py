@@ -44,6 +44,7 @@ def score(suite: Suite, clips: list[Clip], describe: Describe) -> dict[str, Any]
     """
     from avatargpt.metrics import text
 
+    text.needs_packages()
     batch = int(suite.options.get("batch", 32))
     said: list[str] = []
     for start in range(0, len(clips), batch):

@@ -123,6 +123,7 @@ def score(suite: Suite, planner: RetrievalPlanner, rows: Sequence[dict[str, Any]
         The figures and all plans. ``/plan``: the planner, ``/nearest``: the nearest scene's plan as it stands,
         ``/shuffled``: the planner's plans against the references of other scenes.
     """
+    text.needs_packages()
     count, temperature = int(suite.options["activities"]), float(suite.options["temperature"])
     seed = suite.seeds[0]
     references = [reference(r) for r in rows]
@@ -189,6 +190,7 @@ def cycle(
         suite: of kind ``plan_cycle``. model: has `generate` and `describe` as `avatargpt.AvatarGPT`.
         rows: validation plans. encode: sentence embeddings; None: all-MiniLM-L6-v2.
     """
+    text.needs_packages()
     if encode is None:
         from avatargpt.evaluation.retrieval import SentenceEncoder
 

@@ -17,7 +17,9 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 
 from avatargpt.metrics.lemmas import lemma
+from vqvae.errors import UserError
 
+PACKAGES = {"sacrebleu": "sacrebleu", "rouge-score": "rouge_score"}
 _TOKEN = re.compile(r"[a-z0-9]+(?:'[a-z]+)?|[^\sa-z0-9]")
 _Grams = Counter[tuple[str, ...]]
 References = Sequence[Sequence[str]]
@@ -33,6 +35,19 @@ def lemma_tokens(sentence: str) -> list[str]:
     return [lemma(t) for t in raw_tokens(sentence) if t[0].isalnum()]
 
 
+def needs_packages() -> None:
+    """What BLEU and ROUGE need is installed: asked before the work whose result they judge.
+
+    Raises:
+        UserError: it is not.
+    """
+    from importlib.util import find_spec
+
+    missing = [name for name, module in PACKAGES.items() if find_spec(module) is None]
+    if missing:
+        raise UserError(f'BLEU and ROUGE need {" and ".join(missing)}: pip install "avatargpt[eval]"')
+
+
 def _check(candidates: Sequence[str], references: References) -> None:
     if not candidates or len(candidates) != len(references) or any(isinstance(r, str) or not r for r in references):
         raise ValueError(f"{len(candidates)} candidates, {len(references)} lists of references; need one non-empty "
@@ -40,6 +55,7 @@ def _check(candidates: Sequence[str], references: References) -> None:
 
 
 def _bleu(candidates: Sequence[str], references: References, order: int, tokens: Callable[[str], list[str]]) -> float:
+    needs_packages()
     from sacrebleu.metrics import BLEU
 
     _check(candidates, references)
@@ -71,6 +87,7 @@ def bleu4_lemma(candidates: Sequence[str], references: References) -> float:
 
 
 def _rouge_l(candidates: Sequence[str], references: References, tokens: Callable[[str], list[str]]) -> float:
+    needs_packages()
     from rouge_score.rouge_scorer import RougeScorer
 
     _check(candidates, references)

@@ -6,6 +6,7 @@ import pytest
 
 from avatargpt.metrics import text
 from avatargpt.metrics.lemmas import lemma
+from vqvae.errors import UserError
 
 SAME = ["a person walks forward .", "a man jumps twice and sits down ."]
 REFS = [[s] for s in SAME]
@@ -88,3 +89,9 @@ def test_bad_shapes() -> None:
         text.bleu1_raw(["a"], ["a reference that is not in a list"])
     with pytest.raises(ValueError, match="one non-empty"):
         text.cider_raw(["a", "b"], [["a"]])
+
+
+def test_what_is_not_installed_is_named_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(UserError, match=r'need sacrebleu and rouge-score: pip install "avatargpt\[eval\]"'):
+        text.needs_packages()
