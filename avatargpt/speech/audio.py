@@ -199,12 +199,17 @@ class FrameBlocks:
     def _resample(self, start: int, end: int) -> np.ndarray:
         if self._filters is None:
             return self._held[start - self._first : end - self._first].copy()
+        first = start * self._down // self._up - self._half + 1 - self._first
+        if self._up == 1:  # one filter, evenly spaced windows: 48 kHz
+            held, width = self._held[first:], 2 * self._half
+            assert len(held) >= (end - start - 1) * self._down + width  # `as_strided` does not look
+            step = held.strides[0]
+            shape, strides = (end - start, width), (self._down * step, step)
+            windows = np.lib.stride_tricks.as_strided(held, shape, strides, writeable=False)
+            return np.einsum("ij,j->i", windows, self._filters[0])
         position = np.arange(start, end) * self._down
         whole, phase = position // self._up, position % self._up
         windows = np.lib.stride_tricks.sliding_window_view(self._held, 2 * self._half)
-        first = int(whole[0]) - self._half + 1 - self._first
-        if self._up == 1:  # one filter, evenly spaced windows: 48 kHz
-            return np.einsum("ij,j->i", windows[first :: self._down][: len(whole)], self._filters[0])
         return np.einsum("ij,ij->i", windows[whole - whole[0] + first], self._filters[phase])
 
 
