@@ -43,9 +43,10 @@ def agreed(readings: Sequence[Score]) -> Score:
 def _usual(chosen: Score, readings: Sequence[Score]) -> Score:
     """With the median strength that all readings give each action at about this time, and each feeling.
 
-    The median is what is right for an absolute error (de Groot, Optimal Statistical Decisions, 11.3); of an even number
-    of strengths the lower middle one, which somebody said.
+    The median has the least expected absolute error; of an even number of strengths it is the lower middle one, which some
+    reading said.
     """
+
     def usual(own: float, said: list[tuple[str, float, float]], name: str, start: float) -> float:
         return median_low([i for n, at, i in said if n == name and abs(at - start) <= NEAR] or [own])
 
