@@ -43,8 +43,8 @@ def agreed(readings: Sequence[Score]) -> Score:
 def _usual(chosen: Score, readings: Sequence[Score]) -> Score:
     """With the median strength that all readings give each action at about this time, and each feeling.
 
-    The median has the least expected absolute error; of an even number of strengths it is the lower middle one, which some
-    reading said.
+    The median has the least expected absolute error; of an even number of strengths it is the lower middle one, which
+    some reading said.
     """
 
     def usual(own: float, said: list[tuple[str, float, float]], name: str, start: float) -> float:
