@@ -92,10 +92,9 @@ def body_losses(
     # World velocity of the feet in frames where the source has them on the floor: should equal the source's.
     feet = list(FEET)
     stance = truth[:, 1:, 265:269] > 0.5
-    step = _planar_world(ours[:, :, feet], path, yaw).diff(dim=1)
-    world = step - _planar_world(joints[:, :, feet], path_true, yaw_true).diff(dim=1)
-    slide = world.norm(dim=-1) * stance
     worlds = _planar_world(ours, path, yaw), _planar_world(joints, path_true, yaw_true)
+    step, true_step = (w[:, :, feet].diff(dim=1) for w in worlds)
+    slide = (step - true_step).norm(dim=-1) * stance
     return {
         "features": w.features * smooth_l1_loss(predicted, target, beta=0.5),
         "feature_velocity": w.feature_velocity * smooth_l1_loss(predicted.diff(dim=1), target.diff(dim=1), beta=0.5),

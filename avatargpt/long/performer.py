@@ -157,10 +157,9 @@ class Performer:
             costs.append(c.score - APART * apart - SKATING * slide - detour(c.codes))
         chosen = int(np.argmax(costs))
         best = pool[chosen]
-        codes = self.trimmed(best.codes, shown[chosen])
+        codes = self.trimmed(best.codes, shown[chosen], led=not best.continues)
         if best.continues:
             return Made(beat, codes, 0)
-        codes = codes[self.leap(best.codes, codes, shown[chosen]) :]
         way = self.bridge(tail, codes, beat.seed)
         return Made(beat, np.concatenate([way, codes]), len(way))
 
@@ -168,34 +167,25 @@ class Performer:
         """Features (T, 269) of codes (N, R) of one length."""
         return list(self.model.tokenizers["body"].decode_features(np.stack(some)))
 
-    def trimmed(self, codes: np.ndarray, features: np.ndarray) -> np.ndarray:
+    def trimmed(self, codes: np.ndarray, features: np.ndarray, led: bool = False) -> np.ndarray:
         """Without the waiting at either end that clips of their own have, but for `KEPT` tokens; at least `SHORTEST`.
 
-        Motion that rests most of the time (waiting, sitting) is left as it is.
+        Motion that rests most of the time (waiting, sitting) is left as it is. A clip's first frame has no velocity, also
+        where a recording was cut in the midst of a movement; after other motion that is a jolt, and coming to speed is
+        what the transition is for. So the `LEAP` tokens of such a beginning go, too.
 
         Args:
-            codes: (N, R). features: theirs, (T, 269).
+            codes: (N, R). features: theirs, (T, 269). led: a transition leads to it.
         """
-        tokenizer = self.model.tokenizers["body"]
-        speed = self._speed(features).reshape(-1, tokenizer.downsample).max(1)
-        moving = np.flatnonzero(speed > RESTING)
-        if len(moving) < MOSTLY * len(codes):
-            return codes
-        first, last = max(0, int(moving[0]) - KEPT), min(len(codes), int(moving[-1]) + 1 + KEPT)
-        return codes[first : max(last, first + SHORTEST)]
-
-    def leap(self, codes: np.ndarray, trimmed: np.ndarray, features: np.ndarray) -> int:
-        """How many tokens a clip takes to leap to its speed: `LEAP` where it begins in the midst of a movement, else 0.
-
-        A clip's first frame has no velocity, also where a recording was cut; after other motion that is a jolt, and
-        coming to speed is what the transition is for.
-
-        Args:
-            codes: (N, R) as made. trimmed: what is left of them. features: of `codes`, (T, 269).
-        """
-        per = self.model.tokenizers["body"].downsample
-        whole = np.array_equal(trimmed[:1], codes[:1]) and len(trimmed) >= LEAP + SHORTEST
-        return LEAP if whole and self._speed(features[per : 2 * per]).mean() > MOVING else 0
+        speed = self._speed(features).reshape(len(codes), -1)
+        moving = np.flatnonzero(speed.max(1) > RESTING)
+        first, last = 0, len(codes)
+        if len(moving) >= MOSTLY * len(codes):
+            first, last = max(0, int(moving[0]) - KEPT), min(len(codes), int(moving[-1]) + 1 + KEPT)
+            last = min(len(codes), max(last, first + SHORTEST))
+        if led and not first and last >= LEAP + SHORTEST and speed[1].mean() > MOVING:
+            first = LEAP
+        return codes[first:last]
 
     def _speed(self, features: np.ndarray) -> np.ndarray:
         """(T,) of features (T, 269): metres per frame of the fastest joint."""

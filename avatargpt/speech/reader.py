@@ -104,10 +104,11 @@ class ScoreReader:
         found = [(s, flip) for s, (_, flip) in zip(grounder.states([t for t, _ in others]), others, strict=True)
                  if len(s) <= MOST_WORDS]  # fmt: skip
         rows = self._drawn(*self._encoded([states, *(s for s, _ in found)]), samples)
-        drawn = [[self.tokens.decode(row, text) for row in some] for some in rows]
-        for some, (_, flip) in zip(drawn[1:], found, strict=True):
-            some[:] = [replace(s.mirrored(), text=text) if flip else s for s in some]
-        return agreed([first, *(s for some in drawn for s in some)])
+        readings = [first]
+        for some, flip in zip(rows, (False, *(flip for _, flip in found)), strict=True):
+            drawn = [self.tokens.decode(row, text) for row in some]
+            readings += [replace(s.mirrored(), text=text) for s in drawn] if flip else drawn
+        return agreed(readings)
 
     def _encoded(self, states: Sequence[np.ndarray]) -> tuple[Tensor, Tensor]:
         """What the network makes of W texts' token states: (W, N, width), and (W, N) 1 for words."""

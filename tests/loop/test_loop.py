@@ -204,13 +204,14 @@ def test_a_clip_that_begins_in_the_midst_of_a_movement_loses_its_leap(gpt: Avata
     codes = np.random.default_rng(0).integers(4, size=(12, gpt.tokenizers["body"].config.levels))
     features = np.zeros((12 * per, spec.dim), np.float32)
     hand = spec.slices()["joint_velocity"].start + 3 * 20
-    assert performer.leap(codes, codes, features) == 0  # at rest
+    assert len(performer.trimmed(codes, features, led=True)) == 12  # at rest
     features[per:, hand] = 0.2  # metres per frame, but for the first token
-    assert performer.leap(codes, codes, features) == LEAP
-    assert performer.leap(codes, codes[2:], features) == 0  # waiting was cut off already
-    assert performer.leap(codes[:SHORTEST], codes[:SHORTEST], features[: SHORTEST * per]) == 0  # too short
-    features[per : 3 * per, hand] = 0
-    assert performer.leap(codes, codes, features) == 0  # begins at rest
+    assert np.array_equal(performer.trimmed(codes, features, led=True), codes[LEAP:])
+    assert np.array_equal(performer.trimmed(codes, features), codes)  # nothing before it
+    short = codes[:SHORTEST], features[: SHORTEST * per]
+    assert np.array_equal(performer.trimmed(*short, led=True), short[0])
+    features[per : 3 * per, hand] = 0  # begins at rest, and the waiting is cut off
+    assert np.array_equal(performer.trimmed(codes, features, led=True), codes[2:])
 
 
 def test_the_timeline_is_cut_where_the_motion_ends() -> None:
