@@ -170,9 +170,9 @@ class Performer:
     def trimmed(self, codes: np.ndarray, features: np.ndarray, led: bool = False) -> np.ndarray:
         """Without the waiting at either end that clips of their own have, but for `KEPT` tokens; at least `SHORTEST`.
 
-        Motion that rests most of the time (waiting, sitting) is left as it is. A clip's first frame has no velocity, also
-        where a recording was cut in the midst of a movement; after other motion that is a jolt, and coming to speed is
-        what the transition is for. So the `LEAP` tokens of such a beginning go, too.
+        Motion that rests most of the time (waiting, sitting) is left as it is. A clip's first frame has no velocity,
+        also where a recording was cut in the midst of a movement; after other motion that is a jolt, and coming to
+        speed is what the transition is for. So the `LEAP` tokens of such a beginning go, too.
 
         Args:
             codes: (N, R). features: theirs, (T, 269). led: a transition leads to it.
