@@ -184,7 +184,8 @@ def _perform(
     torch.set_num_threads(threads or 1)  # steps are small: more threads only wait for each other
     with common.progress("loading", quiet):
         performer = FacePerformer.load(folder)
-        scores: list[Any] = list(performer.read(texts)) if any(texts) else [None] * len(texts)
+        wanted = None if audio is not None else [length] * len(texts)
+        scores: list[Any] = list(performer.read(texts, wanted)) if any(texts) else [None] * len(texts)
     made = []
     with common.progress("speaking", quiet) as advance:
         for k, (text, score) in enumerate(zip(texts, scores, strict=True)):

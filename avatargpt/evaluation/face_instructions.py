@@ -51,7 +51,7 @@ def score(suite: Suite, performer: FacePerformer, data: Path | None, store: Path
     samples = []
     for name, path in sources.items():
         wanted = [one.score for one in read_instructions(path)]
-        read = performer.read([s.text for s in wanted])
+        read = performer.read([s.text for s in wanted], [s.length for s in wanted])  # as --seconds tells it
         made = [performer.perform(s.text, score=r, seconds=s.length) for s, r in zip(wanted, read, strict=True)]
         results |= followed(name, made, wanted)
         results |= {f"reading_{k}/{name}": plain(v) for k, v in reading_score(read, wanted).items()}

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from instruct_data.clip import Clip
+from instruct_data.mirror import mirror_action
 from vqvae.errors import UserError
 
 HELD_OUT = 1_000_000
@@ -117,7 +118,8 @@ def composed(real: Sequence[Clip], count: int, seed: int = HELD_OUT, longest: in
         chain = sequencer.draw(rng, [everything] * int(rng.choice([2, 3, 4], p=[0.6, 0.25, 0.15])), longest)
         if chain is not None:
             parts = [real[i].id for i in chain.items]
-            action = "+".join(names[i] for i in chain.items)
+            action = "+".join(mirror_action(names[i]) if turned else names[i]
+                              for i, turned in zip(chain.items, chain.mirrored, strict=True))  # fmt: skip
             out.append(replace(real[chain.items[0]], id=f"chain_{len(out):05d}", motion=chain.motion, action=action,
                                source="composed", extra={"parts": parts}))  # fmt: skip
         if len(out) == count:

@@ -73,9 +73,13 @@ class FacePerformer:
 
         return self._given or reading_grounder(self.reader.network.config)
 
-    def read(self, texts: Sequence[str]) -> list[Score]:
-        """What instructions ask for: actions with times, strengths and counts, feelings, and a length in seconds."""
-        return self.reader.read(texts, self.reading)
+    def read(self, texts: Sequence[str], seconds: Sequence[float | None] | None = None) -> list[Score]:
+        """What instructions ask for: actions with times, strengths and counts, feelings, and a length in seconds.
+
+        Args:
+            seconds: wanted lengths, which say something about when things happen; None = nothing is wanted.
+        """
+        return self.reader.read(texts, self.reading, seconds=seconds)
 
     def direction(
         self, score: Score | None, feelings: Sequence[Feeling] = (), seconds: float | None = None
@@ -110,7 +114,7 @@ class FacePerformer:
             UserError: bad sound, text or length.
         """
         if score is None and text:
-            score = self.read([text])[0]
+            score = self.read([text], [seconds if audio is None else None])[0]
         length = seconds
         if audio is not None:
             from avatargpt.speech.audio import check_rate, inspect

@@ -70,7 +70,10 @@ class ScoreReader:
         self.tokens = ScoreTokens()
 
     @torch.inference_mode()
-    def read(self, texts: Sequence[str], grounder: Grounder, samples: int = SAMPLES) -> list[Score]:
+    def read(
+        self, texts: Sequence[str], grounder: Grounder, samples: int = SAMPLES,
+        seconds: Sequence[float | None] | None = None,
+    ) -> list[Score]:  # fmt: skip
         """The score of each instruction; its `text` is the instruction.
 
         Token by token the likeliest field that the grammar allows is chosen, all its values together, then the
@@ -82,6 +85,8 @@ class ScoreReader:
             samples: readings that are drawn of each wording; 0 = the likeliest token by token alone.
             grounder: one that keeps at least `MOST_WORDS` + 1 word pieces and gives the layers that the network reads
                 (`reading_grounder`).
+            seconds: wanted length of each clip, None = as the instruction takes. A reader that learnt to heed it
+                (`ReaderConfig.lengths`) reads when things happen in its light; others do not look at it.
 
         Raises:
             UserError: an empty instruction, or one of more than 96 word pieces.
@@ -94,16 +99,24 @@ class ScoreReader:
                 start = f"{text[:40]}..."
                 raise UserError(f"facial instruction {start!r}: accepted up to {MOST_WORDS} word pieces")
         # one by one: what is read must not depend on the other instructions of a file
-        return [self._agreed(s, text, grounder, samples) for s, text in zip(given, texts, strict=True)]
+        begins = [self._begin(s) for s in seconds or [None] * len(texts)]
+        together = zip(given, texts, begins, strict=True)
+        return [self._agreed(states, text, begin, grounder, samples) for states, text, begin in together]
 
-    def _agreed(self, states: np.ndarray, text: str, grounder: Grounder, samples: int) -> Score:
-        first = self.tokens.decode(self._said(*self._encoded([states])), text)
+    def _begin(self, seconds: float | None) -> int:
+        """What a sequence begins with."""
+        if seconds is None or not self.network.config.lengths:
+            return self.network.begin
+        return self.tokens.token("length", seconds)
+
+    def _agreed(self, states: np.ndarray, text: str, begin: int, grounder: Grounder, samples: int) -> Score:
+        first = self.tokens.decode(self._said(*self._encoded([states]), begin), text)
         if not samples:
             return first
         others = wordings(text, first.sided)
         found = [(s, flip) for s, (_, flip) in zip(grounder.states([t for t, _ in others]), others, strict=True)
                  if len(s) <= MOST_WORDS]  # fmt: skip
-        rows = self._drawn(*self._encoded([states, *(s for s, _ in found)]), samples)
+        rows = self._drawn(*self._encoded([states, *(s for s, _ in found)]), begin, samples)
         readings = [first]
         for some, flip in zip(rows, (False, *(flip for _, flip in found)), strict=True):
             drawn = [self.tokens.decode(row, text) for row in some]
@@ -115,7 +128,7 @@ class ScoreReader:
         given, words = padded(states)
         return self.network.encode(given, words), words
 
-    def _drawn(self, read: Tensor, words: Tensor, samples: int) -> list[list[list[int]]]:
+    def _drawn(self, read: Tensor, words: Tensor, begin: int, samples: int) -> list[list[list[int]]]:
         """Readings of each text drawn token by token from what the grammar allows; those that come to no end are left
         out."""
         rng = np.random.default_rng(0)
@@ -124,7 +137,7 @@ class ScoreReader:
         for length in range(MOST_TOKENS):
             if not live:
                 break
-            tokens = torch.tensor([[self.network.begin, *rows[i]] for i in live])
+            tokens = torch.tensor([[begin, *rows[i]] for i in live])
             of = torch.tensor(live) // samples
             chances = (self.network.decode(read[of], words[of], tokens)[:, -1].double() / WARMTH).softmax(-1).numpy()
             for i, row in zip(live, chances, strict=True):
@@ -142,10 +155,10 @@ class ScoreReader:
         allowed = self.tokens.allowed(row)
         return ["length"] if length > MOST_TOKENS - 8 and "length" in allowed else allowed
 
-    def _said(self, read: Tensor, words: Tensor) -> list[int]:
+    def _said(self, read: Tensor, words: Tensor, begin: int) -> list[int]:
         row: list[int] = []
         while len(row) < MOST_TOKENS and (not row or row[-1] != 0):
-            logits = self.network.decode(read, words, torch.tensor([[self.network.begin, *row]]))[0, -1]
+            logits = self.network.decode(read, words, torch.tensor([[begin, *row]]))[0, -1]
             row.append(self._chosen(logits.softmax(-1).double().numpy(), self._allowed(row, len(row))))
         return row
 

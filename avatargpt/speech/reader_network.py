@@ -22,6 +22,7 @@ class ReaderConfig:
         width, hidden, heads: of the layers. encoder, decoder: how many of them. dropout: while training.
         layers: of the sentence encoder that are read: the first ones know numbers and sides, the last ones the meaning.
         rank: of the changes to the encoder's layers above the last of `layers`, whose result is read as well; 0 = none.
+        lengths: whether it learns to heed a wanted length, which is told in place of the token that begins a sequence.
     """
 
     width: int = 160
@@ -32,6 +33,7 @@ class ReaderConfig:
     dropout: float = 0.1
     layers: list[int] = field(default_factory=lambda: [0, 3])
     rank: int = 12
+    lengths: bool = False
 
     def __post_init__(self) -> None:
         if not self.layers or self.layers != sorted(set(self.layers) & set(range(LAYERS + 1))):
@@ -79,7 +81,7 @@ class ReaderNetwork(nn.Module):
         return out
 
     def decode(self, read: Tensor, words: Tensor, tokens: Tensor) -> Tensor:
-        """(B, L) tokens, the first of them `begin` -> (B, L, V)."""
+        """(B, L) tokens, the first of them `begin` or a wanted length -> (B, L, V)."""
         length = tokens.shape[1]
         x = self.drop(self.table(tokens) + self.place[:length])
         ahead = torch.ones(length, length, dtype=torch.bool, device=tokens.device).triu(1)

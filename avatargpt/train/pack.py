@@ -1,7 +1,8 @@
-"""Everything a model folder holds, as shipped: bfloat16 weights in shards below 16 MiB, and what stands beside them.
+"""Everything a model folder holds, as shipped: the language model's weights, and what stands beside them.
 
-The face's parts (its tokenizer and language model, the driver, the reader) are kept in 8 bits a weight: together they
-would not fit else.
+The language model is kept in bfloat16 (shards below 16 MiB, which `from_pretrained` of transformers reads, too) or, as
+shipped, in 8 bits a weight; the face's parts (its tokenizer and language model, the driver, the reader) always are in
+8 bits. Together they would not fit else.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ S = TypeVar("S", bound=Small)
 
 
 def pack_stage(args: argparse.Namespace) -> None:
-    """Language model and tokenizers -> one folder of bfloat16 weights in shards below 16 MiB, as shipped."""
+    """Language model, tokenizers and what stands beside them -> one folder, as shipped."""
     import torch
 
     from avatargpt.checkpoint import load_model, save_model, save_small
@@ -53,8 +54,11 @@ def pack_stage(args: argparse.Namespace) -> None:
             apart.set_codebooks(modality, tokenizer.codebooks, tokenizer.fingerprint)
         places[modality] = Path(args.output) / ("" if own else APART) / modality
     out = Path(args.output)
-    torch.nn.Module.to(model, torch.bfloat16)
-    save_model(model, out, "15MB")
+    if args.bits == 8:
+        save_small(model, out)
+    else:
+        torch.nn.Module.to(model, torch.bfloat16)
+        save_model(model, out, "15MB")
     TextTokenizer.load(folders[-1]).save(out)
     for tokenizer in tokenizers:
         modality = tokenizer.config.modality

@@ -80,9 +80,8 @@ def train(
     groups, held = material(written, options)
     held = [s for s, states in zip(held, grounder.states([s.text for s in held]), strict=True)
             if len(states) <= MOST_WORDS]  # fmt: skip
-    batches = ReaderBatches(
-        {k: rows_of(v, reader, grounder) for k, v in groups.items()}, options.shares, t, network.begin
-    )  # fmt: skip
+    rows = {k: rows_of(v, reader, grounder, t.seed) for k, v in groups.items()}
+    batches = ReaderBatches(rows, options.shares, t, network.begin, shape.lengths)
     optimizer = torch.optim.AdamW(network.parameters(), t.lr, (0.9, 0.98), weight_decay=t.weight_decay)
     mean = {k: v.detach().clone() for k, v in network.state_dict().items()}
     step = 0
@@ -117,7 +116,9 @@ def train(
             reader.network.load_state_dict({k: v.cpu() for k, v in mean.items()})
             reader.network.eval()
             if held:
-                log(step=step, **reading_score(reader.read([s.text for s in held], grounder, 0), held))
+                lengths = [s.length if shape.lengths else None for s in held]
+                read = reader.read([s.text for s in held], grounder, 0, lengths)
+                log(step=step, **reading_score(read, held))
         if step % t.save_every == 0 or step == stop:
             state = {"model": network.state_dict(), "optimizer": optimizer.state_dict(), "mean": mean, "step": step}
             save_checkpoint(out / "checkpoint.pt", state)

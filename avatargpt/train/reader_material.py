@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -11,11 +11,14 @@ import torch
 from avatargpt.speech.direction import Grounder
 from avatargpt.speech.reader import MOST_WORDS, ScoreReader, padded
 from avatargpt.speech.reader_network import MOST_TOKENS
+from avatargpt.speech.scores import fitted
 from avatargpt.train.reader_pairs import pairs_of
-from instruct_data.face.score import Score
+from instruct_data.face.score import MAX_SECONDS, Score
 from vqvae.errors import UserError
 
-SAID = ("written", "reworded", "joined", "named", "timed")  # kinds of rows whose shares are given
+TOLD = 0.5  # share of the rows whose length is told, where the reader learns to heed it
+LONGER = 0.2  # of these, in clips that are longer than what is done
+SAID = ("written", "sequenced", "reworded", "joined", "named", "timed")  # kinds of rows whose shares are given
 
 
 @dataclass
@@ -25,9 +28,10 @@ class Material:
     Attributes:
         composed: instructions composed by rule. timed: more of these, whose words say when. joined: pairs of written
             ones.
-        written_share, reworded_share, joined_share, named_share, timed_share: of the rows; reworded ones are those of
-            the corpus in other people's words (`instruct_data.face.corpus.reworded`), named ones every action and
-            emotion by its plain name in every degree; the rest are composed ones.
+        written_share, sequenced_share, reworded_share, joined_share, named_share, timed_share: of the rows; sequenced
+            ones are written, too, of several actions that overlap and follow one another (`corpus.SEQUENCES`),
+            reworded ones are those of the corpus in other people's words (`corpus.reworded`), named ones every action
+            and emotion by its plain name in every degree; the rest are composed ones.
         held: every so manieth written instruction only validates.
     """
 
@@ -35,6 +39,7 @@ class Material:
     timed: int = 6000
     joined: int = 10000
     written_share: float = 0.5
+    sequenced_share: float = 0.0
     reworded_share: float = 0.0
     joined_share: float = 0.25
     named_share: float = 0.03
@@ -60,10 +65,12 @@ class Material:
 
 @dataclass
 class Rows:
-    """Instructions as the trainer draws them: token states and score tokens."""
+    """Instructions as the trainer draws them: token states and score tokens; and for when a length is told, its token
+    and the score tokens that suit it."""
 
     states: list[np.ndarray] = field(default_factory=list)
     tokens: list[list[int]] = field(default_factory=list)
+    told: list[tuple[int, list[int]]] = field(default_factory=list)
 
 
 @dataclass
@@ -97,33 +104,54 @@ def with_mirrored(scores: Sequence[Score]) -> list[Score]:
 def material(written: Sequence[Score], options: Material) -> tuple[dict[str, list[Score]], list[Score]]:
     """Training instructions by kind, and held-out written ones."""
     from instruct_data.face.compose import composed, named
-    from instruct_data.face.corpus import reworded
+    from instruct_data.face.corpus import SEQUENCES, reworded
+    from instruct_data.face.score import read_instructions
     from instruct_data.face.timed import timed_instructions
 
-    held = [s for i, s in enumerate(written) if i % options.held == options.held - 1]
-    rest = with_mirrored([s for i, s in enumerate(written) if i % options.held != options.held - 1])
+    held, learnt = _parted(written, options.held)
+    rest = with_mirrored(learnt)
+    found = [one.score for one in read_instructions(SEQUENCES)] if options.sequenced_share else []
+    later, learnt = _parted(found, options.held)
+    sequenced = with_mirrored(learnt)
+    held += later
     avoid = [s.text for s in held]
     kept = {t.lower() for t in avoid}
     rows = reworded() if options.reworded_share else []
     others = with_mirrored([s for row in rows if not any(s.text.lower() in kept for s in row) for s in row])
-    pairs = pairs_of([*rest, *others], options.joined, np.random.default_rng([options.seed, 7]))
+    pairs = pairs_of([*rest, *sequenced, *others], options.joined, np.random.default_rng([options.seed, 7]))
     made = composed(options.composed, options.seed + 1, avoid)
     timed = timed_instructions(options.timed, options.seed, avoid)
     said = [s for s in named() if s.text.lower() not in kept] if options.named_share else []
-    groups = {"written": rest, "reworded": others, "joined": pairs, "named": said, "timed": timed, "composed": made}
-    return groups, held
+    groups = {"written": rest, "sequenced": sequenced, "reworded": others, "joined": pairs, "named": said}
+    return {**groups, "timed": timed, "composed": made}, held
 
 
-def rows_of(scores: Sequence[Score], reader: ScoreReader, grounder: Grounder) -> Rows:
-    """Scores whose words and tokens fit."""
-    out = Rows()
+def _parted(scores: Sequence[Score], held: int) -> tuple[list[Score], list[Score]]:
+    """Every `held`-th score, and the others."""
+    sides: tuple[list[Score], list[Score]] = ([], [])
+    for i, score in enumerate(scores):
+        sides[i % held != held - 1].append(score)
+    return sides
+
+
+def longer(score: Score, seconds: float) -> Score:
+    """The score in a clip that is `seconds` longer: the last feelings go on, actions stay where they are."""
+    length = min(score.length + seconds, MAX_SECONDS)
+    return replace(fitted(score, length), length=length)
+
+
+def rows_of(scores: Sequence[Score], reader: ScoreReader, grounder: Grounder, seed: int = 0) -> Rows:
+    """Scores whose words and tokens fit; one in five is told a longer clip than its actions take."""
+    out, rng = Rows(), np.random.default_rng([seed, 11])
     for i in range(0, len(scores), 256):
         some = scores[i : i + 256]
         for score, states in zip(some, grounder.states([s.text for s in some]), strict=True):
             tokens = reader.tokens.encode(score)
+            wanted = longer(score, 0.5 * int(rng.integers(1, 17))) if rng.random() < LONGER else score
             if len(states) <= MOST_WORDS and len(tokens) <= MOST_TOKENS:
                 out.states.append(states.astype(np.float16))
                 out.tokens.append(tokens)
+                out.told.append((reader.tokens.token("length", wanted.length), reader.tokens.encode(wanted)))
     return out
 
 
@@ -135,14 +163,15 @@ class ReaderBatches:
     """
 
     def __init__(
-        self, groups: dict[str, Rows], shares: Mapping[str, float], training: ReaderTraining, begin: int
+        self, groups: dict[str, Rows], shares: Mapping[str, float], training: ReaderTraining, begin: int,
+        lengths: bool = False,
     ) -> None:  # fmt: skip
         self.groups = {k: g for k, g in groups.items() if g.tokens and shares[k] > 0}
         if not self.groups:
             raise UserError("reader: no instructions to learn from")
         total = sum(shares[k] for k in self.groups)
         self.shares = {k: shares[k] / total for k in self.groups}
-        self.training, self.begin = training, begin
+        self.training, self.begin, self.lengths = training, begin, lengths
         self._pool: tuple[tuple[int, ...], list[list[tuple[Rows, int]]]] = ((), [])
 
     def _dealt(self, rows: int, seed: tuple[int, ...], number: int) -> list[list[tuple[Rows, int]]]:
@@ -168,12 +197,14 @@ class ReaderBatches:
         states = states + torch.randn(states.shape, generator=own) * (self.training.noise * states.std())
         left = (torch.rand(words.shape, generator=own) >= self.training.masked).float() * words
         words = torch.where(left.sum(1, keepdim=True) > 0, left, words)
-        longest = max(len(g.tokens[i]) for g, i in chosen)
+        told = torch.rand(rows, generator=own) < TOLD if self.lengths else torch.zeros(rows)
+        said = [g.told[i] if t else (self.begin, g.tokens[i]) for t, (g, i) in zip(told.tolist(), chosen, strict=True)]
+        longest = max(len(tokens) for _, tokens in said)
         following = torch.full((rows, longest), -1)
         before = torch.zeros(rows, longest, dtype=torch.long)
-        before[:, 0] = self.begin
-        for k, (g, i) in enumerate(chosen):
-            row = torch.tensor(g.tokens[i])
+        for k, (begin, tokens) in enumerate(said):
+            row = torch.tensor(tokens)
             following[k, : len(row)] = row
+            before[k, 0] = begin
             before[k, 1 : len(row)] = row[:-1]
         return states, words, before, following

@@ -180,7 +180,7 @@ def intents_stage(args: argparse.Namespace) -> None:
 
 ELSEWHERE: dict[str, tuple[str, str]] = {
     "pack": ("avatargpt.train.pack:pack_stage",
-             "all parts -> one folder of bfloat16 weights in shards below 16 MiB, as shipped"),
+             "language model, tokenizers and what stands beside them -> one folder, as shipped"),
     "planner": ("avatargpt.train.planner:planner_stage",
                 "the planning library: scenes with vectors, projections and the scorer of plans"),
     "speech": ("avatargpt.train.driver:speech_data_stage",
@@ -240,7 +240,7 @@ def _parser() -> argparse.ArgumentParser:
           earlier="folder of a book whose captions stay for requests without a manner")
     stage("planner", planning="folder of planning corpora!", config="YAML")
     stage("intents", intents_stage, chat="folder of dialogues!", book="folder of the book stage!")
-    stage("pack", language="folder of the language stage, or several with commas between: their mean!",
+    packed = stage("pack", language="folder of the language stage, or several with commas between: their mean!",
           shares="how much each of several counts, with commas between; default: all alike",
           tokenizer="tokenizer folders, with commas between!",
           face="folder of a language stage: a model of its own for the face",
@@ -249,6 +249,8 @@ def _parser() -> argparse.ArgumentParser:
           driver="folder of the driver stage, or several with commas between: their mean",
           reader="folder of the reader stage, or several likewise",
           matcher="folder of the matcher stage")  # fmt: skip
+    packed.add_argument("--bits", type=int, choices=(8, 16), default=16,
+                        help="of the language model's weights; default: 16, which transformers reads, too")  # fmt: skip
     stage("speech", faces="folder of real speech and faces!", texts="texts to be spoken",
           config="YAML!", driver="driver folder: label real speech with it instead",
           spoken="with --driver: folders of further recordings with their texts, with commas between")  # fmt: skip

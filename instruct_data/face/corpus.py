@@ -19,6 +19,8 @@ SOURCE = "face_rendered"
 LICENCE = "MIT"
 OWN = Path(__file__).parent / "instructions.jsonl"
 """Instructions with scores that come with the package, for training."""
+SEQUENCES = Path(__file__).parent / "sequences.jsonl"
+"""Further ones, most of them of several actions that overlap and follow one another, timed as the corpus times them."""
 REWORDED = Path(__file__).parent / "reworded.jsonl"
 """The training instructions of the corpus, each in several other people's words, with their scores."""
 

@@ -18,6 +18,7 @@ from avatargpt.train.reader_material import (
     Material,
     ReaderBatches,
     ReaderTraining,
+    longer,
     material,
     rows_of,
     with_mirrored,
@@ -26,7 +27,7 @@ from avatargpt.train.reader_pairs import clocked, felt_in_turn, felt_meanwhile, 
 from avatargpt.train.runtime import Runtime
 from instruct_data.face.compose import composed
 from instruct_data.face.corpus import OWN, reworded
-from instruct_data.face.score import Emotion, Event, Score, read_instructions
+from instruct_data.face.score import MAX_SECONDS, Emotion, Event, Score, read_instructions
 from instruct_data.face.timed import timed_instructions
 from tests.speech.conftest import Words
 from vqvae.errors import UserError
@@ -47,9 +48,10 @@ def own(count: int) -> list[Score]:
     return [one.score for one in list(read_instructions(OWN))[:count]]
 
 
-def small() -> ScoreReader:
+def small(lengths: bool = False) -> ScoreReader:
     torch.manual_seed(1)
-    return ScoreReader(ReaderNetwork(ReaderConfig(width=16, hidden=16, heads=2, decoder=1, layers=[6], rank=0)))
+    shape = ReaderConfig(width=16, hidden=16, heads=2, decoder=1, layers=[6], rank=0, lengths=lengths)
+    return ScoreReader(ReaderNetwork(shape))
 
 
 def test_scores_survive_as_tokens() -> None:
@@ -196,7 +198,7 @@ def test_readings_of_the_mirror_image_are_turned_back(monkeypatch: pytest.Monkey
     rows = {"left": reader.tokens.encode(left), "right": reader.tokens.encode(left.mirrored())}
     asked: list[int] = []
 
-    def drawn(read: torch.Tensor, words: torch.Tensor, samples: int) -> list[list[list[int]]]:
+    def drawn(read: torch.Tensor, words: torch.Tensor, begin: int, samples: int) -> list[list[list[int]]]:
         asked.append(len(read))
         return [[rows["left"]] * samples] * (len(read) - 1) + [[rows["right"]] * samples]
 
@@ -214,6 +216,57 @@ def test_what_is_read_does_not_depend_on_the_others() -> None:
     reader, texts = small(), ["smile", "wink with the left eye, then nod", "yawn"]
     assert reader.read(texts, Words()) == [reader.read([t], Words())[0] for t in texts]
     assert reader.read([], Words()) == []
+
+
+@pytest.mark.parametrize("learnt", [False, True])
+def test_a_wanted_length_is_told_to_a_reader_that_learnt_to_heed_it(
+    monkeypatch: pytest.MonkeyPatch, learnt: bool
+) -> None:
+    reader, firsts = small(learnt), set[int]()
+    decode = reader.network.decode
+
+    def watched(read: torch.Tensor, words: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
+        firsts.update(tokens[:, 0].tolist())
+        return decode(read, words, tokens)
+
+    monkeypatch.setattr(reader.network, "decode", watched)
+    reader.read(["smile, then nod"], Words(), 2, [7.4])
+    assert firsts == {reader.tokens.token("length", 7.5) if learnt else reader.network.begin}
+    firsts.clear()
+    reader.read(["smile, then nod"], Words(), 2)
+    assert firsts == {reader.network.begin}
+
+
+def test_longer_clips_leave_actions_where_they_are() -> None:
+    score = Score(3.0, (Event("nod", 0.2, 1.0),), (Emotion("happy", 0.5, 0.0, 3.0), Emotion("sad", 0.5, 0.0, 1.0)))
+    more = longer(score, 4.0)
+    assert more.length == 7.0 and more.events == score.events
+    assert [f.end for f in more.emotions] == [7.0, 1.0]
+    assert longer(score, 1000.0).length == MAX_SECONDS
+
+
+def test_rows_with_a_told_length_teach_what_suits_it() -> None:
+    reader = small(lengths=True)
+    rows = rows_of(own(200), reader, Words())
+    lengths = [float(reader.tokens.value(begin)) for begin, _ in rows.told]
+    read = [reader.tokens.decode(tokens) for _, tokens in rows.told]
+    assert all(abs(r.length - length) <= 0.5 for r, length in zip(read, lengths, strict=True))
+    same = [tokens == said for tokens, (_, said) in zip(rows.tokens, rows.told, strict=True)]
+    assert 0.1 < 1 - np.mean(same) < 0.3
+    batches = ReaderBatches({"written": rows}, Material().shares, ReaderTraining(), reader.network.begin, lengths=True)
+    for row, after in zip(*(x.tolist() for x in batches.draw(32, 0)[2:]), strict=True):
+        right = [tokens for begin, tokens in rows.told if begin == row[0]]
+        said = [t for t in after if t >= 0]
+        assert said in (rows.tokens if row[0] == reader.network.begin else right)
+
+
+def test_instructions_of_several_actions_have_a_share_of_their_own() -> None:
+    options = Material(composed=0, timed=0, joined=0, held=10, written_share=0.2, sequenced_share=0.3)
+    groups, held = material(own(20), options)
+    texts, kept = {s.text for s in groups["sequenced"]}, {s.text for s in held}
+    assert len(texts) > 3000 and not texts & kept and len(held) > 300
+    assert np.mean([len(s.events) >= 2 for s in groups["sequenced"]]) > 0.7
+    assert not material(own(20), Material(composed=0, timed=0, joined=0, held=10))[0]["sequenced"]
 
 
 def test_joined_instructions_follow_one_another() -> None:
