@@ -8,7 +8,7 @@ words; they teach the tokenizer, and stretches of them what lies between two fac
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -36,13 +36,14 @@ def emotion_said(score: Score) -> dict[str, Any] | None:
     return {"text": feelings_said(score), "alone": not score.events, **about}
 
 
-def told_clip(name: str, score: Score, seed: int, split: str = "train") -> Clip:
-    """One rendering of a score with its words."""
+def told_clip(name: str, score: Score, seed: int, split: str = "train", also: Sequence[str] = ()) -> Clip:
+    """One rendering of a score with its words, and with other words for it (`also`)."""
     from instruct_data.face.corpus import LICENCE, SOURCE, action_class
     from instruct_data.face.described import described
     from instruct_data.face.render import render
 
-    extra: dict[str, Any] = {"score": score.to_json(), "prompts": [score.text] if score.text else []}
+    said = dict.fromkeys([score.text, *also] if score.text else [])
+    extra: dict[str, Any] = {"score": score.to_json(), "prompts": [*said]}
     felt = emotion_said(score)
     if felt is not None:
         extra["emotion"] = felt
@@ -61,7 +62,8 @@ def felt_scores(count: int, seed: int) -> Iterator[Score]:
 
 
 def told_clips(texts: Path, count: int, variants: int = 2, seed: int = 0) -> Iterator[Clip]:
-    """Instructions of the package and of `texts`, mirrored too, and made-up ones.
+    """Instructions of the package and of `texts` (these in other people's words, too), mirrored as well, and made-up
+    ones.
 
     Args:
         texts: folder with train.jsonl and val.jsonl.
@@ -69,12 +71,14 @@ def told_clips(texts: Path, count: int, variants: int = 2, seed: int = 0) -> Ite
         variants: renderings of each written instruction.
     """
     from instruct_data.face.compose import composed, named
-    from instruct_data.face.corpus import OWN
-    from instruct_data.face.score import read_instructions
+    from instruct_data.face.corpus import OWN, SEQUENCES, reworded
+    from instruct_data.face.score import mirror_words, read_instructions
     from instruct_data.face.timed import timed_instructions
 
+    others = {row[0].text: [s.text for s in row[1:]] for row in reworded()}
+
     def rows() -> Iterator[tuple[str, Score, str, int]]:
-        for path in (OWN, texts):
+        for path in (OWN, SEQUENCES, texts):
             for one in read_instructions(path):
                 if one.split == "val":
                     yield one.id, one.score, "val", 1
@@ -91,9 +95,11 @@ def told_clips(texts: Path, count: int, variants: int = 2, seed: int = 0) -> Ite
     for number, (name, score, split, times) in enumerate(rows()):
         if score.length > LONGEST:
             continue
+        turned = ((mirror_words(t), t) for t in others.get(mirror_words(score.text), []))
+        also = others.get(score.text) or [m for m, t in turned if m != t]
         for k in range(times):
             one = int(np.random.SeedSequence([seed, number, k]).generate_state(1)[0])
-            yield told_clip(f"{name}_{k}", score, one, split)
+            yield told_clip(f"{name}_{k}", score, one, split, also if split == "train" else ())
 
 
 def _stretches(motion: FaceMotion) -> Iterator[FaceMotion]:

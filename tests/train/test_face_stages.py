@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from itertools import islice
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from avatargpt.checkpoint import load_model
 from avatargpt.pipeline import AvatarGPT
 from avatargpt.train.faces import LONGEST, told_clip, told_clips, wordless_clips
 from avatargpt.train.stages import main
+from instruct_data.face import corpus
 from instruct_data.face.compose import composed
 from instruct_data.store import Store
 
@@ -30,6 +34,23 @@ def test_clips_of_instructions(tmp_path: Path) -> None:
     other = twin[one.id.rsplit("_", 1)[0] + "_m_0"]
     assert "right" in other.extra["prompts"][0].lower() and other.captions != one.captions
     assert list(wordless_clips(None, None)) == []
+
+
+def test_instructions_of_the_corpus_come_in_other_words_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("OWN", "SEQUENCES"):
+        monkeypatch.setattr(corpus, name, tmp_path / "none.jsonl")
+    (tmp_path / "none.jsonl").write_text("")
+    row = next(r for r in corpus.reworded() if r[0].sided and r[0].length <= LONGEST)
+    lines = {"train": row[0], "val": row[0]}
+    for name, score in lines.items():
+        (tmp_path / f"{name}.jsonl").write_text(json.dumps(score.to_json() | {"text": score.text}) + "\n")
+    found = {c.id: c.extra["prompts"] for c in told_clips(tmp_path, 0, 1) if not c.id.startswith(("named", "felt"))}
+    said = [s.text for s in row]
+    assert found["train_00001_0"] == said and found["val_00001_0"] == said[:1]
+    turned = found["train_00001_m_0"]
+    assert turned[0] == row[0].mirrored().text and 1 < len(turned) <= len(said) and not set(turned) & set(said)
 
 
 def test_stages_from_instructions_to_a_model_of_two_modalities(mini: Any, tmp_path: Path) -> None:
