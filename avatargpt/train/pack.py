@@ -87,7 +87,8 @@ def parse_shares(said: str | None, count: int) -> list[float]:
 
 
 def mean_of(folders: str, load: Callable[[str], S], shares: str | None = None) -> S:
-    """The mean of the weights of drivers or of readers that went on from one another (model soups, arXiv 2203.05482).
+    """The mean of the weights of drivers or of readers that went on from one another (model soups, arXiv 2203.05482), with
+    the last one's configuration.
 
     Args:
         folders: one or more, with commas between.
@@ -101,12 +102,13 @@ def mean_of(folders: str, load: Callable[[str], S], shares: str | None = None) -
 
     found = [load(f) for f in folders.split(",")]
     weights = parse_shares(shares, len(found))
-    if any(one.network.config != found[0].network.config for one in found):
-        raise UserError(f"{folders}: of different shape; accepted: such as went on from one another")
     states = [one.network.state_dict() for one in found]
+    sizes = [{k: v.shape for k, v in state.items()} for state in states]
+    if any(size != sizes[-1] for size in sizes):
+        raise UserError(f"{folders}: of different shape; accepted: such as went on from one another")
     mean = {k: torch.stack([w * s[k] for w, s in zip(weights, states, strict=True)]).sum(0) for k in states[0]}
-    found[0].network.load_state_dict(mean)
-    return found[0]
+    found[-1].network.load_state_dict(mean)
+    return found[-1]
 
 
 def averaged(folders: Sequence[str], shares: Sequence[float]) -> AvatarGPTModel:

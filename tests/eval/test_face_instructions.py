@@ -25,7 +25,7 @@ class Rendered:
     def __init__(self, wrong: bool = False) -> None:
         self.wrong = wrong
 
-    def read(self, texts: list[str]) -> list[Score]:
+    def read(self, texts: list[str], seconds: list[float] | None = None) -> list[Score]:
         known = {s.text: s for s in ROWS}
         smile = Score(3.0, (Event("smile", 0.4, 1.6),))
         return [smile if self.wrong else known.get(t, smile) for t in texts]

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from avatargpt.checkpoint import load_model, save_model, start_from_t5
+from avatargpt.checkpoint import CODES, SMALL, load_model, save_model, save_small, start_from_t5
 from avatargpt.generation import Generator
 from avatargpt.model import AvatarGPTModel
 from vqvae.errors import UserError
@@ -34,6 +34,22 @@ def test_saving_again_leaves_no_old_shard(model: AvatarGPTModel, tmp_path: Path)
     names = {f.name for f in tmp_path.iterdir()}
     assert names == {"config.json", "generation_config.json", "model.safetensors"}
     load_model(tmp_path)
+
+
+def test_eight_bits_and_back(model: AvatarGPTModel, tmp_path: Path) -> None:
+    save_model(model, tmp_path, "50KB")
+    save_small(model, tmp_path)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["config.json", SMALL]
+    small, before = load_model(tmp_path), model.state_dict()
+    for name, after in small.state_dict().items():
+        if name.endswith(CODES):
+            assert torch.equal(after, before[name].to(torch.bfloat16).float())
+        elif before[name].is_floating_point():
+            assert (after - before[name]).abs().max() <= before[name].abs().max() / 200, name
+    save_model(small, tmp_path)
+    assert not (tmp_path / SMALL).exists()
+    again = load_model(tmp_path).state_dict()
+    assert all(torch.equal(again[k], v) for k, v in small.state_dict().items())
 
 
 @pytest.mark.parametrize("shards", ["2GB", "30KB"])

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from avatargpt.checkpoint import load_model
+from avatargpt.checkpoint import SMALL, load_model
 from avatargpt.pipeline import AvatarGPT
 from avatargpt.train.faces import LONGEST, told_clip, told_clips, wordless_clips
 from avatargpt.train.stages import main
@@ -100,7 +100,8 @@ def test_stages_from_instructions_to_a_model_of_two_modalities(mini: Any, tmp_pa
     assert len(AvatarGPT.from_pretrained(packed, "cpu").face("smile", 1.0)[0]) == 30
     apart = tmp_path / "apart"
     assert main(["pack", "--language", str(tmp_path / "body"), "--face", str(tmp_path / "face"), "--tokenizer", both,
-                 "-o", str(apart)]) == 0  # fmt: skip
+                 "-o", str(apart), "--bits", "8"]) == 0  # fmt: skip
+    assert (apart / SMALL).is_file() and not list(apart.glob("model-*"))
     assert len(AvatarGPT.from_pretrained(apart, "cpu").face("smile", 1.0)[0]) == 30
 
 
