@@ -87,11 +87,10 @@ def parse_shares(said: str | None, count: int) -> list[float]:
 
 
 def mean_of(folders: str, load: Callable[[str], S], shares: str | None = None) -> S:
-    """The mean of the weights of drivers or of readers that went on from one another (model soups, arXiv 2203.05482), with
-    the last one's configuration.
+    """The mean of the weights of drivers or of readers that went on from one another (model soups, arXiv 2203.05482).
 
     Args:
-        folders: one or more, with commas between.
+        folders: one or more, with commas between; the last one's configuration is kept.
         load: reads one.
         shares: how much each counts, see `parse_shares`.
 
