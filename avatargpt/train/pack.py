@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
@@ -25,6 +26,8 @@ class Small(Protocol):
 
 
 S = TypeVar("S", bound=Small)
+LEARNT = ("lengths",)
+"""What of a configuration says no shape, but what was learnt on the way."""
 
 
 def pack_stage(args: argparse.Namespace) -> None:
@@ -101,10 +104,10 @@ def mean_of(folders: str, load: Callable[[str], S], shares: str | None = None) -
 
     found = [load(f) for f in folders.split(",")]
     weights = parse_shares(shares, len(found))
-    states = [one.network.state_dict() for one in found]
-    sizes = [{k: v.shape for k, v in state.items()} for state in states]
-    if any(size != sizes[-1] for size in sizes):
+    shapes = [{k: v for k, v in asdict(one.network.config).items() if k not in LEARNT} for one in found]
+    if any(shape != shapes[-1] for shape in shapes):
         raise UserError(f"{folders}: of different shape; accepted: such as went on from one another")
+    states = [one.network.state_dict() for one in found]
     mean = {k: torch.stack([w * s[k] for w, s in zip(weights, states, strict=True)]).sum(0) for k in states[0]}
     found[-1].network.load_state_dict(mean)
     return found[-1]

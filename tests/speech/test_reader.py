@@ -13,6 +13,7 @@ from avatargpt.speech.reader import ScoreReader, wordings
 from avatargpt.speech.reader_network import ReaderConfig, ReaderNetwork
 from avatargpt.speech.score_tokens import ScoreTokens, clock_times, lasting
 from avatargpt.speech.scores import clauses_of, feelings_of, fitted
+from avatargpt.train.pack import mean_of
 from avatargpt.train.reader import train
 from avatargpt.train.reader_material import (
     Material,
@@ -235,6 +236,18 @@ def test_a_wanted_length_is_told_to_a_reader_that_learnt_to_heed_it(
     firsts.clear()
     reader.read(["smile, then nod"], Words(), 2)
     assert firsts == {reader.network.begin}
+
+
+def test_readers_that_learnt_lengths_later_have_a_mean_that_heeds_them(tmp_path: Path) -> None:
+    for name, learnt in (("a", False), ("b", True)):
+        reader = small(learnt)
+        torch.nn.init.constant_(reader.network.place, float(learnt))
+        reader.save(tmp_path / name)
+    mean = mean_of(f"{tmp_path / 'a'},{tmp_path / 'b'}", ScoreReader.load)
+    assert mean.network.config.lengths and (mean.network.place == 0.5).all()
+    ScoreReader(ReaderNetwork(ReaderConfig(width=32, hidden=16, decoder=1, layers=[6], rank=0))).save(tmp_path / "c")
+    with pytest.raises(UserError, match="different shape"):
+        mean_of(f"{tmp_path / 'a'},{tmp_path / 'c'}", ScoreReader.load)
 
 
 def test_longer_clips_leave_actions_where_they_are() -> None:
