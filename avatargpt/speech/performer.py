@@ -12,7 +12,7 @@ import numpy as np
 
 from avatargpt.speech.audio import MAX_SECONDS
 from avatargpt.speech.direction import Direction, Feeling
-from avatargpt.speech.scores import clauses_of, feelings_of, fitted
+from avatargpt.speech.scores import clauses_of, feelings_of, fitted, spread
 from vqvae.errors import UserError
 
 if TYPE_CHECKING:
@@ -107,7 +107,8 @@ class FacePerformer:
             text: a facial instruction; read by the reader unless `score` says what it means.
             audio: speech, a file or samples (n,) at `rate`.
             feelings: emotion keyframes, instead of those that the text names.
-            seconds: length without sound; None = as long as the instruction takes, else 4 s.
+            seconds: length without sound, over which what is done is spread (`avatargpt.speech.scores.spread`); None =
+                as long as the instruction takes, else 4 s.
             progress: called with the frames made so far.
 
         Raises:
@@ -128,6 +129,8 @@ class FacePerformer:
             length = self.usual(score, feelings)
         if not 0 < length <= MAX_SECONDS:
             raise UserError(f"{length:g} s; accepted: above 0, at most {MAX_SECONDS / 3600:g} hours")
+        if score is not None and audio is None and seconds is not None:
+            score = spread(score, seconds)
         told = self.direction(score, feelings, length)
         made = self.driver.drive(
             audio, rate, told, seconds=None if audio is not None else length, progress=progress

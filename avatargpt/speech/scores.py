@@ -10,6 +10,7 @@ from instruct_data.face.score import Score
 FADE = 0.4  # s over which a feeling's keyframe is reached
 WITH = 0.6  # a feeling this share as strong as the strongest is named with it
 SHORT = 1e-6
+SPREAD = 1.5  # times as long as a score a clip may be for its actions to be spread over it
 
 
 def clauses_of(score: Score) -> list[Clause]:
@@ -41,6 +42,20 @@ def feelings_of(score: Score) -> list[Feeling]:
             out.append(Feeling(start, name, most))
     ordered = sorted({f.second: f for f in out}.values(), key=lambda f: f.second)
     return [f for f in ordered if f.second <= length]
+
+
+def spread(score: Score, seconds: float) -> Score:
+    """The score for a clip that is to last so many seconds, where these are a little more than its own: all times grow.
+
+    A rule: what is done is spread over up to `SPREAD` times its own length; in a clip that is longer still, or shorter,
+    it stays as it is (`fitted`).
+    """
+    by = seconds / score.length
+    if not 1 < by <= SPREAD:
+        return score
+    events = tuple(replace(e, start=e.start * by, duration=e.duration * by) for e in score.events)
+    emotions = tuple(replace(f, start=f.start * by, end=f.end * by) for f in score.emotions)
+    return replace(score, length=seconds, events=events, emotions=emotions)
 
 
 def fitted(score: Score, seconds: float) -> Score:

@@ -12,7 +12,7 @@ from avatargpt.speech.performer import FacePerformer
 from avatargpt.speech.reader import ScoreReader, wordings
 from avatargpt.speech.reader_network import ReaderConfig, ReaderNetwork
 from avatargpt.speech.score_tokens import ScoreTokens, clock_times, lasting
-from avatargpt.speech.scores import clauses_of, feelings_of, fitted
+from avatargpt.speech.scores import clauses_of, feelings_of, fitted, spread
 from avatargpt.train.pack import mean_of
 from avatargpt.train.reader import train
 from avatargpt.train.reader_material import (
@@ -250,6 +250,13 @@ def test_readers_that_learnt_lengths_later_have_a_mean_that_heeds_them(tmp_path:
         mean_of(f"{tmp_path / 'a'},{tmp_path / 'c'}", ScoreReader.load)
 
 
+def test_what_is_done_is_spread_over_a_clip_that_is_a_little_longer() -> None:
+    score = Score(4.0, (Event("nod", 1.0, 1.0),), (Emotion("happy", 0.5, 0.0, 4.0),))
+    more = spread(score, 6.0)
+    assert (more.length, more.events[0].start, more.events[0].duration, more.emotions[0].end) == (6.0, 1.5, 1.5, 6.0)
+    assert spread(score, 3.0) is score and spread(score, 4.0) is score and spread(score, 6.1) is score
+
+
 def test_longer_clips_leave_actions_where_they_are() -> None:
     score = Score(3.0, (Event("nod", 0.2, 1.0),), (Emotion("happy", 0.5, 0.0, 3.0), Emotion("sad", 0.5, 0.0, 1.0)))
     more = longer(score, 4.0)
@@ -380,4 +387,7 @@ def test_a_performance_is_as_long_as_its_instruction(driver: Driver) -> None:
     still = performer.perform("nod slowly", score=Score(2.5), seconds=2.5)
     assert np.abs(moved.weights - still.weights).max() > 1e-4
     assert len(performer.perform(score=score, seconds=1.0)) == 30
+    longer, told = (performer.perform(score=s, seconds=3.5).weights for s in (score, spread(score, 3.5)))
+    spoken = performer.perform(audio=np.zeros(56_000, np.float32), score=score).weights
+    assert np.array_equal(longer, told) and np.abs(longer - spoken).max() > 1e-4
     assert len(performer.perform("smile")) == round(performer.read(["smile"])[0].length * 30)
