@@ -57,14 +57,20 @@ def save_model(
         new = {f.name for f in temporary.iterdir()}
         for file in temporary.iterdir():
             os.replace(file, folder / file.name)
-        for stale in {*folder.glob("model*.safetensors"), *folder.glob("model.safetensors.index.json")}:
-            if stale.name not in new:
-                stale.unlink()
+        _forget_others(folder, new)
     except OSError as e:
         raise UserError(f"cannot write {folder}: {e.strerror or e}") from None
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return folder
+
+
+def _forget_others(folder: Path, new: set[str]) -> None:
+    """Take away what an earlier model left in a folder whose `new` files are complete."""
+    index, settings = folder / "model.safetensors.index.json", folder / "generation_config.json"
+    for file in (*folder.glob("model*.safetensors"), index, settings):
+        if file.name not in new:
+            file.unlink(missing_ok=True)
 
 
 def save_small(model: AvatarGPTModel, folder: str | os.PathLike[str]) -> Path:
@@ -90,10 +96,9 @@ def save_small(model: AvatarGPTModel, folder: str | os.PathLike[str]) -> Path:
     text = json.dumps(fields, indent=1, sort_keys=True, default=str) + "\n"
     folder = Path(folder)
     atomic_write(folder / SMALL, lambda p: save_file(state, p))
-    for stale in {*folder.glob("model*.safetensors"), *folder.glob("*.index.json"), folder / "generation_config.json"}:
-        if stale.name != SMALL:
-            stale.unlink(missing_ok=True)
-    return atomic_write(folder / "config.json", lambda p: p.write_text(text, encoding="utf-8")).parent
+    atomic_write(folder / "config.json", lambda p: p.write_text(text, encoding="utf-8"))
+    _forget_others(folder, {SMALL})
+    return folder
 
 
 def _load_small(folder: Path, device: str, dtype: torch.dtype | None) -> AvatarGPTModel:

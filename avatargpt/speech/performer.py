@@ -114,8 +114,9 @@ class FacePerformer:
         Raises:
             UserError: bad sound, text or length.
         """
+        wanted = seconds if audio is None else None
         if score is None and text:
-            score = self.read([text], [seconds if audio is None else None])[0]
+            score = self.read([text], [wanted])[0]
         length = seconds
         if audio is not None:
             from avatargpt.speech.audio import check_rate, inspect
@@ -129,8 +130,8 @@ class FacePerformer:
             length = self.usual(score, feelings)
         if not 0 < length <= MAX_SECONDS:
             raise UserError(f"{length:g} s; accepted: above 0, at most {MAX_SECONDS / 3600:g} hours")
-        if score is not None and audio is None and seconds is not None:
-            score = spread(score, seconds)
+        if score is not None and wanted is not None:
+            score = spread(score, wanted)
         told = self.direction(score, feelings, length)
         made = self.driver.drive(
             audio, rate, told, seconds=None if audio is not None else length, progress=progress

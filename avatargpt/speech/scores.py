@@ -50,9 +50,12 @@ def spread(score: Score, seconds: float) -> Score:
     A rule: what is done is spread over up to `SPREAD` times its own length; in a clip that is longer still, or shorter,
     it stays as it is (`fitted`).
     """
+    return _paced(score, seconds) if 1 < seconds / score.length <= SPREAD else score
+
+
+def _paced(score: Score, seconds: float) -> Score:
+    """All times grow or shrink until the score is `seconds` long."""
     by = seconds / score.length
-    if not 1 < by <= SPREAD:
-        return score
     events = tuple(replace(e, start=e.start * by, duration=e.duration * by) for e in score.events)
     emotions = tuple(replace(f, start=f.start * by, end=f.end * by) for f in score.emotions)
     return replace(score, length=seconds, events=events, emotions=emotions)
@@ -65,10 +68,7 @@ def fitted(score: Score, seconds: float) -> Score:
     The score's own length stays, too: sound may be longer than any score.
     """
     if seconds < score.length:
-        by = seconds / score.length
-        events = tuple(replace(e, start=e.start * by, duration=e.duration * by) for e in score.events)
-        emotions = tuple(replace(f, start=f.start * by, end=f.end * by) for f in score.emotions)
-        return replace(score, length=seconds, events=events, emotions=emotions)
+        return _paced(score, seconds)
     held = max(seconds, score.length)
     emotions = tuple(replace(f, end=held) if f.end >= score.length - 0.5 else f for f in score.emotions)
     return replace(score, emotions=emotions)

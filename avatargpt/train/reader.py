@@ -116,8 +116,7 @@ def train(
             reader.network.load_state_dict({k: v.cpu() for k, v in mean.items()})
             reader.network.eval()
             if held:
-                lengths = [s.length if shape.lengths else None for s in held]
-                read = reader.read([s.text for s in held], grounder, 0, lengths)
+                read = reader.read([s.text for s in held], grounder, 0, [s.length for s in held])
                 log(step=step, **reading_score(read, held))
         if step % t.save_every == 0 or step == stop:
             state = {"model": network.state_dict(), "optimizer": optimizer.state_dict(), "mean": mean, "step": step}

@@ -151,7 +151,8 @@ def rows_of(scores: Sequence[Score], reader: ScoreReader, grounder: Grounder, se
             if len(states) <= MOST_WORDS and len(tokens) <= MOST_TOKENS:
                 out.states.append(states.astype(np.float16))
                 out.tokens.append(tokens)
-                out.told.append((reader.tokens.token("length", wanted.length), reader.tokens.encode(wanted)))
+                suited = tokens if wanted is score else reader.tokens.encode(wanted)
+                out.told.append((reader.tokens.token("length", wanted.length), suited))
     return out
 
 
