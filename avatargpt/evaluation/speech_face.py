@@ -144,11 +144,11 @@ def recorded_faces(driver: Driver, clips: list[SpeechClip]) -> dict[str, Any]:
 
     held, training = [c for c in clips if c.split == "val"], [c for c in clips if c.split == "train"]
     heads = {
-        head: [predict(driver.network, c.features, torch.device("cpu"), head) for c in held]
-        for head in ("paired", "taught")
+        head: [predict(network, c.features, torch.device("cpu"), head) for c in held]
+        for head, network in (("paired", driver.paired), ("taught", driver.network))
     }
     x = np.concatenate([_around(c.features) for c in training])
-    y = np.concatenate([_wanted(c.curves) for c in training])
+    y = np.concatenate([lipsync.movements(c.curves) for c in training])
     mean, std = x.mean(0), x.std(0) + 1e-6
     x = (x - mean) / std
     weights = np.linalg.solve(x.T @ x + RIDGE * np.eye(x.shape[1]), x.T @ (y - y.mean(0)))
@@ -156,10 +156,10 @@ def recorded_faces(driver: Driver, clips: list[SpeechClip]) -> dict[str, Any]:
     for k, name in enumerate(("jaw", "rounding", "press")):
         found: dict[str, list[float]] = {}
         for i, clip in enumerate(held):
-            real = _wanted(clip.curves)[:, k]
+            real = lipsync.movements(clip.curves)[:, k]
             if real.std() < 0.01:
                 continue
-            told = {head: _wanted(heads[head][i])[:, k] for head in heads}
+            told = {head: lipsync.movements(heads[head][i])[:, k] for head in heads}
             told["ridge"] = ((_around(clip.features) - mean) / std @ weights + y.mean(0))[:, k]
             told["log_energy"] = _quarters(clip.features)[:, BANDS]
             for who, curve in told.items():
@@ -168,12 +168,6 @@ def recorded_faces(driver: Driver, clips: list[SpeechClip]) -> dict[str, Any]:
                     found.setdefault(f"paired_{name}_amplitude/{who}", []).append(float(curve.std() / real.std()))
         out |= {key: figure(v) for key, v in found.items()}
     return out
-
-
-def _wanted(curves: np.ndarray) -> np.ndarray:
-    """(T, 3) jaw, rounding, press."""
-    c = curves.astype(np.float32)
-    return np.stack([lipsync.channel(c, "jawOpen"), lipsync.rounding(c), lipsync.pressing(c)], 1)
 
 
 def _quarters(features: np.ndarray) -> np.ndarray:

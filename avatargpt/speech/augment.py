@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from avatargpt.speech.audio import RATE
+from avatargpt.speech.audio import RATE, resample
 from avatargpt.speech.phones import Phone
 
 
@@ -124,6 +124,12 @@ def _filter(audio: np.ndarray, impulse: np.ndarray, delay: int = 0) -> np.ndarra
 
     out = fftconvolve(audio, impulse)[delay : delay + len(audio)]
     return np.asarray(out, np.float32)
+
+
+def replayed(audio: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, float]:
+    """Sound at 16 kHz played faster or slower, its pitch with it, and by how much faster: another speaker."""
+    rate = round(RATE * float(rng.uniform(0.84, 1.22)) / 10) * 10
+    return resample(audio, rate), rate / RATE
 
 
 def recorded(audio: np.ndarray, rng: np.random.Generator, others: Sequence[np.ndarray] = ()) -> np.ndarray:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from avatargpt.speech.stream import FaceStream
     from vqvae.face import FaceMotion
 
-NAME = "driver"  # of the files
+NAME, PAIRED = "driver", "paired"  # of the files
 VERSION = 2  # of the folder's layout
 
 
@@ -29,32 +29,53 @@ class Driver:
 
     Attributes:
         network: `avatargpt.speech.network.DriverNetwork` in evaluation mode, float32, on the CPU.
+        paired: the one whose `paired` head has the mouth as in recorded pairs: a network of its own, or `network`.
+
+    Raises:
+        UserError: networks that look ahead differently.
     """
 
-    def __init__(self, network: DriverNetwork) -> None:
-        self.network = network.eval()
+    def __init__(self, network: DriverNetwork, paired: DriverNetwork | None = None) -> None:
+        self.network, self.paired = network.eval(), (paired or network).eval()
+        ahead = [one.config.look_ahead for one in (self.network, self.paired)]
+        if ahead[0] != ahead[1]:
+            raise UserError(f"a driver that looks {ahead[0]} frames ahead, and one of pairs that looks {ahead[1]}")
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str]) -> Driver:
-        """Read ``driver.json`` and ``driver.safetensors``.
+        """Read ``driver.json`` and ``driver.safetensors``, and the two files called ``paired``, where they are.
 
         Raises:
             UserError: missing, damaged, or of another version.
         """
         from avatargpt.speech.network import DriverConfig, DriverNetwork
 
-        return cls(load_network(folder, NAME, VERSION, lambda about: DriverNetwork(DriverConfig(**about))))
+        def made(about: dict[str, Any]) -> DriverNetwork:
+            return DriverNetwork(DriverConfig(**about))
+
+        apart = (Path(folder) / f"{PAIRED}.json").exists()
+        paired = load_network(folder, PAIRED, VERSION, made) if apart else None
+        return cls(load_network(folder, NAME, VERSION, made), paired)
 
     def save(self, folder: str | os.PathLike[str], dtype: torch.dtype | None = None) -> Path:
         """Write the folder; `dtype` bfloat16 halves it (feature statistics stay float32)."""
+        if self.paired is not self.network:
+            self.save_paired(folder, dtype)
         return save_network(self.network, folder, NAME, VERSION, dtype)
+
+    def save_paired(self, folder: str | os.PathLike[str], dtype: torch.dtype | None = None) -> Path:
+        """Write the network of recorded pairs alone, beside a driver that is or will be there."""
+        return save_network(self.paired, folder, PAIRED, VERSION, dtype)
 
     @property
     def fingerprint(self) -> str:
         """SHA-256 of the weights."""
+        from torch import nn
+
         from avatargpt.evaluation.report import fingerprint
 
-        return fingerprint(self.network)
+        apart = self.paired is not self.network
+        return fingerprint(nn.ModuleList([self.network, self.paired]) if apart else self.network)
 
     def stream(self, rate: int = 16_000, **options: Any) -> FaceStream:
         """A live stream, see `avatargpt.speech.stream.FaceStream`."""

@@ -47,6 +47,12 @@ def pressing(curves: np.ndarray) -> np.ndarray:
     return channel(curves, "mouthPress") + channel(curves, "mouthRollLower") + channel(curves, "mouthRollUpper")
 
 
+def movements(curves: np.ndarray) -> np.ndarray:
+    """(T, 3) jaw, rounding, press: what of recorded faces is compared, a linear map of the curves."""
+    c = curves.astype(np.float32)
+    return np.stack([channel(c, "jawOpen"), rounding(c), pressing(c)], 1)
+
+
 @dataclass
 class Lips:
     """Shares as lists of 0 and 1 (one entry per phone), and values per event, over any number of clips.

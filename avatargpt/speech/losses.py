@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from avatargpt.speech.lipsync_metrics import CLOSED_PRESS, CONTACT_ROLL, MOUTH
+from avatargpt.speech.lipsync_metrics import CLOSED_PRESS, CONTACT_ROLL, MOUTH, movements
 from avatargpt.speech.network import Said
 from avatargpt.speech.pairs import PAIRED
 from avatargpt.speech.phones import ARPABET, CLOSED, LABIODENTAL
@@ -39,6 +40,8 @@ class DriverLosses:
     where it thinks one at least 1 / (1 + w) likely. `seal` weighs the gate that closes the lips (where there is one):
     whether a frame belongs to a p, b or m and its lips are pressed, again with missed ones `shut` times as dear. `bite`
     weighs the gate that brings the lower lip to the teeth in f and v, with missed ones `teeth` times as dear.
+    `concordance` is of recorded pairs: 1 - Lin's coefficient of jaw, rounding and press over all frames of a batch. It
+    asks for the movement's size as well as its course; squared error alone prefers half of it to all at a wrong moment.
     """
 
     curves: float = 1.0
@@ -49,6 +52,7 @@ class DriverLosses:
     phones: float = 0.7
     paired: float = 1.0
     amplitude: float = 0.1
+    concordance: float = 0.0
     shut: float = 1.0
     seal: float = 0.5
     bite: float = 0.5
@@ -152,7 +156,18 @@ def driver_losses(
         rows = said.paired.float()[paired] * paired_scale, curves[paired] * paired_scale
         spread = (rows[0].std(1) - rows[1].std(1)) ** 2
         out["amplitude"] = weights.amplitude * spread.sum(-1).mean() / len(PAIRED)
+        if weights.concordance:
+            counted, table = real > 0, torch.from_numpy(movements(np.eye(curves.shape[-1]))).to(curves)
+            far = 1 - concordance(said.paired.float()[counted] @ table, curves[counted] @ table)
+            out["concordance"] = weights.concordance * far.mean()
     return out
+
+
+def concordance(a: Tensor, b: Tensor) -> Tensor:
+    """Columns of (N, K) and (N, K) -> (K,) Lin's concordance correlation coefficients (Biometrics 45, 1989, eq. 1)."""
+    apart = (a.mean(0) - b.mean(0)) ** 2
+    both = ((a - a.mean(0)) * (b - b.mean(0))).mean(0)
+    return 2 * both / (a.var(0, correction=0) + b.var(0, correction=0) + apart + 1e-6)
 
 
 def channel_scale(spread: Tensor, only: tuple[int, ...] | None = None) -> Tensor:

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from avatargpt.speech.audio import RATE, load, resample
-from avatargpt.speech.augment import recorded
+from avatargpt.speech.augment import recorded, replayed
 from avatargpt.speech.corpus import SpeechClip
 from avatargpt.speech.features import extract
 from avatargpt.speech.phones import Phone, from_arpabet
@@ -60,7 +60,8 @@ def paired_clips(folder: Path, copies: int = 0, seed: int = 0) -> Iterator[Speec
 
     Args:
         folder: of the files.
-        copies: recording situations added for each training clip; a few minutes of one room are soon known by heart.
+        copies: of each training clip, played faster or slower (the face with it) and as recorded in other places: a few
+            minutes of one voice in one room are soon known by heart.
 
     Raises:
         UserError: no such clips, a damaged file, or a rig without the columns that are needed.
@@ -92,8 +93,12 @@ def paired_clips(folder: Path, copies: int = 0, seed: int = 0) -> Iterator[Speec
         if split == "train":
             sound = resample(audio, rate)
             for k in range(copies):
-                heard = extract(recorded(sound, np.random.default_rng([seed, 6, k, len(sound)])), RATE)[:frames]
-                made = SpeechClip(heard, curves[: len(heard)], phones[: len(heard)], kind="paired")
+                rng = np.random.default_rng([seed, 6, k, len(sound)])
+                faster, factor = replayed(sound, rng)
+                heard = extract(recorded(faster, rng), RATE)[: int(frames / factor)]
+                at, times = np.arange(len(heard)) * factor, np.arange(frames)
+                moved = np.stack([np.interp(at, times, c) for c in curves.T], 1).astype(np.float32)
+                made = SpeechClip(heard, moved, np.zeros((len(heard), 2), np.uint8), kind="paired")
                 made.name = f"pairs/{wave.stem}/{k}"
                 yield made
 

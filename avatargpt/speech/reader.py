@@ -11,15 +11,15 @@ import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from avatargpt.speech.consensus import agreed
 from avatargpt.speech.folder import load_network, save_network
-from avatargpt.speech.reader_network import MOST_TOKENS, ReaderConfig, ReaderNetwork
+from avatargpt.speech.reader_network import ReaderConfig, ReaderNetwork
+from avatargpt.speech.reading import MOST_WORDS, Reading
 from avatargpt.speech.score_tokens import ScoreTokens
 from instruct_data.face.score import Score, mirror_words
 from vqvae.errors import UserError
@@ -30,8 +30,7 @@ if TYPE_CHECKING:
 
 NAME = "reader"  # of the files
 VERSION = 3  # of the folder's layout and of the tokens
-MOST_WORDS = 96  # word pieces of an instruction
-SAMPLES, WARMTH = 16, 0.4  # readings that are drawn beside the likeliest, and their temperature
+SAMPLES = 16  # readings that are drawn beside the likeliest, of each wording and network
 
 
 def reading_grounder(config: ReaderConfig) -> SentenceGrounder:
@@ -39,16 +38,6 @@ def reading_grounder(config: ReaderConfig) -> SentenceGrounder:
     from avatargpt.text import SentenceGrounder
 
     return SentenceGrounder(max_tokens=MOST_WORDS + 1, remember=500, layers=config.layers)
-
-
-def padded(states: Sequence[np.ndarray]) -> tuple[Tensor, Tensor]:
-    """Token states of several texts -> (B, N, 384 * layers) and (B, N) 1 for words."""
-    some = [s[:MOST_WORDS] for s in states]
-    out = np.zeros((len(some), max(len(s) for s in some), some[0].shape[1]), np.float32)
-    words = np.zeros(out.shape[:2], np.float32)
-    for k, s in enumerate(some):
-        out[k, : len(s)], words[k, : len(s)] = s, 1
-    return torch.from_numpy(out), torch.from_numpy(words)
 
 
 def wordings(text: str, sided: bool) -> list[tuple[str, bool]]:
@@ -63,11 +52,23 @@ def wordings(text: str, sided: bool) -> list[tuple[str, bool]]:
 
 
 class ScoreReader:
-    """A trained reader."""
+    """A trained reader: one network, or several that are asked alike.
 
-    def __init__(self, network: ReaderNetwork) -> None:
-        self.network = network.eval()
-        self.tokens = ScoreTokens()
+    Args:
+        network: gives the likeliest reading.
+        others: further ones, of any shape, whose readings count beside those of the first: networks that err
+            differently agree on less that is wrong.
+
+    Raises:
+        UserError: networks that read different layers of the sentence encoder.
+    """
+
+    def __init__(self, network: ReaderNetwork, *others: ReaderNetwork) -> None:
+        self.network, self.others, self.tokens = network.eval(), others, ScoreTokens()
+        if any(one.config.layers != network.config.layers for one in others):
+            layers = ", ".join(str(one.config.layers) for one in (network, *others))
+            raise UserError(f"readers of the encoder's layers {layers}; accepted: all of the same")
+        self.readings = [Reading(one.eval(), self.tokens) for one in (network, *others)]
 
     @torch.inference_mode()
     def read(
@@ -99,87 +100,44 @@ class ScoreReader:
                 start = f"{text[:40]}..."
                 raise UserError(f"facial instruction {start!r}: accepted up to {MOST_WORDS} word pieces")
         # one by one: what is read must not depend on the other instructions of a file
-        begins = [self._begin(s) for s in seconds or [None] * len(texts)]
-        together = zip(given, texts, begins, strict=True)
-        return [self._agreed(states, text, begin, grounder, samples) for states, text, begin in together]
+        together = zip(given, texts, seconds or [None] * len(texts), strict=True)
+        return [self._agreed(states, text, wanted, grounder, samples) for states, text, wanted in together]
 
-    def _begin(self, seconds: float | None) -> int:
-        """What a sequence begins with."""
-        if seconds is None or not self.network.config.lengths:
-            return self.network.begin
-        return self.tokens.token("length", seconds)
-
-    def _agreed(self, states: np.ndarray, text: str, begin: int, grounder: Grounder, samples: int) -> Score:
-        first = self.tokens.decode(self._said(*self._encoded([states]), begin), text)
+    def _agreed(
+        self, states: np.ndarray, text: str, seconds: float | None, grounder: Grounder, samples: int
+    ) -> Score:  # fmt: skip
+        first = self.tokens.decode(self.readings[0].likeliest(states, seconds), text)
         if not samples:
             return first
         others = wordings(text, first.sided)
         found = [(s, flip) for s, (_, flip) in zip(grounder.states([t for t, _ in others]), others, strict=True)
                  if len(s) <= MOST_WORDS]  # fmt: skip
-        rows = self._drawn(*self._encoded([states, *(s for s, _ in found)]), begin, samples)
-        readings = [first]
-        for some, flip in zip(rows, (False, *(flip for _, flip in found)), strict=True):
-            drawn = [self.tokens.decode(row, text) for row in some]
-            readings += [replace(s.mirrored(), text=text) for s in drawn] if flip else drawn
-        return agreed(readings)
-
-    def _encoded(self, states: Sequence[np.ndarray]) -> tuple[Tensor, Tensor]:
-        """What the network makes of W texts' token states: (W, N, width), and (W, N) 1 for words."""
-        given, words = padded(states)
-        return self.network.encode(given, words), words
-
-    def _drawn(self, read: Tensor, words: Tensor, begin: int, samples: int) -> list[list[list[int]]]:
-        """Readings of each text drawn token by token from what the grammar allows; those that come to no end are left
-        out."""
-        rng = np.random.default_rng(0)
-        rows: list[list[int]] = [[] for _ in range(samples * len(read))]
-        live = list(range(len(rows)))
-        for length in range(MOST_TOKENS):
-            if not live:
-                break
-            tokens = torch.tensor([[begin, *rows[i]] for i in live])
-            of = torch.tensor(live) // samples
-            chances = (self.network.decode(read[of], words[of], tokens)[:, -1].double() / WARMTH).softmax(-1).numpy()
-            for i, row in zip(live, chances, strict=True):
-                possible = np.zeros_like(row)
-                for name in self._allowed(rows[i], length):
-                    first = self.tokens.first[name]
-                    possible[first : first + len(self.tokens.fields[name])] = 1
-                rows[i].append(int(rng.choice(len(row), p=row * possible / (row * possible).sum())))
-            live = [i for i in live if rows[i][-1] != 0]
-        done = [rows[k : k + samples] for k in range(0, len(rows), samples)]
-        return [[row for row in some if row[-1] == 0] for some in done]
-
-    def _allowed(self, row: list[int], length: int) -> Sequence[str]:
-        """Fields that may come next; towards the limit no further actions."""
-        allowed = self.tokens.allowed(row)
-        return ["length"] if length > MOST_TOKENS - 8 and "length" in allowed else allowed
-
-    def _said(self, read: Tensor, words: Tensor, begin: int) -> list[int]:
-        row: list[int] = []
-        while len(row) < MOST_TOKENS and (not row or row[-1] != 0):
-            logits = self.network.decode(read, words, torch.tensor([[begin, *row]]))[0, -1]
-            row.append(self._chosen(logits.softmax(-1).double().numpy(), self._allowed(row, len(row))))
-        return row
-
-    def _chosen(self, chances: np.ndarray, allowed: Sequence[str]) -> int:
-        """Of chances (V,) a token of the allowed fields: what is spread over many near values counts together."""
-        parts = {name: chances[self.tokens.first[name] :][: len(self.tokens.fields[name])] for name in allowed}
-        over = [name for name in allowed if name in ("tail", "length")]  # both say that nothing more is done
-        chosen = [[name] for name in allowed if name not in over] + ([over] if over else [])
-        group = max(chosen, key=lambda names: sum(parts[n].sum() for n in names))
-        name = max(group, key=lambda n: parts[n].sum())
-        return self.tokens.first[name] + int(parts[name].argmax())
+        said = [first]
+        for reading in self.readings:
+            rows = reading.drawn([states, *(s for s, _ in found)], seconds, samples)
+            for some, flip in zip(rows, (False, *(flip for _, flip in found)), strict=True):
+                drawn = [self.tokens.decode(row, text) for row in some]
+                said += [replace(s.mirrored(), text=text) for s in drawn] if flip else drawn
+        return agreed(said)
 
     def save(self, folder: str | os.PathLike[str], dtype: torch.dtype | None = None) -> Path:
         """Write the folder; `dtype` bfloat16 halves it."""
+        for number, network in enumerate(self.others, 2):
+            save_network(network, folder, f"{NAME}_{number}", VERSION, dtype)
         return save_network(self.network, folder, NAME, VERSION, dtype)
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str]) -> ScoreReader:
-        """Read ``reader.json`` and ``reader.safetensors``.
+        """Read ``reader.json`` and ``reader.safetensors``, and ``reader_2``, ``reader_3``, ... where they are.
 
         Raises:
             UserError: missing, damaged, or of another version.
         """
-        return cls(load_network(folder, NAME, VERSION, lambda about: ReaderNetwork(ReaderConfig(**about))))
+
+        def made(about: dict[str, Any]) -> ReaderNetwork:
+            return ReaderNetwork(ReaderConfig(**about))
+
+        names = [NAME]
+        while (Path(folder) / f"{NAME}_{len(names) + 1}.json").exists():
+            names.append(f"{NAME}_{len(names) + 1}")
+        return cls(*(load_network(folder, name, VERSION, made) for name in names))

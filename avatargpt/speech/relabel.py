@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from avatargpt.speech.align import aligned
-from avatargpt.speech.audio import RATE, resample
-from avatargpt.speech.augment import recorded
+from avatargpt.speech.audio import RATE
+from avatargpt.speech.augment import recorded, replayed
 from avatargpt.speech.coding import any_coded
 from avatargpt.speech.corpus import SpeechClip
 from avatargpt.speech.driver import Driver
@@ -82,9 +82,7 @@ def labelled_clips(
             continue
         for k in range(copies):
             rng = np.random.default_rng([seed, 5, i, k])
-            rate = round(RATE * float(rng.uniform(0.84, 1.22)) / 10) * 10
-            factor = rate / RATE
-            sound = resample(said.audio, rate)
+            sound, factor = replayed(said.audio, rng)
             moved = [Phone(p.name, p.start / factor, p.end / factor) for p in said.phones]
             heard = recorded(sound, rng) if rng.random() < 0.75 else sound
             if through and rng.random() < through:

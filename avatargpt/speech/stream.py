@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections import deque
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from avatargpt.speech.audio import FPS, RATE, FrameBlocks, frames_in
 from avatargpt.speech.direction import Direction
 from avatargpt.speech.features import SpeechFeatures
-from avatargpt.speech.network import SILENT_GATE, Block
+from avatargpt.speech.network import SILENT_GATE
+from avatargpt.speech.pairs import PAIRED
 from avatargpt.speech.teacher import STYLE
+from avatargpt.speech.trunk import Trunk
 from vqvae.arkit import COUNT
 from vqvae.errors import UserError
 
@@ -24,28 +23,6 @@ if TYPE_CHECKING:
 
 HEADS = ("taught", "paired")
 MOST_TURN = 0.8  # rad of the head
-
-
-@dataclass(frozen=True)
-class _Layer:
-    """A block's weights at hand: looking modules up takes longer than multiplying."""
-
-    dilation: int
-    shape: tuple[int, ...]
-    norm_weight: Tensor
-    norm_bias: Tensor
-    taps_weight: Tensor
-    taps_bias: Tensor
-    out_weight: Tensor
-    out_bias: Tensor
-
-    @classmethod
-    def of(cls, block: Any) -> _Layer:
-        assert isinstance(block, Block)
-        return cls(
-            block.dilation, tuple(block.norm.normalized_shape), block.norm.weight, block.norm.bias, block.taps.weight,
-            block.taps.bias, block.out.weight, block.out.bias,
-        )  # fmt: skip
 
 
 class FaceStream:
@@ -59,7 +36,8 @@ class FaceStream:
         rate: samples a second of what is pushed.
         direction: emotion and instructions over time, see `direct`.
         style: (8,) see `avatargpt.speech.teacher.STYLE`; None = usual.
-        head: ``taught``, curves by the rules' example, every channel; ``paired``, mouth as in recorded pairs.
+        head: ``taught``, curves by the rules' example, every channel; ``paired``, the mouth as in recorded pairs, all
+            else as it was taught.
 
     Raises:
         UserError: a rate, style or head that is not accepted.
@@ -72,19 +50,17 @@ class FaceStream:
         if head not in HEADS:
             raise UserError(f"head {head!r}; accepted: {', '.join(HEADS)}")
         self._net = driver.network
-        self._head = self._net.curves if head == "taught" else self._net.paired
         self._closes = head == "taught" and self._net.config.seal
         self._touches = head == "taught" and self._net.config.bite
         self._blocks = FrameBlocks(rate)
         self._features = SpeechFeatures()
-        rest = torch.zeros(self._net.config.width)
-        self._layers = [_Layer.of(b) for b in self._net.blocks]
-        self._past = [deque([rest] * (2 * b.dilation), 2 * b.dilation) for b in self._layers]
         usual = np.zeros(len(STYLE), np.float32) if style is None else np.asarray(style, np.float32)
         if usual.shape != (len(STYLE),) or not np.isfinite(usual).all():
             raise UserError(f"style of shape {usual.shape}; accepted: {len(STYLE)} numbers ({', '.join(STYLE)})")
-        with torch.inference_mode():
-            self._style = self._net.style(torch.from_numpy(usual))
+        self._trunk = Trunk(self._net, usual)
+        self._mouth = Trunk(driver.paired, np.zeros_like(usual)) if head == "paired" else None
+        self._untold = Trunk(self._net, usual)
+        self._columns = torch.tensor(PAIRED)
         self._heard = 0  # feature frames
         self.frames = 0  # video frames given out
         self.direct(direction or Direction())
@@ -125,23 +101,19 @@ class FaceStream:
 
     def _hear(self, block: np.ndarray) -> np.ndarray | None:
         """One feature frame through the network; the video frame it speaks for, or None while there is none."""
-        net = self._net
-        x = net.enter(net.normalise(torch.from_numpy(self._features(block)))) + self._style
+        net, heard = self._net, torch.from_numpy(self._features(block))
         time = (self._heard - net.config.look_ahead) / FPS
-        beside: Tensor | None = None
-        for i, (layer, past) in enumerate(zip(self._layers, self._past, strict=True)):
-            y = F.layer_norm(x, layer.shape, layer.norm_weight, layer.norm_bias)
-            taps = F.linear(torch.cat((past[0], past[layer.dilation], y)), layer.taps_weight, layer.taps_bias)
-            past.append(y)
-            x = x + F.linear(F.gelu(taps, approximate="tanh"), layer.out_weight, layer.out_bias)
-            if i + 1 == net.config.inject:
-                x, beside = self._steer(x, max(time, 0.0))
+        beside: list[Tensor] = []
+        h = self._trunk.hear(heard, lambda x: self._steer(x, max(time, 0.0), beside))
+        mouth = None if self._mouth is None else self._as_recorded(self._mouth, heard)
         self._heard += 1
         if self._heard <= net.config.look_ahead:
             return None
-        h = net.leave(x)
-        out = self._head(h)
-        out = out if beside is None else out + beside
+        out = net.curves(h)
+        for one in beside:
+            out = out + one
+        if mouth is not None:
+            out[self._columns] += mouth[self._columns]
         if self._touches and float(net.bite(h)) > SILENT_GATE:
             out = net.touch(h, out)[0]
         if self._closes and float(net.seal(h)) > SILENT_GATE:
@@ -152,8 +124,14 @@ class FaceStream:
         self.frames += 1
         return np.asarray(out, np.float32)
 
-    def _steer(self, x: Tensor, time: float) -> tuple[Tensor, Tensor | None]:
-        """The trunk's state with what was told, and what is added to the curves."""
+    def _as_recorded(self, mouth: Trunk, heard: Tensor) -> Tensor:
+        """Curves (55,) of recorded pairs less what was taught, nothing told: what is told comes to both alike."""
+        plain = self._net.curves(self._untold.hear(heard))
+        out: Tensor = mouth.network.paired(mouth.hear(heard)) - plain
+        return out
+
+    def _steer(self, x: Tensor, time: float, beside: list[Tensor]) -> Tensor:
+        """The trunk's state with what was told; what is added to the curves comes into `beside`."""
         at = np.array([time])
         told = self._direction
         if len(told.seconds):
@@ -163,6 +141,7 @@ class FaceStream:
             timing = torch.from_numpy(told.timing(at))[None]
             if timing[..., 4].any():
                 h = self._net.motion_norm(x)[None, None]
-                moved, beside = self._net.motion(h, *self._told, timing)
-                return x + moved[0, 0], beside[0, 0]
-        return x, None
+                moved, added = self._net.motion(h, *self._told, timing)
+                beside.append(added[0, 0])
+                return x + moved[0, 0]
+        return x

@@ -192,7 +192,12 @@ def _beside(args: argparse.Namespace, out: Path, fingerprint: str) -> None:
         from avatargpt.speech.driver import Driver
 
         mean_of(args.driver, Driver.load).save(out / "driver", torch.int8)
+    if args.paired:
+        from avatargpt.speech.driver import Driver
+
+        mean_of(args.paired, Driver.load).save_paired(out / "driver", torch.int8)
     if args.reader:
         from avatargpt.speech.reader import ScoreReader
 
-        mean_of(args.reader, ScoreReader.load).save(out / "driver", torch.int8)
+        readers = [mean_of(folders, ScoreReader.load).network for folders in args.reader.split("+")]
+        ScoreReader(*readers).save(out / "driver", torch.int8)

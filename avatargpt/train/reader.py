@@ -12,8 +12,9 @@ import torch
 from torch.nn import functional as F
 
 from avatargpt.speech.direction import Grounder
-from avatargpt.speech.reader import MOST_WORDS, ScoreReader
+from avatargpt.speech.reader import ScoreReader
 from avatargpt.speech.reader_network import ReaderConfig, ReaderNetwork
+from avatargpt.speech.reading import MOST_WORDS
 from avatargpt.train.reader_material import Material, ReaderBatches, ReaderTraining, material, rows_of
 from avatargpt.train.runtime import (
     Log,

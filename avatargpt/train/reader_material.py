@@ -9,8 +9,9 @@ import numpy as np
 import torch
 
 from avatargpt.speech.direction import Grounder
-from avatargpt.speech.reader import MOST_WORDS, ScoreReader, padded
+from avatargpt.speech.reader import ScoreReader
 from avatargpt.speech.reader_network import MOST_TOKENS
+from avatargpt.speech.reading import MOST_WORDS, padded
 from avatargpt.speech.scores import fitted
 from avatargpt.train.reader_pairs import pairs_of
 from instruct_data.face.score import MAX_SECONDS, Score
@@ -18,7 +19,7 @@ from vqvae.errors import UserError
 
 TOLD = 0.5  # share of the rows whose length is told, where the reader learns to heed it
 LONGER = 0.2  # of these, in clips that are longer than what is done
-SAID = ("written", "sequenced", "reworded", "joined", "named", "timed")  # kinds of rows whose shares are given
+SAID = ("written", "sequenced", "further", "reworded", "joined", "named", "timed")  # kinds of rows with a share
 
 
 @dataclass
@@ -28,10 +29,10 @@ class Material:
     Attributes:
         composed: instructions composed by rule. timed: more of these, whose words say when. joined: pairs of written
             ones.
-        written_share, sequenced_share, reworded_share, joined_share, named_share, timed_share: of the rows; sequenced
-            ones are written, too, of several actions that overlap and follow one another (`corpus.SEQUENCES`),
-            reworded ones are those of the corpus in other people's words (`corpus.reworded`), named ones every action
-            and emotion by its plain name in every degree; the rest are composed ones.
+        written_share, sequenced_share, further_share, reworded_share, joined_share, named_share, timed_share: of the
+            rows; sequenced and further ones are written, too (`corpus.SEQUENCES`, `corpus.FURTHER`), reworded ones are
+            those of the corpus in other people's words (`corpus.reworded`), named ones every action and emotion by its
+            plain name in every degree; the rest are composed ones.
         held: every so manieth written instruction only validates.
     """
 
@@ -40,6 +41,7 @@ class Material:
     joined: int = 10000
     written_share: float = 0.5
     sequenced_share: float = 0.0
+    further_share: float = 0.0
     reworded_share: float = 0.0
     joined_share: float = 0.25
     named_share: float = 0.03
@@ -104,25 +106,30 @@ def with_mirrored(scores: Sequence[Score]) -> list[Score]:
 def material(written: Sequence[Score], options: Material) -> tuple[dict[str, list[Score]], list[Score]]:
     """Training instructions by kind, and held-out written ones."""
     from instruct_data.face.compose import composed, named
-    from instruct_data.face.corpus import SEQUENCES, reworded
+    from instruct_data.face.corpus import FURTHER, SEQUENCES, reworded
     from instruct_data.face.score import read_instructions
     from instruct_data.face.timed import timed_instructions
 
     held, learnt = _parted(written, options.held)
     rest = with_mirrored(learnt)
-    found = [one.score for one in read_instructions(SEQUENCES)] if options.sequenced_share else []
-    later, learnt = _parted(found, options.held)
-    sequenced = with_mirrored(learnt)
-    held += later
+    written_too: dict[str, list[Score]] = {}
+    for name, file, share in (
+        ("sequenced", SEQUENCES, options.sequenced_share), ("further", FURTHER, options.further_share),
+    ):  # fmt: skip
+        found = [one.score for one in read_instructions(file)] if share else []
+        later, learnt = _parted(found, options.held)
+        written_too[name] = with_mirrored(learnt)
+        held += later
     avoid = [s.text for s in held]
     kept = {t.lower() for t in avoid}
     rows = reworded() if options.reworded_share else []
     others = with_mirrored([s for row in rows if not any(s.text.lower() in kept for s in row) for s in row])
-    pairs = pairs_of([*rest, *sequenced, *others], options.joined, np.random.default_rng([options.seed, 7]))
+    single = [*rest, *(s for some in written_too.values() for s in some), *others]
+    pairs = pairs_of(single, options.joined, np.random.default_rng([options.seed, 7]))
     made = composed(options.composed, options.seed + 1, avoid)
     timed = timed_instructions(options.timed, options.seed, avoid)
     said = [s for s in named() if s.text.lower() not in kept] if options.named_share else []
-    groups = {"written": rest, "sequenced": sequenced, "reworded": others, "joined": pairs, "named": said}
+    groups = {"written": rest, **written_too, "reworded": others, "joined": pairs, "named": said}
     return {**groups, "timed": timed, "composed": made}, held
 
 

@@ -247,7 +247,8 @@ def _parser() -> argparse.ArgumentParser:
           book="folder of the book stage", library="folder of the library stage",
           planner="folder of the planner stage", intents="folder of the intents stage",
           driver="folder of the driver stage, or several with commas between: their mean",
-          reader="folder of the reader stage, or several likewise",
+          paired="the same for the mouth of recorded pairs, a network of its own",
+          reader="folder of the reader stage, or several likewise; + between readers that are asked together",
           matcher="folder of the matcher stage")  # fmt: skip
     packed.add_argument("--bits", type=int, choices=(8, 16), default=16,
                         help="of the language model's weights; default: 16, which transformers reads, too")  # fmt: skip

@@ -72,6 +72,33 @@ def test_a_gate_closes_the_lips(driver: Driver, tmp_path: Path) -> None:
     assert np.array_equal(together(again.drive(sound, head="paired")), paired)
 
 
+def test_a_network_of_its_own_moves_the_mouth_as_in_recorded_pairs(driver: Driver, tmp_path: Path) -> None:
+    from avatargpt.speech.features import extract
+    from avatargpt.speech.pairs import PAIRED
+
+    torch.manual_seed(1)
+    network = DriverNetwork(DriverConfig(width=16, hidden=16, dilations=[1, 2], text_width=8, inject=1))
+    with torch.no_grad():
+        network.paired.weight.normal_(std=0.3)
+        network.paired.bias.fill_(0.3)
+    both, sound = Driver(driver.network, network), voice(1.0)
+    mouth, taught = together(both.drive(sound, head="paired")), together(both.drive(sound))
+    assert np.array_equal(taught, together(driver.drive(sound)))
+    own = predict(network, extract(sound, RATE), torch.device("cpu"), "paired")
+    assert np.abs(own - mouth)[:-2, PAIRED].max() < 1e-5 and np.abs(taught - mouth)[:, PAIRED].max() > 0.05
+    others = [i for i in range(55) if i not in PAIRED]
+    assert np.array_equal(taught[:, others], mouth[:, others])
+    clause = Direction.make([], [Clause("smile", 0.3, 0.7)], Words())
+    changed = np.abs(together(both.drive(sound, RATE, clause, head="paired")) - mouth)[:, PAIRED].max(1) > 1e-6
+    assert changed[10:20].all() and not changed[:8].any()  # what is told moves that mouth, too
+    both.save(tmp_path)
+    again = Driver.load(tmp_path)
+    assert np.array_equal(together(again.drive(sound, head="paired")), mouth)
+    assert again.fingerprint == both.fingerprint != driver.fingerprint
+    with pytest.raises(UserError, match="2 frames ahead"):
+        Driver(driver.network, DriverNetwork(DriverConfig(width=16, hidden=16, dilations=[1], inject=1, look_ahead=1)))
+
+
 def test_frames_come_in_time_and_do_not_know_more(driver: Driver) -> None:
     stream = driver.stream()
     assert stream.latency == pytest.approx(0.1)

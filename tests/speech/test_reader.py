@@ -1,6 +1,7 @@
 """Scores as tokens and back, the reader's grammar, its training, and what the driver is told."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from avatargpt.metrics.face_reading import reading_score
 from avatargpt.speech.driver import Driver
 from avatargpt.speech.performer import FacePerformer
 from avatargpt.speech.reader import ScoreReader, wordings
+from avatargpt.speech.reader_decoding import Decoding
 from avatargpt.speech.reader_network import ReaderConfig, ReaderNetwork
 from avatargpt.speech.score_tokens import ScoreTokens, clock_times, lasting
 from avatargpt.speech.scores import clauses_of, feelings_of, fitted, spread
@@ -103,7 +105,7 @@ def test_a_field_counts_with_all_its_values() -> None:
     chances[reader.tokens.token("same")] = 0.4
     for value, chance in ((0.2, 0.1), (0.3, 0.3), (0.4, 0.2)):  # together more than "same"
         chances[reader.tokens.token("after", value)] = chance
-    assert reader._chosen(chances, ["after", "since", "same", "at"]) == reader.tokens.token("after", 0.3)
+    assert reader.readings[0].chosen(chances, ["after", "since", "same", "at"]) == reader.tokens.token("after", 0.3)
 
 
 def test_whatever_an_untrained_reader_says_is_a_score() -> None:
@@ -199,18 +201,56 @@ def test_readings_of_the_mirror_image_are_turned_back(monkeypatch: pytest.Monkey
     rows = {"left": reader.tokens.encode(left), "right": reader.tokens.encode(left.mirrored())}
     asked: list[int] = []
 
-    def drawn(read: torch.Tensor, words: torch.Tensor, begin: int, samples: int) -> list[list[list[int]]]:
-        asked.append(len(read))
-        return [[rows["left"]] * samples] * (len(read) - 1) + [[rows["right"]] * samples]
+    def drawn(states: list[np.ndarray], seconds: float | None, samples: int) -> list[list[list[int]]]:
+        asked.append(len(states))
+        return [[rows["left"]] * samples] * (len(states) - 1) + [[rows["right"]] * samples]
 
-    monkeypatch.setattr(reader, "_said", lambda *_: rows["left"])
-    monkeypatch.setattr(reader, "_drawn", drawn)
+    monkeypatch.setattr(reader.readings[0], "likeliest", lambda *_: rows["left"])
+    monkeypatch.setattr(reader.readings[0], "drawn", drawn)
     found: list[list[Score]] = []
     monkeypatch.setattr("avatargpt.speech.reader.agreed", lambda some: found.append(list(some)) or some[0])
     reader.read(["wink with the left eye"], Words(), 3)
     assert asked == [4] and len(found[0]) == 1 + 4 * 3
     assert {e.action for s in found[0] for e in s.events} == {"wink_left"}
     assert {s.text for s in found[0]} == {"wink with the left eye"}
+
+
+def test_token_by_token_the_decoder_says_what_it_says_at_once() -> None:
+    torch.manual_seed(3)
+    network = ReaderNetwork(ReaderConfig(width=16, hidden=24, heads=2, decoder=2, layers=[6], rank=0)).eval()
+    torch.nn.init.normal_(network.place)
+    states, words, of = torch.randn(2, 5, 384), torch.ones(2, 5), torch.tensor([0, 1, 1])
+    words[0, 3:] = 0
+    tokens = torch.randint(0, 40, (3, 6))
+    with torch.inference_mode():
+        read = network.encode(states, words)
+        wanted = network.decode(read[of], words[of], tokens)
+        decoding, left = Decoding(network, read, words, of), torch.tensor([0, 1, 2])
+        for t in range(6):
+            if t == 3:
+                decoding.keep(torch.tensor([0, 2]))  # the second row is over
+                left = torch.tensor([0, 2])
+            assert torch.allclose(decoding.step(tokens[left, t]), wanted[left, t], atol=1e-5)
+
+
+def test_several_readers_are_asked_alike(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(2)
+    wider = ReaderNetwork(ReaderConfig(width=24, hidden=16, heads=2, decoder=1, layers=[6], rank=0))
+    both, asked = ScoreReader(small().network, wider), list[list[Score]]()
+    found = both.read(["smile, then nod"], Words(), 4)
+    both.save(tmp_path)
+    again = ScoreReader.load(tmp_path)
+    assert len(again.others) == 1 and again.others[0].config.width == 24
+    monkeypatch.setattr("avatargpt.speech.reader.agreed", lambda some: asked.append(list(some)) or some[0])
+    again.read(["smile, then nod"], Words(), 4)
+    monkeypatch.undo()
+    alone = [ScoreReader(n) for n in (both.network, wider)]
+    ways = 1 + len(wordings("smile, then nod", True))
+    assert 1 + 4 * ways < len(asked[0]) <= 1 + 2 * 4 * ways
+    assert again.read(["smile, then nod"], Words(), 4) == found
+    assert alone[0].read(["smile, then nod"], Words(), 0) == both.read(["smile, then nod"], Words(), 0)
+    with pytest.raises(UserError, match="all of the same"):
+        ScoreReader(wider, ReaderNetwork(ReaderConfig(width=16, hidden=16, heads=2, layers=[0, 3], rank=0)))
 
 
 def test_what_is_read_does_not_depend_on_the_others() -> None:
@@ -224,13 +264,14 @@ def test_a_wanted_length_is_told_to_a_reader_that_learnt_to_heed_it(
     monkeypatch: pytest.MonkeyPatch, learnt: bool
 ) -> None:
     reader, firsts = small(learnt), set[int]()
-    decode = reader.network.decode
+    step = Decoding.step
 
-    def watched(read: torch.Tensor, words: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
-        firsts.update(tokens[:, 0].tolist())
-        return decode(read, words, tokens)
+    def watched(self: Decoding, tokens: torch.Tensor) -> torch.Tensor:
+        if not self._length:
+            firsts.update(tokens.tolist())
+        return step(self, tokens)
 
-    monkeypatch.setattr(reader.network, "decode", watched)
+    monkeypatch.setattr(Decoding, "step", watched)
     reader.read(["smile, then nod"], Words(), 2, [7.4])
     assert firsts == {reader.tokens.token("length", 7.5) if learnt else reader.network.begin}
     firsts.clear()
@@ -280,13 +321,14 @@ def test_rows_with_a_told_length_teach_what_suits_it() -> None:
         assert said in (rows.tokens if row[0] == reader.network.begin else right)
 
 
-def test_instructions_of_several_actions_have_a_share_of_their_own() -> None:
-    options = Material(composed=0, timed=0, joined=0, held=10, written_share=0.2, sequenced_share=0.3)
-    groups, held = material(own(20), options)
-    texts, kept = {s.text for s in groups["sequenced"]}, {s.text for s in held}
-    assert len(texts) > 3000 and not texts & kept and len(held) > 300
-    assert np.mean([len(s.events) >= 2 for s in groups["sequenced"]]) > 0.7
-    assert not material(own(20), Material(composed=0, timed=0, joined=0, held=10))[0]["sequenced"]
+@pytest.mark.parametrize(("kind", "count", "several"), [("sequenced", 3000, 0.7), ("further", 7000, 0.6)])
+def test_further_written_instructions_have_a_share_of_their_own(kind: str, count: int, several: float) -> None:
+    shares: dict[str, Any] = {"written_share": 0.2, f"{kind}_share": 0.3}
+    groups, held = material(own(20), Material(composed=0, timed=0, joined=0, held=10, **shares))
+    texts, kept = {s.text for s in groups[kind]}, {s.text for s in held}
+    assert len(texts) > count and not texts & kept and len(held) > count // 10
+    assert np.mean([len(s.events) >= 2 for s in groups[kind]]) > several
+    assert not material(own(20), Material(composed=0, timed=0, joined=0, held=10))[0][kind]
 
 
 def test_joined_instructions_follow_one_another() -> None:

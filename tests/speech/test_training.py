@@ -167,6 +167,18 @@ def test_pairs_teach_only_what_they_show() -> None:
     assert all(expand(name) for name in ACTION_UNITS.values())
 
 
+def test_concordance_sees_course_and_size() -> None:
+    from avatargpt.speech.losses import concordance
+
+    torch.manual_seed(0)
+    x = torch.randn(500, 1) * 0.2 + 0.3
+    y = torch.randn(500, 1) * 0.2 + 0.3
+    assert float(concordance(x, x)) == pytest.approx(1, abs=1e-3)
+    half = float(concordance(0.5 * (x - x.mean()) + x.mean(), x))
+    assert half == pytest.approx(2 * 0.5 / (0.25 + 1), abs=0.01)  # rightly timed, half as large: 0.8
+    assert abs(float(concordance(y, x))) < 0.15 and float(concordance(x + 0.2, x)) < 0.75
+
+
 def test_caches_come_back(tmp_path: Path) -> None:
     made = clips()
     corpus.save(made, tmp_path)

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import torch
 
-from avatargpt.speech.reader import ScoreReader, padded, reading_grounder
+from avatargpt.speech.reader import ScoreReader, reading_grounder
 from avatargpt.speech.reader_network import ReaderConfig, ReaderNetwork
+from avatargpt.speech.reading import padded
 from avatargpt.speech.tuned_layers import WIDTH, TunedLayers
 from avatargpt.text import SentenceGrounder
 

@@ -1,0 +1,71 @@
+"""A driver network's trunk, frame by frame."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from avatargpt.speech.network import Block, DriverNetwork
+
+
+@dataclass(frozen=True)
+class _Layer:
+    """A block's weights at hand: looking modules up takes longer than multiplying."""
+
+    dilation: int
+    shape: tuple[int, ...]
+    norm_weight: Tensor
+    norm_bias: Tensor
+    taps_weight: Tensor
+    taps_bias: Tensor
+    out_weight: Tensor
+    out_bias: Tensor
+
+    @classmethod
+    def of(cls, block: Any) -> _Layer:
+        assert isinstance(block, Block)
+        return cls(
+            block.dilation, tuple(block.norm.normalized_shape), block.norm.weight, block.norm.bias, block.taps.weight,
+            block.taps.bias, block.out.weight, block.out.bias,
+        )  # fmt: skip
+
+
+class Trunk:
+    """What one network remembers of one speaker.
+
+    Args:
+        style: (8,) see `avatargpt.speech.teacher.STYLE`.
+    """
+
+    def __init__(self, network: DriverNetwork, style: np.ndarray) -> None:
+        self.network = network
+        rest = torch.zeros(network.config.width)
+        self._layers = [_Layer.of(b) for b in network.blocks]
+        self._past = [deque([rest] * (2 * b.dilation), 2 * b.dilation) for b in self._layers]
+        with torch.inference_mode():
+            self._style = network.style(torch.from_numpy(style))
+
+    def hear(self, features: Tensor, steer: Callable[[Tensor], Tensor] = lambda x: x) -> Tensor:
+        """One frame's features (332,) -> the hidden state (D,).
+
+        Args:
+            steer: changes the state where text comes in.
+        """
+        net = self.network
+        x = net.enter(net.normalise(features)) + self._style
+        for i, (layer, past) in enumerate(zip(self._layers, self._past, strict=True)):
+            y = F.layer_norm(x, layer.shape, layer.norm_weight, layer.norm_bias)
+            taps = F.linear(torch.cat((past[0], past[layer.dilation], y)), layer.taps_weight, layer.taps_bias)
+            past.append(y)
+            x = x + F.linear(F.gelu(taps, approximate="tanh"), layer.out_weight, layer.out_bias)
+            if i + 1 == net.config.inject:
+                x = steer(x)
+        out: Tensor = net.leave(x)
+        return out
