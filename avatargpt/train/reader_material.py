@@ -110,26 +110,24 @@ def material(written: Sequence[Score], options: Material) -> tuple[dict[str, lis
     from instruct_data.face.score import read_instructions
     from instruct_data.face.timed import timed_instructions
 
-    held, learnt = _parted(written, options.held)
-    rest = with_mirrored(learnt)
-    written_too: dict[str, list[Score]] = {}
-    for name, file, share in (
-        ("sequenced", SEQUENCES, options.sequenced_share), ("further", FURTHER, options.further_share),
-    ):  # fmt: skip
-        found = [one.score for one in read_instructions(file)] if share else []
-        later, learnt = _parted(found, options.held)
-        written_too[name] = with_mirrored(learnt)
-        held += later
+    files = {
+        "sequenced": SEQUENCES if options.sequenced_share else None, "further": FURTHER if options.further_share else None,
+    }  # fmt: skip
+    all_written = {"written": list(written)}
+    all_written |= {k: [one.score for one in read_instructions(f)] if f else [] for k, f in files.items()}
+    parts = {k: _parted(some, options.held) for k, some in all_written.items()}
+    held = [s for some, _ in parts.values() for s in some]
     avoid = [s.text for s in held]
     kept = {t.lower() for t in avoid}
+    learnt = {k: [s for s in with_mirrored(some) if s.text.lower() not in kept] for k, (_, some) in parts.items()}
     rows = reworded() if options.reworded_share else []
     others = with_mirrored([s for row in rows if not any(s.text.lower() in kept for s in row) for s in row])
-    single = [*rest, *(s for some in written_too.values() for s in some), *others]
+    single = [*(s for some in learnt.values() for s in some), *others]
     pairs = pairs_of(single, options.joined, np.random.default_rng([options.seed, 7]))
     made = composed(options.composed, options.seed + 1, avoid)
     timed = timed_instructions(options.timed, options.seed, avoid)
     said = [s for s in named() if s.text.lower() not in kept] if options.named_share else []
-    groups = {"written": rest, **written_too, "reworded": others, "joined": pairs, "named": said}
+    groups = {**learnt, "reworded": others, "joined": pairs, "named": said}
     return {**groups, "timed": timed, "composed": made}, held
 
 
