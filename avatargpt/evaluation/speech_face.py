@@ -87,7 +87,7 @@ def _lips(source: str, clips: list[_Spoken]) -> dict[str, Any]:
     out = {f"{name}/{source}": figure(v) for name, v in values.items() if len(v)}
     for name, lags in (("onset_lag", lips.onset), ("closure_lag", lips.closure_lag)):
         if lags:
-            out[f"{name}/{source}"] = plain(float(np.median(lags)))
+            out[f"{name}/{source}"] = {**plain(float(np.median(lags))), "n": len(lags)}  # the median
     return out
 
 

@@ -39,6 +39,8 @@ _RIG = {
 PAIRED = tuple(i for name in _RIG for i in (INDEX[n] for n in expand(name)))
 """Columns of the curves that recorded pairs say something about."""
 HELD_OUT = ("1114_2_04", "1114_3_15")
+OFTEN = 0.6
+"""Share of a training take's copies that sound as recorded elsewhere."""
 LJ_TEST = 24
 """Of the 32 LJ sentences, those from this one on are never trained on."""
 
@@ -95,7 +97,7 @@ def paired_clips(folder: Path, copies: int = 0, seed: int = 0) -> Iterator[Speec
             for k in range(copies):
                 rng = np.random.default_rng([seed, 6, k, len(sound)])
                 faster, factor = replayed(sound, rng)
-                heard = extract(recorded(faster, rng), RATE)[: int(frames / factor)]
+                heard = extract(recorded(faster, rng) if rng.random() < OFTEN else faster, RATE)[: int(frames / factor)]
                 at, times = np.arange(len(heard)) * factor, np.arange(frames)
                 moved = np.stack([np.interp(at, times, c) for c in curves.T], 1).astype(np.float32)
                 made = SpeechClip(heard, moved, np.zeros((len(heard), 2), np.uint8), kind="paired")

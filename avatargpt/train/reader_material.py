@@ -111,7 +111,8 @@ def material(written: Sequence[Score], options: Material) -> tuple[dict[str, lis
     from instruct_data.face.timed import timed_instructions
 
     files = {
-        "sequenced": SEQUENCES if options.sequenced_share else None, "further": FURTHER if options.further_share else None,
+        "sequenced": SEQUENCES if options.sequenced_share else None,
+        "further": FURTHER if options.further_share else None,
     }  # fmt: skip
     all_written = {"written": list(written)}
     all_written |= {k: [one.score for one in read_instructions(f)] if f else [] for k, f in files.items()}
