@@ -36,6 +36,9 @@ def face(
     by: Annotated[
         str, typer.Option("--by", metavar="NAME", help="driver, or language: the model's face tokens; TEXT or E alone.")
     ] = "driver",
+    lips: Annotated[
+        str, typer.Option("--lips", metavar="NAME", help="taught: by rules, for every sound; paired: as recorded.")
+    ] = "taught",
     seed: common.Seed = 0,
     gain: Annotated[Numbers, typer.Option("--gain", metavar="SHAPE=X", help="Factor of a shape. Repeatable.")] = None,
     offset: Annotated[
@@ -84,12 +87,12 @@ def face(
     sound, a file is heard at its own speed, and -o may be left out.
     """
     from avatargpt.cli.face_live import Line, perform
-    from avatargpt.cli.face_options import driver_folder, emotions, format_options, numbers
+    from avatargpt.cli.face_options import check_lips, driver_folder, emotions, format_options, numbers
     from avatargpt.speech.audio import MAX_SECONDS, inspect
     from avatargpt.speech.controls import Controls, apply
 
     motions: list[Any]
-    line = Line(audio, microphone, rate, live_link, websocket, subject)
+    line = Line(audio, microphone, rate, live_link, websocket, subject, lips)
     output, audio = output or [], line.file
     if not output and not line.live:
         raise UserError("no -o FILE; accepted: one or more, or --live-link HOST, or --websocket PORT")
@@ -111,6 +114,7 @@ def face(
     _check_faces(output)
     common.check_targets(output, many)
     options = format_options(output, layout, size, audio)
+    check_lips(lips, audio is not None or line.live, by)
     if by not in MAKERS:
         raise UserError(f"--by {by}: unknown; accepted {', '.join(MAKERS)}")
     if by == "language":
@@ -128,7 +132,7 @@ def face(
         written = _write(output, [done.motion().with_caption(texts[0])], False, options)[0] if output else []
         _tell_live(about, written, as_json)
         return
-    made = _perform(folder, audio, texts, feelings, length, threads, quiet)
+    made = _perform(folder, audio, texts, feelings, length, lips, threads, quiet)
     motions = [apply(m, controls, seed) for m in made]
     with common.progress("writing", quiet):
         files = _write(output, motions, many, options)
@@ -170,7 +174,7 @@ def _check_faces(paths: list[Path]) -> None:
 
 
 def _perform(
-    folder: Path, audio: Path | None, texts: list[str], feelings: list[Feeling], length: float | None,
+    folder: Path, audio: Path | None, texts: list[str], feelings: list[Feeling], length: float | None, lips: str,
     threads: int | None, quiet: bool,
 ) -> list[FaceMotion]:  # fmt: skip
     """One clip for each text."""
@@ -193,7 +197,7 @@ def _perform(
             tell = partial(_tell, advance, k, len(texts), max(1, int(usual * FPS))) if advance else None
             clip = performer.perform(
                 text, audio, feelings=feelings, seconds=None if audio is not None else length, score=score,
-                progress=tell,
+                progress=tell, head=lips,
             )  # fmt: skip
             made.append(clip.with_caption(text or (audio.stem if audio is not None else feelings[0].text)))
     return made

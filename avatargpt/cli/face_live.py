@@ -61,6 +61,7 @@ class Line:
     live_link: str | None
     websocket: str | None
     subject: str
+    lips: str = "taught"
 
     @property
     def live(self) -> bool:
@@ -113,8 +114,9 @@ def perform(
     else:
         rate = inspect(line.file).rate
         parts = live.paced(blocks(line.file), rate)
-    performer.driver.stream(rate).push(np.zeros(rate // 2, np.float32))  # the first operations take longest
-    stream = performer.driver.stream(rate, direction=told)
+    warm = performer.driver.stream(rate, head=line.lips)
+    warm.push(np.zeros(rate // 2, np.float32))  # the first operations take longest
+    stream = performer.driver.stream(rate, direction=told, head=line.lips)
     done = live.Live()
     with ExitStack() as stack:
         senders: list[Sender] = []

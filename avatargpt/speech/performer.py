@@ -99,7 +99,7 @@ class FacePerformer:
     def perform(
         self, text: str = "", audio: str | os.PathLike[str] | np.ndarray | None = None, rate: int = 16_000,
         feelings: Sequence[Feeling] = (), seconds: float | None = None, score: Score | None = None,
-        progress: Callable[[int], None] | None = None,
+        progress: Callable[[int], None] | None = None, head: str = "taught",
     ) -> FaceMotion:  # fmt: skip
         """One clip of T frames, 30 a second: weights (T, 52), head (T, 3) in radians.
 
@@ -110,9 +110,10 @@ class FacePerformer:
             seconds: length without sound, over which what is done is spread (`avatargpt.speech.scores.spread`); None =
                 as long as the instruction takes, else 4 s.
             progress: called with the frames made so far.
+            head: ``taught`` or ``paired``, see `avatargpt.speech.stream.FaceStream`.
 
         Raises:
-            UserError: bad sound, text or length.
+            UserError: bad sound, text, length or head.
         """
         wanted = seconds if audio is None else None
         if score is None and text:
@@ -134,6 +135,7 @@ class FacePerformer:
             score = spread(score, wanted)
         told = self.direction(score, feelings, length)
         made = self.driver.drive(
-            audio, rate, told, seconds=None if audio is not None else length, progress=progress
+            audio, rate, told, seconds=None if audio is not None else length, head=head,
+            progress=progress,
         )  # fmt: skip
         return made.with_caption(text)

@@ -112,6 +112,17 @@ def test_controls_reach_the_curves(cli, weights: Path, sound: Path, tmp_path: Pa
     assert np.allclose(changed[:, i[second]], plain[:, i[second]] / 2, atol=1e-6)
 
 
+def test_lips_as_recorded(cli, weights: Path, sound: Path, tmp_path: Path) -> None:
+    from avatargpt.speech.pairs import PAIRED
+
+    made = []
+    for lips in ("taught", "paired"):
+        assert cli("face", sound, "--model", weights, "-o", tmp_path / "c.npz", "--lips", lips).code == 0
+        made.append(export.load(tmp_path / "c.npz").weights)
+    changed = np.abs(made[0] - made[1]).max(0) > 1e-3
+    assert changed[list(PAIRED)].any() and not changed[[i for i in range(52) if i not in PAIRED]].any()
+
+
 def test_films_carry_the_sound(cli, weights: Path, sound: Path, tmp_path: Path) -> None:
     av = pytest.importorskip("av")
     out = tmp_path / "a.mp4"
@@ -145,6 +156,8 @@ def test_without_weights_nothing_is_made(cli, sound: Path, tmp_path: Path) -> No
         (("--text", "wink", "--gain", "jawOpn=1"), ("did you mean jawOpen",)),
         (("--text", "wink", "--offset", "jawOpen=nan"), ("SHAPE=NUMBER",)),
         (("--text", "wink", "--seconds", "0"), ("--seconds 0",)),
+        (("--text", "wink", "--lips", "real"), ("--lips real", "taught, paired")),
+        (("--text", "wink", "--lips", "paired"), ("follows sound",)),
         (("--text", "wink", "--symmetry", "2"), ("symmetry 2", "0 to 1")),
         (("--text", "wink", "-o", "a.bvh"), (".bvh", ".vrma")),
         (("--text", "wink", "-o", "a.xyz"), (".xyz",)),
