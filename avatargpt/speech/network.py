@@ -211,15 +211,22 @@ class DriverNetwork(nn.Module):
         Args:
             text: of T + look_ahead frames.
         """
+        return self.say(*self.listened(features, text))
+
+    def listened(self, features: np.ndarray, text: Text | None = None) -> tuple[Tensor, Tensor | None]:
+        """The same up to `say`: hidden states (1, T, D) of the video's frames, and what text adds to the curves."""
         ahead = self.config.look_ahead
         heard = np.concatenate([features.astype(np.float32), silence(30)[-1:].repeat(ahead, 0)])
         x = torch.from_numpy(heard).to(self.mean.device)[None]
-        said = self(x, torch.zeros(1, len(STYLE), device=x.device), text)
-        seal, bite = (None if gate is None else gate[:, ahead:] for gate in (said.seal, said.bite))
-        return Said(said.curves[:, ahead:], said.paired[:, ahead:], said.phones[:, ahead:], seal, bite)
+        h, beside = self.states(x, torch.zeros(1, len(STYLE), device=x.device), text)
+        return h[:, ahead:], None if beside is None else beside[:, ahead:]
 
     def forward(self, features: Tensor, style: Tensor, text: Text | None = None) -> Said:
         """(B, T, 332) features as extracted, (B, 8) styles."""
+        return self.say(*self.states(features, style, text))
+
+    def states(self, features: Tensor, style: Tensor, text: Text | None) -> tuple[Tensor, Tensor | None]:
+        """Hidden states (B, T, D) of the features' frames, and what text adds to the curves (B, T, 55)."""
         x = self.listen(features) + self.style(style)[:, None]
         beside: Tensor | None = None
         for i, block in enumerate(self.blocks):
@@ -228,7 +235,10 @@ class DriverNetwork(nn.Module):
                 added = self.emotion(text.emotion, text.strength)
                 moved, beside = self.motion(self.motion_norm(x), text.states, text.words, text.kinds, text.timing)
                 x = x + added + moved
-        h = self.leave(x)
+        return self.leave(x), beside
+
+    def say(self, h: Tensor, beside: Tensor | None) -> Said:
+        """Hidden states (B, T, D) and what text adds to the curves (B, T, 55) -> what all heads say."""
         curves, bite = self.touch(h, self.curves(h) if beside is None else self.curves(h) + beside)
         curves, seal = self.close(h, curves)  # after it: a p, b or m is shut even next to an f
         return Said(curves, self.paired(h), self.phones(h).unflatten(-1, (2, len(ARPABET))), seal, bite)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from avatargpt.speech.audio import FPS
 from avatargpt.speech.batches import text_of
@@ -19,6 +20,9 @@ from vqvae.errors import UserError
 
 SHIFTS = np.round(np.arange(-1.0, 2.001, 0.05), 2)
 """Of a gate's bias that are tried, least ready to close first."""
+MEASURED = {"seal": ("clean", "closure_vowel"), "bite": ("recorded", "contact_vowel")}
+"""Gate -> the clips that settle it, and which of their vowels count as mistakes. A vowel without noise is hardly ever
+taken for an f or v: such clips would let that gate act at anything."""
 
 
 @torch.no_grad()
@@ -33,38 +37,49 @@ def predict(
         frames = len(features) + ahead
         text = text_of({0: (direction, np.maximum(np.arange(frames) - ahead, 0) / FPS)}, 1, frames, device)
     said = network.whole(features, text)
-    out = (said.curves if head == "taught" else said.paired)[0].float().cpu().numpy()
+    return _clipped(said.curves if head == "taught" else said.paired)
+
+
+def _clipped(curves: Tensor) -> np.ndarray:
+    """(1, T, 55) as a network says them -> (T, 55) as they are shown."""
+    out = curves[0].float().cpu().numpy()
     out[:, :COUNT] = np.clip(out[:, :COUNT], 0, 1)
     return np.asarray(out, np.float32)
 
 
 @torch.no_grad()
-def settle_gate(network: DriverNetwork, clips: Sequence[SpeechClip], share: float, device: torch.device) -> float:
-    """Let the gate close the lips as readily as it may: false closures inside at most `share` of the vowels of
-    validation clips without noise (source ``clean``, or all taught ones where there are none).
+def settle_gate(network: DriverNetwork, clips: Sequence[SpeechClip], share: float, gate: str = "seal") -> float:
+    """Let a gate act as readily as it may: by mistake inside at most `share` of the vowels of validation clips.
+
+    Args:
+        clips: those used are of the source that `MEASURED` names, or all taught ones where there are none.
+        gate: ``seal`` closes the lips, ``bite`` brings the lower one to the teeth.
 
     Returns:
         What was added to the gate's bias.
 
     Raises:
-        UserError: a network without a gate, or no clips to measure with.
+        UserError: a network without this gate, or no clips to measure with.
     """
+    source, counted = MEASURED[gate]
     taught = [c for c in clips if c.split == "val" and c.kind == "taught"]
-    used = [c for c in taught if c.source == "clean"] or taught
-    if not network.config.seal or not used:
-        raise UserError("false_closures: a gate (model: seal) and validation clips of taught speech are needed")
+    used = [c for c in taught if c.source == source] or taught
+    if not getattr(network.config, gate) or not used:
+        raise UserError(f"a gate (model: {gate}) and validation clips of taught speech are needed to settle it")
     network.eval()
-    before = network.seal.bias.clone()
-    best = float(SHIFTS[0])
+    heard = [network.listened(c.features)[0] for c in used]
+    bias = getattr(network, gate).bias
+    before, best = bias.clone(), float(SHIFTS[0])
     for shift in SHIFTS:
-        network.seal.bias.copy_(before + shift)
+        bias.copy_(before + shift)
         lips = Lips()
-        for c in used:
-            lips.add(predict(network, c.features, device), [Phone(*p) for p in c.phone_times])
-        if lips.closure_vowel and np.mean(lips.closure_vowel) > share:
+        for c, h in zip(used, heard, strict=True):
+            lips.add(_clipped(network.say(h, None).curves), [Phone(*p) for p in c.phone_times])
+        false = getattr(lips, counted)
+        if false and np.mean(false) > share:
             break
         best = float(shift)
-    network.seal.bias.copy_(before + best)
+    bias.copy_(before + best)
     return best
 
 

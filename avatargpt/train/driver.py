@@ -54,6 +54,7 @@ class DriverTraining:
     fresh: str = "nothing"  # one of FRESH
     only: str = "everything"  # one of ONLY
     false_closures: float = 0.0  # share of vowels that the finished gate may close by mistake; 0 = as it was learnt
+    false_contacts: float = 0.0  # the same for the gate of f and v
     log_every: int = 25
     save_every: int = 250
     val_every: int = 1000
@@ -245,9 +246,10 @@ def train(
             save_checkpoint(out / "checkpoint.pt", state)
             Driver(network).save(out)
             network.train()
-    if t.false_closures and step == t.steps:
-        shift = settle_gate(network, clips, t.false_closures, runtime.device)
-        log(step=step, gate_shift=shift, **validate(network, [c for c in clips if c.split == "val"], runtime.device))
+    wanted = {"seal": t.false_closures, "bite": t.false_contacts}
+    shifts = {f"{g}_shift": settle_gate(network, clips, s, g) for g, s in wanted.items() if s and step == t.steps}
+    if shifts:
+        log(step=step, **shifts, **validate(network, [c for c in clips if c.split == "val"], runtime.device))
     log.close()
     driver = Driver(network.to("cpu"))
     if runtime.main:

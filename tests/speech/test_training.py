@@ -237,7 +237,7 @@ def test_a_gate_is_added_to_a_driver_and_learns_closures(tmp_path: Path) -> None
     made = train(more, clips(), [], tmp_path / "sealed", Runtime(0, 1, torch.device("cpu"), bf16=False), start)
     assert made.network.config.seal and float(made.network.seal.weight.detach().abs().max()) > 0
     assert Driver.load(tmp_path / "sealed").network.config.seal
-    assert '"gate_shift"' in (tmp_path / "sealed" / "log.jsonl").read_text()
+    assert '"seal_shift"' in (tmp_path / "sealed" / "log.jsonl").read_text()
 
 
 def test_the_gate_is_as_ready_as_it_may_be() -> None:
@@ -266,14 +266,19 @@ def test_the_gate_is_as_ready_as_it_may_be() -> None:
     assert shares[0] < shares[-1]
     limit = (shares[0] + shares[-1]) / 2
     false(0.0)
-    found = settle_gate(network, held, limit, torch.device("cpu"))
+    found = settle_gate(network, held, limit)
     assert float(network.seal.bias.detach()) == pytest.approx(middle + found)
     at = int(np.argmin(abs(SHIFTS - found)))
     assert shares[at] <= limit < shares[at + 1]
     with pytest.raises(UserError, match="gate"):
-        settle_gate(DriverNetwork(DriverConfig(**CONFIG["model"])), held, 0.03, torch.device("cpu"))
+        settle_gate(DriverNetwork(DriverConfig(**CONFIG["model"])), held, 0.03)
     with pytest.raises(UserError, match="validation clips"):
-        settle_gate(network, [clip()], 0.03, torch.device("cpu"))
+        settle_gate(network, [clip()], 0.03)
+    with pytest.raises(UserError, match="model: bite"):
+        settle_gate(network, held, 0.03, "bite")
+    network.begin_bite()
+    assert settle_gate(network, held, 1.0, "bite") == SHIFTS[-1]
+    assert float(network.bite.bias.detach()) == -4 + SHIFTS[-1]
 
 
 def test_feelings_word_by_word() -> None:
