@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from avatargpt.speech.folder import load_network, save_network
+from avatargpt.speech.folder import load_network, remove_network, save_network
 from vqvae.errors import UserError
 
 if TYPE_CHECKING:
@@ -58,9 +58,11 @@ class Driver:
         return cls(load_network(folder, NAME, VERSION, made), paired)
 
     def save(self, folder: str | os.PathLike[str], dtype: torch.dtype | None = None) -> Path:
-        """Write the folder; `dtype` bfloat16 halves it (feature statistics stay float32)."""
+        """Write the folder, in place of a driver that is there; `dtype` bfloat16 halves it, but for feature statistics."""
         if self.paired is not self.network:
             self.save_paired(folder, dtype)
+        else:
+            remove_network(folder, PAIRED)
         return save_network(self.network, folder, NAME, VERSION, dtype)
 
     def save_paired(self, folder: str | os.PathLike[str], dtype: torch.dtype | None = None) -> Path:

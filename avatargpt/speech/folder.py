@@ -37,6 +37,15 @@ def save_network(
     return atomic_write(folder / f"{name}.json", lambda p: p.write_text(text, encoding="utf-8")).parent
 
 
+def remove_network(folder: str | os.PathLike[str], name: str) -> bool:
+    """Take away what an earlier `save_network` wrote under this name; whether there was something."""
+    files = [Path(folder) / f"{name}.json", Path(folder) / f"{name}.safetensors"]
+    there = any(f.exists() for f in files)
+    for file in files:
+        file.unlink(missing_ok=True)
+    return there
+
+
 def load_network(
     folder: str | os.PathLike[str], name: str, version: int, make: Callable[[dict[str, Any]], Network]
 ) -> Network:

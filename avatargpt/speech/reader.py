@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from avatargpt.speech.consensus import agreed
-from avatargpt.speech.folder import load_network, save_network
+from avatargpt.speech.folder import load_network, remove_network, save_network
 from avatargpt.speech.reader_network import ReaderConfig, ReaderNetwork
 from avatargpt.speech.reading import MOST_WORDS, Reading
 from avatargpt.speech.score_tokens import ScoreTokens
@@ -121,9 +121,12 @@ class ScoreReader:
         return agreed(said)
 
     def save(self, folder: str | os.PathLike[str], dtype: torch.dtype | None = None) -> Path:
-        """Write the folder; `dtype` bfloat16 halves it."""
+        """Write the folder, in place of a reader that is there; `dtype` bfloat16 halves it."""
         for number, network in enumerate(self.others, 2):
             save_network(network, folder, f"{NAME}_{number}", VERSION, dtype)
+        number = 2 + len(self.others)
+        while remove_network(folder, f"{NAME}_{number}"):
+            number += 1
         return save_network(self.network, folder, NAME, VERSION, dtype)
 
     @classmethod

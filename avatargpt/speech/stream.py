@@ -57,9 +57,8 @@ class FaceStream:
         usual = np.zeros(len(STYLE), np.float32) if style is None else np.asarray(style, np.float32)
         if usual.shape != (len(STYLE),) or not np.isfinite(usual).all():
             raise UserError(f"style of shape {usual.shape}; accepted: {len(STYLE)} numbers ({', '.join(STYLE)})")
-        self._trunk = Trunk(self._net, usual)
+        self._trunk, self._untold = Trunk(self._net, usual), Trunk(self._net, usual)
         self._mouth = Trunk(driver.paired, np.zeros_like(usual)) if head == "paired" else None
-        self._untold = Trunk(self._net, usual)
         self._columns = torch.tensor(PAIRED)
         self._heard = 0  # feature frames
         self.frames = 0  # video frames given out

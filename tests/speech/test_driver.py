@@ -95,6 +95,8 @@ def test_a_network_of_its_own_moves_the_mouth_as_in_recorded_pairs(driver: Drive
     again = Driver.load(tmp_path)
     assert np.array_equal(together(again.drive(sound, head="paired")), mouth)
     assert again.fingerprint == both.fingerprint != driver.fingerprint
+    driver.save(tmp_path)
+    assert Driver.load(tmp_path).fingerprint == driver.fingerprint  # nothing of the pairs is left
     with pytest.raises(UserError, match="2 frames ahead"):
         Driver(driver.network, DriverNetwork(DriverConfig(width=16, hidden=16, dilations=[1], inject=1, look_ahead=1)))
 

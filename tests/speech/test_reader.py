@@ -249,6 +249,8 @@ def test_several_readers_are_asked_alike(tmp_path: Path, monkeypatch: pytest.Mon
     assert 1 + 4 * ways < len(asked[0]) <= 1 + 2 * 4 * ways
     assert again.read(["smile, then nod"], Words(), 4) == found
     assert alone[0].read(["smile, then nod"], Words(), 0) == both.read(["smile, then nod"], Words(), 0)
+    alone[0].save(tmp_path)
+    assert not ScoreReader.load(tmp_path).others  # the second one is gone
     with pytest.raises(UserError, match="all of the same"):
         ScoreReader(wider, ReaderNetwork(ReaderConfig(width=16, hidden=16, heads=2, layers=[0, 3], rank=0)))
 

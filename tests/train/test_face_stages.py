@@ -11,6 +11,10 @@ import pytest
 
 from avatargpt.checkpoint import SMALL, load_model
 from avatargpt.pipeline import AvatarGPT
+from avatargpt.speech.driver import Driver
+from avatargpt.speech.network import DriverConfig, DriverNetwork
+from avatargpt.speech.reader import ScoreReader
+from avatargpt.speech.reader_network import ReaderConfig, ReaderNetwork
 from avatargpt.train.faces import LONGEST, told_clip, told_clips, wordless_clips
 from avatargpt.train.stages import main
 from instruct_data.face import corpus
@@ -99,8 +103,18 @@ def test_stages_from_instructions_to_a_model_of_two_modalities(mini: Any, tmp_pa
     assert main(["pack", "--language", str(tmp_path / "both"), "--tokenizer", both, "-o", str(packed)]) == 0
     assert len(AvatarGPT.from_pretrained(packed, "cpu").face("smile", 1.0)[0]) == 30
     apart = tmp_path / "apart"
+    for name, width in (("a", 16), ("b", 16), ("c", 24)):
+        driver = DriverNetwork(DriverConfig(width=width, hidden=16, dilations=[1], text_width=8, inject=1))
+        Driver(driver).save(tmp_path / name)
+        shape = ReaderConfig(width=width, hidden=16, heads=2, layers=[6], rank=0)
+        ScoreReader(ReaderNetwork(shape)).save(tmp_path / name)
+    drivers = ["--driver", f"{tmp_path / 'a'},{tmp_path / 'b'}", "--paired", str(tmp_path / "c")]
+    readers = ["--reader", f"{tmp_path / 'a'},{tmp_path / 'b'}+{tmp_path / 'c'}"]
     assert main(["pack", "--language", str(tmp_path / "body"), "--face", str(tmp_path / "face"), "--tokenizer", both,
-                 "-o", str(apart), "--bits", "8"]) == 0  # fmt: skip
+                 "-o", str(apart), "--bits", "8", *drivers, *readers]) == 0  # fmt: skip
+    found, asked = Driver.load(apart / "driver"), ScoreReader.load(apart / "driver")
+    assert [found.network.config.width, found.paired.config.width] == [16, 24]
+    assert [one.config.width for one in (asked.network, *asked.others)] == [16, 24]
     assert (apart / SMALL).is_file() and not list(apart.glob("model-*"))
     assert len(AvatarGPT.from_pretrained(apart, "cpu").face("smile", 1.0)[0]) == 30
 
