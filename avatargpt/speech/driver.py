@@ -58,7 +58,7 @@ class Driver:
         return cls(load_network(folder, NAME, VERSION, made), paired)
 
     def save(self, folder: str | os.PathLike[str], dtype: torch.dtype | None = None) -> Path:
-        """Write the folder, in place of a driver that is there; `dtype` bfloat16 halves it, but for feature statistics."""
+        """Write the folder, in place of a driver that is there; `dtype` bfloat16 halves all but feature statistics."""
         if self.paired is not self.network:
             self.save_paired(folder, dtype)
         else:
