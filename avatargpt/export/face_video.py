@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -59,23 +59,34 @@ def face_sheet(motions: list[FaceMotion], captions: list[str], path: str | os.Pa
     columns = min(COLUMNS if frames > COLUMNS else frames, frames)
     lines, tall = -(-frames // columns), CELL + 34
     sheet = Image.new("RGB", (columns * CELL + 24, len(motions) * (lines * tall + 34) + 8), "white")
-    draw = ImageDraw.Draw(sheet)
+    draw, room = ImageDraw.Draw(sheet), columns * CELL - 50
     for i, (motion, caption) in enumerate(zip(motions, captions, strict=True)):
         top = i * (lines * tall + 34)
-        draw.text((12, top + 8), " ".join(caption.split())[:90] or "face", _INK, title)
+        draw.text((12, top + 8), _shortened(caption, lambda s: title.getlength(s) <= room) or "face", _INK, title)
         draw.text((columns * CELL + 12, top + 10), f"{motion.seconds:.1f} s", _QUIET, small, anchor="ra")
         index = np.rint(np.linspace(0, len(motion) - 1, frames)).astype(int)
         chosen = FaceMotion(motion.weights[index], motion.head[index], motion.fps)
+        shapes = [_strongest(w, lambda s: small.getlength(s) <= CELL - 8) for w in chosen.weights]
         for k, picture in enumerate(pictures(chosen, CELL)):
             left, down = 12 + k % columns * CELL, top + 34 + k // columns * tall
             sheet.paste(Image.fromarray(picture), (left, down))
             draw.text((left + 5, down + 4), f"{index[k] / motion.fps:.2f} s", _QUIET, small)
-            draw.text((left + 4, down + CELL + 2), _strongest(chosen.weights[k]), _QUIET, small)
+            draw.text((left + 4, down + CELL + 2), shapes[k], _QUIET, small)
     return atomic_write(path, lambda temporary: sheet.save(temporary, format="PNG"))
 
 
-def _strongest(weights: np.ndarray) -> str:
-    """The four largest weights in two lines, both sides as one where they are alike."""
+def _shortened(caption: str, fits: Callable[[str], bool]) -> str:
+    """As many words as have room, and dots for those that have not."""
+    words = caption.split()
+    if fits(" ".join(words)):
+        return " ".join(words)
+    while words and not fits(" ".join(words) + " ..."):
+        words.pop()
+    return " ".join([*words, "..."])
+
+
+def _strongest(weights: np.ndarray, fits: Callable[[str], bool]) -> str:
+    """The largest weights, four at most, as many as have room in two lines; both sides as one where they are alike."""
     named: dict[str, float] = {}
     for name, w in zip(arkit.NAMES, weights, strict=True):
         stem = name.removesuffix("Left").removesuffix("Right")
@@ -84,7 +95,14 @@ def _strongest(weights: np.ndarray) -> str:
         named[key] = max(named.get(key, 0.0), float(w))
     largest = sorted(named.items(), key=lambda item: -item[1])[:4]
     parts = [f"{n} {w:.2f}".replace(" 0.", " .") for n, w in largest if w >= 0.05]
-    return "\n".join(["  ".join(parts[:2]), "  ".join(parts[2:])])
+    lines = [""]
+    for part in parts:
+        longer = f"{lines[-1]}  {part}".strip()
+        if lines[-1] and not fits(longer):
+            lines.append(part)
+        else:
+            lines[-1] = longer
+    return "\n".join(lines[:2])
 
 
 def write_face_gif(motion: FaceMotion, path: Path, size: int = 320) -> Path:

@@ -10,7 +10,7 @@ import soundfile
 
 from avatargpt import export
 from avatargpt.export.face_render import FaceRenderer
-from avatargpt.export.face_video import face_sheet, pictures
+from avatargpt.export.face_video import _shortened, _strongest, face_sheet, pictures
 from avatargpt.export.head import head, turned
 from avatargpt.export.head_morphs import shaped
 from vqvae import arkit
@@ -99,6 +99,17 @@ def test_sound_and_pictures_run_together(tmp_path: Path, rate: int) -> None:
     onsets = [loud[0], loud[loud > loud[0] + 0.1][0]]
     assert np.allclose(onsets, [f / 30 for f in moments], atol=0.001)
     assert 1.9 < len(samples) / out < 2.1
+
+
+def test_words_of_a_sheet_stay_in_their_room() -> None:
+    weights = clip(1, browOuterUpRight=0.58, browInnerUp=0.16, jawOpen=0.1, noseSneerLeft=0.07).weights[0]
+    assert _strongest(weights, lambda s: len(s) < 60) == (
+        "browOuterUpRight .58  browInnerUp .16  jawOpen .10\nnoseSneer .07"
+    )
+    assert _strongest(weights, lambda s: len(s) < 32) == "browOuterUpRight .58\nbrowInnerUp .16  jawOpen .10"
+    assert _strongest(np.zeros(52), lambda s: True) == ""
+    assert _shortened("Raise  the brow.", lambda s: len(s) < 20) == "Raise the brow."
+    assert _shortened("Raise the brow and hold it", lambda s: len(s) < 20) == "Raise the brow ..."
 
 
 def test_gif_and_sheet(tmp_path: Path) -> None:
