@@ -16,9 +16,8 @@ import time
 import numpy as np
 import torch
 
-from avatargpt.speech.driver import Driver
+from avatargpt.speech.driver import HEADS, Driver
 from avatargpt.speech.network import DriverConfig, DriverNetwork
-from avatargpt.speech.stream import HEADS
 
 CHUNKS_MS = (10, 20, 53, 160, 500, 1000)
 

@@ -14,7 +14,6 @@ from vqvae.errors import UserError
 if TYPE_CHECKING:
     from avatargpt.speech.direction import Feeling
 
-LIPS = ("taught", "paired")  # heads of the driver
 USUAL = 0.7  # intensity of an emotion without a number
 _REST = ("neutral", "calm")  # no feeling at all
 _OTHER_WORDS = {
@@ -165,7 +164,9 @@ def driver_folder(model: Path | None) -> Path:
 
 def check_lips(lips: str, sound: bool, by: str) -> None:
     """Whose lips: those of recorded pairs follow sound, and are the driver's."""
-    if lips not in LIPS:
-        raise UserError(f"--lips {lips}: unknown; accepted {', '.join(LIPS)}")
+    from avatargpt.speech.driver import HEADS
+
+    if lips not in HEADS:
+        raise UserError(f"--lips {lips}: unknown; accepted {', '.join(HEADS)}")
     if lips == "paired" and (not sound or by != "driver"):
         raise UserError("--lips paired: follows sound; accepted with AUDIO, - or --microphone")

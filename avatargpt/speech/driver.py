@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from avatargpt.speech.stream import FaceStream
     from vqvae.face import FaceMotion
 
-NAME, PAIRED = "driver", "paired"  # of the files
+HEADS = ("taught", "paired")
+NAME, NAME_OF_PAIRS = "driver", "paired"  # of the files
 VERSION = 2  # of the folder's layout
 
 
@@ -53,8 +54,8 @@ class Driver:
         def made(about: dict[str, Any]) -> DriverNetwork:
             return DriverNetwork(DriverConfig(**about))
 
-        apart = (Path(folder) / f"{PAIRED}.json").exists()
-        paired = load_network(folder, PAIRED, VERSION, made) if apart else None
+        apart = (Path(folder) / f"{NAME_OF_PAIRS}.json").exists()
+        paired = load_network(folder, NAME_OF_PAIRS, VERSION, made) if apart else None
         return cls(load_network(folder, NAME, VERSION, made), paired)
 
     def save(self, folder: str | os.PathLike[str], dtype: torch.dtype | None = None) -> Path:
@@ -62,12 +63,12 @@ class Driver:
         if self.paired is not self.network:
             self.save_paired(folder, dtype)
         else:
-            remove_network(folder, PAIRED)
+            remove_network(folder, NAME_OF_PAIRS)
         return save_network(self.network, folder, NAME, VERSION, dtype)
 
     def save_paired(self, folder: str | os.PathLike[str], dtype: torch.dtype | None = None) -> Path:
         """Write the network of recorded pairs alone, beside a driver that is or will be there."""
-        return save_network(self.paired, folder, PAIRED, VERSION, dtype)
+        return save_network(self.paired, folder, NAME_OF_PAIRS, VERSION, dtype)
 
     @property
     def fingerprint(self) -> str:

@@ -15,6 +15,7 @@ from avatargpt.speech.network import Said
 from avatargpt.speech.pairs import PAIRED
 from avatargpt.speech.phones import ARPABET, CLOSED, LABIODENTAL
 from avatargpt.speech.phones import INDEX as INDEX_OF
+from avatargpt.speech.teacher import WIDTH as CURVES
 from vqvae.arkit import INDEX, NAMES, expand
 
 ACTION_UNITS = {
@@ -28,6 +29,7 @@ VISIBLE = {"F": 4.0, "V": 4.0, "P": 2.0, "B": 2.0, "M": 2.0} | dict.fromkeys("W 
 """How much more a frame of these phones weighs: they are rare, and what they do with the lips is seen at once."""
 SEAL = tuple(INDEX[n] for name in ("jawOpen", "mouthClose", "mouthPress") for n in expand(name))
 """Channels that close the lips."""
+_MOVEMENTS = movements(np.eye(CURVES))  # (55, 3): they are a linear map
 ACTIVE, SOFT = 0.2, 0.05  # an action unit of intensity A or more is there
 
 
@@ -157,7 +159,7 @@ def driver_losses(
         spread = (rows[0].std(1) - rows[1].std(1)) ** 2
         out["amplitude"] = weights.amplitude * spread.sum(-1).mean() / len(PAIRED)
         if weights.concordance:
-            counted, table = real > 0, torch.from_numpy(movements(np.eye(curves.shape[-1]))).to(curves)
+            counted, table = real > 0, torch.from_numpy(_MOVEMENTS).to(curves)
             far = 1 - concordance(said.paired.float()[counted] @ table, curves[counted] @ table)
             out["concordance"] = weights.concordance * far.mean()
     return out

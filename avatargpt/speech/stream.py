@@ -10,6 +10,7 @@ from torch import Tensor
 
 from avatargpt.speech.audio import FPS, RATE, FrameBlocks, frames_in
 from avatargpt.speech.direction import Direction
+from avatargpt.speech.driver import HEADS
 from avatargpt.speech.features import SpeechFeatures
 from avatargpt.speech.network import SILENT_GATE
 from avatargpt.speech.pairs import PAIRED
@@ -21,7 +22,6 @@ from vqvae.errors import UserError
 if TYPE_CHECKING:
     from avatargpt.speech.driver import Driver
 
-HEADS = ("taught", "paired")
 MOST_TURN = 0.8  # rad of the head
 
 
@@ -57,7 +57,7 @@ class FaceStream:
         usual = np.zeros(len(STYLE), np.float32) if style is None else np.asarray(style, np.float32)
         if usual.shape != (len(STYLE),) or not np.isfinite(usual).all():
             raise UserError(f"style of shape {usual.shape}; accepted: {len(STYLE)} numbers ({', '.join(STYLE)})")
-        self._trunk, self._untold = Trunk(self._net, usual), Trunk(self._net, usual)
+        self._trunk = self._untold = Trunk(self._net, usual)  # one until something is told
         self._mouth = Trunk(driver.paired, np.zeros_like(usual)) if head == "paired" else None
         self._columns = torch.tensor(PAIRED)
         self._heard = 0  # feature frames
@@ -76,6 +76,8 @@ class FaceStream:
 
     def direct(self, direction: Direction) -> None:
         """Emotion and instructions from the next frame on; their seconds count from the stream's start."""
+        if self._mouth is not None and self._untold is self._trunk and (len(direction.seconds) or len(direction.spans)):
+            self._untold = self._trunk.copied()
         self._direction = direction
         self._told = tuple(torch.from_numpy(a)[None] for a in (direction.states, direction.words, direction.kinds))
 
@@ -102,15 +104,13 @@ class FaceStream:
         """One feature frame through the network; the video frame it speaks for, or None while there is none."""
         net, heard = self._net, torch.from_numpy(self._features(block))
         time = (self._heard - net.config.look_ahead) / FPS
-        beside: list[Tensor] = []
-        h = self._trunk.hear(heard, lambda x: self._steer(x, max(time, 0.0), beside))
-        mouth = None if self._mouth is None else self._as_recorded(self._mouth, heard)
+        h, beside = self._trunk.hear(heard, lambda x: self._steer(x, max(time, 0.0)))
+        mouth = None if self._mouth is None else self._as_recorded(self._mouth, heard, h)
         self._heard += 1
         if self._heard <= net.config.look_ahead:
             return None
         out = net.curves(h)
-        for one in beside:
-            out = out + one
+        out = out if beside is None else out + beside
         if mouth is not None:
             out[self._columns] += mouth[self._columns]
         if self._touches and float(net.bite(h)) > SILENT_GATE:
@@ -123,14 +123,18 @@ class FaceStream:
         self.frames += 1
         return np.asarray(out, np.float32)
 
-    def _as_recorded(self, mouth: Trunk, heard: Tensor) -> Tensor:
-        """Curves (55,) of recorded pairs less what was taught, nothing told: what is told comes to both alike."""
-        plain = self._net.curves(self._untold.hear(heard))
-        out: Tensor = mouth.network.paired(mouth.hear(heard)) - plain
+    def _as_recorded(self, mouth: Trunk, heard: Tensor, h: Tensor) -> Tensor:
+        """Curves (55,) of recorded pairs less what was taught, nothing told: what is told comes to both alike.
+
+        Args:
+            h: the trunk's state (D,) after the same features.
+        """
+        plain = h if self._untold is self._trunk else self._untold.hear(heard)[0]
+        out: Tensor = mouth.network.paired(mouth.hear(heard)[0]) - self._net.curves(plain)
         return out
 
-    def _steer(self, x: Tensor, time: float, beside: list[Tensor]) -> Tensor:
-        """The trunk's state with what was told; what is added to the curves comes into `beside`."""
+    def _steer(self, x: Tensor, time: float) -> tuple[Tensor, Tensor | None]:
+        """The trunk's state with what was told, and what is added to the curves."""
         at = np.array([time])
         told = self._direction
         if len(told.seconds):
@@ -140,7 +144,6 @@ class FaceStream:
             timing = torch.from_numpy(told.timing(at))[None]
             if timing[..., 4].any():
                 h = self._net.motion_norm(x)[None, None]
-                moved, added = self._net.motion(h, *self._told, timing)
-                beside.append(added[0, 0])
-                return x + moved[0, 0]
-        return x
+                moved, beside = self._net.motion(h, *self._told, timing)
+                return x + moved[0, 0], beside[0, 0]
+        return x, None

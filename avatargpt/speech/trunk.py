@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from copy import copy
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +14,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from avatargpt.speech.network import Block, DriverNetwork
+
+Steer = Callable[[Tensor], tuple[Tensor, Tensor | None]]
 
 
 @dataclass(frozen=True)
@@ -52,20 +55,26 @@ class Trunk:
         with torch.inference_mode():
             self._style = network.style(torch.from_numpy(style))
 
-    def hear(self, features: Tensor, steer: Callable[[Tensor], Tensor] = lambda x: x) -> Tensor:
-        """One frame's features (332,) -> the hidden state (D,).
+    def copied(self) -> Trunk:
+        """Another that remembers the same and goes on by itself."""
+        other = copy(self)
+        other._past = [past.copy() for past in self._past]
+        return other
+
+    def hear(self, features: Tensor, steer: Steer | None = None) -> tuple[Tensor, Tensor | None]:
+        """One frame's features (332,) -> the hidden state (D,), and what text adds to the curves (55,).
 
         Args:
-            steer: changes the state where text comes in.
+            steer: changes the state where text comes in, and says what text adds.
         """
         net = self.network
         x = net.enter(net.normalise(features)) + self._style
+        beside: Tensor | None = None
         for i, (layer, past) in enumerate(zip(self._layers, self._past, strict=True)):
             y = F.layer_norm(x, layer.shape, layer.norm_weight, layer.norm_bias)
             taps = F.linear(torch.cat((past[0], past[layer.dilation], y)), layer.taps_weight, layer.taps_bias)
             past.append(y)
             x = x + F.linear(F.gelu(taps, approximate="tanh"), layer.out_weight, layer.out_bias)
-            if i + 1 == net.config.inject:
-                x = steer(x)
-        out: Tensor = net.leave(x)
-        return out
+            if steer is not None and i + 1 == net.config.inject:
+                x, beside = steer(x)
+        return net.leave(x), beside

@@ -188,13 +188,11 @@ def _beside(args: argparse.Namespace, out: Path, fingerprint: str) -> None:
         if intents is None:
             raise UserError(f"{args.intents}: no {FILE} in it; run the intents stage")
         intents.save(out / FILE)
-    if args.driver:
+    if args.driver or args.paired:
         from avatargpt.speech.driver import Driver
-
+    if args.driver:
         mean_of(args.driver, Driver.load).save(out / "driver", torch.int8)
     if args.paired:
-        from avatargpt.speech.driver import Driver
-
         mean_of(args.paired, Driver.load).save_paired(out / "driver", torch.int8)
     if args.reader:
         from avatargpt.speech.reader import ScoreReader
