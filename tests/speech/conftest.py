@@ -14,7 +14,11 @@ from avatargpt.speech.driver import Driver
 from avatargpt.speech.features import extract
 from avatargpt.speech.network import DriverConfig, DriverNetwork
 from avatargpt.speech.phones import Phone
+from avatargpt.speech.reader import ScoreReader
+from avatargpt.speech.reader_network import ReaderConfig, ReaderNetwork
 from avatargpt.speech.teacher import STYLE, teach
+from instruct_data.face.corpus import OWN
+from instruct_data.face.score import Score, read_instructions
 
 PHONES = [
     Phone("M", 0.30, 0.40), Phone("AA", 0.40, 0.60), Phone("P", 0.60, 0.70), Phone("IY", 0.70, 0.86),
@@ -66,3 +70,15 @@ def driver() -> Driver:
             head.weight.normal_(std=0.3)
             head.bias.fill_(0.3)
     return Driver(network)
+
+
+def own(count: int) -> list[Score]:
+    """The first of our written instructions."""
+    return [one.score for one in list(read_instructions(OWN))[:count]]
+
+
+def small(lengths: bool = False) -> ScoreReader:
+    """A reader with random weights, always the same."""
+    torch.manual_seed(1)
+    shape = ReaderConfig(width=16, hidden=16, heads=2, decoder=1, layers=[6], rank=0, lengths=lengths)
+    return ScoreReader(ReaderNetwork(shape))

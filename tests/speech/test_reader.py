@@ -1,7 +1,6 @@
-"""Scores as tokens and back, the reader's grammar, its training, and what the driver is told."""
+"""Scores as tokens and back, the reader's grammar and readings, and what the driver is told."""
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -16,45 +15,11 @@ from avatargpt.speech.reader_network import ReaderConfig, ReaderNetwork
 from avatargpt.speech.score_tokens import ScoreTokens, clock_times, lasting
 from avatargpt.speech.scores import clauses_of, feelings_of, fitted, spread
 from avatargpt.train.pack import mean_of
-from avatargpt.train.reader import train
-from avatargpt.train.reader_material import (
-    Material,
-    ReaderBatches,
-    ReaderTraining,
-    longer,
-    material,
-    rows_of,
-    with_mirrored,
-)
-from avatargpt.train.reader_pairs import clocked, felt_in_turn, felt_meanwhile, joined, kept, once_more, pairs_of
-from avatargpt.train.runtime import Runtime
 from instruct_data.face.compose import composed
-from instruct_data.face.corpus import OWN, reworded
-from instruct_data.face.score import MAX_SECONDS, Emotion, Event, Score, read_instructions
+from instruct_data.face.score import Emotion, Event, Score
 from instruct_data.face.timed import timed_instructions
-from tests.speech.conftest import Words
+from tests.speech.conftest import Words, own, small
 from vqvae.errors import UserError
-
-SMALL = {
-    "data": {"composed": 6, "timed": 4, "joined": 4, "held": 3},
-    "model": {"width": 16, "hidden": 16, "heads": 2, "encoder": 1, "decoder": 1, "layers": [6], "rank": 0},
-    "train": {"steps": 6, "batch": 4, "warmup": 2, "log_every": 2, "save_every": 3, "val_every": 6},
-}
-
-
-@pytest.fixture(autouse=True)
-def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("avatargpt.train.plot.plot_log", lambda out: None)
-
-
-def own(count: int) -> list[Score]:
-    return [one.score for one in list(read_instructions(OWN))[:count]]
-
-
-def small(lengths: bool = False) -> ScoreReader:
-    torch.manual_seed(1)
-    shape = ReaderConfig(width=16, hidden=16, heads=2, decoder=1, layers=[6], rank=0, lengths=lengths)
-    return ScoreReader(ReaderNetwork(shape))
 
 
 def test_scores_survive_as_tokens() -> None:
@@ -127,24 +92,6 @@ class _Spaces(Words):
         return super().states([t if t.strip() else "blank" for t in texts])
 
 
-def test_training_resumes_as_if_it_had_not_stopped(tmp_path: Path) -> None:
-    runtime = Runtime(0, 1, torch.device("cpu"), bf16=False)
-    whole = train(SMALL, own(12), tmp_path / "whole", runtime, Words())
-    parts = tmp_path / "parts"
-    train(SMALL, own(12), parts, runtime, Words(), until=3)
-    assert torch.load(parts / "checkpoint.pt", weights_only=True)["step"] == 3
-    train(SMALL, own(12), parts, runtime, Words())
-    again = ScoreReader.load(parts)
-    for a, b in zip(whole.network.parameters(), again.network.parameters(), strict=True):
-        assert torch.equal(a, b)
-    for bad in (
-        {"train": {"stepz": 1}}, {"model": {"widht": 1}}, {"data": {"held": 1}}, {"model": {"heads": 3}},
-        {"data": {"written_share": 0.9, "joined_share": 0.9}}, {"data": {"named_share": -0.1}},
-    ):  # fmt: skip
-        with pytest.raises(UserError):
-            train({**SMALL, **bad}, own(3), tmp_path / "bad", runtime, Words())
-
-
 def test_a_damaged_or_missing_reader(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no reader.json"):
         ScoreReader.load(tmp_path)
@@ -152,39 +99,6 @@ def test_a_damaged_or_missing_reader(tmp_path: Path) -> None:
     (tmp_path / "reader.safetensors").write_bytes(b"x" * 100)
     with pytest.raises(UserError, match="not a reader"):
         ScoreReader.load(tmp_path)
-
-
-def test_material_keeps_the_held_out_apart() -> None:
-    groups, held = material(own(60), Material(composed=5, joined=10, held=10))
-    assert len(held) == 6 and len(groups["joined"]) == 10 and len(groups["composed"]) == 5
-    texts = {s.text for s in groups["written"]}
-    assert not texts & {s.text for s in held} and len(texts) >= 54
-
-
-def test_reworded_instructions_keep_their_score(tmp_path: Path) -> None:
-    rows = reworded()
-    assert len(rows) > 1000 and all(len({s.text for s in row}) == len(row) > 1 for row in rows)
-    assert all(s.events == row[0].events and s.emotions == row[0].emotions for row in rows for s in row)
-    held = [row[0] for row in rows[9::50]]
-    options = Material(composed=0, joined=5, held=10, timed=0, written_share=0.2, reworded_share=0.3)
-    groups, out = material([*own(9), held[0]], options)
-    assert out == held[:1] and not {s.text for s in rows[9]} & {s.text for s in groups["reworded"]}
-    texts = {s.text for row in rows for s in row}
-    assert len(groups["reworded"]) > 1.2 * len(texts)  # with their mirror images
-    assert not material(own(9), Material(composed=0, joined=5, held=9, timed=0))[0]["reworded"]
-    bad = tmp_path / "bad.jsonl"
-    for line, wrong in (("{", "line 1: not JSON"), ('{"texts": [], "length": 2}', "with 'texts'"),
-                        ('{"texts": ["a"], "length": -1}', "line 1")):  # fmt: skip
-        bad.write_text(line)
-        with pytest.raises(UserError, match=wrong):
-            reworded(bad)
-
-
-def test_mirror_images_without_other_words_are_left_out() -> None:
-    wink = Score(2.0, (Event("wink_left", 0.2, 0.5),), (), "One eye says hello, the sinister one.")
-    assert with_mirrored([wink]) == [wink]
-    nod = Score(2.0, (Event("turn_head_left", 0.2, 0.5),), (), "head: L, then back")
-    assert [s.text for s in with_mirrored([nod])] == ["head: L, then back", "head: R, then back"]
 
 
 def test_other_wordings_of_an_instruction() -> None:
@@ -298,99 +212,6 @@ def test_what_is_done_is_spread_over_a_clip_that_is_a_little_longer() -> None:
     more = spread(score, 6.0)
     assert (more.length, more.events[0].start, more.events[0].duration, more.emotions[0].end) == (6.0, 1.5, 1.5, 6.0)
     assert spread(score, 3.0) is score and spread(score, 4.0) is score and spread(score, 6.1) is score
-
-
-def test_longer_clips_leave_actions_where_they_are() -> None:
-    score = Score(3.0, (Event("nod", 0.2, 1.0),), (Emotion("happy", 0.5, 0.0, 3.0), Emotion("sad", 0.5, 0.0, 1.0)))
-    more = longer(score, 4.0)
-    assert more.length == 7.0 and more.events == score.events
-    assert [f.end for f in more.emotions] == [7.0, 1.0]
-    assert longer(score, 1000.0).length == MAX_SECONDS
-
-
-def test_rows_with_a_told_length_teach_what_suits_it() -> None:
-    reader = small(lengths=True)
-    rows = rows_of(own(200), reader, Words())
-    lengths = [float(reader.tokens.value(begin)) for begin, _ in rows.told]
-    read = [reader.tokens.decode(tokens) for _, tokens in rows.told]
-    assert all(abs(r.length - length) <= 0.5 for r, length in zip(read, lengths, strict=True))
-    same = [tokens == said for tokens, (_, said) in zip(rows.tokens, rows.told, strict=True)]
-    assert 0.1 < 1 - np.mean(same) < 0.3
-    batches = ReaderBatches({"written": rows}, Material().shares, ReaderTraining(), reader.network.begin, lengths=True)
-    for row, after in zip(*(x.tolist() for x in batches.draw(32, 0)[2:]), strict=True):
-        right = [tokens for begin, tokens in rows.told if begin == row[0]]
-        said = [t for t in after if t >= 0]
-        assert said in (rows.tokens if row[0] == reader.network.begin else right)
-
-
-@pytest.mark.parametrize(("kind", "count", "several"), [("sequenced", 3000, 0.7), ("further", 7000, 0.6)])
-def test_further_written_instructions_have_a_share_of_their_own(kind: str, count: int, several: float) -> None:
-    shares: dict[str, Any] = {"written_share": 0.2, f"{kind}_share": 0.3}
-    groups, held = material(own(20), Material(composed=0, timed=0, joined=0, held=10, **shares))
-    texts, kept = {s.text for s in groups[kind]}, {s.text for s in held}
-    assert len(texts) > count and not texts & kept and len(held) > count // 10
-    assert np.mean([len(s.events) >= 2 for s in groups[kind]]) > several
-    assert not material(own(20), Material(composed=0, timed=0, joined=0, held=10))[0][kind]
-
-
-def test_joined_instructions_follow_one_another() -> None:
-    a = Score(2.0, (Event("smile", 0.2, 1.5),), (), "Smile.")
-    b = Score(2.0, (Event("nod", 0.3, 0.8), Event("blink", 1.2, 0.4)), (), "Nod, then blink.")
-    one = joined(a, b, np.random.default_rng(0))
-    assert [e.action for e in one.events] == ["smile", "nod", "blink"]
-    assert one.events[1].start == pytest.approx(1.95) and one.length >= one.events[-1].end
-    assert one.text.startswith("Smile") and "nod, then blink." in one.text
-
-
-def test_feelings_join_with_feelings_and_with_actions() -> None:
-    rng = np.random.default_rng(0)
-    sad, glad = (Score(4.0, (), (Emotion(n, 0.7, 0.0, 4.0),), f"{n.title()}.") for n in ("sad", "happy"))
-    turn = felt_in_turn(sad, glad, rng)
-    assert [(f.name, f.start, f.end) for f in turn.emotions] == [("sad", 0.0, 2.5), ("happy", 2.5, 5.0)]
-    assert turn.length == 5.0 and turn.text.startswith("Sad") and turn.text.endswith("appy.")
-    nod = Score(2.0, (Event("nod", 0.3, 0.8),), (), "Nod.")
-    both = [felt_meanwhile(sad, nod, rng) for _ in range(20)]
-    assert all(b.kind == "both" and b.events == nod.events and b.emotions[0].end == 2.0 for b in both)
-    assert {b.text.lower()[:3] for b in both} == {"sad", "nod"}
-
-
-def test_an_action_lasts_during_others_and_named_seconds_are_kept() -> None:
-    rng = np.random.default_rng(0)
-    smile = Score(2.5, (Event("smile", 0.2, 2.0),), (), "Smile.")
-    wink = Score(2.0, (Event("wink_left", 0.2, 0.5), Event("nod", 0.9, 0.8)), (), "Wink left and nod.")
-    during = kept(smile, wink, rng)
-    assert during.events[0].end > during.events[2].end and during.length >= during.events[0].end
-    late = clocked(wink, smile, rng)
-    assert clock_times(late.text) and all(late.events[k].start in clock_times(late.text) for k in (0, 2))
-    twice = [once_more(wink, smile, rng) for _ in range(20)]
-    assert {t.events[2].action for t in twice} == {"wink_left", "wink_right"}
-    assert all(t.events[3].action == "nod" and t.events[2].start > t.events[1].end for t in twice)
-    many = pairs_of(own(200), 60, rng)
-    assert len(many) == 60 and len({s.text for s in many}) > 50
-
-
-def test_batches_hold_rows_of_about_one_length() -> None:
-    groups, _ = material(own(60), Material(composed=30, joined=30, held=10))
-    rows = {k: rows_of(v[:60], small(), Words()) for k, v in groups.items()}
-    batches, again = (
-        ReaderBatches(rows, Material().shares, ReaderTraining(pool=4), small().network.begin) for _ in range(2)
-    )
-    lengths = [batches.draw(8, step)[0].shape[1] for step in range(12)]
-    assert max(lengths) > 1.5 * min(lengths)
-    for step in (9, 2, 3):  # in whatever order they are asked for
-        assert all(torch.equal(a, b) for a, b in zip(batches.draw(8, step), again.draw(8, step), strict=True))
-
-
-def test_training_begins_with_another_reader(tmp_path: Path) -> None:
-    runtime = Runtime(0, 1, torch.device("cpu"), bf16=False)
-    small().save(tmp_path / "first")
-    still = {**SMALL, "train": {**SMALL["train"], "steps": 1, "lr": 0.0, "lr_floor": 0.0}}
-    tuned = train(still, own(12), tmp_path / "tuned", runtime, Words(), start=tmp_path / "first")
-    for a, b in zip(tuned.network.parameters(), small().network.parameters(), strict=True):
-        assert torch.allclose(a, b, atol=1e-6)
-    with pytest.raises(UserError, match="another shape"):
-        other = {**still, "model": {**SMALL["model"], "width": 32}}
-        train(other, own(12), tmp_path / "other", runtime, Words(), start=tmp_path / "first")
 
 
 def test_what_the_driver_is_told() -> None:
