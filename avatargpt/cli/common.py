@@ -171,17 +171,16 @@ def write_results(
     return files
 
 
-def print_results(motions: Sequence[Motion], files: Sequence[Sequence[str]], as_json: bool) -> None:
-    """Tell on stdout where the results are: one path per line, or JSON with captions and lengths."""
+def print_results(
+    motions: Sequence[Motion], files: Sequence[Sequence[str]], as_json: bool, more: Sequence[dict[str, Any]] = ()
+) -> None:
+    """Tell on stdout where the results are: one path per line, or JSON with captions, lengths, and `more` of each."""
     if as_json:
-        print_json(
-            {
-                "results": [
-                    {"text": m.caption, "seconds": round(m.seconds, 3), "frames": len(m), "fps": m.fps, "files": [*f]}
-                    for m, f in zip(motions, files, strict=True)
-                ]
-            }
-        )
+        rows = [
+            {"text": m.caption, "seconds": round(m.seconds, 3), "frames": len(m), "fps": m.fps, "files": [*f]}
+            for m, f in zip(motions, files, strict=True)
+        ]
+        print_json({"results": [row | about for row, about in zip(rows, more or [{}] * len(rows), strict=True)]})
         return
     for name in dict.fromkeys(name for names in files for name in names):
         typer.echo(name)

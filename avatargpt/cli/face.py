@@ -12,6 +12,7 @@ from vqvae.errors import UserError
 
 if TYPE_CHECKING:
     from avatargpt.speech.direction import Feeling
+    from instruct_data.face.score import Score
     from vqvae.face import FaceMotion
 
 Numbers = list[str] | None
@@ -28,6 +29,9 @@ def face(
     ] = None,
     emotion: Annotated[
         str | None, typer.Option("--emotion", metavar="E", help="NAME[:0..1], or 0:calm,2.5:angry:0.8 over time.")
+    ] = None,
+    score: Annotated[
+        Path | None, typer.Option("--score", metavar="FILE", help="What TEXT would be read as, edited; see --json.")
     ] = None,
     seconds: Annotated[
         float | None,
@@ -83,9 +87,11 @@ def face(
 
     An .mp4 carries the sound. A network makes the face: the streaming driver, which follows speech and instructions
     closely, or with --by language the language model (TEXT or one emotion, at most 7.2 s). --gain to --eye-contact
-    change its curves afterwards. Live (-, --microphone, --live-link, --websocket), frames come about 0.1 s after the
-    sound, a file is heard at its own speed, and -o may be left out.
+    change its curves afterwards. How TEXT was read is told on stderr and, with --json, as a score, which --score takes
+    back. Live (-, --microphone, --live-link, --websocket), frames come about 0.1 s after the sound, a file is heard at
+    its own speed, and -o may be left out.
     """
+    from avatargpt.cli import face_score
     from avatargpt.cli.face_live import Line, perform
     from avatargpt.cli.face_options import check_lips, driver_folder, emotions, format_options, numbers
     from avatargpt.speech.audio import MAX_SECONDS, inspect
@@ -96,9 +102,15 @@ def face(
     output, audio = output or [], line.file
     if not output and not line.live:
         raise UserError("no -o FILE; accepted: one or more, or --live-link HOST, or --websocket PORT")
-    if audio is None and text is None and emotion is None and not line.live:
+    if audio is None and text is None and score is None and emotion is None and not line.live:
         raise UserError("nothing to do; accepted AUDIO, --text INSTRUCTION, --emotion NAME, or any of them together")
+    if score is not None and (text is not None or by == "language"):
+        raise UserError(f"--score {score}: is for the driver, and instead of --text")
     texts, many = common.read_texts(text) if text is not None else ([""], False)
+    given: list[Score | None] = [None]
+    if score is not None:
+        scores, many = face_score.take(score)
+        given, texts = [*scores], [s.text for s in scores]
     common.check_seconds(seconds)
     if audio is not None and seconds is not None:
         raise UserError(f"--seconds {seconds:g}: goes without AUDIO, whose length counts")
@@ -128,15 +140,15 @@ def face(
         return
     folder = driver_folder(model)
     if line.live:
-        done, about = perform(folder, line, texts[0], feelings, controls, bool(output))
+        done, about = perform(folder, line, (texts[0], given[0]), feelings, controls, bool(output), quiet)
         written = _write(output, [done.motion().with_caption(texts[0])], False, options)[0] if output else []
         _tell_live(about, written, as_json)
         return
-    made = _perform(folder, audio, texts, feelings, length, lips, threads, quiet)
+    made, read = _perform(folder, audio, texts, given, feelings, length, lips, threads, quiet)
     motions = [apply(m, controls, seed) for m in made]
     with common.progress("writing", quiet):
         files = _write(output, motions, many, options)
-    common.print_results(motions, files, as_json)
+    common.print_results(motions, files, as_json, [{} if s is None else {"score": face_score.row(s)} for s in read])
 
 
 def _spoken(
@@ -174,14 +186,15 @@ def _check_faces(paths: list[Path]) -> None:
 
 
 def _perform(
-    folder: Path, audio: Path | None, texts: list[str], feelings: list[Feeling], length: float | None, lips: str,
-    threads: int | None, quiet: bool,
-) -> list[FaceMotion]:  # fmt: skip
-    """One clip for each text."""
+    folder: Path, audio: Path | None, texts: list[str], given: list[Score | None], feelings: list[Feeling],
+    length: float | None, lips: str, threads: int | None, quiet: bool,
+) -> tuple[list[FaceMotion], list[Score | None]]:  # fmt: skip
+    """One clip for each text or score, and the scores."""
     from functools import partial
 
     import torch
 
+    from avatargpt.cli import face_score
     from avatargpt.speech.audio import FPS
     from avatargpt.speech.performer import FacePerformer
 
@@ -189,7 +202,10 @@ def _perform(
     with common.progress("loading", quiet):
         performer = FacePerformer.load(folder)
         wanted = None if audio is not None else [length] * len(texts)
-        scores: list[Any] = list(performer.read(texts, wanted)) if any(texts) else [None] * len(texts)
+        reads = any(texts) and given == [None]
+        scores: list[Score | None] = [*performer.read(texts, wanted)] if reads else given
+    if reads:
+        face_score.tell(scores, texts, quiet)
     made = []
     with common.progress("speaking", quiet) as advance:
         for k, (text, score) in enumerate(zip(texts, scores, strict=True)):
@@ -199,8 +215,9 @@ def _perform(
                 text, audio, feelings=feelings, seconds=None if audio is not None else length, score=score,
                 progress=tell, head=lips,
             )  # fmt: skip
-            made.append(clip.with_caption(text or (audio.stem if audio is not None else feelings[0].text)))
-    return made
+            named = text or (audio.stem if audio is not None else feelings[0].text if feelings else "")
+            made.append(clip.with_caption(named))
+    return made, scores
 
 
 def _tell(advance: common.Progress, clip: int, clips: int, frames: int, done: int) -> None:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from avatargpt.speech.controls import Controls
     from avatargpt.speech.direction import Feeling
     from avatargpt.speech.live import Live, Sender
+    from instruct_data.face.score import Score
 
 PIPE = Path("-")
 HERE = "127.0.0.1"
@@ -76,12 +77,14 @@ class Line:
 
 
 def perform(
-    folder: Path, line: Line, text: str, feelings: list[Feeling], controls: Controls, keep: bool
-) -> tuple[Live, dict[str, Any]]:
+    folder: Path, line: Line, asked: tuple[str, Score | None], feelings: list[Feeling], controls: Controls, keep: bool,
+    quiet: bool = False,
+) -> tuple[Live, dict[str, Any]]:  # fmt: skip
     """Run until the sound ends or Ctrl-C.
 
     Args:
-        folder: of the driver. text: instruction, or empty. keep: whether the clip is wanted afterwards.
+        folder: of the driver. asked: an instruction, or empty, and what it means, if that is known.
+        keep: whether the clip is wanted afterwards. quiet: how the instruction was read is not told.
 
     Returns:
         What `avatargpt.speech.live.perform` does, and what is to be told of it.
@@ -89,6 +92,7 @@ def perform(
     import numpy as np
     import torch
 
+    from avatargpt.cli.face_score import tell
     from avatargpt.export.live_link import PORT, LiveLinkSender
     from avatargpt.speech import live
     from avatargpt.speech.audio import FPS, MAX_SECONDS, blocks, check_rate, inspect
@@ -105,7 +109,11 @@ def perform(
     at = None if line.websocket is None else address("--websocket", line.websocket, HERE, None)
     torch.set_num_threads(1)
     performer = FacePerformer.load(folder)
-    told = performer.direction(performer.read([text])[0] if text else None, feelings)
+    text, score = asked
+    if text and score is None:
+        score = performer.read([text])[0]
+        tell([score], [text], quiet)
+    told = performer.direction(score, feelings)
     parts: Iterator[NDArray[Any]]
     if line.microphone is not None:
         parts = live.microphone(line.microphone, rate)

@@ -191,11 +191,11 @@ def parse_score(row: dict[str, Any], where: str = "score") -> Score:
             for f in row.get("emotion", ())
         )
         return Score(float(row["length"]), events, emotions, str(row.get("text", "")))
+    except UserError as e:
+        raise UserError(f"{where}: {e}") from None
     except (KeyError, TypeError, ValueError, AttributeError) as e:
         what = f"{type(e).__name__}: {e}"
         raise UserError(f"{where}: not a score ({what}); accepted text, events, emotion, length") from None
-    except UserError as e:
-        raise UserError(f"{where}: {e}") from None
 
 
 def json_rows(file: Path) -> Iterator[tuple[int, Any]]:

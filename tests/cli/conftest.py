@@ -9,9 +9,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+import soundfile
+import torch
 
 import avatargpt
 from avatargpt.__main__ import main
+from avatargpt.speech.driver import Driver
+from avatargpt.speech.network import DriverConfig, DriverNetwork
+from avatargpt.speech.reader import ScoreReader
+from avatargpt.speech.reader_network import ReaderConfig, ReaderNetwork
+from tests.speech.conftest import Words
 from vqvae import rotations as rot
 from vqvae.motion import Motion, concatenate
 
@@ -98,3 +105,44 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> type[FakeAvatarGPT]:
 def clip(tmp_path: Path) -> Path:
     """A motion file of 2 s."""
     return walk(2.0, caption="a person walks").save(tmp_path / "clip.npz")
+
+
+@pytest.fixture(scope="session")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a tiny untrained driver and reader."""
+    torch.manual_seed(0)
+    network = DriverNetwork(DriverConfig(width=24, hidden=32, dilations=[1, 2], text_width=16, inject=1, gates="open"))
+    with torch.no_grad():
+        for head in (network.curves, network.paired):
+            head.weight.normal_(std=0.2)
+            head.bias.fill_(0.3)
+    folder = tmp_path_factory.mktemp("weights")
+    Driver(network).save(folder / "driver")
+    talkative().save(folder / "driver")
+    return folder
+
+
+def talkative() -> ScoreReader:
+    """A reader of random weights that happens to hear an action, where most hear nothing."""
+    for seed in range(100):
+        torch.manual_seed(seed)
+        network = ReaderNetwork(ReaderConfig(width=16, hidden=16, heads=2, decoder=1, layers=[6], rank=0))
+        heard = ScoreReader(network).read(["close both eyes"], Words())[0].events
+        if any(e.start < 0.5 and e.action not in ("close_mouth", "return_to_neutral") for e in heard):
+            return ScoreReader(network)
+    raise AssertionError("none of a hundred readers hears an action")
+
+
+@pytest.fixture
+def words(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Cheap vectors instead of the sentence encoder's."""
+    monkeypatch.setattr("avatargpt.text.SentenceGrounder", lambda **_: Words())
+
+
+@pytest.fixture
+def sound(tmp_path: Path) -> Path:
+    """A second of hum that comes and goes."""
+    t = np.arange(22_050) / 22_050
+    path = tmp_path / "talk.wav"
+    soundfile.write(path, 0.3 * np.sin(2 * np.pi * 150 * t) * (1 + np.sin(2 * np.pi * 3 * t)), 22_050)
+    return path

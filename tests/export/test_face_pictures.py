@@ -10,7 +10,7 @@ import soundfile
 
 from avatargpt import export
 from avatargpt.export.face_render import FaceRenderer
-from avatargpt.export.face_video import _shortened, _strongest, face_sheet, pictures
+from avatargpt.export.face_video import _shortened, _strongest, face_sheet, pictures, telling
 from avatargpt.export.head import head, turned
 from avatargpt.export.head_morphs import shaped
 from vqvae import arkit
@@ -110,6 +110,15 @@ def test_words_of_a_sheet_stay_in_their_room() -> None:
     assert _strongest(np.zeros(52), lambda s: True) == ""
     assert _shortened("Raise  the brow.", lambda s: len(s) < 20) == "Raise the brow."
     assert _shortened("Raise the brow and hold it", lambda s: len(s) < 20) == "Raise the brow ..."
+
+
+def test_a_sheet_shows_what_is_short() -> None:
+    wink = clip(90)
+    wink.weights[50:54, arkit.INDEX["eyeBlinkRight"]] = 0.9
+    shown = telling(wink, 6)
+    assert shown[0] == 0 and (np.diff(shown) > 0).all() and 50 in shown
+    assert list(telling(clip(90), 6)) == [0, 15, 30, 45, 60, 75]  # nothing happens
+    assert list(telling(clip(2), 4)) == [0, 0, 1, 1]
 
 
 def test_gif_and_sheet(tmp_path: Path) -> None:

@@ -1,0 +1,97 @@
+"""How an instruction was read, told by ``avatargpt face`` and taken back with ``--score``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from avatargpt import export
+from avatargpt.cli import face_score
+from instruct_data.face.score import Emotion, Event, Score
+from tests.cli.test_bad_input import assert_refused
+from vqvae.errors import UserError
+
+SCORE = Score(
+    4.0, (Event("nod", 1.5, 1.6, 0.85, 2), Event("wink_left", 0.5, 0.512)), (Emotion("amused", 0.6, 0.0, 4.0),), "wink"
+)
+
+
+def test_a_score_in_one_line() -> None:
+    assert face_score.told(SCORE) == "wink_left 0.5-1.01 s, nod twice 1.5-3.1 s at 0.85; amused 0-4 s at 0.60; 4 s"
+    assert face_score.told(Score(2.5, (Event("blink", 0.2, 2.0, repeat=3),))) == "blink 3 times 0.2-2.2 s; 2.5 s"
+    assert face_score.told(Score(2.0)) == "2 s"
+
+
+def test_what_is_printed_is_taken_back(tmp_path: Path) -> None:
+    file = tmp_path / "s.json"
+    row = face_score.row(SCORE)
+    assert row["events"][1]["duration"] == 0.51 and row["events"][0]["repeat"] == 2
+    for value, many in ((row, False), ([row], True), ({"results": [{"score": row}]}, False)):
+        file.write_text(json.dumps(value))
+        scores, several = face_score.take(file)
+        assert several is many and [face_score.row(s) for s in scores] == [row]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("not json", "not JSON"),
+        ("[" * 100_000, "not JSON"),
+        ("3", "accepted a score"),
+        ("[]", "accepted a score"),
+        ('{"results": [{"text": "wave"}]}', "accepted a score"),
+        ('{"events": []}', "score 1: not a score"),
+        ('{"length": 2, "events": [{"action": "winc_left", "start": 0, "duration": 1}]}', "did you mean 'wink_left'"),
+        ('{"length": 2, "events": [{"action": "nod", "start": 5, "duration": 1}]}', "inside 2.0 s"),
+    ],
+)
+def test_files_that_are_no_scores(cli, tmp_path: Path, text: str, words: str) -> None:
+    file = tmp_path / "s.json"
+    file.write_text(text)
+    assert_refused(cli("face", "--score", file, "-o", tmp_path / "a.npz"), f"--score {file}", words)
+    assert not (tmp_path / "a.npz").exists()
+
+
+def test_a_missing_and_an_endless_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(UserError, match="No such file"):
+        face_score.take(tmp_path / "none.json")
+    monkeypatch.setattr(face_score, "MAX_BYTES", 3)
+    (tmp_path / "long.json").write_text("[{}]")
+    with pytest.raises(UserError, match="larger than"):
+        face_score.take(tmp_path / "long.json")
+
+
+def test_a_reading_is_told_and_can_be_edited(cli, words: None, weights: Path, tmp_path: Path) -> None:
+    def run(name: str, *argv: object) -> tuple[dict, str, np.ndarray]:
+        result = cli("face", *argv, "--model", weights, "-o", tmp_path / f"{name}.npz", "--json")
+        assert result.code == 0, result.err
+        return json.loads(result.out), result.err, export.load(tmp_path / f"{name}.npz").weights
+
+    read, told, first = run("first", "--text", "close both eyes")
+    score = read["results"][0]["score"]
+    assert score["text"] == "close both eyes" and score["events"]
+    assert f"read as: {score['events'][0]['action']}" in told
+    (tmp_path / "read.json").write_text(json.dumps(read))
+    again, told, second = run("again", "--score", tmp_path / "read.json")
+    assert again["results"][0]["score"] == score and "read as" not in told
+    assert np.abs(first - second).max() < 1e-3  # the reading to the hundredth
+    score["events"][0]["action"] = "nod"
+    (tmp_path / "edited.json").write_text(json.dumps(score))
+    assert np.abs(run("edited", "--score", tmp_path / "edited.json")[2] - first).max() > 1e-3
+
+
+def test_a_score_takes_the_place_of_words(cli, weights: Path, tmp_path: Path) -> None:
+    file = tmp_path / "s.json"
+    file.write_text(json.dumps(face_score.row(SCORE)))
+    for other in (("--text", "wink"), ("--by", "language")):
+        assert_refused(cli("face", "--score", file, *other, "-o", tmp_path / "a.npz"), "--score", "instead of --text")
+
+
+def test_a_list_of_scores_makes_a_file_each(cli, words: None, weights: Path, tmp_path: Path, sound: Path) -> None:
+    (tmp_path / "s.json").write_text(json.dumps([face_score.row(SCORE)] * 2))
+    result = cli("face", sound, "--score", tmp_path / "s.json", "--model", weights, "-o", tmp_path / "m.csv")
+    assert result.lines == [str(tmp_path / "m" / "00.csv"), str(tmp_path / "m" / "01.csv")], result.err
+    assert result.err == ""
