@@ -7,6 +7,27 @@ from functools import cache
 
 import torch
 
+from vqvae.errors import UserError
+
+
+def usable(device: str | None) -> str:
+    """`device` itself where torch can compute on it; None = a GPU when there is one.
+
+    Raises:
+        UserError: an unknown device, or one that is not here.
+    """
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    here = ["cpu", *(f"cuda:{i}" for i in range(count)), *(["mps"] if torch.backends.mps.is_available() else [])]
+    if device is None:
+        return "cuda" if count else "cpu"
+    try:
+        asked = torch.device(device)
+    except RuntimeError:
+        raise UserError(f"device {device}: unknown; accepted here: {', '.join(here)}") from None
+    if (f"{asked.type}:{asked.index or 0}" if asked.type == "cuda" else asked.type) not in here:
+        raise UserError(f"device {device}: none that this build of torch can use; accepted here: {', '.join(here)}")
+    return device
+
 
 def fast_bfloat16(device: torch.device | str = "cpu") -> bool:
     """Whether `device` multiplies in bfloat16 faster than in float32.

@@ -17,7 +17,7 @@ from avatargpt import resources
 from avatargpt.encoding import encode_prompt, encoder_inputs
 from avatargpt.library import EXAMPLES, Library, example_slots, open_library
 from avatargpt.matcher import Matcher
-from avatargpt.precision import fast_bfloat16
+from avatargpt.precision import fast_bfloat16, usable
 from avatargpt.requests import mix, plain
 from avatargpt.text import SentenceGrounder, TextTokenizer
 from avatargpt.wording import Wording, clauses
@@ -70,14 +70,14 @@ class Speaker:
             threads: CPU threads.
 
         Raises:
-            UserError: missing or damaged files, or a tokenizer that the model was not trained with.
+            UserError: no such device, missing or damaged files, or a tokenizer that the model was not trained with.
         """
         from avatargpt.checkpoint import load_model
 
         if threads:
             torch.set_num_threads(threads)
         folder = Path(path) if path is not None else resources.weights()
-        where = device or ("cuda" if torch.cuda.is_available() else "cpu")
+        where = usable(device)
         kind = getattr(torch, dtype) if isinstance(dtype, str) else dtype or torch.float32
         if kind == torch.bfloat16 and not fast_bfloat16(where):
             warnings.warn(f"this {where} computes bfloat16 slower than float32", stacklevel=2)

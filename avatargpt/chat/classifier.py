@@ -123,7 +123,9 @@ class TurnIntent:
 
 
 def tidied(acts: Sequence[Act]) -> list[Act]:
-    """Interjections beside an order are none ("Great. Save it."), and a length behind a movement is its length."""
+    """Interjections beside an order are none ("Great. Save it."), a length behind a movement is its length, and what is
+    made second in one turn follows what was made first ("He waves. He sits.").
+    """
     out: list[Act] = []
     orders = [a for a in acts if a.do not in ("chat", "clarify")]
     for act in orders or acts[:1]:
@@ -131,6 +133,8 @@ def tidied(acts: Sequence[Act]) -> list[Act]:
         length = act.do in ("retime", "total")
         if length and before is not None and before.do in ("make", "then") and not before.seconds:
             out[-1] = replace(before, seconds=act.seconds)
+        elif act.do == "make" and any(a.do in ("make", "then") for a in out):
+            out.append(replace(act, do="then"))
         else:
             out.append(act)
     return out
@@ -150,6 +154,8 @@ def each(act: Act, heard: Heard) -> list[Act]:
     if not re.search(r"\b(?:each|every|all|everything)\b", heard.request) and act.do != "delete":
         return [act]
     if act.do == "delete":
+        if not pointed and re.search(r"\b(?:everything|all|whole|entire|both)\b", heard.request):
+            return [replace(act, segment=n) for n in range(len(heard.captions), 0, -1)]
         wanted = sorted(pointed, reverse=True) if re.search(r"\b(?:and|both|&)\b|,", heard.request) else []
     else:
         wanted = pointed if len(pointed) > 1 else list(range(1, len(heard.captions) + 1))

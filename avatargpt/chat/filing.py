@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
@@ -70,10 +71,11 @@ def _target(scene: Scene, name: str) -> Path:
     typed = _FILE.search(scene.request)
     known = simplified(scene.request)[1]
     name = known.get(name.lower(), name) if typed else _as_typed(name, scene.request)
-    name = _UNSAFE.sub("_", name).strip(" .")
-    if not name or name.endswith(("/", "\\")):
+    folder, last = os.path.split(_UNSAFE.sub("_", name).strip())
+    last = last.strip(" .")  # a name begins with no dot; its folder may: ../takes/walk.glb
+    if not last or last.endswith("\\"):
         raise UserError("the file needs a name; e.g. save as walk.glb")
-    path = scene.outputs / Path(name).expanduser()
+    path = scene.outputs / Path(folder, last).expanduser()
     suffix = path.suffix.lower()
     if suffix.lstrip(".") not in _FOREIGN and suffix not in export.writable():
         path, suffix = path.with_name(path.name + DEFAULT), DEFAULT
@@ -95,7 +97,8 @@ def _write(scene: Scene, path: Path) -> Done:
     whole = scene.state.whole
     there = path.is_file()
     export.save(whole, path)
-    said = f"{'Replaced' if there else 'Saved'} {path.name}: {len(whole)} frames, {whole.seconds:.1f} s."
+    name = path.relative_to(scene.outputs) if path.is_relative_to(scene.outputs) else path
+    said = f"{'Replaced' if there else 'Saved'} {name}: {len(whole)} frames, {whole.seconds:.1f} s."
     return Done(scene.state, said, whole, (path,))
 
 

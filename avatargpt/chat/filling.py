@@ -18,6 +18,9 @@ _GOES_ON = re.compile(
     r"and|another)\b\W*)+"
 )
 
+_SAVE_IT = re.compile(r"\W*(?:please )?(?:save|store|keep)(?: (?:it|this|that|all|everything))?(?: (?:now|please))?\W*")
+UNNAMED = "motion"  # what is saved without a name
+
 
 def fill(kind: str, heard: Heard) -> Act | None:
     """An act of this kind with what the words give; None when something that it needs is not there."""
@@ -100,7 +103,9 @@ def _spoken(kind: str, heard: Heard, seconds: dict[str, Any]) -> dict[str, Any] 
                 return {"scene": scene, **({"activities": number} if number and number <= 20 else {})}
             return {**seconds, "scene": scene} if seconds else None
         case "save":
-            name = slots.save_name(text, heard.files)
+            if re.fullmatch(r"\W*keep (?:take )?[a-z]\W*", text):  # a take that is not open
+                return None
+            name = slots.save_name(text, heard.files) or (UNNAMED if _SAVE_IT.fullmatch(text) else None)
             return {"name": name} if name else None
         case "export":
             found = slots.suffix(text)

@@ -29,6 +29,7 @@ _EXPLICIT = re.compile(
     r"(?:\b(?:segment|seg|part|number|nr|no\.?|step|piece)\s*|#)(\d{1,3})\b(?!\s*(?:times|x\b|seconds|s\b))"
     rf"|\b(?:(\d{{1,3}})(?:st|nd|rd|th)|({'|'.join(ORDINALS)}) (?:segment|part|step|piece|one))\b"
 )
+_BARE = re.compile(r"\W*(?:please )?(?:delete|remove|drop|cut|mirror|flip|describe|repeat|redo)\s+(\d{1,3})\W*")
 _ORDINAL = re.compile(rf"\b({'|'.join(ORDINALS)})\b")
 _LAST = re.compile(r"\b(?:last|final|ending|latest)\b")
 _FACTORS = [
@@ -150,7 +151,9 @@ def segments(text: str, captions: Sequence[str]) -> list[int]:
 
 
 def explicit(text: str) -> list[int]:
-    """Numbers of segments that the text names as such, whether these are there or not: "segment 9", "the 9th"."""
+    """Numbers of segments that the text names as such, there or not: "segment 9", "the 9th", "mirror 9"."""
+    if bare := _BARE.fullmatch(text):
+        return [int(bare.group(1))]
     found = _EXPLICIT.finditer(_numbered(text))
     return [ORDINALS.index(m.group(3)) + 1 if m.group(3) else int(m.group(1) or m.group(2)) for m in found]
 

@@ -67,8 +67,19 @@ def read_texts(argument: str) -> tuple[list[str], bool]:
     return texts, True
 
 
+def warn_foreign(texts: Sequence[str]) -> None:
+    """Say on stderr which text is not in the one language that the weights know."""
+    from avatargpt.planning.requests import seems_foreign
+
+    strange = next((text for text in texts if seems_foreign(text)), None)
+    if strange is not None:
+        typer.echo(f"warning: {strange[:60]!r} does not look like English, and the model knows English alone", err=True)
+
+
 def _check_text(text: str, where: str) -> str:
     text = " ".join(text.split())
+    if any("\ud800" <= c <= "\udfff" for c in text):  # how Python keeps bytes of an argument that it cannot decode
+        raise UserError(f"{where}: not UTF-8 text; accepted a description in words, or @FILE with one per line")
     if not any(c.isalnum() for c in text):
         raise UserError(f"{where}: empty text; accepted a description in words, or @FILE with one per line")
     if len(text) > MAX_CHARACTERS:
@@ -88,22 +99,42 @@ def check_range(option: str, value: float, low: float, high: float, unit: str = 
     return value
 
 
-def check_targets(paths: Sequence[Path], many: bool) -> None:
+def check_targets(
+    paths: Sequence[Path], many: bool, modality: str | None = None, sources: Sequence[Path] = ()
+) -> None:
     """Refuse output files that could not be written, before any work is done.
 
     Args:
         paths: as given on the command line.
         many: several results will be written as STEM/00.ext, STEM/01.ext ...
+        modality: of what will be written.
+        sources: files that are read, and not to be written over.
     """
     from avatargpt import export
 
     if len({p.absolute() for p in paths}) < len(paths):
         raise UserError(f"-o {paths[-1]}: the same output file is named twice")
     for path in paths:
-        export.check_target(path)
+        export.check_target(path, modality)
+        if any(path.resolve() == source.resolve() for source in sources):
+            raise UserError(f"{path}: input and output are the same file; choose another -o")
         folder = path.with_suffix("")
         if many and path.suffix.lower() != SHEET and folder.exists() and not folder.is_dir():
             raise UserError(f"{folder}: a file is where the folder for several results should be; choose another -o")
+
+
+def load_body(path: Path) -> Motion:
+    """A file's body motion.
+
+    Raises:
+        UserError: not a motion, or a face.
+    """
+    from avatargpt import export
+
+    motion = export.load(path)
+    if motion.modality != "body":
+        raise UserError(f"{path}: a {motion.modality}; accepted a body motion")
+    return motion
 
 
 def check_folder(path: Path) -> None:

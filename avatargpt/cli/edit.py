@@ -45,10 +45,10 @@ def inbetween(
 
     common.check_seconds(seconds)
     texts, many = _texts(text)
-    common.check_targets(output, many)
     first, last = export.load(start), export.load(end)
     if first.modality != last.modality:
         raise UserError(f"{end}: a {last.modality} after a {first.modality}; accepted: two of one kind")
+    common.check_targets(output, many, first.modality, (start, end))
     loaded = common.load_model(model, device, threads, quiet)
     motions = []
     with common.progress("filling in", quiet) as advance:
@@ -80,12 +80,10 @@ def extend(
 
     The result holds FILE and the continuation.
     """
-    from avatargpt import export
-
     common.check_seconds(seconds)
     texts, many = _texts(text)
-    common.check_targets(output, many)
-    motion = export.load(file)
+    common.check_targets(output, many, "body", (file,))
+    motion = common.load_body(file)
     loaded = common.load_model(model, device, threads, quiet)
     longer = []
     with common.progress("continuing", quiet) as advance:
@@ -109,10 +107,8 @@ def reconstruct(
 
     Prints the mean joint error in the body's own frame and the drift of its path, both in mm.
     """
-    from avatargpt import export
-
-    common.check_targets(output, many=False)
-    motion = export.load(file)
+    common.check_targets(output, False, "body", (file,))
+    motion = common.load_body(file)
     loaded = common.load_model(model, device, threads, quiet)
     with common.progress("reconstructing", quiet):
         rebuilt, figures = loaded.reconstruct(motion)

@@ -111,6 +111,7 @@ def face(
     if score is not None:
         scores, many = face_score.take(score)
         given, texts = [*scores], [s.text for s in scores]
+    common.warn_foreign(texts)
     common.check_seconds(seconds)
     if audio is not None and seconds is not None:
         raise UserError(f"--seconds {seconds:g}: goes without AUDIO, whose length counts")
@@ -123,8 +124,7 @@ def face(
         eye_contact,
     )  # fmt: skip
     controls.check()
-    _check_faces(output)
-    common.check_targets(output, many)
+    common.check_targets(output, many, "face")
     options = format_options(output, layout, size, audio)
     check_lips(lips, audio is not None or line.live, by)
     if by not in MAKERS:
@@ -175,16 +175,6 @@ def _tell_live(about: dict[str, Any], files: list[str], as_json: bool) -> None:
         typer.echo(name)
 
 
-def _check_faces(paths: list[Path]) -> None:
-    """Refuse formats that hold no face before any work is done."""
-    from avatargpt.export import FACE_SUFFIXES
-
-    for path in paths:
-        if path.suffix.lower() not in FACE_SUFFIXES:
-            form = path.suffix or path.name
-            raise UserError(f"{path}: a face cannot be written as {form}; accepted {' '.join(FACE_SUFFIXES)}")
-
-
 def _perform(
     folder: Path, audio: Path | None, texts: list[str], given: list[Score | None], feelings: list[Feeling],
     length: float | None, lips: str, threads: int | None, quiet: bool,
@@ -204,6 +194,12 @@ def _perform(
         wanted = None if audio is not None else [length] * len(texts)
         reads = any(texts) and given == [None]
         scores: list[Score | None] = [*performer.read(texts, wanted)] if reads else given
+    for k, score in enumerate(scores):
+        if score is not None:
+            own = length or performer.usual(score, feelings)
+            # what was read is squeezed into sound and spread over --seconds; what somebody wrote is kept to the second
+            spreads = reads and (own < score.length or (audio is None and length is not None))
+            scores[k] = face_score.placed(score, own, spreads, bool(feelings))
     if reads:
         face_score.tell(scores, texts, quiet)
     made = []
@@ -215,7 +211,7 @@ def _perform(
                 text, audio, feelings=feelings, seconds=None if audio is not None else length, score=score,
                 progress=tell, head=lips,
             )  # fmt: skip
-            named = text or (audio.stem if audio is not None else feelings[0].text if feelings else "")
+            named = text or (audio.stem if audio is not None else ", ".join(f.text for f in feelings))
             made.append(clip.with_caption(named))
     return made, scores
 

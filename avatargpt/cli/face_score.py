@@ -43,20 +43,74 @@ def take(path: Path) -> tuple[list[Score], bool]:
     rows: list[Any] = value if isinstance(value, list) else [value]
     if not rows or not all(isinstance(row, dict) for row in rows):
         raise UserError(f"--score {path}: accepted {_FORMS}")
-    return [parse_score(row, f"--score {path}: score {i}") for i, row in enumerate(rows, 1)], many
+    out = []
+    for i, row in enumerate(rows, 1):
+        where = f"--score {path}: score {i}"
+        _check(row, where)
+        out.append(parse_score(row, where))
+    return out, many
+
+
+_ROW = {"text": str, "kind": str, "length": float, "events": list, "emotion": list, "id": str}
+_EVENT = {"action": str, "start": float, "duration": float, "intensity": float, "repeat": int}
+_FELT = {"name": str, "intensity": float, "start": float, "end": float}
+_WORDS = {str: "text", float: "a number", int: "a whole number", list: "a list"}
+
+
+def _check(row: dict[str, Any], where: str) -> None:
+    """A row edited by hand: only known fields, all that are needed, each of its kind."""
+    _fields(row, _ROW, {"length"}, where)
+    for i, one in enumerate(row.get("events", ()), 1):
+        _fields(one, _EVENT, {"action", "start", "duration"}, f"{where}: event {i}")
+    for i, one in enumerate(row.get("emotion", ()), 1):
+        _fields(one, _FELT, set(_FELT), f"{where}: emotion {i}")
+
+
+def _fields(row: Any, kinds: dict[str, type], needed: set[str], where: str) -> None:
+    if not isinstance(row, dict):
+        raise UserError(f"{where}: accepted {{{', '.join(kinds)}}}")
+    for name in [*row, *sorted(needed)]:
+        if name not in kinds or name not in row:
+            raise UserError(f"{where}: {'no' if name in kinds else 'unknown'} {name!r}; accepted {', '.join(kinds)}")
+        value, kind = row[name], kinds[name]
+        fits = isinstance(value, (int, float) if kind is float else kind) and not isinstance(value, bool)
+        if not fits:
+            raise UserError(f"{where}: {name} {value!r}; accepted {_WORDS[kind]}")
+
+
+def placed(score: Score, seconds: float, spreads: bool, felt: bool = False) -> Score:
+    """The score as a clip of so many seconds performs it, and as long as the clip.
+
+    Args:
+        spreads: times may grow and shrink with the clip; otherwise they stay as they are written.
+        felt: other feelings take the place of its own.
+
+    Raises:
+        UserError: times that stay, and something that begins after the clip's end.
+    """
+    from avatargpt.speech.scores import fitted, spread
+
+    if spreads:
+        score = spread(score, seconds)
+    if spreads or seconds > score.length:
+        score = fitted(score, seconds)
+    return replace(score, length=seconds, emotions=() if felt else score.emotions)
 
 
 def row(score: Score) -> dict[str, Any]:
-    """As `take` reads it, times and strengths to the hundredth."""
+    """As `take` reads it, times and strengths to the thousandth."""
 
-    def near(value: Any) -> Any:
-        return round(value, 2) if isinstance(value, float) else value
+    def near(name: str, value: Any) -> Any:
+        if not isinstance(value, float):
+            return value
+        least = 0.001 if name in ("duration", "intensity") else 0.0
+        return max(least, int(value * 1000) / 1000 if name == "start" else round(value, 3))
 
     def rounded(one: Any) -> Any:
-        return replace(one, **{name: near(value) for name, value in vars(one).items()})
+        return replace(one, **{name: near(name, value) for name, value in vars(one).items()})
 
     events, felt = (tuple(rounded(one) for one in some) for some in (score.events, score.emotions))
-    return replace(score, length=near(score.length), events=events, emotions=felt).to_json()
+    return replace(score, events=events, emotions=felt).to_json()
 
 
 def told(score: Score) -> str:

@@ -42,12 +42,13 @@ def generate(
     Several results (@FILE or -n) are written as STEM/00.ext, STEM/01.ext ...; a .png shows all of them.
     """
     texts, batch = common.read_texts(text)
+    common.warn_foreign(texts)
     common.check_seconds(seconds)
     common.check_range("--guidance", guidance, 1, 20)
     common.check_range("--temperature", temperature, 0.05, 2)
     shown = _retrieval(retrieval)
     many = batch or num > 1
-    common.check_targets(output, many)
+    common.check_targets(output, many, "body")
     loaded = common.load_model(model, device, threads, quiet)
     with common.progress("generating", quiet) as advance:
         motions = loaded.generate(

@@ -39,7 +39,7 @@ def add(
     """Add a clip of your own. Of longer clips the first 4.8 seconds are kept."""
     import numpy as np
 
-    from avatargpt import export, resources
+    from avatargpt import resources
     from avatargpt.library import EXAMPLE_TOKENS, FILE, Entry, Library, user_folder
     from avatargpt.text import SentenceGrounder
     from vqvae.tokenizer import MotionTokenizer
@@ -47,7 +47,7 @@ def add(
     if len(caption) > MAX_CAPTIONS:
         raise UserError(f"--caption: {len(caption)} given; accepted at most {MAX_CAPTIONS}")
     captions = tuple(dict.fromkeys(_caption(c) for c in caption))
-    motion = export.load(file)
+    motion = common.load_body(file)
     folder = to if to is not None else user_folder()
     common.check_folder(folder / FILE)
     with common.progress("encoding", quiet):

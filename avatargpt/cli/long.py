@@ -114,7 +114,7 @@ def _write(chunks: Any, writer: LongWriter, frames: int, advance: common.Progres
 
 def _target(output: list[Path]) -> Path:
     """The .npz that the parts are named after: the one asked for, or what it would be called."""
-    common.check_targets(output, many=False)
+    common.check_targets(output, False, "body")
     stems = {p.with_suffix("") for p in output}
     if len(stems) > 1:
         raise UserError(f"-o {output[-1]}: accepted several formats of one name, e.g. -o life.npz -o life.glb")

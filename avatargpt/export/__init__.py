@@ -20,13 +20,18 @@ if TYPE_CHECKING:
 Function = TypeVar("Function", bound=Callable[..., Any])
 _WRITERS: dict[str, Callable[..., Any]] = {}
 _READERS: dict[str, Callable[..., Any]] = {}
+_HOLDS: dict[str, tuple[str, ...]] = {}
 
 
-def writer(suffix: str) -> Callable[[Function], Function]:
-    """Register ``f(motion, path, **options)`` as what writes files with this suffix (lower case, with dot)."""
+def writer(suffix: str, holds: tuple[str, ...] = ("body", "face")) -> Callable[[Function], Function]:
+    """Register ``f(motion, path, **options)`` as what writes files with this suffix (lower case, with dot).
+
+    Args:
+        holds: modalities of the motions that such a file can hold.
+    """
 
     def register(function: Function) -> Function:
-        _WRITERS[suffix] = function
+        _WRITERS[suffix], _HOLDS[suffix] = function, holds
         return function
 
     return register
@@ -42,9 +47,9 @@ def reader(suffix: str) -> Callable[[Function], Function]:
     return register
 
 
-def writable() -> list[str]:
-    """Suffixes that :func:`save` accepts."""
-    return sorted(_WRITERS)
+def writable(modality: str | None = None) -> list[str]:
+    """Suffixes that :func:`save` accepts, of all motions or of those of one modality."""
+    return [s for s in sorted(_WRITERS) if modality is None or modality in _HOLDS[s]]
 
 
 def readable() -> list[str]:
@@ -52,13 +57,17 @@ def readable() -> list[str]:
     return sorted(_READERS)
 
 
-def check_target(path: str | os.PathLike[str]) -> Path:
-    """Make sure that `path` can be written before any work is done for it.
+def check_target(path: str | os.PathLike[str], modality: str | None = None) -> Path:
+    """Make sure that `path` can be written, with a motion of `modality`, before any work is done for it.
 
     Raises:
-        UserError: unknown suffix, a folder instead of a file, or a folder that cannot be written or made.
+        UserError: unknown suffix, one that such a motion cannot be written as, a folder instead of a file, or a folder
+            that cannot be written or made.
     """
     path = Path(path)
+    if modality is not None and path.suffix.lower() not in (accepted := writable(modality)):
+        form = path.suffix or path.name
+        raise UserError(f"{path}: a {modality} cannot be written as {form}; accepted {' '.join(accepted)}")
     _choose(_WRITERS, path, "write")
     if path.is_dir():
         raise UserError(f"{path}: is a folder; a file name is needed")
@@ -83,10 +92,9 @@ def save(motion: Motion, path: str | os.PathLike[str], **options: Any) -> Path:
     Raises:
         UserError: unknown suffix or option, a target that cannot be written, a motion the format cannot hold.
     """
-    target = check_target(path)
+    _choose(_WRITERS, Path(path), "write")
+    target = check_target(path, motion.modality)
     function = _choose(_WRITERS, target, "write")
-    if motion.modality == "face" and target.suffix.lower() not in FACE_SUFFIXES:
-        raise UserError(f"{target}: a face cannot be written as {target.suffix}; accepted {' '.join(FACE_SUFFIXES)}")
     _check_options(function, 2, target, options)
     function(motion, target, **options)
     return target
@@ -135,8 +143,8 @@ def _check_options(function: Callable[..., Any], positional: int, path: Path, op
             raise UserError(f"{path}: no option '{name}' for {path.suffix}; accepted {', '.join(accepted) or 'none'}")
 
 
+from avatargpt.export import face_formats as _face_formats  # noqa: E402  (likewise)
 from avatargpt.export import formats as _formats  # noqa: E402  (fills the tables above)
-from avatargpt.export.face_formats import FACE_SUFFIXES  # noqa: E402  (likewise)
 
 __all__ = ["check_target", "contact_sheet", "load", "readable", "reader", "save", "writable", "writer"]
-assert _formats
+assert _formats and _face_formats

@@ -6,25 +6,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from avatargpt.export import reader, writer
-from vqvae.errors import UserError
 
 if TYPE_CHECKING:
     from vqvae.face import FaceMotion
 
-FACE_SUFFIXES = (".csv", ".gif", ".glb", ".json", ".mp4", ".npz", ".png", ".vrma")
 
-
-def _face(motion: FaceMotion, path: Path) -> FaceMotion:
-    if motion.modality != "face":
-        raise UserError(f"{path}: {path.suffix} holds faces; this is a {motion.modality} motion")
-    return motion
-
-
-@writer(".csv")
+@writer(".csv", holds=("face",))
 def _write_csv(motion: FaceMotion, path: Path) -> None:
     from avatargpt.export.face_livelink import write_livelink
 
-    write_livelink(_face(motion, path), path)
+    write_livelink(motion, path)
 
 
 @reader(".csv")
@@ -34,11 +25,11 @@ def _read_csv(path: Path) -> FaceMotion:
     return read_livelink(path)
 
 
-@writer(".json")
+@writer(".json", holds=("face",))
 def _write_json(motion: FaceMotion, path: Path, layout: str = "audio2face") -> None:
     from avatargpt.export.face_json import write_json
 
-    write_json(_face(motion, path), path, layout)
+    write_json(motion, path, layout)
 
 
 @reader(".json")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
+from avatargpt.export.sheet import drawable
 from avatargpt.export.video import GIF_FPS, encode_gif, encode_mp4
 from vqvae import arkit
 from vqvae.errors import UserError
@@ -76,24 +77,24 @@ def face_sheet(motions: list[FaceMotion], captions: list[str], path: str | os.Pa
 
 
 def telling(motion: FaceMotion, frames: int) -> np.ndarray:
-    """(frames,) indices, rising: of as many equal spans of the clip the first frame, then in each the one that differs
-    most from the last chosen: a wink lasts a fifth of a second, evenly spaced pictures would miss it.
+    """(frames,) indices, rising: in each of as many equal spans of the clip the frame that differs most from the one
+    chosen before: a wink lasts a fifth of a second, evenly spaced pictures would miss it.
 
-    Frames differ by the distance of their curves, weights and radians alike.
+    Frames differ by the distance of their curves, weights and radians alike; the first by that from a face at rest.
     """
     seen = motion.curves
     edges = np.rint(np.linspace(0, len(motion), frames + 1)).astype(int)
-    chosen = [0]
-    for start, end in zip(edges[1:-1], edges[2:], strict=True):
-        start = min(start, len(motion) - 1)
-        away = np.linalg.norm(seen[start : max(end, start + 1)] - seen[chosen[-1]], axis=1)
+    chosen: list[int] = []
+    for start, end in zip(np.minimum(edges[:-1], len(motion) - 1), edges[1:], strict=True):
+        before = seen[chosen[-1]] if chosen else 0.0
+        away = np.linalg.norm(seen[start : max(end, start + 1)] - before, axis=1)
         chosen.append(int(start + away.argmax()))
     return np.array(chosen)
 
 
 def _shortened(caption: str, fits: Callable[[str], bool]) -> str:
     """As many words as have room, and dots for those that have not."""
-    words = caption.split()
+    words = drawable(caption).split()
     if fits(" ".join(words)):
         return " ".join(words)
     while words and not fits(" ".join(words) + " ..."):

@@ -33,7 +33,7 @@ def _read_npz(path: Path, up: str = "z") -> Motion | FaceMotion:
     return read_face_npz(path) or read_npz(path, up)
 
 
-@writer(".npy")
+@writer(".npy", holds=("body",))
 def _write_npy(motion: Motion, path: Path, layout: str = "hml263") -> None:
     from avatargpt.export.arrays import write_npy
 
@@ -47,7 +47,7 @@ def _read_npy(path: Path, fps: float = 20.0) -> Motion:
     return read_npy(path, fps)
 
 
-@writer(".bvh")
+@writer(".bvh", holds=("body",))
 def _write_bvh(motion: Motion, path: Path, scale: float = 1.0) -> None:
     from vqvae.bvh import write_bvh
 

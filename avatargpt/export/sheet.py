@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 CELL_WIDTH, CELL_HEIGHT = 176, 232
 SUPERSAMPLE = 2
 MAX_ROWS, MAX_FRAMES = 100, 40
+_TYPED = str.maketrans(dict(zip("\u2018\u2019\u201c\u201d\u2013\u2014", "''\"\"--", strict=True)) | {"\u2026": "..."})
 INK, QUIET = (40, 46, 56), (106, 116, 130)
 
 
@@ -89,8 +91,15 @@ def _legend(draw: ImageDraw, left: int, font: Font) -> None:
     draw.text((left, 9), text, QUIET, font)
 
 
+def drawable(text: str) -> str:
+    """A caption in the letters that the built-in font has: accents are taken off, other letters become ``?``."""
+    plain = text.translate(_TYPED)
+    bare = "".join(c for c in unicodedata.normalize("NFKD", plain) if not unicodedata.combining(c))
+    return " ".join(bare.encode("ascii", "replace").decode("ascii").split())
+
+
 def _shorten(draw: ImageDraw, text: str, font: Font, width: int) -> str:
-    text = " ".join(text.split())
+    text = drawable(text)
     if draw.textlength(text, font) <= width:
         return text
     while text and draw.textlength(text + "...", font) > width:

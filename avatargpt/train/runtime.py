@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 import torch
 
-from avatargpt.precision import fast_bfloat16
+from avatargpt.precision import fast_bfloat16, usable
 from vqvae.errors import UserError
 from vqvae.motion import atomic_write
 from vqvae.yaml_file import read_yaml
@@ -47,9 +47,7 @@ class Runtime:
         rank, world = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
         cuda = torch.cuda.is_available() and device != "cpu"
         local = int(os.environ.get("LOCAL_RANK", 0))
-        where = torch.device(f"cuda:{local}" if cuda and device in (None, "cuda") else device or "cpu")
-        if where.type == "cuda" and not torch.cuda.is_available():
-            raise UserError(f"device {device}: no GPU that this build of torch can use; accepted here: cpu")
+        where = torch.device(f"cuda:{local}" if cuda and device in (None, "cuda") else usable(device))
         if cuda:
             torch.cuda.set_device(where)
             torch.backends.cuda.matmul.allow_tf32 = True

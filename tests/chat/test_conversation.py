@@ -192,3 +192,17 @@ def test_bounded(talk, monkeypatch):
     replies = [talk.say(line) for _ in range(3)]
     assert [r.ok for r in replies] == [True, True, False] and "at most 9" in replies[-1].text
     assert len(talk.timeline.segments) == 9
+
+
+def test_files_go_where_their_names_say(talk, tmp_path):
+    talk.outputs = tmp_path / "a" / "b"
+    say(talk, "make: a person waves")
+    for typed, path in (
+        ("/save ./here.npz", "a/b/here.npz"), ("/save ../up.npz", "a/up.npz"), ("/save sub/in.npz", "a/b/sub/in.npz"),
+        ("/save .dot.npz", "a/b/dot.npz"),
+    ):  # fmt: skip
+        reply = talk.say(typed)
+        assert reply.ok and (tmp_path / path).is_file(), reply.text
+        assert [f.resolve() for f in reply.files] == [(tmp_path / path).resolve()]
+    assert talk.say("/save ../up.npz").text.startswith("Replaced ../up.npz")
+    assert not talk.say("/save ..").ok

@@ -5,13 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from avatargpt.chat.classifier import TurnIntent, each, parts
+from avatargpt.chat.classifier import TurnIntent, each, parts, tidied
 from avatargpt.chat.features import rows
 from avatargpt.chat.filing import named_files, simplified
 from avatargpt.chat.filling import fill
 from avatargpt.chat.intent import Heard, check_named, possible, why_not
 from avatargpt.chat.reading import BothIntent
 from avatargpt.chat.rewording import changed
+from avatargpt.chat.slots import explicit
 from instruct_data.acts import read, write
 from vqvae.errors import UserError
 
@@ -161,6 +162,28 @@ def test_turns_are_cut_where_another_order_begins():
     assert parts("he jumps, and waves") == ["he jumps, and waves"]
     some = each(read("retime 1 2s")[0], heard("2 seconds each"))
     assert write(some) == "retime 1 2s | retime 2 2s | retime 3 2s"
+    for words in ("delete everything", "remove all of it", "get rid of the whole thing"):
+        assert write(each(read("delete 3")[0], heard(words))) == "delete 3 | delete 2 | delete 1"
+    assert write(each(read("delete 3")[0], heard("delete the jump, it is all wrong"))) == "delete 3"
+
+
+def test_sentences_of_one_turn_follow_one_another():
+    made = read("make: a person waves | make: a person jumps | make 2s: a person sits")
+    assert write(tidied(made)) == "make: a person waves | then: a person jumps | then 2s: a person sits"
+    assert write(tidied(read("undo | make: a person sits"))) == "undo | make: a person sits"
+
+
+def test_what_is_saved_without_a_name():
+    for words in ("save it", "please save", "save everything now"):
+        assert write([fill("save", heard(words))]) == "save: motion"
+    assert write([fill("save", heard("save it as walk"))]) == "save: walk"
+    assert fill("save", heard("keep z")) is None
+
+
+def test_a_bare_number_behind_an_order_is_a_segment():
+    assert explicit("mirror 9") == [9] and explicit("delete 2.") == [2] and explicit("undo 2") == []
+    with pytest.raises(UserError, match="9"):
+        check_named(read("mirror"), heard("mirror 9"))
 
 
 class Words:

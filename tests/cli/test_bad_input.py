@@ -233,3 +233,35 @@ def test_unwritable_folder(cli, fake, files, tmp_path, monkeypatch):
     monkeypatch.setattr(os, "access", lambda *a, **k: False)  # root may write anywhere
     assert_refused(cli("generate", "walk", "-o", tmp_path / "new" / "a.npz"), str(tmp_path), "permission")
     assert files() == [] and fake.loads == []
+
+
+def test_words_that_are_no_text(cli, tmp_path: Path) -> None:
+    for command in ("generate", "face"):
+        text = ("a person waves \udce9",) if command == "generate" else ("--text", "nod \udcff")
+        assert_refused(cli(command, *text, "-o", tmp_path / "a.npz"), "not UTF-8")
+
+
+@pytest.mark.parametrize("device", ["gpu", "cuda:99", "meta", "nonsense:1"])
+def test_devices_that_are_not_here(cli, tmp_path: Path, device: str) -> None:
+    result = cli("generate", "a person waves", "--device", device, "-o", tmp_path / "a.npz")
+    assert_refused(result, f"device {device}", "accepted here: cpu")
+
+
+def test_what_is_read_is_not_written_over(cli, clip: Path) -> None:
+    before = clip.read_bytes()
+    for argv in (("extend", clip), ("inbetween", clip, clip), ("reconstruct", clip)):
+        seconds = () if argv[0] == "reconstruct" else ("--seconds", 1)
+        assert_refused(cli(*argv, *seconds, "-o", clip.parent / "." / clip.name), "input and output are the same file")
+    assert clip.read_bytes() == before
+
+
+def test_formats_that_hold_faces_alone(cli, clip: Path, tmp_path: Path) -> None:
+    table, tree = tmp_path / "a.csv", tmp_path / "a.json"
+    assert_refused(cli("generate", "a person waves", "-o", table), "a body cannot be written as .csv", ".bvh")
+    assert_refused(cli("extend", clip, "--seconds", 1, "-o", tree), "a body cannot be written as .json")
+
+
+def test_foreign_words_are_warned_of(cli, fake, tmp_path: Path) -> None:
+    result = cli("generate", "Eine Frau tanzt mit dem Mann", "-o", tmp_path / "a.npz")
+    assert result.code == 0 and result.err.startswith("warning: 'Eine Frau") and "English" in result.err
+    assert cli("generate", "a woman dances", "-o", tmp_path / "b.npz").err == ""

@@ -28,7 +28,7 @@ def test_a_score_in_one_line() -> None:
 def test_what_is_printed_is_taken_back(tmp_path: Path) -> None:
     file = tmp_path / "s.json"
     row = face_score.row(SCORE)
-    assert row["events"][1]["duration"] == 0.51 and row["events"][0]["repeat"] == 2
+    assert row["events"][1]["duration"] == 0.512 and row["events"][0]["repeat"] == 2
     for value, many in ((row, False), ([row], True), ({"results": [{"score": row}]}, False)):
         file.write_text(json.dumps(value))
         scores, several = face_score.take(file)
@@ -43,7 +43,15 @@ def test_what_is_printed_is_taken_back(tmp_path: Path) -> None:
         ("3", "accepted a score"),
         ("[]", "accepted a score"),
         ('{"results": [{"text": "wave"}]}', "accepted a score"),
-        ('{"events": []}', "score 1: not a score"),
+        ('{"events": []}', "score 1: no 'length'; accepted text, kind, length"),
+        ('{"length": 2, "emotions": []}', "score 1: unknown 'emotions'"),
+        ('{"length": 2, "events": {}}', "events {}; accepted a list"),
+        ('{"length": 2, "events": ["nod"]}', "event 1: accepted {action, start"),
+        ('{"length": 2, "events": [{"action": "nod", "start": 0}]}', "event 1: no 'duration'"),
+        ('{"length": 2, "events": [{"action": "nod", "start": 0, "duration": 1, "repeats": 2}]}', "unknown 'repeats'"),
+        ('{"length": 2, "events": [{"action": "nod", "start": 0, "duration": 1, "repeat": 2.5}]}', "a whole number"),
+        ('{"length": 2, "events": [{"action": "nod", "start": 0, "duration": 1, "intensity": true}]}', "a number"),
+        ('{"length": 2, "emotion": "happy"}', "emotion 'happy'; accepted a list"),
         ('{"length": 2, "events": [{"action": "winc_left", "start": 0, "duration": 1}]}', "did you mean 'wink_left'"),
         ('{"length": 2, "events": [{"action": "nod", "start": 5, "duration": 1}]}', "inside 2.0 s"),
     ],
@@ -77,10 +85,27 @@ def test_a_reading_is_told_and_can_be_edited(cli, words: None, weights: Path, tm
     (tmp_path / "read.json").write_text(json.dumps(read))
     again, told, second = run("again", "--score", tmp_path / "read.json")
     assert again["results"][0]["score"] == score and "read as" not in told
-    assert np.abs(first - second).max() < 1e-3  # the reading to the hundredth
+    assert np.abs(first - second).max() < 1e-3  # to the thousandth
     score["events"][0]["action"] = "nod"
     (tmp_path / "edited.json").write_text(json.dumps(score))
     assert np.abs(run("edited", "--score", tmp_path / "edited.json")[2] - first).max() > 1e-3
+
+
+def test_what_is_read_is_told_as_it_is_done() -> None:
+    shorter = face_score.placed(SCORE, 2.0, True)
+    assert shorter.length == 2.0 and shorter.events[0].start == 0.75 and shorter.emotions[0].end == 2.0
+    spread = face_score.placed(SCORE, 5.0, True)
+    assert spread.length == 5.0 and spread.events[0].start == 1.875
+    long = face_score.placed(SCORE, 20.0, True)
+    assert long.length == 20.0 and long.events == SCORE.events and long.emotions[0].end == 20.0
+    assert face_score.placed(SCORE, 20.0, True, felt=True).emotions == ()
+
+
+def test_times_that_somebody_wrote_stay() -> None:
+    for seconds in (3.5, 5.0, 20.0):
+        assert face_score.placed(SCORE, seconds, False).events == SCORE.events
+    with pytest.raises(UserError, match="nod from 1.5"):
+        face_score.placed(SCORE, 1.0, False)
 
 
 def test_a_score_takes_the_place_of_words(cli, weights: Path, tmp_path: Path) -> None:
@@ -91,7 +116,7 @@ def test_a_score_takes_the_place_of_words(cli, weights: Path, tmp_path: Path) ->
 
 
 def test_a_list_of_scores_makes_a_file_each(cli, words: None, weights: Path, tmp_path: Path, sound: Path) -> None:
-    (tmp_path / "s.json").write_text(json.dumps([face_score.row(SCORE)] * 2))
+    (tmp_path / "s.json").write_text(json.dumps([face_score.row(face_score.placed(SCORE, 1.0, True))] * 2))
     result = cli("face", sound, "--score", tmp_path / "s.json", "--model", weights, "-o", tmp_path / "m.csv")
     assert result.lines == [str(tmp_path / "m" / "00.csv"), str(tmp_path / "m" / "01.csv")], result.err
     assert result.err == ""

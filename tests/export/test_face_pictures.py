@@ -117,6 +117,8 @@ def test_a_sheet_shows_what_is_short() -> None:
     wink.weights[50:54, arkit.INDEX["eyeBlinkRight"]] = 0.9
     shown = telling(wink, 6)
     assert shown[0] == 0 and (np.diff(shown) > 0).all() and 50 in shown
+    wink.weights[5:8, arkit.INDEX["eyeBlinkLeft"]] = 0.9
+    assert telling(wink, 6)[0] == 5
     assert list(telling(clip(90), 6)) == [0, 15, 30, 45, 60, 75]  # nothing happens
     assert list(telling(clip(2), 4)) == [0, 0, 1, 1]
 
