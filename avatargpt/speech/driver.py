@@ -43,13 +43,19 @@ class Driver:
             raise UserError(f"a driver that looks {ahead[0]} frames ahead, and one of pairs that looks {ahead[1]}")
 
     @classmethod
-    def load(cls, folder: str | os.PathLike[str]) -> Driver:
+    def load(cls, folder: str | os.PathLike[str] | None = None) -> Driver:
         """Read ``driver.json`` and ``driver.safetensors``, and the two files called ``paired``, where they are.
+
+        Args:
+            folder: of a driver; None = the packaged one.
 
         Raises:
             UserError: missing, damaged, or of another version.
         """
+        from avatargpt.resources import PACKAGE
         from avatargpt.speech.network import DriverConfig, DriverNetwork
+
+        folder = PACKAGE / "weights" / "driver" if folder is None else folder
 
         def made(about: dict[str, Any]) -> DriverNetwork:
             return DriverNetwork(DriverConfig(**about))

@@ -98,7 +98,7 @@ class ScoreReader:
                 raise UserError("an empty facial instruction; accepted: what the face shall do, in words")
             if len(states) > MOST_WORDS:
                 start = f"{text[:40]}..."
-                raise UserError(f"facial instruction {start!r}: accepted up to {MOST_WORDS} word pieces")
+                raise UserError(f"facial instruction {start!r}: {len(states)} word pieces; accepted up to {MOST_WORDS}")
         # one by one: what is read must not depend on the other instructions of a file
         together = zip(given, texts, seconds or [None] * len(texts), strict=True)
         return [self._agreed(states, text, wanted, grounder, samples) for states, text, wanted in together]
