@@ -13,7 +13,7 @@ from avatargpt.train.practice import usual
 from avatargpt.train.prepare import CYCLIC, MADE_UP
 from avatargpt.wording import Wording
 from instruct_data.captions import CaptionBank, bank_style
-from instruct_data.english import split
+from instruct_data.english import THIRD, split, third_of
 from instruct_data.everyday import everyday_requests
 from instruct_data.lexicon import lexicon, predicates
 from instruct_data.mirror import side_of
@@ -31,8 +31,11 @@ SHOWN_BY = {
     "sideflip": "a person does a side flip", "soccer_kick": "a person kicks a soccer ball", "spin": "a person spins",
     "stealthy_walk": "sneak", "throw": "throw_ball",
 }  # fmt: skip
+# Classes of requests that no clip shows -> a caption that the model performs all the same, and its usual lengths.
+PERFORMED_BY = {"stand_idle": ("a person holds a relaxed standing pose", [15, 17, 20, 22, 25])}
 _BOTH = re.compile(r"\b(?:both|hands|arms|legs|feet|fists)\b")
 _ONE = re.compile(r"\b(?:hand|arm|leg|foot|fist)\b")
+_PERSON = re.compile(r"(?:(?:can|would) you|you|he|she|someone|a person) ")
 _SOMEBODY = re.compile(r"\b(?:someone|somebody|(?:a|the) (?:person|figure|man|woman))\b")
 
 
@@ -233,9 +236,33 @@ def make_book(
     nearest = _nearest(wanted, dict(zip(keys, vectors, strict=True)), grounder, rates)
     meant = [({"": nearest[k]}, *rows[k][1:]) if k in nearest else rows[k] for k in keys]
     used = {c for m in meant for c in m[0].values()}
-    return Wording(
+    book = Wording(
         keys, [m[0] for m in meant], [m[1] for m in meant], [m[2] for m in meant], styles,
         {c: n for c, n in lengths.items() if c in used}, vectors,
+    )  # fmt: skip
+    return with_performed(book, grounder)
+
+
+def with_performed(book: Wording, grounder: SentenceGrounder) -> Wording:
+    """The book and what it lacks of the requests of `PERFORMED_BY` that begin with a verb or a person ("stand still",
+    "he stands still"), the former of a person, too: "a lamp post" alone is hugged as often as played.
+    """
+    asked, added = everyday_requests(), dict[str, str]()
+    for name in PERFORMED_BY:
+        for text in asked.requests(name):
+            verb, _, rest = text.partition(" ")
+            forms = [text] if _PERSON.match(text) else []
+            if third_of(verb) in THIRD and rest:
+                forms = [text, f"a person {third_of(verb)} {rest}"]
+            added |= {form: name for form in forms if form not in book.rows}
+    if not added:
+        return book
+    meant = {name: {"": caption} for name, (caption, _) in PERFORMED_BY.items()}
+    return Wording(
+        [*book.keys, *added], [*book.captions, *(meant[n] for n in added.values())], [*book.classes, *added.values()],
+        [*(str(s) for s in book.sides), *("" for _ in added)], book.styles,
+        book.lengths | {caption: lengths for caption, lengths in PERFORMED_BY.values()},
+        np.concatenate([book.vectors, grounder.sentence(list(added))]),
     )  # fmt: skip
 
 

@@ -126,13 +126,25 @@ def _whole(text: str) -> int:
 def book_stage(args: argparse.Namespace) -> None:
     """The book of phrasings that plain wording looks requests up in."""
     from avatargpt.text import SentenceGrounder
-    from avatargpt.train.book import make_book, with_plain_of
+    from avatargpt.train.book import make_book, with_performed, with_plain_of
     from avatargpt.train.practice import pass_rates
     from avatargpt.wording import Wording
     from instruct_data.captions import CaptionBank
     from instruct_data.rewrites import Rewrites
 
     Runtime.start(args.threads, args.device)
+    earlier = Wording.load(args.earlier) if args.earlier else None
+    if args.earlier and earlier is None:
+        raise UserError(f"{args.earlier}: no book in it; --earlier takes the folder of a book or of a model")
+    if not args.codes:
+        if earlier is None:
+            raise UserError("book: accepted --codes and --texts, or --earlier alone")
+        book = with_performed(earlier, SentenceGrounder())
+        book.save(args.output)
+        print(f"{args.output}: {len(book.keys)} phrasings, {len(book.keys) - len(earlier.keys)} of them new")
+        return
+    if not args.texts:
+        raise UserError("book: --codes goes with --texts")
     bank = CaptionBank(Path(args.texts) / "body_captions.json")
     rewrites = Rewrites(Path(args.texts) / "rewrites_train.jsonl", bank)
     grounder = SentenceGrounder()
@@ -140,10 +152,7 @@ def book_stage(args: argparse.Namespace) -> None:
         grounder.load_states(args.grounding)
     rates = pass_rates(args.practice) if args.practice else None
     book = make_book(list(Store.open(args.codes).codes("train")), bank, rewrites, grounder, rates)
-    if args.earlier:
-        earlier = Wording.load(args.earlier)
-        if earlier is None:
-            raise UserError(f"{args.earlier}: no book in it; --earlier takes the folder of a book or of a model")
+    if earlier is not None:
         book = with_plain_of(book, earlier)
     book.save(args.output)
     print(f"{args.output}: {len(book.keys)} phrasings")
@@ -234,7 +243,8 @@ def _parser() -> argparse.ArgumentParser:
                       start="tokenizer folder to begin from")  # fmt: skip
     tokenizer.add_argument("--until", type=_whole, metavar="STEP", help=until)
     stage("codes", codes_stage, tokenizer="tokenizer folder!", store="motion store!")
-    stage("book", book_stage, codes="tokenised cache!", texts="folder of caption bank and rewrites!",
+    stage("book", book_stage, codes="tokenised cache; without it, --earlier and what that lacks",
+          texts="folder of caption bank and rewrites",
           grounding="folder of the ground stage; texts in it are not computed again",
           practice="folders of the practice stage, with commas between",
           earlier="folder of a book whose captions stay for requests without a manner")

@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from avatargpt.evaluation.traits import manners
 from avatargpt.evaluation.truths import Truths
 from avatargpt.matcher import MatcherNetwork
 from avatargpt.metrics.signature import SIZE
-from avatargpt.train.book import _nearest, _usual, keyframed_captions, with_plain_of
+from avatargpt.train.book import PERFORMED_BY, _nearest, _usual, keyframed_captions, with_performed, with_plain_of
 from avatargpt.train.judged import Judged, picked
 from avatargpt.train.matcher import train
 from avatargpt.train.practice import SIGNATURES, SOURCE, Practice, exercises, lessons, pass_rates, usual
@@ -240,3 +241,18 @@ def test_an_earlier_book_keeps_its_plain_captions() -> None:
     assert [c[""] for c in found.captions] == ["he walks", "she walks feebly", "he bows", "something new"]
     assert found.captions[0]["elderly"] == "she walks feebly"
     assert found.lengths == {"he walks": [4], "he bows": [5], "she walks feebly": [8], "something new": [9]}
+
+
+def test_a_book_gets_the_requests_that_no_clip_shows() -> None:
+    class Grounder:
+        def sentence(self, texts: Sequence[str]) -> np.ndarray:
+            return np.stack([np.eye(8, dtype=np.float32)[len(t) % 8] for t in texts])
+
+    caption, lengths = PERFORMED_BY["stand_idle"]
+    book = Wording(["stand still"], [{"": "x"}], ["x"], [""], {}, {"x": [4]}, np.eye(1, 8, dtype=np.float32))
+    found = with_performed(book, Grounder())  # type: ignore[arg-type]
+    assert found.captions[0] == {"": "x"} and len(found.keys) == len(found.vectors) > 100
+    row = found.rows["a person stands still"]
+    assert found.captions[row] == {"": caption} and found.lengths == {"x": [4], caption: lengths}
+    assert "he stands still" in found.rows and "a lamp post" not in found.rows and "stand" not in found.rows
+    assert with_performed(found, Grounder()) is found  # type: ignore[arg-type]
