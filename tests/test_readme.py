@@ -22,9 +22,9 @@ def blocks(path: Path, language: str) -> list[str]:
 
 
 def commands(path: Path) -> list[list[str]]:
-    """The lines of a page's bash blocks, as words, without what is read from standard input."""
+    """The lines of a page's bash blocks, as words, without redirected input and output."""
     lines = "\n".join(blocks(path, "bash")).replace("\\\n", " ").splitlines()
-    return [words for line in lines if (words := shlex.split(line.split(" < ")[0], comments=True))]
+    return [words for line in lines if (words := shlex.split(re.split(r" [<>] ", line)[0], comments=True))]
 
 
 @pytest.mark.skipif(

@@ -197,7 +197,7 @@ def test_faces_and_bodies_keep_to_their_formats(face, tmp_path):
         export.save(face, tmp_path / "f.json", layout="csv")
     body = Motion(np.tile([1.0, 0, 0, 0], (2, 22, 1)), np.zeros((2, 3)))
     for suffix in (".csv", ".json"):
-        with pytest.raises(UserError, match="holds faces"):
+        with pytest.raises(UserError, match="a body cannot be written as"):
             export.save(body, tmp_path / f"f{suffix}")
     body.save(tmp_path / "b.npz")
     assert export.load(tmp_path / "b.npz").modality == "body"

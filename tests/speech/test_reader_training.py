@@ -112,7 +112,7 @@ def test_rows_with_a_told_length_teach_what_suits_it() -> None:
         assert said in (rows.tokens if row[0] == reader.network.begin else right)
 
 
-@pytest.mark.parametrize(("kind", "count", "several"), [("sequenced", 3000, 0.7), ("further", 7000, 0.6)])
+@pytest.mark.parametrize(("kind", "count", "several"), [("sequenced", 3000, 0.7), ("further", 30_000, 0.6)])
 def test_further_written_instructions_have_a_share_of_their_own(kind: str, count: int, several: float) -> None:
     shares: dict[str, Any] = {"written_share": 0.2, f"{kind}_share": 0.3}
     groups, held = material(own(20), Material(composed=0, timed=0, joined=0, held=10, **shares))
