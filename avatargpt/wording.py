@@ -210,7 +210,8 @@ class Wording:
         return found
 
     def _told(self, best: int, scores: np.ndarray, asked: str) -> str:
-        """The caption of a phrasing, or one of the same action that tells more of what was asked: how often, where.
+        """The caption of a phrasing, or one of the same action that tells more of what was asked: how often, where, on
+        which side.
 
         What tells a place that was not asked for comes after what does not.
         """
@@ -232,6 +233,11 @@ class Wording:
                 return self.keys[max(right, key=lambda i: scores[i])]
             if counted and often > 1:  # the nearest number
                 return self.keys[min(counted, key=lambda i: (abs(counted[i] - often), -scores[i]))]
+        side = first_side(asked)
+        if side and not first_side(caption):
+            sided = [i for i in others if self.sides[i] == side and scores[i] > scores[row] - COUNTED]
+            if sided:
+                return self.keys[max(sided, key=lambda i: scores[i])]
         other = int(others[scores[others].argmax()])
         return self.keys[other] if row != best and scores[other] > scores[row] + TELLING else caption
 

@@ -146,3 +146,16 @@ def test_places_that_were_not_asked_for_come_last() -> None:
     assert [sorted(book.places(i)) for i in range(4)] == [[], ["above"], [], ["backward"]]
     for asked, told in (("wave", keys[2]), ("wave above the head", keys[1]), ("raise and wave backwards", keys[3])):
         assert book.plain(asked, CountingGrounder())[0].text == told
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_a_caption_of_the_side_that_is_asked_for_is_taken(side: str) -> None:
+    """Though another, without a side, is somewhat nearer."""
+    keys = ["wave hand", "the left one goes to and fro", "the right one goes to and fro"]
+    captions = [{"": k} for k in keys]
+    near = CountingGrounder().sentence([f"wave the {side} hand"])
+    away = np.linalg.svd(near)[2][1:2]
+    vectors = np.concatenate([near, *[0.95 * near + np.sqrt(1 - 0.95**2) * away] * 2])
+    one = Wording(keys, captions, ["wave"] * 3, ["", "left", "right"], {}, {}, vectors)
+    found = one.plain(f"wave the {side} hand", CountingGrounder())  # type: ignore[arg-type]
+    assert [p.text for p in found] == [f"the {side} one goes to and fro"]
