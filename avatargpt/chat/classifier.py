@@ -154,7 +154,7 @@ def each(act: Act, heard: Heard) -> list[Act]:
     if not re.search(r"\b(?:each|every|all|everything)\b", heard.request) and act.do != "delete":
         return [act]
     if act.do == "delete":
-        if not pointed and re.search(r"\b(?:everything|all|whole|entire|both)\b", heard.request):
+        if not pointed and re.search(r"\b(?:everything|all|whole|entire)\b", heard.request):
             return [replace(act, segment=n) for n in range(len(heard.captions), 0, -1)]
         wanted = sorted(pointed, reverse=True) if re.search(r"\b(?:and|both|&)\b|,", heard.request) else []
     else:

@@ -29,7 +29,7 @@ _EXPLICIT = re.compile(
     r"(?:\b(?:segment|seg|part|number|nr|no\.?|step|piece)\s*|#)(\d{1,3})\b(?!\s*(?:times|x\b|seconds|s\b))"
     rf"|\b(?:(\d{{1,3}})(?:st|nd|rd|th)|({'|'.join(ORDINALS)}) (?:segment|part|step|piece|one))\b"
 )
-_BARE = re.compile(r"\W*(?:please )?(?:delete|remove|drop|cut|mirror|flip|describe|repeat|redo)\s+(\d{1,3})\W*")
+_BARE = re.compile(r"\W*(?:please )?(?:delete|remove|drop|cut|mirror|flip|describe)\s+(\d{1,3})\W*")
 _ORDINAL = re.compile(rf"\b({'|'.join(ORDINALS)})\b")
 _LAST = re.compile(r"\b(?:last|final|ending|latest)\b")
 _FACTORS = [

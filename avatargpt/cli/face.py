@@ -104,8 +104,10 @@ def face(
         raise UserError("no -o FILE; accepted: one or more, or --live-link HOST, or --websocket PORT")
     if audio is None and text is None and score is None and emotion is None and not line.live:
         raise UserError("nothing to do; accepted AUDIO, --text INSTRUCTION, --emotion NAME, or any of them together")
-    if score is not None and (text is not None or by == "language"):
-        raise UserError(f"--score {score}: is for the driver, and instead of --text")
+    if score is not None and text is not None:
+        raise UserError("--score and --text: accepted one of them, for a score is what a text is read as")
+    if score is not None and by == "language":
+        raise UserError("--score: accepted with --by driver; the language model reads --text by itself")
     texts, many = common.read_texts(text) if text is not None else ([""], False)
     given: list[Score | None] = [None]
     if score is not None:

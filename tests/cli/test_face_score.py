@@ -111,8 +111,8 @@ def test_times_that_somebody_wrote_stay() -> None:
 def test_a_score_takes_the_place_of_words(cli, weights: Path, tmp_path: Path) -> None:
     file = tmp_path / "s.json"
     file.write_text(json.dumps(face_score.row(SCORE)))
-    for other in (("--text", "wink"), ("--by", "language")):
-        assert_refused(cli("face", "--score", file, *other, "-o", tmp_path / "a.npz"), "--score", "instead of --text")
+    for other, told in ((("--text", "wink"), "one of them"), (("--by", "language"), "--by driver")):
+        assert_refused(cli("face", "--score", file, *other, "-o", tmp_path / "a.npz"), "--score", told)
 
 
 def test_a_list_of_scores_makes_a_file_each(cli, words: None, weights: Path, tmp_path: Path, sound: Path) -> None:
