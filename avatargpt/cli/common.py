@@ -117,7 +117,7 @@ def check_targets(
     for path in paths:
         export.check_target(path, modality)
         if any(path.resolve() == source.resolve() for source in sources):
-            raise UserError(f"{path}: input and output are the same file; choose another -o")
+            raise UserError(f"{path}: input and output are the same file; choose another output")
         folder = path.with_suffix("")
         if many and path.suffix.lower() != SHEET and folder.exists() and not folder.is_dir():
             raise UserError(f"{folder}: a file is where the folder for several results should be; choose another -o")

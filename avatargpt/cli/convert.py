@@ -8,7 +8,6 @@ from typing import Annotated
 import typer
 
 from avatargpt.cli import common
-from vqvae.errors import UserError
 
 
 def export(
@@ -32,12 +31,10 @@ def export(
 
     if fps is not None:
         common.check_range("--fps", fps, 1, 240, " frames per second")
-    if any(t.absolute() == source.absolute() for t in targets):
-        raise UserError(f"{source}: input and output are the same file; choose another OUT")
     if scale is not None:
         common.check_range("--scale", scale, 0.001, 10_000, " units per metre")
     options = {k: v for k, v in {"layout": layout, "scale": scale, "size": size}.items() if v is not None}
-    common.check_targets(targets, many=False)
+    common.check_targets(targets, many=False, sources=(source,))
     motion = formats.load(source)
     if any(t.suffix.lower() == common.SHEET for t in targets) and not motion.caption:
         motion = motion.with_caption(source.stem)

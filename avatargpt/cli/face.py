@@ -109,10 +109,10 @@ def face(
     if score is not None and by == "language":
         raise UserError("--score: accepted with --by driver; the language model reads --text by itself")
     texts, many = common.read_texts(text) if text is not None else ([""], False)
-    given: list[Score | None] = [None]
+    given: list[Score] | None = None
     if score is not None:
-        scores, many = face_score.take(score)
-        given, texts = [*scores], [s.text for s in scores]
+        given, many = face_score.take(score)
+        texts = [s.text for s in given]
     common.warn_foreign(texts)
     common.check_seconds(seconds)
     if audio is not None and seconds is not None:
@@ -142,7 +142,8 @@ def face(
         return
     folder = driver_folder(model)
     if line.live:
-        done, about = perform(folder, line, (texts[0], given[0]), feelings, controls, bool(output), quiet)
+        asked = texts[0], given[0] if given else None
+        done, about = perform(folder, line, asked, feelings, controls, bool(output), quiet)
         written = _write(output, [done.motion().with_caption(texts[0])], False, options)[0] if output else []
         _tell_live(about, written, as_json)
         return
@@ -178,7 +179,7 @@ def _tell_live(about: dict[str, Any], files: list[str], as_json: bool) -> None:
 
 
 def _perform(
-    folder: Path, audio: Path | None, texts: list[str], given: list[Score | None], feelings: list[Feeling],
+    folder: Path, audio: Path | None, texts: list[str], given: list[Score] | None, feelings: list[Feeling],
     length: float | None, lips: str, threads: int | None, quiet: bool,
 ) -> tuple[list[FaceMotion], list[Score | None]]:  # fmt: skip
     """One clip for each text or score, and the scores."""
@@ -189,19 +190,20 @@ def _perform(
     from avatargpt.cli import face_score
     from avatargpt.speech.audio import FPS
     from avatargpt.speech.performer import FacePerformer
+    from avatargpt.speech.scores import placed
 
     torch.set_num_threads(threads or 1)  # steps are small: more threads only wait for each other
     with common.progress("loading", quiet):
         performer = FacePerformer.load(folder)
         wanted = None if audio is not None else [length] * len(texts)
-        reads = any(texts) and given == [None]
-        scores: list[Score | None] = [*performer.read(texts, wanted)] if reads else given
+        reads = given is None and any(texts)
+        scores: list[Score | None] = [*(performer.read(texts, wanted) if reads else given or ())] or [None] * len(texts)
     for k, score in enumerate(scores):
         if score is not None:
             own = length or performer.usual(score, feelings)
             # what was read is squeezed into sound and spread over --seconds; what somebody wrote is kept to the second
             spreads = reads and (own < score.length or (audio is None and length is not None))
-            scores[k] = face_score.placed(score, own, spreads, bool(feelings))
+            scores[k] = placed(score, own, spreads, bool(feelings))
     if reads:
         face_score.tell(scores, texts, quiet)
     made = []

@@ -78,25 +78,6 @@ def _fields(row: Any, kinds: dict[str, type], needed: set[str], where: str) -> N
             raise UserError(f"{where}: {name} {value!r}; accepted {_WORDS[kind]}")
 
 
-def placed(score: Score, seconds: float, spreads: bool, felt: bool = False) -> Score:
-    """The score as a clip of so many seconds performs it, and as long as the clip.
-
-    Args:
-        spreads: times may grow and shrink with the clip; otherwise they stay as they are written.
-        felt: other feelings take the place of its own.
-
-    Raises:
-        UserError: times that stay, and something that begins after the clip's end.
-    """
-    from avatargpt.speech.scores import fitted, spread
-
-    if spreads:
-        score = spread(score, seconds)
-    if spreads or seconds > score.length:
-        score = fitted(score, seconds)
-    return replace(score, length=seconds, emotions=() if felt else score.emotions)
-
-
 def row(score: Score) -> dict[str, Any]:
     """As `take` reads it, times and strengths to the thousandth."""
 

@@ -92,9 +92,8 @@ def save(motion: Motion, path: str | os.PathLike[str], **options: Any) -> Path:
     Raises:
         UserError: unknown suffix or option, a target that cannot be written, a motion the format cannot hold.
     """
-    _choose(_WRITERS, Path(path), "write")
+    function = _choose(_WRITERS, Path(path), "write")
     target = check_target(path, motion.modality)
-    function = _choose(_WRITERS, target, "write")
     _check_options(function, 2, target, options)
     function(motion, target, **options)
     return target

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from avatargpt.speech.folder import load_network, remove_network, save_network
+from avatargpt.speech.folder import load_network, packaged, remove_network, save_network
 from vqvae.errors import UserError
 
 if TYPE_CHECKING:
@@ -52,10 +52,9 @@ class Driver:
         Raises:
             UserError: missing, damaged, or of another version.
         """
-        from avatargpt.resources import PACKAGE
         from avatargpt.speech.network import DriverConfig, DriverNetwork
 
-        folder = PACKAGE / "weights" / "driver" if folder is None else folder
+        folder = packaged() if folder is None else folder
 
         def made(about: dict[str, Any]) -> DriverNetwork:
             return DriverNetwork(DriverConfig(**about))

@@ -20,6 +20,13 @@ Network = TypeVar("Network", bound="nn.Module")
 PRECISE = ("mean", "std")  # feature statistics stay float32
 
 
+def packaged() -> Path:
+    """Where the driver and the reader of the package lie."""
+    from avatargpt.resources import PACKAGE
+
+    return PACKAGE / "weights" / "driver"
+
+
 def save_network(
     network: Any, folder: str | os.PathLike[str], name: str, version: int, dtype: torch.dtype | None = None
 ) -> Path:

@@ -44,10 +44,10 @@ class FacePerformer:
         Raises:
             UserError: missing or damaged weights.
         """
-        from avatargpt.resources import PACKAGE
         from avatargpt.speech.driver import Driver
+        from avatargpt.speech.folder import packaged
 
-        where = PACKAGE / "weights" / "driver" if folder is None else Path(folder)
+        where = packaged() if folder is None else Path(folder)
         one = cls(Driver.load(where))
         one._folder = where
         return one

@@ -72,3 +72,20 @@ def fitted(score: Score, seconds: float) -> Score:
     held = max(seconds, score.length)
     emotions = tuple(replace(f, end=held) if f.end >= score.length - 0.5 else f for f in score.emotions)
     return replace(score, emotions=emotions)
+
+
+def placed(score: Score, seconds: float, spreads: bool, felt: bool = False) -> Score:
+    """The score as a clip of so many seconds performs it, and as long as the clip.
+
+    Args:
+        spreads: times may grow and shrink with the clip; otherwise they stay as they are written.
+        felt: other feelings take the place of its own.
+
+    Raises:
+        UserError: times that stay, and something that begins after the clip's end.
+    """
+    if spreads:
+        score = spread(score, seconds)
+    if spreads or seconds > score.length:
+        score = fitted(score, seconds)
+    return replace(score, length=seconds, emotions=() if felt else score.emotions)

@@ -10,6 +10,7 @@ import pytest
 
 from avatargpt import export
 from avatargpt.cli import face_score
+from avatargpt.speech.scores import placed
 from instruct_data.face.score import Emotion, Event, Score
 from tests.cli.test_bad_input import assert_refused
 from vqvae.errors import UserError
@@ -92,20 +93,20 @@ def test_a_reading_is_told_and_can_be_edited(cli, words: None, weights: Path, tm
 
 
 def test_what_is_read_is_told_as_it_is_done() -> None:
-    shorter = face_score.placed(SCORE, 2.0, True)
+    shorter = placed(SCORE, 2.0, True)
     assert shorter.length == 2.0 and shorter.events[0].start == 0.75 and shorter.emotions[0].end == 2.0
-    spread = face_score.placed(SCORE, 5.0, True)
+    spread = placed(SCORE, 5.0, True)
     assert spread.length == 5.0 and spread.events[0].start == 1.875
-    long = face_score.placed(SCORE, 20.0, True)
+    long = placed(SCORE, 20.0, True)
     assert long.length == 20.0 and long.events == SCORE.events and long.emotions[0].end == 20.0
-    assert face_score.placed(SCORE, 20.0, True, felt=True).emotions == ()
+    assert placed(SCORE, 20.0, True, felt=True).emotions == ()
 
 
 def test_times_that_somebody_wrote_stay() -> None:
     for seconds in (3.5, 5.0, 20.0):
-        assert face_score.placed(SCORE, seconds, False).events == SCORE.events
+        assert placed(SCORE, seconds, False).events == SCORE.events
     with pytest.raises(UserError, match="nod from 1.5"):
-        face_score.placed(SCORE, 1.0, False)
+        placed(SCORE, 1.0, False)
 
 
 def test_a_score_takes_the_place_of_words(cli, weights: Path, tmp_path: Path) -> None:
@@ -116,7 +117,7 @@ def test_a_score_takes_the_place_of_words(cli, weights: Path, tmp_path: Path) ->
 
 
 def test_a_list_of_scores_makes_a_file_each(cli, words: None, weights: Path, tmp_path: Path, sound: Path) -> None:
-    (tmp_path / "s.json").write_text(json.dumps([face_score.row(face_score.placed(SCORE, 1.0, True))] * 2))
+    (tmp_path / "s.json").write_text(json.dumps([face_score.row(placed(SCORE, 1.0, True))] * 2))
     result = cli("face", sound, "--score", tmp_path / "s.json", "--model", weights, "-o", tmp_path / "m.csv")
     assert result.lines == [str(tmp_path / "m" / "00.csv"), str(tmp_path / "m" / "01.csv")], result.err
     assert result.err == ""
