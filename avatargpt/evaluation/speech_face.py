@@ -23,6 +23,7 @@ from avatargpt.speech.teacher import teach
 from vqvae.errors import UserError
 
 RIDGE, CONTEXT = 300.0, (-4, 2)  # penalty, frames before and after
+ROUNDED = 0.02  # standard deviation of the teacher's rounding below which a clip has none: r with a constant says nothing
 
 
 def score(suite: Suite, driver: Driver, data: Path | None, store: Path | None) -> dict[str, Any]:
@@ -76,7 +77,8 @@ def _lips(source: str, clips: list[_Spoken]) -> dict[str, Any]:
     lips, r, jaw = lipsync.Lips(), [], []
     for curves, phones, taught in clips:
         lips.add(curves, phones, taught)
-        r.append(lipsync.correlation(lipsync.rounding(curves), lipsync.rounding(taught)))
+        if lipsync.rounding(taught).std() >= ROUNDED:
+            r.append(lipsync.correlation(lipsync.rounding(curves), lipsync.rounding(taught)))
         jaw.append(lipsync.correlation(lipsync.channel(curves, "jawOpen"), lipsync.channel(taught, "jawOpen")))
     values = {
         "closure": lips.closure, "false_closure_vowel": lips.closure_vowel,

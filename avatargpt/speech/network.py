@@ -54,6 +54,7 @@ class DriverConfig:
         seal: a gate of its own closes the lips. A linear head says half a closure where it half hears one; p, b and m
             are shut or they are not.
         bite: the same for the lower lip at the teeth in f and v.
+        feel: feelings reach the curves directly, too, not through the trunk alone.
     """
 
     width: int = 192
@@ -65,6 +66,7 @@ class DriverConfig:
     gates: str = "zero"
     seal: bool = False
     bite: bool = False
+    feel: bool = False
 
 
 class Block(nn.Module):
@@ -152,9 +154,16 @@ class DriverNetwork(nn.Module):
         if gates not in GATES:
             raise UserError(f"gates: {gates!r}; accepted: {', '.join(GATES)}")
         c = self.config = replace(self.config, gates=gates)
-        self.emotion = EmotionBranch(c.width, c.text_width, gates == "zero")
+        self.emotion = EmotionBranch(c.width, c.text_width, gates == "zero", CURVES * c.feel)
         self.motion_norm = nn.LayerNorm(c.width)
         self.motion = MotionBranch(c.width, c.text_width, CURVES, gates == "zero")
+
+    def begin_feel(self) -> None:
+        """A direct way from feelings to the curves, nothing at first; what the emotion branch knows stays."""
+        self.config = replace(self.config, feel=True)
+        known = self.emotion.state_dict()
+        self.emotion = EmotionBranch(self.config.width, self.config.text_width, True, CURVES)
+        self.emotion.load_state_dict(known, strict=False)
 
     def begin_seal(self) -> None:
         """A gate that closes the lips, as good as open at first."""
@@ -232,9 +241,9 @@ class DriverNetwork(nn.Module):
         for i, block in enumerate(self.blocks):
             x = block(x)
             if text is not None and i + 1 == self.config.inject:
-                added = self.emotion(text.emotion, text.strength)
+                added, felt = self.emotion(text.emotion, text.strength)
                 moved, beside = self.motion(self.motion_norm(x), text.states, text.words, text.kinds, text.timing)
-                x = x + added + moved
+                x, beside = x + added + moved, beside if felt is None else beside + felt
         return self.leave(x), beside
 
     def say(self, h: Tensor, beside: Tensor | None) -> Said:

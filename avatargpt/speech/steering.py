@@ -37,19 +37,28 @@ def clock(timing: Tensor) -> Tensor:
 
 
 class EmotionBranch(nn.Module):
-    """Pooled sentence vector and its strength -> (.., D), nothing at strength 0."""
+    """Pooled sentence vector and its strength -> (.., D) for the trunk, nothing at strength 0; and curves beside it.
 
-    def __init__(self, width: int, inner: int, zero: bool) -> None:
+    Args:
+        curves: how many, 0 = none. Through the trunk alone feelings that take one side of the face (contempt, doubt) are
+            hardly learnt.
+    """
+
+    def __init__(self, width: int, inner: int, zero: bool, curves: int = 0) -> None:
         super().__init__()
         self.inner = nn.Linear(SENTENCE + 1, inner)
         self.outer = nn.Linear(inner, width)
         self.gate = _gate(width, zero)
+        self.direct = nn.Linear(inner, curves, bias=False) if curves else None
+        if self.direct is not None:
+            nn.init.zeros_(self.direct.weight)
 
-    def forward(self, vector: Tensor, strength: Tensor) -> Tensor:
+    def forward(self, vector: Tensor, strength: Tensor) -> tuple[Tensor, Tensor | None]:
         """(.., 384) unit vectors times strength, and (.., 1) strengths in [0, 1]."""
         scale = 384**0.5 / 4  # unit vectors would hardly move the layer
-        y = self.outer(F.gelu(self.inner(torch.cat([vector * scale, strength], -1)), approximate="tanh"))
-        return self.gate(y) * torch.tanh(3 * strength)
+        y = F.gelu(self.inner(torch.cat([vector * scale, strength], -1)), approximate="tanh")
+        there = torch.tanh(3 * strength)
+        return self.gate(self.outer(y)) * there, None if self.direct is None else self.direct(y) * there
 
 
 class MotionBranch(nn.Module):

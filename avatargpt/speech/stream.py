@@ -136,14 +136,15 @@ class FaceStream:
     def _steer(self, x: Tensor, time: float) -> tuple[Tensor, Tensor | None]:
         """The trunk's state with what was told, and what is added to the curves."""
         at = np.array([time])
-        told = self._direction
+        told, out, beside = self._direction, x, None
         if len(told.seconds):
             vector, strength = told.feeling(at)
-            x = x + self._net.emotion(torch.from_numpy(vector[0]), torch.from_numpy(strength[0]))
+            added, beside = self._net.emotion(torch.from_numpy(vector[0]), torch.from_numpy(strength[0]))
+            out = out + added
         if len(told.spans):
             timing = torch.from_numpy(told.timing(at))[None]
             if timing[..., 4].any():
-                h = self._net.motion_norm(x)[None, None]
-                moved, beside = self._net.motion(h, *self._told, timing)
-                return x + moved[0, 0], beside[0, 0]
-        return x, None
+                h = self._net.motion_norm(x)[None, None]  # as in training, the clauses do not see the feeling
+                moved, done = self._net.motion(h, *self._told, timing)
+                out, beside = out + moved[0, 0], done[0, 0] if beside is None else beside + done[0, 0]
+        return out, beside

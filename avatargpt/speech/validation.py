@@ -20,9 +20,11 @@ from vqvae.errors import UserError
 
 SHIFTS = np.round(np.arange(-1.0, 2.001, 0.05), 2)
 """Of a gate's bias that are tried, least ready to close first."""
-MEASURED = {"seal": ("clean", "closure_vowel"), "bite": ("recorded", "contact_vowel")}
-"""Gate -> the clips that settle it, and which of their vowels count as mistakes. A vowel without noise is hardly ever
-taken for an f or v: such clips would let that gate act at anything."""
+MEASURED = {
+    "seal": ("clean", ("closure_vowel", "closure_consonant")), "bite": ("recorded", ("contact_vowel",)),
+}  # fmt: skip
+"""Gate -> the clips that settle it, and which mistakes in them count. A vowel without noise is hardly ever taken for an f
+or v: such clips would let that gate act at anything."""
 
 
 @torch.no_grad()
@@ -49,7 +51,8 @@ def _clipped(curves: Tensor) -> np.ndarray:
 
 @torch.no_grad()
 def settle_gate(network: DriverNetwork, clips: Sequence[SpeechClip], share: float, gate: str = "seal") -> float:
-    """Let a gate act as readily as it may: by mistake inside at most `share` of the vowels of validation clips.
+    """Let a gate act as readily as it may: by mistake inside at most `share` of the vowels of validation clips, and of the
+    consonants for the one that closes the lips.
 
     Args:
         clips: those used are of the source that `MEASURED` names, or all taught ones where there are none.
@@ -75,8 +78,7 @@ def settle_gate(network: DriverNetwork, clips: Sequence[SpeechClip], share: floa
         lips = Lips()
         for c, h in zip(used, heard, strict=True):
             lips.add(_clipped(network.say(h, None).curves), [Phone(*p) for p in c.phone_times])
-        false = getattr(lips, counted)
-        if false and np.mean(false) > share:
+        if any(np.mean(false) > share for name in counted if (false := getattr(lips, name))):
             break
         best = float(shift)
     bias.copy_(before + best)

@@ -110,6 +110,7 @@ def _built(faces: Path, texts: str | None, options: SpeechData) -> Iterator[Spee
 def _labelled(faces: Path, further: list[Path], driver: Driver, options: SpeechData) -> Iterator[SpeechClip]:
     from itertools import chain
 
+    from avatargpt.speech.dialogue import dialogue, is_dialogue
     from avatargpt.speech.espeak import Espeak
     from avatargpt.speech.pairs import lj_sentences, transcribed
     from avatargpt.speech.prompts import is_prompts, prompts
@@ -121,9 +122,9 @@ def _labelled(faces: Path, further: list[Path], driver: Driver, options: SpeechD
     spoken = chain(lj_sentences(faces / "ljspeech_sample"), *(transcribed(p, pronounce) for p in folders))
     yield from labelled_clips(spoken, driver, options.copies, options.seed, options.coded)
     for folder in further:
-        read = stamps if is_stamps(folder) else prompts if is_prompts(folder) else transcribed
-        said = read(folder, pronounce)
-        yield from labelled_clips(said, driver, options.further_copies, options.seed, options.coded)
+        kinds = ((is_stamps, stamps), (is_prompts, prompts), (is_dialogue, dialogue))
+        read = next((reader for known, reader in kinds if known(folder)), transcribed)
+        yield from labelled_clips(read(folder, pronounce), driver, options.further_copies, options.seed, options.coded)
 
 
 def driver_stage(args: argparse.Namespace) -> None:
@@ -200,6 +201,8 @@ def train(
             network.begin_seal()
         if shape.bite and not network.config.bite:
             network.begin_bite()
+        if shape.feel and not network.config.feel:
+            network.begin_feel()
     network = network.to(runtime.device).train()
     if t.only == "text" and (sampling.directed < 1 or not told):
         raise UserError(f"{where}: train: only: text: accepted with sampling: directed: 1 and --expressions")

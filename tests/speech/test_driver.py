@@ -45,6 +45,37 @@ def test_frame_by_frame_is_what_was_trained(driver: Driver) -> None:
     assert np.abs(at_once - streamed)[:-2, :52].max() < 1e-5
 
 
+def test_what_is_told_is_done_as_it_was_trained(driver: Driver, tmp_path: Path) -> None:
+    from avatargpt.speech.features import extract
+
+    network, sound = driver.network, voice(1.5)
+    torch.manual_seed(2)
+    with torch.no_grad():
+        for part in (network.emotion.gate, network.motion.gate, network.motion.direct):
+            part.weight.normal_(std=0.5)
+    features, cpu = extract(sound, RATE), torch.device("cpu")
+    feelings = [Feeling(0.2, "happy", 0.0), Feeling(0.8, "angry", 0.9)]
+    both = Direction.make(feelings, [Clause("smile", 0.3, 1.0)], Words())
+    felt = Direction.make(feelings, [], Words())
+
+    def same() -> np.ndarray:
+        for direction in (felt, both):
+            streamed = together(driver.drive(sound, RATE, direction))
+            assert np.abs(predict(network, features, cpu, "taught", direction) - streamed)[:-2, :52].max() < 1e-5
+        return together(driver.drive(sound, RATE, felt))
+
+    before = same()
+    network.begin_feel()
+    assert np.array_equal(same(), before)  # nothing at first, and what the branch knew stays
+    assert network.emotion.direct is not None
+    with torch.no_grad():
+        network.emotion.direct.weight.normal_(std=0.3)
+    shown = same()
+    assert np.array_equal(shown[:6], before[:6]) and np.abs(shown - before)[12:].max() > 0.05  # strength 0, then more
+    driver.save(tmp_path)
+    assert np.array_equal(together(Driver.load(tmp_path).drive(sound, RATE, felt)), shown)
+
+
 def test_a_gate_closes_the_lips(driver: Driver, tmp_path: Path) -> None:
     from avatargpt.speech.features import extract
     from avatargpt.speech.lipsync_metrics import closed
@@ -179,8 +210,8 @@ def test_the_beat_turns_as_often_as_asked() -> None:
 
 def test_strength_zero_says_nothing(driver: Driver) -> None:
     with torch.no_grad():
-        none = driver.network.emotion(torch.zeros(1, 384), torch.zeros(1, 1))
-    assert torch.count_nonzero(none) == 0
+        none, beside = driver.network.emotion(torch.zeros(1, 384), torch.zeros(1, 1))
+    assert torch.count_nonzero(none) == 0 and beside is None
 
 
 def test_without_speech_a_length_is_enough(driver: Driver) -> None:
