@@ -23,7 +23,7 @@ from avatargpt.speech.teacher import teach
 from vqvae.errors import UserError
 
 RIDGE, CONTEXT = 300.0, (-4, 2)  # penalty, frames before and after
-ROUNDED = 0.02  # standard deviation of the teacher's rounding below which a clip has none: r with a constant says nothing
+ROUNDED = 0.02  # standard deviation of the teacher's rounding below which a clip has none: nothing to correlate with
 
 
 def score(suite: Suite, driver: Driver, data: Path | None, store: Path | None) -> dict[str, Any]:

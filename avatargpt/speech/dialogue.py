@@ -23,6 +23,7 @@ import struct
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -143,7 +144,8 @@ def _decoded(data: bytes) -> np.ndarray:
     except ImportError:
         raise UserError('spoken dialogue needs PyAV: pip install "avatargpt[video]"') from None
     try:
-        with av.open(io.BytesIO(data), format="mp3") as file:
+        opened: Any = av.open(io.BytesIO(data), format="mp3")
+        with opened as file:
             stream = file.streams.audio[0]
             rate = stream.codec_context.sample_rate
             parts = [frame.to_ndarray().mean(0) for frame in file.decode(stream)]

@@ -40,8 +40,8 @@ class EmotionBranch(nn.Module):
     """Pooled sentence vector and its strength -> (.., D) for the trunk, nothing at strength 0; and curves beside it.
 
     Args:
-        curves: how many, 0 = none. Through the trunk alone feelings that take one side of the face (contempt, doubt) are
-            hardly learnt.
+        curves: how many, 0 = none. Through the trunk alone feelings that take one side of the face (contempt, doubt)
+            are hardly learnt.
     """
 
     def __init__(self, width: int, inner: int, zero: bool, curves: int = 0) -> None:

@@ -23,8 +23,8 @@ SHIFTS = np.round(np.arange(-1.0, 2.001, 0.05), 2)
 MEASURED = {
     "seal": ("clean", ("closure_vowel", "closure_consonant")), "bite": ("recorded", ("contact_vowel",)),
 }  # fmt: skip
-"""Gate -> the clips that settle it, and which mistakes in them count. A vowel without noise is hardly ever taken for an f
-or v: such clips would let that gate act at anything."""
+"""Gate -> the clips that settle it, and which mistakes in them count. A vowel without noise is hardly ever taken for an
+f or v: such clips would let that gate act at anything."""
 
 
 @torch.no_grad()
@@ -51,8 +51,8 @@ def _clipped(curves: Tensor) -> np.ndarray:
 
 @torch.no_grad()
 def settle_gate(network: DriverNetwork, clips: Sequence[SpeechClip], share: float, gate: str = "seal") -> float:
-    """Let a gate act as readily as it may: by mistake inside at most `share` of the vowels of validation clips, and of the
-    consonants for the one that closes the lips.
+    """Let a gate act as readily as it may: by mistake inside at most `share` of the vowels of validation clips, and of
+    the consonants for the one that closes the lips.
 
     Args:
         clips: those used are of the source that `MEASURED` names, or all taught ones where there are none.

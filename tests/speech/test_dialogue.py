@@ -75,11 +75,13 @@ def pronounce(said: str) -> tuple[str, ...]:
 def test_lines_with_their_texts(tmp_path: Path) -> None:
     sound = mp3(0.5)
     files = {
-        "APE.DOG": talk(8, {0: "Hello!", 0xB3: "Well*03then*XY00(237,112)go on."}, {0x1A: "Gr\xe9at."}, ("Again.", "Yes.")),
+        "APE.DOG": talk(
+            8, {0: "Hello!", 0xB3: "Well*03then*XY00(237,112)go on."}, {0x1A: "Gr\xe9at."}, ("Again.", "Yes.")
+        ),
         "C3C.CUT": scene(["*FR", "Run*15, quick!", ""]),
         "silent.CUT": scene(["Nobody says this."]),
-        **{f"{n}.SB": sound for n in ("08SSSSJ1", "0800B3J1", "0800B3J3", "08001AP1", "08XXXXP1", "C3C__021", "C3C__022")},
-        "080099J1.SB": sound, "08XXXXJ1.SB": b"no sound at all",
+        **{f"08{n}.SB": sound for n in ("SSSSJ1", "00B3J1", "00B3J3", "001AP1", "XXXXP1", "0099J1")},
+        "C3C__021.SB": sound, "C3C__022.SB": sound, "08XXXXJ1.SB": b"no sound at all",
     }  # fmt: skip
     archive(tmp_path, files)
     assert is_dialogue(tmp_path) and not is_dialogue(tmp_path / "elsewhere")
