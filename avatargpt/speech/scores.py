@@ -11,6 +11,7 @@ FADE = 0.4  # s over which a feeling's keyframe is reached
 WITH = 0.6  # a feeling this share as strong as the strongest is named with it
 SHORT = 1e-6
 SPREAD = 1.5  # times as long as a score a clip may be for its actions to be spread over it
+BRIEF = ("blink", "wink_left", "wink_right")  # done once they take as long in any clip
 
 
 def clauses_of(score: Score) -> list[Clause]:
@@ -48,9 +49,14 @@ def spread(score: Score, seconds: float) -> Score:
     """The score for a clip that is to last so many seconds, where these are a little more than its own: all times grow.
 
     A rule: what is done is spread over up to `SPREAD` times its own length; in a clip that is longer still, or shorter,
-    it stays as it is (`fitted`).
+    it stays as it is (`fitted`). A single blink or wink only comes later.
     """
-    return _paced(score, seconds) if 1 < seconds / score.length <= SPREAD else score
+    if not 1 < seconds / score.length <= SPREAD:
+        return score
+    grown = _paced(score, seconds)
+    both = zip(grown.events, score.events, strict=True)
+    brief = (replace(g, duration=e.duration) if e.action in BRIEF and e.repeat == 1 else g for g, e in both)
+    return replace(grown, events=tuple(brief))
 
 
 def _paced(score: Score, seconds: float) -> Score:

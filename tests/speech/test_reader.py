@@ -212,6 +212,8 @@ def test_what_is_done_is_spread_over_a_clip_that_is_a_little_longer() -> None:
     more = spread(score, 6.0)
     assert (more.length, more.events[0].start, more.events[0].duration, more.emotions[0].end) == (6.0, 1.5, 1.5, 6.0)
     assert spread(score, 3.0) is score and spread(score, 4.0) is score and spread(score, 6.1) is score
+    blinks = Score(4.0, (Event("blink", 1.0, 0.3), Event("blink", 2.0, 1.0, repeat=3)))
+    assert [(e.start, e.duration) for e in spread(blinks, 6.0).events] == [(1.5, 0.3), (3.0, 1.5)]  # one stays as quick
 
 
 def test_what_the_driver_is_told() -> None:
