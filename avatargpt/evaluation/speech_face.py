@@ -77,8 +77,9 @@ def _lips(source: str, clips: list[_Spoken]) -> dict[str, Any]:
     lips, r, jaw = lipsync.Lips(), [], []
     for curves, phones, taught in clips:
         lips.add(curves, phones, taught)
-        if lipsync.rounding(taught).std() >= ROUNDED:
-            r.append(lipsync.correlation(lipsync.rounding(curves), lipsync.rounding(taught)))
+        rounded = lipsync.rounding(taught)
+        if rounded.std() >= ROUNDED:
+            r.append(lipsync.correlation(lipsync.rounding(curves), rounded))
         jaw.append(lipsync.correlation(lipsync.channel(curves, "jawOpen"), lipsync.channel(taught, "jawOpen")))
     values = {
         "closure": lips.closure, "false_closure_vowel": lips.closure_vowel,

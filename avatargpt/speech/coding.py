@@ -38,15 +38,27 @@ def coded(audio: np.ndarray, codec: str, bits: int) -> np.ndarray:
             out.mux(stream.encode(part))
         out.mux(stream.encode(None))
     file.seek(0)
-    pieces = []
-    coded_file: Any = av.open(file)
-    with coded_file as heard:
-        back = av.AudioResampler(format="flt", layout="mono", rate=RATE)
+    heard = decoded(file, RATE)[0][: len(audio)]
+    return np.asarray(np.pad(heard, (0, len(audio) - len(heard))), np.float32)
+
+
+def decoded(file: io.BytesIO, rate: int | None = None) -> tuple[np.ndarray, int]:
+    """What an encoder wrote -> its sound (n,) mono float32, and its rate; that of the file where none is wanted.
+
+    Raises:
+        av.FFmpegError, IndexError: it cannot be decoded, or has no sound.
+    """
+    import av
+
+    pieces = [np.zeros(0, np.float32)]
+    opened: Any = av.open(file)
+    with opened as heard:
+        rate = rate or int(heard.streams.audio[0].codec_context.sample_rate)
+        back = av.AudioResampler(format="flt", layout="mono", rate=rate)
         for part in heard.decode(audio=0):
             pieces += [p.to_ndarray()[0] for p in back.resample(part)]
         pieces += [p.to_ndarray()[0] for p in back.resample(None)]
-    decoded = np.concatenate(pieces)[: len(audio)]
-    return np.asarray(np.pad(decoded, (0, len(audio) - len(decoded))), np.float32)
+    return np.concatenate(pieces), rate
 
 
 def any_coded(audio: np.ndarray, rng: np.random.Generator) -> np.ndarray:

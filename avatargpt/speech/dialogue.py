@@ -23,11 +23,11 @@ import struct
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from avatargpt.speech.audio import resample
+from avatargpt.speech.coding import decoded
 from avatargpt.speech.pairs import Spoken
 from vqvae.errors import UserError
 
@@ -144,14 +144,7 @@ def _decoded(data: bytes) -> np.ndarray:
     except ImportError:
         raise UserError('spoken dialogue needs PyAV: pip install "avatargpt[video]"') from None
     try:
-        opened: Any = av.open(io.BytesIO(data), format="mp3")
-        with opened as file:
-            stream = file.streams.audio[0]
-            rate = stream.codec_context.sample_rate
-            parts = [frame.to_ndarray().mean(0) for frame in file.decode(stream)]
+        sound, rate = decoded(io.BytesIO(data))
     except (av.FFmpegError, IndexError):
         return np.zeros(0, np.float32)
-    if not parts:
-        return np.zeros(0, np.float32)
-    pause = np.zeros(round(QUIET * rate))
-    return resample(np.concatenate([pause, *parts, pause]).astype(np.float32), rate)
+    return resample(np.pad(sound, round(QUIET * rate)), rate) if len(sound) else sound

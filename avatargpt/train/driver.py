@@ -121,8 +121,8 @@ def _labelled(faces: Path, further: list[Path], driver: Driver, options: SpeechD
     folders = [p for name in ("mfa", "speechbrain") if (p := faces / "aligned_speech_misc" / name).is_dir()]
     spoken = chain(lj_sentences(faces / "ljspeech_sample"), *(transcribed(p, pronounce) for p in folders))
     yield from labelled_clips(spoken, driver, options.copies, options.seed, options.coded)
+    kinds = ((is_stamps, stamps), (is_prompts, prompts), (is_dialogue, dialogue))
     for folder in further:
-        kinds = ((is_stamps, stamps), (is_prompts, prompts), (is_dialogue, dialogue))
         read = next((reader for known, reader in kinds if known(folder)), transcribed)
         yield from labelled_clips(read(folder, pronounce), driver, options.further_copies, options.seed, options.coded)
 
