@@ -12,6 +12,7 @@ from torch import Tensor
 from avatargpt.speech.audio import FPS
 from avatargpt.speech.corpus import SpeechClip
 from avatargpt.speech.direction import Direction, Grounder
+from avatargpt.speech.disturb import Disturber
 from avatargpt.speech.expressions import ExpressionClip, compose
 from avatargpt.speech.features import BANDS, PER_QUARTER, QUARTERS, silence
 from avatargpt.speech.steering import SENTENCE, TIMING, Text
@@ -40,6 +41,7 @@ class Sampling:
             rest.
         masks: share of rows with a band of frequencies masked.
         level: standard deviation of the change in loudness, nepers of power.
+        colour, echo, noise: shares of rows disturbed, see `avatargpt.speech.disturb`.
         composed: half of the directed rows have speech too.
         emotion: one of `EMOTION`.
     """
@@ -51,6 +53,9 @@ class Sampling:
     shares: dict[str, float] = field(default_factory=dict)
     masks: float = 0.3
     level: float = 0.25
+    colour: float = 0.0
+    echo: float = 0.0
+    noise: float = 0.0
     composed: bool = True
     emotion: str = "pooled"
 
@@ -111,6 +116,7 @@ class Batches:
             w = np.where(kind == paired, weight if not paired else lengths, 0.0)
             self._weights[paired] = w / w.sum() if w.sum() else None
         self._directions: dict[int, Direction] = {}
+        self._disturb = Disturber(self.sampling.colour, self.sampling.echo, self.sampling.noise)
 
     def statistics(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """Mean and std of the features, std of the taught and of the paired curves."""
@@ -156,6 +162,10 @@ class Batches:
 
     def _augmented(self, features: Tensor, rng: np.random.Generator) -> Tensor:
         rows = len(features)
+        if max(self.sampling.colour, self.sampling.echo, self.sampling.noise) > 0:
+            heard = features.cpu().numpy().reshape(*features.shape[:2], QUARTERS, PER_QUARTER)
+            self._disturb(heard, rng)
+            features = torch.from_numpy(heard.reshape(features.shape)).to(features)
         parts = features.unflatten(-1, (QUARTERS, PER_QUARTER))
         level = torch.from_numpy(rng.normal(0, self.sampling.level, (rows, 1, 1, 1))).to(features)
         parts[..., : BANDS + 1] += level * (parts[..., BANDS : BANDS + 1] > -15)

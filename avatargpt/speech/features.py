@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
+from scipy import fft  # several rows at once, in float32: a third faster than NumPy's
 
 from avatargpt.speech.audio import FPS, RATE, FrameBlocks, _round_half_up, frame_end, frames_in
 
@@ -20,6 +21,7 @@ WINDOW, FFT = 400, 512  # 25 ms
 PITCH_WINDOW, PITCH_FFT = 640, 1024  # 40 ms
 SHORTEST, LONGEST = RATE // 400, RATE // 60  # lags of 400 and 60 Hz
 FLOOR = 1e-5  # mel power below which everything sounds like silence: about 50 dB below speech
+ENERGY_FLOOR = 1e-7  # the same of the energy
 TARGET = -20.0  # dB full scale to which the running gain brings the loud frames of speech
 
 
@@ -79,7 +81,8 @@ class SpeechFeatures:
         self._hann = np.hanning(WINDOW + 1)[:-1].astype(np.float32)
         wide = np.hanning(PITCH_WINDOW + 1)[:-1].astype(np.float32)
         self._wide = wide
-        own = np.fft.irfft(np.abs(np.fft.rfft(wide, PITCH_FFT)) ** 2)[: LONGEST + 1]
+        self._mean = np.full(PITCH_WINDOW, 1 / PITCH_WINDOW, np.float32)
+        own = fft.irfft(np.abs(fft.rfft(wide, PITCH_FFT)) ** 2)[: LONGEST + 1]
         self._taper = (own / own[0])[SHORTEST:].astype(np.float32)
         self._bias = np.linspace(0, 0.1, LONGEST + 1 - SHORTEST, dtype=np.float32)
 
@@ -94,9 +97,9 @@ class SpeechFeatures:
         out = np.empty((QUARTERS, PER_QUARTER), np.float32)
         narrow = wide[:, -WINDOW:]
         sharp = narrow - 0.97 * wide[:, -WINDOW - 1 : -1]  # pre-emphasis
-        spectrum = np.abs(np.fft.rfft(sharp * self._hann, FFT)).astype(np.float32)
+        spectrum = np.abs(fft.rfft(sharp * self._hann, FFT))
         out[:, :BANDS] = np.log((spectrum * spectrum) @ self._mel * power + FLOOR)
-        out[:, BANDS] = np.log((narrow * narrow).mean(1) * power + 1e-7)
+        out[:, BANDS] = np.log(np.einsum("qn,qn->q", narrow, narrow) * (power / WINDOW) + ENERGY_FLOOR)
         out[:, BANDS + 1 :] = self._pitch(wide)
         self._past = signal[-PITCH_WINDOW:]
         self._frame += 1
@@ -104,8 +107,8 @@ class SpeechFeatures:
 
     def _pitch(self, wide: np.ndarray) -> np.ndarray:
         """(4, 640) -> (4, 2): highest normalised autocorrelation, and it times log(pitch / 150)."""
-        x = wide - wide.mean(1, keepdims=True)
-        correlation = np.fft.irfft(np.abs(np.fft.rfft(x * self._wide, PITCH_FFT)) ** 2)
+        x = wide - (wide @ self._mean)[:, None]
+        correlation = fft.irfft(np.abs(fft.rfft(x * self._wide, PITCH_FFT)) ** 2)
         ratio = correlation[:, SHORTEST : LONGEST + 1] / self._taper / (correlation[:, :1] + 1e-6)
         # A multiple of the period scores nearly as high: the bias prefers the shortest.
         best = (ratio - self._bias).argmax(1)

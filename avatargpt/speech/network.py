@@ -14,9 +14,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from avatargpt.speech.features import BANDS, silence
 from avatargpt.speech.features import WIDTH as FEATURES
-from avatargpt.speech.features import silence
 from avatargpt.speech.phones import ARPABET
+from avatargpt.speech.slow import slowly
 from avatargpt.speech.steering import EmotionBranch, MotionBranch, Text
 from avatargpt.speech.teacher import STYLE
 from avatargpt.speech.teacher import WIDTH as CURVES
@@ -55,6 +56,8 @@ class DriverConfig:
             are shut or they are not.
         bite: the same for the lower lip at the teeth in f and v.
         feel: feelings reach the curves directly, too, not through the trunk alone.
+        slow: seconds over which the spectrum is averaged beside each frame, 0 = not at all. It tells a short trunk how
+            the room, the line and the noise sound.
     """
 
     width: int = 192
@@ -67,6 +70,7 @@ class DriverConfig:
     seal: bool = False
     bite: bool = False
     feel: bool = False
+    slow: float = 0.0
 
 
 class Block(nn.Module):
@@ -140,10 +144,8 @@ class DriverNetwork(nn.Module):
             biting[columns], bitten[columns] = 1, level
         self.register_buffer("biting", biting, persistent=False)
         self.register_buffer("bitten", bitten, persistent=False)
-        if config.seal:
-            self.begin_seal()
-        if config.bite:
-            self.begin_bite()
+        self.config = replace(config, seal=False, bite=False, slow=0.0)
+        self.grow(config)
 
     def begin_text(self, gates: str) -> None:
         """Text branches with random weights, in place of those that are there; what hears and speaks stays.
@@ -157,6 +159,17 @@ class DriverNetwork(nn.Module):
         self.emotion = EmotionBranch(c.width, c.text_width, gates == "zero", CURVES * c.feel)
         self.motion_norm = nn.LayerNorm(c.width)
         self.motion = MotionBranch(c.width, c.text_width, CURVES, gates == "zero")
+
+    def grow(self, shape: DriverConfig) -> None:
+        """Begin what `shape` has of gates and ways to hear and feel, and this network lacks; none says anything yet."""
+        if shape.seal and not self.config.seal:
+            self.begin_seal()
+        if shape.bite and not self.config.bite:
+            self.begin_bite()
+        if shape.feel and not self.config.feel:
+            self.begin_feel()
+        if shape.slow and not self.config.slow:
+            self.begin_slow(shape.slow)
 
     def begin_feel(self) -> None:
         """A direct way from feelings to the curves, nothing at first; what the emotion branch knows stays."""
@@ -182,6 +195,12 @@ class DriverNetwork(nn.Module):
         nn.init.zeros_(self.bite.weight)
         nn.init.constant_(self.bite.bias, -4.0)
 
+    def begin_slow(self, seconds: float) -> None:
+        """Hear the slow average of the spectrum, too; nothing comes of it at first."""
+        self.config = replace(self.config, slow=seconds)
+        self.around = nn.Linear(2 * BANDS, self.config.width, bias=False)
+        nn.init.zeros_(self.around.weight)
+
     def touch(self, h: Tensor, curves: Tensor) -> tuple[Tensor, Tensor | None]:
         """Hidden states (.., D) and curves (.., 55) -> curves with the lower lip as near the teeth as an f or v is
         heard, and the logits of that (..).
@@ -205,13 +224,13 @@ class DriverNetwork(nn.Module):
         return ((features - self.mean) / self.std).clamp(-6, 6)
 
     def listen(self, features: Tensor) -> Tensor:
-        """(.., 332) -> (.., D); rows that are not numbers become the learnt token for no sound at all."""
+        """(B, T, 332) -> (B, T, D); rows that are not numbers become the learnt token for no sound at all."""
         missing = features[..., :1].isnan()
-        if not missing.any():
-            out: Tensor = self.enter(self.normalise(features))
-            return out
-        heard = self.enter(self.normalise(features.nan_to_num()))
-        return torch.where(missing, self.nothing.to(heard.dtype), heard)
+        normal = self.normalise(features.nan_to_num() if missing.any() else features)
+        heard: Tensor = self.enter(normal)
+        if self.config.slow:
+            heard = heard + self.around(slowly(normal, self.config.slow))
+        return torch.where(missing, self.nothing.to(heard.dtype), heard) if missing.any() else heard
 
     @torch.no_grad()
     def whole(self, features: np.ndarray, text: Text | None = None) -> Said:

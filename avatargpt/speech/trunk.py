@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from avatargpt.speech.network import Block, DriverNetwork
+from avatargpt.speech.slow import Slowly
 
 Steer = Callable[[Tensor], tuple[Tensor, Tensor | None]]
 
@@ -52,6 +53,7 @@ class Trunk:
         rest = torch.zeros(network.config.width)
         self._layers = [_Layer.of(b) for b in network.blocks]
         self._past = [deque([rest] * (2 * b.dilation), 2 * b.dilation) for b in self._layers]
+        self._slowly = Slowly(network.config.slow) if network.config.slow else None
         with torch.inference_mode():
             self._style = network.style(torch.from_numpy(style))
 
@@ -59,6 +61,7 @@ class Trunk:
         """Another that remembers the same and goes on by itself."""
         other = copy(self)
         other._past = [past.copy() for past in self._past]
+        other._slowly = None if self._slowly is None else self._slowly.copied()
         return other
 
     def hear(self, features: Tensor, steer: Steer | None = None) -> tuple[Tensor, Tensor | None]:
@@ -68,7 +71,10 @@ class Trunk:
             steer: changes the state where text comes in, and says what text adds.
         """
         net = self.network
-        x = net.enter(net.normalise(features)) + self._style
+        normal = net.normalise(features)
+        x = net.enter(normal) + self._style
+        if self._slowly is not None:
+            x = x + net.around(torch.from_numpy(self._slowly(normal.numpy())))
         beside: Tensor | None = None
         for i, (layer, past) in enumerate(zip(self._layers, self._past, strict=True)):
             y = F.layer_norm(x, layer.shape, layer.norm_weight, layer.norm_bias)

@@ -150,8 +150,8 @@ def train(
         config: ``{"model": DriverConfig fields, "train": DriverTraining fields, "data": ...}``.
         clips: of all caches, both splits.
         directed: `ExpressionClip`s for the text branches, may be empty.
-        start: a driver to begin from; its own shape is kept, but for the gates of text branches that begin anew and the
-            gate that closes the lips, where it has none yet.
+        start: a driver to begin from; its own shape is kept, but for the gates of text branches that begin anew and
+            what `DriverNetwork.grow` adds.
         until: stop here with a checkpoint; the schedule stays that of all steps.
 
     Raises:
@@ -197,12 +197,7 @@ def train(
         network = start.network
         if t.fresh == "text":
             network.begin_text(shape.gates)
-        if shape.seal and not network.config.seal:
-            network.begin_seal()
-        if shape.bite and not network.config.bite:
-            network.begin_bite()
-        if shape.feel and not network.config.feel:
-            network.begin_feel()
+        network.grow(shape)
     network = network.to(runtime.device).train()
     if t.only == "text" and (sampling.directed < 1 or not told):
         raise UserError(f"{where}: train: only: text: accepted with sampling: directed: 1 and --expressions")

@@ -45,6 +45,38 @@ def test_frame_by_frame_is_what_was_trained(driver: Driver) -> None:
     assert np.abs(at_once - streamed)[:-2, :52].max() < 1e-5
 
 
+def test_the_slow_average_is_the_same_frame_by_frame(driver: Driver, tmp_path: Path) -> None:
+    from avatargpt.speech.features import extract
+
+    plain, sound = together(driver.drive(voice(3.0))), voice(3.0)
+    driver.network.begin_slow(0.8)
+    assert np.array_equal(together(driver.drive(sound)), plain)  # nothing comes of it at first
+    with torch.no_grad():
+        driver.network.around.weight.normal_(std=0.1)
+    at_once = predict(driver.network, extract(sound, RATE), torch.device("cpu"))
+    streamed = together(driver.drive(sound))
+    assert np.abs(at_once - streamed)[:-2, :52].max() < 1e-5 < 1e-2 < np.abs(plain - streamed).max()
+    driver.save(tmp_path)
+    again = Driver.load(tmp_path)
+    assert again.network.config.slow == 0.8 and np.array_equal(together(again.drive(sound)), streamed)
+    late = together(driver.drive(np.concatenate([np.zeros(RATE, np.float32), sound])))[30:]
+    assert np.abs(late - streamed)[-40:-2].max() < 0.2 * np.abs(late - streamed)[:20].max()  # it forgets
+
+
+def test_the_slow_average_knows_the_usual_level_and_the_noise() -> None:
+    from avatargpt.speech.slow import Slowly, slowly
+
+    rng = np.random.default_rng(0)
+    speaks = rng.random(400) < 0.7
+    level = np.where(speaks, 2.0, -2.0)[:, None].repeat(332, 1).astype(np.float32)
+    said = slowly(torch.from_numpy(level)[None], 3.0)[0].numpy()
+    assert np.allclose(said[0], level[0, :160])  # of one frame the usual level and the lowest are its own
+    usual, low = said[200:, :80], said[200:, 80:]
+    assert abs(usual.mean() - 0.8) < 0.3 and abs(low.mean() + 1.0) < 0.4
+    one = Slowly(3.0)
+    assert np.allclose(np.stack([one(row) for row in level]), said, atol=1e-4)
+
+
 def test_what_is_told_is_done_as_it_was_trained(driver: Driver, tmp_path: Path) -> None:
     from avatargpt.speech.features import extract
 
@@ -122,6 +154,14 @@ def test_a_network_of_its_own_moves_the_mouth_as_in_recorded_pairs(driver: Drive
     clause = Direction.make([], [Clause("smile", 0.3, 0.7)], Words())
     changed = np.abs(together(both.drive(sound, RATE, clause, head="paired")) - mouth)[:, PAIRED].max(1) > 1e-6
     assert changed[10:20].all() and not changed[:8].any()  # what is told moves that mouth, too
+    driver.network.begin_slow(0.5)
+    with torch.no_grad():
+        driver.network.around.weight.normal_(std=0.1)
+    before, after = (together(both.drive(sound, RATE, c, head="paired")) for c in (None, clause))
+    assert np.array_equal(before[:8], after[:8])  # the trunk that is told nothing goes on by itself
+    changed = np.abs(before - after)[:, PAIRED].max(1) > 1e-6
+    assert changed[10:20].all()
+    mouth = before
     both.save(tmp_path)
     again = Driver.load(tmp_path)
     assert np.array_equal(together(again.drive(sound, head="paired")), mouth)

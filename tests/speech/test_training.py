@@ -233,10 +233,13 @@ def test_a_gate_is_added_to_a_driver_and_learns_closures(tmp_path: Path) -> None
     assert cost(None) == -1 and cost(right) < 1e-2 < 1 < cost(-right)
     start = train(CONFIG, clips(), [], tmp_path / "plain", Runtime(0, 1, torch.device("cpu"), bf16=False))
     assert not start.network.config.seal
-    more = {"model": {**CONFIG["model"], "seal": True}, "train": {**CONFIG["train"], "false_closures": 0.03}}
+    parts = {"seal": True, "slow": 1.0, "feel": True}
+    more = {"model": {**CONFIG["model"], **parts}, "train": {**CONFIG["train"], "false_closures": 0.03}}
     made = train(more, clips(), [], tmp_path / "sealed", Runtime(0, 1, torch.device("cpu"), bf16=False), start)
     assert made.network.config.seal and float(made.network.seal.weight.detach().abs().max()) > 0
-    assert Driver.load(tmp_path / "sealed").network.config.seal
+    assert float(made.network.around.weight.detach().abs().max()) > 0
+    kept = Driver.load(tmp_path / "sealed").network.config
+    assert kept.seal and kept.feel and kept.slow == 1.0 and not kept.bite
     assert '"seal_shift"' in (tmp_path / "sealed" / "log.jsonl").read_text()
 
 

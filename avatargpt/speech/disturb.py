@@ -1,0 +1,109 @@
+"""Recording situations laid over features: a microphone's colour, a room, noise, other voices.
+
+`avatargpt.speech.augment` does the same to sound, once for each stored clip; here every draw of a window differs, at
+next to no cost. Powers add up band by band, as those of independent sounds do on average.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from avatargpt.speech.audio import FPS, RATE
+from avatargpt.speech.augment import noise
+from avatargpt.speech.features import BANDS, ENERGY_FLOOR, FLOOR, PER_QUARTER, QUARTERS, extract
+
+NEPER = np.log(10) / 10  # of power in a decibel
+FLOORS = np.append(np.full(BANDS, FLOOR), ENERGY_FLOOR)
+SLOPES = (0.0, 0.5, 1.0, 1.5, 2.0)
+SECONDS = 24  # of noise of each slope
+QUIET = -13.0  # log energy below which a frame is silence of no recording at all
+
+
+def _noises() -> np.ndarray:
+    """(slopes, T, 4, 83) features of noise."""
+    made = []
+    for i, slope in enumerate(SLOPES):
+        sound = 0.1 * noise(SECONDS * RATE, np.random.default_rng([11, i]), slope)
+        made.append(extract(sound, RATE)[30:].reshape(-1, QUARTERS, PER_QUARTER))
+    return np.stack(made)
+
+
+@dataclass
+class Disturber:
+    """Changes features (B, T, 4, 83); the same draws for the same generator.
+
+    Attributes:
+        colour: share of rows with another frequency response.
+        echo: share of rows in a room.
+        noise: share of rows with noise or another row's voice behind.
+    """
+
+    colour: float = 0.0
+    echo: float = 0.0
+    noise: float = 0.0
+    _bank: np.ndarray | None = field(default=None, repr=False)
+
+    def __call__(self, parts: np.ndarray, rng: np.random.Generator) -> None:
+        """In place."""
+        voices = parts.copy() if self.noise else parts
+        for row in range(len(parts)):
+            if rng.random() < self.colour:
+                _colour(parts[row], rng)
+            if rng.random() < self.echo:
+                _echo(parts[row], rng)
+            if rng.random() < self.noise:
+                self._noise(parts[row], voices[int(rng.integers(len(parts)))], rng)
+
+    def _noise(self, part: np.ndarray, voice: np.ndarray, rng: np.random.Generator) -> None:
+        if rng.random() < 0.15:
+            other, above = np.roll(voice, int(rng.integers(len(voice))), 0), float(rng.uniform(14, 30))
+        else:
+            if self._bank is None:
+                self._bank = _noises()
+            first = int(rng.integers(self._bank.shape[1] - len(part) + 1))
+            other = self._bank[int(rng.integers(len(SLOPES))), first : first + len(part)]
+            above = float(rng.uniform(5, 45))
+        loud = float(np.quantile(part[..., BANDS], 0.95))
+        if loud < QUIET:
+            return  # nobody speaks: there is no level to speak of
+        add_behind(part, other, loud - above * NEPER - float(np.quantile(other[..., BANDS], 0.95)))
+
+
+def add_behind(part: np.ndarray, other: np.ndarray, gain: float) -> None:
+    """Lay `other` behind `part`, both (T, 4, 83), in place.
+
+    Args:
+        gain: nepers of power on `other`.
+    """
+    mine, theirs = part[..., BANDS].copy(), other[..., BANDS] + gain
+    part[..., :BANDS] = np.logaddexp(part[..., :BANDS], other[..., :BANDS] + gain)
+    part[..., BANDS] = np.logaddexp(mine, theirs)
+    # Autocorrelations of independent sounds add up, too: voicing and pitch go to the louder one.
+    share = 1 / (1 + np.exp(np.clip(theirs - mine, -30, 30)))[..., None]
+    part[..., BANDS + 1 :] = share * part[..., BANDS + 1 :] + (1 - share) * other[..., BANDS + 1 :]
+
+
+def _colour(part: np.ndarray, rng: np.random.Generator) -> None:
+    """A smooth random response of some dB, at times with nothing above or below a frequency."""
+    points = rng.normal(0, 4.0, 9)
+    db = np.interp(np.linspace(0, 8, BANDS), np.arange(9), points)
+    if rng.random() < 0.25:
+        db -= 4.0 * np.clip(np.arange(BANDS) - int(rng.integers(BANDS // 2, BANDS)), 0, None)
+    if rng.random() < 0.15:
+        db -= 3.0 * np.clip(int(rng.integers(2, 16)) - np.arange(BANDS), 0, None)
+    power = np.maximum(np.exp(part[..., :BANDS]) - FLOOR, 0)
+    part[..., :BANDS] = np.log(power * np.exp(db * NEPER) + FLOOR)
+
+
+def _echo(part: np.ndarray, rng: np.random.Generator) -> None:
+    """A tail that falls by 60 dB within 0.08 to 0.6 s, as `augment.echo` has it."""
+    from scipy.signal import lfilter
+
+    kept = 10 ** (-6 / (FPS * QUARTERS * float(rng.uniform(0.08, 0.6))))
+    gain = (1 - kept) * 10 ** (-float(rng.uniform(-2, 16)) / 10)
+    flat = part[..., : BANDS + 1].reshape(-1, BANDS + 1)
+    power = np.maximum(np.exp(flat) - FLOORS, 0)
+    flat = np.log(power + lfilter([0.0, gain], [1.0, -kept], power, axis=0) + FLOORS)
+    part[..., : BANDS + 1] = flat.reshape(*part.shape[:2], BANDS + 1)
