@@ -12,12 +12,14 @@ COMMANDS = {
     "/seed": "/seed N", "/list": "/list", "/play": "/play", "/view": "/view", "/load": "/load FILE", "/help": "/help",
     "/quit": "/quit",
 }  # fmt: skip
+BARE = {"quit": "/quit", "exit": "/quit", "quit()": "/quit", "exit()": "/quit"}
+"""What people type to leave, and the command it stands for; no movement goes by these words alone."""
 MOST_SEED = 2**32 - 1
 
 
 def is_command(text: str) -> bool:
     """Whether a turn is a command; a path such as ``/tmp/walk.bvh`` is none."""
-    return bool(re.match(r"/[A-Za-z]*(?:\s|$)", text))
+    return text.lower() in BARE or bool(re.match(r"/[A-Za-z]*(?:\s|$)", text))
 
 
 def command(text: str) -> Act | int | None:
@@ -26,7 +28,7 @@ def command(text: str) -> Act | int | None:
     Raises:
         UserError: no such command, or one that is not complete.
     """
-    name, _, rest = text.partition(" ")
+    name, _, rest = BARE.get(text.lower(), text).partition(" ")
     name, rest = name.lower(), rest.strip().strip("\"'")
     if name not in COMMANDS:
         raise UserError(f"{name}: no such command; accepted: {' '.join(COMMANDS)}")

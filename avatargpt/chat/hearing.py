@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 
-from avatargpt.planning.requests import looks_english
+from avatargpt.planning.requests import hit_at_random, looks_english
 from vqvae.errors import UserError
 
 MOST_WORDS = 120
@@ -40,5 +40,5 @@ def cleaned(text: str) -> str:
 def check_english(text: str) -> None:
     """Raises UserError for a turn of some words that is in another language, or of a cat on the keyboard."""
     words = [w for w in text.lower().split() if w.strip(".,:;!?'\"") not in _SHORT and any(c.isalpha() for c in w)]
-    if len(words) >= FEWEST and not looks_english(" ".join(words)):
+    if hit_at_random(text) or (len(words) >= FEWEST and not looks_english(" ".join(words))):
         raise UserError("I understand plain English only, and this does not look like it; please say it in English")

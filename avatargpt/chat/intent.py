@@ -98,6 +98,8 @@ def check_named(acts: Sequence[Act], heard: Heard) -> None:
     for length in slots.lengths(heard.request):
         if not LEAST_SECONDS <= length <= MOST_SECONDS:
             raise UserError(f"{length:g} seconds; accepted {LEAST_SECONDS:g} to {MOST_SECONDS:g}")
+    if not heard.captions and (n := slots.bare(heard.request)) is not None:
+        raise UserError(no_segment(n, 0))
     about = {a.do for a in acts if a.do == "question" or TAKES[a.do][:1] in (("segment",), ("segment?",))}
     if (acts and not about) or "plan" in heard.request.split():  # "step 5 of the plan" is none of the timeline's
         return

@@ -29,7 +29,10 @@ _EXPLICIT = re.compile(
     r"(?:\b(?:segment|seg|part|number|nr|no\.?|step|piece)\s*|#)(\d{1,3})\b(?!\s*(?:times|x\b|seconds|s\b))"
     rf"|\b(?:(\d{{1,3}})(?:st|nd|rd|th)|({'|'.join(ORDINALS)}) (?:segment|part|step|piece|one))\b"
 )
-_BARE = re.compile(r"\W*(?:please )?(?:delete|remove|drop|cut|mirror|flip|describe)\s+(\d{1,3})\W*")
+_BARE = re.compile(
+    r"\W*(?:please )?(?:(?:delete|remove|drop|cut|mirror|flip|describe)\s+(\d{1,3})"
+    r"|(?:move|put|shift|bring)\s+(\d{1,3})\s+(?:to|before|after|behind|first|last|up|down|in front)\b.*)\W*"
+)
 _ORDINAL = re.compile(rf"\b({'|'.join(ORDINALS)})\b")
 _LAST = re.compile(r"\b(?:last|final|ending|latest)\b")
 _FACTORS = [
@@ -150,10 +153,16 @@ def segments(text: str, captions: Sequence[str]) -> list[int]:
     return list(dict.fromkeys(n for _, n in sorted(out) if 1 <= n <= len(captions)))
 
 
+def bare(text: str) -> int | None:
+    """The segment of an order that is little more than its number: "mirror 9", "move 9 to the end"."""
+    found = _BARE.fullmatch(text)
+    return int(found.group(1) or found.group(2)) if found else None
+
+
 def explicit(text: str) -> list[int]:
     """Numbers of segments that the text names as such, there or not: "segment 9", "the 9th", "mirror 9"."""
-    if bare := _BARE.fullmatch(text):
-        return [int(bare.group(1))]
+    if (n := bare(text)) is not None:
+        return [n]
     found = _EXPLICIT.finditer(_numbered(text))
     return [ORDINALS.index(m.group(3)) + 1 if m.group(3) else int(m.group(1) or m.group(2)) for m in found]
 

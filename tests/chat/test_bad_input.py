@@ -36,6 +36,8 @@ from vqvae.errors import UserError
         ("/undo many", "accepted /undo"),
         ("/seed -1", "accepted /seed N"),
         ("blub", "What should the person do?"),
+        ("asdfgh", "plain English"),
+        ("qwrtz jklmnp", "plain English"),
     ],
 )
 def test_a_clear_answer_and_no_harm(talk, turn, told):

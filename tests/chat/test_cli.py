@@ -30,7 +30,7 @@ def chat(monkeypatch, capsys, tmp_path):
 
 
 def test_a_script_of_turns(chat, tmp_path):
-    code, out, err = chat(b"make: a person walks\n\nthen 3s: a person waves\n/save two.npz\n/quit\nmirror\n")
+    code, out, err = chat(b"make: a person walks\n\nthen 3s: a person waves\n/save two.npz\nExit\nmirror\n")
     assert code == 0 and err == ""
     assert "> make: a person walks\nMade: walks (2 s)." in out and "Goodbye." in out and "> mirror" not in out
     assert (tmp_path / "two.npz").is_file()

@@ -185,6 +185,12 @@ def test_a_bare_number_behind_an_order_is_a_segment():
     assert explicit("mirror 9") == [9] and explicit("delete 2.") == [2] and explicit("undo 2") == []
     with pytest.raises(UserError, match="9"):
         check_named(read("mirror"), heard("mirror 9"))
+    assert explicit("move 3 to the end") == [3] and explicit("put 1 before 4") == [1]
+    assert explicit("move 2 steps to the left") == []
+    with pytest.raises(UserError, match="no segment 7"):
+        check_named(read("move 1 2"), heard("move 7 to the end"))
+    with pytest.raises(UserError, match="nothing has been made"):
+        check_named(read("make: moves to the end"), Heard("move 1 to the end", ""))
 
 
 class Words:
