@@ -191,7 +191,9 @@ class Batches:
             expressed = np.where(inside[:, None], clip.curves[np.clip(at, 0, frames - 1)], 0).astype(np.float32)
             silent = i % 2 == 0 or not self.sampling.composed
             if silent:
-                batch.features[row] = self.silent(window, rng)
+                noise = self._disturb.room(window, rng)
+                heard = self.silent(window, rng) if noise is None else torch.from_numpy(noise.reshape(window, -1))
+                batch.features[row] = heard.to(batch.features)
                 batch.curves[row] = torch.from_numpy(expressed).to(self.device)
                 batch.phones[row] = 0
                 batch.style[row] = 0

@@ -17,7 +17,8 @@ from avatargpt.speech.features import BANDS, ENERGY_FLOOR, FLOOR, PER_QUARTER, Q
 NEPER = np.log(10) / 10  # of power in a decibel
 FLOORS = np.append(np.full(BANDS, FLOOR), ENERGY_FLOOR)
 SLOPES = (0.0, 0.5, 1.0, 1.5, 2.0)
-SECONDS = 24  # of noise of each slope
+SECONDS = 60  # of noise of each slope
+ROOM = (-9.0, 0.5)  # nepers of power on that noise (-20 dB full scale) where nobody speaks
 QUIET = -13.0  # log energy below which a frame is silence of no recording at all
 
 
@@ -56,15 +57,28 @@ class Disturber:
             if rng.random() < self.noise:
                 self._noise(parts[row], voices[int(rng.integers(len(parts)))], rng)
 
+    def room(self, frames: int, rng: np.random.Generator) -> np.ndarray | None:
+        """(T, 4, 83) features of noise in which nobody speaks; None = silence, all but a share `noise` of the draws."""
+        if not self.noise or rng.random() >= self.noise:
+            return None
+        part = np.full((frames, QUARTERS, PER_QUARTER), 0, np.float32)
+        part[..., : BANDS + 1] = np.log(FLOORS)
+        add_behind(part, self._stretch(frames, rng), float(rng.uniform(*ROOM)))
+        return part
+
+    def _stretch(self, frames: int, rng: np.random.Generator) -> np.ndarray:
+        """(T, 4, 83) of noise."""
+        if self._bank is None:
+            self._bank = _noises()
+        first = int(rng.integers(self._bank.shape[1] - frames + 1))
+        some: np.ndarray = self._bank[int(rng.integers(len(SLOPES))), first : first + frames]
+        return some
+
     def _noise(self, part: np.ndarray, voice: np.ndarray, rng: np.random.Generator) -> None:
         if rng.random() < 0.15:
             other, above = np.roll(voice, int(rng.integers(len(voice))), 0), float(rng.uniform(14, 30))
         else:
-            if self._bank is None:
-                self._bank = _noises()
-            first = int(rng.integers(self._bank.shape[1] - len(part) + 1))
-            other = self._bank[int(rng.integers(len(SLOPES))), first : first + len(part)]
-            above = float(rng.uniform(5, 45))
+            other, above = self._stretch(len(part), rng), float(rng.uniform(5, 45))
         loud = float(np.quantile(part[..., BANDS], 0.95))
         if loud < QUIET:
             return  # nobody speaks: there is no level to speak of

@@ -67,3 +67,12 @@ def test_shares_say_how_many_rows_are_disturbed() -> None:
         same += sum(bool((x == y).all()) for x, y in zip(a.features, b.features, strict=True))
         assert bool((a.curves == b.curves).all())
     assert 0.3 < same / rows < 0.75
+
+
+def test_a_room_without_speech_is_noise_at_a_level_or_silence() -> None:
+    some = [Disturber(noise=0.5).room(50, np.random.default_rng([1, i])) for i in range(12)]
+    found = [x for x in some if x is not None]
+    assert 2 < len(found) < 10 and Disturber(noise=0.0).room(50, np.random.default_rng(0)) is None
+    levels = [float(x[..., BANDS].mean()) for x in found]
+    assert max(levels) - min(levels) > 1 and max(levels) < -3  # never louder than speech
+    assert all(x.shape == (50, QUARTERS, PER_QUARTER) and np.isfinite(x).all() for x in found)
