@@ -38,6 +38,7 @@ SILENT_GATE = math.log(LEAST / (1 - LEAST))  # logits up to which it changes not
 PRESSED = 0.45  # of mouthPress in a closure, to begin with
 BITTEN = {"jawOpen": 0.08, "mouthRollLower": 0.4, "mouthPress": 0.0}
 """The lower lip at the teeth, as the teacher has it in the middle of an f or v."""
+WIDEST = 6.0  # standard deviations of what is heard
 GATES = ("zero", "open")
 
 
@@ -221,7 +222,7 @@ class DriverNetwork(nn.Module):
         return curves + share * (self.sealed - curves), logits[..., 0]
 
     def normalise(self, features: Tensor) -> Tensor:
-        return ((features - self.mean) / self.std).clamp(-6, 6)
+        return ((features - self.mean) / self.std).clamp(-WIDEST, WIDEST)
 
     def listen(self, features: Tensor) -> Tensor:
         """(B, T, 332) -> (B, T, D); rows that are not numbers become the learnt token for no sound at all."""

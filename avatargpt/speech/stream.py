@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from avatargpt.speech.audio import FPS, RATE, FrameBlocks, frames_in
 from avatargpt.speech.direction import Direction
@@ -14,7 +15,7 @@ from avatargpt.speech.driver import HEADS
 from avatargpt.speech.features import SpeechFeatures
 from avatargpt.speech.network import SILENT_GATE
 from avatargpt.speech.pairs import PAIRED
-from avatargpt.speech.teacher import STYLE
+from avatargpt.speech.teacher import STYLE, WIDTH
 from avatargpt.speech.trunk import Trunk
 from vqvae.arkit import COUNT
 from vqvae.errors import UserError
@@ -52,6 +53,12 @@ class FaceStream:
         self._net = driver.network
         self._closes = head == "taught" and self._net.config.seal
         self._touches = head == "taught" and self._net.config.bite
+        heads = [self._net.curves]  # one product for the curves and both gates
+        if self._touches:
+            heads.append(self._net.bite)
+        if self._closes:
+            heads.append(self._net.seal)
+        self._heads = torch.cat([one.weight for one in heads]).detach(), torch.cat([one.bias for one in heads]).detach()
         self._blocks = FrameBlocks(rate)
         self._features = SpeechFeatures()
         usual = np.zeros(len(STYLE), np.float32) if style is None else np.asarray(style, np.float32)
@@ -88,7 +95,7 @@ class FaceStream:
         Samples that are not finite count as silence and in `repaired`.
         """
         rows = [row for block in self._blocks.push(pcm) if (row := self._hear(block)) is not None]
-        return np.stack(rows) if rows else np.zeros((0, self._net.curves.out_features), np.float32)
+        return np.stack(rows) if rows else np.zeros((0, WIDTH), np.float32)
 
     @torch.inference_mode()
     def finish(self) -> np.ndarray:
@@ -98,32 +105,32 @@ class FaceStream:
         quiet = np.zeros(self._blocks.rate // FPS + 1, np.float32)
         while len(rows) < due:
             rows += list(self.push(quiet)[: due - len(rows)])
-        return np.stack(rows) if rows else np.zeros((0, self._net.curves.out_features), np.float32)
+        return np.stack(rows) if rows else np.zeros((0, WIDTH), np.float32)
 
     def _hear(self, block: np.ndarray) -> np.ndarray | None:
         """One feature frame through the network; the video frame it speaks for, or None while there is none."""
-        net, heard = self._net, torch.from_numpy(self._features(block))
+        net, heard = self._net, self._features(block)
         time = (self._heard - net.config.look_ahead) / FPS
         h, beside = self._trunk.hear(heard, lambda x: self._steer(x, max(time, 0.0)))
         mouth = None if self._mouth is None else self._as_recorded(self._mouth, heard, h)
         self._heard += 1
         if self._heard <= net.config.look_ahead:
             return None
-        out = net.curves(h)
-        out = out if beside is None else out + beside
+        said = F.linear(h, *self._heads)
+        out = said[:WIDTH] if beside is None else said[:WIDTH] + beside
         if mouth is not None:
             out[self._columns] += mouth[self._columns]
-        if self._touches and float(net.bite(h)) > SILENT_GATE:
+        if self._touches and float(said[WIDTH]) > SILENT_GATE:
             out = net.touch(h, out)[0]
-        if self._closes and float(net.seal(h)) > SILENT_GATE:
+        if self._closes and float(said[-1]) > SILENT_GATE:
             out = net.close(h, out)[0]
-        out = out.numpy()
-        np.clip(out[:COUNT], 0, 1, out=out[:COUNT])
-        np.clip(out[COUNT:], -MOST_TURN, MOST_TURN, out=out[COUNT:])
+        row = np.asarray(out.numpy(), np.float32)
+        np.clip(row[:COUNT], 0, 1, out=row[:COUNT])
+        np.clip(row[COUNT:], -MOST_TURN, MOST_TURN, out=row[COUNT:])
         self.frames += 1
-        return np.asarray(out, np.float32)
+        return row
 
-    def _as_recorded(self, mouth: Trunk, heard: Tensor, h: Tensor) -> Tensor:
+    def _as_recorded(self, mouth: Trunk, heard: np.ndarray, h: Tensor) -> Tensor:
         """Curves (55,) of recorded pairs less what was taught, nothing told: what is told comes to both alike.
 
         Args:

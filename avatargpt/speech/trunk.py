@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from avatargpt.speech.network import Block, DriverNetwork
+from avatargpt.speech.network import WIDEST, Block, DriverNetwork
 from avatargpt.speech.slow import Slowly
 
 Steer = Callable[[Tensor], tuple[Tensor, Tensor | None]]
@@ -54,8 +54,10 @@ class Trunk:
         self._layers = [_Layer.of(b) for b in network.blocks]
         self._past = [deque([rest] * (2 * b.dilation), 2 * b.dilation) for b in self._layers]
         self._slowly = Slowly(network.config.slow) if network.config.slow else None
-        with torch.inference_mode():
-            self._style = network.style(torch.from_numpy(style))
+        enters = [network.enter.weight] + ([network.around.weight] if self._slowly else [])
+        with torch.inference_mode():  # one product for all that is heard, the style in its bias
+            self._enter = torch.cat(enters, 1), network.enter.bias + network.style(torch.from_numpy(style))
+        self._mean, self._std = network.mean.numpy(), network.std.numpy()
 
     def copied(self) -> Trunk:
         """Another that remembers the same and goes on by itself."""
@@ -64,17 +66,17 @@ class Trunk:
         other._slowly = None if self._slowly is None else self._slowly.copied()
         return other
 
-    def hear(self, features: Tensor, steer: Steer | None = None) -> tuple[Tensor, Tensor | None]:
+    def hear(self, features: np.ndarray, steer: Steer | None = None) -> tuple[Tensor, Tensor | None]:
         """One frame's features (332,) -> the hidden state (D,), and what text adds to the curves (55,).
 
         Args:
             steer: changes the state where text comes in, and says what text adds.
         """
         net = self.network
-        normal = net.normalise(features)
-        x = net.enter(normal) + self._style
+        heard = ((features - self._mean) / self._std).clip(-WIDEST, WIDEST)
         if self._slowly is not None:
-            x = x + net.around(torch.from_numpy(self._slowly(normal.numpy())))
+            heard = np.concatenate((heard, self._slowly(heard)))
+        x = F.linear(torch.from_numpy(heard), *self._enter)
         beside: Tensor | None = None
         for i, (layer, past) in enumerate(zip(self._layers, self._past, strict=True)):
             y = F.layer_norm(x, layer.shape, layer.norm_weight, layer.norm_bias)
