@@ -115,7 +115,9 @@ class Facing(Describing):
         The form is that of `instruct_data.face.described`: ``blink twice, then smile slightly; very happy``. Faces
         beyond 7.2 s are described in windows, joined by "then".
         """
-        return self.facial._read("face_to_text", faces)
+        from instruct_data.face.described import plainly
+
+        return [plainly(text) for text in self.facial._read("face_to_text", faces)]
 
     def feeling(self, faces: FaceMotion | Sequence[FaceMotion]) -> list[str]:
         """Which feeling faces show (task `face_to_emotion`): "very happy", "calm, then angry", one answer each."""

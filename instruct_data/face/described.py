@@ -15,6 +15,11 @@ COUNTS = {2: "twice", 3: "three times", 4: "four times", 5: "five times", 6: "si
 ACTION_DEGREES = ((0.42, "slightly"), (0.78, ""), (0.93, "strongly"), (2.0, "extremely"))
 FEELING_DEGREES = ((0.42, "slightly"), (0.78, ""), (0.93, "very"), (2.0, "extremely"))
 MANY = "many times"
+PLAINLY = {
+    "look up head": "lift the head", "look down head": "lower the head", "chin raise": "raise the chin",
+    "jaw forward": "push the jaw forward", "jaw left": "move the jaw left", "jaw right": "move the jaw right",
+}  # fmt: skip
+"""Names of actions that are no English -> how they are told to people."""
 WITHIN = 0.5  # share of the shorter of two actions that lies inside the other for "and"
 NOTHING = "neutral"
 
@@ -68,12 +73,18 @@ def described(score: Score) -> str:
     return text
 
 
+def plainly(text: str) -> str:
+    """A description for people: the same, with names that are no English put into words."""
+    return re.sub(rf"\b({'|'.join(PLAINLY)})\b", lambda m: PLAINLY[m.group(1)], text)
+
+
 def said(text: str) -> Said:
-    """Read a description back; what is no name of an action or a feeling is left out."""
+    """Read a description back, as it was written or said `plainly`; what is no name of action or feeling is left out."""
     from instruct_data.face.actions import action_names
     from instruct_data.face.emotions import emotion_names
 
     names = {n.replace("_", " "): n for n in action_names()}
+    names |= {plain: names[name] for name, plain in PLAINLY.items()}
     often = {**{w: n for n, w in COUNTS.items()}, MANY: max(COUNTS) + 1}
     adverbs = {w for _, w in (*ACTION_DEGREES, *FEELING_DEGREES) if w}
     actions, feelings = [], []

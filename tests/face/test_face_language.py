@@ -22,7 +22,7 @@ from avatargpt.train.examples import ExampleOptions, Examples
 from avatargpt.train.faces import told_clip
 from avatargpt.train.pack import averaged
 from instruct_data.face.compose import composed
-from instruct_data.face.described import described, feelings_said, said
+from instruct_data.face.described import described, feelings_said, plainly, said
 from instruct_data.face.render import render
 from instruct_data.face.score import Emotion, Event, Score
 from instruct_data.mixture import Draw
@@ -73,6 +73,7 @@ def face(seconds: float, seed: int = 0) -> FaceMotion:
 
 def test_descriptions_can_be_read_back() -> None:
     for score in composed(300, 4):
+        assert said(plainly(described(score))) == said(described(score))
         read, events = said(described(score)), sorted(score.events, key=lambda e: (e.start, e.action))
         assert [a for a, _ in read.actions] == [e.action for e in events]
         assert [n for _, n in read.actions] == [min(e.repeat, 7) for e in events]
@@ -85,6 +86,9 @@ def test_what_descriptions_say() -> None:
     both = (Event("smile", 0.2, 2.0, 0.3), Event("nod", 0.5, 1.0, 0.9, 2), Event("blink", 2.8, 0.3))
     score = Score(4.0, both, (Emotion("sad", 0.85, 0.0, 2.0), Emotion("happy", 0.3, 2.0, 4.0)))
     assert described(score) == "smile slightly and nod strongly twice, then blink; very sad, then slightly happy"
+    assert plainly("look down head slightly twice, then jaw left; sad") == (
+        "lower the head slightly twice, then move the jaw left; sad"
+    )
     assert described(Score(2.0)) == "neutral" and feelings_said(Score(2.0)) == "neutral"
     assert said("blink nine ways; rather pleased").actions == ()
     right = reading([described(score)], [score])
