@@ -79,7 +79,7 @@ def plainly(text: str) -> str:
 
 
 def said(text: str) -> Said:
-    """Read a description back, as it was written or said `plainly`; what is no name of action or feeling is left out."""
+    """Read a description back, as written or told `plainly`; what is no name of an action or a feeling is left out."""
     from instruct_data.face.actions import action_names
     from instruct_data.face.emotions import emotion_names
 
