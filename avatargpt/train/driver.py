@@ -32,11 +32,9 @@ if TYPE_CHECKING:
 SECTIONS = ("data", "model", "train")
 FRESH = ("nothing", "text")
 """What of the driver that training begins from is begun anew: nothing, or the text branches."""
-ONLY: dict[str, tuple[str, ...]] = {
-    "everything": ("",), "text": ("emotion.", "motion.", "motion_norm."), "bite": ("bite.",),
-}  # fmt: skip
+ONLY = {"everything": ("",), "text": ("emotion.", "motion.", "motion_norm.")}
 """What is trained -> beginnings of its parameters' names. Where only the text branches are, lips that nobody instructs
-stay as they were to the bit; where only the gate of f and v is, all else does."""
+stay as they were to the bit."""
 
 
 @dataclass
@@ -201,8 +199,6 @@ def train(
     network = network.to(runtime.device).train()
     if t.only == "text" and (sampling.directed < 1 or not told):
         raise UserError(f"{where}: train: only: text: accepted with sampling: directed: 1 and --expressions")
-    if t.only == "bite" and not network.config.bite:
-        raise UserError(f"{where}: train: only: bite: accepted with model: bite: true")
     for name, p in network.named_parameters():
         p.requires_grad_(name.startswith(ONLY[t.only]))
     learnt = [p for p in network.parameters() if p.requires_grad]

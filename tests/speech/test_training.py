@@ -335,20 +335,6 @@ def test_training_begins_from_the_mean_of_drivers(tmp_path: Path) -> None:
         mean_of(f"{tmp_path / 'a'},{tmp_path / 'wide'}", Driver.load)
 
 
-def test_a_gate_for_f_and_v_is_trained_alone(tmp_path: Path) -> None:
-    runtime = Runtime(0, 1, torch.device("cpu"), bf16=False)
-    heard = train(CONFIG, clips(), [], tmp_path / "heard", runtime)
-    before = {k: v.clone() for k, v in heard.network.state_dict().items()}
-    setting = {**CONFIG["train"], "steps": 3, "warmup": 0, "lr": 0.1, "only": "bite"}
-    with pytest.raises(UserError, match="model: bite"):
-        train({"train": setting}, clips(), [], tmp_path / "x", runtime, heard)
-    after = train({"model": {"bite": True}, "train": setting}, clips(), [], tmp_path / "bite", runtime, heard).network
-    changed = {k for k, v in after.state_dict().items() if k not in before or not torch.equal(v, before[k])}
-    assert changed == {"bite.weight", "bite.bias"} and after.bite.weight.abs().max() > 0
-    again = Driver.load(tmp_path / "bite").network
-    assert again.config.bite and torch.equal(again.bite.bias, after.bite.bias)
-
-
 def test_the_gate_for_f_and_v_moves_the_lower_lip_and_gives_way_to_closed_lips() -> None:
     network = DriverNetwork(DriverConfig(**{**CONFIG["model"], "bite": True, "seal": True}))
     h, curves = torch.zeros(3, 16), torch.full((3, 55), 0.5)
