@@ -34,7 +34,6 @@ SEALED = tuple(
 """Channels that a closure of the lips decides; whether they are round or spread meanwhile is left to the rest."""
 LEAST = 0.12
 """Share of the gate below which it does not show, and this far from 1 it is shut: noise is no closure."""
-SILENT_GATE = math.log(LEAST / (1 - LEAST))  # logits up to which it changes nothing
 PRESSED = 0.45  # of mouthPress in a closure, to begin with
 BITTEN = {"jawOpen": 0.08, "mouthRollLower": 0.4, "mouthPress": 0.0}
 """The lower lip at the teeth, as the teacher has it in the middle of an f or v."""
@@ -276,3 +275,8 @@ class DriverNetwork(nn.Module):
 def _sure(logits: Tensor) -> Tensor:
     """A gate's logits -> how far it is closed, 0 to 1; nothing where it is hardly meant."""
     return ((torch.sigmoid(logits) - LEAST) / (1 - 2 * LEAST)).clamp(0, 1)
+
+
+def sure(logit: float) -> float:
+    """The same of one number."""
+    return min(max((1 / (1 + math.exp(-max(logit, -60.0))) - LEAST) / (1 - 2 * LEAST), 0.0), 1.0)

@@ -41,6 +41,7 @@ PAIRED = tuple(i for name in _RIG for i in (INDEX[n] for n in expand(name)))
 HELD_OUT = ("1114_2_04", "1114_3_15")
 OFTEN = 0.6
 """Share of a training take's copies that sound as recorded elsewhere."""
+UNKNOWN = "spn"  # stands in LJ's table for a word that its dictionary lacks
 LJ_TEST = 24
 """Of the 32 LJ sentences, those from this one on are never trained on."""
 
@@ -121,7 +122,8 @@ class Spoken:
 
 
 def lj_sentences(folder: Path) -> Iterator[Spoken]:
-    """The LJ sample with its phones.
+    """The LJ sample with its phones, less the sentences with a word that the table has none for (``spn``): laid along
+    the others, its sound would be theirs.
 
     Raises:
         UserError: the table is missing or lacks a sentence.
@@ -135,7 +137,10 @@ def lj_sentences(folder: Path) -> Iterator[Spoken]:
         found = re.search(r"\{(.*)\}", lines.get(wave.stem, ""))
         if found is None:
             raise UserError(f"{table}: no phones of {wave.stem}")
-        phones = tuple(p for s in found.group(1).split() if (p := from_arpabet(s)) is not None)
+        said = found.group(1).split()
+        if UNKNOWN in said:
+            continue
+        phones = tuple(p for s in said if (p := from_arpabet(s)) is not None)
         audio, rate = load(wave)
         yield Spoken(f"lj/{wave.stem}", resample(audio, rate), phones, "train" if i < LJ_TEST else "val")
 

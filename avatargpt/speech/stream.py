@@ -13,7 +13,7 @@ from avatargpt.speech.audio import FPS, RATE, FrameBlocks, frames_in
 from avatargpt.speech.direction import Direction
 from avatargpt.speech.driver import HEADS
 from avatargpt.speech.features import SpeechFeatures
-from avatargpt.speech.network import SILENT_GATE
+from avatargpt.speech.network import sure
 from avatargpt.speech.pairs import PAIRED
 from avatargpt.speech.teacher import STYLE, WIDTH
 from avatargpt.speech.trunk import Trunk
@@ -51,13 +51,14 @@ class FaceStream:
         if head not in HEADS:
             raise UserError(f"head {head!r}; accepted: {', '.join(HEADS)}")
         self._net = driver.network
-        self._closes = head == "taught" and self._net.config.seal
-        self._touches = head == "taught" and self._net.config.bite
-        heads = [self._net.curves]  # one product for the curves and both gates
-        if self._touches:
+        heads, gates = [self._net.curves], []  # one product for the curves and both gates, lips closed after an f
+        if head == "taught" and self._net.config.bite:
             heads.append(self._net.bite)
-        if self._closes:
+            gates.append((self._net.biting, self._net.bitten))
+        if head == "taught" and self._net.config.seal:
             heads.append(self._net.seal)
+            gates.append((self._net.sealing, self._net.sealed.detach()))
+        self._gates = [(acting.numpy(), pose.numpy()) for acting, pose in gates]
         self._heads = torch.cat([one.weight for one in heads]).detach(), torch.cat([one.bias for one in heads]).detach()
         self._blocks = FrameBlocks(rate)
         self._features = SpeechFeatures()
@@ -110,8 +111,9 @@ class FaceStream:
     def _hear(self, block: np.ndarray) -> np.ndarray | None:
         """One feature frame through the network; the video frame it speaks for, or None while there is none."""
         net, heard = self._net, self._features(block)
-        time = (self._heard - net.config.look_ahead) / FPS
-        h, beside = self._trunk.hear(heard, lambda x: self._steer(x, max(time, 0.0)))
+        time = max((self._heard - net.config.look_ahead) / FPS, 0.0)
+        told = len(self._direction.seconds) or len(self._direction.spans)
+        h, beside = self._trunk.hear(heard, (lambda x: self._steer(x, time)) if told else None)
         mouth = None if self._mouth is None else self._as_recorded(self._mouth, heard, h)
         self._heard += 1
         if self._heard <= net.config.look_ahead:
@@ -120,11 +122,10 @@ class FaceStream:
         out = said[:WIDTH] if beside is None else said[:WIDTH] + beside
         if mouth is not None:
             out[self._columns] += mouth[self._columns]
-        if self._touches and float(said[WIDTH]) > SILENT_GATE:
-            out = net.touch(h, out)[0]
-        if self._closes and float(said[-1]) > SILENT_GATE:
-            out = net.close(h, out)[0]
         row = np.asarray(out.numpy(), np.float32)
+        for column, (acting, pose) in enumerate(self._gates, WIDTH):
+            if (share := sure(float(said[column]))) > 0:
+                row += share * acting * (pose - row)
         np.clip(row[:COUNT], 0, 1, out=row[:COUNT])
         np.clip(row[COUNT:], -MOST_TURN, MOST_TURN, out=row[COUNT:])
         self.frames += 1

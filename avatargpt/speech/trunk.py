@@ -79,7 +79,7 @@ class Trunk:
         x = F.linear(torch.from_numpy(heard), *self._enter)
         beside: Tensor | None = None
         for i, (layer, past) in enumerate(zip(self._layers, self._past, strict=True)):
-            y = F.layer_norm(x, layer.shape, layer.norm_weight, layer.norm_bias)
+            y = torch.layer_norm(x, layer.shape, layer.norm_weight, layer.norm_bias)
             taps = F.linear(torch.cat((past[0], past[layer.dilation], y)), layer.taps_weight, layer.taps_bias)
             past.append(y)
             x = x + F.linear(F.gelu(taps, approximate="tanh"), layer.out_weight, layer.out_bias)
