@@ -67,12 +67,11 @@ class Disturber:
         return part
 
     def _stretch(self, frames: int, rng: np.random.Generator) -> np.ndarray:
-        """(T, 4, 83) of noise."""
+        """(T, 4, 83) of noise of one slope, from its beginning again after its end."""
         if self._bank is None:
             self._bank = _noises()
-        first = int(rng.integers(self._bank.shape[1] - frames + 1))
-        some: np.ndarray = self._bank[int(rng.integers(len(SLOPES))), first : first + frames]
-        return some
+        bank = self._bank[int(rng.integers(len(SLOPES)))]
+        return np.take(bank, int(rng.integers(len(bank))) + np.arange(frames), 0, mode="wrap")
 
     def _noise(self, part: np.ndarray, voice: np.ndarray, rng: np.random.Generator) -> None:
         if rng.random() < 0.15:

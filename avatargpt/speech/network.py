@@ -107,7 +107,7 @@ class DriverNetwork(nn.Module):
     """Features (B, T, 332) -> `Said`; frame t speaks for video frame t - look_ahead.
 
     Raises:
-        UserError: `gates` or `inject` that is not accepted.
+        UserError: `gates`, `inject` or `slow` that is not accepted.
     """
 
     mean: Tensor
@@ -120,6 +120,8 @@ class DriverNetwork(nn.Module):
         super().__init__()
         if not 1 <= config.inject <= len(config.dilations):
             raise UserError(f"inject: {config.inject}; accepted: 1 to {len(config.dilations)}, the number of blocks")
+        if config.slow < 0:
+            raise UserError(f"slow: {config.slow}; accepted: seconds, 0 = no average")
         self.config = config
         self.register_buffer("mean", torch.zeros(FEATURES))
         self.register_buffer("std", torch.ones(FEATURES))
@@ -226,11 +228,12 @@ class DriverNetwork(nn.Module):
     def listen(self, features: Tensor) -> Tensor:
         """(B, T, 332) -> (B, T, D); rows that are not numbers become the learnt token for no sound at all."""
         missing = features[..., :1].isnan()
-        normal = self.normalise(features.nan_to_num() if missing.any() else features)
+        some = bool(missing.any())
+        normal = self.normalise(features.nan_to_num() if some else features)
         heard: Tensor = self.enter(normal)
         if self.config.slow:
             heard = heard + self.around(slowly(normal, self.config.slow))
-        return torch.where(missing, self.nothing.to(heard.dtype), heard) if missing.any() else heard
+        return torch.where(missing, self.nothing.to(heard.dtype), heard) if some else heard
 
     @torch.no_grad()
     def whole(self, features: np.ndarray, text: Text | None = None) -> Said:

@@ -75,4 +75,5 @@ def test_a_room_without_speech_is_noise_at_a_level_or_silence() -> None:
     assert 2 < len(found) < 10 and Disturber(noise=0.0).room(50, np.random.default_rng(0)) is None
     levels = [float(x[..., BANDS].mean()) for x in found]
     assert max(levels) - min(levels) > 1 and max(levels) < -3  # never louder than speech
+    assert Disturber(noise=1.0).room(4000, np.random.default_rng(0)).shape[0] == 4000  # longer than what is kept
     assert all(x.shape == (50, QUARTERS, PER_QUARTER) and np.isfinite(x).all() for x in found)
