@@ -61,7 +61,7 @@ class Disturber:
         """(T, 4, 83) features of noise in which nobody speaks; None = silence, all but a share `noise` of the draws."""
         if not self.noise or rng.random() >= self.noise:
             return None
-        part = np.full((frames, QUARTERS, PER_QUARTER), 0, np.float32)
+        part = np.zeros((frames, QUARTERS, PER_QUARTER), np.float32)
         part[..., : BANDS + 1] = np.log(FLOORS)
         add_behind(part, self._stretch(frames, rng), float(rng.uniform(*ROOM)))
         return part

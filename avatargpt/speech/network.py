@@ -203,6 +203,11 @@ class DriverNetwork(nn.Module):
         self.around = nn.Linear(2 * BANDS, self.config.width, bias=False)
         nn.init.zeros_(self.around.weight)
 
+    def gates(self) -> list[tuple[nn.Linear, Tensor, Tensor]]:
+        """The gates there are, in the order in which they act: the logit's layer, channels (55,), their pose (55,)."""
+        found = [(self.bite, self.biting, self.bitten)] if self.config.bite else []
+        return found + ([(self.seal, self.sealing, self.sealed.detach())] if self.config.seal else [])
+
     def touch(self, h: Tensor, curves: Tensor) -> tuple[Tensor, Tensor | None]:
         """Hidden states (.., D) and curves (.., 55) -> curves with the lower lip as near the teeth as an f or v is
         heard, and the logits of that (..).

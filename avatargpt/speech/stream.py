@@ -51,14 +51,9 @@ class FaceStream:
         if head not in HEADS:
             raise UserError(f"head {head!r}; accepted: {', '.join(HEADS)}")
         self._net = driver.network
-        heads, gates = [self._net.curves], []  # one product for the curves and both gates, lips closed after an f
-        if head == "taught" and self._net.config.bite:
-            heads.append(self._net.bite)
-            gates.append((self._net.biting, self._net.bitten))
-        if head == "taught" and self._net.config.seal:
-            heads.append(self._net.seal)
-            gates.append((self._net.sealing, self._net.sealed.detach()))
-        self._gates = [(acting.numpy(), pose.numpy()) for acting, pose in gates]
+        gates = self._net.gates() if head == "taught" else []
+        heads = [self._net.curves, *(layer for layer, _, _ in gates)]  # one product for the curves and the gates
+        self._gates = [(acting.numpy(), pose.numpy()) for _, acting, pose in gates]
         self._heads = torch.cat([one.weight for one in heads]).detach(), torch.cat([one.bias for one in heads]).detach()
         self._blocks = FrameBlocks(rate)
         self._features = SpeechFeatures()
@@ -84,7 +79,8 @@ class FaceStream:
 
     def direct(self, direction: Direction) -> None:
         """Emotion and instructions from the next frame on; their seconds count from the stream's start."""
-        if self._mouth is not None and self._untold is self._trunk and (len(direction.seconds) or len(direction.spans)):
+        self._steered = bool(len(direction.seconds) or len(direction.spans))
+        if self._mouth is not None and self._untold is self._trunk and self._steered:
             self._untold = self._trunk.copied()
         self._direction = direction
         self._told = tuple(torch.from_numpy(a)[None] for a in (direction.states, direction.words, direction.kinds))
@@ -112,8 +108,7 @@ class FaceStream:
         """One feature frame through the network; the video frame it speaks for, or None while there is none."""
         net, heard = self._net, self._features(block)
         time = max((self._heard - net.config.look_ahead) / FPS, 0.0)
-        told = len(self._direction.seconds) or len(self._direction.spans)
-        h, beside = self._trunk.hear(heard, (lambda x: self._steer(x, time)) if told else None)
+        h, beside = self._trunk.hear(heard, (lambda x: self._steer(x, time)) if self._steered else None)
         mouth = None if self._mouth is None else self._as_recorded(self._mouth, heard, h)
         self._heard += 1
         if self._heard <= net.config.look_ahead:
