@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from avatargpt.speech.folder import load_network, packaged, remove_network, save_network
+from avatargpt.speech.folder import in_eight_bits, load_network, packaged, remove_network, save_network
 from vqvae.errors import UserError
 
 if TYPE_CHECKING:
@@ -31,13 +31,15 @@ class Driver:
     Attributes:
         network: `avatargpt.speech.network.DriverNetwork` in evaluation mode, float32, on the CPU.
         paired: the one whose `paired` head has the mouth as in recorded pairs: a network of its own, or `network`.
+        eight_bits: whether streams multiply with weights of eight bits (`avatargpt.speech.products`): as they lie in
+            the folder that was loaded.
 
     Raises:
         UserError: networks that look ahead differently.
     """
 
-    def __init__(self, network: DriverNetwork, paired: DriverNetwork | None = None) -> None:
-        self.network, self.paired = network.eval(), (paired or network).eval()
+    def __init__(self, network: DriverNetwork, paired: DriverNetwork | None = None, eight_bits: bool = False) -> None:
+        self.network, self.paired, self.eight_bits = network.eval(), (paired or network).eval(), eight_bits
         ahead = [one.config.look_ahead for one in (self.network, self.paired)]
         if ahead[0] != ahead[1]:
             raise UserError(f"a driver that looks {ahead[0]} frames ahead, and one of pairs that looks {ahead[1]}")
@@ -61,7 +63,7 @@ class Driver:
 
         apart = (Path(folder) / f"{NAME_OF_PAIRS}.json").exists()
         paired = load_network(folder, NAME_OF_PAIRS, VERSION, made) if apart else None
-        return cls(load_network(folder, NAME, VERSION, made), paired)
+        return cls(load_network(folder, NAME, VERSION, made), paired, in_eight_bits(folder, NAME))
 
     def save(self, folder: str | os.PathLike[str], dtype: torch.dtype | None = None) -> Path:
         """Write the folder, in place of a driver that is there; `dtype` bfloat16 halves all but feature statistics."""

@@ -83,7 +83,9 @@ class SpeechFeatures:
         self._wide = wide
         self._mean = np.full(PITCH_WINDOW, 1 / PITCH_WINDOW, np.float32)
         own = fft.irfft(np.abs(fft.rfft(wide, PITCH_FFT)) ** 2)[: LONGEST + 1]
-        self._taper = (own / own[0])[SHORTEST:].astype(np.float32)
+        self._untaper = (own[0] / own)[SHORTEST:].astype(np.float32)
+        self._quarters = np.arange(QUARTERS)
+        self._tone = np.log(RATE / np.arange(SHORTEST, LONGEST + 1) / 150).astype(np.float32)
         self._bias = np.linspace(0, 0.1, LONGEST + 1 - SHORTEST, dtype=np.float32)
 
     def __call__(self, block: np.ndarray) -> np.ndarray:
@@ -92,8 +94,8 @@ class SpeechFeatures:
         signal = np.concatenate([self._past, block])
         ends = [_round_half_up((QUARTERS * self._frame + k + 1) * RATE, FPS * QUARTERS) for k in range(QUARTERS)]
         offset = PITCH_WINDOW - start
-        wide = np.stack([signal[e + offset - PITCH_WINDOW : e + offset] for e in ends])
-        power = self.gain(float(np.mean(block * block)))
+        wide = np.array([signal[e + offset - PITCH_WINDOW : e + offset] for e in ends])
+        power = self.gain(float(block @ block) / len(block))
         out = np.empty((QUARTERS, PER_QUARTER), np.float32)
         narrow = wide[:, -WINDOW:]
         sharp = narrow - 0.97 * wide[:, -WINDOW - 1 : -1]  # pre-emphasis
@@ -109,11 +111,12 @@ class SpeechFeatures:
         """(4, 640) -> (4, 2): highest normalised autocorrelation, and it times log(pitch / 150)."""
         x = wide - (wide @ self._mean)[:, None]
         correlation = fft.irfft(np.abs(fft.rfft(x * self._wide, PITCH_FFT)) ** 2)
-        ratio = correlation[:, SHORTEST : LONGEST + 1] / self._taper / (correlation[:, :1] + 1e-6)
+        ratio = correlation[:, SHORTEST : LONGEST + 1] * self._untaper / (correlation[:, :1] + 1e-6)
         # A multiple of the period scores nearly as high: the bias prefers the shortest.
         best = (ratio - self._bias).argmax(1)
-        voicing = np.clip(ratio[np.arange(len(wide)), best], 0, 1)
-        return np.stack([voicing, voicing * np.log(RATE / (best + SHORTEST) / 150)], 1)
+        voicing = ratio[self._quarters, best]
+        voicing = np.minimum(np.maximum(voicing, 0, out=voicing), 1, out=voicing)
+        return np.array([voicing, voicing * self._tone[best]]).T
 
 
 def extract(audio: np.ndarray, rate: int) -> np.ndarray:

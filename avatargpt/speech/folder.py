@@ -82,3 +82,13 @@ def load_network(
     except (SafetensorError, ValueError, KeyError, TypeError, AttributeError, RuntimeError, OSError) as e:
         raise UserError(f"{folder}: not a {name} of this version ({str(e).splitlines()[0]})") from None
     return network.float()
+
+
+def in_eight_bits(folder: str | os.PathLike[str], name: str) -> bool:
+    """Whether the matrices of a folder that was read lie there as 8-bit integers."""
+    from safetensors import safe_open
+
+    from vqvae.precision import SCALE
+
+    with safe_open(Path(folder) / f"{name}.safetensors", "pt") as file:
+        return any(key.endswith(SCALE) for key in file.keys())  # noqa: SIM118  it is no mapping

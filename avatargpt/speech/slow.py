@@ -38,7 +38,7 @@ class Slowly:
 
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
-        self._state = np.zeros((2, BANDS), np.float32)
+        self._state, self._now = np.zeros((2, 2, BANDS), np.float32)
         self._heard = 0
 
     def copied(self) -> Slowly:
@@ -49,9 +49,13 @@ class Slowly:
 
     def __call__(self, normal: np.ndarray) -> np.ndarray:
         """Normalised features (332,) -> (160,)."""
-        bands = normal.reshape(QUARTERS, PER_QUARTER)[:, :BANDS].mean(0)
-        share = np.float32(share_of_new(self._heard, self.seconds))
-        self._state += share * (np.stack((bands, np.exp(-bands))) - self._state)
+        now = self._now
+        np.add.reduce(normal.reshape(QUARTERS, PER_QUARTER)[:, :BANDS], 0, out=now[0])
+        now[0] *= 1 / QUARTERS
+        np.exp(np.negative(now[0], out=now[1]), out=now[1])
+        now -= self._state
+        now *= share_of_new(self._heard, self.seconds)
+        self._state += now
         self._heard += 1
         out = self._state.copy()
         np.negative(np.log(out[1], out=out[1]), out=out[1])

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from avatargpt.speech.driver import Driver
 
 MOST_TURN = 0.8  # rad of the head
+LEAST, MOST = (np.array([of_shapes] * COUNT + [turn] * (WIDTH - COUNT), np.float32)
+               for of_shapes, turn in ((0, -MOST_TURN), (1, MOST_TURN)))  # fmt: skip
 
 
 class FaceStream:
@@ -60,9 +62,10 @@ class FaceStream:
         usual = np.zeros(len(STYLE), np.float32) if style is None else np.asarray(style, np.float32)
         if usual.shape != (len(STYLE),) or not np.isfinite(usual).all():
             raise UserError(f"style of shape {usual.shape}; accepted: {len(STYLE)} numbers ({', '.join(STYLE)})")
-        self._trunk = self._untold = Trunk(self._net, usual)  # one until something is told
-        self._mouth = Trunk(driver.paired, np.zeros_like(usual)) if head == "paired" else None
-        self._columns = torch.tensor(PAIRED)
+        eight = driver.eight_bits
+        self._trunk = self._untold = Trunk(self._net, usual, eight)  # one until something is told
+        self._mouth = Trunk(driver.paired, np.zeros_like(usual), eight) if head == "paired" else None
+        self._columns = list(PAIRED)
         self._heard = 0  # feature frames
         self.frames = 0  # video frames given out
         self.direct(direction or Direction())
@@ -113,18 +116,15 @@ class FaceStream:
         self._heard += 1
         if self._heard <= net.config.look_ahead:
             return None
-        said = F.linear(h, *self._heads)
-        out = said[:WIDTH] if beside is None else said[:WIDTH] + beside
+        said = F.linear(h, *self._heads).numpy()
+        row = said[:WIDTH] if beside is None else said[:WIDTH] + beside.numpy()
         if mouth is not None:
-            out[self._columns] += mouth[self._columns]
-        row = np.asarray(out.numpy(), np.float32)
+            row[self._columns] += mouth.numpy()[self._columns]
         for column, (acting, pose) in enumerate(self._gates, WIDTH):
             if (share := sure(float(said[column]))) > 0:
-                row += share * acting * (pose - row)
-        np.clip(row[:COUNT], 0, 1, out=row[:COUNT])
-        np.clip(row[COUNT:], -MOST_TURN, MOST_TURN, out=row[COUNT:])
+                row = row + share * acting * (pose - row)
         self.frames += 1
-        return row
+        return np.minimum(np.maximum(row, LEAST), MOST)
 
     def _as_recorded(self, mouth: Trunk, heard: np.ndarray, h: Tensor) -> Tensor:
         """Curves (55,) of recorded pairs less what was taught, nothing told: what is told comes to both alike.
