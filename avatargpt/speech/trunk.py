@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from avatargpt.speech.network import WIDEST, Block, DriverNetwork
-from avatargpt.speech.products import DTYPES, STEP, EightBits, Exact
+from avatargpt.speech.products import DTYPES, EightBits, Exact, multiplied
 from avatargpt.speech.slow import Slowly
 
 Steer = Callable[[Tensor], tuple[Tensor, Tensor | None]]
@@ -44,12 +44,12 @@ class Trunk:
 
     Args:
         style: (8,) see `avatargpt.speech.teacher.STYLE`.
-        eight_bits: whether the blocks multiply with weights of eight bits (`avatargpt.speech.products`), where `width`
-            and `hidden` of the network allow it.
+        eight_bits: whether the blocks multiply with weights of eight bits, where that is possible and faster
+            (`avatargpt.speech.products`).
     """
 
     def __init__(self, network: DriverNetwork, style: np.ndarray, eight_bits: bool = False) -> None:
-        eight_bits = eight_bits and not (network.config.width % STEP or network.config.hidden % STEP)
+        eight_bits = eight_bits and multiplied(network.config.width, network.config.hidden)
         self.network, self._dtype = network, DTYPES[eight_bits]
         rest = torch.zeros(network.config.width, dtype=self._dtype)
         self._layers = [_Layer.of(b, eight_bits) for b in network.blocks]
