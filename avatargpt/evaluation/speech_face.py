@@ -98,7 +98,10 @@ def _real(driver: Driver, data: Path) -> dict[str, Any]:
     out: dict[str, Any] = {}
     librivox = data / "aligned_speech_misc" / "librivox_pocketsphinx"
     if librivox.is_dir():
-        out |= _lips("librivox", [_heard(driver, audio, phones) for _, audio, phones in timed_speech(librivox)])
+        read = list(timed_speech(librivox))
+        out |= _lips("librivox", [_heard(driver, audio, phones) for _, audio, phones in read])
+        again = [(audio, aligned(driver, audio, [p.name for p in phones])[0]) for _, audio, phones in read]
+        out |= _lips("librivox_aligned", [_heard(driver, audio, phones) for audio, phones in again])
     if (data / "ljspeech_sample").is_dir():
         clips = []
         for said in lj_sentences(data / "ljspeech_sample"):
