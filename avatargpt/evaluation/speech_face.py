@@ -10,7 +10,7 @@ import numpy as np
 from avatargpt.evaluation.report import figure, plain
 from avatargpt.evaluation.suites import Suite
 from avatargpt.speech import lipsync_metrics as lipsync
-from avatargpt.speech.align import aligned
+from avatargpt.speech.align import aligned, changes
 from avatargpt.speech.audio import FPS, RATE, frames_in
 from avatargpt.speech.augment import noise
 from avatargpt.speech.corpus import SpeechClip, load
@@ -98,10 +98,11 @@ def _real(driver: Driver, data: Path) -> dict[str, Any]:
     out: dict[str, Any] = {}
     librivox = data / "aligned_speech_misc" / "librivox_pocketsphinx"
     if librivox.is_dir():
-        read = list(timed_speech(librivox))
-        out |= _lips("librivox", [_heard(driver, audio, phones) for _, audio, phones in read])
-        again = [(audio, aligned(driver, audio, [p.name for p in phones])[0]) for _, audio, phones in read]
-        out |= _lips("librivox_aligned", [_heard(driver, audio, phones) for audio, phones in again])
+        read = [(audio, phones) for _, audio, phones in timed_speech(librivox)]
+        again = [(audio, aligned(driver, audio, [p.name for p in phones])[0]) for audio, phones in read]
+        for source, timed in (("librivox", read), ("librivox_aligned", again)):
+            out |= _lips(source, [_heard(driver, audio, phones) for audio, phones in timed])
+            out[f"change/{source}"] = figure([v for audio, phones in timed for v in changes(audio, phones)])
     if (data / "ljspeech_sample").is_dir():
         clips = []
         for said in lj_sentences(data / "ljspeech_sample"):

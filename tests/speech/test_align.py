@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from avatargpt.speech.align import phone_scores, viterbi
+from avatargpt.speech.align import changes, phone_scores, viterbi
+from avatargpt.speech.audio import RATE
 from avatargpt.speech.driver import Driver
 from avatargpt.speech.phones import ARPABET, INDEX, Phone
 from avatargpt.speech.teacher import phone_track
@@ -52,3 +53,18 @@ def test_scores_of_a_driver(driver: Driver) -> None:
     assert rows.shape == (60, len(ARPABET))
     assert np.allclose(np.exp(rows).sum(1), 1, atol=1e-4)
     assert INDEX["SIL"] == 0
+
+
+def test_right_times_lie_where_the_sound_changes() -> None:
+    t = np.arange(2 * RATE) / RATE
+    tones = np.where(t < 0.8, np.sin(2 * np.pi * 300 * t), np.sin(2 * np.pi * 2500 * t))
+    rng = np.random.default_rng(0)
+    sound = np.asarray(0.1 * tones * (t >= 0.3) + 1e-3 * rng.standard_normal(len(t)), np.float32)
+
+    def at(early: float) -> list[float]:
+        phones = [("SIL", 0.0, 0.3), ("M", 0.3 - early, 0.8 - early), ("S", 0.8 - early, 2.0)]
+        return changes(sound, [Phone(*p) for p in phones])
+
+    right = at(0.0)
+    assert len(right) == 2 and min(right) > 2  # pauses do not count
+    assert all(min(right) > max(at(off)) + 1 for off in (-0.05, -0.03, 0.03, 0.05))
