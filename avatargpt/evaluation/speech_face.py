@@ -14,7 +14,7 @@ from avatargpt.speech.align import aligned, changes
 from avatargpt.speech.audio import FPS, RATE, frames_in
 from avatargpt.speech.augment import noise
 from avatargpt.speech.corpus import SpeechClip, load
-from avatargpt.speech.driver import Driver
+from avatargpt.speech.driver import HEADS, Driver
 from avatargpt.speech.features import BANDS, PER_QUARTER, QUARTERS
 from avatargpt.speech.pairs import lj_sentences, paired_clips, timed_speech
 from avatargpt.speech.phones import Phone
@@ -120,8 +120,11 @@ def _still(driver: Driver) -> dict[str, Any]:
     sounds["noise"] = [noise(10 * RATE, rng, slope) * np.float32(10 ** (-30 / 20)) for slope in (0.0, 1.0, 2.0)]
     first = round(lipsync.SETTLE * FPS)
     return {
-        f"still/{name}": figure([float(driver.drive(x).weights[first:, lipsync.MOUTH].max()) for x in some])
+        f"still/{name}{'' if head == 'taught' else '_paired'}": figure(
+            [float(driver.drive(x, head=head).weights[first:, lipsync.MOUTH].max()) for x in some]
+        )
         for name, some in sounds.items()
+        for head in HEADS
     }  # fmt: skip
 
 
@@ -147,12 +150,12 @@ def recorded_faces(driver: Driver, clips: list[SpeechClip]) -> dict[str, Any]:
     """
     import torch
 
-    from avatargpt.speech.validation import predict
+    from avatargpt.speech.validation import as_recorded, predict
 
     held, training = [c for c in clips if c.split == "val"], [c for c in clips if c.split == "train"]
     heads = {
-        head: [predict(network, c.features, torch.device("cpu"), head) for c in held]
-        for head, network in (("paired", driver.paired), ("taught", driver.network))
+        "paired": [as_recorded(driver, c.features) for c in held],
+        "taught": [predict(driver.network, c.features, torch.device("cpu")) for c in held],
     }
     x = np.concatenate([_around(c.features) for c in training])
     y = np.concatenate([lipsync.movements(c.curves) for c in training])

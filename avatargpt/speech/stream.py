@@ -15,6 +15,7 @@ from avatargpt.speech.driver import HEADS
 from avatargpt.speech.features import SpeechFeatures
 from avatargpt.speech.network import sure
 from avatargpt.speech.pairs import PAIRED
+from avatargpt.speech.speaking import Speaking
 from avatargpt.speech.teacher import STYLE, WIDTH
 from avatargpt.speech.trunk import Trunk
 from vqvae.arkit import COUNT
@@ -52,9 +53,10 @@ class FaceStream:
     ) -> None:  # fmt: skip
         if head not in HEADS:
             raise UserError(f"head {head!r}; accepted: {', '.join(HEADS)}")
-        self._net = driver.network
+        self._net, self._pairs = driver.network, driver.paired
         gates = self._net.gates() if head == "taught" else []
-        heads = [self._net.curves, *(layer for layer, _, _ in gates)]  # one product for the curves and the gates
+        beside = [layer for layer, _, _ in gates] if head == "taught" else [self._net.phones]
+        heads = [self._net.curves, *beside]  # one product for the curves and what is asked beside them
         self._gates = [(acting.numpy(), pose.numpy()) for _, acting, pose in gates]
         self._heads = torch.cat([one.weight for one in heads]).detach(), torch.cat([one.bias for one in heads]).detach()
         self._blocks = FrameBlocks(rate)
@@ -65,7 +67,7 @@ class FaceStream:
         eight = driver.eight_bits
         self._trunk = self._untold = Trunk(self._net, usual, eight)  # one until something is told
         self._mouth = Trunk(driver.paired, np.zeros_like(usual), eight) if head == "paired" else None
-        self._columns = list(PAIRED)
+        self._columns, self._speaking = list(PAIRED), Speaking()
         self._heard = 0  # feature frames
         self.frames = 0  # video frames given out
         self.direct(direction or Direction())
@@ -112,29 +114,32 @@ class FaceStream:
         net, heard = self._net, self._features(block)
         time = max((self._heard - net.config.look_ahead) / FPS, 0.0)
         h, beside = self._trunk.hear(heard, (lambda x: self._steer(x, time)) if self._steered else None)
-        mouth = None if self._mouth is None else self._as_recorded(self._mouth, heard, h)
+        plain = h if self._untold is self._trunk else self._untold.hear(heard)[0]
+        mouth = None if self._mouth is None else self._mouth.hear(heard)[0]
         self._heard += 1
         if self._heard <= net.config.look_ahead:
             return None
-        said = F.linear(h, *self._heads).numpy()
-        row = said[:WIDTH] if beside is None else said[:WIDTH] + beside.numpy()
+        said = F.linear(h, *self._heads)
+        row = (said[:WIDTH] if beside is None else said[:WIDTH] + beside).numpy()
         if mouth is not None:
-            row[self._columns] += mouth.numpy()[self._columns]
+            more = self._as_recorded(mouth, said if plain is h else F.linear(plain, *self._heads))
+            row[self._columns] += more[self._columns]
         for column, (acting, pose) in enumerate(self._gates, WIDTH):
             if (share := sure(float(said[column]))) > 0:
                 row = row + share * acting * (pose - row)
         self.frames += 1
         return np.minimum(np.maximum(row, LEAST), MOST)
 
-    def _as_recorded(self, mouth: Trunk, heard: np.ndarray, h: Tensor) -> Tensor:
-        """Curves (55,) of recorded pairs less what was taught, nothing told: what is told comes to both alike.
+    def _as_recorded(self, mouth: Tensor, plain: Tensor) -> np.ndarray:
+        """Curves (55,) of recorded pairs less what was taught, nothing told: what is told comes to both alike. Nothing
+        where nobody is heard to speak: the pairs hold neither silence nor noise.
 
         Args:
-            h: the trunk's state (D,) after the same features.
+            mouth: the state (D,) of the pairs' trunk. plain: curves and phone logits (55 + 80,), nothing told.
         """
-        plain = h if self._untold is self._trunk else self._untold.hear(heard)[0]
-        out: Tensor = mouth.network.paired(mouth.hear(heard)[0]) - self._net.curves(plain)
-        return out
+        paired: Tensor = self._pairs.paired(mouth)
+        more: Tensor = self._speaking(plain[WIDTH:].view(2, -1)) * (paired - plain[:WIDTH])
+        return np.asarray(more.numpy())
 
     def _steer(self, x: Tensor, time: float) -> tuple[Tensor, Tensor | None]:
         """The trunk's state with what was told, and what is added to the curves."""

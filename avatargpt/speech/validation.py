@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -14,9 +15,14 @@ from avatargpt.speech.corpus import SpeechClip
 from avatargpt.speech.direction import Direction
 from avatargpt.speech.lipsync_metrics import Lips, channel, correlation, pressing, rounding
 from avatargpt.speech.network import DriverNetwork
+from avatargpt.speech.pairs import PAIRED
 from avatargpt.speech.phones import Phone
+from avatargpt.speech.speaking import speaking
 from vqvae.arkit import COUNT
 from vqvae.errors import UserError
+
+if TYPE_CHECKING:
+    from avatargpt.speech.driver import Driver
 
 SHIFTS = np.round(np.arange(-1.0, 2.001, 0.05), 2)
 """Of a gate's bias that are tried, least ready to close first."""
@@ -40,6 +46,17 @@ def predict(
         text = text_of({0: (direction, np.maximum(np.arange(frames) - ahead, 0) / FPS)}, 1, frames, device)
     said = network.whole(features, text)
     return _clipped(said.curves if head == "taught" else said.paired)
+
+
+@torch.no_grad()
+def as_recorded(driver: Driver, features: np.ndarray) -> np.ndarray:
+    """(T, 332) -> (T, 55) in one pass, as a stream with the ``paired`` head gives it up to rounding."""
+    said = driver.network.whole(features)
+    taught = driver.network.curves(driver.network.listened(features)[0])
+    more = torch.from_numpy(speaking(said.phones[0]))[:, None] * (driver.paired.whole(features).paired - taught)
+    columns = list(PAIRED)
+    taught[..., columns] += more[..., columns]
+    return _clipped(taught)
 
 
 def _clipped(curves: Tensor) -> np.ndarray:

@@ -10,7 +10,7 @@ from avatargpt.speech.direction import Clause, Direction, Feeling
 from avatargpt.speech.driver import Driver
 from avatargpt.speech.network import SEALED, DriverConfig, DriverNetwork
 from avatargpt.speech.steering import CLOCK, PERIODS, TIMING, Text, clock
-from avatargpt.speech.validation import predict
+from avatargpt.speech.validation import as_recorded, predict
 from tests.speech.conftest import Words, voice
 from vqvae.errors import UserError
 
@@ -148,9 +148,10 @@ def test_a_network_of_its_own_moves_the_mouth_as_in_recorded_pairs(driver: Drive
     mouth, taught = together(both.drive(sound, head="paired")), together(both.drive(sound))
     assert np.array_equal(taught, together(driver.drive(sound)))
     own = predict(network, extract(sound, RATE), torch.device("cpu"), "paired")
-    assert np.abs(own - mouth)[:-2, PAIRED].max() < 1e-5 and np.abs(taught - mouth)[:, PAIRED].max() > 0.05
+    assert np.abs(own - mouth)[5:-2, PAIRED].max() < 2e-3 and np.abs(taught - mouth)[:, PAIRED].max() > 0.05
+    assert np.abs(as_recorded(both, extract(sound, RATE)) - mouth)[:-2, PAIRED].max() < 1e-5
     others = [i for i in range(55) if i not in PAIRED]
-    assert np.array_equal(taught[:, others], mouth[:, others])
+    assert np.allclose(taught[:, others], mouth[:, others], atol=1e-6)
     clause = Direction.make([], [Clause("smile", 0.3, 0.7)], Words())
     changed = np.abs(together(both.drive(sound, RATE, clause, head="paired")) - mouth)[:, PAIRED].max(1) > 1e-6
     assert changed[10:20].all() and not changed[:8].any()  # what is told moves that mouth, too
@@ -170,6 +171,25 @@ def test_a_network_of_its_own_moves_the_mouth_as_in_recorded_pairs(driver: Drive
     assert Driver.load(tmp_path).fingerprint == driver.fingerprint  # nothing of the pairs is left
     with pytest.raises(UserError, match="2 frames ahead"):
         Driver(driver.network, DriverNetwork(DriverConfig(width=16, hidden=16, dilations=[1], inject=1, look_ahead=1)))
+
+
+def test_a_mouth_as_in_recorded_pairs_rests_where_nobody_speaks(driver: Driver) -> None:
+    from avatargpt.speech.pairs import PAIRED
+    from avatargpt.speech.speaking import speaking
+
+    logits = torch.zeros(40, 2, 40)
+    logits[:, :, 0] = 9.0  # silence
+    logits[10:25, :, 7] = 18.0
+    share = speaking(logits)
+    assert share[:10].max() < 0.05 and share[11:25].min() > 0.9 and np.all(np.diff(share[24:]) < 0) and share[39] < 0.25
+    sound = voice(1.0)
+    with torch.no_grad():
+        driver.network.paired.bias.fill_(0.5)
+    spoken = together(driver.drive(sound, head="paired"))
+    with torch.no_grad():
+        driver.network.phones.bias[[0, 40]] = 30.0  # it hears nobody
+    taught, mouth = together(driver.drive(sound)), together(driver.drive(sound, head="paired"))
+    assert np.abs(mouth - taught)[:, PAIRED].max() < 1e-6 < 0.05 < np.abs(spoken - taught)[:, PAIRED].max()
 
 
 def test_frames_come_in_time_and_do_not_know_more(driver: Driver) -> None:
