@@ -51,9 +51,9 @@ def predict(
 @torch.no_grad()
 def as_recorded(driver: Driver, features: np.ndarray) -> np.ndarray:
     """(T, 332) -> (T, 55) in one pass, as a stream with the ``paired`` head gives it up to rounding."""
-    said = driver.network.whole(features)
-    taught = driver.network.curves(driver.network.listened(features)[0])
-    more = torch.from_numpy(speaking(said.phones[0]))[:, None] * (driver.paired.whole(features).paired - taught)
+    net, h = driver.network, driver.network.listened(features)[0]
+    taught, phones = net.curves(h), net.say(h, None).phones[0]
+    more = torch.from_numpy(speaking(phones))[:, None] * (driver.paired.whole(features).paired - taught)
     columns = list(PAIRED)
     taught[..., columns] += more[..., columns]
     return _clipped(taught)
