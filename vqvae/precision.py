@@ -10,6 +10,13 @@ SCALE = ".scale"  # behind the name of a matrix: (rows, 1, ...) float32
 LEAST = 1024  # entries of a matrix that is worth rows of its own
 
 
+def rounded(matrix: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """A matrix (rows, ...) as 8-bit integers, and the scale of each row, (rows, 1, ...) float32."""
+    weight = matrix.float()
+    scale = weight.abs().amax(tuple(range(1, weight.ndim)), keepdim=True).clamp(min=1e-12) / 127
+    return torch.round(weight / scale).to(torch.int8), scale
+
+
 def lowered(name: str, weight: torch.Tensor, dtype: torch.dtype | None) -> dict[str, torch.Tensor]:
     """What a file holds of one floating-point weight.
 
@@ -21,8 +28,8 @@ def lowered(name: str, weight: torch.Tensor, dtype: torch.dtype | None) -> dict[
         return {name: weight if dtype is None else weight.to(dtype)}
     if weight.ndim < 2 or weight.numel() < LEAST:
         return {name: weight.to(torch.bfloat16)}
-    scale = weight.float().abs().amax(tuple(range(1, weight.ndim)), keepdim=True).clamp(min=1e-12) / 127
-    return {name: torch.round(weight.float() / scale).to(torch.int8), name + SCALE: scale}
+    whole, scale = rounded(weight)
+    return {name: whole, name + SCALE: scale}
 
 
 def raised(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:

@@ -9,20 +9,22 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-STEP = 32  # columns that torch's product with eight-bit weights takes at once; it reads past the end of others
-DTYPES = {False: torch.float32, True: torch.bfloat16}
-"""What the two kinds of products multiply, by whether their weights have eight bits."""
+from vqvae.precision import rounded
 
+STEP = 32  # columns that torch's product with eight-bit weights takes at once; it reads past the end of others
 FAST = ("AVX2", "AVX512")  # where such a product is fast: twice as fast as in float32; without, half as fast
 
 
 def multiplied(width: int, hidden: int) -> bool:
     """Whether this machine multiplies faster with eight-bit weights, and blocks of this shape can be."""
-    return torch.backends.cpu.get_cpu_capability() in FAST and not (width % STEP or hidden % STEP)
+    faster = torch.backends.cpu.get_cpu_capability() in FAST and hasattr(torch, "_weight_int8pack_mm")
+    return faster and not (width % STEP or hidden % STEP)
 
 
 class Exact:
     """(n,) float32 -> (m,) float32: weight (m, n) times it, plus bias."""
+
+    dtype = torch.float32
 
     def __init__(self, layer: nn.Linear) -> None:
         self._weight, self._bias = layer.weight.detach(), layer.bias.detach()
@@ -41,13 +43,13 @@ class EightBits:
         ValueError: columns that are no multiple of `STEP`.
     """
 
+    dtype = torch.bfloat16
+
     def __init__(self, layer: nn.Linear) -> None:
         if layer.in_features % STEP:
             raise ValueError(f"{layer.in_features} columns; accepted: multiples of {STEP}")
-        weight = layer.weight.detach().float()
-        scale = weight.abs().amax(1).clamp(min=1e-12) / 127
-        self._weight = torch.round(weight / scale[:, None]).to(torch.int8)
-        self._scale, self._bias = scale.to(torch.bfloat16), layer.bias.detach().to(torch.bfloat16)
+        self._weight, scale = rounded(layer.weight.detach())
+        self._scale, self._bias = scale[:, 0].to(self.dtype), layer.bias.detach().to(self.dtype)
 
     def __call__(self, x: Tensor) -> Tensor:
         return torch._weight_int8pack_mm(x.view(1, -1), self._weight, self._scale).view(-1).add_(self._bias)

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from avatargpt.speech.driver import Driver
 
 MOST_TURN = 0.8  # rad of the head
-LEAST, MOST = (np.array([of_shapes] * COUNT + [turn] * (WIDTH - COUNT), np.float32)
-               for of_shapes, turn in ((0, -MOST_TURN), (1, MOST_TURN)))  # fmt: skip
+LEAST = np.array([0.0] * COUNT + [-MOST_TURN] * (WIDTH - COUNT), np.float32)
+MOST = np.array([1.0] * COUNT + [MOST_TURN] * (WIDTH - COUNT), np.float32)
 
 
 class FaceStream:

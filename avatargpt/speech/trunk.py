@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from avatargpt.speech.network import WIDEST, Block, DriverNetwork
-from avatargpt.speech.products import DTYPES, EightBits, Exact, multiplied
+from avatargpt.speech.products import EightBits, Exact, multiplied
 from avatargpt.speech.slow import Slowly
 
 Steer = Callable[[Tensor], tuple[Tensor, Tensor | None]]
@@ -32,9 +32,9 @@ class _Layer:
     out: Exact | EightBits
 
     @classmethod
-    def of(cls, block: Any, eight_bits: bool) -> _Layer:
+    def of(cls, block: Any, kind: type[Exact | EightBits]) -> _Layer:
         assert isinstance(block, Block)
-        norm, kind = block.norm, EightBits if eight_bits else Exact
+        norm = block.norm
         shape = tuple(norm.normalized_shape)
         return cls(block.dilation, shape, norm.weight, norm.bias, kind(block.taps), kind(block.out))
 
@@ -49,10 +49,11 @@ class Trunk:
     """
 
     def __init__(self, network: DriverNetwork, style: np.ndarray, eight_bits: bool = False) -> None:
-        eight_bits = eight_bits and multiplied(network.config.width, network.config.hidden)
-        self.network, self._dtype = network, DTYPES[eight_bits]
+        fast = eight_bits and multiplied(network.config.width, network.config.hidden)
+        kind: type[Exact | EightBits] = EightBits if fast else Exact
+        self.network, self._dtype = network, kind.dtype
         rest = torch.zeros(network.config.width, dtype=self._dtype)
-        self._layers = [_Layer.of(b, eight_bits) for b in network.blocks]
+        self._layers = [_Layer.of(b, kind) for b in network.blocks]
         self._past = [deque([rest] * (2 * b.dilation), 2 * b.dilation) for b in self._layers]
         self._slowly = Slowly(network.config.slow) if network.config.slow else None
         enters = [network.enter.weight] + ([network.around.weight] if self._slowly else [])
