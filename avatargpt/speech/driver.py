@@ -30,19 +30,20 @@ class Driver:
 
     Attributes:
         network: `avatargpt.speech.network.DriverNetwork` in evaluation mode, float32, on the CPU.
-        paired: the one whose `paired` head has the mouth as in recorded pairs: a network of its own, or `network`.
+        paired: the one whose `paired` head has the mouth as in recorded pairs: a network of its own, which may look
+            further ahead, or `network`.
         eight_bits: whether streams multiply with weights of eight bits (`avatargpt.speech.products`): as they lie in
             the folder that was loaded.
 
     Raises:
-        UserError: networks that look ahead differently.
+        UserError: a network of pairs that looks ahead less far than the other.
     """
 
     def __init__(self, network: DriverNetwork, paired: DriverNetwork | None = None, eight_bits: bool = False) -> None:
         self.network, self.paired, self.eight_bits = network.eval(), (paired or network).eval(), eight_bits
         ahead = [one.config.look_ahead for one in (self.network, self.paired)]
-        if ahead[0] != ahead[1]:
-            raise UserError(f"a driver that looks {ahead[0]} frames ahead, and one of pairs that looks {ahead[1]}")
+        if ahead[0] > ahead[1]:
+            raise UserError(f"a driver that looks {ahead[0]} frames ahead, and one of pairs that looks only {ahead[1]}")
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str] | None = None) -> Driver:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -67,15 +68,18 @@ class FaceStream:
         eight = driver.eight_bits
         self._trunk = self._untold = Trunk(self._net, usual, eight)  # one until something is told
         self._mouth = Trunk(driver.paired, np.zeros_like(usual), eight) if head == "paired" else None
+        more = driver.paired.config.look_ahead - self._net.config.look_ahead
+        self._behind = more if head == "paired" else 0  # frames by which the mouth hears further than all else
+        self._waiting: deque[np.ndarray] = deque()  # features that only the mouth has heard
         self._columns, self._speaking = list(PAIRED), Speaking()
-        self._heard = 0  # feature frames
+        self._heard = 0  # feature frames, by all but the mouth
         self.frames = 0  # video frames given out
         self.direct(direction or Direction())
 
     @property
     def latency(self) -> float:
         """Seconds from a frame's time to the last sample that it needs: the frame itself, look-ahead, resampling."""
-        return (self._net.config.look_ahead + 1) / FPS + self._blocks.delay
+        return (self._net.config.look_ahead + self._behind + 1) / FPS + self._blocks.delay
 
     @property
     def repaired(self) -> int:
@@ -112,10 +116,14 @@ class FaceStream:
     def _hear(self, block: np.ndarray) -> np.ndarray | None:
         """One feature frame through the network; the video frame it speaks for, or None while there is none."""
         net, heard = self._net, self._features(block)
+        mouth = None if self._mouth is None else self._mouth.hear(heard)[0]
+        self._waiting.append(heard)
+        if len(self._waiting) <= self._behind:
+            return None
+        heard = self._waiting.popleft()
         time = max((self._heard - net.config.look_ahead) / FPS, 0.0)
         h, beside = self._trunk.hear(heard, (lambda x: self._steer(x, time)) if self._steered else None)
         plain = h if self._untold is self._trunk else self._untold.hear(heard)[0]
-        mouth = None if self._mouth is None else self._mouth.hear(heard)[0]
         self._heard += 1
         if self._heard <= net.config.look_ahead:
             return None

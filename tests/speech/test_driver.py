@@ -8,6 +8,7 @@ from torch import nn
 from avatargpt.speech.audio import RATE, frame_end
 from avatargpt.speech.direction import Clause, Direction, Feeling
 from avatargpt.speech.driver import Driver
+from avatargpt.speech.features import extract
 from avatargpt.speech.network import SEALED, DriverConfig, DriverNetwork
 from avatargpt.speech.steering import CLOCK, PERIODS, TIMING, Text, clock
 from avatargpt.speech.validation import as_recorded, predict
@@ -169,8 +170,30 @@ def test_a_network_of_its_own_moves_the_mouth_as_in_recorded_pairs(driver: Drive
     assert again.fingerprint == both.fingerprint != driver.fingerprint
     driver.save(tmp_path)
     assert Driver.load(tmp_path).fingerprint == driver.fingerprint  # nothing of the pairs is left
-    with pytest.raises(UserError, match="2 frames ahead"):
+    with pytest.raises(UserError, match="only 1"):
         Driver(driver.network, DriverNetwork(DriverConfig(width=16, hidden=16, dilations=[1], inject=1, look_ahead=1)))
+
+
+def test_a_mouth_as_in_recorded_pairs_may_look_further_ahead(driver: Driver) -> None:
+    from avatargpt.speech.pairs import PAIRED
+
+    torch.manual_seed(4)
+    shape = DriverConfig(width=16, hidden=16, dilations=[1, 2], inject=1, text_width=8, look_ahead=3)
+    mouth = DriverNetwork(shape)
+    with torch.no_grad():
+        mouth.paired.weight.normal_(std=0.1)
+        mouth.paired.bias.fill_(0.3)
+    both, sound = Driver(driver.network, mouth), voice(1.5)
+    assert both.stream(head="paired").latency == pytest.approx(4 / 30)
+    assert both.stream().latency == pytest.approx(0.1)
+    taught, paired = together(driver.drive(sound)), together(both.drive(sound, head="paired"))
+    rest = [i for i in range(taught.shape[1]) if i not in PAIRED]
+    assert paired.shape == taught.shape and np.abs(paired - taught)[:, rest].max() < 1e-5
+    whole = as_recorded(both, extract(sound, RATE))
+    assert np.abs(paired[:-4] - whole[:-4]).max() < 1e-4 < np.abs(paired - taught)[:, PAIRED].max()
+    stream = both.stream(head="paired")
+    parts = [stream.push(sound[k : k + 377]) for k in range(0, len(sound), 377)] + [stream.finish()]
+    assert np.array_equal(np.concatenate(parts), paired)
 
 
 def test_a_mouth_as_in_recorded_pairs_rests_where_nobody_speaks(driver: Driver) -> None:
