@@ -16,7 +16,7 @@ from avatargpt.speech.augment import noise
 from avatargpt.speech.corpus import SpeechClip, load
 from avatargpt.speech.driver import HEADS, Driver
 from avatargpt.speech.features import BANDS, PER_QUARTER, QUARTERS
-from avatargpt.speech.pairs import lj_sentences, paired_clips, timed_speech
+from avatargpt.speech.pairs import CHOSEN_ON, lj_sentences, paired_clips, timed_speech
 from avatargpt.speech.phones import Phone
 from avatargpt.speech.synthetic import loudness
 from avatargpt.speech.teacher import teach
@@ -146,7 +146,8 @@ def drift(driver: Driver, minutes: float) -> float:
 
 def recorded_faces(driver: Driver, clips: list[SpeechClip]) -> dict[str, Any]:
     """Correlation and amplitude (ratio of standard deviations) on held-out recorded pairs, beside two baselines:
-    log energy alone, and ridge regression from the features around a frame, fitted to the training pairs.
+    log energy alone, and ridge regression from the features around a frame, fitted to the training pairs. What of a
+    take numbers were chosen on (`CHOSEN_ON`) does not count.
     """
     import torch
 
@@ -166,13 +167,15 @@ def recorded_faces(driver: Driver, clips: list[SpeechClip]) -> dict[str, Any]:
     for k, name in enumerate(("jaw", "rounding", "press")):
         found: dict[str, list[float]] = {}
         for i, clip in enumerate(held):
-            real = lipsync.movements(clip.curves)[:, k]
+            first = round(CHOSEN_ON.get(clip.name.rpartition("/")[2], 0.0) * len(clip))
+            real = lipsync.movements(clip.curves)[first:, k]
             if real.std() < 0.01:
                 continue
             told = {head: lipsync.movements(heads[head][i])[:, k] for head in heads}
             told["ridge"] = ((_around(clip.features) - mean) / std @ weights + y.mean(0))[:, k]
             told["log_energy"] = _quarters(clip.features)[:, BANDS]
-            for who, curve in told.items():
+            for who, whole in told.items():
+                curve = whole[first:]
                 found.setdefault(f"paired_{name}/{who}", []).append(lipsync.correlation(curve, real))
                 if who != "log_energy":
                     found.setdefault(f"paired_{name}_amplitude/{who}", []).append(float(curve.std() / real.std()))

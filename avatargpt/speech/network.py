@@ -163,7 +163,10 @@ class DriverNetwork(nn.Module):
         self.motion = MotionBranch(c.width, c.text_width, CURVES, gates == "zero")
 
     def grow(self, shape: DriverConfig) -> None:
-        """Begin what `shape` has of gates and ways to hear and feel, and this network lacks; none says anything yet."""
+        """Begin what `shape` has of gates and ways to hear and feel, and this network lacks; none says anything yet. It
+        looks as far ahead as `shape`, if that is further: its states then speak for earlier frames.
+        """
+        self.config = replace(self.config, look_ahead=max(self.config.look_ahead, shape.look_ahead))
         if shape.seal and not self.config.seal:
             self.begin_seal()
         if shape.bite and not self.config.bite:

@@ -16,7 +16,7 @@ from avatargpt.speech.driver import HEADS
 from avatargpt.speech.features import SpeechFeatures
 from avatargpt.speech.network import sure
 from avatargpt.speech.pairs import PAIRED
-from avatargpt.speech.speaking import Speaking
+from avatargpt.speech.speaking import Speaking, connectedly
 from avatargpt.speech.teacher import STYLE, WIDTH
 from avatargpt.speech.trunk import Trunk
 from vqvae.arkit import COUNT
@@ -70,9 +70,9 @@ class FaceStream:
         self._mouth = Trunk(driver.paired, np.zeros_like(usual), eight) if head == "paired" else None
         more = driver.paired.config.look_ahead - self._net.config.look_ahead
         self._behind = more if head == "paired" else 0  # frames by which the mouth hears further than all else
-        self._waiting: deque[np.ndarray] = deque()  # features that only the mouth has heard
+        self._waiting: deque[tuple[np.ndarray, Tensor]] = deque()  # for the mouth: all else of a frame
         self._columns, self._speaking = list(PAIRED), Speaking()
-        self._heard = 0  # feature frames, by all but the mouth
+        self._heard = 0  # feature frames
         self.frames = 0  # video frames given out
         self.direct(direction or Direction())
 
@@ -116,38 +116,39 @@ class FaceStream:
     def _hear(self, block: np.ndarray) -> np.ndarray | None:
         """One feature frame through the network; the video frame it speaks for, or None while there is none."""
         net, heard = self._net, self._features(block)
-        mouth = None if self._mouth is None else self._mouth.hear(heard)[0]
-        self._waiting.append(heard)
-        if len(self._waiting) <= self._behind:
-            return None
-        heard = self._waiting.popleft()
         time = max((self._heard - net.config.look_ahead) / FPS, 0.0)
         h, beside = self._trunk.hear(heard, (lambda x: self._steer(x, time)) if self._steered else None)
         plain = h if self._untold is self._trunk else self._untold.hear(heard)[0]
+        mouth = None if self._mouth is None else self._mouth.hear(heard)[0]
         self._heard += 1
         if self._heard <= net.config.look_ahead:
             return None
         said = F.linear(h, *self._heads)
         row = (said[:WIDTH] if beside is None else said[:WIDTH] + beside).numpy()
         if mouth is not None:
-            more = self._as_recorded(mouth, said if plain is h else F.linear(plain, *self._heads))
-            row[self._columns] += more[self._columns]
+            untold = said if plain is h else F.linear(plain, *self._heads)
+            self._speaking.hear(untold[WIDTH:].view(2, -1))
+            self._waiting.append((row, untold))
+            if len(self._waiting) <= self._behind:
+                return None
+            row, untold = self._waiting.popleft()
+            row[self._columns] += self._as_recorded(mouth, untold)[self._columns]
         for column, (acting, pose) in enumerate(self._gates, WIDTH):
             if (share := sure(float(said[column]))) > 0:
                 row = row + share * acting * (pose - row)
         self.frames += 1
         return np.minimum(np.maximum(row, LEAST), MOST)
 
-    def _as_recorded(self, mouth: Tensor, plain: Tensor) -> np.ndarray:
+    def _as_recorded(self, mouth: Tensor, untold: Tensor) -> np.ndarray:
         """Curves (55,) of recorded pairs less what was taught, nothing told: what is told comes to both alike. Nothing
         where nobody is heard to speak: the pairs hold neither silence nor noise.
 
         Args:
-            mouth: the state (D,) of the pairs' trunk. plain: curves and phone logits (55 + 80,), nothing told.
+            mouth: the state (D,) of the pairs' trunk. untold: curves and phone logits (55 + 80,), nothing told.
         """
         paired: Tensor = self._pairs.paired(mouth)
-        more: Tensor = self._speaking(plain[WIDTH:].view(2, -1)) * (paired - plain[:WIDTH])
-        return np.asarray(more.numpy())
+        curves = connectedly(paired.numpy(), self._speaking.connected)
+        return np.asarray(self._speaking.share * (curves - untold[:WIDTH].numpy()), np.float32)
 
     def _steer(self, x: Tensor, time: float) -> tuple[Tensor, Tensor | None]:
         """The trunk's state with what was told, and what is added to the curves."""

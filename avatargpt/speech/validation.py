@@ -13,11 +13,12 @@ from avatargpt.speech.audio import FPS
 from avatargpt.speech.batches import text_of
 from avatargpt.speech.corpus import SpeechClip
 from avatargpt.speech.direction import Direction
+from avatargpt.speech.features import silence
 from avatargpt.speech.lipsync_metrics import Lips, channel, correlation, pressing, rounding
 from avatargpt.speech.network import DriverNetwork
 from avatargpt.speech.pairs import PAIRED
 from avatargpt.speech.phones import Phone
-from avatargpt.speech.speaking import speaking
+from avatargpt.speech.speaking import connectedly, speaking
 from vqvae.arkit import COUNT
 from vqvae.errors import UserError
 
@@ -51,12 +52,15 @@ def predict(
 @torch.no_grad()
 def as_recorded(driver: Driver, features: np.ndarray) -> np.ndarray:
     """(T, 332) -> (T, 55) in one pass, as a stream with the ``paired`` head gives it up to rounding."""
-    net, h = driver.network, driver.network.listened(features)[0]
-    taught, phones = net.curves(h), net.say(h, None).phones[0]
-    more = torch.from_numpy(speaking(phones))[:, None] * (driver.paired.whole(features).paired - taught)
+    net, paired, frames = driver.network, driver.paired, len(features)
+    more = paired.config.look_ahead - net.config.look_ahead  # frames by which whether somebody speaks is known earlier
+    h = net.listened(np.concatenate([features.astype(np.float32), silence(30)[-1:].repeat(more, 0)]))[0]
+    share, connected = (x[more:] for x in speaking(net.say(h, None).phones[0]))
+    taught = net.curves(h)[0, :frames].numpy()
+    mouth = connectedly(paired.whole(features).paired[0].numpy(), connected)
     columns = list(PAIRED)
-    taught[..., columns] += more[..., columns]
-    return _clipped(taught)
+    taught[:, columns] += (share[:, None] * (mouth - taught))[:, columns]
+    return _clipped(torch.from_numpy(taught)[None])
 
 
 def _clipped(curves: Tensor) -> np.ndarray:

@@ -51,6 +51,7 @@ class DriverTraining:
     seed: int = 0
     fresh: str = "nothing"  # one of FRESH
     only: str = "everything"  # one of ONLY
+    paired_rate: float = 1.0  # times the rate at which the head of recorded pairs learns: what begins anew may hurry
     false_closures: float = 0.0  # share of vowels that the finished gate may close by mistake; 0 = as it was learnt
     false_contacts: float = 0.0  # the same for the gate of f and v
     log_every: int = 25
@@ -196,6 +197,10 @@ def train(
         if t.fresh == "text":
             network.begin_text(shape.gates)
         network.grow(shape)
+    pairs = [c.curves for c in training if c.kind == "paired"]
+    if pairs and sampling.paired and not network.paired.bias.any():  # at the mean it does not push the trunk about
+        torch.nn.init.normal_(network.paired.weight, std=0.01)
+        network.paired.bias.data.copy_(torch.from_numpy(np.concatenate(pairs).astype(np.float32).mean(0)))
     network = network.to(runtime.device).train()
     if t.only == "text" and (sampling.directed < 1 or not told):
         raise UserError(f"{where}: train: only: text: accepted with sampling: directed: 1 and --expressions")
@@ -203,9 +208,10 @@ def train(
         p.requires_grad_(name.startswith(ONLY[t.only]))
     learnt = [p for p in network.parameters() if p.requires_grad]
     scale, paired_scale = channel_scale(spread.float()), channel_scale(paired_spread.float(), PAIRED)
-    optimizer = torch.optim.AdamW(
-        learnt, lr=t.lr, betas=(0.9, 0.98), weight_decay=t.weight_decay, fused=True
-    )
+    head = {id(p) for p in network.paired.parameters()}
+    rates = (1.0, [p for p in learnt if id(p) not in head]), (t.paired_rate, [p for p in learnt if id(p) in head])
+    groups = [{"params": some, "times": times} for times, some in rates if some]
+    optimizer = torch.optim.AdamW(groups, lr=t.lr, betas=(0.9, 0.98), weight_decay=t.weight_decay, fused=True)
     step = 0
     saved = load_checkpoint(out / "checkpoint.pt", runtime.device)
     if saved:

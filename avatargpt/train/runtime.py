@@ -235,7 +235,8 @@ def descend(
     loss: torch.Tensor, parameters: Iterable[torch.nn.Parameter], optimizer: torch.optim.Optimizer, clip: float,
     rate: float,
 ) -> torch.Tensor:
-    """One step down: gradients of `loss`, cut to the norm `clip`, at the learning rate `rate`.
+    """One step down: gradients of `loss`, cut to the norm `clip`, at the learning rate `rate`, `times` as much for
+    groups of parameters that say so.
 
     Returns:
         The norm of the gradients before they were cut.
@@ -243,7 +244,7 @@ def descend(
     loss.backward()
     norm = torch.nn.utils.clip_grad_norm_(parameters, clip)
     for group in optimizer.param_groups:
-        group["lr"] = rate
+        group["lr"] = rate * group.get("times", 1.0)
     optimizer.step()
     optimizer.zero_grad(set_to_none=True)
     return norm

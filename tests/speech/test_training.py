@@ -319,6 +319,26 @@ def test_the_text_branches_are_trained_alone(tmp_path: Path, monkeypatch: pytest
         train({"train": alone}, clips(), [expression()], tmp_path / "x", runtime)
 
 
+def test_a_head_of_recorded_pairs_begins_at_their_mean_and_hurries(tmp_path: Path) -> None:
+    runtime = Runtime(0, 1, torch.device("cpu"), bf16=False)
+    pair = next(c for c in clips() if c.kind == "paired" and c.split == "train")
+    begun = train({**CONFIG, "train": {**CONFIG["train"], "steps": 1, "lr": 0.0}}, clips(), [], tmp_path / "a", runtime)
+    mean = torch.from_numpy(pair.curves.astype(np.float32).mean(0))
+    assert torch.allclose(begun.network.paired.bias, mean, atol=1e-4)
+    before = {k: v.clone() for k, v in begun.network.state_dict().items()}
+    options = {"steps": 1, "warmup": 0, "lr": 1e-3, "weight_decay": 0.0, "sampling": {"paired": 1.0}}
+    moved = {}
+    for times in (1.0, 3.0):
+        begun.network.load_state_dict(before)
+        config = {"model": {"look_ahead": 3}, "train": {**CONFIG["train"], **options, "paired_rate": times}}
+        after = train(config, clips(), [], tmp_path / f"b{times}", runtime, begun).network
+        assert after.config.look_ahead == 3
+        now = after.state_dict()
+        moved[times] = [float((now[k] - before[k]).abs().max()) for k in ("enter.bias", "paired.bias")]
+    assert moved[1.0] == pytest.approx([1e-3, 1e-3], rel=0.01)  # Adam's first step is as long as its rate
+    assert moved[3.0] == pytest.approx([1e-3, 3e-3], rel=0.01)
+
+
 def test_training_begins_from_the_mean_of_drivers(tmp_path: Path) -> None:
     drivers = []
     for seed, name in enumerate(("a", "b")):
