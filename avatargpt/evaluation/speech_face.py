@@ -167,7 +167,7 @@ def recorded_faces(driver: Driver, clips: list[SpeechClip]) -> dict[str, Any]:
     for k, name in enumerate(("jaw", "rounding", "press")):
         found: dict[str, list[float]] = {}
         for i, clip in enumerate(held):
-            first = round(CHOSEN_ON.get(clip.name.rpartition("/")[2], 0.0) * len(clip))
+            first = round(CHOSEN_ON.get((clip.name.rpartition("/")[2], name), 0.0) * len(clip))
             real = lipsync.movements(clip.curves)[first:, k]
             if real.std() < 0.01:
                 continue

@@ -9,25 +9,25 @@ from torch import Tensor
 
 from avatargpt.speech.audio import FPS
 from avatargpt.speech.phones import SILENCE
-from vqvae.arkit import INDEX, expand
+from vqvae.arkit import INDEX
 
-LEAST, MOST = 0.04, 0.15  # chance of any phone at which nobody speaks, and from which on somebody does
-RISE, FALL = 0.9, 0.1  # share of the way to it that is gone each frame
-APART, CONNECTED = 0.55, 0.75
+LEAST, MOST = 0.02, 0.06  # chance of any phone at which nobody speaks, and from which on somebody does
+RISE, FALL = 0.9, 0.07  # share of the way to it that is gone each frame
+APART, CONNECTED = 0.6, 0.75
 """Share of about a second in which somebody speaks up to which words stand alone, and from which on speech is
 connected: of the takes trained on, words with pauses between them, 95 of 100 frames have less than the first."""
-POWER, SIZE = 0.5, 0.75
+POWER, SIZE = 0.4, 0.7
 """Connected speech rounds the lips SIZE x rounding ** POWER far: less far where they are round (undershoot, Lindblom,
 JASA 35, 1963), and they hardly come back in between. Chosen on the first half of the one take of connected speech."""
-HARDLY = 0.02  # rounding below which it is as much larger as this is
-ROUND = tuple(tuple(INDEX[n] for n in expand(name)) for name in ("mouthFunnel", "mouthPucker"))
+HARDLY = 0.1  # rounding below which it is as many times as far as this: lips that hardly begin do not jump
+FUNNEL, PUCKER = INDEX["mouthFunnel"], INDEX["mouthPucker"]
 
 
 class Speaking:
     """Hears the phone logits of one frame after the other.
 
     Attributes:
-        share: how surely somebody speaks, 0 to 1: there at once, all but gone after half a second.
+        share: how surely somebody speaks, 0 to 1: there at once, half gone after a third of a second.
         connected: 0 where words stand alone, 1 in connected speech.
     """
 
@@ -54,11 +54,11 @@ def speaking(logits: Tensor) -> tuple[np.ndarray, np.ndarray]:
     return share, connected
 
 
-def connectedly(curves: np.ndarray, connected: float | np.ndarray) -> np.ndarray:
-    """Curves (.., 55) of single words -> with the lips as round as in speech that is so connected (..)."""
+def connectedly(curves: np.ndarray, connected: float) -> np.ndarray:
+    """A frame's curves (55,) as in single words -> with the lips as round as in speech that is so connected."""
+    lips = float(curves[FUNNEL] + curves[PUCKER])
+    if connected <= 0 or lips <= 0:
+        return curves
     out = curves.copy()
-    lips = np.sum([curves[..., list(columns)].mean(-1) for columns in ROUND], 0)
-    times = np.where(lips > 0, (SIZE * np.maximum(lips, HARDLY) ** (POWER - 1)) ** connected, 1.0)
-    for columns in ROUND:
-        out[..., list(columns)] *= times[..., None]
+    out[[FUNNEL, PUCKER]] *= (SIZE * max(lips, HARDLY) ** (POWER - 1)) ** connected
     return out

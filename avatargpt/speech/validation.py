@@ -57,7 +57,8 @@ def as_recorded(driver: Driver, features: np.ndarray) -> np.ndarray:
     h = net.listened(np.concatenate([features.astype(np.float32), silence(30)[-1:].repeat(more, 0)]))[0]
     share, connected = (x[more:] for x in speaking(net.say(h, None).phones[0]))
     taught = net.curves(h)[0, :frames].numpy()
-    mouth = connectedly(paired.whole(features).paired[0].numpy(), connected)
+    heard = paired.whole(features).paired[0].numpy()
+    mouth = np.stack([connectedly(row, float(so)) for row, so in zip(heard, connected, strict=True)])
     columns = list(PAIRED)
     taught[:, columns] += (share[:, None] * (mouth - taught))[:, columns]
     return _clipped(torch.from_numpy(taught)[None])

@@ -205,7 +205,7 @@ def test_a_mouth_as_in_recorded_pairs_rests_where_nobody_speaks(driver: Driver) 
     logits[10:25, :, 7] = 18.0
     share, connected = speaking(logits)
     assert not connected.any()
-    assert share[:10].max() < 0.05 and share[11:25].min() > 0.9 and np.all(np.diff(share[24:]) < 0) and share[39] < 0.25
+    assert share[:10].max() < 0.05 and share[11:25].min() > 0.9 and np.all(np.diff(share[24:]) < 0) and share[39] < 0.4
     sound = voice(1.0)
     with torch.no_grad():
         driver.network.paired.bias.fill_(0.5)
@@ -217,7 +217,7 @@ def test_a_mouth_as_in_recorded_pairs_rests_where_nobody_speaks(driver: Driver) 
 
 
 def test_connected_speech_rounds_the_lips_less_far() -> None:
-    from avatargpt.speech.speaking import POWER, ROUND, SIZE, connectedly, speaking
+    from avatargpt.speech.speaking import FUNNEL, POWER, PUCKER, SIZE, connectedly, speaking
 
     logits = torch.zeros(240, 2, 40)
     logits[..., 0] = 9.0  # silence
@@ -228,16 +228,18 @@ def test_connected_speech_rounds_the_lips_less_far() -> None:
     logits[30:150, :, 7] = 18.0
     connected = speaking(logits)[1]
     assert not connected[:50].any() and (connected[80:150] == 1).all() and not connected[200:].any()
-    curves = np.zeros((4, 55), np.float32)
-    funnel, pucker = (list(c) for c in ROUND)
-    curves[:, funnel], curves[:, pucker], curves[:, 40] = 0.25, 0.0, 0.3
-    curves[2, pucker], curves[3, funnel] = 0.39, -0.1
-    found = connectedly(curves, np.array([0.0, 1.0, 1.0, 1.0]))
-    assert np.array_equal(found[0], curves[0]) and np.array_equal(found[3], curves[3])
-    assert found[1, funnel] == pytest.approx(SIZE * 0.25**POWER) and found[1, 40] == np.float32(0.3)
-    assert found[2, funnel] + found[2, pucker] == pytest.approx(SIZE * 0.64**POWER, abs=1e-6)
-    assert found[2, pucker] / found[2, funnel] == pytest.approx(0.39 / 0.25)
-    assert np.array_equal(connectedly(curves[1], 1.0), found[1])
+    curves = np.zeros(55, np.float32)
+    curves[FUNNEL], curves[40] = 0.25, 0.3
+    assert np.array_equal(connectedly(curves, 0.0), curves)
+    found = connectedly(curves, 1.0)
+    assert found[FUNNEL] == pytest.approx(SIZE * 0.25**POWER) and found[40] == np.float32(0.3)
+    curves[PUCKER] = 0.39
+    found = connectedly(curves, 1.0)
+    assert found[FUNNEL] + found[PUCKER] == pytest.approx(SIZE * 0.64**POWER)
+    assert found[PUCKER] / found[FUNNEL] == pytest.approx(0.39 / 0.25)
+    assert found[FUNNEL] < connectedly(curves, 0.5)[FUNNEL] < curves[FUNNEL]
+    curves[FUNNEL] = -0.5
+    assert np.array_equal(connectedly(curves, 1.0), curves)
 
 
 def test_frames_come_in_time_and_do_not_know_more(driver: Driver) -> None:
