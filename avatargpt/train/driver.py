@@ -208,7 +208,7 @@ def train(
         p.requires_grad_(name.startswith(ONLY[t.only]))
     learnt = [p for p in network.parameters() if p.requires_grad]
     scale, paired_scale = channel_scale(spread.float()), channel_scale(paired_spread.float(), PAIRED)
-    head = {id(p) for p in network.paired.parameters()}
+    head = {id(p) for p in network.paired.parameters()} if t.paired_rate != 1 else set()
     rates = (1.0, [p for p in learnt if id(p) not in head]), (t.paired_rate, [p for p in learnt if id(p) in head])
     groups = [{"params": some, "times": times} for times, some in rates if some]
     optimizer = torch.optim.AdamW(groups, lr=t.lr, betas=(0.9, 0.98), weight_decay=t.weight_decay, fused=True)
