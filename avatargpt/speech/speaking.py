@@ -1,5 +1,5 @@
-"""Whether somebody is heard to speak, and how connectedly: how a mouth that only ever saw single words being spoken is
-let speak. Rules, not a network."""
+"""Whether somebody is heard to speak, how connectedly, and where the lips meet: how a mouth that only ever saw single
+words being spoken is let speak. Rules, not a network."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch import Tensor
 
 from avatargpt.speech.audio import FPS
 from avatargpt.speech.phones import SILENCE
-from vqvae.arkit import INDEX
+from vqvae.arkit import INDEX, expand
 
 LEAST, MOST = 0.02, 0.06  # chance of any phone at which nobody speaks, and from which on somebody does
 RISE, FALL = 0.9, 0.07  # share of the way to it that is gone each frame
@@ -20,7 +20,10 @@ POWER, SIZE = 0.4, 0.7
 """Connected speech rounds the lips SIZE x rounding ** POWER far: less far where they are round (undershoot, Lindblom,
 JASA 35, 1963), and they hardly come back in between. Chosen on the first half of the one take of connected speech."""
 HARDLY = 0.1  # rounding below which it is as many times as far as this: lips that hardly begin do not jump
-FUNNEL, PUCKER = INDEX["mouthFunnel"], INDEX["mouthPucker"]
+NEARLY, NEARER = 0.18, 0.12  # jawOpen up to which lips that hear a p, b or m press together a little, and fully
+LIGHTLY = 0.6  # times as much as the first network presses and rolls them: recorded lips do it less
+FUNNEL, PUCKER, JAW = INDEX["mouthFunnel"], INDEX["mouthPucker"], INDEX["jawOpen"]
+PRESSING = [INDEX[n] for name in ("mouthPress", "mouthRollLower", "mouthRollUpper") for n in expand(name)]
 
 
 class Speaking:
@@ -61,4 +64,25 @@ def connectedly(curves: np.ndarray, connected: float) -> np.ndarray:
         return curves
     out = curves.copy()
     out[[FUNNEL, PUCKER]] *= (SIZE * max(lips, HARDLY) ** (POWER - 1)) ** connected
+    return out
+
+
+def pressed(curves: np.ndarray, sure: float, acting: np.ndarray, pose: np.ndarray) -> np.ndarray:
+    """A frame's curves (55,) -> with lips that are nearly shut pressed together, as surely as a p, b or m is heard.
+
+    A mouth open further is left alone: the network that hears these sounds learnt them from other languages.
+
+    Args:
+        sure: 0 to 1.
+        acting: (55,) 1 where a closure decides.
+        pose: (55,) of the closure, see `lightly`.
+    """
+    share = sure * min(max((NEARLY - float(curves[JAW])) / (NEARLY - NEARER), 0.0), 1.0)
+    return curves + share * acting * (pose - curves) if share > 0 else curves
+
+
+def lightly(pose: np.ndarray) -> np.ndarray:
+    """The first network's pose of a closure (55,) -> as lightly pressed as recorded ones."""
+    out = pose.copy()
+    out[PRESSING] *= LIGHTLY
     return out

@@ -16,7 +16,8 @@ from avatargpt.speech.driver import HEADS
 from avatargpt.speech.features import SpeechFeatures
 from avatargpt.speech.network import sure
 from avatargpt.speech.pairs import PAIRED
-from avatargpt.speech.speaking import Speaking, connectedly
+from avatargpt.speech.phones import ARPABET
+from avatargpt.speech.speaking import Speaking, connectedly, lightly, pressed
 from avatargpt.speech.teacher import STYLE, WIDTH
 from avatargpt.speech.trunk import Trunk
 from vqvae.arkit import COUNT
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from avatargpt.speech.driver import Driver
 
 MOST_TURN = 0.8  # rad of the head
+PHONES = 2 * len(ARPABET)  # logits of a frame
 LEAST = np.array([0.0] * COUNT + [-MOST_TURN] * (WIDTH - COUNT), np.float32)
 MOST = np.array([1.0] * COUNT + [MOST_TURN] * (WIDTH - COUNT), np.float32)
 
@@ -55,10 +57,11 @@ class FaceStream:
         if head not in HEADS:
             raise UserError(f"head {head!r}; accepted: {', '.join(HEADS)}")
         self._net, self._pairs = driver.network, driver.paired
-        gates = self._net.gates() if head == "taught" else []
-        beside = [layer for layer, _, _ in gates] if head == "taught" else [self._net.phones]
-        heads = [self._net.curves, *beside]  # one product for the curves and what is asked beside them
+        gates = self._net.gates() if head == "taught" else self._net.gates()[-1:] if self._net.config.seal else []
+        beside = [layer for layer, _, _ in gates]  # one product for the curves and what is asked beside them
+        heads = [self._net.curves, *beside] if head == "taught" else [self._net.curves, self._net.phones, *beside]
         self._gates = [(acting.numpy(), pose.numpy()) for _, acting, pose in gates]
+        self._closure = [(acting, lightly(pose)) for acting, pose in self._gates] if head == "paired" else []
         self._heads = torch.cat([one.weight for one in heads]).detach(), torch.cat([one.bias for one in heads]).detach()
         self._blocks = FrameBlocks(rate)
         self._features = SpeechFeatures()
@@ -70,7 +73,7 @@ class FaceStream:
         self._mouth = Trunk(driver.paired, np.zeros_like(usual), eight) if head == "paired" else None
         more = driver.paired.config.look_ahead - self._net.config.look_ahead
         self._behind = more if head == "paired" else 0  # frames by which the mouth hears further than all else
-        self._waiting: deque[tuple[np.ndarray, Tensor]] = deque()  # for the mouth: all else of a frame
+        self._waiting: deque[tuple[np.ndarray, Tensor, Tensor]] = deque()  # for the mouth: all else of a frame
         self._columns, self._speaking = list(PAIRED), Speaking()
         self._heard = 0  # feature frames
         self.frames = 0  # video frames given out
@@ -127,15 +130,18 @@ class FaceStream:
         row = (said[:WIDTH] if beside is None else said[:WIDTH] + beside).numpy()
         if mouth is not None:
             untold = said if plain is h else F.linear(plain, *self._heads)
-            self._speaking.hear(untold[WIDTH:].view(2, -1))
-            self._waiting.append((row, untold))
+            self._speaking.hear(untold[WIDTH : WIDTH + PHONES].view(2, -1))
+            self._waiting.append((row, untold, said))
             if len(self._waiting) <= self._behind:
                 return None
-            row, untold = self._waiting.popleft()
+            row, untold, said = self._waiting.popleft()
             row[self._columns] += self._as_recorded(mouth, untold)[self._columns]
-        for column, (acting, pose) in enumerate(self._gates, WIDTH):
-            if (share := sure(float(said[column]))) > 0:
-                row = row + share * acting * (pose - row)
+            for acting, pose in self._closure:
+                row = pressed(row, sure(float(said[-1])), acting, pose)
+        else:
+            for column, (acting, pose) in enumerate(self._gates, WIDTH):
+                if (share := sure(float(said[column]))) > 0:
+                    row = row + share * acting * (pose - row)
         self.frames += 1
         return np.minimum(np.maximum(row, LEAST), MOST)
 
@@ -144,7 +150,7 @@ class FaceStream:
         where nobody is heard to speak: the pairs hold neither silence nor noise.
 
         Args:
-            mouth: the state (D,) of the pairs' trunk. untold: curves and phone logits (55 + 80,), nothing told.
+            mouth: the state (D,) of the pairs' trunk. untold: curves first (55 + ..), nothing told.
         """
         paired: Tensor = self._pairs.paired(mouth)
         curves = connectedly(paired.numpy(), self._speaking.connected)

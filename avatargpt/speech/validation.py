@@ -15,10 +15,10 @@ from avatargpt.speech.corpus import SpeechClip
 from avatargpt.speech.direction import Direction
 from avatargpt.speech.features import silence
 from avatargpt.speech.lipsync_metrics import Lips, channel, correlation, pressing, rounding
-from avatargpt.speech.network import DriverNetwork
+from avatargpt.speech.network import DriverNetwork, sure
 from avatargpt.speech.pairs import PAIRED
 from avatargpt.speech.phones import Phone
-from avatargpt.speech.speaking import connectedly, speaking
+from avatargpt.speech.speaking import connectedly, lightly, pressed, speaking
 from vqvae.arkit import COUNT
 from vqvae.errors import UserError
 
@@ -55,12 +55,17 @@ def as_recorded(driver: Driver, features: np.ndarray) -> np.ndarray:
     net, paired, frames = driver.network, driver.paired, len(features)
     more = paired.config.look_ahead - net.config.look_ahead  # frames by which whether somebody speaks is known earlier
     h = net.listened(np.concatenate([features.astype(np.float32), silence(30)[-1:].repeat(more, 0)]))[0]
-    share, connected = (x[more:] for x in speaking(net.say(h, None).phones[0]))
+    said = net.say(h, None)
+    share, connected = (x[more:] for x in speaking(said.phones[0]))
     taught = net.curves(h)[0, :frames].numpy()
     heard = paired.whole(features).paired[0].numpy()
     mouth = np.stack([connectedly(row, float(so)) for row, so in zip(heard, connected, strict=True)])
     columns = list(PAIRED)
     taught[:, columns] += (share[:, None] * (mouth - taught))[:, columns]
+    if said.seal is not None:
+        _, acting, pose = net.gates()[-1]
+        light, seals = lightly(pose.numpy()), said.seal[0, :frames].tolist()
+        taught = np.stack([pressed(c, sure(s), acting.numpy(), light) for c, s in zip(taught, seals, strict=True)])
     return _clipped(torch.from_numpy(taught)[None])
 
 

@@ -242,6 +242,31 @@ def test_connected_speech_rounds_the_lips_less_far() -> None:
     assert np.array_equal(connectedly(curves, 1.0), curves)
 
 
+def test_lips_as_in_recorded_pairs_press_where_they_are_nearly_shut(driver: Driver) -> None:
+    from avatargpt.speech.speaking import JAW, LIGHTLY, NEARER, NEARLY, PRESSING, lightly, pressed
+
+    network, sound = driver.network, voice(1.0)
+    network.begin_seal()
+    ((_, acting, pose),) = network.gates()
+    light = lightly(pose.numpy())
+    assert np.allclose(light[PRESSING], LIGHTLY * pose.numpy()[PRESSING]) and light[JAW] == pose[JAW]
+    curves = np.full(55, 0.3, np.float32)
+    for jaw, share in ((NEARER - 0.01, 1.0), ((NEARER + NEARLY) / 2, 0.5), (NEARLY, 0.0)):
+        curves[JAW] = jaw
+        found = pressed(curves, 1.0, acting.numpy(), light)
+        assert found == pytest.approx(curves + share * acting.numpy() * (light - curves), abs=1e-6)
+    with torch.no_grad():
+        network.paired.weight.zero_()
+        network.paired.bias.fill_(0.1)
+        network.paired.bias[JAW] = 0.02
+        network.phones.bias[7] = 30.0  # somebody always speaks
+        open_ = together(driver.drive(sound, head="paired"))
+        network.seal.bias.fill_(9.0)
+    shut = together(driver.drive(sound, head="paired"))
+    assert np.abs(shut[5:, PRESSING] - light[PRESSING]).max() < 1e-4 and np.abs(open_[5:, PRESSING] - 0.1).max() < 1e-3
+    assert np.abs(as_recorded(driver, extract(sound, RATE)) - shut)[:-2, :52].max() < 1e-4
+
+
 def test_frames_come_in_time_and_do_not_know_more(driver: Driver) -> None:
     stream = driver.stream()
     assert stream.latency == pytest.approx(0.1)
