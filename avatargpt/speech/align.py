@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from avatargpt.speech.driver import Driver
 
 STEPS = 2 * FPS  # a second
+FINE = QUARTERS * FPS  # feature quarters a second
 SKIP = -6.0  # log-probability of a phone that is not spoken at all
 PAUSE = -3.0  # of a pause where none is written
 STAY = -0.1
@@ -39,15 +40,16 @@ def aligned(driver: Driver, audio: np.ndarray, phones: Sequence[str]) -> tuple[l
     Raises:
         UserError: more phones than steps.
     """
-    found, fit = viterbi(visible(phone_scores(driver, audio)), phones)
-    return begun_early(closed_early(found), audio), fit
+    features = extract(audio, RATE)
+    found, fit = viterbi(visible(phone_scores(driver, features)), phones)
+    return begun_early(closed_early(found), features), fit
 
 
-def phone_scores(driver: Driver, audio: np.ndarray, rate: int = RATE) -> np.ndarray:
-    """(2 T, 40) log-probabilities of what is heard in each half frame, in one pass over the whole sound."""
+def phone_scores(driver: Driver, features: np.ndarray) -> np.ndarray:
+    """Features (T, 332) of a whole sound -> (2 T, 40) log-probabilities of what is heard in each half frame."""
     import torch
 
-    said = driver.network.whole(extract(audio, rate))
+    said = driver.network.whole(features)
     return np.asarray(torch.log_softmax(said.phones[0], -1).flatten(0, 1).numpy())
 
 
@@ -79,30 +81,30 @@ def closed_early(phones: Sequence[Phone]) -> list[Phone]:
     return out
 
 
-def begun_early(phones: Sequence[Phone], audio: np.ndarray) -> list[Phone]:
+def begun_early(phones: Sequence[Phone], features: np.ndarray) -> list[Phone]:
     """Speech after a pause begins where the sound rises (`RISE`), which is before the phone head is sure of a soft
     first sound such as h; what it squeezed together there gets even shares. Stops stay: their closure is silent.
 
     Args:
-        audio: samples at 16 kHz.
+        features: (T, 332) of the sound.
     """
-    level = _levels(audio)
+    level = features.reshape(-1, PER_QUARTER)[:, BANDS]  # log energy of each quarter
     out = list(phones)
     for k, (pause, first) in enumerate(zip(out, out[1:], strict=False)):
         if pause.name != "SIL" or first.name in STOPS or pause.end - pause.start < PAUSED:
             continue
-        a, b = (min(max(round(t * FPS * QUARTERS + 0.5), 0), len(level) - 1) for t in (pause.start, pause.end))
-        if b - a < 6:
+        a, b = (min(max(round(t * FINE + 0.5), 0), len(level) - 1) for t in (pause.start, pause.end))
+        if b - a < PAUSED * FINE / 2:  # times beyond the sound
             continue
         floor = np.percentile(level[a:b], 25)
         rise = level[b : b + SPEECH].max(initial=floor) - floor
         if rise < LEAST_RISE:
             continue
         loud, at = floor + RISE * rise, b
-        while at > max(a + QUARTERS, b - int(EARLIER * FPS * QUARTERS)) and level[at - 1] > loud:
+        while at > max(a + QUARTERS, b - int(EARLIER * FINE)) and level[at - 1] > loud:
             at -= 1
         if at < b:
-            _begin(out, k, pause.end - (b - at) / (FPS * QUARTERS))
+            _begin(out, k, pause.end - (b - at) / FINE)
     return out
 
 
@@ -119,11 +121,6 @@ def _begin(phones: list[Phone], pause: int, start: float) -> None:
         phones[pause + 1 + k] = Phone(phones[pause + 1 + k].name, float(edges[k]), float(edges[k + 1]))
 
 
-def _levels(audio: np.ndarray) -> np.ndarray:
-    """(4 T,) log energy of each quarter of a frame of a sound at 16 kHz."""
-    return np.asarray(extract(audio, RATE).reshape(-1, PER_QUARTER)[:, BANDS])
-
-
 def changes(audio: np.ndarray, phones: Sequence[Phone]) -> list[float]:
     """How much the spectrum of a sound at 16 kHz changes where its phones begin, pauses left out: times that are right
     lie where it changes more, whoever gave them.
@@ -136,7 +133,7 @@ def changes(audio: np.ndarray, phones: Sequence[Phone]) -> list[float]:
     change = np.sqrt(((bands[2:] - bands[:-2]) ** 2).mean(1))
     even = (change - change.mean()) / change.std()
     # Quarter k ends at (k + 1) / 120 s and its window of 25 ms is centred 12.5 ms before; change i is of quarter i + 1.
-    at = [round(p.start * FPS * QUARTERS + 1.5) - 2 for p in phones if p.name != "SIL"]
+    at = [round(p.start * FINE + 1.5) - 2 for p in phones if p.name != "SIL"]
     return [float(even[min(max(i, 0), len(even) - 1)]) for i in at]
 
 

@@ -3,12 +3,16 @@ words being spoken is let speak. Rules, not a network."""
 
 from __future__ import annotations
 
+from collections import deque
+
 import numpy as np
-import torch
 from torch import Tensor
 
 from avatargpt.speech.audio import FPS
+from avatargpt.speech.network import DriverNetwork, sure
+from avatargpt.speech.pairs import PAIRED
 from avatargpt.speech.phones import SILENCE
+from avatargpt.speech.teacher import WIDTH
 from vqvae.arkit import INDEX, expand
 
 LEAST, MOST = 0.02, 0.06  # chance of any phone at which nobody speaks, and from which on somebody does
@@ -46,17 +50,6 @@ class Speaking:
         self.connected = min(max((self._lately - APART) / (CONNECTED - APART), 0.0), 1.0)
 
 
-def speaking(logits: Tensor) -> tuple[np.ndarray, np.ndarray]:
-    """The same of a clip's frames: (T, 2, 40) -> share (T,), connected (T,)."""
-    one, rows = Speaking(), []
-    with torch.no_grad():
-        for frame in logits:
-            one.hear(frame)
-            rows.append((one.share, one.connected))
-    share, connected = np.array(rows, np.float32).reshape(-1, 2).T
-    return share, connected
-
-
 def connectedly(curves: np.ndarray, connected: float) -> np.ndarray:
     """A frame's curves (55,) as in single words -> with the lips as round as in speech that is so connected."""
     lips = float(curves[FUNNEL] + curves[PUCKER])
@@ -67,17 +60,17 @@ def connectedly(curves: np.ndarray, connected: float) -> np.ndarray:
     return out
 
 
-def pressed(curves: np.ndarray, sure: float, acting: np.ndarray, pose: np.ndarray) -> np.ndarray:
+def pressed(curves: np.ndarray, meant: float, acting: np.ndarray, pose: np.ndarray) -> np.ndarray:
     """A frame's curves (55,) -> with lips that are nearly shut pressed together, as surely as a p, b or m is heard.
 
     A mouth open further is left alone: the network that hears these sounds learnt them from other languages.
 
     Args:
-        sure: 0 to 1.
+        meant: how sure the first network is of such a sound, 0 to 1.
         acting: (55,) 1 where a closure decides.
         pose: (55,) of the closure, see `lightly`.
     """
-    share = sure * min(max((NEARLY - float(curves[JAW])) / (NEARLY - NEARER), 0.0), 1.0)
+    share = meant * min(max((NEARLY - float(curves[JAW])) / (NEARLY - NEARER), 0.0), 1.0)
     return curves + share * acting * (pose - curves) if share > 0 else curves
 
 
@@ -86,3 +79,42 @@ def lightly(pose: np.ndarray) -> np.ndarray:
     out = pose.copy()
     out[PRESSING] *= LIGHTLY
     return out
+
+
+class RecordedMouth:
+    """All of it for one speaker, frame after frame: what both networks say -> curves with a mouth as in recorded pairs.
+
+    Args:
+        network: the first one.
+        behind: frames by which the network of the pairs speaks later, because it looks further ahead.
+    """
+
+    def __init__(self, network: DriverNetwork, behind: int) -> None:
+        self._speaking, self._behind, self._columns = Speaking(), behind, list(PAIRED)
+        self._waiting: deque[tuple[np.ndarray, np.ndarray, float]] = deque()
+        self._closure = None
+        if network.config.seal:
+            _, acting, pose = network.gates()[-1]
+            self._closure = acting.numpy(), lightly(pose.numpy())
+
+    def show(self, row: np.ndarray, untold: Tensor, logit: float, paired: np.ndarray) -> np.ndarray | None:
+        """What is told comes to both mouths alike. Where nobody is heard to speak, the mouth is that of the first
+        network: the pairs hold neither silence nor noise.
+
+        Args:
+            row: curves (55,) of the first network's newest frame; changed in place when its turn comes.
+            untold: its curves and phone logits (55 + 80,), nothing told.
+            logit: of its closed lips; not looked at where it has no such gate.
+            paired: curves (55,) of the pairs' network, `behind` frames before.
+
+        Returns:
+            Curves (55,) of that earlier frame; None while there is none.
+        """
+        self._speaking.hear(untold[WIDTH:].view(2, -1))
+        self._waiting.append((row, untold[:WIDTH].numpy(), logit))
+        if len(self._waiting) <= self._behind:
+            return None
+        row, taught, logit = self._waiting.popleft()
+        more = self._speaking.share * (connectedly(paired, self._speaking.connected) - taught)
+        row[self._columns] += more[self._columns]
+        return row if self._closure is None else pressed(row, sure(logit), *self._closure)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,9 +14,8 @@ from avatargpt.speech.direction import Direction
 from avatargpt.speech.driver import HEADS
 from avatargpt.speech.features import SpeechFeatures
 from avatargpt.speech.network import sure
-from avatargpt.speech.pairs import PAIRED
 from avatargpt.speech.phones import ARPABET
-from avatargpt.speech.speaking import Speaking, connectedly, lightly, pressed
+from avatargpt.speech.speaking import RecordedMouth
 from avatargpt.speech.teacher import STYLE, WIDTH
 from avatargpt.speech.trunk import Trunk
 from vqvae.arkit import COUNT
@@ -57,11 +55,12 @@ class FaceStream:
         if head not in HEADS:
             raise UserError(f"head {head!r}; accepted: {', '.join(HEADS)}")
         self._net, self._pairs = driver.network, driver.paired
-        gates = self._net.gates() if head == "taught" else self._net.gates()[-1:] if self._net.config.seal else []
-        beside = [layer for layer, _, _ in gates]  # one product for the curves and what is asked beside them
-        heads = [self._net.curves, *beside] if head == "taught" else [self._net.curves, self._net.phones, *beside]
+        gates = self._net.gates() if head == "taught" else []
+        beside = [layer for layer, _, _ in gates]
+        if head == "paired":
+            beside = [self._net.phones, self._net.seal] if self._net.config.seal else [self._net.phones]
+        heads = [self._net.curves, *beside]  # one product for the curves and what is asked beside them
         self._gates = [(acting.numpy(), pose.numpy()) for _, acting, pose in gates]
-        self._closure = [(acting, lightly(pose)) for acting, pose in self._gates] if head == "paired" else []
         self._heads = torch.cat([one.weight for one in heads]).detach(), torch.cat([one.bias for one in heads]).detach()
         self._blocks = FrameBlocks(rate)
         self._features = SpeechFeatures()
@@ -73,8 +72,7 @@ class FaceStream:
         self._mouth = Trunk(driver.paired, np.zeros_like(usual), eight) if head == "paired" else None
         more = driver.paired.config.look_ahead - self._net.config.look_ahead
         self._behind = more if head == "paired" else 0  # frames by which the mouth hears further than all else
-        self._waiting: deque[tuple[np.ndarray, Tensor, Tensor]] = deque()  # for the mouth: all else of a frame
-        self._columns, self._speaking = list(PAIRED), Speaking()
+        self._recorded = RecordedMouth(self._net, self._behind)
         self._heard = 0  # feature frames
         self.frames = 0  # video frames given out
         self.direct(direction or Direction())
@@ -130,31 +128,16 @@ class FaceStream:
         row = (said[:WIDTH] if beside is None else said[:WIDTH] + beside).numpy()
         if mouth is not None:
             untold = said if plain is h else F.linear(plain, *self._heads)
-            self._speaking.hear(untold[WIDTH : WIDTH + PHONES].view(2, -1))
-            self._waiting.append((row, untold, said))
-            if len(self._waiting) <= self._behind:
+            paired = self._pairs.paired(mouth).numpy()
+            shown = self._recorded.show(row, untold[: WIDTH + PHONES], float(said[-1]), paired)
+            if shown is None:
                 return None
-            row, untold, said = self._waiting.popleft()
-            row[self._columns] += self._as_recorded(mouth, untold)[self._columns]
-            for acting, pose in self._closure:
-                row = pressed(row, sure(float(said[-1])), acting, pose)
-        else:
-            for column, (acting, pose) in enumerate(self._gates, WIDTH):
-                if (share := sure(float(said[column]))) > 0:
-                    row = row + share * acting * (pose - row)
+            row = shown
+        for column, (acting, pose) in enumerate(self._gates, WIDTH):
+            if (share := sure(float(said[column]))) > 0:
+                row = row + share * acting * (pose - row)
         self.frames += 1
         return np.minimum(np.maximum(row, LEAST), MOST)
-
-    def _as_recorded(self, mouth: Tensor, untold: Tensor) -> np.ndarray:
-        """Curves (55,) of recorded pairs less what was taught, nothing told: what is told comes to both alike. Nothing
-        where nobody is heard to speak: the pairs hold neither silence nor noise.
-
-        Args:
-            mouth: the state (D,) of the pairs' trunk. untold: curves first (55 + ..), nothing told.
-        """
-        paired: Tensor = self._pairs.paired(mouth)
-        curves = connectedly(paired.numpy(), self._speaking.connected)
-        return np.asarray(self._speaking.share * (curves - untold[:WIDTH].numpy()), np.float32)
 
     def _steer(self, x: Tensor, time: float) -> tuple[Tensor, Tensor | None]:
         """The trunk's state with what was told, and what is added to the curves."""

@@ -15,10 +15,9 @@ from avatargpt.speech.corpus import SpeechClip
 from avatargpt.speech.direction import Direction
 from avatargpt.speech.features import silence
 from avatargpt.speech.lipsync_metrics import Lips, channel, correlation, pressing, rounding
-from avatargpt.speech.network import DriverNetwork, sure
-from avatargpt.speech.pairs import PAIRED
+from avatargpt.speech.network import DriverNetwork
 from avatargpt.speech.phones import Phone
-from avatargpt.speech.speaking import connectedly, lightly, pressed, speaking
+from avatargpt.speech.speaking import RecordedMouth
 from vqvae.arkit import COUNT
 from vqvae.errors import UserError
 
@@ -52,21 +51,16 @@ def predict(
 @torch.no_grad()
 def as_recorded(driver: Driver, features: np.ndarray) -> np.ndarray:
     """(T, 332) -> (T, 55) in one pass, as a stream with the ``paired`` head gives it up to rounding."""
-    net, paired, frames = driver.network, driver.paired, len(features)
-    more = paired.config.look_ahead - net.config.look_ahead  # frames by which whether somebody speaks is known earlier
-    h = net.listened(np.concatenate([features.astype(np.float32), silence(30)[-1:].repeat(more, 0)]))[0]
-    said = net.say(h, None)
-    share, connected = (x[more:] for x in speaking(said.phones[0]))
-    taught = net.curves(h)[0, :frames].numpy()
-    heard = paired.whole(features).paired[0].numpy()
-    mouth = np.stack([connectedly(row, float(so)) for row, so in zip(heard, connected, strict=True)])
-    columns = list(PAIRED)
-    taught[:, columns] += (share[:, None] * (mouth - taught))[:, columns]
-    if said.seal is not None:
-        _, acting, pose = net.gates()[-1]
-        light, seals = lightly(pose.numpy()), said.seal[0, :frames].tolist()
-        taught = np.stack([pressed(c, sure(s), acting.numpy(), light) for c, s in zip(taught, seals, strict=True)])
-    return _clipped(torch.from_numpy(taught)[None])
+    net, paired = driver.network, driver.paired
+    behind = paired.config.look_ahead - net.config.look_ahead
+    h = net.listened(np.concatenate([features.astype(np.float32), silence(30)[-1:].repeat(behind, 0)]))[0]
+    said, taught = net.say(h, None), net.curves(h)[0]
+    untold = torch.cat([taught, said.phones[0].flatten(1)], -1)
+    logits = [0.0] * len(taught) if said.seal is None else said.seal[0].tolist()
+    later = np.pad(paired.whole(features).paired[0].numpy(), ((behind, 0), (0, 0)))
+    mouth = RecordedMouth(net, behind)
+    shown = [mouth.show(*frame) for frame in zip(taught.numpy(), untold, logits, later, strict=True)]
+    return _clipped(torch.from_numpy(np.stack([row for row in shown if row is not None]))[None])
 
 
 def _clipped(curves: Tensor) -> np.ndarray:

@@ -26,6 +26,11 @@ PHONES = [
 ]  # fmt: skip
 
 
+def together(motion: object) -> np.ndarray:
+    """(T, 55) weights and head."""
+    return np.concatenate([motion.weights, motion.head], 1)  # type: ignore[attr-defined]
+
+
 def voice(seconds: float, rate: int = RATE, seed: int = 0) -> np.ndarray:
     """A buzz with syllables and a little noise."""
     rng = np.random.default_rng(seed)

@@ -4,6 +4,7 @@ import pytest
 from avatargpt.speech.align import changes, phone_scores, viterbi
 from avatargpt.speech.audio import RATE
 from avatargpt.speech.driver import Driver
+from avatargpt.speech.features import extract
 from avatargpt.speech.phones import ARPABET, INDEX, Phone
 from avatargpt.speech.teacher import phone_track
 from tests.speech.conftest import PHONES, voice
@@ -49,7 +50,7 @@ def test_more_phones_than_sound() -> None:
 
 
 def test_scores_of_a_driver(driver: Driver) -> None:
-    rows = phone_scores(driver, voice(1.0))
+    rows = phone_scores(driver, extract(voice(1.0), RATE))
     assert rows.shape == (60, len(ARPABET))
     assert np.allclose(np.exp(rows).sum(1), 1, atol=1e-4)
     assert INDEX["SIL"] == 0

@@ -13,6 +13,7 @@ from avatargpt.speech.audio import RATE
 from avatargpt.speech.batches import Batches, Sampling
 from avatargpt.speech.coding import CODECS, any_coded, coded
 from avatargpt.speech.driver import Driver
+from avatargpt.speech.features import extract
 from avatargpt.speech.flite import Flite, phones_of
 from avatargpt.speech.pairs import Spoken
 from avatargpt.speech.phones import ARPABET, INDEX, VISEMES, Phone
@@ -132,7 +133,7 @@ def test_soft_sounds_after_a_pause_begin_where_the_sound_rises() -> None:
     audio[RATE // 2 :] += rng.normal(0, 0.03, RATE // 2).astype(np.float32)
 
     def times(phones: list[Phone]) -> list[tuple[str, float, float]]:
-        return [(p.name, p.start, p.end) for p in begun_early(phones, audio)]
+        return [(p.name, p.start, p.end) for p in begun_early(phones, extract(audio, RATE))]
 
     heard = [Phone("SIL", 0.0, 0.58), Phone("HH", 0.58, 0.6), Phone("AH", 0.6, 0.62), Phone("L", 0.62, 0.7)]
     found = times(heard)
