@@ -9,10 +9,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from vqvae.errors import UserError
 
 LAYERS, WIDTH, HEADS, EPSILON = 6, 384, 12, 1e-12  # of the sentence encoder
+# The backward pass of torch's other kernel takes ten times as long on a CPU with so few words.
+ATTENTION = SDPBackend.MATH
 
 
 def encoder_weights() -> dict[str, Tensor]:
@@ -75,7 +78,8 @@ class TunedLayer(nn.Module):
     def forward(self, x: Tensor, open_: Tensor) -> Tensor:
         """`open_` (B, 1, 1, N): True where there is a word."""
         q, k, v = (f(x).unflatten(-1, (HEADS, -1)).transpose(1, 2) for f in (self.query, self.key, self.value))
-        seen = F.scaled_dot_product_attention(q, k, v, attn_mask=open_)
+        with sdpa_kernel(ATTENTION):
+            seen = F.scaled_dot_product_attention(q, k, v, attn_mask=open_)
         x = self.even(x + self.drop(self.mix(seen.transpose(1, 2).flatten(2))))
         out: Tensor = self.leave(x + self.drop(self.narrow(F.gelu(self.widen(x)))))
         return out

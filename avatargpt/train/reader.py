@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,7 @@ from instruct_data.face.score import Score
 from vqvae.errors import UserError
 
 SECTIONS = ("data", "model", "train")
+ADDS = re.compile(r"(out_proj|linear2)\.(weight|bias)$")
 
 
 def read_scores(paths: Sequence[Path]) -> list[Score]:
@@ -61,7 +63,8 @@ def train(
 
     Args:
         until: stop here with a checkpoint; the schedule stays that of all steps.
-        start: folder of a reader whose weights are begun with; its shape has to be that of `config`.
+        start: folder of a reader whose weights are begun with; of the shape of `config`, or of fewer layers or a
+            lower rank.
 
     Raises:
         UserError: unknown keys or values in `config`, nothing to learn from, a damaged checkpoint, another shape.
@@ -77,7 +80,7 @@ def train(
     network = ReaderNetwork(shape).to(runtime.device).train()
     reader = ScoreReader(ReaderNetwork(shape))
     if start:
-        _begin(network, start)
+        begin_with(network, start)
     groups, held = material(written, options)
     held = [s for s, states in zip(held, grounder.states([s.text for s in held]), strict=True)
             if len(states) <= MOST_WORDS]  # fmt: skip
@@ -130,10 +133,35 @@ def train(
     return reader
 
 
-def _begin(network: ReaderNetwork, folder: Path) -> None:
-    """Take over the weights of another reader."""
-    other = ScoreReader.load(folder).network
-    sizes = [{k: v.shape for k, v in n.state_dict().items()} for n in (network, other)]
-    if sizes[0] != sizes[1]:
-        raise UserError(f"{folder}: another shape than the configuration says; accepted: width, layers, hidden alike")
-    network.load_state_dict(other.state_dict())
+def begin_with(network: ReaderNetwork, folder: Path) -> None:
+    """Take over the weights of another reader of the same shape or of fewer layers and a lower rank.
+
+    What the other one lacks begins without effect (Net2Net's function-preserving growth, Chen et al. 2016): the grown
+    network reads as the other does.
+
+    Raises:
+        UserError: a reader of another width, or larger than `network`.
+    """
+    other, own = ScoreReader.load(folder).network.state_dict(), network.state_dict()
+    strange = sorted(other.keys() - own.keys())
+    for name, value in own.items():
+        before = other.get(name)
+        if before is None:
+            if ADDS.search(name):  # what a further layer would add to its input
+                value.zero_()
+            elif not name.startswith(("encoder.", "decoder.")):
+                strange.append(name)
+        elif before.shape == value.shape or (name.endswith((".up", ".down")) and _within(before, value)):
+            if name.endswith(".up"):
+                value.zero_()
+            value[tuple(slice(n) for n in before.shape)] = before
+        else:
+            strange.append(name)
+    if strange:
+        same = "accepted: the same width, layers and hidden, not more layers of its own, not a higher rank"
+        raise UserError(f"{folder}: another shape than the configuration says ({strange[0]}); {same}")
+    network.load_state_dict(own)
+
+
+def _within(small: torch.Tensor, large: torch.Tensor) -> bool:
+    return all(a <= b for a, b in zip(small.shape, large.shape, strict=True))

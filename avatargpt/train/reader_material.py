@@ -19,7 +19,8 @@ from vqvae.errors import UserError
 
 TOLD = 0.5  # share of the rows whose length is told, where the reader learns to heed it
 LONGER = 0.2  # of these, in clips that are longer than what is done
-SAID = ("written", "sequenced", "further", "reworded", "joined", "named", "timed")  # kinds of rows with a share
+# Kinds of rows with a share:
+SAID = ("written", "sequenced", "further", "siblings", "reworded", "joined", "named", "timed")
 
 
 @dataclass
@@ -29,10 +30,11 @@ class Material:
     Attributes:
         composed: instructions composed by rule. timed: more of these, whose words say when. joined: pairs of written
             ones.
-        written_share, sequenced_share, further_share, reworded_share, joined_share, named_share, timed_share: of the
-            rows; sequenced and further ones are written, too (`corpus.SEQUENCES`, `corpus.FURTHER`), reworded ones are
-            those of the corpus in other people's words (`corpus.reworded`), named ones every action and emotion by its
-            plain name in every degree; the rest are composed ones.
+        written_share, sequenced_share, further_share, siblings_share, reworded_share, joined_share, named_share,
+            timed_share: of the rows; sequenced and further ones and siblings are written, too (`corpus.SEQUENCES`,
+            `corpus.FURTHER`, `corpus.SIBLINGS`), reworded ones are those of the corpus in other people's words
+            (`corpus.reworded`), named ones every action and emotion by its plain name in every degree; the rest are
+            composed ones.
         held: every so manieth written instruction only validates.
     """
 
@@ -42,6 +44,7 @@ class Material:
     written_share: float = 0.5
     sequenced_share: float = 0.0
     further_share: float = 0.0
+    siblings_share: float = 0.0
     reworded_share: float = 0.0
     joined_share: float = 0.25
     named_share: float = 0.03
@@ -106,13 +109,14 @@ def with_mirrored(scores: Sequence[Score]) -> list[Score]:
 def material(written: Sequence[Score], options: Material) -> tuple[dict[str, list[Score]], list[Score]]:
     """Training instructions by kind, and held-out written ones."""
     from instruct_data.face.compose import composed, named
-    from instruct_data.face.corpus import FURTHER, SEQUENCES, reworded
+    from instruct_data.face.corpus import FURTHER, SEQUENCES, SIBLINGS, reworded
     from instruct_data.face.score import read_instructions
     from instruct_data.face.timed import timed_instructions
 
     files = {
         "sequenced": SEQUENCES if options.sequenced_share else None,
         "further": FURTHER if options.further_share else None,
+        "siblings": SIBLINGS if options.siblings_share else None,
     }  # fmt: skip
     all_written = {"written": list(written)}
     all_written |= {k: [one.score for one in read_instructions(f)] if f else [] for k, f in files.items()}

@@ -22,9 +22,9 @@ OWN = Path(__file__).parent / "instructions.jsonl"
 SEQUENCES = Path(__file__).parent / "sequences.jsonl"
 """Further ones, most of them of several actions that overlap and follow one another, timed as the corpus times them."""
 FURTHER = Path(__file__).parent / "further.jsonl"
-"""Further ones in sixteen writers' voices (animators, actors, therapists, ...), one action or feeling and many.
-
-The packaged readers learnt from the first 7,941."""
+"""Further ones in 32 writers' voices (animators, actors, therapists, ...), one action or feeling and many."""
+SIBLINGS = Path(__file__).parent / "siblings.jsonl"
+"""Further ones, several to each training instruction of the corpus: of the same kind and timing, other content."""
 REWORDED = Path(__file__).parent / "reworded.jsonl"
 """The training instructions of the corpus, each in several other people's words, with their scores."""
 

@@ -8,8 +8,9 @@ import pytest
 import torch
 
 from avatargpt.speech.reader import ScoreReader
+from avatargpt.speech.reader_network import ReaderConfig, ReaderNetwork
 from avatargpt.speech.score_tokens import clock_times
-from avatargpt.train.reader import train
+from avatargpt.train.reader import begin_with, train
 from avatargpt.train.reader_material import (
     Material,
     ReaderBatches,
@@ -112,7 +113,9 @@ def test_rows_with_a_told_length_teach_what_suits_it() -> None:
         assert said in (rows.tokens if row[0] == reader.network.begin else right)
 
 
-@pytest.mark.parametrize(("kind", "count", "several"), [("sequenced", 3000, 0.7), ("further", 30_000, 0.6)])
+@pytest.mark.parametrize(
+    ("kind", "count", "several"), [("sequenced", 3000, 0.7), ("further", 30_000, 0.6), ("siblings", 5000, 0.4)]
+)
 def test_further_written_instructions_have_a_share_of_their_own(kind: str, count: int, several: float) -> None:
     shares: dict[str, Any] = {"written_share": 0.2, f"{kind}_share": 0.3}
     groups, held = material(own(20), Material(composed=0, timed=0, joined=0, held=10, **shares))
@@ -180,3 +183,24 @@ def test_training_begins_with_another_reader(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="another shape"):
         other = {**still, "model": {**SMALL["model"], "width": 32}}
         train(other, own(12), tmp_path / "other", runtime, Words(), start=tmp_path / "first")
+
+
+def test_a_grown_reader_reads_as_before(tmp_path: Path) -> None:
+    torch.manual_seed(3)
+    shape = {"width": 16, "hidden": 16, "heads": 2, "layers": [0, 3]}
+    first = ReaderNetwork(ReaderConfig(**shape, encoder=1, decoder=1, rank=2)).eval()
+    with torch.no_grad():
+        for p in first.parameters():
+            p.add_(0.1 * torch.randn_like(p))
+    ScoreReader(first).save(tmp_path)
+    grown = ReaderNetwork(ReaderConfig(**shape, encoder=2, decoder=3, rank=5)).eval()
+    begin_with(grown, tmp_path)
+    states, words = torch.randn(2, 7, 768), torch.ones(2, 7)
+    tokens = torch.randint(0, 40, (2, 9))
+    assert torch.allclose(grown(states, words, tokens), first(states, words, tokens), atol=1e-5)
+    grown(states, words, tokens).sum().backward()
+    new = [p.grad for k, p in grown.named_parameters() if k.startswith("encoder.1.linear2") or k.endswith(".up")]
+    assert new and all(g is not None and g.abs().max() > 0 for g in new)  # what was added learns
+    for smaller in ({"encoder": 1, "decoder": 1, "rank": 1}, {"encoder": 1, "decoder": 1, "rank": 0}):
+        with pytest.raises(UserError, match="another shape"):
+            begin_with(ReaderNetwork(ReaderConfig(**shape, **smaller)), tmp_path)
