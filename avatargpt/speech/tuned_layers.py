@@ -6,6 +6,8 @@ norms are trained. Only these changes are stored; the encoder itself stays as it
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -14,8 +16,6 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from vqvae.errors import UserError
 
 LAYERS, WIDTH, HEADS, EPSILON = 6, 384, 12, 1e-12  # of the sentence encoder
-# The backward pass of torch's other kernel takes ten times as long on a CPU with so few words.
-ATTENTION = SDPBackend.MATH
 
 
 def encoder_weights() -> dict[str, Tensor]:
@@ -78,7 +78,8 @@ class TunedLayer(nn.Module):
     def forward(self, x: Tensor, open_: Tensor) -> Tensor:
         """`open_` (B, 1, 1, N): True where there is a word."""
         q, k, v = (f(x).unflatten(-1, (HEADS, -1)).transpose(1, 2) for f in (self.query, self.key, self.value))
-        with sdpa_kernel(ATTENTION):
+        # The backward pass of torch's other kernel takes ten times as long on a CPU with so few words.
+        with sdpa_kernel(SDPBackend.MATH) if self.training else nullcontext():
             seen = F.scaled_dot_product_attention(q, k, v, attn_mask=open_)
         x = self.even(x + self.drop(self.mix(seen.transpose(1, 2).flatten(2))))
         out: Tensor = self.leave(x + self.drop(self.narrow(F.gelu(self.widen(x)))))
