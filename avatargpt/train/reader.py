@@ -142,7 +142,8 @@ def begin_with(network: ReaderNetwork, folder: Path) -> None:
     Raises:
         UserError: a reader of another width, or larger than `network`.
     """
-    other, own = ScoreReader.load(folder).network.state_dict(), network.state_dict()
+    other = ScoreReader.load(folder).network.state_dict()
+    own = {k: v.clone() for k, v in network.state_dict().items()}  # a reader that is refused changes nothing
     strange = sorted(other.keys() - own.keys())
     for name, value in own.items():
         before = other.get(name)
