@@ -12,7 +12,7 @@ Every stage resumes from its own folder. `--start FOLDER` begins from another ru
 
 import sys
 
-from avatargpt.train.stages import main
+from avatargpt.train.command import main
 
 if __name__ == "__main__":
     sys.exit(main(sys.argv[1:]))

@@ -21,7 +21,11 @@ class ReaderConfig:
     Attributes:
         width, hidden, heads: of the layers. encoder, decoder: how many of them. dropout: while training.
         layers: of the sentence encoder that are read: the first ones know numbers and sides, the last ones the meaning.
-        rank: of the changes to the encoder's layers above the last of `layers`, whose result is read as well; 0 = none.
+        rank: of the changes to the encoder's layers above `tuned`, whose result is read as well; 0 = none.
+        tuned: above which of `layers` the encoder is changed; None = the last of them.
+        kinds: of instructions that have habits of their own (how long, how often, what goes together): each has a
+            vector that is added to its words (tagged training data, Caswell et al. 2019). read_as: the kind that
+            instructions are read as in use; "" = as of none.
         lengths: whether it learns to heed a wanted length, which is told in place of the token that begins a sequence.
     """
 
@@ -34,11 +38,18 @@ class ReaderConfig:
     layers: list[int] = field(default_factory=lambda: [0, 3])
     rank: int = 12
     lengths: bool = False
+    tuned: int | None = None
+    kinds: list[str] = field(default_factory=list)
+    read_as: str = ""
 
     def __post_init__(self) -> None:
         if not self.layers or self.layers != sorted(set(self.layers) & set(range(LAYERS + 1))):
             raise UserError(f"reader: layers {self.layers}; accepted: some of 0 to 6, ascending")
-        if self.rank < 0 or (self.rank and self.layers[-1] == LAYERS):
+        if self.tuned is not None and (self.tuned not in self.layers or not self.rank):
+            raise UserError(f"reader: tuned {self.tuned}, rank {self.rank}; accepted: one of layers, a rank above 0")
+        if self.read_as and self.read_as not in self.kinds:
+            raise UserError(f"reader: read_as {self.read_as!r}; accepted: {', '.join(self.kinds) or 'nothing'}")
+        if self.rank < 0 or (self.rank and self.first == LAYERS):
             raise UserError(f"reader: rank {self.rank}; accepted: 0 or more, 0 where the last layer is among `layers`")
         if min(self.width, self.hidden, self.heads, self.encoder, self.decoder) < 1 or self.width % self.heads:
             layers = f"{self.encoder} + {self.decoder} layers"
@@ -46,6 +57,11 @@ class ReaderConfig:
             raise UserError(f"reader: {sizes}; accepted: 1 or more each, a width that the heads divide")
         if not 0 <= self.dropout < 1:
             raise UserError(f"reader: dropout {self.dropout}; accepted: 0 up to below 1")
+
+    @property
+    def first(self) -> int:
+        """The layer of the sentence encoder whose states the changed ones begin with."""
+        return self.layers[-1] if self.tuned is None else self.tuned
 
 
 class ReaderNetwork(nn.Module):
@@ -57,7 +73,8 @@ class ReaderNetwork(nn.Module):
         size = len(ScoreTokens())
         layer = dict(d_model=config.width, nhead=config.heads, dim_feedforward=config.hidden, dropout=config.dropout,
                      activation="gelu", batch_first=True, norm_first=True)  # fmt: skip
-        self.tuned = TunedLayers(config.layers[-1], config.rank, config.dropout) if config.rank else None
+        self.tuned = TunedLayers(config.first, config.rank, config.dropout) if config.rank else None
+        self.kinds = nn.Parameter(torch.zeros(len(config.kinds), config.width)) if config.kinds else None
         self.enter = nn.Linear((len(config.layers) + bool(config.rank)) * WIDTH, config.width)
         self.encoder = nn.ModuleList(nn.TransformerEncoderLayer(**layer) for _ in range(config.encoder))  # type: ignore[arg-type]
         self.read = nn.LayerNorm(config.width)
@@ -69,12 +86,21 @@ class ReaderNetwork(nn.Module):
         nn.init.normal_(self.table.weight, std=0.05)
         nn.init.normal_(self.place, std=0.02)
 
-    def encode(self, states: Tensor, words: Tensor) -> Tensor:
-        """(B, N, 384 * layers) and (B, N) 1 for words -> (B, N, D)."""
+    def encode(self, states: Tensor, words: Tensor, kinds: Tensor | None = None) -> Tensor:
+        """(B, N, 384 * layers) and (B, N) 1 for words -> (B, N, D).
+
+        Args:
+            kinds: (B,) of the instructions, by their place in the configuration, -1 = none; None = `read_as`.
+        """
         if self.tuned is not None:
-            states = torch.cat([states, self.tuned(states[..., -WIDTH:], words).to(states.dtype)], -1)
+            at = self.config.layers.index(self.config.first) * WIDTH
+            states = torch.cat([states, self.tuned(states[..., at : at + WIDTH], words).to(states.dtype)], -1)
         even = nn.functional.layer_norm(states.unflatten(-1, (-1, WIDTH)), (WIDTH,))
         x = self.enter(even.flatten(-2))
+        if self.kinds is not None:
+            if kinds is None:
+                kinds = torch.full((len(x),), self.kind(self.config.read_as), device=x.device)
+            x = x + nn.functional.pad(self.kinds, (0, 0, 0, 1))[kinds][:, None]  # the last one, for none, is zero
         for layer in self.encoder:
             x = layer(x, src_key_padding_mask=words == 0)
         out: Tensor = self.read(x)
@@ -93,5 +119,9 @@ class ReaderNetwork(nn.Module):
     def begin(self) -> int:
         return len(self.table.weight) - 1
 
-    def forward(self, states: Tensor, words: Tensor, tokens: Tensor) -> Tensor:
-        return self.decode(self.encode(states, words), words, tokens)
+    def kind(self, name: str) -> int:
+        """Place of a kind of instructions, -1 for one that has no vector."""
+        return self.config.kinds.index(name) if name in self.config.kinds else -1
+
+    def forward(self, states: Tensor, words: Tensor, tokens: Tensor, kinds: Tensor | None = None) -> Tensor:
+        return self.decode(self.encode(states, words, kinds), words, tokens)

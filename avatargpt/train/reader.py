@@ -32,6 +32,7 @@ from instruct_data.face.score import Score
 from vqvae.errors import UserError
 
 SECTIONS = ("data", "model", "train")
+TUNED = re.compile(r"^(tuned\.layers\.)(\d+)")
 ADDS = re.compile(r"(out_proj|linear2)\.(weight|bias)$")
 
 
@@ -48,16 +49,17 @@ def reader_stage(args: argparse.Namespace) -> None:
     from instruct_data.face.corpus import OWN
 
     runtime = Runtime.start(args.threads, args.device)
-    files = [OWN, *([Path(args.texts) / "train.jsonl"] if args.texts else [])]
-    config, written = load_yaml(args.config), read_scores(files)
+    config, written = load_yaml(args.config), read_scores([OWN])
+    corpus = read_scores([Path(args.texts) / "train.jsonl"]) if args.texts else []
     shape = from_mapping(ReaderConfig, config.get("model"), f"{args.config}: model")
     start = Path(args.start) if args.start else None
-    train(config, written, Path(args.output), runtime, reading_grounder(shape), args.until, str(args.config), start)
+    grounder, out = reading_grounder(shape), Path(args.output)
+    train(config, written, out, runtime, grounder, args.until, str(args.config), start, corpus)
 
 
 def train(
     config: dict[str, Any], written: Sequence[Score], out: Path, runtime: Runtime, grounder: Grounder,
-    until: int | None = None, where: str = "configuration", start: Path | None = None,
+    until: int | None = None, where: str = "configuration", start: Path | None = None, corpus: Sequence[Score] = (),
 ) -> ScoreReader:  # fmt: skip
     """Run or resume training in folder `out` (checkpoint.pt, log.jsonl, losses.png, and the reader so far).
 
@@ -65,6 +67,7 @@ def train(
         until: stop here with a checkpoint; the schedule stays that of all steps.
         start: folder of a reader whose weights are begun with; of the shape of `config`, or of fewer layers or a
             lower rank.
+        corpus: written instructions of a corpus, which may have a share and a kind of their own.
 
     Raises:
         UserError: unknown keys or values in `config`, nothing to learn from, a damaged checkpoint, another shape.
@@ -81,10 +84,10 @@ def train(
     reader = ScoreReader(ReaderNetwork(shape))
     if start:
         begin_with(network, start)
-    groups, held = material(written, options)
+    groups, held = material(written, options, corpus)
     held = [s for s, states in zip(held, grounder.states([s.text for s in held]), strict=True)
             if len(states) <= MOST_WORDS]  # fmt: skip
-    rows = {k: rows_of(v, reader, grounder, t.seed) for k, v in groups.items()}
+    rows = {k: rows_of(v, reader, grounder, t.seed, k) for k, v in groups.items()}
     batches = ReaderBatches(rows, options.shares, t, network.begin, shape.lengths)
     optimizer = torch.optim.AdamW(network.parameters(), t.lr, (0.9, 0.98), weight_decay=t.weight_decay)
     mean = {k: v.detach().clone() for k, v in network.state_dict().items()}
@@ -100,9 +103,9 @@ def train(
     stop = min(t.steps, until or t.steps)
     while step < stop:
         torch.manual_seed(t.seed + step)  # of dropout, so that a resumed run goes on as it would have
-        states, words, before, following = (x.to(runtime.device) for x in batches.draw(t.batch, step, [t.seed]))
+        states, words, before, kinds, following = (x.to(runtime.device) for x in batches.draw(t.batch, step, [t.seed]))
         with runtime.autocast():
-            logits = network(states, words, before)
+            logits = network(states, words, before, kinds)
         said = following >= 0
         loss = F.cross_entropy(logits.float()[said], right[following[said]], label_smoothing=t.smoothing)
         rate = cosine(step, t.steps, t.warmup, t.lr, t.lr_floor)
@@ -134,7 +137,7 @@ def train(
 
 
 def begin_with(network: ReaderNetwork, folder: Path) -> None:
-    """Take over the weights of another reader of the same shape or of fewer layers and a lower rank.
+    """Take over the weights of another reader of the same shape or of fewer layers, tuned or own, and a lower rank.
 
     What the other one lacks begins without effect (Net2Net's function-preserving growth, Chen et al. 2016): the grown
     network reads as the other does.
@@ -142,7 +145,9 @@ def begin_with(network: ReaderNetwork, folder: Path) -> None:
     Raises:
         UserError: a reader of another width, or larger than `network`.
     """
-    other = ScoreReader.load(folder).network.state_dict()
+    begun = ScoreReader.load(folder).network
+    further = begun.config.first - network.config.first if begun.tuned is not None else 0
+    other = {TUNED.sub(lambda m: f"{m[1]}{int(m[2]) + further}", k): v for k, v in begun.state_dict().items()}
     own = {k: v.clone() for k, v in network.state_dict().items()}  # a reader that is refused changes nothing
     strange = sorted(other.keys() - own.keys())
     for name, value in own.items():
@@ -150,7 +155,7 @@ def begin_with(network: ReaderNetwork, folder: Path) -> None:
         if before is None:
             if ADDS.search(name):  # what a further layer would add to its input
                 value.zero_()
-            elif not name.startswith(("encoder.", "decoder.")):
+            elif not name.startswith(("encoder.", "decoder.", "tuned.", "kinds")):
                 strange.append(name)
         elif before.shape == value.shape or (name.endswith((".up", ".down")) and _within(before, value)):
             if name.endswith(".up"):

@@ -19,8 +19,10 @@ from vqvae.errors import UserError
 
 TOLD = 0.5  # share of the rows whose length is told, where the reader learns to heed it
 LONGER = 0.2  # of these, in clips that are longer than what is done
+UNKNOWN = 0.1  # share of the rows whose kind is not told, where the reader learns kinds
 # Kinds of rows with a share:
-SAID = ("written", "sequenced", "further", "siblings", "reworded", "joined", "named", "timed")
+SAID = ("written", "corpus", "sequenced", "further", "siblings", "reworded", "joined", "named", "timed")
+SAME = {"reworded": "corpus"}  # kinds whose scores are another one's
 
 
 @dataclass
@@ -30,9 +32,10 @@ class Material:
     Attributes:
         composed: instructions composed by rule. timed: more of these, whose words say when. joined: pairs of written
             ones.
-        written_share, sequenced_share, further_share, siblings_share, reworded_share, joined_share, named_share,
-            timed_share: of the rows; sequenced and further ones and siblings are written, too (`corpus.SEQUENCES`,
-            `corpus.FURTHER`, `corpus.SIBLINGS`), reworded ones are those of the corpus in other people's words
+        written_share, corpus_share, sequenced_share, further_share, siblings_share, reworded_share, joined_share,
+            named_share, timed_share: of the rows; those of a corpus are among the written ones where it has no share of
+            its own; sequenced and further ones and siblings are written, too (`corpus.SEQUENCES`, `corpus.FURTHER`,
+            `corpus.SIBLINGS`), reworded ones are those of the corpus in other people's words
             (`corpus.reworded`), named ones every action and emotion by its plain name in every degree; the rest are
             composed ones.
         held: every so manieth written instruction only validates.
@@ -42,6 +45,7 @@ class Material:
     timed: int = 6000
     joined: int = 10000
     written_share: float = 0.5
+    corpus_share: float = 0.0
     sequenced_share: float = 0.0
     further_share: float = 0.0
     siblings_share: float = 0.0
@@ -76,6 +80,7 @@ class Rows:
     states: list[np.ndarray] = field(default_factory=list)
     tokens: list[list[int]] = field(default_factory=list)
     told: list[tuple[int, list[int]]] = field(default_factory=list)
+    kind: int = -1
 
 
 @dataclass
@@ -106,7 +111,9 @@ def with_mirrored(scores: Sequence[Score]) -> list[Score]:
     return [*scores, *(m for s, m in mirrored if m.text != s.text)]
 
 
-def material(written: Sequence[Score], options: Material) -> tuple[dict[str, list[Score]], list[Score]]:
+def material(
+    written: Sequence[Score], options: Material, corpus: Sequence[Score] = ()
+) -> tuple[dict[str, list[Score]], list[Score]]:
     """Training instructions by kind, and held-out written ones."""
     from instruct_data.face.compose import composed, named
     from instruct_data.face.corpus import FURTHER, SEQUENCES, SIBLINGS, reworded
@@ -118,7 +125,8 @@ def material(written: Sequence[Score], options: Material) -> tuple[dict[str, lis
         "further": FURTHER if options.further_share else None,
         "siblings": SIBLINGS if options.siblings_share else None,
     }  # fmt: skip
-    all_written = {"written": list(written)}
+    own_share = bool(options.corpus_share)
+    all_written = {"written": [*written, *([] if own_share else corpus)], "corpus": list(corpus) if own_share else []}
     all_written |= {k: [one.score for one in read_instructions(f)] if f else [] for k, f in files.items()}
     parts = {k: _parted(some, options.held) for k, some in all_written.items()}
     held = [s for some, _ in parts.values() for s in some]
@@ -150,9 +158,11 @@ def longer(score: Score, seconds: float) -> Score:
     return replace(fitted(score, length), length=length)
 
 
-def rows_of(scores: Sequence[Score], reader: ScoreReader, grounder: Grounder, seed: int = 0) -> Rows:
+def rows_of(
+    scores: Sequence[Score], reader: ScoreReader, grounder: Grounder, seed: int = 0, kind: str = ""
+) -> Rows:  # fmt: skip
     """Scores whose words and tokens fit; one in five is told a longer clip than its actions take."""
-    out, rng = Rows(), np.random.default_rng([seed, 11])
+    out, rng = Rows(kind=reader.network.kind(SAME.get(kind, kind))), np.random.default_rng([seed, 11])
     for i in range(0, len(scores), 256):
         some = scores[i : i + 256]
         for score, states in zip(some, grounder.states([s.text for s in some]), strict=True):
@@ -199,8 +209,8 @@ class ReaderBatches:
 
     def draw(
         self, rows: int, step: int, seed: Sequence[int] = (0,)
-    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:  # fmt: skip
-        """Token states, words, tokens so far and the tokens that follow them."""
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:  # fmt: skip
+        """Token states, words, tokens so far, kinds (-1 = not told) and the tokens that follow."""
         count = self.training.pool
         chosen = self._dealt(rows, tuple(seed), step // count)[step % count]
         own = torch.Generator().manual_seed(int(np.random.SeedSequence([*seed, 1, step]).generate_state(1)[0]))
@@ -218,4 +228,6 @@ class ReaderBatches:
             following[k, : len(row)] = row
             before[k, 0] = begin
             before[k, 1 : len(row)] = row[:-1]
-        return states, words, before, following
+        kinds = torch.tensor([g.kind for g, _ in chosen])
+        kinds[torch.rand(rows, generator=own) < UNKNOWN] = -1
+        return states, words, before, kinds, following

@@ -12,8 +12,8 @@ from avatargpt.export.face_render import FaceRenderer, Look
 from avatargpt.export.head import head, turned
 from avatargpt.export.head_morphs import shaped
 from avatargpt.portrait import FILE, Portrait
+from avatargpt.train.command import main
 from avatargpt.train.portrait_clips import filmed, rendered
-from avatargpt.train.stages import main
 from vqvae import arkit
 from vqvae.errors import UserError
 from vqvae.face import FaceMotion

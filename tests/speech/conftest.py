@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from typing import Any
 
 import numpy as np
 import pytest
@@ -82,8 +83,8 @@ def own(count: int) -> list[Score]:
     return [one.score for one in list(read_instructions(OWN))[:count]]
 
 
-def small(lengths: bool = False) -> ScoreReader:
+def small(lengths: bool = False, **about: Any) -> ScoreReader:
     """A reader with random weights, always the same."""
     torch.manual_seed(1)
-    shape = ReaderConfig(width=16, hidden=16, heads=2, decoder=1, layers=[6], rank=0, lengths=lengths)
+    shape = ReaderConfig(width=16, hidden=16, heads=2, decoder=1, layers=[6], rank=0, lengths=lengths, **about)
     return ScoreReader(ReaderNetwork(shape))

@@ -1,5 +1,6 @@
 """What the reader learns from, batches of it, and its training."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import torch
 from avatargpt.speech.reader import ScoreReader
 from avatargpt.speech.reader_network import ReaderConfig, ReaderNetwork
 from avatargpt.speech.score_tokens import clock_times
+from avatargpt.speech.tuned_layers import TunedLayers
 from avatargpt.train.reader import begin_with, train
 from avatargpt.train.reader_material import (
     Material,
@@ -107,7 +109,9 @@ def test_rows_with_a_told_length_teach_what_suits_it() -> None:
     same = [tokens == said for tokens, (_, said) in zip(rows.tokens, rows.told, strict=True)]
     assert 0.1 < 1 - np.mean(same) < 0.3
     batches = ReaderBatches({"written": rows}, Material().shares, ReaderTraining(), reader.network.begin, lengths=True)
-    for row, after in zip(*(x.tolist() for x in batches.draw(32, 0)[2:]), strict=True):
+    _, _, before, kinds, following = batches.draw(32, 0)
+    assert kinds.tolist() == [-1] * 32  # of none: the reader learns no kinds
+    for row, after in zip(before.tolist(), following.tolist(), strict=True):
         right = [tokens for begin, tokens in rows.told if begin == row[0]]
         said = [t for t in after if t >= 0]
         assert said in (rows.tokens if row[0] == reader.network.begin else right)
@@ -123,6 +127,41 @@ def test_further_written_instructions_have_a_share_of_their_own(kind: str, count
     assert len(texts) > count and not texts & kept and len(held) > count // 10
     assert np.mean([len(s.events) >= 2 for s in groups[kind]]) > several
     assert not material(own(20), Material(composed=0, timed=0, joined=0, held=10))[0][kind]
+
+
+def test_rows_know_their_kind() -> None:
+    reader = small(kinds=["corpus", "written"], read_as="corpus")
+    shares = {"written_share": 0.4, "corpus_share": 0.3, "reworded_share": 0.1, "joined_share": 0.0, "named_share": 0.0}
+    options = Material(composed=9, timed=9, joined=0, held=10, **shares)
+    groups, held = material(own(40), options, own(60)[40:])
+    assert len(groups["corpus"]) >= 18 and not {s.text for s in groups["corpus"]} & {s.text for s in groups["written"]}
+    rows = {k: rows_of(v[:40], reader, Words(), kind=k) for k, v in groups.items()}
+    assert {k: r.kind for k, r in rows.items() if r.kind >= 0} == {"written": 1, "corpus": 0, "reworded": 0}
+    batches = ReaderBatches(rows, options.shares, ReaderTraining(), reader.network.begin)
+    kinds = np.concatenate([batches.draw(48, step)[3].numpy() for step in range(8)])
+    for kind, share in ((-1, 0.2 + 0.1 * 0.8), (0, 0.4 * 0.9), (1, 0.4 * 0.9)):  # one in ten is not told
+        assert abs((kinds == kind).mean() - share) < 0.08
+    together, held = material(own(40), replace(options, corpus_share=0.0), own(60)[40:])
+    assert not together["corpus"] and len(together["written"]) > len(groups["written"])
+
+
+def test_instructions_are_read_as_of_the_kind_that_is_said() -> None:
+    torch.manual_seed(1)
+    shape = {"width": 16, "hidden": 16, "heads": 2, "encoder": 1, "decoder": 1, "layers": [0], "rank": 0}
+    network = ReaderNetwork(ReaderConfig(**shape, kinds=["corpus", "written"], read_as="written")).eval()
+    plain = ReaderNetwork(ReaderConfig(**shape)).eval()
+    plain.load_state_dict({k: v for k, v in network.state_dict().items() if k != "kinds"})
+    with torch.no_grad():
+        network.kinds.normal_()
+    states, words = torch.randn(3, 5, 384), torch.ones(3, 5)
+    both = network.encode(states, words, torch.tensor([-1, 0, 1]))
+    assert torch.allclose(both[0], plain.encode(states, words)[0], atol=1e-6)
+    usual = network.encode(states, words)
+    assert torch.allclose(both[2], usual[2], atol=1e-6) and not torch.allclose(both[1], usual[1], atol=1e-2)
+    with pytest.raises(UserError, match="read_as 'actors'; accepted: corpus"):
+        ReaderConfig(kinds=["corpus"], read_as="actors")
+    with pytest.raises(UserError, match="tuned 1"):
+        ReaderConfig(layers=[0, 3], tuned=1)
 
 
 def test_joined_instructions_follow_one_another() -> None:
@@ -201,6 +240,14 @@ def test_a_grown_reader_reads_as_before(tmp_path: Path) -> None:
     grown(states, words, tokens).sum().backward()
     new = [p.grad for k, p in grown.named_parameters() if k.startswith("encoder.1.linear2") or k.endswith(".up")]
     assert new and all(g is not None and g.abs().max() > 0 for g in new)  # what was added learns
+    deeper = ReaderNetwork(ReaderConfig(**shape, encoder=2, decoder=3, rank=5, tuned=0, kinds=["a", "b"])).eval()
+    begin_with(deeper, tmp_path)
+    with torch.no_grad():  # the states that the lower layers, not yet changed, make of the words
+        third = states[..., :384]
+        for layer in TunedLayers(0, 1, 0.0).eval().layers[:3]:
+            third = layer(third, torch.ones(2, 1, 1, 7, dtype=torch.bool))
+    states = torch.cat([states[..., :384], third], -1)
+    assert torch.allclose(deeper(states, words, tokens), first(states, words, tokens), atol=1e-4)
     for smaller in ({"encoder": 1, "decoder": 1, "rank": 1}, {"encoder": 1, "decoder": 1, "rank": 0}):
         with pytest.raises(UserError, match="another shape"):
             begin_with(ReaderNetwork(ReaderConfig(**shape, **smaller)), tmp_path)

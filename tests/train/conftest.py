@@ -11,7 +11,7 @@ import pytest
 import torch
 import yaml
 
-from avatargpt.train.stages import main
+from avatargpt.train.command import main
 from vqvae import rotations as rot
 from vqvae.skeleton import SMPL22
 

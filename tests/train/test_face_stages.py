@@ -15,8 +15,8 @@ from avatargpt.speech.driver import Driver
 from avatargpt.speech.network import DriverConfig, DriverNetwork
 from avatargpt.speech.reader import ScoreReader
 from avatargpt.speech.reader_network import ReaderConfig, ReaderNetwork
+from avatargpt.train.command import main
 from avatargpt.train.faces import LONGEST, told_clip, told_clips, wordless_clips
-from avatargpt.train.stages import main
 from instruct_data.face import corpus
 from instruct_data.face.compose import composed
 from instruct_data.store import Store

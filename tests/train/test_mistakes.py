@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 import torch
 
+from avatargpt.train.command import main
 from avatargpt.train.plot import plot_log, read_log
 from avatargpt.train.runtime import Log, Runtime, cosine, load_checkpoint
-from avatargpt.train.stages import main
 from vqvae.errors import UserError
 
 

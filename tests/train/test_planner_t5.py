@@ -12,7 +12,7 @@ import torch
 from avatargpt.planning import model_planner
 from avatargpt.planning.model_planner import folder_planner
 from avatargpt.text import TextTokenizer
-from avatargpt.train.stages import main
+from avatargpt.train.command import main
 from vqvae.errors import UserError
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs" / "train"

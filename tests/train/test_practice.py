@@ -130,7 +130,7 @@ def test_what_the_model_made_is_judged_and_learnt_from(mini: Any, tmp_path: Path
     if right:
         mini.run(*wanted)
         assert mini.rows(tmp_path / "on", "ce_body")
-    from avatargpt.train.stages import main
+    from avatargpt.train.command import main
 
     assert main([str(a) for a in made_by[:-1]] + [str(tmp_path / "other")]) == 0
     again = list(Store.open(tmp_path / "other").codes("train"))

@@ -10,7 +10,7 @@ import torch
 
 from avatargpt.checkpoint import load_model
 from avatargpt.text import TextTokenizer
-from avatargpt.train.stages import main
+from avatargpt.train.command import main
 
 
 @pytest.fixture(scope="module")

@@ -54,7 +54,7 @@ def test_deepspeed_without_launcher_goes_on_exactly(mini: Any, tmp_path: Path) -
         mini.language(config(mini, "deepspeed"), tmp_path / out, *zero, *more)
         for out, more in (("whole", []), ("parts", ["--until", 2]), ("parts", []))
     ]
-    start("-c", f"from avatargpt.train.stages import main\nfor run in {runs!r}:\n    assert main(run) == 0")
+    start("-c", f"from avatargpt.train.command import main\nfor run in {runs!r}:\n    assert main(run) == 0")
     mini.assert_same(*(dict(load_model(tmp_path / f).state_dict()) for f in ("whole", "parts")))
     assert (tmp_path / "parts" / "deepspeed" / "latest").is_file() and not (tmp_path / "parts/checkpoint.pt").exists()
 
