@@ -23,6 +23,7 @@ from instruct_data.face.score import Emotion, Event, Score, read_instructions
 from vqvae.face import FaceMotion
 
 OWN = "face_instructions.jsonl"
+EVERYDAY = "face_everyday.jsonl"  # short and casual, as users type them; sides and times seldom said
 STEPS = (0.3, 0.7, 0.85, 1.0)  # slightly, nothing said, very, extremely
 WORDS = ("slightly ", "", "very ", "extremely ")
 DEGREES = (" slightly", "", " very strongly", " extremely")
@@ -43,7 +44,7 @@ def score(suite: Suite, performer: FacePerformer, data: Path | None, store: Path
         store: a cache of the speech stage, for instructions while somebody speaks; None leaves that out.
     """
     results: dict[str, Any] = {}
-    sources = {"own": suites() / OWN}
+    sources = {"own": suites() / OWN, "everyday": suites() / EVERYDAY}
     corpus = None if data is None else data / "val.jsonl" if data.is_dir() else data
     if corpus is not None and corpus.is_file():  # a folder of another corpus has none
         sources["corpus"] = corpus

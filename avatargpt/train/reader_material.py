@@ -21,8 +21,8 @@ TOLD = 0.5  # share of the rows whose length is told, where the reader learns to
 LONGER = 0.2  # of these, in clips that are longer than what is done
 UNKNOWN = 0.1  # share of the rows whose kind is not told, where the reader learns kinds
 # Kinds of rows with a share:
-SAID = ("written", "corpus", "sequenced", "further", "siblings", "reworded", "joined", "named", "timed")
-SAME = {"reworded": "corpus"}  # kinds whose scores are another one's
+SAID = ("written", "corpus", "sequenced", "further", "siblings", "everyday", "reworded", "joined", "named", "timed")
+SAME = {"reworded": "corpus", "everyday": "corpus"}  # kinds whose scores follow the habits of another one
 
 
 @dataclass
@@ -32,12 +32,12 @@ class Material:
     Attributes:
         composed: instructions composed by rule. timed: more of these, whose words say when. joined: pairs of written
             ones.
-        written_share, corpus_share, sequenced_share, further_share, siblings_share, reworded_share, joined_share,
-            named_share, timed_share: of the rows; those of a corpus are among the written ones where it has no share of
-            its own; sequenced and further ones and siblings are written, too (`corpus.SEQUENCES`, `corpus.FURTHER`,
-            `corpus.SIBLINGS`), reworded ones are those of the corpus in other people's words
-            (`corpus.reworded`), named ones every action and emotion by its plain name in every degree; the rest are
-            composed ones.
+        written_share, corpus_share, sequenced_share, further_share, siblings_share, everyday_share, reworded_share,
+            joined_share, named_share, timed_share: of the rows; those of a corpus are among the written ones where it
+            has no share of its own; sequenced, further and everyday ones and siblings are written, too
+            (`corpus.SEQUENCES`, `corpus.FURTHER`, `corpus.EVERYDAY`, `corpus.SIBLINGS`), reworded ones are those of the
+            corpus in other people's words (`corpus.reworded`), named ones every action and emotion by its plain name in
+            every degree; the rest are composed ones.
         held: every so manieth written instruction only validates.
     """
 
@@ -49,6 +49,7 @@ class Material:
     sequenced_share: float = 0.0
     further_share: float = 0.0
     siblings_share: float = 0.0
+    everyday_share: float = 0.0
     reworded_share: float = 0.0
     joined_share: float = 0.25
     named_share: float = 0.03
@@ -116,7 +117,7 @@ def material(
 ) -> tuple[dict[str, list[Score]], list[Score]]:
     """Training instructions by kind, and held-out written ones."""
     from instruct_data.face.compose import composed, named
-    from instruct_data.face.corpus import FURTHER, SEQUENCES, SIBLINGS, reworded
+    from instruct_data.face.corpus import EVERYDAY, FURTHER, SEQUENCES, SIBLINGS, reworded
     from instruct_data.face.score import read_instructions
     from instruct_data.face.timed import timed_instructions
 
@@ -124,6 +125,7 @@ def material(
         "sequenced": SEQUENCES if options.sequenced_share else None,
         "further": FURTHER if options.further_share else None,
         "siblings": SIBLINGS if options.siblings_share else None,
+        "everyday": EVERYDAY if options.everyday_share else None,
     }  # fmt: skip
     own_share = bool(options.corpus_share)
     all_written = {"written": [*written, *([] if own_share else corpus)], "corpus": list(corpus) if own_share else []}

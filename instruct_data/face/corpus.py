@@ -25,6 +25,8 @@ FURTHER = Path(__file__).parent / "further.jsonl"
 """Further ones in 32 writers' voices (animators, actors, therapists, ...), one action or feeling and many."""
 SIBLINGS = Path(__file__).parent / "siblings.jsonl"
 """Further ones, several to each training instruction of the corpus: of the same kind and timing, other content."""
+EVERYDAY = Path(__file__).parent / "everyday.jsonl"
+"""Further ones as users type them: short, casual, sides and times seldom said."""
 REWORDED = Path(__file__).parent / "reworded.jsonl"
 """The training instructions of the corpus, each in several other people's words, with their scores."""
 

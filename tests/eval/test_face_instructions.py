@@ -36,8 +36,8 @@ class Rendered:
 
 @pytest.fixture
 def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = tmp_path / face_instructions.OWN
-    path.write_text("".join(json.dumps(s.to_json()) + "\n" for s in ROWS))
+    for name in (face_instructions.OWN, face_instructions.EVERYDAY):
+        (tmp_path / name).write_text("".join(json.dumps(s.to_json()) + "\n" for s in ROWS))
     monkeypatch.setattr(face_instructions, "suites", lambda: tmp_path)
     monkeypatch.setattr("instruct_data.face.actions.action_names", lambda: ["smile", "nod", "wink_left", "raise_brows"])
     monkeypatch.setattr("instruct_data.face.emotions.emotion_names", lambda: ["happy"])
@@ -48,11 +48,12 @@ def test_the_renderer_does_what_is_asked(small: None) -> None:
     result = face_instructions.score(suite, Rendered(), None, None)  # type: ignore[arg-type]
     figures = {k: v["mean"] for k, v in result["results"].items()}
     assert figures["events/own"] == figures["clips/own"] == figures["events_told/own"] == 1.0
+    assert figures["events/everyday"] == 1.0
     assert figures["reading_actions/own"] == figures["reading_sequences/own"] == 1.0
     assert figures["rising/told"] == 1.0 and figures["rising/worded"] == 0.0
     assert figures["auf1/own"] > 0.8
     assert {k.split("/")[0] for k in figures} <= set(suite.metrics)
-    assert [row["faults"] for row in result["samples"]] == [{}, {}]
+    assert [row["faults"] for row in result["samples"]] == [{}, {}] * 2
 
 
 def test_a_wrong_reading_is_seen(small: None) -> None:
@@ -65,9 +66,12 @@ def test_a_wrong_reading_is_seen(small: None) -> None:
 
 
 def test_shipped_instructions_are_held_out() -> None:
-    from instruct_data.face.corpus import OWN
+    from instruct_data.face.corpus import EVERYDAY, FURTHER, OWN, SEQUENCES, SIBLINGS
     from instruct_data.face.score import read_instructions
 
-    held = {one.score.text.lower() for one in read_instructions(evaluation.folder() / face_instructions.OWN)}
-    taught = {one.score.text.lower() for one in read_instructions(OWN)}
-    assert len(held) == 100 and len(taught) > 1900 and not held & taught
+    def texts(path: Path) -> set[str]:
+        return {one.score.text.lower().strip(" .!*") for one in read_instructions(path)}
+
+    taught = set().union(*(texts(path) for path in (OWN, SEQUENCES, FURTHER, SIBLINGS, EVERYDAY)))
+    own, everyday = (texts(evaluation.folder() / n) for n in (face_instructions.OWN, face_instructions.EVERYDAY))
+    assert len(own) == 100 and len(everyday) > 120 and len(taught) > 50_000 and not (own | everyday) & taught
