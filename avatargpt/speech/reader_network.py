@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor, nn
 
 from avatargpt.speech.score_tokens import ScoreTokens
-from avatargpt.speech.tuned_layers import LAYERS, WIDTH, TunedLayers
+from avatargpt.speech.tuned_layers import LAYERS, WIDTH, TunedLayers, best_of_rank
 from vqvae.errors import UserError
 
 MOST_TOKENS = 120  # of a score
@@ -125,3 +125,16 @@ class ReaderNetwork(nn.Module):
 
     def forward(self, states: Tensor, words: Tensor, tokens: Tensor, kinds: Tensor | None = None) -> Tensor:
         return self.decode(self.encode(states, words, kinds), words, tokens)
+
+    def with_rank(self, rank: int) -> ReaderNetwork:
+        """The same network with changes to the sentence encoder of a lower rank, as near to its own as can be; itself
+        where its rank is not above that."""
+        if rank >= self.config.rank:
+            return self
+        state = self.state_dict()
+        for name in [k.removesuffix(".up") for k in state if k.endswith(".up")]:
+            up, down = best_of_rank(state[f"{name}.up"], state[f"{name}.down"], rank)
+            state |= {f"{name}.up": up, f"{name}.down": down}
+        out = ReaderNetwork(replace(self.config, rank=rank))
+        out.load_state_dict(state)
+        return out.train(self.training)

@@ -53,6 +53,13 @@ class TunedLinear(nn.Module):
         return F.linear(x, self.weight, self.bias) + F.linear(F.linear(x, self.down), self.up)
 
 
+def best_of_rank(up: Tensor, down: Tensor, rank: int) -> tuple[Tensor, Tensor]:
+    """(O, R) and (R, I) -> (O, rank) and (rank, I) whose product is nearest to theirs (Eckart and Young 1936)."""
+    left, size, right = torch.linalg.svd(up.double() @ down.double(), full_matrices=False)
+    root = size[:rank].sqrt()
+    return (left[:, :rank] * root).to(up.dtype), (root[:, None] * right[:rank]).to(down.dtype)
+
+
 class TunedLayer(nn.Module):
     """One layer of the encoder: token states (B, N, 384) -> (B, N, 384)."""
 

@@ -100,6 +100,8 @@ def _parser() -> argparse.ArgumentParser:
           paired="the same for the mouth of recorded pairs, a network of its own",
           reader="folder of the reader stage, or several likewise; + between readers that are asked together",
           matcher="folder of the matcher stage")  # fmt: skip
+    packed.add_argument("--rank", type=_whole, metavar="R",
+                        help="highest rank of readers' changes to the encoder; default: as trained")  # fmt: skip
     packed.add_argument("--bits", type=int, choices=(8, 16), default=16,
                         help="of the language model's weights; default: 16, which transformers reads, too")  # fmt: skip
     stage("speech", faces="folder of real speech and faces!", texts="texts to be spoken",

@@ -198,4 +198,4 @@ def _beside(args: argparse.Namespace, out: Path, fingerprint: str) -> None:
         from avatargpt.speech.reader import ScoreReader
 
         readers = [mean_of(folders, ScoreReader.load).network for folders in args.reader.split("+")]
-        ScoreReader(*readers).save(out / "driver", torch.int8)
+        ScoreReader(*(one.with_rank(args.rank or one.config.rank) for one in readers)).save(out / "driver", torch.int8)

@@ -136,7 +136,8 @@ def test_rows_know_their_kind() -> None:
     groups, held = material(own(40), options, own(60)[40:])
     assert len(groups["corpus"]) >= 18 and not {s.text for s in groups["corpus"]} & {s.text for s in groups["written"]}
     rows = {k: rows_of(v[:40], reader, Words(), kind=k) for k, v in groups.items()}
-    assert {k: r.kind for k, r in rows.items() if r.kind >= 0} == {"written": 1, "corpus": 0, "reworded": 0}
+    known = {k: r.kind for k, r in rows.items() if r.tokens and r.kind >= 0}
+    assert known == {"written": 1, "corpus": 0, "reworded": 0}
     batches = ReaderBatches(rows, options.shares, ReaderTraining(), reader.network.begin)
     kinds = np.concatenate([batches.draw(48, step)[3].numpy() for step in range(8)])
     for kind, share in ((-1, 0.2 + 0.1 * 0.8), (0, 0.4 * 0.9), (1, 0.4 * 0.9)):  # one in ten is not told
@@ -162,6 +163,24 @@ def test_instructions_are_read_as_of_the_kind_that_is_said() -> None:
         ReaderConfig(kinds=["corpus"], read_as="actors")
     with pytest.raises(UserError, match="tuned 1"):
         ReaderConfig(layers=[0, 3], tuned=1)
+
+
+def test_a_lower_rank_keeps_what_counts_most() -> None:
+    torch.manual_seed(5)
+    shape = ReaderConfig(width=16, hidden=16, heads=2, encoder=1, decoder=1, layers=[0, 3], rank=6)
+    whole = ReaderNetwork(shape).eval()
+    with torch.no_grad():  # changes of rank 2, the rest hardly more than nothing
+        for name, p in whole.named_parameters():
+            if name.endswith(".up"):
+                p[:, :2].normal_()
+                p[:, 2:].normal_(std=1e-5)
+    states, words, tokens = torch.randn(2, 7, 768), torch.ones(2, 7), torch.randint(0, 40, (2, 9))
+    right = whole(states, words, tokens)
+    for rank, near in ((2, True), (1, False)):
+        cut = whole.with_rank(rank)
+        assert cut.config.rank == rank and cut.tuned.layers[0].query.up.shape[1] == rank
+        assert torch.allclose(cut(states, words, tokens), right, atol=1e-3) == near
+    assert whole.with_rank(6) is whole and whole.with_rank(9) is whole
 
 
 def test_joined_instructions_follow_one_another() -> None:
