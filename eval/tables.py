@@ -20,6 +20,13 @@ NEED_CORPUS = (
     "tokenizer", "describe", "inbetween", "continuation", "predicates", "plan_coverage", "discriminator",
     "synthetic_physics",
 )  # fmt: skip
+ARGUMENTS = {
+    "plans": " --data CORPUS", "plan_cycle": " --data CORPUS", "seams": " --data CORPUS", "chat": " --data CHAT",
+    "plan_coverage": " --data CORPUS --full", "discriminator": " --data CORPUS --store STORE",
+    "face_instructions": " --data FACE_TEXT --store SPEECH", "face_language": " --data FACE_TEXT",
+    "speech_face": " --data FACES --store SPEECH",
+}  # fmt: skip
+"""What suites are run with beside their name; `eval/README.md` says what these folders are."""
 APART = ("driver_ablations",)  # results of no suite; docs/ablations.md has their tables
 OPEN, CLOSE = "<!-- results -->", "<!-- /results -->"
 CHART = "tokenizer_length.png"
@@ -144,7 +151,8 @@ def commands(report: Report) -> list[str]:
     """The commands that make the files a section is rendered from."""
     lines = []
     if report.model:
-        lines.append(f"python eval/run.py {report.name}{' --data CORPUS' if report.name in NEED_CORPUS else ''}")
+        given = ARGUMENTS.get(report.name, " --data CORPUS" if report.name in NEED_CORPUS else "")
+        lines.append(f"python eval/run.py {report.name}{given}")
     return [*lines, *(f"python eval/run.py {report.name} --model {b} --data CORPUS" for b in report.others)]
 
 
