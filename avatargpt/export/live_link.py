@@ -46,9 +46,12 @@ def pack(row: np.ndarray, frame: int, subject: str, identity: str, rate: int = 3
     """One frame, (61,) values, as a packet.
 
     Raises:
-        UserError: a subject's name that is empty or longer than 64 bytes.
+        UserError: a subject's name that is empty, longer than 64 bytes or no text.
     """
-    name = subject.encode()
+    try:
+        name = subject.encode()
+    except UnicodeEncodeError:
+        raise UserError(f"subject {subject!r}: accepted UTF-8 text") from None
     if not 0 < len(name) <= _LONGEST_NAME:
         raise UserError(f"subject {subject!r}: {len(name)} bytes; accepted 1 to {_LONGEST_NAME}")
     if row.shape != (VALUES,) or len(identity) != _ID:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import queue
+import socket
 import threading
+import time
+from contextlib import suppress
 from typing import Any
 
 from vqvae import arkit
@@ -12,6 +15,8 @@ from vqvae.errors import UserError
 from vqvae.face import FaceMotion
 
 MOST_CLIENTS = 8
+LEAVE = 1.0  # s that clients have for the goodbye; those that read nothing are then cut off
+LOOK = 0.5  # s after which a client that is gone is noticed while nothing is sent
 WAITING = 30  # frames that a slow client may lag behind before it loses the oldest
 INSTALL = 'pip install "avatargpt[live]"'
 _TRY_LATER = 1013  # close code (RFC 6455 registry)
@@ -37,7 +42,7 @@ class WebSocketSender:
             raise UserError(f"a WebSocket needs the package websockets; install it with {INSTALL}") from None
         names = {"names": list(arkit.NAMES), "head": list(arkit.HEAD)}
         self._hello = json.dumps({"fps": fps, "subject": subject, **names})
-        self._clients: set[queue.Queue[str | None]] = set()
+        self._clients: dict[queue.Queue[str | None], Any] = {}
         self._lock = threading.Lock()
         self.failed = 0  # frames that a client was too slow for
         try:
@@ -50,24 +55,28 @@ class WebSocketSender:
 
     def _serve(self, client: Any) -> None:
         from websockets.exceptions import ConnectionClosed
+        from websockets.protocol import State
 
         mine: queue.Queue[str | None] = queue.Queue(WAITING)
         with self._lock:
             full = len(self._clients) >= MOST_CLIENTS
             if not full:
-                self._clients.add(mine)
+                self._clients[mine] = client
         if full:
             client.close(_TRY_LATER, f"{MOST_CLIENTS} clients are connected")
             return
         try:
             client.send(self._hello)
-            while (message := mine.get()) is not None:
-                client.send(message)
+            while client.protocol.state is State.OPEN:
+                with suppress(queue.Empty):
+                    if (message := mine.get(timeout=LOOK)) is None:
+                        break
+                    client.send(message)
         except ConnectionClosed:
             pass
         finally:
             with self._lock:
-                self._clients.discard(mine)
+                del self._clients[mine]
 
     def send(self, frame: int, motion: FaceMotion) -> None:
         """One frame, `motion` of length 1."""
@@ -83,6 +92,13 @@ class WebSocketSender:
                 waiting.put_nowait(message)
 
     def close(self) -> None:
-        """Say goodbye to every client and stop listening."""
+        """Say goodbye to every client and stop listening; who does not read is cut off after a second."""
         self._tell(None)
+        until = time.monotonic() + LEAVE
+        while self._clients and time.monotonic() < until:
+            time.sleep(0.01)
+        with self._lock:
+            for client in self._clients.values():
+                with suppress(OSError):  # gone meanwhile
+                    client.socket.shutdown(socket.SHUT_RDWR)
         self._server.shutdown()

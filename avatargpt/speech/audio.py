@@ -19,6 +19,7 @@ MAX_SECONDS = 2 * 3600
 MIN_RATE, MAX_RATE = 4_000, 384_000
 MAX_CHANNELS = 64
 ZERO_CROSSINGS = 16  # of the resampling filter on each side: 1 ms of delay at 16 kHz
+LACKING, LACKING_SHARE = 0.5, 0.02  # s, share of what a header says: less sound than that may be told imprecisely
 BLOCK = 65_536  # samples read from a file at once
 
 
@@ -108,6 +109,8 @@ def blocks(path: str | os.PathLike[str]) -> Iterator[np.ndarray]:
         raise UserError(f"{path}: damaged sound after {seen / info.rate:.1f} s ({detail})") from None
     if seen == 0:
         raise UserError(f"{path}: the sound is 0 s long; at least one sample is needed")
+    if info.samples - seen > max(LACKING * info.rate, LACKING_SHARE * info.samples):
+        raise UserError(f"{path}: ends after {seen / info.rate:.1f} s; its header says {info.seconds:.1f} s")
 
 
 def load(path: str | os.PathLike[str]) -> tuple[np.ndarray, int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -118,7 +119,7 @@ class Driver:
         if audio is None:
             if not seconds or not 0 < seconds <= sound.MAX_SECONDS:
                 raise UserError(f"without sound a length is needed: {seconds!r}; accepted: seconds above 0, up to 2 h")
-            rate, parts = sound.RATE, [np.zeros(round(seconds * sound.RATE), np.float32)]
+            rate, parts = sound.RATE, [np.zeros(math.ceil(round(seconds * sound.RATE, 3)), np.float32)]
         elif isinstance(audio, np.ndarray):
             if audio.size == 0:
                 raise UserError("the sound is 0 s long; at least one sample is needed")

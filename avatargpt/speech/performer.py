@@ -30,11 +30,14 @@ class FacePerformer:
 
     Args:
         driver: the network that moves the face. reader: the network that reads instructions.
-        grounder: the sentence encoder; None loads the packaged one when words come.
+        grounder: the sentence encoder that gives the driver its words; None loads the installed one when words come.
+        reading: one that gives the reader its own, of the layers that it reads (`reader.reading_grounder`); likewise.
     """
 
-    def __init__(self, driver: Driver, reader: ScoreReader | None = None, grounder: Any = None) -> None:
-        self.driver, self._reader, self._given = driver, reader, grounder
+    def __init__(
+        self, driver: Driver, reader: ScoreReader | None = None, grounder: Any = None, reading: Any = None
+    ) -> None:  # fmt: skip
+        self.driver, self._reader, self._given, self._reads = driver, reader, grounder, reading
         self._folder: Path | None = None
 
     @classmethod
@@ -71,7 +74,7 @@ class FacePerformer:
         """Gives the reader its words, of several layers."""
         from avatargpt.speech.reader import reading_grounder
 
-        return self._given or reading_grounder(self.reader.network.config)
+        return self._reads or reading_grounder(self.reader.network.config)
 
     def read(self, texts: Sequence[str], seconds: Sequence[float | None] | None = None) -> list[Score]:
         """What instructions ask for: actions with times, strengths and counts, feelings, and a length in seconds.

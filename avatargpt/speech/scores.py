@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from avatargpt.speech.direction import Clause, Feeling
-from instruct_data.face.score import Score
+from instruct_data.face.score import MAX_SECONDS, Score
 
 FADE = 0.4  # s over which a feeling's keyframe is reached
 WITH = 0.6  # a feeling this share as strong as the strongest is named with it
@@ -51,7 +51,7 @@ def spread(score: Score, seconds: float) -> Score:
     A rule: what is done is spread over up to `SPREAD` times its own length; in a clip that is longer still, or shorter,
     it stays as it is (`fitted`). A single blink or wink only comes later.
     """
-    if not 1 < seconds / score.length <= SPREAD:
+    if not 1 < seconds / score.length <= SPREAD or seconds > MAX_SECONDS:
         return score
     grown = _paced(score, seconds)
     both = zip(grown.events, score.events, strict=True)
@@ -81,7 +81,7 @@ def fitted(score: Score, seconds: float) -> Score:
 
 
 def placed(score: Score, seconds: float, spreads: bool, felt: bool = False) -> Score:
-    """The score as a clip of so many seconds performs it, and as long as the clip.
+    """The score as a clip of so many seconds performs it, and as long as the clip (at most as a score can be).
 
     Args:
         spreads: times may grow and shrink with the clip; otherwise they stay as they are written.
@@ -94,4 +94,4 @@ def placed(score: Score, seconds: float, spreads: bool, felt: bool = False) -> S
         score = spread(score, seconds)
     if spreads or seconds > score.length:
         score = fitted(score, seconds)
-    return replace(score, length=seconds, emotions=() if felt else score.emotions)
+    return replace(score, length=min(seconds, MAX_SECONDS), emotions=() if felt else score.emotions)

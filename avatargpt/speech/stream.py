@@ -75,6 +75,7 @@ class FaceStream:
         self._recorded = RecordedMouth(self._net, self._behind)
         self._heard = 0  # feature frames
         self.frames = 0  # video frames given out
+        self._finished = False
         self.direct(direction or Direction())
 
     @property
@@ -100,18 +101,29 @@ class FaceStream:
         """Samples (n,) or (n, channels), floats in [-1, 1] or integers -> (k, 55) frames that are ready, k may be 0.
 
         Samples that are not finite count as silence and in `repaired`.
+
+        Raises:
+            UserError: samples of another shape or type, or after the end.
         """
+        if self._finished:
+            raise UserError("sound for a stream that is finished; accepted: sound for another one")
+        return self._push(pcm)
+
+    def _push(self, pcm: np.ndarray) -> np.ndarray:
         rows = [row for block in self._blocks.push(pcm) if (row := self._hear(block)) is not None]
         return np.stack(rows) if rows else np.zeros((0, WIDTH), np.float32)
 
     @torch.inference_mode()
     def finish(self) -> np.ndarray:
-        """The frames still due, (k, 55): as many as whole frames lie in the sound, at least one."""
+        """The frames still due, (k, 55): as many as whole frames lie in the sound, at least one; the stream ends."""
+        if self._finished:
+            return np.zeros((0, WIDTH), np.float32)
+        self._finished = True
         due = frames_in(self._blocks.samples, self._blocks.rate) - self.frames
         rows: list[np.ndarray] = []
         quiet = np.zeros(self._blocks.rate // FPS + 1, np.float32)
         while len(rows) < due:
-            rows += list(self.push(quiet)[: due - len(rows)])
+            rows += list(self._push(quiet)[: due - len(rows)])
         return np.stack(rows) if rows else np.zeros((0, WIDTH), np.float32)
 
     def _hear(self, block: np.ndarray) -> np.ndarray | None:

@@ -10,8 +10,8 @@ import pytest
 
 from avatargpt import export
 from avatargpt.cli import face_score
-from avatargpt.speech.scores import placed
-from instruct_data.face.score import Emotion, Event, Score
+from avatargpt.speech.scores import placed, spread
+from instruct_data.face.score import MAX_SECONDS, Emotion, Event, Score
 from tests.cli.test_bad_input import assert_refused
 from vqvae.errors import UserError
 
@@ -121,3 +121,13 @@ def test_a_list_of_scores_makes_a_file_each(cli, words: None, weights: Path, tmp
     result = cli("face", sound, "--score", tmp_path / "s.json", "--model", weights, "-o", tmp_path / "m.csv")
     assert result.lines == [str(tmp_path / "m" / "00.csv"), str(tmp_path / "m" / "01.csv")], result.err
     assert result.err == ""
+
+
+def test_sound_may_be_longer_than_a_score() -> None:
+    score = Score(2.0, (Event("nod", 0.2, 1.0),), (Emotion("happy", 0.7, 0.0, 2.0),))
+    for seconds in (601.0, 900.0, 7200.0):
+        for spreads in (True, False):
+            one = placed(score, seconds, spreads)
+            assert one.length == MAX_SECONDS and one.events == score.events and one.emotions[0].end >= 600
+    long = Score(500.0, (Event("nod", 0.2, 1.0),))
+    assert spread(long, 700.0) == long

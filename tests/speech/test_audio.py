@@ -111,6 +111,12 @@ def test_mistakes_have_clear_answers(tmp_path: Path, monkeypatch: pytest.MonkeyP
     soundfile.write(tmp_path / "nan.wav", bad, RATE, subtype="FLOAT")
     with pytest.raises(UserError, match=r"not numbers.* 0\.250 s"):
         list(blocks(tmp_path / "nan.wav"))
+    soundfile.write(tmp_path / "whole.mp3", np.tile(tone(RATE), 10), RATE)
+    whole = (tmp_path / "whole.mp3").read_bytes()
+    assert len(load(tmp_path / "whole.mp3")[0]) == 10 * len(tone(RATE))
+    (tmp_path / "cut.mp3").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(UserError, match=r"ends after 2\.\d s; its header says 5\.0 s"):
+        list(blocks(tmp_path / "cut.mp3"))
     monkeypatch.setattr(audio, "MAX_SECONDS", 0.25)
     soundfile.write(tmp_path / "long.wav", tone(RATE), RATE)
     with pytest.raises(UserError, match="cut it into parts"):

@@ -32,6 +32,18 @@ def test_frames_are_equal_to_the_bit_for_all_chunks(driver: Driver, rate: int, d
         assert np.array_equal(np.concatenate([*parts, stream.finish()]), whole)
 
 
+def test_a_stream_ends_once(driver: Driver) -> None:
+    stream = driver.stream()
+    assert len(stream.push(voice(0.5, RATE))) + len(stream.finish()) == 15
+    assert stream.finish().shape == (0, 55) and stream.frames == 15
+    with pytest.raises(UserError, match="finished"):
+        stream.push(voice(0.5, RATE))
+
+
+def test_silence_is_as_long_as_asked_for(driver: Driver) -> None:
+    assert [len(driver.drive(seconds=k / 30)) for k in (1, 31, 32, 33)] == [1, 31, 32, 33]
+
+
 def test_frame_by_frame_is_what_was_trained(driver: Driver) -> None:
 
     sound = voice(2.0)

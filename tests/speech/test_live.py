@@ -6,6 +6,8 @@ import io
 import json
 import socket
 import struct
+import threading
+import time
 from contextlib import ExitStack
 
 import numpy as np
@@ -38,6 +40,11 @@ def driver() -> Driver:
 def face(frames: int = 1, seed: int = 0) -> FaceMotion:
     rng = np.random.default_rng(seed)
     return FaceMotion(rng.random((frames, 52)), rng.normal(0, 0.2, (frames, 3)))
+
+
+def test_a_subject_that_is_no_text() -> None:
+    with pytest.raises(UserError, match="accepted UTF-8 text"):
+        pack(np.zeros(61, np.float32), 0, "\udcff", ID)
 
 
 def test_packet_is_laid_out_as_the_phone_does() -> None:
@@ -149,11 +156,49 @@ def test_slow_clients_lose_the_oldest_frames() -> None:
 
     sender = WebSocketSender("127.0.0.1", 0)
     slow: queue.Queue[str | None] = queue.Queue(WAITING)
-    sender._clients.add(slow)
+    sender._clients[slow] = None
     for k in range(WAITING + 5):
         sender.send(k, face())
     assert sender.failed == 5 and json.loads(slow.get() or "")["frame"] == 5
     sender._clients.clear()
+    sender.close()
+
+
+def test_a_client_that_reads_nothing_holds_nobody_up() -> None:
+    pytest.importorskip("websockets")
+    sender = WebSocketSender("127.0.0.1", 0)
+    sender._server.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)  # stands in for a slow network
+    with socket.socket() as deaf:
+        deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        deaf.connect(("127.0.0.1", sender.port))
+        lines = ("GET / HTTP/1.1", "Host: a", "Upgrade: websocket", "Connection: Upgrade",
+                 "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==", "Sec-WebSocket-Version: 13", "", "")  # fmt: skip
+        deaf.sendall("\r\n".join(lines).encode())
+        for k in range(4000):
+            sender.send(k % 2**16, face())
+            if sender.failed > WAITING:  # its handler hangs in sending
+                break
+            time.sleep(0.001)
+        assert sender.failed > WAITING
+        closing = threading.Thread(target=sender.close, daemon=True)
+        closing.start()
+        closing.join(20)
+        assert not closing.is_alive()
+
+
+def test_clients_that_are_gone_make_room() -> None:
+    client = pytest.importorskip("websockets.sync.client")
+    sender = WebSocketSender("127.0.0.1", 0)
+    url = f"ws://127.0.0.1:{sender.port}"
+    for _ in range(MOST_CLIENTS):
+        with client.connect(url) as one:
+            one.recv(5)
+    for _ in range(400):
+        if not sender._clients:
+            break
+        time.sleep(0.05)
+    with client.connect(url) as late:  # nothing was sent meanwhile
+        assert json.loads(late.recv(5))["fps"] == 30
     sender.close()
 
 

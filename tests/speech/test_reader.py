@@ -247,7 +247,7 @@ def test_reading_is_scored() -> None:
 
 
 def test_a_performance_is_as_long_as_its_instruction(driver: Driver) -> None:
-    performer = FacePerformer(driver, small(), Words())
+    performer = FacePerformer(driver, small(), Words(), Words())
     score = Score(2.5, (Event("nod", 0.2, 2.0),), (), "nod slowly")
     moved = performer.perform("nod slowly", score=score)
     assert len(moved) == 75 and moved.caption == "nod slowly"
