@@ -158,15 +158,16 @@ def _sheet(motions: Sequence[Any], path: Path) -> None:
 
 
 def write_results(
-    paths: Sequence[Path], motions: Sequence[Motion], many: bool, options: dict[str, Any] | None = None
-) -> list[list[str]]:
-    """Write every motion in every format. When one fails, nothing that was written stays behind.
+    paths: Sequence[Path], motions: Sequence[Any], many: bool,
+    options: dict[str, Any] | Sequence[dict[str, Any]] | None = None,
+) -> list[list[str]]:  # fmt: skip
+    """Write every motion in every format. When one fails, no file that was not there before stays behind.
 
     Args:
         paths: output files; a contact sheet (.png) holds all motions, every other file one.
         motions: their captions are what a contact sheet shows.
         many: write STEM/00.ext, STEM/01.ext ... even for one motion.
-        options: of the format, see :func:`avatargpt.export.save`.
+        options: of the format, see :func:`avatargpt.export.save`; of each path, or the same for all.
 
     Returns:
         For each motion the files that hold it.
@@ -174,14 +175,15 @@ def write_results(
     from avatargpt import export
 
     files: list[list[str]] = [[] for _ in motions]
-    written: list[Path] = []
+    new: list[Path] = []
     made: list[Path] = []
+    each = [options or {}] * len(paths) if options is None or isinstance(options, dict) else options
     width = max(2, len(str(len(motions) - 1)))
     try:
-        for path in paths:
+        for path, own in zip(paths, each, strict=True):
             if path.suffix.lower() == SHEET:
+                new += [] if path.exists() else [path]
                 _sheet(motions, path)
-                written.append(path)
                 for names in files:
                     names.append(str(path))
                 continue
@@ -189,11 +191,11 @@ def write_results(
                 made.append(path.with_suffix(""))
             for i, motion in enumerate(motions):
                 target = path.with_suffix("") / f"{i:0{width}d}{path.suffix}" if many else path
-                export.save(motion, target, **(options or {}))
-                written.append(target)
+                new += [] if target.exists() else [target]
+                export.save(motion, target, **own)
                 files[i].append(str(target))
     except BaseException:
-        for path in written:
+        for path in new:
             path.unlink(missing_ok=True)
         for folder in made:
             if folder.is_dir() and not any(folder.iterdir()):

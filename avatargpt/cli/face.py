@@ -126,7 +126,8 @@ def face(
         eye_contact,
     )  # fmt: skip
     controls.check()
-    common.check_targets(output, many, "face")
+    listed = Path(text[1:]) if text is not None and text.startswith("@") else None
+    common.check_targets(output, many, "face", [f for f in (audio, score, listed) if f is not None])
     options = format_options(output, layout, size, audio)
     check_lips(lips, audio is not None or line.live, by)
     if by not in MAKERS:
@@ -138,19 +139,19 @@ def face(
             raise UserError(f"--emotion {emotion}: --by language takes one feeling without seconds")
         made = _spoken(model, texts, feelings, seconds, seed, threads, quiet)
         motions = [apply(m, controls, seed) for m in made]
-        common.print_results(motions, _write(output, motions, many, options), as_json)
+        common.print_results(motions, common.write_results(output, motions, many, options), as_json)
         return
     folder = driver_folder(model)
     if line.live:
         asked = texts[0], given[0] if given else None
         done, about = perform(folder, line, asked, feelings, controls, bool(output), quiet)
-        written = _write(output, [done.motion().with_caption(texts[0])], False, options)[0] if output else []
-        _tell_live(about, written, as_json)
+        take = [done.motion().with_caption(texts[0])] if output else []
+        _tell_live(about, common.write_results(output, take, False, options)[0] if take else [], as_json)
         return
     made, read = _perform(folder, audio, texts, given, feelings, length, lips, threads, quiet)
     motions = [apply(m, controls, seed) for m in made]
     with common.progress("writing", quiet):
-        files = _write(output, motions, many, options)
+        files = common.write_results(output, motions, many, options)
     common.print_results(motions, files, as_json, [{} if s is None else {"score": face_score.row(s)} for s in read])
 
 
@@ -215,7 +216,7 @@ def _perform(
                 text, audio, feelings=feelings, seconds=None if audio is not None else length, score=score,
                 progress=tell, head=lips,
             )  # fmt: skip
-            named = text or (audio.stem if audio is not None else ", ".join(f.text for f in feelings))
+            named = text or (_plain(audio.stem) if audio is not None else ", ".join(f.text for f in feelings))
             made.append(clip.with_caption(named))
     return made, scores
 
@@ -225,17 +226,6 @@ def _tell(advance: common.Progress, clip: int, clips: int, frames: int, done: in
     advance(clip * frames + min(done, frames), clips * frames)
 
 
-def _write(
-    paths: list[Path], motions: list[Any], many: bool, options: list[dict[str, Any]]
-) -> list[list[str]]:  # fmt: skip
-    """Every clip in every format, each with its own options. When one fails, no file stays behind."""
-    files: list[list[str]] = [[] for _ in motions]
-    try:
-        for path, own in zip(paths, options, strict=True):
-            for names, new in zip(files, common.write_results([path], motions, many, own), strict=True):
-                names += new
-    except BaseException:
-        for name in {name for names in files for name in names}:
-            Path(name).unlink(missing_ok=True)
-        raise
-    return files
+def _plain(name: str) -> str:
+    """A file's name as text, whatever bytes it is made of."""
+    return name.encode(errors="replace").decode()

@@ -201,7 +201,7 @@ def read_vrma(path: Path) -> FaceMotion:
         return FaceMotion(weights, head, fps, str(gltf.get("extras", {}).get("caption", "")))
     except UserError:
         raise
-    except (KeyError, IndexError, TypeError, ValueError, ZeroDivisionError) as e:
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError, ArithmeticError) as e:
         raise UserError(f"{path}: damaged .vrma ({type(e).__name__}); {ACCEPTED}") from None
 
 

@@ -50,6 +50,11 @@ class AudioInfo:
         return self.samples / self.rate
 
 
+def named(path: str | os.PathLike[str]) -> bytes | str:
+    """A file's name as soundfile takes it: on systems whose names are bytes, these."""
+    return os.fspath(path) if os.name == "nt" else os.fsencode(path)
+
+
 def inspect(path: str | os.PathLike[str]) -> AudioInfo:
     """Rate, channels and length of a sound file, checked.
 
@@ -63,7 +68,7 @@ def inspect(path: str | os.PathLike[str]) -> AudioInfo:
         what = "is a folder" if path.is_dir() else "no such file"
         raise UserError(f"{path}: {what}; a sound file (wav, flac, ogg, mp3) is needed")
     try:
-        about: Any = soundfile.info(str(path))
+        about: Any = soundfile.info(named(path))
     except (soundfile.LibsndfileError, RuntimeError) as e:
         detail = str(getattr(e, "error_string", e)).rstrip(".")
         raise UserError(f"{path}: not a sound file ({detail}); accepted: wav, flac, ogg, mp3, aiff") from None
@@ -95,7 +100,7 @@ def blocks(path: str | os.PathLike[str]) -> Iterator[np.ndarray]:
     info = inspect(path)
     seen = 0
     try:
-        with soundfile.SoundFile(str(path)) as file:
+        with soundfile.SoundFile(named(path)) as file:
             while len(block := file.read(BLOCK, dtype="float32", always_2d=True)):
                 mono = to_mono(block)
                 bad = ~np.isfinite(mono)

@@ -97,7 +97,8 @@ class FacePerformer:
     def usual(self, score: Score | None, feelings: Sequence[Feeling] = ()) -> float:
         """Seconds of a clip without sound for which none were asked: all of the score, and the last feeling seen."""
         length = score.length if score is not None else SILENT_SECONDS
-        return max(length, max(f.second for f in feelings) + HOLD) if len(feelings) > 1 else length
+        last = max((f.second for f in feelings), default=0.0)
+        return max(length, last + HOLD) if last > 0 else length
 
     def perform(
         self, text: str = "", audio: str | os.PathLike[str] | np.ndarray | None = None, rate: int = 16_000,

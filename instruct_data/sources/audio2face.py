@@ -30,6 +30,6 @@ def from_json(data: dict[str, Any], path: Path) -> FaceMotion:
         raise UserError(f"{path}: no facsNames and weightMat; accepted an Audio2Face file")
     try:
         fps = float(data.get("exportFps", DEFAULT_FPS))
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise UserError(f"{path}: exportFps is no number") from None
     return to_face(path, [str(n) for n in names], rows, fps)

@@ -39,7 +39,7 @@ def from_json(data: dict[str, Any], path: Path) -> FaceMotion:
         rows = [f["weights"] for f in frames]
         times = np.array([float(f.get("time", 0)) for f in frames])
         turns = [f.get("rotation") or [] for f in frames]
-    except (KeyError, TypeError, AttributeError, ValueError) as e:
+    except (KeyError, TypeError, AttributeError, ValueError, OverflowError) as e:
         raise UserError(f"{path}: frames need weights and time ({type(e).__name__}: {e})") from None
     fps = _rate(times)
     return to_face(path, [str(n) for n in names], rows, fps, _head(turns, path))
@@ -57,11 +57,11 @@ def _rate(times: np.ndarray) -> float:
 
 
 def _head(turns: list[Any], path: Path) -> np.ndarray | None:
-    lengths = {len(r) for r in turns}
-    if lengths not in ({3}, {4}):
-        return None
     try:
+        lengths = {len(r) for r in turns}
+        if lengths not in ({3}, {4}):
+            return None
         r = np.array(turns, np.float64)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise UserError(f"{path}: rotation is not numbers") from None
     return r if r.shape[1] == 3 else angles_of(r[:, [3, 0, 1, 2]])

@@ -65,5 +65,5 @@ def to_face(
         return FaceMotion(weights, np.zeros((len(values), 3)) if head is None else head, fps)
     except UserError as e:
         raise UserError(f"{path}: {e}") from None
-    except (TypeError, ValueError) as e:
+    except (TypeError, ValueError, OverflowError) as e:
         raise UserError(f"{path}: rows of weights differ from the {len(names)} names ({e})") from None

@@ -30,6 +30,7 @@ from vqvae.motion import MAX_FRAMES
 HEAD_SIGNS = np.array([-1.0, -1.0, 1.0])  # file <-> FaceMotion, yaw pitch roll
 COMMON_RATES = (24.0, 25.0, 30.0, 48.0, 50.0, 60.0, 90.0, 100.0, 120.0)
 DEFAULT_BASE = 30.0
+USUAL_BASES = (DEFAULT_BASE, 60.0, 120.0)  # of takes that lie within one second
 MOST_SKIPPED = 3  # counts that no row of a take has at the end of a second
 _HEAD = ("headyaw", "headpitch", "headroll")
 MAX_GAP = 600.0  # seconds between two rows; more means a damaged timecode
@@ -117,9 +118,9 @@ def _base(whole: np.ndarray, frames: np.ndarray) -> float:
 
     Rows may skip the last one or two counts of a second, as 30 rows a second in a base of 60 do.
     """
-    if len(np.unique(whole)) < 2 and frames.max() < DEFAULT_BASE:
-        return DEFAULT_BASE
     top = np.floor(frames.max()) + 1
+    if len(np.unique(whole)) < 2:  # it never begins anew
+        return next((r for r in USUAL_BASES if top <= r), float(top))
     return float(min((r for r in COMMON_RATES if top <= r <= top + MOST_SKIPPED), default=top))
 
 

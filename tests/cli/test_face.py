@@ -139,6 +139,39 @@ def test_sound_that_is_none(cli, tmp_path: Path, sound: Path) -> None:
     assert_refused(cli("face", sound, "--seconds", "2", "-o", tmp_path / "a.csv"), "--seconds", "AUDIO")
 
 
+def test_what_is_read_is_not_written_over(cli, weights: Path, sound: Path, tmp_path: Path) -> None:
+    score = tmp_path / "s.json"
+    score.write_text('{"length": 1, "events": []}')
+    assert_refused(cli("face", "--score", score, "--model", weights, "-o", score), "input and output are the same")
+    texts = tmp_path / "t.csv"
+    texts.write_text("wink\n")
+    assert_refused(cli("face", "--text", f"@{texts}", "--model", weights, "-o", texts), "input and output are the same")
+    assert score.read_text().startswith('{"length"') and texts.read_text() == "wink\n"
+    score.write_text('{"length": 1, "text": "\\ud800 x"}')
+    assert_refused(cli("face", "--score", score, "--model", weights, "-o", tmp_path / "a.vrma"), "accepted UTF-8 text")
+
+
+def test_an_older_file_outlives_an_output_that_fails(cli, weights: Path, sound: Path, tmp_path: Path) -> None:
+    kept, fresh = tmp_path / "kept.csv", tmp_path / "fresh.csv"
+    kept.write_text("older")
+    argv = ("face", sound, "--model", weights, "-o", kept, "-o", fresh, "-o", tmp_path / f"{'x' * 251}.csv")
+    assert_refused(cli(*argv), "cannot write")
+    assert kept.exists() and not fresh.exists()
+
+
+def test_names_that_are_no_text(cli, weights: Path, sound: Path, tmp_path: Path) -> None:
+    odd = tmp_path / "a\udcfe.wav"
+    odd.write_bytes(sound.read_bytes())
+    result = cli("face", odd, "--model", weights, "-o", tmp_path / "a.vrma", "-o", tmp_path / "a.npz")
+    assert result.code == 0, result.err
+    assert export.load(tmp_path / "a.vrma").caption == "a?"
+
+
+def test_a_late_feeling_is_seen(cli, weights: Path, tmp_path: Path) -> None:
+    result = cli("face", "--emotion", "5:angry", "--model", weights, "-o", tmp_path / "a.npz", "--json")
+    assert json.loads(result.out)["results"][0]["seconds"] > 5.5
+
+
 def test_options_that_no_output_has(cli, words: None, weights: Path, tmp_path: Path) -> None:
     both = ("-o", tmp_path / "a.csv", "-o", tmp_path / "a.json")
     assert_refused(cli("face", "--text", "wink", "--size", 64, "--model", weights, *both), "--size 64", ".mp4")

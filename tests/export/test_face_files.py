@@ -172,3 +172,26 @@ def test_cut_short(clip: FaceMotion, tmp_path: Path) -> None:
         path.write_bytes(path.read_bytes()[:-2000])
         with pytest.raises(UserError):
             export.load(path)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda g: g.update(extras="x"),
+        lambda g: g["extensions"]["VRMC_vrm_animation"]["expressions"].update(custom="x"),
+        lambda g: g["extensions"]["VRMC_vrm_animation"]["humanoid"]["humanBones"].update(head=3),
+        lambda g: g["accessors"][0].update(count=10**30),
+        lambda g: g["bufferViews"].__setitem__(0, "x"),
+    ],
+)
+def test_parts_of_the_wrong_kind(clip: FaceMotion, tmp_path: Path, damage) -> None:
+    path = export.save(clip, tmp_path / "a.vrma")
+    gltf, blob = contents(path)
+    damage(gltf)
+    text = json.dumps(gltf).encode()
+    text += b" " * (-len(text) % 4)
+    size = 12 + 8 + len(text) + 8 + len(blob)
+    parts = struct.pack("<4sII", b"glTF", 2, size), struct.pack("<I4s", len(text), b"JSON"), text
+    path.write_bytes(b"".join(parts) + struct.pack("<I4s", len(blob), b"BIN\0") + blob)
+    with pytest.raises(UserError, match=r"damaged \.vrma"):
+        export.load(path)

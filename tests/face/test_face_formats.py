@@ -220,3 +220,25 @@ def test_real_takes(shared):
     for clip in clips:
         take = clip.load()
         assert take.fps == 30.0 and take.seconds > 60 and take.weights.max() > 0.9
+
+
+@pytest.mark.parametrize(("frames", "fps"), [(36, 60), (59, 60), (95, 120), (15, 30)])
+def test_takes_within_one_second_keep_their_rate(tmp_path, frames, fps):
+    clip = FaceMotion(np.random.default_rng(0).random((frames, 52)), np.zeros((frames, 3)), fps)
+    back = export.load(export.save(clip, tmp_path / "a.csv"))
+    assert (len(back), back.fps) == (frames, fps)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"names":["jawOpen"],"frames":[{"weights":[0],"time":0,"rotation":1.5}]}',
+        '{"names":["jawOpen"],"frames":[{"weights":[0],"time":1' + "0" * 400 + "}]}",
+        '{"names":["jawOpen"],"frames":[{"weights":[1' + "0" * 400 + '],"time":0}]}',
+        '{"exportFps":1' + "0" * 400 + ',"facsNames":["jawOpen"],"weightMat":[[0]]}',
+    ],
+)
+def test_numbers_of_the_wrong_kind(tmp_path, text):
+    (tmp_path / "a.json").write_text(text)
+    with pytest.raises(UserError):
+        export.load(tmp_path / "a.json")
