@@ -16,13 +16,11 @@ ORDER = (
     "tokenizer", "prompts_known", "prompts_everyday", "prompts_unseen", "describe", "describe_synthetic", "inbetween",
     "continuation", "plan_coverage", "families", "discriminator", "synthetic_physics", "predicates",
 )  # fmt: skip
-NEED_CORPUS = (
-    "tokenizer", "describe", "inbetween", "continuation", "predicates", "plan_coverage", "discriminator",
-    "synthetic_physics",
-)  # fmt: skip
+_BODY = " --data CORPUS"
 ARGUMENTS = {
-    "plans": " --data CORPUS", "plan_cycle": " --data CORPUS", "seams": " --data CORPUS", "chat": " --data CHAT",
-    "plan_coverage": " --data CORPUS --full", "discriminator": " --data CORPUS --store STORE",
+    **dict.fromkeys(("tokenizer", "describe", "inbetween", "continuation", "predicates"), _BODY),
+    **dict.fromkeys(("synthetic_physics", "plans", "plan_cycle", "seams"), _BODY),
+    "plan_coverage": f"{_BODY} --full", "discriminator": f"{_BODY} --store STORE", "chat": " --data CHAT",
     "face_instructions": " --data FACE_TEXT --store SPEECH", "face_language": " --data FACE_TEXT",
     "speech_face": " --data FACES --store SPEECH",
 }  # fmt: skip
@@ -151,8 +149,7 @@ def commands(report: Report) -> list[str]:
     """The commands that make the files a section is rendered from."""
     lines = []
     if report.model:
-        given = ARGUMENTS.get(report.name, " --data CORPUS" if report.name in NEED_CORPUS else "")
-        lines.append(f"python eval/run.py {report.name}{given}")
+        lines.append(f"python eval/run.py {report.name}{ARGUMENTS.get(report.name, '')}")
     return [*lines, *(f"python eval/run.py {report.name} --model {b} --data CORPUS" for b in report.others)]
 
 

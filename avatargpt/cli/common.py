@@ -40,6 +40,19 @@ Outputs = Annotated[list[Path], _OUTPUT]
 AnyOutputs = Annotated[list[Path] | None, _OUTPUT]
 
 
+def listed(argument: str | None) -> Path | None:
+    """The file that a TEXT argument names as ``@FILE``, None where it names none."""
+    return Path(argument[1:]) if argument is not None and argument.startswith("@") else None
+
+
+def is_text(value: str) -> bool:
+    """Whether it can be written as UTF-8.
+
+    Python keeps bytes of an argument that it cannot decode, and halves of characters in JSON, as surrogates.
+    """
+    return not any("\ud800" <= c <= "\udfff" for c in value)
+
+
 def read_texts(argument: str) -> tuple[list[str], bool]:
     """The texts that a TEXT argument stands for.
 
@@ -52,9 +65,9 @@ def read_texts(argument: str) -> tuple[list[str], bool]:
     Raises:
         UserError: empty, too long, or the file cannot be read.
     """
-    if not argument.startswith("@"):
+    path = listed(argument)
+    if path is None:
         return [_check_text(argument, "TEXT")], False
-    path = Path(argument[1:])
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except OSError as e:
@@ -78,7 +91,7 @@ def warn_foreign(texts: Sequence[str]) -> None:
 
 def _check_text(text: str, where: str) -> str:
     text = " ".join(text.split())
-    if any("\ud800" <= c <= "\udfff" for c in text):  # how Python keeps bytes of an argument that it cannot decode
+    if not is_text(text):
         raise UserError(f"{where}: not UTF-8 text; accepted a description in words, or @FILE with one per line")
     if not any(c.isalnum() for c in text):
         raise UserError(f"{where}: empty text; accepted a description in words, or @FILE with one per line")

@@ -126,8 +126,8 @@ def face(
         eye_contact,
     )  # fmt: skip
     controls.check()
-    listed = Path(text[1:]) if text is not None and text.startswith("@") else None
-    common.check_targets(output, many, "face", [f for f in (audio, score, listed) if f is not None])
+    sources = [f for f in (audio, score, common.listed(text)) if f is not None]
+    common.check_targets(output, many, "face", sources)
     options = format_options(output, layout, size, audio)
     check_lips(lips, audio is not None or line.live, by)
     if by not in MAKERS:

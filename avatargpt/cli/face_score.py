@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from avatargpt.cli.common import is_text
 from vqvae.errors import UserError
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ def _fields(row: Any, kinds: dict[str, type], needed: set[str], where: str) -> N
             raise UserError(f"{where}: {'no' if name in kinds else 'unknown'} {name!r}; accepted {', '.join(kinds)}")
         value, kind = row[name], kinds[name]
         fits = isinstance(value, (int, float) if kind is float else kind) and not isinstance(value, bool)
-        if isinstance(value, str) and any("\ud800" <= c <= "\udfff" for c in value):  # half a character of JSON
+        if isinstance(value, str) and not is_text(value):
             raise UserError(f"{where}: {name} {value!r}; accepted UTF-8 text")
         if not fits:
             raise UserError(f"{where}: {name} {value!r}; accepted {_WORDS[kind]}")

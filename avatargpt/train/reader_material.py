@@ -121,15 +121,11 @@ def material(
     from instruct_data.face.score import read_instructions
     from instruct_data.face.timed import timed_instructions
 
-    files = {
-        "sequenced": SEQUENCES if options.sequenced_share else None,
-        "further": FURTHER if options.further_share else None,
-        "siblings": SIBLINGS if options.siblings_share else None,
-        "everyday": EVERYDAY if options.everyday_share else None,
-    }  # fmt: skip
-    own_share = bool(options.corpus_share)
-    all_written = {"written": [*written, *([] if own_share else corpus)], "corpus": list(corpus) if own_share else []}
-    all_written |= {k: [one.score for one in read_instructions(f)] if f else [] for k, f in files.items()}
+    shares = options.shares
+    files = {"sequenced": SEQUENCES, "further": FURTHER, "siblings": SIBLINGS, "everyday": EVERYDAY}
+    apart, together = (corpus, ()) if shares["corpus"] else ((), corpus)
+    all_written = {"written": [*written, *together], "corpus": [*apart]}
+    all_written |= {k: [one.score for one in read_instructions(f)] if shares[k] else [] for k, f in files.items()}
     parts = {k: _parted(some, options.held) for k, some in all_written.items()}
     held = [s for some, _ in parts.values() for s in some]
     avoid = [s.text for s in held]
