@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import threading
 import unicodedata
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
@@ -184,11 +185,15 @@ class SentenceGrounder:
         self._model: Any = None
         self._tokenizer: Any = None
         self._known: OrderedDict[str, np.ndarray] = OrderedDict()
+        self._lock = threading.RLock()  # several threads may share one
 
     def load(self) -> None:
         """Read the encoder now; else the first text waits for it."""
-        if self._model is not None:
-            return
+        with self._lock:
+            if self._model is None:
+                self._load()
+
+    def _load(self) -> None:
         from tokenizers import Tokenizer
         from transformers import BertModel
         from transformers.utils import logging
@@ -229,12 +234,13 @@ class SentenceGrounder:
     def states(self, texts: Sequence[str], bf16: bool = False) -> list[np.ndarray]:
         """States of every text: (n, 384 * layers) float16 each. Texts seen before are not computed again."""
         cleaned = [" ".join(t.lower().split()) for t in texts]
-        missing = [t for t in dict.fromkeys(cleaned) if t not in self._known]
-        fresh = dict(zip(missing, self._compute(missing, bf16), strict=True)) if missing else {}
-        out = [fresh[t] if t in fresh else self._known[t] for t in cleaned]
-        self._known.update(fresh)
-        while len(self._known) > self.remember:
-            self._known.popitem(last=False)
+        with self._lock:
+            missing = [t for t in dict.fromkeys(cleaned) if t not in self._known]
+            fresh = dict(zip(missing, self._compute(missing, bf16), strict=True)) if missing else {}
+            out = [fresh[t] if t in fresh else self._known[t] for t in cleaned]
+            self._known.update(fresh)
+            while len(self._known) > self.remember:
+                self._known.popitem(last=False)
         return out
 
     def sentence(self, texts: Sequence[str]) -> np.ndarray:

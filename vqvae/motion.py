@@ -172,6 +172,15 @@ class Motion:
             raise UserError(f"{path}: {e}") from None
 
 
+def array_names(path: str | os.PathLike[str]) -> set[str]:
+    """Names of the arrays of an `.npz`; none where it is damaged, of which `read_arrays` says more."""
+    try:
+        with zipfile.ZipFile(path) as z:
+            return {n.removesuffix(".npy") for n in z.namelist()}
+    except Exception:  # as many kinds as there
+        return set()
+
+
 def read_arrays(path: Path, wanted: tuple[str, ...] | None = None) -> dict[str, Any]:
     """Arrays of an `.npz` without pickle; with `wanted` only those that are there of it.
 

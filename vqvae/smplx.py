@@ -6,14 +6,13 @@ Rotations carry over as they are (both rest poses are the same T-pose); the body
 from __future__ import annotations
 
 import os
-import zipfile
 from pathlib import Path
 
 import numpy as np
 
 from vqvae import rotations as rot
 from vqvae.errors import UserError
-from vqvae.motion import MAX_FRAMES, Motion, atomic_write
+from vqvae.motion import MAX_FRAMES, Motion, array_names, atomic_write, read_arrays
 from vqvae.skeleton import SMPL22
 
 BODY = len(SMPL22.names)
@@ -71,11 +70,8 @@ def _motion(data: dict[str, np.ndarray], up: str) -> Motion:
 
 def is_smplx(path: str | os.PathLike[str]) -> bool:
     """Whether a readable ``.npz`` has the keys of an SMPL motion rather than ours."""
-    try:
-        with np.load(path, allow_pickle=False) as z:
-            return "rotations" not in z.files and "trans" in z.files
-    except (OSError, ValueError, EOFError, KeyError, AttributeError, zipfile.BadZipFile):
-        return False
+    names = array_names(path)
+    return "rotations" not in names and "trans" in names
 
 
 def read_smplx(path: str | os.PathLike[str], up: str = "z") -> Motion:
@@ -89,13 +85,7 @@ def read_smplx(path: str | os.PathLike[str], up: str = "z") -> Motion:
         UserError: names the file and what is wrong: `up`, not a readable .npz, missing keys, shapes, NaN.
     """
     path = Path(path)
-    try:
-        with np.load(path, allow_pickle=False) as z:
-            wanted = ("poses", "root_orient", "pose_body", "trans", *_RATES)
-            data = {k: z[k] for k in z.files if k in wanted}
-    except (OSError, ValueError, EOFError, KeyError, AttributeError, zipfile.BadZipFile) as e:
-        first = str(e).splitlines()[0] if str(e) else "empty"
-        raise UserError(f"{path}: not a readable .npz ({first})") from None
+    data = read_arrays(path, ("poses", "root_orient", "pose_body", "trans", *_RATES))
     try:
         return _motion(data, up)
     except UserError as e:

@@ -113,7 +113,7 @@ def check_range(option: str, value: float, low: float, high: float, unit: str = 
 
 
 def check_targets(
-    paths: Sequence[Path], many: bool, modality: str | None = None, sources: Sequence[Path] = ()
+    paths: Sequence[Path], many: bool, modality: str | None = None, sources: Sequence[Path] = (), count: int = 1
 ) -> None:
     """Refuse output files that could not be written, before any work is done.
 
@@ -122,6 +122,7 @@ def check_targets(
         many: several results will be written as STEM/00.ext, STEM/01.ext ...
         modality: of what will be written.
         sources: files that are read, and not to be written over.
+        count: how many results there will be.
     """
     from avatargpt import export
 
@@ -131,6 +132,8 @@ def check_targets(
         export.check_target(path, modality)
         if any(path.resolve() == source.resolve() for source in sources):
             raise UserError(f"{path}: input and output are the same file; choose another output")
+        if path.suffix.lower() == SHEET and count > export.MOST_CLIPS:
+            raise UserError(f"{path}: one picture of {count} clips; accepted 1 to {export.MOST_CLIPS}")
         folder = path.with_suffix("")
         if many and path.suffix.lower() != SHEET and folder.exists() and not folder.is_dir():
             raise UserError(f"{folder}: a file is where the folder for several results should be; choose another -o")

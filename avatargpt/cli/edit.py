@@ -48,7 +48,7 @@ def inbetween(
     first, last = export.load(start), export.load(end)
     if first.modality != last.modality:
         raise UserError(f"{end}: a {last.modality} after a {first.modality}; accepted: two of one kind")
-    common.check_targets(output, many, first.modality, (start, end))
+    common.check_targets(output, many, first.modality, (start, end), len(texts))
     loaded = common.load_model(model, device, threads, quiet)
     motions = []
     with common.progress("filling in", quiet) as advance:
@@ -82,7 +82,7 @@ def extend(
     """
     common.check_seconds(seconds)
     texts, many = _texts(text)
-    common.check_targets(output, many, "body", (file,))
+    common.check_targets(output, many, "body", (file,), len(texts))
     motion = common.load_body(file)
     loaded = common.load_model(model, device, threads, quiet)
     longer = []

@@ -85,11 +85,11 @@ def face(
 ) -> None:
     """Speech, an instruction, emotions, or all at once to a face: 52 ARKit weights and the head at 30 fps.
 
-    An .mp4 carries the sound. A network makes the face: the streaming driver, which follows speech and instructions
-    closely, or with --by language the language model (TEXT or one emotion, at most 7.2 s). --gain to --eye-contact
-    change its curves afterwards. How TEXT was read is told on stderr and, with --json, as a score, which --score takes
-    back. Live (-, --microphone, --live-link, --websocket), frames come about 0.1 s after the sound, a file is heard at
-    its own speed, and -o may be left out.
+    An .mp4 carries the sound of AUDIO, not of what is live. A network makes the face: the streaming driver, which
+    follows speech and instructions closely, or with --by language the language model (TEXT or one emotion, at most
+    7.2 s). --gain to --eye-contact change its curves afterwards. How TEXT was read is told on stderr and, with --json,
+    as a score, which --score takes back. Live (-, --microphone, --live-link, --websocket), frames come about 0.1 s
+    after the sound, a file is heard at its own speed, and -o may be left out.
     """
     from avatargpt.cli import face_score
     from avatargpt.cli.face_live import Line, perform
@@ -127,7 +127,7 @@ def face(
     )  # fmt: skip
     controls.check()
     sources = [f for f in (audio, score, common.listed(text)) if f is not None]
-    common.check_targets(output, many, "face", sources)
+    common.check_targets(output, many, "face", sources, len(texts))
     options = format_options(output, layout, size, audio)
     check_lips(lips, audio is not None or line.live, by)
     if by not in MAKERS:

@@ -48,7 +48,7 @@ def generate(
     common.check_range("--temperature", temperature, 0.05, 2)
     shown = _retrieval(retrieval)
     many = batch or num > 1
-    common.check_targets(output, many, "body")
+    common.check_targets(output, many, "body", count=num * len(texts))
     loaded = common.load_model(model, device, threads, quiet)
     with common.progress("generating", quiet) as advance:
         motions = loaded.generate(

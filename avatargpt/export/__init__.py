@@ -9,6 +9,7 @@ from __future__ import annotations
 import inspect
 import os
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -21,6 +22,9 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 _WRITERS: dict[str, Callable[..., Any]] = {}
 _READERS: dict[str, Callable[..., Any]] = {}
 _HOLDS: dict[str, tuple[str, ...]] = {}
+_NEEDS = {".mp4": ("av", "PyAV", 'pip install "avatargpt[video]", or write .gif')}
+"""Suffix -> module of an extra without which it is not written, its name, how to get it."""
+MOST_CLIPS = 100  # of a contact sheet
 
 
 def writer(suffix: str, holds: tuple[str, ...] = ("body", "face")) -> Callable[[Function], Function]:
@@ -61,14 +65,17 @@ def check_target(path: str | os.PathLike[str], modality: str | None = None) -> P
     """Make sure that `path` can be written, with a motion of `modality`, before any work is done for it.
 
     Raises:
-        UserError: unknown suffix, one that such a motion cannot be written as, a folder instead of a file, or a folder
-            that cannot be written or made.
+        UserError: unknown suffix, one that such a motion cannot be written as or whose extra is not installed, a folder
+            instead of a file, or a folder that cannot be written or made.
     """
     path = Path(path)
     if modality is not None and path.suffix.lower() not in (accepted := writable(modality)):
         form = path.suffix or path.name
         raise UserError(f"{path}: a {modality} cannot be written as {form}; accepted {' '.join(accepted)}")
     _choose(_WRITERS, path, "write")
+    module, name, install = _NEEDS.get(path.suffix.lower(), ("", "", ""))
+    if module and find_spec(module) is None:
+        raise UserError(f"{path}: {path.suffix.lower()} needs {name}; install it with {install}")
     if path.is_dir():
         raise UserError(f"{path}: is a folder; a file name is needed")
     folder = path.absolute().parent

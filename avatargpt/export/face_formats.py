@@ -41,14 +41,10 @@ def _read_json(path: Path) -> FaceMotion:
 
 def read_face_npz(path: Path) -> FaceMotion | None:
     """Our own face .npz or MediaPipe's, None where the keys are of neither."""
-    import zipfile
-
     from vqvae.face import FaceMotion
+    from vqvae.motion import array_names
 
-    if not zipfile.is_zipfile(path):
-        return None
-    with zipfile.ZipFile(path) as z:
-        keys = {n.removesuffix(".npy") for n in z.namelist()}
+    keys = array_names(path)
     if "rotations" in keys:
         return None
     if {"weights", "names", "head"} <= keys:

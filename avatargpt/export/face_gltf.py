@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from avatargpt.export.gltf import ARRAY_BUFFER, ELEMENT_BUFFER, FLOAT, UINT8, UINT32, _Builder, _values
+from avatargpt.export.keyframes import at, frames
 from vqvae import arkit
 from vqvae import rotations as rot
 from vqvae.errors import UserError
 from vqvae.face import FaceMotion, angles_of, turns
-from vqvae.motion import MAX_FRAMES, atomic_write
+from vqvae.motion import atomic_write
 
 if TYPE_CHECKING:
     from pygltflib import GLTF2
@@ -150,29 +151,19 @@ def _named_mesh(gltf: GLTF2) -> tuple[int, dict[int, int], int] | None:
 
 def _clip(gltf: GLTF2, mesh: int, known: dict[int, int], targets: int, path: Path) -> FaceMotion:
     nodes = gltf.nodes
-    tracks = {
-        (c.target.node, c.target.path): a.samplers[c.sampler] for a in (gltf.animations or [])[:1] for c in a.channels
-    }
-    sampler = next((s for (n, p), s in tracks.items() if p == "weights" and nodes[n].mesh == mesh), None)
-    if sampler is None:
+    tracks = [(c.target, a.samplers[c.sampler]) for a in gltf.animations or [] for c in a.channels]
+    moved = next((s for t, s in tracks if t.path == "weights" and nodes[t.node].mesh == mesh), None)
+    if moved is None:
         raise UserError(f"{path}: no animation of the morph targets' weights; {ACCEPTED}")
-    times = _values(gltf, sampler.input)[:, 0].astype(np.float64)
-    if not 1 <= len(times) <= MAX_FRAMES:
-        raise UserError(f"{path}: {len(times)} frames; accepted 1 to {MAX_FRAMES}")
-    step = (times[-1] - times[0]) / max(len(times) - 1, 1)
-    fps = float((gltf.extras or {}).get("fps", 1 / step if step > 0 else 30.0))
-    if len(times) > 1 and not np.allclose(np.diff(times), 1 / fps, atol=0.05 / fps):
-        raise UserError(f"{path}: key frames are not evenly spaced in time; {ACCEPTED}")
-    table = _values(gltf, sampler.output).reshape(len(times), targets)
+    turned = next((s for t, s in tracks if t.path == "rotation" and (nodes[t.node].name or "").lower() == "head"), None)
+    lines = [_values(gltf, s.input)[:, 0].astype(np.float64) for s in (moved, turned) if s is not None]
+    said = (gltf.extras or {}).get("fps")
+    times, fps = frames(lines, None if said is None else float(said))
+    table = at(times, lines[0], _values(gltf, moved.output).reshape(len(lines[0]), targets))
     weights = np.zeros((len(times), arkit.COUNT), np.float32)
     for ours, theirs in known.items():
         weights[:, ours] = table[:, theirs]
-    head = _head(gltf, tracks, sampler.input, len(times))
+    head = np.zeros((len(times), 3))
+    if turned is not None:
+        head = at(times, lines[1], angles_of(np.roll(_values(gltf, turned.output), 1, axis=-1)))
     return FaceMotion(weights, head, fps, str((gltf.extras or {}).get("caption", "")))
-
-
-def _head(gltf: GLTF2, tracks: dict[tuple[int, str], Any], times: int, count: int) -> np.ndarray:
-    for (node, what), sampler in tracks.items():
-        if what == "rotation" and (gltf.nodes[node].name or "").lower() == "head" and sampler.input == times:
-            return angles_of(np.roll(_values(gltf, sampler.output), 1, axis=-1))
-    return np.zeros((count, 3))

@@ -8,19 +8,26 @@ from pathlib import Path
 
 import numpy as np
 
-from instruct_data.sources.livelink import HEAD_SIGNS
+from instruct_data.sources.livelink import COMMON_RATES, HEAD_SIGNS
 from vqvae import arkit
 from vqvae.errors import UserError
 from vqvae.face import FaceMotion
 from vqvae.motion import atomic_write
 
+LOWEST_RATE = 20  # above which readers take FF to count in a common rate
 HEADER = ("Timecode", "BlendShapeCount", *arkit.LIVE_LINK)
 
 
 def timecodes(count: int, fps: float) -> list[str]:
-    """``HH:MM:SS:FF.sub`` of every frame, FF counting at `fps` rounded up to a whole number."""
+    """``HH:MM:SS:FF.sub`` of every frame, FF counting in the next rate that cameras have from `fps` up.
+
+    Readers see in which rate FF counts where it begins anew: a take of less than a second and a half, in which it might
+    not, begins in the middle of a second, as takes do that begin at the time of day.
+    """
     base = int(np.ceil(fps - 1e-6))
-    thousandths = np.round(np.arange(count) / fps * base * 1000).astype(np.int64)
+    base = int(next(r for r in COMMON_RATES if r >= base)) if base > LOWEST_RATE else base
+    start = 3600 - (count // 2) / fps if 1 < count < 1.5 * fps else 0.0
+    thousandths = np.round((start + np.arange(count) / fps) * base * 1000).astype(np.int64)
     frames, sub = np.divmod(thousandths, 1000)
     seconds, frames = np.divmod(frames, base)
     minutes, seconds = np.divmod(seconds, 60)

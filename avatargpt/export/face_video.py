@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
+from avatargpt.export import MOST_CLIPS
 from avatargpt.export.sheet import drawable
 from avatargpt.export.video import GIF_FPS, encode_gif, encode_mp4
 from vqvae import arkit
@@ -51,9 +52,9 @@ def face_sheet(motions: list[FaceMotion], captions: list[str], path: str | os.Pa
     from PIL import Image, ImageDraw, ImageFont
 
     path = Path(path)
-    if not 1 <= len(motions) <= 100 or len(captions) != len(motions):
+    if not 1 <= len(motions) <= MOST_CLIPS or len(captions) != len(motions):
         given = f"{len(motions)} clips with {len(captions)} captions"
-        raise UserError(f"{path}: {given}; accepted 1 to 100 clips, one caption each")
+        raise UserError(f"{path}: {given}; accepted 1 to {MOST_CLIPS} clips, one caption each")
     if not 2 <= frames <= MAX_FRAMES:
         raise UserError(f"{path}: {frames} frames per clip; accepted 2 to {MAX_FRAMES}")
     title, small = ImageFont.load_default(16), ImageFont.load_default(11)
@@ -130,7 +131,7 @@ def write_face_gif(motion: FaceMotion, path: Path, size: int = 320) -> Path:
     """
     _check(path, size)
     clip = motion if motion.fps <= GIF_FPS else motion.resampled(GIF_FPS)
-    return encode_gif(path, pictures(clip, size), clip.fps, 192)
+    return encode_gif(path, pictures(clip, size), len(clip), clip.fps, 192)
 
 
 def write_face_mp4(

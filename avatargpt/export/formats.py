@@ -22,7 +22,8 @@ def _write_npz(motion: Motion, path: Path, layout: str = "motion") -> None:
 
         write_smplx(motion, path)
     else:
-        raise UserError(f"{path}: layout '{layout}'; accepted motion, smplx")
+        accepted = "motion" if motion.modality == "face" else "motion, smplx"
+        raise UserError(f"{path}: layout '{layout}'; accepted for a {motion.modality}: {accepted}")
 
 
 @reader(".npz")

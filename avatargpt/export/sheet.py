@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from avatargpt.export import MOST_CLIPS
 from avatargpt.export.figure import PALETTE
 from avatargpt.export.render import Renderer, fit_view, posed
 from vqvae.errors import UserError
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 CELL_WIDTH, CELL_HEIGHT = 176, 232
 SUPERSAMPLE = 2
-MAX_ROWS, MAX_FRAMES = 100, 40
+MAX_FRAMES = 40
 _TYPED = str.maketrans(dict(zip("\u2018\u2019\u201c\u201d\u2013\u2014", "''\"\"--", strict=True)) | {"\u2026": "..."})
 INK, QUIET = (40, 46, 56), (106, 116, 130)
 
@@ -43,9 +44,9 @@ def contact_sheet(
     from PIL import Image, ImageDraw, ImageFont
 
     path = Path(path)
-    if not 1 <= len(motions) <= MAX_ROWS or len(captions) != len(motions):
+    if not 1 <= len(motions) <= MOST_CLIPS or len(captions) != len(motions):
         given = f"{len(motions)} clips with {len(captions)} captions"
-        raise UserError(f"{path}: {given}; accepted 1 to {MAX_ROWS} clips, one caption each")
+        raise UserError(f"{path}: {given}; accepted 1 to {MOST_CLIPS} clips, one caption each")
     if not 2 <= frames <= MAX_FRAMES:
         raise UserError(f"{path}: {frames} frames per row; accepted 2 to {MAX_FRAMES}")
     title, small = ImageFont.load_default(17), ImageFont.load_default(13)

@@ -55,23 +55,24 @@ def write_gif(motion: Motion, path: Path, size: int = 360) -> Path:
     """
     _check(path, size)
     clip = motion if motion.fps <= GIF_FPS else motion.resampled(GIF_FPS)
-    return encode_gif(path, pictures(clip, size), clip.fps, 128)
+    return encode_gif(path, pictures(clip, size), len(clip), clip.fps, 128)
 
 
-def encode_gif(path: Path, frames: Iterator[np.ndarray], fps: float, colours: int) -> Path:
-    """A looping GIF of frames (size, size, 3), at least one; written whole or not at all.
+def encode_gif(path: Path, frames: Iterator[np.ndarray], count: int, fps: float, colours: int) -> Path:
+    """A looping GIF of `count` frames (size, size, 3), at least one; written whole or not at all.
 
-    One palette, of the first picture, for all: colours do not flicker and files stay small.
+    One palette, of the first picture, for all: colours do not flicker and files stay small. Delays are whole hundredths
+    of a second, by turns longer and shorter, so that all together last as long as the clip.
     """
     from PIL import Image
 
     first = Image.fromarray(next(frames)).quantize(colours, dither=Image.Dither.NONE)
     rest = (Image.fromarray(f).quantize(palette=first, dither=Image.Dither.NONE) for f in frames)
 
+    delays = (10 * np.diff(np.rint(np.arange(count + 1) * 100 / fps))).astype(int).tolist()
+
     def write(temporary: Path) -> None:
-        first.save(
-            temporary, format="GIF", save_all=True, append_images=rest, duration=round(1000 / fps), loop=0, disposal=1
-        )
+        first.save(temporary, format="GIF", save_all=True, append_images=rest, duration=delays, loop=0, disposal=1)
 
     return atomic_write(path, write)
 
@@ -103,7 +104,8 @@ def encode_mp4(
     codec = "libx264" if "libx264" in av.codecs_available else "mpeg4"
 
     def write(temporary: Path) -> None:
-        with av.open(str(temporary), "w", format="mp4", options={"movflags": "faststart"}) as container:
+        # absolute: FFmpeg takes what stands before a colon for a protocol
+        with av.open(str(temporary.absolute()), "w", format="mp4", options={"movflags": "faststart"}) as container:
             rate = Fraction(fps).limit_denominator(1000)
             stream = cast("VideoStream", container.add_stream(codec, rate=rate))
             stream.width, stream.height, stream.pix_fmt = size, size, "yuv420p"
@@ -118,4 +120,7 @@ def encode_mp4(
             if track is not None:
                 track.finish()
 
-    return atomic_write(path, write)
+    try:
+        return atomic_write(path, write)
+    except av.FFmpegError as e:
+        raise UserError(f"{path}: the film cannot be written ({e})") from None

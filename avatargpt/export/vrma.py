@@ -14,11 +14,12 @@ from typing import Any
 import numpy as np
 
 from avatargpt.export.gltf import FLOAT, _Builder
+from avatargpt.export.keyframes import at, frames
 from vqvae import arkit
 from vqvae import rotations as rot
 from vqvae.errors import UserError
 from vqvae.face import FaceMotion, angles_of, turns
-from vqvae.motion import MAX_FRAMES, atomic_write
+from vqvae.motion import atomic_write
 
 EXTENSION, VERSION = "VRMC_vrm_animation", "1.0"
 LAYOUTS = ("both", "arkit", "presets")
@@ -167,10 +168,11 @@ def unpack(path: Path) -> tuple[dict[str, Any], bytes]:
 
 
 def read_vrma(path: Path) -> FaceMotion:
-    """Read the custom ARKit expressions and the head of a .vrma; expressions that are missing stay 0.
+    """Read the custom ARKit expressions and the head of a .vrma; expressions that are missing stay 0, key frames that
+    are not evenly spaced come at 30 a second (`keyframes`).
 
     Raises:
-        UserError: not such a file, no ARKit expressions, key frames that are not evenly spaced.
+        UserError: not such a file, no ARKit expressions, key frames whose times do not rise.
     """
     gltf, blob = unpack(path)
     try:
@@ -185,19 +187,17 @@ def read_vrma(path: Path) -> FaceMotion:
         used = {arkit.INDEX[n]: sampler for n, sampler in known.items() if sampler is not None}
         if not used:
             raise UserError(f"{path}: no custom expressions with ARKit names; {ACCEPTED}")
-        line = next(iter(used.values()))["input"]
-        times = _floats(gltf, blob, line)[:, 0]
-        step = (times[-1] - times[0]) / max(len(times) - 1, 1)
-        fps = float(gltf.get("extras", {}).get("fps", 1 / step if step > 0 else 30.0))
-        uneven = len(times) > 1 and not np.allclose(np.diff(times), 1 / fps, atol=0.05 / fps)
-        if uneven or any(s["input"] != line for s in used.values()) or len(times) > MAX_FRAMES:
-            raise UserError(f"{path}: key frames that are not evenly spaced on one time line; {ACCEPTED}")
+        turn = tracks.get((about.get("humanoid", {}).get("humanBones", {}).get("head", {}).get("node"), "rotation"))
+        inputs = {s["input"] for s in (*used.values(), *([turn] if turn else []))}
+        lines = {i: _floats(gltf, blob, i)[:, 0] for i in inputs}
+        said = gltf.get("extras", {}).get("fps")
+        times, fps = frames(list(lines.values()), None if said is None else float(said))
         weights, head = np.zeros((len(times), arkit.COUNT)), np.zeros((len(times), 3))
         for i, sampler in used.items():
-            weights[:, i] = _floats(gltf, blob, sampler["output"])[:, 0]
-        turn = tracks.get((about.get("humanoid", {}).get("humanBones", {}).get("head", {}).get("node"), "rotation"))
-        if turn is not None and turn["input"] == line:
-            head = angles_of(np.roll(_floats(gltf, blob, turn["output"]), 1, axis=-1))
+            weights[:, i] = at(times, lines[sampler["input"]], _floats(gltf, blob, sampler["output"])[:, 0])
+        if turn is not None:
+            angles = angles_of(np.roll(_floats(gltf, blob, turn["output"]), 1, axis=-1))
+            head = at(times, lines[turn["input"]], angles)
         return FaceMotion(weights, head, fps, str(gltf.get("extras", {}).get("caption", "")))
     except UserError:
         raise

@@ -127,6 +127,10 @@ def emotions_shown(motion: FaceMotion, score: Score) -> list[bool]:
         end = min(f.end, score.length)
         if f.name == "neutral" or busy or end - f.start < LONG_ENOUGH:
             continue
+        end = min(end, motion.seconds)
+        if end - f.start < LONG_ENOUGH:  # the clip is over before it could be seen
+            found.append(False)
+            continue
         together = {o.name for o in score.emotions if o.start < end - 0.2 and f.start + 0.2 < o.end}
         levels = read_emotions(motion, f.start + 0.3 * (end - f.start), end - 0.15)
         strongest = list(levels)[: len(together) + 1]

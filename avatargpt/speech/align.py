@@ -38,7 +38,7 @@ def aligned(driver: Driver, audio: np.ndarray, phones: Sequence[str]) -> tuple[l
     from where the sound rises, and how well they fit (`viterbi`).
 
     Raises:
-        UserError: more phones than steps.
+        UserError: no phones, or more than steps.
     """
     features = extract(audio, RATE)
     found, fit = viterbi(visible(phone_scores(driver, features)), phones)
@@ -149,8 +149,10 @@ def viterbi(scores: np.ndarray, phones: Sequence[str]) -> tuple[list[Phone], flo
         not silence, less `SKIP` for every phone left out.
 
     Raises:
-        UserError: more phones than steps.
+        UserError: no phones, or more than steps.
     """
+    if all(name == "SIL" for name in phones):
+        raise UserError("a text without sounds cannot be laid along a sound; accepted: phones other than pauses")
     states: list[int] = []
     for name in ("SIL", *phones):
         if name != "SIL":

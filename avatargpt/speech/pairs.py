@@ -162,9 +162,10 @@ def transcribed(folder: Path, pronounce: Callable[[str], tuple[str, ...]]) -> It
     for wave in sorted(folder.glob("*.wav")):
         text = next((t for s in (".lab", ".txt") if (t := wave.with_suffix(s)).is_file()), None)
         said = text.read_text(encoding="utf-8") if text is not None else words.get(wave.stem)
-        if said:
+        phones = pronounce(" ".join(said.split())) if said and said.strip() else ()
+        if phones:
             audio, rate = load(wave)
-            yield Spoken(f"real/{wave.stem}", resample(audio, rate), pronounce(" ".join(said.split())), "train")
+            yield Spoken(f"real/{wave.stem}", resample(audio, rate), phones, "train")
 
 
 def timed_speech(folder: Path) -> Iterator[tuple[str, np.ndarray, list[Phone]]]:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import gzip
-import json
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
+from instruct_data.face.score import json_rows
 from vqvae.errors import UserError
 
 LONGEST = 110  # characters of one utterance
+KEPT_BACK = 20  # every so manieth text is only ever said by validation voices
 
 
 def own_texts(texts: Path | None) -> list[str]:
@@ -23,8 +25,7 @@ def own_texts(texts: Path | None) -> list[str]:
     if texts is None:
         return out
     for path in sorted(p for name in ("planning", "face_text") for p in (texts / name).glob("*.jsonl")):
-        for line in path.read_text(encoding="utf-8").splitlines():
-            row = json.loads(line)
+        for _, row in json_rows(path):
             out += [v for k in ("scene", "text") if isinstance(v := row.get(k), str)]
     return out
 
@@ -35,6 +36,15 @@ def line_texts(path: Path) -> list[str]:
         raise UserError(f"{path}: no such file; lines of text are needed")
     data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
     return [line.rsplit("|", 1)[-1] for line in data.decode("utf-8").splitlines() if line.strip()]
+
+
+def parted(texts: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Texts that training voices say, and those kept back for validation: the same ones in every stage and seed, in
+    capitals or not."""
+    sides: tuple[list[str], list[str]] = ([], [])
+    for text in texts:
+        sides[zlib.crc32(" ".join(text.lower().split()).encode()) % KEPT_BACK == 0].append(text)
+    return sides
 
 
 def utterances(texts: Sequence[str], rng: np.random.Generator, count: int) -> list[str]:

@@ -26,7 +26,7 @@ _SOUND = re.compile(r"(.+)_desc(?:_([a-z]+))?\.ogg")
 
 def is_stamps(folder: Path) -> bool:
     """Whether spoken descriptions lie anywhere under a folder."""
-    return next(folder.rglob("*_desc_*.ogg"), None) is not None
+    return next(folder.rglob("*_desc*.ogg"), None) is not None
 
 
 def stamps(folder: Path, pronounce: Callable[[str, str], tuple[str, ...]]) -> Iterator[Spoken]:

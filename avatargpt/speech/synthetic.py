@@ -14,6 +14,7 @@ from avatargpt.speech.corpus import SpeechClip
 from avatargpt.speech.features import extract
 from avatargpt.speech.phones import Phone
 from avatargpt.speech.teacher import STYLE, WIDTH, teach
+from vqvae.errors import UserError
 
 if TYPE_CHECKING:
     from avatargpt.speech.espeak import Espeak
@@ -120,8 +121,19 @@ def random_style(rng: np.random.Generator) -> np.ndarray:
     return np.zeros(len(STYLE)) if rng.random() < 0.33 else rng.uniform(-1, 1, len(STYLE))
 
 
-def synthetic_clips(texts: Sequence[str], options: SpeechData, espeak: Espeak) -> Iterator[SpeechClip]:
-    """Training, validation and still clips in that order; equal seeds give equal clips."""
+def synthetic_clips(
+    texts: Sequence[str], kept: Sequence[str], options: SpeechData, espeak: Espeak
+) -> Iterator[SpeechClip]:  # fmt: skip
+    """Training, validation and still clips in that order; equal seeds give equal clips.
+
+    Args:
+        texts: what training voices say. kept: what validation voices say, one each.
+
+    Raises:
+        UserError: fewer texts kept than validation clips wanted.
+    """
+    if len(kept) < options.held_out:
+        raise UserError(f"data: held_out: {options.held_out}; accepted up to {len(kept)}, as there are texts kept back")
     others: list[np.ndarray] = []
     for i in range(options.clips):
         rng = np.random.default_rng([options.seed, 1, i])
@@ -133,7 +145,7 @@ def synthetic_clips(texts: Sequence[str], options: SpeechData, espeak: Espeak) -
     for i in range(options.held_out):
         rng = np.random.default_rng([options.seed, 2, i])
         voice = HELD_OUT[i % len(HELD_OUT)]
-        sound, phones = spoken(espeak, texts[-1 - i], voice, rng, warp=False)
+        sound, phones = spoken(espeak, kept[i], voice, rng, warp=False)
         if phones:
             usual = np.zeros(len(STYLE))
             yield taught_clip(sound, phones, sound, usual, "val", f"clean/{voice}/{i}")

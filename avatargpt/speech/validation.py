@@ -83,7 +83,8 @@ def settle_gate(network: DriverNetwork, clips: Sequence[SpeechClip], share: floa
         What was added to the gate's bias.
 
     Raises:
-        UserError: a network without this gate, or no clips to measure with.
+        UserError: a network without this gate, no clips to measure with, or one that acts by mistake too often
+            however it is shifted; the gate is then as it was.
     """
     source, counted = MEASURED[gate]
     taught = [c for c in clips if c.split == "val" and c.kind == "taught"]
@@ -93,7 +94,7 @@ def settle_gate(network: DriverNetwork, clips: Sequence[SpeechClip], share: floa
     network.eval()
     heard = [network.listened(c.features)[0] for c in used]
     bias = getattr(network, gate).bias
-    before, best = bias.clone(), float(SHIFTS[0])
+    before, best = bias.clone(), float("nan")
     for shift in SHIFTS:
         bias.copy_(before + shift)
         lips = Lips()
@@ -102,6 +103,10 @@ def settle_gate(network: DriverNetwork, clips: Sequence[SpeechClip], share: floa
         if any(np.mean(false) > share for name in counted if (false := getattr(lips, name))):
             break
         best = float(shift)
+    if np.isnan(best):
+        bias.copy_(before)
+        least = f"shifted by {SHIFTS[0]:g} the gate {gate!r} acts by mistake in more than {share:g} of the vowels"
+        raise UserError(f"{least} or consonants; accepted: a larger share, 0 to leave it as it is, more training")
     bias.copy_(before + best)
     return best
 

@@ -4,24 +4,15 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
-from avatargpt.train.runtime import (
-    Log,
-    Runtime,
-    check_keys,
-    cosine,
-    descend,
-    from_mapping,
-    load_checkpoint,
-    load_yaml,
-    save_checkpoint,
-)
+from avatargpt.train.checkpoints import go_on, load_checkpoint, save_checkpoint
+from avatargpt.train.runtime import Log, Runtime, check_keys, cosine, descend, from_mapping, load_yaml
 from vqvae.errors import UserError
 
 if TYPE_CHECKING:
@@ -72,10 +63,14 @@ def speech_data_stage(args: argparse.Namespace) -> None:
     faces = Path(args.faces)
     if not faces.is_dir():
         raise UserError(f"{faces}: no such folder; one with ljspeech_sample, facegood, aligned_speech_misc is needed")
+    if args.spoken and not args.driver:
+        raise UserError("--spoken: recordings are labelled by a driver; accepted with --driver")
     if args.driver:
         from avatargpt.speech.driver import Driver
 
         further = [Path(p) for p in args.spoken.split(",")] if args.spoken else []
+        if missing := [str(p) for p in further if not p.is_dir()]:
+            raise UserError(f"--spoken: {missing[0]}: no such folder")
         clips = _labelled(faces, further, Driver.load(args.driver), options)
     else:
         clips = _built(faces, args.texts, options)
@@ -88,19 +83,21 @@ def speech_data_stage(args: argparse.Namespace) -> None:
 def _built(faces: Path, texts: str | None, options: SpeechData) -> Iterator[SpeechClip]:
     from avatargpt.speech.espeak import Espeak
     from avatargpt.speech.pairs import paired_clips
-    from avatargpt.speech.sentences import line_texts, own_texts, utterances
+    from avatargpt.speech.sentences import line_texts, own_texts, parted, utterances
     from avatargpt.speech.synthetic import flite_clips, synthetic_clips
 
     lines = own_texts(Path(texts) if texts else None)
     table = faces / "ljspeech_sample" / "lj_phones_text_all.txt.gz"
     if table.is_file():
         lines += line_texts(table)[32:]  # the first 32 are the sample's own sentences
+    learnt, kept = parted(lines)
     rng = np.random.default_rng([options.seed, 4])
-    yield from synthetic_clips(utterances(lines, rng, options.clips + options.held_out), options, Espeak())
+    said, asked = utterances(learnt, rng, max(1, options.clips)), utterances(kept, rng, max(1, options.held_out))
+    yield from synthetic_clips(said, asked, options, Espeak())
     if options.flite:
         from avatargpt.speech.flite import Flite
 
-        said = utterances(lines, np.random.default_rng([options.seed, 8]), options.flite)
+        said = utterances(learnt, np.random.default_rng([options.seed, 8]), options.flite)
         yield from flite_clips(said, options, Flite())
     if (faces / "facegood").is_dir():
         yield from paired_clips(faces / "facegood", options.copies, options.seed)
@@ -123,7 +120,12 @@ def _labelled(faces: Path, further: list[Path], driver: Driver, options: SpeechD
     kinds = ((is_stamps, stamps), (is_prompts, prompts), (is_dialogue, dialogue))
     for folder in further:
         read = next((reader for known, reader in kinds if known(folder)), transcribed)
-        yield from labelled_clips(read(folder, pronounce), driver, options.further_copies, options.seed, options.coded)
+        said = read(folder, pronounce)
+        first = next(said, None)
+        if first is None:
+            raise UserError(f"{folder}: no recordings with their words; accepted: NAME.wav beside NAME.txt or NAME.lab")
+        both = chain([first], said)
+        yield from labelled_clips(both, driver, options.further_copies, options.seed, options.coded)
 
 
 def driver_stage(args: argparse.Namespace) -> None:
@@ -212,12 +214,9 @@ def train(
     rates = (1.0, [p for p in learnt if id(p) not in head]), (t.paired_rate, [p for p in learnt if id(p) in head])
     groups = [{"params": some, "times": times} for times, some in rates if some]
     optimizer = torch.optim.AdamW(groups, lr=t.lr, betas=(0.9, 0.98), weight_decay=t.weight_decay, fused=True)
-    step = 0
-    saved = load_checkpoint(out / "checkpoint.pt", runtime.device)
-    if saved:
-        network.load_state_dict(saved["model"])
-        optimizer.load_state_dict(saved["optimizer"])
-        step = int(saved["step"])
+    last = out / "checkpoint.pt"
+    saved = load_checkpoint(last, runtime.device, network.config)
+    step = go_on(last, saved, network, optimizer) if saved else 0
     wrapped: torch.nn.Module = network
     if runtime.world > 1:
         wrapped = torch.nn.parallel.DistributedDataParallel(network, find_unused_parameters=True)
@@ -243,7 +242,7 @@ def train(
             log(step=step, **validate(network, [c for c in clips if c.split == "val"], runtime.device))
         if runtime.main and (step % t.save_every == 0 or step == stop):
             state = {"model": network.state_dict(), "optimizer": optimizer.state_dict(), "step": step}
-            save_checkpoint(out / "checkpoint.pt", state)
+            save_checkpoint(last, {**state, "shape": asdict(network.config)})
             Driver(network).save(out)
             network.train()
     wanted = {"seal": t.false_closures, "bite": t.false_contacts}

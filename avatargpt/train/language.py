@@ -15,11 +15,12 @@ from avatargpt.config import TEXT
 from avatargpt.encoding import encoder_inputs
 from avatargpt.model import IGNORED, AvatarGPTModel
 from avatargpt.text import SentenceGrounder
+from avatargpt.train.checkpoints import load_checkpoint, save_checkpoint
 from avatargpt.train.examples import Example, Examples
 from avatargpt.train.lora import merged_state
 from avatargpt.train.optimizers import make_optimizer
 from avatargpt.train.plot import plot_log
-from avatargpt.train.runtime import Log, Runtime, cosine, deepspeed_package, load_checkpoint, save_checkpoint
+from avatargpt.train.runtime import Log, Runtime, cosine, deepspeed_package
 from instruct_data.collate import pad
 from instruct_data.mixture import Mixture, generator
 from vqvae.errors import UserError

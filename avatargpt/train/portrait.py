@@ -13,18 +13,9 @@ import torch
 from torch.nn import functional as F
 
 from avatargpt.portrait import Portrait, PortraitNetwork, PortraitShape, as_tensor
+from avatargpt.train.checkpoints import load_checkpoint, save_checkpoint
 from avatargpt.train.portrait_clips import Take, filmed, rendered
-from avatargpt.train.runtime import (
-    Log,
-    Runtime,
-    check_keys,
-    cosine,
-    descend,
-    from_mapping,
-    load_checkpoint,
-    load_yaml,
-    save_checkpoint,
-)
+from avatargpt.train.runtime import Log, Runtime, check_keys, cosine, descend, from_mapping, load_yaml
 from vqvae.errors import UserError
 from vqvae.motion import atomic_write
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import re
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -16,18 +17,9 @@ from avatargpt.speech.direction import Grounder
 from avatargpt.speech.reader import ScoreReader
 from avatargpt.speech.reader_network import ReaderConfig, ReaderNetwork
 from avatargpt.speech.reading import MOST_WORDS
+from avatargpt.train.checkpoints import go_on, load_checkpoint, save_checkpoint
 from avatargpt.train.reader_material import Material, ReaderBatches, ReaderTraining, material, rows_of
-from avatargpt.train.runtime import (
-    Log,
-    Runtime,
-    check_keys,
-    cosine,
-    descend,
-    from_mapping,
-    load_checkpoint,
-    load_yaml,
-    save_checkpoint,
-)
+from avatargpt.train.runtime import Log, Runtime, check_keys, cosine, descend, from_mapping, load_yaml
 from instruct_data.face.score import Score
 from vqvae.errors import UserError
 
@@ -91,12 +83,10 @@ def train(
     batches = ReaderBatches(rows, options.shares, t, network.begin, shape.lengths)
     optimizer = torch.optim.AdamW(network.parameters(), t.lr, (0.9, 0.98), weight_decay=t.weight_decay)
     mean = {k: v.detach().clone() for k, v in network.state_dict().items()}
-    step = 0
-    saved = load_checkpoint(out / "checkpoint.pt", runtime.device)
+    step, last = 0, out / "checkpoint.pt"
+    saved = load_checkpoint(last, runtime.device, shape)
     if saved:
-        network.load_state_dict(saved["model"])
-        optimizer.load_state_dict(saved["optimizer"])
-        mean, step = saved["mean"], int(saved["step"])
+        step, mean = go_on(last, saved, network, optimizer), saved["mean"]
     right = torch.from_numpy(reader.tokens.neighbours(t.spread)).to(runtime.device)
     log = Log(out / "log.jsonl", runtime.main, t.steps, step)
     totals: list[float] = []
@@ -127,7 +117,7 @@ def train(
                 log(step=step, **reading_score(read, held))
         if step % t.save_every == 0 or step == stop:
             state = {"model": network.state_dict(), "optimizer": optimizer.state_dict(), "mean": mean, "step": step}
-            save_checkpoint(out / "checkpoint.pt", state)
+            save_checkpoint(last, {**state, "shape": asdict(shape)})
     log.close()
     reader.network.load_state_dict({k: v.cpu() for k, v in mean.items()})
     reader.network.eval()
@@ -143,13 +133,16 @@ def begin_with(network: ReaderNetwork, folder: Path) -> None:
     network reads as the other does.
 
     Raises:
-        UserError: a reader of another width, or larger than `network`.
+        UserError: a reader of another width, with other heads, layers or kinds, or larger than `network`.
     """
     begun = ScoreReader.load(folder).network
     further = begun.config.first - network.config.first if begun.tuned is not None else 0
     other = {TUNED.sub(lambda m: f"{m[1]}{int(m[2]) + further}", k): v for k, v in begun.state_dict().items()}
     own = {k: v.clone() for k, v in network.state_dict().items()}  # a reader that is refused changes nothing
-    strange = sorted(other.keys() - own.keys())
+    shapes = begun.config, network.config
+    strange = [k for k in ("heads", "layers") if getattr(shapes[0], k) != getattr(shapes[1], k)]  # no tensor shows it
+    strange += ["kinds"] if shapes[0].kinds not in ([], shapes[1].kinds) else []
+    strange += sorted(other.keys() - own.keys())
     for name, value in own.items():
         before = other.get(name)
         if before is None:
@@ -164,7 +157,7 @@ def begin_with(network: ReaderNetwork, folder: Path) -> None:
         else:
             strange.append(name)
     if strange:
-        same = "accepted: the same width, layers and hidden, not more layers of its own, not a higher rank"
+        same = "accepted: the same width, hidden, heads, layers and kinds, not more layers of its own or a higher rank"
         raise UserError(f"{folder}: another shape than the configuration says ({strange[0]}); {same}")
     network.load_state_dict(own)
 

@@ -18,7 +18,6 @@ import torch
 
 from avatargpt.precision import fast_bfloat16, usable
 from vqvae.errors import UserError
-from vqvae.motion import atomic_write
 from vqvae.yaml_file import read_yaml
 
 T = TypeVar("T")
@@ -210,25 +209,6 @@ def load_json(path: str | os.PathLike[str]) -> dict[str, Any]:
     if not isinstance(data, dict):
         raise UserError(f"{path}: not a JSON object")
     return data
-
-
-def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
-    atomic_write(path, lambda p: torch.save(state, p))
-
-
-def load_checkpoint(path: Path, device: torch.device) -> dict[str, Any] | None:
-    """The last checkpoint, or None. Only tensors and plain containers are read (weights_only).
-
-    Raises:
-        UserError: damaged.
-    """
-    if not path.is_file():
-        return None
-    try:
-        saved: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
-    except Exception as e:  # torch raises whatever its unpickler or zip reader meets
-        raise UserError(f"{path}: damaged checkpoint ({str(e).splitlines()[0]}); move it away to begin anew") from None
-    return saved
 
 
 def descend(

@@ -9,18 +9,10 @@ from typing import Any
 import numpy as np
 import torch
 
+from avatargpt.train.checkpoints import load_checkpoint, save_checkpoint
 from avatargpt.train.objectives import objective
 from avatargpt.train.plot import plot_log
-from avatargpt.train.runtime import (
-    Log,
-    Runtime,
-    check_keys,
-    cosine,
-    descend,
-    from_mapping,
-    load_checkpoint,
-    save_checkpoint,
-)
+from avatargpt.train.runtime import Log, Runtime, check_keys, cosine, descend, from_mapping
 from avatargpt.train.windows import Windows
 from vqvae.errors import UserError
 from vqvae.networks import begin_direct

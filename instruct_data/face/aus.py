@@ -99,7 +99,7 @@ def parse_unit(text: str) -> tuple[int, float, str]:
     body = body[len(side) :]
     letter = body[-1] if body[-1:] in LETTERS else "E"
     number = body[: len(body) - (body[-1:] in LETTERS)]
-    if not number.isdigit() or int(number) not in UNITS:
+    if not number.isdecimal() or int(number) not in UNITS:
         raise UserError(f"action unit {text!r}; accepted such as 12, 12D or L12C with numbers {sorted(UNITS)}")
     return int(number), LETTERS[letter], side
 

@@ -8,6 +8,7 @@ the shipped file hold the head still (the phone did not record it), so head timi
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -199,15 +200,20 @@ def fit(folder: Path) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def main() -> None:
+def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument("-o", "--output", type=Path, required=True)
     args = parser.parse_args()
     text = "# Measured on Live Link Face takes by instruct_data/face/fit.py, which says what each figure is.\n"
-    text += yaml.safe_dump(fit(args.folder), sort_keys=False, width=118)
-    atomic_write(args.output, lambda p: p.write_text(text, encoding="utf-8"))
+    try:
+        text += yaml.safe_dump(fit(args.folder), sort_keys=False, width=118)
+        atomic_write(args.output, lambda p: p.write_text(text, encoding="utf-8"))
+    except UserError as e:
+        print(f"error: {e}", file=sys.stderr)
+        return 2
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -82,8 +82,9 @@ class Score:
             _intensity(e.action, e.intensity)
         for f in self.emotions:
             _known("emotion", f.name, emotion_names())
-            if not 0 <= f.start < f.end:
-                raise UserError(f"score: {f.name} from {f.start} to {f.end} s; accepted a start before the end")
+            if not 0 <= f.start < min(f.end, self.length):
+                times = f"from {f.start} to {f.end} s in {self.length} s"
+                raise UserError(f"score: {f.name} {times}; accepted a start before its end and the clip's")
             _intensity(f.name, f.intensity)
 
     def mirrored(self) -> Score:
@@ -184,7 +185,7 @@ def parse_score(row: dict[str, Any], where: str = "score") -> Score:
     try:
         events = tuple(
             Event(str(e["action"]), float(e["start"]), float(e["duration"]), float(e.get("intensity", DEFAULT)),
-                  int(e.get("repeat", 1))) for e in row.get("events", ())
+                  _whole(e.get("repeat", 1))) for e in row.get("events", ())
         )  # fmt: skip
         emotions = tuple(
             Emotion(str(f["name"]), float(f["intensity"]), float(f["start"]), float(f["end"]))
@@ -193,9 +194,15 @@ def parse_score(row: dict[str, Any], where: str = "score") -> Score:
         return Score(float(row["length"]), events, emotions, str(row.get("text", "")))
     except UserError as e:
         raise UserError(f"{where}: {e}") from None
-    except (KeyError, TypeError, ValueError, AttributeError) as e:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as e:
         what = f"{type(e).__name__}: {e}"
         raise UserError(f"{where}: not a score ({what}); accepted text, events, emotion, length") from None
+
+
+def _whole(value: Any) -> int:
+    if float(value) % 1:
+        raise ValueError(f"repeat {value}; accepted whole numbers")
+    return int(value)
 
 
 def json_rows(file: Path) -> Iterator[tuple[int, Any]]:
@@ -205,7 +212,7 @@ def json_rows(file: Path) -> Iterator[tuple[int, Any]]:
         UserError: a file that cannot be read, a line that is not JSON.
     """
     try:
-        lines = file.read_text(encoding="utf-8").splitlines()
+        lines = file.read_text(encoding="utf-8").split("\n")  # splitlines() also cuts at U+2028, which JSON may hold
     except OSError as e:
         raise UserError(f"{file}: cannot be read ({e.strerror})") from None
     except UnicodeDecodeError as e:

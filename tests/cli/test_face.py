@@ -54,6 +54,13 @@ def test_a_file_of_texts(cli, words: None, weights: Path, tmp_path: Path) -> Non
     assert result.lines == [str(tmp_path / "m" / "00.csv"), str(tmp_path / "m" / "01.csv")], result.err
 
 
+def test_more_texts_than_a_picture_holds(cli, tmp_path: Path) -> None:
+    (tmp_path / "many.txt").write_text("smile\n" * 101)
+    result = cli("face", "--text", f"@{tmp_path / 'many.txt'}", "-o", tmp_path / "m.csv", "-o", tmp_path / "m.png")
+    assert_refused(result, "101 clips", "1 to 100")
+    assert [p.name for p in tmp_path.iterdir()] == ["many.txt"]
+
+
 def test_controls_reach_the_curves(cli, weights: Path, sound: Path, tmp_path: Path) -> None:
     def run(*argv: object) -> np.ndarray:
         assert cli("face", sound, "--model", weights, "-o", tmp_path / "c.npz", *argv).code == 0
@@ -115,6 +122,7 @@ def test_without_weights_nothing_is_made(cli, sound: Path, tmp_path: Path) -> No
         (("--text", "wink", "--lips", "paired"), ("follows sound",)),
         (("--text", "wink", "--symmetry", "2"), ("symmetry 2", "0 to 1")),
         (("--text", "wink", "-o", "a.bvh"), (".bvh", ".vrma")),
+        (("--text", "wink", "-o", "a.npz", "--layout", "smplx"), ("accepted for a face: motion",)),
         (("--text", "wink", "-o", "a.xyz"), (".xyz",)),
         (("--text", "wink", "-o", "a"), ("written as a;", ".vrma")),
         (("--text", "wink", "--by", "magic"), ("--by magic", "driver, language")),

@@ -116,6 +116,23 @@ def test_gif_of_a_fast_clip_keeps_its_duration(step: Motion, tmp_path: Path) -> 
         assert gif.n_frames == 20 and gif.info["duration"] == 50  # 30 frames at 30 a second
 
 
+@pytest.mark.parametrize("fps", [12, 15, 30])
+def test_gif_lasts_as_long_as_the_clip(motion: Motion, tmp_path: Path, fps: int) -> None:
+    clip = motion.resampled(fps).slice(0, 11)
+    with Image.open(export.save(clip, tmp_path / "a.gif", size=48)) as gif:
+        total = 0
+        for k in range(gif.n_frames):
+            gif.seek(k)
+            total += gif.info["duration"]
+    assert total == pytest.approx(1000 * clip.seconds, abs=50)  # a picture of those at 20 a second
+
+
+def test_a_film_whose_name_has_a_colon(step: Motion, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("av")
+    monkeypatch.chdir(tmp_path)
+    assert export.save(step, "take:1.mp4", size=32).stat().st_size > 500
+
+
 def test_mp4(step: Motion, tmp_path: Path) -> None:
     av = pytest.importorskip("av")
     path = export.save(step, tmp_path / "a.mp4", size=97)
@@ -132,6 +149,8 @@ def test_mp4_without_pyav_names_the_install_line(
     monkeypatch.setitem(__import__("sys").modules, "av", None)
     with pytest.raises(UserError, match=r'pip install "avatargpt\[video\]"'):
         export.save(step, tmp_path / "a.mp4")
+    with pytest.raises(UserError, match="PyAV"):
+        export.check_target(tmp_path / "a.mp4")
     assert not list(tmp_path.iterdir())
 
 

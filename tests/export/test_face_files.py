@@ -53,6 +53,64 @@ def test_back_again(clip: FaceMotion, tmp_path: Path, suffix: str) -> None:
     assert len(one) == 1
 
 
+def repacked(path: Path, gltf: dict, blob: bytes) -> Path:
+    text = json.dumps(gltf).encode()
+    text += b" " * (-len(text) % 4)
+    blob += b"\0" * (-len(blob) % 4)
+    parts = struct.pack("<I4s", len(text), b"JSON") + text + struct.pack("<I4s", len(blob), b"BIN\0") + blob
+    path.write_bytes(struct.pack("<4sII", b"glTF", 2, 12 + len(parts)) + parts)
+    return path
+
+
+def with_times(gltf: dict, blob: bytes, sampler: dict, times: np.ndarray) -> bytes:
+    """Another accessor of times for a sampler."""
+    gltf["bufferViews"].append({"buffer": 0, "byteOffset": len(blob), "byteLength": 4 * len(times)})
+    about = {"componentType": 5126, "type": "SCALAR", "count": len(times), "bufferView": len(gltf["bufferViews"]) - 1}
+    gltf["accessors"].append({**about, "min": [float(times[0])], "max": [float(times[-1])]})
+    sampler["input"] = len(gltf["accessors"]) - 1
+    gltf["buffers"][0]["byteLength"] = len(blob) + 4 * len(times)
+    return blob + times.astype("<f4").tobytes()
+
+
+@pytest.mark.parametrize("suffix", [".glb", ".vrma"])
+@pytest.mark.parametrize("extras", [True, False])
+def test_every_track_may_have_times_of_its_own(clip: FaceMotion, tmp_path: Path, suffix: str, extras: bool) -> None:
+    gltf, blob = contents(export.save(clip, tmp_path / f"a{suffix}"))
+    samplers = [s for a in gltf["animations"] for s in a["samplers"]]
+    for one in samplers:
+        blob = with_times(gltf, blob, one, floats(gltf, blob, one["input"]))
+    if not extras:
+        gltf.pop("extras", None)
+    back = export.load(repacked(tmp_path / f"b{suffix}", gltf, blob))
+    assert back.fps == pytest.approx(30.0, abs=1e-4) and np.allclose(back.weights, clip.weights, atol=1e-5)
+    assert np.abs(back.head - clip.head).max() < 1e-5
+
+
+@pytest.mark.parametrize("suffix", [".glb", ".vrma"])
+def test_uneven_key_frames_come_at_thirty_a_second(clip: FaceMotion, tmp_path: Path, suffix: str) -> None:
+    gltf, blob = contents(export.save(clip, tmp_path / f"a{suffix}"))
+    gltf.pop("extras", None)
+    times = np.sort(np.random.default_rng(1).uniform(0, 2, len(clip)))
+    for one in [s for a in gltf["animations"] for s in a["samplers"]]:
+        blob = with_times(gltf, blob, one, times)
+    back = export.load(repacked(tmp_path / f"b{suffix}", gltf, blob))
+    assert back.fps == 30.0 and len(back) == round((times[-1] - times[0]) * 30) + 1
+    wanted = np.interp(times[0] + np.arange(len(back)) / 30, times, clip.channel("jawOpen"))
+    assert np.allclose(back.channel("jawOpen"), wanted, atol=1e-4)
+    falling = with_times(gltf, blob, gltf["animations"][0]["samplers"][0], times[::-1])
+    with pytest.raises(UserError, match="damaged"):
+        export.load(repacked(tmp_path / f"c{suffix}", gltf, falling))
+
+
+def test_a_head_in_an_animation_of_its_own(clip: FaceMotion, tmp_path: Path) -> None:
+    gltf, blob = contents(export.save(clip, tmp_path / "a.glb"))
+    one = gltf["animations"][0]
+    parts = [[c for c in one["channels"] if (c["target"]["path"] == "rotation") == turn] for turn in (True, False)]
+    gltf["animations"] = [{"samplers": one["samplers"], "channels": p} for p in parts]
+    back = export.load(repacked(tmp_path / "b.glb", gltf, blob))
+    assert np.array_equal(back.weights, clip.weights) and np.abs(back.head - clip.head).max() < 1e-6
+
+
 def test_glb_holds_the_head_and_its_targets(clip: FaceMotion, tmp_path: Path) -> None:
     path = export.save(clip, tmp_path / "a.glb")
     assert path.stat().st_size < 2_000_000

@@ -71,6 +71,11 @@ def test_another_emotion_is_not_shown():
         assert emotions_shown(happy, Score(4.0, (), (Emotion(name, 0.8, 0, 4),))) == [False]
 
 
+def test_feelings_of_a_clip_that_ends_too_soon_are_not_shown():
+    wanted = Score(6.0, (), (Emotion("happy", 0.8, 0, 3), Emotion("sad", 0.8, 3, 6)))
+    assert emotions_shown(render(wanted, 1).slice(0, 60), wanted) == [True, False]
+
+
 def test_the_state_of_the_generator_decides():
     assert compose(np.random.default_rng(5)) == compose(np.random.default_rng(5))
 

@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from instruct_data.face import aus
+from instruct_data.face import aus, fit
 from instruct_data.face.actions import action_names, actions, fitted
 from instruct_data.face.corpus import face_clips
 from instruct_data.face.emotions import emotion_names, prototypes
@@ -44,7 +44,7 @@ def test_mirrored_scores_swap_actions_and_words():
      ({"events": [{"action": "smile", "start": 0, "duration": 1, "intensity": 2}]}, "intensity"),
      ({"events": [{"action": "smile", "start": 0, "duration": 1, "repeat": 0}]}, "times"),
      ({"emotion": [{"name": "hapy", "intensity": 1, "start": 0, "end": 1}]}, "did you mean 'happy'"),
-     ({"emotion": [{"name": "happy", "intensity": 1, "start": 2, "end": 1}]}, "before the end")],
+     ({"emotion": [{"name": "happy", "intensity": 1, "start": 2, "end": 1}]}, "before its end")],
 )  # fmt: skip
 def test_bad_scores(change, message):
     with pytest.raises(UserError, match=message):
@@ -94,6 +94,30 @@ def test_units_are_written_and_read_back():
     assert seen[25][0] > 0.5 and seen[26][0] == 0 and seen[4][0] == 0
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"events": [{"action": "nod", "start": 0, "duration": 1, "repeat": 2.7}]}, "2.7; accepted whole numbers"),
+        ({"events": [{"action": "nod", "start": 0, "duration": 1, "repeat": float("inf")}]}, "not a score"),
+        ({"emotion": [{"name": "happy", "intensity": 0.5, "start": 10, "end": 12}]}, "10.0 to 12.0 s in 4.0 s"),
+    ],
+)
+def test_rows_that_make_no_score(change, message):
+    with pytest.raises(UserError, match=message):
+        parse_score({"text": "x", "length": 4, **change})
+
+
+def test_lines_of_json_end_at_line_feeds_alone(tmp_path):
+    lines = ['{"text": "nod\u2028twice", "length": 2}', '{"text": "b", "length": 2}', ""]
+    (tmp_path / "a.jsonl").write_text("\r\n".join(lines), "utf-8")
+    assert [one.score.text for one in read_instructions(tmp_path / "a.jsonl")] == ["nod\u2028twice", "b"]
+
+
+def test_fitting_a_folder_without_takes(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("sys.argv", ["fit", str(tmp_path), "-o", str(tmp_path / "x.yaml")])
+    assert fit.main() == 2 and "no Live Link take" in capsys.readouterr().err and not list(tmp_path.iterdir())
+
+
 def test_jaw_units_exclude_each_other():
     for opening, unit in ((0.08, 25), (0.4, 26), (0.9, 27)):
         weights = np.zeros((2, 52))
@@ -102,7 +126,7 @@ def test_jaw_units_exclude_each_other():
         assert [n for n in (25, 26, 27) if seen[n][0] > 0] == [unit]
 
 
-@pytest.mark.parametrize("text", ["", "12F", "99A", "Lx", "LL12"])
+@pytest.mark.parametrize("text", ["", "12F", "99A", "Lx", "LL12", "²"])
 def test_bad_units(text):
     with pytest.raises(UserError, match="action unit"):
         aus.parse_unit(text)

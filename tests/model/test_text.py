@@ -1,5 +1,8 @@
 """The sentencepiece tokenizer and the frozen sentence encoder."""
 
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -99,6 +102,22 @@ def test_states_have_one_row_per_token_whatever_the_batch(grounder: SentenceGrou
         alone = SentenceGrounder()
         alone._model, alone._tokenizer = grounder._model, grounder._tokenizer
         np.testing.assert_allclose(alone.states([t])[0], s, atol=2e-3)
+
+
+def test_threads_share_one() -> None:
+    class Slow(SentenceGrounder):
+        def _compute(self, texts: Sequence[str], bf16: bool) -> list[np.ndarray]:
+            time.sleep(0.001)
+            return [np.full((1, 384), hash(t) % 97, np.float16) for t in texts]
+
+    one = Slow(remember=5)
+
+    def asked(seed: int) -> bool:
+        texts = [f"smile {(seed * k) % 11}" for k in range(40)]
+        return all(one.states([t, "nod"])[0][0, 0] == hash(t) % 97 for t in texts)
+
+    with ThreadPoolExecutor(4) as pool:
+        assert all(pool.map(asked, range(1, 9)))
 
 
 def test_long_texts_are_cut() -> None:

@@ -47,6 +47,9 @@ def test_a_wrong_text_fits_badly() -> None:
 def test_more_phones_than_sound() -> None:
     with pytest.raises(UserError, match="do not belong together"):
         viterbi(scores(PHONES, 3), ["AA"] * 20)
+    for nothing in ([], ["SIL"]):
+        with pytest.raises(UserError, match="without sounds"):
+            viterbi(scores(PHONES, 3), nothing)
 
 
 def test_scores_of_a_driver(driver: Driver) -> None:

@@ -3,17 +3,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 
 from avatargpt.metrics.face_events import count_peaks
 from avatargpt.speech.audio import RATE, frames_in, load
 from avatargpt.speech.augment import articulate, band, colour, echo, insert_pauses, noise, recorded, telephone
 from avatargpt.speech.driver import Driver
 from avatargpt.speech.features import WIDTH
-from avatargpt.speech.pairs import LJ_TEST, PAIRED, lj_sentences, paired_clips, timed_speech
+from avatargpt.speech.pairs import LJ_TEST, PAIRED, lj_sentences, paired_clips, timed_speech, transcribed
 from avatargpt.speech.relabel import labelled_clips
 from avatargpt.speech.scores import feelings_of
-from avatargpt.speech.sentences import own_texts, utterances
-from avatargpt.speech.synthetic import still_clips
+from avatargpt.speech.sentences import own_texts, parted, utterances
+from avatargpt.speech.synthetic import SpeechData, still_clips, synthetic_clips
 from avatargpt.speech.told import counted_clips, drawn_clips
 from instruct_data.face.score import Emotion, Score
 from tests.speech.conftest import PHONES, voice
@@ -75,6 +76,34 @@ def test_utterances_are_of_a_sensible_length() -> None:
     assert len(set(lines)) == 50 and all(20 <= len(t) <= 110 for t in lines)
     with pytest.raises(UserError):
         utterances([], np.random.default_rng(0), 3)
+
+
+def test_texts_kept_back_are_the_same_whatever_comes_with_them() -> None:
+    texts = own_texts(None)
+    learnt, kept = parted(texts)
+    assert 0.03 < len(kept) / len(texts) < 0.07 and sorted(learnt + kept) == sorted(texts)
+    assert not {" ".join(t.lower().split()) for t in learnt} & {" ".join(t.lower().split()) for t in kept}
+    assert parted(["x", kept[0].upper(), learnt[0]]) [1][-1:] == [kept[0].upper()]
+    with pytest.raises(UserError, match="held_out: 2; accepted up to 1"):
+        next(synthetic_clips(learnt, kept[:1], SpeechData(clips=0, held_out=2), None))  # type: ignore[arg-type]
+
+
+def test_recordings_without_words_or_sounds(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from avatargpt.train.command import main
+
+    voices = tmp_path / "voices"
+    voices.mkdir()
+    soundfile.write(voices / "a.wav", voice(1.0), RATE)
+    (voices / "a.txt").write_text("...")
+    assert list(transcribed(voices, lambda _: ())) == []
+    (voices / "a.txt").write_text("papa")
+    assert [s.phones for s in transcribed(voices, lambda _: ("P", "AA"))] == [("P", "AA")]
+    config = tmp_path / "speech.yaml"
+    config.write_text("data: {}")
+    argv = ["speech", "--config", str(config), "--faces", str(tmp_path), "-o", str(tmp_path / "out")]
+    assert main([*argv, "--spoken", str(voices)]) == 2 and "--driver" in capsys.readouterr().err
+    argv += ["--driver", str(tmp_path)]
+    assert main([*argv, "--spoken", str(tmp_path / "no")]) == 2 and "no: no such folder" in capsys.readouterr().err
 
 
 def test_feelings_become_keyframes() -> None:

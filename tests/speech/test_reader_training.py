@@ -59,6 +59,24 @@ def test_training_resumes_as_if_it_had_not_stopped(tmp_path: Path) -> None:
             train({**SMALL, **bad}, own(3), tmp_path / "bad", runtime, Words())
 
 
+def test_checkpoints_of_another_shape_are_not_gone_on_from(tmp_path: Path) -> None:
+    runtime = Runtime(0, 1, torch.device("cpu"), bf16=False)
+    train(SMALL, own(12), tmp_path, runtime, Words(), until=3)
+    before = (tmp_path / "reader.json").read_bytes()
+    for other in ({"heads": 4}, {"width": 24}):  # the first one shows in no tensor
+        with pytest.raises(UserError, match=f"another shape .{next(iter(other))}: "):
+            train({**SMALL, "model": {**SMALL["model"], **other}}, own(12), tmp_path, runtime, Words())
+    assert (tmp_path / "reader.json").read_bytes() == before
+
+
+def test_readers_that_read_differently_are_not_begun_with(tmp_path: Path) -> None:
+    shape: dict[str, Any] = dict(width=16, hidden=16, layers=[0, 3], rank=2, kinds=["a", "b"], read_as="a")
+    ScoreReader(ReaderNetwork(ReaderConfig(**shape))).save(tmp_path)
+    for name, other in (("heads", {"heads": 2}), ("layers", {"layers": [0, 2]}), ("kinds", {"kinds": ["b", "a"]})):
+        with pytest.raises(UserError, match=f"another shape than .*{name}"):
+            begin_with(ReaderNetwork(ReaderConfig(**{**shape, **other})), tmp_path)
+
+
 def test_material_keeps_the_held_out_apart() -> None:
     groups, held = material(own(60), Material(composed=5, joined=10, held=10))
     assert len(held) == 6 and len(groups["joined"]) == 10 and len(groups["composed"]) == 5

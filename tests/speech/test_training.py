@@ -277,6 +277,11 @@ def test_the_gate_is_as_ready_as_it_may_be() -> None:
         settle_gate(DriverNetwork(DriverConfig(**CONFIG["model"])), held, 0.03)
     with pytest.raises(UserError, match="validation clips"):
         settle_gate(network, [clip()], 0.03)
+    with torch.no_grad():
+        network.seal.bias.fill_(50.0)  # always shut
+    with pytest.raises(UserError, match="more than 0.03 of the vowels"):
+        settle_gate(network, held, 0.03)
+    assert float(network.seal.bias.detach()) == 50.0
     with pytest.raises(UserError, match="model: bite"):
         settle_gate(network, held, 0.03, "bite")
     network.begin_bite()

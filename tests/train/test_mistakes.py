@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 import torch
 
+from avatargpt.train.checkpoints import load_checkpoint
 from avatargpt.train.command import main
 from avatargpt.train.plot import plot_log, read_log
-from avatargpt.train.runtime import Log, Runtime, cosine, load_checkpoint
+from avatargpt.train.runtime import Log, Runtime, cosine
 from vqvae.errors import UserError
 
 

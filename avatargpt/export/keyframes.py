@@ -1,0 +1,46 @@
+"""Key frames of several tracks, each with times of its own, read at the same frames."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from vqvae.motion import MAX_FRAMES
+
+FPS = 30.0  # where key frames are not evenly spaced
+
+
+def frames(lines: Sequence[np.ndarray], fps: float | None = None) -> tuple[np.ndarray, float]:
+    """The times at which all tracks are read, and how many there are a second.
+
+    These are the times of the track with the most key frames where they are evenly spaced; else 30 a second from the
+    first key frame of all to the last.
+
+    Args:
+        lines: (n,) rising seconds of each track, at least one track. fps: what the file says of itself.
+
+    Raises:
+        ValueError: times that do not rise, or more than `MAX_FRAMES` frames.
+    """
+    if any(len(t) < 1 or not np.isfinite(t).all() or (np.diff(t) <= 0).any() for t in lines):
+        raise ValueError("times that do not rise")
+    first, last = min(t[0] for t in lines), max(t[-1] for t in lines)
+    longest = max(lines, key=len)
+    rate = fps or ((len(longest) - 1) / (longest[-1] - longest[0]) if len(longest) > 1 else FPS)
+    even = len(longest) == 1 or np.allclose(np.diff(longest), 1 / rate, atol=0.05 / rate)
+    if not even or last - first > longest[-1] - longest[0] + 1 / rate:
+        rate = FPS
+        count = min((last - first) * FPS + 1.5, MAX_FRAMES + 1)
+        longest = first + np.arange(int(count)) / FPS
+    if len(longest) > MAX_FRAMES:
+        raise ValueError(f"more than {MAX_FRAMES} frames")
+    return longest, rate
+
+
+def at(times: np.ndarray, keys: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Values (n, ...) of a track's key frames (n,) at `times` (T,), linear between them -> (T, ...)."""
+    flat = values.reshape(len(keys), -1)
+    if len(keys) == len(times) and np.allclose(keys, times, atol=1e-6):
+        return np.asarray(values)
+    return np.stack([np.interp(times, keys, v) for v in flat.T], 1).reshape(len(times), *values.shape[1:])
