@@ -231,6 +231,11 @@ def test_takes_within_one_second_keep_their_rate(tmp_path, frames, fps):
     assert (len(back), back.fps) == (frames, fps) and np.allclose(back.weights, clip.weights, atol=1e-6)
 
 
+def test_layouts_of_a_body(face, tmp_path):
+    with pytest.raises(UserError, match="layout 'smplx'; accepted for a face: motion"):
+        export.save(face, tmp_path / "a.npz", layout="smplx")
+
+
 def test_damaged_archives(face, tmp_path):
     whole = face.save(tmp_path / "a.npz").read_bytes()
     for at in range(1, 300, 7):
