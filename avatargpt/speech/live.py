@@ -64,6 +64,8 @@ def paced(
 def microphone(name: str, rate: int) -> Iterator[np.ndarray]:
     """Blocks (n,) float32 of a microphone until the iterator is closed.
 
+    At most `_HELD` blocks wait; what comes while they do is silence afterwards, so that times stay right.
+
     Args:
         name: of the device or a part of it, its number, or ``default``.
 
@@ -76,16 +78,24 @@ def microphone(name: str, rate: int) -> Iterator[np.ndarray]:
     except (ImportError, OSError) as e:  # OSError: PortAudio itself is not there
         raise UserError(f"microphone: {e}; install it with {INSTALL}, and PortAudio with your system's tools") from None
     device = None if name == "default" else int(name) if name.isdecimal() else name
-    waiting: queue.Queue[np.ndarray] = queue.Queue(_HELD)
+    waiting: queue.Queue[tuple[int, np.ndarray]] = queue.Queue(_HELD)  # samples missed before, and a block
+    missed = 0
 
     def heard(data: np.ndarray, *_: object) -> None:
-        if not waiting.full():
-            waiting.put_nowait(data[:, 0].copy())
+        nonlocal missed
+        if waiting.full():
+            missed += len(data)
+        else:
+            waiting.put_nowait((missed, data[:, 0].copy()))
+            missed = 0
 
     try:
         with sounddevice.InputStream(rate, rate // FPS, device, 1, "float32", callback=heard):
             while True:
-                yield waiting.get()
+                silent, block = waiting.get()
+                if silent:
+                    yield np.zeros(silent, np.float32)
+                yield block
     except (sounddevice.PortAudioError, ValueError) as e:
         raise UserError(f"microphone {name}: {e}; accepted default, a device's name or number") from None
 

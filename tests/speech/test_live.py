@@ -209,3 +209,31 @@ def test_a_port_that_is_taken() -> None:
         taken.listen()
         with pytest.raises(UserError, match="that is free"):
             WebSocketSender("127.0.0.1", taken.getsockname()[1])
+
+
+def test_a_microphone_that_waits_keeps_its_times(monkeypatch: pytest.MonkeyPatch) -> None:
+    import sys
+    from types import SimpleNamespace
+
+    calls: list = []
+
+    class Stream:
+        def __init__(self, rate: int, block: int, device: object, channels: int, kind: str, callback) -> None:
+            calls.append(callback)
+
+        def __enter__(self) -> None:
+            for k in range(310):  # ten more than may wait
+                calls[0](np.full((4, 1), k, np.float32), 4, None, None)
+
+        def __exit__(self, *_: object) -> None:
+            calls.append("closed")
+
+    fake = SimpleNamespace(InputStream=Stream, PortAudioError=OSError)
+    monkeypatch.setitem(sys.modules, "sounddevice", fake)
+    blocks = live.microphone("default", 16_000)
+    first = [next(blocks) for _ in range(300)]
+    assert [int(b[0]) for b in first] == list(range(300))
+    calls[0](np.ones((4, 1), np.float32), 4, None, None)
+    assert [len(next(blocks)), float(next(blocks)[0])] == [40, 1.0]
+    blocks.close()  # type: ignore[attr-defined]
+    assert calls[-1] == "closed"
