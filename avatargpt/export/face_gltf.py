@@ -151,10 +151,16 @@ def _named_mesh(gltf: GLTF2) -> tuple[int, dict[int, int], int] | None:
 
 def _clip(gltf: GLTF2, mesh: int, known: dict[int, int], targets: int, path: Path) -> FaceMotion:
     nodes = gltf.nodes
-    tracks = [(c.target, a.samplers[c.sampler]) for a in gltf.animations or [] for c in a.channels]
-    moved = next((s for t, s in tracks if t.path == "weights" and nodes[t.node].mesh == mesh), None)
+    clips = [[(c.target, a.samplers[c.sampler]) for c in a.channels] for a in gltf.animations or []]
+
+    def weighs(tracks: list[tuple[Any, Any]]) -> Any:
+        return next((s for t, s in tracks if t.path == "weights" and nodes[t.node].mesh == mesh), None)
+
+    clips.sort(key=lambda tracks: weighs(tracks) is None)  # the head may turn in another animation, too
+    moved = weighs(clips[0]) if clips else None
     if moved is None:
         raise UserError(f"{path}: no animation of the morph targets' weights; {ACCEPTED}")
+    tracks = [track for clip in clips for track in clip]
     turned = next((s for t, s in tracks if t.path == "rotation" and (nodes[t.node].name or "").lower() == "head"), None)
     lines = [_values(gltf, s.input)[:, 0].astype(np.float64) for s in (moved, turned) if s is not None]
     said = (gltf.extras or {}).get("fps")

@@ -51,5 +51,5 @@ def go_on(path: Path, saved: dict[str, Any], network: torch.nn.Module, optimizer
         optimizer.load_state_dict(saved["optimizer"])
         return int(saved["step"])
     except (KeyError, RuntimeError, TypeError, ValueError) as e:
-        said = str(e).strip().splitlines()[-1].strip()
+        said = (str(e).strip() or type(e).__name__).splitlines()[-1].strip()
         raise UserError(f"{path}: of another run ({said}); accepted: another -o, or move it away") from None
