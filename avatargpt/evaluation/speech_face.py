@@ -84,8 +84,8 @@ def _lips(source: str, clips: list[_Spoken]) -> dict[str, Any]:
     values = {
         "closure": lips.closure, "false_closure_vowel": lips.closure_vowel,
         "false_closure_consonant": lips.closure_consonant, "contact": lips.contact,
-        "false_contact_vowel": lips.contact_vowel, "open_vowels": lips.opened, "rounding": r, "jaw": jaw,
-        "silence": lips.silence,
+        "false_contact_vowel": lips.contact_vowel, "false_contact_consonant": lips.contact_consonant,
+        "open_vowels": lips.opened, "rounding": r, "jaw": jaw, "silence": lips.silence,
     }  # fmt: skip
     out = {f"{name}/{source}": figure(v) for name, v in values.items() if len(v)}
     for name, lags in (("onset_lag", lips.onset), ("closure_lag", lips.closure_lag)):

@@ -60,7 +60,7 @@ class Lips:
     Attributes:
         closure: p, b, m with closed lips in a frame of theirs or next to it.
         closure_vowel, closure_consonant: vowels, other consonants away from any p, b, m with closed lips inside.
-        contact, contact_vowel: the same for f, v.
+        contact, contact_vowel, contact_consonant: the same for f, v, p, b and m counting as neither.
         opened: open vowels of at least 80 ms whose jaw opens.
         silence: largest mouth channel of each pause, from 150 ms after speech to 150 ms before it.
         onset: ms from the teacher's onset of movement to this one's, after each pause.
@@ -72,6 +72,7 @@ class Lips:
     closure_consonant: list[float] = field(default_factory=list)
     contact: list[float] = field(default_factory=list)
     contact_vowel: list[float] = field(default_factory=list)
+    contact_consonant: list[float] = field(default_factory=list)
     opened: list[float] = field(default_factory=list)
     silence: list[float] = field(default_factory=list)
     onset: list[float] = field(default_factory=list)
@@ -92,8 +93,8 @@ class Lips:
                 continue
             if p.name not in CLOSED and _apart(p, lips):
                 (self.closure_vowel if p.name in VOWELS else self.closure_consonant).append(float(shut[a:b].any()))
-            if p.name in VOWELS and _apart(p, teeth):
-                self.contact_vowel.append(float(touch[a:b].any()))
+            if p.name not in (*LABIODENTAL, *CLOSED) and _apart(p, teeth):
+                (self.contact_vowel if p.name in VOWELS else self.contact_consonant).append(float(touch[a:b].any()))
             if p.name in OPEN and p.end - p.start >= 0.08:
                 self.opened.append(float(jaw[a:b].max() > OPEN_JAW))
         for start, end in pauses(phones, len(curves) / FPS):
@@ -169,9 +170,11 @@ def closure_lags(curves: np.ndarray, teacher: np.ndarray, lips: Sequence[Phone])
 
 
 def correlation(a: np.ndarray, b: np.ndarray) -> float:
-    """Pearson's r; NaN where one does not move."""
-    if len(a) < 3 or a.std() < 1e-6 or b.std() < 1e-6:
+    """Pearson's r of `a` with a reference `b`; 0 where `a` does not move, NaN where `b` does not."""
+    if len(a) < 3 or b.std() < 1e-6:
         return float("nan")
+    if a.std() < 1e-6:
+        return 0.0
     return float(np.corrcoef(a, b)[0, 1])
 
 

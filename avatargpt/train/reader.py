@@ -43,15 +43,18 @@ def reader_stage(args: argparse.Namespace) -> None:
     runtime = Runtime.start(args.threads, args.device)
     config, written = load_yaml(args.config), read_scores([OWN])
     corpus = read_scores([Path(args.texts) / "train.jsonl"]) if args.texts else []
+    held = Path(args.texts or "") / "val.jsonl"
+    apart = read_scores([held]) if args.texts and held.is_file() else []
     shape = from_mapping(ReaderConfig, config.get("model"), f"{args.config}: model")
     start = Path(args.start) if args.start else None
     grounder, out = reading_grounder(shape), Path(args.output)
-    train(config, written, out, runtime, grounder, args.until, str(args.config), start, corpus)
+    train(config, written, out, runtime, grounder, args.until, str(args.config), start, corpus, apart)
 
 
 def train(
     config: dict[str, Any], written: Sequence[Score], out: Path, runtime: Runtime, grounder: Grounder,
     until: int | None = None, where: str = "configuration", start: Path | None = None, corpus: Sequence[Score] = (),
+    apart: Sequence[Score] = (),
 ) -> ScoreReader:  # fmt: skip
     """Run or resume training in folder `out` (checkpoint.pt, log.jsonl, losses.png, and the reader so far).
 
@@ -60,6 +63,7 @@ def train(
         start: folder of a reader whose weights are begun with; of the shape of `config`, or of fewer layers or a
             lower rank.
         corpus: written instructions of a corpus, which may have a share and a kind of their own.
+        apart: held-out ones, whose words are not to be learnt from in any way (`reader_material.material`).
 
     Raises:
         UserError: unknown keys or values in `config`, nothing to learn from, a damaged checkpoint, another shape.
@@ -76,7 +80,7 @@ def train(
     reader = ScoreReader(ReaderNetwork(shape))
     if start:
         begin_with(network, start)
-    groups, held = material(written, options, corpus)
+    groups, held = material(written, options, corpus, apart)
     held = [s for s, states in zip(held, grounder.states([s.text for s in held]), strict=True)
             if len(states) <= MOST_WORDS]  # fmt: skip
     rows = {k: rows_of(v, reader, grounder, t.seed, k) for k, v in groups.items()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -113,9 +114,14 @@ def with_mirrored(scores: Sequence[Score]) -> list[Score]:
 
 
 def material(
-    written: Sequence[Score], options: Material, corpus: Sequence[Score] = ()
+    written: Sequence[Score], options: Material, corpus: Sequence[Score] = (), apart: Sequence[Score] = ()
 ) -> tuple[dict[str, list[Score]], list[Score]]:
-    """Training instructions by kind, and held-out written ones."""
+    """Training instructions by kind, and held-out written ones.
+
+    Args:
+        apart: held-out ones of elsewhere. Neither these nor their mirror images are in what is learnt, not even as
+            something composed or mirrored, with other capitals or stops.
+    """
     from instruct_data.face.compose import composed, named
     from instruct_data.face.corpus import EVERYDAY, FURTHER, SEQUENCES, SIBLINGS, reworded
     from instruct_data.face.score import read_instructions
@@ -123,23 +129,32 @@ def material(
 
     shares = options.shares
     files = {"sequenced": SEQUENCES, "further": FURTHER, "siblings": SIBLINGS, "everyday": EVERYDAY}
-    apart, together = (corpus, ()) if shares["corpus"] else ((), corpus)
-    all_written = {"written": [*written, *together], "corpus": [*apart]}
+    own, together = (corpus, ()) if shares["corpus"] else ((), corpus)
+    all_written = {"written": [*written, *together], "corpus": [*own]}
     all_written |= {k: [one.score for one in read_instructions(f)] if shares[k] else [] for k, f in files.items()}
     parts = {k: _parted(some, options.held) for k, some in all_written.items()}
     held = [s for some, _ in parts.values() for s in some]
     avoid = [s.text for s in held]
-    kept = {t.lower() for t in avoid}
-    learnt = {k: [s for s in with_mirrored(some) if s.text.lower() not in kept] for k, (_, some) in parts.items()}
+    kept = {bare(s.text) for s in with_mirrored([*held, *apart])}
+
+    def free(some: Sequence[Score]) -> list[Score]:
+        return [s for s in some if bare(s.text) not in kept]
+
+    learnt = {k: free(with_mirrored(some)) for k, (_, some) in parts.items()}
     rows = reworded() if options.reworded_share else []
-    others = with_mirrored([s for row in rows if not any(s.text.lower() in kept for s in row) for s in row])
+    others = free(with_mirrored([s for row in rows if len(free(row)) == len(row) for s in row]))
     single = [*(s for some in learnt.values() for s in some), *others]
     pairs = pairs_of(single, options.joined, np.random.default_rng([options.seed, 7]))
     made = composed(options.composed, options.seed + 1, avoid)
     timed = timed_instructions(options.timed, options.seed, avoid)
-    said = [s for s in named() if s.text.lower() not in kept] if options.named_share else []
-    groups = {**learnt, "reworded": others, "joined": pairs, "named": said}
-    return {**groups, "timed": timed, "composed": made}, held
+    said = named() if options.named_share else []
+    groups = {**learnt, "reworded": others, "joined": free(pairs), "named": free(said)}
+    return {**groups, "timed": free(timed), "composed": free(made)}, held
+
+
+def bare(text: str) -> str:
+    """A text without capitals, stops and double spaces."""
+    return " ".join(re.sub(r"[^\w\s]", " ", text.lower()).split())
 
 
 def _parted(scores: Sequence[Score], held: int) -> tuple[list[Score], list[Score]]:

@@ -17,6 +17,7 @@ from avatargpt.train.reader_material import (
     Material,
     ReaderBatches,
     ReaderTraining,
+    bare,
     longer,
     material,
     rows_of,
@@ -82,6 +83,18 @@ def test_material_keeps_the_held_out_apart() -> None:
     assert len(held) == 6 and len(groups["joined"]) == 10 and len(groups["composed"]) == 5
     texts = {s.text for s in groups["written"]}
     assert not texts & {s.text for s in held} and len(texts) >= 54
+
+
+def test_held_out_words_are_not_learnt_in_any_way() -> None:
+    options = Material(composed=20, timed=4, joined=4, held=3, written_share=0.4, reworded_share=0.1)
+    free, _ = material(own(12), options)
+    one = next(s for s in free["named"] if s.sided)
+    apart = [replace(one, text=one.text.upper() + "!"), free["composed"][0], free["reworded"][0]]
+    left, _ = material(own(12), options, (), apart)
+    gone = {bare(t) for s in apart for t in (s.text, s.mirrored().text)}
+    assert gone & {bare(s.text) for some in free.values() for s in some} >= {bare(s.text) for s in apart}
+    assert not gone & {bare(s.text) for some in left.values() for s in some}
+    assert len(left["named"]) == len(free["named"]) - 2  # it and its mirror image
 
 
 def test_reworded_instructions_keep_their_score(tmp_path: Path) -> None:
