@@ -73,9 +73,9 @@ def check_target(path: str | os.PathLike[str], modality: str | None = None) -> P
         form = path.suffix or path.name
         raise UserError(f"{path}: a {modality} cannot be written as {form}; accepted {' '.join(accepted)}")
     _choose(_WRITERS, path, "write")
-    module, name, install = _NEEDS.get(path.suffix.lower(), ("", "", ""))
-    if module and find_spec(module) is None:
-        raise UserError(f"{path}: {path.suffix.lower()} needs {name}; install it with {install}")
+    form = path.suffix.lower()
+    if form in _NEEDS and find_spec(_NEEDS[form][0]) is None:
+        raise lacking(path, form)
     if path.is_dir():
         raise UserError(f"{path}: is a folder; a file name is needed")
     folder = path.absolute().parent
@@ -86,6 +86,12 @@ def check_target(path: str | os.PathLike[str], modality: str | None = None) -> P
     if not os.access(folder, os.W_OK | os.X_OK):
         raise UserError(f"cannot write {path}: no permission to write in {folder}")
     return path
+
+
+def lacking(path: Path, form: str) -> UserError:
+    """What is said where the extra that files of a form (a suffix) need is not installed."""
+    _, name, install = _NEEDS[form]
+    return UserError(f"{path}: {form} needs {name}; install it with {install}")
 
 
 def save(motion: Motion, path: str | os.PathLike[str], **options: Any) -> Path:

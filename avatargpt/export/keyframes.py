@@ -40,7 +40,7 @@ def frames(lines: Sequence[np.ndarray], fps: float | None = None) -> tuple[np.nd
 
 def at(times: np.ndarray, keys: np.ndarray, values: np.ndarray) -> np.ndarray:
     """Values (n, ...) of a track's key frames (n,) at `times` (T,), linear between them -> (T, ...)."""
-    flat = values.reshape(len(keys), -1)
     if len(keys) == len(times) and np.allclose(keys, times, atol=1e-6):
-        return np.asarray(values)
+        return values
+    flat = values.reshape(len(keys), -1)
     return np.stack([np.interp(times, keys, v) for v in flat.T], 1).reshape(len(times), *values.shape[1:])

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
+from avatargpt.export import lacking
 from avatargpt.export.render import Renderer, fit_view, posed
 from vqvae.errors import UserError
 from vqvae.motion import Motion, atomic_write
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from av.video.stream import VideoStream
 
 GIF_FPS = 20.0  # players round GIF delays to 1/100 s and slow down what is faster
-INSTALL = 'pip install "avatargpt[video]"'
 _FOLLOW_SECONDS = 0.35  # time constant of the camera's smoothing
 _CHUNK = 512
 
@@ -99,7 +99,7 @@ def encode_mp4(
     try:
         import av
     except ImportError:
-        raise UserError(f"{path}: .mp4 needs PyAV; install it with {INSTALL}, or write .gif") from None
+        raise lacking(path, ".mp4") from None
     size += size % 2
     codec = "libx264" if "libx264" in av.codecs_available else "mpeg4"
 

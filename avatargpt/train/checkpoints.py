@@ -11,17 +11,21 @@ import torch
 from vqvae.errors import UserError
 from vqvae.motion import atomic_write
 
+INSTEAD = "resume with that run's configuration, or choose a new folder"
 
-def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
-    atomic_write(path, lambda p: torch.save(state, p))
+
+def save_checkpoint(path: Path, state: dict[str, Any], shape: Any = None) -> None:
+    """Write where a run stands; with the network's configuration (a dataclass), `load_checkpoint` can compare it."""
+    whole = state if shape is None else {**state, "shape": asdict(shape)}
+    atomic_write(path, lambda p: torch.save(whole, p))
 
 
 def load_checkpoint(path: Path, device: torch.device, shape: Any = None) -> dict[str, Any] | None:
     """The last checkpoint, or None. Only tensors and plain containers are read (weights_only).
 
     Args:
-        shape: the configuration (a dataclass) of the network that goes on, which those that save it have under
-            ``shape``: some of it does not show in the sizes of tensors.
+        shape: the configuration of the network that goes on, some of which does not show in the sizes of tensors; a
+            checkpoint that was saved without one is not compared.
 
     Raises:
         UserError: damaged, or of another shape.
@@ -36,7 +40,7 @@ def load_checkpoint(path: Path, device: torch.device, shape: Any = None) -> dict
         before, now = saved.get("shape", {}), asdict(shape)
         other = [f"{k}: {before[k]}, now {now.get(k)}" for k in before if before[k] != now.get(k)]
         if other:
-            raise UserError(f"{path}: of another shape ({other[0]}); accepted: another -o, or move it away")
+            raise UserError(f"{path}: of another shape ({other[0]}); {INSTEAD}")
     return saved
 
 
@@ -51,5 +55,5 @@ def go_on(path: Path, saved: dict[str, Any], network: torch.nn.Module, optimizer
         optimizer.load_state_dict(saved["optimizer"])
         return int(saved["step"])
     except (KeyError, RuntimeError, TypeError, ValueError) as e:
-        said = (str(e).strip() or type(e).__name__).splitlines()[-1].strip()
-        raise UserError(f"{path}: of another run ({said}); accepted: another -o, or move it away") from None
+        said = (str(e) or type(e).__name__).splitlines()[0]
+        raise UserError(f"{path}: of a run with another model ({said}); {INSTEAD}") from None

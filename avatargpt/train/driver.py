@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -242,7 +242,7 @@ def train(
             log(step=step, **validate(network, [c for c in clips if c.split == "val"], runtime.device))
         if runtime.main and (step % t.save_every == 0 or step == stop):
             state = {"model": network.state_dict(), "optimizer": optimizer.state_dict(), "step": step}
-            save_checkpoint(last, {**state, "shape": asdict(network.config)})
+            save_checkpoint(last, state, network.config)
             Driver(network).save(out)
             network.train()
     wanted = {"seal": t.false_closures, "bite": t.false_contacts}

@@ -15,7 +15,7 @@ from avatargpt.config import TEXT
 from avatargpt.encoding import encoder_inputs
 from avatargpt.model import IGNORED, AvatarGPTModel
 from avatargpt.text import SentenceGrounder
-from avatargpt.train.checkpoints import load_checkpoint, save_checkpoint
+from avatargpt.train.checkpoints import go_on, load_checkpoint, save_checkpoint
 from avatargpt.train.examples import Example, Examples
 from avatargpt.train.lora import merged_state
 from avatargpt.train.optimizers import make_optimizer
@@ -199,17 +199,10 @@ class Trainer:
             path, state = self.engine.load_checkpoint(str(folder)) if folder.is_dir() else (None, None)
             self.step = int(state["step"]) if path and state else 0
             return
-        saved = load_checkpoint(self.out / "checkpoint.pt", self.runtime.device)
+        last = self.out / "checkpoint.pt"
+        saved = load_checkpoint(last, self.runtime.device)
         if saved:
-            try:
-                self.model.load_state_dict(saved["model"])
-                self.optimizer.load_state_dict(saved["optimizer"])
-            except (RuntimeError, ValueError) as e:
-                raise UserError(
-                    f"{self.out / 'checkpoint.pt'}: of a run with another model ({str(e).splitlines()[0]}); "
-                    "resume with that run's configuration, or choose a new folder"
-                ) from None
-            self.step = int(saved["step"])
+            self.step = go_on(last, saved, self.model, self.optimizer)
 
     def save(self) -> None:
         """Checkpoint for resuming, and the model itself."""

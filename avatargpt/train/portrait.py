@@ -13,7 +13,7 @@ import torch
 from torch.nn import functional as F
 
 from avatargpt.portrait import Portrait, PortraitNetwork, PortraitShape, as_tensor
-from avatargpt.train.checkpoints import load_checkpoint, save_checkpoint
+from avatargpt.train.checkpoints import go_on, load_checkpoint, save_checkpoint
 from avatargpt.train.portrait_clips import Take, filmed, rendered
 from avatargpt.train.runtime import Log, Runtime, check_keys, cosine, descend, from_mapping, load_yaml
 from vqvae.errors import UserError
@@ -159,12 +159,9 @@ def train(
     torch.manual_seed(t.seed)
     network = PortraitNetwork(shape).to(runtime.device).train()
     optimizer = torch.optim.AdamW(network.parameters(), t.lr, weight_decay=0.01)
-    step = 0
-    saved = load_checkpoint(out / "checkpoint.pt", runtime.device)
-    if saved:
-        network.load_state_dict(saved["model"])
-        optimizer.load_state_dict(saved["optimizer"])
-        step = int(saved["step"])
+    last = out / "checkpoint.pt"
+    saved = load_checkpoint(last, runtime.device)
+    step = go_on(last, saved, network, optimizer) if saved else 0
     log = Log(out / "log.jsonl", runtime.main, t.steps, step)
     totals: list[float] = []
     stop = min(t.steps, until or t.steps)
@@ -187,7 +184,7 @@ def train(
             network.train()
         if step % t.save_every == 0 or step == stop:
             state = {"model": network.state_dict(), "optimizer": optimizer.state_dict(), "step": step}
-            save_checkpoint(out / "checkpoint.pt", state)
+            save_checkpoint(last, state)
     log.close()
     portrait = Portrait(network.cpu())
     portrait.save(out)

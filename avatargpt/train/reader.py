@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import re
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -42,9 +41,9 @@ def reader_stage(args: argparse.Namespace) -> None:
 
     runtime = Runtime.start(args.threads, args.device)
     config, written = load_yaml(args.config), read_scores([OWN])
-    corpus = read_scores([Path(args.texts) / "train.jsonl"]) if args.texts else []
-    held = Path(args.texts or "") / "val.jsonl"
-    apart = read_scores([held]) if args.texts and held.is_file() else []
+    texts = Path(args.texts) if args.texts else None
+    corpus = read_scores([texts / "train.jsonl"]) if texts else []
+    apart = read_scores([texts / "val.jsonl"]) if texts and (texts / "val.jsonl").is_file() else []
     shape = from_mapping(ReaderConfig, config.get("model"), f"{args.config}: model")
     start = Path(args.start) if args.start else None
     grounder, out = reading_grounder(shape), Path(args.output)
@@ -121,7 +120,7 @@ def train(
                 log(step=step, **reading_score(read, held))
         if step % t.save_every == 0 or step == stop:
             state = {"model": network.state_dict(), "optimizer": optimizer.state_dict(), "mean": mean, "step": step}
-            save_checkpoint(last, {**state, "shape": asdict(shape)})
+            save_checkpoint(last, state, shape)
     log.close()
     reader.network.load_state_dict({k: v.cpu() for k, v in mean.items()})
     reader.network.eval()
@@ -143,9 +142,9 @@ def begin_with(network: ReaderNetwork, folder: Path) -> None:
     further = begun.config.first - network.config.first if begun.tuned is not None else 0
     other = {TUNED.sub(lambda m: f"{m[1]}{int(m[2]) + further}", k): v for k, v in begun.state_dict().items()}
     own = {k: v.clone() for k, v in network.state_dict().items()}  # a reader that is refused changes nothing
-    shapes = begun.config, network.config
-    strange = [k for k in ("heads", "layers") if getattr(shapes[0], k) != getattr(shapes[1], k)]  # no tensor shows it
-    strange += ["kinds"] if shapes[0].kinds not in ([], shapes[1].kinds) else []
+    theirs, ours = begun.config, network.config
+    strange = [k for k in ("heads", "layers") if getattr(theirs, k) != getattr(ours, k)]  # no tensor shows it
+    strange += ["kinds"] if theirs.kinds not in ([], ours.kinds) else []
     strange += sorted(other.keys() - own.keys())
     for name, value in own.items():
         before = other.get(name)

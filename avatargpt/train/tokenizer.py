@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from avatargpt.train.checkpoints import load_checkpoint, save_checkpoint
+from avatargpt.train.checkpoints import go_on, load_checkpoint, save_checkpoint
 from avatargpt.train.objectives import objective
 from avatargpt.train.plot import plot_log
 from avatargpt.train.runtime import Log, Runtime, check_keys, cosine, descend, from_mapping
@@ -95,15 +95,13 @@ def train(
         model.vq.eval()
     parameters = [p for p in model.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(parameters, lr=t.lr, betas=(0.9, 0.98), weight_decay=t.weight_decay, fused=True)
-    step = 0
-    saved = load_checkpoint(out / "checkpoint.pt", runtime.device)
+    step, last = 0, out / "checkpoint.pt"
+    saved = load_checkpoint(last, runtime.device)
     if saved:
-        model.load_state_dict(saved["model"])
-        optimizer.load_state_dict(saved["optimizer"])
+        step = go_on(last, saved, model, optimizer)
         torch.set_rng_state(saved["rng"].cpu())
         if "cuda_rng" in saved:
             torch.cuda.set_rng_state(saved["cuda_rng"].cpu())
-        step = int(saved["step"])
     wrapped = torch.nn.parallel.DistributedDataParallel(model) if runtime.world > 1 else model
     stop = min(t.steps, until or t.steps)
     totals: dict[str, list[float]] = {}
@@ -141,7 +139,7 @@ def train(
             state = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "step": step}
             if runtime.device.type == "cuda":
                 state["cuda_rng"] = torch.cuda.get_rng_state()
-            save_checkpoint(out / "checkpoint.pt", {**state, "rng": torch.get_rng_state()})
+            save_checkpoint(last, {**state, "rng": torch.get_rng_state()})
             model.save(out)
     log.close()
     if runtime.main:
