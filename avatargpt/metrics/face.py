@@ -33,20 +33,31 @@ TYPICAL: dict[str, frozenset[int]] = {
 }  # fmt: skip
 
 
-def active_units(motion: FaceMotion, rule: str = "clip", rng: np.random.Generator | None = None) -> frozenset[int]:
+def active_units(motion: FaceMotion, rule: str = "clip", times: np.ndarray | None = None) -> frozenset[int]:
     """Numbers of the action units that a clip shows.
 
     Args:
         rule: ``clip`` = seen in a quarter of the frames; ``frames`` = seen in all of three random frames.
-        rng: draws the three frames.
+        times: (3,) seconds of these frames (`three_times`); drawn with seed 0 when left out.
+
+    Raises:
+        UserError: another rule.
     """
     seen = {n: v >= THRESHOLD for n, v in read_units(motion).items()}
     if rule == "clip":
         return frozenset(n for n, v in seen.items() if v.mean() >= CLIP_SHARE)
     if rule != "frames":
         raise UserError(f"rule {rule!r}; accepted clip, frames")
-    chosen = (rng or np.random.default_rng(0)).choice(len(motion), min(FRAMES, len(motion)), replace=False)
+    if times is None:
+        times = three_times(np.random.default_rng(0), motion)
+    chosen = np.minimum((times * motion.fps).astype(int), len(motion) - 1)
     return frozenset(n for n, v in seen.items() if v[chosen].all())
+
+
+def three_times(rng: np.random.Generator, *motions: FaceMotion) -> np.ndarray:
+    """Seconds of three different frames (fewer of shorter motions) that all the motions have."""
+    shortest = min(motions, key=lambda m: m.seconds)
+    return (rng.choice(len(shortest), min(FRAMES, len(shortest)), replace=False) + 0.5) / shortest.fps
 
 
 def f1(found: frozenset[int], wanted: frozenset[int]) -> float:
@@ -57,10 +68,19 @@ def f1(found: frozenset[int], wanted: frozenset[int]) -> float:
 
 
 def au_f1(motions: Sequence[FaceMotion], references: Sequence[FaceMotion], rule: str = "clip", seed: int = 0) -> float:
-    """AUF1, 0 to 1: mean F1 of each motion's units against its reference's."""
+    """AUF1, 0 to 1: mean F1 of each motion's units against its reference's.
+
+    With the rule ``frames`` a motion and its reference are seen at the same three times. Pairs of which neither shows
+    a unit say nothing and are left out; NaN when none is left.
+    """
     rng = np.random.default_rng(seed)
-    pairs = zip(motions, references, strict=True)
-    return float(np.mean([f1(active_units(m, rule, rng), active_units(r, rule, rng)) for m, r in pairs]))
+    values = []
+    for m, r in zip(motions, references, strict=True):
+        times = three_times(rng, m, r)
+        found, wanted = active_units(m, rule, times), active_units(r, rule, times)
+        if found or wanted:
+            values.append(f1(found, wanted))
+    return float(np.mean(values)) if values else float("nan")
 
 
 def au_emo(motions: Sequence[FaceMotion], emotions: Sequence[str], rule: str = "clip", seed: int = 0) -> float:
@@ -74,7 +94,7 @@ def au_emo(motions: Sequence[FaceMotion], emotions: Sequence[str], rule: str = "
     for motion, name in zip(motions, emotions, strict=True):
         if name not in TYPICAL:
             raise UserError(f"no typical action units for {name!r}; accepted {', '.join(TYPICAL)}")
-        shares.append(len(active_units(motion, rule, rng) & TYPICAL[name]) / len(TYPICAL[name]))
+        shares.append(len(active_units(motion, rule, three_times(rng, motion)) & TYPICAL[name]) / len(TYPICAL[name]))
     return float(np.mean(shares))
 
 

@@ -2,8 +2,7 @@
 
 For each event the signal of its action (`face_signals`) is followed through its time:
 
-- **level**: the apex reaches at least half of what the intensity asks for, and is a rise over what was before where
-  nothing else in the score moves the same signal;
+- **level**: the apex reaches at least half of what the intensity asks for, and is a rise over what was before;
 - **side**: signals of one-sided actions are differences of sides; two-sided ones need both sides to take part;
 - **intensity**: the apex is within 0.5 to 1.7 times what is asked, and where a clip does one action twice with
   intensities at least 0.15 apart, the stronger one comes out stronger;
@@ -11,18 +10,25 @@ For each event the signal of its action (`face_signals`) is followed through its
 - **order**: of two events that start at least 0.4 s apart, the first rises first;
 - **count**: peaks are counted with hysteresis; blinks, winks, nods, shakes and everything that is repeated must match.
 
-A closed mouth and a neutral face are states: they are looked at in the second half of their time.
+A rise, its time, too much strength and letting go too early can be told only where the event is alone with its signal:
+no event of a related action overlaps it, and what is felt at the time, rendered by itself, moves the signal by less
+than 0.15. Where a related one has ended less than 0.35 s before, from where it rises and whether too early is left
+open: the signal may still be on its way back. A closed mouth and a neutral face are states: they are looked at in the
+second half of their time.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 import numpy as np
 
 from avatargpt.metrics.face_signals import EXPRESSIVE, LOOKS, Look
-from instruct_data.face.score import Event, Score, mirror_action
+from instruct_data.face.render import render
+from instruct_data.face.score import Emotion, Event, Score, mirror_action
 from vqvae.face import FaceMotion
 
 LEAST_LEVEL, MOST_LEVEL = 0.5, 1.7
@@ -36,7 +42,8 @@ UP, DOWN = 0.6, 0.4
 LEAST_DIP = 0.15  # share of the apex by which a signal falls between repetitions
 SHUT = 0.12  # jawOpen of a closed mouth
 REST = 0.2  # largest weight of a face at rest
-MARGIN = 0.35  # seconds around an event in which another one still counts as at the same time
+LATELY = 0.35  # seconds before an event in which a related one leaves the signal on its way back
+STIRS = 0.15  # by so much a feeling alone moves an action's signal to hide the event's own time and strength
 STATES = ("shut", "rest")
 HEAD_BEATS = {"nod": 1.0, "shake_head": 2.0}  # swings to one side and to both
 COUNTED = ("blink", "wink_left", "wink_right", "nod", "shake_head")
@@ -95,13 +102,30 @@ def _related(a: str, b: str) -> bool:
 
 
 def _others(score: Score, e: Event) -> list[Event]:
-    """Events of related actions that are active at about the same time."""
-    near = [o for o in score.events if o is not e and o.start < e.end + MARGIN and e.start - MARGIN < o.end]
+    """Events of related actions that are active at the same time."""
+    return _active(score, e, e.start, e.end)
+
+
+def _active(score: Score, e: Event, start: float, end: float) -> list[Event]:
+    near = [o for o in score.events if o is not e and o.start < end and start < o.end]
     return [o for o in near if _related(o.action, e.action) or o.action == "return_to_neutral"]
 
 
 def _felt(score: Score, e: Event) -> bool:
     return any(f.name != "neutral" and f.start < e.end and e.start < f.end for f in score.emotions)
+
+
+@lru_cache(maxsize=64)
+def _feelings_alone(emotions: tuple[Emotion, ...], length: float) -> FaceMotion:
+    return render(Score(length, emotions=emotions), seed=1)
+
+
+def _stirred(score: Score, e: Event) -> bool:
+    """Does what is felt during the event move the event's signal by itself?"""
+    if not _felt(score, e):
+        return False
+    m = _feelings_alone(score.emotions, score.length)
+    return bool(np.abs(LOOKS[e.action].signal(m)[_frames(m, e.start, e.end)]).max() > STIRS)
 
 
 def _before(m: FaceMotion, signal: np.ndarray, e: Event) -> float | None:
@@ -140,7 +164,7 @@ def _rest(m: FaceMotion, e: Event, score: Score) -> EventResult:
     late = e.start + 0.75 * e.duration
     acts = [o for o in score.events if LOOKS[o.action].form not in STATES]
     alive = any(e.start <= o.start < e.end and o.end > late for o in acts)
-    if 1 - result.level > REST + (0.15 if _felt(score, e) else 0) and not alive:
+    if 1 - result.level > REST + (STIRS if _felt(score, e) else 0) and not alive:
         result.faults.append(f"not neutral: {1 - result.level:.2f}")
     return result
 
@@ -156,7 +180,7 @@ def _check(m: FaceMotion, e: Event, score: Score) -> EventResult:
     opposite = any(o.action == mirror_action(e.action) != e.action for o in others)
     signal = look.own(m) if opposite and look.own else look.signal(m)
     wanted = e.intensity**look.power
-    alone = not others and not _felt(score, e)
+    alone = not others and not _stirred(score, e)
     after = 0.05 if e.repeat > 1 else 0.2  # what an emotion does after the last repetition is none of them
     inside = signal[_frames(m, e.start - 0.05, e.end + after)]
     share = 96 if look.form in ("pulse", "beat") or look.brief or e.repeat > 1 else 80
@@ -172,8 +196,10 @@ def _check(m: FaceMotion, e: Event, score: Score) -> EventResult:
         base = float(np.percentile(inside, 97)) - result.level
         signal = signal - base  # measured from the swing's own middle or top
         base = 0.0
-    if alone and before is not None and e.action not in HEAD_BEATS and result.level - before < LEAST_RISE * wanted:
-        result.faults.append(f"no rise: {before:.2f} to {result.level:.2f}")
+    falling = bool(_active(score, e, e.start - LATELY, e.start))
+    from_where = None if falling or e.action in HEAD_BEATS else before
+    if alone and from_where is not None and result.level - from_where < LEAST_RISE * wanted:
+        result.faults.append(f"no rise: {from_where:.2f} to {result.level:.2f}")
     if alone and result.level > MOST_LEVEL * wanted + 0.1:
         result.faults.append(f"too strong: {result.level:.2f} of {wanted:.2f}")
     if look.both:
@@ -182,12 +208,15 @@ def _check(m: FaceMotion, e: Event, score: Score) -> EventResult:
         other_side = any(o.action.endswith(("_left", "_right")) for o in others)
         if min(left, right) < BILATERAL * max(left, right) and not other_side:
             result.faults.append(f"one side only: {left:.2f} and {right:.2f}")
-    _time(m, signal, base, result, alone, look)
+    _time(m, signal, base, result, look, None if not alone else math.inf if falling else EARLY)
     _count(inside, result, look, others)
     return result
 
 
-def _time(m: FaceMotion, signal: np.ndarray, base: float, result: EventResult, alone: bool, look: Look) -> None:
+def _time(
+    m: FaceMotion, signal: np.ndarray, base: float, result: EventResult, look: Look, early: float | None
+) -> None:
+    """Onset of the event; with `early`, the seconds by which it may begin too early, also whether it is in time."""
     e = result.event
     half = base + 0.5 * (result.level - base)
     first = max(0.0, e.start - 0.6)
@@ -199,9 +228,11 @@ def _time(m: FaceMotion, signal: np.ndarray, base: float, result: EventResult, a
     rises = np.flatnonzero(above & ~np.concatenate([[False], above[:-1]])) + round(first * m.fps)
     result.onset = float(rises[np.argmin(np.abs(rises / m.fps - e.start))]) / m.fps
     latest = e.start + max(LATE, LATE_SHARE * e.duration * (1.6 if look.brief else 1.0) / max(1, e.repeat))
-    if alone and not e.start - EARLY <= result.onset <= latest:
+    if early is None:
+        return
+    if not e.start - early <= result.onset <= latest:
         result.faults.append(f"begins at {result.onset:.2f} s instead of {e.start:.2f} s")
-    if alone and look.form == "hold" and not look.brief and e.repeat == 1:
+    if look.form == "hold" and not look.brief and e.repeat == 1:
         inside = signal[_frames(m, e.start, e.end)]
         if (inside >= half).mean() < 0.35:
             result.faults.append("let go too early")
