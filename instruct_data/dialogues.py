@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,6 +16,7 @@ from instruct_data.outline import Outline, Replay
 from instruct_data.rewrites import Rewrites
 from instruct_data.turns import TurnMaker
 from vqvae.errors import UserError
+from vqvae.json_lines import json_rows
 
 PAIRS = 10_000
 REPLAYS = 3  # of every recorded dialogue, with other lengths and with or without the history
@@ -68,15 +68,11 @@ def read_dialogues(path: Path) -> list[list[tuple[str, list[Act]]]]:
     Raises:
         UserError: names the file and line of the first bad row.
     """
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except OSError as e:
-        raise UserError(f"{path}: cannot be read ({e.strerror})") from None
     out = []
-    for number, line in enumerate(lines, 1):
+    for number, row in json_rows(path):
         try:
-            turns = [(str(t["user"]), [from_json(a) for a in t["acts"]]) for t in json.loads(line)["turns"]]
-        except (json.JSONDecodeError, KeyError, TypeError, UserError) as e:
+            turns = [(str(t["user"]), [from_json(a) for a in t["acts"]]) for t in row["turns"]]
+        except (KeyError, TypeError, UserError) as e:
             raise UserError(f"{path}: line {number}: not a dialogue ({e})") from None
         out.append(turns)
     return out
@@ -138,8 +134,8 @@ def _scenes(folder: Path) -> list[str]:
     path = folder.parent / "planning" / "train.jsonl"
     if not path.is_file():
         return []
-    rows = [json.loads(line)["scene"] for line in path.read_text(encoding="utf-8").splitlines()]
-    return [str(r) for r in rows if len(str(r).split()) <= 9]
+    rows = [str(row["scene"]) for _, row in json_rows(path)]
+    return [r for r in rows if len(r.split()) <= 9]
 
 
 def turn_maker(folder: Path, recorded: Sequence[Turn], rng: np.random.Generator) -> TurnMaker:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from vqvae.errors import UserError
+from vqvae.json_lines import json_rows
 
 SEPARATOR = "; "  # between the steps of one prompt or answer
 PLANNING_TASKS = (
@@ -86,20 +86,11 @@ def read_scenes(path: str | os.PathLike[str]) -> list[PlannedScene]:
     Raises:
         UserError: the file cannot be read, holds nothing, or a line has another form; names file and line.
     """
-    path = Path(path)
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except OSError as e:
-        raise UserError(f"{path}: cannot be read ({e.strerror})") from None
-    except UnicodeDecodeError as e:
-        raise UserError(f"{path}: not UTF-8 text (byte {e.start})") from None
     out = []
-    for n, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
+    for n, row in json_rows(path):
         try:
-            out.append(_scene(json.loads(line)))
-        except (ValueError, RecursionError) as e:  # JSONDecodeError is a ValueError
+            out.append(_scene(row))
+        except ValueError as e:
             raise UserError(f"{path}: line {n}: {e}") from None
     if not out:
         raise UserError(f"{path}: no scenes in it")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from instruct_data.captions import CaptionBank, bank_style
 from instruct_data.english import GERUND, THIRD, words
 from instruct_data.mirror import mirror_action, mirror_text, side_of
 from vqvae.errors import UserError
+from vqvae.json_lines import json_rows
 
 # A prompt that names no style may stand for clips whose style changes little of what is seen.
 MILD = {"normal", "active", "youthful", "masculine", "feminine"}
@@ -70,19 +70,12 @@ def _words(text: str) -> set[str]:
 
 def _read(path: Path) -> list[Rewrite]:
     out = []
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except OSError as e:
-        raise UserError(f"{path}: cannot be read ({e.strerror})") from None
-    for n, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
+    for n, row in json_rows(path):
         try:
-            row = json.loads(line)
             item = Rewrite(
                 str(row["prompt"]), tuple(row["plain"]), tuple(row["actions"]), tuple(row["styles"]), row["side"]
             )
-        except (json.JSONDecodeError, KeyError, TypeError) as e:
+        except (KeyError, TypeError) as e:
             raise UserError(f"{path}: line {n}: needs prompt, plain, actions, styles, side ({e})") from None
         if not item.plain or not len(item.plain) == len(item.actions) == len(item.styles):
             raise UserError(f"{path}: line {n}: plain, actions and styles must be lists of one length")

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
 
 from instruct_data.clip import Clip
 from vqvae.errors import UserError
+from vqvae.json_lines import json_rows
 from vqvae.motion import Motion
 
 
@@ -36,8 +36,7 @@ def load_clips(data: Path | None, split: str) -> list[Clip]:
     shards: dict[str, dict[str, np.ndarray]] = {}
     clips = []
     try:
-        lines = (folder / "captions.jsonl").read_text(encoding="utf-8").splitlines()
-        for row in map(json.loads, lines):
+        for _, row in json_rows(folder / "captions.jsonl"):
             if row["split"] != split:
                 continue
             if row["shard"] not in shards:
@@ -50,7 +49,7 @@ def load_clips(data: Path | None, split: str) -> list[Clip]:
                 Clip(row["id"], motion, row["captions"], row["source"], "", split, row.get("action") or "",
                      row.get("style") or "")
             )  # fmt: skip
-    except (OSError, KeyError, ValueError) as e:
+    except (OSError, KeyError, TypeError, ValueError) as e:
         raise UserError(f"{folder}: not a readable body corpus ({e})") from None
     if not clips:
         raise UserError(f"{folder}: no clips in split {split!r}")

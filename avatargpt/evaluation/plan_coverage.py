@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import numpy as np
 from avatargpt.evaluation.report import figure, plain
 from avatargpt.evaluation.suites import Suite
 from vqvae.errors import UserError
+from vqvae.json_lines import json_rows
 from vqvae.motion import Motion
 
 FILES = ("train.jsonl", "val.jsonl")
@@ -38,10 +38,10 @@ def steps(data: Path | None) -> list[str]:
     found: dict[str, None] = {}
     try:
         for name in FILES:
-            for line in (folder / name).read_text(encoding="utf-8").splitlines():
-                for activity in json.loads(line)["activities"]:
+            for _, row in json_rows(folder / name):
+                for activity in row["activities"]:
                     found.update(dict.fromkeys(str(s).strip() for s in activity["steps"]))
-    except (OSError, ValueError, KeyError, TypeError) as e:
+    except (KeyError, TypeError) as e:
         raise UserError(f"{folder}: not a readable planning corpus ({e})") from None
     return list(found)
 

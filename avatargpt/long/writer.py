@@ -119,7 +119,7 @@ def read_parts(target: Path) -> tuple[list[Path], list[Span], dict[str, Any]]:
         raise UserError(f"{folder}: the run was interrupted before it had made anything; remove the folder")
     spans = []
     if (folder / SPANS).is_file():
-        for line in (folder / SPANS).read_text(encoding="utf-8").splitlines():
+        for line in (folder / SPANS).read_text(encoding="utf-8").split("\n"):
             try:
                 spans.append(Span(**json.loads(line)))
             except (ValueError, TypeError):  # the last line may be cut short

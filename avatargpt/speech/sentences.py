@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from instruct_data.face.score import json_rows
 from vqvae.errors import UserError
+from vqvae.json_lines import json_rows
 
 LONGEST = 110  # characters of one utterance
 KEPT_BACK = 20  # every so manieth text is only ever said by validation voices

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from instruct_data.registry import get_task
 from instruct_data.rewrites import Rewrites
 from instruct_data.store import ClipCodes
 from vqvae.errors import UserError
+from vqvae.json_lines import json_rows
 
 LONGEST_LINE = 26  # words; longer lines cost more time than they teach
 
@@ -49,9 +49,9 @@ def planning_lines(folder: Path) -> list[str]:
         path = folder / name
         if not path.is_file():
             continue
-        for n, row in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        for n, row in json_rows(path):
             try:
-                data = dict(json.loads(row))
+                data = dict(row)
             except (ValueError, TypeError) as e:
                 raise UserError(f"{path}: line {n}: not a JSON object ({e})") from None
             activities = data.get("activities") or [data]
@@ -77,9 +77,8 @@ def user_pairs(folder: Path) -> dict[str, list[Pair]]:
     for path in files:
         task = get_task(path.stem)
         known = set(task.slots)
-        for n, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        for n, row in json_rows(path):
             try:
-                row = json.loads(line)
                 slots, answer = dict(row["slots"]), row["answer"]
                 if not set(slots) <= known or not all(isinstance(v, str) for v in (*slots.values(), answer)):
                     raise ValueError(f"slots {', '.join(slots)}; accepted: texts for {', '.join(sorted(known))}")

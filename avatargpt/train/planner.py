@@ -20,6 +20,7 @@ from avatargpt.planning.store import Basis, PlanLibrary
 from avatargpt.train.corrupting import CONTINUATIONS, DRAWN, EASY, KINDS, Corruptor
 from avatargpt.train.runtime import Runtime, check_keys, from_mapping, load_yaml
 from vqvae.errors import UserError
+from vqvae.json_lines import json_rows
 
 
 @dataclass
@@ -54,20 +55,15 @@ def read_plans(path: str | Path) -> list[dict[str, Any]]:
     Raises:
         UserError: missing, damaged, or a plan without steps; names the line.
     """
-    try:
-        lines = Path(path).read_text(encoding="utf-8").splitlines()
-    except OSError as e:
-        raise UserError(f"{path}: {e.strerror}") from None
     out = []
-    for i, line in enumerate(lines, 1):
+    for i, plan in json_rows(path):
         try:
-            plan = json.loads(line)
             activities = [{"task": str(a["task"]), "steps": [str(s) for s in a["steps"]]} for a in plan["activities"]]
             scene = str(plan["scene"])
         except (ValueError, KeyError, TypeError) as e:
-            raise UserError(f"{path} line {i}: not a plan ({e})") from None
+            raise UserError(f"{path}: line {i}: not a plan ({e})") from None
         if not scene.strip() or not activities or not all(a["steps"] for a in activities):
-            raise UserError(f"{path} line {i}: a plan needs a scene, and every activity steps")
+            raise UserError(f"{path}: line {i}: a plan needs a scene, and every activity steps")
         out.append({"scene": scene, "activities": activities})
     return out
 

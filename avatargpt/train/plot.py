@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from pathlib import Path
 
 from vqvae.errors import UserError
+from vqvae.json_lines import json_rows
 from vqvae.motion import atomic_write
 
 PICTURE = "losses.png"
@@ -19,14 +19,9 @@ def read_log(path: str | os.PathLike[str]) -> dict[str, dict[int, float]]:
     Raises:
         UserError: missing, or a line that is no report of a step.
     """
-    try:
-        lines = Path(path).read_text(encoding="utf-8").splitlines()
-    except OSError as e:
-        raise UserError(f"{path}: {e.strerror}") from None
     curves: dict[str, dict[int, float]] = {}
-    for n, line in enumerate(lines, 1):
+    for n, row in json_rows(path):
         try:
-            row = json.loads(line)
             step = int(row.pop("step"))
             row.pop("minutes", None)
             for name, value in row.items():

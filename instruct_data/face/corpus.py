@@ -12,8 +12,9 @@ import numpy as np
 from instruct_data.clip import Clip
 from instruct_data.face.clips import face_clip
 from instruct_data.face.render import render
-from instruct_data.face.score import Score, json_rows, parse_score, read_instructions
+from instruct_data.face.score import Score, parse_score, read_instructions
 from vqvae.errors import UserError
+from vqvae.json_lines import json_rows
 
 SOURCE = "face_rendered"
 LICENCE = "MIT"

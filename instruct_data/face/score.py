@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections.abc import Iterator
@@ -14,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from vqvae.errors import UserError
+from vqvae.json_lines import json_rows
 
 MAX_SECONDS = 600.0
 SLIGHTLY, DEFAULT, VERY, EXTREMELY = 0.3, 0.7, 0.85, 1.0  # what the words mean as intensities
@@ -203,28 +203,6 @@ def _whole(value: Any) -> int:
     if float(value) % 1:
         raise ValueError(f"repeat {value}; accepted whole numbers")
     return int(value)
-
-
-def json_rows(file: Path) -> Iterator[tuple[int, Any]]:
-    """The values of a file of JSON lines with their line numbers; empty lines are left out.
-
-    Raises:
-        UserError: a file that cannot be read, a line that is not JSON.
-    """
-    try:
-        lines = file.read_text(encoding="utf-8").split("\n")  # splitlines() also cuts at U+2028, which JSON may hold
-    except OSError as e:
-        raise UserError(f"{file}: cannot be read ({e.strerror})") from None
-    except UnicodeDecodeError as e:
-        raise UserError(f"{file}: not UTF-8 text ({e})") from None
-    for i, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-        except json.JSONDecodeError as e:
-            raise UserError(f"{file}: line {i}: not JSON ({e})") from None
-        yield i, row
 
 
 def read_instructions(path: str | os.PathLike[str], split: str | None = None) -> Iterator[Instruction]:

@@ -11,12 +11,12 @@ import os
 import zipfile
 from collections.abc import Collection, Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from instruct_data.clip import SPLITS, Clip
 from vqvae.errors import UserError
+from vqvae.json_lines import json_rows
 from vqvae.motion import Motion
 from vqvae.skeleton import SMPL22
 
@@ -101,14 +101,9 @@ def read_corpus(
     _check_skeleton(folder)
     shards = _Shards(folder)
     path = folder / "captions.jsonl"
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except OSError as e:
-        raise UserError(f"{path}: cannot be read ({e.strerror})") from None
     known = {"id", "shard", "index", "source", "captions", "split", "action", "style"}
-    for n, line in enumerate(lines, 1):
+    for n, row in json_rows(path):
         try:
-            row: dict[str, Any] = json.loads(line)
             captions = [str(c) for c in row["captions"]]
             lazy = _Lazy(shards, str(row["shard"]), int(row["index"]), captions[0] if captions else "")
             clip = Clip(
@@ -116,7 +111,7 @@ def read_corpus(
                 str(row["split"]), str(row.get("action") or ""), str(row.get("style") or ""),
                 {k: v for k, v in row.items() if k not in known},
             )  # fmt: skip
-        except (json.JSONDecodeError, KeyError, TypeError, ValueError) as e:
+        except (KeyError, TypeError, ValueError, AttributeError) as e:
             raise UserError(f"{path}: line {n}: not a clip row ({e})") from None
         if clip.split not in SPLITS:
             raise UserError(f"{path}: line {n}: split {clip.split!r}; accepted {', '.join(SPLITS)}")
