@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from avatargpt.export.keyframes import at, frames, turned_at
 from vqvae import rotations as rot
 from vqvae.errors import UserError
 from vqvae.motion import MAX_FRAMES, Motion, atomic_write
@@ -113,7 +114,7 @@ def read_glb(path: Path) -> Motion:
     """Read the animation of a .glb that has our joints (by node name) back; see :func:`write_glb`.
 
     Raises:
-        UserError: not a .glb, joints missing, no such animation, sampling that is not uniform.
+        UserError: not a .glb, joints missing, none animated, cubic splines, times that do not rise.
     """
     from pygltflib import GLTF2
 
@@ -132,27 +133,40 @@ def read_glb(path: Path) -> Motion:
 
 
 def _animation(gltf: GLTF2, path: Path) -> Motion:
-    at = {n.name: i for i, n in enumerate(gltf.nodes)}
-    missing = [n for n in SMPL22.names if n not in at]
+    nodes = {n.name: i for i, n in enumerate(gltf.nodes)}
+    missing = [n for n in SMPL22.names if n not in nodes]
     if missing:
         raise UserError(f"{path}: no joint {', '.join(missing[:4])}; {ACCEPTED}")
     if not gltf.animations:
         raise UserError(f"{path}: no animation; {ACCEPTED}")
     animation = gltf.animations[0]
     tracks = {(c.target.node, c.target.path): animation.samplers[c.sampler] for c in animation.channels}
-    wanted = [(at[n], "rotation") for n in SMPL22.names] + [(at["pelvis"], "translation")]
-    if any(w not in tracks for w in wanted) or len({tracks[w].input for w in wanted}) != 1:
-        raise UserError(f"{path}: not every joint is animated on one time line; {ACCEPTED}")
-    times = _values(gltf, tracks[wanted[0]].input)[:, 0].astype(np.float64)
-    if not 1 <= len(times) <= MAX_FRAMES:
-        raise UserError(f"{path}: {len(times)} frames; accepted 1 to {MAX_FRAMES}")
-    step = (times[-1] - times[0]) / max(len(times) - 1, 1)
-    fps = float((gltf.extras or {}).get("fps", 1 / step if step > 0 else 20.0))
-    if len(times) > 1 and not np.allclose(np.diff(times), 1 / fps, atol=0.05 / fps):
-        raise UserError(f"{path}: key frames are not evenly spaced in time; {ACCEPTED}")
-    rotations = np.stack([np.roll(_values(gltf, tracks[w].output), 1, axis=-1) for w in wanted[:-1]], 1)
-    caption = str((gltf.extras or {}).get("caption", ""))
-    return Motion(rotations, _values(gltf, tracks[wanted[-1]].output), fps, "body", caption)
+    wanted = [(nodes[n], "rotation") for n in SMPL22.names] + [(nodes["pelvis"], "translation")]
+    if any(tracks[w].interpolation == "CUBICSPLINE" for w in wanted if w in tracks):
+        raise UserError(f"{path}: cubic splines; accepted key frames that are sampled (linear)")
+    moved = [w for w in wanted if w in tracks]
+    if not moved:
+        raise UserError(f"{path}: no joint is animated; {ACCEPTED}")
+    lines = {w: _values(gltf, tracks[w].input)[:, 0].astype(np.float64) for w in moved}
+    said = (gltf.extras or {}).get("fps")
+    try:
+        times, fps = frames(list(lines.values()), None if said is None else float(said))
+    except ValueError as e:
+        raise UserError(f"{path}: key frames: {e}; accepted 1 to {MAX_FRAMES} with rising times") from None
+    # Editors leave out what does not move: such a joint stays as its node is.
+    rest = {"rotation": (0.0, 0.0, 0.0, 1.0), "translation": (0.0, 0.0, 0.0)}
+
+    def track(w: tuple[int, str]) -> np.ndarray:
+        turns = w[1] == "rotation"
+        if w not in tracks:
+            still = getattr(gltf.nodes[w[0]], w[1]) or rest[w[1]]
+            values = np.repeat(np.asarray(still, np.float32)[None], len(times), 0)
+            return np.roll(values, 1, axis=-1) if turns else values
+        values = _values(gltf, tracks[w].output)
+        return turned_at(times, lines[w], np.roll(values, 1, axis=-1)) if turns else at(times, lines[w], values)
+
+    rotations = np.stack([track(w) for w in wanted[:-1]], 1)
+    return Motion(rotations, track(wanted[-1]), fps, "body", str((gltf.extras or {}).get("caption", "")))
 
 
 def _values(gltf: GLTF2, index: int) -> np.ndarray:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from vqvae import rotations as rot
 from vqvae.motion import MAX_FRAMES
 
 FPS = 30.0  # where key frames are not evenly spaced
@@ -44,3 +45,15 @@ def at(times: np.ndarray, keys: np.ndarray, values: np.ndarray) -> np.ndarray:
         return values
     flat = values.reshape(len(keys), -1)
     return np.stack([np.interp(times, keys, v) for v in flat.T], 1).reshape(len(times), *values.shape[1:])
+
+
+def turned_at(times: np.ndarray, keys: np.ndarray, turns: np.ndarray) -> np.ndarray:
+    """Rotations (n, 4), w first, of a track's key frames (n,) at `times` (T,), along the shorter arc -> (T, 4)."""
+    if len(keys) == len(times) and np.allclose(keys, times, atol=1e-6):
+        return turns
+    if len(keys) == 1:
+        return np.repeat(turns, len(times), 0)
+    inside = np.clip(times, keys[0], keys[-1])
+    left = np.clip(np.searchsorted(keys, inside, side="right") - 1, 0, len(keys) - 2)
+    share = (inside - keys[left]) / (keys[left + 1] - keys[left])
+    return rot.slerp(turns[left].astype(np.float64), turns[left + 1].astype(np.float64), share).astype(turns.dtype)

@@ -1,14 +1,16 @@
 """The .glb: its structure, the skinning, the animation and reading it back."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from pygltflib import GLTF2
+from pygltflib import GLTF2, Accessor, BufferView
 
 from avatargpt import export
 from avatargpt.export.gltf import _values
 from avatargpt.export.mesh import Mesh, body_mesh
+from vqvae import rotations as rot
 from vqvae.errors import UserError
 from vqvae.motion import Motion
 from vqvae.skeleton import SMPL22
@@ -112,6 +114,51 @@ def test_round_trip(motion: Motion, tmp_path: Path) -> None:
 def test_one_frame(motion: Motion, tmp_path: Path) -> None:
     got = export.load(export.save(motion.slice(0, 1), tmp_path / "a.glb"))
     assert len(got) == 1 and got.fps == motion.fps
+
+
+def with_keys(gltf: GLTF2, sampler, keep: np.ndarray) -> None:
+    """Leave only some of a sampler's key frames."""
+    blob = bytearray(gltf.binary_blob())
+    for name in ("input", "output"):
+        values = _values(gltf, getattr(sampler, name))[keep]
+        gltf.bufferViews.append(BufferView(buffer=0, byteOffset=len(blob), byteLength=values.nbytes))
+        kind = "SCALAR" if name == "input" else "VEC4"
+        view = len(gltf.bufferViews) - 1
+        gltf.accessors.append(Accessor(bufferView=view, componentType=5126, count=len(values), type=kind))
+        setattr(sampler, name, len(gltf.accessors) - 1)
+        blob += values.tobytes()
+    gltf.buffers[0].byteLength = len(blob)
+    gltf.set_binary_blob(bytes(blob))
+
+
+def test_tracks_with_key_frames_of_their_own(motion: Motion, tmp_path: Path) -> None:
+    """As editors write them: what does not move left out, still tracks with two keys, others thinned out."""
+    turns = motion.rotations.copy()
+    still, held = SMPL22.names.index("l_wrist"), SMPL22.names.index("r_wrist")
+    turns[:, [still, held]] = turns[:1, [still, held]]
+    motion = replace(motion, rotations=turns)
+    gltf = GLTF2().load_binary(str(export.save(motion, tmp_path / "a.glb")))
+    animation = gltf.animations[0]
+    of = {gltf.nodes[c.target.node].name: c for c in animation.channels if c.target.path == "rotation"}
+    gltf.nodes[of["l_wrist"].target.node].rotation = np.roll(turns[0, still], -1).tolist()
+    animation.channels.remove(of["l_wrist"])
+    last = len(motion) - 1
+    with_keys(gltf, animation.samplers[of["r_wrist"].sampler], np.array([0, last]))
+    thinned = np.unique(np.append(np.arange(0, last, 2), last))
+    with_keys(gltf, animation.samplers[of["l_elbow"].sampler], thinned)
+    gltf.save_binary(str(tmp_path / "b.glb"))
+    got = export.load(tmp_path / "b.glb")
+    elbow = SMPL22.names.index("l_elbow")
+    others = [j for j in range(22) if j != elbow]
+    assert (len(got), got.fps) == (len(motion), motion.fps)
+    np.testing.assert_allclose(rot.angle_between(got.rotations[:, others], turns[:, others]), 0, atol=2e-3)
+    np.testing.assert_allclose(got.rotations[thinned, elbow], turns[thinned, elbow], atol=1e-6)
+    middle = rot.slerp(turns[0, elbow].astype(float), turns[2, elbow].astype(float), 0.5)
+    assert rot.angle_between(got.rotations[1, elbow], middle) < 2e-3
+    animation.samplers[0].interpolation = "CUBICSPLINE"
+    gltf.save_binary(str(tmp_path / "c.glb"))
+    with pytest.raises(UserError, match="cubic splines"):
+        export.load(tmp_path / "c.glb")
 
 
 def test_bad_files(motion: Motion, tmp_path: Path) -> None:
