@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from vqvae.face import FaceMotion
 from vqvae.motion import Motion
 
 SPLITS = ("train", "val", "test")
@@ -17,7 +18,7 @@ class Clip:
 
     Attributes:
         id: unique within its source.
-        motion: the Motion, or a function that loads it.
+        motion: the Motion or FaceMotion, or a function that loads it.
         captions: sentences, may be empty.
         source: short name of where it came from.
         licence: under which terms.
@@ -28,7 +29,7 @@ class Clip:
     """
 
     id: str
-    motion: Motion | Callable[[], Motion]
+    motion: Motion | FaceMotion | Callable[[], Any]
     captions: list[str]
     source: str
     licence: str
@@ -37,6 +38,6 @@ class Clip:
     style: str = ""
     extra: dict[str, Any] = field(default_factory=dict)
 
-    def load(self) -> Motion:
-        """The Motion, loaded now if it was not."""
-        return self.motion if isinstance(self.motion, Motion) else self.motion()
+    def load(self) -> Any:
+        """The Motion, or the FaceMotion of a face, loaded now if it was not."""
+        return self.motion() if callable(self.motion) else self.motion

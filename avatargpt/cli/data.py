@@ -122,7 +122,7 @@ def check(store: StorePath, as_json: common.Json = False, quiet: common.Quiet = 
 
     opened = Store.open(store)
     with common.progress("checking", quiet):
-        rows: Any = opened.clips() if opened.kind == "motion" else opened.codes()
+        rows: Any = opened.codes() if opened.kind == "codes" else opened.clips()
         found = sum(1 for _ in rows)
     if found != len(opened):
         raise UserError(f"{store}: {found} clips, the manifest says {len(opened)}; prepare the store again")

@@ -53,7 +53,8 @@ def face(
     symmetry: Annotated[float, typer.Option("--symmetry", metavar="0..1", help="1: both halves alike.")] = 0.0,
     smooth: Annotated[float, typer.Option("--smooth", metavar="S", help="Smoothing in seconds, e.g. 0.03.")] = 0.0,
     blink_rate: Annotated[
-        float | None, typer.Option("--blink-rate", metavar="N", help="Blinks a minute instead of the clip's own.")
+        float | None,
+        typer.Option("--blink-rate", metavar="N", help="Blinks a minute besides those told; usually 15."),
     ] = None,
     eye_contact: Annotated[
         float, typer.Option("--eye-contact", metavar="0..1", help="1: eyes on the viewer whatever the head does.")
@@ -95,6 +96,7 @@ def face(
     from avatargpt.cli.face_live import Line, perform
     from avatargpt.cli.face_options import check_lips, driver_folder, emotions, format_options, numbers
     from avatargpt.speech.audio import MAX_SECONDS, inspect
+    from avatargpt.speech.blinks import USUAL_RATE, told
     from avatargpt.speech.controls import Controls, apply
 
     motions: list[Any]
@@ -121,6 +123,8 @@ def face(
         raise UserError("live: accepted one TEXT, and no --seconds")
     length = inspect(audio).seconds if audio is not None else seconds
     feelings = emotions(emotion, length or MAX_SECONDS) if emotion is not None else []
+    if blink_rate is None and by == "driver":
+        blink_rate = USUAL_RATE  # the driver shows a blink only where one is told
     controls = Controls(
         numbers("--gain", gain or []), numbers("--offset", offset or []), mouth, brow, symmetry, smooth, blink_rate,
         eye_contact,
@@ -138,18 +142,18 @@ def face(
         if len(feelings) > 1 or any(f.second for f in feelings):
             raise UserError(f"--emotion {emotion}: --by language takes one feeling without seconds")
         made = _spoken(model, texts, feelings, seconds, seed, threads, quiet)
-        motions = [apply(m, controls, seed) for m in made]
+        motions = [apply(m, controls, seed + k) for k, m in enumerate(made)]
         common.print_results(motions, common.write_results(output, motions, many, options), as_json)
         return
     folder = driver_folder(model)
     if line.live:
         asked = texts[0], given[0] if given else None
-        done, about = perform(folder, line, asked, feelings, controls, bool(output), quiet)
+        done, about = perform(folder, line, asked, feelings, controls, bool(output), seed, quiet)
         take = [done.motion().with_caption(texts[0])] if output else []
         _tell_live(about, common.write_results(output, take, False, options)[0] if take else [], as_json)
         return
     made, read = _perform(folder, audio, texts, given, feelings, length, lips, threads, quiet)
-    motions = [apply(m, controls, seed) for m in made]
+    motions = [apply(m, controls, seed + k, told(s)) for k, (m, s) in enumerate(zip(made, read, strict=True))]
     with common.progress("writing", quiet):
         files = common.write_results(output, motions, many, options)
     common.print_results(motions, files, as_json, [{} if s is None else {"score": face_score.row(s)} for s in read])

@@ -78,13 +78,14 @@ class Line:
 
 def perform(
     folder: Path, line: Line, asked: tuple[str, Score | None], feelings: list[Feeling], controls: Controls, keep: bool,
-    quiet: bool = False,
+    seed: int = 0, quiet: bool = False,
 ) -> tuple[Live, dict[str, Any]]:  # fmt: skip
     """Run until the sound ends or Ctrl-C.
 
     Args:
         folder: of the driver. asked: an instruction, or empty, and what it means, if that is known.
-        keep: whether the clip is wanted afterwards. quiet: how the instruction was read is not told.
+        keep: whether the clip is wanted afterwards. seed: of the blinks.
+        quiet: how the instruction was read is not told.
 
     Returns:
         What `avatargpt.speech.live.perform` does, and what is to be told of it.
@@ -96,11 +97,13 @@ def perform(
     from avatargpt.export.live_link import PORT, LiveLinkSender
     from avatargpt.speech import live
     from avatargpt.speech.audio import FPS, MAX_SECONDS, blocks, check_rate, inspect
-    from avatargpt.speech.controls import apply
+    from avatargpt.speech.blinks import told as told_lids
+    from avatargpt.speech.controls import LiveControls
     from avatargpt.speech.performer import FacePerformer
+    from avatargpt.speech.scores import placed
 
-    if controls.smooth or controls.blink_rate is not None:
-        raise UserError("--smooth and --blink-rate need the whole clip; accepted without live sound and addresses")
+    if controls.smooth:
+        raise UserError("--smooth needs the whole clip; accepted without live sound and addresses")
     if (line.audio is None) == (line.microphone is None):
         raise UserError("live: accepted one of AUDIO, - and --microphone NAME")
     rate = line.rate
@@ -110,8 +113,13 @@ def perform(
     torch.set_num_threads(1)
     performer = FacePerformer.load(folder)
     text, score = asked
-    if text and score is None:
+    reads = bool(text) and score is None
+    if reads:
         score = performer.read([text])[0]
+    if score is not None and line.file is not None:  # as long as the sound, as where it is not live
+        heard = inspect(line.file).seconds
+        score = placed(score, heard, reads and heard < score.length, bool(feelings))
+    if reads:
         tell([score], [text], quiet)
     told = performer.direction(score, feelings)
     parts: Iterator[NDArray[Any]]
@@ -139,9 +147,8 @@ def perform(
         for sender in senders:
             stack.callback(sender.close)
         try:
-            live.perform(
-                stream, parts, senders, lambda frame: apply(frame, controls), MAX_SECONDS * FPS if keep else 0, done
-            )
+            change = LiveControls(controls, FPS, seed, told_lids(score))
+            live.perform(stream, parts, senders, change, MAX_SECONDS * FPS if keep else 0, done)
         except KeyboardInterrupt:
             typer.echo("stopped", err=True)
     about = {

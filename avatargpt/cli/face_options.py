@@ -94,9 +94,12 @@ def numbers(option: str, arguments: Sequence[str]) -> dict[str, float]:
     """``SHAPE=NUMBER`` arguments.
 
     Raises:
-        UserError: another form, or a shape twice.
+        UserError: another form, an unknown shape, or one twice, in whatever spelling.
     """
+    from avatargpt.speech.controls import shapes
+
     out: dict[str, float] = {}
+    seen: set[tuple[str, ...]] = set()
     for argument in arguments:
         name, _, text = argument.partition("=")
         try:
@@ -105,8 +108,9 @@ def numbers(option: str, arguments: Sequence[str]) -> dict[str, float]:
             value = math.nan
         if not name or not math.isfinite(value):
             raise UserError(f"{option} {argument}: accepted SHAPE=NUMBER, for example {option} jawOpen=0.5")
-        if name in out:
+        if shapes(name) in seen:
             raise UserError(f"{option} {argument}: {name} is named twice")
+        seen.add(shapes(name))
         out[name] = value
     return out
 

@@ -81,13 +81,11 @@ def _read_glb(path: Path) -> Motion | FaceMotion:
     return read_face_glb(path) or read_glb(path)
 
 
-@writer(".vrma")
-def _write_vrma(motion: Motion | FaceMotion, path: Path, layout: str = "both") -> None:
+@writer(".vrma", holds=("face",))
+def _write_vrma(motion: FaceMotion, path: Path, layout: str = "both") -> None:
     from avatargpt.export.vrma import write_vrma
 
-    if motion.modality != "face":
-        raise UserError(f"{path}: .vrma holds faces; this is a {motion.modality} motion")
-    write_vrma(cast("FaceMotion", motion), path, layout)
+    write_vrma(motion, path, layout)
 
 
 @reader(".vrma")

@@ -125,7 +125,10 @@ def load(path: str | os.PathLike[str]) -> tuple[np.ndarray, int]:
 
 
 def to_mono(pcm: np.ndarray) -> np.ndarray:
-    """(n,) or (n, channels), integers or floats -> (n,) float32 in [-1, 1]; channels are averaged.
+    """(n,) or (n, channels) -> (n,) float32 in [-1, 1]; channels are averaged.
+
+    Floats are taken as they are, integers of 8, 16 and 32 bits by what their type holds. Wider ones are refused: they
+    hold samples of any width (NumPy makes int64 of a list).
 
     Raises:
         UserError: another shape or type.
@@ -135,10 +138,10 @@ def to_mono(pcm: np.ndarray) -> np.ndarray:
         raise UserError(f"sound of shape {x.shape}; accepted: (samples,) or (samples, channels)")
     if x.dtype == np.uint8:
         x = (x.astype(np.float32) - 128) / 128
-    elif np.issubdtype(x.dtype, np.signedinteger):
+    elif x.dtype in (np.int8, np.int16, np.int32):
         x = x.astype(np.float32) / -float(np.iinfo(x.dtype).min)
     elif not np.issubdtype(x.dtype, np.floating):
-        raise UserError(f"samples of type {x.dtype}; accepted: floats in [-1, 1] or integers")
+        raise UserError(f"samples of type {x.dtype}; accepted: floats in [-1, 1], int8, int16, int32 or uint8")
     if x.ndim == 2:
         # Channel by channel: the sum over an axis may be ordered by how many rows there are.
         total = x[:, 0].astype(np.float32)

@@ -233,7 +233,7 @@ def _shared(weight: np.ndarray, sources: np.ndarray, taught: np.ndarray, shares:
         rows = taught & (sources == name)
         if not rows.any():
             found = ", ".join(sorted(set(sources[taught].tolist())))
-            raise UserError(f"sampling: shares: no clips of {name!r} in the caches; there are {found}")
+            raise UserError(f"sampling: shares: no clips of {name!r} in the caches; take it out. There are {found}")
         out[rows] *= share / weight[rows].sum()
     if others.any():
         out[others] *= (1 - total) / weight[others].sum()

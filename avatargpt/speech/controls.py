@@ -11,15 +11,13 @@ from difflib import get_close_matches
 
 import numpy as np
 
+from avatargpt.speech.blinks import Blinker, Span, with_new, without_own
 from vqvae import arkit
 from vqvae.errors import UserError
-from vqvae.face import FaceMotion
+from vqvae.face import FaceMotion, angles_of, turns
+from vqvae.rotations import conjugate
 
 MOST_GAIN, MOST_STRENGTH, MOST_SMOOTH, MOST_BLINKS = 5.0, 3.0, 1.0, 60.0
-_BLINK = np.array([0.30, 0.85, 1.0, 0.95, 0.62, 0.32, 0.14, 0.04])  # a lid at 30 fps: closes fast, opens slowly
-_BLINK_FPS = 30.0
-_SHUT, _LONGEST_BLINK = 0.45, 0.55  # weight above which a lid counts as closing; seconds
-_LEAST_GAP = 0.6  # seconds between two blinks
 MOUTH = tuple(n for n in arkit.NAMES if n.startswith(("jaw", "mouth")) or n == "tongueOut")
 BROWS = tuple(n for n in arkit.NAMES if n.startswith("brow"))
 _EYES = tuple(n for n in arkit.NAMES if n.startswith(("eyeBlink", "eyeLook")))
@@ -35,7 +33,7 @@ class Controls:
         mouth, brow: factors of all shapes of jaw, mouth and tongue, and of the brows, 0 to 3.
         symmetry: 0 as it is, 1 both halves alike. Winks and gaze stay.
         smooth: seconds, standard deviation of a Gaussian over time without delay, 0 to 1.
-        blink_rate: blinks a minute that replace the clip's own; None keeps these.
+        blink_rate: blinks a minute that replace the clip's own, but for those that were told; None keeps these.
         eye_contact: 0 the clip's own gaze, 1 eyes to the viewer whatever the head does.
     """
 
@@ -71,24 +69,50 @@ def _range(label: str, value: float, low: float, high: float) -> None:
         raise UserError(f"{label} {value:g}: accepted {low:g} to {high:g}")
 
 
-def apply(motion: FaceMotion, controls: Controls, seed: int = 0) -> FaceMotion:
-    """All controls in this order: symmetry, smoothing, strengths, gains, offsets, blinks, eye contact.
+def apply(motion: FaceMotion, controls: Controls, seed: int = 0, told: Sequence[Span] | None = None) -> FaceMotion:
+    """All controls in this order: symmetry, smoothing, blinks, strengths with gains and offsets, eye contact.
+
+    The clip's own blinks are taken out before all, so that nothing that follows hides one.
+
+    Args:
+        seed: of the moments of new blinks.
+        told: seconds in which no new blink may fall (`blinks.told`); nothing is taken out then, for every closure was
+            told. None where nothing is known of the clip.
 
     Raises:
         UserError: see `Controls.check`.
     """
     controls.check()
+    rate = controls.blink_rate
+    if rate is not None and told is None:
+        motion = replace(motion, weights=without_own(motion.weights, motion.fps))
     motion = symmetric(motion, controls.symmetry)
     motion = smoothed(motion, controls.smooth)
-    motion = scaled(motion, MOUTH, controls.mouth)
-    motion = scaled(motion, BROWS, controls.brow)
-    for name, factor in controls.gain.items():
-        motion = scaled(motion, shapes(name), factor)
-    for name, value in controls.offset.items():
-        motion = shifted(motion, shapes(name), value)
-    if controls.blink_rate is not None:
-        motion = blinking(motion, controls.blink_rate, seed)
+    if rate is not None:
+        motion = replace(motion, weights=with_new(motion.weights, motion.fps, rate, seed, told))
+    motion = strengthened(motion, controls)
     return looking(motion, controls.eye_contact)
+
+
+class LiveControls:
+    """`apply` for frames as they come; the same blinks at the same frames.
+
+    Raises:
+        UserError: see `Controls.check`; smoothing, which needs what comes after.
+    """
+
+    def __init__(self, controls: Controls, fps: float, seed: int = 0, told: Sequence[Span] = ()) -> None:
+        controls.check()
+        if controls.smooth:
+            raise UserError("smoothing needs the whole clip; accepted where the face is not live")
+        self._controls = controls
+        self._blinker = Blinker(fps, controls.blink_rate or 0.0, seed, told)
+
+    def __call__(self, frame: FaceMotion) -> FaceMotion:
+        """The next frame, a clip of one."""
+        frame = symmetric(frame, self._controls.symmetry)
+        frame = replace(frame, weights=self._blinker(frame.weights[0])[None])
+        return looking(strengthened(frame, self._controls), self._controls.eye_contact)
 
 
 def shapes(name: str) -> tuple[str, ...]:
@@ -110,18 +134,22 @@ def shapes(name: str) -> tuple[str, ...]:
     raise UserError(f"blendshape {name!r}: unknown{hint}; accepted ARKit's 52 names, such as jawOpen or mouthSmileLeft")
 
 
-def scaled(motion: FaceMotion, names: Sequence[str], factor: float) -> FaceMotion:
-    """Weights of these shapes times `factor`, cut at 1."""
-    weights = motion.weights.copy()
-    weights[:, [arkit.INDEX[n] for n in names]] *= factor
-    return replace(motion, weights=weights)
+def strengthened(motion: FaceMotion, controls: Controls) -> FaceMotion:
+    """Every shape times its strength and gains, then its offsets added; cut to [0, 1] once, at the end."""
+    factor, added = np.ones(arkit.COUNT), np.zeros(arkit.COUNT)
+    for group, strength in ((MOUTH, controls.mouth), (BROWS, controls.brow)):
+        factor[_columns(group)] *= strength
+    for name, value in controls.gain.items():
+        factor[_columns(shapes(name))] *= value
+    for name, value in controls.offset.items():
+        added[_columns(shapes(name))] += value
+    if (factor == 1).all() and not added.any():
+        return motion
+    return replace(motion, weights=motion.weights * factor + added)
 
 
-def shifted(motion: FaceMotion, names: Sequence[str], value: float) -> FaceMotion:
-    """Weights of these shapes plus `value`, kept within [0, 1]."""
-    weights = motion.weights.copy()
-    weights[:, [arkit.INDEX[n] for n in names]] += value
-    return replace(motion, weights=weights)
+def _columns(names: Sequence[str]) -> list[int]:
+    return [arkit.INDEX[n] for n in names]
 
 
 def symmetric(motion: FaceMotion, amount: float) -> FaceMotion:
@@ -147,65 +175,17 @@ def smoothed(motion: FaceMotion, seconds: float) -> FaceMotion:
     return replace(motion, weights=weights, head=head)
 
 
-def blinking(motion: FaceMotion, per_minute: float, seed: int = 0) -> FaceMotion:
-    """Other blinks: short closures of both eyes are taken out, new ones come at random moments.
-
-    Winks and closures longer than half a second stay, and no blink falls on them. Gaps between blinks are drawn from a
-    gamma distribution (shape 3), at least 0.6 s.
-    """
-    from avatargpt.metrics.geometry_signals import runs_of
-
-    lids = [arkit.INDEX["eyeBlinkLeft"], arkit.INDEX["eyeBlinkRight"]]
-    weights = motion.weights.copy()
-    for start, stop in runs_of(weights[:, lids].min(1) > _SHUT):
-        if (stop - start) / motion.fps <= _LONGEST_BLINK:
-            _take_out(weights, lids, start, stop, motion.fps)
-    if per_minute > 0:
-        busy = weights[:, lids].max(1) > _SHUT
-        for first in _moments(len(motion) / motion.fps, per_minute, seed):
-            at = round(first * motion.fps)
-            count = max(2, round(len(_BLINK) * motion.fps / _BLINK_FPS))
-            if at + count > len(motion) or busy[max(at - count, 0) : at + 2 * count].any():
-                continue
-            lid = np.interp(np.linspace(0, len(_BLINK) - 1, count), np.arange(len(_BLINK)), _BLINK)
-            weights[at : at + count, lids] = np.maximum(weights[at : at + count, lids], lid[:, None])
-    return replace(motion, weights=weights)
-
-
-def _take_out(weights: np.ndarray, lids: list[int], start: int, stop: int, fps: float) -> None:
-    """A straight line instead of the closure around [start, stop), from where the lids leave rest to their return."""
-    reach = max(1, round(0.3 * fps))
-    low, high = max(start - reach, 0), min(stop + reach, len(weights))
-    for lid in lids:
-        before, after = weights[low:start, lid], weights[stop:high, lid]
-        a = low + int(before.argmin()) if len(before) else None
-        b = stop + int(after.argmin()) if len(after) else None
-        here = weights[a, lid] if a is not None else weights[b, lid] if b is not None else 0.0
-        there = weights[b, lid] if b is not None else here
-        first, last = a if a is not None else 0, b if b is not None else len(weights) - 1
-        weights[first : last + 1, lid] = np.linspace(here, there, last - first + 1)
-
-
-def _moments(seconds: float, per_minute: float, seed: int) -> list[float]:
-    rng = np.random.default_rng([seed, 52])
-    mean = 60.0 / per_minute
-    out, now = [], float(rng.uniform(0, mean))
-    while now < seconds:
-        out.append(now)
-        now += _LEAST_GAP + float(rng.gamma(3.0, max(mean - _LEAST_GAP, 0.05) / 3.0))
-    return out
-
-
 def looking(motion: FaceMotion, amount: float) -> FaceMotion:
     """Gaze moved towards a viewer straight ahead of the unturned head, by `amount` in [0, 1].
 
-    At 1 the eyes undo the head's yaw and pitch as far as a full eyeLook weight goes (35 degrees).
+    At 1 the eyes undo the head's turn, tilt included, as far as a full eyeLook weight goes (35 degrees).
     """
     if amount == 0:
         return motion
     weights = motion.weights.astype(np.float64)
     own = {n: weights[:, arkit.INDEX[n]].copy() for n in _EYES}
-    wanted = -motion.head[:, :2].astype(np.float64) / np.radians(arkit.EYE_DEGREES)  # left, up
+    back = angles_of(conjugate(turns(motion.head)))  # where the viewer is, as seen from the turned head
+    wanted = back[:, :2] / np.radians(arkit.EYE_DEGREES)  # left, up
     for side, left, right in (("Left", "Out", "In"), ("Right", "In", "Out")):
         for axis, plus, minus in ((0, left, right), (1, "Up", "Down")):
             now = own[f"eyeLook{plus}{side}"] - own[f"eyeLook{minus}{side}"]

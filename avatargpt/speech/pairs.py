@@ -109,6 +109,9 @@ def paired_clips(folder: Path, copies: int = 0, seed: int = 0) -> Iterator[Speec
                 yield made
 
 
+TRANSCRIBED = "NAME.wav or NAME.flac beside NAME.txt or NAME.lab, or as in LibriSpeech or LJSpeech"
+
+
 @dataclass(frozen=True)
 class Spoken:
     """Real speech with what is said, without times.
@@ -149,23 +152,38 @@ def lj_sentences(folder: Path) -> Iterator[Spoken]:
 
 
 def transcribed(folder: Path, pronounce: Callable[[str], tuple[str, ...]]) -> Iterator[Spoken]:
-    """Sentences of further speakers: NAME.wav with its words in NAME.lab or NAME.txt, or under "words" in a json file.
+    """Sentences of further speakers, in the folder and below it: what is in `TRANSCRIBED`.
+
+    The words of NAME.wav or NAME.flac are in NAME.lab or NAME.txt beside it, in a ``*.trans.txt`` (LibriSpeech), in a
+    ``metadata.csv`` (LJSpeech), or under "words" in an ``ASR_*.json``. Sounds without words are left out.
 
     Args:
         pronounce: text -> phones.
     """
-    import json
-
-    words: dict[str, str] = {}
-    for table in sorted(folder.glob("ASR_*.json")):
-        words |= {name: row["words"].lower() for name, row in json.loads(table.read_text(encoding="utf-8")).items()}
-    for wave in sorted(folder.glob("*.wav")):
+    words = _words(folder)
+    for wave in sorted(p for s in ("wav", "flac") for p in folder.rglob(f"*.{s}")):
         text = next((t for s in (".lab", ".txt") if (t := wave.with_suffix(s)).is_file()), None)
         said = text.read_text(encoding="utf-8") if text is not None else words.get(wave.stem)
         phones = pronounce(" ".join(said.split())) if said and said.strip() else ()
         if phones:
             audio, rate = load(wave)
             yield Spoken(f"real/{wave.stem}", resample(audio, rate), phones, "train")
+
+
+def _words(folder: Path) -> dict[str, str]:
+    """Words of the sounds of a folder by name, from its tables."""
+    import json
+
+    out: dict[str, str] = {}
+    for table in sorted(folder.rglob("ASR_*.json")):
+        out |= {name: row["words"].lower() for name, row in json.loads(table.read_text(encoding="utf-8")).items()}
+    for table in sorted(folder.rglob("*.trans.txt")):
+        rows = (line.partition(" ") for line in table.read_text(encoding="utf-8").split("\n"))
+        out |= {name: said.strip().lower() for name, _, said in rows if name}
+    for table in sorted(folder.rglob("metadata.csv")):
+        lines = table.read_text(encoding="utf-8").split("\n")
+        out |= {line.split("|")[0]: line.rsplit("|", 1)[1] for line in lines if "|" in line}
+    return out
 
 
 def timed_speech(folder: Path) -> Iterator[tuple[str, np.ndarray, list[Phone]]]:

@@ -108,14 +108,15 @@ def _labelled(faces: Path, further: list[Path], driver: Driver, options: SpeechD
 
     from avatargpt.speech.dialogue import dialogue, is_dialogue
     from avatargpt.speech.espeak import Espeak
-    from avatargpt.speech.pairs import lj_sentences, transcribed
+    from avatargpt.speech.pairs import TRANSCRIBED, lj_sentences, transcribed
     from avatargpt.speech.prompts import is_prompts, prompts
     from avatargpt.speech.relabel import labelled_clips
     from avatargpt.speech.stamps import is_stamps, stamps
 
     pronounce = Espeak().pronounce
     folders = [p for name in ("mfa", "speechbrain") if (p := faces / "aligned_speech_misc" / name).is_dir()]
-    spoken = chain(lj_sentences(faces / "ljspeech_sample"), *(transcribed(p, pronounce) for p in folders))
+    lj = faces / "ljspeech_sample"
+    spoken = chain(lj_sentences(lj) if lj.is_dir() else (), *(transcribed(p, pronounce) for p in folders))
     yield from labelled_clips(spoken, driver, options.copies, options.seed, options.coded)
     kinds = ((is_stamps, stamps), (is_prompts, prompts), (is_dialogue, dialogue))
     for folder in further:
@@ -123,7 +124,7 @@ def _labelled(faces: Path, further: list[Path], driver: Driver, options: SpeechD
         said = read(folder, pronounce)
         first = next(said, None)
         if first is None:
-            raise UserError(f"{folder}: no recordings with their words; accepted: NAME.wav beside NAME.txt or NAME.lab")
+            raise UserError(f"{folder}: no recordings with their words; accepted: {TRANSCRIBED}")
         both = chain([first], said)
         yield from labelled_clips(both, driver, options.further_copies, options.seed, options.coded)
 

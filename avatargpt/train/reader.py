@@ -133,12 +133,15 @@ def begin_with(network: ReaderNetwork, folder: Path) -> None:
     """Take over the weights of another reader of the same shape or of fewer layers, tuned or own, and a lower rank.
 
     What the other one lacks begins without effect (Net2Net's function-preserving growth, Chen et al. 2016): the grown
-    network reads as the other does.
+    network reads as the other does. Changes to the sentence encoder of a higher rank are cut to that of `network`, as
+    near as can be. Of a folder with several readers the first is taken.
 
     Raises:
-        UserError: a reader of another width, with other heads, layers or kinds, or larger than `network`.
+        UserError: a reader of another width, with other heads, layers or kinds, or with more layers than `network`.
     """
     begun = ScoreReader.load(folder).network
+    if network.config.rank > 0:
+        begun = begun.with_rank(network.config.rank)
     further = begun.config.first - network.config.first if begun.tuned is not None else 0
     other = {TUNED.sub(lambda m: f"{m[1]}{int(m[2]) + further}", k): v for k, v in begun.state_dict().items()}
     own = {k: v.clone() for k, v in network.state_dict().items()}  # a reader that is refused changes nothing
@@ -160,7 +163,7 @@ def begin_with(network: ReaderNetwork, folder: Path) -> None:
         else:
             strange.append(name)
     if strange:
-        same = "accepted: the same width, hidden, heads, layers and kinds, not more layers of its own or a higher rank"
+        same = "accepted: the same width, hidden, heads, layers and kinds, not more layers of its own"
         raise UserError(f"{folder}: another shape than the configuration says ({strange[0]}); {same}")
     network.load_state_dict(own)
 

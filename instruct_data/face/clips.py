@@ -2,21 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 from instruct_data.clip import Clip
 from vqvae.face import FaceMotion
-
-
-@dataclass(frozen=True, eq=False)
-class _Held:
-    """A clip's loader that hands out what is in memory already."""
-
-    motion: FaceMotion
-
-    def __call__(self) -> Any:
-        return self.motion
 
 
 def face_clip(
@@ -25,4 +14,4 @@ def face_clip(
 ) -> Clip:  # fmt: skip
     """A clip of a face; `load` gives the :class:`FaceMotion`."""
     held = motion.with_caption(captions[0] if captions else "")
-    return Clip(name, _Held(held), captions, source, licence, split, action, "", dict(extra or {}))
+    return Clip(name, held, captions, source, licence, split, action, "", dict(extra or {}))

@@ -188,7 +188,7 @@ def idle(takes: list[FaceMotion]) -> dict[str, Any]:
 
 def fit(folder: Path) -> dict[str, Any]:
     """All statistics of the takes below `folder`, at 60 frames per second."""
-    faces: list[FaceMotion] = [c.load().resampled(FPS) for c in read_livelink_folder(folder)]  # type: ignore[misc]
+    faces: list[FaceMotion] = [c.load().resampled(FPS) for c in read_livelink_folder(folder)]
     if not faces:
         raise UserError(f"{folder}: no Live Link take below it")
     reaches = reach(faces)

@@ -31,7 +31,7 @@ HEAD_SLOWER = 1.9  # the head takes that much longer to an emotion's pose than t
 SWELL = 0.1  # standard deviation of an emotion's swelling and ebbing, per region of the face
 ANGLES_YIELD = 0.7  # share of an emotion's head angle or gaze that goes while an event moves the same angle
 POWER = 4.0  # of the norm that joins an event with an emotion on one shape: nearly the larger one
-_EYE_ACTIONS = {"blink", "wink_left", "wink_right", "close_eyes", "widen_eyes", "roll_eyes", "yawn"}
+EYE_ACTIONS = {"blink", "wink_left", "wink_right", "close_eyes", "widen_eyes", "roll_eyes", "yawn"}
 _OPENERS = ("jawOpen", "mouthLowerDown", "mouthFunnel", "tongueOut")
 _JAW_OPENERS = [arkit.INDEX[n] for shape in _OPENERS for n in arkit.expand(shape)]
 _REGIONS = ("eye", "jaw", "mouth", "brow", "cheek", "nose", "tongue")
@@ -181,7 +181,7 @@ def _quiet_lids(clip: _Clip, alive: Liveliness) -> Liveliness:
     """No spontaneous blinks around actions of the lids, so that a counted blink stays one."""
     rate = alive.blinks.copy()
     for e in clip.score.events:
-        if e.action in _EYE_ACTIONS:
+        if e.action in EYE_ACTIONS:
             rate[(clip.t > e.start - BLINK_FREE) & (clip.t < e.end + BLINK_FREE)] = 0
     return Liveliness(rate, alive.darts, alive.sway)
 

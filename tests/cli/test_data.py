@@ -47,6 +47,18 @@ def test_prepare_ls_check(cli, corpus, tmp_path):
     assert cli("data", "ls", store).lines[1] == "splits: train 1, val 1"
 
 
+def test_stores_of_faces_are_checked_too(cli, tmp_path):
+    from instruct_data.clip import Clip
+    from instruct_data.store import Store
+    from vqvae.face import FaceMotion
+
+    face = FaceMotion(np.zeros((9, 52)), np.zeros((9, 3)))
+    clips = [Clip("a", face, ["rests"], "own", "ours"), Clip("b", lambda: face, ["rests"], "own", "ours")]
+    Store.write(clips, tmp_path / "store")
+    r = cli("data", "check", tmp_path / "store", "--json")
+    assert r.code == 0 and json.loads(r.out)["clips"] == 2, r.err
+
+
 def test_ls_names_the_kinds_of_corpora(cli):
     from avatargpt.cli.data import READERS
 

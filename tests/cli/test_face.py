@@ -9,10 +9,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from avatargpt import export
 from avatargpt.cli.face_options import emotions
 from avatargpt.export.live_link import unpack
+from avatargpt.speech.driver import Driver
 from tests.cli.test_bad_input import assert_refused
 from vqvae import arkit
 from vqvae.errors import UserError
@@ -72,6 +74,33 @@ def test_controls_reach_the_curves(cli, weights: Path, sound: Path, tmp_path: Pa
     assert not changed[:, i[first]].any()
     assert np.allclose(changed[:, i["browInnerUp"]], np.minimum(plain[:, i["browInnerUp"]] + 0.1, 1), atol=1e-6)
     assert np.allclose(changed[:, i[second]], plain[:, i[second]] / 2, atol=1e-6)
+
+
+def test_faces_blink_by_themselves_each_at_its_own_moments(
+    cli, weights: Path, tmp_path: Path
+) -> None:
+    network = Driver.load(weights / "driver").network
+    lids = [i for i, n in enumerate(arkit.NAMES) if n.startswith(("eyeBlink", "eyeWide"))]
+    with torch.no_grad():  # the untrained one keeps an eye shut
+        network.curves.weight[lids] = 0
+        network.curves.bias[lids] = -9.0
+    Driver(network).save(tmp_path / "weights" / "driver")
+    two = [{"length": 20, "events": [{"action": "smile", "start": 0.2, "duration": n}], "emotion": []} for n in (1, 2)]
+    (tmp_path / "two.json").write_text(json.dumps(two))
+    rest = [i for i in range(arkit.COUNT) if i not in lids]
+
+    def run(*argv: object) -> list[np.ndarray]:
+        asked = ("--score", tmp_path / "two.json", "--model", tmp_path / "weights", "-o", tmp_path / "c.npz")
+        result = cli("face", *asked, "--gain", "eyeBlink=0.9", *argv)
+        assert result.code == 0, result.err
+        return [export.load(path).weights for path in result.lines]
+
+    usual, none, again = run(), run("--blink-rate", 0), run("--blink-rate", 15)
+    new = [np.abs(a - b)[:, lids].max(1) > 0.1 for a, b in zip(usual, none, strict=True)]
+    assert all(8 < n.sum() < 80 for n in new) and not np.array_equal(new[0], new[1])
+    for a, b, c in zip(usual, none, again, strict=True):
+        assert np.array_equal(a[:, rest], b[:, rest]) and np.array_equal(a, c)
+    assert max(a.max() for a in (x[:, arkit.INDEX["eyeBlinkLeft"]] for x in usual)) <= 0.9 + 1e-6
 
 
 def test_lips_as_recorded(cli, weights: Path, sound: Path, tmp_path: Path) -> None:
@@ -234,6 +263,25 @@ def test_live_from_a_pipe_to_unreal_and_a_file(
     np.testing.assert_array_equal(first.values[:52], kept.weights[0])
 
 
+def test_a_file_heard_live_performs_what_it_does_otherwise(cli, weights: Path, sound: Path, tmp_path: Path) -> None:
+    score = tmp_path / "score.json"
+    score.write_text(
+        json.dumps({"length": 3, "events": [{"action": "smile", "start": 0.2, "duration": 0.6}], "emotion": []})
+    )
+    asked = (sound, "--score", score, "--emotion", "happy:0.5", "--model", weights, "--blink-rate", 60)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as listener:
+        listener.bind(("127.0.0.1", 0))
+        to = ("--live-link", f"127.0.0.1:{listener.getsockname()[1]}")
+        for name, more in (("whole.npz", ()), ("live.npz", to)):
+            result = cli("face", *asked, *more, "-o", tmp_path / name)
+            assert result.code == 0, result.err
+        whole, live = (export.load(tmp_path / name) for name in ("whole.npz", "live.npz"))
+        np.testing.assert_array_equal(live.weights[:20], whole.weights[:20])
+        late = {"length": 3, "events": [{"action": "smile", "start": 2.0, "duration": 0.6}], "emotion": []}
+        score.write_text(json.dumps(late))
+        assert_refused(cli("face", *asked, *to, "-o", tmp_path / "late.npz"), "smile")
+
+
 def test_live_needs_no_file(cli, weights: Path, sound: Path) -> None:
     pytest.importorskip("websockets")
     with socket.socket() as free:
@@ -252,7 +300,7 @@ def test_live_needs_no_file(cli, weights: Path, sound: Path) -> None:
         (("-", "--websocket", "http"), "accepted [HOST:]PORT"),
         (("--live-link", "127.0.0.1"), "one of AUDIO"),
         (("-", "--microphone", "default"), "one of AUDIO"),
-        (("-", "--live-link", "127.0.0.1", "--smooth", "0.1"), "need the whole clip"),
+        (("-", "--live-link", "127.0.0.1", "--smooth", "0.1"), "needs the whole clip"),
         (("-", "--live-link", "127.0.0.1", "--seconds", "3"), "no --seconds"),
         (("-", "--live-link", "127.0.0.1", "--rate", "10"), "accepted: whole numbers"),
         (("-", "--live-link", "127.0.0.1", "--subject", ""), "accepted 1 to 64"),

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from avatargpt.metrics.face_signals import gaze
 from avatargpt.speech import controls as c
+from avatargpt.speech.blinks import told
+from avatargpt.speech.told import median_curves
+from instruct_data.face.score import Event, Score
 from vqvae import arkit
+from vqvae import rotations as rot
 from vqvae.errors import UserError
-from vqvae.face import FaceMotion
+from vqvae.face import FaceMotion, turns
 
 I = arkit.INDEX  # noqa: E741
 
@@ -16,6 +23,16 @@ I = arkit.INDEX  # noqa: E741
 def clip(frames: int = 300, seed: int = 0) -> FaceMotion:
     rng = np.random.default_rng(seed)
     return FaceMotion(rng.uniform(0.1, 0.4, (frames, 52)), rng.uniform(-0.2, 0.2, (frames, 3)))
+
+
+def still(seconds: float, fps: float = 30.0) -> FaceMotion:
+    n = round(seconds * fps)
+    return FaceMotion(np.zeros((n, 52)), np.zeros((n, 3)), fps)
+
+
+def median(score: Score) -> FaceMotion:
+    """As the driver shows a score: without blinks of its own."""
+    return FaceMotion.from_curves(median_curves(score, 0))
 
 
 def lids(motion: FaceMotion) -> np.ndarray:
@@ -77,8 +94,7 @@ def test_smoothing_has_no_delay() -> None:
 
 @pytest.mark.parametrize("rate", [0.0, 6.0, 20.0])
 def test_blink_rate(rate: float) -> None:
-    still = FaceMotion(np.zeros((5400, 52)), np.zeros((5400, 3)))  # 3 minutes
-    own = c.blinking(still, 30, seed=5)
+    own = c.apply(still(180), c.Controls(blink_rate=30), seed=5)
     assert 60 <= blinks(own) <= 100
     out = c.apply(own, c.Controls(blink_rate=rate), seed=1)
     assert blinks(out) == pytest.approx(3 * rate, abs=max(0.25 * 3 * rate, 0.1))
@@ -92,20 +108,24 @@ def test_winks_and_closed_eyes_are_no_blinks() -> None:
     weights[20:30, I["eyeBlinkLeft"]] = 1  # a wink
     weights[80:140, [I["eyeBlinkLeft"], I["eyeBlinkRight"]]] = 1  # two seconds closed
     weights[160:165, [I["eyeBlinkLeft"], I["eyeBlinkRight"]]] = 1  # a blink
-    out = c.blinking(FaceMotion(weights, np.zeros((200, 3))), 0)
+    out = c.apply(FaceMotion(weights, np.zeros((200, 3))), c.Controls(blink_rate=0))
     assert (out.weights[:150] == weights[:150].astype(np.float32)).all()
     assert lids(out)[150:].max() < 1e-6
 
 
 def test_eye_contact_undoes_the_head() -> None:
-    head = np.zeros((10, 3))
-    head[:, 0], head[:, 1] = 0.3, -0.2  # to the person's left, down
-    out = c.apply(FaceMotion(np.zeros((10, 52)), head), c.Controls(eye_contact=1.0))
     full = np.radians(arkit.EYE_DEGREES)
+    head = np.zeros((10, 3))
+    head[:, 0] = 0.3  # to the person's left
+    out = c.apply(FaceMotion(np.zeros((10, 52)), head), c.Controls(eye_contact=1.0))
     assert np.allclose(out.channel("eyeLookInLeft"), 0.3 / full, atol=1e-5)  # eyes to the person's right
     assert np.allclose(out.channel("eyeLookOutRight"), 0.3 / full, atol=1e-5)
+    assert not out.channel("eyeLookOutLeft").any() and out.channel("eyeLookDown").max() < 1e-5
+    head = np.zeros((10, 3))
+    head[:, 1] = -0.2  # down
+    out = c.apply(FaceMotion(np.zeros((10, 52)), head), c.Controls(eye_contact=1.0))
     assert np.allclose(out.channel("eyeLookUp"), 0.2 / full, atol=1e-5)
-    assert not out.channel("eyeLookOutLeft").any() and not out.channel("eyeLookDown").any()
+    assert not out.channel("eyeLookDown").any()
 
 
 @pytest.mark.parametrize(
@@ -119,3 +139,86 @@ def test_eye_contact_undoes_the_head() -> None:
 def test_mistakes(controls: c.Controls, words: str) -> None:
     with pytest.raises(UserError, match=words):
         c.apply(clip(5), controls)
+
+
+def test_other_seeds_blink_at_other_times() -> None:
+    one, two = (c.apply(still(60), c.Controls(blink_rate=15), seed=s).weights for s in (1, 2))
+    assert one.any() and not np.array_equal(one, two)
+
+
+def test_no_new_blink_falls_on_a_wink() -> None:
+    m = still(120)
+    winks = np.arange(3600) % 120 < 60
+    m.weights[winks, I["eyeBlinkLeft"]] = 1
+    right = c.apply(m, c.Controls(blink_rate=60)).channel("eyeBlinkRight")
+    assert right.max() > 0.9 and not right[winks].any()
+
+
+def test_a_blink_lasts_as_long_at_any_rate() -> None:
+    lid = c.apply(still(30, 120.0), c.Controls(blink_rate=20)).channel("eyeBlink") > 0.1
+    edges = np.flatnonzero(np.diff(lid.astype(int)))
+    assert len(edges) >= 4 and (np.diff(edges)[::2] / 120 > 0.15).all()
+
+
+def test_told_blinks_stay_and_others_keep_clear_of_them() -> None:
+    score = Score(60.0, (Event("blink", 20.0, 1.5, 1.0, 3), Event("smile", 30.0, 5.0), Event("wink_left", 40.0, 0.5)))
+    m = median(score)
+    out = c.apply(m, c.Controls(blink_rate=30), told=told(score))
+    for start, end in ((19.7, 21.8), (39.7, 40.8)):
+        span = slice(round(start * 30), round(end * 30))
+        assert np.array_equal(out.weights[span], m.weights[span])
+    assert blinks(out) > blinks(m) + 15
+    assert blinks(out.slice(900, 1050)) > 0  # a smile keeps none off
+
+
+def test_lowered_lids_blink_too() -> None:
+    tired = still(60).weights + 0
+    tired[:, [I["eyeBlinkLeft"], I["eyeBlinkRight"]]] = 0.55
+    m = FaceMotion(tired, np.zeros((1800, 3)))
+    own = c.apply(m, c.Controls(blink_rate=20), told=())
+    assert 12 <= blinks(own) <= 28
+    assert blinks(c.apply(own, c.Controls(blink_rate=0))) == 0  # and these are taken out again
+    assert lids(c.apply(own, c.Controls(blink_rate=0))).max() == pytest.approx(0.55)
+
+
+@pytest.mark.parametrize(
+    "other", [c.Controls(gain={"eyeBlink": 0.5}), c.Controls(smooth=0.1), c.Controls(offset={"eyeBlink": -0.3})]
+)
+def test_other_controls_hide_no_blink(other: c.Controls) -> None:
+    m = c.apply(still(60), c.Controls(blink_rate=16), seed=3)
+    assert lids(c.apply(m, replace(other, blink_rate=0.0))).max() < 0.01
+    new = lids(c.apply(m, replace(other, blink_rate=20.0), seed=4)).max()
+    assert new == pytest.approx(0.5 if other.gain else 0.7 if other.offset else 1.0)
+    assert lids(c.apply(m, replace(other, blink_rate=20.0, gain={"eyeBlink": 0.0}, offset={}))).max() == 0
+
+
+def test_live_blinks_are_those_of_the_whole_clip() -> None:
+    score = Score(30.0, (Event("close_eyes", 10.0, 3.0), Event("raise_brows", 20.0, 2.0)))
+    m = median(score)
+    controls = c.Controls(blink_rate=25, gain={"eyeBlink": 0.9}, brow=1.5, symmetry=0.5, eye_contact=0.5)
+    whole = c.apply(m, controls, 7, told(score))
+    change = c.LiveControls(controls, m.fps, 7, told(score))
+    frames = [change(m.slice(i, i + 1)) for i in range(len(m))]
+    assert blinks(whole) > 5
+    assert np.array_equal(np.concatenate([f.weights for f in frames])[:-10], whole.weights[:-10])
+    with pytest.raises(UserError, match="whole clip"):
+        c.LiveControls(c.Controls(smooth=0.1), 30.0)
+
+
+def test_factors_meet_before_they_are_cut() -> None:
+    m = FaceMotion(np.zeros((3, 52)), np.zeros((3, 3)))
+    m.weights[:, I["jawOpen"]] = [0.3, 0.6, 0.9]
+    out = c.apply(m, c.Controls(mouth=2.0, gain={"jawOpen": 0.5})).channel("jawOpen")
+    assert np.allclose(out, [0.3, 0.6, 0.9])
+    out = c.apply(m, c.Controls(gain={"jawOpen": 2.0}, offset={"jawOpen": -0.5})).channel("jawOpen")
+    assert np.allclose(out, [0.1, 0.7, 1.0])
+
+
+def test_eye_contact_holds_when_the_head_tilts() -> None:
+    for angles in ([0.3, 0.0, 0.3], [0.35, 0.1, -0.35], [0.2, 0.2, 0.3], [0.0, 0.0, 0.5]):
+        head = np.array([angles])
+        x, y = gaze(c.looking(FaceMotion(np.zeros((1, 52)), head), 1.0))
+        full = np.radians(arkit.EYE_DEGREES)
+        eyes = np.array([[full * x[0], full * y[0], 0.0]])
+        ahead = rot.rotate(rot.multiply(turns(head), turns(eyes)), np.array([[0.0, 0.0, 1.0]]))
+        assert np.degrees(np.arccos(ahead[0, 2])) < 0.1

@@ -88,6 +88,18 @@ def test_texts_kept_back_are_the_same_whatever_comes_with_them() -> None:
         next(synthetic_clips(learnt, kept[:1], SpeechData(clips=0, held_out=2), None))  # type: ignore[arg-type]
 
 
+def test_recordings_as_public_corpora_lay_them_out(tmp_path: Path) -> None:
+    for path in ("19/198/19-198-0001.flac", "wavs/LJ001-0002.wav", "own/b.wav", "own/silent.wav"):
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        soundfile.write(tmp_path / path, voice(0.5), RATE)
+    (tmp_path / "19/198/19-198.trans.txt").write_text("19-198-0001 NORTHANGER ABBEY\n19-198-0002 GONE\n")
+    (tmp_path / "metadata.csv").write_text("LJ001-0002|in 1455|in fourteen fifty-five\n")
+    (tmp_path / "own/b.lab").write_text("papa\n")
+    heard = {s.name: " ".join(s.phones) for s in transcribed(tmp_path, lambda text: tuple(text.split()))}
+    said = {"19-198-0001": "northanger abbey", "LJ001-0002": "in fourteen fifty-five", "b": "papa"}
+    assert heard == {f"real/{name}": text for name, text in said.items()}
+
+
 def test_recordings_without_words_or_sounds(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     from avatargpt.train.command import main
 
