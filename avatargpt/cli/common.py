@@ -175,7 +175,7 @@ def _sheet(motions: Sequence[Any], path: Path) -> None:
 
 def write_results(
     paths: Sequence[Path], motions: Sequence[Any], many: bool,
-    options: dict[str, Any] | Sequence[dict[str, Any]] | None = None,
+    options: dict[str, Any] | Sequence[dict[str, Any]] | None = None, drawn: Sequence[Any] | None = None,
 ) -> list[list[str]]:  # fmt: skip
     """Write every motion in every format. When one fails, no file that was not there before stays behind.
 
@@ -184,6 +184,7 @@ def write_results(
         motions: their captions are what a contact sheet shows.
         many: write STEM/00.ext, STEM/01.ext ... even for one motion.
         options: of the format, see :func:`avatargpt.export.save`; of each path, or the same for all.
+        drawn: what a contact sheet shows instead of `motions`.
 
     Returns:
         For each motion the files that hold it.
@@ -199,7 +200,7 @@ def write_results(
         for path, own in zip(paths, each, strict=True):
             if path.suffix.lower() == SHEET:
                 new += [] if path.exists() else [path]
-                _sheet(motions, path)
+                _sheet(motions if drawn is None else drawn, path)
                 for names in files:
                     names.append(str(path))
                 continue

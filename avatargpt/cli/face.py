@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -123,13 +124,13 @@ def face(
         raise UserError("live: accepted one TEXT, and no --seconds")
     length = inspect(audio).seconds if audio is not None else seconds
     feelings = emotions(emotion, length or MAX_SECONDS) if emotion is not None else []
-    if blink_rate is None and by == "driver":
-        blink_rate = USUAL_RATE  # the driver shows a blink only where one is told
-    controls = Controls(
+    asked = Controls(
         numbers("--gain", gain or []), numbers("--offset", offset or []), mouth, brow, symmetry, smooth, blink_rate,
         eye_contact,
     )  # fmt: skip
-    controls.check()
+    asked.check()
+    by_itself = blink_rate is None and by == "driver"  # which shows a blink only where one is told
+    controls = replace(asked, blink_rate=USUAL_RATE) if by_itself else asked
     sources = [f for f in (audio, score, common.listed(text)) if f is not None]
     common.check_targets(output, many, "face", sources, len(texts))
     options = format_options(output, layout, size, audio)
@@ -147,15 +148,19 @@ def face(
         return
     folder = driver_folder(model)
     if line.live:
-        asked = texts[0], given[0] if given else None
-        done, about = perform(folder, line, asked, feelings, controls, bool(output), seed, quiet)
+        instruction = texts[0], given[0] if given else None
+        done, about = perform(folder, line, instruction, feelings, controls, bool(output), seed, quiet)
         take = [done.motion().with_caption(texts[0])] if output else []
         _tell_live(about, common.write_results(output, take, False, options)[0] if take else [], as_json)
         return
     made, read = _perform(folder, audio, texts, given, feelings, length, lips, threads, quiet)
     motions = [apply(m, controls, seed + k, told(s)) for k, (m, s) in enumerate(zip(made, read, strict=True))]
+    drawn = None
+    if by_itself and any(p.suffix.lower() == common.SHEET for p in output):
+        # Blinks that nobody asked for would take the place of telling moments.
+        drawn = [apply(m, asked) for m in made]
     with common.progress("writing", quiet):
-        files = common.write_results(output, motions, many, options)
+        files = common.write_results(output, motions, many, options, drawn)
     common.print_results(motions, files, as_json, [{} if s is None else {"score": face_score.row(s)} for s in read])
 
 

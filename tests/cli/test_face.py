@@ -93,9 +93,14 @@ def test_faces_blink_by_themselves_each_at_its_own_moments(
         asked = ("--score", tmp_path / "two.json", "--model", tmp_path / "weights", "-o", tmp_path / "c.npz")
         result = cli("face", *asked, "--gain", "eyeBlink=0.9", *argv)
         assert result.code == 0, result.err
-        return [export.load(path).weights for path in result.lines]
+        return [export.load(path).weights for path in result.lines if path.endswith(".npz")]
 
     usual, none, again = run(), run("--blink-rate", 0), run("--blink-rate", 15)
+    sheets = []
+    for k, rate in enumerate(((), ("--blink-rate", 0), ("--blink-rate", 60))):
+        run("-o", tmp_path / f"{k}.png", *rate)
+        sheets.append((tmp_path / f"{k}.png").read_bytes())
+    assert sheets[0] == sheets[1] != sheets[2]  # pictures show blinks only where they were asked for
     new = [np.abs(a - b)[:, lids].max(1) > 0.1 for a, b in zip(usual, none, strict=True)]
     assert all(8 < n.sum() < 80 for n in new) and not np.array_equal(new[0], new[1])
     for a, b, c in zip(usual, none, again, strict=True):
