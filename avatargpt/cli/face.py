@@ -57,6 +57,10 @@ def face(
         float | None,
         typer.Option("--blink-rate", metavar="N", help="Blinks a minute besides those told; usually 15."),
     ] = None,
+    idle: Annotated[
+        float | None,
+        typer.Option("--idle", metavar="X", help="Small movements of head and eyes: 0 none, usually 1, to 3."),
+    ] = None,
     eye_contact: Annotated[
         float, typer.Option("--eye-contact", metavar="0..1", help="1: eyes on the viewer whatever the head does.")
     ] = 0.0,
@@ -99,6 +103,7 @@ def face(
     from avatargpt.speech.audio import MAX_SECONDS, inspect
     from avatargpt.speech.blinks import USUAL_RATE, told
     from avatargpt.speech.controls import Controls, apply
+    from avatargpt.speech.idle import USUAL, calm_spans
 
     motions: list[Any]
     line = Line(audio, microphone, rate, live_link, websocket, subject, lips)
@@ -126,11 +131,13 @@ def face(
     feelings = emotions(emotion, length or MAX_SECONDS) if emotion is not None else []
     asked = Controls(
         numbers("--gain", gain or []), numbers("--offset", offset or []), mouth, brow, symmetry, smooth, blink_rate,
-        eye_contact,
+        idle or 0.0, eye_contact,
     )  # fmt: skip
     asked.check()
-    by_itself = blink_rate is None and by == "driver"  # which shows a blink only where one is told
-    controls = replace(asked, blink_rate=USUAL_RATE) if by_itself else asked
+    controls = asked
+    if by == "driver":  # which shows a blink only where one is told, and holds head and eyes still
+        lively = USUAL_RATE if blink_rate is None else blink_rate, USUAL if idle is None else idle
+        controls = replace(asked, blink_rate=lively[0], idle=lively[1])
     sources = [f for f in (audio, score, common.listed(text)) if f is not None]
     common.check_targets(output, many, "face", sources, len(texts))
     options = format_options(output, layout, size, audio)
@@ -154,11 +161,12 @@ def face(
         _tell_live(about, common.write_results(output, take, False, options)[0] if take else [], as_json)
         return
     made, read = _perform(folder, audio, texts, given, feelings, length, lips, threads, quiet)
-    motions = [apply(m, controls, seed + k, told(s)) for k, (m, s) in enumerate(zip(made, read, strict=True))]
+    both = list(enumerate(zip(made, read, strict=True)))
+    motions = [apply(m, controls, seed + k, told(s), calm_spans(s)) for k, (m, s) in both]
     drawn = None
-    if by_itself and any(p.suffix.lower() == common.SHEET for p in output):
-        # Blinks that nobody asked for would take the place of telling moments.
-        drawn = [apply(m, asked) for m in made]
+    if controls != asked and any(p.suffix.lower() == common.SHEET for p in output):
+        # Blinks and glances that nobody asked for would take the place of telling moments.
+        drawn = [apply(m, asked, seed + k, told(s), calm_spans(s)) for k, (m, s) in both]
     with common.progress("writing", quiet):
         files = common.write_results(output, motions, many, options, drawn)
     common.print_results(motions, files, as_json, [{} if s is None else {"score": face_score.row(s)} for s in read])

@@ -84,7 +84,7 @@ def perform(
 
     Args:
         folder: of the driver. asked: an instruction, or empty, and what it means, if that is known.
-        keep: whether the clip is wanted afterwards. seed: of the blinks.
+        keep: whether the clip is wanted afterwards. seed: of blinks and idle life.
         quiet: how the instruction was read is not told.
 
     Returns:
@@ -99,6 +99,7 @@ def perform(
     from avatargpt.speech.audio import FPS, MAX_SECONDS, blocks, check_rate, inspect
     from avatargpt.speech.blinks import told as told_lids
     from avatargpt.speech.controls import LiveControls
+    from avatargpt.speech.idle import calm_spans
     from avatargpt.speech.performer import FacePerformer
     from avatargpt.speech.scores import placed
 
@@ -147,7 +148,7 @@ def perform(
         for sender in senders:
             stack.callback(sender.close)
         try:
-            change = LiveControls(controls, FPS, seed, told_lids(score))
+            change = LiveControls(controls, FPS, seed, told_lids(score), calm_spans(score))
             live.perform(stream, parts, senders, change, MAX_SECONDS * FPS if keep else 0, done)
         except KeyboardInterrupt:
             typer.echo("stopped", err=True)

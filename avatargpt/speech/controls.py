@@ -12,12 +12,14 @@ from difflib import get_close_matches
 import numpy as np
 
 from avatargpt.speech.blinks import Blinker, Span, with_new, without_own
+from avatargpt.speech.gaze import gaze, with_gaze
+from avatargpt.speech.idle import Idler
 from vqvae import arkit
 from vqvae.errors import UserError
 from vqvae.face import FaceMotion, angles_of, turns
 from vqvae.rotations import conjugate
 
-MOST_GAIN, MOST_STRENGTH, MOST_SMOOTH, MOST_BLINKS = 5.0, 3.0, 1.0, 60.0
+MOST_GAIN, MOST_STRENGTH, MOST_SMOOTH, MOST_BLINKS, MOST_IDLE = 5.0, 3.0, 1.0, 60.0, 3.0
 MOUTH = tuple(n for n in arkit.NAMES if n.startswith(("jaw", "mouth")) or n == "tongueOut")
 BROWS = tuple(n for n in arkit.NAMES if n.startswith("brow"))
 _EYES = tuple(n for n in arkit.NAMES if n.startswith(("eyeBlink", "eyeLook")))
@@ -34,6 +36,7 @@ class Controls:
         symmetry: 0 as it is, 1 both halves alike. Winks and gaze stay.
         smooth: seconds, standard deviation of a Gaussian over time without delay, 0 to 1.
         blink_rate: blinks a minute that replace the clip's own, but for those that were told; None keeps these.
+        idle: small movements of head and eyes that are added, 0 none, 1 as usual, to 3 (`avatargpt.speech.idle`).
         eye_contact: 0 the clip's own gaze, 1 eyes to the viewer whatever the head does.
     """
 
@@ -44,6 +47,7 @@ class Controls:
     symmetry: float = 0.0
     smooth: float = 0.0
     blink_rate: float | None = None
+    idle: float = 0.0
     eye_contact: float = 0.0
 
     def check(self) -> None:
@@ -57,7 +61,7 @@ class Controls:
         limits: tuple[tuple[str, float | None, float], ...] = (
             ("mouth", self.mouth, MOST_STRENGTH), ("brow", self.brow, MOST_STRENGTH), ("symmetry", self.symmetry, 1),
             ("smooth", self.smooth, MOST_SMOOTH), ("blink rate", self.blink_rate, MOST_BLINKS),
-            ("eye contact", self.eye_contact, 1),
+            ("idle", self.idle, MOST_IDLE), ("eye contact", self.eye_contact, 1),
         )  # fmt: skip
         for label, number, most in limits:
             if number is not None:
@@ -69,15 +73,20 @@ def _range(label: str, value: float, low: float, high: float) -> None:
         raise UserError(f"{label} {value:g}: accepted {low:g} to {high:g}")
 
 
-def apply(motion: FaceMotion, controls: Controls, seed: int = 0, told: Sequence[Span] | None = None) -> FaceMotion:
-    """All controls in this order: symmetry, smoothing, blinks, strengths with gains and offsets, eye contact.
+def apply(
+    motion: FaceMotion, controls: Controls, seed: int = 0, told: Sequence[Span] | None = None,
+    calm: Sequence[Span] = (),
+) -> FaceMotion:  # fmt: skip
+    """All controls in this order: symmetry, smoothing, idle life, blinks, strengths with gains and offsets, eye
+    contact.
 
     The clip's own blinks are taken out before all, so that nothing that follows hides one.
 
     Args:
-        seed: of the moments of new blinks.
+        seed: of the moments of new blinks, and of idle life.
         told: seconds in which no new blink may fall (`blinks.told`); nothing is taken out then, for every closure was
             told. None where nothing is known of the clip.
+        calm: seconds in which little idles (`idle.calm_spans`).
 
     Raises:
         UserError: see `Controls.check`.
@@ -88,6 +97,7 @@ def apply(motion: FaceMotion, controls: Controls, seed: int = 0, told: Sequence[
         motion = replace(motion, weights=without_own(motion.weights, motion.fps))
     motion = symmetric(motion, controls.symmetry)
     motion = smoothed(motion, controls.smooth)
+    motion = Idler(motion.fps, controls.idle, seed, calm)(motion)
     if rate is not None:
         motion = replace(motion, weights=with_new(motion.weights, motion.fps, rate, seed, told))
     motion = strengthened(motion, controls)
@@ -95,22 +105,25 @@ def apply(motion: FaceMotion, controls: Controls, seed: int = 0, told: Sequence[
 
 
 class LiveControls:
-    """`apply` for frames as they come; the same blinks at the same frames.
+    """`apply` for frames as they come; the same blinks and idle life at the same frames.
 
     Raises:
         UserError: see `Controls.check`; smoothing, which needs what comes after.
     """
 
-    def __init__(self, controls: Controls, fps: float, seed: int = 0, told: Sequence[Span] = ()) -> None:
+    def __init__(
+        self, controls: Controls, fps: float, seed: int = 0, told: Sequence[Span] = (), calm: Sequence[Span] = ()
+    ) -> None:  # fmt: skip
         controls.check()
         if controls.smooth:
             raise UserError("smoothing needs the whole clip; accepted where the face is not live")
         self._controls = controls
+        self._idler = Idler(fps, controls.idle, seed, calm)
         self._blinker = Blinker(fps, controls.blink_rate or 0.0, seed, told)
 
     def __call__(self, frame: FaceMotion) -> FaceMotion:
         """The next frame, a clip of one."""
-        frame = symmetric(frame, self._controls.symmetry)
+        frame = self._idler(symmetric(frame, self._controls.symmetry))
         frame = replace(frame, weights=self._blinker(frame.weights[0])[None])
         return looking(strengthened(frame, self._controls), self._controls.eye_contact)
 
@@ -182,14 +195,7 @@ def looking(motion: FaceMotion, amount: float) -> FaceMotion:
     """
     if amount == 0:
         return motion
-    weights = motion.weights.astype(np.float64)
-    own = {n: weights[:, arkit.INDEX[n]].copy() for n in _EYES}
     back = angles_of(conjugate(turns(motion.head)))  # where the viewer is, as seen from the turned head
-    wanted = back[:, :2] / np.radians(arkit.EYE_DEGREES)  # left, up
-    for side, left, right in (("Left", "Out", "In"), ("Right", "In", "Out")):
-        for axis, plus, minus in ((0, left, right), (1, "Up", "Down")):
-            now = own[f"eyeLook{plus}{side}"] - own[f"eyeLook{minus}{side}"]
-            new = now + amount * (wanted[:, axis] - now)
-            weights[:, arkit.INDEX[f"eyeLook{plus}{side}"]] = np.maximum(new, 0)
-            weights[:, arkit.INDEX[f"eyeLook{minus}{side}"]] = np.maximum(-new, 0)
-    return replace(motion, weights=weights)
+    wanted = back[:, None, :2] / np.radians(arkit.EYE_DEGREES)  # left, up
+    now = gaze(motion.weights.astype(np.float64))
+    return replace(motion, weights=with_gaze(motion.weights.astype(np.float64), now + amount * (wanted - now)))

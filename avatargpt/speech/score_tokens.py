@@ -77,6 +77,29 @@ class _Course:
         self.end = max(self.end, end or 0.0)
 
 
+class Clock:
+    """Follows a sequence as it is written, and tells the second at which it stands.
+
+    Attributes:
+        now: the start of what is being written, where that is told, else the end of all that is over.
+    """
+
+    def __init__(self, tokens: ScoreTokens) -> None:
+        self.now = 0.0
+        self._tokens, self._course, self._acts = tokens, _Course(), False
+
+    def step(self, token: int) -> None:
+        """The next token of a sequence that follows the grammar."""
+        kind = self._tokens.kind[token]
+        if kind == "action" and not self._acts:  # feelings have been told; actions begin anew
+            self._course, self._acts, self.now = _Course(), True, 0.0
+        elif kind in START:
+            self.now = self._tokens.when(token, self._course)
+        elif kind in LAST:
+            self._course.step(self.now, self._tokens.over(token, self.now))
+            self.now = max(self._course.end, self.now if self._course.through else 0.0)
+
+
 class ScoreTokens:
     """Scores as token sequences and back; token 0 ends a sequence and pads."""
 
@@ -132,7 +155,8 @@ class ScoreTokens:
             return self.token("after", start - course.end)
         return self.token("since", start - course.before)
 
-    def _when(self, token: int, course: _Course) -> float:
+    def when(self, token: int, course: _Course) -> float:
+        """Second that a start token tells."""
         kind, value = self.kind[token], float(self.value(token))
         if kind == "same":
             return course.before or 0.0
@@ -161,13 +185,13 @@ class ScoreTokens:
     def _times(self, item: Emotion | Event, course: _Course, named: Sequence[float], last: str) -> list[int]:
         """Start and end of the next item; `last` ``throughout`` or empty."""
         begin = self._start(item.start, course, named)
-        start = self._when(begin, course)
+        start = self.when(begin, course)
         last = last or ("until" if _said(item.end, named) else "duration")
         end = self.token(last, item.end - start if last == "duration" else item.end)
-        course.step(start, self._over(end, start))
+        course.step(start, self.over(end, start))
         return [begin, end]
 
-    def _over(self, token: int, start: float) -> float | None:
+    def over(self, token: int, start: float) -> float | None:
         """When something that starts at `start` ends, None = it lasts to the end."""
         kind, value = self.kind[token], float(self.value(token))
         if kind == "throughout":
@@ -190,10 +214,10 @@ class ScoreTokens:
             name, count, at = str(self.value(tokens[position])), 1, position + 1
             if act:
                 count, at = int(float(self.value(tokens[at]))), at + 1
-            strength, start = float(self.value(tokens[at])), self._when(tokens[at + 1], course)
+            strength, start = float(self.value(tokens[at])), self.when(tokens[at + 1], course)
             if start >= MAX_SECONDS - 1:
                 break
-            end = self._over(tokens[at + 2], start)
+            end = self.over(tokens[at + 2], start)
             course.step(start, end)
             ends = max(ends, course.end)
             if act:

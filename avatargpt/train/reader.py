@@ -96,9 +96,10 @@ def train(
     stop = min(t.steps, until or t.steps)
     while step < stop:
         torch.manual_seed(t.seed + step)  # of dropout, so that a resumed run goes on as it would have
-        states, words, before, kinds, following = (x.to(runtime.device) for x in batches.draw(t.batch, step, [t.seed]))
+        drawn = (x.to(runtime.device) for x in batches.draw(t.batch, step, [t.seed]))
+        states, words, before, kinds, left, following = drawn
         with runtime.autocast():
-            logits = network(states, words, before, kinds)
+            logits = network(states, words, before, kinds, left)
         said = following >= 0
         loss = F.cross_entropy(logits.float()[said], right[following[said]], label_smoothing=t.smoothing)
         rate = cosine(step, t.steps, t.warmup, t.lr, t.lr_floor)
@@ -154,7 +155,7 @@ def begin_with(network: ReaderNetwork, folder: Path) -> None:
         if before is None:
             if ADDS.search(name):  # what a further layer would add to its input
                 value.zero_()
-            elif not name.startswith(("encoder.", "decoder.", "tuned.", "kinds")):
+            elif not name.startswith(("encoder.", "decoder.", "tuned.", "kinds", "left.")):
                 strange.append(name)
         elif before.shape == value.shape or (name.endswith((".up", ".down")) and _within(before, value)):
             if name.endswith(".up"):

@@ -11,14 +11,13 @@ import torch
 
 from avatargpt.speech.direction import Grounder
 from avatargpt.speech.reader import ScoreReader
-from avatargpt.speech.reader_network import MOST_TOKENS
+from avatargpt.speech.reader_network import MOST_TOKENS, seconds_left
 from avatargpt.speech.reading import MOST_WORDS, padded
 from avatargpt.speech.scores import fitted
 from avatargpt.train.reader_pairs import pairs_of
 from instruct_data.face.score import MAX_SECONDS, Score
 from vqvae.errors import UserError
 
-TOLD = 0.5  # share of the rows whose length is told, where the reader learns to heed it
 LONGER = 0.2  # of these, in clips that are longer than what is done
 UNKNOWN = 0.1  # share of the rows whose kind is not told, where the reader learns kinds
 # Kinds of rows with a share:
@@ -76,12 +75,12 @@ class Material:
 
 @dataclass
 class Rows:
-    """Instructions as the trainer draws them: token states and score tokens; and for when a length is told, its token
-    and the score tokens that suit it."""
+    """Instructions as the trainer draws them: token states and score tokens; and for when a length is told, its token,
+    the score tokens that suit it, and how many seconds of it are left before each of these."""
 
     states: list[np.ndarray] = field(default_factory=list)
     tokens: list[list[int]] = field(default_factory=list)
-    told: list[tuple[int, list[int]]] = field(default_factory=list)
+    told: list[tuple[int, list[int], list[float]]] = field(default_factory=list)
     kind: int = -1
 
 
@@ -99,6 +98,7 @@ class ReaderTraining:
     spread: float = 0.7  # steps of a field (0.1 s, 0.05 of intensity) over which what is right is spread
     noise: float = 0.05  # standard deviation added to token states, in theirs
     masked: float = 0.08  # share of words that are left out
+    told: float = 0.5  # share of the rows whose length is told, where the reader learns to heed it
     pool: int = 8  # batches that are drawn together and sorted by length
     seed: int = 0
     log_every: int = 100
@@ -185,7 +185,8 @@ def rows_of(
                 out.states.append(states.astype(np.float16))
                 out.tokens.append(tokens)
                 suited = tokens if wanted is score else reader.tokens.encode(wanted)
-                out.told.append((reader.tokens.token("length", wanted.length), suited))
+                left = seconds_left(suited, wanted.length, reader.tokens)
+                out.told.append((reader.tokens.token("length", wanted.length), suited, left))
     return out
 
 
@@ -222,8 +223,9 @@ class ReaderBatches:
 
     def draw(
         self, rows: int, step: int, seed: Sequence[int] = (0,)
-    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:  # fmt: skip
-        """Token states, words, tokens so far, kinds (-1 = not told) and the tokens that follow."""
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:  # fmt: skip
+        """Token states, words, tokens so far, kinds (-1 = not told), seconds that are left of a told length (NaN = not
+        told) and the tokens that follow."""
         count = self.training.pool
         chosen = self._dealt(rows, tuple(seed), step // count)[step % count]
         own = torch.Generator().manual_seed(int(np.random.SeedSequence([*seed, 1, step]).generate_state(1)[0]))
@@ -231,16 +233,18 @@ class ReaderBatches:
         states = states + torch.randn(states.shape, generator=own) * (self.training.noise * states.std())
         left = (torch.rand(words.shape, generator=own) >= self.training.masked).float() * words
         words = torch.where(left.sum(1, keepdim=True) > 0, left, words)
-        told = torch.rand(rows, generator=own) < TOLD if self.lengths else torch.zeros(rows)
-        said = [g.told[i] if t else (self.begin, g.tokens[i]) for t, (g, i) in zip(told.tolist(), chosen, strict=True)]
-        longest = max(len(tokens) for _, tokens in said)
+        told = torch.rand(rows, generator=own) < self.training.told if self.lengths else torch.zeros(rows)
+        said = [g.told[i] if t else (self.begin, g.tokens[i], []) for t, (g, i) in zip(told.tolist(), chosen, strict=True)]
+        longest = max(len(tokens) for _, tokens, _ in said)
+        left = torch.full((rows, longest), torch.nan)
         following = torch.full((rows, longest), -1)
         before = torch.zeros(rows, longest, dtype=torch.long)
-        for k, (begin, tokens) in enumerate(said):
+        for k, (begin, tokens, seconds) in enumerate(said):
+            left[k, : len(seconds)] = torch.tensor(seconds)
             row = torch.tensor(tokens)
             following[k, : len(row)] = row
             before[k, 0] = begin
             before[k, 1 : len(row)] = row[:-1]
         kinds = torch.tensor([g.kind for g, _ in chosen])
         kinds[torch.rand(rows, generator=own) < UNKNOWN] = -1
-        return states, words, before, kinds, following
+        return states, words, before, kinds, left, following

@@ -91,7 +91,7 @@ def test_faces_blink_by_themselves_each_at_its_own_moments(
 
     def run(*argv: object) -> list[np.ndarray]:
         asked = ("--score", tmp_path / "two.json", "--model", tmp_path / "weights", "-o", tmp_path / "c.npz")
-        result = cli("face", *asked, "--gain", "eyeBlink=0.9", *argv)
+        result = cli("face", *asked, "--gain", "eyeBlink=0.9", "--idle", 0, *argv)
         assert result.code == 0, result.err
         return [export.load(path).weights for path in result.lines if path.endswith(".npz")]
 
@@ -108,12 +108,34 @@ def test_faces_blink_by_themselves_each_at_its_own_moments(
     assert max(a.max() for a in (x[:, arkit.INDEX["eyeBlinkLeft"]] for x in usual)) <= 0.9 + 1e-6
 
 
+def test_heads_and_eyes_idle_unless_that_is_not_wanted(cli, weights: Path, tmp_path: Path) -> None:
+    def run(*argv: object) -> export.FaceMotion:
+        asked = ("--emotion", "happy", "--seconds", 4, "--model", weights, "--blink-rate", 0, "-o", tmp_path / "c.npz")
+        result = cli("face", *asked, *argv)
+        assert result.code == 0, result.err
+        return export.load(tmp_path / "c.npz")
+
+    usual, again, still, other = run(), run("--idle", 1), run("--idle", 0), run("--seed", 1)
+    assert np.array_equal(usual.head, again.head)
+    moved = np.degrees(np.abs(usual.head - still.head))
+    assert 0.3 < moved.max() < 8 and np.ptp(still.head, 0).max() < np.ptp(usual.head, 0).max()
+    assert not np.allclose(usual.head, other.head, atol=1e-3)
+    looks = [n.startswith("eyeLook") for n in arkit.NAMES]
+    changed = np.abs(usual.weights - still.weights).max(0) > 0
+    assert changed[looks].any() and not changed[np.invert(looks)].any()
+    for name, argv in (("a.png", ()), ("b.png", ("--idle", 0)), ("c.png", ("--idle", 2))):
+        run("-o", tmp_path / name, *argv)
+    sheets = [(tmp_path / f"{k}.png").read_bytes() for k in "abc"]
+    assert sheets[0] == sheets[1] != sheets[2]
+    assert_refused(cli("face", "--emotion", "happy", "--idle", 4, "-o", tmp_path / "d.npz"), "idle 4")
+
+
 def test_lips_as_recorded(cli, weights: Path, sound: Path, tmp_path: Path) -> None:
     from avatargpt.speech.pairs import PAIRED
 
     made = []
     for lips in ("taught", "paired"):
-        assert cli("face", sound, "--model", weights, "-o", tmp_path / "c.npz", "--lips", lips).code == 0
+        assert cli("face", sound, "--model", weights, "--idle", 0, "-o", tmp_path / "c.npz", "--lips", lips).code == 0
         made.append(export.load(tmp_path / "c.npz").weights)
     changed = np.abs(made[0] - made[1]).max(0) > 1e-3
     assert changed[list(PAIRED)].any() and not changed[[i for i in range(52) if i not in PAIRED]].any()

@@ -135,12 +135,12 @@ def test_rows_with_a_told_length_teach_what_suits_it() -> None:
     reader = small(lengths=True)
     rows = rows_of(own(200), reader, Words())
     lengths = [float(reader.tokens.value(begin)) for begin, _ in rows.told]
-    read = [reader.tokens.decode(tokens) for _, tokens in rows.told]
+    read = [reader.tokens.decode(tokens) for _, tokens, _ in rows.told]
     assert all(abs(r.length - length) <= 0.5 for r, length in zip(read, lengths, strict=True))
     same = [tokens == said for tokens, (_, said) in zip(rows.tokens, rows.told, strict=True)]
     assert 0.1 < 1 - np.mean(same) < 0.3
     batches = ReaderBatches({"written": rows}, Material().shares, ReaderTraining(), reader.network.begin, lengths=True)
-    _, _, before, kinds, following = batches.draw(32, 0)
+    _, _, before, kinds, _, following = batches.draw(32, 0)
     assert kinds.tolist() == [-1] * 32  # of none: the reader learns no kinds
     for row, after in zip(before.tolist(), following.tolist(), strict=True):
         right = [tokens for begin, tokens in rows.told if begin == row[0]]
