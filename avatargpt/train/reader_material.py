@@ -231,10 +231,11 @@ class ReaderBatches:
         own = torch.Generator().manual_seed(int(np.random.SeedSequence([*seed, 1, step]).generate_state(1)[0]))
         states, words = padded([g.states[i] for g, i in chosen])
         states = states + torch.randn(states.shape, generator=own) * (self.training.noise * states.std())
-        left = (torch.rand(words.shape, generator=own) >= self.training.masked).float() * words
-        words = torch.where(left.sum(1, keepdim=True) > 0, left, words)
+        seen = (torch.rand(words.shape, generator=own) >= self.training.masked).float() * words
+        words = torch.where(seen.sum(1, keepdim=True) > 0, seen, words)
         told = torch.rand(rows, generator=own) < self.training.told if self.lengths else torch.zeros(rows)
-        said = [g.told[i] if t else (self.begin, g.tokens[i], []) for t, (g, i) in zip(told.tolist(), chosen, strict=True)]
+        both = zip(told.tolist(), chosen, strict=True)
+        said = [g.told[i] if t else (self.begin, g.tokens[i], []) for t, (g, i) in both]
         longest = max(len(tokens) for _, tokens, _ in said)
         left = torch.full((rows, longest), torch.nan)
         following = torch.full((rows, longest), -1)

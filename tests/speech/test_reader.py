@@ -11,8 +11,8 @@ from avatargpt.speech.driver import Driver
 from avatargpt.speech.performer import FacePerformer
 from avatargpt.speech.reader import ScoreReader, wordings
 from avatargpt.speech.reader_decoding import Decoding
-from avatargpt.speech.reader_network import ReaderConfig, ReaderNetwork
-from avatargpt.speech.score_tokens import ScoreTokens, clock_times, lasting
+from avatargpt.speech.reader_network import ReaderConfig, ReaderNetwork, seconds_left
+from avatargpt.speech.score_tokens import START, Clock, ScoreTokens, clock_times, lasting
 from avatargpt.speech.scores import clauses_of, feelings_of, fitted, spread
 from avatargpt.train.pack import mean_of
 from instruct_data.face.compose import composed
@@ -54,6 +54,21 @@ def test_what_lasts_during_other_actions() -> None:
     tokens = ScoreTokens()
     back = tokens.decode(tokens.encode(Score(4.5, (smile, nod, blink))))
     assert back.events[0].end == pytest.approx(back.events[2].end) and back.events[1].start == pytest.approx(0.6)
+
+
+def test_a_clock_follows_what_is_written() -> None:
+    tokens = ScoreTokens()
+    for score in [*own(200), *timed_instructions(50, 5)]:
+        row = tokens.encode(score)
+        back, left = tokens.decode(row, score.text), seconds_left(row, 20.0, tokens)
+        told = [20 - left[k + 1] for k, t in enumerate(row) if tokens.kind[t] in START]
+        assert told == pytest.approx([x.start for x in (*back.emotions, *back.events)], abs=2e-3), score.text
+        ends = [e.end for e in back.events]
+        assert not ends or any(20 - left[-1] == pytest.approx(end, abs=2e-3) for end in ends)
+    clock = Clock(tokens)
+    for token in tokens.encode(Score(6.0, (Event("smile", 0.5, 2.0), Event("nod", 3.0, 1.0)))):
+        clock.step(token)
+    assert clock.now == pytest.approx(4.0)
 
 
 def test_near_values_share_what_is_right() -> None:
@@ -147,6 +162,61 @@ def test_token_by_token_the_decoder_says_what_it_says_at_once() -> None:
             assert torch.allclose(decoding.step(tokens[left, t]), wanted[left, t], atol=1e-5)
 
 
+def counting() -> ReaderNetwork:
+    torch.manual_seed(4)
+    shape = ReaderConfig(width=16, hidden=24, heads=2, decoder=2, layers=[6], rank=0, lengths=True, countdown=True)
+    return ReaderNetwork(shape).eval()
+
+
+def test_what_is_left_of_a_wanted_length_counts() -> None:
+    network = counting()
+    states, words, tokens = torch.randn(2, 5, 384), torch.ones(2, 5), torch.randint(0, 40, (2, 6))
+    left = torch.stack((torch.linspace(5, 0.3, 6), torch.full((6,), torch.nan)))
+    with torch.inference_mode():
+        read = network.encode(states, words)
+        plain = network.decode(read, words, tokens)
+        assert torch.equal(plain, network.decode(read, words, tokens, left))  # before it learnt to
+        assert network.left is not None
+        torch.nn.init.normal_(network.left.weight)
+        torch.nn.init.normal_(network.left.bias)
+        told = network.decode(read, words, tokens, left)
+        assert torch.equal(told[1], plain[1]) and (told[0] - plain[0]).abs().min(1).values.max() > 1e-4
+        other = network.decode(read, words, tokens, left + torch.tensor([0, 0, 0, 0.1, 0, 0]))
+        assert torch.equal(other[0, :3], told[0, :3]) and not torch.equal(other[0, 3:], told[0, 3:])
+        far = network.decode(read, words, tokens, left + 100)
+        assert torch.equal(far, network.decode(read, words, tokens, left * 0 + 30))
+        decoding = Decoding(network, read, words, torch.tensor([0, 1]))
+        for t in range(6):
+            assert torch.allclose(decoding.step(tokens[:, t], left[:, t]), told[:, t], atol=1e-5)
+    with pytest.raises(UserError, match="countdown without lengths"):
+        ReaderConfig(countdown=True)
+
+
+@torch.inference_mode()
+def test_a_reader_is_told_what_is_left_as_it_writes(monkeypatch: pytest.MonkeyPatch) -> None:
+    reader, step = ScoreReader(counting()), Decoding.step
+    said: list[tuple[list[int], list[float] | None]] = []
+
+    def watched(self: Decoding, tokens: torch.Tensor, left: torch.Tensor | None = None) -> torch.Tensor:
+        said.append((tokens.tolist(), None if left is None else left.tolist()))
+        return step(self, tokens, left)
+
+    monkeypatch.setattr(Decoding, "step", watched)
+    states = Words().states(["smile, then nod"])
+    row = reader.readings[0].likeliest(states[0], 7.5)
+    wanted = seconds_left(row, 7.5, reader.tokens)
+    assert [left for _, left in said] == [pytest.approx([x]) for x in wanted] and len(said) == len(row)
+    said.clear()
+    rows = reader.readings[0].drawn(states, 7.5, 3)[0]
+    drawn = [[x for _, left in said for x in left or ()]]
+    assert rows and sorted(drawn[0])[-3:] == [7.5] * 3
+    ends = [round(seconds_left(r, 7.5, reader.tokens)[-1], 4) for r in rows]
+    assert set(ends) <= {round(x, 4) for x in drawn[0]}
+    said.clear()
+    reader.readings[0].drawn(states, None, 1)
+    assert all(left is None for _, left in said)
+
+
 def test_several_readers_are_asked_alike(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     torch.manual_seed(2)
     wider = ReaderNetwork(ReaderConfig(width=24, hidden=16, heads=2, decoder=1, layers=[6], rank=0))
@@ -182,10 +252,10 @@ def test_a_wanted_length_is_told_to_a_reader_that_learnt_to_heed_it(
     reader, firsts = small(learnt), set[int]()
     step = Decoding.step
 
-    def watched(self: Decoding, tokens: torch.Tensor) -> torch.Tensor:
+    def watched(self: Decoding, tokens: torch.Tensor, left: torch.Tensor | None = None) -> torch.Tensor:
         if not self._length:
             firsts.update(tokens.tolist())
-        return step(self, tokens)
+        return step(self, tokens, left)
 
     monkeypatch.setattr(Decoding, "step", watched)
     reader.read(["smile, then nod"], Words(), 2, [7.4])

@@ -134,18 +134,26 @@ def test_longer_clips_leave_actions_where_they_are() -> None:
 def test_rows_with_a_told_length_teach_what_suits_it() -> None:
     reader = small(lengths=True)
     rows = rows_of(own(200), reader, Words())
-    lengths = [float(reader.tokens.value(begin)) for begin, _ in rows.told]
+    lengths = [float(reader.tokens.value(begin)) for begin, *_ in rows.told]
     read = [reader.tokens.decode(tokens) for _, tokens, _ in rows.told]
     assert all(abs(r.length - length) <= 0.5 for r, length in zip(read, lengths, strict=True))
-    same = [tokens == said for tokens, (_, said) in zip(rows.tokens, rows.told, strict=True)]
+    same = [tokens == said for tokens, said in zip(rows.tokens, (said for _, said, _ in rows.told), strict=True)]
     assert 0.1 < 1 - np.mean(same) < 0.3
     batches = ReaderBatches({"written": rows}, Material().shares, ReaderTraining(), reader.network.begin, lengths=True)
-    _, _, before, kinds, _, following = batches.draw(32, 0)
+    _, _, before, kinds, left, following = batches.draw(32, 0)
     assert kinds.tolist() == [-1] * 32  # of none: the reader learns no kinds
-    for row, after in zip(before.tolist(), following.tolist(), strict=True):
-        right = [tokens for begin, tokens in rows.told if begin == row[0]]
+    for row, seconds, after in zip(before.tolist(), left, following.tolist(), strict=True):
         said = [t for t in after if t >= 0]
-        assert said in (rows.tokens if row[0] == reader.network.begin else right)
+        if row[0] == reader.network.begin:
+            assert said in rows.tokens and seconds.isnan().all()
+        else:
+            right = [some for begin, tokens, some in rows.told if begin == row[0] and tokens == said]
+            assert any(seconds[: len(some)].tolist() == pytest.approx(some) for some in right)
+            assert seconds[len(said) :].isnan().all()
+    always = ReaderBatches(
+        {"written": rows}, Material().shares, ReaderTraining(told=1.0), reader.network.begin, lengths=True
+    )
+    assert not (always.draw(32, 0)[2][:, 0] == reader.network.begin).any()
 
 
 @pytest.mark.parametrize(
@@ -259,7 +267,8 @@ def test_batches_hold_rows_of_about_one_length() -> None:
     lengths = [batches.draw(8, step)[0].shape[1] for step in range(12)]
     assert max(lengths) > 1.5 * min(lengths)
     for step in (9, 2, 3):  # in whatever order they are asked for
-        assert all(torch.equal(a, b) for a, b in zip(batches.draw(8, step), again.draw(8, step), strict=True))
+        for a, b in zip(batches.draw(8, step), again.draw(8, step), strict=True):
+            torch.testing.assert_close(a, b, rtol=0, atol=0, equal_nan=True)
 
 
 def test_training_begins_with_another_reader(tmp_path: Path) -> None:
@@ -298,6 +307,13 @@ def test_a_grown_reader_reads_as_before(tmp_path: Path) -> None:
             third = layer(third, torch.ones(2, 1, 1, 7, dtype=torch.bool))
     states = torch.cat([states[..., :384], third], -1)
     assert torch.allclose(deeper(states, words, tokens), first(states, words, tokens), atol=1e-4)
+    counts = ReaderNetwork(ReaderConfig(**shape, encoder=1, decoder=1, rank=2, lengths=True, countdown=True)).eval()
+    begin_with(counts, tmp_path)
+    left = torch.rand(2, 9) * 5
+    states = torch.randn(2, 7, 768)
+    assert torch.equal(counts(states, words, tokens, left=left), first(states, words, tokens))
+    counts(states, words, tokens, left=left).sum().backward()
+    assert counts.left is not None and counts.left.weight.grad is not None and counts.left.weight.grad.any()
     with pytest.raises(UserError, match="another shape"):
         begin_with(ReaderNetwork(ReaderConfig(**shape, encoder=1, decoder=1, rank=0)), tmp_path)
     cut = ReaderNetwork(ReaderConfig(**shape, encoder=1, decoder=1, rank=1)).eval()
