@@ -21,6 +21,7 @@ from avatargpt.speech.folder import load_network, remove_network, save_network
 from avatargpt.speech.reader_network import ReaderConfig, ReaderNetwork
 from avatargpt.speech.reading import MOST_WORDS, Reading
 from avatargpt.speech.score_tokens import ScoreTokens
+from avatargpt.speech.scores import filled
 from instruct_data.face.score import Score, mirror_words
 from vqvae.errors import UserError
 
@@ -79,8 +80,9 @@ class ScoreReader:
 
         Token by token the likeliest field that the grammar allows is chosen, all its values together, then the
         likeliest of these. Beside this reading `samples` more are drawn, of the instruction and of each of its other
-        `wordings`, and the one is taken that all agree with most (`avatargpt.speech.consensus`). The same instruction
-        is always read alike.
+        `wordings`, and the one is taken that all agree with most (`avatargpt.speech.consensus`). Where a length is
+        wanted, a rule has each of them fill it first (`avatargpt.speech.scores.filled`). The same instruction is
+        always read alike.
 
         Args:
             samples: readings that are drawn of each wording; 0 = the likeliest token by token alone.
@@ -108,7 +110,7 @@ class ScoreReader:
     ) -> Score:  # fmt: skip
         first = self.tokens.decode(self.readings[0].likeliest(states, seconds), text)
         if not samples:
-            return first
+            return first if seconds is None else filled(first, seconds)
         others = wordings(text, first.sided)
         found = [(s, flip) for s, (_, flip) in zip(grounder.states([t for t, _ in others]), others, strict=True)
                  if len(s) <= MOST_WORDS]  # fmt: skip
@@ -118,7 +120,7 @@ class ScoreReader:
             for some, flip in zip(rows, (False, *(flip for _, flip in found)), strict=True):
                 drawn = [self.tokens.decode(row, text) for row in some]
                 said += [replace(s.mirrored(), text=text) for s in drawn] if flip else drawn
-        return agreed(said)
+        return agreed(said if seconds is None else [filled(s, seconds) for s in said])
 
     def save(self, folder: str | os.PathLike[str], dtype: torch.dtype | None = None) -> Path:
         """Write the folder, in place of a reader that is there; `dtype` bfloat16 halves it."""

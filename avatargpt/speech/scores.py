@@ -11,6 +11,8 @@ FADE = 0.4  # s over which a feeling's keyframe is reached
 WITH = 0.6  # a feeling this share as strong as the strongest is named with it
 SHORT = 1e-6
 SPREAD = 1.5  # times as long as a score a clip may be for its actions to be spread over it
+TAIL, NEARLY = 0.4, 0.5  # s that a clip goes on after its last action, as written and at most to be filled
+FILLED = 2.5  # times as long as its actions a clip may be for them to fill it
 BRIEF = ("blink", "wink_left", "wink_right")  # done once they take as long in any clip
 
 
@@ -57,6 +59,31 @@ def spread(score: Score, seconds: float) -> Score:
     both = zip(grown.events, score.events, strict=True)
     brief = (replace(g, duration=e.duration) if e.action in BRIEF and e.repeat == 1 else g for g, e in both)
     return replace(grown, events=tuple(brief))
+
+
+def filled(score: Score, seconds: float) -> Score:
+    """A reading for a clip of a wanted length: all times grow or shrink until its actions fill the clip.
+
+    A rule: they end `TAIL` seconds before the clip does. They stay as they are where they end up to `NEARLY` seconds
+    before it, and where the clip is more than `FILLED` times as long. A single blink or wink only comes later.
+    """
+    end = max((e.end for e in score.events), default=0.0)
+    last = max(seconds - TAIL, 0.5 * seconds)
+    if not end or seconds > MAX_SECONDS or last > FILLED * end or 0 <= seconds - end <= NEARLY:
+        return score
+    by, after = last / end, (seconds - last) / max(score.length - end, SHORT)
+
+    def moved(time: float) -> float:
+        time = min(time, score.length)
+        return time * by if time <= end else last + (time - end) * after
+
+    brief = [e.action in BRIEF and e.repeat == 1 and by > 1 for e in score.events]
+    events = tuple(
+        replace(e, start=e.start * by, duration=e.duration * (1 if short else by))
+        for e, short in zip(score.events, brief, strict=True)
+    )
+    emotions = tuple(replace(f, start=moved(f.start), end=moved(f.end)) for f in score.emotions)
+    return replace(score, length=seconds, events=events, emotions=emotions)
 
 
 def _paced(score: Score, seconds: float) -> Score:

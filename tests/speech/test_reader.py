@@ -13,7 +13,7 @@ from avatargpt.speech.reader import ScoreReader, wordings
 from avatargpt.speech.reader_decoding import Decoding
 from avatargpt.speech.reader_network import ReaderConfig, ReaderNetwork, seconds_left
 from avatargpt.speech.score_tokens import START, Clock, ScoreTokens, clock_times, lasting
-from avatargpt.speech.scores import clauses_of, feelings_of, fitted, spread
+from avatargpt.speech.scores import spread
 from avatargpt.train.pack import mean_of
 from instruct_data.face.compose import composed
 from instruct_data.face.score import Emotion, Event, Score
@@ -277,34 +277,16 @@ def test_readers_that_learnt_lengths_later_have_a_mean_that_heeds_them(tmp_path:
         mean_of(f"{tmp_path / 'a'},{tmp_path / 'c'}", ScoreReader.load)
 
 
-def test_what_is_done_is_spread_over_a_clip_that_is_a_little_longer() -> None:
-    score = Score(4.0, (Event("nod", 1.0, 1.0),), (Emotion("happy", 0.5, 0.0, 4.0),))
-    more = spread(score, 6.0)
-    assert (more.length, more.events[0].start, more.events[0].duration, more.emotions[0].end) == (6.0, 1.5, 1.5, 6.0)
-    assert spread(score, 3.0) is score and spread(score, 4.0) is score and spread(score, 6.1) is score
-    blinks = Score(4.0, (Event("blink", 1.0, 0.3), Event("blink", 2.0, 1.0, repeat=3)))
-    assert [(e.start, e.duration) for e in spread(blinks, 6.0).events] == [(1.5, 0.3), (3.0, 1.5)]  # one stays as quick
-
-
-def test_what_the_driver_is_told() -> None:
-    score = Score(
-        6.0, (Event("wink_left", 1.0, 0.5, 0.9), Event("nod", 2.0, 2.0, 0.7, 3)),
-        (Emotion("tired", 0.8, 0.0, 3.0), Emotion("pained", 0.7, 0.0, 3.0), Emotion("happy", 0.5, 3.0, 6.0)),
-    )  # fmt: skip
-    first, second = clauses_of(score)
-    assert (first.text, first.action, first.strength) == ("wink left", "wink_left", 0.9)
-    assert (second.end, second.repeat) == (4.0, 3)
-    feelings = feelings_of(score)
-    assert [(f.text, f.strength) for f in feelings] == [("tired and pained", 0.8)] * 2 + [("happy", 0.5)]
-    assert feelings[1].second < 3.0 < feelings[2].second < 3.5
-
-
-def test_scores_are_fitted_to_a_length() -> None:
-    score = Score(4.0, (Event("nod", 1.0, 2.0),), (Emotion("sad", 0.5, 0.0, 4.0),))
-    half, longer = fitted(score, 2.0), fitted(score, 9.0)
-    assert (half.events[0].start, half.events[0].duration, half.emotions[0].end) == (0.5, 1.0, 2.0)
-    assert (longer.events[0].start, longer.emotions[0].end) == (1.0, 9.0)
-    assert feelings_of(fitted(score, 5000.0))[-1].text == "sad"  # speech of more than an hour
+def test_readings_fill_the_clip_before_they_are_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+    reader, found = small(), list[list[Score]]()
+    row = reader.tokens.encode(Score(3.0, (Event("nod", 0.5, 1.5),)))
+    monkeypatch.setattr(reader.readings[0], "likeliest", lambda *_: row)
+    monkeypatch.setattr(reader.readings[0], "drawn", lambda states, *_: [[row]] * len(states))
+    monkeypatch.setattr("avatargpt.speech.reader.agreed", lambda some: found.append(list(some)) or some[0])
+    assert reader.read(["nod"], Words(), 0, [4.4])[0].events[0].end == pytest.approx(4.0)
+    assert reader.read(["nod"], Words(), 0)[0].events[0].end == pytest.approx(2.0)
+    reader.read(["nod", "nod"], Words(), 1, [4.4, None])
+    assert [{round(s.events[0].end, 6) for s in some} for some in found] == [{4.0}, {2.0}]
 
 
 def test_reading_is_scored() -> None:

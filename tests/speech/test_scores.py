@@ -1,0 +1,55 @@
+"""Scores as the driver is told them, and fitted to clips."""
+
+import pytest
+
+from avatargpt.speech.scores import clauses_of, feelings_of, filled, fitted, spread
+from instruct_data.face.score import Emotion, Event, Score
+
+
+def test_what_is_read_fills_a_wanted_length() -> None:
+    acts = (Event("smile", 0.5, 1.0), Event("nod", 1.5, 0.5))
+    score = Score(3.0, acts, (Emotion("happy", 0.5, 0.0, 1.0), Emotion("sad", 0.5, 2.5, 3.0)))
+    more = filled(score, 4.4)
+    assert more.length == 4.4 and [(e.start, e.duration) for e in more.events] == [(1.0, 2.0), (3.0, 1.0)]
+    assert [(f.start, f.end) for f in more.emotions] == [(0.0, 2.0), pytest.approx((4.2, 4.4))]
+    less = filled(score, 1.4)
+    assert [(e.start, e.duration) for e in less.events] == [pytest.approx(x) for x in ((0.25, 0.5), (0.75, 0.25))]
+    assert filled(score, 2.5) is score and filled(score, 2.0) is score  # they fill it
+    assert filled(score, 2.51) is not score and filled(score, 1.99) is not score
+    assert filled(score, 5.4).events[1].end == pytest.approx(5.0) and filled(score, 5.41) is score  # far longer
+    felt = Score(2.0, (), score.emotions[:1])
+    assert filled(felt, 4.0) is felt
+    brief = filled(Score(2.0, (Event("blink", 0.5, 0.3), Event("wink_left", 1.0, 1.0, repeat=2))), 4.4)
+    assert [(e.start, e.duration) for e in brief.events] == [(1.0, 0.3), (2.0, 2.0)]
+    beyond = Score(2.0, (Event("nod", 0.5, 3.5),), (Emotion("happy", 0.5, 0.0, 2.0),))  # ends after the clip
+    assert filled(beyond, 2.4).emotions[0].end == pytest.approx(1.0)
+
+
+def test_what_is_done_is_spread_over_a_clip_that_is_a_little_longer() -> None:
+    score = Score(4.0, (Event("nod", 1.0, 1.0),), (Emotion("happy", 0.5, 0.0, 4.0),))
+    more = spread(score, 6.0)
+    assert (more.length, more.events[0].start, more.events[0].duration, more.emotions[0].end) == (6.0, 1.5, 1.5, 6.0)
+    assert spread(score, 3.0) is score and spread(score, 4.0) is score and spread(score, 6.1) is score
+    blinks = Score(4.0, (Event("blink", 1.0, 0.3), Event("blink", 2.0, 1.0, repeat=3)))
+    assert [(e.start, e.duration) for e in spread(blinks, 6.0).events] == [(1.5, 0.3), (3.0, 1.5)]  # one stays as quick
+
+
+def test_what_the_driver_is_told() -> None:
+    score = Score(
+        6.0, (Event("wink_left", 1.0, 0.5, 0.9), Event("nod", 2.0, 2.0, 0.7, 3)),
+        (Emotion("tired", 0.8, 0.0, 3.0), Emotion("pained", 0.7, 0.0, 3.0), Emotion("happy", 0.5, 3.0, 6.0)),
+    )  # fmt: skip
+    first, second = clauses_of(score)
+    assert (first.text, first.action, first.strength) == ("wink left", "wink_left", 0.9)
+    assert (second.end, second.repeat) == (4.0, 3)
+    feelings = feelings_of(score)
+    assert [(f.text, f.strength) for f in feelings] == [("tired and pained", 0.8)] * 2 + [("happy", 0.5)]
+    assert feelings[1].second < 3.0 < feelings[2].second < 3.5
+
+
+def test_scores_are_fitted_to_a_length() -> None:
+    score = Score(4.0, (Event("nod", 1.0, 2.0),), (Emotion("sad", 0.5, 0.0, 4.0),))
+    half, longer = fitted(score, 2.0), fitted(score, 9.0)
+    assert (half.events[0].start, half.events[0].duration, half.emotions[0].end) == (0.5, 1.0, 2.0)
+    assert (longer.events[0].start, longer.emotions[0].end) == (1.0, 9.0)
+    assert feelings_of(fitted(score, 5000.0))[-1].text == "sad"  # speech of more than an hour
