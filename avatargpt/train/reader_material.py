@@ -18,7 +18,7 @@ from avatargpt.train.reader_pairs import pairs_of
 from instruct_data.face.score import MAX_SECONDS, Score
 from vqvae.errors import UserError
 
-LONGER = 0.2  # of these, in clips that are longer than what is done
+LONGER, BY = 0.1, (2.6, 4.5)  # of these, in clips that are that many times as long: nothing fills them (`FILLED`)
 UNKNOWN = 0.1  # share of the rows whose kind is not told, where the reader learns kinds
 # Kinds of rows with a share:
 SAID = ("written", "corpus", "sequenced", "further", "siblings", "everyday", "reworded", "joined", "named", "timed")
@@ -174,13 +174,14 @@ def longer(score: Score, seconds: float) -> Score:
 def rows_of(
     scores: Sequence[Score], reader: ScoreReader, grounder: Grounder, seed: int = 0, kind: str = ""
 ) -> Rows:  # fmt: skip
-    """Scores whose words and tokens fit; one in five is told a longer clip than its actions take."""
+    """Scores whose words and tokens fit; one in ten is told a much longer clip than its actions take."""
     out, rng = Rows(kind=reader.network.kind(SAME.get(kind, kind))), np.random.default_rng([seed, 11])
     for i in range(0, len(scores), 256):
         some = scores[i : i + 256]
         for score, states in zip(some, grounder.states([s.text for s in some]), strict=True):
             tokens = reader.tokens.encode(score)
-            wanted = longer(score, 0.5 * int(rng.integers(1, 17))) if rng.random() < LONGER else score
+            more = 0.5 * round(2 * score.length * float(rng.uniform(*BY) - 1))
+            wanted = longer(score, more) if rng.random() < LONGER else score
             if len(states) <= MOST_WORDS and len(tokens) <= MOST_TOKENS:
                 out.states.append(states.astype(np.float16))
                 out.tokens.append(tokens)
