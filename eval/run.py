@@ -1,6 +1,6 @@
 """Run suites on a model or a baseline, and render what came out.
 
-``python eval/run.py prompts_known --model runs/language``; ``python eval/run.py all --data CORPUS``;
+``python eval/run.py prompts_known --model runs/language``; ``python eval/run.py all --model nearest --data CORPUS``;
 ``python eval/run.py discriminator --model none --data CORPUS --store STORE``; ``python eval/run.py --tables``.
 """
 
@@ -15,6 +15,7 @@ from typing import Any
 from tables import write_tables
 
 from avatargpt import evaluation
+from avatargpt.cli.common import check_folder
 from avatargpt.evaluation import corpus, prompts, report, retrieval, synthetic
 from vqvae.errors import UserError
 
@@ -58,6 +59,8 @@ def _chosen(names: list[str], model: str) -> list[evaluation.Suite]:
         UserError: unknown suite, or one that asks for more than the baseline has.
     """
     every = names == ["all"]
+    if every and model not in (*BASELINES, "ceiling"):
+        raise UserError(f"all: for --model {', '.join(BASELINES)} or ceiling; suites of a model need different --data")
     suites = [evaluation.load(name) for name in (evaluation.list_suites() if every else names)]
     if model in (*BASELINES, "ceiling"):
         if every:
@@ -77,6 +80,10 @@ def _run(
     names: list[str], model_name: str, data: Path | None, out: Path, store: Path | None = None, full: bool = False
 ) -> None:
     suites = _chosen(names, model_name)
+    for option, folder in (("--data", data), ("--store", store)):
+        if folder is not None and not folder.is_dir():
+            raise UserError(f"{option} {folder}: no such folder")
+    check_folder(out / "x.json")
     needs_model = any(s.kind not in evaluation.WITHOUT_MODEL for s in suites) and model_name != "ceiling"
     model = _model(model_name, data) if needs_model else None
     for suite in suites:

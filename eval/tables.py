@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from avatargpt import evaluation
 from avatargpt.evaluation import describe
 from vqvae.errors import UserError
 from vqvae.motion import atomic_write
@@ -75,6 +76,7 @@ def load(folder: Path) -> list[Report]:
             data = json.loads(path.read_text(encoding="utf-8"))
             if data["suite"] != name or not isinstance(data["results"], dict):
                 raise ValueError(f"holds suite {data['suite']}")
+            outdated(name, data)
         except (ValueError, KeyError, TypeError) as e:
             raise UserError(f"{path}: not a result of a suite ({e})") from None
         report = found.setdefault(name, Report(name))
@@ -86,6 +88,20 @@ def load(folder: Path) -> list[Report]:
         raise UserError(f"{folder}: no results here; make some with: python eval/run.py SUITE")
     known = {name: i for i, name in enumerate(ORDER)}
     return sorted(found.values(), key=lambda r: (known.get(r.name, len(known)), r.name))
+
+
+def outdated(name: str, data: dict[str, Any]) -> None:
+    """Refuse a result of a suite that is another one by now.
+
+    Raises:
+        ValueError: another version, seeds or prompts.
+    """
+    suite = evaluation.load(name)
+    if data["version"] != suite.version or data["seeds"] != list(suite.seeds):
+        raise ValueError(f"of version {data['version']} with seeds {data['seeds']}; the suite changed, run it again")
+    found = {p["prompt"] for p in data.get("prompts", []) if "prompt" in p}
+    if found and found != {e.prompt for e in suite.entries}:
+        raise ValueError("of other prompts; the suite changed, run it again")
 
 
 def number(value: float | None, unit: str) -> str:
@@ -112,7 +128,8 @@ def _target(report: Report, name: str) -> tuple[str, str]:
     higher = bool(about["higher_is_better"])
     mean = report.own().get(name, {}).get("mean")
     if isinstance(target, str):
-        rival = report.columns().get(target, {}).get(name, {}).get("mean")
+        beside = report.own().get(f"{name.split('/')[0]}/{target}", {})  # a rival in the same file
+        rival = report.columns().get(target, {}).get(name, beside).get("mean")
         shown = f"{'above' if higher else 'below'} {target}"
         if mean is None or rival is None:
             return shown, ""

@@ -49,15 +49,19 @@ def run(
     from avatargpt import evaluation
 
     chosen = evaluation.load(suite)
-    if data is None and chosen.kind not in evaluation.WITHOUT_DATA:
-        raise UserError(f"{suite}: measures real clips; name the folder of the body corpus with --data")
+    wanted = evaluation.DATA.get(chosen.kind, "the body corpus")
+    enough = chosen.kind in evaluation.WITHOUT_DATA or (chosen.kind == "speech_face" and store is not None)
+    if data is None and not enough:
+        raise UserError(f"{suite}: measured on {wanted}; name its folder with --data")
     if data is not None and not data.is_dir():
-        raise UserError(f"--data {data}: no such folder; accepted the folder of the body corpus")
+        raise UserError(f"--data {data}: no such folder; accepted that of {wanted}")
     if store is not None and not store.is_dir():
         raise UserError(f"--store {store}: no such folder; accepted the result of the prepare stage")
     if output is not None:
         if output.suffix.lower() != ".json":
             raise UserError(f"-o {output}: results are JSON; accepted a name ending in .json")
         common.check_folder(output)
+        if output.is_dir():
+            raise UserError(f"-o {output}: a folder; accepted the name of a file")
     loaded = None if chosen.kind in evaluation.WITHOUT_MODEL else common.load_model(model, device, threads, quiet)
     common.print_json(evaluation.run_suite(chosen, loaded, data, output, store, full))

@@ -29,7 +29,7 @@ def face(
         str | None, typer.Option("--text", metavar="TEXT", help="What the face does; @FILE gives one per line.")
     ] = None,
     emotion: Annotated[
-        str | None, typer.Option("--emotion", metavar="E", help="NAME[:0..1], or 0:calm,2.5:angry:0.8 over time.")
+        str | None, typer.Option("--emotion", metavar="E", help="NAME[:0..1], sad:0.7+angry:0.2, 0:calm,2.5:angry:0.8.")
     ] = None,
     score: Annotated[
         Path | None, typer.Option("--score", metavar="FILE", help="What TEXT would be read as, edited; see --json.")
@@ -147,7 +147,7 @@ def face(
     if by == "language":
         if audio is not None or line.live or (text is not None) == (emotion is not None):
             raise UserError("--by language: takes --text or --emotion alone; speech is the driver's")
-        if len(feelings) > 1 or any(f.second for f in feelings):
+        if len(feelings) > 1 or any(f.second or f.beside for f in feelings):
             raise UserError(f"--emotion {emotion}: --by language takes one feeling without seconds")
         made = _spoken(model, texts, feelings, seconds, seed, threads, quiet)
         motions = [apply(m, controls, seed + k) for k, m in enumerate(made)]

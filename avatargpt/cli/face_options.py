@@ -23,14 +23,15 @@ _OTHER_WORDS = {
     "pride": "proud", "pain": "pained", "shame": "ashamed", "boredom": "bored", "relief": "relieved",
     "confusion": "confused",
 }  # fmt: skip
-_FORM = "NAME, NAME:0..1, or SECOND:NAME[:0..1],SECOND:NAME[:0..1] with rising seconds"
+_FORM = "NAME, NAME:0..1, NAME:0..1+NAME:0..1, or SECOND:NAME[:0..1],SECOND:NAME[:0..1] with rising seconds"
+MOST_AT_ONCE = 3
 
 
 def emotions(argument: str, seconds: float | None = None) -> list[Feeling]:
     """Keyframes that an ``--emotion`` argument stands for; between two the feeling changes in a straight line.
 
     Args:
-        argument: ``angry``, ``angry:0.8`` or ``0:calm,2.5:angry:0.8``.
+        argument: ``angry``, ``angry:0.8``, ``sad:0.7+angry:0.2`` or ``0:calm,2.5:angry:0.8``.
         seconds: length of the clip where it is known.
 
     Raises:
@@ -45,21 +46,33 @@ def emotions(argument: str, seconds: float | None = None) -> list[Feeling]:
         raise UserError(f"--emotion {argument}: {parts[timed.index(False)]!r} has no second; accepted {_FORM}")
     out: list[Feeling] = []
     for part in parts:
-        fields = [f.strip() for f in part.split(":")]
-        second = _number(argument, fields.pop(0), "a second") if timed[0] else 0.0
-        if not 1 <= len(fields) <= 2 or not fields[0]:
-            raise UserError(f"--emotion {argument}: {part!r}; accepted {_FORM}")
-        name = emotion(fields[0])
-        strength = USUAL if len(fields) == 1 else _number(argument, fields[1], "an intensity")
-        if not 0 <= strength <= 1:
-            raise UserError(f"--emotion {argument}: intensity {strength:g}; accepted 0 to 1")
+        when, _, rest = part.partition(":") if timed[0] else ("0", "", part)
+        second, together = _number(argument, when.strip(), "a second"), rest.split("+")
+        if len(together) > MOST_AT_ONCE:
+            raise UserError(f"--emotion {argument}: {len(together)} feelings at once; accepted up to {MOST_AT_ONCE}")
+        felt = [_felt(argument, part, one) for one in together]
         if not 0 <= second < 1e6 or (seconds is not None and second > seconds):
             limit = "0 or more" if seconds is None else f"0 to {seconds:g}, the clip's length"
             raise UserError(f"--emotion {argument}: second {second:g}; accepted {limit}")
         if out and second <= out[-1].second:
             raise UserError(f"--emotion {argument}: second {second:g} after {out[-1].second:g}; accepted: rising")
-        out.append(Feeling(second, "calm" if name in _REST else name, 0.0 if name in _REST else strength))
+        if len({name for name, _ in felt}) < len(felt):
+            raise UserError(f"--emotion {argument}: {part!r} names a feeling twice; accepted: each once")
+        (name, strength), *beside = sorted(felt, key=lambda one: -one[1])
+        out.append(Feeling(second, name, strength, tuple(one for one in beside if one[1] > 0)))
     return out
+
+
+def _felt(argument: str, part: str, one: str) -> tuple[str, float]:
+    """NAME or NAME:0..1 -> name and strength."""
+    fields = [f.strip() for f in one.split(":")]
+    if not 1 <= len(fields) <= 2 or not fields[0]:
+        raise UserError(f"--emotion {argument}: {part!r}; accepted {_FORM}")
+    name = emotion(fields[0])
+    strength = USUAL if len(fields) == 1 else _number(argument, fields[1], "an intensity")
+    if not 0 <= strength <= 1:
+        raise UserError(f"--emotion {argument}: intensity {strength:g}; accepted 0 to 1")
+    return ("calm", 0.0) if name in _REST else (name, strength)
 
 
 def _number(argument: str, text: str, what: str) -> float:

@@ -20,6 +20,12 @@ WITHOUT_MODEL = ("predicates", "families", "discriminator", "synthetic_physics")
 """Kinds in which no model takes part."""
 WITHOUT_DATA = ("prompts", "families", "describe_synthetic", "face_instructions", "face_language")
 """Kinds that need no corpus."""
+DATA = {
+    "chat": "the recorded dialogues (a folder with val.jsonl)", "plans": "the planning corpus",
+    "plan_cycle": "the planning corpus", "plan_coverage": "the planning corpus",
+    "speech_face": "the recordings of speech and faces, or a speech cache with --store",
+}  # fmt: skip
+"""Kind -> what its ``--data`` holds, where that is not the body corpus."""
 
 
 def run(
@@ -55,9 +61,9 @@ def run_suite(
     from avatargpt.evaluation import report
 
     result = {**report.header(suite, model), **_score(suite, model, data, out, store, full)}
+    report.show(result)  # first, so that it is seen even where it cannot be written
     if out is not None:
         report.write(Path(out), result)
-    report.show(result)
     return result
 
 

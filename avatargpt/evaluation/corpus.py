@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -49,7 +51,7 @@ def load_clips(data: Path | None, split: str) -> list[Clip]:
                 Clip(row["id"], motion, row["captions"], row["source"], "", split, row.get("action") or "",
                      row.get("style") or "")
             )  # fmt: skip
-    except (OSError, KeyError, TypeError, ValueError) as e:
+    except (OSError, EOFError, KeyError, IndexError, TypeError, ValueError, zipfile.BadZipFile, zlib.error) as e:
         raise UserError(f"{folder}: not a readable body corpus ({e})") from None
     if not clips:
         raise UserError(f"{folder}: no clips in split {split!r}")

@@ -20,6 +20,7 @@ from avatargpt.speech.lipsync_metrics import Lips
 from avatargpt.speech.performer import FacePerformer
 from avatargpt.speech.scores import fitted
 from instruct_data.face.score import Emotion, Event, Score, read_instructions
+from vqvae.errors import UserError
 from vqvae.face import FaceMotion
 
 OWN = "face_instructions.jsonl"
@@ -45,9 +46,8 @@ def score(suite: Suite, performer: FacePerformer, data: Path | None, store: Path
     """
     results: dict[str, Any] = {}
     sources = {"own": suites() / OWN, "everyday": suites() / EVERYDAY}
-    corpus = None if data is None else data / "val.jsonl" if data.is_dir() else data
-    if corpus is not None and corpus.is_file():  # a folder of another corpus has none
-        sources["corpus"] = corpus
+    if data is not None:
+        sources["corpus"] = instructions_of(data)
     speech = None if store is None else _speech(store)
     samples = []
     for name, path in sources.items():
@@ -63,6 +63,19 @@ def score(suite: Suite, performer: FacePerformer, data: Path | None, store: Path
     if speech is not None:
         results |= _with_speech(performer, speech, [one.score for one in read_instructions(sources["own"])])
     return {"results": results, "samples": samples}
+
+
+
+def instructions_of(data: Path) -> Path:
+    """The held-out instructions of a corpus: `data` itself, or ``val.jsonl`` in it.
+
+    Raises:
+        UserError: there are none.
+    """
+    path = data / "val.jsonl" if data.is_dir() else data
+    if not path.is_file():
+        raise UserError(f"--data {data}: no val.jsonl; accepted a folder of facial instructions, or none")
+    return path
 
 
 def followed(name: str, made: Sequence[FaceMotion], wanted: Sequence[Score]) -> dict[str, Any]:

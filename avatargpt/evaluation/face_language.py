@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from avatargpt.evaluation.face_instructions import OWN, RISE, STEPS, followed
+from avatargpt.evaluation.face_instructions import OWN, RISE, STEPS, followed, instructions_of
 from avatargpt.evaluation.report import figure, plain
 from avatargpt.evaluation.suites import Suite
 from avatargpt.metrics.face import emotions_shown, read_emotions
@@ -37,9 +37,8 @@ def score(suite: Suite, model: Any, data: Path | None) -> dict[str, Any]:
     """
     longest = float(suite.options["longest"])
     sources = {"own": suites() / OWN}
-    corpus = None if data is None else data / "val.jsonl" if data.is_dir() else data
-    if corpus is not None and corpus.is_file():
-        sources["corpus"] = corpus
+    if data is not None:
+        sources["corpus"] = instructions_of(data)
     results: dict[str, Any] = {}
     samples: list[dict[str, Any]] = []
     for name, path in sources.items():

@@ -64,7 +64,8 @@ def score(suite: Suite, chosen: list[str], model: Any, encode: Encode | None = N
     Returns:
         ``covered``: share of steps whose description has a cosine above the threshold; ``covered/by chance``: the same
         against the description of another step; ``cosine``; ``retrieved``: share of steps whose own description is
-        nearer than those of 31 other steps (chance 1 / 32); and the worst and best steps.
+        nearer than those of 31 other steps (chance 1 / 32; where n are equally near, 1 / n); and the worst and best
+        steps.
     """
     if encode is None:
         from avatargpt.evaluation.retrieval import SentenceEncoder
@@ -87,8 +88,8 @@ def score(suite: Suite, chosen: list[str], model: Any, encode: Encode | None = N
     other = np.roll(np.arange(len(chosen)), 1)
     ranks = []
     for i in range(len(chosen)):
-        rivals = rng.choice(len(chosen), min(31, len(chosen) - 1), replace=False)
-        ranks.append(float(all(table[i, i] > table[i, j] for j in rivals if said[j] != said[i])))
+        rivals = rng.choice(np.delete(np.arange(len(chosen)), i), min(31, len(chosen) - 1), replace=False)
+        ranks.append(_first(table[i, i], table[i, rivals]))
     results = {
         "covered": figure(cosine > threshold),
         "covered/by chance": figure(table[np.arange(len(chosen)), other] > threshold),
@@ -100,3 +101,9 @@ def score(suite: Suite, chosen: list[str], model: Any, encode: Encode | None = N
     rows = [{"step": chosen[int(i)], "said": said[int(i)], "cosine": round(float(cosine[i]), 3)} for i in order]
     spread = rows[:: max(len(rows) // 40, 1)]
     return {"results": results, "steps": len(chosen), "threshold": threshold, "sample": spread}
+
+
+def _first(own: float, rivals: np.ndarray) -> float:
+    """The chance that the own one is taken for the nearest: those that are as near share the place."""
+    near = np.isclose(rivals, own, rtol=0, atol=1e-6)
+    return 0.0 if (rivals[~near] > own).any() else 1.0 / (1 + int(near.sum()))

@@ -73,16 +73,17 @@ def fingerprint(weights: Any) -> str:
 
 
 def decoding(suite: Suite, model: Any) -> dict[str, Any]:
-    """The settings under which the suite decodes: the defaults of the public method that it calls."""
+    """The settings under which the suite decodes: the defaults of the public method that it calls, and its options."""
     method = getattr(model, METHODS.get(suite.kind, ""), None)
     if method is None or callable(model):
         return {}
     parameters = inspect.signature(method).parameters.values()
+    asked = {p.name: suite.options[p.name] for p in parameters if p.name in suite.options}
     return {
         p.name: p.default
         for p in parameters
         if p.default is not p.empty and p.name not in NOT_DECODING and isinstance(p.default, int | float)
-    } | ({"keep_place": True} if suite.kind == "inbetween" else {})
+    } | asked | ({"keep_place": True} if suite.kind == "inbetween" else {})
 
 
 def write(path: Path, result: dict[str, Any]) -> Path:

@@ -11,7 +11,7 @@ import numpy as np
 
 from instruct_data.clip import Clip
 from vqvae.errors import UserError
-from vqvae.motion import Motion
+from vqvae.motion import Motion, atomic_write
 
 
 class RandomClip:
@@ -58,6 +58,11 @@ class SentenceEncoder:
         return np.concatenate(out)
 
 
+def _save(path: Path, vectors: np.ndarray) -> None:
+    with path.open("wb") as file:
+        np.save(file, vectors)
+
+
 class NearestCaption:
     """The real clip whose caption is nearest to the prompt; seeds choose among clips that share that caption.
 
@@ -84,9 +89,12 @@ class NearestCaption:
         key = hashlib.sha256("\n".join(self.captions).encode()).hexdigest()[:16]
         path = cache / f"captions-{key}.npy"
         if not path.is_file():
-            cache.mkdir(parents=True, exist_ok=True)
-            np.save(path, self.encoder(self.captions))
-        return np.load(path, allow_pickle=False)
+            vectors = self.encoder(self.captions)
+            atomic_write(path, lambda p: _save(p, vectors))
+        try:
+            return np.load(path, allow_pickle=False)
+        except (ValueError, EOFError):
+            raise UserError(f"{path}: a damaged cache; delete it, it is made again") from None
 
     def __call__(self, prompts: list[str], seeds: list[int]) -> list[Motion]:
         near = (self.encoder(prompts) @ self.vectors.T).argmax(1)

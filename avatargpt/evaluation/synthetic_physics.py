@@ -92,7 +92,7 @@ def score(suite: Suite, real: Iterable[Clip], made: Iterable[Clip], worst: int =
             "made": [round(float(v), 4) for v in np.percentile(a, [5, 50, 95])],
             "real": [round(float(v), 4) for v in np.percentile(b, [5, 50, 95])],
         }
-        means = {f: float(a[[g == f for g in family]].mean()) for f in set(family)}
+        means = {f: float(a[[g == f for g in family]].mean()) for f in sorted(set(family))}
         top = sorted(means.items(), key=lambda kv: -kv[1])[:worst]
         bad[name] = {k: round(v, 4) for k, v in top if v > high}
     return {"results": results, "percentiles_5_50_95": percentiles, "families_beyond_real": bad,

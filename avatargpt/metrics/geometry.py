@@ -148,7 +148,7 @@ def judge_all(checks: Sequence[Any], motion: Motion | Signals, reference: Motion
 
 def _combine(name: str, items: list[Any], s: Signals, reference: Signals | Motion | None) -> Verdict:
     if name == "then":
-        return _then(items, s)
+        return _then(items, s, reference)
     verdicts = [judge(c, s, reference) for c in items]
     values = {f"{i}.{k}": v for i, verdict in enumerate(verdicts) for k, v in verdict.values.items()}
     if name == "any":
@@ -158,14 +158,14 @@ def _combine(name: str, items: list[Any], s: Signals, reference: Signals | Motio
     return Verdict(all(v.passed for v in verdicts), values)
 
 
-def _then(items: list[Any], s: Signals) -> Verdict:
+def _then(items: list[Any], s: Signals, reference: Signals | Motion | None) -> Verdict:
     """The first check on a beginning of the clip, the others on the rest, for any split point."""
     for cut in range(SHORTEST_PART, len(s) - SHORTEST_PART + 1, SPLIT_STEP):
-        first = judge(items[0], Signals.part(s, 0, cut))
+        first = judge(items[0], Signals.part(s, 0, cut), reference)
         if not first.passed:
             continue
         rest = Signals.part(s, cut, len(s))
-        second = judge(items[1], rest) if len(items) == 2 else _then(items[1:], rest)
+        second = judge(items[1], rest, reference) if len(items) == 2 else _then(items[1:], rest, reference)
         if second.passed:
             return Verdict(True, {"split_s": cut / FPS})
     return Verdict(False, {"split_s": float("nan")})

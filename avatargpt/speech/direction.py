@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import numpy as np
@@ -27,11 +27,25 @@ class Grounder(Protocol):
 
 @dataclass(frozen=True)
 class Feeling:
-    """A keyframe: reached at this second in a straight line from the one before; the first also holds before it."""
+    """A keyframe: reached at this second in a straight line from the one before; the first also holds before it.
+
+    `beside` are further feelings at the same time, each with its own strength: sad 0.7 with a trace of anger, 0.2.
+    """
 
     second: float
     text: str
     strength: float = 1.0
+    beside: tuple[tuple[str, float], ...] = ()
+
+    @property
+    def most(self) -> float:
+        """The strength of the strongest of them."""
+        return max([self.strength, *(s for _, s in self.beside)])
+
+    @property
+    def words(self) -> str:
+        """All of them, to be read: ``sad and angry``."""
+        return " and ".join([self.text, *(t for t, _ in self.beside)])
 
 
 @dataclass(frozen=True)
@@ -56,7 +70,8 @@ class Direction:
     Attributes:
         seconds: (K,) of the feelings, increasing.
         vectors: (K, 384) unit sentence vectors.
-        strengths: (K,) in [0, 1].
+        strengths: (K,) in [0, 1]; where several are felt, of the strongest, and the vector is their sum, each times
+            its own strength, at unit length: it says in which proportions they are felt.
         states: (C, N, 384) token states of each clause, padded.
         words: (C, N) 1 where there is a token.
         kinds: (C,) numbers of known actions from 1 on, 0 for others.
@@ -81,12 +96,13 @@ class Direction:
         """
         ordered = sorted(feelings, key=lambda f: f.second)
         for a, b in zip(ordered, ordered[1:], strict=False):
-            if a.second == b.second and (a.text, a.strength) != (b.text, b.strength):
-                raise UserError(f"two feelings at {a.second:g} s: {a.text!r} and {b.text!r}; one is needed")
+            if a.second == b.second and replace(a, second=b.second) != b:
+                raise UserError(f"two feelings at {a.second:g} s: {a.words!r} and {b.words!r}; one is needed")
         for f in ordered:
-            if not 0 <= f.strength <= 1 or not 0 <= f.second < 1e6:
-                where = f"feeling {f.text!r} at {f.second:g} s, strength {f.strength:g}"
-                raise UserError(f"{where}; accepted: strengths from 0 to 1, times from 0 s")
+            for text, strength in ((f.text, f.strength), *f.beside):
+                if not 0 <= strength <= 1 or not 0 <= f.second < 1e6:
+                    where = f"feeling {text!r} at {f.second:g} s, strength {strength:g}"
+                    raise UserError(f"{where}; accepted: strengths from 0 to 1, times from 0 s")
         for c in clauses:
             if not 0 <= c.start < c.end:
                 where = f"{c.text!r} from {c.start:g} to {c.end:g} s"
@@ -94,7 +110,7 @@ class Direction:
             if not 0 < c.strength <= 1 or not 1 <= c.repeat <= MOST_TIMES:
                 where = f"{c.text!r} with strength {c.strength:g}, {c.repeat} times"
                 raise UserError(f"{where}; accepted: a strength above 0, at most 1, and 1 to {MOST_TIMES} times")
-        vectors = grounder.sentence([f.text for f in ordered]) if ordered else np.zeros((0, 384), np.float32)
+        vectors = _mixed(ordered, grounder) if ordered else np.zeros((0, 384), np.float32)
         tokens = [s.astype(np.float32) for s in grounder.states([c.text for c in clauses])] if clauses else []
         if sum(len(s) for s in tokens) > MOST_TOKENS:
             many = sum(len(s) for s in tokens)
@@ -106,7 +122,7 @@ class Direction:
         known = {name: k for k, name in enumerate(action_names(), 1)}
         return cls(
             np.array([f.second for f in ordered]), np.asarray(vectors, np.float32),
-            np.array([f.strength for f in ordered], float), states, words,
+            np.array([f.most for f in ordered], float), states, words,
             np.array([known.get(c.action, 0) for c in clauses], np.int64),
             np.array([[c.start, c.end, c.strength, c.repeat] for c in clauses], float).reshape(-1, 4),
         )  # fmt: skip
@@ -134,3 +150,15 @@ class Direction:
         active = (since >= 0) & (left >= -LINGER)
         strength, count = (np.broadcast_to(self.spans[:, k], since.shape) for k in (2, 3))
         return np.stack([since, left, strength, count, active], -1).astype(np.float32)
+
+
+def _mixed(feelings: Sequence[Feeling], grounder: Grounder) -> np.ndarray:
+    """(K, 384) unit vectors: of one feeling its sentence vector, of several the sum by their strengths."""
+    texts = sorted({t for f in feelings for t in (f.text, *(t for t, _ in f.beside))})
+    known = dict(zip(texts, np.asarray(grounder.sentence(texts), np.float32), strict=True))
+    out = np.stack([known[f.text] for f in feelings])
+    for k, f in enumerate(feelings):
+        if f.beside and f.most > 0:
+            total = np.sum([s * known[t] for t, s in ((f.text, f.strength), *f.beside)], 0)
+            out[k] = total / max(float(np.linalg.norm(total)), 1e-6)
+    return out

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -48,9 +49,9 @@ class ExpressionClip:
             return self.feelings, self.clauses
         ends = [*(f.second for f in self.feelings[1:]), len(self.curves) / FPS]
         spans = [
-            Clause(f"feel {f.text}", f.second, end, f.strength)
+            Clause(f"feel {f.words}", f.second, end, f.most)
             for f, end in zip(self.feelings, ends, strict=True)
-            if f.strength > 0 and end > f.second
+            if f.most > 0 and end > f.second
         ]
         return [], [*self.clauses, *spans]
 
@@ -73,7 +74,7 @@ def save(clips: Iterable[ExpressionClip], folder: str | os.PathLike[str]) -> Pat
     rows = []
     for c in found:
         clauses = [[x.text, x.start, x.end, x.strength, x.repeat, x.action] for x in c.clauses]
-        rows.append([[[f.second, f.text, f.strength] for f in c.feelings], clauses, c.split, c.name])
+        rows.append([[[f.second, f.text, f.strength, f.beside] for f in c.feelings], clauses, c.split, c.name])
     return atomic_write(Path(folder) / FILE, lambda p: save_file(arrays, p, {"clips": json.dumps(rows)}))
 
 
@@ -95,11 +96,15 @@ def load(folder: str | os.PathLike[str]) -> list[ExpressionClip]:
         ends = np.cumsum(lengths)
         clips = []
         for (feelings, clauses, split, name), n, end in zip(rows, lengths, ends, strict=True):
-            told = [Feeling(*f) for f in feelings], [Clause(*c) for c in clauses]
+            told = [_feeling(*f) for f in feelings], [Clause(*c) for c in clauses]
             clips.append(ExpressionClip(curves[end - n : end], *told, split, name))
         return clips
     except (SafetensorError, KeyError, ValueError, TypeError) as e:
         raise UserError(f"{path}: damaged cache ({str(e).splitlines()[0]}); build it again") from None
+
+
+def _feeling(second: float, text: str, strength: float, beside: Sequence[Sequence[Any]] = ()) -> Feeling:
+    return Feeling(second, text, strength, tuple((str(t), float(s)) for t, s in beside))
 
 
 _PARTING = ("mouthLowerDown", "mouthUpperUp", "mouthStretch", "mouthFunnel", "mouthShrugLower")

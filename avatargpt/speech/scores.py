@@ -8,7 +8,7 @@ from avatargpt.speech.direction import Clause, Feeling
 from instruct_data.face.score import MAX_SECONDS, Score
 
 FADE = 0.4  # s over which a feeling's keyframe is reached
-WITH = 0.6  # a feeling this share as strong as the strongest is named with it
+TOGETHER = 3  # feelings at one time that are told
 SHORT = 1e-6
 SPREAD = 1.5  # times as long as a score a clip may be for its actions to be spread over it
 TAIL, NEARLY = 0.4, 0.5  # s that a clip goes on after its last action, as written and at most to be filled
@@ -22,7 +22,7 @@ def clauses_of(score: Score) -> list[Clause]:
 
 
 def feelings_of(score: Score) -> list[Feeling]:
-    """Feelings as keyframes: at every change those that are felt, with the strongest one's intensity."""
+    """Feelings as keyframes: at every change those that are felt, up to `TOGETHER`, each with its own intensity."""
     length, felt = score.length, score.emotions
     if not felt:
         return []
@@ -33,18 +33,17 @@ def feelings_of(score: Score) -> list[Feeling]:
         for e in felt:
             if e.start <= start + SHORT < e.end and e.name != "neutral":
                 here[e.name] = max(here.get(e.name, 0.0), e.intensity)
-        most = max(here.values(), default=0.0)
-        names = [n for n in sorted(here, key=lambda n: -here[n]) if here[n] >= WITH * most]
-        name = " and ".join(names[:2]) or "neutral"
+        ordered = sorted(here.items(), key=lambda one: -one[1])[:TOGETHER]
+        (name, most), beside = (ordered or [("neutral", 0.0)])[0], tuple(ordered[1:])
         if out and start > 0:
             last = out[-1]
             if start - last.second > FADE:  # hold the one before until the change begins
-                out.append(Feeling(start - 0.01, last.text, last.strength))
-            out.append(Feeling(start + min(FADE, 0.9 * max(length - start, 0.02)), name, most))
+                out.append(replace(last, second=start - 0.01))
+            out.append(Feeling(start + min(FADE, 0.9 * max(length - start, 0.02)), name, most, beside))
         else:
-            out.append(Feeling(start, name, most))
-    ordered = sorted({f.second: f for f in out}.values(), key=lambda f: f.second)
-    return [f for f in ordered if f.second <= length]
+            out.append(Feeling(start, name, most, beside))
+    kept = sorted({f.second: f for f in out}.values(), key=lambda f: f.second)
+    return [f for f in kept if f.second <= length]
 
 
 def spread(score: Score, seconds: float) -> Score:

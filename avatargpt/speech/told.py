@@ -1,4 +1,5 @@
-"""Expression clips from scores: those of instruction corpora, composed ones, and drawn ones with any times."""
+"""Expression clips from scores: those of instruction corpora, composed ones, drawn ones with any times,
+and feelings alone."""
 
 from __future__ import annotations
 
@@ -16,6 +17,8 @@ from instruct_data.face.score import Emotion, Event, Score
 
 COUNTED = ("blink", "wink_left", "wink_right", "nod", "chew", "laugh", "wink_left", "wink_right")
 """Actions that people give a number to, those twice that are hardest to count."""
+SIDE = "left"
+"""Of feelings that take one side of the face: no word says which, and the mean of both sides is neither."""
 _RENDERINGS = 3  # of each score; their median has no chance blinks and glances, which no text asks for
 
 
@@ -25,7 +28,7 @@ def median_curves(score: Score, seed: int) -> np.ndarray:
 
     rows = []
     for k in range(_RENDERINGS):
-        rows.append(render(score, seed * _RENDERINGS + k, float(FPS)).curves)
+        rows.append(render(score, seed * _RENDERINGS + k, float(FPS), SIDE).curves)
     return np.asarray(np.median(rows, 0), np.float32)
 
 
@@ -106,3 +109,22 @@ def drawn_clips(count: int, seed: int, split: str) -> Iterator[ExpressionClip]:
         if events or emotions:
             score = Score(length, tuple(events), tuple(emotions))
             yield _told(score, seed + i, split, f"drawn/{i}")
+
+
+def felt_clips(count: int, seed: int, split: str) -> Iterator[ExpressionClip]:
+    """Nothing but feelings: one, two or three at a time, each as strong as it likes, every one as often as another."""
+    from instruct_data.face.emotions import emotion_names
+
+    names = [n for n in emotion_names() if n != "neutral"]
+    for i in range(count):
+        rng = np.random.default_rng([seed, i, 3])
+        length = round(float(rng.uniform(3, 8)), 1)
+        emotions: list[Emotion] = []
+        start = 0.0
+        while start < length - 1.0:
+            end = min(start + float(rng.uniform(1.5, 6)), length)
+            several = 1 + int(rng.random() < 0.6) + int(rng.random() < 0.2)
+            for name in rng.choice(names, several, replace=False):
+                emotions.append(Emotion(str(name), float(rng.uniform(0.1, 1)), start, end))
+            start = end + (float(rng.uniform(0.5, 1.5)) if rng.random() < 0.2 else 0.0)
+        yield _told(Score(length, (), tuple(emotions)), seed + i, split, f"feelings/{i}")

@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 SECTIONS = ("data", "model", "train")
 FRESH = ("nothing", "text")
 """What of the driver that training begins from is begun anew: nothing, or the text branches."""
-ONLY = {"everything": ("",), "text": ("emotion.", "motion.", "motion_norm.")}
-"""What is trained -> beginnings of its parameters' names. Where only the text branches are, lips that nobody instructs
-stay as they were to the bit."""
+ONLY = {"everything": ("",), "text": ("emotion.", "motion.", "motion_norm."), "feelings": ("emotion.",)}
+"""What is trained -> beginnings of its parameters' names. Where only the text branches are, or the one for feelings,
+lips that nobody instructs stay as they were to the bit."""
 
 
 @dataclass
@@ -205,8 +205,8 @@ def train(
         torch.nn.init.normal_(network.paired.weight, std=0.01)
         network.paired.bias.data.copy_(torch.from_numpy(np.concatenate(pairs).astype(np.float32).mean(0)))
     network = network.to(runtime.device).train()
-    if t.only == "text" and (sampling.directed < 1 or not told):
-        raise UserError(f"{where}: train: only: text: accepted with sampling: directed: 1 and --expressions")
+    if t.only != "everything" and (sampling.directed < 1 or not told):
+        raise UserError(f"{where}: train: only: {t.only}: accepted with sampling: directed: 1 and --expressions")
     for name, p in network.named_parameters():
         p.requires_grad_(name.startswith(ONLY[t.only]))
     learnt = [p for p in network.parameters() if p.requires_grad]
@@ -261,12 +261,12 @@ def train(
 def expression_data_stage(args: argparse.Namespace) -> None:
     """Expression clips with their words for the text branches: the facial instructions and drawn actions."""
     from avatargpt.speech import expressions
-    from avatargpt.speech.told import composed_clips, corpus_clips, counted_clips, drawn_clips
+    from avatargpt.speech.told import composed_clips, corpus_clips, counted_clips, drawn_clips, felt_clips
 
     Runtime.start(args.threads, "cpu")
     folder = Path(args.texts)
     clips = [*corpus_clips(folder / "train.jsonl", "train"), *corpus_clips(folder / "val.jsonl", "val", 100_000)]
-    for made, seed in ((drawn_clips, 1), (composed_clips, 3), (counted_clips, 5)):
+    for made, seed in ((drawn_clips, 1), (composed_clips, 3), (counted_clips, 5), (felt_clips, 7)):
         clips += [*made(args.count, seed, "train"), *made(args.count // 20 + 1, seed + 1, "val")]
     expressions.save(clips, args.output)
     print(f"{args.output}: {len(clips)} clips, {sum(len(c.curves) for c in clips) / 1800:.1f} minutes")

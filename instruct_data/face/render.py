@@ -41,11 +41,12 @@ _REGION_OF = np.array([next(i for i, r in enumerate(_REGIONS) if n.startswith(r)
 class _Clip:
     """One rendering: times, seeds and the person's own small asymmetries."""
 
-    def __init__(self, score: Score, seed: int, fps: float) -> None:
+    def __init__(self, score: Score, seed: int, fps: float, side: str = "") -> None:
         self.score, self.seed = score, seed
         self.t = np.arange(max(1, round(score.length * fps))) / fps
         rng = self.rng(0)
-        self.right = bool(rng.random() < 0.5)  # the side of one-sided emotions
+        drawn = bool(rng.random() < 0.5)
+        self.right = side == "right" if side else drawn  # the side of one-sided emotions
         self.lag = float(rng.normal(0, LAG_SECONDS))
         self.halves = _halves(rng)
 
@@ -197,9 +198,13 @@ def _calm_eyes(clip: _Clip, alive: Liveliness) -> np.ndarray:
     return left[:, None]
 
 
-def render(score: Score, seed: int = 0, fps: float = FPS) -> FaceMotion:
-    """Score -> face clip of `score.length` seconds; the same seed gives the same clip."""
-    clip = _Clip(score, seed, fps)
+def render(score: Score, seed: int = 0, fps: float = FPS, side: str = "") -> FaceMotion:
+    """Score -> face clip of `score.length` seconds; the same seed gives the same clip.
+
+    Args:
+        side: of one-sided emotions, ``left`` or ``right``; empty = drawn by the seed.
+    """
+    clip = _Clip(score, seed, fps, side)
     wanted, leaves = _events(clip)
     felt, alive = _emotions(clip)
     alive = _quiet_lids(clip, alive)

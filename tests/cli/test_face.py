@@ -183,6 +183,7 @@ def test_without_weights_nothing_is_made(cli, sound: Path, tmp_path: Path) -> No
         (("--text", "wink", "--by", "magic"), ("--by magic", "driver, language")),
         (("--text", "wink", "--emotion", "sad", "--by", "language"), ("--by language", "alone")),
         (("--emotion", "0:calm,2:angry", "--by", "language"), ("one feeling",)),
+        (("--emotion", "sad+angry", "--by", "language"), ("one feeling",)),
         (("--text", "wink", "--model", "nowhere"), ("--model nowhere", "no such folder")),
     ],
 )
@@ -256,6 +257,12 @@ def test_emotion_keyframes() -> None:
     found = [(f.second, f.text, f.strength) for f in emotions("0:calm,2.5:Angry:0.8")]
     assert found == [(0.0, "calm", 0.0), (2.5, "angry", 0.8)]
     assert [(f.text, f.strength) for f in emotions("joy")] == [("happy", 0.7)]
+    (first, then) = emotions("0:anger:0.2+sad:0.7,1e+0:sad+calm")
+    assert (first.text, first.strength, first.beside) == ("sad", 0.7, (("angry", 0.2),))
+    assert (then.second, then.text, then.beside) == (1.0, "sad", ())
+    for wrong in ("sad+", "+sad", "sad+joy+joy:0.2", "sad+angry+tired+bored", "sad+3:angry"):
+        with pytest.raises(UserError, match="accepted"):
+            emotions(wrong)
     with pytest.raises(UserError, match="accepted"):
         emotions("0:1:2:3")
 

@@ -187,6 +187,8 @@ def test_style_compares_with_neutral() -> None:
     assert not geometry.judge("stooped", standing(), Motion(q, root)).passed
     with pytest.raises(UserError, match="neutral"):
         geometry.judge("slower", slow)
+    both = {"then": ["slower", "slower"]}
+    assert geometry.judge(both, slow, normal).passed and not geometry.judge(both, normal, slow).passed
 
 
 def test_unknown_checks_are_named() -> None:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from avatargpt import evaluation
-from avatargpt.evaluation import actions, corpus, describe, prompts, reconstruction, transitions
+from avatargpt.evaluation import actions, corpus, describe, prompts, reconstruction, retrieval, transitions
 from instruct_data.clip import Clip
 from vqvae import rotations as rot
 from vqvae.errors import UserError
@@ -230,11 +230,33 @@ def test_transition_suites(name: str) -> None:
     assert result["ade"]["mean"] == pytest.approx(0, abs=1e-4) and result["length_exact"]["mean"] == 1
     other = "interpolation" if name == "inbetween" else "hold"
     assert result[f"ade/{other}"]["mean"] > 0.05
+    assert result["ade"]["n"] == result[f"ade/{other}"]["n"] == 6  # a clip counts once, whatever the seeds
+    assert result["seam_jerk_ratio"]["mean"] == pytest.approx(result["seam_jerk_ratio/real"]["mean"], rel=1e-3)
 
 
 def test_corpus_errors(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no body corpus"):
         corpus.load_clips(tmp_path, "val")
+    row = {"id": "a", "split": "val", "shard": "m.npz", "index": 0, "captions": ["walk"], "source": "x"}
+    (tmp_path / "captions.jsonl").write_text(json.dumps(row) + "\n")
+    np.savez(tmp_path / "m.npz", rot=np.zeros((9, 22, 4), np.int16), root=np.zeros((9, 3)), offsets=np.array([0, 9]))
+    whole = (tmp_path / "m.npz").read_bytes()
+    (tmp_path / "m.npz").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(UserError, match="not a readable body corpus"):
+        corpus.load_clips(tmp_path, "val")
+
+
+def test_a_damaged_cache_of_captions_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Encoder:
+        def __call__(self, texts: list[str]) -> np.ndarray:
+            return np.eye(len(texts), 384, dtype=np.float32)
+
+    monkeypatch.setattr(retrieval, "SentenceEncoder", Encoder)
+    retrieval.NearestCaption(clips(2), tmp_path)
+    (made,) = tmp_path.glob("*.npy")
+    made.write_bytes(made.read_bytes()[:-9])
+    with pytest.raises(UserError, match="damaged cache"):
+        retrieval.NearestCaption(clips(2), tmp_path)
 
 
 def test_known_single_action_prompts_can_be_met(shared: Path) -> None:

@@ -213,6 +213,21 @@ def test_coverage_counts_what_comes_back(tmp_path: Path) -> None:
         plan_coverage.steps(folder)
 
 
+def test_equal_descriptions_share_the_first_place() -> None:
+    class Constant(Parrot):
+        def describe(self, motions: Any) -> list[str]:
+            return ["she moves"] * len(motions)
+
+    def encode(texts: list[str]) -> np.ndarray:
+        rows = [np.random.default_rng(len(set(texts)) > 1 and i).standard_normal(16) for i in range(len(texts))]
+        return np.stack([r / np.linalg.norm(r) for r in rows])
+
+    suite = evaluation.load("plan_coverage")
+    suite.options.pop("best_of", None)
+    result = plan_coverage.score(suite, [f"step {i}" for i in range(40)], Constant(), encode)["results"]
+    assert result["retrieved"]["mean"] == pytest.approx(1 / 32)
+
+
 def test_made_clips_are_repeatable_and_held_out() -> None:
     name = synthetic.names()[0]
     one, two = list(synthetic.made(2, only=[name])), list(synthetic.made(2, only=[name]))

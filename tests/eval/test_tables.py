@@ -107,10 +107,25 @@ def test_refused(tables: ModuleType, folder: Path, tmp_path: Path) -> None:
         with pytest.raises(UserError, match="describe.json: not a result"):
             tables.load(results)
     (results / "describe.json").unlink()
+    nearest = results / "prompts_known.nearest.json"
+    was = json.loads(nearest.read_text())
+    for changed in ({"version": 0}, {"seeds": [7]}, {"prompts": [{"prompt": "of before"}]}):
+        nearest.write_text(json.dumps({**was, **changed}))
+        with pytest.raises(UserError, match="the suite changed, run it again"):
+            tables.load(results)
+    nearest.unlink()
     (folder / "README.md").write_text("no markers")
     with pytest.raises(UserError, match="markers"):
         tables.write_tables(results, folder)
     assert not (folder / "docs").exists()
+
+
+def test_a_rival_in_the_same_file_is_judged(tables: ModuleType, folder: Path) -> None:
+    name, target = next((k, t) for k, t in evaluation.load("plans").targets.items() if isinstance(t, str))
+    data = result("plans", {name: value(0.3), f"{name.split('/')[0]}/{target}": value(0.2)})
+    report.write(folder / "eval" / "results" / "plans.json", data)
+    page = tables.page(tables.load(folder / "eval" / "results"))
+    assert f"above {target} | yes |" in page
 
 
 def test_results_of_no_suite_stay_apart(tables: ModuleType, folder: Path) -> None:
@@ -139,6 +154,11 @@ class Made:
     def generate(self, texts: list[str], seconds: float | None = None, seed: int = 0, guidance: float = 2.5,
                  best_of: int = 3, seeds: list[int] | None = None) -> None:  # fmt: skip
         """Has defaults; never called."""
+
+
+def test_options_of_a_suite_are_part_of_its_decoding() -> None:
+    assert evaluation.load("plan_coverage").options["best_of"] == 1
+    assert report.decoding(evaluation.load("plan_coverage"), Made(0))["best_of"] == 1
 
 
 def test_header_names_weights_tokenizer_and_decoding() -> None:

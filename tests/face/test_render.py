@@ -112,3 +112,12 @@ def test_the_real_instructions(shared):
     motions = [render(r.score, i) for i, r in enumerate(rows)]
     found = event_score(motions, [r.score for r in rows])
     assert found["checked"] > 150 and found["events"] >= 0.99
+
+
+def test_the_side_of_one_sided_feelings_can_be_said() -> None:
+    score = Score(4.0, (), (Emotion("contempt", 1.0, 0.0, 4.0),))
+    left, right = (render(score, 3, side=side).weights[60] for side in ("left", "right"))
+    corner = [arkit.INDEX[f"mouthDimple{side}"] for side in ("Left", "Right")]
+    assert left[corner[0]] > 0.3 > 0.1 > left[corner[1]] and right[corner[1]] > 0.3 > 0.1 > right[corner[0]]
+    drawn = {tuple(render(score, seed).weights[60][corner] > 0.3) for seed in range(6)}
+    assert drawn == {(True, False), (False, True)}

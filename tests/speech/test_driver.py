@@ -235,9 +235,23 @@ def test_feelings_move_in_straight_lines() -> None:
     assert np.allclose(np.linalg.norm(vector, axis=1), [0, 0.5, 1, 1], atol=1e-5)
 
 
+def test_several_feelings_at_once_are_told_by_their_shares() -> None:
+    (sad, angry), words = Words().sentence(["sad", "angry"]), Words()
+    mixed = Direction.make([Feeling(0, "sad", 0.6, (("angry", 0.3),))], [], words)
+    want = (0.6 * sad + 0.3 * angry) / np.linalg.norm(0.6 * sad + 0.3 * angry)
+    vector, strength = mixed.feeling(np.array([0.0, 2.0]))
+    assert np.allclose(vector, 0.6 * want, atol=1e-5) and np.allclose(strength, 0.6)
+    alone = Direction.make([Feeling(0, "sad", 0.6, (("angry", 0.0),))], [], words)
+    assert np.allclose(alone.vectors[0], sad, atol=1e-6)
+    other = Direction.make([Feeling(0, "angry", 0.3, (("sad", 0.6),))], [], words)
+    assert np.allclose(other.vectors, mixed.vectors, atol=1e-6) and other.strengths == [0.6]
+
+
 @pytest.mark.parametrize(
     ("feelings", "clauses", "message"),
     [
+        ([Feeling(1, "sad", 0.5), Feeling(1, "sad", 0.5, (("angry", 0.2),))], [], "two feelings"),
+        ([Feeling(0, "sad", 0.5, (("angry", 1.2),))], [], "0 to 1"),
         ([Feeling(1, "calm"), Feeling(1, "angry")], [], "two feelings"),
         ([Feeling(0, "calm", 1.5)], [], "0 to 1"),
         ([], [Clause("wink", 2, 1)], "end after the start"),

@@ -43,8 +43,19 @@ def test_what_the_driver_is_told() -> None:
     assert (first.text, first.action, first.strength) == ("wink left", "wink_left", 0.9)
     assert (second.end, second.repeat) == (4.0, 3)
     feelings = feelings_of(score)
-    assert [(f.text, f.strength) for f in feelings] == [("tired and pained", 0.8)] * 2 + [("happy", 0.5)]
+    both = ("tired", 0.8, (("pained", 0.7),))
+    assert [(f.text, f.strength, f.beside) for f in feelings] == [both, both, ("happy", 0.5, ())]
     assert feelings[1].second < 3.0 < feelings[2].second < 3.5
+
+
+def test_a_trace_of_a_feeling_is_told_and_a_fourth_one_is_not() -> None:
+    felt = [Emotion(n, i, 0.0, 4.0) for n, i in (("angry", 0.2), ("sad", 0.7), ("tired", 0.1), ("bored", 0.3))]
+    (one,) = feelings_of(Score(4.0, (), tuple(felt)))
+    assert (one.text, one.beside, one.most, one.words) == (
+        "sad", (("bored", 0.3), ("angry", 0.2)), 0.7, "sad and bored and angry",
+    )  # fmt: skip
+    rest = feelings_of(Score(4.0, (), (Emotion("neutral", 0.8, 0.0, 2.0),)))
+    assert all((f.text, f.most, f.beside) == ("neutral", 0.0, ()) for f in rest)
 
 
 def test_scores_are_fitted_to_a_length() -> None:

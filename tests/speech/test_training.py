@@ -296,6 +296,8 @@ def test_feelings_word_by_word() -> None:
     spans = [Clause("feel happy", 0, 1, 0.7), Clause("feel sad", 2, 3, 0.5)]
     assert ExpressionClip(curves, felt, clauses).told(True) == ([], [*clauses, *spans])
     assert ExpressionClip(curves, [], clauses).told(True) == ([], clauses)
+    mixed = [Feeling(0, "sad", 0.5, (("angry", 0.6),))]
+    assert ExpressionClip(curves, mixed, []).told(True) == ([], [Clause("feel sad and angry", 0, 3, 0.6)])
 
 
 def test_what_stands_for_silence() -> None:
@@ -317,7 +319,11 @@ def test_the_text_branches_are_trained_alone(tmp_path: Path, monkeypatch: pytest
     changed = {k for k, v in after.state_dict().items() if not torch.equal(v, before[k])}
     assert "emotion.gate.weight" in changed and "motion.direct.weight" in changed
     assert all(k.startswith(("emotion.", "motion.", "motion_norm.")) for k in changed)
-    for only, message in (("ears", "accepted: everything, text"), ("text", "directed: 1")):
+    felt = {"train": {**config["train"], "only": "feelings"}}
+    again = train(felt, clips(), [expression()], tmp_path / "felt", runtime, Driver.load(tmp_path / "heard")).network
+    changed = {k for k, v in again.state_dict().items() if not torch.equal(v, before[k])}
+    assert "emotion.gate.weight" in changed and all(k.startswith("emotion.") for k in changed)
+    for only, message in (("ears", "accepted: everything, text, feelings"), ("feelings", "feelings: .*directed: 1")):
         with pytest.raises(UserError, match=message):
             train({"train": {"only": only}}, clips(), [expression()], tmp_path / "x", runtime, heard)
     with pytest.raises(UserError, match="needed"):
