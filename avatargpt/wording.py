@@ -56,6 +56,20 @@ VOTERS, TEMPERATURE = 8, 0.06  # nearest phrasings that vote, by exp(score / tem
 # what follows says how the same action is done: "raise one hand and let the other hang"
 _CARRIED = {"let", "lets", "letting", "keep", "keeps", "keeping", "stay", "stays", "staying"}
 VERBS = {*THIRD, *THIRD.values(), *GERUND} - _CARRIED
+FINITE = {*THIRD, *THIRD.values()} - _CARRIED
+_SUBJECT = re.compile(r"^(?:(?:he|she|they|it|i|you|we)|(?:the|this|that|a|an) (?:\w+ )?\w+) (?=\w)")
+_WHO = r"(?:(?:he|she|they|it|i|you)|(?:the|a) \w+)"
+_AFTER = tuple(
+    (re.compile(p), first, second)
+    for p, first, second in (
+        (rf"^after (?P<a>(?:{_WHO} )?(?P<verb>\w+)\b.*?),\s*(?P<b>.+)$", "a", "b"),
+        (rf"^after (?P<a>(?:{_WHO} )?(?P<verb>\w+)\b.*?) (?P<b>{_WHO} \w+.*)$", "a", "b"),
+        (rf"^before (?P<a>(?:{_WHO} )?(?P<verb>\w+)\b.*?),\s*(?P<b>.+)$", "b", "a"),
+        (rf"^before (?P<a>(?:{_WHO} )?(?P<verb>\w+)\b.*?) (?P<b>{_WHO} \w+.*)$", "b", "a"),
+        (rf"^(?P<b>.+?),? after (?P<a>(?:{_WHO} )?(?P<verb>\w+)\b.*)$", "a", "b"),
+        (rf"^(?P<b>.+?),? before (?P<a>(?:{_WHO} )?(?P<verb>\w+)\b.*)$", "b", "a"),
+    )
+)
 _PARTICLES = {"up", "down", "back", "again", "on", "off", "forward", "backward", "left", "right", "away", "together"}
 # what is not done says little of what is: "walk back without turning round"; but "without leaving the spot" does
 _NOT = re.compile(
@@ -83,9 +97,11 @@ class Plain:
 
 
 def clauses(text: str) -> list[str]:
-    """Parts of a request that follow one another in time."""
+    """Parts of a request that follow one another in time: at every "then" and semicolon, and at every sentence that
+    says what somebody does next; "after A, B" and "B before A" in the order in which they happen."""
     lowered = _OPENING.sub("", " ".join(text.lower().split()).rstrip(" .!"))
-    parts = [_OPENING.sub("", p.strip(" ,;.")) for p in _THEN.split(lowered)]
+    said = [p for sentence in _sentences(lowered) for p in _THEN.split(sentence)]
+    parts = [_OPENING.sub("", p.strip(" ,;.!?")) for s in said for p in _ordered(s.strip(" ,;.!?"))]
     out: list[str] = []
     for part in filter(None, parts):
         if out and part in _PARTICLES:  # "up and then down" is one action
@@ -95,13 +111,38 @@ def clauses(text: str) -> list[str]:
     return out or [lowered]
 
 
-def verb_phrases(part: str) -> list[str]:
-    """A clause cut at every "and" that a verb follows: "walks ahead and waves" -> "walks ahead", "waves"."""
+def _sentences(text: str) -> list[str]:
+    """Sentences and what semicolons part; one that begins with no verb says more of the one before."""
     out: list[str] = []
-    for piece in re.split(r",?\s+and\s+", part):
+    for piece in re.split(r"(?<=[a-z])[.!?]+\s+|\s*;\s*", text):
+        first = _SUBJECT.sub("", piece).split()
+        if out and (not first or (first[0] not in VERBS and not _THEN.match(piece))):
+            out[-1] += f", {piece}"
+        elif piece:
+            out.append(piece)
+    return out
+
+
+def _ordered(part: str) -> list[str]:
+    """ "after sitting down he waves", "waves after sitting down", "sits down before waving" -> sitting down, waves."""
+    for pattern, first, second in _AFTER:
+        found = pattern.match(part)
+        if found and found["verb"] in VERBS:
+            return [found[first], found[second]]
+    return [part]
+
+
+def verb_phrases(part: str) -> list[str]:
+    """A clause cut where a verb follows an "and" or, finite, a comma: "walks ahead, bows and waves" -> "walks ahead",
+    "bows", "waves"."""
+    out: list[str] = []
+    for piece in re.split(r"(,?\s+and\s+|,\s+)", part):
+        if re.fullmatch(r",?\s+and\s+|,\s+", piece):
+            joint = piece
+            continue
         first = piece.split()[0] if piece.split() else ""
-        if out and first not in VERBS:
-            out[-1] += f" and {piece}"
+        if out and first not in (VERBS if "and" in joint else FINITE):
+            out[-1] += joint + piece
         else:
             out.append(piece)
     return out

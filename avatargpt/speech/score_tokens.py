@@ -38,6 +38,11 @@ _CLOCKS = re.compile(
     re.I,
 )
 _BEFORE = re.compile(rf"\b({_NUMBER})\s*(?:s|sec|seconds)?\s*(?:[:\u2013-]|\b(?:to|till|until)\b)", re.I)
+_SAYS = re.compile(
+    rf"\b(?:{_NUMBER})(?: and a half)?[- ]?(?:s|secs?|seconds?)\b|\bsecond (?:{_NUMBER})\b|\bt ?= ?\d|@ ?\d"
+    r"|\b\d+(?:\.\d+)?\s*(?:to|until|till|[-\u2013])\s*\d",
+    re.I,
+)
 START, LAST = ("after", "since", "same", "at"), ("duration", "until", "throughout")
 NEAR = ("after", "since", "duration", "intensity", "length", "tail")  # fields whose neighbours mean nearly the same
 
@@ -47,6 +52,11 @@ def clock_times(text: str) -> list[float]:
     found = [(m[1], 0.5 if m[2] else 0.0) for m in _CLOCKS.finditer(text)]
     found += [(m[1], 0.0) for m in _BEFORE.finditer(text)]
     return [(float(_WORDS.index(n.lower())) if n.lower() in _WORDS else float(n)) + half for n, half in found]
+
+
+def says_times(text: str) -> bool:
+    """Whether an instruction says seconds: at which something is done, or for how long."""
+    return _SAYS.search(text) is not None
 
 
 def lasting(events: Sequence[Event]) -> list[bool]:

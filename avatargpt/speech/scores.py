@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from avatargpt.speech.direction import Clause, Feeling
+from avatargpt.speech.score_tokens import says_times
 from instruct_data.face.score import MAX_SECONDS, Score
 
 FADE = 0.4  # s over which a feeling's keyframe is reached
@@ -64,12 +65,15 @@ def filled(score: Score, seconds: float) -> Score:
     """A reading for a clip of a wanted length: all times grow or shrink until its actions fill the clip.
 
     A rule: they end `TAIL` seconds before the clip does. They stay as they are where they end up to `NEARLY` seconds
-    before it, and where the clip is more than `FILLED` times as long. A single blink or wink only comes later.
+    before it, where the instruction says seconds (at which, for how long) and they fit, and where the clip is more than
+    `FILLED` times as long. A single blink or wink only comes later.
     """
     end = max((e.end for e in score.events), default=0.0)
     last = max(seconds - TAIL, 0.5 * seconds)
-    if not end or seconds > MAX_SECONDS or last > FILLED * end or 0 <= seconds - end <= NEARLY:
+    if not end or seconds > MAX_SECONDS or last > FILLED * end:
         return score
+    if 0 <= seconds - end <= NEARLY or (end <= seconds and says_times(score.text)):
+        return _held(score, seconds)
     by, after = last / end, (seconds - last) / max(score.length - end, SHORT)
 
     def moved(time: float) -> float:
@@ -85,6 +89,17 @@ def filled(score: Score, seconds: float) -> Score:
     return replace(score, length=seconds, events=events, emotions=emotions)
 
 
+def _held(score: Score, seconds: float) -> Score:
+    """The score with another length: actions as they are, feelings that last to its end (within half a second) to the
+    new one, others cut."""
+    emotions = (
+        replace(f, end=seconds if f.end >= score.length - 0.5 else min(f.end, seconds))
+        for f in score.emotions
+        if f.start < seconds - SHORT
+    )
+    return replace(score, length=seconds, emotions=tuple(emotions))
+
+
 def _paced(score: Score, seconds: float) -> Score:
     """All times grow or shrink until the score is `seconds` long."""
     by = seconds / score.length
@@ -94,13 +109,15 @@ def _paced(score: Score, seconds: float) -> Score:
 
 
 def fitted(score: Score, seconds: float) -> Score:
-    """The score for a clip of so many seconds: squeezed into a shorter one; in a longer one the last feelings go on.
+    """The score for a clip of so many seconds: squeezed into a shorter one, if anything in it would be cut off; in a
+    longer one the last feelings go on.
 
     Feelings that last to the score's end (within half a second) are held to the clip's; actions stay where they are.
     The score's own length stays, too: sound may be longer than any score.
     """
     if seconds < score.length:
-        return _paced(score, seconds)
+        fits = all(e.end <= seconds for e in score.events) and all(f.start < seconds - NEARLY for f in score.emotions)
+        return _held(score, seconds) if score.events and fits else _paced(score, seconds)
     held = max(seconds, score.length)
     emotions = tuple(replace(f, end=held) if f.end >= score.length - 0.5 else f for f in score.emotions)
     return replace(score, emotions=emotions)

@@ -1,8 +1,10 @@
 """Scores as the driver is told them, and fitted to clips."""
 
+from dataclasses import replace
+
 import pytest
 
-from avatargpt.speech.scores import clauses_of, feelings_of, filled, fitted, spread
+from avatargpt.speech.scores import clauses_of, feelings_of, filled, fitted, placed, spread
 from instruct_data.face.score import Emotion, Event, Score
 
 
@@ -14,8 +16,10 @@ def test_what_is_read_fills_a_wanted_length() -> None:
     assert [(f.start, f.end) for f in more.emotions] == [(0.0, 2.0), pytest.approx((4.2, 4.4))]
     less = filled(score, 1.4)
     assert [(e.start, e.duration) for e in less.events] == [pytest.approx(x) for x in ((0.25, 0.5), (0.75, 0.25))]
-    assert filled(score, 2.5) is score and filled(score, 2.0) is score  # they fill it
-    assert filled(score, 2.51) is not score and filled(score, 1.99) is not score
+    for seconds in (2.0, 2.5):  # they fill it: only the length is another
+        same = filled(score, seconds)
+        assert same.events == score.events and same.length == seconds and placed(same, seconds, True) == same
+    assert filled(score, 2.51).events != score.events and filled(score, 1.99).events != score.events
     assert filled(score, 5.4).events[1].end == pytest.approx(5.0) and filled(score, 5.41) is score  # far longer
     felt = Score(2.0, (), score.emotions[:1])
     assert filled(felt, 4.0) is felt
@@ -56,6 +60,24 @@ def test_a_trace_of_a_feeling_is_told_and_a_fourth_one_is_not() -> None:
     )  # fmt: skip
     rest = feelings_of(Score(4.0, (), (Emotion("neutral", 0.8, 0.0, 2.0),)))
     assert all((f.text, f.most, f.beside) == ("neutral", 0.0, ()) for f in rest)
+
+
+@pytest.mark.parametrize("text", ["nod at 2 seconds", "Smile from 1 to 3, nod", "hold a smile for two seconds", "@2"])
+def test_seconds_that_words_say_stay(text: str) -> None:
+    read = Score(4.0, (Event("smile", 1.0, 2.0),), (Emotion("sad", 0.5, 0.0, 4.0), Emotion("angry", 0.5, 0.5, 2)), text)
+    more = filled(read, 7.0)
+    assert more.events == read.events and (more.length, more.emotions[0].end, more.emotions[1].end) == (7.0, 7.0, 2)
+    assert filled(replace(read, text="smile and two nods, one second one"), 6.0).events != read.events
+    assert filled(read, 2.0).events != read.events  # they do not fit
+
+
+def test_only_what_would_be_cut_off_is_squeezed() -> None:
+    read = Score(4.0, (Event("nod", 2.0, 1.0),), (Emotion("sad", 0.5, 0.0, 4.0),))
+    kept = fitted(read, 3.5)
+    assert kept.events == read.events and (kept.length, kept.emotions[0].end) == (3.5, 3.5)
+    assert fitted(read, 2.8).events[0].start == pytest.approx(1.4)
+    late = replace(read, emotions=(Emotion("sad", 0.5, 3.2, 4.0),))
+    assert fitted(late, 3.5).emotions[0].start == pytest.approx(2.8)
 
 
 def test_scores_are_fitted_to_a_length() -> None:
