@@ -103,7 +103,7 @@ def face(
     from avatargpt.speech.audio import MAX_SECONDS, inspect
     from avatargpt.speech.blinks import USUAL_RATE, told
     from avatargpt.speech.controls import Controls, apply
-    from avatargpt.speech.idle import USUAL, calm_spans
+    from avatargpt.speech.idle import USUAL, calm_spans, jaw_spans
 
     motions: list[Any]
     line = Line(audio, microphone, rate, live_link, websocket, subject, lips)
@@ -162,11 +162,11 @@ def face(
         return
     made, read = _perform(folder, audio, texts, given, feelings, length, lips, threads, quiet)
     both = list(enumerate(zip(made, read, strict=True)))
-    motions = [apply(m, controls, seed + k, told(s), calm_spans(s)) for k, (m, s) in both]
+    motions = [apply(m, controls, seed + k, told(s), calm_spans(s), jaw_spans(s)) for k, (m, s) in both]
     drawn = None
     if controls != asked and any(p.suffix.lower() == common.SHEET for p in output):
         # Blinks and glances that nobody asked for would take the place of telling moments.
-        drawn = [apply(m, asked, seed + k, told(s), calm_spans(s)) for k, (m, s) in both]
+        drawn = [apply(m, asked, seed + k, told(s), calm_spans(s), jaw_spans(s)) for k, (m, s) in both]
     with common.progress("writing", quiet):
         files = common.write_results(output, motions, many, options, drawn)
     common.print_results(motions, files, as_json, [{} if s is None else {"score": face_score.row(s)} for s in read])

@@ -99,7 +99,7 @@ def perform(
     from avatargpt.speech.audio import FPS, MAX_SECONDS, blocks, check_rate, inspect
     from avatargpt.speech.blinks import told as told_lids
     from avatargpt.speech.controls import LiveControls
-    from avatargpt.speech.idle import calm_spans
+    from avatargpt.speech.idle import calm_spans, jaw_spans
     from avatargpt.speech.performer import FacePerformer
     from avatargpt.speech.scores import placed
 
@@ -148,7 +148,7 @@ def perform(
         for sender in senders:
             stack.callback(sender.close)
         try:
-            change = LiveControls(controls, FPS, seed, told_lids(score), calm_spans(score))
+            change = LiveControls(controls, FPS, seed, told_lids(score), calm_spans(score), jaw_spans(score))
             live.perform(stream, parts, senders, change, MAX_SECONDS * FPS if keep else 0, done)
         except KeyboardInterrupt:
             typer.echo("stopped", err=True)
