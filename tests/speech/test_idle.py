@@ -109,5 +109,5 @@ def test_live_life_is_that_of_the_whole_clip() -> None:
     whole = apply(m, controls, 7, (), spans, jaw)
     change = LiveControls(controls, m.fps, 7, (), spans, jaw)
     frames = [change(m.slice(i, i + 1)) for i in range(len(m))]
-    assert np.array_equal(np.concatenate([f.weights for f in frames])[:-10], whole.weights[:-10])
+    assert np.array_equal(np.concatenate([f.weights for f in frames]), whole.weights)
     assert np.array_equal(np.concatenate([f.head for f in frames]), whole.head) and whole.head.any()
