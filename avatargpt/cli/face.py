@@ -167,9 +167,10 @@ def face(
     if controls != asked and any(p.suffix.lower() == common.SHEET for p in output):
         # Blinks and glances that nobody asked for would take the place of telling moments.
         drawn = [apply(m, asked, seed + k, told(s), calm_spans(s), jaw_spans(s)) for k, (m, s) in both]
+    rows = [{} if s is None else {"score": face_score.row(s)} for s in read]
     with common.progress("writing", quiet):
         files = common.write_results(output, motions, many, options, drawn)
-    common.print_results(motions, files, as_json, [{} if s is None else {"score": face_score.row(s)} for s in read])
+    common.print_results(motions, files, as_json, rows)
 
 
 def _spoken(
