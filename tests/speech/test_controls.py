@@ -219,8 +219,8 @@ def test_a_blink_that_the_end_cuts_off_is_begun() -> None:
 
 
 def test_a_rate_next_to_nothing_is_none() -> None:
-    for told in (None, ()):
-        assert not c.apply(still(3), c.Controls(blink_rate=1e-320), 0, told).weights.any()
+    for spans in (None, ()):
+        assert not c.apply(still(3), c.Controls(blink_rate=1e-320), 0, spans).weights.any()
     assert not c.LiveControls(c.Controls(blink_rate=1e-320), 30.0)(still(3).slice(0, 1)).weights.any()
 
 
