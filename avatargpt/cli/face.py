@@ -75,15 +75,18 @@ def face(
         str | None, typer.Option("--microphone", metavar="NAME", help="Listen instead of AUDIO: default, or a device.")
     ] = None,
     rate: Annotated[
-        int, typer.Option("--rate", metavar="HZ", help="Samples a second of - (16 bit mono) and the microphone.")
-    ] = 16_000,
+        int | None,
+        typer.Option("--rate", metavar="HZ", help="Samples a second of - (16 bit mono) or microphone; usually 16000."),
+    ] = None,
     live_link: Annotated[
         str | None, typer.Option("--live-link", metavar="HOST[:PORT]", help="Send frames to Unreal as they come.")
     ] = None,
     websocket: Annotated[
         str | None, typer.Option("--websocket", metavar="[HOST:]PORT", help="Serve frames to browsers as they come.")
     ] = None,
-    subject: Annotated[str, typer.Option("--subject", metavar="NAME", help="Whose face it is there.")] = "AvatarGPT",
+    subject: Annotated[
+        str | None, typer.Option("--subject", metavar="NAME", help="Whose face it is there; usually AvatarGPT.")
+    ] = None,
     model: common.Model = None,
     threads: common.Threads = None,
     as_json: common.Json = False,
@@ -103,10 +106,11 @@ def face(
     from avatargpt.speech.audio import MAX_SECONDS, inspect
     from avatargpt.speech.blinks import USUAL_RATE, told
     from avatargpt.speech.controls import Controls, apply
-    from avatargpt.speech.idle import USUAL, calm_spans
+    from avatargpt.speech.idle import USUAL, calm_spans, jaw_spans
 
     motions: list[Any]
     line = Line(audio, microphone, rate, live_link, websocket, subject, lips)
+    line.check()
     output, audio = output or [], line.file
     if not output and not line.live:
         raise UserError("no -o FILE; accepted: one or more, or --live-link HOST, or --websocket PORT")
@@ -125,8 +129,11 @@ def face(
     common.check_seconds(seconds)
     if audio is not None and seconds is not None:
         raise UserError(f"--seconds {seconds:g}: goes without AUDIO, whose length counts")
-    if line.live and (many or seconds is not None):
-        raise UserError("live: accepted one TEXT, and no --seconds")
+    if line.live and len(texts) > 1:
+        named = f"--text {text}: {len(texts)} texts" if score is None else f"--score {score}: {len(texts)} scores"
+        raise UserError(f"{named}; accepted one where it is live")
+    if line.live and seconds is not None:
+        raise UserError(f"--seconds {seconds:g}: live, the sound's length counts; accepted: no --seconds")
     length = inspect(audio).seconds if audio is not None else seconds
     feelings = emotions(emotion, length or MAX_SECONDS) if emotion is not None else []
     asked = Controls(
@@ -139,7 +146,7 @@ def face(
         lively = USUAL_RATE if blink_rate is None else blink_rate, USUAL if idle is None else idle
         controls = replace(asked, blink_rate=lively[0], idle=lively[1])
     sources = [f for f in (audio, score, common.listed(text)) if f is not None]
-    common.check_targets(output, many, "face", sources, len(texts))
+    common.check_targets(output, many and not line.live, "face", sources, len(texts))
     options = format_options(output, layout, size, audio)
     check_lips(lips, audio is not None or line.live, by)
     if by not in MAKERS:
@@ -154,22 +161,25 @@ def face(
         common.print_results(motions, common.write_results(output, motions, many, options), as_json)
         return
     folder = driver_folder(model)
+    # Blinks and glances that nobody asked for would take the place of telling moments in a picture.
+    plain = asked if controls != asked and any(p.suffix.lower() == common.SHEET for p in output) else None
     if line.live:
         instruction = texts[0], given[0] if given else None
-        done, about = perform(folder, line, instruction, feelings, controls, bool(output), seed, quiet)
+        done, sheet, about = perform(folder, line, instruction, feelings, controls, bool(output), seed, quiet, plain)
         take = [done.motion().with_caption(texts[0])] if output else []
-        _tell_live(about, common.write_results(output, take, False, options)[0] if take else [], as_json)
+        drawn = [sheet.motion().with_caption(texts[0])] if plain else None
+        _tell_live(about, common.write_results(output, take, False, options, drawn)[0] if take else [], as_json)
         return
     made, read = _perform(folder, audio, texts, given, feelings, length, lips, threads, quiet)
     both = list(enumerate(zip(made, read, strict=True)))
-    motions = [apply(m, controls, seed + k, told(s), calm_spans(s)) for k, (m, s) in both]
+    motions = [apply(m, controls, seed + k, told(s), calm_spans(s), jaw_spans(s)) for k, (m, s) in both]
     drawn = None
-    if controls != asked and any(p.suffix.lower() == common.SHEET for p in output):
-        # Blinks and glances that nobody asked for would take the place of telling moments.
-        drawn = [apply(m, asked, seed + k, told(s), calm_spans(s)) for k, (m, s) in both]
+    if plain:
+        drawn = [apply(m, plain, seed + k, told(s), calm_spans(s), jaw_spans(s)) for k, (m, s) in both]
+    rows = [{} if s is None else {"score": face_score.row(s)} for s in read]
     with common.progress("writing", quiet):
         files = common.write_results(output, motions, many, options, drawn)
-    common.print_results(motions, files, as_json, [{} if s is None else {"score": face_score.row(s)} for s in read])
+    common.print_results(motions, files, as_json, rows)
 
 
 def _spoken(

@@ -21,9 +21,11 @@ if TYPE_CHECKING:
     from avatargpt.speech.direction import Feeling
     from avatargpt.speech.live import Live, Sender
     from instruct_data.face.score import Score
+    from vqvae.face import FaceMotion
 
 PIPE = Path("-")
 HERE = "127.0.0.1"
+RATE, SUBJECT = 16_000, "AvatarGPT"  # where nothing else is said
 
 
 def address(option: str, text: str, host: str | None, port: int | None) -> tuple[str, int]:
@@ -36,7 +38,7 @@ def address(option: str, text: str, host: str | None, port: int | None) -> tuple
     alone = re.fullmatch(r"\[[0-9a-fA-F:.]+\]|[^\s:\[\]]+", text) if port is not None else None
     if found and (found[1] or host):
         name, number = found[1] or host or "", int(found[2])
-    elif alone:
+    elif alone and not text.isdecimal():  # rather a port whose host was forgotten
         name, number = text, port or 0
     else:
         raise UserError(f"{option} {text}: accepted {'HOST[:PORT]' if port is not None else '[HOST:]PORT'}")
@@ -51,18 +53,27 @@ class Line:
 
     Attributes:
         audio: a file, or `PIPE`; None with `microphone`.
-        rate: samples a second of pipe and microphone.
+        rate: samples a second of pipe and microphone; None: `RATE`.
         live_link, websocket: addresses, see `address`.
-        subject: whose face it is there.
+        subject: whose face it is there; None: `SUBJECT`.
     """
 
     audio: Path | None
     microphone: str | None
-    rate: int
+    rate: int | None
     live_link: str | None
     websocket: str | None
-    subject: str
+    subject: str | None
     lips: str = "taught"
+
+    def check(self) -> None:
+        """Raises UserError for a stdin that is closed, and for options of what is not there."""
+        if self.audio == PIPE and sys.stdin is None:
+            raise UserError("-: stdin is closed; accepted raw 16 bit mono PCM on it")
+        if self.rate is not None and self.audio != PIPE and self.microphone is None:
+            raise UserError(f"--rate {self.rate}: accepted with - and --microphone; a file says its own")
+        if self.subject is not None and self.live_link is None and self.websocket is None:
+            raise UserError(f"--subject {self.subject}: accepted with --live-link and --websocket")
 
     @property
     def live(self) -> bool:
@@ -78,28 +89,29 @@ class Line:
 
 def perform(
     folder: Path, line: Line, asked: tuple[str, Score | None], feelings: list[Feeling], controls: Controls, keep: bool,
-    seed: int = 0, quiet: bool = False,
-) -> tuple[Live, dict[str, Any]]:  # fmt: skip
+    seed: int = 0, quiet: bool = False, drawn: Controls | None = None,
+) -> tuple[Live, Live, dict[str, Any]]:  # fmt: skip
     """Run until the sound ends or Ctrl-C.
 
     Args:
         folder: of the driver. asked: an instruction, or empty, and what it means, if that is known.
         keep: whether the clip is wanted afterwards. seed: of blinks and idle life.
         quiet: how the instruction was read is not told.
+        drawn: controls of what a contact sheet shows, where they are others.
 
     Returns:
-        What `avatargpt.speech.live.perform` does, and what is to be told of it.
+        What `avatargpt.speech.live.perform` does, the same frames with the controls `drawn`, and what is to be told.
     """
     import numpy as np
     import torch
 
-    from avatargpt.cli.face_score import tell
+    from avatargpt.cli.face_score import row, tell
     from avatargpt.export.live_link import PORT, LiveLinkSender
     from avatargpt.speech import live
     from avatargpt.speech.audio import FPS, MAX_SECONDS, blocks, check_rate, inspect
     from avatargpt.speech.blinks import told as told_lids
     from avatargpt.speech.controls import LiveControls
-    from avatargpt.speech.idle import calm_spans
+    from avatargpt.speech.idle import calm_spans, jaw_spans
     from avatargpt.speech.performer import FacePerformer
     from avatargpt.speech.scores import placed
 
@@ -107,7 +119,7 @@ def perform(
         raise UserError("--smooth needs the whole clip; accepted without live sound and addresses")
     if (line.audio is None) == (line.microphone is None):
         raise UserError("live: accepted one of AUDIO, - and --microphone NAME")
-    rate = line.rate
+    rate, subject = (RATE if line.rate is None else line.rate), (SUBJECT if line.subject is None else line.subject)
     check_rate(rate, 1, "--rate")
     to = None if line.live_link is None else address("--live-link", line.live_link, None, PORT)
     at = None if line.websocket is None else address("--websocket", line.websocket, HERE, None)
@@ -134,27 +146,36 @@ def perform(
     warm = performer.driver.stream(rate, head=line.lips)
     warm.push(np.zeros(rate // 2, np.float32))  # the first operations take longest
     stream = performer.driver.stream(rate, direction=told, head=line.lips)
-    done = live.Live()
+    done, sheet = live.Live(), live.Live()
+    spans = told_lids(score), calm_spans(score), jaw_spans(score)
+    lively = LiveControls(controls, FPS, seed, *spans)
+    plain = None if drawn is None else LiveControls(drawn, FPS, seed, *spans)
+
+    def change(frame: FaceMotion) -> FaceMotion:
+        if plain is not None:
+            shown = plain(frame)
+            sheet.kept.append(np.concatenate([shown.weights[0], shown.head[0]]))
+        return lively(frame)
+
     with ExitStack() as stack:
         senders: list[Sender] = []
         if to is not None:
-            senders.append(LiveLinkSender(*to, line.subject))
-            typer.echo(f"Live Link to {to[0]}:{to[1]} as {line.subject}", err=True)
+            senders.append(LiveLinkSender(*to, subject))
+            typer.echo(f"Live Link to {to[0]}:{to[1]} as {subject}", err=True)
         if at is not None:
             from avatargpt.export.websocket import WebSocketSender
 
-            senders.append(WebSocketSender(*at, line.subject))
+            senders.append(WebSocketSender(*at, subject))
             typer.echo(f"WebSocket on ws://{at[0]}:{at[1]}", err=True)
         for sender in senders:
             stack.callback(sender.close)
         try:
-            change = LiveControls(controls, FPS, seed, told_lids(score), calm_spans(score))
             live.perform(stream, parts, senders, change, MAX_SECONDS * FPS if keep else 0, done)
         except KeyboardInterrupt:
             typer.echo("stopped", err=True)
     about = {
         "frames": done.frames, "seconds": round(done.frames / FPS, 3), "delay_ms": round(1000 * stream.latency),
         "busiest_ms": round(1000 * done.busy, 1), "lost": sum(s.failed for s in senders),
-        "repaired_samples": stream.repaired,
+        "repaired_samples": stream.repaired, **({} if score is None else {"score": row(score)}),
     }  # fmt: skip
-    return done, about
+    return done, sheet, about

@@ -37,6 +37,8 @@ def take(path: Path) -> tuple[list[Score], bool]:
         value = json.loads(data)
     except (ValueError, RecursionError) as e:  # JSONDecodeError and UnicodeDecodeError are ValueErrors
         raise UserError(f"--score {path}: not JSON ({e}); accepted {_FORMS}") from None
+    if isinstance(value, dict) and isinstance(value.get("score"), dict):  # what is printed live
+        value = value["score"]
     many = isinstance(value, list)
     if isinstance(value, dict) and isinstance(value.get("results"), list):
         value = [one.get("score") if isinstance(one, dict) else None for one in value["results"]]
@@ -91,7 +93,10 @@ def row(score: Score) -> dict[str, Any]:
         return max(least, int(value * 1000) / 1000 if name == "start" else round(value, 3))
 
     def rounded(one: Any) -> Any:
-        return replace(one, **{name: near(name, value) for name, value in vars(one).items()})
+        values = {name: near(name, value) for name, value in vars(one).items()}
+        if "end" in values:  # of a feeling, which may be shorter than a thousandth
+            values["end"] = max(values["end"], round(values["start"] + 0.001, 3))
+        return replace(one, **values)
 
     events, felt = (tuple(rounded(one) for one in some) for some in (score.events, score.emotions))
     return replace(score, events=events, emotions=felt).to_json()

@@ -24,7 +24,7 @@ _BLINK = np.array([0.30, 0.85, 1.0, 0.95, 0.62, 0.32, 0.14, 0.04])  # a lid at 3
 _BLINK_FPS = 30.0
 _SHUT, _LONGEST_BLINK = 0.45, 0.55  # share of the way from rest that counts as closing; seconds
 _CLOSED = 0.8  # weight of a lid that is closed already
-_LEAST_GAP = 0.6  # seconds between two blinks
+_LEAST_GAP, _MOST_GAP = 0.6, 1e9  # seconds between two blinks; at most, on the mean: in effect none
 _REST_SECONDS, _REST_PERCENT = 4.0, 20  # where lids rest: low in what they do around a moment
 
 
@@ -45,7 +45,7 @@ def lid_curve(fps: float) -> np.ndarray:
 def moments(per_minute: float, seed: int) -> Iterator[float]:
     """Seconds at which blinks begin, without end; gaps from a gamma distribution (shape 3), at least 0.6 s."""
     rng = np.random.default_rng([seed, 52])
-    mean = 60.0 / per_minute
+    mean = min(60.0 / per_minute, _MOST_GAP)
     now = float(rng.uniform(0, mean))
     while True:
         yield now
@@ -76,23 +76,24 @@ def without_own(weights: np.ndarray, fps: float) -> np.ndarray:
 def with_new(
     weights: np.ndarray, fps: float, per_minute: float, seed: int = 0, spans: Sequence[Span] | None = None
 ) -> np.ndarray:
-    """(T, 52) with blinks at random moments.
+    """(T, 52) with blinks at random moments; the end may cut the last one off, as it does live.
 
     Args:
-        spans: seconds without one (`told`); None where nothing is known of the clip: they keep off every closure.
+        spans: seconds without one (`told`); None where nothing is known of the clip: they keep off every closure, and
+            all are whole, so that `without_own` knows them again.
     """
     out = weights.copy()
     if per_minute <= 0:
         return out
     curve = lid_curve(fps)
     busy = np.asarray(closures(weights, fps).any(1)) if spans is None else None
-    for second in takewhile(lambda s: s * fps < len(out), moments(per_minute, seed)):
-        at, end = round(second * fps), round(second * fps) + len(curve)
-        if end > len(out) or not _open(out[at], at / fps, end / fps, spans or ()):
+    for at in takewhile(lambda a: a < len(out), (round(s * fps) for s in moments(per_minute, seed))):
+        end = at + len(curve)
+        if not _open(out[at], at / fps, end / fps, spans or ()):
             continue
-        if busy is None or not busy[max(at - len(curve), 0) : end + len(curve)].any():
-            for k, closed in enumerate(curve):
-                _close(out[at + k], closed)
+        if busy is None or not (end > len(out) or busy[max(at - len(curve), 0) : end + len(curve)].any()):
+            for frame, closed in zip(out[at:], curve, strict=False):
+                _close(frame, closed)
     return out
 
 

@@ -75,7 +75,7 @@ def _range(label: str, value: float, low: float, high: float) -> None:
 
 def apply(
     motion: FaceMotion, controls: Controls, seed: int = 0, told: Sequence[Span] | None = None,
-    calm: Sequence[Span] = (),
+    calm: Sequence[Span] = (), jaw: Sequence[Span] = (),
 ) -> FaceMotion:  # fmt: skip
     """All controls in this order: symmetry, smoothing, idle life, blinks, strengths with gains and offsets, eye
     contact.
@@ -87,6 +87,7 @@ def apply(
         told: seconds in which no new blink may fall (`blinks.told`); nothing is taken out then, for every closure was
             told. None where nothing is known of the clip.
         calm: seconds in which little idles (`idle.calm_spans`).
+        jaw: seconds in which a moving jaw is no speech (`idle.jaw_spans`).
 
     Raises:
         UserError: see `Controls.check`.
@@ -97,7 +98,7 @@ def apply(
         motion = replace(motion, weights=without_own(motion.weights, motion.fps))
     motion = symmetric(motion, controls.symmetry)
     motion = smoothed(motion, controls.smooth)
-    motion = Idler(motion.fps, controls.idle, seed, calm)(motion)
+    motion = Idler(motion.fps, controls.idle, seed, calm, jaw)(motion)
     if rate is not None:
         motion = replace(motion, weights=with_new(motion.weights, motion.fps, rate, seed, told))
     motion = strengthened(motion, controls)
@@ -112,13 +113,14 @@ class LiveControls:
     """
 
     def __init__(
-        self, controls: Controls, fps: float, seed: int = 0, told: Sequence[Span] = (), calm: Sequence[Span] = ()
+        self, controls: Controls, fps: float, seed: int = 0, told: Sequence[Span] = (), calm: Sequence[Span] = (),
+        jaw: Sequence[Span] = (),
     ) -> None:  # fmt: skip
         controls.check()
         if controls.smooth:
             raise UserError("smoothing needs the whole clip; accepted where the face is not live")
         self._controls = controls
-        self._idler = Idler(fps, controls.idle, seed, calm)
+        self._idler = Idler(fps, controls.idle, seed, calm, jaw)
         self._blinker = Blinker(fps, controls.blink_rate or 0.0, seed, told)
 
     def __call__(self, frame: FaceMotion) -> FaceMotion:

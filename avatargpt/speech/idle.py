@@ -8,7 +8,7 @@ How far a head moves is our choice, for the takes at hand were made with heads h
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -29,17 +29,27 @@ _SWAYS_MORE = np.array([1.2, 1.8, 1.5])  # by so much the drift grows with speak
 _DIP_DEGREES = 14.0  # of the head for a jaw fully open, while speaking
 _LEAST_REST = 0.12  # s between two jumps of the eyes
 _CALM, _BEFORE, _AFTER, _FADE = 0.7, 0.2, 0.3, 0.2  # what is taken off while head or eyes do what they were told
+_OPENS = 0.1  # of the jaw: smaller poses, a broad smile's for one, may last as long as somebody speaks
 
 
 def calm_spans(score: Score | None) -> tuple[Span, ...]:
     """Seconds (start, end) of a score's actions that move head or eyes."""
+    return _spans(score, lambda pose: bool(pose[arkit.COUNT :].any()))
+
+
+def jaw_spans(score: Score | None) -> tuple[Span, ...]:
+    """Seconds (start, end) of a score's actions that open the jaw, which is no speech then."""
+    return _spans(score, lambda pose: bool(pose[_JAW] > _OPENS))
+
+
+def _spans(score: Score | None, moves: Callable[[np.ndarray], bool]) -> tuple[Span, ...]:
     from instruct_data.face.actions import actions
 
-    def moves(name: str) -> bool:
+    def counts(name: str) -> bool:
         action = actions()[name]
-        return any(pose[arkit.COUNT :].any() for pose in (action.hold, *(p for _, p in action.keys)))
+        return any(moves(pose) for pose in (action.hold, *(p for _, p in action.keys)))
 
-    return tuple((e.start, e.end) for e in (() if score is None else score.events) if moves(e.action))
+    return tuple((e.start, e.end) for e in (() if score is None else score.events) if counts(e.action))
 
 
 class _Drift:
@@ -93,24 +103,30 @@ class Idler:
 
     Args:
         amount: 0 = none, 1 = as usual. calm: seconds in which head or eyes do what they were told (`calm_spans`).
+        jaw: seconds in which the jaw does what it was told (`jaw_spans`).
     """
 
-    def __init__(self, fps: float, amount: float = USUAL, seed: int = 0, calm: Sequence[Span] = ()) -> None:
+    def __init__(
+        self, fps: float, amount: float = USUAL, seed: int = 0, calm: Sequence[Span] = (), jaw: Sequence[Span] = ()
+    ) -> None:
         rng = [np.random.default_rng([seed, 53, k]) for k in range(4)]
-        self._fps, self._amount, self._calm = fps, amount, calm
+        self._fps, self._amount, self._calm, self._told_jaw = fps, amount, calm, jaw
         self._drifts = [(_Drift(r, period), weight) for r, (period, weight) in zip(rng, _LAYERS, strict=False)]
         self._jumps = _Jumps(rng[2], fps)
         self._breath = float(rng[3].random())
         self._frame, self._last = 0, 0.0
         self._speaking = self._quick = self._slow = 0.0
 
-    def _heard(self, jaw: float) -> float:
-        """How much is spoken, 0 to 1, and the means of the jaw, brought up to this frame."""
+    def _heard(self, jaw: float, free: float) -> float:
+        """How much is spoken, 0 to 1, and the means of the jaw, brought up to this frame as far as the jaw is `free`.
+
+        While it is told what to do, they stay as they were.
+        """
         moved = abs(jaw - self._last) * self._fps if self._frame else 0.0
         self._last = jaw
-        self._speaking += _share(_SPEAKING_SECONDS, self._fps) * (moved - self._speaking)
-        self._quick += _share(_QUICK, self._fps) * (jaw - self._quick)
-        self._slow += _share(_SLOW, self._fps) * (jaw - self._slow)
+        self._speaking += free * _share(_SPEAKING_SECONDS, self._fps) * (moved - self._speaking)
+        self._quick += free * _share(_QUICK, self._fps) * (jaw - self._quick)
+        self._slow += free * _share(_SLOW, self._fps) * (jaw - self._slow)
         return min(self._speaking / _SPEAKING, 1.0)
 
     def offsets(self, jaw: float) -> np.ndarray:
@@ -118,21 +134,16 @@ class Idler:
         from instruct_data.face.idle import SWAY_DEGREES
 
         second = self._frame / self._fps
-        speaking = self._heard(jaw)
+        free = _outside(self._told_jaw, second)
+        speaking = self._heard(jaw, free)
         drift = np.sum([weight * d(second) for d, weight in self._drifts], 0) / 0.97
         head = drift * SWAY_DEGREES * (1 + _SWAYS_MORE * speaking)
         head[1] += _BREATH_DEGREES * np.sin(2 * np.pi * (second * _BREATH_RATE + self._breath))
-        head[1] -= _DIP_DEGREES * (self._quick - self._slow) * speaking
+        head[1] -= _DIP_DEGREES * (self._quick - self._slow) * speaking * free
         eyes = self._jumps() - head[:2] / arkit.EYE_DEGREES  # the vestibulo-ocular reflex
         self._frame += 1
-        return self._amount * self._left(second) * np.concatenate((np.radians(head), eyes))
-
-    def _left(self, second: float) -> float:
-        left = 1.0
-        for start, end in self._calm:
-            if start - _BEFORE < second < end + _AFTER:
-                left *= 1 - _CALM * _ease((second - start + _BEFORE) / _FADE) * _ease((end + _AFTER - second) / _FADE)
-        return left
+        left = _outside(self._calm, second, _CALM)
+        return self._amount * left * np.concatenate((np.radians(head), eyes))
 
     def __call__(self, motion: FaceMotion) -> FaceMotion:
         """The next frames, with what idles in them."""
@@ -141,6 +152,15 @@ class Idler:
         more = np.array([self.offsets(float(jaw)) for jaw in motion.weights[:, _JAW]]).reshape(-1, 5)
         looks = np.clip(gaze(motion.weights) + more[:, None, 3:].astype(np.float32), -1, 1)
         return replace(motion, weights=with_gaze(motion.weights, looks), head=motion.head + more[:, :3])
+
+
+def _outside(spans: Sequence[Span], second: float, most: float = 1.0) -> float:
+    """1 away from all spans, 1 - `most` in one, in between where it begins and ends."""
+    left = 1.0
+    for start, end in spans:
+        if start - _BEFORE < second < end + _AFTER:
+            left *= 1 - most * _ease((second - start + _BEFORE) / _FADE) * _ease((end + _AFTER - second) / _FADE)
+    return left
 
 
 def _share(seconds: float, fps: float) -> float:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import io
 import json
-import socket
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +11,6 @@ import torch
 
 from avatargpt import export
 from avatargpt.cli.face_options import emotions
-from avatargpt.export.live_link import unpack
 from avatargpt.speech.driver import Driver
 from tests.cli.test_bad_input import assert_refused
 from vqvae import arkit
@@ -265,91 +262,3 @@ def test_emotion_keyframes() -> None:
             emotions(wrong)
     with pytest.raises(UserError, match="accepted"):
         emotions("0:1:2:3")
-
-
-class Pipe:
-    """A stdin that raw sound comes from."""
-
-    def __init__(self, data: bytes) -> None:
-        self.buffer = io.BytesIO(data)
-
-
-def test_live_from_a_pipe_to_unreal_and_a_file(
-    cli, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    pcm = (np.sin(np.arange(24_000) / 20) * 8000).astype("<i2")
-    monkeypatch.setattr("sys.stdin", Pipe(pcm.tobytes()))
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as listener:
-        listener.bind(("127.0.0.1", 0))
-        listener.settimeout(5)
-        port = listener.getsockname()[1]
-        result = cli(
-            "face", "-", "--rate", 48_000, "--live-link", f"127.0.0.1:{port}", "--subject", "Ada", "--gain",
-            "jawOpen=0", "-o", tmp_path / "a.npz", "--json", "--model", weights,
-        )  # fmt: skip
-        assert result.code == 0, result.err
-        first = unpack(listener.recv(4096))
-    about = json.loads(result.out)
-    assert about["frames"] == 15 and about["seconds"] == 0.5 and about["lost"] == 0
-    assert about["files"] == [str(tmp_path / "a.npz")]
-    assert first.subject == "Ada" and first.values[arkit.INDEX["jawOpen"]] == 0
-    kept = export.load(tmp_path / "a.npz")
-    np.testing.assert_array_equal(first.values[:52], kept.weights[0])
-
-
-def test_a_file_heard_live_performs_what_it_does_otherwise(cli, weights: Path, sound: Path, tmp_path: Path) -> None:
-    score = tmp_path / "score.json"
-    score.write_text(
-        json.dumps({"length": 3, "events": [{"action": "smile", "start": 0.2, "duration": 0.6}], "emotion": []})
-    )
-    asked = (sound, "--score", score, "--emotion", "happy:0.5", "--model", weights, "--blink-rate", 60)
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as listener:
-        listener.bind(("127.0.0.1", 0))
-        to = ("--live-link", f"127.0.0.1:{listener.getsockname()[1]}")
-        for name, more in (("whole.npz", ()), ("live.npz", to)):
-            result = cli("face", *asked, *more, "-o", tmp_path / name)
-            assert result.code == 0, result.err
-        whole, live = (export.load(tmp_path / name) for name in ("whole.npz", "live.npz"))
-        np.testing.assert_array_equal(live.weights[:20], whole.weights[:20])
-        late = {"length": 3, "events": [{"action": "smile", "start": 2.0, "duration": 0.6}], "emotion": []}
-        score.write_text(json.dumps(late))
-        assert_refused(cli("face", *asked, *to, "-o", tmp_path / "late.npz"), "smile")
-
-
-def test_live_needs_no_file(cli, weights: Path, sound: Path) -> None:
-    pytest.importorskip("websockets")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    result = cli("face", sound, "--websocket", port, "--model", weights)
-    assert result.code == 0 and "30 frames" in result.err, result.err
-
-
-@pytest.mark.parametrize(
-    ("arguments", "said"),
-    [
-        ((), "no -o FILE"),
-        (("-", "--live-link", "host:99999"), "accepted 1 to 65535"),
-        (("-", "--live-link", "a b"), "accepted HOST"),
-        (("-", "--websocket", "http"), "accepted [HOST:]PORT"),
-        (("--live-link", "127.0.0.1"), "one of AUDIO"),
-        (("-", "--microphone", "default"), "one of AUDIO"),
-        (("-", "--live-link", "127.0.0.1", "--smooth", "0.1"), "needs the whole clip"),
-        (("-", "--live-link", "127.0.0.1", "--seconds", "3"), "no --seconds"),
-        (("-", "--live-link", "127.0.0.1", "--rate", "10"), "accepted: whole numbers"),
-        (("-", "--live-link", "127.0.0.1", "--subject", ""), "accepted 1 to 64"),
-    ],
-)
-def test_live_refusals(
-    cli, weights: Path, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...], said: str
-) -> None:
-    monkeypatch.setattr("sys.stdin", Pipe(b""))
-    assert_refused(cli("face", *arguments, "--model", weights), said)
-
-
-def test_a_pipe_without_sound_leaves_no_file(
-    cli, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("sys.stdin", Pipe(b""))
-    assert_refused(cli("face", "-", "-o", tmp_path / "a.csv", "--model", weights), "no sound came")
-    assert not (tmp_path / "a.csv").exists()

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 
 from avatargpt import export
 from avatargpt.cli import face_score
@@ -30,10 +31,29 @@ def test_what_is_printed_is_taken_back(tmp_path: Path) -> None:
     file = tmp_path / "s.json"
     row = face_score.row(SCORE)
     assert row["events"][1]["duration"] == 0.512 and row["events"][0]["repeat"] == 2
-    for value, many in ((row, False), ([row], True), ({"results": [{"score": row}]}, False)):
+    for value, many in ((row, False), ([row], True), ({"results": [{"score": row}]}, False), ({"score": row}, False)):
         file.write_text(json.dumps(value))
         scores, several = face_score.take(file)
         assert several is many and [face_score.row(s) for s in scores] == [row]
+
+
+@pytest.mark.parametrize("seconds", [1 / 16_000, 0.0015, 4.0])
+def test_a_feeling_may_be_shorter_than_what_is_printed(seconds: float) -> None:
+    short = placed(SCORE, seconds, True)
+    late = Score(4.0, emotions=(Emotion("happy", 0.7, 2.0001, 2.0004),))
+    for score, end in ((short, max(0.001, round(seconds, 3))), (late, 2.001)):
+        felt = face_score.row(score)["emotion"][0]
+        assert felt["end"] == end > felt["start"]
+
+
+def test_a_sound_of_one_sample(cli, words: None, weights: Path, tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "one.wav", np.zeros(1), 16_000)
+    file = tmp_path / "s.json"
+    file.write_text(json.dumps({"length": 4, "emotion": [dict(name="happy", intensity=0.7, start=0, end=0.0001)]}))
+    asked = (tmp_path / "one.wav", "--score", file, "--model", weights, "-o", tmp_path / "one.csv", "--json")
+    result = cli("face", *asked)
+    assert result.code == 0, result.err
+    assert json.loads(result.out)["results"][0]["score"]["emotion"][0]["end"] == 0.001
 
 
 @pytest.mark.parametrize(

@@ -200,9 +200,28 @@ def test_live_blinks_are_those_of_the_whole_clip() -> None:
     change = c.LiveControls(controls, m.fps, 7, told(score))
     frames = [change(m.slice(i, i + 1)) for i in range(len(m))]
     assert blinks(whole) > 5
-    assert np.array_equal(np.concatenate([f.weights for f in frames])[:-10], whole.weights[:-10])
+    assert np.array_equal(np.concatenate([f.weights for f in frames]), whole.weights)
     with pytest.raises(UserError, match="whole clip"):
         c.LiveControls(c.Controls(smooth=0.1), 30.0)
+
+
+def test_a_blink_that_the_end_cuts_off_is_begun() -> None:
+    cut = 0
+    for seed in range(40):
+        m = still(3)
+        whole = c.apply(m, c.Controls(blink_rate=60), seed, ())
+        change = c.LiveControls(c.Controls(blink_rate=60), m.fps, seed)
+        assert np.array_equal(np.concatenate([change(m.slice(i, i + 1)).weights for i in range(len(m))]), whole.weights)
+        cut += whole.weights[-1].max() > 0.2
+        bare = c.apply(m, c.Controls(blink_rate=60), seed)  # nothing is known of the clip
+        assert lids(c.apply(bare, c.Controls(blink_rate=0.0))).max() < 0.01
+    assert cut > 2
+
+
+def test_a_rate_next_to_nothing_is_none() -> None:
+    for spans in (None, ()):
+        assert not c.apply(still(3), c.Controls(blink_rate=1e-320), 0, spans).weights.any()
+    assert not c.LiveControls(c.Controls(blink_rate=1e-320), 30.0)(still(3).slice(0, 1)).weights.any()
 
 
 def test_factors_meet_before_they_are_cut() -> None:

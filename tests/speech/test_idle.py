@@ -5,7 +5,7 @@ import pytest
 
 from avatargpt.speech.controls import Controls, LiveControls, apply
 from avatargpt.speech.gaze import gaze, with_gaze
-from avatargpt.speech.idle import Idler, calm_spans
+from avatargpt.speech.idle import Idler, calm_spans, jaw_spans
 from instruct_data.face.score import Event, Score
 from vqvae import arkit
 from vqvae.errors import UserError
@@ -90,11 +90,24 @@ def test_what_head_and_eyes_are_told_is_left_alone() -> None:
     assert np.array_equal(calm.head[apart], free.head[apart])
 
 
+def test_a_jaw_that_is_told_to_move_is_no_speech() -> None:
+    wide, laugh = Event("wide_open_mouth", 4.0, 4.0, repeat=5), Event("laugh", 20.0, 2.0)
+    spans = jaw_spans(Score(40.0, (wide, Event("broad_smile", 10.0, 9.0), laugh)))
+    assert spans == ((4.0, 8.0), (20.0, 22.0)) and jaw_spans(None) == ()
+    silent, m, voice = still(30), still(30), still(30, jaw=0.4)
+    m.weights[120:240, JAW] = voice.weights[120:240, JAW]
+    quiet, told, taken = (Idler(30.0, 1.0, 3, (), s)(x).head for x, s in ((silent, ()), (m, spans), (m, ())))
+    assert np.abs(told - quiet).max() < np.radians(0.1) < np.radians(1.0) < np.abs(taken - quiet).max()
+    m.weights[300:, JAW] = voice.weights[300:, JAW]
+    after, spoken = (Idler(30.0, 1.0, 3, (), s)(m).head for s in (spans[:1], ()))
+    assert np.abs(after - spoken)[400:].max() < np.radians(0.1)  # speech is heard again afterwards
+
+
 def test_live_life_is_that_of_the_whole_clip() -> None:
     controls, m = Controls(idle=1.5, blink_rate=20, symmetry=0.3, eye_contact=0.4, mouth=1.2), still(12, jaw=0.3)
-    spans = ((3.0, 5.0),)
-    whole = apply(m, controls, 7, (), spans)
-    change = LiveControls(controls, m.fps, 7, (), spans)
+    spans, jaw = ((3.0, 5.0),), ((6.0, 8.0),)
+    whole = apply(m, controls, 7, (), spans, jaw)
+    change = LiveControls(controls, m.fps, 7, (), spans, jaw)
     frames = [change(m.slice(i, i + 1)) for i in range(len(m))]
-    assert np.array_equal(np.concatenate([f.weights for f in frames])[:-10], whole.weights[:-10])
+    assert np.array_equal(np.concatenate([f.weights for f in frames]), whole.weights)
     assert np.array_equal(np.concatenate([f.head for f in frames]), whole.head) and whole.head.any()

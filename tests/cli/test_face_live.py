@@ -1,0 +1,165 @@
+"""``avatargpt face`` while somebody speaks, with a tiny untrained driver in a temporary folder."""
+
+from __future__ import annotations
+
+import io
+import json
+import socket
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from avatargpt import export
+from avatargpt.cli.face_live import address
+from avatargpt.export.live_link import unpack
+from tests.cli.conftest import Result
+from tests.cli.test_bad_input import assert_refused
+from vqvae import arkit
+from vqvae.errors import UserError
+
+
+class Pipe:
+    """A stdin that raw sound comes from."""
+
+    def __init__(self, data: bytes) -> None:
+        self.buffer = io.BytesIO(data)
+
+
+def test_live_from_a_pipe_to_unreal_and_a_file(
+    cli, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pcm = (np.sin(np.arange(24_000) / 20) * 8000).astype("<i2")
+    monkeypatch.setattr("sys.stdin", Pipe(pcm.tobytes()))
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.settimeout(5)
+        port = listener.getsockname()[1]
+        result = cli(
+            "face", "-", "--rate", 48_000, "--live-link", f"127.0.0.1:{port}", "--subject", "Ada", "--gain",
+            "jawOpen=0", "-o", tmp_path / "a.npz", "--json", "--model", weights,
+        )  # fmt: skip
+        assert result.code == 0, result.err
+        first = unpack(listener.recv(4096))
+    about = json.loads(result.out)
+    assert about["frames"] == 15 and about["seconds"] == 0.5 and about["lost"] == 0
+    assert about["files"] == [str(tmp_path / "a.npz")]
+    assert first.subject == "Ada" and first.values[arkit.INDEX["jawOpen"]] == 0
+    kept = export.load(tmp_path / "a.npz")
+    np.testing.assert_array_equal(first.values[:52], kept.weights[0])
+
+
+def test_a_file_heard_live_performs_what_it_does_otherwise(cli, weights: Path, sound: Path, tmp_path: Path) -> None:
+    score = tmp_path / "score.json"
+    score.write_text(
+        json.dumps({"length": 3, "events": [{"action": "smile", "start": 0.2, "duration": 0.6}], "emotion": []})
+    )
+    asked = (sound, "--score", score, "--emotion", "happy:0.5", "--model", weights, "--blink-rate", 60)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as listener:
+        listener.bind(("127.0.0.1", 0))
+        to = ("--live-link", f"127.0.0.1:{listener.getsockname()[1]}")
+        for name, more in (("whole.npz", ()), ("live.npz", to)):
+            result = cli("face", *asked, *more, "-o", tmp_path / name)
+            assert result.code == 0, result.err
+        whole, live = (export.load(tmp_path / name) for name in ("whole.npz", "live.npz"))
+        np.testing.assert_array_equal(live.weights, whole.weights)
+        late = {"length": 3, "events": [{"action": "smile", "start": 2.0, "duration": 0.6}], "emotion": []}
+        score.write_text(json.dumps(late))
+        assert_refused(cli("face", *asked, *to, "-o", tmp_path / "late.npz"), "smile")
+
+
+def test_live_needs_no_file(cli, weights: Path, sound: Path) -> None:
+    pytest.importorskip("websockets")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    result = cli("face", sound, "--websocket", port, "--model", weights)
+    assert result.code == 0 and "30 frames" in result.err, result.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ((), "no -o FILE"),
+        (("-", "--live-link", "host:99999"), "accepted 1 to 65535"),
+        (("-", "--live-link", "a b"), "accepted HOST"),
+        (("-", "--websocket", "http"), "accepted [HOST:]PORT"),
+        (("--live-link", "127.0.0.1"), "one of AUDIO"),
+        (("-", "--microphone", "default"), "one of AUDIO"),
+        (("-", "--live-link", "127.0.0.1", "--smooth", "0.1"), "needs the whole clip"),
+        (("-", "--live-link", "127.0.0.1", "--seconds", "3"), "no --seconds"),
+        (("-", "--live-link", "127.0.0.1", "--rate", "10"), "accepted: whole numbers"),
+        (("-", "--live-link", "127.0.0.1", "--subject", ""), "accepted 1 to 64"),
+        (("-", "--live-link", "8000"), "accepted HOST[:PORT]"),
+        (("talk.wav", "--rate", "48000", "-o", "z.csv"), "--rate 48000: accepted with - and --microphone"),
+        (("talk.wav", "--rate", "0", "--live-link", "127.0.0.1"), "--rate 0: accepted with"),
+        (("-", "--subject", "Ada", "-o", "z.csv"), "--subject Ada: accepted with --live-link and --websocket"),
+    ],
+)
+def test_live_refusals(
+    cli, weights: Path, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...], said: str
+) -> None:
+    monkeypatch.setattr("sys.stdin", Pipe(b""))
+    assert_refused(cli("face", *arguments, "--model", weights), said)
+
+
+@pytest.mark.parametrize("text", ["host", "[::1]", "8000.local", "1.2.3.4", "8000:9000"])
+def test_hosts_of_unreal(text: str) -> None:
+    host, port = address("--live-link", text, None, 11111)
+    assert (host, port) == (("8000", 9000) if text.endswith("9000") else (text.strip("[]"), 11111))
+    assert address("--websocket", "8000", "127.0.0.1", None) == ("127.0.0.1", 8000)
+    with pytest.raises(UserError, match="accepted HOST"):
+        address("--live-link", "0", None, 11111)
+
+
+def test_a_stdin_that_is_closed(cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", None)
+    (tmp_path / "none").mkdir()  # without weights: these are not looked for
+    result = cli("face", "-", "-o", tmp_path / "x.csv", "--model", tmp_path / "none")
+    assert_refused(result, "stdin is closed", "16 bit mono PCM")
+
+
+def test_what_was_read_live_is_told_and_taken_back(
+    cli, words: None, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run(*argv: object) -> Result:
+        monkeypatch.setattr("sys.stdin", Pipe(bytes(16_000)))
+        return cli("face", "-", *argv, "--model", weights, "-o", tmp_path / "a.npz", "--json")
+
+    told = run("--text", "close both eyes")
+    score = json.loads(told.out)["score"]
+    assert score["text"] == "close both eyes" and score["events"]
+    assert "score" not in json.loads(run("--emotion", "sad").out)
+    (tmp_path / "s.json").write_text(told.out)
+    assert json.loads(run("--score", tmp_path / "s.json").out)["score"] == score
+    (tmp_path / "s.json").write_text(json.dumps([score]))
+    alone = run("--score", tmp_path / "s.json")
+    assert alone.code == 0 and json.loads(alone.out)["files"] == [str(tmp_path / "a.npz")], alone.err
+    (tmp_path / "s.json").write_text(json.dumps([score, score]))
+    assert_refused(run("--score", tmp_path / "s.json"), "--score", "s.json: 2 scores", "one where it is live")
+    (tmp_path / "t.txt").write_text("wink\nsmile\n")
+    assert_refused(run("--text", f"@{tmp_path / 't.txt'}"), "2 texts", "one where it is live")
+
+
+def test_pictures_of_what_was_live_show_what_was_asked_for(
+    cli, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pcm = (np.sin(np.arange(48_000) / 20) * 8000).astype("<i2").tobytes()
+    for name, more in (("a", ()), ("b", ("--idle", 0, "--blink-rate", 0)), ("c", ("--idle", 3))):
+        monkeypatch.setattr("sys.stdin", Pipe(pcm))
+        out = ("-o", tmp_path / f"{name}.png", "-o", tmp_path / f"{name}.npz")
+        result = cli("face", "-", "--model", weights, *more, *out)
+        assert result.code == 0, result.err
+    sheets, heads = [], []
+    for k in "abc":
+        sheets.append((tmp_path / f"{k}.png").read_bytes())
+        heads.append(export.load(tmp_path / f"{k}.npz").head)
+    assert sheets[0] == sheets[1] != sheets[2] and not np.allclose(heads[0], heads[1], atol=1e-3)
+
+
+def test_a_pipe_without_sound_leaves_no_file(
+    cli, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdin", Pipe(b""))
+    assert_refused(cli("face", "-", "-o", tmp_path / "a.csv", "--model", weights), "no sound came")
+    assert not (tmp_path / "a.csv").exists()
