@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 LONGEST = CHUNK + CONTEXT  # tokens of one answer
 APART = "face_language"  # folder of the face's own model in a folder of weights
 BEST_OF = 4  # candidates for an instruction
-WORDED = {"guidance": 1.5, "temperature": 0.7}  # of middles with a text, which calmer candidates leave undone
+WORDED = (1.5, 0.7)  # guidance and temperature of middles with a text, which calmer candidates leave undone
 FADE = 6  # frames over which a seam's jump is taken out
 
 
@@ -163,10 +163,10 @@ class Facing(Describing):
             check_text(text)
             slots["caption"] = text
         decoding = registry.get_task("face_in_between").decoding
-        how = WORDED if text else {"guidance": decoding.guidance, "temperature": decoding.temperature}
+        guidance, temperature = WORDED if text else (decoding.guidance, decoding.temperature)
         found = self._sample(
-            [self._prompt("face_in_between", slots)], [tokens], [seed], best_of or decoding.best_of,
-            top_k=decoding.top_k, settled=True, **how,
+            [self._prompt("face_in_between", slots)], [tokens], [seed], best_of or decoding.best_of, guidance,
+            temperature, decoding.top_k, settled=True,
         )[0]  # fmt: skip
         if text and len(found) > 1:
             found = [found[int(self._fits(found, self._plainly([text])[0]).argmax())]]

@@ -96,3 +96,9 @@ def test_actions_are_described_in_their_order(loaded):
 def test_strengths_of_a_feeling(loaded):
     shown = [read_emotions(loaded.emotion_face("happy", s, 2.0)[0], 1.0)["happy"] for s in (0.0, 0.3, 0.7, 1.0)]
     assert shown[0] < 0.1 < shown[1] < shown[2] < shown[3]
+
+
+def test_no_jump_where_the_middle_of_two_faces_meets_them(loaded):
+    start, end = (render(Score(3.0, (Event(a, 0.5, 2.3),)), i) for i, a in enumerate(("smile", "open_mouth")))
+    rows = loaded.face_in_between(start, end, 31 / 30).weights  # no whole number of tokens
+    assert np.abs(np.diff(rows, axis=0)).max(1)[[89, 120]].max() < 0.15
