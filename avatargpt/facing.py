@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 LONGEST = CHUNK + CONTEXT  # tokens of one answer
 APART = "face_language"  # folder of the face's own model in a folder of weights
 BEST_OF = 4  # candidates for an instruction
-FADE = 3  # frames over which a seam's jump is taken out
+WORDED = (1.5, 0.7)  # guidance and temperature of middles with a text, which calmer candidates leave undone
+FADE = 6  # frames over which a seam's jump is taken out
 
 
 class Facing(Describing):
@@ -85,7 +86,7 @@ class Facing(Describing):
         one = self.facial
         slots: list[dict[str, Any]] = [{"caption": t} for t in given]
         check_count("best_of", best_of)
-        wanted = one._plainly(given) if best_of > 1 else []
+        wanted = one._plainly(given) if given and best_of > 1 else []
         return one._faces("text_to_face", slots, given, seconds, seed, guidance, temperature, num, best_of, wanted)
 
     def emotion_face(
@@ -96,49 +97,61 @@ class Facing(Describing):
         """Feelings to faces (task `emotion_to_face`).
 
         Args:
-            emotions: "happy", "very sad", "angry, then calm"; one or more.
-            intensity: 0 to 1, of all of them; None = as the words say.
+            emotions: "happy", "very sad", "slightly angry"; one or more, each a single feeling.
+            intensity: 0 (neutral) to 1, of all of them, told as the word of its degree; None = as the words say.
             seconds, seed, guidance, temperature, num: as for `face`.
+
+        Raises:
+            UserError: an unknown feeling (with the nearest name), intensity or seconds out of range.
         """
+        from instruct_data.face.described import plain_feeling
+
         given = [emotions] if isinstance(emotions, str) else list(emotions)
         if intensity is not None and not 0 <= intensity <= 1:
             raise UserError(f"intensity: {intensity}; accepted 0 to 1")
         for text in given:
             check_text(text)
-        strength = {} if intensity is None else {"intensity": intensity}
-        slots: list[dict[str, Any]] = [{"emotion": e, **strength} for e in given]
+        # Of the number alone the model knows little: 0 would be the full feeling, 1 less than 0.85.
+        slots: list[dict[str, Any]] = [{"emotion": plain_feeling(e, intensity)} for e in given]
         return self.facial._faces("emotion_to_face", slots, given, seconds, seed, guidance, temperature, num, 1, [])
 
     def describe_face(self, faces: FaceMotion | Sequence[FaceMotion]) -> list[str]:
         """What faces do, with which feeling, how strongly (task `face_to_text`): one sentence each.
 
-        The form is that of `instruct_data.face.described`: ``blink twice, then smile slightly; very happy``. Faces
+        The form is that of `instruct_data.face.described`: ``blink twice, then smile slightly; very happy``. The
+        network names actions and feelings; the order of actions is read from the face (`avatargpt.face_order`). Faces
         beyond 7.2 s are described in windows, joined by "then".
         """
+        from avatargpt.face_order import told
         from instruct_data.face.described import plainly
 
-        return [plainly(text) for text in self.facial._read("face_to_text", faces)]
+        return [plainly(told(windows)) for windows in self.facial._read("face_to_text", faces)]
 
     def feeling(self, faces: FaceMotion | Sequence[FaceMotion]) -> list[str]:
         """Which feeling faces show (task `face_to_emotion`): "very happy", "calm, then angry", one answer each."""
-        return self.facial._read("face_to_emotion", faces)
+        return [then([said for said, _ in windows]) for windows in self.facial._read("face_to_emotion", faces)]
 
     def face_in_between(
-        self, start: FaceMotion, end: FaceMotion, seconds: float, text: str = "", seed: int = 0
+        self, start: FaceMotion, end: FaceMotion, seconds: float, text: str = "", seed: int = 0,
+        best_of: int | None = None,
     ) -> FaceMotion:
         """The missing middle between two faces (task `face_in_between`).
 
-        Of several candidates the one that is nearest to all others: what only one of them does, nobody asked for.
+        Of several candidates the one that is nearest to all others: what only one of them does, nobody asked for. With
+        a text the one whose description most likely says what the text asks for, as for `face`.
 
         Args:
             seconds: of the middle, at most 7.2; kept to the frame.
             text: what happens in between, may be empty.
+            best_of: candidates; None = as the task says, 8.
 
         Returns:
             START, the middle, END in one clip at 30 fps; START and END as they are.
         """
         if self.facial is not self:
-            return self.facial.face_in_between(start, end, seconds, text, seed)
+            return self.facial.face_in_between(start, end, seconds, text, seed, best_of)
+        if best_of is not None:
+            check_count("best_of", best_of)
         tokenizer = self._tokenizer("face")
         fps = tokenizer.spec.fps
         start, end = start.resampled(fps), end.resampled(fps)
@@ -150,15 +163,17 @@ class Facing(Describing):
             check_text(text)
             slots["caption"] = text
         decoding = registry.get_task("face_in_between").decoding
+        guidance, temperature = WORDED if text else (decoding.guidance, decoding.temperature)
         found = self._sample(
-            [self._prompt("face_in_between", slots)], [tokens], [seed], decoding.best_of, decoding.guidance,
-            decoding.temperature, decoding.top_k, settled=True,
-        )  # fmt: skip
-        stream = _usual([self._decoded(np.concatenate([a, codes, b])) for codes in found[0]])
-        step, frames = tokenizer.downsample, frames_of(seconds, fps)
-        middle = stream.slice(len(a) * step, len(a) * step + frames)
-        before = start.curves[-1] - stream.curves[len(a) * step - 1]
-        after = end.curves[0] - stream.curves[(len(a) + tokens) * step]
+            [self._prompt("face_in_between", slots)], [tokens], [seed], best_of or decoding.best_of, guidance,
+            temperature, decoding.top_k, settled=True,
+        )[0]  # fmt: skip
+        if text and len(found) > 1:
+            found = [found[int(self._fits(found, self._plainly([text])[0]).argmax())]]
+        stream = _usual([self._decoded(np.concatenate([a, codes, b])) for codes in found])
+        begin = len(a) * tokenizer.downsample
+        middle = stream.slice(begin, begin + frames_of(seconds, fps))
+        before, after = start.curves[-1] - middle.curves[0], end.curves[0] - middle.curves[-1]
         return joined([start, _faded(middle, before, after), end]).with_caption(text)
 
     def _faces(
@@ -167,9 +182,11 @@ class Facing(Describing):
         temperature: float | None, num: int, best_of: int, wanted: Sequence[str],
     ) -> list[FaceMotion]:
         check_count("num", num)
-        durations = list(seconds) if isinstance(seconds, Sequence) else [seconds] * len(slots)
+        durations = list(seconds) if isinstance(seconds, Sequence | np.ndarray) else [seconds] * len(slots)
         if len(durations) != len(slots):
             raise UserError(f"{len(slots)} texts need as many seconds")
+        if not slots:
+            return []
         tokenizer, decoding = self._tokenizer("face"), registry.get_task(task).decoding
         tokens = [-1 if s is None else self._face_tokens(s) for s in durations]
         told = [
@@ -215,22 +232,24 @@ class Facing(Describing):
         fits: np.ndarray = self.generator.score(self._encode(prompts), targets, "text").mean.cpu().numpy()
         return fits
 
-    def _read(self, task: str, faces: FaceMotion | Sequence[FaceMotion]) -> list[str]:
+    def _read(self, task: str, faces: FaceMotion | Sequence[FaceMotion]) -> list[list[tuple[str, FaceMotion]]]:
+        """For each face what is said of each of its windows, and the window."""
         given = [faces] if isinstance(faces, FaceMotion) else list(faces)
+        tokenizer, slot = self._tokenizer("face"), registry.get_task(task).inputs[0].name
         pieces: list[np.ndarray] = []
-        owner: list[int] = []
+        windows: list[tuple[int, FaceMotion]] = []
         for i, face in enumerate(given):
-            codes = self._codes(face)
-            count = -(-len(codes) // LONGEST)
-            pieces += np.array_split(codes, count)
-            owner += [i] * count
-        slot = registry.get_task(task).inputs[0].name
+            codes, shown = self._codes(face), face.resampled(tokenizer.spec.fps)
+            for part in np.array_split(np.arange(len(codes)), -(-len(codes) // LONGEST)):
+                pieces.append(codes[part])
+                windows.append((i, shown.slice(part[0] * tokenizer.downsample, (part[-1] + 1) * tokenizer.downsample)))
         said: list[str] = []
         for i in range(0, len(pieces), ROWS // 4):
             prompts = [self._prompt(task, {slot: p}) for p in pieces[i : i + ROWS // 4]]
             decoded = self.generator.decode(self._encode(prompts), "text", max_tokens=64, no_repeat=6, min_tokens=1)
             said += [self.text.decode([t for t in row if t >= 0]) for row in decoded.codes.tolist()]
-        return [then([s for s, o in zip(said, owner, strict=True) if o == i]) for i in range(len(given))]
+        both = list(zip(said, windows, strict=True))
+        return [[(text, window) for text, (owner, window) in both if owner == i] for i in range(len(given))]
 
     def _face_tokens(self, seconds: float) -> int:
         """Tokens of so many seconds.
@@ -264,7 +283,7 @@ def _usual(faces: Sequence[FaceMotion]) -> FaceMotion:
 
 def _faded(middle: FaceMotion, before: np.ndarray, after: np.ndarray) -> FaceMotion:
     """The middle without jumps at its ends: an offset (55,) at each fades out over a few frames."""
-    rows, t = middle.curves, np.arange(len(middle))
-    rows = rows + np.clip(1 - (t + 1) / (FADE + 1), 0, 1)[:, None] * before
-    rows = rows + np.clip(1 - (len(middle) - t) / (FADE + 1), 0, 1)[:, None] * after
+    rows, t, fade = middle.curves, np.arange(len(middle)), min(FADE, len(middle) // 2)
+    rows = rows + np.clip(1 - (t + 1) / (fade + 1), 0, 1)[:, None] * before
+    rows = rows + np.clip(1 - (len(middle) - t) / (fade + 1), 0, 1)[:, None] * after
     return FaceMotion.from_curves(rows, middle.fps)

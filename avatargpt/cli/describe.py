@@ -10,13 +10,19 @@ import typer
 from avatargpt.cli import common
 from vqvae.errors import UserError
 
+RANKED = 7  # sentences for a body
+
 
 def describe(
     files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Motions: .npz, .bvh and others.")],
     num: Annotated[int, typer.Option("-n", "--num", min=1, max=100, metavar="K", help="Sentences per motion.")] = 1,
     best_of: Annotated[
-        int, typer.Option(min=1, max=64, metavar="K", help="Sentences ranked; 1: the likeliest, without the book.")
-    ] = 7,
+        int | None,
+        typer.Option(
+            "--best-of", min=1, max=64, metavar="K",
+            help="Of bodies: sentences ranked, usually 7; 1: the likeliest, without the book.",
+        ),
+    ] = None,
     feeling: Annotated[bool, typer.Option("--feeling", help="Of faces: which feeling they show.")] = False,
     seed: common.Seed = 0,
     model: common.Model = None,
@@ -37,11 +43,13 @@ def describe(
         raise UserError(f"{files[faces.index(False)]}: no face; --feeling takes faces alone")
     if num > 1 and any(faces):
         raise UserError(f"{files[faces.index(True)]}: a face gets one sentence; --num goes with bodies")
+    if best_of is not None and any(faces):
+        raise UserError(f"{files[faces.index(True)]}: of a face nothing is ranked; --best-of goes with bodies")
     loaded = common.load_model(model, device, threads, quiet)
     with common.progress("describing", quiet):
         bodies = [m for m, face in zip(motions, faces, strict=True) if not face]
         shown = [m for m, face in zip(motions, faces, strict=True) if face]
-        body_answers = iter(loaded.describe(bodies, num=num, seed=seed, best_of=best_of) if bodies else [])
+        body_answers = iter(loaded.describe(bodies, num=num, seed=seed, best_of=best_of or RANKED) if bodies else [])
         face_answers = iter((loaded.feeling if feeling else loaded.describe_face)(shown) if shown else [])
         answers = [next(face_answers if face else body_answers) for face in faces]
     sentences = [[a] if isinstance(a, str) else list(a) for a in answers]

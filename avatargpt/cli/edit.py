@@ -14,6 +14,7 @@ Seconds = Annotated[float, typer.Option("--seconds", metavar="S", help="Length o
 Text = Annotated[
     str | None, typer.Option("--text", metavar="TEXT", help="What happens in the new part; @FILE gives one per line.")
 ]
+BODIES = 16  # candidates between two bodies
 File = Annotated[Path, typer.Argument(metavar="FILE", help="A motion: .npz, .bvh and others.")]
 
 
@@ -28,7 +29,10 @@ def inbetween(
     output: common.Outputs,
     text: Text = None,
     seed: common.Seed = 0,
-    best_of: Annotated[int, typer.Option("--best-of", min=1, max=64, metavar="K", help="Candidates.")] = 16,
+    best_of: Annotated[
+        int | None,
+        typer.Option("--best-of", min=1, max=64, metavar="K", help="Candidates; usually 16 of bodies, 8 of faces."),
+    ] = None,
     model: common.Model = None,
     device: common.Device = None,
     threads: common.Threads = None,
@@ -38,7 +42,7 @@ def inbetween(
     """Fill the gap between two motions, of bodies or of faces.
 
     The result holds START, the new middle and END; a body's END is moved to where the middle arrives. The middle of two
-    faces has at most 7.2 s, and one candidate.
+    faces has at most 7.2 s.
     """
     from avatargpt import export
     from vqvae.face import FaceMotion
@@ -54,9 +58,9 @@ def inbetween(
     with common.progress("filling in", quiet) as advance:
         for words in texts:
             if isinstance(first, FaceMotion) and isinstance(last, FaceMotion):
-                made: Any = loaded.face_in_between(first, last, seconds, words, seed)
+                made: Any = loaded.face_in_between(first, last, seconds, words, seed, best_of)
             else:
-                made = loaded.in_between(first, last, seconds, text=words, seed=seed, best_of=best_of)
+                made = loaded.in_between(first, last, seconds, text=words, seed=seed, best_of=best_of or BODIES)
             motions.append(made)
             if advance:
                 advance(len(motions), len(texts))

@@ -191,10 +191,7 @@ def _spoken(
     with common.progress("speaking", quiet):
         if not feelings:
             return loaded.face(texts, seconds=seconds, seed=seed)
-        felt = feelings[0]
-        if felt.text == "calm":
-            return loaded.emotion_face("neutral", seconds=seconds, seed=seed)
-        return loaded.emotion_face(felt.text, felt.strength, seconds, seed)
+        return loaded.emotion_face(feelings[0].text, feelings[0].strength, seconds, seed)
 
 
 def _tell_live(about: dict[str, Any], files: list[str], as_json: bool) -> None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Sequence
-from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from instruct_data.face.emotions import named_emotion
 from vqvae.errors import UserError
 
 if TYPE_CHECKING:
@@ -16,13 +16,6 @@ if TYPE_CHECKING:
 
 USUAL = 0.7  # intensity of an emotion without a number
 _REST = ("neutral", "calm")  # no feeling at all
-_OTHER_WORDS = {
-    "happiness": "happy", "joy": "happy", "joyful": "happy", "glad": "happy", "sadness": "sad", "anger": "angry",
-    "fear": "fearful", "afraid": "fearful", "scared": "fearful", "surprise": "surprised", "disgust": "disgusted",
-    "contemptuous": "contempt", "amusement": "amused", "tenderness": "tender", "excitement": "excited",
-    "pride": "proud", "pain": "pained", "shame": "ashamed", "boredom": "bored", "relief": "relieved",
-    "confusion": "confused",
-}  # fmt: skip
 _FORM = "NAME, NAME:0..1, NAME:0..1+NAME:0..1, or SECOND:NAME[:0..1],SECOND:NAME[:0..1] with rising seconds"
 MOST_AT_ONCE = 3
 
@@ -68,7 +61,7 @@ def _felt(argument: str, part: str, one: str) -> tuple[str, float]:
     fields = [f.strip() for f in one.split(":")]
     if not 1 <= len(fields) <= 2 or not fields[0]:
         raise UserError(f"--emotion {argument}: {part!r}; accepted {_FORM}")
-    name = emotion(fields[0])
+    name = named_emotion(fields[0])
     strength = USUAL if len(fields) == 1 else _number(argument, fields[1], "an intensity")
     if not 0 <= strength <= 1:
         raise UserError(f"--emotion {argument}: intensity {strength:g}; accepted 0 to 1")
@@ -83,24 +76,6 @@ def _number(argument: str, text: str, what: str) -> float:
     if not math.isfinite(value):
         raise UserError(f"--emotion {argument}: {text!r} is not {what}; accepted {_FORM}")
     return value
-
-
-def emotion(word: str) -> str:
-    """The name of an emotion in any case; a few nouns are understood too.
-
-    Raises:
-        UserError: unknown.
-    """
-    from instruct_data.face.emotions import emotion_names
-
-    known = [*emotion_names(), "calm"]
-    name = word.lower()
-    name = _OTHER_WORDS.get(name, name)
-    if name in known:
-        return name
-    near = get_close_matches(name, [*known, *_OTHER_WORDS], 1)
-    hint = f"; did you mean {_OTHER_WORDS.get(near[0], near[0])}?" if near else ""
-    raise UserError(f"emotion {word!r}: unknown{hint}; accepted {', '.join(known)}")
 
 
 def numbers(option: str, arguments: Sequence[str]) -> dict[str, float]:

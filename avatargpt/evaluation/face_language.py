@@ -65,13 +65,18 @@ def reading(told: Sequence[str], scores: Sequence[Score]) -> dict[str, float]:
     felt = [(Counter(set(r.feelings)), Counter(set(w.feelings))) for r, w in zip(read, wanted, strict=True)]
     same = [[a for a, _ in r.actions] == [a for a, _ in w.actions]
             for r, w in zip(read, wanted, strict=True) if w.actions]  # fmt: skip
-    counts = [dict(r.actions)[a] == n for r, w in zip(read, wanted, strict=True) for a, n in w.actions
-              if a in dict(r.actions)]  # fmt: skip
+    counts = [right for r, w in zip(read, wanted, strict=True) for right in _counts(r.actions, w.actions)]
     return {
         "described_actions": f1(actions), "described_feelings": f1(felt),
         "described_sequences": float(np.mean(same)) if same else float("nan"),
         "described_counts": float(np.mean(counts)) if counts else float("nan"),
     }
+
+
+def _counts(read: Sequence[tuple[str, int]], wanted: Sequence[tuple[str, int]]) -> list[bool]:
+    """Of every wanted action that is named: is its count right? Several of one name are matched in order."""
+    left = {a: [n for b, n in read if b == a] for a, _ in read}
+    return [left[a].pop(0) == n for a, n in wanted if left.get(a)]
 
 
 def feelings(model: Any, seed: int) -> dict[str, Any]:

@@ -52,6 +52,28 @@ def feeling_words(emotion: Emotion) -> str:
     return f"{word} {emotion.name}".strip()
 
 
+def plain_feeling(text: str, intensity: float | None = None) -> str:
+    """One feeling in the words of `feeling_words`, the only ones that `emotion_to_face` was taught.
+
+    Args:
+        text: a feeling, an adverb of degree before it or none.
+        intensity: 0 (nothing is felt) to 1, in place of the adverb.
+
+    Raises:
+        UserError: no feeling that is known.
+    """
+    from instruct_data.face.emotions import named_emotion
+
+    degree, _, rest = text.strip().lower().rpartition(" ")
+    known = degree.strip() in [w for _, w in FEELING_DEGREES if w]
+    name = named_emotion(rest if known else text.strip())
+    if name in (NOTHING, "calm") or intensity == 0:
+        return NOTHING
+    if intensity is not None:
+        return feeling_words(Emotion(name, intensity, 0.0, 1.0))
+    return f"{degree.strip()} {name}" if known else name
+
+
 def feelings_said(score: Score) -> str:
     """``calm, then very happy``: the feelings by their starts, equal neighbours said once; ``neutral`` without any."""
     said = [feeling_words(f) for f in sorted(score.emotions, key=lambda f: (f.start, -f.intensity))]

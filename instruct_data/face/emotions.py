@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,16 @@ import numpy as np
 from instruct_data.face import aus
 from instruct_data.face.actions import SIZE
 from vqvae import arkit
+from vqvae.errors import UserError
 from vqvae.yaml_file import read_yaml
+
+_OTHER_WORDS = {
+    "happiness": "happy", "joy": "happy", "joyful": "happy", "glad": "happy", "sadness": "sad", "anger": "angry",
+    "fear": "fearful", "afraid": "fearful", "scared": "fearful", "surprise": "surprised", "disgust": "disgusted",
+    "contemptuous": "contempt", "amusement": "amused", "tenderness": "tender", "excitement": "excited",
+    "pride": "proud", "pain": "pained", "shame": "ashamed", "boredom": "bored", "relief": "relieved",
+    "confusion": "confused",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,3 +68,19 @@ def prototypes() -> dict[str, Prototype]:
 def emotion_names() -> list[str]:
     """All names, ``neutral`` first."""
     return list(prototypes())
+
+
+def named_emotion(word: str) -> str:
+    """The name of an emotion in any case, ``calm`` included; a few nouns are understood too.
+
+    Raises:
+        UserError: unknown (with the nearest name).
+    """
+    known = [*emotion_names(), "calm"]
+    name = word.lower()
+    name = _OTHER_WORDS.get(name, name)
+    if name in known:
+        return name
+    near = get_close_matches(name, [*known, *_OTHER_WORDS], 1)
+    hint = f"; did you mean {_OTHER_WORDS.get(near[0], near[0])}?" if near else ""
+    raise UserError(f"emotion {word!r}: unknown{hint}; accepted {', '.join(known)}")

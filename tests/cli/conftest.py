@@ -49,13 +49,17 @@ class FakeAvatarGPT:
         return [walk(seconds or 2.0, seed + i, text) for text in texts for i in range(num)]
 
     def describe(self, motions, num=1, seed=0, best_of=7):
-        self.calls.append(("describe", {"count": len(motions), "num": num, "seed": seed}))
+        self.calls.append(("describe", {"count": len(motions), "num": num, "seed": seed, "best_of": best_of}))
         answers = [[f"a person walks {len(m)} frames, version {i}" for i in range(num)] for m in motions]
         return answers if num > 1 else [a[0] for a in answers]
 
     def in_between(self, start, end, seconds, text="", seed=0, best_of=8):
         self.calls.append(("in_between", {"text": text, "seed": seed, "best_of": best_of}))
         return concatenate([start, walk(seconds, seed), end]).with_caption(text)
+
+    def face_in_between(self, start, end, seconds, text="", seed=0, best_of=None):
+        self.calls.append(("face_in_between", {"text": text, "seed": seed, "best_of": best_of}))
+        return start
 
     def extend(self, motion, seconds, text="", seed=0, best_of=4):
         self.calls.append(("extend", {"text": text, "seed": seed, "best_of": best_of}))

@@ -15,6 +15,8 @@ import pytest
 from avatargpt import __version__
 from avatargpt.cli import common
 from avatargpt.cli.app import COMMANDS
+from tests.cli.test_bad_input import assert_refused
+from vqvae.face import FaceMotion
 from vqvae.motion import Motion
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -90,6 +92,19 @@ def test_inbetween_passes_both_clips(cli, fake, clip, tmp_path):
     r = cli("inbetween", clip, clip, "--seconds", 1.5, "--text", "turns", "--seed", 3, "-o", out)
     assert r.code == 0 and len(Motion.load(out)) == 40 + 30 + 40
     assert fake.calls == [("in_between", {"text": "turns", "seed": 3, "best_of": 16})]
+
+
+def test_candidates_of_bodies_and_faces(cli, fake, clip, tmp_path):
+    face = FaceMotion(np.zeros((30, 52)), np.zeros((30, 3))).save(tmp_path / "face.npz")
+    out = tmp_path / "m.npz"
+    for given in ((), ("--best-of", 3)):
+        for file in (clip, face):
+            assert cli("inbetween", file, file, "--seconds", 1, *given, "-o", out).code == 0
+        assert cli("describe", clip, *given).code == 0
+    asked = [(name, options["best_of"]) for name, options in fake.calls]
+    assert asked == [("in_between", 16), ("face_in_between", None), ("describe", 7),
+                     ("in_between", 3), ("face_in_between", 3), ("describe", 3)]  # fmt: skip
+    assert_refused(cli("describe", clip, face, "--best-of", 3), str(face), "--best-of goes with bodies")
 
 
 def test_extend_takes_a_batch_of_texts(cli, fake, clip, tmp_path):

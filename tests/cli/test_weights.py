@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from avatargpt import resources
+from avatargpt.metrics.face import read_emotions
 from instruct_data.face.described import Said, said
 from instruct_data.face.render import render
-from instruct_data.face.score import Emotion, Score
+from instruct_data.face.score import Emotion, Event, Score
 from vqvae.face import FaceMotion
 from vqvae.motion import Motion
 
@@ -83,3 +84,21 @@ def test_faces_in_tokens(cli, tmp_path):
     assert cli("generate", "a person walks forward", "--seconds", 2, "--best-of", 1, "-o", body).code == 0
     assert "one kind" in cli("inbetween", smile, body, "--seconds", 1, "-o", filled).err
     assert cli("describe", "--feeling", body).code == 2 and cli("describe", smile, "-n", 2).code == 2
+
+
+def test_actions_are_described_in_their_order(loaded):
+    for pair in (("smile", "nod"), ("nod", "smile"), ("open_mouth", "pucker_lips"), ("pucker_lips", "open_mouth")):
+        first, second = pair
+        face = render(Score(4.0, (Event(first, 0.3, 1.0), Event(second, 2.3, 1.0))), 0)
+        assert tuple(a for a, _ in said(loaded.describe_face(face)[0]).actions) == pair
+
+
+def test_strengths_of_a_feeling(loaded):
+    shown = [read_emotions(loaded.emotion_face("happy", s, 2.0)[0], 1.0)["happy"] for s in (0.0, 0.3, 0.7, 1.0)]
+    assert shown[0] < 0.1 < shown[1] < shown[2] < shown[3]
+
+
+def test_no_jump_where_the_middle_of_two_faces_meets_them(loaded):
+    start, end = (render(Score(3.0, (Event(a, 0.5, 2.3),)), i) for i, a in enumerate(("smile", "open_mouth")))
+    rows = loaded.face_in_between(start, end, 31 / 30).weights  # no whole number of tokens
+    assert np.abs(np.diff(rows, axis=0)).max(1)[[89, 120]].max() < 0.15

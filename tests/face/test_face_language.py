@@ -96,6 +96,9 @@ def test_what_descriptions_say() -> None:
     assert all(v == 1 for v in right.values())
     assert wrong["described_sequences"] == 0 and 0 < wrong["described_actions"] < 1 == right["described_actions"]
     assert wrong["described_feelings"] == 0 and wrong["described_counts"] == 0.5
+    again = Score(6.0, tuple(Event("blink", 2.0 * i, 1.0, 0.7, i + 1) for i in range(3)))
+    assert reading([described(again)], [again])["described_counts"] == 1
+    assert reading(["blink, then blink three times"], [again])["described_counts"] == 0.5
 
 
 def test_store_of_faces(tmp_path: Path) -> None:
@@ -177,10 +180,28 @@ def test_words_to_faces(gpt: AvatarGPT) -> None:
     assert [len(m) for m in two] == [45, 45] and not np.array_equal(two[0].weights, two[1].weights)
     for call, says in (
         (lambda: gpt.face(" "), "empty"), (lambda: gpt.face("smile", 9.0), "7.2"), (lambda: gpt.face("x", 0.0), "7.2"),
-        (lambda: gpt.emotion_face("sad", 1.5), "0 to 1"), (lambda: gpt.face(["a", "b"], [1.0]), "as many seconds"),
+        (lambda: gpt.emotion_face("sad", 1.5), "0 to 1"), (lambda: gpt.emotion_face("hapyy"), "did you mean happy"),
+        (lambda: gpt.emotion_face("angry, then calm"), "unknown"),
+        (lambda: gpt.face(["a", "b"], [1.0]), "as many seconds"),
     ):
         with pytest.raises(UserError, match=says):
             call()
+
+
+def test_one_face_for_each_text_and_none_for_none(gpt: AvatarGPT) -> None:
+    assert gpt.face([]) == [] == gpt.emotion_face([])
+    seconds: Any = np.array([1.0, 2.0])
+    assert [len(m) for m in gpt.face(["smile", "blink"], seconds)] == [30, 60]
+
+
+def test_a_strength_is_told_in_words(gpt: AvatarGPT, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+    monkeypatch.setattr(gpt, "_faces", lambda task, slots, *_: asked.extend(s["emotion"] for s in slots))
+    for intensity in (0, 0.3, 0.7, 0.85, 1.0, None):
+        gpt.emotion_face(["Joy", "very sad", "calm"], intensity)
+    assert asked[::3] == ["neutral", "slightly happy", "happy", "very happy", "extremely happy", "happy"]
+    assert asked[1::3] == ["neutral", "slightly sad", "sad", "very sad", "extremely sad", "very sad"]
+    assert set(asked[2::3]) == {"neutral"}
 
 
 def test_faces_to_words(gpt: AvatarGPT) -> None:
@@ -188,6 +209,9 @@ def test_faces_to_words(gpt: AvatarGPT) -> None:
     said_of = gpt.describe_face([short, long])
     assert len(said_of) == 2 and all(isinstance(s, str) for s in said_of)
     assert gpt.describe_face(short) == said_of[:1] and len(gpt.feeling([short, long])) == 2
+    windows = gpt._read("face_to_text", [long, short])
+    assert [len(w) for w in windows] == [2, 1] and gpt.describe_face([]) == []
+    assert np.array_equal(np.concatenate([face.weights for _, face in windows[0]]), long.weights)
 
 
 def test_between_two_faces(gpt: AvatarGPT) -> None:
@@ -195,8 +219,32 @@ def test_between_two_faces(gpt: AvatarGPT) -> None:
     made = gpt.face_in_between(start, end, 1.1)
     assert len(made) == 45 + 33 + 60
     assert np.array_equal(made.weights[:45], start.weights) and np.array_equal(made.head[78:], end.head)
+    for seconds in (0.03, 0.1, 1.0, 1.03, 1.07):
+        rows = gpt.face_in_between(start, end, seconds).weights
+        seams = np.abs(np.diff(rows, axis=0)).max(1)[[44, -len(end)]]
+        assert seams.max() < (0.15 if seconds >= 1 else 1) and 0 <= rows.min() <= rows.max() <= 1
     found = between(gpt, [face(4.0, 3)])
     assert found["between_error"]["n"] == 1 and found["between_error"]["mean"] > found["between_error_line"]["mean"]
+
+
+def test_what_happens_between_two_faces(gpt: AvatarGPT, monkeypatch: pytest.MonkeyPatch) -> None:
+    start, end, seen = face(1.5, 1), face(2.0, 2), []
+
+    def fits(codes: list[np.ndarray], text: str, best: int) -> np.ndarray:
+        seen.append((len(codes), text))
+        return np.eye(len(codes))[best]
+
+    made = []
+    for best in (0, 2):
+        monkeypatch.setattr(gpt, "_fits", lambda codes, text, best=best: fits(codes, text, best))
+        made.append(gpt.face_in_between(start, end, 1.0, "Nod.", best_of=3).weights)
+    assert not np.array_equal(*made) and seen == [(3, "nod")] * 2
+    gpt.face_in_between(start, end, 1.0, "Nod.")
+    gpt.face_in_between(start, end, 1.0, "Nod.", best_of=1)
+    gpt.face_in_between(start, end, 1.0)
+    assert seen[2:] == [(8, "nod")]
+    with pytest.raises(UserError, match="best_of"):
+        gpt.face_in_between(start, end, 1.0, best_of=0)
 
 
 def test_a_body_model_says_that_it_has_no_face(gpt: AvatarGPT) -> None:

@@ -1,0 +1,78 @@
+"""Descriptions of faces put in order by what is seen, and those of windows joined."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from avatargpt.face_order import in_order, told
+from instruct_data.face.described import described, said
+from instruct_data.face.render import render
+from instruct_data.face.score import Emotion, Event, Score
+from vqvae.face import FaceMotion
+from vqvae.face import concatenate as joined
+
+ACTIONS = (
+    "smile", "wink_left", "wink_right", "nod", "open_mouth", "raise_brows", "pucker_lips", "frown", "shake_head",
+    "look_left", "squint", "puff_cheeks", "close_eyes", "sneer_left",
+)  # fmt: skip
+
+
+def clip(*events: tuple, seconds: float = 4.0, feel: tuple[Emotion, ...] = ()) -> tuple[FaceMotion, str]:
+    score = Score(seconds, tuple(Event(*e) for e in events), feel)
+    return render(score, 3), described(score)
+
+
+def test_pairs_come_in_the_order_in_which_they_are_done() -> None:
+    rng, right = np.random.default_rng(0), 0
+    pairs = [rng.choice(ACTIONS, 2, replace=False) for _ in range(60)]
+    for a, b in pairs:
+        face, truth = clip((str(a), 0.3, 1.0), (str(b), 1.8, 1.0), seconds=3.1)
+        right += {in_order(t, face) for t in (truth, ", then ".join(truth.split(", then ")[::-1]))} == {truth}
+    assert right >= 57
+
+
+@pytest.mark.parametrize(
+    ("events", "network", "says"),
+    [
+        # degree, count and feeling go along
+        ([("smile", 0.2, 0.8), ("nod", 2.0, 1.2, 0.9, 2)], "nod strongly twice and smile; very happy, then sad",
+         "smile, then nod strongly twice; very happy, then sad"),
+        # what overlaps stays as it was told
+        ([("smile", 0.5, 2.0), ("nod", 0.8, 1.0)], "smile and nod", "smile and nod"),
+        ([("smile", 0.5, 2.0), ("nod", 0.8, 1.0)], "nod and smile", "nod and smile"),
+        # several rises of one signal, in order; a single one is told once
+        ([("wink_left", 0.3, 0.5), ("nod", 1.2, 0.8), ("wink_left", 2.6, 0.5)], "nod, then wink left, then wink left",
+         "wink left, then nod, then wink left"),
+        ([("nod", 0.3, 0.8), ("smile", 2.0, 1.0)], "smile, then nod, then smile", "nod, then smile"),
+        # states and what is not seen keep their place
+        ([("smile", 0.2, 0.8), ("frown", 2.5, 1.0)], "frown, then return to neutral, then smile",
+         "smile, then return to neutral, then frown"),
+        ([("smile", 0.5, 1.0)], "stick out tongue, then smile", "stick out tongue, then smile"),
+        ([("smile", 0.5, 1.0)], "smiling somehow, then smile", "smiling somehow, then smile"),
+        ([("smile", 0.5, 1.0)], "very happy, then sad", "very happy, then sad"), ([], "", ""),
+    ],
+)  # fmt: skip
+def test_the_rule(events: list[tuple], network: str, says: str) -> None:
+    assert in_order(network, clip(*events)[0]) == says
+
+
+def test_windows_lose_nothing_that_repeats() -> None:
+    wink, calm, smile = clip(("wink_left", 1.5, 0.5)), clip(seconds=2.0), clip(("smile", 0.5, 1.0))
+    happy = Emotion("happy", 0.85, 0.0, 4.0)
+    felt = [(clip(("wink_left", 1.5, 0.5), feel=(happy,)))] * 3
+
+    def say(*windows: tuple[FaceMotion, str]) -> str:
+        return told([(text, face) for face, text in windows])
+
+    assert say(wink, wink, wink) == "wink left, then wink left, then wink left"
+    assert said(say(*felt)).actions == (("wink_left", 1),) * 3 and say(*felt).endswith("; very happy")
+    assert say(wink, calm, smile) == "wink left, then smile" and say(calm, calm) == "neutral"
+    assert say(felt[0], calm) == "wink left; very happy, then neutral"
+    assert told([("very happy", calm[0]), ("very happy, then sad", calm[0])]) == "very happy, then sad"
+
+
+def test_an_action_under_way_between_windows_is_told_once() -> None:
+    whole = joined([clip(("smile", 1.0, 3.0))[0].slice(0, 90), clip(("smile", 1.0, 3.0))[0].slice(60, 120)])
+    first, second = whole.slice(0, 90), whole.slice(90, len(whole))
+    assert told([("smile", first), ("smile, then nod; happy", second)]) == "smile, then nod; happy"
