@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from avatargpt.editing import Editing
-from avatargpt.requests import check_count, mix, then
+from avatargpt.requests import check_count, check_seed, mix, then
 from avatargpt.speaker import CHUNK, CONTEXT, ROWS
 from vqvae.motion import Motion
 
@@ -38,7 +38,10 @@ class Describing(Editing):
         """
         check_count("num", num)
         check_count("best_of", best_of)
+        check_seed(seed)
         given = [motions] if isinstance(motions, Motion) else list(motions)
+        if not given:
+            return []
         pieces: list[np.ndarray] = []
         owner: list[int] = []
         for i, motion in enumerate(given):

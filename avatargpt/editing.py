@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from avatargpt import stitching
-from avatargpt.requests import check_count, check_seconds, check_text, frames_of, held
+from avatargpt.floor import lifted
+from avatargpt.requests import check_count, check_seconds, check_seed, check_text, frames_of, held
 from avatargpt.speaker import CHUNK, CONTEXT, Speaker
 from vqvae.motion import Motion, concatenate
 
@@ -33,6 +34,7 @@ class Editing(Speaker):
         """
         check_seconds(seconds)
         check_count("best_of", best_of)
+        check_seed(seed)
         if text:
             check_text(text)
         tokenizer = self._tokenizer("body")
@@ -59,6 +61,7 @@ class Editing(Speaker):
         else:
             pick = stitching.medoid([m[0] for m in made]) if best_of > 2 else 0
         middle, last = made[pick]
+        middle = lifted(middle, after=True, before=True)
         return concatenate([start, middle, last]).with_caption(text or start.caption)
 
     def _bridge(
@@ -95,6 +98,7 @@ class Editing(Speaker):
         """
         check_seconds(seconds)
         check_count("best_of", best_of)
+        check_seed(seed)
         if text:
             check_text(text)
         tokenizer = self._tokenizer("body")
@@ -120,7 +124,7 @@ class Editing(Speaker):
             n = min(2, len(motion), at)
             last = motion.slice(len(motion) - n, len(motion))
             made.append(stitching.fade_in(stretch, stream.slice(at - n, at), last))
-        best = made[stitching.medoid(made)] if len(made) > 2 else made[0]
+        best = lifted(made[stitching.medoid(made)] if len(made) > 2 else made[0], after=True)
         return concatenate([motion, best]).with_caption(text or motion.caption)
 
     def _tail(self, motion: Motion) -> Motion:

@@ -48,7 +48,7 @@ def user_folder() -> Path:
 
 def check_retrieval(count: int) -> None:
     """Raises UserError unless a prompt can carry so many examples per clause."""
-    if not 0 <= count <= EXAMPLES:
+    if isinstance(count, bool) or not isinstance(count, int) or not 0 <= count <= EXAMPLES:
         raise UserError(f"retrieval: {count}; accepted 0 to {EXAMPLES} clips per clause")
 
 

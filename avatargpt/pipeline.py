@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from avatargpt.facing import Facing
+from avatargpt.floor import lifted
 from avatargpt.library import check_retrieval
-from avatargpt.requests import check_count, check_seconds, check_text, frames_of, mix, tokens_of
+from avatargpt.requests import check_sampling, check_text, frames_of, mix, shares, tokens_of, wishes
 from avatargpt.speaker import CHUNK, ROWS
 from avatargpt.wording import Plain
 from instruct_data import registry
 from instruct_data.joining import join_best, join_motions
-from vqvae.errors import UserError
 from vqvae.motion import Motion
 
 if TYPE_CHECKING:
@@ -41,11 +41,11 @@ class AvatarGPT(Facing):
 
         Unless `literal`, a request is first put into plain words clause by clause (`avatargpt.wording`: retrieval of
         the nearest known phrasing, which also tells how long such a motion usually is); clauses are made one by one
-        and joined at a blended seam.
+        and joined at a blended seam. A body that has sunk into the floor is lifted (`avatargpt.floor`).
 
         Args:
             texts: one or more sentences.
-            seconds: length of each result, kept to the frame; None = as long as such motion usually is.
+            seconds: length of each result, or one for all, kept to the frame; None = as long as such motion usually is.
             seed: the same seed gives the same motion, whatever else is asked for in the same call.
             guidance: classifier-free guidance on tokens, 1 = none.
             best_of: candidates per result; the one that fits its words best wins (`fit`).
@@ -60,22 +60,15 @@ class AvatarGPT(Facing):
             len(texts) * num Motions, in order; first frame above the origin facing +Z.
 
         Raises:
-            UserError: empty text, seconds outside 0.2..600, num or best_of below 1, retrieval without a library.
+            UserError: empty text, seconds outside 0.2..600, guidance outside 1..20, temperature outside 0.05..2, num or
+                best_of below 1, retrieval without a library.
         """
-        check_count("num", num)
-        check_count("best_of", best_of)
+        check_sampling(num, best_of, guidance, temperature)
         check_retrieval(retrieval)
-        wanted = [texts] if isinstance(texts, str) else list(texts)
-        durations = list(seconds) if isinstance(seconds, Sequence) else [seconds] * len(wanted)
-        if len(durations) != len(wanted) or (seeds is not None and len(seeds) != len(wanted)):
-            raise UserError(f"{len(wanted)} texts need as many seconds and seeds")
-        jobs = []
-        for i, (text, duration) in enumerate(zip(wanted, durations, strict=True)):
-            check_text(text)
-            if duration is not None:
-                check_seconds(duration)
-            base = seed if seeds is None else seeds[i]
-            jobs += [(text, duration, mix(base, 1000 + k) if k else base) for k in range(num)]
+        jobs = [
+            (text, duration, mix(base, 1000 + k) if k else base)
+            for text, duration, base in wishes(texts, seconds, seed if seeds is None else seeds) for k in range(num)
+        ]  # fmt: skip
         out: list[Motion] = []
         step = max(1, ROWS // best_of)
         for i in range(0, len(jobs), step):
@@ -83,6 +76,17 @@ class AvatarGPT(Facing):
             if progress:
                 progress(len(out), len(jobs))
         return out
+
+    def read_as(
+        self, texts: str | Sequence[str], seconds: float | Sequence[float | None] | None = None, literal: bool = False
+    ) -> list[list[str]]:
+        """What `generate` makes of each text: captions in plain words, one after another.
+
+        Raises:
+            UserError: as `generate`.
+        """
+        asked = wishes(texts, seconds, 0)
+        return [[caption for caption, _ in self._clauses(text, length, 0, literal)] for text, length, _ in asked]
 
     def _clauses(self, text: str, duration: float | None, seed: int, literal: bool) -> list[tuple[str, int]]:
         """Captions to be made one after another and the motion tokens of each, -1 = the model decides."""
@@ -96,9 +100,7 @@ class AvatarGPT(Facing):
             total = tokens_of(duration, self._tokenizer("body").tokens_per_second)
             if total < SHORTEST * len(found):  # no room for all of it one by one
                 return [(text, total)]
-            usual = np.array([t if t > 0 else 20 for t in tokens], float)
-            ends = np.round(np.cumsum(usual / usual.sum()) * total).astype(int)
-            tokens = np.diff(ends, prepend=0).tolist()
+            tokens = shares(total, [t if t > 0 else 20 for t in tokens], SHORTEST)
         return [(p.text, t) for p, t in zip(found, tokens, strict=True)]
 
     def _generate(
@@ -126,7 +128,7 @@ class AvatarGPT(Facing):
                 else:
                     motion = join_motions(motion, made) if duration is not None else join_best(motion, made)[0]
             assert motion is not None
-            motion = motion.canonical().with_caption(text)
+            motion = lifted(motion.canonical().with_caption(text))
             out.append(motion if duration is None else motion.slice(0, frames_of(duration, motion.fps)))
         return out
 

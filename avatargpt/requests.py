@@ -2,32 +2,108 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from numbers import Integral, Real
+from typing import Any
 
 import numpy as np
 
-from avatargpt.limits import MAX_SECONDS, MIN_SECONDS
+from avatargpt.limits import GUIDANCE, MAX_SECONDS, MIN_SECONDS, TEMPERATURE, is_text
 from vqvae.errors import UserError
 from vqvae.motion import Motion
 
 
-def check_text(text: str) -> None:
+def check_text(text: object) -> None:
     """Raises UserError unless the text says something, in at most 2000 characters."""
-    if not text.strip():
-        raise UserError("the text is empty; accepted: a sentence of what happens")
+    if not isinstance(text, str):
+        raise UserError(f"a text that is {_told(text)}; accepted: a sentence of what happens")
+    if not is_text(text):
+        raise UserError("the text holds half a character (a surrogate); accepted: what UTF-8 can hold")
+    if not any(c.isalnum() for c in text):
+        raise UserError("the text is empty, or signs alone; accepted: a sentence of what happens")
     if len(text) > 2000:
         raise UserError(f"the text has {len(text)} characters; accepted: at most 2000")
 
 
-def check_seconds(seconds: float) -> None:
-    """Raises UserError outside the accepted range."""
-    if not (np.isfinite(seconds) and MIN_SECONDS <= seconds <= MAX_SECONDS):
-        raise UserError(f"seconds: {seconds}; accepted {MIN_SECONDS} to {MAX_SECONDS:g}")
+def check_seconds(seconds: object) -> None:
+    """Raises UserError for what is no number, or outside the accepted range."""
+    check_range("seconds", seconds, (MIN_SECONDS, MAX_SECONDS))
 
 
-def check_count(name: str, count: int) -> None:
-    if count < 1:
-        raise UserError(f"{name}: {count}; accepted 1 or more")
+def check_range(name: str, value: object, bounds: tuple[float, float]) -> None:
+    """Raises UserError for what is no number, or outside of the bounds."""
+    low, high = bounds
+    if not _is(value, Real) or not low <= value <= high:  # type: ignore[operator]
+        raise UserError(f"{name}: {_told(value)}; accepted {low:g} to {high:g}")
+
+
+def check_count(name: str, count: object) -> None:
+    if not _is(count, Integral) or count < 1:  # type: ignore[operator]
+        raise UserError(f"{name}: {_told(count)}; accepted 1 or more, a whole number")
+
+
+def check_seed(seed: object) -> None:
+    if not _is(seed, Integral):
+        raise UserError(f"seed: {_told(seed)}; accepted a whole number")
+
+
+def _is(value: object, kind: type) -> bool:
+    return isinstance(value, kind) and not isinstance(value, (bool, np.bool_))
+
+
+def _told(value: object) -> str:
+    """A value within a line."""
+    return repr(value)[:40] if isinstance(value, str) else " ".join(str(value).split())[:40]
+
+
+def check_sampling(num: int, best_of: int, guidance: float, temperature: float) -> None:
+    """Raises UserError for what no body motion is sampled with."""
+    check_count("num", num)
+    check_count("best_of", best_of)
+    check_range("guidance", guidance, GUIDANCE)
+    check_range("temperature", temperature, TEMPERATURE)
+
+
+def wishes(texts: object, seconds: object, seeds: object) -> list[tuple[str, float | None, int]]:
+    """Text, length and seed of each request.
+
+    Args:
+        texts: one or several. seconds: one for all, or one for each; None = as the model likes. seeds: so, too.
+
+    Raises:
+        UserError: a text that says nothing, a length or seed that is not accepted, too few or too many of them.
+    """
+    if not isinstance(texts, Iterable):
+        check_text(texts)
+    wanted: list[Any] = [texts] if isinstance(texts, str) else list(texts)  # type: ignore[call-overload]
+    out = list(zip(wanted, _each(seconds, len(wanted)), _each(seeds, len(wanted)), strict=True))
+    for text, length, seed in out:
+        check_text(text)
+        if length is not None:
+            check_seconds(length)
+        check_seed(seed)
+    return out
+
+
+def _each(value: Any, count: int) -> list[Any]:
+    """One value for all of `count` texts, or as many as there are texts."""
+    value = value.tolist() if isinstance(value, np.ndarray) else value
+    many = isinstance(value, Sequence) and not isinstance(value, str)
+    values = list(value) if many else [value] * count
+    if len(values) != count:
+        raise UserError(f"{count} texts need as many seconds and seeds")
+    return values
+
+
+def shares(total: int, usual: Sequence[int], least: int) -> list[int]:
+    """`total` tokens shared among clauses as their usual numbers are, but none gets fewer than `least`."""
+    parts = np.cumsum(usual) / np.sum(usual)
+    for base in (0, least):
+        found = np.diff(np.round(parts * (total - base * len(usual))).astype(int), prepend=0) + base
+        if found.min() >= least:
+            break
+    return [int(n) for n in found]
 
 
 def mix(seed: int, part: int) -> int:

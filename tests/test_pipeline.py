@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -9,11 +10,13 @@ import pytest
 import torch
 
 from avatargpt.config import AvatarGPTConfig
+from avatargpt.floor import SUNK
 from avatargpt.model import AvatarGPTModel
 from avatargpt.pipeline import REFINE, AvatarGPT
+from avatargpt.requests import shares
 from avatargpt.speaker import CHUNK, CONTEXT
 from avatargpt.text import TextTokenizer
-from avatargpt.wording import Wording
+from avatargpt.wording import Plain, Wording
 from vqvae import rotations as rot
 from vqvae.errors import UserError
 from vqvae.motion import Motion
@@ -118,12 +121,69 @@ def test_best_of_takes_the_likeliest_description(gpt: AvatarGPT) -> None:
      ({"texts": "walk", "seconds": 0}, "accepted 0.2 to 600"), ({"texts": "walk", "seconds": -1.0}, "-1.0"),
      ({"texts": "walk", "seconds": 1000}, "1000"), ({"texts": "walk", "seconds": float("nan")}, "nan"),
      ({"texts": ["a", "b"], "seconds": [1.0]}, "as many"), ({"texts": ["a", "b"], "seeds": [1]}, "as many"),
-     ({"texts": "walk", "num": 0}, "num: 0"), ({"texts": "walk", "best_of": 0}, "best_of: 0")],
+     ({"texts": "walk", "num": 0}, "num: 0"), ({"texts": "walk", "best_of": 0}, "best_of: 0"),
+     ({"texts": "walk", "num": 1.5}, "num: 1.5"), ({"texts": "walk", "best_of": "4"}, "best_of: '4'"),
+     ({"texts": "!!!"}, "signs alone"), ({"texts": "walk \ud83d"}, "surrogate"), ({"texts": 5}, "a text that is 5"),
+     ({"texts": ["walk", None]}, "a text that is None"), ({"texts": "walk", "seconds": "2"}, "seconds: '2'"),
+     ({"texts": ["a", "b"], "seconds": ["a", 3]}, "seconds: 'a'"), ({"texts": "walk", "seconds": True}, "True"),
+     ({"texts": "walk", "guidance": 0}, "guidance: 0; accepted 1 to 20"),
+     ({"texts": "walk", "guidance": float("nan")}, "guidance: nan"),
+     ({"texts": "walk", "temperature": 0}, "temperature: 0; accepted 0.05 to 2"),
+     ({"texts": "walk", "temperature": "hot"}, "temperature: 'hot'"), ({"texts": "walk", "seed": 1.5}, "seed: 1.5"),
+     ({"texts": "walk", "seeds": [None]}, "seed: None"), ({"texts": "walk", "retrieval": 0.5}, "retrieval: 0.5")],
 )  # fmt: skip
 def test_generate_refuses(gpt: AvatarGPT, arguments: dict, says: str) -> None:
     with pytest.raises(UserError) as e:
         gpt.generate(**arguments)
     assert says in str(e.value) and "\n" not in str(e.value)
+
+
+def test_one_length_or_one_for_each_text(gpt: AvatarGPT) -> None:
+    for seconds in (np.array([0.4, 0.8]), (np.float32(0.4), 0.8)):
+        assert [len(m) for m in gpt.generate(["walk", "turn"], seconds, np.int64(3), best_of=1)] == [8, 16]
+    assert len(gpt.generate("walk", np.array(0.4), best_of=1)[0]) == 8
+    assert gpt.generate([]) == gpt.describe([]) == []
+
+
+def test_every_clause_gets_room(gpt: AvatarGPT, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert shares(16, [56, 2, 70], 5) == [5, 5, 6]
+    assert shares(40, [20, 60], 5) == [10, 30], "in proportion where that leaves enough"
+    assert shares(15, [9, 1, 1], 5) == [5, 5, 5] and shares(7, [3], 5) == [7]
+    said = [Plain("walk", 1.0, (56,)), Plain("jump", 1.0, (2,)), Plain("turn", 1.0, (70,))]
+
+    class Book:
+        def plain(self, text: str, grounder: object) -> list[Plain]:
+            return said
+
+    monkeypatch.setattr(gpt, "wording", Book())
+    monkeypatch.setattr(gpt, "grounder", object())
+    assert gpt._clauses("walk, then jump, then turn", 3.2, 0, False) == [("walk", 5), ("jump", 5), ("turn", 6)]
+    assert gpt._clauses("walk, then jump, then turn", 2.8, 0, False) == [("walk, then jump, then turn", 14)]
+
+
+def sunk(motion: Motion) -> float:
+    return float(-motion.joints[..., 1].min())
+
+
+def test_what_is_made_stays_on_the_floor(gpt: AvatarGPT, monkeypatch: pytest.MonkeyPatch) -> None:
+    lying = replace(walk(43), root=walk(43).root - [0, 0.6, 0])
+    made: dict[bool, list[Motion]] = {}
+    for rule in (False, True):
+        with monkeypatch.context() as patched:
+            if not rule:
+                patched.setattr("avatargpt.pipeline.lifted", lambda motion: motion)
+                patched.setattr("avatargpt.editing.lifted", lambda motion, **_: motion)
+            made[rule] = [
+                *gpt.generate(["walk", "turn", "jump"], 2.0, best_of=1),
+                gpt.extend(lying, 3.0, best_of=1).slice(43 + 12, 103), gpt.in_between(lying, lying, 3.0, best_of=1),
+            ]  # fmt: skip
+    for before, after in zip(made[False], made[True], strict=True):
+        assert np.array_equal(before.root, after.root) == (sunk(before) <= SUNK)
+        np.testing.assert_allclose(before.rotations, after.rotations, atol=1e-6)
+    assert sunk(lying) > 2 * SUNK < max(map(sunk, made[False][:3]))
+    assert max(map(sunk, made[True][:4])) < SUNK + 1e-4
+    np.testing.assert_array_equal(made[True][4].slice(0, 43).root, lying.root)
+    assert sunk(made[True][4].slice(43 + 12, 43 + 48)) < SUNK + 1e-4
 
 
 def test_another_tokenizer_is_refused(parts: tuple[AvatarGPTModel, TextTokenizer, MotionTokenizer]) -> None:

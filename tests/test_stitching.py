@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from avatargpt import stitching
+from avatargpt.floor import EASE, SUNK, lifted
 from vqvae import rotations as rot
 from vqvae.motion import Motion, concatenate
 
@@ -132,3 +133,26 @@ def test_retimed_from_one_frame() -> None:
 def test_medoid_is_the_consensus() -> None:
     clips = [walk(20, speed=s) for s in (5.0, 1.0, 1.2, 1.1, -4.0)]
     assert stitching.medoid(clips) == 3
+
+
+def test_only_what_has_sunk_into_the_floor_is_lifted() -> None:
+    clip = walk(60)
+    lowest = clip.joints[..., 1].min(1)
+    standing = replace(clip, root=clip.root - lowest[:, None] * np.array([0, 1, 0]))
+    toes = replace(standing, root=standing.root - [0, 0.9 * SUNK, 0])
+    assert lifted(standing) is standing and lifted(toes, after=True) is toes, "toes of real clips are as low"
+    drop = 0.2 * np.exp(-(((np.arange(60) - 30) / 6) ** 2))
+    sunk = replace(standing, root=standing.root - drop[:, None] * np.array([0, 1, 0]))
+    got = lifted(sunk)
+    assert got.joints[..., 1].min() > -SUNK - 1e-4 and got.joints[..., 1].min(1).max() < 0.1
+    np.testing.assert_array_equal(got.root[:, [0, 2]], sunk.root[:, [0, 2]])
+    np.testing.assert_array_equal(got.root[[0, -1]], sunk.root[[0, -1]])
+    assert steps(got).max() < steps(standing).max() + 0.04
+
+
+def test_lifting_leaves_no_step_beside_frames_that_stay() -> None:
+    clip = replace(walk(60), root=walk(60).root - [0, 0.3, 0])
+    got = lifted(clip, after=True, before=True)
+    rise = got.root[:, 1] - clip.root[:, 1]
+    assert 0 < rise[0] < 0.03 and 0 < rise[-1] < 0.03 and np.abs(np.diff(rise)).max() < 0.12
+    assert got.joints[EASE:-EASE, :, 1].min() > -SUNK

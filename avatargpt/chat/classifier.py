@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from avatargpt.chat import slots
+from avatargpt.chat import saving, slots
 from avatargpt.chat.features import masked, rows
 from avatargpt.chat.filling import fill
 from avatargpt.chat.intent import NEED_SEGMENTS, Heard, why_not
@@ -147,7 +147,11 @@ _COMMAND = re.compile(
 
 
 def each(act: Act, heard: Heard) -> list[Act]:
-    """An order for every segment named, or for all, where the turn says so: "2 seconds each"."""
+    """An order for every segment named, or for all, where the turn says so: "2 seconds each"; one for every file."""
+    if act.do == "save" and heard.files:
+        return [replace(act, name=name) for name in saving.save_names(heard.request, heard.files)] or [act]
+    if act.do == "export":
+        return [replace(act, format=f) for f in saving.suffixes(heard.request)] or [act]
     if act.do not in ("retime", "edit", "delete") or not heard.captions:
         return [act]
     pointed = slots.segments(heard.request, heard.captions)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from avatargpt.chat import slots
+from avatargpt.chat import saving, slots
 from avatargpt.chat.intent import Heard
 from avatargpt.chat.making import GOES_ON
 from instruct_data.acts import LEAST_SECONDS, MOST_SECONDS, Act, from_json
@@ -105,10 +105,10 @@ def _spoken(kind: str, heard: Heard, seconds: dict[str, Any]) -> dict[str, Any] 
         case "save":
             if re.fullmatch(r"\W*keep (?:take )?[a-z]\W*", text):  # a take that is not open
                 return None
-            name = slots.save_name(text, heard.files) or (UNNAMED if _SAVE_IT.fullmatch(text) else None)
+            name = saving.save_name(text, heard.files) or (UNNAMED if _SAVE_IT.fullmatch(text) else None)
             return {"name": name} if name else None
         case "export":
-            found = slots.suffix(text)
+            found = saving.suffix(text)
             return {"format": found} if found else None
         case "show":
             for word, what in (("caption", "captions"), ("text", "captions"), ("plan", "plan"), ("frame", "frames"),

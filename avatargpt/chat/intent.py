@@ -93,13 +93,21 @@ def check_named(acts: Sequence[Act], heard: Heard) -> None:
     """What a reading would pass over in silence: numbers in the turn that no act can have.
 
     Raises:
-        UserError: a length out of range, or, in a turn that is about segments, a segment that is not there.
+        UserError: a length out of range, a choice of takes that are not there, or, in a turn that is about segments
+            or begins with an order about one, a segment that is not there.
     """
     for length in slots.lengths(heard.request):
         if not LEAST_SECONDS <= length <= MOST_SECONDS:
             raise UserError(f"{length:g} seconds; accepted {LEAST_SECONDS:g} to {MOST_SECONDS:g}")
-    if not heard.captions and (n := slots.bare(heard.request)) is not None:
-        raise UserError(no_segment(n, 0))
+    letter = slots.choice(heard.request)
+    if letter and not any(a.do == "keep" for a in acts):
+        if heard.takes < 2:
+            raise UserError("there are no takes to choose among; say: another take")
+        if letter not in TAKE_LETTERS[: heard.takes]:
+            raise UserError(f"there is no take {letter}; accepted a to {TAKE_LETTERS[heard.takes - 1]}")
+    for n in slots.ordered(heard.request):
+        if n > len(heard.captions):
+            raise UserError(no_segment(n, len(heard.captions)))
     about = {a.do for a in acts if a.do == "question" or TAKES[a.do][:1] in (("segment",), ("segment?",))}
     if (acts and not about) or "plan" in heard.request.split():  # "step 5 of the plan" is none of the timeline's
         return

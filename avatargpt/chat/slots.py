@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 
 from avatargpt.lexical import lemmas
-from instruct_data.acts import FORMATS, TAKE_LETTERS
+from instruct_data.acts import TAKE_LETTERS
 from instruct_data.english import GERUND, THIRD, third_of
 from instruct_data.outline import SHOWN_WORDS
 from instruct_data.turns import NUMBERS, ORDINALS
@@ -32,6 +32,19 @@ _EXPLICIT = re.compile(
 _BARE = re.compile(
     r"\W*(?:please )?(?:(?:delete|remove|drop|cut|mirror|flip|describe)\s+(\d{1,3})"
     r"|(?:move|put|shift|bring)\s+(\d{1,3})\s+(?:to|before|after|behind|first|last|up|down|in front)\b.*)\W*"
+)
+# what can only be done to a segment, and the place that it is done at
+_ORDER = re.compile(
+    r"\W*(?:(?:please|pls|ok(?:ay)?|now|and|then|can you|could you)[\s,]+)*"
+    r"(?:(?:replace|exchange|swap|delete|remove|erase|mirror|redo|retime|shorten|lengthen|edit|change|speed up|"
+    r"slow down)\b"
+    r"|(?:make|put|move) (?=(?:the )?(?:seg|\w+ (?:one|segment)\b)))"
+)
+_PLACE = re.compile(rf"\bthe ({'|'.join(ORDINALS)})\s*(?=$|[.,!?]|(?:with|by|and|to|please)\b)")
+_PAIR = re.compile(r"\b(?:segments|parts|pieces) (\d{1,3}) (?:and|with|&) (\d{1,3})\b(?! ?(?:times|seconds?|s)\b)")
+_CHOICE = re.compile(
+    r"\W*(?:please |i'?ll )*(?:keep|take|choose|pick) (?:take )?(?:([a-i])|the "
+    rf"({'|'.join(ORDINALS)}) take|take ([1-9]))(?: please)?\W*"
 )
 _ORDINAL = re.compile(rf"\b({'|'.join(ORDINALS)})\b")
 _LAST = re.compile(r"\b(?:last|final|ending|latest)\b")
@@ -167,6 +180,24 @@ def explicit(text: str) -> list[int]:
     return [ORDINALS.index(m.group(3)) + 1 if m.group(3) else int(m.group(1) or m.group(2)) for m in found]
 
 
+def ordered(text: str) -> list[int]:
+    """Segments, there or not, that a turn names which begins with an order about them: "replace the 9th with a bow"."""
+    if (n := bare(text)) is not None:
+        return [n]
+    if not (found := _ORDER.match(text)):
+        return []
+    pair = _PAIR.search(text)
+    places = (ORDINALS.index(m.group(1)) + 1 for m in _PLACE.finditer(text, found.end()))
+    return [*explicit(text), *places, *(map(int, pair.groups()) if pair else ())]
+
+
+def choice(text: str) -> str:
+    """The letter of the take that a turn of nothing else chooses ("keep b"), or empty."""
+    if not (m := _CHOICE.fullmatch(text)):
+        return ""
+    return m.group(1) or TAKE_LETTERS[ORDINALS.index(m.group(2)) if m.group(2) else int(m.group(3)) - 1]
+
+
 def _numbered(text: str) -> str:
     """Without lengths, "segment two" as "segment 2"."""
     return _COUNTED.sub(lambda m: f"{m.group(1)} {_WORDS[m.group(2)]}", without_lengths(text))
@@ -190,34 +221,6 @@ def take(text: str, takes: int) -> str | None:
     if "middle" in text:
         return "b"
     return next((TAKE_LETTERS[i] for i, o in enumerate(ORDINALS) if o in text), None)
-
-
-def suffix(text: str) -> str | None:
-    """A file format."""
-    found = re.findall(rf"\.?\b({'|'.join(FORMATS)})\b", text)
-    return found[0] if found else None
-
-
-_SAVE = re.compile(
-    r"\b(?:save|store|write|sav|keep|put|ship|export|call|name)\b.*?\b(?:as|to|in|under|named|called|it|name:?)\s+"
-    r"(?:the name |name |everything as |it )?([\w./~-]+)\s*$"
-)
-
-
-def save_name(text: str, files: Sequence[str]) -> str | None:
-    """What a saved file is called."""
-    if files:
-        return files[0]
-    bare = re.sub(r"\b(?:please|pls|thanks|thx|now|ok)\b", " ", text).strip(" .!?")
-    fmt = suffix(bare)
-    named = re.search(r"\b(?:named|called|call it|name it|name:)\s+([\w-]+)", bare) or _SAVE.search(bare)
-    name = named.group(1) if named else re.sub(r"^.*\bsave\b(?: that| it| this| everything| all)?(?: as)?\s*", "", bare)
-    if not named and fmt:
-        name = re.sub(rf"\b{fmt}\b", " ", name)
-    words = re.findall(r"[\w./~-]+", name)
-    if not words:
-        return None
-    return f"{words[-1]}.{fmt}" if fmt and not words[-1].endswith(fmt) else words[-1]
 
 
 _OPENING = re.compile(

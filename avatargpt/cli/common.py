@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from avatargpt.limits import MAX_SECONDS, MIN_SECONDS
+from avatargpt.limits import MAX_SECONDS, MIN_SECONDS, is_text
 from vqvae.errors import UserError
 
 if TYPE_CHECKING:
@@ -43,14 +43,6 @@ AnyOutputs = Annotated[list[Path] | None, _OUTPUT]
 def listed(argument: str | None) -> Path | None:
     """The file that a TEXT argument names as ``@FILE``, None where it names none."""
     return Path(argument[1:]) if argument is not None and argument.startswith("@") else None
-
-
-def is_text(value: str) -> bool:
-    """Whether it can be written as UTF-8.
-
-    Python keeps bytes of an argument that it cannot decode, and halves of characters in JSON, as surrogates.
-    """
-    return not any("\ud800" <= c <= "\udfff" for c in value)
 
 
 def read_texts(argument: str) -> tuple[list[str], bool]:
@@ -137,6 +129,24 @@ def check_targets(
         folder = path.with_suffix("")
         if many and path.suffix.lower() != SHEET and folder.exists() and not folder.is_dir():
             raise UserError(f"{folder}: a file is where the folder for several results should be; choose another -o")
+        if many and path.suffix.lower() != SHEET and (left := _left_over(path, count)):
+            raise UserError(
+                f"{folder}: {len(left)} of an earlier batch would stay among {count} new ({left[0]}); "
+                "remove them or choose another -o"
+            )
+
+
+def _numbered(path: Path, count: int) -> list[Path]:
+    """STEM/00.ext, STEM/01.ext ... of so many results."""
+    width = max(2, len(str(count - 1)))
+    return [path.with_suffix("") / f"{i:0{width}d}{path.suffix}" for i in range(count)]
+
+
+def _left_over(path: Path, count: int) -> list[str]:
+    """Names of results that an earlier batch left in the folder and that `count` new ones do not replace."""
+    new = {p.name for p in _numbered(path, count)}
+    there = sorted(p for p in path.with_suffix("").glob(f"*{path.suffix}") if p.stem.isdecimal() and len(p.stem) > 1)
+    return [p.name for p in there if p.name not in new]
 
 
 def load_body(path: Path) -> Motion:
@@ -195,7 +205,6 @@ def write_results(
     new: list[Path] = []
     made: list[Path] = []
     each = [options or {}] * len(paths) if options is None or isinstance(options, dict) else options
-    width = max(2, len(str(len(motions) - 1)))
     try:
         for path, own in zip(paths, each, strict=True):
             if path.suffix.lower() == SHEET:
@@ -206,8 +215,8 @@ def write_results(
                 continue
             if many and not path.with_suffix("").exists():
                 made.append(path.with_suffix(""))
-            for i, motion in enumerate(motions):
-                target = path.with_suffix("") / f"{i:0{width}d}{path.suffix}" if many else path
+            targets = _numbered(path, len(motions)) if many else [path] * len(motions)
+            for i, (motion, target) in enumerate(zip(motions, targets, strict=True)):
                 new += [] if target.exists() else [target]
                 export.save(motion, target, **own)
                 files[i].append(str(target))

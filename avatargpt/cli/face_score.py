@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from avatargpt.cli.common import is_text
+from avatargpt.limits import is_text
 from vqvae.errors import UserError
 
 if TYPE_CHECKING:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
 
 from avatargpt.cli import common
+from avatargpt.limits import GUIDANCE, TEMPERATURE
 from vqvae.errors import UserError
 
 
@@ -39,23 +41,36 @@ def generate(
 ) -> None:
     """Text to body motion.
 
-    Several results (@FILE or -n) are written as STEM/00.ext, STEM/01.ext ...; a .png shows all of them.
+    Several results (@FILE or -n) are written as STEM/00.ext, STEM/01.ext ...; a .png shows all of them. How the text
+    was read is told on stderr.
     """
     texts, batch = common.read_texts(text)
     common.warn_foreign(texts)
     common.check_seconds(seconds)
-    common.check_range("--guidance", guidance, 1, 20)
-    common.check_range("--temperature", temperature, 0.05, 2)
+    common.check_range("--guidance", guidance, *GUIDANCE)
+    common.check_range("--temperature", temperature, *TEMPERATURE)
     shown = _retrieval(retrieval)
     many = batch or num > 1
     common.check_targets(output, many, "body", count=num * len(texts))
     loaded = common.load_model(model, device, threads, quiet)
+    with common.progress("reading", quiet):
+        read = loaded.read_as(texts, seconds, literal)
+    if not (quiet or literal):
+        _tell(read, texts)
     with common.progress("generating", quiet) as advance:
         motions = loaded.generate(
             texts, seconds=seconds, seed=seed, guidance=guidance, best_of=best_of, temperature=temperature, num=num,
             progress=advance, literal=literal, retrieval=shown,
         )  # fmt: skip
-    common.print_results(motions, common.write_results(output, motions, many), as_json)
+    about = [{"read_as": captions} for captions in read for _ in range(num)]
+    common.print_results(motions, common.write_results(output, motions, many), as_json, about)
+
+
+def _tell(read: Sequence[Sequence[str]], texts: Sequence[str]) -> None:
+    """Say on stderr which captions the texts were read as."""
+    for captions, text in zip(read, texts, strict=True):
+        which = f"read {text[:60]!r} as" if len(texts) > 1 else "read as"
+        typer.echo(f"{which}: {', then '.join(captions)}", err=True)
 
 
 def _retrieval(value: str) -> int:

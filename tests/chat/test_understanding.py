@@ -193,6 +193,53 @@ def test_a_bare_number_behind_an_order_is_a_segment():
         check_named(read("make: moves to the end"), Heard("move 1 to the end", ""))
 
 
+@pytest.mark.parametrize(
+    ("request_", "captions", "told"),
+    [
+        ("replace segment 9 with a jump", (), "nothing has been made"),
+        ("please delete the third step", (), "nothing has been made"),
+        ("make segment 2 longer", (), "nothing has been made"),
+        ("replace the 9th with a bow", CAPTIONS[:1], "no segment 9; there is 1 segment"),
+        ("swap the first and the fourth", CAPTIONS, "no segment 4"),
+        ("swap segments 1 and 2", CAPTIONS[:1], "no segment 2"),
+        ("replace the third with a bow", CAPTIONS, ""),
+        ("a person takes the first step", (), ""),
+        ("he replaces the third piece", (), ""),
+        ("make the second turn to the left", (), ""),
+    ],
+)
+def test_an_order_about_a_segment_that_is_not_there_makes_no_motion(request_, captions, told):
+    acts, said = read("make: a person does something"), heard(request_, captions)
+    if not told:
+        check_named(acts, said)
+        return
+    for misread in (acts, read("redo")):
+        with pytest.raises(UserError, match=told):
+            check_named(misread, said)
+
+
+def test_a_take_that_is_not_there_makes_no_motion():
+    for request in ("keep b", "keep the second take", "please keep take 2"):
+        with pytest.raises(UserError, match="no takes to choose among"):
+            check_named(read("then: a person keeps b"), heard(request))
+        check_named(read("keep b"), heard(request, takes=2))
+    with pytest.raises(UserError, match="no take c; accepted a to b"):
+        check_named([], heard("keep c", takes=2))
+    check_named(read("save: walk"), heard("keep walk"))
+
+
+def test_every_file_of_a_turn_is_saved():
+    def saved(request):
+        return write(each(fill("save", heard(request)), heard(request)))
+
+    assert saved("save as q1.glb and q1.bvh") == "save: q1.glb | save: q1.bvh"
+    assert saved("save it as a.glb, a.bvh and also as a.npz") == "save: a.glb | save: a.bvh | save: a.npz"
+    assert saved("save as a.glb and load b.bvh") == "save: a.glb"
+    assert saved("save old.bvh as new.glb") == "save: new.glb" and saved("save as walk") == "save: walk"
+    for request, line in (("export glb and bvh", "export glb | export bvh"), ("export gif", "export gif")):
+        assert write(each(fill("export", heard(request)), heard(request))) == line
+
+
 class Words:
     """A sentence encoder that knows two words."""
 

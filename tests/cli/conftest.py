@@ -48,6 +48,9 @@ class FakeAvatarGPT:
         self.calls.append(("generate", {"texts": texts, "seconds": seconds, "seed": seed, "num": num, **options}))
         return [walk(seconds or 2.0, seed + i, text) for text in texts for i in range(num)]
 
+    def read_as(self, texts, seconds=None, literal=False):
+        return [text.replace("strolls", "walks").split(", then ") for text in texts]
+
     def describe(self, motions, num=1, seed=0, best_of=7):
         self.calls.append(("describe", {"count": len(motions), "num": num, "seed": seed, "best_of": best_of}))
         answers = [[f"a person walks {len(m)} frames, version {i}" for i in range(num)] for m in motions]

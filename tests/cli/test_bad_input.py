@@ -111,7 +111,7 @@ def test_what_was_written_goes_when_a_later_output_fails(cli, fake, files, tmp_p
         return real(motion, path, **options)
 
     monkeypatch.setattr(export, "save", full)
-    assert_refused(cli("generate", "walk", "-n", 2, "-o", tmp_path / "x.npz"), "01.npz", "No space left")
+    assert_refused(cli("generate", "walk", "-n", 2, "-q", "-o", tmp_path / "x.npz"), "01.npz", "No space left")
     assert files() == []
 
 
@@ -264,4 +264,4 @@ def test_formats_that_hold_faces_alone(cli, clip: Path, tmp_path: Path) -> None:
 def test_foreign_words_are_warned_of(cli, fake, tmp_path: Path) -> None:
     result = cli("generate", "Eine Frau tanzt mit dem Mann", "-o", tmp_path / "a.npz")
     assert result.code == 0 and result.err.startswith("warning: 'Eine Frau") and "English" in result.err
-    assert cli("generate", "a woman dances", "-o", tmp_path / "b.npz").err == ""
+    assert "warning" not in cli("generate", "a woman dances", "-o", tmp_path / "b.npz").err

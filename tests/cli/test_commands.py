@@ -26,7 +26,7 @@ HEAVY = ("torch", "transformers", "numpy", "rich", "scipy")
 def test_generate_writes_one_file_and_prints_its_path(cli, fake, tmp_path):
     out = tmp_path / "a.npz"
     r = cli("generate", "  a  person walks ", "--seconds", 3, "--seed", 4, "--guidance", 2, "--best-of", 5, "-o", out)
-    assert (r.code, r.lines, r.err) == (0, [str(out)], "")
+    assert (r.code, r.lines, r.err) == (0, [str(out)], "read as: a person walks\n")
     motion = Motion.load(out)
     assert len(motion) == 60 and motion.caption == "a person walks"
     assert fake.calls == [
@@ -58,7 +58,36 @@ def test_several_results_per_text_are_numbered_in_order(cli, fake, tmp_path):
     speeds = [np.diff(Motion.load(e["files"][0]).root[:2, 2])[0] for e in results]
     assert speeds == sorted(speeds) and speeds[0] < speeds[2]
     del results[0]["files"]
-    assert results[0] == {"text": "a person walks", "seconds": 2.0, "frames": 40, "fps": 20.0}
+    read = ["a person walks"]
+    assert results[0] == {"text": "a person walks", "seconds": 2.0, "frames": 40, "fps": 20.0, "read_as": read}
+
+
+def test_generate_tells_how_texts_were_read(cli, fake, tmp_path):
+    out = tmp_path / "a.npz"
+    (tmp_path / "p.txt").write_text("a person waves\nshe strolls, then waves\n", encoding="utf-8")
+    r = cli("generate", "she strolls, then waves", "-n", 2, "--json", "-o", out)
+    assert r.err == "read as: she walks, then waves\n"
+    assert [e["read_as"] for e in json.loads(r.out)["results"]] == [["she walks", "waves"]] * 2
+    r = cli("generate", f"@{tmp_path}/p.txt", "-o", out)
+    assert r.err.splitlines()[1] == "read 'she strolls, then waves' as: she walks, then waves"
+    for option in ("--quiet", "--literal"):
+        assert cli("generate", "she strolls", option, "-o", out).err == ""
+
+
+def test_files_of_an_earlier_batch_do_not_stay_among_new_ones(cli, fake, tmp_path):
+    out = tmp_path / "c.npz"
+    assert cli("generate", "a person walks", "-n", 3, "-o", out).code == 0
+    (tmp_path / "c" / "02.bvh").write_text("mine")
+    (tmp_path / "c" / "notes.npz").write_text("mine")
+    r = cli("generate", "a person walks", "-n", 2, "-o", out)
+    assert r.code == 2 and r.err.count("\n") == 1 and "1 of an earlier batch" in r.err and "02.npz" in r.err
+    assert len(fake.calls) == 1
+    assert cli("generate", "a person walks", "-n", 3, "-o", out).code == 0, "the same again replaces all"
+    assert cli("generate", "a person walks", "-n", 4, "-o", out).code == 0
+    assert cli("generate", "a person walks", "-n", 100, "-o", out).code == 0
+    (tmp_path / "p.txt").write_text("a person waves\n" * 101, encoding="utf-8")
+    r = cli("generate", f"@{tmp_path}/p.txt", "-o", out)
+    assert r.code == 2 and "100 of an earlier batch" in r.err, "00.npz beside 000.npz"
 
 
 def test_several_formats_from_one_generation(cli, fake, tmp_path):
