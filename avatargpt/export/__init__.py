@@ -31,11 +31,12 @@ def writer(suffix: str, holds: tuple[str, ...] = ("body", "face")) -> Callable[[
     """Register ``f(motion, path, **options)`` as what writes files with this suffix (lower case, with dot).
 
     Args:
-        holds: modalities of the motions that such a file can hold.
+        holds: modalities of the motions that such a file can hold; what holds a body holds a gesture.
     """
 
     def register(function: Function) -> Function:
-        _WRITERS[suffix], _HOLDS[suffix] = function, holds
+        _WRITERS[suffix] = function
+        _HOLDS[suffix] = (*holds, "gesture") if "body" in holds else holds
         return function
 
     return register
