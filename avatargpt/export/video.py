@@ -63,6 +63,9 @@ def encode_gif(path: Path, frames: Iterator[np.ndarray], count: int, fps: float,
 
     One palette, of the first picture, for all: colours do not flicker and files stay small. Delays are whole hundredths
     of a second, by turns longer and shorter, so that all together last as long as the clip.
+
+    Raises:
+        UserError: a picture that stands still for longer than a GIF can say, or the file cannot be written.
     """
     from PIL import Image
 
@@ -72,7 +75,11 @@ def encode_gif(path: Path, frames: Iterator[np.ndarray], count: int, fps: float,
     delays = (10 * np.diff(np.rint(np.arange(count + 1) * 100 / fps))).astype(int).tolist()
 
     def write(temporary: Path) -> None:
-        first.save(temporary, format="GIF", save_all=True, append_images=rest, duration=delays, loop=0, disposal=1)
+        try:
+            first.save(temporary, format="GIF", save_all=True, append_images=rest, duration=delays, loop=0, disposal=1)
+        except OverflowError:  # pictures that are alike are written as one, its delay in 16 bits
+            raise UserError(f"{path}: the picture stands still for more than 655 s; accepted for .gif at most that, "
+                            "or .mp4") from None  # fmt: skip
 
     return atomic_write(path, write)
 
