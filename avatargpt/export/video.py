@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from avatargpt.export import lacking
+from avatargpt.export import check_size, lacking
 from avatargpt.export.render import Renderer, fit_view, posed
 from vqvae.errors import UserError
 from vqvae.motion import Motion, atomic_write
@@ -42,18 +42,13 @@ def _smoothed(path: np.ndarray, sigma: float) -> np.ndarray:
     return out
 
 
-def _check(path: Path, size: int) -> None:
-    if not (isinstance(size, int) and 16 <= size <= 4096):
-        raise UserError(f"{path}: size {size}; accepted 16 to 4096 pixels")
-
-
 def write_gif(motion: Motion, path: Path, size: int = 360) -> Path:
     """A looping GIF of at most 20 frames a second, `size` pixels square.
 
     Raises:
         UserError: size outside 16..4096, or the file cannot be written.
     """
-    _check(path, size)
+    check_size(path, motion.modality, size)
     clip = motion if motion.fps <= GIF_FPS else motion.resampled(GIF_FPS)
     return encode_gif(path, pictures(clip, size), len(clip), clip.fps, 128)
 
@@ -90,7 +85,7 @@ def write_mp4(motion: Motion, path: Path, size: int = 480) -> Path:
     Raises:
         UserError: PyAV is not installed, size outside 16..4096, or the file cannot be written.
     """
-    _check(path, size)
+    check_size(path, motion.modality, size)
     return encode_mp4(path, lambda even: pictures(motion, even), motion.fps, size)
 
 
