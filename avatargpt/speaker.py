@@ -14,13 +14,14 @@ import numpy as np
 import torch
 
 from avatargpt import resources
+from avatargpt.clauses import clauses
 from avatargpt.encoding import encode_prompt, encoder_inputs
 from avatargpt.library import EXAMPLES, Library, example_slots, open_library
 from avatargpt.matcher import Matcher
 from avatargpt.precision import fast_bfloat16, usable
 from avatargpt.requests import mix, plain
 from avatargpt.text import SentenceGrounder, TextTokenizer
-from avatargpt.wording import Wording, clauses
+from avatargpt.wording import Wording
 from instruct_data import registry
 from instruct_data.prompts import Prompt
 from vqvae.errors import UserError

@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from avatargpt.clauses import WHO, clauses, verb_phrases
 from avatargpt.lexical import Manners, WordIndex, times
 from avatargpt.packing import pack_json, pack_vectors, read_part, unpack_json, unpack_vectors
-from instruct_data.english import GERUND, THIRD
 from vqvae.motion import atomic_write
 
 if TYPE_CHECKING:
@@ -29,10 +29,6 @@ if TYPE_CHECKING:
 
 RANK = 136  # principal directions of the vectors that are kept in the file
 FILE = "wording.safetensors"
-_THEN = re.compile(
-    r"\s*(?:[,;.]\s*)?(?:\band\s+|\bbut\s+)?\b(?:then|afterwards?|after that|after which|next|finally|lastly|later|"
-    r"at the end|in the end|followed by)\b\s*,?\s*"
-)
 _BACK = re.compile(
     r"(?<!facing )(?<!faces )(?<!looking )(?<!looks )\b(?:backwards?|backing|backs|backpedal\w*|retreat\w*|revers\w*)\b"
     r"|\b(?:walk|step|go|goes|going|mov|run|jump|hop|skip)\w* (?:straight )?back\b(?! (?:and|up|to|on))"
@@ -47,37 +43,23 @@ SPLIT = -0.02  # two actions may be this much further from the book than one, fo
 UNSAID = 0.15  # behind others goes a phrasing that names a side where the request names none, or is backward alone, and
 # a caption for each place that it tells and the request does not ("above the head")
 SIDED = 0.05  # a phrasing of the very side asked for goes before one without a side
+SIDELESS = 0.1  # behind others goes an action that no caption does on the side asked for
 TELLING = 0.1  # a caption that tells more must be so much nearer than its action's usual one
 COUNTED = 0.15  # a caption that tells how often, as asked, may be so much further away
+OTHER_SIDE = 0.3  # one that does it on the side asked for, where the usual one names no side
 STYLED = 0.1  # an action that is known in the manner asked for goes before one that is not
 OVERLAP = 0.2  # weight of word overlap against the sentence encoder's cosine (both 0..1)
 SAME, LEAD = 0.88, 0.04  # so near, and so much nearer than other actions, one phrasing decides without a vote
 VOTERS, TEMPERATURE = 8, 0.06  # nearest phrasings that vote, by exp(score / temperature)
-# what follows says how the same action is done: "raise one hand and let the other hang"
-_CARRIED = {"let", "lets", "letting", "keep", "keeps", "keeping", "stay", "stays", "staying"}
-VERBS = {*THIRD, *THIRD.values(), *GERUND} - _CARRIED
-FINITE = {*THIRD, *THIRD.values()} - _CARRIED
-_SUBJECT = re.compile(r"^(?:(?:he|she|they|it|i|you|we)|(?:the|this|that|a|an) (?:\w+ )?\w+) (?=\w)")
-_WHO = r"(?:(?:he|she|they|it|i|you)|(?:the|a) \w+)"
-_AFTER = tuple(
-    (re.compile(p), first, second)
-    for p, first, second in (
-        (rf"^after (?P<a>(?:{_WHO} )?(?P<verb>\w+)\b.*?),\s*(?P<b>.+)$", "a", "b"),
-        (rf"^after (?P<a>(?:{_WHO} )?(?P<verb>\w+)\b.*?) (?P<b>{_WHO} \w+.*)$", "a", "b"),
-        (rf"^before (?P<a>(?:{_WHO} )?(?P<verb>\w+)\b.*?),\s*(?P<b>.+)$", "b", "a"),
-        (rf"^before (?P<a>(?:{_WHO} )?(?P<verb>\w+)\b.*?) (?P<b>{_WHO} \w+.*)$", "b", "a"),
-        (rf"^(?P<b>.+?),? after (?P<a>(?:{_WHO} )?(?P<verb>\w+)\b.*)$", "a", "b"),
-        (rf"^(?P<b>.+?),? before (?P<a>(?:{_WHO} )?(?P<verb>\w+)\b.*)$", "b", "a"),
-    )
-)
-_PARTICLES = {"up", "down", "back", "again", "on", "off", "forward", "backward", "left", "right", "away", "together"}
 # what is not done says little of what is: "walk back without turning round"; but "without leaving the spot" does
 _NOT = re.compile(
-    r",?\s*\b(?:never|without(?: ever)?|not)\s+(?!leaving|moving|going|travelling|advancing|\w*thing)\w+ing\b"
+    r",?\s*\b(?:(?:never|without(?: ever)?|not)\s+(?!leaving|moving|going|travelling|advancing|\w*thing)\w+ing\b"
+    r"|(?:and|but) (?:do|does)(?: not|n't) \w+)"
     r"(?:(?! and )[^,;])*"
 )
-_OPENING = re.compile(
-    r"^(?:please\s+|now\s+|first(?:ly)?,?\s+|to (?:start|begin)(?: with)?,?\s+|at first,?\s+|start (?:with|by)\s+)+"
+_STILL = re.compile(
+    rf"^(?:{WHO} |a \w+ )?(?:(?:do|does)(?: not|n't) (?:move|budge|stir)(?: at all)?|(?:freeze|halt|stop|pause)s?"
+    r"|(?:keep|hold|remain|stay)s? (?:completely |very )?still)$"
 )
 
 
@@ -94,58 +76,6 @@ class Plain:
     text: str
     similarity: float
     lengths: tuple[int, ...] = ()
-
-
-def clauses(text: str) -> list[str]:
-    """Parts of a request that follow one another in time: at every "then" and semicolon, and at every sentence that
-    says what somebody does next; "after A, B" and "B before A" in the order in which they happen."""
-    lowered = _OPENING.sub("", " ".join(text.lower().split()).rstrip(" .!"))
-    said = [p for sentence in _sentences(lowered) for p in _THEN.split(sentence)]
-    parts = [_OPENING.sub("", p.strip(" ,;.!?")) for s in said for p in _ordered(s.strip(" ,;.!?"))]
-    out: list[str] = []
-    for part in filter(None, parts):
-        if out and part in _PARTICLES:  # "up and then down" is one action
-            out[-1] += f" then {part}"
-        else:
-            out.append(part)
-    return out or [lowered]
-
-
-def _sentences(text: str) -> list[str]:
-    """Sentences and what semicolons part; one that begins with no verb says more of the one before."""
-    out: list[str] = []
-    for piece in re.split(r"(?<=[a-z])[.!?]+\s+|\s*;\s*", text):
-        first = _SUBJECT.sub("", piece).split()
-        if out and (not first or (first[0] not in VERBS and not _THEN.match(piece))):
-            out[-1] += f", {piece}"
-        elif piece:
-            out.append(piece)
-    return out
-
-
-def _ordered(part: str) -> list[str]:
-    """ "after sitting down he waves", "waves after sitting down", "sits down before waving" -> sitting down, waves."""
-    for pattern, first, second in _AFTER:
-        found = pattern.match(part)
-        if found and found["verb"] in VERBS:
-            return [found[first], found[second]]
-    return [part]
-
-
-def verb_phrases(part: str) -> list[str]:
-    """A clause cut where a verb follows an "and" or, finite, a comma: "walks ahead, bows and waves" -> "walks ahead",
-    "bows", "waves"."""
-    out: list[str] = []
-    for piece in re.split(r"(,?\s+and\s+|,\s+)", part):
-        if re.fullmatch(r",?\s+and\s+|,\s+", piece):
-            joint = piece
-            continue
-        first = piece.split()[0] if piece.split() else ""
-        if out and first not in (VERBS if "and" in joint else FINITE):
-            out[-1] += joint + piece
-        else:
-            out.append(piece)
-    return out
 
 
 def first_side(text: str) -> str:
@@ -183,6 +113,8 @@ class Wording:
         self.rows = {k: i for i, k in enumerate(self.keys)}
         self.literal = np.array([k == c[""] for k, c in zip(keys, captions, strict=True)])
         self.group = np.unique(self.classes, return_inverse=True)[1]
+        shown = np.array([first_side(c[""]) for c in captions])
+        self.sided = {s: np.isin(self.group, self.group[shown == s]) for s in SIDES[1:]}
 
     @cached_property
     def index(self) -> WordIndex:
@@ -225,7 +157,7 @@ class Wording:
     def _nearest(self, parts: Sequence[str], grounder: SentenceGrounder, whole: str, least: float) -> list[Plain]:
         """Each part's nearest phrasing; `whole` is the style of the request, for parts that name none."""
         found = []
-        told = [_NOT.sub("", p).strip(" ,") or p for p in parts]
+        told = [_NOT.sub("", _STILL.sub("stands still", p)).strip(" ,") or p for p in parts]
         named = [self.manners.find(p) for p in told]  # what is done is looked up without how it is done, too
         vectors = grounder.sentence([*told, *(rest for _, rest in named)])
         cosines = np.maximum(*np.split(vectors @ self.vectors.T, 2))
@@ -236,6 +168,7 @@ class Wording:
             side = first_side(said)
             if side:
                 scores = np.where(self.sides == side, scores + SIDED, np.where(self.sides == "", scores, -1))
+                scores -= SIDELESS * ~self.sided[side]
             else:
                 scores -= UNSAID * self.named
             scores = scores - UNSAID * (~self.said_backward if _BACK.search(said) else self.backward)
@@ -276,7 +209,7 @@ class Wording:
                 return self.keys[min(counted, key=lambda i: (abs(counted[i] - often), -scores[i]))]
         side = first_side(asked)
         if side and not first_side(caption):
-            sided = [i for i in others if self.sides[i] == side and scores[i] > scores[row] - COUNTED]
+            sided = [i for i in others if self.sides[i] == side and scores[i] > scores[row] - OTHER_SIDE]
             if sided:
                 return self.keys[max(sided, key=lambda i: scores[i])]
         other = int(others[scores[others].argmax()])

@@ -12,7 +12,7 @@ import numpy as np
 from vqvae import arkit
 from vqvae import rotations as rot
 from vqvae.errors import UserError
-from vqvae.motion import MAX_FRAMES, atomic_write, read_arrays
+from vqvae.motion import MAX_FRAMES, atomic_write, check_caption, read_arrays
 
 REQUIRED = ("modality", "fps", "weights", "names", "head")
 MAX_TURN = np.pi
@@ -51,6 +51,7 @@ class FaceMotion:
             raise UserError(f"face: head turned by {np.abs(h).max():.1f}; accepted radians within +-{MAX_TURN:.2f}")
         if not 0 < float(self.fps) <= 1000:
             raise UserError(f"face: fps {self.fps}; accepted above 0, at most 1000")
+        check_caption(self.caption, "face")
         object.__setattr__(self, "weights", np.clip(w, 0, 1))
         object.__setattr__(self, "head", h)
 

@@ -19,19 +19,21 @@ from vqvae.skeleton import SMPL22, Skeleton
 
 MAX_FRAMES = 2_000_000
 REQUIRED = ("modality", "fps", "rotations", "root", "joint_names")
+MODALITIES = ("body", "gesture")
 
 
 def atomic_write(path: str | os.PathLike[str], write: Callable[[Path], object]) -> Path:
     """Call ``write(temporary path in the same folder)``, then rename it to `path`.
 
-    A failure leaves nothing behind. The temporary name keeps the suffix, because many writers choose the
-    format by it.
+    A failure leaves nothing behind. The temporary name keeps the suffix, in lower case, because many writers choose
+    the format by it, and numpy adds it to a name without it.
 
     Raises:
         UserError: the folder is missing or cannot be written.
     """
     path = Path(path)
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
+    stem = path.stem.encode(errors="ignore")[:100].decode(errors="ignore")  # longer names have room for no more
+    temporary = path.with_name(f".{stem}.{os.getpid()}.tmp{path.suffix.lower()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         write(temporary)
@@ -80,6 +82,9 @@ class Motion:
             raise UserError("motion: rotations are not unit quaternions (w, x, y, z)")
         if not 0 < float(self.fps) <= 1000:
             raise UserError(f"motion: fps {self.fps}; accepted above 0, at most 1000")
+        if self.modality not in MODALITIES:
+            raise UserError(f"motion: modality {self.modality!r}; accepted {' or '.join(MODALITIES)}")
+        check_caption(self.caption, "motion")
         object.__setattr__(self, "rotations", r / norm)
         object.__setattr__(self, "root", p)
 
@@ -160,16 +165,28 @@ class Motion:
         missing = [k for k in REQUIRED if k not in data]
         if missing:
             raise UserError(f"{path}: not a motion .npz, missing {', '.join(missing)}")
-        names = tuple(str(n) for n in data["joint_names"])
+        names = tuple(str(n) for n in np.ravel(data["joint_names"]))
         if names != SMPL22.names:
             raise UserError(f"{path}: {len(names)} joints {names[:3]}...; accepted the 22 SMPL body joints")
-        if len(data["rotations"]) > MAX_FRAMES:
+        if np.shape(data["rotations"])[:1] > (MAX_FRAMES,):
             raise UserError(f"{path}: {len(data['rotations'])} frames; at most {MAX_FRAMES}")
         try:
             caption = str(data.get("caption", ""))
             return cls(data["rotations"], data["root"], float(data["fps"]), str(data["modality"]), caption)
         except (UserError, TypeError, ValueError) as e:
             raise UserError(f"{path}: {e}") from None
+
+
+def check_caption(caption: str, kind: str) -> None:
+    """Refuse a caption that no file can hold as UTF-8: halves of characters, as damaged files have them.
+
+    Raises:
+        UserError: such a caption of a `kind` of motion.
+    """
+    try:
+        caption.encode()
+    except UnicodeEncodeError as e:
+        raise UserError(f"{kind}: the caption is not UTF-8 text (character {e.start}); accepted text") from None
 
 
 def array_names(path: str | os.PathLike[str]) -> set[str]:

@@ -21,8 +21,8 @@ from avatargpt.chat import saving, slots
 from avatargpt.chat.features import masked, rows
 from avatargpt.chat.filling import fill
 from avatargpt.chat.intent import NEED_SEGMENTS, Heard, why_not
+from avatargpt.clauses import clauses
 from avatargpt.packing import read_part
-from avatargpt.wording import clauses
 from instruct_data.acts import Act
 from vqvae.motion import atomic_write
 

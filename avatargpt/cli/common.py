@@ -187,7 +187,9 @@ def write_results(
     paths: Sequence[Path], motions: Sequence[Any], many: bool,
     options: dict[str, Any] | Sequence[dict[str, Any]] | None = None, drawn: Sequence[Any] | None = None,
 ) -> list[list[str]]:  # fmt: skip
-    """Write every motion in every format. When one fails, no file that was not there before stays behind.
+    """Write every motion in every format, once all targets and options are known to be good.
+
+    When one fails all the same, no file that was not there before stays behind.
 
     Args:
         paths: output files; a contact sheet (.png) holds all motions, every other file one.
@@ -205,6 +207,9 @@ def write_results(
     new: list[Path] = []
     made: list[Path] = []
     each = [options or {}] * len(paths) if options is None or isinstance(options, dict) else options
+    for path, own in zip(paths, each, strict=True):
+        export.check_target(path, motions[0].modality)
+        export.check_options(path, motions[0].modality, own)
     try:
         for path, own in zip(paths, each, strict=True):
             if path.suffix.lower() == SHEET:

@@ -37,7 +37,7 @@ def export(
     common.check_targets(targets, many=False, sources=(source,))
     motion = formats.load(source)
     if any(t.suffix.lower() == common.SHEET for t in targets) and not motion.caption:
-        motion = motion.with_caption(source.stem)
+        motion = motion.with_caption(source.stem.encode(errors="replace").decode())  # a name may be no UTF-8
     if fps is not None:
         motion = motion.resampled(fps)
     common.print_results([motion], common.write_results(targets, [motion], many=False, options=options), as_json)

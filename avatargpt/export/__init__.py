@@ -22,20 +22,26 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 _WRITERS: dict[str, Callable[..., Any]] = {}
 _READERS: dict[str, Callable[..., Any]] = {}
 _HOLDS: dict[str, tuple[str, ...]] = {}
+_LAYOUTS: dict[str, dict[str, tuple[str, ...]]] = {}
 _NEEDS = {".mp4": ("av", "PyAV", 'pip install "avatargpt[video]", or write .gif')}
 """Suffix -> module of an extra without which it is not written, its name, how to get it."""
 MOST_CLIPS = 100  # of a contact sheet
+LEAST_PIXELS, MOST_PIXELS, MOST_FACE_PIXELS = 16, 4096, 2048  # a side of a film's picture
 
 
-def writer(suffix: str, holds: tuple[str, ...] = ("body", "face")) -> Callable[[Function], Function]:
+def writer(
+    suffix: str, holds: tuple[str, ...] = ("body", "face"), layouts: dict[str, tuple[str, ...]] | None = None
+) -> Callable[[Function], Function]:
     """Register ``f(motion, path, **options)`` as what writes files with this suffix (lower case, with dot).
 
     Args:
-        holds: modalities of the motions that such a file can hold.
+        holds: modalities of the motions that such a file can hold; what holds a body holds a gesture.
+        layouts: what the option ``layout`` may be, for ``body`` and for ``face``.
     """
 
     def register(function: Function) -> Function:
-        _WRITERS[suffix], _HOLDS[suffix] = function, holds
+        _WRITERS[suffix], _LAYOUTS[suffix] = function, layouts or {}
+        _HOLDS[suffix] = (*holds, "gesture") if "body" in holds else holds
         return function
 
     return register
@@ -88,6 +94,29 @@ def check_target(path: str | os.PathLike[str], modality: str | None = None) -> P
     return path
 
 
+def check_options(path: str | os.PathLike[str], modality: str, options: dict[str, Any]) -> None:
+    """Make sure that the format of `path` has these options and values, before anything is written.
+
+    Raises:
+        UserError: an unknown option, a layout or a size that a motion of `modality` cannot have there.
+    """
+    path = Path(path)
+    _known_options(_choose(_WRITERS, path, "write"), 2, path, options)
+    layouts = _LAYOUTS[path.suffix.lower()].get("face" if modality == "face" else "body", ())
+    if "layout" in options and options["layout"] not in layouts:
+        accepted = ", ".join(layouts)
+        raise UserError(f"{path}: layout '{options['layout']}'; accepted for a {modality}: {accepted}")
+    if "size" in options:
+        check_size(path, modality, options["size"])
+
+
+def check_size(path: Path, modality: str, size: object) -> None:
+    """Raises UserError unless a film's pictures can be `size` pixels square."""
+    most = MOST_FACE_PIXELS if modality == "face" else MOST_PIXELS
+    if not (isinstance(size, int) and LEAST_PIXELS <= size <= most):
+        raise UserError(f"{path}: size {size}; accepted {LEAST_PIXELS} to {most} pixels")
+
+
 def lacking(path: Path, form: str) -> UserError:
     """What is said where the extra that files of a form (a suffix) need is not installed."""
     _, name, install = _NEEDS[form]
@@ -107,7 +136,7 @@ def save(motion: Motion, path: str | os.PathLike[str], **options: Any) -> Path:
     """
     function = _choose(_WRITERS, Path(path), "write")
     target = check_target(path, motion.modality)
-    _check_options(function, 2, target, options)
+    check_options(target, motion.modality, options)
     function(motion, target, **options)
     return target
 
@@ -122,7 +151,7 @@ def load(path: str | os.PathLike[str], **options: Any) -> Motion:
     function = _choose(_READERS, source, "read")
     if not source.is_file():
         raise UserError(f"{source}: no such file")
-    _check_options(function, 1, source, options)
+    _known_options(function, 1, source, options)
     try:
         motion: Motion = function(source, **options)
     except UserError as e:
@@ -148,7 +177,7 @@ def _choose(table: dict[str, Callable[..., Any]], path: Path, verb: str) -> Call
     return table[suffix]
 
 
-def _check_options(function: Callable[..., Any], positional: int, path: Path, options: dict[str, Any]) -> None:
+def _known_options(function: Callable[..., Any], positional: int, path: Path, options: dict[str, Any]) -> None:
     accepted = list(inspect.signature(function).parameters)[positional:]
     for name in options:
         if name not in accepted:
@@ -158,5 +187,5 @@ def _check_options(function: Callable[..., Any], positional: int, path: Path, op
 from avatargpt.export import face_formats as _face_formats  # noqa: E402  (likewise)
 from avatargpt.export import formats as _formats  # noqa: E402  (fills the tables above)
 
-__all__ = ["check_target", "contact_sheet", "load", "readable", "reader", "save", "writable", "writer"]
+__all__ = ["check_options", "check_target", "contact_sheet", "load", "readable", "reader", "save", "writable", "writer"]
 assert _formats and _face_formats

@@ -59,8 +59,8 @@ def read_npy(path: Path, fps: float = 20.0) -> Motion:
         UserError: not a .npy, another shape, NaN.
     """
     try:
-        array = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as e:
+        array = np.load(path, mmap_mode="r", allow_pickle=False)  # its shape may be far larger than the file
+    except Exception as e:  # numpy raises many kinds for damaged headers
         raise UserError(f"{path}: not a readable .npy ({str(e).splitlines()[0] if str(e) else 'empty'})") from None
     accepted = "accepted (T, 263) HumanML3D features or (T, 22, 7) positions + quaternions"
     if not isinstance(array, np.ndarray) or array.dtype.kind not in "fiu":
@@ -68,6 +68,7 @@ def read_npy(path: Path, fps: float = 20.0) -> Motion:
     if array.ndim not in (2, 3) or array.shape[1:] not in ((263,), (JOINTS, 7)):
         raise UserError(f"{path}: shape {array.shape}; {accepted}")
     _check_count(len(array), path)
+    array = np.array(array)
     if not np.isfinite(array).all():
         raise UserError(f"{path}: NaN or infinity at frame {_first_bad(array)}; accepted finite numbers")
     if array.ndim == 2:

@@ -25,7 +25,7 @@ def _read_csv(path: Path) -> FaceMotion:
     return read_livelink(path)
 
 
-@writer(".json", holds=("face",))
+@writer(".json", holds=("face",), layouts={"face": ("audio2face", "beat")})
 def _write_json(motion: FaceMotion, path: Path, layout: str = "audio2face") -> None:
     from avatargpt.export.face_json import write_json
 

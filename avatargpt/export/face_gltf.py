@@ -7,8 +7,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from avatargpt.export.gltf import ARRAY_BUFFER, ELEMENT_BUFFER, FLOAT, UINT8, UINT32, _Builder, _values
-from avatargpt.export.keyframes import at, frames
+from avatargpt.export.gltf import (
+    ARRAY_BUFFER,
+    ELEMENT_BUFFER,
+    FLOAT,
+    UINT8,
+    UINT32,
+    _Builder,
+    _values,
+    check_readable,
+    parsed,
+)
+from avatargpt.export.keyframes import at, frames, said
 from vqvae import arkit
 from vqvae import rotations as rot
 from vqvae.errors import UserError
@@ -121,16 +131,13 @@ def read_face_glb(path: Path) -> FaceMotion | None:
     node ``head``.
 
     Raises:
-        UserError: damaged, no animation of the weights, sampling that is not uniform.
+        UserError: damaged, no animation of the weights, cubic splines, extensions for the data.
     """
-    from pygltflib import GLTF2
-
-    if path.read_bytes()[:4] != b"glTF":
+    raw = path.read_bytes()
+    if raw[:4] != b"glTF":
         return None
     try:
-        gltf = GLTF2().load_binary(str(path))
-        if gltf is None:
-            raise ValueError("empty")
+        gltf = parsed(raw)
         found = _named_mesh(gltf)
         return None if found is None else _clip(gltf, *found, path)
     except UserError:
@@ -162,9 +169,11 @@ def _clip(gltf: GLTF2, mesh: int, known: dict[int, int], targets: int, path: Pat
         raise UserError(f"{path}: no animation of the morph targets' weights; {ACCEPTED}")
     tracks = [track for clip in clips for track in clip]
     turned = next((s for t, s in tracks if t.path == "rotation" and (nodes[t.node].name or "").lower() == "head"), None)
-    lines = [_values(gltf, s.input)[:, 0].astype(np.float64) for s in (moved, turned) if s is not None]
-    said = (gltf.extras or {}).get("fps")
-    times, fps = frames(lines, None if said is None else float(said))
+    read = [s for s in (moved, turned) if s is not None]
+    check_readable(path, gltf.extensionsRequired, [s.interpolation for s in read])
+    lines = [_values(gltf, s.input)[:, 0].astype(np.float64) for s in read]
+    rate, caption = said(gltf.extras)
+    times, fps = frames(lines, rate)
     table = at(times, lines[0], _values(gltf, moved.output).reshape(len(lines[0]), targets))
     weights = np.zeros((len(times), arkit.COUNT), np.float32)
     for ours, theirs in known.items():
@@ -172,4 +181,4 @@ def _clip(gltf: GLTF2, mesh: int, known: dict[int, int], targets: int, path: Pat
     head = np.zeros((len(times), 3))
     if turned is not None:
         head = at(times, lines[1], angles_of(np.roll(_values(gltf, turned.output), 1, axis=-1)))
-    return FaceMotion(weights, head, fps, str((gltf.extras or {}).get("caption", "")))
+    return FaceMotion(weights, head, fps, caption)

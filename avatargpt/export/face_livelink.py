@@ -15,6 +15,7 @@ from vqvae.face import FaceMotion
 from vqvae.motion import atomic_write
 
 LOWEST_RATE = 20  # above which readers take FF to count in a common rate
+LOWEST_FRACTION = 8  # the same for rates that are not whole
 HEADER = ("Timecode", "BlendShapeCount", *arkit.LIVE_LINK)
 
 
@@ -25,7 +26,8 @@ def timecodes(count: int, fps: float) -> list[str]:
     not, begins in the middle of a second, as takes do that begin at the time of day.
     """
     base = int(np.ceil(fps - 1e-6))
-    base = int(next(r for r in COMMON_RATES if r >= base)) if base > LOWEST_RATE else base
+    if base > LOWEST_RATE or (fps >= LOWEST_FRACTION and abs(fps - round(fps)) > 1e-6):
+        base = int(next(r for r in COMMON_RATES if r >= base))
     start = 3600 - (count // 2) / fps if 1 < count < 1.5 * fps else 0.0
     thousandths = np.round((start + np.arange(count) / fps) * base * 1000).astype(np.int64)
     frames, sub = np.divmod(thousandths, 1000)

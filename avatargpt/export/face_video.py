@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from avatargpt.export import MOST_CLIPS
+from avatargpt.export import MOST_CLIPS, check_size
 from avatargpt.export.sheet import drawable
 from avatargpt.export.video import GIF_FPS, encode_gif, encode_mp4
 from vqvae import arkit
@@ -36,11 +36,6 @@ def pictures(motion: FaceMotion, size: int) -> Iterator[np.ndarray]:
     renderer = FaceRenderer(size, size)
     for weights, quaternion in zip(motion.weights, turns(motion.head), strict=True):
         yield renderer.frame(turned(shaped(weights), quaternion))
-
-
-def _check(path: Path, size: int) -> None:
-    if not (isinstance(size, int) and 16 <= size <= 2048):
-        raise UserError(f"{path}: size {size}; accepted 16 to 2048 pixels")
 
 
 def face_sheet(motions: list[FaceMotion], captions: list[str], path: str | os.PathLike[str], frames: int = 8) -> Path:
@@ -129,7 +124,7 @@ def write_face_gif(motion: FaceMotion, path: Path, size: int = 320) -> Path:
     Raises:
         UserError: size outside 16..2048, or the file cannot be written.
     """
-    _check(path, size)
+    check_size(path, motion.modality, size)
     clip = motion if motion.fps <= GIF_FPS else motion.resampled(GIF_FPS)
     return encode_gif(path, pictures(clip, size), len(clip), clip.fps, 192)
 
@@ -146,7 +141,7 @@ def write_face_mp4(
     Raises:
         UserError: PyAV is not installed, size outside 16..2048, not a sound file, or the file cannot be written.
     """
-    _check(path, size)
+    check_size(path, motion.modality, size)
     sound = None if audio is None else lambda container: _Sound(container, audio, motion.seconds)
     return encode_mp4(path, lambda even: pictures(motion, even), motion.fps, size, sound)
 

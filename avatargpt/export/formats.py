@@ -13,17 +13,14 @@ if TYPE_CHECKING:
     from vqvae.motion import Motion
 
 
-@writer(".npz")
+@writer(".npz", layouts={"body": ("motion", "smplx"), "face": ("motion",)})
 def _write_npz(motion: Motion, path: Path, layout: str = "motion") -> None:
-    if layout == "motion":
-        motion.save(path)
-    elif layout == "smplx" and motion.modality != "face":
+    if layout == "smplx":
         from vqvae.smplx import write_smplx
 
         write_smplx(motion, path)
     else:
-        accepted = "motion" if motion.modality == "face" else "motion, smplx"
-        raise UserError(f"{path}: layout '{layout}'; accepted for a {motion.modality}: {accepted}")
+        motion.save(path)
 
 
 @reader(".npz")
@@ -34,7 +31,7 @@ def _read_npz(path: Path, up: str = "z") -> Motion | FaceMotion:
     return read_face_npz(path) or read_npz(path, up)
 
 
-@writer(".npy", holds=("body",))
+@writer(".npy", holds=("body",), layouts={"body": ("hml263", "pos7")})
 def _write_npy(motion: Motion, path: Path, layout: str = "hml263") -> None:
     from avatargpt.export.arrays import write_npy
 
@@ -81,7 +78,7 @@ def _read_glb(path: Path) -> Motion | FaceMotion:
     return read_face_glb(path) or read_glb(path)
 
 
-@writer(".vrma", holds=("face",))
+@writer(".vrma", holds=("face",), layouts={"face": ("both", "arkit", "presets")})
 def _write_vrma(motion: FaceMotion, path: Path, layout: str = "both") -> None:
     from avatargpt.export.vrma import write_vrma
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import struct
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from avatargpt.export.keyframes import at, frames, turned_at
+from avatargpt.export.keyframes import at, frames, said, turned_at
 from vqvae import rotations as rot
 from vqvae.errors import UserError
 from vqvae.motion import MAX_FRAMES, Motion, atomic_write
@@ -20,6 +23,14 @@ FLOAT, UINT32, UINT8 = 5126, 5125, 5121
 ARRAY_BUFFER, ELEMENT_BUFFER = 34962, 34963
 _TYPES = {1: "SCALAR", 3: "VEC3", 4: "VEC4", 16: "MAT4"}
 _DTYPES: dict[int, Any] = {FLOAT: np.float32, UINT32: np.uint32, UINT8: np.uint8}
+_NORMALISED: dict[int, tuple[str, int]] = {
+    5120: ("<i1", 127), UINT8: ("<u1", 255), 5122: ("<i2", 32767), 5123: ("<u2", 65535),
+}  # fmt: skip
+"""Component type of integers that stand for -1 or 0 to 1 -> numpy's type, the largest."""
+_HARMLESS = (
+    "KHR_materials_", "KHR_texture_", "EXT_texture_", "KHR_draco_", "KHR_mesh_quantization", "KHR_lights_", "VRM",
+)  # fmt: skip
+"""How extensions begin that change neither key frames nor nodes."""
 ACCEPTED = "accepted a .glb with the 22 SMPL joints and one animation of their rotations"
 
 
@@ -114,22 +125,58 @@ def read_glb(path: Path) -> Motion:
     """Read the animation of a .glb that has our joints (by node name) back; see :func:`write_glb`.
 
     Raises:
-        UserError: not a .glb, joints missing, none animated, cubic splines, times that do not rise.
+        UserError: not a .glb, joints missing, none animated, cubic splines, extensions for the data, times that do not
+            rise.
     """
-    from pygltflib import GLTF2
-
-    if path.read_bytes()[:4] != b"glTF":
+    raw = path.read_bytes()
+    if raw[:4] != b"glTF":
         raise UserError(f"{path}: not a binary glTF; {ACCEPTED}")
     try:
-        gltf = GLTF2().load_binary(str(path))
-        if gltf is None:
-            raise ValueError("empty")
-        motion = _animation(gltf, path)
+        motion = _animation(parsed(raw), path)
     except UserError:
         raise
     except Exception as e:  # the library raises anything from KeyError to struct.error on damaged files
         raise UserError(f"{path}: damaged binary glTF ({type(e).__name__}); {ACCEPTED}") from None
     return motion
+
+
+def parsed(raw: bytes) -> GLTF2:
+    """A binary glTF. ``extras`` that are no object are left out: glTF allows them, the library does not.
+
+    Raises:
+        Exception: of any kind, from KeyError to struct.error, where it is damaged.
+    """
+    from pygltflib import GLTF2
+
+    size, length = struct.unpack_from("<8xII", raw)
+    about = json.loads(
+        raw[20 : 20 + length],
+        object_hook=lambda o: {k: v for k, v in o.items() if k != "extras" or isinstance(v, dict)},
+    )  # fmt: skip
+    text = json.dumps(about).encode()
+    text += b" " * (-len(text) % 4)
+    head = raw[:8] + struct.pack("<II", size + len(text) - length, len(text)) + raw[16:20]
+    gltf = GLTF2().load_from_bytes(head + text + raw[20 + length :])
+    if gltf is None:
+        raise ValueError("empty")
+    return gltf
+
+
+def check_readable(path: Path, required: Any, interpolations: Iterable[str | None]) -> None:
+    """Refuse valid files whose key frames are not read.
+
+    Args:
+        required: the file's ``extensionsRequired``.
+        interpolations: of the samplers that will be read.
+
+    Raises:
+        UserError: an extension that says how to read the data, or cubic splines.
+    """
+    foreign = [str(e) for e in required or [] if not str(e).startswith(_HARMLESS)]
+    if foreign:
+        raise UserError(f"{path}: needs {', '.join(foreign)}; accepted key frames that need no extension")
+    if "CUBICSPLINE" in interpolations:
+        raise UserError(f"{path}: cubic splines; accepted key frames that are sampled (linear)")
 
 
 def _animation(gltf: GLTF2, path: Path) -> Motion:
@@ -142,15 +189,14 @@ def _animation(gltf: GLTF2, path: Path) -> Motion:
     animation = gltf.animations[0]
     tracks = {(c.target.node, c.target.path): animation.samplers[c.sampler] for c in animation.channels}
     wanted = [(nodes[n], "rotation") for n in SMPL22.names] + [(nodes["pelvis"], "translation")]
-    if any(tracks[w].interpolation == "CUBICSPLINE" for w in wanted if w in tracks):
-        raise UserError(f"{path}: cubic splines; accepted key frames that are sampled (linear)")
     moved = [w for w in wanted if w in tracks]
+    check_readable(path, gltf.extensionsRequired, [tracks[w].interpolation for w in moved])
     if not moved:
         raise UserError(f"{path}: no joint is animated; {ACCEPTED}")
     lines = {w: _values(gltf, tracks[w].input)[:, 0].astype(np.float64) for w in moved}
-    said = (gltf.extras or {}).get("fps")
+    rate, caption = said(gltf.extras)
     try:
-        times, fps = frames(list(lines.values()), None if said is None else float(said))
+        times, fps = frames(list(lines.values()), rate)
     except ValueError as e:
         raise UserError(f"{path}: key frames: {e}; accepted 1 to {MAX_FRAMES} with rising times") from None
     # Editors leave out what does not move: such a joint stays as its node is.
@@ -166,15 +212,30 @@ def _animation(gltf: GLTF2, path: Path) -> Motion:
         return turned_at(times, lines[w], np.roll(values, 1, axis=-1)) if turns else at(times, lines[w], values)
 
     rotations = np.stack([track(w) for w in wanted[:-1]], 1)
-    return Motion(rotations, track(wanted[-1]), fps, "body", str((gltf.extras or {}).get("caption", "")))
+    return Motion(rotations, track(wanted[-1]), fps, "body", caption)
 
 
 def _values(gltf: GLTF2, index: int) -> np.ndarray:
-    """(N, k) float32 values of an accessor that is tightly packed."""
+    """(N, k) float32 values of an accessor that is tightly packed, see :func:`unpacked`."""
     accessor = gltf.accessors[index]
     view = gltf.bufferViews[accessor.bufferView]
     width = {name: k for k, name in _TYPES.items()}[accessor.type]
     start = (view.byteOffset or 0) + (accessor.byteOffset or 0)
-    if accessor.componentType != FLOAT or view.byteStride:
-        raise ValueError("only packed floats")
-    return np.frombuffer(gltf.binary_blob(), np.float32, accessor.count * width, start).reshape(-1, width)
+    if view.byteStride:
+        raise ValueError("only packed values")
+    form = accessor.componentType, bool(accessor.normalized)
+    return unpacked(gltf.binary_blob(), start, accessor.count * width, *form).reshape(-1, width)
+
+
+def unpacked(blob: bytes, start: int, count: int, component: int, normalised: bool) -> np.ndarray:
+    """(count,) float32 values from byte `start` on: floats, or normalised integers by glTF's rule.
+
+    Raises:
+        ValueError: numbers of another kind, or fewer of them.
+    """
+    if component == FLOAT:
+        return np.frombuffer(blob, "<f4", count, start)
+    if not normalised or component not in _NORMALISED:
+        raise ValueError("only floats and normalised integers")
+    kind, largest = _NORMALISED[component]
+    return np.maximum(np.frombuffer(blob, kind, count, start).astype(np.float32) / largest, -1)

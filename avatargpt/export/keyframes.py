@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -10,6 +11,18 @@ from vqvae import rotations as rot
 from vqvae.motion import MAX_FRAMES
 
 FPS = 30.0  # where key frames are not evenly spaced
+
+
+def said(extras: Any) -> tuple[float | None, str]:
+    """Frames per second and caption from a glTF's ``extras``, which other programs fill with what they like.
+
+    Returns:
+        None where no usable rate, '' where no caption stands there.
+    """
+    about: dict[str, Any] = extras if isinstance(extras, dict) else {}
+    fps, caption = about.get("fps"), about.get("caption")
+    rate = float(fps) if isinstance(fps, int | float) and 0 < fps <= 1000 else None
+    return rate, caption if isinstance(caption, str) else ""
 
 
 def frames(lines: Sequence[np.ndarray], fps: float | None = None) -> tuple[np.ndarray, float]:
@@ -29,7 +42,10 @@ def frames(lines: Sequence[np.ndarray], fps: float | None = None) -> tuple[np.nd
     first, last = min(t[0] for t in lines), max(t[-1] for t in lines)
     longest = max(lines, key=len)
     rate = fps or ((len(longest) - 1) / (longest[-1] - longest[0]) if len(longest) > 1 else FPS)
-    even = len(longest) == 1 or np.allclose(np.diff(longest), 1 / rate, atol=0.05 / rate)
+    # Files hold seconds as float32: after an hour they are coarse beside a step, and the count has to tell.
+    counted = len(longest) == round((longest[-1] - longest[0]) * rate) + 1
+    coarse = 2 * float(np.spacing(np.float32(longest[-1]))) if counted else 0.0
+    even = len(longest) == 1 or np.allclose(np.diff(longest), 1 / rate, atol=0.05 / rate + coarse)
     if not even or last - first > longest[-1] - longest[0] + 1 / rate:
         rate = FPS
         count = min((last - first) * FPS + 1.5, MAX_FRAMES + 1)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from avatargpt.export import lacking
+from avatargpt.export import check_size, lacking
 from avatargpt.export.render import Renderer, fit_view, posed
 from vqvae.errors import UserError
 from vqvae.motion import Motion, atomic_write
@@ -42,18 +42,13 @@ def _smoothed(path: np.ndarray, sigma: float) -> np.ndarray:
     return out
 
 
-def _check(path: Path, size: int) -> None:
-    if not (isinstance(size, int) and 16 <= size <= 4096):
-        raise UserError(f"{path}: size {size}; accepted 16 to 4096 pixels")
-
-
 def write_gif(motion: Motion, path: Path, size: int = 360) -> Path:
     """A looping GIF of at most 20 frames a second, `size` pixels square.
 
     Raises:
         UserError: size outside 16..4096, or the file cannot be written.
     """
-    _check(path, size)
+    check_size(path, motion.modality, size)
     clip = motion if motion.fps <= GIF_FPS else motion.resampled(GIF_FPS)
     return encode_gif(path, pictures(clip, size), len(clip), clip.fps, 128)
 
@@ -63,6 +58,9 @@ def encode_gif(path: Path, frames: Iterator[np.ndarray], count: int, fps: float,
 
     One palette, of the first picture, for all: colours do not flicker and files stay small. Delays are whole hundredths
     of a second, by turns longer and shorter, so that all together last as long as the clip.
+
+    Raises:
+        UserError: a picture that stands still for longer than a GIF can say, or the file cannot be written.
     """
     from PIL import Image
 
@@ -72,7 +70,11 @@ def encode_gif(path: Path, frames: Iterator[np.ndarray], count: int, fps: float,
     delays = (10 * np.diff(np.rint(np.arange(count + 1) * 100 / fps))).astype(int).tolist()
 
     def write(temporary: Path) -> None:
-        first.save(temporary, format="GIF", save_all=True, append_images=rest, duration=delays, loop=0, disposal=1)
+        try:
+            first.save(temporary, format="GIF", save_all=True, append_images=rest, duration=delays, loop=0, disposal=1)
+        except OverflowError:  # pictures that are alike are written as one, its delay in 16 bits
+            raise UserError(f"{path}: the picture stands still for more than 655 s; accepted for .gif at most that, "
+                            "or .mp4") from None  # fmt: skip
 
     return atomic_write(path, write)
 
@@ -83,7 +85,7 @@ def write_mp4(motion: Motion, path: Path, size: int = 480) -> Path:
     Raises:
         UserError: PyAV is not installed, size outside 16..4096, or the file cannot be written.
     """
-    _check(path, size)
+    check_size(path, motion.modality, size)
     return encode_mp4(path, lambda even: pictures(motion, even), motion.fps, size)
 
 

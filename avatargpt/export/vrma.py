@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from avatargpt.export.gltf import FLOAT, _Builder
-from avatargpt.export.keyframes import at, frames
+from avatargpt.export.gltf import FLOAT, _Builder, check_readable, unpacked
+from avatargpt.export.keyframes import at, frames, said
 from vqvae import arkit
 from vqvae import rotations as rot
 from vqvae.errors import UserError
@@ -169,10 +169,12 @@ def unpack(path: Path) -> tuple[dict[str, Any], bytes]:
 
 def read_vrma(path: Path) -> FaceMotion:
     """Read the custom ARKit expressions and the head of a .vrma; expressions that are missing stay 0, key frames that
-    are not evenly spaced come at 30 a second (`keyframes`).
+    are not evenly spaced come at 30 a second (`keyframes`). The head's turn is that of a skeleton without rotations
+    at rest, as VRM defines it, whatever rotations the file's bones have there.
 
     Raises:
-        UserError: not such a file, no ARKit expressions, key frames whose times do not rise.
+        UserError: not such a file, no ARKit expressions, key frames whose times do not rise, cubic splines, extensions
+            for the data.
     """
     gltf, blob = unpack(path)
     try:
@@ -187,30 +189,54 @@ def read_vrma(path: Path) -> FaceMotion:
         used = {arkit.INDEX[n]: sampler for n, sampler in known.items() if sampler is not None}
         if not used:
             raise UserError(f"{path}: no custom expressions with ARKit names; {ACCEPTED}")
-        turn = tracks.get((about.get("humanoid", {}).get("humanBones", {}).get("head", {}).get("node"), "rotation"))
-        inputs = {s["input"] for s in (*used.values(), *([turn] if turn else []))}
+        bone = about.get("humanoid", {}).get("humanBones", {}).get("head", {}).get("node")
+        turn = tracks.get((bone, "rotation"))
+        read = [*used.values(), *([turn] if turn else [])]
+        check_readable(path, gltf.get("extensionsRequired"), [s.get("interpolation") for s in read])
+        inputs = {s["input"] for s in read}
         lines = {i: _floats(gltf, blob, i)[:, 0] for i in inputs}
-        said = gltf.get("extras", {}).get("fps")
-        times, fps = frames(list(lines.values()), None if said is None else float(said))
+        rate, caption = said(gltf.get("extras"))
+        times, fps = frames(list(lines.values()), rate)
         weights, head = np.zeros((len(times), arkit.COUNT)), np.zeros((len(times), 3))
         for i, sampler in used.items():
             weights[:, i] = at(times, lines[sampler["input"]], _floats(gltf, blob, sampler["output"])[:, 0])
         if turn is not None:
-            angles = angles_of(np.roll(_floats(gltf, blob, turn["output"]), 1, axis=-1))
-            head = at(times, lines[turn["input"]], angles)
-        return FaceMotion(weights, head, fps, str(gltf.get("extras", {}).get("caption", "")))
+            above, own = _rest(gltf["nodes"], bone)
+            local = rot.multiply(np.roll(_floats(gltf, blob, turn["output"]), 1, axis=-1), rot.conjugate(own))
+            turned = rot.multiply(rot.multiply(above, local), rot.conjugate(above))
+            head = at(times, lines[turn["input"]], angles_of(turned))
+        return FaceMotion(weights, head, fps, caption)
     except UserError:
         raise
     except (KeyError, IndexError, TypeError, ValueError, AttributeError, ArithmeticError) as e:
         raise UserError(f"{path}: damaged .vrma ({type(e).__name__}); {ACCEPTED}") from None
 
 
+def _rest(nodes: list[dict[str, Any]], node: int) -> tuple[np.ndarray, np.ndarray]:
+    """Rotations (4,) at rest, w first: of a node's parents together, in the world, and its own."""
+
+    def own(n: dict[str, Any]) -> np.ndarray:
+        if "matrix" in n:  # column by column, with the scale
+            axes = np.reshape(n["matrix"], (4, 4))[:3, :3].astype(np.float64).T
+            return rot.from_matrix(axes / np.linalg.norm(axes, axis=0))
+        return rot.normalize(np.roll(np.asarray(n.get("rotation", (0, 0, 0, 1)), np.float64), 1))
+
+    parents = {child: i for i, n in enumerate(nodes) for child in n.get("children", [])}
+    above, at_node = rot.identity(()), parents.get(node)
+    for _ in nodes:  # no more steps than nodes: damaged files may go in circles
+        if at_node is None:
+            break
+        above, at_node = rot.multiply(own(nodes[at_node]), above), parents.get(at_node)
+    return above, own(nodes[node])
+
+
 def _floats(gltf: dict[str, Any], blob: bytes, index: int) -> np.ndarray:
-    """(N, k) float64 values of a packed accessor."""
+    """(N, k) float64 values of a packed accessor, floats or normalised integers."""
     accessor = gltf["accessors"][index]
     view = gltf["bufferViews"][accessor["bufferView"]]
-    if accessor["componentType"] != FLOAT or view.get("byteStride"):
-        raise ValueError("only packed floats")
+    if view.get("byteStride"):
+        raise ValueError("only packed values")
     width = {"SCALAR": 1, "VEC3": 3, "VEC4": 4}[accessor["type"]]
     start = view.get("byteOffset", 0) + accessor.get("byteOffset", 0)
-    return np.frombuffer(blob, "<f4", accessor["count"] * width, start).reshape(-1, width).astype(np.float64)
+    form = accessor["componentType"], accessor.get("normalized", False)
+    return unpacked(blob, start, accessor["count"] * width, *form).reshape(-1, width).astype(np.float64)

@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from avatargpt.clauses import clauses, verb_phrases
 from avatargpt.planning.marks import gender_of
 from avatargpt.planning.parse import alike
 from avatargpt.planning.people import PRONOUNS
 from avatargpt.planning.types import Activity, Plan, Planner
 from avatargpt.requests import mix
-from avatargpt.wording import OVERLAP, Wording, clauses, verb_phrases
+from avatargpt.wording import OVERLAP, Wording
 from instruct_data.english import THIRD
 from instruct_data.planning import STEP_TASKS
 

@@ -104,6 +104,8 @@ def _times(codes: list[str], path: Path) -> np.ndarray:
         parts = np.array([[float(x) for x in c.replace(";", ":").split(":")] for c in codes])
         if parts.ndim != 2 or parts.shape[1] != 4:
             raise ValueError(codes[0])
+        if not np.isfinite(parts).all():
+            raise ValueError(codes[int(np.argmin(np.isfinite(parts).all(1)))])
     except ValueError as e:
         raise UserError(f"{path}: timecode {e}; accepted HH:MM:SS:FF.sub") from None
     whole = parts[:, :3] @ np.array([3600.0, 60.0, 1.0])

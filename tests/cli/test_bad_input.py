@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
 import numpy as np
 import pytest
+
+from vqvae.face import FaceMotion
 
 BVH = """HIERARCHY
 ROOT Hips
@@ -113,6 +116,21 @@ def test_what_was_written_goes_when_a_later_output_fails(cli, fake, files, tmp_p
     monkeypatch.setattr(export, "save", full)
     assert_refused(cli("generate", "walk", "-n", 2, "-q", "-o", tmp_path / "x.npz"), "01.npz", "No space left")
     assert files() == []
+
+
+def test_an_older_file_outlives_an_output_that_fails(cli, clip: Path, tmp_path: Path, monkeypatch) -> None:
+    kept, fresh, last = (tmp_path / f"{name}.bvh" for name in ("kept", "fresh", "last"))
+    kept.write_text("older")
+    real = os.replace
+
+    def full(source: Path, target: Path) -> None:
+        if target == last:
+            raise OSError(28, "No space left on device")
+        real(source, target)
+
+    monkeypatch.setattr(os, "replace", full)
+    assert_refused(cli("export", clip, kept, fresh, last), "cannot write", "No space left")
+    assert kept.exists() and not fresh.exists()
 
 
 def _npz(path: Path, **changes: object) -> None:
@@ -253,6 +271,32 @@ def test_what_is_read_is_not_written_over(cli, clip: Path) -> None:
         seconds = () if argv[0] == "reconstruct" else ("--seconds", 1)
         assert_refused(cli(*argv, *seconds, "-o", clip.parent / "." / clip.name), "input and output are the same file")
     assert clip.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("later", "arguments", "words"),
+    [
+        ("new.csv", [], ["a body cannot be written as .csv"]),
+        ("new.npz", ["--scale", "100"], ["new.npz", "no option 'scale'"]),
+        ("new.png", ["--scale", "100"], ["new.png", "no option 'scale'"]),
+    ],
+)
+def test_nothing_is_replaced_before_all_is_known_to_be_good(cli, clip: Path, tmp_path: Path, later, arguments, words):
+    (tmp_path / "old.bvh").write_text("old", encoding="utf-8")
+    assert_refused(cli("export", clip, tmp_path / "old.bvh", tmp_path / later, *arguments), *words)
+    assert (tmp_path / "old.bvh").read_text() == "old" and not (tmp_path / later).exists()
+
+
+def test_values_of_options_are_checked_first(cli, clip: Path, tmp_path: Path) -> None:
+    face = FaceMotion(np.zeros((2, 52)), np.zeros((2, 3))).save(tmp_path / "face.npz")
+    for source, old, later, *arguments in (
+        (clip, "old.npz", "new.npy", "--layout", "smplx"), (clip, "old.gif", "new.bvh", "--size", "16"),
+        (face, "old.json", "new.vrma", "--layout", "beat"),
+    ):  # fmt: skip
+        (tmp_path / old).write_text("old", encoding="utf-8")
+        answer = cli("export", source, tmp_path / old, tmp_path / later, *arguments)
+        assert_refused(answer, "accepted", arguments[0][2:])
+        assert (tmp_path / old).read_text() == "old"
 
 
 def test_formats_that_hold_faces_alone(cli, clip: Path, tmp_path: Path) -> None:

@@ -164,6 +164,12 @@ def test_export_layout(cli, clip, tmp_path):
     assert np.load(tmp_path / "p.npy", allow_pickle=False).shape == (40, 22, 7)
 
 
+def test_a_file_whose_name_is_no_text_goes_on_a_sheet(cli, clip, tmp_path):
+    odd = clip.rename(tmp_path / "a\udcfe.npz")
+    Motion.load(odd).with_caption("").save(odd)
+    assert cli("export", odd, tmp_path / "a.png", tmp_path / "a.glb").code == 0
+
+
 def test_model_options_reach_the_model(cli, fake, clip, tmp_path):
     assert cli("describe", clip, "--model", tmp_path, "--device", "cpu", "--threads", 2).code == 0
     assert fake.loads == [(tmp_path, "cpu", None, 2)]

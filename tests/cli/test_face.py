@@ -212,14 +212,6 @@ def test_what_is_read_is_not_written_over(cli, weights: Path, sound: Path, tmp_p
     assert_refused(cli("face", "--score", score, "--model", weights, "-o", tmp_path / "a.vrma"), "accepted UTF-8 text")
 
 
-def test_an_older_file_outlives_an_output_that_fails(cli, weights: Path, sound: Path, tmp_path: Path) -> None:
-    kept, fresh = tmp_path / "kept.csv", tmp_path / "fresh.csv"
-    kept.write_text("older")
-    argv = ("face", sound, "--model", weights, "-o", kept, "-o", fresh, "-o", tmp_path / f"{'x' * 251}.csv")
-    assert_refused(cli(*argv), "cannot write")
-    assert kept.exists() and not fresh.exists()
-
-
 def test_names_that_are_no_text(cli, weights: Path, sound: Path, tmp_path: Path) -> None:
     odd = tmp_path / "a\udcfe.wav"
     odd.write_bytes(sound.read_bytes())

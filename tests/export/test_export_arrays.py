@@ -129,6 +129,27 @@ def test_bad_npy_values(tmp_path: Path) -> None:
         export.load(tmp_path / "a.npy")
 
 
+@pytest.mark.parametrize("scale", [0.0, 1e300])
+def test_hml263_without_bones(motion: Motion, tmp_path: Path, scale: float) -> None:
+    array = np.load(export.save(motion, tmp_path / "a.npy")).astype(float) * scale
+    np.save(tmp_path / "a.npy", array)
+    with pytest.raises(UserError, match=r"a\.npy: hml263: joint 1 is .* at frame 0; accepted"):
+        export.load(tmp_path / "a.npy")
+
+
+@pytest.mark.parametrize(
+    ("shape", "says"),
+    [("(", "not a readable .npy"), ("(2000000000, 263)", "not a readable .npy"), ("(9, 9)", "shape")],
+)
+def test_bad_npy_header(tmp_path: Path, shape: str, says: str) -> None:
+    """One that stops in the middle, and one that announces far more rows than there are."""
+    header = f"{{'descr': '<f8', 'fortran_order': False, 'shape': {shape}, }}" if shape != "(" else "{'shape': ("
+    raw = header.encode().ljust(117) + b"\n"
+    (tmp_path / "a.npy").write_bytes(b"\x93NUMPY\x01\x00" + len(raw).to_bytes(2, "little") + raw + bytes(9 * 9 * 8))
+    with pytest.raises(UserError, match=says):
+        export.load(tmp_path / "a.npy")
+
+
 @pytest.mark.parametrize("name", ["a.npz", "a.npy"])
 def test_unknown_layout(motion: Motion, tmp_path: Path, name: str) -> None:
     with pytest.raises(UserError, match="layout 'nope'; accepted"):

@@ -1,5 +1,6 @@
 """Pictures: the renderer, contact sheets, .gif and .mp4."""
 
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -40,6 +41,14 @@ def shot(motion: Motion, view: View, size: int = 300) -> np.ndarray:
 
 FRONT = View(0.0, 0.2, 0.95, 2.4)
 BEHIND = View(np.pi, 0.2, 0.95, 2.4)
+
+
+def test_a_gif_that_stands_still_for_too_long(tmp_path: Path) -> None:
+    body = standing().slice(0, 1)
+    assert export.save(replace(body, fps=1 / 600), tmp_path / "a.gif", size=16).is_file()
+    with pytest.raises(UserError, match="more than 655 s; accepted"):
+        export.save(replace(body, fps=1 / 700), tmp_path / "b.gif", size=16)
+    assert not (tmp_path / "b.gif").exists()
 
 
 def test_left_is_orange_and_on_the_viewers_right_from_the_front() -> None:

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,14 @@ def test_unknown_suffix_is_refused_both_ways(motion: Motion, tmp_path: Path, nam
 
 def test_suffix_in_capitals(motion: Motion, tmp_path: Path) -> None:
     assert len(export.load(export.save(motion, tmp_path / "A.BVH"))) == len(motion)
+
+
+def test_a_gesture_is_written_wherever_a_body_is(motion: Motion, tmp_path: Path) -> None:
+    gesture = replace(motion.slice(0, 3), modality="gesture")
+    for suffix in export.writable("body"):
+        assert export.save(gesture, tmp_path / f"a{suffix}").is_file()
+    assert export.load(tmp_path / "a.npz").modality == "gesture"
+    assert export.writable("gesture") == export.writable("body")
 
 
 def test_check_target(tmp_path: Path) -> None:

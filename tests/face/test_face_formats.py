@@ -101,6 +101,12 @@ def test_past_midnight_and_a_sixty_take(tmp_path):
     assert take.fps == 60.0 and len(take) == 120
 
 
+@pytest.mark.parametrize(("fps", "frames"), [(12.5, 7), (14.985, 2), (17.5, 13), (8.33, 40)])
+def test_fractional_rates_come_back_from_short_takes(tmp_path, fps, frames):
+    again = export.load(export.save(FaceMotion(np.zeros((frames, 52)), np.zeros((frames, 3)), fps), tmp_path / "a.csv"))
+    assert len(again) == frames and again.fps == pytest.approx(fps, rel=2e-3)
+
+
 @pytest.mark.parametrize("fps", [10, 15, 20, 24, 25, 29.97, 30, 50, 60, 100])
 @pytest.mark.parametrize(("suffix", "options"), [(".csv", {}), (".json", {}), (".json", {"layout": "beat"})])
 def test_frame_rates_come_back(tmp_path, fps, suffix, options):
@@ -115,7 +121,8 @@ def test_frame_rates_come_back(tmp_path, fps, suffix, options):
     ("text", "message"),
     [("", "empty"), ("a,b\n1,2\n", "0 ARKit columns"), (HEADER, "no complete row"),
      (HEADER + "00:00:00:00.0" + ",x" * 61, "not a number"), (HEADER + "00:00:00:00.0" + ",nan" * 61, "NaN"),
-     (HEADER + "now" + ",0" * 61, "timecode")],
+     (HEADER + "now" + ",0" * 61, "timecode"),
+     (HEADER + "00:00:00:00" + ",0" * 61 + "\nnan:00:00:01" + ",0" * 61, "timecode nan:00:00:01; accepted")],
 )  # fmt: skip
 def test_bad_csv(tmp_path, text, message):
     (tmp_path / "f.csv").write_text(text)

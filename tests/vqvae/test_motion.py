@@ -55,6 +55,10 @@ BAD = {
     "fps": ({"fps": np.array(0.0)}, "fps 0.0; accepted above 0"),
     "fps NaN": ({"fps": np.array(np.nan)}, "fps nan"),
     "fps text": ({"fps": np.array("fast")}, "clip.npz"),
+    "modality": ({"modality": np.array("banana")}, "modality 'banana'; accepted body or gesture"),
+    "rotations without axes": ({"rotations": np.array(1.0)}, "accepted"),
+    "joint names without axes": ({"joint_names": np.array("pelvis")}, "1 joints"),
+    "half a character": ({"caption": np.array("a\ud800")}, "caption is not UTF-8 text"),
     "pickle": ({"caption": np.array([{"a": 1}], dtype=object)}, "clip.npz"),
 }
 
@@ -198,6 +202,12 @@ def test_atomic_write_leaves_nothing_behind(tmp_path: Path) -> None:
         atomic_write(target, fail)
     assert target.read_text() == "old"
     assert [p.name for p in tmp_path.iterdir()] == ["out.npz"]
+
+
+@pytest.mark.parametrize("name", ["A.NPZ", "\u8d70" * 80 + ".npz", "n" * 251 + ".npz"])
+def test_names_in_capitals_and_long_names(tmp_path: Path, name: str, wander) -> None:
+    assert len(Motion.load(wander(5).save(tmp_path / name))) == 5
+    assert [p.name for p in tmp_path.iterdir()] == [name]
 
 
 def test_atomic_write_into_what_is_no_folder(tmp_path: Path, wander) -> None:

@@ -70,8 +70,19 @@ class HML263Features(FeatureSpec):
         return encode_joints(motion.resampled(self.fps).joints)
 
     def decode(self, features: np.ndarray, caption: str = "") -> Motion:
-        """(T, 263) -> canonical Motion of T frames by `recover_joints` and `swing_rotations`."""
-        joints = recover_joints(features)
+        """(T, 263) -> canonical Motion of T frames by `recover_joints` and `swing_rotations`.
+
+        Raises:
+            UserError: wrong shape, NaN, values without measure, or a joint lying on its parent.
+        """
+        with np.errstate(over="ignore", invalid="ignore"):  # what comes of huge values is refused below
+            joints = recover_joints(features)
+            lengths = np.linalg.norm(joints[:, 1:].astype(np.float64) - joints[:, list(PARENTS[1:])], axis=-1)
+        bad = ~(np.isfinite(lengths) & (lengths > 1e-9))
+        if bad.any():
+            frame, bone = np.argwhere(bad)[0]
+            raise UserError(f"hml263: joint {bone + 1} is {lengths[frame, bone]:g} m from joint {PARENTS[bone + 1]} at "
+                            f"frame {frame}; accepted bones of some length")  # fmt: skip
         return Motion(swing_rotations(joints), joints[:, 0], self.fps, "body", caption).canonical()
 
 

@@ -1,0 +1,91 @@
+"""A request cut into what is done one after the other: sentences, clauses, lists of verbs, "after" and "before"."""
+
+from __future__ import annotations
+
+import re
+
+from instruct_data.english import GERUND, THIRD
+
+_THEN = re.compile(
+    r"\s*(?:[,;.]\s*)?(?:\band\s+|\bbut\s+)?\b(?:then|afterwards?|after that|after which|next|finally|lastly|later|"
+    r"at the end|in the end|followed by)\b\s*,?\s*"
+)
+# what follows says how the same action is done: "raise one hand and let the other hang"
+_CARRIED = {"let", "lets", "letting", "keep", "keeps", "keeping", "stay", "stays", "staying"}
+VERBS = {*THIRD, *THIRD.values(), *GERUND} - _CARRIED
+FINITE = {*THIRD, *THIRD.values()} - _CARRIED - {"be", "is", "like", "likes"}
+_SUBJECT = re.compile(r"^(?:(?:he|she|they|it|i|you|we)|(?:the|this|that|a|an) (?:\w+ )?\w+) (?=\w)")
+_RESTING = {"being", "lying", "standing"}  # what somebody is in, not what is done first
+WHO = r"(?:(?:he|she|they|it|i|you)|the \w+)"
+_AFTER = tuple(
+    (re.compile(p), first, second)
+    for p, first, second in (
+        (rf"^after (?P<a>(?:{WHO} )?(?P<verb>\w+)\b.*?),\s*(?P<b>.+)$", "a", "b"),
+        (rf"^after (?P<a>(?:{WHO} )?(?P<verb>\w+)\b.*?) (?P<b>{WHO} \w+.*)$", "a", "b"),
+        (rf"^before (?P<a>(?:{WHO} )?(?P<verb>\w+)\b.*?),\s*(?P<b>.+)$", "b", "a"),
+        (rf"^before (?P<a>(?:{WHO} )?(?P<verb>\w+)\b.*?) (?P<b>{WHO} \w+.*)$", "b", "a"),
+        (rf"^(?P<b>.+?),? after (?P<a>(?:{WHO} )?(?P<verb>\w+)\b.*)$", "a", "b"),
+        (rf"^(?P<b>.+?),? before (?P<a>(?:{WHO} )?(?P<verb>\w+)\b.*)$", "b", "a"),
+    )
+)
+_PARTICLES = {"up", "down", "back", "again", "on", "off", "forward", "backward", "left", "right", "away", "together"}
+_OPENING = re.compile(
+    r"^(?:please\s+|now\s+|first(?:ly)?,?\s+|to (?:start|begin)(?: with)?,?\s+|at first,?\s+|start (?:with|by)\s+)+"
+)
+
+
+def clauses(text: str) -> list[str]:
+    """Parts of a request that follow one another in time: at every "then" and semicolon, and at every sentence that
+    says what somebody does next."""
+    lowered = _OPENING.sub("", " ".join(text.lower().split()).rstrip(" .!"))
+    said = [p for sentence in _sentences(lowered) for p in _THEN.split(sentence)]
+    parts = [_OPENING.sub("", p.strip(" ,;.!?")) for p in said]
+    out: list[str] = []
+    for part in filter(None, parts):
+        if out and part in _PARTICLES:  # "up and then down" is one action
+            out[-1] += f" then {part}"
+        else:
+            out.append(part)
+    return out or [lowered]
+
+
+def _sentences(text: str) -> list[str]:
+    """Sentences and what semicolons part; one that begins with no verb says more of the one before."""
+    out: list[str] = []
+    for piece in re.split(r"(?<=[a-z])[.!?]+\s+|\s*;\s*", text):
+        first = _SUBJECT.sub("", piece).split()
+        if out and (not first or (first[0] not in VERBS and not _THEN.match(piece))):
+            out[-1] += f", {piece}"
+        elif piece:
+            out.append(piece)
+    return out
+
+
+def _ordered(part: str) -> list[str]:
+    """ "after sitting down he waves", "waves after sitting down", "sits down before waving" -> sitting down, waves."""
+    for pattern, first, second in _AFTER:
+        found = pattern.match(part)
+        if found and found["verb"] in VERBS - _RESTING:
+            return [found[first], found[second]]
+    return [part]
+
+
+def verb_phrases(part: str) -> list[str]:
+    """A clause cut where a verb follows an "and", or a comma in a list of verbs: "walks ahead, bows and waves" ->
+    "walks ahead", "bows", "waves"; what is told the other way round in the order in which it happens: "waves after
+    sitting down" -> "sitting down", "waves"."""
+    if len(turned := _ordered(part)) > 1:
+        return turned
+    out: list[str] = []
+    listed = _SUBJECT.sub("", part).split()[:1]
+    joint = ""
+    for piece in re.split(r"(,?\s+and\s+|,\s+)", part):
+        if re.fullmatch(r",?\s+and\s+|,\s+", piece):
+            joint = piece
+            continue
+        first = piece.split()[0] if piece.split() else ""
+        if out and first not in (VERBS if "and" in joint else FINITE if {*listed} <= FINITE else ()):
+            out[-1] += joint + piece
+        else:
+            out.append(piece)
+    return out
