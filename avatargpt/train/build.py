@@ -54,6 +54,8 @@ def model_fields(values: Any, where: str) -> dict[str, Any]:
         if key in ("modalities", "extra_inputs"):
             if not isinstance(value, dict):
                 raise UserError(f"{where}: {key}: {value!r}; accepted: a mapping")
+            if key == "extra_inputs":
+                spec[key] = {k: int(number_in("width", v, "int", f"{where}: {key}: {k}")) for k, v in value.items()}
         elif key == "feed_forward_proj":
             if value not in FEED_FORWARD:
                 raise UserError(f"{where}: {key}: {value!r}; accepted: {', '.join(FEED_FORWARD)}")
