@@ -70,6 +70,8 @@ class AvatarGPTConfig(T5Config):
     def _laid_out(self, given: dict[str, Any]) -> dict[str, Any]:
         """`given` with ``first_id`` set for every modality that has none yet, behind all that have one."""
         for name, entry in given.items():
+            if not isinstance(entry, dict):
+                raise UserError(f"modality '{name}': {entry!r}; needs a mapping with {', '.join(_FIELDS)}")
             unknown = set(entry) - {*_FIELDS, *_REFINER, "first_id"}
             if unknown:
                 raise UserError(f"modality '{name}': {unknown.pop()}; accepted {', '.join((*_FIELDS, *_REFINER))}")

@@ -119,16 +119,23 @@ class TextTokenizer:
     def train(
         cls, lines: Iterable[str], vocab_size: int, folder: str | os.PathLike[str] | None = None
     ) -> TextTokenizer:
-        """A unigram model of `vocab_size` pieces with byte fall-back, so that nothing is unreadable."""
+        """A unigram model of `vocab_size` pieces with byte fall-back, so that nothing is unreadable.
+
+        Raises:
+            UserError: too few pieces for the characters of `lines`, or no lines.
+        """
         import sentencepiece
 
         out = io.BytesIO()
-        sentencepiece.SentencePieceTrainer.train(
-            sentence_iterator=iter(line.lower() for line in lines), model_writer=out, vocab_size=vocab_size,
-            model_type="unigram", character_coverage=1.0, byte_fallback=True, pad_id=PAD, eos_id=EOS, unk_id=UNK,
-            bos_id=-1, user_defined_symbols=["[instruction]", "[input]", "[response]"], minloglevel=2,
-            hard_vocab_limit=False, num_threads=1,
-        )  # fmt: skip
+        try:
+            sentencepiece.SentencePieceTrainer.train(
+                sentence_iterator=iter(line.lower() for line in lines), model_writer=out, vocab_size=vocab_size,
+                model_type="unigram", character_coverage=1.0, byte_fallback=True, pad_id=PAD, eos_id=EOS, unk_id=UNK,
+                bos_id=-1, user_defined_symbols=["[instruction]", "[input]", "[response]"], minloglevel=2,
+                hard_vocab_limit=False, num_threads=1,
+            )  # fmt: skip
+        except RuntimeError as e:
+            raise UserError(f"vocab_size {vocab_size}: no sentencepiece model ({str(e).splitlines()[0]})") from None
         tokenizer = cls(out.getvalue())
         if folder is not None:
             tokenizer.save(folder)

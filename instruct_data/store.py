@@ -168,7 +168,7 @@ class Store:
 
     @classmethod
     def write(cls, clips: Iterable[Clip], path: str | os.PathLike[str]) -> Store:
-        """Write clips with their motions, all of bodies or all of faces, replacing a store that stands there.
+        """Write clips with their motions, all of bodies or all of faces, replacing a store of that kind.
 
         Raises:
             UserError: nothing to write, a bad clip, a place that cannot be written or holds something else.
@@ -180,7 +180,7 @@ class Store:
 
     @classmethod
     def write_codes(cls, items: Iterable[ClipCodes], path: str | os.PathLike[str], fingerprint: str) -> Store:
-        """Write tokenised clips; `fingerprint` is the tokenizer's."""
+        """Write tokenised clips, replacing a store of such; `fingerprint` is the tokenizer's."""
         return cls._write("codes", (_codes_row(i) for i in items), Path(path), {"fingerprint": fingerprint})
 
     @classmethod
@@ -188,6 +188,8 @@ class Store:
         path = path.resolve()
         if path.exists() and not (path / MANIFEST).is_file() and (not path.is_dir() or any(path.iterdir())):
             raise UserError(f"{path}: is there already and is no clip store; accepted: a new folder")
+        if (path / MANIFEST).is_file() and (found := cls._kind_in(path)) != kind:
+            raise UserError(f"{path}: holds a store of {found}, which {kind} would replace; accepted: a new folder")
         building, old = (path.with_name(f".{path.name}.{os.getpid()}.{end}") for end in ("tmp", "old"))
         counts = _Counts()
         shards: list[dict[str, Any]] = []
@@ -222,6 +224,14 @@ class Store:
             if path.exists():
                 shutil.rmtree(old, ignore_errors=True)
         return cls(path, manifest)
+
+    @staticmethod
+    def _kind_in(path: Path) -> str:
+        try:
+            return str(json.loads((path / MANIFEST).read_text(encoding="utf-8"))["kind"])
+        except (OSError, ValueError, KeyError, TypeError) as e:
+            said = f"{path / MANIFEST}: not the manifest of a clip store ({e}); accepted: a new folder"
+            raise UserError(said) from None
 
     @classmethod
     def open(cls, path: str | os.PathLike[str], verify: bool = True) -> Store:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib import import_module
+from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
@@ -108,8 +109,12 @@ def prepare(
         options["report"] = report
     module, _, function = reader.place.partition(":")
     with common.progress("preparing", quiet):
-        clips = getattr(import_module(module), function)(folder, **options)
-        store = Store.write(clips, output)
+        clips = iter(getattr(import_module(module), function)(folder, **options))
+        first = list(islice(clips, 1))
+        if not first:
+            why = "; ".join(report.reasons()[:3]) or f"accepted a {kind} folder: {reader.about}"
+            raise UserError(f"{folder}: no clip in it could be used: {why}")
+        store = Store.write(chain(first, clips), output)
     if report.skipped or report.notes:
         typer.echo(str(report), err=True)
     _show(store, as_json)

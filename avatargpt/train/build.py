@@ -12,14 +12,15 @@ import torch
 from avatargpt.checkpoint import load_model, start_from_t5, with_modalities
 from avatargpt.config import AvatarGPTConfig
 from avatargpt.model import AvatarGPTModel
-from avatargpt.text import SentenceGrounder, TextTokenizer
+from avatargpt.text import SPIECE, SentenceGrounder, TextTokenizer
+from avatargpt.train.checkpoints import begun
 from avatargpt.train.corpus import Folders, text_corpus
 from avatargpt.train.examples import Example, ExampleOptions, Examples
 from avatargpt.train.language import LanguageTraining, Trainer
 from avatargpt.train.lora import LoraOptions, add_lora
 from avatargpt.train.practice import lessons
 from avatargpt.train.prepare import MADE_UP
-from avatargpt.train.runtime import Runtime, check_keys, from_mapping, load_json
+from avatargpt.train.runtime import Runtime, check_keys, from_mapping, load_json, number_in
 from instruct_data.mixture import Draw, generator
 from instruct_data.registry import get_task, list_tasks
 from instruct_data.store import ClipCodes, Store
@@ -34,11 +35,35 @@ SHAPE = (
 OURS = (
     "modalities", "grounding_dim", "extra_inputs", "countdown_buckets", "refiner_dim", "refiner_layers", "refiner_heads"
 )
+FEED_FORWARD = ("relu", "gelu", "silu", "gated-relu", "gated-gelu", "gated-silu")
 REMEMBERED = 40_000  # texts whose states are computed once: about half a gigabyte
 CORE_TASKS = (  # what validation watches
     "text_to_motion", "motion_to_text", "continuation", "in_between",
     "text_to_face", "emotion_to_face", "face_to_text", "face_to_emotion", "face_in_between",
 )  # fmt: skip
+
+
+def model_fields(values: Any, where: str) -> dict[str, Any]:
+    """What a configuration file says of the model, as fields of `AvatarGPTConfig`.
+
+    Raises:
+        UserError: an unknown key, or a value of the wrong type or out of bounds.
+    """
+    spec = check_keys(values, (*SHAPE, *OURS), where)
+    for key, value in spec.items():
+        if key in ("modalities", "extra_inputs"):
+            if not isinstance(value, dict):
+                raise UserError(f"{where}: {key}: {value!r}; accepted: a mapping")
+            if key == "extra_inputs":
+                spec[key] = {k: int(number_in("width", v, "int", f"{where}: {key}: {k}")) for k, v in value.items()}
+        elif key == "feed_forward_proj":
+            if value not in FEED_FORWARD:
+                raise UserError(f"{where}: {key}: {value!r}; accepted: {', '.join(FEED_FORWARD)}")
+        elif key == "dropout_rate":
+            spec[key] = number_in(key, value, "float", where)
+        else:
+            spec[key] = int(number_in(key, value, "int", where))
+    return spec
 
 
 def validation(examples: Examples, items: Sequence[ClipCodes]) -> dict[str, list[Example]]:
@@ -107,14 +132,14 @@ def build_run(
     """A trainer ready to run, from the YAML and the command line.
 
     Raises:
-        UserError: unknown keys in the YAML, missing files, codes of another tokenizer than the one given, or motion
-            tasks without codes.
+        UserError: unknown keys in the YAML, missing files, codes of another tokenizer than the one given, another
+            tokenizer than that of the model to begin from, or motion tasks without codes.
     """
     out, where = Path(args.output), str(args.config)
     check_keys(config, ("model", "train", "lora"), where)
     t = from_mapping(LanguageTraining, config.get("train"), f"{where}: train")
     options = from_mapping(ExampleOptions, t.options, f"{where}: train: options")
-    spec = check_keys(config.get("model"), (*SHAPE, *OURS), f"{where}: model")
+    spec = model_fields(config.get("model"), f"{where}: model")
     tokenizers = read_tokenizers(args.tokenizer)
     items, held = read_codes(args.codes, tokenizers) if args.codes else ([], [])
     said: list[Any] = list(items)
@@ -124,17 +149,20 @@ def build_run(
         said = list(Store.open(args.store).clips("train"))
     lines, pairs = text_corpus(folders_of(args), said)
     start = Path(args.start) if args.start else None
-    source = next((f for f in (out, start) if f is not None and (f / "spiece.model").is_file()), None)
-    if source is not None:
+    source = out if begun(out) else start  # what a refused run may have left in `out` does not count
+    if source is None:
+        text = TextTokenizer.train(lines, spec.get("vocab_size", 4096))
+    elif (source / SPIECE).is_file():
         text = TextTokenizer.load(source)
-    elif start is not None:
-        raise UserError(f"{start}: no spiece.model in it; --start takes the folder of a language run or of a T5")
     else:
-        text = TextTokenizer.train(lines, int(spec.get("vocab_size", 4096)), out)
+        raise UserError(f"{source}: no {SPIECE} in it; --start takes the folder of a language run or of a T5")
     torch.manual_seed(t.seed)
     model = _model(spec, start, tokenizers, text, where)
     if config.get("lora") is not None:
         add_lora(model, from_mapping(LoraOptions, config["lora"], f"{where}: lora"))
+    if model.config.grounding_dim not in (0, SentenceGrounder.width):
+        accepted = f"0 (off) or {SentenceGrounder.width}"
+        raise UserError(f"{where}: model: grounding_dim: {model.config.grounding_dim}; accepted: {accepted}")
     grounder = SentenceGrounder(remember=REMEMBERED, device=runtime.device) if model.config.grounding_dim else None
     if grounder is not None and args.grounding:
         if not (Path(args.grounding) / "grounding.safetensors").is_file():
@@ -151,7 +179,9 @@ def _check_streams(examples: Examples, where: str) -> None:
     place = f"{where}: train: options: weights"
     made = [name for name in list_tasks() if get_task(name).examples != "pairs"]
     motion = [*made, *(f"{task}/{source}" for task in made for source in MADE_UP)]
-    check_keys(examples.options.weights, ("denoise", *examples.pairs, *motion), place)
+    for name in ("weights", "alpha"):
+        options = getattr(examples.options, name)
+        check_keys(options, ("denoise", *examples.pairs, *motion), f"{where}: train: options: {name}")
     known = {s.task for s in examples.streams()}
     empty = [name for name, weight in examples.options.weights.items() if weight > 0 and name not in known]
     if empty:
@@ -166,6 +196,9 @@ def _model(
     """A new model, that of an earlier run, or one around a T5 or Flan-T5 checkpoint.
 
     An earlier run's model learns the modalities of `spec` that it does not know yet; its ids stay what they are.
+
+    Raises:
+        UserError: another tokenizer than an earlier run's model was trained with, or a shape that is not a T5's.
     """
     if start is None:
         model = AvatarGPTModel(AvatarGPTConfig(**{**spec, "vocab_size": text.size}))
@@ -181,5 +214,8 @@ def _model(
             model = load_model(start, dtype=torch.float32)  # packed weights are bfloat16: small steps would be lost
             model = with_modalities(model, spec.get("modalities") or {})
     for tokenizer in tokenizers:
-        model.set_codebooks(tokenizer.config.modality, tokenizer.codebooks, tokenizer.fingerprint)
+        modality = tokenizer.config.modality
+        if modality in (model.config.fingerprints or {}):
+            model.check_fingerprint(modality, tokenizer.fingerprint)
+        model.set_codebooks(modality, tokenizer.codebooks, tokenizer.fingerprint)
     return model

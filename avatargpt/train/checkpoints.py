@@ -8,16 +8,40 @@ from typing import Any
 
 import torch
 
+from avatargpt.model import AvatarGPTModel
 from vqvae.errors import UserError
 from vqvae.motion import atomic_write
 
 INSTEAD = "resume with that run's configuration, or choose a new folder"
+UNSEEN = ("feed_forward_proj", "relative_attention_max_distance", "refiner_heads", "modalities")
+"""Of a language model's configuration, what the sizes of its tensors do not show."""
 
 
 def save_checkpoint(path: Path, state: dict[str, Any], shape: Any = None) -> None:
-    """Write where a run stands; with the network's configuration (a dataclass), `load_checkpoint` can compare it."""
-    whole = state if shape is None else {**state, "shape": asdict(shape)}
+    """Write where a run stands; with the network's configuration (a dataclass or a dict), `load_checkpoint` can
+    compare it."""
+    whole = state if shape is None else {**state, "shape": _fields(shape)}
     atomic_write(path, lambda p: torch.save(whole, p))
+
+
+def _fields(shape: Any) -> dict[str, Any]:
+    return dict(shape) if isinstance(shape, dict) else asdict(shape)
+
+
+def check_shape(path: Path, before: dict[str, Any], shape: Any) -> None:
+    """Refuse to go on with another network than that of the checkpoint.
+
+    Args:
+        before: the configuration in the checkpoint; what it lacks is not compared.
+        shape: that of the network that goes on.
+
+    Raises:
+        UserError: names the first field that differs.
+    """
+    now = _fields(shape)
+    other = [f"{k}: {before[k]}, now {now.get(k)}" for k in before if before[k] != now.get(k)]
+    if other:
+        raise UserError(f"{path}: of another shape ({other[0]}); {INSTEAD}")
 
 
 def load_checkpoint(path: Path, device: torch.device, shape: Any = None) -> dict[str, Any] | None:
@@ -37,10 +61,7 @@ def load_checkpoint(path: Path, device: torch.device, shape: Any = None) -> dict
     except Exception as e:  # torch raises whatever its unpickler or zip reader meets
         raise UserError(f"{path}: damaged checkpoint ({str(e).splitlines()[0]}); move it away to begin anew") from None
     if shape is not None:
-        before, now = saved.get("shape", {}), asdict(shape)
-        other = [f"{k}: {before[k]}, now {now.get(k)}" for k in before if before[k] != now.get(k)]
-        if other:
-            raise UserError(f"{path}: of another shape ({other[0]}); {INSTEAD}")
+        check_shape(path, saved.get("shape", {}), shape)
     return saved
 
 
@@ -57,3 +78,32 @@ def go_on(path: Path, saved: dict[str, Any], network: torch.nn.Module, optimizer
     except (KeyError, RuntimeError, TypeError, ValueError) as e:
         said = (str(e) or type(e).__name__).splitlines()[0]
         raise UserError(f"{path}: of a run with another model ({said}); {INSTEAD}") from None
+
+
+def begun(out: Path) -> bool:
+    """Whether a language run has got as far as a checkpoint in this folder."""
+    return (out / "checkpoint.pt").is_file() or (out / "deepspeed").is_dir()
+
+
+def about_model(model: AvatarGPTModel) -> dict[str, Any]:
+    """What `check_model` compares, as plain containers."""
+    shape = {name: getattr(model.config, name) for name in UNSEEN}
+    if hasattr(model, "peft_config"):
+        lora: Any = model.peft_config["default"]
+        shape["lora alpha"] = float(lora.lora_alpha)
+    return {"shape": shape, "fingerprints": dict(model.config.fingerprints or {})}
+
+
+def check_model(path: Path, saved: dict[str, Any], model: AvatarGPTModel) -> None:
+    """Refuse to go on with another language model than that of a checkpoint; one that does not say is not compared.
+
+    Raises:
+        UserError: of another shape, or with the codebooks of another tokenizer.
+    """
+    now = about_model(model)
+    check_shape(path, saved.get("shape", {}), now["shape"])
+    before, given = saved.get("fingerprints", now["fingerprints"]), now["fingerprints"]
+    for name in sorted(before.keys() | given.keys()):
+        a, b = (str(x.get(name, "none"))[:12] for x in (before, given))
+        if a != b:
+            raise UserError(f"{path}: of a run with another tokenizer of '{name}' ({a}, now {b}); {INSTEAD}")

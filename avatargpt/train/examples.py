@@ -16,6 +16,7 @@ from avatargpt.train.pools import Pools
 from avatargpt.train.practice import usual
 from avatargpt.train.prepare import CYCLIC
 from avatargpt.train.retrieval import Neighbours
+from avatargpt.train.runtime import Share
 from instruct_data.augment import everyday, side_of, vary
 from instruct_data.everyday import everyday_requests
 from instruct_data.mixture import Draw, Stream, clip_class
@@ -23,6 +24,7 @@ from instruct_data.planning import Pair
 from instruct_data.prompts import Prompt, TextSegment
 from instruct_data.registry import Task, get_task
 from instruct_data.store import ClipCodes
+from vqvae.errors import UserError
 
 LONGEST = 72  # motion tokens of one example; longer clips are cropped
 CONTEXT = 16  # motion tokens of context that continuation and in-between see on each side
@@ -73,16 +75,21 @@ class ExampleOptions:
 
     weights: dict[str, float] = field(default_factory=dict)
     alpha: dict[str, float] = field(default_factory=dict)
-    unconditional: float = 0.1
-    only_ground: float = 0.3
-    only_words: float = 0.15
-    announce: float = 0.75
-    say_seconds: float = 0.5
-    everyday: float = 0.15
-    asked: float = 0.08
-    crop: float = 0.4
-    retrieve: float = 0.0
-    wrong: float = 0.12
+    unconditional: Share = 0.1
+    only_ground: Share = 0.3
+    only_words: Share = 0.15
+    announce: Share = 0.75
+    say_seconds: Share = 0.5
+    everyday: Share = 0.15
+    asked: Share = 0.08
+    crop: Share = 0.4
+    retrieve: Share = 0.0
+    wrong: Share = 0.12
+
+    def __post_init__(self) -> None:
+        parts = self.only_ground + self.only_words + self.unconditional
+        if parts > 1 + 1e-9:
+            raise UserError(f"options: only_ground, only_words, unconditional: together {parts:g}; accepted: at most 1")
 
 
 def _slot(task: Task, kind: str) -> str:

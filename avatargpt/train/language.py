@@ -15,12 +15,12 @@ from avatargpt.config import TEXT
 from avatargpt.encoding import encoder_inputs
 from avatargpt.model import IGNORED, AvatarGPTModel
 from avatargpt.text import SentenceGrounder
-from avatargpt.train.checkpoints import go_on, load_checkpoint, save_checkpoint
+from avatargpt.train.checkpoints import about_model, check_model, go_on, load_checkpoint, save_checkpoint
 from avatargpt.train.examples import Example, Examples
 from avatargpt.train.lora import merged_state
 from avatargpt.train.optimizers import make_optimizer
 from avatargpt.train.plot import plot_log
-from avatargpt.train.runtime import Log, Runtime, cosine, deepspeed_package
+from avatargpt.train.runtime import Log, Runtime, Share, check_finite, cosine, deepspeed_package
 from instruct_data.collate import pad
 from instruct_data.mixture import Mixture, generator
 from vqvae.errors import UserError
@@ -42,9 +42,9 @@ class LanguageTraining:
     optimizer: str = "adamw"  # or muon, `avatargpt.train.optimizers`
     faster: dict[str, float] = field(default_factory=dict)  # part of the model (heads.face): factor of its rate
     refiner_weight: float = 0.4
-    refiner_rows: float = 0.5  # share of motion rows the refiner learns from at each step
+    refiner_rows: Share = 0.5  # share of motion rows the refiner learns from at each step
     refiner_only: bool = False  # everything else is frozen
-    label_smoothing: float = 0.0
+    label_smoothing: float = 0.0  # share of what is right that is spread over all tokens, while training
     clip: float = 1.0
     seed: int = 0
     log_every: int = 25
@@ -102,11 +102,11 @@ class Objective(torch.nn.Module):
 
     def __init__(
         self, model: AvatarGPTModel, refiner_weight: float, refiner_rows: float, runtime: Runtime,
-        refiner_only: bool = False,
+        refiner_only: bool = False, label_smoothing: float = 0.0,
     ) -> None:  # fmt: skip
         super().__init__()
         self.model, self.refiner_weight, self.refiner_rows = model, refiner_weight, refiner_rows
-        self.runtime, self.refiner_only = runtime, refiner_only
+        self.runtime, self.refiner_only, self.label_smoothing = runtime, refiner_only, label_smoothing
 
     def forward(self, batch: Batch, seed: int, step: int) -> dict[str, torch.Tensor]:
         """`total` (with gradient) and its parts: cross-entropy per head (nats per token), the refiner's error."""
@@ -117,7 +117,10 @@ class Objective(torch.nn.Module):
         rng = generator(seed, step, 7)
         heads: str | list[str] = batch.heads[0] if len(set(batch.heads)) == 1 else batch.heads
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.refiner_only):
-            out = self.model(**batch.inputs, labels=batch.labels, head=heads, length=batch.length)
+            out = self.model(
+                **batch.inputs, labels=batch.labels, head=heads, length=batch.length,
+                label_smoothing=self.label_smoothing,
+            )  # fmt: skip
         result = {"total": out.loss}
         refined = []
         for name in dict.fromkeys(batch.heads) if self.refiner_weight else ():
@@ -154,7 +157,8 @@ class Trainer:
         until: stop here with a checkpoint; the schedule stays that of all steps.
 
     Raises:
-        UserError: a batch that the processes cannot share, a damaged checkpoint, DeepSpeed not installed.
+        UserError: a batch that the processes cannot share, a checkpoint that is damaged or another model's, DeepSpeed
+            not installed.
     """
 
     def __init__(
@@ -175,7 +179,9 @@ class Trainer:
         if engine is not None and config.optimizer != "adamw":
             raise UserError(f"train: optimizer: {config.optimizer}; DeepSpeed shards only adamw here; accepted: adamw")
         self.optimizer = make_optimizer(model, config.optimizer, config.lr, config.weight_decay, "train", config.faster)
-        objective = Objective(model, config.refiner_weight, config.refiner_rows, runtime, config.refiner_only)
+        objective = Objective(
+            model, config.refiner_weight, config.refiner_rows, runtime, config.refiner_only, config.label_smoothing
+        )
         self.engine: Any = None
         self.objective: Any = objective
         if engine is not None:
@@ -197,24 +203,29 @@ class Trainer:
         if self.engine is not None:
             folder = self.out / "deepspeed"
             path, state = self.engine.load_checkpoint(str(folder)) if folder.is_dir() else (None, None)
-            self.step = int(state["step"]) if path and state else 0
+            if path and state:
+                check_model(Path(path), state, self.model)
+                self.step = int(state["step"])
             return
         last = self.out / "checkpoint.pt"
         saved = load_checkpoint(last, self.runtime.device)
         if saved:
+            check_model(last, saved, self.model)
             self.step = go_on(last, saved, self.model, self.optimizer)
 
     def save(self) -> None:
         """Checkpoint for resuming, and the model itself."""
+        if self.runtime.main:
+            self.examples.text.save(self.out)  # first, so that a checkpoint never stands without it
+        about = {"step": self.step, **about_model(self.model)}
         if self.engine is not None:
-            self.engine.save_checkpoint(str(self.out / "deepspeed"), client_state={"step": self.step})
+            self.engine.save_checkpoint(str(self.out / "deepspeed"), client_state=about)
         elif self.runtime.main:
-            state = {"model": self.model.state_dict(), "optimizer": self.optimizer.state_dict(), "step": self.step}
-            save_checkpoint(self.out / "checkpoint.pt", state)
+            state = {"model": self.model.state_dict(), "optimizer": self.optimizer.state_dict()}
+            save_checkpoint(self.out / "checkpoint.pt", {**state, **about})
         if self.runtime.main:
             weights = merged_state(self.model) if hasattr(self.model, "peft_config") else None
             save_model(self.model, self.out, "15MB", weights)
-            self.examples.text.save(self.out)
 
     def batch(self, rows: Sequence[Example]) -> Batch:
         """Rows on this process's device."""
@@ -250,6 +261,7 @@ class Trainer:
             batch = self.batch(next(stream))
             parts = self.objective(batch, t.seed, self.step)
             total = parts.pop("total")
+            check_finite(total, "loss")
             rate = cosine(self.step, t.steps, t.warmup, t.lr, t.lr_floor)
             for group in self.optimizer.param_groups:
                 group["lr"] = rate * group.get("factor", 1.0)
@@ -259,6 +271,7 @@ class Trainer:
             else:
                 total.backward()
                 parts["grad"] = torch.nn.utils.clip_grad_norm_(self.model.parameters(), t.clip)
+                check_finite(parts["grad"], "gradient's norm")
                 self.optimizer.step()
                 self.optimizer.zero_grad(set_to_none=True)
             self.step += 1

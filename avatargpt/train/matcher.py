@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from avatargpt.matcher import Matcher, MatcherNetwork
 from avatargpt.train.judged import Judged, judged_answers, judged_loss, picked
-from avatargpt.train.runtime import Log, Runtime, check_keys, cosine, from_mapping, load_yaml
+from avatargpt.train.runtime import Log, Runtime, check_finite, check_keys, cosine, from_mapping, load_yaml
 from instruct_data.mixture import clip_class
 from instruct_data.store import ClipCodes
 from vqvae.errors import UserError
@@ -200,6 +200,7 @@ def train(
             loss = loss + t.judged_weight * judged_loss(
                 network, practice, groups, t.judged, t.noise, [t.seed, step, 1], runtime.device
             )
+        check_finite(loss, "loss")
         loss.backward()
         for group in optimizer.param_groups:
             group["lr"] = cosine(step, t.steps, t.warmup, t.lr, t.lr_floor)

@@ -102,10 +102,12 @@ def filmed(folder: Path, size: int) -> list[Take]:
     """Videos with landmarks: every NAME.mp4 (.mov, .mkv, .webm, .avi) beside a NAME.npz.
 
     The .npz holds ``landmarks`` (T, 68, 2) or (T, 70, 2), pixels of the video, a row for each frame, in iBUG's order.
-    Every video is cut to one square around all of them.
+    Every video is cut to one square around all of them. Frames without a landmark that is a finite number (no face
+    found) are left out.
 
     Raises:
-        UserError: no such pair, an unreadable file, or landmarks that do not go with the frames.
+        UserError: no such pair, an unreadable file, landmarks that do not go with the frames, or fewer than two frames
+            with a face.
     """
     kinds = (".mp4", ".mov", ".mkv", ".webm", ".avi")
     videos = sorted(p for p in folder.iterdir() if p.suffix.lower() in kinds) if folder.is_dir() else []
@@ -124,8 +126,12 @@ def _filmed(video: Path, size: int) -> Take:
     except (OSError, KeyError, ValueError) as e:
         accepted = "an array landmarks (T, 68, 2)"
         raise UserError(f"{beside}: no landmarks for {video.name} ({e}); accepted: {accepted}") from None
-    if points.ndim != 3 or points.shape[1] not in (68, 70) or points.shape[2] != 2 or not np.isfinite(points).any():
+    if points.ndim != 3 or points.shape[1] not in (68, 70) or points.shape[2] != 2:
         raise UserError(f"{beside}: landmarks {points.shape}; accepted: (T, 68, 2) or (T, 70, 2), pixels")
+    points = np.where(np.isfinite(points).all(2, keepdims=True), points, np.nan)
+    found = np.asarray(~np.isnan(points).all((1, 2)))
+    if found.sum() < 2:
+        raise UserError(f"{beside}: landmarks in {found.sum()} of {len(found)} frames; accepted: in at least 2")
     low, high = np.nanmin(points, (0, 1)), np.nanmax(points, (0, 1))
     side = float((high - low).max()) * (1 + 2 * MARGIN)
     corner = (low + high) / 2 - side / 2
@@ -136,7 +142,7 @@ def _filmed(video: Path, size: int) -> Take:
         frames.append(np.asarray(cut))
     if len(frames) != len(points):
         raise UserError(f"{video}: {len(frames)} frames, but {beside.name} has landmarks for {len(points)}")
-    return _take(np.stack(frames), (points - corner) / side)
+    return _take(np.stack(frames)[found], ((points - corner) / side)[found])
 
 
 def _pictures(video: Path, most: int) -> list[Image.Image]:

@@ -15,6 +15,7 @@ from avatargpt.speech.reader_network import MOST_TOKENS, seconds_left
 from avatargpt.speech.reading import MOST_WORDS, padded
 from avatargpt.speech.scores import fitted
 from avatargpt.train.reader_pairs import pairs_of
+from avatargpt.train.runtime import Share
 from instruct_data.face.score import MAX_SECONDS, Score
 from vqvae.errors import UserError
 
@@ -30,6 +31,7 @@ class Material:
     """What `configs/driver/reader.yaml` may set under `data`.
 
     Attributes:
+        written: of the package's own written instructions the first so many; 0 = all.
         composed: instructions composed by rule. timed: more of these, whose words say when. joined: pairs of written
             ones.
         written_share, corpus_share, sequenced_share, further_share, siblings_share, everyday_share, reworded_share,
@@ -41,6 +43,7 @@ class Material:
         held: every so manieth written instruction only validates.
     """
 
+    written: int = 0
     composed: int = 10000
     timed: int = 6000
     joined: int = 10000
@@ -64,8 +67,8 @@ class Material:
         return {**said, "composed": max(0.0, 1 - sum(said.values()))}
 
     def __post_init__(self) -> None:
-        if self.held < 2 or min(self.composed, self.joined, self.timed) < 0:
-            counts = f"held {self.held}, composed {self.composed}, joined {self.joined}, timed {self.timed}"
+        if self.held < 2 or min(self.written, self.composed, self.joined, self.timed) < 0:
+            counts = ", ".join(f"{k} {getattr(self, k)}" for k in ("held", "written", "composed", "joined", "timed"))
             raise UserError(f"reader: {counts}; accepted: 2 or more held, 0 or more of the others")
         said = [float(getattr(self, f"{k}_share")) for k in SAID]
         if min(said) < 0 or sum(said) > 1 + 1e-9:
@@ -97,14 +100,14 @@ class ReaderTraining:
     smoothing: float = 0.05
     spread: float = 0.7  # steps of a field (0.1 s, 0.05 of intensity) over which what is right is spread
     noise: float = 0.05  # standard deviation added to token states, in theirs
-    masked: float = 0.08  # share of words that are left out
-    told: float = 0.5  # share of the rows whose length is told, where the reader learns to heed it
+    masked: Share = 0.08  # share of words that are left out
+    told: Share = 0.5  # share of the rows whose length is told, where the reader learns to heed it
     pool: int = 8  # batches that are drawn together and sorted by length
     seed: int = 0
     log_every: int = 100
     save_every: int = 500
     val_every: int = 1000
-    ema: float = 0.998
+    ema: Share = 0.998
 
 
 def with_mirrored(scores: Sequence[Score]) -> list[Score]:
@@ -130,7 +133,7 @@ def material(
     shares = options.shares
     files = {"sequenced": SEQUENCES, "further": FURTHER, "siblings": SIBLINGS, "everyday": EVERYDAY}
     own, together = (corpus, ()) if shares["corpus"] else ((), corpus)
-    all_written = {"written": [*written, *together], "corpus": [*own]}
+    all_written = {"written": [*written[: options.written or None], *together], "corpus": [*own]}
     all_written |= {k: [one.score for one in read_instructions(f)] if shares[k] else [] for k, f in files.items()}
     parts = {k: _parted(some, options.held) for k, some in all_written.items()}
     held = [s for some, _ in parts.values() for s in some]

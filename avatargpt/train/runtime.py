@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import json
+import math
 import os
 import socket
 import sys
@@ -21,6 +22,17 @@ from vqvae.errors import UserError
 from vqvae.yaml_file import read_yaml
 
 T = TypeVar("T")
+Share = float
+"""Type of a field between 0 and 1."""
+LEAST = {
+    **dict.fromkeys(("steps", "batch", "window", "pool", "log_every", "save_every", "val_every"), 1),
+    **dict.fromkeys(("downsample", "levels", "codebook_size", "code_dim", "width", "fine_width", "hidden", "heads"), 1),
+    **dict.fromkeys(("vocab_size", "d_model", "d_kv", "d_ff", "num_layers", "num_decoder_layers", "num_heads"), 1),
+    "relative_attention_num_buckets": 4, "relative_attention_max_distance": 1, "grounding_dim": 0, "clip": 0,
+    **dict.fromkeys(("lr", "lr_floor", "warmup", "weight_decay", "seed"), 0),
+}  # fmt: skip
+"""Lowest accepted values of fields, whatever they are fields of."""
+BELOW_ONE = ("label_smoothing", "smoothing", "dropout", "dropout_rate")
 
 
 @dataclass
@@ -162,6 +174,27 @@ def check_keys(values: Any, accepted: Collection[str], where: str) -> dict[str, 
     return dict(values)
 
 
+def number_in(key: str, value: Any, wanted: str, where: str) -> float:
+    """A finite number from a configuration file, within the bounds of its field.
+
+    Args:
+        wanted: int, float, Share or weight (at least 0).
+    """
+    whole, share = wanted == "int", wanted == "Share" or key in BELOW_ONE
+    least = 0 if share or wanted == "weight" else LEAST.get(key)
+    try:
+        number = float(value) if not isinstance(value, bool) else math.nan
+    except (TypeError, ValueError):
+        number = math.nan
+    out = (least is not None and number < least) or (share and number > 1) or (key in BELOW_ONE and number == 1)
+    if not math.isfinite(number) or out or (whole and number != int(number)):
+        bounds = "" if least is None else f" of at least {least}"
+        if share:
+            bounds = " from 0 to below 1" if key in BELOW_ONE else " from 0 to 1"
+        raise UserError(f"{where}: {key}: {value!r}; accepted: {'a whole' if whole else 'a'} number{bounds}")
+    return number
+
+
 def from_mapping(cls: type[T], values: Any, where: str) -> T:
     """A dataclass from a part of a configuration file.
 
@@ -171,26 +204,29 @@ def from_mapping(cls: type[T], values: Any, where: str) -> T:
         where: file and section, for messages.
 
     Raises:
-        UserError: an unknown key or a value of the wrong type.
+        UserError: an unknown key, or a value of the wrong type or out of bounds.
     """
     fields = {f.name: f for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
     given = check_keys(values, list(fields), where)
     for key, value in given.items():
         wanted = str(fields[key].type)
-        if wanted in ("int", "float"):
-            try:
-                number = float(value) if not isinstance(value, bool) else float("nan")
-            except (TypeError, ValueError):
-                number = float("nan")
-            if number != number or (wanted == "int" and number != int(number)):
-                raise UserError(f"{where}: {key}: {value!r}; accepted: {'a whole' if wanted == 'int' else 'a'} number")
+        if wanted in ("int", "float", "Share"):
+            number = number_in(key, value, wanted, where)
             given[key] = int(number) if wanted == "int" else number
+        elif wanted == "dict[str, float]" and isinstance(value, dict):
+            given[key] = {k: number_in(str(k), v, "weight", f"{where}: {key}") for k, v in value.items()}
         elif wanted == "bool" and not isinstance(value, bool):
             raise UserError(f"{where}: {key}: {value!r}; accepted: true or false")
         elif wanted.startswith("dict") and not isinstance(value, dict):
             raise UserError(f"{where}: {key}: {value!r}; accepted: a mapping")
-        elif wanted.startswith("list") and not isinstance(value, list):
-            raise UserError(f"{where}: {key}: {value!r}; accepted: a list")
+        elif wanted.startswith("list"):
+            least = 1 if "dilations" in key else 0
+            kind, said = (int, f"whole numbers of at least {least}") if wanted == "list[int]" else (str, "words")
+            fits = isinstance(value, list) and all(type(v) is kind for v in value)
+            if not fits or (kind is int and min(value, default=least) < least):
+                raise UserError(f"{where}: {key}: {value!r}; accepted: a list of {said}")
+        elif wanted == "str" and not isinstance(value, str):
+            raise UserError(f"{where}: {key}: {value!r}; accepted: a word")
     return cls(**given)
 
 
@@ -211,6 +247,17 @@ def load_json(path: str | os.PathLike[str]) -> dict[str, Any]:
     return data
 
 
+def check_finite(value: torch.Tensor, name: str) -> None:
+    """Stop before anything is saved that such a number has spoilt.
+
+    Raises:
+        UserError: `value` is not finite.
+    """
+    if not math.isfinite(float(value.detach())):
+        raise UserError(f"train: the {name} became {float(value.detach())}; this step is not taken nor saved: "
+                        "lower lr, or go on from the last checkpoint")  # fmt: skip
+
+
 def descend(
     loss: torch.Tensor, parameters: Iterable[torch.nn.Parameter], optimizer: torch.optim.Optimizer, clip: float,
     rate: float,
@@ -220,9 +267,14 @@ def descend(
 
     Returns:
         The norm of the gradients before they were cut.
+
+    Raises:
+        UserError: a loss or gradients that are not finite.
     """
+    check_finite(loss, "loss")
     loss.backward()
     norm = torch.nn.utils.clip_grad_norm_(parameters, clip)
+    check_finite(norm, "gradient's norm")
     for group in optimizer.param_groups:
         group["lr"] = rate * group.get("times", 1.0)
     optimizer.step()
@@ -232,8 +284,6 @@ def descend(
 
 def cosine(step: int, total: int, warmup: int, peak: float, floor: float) -> float:
     """Learning rate at `step`: linear warm-up, then half a cosine from `peak` to `floor`."""
-    import math
-
     if step < warmup:
         return peak * (step + 1) / warmup
     share = min(1.0, (step - warmup) / max(1, total - warmup))

@@ -12,7 +12,7 @@ import torch
 from avatargpt.train.checkpoints import go_on, load_checkpoint, save_checkpoint
 from avatargpt.train.objectives import objective
 from avatargpt.train.plot import plot_log
-from avatargpt.train.runtime import Log, Runtime, check_keys, cosine, descend, from_mapping
+from avatargpt.train.runtime import Log, Runtime, Share, check_keys, cosine, descend, from_mapping
 from avatargpt.train.windows import Windows
 from vqvae.errors import UserError
 from vqvae.networks import begin_direct
@@ -33,9 +33,9 @@ class TokenizerTraining:
     lr_floor: float = 2e-5
     warmup: int = 100
     weight_decay: float = 0.01
-    balance: float = 0.5  # sampling weight of a class ~ frames^-balance
-    speed: float = 0.5  # extra weight of clips with fast limbs, 0 = none
-    level_dropout: float = 0.2  # share of steps that decode from a random number of levels
+    balance: Share = 0.5  # sampling weight of a class ~ frames^-balance
+    speed: Share = 0.5  # extra weight of clips with fast limbs, 0 = none
+    level_dropout: Share = 0.2  # share of steps that decode from a random number of levels
     decoder_only: bool = False  # freeze encoder and codebooks (a second stage; the fingerprint stays)
     seed: int = 0
     log_every: int = 50
@@ -87,8 +87,13 @@ def train(
     else:
         shape = from_mapping(TokenizerConfig, config.get("model"), f"{where}: model")
         model = MotionTokenizer(shape).to(runtime.device)
+    if model.spec.dim != (found := windows.clips[0].shape[1]):
+        raise UserError(f"{where}: {model.config.modality}: {model.spec.dim} channels, but the store has {found}")
+    if start is None:
         fit_normaliser(model, windows)
     aim = objective(model.config.modality, t.losses, f"{where}: train", model.downsample)
+    if t.window % model.downsample:
+        raise UserError(f"{where}: train: window: {t.window}; accepted: whole tokens of {model.downsample} frames")
     model.train()
     if t.decoder_only:
         model.encoder.requires_grad_(False)
@@ -96,7 +101,7 @@ def train(
     parameters = [p for p in model.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(parameters, lr=t.lr, betas=(0.9, 0.98), weight_decay=t.weight_decay, fused=True)
     step, last = 0, out / "checkpoint.pt"
-    saved = load_checkpoint(last, runtime.device)
+    saved = load_checkpoint(last, runtime.device, model.config)
     if saved:
         step = go_on(last, saved, model, optimizer)
         torch.set_rng_state(saved["rng"].cpu())
@@ -139,7 +144,7 @@ def train(
             state = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "step": step}
             if runtime.device.type == "cuda":
                 state["cuda_rng"] = torch.cuda.get_rng_state()
-            save_checkpoint(last, {**state, "rng": torch.get_rng_state()})
+            save_checkpoint(last, {**state, "rng": torch.get_rng_state()}, model.config)
             model.save(out)
     log.close()
     if runtime.main:

@@ -74,7 +74,27 @@ def test_prepare_says_what_it_left_out(cli, clip, tmp_path):
     r = cli("data", "prepare", takes, "--kind", "bvh", "--licence", "ours", "-o", tmp_path / "store", "--json")
     facts = json.loads(r.out)
     assert r.code == 0 and facts["clips"] == 1 and facts["sources"]["bvh"]["licence"] == "ours"
-    assert "1 clips read, 1 skipped" in r.err
+    assert "1 clips read, 1 skipped" in r.err and "bad" in r.err
+
+
+def test_prepare_says_why_nothing_is_left(cli, tmp_path):
+    takes = tmp_path / "takes"
+    takes.mkdir()
+    for name in ("one", "two"):
+        (takes / f"{name}.bvh").write_text("HIERARCHY", encoding="utf-8")
+    r = cli("data", "prepare", takes, "--kind", "bvh", "-o", tmp_path / "store")
+    assert r.code == 2 and len(r.err.splitlines()) == 1 and not (tmp_path / "store").exists()
+    assert "takes: no clip in it could be used: " in r.err and "one" in r.err
+
+
+def test_reasons_are_counted_and_name_clips():
+    from instruct_data.sources.report import Report
+
+    report = Report()
+    for clip, reason in (("a", "too short"), *((str(i), "no captions") for i in range(5))):
+        report.skip(clip, reason)
+    assert report.reasons() == ["no captions (5x: 0, 1, 2, ...)", "too short (1x: a)"]
+    assert "  skipped: too short (1x: a)" in str(report).splitlines()
 
 
 def test_check_finds_a_changed_shard(cli, corpus, tmp_path):

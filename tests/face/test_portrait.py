@@ -5,15 +5,17 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 import yaml
 
 from avatargpt.export.face_landmarks import COUNT, carried, landmark_image, landmarks
 from avatargpt.export.face_render import FaceRenderer, Look
 from avatargpt.export.head import head, turned
 from avatargpt.export.head_morphs import shaped
-from avatargpt.portrait import FILE, Portrait
+from avatargpt.portrait import FILE, Portrait, PortraitNetwork, PortraitShape
 from avatargpt.train.command import main
-from avatargpt.train.portrait_clips import filmed, rendered
+from avatargpt.train.portrait import measured
+from avatargpt.train.portrait_clips import Take, filmed, rendered
 from vqvae import arkit
 from vqvae.errors import UserError
 from vqvae.face import FaceMotion
@@ -130,11 +132,40 @@ def test_videos_of_ones_own(tmp_path: Path) -> None:
     assert len(found) == 1 and found[0].frames.shape == (4, 64, 64, 3) and found[0].lines.max() > 100
     low, high = found[0].points.min((0, 1)), found[0].points.max((0, 1))
     assert (low > 0.1).all() and (high < 0.9).all()
+    lost = take.points * 96
+    lost[1, 68:], lost[2] = np.inf, np.nan  # of the third frame nothing was found: it is left out
+    np.savez(tmp_path / "me.npz", landmarks=lost)
+    kept = filmed(tmp_path, 64)[0]
+    assert kept.frames.shape == (3, 64, 64, 3) and np.isfinite(kept.points[:, :68]).all()
+    assert np.allclose(kept.points[:, :68], found[0].points[[0, 1, 3], :68], atol=0.05) and kept.lines[1].max() > 100
+    lost[1:] = np.nan
+    np.savez(tmp_path / "me.npz", landmarks=lost)
+    with pytest.raises(UserError, match="landmarks in 1 of 4 frames; accepted: in at least 2"):
+        filmed(tmp_path, 64)
     np.savez(tmp_path / "me.npz", landmarks=take.points[:3] * 96)
     with pytest.raises(UserError, match="landmarks for 3"):
         filmed(tmp_path, 64)
     with pytest.raises(UserError, match="no video"):
         filmed(tmp_path / "nowhere", 64)
+
+
+def test_figures_are_numbers_whatever_the_pictures_show() -> None:
+    network = PortraitNetwork(PortraitShape(size=32, width=8, most=16, heads=4)).eval()
+    still, away = np.full((3, 32, 32, 3), 90, np.uint8), np.zeros((3, 32, 32, 3), np.uint8)
+    found = measured(network, [Take(still, away, np.full((3, 68, 2), 9.0))], torch.device("cpu"))
+    assert found["val_db_copy"] == 100 and np.isfinite(list(found.values())).all() and "face_db" not in found
+
+
+def test_another_shape_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    settings = yaml.safe_load(CONFIG.read_text())
+    settings["train"] |= {"steps": 2}
+    settings["data"] |= {"people": 1, "held": 0}
+    argv = ["portrait", "--config", str(tmp_path / "p.yaml"), "--device", "cpu", "-o", str(tmp_path / "p")]
+    for heads, code in ((2, 0), (4, 2)):
+        settings["model"] |= {"heads": heads}
+        (tmp_path / "p.yaml").write_text(yaml.safe_dump(settings))
+        assert main([*argv, "--until", "1"]) == code
+    assert "of another shape (heads: 2, now 4)" in capsys.readouterr().err
 
 
 def test_mistakes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

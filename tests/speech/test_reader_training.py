@@ -61,6 +61,14 @@ def test_training_resumes_as_if_it_had_not_stopped(tmp_path: Path) -> None:
             train({**SMALL, **bad}, own(3), tmp_path / "bad", runtime, Words())
 
 
+def test_some_of_the_written_instructions() -> None:
+    less, whole = (material(own(60), Material(written=n, composed=0, timed=0, joined=0, held=10)) for n in (20, 0))
+    assert len(less[1]) == 2 and len(whole[1]) == 6
+    assert len(less[0]["written"]) < len(whole[0]["written"]) / 2
+    with pytest.raises(UserError, match="written -1"):
+        Material(written=-1)
+
+
 def test_checkpoints_of_another_shape_are_not_gone_on_from(tmp_path: Path) -> None:
     runtime = Runtime(0, 1, torch.device("cpu"), bf16=False)
     train(SMALL, own(12), tmp_path, runtime, Words(), until=3)

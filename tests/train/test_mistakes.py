@@ -14,7 +14,7 @@ import torch
 from avatargpt.train.checkpoints import load_checkpoint
 from avatargpt.train.command import main
 from avatargpt.train.plot import plot_log, read_log
-from avatargpt.train.runtime import Log, Runtime, cosine
+from avatargpt.train.runtime import Log, Runtime, check_finite, cosine
 from vqvae.errors import UserError
 
 
@@ -32,6 +32,16 @@ def said(capsys: pytest.CaptureFixture[str], *argv: object) -> str:
         ("train", {"stepz": 3}, ["train: unknown key 'stepz'", "did you mean 'steps'?"]),
         ("train", {"steps": "many"}, ["train: steps: 'many'", "a whole number"]),
         ("train", {"batch": 2.5}, ["train: batch: 2.5", "a whole number"]),
+        ("train", {"lr": float("inf")}, ["train: lr: inf", "a number of at least 0"]),
+        ("train", {"log_every": 0}, ["train: log_every: 0", "a whole number of at least 1"]),
+        ("train", {"seed": -1}, ["train: seed: -1", "a whole number of at least 0"]),
+        ("train", {"level_dropout": 7}, ["train: level_dropout: 7", "a number from 0 to 1"]),
+        ("train", {"window": 30}, ["train: window: 30", "whole tokens of 4 frames"]),
+        ("train", {"losses": {"features": "a"}}, ["train: losses: features: 'a'", "a number of at least 0"]),
+        ("model", {"levels": 0}, ["model: levels: 0", "a whole number of at least 1"]),
+        ("model", {"encoder_dilations": [0]}, ["encoder_dilations: [0]", "whole numbers of at least 1"]),
+        ("model", {"modality": 5}, ["model: modality: 5", "a word"]),
+        ("model", {"modality": "face"}, ["face: 55 channels", "the store has 269"]),
         ("train", {"decoder_only": "yes"}, ["train: decoder_only: 'yes'", "true or false"]),
         ("train", {"decoder_only": True}, ["--start FOLDER"]),
         ("train", {"losses": {"feature": 1}}, ["train: losses: unknown key 'feature'", "did you mean 'features'?"]),
@@ -54,6 +64,16 @@ def test_tokenizer_configuration(
         (lambda d: d["train"].update(lr="fast"), ["train: lr: 'fast'", "a number"]),
         (lambda d: d["train"]["options"].update(crops=1), ["options: unknown key 'crops'", "did you mean 'crop'?"]),
         (lambda d: d["train"]["options"]["weights"].update(dance=1), ["weights: unknown key 'dance'"]),
+        (lambda d: d["train"]["options"].update(alpha={"dance": 1}), ["alpha: unknown key 'dance'"]),
+        (lambda d: d["train"]["options"]["weights"].update(denoise=float("nan")), ["weights: denoise: nan"]),
+        (lambda d: d["train"]["options"].update(crop=2), ["options: crop: 2", "from 0 to 1"]),
+        (lambda d: d["train"].update(label_smoothing=1), ["label_smoothing: 1", "from 0 to below 1"]),
+        (lambda d: d["model"].update(d_model="wide"), ["model: d_model: 'wide'", "a whole number of at least 1"]),
+        (lambda d: d["model"].update(dropout_rate=3), ["model: dropout_rate: 3", "from 0 to below 1"]),
+        (lambda d: d["model"].update(feed_forward_proj="foo"), ["model: feed_forward_proj: 'foo'", "gated-gelu"]),
+        (lambda d: d["model"].update(grounding_dim=7), ["model: grounding_dim: 7", "0 (off) or 384"]),
+        (lambda d: d["model"].update(extra_inputs={"a": "b"}), ["model: extra_inputs: a: width: 'b'", "at least 1"]),
+        (lambda d: d["model"].update(modalities=[1]), ["model: modalities: [1]", "a mapping"]),
         (lambda d: d["train"]["options"].update(weights={"rewrite": 0}), ["weights: no task has a weight"]),
         (lambda d: d.update(lora={"rank": 4}), ["lora: unknown key 'rank'"]),
     ],
@@ -68,6 +88,35 @@ def test_language_configuration(
     config = mini.config("train", changed, "mistake")
     line = said(capsys, *mini.language(config, tmp_path))
     assert str(config) in line and all(e in line for e in expected)
+    assert not any(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"model": {"vocab_size": 10}}, "vocab_size 10: no sentencepiece model"),
+        ({"model": {"modalities": {"body": 3}}}, "modality 'body': 3; needs a mapping"),
+        ({"options": {"only_ground": 0.9, "only_words": 0.9}}, "only_words, unconditional: together 1.9"),
+    ],
+)
+def test_values_that_do_not_go_together(
+    mini: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str], change: dict, expected: str
+) -> None:
+    def changed(data: dict) -> None:
+        mini.no_grounding(data)
+        data["model"].update(change.get("model", {}))
+        data["train"]["options"].update(change.get("options", {}))
+
+    assert expected in said(capsys, *mini.language(mini.config("train", changed, "together"), tmp_path))
+
+
+def test_loss_that_is_not_finite(mini: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = mini.config("tokenizer", lambda d: d["train"].update(lr=1e30, warmup=0, steps=20, save_every=20), "wild")
+    line = said(capsys, "tokenizer", "--config", config, "--store", mini.store, "-o", tmp_path, "--device", "cpu")
+    assert "became" in line and "not taken nor saved" in line
+    assert not list(tmp_path.glob("*.pt")) and not list(tmp_path.glob("*.safetensors"))
+    with pytest.raises(UserError, match="the loss became nan"):
+        check_finite(torch.tensor(float("nan")), "loss")
 
 
 def test_parts_that_the_model_has_not(mini: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

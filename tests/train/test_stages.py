@@ -11,6 +11,8 @@ import pytest
 import torch
 
 from avatargpt.checkpoint import load_model, save_model
+from avatargpt.text import TextTokenizer
+from avatargpt.train.command import main
 from avatargpt.train.pack import averaged, parse_shares
 from instruct_data.store import Store
 from vqvae.errors import UserError
@@ -86,6 +88,97 @@ def test_language_resumes_exactly(mini: Any, tmp_path: Path) -> None:
     mini.run(*mini.language(config, tmp_path / "parts", "--until", 3))
     mini.run(*mini.language(config, tmp_path / "parts"))
     mini.assert_same(mini.weights(tmp_path / "whole"), mini.weights(tmp_path / "parts"))
+
+
+def refused(capsys: pytest.CaptureFixture[str], argv: list[str]) -> str:
+    """The one line of a run that is refused."""
+    capsys.readouterr()
+    assert main([str(a) for a in argv]) == 2
+    return capsys.readouterr().err.strip()
+
+
+def short(mini: Any, name: str, **model: Any) -> Path:
+    """A configuration of two steps."""
+
+    def change(data: dict) -> None:
+        mini.no_grounding(data)
+        data["model"] |= model
+        data["train"] |= {"steps": 2, "val_every": 100, "save_every": 100}
+
+    return mini.config("train", change, name)
+
+
+@pytest.fixture(scope="module")
+def other_tokenizer(mini: Any) -> tuple[Path, Path]:
+    """Another tokenizer of the same shape, and the store as its codes."""
+    config = mini.config("tokenizer", lambda d: d["train"].update(steps=2, seed=5), "other")
+    tokenizer, codes = mini.root / "other_tokenizer", mini.root / "other_codes"
+    where = ["--store", mini.store, "--threads", 1, "--device", "cpu"]
+    mini.run("tokenizer", "--config", config, *where, "-o", tokenizer)
+    mini.run("codes", "--tokenizer", tokenizer, *where, "-o", codes)
+    return tokenizer, codes
+
+
+def test_another_tokenizer_is_refused(
+    mini: Any, other_tokenizer: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config, lm = short(mini, "fingerprint"), tmp_path / "lm"
+    mini.run(*mini.language(config, lm, "--until", 1))
+    other = {str(mini.tokenizer): str(other_tokenizer[0]), str(mini.codes): str(other_tokenizer[1])}
+
+    def swapped(*argv: Any) -> list[str]:
+        return [other.get(str(a), str(a)) for a in argv]
+
+    line = refused(capsys, swapped(*mini.language(config, lm)))
+    assert "checkpoint.pt: of a run with another tokenizer of 'body'" in line
+    line = refused(capsys, swapped(*mini.language(config, tmp_path / "new", "--start", lm)))
+    assert "tokenizer of 'body': fingerprint" in line and not (tmp_path / "new").exists()
+    fingerprint = MotionTokenizer.load(mini.tokenizer).fingerprint
+    assert load_model(lm).config.fingerprints == {"body": fingerprint}
+
+    # an older checkpoint, which does not say, goes on as before
+    saved = torch.load(lm / "checkpoint.pt", weights_only=True)
+    torch.save({k: v for k, v in saved.items() if k not in ("fingerprints", "shape")}, lm / "checkpoint.pt")
+    mini.run(*mini.language(config, lm))
+
+
+def test_another_shape_is_refused(mini: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    mini.run(*mini.language(short(mini, "shape"), tmp_path / "lm", "--until", 1))
+    for key, value in (("feed_forward_proj", "gated-silu"), ("refiner_heads", 4)):
+        line = refused(capsys, mini.language(short(mini, "shape", **{key: value}), tmp_path / "lm"))
+        assert "checkpoint.pt: of another shape" in line and key in line
+
+    def train(name: str, dilations: list[int], *more: Any) -> list[Any]:
+        change = {"decoder_dilations": dilations}
+        config = mini.config("tokenizer", lambda d: (d["model"].update(change), d["train"].update(steps=2)), name)
+        return ["tokenizer", "--config", config, "--store", mini.store, "-o", tmp_path / "t", "--device", "cpu", *more]
+
+    mini.run(*train("dilated", [1, 3], "--until", 1))
+    line = refused(capsys, train("dilated", [1, 5]))
+    assert "of another shape (decoder_dilations: [1, 3], now [1, 5])" in line
+
+
+def test_word_pieces_of_a_refused_run(mini: Any, tmp_path: Path) -> None:
+    config, begun = short(mini, "pieces"), tmp_path / "begun"
+    mini.run(*mini.language(config, begun))
+    (tmp_path / "lm").mkdir()
+    TextTokenizer.train(["quite other words than those"] * 5, 300, tmp_path / "lm")
+    mini.run(*mini.language(config, tmp_path / "lm", "--start", begun))
+    assert (tmp_path / "lm" / "spiece.model").read_bytes() == (begun / "spiece.model").read_bytes()
+
+
+def test_smoothed_labels(mini: Any, tmp_path: Path) -> None:
+    def change(share: float) -> Callable[[dict], None]:
+        def of(data: dict) -> None:
+            mini.no_grounding(data)
+            data["train"] |= {"steps": 1, "log_every": 1, "val_every": 100, "label_smoothing": share}
+
+        return of
+
+    for name, share in (("plain", 0.0), ("smooth", 0.5)):
+        mini.run(*mini.language(mini.config("train", change(share), name), tmp_path / name))
+    for key in ("ce_text", "ce_body"):  # of the same weights and rows
+        assert mini.rows(tmp_path / "plain", key) != mini.rows(tmp_path / "smooth", key)
 
 
 def test_text_stage_then_motion_stage(mini: Any, tmp_path: Path) -> None:
