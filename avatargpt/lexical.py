@@ -42,6 +42,7 @@ _WHO = re.compile(r"(?:(?:like )?an? (?:old |young |little )?)?[a-z-]+(?: person
 
 
 _WORD = re.compile(r"[a-z]+")
+_MEASURE = re.compile(r"\b\d+(?:\.\d+)?[- ]?(?:degrees?|°|seconds?|secs?|s|metres?|meters?|m|percent|%)(?!\w)")
 
 
 def lemmas(text: str) -> list[str]:
@@ -51,7 +52,7 @@ def lemmas(text: str) -> list[str]:
 
 def times(text: str) -> tuple[int, bool]:
     """How often a text says that something is done (0 = it does not say), and whether more will do as well."""
-    lowered = text.lower()
+    lowered = _MEASURE.sub("", text.lower())
     again = bool(_AGAIN.search(lowered))
     for found in _TIMES.finditer(lowered):
         if found["once"]:
