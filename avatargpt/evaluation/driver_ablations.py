@@ -26,7 +26,7 @@ from avatargpt.speech.lipsync_metrics import MOUTH as MOUTH_CHANNELS
 from avatargpt.speech.lipsync_metrics import SETTLE, Lips
 from avatargpt.speech.network import DriverNetwork
 from avatargpt.speech.phones import Phone
-from avatargpt.speech.scores import clauses_of, feelings_of, fitted
+from avatargpt.speech.scores import clauses_of, feelings_of, fitted, side_of
 from avatargpt.speech.teacher import WIDTH
 from avatargpt.speech.told import median_curves
 from avatargpt.speech.validation import predict
@@ -63,7 +63,7 @@ class Material:
     @cached_property
     def curves(self) -> list[np.ndarray]:
         """(T, 55) what is right for each score."""
-        return [median_curves(s, i) for i, s in enumerate(self.scores)]
+        return [median_curves(s, i, side_of(s)) for i, s in enumerate(self.scores)]
 
     @cached_property
     def spoken(self) -> list[tuple[SpeechClip, Score, np.ndarray]]:
@@ -76,7 +76,7 @@ class Material:
                 score = replace(score, emotions=(Emotion(FEELINGS[i % 3], 0.6, 0.0, score.length),))
             seconds = max(score.length, len(clip) / FPS)
             score = replace(fitted(score, seconds), length=seconds)  # felt to the end of the sound
-            shown = median_curves(score, i)[: len(clip)]
+            shown = median_curves(score, i, side_of(score))[: len(clip)]
             padded = np.zeros((len(clip), WIDTH), np.float32)
             padded[: len(shown)] = shown
             rows.append((clip, score, compose(clip.curves.astype(np.float32), padded)))

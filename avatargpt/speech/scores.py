@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from avatargpt.speech.direction import Clause, Feeling
 from avatargpt.speech.score_tokens import says_times
+from instruct_data.face.emotions import one_sided
 from instruct_data.face.score import MAX_SECONDS, Score
 
 FADE = 0.4  # s over which a feeling's keyframe is reached
@@ -14,6 +15,8 @@ SHORT = 1e-6
 SPREAD = 1.5  # times as long as a score a clip may be for its actions to be spread over it
 TAIL, NEARLY = 0.4, 0.5  # s that a clip goes on after its last action, as written and at most to be filled
 FILLED = 2.5  # times as long as its actions a clip may be for them to fill it
+ON_ONE_SIDE = {f"{a}_{s}": s for a in ("smirk", "sneer") for s in ("left", "right")}
+ON_ONE_SIDE |= {f"raise_{s}_brow": s for s in ("left", "right")}
 BRIEF = ("blink", "wink_left", "wink_right")  # done once they take as long in any clip
 
 
@@ -22,9 +25,20 @@ def clauses_of(score: Score) -> list[Clause]:
     return [Clause(e.action.replace("_", " "), e.start, e.end, e.intensity, e.repeat, e.action) for e in score.events]
 
 
+def side_of(score: Score) -> str:
+    """The side that feelings take that take one (contempt, doubt): ``right`` where that alone of the face does
+    something, else ``left``."""
+    sides = {ON_ONE_SIDE[e.action] for e in score.events if e.action in ON_ONE_SIDE}
+    return "right" if sides == {"right"} else "left"
+
+
 def feelings_of(score: Score) -> list[Feeling]:
-    """Feelings as keyframes: at every change those that are felt, up to `TOGETHER`, each with its own intensity."""
+    """Feelings as keyframes: at every change those that are felt, up to `TOGETHER`, each with its own intensity.
+
+    Those that take one side of the face say so where it is the right one (`side_of`): ``contempt, right``.
+    """
     length, felt = score.length, score.emotions
+    right = side_of(score) == "right"
     if not felt:
         return []
     edges = sorted({0.0, *(e.start for e in felt), *(e.end for e in felt if e.end < length)})
@@ -34,7 +48,8 @@ def feelings_of(score: Score) -> list[Feeling]:
         for e in felt:
             if e.start <= start + SHORT < e.end and e.name != "neutral":
                 here[e.name] = max(here.get(e.name, 0.0), e.intensity)
-        ordered = sorted(here.items(), key=lambda one: -one[1])[:TOGETHER]
+        strongest = sorted(here.items(), key=lambda one: -one[1])[:TOGETHER]
+        ordered = [(f"{n}, right" if right and n in one_sided() else n, i) for n, i in strongest]
         (name, most), beside = (ordered or [("neutral", 0.0)])[0], tuple(ordered[1:])
         if out and start > 0:
             last = out[-1]

@@ -12,23 +12,22 @@ import numpy as np
 from avatargpt.speech.audio import FPS
 from avatargpt.speech.direction import Feeling
 from avatargpt.speech.expressions import ExpressionClip
-from avatargpt.speech.scores import clauses_of, feelings_of
+from avatargpt.speech.scores import ON_ONE_SIDE, clauses_of, feelings_of, side_of
 from instruct_data.face.score import Emotion, Event, Score
 
 COUNTED = ("blink", "wink_left", "wink_right", "nod", "chew", "laugh", "wink_left", "wink_right")
 """Actions that people give a number to, those twice that are hardest to count."""
-SIDE = "left"
-"""Of feelings that take one side of the face: no word says which, and the mean of both sides is neither."""
 _RENDERINGS = 3  # of each score; their median has no chance blinks and glances, which no text asks for
 
 
-def median_curves(score: Score, seed: int) -> np.ndarray:
-    """(T, 55) what every rendering of the score has in common."""
+def median_curves(score: Score, seed: int, side: str) -> np.ndarray:
+    """(T, 55) what every rendering of the score has in common; `side` of feelings that take one side of the face, for
+    the mean of both is neither."""
     from instruct_data.face.render import render
 
     rows = []
     for k in range(_RENDERINGS):
-        rows.append(render(score, seed * _RENDERINGS + k, float(FPS), SIDE).curves)
+        rows.append(render(score, seed * _RENDERINGS + k, float(FPS), side).curves)
     return np.asarray(np.median(rows, 0), np.float32)
 
 
@@ -44,7 +43,7 @@ def corpus_clips(path: Path, split: str, seed: int = 0) -> Iterator[ExpressionCl
 
 
 def _told(score: Score, seed: int, split: str, name: str) -> ExpressionClip:
-    curves = median_curves(score, seed)
+    curves = median_curves(score, seed, side_of(score))
     return ExpressionClip(curves, feelings_of(score), clauses_of(score), split, name)
 
 
@@ -112,7 +111,8 @@ def drawn_clips(count: int, seed: int, split: str) -> Iterator[ExpressionClip]:
 
 
 def felt_clips(count: int, seed: int, split: str) -> Iterator[ExpressionClip]:
-    """Nothing but feelings: one, two or three at a time, each as strong as it likes, every one as often as another."""
+    """Feelings: one, two or three at a time, each as strong as it likes, every one as often as another; with every
+    third clip an action on one side."""
     from instruct_data.face.emotions import emotion_names
 
     names = [n for n in emotion_names() if n != "neutral"]
@@ -127,4 +127,9 @@ def felt_clips(count: int, seed: int, split: str) -> Iterator[ExpressionClip]:
             for name in rng.choice(names, several, replace=False):
                 emotions.append(Emotion(str(name), float(rng.uniform(0.1, 1)), start, end))
             start = end + (float(rng.uniform(0.5, 1.5)) if rng.random() < 0.2 else 0.0)
-        yield _told(Score(length, (), tuple(emotions)), seed + i, split, f"feelings/{i}")
+        events: list[Event] = []
+        if i % 3 == 0:  # something on one side, which decides that of the feelings
+            action, begins = str(rng.choice(list(ON_ONE_SIDE))), float(rng.uniform(0, length - 1.0))
+            lasts, strength = min(float(rng.uniform(0.6, 2.5)), length - begins), float(rng.uniform(0.3, 1))
+            events.append(Event(action, round(begins, 2), round(lasts, 2), strength))
+        yield _told(Score(length, tuple(events), tuple(emotions)), seed + i, split, f"feelings/{i}")

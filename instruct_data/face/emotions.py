@@ -65,6 +65,12 @@ def prototypes() -> dict[str, Prototype]:
     }  # fmt: skip
 
 
+@cache
+def one_sided() -> frozenset[str]:
+    """Emotions that one side of the face shows, or that turn or tilt the head to one."""
+    return frozenset(n for n, p in prototypes().items() if not np.array_equal(p.pose[0], p.pose[1]))
+
+
 def emotion_names() -> list[str]:
     """All names, ``neutral`` first."""
     return list(prototypes())
