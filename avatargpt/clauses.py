@@ -14,7 +14,8 @@ _THEN = re.compile(
 _CARRIED = {"let", "lets", "letting", "keep", "keeps", "keeping", "stay", "stays", "staying"}
 VERBS = {*THIRD, *THIRD.values(), *GERUND} - _CARRIED
 FINITE = {*THIRD, *THIRD.values()} - _CARRIED - {"be", "is", "like", "likes"}
-_SUBJECT = re.compile(r"^(?:(?:he|she|they|it|i|you|we)|(?:the|this|that|a|an) (?:\w+ )?\w+) (?=\w)")
+_PERSON = r"(?:person|man|woman|figure|human|guy|lady|boy|girl|child|kid|dancer|character|player|actor|avatar)"
+_SUBJECT = re.compile(rf"^(?:he|she|they|it|i|you|we|someone|somebody|(?:the|this|that|a|an) (?:\w+ )?{_PERSON}) (?=\w)")
 _RESTING = {"being", "lying", "standing"}  # what somebody is in, not what is done first
 WHO = r"(?:(?:he|she|they|it|i|you)|the \w+)"
 _AFTER = tuple(
@@ -53,7 +54,7 @@ def _sentences(text: str) -> list[str]:
     """Sentences and what semicolons part; one that begins with no verb says more of the one before."""
     out: list[str] = []
     for piece in re.split(r"(?<=[a-z])[.!?]+\s+|\s*;\s*", text):
-        first = _SUBJECT.sub("", piece).split()
+        first = _SUBJECT.sub("", piece.rstrip(".!?")).split()
         if out and (not first or (first[0] not in VERBS and not _THEN.match(piece))):
             out[-1] += f", {piece}"
         elif piece:
@@ -77,14 +78,14 @@ def verb_phrases(part: str) -> list[str]:
     if len(turned := _ordered(part)) > 1:
         return turned
     out: list[str] = []
-    listed = _SUBJECT.sub("", part).split()[:1]
+    listed = {w.strip(",") for w in _SUBJECT.sub("", part).split()[:1]}
     joint = ""
     for piece in re.split(r"(,?\s+and\s+|,\s+)", part):
         if re.fullmatch(r",?\s+and\s+|,\s+", piece):
             joint = piece
             continue
         first = piece.split()[0] if piece.split() else ""
-        if out and first not in (VERBS if "and" in joint else FINITE if {*listed} <= FINITE else ()):
+        if out and first not in (VERBS if "and" in joint else FINITE if listed <= FINITE else ()):
             out[-1] += joint + piece
         else:
             out.append(piece)

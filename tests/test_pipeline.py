@@ -233,6 +233,26 @@ def test_descriptions_are_ranked_beside_captions_of_the_book(gpt: AvatarGPT, mon
         gpt.describe(clip, best_of=0)
 
 
+def test_candidates_are_ranked_by_their_side_too(gpt: AvatarGPT, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second one fits its text a little better than the first, but that of the other side much better."""
+
+    class Sided:
+        def motions(self, joints: list[np.ndarray], fps: float) -> np.ndarray:
+            return np.array([[0.6, 0.3, 0.5], [0.7, 0.9, 0.6]])[: len(joints)]
+
+        def texts(self, texts: list[str], grounder: object) -> np.ndarray:
+            kinds = [0 if "left" in t else 1 if "right" in t else 2 for t in texts]
+            return np.eye(3)[kinds]
+
+    monkeypatch.setattr(gpt, "matcher", Sided())
+    monkeypatch.setattr(gpt, "grounder", object())
+    found = [np.zeros((4, 1), int), np.ones((4, 1), int)]
+    monkeypatch.setattr(gpt, "_seen", lambda matcher, codes: matcher.motions(list(codes), 20.0))
+    assert gpt._pick([found], ["wave the left hand"])[0] is found[0]
+    assert gpt._pick([found], ["wave the right hand"])[0] is found[1]
+    assert gpt._pick([found], ["wave"])[0] is found[1]
+
+
 def test_describe(gpt: AvatarGPT) -> None:
     clips = [walk(30), walk(50, 30.0, 1), walk(4 * (CHUNK + CONTEXT) + 40, seed=2)]
     said = gpt.describe(clips)

@@ -17,6 +17,7 @@ TAIL, NEARLY = 0.4, 0.5  # s that a clip goes on after its last action, as writt
 FILLED = 2.5  # times as long as its actions a clip may be for them to fill it
 ON_ONE_SIDE = {f"{a}_{s}": s for a in ("smirk", "sneer") for s in ("left", "right")}
 ON_ONE_SIDE |= {f"raise_{s}_brow": s for s in ("left", "right")}
+OF_THE_MOUTH = ("amused", "ashamed", "contempt", "pained")
 BRIEF = ("blink", "wink_left", "wink_right")  # done once they take as long in any clip
 
 
@@ -25,10 +26,14 @@ def clauses_of(score: Score) -> list[Clause]:
     return [Clause(e.action.replace("_", " "), e.start, e.end, e.intensity, e.repeat, e.action) for e in score.events]
 
 
-def side_of(score: Score) -> str:
-    """The side that feelings take that take one (contempt, doubt): ``right`` where that alone of the face does
-    something, else ``left``."""
-    sides = {ON_ONE_SIDE[e.action] for e in score.events if e.action in ON_ONE_SIDE}
+def side_of(score: Score, feeling: str = "") -> str:
+    """The side that feelings take that take one (contempt, doubt): ``right`` where that alone does something by itself,
+    else ``left``. Where the mouth does so on one side and the brows on the other, a feeling of the mouth follows it."""
+    parts: dict[bool, set[str]] = {True: set(), False: set()}
+    for e in score.events:
+        if e.action in ON_ONE_SIDE:
+            parts[not e.action.endswith("_brow")].add(ON_ONE_SIDE[e.action])
+    sides = parts[feeling in OF_THE_MOUTH] or parts[feeling not in OF_THE_MOUTH]
     return "right" if sides == {"right"} else "left"
 
 
@@ -38,7 +43,6 @@ def feelings_of(score: Score) -> list[Feeling]:
     Those that take one side of the face say so where it is the right one (`side_of`): ``contempt, right``.
     """
     length, felt = score.length, score.emotions
-    right = side_of(score) == "right"
     if not felt:
         return []
     edges = sorted({0.0, *(e.start for e in felt), *(e.end for e in felt if e.end < length)})
@@ -49,7 +53,7 @@ def feelings_of(score: Score) -> list[Feeling]:
             if e.start <= start + SHORT < e.end and e.name != "neutral":
                 here[e.name] = max(here.get(e.name, 0.0), e.intensity)
         strongest = sorted(here.items(), key=lambda one: -one[1])[:TOGETHER]
-        ordered = [(f"{n}, right" if right and n in one_sided() else n, i) for n, i in strongest]
+        ordered = [(f"{n}, right" if n in one_sided() and side_of(score, n) == "right" else n, i) for n, i in strongest]
         (name, most), beside = (ordered or [("neutral", 0.0)])[0], tuple(ordered[1:])
         if out and start > 0:
             last = out[-1]

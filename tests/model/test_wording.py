@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from avatargpt.wording import FILE, Wording, clauses, first_side
+from avatargpt.clauses import clauses
+from avatargpt.wording import FILE, Wording, first_side
 from vqvae.errors import UserError
 
 WORDS = ["walk", "wave", "raise", "hand", "bow", "left", "right", "arm"]
@@ -129,6 +130,7 @@ def test_backflips_go_backward_and_faces_do_not() -> None:
         ("wave three times", "a person waves four times"),  # the nearest number there is
         ("wave over and over", "a person waves four times"),
         ("wave once", "a person waves"),
+        ("wave 4 seconds by 90 degrees", "a person waves"),  # numbers of something else
     ],
 )
 def test_how_often_is_told(asked: str, caption: str) -> None:
@@ -159,3 +161,25 @@ def test_a_caption_of_the_side_that_is_asked_for_is_taken(side: str) -> None:
     one = Wording(keys, captions, ["wave"] * 3, ["", "left", "right"], {}, {}, vectors)
     found = one.plain(f"wave the {side} hand", CountingGrounder())  # type: ignore[arg-type]
     assert [p.text for p in found] == [f"the {side} one goes to and fro"]
+
+
+def test_an_action_that_is_done_on_the_side_asked_for_goes_first() -> None:
+    """Though one whose captions name no side is somewhat nearer."""
+    keys = ["raise hand", "raise arm with the left", "raise arm with the right"]
+    captions = [{"": "a person asks"}, {"": keys[1]}, {"": keys[2]}]
+    near = CountingGrounder().sentence(["raise the left hand"])
+    away = np.linalg.svd(near)[2][1:2]
+    vectors = np.concatenate([near, *[0.92 * near + np.sqrt(1 - 0.92**2) * away] * 2])
+    one = Wording(keys, captions, ["ask", "raise", "raise"], ["", "left", "right"], {}, {}, vectors)
+    for side in ("left", "right"):
+        found = one.plain(f"raise the {side} hand", CountingGrounder())  # type: ignore[arg-type]
+        assert [p.text for p in found] == [f"raise arm with the {side}"]
+    assert one.plain("raise the hand", CountingGrounder())[0].text == "a person asks"  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("asked", ["do not move", "she doesn't move at all", "freeze", "the man stops", "stay very still"])
+def test_standing_still_is_understood(asked: str) -> None:
+    keys = ["stands still", "wave hand"]
+    book = Wording(keys, [{"": k} for k in keys], keys, ["", ""], {}, {}, CountingGrounder().sentence(keys))
+    assert book.plain(asked, CountingGrounder())[0].text == "stands still"  # type: ignore[arg-type]
+    assert book.plain("wave the hand and do not bow", CountingGrounder())[0].text == "wave hand"  # type: ignore[arg-type]

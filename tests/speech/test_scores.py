@@ -62,6 +62,18 @@ def test_a_trace_of_a_feeling_is_told_and_a_fourth_one_is_not() -> None:
     assert all((f.text, f.most, f.beside) == ("neutral", 0.0, ()) for f in rest)
 
 
+def test_one_sided_feelings_take_the_side_of_what_is_done() -> None:
+    def told(*acts: str) -> list[str]:
+        felt = (Emotion("contempt", 0.7, 0.0, 4.0), Emotion("skeptical", 0.6, 0.0, 4.0), Emotion("sad", 0.5, 0.0, 4.0))
+        (one,) = feelings_of(Score(4.0, tuple(Event(a, 0.5, 1.0) for a in acts), felt))
+        return [one.text, *(t for t, _ in one.beside)]
+
+    left, right = ["contempt", "skeptical", "sad"], ["contempt, right", "skeptical, right", "sad"]
+    assert told() == told("wink_right") == told("raise_left_brow") == told("smirk_right", "sneer_left") == left
+    assert told("raise_right_brow") == told("sneer_right") == right
+    assert told("smirk_right", "raise_left_brow") == ["contempt, right", "skeptical", "sad"]
+
+
 @pytest.mark.parametrize("text", ["nod at 2 seconds", "Smile from 1 to 3, nod", "hold a smile for two seconds", "@2"])
 def test_seconds_that_words_say_stay(text: str) -> None:
     read = Score(4.0, (Event("smile", 1.0, 2.0),), (Emotion("sad", 0.5, 0.0, 4.0), Emotion("angry", 0.5, 0.5, 2)), text)
