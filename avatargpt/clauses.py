@@ -15,7 +15,9 @@ _CARRIED = {"let", "lets", "letting", "keep", "keeps", "keeping", "stay", "stays
 VERBS = {*THIRD, *THIRD.values(), *GERUND} - _CARRIED
 FINITE = {*THIRD, *THIRD.values()} - _CARRIED - {"be", "is", "like", "likes"}
 _PERSON = r"(?:person|man|woman|figure|human|guy|lady|boy|girl|child|kid|dancer|character|player|actor|avatar)"
-_SUBJECT = re.compile(rf"^(?:he|she|they|it|i|you|we|someone|somebody|(?:the|this|that|a|an) (?:\w+ )?{_PERSON}) (?=\w)")
+_SUBJECT = re.compile(
+    rf"^(?:he|she|they|it|i|you|we|someone|somebody|(?:the|this|that|a|an) (?:\w+ )?{_PERSON}) (?=\w)"
+)
 _RESTING = {"being", "lying", "standing"}  # what somebody is in, not what is done first
 WHO = r"(?:(?:he|she|they|it|i|you)|the \w+)"
 _AFTER = tuple(

@@ -177,7 +177,9 @@ def test_an_action_that_is_done_on_the_side_asked_for_goes_first() -> None:
     assert one.plain("raise the hand", CountingGrounder())[0].text == "a person asks"  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("asked", ["do not move", "she doesn't move at all", "freeze", "the man stops", "stay very still"])
+@pytest.mark.parametrize(
+    "asked", ["do not move", "she doesn't move at all", "freeze", "the man stops", "stay very still"]
+)
 def test_standing_still_is_understood(asked: str) -> None:
     keys = ["stands still", "wave hand"]
     book = Wording(keys, [{"": k} for k in keys], keys, ["", ""], {}, {}, CountingGrounder().sentence(keys))
