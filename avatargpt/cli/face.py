@@ -240,7 +240,7 @@ def _perform(
                 text, audio, feelings=feelings, seconds=None if audio is not None else length, score=score,
                 progress=tell, head=lips,
             )  # fmt: skip
-            named = text or (_plain(audio.stem) if audio is not None else ", ".join(f.text for f in feelings))
+            named = text or (_plain(audio.stem) if audio is not None else ", ".join(f.words for f in feelings))
             made.append(clip.with_caption(named))
     return made, scores
 

@@ -197,23 +197,6 @@ def test_caches_come_back(tmp_path: Path) -> None:
             module.load(tmp_path)
 
 
-def test_text_branches_begin_anew_and_the_rest_goes_on(tmp_path: Path) -> None:
-    runtime = Runtime(0, 1, torch.device("cpu"), bf16=False)
-    heard = train(CONFIG, clips(), [], tmp_path / "heard", runtime)
-    before = {k: v.clone() for k, v in heard.network.state_dict().items()}
-    config = {"model": {"gates": "open"}, "train": {**CONFIG["train"], "steps": 1, "lr": 0.0, "fresh": "text"}}
-    after = train(config, clips(), [], tmp_path / "fresh", runtime, heard).network
-    assert after.config == dataclasses.replace(DriverConfig(**CONFIG["model"]), gates="open")
-    assert before["emotion.gate.weight"].abs().max() == 0 < after.state_dict()["emotion.gate.weight"].abs().max()
-    for name, value in after.state_dict().items():
-        text = name.startswith(("emotion.", "motion."))
-        assert torch.equal(value, before[name]) != (text and "direct" not in name and "norm" not in name), name
-    with pytest.raises(UserError, match="fresh: 'ears'; accepted: nothing, text"):
-        train({"train": {"fresh": "ears"}}, clips(), [], tmp_path / "x", runtime, heard)
-    with pytest.raises(UserError, match="needed"):
-        train({"train": {"fresh": "text"}}, clips(), [], tmp_path / "x", runtime)
-
-
 def test_a_gate_is_added_to_a_driver_and_learns_closures(tmp_path: Path) -> None:
     from avatargpt.speech.losses import closing
 
@@ -289,45 +272,12 @@ def test_the_gate_is_as_ready_as_it_may_be() -> None:
     assert float(network.bite.bias.detach()) == -4 + SHIFTS[-1]
 
 
-def test_feelings_word_by_word() -> None:
-    clauses = [Clause("nod", 0.0, 1.0)]
-    curves = np.zeros((90, 55), np.float32)
-    felt = [Feeling(0, "happy", 0.7), Feeling(1, "neutral", 0.0), Feeling(2, "sad", 0.5)]
-    spans = [Clause("feel happy", 0, 1, 0.7), Clause("feel sad", 2, 3, 0.5)]
-    assert ExpressionClip(curves, felt, clauses).told(True) == ([], [*clauses, *spans])
-    assert ExpressionClip(curves, [], clauses).told(True) == ([], clauses)
-    mixed = [Feeling(0, "sad", 0.5, (("angry", 0.6),))]
-    assert ExpressionClip(curves, mixed, []).told(True) == ([], [Clause("feel sad and angry", 0, 3, 0.6)])
-
-
 def test_what_stands_for_silence() -> None:
     quiet = torch.randn(1, 332).expand(4, -1)
     rng = np.random.default_rng(0)
     made = {kind: stand_in(kind, quiet, rng) for kind in SILENT}
     assert torch.equal(made["silence"], quiet) and made["zero"].abs().max() == 0 and made["token"].isnan().all()
     assert 1.5 < (made["noise"] - quiet).std() < 2.5
-
-
-def test_the_text_branches_are_trained_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("avatargpt.text.SentenceGrounder", lambda **_: Words())
-    runtime = Runtime(0, 1, torch.device("cpu"), bf16=False)
-    heard = train(CONFIG, clips(), [], tmp_path / "heard", runtime)
-    before = {k: v.clone() for k, v in heard.network.state_dict().items()}
-    alone = {"only": "text", "sampling": {"directed": 1.0, "paired": 0.0}}
-    config = {"train": {**CONFIG["train"], **alone, "steps": 2, "warmup": 0, "lr": 0.01}}
-    after = train(config, clips(), [expression()], tmp_path / "told", runtime, heard).network
-    changed = {k for k, v in after.state_dict().items() if not torch.equal(v, before[k])}
-    assert "emotion.gate.weight" in changed and "motion.direct.weight" in changed
-    assert all(k.startswith(("emotion.", "motion.", "motion_norm.")) for k in changed)
-    felt = {"train": {**config["train"], "only": "feelings"}}
-    again = train(felt, clips(), [expression()], tmp_path / "felt", runtime, Driver.load(tmp_path / "heard")).network
-    changed = {k for k, v in again.state_dict().items() if not torch.equal(v, before[k])}
-    assert "emotion.gate.weight" in changed and all(k.startswith("emotion.") for k in changed)
-    for only, message in (("ears", "accepted: everything, text, feelings"), ("feelings", "feelings: .*directed: 1")):
-        with pytest.raises(UserError, match=message):
-            train({"train": {"only": only}}, clips(), [expression()], tmp_path / "x", runtime, heard)
-    with pytest.raises(UserError, match="needed"):
-        train({"train": alone}, clips(), [expression()], tmp_path / "x", runtime)
 
 
 def test_a_head_of_recorded_pairs_begins_at_their_mean_and_hurries(tmp_path: Path) -> None:
