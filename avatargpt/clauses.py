@@ -53,14 +53,18 @@ def clauses(text: str) -> list[str]:
 
 
 def _sentences(text: str) -> list[str]:
-    """Sentences and what semicolons part; one that begins with no verb says more of the one before."""
+    """Sentences and what semicolons part, where both begin with a verb; others say more of what is done, or why ("Where
+    is the toilet? Show me.")."""
     out: list[str] = []
-    for piece in re.split(r"(?<=[a-z])[.!?]+\s+|\s*;\s*", text):
+    acts = False
+    for piece in re.split(r"(?<=[a-z])(?:[.!]+\s+|\s*;\s*)", text):
         first = _SUBJECT.sub("", piece.rstrip(".!?")).split()
-        if out and (not first or (first[0] not in VERBS and not _THEN.match(piece))):
+        verb = bool(first) and (first[0].strip(",") in FINITE or bool(_THEN.match(piece)))
+        if out and not (acts and verb):
             out[-1] += f", {piece}"
-        elif piece:
+        else:
             out.append(piece)
+        acts = acts or verb or (bool(first) and first[0] in VERBS)
     return out
 
 

@@ -94,7 +94,7 @@ def test_a_caption_that_tells_more_is_taken_when_it_is_nearer() -> None:
     vectors = CountingGrounder().sentence(["wave", "wave left arm", "bow"])
     book = Wording(keys, captions, ["wave"] * 3, ["", "left", ""], {}, {}, vectors)
     grounder = CountingGrounder()
-    assert book.plain("bow, raise the left", grounder)[0].text == "wave the left arm"  # type: ignore[arg-type]
+    assert book.plain("bow with the left raised", grounder)[0].text == "wave the left arm"  # type: ignore[arg-type]
     assert book.plain("bow", grounder)[0].text == "a person waves"  # type: ignore[arg-type]
 
 

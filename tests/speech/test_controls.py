@@ -32,7 +32,7 @@ def still(seconds: float, fps: float = 30.0) -> FaceMotion:
 
 def median(score: Score) -> FaceMotion:
     """As the driver shows a score: without blinks of its own."""
-    return FaceMotion.from_curves(median_curves(score, 0))
+    return FaceMotion.from_curves(median_curves(score, 0, "left"))
 
 
 def lids(motion: FaceMotion) -> np.ndarray:
