@@ -20,17 +20,14 @@ _SUBJECT = re.compile(
 )
 _RESTING = {"being", "lying", "standing"}  # what somebody is in, not what is done first
 WHO = r"(?:(?:he|she|they|it|i|you)|the \w+)"
+_DONE = rf"(?P<a>(?:{WHO} )?(?P<verb>\w+)\b.*?)"
+_FORMS = rf"^WORD {_DONE},\s*(?P<b>.+)$", rf"^WORD {_DONE} (?P<b>{WHO} \w+.*)$", rf"^(?P<b>.+?),? WORD {_DONE}$"
 _AFTER = tuple(
-    (re.compile(p), first, second)
-    for p, first, second in (
-        (rf"^after (?P<a>(?:{WHO} )?(?P<verb>\w+)\b.*?),\s*(?P<b>.+)$", "a", "b"),
-        (rf"^after (?P<a>(?:{WHO} )?(?P<verb>\w+)\b.*?) (?P<b>{WHO} \w+.*)$", "a", "b"),
-        (rf"^before (?P<a>(?:{WHO} )?(?P<verb>\w+)\b.*?),\s*(?P<b>.+)$", "b", "a"),
-        (rf"^before (?P<a>(?:{WHO} )?(?P<verb>\w+)\b.*?) (?P<b>{WHO} \w+.*)$", "b", "a"),
-        (rf"^(?P<b>.+?),? after (?P<a>(?:{WHO} )?(?P<verb>\w+)\b.*)$", "a", "b"),
-        (rf"^(?P<b>.+?),? before (?P<a>(?:{WHO} )?(?P<verb>\w+)\b.*)$", "b", "a"),
-    )
+    (re.compile(form.replace("WORD", word)), *order)
+    for form in _FORMS
+    for word, order in (("after", ("a", "b")), ("before", ("b", "a")))
 )
+_AND = re.compile(r"(,?\s+and\s+|,\s+)")
 _PARTICLES = {"up", "down", "back", "again", "on", "off", "forward", "backward", "left", "right", "away", "together"}
 _OPENING = re.compile(
     r"^(?:please\s+|now\s+|first(?:ly)?,?\s+|to (?:start|begin)(?: with)?,?\s+|at first,?\s+|start (?:with|by)\s+)+"
@@ -83,16 +80,13 @@ def verb_phrases(part: str) -> list[str]:
     sitting down" -> "sitting down", "waves"."""
     if len(turned := _ordered(part)) > 1:
         return turned
-    out: list[str] = []
-    listed = {w.strip(",") for w in _SUBJECT.sub("", part).split()[:1]}
-    joint = ""
-    for piece in re.split(r"(,?\s+and\s+|,\s+)", part):
-        if re.fullmatch(r",?\s+and\s+|,\s+", piece):
-            joint = piece
-            continue
-        first = piece.split()[0] if piece.split() else ""
-        if out and first not in (VERBS if "and" in joint else FINITE if listed <= FINITE else ()):
-            out[-1] += joint + piece
-        else:
+    listed = {w.strip(",") for w in _SUBJECT.sub("", part).split()[:1]} <= FINITE
+    whole = _AND.split(part)
+    out = whole[:1]
+    for joint, piece in zip(whole[1::2], whole[2::2], strict=True):
+        verbs = VERBS if "and" in joint else FINITE if listed else set()
+        if {*piece.split()[:1]} & verbs:
             out.append(piece)
+        else:
+            out[-1] += joint + piece
     return out

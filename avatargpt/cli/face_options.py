@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 USUAL = 0.7  # intensity of an emotion without a number
 _REST = ("neutral", "calm")  # no feeling at all
 _FORM = "NAME, NAME:0..1, NAME:0..1+NAME:0..1, or SECOND:NAME[:0..1],SECOND:NAME[:0..1] with rising seconds"
-MOST_AT_ONCE = 3
 
 
 def emotions(argument: str, seconds: float | None = None) -> list[Feeling]:
@@ -31,7 +30,7 @@ def emotions(argument: str, seconds: float | None = None) -> list[Feeling]:
         UserError: unknown emotion (with the nearest name), an intensity outside 0..1, seconds that do not rise or lie
             outside the clip, or another form.
     """
-    from avatargpt.speech.direction import Feeling
+    from avatargpt.speech.direction import TOGETHER, Feeling
 
     parts = [p.strip() for p in argument.split(",")]
     timed = [re.fullmatch(r"[-+0-9.eE]+|nan|inf", p.split(":")[0].strip()) is not None for p in parts]
@@ -41,8 +40,8 @@ def emotions(argument: str, seconds: float | None = None) -> list[Feeling]:
     for part in parts:
         when, _, rest = part.partition(":") if timed[0] else ("0", "", part)
         second, together = _number(argument, when.strip(), "a second"), rest.split("+")
-        if len(together) > MOST_AT_ONCE:
-            raise UserError(f"--emotion {argument}: {len(together)} feelings at once; accepted up to {MOST_AT_ONCE}")
+        if len(together) > TOGETHER:
+            raise UserError(f"--emotion {argument}: {len(together)} feelings at once; accepted up to {TOGETHER}")
         felt = [_felt(argument, part, one) for one in together]
         if not 0 <= second < 1e6 or (seconds is not None and second > seconds):
             limit = "0 or more" if seconds is None else f"0 to {seconds:g}, the clip's length"

@@ -58,11 +58,6 @@ class SentenceEncoder:
         return np.concatenate(out)
 
 
-def _save(path: Path, vectors: np.ndarray) -> None:
-    with path.open("wb") as file:
-        np.save(file, vectors)
-
-
 class NearestCaption:
     """The real clip whose caption is nearest to the prompt; seeds choose among clips that share that caption.
 
@@ -90,7 +85,7 @@ class NearestCaption:
         path = cache / f"captions-{key}.npy"
         if not path.is_file():
             vectors = self.encoder(self.captions)
-            atomic_write(path, lambda p: _save(p, vectors))
+            atomic_write(path, lambda p: np.save(p, vectors, allow_pickle=False))
         try:
             return np.load(path, allow_pickle=False)
         except (ValueError, EOFError):

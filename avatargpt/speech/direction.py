@@ -14,6 +14,7 @@ from vqvae.errors import UserError
 LINGER = 0.6  # s for which a clause is still seen after its end, so that its movement can come to rest
 MOST_TOKENS = 512
 MOST_TIMES = 100
+TOGETHER = 3  # feelings at one time that are told
 USUAL = 0.7  # strength of what is asked for without a degree
 
 
@@ -38,14 +39,19 @@ class Feeling:
     beside: tuple[tuple[str, float], ...] = ()
 
     @property
+    def parts(self) -> tuple[tuple[str, float], ...]:
+        """All feelings with their strengths."""
+        return ((self.text, self.strength), *self.beside)
+
+    @property
     def most(self) -> float:
         """The strength of the strongest of them."""
-        return max([self.strength, *(s for _, s in self.beside)])
+        return max(s for _, s in self.parts)
 
     @property
     def words(self) -> str:
         """All of them, to be read: ``sad and angry``."""
-        return " and ".join([self.text, *(t for t, _ in self.beside)])
+        return " and ".join(t for t, _ in self.parts)
 
 
 @dataclass(frozen=True)
@@ -99,7 +105,7 @@ class Direction:
             if a.second == b.second and replace(a, second=b.second) != b:
                 raise UserError(f"two feelings at {a.second:g} s: {a.words!r} and {b.words!r}; one is needed")
         for f in ordered:
-            for text, strength in ((f.text, f.strength), *f.beside):
+            for text, strength in f.parts:
                 if not 0 <= strength <= 1 or not 0 <= f.second < 1e6:
                     where = f"feeling {text!r} at {f.second:g} s, strength {strength:g}"
                     raise UserError(f"{where}; accepted: strengths from 0 to 1, times from 0 s")
@@ -154,11 +160,11 @@ class Direction:
 
 def _mixed(feelings: Sequence[Feeling], grounder: Grounder) -> np.ndarray:
     """(K, 384) unit vectors: of one feeling its sentence vector, of several the sum by their strengths."""
-    texts = sorted({t for f in feelings for t in (f.text, *(t for t, _ in f.beside))})
+    texts = sorted({t for f in feelings for t, _ in f.parts})
     known = dict(zip(texts, np.asarray(grounder.sentence(texts), np.float32), strict=True))
     out = np.stack([known[f.text] for f in feelings])
     for k, f in enumerate(feelings):
         if f.beside and f.most > 0:
-            total = np.sum([s * known[t] for t, s in ((f.text, f.strength), *f.beside)], 0)
+            total = np.sum([s * known[t] for t, s in f.parts], 0)
             out[k] = total / max(float(np.linalg.norm(total)), 1e-6)
     return out

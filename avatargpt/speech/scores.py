@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from avatargpt.speech.direction import Clause, Feeling
+from avatargpt.speech.direction import TOGETHER, Clause, Feeling
 from avatargpt.speech.score_tokens import says_times
 from instruct_data.face.emotions import one_sided
-from instruct_data.face.score import MAX_SECONDS, Score
+from instruct_data.face.score import MAX_SECONDS, Emotion, Event, Score
 
 FADE = 0.4  # s over which a feeling's keyframe is reached
-TOGETHER = 3  # feelings at one time that are told
 SHORT = 1e-6
 SPREAD = 1.5  # times as long as a score a clip may be for its actions to be spread over it
 TAIL, NEARLY = 0.4, 0.5  # s that a clip goes on after its last action, as written and at most to be filled
@@ -76,7 +75,7 @@ def spread(score: Score, seconds: float) -> Score:
         return score
     grown = _paced(score, seconds)
     both = zip(grown.events, score.events, strict=True)
-    brief = (replace(g, duration=e.duration) if e.action in BRIEF and e.repeat == 1 else g for g, e in both)
+    brief = (replace(g, duration=e.duration) if _brief(e) else g for g, e in both)
     return replace(grown, events=tuple(brief))
 
 
@@ -99,24 +98,29 @@ def filled(score: Score, seconds: float) -> Score:
         time = min(time, score.length)
         return time * by if time <= end else last + (time - end) * after
 
-    brief = [e.action in BRIEF and e.repeat == 1 and by > 1 for e in score.events]
     events = tuple(
-        replace(e, start=e.start * by, duration=e.duration * (1 if short else by))
-        for e, short in zip(score.events, brief, strict=True)
+        replace(e, start=e.start * by, duration=e.duration * (1 if by > 1 and _brief(e) else by)) for e in score.events
     )
     emotions = tuple(replace(f, start=moved(f.start), end=moved(f.end)) for f in score.emotions)
     return replace(score, length=seconds, events=events, emotions=emotions)
 
 
-def _held(score: Score, seconds: float) -> Score:
-    """The score with another length: actions as they are, feelings that last to its end (within half a second) to the
-    new one, others cut."""
-    emotions = (
+def _brief(e: Event) -> bool:
+    return e.action in BRIEF and e.repeat == 1
+
+
+def _felt_for(score: Score, seconds: float) -> tuple[Emotion, ...]:
+    """Feelings that last to the score's end (within half a second) last to the new one, others are cut there."""
+    return tuple(
         replace(f, end=seconds if f.end >= score.length - 0.5 else min(f.end, seconds))
         for f in score.emotions
         if f.start < seconds - SHORT
     )
-    return replace(score, length=seconds, emotions=tuple(emotions))
+
+
+def _held(score: Score, seconds: float) -> Score:
+    """The score with another length: actions as they are, feelings held to it or cut."""
+    return replace(score, length=seconds, emotions=_felt_for(score, seconds))
 
 
 def _paced(score: Score, seconds: float) -> Score:
@@ -137,9 +141,7 @@ def fitted(score: Score, seconds: float) -> Score:
     if seconds < score.length:
         fits = all(e.end <= seconds for e in score.events) and all(f.start < seconds - NEARLY for f in score.emotions)
         return _held(score, seconds) if score.events and fits else _paced(score, seconds)
-    held = max(seconds, score.length)
-    emotions = tuple(replace(f, end=held) if f.end >= score.length - 0.5 else f for f in score.emotions)
-    return replace(score, emotions=emotions)
+    return replace(score, emotions=_felt_for(score, seconds))
 
 
 def placed(score: Score, seconds: float, spreads: bool, felt: bool = False) -> Score:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import zipfile
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
@@ -17,7 +16,7 @@ import numpy as np
 from instruct_data.clip import SPLITS, Clip
 from vqvae.errors import UserError
 from vqvae.json_lines import json_rows
-from vqvae.motion import Motion
+from vqvae.motion import Motion, read_arrays
 from vqvae.skeleton import SMPL22
 
 FPS = 20.0
@@ -41,9 +40,9 @@ class _Shards:
         if name not in self._arrays:
             path = self.folder / name
             try:
-                with np.load(path, allow_pickle=False) as z:
-                    arrays = {k: z[k] for k in ("root", "rot", "offsets")}
-            except (OSError, ValueError, KeyError, zipfile.BadZipFile) as e:
+                found = read_arrays(path)
+                arrays = {k: found[k] for k in ("root", "rot", "offsets")}
+            except (UserError, KeyError) as e:
                 raise UserError(f"{path}: not a readable shard with root, rot and offsets ({e})") from None
             if arrays["rot"].shape[1:] != (len(SMPL22.names), 4) or len(arrays["rot"]) != len(arrays["root"]):
                 raise UserError(f"{path}: rot {arrays['rot'].shape}; accepted (N, {len(SMPL22.names)}, 4)")
