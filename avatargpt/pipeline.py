@@ -12,6 +12,7 @@ from avatargpt.floor import lifted
 from avatargpt.library import check_retrieval
 from avatargpt.requests import check_sampling, check_text, frames_of, mix, shares, tokens_of, wishes
 from avatargpt.speaker import CHUNK, ROWS
+from avatargpt.turning import REST, Turn, with_rest
 from avatargpt.wording import Plain
 from instruct_data import registry
 from instruct_data.joining import join_best, join_motions
@@ -41,7 +42,8 @@ class AvatarGPT(Facing):
 
         Unless `literal`, a request is first put into plain words clause by clause (`avatargpt.wording`: retrieval of
         the nearest known phrasing, which also tells how long such a motion usually is); clauses are made one by one
-        and joined at a blended seam. A body that has sunk into the floor is lifted (`avatargpt.floor`).
+        and joined at a blended seam. A turn by a measure ("turn left 90 degrees") is cut where it has come so far and
+        brought to rest (`avatargpt.turning`). A body that has sunk into the floor is lifted (`avatargpt.floor`).
 
         Args:
             texts: one or more sentences.
@@ -86,22 +88,27 @@ class AvatarGPT(Facing):
             UserError: as `generate`.
         """
         asked = wishes(texts, seconds, 0)
-        return [[caption for caption, _ in self._clauses(text, length, 0, literal)] for text, length, _ in asked]
+        plans = [self._clauses(text, length, 0, literal) for text, length, _ in asked]
+        return [[c if t is None else f"{c}, by {t.degrees:g} degrees" for c, _, t in plan] for plan in plans]
 
-    def _clauses(self, text: str, duration: float | None, seed: int, literal: bool) -> list[tuple[str, int]]:
-        """Captions to be made one after another and the motion tokens of each, -1 = the model decides."""
+    def _clauses(
+        self, text: str, duration: float | None, seed: int, literal: bool
+    ) -> list[tuple[str, int, Turn | None]]:
+        """Captions to be made one after another, the motion tokens of each (-1 = the model decides) and the turn that
+        is asked for."""
         if literal or self.wording is None or self.grounder is None:
             found = [Plain(text, 1.0)]
         else:
             found = self.wording.plain(text, self.grounder)
         rng = np.random.default_rng([seed % 2**32, 77])
-        tokens = [int(rng.choice(p.lengths)) if p.lengths else -1 for p in found]
+        # a turn takes as long as its degrees need
+        tokens = [int(rng.choice(p.lengths)) if p.lengths and p.turn is None else -1 for p in found]
         if duration is not None:
             total = tokens_of(duration, self._tokenizer("body").tokens_per_second)
             if total < SHORTEST * len(found):  # no room for all of it one by one
-                return [(text, total)]
+                return [(text, total, None)]
             tokens = shares(total, [t if t > 0 else 20 for t in tokens], SHORTEST)
-        return [(p.text, t) for p, t in zip(found, tokens, strict=True)]
+        return [(p.text, t, p.turn) for p, t in zip(found, tokens, strict=True)]
 
     def _generate(
         self, jobs: Sequence[tuple[str, float | None, int]], guidance: float, best_of: int, temperature: float,
@@ -111,17 +118,22 @@ class AvatarGPT(Facing):
         plans = [self._clauses(text, duration, seed, literal) for text, duration, seed in jobs]
         parts = [
             (caption, tokens, mix(seed, 300 + k) if k else seed)
-            for plan, (_, _, seed) in zip(plans, jobs, strict=True) for k, (caption, tokens) in enumerate(plan)
+            for plan, (_, _, seed) in zip(plans, jobs, strict=True) for k, (caption, tokens, _) in enumerate(plan)
         ]  # fmt: skip
         prompts, bare = self._asked(parts, retrieval)
         first = [min(t, CHUNK) for _, t, _ in parts]
         found = self._sample(prompts, first, [s for _, _, s in parts], best_of, guidance, temperature, bare=bare)
-        best = iter(zip(self._pick(found, [c for c, _, _ in parts]), parts, strict=True))
+        turns = [turn for plan in plans for _, _, turn in plan]
+        for i, turn in enumerate(turns):
+            if turn is not None:
+                found[i] = with_rest(self, found[i], turn, first[i], parts[i][2], guidance, temperature)
+        best = iter(zip(self._pick(found, [c for c, _, _ in parts], turns), parts, strict=True))
         out = []
         for plan, (text, duration, _) in zip(plans, jobs, strict=True):
             motion: Motion | None = None
-            for codes, (caption, tokens, seed) in (next(best) for _ in plan):
-                codes = self._prolong(codes, tokens, caption, seed, guidance, best_of, temperature)
+            for (codes, (caption, tokens, seed)), (_, _, turn) in ((next(best), clause) for clause in plan):
+                onward = caption if turn is None else REST
+                codes = self._prolong(codes, tokens, onward, seed, guidance, best_of, temperature)
                 made = tokenizer.decode(codes, text)
                 if motion is None:
                     motion = made

@@ -21,6 +21,7 @@ from avatargpt.matcher import Matcher
 from avatargpt.precision import fast_bfloat16, usable
 from avatargpt.requests import mix, plain
 from avatargpt.text import SentenceGrounder, TextTokenizer
+from avatargpt.turning import Turn, misses
 from avatargpt.wording import Wording
 from instruct_data import registry
 from instruct_data.mirror import mirror_text
@@ -219,12 +220,16 @@ class Speaker:
         tokenizer = self._tokenizer("body")
         return matcher.motions([tokenizer.decode(c).joints for c in codes], tokenizer.spec.fps)
 
-    def _pick(self, found: Sequence[Sequence[np.ndarray]], texts: Sequence[str]) -> list[np.ndarray]:
-        """Of every prompt's candidates the one that fits its text best."""
+    def _pick(
+        self, found: Sequence[Sequence[np.ndarray]], texts: Sequence[str], turns: Sequence[Turn | None] = ()
+    ) -> list[np.ndarray]:
+        """Of every prompt's candidates the one that fits its text best, and turns as far as asked."""
         if all(len(f) == 1 for f in found):
             return [f[0] for f in found]
         flat = [c for f in found for c in f]
         scores = self._ranked(flat, [t for f, t in zip(found, texts, strict=True) for _ in f])
+        if any(turns):
+            scores = scores - misses(self, flat, [t for f, t in zip(found, turns, strict=True) for _ in f])
         best, at = [], 0
         for f in found:
             best.append(f[int(scores[at : at + len(f)].argmax())])

@@ -22,6 +22,7 @@ import numpy as np
 from avatargpt.clauses import WHO, clauses, verb_phrases
 from avatargpt.lexical import Manners, WordIndex, times
 from avatargpt.packing import pack_json, pack_vectors, read_part, unpack_json, unpack_vectors
+from avatargpt.turning import Turn, turn_asked
 from vqvae.motion import atomic_write
 
 if TYPE_CHECKING:
@@ -71,11 +72,13 @@ class Plain:
         text: a caption from the book, or the clause itself where nothing in the book is near.
         similarity: cosine of the clause to its phrasing plus `OVERLAP` times their overlap in words.
         lengths: motion tokens that clips with this caption have, from short to long; empty = not known.
+        turn: the turn that the clause asks for, when it asks for nothing else.
     """
 
     text: str
     similarity: float
     lengths: tuple[int, ...] = ()
+    turn: Turn | None = None
 
 
 def first_side(text: str) -> str:
@@ -157,11 +160,13 @@ class Wording:
     def _nearest(self, parts: Sequence[str], grounder: SentenceGrounder, whole: str, least: float) -> list[Plain]:
         """Each part's nearest phrasing; `whole` is the style of the request, for parts that name none."""
         found = []
-        told = [_NOT.sub("", _STILL.sub("stands still", p)).strip(" ,") or p for p in parts]
+        turns = [turn_asked(p) for p in parts]
+        told = [_NOT.sub("", _STILL.sub("stands still", t.words if t else p)).strip(" ,") or p
+                for p, t in zip(parts, turns, strict=True)]  # fmt: skip
         named = [self.manners.find(p) for p in told]  # what is done is looked up without how it is done, too
         vectors = grounder.sentence([*told, *(rest for _, rest in named)])
         cosines = np.maximum(*np.split(vectors @ self.vectors.T, 2))
-        for part, said, (style, rest), cosine in zip(parts, told, named, cosines, strict=True):
+        for part, turn, said, (style, rest), cosine in zip(parts, turns, told, named, cosines, strict=True):
             scores = cosine + OVERLAP * np.maximum(self.index.scores(said), self.index.scores(rest))
             if style or whole:
                 scores += STYLED * np.array([(style or whole) in c for c in self.captions])
@@ -175,12 +180,12 @@ class Wording:
             best = self._vote(scores)
             score = float(scores[best])
             if score < least:
-                found.append(Plain(part, score))
+                found.append(Plain(part, score, turn=turn))
                 continue
             known = self.captions[best]
             manner = style or whole
             caption = (known.get(manner) if manner else "") or self._told(best, scores, said)
-            found.append(Plain(caption, score, tuple(self.lengths.get(caption, ()))))
+            found.append(Plain(caption, score, tuple(self.lengths.get(caption, ())), turn))
         return found
 
     def _told(self, best: int, scores: np.ndarray, asked: str) -> str:

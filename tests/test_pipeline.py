@@ -157,8 +157,9 @@ def test_every_clause_gets_room(gpt: AvatarGPT, monkeypatch: pytest.MonkeyPatch)
 
     monkeypatch.setattr(gpt, "wording", Book())
     monkeypatch.setattr(gpt, "grounder", object())
-    assert gpt._clauses("walk, then jump, then turn", 3.2, 0, False) == [("walk", 5), ("jump", 5), ("turn", 6)]
-    assert gpt._clauses("walk, then jump, then turn", 2.8, 0, False) == [("walk, then jump, then turn", 14)]
+    asked = "walk, then jump, then turn"
+    assert gpt._clauses(asked, 3.2, 0, False) == [("walk", 5, None), ("jump", 5, None), ("turn", 6, None)]
+    assert gpt._clauses(asked, 2.8, 0, False) == [(asked, 14, None)]
 
 
 def sunk(motion: Motion) -> float:

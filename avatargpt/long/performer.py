@@ -11,6 +11,7 @@ import numpy as np
 from avatargpt.metrics.physics import foot_skate, jerk
 from avatargpt.requests import mix, then
 from avatargpt.speaker import CHUNK, CONTEXT
+from avatargpt.turning import Turn, misses, with_rest
 from avatargpt.wording import Plain
 
 if TYPE_CHECKING:
@@ -42,12 +43,14 @@ class Beat:
         step: number of the step within its activity.
         caption: plain words. tokens: how long.
         seed: of its candidates.
+        turn: the turn that it is.
     """
 
     step: int
     caption: str
     tokens: int
     seed: int
+    turn: Turn | None = None
 
 
 @dataclass(frozen=True)
@@ -93,9 +96,9 @@ class Performer:
                 tokens = min(usual, LONGEST, room - TRANSITIONS[0])
                 if room < TRANSITIONS[0] + SHORTEST:
                     if not made:
-                        yield Beat(number, plain.text, max(room, SHORTEST), mix(seed, 0))
+                        yield Beat(number, plain.text, max(room, SHORTEST), mix(seed, 0), plain.turn)
                     return
-                yield Beat(number, plain.text, max(tokens, SHORTEST), mix(seed, made))
+                yield Beat(number, plain.text, max(tokens, SHORTEST), mix(seed, made), plain.turn)
                 made += 1
                 room -= tokens + TRANSITIONS[0]
 
@@ -114,6 +117,11 @@ class Performer:
         found = self.model._sample(
             prompts, [b.tokens for b in beats], [b.seed for b in beats], self.best_of, self.guidance, self.temperature
         )
+        for i, (beat, some) in enumerate(zip(beats, found, strict=True)):
+            if beat.turn is not None:
+                found[i] = with_rest(
+                    self.model, some, beat.turn, beat.tokens, beat.seed, self.guidance, self.temperature
+                )
         return self._scored(found, beats)
 
     def continued(self, beat: Beat, tail: np.ndarray) -> list[Candidate]:
@@ -128,7 +136,8 @@ class Performer:
     def _scored(self, found: list[list[np.ndarray]], beats: Sequence[Beat]) -> list[list[Candidate]]:
         flat = [c for some in found for c in some]
         texts = [beat.caption for beat, some in zip(beats, found, strict=True) for _ in some]
-        scores = iter(self.model.likelihood(flat, texts))
+        turns = [beat.turn for beat, some in zip(beats, found, strict=True) for _ in some]
+        scores = iter(self.model.likelihood(flat, texts) - misses(self.model, flat, turns))
         return [[Candidate(c, float(next(scores))) for c in some] for some in found]
 
     def choose(

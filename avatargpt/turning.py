@@ -1,0 +1,201 @@
+"""Turns by a measure: "turn left 90 degrees", "half turn to the right", "turn around".
+
+The network turns bodies, but does not count the degrees: what it draws for "turn around" ends anywhere between 100 and
+450. So a rule reads how far is asked for, cuts what turns further where it has come so far, and lets the network bring
+it to rest from there; of all these the one that is nearest and fits the words best is taken.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from avatargpt.requests import mix
+
+if TYPE_CHECKING:
+    from avatargpt.speaker import Speaker
+
+REST = "a person stands still"
+RESTING = 6  # motion tokens in which a turn comes to rest
+LEAD = 30.0  # degrees before the goal from which a turn may be cut, for a body goes on turning
+BEYOND = 25.0  # degrees after it up to which it may
+DRAWS = 4  # ways to come to rest that are drawn for each cut
+SLACK = 5.0  # degrees that nobody sees
+COST = 2.0  # what a turn that misses its goal by 90 degrees loses, beside the matcher's cosine
+STILL, STIRRING = 0.8, 0.5  # seconds at the end, and what a fastest joint of 1 m/s there costs
+LEAST, MOST = 15.0, 1080.0
+
+_UNITS = {w: n for n, w in enumerate("ten twenty thirty forty fifty sixty seventy eighty ninety".split(), 1)}
+_ROUND = (45, 90, 135, 180, 270, 360, 540, 720)  # numbers that are degrees without saying so: "do a 180"
+_ADVERBS = frozenset("slowly quickly fast calmly swiftly gently sharply suddenly abruptly briskly carefully".split())
+_TURNS = frozenset(f"{v}{end}" for v in ("turn", "pivot", "swivel", "spin") for end in ("", "s")) | frozenset(
+    "turning turned pivoting swivelling spinning rotate rotates rotating rotation".split()
+)
+_FACES = frozenset("face faces facing".split())
+_WORDS = _ADVERBS | _TURNS | _FACES | _UNITS.keys() | frozenset(
+    """a an the to by of on in at through for and is does do doing make makes making perform performs his her their its
+    your my yourself himself herself themselves itself you body whole spot place now please just can could person man
+    woman guy girl lady boy figure human someone somebody he she they it character avatar player degree degrees deg left
+    right side way direction clockwise anticlockwise counterclockwise counter anti quarter three quarters half halfway
+    full complete entire once all about around round other opposite u back behind hundred one five two twice toward
+    towards over heel""".split()
+)  # fmt: skip
+_NUMBER = re.compile(r"\b(\d+(?:\.\d+)?)\s*(°|deg\b|degrees?\b)?")
+_FULL = re.compile(
+    r"\b(?:full|complete|entire)(?: \w+)? (?:turn|rotation|spin|pivot|circle)s?\b"
+    r"|\b(?:all the way|once) a?round\b|\bthree sixty\b"
+)
+_HALF = re.compile(r"\b(?:half|halfway|half way|u turn|one eighty)\b")
+_THREE = re.compile(r"\bthree quarters?\b")
+_BACK = re.compile(r"\b(?:a?round|about|behind|back|heel|(?:other|opposite) (?:way|direction|side))\b")
+_LEFT = re.compile(r"\bleft\b|\b(?:anti|counter) ?clockwise\b")
+_RIGHT = re.compile(r"\bright\b|(?<!anti)(?<!counter)(?<!anti )(?<!counter )\bclockwise\b")
+
+
+@dataclass(frozen=True)
+class Turn:
+    """A turn on the spot.
+
+    Attributes:
+        degrees: how far, above 0.
+        side: left or right of the body; empty = either.
+        manner: an adverb, or empty.
+    """
+
+    degrees: float
+    side: str = ""
+    manner: str = ""
+
+    @property
+    def words(self) -> str:
+        """A request for such an action, whatever its degrees."""
+        if not self.side and not self.manner:
+            return "a person turns to face the other way"
+        told = f"a person turns around {self.manner}".strip()
+        return f"{told} to the {self.side}" if self.side else told
+
+    def missed(self, turned: float) -> float:
+        """Degrees between the goal and what was turned, positive to the left."""
+        signed = {"left": turned, "right": -turned}.get(self.side, abs(turned))
+        return abs(signed - self.degrees)
+
+
+def turn_asked(text: str) -> Turn | None:
+    """The turn that a clause asks for, or None where it says anything else besides, or not how far.
+
+    "Around" is half a turn, a side alone a quarter.
+    """
+    lowered = re.sub(r"[-,.!?]", " ", text.lower())
+    lowered = " ".join(re.sub(r"°", " degrees ", lowered).split())
+    said = re.findall(r"[a-z]+", lowered)
+    if not set(said) <= _WORDS:
+        return None
+    if not ({*said} & (_TURNS | _FACES) or re.search(r"\ba (?:one eighty|three sixty|180|360)\b", lowered)):
+        return None
+    left, right = bool(_LEFT.search(lowered)), bool(_RIGHT.search(lowered))
+    degrees = _degrees(lowered, left or right)
+    if degrees is None or (left and right) or not LEAST <= degrees <= MOST:
+        return None
+    manner = next((w for w in said if w in _ADVERBS), "")
+    return Turn(degrees, "left" if left else "right" if right else "", manner)
+
+
+def _degrees(said: str, sided: bool) -> float | None:
+    """How far a clause of nothing but a turn says."""
+    numbers = [(float(n), bool(unit)) for n, unit in _NUMBER.findall(said)]
+    told = [n for n, unit in numbers if unit or n in _ROUND]
+    if numbers:
+        return told[0] if len(numbers) == len(told) == 1 else None
+    spelt = _spelt(said)
+    if spelt is not None:
+        return spelt
+    often = 2 if re.search(r"\b(?:twice|two)\b", said) else 1
+    if _THREE.search(said):
+        return 270.0
+    if _FULL.search(said):
+        return 360.0 * often
+    if often > 1:
+        return None
+    if _HALF.search(said):
+        return 180.0
+    if re.search(r"\bquarter\b", said):
+        return 90.0
+    if re.search(r"\bspin", said):  # "spin around", "spin to the left": as often as it likes
+        return None
+    return 180.0 if _BACK.search(said) else 90.0 if sided else None
+
+
+def _spelt(said: str) -> float | None:
+    """ "ninety degrees", "forty five degrees", "one hundred and eighty degrees"."""
+    found = re.search(r"((?:\w+ ){1,5})degrees?\b", said)
+    if not found:
+        return None
+    total, known = 0.0, False
+    for word in found[1].split():
+        value = 10 * _UNITS[word] if word in _UNITS else {"five": 5, "one": 1, "two": 2, "three": 3}.get(word)
+        if word == "hundred" and known:
+            total *= 100
+        elif value is not None:
+            total, known = total + value, True
+    return total if known else None
+
+
+def headings(model: Speaker, codes: np.ndarray) -> np.ndarray:
+    """Degrees turned since the first frame, (T,), positive to the left, from codes (N, R)."""
+    yaw = np.degrees(np.unwrap(model._tokenizer("body").decode(codes).heading))
+    return np.asarray(yaw - yaw[0])
+
+
+def misses(model: Speaker, codes: Sequence[np.ndarray], turns: Sequence[Turn | None]) -> np.ndarray:
+    """What each of (B,) motions loses for not turning as far as it should, and for what it does after that, in the
+    matcher's cosine."""
+    return np.array([0.0 if t is None else _miss(model, c, t) for c, t in zip(codes, turns, strict=True)])
+
+
+def _miss(model: Speaker, codes: np.ndarray, turn: Turn) -> float:
+    motion = model._tokenizer("body").decode(codes)
+    yaw = np.degrees(np.unwrap(motion.heading))
+    tail = motion.joints[-round(STILL * motion.fps) - 1 :]
+    moved = np.linalg.norm(np.diff(tail, axis=0), axis=-1).max(-1).mean() * motion.fps  # m/s, the fastest joint
+    return COST * max(turn.missed(float(yaw[-1] - yaw[0])) - SLACK, 0.0) / 90 + STIRRING * float(moved)
+
+
+def cuts(yaw: np.ndarray, turn: Turn, tokens: int) -> list[int]:
+    """Numbers of tokens after which (T,) degrees are near the goal for the first time, at most two."""
+    ends = yaw[np.minimum(np.arange(1, tokens + 1) * len(yaw) // tokens, len(yaw)) - 1]
+    signed = {"left": ends, "right": -ends}.get(turn.side, ends * np.sign(ends[np.abs(ends).argmax()]))
+    near = np.flatnonzero(signed >= turn.degrees - LEAD)
+    if not len(near):
+        return []
+    some = [int(i) + 1 for i in (near[0], near[0] + 1) if i < tokens and signed[i] <= turn.degrees + BEYOND]
+    return [n for n in some if 2 <= n < tokens]
+
+
+def with_rest(
+    model: Speaker, found: Sequence[np.ndarray], turn: Turn, tokens: int, seed: int, guidance: float,
+    temperature: float,
+) -> list[np.ndarray]:  # fmt: skip
+    """Candidates, and those that turn as far as asked or further once more: cut there and brought to rest.
+
+    Args:
+        found: codes (N, R). tokens: length of each, -1 = as it comes.
+    """
+    from avatargpt.speaker import CONTEXT
+
+    rate = model._tokenizer("body").tokens_per_second
+    parts = [c[:n] for c in found for n in cuts(headings(model, c), turn, len(c))]
+    lengths = [tokens - len(c) if tokens > 0 else RESTING for c in parts]
+    if not parts:
+        return list(found)
+    prompts = [
+        model._prompt("continuation", {"motion": c[-CONTEXT:], "seconds": n / rate, "caption": REST})
+        for c, n in zip(parts, lengths, strict=True)
+    ]
+    seeds = [mix(seed, 900 + i) for i in range(len(parts))]
+    rests = model._sample(prompts, lengths, seeds, DRAWS, guidance, temperature)
+    more = [np.concatenate([c, r]) for c, some in zip(parts, rests, strict=True) for r in some]
+    return [*found, *more]
