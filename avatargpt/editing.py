@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from avatargpt import stitching
+from avatargpt.choosing import pick
 from avatargpt.floor import lifted
 from avatargpt.requests import check_count, check_seconds, check_seed, check_text, frames_of, held
 from avatargpt.speaker import CHUNK, CONTEXT, Speaker
@@ -113,7 +114,7 @@ class Editing(Speaker):
         prompt = self._prompt("continuation", slots)
         found = self._sample([prompt], [min(tokens, CHUNK)], [seed], best_of, guidance, 0.7, 30, settled=not text)[0]
         if text:
-            found = [self._pick([found], [text])[0]]
+            found = [pick(self, [found], [text])[0]]
         made = []
         for codes in found:
             longer = self._prolong(np.concatenate([tail, codes]), len(tail) + tokens, text, seed, guidance, 1, 0.7)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from avatargpt.choosing import pick
 from avatargpt.facing import Facing
 from avatargpt.floor import lifted
 from avatargpt.library import check_retrieval
 from avatargpt.requests import check_sampling, check_text, frames_of, mix, shares, tokens_of, wishes
+from avatargpt.routes import Route, along
 from avatargpt.speaker import CHUNK, ROWS
 from avatargpt.turning import REST, Turn, with_rest
 from avatargpt.wording import Plain
@@ -25,6 +28,28 @@ if TYPE_CHECKING:
 Progress = Callable[[int, int], object] | None
 SHORTEST = 5  # motion tokens a clause needs at least
 REFINE = 40  # steps of analysis-by-synthesis when a clip is reconstructed
+
+
+@dataclass(frozen=True)
+class Clause:
+    """What is made in one go.
+
+    Attributes:
+        caption: plain words. tokens: how many motion tokens, -1 = the model decides.
+        turn: a turn by a measure. route: the shape of the way.
+    """
+
+    caption: str
+    tokens: int
+    turn: Turn | None = None
+    route: Route | None = None
+
+    @property
+    def told(self) -> str:
+        """All of it in words."""
+        if self.turn is not None:
+            return f"{self.caption}, by {self.turn.degrees:g} degrees"
+        return self.caption if self.route is None else f"{self.caption}, {self.route.told}"
 
 
 class AvatarGPT(Facing):
@@ -43,7 +68,8 @@ class AvatarGPT(Facing):
         Unless `literal`, a request is first put into plain words clause by clause (`avatargpt.wording`: retrieval of
         the nearest known phrasing, which also tells how long such a motion usually is); clauses are made one by one
         and joined at a blended seam. A turn by a measure ("turn left 90 degrees") is cut where it has come so far and
-        brought to rest (`avatargpt.turning`). A body that has sunk into the floor is lifted (`avatargpt.floor`).
+        brought to rest (`avatargpt.turning`); a way ("walk in a circle") is bent to its shape
+        (`avatargpt.routes`). A body that has sunk into the floor is lifted (`avatargpt.floor`).
 
         Args:
             texts: one or more sentences.
@@ -88,27 +114,24 @@ class AvatarGPT(Facing):
             UserError: as `generate`.
         """
         asked = wishes(texts, seconds, 0)
-        plans = [self._clauses(text, length, 0, literal) for text, length, _ in asked]
-        return [[c if t is None else f"{c}, by {t.degrees:g} degrees" for c, _, t in plan] for plan in plans]
+        return [[c.told for c in self._clauses(text, length, 0, literal)] for text, length, _ in asked]
 
-    def _clauses(
-        self, text: str, duration: float | None, seed: int, literal: bool
-    ) -> list[tuple[str, int, Turn | None]]:
-        """Captions to be made one after another, the motion tokens of each (-1 = the model decides) and the turn that
-        is asked for."""
+    def _clauses(self, text: str, duration: float | None, seed: int, literal: bool) -> list[Clause]:
+        """What is made one after another."""
         if literal or self.wording is None or self.grounder is None:
             found = [Plain(text, 1.0)]
         else:
             found = self.wording.plain(text, self.grounder)
         rng = np.random.default_rng([seed % 2**32, 77])
-        # a turn takes as long as its degrees need
-        tokens = [int(rng.choice(p.lengths)) if p.lengths and p.turn is None else -1 for p in found]
+        usual = [int(rng.choice(p.lengths)) if p.lengths else -1 for p in found]
+        # a turn takes as long as its degrees need, a way as long as its shape
+        tokens = [-1 if p.turn else (p.route.tokens or t) if p.route else t for p, t in zip(found, usual, strict=True)]
         if duration is not None:
             total = tokens_of(duration, self._tokenizer("body").tokens_per_second)
             if total < SHORTEST * len(found):  # no room for all of it one by one
-                return [(text, total, None)]
+                return [Clause(text, total)]
             tokens = shares(total, [t if t > 0 else 20 for t in tokens], SHORTEST)
-        return [(p.text, t, p.turn) for p, t in zip(found, tokens, strict=True)]
+        return [Clause(p.text, t, p.turn, p.route) for p, t in zip(found, tokens, strict=True)]
 
     def _generate(
         self, jobs: Sequence[tuple[str, float | None, int]], guidance: float, best_of: int, temperature: float,
@@ -117,24 +140,28 @@ class AvatarGPT(Facing):
         tokenizer = self._tokenizer("body")
         plans = [self._clauses(text, duration, seed, literal) for text, duration, seed in jobs]
         parts = [
-            (caption, tokens, mix(seed, 300 + k) if k else seed)
-            for plan, (_, _, seed) in zip(plans, jobs, strict=True) for k, (caption, tokens, _) in enumerate(plan)
+            (clause.caption, clause.tokens, mix(seed, 300 + k) if k else seed)
+            for plan, (_, _, seed) in zip(plans, jobs, strict=True) for k, clause in enumerate(plan)
         ]  # fmt: skip
         prompts, bare = self._asked(parts, retrieval)
         first = [min(t, CHUNK) for _, t, _ in parts]
         found = self._sample(prompts, first, [s for _, _, s in parts], best_of, guidance, temperature, bare=bare)
-        turns = [turn for plan in plans for _, _, turn in plan]
+        turns = [clause.turn for plan in plans for clause in plan]
         for i, turn in enumerate(turns):
             if turn is not None:
                 found[i] = with_rest(self, found[i], turn, first[i], parts[i][2], guidance, temperature)
-        best = iter(zip(self._pick(found, [c for c, _, _ in parts], turns), parts, strict=True))
+        best = iter(zip(pick(self, found, [c for c, _, _ in parts], turns), parts, strict=True))
         out = []
         for plan, (text, duration, _) in zip(plans, jobs, strict=True):
             motion: Motion | None = None
-            for (codes, (caption, tokens, seed)), (_, _, turn) in ((next(best), clause) for clause in plan):
-                onward = caption if turn is None else REST
+            for clause in plan:
+                codes, (caption, tokens, seed) = next(best)
+                onward = caption if clause.turn is None else REST
                 codes = self._prolong(codes, tokens, onward, seed, guidance, best_of, temperature)
-                made = tokenizer.decode(codes, text)
+                if clause.route is None:
+                    made = tokenizer.decode(codes, text)
+                else:
+                    made = along(tokenizer.decode_features(codes), clause.route, tokenizer.spec, text)
                 if motion is None:
                     motion = made
                 else:

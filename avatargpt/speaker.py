@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from avatargpt import resources
+from avatargpt.choosing import pick
 from avatargpt.clauses import clauses
 from avatargpt.encoding import encode_prompt, encoder_inputs
 from avatargpt.library import EXAMPLES, Library, example_slots, open_library
@@ -21,10 +22,8 @@ from avatargpt.matcher import Matcher
 from avatargpt.precision import fast_bfloat16, usable
 from avatargpt.requests import mix, plain
 from avatargpt.text import SentenceGrounder, TextTokenizer
-from avatargpt.turning import Turn, misses
 from avatargpt.wording import Wording
 from instruct_data import registry
-from instruct_data.mirror import mirror_text
 from instruct_data.prompts import Prompt
 from vqvae.errors import UserError
 from vqvae.tokenizer import MotionTokenizer
@@ -38,7 +37,6 @@ CONTEXT = 16  # motion tokens of context on each side
 ROWS = 64  # answers decoded side by side
 DETAIL = 7_001  # of the random stream of the residual levels
 DETAILED, DETAIL_TOP = 1.0, 50  # their temperature as a share of level 0's, and how many codes they choose from
-SIDED = 1.0  # weight of how much better a motion fits its text than the text of the other side
 SETTLED = 1.0  # `sharpness` where they are not drawn (`ResidualLevels.refine`)
 
 
@@ -220,35 +218,6 @@ class Speaker:
         tokenizer = self._tokenizer("body")
         return matcher.motions([tokenizer.decode(c).joints for c in codes], tokenizer.spec.fps)
 
-    def _pick(
-        self, found: Sequence[Sequence[np.ndarray]], texts: Sequence[str], turns: Sequence[Turn | None] = ()
-    ) -> list[np.ndarray]:
-        """Of every prompt's candidates the one that fits its text best, and turns as far as asked."""
-        if all(len(f) == 1 for f in found):
-            return [f[0] for f in found]
-        flat = [c for f in found for c in f]
-        scores = self._ranked(flat, [t for f, t in zip(found, texts, strict=True) for _ in f])
-        if any(turns):
-            scores = scores - misses(self, flat, [t for f, t in zip(found, turns, strict=True) for _ in f])
-        best, at = [], 0
-        for f in found:
-            best.append(f[int(scores[at : at + len(f)].argmax())])
-            at += len(f)
-        return best
-
-    def _ranked(self, codes: Sequence[np.ndarray], texts: Sequence[str]) -> np.ndarray:
-        """`fit`, and where a text names one side how much better the motion fits it than the text of the other side.
-
-        The matcher tells the sides of one motion apart, but likes some motions so much that their side hardly counts.
-        """
-        if self.matcher is None or self.grounder is None:
-            return self.fit(codes, texts)
-        seen, said = self._seen(self.matcher, codes), list(dict.fromkeys(texts))
-        vectors = self.matcher.texts([*said, *map(mirror_text, said)], self.grounder)
-        row = {t: i for i, t in enumerate(said)}
-        own, other = ((seen * vectors[[row[t] + k for t in texts]]).sum(1) for k in (0, len(said)))
-        return np.asarray(own + SIDED * (own - other))
-
     def _prolong(
         self, codes: np.ndarray, tokens: int, text: str, seed: int, guidance: float, best_of: int, temperature: float
     ) -> np.ndarray:
@@ -266,6 +235,6 @@ class Speaker:
             found = self._sample(
                 [self._prompt("continuation", slots)], [want], [mix(seed, 500 + part)], best_of, guidance, temperature
             )
-            more = self._pick(found, [text])[0] if text else found[0][0]
+            more = pick(self, found, [text])[0] if text else found[0][0]
             codes = np.concatenate([codes, more])
         return codes[:tokens]

@@ -18,6 +18,7 @@ from avatargpt.requests import mix
 
 if TYPE_CHECKING:
     from avatargpt.speaker import Speaker
+    from vqvae.motion import Motion
 
 REST = "a person stands still"
 RESTING = 6  # motion tokens in which a turn comes to rest
@@ -150,14 +151,9 @@ def headings(model: Speaker, codes: np.ndarray) -> np.ndarray:
     return np.asarray(yaw - yaw[0])
 
 
-def misses(model: Speaker, codes: Sequence[np.ndarray], turns: Sequence[Turn | None]) -> np.ndarray:
-    """What each of (B,) motions loses for not turning as far as it should, and for what it does after that, in the
-    matcher's cosine."""
-    return np.array([0.0 if t is None else _miss(model, c, t) for c, t in zip(codes, turns, strict=True)])
-
-
-def _miss(model: Speaker, codes: np.ndarray, turn: Turn) -> float:
-    motion = model._tokenizer("body").decode(codes)
+def miss(motion: Motion, turn: Turn) -> float:
+    """What a motion loses for not turning as far as it should, and for what it does after that, in the matcher's
+    cosine."""
     yaw = np.degrees(np.unwrap(motion.heading))
     tail = motion.joints[-round(STILL * motion.fps) - 1 :]
     moved = np.linalg.norm(np.diff(tail, axis=0), axis=-1).max(-1).mean() * motion.fps  # m/s, the fastest joint

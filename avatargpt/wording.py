@@ -22,6 +22,7 @@ import numpy as np
 from avatargpt.clauses import WHO, clauses, verb_phrases
 from avatargpt.lexical import Manners, WordIndex, times
 from avatargpt.packing import pack_json, pack_vectors, read_part, unpack_json, unpack_vectors
+from avatargpt.routes import TURN, Route, route_asked, walking_turn
 from avatargpt.turning import Turn, turn_asked
 from vqvae.motion import atomic_write
 
@@ -50,6 +51,10 @@ COUNTED = 0.15  # a caption that tells how often, as asked, may be so much furth
 OTHER_SIDE = 0.3  # one that does it on the side asked for, where the usual one names no side
 STYLED = 0.1  # an action that is known in the manner asked for goes before one that is not
 OVERLAP = 0.2  # weight of word overlap against the sentence encoder's cosine (both 0..1)
+# The clips of these captions slide on their feet (a quarter of all steps), what is made for them does, too: another one
+# in place of the first, and a walk with a bend (`avatargpt.routes`) in place of the others.
+STEADY = {"a person keeps walking in the same direction": "a person walks"}
+BENT = {f"someone walks forward and turns {side}": side for side in ("left", "right")}
 SAME, LEAD = 0.88, 0.04  # so near, and so much nearer than other actions, one phrasing decides without a vote
 VOTERS, TEMPERATURE = 8, 0.06  # nearest phrasings that vote, by exp(score / temperature)
 # what is not done says little of what is: "walk back without turning round"; but "without leaving the spot" does
@@ -73,12 +78,29 @@ class Plain:
         similarity: cosine of the clause to its phrasing plus `OVERLAP` times their overlap in words.
         lengths: motion tokens that clips with this caption have, from short to long; empty = not known.
         turn: the turn that the clause asks for, when it asks for nothing else.
+        route: the shape of the way that it names; the text is without it.
     """
 
     text: str
     similarity: float
     lengths: tuple[int, ...] = ()
     turn: Turn | None = None
+    route: Route | None = None
+
+    @property
+    def telling(self) -> str:
+        """All of it in words that are read so again."""
+        if self.turn is not None:
+            return f"a person turns {self.turn.degrees:g} degrees" + f" to the {self.turn.side}" * bool(self.turn.side)
+        if self.route is None:
+            return self.text
+        return self.alone if self.route.shape == TURN else f"{self.text} {self.route.told}"
+
+    @property
+    def alone(self) -> str:
+        """What the network is asked for where no path is bent."""
+        bent = self.route is not None and self.route.shape == TURN
+        return next(c for c, side in BENT.items() if side == self.route.side) if bent and self.route else self.text
 
 
 def first_side(text: str) -> str:
@@ -106,12 +128,14 @@ class Wording:
         self, keys: Sequence[str], captions: Sequence[dict[str, str]], classes: Sequence[str], sides: Sequence[str],
         styles: dict[str, str], lengths: dict[str, list[int]], vectors: np.ndarray,
     ) -> None:  # fmt: skip
-        self.keys, self.captions, self.sides, self.styles = list(keys), list(captions), np.array(sides), styles
+        captions = [{**c, "": STEADY.get(c[""], c[""])} for c in captions]
+        self.keys, self.captions, self.sides, self.styles = list(keys), captions, np.array(sides), styles
         self.backward = np.array([bool(_BACK.search(c[""])) for c in captions])
         # "flips over backward" means a backflip, whose caption has no such word
         told = (f"{k} | {c['']}" for k, c in zip(keys, captions, strict=True))
         self.said_backward = self.backward | np.array([bool(_BACK.search(t) or _BACKFLIP.search(t)) for t in told])
-        self.lengths, self.vectors = lengths, vectors.astype(np.float32)
+        self.lengths = lengths | {new: lengths[old] for old, new in STEADY.items() if old in lengths}
+        self.vectors = vectors.astype(np.float32)
         self.classes, self.named = list(classes), np.array([bool(first_side(k)) for k in keys])
         self.rows = {k: i for i, k in enumerate(self.keys)}
         self.literal = np.array([k == c[""] for k, c in zip(keys, captions, strict=True)])
@@ -160,13 +184,13 @@ class Wording:
     def _nearest(self, parts: Sequence[str], grounder: SentenceGrounder, whole: str, least: float) -> list[Plain]:
         """Each part's nearest phrasing; `whole` is the style of the request, for parts that name none."""
         found = []
-        turns = [turn_asked(p) for p in parts]
-        told = [_NOT.sub("", _STILL.sub("stands still", t.words if t else p)).strip(" ,") or p
-                for p, t in zip(parts, turns, strict=True)]  # fmt: skip
+        ways = [(turn_asked(p), route_asked(p)) for p in parts]
+        asked = [t.words if t else r.words if r else p for p, (t, r) in zip(parts, ways, strict=True)]
+        told = [_NOT.sub("", _STILL.sub("stands still", a)).strip(" ,") or a for a in asked]
         named = [self.manners.find(p) for p in told]  # what is done is looked up without how it is done, too
         vectors = grounder.sentence([*told, *(rest for _, rest in named)])
         cosines = np.maximum(*np.split(vectors @ self.vectors.T, 2))
-        for part, turn, said, (style, rest), cosine in zip(parts, turns, told, named, cosines, strict=True):
+        for part, (turn, route), said, (style, rest), cosine in zip(asked, ways, told, named, cosines, strict=True):
             scores = cosine + OVERLAP * np.maximum(self.index.scores(said), self.index.scores(rest))
             if style or whole:
                 scores += STYLED * np.array([(style or whole) in c for c in self.captions])
@@ -180,12 +204,15 @@ class Wording:
             best = self._vote(scores)
             score = float(scores[best])
             if score < least:
-                found.append(Plain(part, score, turn=turn))
+                found.append(Plain(part, score, turn=turn, route=route))
                 continue
             known = self.captions[best]
             manner = style or whole
             caption = (known.get(manner) if manner else "") or self._told(best, scores, said)
-            found.append(Plain(caption, score, tuple(self.lengths.get(caption, ())), turn))
+            lengths = tuple(self.lengths.get(caption, ()))
+            if caption in BENT:
+                caption, route = *STEADY.values(), walking_turn(part, BENT[caption])
+            found.append(Plain(caption, score, lengths, turn, route))
         return found
 
     def _told(self, best: int, scores: np.ndarray, asked: str) -> str:

@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 import torch
 
+from avatargpt import choosing
+from avatargpt.choosing import pick
 from avatargpt.config import AvatarGPTConfig
 from avatargpt.floor import SUNK
 from avatargpt.model import AvatarGPTModel
-from avatargpt.pipeline import REFINE, AvatarGPT
+from avatargpt.pipeline import REFINE, AvatarGPT, Clause
 from avatargpt.requests import shares
 from avatargpt.speaker import CHUNK, CONTEXT
 from avatargpt.text import TextTokenizer
@@ -105,14 +107,19 @@ def test_number_of_results(gpt: AvatarGPT) -> None:
     assert done == [(2, 6), (4, 6), (6, 6)]
 
 
-def test_best_of_takes_the_likeliest_description(gpt: AvatarGPT) -> None:
+def test_best_of_takes_the_likeliest_description(gpt: AvatarGPT, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(choosing, "foot_skate", lambda joints, fps: 0.0)
     prompts = [gpt._prompt("text_to_motion", {"caption": "walk", "seconds": 1.0})]
     (found,) = gpt._sample(prompts, [5], [0], 6, 1.0, 1.0)
     assert [c.shape for c in found] == [(5, LEVELS)] * 6
     each = [float(gpt.likelihood([c], ["walk"])[0]) for c in found]
     np.testing.assert_allclose(gpt.likelihood(found, ["walk"] * 6), each, atol=1e-4)
     assert max(each) < 0 and np.ptp(each) > 0
-    assert gpt._pick([found], ["walk"])[0] is found[int(np.argmax(each))]
+    best = int(np.argmax(each))
+    assert pick(gpt, [found], ["walk"])[0] is found[best]
+    slides = iter(100.0 * (i == best) for i in range(6))  # so much that nothing makes up for it
+    monkeypatch.setattr(choosing, "foot_skate", lambda joints, fps: next(slides))
+    assert pick(gpt, [found], ["walk"])[0] is not found[best]
 
 
 @pytest.mark.parametrize(
@@ -158,8 +165,8 @@ def test_every_clause_gets_room(gpt: AvatarGPT, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(gpt, "wording", Book())
     monkeypatch.setattr(gpt, "grounder", object())
     asked = "walk, then jump, then turn"
-    assert gpt._clauses(asked, 3.2, 0, False) == [("walk", 5, None), ("jump", 5, None), ("turn", 6, None)]
-    assert gpt._clauses(asked, 2.8, 0, False) == [(asked, 14, None)]
+    assert gpt._clauses(asked, 3.2, 0, False) == [Clause("walk", 5), Clause("jump", 5), Clause("turn", 6)]
+    assert gpt._clauses(asked, 2.8, 0, False) == [Clause(asked, 14)]
 
 
 def sunk(motion: Motion) -> float:
@@ -248,10 +255,9 @@ def test_candidates_are_ranked_by_their_side_too(gpt: AvatarGPT, monkeypatch: py
     monkeypatch.setattr(gpt, "matcher", Sided())
     monkeypatch.setattr(gpt, "grounder", object())
     found = [np.zeros((4, 1), int), np.ones((4, 1), int)]
-    monkeypatch.setattr(gpt, "_seen", lambda matcher, codes: matcher.motions(list(codes), 20.0))
-    assert gpt._pick([found], ["wave the left hand"])[0] is found[0]
-    assert gpt._pick([found], ["wave the right hand"])[0] is found[1]
-    assert gpt._pick([found], ["wave"])[0] is found[1]
+    assert pick(gpt, [found], ["wave the left hand"])[0] is found[0]
+    assert pick(gpt, [found], ["wave the right hand"])[0] is found[1]
+    assert pick(gpt, [found], ["wave"])[0] is found[1]
 
 
 def test_describe(gpt: AvatarGPT) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 from avatargpt.metrics.physics import foot_skate, jerk
 from avatargpt.requests import mix, then
 from avatargpt.speaker import CHUNK, CONTEXT
-from avatargpt.turning import Turn, misses, with_rest
+from avatargpt.turning import Turn, miss, with_rest
 from avatargpt.wording import Plain
 
 if TYPE_CHECKING:
@@ -96,9 +96,9 @@ class Performer:
                 tokens = min(usual, LONGEST, room - TRANSITIONS[0])
                 if room < TRANSITIONS[0] + SHORTEST:
                     if not made:
-                        yield Beat(number, plain.text, max(room, SHORTEST), mix(seed, 0), plain.turn)
+                        yield Beat(number, plain.alone, max(room, SHORTEST), mix(seed, 0), plain.turn)
                     return
-                yield Beat(number, plain.text, max(tokens, SHORTEST), mix(seed, made), plain.turn)
+                yield Beat(number, plain.alone, max(tokens, SHORTEST), mix(seed, made), plain.turn)
                 made += 1
                 room -= tokens + TRANSITIONS[0]
 
@@ -136,9 +136,15 @@ class Performer:
     def _scored(self, found: list[list[np.ndarray]], beats: Sequence[Beat]) -> list[list[Candidate]]:
         flat = [c for some in found for c in some]
         texts = [beat.caption for beat, some in zip(beats, found, strict=True) for _ in some]
-        turns = [beat.turn for beat, some in zip(beats, found, strict=True) for _ in some]
-        scores = iter(self.model.likelihood(flat, texts) - misses(self.model, flat, turns))
-        return [[Candidate(c, float(next(scores))) for c in some] for some in found]
+        scores = iter(self.model.likelihood(flat, texts))
+        return [
+            [Candidate(c, float(next(scores)) - self._missed(c, beat)) for c in some]
+            for beat, some in zip(beats, found, strict=True)
+        ]
+
+    def _missed(self, codes: np.ndarray, beat: Beat) -> float:
+        """What codes lose that do not turn as far as the beat asks."""
+        return 0.0 if beat.turn is None else miss(self.model.tokenizers["body"].decode(codes), beat.turn)
 
     def choose(
         self, beat: Beat, made: Sequence[Candidate], tail: np.ndarray, detour: Callable[[np.ndarray], float]

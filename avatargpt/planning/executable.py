@@ -89,7 +89,7 @@ class Executable:
             return ""
         gender = gender_of(step)
         subject = _subject(step) or PRONOUNS.get(gender, PRONOUNS["they"])[0]
-        said = " and ".join(_told(p.text, subject if k == 0 else "", gender) for k, p in enumerate(found))
+        said = " and ".join(_told(p.telling, subject if k == 0 else "", gender) for k, p in enumerate(found))
         return said if alike(said) != alike(step) else ""
 
     def repaired(self, activity: Activity, ask: Ask | None = None) -> tuple[Activity, tuple[str, ...]]:
