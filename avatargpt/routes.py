@@ -70,6 +70,7 @@ _NAMED = re.compile(
     r"\s*\b(?:(?:around|round|about) )?(?:(?:in|along|around|round|on|through|following|like|making|forming|doing) )?"
     rf"(?:(?:(?P<count>two|three|twice)|a|an|the|one|some|full|complete|whole|perfect|clockwise|(?:anti|counter)-?clockwise|"
     rf"left|right|{_SIZE}) )*(?:{_KINDS})(?: (?:path|pattern|shape|line|motion|fashion))?\b"
+    r"(?: (?:that|which) (?:bends|curves|turns|goes|leads|veers|runs)(?= (?:to|toward|towards) ))?"
     r"(?! (?:of|the|his|her|their|your|my|both|arms|and arms|kick|with (?:the|his|her|both)))"
 )
 _LEFT = re.compile(r"\bleft\b|\b(?:anti|counter)[- ]?clockwise\b")

@@ -40,7 +40,12 @@ _BACKFLIP = re.compile(r"\bback(?:ward)?s?[ -]?(?:flips?|somersaults?|handspring
 _PLACE = re.compile(
     r"\b(above|overhead|behind|sideways|diagonally|backward|high|low|(?:up|down)(?= (?:and to|at|and forward)\b))s?\b"
 )
+_UP_DOWN = re.compile(r"\b(up|down)(?:wards?|stairs|hill)?\b")
+_BOTH_SIDES = re.compile(
+    r"\b(?:left (?:and|then|or) (?:then )?(?:to the )?right|right (?:and|then|or) (?:then )?(?:to the )?left)\b"
+)
 SIDES = ("", "left", "right")
+KNOWN = 0.9  # a request that is so near to a phrasing is looked up with its manner alone: "walk like a zombie"
 SPLIT = -0.02  # two actions may be this much further from the book than one, for they say more
 UNSAID = 0.15  # behind others goes a phrasing that names a side where the request names none, or is backward alone, and
 # a caption for each place that it tells and the request does not ("above the head")
@@ -109,6 +114,11 @@ def first_side(text: str) -> str:
     return found.group(1) if found else ""
 
 
+def side_asked(text: str) -> str:
+    """The side that a request names first, empty where it names both in a row ("look left and right")."""
+    return "" if _BOTH_SIDES.search(text) else first_side(text)
+
+
 def _fits(told: int, often: int, more: bool) -> bool:
     """Whether a caption that tells `told` times (0 = nothing) says what was asked."""
     return told == often or (more and told > often) or (often == 1 and told == 0)
@@ -136,6 +146,8 @@ class Wording:
         self.said_backward = self.backward | np.array([bool(_BACK.search(t) or _BACKFLIP.search(t)) for t in told])
         self.lengths = lengths | {new: lengths[old] for old, new in STEADY.items() if old in lengths}
         self.vectors = vectors.astype(np.float32)
+        ways = [{*_UP_DOWN.findall(k)} for k in keys]
+        self.against = {"up": np.array([w == {"down"} for w in ways]), "down": np.array([w == {"up"} for w in ways])}
         self.classes, self.named = list(classes), np.array([bool(first_side(k)) for k in keys])
         self.rows = {k: i for i, k in enumerate(self.keys)}
         self.literal = np.array([k == c[""] for k, c in zip(keys, captions, strict=True)])
@@ -189,17 +201,22 @@ class Wording:
         told = [_NOT.sub("", _STILL.sub("stands still", a)).strip(" ,") or a for a in asked]
         named = [self.manners.find(p) for p in told]  # what is done is looked up without how it is done, too
         vectors = grounder.sentence([*told, *(rest for _, rest in named)])
-        cosines = np.maximum(*np.split(vectors @ self.vectors.T, 2))
+        cosines = np.stack(np.split(vectors @ self.vectors.T, 2), 1)  # (clauses, said or rest, phrasings)
         for part, (turn, route), said, (style, rest), cosine in zip(asked, ways, told, named, cosines, strict=True):
-            scores = cosine + OVERLAP * np.maximum(self.index.scores(said), self.index.scores(rest))
+            scores = cosine[0] + OVERLAP * self.index.scores(said)
+            if rest != said and scores.max() < KNOWN:
+                scores = cosine.max(0) + OVERLAP * np.maximum(self.index.scores(said), self.index.scores(rest))
             if style or whole:
                 scores += STYLED * np.array([(style or whole) in c for c in self.captions])
-            side = first_side(said)
+            side = side_asked(said)
             if side:
                 scores = np.where(self.sides == side, scores + SIDED, np.where(self.sides == "", scores, -1))
                 scores -= SIDELESS * ~self.sided[side]
             else:
                 scores -= UNSAID * self.named
+            way = _UP_DOWN.findall(said)
+            if len({*way}) == 1:
+                scores = scores - UNSAID * self.against[way[0]]
             scores = scores - UNSAID * (~self.said_backward if _BACK.search(said) else self.backward)
             best = self._vote(scores)
             score = float(scores[best])
@@ -239,7 +256,7 @@ class Wording:
                 return self.keys[max(right, key=lambda i: scores[i])]
             if counted and often > 1:  # the nearest number
                 return self.keys[min(counted, key=lambda i: (abs(counted[i] - often), -scores[i]))]
-        side = first_side(asked)
+        side = side_asked(asked)
         if side and not first_side(caption):
             sided = [i for i in others if self.sides[i] == side and scores[i] > scores[row] - OTHER_SIDE]
             if sided:
