@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from avatargpt.both import together
 from avatargpt.choosing import pick
 from avatargpt.facing import Facing
 from avatargpt.floor import lifted
 from avatargpt.library import check_retrieval
+from avatargpt.plain import Plain
 from avatargpt.requests import check_sampling, check_text, frames_of, mix, shares, tokens_of, wishes
 from avatargpt.routes import Route, along
 from avatargpt.speaker import CHUNK, ROWS
 from avatargpt.turning import REST, Turn, with_rest
-from avatargpt.wording import Plain
 from instruct_data import registry
 from instruct_data.joining import join_best, join_motions
 from vqvae.motion import Motion
@@ -36,17 +37,25 @@ class Clause:
 
     Attributes:
         caption: plain words. tokens: how many motion tokens, -1 = the model decides.
-        turn: a turn by a measure. route: the shape of the way.
+        turn: a turn by a measure. route: the shape of the way. besides: what arms or head do at the same time.
     """
 
     caption: str
     tokens: int
     turn: Turn | None = None
     route: Route | None = None
+    besides: Clause | None = None
+
+    @property
+    def halves(self) -> tuple[Clause, ...]:
+        """What the network makes one by one: itself, and what is done besides."""
+        return (self,) if self.besides is None else (self, self.besides)
 
     @property
     def told(self) -> str:
         """All of it in words."""
+        if self.besides is not None:
+            return f"{replace(self, besides=None).told}, and at the same time {self.besides.told}"
         if self.turn is not None:
             return f"{self.caption}, by {self.turn.degrees:g} degrees"
         return self.caption if self.route is None else f"{self.caption}, {self.route.told}"
@@ -126,27 +135,32 @@ class AvatarGPT(Facing):
         usual = [int(rng.choice(p.lengths)) if p.lengths else -1 for p in found]
         # a turn takes as long as its degrees need, a way as long as its shape
         tokens = [-1 if p.turn else (p.route.tokens or t) if p.route else t for p, t in zip(found, usual, strict=True)]
+        tokens = [min(CHUNK, max(t, *p.besides.lengths, 20)) if p.besides else t
+                  for p, t in zip(found, tokens, strict=True)]  # fmt: skip
         if duration is not None:
             total = tokens_of(duration, self._tokenizer("body").tokens_per_second)
-            if total < SHORTEST * len(found):  # no room for all of it one by one
+            if len(found) > 1 and total < SHORTEST * len(found):  # no room for all of it one by one
                 return [Clause(text, total)]
-            tokens = shares(total, [t if t > 0 else 20 for t in tokens], SHORTEST)
-        return [Clause(p.text, t, p.turn, p.route) for p, t in zip(found, tokens, strict=True)]
+            tokens = shares(total, [t if t > 0 else 20 for t in tokens], min(SHORTEST, total))
+        return [
+            Clause(p.text, t, p.turn, p.route, Clause(p.besides.text, t) if p.besides else None)
+            for p, t in zip(found, tokens, strict=True)
+        ]
 
     def _generate(
         self, jobs: Sequence[tuple[str, float | None, int]], guidance: float, best_of: int, temperature: float,
         literal: bool, retrieval: int,
     ) -> list[Motion]:  # fmt: skip
-        tokenizer = self._tokenizer("body")
         plans = [self._clauses(text, duration, seed, literal) for text, duration, seed in jobs]
         parts = [
-            (clause.caption, clause.tokens, mix(seed, 300 + k) if k else seed)
-            for plan, (_, _, seed) in zip(plans, jobs, strict=True) for k, clause in enumerate(plan)
+            (half.caption, half.tokens, mix(seed, 300 * (2 * i + 1) + k) if k or i else seed)
+            for plan, (_, _, seed) in zip(plans, jobs, strict=True)
+            for k, clause in enumerate(plan) for i, half in enumerate(clause.halves)
         ]  # fmt: skip
         prompts, bare = self._asked(parts, retrieval)
         first = [min(t, CHUNK) for _, t, _ in parts]
         found = self._sample(prompts, first, [s for _, _, s in parts], best_of, guidance, temperature, bare=bare)
-        turns = [clause.turn for plan in plans for clause in plan]
+        turns = [half.turn for plan in plans for clause in plan for half in clause.halves]
         for i, turn in enumerate(turns):
             if turn is not None:
                 found[i] = with_rest(self, found[i], turn, first[i], parts[i][2], guidance, temperature)
@@ -155,13 +169,11 @@ class AvatarGPT(Facing):
         for plan, (text, duration, _) in zip(plans, jobs, strict=True):
             motion: Motion | None = None
             for clause in plan:
-                codes, (caption, tokens, seed) = next(best)
-                onward = caption if clause.turn is None else REST
-                codes = self._prolong(codes, tokens, onward, seed, guidance, best_of, temperature)
-                if clause.route is None:
-                    made = tokenizer.decode(codes, text)
-                else:
-                    made = along(tokenizer.decode_features(codes), clause.route, tokenizer.spec, text)
+                made, *besides = (
+                    self._shown(half, *next(best), guidance, best_of, temperature) for half in clause.halves
+                )
+                if besides:
+                    made = together(made, besides[0])
                 if motion is None:
                     motion = made
                 else:
@@ -170,6 +182,19 @@ class AvatarGPT(Facing):
             motion = lifted(motion.canonical().with_caption(text))
             out.append(motion if duration is None else motion.slice(0, frames_of(duration, motion.fps)))
         return out
+
+    def _shown(
+        self, clause: Clause, codes: np.ndarray, part: tuple[str, int, int], guidance: float, best_of: int,
+        temperature: float,
+    ) -> Motion:  # fmt: skip
+        """A clause's codes (N, R) as long as asked, decoded, on their way."""
+        caption, tokens, seed = part
+        onward = caption if clause.turn is None else REST
+        codes = self._prolong(codes, tokens, onward, seed, guidance, best_of, temperature)
+        tokenizer = self._tokenizer("body")
+        if clause.route is None:
+            return tokenizer.decode(codes)
+        return along(tokenizer.decode_features(codes), clause.route, tokenizer.spec)
 
     def rewrite(self, text: str) -> str:
         """A request in anybody's words -> plain captions, in order, separated by semicolons."""

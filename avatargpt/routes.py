@@ -1,8 +1,9 @@
 """Ways to walk that a request names: "walk in a circle", "run in a zigzag", "walk in a straight line".
 
 This is a rule. The network walks, runs or sneaks; where to it cannot be told. So the shape is read from the words, the
-motion is made without it, and its path is bent to the shape: the yaw rate is changed in proportion to speed, so that a
-foot on the floor slides no more than before and positions are never shifted.
+motion is made without it, and its path is bent to the shape: the yaw rate is changed in proportion to speed, positions
+are never shifted. A foot on the floor then moves with the body's turn: in a walked circle that does not show (0.01 more
+of the steps slide), in a crawled one it does.
 """
 
 from __future__ import annotations
@@ -20,9 +21,10 @@ TREND = 0.7  # seconds: what the heading does more slowly is its way, the rest b
 EASE = 0.3  # seconds in which a bend sets in
 RUNS = 0.75  # a run needs that much of the time of a walk
 SMALL, BIG = 0.7, 1.4  # so do small and big shapes
+NARROWEST = 0.6  # metres: radius below which nobody walks, in the mean
 
 TURN = "turn"  # of a walk that goes straight on before and after it
-NUMBER = re.compile(r"\b(\d{2,3})(?: ?°| degrees?)")
+NUMBER = re.compile(r"\b(\d+(?:\.\d+)?)(?:°| ?deg| degrees?)")
 
 Shape = Callable[[np.ndarray], np.ndarray]
 
@@ -64,20 +66,33 @@ _GOES = (
 _LOCOMOTION = re.compile(rf"\b(?:{_GOES})(?:s|es|ning|ing|ping|ped|ed)?\b|\b(?:goes|going|moving|striding|ran)\b")
 _PLAIN = re.compile(r"\b(?:go|goes|going|move|moves|moving|travels?|travelling|traveling)\b")
 _RUN = re.compile(r"\b(?:run|ran|sprint|jog|dash|race)")
-_SIZE = r"(?P<size>small|little|tiny|tight|narrow|big|large|wide|huge)"
+_SMALL, _BIG = ("small", "little", "tiny", "tight", "narrow"), ("big", "large", "wide", "huge")
+_COUNTS = {"twice": 2, "two": 2, "three": 3, "four": 4, "five": 5, "six": 6}
+_COUNT = rf"(?:{'|'.join(_COUNTS)}|[2-6])"
 _KINDS = "|".join(f"(?P<{name.replace(' ', '_')}>{words})" for name, words in _WORDS.items())
 _NAMED = re.compile(
     r"\s*\b(?:(?:around|round|about) )?(?:(?:in|along|around|round|on|through|following|like|making|forming|doing) )?"
-    rf"(?:(?:(?P<count>two|three|twice)|a|an|the|one|some|full|complete|whole|perfect|clockwise|(?:anti|counter)-?clockwise|"
-    rf"left|right|{_SIZE}) )*(?:{_KINDS})(?: (?:path|pattern|shape|line|motion|fashion))?\b"
+    rf"(?:(?:(?P<count>{_COUNT})|a|an|the|one|some|full|complete|whole|perfect|clockwise|(?:anti|counter)-?clockwise|"
+    rf"left|right|(?P<size>{'|'.join(_SMALL + _BIG)})) )*(?:{_KINDS})(?: (?:path|pattern|shape|line|motion|fashion))?\b"
     r"(?: (?:that|which) (?:bends|curves|turns|goes|leads|veers|runs)(?= (?:to|toward|towards) ))?"
-    r"(?! (?:of|the|his|her|their|your|my|both|arms|and arms|kick|with (?:the|his|her|both)))"
+    r"(?! (?:of|the|his|her|their|your|my|both|arms|and arms|kick|box|stance))"
 )
-_LEFT = re.compile(r"\bleft\b|\b(?:anti|counter)[- ]?clockwise\b")
-_RIGHT = re.compile(r"\bright\b|(?<!anti)(?<!counter)(?<!anti[- ])(?<!counter[- ])\bclockwise\b")
+_REPEATED = re.compile(rf"\s*\b(?P<count>twice|thrice|{_COUNT} times)\b")
+_LIMB = r"(?!(?: \w+)? (?:hand|arm|leg|foot|fist|knee|elbow|shoulder|eye|side of)s?\b)"
+_LEFT = re.compile(rf"\bleft\b{_LIMB}|\b(?:anti|counter)[- ]?clockwise\b")
+_RIGHT = re.compile(
+    rf"\bright\b(?! (?:now|away)\b){_LIMB}|(?<!anti)(?<!counter)(?<!anti[- ])(?<!counter[- ])\bclockwise\b"
+)
 _SIDES = re.compile(
-    r",?\s*\b(?:to (?:the|his|her|their|your) (?:left|right)|(?:(?:anti|counter)[- ]?)?clockwise|left|right)\b"
+    r",?\s*\b(?:to (?:the|his|her|their|your) (?:left|right)(?! side of)|(?:(?:anti|counter)[- ]?)?clockwise"
+    rf"|(?:left|right)\b{_LIMB})\b"
 )
+# what may stand between going and the shape: "walks slowly to the left in a circle", but "moves his arms in a circle"
+_MANNER = re.compile(
+    r"(?:\s*,?\s*(?:a?round|about|forwards?|back(?:wards?)?|sideways|straight|fast|once|along|on|\w+ly|while|"
+    r"to the (?:left|right)|left|right|like an? \w+|(?:(?:anti|counter)[- ]?)?clockwise)\b)*\s*,?\s*$"
+)
+_PLACE = re.compile(r"\b(?:to|into|onto|towards?|from|across|over|past|at|inside|within|out of|off|by|behind)$")
 
 
 @dataclass(frozen=True)
@@ -102,8 +117,9 @@ class Route:
             return "in a straight line"
         if self.shape == TURN:
             return f"with a turn of {self.degrees:g} degrees to the {self.side}"
-        often = {1: "a", 2: "two", 3: "three"}[self.count]
-        return f"in {often} {self.shape}{'s' * (self.count > 1)} to the {self.side}"
+        often = {1: "a", **{n: word for word, n in _COUNTS.items()}}[self.count]
+        size = "small " if self.size < 1 else "big " if self.size > 1 else ""
+        return f"in {often} {size}{self.shape}{'s' * (self.count > 1)} to the {self.side}"
 
     @property
     def tokens(self) -> int:
@@ -121,21 +137,31 @@ def route_asked(text: str) -> Route | None:
     """The shape that a clause names for going somewhere, or None."""
     lowered = " ".join(text.lower().split())
     found = _NAMED.search(lowered)
-    if not found or not _LOCOMOTION.search(lowered[: found.start()] + lowered[found.end() :]):
+    if not found or not _goes_so(lowered, found):
         return None
     shape = next(name for name in _WORDS if found[name.replace(" ", "_")])
     left, right = bool(_LEFT.search(lowered)), bool(_RIGHT.search(lowered))
     if left and right:
         return None
+    again = _REPEATED.search(lowered, found.end()) if shape == "circle" else None
+    told = again["count"].split()[0] if again else found["count"] or ""
     plural = shape == "circle" and found["circle"].endswith("s")
-    count = {"two": 2, "twice": 2, "three": 3}.get(found["count"] or "", 2 if plural else 1)
-    if shape == "circle" and (more := re.search(r"\b(twice|two times|three times)\b", lowered[found.end() :])):
-        count = 3 if more[1].startswith("three") else 2
+    count = 3 if told == "thrice" else _COUNTS.get(told) or int(told or 1 + plural)
     said = found["size"] or ""
-    size = SMALL if said in ("small", "little", "tiny", "tight", "narrow") else BIG if said else 1.0
-    rest = re.sub(r"\b(?:twice|two times|three times)\b", "", lowered[: found.start()] + " " + lowered[found.end() :])
-    rest = _PLAIN.sub("walks", " ".join(_SIDES.sub("", rest).split()).strip(" ,"))
-    return Route(shape, "right" if right else "left", count if shape == "circle" else 1, size, rest)
+    size = SMALL if said in _SMALL else BIG if said else 1.0
+    after = lowered[found.end() : again.start()] + lowered[again.end() :] if again else lowered[found.end() :]
+    rest = " ".join(_SIDES.sub("", f"{lowered[: found.start()]} {after}").split()).strip(" ,")
+    return Route(
+        shape, "right" if right else "left", count if shape == "circle" else 1, size, _PLAIN.sub("walks", rest)
+    )
+
+
+def _goes_so(text: str, found: re.Match[str]) -> bool:
+    """Whether somebody goes along the shape: right behind the verb, or its manner; not to a place of that name."""
+    before = text[: found.start()]
+    if _PLACE.search(before) or (found["quarter_circle"] == "bend" and not re.search(r"(?:a?round|along) ", found[0])):
+        return False
+    return any(_MANNER.match(before[verb.end() :]) for verb in _LOCOMOTION.finditer(before))
 
 
 def walking_turn(text: str, side: str) -> Route:
@@ -154,9 +180,13 @@ def along(features: np.ndarray, route: Route, spec: FeatureSpec, caption: str = 
 
     out = features.copy()
     speed = np.hypot(out[:, 1], out[:, 2])
-    way = np.cumsum(speed) / max(float(speed.sum()), 1e-6)
+    far = max(float(speed.sum()), 1e-6)
+    shape = np.radians(route.heading(np.cumsum(speed) / far))
+    turned = float(np.abs(np.diff(shape)).sum())
+    if turned:
+        shape *= min(1.0, far / (NARROWEST * turned))  # too short a way makes a part of the shape
     own = np.cumsum(out[:, 3])
     gait = own - gaussian_filter1d(own, TREND * spec.fps, mode="nearest")
-    wanted = gaussian_filter1d(np.radians(route.heading(way)), EASE * spec.fps, mode="nearest") + gait
+    wanted = gaussian_filter1d(shape, EASE * spec.fps, mode="nearest") + gait
     out[:, 3] = np.diff(wanted, prepend=wanted[:1])
     return spec.decode(out, caption)

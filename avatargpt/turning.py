@@ -30,7 +30,9 @@ COST = 2.0  # what a turn that misses its goal by 90 degrees loses, beside the m
 STILL, STIRRING = 0.8, 0.5  # seconds at the end, and what a fastest joint of 1 m/s there costs
 LEAST, MOST = 15.0, 1080.0
 
-_UNITS = {w: n for n, w in enumerate("ten twenty thirty forty fifty sixty seventy eighty ninety".split(), 1)}
+_TENS = {w: 10 * n for n, w in enumerate("ten twenty thirty forty fifty sixty seventy eighty ninety".split(), 1)}
+_TEENS = "eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen".split()
+_UNITS = {"one": 1, "two": 2, "three": 3, "five": 5, **_TENS, **{w: n for n, w in enumerate(_TEENS, 11)}}
 _ROUND = (45, 90, 135, 180, 270, 360, 540, 720)  # numbers that are degrees without saying so: "do a 180"
 _ADVERBS = frozenset("slowly quickly fast calmly swiftly gently sharply suddenly abruptly briskly carefully".split())
 _TURNS = frozenset(f"{v}{end}" for v in ("turn", "pivot", "swivel", "spin") for end in ("", "s")) | frozenset(
@@ -42,16 +44,19 @@ _WORDS = _ADVERBS | _TURNS | _FACES | _UNITS.keys() | frozenset(
     your my yourself himself herself themselves itself you body whole spot place now please just can could person man
     woman guy girl lady boy figure human someone somebody he she they it character avatar player degree degrees deg left
     right side way direction clockwise anticlockwise counterclockwise counter anti quarter three quarters half halfway
-    full complete entire once all about around round other opposite u back behind hundred one five two twice toward
-    towards over heel""".split()
+    full complete entire once all about around round other opposite u back behind hundred circle and now away twice
+    toward towards over heel little bit""".split()
 )  # fmt: skip
 _NUMBER = re.compile(r"\b(\d+(?:\.\d+)?)\s*(°|deg\b|degrees?\b)?")
 _FULL = re.compile(
     r"\b(?:full|complete|entire)(?: \w+)? (?:turn|rotation|spin|pivot|circle)s?\b"
-    r"|\b(?:all the way|once) a?round\b|\bthree sixty\b"
+    r"|\b(?:all the way|once) a?round\b"
 )
-_HALF = re.compile(r"\b(?:half|halfway|half way|u turn|one eighty)\b")
+_HALF = re.compile(r"\b(?:half|halfway|half way|u turn)\b")
+# as often as it likes; more than is counted here; a head that turns
+_UNCLEAR = re.compile(r"\ba?round and a?round\b|\band a half\b|\b(?:his|her|the|your|my|their|its) face\b")
 _THREE = re.compile(r"\bthree quarters?\b")
+_LITTLE = re.compile(r"\b(?:little|bit|slightly)\b")
 _BACK = re.compile(r"\b(?:a?round|about|behind|back|heel|(?:other|opposite) (?:way|direction|side))\b")
 _LEFT = re.compile(r"\bleft\b|\b(?:anti|counter) ?clockwise\b")
 _RIGHT = re.compile(r"\bright\b|(?<!anti)(?<!counter)(?<!anti )(?<!counter )\bclockwise\b")
@@ -74,10 +79,9 @@ class Turn:
     @property
     def words(self) -> str:
         """A request for such an action, whatever its degrees."""
-        if not self.side and not self.manner:
-            return "a person turns to face the other way"
-        told = f"a person turns around {self.manner}".strip()
-        return f"{told} to the {self.side}" if self.side else told
+        if self.side:  # with both, the manner leads to walks
+            return f"a person turns around to the {self.side}"
+        return f"a person turns around {self.manner}" if self.manner else "a person turns to face the other way"
 
     def missed(self, turned: float) -> float:
         """Degrees between the goal and what was turned, positive to the left."""
@@ -88,12 +92,13 @@ class Turn:
 def turn_asked(text: str) -> Turn | None:
     """The turn that a clause asks for, or None where it says anything else besides, or not how far.
 
-    "Around" is half a turn, a side alone a quarter.
+    "Around" is half a turn, a side alone a quarter, "a little" half of that.
     """
-    lowered = re.sub(r"[-,.!?]", " ", text.lower())
+    lowered = re.sub(r"[-,!?]|\.(?!\d)", " ", text.lower())
     lowered = " ".join(re.sub(r"°", " degrees ", lowered).split())
+    lowered = re.sub(r"\bright (now|away)\b", r"\1", lowered)
     said = re.findall(r"[a-z]+", lowered)
-    if not set(said) <= _WORDS:
+    if not {w for w in said if not w.endswith("ly")} <= _WORDS or _UNCLEAR.search(lowered):
         return None
     if not ({*said} & (_TURNS | _FACES) or re.search(r"\ba (?:one eighty|three sixty|180|360)\b", lowered)):
         return None
@@ -109,12 +114,14 @@ def _degrees(said: str, sided: bool) -> float | None:
     """How far a clause of nothing but a turn says."""
     numbers = [(float(n), bool(unit)) for n, unit in _NUMBER.findall(said)]
     told = [n for n, unit in numbers if unit or n in _ROUND]
-    if numbers:
-        return told[0] if len(numbers) == len(told) == 1 else None
     spelt = _spelt(said)
+    if len(numbers) > len(told) or len(told) > 1 or (told and spelt is not None):
+        return None
+    often = 2 if re.search(r"\btwice\b|\btwo (?!hundred|seventy|twenty)", said) else 1
+    if told:
+        return told[0] * often
     if spelt is not None:
-        return spelt
-    often = 2 if re.search(r"\b(?:twice|two)\b", said) else 1
+        return spelt * (2 if re.search(r"\btwice\b", said) else 1)
     if _THREE.search(said):
         return 270.0
     if _FULL.search(said):
@@ -127,21 +134,21 @@ def _degrees(said: str, sided: bool) -> float | None:
         return 90.0
     if re.search(r"\bspin", said):  # "spin around", "spin to the left": as often as it likes
         return None
-    return 180.0 if _BACK.search(said) else 90.0 if sided else None
+    if _BACK.search(said):
+        return 180.0
+    return (45.0 if _LITTLE.search(said) else 90.0) if sided else None
 
 
 def _spelt(said: str) -> float | None:
-    """ "ninety degrees", "forty five degrees", "one hundred and eighty degrees"."""
-    found = re.search(r"((?:\w+ ){1,5})degrees?\b", said)
-    if not found:
-        return None
+    """ "ninety degrees", "forty five", "a hundred and eighty degrees", "one eighty"; None where no number is spelt."""
     total, known = 0.0, False
-    for word in found[1].split():
-        value = 10 * _UNITS[word] if word in _UNITS else {"five": 5, "one": 1, "two": 2, "three": 3}.get(word)
-        if word == "hundred" and known:
-            total *= 100
+    for word in said.split():
+        value = _UNITS.get(word)
+        if word == "hundred":
+            total, known = 100 * (total or 1.0), True
         elif value is not None:
-            total, known = total + value, True
+            total = (100 * total if value >= 10 and 0 < total < 10 else total) + value
+            known = known or value >= 10
     return total if known else None
 
 
@@ -164,7 +171,7 @@ def cuts(yaw: np.ndarray, turn: Turn, tokens: int) -> list[int]:
     """Numbers of tokens after which (T,) degrees are near the goal for the first time, at most two."""
     ends = yaw[np.minimum(np.arange(1, tokens + 1) * len(yaw) // tokens, len(yaw)) - 1]
     signed = {"left": ends, "right": -ends}.get(turn.side, ends * np.sign(ends[np.abs(ends).argmax()]))
-    near = np.flatnonzero(signed >= turn.degrees - LEAD)
+    near = np.flatnonzero(signed >= turn.degrees - min(LEAD, turn.degrees / 2))
     if not len(near):
         return []
     some = [int(i) + 1 for i in (near[0], near[0] + 1) if i < tokens and signed[i] <= turn.degrees + BEYOND]

@@ -12,18 +12,20 @@ import json
 import os
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from avatargpt.both import halves, which_is_below
 from avatargpt.clauses import WHO, clauses, verb_phrases
 from avatargpt.lexical import Manners, WordIndex, times
 from avatargpt.packing import pack_json, pack_vectors, read_part, unpack_json, unpack_vectors
-from avatargpt.routes import TURN, Route, route_asked, walking_turn
-from avatargpt.turning import Turn, turn_asked
+from avatargpt.plain import BENT, STEADY, Plain
+from avatargpt.routes import route_asked, walking_turn
+from avatargpt.turning import turn_asked
 from vqvae.motion import atomic_write
 
 if TYPE_CHECKING:
@@ -56,10 +58,6 @@ COUNTED = 0.15  # a caption that tells how often, as asked, may be so much furth
 OTHER_SIDE = 0.3  # one that does it on the side asked for, where the usual one names no side
 STYLED = 0.1  # an action that is known in the manner asked for goes before one that is not
 OVERLAP = 0.2  # weight of word overlap against the sentence encoder's cosine (both 0..1)
-# The clips of these captions slide on their feet (a quarter of all steps), what is made for them does, too: another one
-# in place of the first, and a walk with a bend (`avatargpt.routes`) in place of the others.
-STEADY = {"a person keeps walking in the same direction": "a person walks"}
-BENT = {f"someone walks forward and turns {side}": side for side in ("left", "right")}
 SAME, LEAD = 0.88, 0.04  # so near, and so much nearer than other actions, one phrasing decides without a vote
 VOTERS, TEMPERATURE = 8, 0.06  # nearest phrasings that vote, by exp(score / temperature)
 # what is not done says little of what is: "walk back without turning round"; but "without leaving the spot" does
@@ -72,40 +70,6 @@ _STILL = re.compile(
     rf"^(?:{WHO} |a \w+ )?(?:(?:do|does)(?: not|n't) (?:move|budge|stir)(?: at all)?|(?:freeze|halt|stop|pause)s?"
     r"|(?:keep|hold|remain|stay)s? (?:completely |very )?still)$"
 )
-
-
-@dataclass(frozen=True)
-class Plain:
-    """One clause of a request in plain words.
-
-    Attributes:
-        text: a caption from the book, or the clause itself where nothing in the book is near.
-        similarity: cosine of the clause to its phrasing plus `OVERLAP` times their overlap in words.
-        lengths: motion tokens that clips with this caption have, from short to long; empty = not known.
-        turn: the turn that the clause asks for, when it asks for nothing else.
-        route: the shape of the way that it names; the text is without it.
-    """
-
-    text: str
-    similarity: float
-    lengths: tuple[int, ...] = ()
-    turn: Turn | None = None
-    route: Route | None = None
-
-    @property
-    def telling(self) -> str:
-        """All of it in words that are read so again."""
-        if self.turn is not None:
-            return f"a person turns {self.turn.degrees:g} degrees" + f" to the {self.turn.side}" * bool(self.turn.side)
-        if self.route is None:
-            return self.text
-        return self.alone if self.route.shape == TURN else f"{self.text} {self.route.told}"
-
-    @property
-    def alone(self) -> str:
-        """What the network is asked for where no path is bent."""
-        bent = self.route is not None and self.route.shape == TURN
-        return next(c for c, side in BENT.items() if side == self.route.side) if bent and self.route else self.text
 
 
 def first_side(text: str) -> str:
@@ -184,6 +148,9 @@ class Wording:
         whole = self.style(text)
         found: list[Plain] = []
         for part in parts:
+            if (both := self._at_once(part, grounder, least)) is not None:
+                found.append(both)
+                continue
             pieces = verb_phrases(part)
             one = self._nearest([part], grounder, whole if len(parts) == 1 else "", least)
             if len(pieces) > 1:  # two actions, or one that the book knows by this very name ("walks and turns left")
@@ -192,6 +159,15 @@ class Wording:
                     one = several
             found += one
         return found
+
+    def _at_once(self, part: str, grounder: SentenceGrounder, least: float) -> Plain | None:
+        """Steps with something that arms or head do besides, where a clause asks for both."""
+        some = halves(part)
+        if some is None:
+            return None
+        found = self._nearest(some, grounder, "", least)
+        below = which_is_below(*((p.action, words) for p, words in zip(found, some, strict=True)))
+        return None if below is None else replace(found[below], besides=found[1 - below])
 
     def _nearest(self, parts: Sequence[str], grounder: SentenceGrounder, whole: str, least: float) -> list[Plain]:
         """Each part's nearest phrasing; `whole` is the style of the request, for parts that name none."""
@@ -203,11 +179,14 @@ class Wording:
         vectors = grounder.sentence([*told, *(rest for _, rest in named)])
         cosines = np.stack(np.split(vectors @ self.vectors.T, 2), 1)  # (clauses, said or rest, phrasings)
         for part, (turn, route), said, (style, rest), cosine in zip(asked, ways, told, named, cosines, strict=True):
+            manner = style or whole
+            if turn is not None:  # its manner is in the words already
+                manner, rest = "", said
             scores = cosine[0] + OVERLAP * self.index.scores(said)
             if rest != said and scores.max() < KNOWN:
                 scores = cosine.max(0) + OVERLAP * np.maximum(self.index.scores(said), self.index.scores(rest))
-            if style or whole:
-                scores += STYLED * np.array([(style or whole) in c for c in self.captions])
+            if manner:
+                scores += STYLED * np.array([manner in c for c in self.captions])
             side = side_asked(said)
             if side:
                 scores = np.where(self.sides == side, scores + SIDED, np.where(self.sides == "", scores, -1))
@@ -224,12 +203,12 @@ class Wording:
                 found.append(Plain(part, score, turn=turn, route=route))
                 continue
             known = self.captions[best]
-            manner = style or whole
             caption = (known.get(manner) if manner else "") or self._told(best, scores, said)
             lengths = tuple(self.lengths.get(caption, ()))
             if caption in BENT:
-                caption, route = *STEADY.values(), walking_turn(part, BENT[caption])
-            found.append(Plain(caption, score, lengths, turn, route))
+                bent, (caption,) = BENT[caption], STEADY.values()
+                route = walking_turn(part, bent) if route is None and side == bent else route
+            found.append(Plain(caption, score, lengths, turn, route, self.classes[best]))
         return found
 
     def _told(self, best: int, scores: np.ndarray, asked: str) -> str:

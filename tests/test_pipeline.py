@@ -15,10 +15,11 @@ from avatargpt.config import AvatarGPTConfig
 from avatargpt.floor import SUNK
 from avatargpt.model import AvatarGPTModel
 from avatargpt.pipeline import REFINE, AvatarGPT, Clause
+from avatargpt.plain import Plain
 from avatargpt.requests import shares
 from avatargpt.speaker import CHUNK, CONTEXT
 from avatargpt.text import TextTokenizer
-from avatargpt.wording import Plain, Wording
+from avatargpt.wording import Wording
 from vqvae import rotations as rot
 from vqvae.errors import UserError
 from vqvae.motion import Motion

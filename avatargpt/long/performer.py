@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from avatargpt.metrics.physics import foot_skate, jerk
+from avatargpt.plain import Plain
 from avatargpt.requests import mix, then
 from avatargpt.speaker import CHUNK, CONTEXT
 from avatargpt.turning import Turn, miss, with_rest
-from avatargpt.wording import Plain
 
 if TYPE_CHECKING:
     from avatargpt.pipeline import AvatarGPT

@@ -20,7 +20,7 @@ from vqvae.motion import Motion
 ARMS = {"left": (13, 16, 18, 20), "right": (14, 17, 19, 21)}
 """Collar, shoulder, elbow and wrist of each side."""
 FADE_SECONDS = 0.4
-_RAISED = 0.16  # metres: a wrist farther than this from where it hangs is doing something
+RAISED = 0.16  # metres: a wrist farther than this from where it hangs is doing something
 _TURNED = np.radians(9)  # a head farther than this from looking ahead is doing something
 # Where a hanging hand is, seen from the shoulder in the chest's frame (left; x mirrored for the right), metres.
 _HANGING = np.array([0.1, -0.5, 0.03])
@@ -44,27 +44,33 @@ class Activity:
         return tuple(name for name in ("left", "right") if getattr(self, name).mean() >= least)
 
 
-def activity(motion: Motion) -> Activity:
-    """Which arm is not hanging and whether the head is turned, frame by frame."""
+def activity(motion: Motion, raised: float = RAISED) -> Activity:
+    """Which arm is not hanging and whether the head is turned, frame by frame.
+
+    Args:
+        raised: metres, see `RAISED`.
+    """
     joints, q = motion.joints.astype(np.float64), motion.rotations.astype(np.float64)
     back = rot.conjugate(chain(q, SPINE))
     found = {}
     for name, sign in (("left", 1.0), ("right", -1.0)):
         shoulder, wrist = joints[:, ARMS[name][1]], joints[:, ARMS[name][3]]
         away = rot.rotate(back, wrist - shoulder) - _HANGING * np.array([sign, 1, 1])
-        found[name] = np.linalg.norm(away * np.array([0.7, 1, 0.7]), axis=-1) > _RAISED
+        found[name] = np.linalg.norm(away * np.array([0.7, 1, 0.7]), axis=-1) > raised
     head = rot.multiply(q[:, HEAD[0]], q[:, HEAD[1]])
     mean = rot.normalize(np.median(rot.continuous(head), axis=0))
     return Activity(found["left"], found["right"], rot.angle_between(head, mean[None]) > _TURNED)
 
 
-def active_span(motion: Motion, parts: tuple[str, ...], margin: float = 0.35) -> tuple[int, int]:
+def active_span(
+    motion: Motion, parts: tuple[str, ...], margin: float = 0.35, raised: float = RAISED
+) -> tuple[int, int]:
     """First and last (exclusive) frame in which any of the parts does something, with `margin` seconds on both sides.
 
     Raises:
         UserError: nothing is done.
     """
-    acts = activity(motion)
+    acts = activity(motion, raised)
     busy = np.any([getattr(acts, p) for p in parts], axis=0)
     if not busy.any():
         raise UserError(f"layering: {', '.join(parts)}: does nothing in this clip")
@@ -83,7 +89,9 @@ def _weight(busy: np.ndarray, fps: float) -> np.ndarray:
     return np.clip(smooth(grown, reach / 2), 0, 1)[edge : edge + len(busy)]
 
 
-def layer(lower: Motion, upper: Motion, parts: tuple[str, ...], start: int = 0) -> Motion:
+def layer(
+    lower: Motion, upper: Motion, parts: tuple[str, ...], start: int = 0, raised: float = RAISED
+) -> Motion:
     """Put parts of `upper`'s upper body on `lower`.
 
     Args:
@@ -91,6 +99,7 @@ def layer(lower: Motion, upper: Motion, parts: tuple[str, ...], start: int = 0) 
         upper: plays from frame `start` of the result on; what is longer than `lower` is cut.
         parts: any of ``left`` (arm), ``right`` (arm), ``head``. Movement of chest and head comes along.
         start: frame of `lower` at which `upper` begins.
+        raised: metres from where it hangs at which a hand of `upper` does something.
 
     Returns:
         A Motion as long as `lower`.
@@ -110,7 +119,7 @@ def layer(lower: Motion, upper: Motion, parts: tuple[str, ...], start: int = 0) 
     upper, start = _held(upper, lead, tail), start - lead
     count = min(len(upper), len(lower) - start)
     cut = count < len(upper)
-    acts = activity(upper)
+    acts = activity(upper, raised)
     here = slice(start, start + count)
     low, up = lower.rotations.astype(np.float64), upper.rotations.astype(np.float64)[:count]
     out = low.copy()

@@ -12,7 +12,10 @@ from vqvae.features.body import BodyFeatures
     ("walk in a circle", "in a circle to the left", "walk"),
     ("a person walks in a circle clockwise", "in a circle to the right", "a person walks"),
     ("he runs in circles", "in two circles to the left", "he runs"),
-    ("jog in a small circle twice", "in two circles to the left", "jog"),
+    ("jog in a small circle twice", "in two small circles to the left", "jog"),
+    ("walk in a circle 3 times", "in three circles to the left", "walk"),
+    ("walk in a circle waving with the right hand", "in a circle to the left", "walk waving with the right hand"),
+    ("he walks like a zombie in a circle", "in a circle to the left", "he walks like a zombie"),
     ("walks in a figure 8 pattern", "in a figure eight to the left", "walks"),
     ("run in a zigzag", "in a zigzag to the left", "run"),
     ("walks in a half circle to the right", "in a half circle to the right", "walks"),
@@ -30,6 +33,8 @@ def test_ways_are_read(text, told, words):
 @pytest.mark.parametrize("text", [
     "circle the arms", "walk around the circle of chairs", "sits in a circle", "draws a circle in the air",
     "walk and circle the arms", "dance in a circle", "walk in a circle to the left and to the right", "walk",
+    "moves his arms in circles", "moves into a forward bend", "walk to the square", "walks into the ring",
+    "the man moves the square box",
 ])  # fmt: skip
 def test_other_circles_are_no_ways(text):
     assert route_asked(text) is None
@@ -68,6 +73,11 @@ def test_a_path_gets_its_shape(straight):
     assert np.abs(line[:, 0]).max() < 0.3 and line[-1, 1] > 9
     eight = path("walk in a figure eight")
     assert np.linalg.norm(eight[-1] - eight[0]) < 0.8 and eight[:, 0].min() < -0.7 and eight[:, 0].max() > 0.7
+
+
+def test_too_short_a_way_makes_a_part_of_the_shape(straight):
+    yaw = np.degrees(np.unwrap(along(straight[:20], route_asked("walk in a circle"), BodyFeatures()).heading))
+    assert 60 < yaw[-1] - yaw[0] < 130  # 1.2 m at a radius of 0.6 m is two radians
 
 
 def test_a_turn_in_the_midst_of_a_walk(straight):

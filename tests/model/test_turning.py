@@ -23,6 +23,13 @@ from avatargpt.turning import Turn, cuts, turn_asked
     ("turn around slowly", Turn(180, "", "slowly")),
     ("turn on your heel", Turn(180)),
     ("turn left", Turn(90, "left")),
+    ("turn left a little", Turn(45, "left")),
+    ("angrily turn left", Turn(90, "left")),
+    ("turn a hundred and eighty degrees", Turn(180)),
+    ("turn three sixty degrees to the left", Turn(360, "left")),
+    ("make two 90 degree turns to the left", Turn(180, "left")),
+    ("turn left 22.5 degrees", Turn(22.5, "left")),
+    ("turn around right now", Turn(180)),
 ])  # fmt: skip
 def test_turns_are_read(text, turn):
     assert turn_asked(text) == turn
@@ -31,7 +38,8 @@ def test_turns_are_read(text, turn):
 @pytest.mark.parametrize("text", [
     "turn your head 90 degrees", "turn the page", "turn on your left foot", "turn left and right", "spin around",
     "turn around twice", "turn over", "do a half turn with a jump", "turn 3 degrees", "turn 10000 degrees", "walk left",
-    "turn 4 times", "left hand turn", "face me",
+    "turn 4 times", "left hand turn", "face me", "one and a half turns to the left",
+    "turn round and round", "turn your face to the left",
 ])  # fmt: skip
 def test_other_things_are_no_turns_by_a_measure(text):
     assert turn_asked(text) is None
@@ -50,6 +58,7 @@ def test_a_motion_is_cut_near_its_goal():
     assert cuts(-yaw, Turn(90), 10) == [2, 3]
     assert cuts(-yaw, Turn(90, "left"), 10) == []
     assert cuts(yaw, Turn(720, "left"), 10) == []
+    assert cuts(yaw / 4, Turn(20, "left"), 10) == [2, 3]  # not before anything has turned
 
 
 def test_the_model_turns_as_far_as_it_is_asked():

@@ -1,0 +1,63 @@
+"""Two things at once: "walk while waving", "jog with the hands on the hips".
+
+The network makes each of both by itself; a rule puts the arms or the head of the one on the steps of the other, as in
+the layered clips of the training material (`instruct_data.synth.layering`): pelvis, legs and path stay what they were.
+"""
+
+from __future__ import annotations
+
+import re
+
+from vqvae.errors import UserError
+from vqvae.motion import Motion
+
+_WHILE = r"(?:while|whilst|as (?:he|she|they|it|you|i)(?: is| are| am)?|at the same time as)"
+_AT_ONCE = r"(?:at the same time|simultaneously|all at once|meanwhile)"
+_HELD = "on|crossed|folded|behind|up|raised"
+_ARMS = r"(?:hands?|arms?|palms?|fists?)"
+_FORMS = tuple(map(re.compile, (
+    rf"^{_WHILE} (?P<b>[^,]+), (?P<a>.+)$",
+    rf"^(?P<a>.+?),? {_WHILE} (?P<b>.+)$",
+    rf"^(?P<a>.+?),? and (?:{_AT_ONCE} )(?P<b>.+)$",
+    rf"^(?P<a>.+?),? and (?P<b>.+?),? {_AT_ONCE}$",
+    rf"^(?P<a>.+?) with (?P<b>(?:(?:both|his|her|the|left|right) )*{_ARMS} (?:{_HELD})\b.*)$",
+)))  # fmt: skip
+NEAR = 0.09  # metres from where it hangs at which a hand does something, where none goes farther: hands on the hips
+STEPS = re.compile(r"\b(?:walk|run|jog|sprint|stroll|march|stride|hike|pace|step)\w*\b")
+
+
+def halves(text: str) -> tuple[str, str] | None:
+    """The two things that a clause asks for at once, or None."""
+    lowered = " ".join(text.lower().split()).rstrip(" .!")
+    for form in _FORMS:
+        if found := form.match(lowered):
+            return found["a"].strip(" ,"), found["b"].strip(" ,")
+    return None
+
+
+def which_is_below(one: tuple[str, str], other: tuple[str, str]) -> int | None:
+    """Of two (action, words) that which gives the legs: 0 or 1, or None where they do not go together.
+
+    The other one has to be something that arms or the head do alone.
+    """
+    from instruct_data.synth.layered import ARMS_ACT, GAITS, HEAD_ACTS
+
+    above = ARMS_ACT | HEAD_ACTS
+    for i, (low, up) in enumerate(((one, other), (other, one))):
+        steps = low[0] in GAITS or (low[0] not in above and bool(STEPS.search(low[1])))
+        if steps and up[0] in above:
+            return i
+    return None
+
+
+def together(lower: Motion, upper: Motion) -> Motion:
+    """The arms of `upper` that do something, else its head, on the body of `lower`; as long as `lower`."""
+    from instruct_data.synth.layering import RAISED, active_span, activity, layer
+
+    raised = next((r for r in (RAISED, NEAR) if activity(upper, r).arms()), RAISED)
+    parts = activity(upper, raised).arms() or ("head",)
+    try:
+        first, last = active_span(upper, parts, raised=raised)
+    except UserError:  # it does nothing that could be seen
+        return lower
+    return layer(lower, upper.slice(first, last), parts, min(first, len(lower) - 1), raised)

@@ -1,0 +1,47 @@
+"""Two things at once: what is read so, what goes together, and arms on other steps."""
+
+import numpy as np
+import pytest
+
+from avatargpt import AvatarGPT
+from avatargpt.both import halves, together, which_is_below
+
+
+@pytest.mark.parametrize(("text", "both"), [
+    ("walk while waving", ("walk", "waving")),
+    ("while walking, he waves", ("he waves", "walking")),
+    ("he waves the right hand as he walks", ("he waves the right hand", "walks")),
+    ("a person walks and waves at the same time", ("a person walks", "waves")),
+    ("walk with the arms crossed", ("walk", "the arms crossed")),
+    ("jog with both hands on the hips", ("jog", "both hands on the hips")),
+])  # fmt: skip
+def test_both_halves_are_read(text, both):
+    assert halves(text) == both
+
+
+@pytest.mark.parametrize("text", ["walk", "walk and wave", "walk with a friend", "wave with both hands"])
+def test_one_thing_is_one_thing(text):
+    assert halves(text) is None
+
+
+def test_arms_go_on_steps_and_nothing_else_does():
+    assert which_is_below(("walk", "walk"), ("clap", "clapping")) == 0
+    assert which_is_below(("nod", "nod"), ("run", "running")) == 1
+    assert which_is_below(("a person walks", "a person walks"), ("clap", "clapping")) == 0
+    assert which_is_below(("sit_down", "sit"), ("clap", "clap")) is None
+    assert which_is_below(("walk", "walk"), ("carry_box", "carrying a box")) is None
+
+
+def test_the_model_walks_while_it_waves():
+    model = AvatarGPT.from_pretrained()
+    assert model.read_as(["walk while waving with the right hand", "walk while carrying a box"]) == [
+        ["a person walks, and at the same time the figure waves the right hand"],
+        ["a person walks forward carrying a heavy box"],
+    ]
+    motion, steps = model.generate(["walk while waving with the right hand", "walk"], seconds=5.0, seed=1)
+    joints = motion.joints
+    assert np.linalg.norm((motion.root[-1] - motion.root[0])[[0, 2]]) > 2
+    assert (joints[:, 21, 1] > joints[:, 17, 1]).mean() > 0.3  # the right wrist above its shoulder
+    assert (joints[:, 20, 1] > joints[:, 16, 1]).mean() < 0.1
+    assert len(together(steps, motion)) == len(steps)
+    np.testing.assert_array_equal(together(steps, motion).root, steps.root)
