@@ -1,12 +1,15 @@
-"""Two things at once: "walk while waving", "jog with the hands on the hips".
+"""Two things at once: "walk while waving", "jog with the hands on the hips", "sit down, then drink".
 
-The network makes each of both by itself; a rule puts the arms or the head of the one on the steps of the other, as in
-the layered clips of the training material (`instruct_data.synth.layering`): pelvis, legs and path stay what they were.
+The network makes each of both by itself; a rule puts the arms or the head of the one on the steps of the other, or on
+the body that sits or kneels, as in the layered clips of the training material (`instruct_data.synth.layering`): pelvis,
+legs and path stay what they were.
 """
 
 from __future__ import annotations
 
 import re
+
+import numpy as np
 
 from vqvae.errors import UserError
 from vqvae.motion import Motion
@@ -35,17 +38,30 @@ def halves(text: str) -> tuple[str, str] | None:
     return None
 
 
+def is_above(action: str) -> bool:
+    """Whether arms or the head alone do an action."""
+    from instruct_data.synth.layered import ARMS_ACT, HEAD_ACTS
+
+    return action in ARMS_ACT or action in HEAD_ACTS
+
+
+def is_rest(action: str) -> bool:
+    """Whether an action ends in a rest: sitting or kneeling."""
+    from instruct_data.synth.layered import RESTS
+
+    return action in RESTS
+
+
 def which_is_below(one: tuple[str, str], other: tuple[str, str]) -> int | None:
     """Of two (action, words) that which gives the legs: 0 or 1, or None where they do not go together.
 
     The other one has to be something that arms or the head do alone.
     """
-    from instruct_data.synth.layered import ARMS_ACT, GAITS, HEAD_ACTS
+    from instruct_data.synth.layered import GAITS
 
-    above = ARMS_ACT | HEAD_ACTS
     for i, (low, up) in enumerate(((one, other), (other, one))):
-        steps = low[0] in GAITS or (low[0] not in above and bool(STEPS.search(low[1])))
-        if steps and up[0] in above:
+        steps = low[0] in GAITS or (not is_above(low[0]) and bool(STEPS.search(low[1])))
+        if steps and is_above(up[0]):
             return i
     return None
 
@@ -61,3 +77,12 @@ def together(lower: Motion, upper: Motion) -> Motion:
     except UserError:  # it does nothing that could be seen
         return lower
     return layer(lower, upper.slice(first, last), parts, min(first, len(lower) - 1), raised)
+
+
+def at_rest(before: Motion, made: Motion, seed: int) -> Motion | None:
+    """`made` by the body that `before` leaves sitting or kneeling, which follows it; None where it stands."""
+    from instruct_data.synth.layered import held_pose, rests
+
+    if not rests(before):
+        return None
+    return together(held_pose(before, len(made), np.random.default_rng([seed % 2**32, 5])), made)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from avatargpt.both import together
+from avatargpt.both import at_rest, is_above, together
 from avatargpt.choosing import pick
 from avatargpt.facing import Facing
 from avatargpt.floor import lifted
@@ -20,7 +20,7 @@ from avatargpt.speaker import CHUNK, ROWS
 from avatargpt.turning import REST, Turn, with_rest
 from instruct_data import registry
 from instruct_data.joining import join_best, join_motions
-from vqvae.motion import Motion
+from vqvae.motion import Motion, concatenate
 
 if TYPE_CHECKING:
     from avatargpt.loop import Chunk
@@ -38,6 +38,7 @@ class Clause:
     Attributes:
         caption: plain words. tokens: how many motion tokens, -1 = the model decides.
         turn: a turn by a measure. route: the shape of the way. besides: what arms or head do at the same time.
+        above: arms or the head alone do it.
     """
 
     caption: str
@@ -45,6 +46,7 @@ class Clause:
     turn: Turn | None = None
     route: Route | None = None
     besides: Clause | None = None
+    above: bool = False
 
     @property
     def halves(self) -> tuple[Clause, ...]:
@@ -143,7 +145,7 @@ class AvatarGPT(Facing):
                 return [Clause(text, total)]
             tokens = shares(total, [t if t > 0 else 20 for t in tokens], min(SHORTEST, total))
         return [
-            Clause(p.text, t, p.turn, p.route, Clause(p.besides.text, t) if p.besides else None)
+            Clause(p.text, t, p.turn, p.route, Clause(p.besides.text, t) if p.besides else None, is_above(p.action))
             for p, t in zip(found, tokens, strict=True)
         ]
 
@@ -166,7 +168,7 @@ class AvatarGPT(Facing):
                 found[i] = with_rest(self, found[i], turn, first[i], parts[i][2], guidance, temperature)
         best = iter(zip(pick(self, found, [c for c, _, _ in parts], turns), parts, strict=True))
         out = []
-        for plan, (text, duration, _) in zip(plans, jobs, strict=True):
+        for plan, (text, duration, seed) in zip(plans, jobs, strict=True):
             motion: Motion | None = None
             for clause in plan:
                 made, *besides = (
@@ -176,6 +178,8 @@ class AvatarGPT(Facing):
                     made = together(made, besides[0])
                 if motion is None:
                     motion = made
+                elif clause.above and (rest := at_rest(motion, made, seed)) is not None:
+                    motion = concatenate([motion, rest])
                 else:
                     motion = join_motions(motion, made) if duration is not None else join_best(motion, made)[0]
             assert motion is not None

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from avatargpt.both import halves, which_is_below
+from avatargpt.both import halves, is_above, is_rest, which_is_below
 from avatargpt.clauses import WHO, clauses, verb_phrases
 from avatargpt.lexical import Manners, WordIndex, times
 from avatargpt.packing import pack_json, pack_vectors, read_part, unpack_json, unpack_vectors
@@ -148,8 +148,8 @@ class Wording:
         whole = self.style(text)
         found: list[Plain] = []
         for part in parts:
-            if (both := self._at_once(part, grounder, least)) is not None:
-                found.append(both)
+            if both := self._at_once(part, grounder, least):
+                found += both
                 continue
             pieces = verb_phrases(part)
             one = self._nearest([part], grounder, whole if len(parts) == 1 else "", least)
@@ -160,14 +160,20 @@ class Wording:
             found += one
         return found
 
-    def _at_once(self, part: str, grounder: SentenceGrounder, least: float) -> Plain | None:
-        """Steps with something that arms or head do besides, where a clause asks for both."""
+    def _at_once(self, part: str, grounder: SentenceGrounder, least: float) -> list[Plain]:
+        """Steps with something that arms or head do besides, or a rest and what is done in it, where a clause asks for
+        both; else empty."""
         some = halves(part)
         if some is None:
-            return None
+            return []
         found = self._nearest(some, grounder, "", least)
         below = which_is_below(*((p.action, words) for p, words in zip(found, some, strict=True)))
-        return None if below is None else replace(found[below], besides=found[1 - below])
+        if below is not None:
+            return [replace(found[below], besides=found[1 - below])]
+        for rest, other in (found, found[::-1]):
+            if is_rest(rest.action) and is_above(other.action):
+                return [rest, other]
+        return []
 
     def _nearest(self, parts: Sequence[str], grounder: SentenceGrounder, whole: str, least: float) -> list[Plain]:
         """Each part's nearest phrasing; `whole` is the style of the request, for parts that name none."""

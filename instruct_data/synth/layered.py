@@ -128,7 +128,7 @@ def _placed(
         return None
     above = above.slice(first, last)
     if lower.resting:
-        below = _held(below, min(longest, len(above) + int(rng.integers(10, 30))), rng)
+        below = held_pose(below, min(longest, len(above) + int(rng.integers(10, 30))), rng).canonical()
     elif len(above) + 6 > len(below) and lower.cyclic:
         cycle = find_cycle(below, straight=True)
         wanted = min(longest, len(above) + int(rng.integers(6, 30)))
@@ -150,7 +150,7 @@ def _placed(
     return below, above, start, room < 0
 
 
-def _held(motion: Motion, frames: int, rng: np.random.Generator) -> Motion:
+def held_pose(motion: Motion, frames: int, rng: np.random.Generator) -> Motion:
     """The last pose for some time, breathing: trunk and head sway by less than a degree."""
     from scipy.ndimage import gaussian_filter1d
 
@@ -160,16 +160,19 @@ def _held(motion: Motion, frames: int, rng: np.random.Generator) -> Motion:
         noise = gaussian_filter1d(rng.normal(size=(frames, 3)), 0.5 * motion.fps, axis=0, mode="wrap")
         noise *= np.radians(0.5) / max(float(noise.std()), 1e-9)
         q[:, j] = rot.multiply(rot.from_axis_angle(noise), q[:, j])
-    return replace(last, rotations=q, root=np.repeat(last.root, frames, 0)).canonical()
+    return replace(last, rotations=q, root=np.repeat(last.root, frames, 0))
+
+
+def rests(motion: Motion) -> bool:
+    """Whether the last frame sits or kneels with the trunk upright."""
+    joints = motion.slice(len(motion) - 1, len(motion)).joints[0]
+    return bool(joints[12, 1] - joints[0, 1] > _UPRIGHT and _RESTING[0] < motion.root[-1, 1] < _RESTING[1])
 
 
 def _rest(clip: Clip) -> _Part | None:
     """The rest that a clip ends in, as a lower half."""
     name, texts = RESTS[sure_class(clip)]
-    motion = clip.load()
-    last = motion.slice(len(motion) - 1, len(motion))
-    upright = last.joints[0, 12, 1] - last.joints[0, 0, 1] > _UPRIGHT
-    if not (upright and _RESTING[0] < motion.root[-1, 1] < _RESTING[1]):
+    if not rests(clip.load()):
         return None
     return _Part(replace(clip, action=name, captions=texts), name, True)
 

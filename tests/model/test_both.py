@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from avatargpt import AvatarGPT
-from avatargpt.both import halves, together, which_is_below
+from avatargpt.both import at_rest, halves, together, which_is_below
 
 
 @pytest.mark.parametrize(("text", "both"), [
@@ -30,6 +30,22 @@ def test_arms_go_on_steps_and_nothing_else_does():
     assert which_is_below(("a person walks", "a person walks"), ("clap", "clapping")) == 0
     assert which_is_below(("sit_down", "sit"), ("clap", "clap")) is None
     assert which_is_below(("walk", "walk"), ("carry_box", "carrying a box")) is None
+
+
+def test_a_rest_comes_before_what_is_done_in_it():
+    model = AvatarGPT.from_pretrained()
+    assert model.read_as("drink while sitting") == [["someone is sitting down", "a person is drinking something"]]
+
+
+def test_who_sits_goes_on_sitting_while_the_hands_act():
+    model = AvatarGPT.from_pretrained()
+    motion, still = model.generate(["sit down, then drink from a cup", "sit down, then jump"], seed=3)
+    height = motion.root[:, 1]
+    assert height[0] > 0.85 and height[-40:].max() < 0.72
+    head, wrists = motion.joints[-80:, 15], motion.joints[-80:, [20, 21]]
+    assert np.linalg.norm(wrists - head[:, None], axis=-1).min() < 0.3
+    assert still.root[-80:, 1].max() > 0.85
+    assert at_rest(still, motion, 0) is None  # which stands at its end
 
 
 def test_the_model_walks_while_it_waves():
