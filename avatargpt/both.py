@@ -14,7 +14,8 @@ import numpy as np
 from vqvae.errors import UserError
 from vqvae.motion import Motion
 
-_WHILE = r"(?:while|whilst|as (?:he|she|they|it|you|i)(?: is| are| am)?|at the same time as)"
+_MODAL = r"(?! (?:can|could|may|might|wants?|likes?|wish|please|would|should|had|were|was|is|are)\b(?! \w+ing\b))"
+_WHILE = rf"(?:while|whilst|as (?:he|she|they|it|you|i){_MODAL}(?: is| are| am)?|at the same time as)"
 _AT_ONCE = r"(?:at the same time|simultaneously|all at once|meanwhile)"
 _HELD = "on|crossed|folded|behind|up|raised"
 _ARMS = r"(?:hands?|arms?|palms?|fists?)"
@@ -24,6 +25,7 @@ _FORMS = tuple(map(re.compile, (
     rf"^(?P<a>.+?),? and (?:{_AT_ONCE} )(?P<b>.+)$",
     rf"^(?P<a>.+?),? and (?P<b>.+?),? {_AT_ONCE}$",
     rf"^(?P<a>.+?) with (?P<b>(?:(?:both|his|her|the|left|right) )*{_ARMS} (?:{_HELD})\b.*)$",
+    rf"^(?P<a>.+?) with (?P<b>(?:(?:both|his|her|the) )*(?:crossed|folded|raised) {_ARMS})$",
 )))  # fmt: skip
 NEAR = 0.09  # metres from where it hangs at which a hand does something, where none goes farther: hands on the hips
 STEPS = re.compile(r"\b(?:walk|run|jog|sprint|stroll|march|stride|hike|pace|step)\w*\b")

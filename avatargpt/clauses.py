@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from avatargpt.turning import turn_asked
 from instruct_data.english import GERUND, THIRD
 
 _THEN = re.compile(
@@ -32,6 +33,15 @@ _PARTICLES = {"up", "down", "back", "again", "on", "off", "forward", "backward",
 _OPENING = re.compile(
     r"^(?:please\s+|now\s+|first(?:ly)?,?\s+|to (?:start|begin)(?: with)?,?\s+|at first,?\s+|start (?:with|by)\s+)+"
 )
+
+
+_OPPOSITE = {"left": "right", "right": "left"}
+_OTHER = re.compile(
+    r"^(?:with )?(?:the |his |her |their |your )?(?P<side>left|right)(?: (?:one|hand|arm|leg|foot|fist))?$"
+)
+_GOING = r"(?:walk|run|jog|march|stroll|pace|stride|sprint|hop|skip|crawl|sneak|tiptoe)(?:s|ing|ning|ping)?"
+_FORTH = re.compile(rf"\b(?P<verb>{_GOING}) (?:back and forth|forth and back|to and fro)\b")
+_BACK = re.compile(rf"\b({_GOING}|goes|go|comes|come|moves|move|heads|head) (?:straight )?back\b(?! (?:and|up))")
 
 
 def clauses(text: str) -> list[str]:
@@ -72,6 +82,27 @@ def _ordered(part: str) -> list[str]:
         if found and found["verb"] in VERBS - _RESTING:
             return [found[first], found[second]]
     return [part]
+
+
+def completed(parts: list[str]) -> list[str]:
+    """Clauses that lean on the one before, or stand for several, made whole.
+
+    "kicks with the left leg", "the right leg" -> ..., "kicks with the right leg"; "turns around", "walks back" ->
+    ..., "walks"; "walks back and forth" -> "walks", "turns around", "walks".
+    """
+    out: list[str] = []
+    for part in parts:
+        before = out[-1] if out else ""
+        turn = turn_asked(before) if before else None
+        if (side := _OTHER.match(part)) and re.search(rf"\b{_OPPOSITE[side['side']]}\b", before):
+            out.append(re.sub(rf"\b{_OPPOSITE[side['side']]}\b", side["side"], before))
+        elif found := _FORTH.search(part):
+            out += [part[: found.start()] + found["verb"] + part[found.end() :], "turns around", found["verb"]]
+        elif turn is not None and turn.degrees > 120:
+            out.append(_BACK.sub(r"\1", part))
+        else:
+            out.append(part)
+    return out
 
 
 def verb_phrases(part: str) -> list[str]:

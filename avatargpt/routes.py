@@ -19,6 +19,7 @@ from vqvae.motion import Motion
 
 TREND = 0.7  # seconds: what the heading does more slowly is its way, the rest belongs to the gait
 EASE = 0.3  # seconds in which a bend sets in
+STEP = 2.9  # motion tokens of a step
 RUNS = 0.75  # a run needs that much of the time of a walk
 SMALL, BIG = 0.7, 1.4  # so do small and big shapes
 NARROWEST = 0.6  # metres: radius below which nobody walks, in the mean
@@ -95,13 +96,22 @@ _MANNER = re.compile(
 _PLACE = re.compile(r"\b(?:to|into|onto|towards?|from|across|over|past|at|inside|within|out of|off|by|behind)$")
 
 
+_FEW = {w: n for n, w in enumerate("two three four five six seven eight nine ten".split(), 2)} | {
+    "a few": 3, "several": 4, "some": 3, "a couple of": 2}  # fmt: skip
+_AHEAD = r"(?:forwards?|ahead|straight(?: (?:ahead|forward|on))?)"
+_STEPS = re.compile(
+    rf"^(?:\w+ )??(?:\w+ )?(?:walks?|walking|goes|go|moves?|steps?|takes?|taking)(?: {_AHEAD})? "
+    rf"(?P<n>[2-9]|1\d|20|{'|'.join(_FEW)}) (?:steps?|paces)(?: {_AHEAD})?$"
+)
+
+
 @dataclass(frozen=True)
 class Route:
     """A shape on the floor.
 
     Attributes:
         shape: a name in `SHAPES`. side: to which it begins, left or right. count: how often a circle is gone.
-        size: factor of its time. words: the request without it. degrees: of a `TURN`.
+        size: factor of its time. words: the request without it. degrees: of a `TURN`. steps: if counted.
     """
 
     shape: str
@@ -110,9 +120,12 @@ class Route:
     size: float
     words: str
     degrees: float = 90.0
+    steps: int = 0
 
     @property
     def told(self) -> str:
+        if self.steps:
+            return f"{self.steps} steps ahead"
         if self.shape == "straight line":
             return "in a straight line"
         if self.shape == TURN:
@@ -124,6 +137,8 @@ class Route:
     @property
     def tokens(self) -> int:
         """Motion tokens that it takes, 0 = as many as usual."""
+        if self.steps:
+            return round(STEP * self.steps) + 1
         usual = SHAPES[self.shape][1] * self.count * self.size
         return round(usual * (RUNS if _RUN.search(self.words) else 1.0))
 
@@ -136,6 +151,9 @@ class Route:
 def route_asked(text: str) -> Route | None:
     """The shape that a clause names for going somewhere, or None."""
     lowered = " ".join(text.lower().split())
+    if steps := _STEPS.match(lowered):
+        told = steps["n"]
+        return Route("straight line", "left", 1, 1.0, "walk", steps=_FEW.get(told) or int(told))
     found = _NAMED.search(lowered)
     if not found or not _goes_so(lowered, found):
         return None

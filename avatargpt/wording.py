@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from avatargpt.both import halves, is_above, is_rest, which_is_below
-from avatargpt.clauses import WHO, clauses, verb_phrases
+from avatargpt.clauses import WHO, clauses, completed, verb_phrases
 from avatargpt.lexical import Manners, WordIndex, times
 from avatargpt.packing import pack_json, pack_vectors, read_part, unpack_json, unpack_vectors
 from avatargpt.plain import BENT, STEADY, Plain
@@ -49,6 +49,7 @@ _BOTH_SIDES = re.compile(
 SIDES = ("", "left", "right")
 KNOWN = 0.9  # a request that is so near to a phrasing is looked up with its manner alone: "walk like a zombie"
 SPLIT = -0.02  # two actions may be this much further from the book than one, for they say more
+LISTED = 0.6  # three and more in a row are a list, where each is that near
 UNSAID = 0.15  # behind others goes a phrasing that names a side where the request names none, or is backward alone, and
 # a caption for each place that it tells and the request does not ("above the head")
 SIDED = 0.05  # a phrasing of the very side asked for goes before one without a side
@@ -144,18 +145,19 @@ class Wording:
             grounder: the sentence encoder the vectors come from.
             least: below this similarity a clause keeps its own words.
         """
-        parts = clauses(text)
+        parts = completed(clauses(text))
         whole = self.style(text)
         found: list[Plain] = []
         for part in parts:
             if both := self._at_once(part, grounder, least):
                 found += both
                 continue
-            pieces = verb_phrases(part)
+            pieces = completed(verb_phrases(part))
             one = self._nearest([part], grounder, whole if len(parts) == 1 else "", least)
             if len(pieces) > 1:  # two actions, or one that the book knows by this very name ("walks and turns left")
                 several = self._nearest(pieces, grounder, "", least)
-                if min(p.similarity for p in several) > one[0].similarity + SPLIT:
+                least_near = min(p.similarity for p in several)
+                if least_near > one[0].similarity + SPLIT or (len(pieces) > 2 and least_near > LISTED):
                     one = several
             found += one
         return found

@@ -12,6 +12,8 @@ from avatargpt.both import at_rest, halves, together, which_is_below
     ("while walking, he waves", ("he waves", "walking")),
     ("he waves the right hand as he walks", ("he waves the right hand", "walks")),
     ("a person walks and waves at the same time", ("a person walks", "waves")),
+    ("sit with crossed arms", ("sit", "crossed arms")),
+    ("as she walks, she waves", ("she waves", "walks")),
     ("walk with the arms crossed", ("walk", "the arms crossed")),
     ("jog with both hands on the hips", ("jog", "both hands on the hips")),
 ])  # fmt: skip
@@ -19,7 +21,9 @@ def test_both_halves_are_read(text, both):
     assert halves(text) == both
 
 
-@pytest.mark.parametrize("text", ["walk", "walk and wave", "walk with a friend", "wave with both hands"])
+@pytest.mark.parametrize("text", [
+    "walk", "walk and wave", "walk with a friend", "wave with both hands", "walk as fast as you can", "as you like",
+])  # fmt: skip
 def test_one_thing_is_one_thing(text):
     assert halves(text) is None
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from avatargpt.clauses import clauses, verb_phrases
+from avatargpt.clauses import clauses, completed, verb_phrases
 
 
 @pytest.mark.parametrize(
@@ -37,3 +37,15 @@ def test_sentences(text: str, parts: list[str]) -> None:
 )
 def test_lists_of_verbs_and_what_comes_before(text: str, parts: list[str]) -> None:
     assert verb_phrases(text) == parts
+
+
+@pytest.mark.parametrize(("parts", "whole"), [
+    (["kicks with the left leg", "the right leg"], ["kicks with the left leg", "kicks with the right leg"]),
+    (["wave the left hand", "the right one"], ["wave the left hand", "wave the right hand"]),
+    (["turns around", "walks back"], ["turns around", "walks"]),
+    (["turns left", "walks back"], ["turns left", "walks back"]),
+    (["walk back and forth"], ["walk", "turns around", "walk"]),
+    (["sit down", "right"], ["sit down", "right"]),
+])  # fmt: skip
+def test_clauses_that_lean_on_the_one_before(parts: list[str], whole: list[str]) -> None:
+    assert completed(parts) == whole

@@ -13,6 +13,8 @@ from vqvae.features.body import BodyFeatures
     ("a person walks in a circle clockwise", "in a circle to the right", "a person walks"),
     ("he runs in circles", "in two circles to the left", "he runs"),
     ("jog in a small circle twice", "in two small circles to the left", "jog"),
+    ("a person takes five steps forward", "5 steps ahead", "walk"),
+    ("walk forward 3 steps", "3 steps ahead", "walk"),
     ("walk in a circle 3 times", "in three circles to the left", "walk"),
     ("walk in a circle waving with the right hand", "in a circle to the left", "walk waving with the right hand"),
     ("he walks like a zombie in a circle", "in a circle to the left", "he walks like a zombie"),
@@ -33,7 +35,8 @@ def test_ways_are_read(text, told, words):
 @pytest.mark.parametrize("text", [
     "circle the arms", "walk around the circle of chairs", "sits in a circle", "draws a circle in the air",
     "walk and circle the arms", "dance in a circle", "walk in a circle to the left and to the right", "walk",
-    "moves his arms in circles", "moves into a forward bend", "walk to the square", "walks into the ring",
+    "takes two steps back", "take a step", "climb three steps", "moves his arms in circles",
+    "moves into a forward bend", "walk to the square", "walks into the ring",
     "the man moves the square box",
 ])  # fmt: skip
 def test_other_circles_are_no_ways(text):
