@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from avatargpt.text import SentenceGrounder
 
 FILE = "library.safetensors"
+LOCK = ".library.lock"
 RANK = 96  # principal directions of the vectors that are kept in the file
 EXAMPLES = 2  # examples a prompt carries at most, as in training
 EXAMPLE_TOKENS = 24  # tokens of one example at most (4.8 s)
@@ -44,6 +47,30 @@ def user_folder() -> Path:
         return Path(home)
     data = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
     return Path(data) / "avatargpt"
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """While this lasts, no other process is in it with the same folder: what is read, changed and written stays whole.
+
+    Raises:
+        UserError: the folder cannot be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = (folder / LOCK).open("a")
+    except OSError as e:
+        raise UserError(f"cannot write {folder / LOCK}: {e.strerror or e}") from None
+    with lock:
+        if sys.platform == "win32":
+            import msvcrt
+
+            msvcrt.locking(lock.fileno(), msvcrt.LK_LOCK, 1)
+        else:
+            import fcntl
+
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield  # closing the file gives it back
 
 
 def check_retrieval(count: int) -> None:

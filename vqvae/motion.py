@@ -26,7 +26,8 @@ def atomic_write(path: str | os.PathLike[str], write: Callable[[Path], object]) 
     """Call ``write(temporary path in the same folder)``, then rename it to `path`.
 
     A failure leaves nothing behind. The temporary name keeps the suffix, in lower case, because many writers choose
-    the format by it, and numpy adds it to a name without it.
+    the format by it, and numpy adds it to a name without it. Others may read the file as far as the umask lets them,
+    whatever `write` thinks (safetensors: nobody).
 
     Raises:
         UserError: the folder is missing or cannot be written.
@@ -36,7 +37,12 @@ def atomic_write(path: str | os.PathLike[str], write: Callable[[Path], object]) 
     temporary = path.with_name(f".{stem}.{os.getpid()}.tmp{path.suffix.lower()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.touch()
+        mode = temporary.stat().st_mode  # the umask alone cannot be asked for without being changed
+        temporary.unlink()
         write(temporary)
+        if temporary.stat().st_mode != mode:
+            temporary.chmod(mode)
         os.replace(temporary, path)
     except OSError as e:
         raise UserError(f"cannot write {path}: {e.strerror or e}") from None

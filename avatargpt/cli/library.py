@@ -40,13 +40,14 @@ def add(
     import numpy as np
 
     from avatargpt import resources
-    from avatargpt.library import EXAMPLE_TOKENS, FILE, Entry, Library, user_folder
+    from avatargpt.library import EXAMPLE_TOKENS, FILE, Entry, Library, alone, user_folder
     from avatargpt.text import SentenceGrounder
     from vqvae.tokenizer import MotionTokenizer
 
     if len(caption) > MAX_CAPTIONS:
         raise UserError(f"--caption: {len(caption)} given; accepted at most {MAX_CAPTIONS}")
     captions = tuple(dict.fromkeys(_caption(c) for c in caption))
+    name = _name(file.stem if name is None else name)
     motion = common.load_body(file)
     folder = to if to is not None else user_folder()
     common.check_folder(folder / FILE)
@@ -54,15 +55,16 @@ def add(
         tokenizer = MotionTokenizer.load((model or resources.weights()) / "body")
         codes = np.asarray(tokenizer.encode(motion))[:EXAMPLE_TOKENS].astype(np.uint16)
         vectors = dict(zip(captions, SentenceGrounder().sentence(captions), strict=True))
-    entry = Entry(name or file.stem, codes, captions, licence)
+    entry = Entry(name, codes, captions, licence)
     library = Library([entry], vectors, tokenizer.fingerprint)
-    known = Library.load(folder)
-    if known is not None:
-        known.check(tokenizer.fingerprint, str(folder / FILE))
-        if entry.name in {e.name for e in known.entries}:
-            raise UserError(f"{folder / FILE}: has a clip {entry.name!r} already; choose another --name")
-        library = known.merged(library)
-    library.save(folder)
+    with alone(folder):
+        known = Library.load(folder)
+        if known is not None:
+            known.check(tokenizer.fingerprint, str(folder / FILE))
+            if entry.name in {e.name for e in known.entries}:
+                raise UserError(f"{folder / FILE}: has a clip {entry.name!r} already; choose another --name")
+            library = known.merged(library)
+        library.save(folder)
     _show(folder / FILE, library, as_json, [entry.name])
 
 
@@ -76,6 +78,12 @@ def ls(to: To = None, as_json: common.Json = False) -> None:
     if library is None:
         raise UserError(f"{folder / FILE}: no such file; accepted a folder with a library; `add` makes one")
     _show(folder / FILE, library, as_json, [e.name for e in library.entries])
+
+
+def _name(text: str) -> str:
+    if not text.strip() or not text.isprintable():
+        raise UserError(f"--name {text!r}: accepted one line of text, not empty")
+    return text
 
 
 def _caption(text: str) -> str:

@@ -14,7 +14,7 @@ from avatargpt.speech.align import aligned, changes
 from avatargpt.speech.audio import FPS, RATE, frames_in
 from avatargpt.speech.augment import noise
 from avatargpt.speech.corpus import SpeechClip, load
-from avatargpt.speech.driver import HEADS, Driver
+from avatargpt.speech.driver import Driver
 from avatargpt.speech.features import BANDS, PER_QUARTER, QUARTERS
 from avatargpt.speech.pairs import CHOSEN_ON, lj_sentences, paired_clips, timed_speech
 from avatargpt.speech.phones import Phone
@@ -124,7 +124,7 @@ def _still(driver: Driver) -> dict[str, Any]:
             [float(driver.drive(x, head=head).weights[first:, lipsync.MOUTH].max()) for x in some]
         )
         for name, some in sounds.items()
-        for head in HEADS
+        for head in driver.heads
     }  # fmt: skip
 
 
@@ -154,10 +154,8 @@ def recorded_faces(driver: Driver, clips: list[SpeechClip]) -> dict[str, Any]:
     from avatargpt.speech.validation import as_recorded, predict
 
     held, training = [c for c in clips if c.split == "val"], [c for c in clips if c.split == "train"]
-    heads = {
-        "paired": [as_recorded(driver, c.features) for c in held],
-        "taught": [predict(driver.network, c.features, torch.device("cpu")) for c in held],
-    }
+    heads = {"paired": [as_recorded(driver, c.features) for c in held]} if "paired" in driver.heads else {}
+    heads["taught"] = [predict(driver.network, c.features, torch.device("cpu")) for c in held]
     x = np.concatenate([_around(c.features) for c in training])
     y = np.concatenate([lipsync.movements(c.curves) for c in training])
     mean, std = x.mean(0), x.std(0) + 1e-6

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from avatargpt.export.head import head
+from vqvae.errors import UserError
 
 if TYPE_CHECKING:
     from vqvae.face import FaceMotion
@@ -89,12 +90,21 @@ def carried(points: np.ndarray, motion: FaceMotion) -> np.ndarray:
 
     Returns:
         (T, 68 or 70, 2) for `avatargpt.portrait.Portrait.animate`.
+
+    Raises:
+        UserError: points of another shape, or that are not finite.
     """
     from avatargpt.export.face_render import FaceRenderer
     from avatargpt.export.head import turned
     from avatargpt.export.head_morphs import shaped
     from vqvae.face import turns
 
+    points = np.asarray(points, np.float64)
+    if points.shape not in ((68, 2), (70, 2)):
+        raise UserError(f"landmarks of a photo: {points.shape}; accepted: (68, 2) or (70, 2)")
+    if not np.isfinite(points).all():
+        lost = int(np.flatnonzero(~np.isfinite(points).all(1))[0])
+        raise UserError(f"landmarks of a photo: number {lost} is not finite; accepted: every landmark found")
     seen = FaceRenderer(64, 64).seen
     rest = seen(landmarks(head().points.astype(np.float64)))[: len(points)]
     own = [seen(landmarks(turned(shaped(w), q))) for w, q in zip(motion.weights, turns(motion.head), strict=True)]

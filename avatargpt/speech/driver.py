@@ -35,13 +35,18 @@ class Driver:
             further ahead, or `network`.
         eight_bits: whether streams multiply with weights of eight bits (`avatargpt.speech.products`): as they lie in
             the folder that was loaded.
+        source: where it comes from, for messages.
 
     Raises:
         UserError: a network of pairs that looks ahead less far than the other.
     """
 
-    def __init__(self, network: DriverNetwork, paired: DriverNetwork | None = None, eight_bits: bool = False) -> None:
+    def __init__(
+        self, network: DriverNetwork, paired: DriverNetwork | None = None, eight_bits: bool = False,
+        source: str = "this driver",
+    ) -> None:  # fmt: skip
         self.network, self.paired, self.eight_bits = network.eval(), (paired or network).eval(), eight_bits
+        self.source = source
         ahead = [one.config.look_ahead for one in (self.network, self.paired)]
         if ahead[0] > ahead[1]:
             raise UserError(f"a driver that looks {ahead[0]} frames ahead, and one of pairs that looks only {ahead[1]}")
@@ -65,7 +70,7 @@ class Driver:
 
         apart = (Path(folder) / f"{NAME_OF_PAIRS}.json").exists()
         paired = load_network(folder, NAME_OF_PAIRS, VERSION, made) if apart else None
-        return cls(load_network(folder, NAME, VERSION, made), paired, in_eight_bits(folder, NAME))
+        return cls(load_network(folder, NAME, VERSION, made), paired, in_eight_bits(folder, NAME), str(folder))
 
     def save(self, folder: str | os.PathLike[str], dtype: torch.dtype | None = None) -> Path:
         """Write the folder, in place of a driver that is there; `dtype` bfloat16 halves all but feature statistics."""
@@ -78,6 +83,11 @@ class Driver:
     def save_paired(self, folder: str | os.PathLike[str], dtype: torch.dtype | None = None) -> Path:
         """Write the network of recorded pairs alone, beside a driver that is or will be there."""
         return save_network(self.paired, folder, NAME_OF_PAIRS, VERSION, dtype)
+
+    @property
+    def heads(self) -> tuple[str, ...]:
+        """Those of `HEADS` that were trained: the one of pairs rests at zero until it has seen some."""
+        return HEADS if bool(self.paired.paired.bias.any()) else HEADS[:1]
 
     @property
     def fingerprint(self) -> str:

@@ -45,7 +45,7 @@ class FaceStream:
             else as it was taught.
 
     Raises:
-        UserError: a rate, style or head that is not accepted.
+        UserError: a rate, style or head that is not accepted, or a head that was never trained.
     """
 
     def __init__(
@@ -54,6 +54,9 @@ class FaceStream:
     ) -> None:  # fmt: skip
         if head not in HEADS:
             raise UserError(f"head {head!r}; accepted: {', '.join(HEADS)}")
+        if head not in driver.heads:
+            raise UserError(f"{driver.source}: has seen no recorded pairs; accepted: --lips taught, or a folder packed "
+                            "with --paired")  # fmt: skip
         self._net, self._pairs = driver.network, driver.paired
         gates = self._net.gates() if head == "taught" else []
         beside = [layer for layer, _, _ in gates]

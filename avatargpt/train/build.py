@@ -178,9 +178,13 @@ def _check_streams(examples: Examples, where: str) -> None:
     """Every task with a weight must have something to draw from: left out, it would change the mixture in silence."""
     place = f"{where}: train: options: weights"
     made = [name for name in list_tasks() if get_task(name).examples != "pairs"]
+    text_tasks = set(list_tasks()) - set(made)
     motion = [*made, *(f"{task}/{source}" for task in made for source in MADE_UP)]
     for name in ("weights", "alpha"):
         options = getattr(examples.options, name)
+        if absent := [task for task in options if task in text_tasks and task not in examples.pairs]:
+            raise UserError(f"{where}: train: options: {name}: {absent[0]}: nothing to draw from; give --pairs "
+                            f"(a folder with {absent[0]}.jsonl), --planning or --chat, or take it out")  # fmt: skip
         check_keys(options, ("denoise", *examples.pairs, *motion), f"{where}: train: options: {name}")
     known = {s.task for s in examples.streams()}
     empty = [name for name, weight in examples.options.weights.items() if weight > 0 and name not in known]

@@ -68,7 +68,8 @@ def user_pairs(folder: Path) -> dict[str, list[Pair]]:
     """Pairs of every ``TASK.jsonl`` in a folder.
 
     Raises:
-        UserError: no such folder or no such files, an unknown task, or a line of another form; names file and line.
+        UserError: no such folder or no such files, an unknown task or one that makes motion, a line of another form, of
+            slots that the task cannot do with, or without words; names file and line.
     """
     files = sorted(folder.glob("*.jsonl"))
     if not files:
@@ -76,12 +77,17 @@ def user_pairs(folder: Path) -> dict[str, list[Pair]]:
     out: dict[str, list[Pair]] = {}
     for path in files:
         task = get_task(path.stem)
-        known = set(task.slots)
+        if task.output != "text":
+            raise UserError(f"{path}: task {task.name} answers with {task.output}; accepted: text tasks")
+        known = {s.name for s in task.inputs if s.kind == "text"}
         for n, row in json_rows(path):
             try:
                 slots, answer = dict(row["slots"]), row["answer"]
                 if not set(slots) <= known or not all(isinstance(v, str) for v in (*slots.values(), answer)):
                     raise ValueError(f"slots {', '.join(slots)}; accepted: texts for {', '.join(sorted(known))}")
+                if not answer.strip():
+                    raise ValueError("an empty answer")
+                task.render(slots)
             except (ValueError, TypeError, KeyError) as e:
                 raise UserError(f'{path}: line {n}: {e}; a line is {{"slots": {{...}}, "answer": "..."}}') from None
             out.setdefault(path.stem, []).append((slots, answer))

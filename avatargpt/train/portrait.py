@@ -13,7 +13,7 @@ import torch
 from torch.nn import functional as F
 
 from avatargpt.portrait import Portrait, PortraitNetwork, PortraitShape, as_tensor
-from avatargpt.train.checkpoints import go_on, load_checkpoint, save_checkpoint
+from avatargpt.train.checkpoints import INSTEAD, go_on, load_checkpoint, save_checkpoint
 from avatargpt.train.portrait_clips import Take, filmed, rendered
 from avatargpt.train.runtime import Log, Runtime, check_keys, cosine, descend, from_mapping, load_yaml
 from vqvae.errors import UserError
@@ -139,6 +139,14 @@ def sheet(network: PortraitNetwork, takes: Sequence[Take], path: Path, device: t
     atomic_write(path, lambda p: Image.fromarray(np.concatenate([r[:, :width] for r in rows], 0)).save(p, format="PNG"))
 
 
+def _check_seen(path: Path, before: dict[str, int], now: dict[str, int]) -> None:
+    """Refuse to go on with other pictures (take -> frames) than those of the checkpoint."""
+    other = [k for k in {**before, **now} if before.get(k) != now.get(k)]
+    if other:
+        told = f"{other[0]}: {before.get(other[0], 0)} frames, now {now.get(other[0], 0)}"
+        raise UserError(f"{path}: taught on other pictures ({told}); {INSTEAD}")
+
+
 def train(
     config: dict[str, Any], takes: Sequence[Take], held: Sequence[Take], out: Path, runtime: Runtime,
     until: int | None = None, where: str = "configuration",
@@ -149,7 +157,8 @@ def train(
         until: stop here with a checkpoint; the schedule stays that of all steps.
 
     Raises:
-        UserError: unknown keys or values in `config`, no person with two frames, a damaged checkpoint.
+        UserError: unknown keys or values in `config`, no person with two frames, a damaged checkpoint, or one that was
+            taught on other pictures.
     """
     from avatargpt.train.plot import plot_log
 
@@ -164,6 +173,9 @@ def train(
     optimizer = torch.optim.AdamW(network.parameters(), t.lr, weight_decay=0.01)
     last = out / "checkpoint.pt"
     saved = load_checkpoint(last, runtime.device, shape)
+    seen = {x.name: len(x.frames) for x in takes}
+    if saved:
+        _check_seen(last, saved.get("seen", seen), seen)
     step = go_on(last, saved, network, optimizer) if saved else 0
     log = Log(out / "log.jsonl", runtime.main, t.steps, step)
     totals: list[float] = []
@@ -186,7 +198,7 @@ def train(
             sheet(network, held, out / PICTURE, runtime.device)
             network.train()
         if step % t.save_every == 0 or step == stop:
-            state = {"model": network.state_dict(), "optimizer": optimizer.state_dict(), "step": step}
+            state = {"model": network.state_dict(), "optimizer": optimizer.state_dict(), "step": step, "seen": seen}
             save_checkpoint(last, state, shape)
     log.close()
     portrait = Portrait(network.cpu())

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,12 +13,14 @@ from avatargpt.export.face_landmarks import landmark_image, landmarks
 from avatargpt.export.face_render import FaceRenderer, Look
 from vqvae import arkit
 from vqvae.errors import UserError
+from vqvae.motion import read_arrays
 
 if TYPE_CHECKING:
     from PIL import Image
 
 LONGEST = 36_000  # frames of a video that are read
 MARGIN = 0.45  # of the landmarks' box, around it
+LEAST = 16  # pixels of a video that a face is wide or high
 _SKINS = ((1.0, 1.0, 1.0), (0.75, 0.68, 0.62), (0.48, 0.38, 0.33), (0.28, 0.21, 0.18), (1.08, 1.02, 0.98))
 
 
@@ -28,15 +31,17 @@ class Take:
     Attributes:
         frames: (T, S, S, 3) uint8. lines: (T, S, S, 3) uint8, their landmark images.
         points: (T, 68 or 70, 2), in shares of the picture.
+        name: what it was made of.
     """
 
     frames: np.ndarray
     lines: np.ndarray
     points: np.ndarray
+    name: str = ""
 
     def part(self, frames: slice) -> Take:
         """Some of the frames."""
-        return Take(self.frames[frames], self.lines[frames], self.points[frames])
+        return replace(self, frames=self.frames[frames], lines=self.lines[frames], points=self.points[frames])
 
 
 def a_look(rng: np.random.Generator) -> Look:
@@ -90,24 +95,25 @@ def rendered(people: int, frames: int, size: int, seed: int) -> list[Take]:
             moved = turned(shaped(an_expression(rng)), quaternion) * stretch
             pictures.append(renderer.frame(moved))
             points.append(renderer.seen(landmarks(moved)))
-        out.append(_take(np.stack(pictures), np.stack(points)))
+        out.append(_take(np.stack(pictures), np.stack(points), f"our head {seed}/{person}"))
     return out
 
 
-def _take(frames: np.ndarray, points: np.ndarray) -> Take:
-    return Take(frames, np.stack([landmark_image(p, frames.shape[1]) for p in points]), points)
+def _take(frames: np.ndarray, points: np.ndarray, name: str) -> Take:
+    return Take(frames, np.stack([landmark_image(p, frames.shape[1]) for p in points]), points, name)
 
 
 def filmed(folder: Path, size: int) -> list[Take]:
     """Videos with landmarks: every NAME.mp4 (.mov, .mkv, .webm, .avi) beside a NAME.npz.
 
-    The .npz holds ``landmarks`` (T, 68, 2) or (T, 70, 2), pixels of the video, a row for each frame, in iBUG's order.
+    The .npz holds ``landmarks`` (T, 68, 2) or (T, 70, 2), pixels of the video as it is shown (upright, where it says
+    that it is to be turned), a row for each frame, in iBUG's order.
     Every video is cut to one square around all of them. Frames without a landmark that is a finite number (no face
     found) are left out.
 
     Raises:
-        UserError: no such pair, an unreadable file, landmarks that do not go with the frames, or fewer than two frames
-            with a face.
+        UserError: no such pair, an unreadable file, landmarks that do not go with the frames or lie outside of them, or
+            fewer than two frames with a face.
     """
     kinds = (".mp4", ".mov", ".mkv", ".webm", ".avi")
     videos = sorted(p for p in folder.iterdir() if p.suffix.lower() in kinds) if folder.is_dir() else []
@@ -121,9 +127,8 @@ def _filmed(video: Path, size: int) -> Take:
 
     beside = video.with_suffix(".npz")
     try:
-        with np.load(beside, allow_pickle=False) as data:
-            points = np.asarray(data["landmarks"], np.float64)
-    except (OSError, KeyError, ValueError) as e:
+        points = np.asarray(read_arrays(beside, ("landmarks",))["landmarks"], np.float64)
+    except (KeyError, TypeError, ValueError) as e:
         accepted = "an array landmarks (T, 68, 2)"
         raise UserError(f"{beside}: no landmarks for {video.name} ({e}); accepted: {accepted}") from None
     if points.ndim != 3 or points.shape[1] not in (68, 70) or points.shape[2] != 2:
@@ -135,28 +140,41 @@ def _filmed(video: Path, size: int) -> Take:
     low, high = np.nanmin(points, (0, 1)), np.nanmax(points, (0, 1))
     side = float((high - low).max()) * (1 + 2 * MARGIN)
     corner = (low + high) / 2 - side / 2
-    frames = []
+    start, end = np.floor(corner), np.ceil(corner + side)
+    frames: list[np.ndarray] = []
     for picture in _pictures(video, len(points)):
-        box = (*corner, *(corner + side))
-        cut = picture.transform((size, size), Image.Transform.EXTENT, box, Image.Resampling.BICUBIC)
-        frames.append(np.asarray(cut))
+        if not frames:
+            _check_face(low, high, picture.size, str(beside))
+        whole = picture.crop((int(start[0]), int(start[1]), int(end[0]), int(end[1])))
+        box = (*(corner - start), *(corner + side - start))
+        frames.append(np.asarray(whole.resize((size, size), Image.Resampling.LANCZOS, box)))
     if len(frames) != len(points):
         raise UserError(f"{video}: {len(frames)} frames, but {beside.name} has landmarks for {len(points)}")
-    return _take(np.stack(frames)[found], ((points - corner) / side)[found])
+    return _take(np.stack(frames)[found], ((points - corner) / side)[found], video.name)
 
 
-def _pictures(video: Path, most: int) -> list[Image.Image]:
+def _check_face(low: np.ndarray, high: np.ndarray, size: tuple[int, int], where: str) -> None:
+    """Refuse landmarks that cannot be pixels of a video of this size (w, h): training would see one patch of colour."""
+    beyond = np.array(size) / 2  # a face may be cut by the edge
+    outside = (high <= 0).any() or (low >= size).any() or (low < -beyond).any() or (high > size + beyond).any()
+    if outside or (high - low).max() < LEAST:
+        told = f"x from {low[0]:.5g} to {high[0]:.5g}, y from {low[1]:.5g} to {high[1]:.5g}"
+        raise UserError(f"{where}: landmarks with {told} for a picture of {size[0]} x {size[1]}; accepted: pixels of "
+                        f"the video, of a face that lies in it and spans at least {LEAST}")  # fmt: skip
+
+
+def _pictures(video: Path, most: int) -> Iterator[Image.Image]:
+    """Frames as they are shown, at most one more than `most`."""
     try:
         import av
     except ImportError:
         raise UserError('videos need PyAV: pip install "avatargpt[video]"') from None
-    out: list[Image.Image] = []
     try:
         with av.open(str(video)) as container:
-            for frame in container.decode(video=0):
-                if len(out) > min(most, LONGEST):
+            for n, frame in enumerate(container.decode(video=0)):
+                if n > min(most, LONGEST):
                     break
-                out.append(frame.to_image())
+                picture = frame.to_image()  # as it is stored: phones keep upright videos lying
+                yield picture.rotate(frame.rotation, expand=True) if frame.rotation else picture
     except (av.FFmpegError, OSError, IndexError) as e:
         raise UserError(f"{video}: not a readable video ({e})") from None
-    return out

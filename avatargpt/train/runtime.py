@@ -30,6 +30,7 @@ LEAST = {
     **dict.fromkeys(("vocab_size", "d_model", "d_kv", "d_ff", "num_layers", "num_decoder_layers", "num_heads"), 1),
     "relative_attention_num_buckets": 4, "relative_attention_max_distance": 1, "grounding_dim": 0, "clip": 0,
     **dict.fromkeys(("lr", "lr_floor", "warmup", "weight_decay", "seed"), 0),
+    "people": 1, "frames": 2, **dict.fromkeys(("held", "held_frames", "near", "edges"), 0),
 }  # fmt: skip
 """Lowest accepted values of fields, whatever they are fields of."""
 BELOW_ONE = ("label_smoothing", "smoothing", "dropout", "dropout_rate")

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import threading
 
 import numpy as np
 import pytest
 
-from avatargpt.library import FILE, Library
+from avatargpt.library import FILE, Library, alone
 from vqvae.tokenizer import MotionTokenizer, TokenizerConfig
 
 
@@ -65,12 +66,33 @@ def test_add_to_another_folder_and_to_another_tokenizer(cli, model, clip, tmp_pa
     assert r.code == 2 and "another tokenizer" in r.err and str(model) in r.err
 
 
+def test_who_comes_between_reading_and_writing_waits(cli, model, clip, monkeypatch):
+    save, found, threads = Library.save, [], []
+
+    def later(folder):
+        with alone(folder):
+            found.append(Library.load(folder))
+
+    def slowly(library, folder):
+        threads.append(threading.Thread(target=later, args=(folder,)))
+        threads[0].start()
+        threads[0].join(0.3)
+        return save(library, folder)
+
+    monkeypatch.setattr(Library, "save", slowly)
+    assert cli("data", "library", "add", clip, "--caption", "x", "--model", model).code == 0
+    threads[0].join(10)
+    assert [len(library) for library in found] == [1]
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
         (["add", "nowhere.npz", "--caption", "x"], ["nowhere.npz"]),
         (["add", "CLIP", "--caption", " ."], ["--caption"]),
         (["add", "CLIP"], ["--caption"]),
+        (["add", "CLIP", "--caption", "x", "--name", ""], ["--name ''", "not empty"]),
+        (["add", "CLIP", "--caption", "x", "--name", "two\nlines"], ["--name 'two\\nlines'", "one line"]),
         (["add", "CLIP", "--caption", "x", "--model", "gone"], ["gone"]),
         (["ls", "--to", "gone"], ["gone", "no such file"]),
     ],

@@ -15,7 +15,7 @@ from avatargpt.export.head_morphs import shaped
 from avatargpt.portrait import FILE, Portrait, PortraitNetwork, PortraitShape
 from avatargpt.train.command import main
 from avatargpt.train.portrait import measured
-from avatargpt.train.portrait_clips import Take, filmed, rendered
+from avatargpt.train.portrait_clips import Take, rendered
 from vqvae import arkit
 from vqvae.errors import UserError
 from vqvae.face import FaceMotion
@@ -82,6 +82,12 @@ def test_a_photo_is_moved_like_our_head() -> None:
     truth = (renderer.seen(landmarks(turned(shaped(face(jawOpen=0.8)), np.array([1.0, 0, 0, 0])))) - 0.5) * 0.5
     assert np.allclose(found[1], truth + [0.4, 0.6], atol=1e-6)
     assert carried(photo[:68], clip).shape == (2, 68, 2)
+    lost = photo.copy()
+    lost[3, 0] = np.nan
+    for points, words in ((lost, "number 3 is not finite"), (np.zeros((71, 2)), r"\(71, 2\); accepted: \(68, 2\)"),
+                          (np.stack([photo] * 3), r"\(3, 70, 2\); accepted")):  # fmt: skip
+        with pytest.raises(UserError, match=words):
+            carried(points, clip)
 
 
 def test_the_stage_learns_resumes_and_is_used(tmp_path: Path) -> None:
@@ -116,39 +122,6 @@ def test_the_stage_learns_resumes_and_is_used(tmp_path: Path) -> None:
         list(portrait.animate(take.frames[0], take.points[:, :5]))
 
 
-def test_videos_of_ones_own(tmp_path: Path) -> None:
-    av = pytest.importorskip("av")
-    take = rendered(1, 4, 96, 3)[0]
-    with av.open(str(tmp_path / "me.mp4"), "w") as container:
-        stream = container.add_stream("mpeg4", rate=30)
-        stream.width, stream.height, stream.pix_fmt, stream.bit_rate = 96, 96, "yuv420p", 4_000_000
-        for frame in take.frames:
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
-        container.mux(stream.encode())
-    with pytest.raises(UserError, match=r"me\.npz"):
-        filmed(tmp_path, 64)
-    np.savez(tmp_path / "me.npz", landmarks=take.points * 96)
-    found = filmed(tmp_path, 64)
-    assert len(found) == 1 and found[0].frames.shape == (4, 64, 64, 3) and found[0].lines.max() > 100
-    low, high = found[0].points.min((0, 1)), found[0].points.max((0, 1))
-    assert (low > 0.1).all() and (high < 0.9).all()
-    lost = take.points * 96
-    lost[1, 68:], lost[2] = np.inf, np.nan  # of the third frame nothing was found: it is left out
-    np.savez(tmp_path / "me.npz", landmarks=lost)
-    kept = filmed(tmp_path, 64)[0]
-    assert kept.frames.shape == (3, 64, 64, 3) and np.isfinite(kept.points[:, :68]).all()
-    assert np.allclose(kept.points[:, :68], found[0].points[[0, 1, 3], :68], atol=0.05) and kept.lines[1].max() > 100
-    lost[1:] = np.nan
-    np.savez(tmp_path / "me.npz", landmarks=lost)
-    with pytest.raises(UserError, match="landmarks in 1 of 4 frames; accepted: in at least 2"):
-        filmed(tmp_path, 64)
-    np.savez(tmp_path / "me.npz", landmarks=take.points[:3] * 96)
-    with pytest.raises(UserError, match="landmarks for 3"):
-        filmed(tmp_path, 64)
-    with pytest.raises(UserError, match="no video"):
-        filmed(tmp_path / "nowhere", 64)
-
-
 def test_figures_are_numbers_whatever_the_pictures_show() -> None:
     network = PortraitNetwork(PortraitShape(size=32, width=8, most=16, heads=4)).eval()
     still, away = np.full((3, 32, 32, 3), 90, np.uint8), np.zeros((3, 32, 32, 3), np.uint8)
@@ -166,6 +139,30 @@ def test_another_shape_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[
         (tmp_path / "p.yaml").write_text(yaml.safe_dump(settings))
         assert main([*argv, "--until", "1"]) == code
     assert "of another shape (heads: 2, now 4)" in capsys.readouterr().err
+
+
+def test_a_run_goes_on_with_its_own_pictures_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    settings = yaml.safe_load(CONFIG.read_text())
+    settings["train"] |= {"steps": 3}
+    argv = ["portrait", "--config", str(tmp_path / "p.yaml"), "--device", "cpu", "-o", str(tmp_path / "p")]
+    for frames, until, code in ((3, "1", 0), (4, "2", 2), (3, "2", 0)):
+        settings["data"] |= {"people": 1, "held": 0, "frames": frames}
+        (tmp_path / "p.yaml").write_text(yaml.safe_dump(settings))
+        assert main([*argv, "--until", until]) == code
+    assert "taught on other pictures (our head 0/0: 3 frames, now 4); resume with" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("section", "key", "value", "least"), [
+    ("data", "frames", 0, 2), ("data", "people", 0, 1), ("data", "held", -1, 0), ("data", "held_frames", -3, 0),
+    ("train", "near", -5, 0), ("train", "edges", -0.1, 0),
+])  # fmt: skip
+def test_numbers_out_of_bounds(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], section: str, key: str, value: float, least: int
+) -> None:
+    (tmp_path / "p.yaml").write_text(yaml.safe_dump({section: {key: value}}))
+    assert main(["portrait", "--config", str(tmp_path / "p.yaml"), "-o", str(tmp_path / "x")]) == 2
+    said = capsys.readouterr().err
+    assert f"{section}: {key}: {value}; accepted: a" in said and f"at least {least}" in said
 
 
 def test_mistakes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -39,7 +39,8 @@ def test_a_packaged_driver_multiplies_with_what_its_folder_holds(
 ) -> None:  # fmt: skip
     torch.manual_seed(1)
     driver, sound = Driver(DriverNetwork(DriverConfig(width, hidden, slow=1.0))), voice(2.0)
-    driver.network.curves.bias.data.fill_(0.3)
+    for one in (driver.network.curves, driver.network.paired):
+        one.bias.data.fill_(0.3)
     driver.save(tmp_path / "full")
     driver.save(tmp_path / "packed", torch.int8)
     full, packed = Driver.load(tmp_path / "full"), Driver.load(tmp_path / "packed")

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from avatargpt.evaluation.speech_face import _still
 from avatargpt.speech.audio import RATE
 from avatargpt.speech.direction import Clause, Direction
 from avatargpt.speech.driver import Driver
@@ -75,6 +76,20 @@ def test_a_network_of_its_own_moves_the_mouth_as_in_recorded_pairs(driver: Drive
     assert Driver.load(tmp_path).fingerprint == driver.fingerprint  # nothing of the pairs is left
     with pytest.raises(UserError, match="only 1"):
         Driver(driver.network, DriverNetwork(DriverConfig(width=16, hidden=16, dilations=[1], inject=1, look_ahead=1)))
+
+
+def test_a_driver_that_has_seen_no_pairs(driver: Driver, tmp_path: Path) -> None:
+    sound = voice(0.5)
+    driver.save(tmp_path / "seen")
+    with torch.no_grad():
+        driver.network.paired.bias.zero_()  # as it begins
+    driver.save(tmp_path / "unseen")
+    unseen = Driver.load(tmp_path / "unseen")
+    assert Driver.load(tmp_path / "seen").heads == ("taught", "paired") and unseen.heads == ("taught",)
+    unseen.drive(sound)
+    with pytest.raises(UserError, match="unseen: has seen no recorded pairs; accepted: --lips taught, or a folder"):
+        unseen.drive(sound, head="paired")
+    assert {"still/noise", "still/silence"} == set(_still(unseen))
 
 
 def test_a_mouth_as_in_recorded_pairs_may_look_further_ahead(driver: Driver) -> None:

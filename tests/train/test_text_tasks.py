@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 
+from avatargpt.train.command import main
 from avatargpt.train.corpus import clip_steps, user_pairs
 from avatargpt.train.optimizers import Muon, MuonAdamW, make_optimizer, orthogonalised
 from instruct_data.store import Store
@@ -48,10 +49,36 @@ def test_steps_of_a_joined_clip_are_its_parts(mini: Any) -> None:
 
 
 @pytest.mark.parametrize("row", [[], {"slots": {"steps": "a"}}, {"slots": {"scene": "a"}, "answer": "b"},
-                                 {"slots": {"steps": 3}, "answer": "b"}])  # fmt: skip
+                                 {"slots": {"steps": 3}, "answer": "b"}, {"slots": {}, "answer": "b"},
+                                 {"slots": {"steps": " "}, "answer": "b"},
+                                 {"slots": {"steps": "a"}, "answer": ""}])  # fmt: skip
 def test_pairs_of_another_form(tmp_path: Path, row: Any) -> None:
     with pytest.raises(UserError, match=r"steps_to_activity\.jsonl: line 1"):
         user_pairs(write_pairs(tmp_path / "pairs", row))
+
+
+@pytest.mark.parametrize(("task", "slots", "words"), [
+    ("motion_to_text", {"motion": "a walk"}, r"motion_to_text\.jsonl: line 1: slots motion"),
+    ("motion_to_text", {}, r"motion_to_text\.jsonl: line 1: .*slot motion is needed"),
+    ("text_to_motion", {"caption": "a walk"}, r"text_to_motion\.jsonl: task text_to_motion answers with body"),
+])  # fmt: skip
+def test_pairs_of_tasks_about_motion(tmp_path: Path, task: str, slots: dict, words: str) -> None:
+    (tmp_path / f"{task}.jsonl").write_text(json.dumps({"slots": slots, "answer": "b"}) + "\n")
+    with pytest.raises(UserError, match=words):
+        user_pairs(tmp_path)
+
+
+@pytest.mark.parametrize("option", ["weights", "alpha"])
+def test_a_text_task_without_its_pairs(
+    mini: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str], option: str
+) -> None:
+    def change(data: dict) -> None:
+        mini.no_grounding(data)
+        data["train"]["options"] = {option: {"steps_to_activity": 0.3}}
+
+    assert main([str(a) for a in mini.language(mini.config("train", change, "steps"), tmp_path)]) == 2
+    line = capsys.readouterr().err
+    assert f"{option}: steps_to_activity: nothing to draw from; give --pairs" in line and line.count("\n") == 1
 
 
 def test_no_pairs(tmp_path: Path) -> None:
