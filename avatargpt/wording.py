@@ -67,6 +67,8 @@ _NOT = re.compile(
     r"|(?:and|but) (?:do|does)(?: not|n't) \w+)"
     r"(?:(?! and )[^,;])*"
 )
+# a walk bends for somebody who says so, not for everything that is near to a bend ("walk to the table")
+_TURNS = re.compile(r"\b(?:turn|bend|pivot|corner|curv|veer|swerv|wheel|rotat|\w*clockwise|starboard|port\b|larboard)")
 _STILL = re.compile(
     rf"^(?:{WHO} |a \w+ )?(?:(?:do|does)(?: not|n't) (?:move|budge|stir)(?: at all)?|(?:freeze|halt|stop|pause)s?"
     r"|(?:keep|hold|remain|stay)s? (?:completely |very )?still)$"
@@ -215,7 +217,8 @@ class Wording:
             lengths = tuple(self.lengths.get(caption, ()))
             if caption in BENT:
                 bent, (caption,) = BENT[caption], STEADY.values()
-                route = walking_turn(part, bent) if route is None and side == bent else route
+                if route is None and (side == bent or (not side and _TURNS.search(part))):
+                    route = walking_turn(part, bent)
             found.append(Plain(caption, score, lengths, turn, route, self.classes[best]))
         return found
 
