@@ -70,7 +70,7 @@ def which_is_below(one: tuple[str, str], other: tuple[str, str]) -> int | None:
 
 def together(lower: Motion, upper: Motion) -> Motion:
     """The arms of `upper` that do something, else its head, on the body of `lower`; as long as `lower`."""
-    from instruct_data.synth.layering import RAISED, active_span, activity, layer
+    from instruct_data.synth.layering import FADE_SECONDS, RAISED, active_span, activity, layer
 
     raised = next((r for r in (RAISED, NEAR) if activity(upper, r).arms()), RAISED)
     parts = activity(upper, raised).arms() or ("head",)
@@ -78,13 +78,20 @@ def together(lower: Motion, upper: Motion) -> Motion:
         first, last = active_span(upper, parts, raised=raised)
     except UserError:  # it does nothing that could be seen
         return lower
-    return layer(lower, upper.slice(first, last), parts, min(first, len(lower) - 1), raised)
+    start = max(first, round(FADE_SECONDS * lower.fps))  # hands are on their way before anything begins
+    return layer(lower, upper.slice(first, last), parts, min(start, len(lower) - 1), raised)
 
 
-def at_rest(before: Motion, made: Motion, seed: int) -> Motion | None:
-    """`made` by the body that `before` leaves sitting or kneeling, which follows it; None where it stands."""
+def at_rest(before: Motion, made: Motion, seed: int, longer: bool = True) -> Motion | None:
+    """`made` by the body that `before` leaves sitting or kneeling, which follows it; None where it stands.
+
+    Args:
+        longer: by the time that hands take to come and go.
+    """
     from instruct_data.synth.layered import held_pose, rests
+    from instruct_data.synth.layering import FADE_SECONDS
 
     if not rests(before):
         return None
-    return together(held_pose(before, len(made), np.random.default_rng([seed % 2**32, 5])), made)
+    frames = len(made) + (2 * round(FADE_SECONDS * made.fps) if longer else 0)
+    return together(held_pose(before, frames, np.random.default_rng([seed % 2**32, 5])), made)

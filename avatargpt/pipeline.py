@@ -166,7 +166,13 @@ class AvatarGPT(Facing):
         for i, turn in enumerate(turns):
             if turn is not None:
                 found[i] = with_rest(self, found[i], turn, first[i], parts[i][2], guidance, temperature)
-        best = iter(zip(pick(self, found, [c for c, _, _ in parts], turns), parts, strict=True))
+        before: list[int] = []
+        for plan in plans:
+            last = -1
+            for clause in plan:
+                before += [last, *[-1] * (len(clause.halves) - 1)]
+                last = len(before) - len(clause.halves)
+        best = iter(zip(pick(self, found, [c for c, _, _ in parts], turns, before), parts, strict=True))
         out = []
         for plan, (text, duration, seed) in zip(plans, jobs, strict=True):
             motion: Motion | None = None
@@ -178,7 +184,7 @@ class AvatarGPT(Facing):
                     made = together(made, besides[0])
                 if motion is None:
                     motion = made
-                elif clause.above and (rest := at_rest(motion, made, seed)) is not None:
+                elif clause.above and (rest := at_rest(motion, made, seed, duration is None)) is not None:
                     motion = concatenate([motion, rest])
                 else:
                     motion = join_motions(motion, made) if duration is not None else join_best(motion, made)[0]

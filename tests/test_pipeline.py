@@ -242,6 +242,21 @@ def test_descriptions_are_ranked_beside_captions_of_the_book(gpt: AvatarGPT, mon
         gpt.describe(clip, best_of=0)
 
 
+def test_a_candidate_that_goes_on_from_the_pose_before_comes_first(
+    gpt: AvatarGPT, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(choosing, "ranked", lambda model, codes, motions, texts, turns: np.zeros(len(codes)))
+    poses = [[1.0, 1.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]]  # where all joints are in first and last frames
+    motions = [object() for _ in poses]
+    shown = {id(m): p for m, p in zip(motions, poses, strict=True)}
+    monkeypatch.setattr(gpt._tokenizer("body"), "decode", lambda codes: motions[int(codes[0, 0])])
+    monkeypatch.setattr(choosing, "_pose", lambda motion, frame: np.full((22, 3), shown[id(motion)][frame]))
+    first, *others = (np.full((1, 1), i) for i in range(4))
+    got = pick(gpt, [[first], others], ["sit", "stand"], before=[-1, 0])
+    assert got[1] is others[1]
+    assert pick(gpt, [[first], others], ["sit", "stand"])[1] is others[0]
+
+
 def test_candidates_are_ranked_by_their_side_too(gpt: AvatarGPT, monkeypatch: pytest.MonkeyPatch) -> None:
     """The second one fits its text a little better than the first, but that of the other side much better."""
 

@@ -5,6 +5,7 @@ import pytest
 
 from avatargpt import AvatarGPT
 from avatargpt.both import at_rest, halves, together, which_is_below
+from avatargpt.metrics.physics import jerk
 
 
 @pytest.mark.parametrize(("text", "both"), [
@@ -44,8 +45,11 @@ def test_a_rest_comes_before_what_is_done_in_it():
 def test_who_sits_goes_on_sitting_while_the_hands_act():
     model = AvatarGPT.from_pretrained()
     motion, still = model.generate(["sit down, then drink from a cup", "sit down, then jump"], seed=3)
+    waving = model.generate("sit down, wave", seed=0)[0]  # whose clip begins with a raised hand
+    assert jerk(waving.joints, waving.fps).max() < 0.5
     height = motion.root[:, 1]
     assert height[0] > 0.85 and height[-40:].max() < 0.72
+    assert jerk(motion.joints, motion.fps).max() < 0.3  # hands that leap at the seam have 1 and more
     head, wrists = motion.joints[-80:, 15], motion.joints[-80:, [20, 21]]
     assert np.linalg.norm(wrists - head[:, None], axis=-1).min() < 0.3
     assert still.root[-80:, 1].max() > 0.85
