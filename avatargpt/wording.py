@@ -162,6 +162,10 @@ class Wording:
                 if least_near > one[0].similarity + SPLIT or (len(pieces) > 2 and least_near > LISTED):
                     one = several
             found += one
+        for i, clause in enumerate(found):
+            before = next((p.action for p in found[:i][::-1] if not is_above(p.action)), "")
+            if re.search(r"\bgets? up\b", clause.text) and is_rest(before):  # who sits or kneels does not lie
+                found[i] = self._nearest(["a person stands up"], grounder, "", least)[0]
         return found
 
     def _at_once(self, part: str, grounder: SentenceGrounder, least: float) -> list[Plain]:
