@@ -50,7 +50,7 @@ _WORDS = _ADVERBS | _TURNS | _FACES | _UNITS.keys() | frozenset(
 _NUMBER = re.compile(r"\b(\d+(?:\.\d+)?)\s*(°|deg\b|degrees?\b)?")
 _FULL = re.compile(
     r"\b(?:full|complete|entire)(?: \w+)? (?:turn|rotation|spin|pivot|circle)s?\b"
-    r"|\b(?:all the way|once) a?round\b"
+    r"|\b(?:all the way|once) a?round\b|\bin a circle\b"
 )
 _HALF = re.compile(r"\b(?:half|halfway|half way|u turn)\b")
 # as often as it likes; more than is counted here; a head that turns

@@ -23,6 +23,7 @@ from avatargpt.turning import Turn, cuts, turn_asked
     ("turn around slowly", Turn(180, "", "slowly")),
     ("turn on your heel", Turn(180)),
     ("turn left", Turn(90, "left")),
+    ("turn in a circle to the left", Turn(360, "left")),
     ("turn left a little", Turn(45, "left")),
     ("angrily turn left", Turn(90, "left")),
     ("turn a hundred and eighty degrees", Turn(180)),
