@@ -33,8 +33,6 @@ _PARTICLES = {"up", "down", "back", "again", "on", "off", "forward", "backward",
 _OPENING = re.compile(
     r"^(?:please\s+|now\s+|first(?:ly)?,?\s+|to (?:start|begin)(?: with)?,?\s+|at first,?\s+|start (?:with|by)\s+)+"
 )
-
-
 _OPPOSITE = {"left": "right", "right": "left"}
 _OTHER = re.compile(
     r"^(?:with )?(?:the |his |her |their |your )?(?P<side>left|right)(?: (?:one|hand|arm|leg|foot|fist))?$"

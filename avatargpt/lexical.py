@@ -20,7 +20,7 @@ _STOP = frozenset(
 # say nothing of a manner when they stand alone
 _GENERIC = frozenset("man woman guy girl lady boy male female gentleman adult way manner fashion very like if".split())
 
-_NUMBERS = {w: n for n, w in enumerate("one two three four five six seven eight nine ten eleven twelve".split(), 1)}
+NUMBERS = {w: n for n, w in enumerate("one two three four five six seven eight nine ten eleven twelve".split(), 1)}
 _ONCE = {"once": 1, "twice": 2, "thrice": 3}
 # what a number in front of says how many there are of, not how often something is done
 _THINGS = (
@@ -29,7 +29,7 @@ _THINGS = (
 )
 _TIMES = re.compile(
     rf"\b(?P<once>once|twice|thrice)\b(?! (?:more|again)\b)"
-    rf"|(?<!-)\b(?P<number>{'|'.join(_NUMBERS)}|\d\d?)\b(?!-)(?! (?:\w+ )?(?:{_THINGS}))"
+    rf"|(?<!-)\b(?P<number>{'|'.join(NUMBERS)}|\d\d?)\b(?!-)(?! (?:\w+ )?(?:{_THINGS}))"
 )
 _OR_MORE = re.compile(r"\b(?:or more|or so|at least)\b")
 _AGAIN = re.compile(
@@ -57,7 +57,7 @@ def times(text: str) -> tuple[int, bool]:
     for found in _TIMES.finditer(lowered):
         if found["once"]:
             return _ONCE[found["once"]], False
-        count = _NUMBERS.get(found["number"]) or int(found["number"])
+        count = NUMBERS.get(found["number"]) or int(found["number"])
         if count == 1 and again:
             break
         if count > 1 or re.search(r"\bone (?:single )?\w+$|\bjust one\b|\bonly one\b", lowered):

@@ -17,7 +17,7 @@ from avatargpt.plain import Plain
 from avatargpt.requests import check_sampling, check_text, frames_of, mix, shares, tokens_of, wishes
 from avatargpt.routes import Route, along
 from avatargpt.speaker import CHUNK, ROWS
-from avatargpt.turning import REST, Turn, with_rest
+from avatargpt.turning import REST, Turn, with_rests
 from instruct_data import registry
 from instruct_data.joining import join_best, join_motions
 from vqvae.motion import Motion, concatenate
@@ -163,9 +163,7 @@ class AvatarGPT(Facing):
         first = [min(t, CHUNK) for _, t, _ in parts]
         found = self._sample(prompts, first, [s for _, _, s in parts], best_of, guidance, temperature, bare=bare)
         turns = [half.turn for plan in plans for clause in plan for half in clause.halves]
-        for i, turn in enumerate(turns):
-            if turn is not None:
-                found[i] = with_rest(self, found[i], turn, first[i], parts[i][2], guidance, temperature)
+        found = with_rests(self, found, turns, first, [s for _, _, s in parts], guidance, temperature)
         before: list[int] = []
         for plan in plans:
             last = -1

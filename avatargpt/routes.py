@@ -14,6 +14,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from avatargpt.lexical import NUMBERS
+from avatargpt.turning import ANTICLOCKWISE, CLOCKWISE
 from vqvae.features.base import FeatureSpec
 from vqvae.motion import Motion
 
@@ -68,7 +70,7 @@ _LOCOMOTION = re.compile(rf"\b(?:{_GOES})(?:s|es|ning|ing|ping|ped|ed)?\b|\b(?:g
 _PLAIN = re.compile(r"\b(?:go|goes|going|move|moves|moving|travels?|travelling|traveling)\b")
 _RUN = re.compile(r"\b(?:run|ran|sprint|jog|dash|race)")
 _SMALL, _BIG = ("small", "little", "tiny", "tight", "narrow"), ("big", "large", "wide", "huge")
-_COUNTS = {"twice": 2, "two": 2, "three": 3, "four": 4, "five": 5, "six": 6}
+_COUNTS = {"twice": 2} | {w: n for w, n in NUMBERS.items() if 2 <= n <= 6}
 _COUNT = rf"(?:{'|'.join(_COUNTS)}|[2-6])"
 _KINDS = "|".join(f"(?P<{name.replace(' ', '_')}>{words})" for name, words in _WORDS.items())
 _NAMED = re.compile(
@@ -80,10 +82,8 @@ _NAMED = re.compile(
 )
 _REPEATED = re.compile(rf"\s*\b(?P<count>twice|thrice|{_COUNT} times)\b")
 _LIMB = r"(?!(?: \w+)? (?:hand|arm|leg|foot|fist|knee|elbow|shoulder|eye|side of)s?\b)"
-_LEFT = re.compile(rf"\bleft\b{_LIMB}|\b(?:anti|counter)[- ]?clockwise\b")
-_RIGHT = re.compile(
-    rf"\bright\b(?! (?:now|away)\b){_LIMB}|(?<!anti)(?<!counter)(?<!anti[- ])(?<!counter[- ])\bclockwise\b"
-)
+_LEFT = re.compile(rf"\bleft\b{_LIMB}|{ANTICLOCKWISE}")
+_RIGHT = re.compile(rf"\bright\b(?! (?:now|away)\b){_LIMB}|{CLOCKWISE}")
 _SIDES = re.compile(
     r",?\s*\b(?:to (?:the|his|her|their|your) (?:left|right)(?! side of)|(?:(?:anti|counter)[- ]?)?clockwise"
     rf"|(?:left|right)\b{_LIMB})\b"
@@ -96,8 +96,7 @@ _MANNER = re.compile(
 _PLACE = re.compile(r"\b(?:to|into|onto|towards?|from|across|over|past|at|inside|within|out of|off|by|behind)$")
 
 
-_FEW = {w: n for n, w in enumerate("two three four five six seven eight nine ten".split(), 2)} | {
-    "a few": 3, "several": 4, "some": 3, "a couple of": 2}  # fmt: skip
+_FEW = {w: n for w, n in NUMBERS.items() if 2 <= n <= 10} | {"a few": 3, "several": 4, "some": 3, "a couple of": 2}
 _AHEAD = r"(?:forwards?|ahead|straight(?: (?:ahead|forward|on))?)"
 _STEPS = re.compile(
     rf"^(?:\w+ )??(?:\w+ )?(?:walks?|walking|goes|go|moves?|steps?|takes?|taking)(?: {_AHEAD})? "

@@ -58,8 +58,9 @@ _UNCLEAR = re.compile(r"\ba?round and a?round\b|\band a half\b|\b(?:his|her|the|
 _THREE = re.compile(r"\bthree quarters?\b")
 _LITTLE = re.compile(r"\b(?:little|bit|slightly)\b")
 _BACK = re.compile(r"\b(?:a?round|about|behind|back|heel|(?:other|opposite) (?:way|direction|side))\b")
-_LEFT = re.compile(r"\bleft\b|\b(?:anti|counter) ?clockwise\b")
-_RIGHT = re.compile(r"\bright\b|(?<!anti)(?<!counter)(?<!anti )(?<!counter )\bclockwise\b")
+ANTICLOCKWISE = r"\b(?:anti|counter)[- ]?clockwise\b"  # seen from above, to the left
+CLOCKWISE = r"(?<!anti)(?<!counter)(?<!anti[- ])(?<!counter[- ])\bclockwise\b"
+_LEFT, _RIGHT = re.compile(rf"\bleft\b|{ANTICLOCKWISE}"), re.compile(rf"\bright\b|{CLOCKWISE}")
 
 
 @dataclass(frozen=True)
@@ -178,15 +179,25 @@ def cuts(yaw: np.ndarray, turn: Turn, tokens: int) -> list[int]:
     return [n for n in some if 2 <= n < tokens]
 
 
-def with_rest(
+def with_rests(
+    model: Speaker, found: Sequence[list[np.ndarray]], turns: Sequence[Turn | None], tokens: Sequence[int],
+    seeds: Sequence[int], guidance: float, temperature: float,
+) -> list[list[np.ndarray]]:  # fmt: skip
+    """Every prompt's candidates; of prompts that ask for a turn also those that turn as far or further once more: cut
+    there and brought to rest.
+
+    Args:
+        found: codes (N, R) for each prompt. tokens: their length, -1 = as it comes.
+    """
+    every = zip(found, turns, tokens, seeds, strict=True)
+    return [s if t is None else _rested(model, s, t, n, seed, guidance, temperature) for s, t, n, seed in every]
+
+
+def _rested(
     model: Speaker, found: Sequence[np.ndarray], turn: Turn, tokens: int, seed: int, guidance: float,
     temperature: float,
 ) -> list[np.ndarray]:  # fmt: skip
-    """Candidates, and those that turn as far as asked or further once more: cut there and brought to rest.
-
-    Args:
-        found: codes (N, R). tokens: length of each, -1 = as it comes.
-    """
+    """One prompt's candidates and their ways to come to rest."""
     from avatargpt.speaker import CONTEXT
 
     rate = model._tokenizer("body").tokens_per_second

@@ -12,7 +12,7 @@ from avatargpt.metrics.physics import foot_skate, jerk
 from avatargpt.plain import Plain
 from avatargpt.requests import mix, then
 from avatargpt.speaker import CHUNK, CONTEXT
-from avatargpt.turning import Turn, miss, with_rest
+from avatargpt.turning import Turn, miss, with_rests
 
 if TYPE_CHECKING:
     from avatargpt.pipeline import AvatarGPT
@@ -117,11 +117,10 @@ class Performer:
         found = self.model._sample(
             prompts, [b.tokens for b in beats], [b.seed for b in beats], self.best_of, self.guidance, self.temperature
         )
-        for i, (beat, some) in enumerate(zip(beats, found, strict=True)):
-            if beat.turn is not None:
-                found[i] = with_rest(
-                    self.model, some, beat.turn, beat.tokens, beat.seed, self.guidance, self.temperature
-                )
+        found = with_rests(
+            self.model, found, [b.turn for b in beats], [b.tokens for b in beats], [b.seed for b in beats],
+            self.guidance, self.temperature,
+        )  # fmt: skip
         return self._scored(found, beats)
 
     def continued(self, beat: Beat, tail: np.ndarray) -> list[Candidate]:
