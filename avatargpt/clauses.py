@@ -35,9 +35,11 @@ _OPENING = re.compile(
 )
 _OPPOSITE = {"left": "right", "right": "left"}
 _OTHER = re.compile(
-    r"^(?:with )?(?:the |his |her |their |your )?(?P<side>left|right)(?: (?:one|hand|arm|leg|foot|fist))?$"
+    r"^(?:\w+ly )?(?:with |to )?(?:the |his |her |their |your )?(?P<side>left|right)"
+    r"(?: (?:one|hand|arm|leg|foot|fist))?$"
 )
 _GOING = r"(?:walk|run|jog|march|stroll|pace|stride|sprint|hop|skip|crawl|sneak|tiptoe)(?:s|ing|ning|ping)?"
+_ONWARD = re.compile(r"(?:carry|carries|keep|keeps|go|goes|continue|continues) on\b")  # with what is done already
 _FORTH = re.compile(rf"\b(?P<verb>{_GOING}) (?:back and forth|forth and back|to and fro)\b")
 _BACK = re.compile(rf"\b({_GOING}|goes|go|comes|come|moves|move|heads|head) (?:straight )?back\b(?! (?:and|up))")
 
@@ -114,7 +116,7 @@ def verb_phrases(part: str) -> list[str]:
     out = whole[:1]
     for joint, piece in zip(whole[1::2], whole[2::2], strict=True):
         verbs = VERBS if "and" in joint else FINITE if listed else set()
-        if {*piece.split()[:1]} & verbs:
+        if {*piece.split()[:1]} & verbs and not _ONWARD.match(piece):
             out.append(piece)
         else:
             out[-1] += joint + piece

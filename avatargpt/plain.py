@@ -25,6 +25,7 @@ class Plain:
         route: the shape of the way that it names; the text is without it.
         action: class of the phrasing, empty where nothing is near.
         besides: what arms or head do at the same time.
+        phrasing: the one in the book that is nearest.
     """
 
     text: str
@@ -34,6 +35,7 @@ class Plain:
     route: Route | None = None
     action: str = ""
     besides: Plain | None = None
+    phrasing: str = ""
 
     @property
     def telling(self) -> str:

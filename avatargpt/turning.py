@@ -44,13 +44,14 @@ _WORDS = _ADVERBS | _TURNS | _FACES | _UNITS.keys() | frozenset(
     your my yourself himself herself themselves itself you body whole spot place now please just can could person man
     woman guy girl lady boy figure human someone somebody he she they it character avatar player degree degrees deg left
     right side way direction clockwise anticlockwise counterclockwise counter anti quarter three quarters half halfway
-    full complete entire once all about around round other opposite u back behind hundred circle and now away twice
-    toward towards over heel little bit""".split()
+    full complete entire once all about around round other opposite u back behind hundred circle small tight and now
+    away twice toward towards over heel little bit""".split()
 )  # fmt: skip
 _NUMBER = re.compile(r"\b(\d+(?:\.\d+)?)\s*(°|deg\b|degrees?\b)?")
 _FULL = re.compile(
     r"\b(?:full|complete|entire)(?: \w+)? (?:turn|rotation|spin|pivot|circle)s?\b"
-    r"|\b(?:all the way|once) a?round\b|\bin a circle\b"
+    r"|\b(?:all the way|once) a?round\b|\ba?round once\b|\bspins? (?:\w+ly )?once\b"
+    r"|\bin a (?:small |tight |little )?circle\b"
 )
 _HALF = re.compile(r"\b(?:half|halfway|half way|u turn)\b")
 # as often as it likes; more than is counted here; a head that turns

@@ -19,13 +19,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from avatargpt.asked import BACK, BACKFLIP, PLACE, TURNS, UP_DOWN, first_side, side_asked, without_denials
 from avatargpt.both import halves, is_above, is_rest, which_is_below
-from avatargpt.clauses import WHO, clauses, completed, verb_phrases
-from avatargpt.lexical import Manners, WordIndex, times
+from avatargpt.clauses import clauses, completed, verb_phrases
+from avatargpt.lexical import Manners, WordIndex, lemmas, times
 from avatargpt.packing import pack_json, pack_vectors, read_part, unpack_json, unpack_vectors
 from avatargpt.plain import BENT, STEADY, Plain
 from avatargpt.routes import route_asked, walking_turn
 from avatargpt.turning import turn_asked
+from avatargpt.verbs import HAND, doing
 from vqvae.motion import atomic_write
 
 if TYPE_CHECKING:
@@ -33,22 +35,10 @@ if TYPE_CHECKING:
 
 RANK = 136  # principal directions of the vectors that are kept in the file
 FILE = "wording.safetensors"
-_BACK = re.compile(
-    r"(?<!facing )(?<!faces )(?<!looking )(?<!looks )\b(?:backwards?|backing|backs|backpedal\w*|retreat\w*|revers\w*)\b"
-    r"|\b(?:walk|step|go|goes|going|mov|run|jump|hop|skip)\w* (?:straight )?back\b(?! (?:and|up|to|on))"
-)
-_BACKFLIP = re.compile(r"\bback(?:ward)?s?[ -]?(?:flips?|somersaults?|handsprings?|tucks?)\b|\bflic.?flac")
-# no "up" and "down" of stand up and sit down
-_PLACE = re.compile(
-    r"\b(above|overhead|behind|sideways|diagonally|backward|high|low|(?:up|down)(?= (?:and to|at|and forward)\b))s?\b"
-)
-_UP_DOWN = re.compile(r"\b(up|down)(?:wards?|stairs|hill)?\b")
-_BOTH_SIDES = re.compile(
-    r"\b(?:left (?:and|then|or) (?:then )?(?:to the )?right|right (?:and|then|or) (?:then )?(?:to the )?left)\b"
-)
 SIDES = ("", "left", "right")
 KNOWN = 0.9  # a request that is so near to a phrasing is looked up with its manner alone: "walk like a zombie"
 SPLIT = -0.02  # two actions may be this much further from the book than one, for they say more
+HALF, SURE = -0.1, 0.7  # even further, if they are near and the one leaves a verb of theirs out
 LISTED = 0.6  # three and more in a row are a list, where each is that near
 UNSAID = 0.15  # behind others goes a phrasing that names a side where the request names none, or is backward alone, and
 # a caption for each place that it tells and the request does not ("above the head")
@@ -58,34 +48,12 @@ TELLING = 0.1  # a caption that tells more must be so much nearer than its actio
 COUNTED = 0.15  # a caption that tells how often, as asked, may be so much further away
 OTHER_SIDE = 0.3  # one that does it on the side asked for, where the usual one names no side
 STYLED = 0.1  # an action that is known in the manner asked for goes before one that is not
+SELDOM = 0.2  # but for one whose verb is told, where so few phrasings with that verb are done on that side
+DOING = 0.1  # a phrasing whose verb (and part of the body) is that of the request goes before others
+UNLIKE = 0.1  # behind others one with that verb whose action has nothing to do with that part of the body
 OVERLAP = 0.2  # weight of word overlap against the sentence encoder's cosine (both 0..1)
 SAME, LEAD = 0.88, 0.04  # so near, and so much nearer than other actions, one phrasing decides without a vote
 VOTERS, TEMPERATURE = 8, 0.06  # nearest phrasings that vote, by exp(score / temperature)
-# what is not done says little of what is: "walk back without turning round"; but "without leaving the spot" does
-_NOT = re.compile(
-    r",?\s*\b(?:(?:never|without(?: ever)?|not)\s+(?!leaving|moving|going|travelling|advancing|\w*thing)\w+ing\b"
-    r"|(?:and|but) (?:do|does)(?: not|n't) \w+)"
-    r"(?:(?! and )[^,;])*"
-)
-# a walk bends for somebody who says so, not for everything that is near to a bend ("walk to the table")
-_TURNS = re.compile(r"\b(?:turn|bend|pivot|corner|curv|veer|swerv|wheel|rotat|\w*clockwise|starboard|port\b|larboard)")
-_STILL = re.compile(
-    rf"^(?:{WHO} |a \w+ )?(?:(?:do|does)(?: not|n't) (?:move|budge|stir)(?: at all)?|(?:freeze|halt|stop|pause)s?"
-    r"|(?:keep|hold|remain|stay)s? (?:completely |very )?still)$"
-)
-
-
-def first_side(text: str) -> str:
-    """The side named first, ``left``, ``right`` or empty."""
-    found = re.search(r"\b(left|right)\b", text)
-    return found.group(1) if found else ""
-
-
-def side_asked(text: str) -> str:
-    """The side that a request names first, empty where it names both in a row ("look left and right")."""
-    return "" if _BOTH_SIDES.search(text) else first_side(text)
-
-
 def _fits(told: int, often: int, more: bool) -> bool:
     """Whether a caption that tells `told` times (0 = nothing) says what was asked."""
     return told == often or (more and told > often) or (often == 1 and told == 0)
@@ -107,18 +75,19 @@ class Wording:
     ) -> None:  # fmt: skip
         captions = [{**c, "": STEADY.get(c[""], c[""])} for c in captions]
         self.keys, self.captions, self.sides, self.styles = list(keys), captions, np.array(sides), styles
-        self.backward = np.array([bool(_BACK.search(c[""])) for c in captions])
+        self.backward = np.array([bool(BACK.search(c[""])) for c in captions])
         # "flips over backward" means a backflip, whose caption has no such word
         told = (f"{k} | {c['']}" for k, c in zip(keys, captions, strict=True))
-        self.said_backward = self.backward | np.array([bool(_BACK.search(t) or _BACKFLIP.search(t)) for t in told])
+        self.said_backward = self.backward | np.array([bool(BACK.search(t) or BACKFLIP.search(t)) for t in told])
         self.lengths = lengths | {new: lengths[old] for old, new in STEADY.items() if old in lengths}
         self.vectors = vectors.astype(np.float32)
-        ways = [{*_UP_DOWN.findall(k)} for k in keys]
+        ways = [{*UP_DOWN.findall(k)} for k in keys]
         self.against = {"up": np.array([w == {"down"} for w in ways]), "down": np.array([w == {"up"} for w in ways])}
         self.classes, self.named = list(classes), np.array([bool(first_side(k)) for k in keys])
         self.rows = {k: i for i, k in enumerate(self.keys)}
         self.literal = np.array([k == c[""] for k, c in zip(keys, captions, strict=True)])
         self.group = np.unique(self.classes, return_inverse=True)[1]
+        self.verbs: dict[int, tuple[str, str]] = {}  # of phrasings, as they are asked for
         shown = np.array([first_side(c[""]) for c in captions])
         self.sided = {s: np.isin(self.group, self.group[shown == s]) for s in SIDES[1:]}
 
@@ -127,9 +96,20 @@ class Wording:
         """Of the phrasings; built at the first request, for loading a model need not wait for it."""
         return WordIndex(self.keys)
 
+    def does(self, verb: str, part: str) -> tuple[np.ndarray, np.ndarray]:
+        """(n,) whether a phrasing has this verb, and this part of the body where one is told; and whether it has the
+        verb, but no phrasing of its action that part ("roll the shoulders": a roll on the ground)."""
+        same, alike = np.zeros((2, len(self.keys)), bool)
+        for row in self.index.rows.get(verb, ()):
+            its = self.verbs.get(row) or self.verbs.setdefault(row, doing(self.keys[row]))
+            same[row], alike[row] = its[0] == verb, its[0] == verb and part in ("", its[1])
+        if part in ("", HAND):  # hands do nearly everything
+            return alike, np.zeros_like(alike)
+        return alike, same & ~np.isin(self.group, self.group[alike])
+
     def places(self, row: int) -> set[str]:
         """Words for places and ways in a phrasing."""
-        return set(_PLACE.findall(self.keys[row]))
+        return set(PLACE.findall(self.keys[row]))
 
     @cached_property
     def manners(self) -> Manners:
@@ -159,12 +139,15 @@ class Wording:
             if len(pieces) > 1:  # two actions, or one that the book knows by this very name ("walks and turns left")
                 several = self._nearest(pieces, grounder, "", least)
                 least_near = min(p.similarity for p in several)
-                if least_near > one[0].similarity + SPLIT or (len(pieces) > 2 and least_near > LISTED):
+                half = not {v for p in pieces if (v := doing(p)[0])} <= {*lemmas(one[0].phrasing)}
+                room = HALF if half and least_near > SURE else SPLIT
+                if least_near > one[0].similarity + room or (len(pieces) > 2 and least_near > LISTED):
                     one = several
             found += one
         for i, clause in enumerate(found):
             before = next((p.action for p in found[:i][::-1] if not is_above(p.action)), "")
-            if re.search(r"\bgets? up\b", clause.text) and is_rest(before):  # who sits or kneels does not lie
+            rises = re.search(r"\bgets? up\b", clause.text) or clause.action == "stand_idle"
+            if rises and is_rest(before):  # who sits or kneels does not lie, and stands when he has stood up
                 found[i] = self._nearest(["a person stands up"], grounder, "", least)[0]
         return found
 
@@ -188,7 +171,7 @@ class Wording:
         found = []
         ways = [(turn_asked(p), route_asked(p)) for p in parts]
         asked = [t.words if t else r.words if r else p for p, (t, r) in zip(parts, ways, strict=True)]
-        told = [_NOT.sub("", _STILL.sub("stands still", a)).strip(" ,") or a for a in asked]
+        told = [without_denials(a) for a in asked]
         named = [self.manners.find(p) for p in told]  # what is done is looked up without how it is done, too
         vectors = grounder.sentence([*told, *(rest for _, rest in named)])
         cosines = np.stack(np.split(vectors @ self.vectors.T, 2), 1)  # (clauses, said or rest, phrasings)
@@ -201,17 +184,24 @@ class Wording:
                 scores = cosine.max(0) + OVERLAP * np.maximum(self.index.scores(said), self.index.scores(rest))
             if manner:
                 scores += STYLED * np.array([manner in c for c in self.captions])
+            alike, unlike = self.does(*doing(part))
+            verb = DOING * alike - UNLIKE * unlike
+            scores = scores + verb
             side = side_asked(said)
             if side:
                 scores = np.where(self.sides == side, scores + SIDED, np.where(self.sides == "", scores, -1))
-                scores -= SIDELESS * ~self.sided[side]
+                shown = self.sided[side]
+                if (shown & alike).sum() <= SELDOM * alike.sum():  # "nods to the left"
+                    shown = shown | alike
+                scores -= SIDELESS * ~shown
             else:
                 scores -= UNSAID * self.named
-            way = _UP_DOWN.findall(said)
+            way = UP_DOWN.findall(said)
             if len({*way}) == 1:
                 scores = scores - UNSAID * self.against[way[0]]
-            scores = scores - UNSAID * (~self.said_backward if _BACK.search(said) else self.backward)
+            scores = scores - UNSAID * (~self.said_backward if BACK.search(said) else self.backward)
             best = self._vote(scores)
+            scores = scores - verb  # which says nothing among captions of one action
             score = float(scores[best])
             if score < least:
                 found.append(Plain(part, score, turn=turn, route=route))
@@ -221,9 +211,9 @@ class Wording:
             lengths = tuple(self.lengths.get(caption, ()))
             if caption in BENT:
                 bent, (caption,) = BENT[caption], STEADY.values()
-                if route is None and (side == bent or (not side and _TURNS.search(part))):
+                if route is None and (side == bent or (not side and TURNS.search(part))):
                     route = walking_turn(part, bent)
-            found.append(Plain(caption, score, lengths, turn, route, self.classes[best]))
+            found.append(Plain(caption, score, lengths, turn, route, self.classes[best], phrasing=self.keys[best]))
         return found
 
     def _told(self, best: int, scores: np.ndarray, asked: str) -> str:
@@ -237,7 +227,7 @@ class Wording:
         others = np.flatnonzero((self.group == self.group[best]) & self.literal)
         if not len(others):
             return caption
-        said = {*_PLACE.findall(asked), *(w for w in ("up", "down") if w in asked.split())}
+        said = {*PLACE.findall(asked), *(w for w in ("up", "down") if w in asked.split())}
         scores = scores.copy()
         for i in {*others.tolist(), row}:
             scores[i] -= UNSAID * len(self.places(i) - said)

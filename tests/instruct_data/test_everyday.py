@@ -8,7 +8,8 @@ from collections import Counter
 
 import pytest
 
-from avatargpt.wording import clauses, first_side
+from avatargpt.asked import first_side
+from avatargpt.clauses import clauses
 from instruct_data.everyday import MOST_WORDS, everyday_requests, plain_form, read, requests, style_words
 from instruct_data.mirror import side_of
 from vqvae.errors import UserError

@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from avatargpt.asked import first_side
 from avatargpt.clauses import clauses
-from avatargpt.wording import FILE, Wording, first_side
+from avatargpt.wording import FILE, Wording
 from vqvae.errors import UserError
 
 WORDS = ["walk", "wave", "raise", "hand", "bow", "left", "right", "arm"]

@@ -1,0 +1,51 @@
+"""What a clause does, and readings that its verb decides."""
+
+import pytest
+
+from avatargpt import AvatarGPT
+from avatargpt.verbs import doing
+
+
+@pytest.mark.parametrize(("text", "told"), [
+    ("a guard nods twice", ("nod", "")),
+    ("rolls his stiff right shoulder", ("roll", "shoulder")),
+    ("rolls head over heels", ("roll", "")),
+    ("raising both fists", ("raise", "hand")),
+    ("she does a slow bow", ("bow", "")),
+    ("he walks with his hands up", ("walk", "")),
+    ("pushes the cup in his hand", ("push", "")),
+    ("the left one", ("", "")),
+])  # fmt: skip
+def test_the_verb_and_its_part_of_the_body(text, told):
+    assert doing(text) == told
+
+
+@pytest.fixture(scope="module")
+def model():
+    return AvatarGPT.from_pretrained()
+
+
+@pytest.mark.parametrize(("text", "actions"), [
+    ("nods politely to the left", ["nod"]),
+    ("he runs away to the right with a lowered head", ["run"]),
+    ("she spins on the spot with arms folded", ["a person spins"]),
+    ("an old man bends forward and swings his right arm", ["bow", "raise_up_right_hand"]),
+    ("he ducks and runs on bent over", ["duck", "run"]),
+    ("he stands and waves", ["stand_idle", "wave"]),
+    ("he sits down, then stands and walks away", ["sit_down", "stand_up", "walk"]),
+    ("he turns right, then quickly left", ["turn_around", "turn_around"]),
+    ("walk on, make a turn to the left and carry on", ["walk_turn_left"]),
+])  # fmt: skip
+def test_the_verb_decides(model, text, actions):
+    assert [p.action for p in model.wording.plain(text, model.grounder)] == actions
+
+
+def test_a_part_of_the_body_that_an_action_never_moves_speaks_against_it(model):
+    texts = "roll your shoulders", "turn your head"
+    rolled, turned = (model.wording.plain(t, model.grounder)[0].action for t in texts)
+    assert rolled != "roll" and turned in ("look_around", "shake_head")
+
+
+def test_once_around_is_a_full_turn(model):
+    (plain,) = model.wording.plain("he spins slowly once to the right", model.grounder)
+    assert plain.turn is not None and (plain.turn.degrees, plain.turn.side) == (360, "right")
