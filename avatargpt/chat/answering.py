@@ -71,7 +71,7 @@ def show(scene: Scene, act: Act) -> Done:
         return Done(state, f"{state.plan.scene} ({state.plan.planner}):\n{plan_lines(state.plan)}")
     if act.what == "frames":
         path = sheet(state, scene.previews / FRAMES)
-        said = "Here are the frames." if open_file(path) else f"The frames are in {path.name}."
+        said = "Here are the frames." if open_file(path) else f"The frames are in {path}."
         return Done(state, said, state.whole, (path,))
     if act.what == "captions":
         said = "\n".join(f"  {n}. {s.caption}" for n, s in enumerate(state.segments, 1))

@@ -36,7 +36,7 @@ class Memory:
     Attributes:
         now: the present timeline. past, future: what undo and redo go to, the nearest last.
         turns: the last ones, ``{"user", "acts", "reply"}``.
-        seed: of the next act. saved: the file written last.
+        seed: of the next act. saved: the file written last, relative to the outputs.
     """
 
     now: Timeline = field(default_factory=Timeline)

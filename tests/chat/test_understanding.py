@@ -287,4 +287,6 @@ def test_who_is_believed():
     network.line = "nonsense"
     assert write(both.understand(heard("undo 2"))) == "undo 2"
     network.line = "edit 2: slower"
-    assert write(both.understand(heard("make 2 slower"))) == "edit 2: slower" and both.last == "network"
+    assert write(both.understand(heard("2 looks wrong, slower"))) == "edit 2: slower" and both.last == "network"
+    network.line = "speed x0.2"
+    assert write(both.understand(heard("make it 20% faster"))) == "speed x1.2" and both.last == "classifier"
