@@ -22,8 +22,8 @@ _AMOUNT = re.compile(
 _MORE = re.compile(rf"\b({slots.NUMBER}) (?:more|extra|additional) (seconds?|secs?|s|minutes?|mins?|frames?)\b")
 # <n> is a length that is said, `what` the words about what; 1 = more, -1 = less, 0 = to that length
 _BY_SECONDS = [
-    (r"(?:add|give)(?: another)? <n>(?: more| extra)?(?: (?:to|for|on))?(?P<what>.*)", 1),
-    (r"give (?P<what>.+) <n>(?: (?:more|extra|longer))?", 1),
+    (r"(?:add|give)(?: another)? <n>(?: more| extra)?(?: (?:to|for|on)\b)?(?! of\b)(?P<what>.*)", 1),
+    (r"give (?P<what>.+) <n> (?:more|extra|longer)", 1), (r"give (?P<what>.+) <n>", 0),
     (r"(?:cut|trim|take|remove|knock|shave)(?: the (?:last|first))? <n>(?: (?:off|away|from|of))+(?P<what>.*)", -1),
     (r"(?:cut|trim|take) (?P<what>.+) (?:off|short) by <n>", -1),
     (r"(?P<what>.*?)(?:by )?<n> (?:longer|lengthened)", 1), (r"(?P<what>.*?)longer by <n>", 1),

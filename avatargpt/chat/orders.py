@@ -25,7 +25,9 @@ _OTHER = re.compile(
     rf"make (?:him|her) use)\b[\s,]*)*(?:the )?(?P<other>{OTHER})(?: a?round)?(?: (?:please|instead|for|in|on|of))*"
     r"\s*(?P<what>.*)"
 )
-_OTHER_OF = re.compile(rf"(?P<what>.+?)(?: should be| goes| to be)?(?: (?:with|on|to|in|using))? the (?P<other>{OTHER})")
+_OTHER_OF = re.compile(
+    rf"(?P<what>.+?)(?: should be| goes| to be)?(?: (?:with|on|to|in|using))? the (?P<other>{OTHER})"
+)
 _UNDO = re.compile(
     r"(?:please )?(undo|redo)(?: (?:it|that))? (?:everything|all(?: (?:of (?:it|that|them|this)|the steps|changes))?|"
     r"the (?:lot|whole thing)|all (?:of )?(?:my|the) changes)(?: please| again)?"
@@ -40,6 +42,7 @@ _NO_LOOP = re.compile(
     r"(?:stop|end|no|without|remove the|undo the) (?:loop(?:ing|s)?|repeat(?:ing|s)?|repetitions?)"
     r"(?: (?:it|this|that))?|unloop(?: it)?|(?:loop|play|repeat) (?:it |this |that )?(?:only |just )?once)(?: please)?"
 )
+_GO_ON = re.compile(r"\b(?:extend|prolong)\b")  # it: more motion, not slower motion
 _EACH = re.compile(r"\s*(?:,|\band\b|&)\s*(?:and )?")
 
 
@@ -53,7 +56,7 @@ def order(heard: Heard) -> list[Act]:
     if m := _UNDO.fullmatch(text):
         return [Act(m.group(1), steps=ALL_STEPS)]
     if not heard.captions:
-        return _asked(text)
+        return [] if heard.files else _asked(text)
     if _NO_LOOP.fullmatch(text):
         return [Act("loop", times=1)]
     if _LOOP.fullmatch(text):
@@ -99,10 +102,10 @@ def _degrees(text: str, heard: Heard) -> list[Act]:
 def _degree(text: str, heard: Heard) -> list[Act]:
     found = degree(text)
     at = target(found.rest, heard.captions) if found else None
-    if not found or not at:
+    if not found or not at or (_GO_ON.search(text) and not (at.segment or at.whole)):
         return []
     if found.to:
-        return [Act("total", seconds=found.to) if at.whole else Act("retime", segment=at.segment, seconds=found.to)]
+        return [Act("retime", segment=at.segment, seconds=found.to) if at.segment else Act("total", seconds=found.to)]
     if found.tempo != 1:
         if found.said or at.whole:
             return [Act("speed", segment=at.segment, factor=round(found.tempo, 4))]
@@ -147,13 +150,13 @@ def _manner(text: str, heard: Heard) -> list[Act]:
 
 
 _SOMEONE = (
-    rf"(?:him|her|it|them|someone|somebody|(?:an?|the) (?:\w+ ){{0,2}}?(?:{'|'.join(PEOPLE)}))"
+    rf"(?:him|her|someone|somebody|(?:an?|the) (?:\w+ ){{0,2}}?(?:{'|'.join(PEOPLE)}))"
 )
 _MAKE = re.compile(
     rf"(?:(?:please|ok(?:ay)?|can you|could you|would you|i want you to|i'd like you to|now)\b[\s,]*)*"
     r"(?:make|let|have|get|show|show me|animate|i want|i'd like|i would like|i need)(?: to see)?"
     rf" {_SOMEONE}(?: to)?"
-    r" (?P<verb>[a-z]+)\b.*"
+    r" (?P<verb>(?!(?:say|go on|back|do (?:it|that))\b)[a-z]+)\b.*"
 )
 
 

@@ -85,7 +85,10 @@ def _move(said: re.Match[str], it: bool, captions: Sequence[str]) -> list[Act]:
     if what is None or what.whole or not (what.segment or it):
         return []
     gap, segment = _gap(said["where"], captions), what.segment or len(captions)
-    return [] if gap is None else [Act("move", segment=segment, to=gap if gap >= segment else gap + 1)]
+    if gap is None:
+        return []
+    numbered = re.fullmatch(_PLACES, said["where"])
+    return [Act("move", segment=segment, to=gap if gap >= segment and not numbered else gap + 1)]
 
 
 def _inserted(what: str, gap: int, length: float | None, heard: Heard) -> list[Act]:
@@ -131,7 +134,7 @@ def _next_to(where: str, of: str, captions: Sequence[str]) -> int | None:
         if abs(ends[0] - ends[1]) != 1:
             raise UserError(f"segments {min(ends)} and {max(ends)} are not neighbours; say before or after which one")
         return max(ends) - 1
-    at = target(of, captions, clause=True)
+    at = None if of == "all" else target(of, captions, clause=True)  # "after all"
     if at is None:
         return None
     after = re.search(r"after|behind|following", where) is not None

@@ -159,6 +159,7 @@ def test_a_contradiction_is_refused():
 def test_turns_are_cut_where_another_order_begins():
     assert parts("loop it 3 times, export mp4") == ["loop it 3 times", "export mp4"]
     assert parts("then he sits and then he stands") == ["then he sits", "then he stands"]
+    assert parts("he waves | save x.glb") == parts("he waves; save x.glb") == ["he waves", "save x.glb"]
     assert parts("he jumps, and waves") == ["he jumps, and waves"]
     some = each(read("retime 1 2s")[0], heard("2 seconds each"))
     assert write(some) == "retime 1 2s | retime 2 2s | retime 3 2s"
