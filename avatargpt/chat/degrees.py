@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 
 from avatargpt.chat import slots
+from avatargpt.chat.factors import plain
 
 FASTER, SLOWER = (1.4, 1.8), (0.7, 0.5)  # times as fast; the second where it is said with "much"
 LONGER, SHORTER = (1.3, 1.8), (0.75, 0.5)  # times as long
@@ -43,6 +44,7 @@ _LENGTHS = [
 _TEMPOS = [
     (r"(?P<what>.*?)(?:too|less|not so) (?:fast|quick|quickly|hurried)", -1),
     (r"(?P<what>.*?)(?:too|less|not so) (?:slow|slowly)", 1),
+    (r"slow[- ]?mo(?:tion)?\b(?P<what>.*)", -1), (r"(?P<what>.*?)\bin slow[- ]?mo(?:tion)?", -1),
     (r"(?:slow|slowed|calm|tone)(?P<what>.*?)\bdown\b(?P<also>.*)", -1), (r"slow (?P<what>.+)", -1),
     (r"(?:speed|sped|hurry)(?P<what>.*?)\bup\b(?P<also>.*)", 1), (r"(?:quicken|hurry)(?P<what>.*)", 1),
     (r"(?P<what>.*?)\b(?:slower|slowly|slow|slow down|slowed down|slowed)\b(?P<also>.*)", -1),
@@ -91,7 +93,7 @@ class Degree:
 
 def degree(text: str) -> Degree | None:
     """What a wish comes to that is about tempo or about length; None: it is about something else, or about both."""
-    text = _MORE.sub(r"\1 \2 more", " ".join(text.lower().split()).strip(" .,!;"))
+    text = _MORE.sub(r"\1 \2 more", plain(" ".join(text.lower().split()).strip(" .,!;")))
     found = slots.lengths(text)
     shape = slots.with_length(text, "<n>")
     if found:

@@ -28,10 +28,24 @@ _ADDED = re.compile(r"\b(?:faster|quicker|(?:speed|sped)\b.*\bup|longer|lengthen
 _ABOUT_LENGTH = re.compile(
     r"\b(?:longer|shorter|as long|as short|lengthen(?:ed)?|shorten(?:ed)?|prolong|stretch|length|duration)\b"
 )
+_QUANTITY = re.compile(
+    r"\b(?:(?P<more>increase|raise)|decrease|reduce|lower) (?:the |its |his |her )?"
+    r"(?:(?P<tempo>speed|tempo|pace)|length|duration)\b(?: of\b)?"
+)
+
+
+def plain(text: str) -> str:
+    """With "increase the speed of" as "speed up", "reduce the length of" as "shorten" and so on."""
+
+    def verb(m: re.Match[str]) -> str:
+        return ("speed up" if m["more"] else "slow down") if m["tempo"] else ("lengthen" if m["more"] else "shorten")
+
+    return _QUANTITY.sub(verb, text)
 
 
 def factor(text: str) -> float | None:
     """How many times as fast; a length that is said as a multiple ("twice as long") is turned round."""
+    text = plain(text)
     value = _share(text)
     if value is None and (m := _FACTOR.search(text)):
         value = float(m.group(1) or m.group(3) or m.group(4)) / (100 if (m.group(2) or "")[:1] in ("%", "p") else 1)

@@ -20,7 +20,9 @@ _GOES_ON = re.compile(
     r"and|another)\b\W*)+"
 )
 
-_SAVE_IT = re.compile(r"\W*(?:please )?(?:save|store|keep)(?: (?:it|this|that|all|everything))?(?: (?:now|please))?\W*")
+_SAVE_IT = re.compile(
+    r"\W*(?:(?:please|just|now|ok) )*(?:save|store|keep)(?: (?:it|this|that|all|everything))?(?: (?:now|please))?\W*"
+)
 _THE_ONE = re.compile(rf"\b(?:{'|'.join(ORDINALS)}|last|final|this|that|the|other) one\b")  # not a number
 UNNAMED = "motion"  # what is saved without a name
 
@@ -110,7 +112,7 @@ def _spoken(kind: str, heard: Heard, seconds: dict[str, Any]) -> dict[str, Any] 
         case "save":
             if re.fullmatch(r"\W*keep (?:take )?[a-z]\W*", text):  # a take that is not open
                 return None
-            name = saving.save_name(text, heard.files) or (UNNAMED if _SAVE_IT.fullmatch(text) else None)
+            name = UNNAMED if _SAVE_IT.fullmatch(text) else saving.save_name(text, heard.files)
             return {"name": name} if name else None
         case "export":
             found = saving.suffix(text)

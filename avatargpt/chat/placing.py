@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from avatargpt.chat import slots
 from avatargpt.chat.intent import Heard
-from avatargpt.chat.pointing import target
+from avatargpt.chat.pointing import Target, target
 from instruct_data.acts import LEAST_SECONDS, MOST_SECONDS, Act
 from vqvae.errors import UserError
 
@@ -34,6 +34,7 @@ _INSERT = re.compile(
     rf"(?:(?:insert|add|put|place|include|squeeze in)(?: in)?:? (?P<what>.+?)[\s,]+(?P<where>{_THERE}|{_END})"
     rf"|(?:have|let|make) (?P<who>.+?) (?P<when>first|at the (?:very )?(?:beginning|start|end){_OF_IT}|{_NEXT_TO} .+))"
 )
+_SWAP = re.compile(r"(?:swap|exchange|switch) (.+?) (?:and|with|&) (.+?)(?: around)?")
 _DEFINITE = re.compile(r"(?:the|that|this|it|them|segment|part|step|number)\b")
 _SAID_FIRST = re.compile(r"(?:right |just )?(?P<where>(?:before|after|between) (?!(?:it|him|her|them)\b).+)")
 _SAID_LAST = re.compile(
@@ -55,6 +56,8 @@ def placed(text: str, heard: Heard) -> list[Act]:
     length = next((s for s in slots.lengths(text) if LEAST_SECONDS <= s <= MOST_SECONDS), None)
     plain = slots.without_lengths(text).strip(" ,")
     plain = re.sub(r"\s+(?:for|of|lasting),?$|,(?=,)", "", plain)
+    if m := _SWAP.fullmatch(plain):
+        return _swapped([target(t, heard.captions) for t in m.groups()])
     for pattern in (_MOVE, _COMES) if length is None else ():
         if (m := pattern.fullmatch(plain)) and (acts := _move(m, pattern is _MOVE, heard.captions)):
             return acts
@@ -89,6 +92,15 @@ def _move(said: re.Match[str], it: bool, captions: Sequence[str]) -> list[Act]:
         return []
     numbered = re.fullmatch(_PLACES, said["where"])
     return [Act("move", segment=segment, to=gap if gap >= segment and not numbered else gap + 1)]
+
+
+def _swapped(ends: Sequence[Target | None]) -> list[Act]:
+    """Two segments in each other's place."""
+    first, last = sorted(t.segment or 0 for t in ends if t) if all(ends) else (0, 0)
+    if not 0 < first < last:
+        return []
+    there = [Act("move", segment=last, to=first)]
+    return there if last == first + 1 else [*there, Act("move", segment=first + 1, to=last)]
 
 
 def _inserted(what: str, gap: int, length: float | None, heard: Heard) -> list[Act]:

@@ -41,7 +41,7 @@ def test_how_many_times_as_fast(text, times):
     [
         # tempo
         ("make it 20% faster", "speed x1.2"), ("everything slower", "speed x0.7"), ("slow down", "edit: slower"),
-        ("slow him down", "edit: slower"), ("slow motion", "edit: slower"), ("speed it up", "edit: faster"),
+        ("slow him down", "edit: slower"), ("slow-mo for the jump", "edit 3: slower"), ("speed it up", "edit: faster"),
         ("slow down the first one", "edit 1: slower"),
         ("make the walk slower", "edit 1: slower"), ("the wave a bit faster", "edit 2: faster"),
         ("the jump is much too fast", "edit 3: much slower"), ("the walk 1.5 times faster", "speed 1 x1.5"),
@@ -52,6 +52,8 @@ def test_how_many_times_as_fast(text, times):
         ("cut 2 seconds off the wave", "edit 2: 2 seconds shorter"), ("make the last one longer", "edit 3: longer"),
         ("make the first one longer", "edit 1: longer"), ("shorten the walk", "edit 1: shorter"),
         ("double the length of the wave", "edit 2: 2 times as long"), ("shorten the jump to 2 s", "retime 3 2s"),
+        ("increase the speed by 20%", "speed x1.2"), ("reduce the speed of the jump by half", "speed 3 x0.5"),
+        ("reduce the length of the walk by 2 s", "edit 1: 2 seconds shorter"),
         ("everything 3 seconds shorter", "total 15s"), ("shorten it to 9 s", "total 9s"),
         ("make the walk 3s and the jump 2s", "retime 1 3s | retime 3 2s"), ("give the walk 3 seconds", "retime 1 3s"),
         # the other side, all of it
@@ -68,11 +70,12 @@ def test_how_many_times_as_fast(text, times):
         ("make it first", "move 3 1"),
         ("put a wave to the right before the jump", "before 3: a wave to the right"),
         ("move the walk to place 2", "move 1 2"),
+        ("swap the walk and the wave", "move 2 1"), ("swap 1 and 3", "move 3 1 | move 2 3"),
         # manner, files
         ("the jump higher", "edit 3: higher"), ("make the wave happier", "edit 2: happier"),
         ("save only the jump as j.npz", "save 3: j.npz"), ("save segment 2 as w.npz", "save 2: w.npz"),
         ("export the second segment as bvh", "export bvh 2"), ("save as glb", "export glb"),
-        ("save it as bvh", "export bvh"),
+        ("save it as bvh", "export bvh"), ("export walk.glb", "save: walk.glb"),
         ("export it as a bvh file called foo", "save: foo.bvh"),
     ],
 )  # fmt: skip
@@ -98,7 +101,9 @@ def test_what_is_left_to_the_classifier(request_):
 @pytest.mark.parametrize(
     ("request_", "captions", "told"),
     [
-        ("loop it", CAPTIONS, "how often"), ("the jump slower", (*CAPTIONS, "a person jumps"), "segments 3 and 4"),
+        ("save only the dance as x.glb", CAPTIONS, "one segment, or all"),
+        ("export segments 1 and 2 as bvh", CAPTIONS, "one segment, or all"), ("loop it", CAPTIONS, "how often"),
+        ("the jump slower", (*CAPTIONS, "a person jumps"), "segments 3 and 4"),
         ("add a bow between the walk and the jump", CAPTIONS, "not neighbours"),
         ("add a bow in the middle", CAPTIONS[:1], "nothing between"),
         ("add a bow in between", CAPTIONS, "between which"),

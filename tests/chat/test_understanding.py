@@ -176,7 +176,7 @@ def test_sentences_of_one_turn_follow_one_another():
 
 
 def test_what_is_saved_without_a_name():
-    for words in ("save it", "please save", "save everything now"):
+    for words in ("save it", "please save", "save everything now", "just save it", "keep it"):
         assert write([fill("save", heard(words))]) == "save: motion"
     assert write([fill("save", heard("save it as walk"))]) == "save: walk"
     assert fill("save", heard("keep z")) is None
