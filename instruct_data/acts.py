@@ -28,14 +28,14 @@ SHAPES: dict[str, Shape] = {
 }  # fmt: skip
 # act -> what it takes, in the order it is written; "?" = may be left out
 TAKES: dict[str, tuple[str, ...]] = {
-    "make": ("seconds?", "text"), "then": ("seconds?", "text"), "before": ("segment", "text"),
+    "make": ("seconds?", "text"), "then": ("seconds?", "text"), "before": ("segment", "seconds?", "text"),
     "replace": ("segment", "text"), "edit": ("segment?", "change"), "retime": ("segment?", "seconds"),
     "total": ("seconds",), "speed": ("segment?", "factor"), "mirror": ("segment?",), "again": ("segment?",),
     "keep": ("choice",), "delete": ("segment",), "move": ("segment", "to"), "loop": ("times",), "load": ("file",),
     "plan": ("activities?", "scene"), "long": ("seconds", "scene"), "describe": ("segment?", "file?"),
     "question": ("about",), "show": ("what",), "play": (), "undo": ("steps?",), "redo": ("steps?",),
-    "save": ("name",), "export": ("format",), "face": ("text",), "speak": ("file", "text?"), "help": (), "chat": (),
-    "clarify": (),
+    "save": ("name", "segment?"), "export": ("format", "segment?"), "face": ("text",),
+    "speak": ("file", "text?"), "help": (), "chat": (), "clarify": (),
 }  # fmt: skip
 
 

@@ -161,7 +161,7 @@ def convert(predicate: str, form: str) -> str | None:
     return "".join(out)
 
 
-_NOUNS = words("""
+PEOPLE = words("""
 person figure human man woman guy boy girl child kid dancer player fighter referee actor character avatar subject
 lady gentleman teenager youth adult citizen giant creature ogre monster bodybuilder thug punk hoodlum gangster
 delinquent mannequin doll puppet dummy robot android machine zombie corpse drunk drunkard individual athlete
@@ -169,7 +169,7 @@ performer model dude fellow somebody someone he she they it
 """)
 _SUBJECT = re.compile(
     r"^(?:(?P<lead>.{3,60}?), )??"
-    r"(?P<subject>(?:(?:an?|the|this|one) (?:[a-z]+[ -]){0,2}?)?(?:" + "|".join(_NOUNS) + r"))"
+    r"(?P<subject>(?:(?:an?|the|this|one) (?:[a-z]+[ -]){0,2}?)?(?:" + "|".join(PEOPLE) + r"))"
     r" (?P<rest>[a-z].*)$",
     re.I | re.S,
 )

@@ -30,7 +30,7 @@ class Scene:
         state: the timeline as it is.
         seed: of this act.
         request: the turn in the user's own words.
-        saved: name of the file written last, may be empty.
+        saved: name of the file written last, relative to the outputs, may be empty.
         progress: called with (done, total) during long work.
     """
 

@@ -16,7 +16,7 @@ from vqvae.errors import UserError
 FRAMES = "frames.png"
 HELP = """Say what should happen, in plain English:
   a boy walks through the snow / then he falls and gets up / before that he waves, 3 seconds
-  make him slower / do the second step again with the left hand / make it 30 seconds / mirror it
+  make him slower / shorten the walk / do the second step again with the left hand / make it 30 seconds / mirror it
   remove the first one / put the last one first / another take / keep a / loop it 3 times / undo
   what did he just do? / how long is it? / show the timeline / plan a picnic in the park
   load walk.bvh / describe walk.bvh / continue it / save as snow.glb
@@ -71,7 +71,7 @@ def show(scene: Scene, act: Act) -> Done:
         return Done(state, f"{state.plan.scene} ({state.plan.planner}):\n{plan_lines(state.plan)}")
     if act.what == "frames":
         path = sheet(state, scene.previews / FRAMES)
-        said = "Here are the frames." if open_file(path) else f"The frames are in {path.name}."
+        said = "Here are the frames." if open_file(path) else f"The frames are in {path}."
         return Done(state, said, state.whole, (path,))
     if act.what == "captions":
         said = "\n".join(f"  {n}. {s.caption}" for n, s in enumerate(state.segments, 1))

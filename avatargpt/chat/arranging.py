@@ -2,38 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from avatargpt.chat.acting import Done, Scene, does, said_seconds, short, with_segment
-from avatargpt.chat.making import GOES_ON, faster, remade
-from avatargpt.chat.timeline import FPS, MOST_FRAMES, Segment
+from avatargpt.chat.making import faster, lasting, mirrored
+from avatargpt.chat.timeline import FPS, MOST_FRAMES
 from instruct_data.acts import Act
-from instruct_data.mirror import mirror_text
 from vqvae.errors import UserError
-
-STRETCH = (0.75, 1.35)  # within this the same movement is stretched; beyond, it is made anew at that length
-FARTHEST = 5.0  # a movement that cannot be made anew is stretched at most so much
-
-
-def _lasting(scene: Scene, segment: Segment, seconds: float) -> Segment:
-    ratio = seconds / segment.motion.seconds
-    if STRETCH[0] <= ratio <= STRETCH[1]:
-        return segment.lasting(seconds)
-    if segment.kind == "made" and segment.caption != GOES_ON:
-        return remade(scene, segment, segment.caption, seconds, segment.seed)
-    if not 1 / FARTHEST <= ratio <= FARTHEST:
-        raise UserError(
-            f"{said_seconds(segment.motion.seconds)} from a file or a continuation cannot become "
-            f"{said_seconds(seconds)}; accepted up to {FARTHEST:g} times longer or shorter"
-        )
-    return segment.lasting(seconds)
 
 
 @does("retime")
 def retime(scene: Scene, act: Act) -> Done:
     at = scene.state.index(act.segment)
     seconds = float(act.seconds or 0)
-    state = with_segment(scene.state, at, _lasting(scene, scene.state.segments[at], seconds))
+    state = with_segment(scene.state, at, lasting(scene, scene.state.segments[at], seconds))
     return Done(state, f"Segment {at + 1} lasts {said_seconds(seconds)}.", state.whole)
 
 
@@ -49,7 +29,7 @@ def total(scene: Scene, act: Act) -> Done:
         raise UserError(f"{act.seconds:g} seconds are too short for {len(lengths)} segments; at least 0.2 s each")
     ends = [round(sum(lengths[: i + 1]) * frames / sum(lengths)) for i in range(len(lengths))]
     wanted = [b - a for a, b in zip([0, *ends], ends, strict=False)]
-    segments = [_lasting(scene, s, max(n, 2) / FPS) for s, n in zip(state.segments, wanted, strict=True)]
+    segments = [lasting(scene, s, max(n, 2) / FPS) for s, n in zip(state.segments, wanted, strict=True)]
     new = state.replaced(segments)
     return Done(new, f"All of it lasts {said_seconds(new.seconds)}.", new.whole)
 
@@ -64,20 +44,12 @@ def speed(scene: Scene, act: Act) -> Done:
     return Done(new, f"{what} runs {factor:g} times as fast: {said_seconds(new.seconds)} in all.", new.whole)
 
 
-def _mirrored(segment: Segment) -> Segment:
-    motion = segment.motion.mirrored().canonical()
-    caption = mirror_text(segment.caption)
-    if caption != segment.caption and segment.kind == "made":
-        return replace(segment, motion=motion, caption=caption)
-    return replace(segment, motion=motion, caption=caption, mirrored=not segment.mirrored)
-
-
 @does("mirror")
 def mirror(scene: Scene, act: Act) -> Done:
     state = scene.state
     at = state.index(act.segment)
     some = range(len(state.segments)) if act.segment is None else [at]
-    new = state.replaced([_mirrored(s) if i in some else s for i, s in enumerate(state.segments)])
+    new = state.replaced([mirrored(s) if i in some else s for i, s in enumerate(state.segments)])
     what = "Left and right are exchanged everywhere" if act.segment is None else f"Segment {at + 1} is mirrored"
     return Done(new, f"{what}.", new.whole)
 
@@ -110,5 +82,8 @@ def move(scene: Scene, act: Act) -> Done:
 def loop(scene: Scene, act: Act) -> Done:
     state = scene.state
     state.index(None)
+    if act.times == state.loops == 1:
+        return Done(state, "It plays once already.")
     new = state.replaced(state.segments, loops=int(act.times or 1))
-    return Done(new, f"It plays {new.loops} times, {said_seconds(new.seconds)} in all.", new.whole)
+    often = "once" if new.loops == 1 else f"{new.loops} times"
+    return Done(new, f"It plays {often}, {said_seconds(new.seconds)} in all.", new.whole)

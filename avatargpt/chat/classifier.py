@@ -21,6 +21,7 @@ from avatargpt.chat import saving, slots
 from avatargpt.chat.features import masked, rows
 from avatargpt.chat.filling import fill
 from avatargpt.chat.intent import NEED_SEGMENTS, Heard, why_not
+from avatargpt.chat.orders import order
 from avatargpt.clauses import clauses
 from avatargpt.packing import read_part
 from instruct_data.acts import Act
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
 FILE = "intents.safetensors"
 TRIED = 3  # kinds, the likeliest first, until one can be filled
+SETTLED = 1.0  # as sure as rules are
 LEAST = 0.22  # less sure than this it is better to ask
 
 
@@ -73,10 +75,9 @@ class TurnIntent:
         now, sure = heard, 1.0
         for part in parts(heard.request):
             said = replace(now, request=part, files=tuple(f for f in heard.files if f in part))
-            act, share = self._one(said)
-            if act is None:
+            some, share = self._one(said)
+            if not some:
                 return None, 0.0
-            some = each(act, said)
             out += some
             sure = min(sure, share)
             for one in some:
@@ -84,12 +85,14 @@ class TurnIntent:
         out = tidied(out)
         return (out, sure) if out and not why_not(out, heard) else (None, 0.0)
 
-    def _one(self, heard: Heard) -> tuple[Act | None, float]:
+    def _one(self, heard: Heard) -> tuple[list[Act], float]:
+        if settled := order(heard):
+            return settled, SETTLED
         for kind, share in self.election(heard)[:TRIED]:
             act = fill(kind, heard)
             if act is not None and not why_not([act], heard):
-                return act, share
-        return None, 0.0
+                return each(act, heard), share
+        return [], 0.0
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the classifier, weights as float16."""
@@ -176,7 +179,7 @@ def nearness(vectors: np.ndarray, wording: Wording | None) -> np.ndarray:
 
 def parts(request: str) -> list[str]:
     """Pieces of a turn that may each ask for something: sentences, and what "then" joins."""
-    marked = _COMMAND.sub("; ", request)
+    marked = _COMMAND.sub("; ", request.replace(" | ", "; "))
     sentences = [s for s in re.split(r"(?<=[.!?;])\s+|;\s*", marked) if re.search(r"\w", s)] or [request]
     out: list[str] = []
     for sentence in sentences:
@@ -211,4 +214,5 @@ def _after(heard: Heard, act: Act) -> Heard:
         captions.insert((act.segment or 1) - 1, str(act.text))
     elif act.do == "delete":
         del captions[(act.segment or 1) - 1]
-    return replace(heard, captions=tuple(captions), takes=(heard.takes or 1) + 1 if act.do == "again" else 0)
+    takes = (heard.takes or 1) + 1 if act.do == "again" else 0
+    return replace(heard, captions=tuple(captions), seconds=0.0, takes=takes)

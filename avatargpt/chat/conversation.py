@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from avatargpt.chat import commands, hearing
 from avatargpt.chat.acting import Progress, Scene, perform
 from avatargpt.chat.answering import clarifying
-from avatargpt.chat.filing import simplified
+from avatargpt.chat.filing import relative, simplified
 from avatargpt.chat.intent import Heard, Intent, check_named
+from avatargpt.chat.orders import ALL_STEPS
 from avatargpt.chat.reading import open_intent
 from avatargpt.chat.store import MOST_TURNS, Memory, Store
 from avatargpt.chat.timeline import Timeline
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
     from vqvae.motion import Motion
 
 COMMAND = "command"
+PREVIEWS = "avatargpt-previews"
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ class Conversation:
         planner: for plans: a planner, or the name that `avatargpt.planning.load_planner` takes.
         intent: who reads turns: ``both``, ``network``, ``turns``, or any `avatargpt.chat.intent.Intent`.
         outputs: folder that saved files go to; default: the working directory.
-        seed: the same turns with the same seed give the same motion.
+        seed: the same turns with the same seed give the same motion; None = 0, or as the session has it.
         view: draw a contact sheet of the timeline after every turn that changes it.
         progress: called with (done, total) during long work.
 
@@ -82,7 +82,7 @@ class Conversation:
 
     def __init__(
         self, model: Any, folder: str | Path | None = None, planner: Planner | str | None = None,
-        intent: Intent | str = "turns", outputs: str | Path | None = None, seed: int = 0, view: bool = False,
+        intent: Intent | str = "turns", outputs: str | Path | None = None, seed: int | None = None, view: bool = False,
         progress: Progress = None,
     ) -> None:  # fmt: skip
         self.model, self.view, self.progress = model, view, progress
@@ -91,7 +91,9 @@ class Conversation:
         self._intent = open_intent(model, intent) if isinstance(intent, str) else intent
         self.store = Store(Path(folder)) if folder is not None else None
         found = self.store.load() if self.store else None
-        self.memory = found or Memory(seed=seed)
+        self.memory = found or Memory()
+        if seed is not None:
+            self.memory.seed = seed
         self.resumed = found is not None
 
     @property
@@ -104,14 +106,10 @@ class Conversation:
         """All of it, or None when nothing was made yet."""
         return self.timeline.whole if self.timeline.segments else None
 
-    @cached_property
-    def _temporary(self) -> TemporaryDirectory[str]:
-        return TemporaryDirectory(prefix="avatargpt-chat-")
-
     @property
     def previews(self) -> Path:
-        """Where pictures for looking at go: the session's folder, or one that is removed at the end."""
-        return self.store.folder if self.store else Path(self._temporary.name)
+        """Where pictures for looking at go: the session's folder, or one among the outputs."""
+        return self.store.folder if self.store else self.outputs / PREVIEWS
 
     def planner(self) -> Planner:
         """The planner, loaded when it is first needed.
@@ -181,7 +179,7 @@ class Conversation:
         history = tuple(t["user"] for t in self.memory.turns[-2:] if not commands.is_command(t["user"]))
         return Heard(
             plain.lower(), now.text, tuple(s.caption for s in now.segments), len(now.takes), history, files,
-            now.plan is not None,
+            now.plan is not None, now.seconds,
         )  # fmt: skip
 
     def _do(self, acts: Sequence[Act], text: str, understood: str) -> Reply:
@@ -198,8 +196,8 @@ class Conversation:
                     if result.state is not self.timeline:
                         self.memory.push(result.state)
                         self.memory.seed = mix(self.memory.seed, 1)
-                    if act.do in ("save", "export") and result.files:
-                        self.memory.saved = result.files[-1].name
+                    if act.do in ("save", "export") and act.segment is None and result.files:
+                        self.memory.saved = relative(result.files[-1], self.outputs)
                     said.append(result.said)
                     files += result.files
                     motion = result.shown or motion
@@ -235,7 +233,7 @@ class Conversation:
             target.append(replace(memory.now))  # a copy keeps no composed motion in memory
             memory.now = source.pop()
         verb = "Undone" if act.do == "undo" else "Redone"
-        short = f" (there were only {steps})" if steps < wanted else ""
+        short = f" (there were only {steps})" if steps < wanted != ALL_STEPS else ""
         what = f"{verb}{'' if steps == 1 else f' {steps} steps'}{short}."
         count = len(memory.now.segments)
         if not count:

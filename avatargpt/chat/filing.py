@@ -18,6 +18,8 @@ _FOREIGN = frozenset(
     "fbx obj usd usda usdz dae abc blend max ma c3d wav mp3 ogg flac avi mov webm txt csv json vrma pkl zip".split()
 )
 _WHY_NOT = {".fbx": "Blender, Unreal and Unity read .glb and .bvh, and Blender writes .fbx from them"}
+_RATE = re.compile(r"\b(?:at|with|in) (\d+(?:\.\d+)?) ?(?:fps|hz|frames (?:per|a) second)\b", re.IGNORECASE)
+MOST_FPS = 240.0
 _UNSAFE = re.compile(r"[<>\"|?*]+")  # no file system everywhere takes these
 _FILE = re.compile(
     r"\"([^\"\n]+?\.\w{2,5})\"|'([^'\n]+?\.\w{2,5})'|((?:\\ |[^\s\"'|;,])+\.(?:" + "|".join(FORMATS)
@@ -91,28 +93,45 @@ def _as_typed(name: str, request: str) -> str:
     return found.group(0) if found else name
 
 
-def _write(scene: Scene, path: Path) -> Done:
+def relative(path: Path, outputs: Path) -> str:
+    """A file's name as it is said and remembered: within the outputs where it is there."""
+    return str(path.relative_to(outputs) if path.is_relative_to(outputs) else path)
+
+
+def _write(scene: Scene, path: Path, segment: int | None) -> Done:
+    """Write the whole, or one segment as a clip of its own, at the rate that the turn names."""
     from avatargpt import export
 
-    whole = scene.state.whole
+    motion, part = scene.state.whole, ""
+    if segment is not None:
+        at = scene.state.index(segment)
+        motion = scene.state.round.slice(*scene.state.spans[at]).canonical()
+        motion, part = motion.with_caption(scene.state.segments[at].caption), f"segment {segment}, "
+    if found := _RATE.search(scene.request):
+        rate = float(found.group(1))
+        if not 1 <= rate <= MOST_FPS:
+            raise UserError(f"{rate:g} frames per second; accepted 1 to {MOST_FPS:g}")
+        motion = motion.resampled(rate)
     there = path.is_file()
-    export.save(whole, path)
-    name = path.relative_to(scene.outputs) if path.is_relative_to(scene.outputs) else path
-    said = f"{'Replaced' if there else 'Saved'} {name}: {len(whole)} frames, {whole.seconds:.1f} s."
-    return Done(scene.state, said, whole, (path,))
+    export.save(motion, path)
+    rate_said = f" at {motion.fps:g} per second" if found else ""
+    what = f"{part}{len(motion)} frames{rate_said}, {motion.seconds:.1f} s"
+    said = f"{'Replaced' if there else 'Saved'} {relative(path, scene.outputs)}: {what}."
+    return Done(scene.state, said, motion, (path,))
 
 
 @does("save")
 def save(scene: Scene, act: Act) -> Done:
     scene.state.index(None)
-    return _write(scene, _target(scene, str(act.name)))
+    return _write(scene, _target(scene, str(act.name)), act.segment)
 
 
 @does("export")
 def export_as(scene: Scene, act: Act) -> Done:
     scene.state.index(None)
-    stem = Path(scene.saved).stem if scene.saved else "motion"
-    return _write(scene, _target(scene, f"{stem}.{act.format}"))
+    stem = str(Path(scene.saved).with_suffix("")) if scene.saved else "motion"
+    part = f"-segment-{act.segment}" if act.segment is not None else ""
+    return _write(scene, _target(scene, f"{stem}{part}.{act.format}"), act.segment)
 
 
 @does("play")
@@ -122,5 +141,5 @@ def play(scene: Scene, act: Act) -> Done:
     whole = scene.state.whole
     path = export.save(whole, scene.previews / PREVIEW)
     opened = open_file(path)
-    said = "Playing it." if opened else f"No desktop to play it on; the film is {path.name}."
+    said = "Playing it." if opened else f"No desktop to play it on; the film is {path}."
     return Done(scene.state, said, whole, (path,))

@@ -7,10 +7,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from avatargpt.chat import saving, slots
+from avatargpt.chat.degrees import degree
 from avatargpt.chat.intent import Heard
 from avatargpt.chat.making import GOES_ON
 from instruct_data.acts import LEAST_SECONDS, MOST_SECONDS, Act, from_json
 from instruct_data.mirror import side_of
+from instruct_data.turns import ORDINALS
 from vqvae.errors import UserError
 
 _GOES_ON = re.compile(
@@ -18,7 +20,10 @@ _GOES_ON = re.compile(
     r"and|another)\b\W*)+"
 )
 
-_SAVE_IT = re.compile(r"\W*(?:please )?(?:save|store|keep)(?: (?:it|this|that|all|everything))?(?: (?:now|please))?\W*")
+_SAVE_IT = re.compile(
+    r"\W*(?:(?:please|just|now|ok) )*(?:save|store|keep)(?: (?:it|this|that|all|everything))?(?: (?:now|please))?\W*"
+)
+_THE_ONE = re.compile(rf"\b(?:{'|'.join(ORDINALS)}|last|final|this|that|the|other) one\b")  # not a number
 UNNAMED = "motion"  # what is saved without a name
 
 
@@ -52,7 +57,9 @@ def _values(kind: str, heard: Heard) -> dict[str, Any] | None:
             side = side_of(text)
             return {**at, "change": change if change or not side else f"with the {side} hand"}
         case "retime":
-            numbers = [n for n in slots.numbers(text) if LEAST_SECONDS <= n <= 600]
+            if (by := degree(text)) and by.seconds:  # longer by so much, of what is not named plainly: no length
+                return None
+            numbers = [n for n in slots.numbers(_THE_ONE.sub(" ", text)) if LEAST_SECONDS <= n <= 600]
             value = length if length is not None else next((n for n in numbers[::-1] if [n] != pointed), None)
             return None if value is None else {"segment": pointed[0] if pointed else len(captions), "seconds": value}
         case "total":
@@ -105,7 +112,7 @@ def _spoken(kind: str, heard: Heard, seconds: dict[str, Any]) -> dict[str, Any] 
         case "save":
             if re.fullmatch(r"\W*keep (?:take )?[a-z]\W*", text):  # a take that is not open
                 return None
-            name = saving.save_name(text, heard.files) or (UNNAMED if _SAVE_IT.fullmatch(text) else None)
+            name = UNNAMED if _SAVE_IT.fullmatch(text) else saving.save_name(text, heard.files)
             return {"name": name} if name else None
         case "export":
             found = saving.suffix(text)

@@ -22,7 +22,7 @@ NEED_SEGMENTS = frozenset(
     "then before replace edit retime total speed mirror again delete move loop play save export".split()
 )
 MOVEMENTS = ("make", "then", "before", "replace")
-_ASKS = re.compile(r"(?:what|which|who|whose|where|when|why|how)\b(?! (?:about|if)\b)[^.!]*\?")
+ASKS = re.compile(r"(?:what|which|who|whose|where|when|why|how)\b(?! (?:about|if)\b)[^.!]*\?")
 _ANSWERS = frozenset("chat clarify help question show describe".split())
 
 
@@ -34,6 +34,7 @@ class Heard:
         request: the user's words, lower case, paths cut to plain file names. timeline: the line of `outline`.
         captions: of the segments. takes: open for choice, 0 or 1 = none. history: earlier turns, the last one last.
         files: plain names of the files in the request. planned: whether there is a plan.
+        seconds: length of the whole, 0 = not known.
     """
 
     request: str
@@ -43,6 +44,7 @@ class Heard:
     history: tuple[str, ...] = ()
     files: tuple[str, ...] = ()
     planned: bool = False
+    seconds: float = 0.0
 
 
 class Intent(Protocol):
@@ -51,7 +53,11 @@ class Intent(Protocol):
     name: str
 
     def understand(self, heard: Heard) -> list[Act] | None:
-        """Acts that are possible (see `why_not`), or None: not understood."""
+        """Acts that are possible (see `why_not`), or None: not understood.
+
+        Raises:
+            UserError: understood, but it leaves something open; says what.
+        """
         ...
 
 
@@ -76,7 +82,7 @@ def why_not(acts: Sequence[Act], heard: Heard) -> str:
         for value in (act.seconds, act.factor, act.times, act.activities):
             if value is not None and round(float(value), 3) not in said and not (relative or heard.history):
                 return f"{act.do}: no {value:g} in the turn"
-        if act.do in MOVEMENTS and _ASKS.fullmatch(heard.request):
+        if act.do in MOVEMENTS and ASKS.fullmatch(heard.request):
             return f"{act.do}: a question names no movement"
         takes = (takes or 1) + 1 if act.do == "again" else 0
         if act.do in ("make", "load", "long"):

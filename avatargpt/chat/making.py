@@ -9,7 +9,8 @@ from avatargpt.chat.filing import find_file
 from avatargpt.chat.rewording import changed
 from avatargpt.chat.timeline import FPS, MOST_TAKES, Segment, Timeline, made_segment
 from avatargpt.stitching import retimed
-from instruct_data.acts import TAKE_LETTERS, Act
+from instruct_data.acts import LEAST_SECONDS, TAKE_LETTERS, Act
+from instruct_data.mirror import mirror_text
 from vqvae.errors import UserError
 from vqvae.motion import Motion
 
@@ -17,6 +18,8 @@ GOES_ON = "a person goes on"
 MORE_SECONDS = 4.0  # of a continuation that names no length
 ACTIVITIES = 3
 CHUNK_SECONDS = 600.0  # the most that one call makes
+STRETCH = (0.75, 1.35)  # within this the same movement is stretched; beyond, it is made anew at that length
+FARTHEST = 5.0  # a movement that cannot be made anew is stretched at most so much
 
 
 def _segment(scene: Scene, caption: str, seconds: float | None, seed: int) -> Segment:
@@ -59,7 +62,7 @@ def _continued(scene: Scene, act: Act) -> Segment:
 @does("before")
 def before(scene: Scene, act: Act) -> Done:
     at = scene.state.index(act.segment)
-    segment = _segment(scene, str(act.text), None, scene.seed)
+    segment = _segment(scene, str(act.text), act.seconds, scene.seed)
     state = scene.state.replaced([*scene.state.segments[:at], segment, *scene.state.segments[at:]])
     return Done(state, f"Segment {at + 1} is now: {_about(segment)}.", state.whole)
 
@@ -83,10 +86,9 @@ def edit(scene: Scene, act: Act) -> Done:
     old = scene.state.segments[at]
     change = changed(old.caption, str(act.change))
     if not change.remake:
-        new = replace(old, caption=change.caption)
-        if change.mirror:
-            new = replace(new, motion=old.motion.mirrored().canonical())
-        new = faster(new, change.tempo)
+        if change.length != 1 or change.seconds:
+            return _lengthened(scene, at, old.motion.seconds * change.length + change.seconds)
+        new = faster(mirrored(old) if change.mirror else old, change.tempo)
         how = "mirrored" if change.mirror else f"at {change.tempo:g} times the speed"
         return _exchanged(scene, at, new, f"Segment {at + 1}, {how}: {_about(new)}.")
     if old.kind != "made":
@@ -97,6 +99,43 @@ def edit(scene: Scene, act: Act) -> Done:
     new = remade(scene, old, change.caption, old.motion.seconds if old.fixed else None, scene.seed)
     new = faster(new, change.tempo)
     return _exchanged(scene, at, new, f"Segment {at + 1}, {act.change}: {_about(new)}.")
+
+
+def _lengthened(scene: Scene, at: int, seconds: float) -> Done:
+    old = scene.state.segments[at]
+    before = said_seconds(old.motion.seconds)
+    if seconds < LEAST_SECONDS:
+        raise UserError(f"segment {at + 1} lasts {before}; accepted: what leaves at least {LEAST_SECONDS:g} s of it")
+    new = lasting(scene, old, round(seconds * FPS) / FPS)
+    return _exchanged(scene, at, new, f"Segment {at + 1} lasts {said_seconds(new.motion.seconds)}, it was {before}.")
+
+
+def mirrored(segment: Segment) -> Segment:
+    """The same movement with its sides exchanged, in the caption, too."""
+    motion = segment.motion.mirrored().canonical()
+    caption = mirror_text(segment.caption)
+    if caption != segment.caption and segment.kind == "made":
+        return replace(segment, motion=motion, caption=caption)
+    return replace(segment, motion=motion, caption=caption, mirrored=not segment.mirrored)
+
+
+def lasting(scene: Scene, segment: Segment, seconds: float) -> Segment:
+    """A segment of another length: stretched, or made anew where that would show.
+
+    Raises:
+        UserError: too much for what cannot be made anew.
+    """
+    ratio = seconds / segment.motion.seconds
+    if STRETCH[0] <= ratio <= STRETCH[1]:
+        return segment.lasting(seconds)
+    if segment.kind == "made" and segment.caption != GOES_ON:
+        return remade(scene, segment, segment.caption, seconds, segment.seed)
+    if not 1 / FARTHEST <= ratio <= FARTHEST:
+        raise UserError(
+            f"{said_seconds(segment.motion.seconds)} from a file or a continuation cannot become "
+            f"{said_seconds(seconds)}; accepted up to {FARTHEST:g} times longer or shorter"
+        )
+    return segment.lasting(seconds)
 
 
 def remade(scene: Scene, old: Segment, caption: str, seconds: float | None, seed: int) -> Segment:

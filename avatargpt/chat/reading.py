@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from avatargpt.chat import slots
-from avatargpt.chat.classifier import LEAST, TurnIntent
+from avatargpt.chat.classifier import LEAST, SETTLED, TurnIntent
 from avatargpt.chat.intent import MOVEMENTS, Heard, Intent, ModelIntent, grounded_text
 from instruct_data.acts import Act
 from vqvae.errors import UserError
@@ -19,9 +19,10 @@ SURE = 0.5  # probability from which the classifier outvotes a network that says
 class BothIntent:
     """The network and the classifier together.
 
-    Where both name the same kinds of acts, the network's acts count, for it can also read what rules cannot (who is
-    meant, what follows from earlier turns). Where they differ, the classifier counts when it is sure (`SURE`), else the
-    network. Where only one has a possible answer, that one.
+    Where the words settle what is meant (`SETTLED`), the rules count. Where both name the same kinds of acts, the
+    network's acts count, for it can also read what rules cannot (who is meant, what follows from earlier turns). Where
+    they differ, the classifier counts when it is sure (`SURE`), else the network. Where only one has a possible answer,
+    that one.
     """
 
     name = "network and classifier"
@@ -39,6 +40,9 @@ class BothIntent:
         if first is None or second is None:
             self.last = self.network.name if second is None else self.turns.name
             return second if first is None else _grounded(first, heard)
+        if sure == SETTLED:
+            self.last = self.turns.name
+            return second
         if [a.do for a in first] == [a.do for a in second]:
             self.last = self.name
             return _grounded(first, heard)

@@ -5,20 +5,19 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from avatargpt.chat.degrees import degree
+from avatargpt.lexical import lemmas
 from instruct_data.mirror import mirror_text, side_of
 from vqvae.errors import UserError
 
-# tempo of what is asked for; the same movement is played faster or slower, nothing is made again
-_TEMPO = [
-    (re.compile(r"\b(?:much|a lot|way|far|twice as) (?:slow|slower|more slowly|slowly)\b"), 0.5),
-    (re.compile(r"\b(?:much|a lot|way|far|twice as) (?:fast|faster|more quickly|quicker)\b"), 1.8),
-    (re.compile(r"\b(?:slower|slow|more slowly|slowly|slow down|slowed|calmer pace)\b"), 0.7),
-    (re.compile(r"\b(?:faster|fast|more quickly|quicker|quickly|speed up|hurried|hurry)\b"), 1.4),
-]
+_SLOWER = re.compile(r"\b(?:slower|slow|more slowly|slowly|slow down|slowed|calmer pace)\b")
+_FASTER = re.compile(r"\b(?:faster|fast|more quickly|quicker|quickly|speed up|hurried|hurry)\b")
 _NEGATED = re.compile(r"\b(?:not|no|never|instead of|rather than)\s+(?:so |too |as )?\w+")
-_FILLER = re.compile(
-    r"\b(?:a bit|a little|please|much|a lot|way|far|twice as|him|her|it|more|and|should be|make|do)\b|,"
-)
+_FILLER = re.compile(r"\b(?:him|her|it|he|she|they|them|that|this|one|and|should be|make|do)\b|,")
+OTHER = r"other (?:hand|arm|leg|foot|side|way|direction|fist|knee|elbow|shoulder)s?"
+_OTHER = re.compile(rf"(?:(?:no|with|use|using|on|to|in|make it|his|her)\b[\s,]*)*(?:the )?{OTHER}(?: round| around)?")
+_NAME = re.compile(r"(the |his |her |him |)(\w+) (?:should be |is |be )?(?=\S)")
+MOST_NAMING = 3  # words that may name a movement beside its change
 _PART = re.compile(r"\b(left|right)[ -](hand|arm|leg|foot|knee|fist|elbow|shoulder|handed)\b")
 _ANY_PART = re.compile(r"\b(?:left|right|one|the|his|her|both|a)\s+(hand|arm|leg|foot|knee|fist|elbow|shoulder)s?\b")
 _BOTH = re.compile(r"\bboth (hands|arms|legs|feet|knees|fists)\b")
@@ -31,14 +30,17 @@ class Change:
 
     Attributes:
         caption: the new one.
-        tempo: factor of speed, 1 = none. mirror: the same movement with its sides exchanged is what is asked for.
-        remake: whether the movement has to be made again.
+        tempo: factor of speed, 1 = none. length: factor of length, likewise. seconds: longer, negative = shorter.
+        mirror: the same movement with its sides exchanged is what is asked for. remake: whether the movement
+        has to be made again.
     """
 
     caption: str
     tempo: float = 1.0
     mirror: bool = False
     remake: bool = True
+    length: float = 1.0
+    seconds: float = 0.0
 
 
 def changed(caption: str, change: str) -> Change:
@@ -49,21 +51,35 @@ def changed(caption: str, change: str) -> Change:
     """
     change = " ".join(change.lower().split()).rstrip(" .!")
     asked = _NEGATED.sub(" ", change.replace("less fast", "slower").replace("less slow", "faster"))
-    if len({factor < 1 for pattern, factor in _TEMPO if pattern.search(asked)}) > 1:
+    if _SLOWER.search(asked) and _FASTER.search(asked):
         raise UserError(f"{change!r} is slower and faster at once; say one of them, or name a segment for each")
-    tempo, rest = 1.0, asked
-    for pattern, factor in _TEMPO:
-        if pattern.search(asked):
-            tempo, rest = factor, pattern.sub(" ", asked)
-            break
-    if tempo != 1.0 and not " ".join(_FILLER.sub(" ", rest).split()):
-        return Change(caption, tempo, remake=False)
+    found = degree(asked)
+    if found and not found.to and _about(found.rest, caption):
+        return Change(caption, found.tempo, remake=False, length=found.length, seconds=found.seconds)
+    if _OTHER.fullmatch(change):
+        return Change(mirror_text(caption), mirror=True, remake=False)
+    change = _without_name(change, caption)
     wanted = side_of(change)
     if wanted in ("left", "right") and side_of(caption) == ("right" if wanted == "left" else "left"):
         only_side = _PART.fullmatch(re.sub(r"^(?:with|using|use|by) (?:the |his |her )?", "", change).strip())
         if only_side or _TOWARDS.fullmatch(change):
             return Change(mirror_text(caption), mirror=True, remake=False)
     return Change(_said(caption, change))
+
+
+def _about(words: str, caption: str) -> bool:
+    """Whether words name no other thing than this caption's movement: "him", "the walk"."""
+    rest = lemmas(_FILLER.sub(" ", words))
+    return not rest or (len(rest) <= MOST_NAMING and set(rest) <= set(lemmas(caption)))
+
+
+def _without_name(change: str, caption: str) -> str:
+    """Without the movement's own name in front: "the jump higher", "jump higher" -> "higher"."""
+    found, shown = _NAME.match(change), lemmas(caption)
+    word = lemmas(found.group(2)) if found else []
+    if not found or not word or word[0] not in (shown if found.group(1) else shown[:1]):
+        return change
+    return change[found.end() :]
 
 
 def _said(caption: str, change: str) -> str:
@@ -92,7 +108,7 @@ def _said(caption: str, change: str) -> str:
     return caption if said in caption else f"{caption} {_adverbial(said)}"
 
 
-_MANNERS = {
+MANNERS = {
     "happy": "happily", "happier": "happily", "sad": "sadly", "sadder": "sadly", "angry": "angrily",
     "angrier": "angrily", "furious": "angrily", "tired": "tiredly", "drunk": "drunkenly", "scared": "fearfully",
     "proud": "proudly", "elegant": "elegantly", "nervous": "nervously", "sneaky": "sneakily", "confident": "proudly",
@@ -106,4 +122,4 @@ _MANNERS = {
 def _adverbial(said: str) -> str:
     """"more tired" -> "tiredly"; what is no single adjective stays."""
     word = re.sub(r"^(?:more|very|a bit|a little|much|so|really)\s+", "", said)
-    return _MANNERS.get(word, said)
+    return MANNERS.get(word, said)

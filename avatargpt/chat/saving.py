@@ -14,26 +14,33 @@ def suffix(text: str) -> str | None:
     return found[0] if found else None
 
 
+MOST_NAMING = 4  # words of a name that is several
 _SAVE = re.compile(
     r"\b(?:save|store|write|sav|keep|put|ship|export|call|name)\b.*?\b(?:as|to|in|under|named|called|it|name:?)\s+"
-    r"(?:the name |name |everything as |it )?([\w./~-]+)\s*$"
+    r"(?:(?:the name|name|everything|it|as|to|in|under|named|called)\s+)*([\w./~-]+(?: [\w./~-]+)*)\s*$"
 )
+_BEFORE = re.compile(r"^.*?\b(?:save|store|write)\b(?: (?:that|it|this|everything|all))*(?: as)?\s*")
 
 
 def save_name(text: str, files: Sequence[str]) -> str | None:
     """What a saved file is called."""
     if files:
         return files[0]
-    bare = re.sub(r"\b(?:please|pls|thanks|thx|now|ok)\b", " ", text).strip(" .!?")
+    bare = re.sub(r"\b(?:please|pls|thanks|thx|now|ok)\b|\bat \d+ ?fps\b", " ", text).strip(" .!?")
     fmt = suffix(bare)
-    named = re.search(r"\b(?:named|called|call it|name it|name:)\s+([\w-]+)", bare) or _SAVE.search(bare)
-    name = named.group(1) if named else re.sub(r"^.*\bsave\b(?: that| it| this| everything| all)?(?: as)?\s*", "", bare)
-    if not named and fmt:
-        name = re.sub(rf"\b{fmt}\b", " ", name)
-    words = re.findall(r"[\w./~-]+", name)
-    if not words:
+    found = re.search(r"\b(?:named|called|call it|name it|name:)\s+([\w-]+(?: [\w-]+)*)", bare) or _SAVE.search(bare)
+    name = named(found.group(1) if found else _BEFORE.sub("", bare))
+    if not name:
         return None
-    return f"{words[-1]}.{fmt}" if fmt and not words[-1].endswith(fmt) else words[-1]
+    return f"{name}.{fmt}" if fmt and not name.endswith(fmt) else name
+
+
+def named(words: str) -> str | None:
+    """A file name of what somebody calls it: ``my walk`` -> ``my_walk``; None: too many words, or a format alone."""
+    said = re.sub(r"^(?:an? |the )?(?:file |name )?(?:called |named )?", "", " ".join(words.split()))
+    said = re.sub(rf"[\s,]+\.?(?:{'|'.join(FORMATS)})(?: (?:file|format))?$|^(?:{'|'.join(FORMATS)}) (?=\w)", "", said)
+    found = re.findall(r"[\w./~-]+", said)
+    return "_".join(found) if 0 < len(found) <= MOST_NAMING and said not in FORMATS else None
 
 
 _AND = re.compile(r"(?:[\s,;&+]|\b(?:and|plus|also|too|then|as well|as|to|it|save)\b)*")

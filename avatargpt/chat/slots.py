@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from avatargpt.chat.factors import factor
 from avatargpt.lexical import lemmas
 from instruct_data.acts import TAKE_LETTERS
-from instruct_data.english import GERUND, THIRD, third_of
+from instruct_data.english import GERUND, PEOPLE, THIRD, also_noun, third_of
 from instruct_data.outline import SHOWN_WORDS
 from instruct_data.turns import NUMBERS, ORDINALS
 
@@ -15,9 +16,9 @@ _WORDS = {w: i for i, w in enumerate(NUMBERS)} | {
     "eleven": 11, "twelve": 12, "fifteen": 15, "twenty": 20, "thirty": 30, "forty": 40, "fifty": 50, "sixty": 60,
     "ninety": 90, "hundred": 100,
 }  # fmt: skip
-_NUMBER = r"(?:\d+(?:\.\d+)?|\.\d+|" + "|".join(sorted(_WORDS, key=len, reverse=True)) + ")"
+NUMBER = r"(?:\d+(?:\.\d+)?|\.\d+|" + "|".join(sorted(_WORDS, key=len, reverse=True)) + ")"
 _LENGTH = re.compile(
-    rf"(?:\b|(?<=\s)|^)(?P<n>{_NUMBER})\s*-?\s*(?P<unit>seconds?|secs?|s|minutes?|mins?|min|frames?)\b"
+    rf"(?:\b|(?<=\s)|^)(?P<n>{NUMBER})\s*-?\s*(?P<unit>seconds?|secs?|s|minutes?|mins?|min|frames?)\b"
     r"|(?P<half>half a minute)|(?P<one>\ban? (?:whole )?minute(?P<more> and a half)?)|(?P<second>\ba second\b)"
 )
 _AT_FPS = re.compile(r"\bat (\d+) ?fps\b")
@@ -48,24 +49,14 @@ _CHOICE = re.compile(
 )
 _ORDINAL = re.compile(rf"\b({'|'.join(ORDINALS)})\b")
 _LAST = re.compile(r"\b(?:last|final|ending|latest)\b")
-_FACTORS = [
-    (re.compile(r"\bquarter (?:of the )?speed\b|\bquarter as fast\b|\bfour times as slow\b|slow.?mo.*quarter"), 0.25),
-    (re.compile(r"\bquarter faster\b"), 1.25),
-    (re.compile(r"\b(?:three|3)[- ]quarter"), 0.75),
-    (re.compile(r"\bhalf again\b"), 1.5),
-    (re.compile(r"\bhalf (?:the )?speed\b|\bhalf as fast\b|\b(?:twice|two times) as slow\b|\bhalf the tempo\b"), 0.5),
-    (re.compile(r"\b(?:twice|two times|double|doubled)\b"), 2.0),
-    (re.compile(r"\b(?:triple|three times)\b"), 3.0),
-    (re.compile(r"\b(?:quadruple|four times)\b"), 4.0),
-]
-_FACTOR = re.compile(r"(\d+(?:\.\d+)?|\.\d+)\s*(x|%|times|-fold)|\bx\s*(\d+(?:\.\d+)?)|\b(?:to|at|of|by) (\d*\.\d+)\b")
 _TIMES = re.compile(
-    rf"\b({_NUMBER})\s*(?:times|x\b)|\bx\s*(\d+)\b|\b(twice)\b|\b(thrice)\b|\bloop(?: it)?(?: x)? (\d+)\b|"
-    rf"\b({_NUMBER}) of (?:em|them)\b"
+    rf"\b({NUMBER})\s*(?:times|x\b)|\bx\s*(\d+)\b|\b(twice)\b|\b(thrice)\b|\bloop(?: it)?(?: x)? (\d+)\b|"
+    rf"\b({NUMBER}) of (?:em|them)\b"
 )
 # words that stand for a value which is not said
 RELATIVE = re.compile(
-    r"\b(?:half|twice|double|doubled|third|quarter|longer|shorter|each|every|same|both|all|minus|more|less|forever)\b"
+    r"\b(?:half|twice|double|doubled|third|quarter|longer|shorter|each|every|same|both|all|minus|more|less|"
+    r"forever|everything|whole|entire|stop|don'?t)\b"
 )
 
 
@@ -102,7 +93,7 @@ def with_length(text: str, instead: str) -> str:
 
 def numbers(text: str) -> list[float]:
     """Every number, digits or words, lengths excluded."""
-    return [number(w) for w in re.findall(rf"(?<![\w.]){_NUMBER}(?![\w.]*\w)", without_lengths(text))]
+    return [number(w) for w in re.findall(rf"(?<![\w.]){NUMBER}(?![\w.]*\w)", without_lengths(text))]
 
 
 def values(text: str) -> set[float]:
@@ -113,15 +104,6 @@ def values(text: str) -> set[float]:
     if (t := times(text)) is not None:
         out.add(float(t))
     return out | {float(x) for x in re.findall(r"\d+(?:\.\d+)?", text)}
-
-
-def factor(text: str) -> float | None:
-    """How many times as fast."""
-    if m := _FACTOR.search(text):
-        raw = float(m.group(1) or m.group(3) or m.group(4))
-        value = raw / 100 if m.group(2) == "%" else raw
-        return value if 0.1 <= value <= 10 else None
-    return next((value for pattern, value in _FACTORS if pattern.search(text)), None)
 
 
 def times(text: str) -> int | None:
@@ -227,8 +209,10 @@ _OPENING = re.compile(
     r"^(?:ok(?:ay)?|and|&|\+|then|now|next|after(?:wards?| that| this(?: one)?)|finally|later|also|so|"
     r"well|hmm+|please|pls|first(?:ly)?|at the (?:end|start|very beginning|beginning)|continue with|"
     r"add|append|insert|put|new(?: (?:clip|scene|motion|animation|one))?(?! year)|"
-    r"make(?: it| him| her| a motion| a clip)?(?= )|create|generate|animate(?: this)?|show me|give me|"
-    r"i want(?: to see)?|i need|"
+    r"(?:make|let|have|get|show(?: me)?|animate|(?:i want|i need|i'?d like|i would like)(?: to see)?) "
+    r"(?:it|him|her|them)(?: to)?(?= \w)|make(?: a motion| a clip)?(?= )|create|generate|animate(?: this)?|show me|"
+    r"(?:show|let|have)(?= (?:an? |the |some(?:one|body)))|give me|"
+    r"(?:i want|i'?d like|i would like)(?: to see)?|i need|"
     r"let'?s (?:see|have|begin with|start with)|start (?:over|again|with|anew)(?: with)?|begin with|opening|"
     r"of|followed by|from scratch|something else|forget (?:that|it)|scrap (?:it|that)|can i (?:get|see|have)|"
     r"could you|can you|how about|what about|what if|"
@@ -251,16 +235,28 @@ def movement(text: str) -> str:
     return as_caption(" ".join(out.split()) or " ".join(text.split()[:SHOWN_WORDS]))
 
 
+_SUBJECT = re.compile(
+    rf"((?:an?|the|this|one) (?:[a-z]+[ -]){{0,2}}?(?:{'|'.join(PEOPLE)}))(?: to| who is| that is| is)? ([a-z]+)\b(.*)"
+)
+_BASES = frozenset(THIRD.values())
+_NO_VERB = frozenset("like back down still round open close right left slow".split())  # that are bases of verbs as well
 _WHO = re.compile(r"^(?:he|she|it|they|him|her|the (?:man|woman|boy|girl|guy|person|character|avatar))\s+(?=\w)")
 
 
 def as_caption(text: str) -> str:
-    """In the form of captions: ``he waves``, ``wave`` and ``waving`` become ``a person waves``."""
-    out = _WHO.sub("a person ", text)
+    """In the form of captions: ``he waves``, ``wave`` and ``waving`` become ``a person waves``.
+
+    ``a man walk`` and ``a man walking`` become ``a man walks``.
+    """
+    out = re.sub(r"^some(?:one|body)(?= \w)", "a person", _WHO.sub("a person ", text))
+    if (m := _SUBJECT.fullmatch(out)) and m.group(2) not in _NO_VERB and m.group(2) not in THIRD:
+        verb = GERUND.get(m.group(2)) or (m.group(2) if m.group(2) in _BASES else "")
+        if verb and not any(w in THIRD and not also_noun(w) for w in m.group(3).split()):
+            return f"{m.group(1)} {third_of(verb)}{m.group(3)}"
     first, _, rest = out.partition(" ")
     if first in THIRD:
         return f"a person {out}"
-    base = GERUND.get(first) or (first if first in set(THIRD.values()) else "")
+    base = GERUND.get(first) or (first if first in _BASES else "")
     return f"a person {third_of(base)} {rest}".strip() if base else out
 
 

@@ -8,6 +8,7 @@ finished turn.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -22,6 +23,8 @@ from vqvae.motion import Motion, atomic_write
 
 VERSION = 1
 SESSION, MOTIONS = "session.json", "motions"
+# a motion, or what a process that was ended left of writing one; no other file in the folders is touched
+_OURS = re.compile(r"(?P<key>[0-9a-f]{20})\.npz|\.[0-9a-f]{20}\.\d+\.tmp\.npz|\.session\.\d+\.tmp\.json")
 MOST_UNDO = 50
 MOST_TURNS = 200
 
@@ -33,7 +36,7 @@ class Memory:
     Attributes:
         now: the present timeline. past, future: what undo and redo go to, the nearest last.
         turns: the last ones, ``{"user", "acts", "reply"}``.
-        seed: of the next act. saved: the file written last.
+        seed: of the next act. saved: the file written last, relative to the outputs.
     """
 
     now: Timeline = field(default_factory=Timeline)
@@ -95,7 +98,8 @@ class Store:
         text = json.dumps(data, ensure_ascii=False, indent=1)
         atomic_write(self.folder / SESSION, lambda p: p.write_text(text, encoding="utf-8"))
         for path in [*(self.folder / MOTIONS).iterdir(), *self.folder.glob(f".{Path(SESSION).stem}.*.tmp.json")]:
-            if path.stem not in needed:  # of earlier turns, or left behind by a process that was ended
+            ours = _OURS.fullmatch(path.name)
+            if ours and ours["key"] not in needed:
                 with suppress(OSError):
                     path.unlink()
 

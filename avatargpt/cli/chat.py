@@ -34,7 +34,7 @@ def chat(
     intent: Annotated[
         str, typer.Option("--intent", metavar="WHO", help="Who reads the turns: both, network or turns.")
     ] = "turns",
-    seed: common.Seed = 0,
+    seed: common.AnySeed = None,
     model: common.Model = None,
     device: common.Device = None,
     threads: common.Threads = None,
@@ -63,7 +63,7 @@ def chat(
                 continue
             reply = _said(talk, line, quiet)
             _print(talk, line, reply, as_json, terminal)
-            if view and reply.files and terminal:
+            if view and terminal:
                 _open(reply)
             if reply.over:
                 break
@@ -92,13 +92,21 @@ def _print(talk: Conversation, line: str, reply: Reply, as_json: bool, terminal:
         typer.echo(f"> {line.strip()[:300]}")
     typer.echo(reply.text)
     if not terminal:
+        for picture in _pictures(reply):
+            typer.echo(f"[{picture}]")
         typer.echo()
 
 
-def _open(reply: Reply) -> None:
-    from avatargpt.chat.viewing import TURN, open_file
+def _pictures(reply: Reply) -> list[Path]:
+    from avatargpt.chat.viewing import TURN
 
-    for picture in [f for f in reply.files if f.name == TURN]:
+    return [f for f in reply.files if f.name == TURN]
+
+
+def _open(reply: Reply) -> None:
+    from avatargpt.chat.viewing import open_file
+
+    for picture in _pictures(reply):
         if not open_file(picture):
             typer.echo(f"[{picture}]")
 

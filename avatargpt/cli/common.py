@@ -34,7 +34,9 @@ Device = Annotated[str | None, typer.Option("--device", metavar="NAME", help="cp
 Threads = Annotated[int | None, typer.Option("--threads", min=1, max=256, metavar="N", help="CPU threads to use.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-Seed = Annotated[int, typer.Option("--seed", min=0, max=2**32 - 1, metavar="N", help="Same seed, same result.")]
+_SEED = typer.Option("--seed", min=0, max=2**32 - 1, metavar="N", help="Same seed, same result.")
+Seed = Annotated[int, _SEED]
+AnySeed = Annotated[int | None, _SEED]
 _OUTPUT = typer.Option("-o", "--output", metavar="FILE", help="Where to write; the suffix is the format. Repeatable.")
 Outputs = Annotated[list[Path], _OUTPUT]
 AnyOutputs = Annotated[list[Path] | None, _OUTPUT]

@@ -92,7 +92,14 @@ def score(suite: Suite, data: Path | None, model: Any) -> dict[str, Any]:
 
 def read_all(intent: Intent, turns: Sequence[Turn]) -> list[list[Act]]:
     """What an intent makes of every turn; empty = it asks back."""
-    return [intent.understand(heard(t)) or [] for t in turns]
+    return [_read(intent, t) for t in turns]
+
+
+def _read(intent: Intent, turn: Turn) -> list[Act]:
+    try:
+        return intent.understand(heard(turn)) or []
+    except UserError:  # an order that leaves something open is asked back, too
+        return []
 
 
 def judged(name: str, turns: Sequence[Turn], answers: Sequence[Sequence[Act]]) -> dict[str, Any]:

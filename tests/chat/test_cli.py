@@ -62,3 +62,17 @@ def test_bytes_that_are_no_text_and_endless_lines(chat):
 def test_mistakes_are_one_line(chat, options, told):
     code, _, err = chat(b"", *options)
     assert code == 2 and told in err and err.count("\n") == 1
+
+
+def test_the_picture_of_a_turn_is_named(chat, tmp_path):
+    code, out, _ = chat(b"make 1s: a person walks\n", "--view", "--quiet")
+    picture = tmp_path / "avatargpt-previews" / "turn.png"
+    assert code == 0 and f"[{picture}]" in out and picture.is_file()
+
+
+def test_a_seed_for_a_session_that_goes_on(chat, tmp_path):
+    def seed(*options):
+        assert chat(b"show timeline\n", "--session", "s", "--quiet", *options)[0] == 0
+        return json.loads((tmp_path / "s" / "session.json").read_text())["seed"]
+
+    assert (seed("--seed", "3"), seed(), seed("--seed", "5"), seed("--seed", "0")) == (3, 3, 5, 0)

@@ -7,6 +7,8 @@ import pytest
 from chat_stand_ins import FakeModel, FakePlanner, LineIntent, walk  # made importable by conftest
 
 from avatargpt.chat import Conversation
+from instruct_data.acts import read
+from vqvae.motion import Motion
 
 
 def captions(talk):
@@ -206,3 +208,59 @@ def test_files_go_where_their_names_say(talk, tmp_path):
         assert [f.resolve() for f in reply.files] == [(tmp_path / path).resolve()]
     assert talk.say("/save ../up.npz").text.startswith("Replaced ../up.npz")
     assert not talk.say("/save ..").ok
+
+
+def test_lengths_by_difference_and_other_sides(talk):
+    say(talk, "make 4s: a person waves the right hand", "edit: 1 second longer")
+    assert len(talk.motion) == 100 and captions(talk) == ["a person waves the right hand"]
+    assert "lasts 2.5 s, it was 5 s" in say(talk, "edit: half as long").text
+    assert "at least 0.2 s" in talk.say("edit: 9 seconds shorter").text
+    say(talk, "edit: the other hand")
+    assert captions(talk) == ["a person waves the left hand"] and not talk.timeline.segments[0].mirrored
+    say(talk, "make: a person walks", "edit: the other way")
+    assert captions(talk) == ["a person walks"] and talk.timeline.segments[0].mirrored
+
+
+def test_a_movement_before_another_has_a_length(talk):
+    say(talk, "make: a person walks", "before 1 3s: a person waves")
+    assert talk.timeline.segments[0].motion.seconds == 3
+
+
+def test_all_is_undone(talk):
+    say(talk, "make: a person walks", "then: a person waves", "then: a person sits")
+    assert say(talk, "undo 99").text == "Undone 3 steps. Nothing is there now."
+
+
+def test_played_once(talk):
+    say(talk, "make 2s: a person walks", "loop x3")
+    assert say(talk, "loop x1").text == "It plays once, 2 s in all."
+    before = talk.timeline
+    assert "already" in say(talk, "loop x1").text and talk.timeline is before
+
+
+def test_one_segment_is_saved(talk, tmp_path):
+    say(talk, "make 2s: a person walks", "then 3s: a person waves")
+    say(talk, "save: takes/all.npz")
+    assert "segment 2, 60 frames" in say(talk, "save 2: w.npz").text
+    assert Motion.load(tmp_path / "w.npz").caption == "a person waves"
+    say(talk, "export npz 1")
+    assert len(Motion.load(tmp_path / "takes" / "all-segment-1.npz")) == 40
+    say(talk, "export bvh")
+    assert (tmp_path / "takes" / "all.bvh").is_file(), "beside what was saved last"
+
+
+def test_saved_at_another_rate(talk, tmp_path, monkeypatch):
+    say(talk, "make 2s: a person walks")
+    talk._intent = type("Saves", (), {"name": "", "understand": lambda self, heard: read("save: x.npz")})()
+    assert "60 frames at 30 per second" in say(talk, "save as x.npz at 30 fps").text
+    assert Motion.load(tmp_path / "x.npz").fps == 30
+    assert "accepted 1 to 240" in talk.say("save as x.npz at 900 fps").text
+
+
+def test_pictures_are_kept(talk, tmp_path, monkeypatch):
+    monkeypatch.setattr("avatargpt.chat.viewing.desktop", lambda: False)
+    say(talk, "make 1s: a person walks")
+    for line in ("play", "show frames"):
+        reply = say(talk, line)
+        (path,) = reply.files
+        assert path.is_file() and path.is_relative_to(tmp_path) and str(path) in reply.text

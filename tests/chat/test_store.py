@@ -46,6 +46,19 @@ def test_motions_that_nobody_needs_are_removed(tmp_path, monkeypatch):
     assert len(list((tmp_path / "motions").iterdir())) <= 6
 
 
+def test_files_of_others_are_left_alone(tmp_path):
+    (tmp_path / "motions").mkdir()
+    others = [
+        tmp_path / name
+        for name in ("motions/bow.npz", "motions/notes.txt", "motions/.session.tmp.npz", "walk.npz", f"{'a' * 20}.npz")
+    ]
+    for path in others:
+        path.write_text("mine")
+    talk = opened(tmp_path)
+    assert talk.say("make: a person walks").ok and talk.say("make: a person sits").ok
+    assert all(path.read_text() == "mine" for path in others)
+
+
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"version": 9}', '{"version": 1, "now": 3}'])
 def test_a_damaged_session_is_named(tmp_path, content):
     opened(tmp_path).say("make: a person walks")
@@ -100,7 +113,7 @@ def test_killed_in_the_middle_of_a_turn(tmp_path):
 
 def test_killed_while_it_writes(tmp_path):
     """Turn after turn without a pause, killed at moments that fall anywhere between turns and writes."""
-    lost = tmp_path / "motions" / ".left.1.tmp.npz"
+    lost = tmp_path / "motions" / f".{'0' * 20}.1.tmp.npz"
     process = _process(tmp_path)
     assert process.stdin and process.stdout
     process.stdin.write("".join(f"make: a person walks {i}\nthen: a person waves\n" for i in range(400)))

@@ -159,6 +159,7 @@ def test_a_contradiction_is_refused():
 def test_turns_are_cut_where_another_order_begins():
     assert parts("loop it 3 times, export mp4") == ["loop it 3 times", "export mp4"]
     assert parts("then he sits and then he stands") == ["then he sits", "then he stands"]
+    assert parts("he waves | save x.glb") == parts("he waves; save x.glb") == ["he waves", "save x.glb"]
     assert parts("he jumps, and waves") == ["he jumps, and waves"]
     some = each(read("retime 1 2s")[0], heard("2 seconds each"))
     assert write(some) == "retime 1 2s | retime 2 2s | retime 3 2s"
@@ -175,7 +176,7 @@ def test_sentences_of_one_turn_follow_one_another():
 
 
 def test_what_is_saved_without_a_name():
-    for words in ("save it", "please save", "save everything now"):
+    for words in ("save it", "please save", "save everything now", "just save it", "keep it"):
         assert write([fill("save", heard(words))]) == "save: motion"
     assert write([fill("save", heard("save it as walk"))]) == "save: walk"
     assert fill("save", heard("keep z")) is None
@@ -287,4 +288,6 @@ def test_who_is_believed():
     network.line = "nonsense"
     assert write(both.understand(heard("undo 2"))) == "undo 2"
     network.line = "edit 2: slower"
-    assert write(both.understand(heard("make 2 slower"))) == "edit 2: slower" and both.last == "network"
+    assert write(both.understand(heard("2 looks wrong, slower"))) == "edit 2: slower" and both.last == "network"
+    network.line = "speed x0.2"
+    assert write(both.understand(heard("make it 20% faster"))) == "speed x1.2" and both.last == "classifier"
