@@ -11,7 +11,7 @@ _LIGHT = frozenset(
     """do make take get go have be start begin try use give perform keep continue show let put come move hold practice
     imitate mime demonstrate set help stop""".split()
 )
-_STATES = frozenset("sitting standing lying kneeling being".split())  # in which something is done: of both the verb says half
+_STATES = frozenset("sitting standing lying kneeling being".split())  # of such a text the verb says half
 _BASES = {*THIRD.values()} - {*"slow clean open dry warm calm".split()}  # these are as often adjectives
 _PARTS = {
     "hand": "arms?|hands?|fists?|palms?", "finger": "fingers?|fingertips?|thumbs?", "leg": "legs?|thighs?|calf|calves",
