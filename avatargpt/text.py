@@ -180,15 +180,17 @@ class SentenceGrounder:
         max_tokens: longer texts are cut.
         remember: texts whose states are kept in memory.
         layers: whose states are given, side by side, in ascending order: 0 = word pieces alone, 6 = the last.
+        alone: compute every text by itself, so that its states are the same to the bit whatever is asked for beside it.
     """
 
     width = 384
 
     def __init__(
         self, max_tokens: int = 64, remember: int = 5_000, device: str | torch.device = "cpu",
-        layers: Sequence[int] = (6,),
+        layers: Sequence[int] = (6,), alone: bool = False,
     ) -> None:  # fmt: skip
         self.max_tokens, self.remember, self.device, self.layers = max_tokens, remember, device, tuple(layers)
+        self.alone = alone
         self._model: Any = None
         self._tokenizer: Any = None
         self._known: OrderedDict[str, np.ndarray] = OrderedDict()
@@ -223,8 +225,9 @@ class SentenceGrounder:
         ids = [e.ids for e in self._tokenizer.encode_batch(list(texts))]
         out: list[np.ndarray] = [np.empty(0)] * len(texts)
         order = sorted(range(len(texts)), key=lambda i: len(ids[i]))
-        for start in range(0, len(order), 64):
-            rows = order[start : start + 64]
+        step = 1 if self.alone else 64
+        for start in range(0, len(order), step):
+            rows = order[start : start + step]
             longest = max(len(ids[i]) for i in rows)
             batch = torch.zeros(len(rows), longest, dtype=torch.long, device=self.device)
             mask = torch.zeros_like(batch)

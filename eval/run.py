@@ -117,6 +117,10 @@ def main() -> int:
         parser.error("name a suite, all, or --tables")
     try:
         if args.suites:
+            published = args.out.resolve() == (HERE / "results").resolve()
+            if published and args.model not in ("packaged", *WITHOUT_WEIGHTS):
+                raise UserError(f"--model {args.model}: name a folder for its results with --out; "
+                                "eval/results holds those of the packaged model")  # fmt: skip
             _run(args.suites, args.model, args.data, args.out, args.store, args.full)
         if args.tables:
             for path in write_tables(args.out, HERE.parent):

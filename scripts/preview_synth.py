@@ -71,7 +71,7 @@ def main() -> int:
         rows = [(name, figures([c for _, c in found])) for name, found in groups]
     except UserError as e:
         print(f"error: {e}", file=sys.stderr)
-        return 1
+        return 2
     print(table(rows))
     print(args.output)
     return 0

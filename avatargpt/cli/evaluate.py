@@ -63,5 +63,7 @@ def run(
         common.check_folder(output)
         if output.is_dir():
             raise UserError(f"-o {output}: a folder; accepted the name of a file")
+    if model is not None and chosen.kind in evaluation.WITHOUT_MODEL:
+        raise UserError(f"--model: no model takes part in {suite}")
     loaded = None if chosen.kind in evaluation.WITHOUT_MODEL else common.load_model(model, device, threads, quiet)
     common.print_json(evaluation.run_suite(chosen, loaded, data, output, store, full))

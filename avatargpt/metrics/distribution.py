@@ -63,6 +63,12 @@ def ledoit_wolf(x: np.ndarray) -> tuple[np.ndarray, float]:
     return (1 - share) * s + share * mu * np.eye(d), share
 
 
+def _finite(name: str, x: np.ndarray) -> None:
+    bad = np.flatnonzero(~np.isfinite(x).reshape(len(x), -1).all(1))
+    if len(bad):
+        raise ValueError(f"{name}: row {bad[0]} is not finite; accepted numbers")
+
+
 def fid(generated: np.ndarray, real: np.ndarray, shrink: bool = False, eps: float = 1e-6) -> float:
     """Frechet distance of two sets of features.
 
@@ -75,11 +81,13 @@ def fid(generated: np.ndarray, real: np.ndarray, shrink: bool = False, eps: floa
         eps: see `frechet_distance`.
 
     Raises:
-        ValueError: shapes do not fit or fewer than two samples.
+        ValueError: shapes do not fit, fewer than two samples or numbers that are not finite.
     """
     a, b = np.asarray(generated, np.float64), np.asarray(real, np.float64)
     if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[1] or min(len(a), len(b)) < 2:
         raise ValueError(f"features {a.shape} and {b.shape}; accepted (N, D) and (M, D) with N, M >= 2")
+    _finite("generated", a)
+    _finite("real", b)
     cov1, cov2 = (ledoit_wolf(x)[0] if shrink else np.cov(x, rowvar=False) for x in (a, b))
     return frechet_distance(a.mean(0), cov1, b.mean(0), cov2, eps)
 
@@ -95,8 +103,9 @@ def diversity(features: np.ndarray, pairs: int = 300, seed: int = 0) -> float:
         seed: of the draw.
     """
     x = np.asarray(features, np.float64)
-    if x.ndim != 2 or len(x) < 2:
-        raise ValueError(f"features {x.shape}; accepted (N, D) with N >= 2")
+    if x.ndim != 2 or len(x) < 2 or pairs < 1:
+        raise ValueError(f"features {x.shape}, {pairs} pairs; accepted (N, D) with N >= 2, pairs >= 1")
+    _finite("features", x)
     rng, k = np.random.default_rng(seed), min(pairs, len(x))
     first, second = rng.permutation(len(x))[:k], rng.permutation(len(x))[:k]
     return float(np.linalg.norm(x[first] - x[second], axis=-1).mean())
@@ -113,8 +122,9 @@ def multimodality(features: np.ndarray, pairs: int = 10, seed: int = 0) -> float
         seed: of the draw.
     """
     x = np.asarray(features, np.float64)
-    if x.ndim != 3 or x.shape[1] < 2 or pairs > x.shape[1]:
-        raise ValueError(f"features {x.shape}, {pairs} pairs; accepted (texts, samples >= max(2, pairs), D)")
+    if x.ndim != 3 or x.shape[1] < 2 or not 1 <= pairs <= x.shape[1]:
+        raise ValueError(f"features {x.shape}, {pairs} pairs; accepted (texts, samples >= max(2, pairs >= 1), D)")
+    _finite("features", x)
     rng = np.random.default_rng(seed)
     first, second = rng.permutation(x.shape[1])[:pairs], rng.permutation(x.shape[1])[:pairs]
     return float(np.linalg.norm(x[:, first] - x[:, second], axis=-1).mean())

@@ -163,7 +163,9 @@ def build_run(
     if model.config.grounding_dim not in (0, SentenceGrounder.width):
         accepted = f"0 (off) or {SentenceGrounder.width}"
         raise UserError(f"{where}: model: grounding_dim: {model.config.grounding_dim}; accepted: {accepted}")
-    grounder = SentenceGrounder(remember=REMEMBERED, device=runtime.device) if model.config.grounding_dim else None
+    grounder = None
+    if model.config.grounding_dim:  # alone: a resumed run meets the texts in other company
+        grounder = SentenceGrounder(remember=REMEMBERED, device=runtime.device, alone=True)
     if grounder is not None and args.grounding:
         if not (Path(args.grounding) / "grounding.safetensors").is_file():
             raise UserError(f"{args.grounding}: no grounding.safetensors in it; run the ground stage")

@@ -104,9 +104,6 @@ def train(
     saved = load_checkpoint(last, runtime.device, model.config)
     if saved:
         step = go_on(last, saved, model, optimizer)
-        torch.set_rng_state(saved["rng"].cpu())
-        if "cuda_rng" in saved:
-            torch.cuda.set_rng_state(saved["cuda_rng"].cpu())
     wrapped = torch.nn.parallel.DistributedDataParallel(model) if runtime.world > 1 else model
     stop = min(t.steps, until or t.steps)
     totals: dict[str, list[float]] = {}
@@ -114,6 +111,7 @@ def train(
     drop = rng.random(t.steps) < t.level_dropout  # the same steps whenever training resumes
     log = Log(out / "log.jsonl", runtime.main, t.steps, step)
     while step < stop:
+        torch.manual_seed((t.seed << 32) + step * runtime.world + runtime.rank)  # of new codes
         batch = windows.batch(per_rank, t.window, [t.seed, step, runtime.rank], t.balance, t.speed)
         x = (torch.from_numpy(batch).to(runtime.device) - model.mean) / model.std
         model.vq.quantize_dropout = bool(drop[step]) and not t.decoder_only
@@ -142,9 +140,7 @@ def train(
                 model.vq.eval()
         if runtime.main and (step % t.save_every == 0 or step == stop):
             state = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "step": step}
-            if runtime.device.type == "cuda":
-                state["cuda_rng"] = torch.cuda.get_rng_state()
-            save_checkpoint(last, {**state, "rng": torch.get_rng_state()}, model.config)
+            save_checkpoint(last, state, model.config)
             model.save(out)
     log.close()
     if runtime.main:

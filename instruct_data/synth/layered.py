@@ -196,6 +196,8 @@ def layered_clips(
     Raises:
         UserError: the clips hold hardly anything that goes together.
     """
+    if not count:
+        return
     rng = np.random.default_rng([seed, 2])
     groups: dict[str, list[_Part]] = defaultdict(list)
     for clip in clips:
@@ -204,7 +206,7 @@ def layered_clips(
             groups["lower" if name in GAITS else "upper"].append(_Part(clip, name))
         elif clip.source == "synthetic" and name in RESTS and (rest := _rest(clip)) is not None:
             groups["rest"].append(rest)
-    if count and not groups["upper"]:
+    if not groups["upper"]:
         raise UserError("layering: no clip whose arms or head do something")
     lowers = groups["lower"] + groups["rest"] + [p for p in groups["upper"] if p.name in ARMS_ACT]
     uppers = groups["upper"]

@@ -133,3 +133,10 @@ def test_mirrored_in_every_respect(made: Any) -> None:
     assert other.action == "walk_right+wave_right_hand" and other.extra["side"] == "right"
     assert other.captions == ["a person waves the right hand"] and one.extra["side"] == "left"
     assert activity(other.load()).arms() == ("right",)
+
+
+def test_no_layered_clips_need_no_clips() -> None:
+    bank: Any = None  # which is not looked at
+    assert list(layered_clips([], bank, 0)) == []
+    with pytest.raises(UserError, match="no clip whose arms or head"):
+        list(layered_clips([], bank, 1))

@@ -94,3 +94,15 @@ def test_confidence() -> None:
     assert (wide.high - wide.low) / 2 == pytest.approx(1.96 * x.std() / 20, rel=0.08)
     with pytest.raises(ValueError, match="at least one"):
         confidence([float("nan")])
+
+
+def test_what_cannot_be_measured_is_refused() -> None:
+    x = np.random.default_rng(0).normal(size=(6, 3))
+    holed = np.where(np.arange(6)[:, None] == 2, np.nan, x)
+    several = holed[:, None].repeat(2, 1)
+    for measure in (lambda: dist.fid(holed, x), lambda: dist.diversity(holed), lambda: dist.multimodality(several, 2)):
+        with pytest.raises(ValueError, match="not finite"):
+            measure()
+    for measure in (lambda: dist.diversity(x, 0), lambda: dist.multimodality(x[None], 0)):
+        with pytest.raises(ValueError, match="pairs"):
+            measure()

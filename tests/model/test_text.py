@@ -160,3 +160,9 @@ def test_states_are_stored_for_training(tmp_path: Path, grounder: SentenceGround
         assert stored.shape == fresh.shape
         # Computed in bfloat16, which keeps 8 bits: near, not equal.
         assert np.abs(stored.astype(np.float32) - fresh.astype(np.float32)).max() < 0.1
+
+
+def test_states_computed_alone_do_not_depend_on_their_company() -> None:
+    text, longer = "a person walks", "a person walks along a winding path and waves to everybody on the other side"
+    one, (both, _) = SentenceGrounder(alone=True).states([text]), SentenceGrounder(alone=True).states([text, longer])
+    assert (one[0] == both).all()
