@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 from instruct_data.english import GERUND, THIRD
 
@@ -29,6 +30,7 @@ _OBJECT = re.compile(
 _WORD = re.compile(r"[a-z]+")
 
 
+@lru_cache(1 << 15)  # the same phrasings are looked at request after request
 def doing(text: str) -> tuple[str, str]:
     """The verb (its base) of a text, and the part of the body that is its object ("rolls the shoulders"); each may be
     empty."""

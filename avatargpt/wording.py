@@ -87,7 +87,6 @@ class Wording:
         self.rows = {k: i for i, k in enumerate(self.keys)}
         self.literal = np.array([k == c[""] for k, c in zip(keys, captions, strict=True)])
         self.group = np.unique(self.classes, return_inverse=True)[1]
-        self.verbs: dict[int, tuple[str, str]] = {}  # of phrasings, as they are asked for
         shown = np.array([first_side(c[""]) for c in captions])
         self.sided = {s: np.isin(self.group, self.group[shown == s]) for s in SIDES[1:]}
 
@@ -101,8 +100,8 @@ class Wording:
         verb, but no phrasing of its action that part ("roll the shoulders": a roll on the ground)."""
         same, alike = np.zeros((2, len(self.keys)), bool)
         for row in self.index.rows.get(verb, ()):
-            its = self.verbs.get(row) or self.verbs.setdefault(row, doing(self.keys[row]))
-            same[row], alike[row] = its[0] == verb, its[0] == verb and part in ("", its[1])
+            its, moved = doing(self.keys[row])
+            same[row], alike[row] = its == verb, its == verb and part in ("", moved)
         if part in ("", HAND):  # hands do nearly everything
             return alike, np.zeros_like(alike)
         return alike, same & ~np.isin(self.group, self.group[alike])

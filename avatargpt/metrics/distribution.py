@@ -123,7 +123,7 @@ def multimodality(features: np.ndarray, pairs: int = 10, seed: int = 0) -> float
     """
     x = np.asarray(features, np.float64)
     if x.ndim != 3 or x.shape[1] < 2 or not 1 <= pairs <= x.shape[1]:
-        raise ValueError(f"features {x.shape}, {pairs} pairs; accepted (texts, samples >= max(2, pairs >= 1), D)")
+        raise ValueError(f"features {x.shape}, {pairs} pairs; accepted (texts, samples >= 2, D), 1 to samples")
     _finite("features", x)
     rng = np.random.default_rng(seed)
     first, second = rng.permutation(x.shape[1])[:pairs], rng.permutation(x.shape[1])[:pairs]
