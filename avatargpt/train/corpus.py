@@ -116,8 +116,8 @@ def text_corpus(folders: Folders, items: Sequence[Clip | ClipCodes]) -> tuple[li
             if text not in seen:
                 seen.add(text)
                 lines.append(text)
-        if getattr(item, "modality", "body") != "body":
-            continue  # what a face shall do is no request for a body
+        if getattr(item, "modality", "body") != "body" or not item.captions:
+            continue  # what a face shall do is no request for a body, and without a caption there is no answer
         said += [(p, item.captions[0].lower().rstrip(".")) for p in prompts[-2:]]
     pairs: dict[str, list[Pair]] = {"rewrite": [({"request": source}, target) for source, target in said]}
     if folders.planning is not None:

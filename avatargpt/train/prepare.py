@@ -101,7 +101,10 @@ def _asked(clip: Clip, bank: CaptionBank, rewrites: Rewrites, side: str | None) 
 
 
 def prompt_pool(clip: Clip, bank: CaptionBank, rewrites: Rewrites, rng: np.random.Generator, size: int) -> list[str]:
-    """Requests that the clip answers: its captions, variations, paraphrases of its action, and how users put it."""
+    """Requests that the clip answers: its captions, variations, paraphrases of its action, and how users put it.
+
+    Without captions what its action is asked for with; none where it has no action, or one without words.
+    """
     side = clip.extra.get("side") or (side_of(clip.action.replace("-", " ")) if clip.action else None)
     pool = [*clip.captions, *clip.extra.get("requests", [])]
     asked = _asked(clip, bank, rewrites, side)
@@ -112,8 +115,12 @@ def prompt_pool(clip: Clip, bank: CaptionBank, rewrites: Rewrites, rng: np.rando
     for _ in range(2 * size):
         if len(set(pool)) >= size + len(clip.captions):
             break
-        text = bank.paraphrase(named, clip.style, rng, side) if named and rng.random() < 0.35 else None
-        text = text or str(rng.choice(clip.captions))
+        worded = named and (not clip.captions or rng.random() < 0.35)
+        text = bank.paraphrase(named, clip.style, rng, side) if worded else None
+        if not text:
+            if not clip.captions:
+                break  # the bank does not know the class, if there is one
+            text = str(rng.choice(clip.captions))
         pool.append(vary(text, rng) if rng.random() < 0.8 else text)
     return list(dict.fromkeys(pool))
 
