@@ -20,6 +20,13 @@ if TYPE_CHECKING:
 
 TASKS = Path(__file__).parent / "tasks"
 MIN_TEMPLATES = 20
+FILLED: dict[str, dict[str, int]] = {
+    "text_to_motion": {"text": 1, "seconds": 1},
+    "motion_to_text": {"motion": 1},
+    "in_between": {"motion": 2, "text": 1, "seconds": 1},
+    "continuation": {"motion": 1, "text": 1, "seconds": 1},
+}
+"""How many slots of each kind (the first of `inputs`) examples made from clips fill; the kind named first is needed."""
 
 
 class _Strict(BaseModel):
@@ -104,6 +111,31 @@ class Task(_Strict):
             if not prompts.eligible(self, given):
                 raise ValueError(f"templates: none can say {', '.join(sorted(given))}")
         return self
+
+    @model_validator(mode="after")
+    def _fillable(self) -> Task:
+        """Examples made from clips find what they fill, and fill all that a prompt needs."""
+        if self.examples == "pairs":
+            return self
+        where = f"examples: {self.examples}"
+        kinds = [k for k in FILLED if (k == "motion_to_text") == (self.output == "text")]
+        if self.examples not in kinds:
+            raise ValueError(f"{where} for output {self.output!r}; accepted {', '.join(kinds)}")
+        filled = FILLED[self.examples]
+        kind, count = next(iter(filled.items()))
+        if (found := len(self.of_kind(kind))) < count:
+            raise ValueError(f"{where} needs {count} of kind {kind}; inputs has {found}")
+        taken = [s for k, n in filled.items() for s in self.of_kind(k)[:n]]
+        if bad := [s for s in taken if s.modality not in ("", self.modality)]:
+            raise ValueError(f"{where}: {bad[0].name}: modality {bad[0].modality!r}; accepted {self.modality!r}")
+        if left := [s.name for s in self.inputs if s.required and s not in taken]:
+            said = ", ".join(f"{n} of kind {k}" for k, n in filled.items())
+            raise ValueError(f"{where} leaves slot {left[0]} empty; it fills the first {said}; say required: false")
+        return self
+
+    def of_kind(self, kind: str) -> list[Slot]:
+        """The slots of a kind, in the order of `inputs`."""
+        return [s for s in self.inputs if s.kind == kind]
 
     @cached_property
     def slots(self) -> dict[str, Slot]:

@@ -10,7 +10,6 @@ import numpy as np
 
 from avatargpt.config import TEXT, AvatarGPTConfig
 from avatargpt.encoding import EncodedPrompt, encode_prompt
-from avatargpt.library import example_slots
 from avatargpt.text import TextTokenizer
 from avatargpt.train.pools import Pools
 from avatargpt.train.practice import usual
@@ -90,11 +89,6 @@ class ExampleOptions:
         parts = self.only_ground + self.only_words + self.unconditional
         if parts > 1 + 1e-9:
             raise UserError(f"options: only_ground, only_words, unconditional: together {parts:g}; accepted: at most 1")
-
-
-def _slot(task: Task, kind: str) -> str:
-    """Name of the task's first slot of a kind."""
-    return next(s.name for s in task.inputs if s.kind == kind)
 
 
 class Examples:
@@ -217,7 +211,8 @@ class Examples:
     def _length_slots(self, task: Task, tokens: int, rng: np.random.Generator) -> tuple[bool, dict[str, float]]:
         announced = bool(rng.random() < self.options.announce)
         said = announced and rng.random() < self.options.say_seconds
-        return announced, {"seconds": tokens / self.rates[task.modality]} if said else {}
+        slots = [s for s in task.of_kind("seconds")[:1] if said or s.required]
+        return announced or bool(slots), {s.name: tokens / self.rates[task.modality] for s in slots}
 
     def _codes(self, item: ClipCodes, rng: np.random.Generator) -> np.ndarray:
         codes = item.codes
@@ -230,13 +225,9 @@ class Examples:
 
     def _text_to_motion(self, task: Task, item: ClipCodes, rng: np.random.Generator) -> Example:
         codes = self._codes(item, rng)
-        if task.words == "steps":
-            announced, slots = self._length_slots(task, len(codes), rng)
-            prompt = task.render({_slot(task, "text"): self.pools.steps[item.id], **slots}, rng=rng)
-            return self._motion(prompt, codes, announced, rng)
         announced, slots = self._length_slots(task, len(codes), rng)
-        if task.words == "emotion":
-            return self._motion(task.render(self._felt(task, item, rng) | slots, rng=rng), codes, announced, rng)
+        if task.words != "caption":
+            return self._motion(task.render(self._meant(task, item, rng) | slots, rng=rng), codes, announced, rng)
         pool = item.extra.get("prompts") or item.captions
         caption = str(pool[int(rng.integers(len(pool)))])
         # "go upstairs" asks for climb_stairs, but not for the clips that go down
@@ -248,25 +239,36 @@ class Examples:
             asked = self._asked.get((clip_class(item), item.extra.get("side")))
             caption = asked[int(rng.integers(len(asked)))] if asked and not item.style else caption
         bare = None
-        given: dict[str, object] = {_slot(task, "text"): caption, **slots}
-        if item.modality == "body" and self.options.retrieve and rng.random() < self.options.retrieve:
+        given: dict[str, object] = {task.of_kind("text")[0].name: caption, **slots}
+        shown = [s.name for s in task.of_kind("motion") if s.modality == "body"]
+        if shown and item.modality == "body" and self.options.retrieve and rng.random() < self.options.retrieve:
             bare = task.render(given, rng=rng)
-            given |= example_slots(self.neighbours.examples(item, caption, rng))
+            given |= zip(shown, self.neighbours.examples(item, caption, rng), strict=False)
         return self._motion(task.render(given, rng=rng), codes, announced, rng, bare)
 
-    def _felt(self, task: Task, item: ClipCodes, rng: np.random.Generator) -> dict[str, object]:
-        """The feeling of a clip in words, or by its name and a number for its strength."""
-        felt, number = item.extra["emotion"], [s.name for s in task.inputs if s.kind == "number"]
-        if number and "name" in felt and rng.random() < 0.5:
-            return {_slot(task, "text"): felt["name"], number[0]: felt["intensity"]}
-        return {_slot(task, "text"): felt["text"]}
+    def _meant(self, task: Task, item: ClipCodes, rng: np.random.Generator) -> dict[str, object]:
+        """The steps or the feeling of a clip in words, or the feeling by its name and a number for its strength."""
+        felt, number = item.extra.get("emotion", {}), task.of_kind("number")
+        if task.words == "emotion" and number and "name" in felt and rng.random() < 0.5:
+            return {task.of_kind("text")[0].name: felt["name"], number[0].name: felt["intensity"]}
+        return {task.of_kind("text")[0].name: self._said(task, item)[0]}
+
+    def _said(self, task: Task, item: ClipCodes) -> list[str]:
+        """The words of a clip that a task is about, see `Task.words`."""
+        if task.words == "steps":
+            return [self.pools.steps[item.id]]
+        return [item.extra["emotion"]["text"]] if task.words == "emotion" else item.captions
+
+    def _told(self, task: Task, item: ClipCodes, share: float, rng: np.random.Generator) -> dict[str, object]:
+        """Words for the first text slot in this share of examples, in all where the slot is required."""
+        told, slots, said = rng.random() < share, task.of_kind("text"), self._said(task, item)
+        wanted = slots and said and (told or slots[0].required)
+        return {slots[0].name: str(said[int(rng.integers(len(said)))])} if wanted else {}
 
     def _motion_to_text(self, task: Task, item: ClipCodes, rng: np.random.Generator) -> Example:
         codes = self._codes(item, rng)
-        prompt = task.render({_slot(task, "motion"): codes}, rng=rng)
-        if task.words == "steps":
-            return Example(encode_prompt(prompt, self.text, self.config), TEXT, self._answer(self.pools.steps[item.id]))
-        said = [item.extra["emotion"]["text"]] if task.words == "emotion" else item.captions
+        prompt = task.render({task.of_kind("motion")[0].name: codes}, rng=rng)
+        said = self._said(task, item)
         answer = str(said[int(rng.integers(len(said)))]).strip().rstrip(".").lower()
         return Example(encode_prompt(prompt, self.text, self.config), TEXT, self._answer(answer))
 
@@ -280,12 +282,9 @@ class Examples:
         middle = codes[left:right][:LONGEST]
         right = left + len(middle)
         _, slots = self._length_slots(task, len(middle), rng)
-        slots2: dict[str, object] = {
-            "start": codes[max(0, left - CONTEXT) : left], "end": codes[right : right + CONTEXT], **slots,
-        }  # fmt: skip
-        if rng.random() < 0.3 and item.captions:
-            slots2["caption"] = str(item.captions[int(rng.integers(len(item.captions)))])
-        prompt = task.render(slots2, rng=rng)
+        start, end = (s.name for s in task.of_kind("motion")[:2])
+        sides = {start: codes[max(0, left - CONTEXT) : left], end: codes[right : right + CONTEXT]}
+        prompt = task.render({**sides, **slots, **self._told(task, item, 0.3, rng)}, rng=rng)
         return self._motion(prompt, middle, True, rng)
 
     def _continuation(self, task: Task, item: ClipCodes, rng: np.random.Generator) -> Example:
@@ -293,8 +292,6 @@ class Examples:
         cut = int(rng.integers(1, max(2, len(codes) - 2)))
         rest = codes[cut : cut + LONGEST]
         announced, slots = self._length_slots(task, len(rest), rng)
-        slots2: dict[str, object] = {"motion": codes[max(0, cut - CONTEXT) : cut], **slots}
-        if rng.random() < 0.4 and item.captions:
-            slots2["caption"] = str(item.captions[int(rng.integers(len(item.captions)))])
-        prompt = task.render(slots2, rng=rng)
+        before = {task.of_kind("motion")[0].name: codes[max(0, cut - CONTEXT) : cut]}
+        prompt = task.render({**before, **slots, **self._told(task, item, 0.4, rng)}, rng=rng)
         return self._motion(prompt, rest, announced, rng)

@@ -42,11 +42,12 @@ class Pools:
         task, _, part = name.partition("/")
         spec = get_task(task)
         if spec.words == "steps":
-            return [i for i in self._stepped if not part or i.source == part]
+            return [i for i in self._stepped if i.modality == spec.modality and (not part or i.source == part)]
         items = self._parts.get((spec.modality, part), [])
         if spec.words == "emotion":  # a face that acts as well shows what is felt, but is not all that is asked for
             felt = [(i, i.extra.get("emotion")) for i in items]
             return [i for i, f in felt if f and (spec.output == TEXT or f["alone"])]
         if spec.examples == "text_to_motion":  # an action can be asked for without a caption
             return [i for i in items if i.captions or i.extra.get("prompts")]
-        return [i for i in items if i.captions] if spec.examples == "motion_to_text" else items
+        needed = any(s.required for s in spec.of_kind("text")[:1])
+        return [i for i in items if i.captions] if needed or spec.output == TEXT else items

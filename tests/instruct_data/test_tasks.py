@@ -151,6 +151,35 @@ def test_bad_files_are_named(tmp_path, change, said):
     assert str(path) in str(e.value) and "\n" not in str(e.value)
 
 
+MOTION = {"name": "m", "kind": "motion", "modality": "body"}
+SAID, LONG = {"name": "said", "kind": "text"}, {"name": "long", "kind": "seconds"}
+
+
+@pytest.mark.parametrize(
+    ("examples", "output", "inputs", "said"),
+    [
+        ("text_to_motion", "text", [SAID], "examples: text_to_motion for output 'text'; accepted motion_to_text"),
+        ("motion_to_text", "body", [MOTION], "for output 'body'; accepted text_to_motion, in_between, continuation"),
+        ("text_to_motion", "body", [{**SAID, "kind": "number"}], "needs 1 of kind text; inputs has 0"),
+        ("in_between", "body", [MOTION, SAID], "in_between needs 2 of kind motion; inputs has 1"),
+        ("continuation", "body", [{**MOTION, "modality": "face"}], "m: modality 'face'; accepted 'body'"),
+        ("in_between", "face", [MOTION, {**MOTION, "name": "n", "modality": "face"}], "m: modality 'body'"),
+        ("text_to_motion", "body", [SAID, MOTION], "leaves slot m empty; it fills the first 1 of kind text, 1 of kind"),
+        ("motion_to_text", "text", [MOTION, SAID], "leaves slot said empty.*say required: false"),
+        ("text_to_motion", "body", [SAID, {**LONG, "kind": "number"}], "leaves slot long empty"),
+        ("continuation", "body", [MOTION, SAID, {**SAID, "name": "more"}], "leaves slot more empty"),
+    ],
+)
+def test_examples_that_cannot_be_filled(tmp_path, examples, output, inputs, said):
+    timed = "".join(f" for {{{s['name']}}}" for s in inputs if s["kind"] in ("seconds", "number"))
+    path, templates = tmp_path / "hello.yaml", [f"Wording number {i}{timed}." for i in range(20)]
+    task = {"examples": examples, "output": output, "inputs": inputs, "templates": templates}
+    path.write_text(yaml.safe_dump(_valid() | task))
+    with pytest.raises(UserError, match=said) as e:
+        load_task(path)
+    assert str(path) in str(e.value) and "\n" not in str(e.value)
+
+
 def test_not_yaml(tmp_path, clean_registry):
     (tmp_path / "x.yaml").write_text("a: [1\n")
     with pytest.raises(UserError, match=r"x.yaml, line \d+: not YAML"):
