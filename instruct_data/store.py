@@ -1,8 +1,8 @@
 """The clip store: parquet shards with a manifest that counts, names licences and fixes every shard by SHA-256.
 
-Three kinds: ``motion`` (rotations as int16 = round(32767 q), root as float32), ``face`` (weights as uint16 =
-round(65535 w), head as float32) and ``codes`` (what a tokenizer made of either). A store is written into a folder
-beside its place and renamed at the end, so a half-written one never stands there.
+Kinds: ``motion`` (bodies), ``face``, ``features`` (any other registered modality, which the manifest names) and
+``codes`` (what a tokenizer made of them); `instruct_data.stored` says what the rows hold. A store is written into a
+folder beside its place and renamed at the end, so a half-written one never stands there.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import json
 import os
 import shutil
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import chain, islice
 from pathlib import Path
@@ -23,11 +23,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from instruct_data.clip import SPLITS, Clip
-from vqvae import arkit
+from instruct_data.stored import COLUMNS, FEATURES, KINDS, from_row, modality_of, to_row
 from vqvae.errors import UserError
-from vqvae.face import FaceMotion
-from vqvae.motion import Motion
-from vqvae.skeleton import SMPL22
 
 FORMAT = 1
 MANIFEST = "manifest.json"
@@ -38,8 +35,7 @@ _ABOUT = [
     ("source", pa.string()), ("licence", pa.string()), ("extra", pa.string()),
 ]  # fmt: skip
 SCHEMAS = {
-    "motion": pa.schema([*_ABOUT, ("rotations", pa.binary()), ("root", pa.binary())]),
-    "face": pa.schema([*_ABOUT, ("weights", pa.binary()), ("head", pa.binary())]),
+    **{kind: pa.schema([*_ABOUT, *columns]) for kind, columns in COLUMNS.items()},
     "codes": pa.schema([*_ABOUT, ("codes", pa.binary()), ("tokens", pa.int32()), ("mirrored", pa.bool_())]),
 }
 
@@ -81,17 +77,9 @@ def _about(item: Clip | ClipCodes, frames: int, fps: float, modality: str) -> di
     }  # fmt: skip
 
 
-def _clip_row(clip: Clip, kind: str) -> dict[str, Any]:
-    motion: Any = clip.load()
-    if (motion.modality == "face") != (kind == "face"):
-        raise UserError(f"clip {clip.id}: {motion.modality} in a store of kind {kind}; accepted: one store for each")
-    if kind == "face":
-        weights = np.round(motion.weights.astype(np.float64) * 65535).astype("<u2")
-        row = _about(clip, len(motion), motion.fps, motion.modality)
-        return row | {"weights": weights.tobytes(), "head": motion.head.astype("<f4").tobytes()}
-    rotations = np.round(motion.rotations.astype(np.float64) * 32767).astype("<i2")
-    row = _about(clip, len(motion), motion.fps, motion.modality)
-    return row | {"rotations": rotations.tobytes(), "root": motion.root.astype("<f4").tobytes()}
+def _clip_row(clip: Clip, store: str) -> dict[str, Any]:
+    frames, fps, modality, columns = to_row(clip, store)
+    return _about(clip, frames, fps, modality) | columns
 
 
 def _codes_row(item: ClipCodes) -> dict[str, Any]:
@@ -139,20 +127,6 @@ class _Counts:
         }  # fmt: skip
 
 
-def _body(row: dict[str, Any]) -> Motion:
-    rotations = np.frombuffer(row["rotations"], "<i2").reshape(-1, len(SMPL22.names), 4).astype(np.float32) / 32767
-    root = np.frombuffer(row["root"], "<f4").reshape(-1, 3)
-    return Motion(rotations, root.copy(), row["fps"], row["modality"], (row["captions"] or [""])[0])
-
-
-def _face(row: dict[str, Any]) -> Callable[[], Any]:
-    """What loads it: a face is no `Motion`; readers and tokenizers use only what both offer."""
-    weights = np.frombuffer(row["weights"], "<u2").reshape(-1, arkit.COUNT).astype(np.float32) / 65535
-    head = np.frombuffer(row["head"], "<f4").reshape(-1, 3)
-    motion = FaceMotion(weights, head.copy(), row["fps"], (row["captions"] or [""])[0])
-    return lambda: motion
-
-
 class Store:
     """An opened store. Make one with :meth:`write` or :meth:`write_codes`, read one with :meth:`open`."""
 
@@ -163,20 +137,27 @@ class Store:
     def kind(self) -> str:
         return str(self.manifest["kind"])
 
+    @property
+    def modality(self) -> str:
+        """Of a store of clips; the manifest names it where the kind does not."""
+        return str(self.manifest.get("modality", "face" if self.kind == "face" else "body"))
+
     def __len__(self) -> int:
         return int(self.manifest["clips"])
 
     @classmethod
     def write(cls, clips: Iterable[Clip], path: str | os.PathLike[str]) -> Store:
-        """Write clips with their motions, all of bodies or all of faces, replacing a store of that kind.
+        """Write clips with their motions, all of one modality, replacing a store of such.
 
         Raises:
-            UserError: nothing to write, a bad clip, a place that cannot be written or holds something else.
+            UserError: nothing to write, a bad clip, a modality that is not registered, a place that cannot be written
+                or holds something else.
         """
         rest = iter(clips)
         first = list(islice(rest, 1))
-        kind = "face" if any(c.load().modality == "face" for c in first) else "motion"
-        return cls._write(kind, (_clip_row(c, kind) for c in chain(first, rest)), Path(path), {})
+        modality = modality_of(first[0].load()) if first else "body"
+        kind, more = KINDS.get(modality, FEATURES), {} if modality in KINDS else {"modality": modality}
+        return cls._write(kind, (_clip_row(c, modality) for c in chain(first, rest)), Path(path), more)
 
     @classmethod
     def write_codes(cls, items: Iterable[ClipCodes], path: str | os.PathLike[str], fingerprint: str) -> Store:
@@ -188,8 +169,9 @@ class Store:
         path = path.resolve()
         if path.exists() and not (path / MANIFEST).is_file() and (not path.is_dir() or any(path.iterdir())):
             raise UserError(f"{path}: is there already and is no clip store; accepted: a new folder")
-        if (path / MANIFEST).is_file() and (found := cls._kind_in(path)) != kind:
-            raise UserError(f"{path}: holds a store of {found}, which {kind} would replace; accepted: a new folder")
+        held = more.get("modality", kind)
+        if (path / MANIFEST).is_file() and (found := cls._held_in(path)) != held:
+            raise UserError(f"{path}: holds a store of {found}, which {held} would replace; accepted: a new folder")
         building, old = (path.with_name(f".{path.name}.{os.getpid()}.{end}") for end in ("tmp", "old"))
         counts = _Counts()
         shards: list[dict[str, Any]] = []
@@ -226,9 +208,11 @@ class Store:
         return cls(path, manifest)
 
     @staticmethod
-    def _kind_in(path: Path) -> str:
+    def _held_in(path: Path) -> str:
         try:
-            return str(json.loads((path / MANIFEST).read_text(encoding="utf-8"))["kind"])
+            manifest = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
+            kind = manifest["kind"]
+            return str(manifest.get("modality", kind))
         except (OSError, ValueError, KeyError, TypeError) as e:
             said = f"{path / MANIFEST}: not the manifest of a clip store ({e}); accepted: a new folder"
             raise UserError(said) from None
@@ -270,12 +254,11 @@ class Store:
             yield from pq.read_table(self.path / shard["file"], filters=filters).to_pylist()
 
     def clips(self, split: str | None = None) -> Iterator[Clip]:
-        """Clips of a ``motion`` or ``face`` store with their motions."""
-        for row in self._rows("face" if self.kind == "face" else "motion", split):
-            motion = _face(row) if self.kind == "face" else _body(row)
+        """Clips of any store but one of codes, with their motions."""
+        for row in self._rows("motion" if self.kind == "codes" else self.kind, split):
             yield Clip(
-                row["id"], motion, row["captions"], row["source"], row["licence"], row["split"], row["action"],
-                row["style"], json.loads(row["extra"]),
+                row["id"], from_row(row, self.modality), row["captions"], row["source"], row["licence"], row["split"],
+                row["action"], row["style"], json.loads(row["extra"]),
             )  # fmt: skip
 
     def codes(self, split: str | None = None) -> Iterator[ClipCodes]:

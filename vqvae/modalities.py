@@ -1,7 +1,7 @@
 """The modality registry: every kind of motion the system knows.
 
-Adding a modality is one `register` call (see CONTRIBUTING.md); networks, tasks, the language model and the command
-line read everything they need from its entry.
+Stores, tokenizers, tasks and the language model read what they need of a modality from its entry; what else a new one
+needs stands in CONTRIBUTING.md ("Add a modality").
 """
 
 from __future__ import annotations

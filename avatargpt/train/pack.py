@@ -47,6 +47,8 @@ def pack_stage(args: argparse.Namespace) -> None:
     wanted = [name for m in spoken for name in m.config.modalities or {}]
     if sorted(t.config.modality for t in tokenizers) != sorted(wanted):
         raise UserError(f"--tokenizer {args.tokenizer}: accepted: one of each of {', '.join(wanted)}")
+    if "body" not in wanted:
+        raise UserError(f"--language {args.language}: speaks {', '.join(wanted)}; accepted: a model with a body")
     places = {}
     for tokenizer in tokenizers:
         modality = tokenizer.config.modality

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -32,21 +32,26 @@ def prepare_stage(args: argparse.Namespace) -> None:
     print(f"{args.output}: {len(store)} clips, {store.manifest['hours']} hours")
 
 
+# Sources of held-out clips that are reported separately; none of other modalities.
+RARE: dict[str, Callable[[str], bool]] = {
+    "body": lambda source: not source.startswith("bandai"), "face": lambda source: source.startswith("livelink"),
+}  # fmt: skip
+
+
 def feature_windows(store: Store, split: str) -> Any:
     """Features of a store's single clips (composed ones add nothing to a tokenizer)."""
     from avatargpt.train.windows import Windows
     from instruct_data.mixture import clip_class
     from vqvae import modalities
 
-    face = store.kind == "face"
-    spec = modalities.get("face" if face else "body").features()
+    spec, is_rare = modalities.get(store.modality).features(), RARE.get(store.modality, lambda source: False)
     clips, labels, rare = [], [], []
     for clip in store.clips(split):
         if clip.source == "composed":
             continue
         clips.append(spec.encode(clip.load()))
         labels.append(clip_class(clip))
-        rare.append(clip.source.startswith("livelink") if face else not clip.source.startswith("bandai"))
+        rare.append(is_rare(clip.source))
     if split == "train" and not clips:
         raise UserError(f"{store.path}: no single training clips in it")
     groups = spec.slices()

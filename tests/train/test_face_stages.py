@@ -99,6 +99,8 @@ def test_stages_from_instructions_to_a_model_of_two_modalities(mini: Any, tmp_pa
     packed = tmp_path / "packed"
     assert main(["pack", "--language", str(tmp_path / "both"), "--tokenizer", str(mini.tokenizer), "-o",
                  str(packed)]) == 2  # fmt: skip
+    assert main(["pack", "--language", str(tmp_path / "face"), "--tokenizer", str(tmp_path / "tok"), "-o",
+                 str(packed)]) == 2  # fmt: skip
     both = f"{mini.tokenizer},{tmp_path / 'tok'}"
     assert main(["pack", "--language", str(tmp_path / "both"), "--tokenizer", both, "-o", str(packed)]) == 0
     assert len(AvatarGPT.from_pretrained(packed, "cpu").face("smile", 1.0)[0]) == 30
