@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from tables import write_tables
+from tables import write_page, write_tables
 
 from avatargpt import evaluation
 from avatargpt.cli.common import check_folder
@@ -111,19 +111,22 @@ def main() -> int:
     parser.add_argument("--store", type=Path, help="a prepared clip store; face suites: a cache of the speech stage")
     parser.add_argument("--full", action="store_true", help="the large sample, where a suite has two sizes")
     parser.add_argument("--out", type=Path, default=HERE / "results", help="folder of results; default: the published")
-    parser.add_argument("--tables", action="store_true", help="render docs/results.md and the README's table")
+    parser.add_argument(
+        "--tables", action="store_true",
+        help="render docs/results.md and the README's table; with --out FOLDER: FOLDER/results.md alone",
+    )  # fmt: skip
     args = parser.parse_args()
     if not args.suites and not args.tables:
         parser.error("name a suite, all, or --tables")
     try:
+        published = args.out.resolve() == (HERE / "results").resolve()
         if args.suites:
-            published = args.out.resolve() == (HERE / "results").resolve()
             if published and args.model not in ("packaged", *WITHOUT_WEIGHTS):
                 raise UserError(f"--model {args.model}: name a folder for its results with --out; "
                                 "eval/results holds those of the packaged model")  # fmt: skip
             _run(args.suites, args.model, args.data, args.out, args.store, args.full)
         if args.tables:
-            for path in write_tables(args.out, HERE.parent):
+            for path in write_tables(args.out, HERE.parent) if published else [write_page(args.out)]:
                 print(path)
     except UserError as e:
         print(f"error: {e}", file=sys.stderr)

@@ -1,4 +1,7 @@
-"""Render results: docs/results.md, its chart, and the short table of the README. Equal results give equal files."""
+"""Render results: docs/results.md, its chart, and the short table of the README, or a page beside results of one's own.
+
+Equal results give equal files.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +31,8 @@ ARGUMENTS = {
 """What suites are run with beside their name; `eval/README.md` says what these folders are."""
 APART = ("driver_ablations",)  # results of no suite; docs/ablations.md has their tables
 OPEN, CLOSE = "<!-- results -->", "<!-- /results -->"
-CHART = "tokenizer_length.png"
+CHART, DRAWN = "tokenizer_length.png", "tokenizer.png"  # among the documents, and beside the results
+PAGE = "results.md"
 LABELS = {"nearest": "nearest caption", "random": "random clip", "none": "baselines only"}
 
 
@@ -170,8 +174,8 @@ def commands(report: Report) -> list[str]:
     return [*lines, *(f"python eval/run.py {report.name} --model {b} --data CORPUS" for b in report.others)]
 
 
-def section(report: Report) -> list[str]:
-    """One suite: what was measured on what, the table, what belongs to it, the commands."""
+def section(report: Report, published: bool = True) -> list[str]:
+    """One suite: what was measured on what, the table, what belongs to it, and the commands of published results."""
     about = report.any
     lines = [f"## {report.name}", "", f"{about['description']}. Suite version {about['version']}."]
     facts = []
@@ -186,7 +190,7 @@ def section(report: Report) -> list[str]:
     lines += ["", "; ".join(facts) + ".", ""]
     lines += _predicates(about) if report.name in ("predicates", "families") else table(report)
     if report.name == "tokenizer" and report.model.get("over_length"):
-        lines += ["", f"![Error over clip length](images/{CHART})"]
+        lines += ["", f"![Error over clip length]({f'images/{CHART}' if published else DRAWN})"]
     if report.name == "describe" and "sample" in report.model:
         lines += ["", f"{len(report.model['sample'])} random clips as they were described:", ""]
         lines += describe.markdown(report.model).splitlines()
@@ -195,7 +199,7 @@ def section(report: Report) -> list[str]:
         some, usual = (number(reach[k]["mean"], "share") for k in ("attainable", "chance"))
         lines += ["", f"Of the one-action prompts {some} are met by at least one of the clips; a clip meets {usual}"
                   " of them on average."]  # fmt: skip
-    return [*lines, "", "```bash", *commands(report), "```", ""]
+    return [*lines, "", *(["```bash", *commands(report), "```", ""] if published else [])]
 
 
 def _predicates(about: dict[str, Any]) -> list[str]:
@@ -212,19 +216,38 @@ def _predicates(about: dict[str, Any]) -> list[str]:
     return lines
 
 
+_INTERVALS = (
+    "Intervals are 95 % bootstrap intervals over clips or prompts (n of them); figures over a whole set have none. A"
+    " dash is a figure that does not apply. Targets were set before training."
+)
+
+
 def page(reports: list[Report]) -> str:
     """docs/results.md."""
     lines = [
         "# Results", "",
         "Rendered by `python eval/run.py --tables` from `eval/results/*.json`; not written by hand. How a figure is"
         " made: [metrics.md](metrics.md); what the suites ask: [eval/README.md](../eval/README.md).", "",
-        "CORPUS is the folder of the body corpus. The model is the packaged one; the fingerprints say which. Intervals"
-        " are 95 % bootstrap intervals over clips or prompts (n of them); figures over a whole set have none. A dash is"
-        " a figure that does not apply. Targets were set before training.", "",
+        "CORPUS is the folder of the body corpus. The model is the packaged one; the fingerprints say which."
+        f" {_INTERVALS}", "",
     ]  # fmt: skip
     for report in reports:
         lines += section(report)
     return "\n".join(lines).rstrip() + "\n"
+
+
+def write_page(results: Path) -> Path:
+    """Write results.md beside results that are not the published ones.
+
+    Raises:
+        UserError: no results, or a folder that cannot be written.
+    """
+    about = f"Rendered from the `*.json` of this folder; the fingerprints name the model. {_INTERVALS}"
+    lines = ["# Results", "", about, ""]
+    for report in load(results):
+        lines += section(report, published=False)
+    text = "\n".join(lines).rstrip() + "\n"
+    return atomic_write(results / PAGE, lambda p: p.write_text(text, encoding="utf-8"))
 
 
 def short(reports: list[Report]) -> str:
@@ -261,10 +284,10 @@ def write_tables(results: Path, root: Path) -> list[Path]:
         raise UserError(f"{readme}: needs the markers {OPEN} and {CLOSE} once, to put the table between them")
     renewed = pattern.sub(lambda _: f"{OPEN}\n{short(reports)}\n{CLOSE}", text)
     written = [
-        atomic_write(root / "docs" / "results.md", lambda p: p.write_text(page(reports), encoding="utf-8")),
+        atomic_write(root / "docs" / PAGE, lambda p: p.write_text(page(reports), encoding="utf-8")),
         atomic_write(readme, lambda p: p.write_text(renewed, encoding="utf-8")),
     ]
-    chart = results / "tokenizer.png"
+    chart = results / DRAWN
     if chart.is_file():
         image = chart.read_bytes()
         written.append(atomic_write(root / "docs" / "images" / CHART, lambda p: p.write_bytes(image)))
