@@ -222,7 +222,9 @@ def _perform(
         performer = FacePerformer.load(folder)
         wanted = None if audio is not None else [length] * len(texts)
         reads = given is None and any(texts)
-        scores: list[Score | None] = [*(performer.read(texts, wanted) if reads else given or ())] or [None] * len(texts)
+        sound = length if audio is not None else None
+        read = performer.read(texts, wanted, sound) if reads else given or ()
+        scores: list[Score | None] = [*read] or [None] * len(texts)
     for k, score in enumerate(scores):
         if score is not None:
             own = length or performer.usual(score, feelings)

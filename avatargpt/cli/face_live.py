@@ -127,10 +127,10 @@ def perform(
     performer = FacePerformer.load(folder)
     text, score = asked
     reads = bool(text) and score is None
+    heard = None if line.file is None else inspect(line.file).seconds
     if reads:
-        score = performer.read([text])[0]
-    if score is not None and line.file is not None:  # as long as the sound, as where it is not live
-        heard = inspect(line.file).seconds
+        score = performer.read([text], sound=heard)[0]
+    if score is not None and heard is not None:  # as long as the sound, as where it is not live
         score = placed(score, heard, reads and heard < score.length, bool(feelings))
     if reads:
         tell([score], [text], quiet)

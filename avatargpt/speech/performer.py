@@ -12,7 +12,8 @@ import numpy as np
 
 from avatargpt.speech.audio import MAX_SECONDS
 from avatargpt.speech.direction import Direction, Feeling
-from avatargpt.speech.scores import clauses_of, feelings_of, fitted, spread
+from avatargpt.speech.extent import extended, regular
+from avatargpt.speech.scores import check_times, clauses_of, feelings_of, fitted, spread
 from vqvae.errors import UserError
 
 if TYPE_CHECKING:
@@ -76,13 +77,26 @@ class FacePerformer:
 
         return self._reads or reading_grounder(self.reader.network.config)
 
-    def read(self, texts: Sequence[str], seconds: Sequence[float | None] | None = None) -> list[Score]:
+    def read(
+        self, texts: Sequence[str], seconds: Sequence[float | None] | None = None, sound: float | None = None
+    ) -> list[Score]:
         """What instructions ask for: actions with times, strengths and counts, feelings, and a length in seconds.
+
+        What is to be done every so many seconds is so by a rule, and so, in clips much longer than the instructions to
+        learn from, is what is to be done the whole time or at the end (`avatargpt.speech.extent`).
 
         Args:
             seconds: wanted lengths, which say something about when things happen; None = nothing is wanted.
+            sound: seconds of the speech that they go with; what is done then is not spread over it.
         """
-        return self.reader.read(texts, self.reading, seconds=seconds)
+        scores = self.reader.read(texts, self.reading, seconds=seconds)
+        lengths = [sound] * len(scores) if sound else seconds or [None] * len(scores)
+        return [regular(one, None, self._clause) if length is None else extended(one, length, self._clause)
+                for one, length in zip(scores, lengths, strict=True)]  # fmt: skip
+
+    def _clause(self, text: str) -> Score:
+        """What a part of an instruction means by itself."""
+        return self.reader.read([text], self.reading)[0]
 
     def direction(
         self, score: Score | None, feelings: Sequence[Feeling] = (), seconds: float | None = None
@@ -119,9 +133,6 @@ class FacePerformer:
         Raises:
             UserError: bad sound, text, length or head.
         """
-        wanted = seconds if audio is None else None
-        if score is None and text:
-            score = self.read([text], [wanted])[0]
         length = seconds
         if audio is not None:
             from avatargpt.speech.audio import check_rate, inspect
@@ -131,7 +142,11 @@ class FacePerformer:
                 if audio.size == 0:
                     raise UserError("the sound is 0 s long; at least one sample is needed")
             length = len(audio) / rate if isinstance(audio, np.ndarray) else inspect(audio).seconds
-        elif length is None:
+        wanted = seconds if audio is None else None
+        if score is None and text:
+            score = self.read([text], [wanted], length if audio is not None else None)[0]
+            check_times(score, length or score.length)
+        if length is None:
             length = self.usual(score, feelings)
         if not 0 < length <= MAX_SECONDS:
             raise UserError(f"{length:g} s; accepted: above 0, at most {MAX_SECONDS / 3600:g} hours")

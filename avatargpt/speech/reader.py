@@ -17,11 +17,13 @@ import numpy as np
 import torch
 
 from avatargpt.speech.consensus import agreed
+from avatargpt.speech.counts import counted
 from avatargpt.speech.folder import load_network, remove_network, save_network
 from avatargpt.speech.reader_network import ReaderConfig, ReaderNetwork
 from avatargpt.speech.reading import MOST_WORDS, Reading
 from avatargpt.speech.score_tokens import ScoreTokens
 from avatargpt.speech.scores import filled
+from avatargpt.speech.seconds import LongTokens, Shortened, shortened
 from instruct_data.face.score import Score, mirror_words
 from vqvae.errors import UserError
 
@@ -82,7 +84,8 @@ class ScoreReader:
         likeliest of these. Beside this reading `samples` more are drawn, of the instruction and of each of its other
         `wordings`, and the one is taken that all agree with most (`avatargpt.speech.consensus`). Where a length is
         wanted, a rule has each of them fill it first (`avatargpt.speech.scores.filled`). The same instruction is
-        always read alike.
+        always read alike. Seconds beyond those of the instructions to learn from are divided and multiplied again, by
+        a rule (`avatargpt.speech.seconds`), and so are counts beyond those (`avatargpt.speech.counts`).
 
         Args:
             samples: readings that are drawn of each wording; 0 = the likeliest token by token alone.
@@ -94,7 +97,8 @@ class ScoreReader:
         Raises:
             UserError: an empty instruction, or one of more than 96 word pieces.
         """
-        given = grounder.states(list(texts)) if texts else []
+        asked = [shortened(text) for text in texts]
+        given = grounder.states([one.text for one in asked]) if texts else []
         for text, states in zip(texts, given, strict=True):
             if not text.strip():
                 raise UserError("an empty facial instruction; accepted: what the face shall do, in words")
@@ -102,23 +106,25 @@ class ScoreReader:
                 start = f"{text[:40]}..."
                 raise UserError(f"facial instruction {start!r}: {len(states)} word pieces; accepted up to {MOST_WORDS}")
         # one by one: what is read must not depend on the other instructions of a file
-        together = zip(given, texts, seconds or [None] * len(texts), strict=True)
-        return [self._agreed(states, text, wanted, grounder, samples) for states, text, wanted in together]
+        together = zip(given, texts, asked, seconds or [None] * len(texts), strict=True)
+        return [self._agreed(*one, grounder, samples) for one in together]
 
     def _agreed(
-        self, states: np.ndarray, text: str, seconds: float | None, grounder: Grounder, samples: int
+        self, states: np.ndarray, text: str, short: Shortened, seconds: float | None, grounder: Grounder, samples: int
     ) -> Score:  # fmt: skip
-        first = self.tokens.decode(self.readings[0].likeliest(states, seconds), text)
+        tokens = self.tokens if short.by == 1 else LongTokens(short)
+        told = None if seconds is None else seconds / short.by
+        first = counted(tokens.decode(self.readings[0].likeliest(states, told), text))
         if not samples:
             return first if seconds is None else filled(first, seconds)
-        others = wordings(text, first.sided)
+        others = wordings(short.text, first.sided)
         found = [(s, flip) for s, (_, flip) in zip(grounder.states([t for t, _ in others]), others, strict=True)
                  if len(s) <= MOST_WORDS]  # fmt: skip
         said = [first]
         for reading in self.readings:
-            rows = reading.drawn([states, *(s for s, _ in found)], seconds, samples)
+            rows = reading.drawn([states, *(s for s, _ in found)], told, samples)
             for some, flip in zip(rows, (False, *(flip for _, flip in found)), strict=True):
-                drawn = [self.tokens.decode(row, text) for row in some]
+                drawn = [counted(tokens.decode(row, text)) for row in some]
                 said += [replace(s.mirrored(), text=text) for s in drawn] if flip else drawn
         return agreed(said if seconds is None else [filled(s, seconds) for s in said])
 

@@ -6,8 +6,10 @@ from dataclasses import replace
 
 from avatargpt.speech.direction import TOGETHER, Clause, Feeling
 from avatargpt.speech.score_tokens import says_times
+from avatargpt.speech.seconds import named_seconds
 from instruct_data.face.emotions import one_sided
 from instruct_data.face.score import MAX_SECONDS, Emotion, Event, Score
+from vqvae.errors import UserError
 
 FADE = 0.4  # s over which a feeling's keyframe is reached
 SHORT = 1e-6
@@ -83,15 +85,15 @@ def filled(score: Score, seconds: float) -> Score:
     """A reading for a clip of a wanted length: all times grow or shrink until its actions fill the clip.
 
     A rule: they end `TAIL` seconds before the clip does. They stay as they are where they end up to `NEARLY` seconds
-    before it, where the instruction says seconds (at which, for how long) and they fit, and where the clip is more than
-    `FILLED` times as long. A single blink or wink only comes later.
+    before it, where the instruction says seconds (at which, for how long) and they fit, where it says them by the
+    clock, and where the clip is more than `FILLED` times as long. A single blink or wink only comes later.
     """
     end = max((e.end for e in score.events), default=0.0)
     last = max(seconds - TAIL, 0.5 * seconds)
-    if not end or seconds > MAX_SECONDS or last > FILLED * end:
+    if not end or seconds > MAX_SECONDS or last > FILLED * end or (end > seconds and by_clock(score)):
         return score
     if 0 <= seconds - end <= NEARLY or (end <= seconds and says_times(score.text)):
-        return _held(score, seconds)
+        return held(score, seconds)
     by, after = last / end, (seconds - last) / max(score.length - end, SHORT)
 
     def moved(time: float) -> float:
@@ -103,6 +105,24 @@ def filled(score: Score, seconds: float) -> Score:
     )
     emotions = tuple(replace(f, start=moved(f.start), end=moved(f.end)) for f in score.emotions)
     return replace(score, length=seconds, events=events, emotions=emotions)
+
+
+def by_clock(score: Score) -> bool:
+    """Whether the instruction names a second of the clip at which something that it asks for begins."""
+    starts = [*(e.start for e in score.events), *(f.start for f in score.emotions)]
+    return any(abs(start - second) < SHORT for second in named_seconds(score.text)[0] for start in starts)
+
+
+def check_times(score: Score, seconds: float) -> None:
+    """Refuses seconds that the instruction names and a clip of so many does not have.
+
+    Raises:
+        UserError: an action that begins after the clip's end.
+    """
+    late = [e for e in score.events if e.start >= seconds]
+    if late and by_clock(score):
+        what = f"{late[0].action.replace('_', ' ')} at {late[0].start:g} s"
+        raise UserError(f"{score.text[:60]!r}: {what}; accepted before {round(seconds, 2):g}, the end of the clip")
 
 
 def _brief(e: Event) -> bool:
@@ -118,7 +138,7 @@ def _felt_for(score: Score, seconds: float) -> tuple[Emotion, ...]:
     )
 
 
-def _held(score: Score, seconds: float) -> Score:
+def held(score: Score, seconds: float) -> Score:
     """The score with another length: actions as they are, feelings held to it or cut."""
     return replace(score, length=seconds, emotions=_felt_for(score, seconds))
 
@@ -136,11 +156,16 @@ def fitted(score: Score, seconds: float) -> Score:
     longer one the last feelings go on.
 
     Feelings that last to the score's end (within half a second) are held to the clip's; actions stay where they are.
-    The score's own length stays, too: sound may be longer than any score.
+    Where the instruction says seconds by the clock, what goes on after the clip's end is cut off. The score's own
+    length stays, too: sound may be longer than any score.
     """
     if seconds < score.length:
+        if by_clock(score):
+            begun = [e for e in score.events if e.start < seconds]
+            cut = tuple(replace(e, duration=min(e.duration, seconds - e.start)) for e in begun)
+            return held(replace(score, events=cut), seconds)
         fits = all(e.end <= seconds for e in score.events) and all(f.start < seconds - NEARLY for f in score.emotions)
-        return _held(score, seconds) if score.events and fits else _paced(score, seconds)
+        return held(score, seconds) if score.events and fits else _paced(score, seconds)
     return replace(score, emotions=_felt_for(score, seconds))
 
 
@@ -152,8 +177,9 @@ def placed(score: Score, seconds: float, spreads: bool, felt: bool = False) -> S
         felt: other feelings take the place of its own.
 
     Raises:
-        UserError: times that stay, and something that begins after the clip's end.
+        UserError: times that stay, or that the instruction names, and something that begins after the clip's end.
     """
+    check_times(score, seconds)
     if spreads:
         score = spread(score, seconds)
     if spreads or seconds > score.length:

@@ -80,7 +80,10 @@ def test_seconds_that_words_say_stay(text: str) -> None:
     more = filled(read, 7.0)
     assert more.events == read.events and (more.length, more.emotions[0].end, more.emotions[1].end) == (7.0, 7.0, 2)
     assert filled(replace(read, text="smile and two nods"), 6.0).events != read.events
-    assert filled(read, 2.0).events != read.events  # they do not fit
+    if text.startswith("Smile from 1"):  # by the clock, at which it begins
+        assert filled(read, 2.0) is read
+    else:
+        assert filled(read, 2.0).events != read.events  # they do not fit
 
 
 def test_only_what_would_be_cut_off_is_squeezed() -> None:

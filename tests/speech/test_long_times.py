@@ -1,0 +1,157 @@
+"""Seconds and counts beyond those of the instructions to learn from, the whole time and the end of a clip."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from avatargpt.speech.counts import counted, named_counts
+from avatargpt.speech.extent import extended, regular
+from avatargpt.speech.folder import packaged
+from avatargpt.speech.performer import FacePerformer
+from avatargpt.speech.score_tokens import ScoreTokens
+from avatargpt.speech.scores import check_times, filled, fitted
+from avatargpt.speech.seconds import LongTokens, Shortened, shortened
+from instruct_data.face.score import Emotion, Event, Score
+from vqvae.errors import UserError
+
+
+@pytest.fixture(scope="module")
+def performer() -> FacePerformer:
+    return FacePerformer.load(packaged())
+
+
+def times(score: Score) -> list[tuple[str, float, float]]:
+    return [(e.action, round(e.start, 2), round(e.end, 2)) for e in score.events]
+
+
+@pytest.mark.parametrize(
+    ("text", "read", "clock", "lasting"),
+    [
+        ("smile for 20 seconds", "smile for 5 seconds", (), (20,)),
+        ("At second 8 nod, at second 12 smile.", "At second 4 nod, at second 6 smile.", (8, 12), ()),
+        ("smile from 5 to 12 seconds", "smile from 2.5 to 6 seconds", (5, 12), (7,)),
+        ("frown for ten seconds, nod twice", "frown for 5 seconds, nod twice", (), (10,)),
+        ("smile for half a minute", "smile for 6 seconds", (), (30,)),
+        ("blink at 2, 4 and 8 seconds", "blink at 1, 2 and 4 seconds", (2, 4, 8), ()),
+        ("0-10s smile, 10-20s frown", "0-2.5s smile, 2.5-5s frown", (0, 10, 10, 20), (10, 10)),
+        ("a 20-second smile", "a 5-second smile", (), (20,)),
+    ],
+)
+def test_long_seconds_are_divided(
+    text: str, read: str, clock: tuple[float, ...], lasting: tuple[float, ...]
+) -> None:
+    short = shortened(text)
+    assert (short.text, short.clock, short.lasting) == (read, clock, lasting) and short.by > 1
+
+
+@pytest.mark.parametrize(
+    "text", ["smile for 5 seconds, nod 12 times", "At 1.5 s nod, at 6 s wink.", "20 blinks", "Look 10 years younger."]
+)
+def test_seconds_that_the_reader_knows_stay(text: str) -> None:
+    assert shortened(text) == Shortened(text)
+
+
+def test_more_seconds_than_a_score_has_are_refused() -> None:
+    with pytest.raises(UserError, match="700 seconds; accepted up to 600"):
+        shortened("smile for 700 seconds")
+
+
+def test_only_what_the_words_name_is_multiplied() -> None:
+    tokens, text = ScoreTokens(), "At 8 s wink left, then smile for 12 seconds, nod."
+    short = shortened(text)
+    assert short.by == 2
+    events = (Event("wink_left", 4, 0.5), Event("smile", 4.6, 6.0), Event("nod", 10.7, 1.5))
+    row = tokens.encode(Score(13.0, events, (), short.text))
+    back = LongTokens(short).decode(row, text)
+    assert times(back) == [("wink_left", 8.0, 8.5), ("smile", 8.6, 20.6), ("nod", 20.7, 22.2)] and back.text == text
+
+
+def test_counts_in_full() -> None:
+    assert named_counts("Nod 12 times, once more, blink twenty times, 3x, ten timestamps.") == [12, 20, 3]
+    score = Score(6.0, (Event("nod", 0.2, 3.0, 0.7, 6), Event("smile", 3.3, 2.0)), (), "nod 12 times, then smile")
+    more = counted(score)
+    assert [e.repeat for e in more.events] == [12, 1] and more.length == pytest.approx(9.0)
+    assert times(more) == [("nod", 0.2, 6.2), ("smile", 6.3, 8.3)]
+    in_time = Score(6.0, (Event("blink", 0.2, 5.0, 0.7, 6),), (), "blink 15 times in 5 seconds")
+    assert counted(in_time).events == (Event("blink", 0.2, 5.0, 0.7, 15),)
+    few = Score(3.0, (Event("nod", 0.2, 2.0, 0.7, 3),), (), "nod 4 times")
+    assert counted(few) is few, "counts that are known are the network's"
+    with pytest.raises(UserError, match="500 times; accepted up to 100"):
+        counted(Score(3.0, (Event("nod", 0.2, 2.0, 0.7, 3),), (), "nod 500 times"))
+
+
+def test_what_goes_on_and_what_comes_last() -> None:
+    parts = {"smile": Score(3, (Event("smile", 0.2, 2.0),)),
+             "shake your head": Score(3, (Event("shake_head", 0, 1.5),)),
+             "look angry": Score(3, (), (Emotion("angry", 0.7, 0, 3),)), "nod": Score(3, (Event("nod", 0.2, 1.5),)),
+             "sad": Score(3, (), (Emotion("sad", 0.7, 0, 3),))}  # fmt: skip
+
+    def said(text: str, *acts: Event, felt: tuple[Emotion, ...] = ()) -> Score:
+        return extended(Score(4.0, acts, felt, text), 13.0, parts.__getitem__)
+
+    assert times(said("smile the whole time", Event("smile", 0.2, 2.0))) == [("smile", 0.2, 12.6)]
+    blink = Event("blink", 3, 0.3)
+    nods = said("nod all the time, blink.", Event("nod", 0.2, 2.0, 0.7, 2), blink)
+    assert nods.events == (Event("nod", 0.2, pytest.approx(12.4), 0.7, 12), blink)  # type: ignore[arg-type]
+    both = said("look angry throughout and shake your head at the end", Event("shake_head", 0.6, 1.9, 0.7, 2),
+                felt=(Emotion("angry", 0.7, 0, 3),))  # fmt: skip
+    assert times(both) == [("shake_head", 10.7, 12.6)] and both.emotions == (Emotion("angry", 0.7, 0, 13.0),)
+    later = said("happy, then sad towards the end", felt=(Emotion("happy", 0.7, 0, 2), Emotion("sad", 0.7, 2, 4)))
+    turn = pytest.approx(26 / 3)
+    assert later.emotions == (Emotion("happy", 0.7, 0, turn), Emotion("sad", 0.7, turn, 13.0))  # type: ignore[arg-type]
+    plain = Score(4.0, (Event("smile", 0.2, 2.0),), (), "smile in the end credits")
+    assert extended(plain, 13.0, parts.__getitem__) is plain
+    assert extended(replace_text(plain, "smile the whole time"), 3.0, parts.__getitem__).events == plain.events
+
+
+def test_what_comes_every_so_many_seconds() -> None:
+    score = Score(4.0, (Event("blink", 0.4, 1.2, 0.7, 2),), (Emotion("happy", 0.7, 0, 4),), "blink every 3 s; be happy")
+    again = extended(score, 10.0, lambda text: Score(1, (Event("blink", 0.3, 0.3),)))
+    assert times(again) == [("blink", 3.0, 3.3), ("blink", 6.0, 6.3), ("blink", 9.0, 9.3)]
+    assert again.emotions == (Emotion("happy", 0.7, 0, 10.0),)
+    three = regular(score, None, lambda text: Score(1, (Event("blink", 0.3, 0.3),)))
+    assert len(three.events) == 3 and three.length == 10
+    often = replace_text(score, "every other second, blink")
+    assert [e.start for e in regular(often, 7.0, lambda text: Score(1, (Event("blink", 0, 0.3),))).events] == [2, 4, 6]
+
+
+def replace_text(score: Score, text: str) -> Score:
+    return Score(score.length, score.events, score.emotions, text)
+
+
+def test_seconds_by_the_clock_stay_in_a_shorter_clip() -> None:
+    wink = Score(3.5, (Event("smile", 0.0, 1.0), Event("wink_right", 2.5, 0.9)), (), "smile; at 2.5 s wink right")
+    assert times(fitted(wink, 3.0)) == [("smile", 0.0, 1.0), ("wink_right", 2.5, 3.0)] and filled(wink, 3.0) is wink
+    with pytest.raises(UserError, match="wink right at 2.5 s; accepted before 2, the end of the clip"):
+        check_times(wink, 2.0)
+    free = Score(3.5, (Event("smile", 0.0, 1.0), Event("wink_right", 2.5, 0.9)), (), "smile, then wink right")
+    check_times(free, 2.0)
+    assert fitted(free, 2.0).events[1].start < 2
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("at second 8 stick your tongue out, at second 12 smile", [("stick_out_tongue", 8.0), ("smile", 12.0)]),
+        ("smile at 2 s, raise eyebrows at 6 s, wink left at 10 s",
+         [("smile", 2.0), ("raise_brows", 6.0), ("wink_left", 10.0)]),
+        ("after 10 seconds, raise your brows twice", [("raise_brows", 10.0)]),
+    ],
+)  # fmt: skip
+def test_long_seconds_as_read(performer: FacePerformer, text: str, wanted: list[tuple[str, float]]) -> None:
+    assert [(e.action, e.start) for e in performer.read([text])[0].events] == wanted
+
+
+def test_long_instructions_as_read(performer: FacePerformer) -> None:
+    texts = ["smile for 20 seconds", "keep your eyes closed for 8 seconds", "nod 12 times"]
+    smile, closed, nods = performer.read(texts)
+    assert [(e.action, e.duration) for e in (*smile.events, *closed.events)] == [("smile", 20), ("close_eyes", 8)]
+    assert [(e.action, e.repeat) for e in nods.events] == [("nod", 12)] and smile.length >= 20
+    spoken = performer.read(["look angry throughout and shake your head at the end"], sound=13.0)[0]
+    assert spoken.emotions[0].end == 13.0 and spoken.events[0].end == pytest.approx(12.6)
+
+
+def test_named_seconds_beyond_the_sound_are_refused(performer: FacePerformer, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="at 10 s; accepted before 1, the end of the clip"):
+        performer.perform("at 10 seconds wink right", audio=np.zeros(16_000, np.float32))
