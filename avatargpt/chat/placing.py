@@ -9,6 +9,7 @@ from avatargpt.chat import slots
 from avatargpt.chat.intent import Heard
 from avatargpt.chat.pointing import Target, target
 from instruct_data.acts import LEAST_SECONDS, MOST_SECONDS, Act
+from instruct_data.turns import ORDINALS
 from vqvae.errors import UserError
 
 _POLITE = re.compile(
@@ -23,7 +24,11 @@ _OF_IT = r"(?: of (?:it(?: all)?|everything|the (?:whole )?(?:thing|motion|timel
 _THERE = rf"(?:first|last|in between|halfway|{_NEXT_TO} .+)"
 _END = rf"(?:at|in|on) the (?:very )?(?:front|beginning|start|top|end|middle){_OF_IT}"
 _TO = rf"(?:(?:in|at|to|on|into) )?the (?:very )?(?:front|beginning|start|top|end|back|middle){_OF_IT}"
-_PLACES = r"(?:to|at|in) (?:place|position|slot|number)? ?\d{1,2}"
+_NTH = "|".join(ORDINALS[1:])
+_PLACES = (
+    r"(?:(?:to|at|in) (?:place|position|slot|number)? ?\d{1,2}"
+    rf"|(?:(?:to|at|in|as) )?(?:the )?(?:{_NTH})(?: (?:place|position|spot|slot|one))?)"
+)
 _MOVE = re.compile(
     rf"(?:move|put|bring|shift|place|make) (?P<what>.+?)(?: (?:come|go))? (?P<where>{_THERE}|{_TO}|{_PLACES})"
 )
@@ -130,7 +135,8 @@ def _gap(where: str, captions: Sequence[str]) -> int | None:
         return 0
     if re.search(r"\b(?:end|back|last)\b", where):
         return count
-    n = int(re.sub(r"\D", "", where) or 0)
+    nth = re.search(rf"\b(?:{_NTH})\b", where)
+    n = ORDINALS.index(nth[0]) + 1 if nth else int(re.sub(r"\D", "", where) or 0)
     return n - 1 if 1 <= n <= count else None
 
 

@@ -69,7 +69,9 @@ def test_how_many_times_as_fast(text, times):
         ("move the jump to the front", "move 3 1"), ("put the wave after the jump", "move 2 3"),
         ("make it first", "move 3 1"),
         ("put a wave to the right before the jump", "before 3: a wave to the right"),
-        ("move the walk to place 2", "move 1 2"),
+        ("move the walk to place 2", "move 1 2"), ("put the jump second", "move 3 2"),
+        ("the walk should come third", "move 1 3"), ("move the walk to second place", "move 1 2"),
+        ("make the jump the second one", "move 3 2"),
         ("swap the walk and the wave", "move 2 1"), ("swap 1 and 3", "move 3 1 | move 2 3"),
         # manner, files
         ("the jump higher", "edit 3: higher"), ("make the wave happier", "edit 2: happier"),
@@ -88,7 +90,7 @@ def test_what_the_words_settle(request_, line):
     "request_",
     [
         "then he walks slowly", "he runs after him", "he walks to the front", "let him look back",
-        "hold the pose longer",
+        "hold the pose longer", "he comes second", "make the second jump",
         "make 2 longer: 30", "shorter: one minute", "extend it by 3 seconds", "i want it back after all", "save walk",
         "what comes after the walk?", "then he turns before the wall", "add 5 seconds of waving", "undo",
         "how long is the walk?", "faster and slower at the same time", "he jumps in the middle of the street",
