@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from avatargpt.metrics.face_signals import LOOKS
-from instruct_data.face.described import NOTHING, WITHIN, said
+from instruct_data.face.described import NOTHING, WITHIN, mended, said
 from vqvae.face import FaceMotion
 
 SEEN = 0.15  # a signal's least height for its second to be believed
@@ -47,10 +47,12 @@ def told(windows: Sequence[tuple[str, FaceMotion]]) -> str:
     """One description of what is said of a face's windows: all actions, then all feelings, equal neighbours once.
 
     "neutral" is left out where something is done and nothing else is felt. What repeats is told again, but for an
-    action that is under way where two windows meet.
+    action that is under way where two windows meet. What cannot be read back is left out (`described.mended`); where
+    that is everything the description is empty.
     """
+    windows = [(mended(text), face) for text, face in windows]
     if len(windows) == 1:
-        return in_order(*windows[0])
+        return mended(in_order(*windows[0]))
     acts, felt = "", []
     last: tuple[str, FaceMotion] | None = None
     for text, face in windows:
@@ -65,7 +67,7 @@ def told(windows: Sequence[tuple[str, FaceMotion]]) -> str:
         felt += rest.split(THEN) if rest else []
         last = final, face
     felt = [] if acts and set(felt) == {NOTHING} else [f for i, f in enumerate(felt) if not i or f != felt[i - 1]]
-    return "; ".join(t for t in (acts, THEN.join(felt)) if t)
+    return mended("; ".join(t for t in (acts, THEN.join(felt)) if t))
 
 
 def _spans(parts: Sequence[str], face: FaceMotion) -> list[Span | None]:

@@ -47,11 +47,12 @@ def listed(argument: str | None) -> Path | None:
     return Path(argument[1:]) if argument is not None and argument.startswith("@") else None
 
 
-def read_texts(argument: str) -> tuple[list[str], bool]:
+def read_texts(argument: str, emoji: bool = False) -> tuple[list[str], bool]:
     """The texts that a TEXT argument stands for.
 
     Args:
         argument: a text, or ``@FILE`` for a UTF-8 file with one text per line (blank lines are skipped).
+        emoji: whether a text may be of emoji alone.
 
     Returns:
         The texts, and whether they came from a file (then results are written as a batch).
@@ -61,14 +62,14 @@ def read_texts(argument: str) -> tuple[list[str], bool]:
     """
     path = listed(argument)
     if path is None:
-        return [_check_text(argument, "TEXT")], False
+        return [_check_text(argument, "TEXT", emoji)], False
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except OSError as e:
         raise UserError(f"{path}: {e.strerror or e}; accepted a text file with one text per line") from None
     except UnicodeDecodeError as e:
         raise UserError(f"{path}: not UTF-8 text (byte {e.start}); accepted a text file, one text per line") from None
-    texts = [_check_text(line, f"{path} line {n}") for n, line in enumerate(lines, 1) if line.strip()]
+    texts = [_check_text(line, f"{path} line {n}", emoji) for n, line in enumerate(lines, 1) if line.strip()]
     if not 0 < len(texts) <= MAX_TEXTS:
         raise UserError(f"{path}: {len(texts)} texts; accepted 1 to {MAX_TEXTS}, one per line")
     return texts, True
@@ -83,11 +84,22 @@ def warn_foreign(texts: Sequence[str]) -> None:
         typer.echo(f"warning: {strange[:60]!r} does not look like English, and the model knows English alone", err=True)
 
 
-def _check_text(text: str, where: str) -> str:
+def warn_meaningless(texts: Sequence[str]) -> None:
+    """Say on stderr which instruction has no word: numbers alone, or keys hit at random."""
+    from avatargpt.speech.typed import meaningless
+
+    strange = next((text for text in texts if meaningless(text)), None)
+    if strange is not None:
+        typer.echo(f"warning: {strange[:60]!r} has no word in it; what the model makes of it is chance", err=True)
+
+
+def _check_text(text: str, where: str, emoji: bool = False) -> str:
+    from avatargpt.speech.typed import is_emoji
+
     text = " ".join(text.split())
     if not is_text(text):
         raise UserError(f"{where}: not UTF-8 text; accepted a description in words, or @FILE with one per line")
-    if not any(c.isalnum() for c in text):
+    if not any(c.isalnum() or (emoji and is_emoji(c)) for c in text):
         raise UserError(f"{where}: empty text; accepted a description in words, or @FILE with one per line")
     if len(text) > MAX_CHARACTERS:
         raise UserError(f"{where}: {len(text)} characters; accepted at most {MAX_CHARACTERS}")

@@ -120,12 +120,14 @@ def face(
         raise UserError("--score and --text: accepted one of them, for a score is what a text is read as")
     if score is not None and by == "language":
         raise UserError("--score: accepted with --by driver; the language model reads --text by itself")
-    texts, many = common.read_texts(text) if text is not None else ([""], False)
+    texts, many = common.read_texts(text, emoji=True) if text is not None else ([""], False)
     given: list[Score] | None = None
     if score is not None:
         given, many = face_score.take(score)
         texts = [s.text for s in given]
     common.warn_foreign(texts)
+    if score is None:
+        common.warn_meaningless(texts)
     common.check_seconds(seconds)
     if audio is not None and seconds is not None:
         raise UserError(f"--seconds {seconds:g}: goes without AUDIO, whose length counts")

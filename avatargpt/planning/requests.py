@@ -20,6 +20,7 @@ MAX_ACTIVITIES = 50
 _LATIN = 0.9  # share of the letters that must be Latin
 _WORD = re.compile(r"[^\W\d_]+")
 _UNSPEAKABLE = re.compile(r"^[b-df-hj-np-tv-xz]+$|[b-df-hj-np-tv-xz]{5}")
+_KEYS = ("qwertyuiop", "qwertzuiop", "azertyuiop", "asdfghjkl", "zxcvbnm", "yxcvbnm")
 _ENDINGS = ("s", "es", "ed", "d", "ing", "er", "ers", "ly")
 _GLUE = frozenset(
     "a about after all an and as at away back before but by during for from has have he her his in into is it its of "
@@ -89,7 +90,8 @@ def looks_english(text: str) -> bool:
 
 def hit_at_random(text: str) -> bool:
     """Whether every word is a row of keys and none of any language: "asdfgh". A rule: unknown words of four letters or
-    more without a vowel, or with five consonants in a row, that are not made of two known ones ("catchphrase").
+    more that are neighbours on the keyboard, without a vowel, or with five consonants in a row, and that are not made
+    of two known ones ("catchphrase").
     """
     words = [w.lower() for w in _WORD.findall(text)]
     known = _vocabulary()
@@ -98,7 +100,10 @@ def hit_at_random(text: str) -> bool:
         halves = ((word[:i], word[i:]) for i in range(3, len(word) - 2))
         return word not in known and not any(a in known and b in known for a, b in halves)
 
-    return bool(words) and all(len(w) > 3 and _UNSPEAKABLE.search(w) and strange(w) for w in words)
+    def keys(word: str) -> bool:
+        return _UNSPEAKABLE.search(word) is not None or any(word in row or word[::-1] in row for row in _KEYS)
+
+    return bool(words) and all(len(w) > 3 and keys(w) and strange(w) for w in words)
 
 
 def seems_foreign(text: str) -> bool:

@@ -12,11 +12,13 @@ import numpy as np
 
 from avatargpt.export.websocket import INSTALL
 from avatargpt.speech.audio import FPS, check_rate
+from avatargpt.speech.containers import container, wanted
 from avatargpt.speech.stream import FaceStream
 from vqvae.errors import UserError
 from vqvae.face import FaceMotion
 
 READ = 1 << 16  # bytes asked of a pipe at once
+NOTHING_CAME = "no sound came, so there is no face"
 _HELD = 300  # blocks of the microphone that may wait: more than that and the machine is too slow
 
 
@@ -35,14 +37,24 @@ def from_pipe(file: BinaryIO) -> Iterator[np.ndarray]:
 
     Args:
         file: with ``read1``, so that what is there is not kept back, such as ``sys.stdin.buffer``.
+
+    Raises:
+        UserError: the first bytes are those of a sound file.
     """
+    data = b""
+    while len(data) < wanted(data) and (more := file.read1(READ)):  # type: ignore[attr-defined]
+        data += more
+    if kind := container(data):
+        raise UserError(f"-: a sound file ({kind}), not raw samples; accepted raw 16 bit mono PCM (arecord -t raw); "
+                        "a file is named instead of -")  # fmt: skip
     rest = b""
-    while data := file.read1(READ):  # type: ignore[attr-defined]
+    while data:
         data = rest + data
         whole = len(data) // 2 * 2
         rest = data[whole:]
         if whole:
             yield np.frombuffer(data[:whole], "<i2")
+        data = file.read1(READ)  # type: ignore[attr-defined]
 
 
 def paced(
@@ -120,7 +132,7 @@ class Live:
             UserError: nothing.
         """
         if not self.kept:
-            raise UserError("no sound came, so there is no face to write")
+            raise UserError(NOTHING_CAME)
         rows = np.stack(self.kept)
         return FaceMotion.from_curves(rows, float(FPS))
 
@@ -138,6 +150,9 @@ def perform(
         change: from a clip of one frame to another (controls).
         keep: so many frames are kept for a file; when they are there, it is over.
         live: filled while it runs, so that an interrupted run has its frames.
+
+    Raises:
+        UserError: not one sample came.
     """
     live = live or Live()
 
@@ -160,6 +175,7 @@ def perform(
         if not hand_on(stream.push(part)):
             return live
         live.busy = max(live.busy, time.perf_counter() - start)
-    if heard:
-        hand_on(stream.finish())
+    if not heard:
+        raise UserError(NOTHING_CAME)
+    hand_on(stream.finish())
     return live

@@ -24,6 +24,7 @@ from avatargpt.speech.reading import MOST_WORDS, Reading
 from avatargpt.speech.score_tokens import ScoreTokens
 from avatargpt.speech.scores import filled
 from avatargpt.speech.seconds import LongTokens, Shortened, shortened
+from avatargpt.speech.typed import worded
 from instruct_data.face.score import Score, mirror_words
 from vqvae.errors import UserError
 
@@ -80,6 +81,8 @@ class ScoreReader:
     ) -> list[Score]:  # fmt: skip
         """The score of each instruction; its `text` is the instruction.
 
+        What is read is what `avatargpt.speech.typed.worded` makes of it: emoji are words, "!!!" is no count.
+
         Token by token the likeliest field that the grammar allows is chosen, all its values together, then the
         likeliest of these. Beside this reading `samples` more are drawn, of the instruction and of each of its other
         `wordings`, and the one is taken that all agree with most (`avatargpt.speech.consensus`). Where a length is
@@ -97,17 +100,19 @@ class ScoreReader:
         Raises:
             UserError: an empty instruction, or one of more than 96 word pieces.
         """
-        asked = [shortened(text) for text in texts]
-        given = grounder.states([one.text for one in asked]) if texts else []
-        for text, states in zip(texts, given, strict=True):
+        asked = [worded(text) for text in texts]
+        short = [shortened(text) for text in asked]
+        given = grounder.states([one.text for one in short]) if texts else []
+        for text, states in zip(asked, given, strict=True):
             if not text.strip():
                 raise UserError("an empty facial instruction; accepted: what the face shall do, in words")
             if len(states) > MOST_WORDS:
                 start = f"{text[:40]}..."
                 raise UserError(f"facial instruction {start!r}: {len(states)} word pieces; accepted up to {MOST_WORDS}")
         # one by one: what is read must not depend on the other instructions of a file
-        together = zip(given, texts, asked, seconds or [None] * len(texts), strict=True)
-        return [self._agreed(*one, grounder, samples) for one in together]
+        together = zip(given, asked, short, seconds or [None] * len(texts), strict=True)
+        read = [self._agreed(*one, grounder, samples) for one in together]
+        return [replace(score, text=text) for score, text in zip(read, texts, strict=True)]
 
     def _agreed(
         self, states: np.ndarray, text: str, short: Shortened, seconds: float | None, grounder: Grounder, samples: int

@@ -13,6 +13,7 @@ from avatargpt.speech.audio import FPS, RATE, FrameBlocks, frames_in
 from avatargpt.speech.direction import Direction
 from avatargpt.speech.driver import HEADS
 from avatargpt.speech.features import SpeechFeatures
+from avatargpt.speech.lids import Closing
 from avatargpt.speech.network import sure
 from avatargpt.speech.phones import ARPABET
 from avatargpt.speech.speaking import RecordedMouth
@@ -79,6 +80,7 @@ class FaceStream:
         self._heard = 0  # feature frames
         self.frames = 0  # video frames given out
         self._finished = False
+        self._closing = Closing()
         self.direct(direction or Direction())
 
     @property
@@ -97,6 +99,7 @@ class FaceStream:
         if self._mouth is not None and self._untold is self._trunk and self._steered:
             self._untold = self._trunk.copied()
         self._direction = direction
+        self._closing.direct(direction)
         self._told = tuple(torch.from_numpy(a)[None] for a in (direction.states, direction.words, direction.kinds))
 
     @torch.inference_mode()
@@ -151,8 +154,9 @@ class FaceStream:
         for column, (acting, pose) in enumerate(self._gates, WIDTH):
             if (share := sure(float(said[column]))) > 0:
                 row = row + share * acting * (pose - row)
+        row = self._closing(np.minimum(np.maximum(row, LEAST), MOST), self.frames / FPS)
         self.frames += 1
-        return np.minimum(np.maximum(row, LEAST), MOST)
+        return row
 
     def _steer(self, x: Tensor, time: float) -> tuple[Tensor, Tensor | None]:
         """The trunk's state with what was told, and what is added to the curves."""

@@ -100,22 +100,66 @@ def plainly(text: str) -> str:
     return re.sub(rf"\b({'|'.join(PLAINLY)})\b", lambda m: PLAINLY[m.group(1)], text)
 
 
-def said(text: str) -> Said:
-    """Read a description back, as written or told `plainly`; what is no name of an action or a feeling is left out."""
+@dataclass(frozen=True)
+class _Part:
+    """One action or one feeling of a description: its name, how often, and its words in the plain form."""
+
+    name: str
+    count: int
+    words: str
+    feeling: bool
+
+
+def _part(text: str) -> _Part | None:
+    """Read one action or feeling; None: it is no name of any."""
     from instruct_data.face.actions import action_names
     from instruct_data.face.emotions import emotion_names
 
     names = {n.replace("_", " "): n for n in action_names()}
     names |= {plain: names[name] for name, plain in PLAINLY.items()}
     often = {**{w: n for n, w in COUNTS.items()}, MANY: max(COUNTS) + 1}
-    adverbs = {w for _, w in (*ACTION_DEGREES, *FEELING_DEGREES) if w}
-    actions, feelings = [], []
-    for part in re.split(r"; |, then | and ", text.strip().rstrip(".").lower()):
-        count = next((n for w, n in often.items() if part.endswith(w)), 1)
-        plain = " ".join(w for w in part.removesuffix(next((w for w in often if part.endswith(w)), "")).split()
-                         if w not in adverbs)  # fmt: skip
-        if plain in names:
-            actions.append((names[plain], count))
-        elif plain in emotion_names():
-            feelings.append(plain)
-    return Said(tuple(actions), tuple(feelings))
+    degrees = {w: i for table in (ACTION_DEGREES, FEELING_DEGREES) for i, (_, w) in enumerate(table) if w}
+    times = next((w for w in often if text.endswith(w)), "")
+    words = text.removesuffix(times).split()
+    plain = " ".join(w for w in words if w not in degrees)
+    feeling = plain not in names
+    if feeling and plain not in emotion_names():
+        return None
+    degree = next((degrees[w] for w in words if w in degrees), 1)
+    if feeling:
+        told = f"{'' if plain == NOTHING else FEELING_DEGREES[degree][1]} {plain}"
+        return _Part(plain, 1, told.strip(), True)
+    told = f"{names[plain].replace('_', ' ')} {ACTION_DEGREES[degree][1]} {times}"
+    return _Part(names[plain], often.get(times, 1), " ".join(told.split()), False)
+
+
+def said(text: str) -> Said:
+    """Read a description back, as written or told `plainly`; what is no name of an action or a feeling is left out."""
+    found = [p for t in re.split(r"; |, then | and ", text.strip().rstrip(".").lower()) if (p := _part(t))]
+    actions = tuple((p.name, p.count) for p in found if not p.feeling)
+    return Said(actions, tuple(p.name for p in found if p.feeling))
+
+
+def mended(text: str) -> str:
+    """A description as a network wrote it -> what of it can be read back, in the plain form; it may be empty.
+
+    What is no action or feeling is left out, and so is an action at the same time as itself: of what ``and`` joins each
+    is named once.
+    """
+    acts, felt = "", [""]
+    joint, run = "", set[str]()
+    for i, piece in enumerate(re.split(r"(; |, then and |, then |, | and )", text.strip().rstrip(".").lower())):
+        if i % 2:
+            joint = piece if piece == " and " and joint in ("", " and ") else ", then "
+            continue
+        part = _part(piece)
+        if part is None:
+            continue
+        if part.feeling:
+            felt += [part.words] if part.words != felt[-1] else []
+            continue
+        run = run if joint == " and " else set()
+        if part.name not in run:
+            acts += (joint if acts else "") + part.words
+        run, joint = run | {part.name}, ""
+    return "; ".join(t for t in (acts, ", then ".join(felt[1:])) if t)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from instruct_data.face.clips import check_weights
 from vqvae import arkit
 from vqvae.errors import UserError
 from vqvae.face import FaceMotion
@@ -49,7 +50,7 @@ def to_face(
         least: how many ARKit names there must be.
 
     Raises:
-        UserError: few known names, rows of another length, NaN, no rows.
+        UserError: few known names, rows of another length, NaN, weights far from 0 to 1, no rows.
     """
     where = arkit.columns(names)
     if len(where) < least:
@@ -60,8 +61,10 @@ def to_face(
         values = np.array(rows, np.float64)
         if values.ndim != 2 or values.shape[1] != len(names):
             raise ValueError(f"shape {values.shape}")
+        known = list(where.values())
+        check_weights(values[:, known], [names[c] for c in known])
         weights = np.zeros((len(values), arkit.COUNT))
-        weights[:, list(where)] = values[:, list(where.values())]
+        weights[:, list(where)] = values[:, known]
         return FaceMotion(weights, np.zeros((len(values), 3)) if head is None else head, fps)
     except UserError as e:
         raise UserError(f"{path}: {e}") from None

@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from instruct_data.clip import Clip
-from instruct_data.face.clips import face_clip
+from instruct_data.face.clips import check_weights, face_clip
 from instruct_data.sources.report import Report
 from vqvae import arkit
 from vqvae.errors import UserError
@@ -33,6 +33,7 @@ COMMON_RATES = (24.0, 25.0, 30.0, 48.0, 50.0, 60.0, 90.0, 100.0, 120.0)
 DEFAULT_BASE = 30.0
 USUAL_BASES = (DEFAULT_BASE, 60.0, 120.0)  # of takes that lie within one second
 MOST_SKIPPED = 3  # counts that no row of a take has at the end of a second
+MAY_MISS = ("tongueOut",)  # MediaPipe, and files made with it, know no tongue
 _HEAD = ("headyaw", "headpitch", "headroll")
 JITTER = 0.004  # of a step: what rounding to a thousandth of a count makes of even rows
 COUNTED, MEASURED = 2e-4, 0.03  # how near a common rate has to be to be meant, of even and of uneven rows
@@ -46,7 +47,8 @@ def read_livelink(path: str | os.PathLike[str]) -> FaceMotion:
         path: ``.csv`` or ``.csv.gz``.
 
     Raises:
-        UserError: no such file, no header with ARKit names, no usable row, NaN.
+        UserError: no such file, no header with all ARKit names (but tongueOut), no usable row, NaN, weights far from 0
+            to 1.
     """
     path = Path(path)
     try:
@@ -56,8 +58,6 @@ def read_livelink(path: str | os.PathLike[str]) -> FaceMotion:
         raise UserError(f"{path}: no such file") from None
     except (OSError, UnicodeDecodeError, EOFError, csv.Error, zlib.error) as e:
         raise UserError(f"{path}: not a readable CSV ({e})") from None
-    if not np.isfinite(values).all():
-        raise UserError(f"{path}: NaN or infinity in row {int(np.argmin(np.isfinite(values).all(1))) + 2}")
     full = np.zeros((len(values), arkit.COUNT + 3))
     full[:, shapes] = values[:, : len(shapes)]
     full[:, [arkit.COUNT + a for a in axes]] = values[:, len(shapes) :] * HEAD_SIGNS[axes]
@@ -75,27 +75,49 @@ def _rows(table: Iterator[list[str]], path: Path) -> tuple[list[str], np.ndarray
         raise UserError(f"{path}: empty file")
     lower = [h.strip().lower() for h in header]
     where = arkit.columns(header)
-    if len(where) < arkit.COUNT - 1 or "timecode" not in lower:
+    missing = [n for i, n in enumerate(arkit.NAMES) if i not in where and n not in MAY_MISS]
+    if len(missing) > arkit.COUNT // 2 or "timecode" not in lower:
         raise UserError(f"{path}: {len(where)} ARKit columns; accepted a Live Link Face CSV with Timecode, "
                         "BlendShapeCount and the named shapes")  # fmt: skip
+    if missing:
+        raise UserError(f"{path}: no column {', '.join(missing)}; accepted all ARKit shapes, with or without tongueOut")
     time, shapes = lower.index("timecode"), sorted(where)
     axes = [i for i, h in enumerate(_HEAD) if h in lower]
     picked = [where[i] for i in shapes] + [lower.index(_HEAD[i]) for i in axes]
     codes: list[str] = []
     values: list[np.ndarray] = []
-    for row in table:
+    rows: list[int] = []  # of the file, where the header is row 1
+    for number, row in enumerate(table, 2):
         if len(row) != len(header):
             continue
         if len(values) == MAX_FRAMES:
             raise UserError(f"{path}: more than {MAX_FRAMES} frames")
         try:
             values.append(np.array([float(row[c]) for c in picked], np.float32))
-        except ValueError as e:
-            raise UserError(f"{path}: not a number ({e})") from None
+        except ValueError:
+            column = next(c for c in picked if not _is_number(row[c]))
+            raise UserError(f"{path}: row {number}, {header[column]}: {row[column]!r} is not a number") from None
         codes.append(row[time])
+        rows.append(number)
     if not values:
         raise UserError(f"{path}: no complete row")
-    return codes, np.stack(values), shapes, axes
+    out = np.stack(values)
+    bad = np.argwhere(~np.isfinite(out))
+    if len(bad):
+        raise UserError(f"{path}: row {rows[bad[0, 0]]}, {header[picked[bad[0, 1]]]}: NaN or infinity")
+    try:
+        check_weights(out[:, : len(shapes)], [header[c] for c in picked], rows)
+    except UserError as e:
+        raise UserError(f"{path}: {e}") from None
+    return codes, out, shapes, axes
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _times(codes: list[str], path: Path) -> np.ndarray:

@@ -46,6 +46,14 @@ def test_text_and_emotion_make_a_face_without_sound(cli, words: None, weights: P
     assert np.abs(run("both", "--text", "close both eyes", "--emotion", "angry") - told).max() > 1e-3
 
 
+def test_a_text_without_a_word_is_warned_of(cli, words: None, weights: Path, tmp_path: Path) -> None:
+    for text, warned in (("asdf qwer zxcv", True), ("12345", True), ("😀", False), ("wink", False)):
+        result = cli("face", "--text", text, "-o", tmp_path / "a.npz", "--model", weights)
+        assert result.code == 0, result.err
+        lines = [line for line in result.err.splitlines() if line.startswith("warning: ")]
+        assert lines == [f"warning: {text!r} has no word in it; what the model makes of it is chance"] * warned
+
+
 def test_a_file_of_texts(cli, words: None, weights: Path, tmp_path: Path) -> None:
     (tmp_path / "t.txt").write_text("wink\nsmile broadly\n")
     out = tmp_path / "m.csv"

@@ -162,4 +162,14 @@ def test_a_pipe_without_sound_leaves_no_file(
 ) -> None:
     monkeypatch.setattr("sys.stdin", Pipe(b""))
     assert_refused(cli("face", "-", "-o", tmp_path / "a.csv", "--model", weights), "no sound came")
+    sent = cli("face", "-", "--live-link", "127.0.0.1:11111", "--model", weights)
+    assert sent.code == 2 and sent.err.splitlines()[-1] == "error: no sound came, so there is no face"
+    assert not (tmp_path / "a.csv").exists()
+
+
+def test_a_sound_file_in_a_pipe_is_refused(
+    cli, weights: Path, sound: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdin", Pipe(sound.read_bytes()))
+    assert_refused(cli("face", "-", "-o", tmp_path / "a.csv", "--model", weights), "-: a sound file (WAV)")
     assert not (tmp_path / "a.csv").exists()

@@ -131,6 +131,38 @@ def test_bad_csv(tmp_path, text, message):
     assert "f.csv" in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("number", "message"),
+    [("abc", "row 9, JawOpen: 'abc' is not a number"), ("nan", "row 9, JawOpen: NaN or infinity"),
+     ("7.5", "row 9, JawOpen: 7.5; accepted weights from 0 to 1"), ("-2", "row 9, JawOpen: -2; accepted"),
+     ("1.2", "")],
+)  # fmt: skip
+def test_a_bad_number_is_found(tmp_path, number, message):
+    write_take(tmp_path / "t.csv", [f"10:00:00:{f:02d}.0" for f in range(12)], cut=3)  # a row that is left out counts
+    lines = (tmp_path / "t.csv").read_text().splitlines()
+    row = lines[8].split(",")
+    row[lines[0].split(",").index("JawOpen")] = number
+    (tmp_path / "t.csv").write_text("\n".join([*lines[:8], ",".join(row), *lines[9:]]))
+    if not message:  # as real takes have it
+        assert read_livelink(tmp_path / "t.csv").channel("jawOpen").max() == 1
+        return
+    with pytest.raises(UserError, match="t.csv: " + message):
+        read_livelink(tmp_path / "t.csv")
+
+
+def test_only_the_tongue_may_be_missing(tmp_path):
+    for gone, message in ((["tongueOut"], ""), (["EyeBlinkLeft"], "no column eyeBlinkLeft; accepted"),
+                          (["JawOpen", "EyeBlinkLeft"], "no column eyeBlinkLeft, jawOpen; accepted")):  # fmt: skip
+        names = [n for n in arkit.LIVE_LINK if n.lower() not in [g.lower() for g in gone]]
+        head, zeros = ",".join(["Timecode", "BlendShapeCount", *names]), ",0" * len(names)
+        (tmp_path / "t.csv").write_text(f"{head}\n1:00:00:00.0,61{zeros}\n1:00:00:01.0,61{zeros}\n")
+        if not message:
+            assert len(read_livelink(tmp_path / "t.csv")) == 2
+            continue
+        with pytest.raises(UserError, match=message):
+            read_livelink(tmp_path / "t.csv")
+
+
 def test_a_folder_of_takes_reports_what_it_skips(tmp_path):
     write_take(tmp_path / "good.csv", [f"10:00:00:{f:02d}.0" for f in range(30)])
     (tmp_path / "bad.csv").write_text("a,b\n")
@@ -145,6 +177,7 @@ def test_a_folder_of_takes_reports_what_it_skips(tmp_path):
     [([1], "accepted BEAT"), ({}, "accepted BEAT"), ({"facsNames": ["a"], "weightMat": [[1]]}, "0 of its 1 names"),
      ({"facsNames": list(arkit.NAMES), "weightMat": [[0.0] * 51]}, "rows of weights"),
      ({"facsNames": list(arkit.NAMES), "weightMat": []}, "0 frames"),
+     ({"facsNames": list(arkit.NAMES), "weightMat": [[0.0] * 52, [75.0] * 52]}, "row 2, eyeBlinkLeft: 75"),
      ({"names": ["jawOpen"], "frames": [{}]}, "frames need")],
 )  # fmt: skip
 def test_bad_json(tmp_path, data, message):

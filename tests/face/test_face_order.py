@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 
 from avatargpt.face_order import in_order, told
-from instruct_data.face.described import described, said
+from instruct_data.face.described import described, mended, said
 from instruct_data.face.render import render
 from instruct_data.face.score import Emotion, Event, Score
 from vqvae.face import FaceMotion
@@ -76,3 +78,34 @@ def test_an_action_under_way_between_windows_is_told_once() -> None:
     whole = joined([clip(("smile", 1.0, 3.0))[0].slice(0, 90), clip(("smile", 1.0, 3.0))[0].slice(60, 120)])
     first, second = whole.slice(0, 90), whole.slice(90, len(whole))
     assert told([("smile", first), ("smile, then nod; happy", second)]) == "smile, then nod; happy"
+
+
+BROKEN = (
+    ("extremely out tongue slightly fearful", ""),
+    ("smile; very excited, then extremely out tongue slightly fearful", "smile; very excited"),
+    ("blow and laugh slightly and laugh and blow and laugh, then laugh", "blow and laugh slightly, then laugh"),
+    ("smile and nod three times, out tongue; very out tongue; sad", "smile and nod three times; sad"),
+    ("jaw right, then and look up, raise brows", "jaw right, then look up, then raise brows"),
+    ("many out many times, then very nod twice; neutral, then happy", "nod strongly twice; neutral, then happy"),
+)  # what networks wrote or might, and what of it has a meaning
+
+
+@pytest.mark.parametrize(("network", "says"), BROKEN)
+def test_what_cannot_be_read_back_is_left_out(network: str, says: str) -> None:
+    still = clip(seconds=2.0)[0]
+    assert mended(network) == says == told([(network, still)])
+
+
+def test_every_description_can_be_read_back() -> None:
+    texts = [text for text, _ in BROKEN] + [clip(("smile", 0.3, 1.0), ("nod", 0.5, 0.8))[1], "very happy"]
+    faces = [clip(("laugh", 0.2, 2.5), ("blow", 1.0, 1.0))[0], clip(("smile", 0.5, 1.0))[0]]
+    for k, text in enumerate(texts):
+        for windows in ([text], [text, texts[k - 1]], [text, text, text]):
+            told_of = told([(t, faces[i % 2]) for i, t in enumerate(windows)])
+            acts, _, felt = told_of.partition("; ")
+            parts = [p for run in re.split("; |, then ", told_of) for p in run.split(" and ") if p]
+            assert len(said(told_of).actions) + len(said(told_of).feelings) == len(parts) and mended(told_of) == told_of
+            assert not said(felt).actions and (not felt or not said(acts).feelings)
+            for run in acts.split(", then "):
+                names = [name for name, _ in said(run).actions]
+                assert len(names) == len(set(names))

@@ -12,6 +12,7 @@ from contextlib import ExitStack
 
 import numpy as np
 import pytest
+import soundfile
 
 from avatargpt.export.live_link import LiveLinkSender, Packet, pack, unpack, values
 from avatargpt.export.websocket import MOST_CLIENTS, WAITING, WebSocketSender
@@ -35,6 +36,13 @@ def driver() -> Driver:
         network.curves.weight.normal_(std=0.2)
         network.curves.bias.fill_(0.3)
     return Driver(network)
+
+
+class Drops(io.BytesIO):
+    """A pipe that gives little at a time."""
+
+    def read1(self, size: int | None = -1) -> bytes:
+        return super().read1(7)
 
 
 def face(frames: int = 1, seed: int = 0) -> FaceMotion:
@@ -120,7 +128,27 @@ def test_kept_frames_are_bounded_and_changed(driver: Driver) -> None:
     done = live.perform(driver.stream(16_000), [np.zeros(16_000, np.float32)], change=shut, keep=7)
     assert done.frames == 7 and not done.motion().weights.any()
     with pytest.raises(UserError, match="no sound came"):
-        live.perform(driver.stream(16_000), [], keep=7).motion()
+        live.perform(driver.stream(16_000), [])
+
+
+@pytest.mark.parametrize("kind", ["WAV", "RF64", "AIFF", "FLAC", "OGG", "MP3"])
+def test_a_file_is_no_raw_sound(kind: str) -> None:
+    file = io.BytesIO()
+    soundfile.write(file, np.sin(np.arange(8000) / 20) / 2, 16_000, format=kind)
+    data = file.getvalue()
+    starts = [data, b"ID3\x04\x00\x00\x00\x00\x00\x0a" + bytes(10) + data] if kind == "MP3" else [data]
+    for start in starts:
+        with pytest.raises(UserError, match=r"^-: a sound file \(\w+\), not raw samples; accepted"):
+            list(live.from_pipe(Drops(start)))
+
+
+@pytest.mark.parametrize(
+    "start", [b"", b"\x01", b"RIFF", b"RIFF\x00\x00", b"\xff\xfb\x90\x64", b"\xff\xfb" * 9, b"ID3 mono"]
+)
+def test_raw_sound_that_begins_like_a_file(start: bytes) -> None:
+    for data in (start, start + np.random.default_rng(0).bytes(6401), start + bytes(4000)):
+        parts = list(live.from_pipe(Drops(data)))
+        assert b"".join(p.tobytes() for p in parts) == data[: len(data) // 2 * 2]
 
 
 def test_websocket_clients_get_frames_and_are_bounded() -> None:
