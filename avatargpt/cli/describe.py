@@ -45,6 +45,8 @@ def describe(
         raise UserError(f"{files[faces.index(True)]}: a face gets one sentence; --num goes with bodies")
     if best_of is not None and any(faces):
         raise UserError(f"{files[faces.index(True)]}: of a face nothing is ranked; --best-of goes with bodies")
+    for path, motion in zip(files, motions, strict=True):
+        common.note_floor(path, motion)
     loaded = common.load_model(model, device, threads, quiet)
     with common.progress("describing", quiet):
         bodies = [m for m, face in zip(motions, faces, strict=True) if not face]

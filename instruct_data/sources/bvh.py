@@ -12,6 +12,7 @@ from instruct_data.sources.report import Report
 from vqvae import modalities
 from vqvae.bvh import read_bvh
 from vqvae.errors import UserError
+from vqvae.ground import grounded
 from vqvae.motion import Motion
 
 
@@ -22,7 +23,7 @@ class _Load:
 
     def __call__(self) -> Motion:
         fps = modalities.get("body").fps
-        return read_bvh(self.path).resampled(fps).canonical().with_caption(self.caption)
+        return grounded(read_bvh(self.path)).resampled(fps).canonical().with_caption(self.caption)
 
 
 def read_captions(path: Path) -> list[str]:
@@ -53,6 +54,8 @@ def read_bvh_folder(
     report: Report | None = None,
 ) -> Iterator[Clip]:  # fmt: skip
     """Every ``*.bvh`` below a folder, at 20 fps, first frame at the origin facing +Z; captions from ``NAME.txt``.
+
+    Clips that stand on another floor than y = 0 are brought there (`vqvae.ground`).
 
     Args:
         folder: searched with its sub-folders.

@@ -7,6 +7,7 @@ import json
 import resource
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -142,6 +143,21 @@ def test_extend_takes_a_batch_of_texts(cli, fake, clip, tmp_path):
     assert [Motion.load(p).caption for p in r.lines] == ["sits", "jumps"]
     assert len(fake.loads) == 1 and all(len(Motion.load(p)) == 60 for p in r.lines)
     assert cli("extend", clip, "--seconds", 1, "-o", tmp_path / "e.npz").lines == [str(tmp_path / "e.npz")]
+
+
+def test_notes_say_what_is_changed(cli, fake, clip, tmp_path):
+    motion = Motion.load(clip)
+    stage = replace(motion.resampled(60), root=motion.resampled(60).root + np.float32([0, 2.5, 0]))
+    file, out = stage.save(tmp_path / "stage.npz"), tmp_path / "o.npz"
+    rate = f"note: {file}: 60 frames a second; the result has 20\n"
+    floor = f"note: {file}: the floor is taken to be at y = 2.4"
+    for command, count, rates in ((("describe", file), 1, ""), (("reconstruct", file, "-o", out), 1, ""),
+                                  (("extend", file, "--seconds", 1, "-o", out), 1, rate),
+                                  (("inbetween", clip, file, "--seconds", 1, "-o", out), 1, rate),
+                                  (("describe", clip), 0, ""), (("extend", clip, "--seconds", 1, "-o", out), 0, "")):
+        r = cli(*command)
+        assert r.code == 0 and r.err.startswith(rates) and r.err.count(floor) == count, command
+        assert r.err.count("note:") == count + bool(rates), command
 
 
 def test_reconstruct_prints_millimetres(cli, fake, clip, tmp_path):

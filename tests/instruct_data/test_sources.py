@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -107,6 +108,15 @@ def test_bvh_folder(tmp_path):
     assert report.read == 1 and report.skipped[0][0] == "b" and "no MOTION" in str(report)
     with pytest.raises(UserError, match="no .bvh files"):
         list(read_bvh_folder(tmp_path / "sub" / "none"))
+
+
+def test_bvh_clips_are_set_on_the_floor(tmp_path):
+    low = walk().canonical()
+    for name, height in (("hips", -0.95), ("jump", 0.1), ("stage", 2.5)):
+        write_bvh(replace(low, root=low.root + np.float32([0, height, 0])), tmp_path / f"{name}.bvh")
+    lowest = {c.id: np.percentile(c.load().joints[..., 1].min(1), 2) for c in read_bvh_folder(tmp_path)}
+    assert lowest["hips"] == pytest.approx(0, abs=1e-3) and lowest["stage"] == pytest.approx(0, abs=1e-3)
+    assert lowest["jump"] == pytest.approx(np.percentile(low.joints[..., 1].min(1), 2) + 0.1, abs=1e-3)
 
 
 def amass_arrays(m: Motion, rate_key: str, split_poses: bool) -> dict[str, np.ndarray]:
