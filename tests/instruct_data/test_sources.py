@@ -164,6 +164,22 @@ def test_amass_folder_and_errors(tmp_path):
         read_amass(tmp_path / "CMU/01/a.npz", up="x")
 
 
+@pytest.mark.parametrize("suffix", [".bvh", ".npz"])
+def test_caption_files(tmp_path, suffix):
+    """As other programs write them: a byte order mark is no part of a caption, and other encodings are told of."""
+    for name, text in (("a", b"\xef\xbb\xbfwalks\r\nwaves\r\n"), ("b", "geht \u00fcber".encode("latin-1"))):
+        if suffix == ".bvh":
+            write_bvh(walk(), tmp_path / f"{name}.bvh")
+        else:
+            np.savez(tmp_path / f"{name}.npz", **amass_arrays(walk(), "mocap_framerate", False))
+        (tmp_path / f"{name}.txt").write_bytes(text)
+    read, report = read_bvh_folder if suffix == ".bvh" else read_amass_folder, Report()
+    assert [(c.id, c.captions) for c in read(tmp_path, report=report)] == [("a", ["walks", "waves"])]
+    assert [clip for clip, _ in report.skipped] == ["b"] and "accepted UTF-8" in str(report)
+    with pytest.raises(UserError, match="b.txt: cannot be read as text"):
+        list(read(tmp_path))
+
+
 def test_humanml3d_texts():
     report = Report()
     text = (
