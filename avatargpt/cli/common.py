@@ -18,7 +18,6 @@ from vqvae.errors import UserError
 
 if TYPE_CHECKING:
     from avatargpt.pipeline import AvatarGPT
-    from vqvae.face import FaceMotion
     from vqvae.motion import Motion
 
 MAX_CHARACTERS = 1000
@@ -162,39 +161,6 @@ def _left_over(path: Path, count: int) -> list[str]:
     new = {p.name for p in _numbered(path, count)}
     there = sorted(p for p in path.with_suffix("").glob(f"*{path.suffix}") if p.stem.isdecimal() and len(p.stem) > 1)
     return [p.name for p in there if p.name not in new]
-
-
-def load_body(path: Path) -> Motion:
-    """A file's body motion.
-
-    Raises:
-        UserError: not a motion, or a face.
-    """
-    from avatargpt import export
-
-    motion = export.load(path)
-    if motion.modality != "body":
-        raise UserError(f"{path}: a {motion.modality}; accepted a body motion")
-    return motion
-
-
-def note_rate(path: Path, motion: Motion | FaceMotion) -> None:
-    """Say on stderr where a body's result has another frame rate than its file."""
-    from vqvae import modalities
-
-    fps = modalities.get("body").fps
-    if motion.modality == "body" and abs(motion.fps - fps) > 1e-3 * fps:
-        typer.echo(f"note: {path}: {motion.fps:.4g} frames a second; the result has {fps:g}", err=True)
-
-
-def note_floor(path: Path, motion: Motion | FaceMotion) -> None:
-    """Say on stderr where a body stands on another floor than y = 0."""
-    from vqvae.ground import floor_of
-    from vqvae.motion import Motion
-
-    floor = floor_of(motion) if isinstance(motion, Motion) else 0.0
-    if floor:
-        typer.echo(f"note: {path}: the floor is taken to be at y = {floor:.2f} m", err=True)
 
 
 def check_folder(path: Path) -> None:

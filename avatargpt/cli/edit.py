@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from avatargpt.cli import common
+from avatargpt.cli import common, reading
 from vqvae.errors import UserError
 
 Seconds = Annotated[float, typer.Option("--seconds", metavar="S", help="Length of the new part.")]
@@ -54,8 +54,8 @@ def inbetween(
         raise UserError(f"{end}: a {last.modality} after a {first.modality}; accepted: two of one kind")
     common.check_targets(output, many, first.modality, (start, end), len(texts))
     for path, motion in ((start, first), (end, last)):
-        common.note_rate(path, motion)
-        common.note_floor(path, motion)
+        reading.note_rate(path, motion)
+        reading.note_floor(path, motion)
     loaded = common.load_model(model, device, threads, quiet)
     motions = []
     with common.progress("filling in", quiet) as advance:
@@ -90,9 +90,9 @@ def extend(
     common.check_seconds(seconds)
     texts, many = _texts(text)
     common.check_targets(output, many, "body", (file,), len(texts))
-    motion = common.load_body(file)
-    common.note_rate(file, motion)
-    common.note_floor(file, motion)
+    motion = reading.load_body(file)
+    reading.note_rate(file, motion)
+    reading.note_floor(file, motion)
     loaded = common.load_model(model, device, threads, quiet)
     longer = []
     with common.progress("continuing", quiet) as advance:
@@ -117,8 +117,8 @@ def reconstruct(
     Prints the mean joint error in the body's own frame and the drift of its path, both in mm.
     """
     common.check_targets(output, False, "body", (file,))
-    motion = common.load_body(file)
-    common.note_floor(file, motion)
+    motion = reading.load_body(file)
+    reading.note_floor(file, motion)
     loaded = common.load_model(model, device, threads, quiet)
     with common.progress("reconstructing", quiet):
         rebuilt, figures = loaded.reconstruct(motion)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from avatargpt.cli import common
+from avatargpt.cli import common, reading
 from vqvae.errors import UserError
 
 if TYPE_CHECKING:
@@ -49,8 +49,8 @@ def add(
         raise UserError(f"--caption: {len(caption)} given; accepted at most {MAX_CAPTIONS}")
     captions = tuple(dict.fromkeys(_caption(c) for c in caption))
     name = _name(file.stem if name is None else name)
-    motion = common.load_body(file)
-    common.note_floor(file, motion)
+    motion = reading.load_body(file)
+    reading.note_floor(file, motion)
     folder = to if to is not None else user_folder()
     common.check_folder(folder / FILE)
     with common.progress("encoding", quiet):

@@ -180,6 +180,21 @@ def test_export_layout(cli, clip, tmp_path):
     assert np.load(tmp_path / "p.npy", allow_pickle=False).shape == (40, 22, 7)
 
 
+def test_what_a_file_does_not_say_is_told(cli, fake, clip, tmp_path):
+    smpl, positions, out = tmp_path / "smpl.npz", tmp_path / "p.npy", tmp_path / "o.npz"
+    assert cli("export", clip, smpl, "--layout", "smplx").code == 0
+    assert cli("export", smpl, out).code == 0 and Motion.load(out).joints[0, 15, 1] > 1.4
+    assert cli("export", smpl, out, "--up", "y").code == 0 and Motion.load(out).joints[0, 15, 1] < 0.5  # lies
+    assert cli("export", clip, positions, "--layout", "pos7", "--fps", 60).code == 0
+    assert cli("export", positions, out, "--from-fps", 60).code == 0 and Motion.load(out).seconds == 2
+    assert cli("describe", positions, "--from-fps", 60).code == 0
+    assert_refused(cli("describe", smpl, "--up", "x"), "smpl.npz: up 'x'", "accepted z or y")
+    assert_refused(cli("export", positions, out, "--from-fps", "nan"), "--from-fps nan", "1 to 1000")
+    assert_refused(cli("export", clip, out, "--from-fps", 30), "clip.npz: --from-fps goes with .npy")
+    assert cli("export", clip, positions).code == 0
+    assert_refused(cli("export", positions, out, "--from-fps", 30), "p.npy: 30 frames a second", "accepted", "20")
+
+
 def test_a_file_whose_name_is_no_text_goes_on_a_sheet(cli, clip, tmp_path):
     odd = clip.rename(tmp_path / "a\udcfe.npz")
     Motion.load(odd).with_caption("").save(odd)
