@@ -12,6 +12,7 @@ import torch
 from avatargpt.editing import Editing
 from avatargpt.requests import check_count, check_seed, mix, then
 from avatargpt.speaker import CHUNK, CONTEXT, ROWS
+from vqvae.ground import grounded
 from vqvae.motion import Motion
 
 OWN = 0.05  # a caption of the book must fit so much better than what the model says itself
@@ -29,7 +30,8 @@ class Describing(Editing):
         (`avatargpt.wording`; the project's own texts) are ranked by how well they fit the motion.
 
         Args:
-            motions: one or more; any frame rate. Motion beyond 14 s is described in windows, joined by "then".
+            motions: one or more; any frame rate, on any floor (`vqvae.ground`). Motion beyond 14 s is described in
+                windows, joined by "then".
             num: sentences per motion; more than 1 = sampled, not ranked.
             best_of: sentences of the model that are ranked; 1 = the likeliest word by word alone, without the book.
 
@@ -45,7 +47,7 @@ class Describing(Editing):
         pieces: list[np.ndarray] = []
         owner: list[int] = []
         for i, motion in enumerate(given):
-            codes = self._tokenizer(motion.modality).encode(motion)
+            codes = self._tokenizer(motion.modality).encode(grounded(motion))
             count = -(-len(codes) // (CHUNK + CONTEXT))
             pieces += np.array_split(codes, count)
             owner += [i] * count

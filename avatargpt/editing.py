@@ -11,6 +11,7 @@ from avatargpt.choosing import pick
 from avatargpt.floor import lifted
 from avatargpt.requests import check_count, check_seconds, check_seed, check_text, frames_of, held
 from avatargpt.speaker import CHUNK, CONTEXT, Speaker
+from vqvae.ground import floor_of, raised
 from vqvae.motion import Motion, concatenate
 
 
@@ -31,7 +32,8 @@ class Editing(Speaker):
                 where the middle arrives.
 
         Returns:
-            START, the middle, END in one Motion; START is unchanged, END's poses are.
+            START, the middle, END in one Motion; START is unchanged, END's poses are. END is brought to START's floor
+            (`vqvae.ground`), with `keep_place` its height is kept.
         """
         check_seconds(seconds)
         check_count("best_of", best_of)
@@ -40,7 +42,10 @@ class Editing(Speaker):
             check_text(text)
         tokenizer = self._tokenizer("body")
         fps = tokenizer.spec.fps
-        start, end = start.resampled(fps), end.resampled(fps)
+        given = start.resampled(fps)
+        floor = floor_of(start)
+        start = raised(given, -floor)
+        end = raised(end.resampled(fps), -floor if keep_place else -floor_of(end))
         frames = frames_of(seconds, fps)
         tokens = max(1, -(-frames // tokenizer.downsample))
         left, right = self._tail(start), self._head(end)
@@ -63,7 +68,7 @@ class Editing(Speaker):
             pick = stitching.medoid([m[0] for m in made]) if best_of > 2 else 0
         middle, last = made[pick]
         middle = lifted(middle, after=True, before=True)
-        return concatenate([start, middle, last]).with_caption(text or start.caption)
+        return concatenate([given, *(raised(m, floor) for m in (middle, last))]).with_caption(text or start.caption)
 
     def _bridge(
         self, a: np.ndarray, middle: np.ndarray, b: np.ndarray, start: Motion, end: Motion, frames: int,
@@ -95,7 +100,7 @@ class Editing(Speaker):
             text: what happens next, may be empty.
 
         Returns:
-            The given frames (at 20 per second) and the continuation.
+            The given frames (at 20 per second) and the continuation, on the same floor (`vqvae.ground`).
         """
         check_seconds(seconds)
         check_count("best_of", best_of)
@@ -103,7 +108,9 @@ class Editing(Speaker):
         if text:
             check_text(text)
         tokenizer = self._tokenizer("body")
-        motion = motion.resampled(tokenizer.spec.fps)
+        given = motion.resampled(tokenizer.spec.fps)
+        floor = floor_of(motion)
+        motion = raised(given, -floor)
         frames = frames_of(seconds, motion.fps)
         tokens = max(1, -(-frames // tokenizer.downsample))
         tail = tokenizer.encode(self._tail(motion))
@@ -126,7 +133,7 @@ class Editing(Speaker):
             last = motion.slice(len(motion) - n, len(motion))
             made.append(stitching.fade_in(stretch, stream.slice(at - n, at), last))
         best = lifted(made[stitching.medoid(made)] if len(made) > 2 else made[0], after=True)
-        return concatenate([motion, best]).with_caption(text or motion.caption)
+        return concatenate([given, raised(best, floor)]).with_caption(text or motion.caption)
 
     def _tail(self, motion: Motion) -> Motion:
         """The last whole tokens' worth of frames, at most CONTEXT tokens; short clips hold their first pose."""

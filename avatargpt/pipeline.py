@@ -20,6 +20,7 @@ from avatargpt.speaker import CHUNK, ROWS
 from avatargpt.turning import REST, Turn, with_rests
 from instruct_data import registry
 from instruct_data.joining import join_best, join_motions
+from vqvae.ground import floor_of, raised
 from vqvae.motion import Motion, concatenate
 
 if TYPE_CHECKING:
@@ -215,18 +216,20 @@ class AvatarGPT(Facing):
         """A clip through its tokens and back.
 
         Returns:
-            The reconstruction (canonical, as many frames at 20 fps) and figures: `mpjpe_mm` mean joint error in the
-            heading frame, `drift_mm` planar root error of the last frame, `tokens`, `seconds`.
+            The reconstruction (canonical, as many frames at 20 fps, on the clip's floor) and figures: `mpjpe_mm` mean
+            joint error in the heading frame, `drift_mm` planar root error of the last frame, `tokens`, `seconds`.
         """
         from avatargpt.metrics.pose import mpjpe_heading
 
         tokenizer = self._tokenizer(motion.modality)
-        source = motion.resampled(tokenizer.spec.fps).canonical()
+        floor = floor_of(motion)
+        source = raised(motion.resampled(tokenizer.spec.fps).canonical(), -floor)
         codes = tokenizer.encode(source, REFINE)
         rebuilt = tokenizer.decode(codes, motion.caption).slice(0, len(source))
         drift = float(np.linalg.norm((rebuilt.root[-1] - source.root[-1])[[0, 2]])) * 1000
         error = float(mpjpe_heading(rebuilt.joints, source.joints))
-        return rebuilt, {"mpjpe_mm": error, "drift_mm": drift, "tokens": len(codes), "seconds": source.seconds}
+        figures = {"mpjpe_mm": error, "drift_mm": drift, "tokens": len(codes), "seconds": source.seconds}
+        return raised(rebuilt, floor), figures
 
     def plan(
         self, scene: str, activities: int = 3, temperature: float = 0.7, seed: int = 0, planner: str | None = None

@@ -149,6 +149,20 @@ def _frame(theirs: np.ndarray, second: np.ndarray, ours: np.ndarray, our_second:
     return out
 
 
+def _turned_up(up: np.ndarray, above: np.ndarray | None) -> np.ndarray:
+    """The file's vertical axis (3,), from where the rest pose's `up` (3,) is by the joint above the pelvis (T, 3, 3).
+
+    An armature that stands a skeleton up, or lays it down for a world with another axis, never moves against it.
+    """
+    if above is None:
+        return up
+    turned = above @ up
+    k = int(np.abs(turned[0]).argmax())
+    if np.ptp(turned, axis=0).max() > 1e-3 or abs(turned[0, k]) < 0.9:
+        return up
+    return np.sign(turned[0, k]) * np.eye(3)[k]
+
+
 def _by_names(rig: Rig) -> Motion:
     at = joint_map(rig)
     rest = np.zeros((len(rig.names), 3))
@@ -164,7 +178,8 @@ def _by_names(rig: Rig) -> Motion:
         up = np.array([0.0, 0, 1] if body[:, 2].mean() > 2 * abs(body[:, 1].mean()) else [0.0, 1, 0])
         corrections = _oriented(rig, rest, at)
     else:
-        up, corrections = axes[:, 1], standing
+        above = rig.parents[at["pelvis"]]
+        up, corrections = _turned_up(axes[:, 1], None if above < 0 else glob[:, above]), standing
     upright = rot.to_matrix(rot.between(up, np.array([0.0, 1.0, 0.0])))
     target = {n: upright @ glob[:, at[n]] @ c for n, c in corrections.items() if n in at}
     quats = {n: rot.from_matrix(m) for n, m in target.items()}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,7 +13,7 @@ from vqvae.errors import UserError
 
 # Core names (lower case, side and prefix removed) of each target joint, in order of preference.
 _CENTRAL = {
-    "pelvis": ["hips", "pelvis", "hip", "root", "bip01", "bip001"],
+    "pelvis": ["hips", "pelvis", "hip"],
     "neck": ["neck", "neck1", "neck01", "lowerneck"],
     "head": ["head", "head1"],
 }
@@ -27,7 +28,13 @@ _SIDED = {
     "wrist": ["wrist", "hand"],
 }
 _SPINE = re.compile(r"^(?:spine|chest|upperchest|lowerback|torso|abdomen|thorax|back|upperback|stomach)\d*[a-z]?$")
-_OPTIONAL = {"neck", "head", "collar", "foot", "wrist"}
+_OPTIONAL = {"pelvis", "neck", "head", "collar", "foot", "wrist"}
+_PREFIX = re.compile(
+    r"^(?:(?:bip0*1|mixamorig\d*|character\d*|joint|skel|def|rig|j_bip_c|j_bip)[ _-]+(?=.)|mixamorig\d*(?=[a-z]))", re.I
+)
+_COPY = re.compile(r"\.\d{3}$")  # Blender's ending of a second object of one name
+
+
 @dataclass(frozen=True, eq=False)
 class Rig:
     """Motion of any joint tree, as a file holds it.
@@ -50,8 +57,7 @@ class Rig:
 
 def side_and_core(name: str) -> tuple[str, str]:
     """``mixamorig:LeftUpLeg`` -> ("l", "upleg"); ``Hand_R`` -> ("r", "hand"); ``Spine1`` -> ("", "spine1")."""
-    name = name.rsplit(":", 1)[-1]
-    name = re.sub(r"^(?:bip0*1|mixamorig\d*|character\d*|joint|skel|def|rig)[ _-]+(?=.)", "", name, flags=re.I)
+    name = _PREFIX.sub("", _COPY.sub("", name.rsplit(":", 1)[-1]))
     parts = re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+", name)
     low = [p.lower() for p in parts]
     side = ""
@@ -60,7 +66,9 @@ def side_and_core(name: str) -> tuple[str, str]:
             side = p[0]
             del low[k]
             break
-    return side, "".join(low)
+    core = "".join(low)
+    whole = re.match(r"(left|right)(?=.)", core)  # in one case throughout nothing parts the words
+    return (whole[1][0], core[whole.end() :]) if whole and not side else (side, core)
 
 
 def match(names: tuple[str, ...]) -> dict[str, int]:
@@ -109,19 +117,30 @@ def joint_map(rig: Rig) -> dict[str, int]:
         UserError: a needed joint has no counterpart.
     """
     found = match(rig.names)
-    # The pelvis is where both legs and the spine meet, whatever the joints above it are called.
-    found["pelvis"] = _meeting(rig, found["l_hip"], found["r_hip"], found["pelvis"])
     top = next(found[n] for n in ("neck", "head", "l_collar", "l_shoulder") if n in found)
+    # The pelvis is where both legs and the spine meet, whatever the joints above it are called.
+    if "pelvis" in found:
+        found["pelvis"] = _meeting(rig, found["l_hip"], found["r_hip"], found["pelvis"])
+    else:
+        legs = _meeting(rig, found["l_hip"], found["r_hip"])
+        found["pelvis"] = _meeting(rig, legs, top)
     spine = _above(rig, top)[1:]
     if found["pelvis"] not in spine:
         raise UserError(f"{rig.names[top]} does not stand on {rig.names[found['pelvis']]}; accepted one joint tree")
     spine = spine[: spine.index(found["pelvis"])][::-1]
-    named = [j for j in spine if _SPINE.match(side_and_core(rig.names[j])[1])]
-    spine = named or spine or [found["pelvis"]]
+    spine = _named_spine(rig, spine) or spine or [found["pelvis"]]
     found["spine3"] = spine[-1]
     if len(spine) >= 3:
         found["spine1"], found["spine2"] = spine[0], spine[len(spine) // 2]
+    if not {"neck", "head"} & found.keys():  # Blender's Rigify counts the spine on to the head
+        higher = [j for j in _named_spine(rig, range(len(rig.names))) if spine[-1] in _above(rig, j)[1:]]
+        if higher:
+            found["neck"], found["head"] = higher[0], higher[-1]
     return found
+
+
+def _named_spine(rig: Rig, joints: Iterable[int]) -> list[int]:
+    return [j for j in joints if _SPINE.match(side_and_core(rig.names[j])[1])]
 
 
 def _above(rig: Rig, j: int) -> list[int]:
@@ -133,7 +152,7 @@ def _above(rig: Rig, j: int) -> list[int]:
     return out
 
 
-def _meeting(rig: Rig, a: int, b: int, named: int) -> int:
+def _meeting(rig: Rig, a: int, b: int, named: int = -1) -> int:
     """`named` if it is above both a and b, otherwise their lowest common ancestor."""
     line, other = _above(rig, a), _above(rig, b)
     return named if named in line and named in other else next(j for j in line if j in other)

@@ -163,20 +163,6 @@ def _left_over(path: Path, count: int) -> list[str]:
     return [p.name for p in there if p.name not in new]
 
 
-def load_body(path: Path) -> Motion:
-    """A file's body motion.
-
-    Raises:
-        UserError: not a motion, or a face.
-    """
-    from avatargpt import export
-
-    motion = export.load(path)
-    if motion.modality != "body":
-        raise UserError(f"{path}: a {motion.modality}; accepted a body motion")
-    return motion
-
-
 def check_folder(path: Path) -> None:
     """Refuse a file whose folder cannot be made or written."""
     folder = path.absolute().parent

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from avatargpt.cli import common
+from avatargpt.cli import common, reading
 
 
 def export(
@@ -21,21 +21,21 @@ def export(
     scale: Annotated[
         float | None, typer.Option("--scale", metavar="X", help=".bvh: units per metre, 100 for centimetres.")
     ] = None,
+    up: reading.Up = None,
+    from_fps: reading.FromFps = None,
     size: Annotated[
         int | None, typer.Option("--size", min=16, max=4096, metavar="PIXELS", help=".mp4, .gif: side of the picture.")
     ] = None,
     as_json: common.Json = False,
 ) -> None:
     """Convert a motion file; no model is needed."""
-    from avatargpt import export as formats
-
     if fps is not None:
         common.check_range("--fps", fps, 1, 240, " frames per second")
     if scale is not None:
         common.check_range("--scale", scale, 0.001, 10_000, " units per metre")
     options = {k: v for k, v in {"layout": layout, "scale": scale, "size": size}.items() if v is not None}
     common.check_targets(targets, many=False, sources=(source,))
-    motion = formats.load(source)
+    motion = reading.load_motion(source, up, from_fps)
     if any(t.suffix.lower() == common.SHEET for t in targets) and not motion.caption:
         motion = motion.with_caption(source.stem.encode(errors="replace").decode())  # a name may be no UTF-8
     if fps is not None:

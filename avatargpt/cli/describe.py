@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from avatargpt.cli import common
+from avatargpt.cli import common, reading
 from vqvae.errors import UserError
 
 RANKED = 7  # sentences for a body
@@ -24,6 +24,8 @@ def describe(
         ),
     ] = None,
     feeling: Annotated[bool, typer.Option("--feeling", help="Of faces: which feeling they show.")] = False,
+    up: reading.Up = None,
+    from_fps: reading.FromFps = None,
     seed: common.Seed = 0,
     model: common.Model = None,
     device: common.Device = None,
@@ -35,9 +37,7 @@ def describe(
 
     One FILE: a sentence per line. Several: FILE, a tab, the sentence.
     """
-    from avatargpt import export
-
-    motions: list[Any] = [export.load(path) for path in files]
+    motions: list[Any] = [reading.load_motion(path, up, from_fps) for path in files]
     faces = [m.modality == "face" for m in motions]
     if feeling and not all(faces):
         raise UserError(f"{files[faces.index(False)]}: no face; --feeling takes faces alone")
@@ -45,6 +45,8 @@ def describe(
         raise UserError(f"{files[faces.index(True)]}: a face gets one sentence; --num goes with bodies")
     if best_of is not None and any(faces):
         raise UserError(f"{files[faces.index(True)]}: of a face nothing is ranked; --best-of goes with bodies")
+    for path, motion in zip(files, motions, strict=True):
+        reading.note_floor(path, motion)
     loaded = common.load_model(model, device, threads, quiet)
     with common.progress("describing", quiet):
         bodies = [m for m, face in zip(motions, faces, strict=True) if not face]

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from avatargpt.cli import common
+from avatargpt.cli import common, reading
 from vqvae.errors import UserError
 
 Seconds = Annotated[float, typer.Option("--seconds", metavar="S", help="Length of the new part.")]
@@ -41,8 +41,8 @@ def inbetween(
 ) -> None:
     """Fill the gap between two motions, of bodies or of faces.
 
-    The result holds START, the new middle and END; a body's END is moved to where the middle arrives. The middle of two
-    faces has at most 7.2 s.
+    The result holds START, the new middle and END; a body's END is moved to where the middle arrives. Bodies come at
+    20 frames a second. The middle of two faces has at most 7.2 s.
     """
     from avatargpt import export
     from vqvae.face import FaceMotion
@@ -53,6 +53,9 @@ def inbetween(
     if first.modality != last.modality:
         raise UserError(f"{end}: a {last.modality} after a {first.modality}; accepted: two of one kind")
     common.check_targets(output, many, first.modality, (start, end), len(texts))
+    for path, motion in ((start, first), (end, last)):
+        reading.note_rate(path, motion)
+        reading.note_floor(path, motion)
     loaded = common.load_model(model, device, threads, quiet)
     motions = []
     with common.progress("filling in", quiet) as advance:
@@ -82,12 +85,14 @@ def extend(
 ) -> None:
     """Continue a motion.
 
-    The result holds FILE and the continuation.
+    The result holds FILE and the continuation, at 20 frames a second.
     """
     common.check_seconds(seconds)
     texts, many = _texts(text)
     common.check_targets(output, many, "body", (file,), len(texts))
-    motion = common.load_body(file)
+    motion = reading.load_body(file)
+    reading.note_rate(file, motion)
+    reading.note_floor(file, motion)
     loaded = common.load_model(model, device, threads, quiet)
     longer = []
     with common.progress("continuing", quiet) as advance:
@@ -112,7 +117,8 @@ def reconstruct(
     Prints the mean joint error in the body's own frame and the drift of its path, both in mm.
     """
     common.check_targets(output, False, "body", (file,))
-    motion = common.load_body(file)
+    motion = reading.load_body(file)
+    reading.note_floor(file, motion)
     loaded = common.load_model(model, device, threads, quiet)
     with common.progress("reconstructing", quiet):
         rebuilt, figures = loaded.reconstruct(motion)

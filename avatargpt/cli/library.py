@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from avatargpt.cli import common
+from avatargpt.cli import common, reading
 from vqvae.errors import UserError
 
 if TYPE_CHECKING:
@@ -42,18 +42,20 @@ def add(
     from avatargpt import resources
     from avatargpt.library import EXAMPLE_TOKENS, FILE, Entry, Library, alone, user_folder
     from avatargpt.text import SentenceGrounder
+    from vqvae.ground import grounded
     from vqvae.tokenizer import MotionTokenizer
 
     if len(caption) > MAX_CAPTIONS:
         raise UserError(f"--caption: {len(caption)} given; accepted at most {MAX_CAPTIONS}")
     captions = tuple(dict.fromkeys(_caption(c) for c in caption))
     name = _name(file.stem if name is None else name)
-    motion = common.load_body(file)
+    motion = reading.load_body(file)
+    reading.note_floor(file, motion)
     folder = to if to is not None else user_folder()
     common.check_folder(folder / FILE)
     with common.progress("encoding", quiet):
         tokenizer = MotionTokenizer.load((model or resources.weights()) / "body")
-        codes = np.asarray(tokenizer.encode(motion))[:EXAMPLE_TOKENS].astype(np.uint16)
+        codes = np.asarray(tokenizer.encode(grounded(motion)))[:EXAMPLE_TOKENS].astype(np.uint16)
         vectors = dict(zip(captions, SentenceGrounder().sentence(captions), strict=True))
     entry = Entry(name, codes, captions, licence)
     library = Library([entry], vectors, tokenizer.fingerprint)

@@ -56,7 +56,7 @@ def read_npy(path: Path, fps: float = 20.0) -> Motion:
     """Either layout of :func:`write_npy`, told apart by its shape. `fps` applies to `pos7`, which stores none.
 
     Raises:
-        UserError: not a .npy, another shape, NaN.
+        UserError: not a .npy, another shape, NaN, features at another rate than 20.
     """
     try:
         array = np.load(path, mmap_mode="r", allow_pickle=False)  # its shape may be far larger than the file
@@ -74,6 +74,8 @@ def read_npy(path: Path, fps: float = 20.0) -> Motion:
     if array.ndim == 2:
         from vqvae.features.hml263 import HML263Features
 
+        if fps != HML263Features.fps:
+            raise UserError(f"{path}: {fps:g} frames a second; accepted for HumanML3D features {HML263Features.fps:g}")
         return HML263Features().decode(array)
     whole = array[..., 3:].astype(np.float64)
     if (np.linalg.norm(whole, axis=-1) < 0.5).any():

@@ -17,7 +17,7 @@ from vqvae.motion import MAX_FRAMES, Motion, atomic_write
 from vqvae.skeleton import SMPL22
 
 if TYPE_CHECKING:
-    from pygltflib import GLTF2
+    from pygltflib import GLTF2, Animation, Node
 
 FLOAT, UINT32, UINT8 = 5126, 5125, 5121
 ARRAY_BUFFER, ELEMENT_BUFFER = 34962, 34963
@@ -125,8 +125,8 @@ def read_glb(path: Path) -> Motion:
     """Read the animation of a .glb that has our joints (by node name) back; see :func:`write_glb`.
 
     Raises:
-        UserError: not a .glb, joints missing, none animated, cubic splines, extensions for the data, times that do not
-            rise.
+        UserError: not a .glb, joints missing, none animated, several animations of them, a scale above the pelvis,
+            cubic splines, extensions for the data, times that do not rise.
     """
     raw = path.read_bytes()
     if raw[:4] != b"glTF":
@@ -184,15 +184,14 @@ def _animation(gltf: GLTF2, path: Path) -> Motion:
     missing = [n for n in SMPL22.names if n not in nodes]
     if missing:
         raise UserError(f"{path}: no joint {', '.join(missing[:4])}; {ACCEPTED}")
-    if not gltf.animations:
-        raise UserError(f"{path}: no animation; {ACCEPTED}")
-    animation = gltf.animations[0]
+    animation = _chosen(gltf, {nodes[n] for n in SMPL22.names}, path)
     tracks = {(c.target.node, c.target.path): animation.samplers[c.sampler] for c in animation.channels}
     wanted = [(nodes[n], "rotation") for n in SMPL22.names] + [(nodes["pelvis"], "translation")]
-    moved = [w for w in wanted if w in tracks]
-    check_readable(path, gltf.extensionsRequired, [tracks[w].interpolation for w in moved])
-    if not moved:
+    if not any(w in tracks for w in wanted):
         raise UserError(f"{path}: no joint is animated; {ACCEPTED}")
+    above = _above(gltf, nodes["pelvis"], path)
+    moved = [w for w in [*wanted, *((n, way) for n in above for way in ("rotation", "translation"))] if w in tracks]
+    check_readable(path, gltf.extensionsRequired, [tracks[w].interpolation for w in moved])
     lines = {w: _values(gltf, tracks[w].input)[:, 0].astype(np.float64) for w in moved}
     rate, caption = said(gltf.extras)
     try:
@@ -200,19 +199,60 @@ def _animation(gltf: GLTF2, path: Path) -> Motion:
     except ValueError as e:
         raise UserError(f"{path}: key frames: {e}; accepted 1 to {MAX_FRAMES} with rising times") from None
     # Editors leave out what does not move: such a joint stays as its node is.
-    rest = {"rotation": (0.0, 0.0, 0.0, 1.0), "translation": (0.0, 0.0, 0.0)}
 
     def track(w: tuple[int, str]) -> np.ndarray:
         turns = w[1] == "rotation"
         if w not in tracks:
-            still = getattr(gltf.nodes[w[0]], w[1]) or rest[w[1]]
-            values = np.repeat(np.asarray(still, np.float32)[None], len(times), 0)
-            return np.roll(values, 1, axis=-1) if turns else values
+            still = _placed(gltf.nodes[w[0]])["rotation" if turns else "translation"]
+            return np.repeat(still[None], len(times), 0)
         values = _values(gltf, tracks[w].output)
         return turned_at(times, lines[w], np.roll(values, 1, axis=-1)) if turns else at(times, lines[w], values)
 
-    rotations = np.stack([track(w) for w in wanted[:-1]], 1)
-    return Motion(rotations, track(wanted[-1]), fps, "body", caption)
+    rotations, root = np.stack([track(w) for w in wanted[:-1]], 1), track(wanted[-1])
+    for n in above:
+        turn = track((n, "rotation"))
+        rotations[:, 0] = rot.multiply(turn, rotations[:, 0])
+        root = rot.rotate(turn, root) + track((n, "translation"))
+    return Motion(rotations, root, fps, "body", caption)
+
+
+def _chosen(gltf: GLTF2, joints: set[int], path: Path) -> Animation:
+    """The one animation that turns our joints; the first where none does."""
+    if not gltf.animations:
+        raise UserError(f"{path}: no animation; {ACCEPTED}")
+    ours = [
+        a for a in gltf.animations if any(c.target.node in joints and c.target.path == "rotation" for c in a.channels)
+    ]
+    if len(ours) > 1:
+        named = ", ".join(a.name or "without a name" for a in ours[:4]) + ", ..." * (len(ours) > 4)
+        raise UserError(f"{path}: {len(ours)} animations turn the joints ({named}); {ACCEPTED}")
+    return ours[0] if ours else gltf.animations[0]
+
+
+def _above(gltf: GLTF2, node: int, path: Path) -> list[int]:
+    """The nodes above one, upwards; they place and turn it, and none may scale it."""
+    parents = {child: n for n, parent in enumerate(gltf.nodes) for child in parent.children or []}
+    out: list[int] = []
+    while node in parents and len(out) < len(gltf.nodes):
+        node = parents[node]
+        scale = _placed(gltf.nodes[node])["scale"]
+        if np.abs(scale - 1).max() > 1e-3:
+            said = " ".join(f"{x:.4g}" for x in scale)
+            raise UserError(f"{path}: {gltf.nodes[node].name or node} above the pelvis has scale {said}; accepted 1")
+        out.append(node)
+    return out
+
+
+def _placed(node: Node) -> dict[str, np.ndarray]:
+    """A node's translation (3,), rotation (4,), w first, and scale (3,), float32, from its own fields or its matrix."""
+    if node.matrix:
+        matrix = np.asarray(node.matrix, np.float32).reshape(4, 4).T
+        scale = np.linalg.norm(matrix[:3, :3], axis=0)
+        scale[0] *= np.sign(np.linalg.det(matrix[:3, :3]))
+        return {"translation": matrix[:3, 3], "rotation": rot.from_matrix(matrix[:3, :3] / scale), "scale": scale}
+    turn = np.roll(np.asarray(node.rotation or (0, 0, 0, 1), np.float32), 1)
+    shift, scale = (np.asarray(v, np.float32) for v in (node.translation or (0, 0, 0), node.scale or (1, 1, 1)))
+    return {"translation": shift, "rotation": turn, "scale": scale}
 
 
 def _values(gltf: GLTF2, index: int) -> np.ndarray:

@@ -11,6 +11,7 @@ from vqvae import rotations as rot
 from vqvae.motion import MAX_FRAMES
 
 FPS = 30.0  # where key frames are not evenly spaced
+AGREES = 0.02  # the share by which what a file says of its rate may differ from its key frames
 
 
 def said(extras: Any) -> tuple[float | None, str]:
@@ -32,7 +33,8 @@ def frames(lines: Sequence[np.ndarray], fps: float | None = None) -> tuple[np.nd
     first key frame of all to the last.
 
     Args:
-        lines: (n,) rising seconds of each track, at least one track. fps: what the file says of itself.
+        lines: (n,) rising seconds of each track, at least one track.
+        fps: what the file says of itself; taken where the key frames agree.
 
     Raises:
         ValueError: times that do not rise, or more than `MAX_FRAMES` frames.
@@ -41,7 +43,8 @@ def frames(lines: Sequence[np.ndarray], fps: float | None = None) -> tuple[np.nd
         raise ValueError("times that do not rise")
     first, last = min(t[0] for t in lines), max(t[-1] for t in lines)
     longest = max(lines, key=len)
-    rate = fps or ((len(longest) - 1) / (longest[-1] - longest[0]) if len(longest) > 1 else FPS)
+    own = (len(longest) - 1) / (longest[-1] - longest[0]) if len(longest) > 1 else fps or FPS
+    rate = fps if fps and abs(own / fps - 1) <= AGREES else own  # editors change key frames and leave `extras`
     # Files hold seconds as float32: after an hour they are coarse beside a step, and the count has to tell.
     counted = len(longest) == round((longest[-1] - longest[0]) * rate) + 1
     coarse = 2 * float(np.spacing(np.float32(longest[-1]))) if counted else 0.0

@@ -68,7 +68,9 @@ def read_amass_folder(
     for path in files:
         relative = path.relative_to(folder)
         name = relative.with_suffix("").as_posix()
-        captions = read_captions(path.with_suffix(".txt"))
+        captions = read_captions(path.with_suffix(".txt"), name, report)
+        if captions is None:
+            continue
         load = _Load(path, captions[0] if captions else "", up)
         source = relative.parts[0] if len(relative.parts) > 1 else "amass"
         yield from checked(Clip(name, load, captions, source, licence, split), path, report)

@@ -12,6 +12,7 @@ from instruct_data.sources.report import Report
 from vqvae import modalities
 from vqvae.bvh import read_bvh
 from vqvae.errors import UserError
+from vqvae.ground import grounded
 from vqvae.motion import Motion
 
 
@@ -22,15 +23,25 @@ class _Load:
 
     def __call__(self) -> Motion:
         fps = modalities.get("body").fps
-        return read_bvh(self.path).resampled(fps).canonical().with_caption(self.caption)
+        return grounded(read_bvh(self.path)).resampled(fps).canonical().with_caption(self.caption)
 
 
-def read_captions(path: Path) -> list[str]:
-    """Lines of a text file, one caption each; a missing file means none."""
+def read_captions(path: Path, clip: str, report: Report | None) -> list[str] | None:
+    """Lines of a text file, one caption each; a missing file means none.
+
+    Returns:
+        None for a file that is no UTF-8 text, of which the report, where there is one, says that `clip` is skipped.
+
+    Raises:
+        UserError: such a file when there is no report.
+    """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+        lines = path.read_text(encoding="utf-8-sig").splitlines() if path.is_file() else []
     except (OSError, UnicodeDecodeError) as e:
-        raise UserError(f"{path}: cannot be read as text ({e})") from None
+        if report is None:
+            raise UserError(f"{path}: cannot be read as text ({e}); accepted UTF-8") from None
+        report.skip(clip, f"captions cannot be read as text ({e}); accepted UTF-8")
+        return None
     return [" ".join(line.split()) for line in lines if line.strip()]
 
 
@@ -54,6 +65,8 @@ def read_bvh_folder(
 ) -> Iterator[Clip]:  # fmt: skip
     """Every ``*.bvh`` below a folder, at 20 fps, first frame at the origin facing +Z; captions from ``NAME.txt``.
 
+    Clips that stand on another floor than y = 0 are brought there (`vqvae.ground`).
+
     Args:
         folder: searched with its sub-folders.
         source, licence, split: written into every clip.
@@ -70,6 +83,8 @@ def read_bvh_folder(
         raise UserError(f"{folder}: no .bvh files in it")
     for path in files:
         name = path.relative_to(folder).with_suffix("").as_posix()
-        captions = read_captions(path.with_suffix(".txt"))
+        captions = read_captions(path.with_suffix(".txt"), name, report)
+        if captions is None:
+            continue
         load = _Load(path, captions[0] if captions else "")
         yield from checked(Clip(name, load, captions, source, licence, split), path, report)

@@ -58,7 +58,7 @@ class FakeAvatarGPT:
 
     def in_between(self, start, end, seconds, text="", seed=0, best_of=8):
         self.calls.append(("in_between", {"text": text, "seed": seed, "best_of": best_of}))
-        return concatenate([start, walk(seconds, seed), end]).with_caption(text)
+        return concatenate([start.resampled(20), walk(seconds, seed), end.resampled(20)]).with_caption(text)
 
     def face_in_between(self, start, end, seconds, text="", seed=0, best_of=None):
         self.calls.append(("face_in_between", {"text": text, "seed": seed, "best_of": best_of}))
@@ -66,7 +66,7 @@ class FakeAvatarGPT:
 
     def extend(self, motion, seconds, text="", seed=0, best_of=4):
         self.calls.append(("extend", {"text": text, "seed": seed, "best_of": best_of}))
-        return concatenate([motion, walk(seconds, seed)]).with_caption(text)
+        return concatenate([motion.resampled(20), walk(seconds, seed)]).with_caption(text)
 
     def reconstruct(self, motion):
         self.calls.append(("reconstruct", {}))

@@ -7,6 +7,7 @@ import json
 import resource
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -144,6 +145,21 @@ def test_extend_takes_a_batch_of_texts(cli, fake, clip, tmp_path):
     assert cli("extend", clip, "--seconds", 1, "-o", tmp_path / "e.npz").lines == [str(tmp_path / "e.npz")]
 
 
+def test_notes_say_what_is_changed(cli, fake, clip, tmp_path):
+    motion = Motion.load(clip)
+    stage = replace(motion.resampled(60), root=motion.resampled(60).root + np.float32([0, 2.5, 0]))
+    file, out = stage.save(tmp_path / "stage.npz"), tmp_path / "o.npz"
+    rate = f"note: {file}: 60 frames a second; the result has 20\n"
+    floor = f"note: {file}: the floor is taken to be at y = 2.4"
+    for command, count, rates in ((("describe", file), 1, ""), (("reconstruct", file, "-o", out), 1, ""),
+                                  (("extend", file, "--seconds", 1, "-o", out), 1, rate),
+                                  (("inbetween", clip, file, "--seconds", 1, "-o", out), 1, rate),
+                                  (("describe", clip), 0, ""), (("extend", clip, "--seconds", 1, "-o", out), 0, "")):
+        r = cli(*command)
+        assert r.code == 0 and r.err.startswith(rates) and r.err.count(floor) == count, command
+        assert r.err.count("note:") == count + bool(rates), command
+
+
 def test_reconstruct_prints_millimetres(cli, fake, clip, tmp_path):
     out = tmp_path / "r.npz"
     assert cli("reconstruct", clip, "-o", out).lines == ["mpjpe: 21.2 mm", "drift: 40.0 mm", "tokens: 10", str(out)]
@@ -162,6 +178,21 @@ def test_export_needs_no_model(cli, fake, clip, tmp_path):
 def test_export_layout(cli, clip, tmp_path):
     assert cli("export", clip, tmp_path / "p.npy", "--layout", "pos7").code == 0
     assert np.load(tmp_path / "p.npy", allow_pickle=False).shape == (40, 22, 7)
+
+
+def test_what_a_file_does_not_say_is_told(cli, fake, clip, tmp_path):
+    smpl, positions, out = tmp_path / "smpl.npz", tmp_path / "p.npy", tmp_path / "o.npz"
+    assert cli("export", clip, smpl, "--layout", "smplx").code == 0
+    assert cli("export", smpl, out).code == 0 and Motion.load(out).joints[0, 15, 1] > 1.4
+    assert cli("export", smpl, out, "--up", "y").code == 0 and Motion.load(out).joints[0, 15, 1] < 0.5  # lies
+    assert cli("export", clip, positions, "--layout", "pos7", "--fps", 60).code == 0
+    assert cli("export", positions, out, "--from-fps", 60).code == 0 and Motion.load(out).seconds == 2
+    assert cli("describe", positions, "--from-fps", 60).code == 0
+    assert_refused(cli("describe", smpl, "--up", "x"), "smpl.npz: up 'x'", "accepted z or y")
+    assert_refused(cli("export", positions, out, "--from-fps", "nan"), "--from-fps nan", "1 to 1000")
+    assert_refused(cli("export", clip, out, "--from-fps", 30), "clip.npz: --from-fps goes with .npy")
+    assert cli("export", clip, positions).code == 0
+    assert_refused(cli("export", positions, out, "--from-fps", 30), "p.npy: 30 frames a second", "accepted", "20")
 
 
 def test_a_file_whose_name_is_no_text_goes_on_a_sheet(cli, clip, tmp_path):

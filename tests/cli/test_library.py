@@ -57,6 +57,19 @@ def test_add_and_ls(cli, model, clip, tmp_path):
     assert library.fingerprint == tokenizer.fingerprint
 
 
+def test_the_floor_of_a_clip_is_taken_out(cli, model, clip, tmp_path):
+    from vqvae.ground import floor_of, raised
+    from vqvae.motion import Motion
+
+    usual = Motion.load(clip)
+    high = raised(usual, 2.5 - float(np.percentile(usual.joints[..., 1].min(1), 2))).save(tmp_path / "high.npz")
+    r = cli("data", "library", "add", high, "--caption", "glides", "--model", model)
+    assert r.code == 0 and r.err == f"note: {high}: the floor is taken to be at y = 2.50 m\n"
+    codes = Library.load(tmp_path / "home").entries[0].codes
+    lowered = raised(Motion.load(high), -floor_of(Motion.load(high)))
+    np.testing.assert_array_equal(codes, MotionTokenizer.load(model / "body").encode(lowered))
+
+
 def test_add_to_another_folder_and_to_another_tokenizer(cli, model, clip, tmp_path):
     assert cli("data", "library", "add", clip, "--caption", "glides", "--to", model, "--model", model).code == 0
     assert Library.load(model) is not None and not (tmp_path / "home").exists()

@@ -257,3 +257,18 @@ def test_left_shoulder_means_the_collar_only_beside_an_arm(step: Motion, tmp_pat
         foreign(step, names, tmp_path / "f.bvh", 0, 1, False)
         bvh = parse_bvh((tmp_path / "f.bvh").read_text())
         assert {k: bvh.names[j] for k, j in joint_map(bvh).items()} == names
+
+
+@pytest.mark.parametrize(("z_up", "angles"), [(True, "-90 0"), (False, "90 0"), (True, "-90 30"), (False, "0 30")])
+def test_an_armature_that_stands_the_skeleton_up(step: Motion, tmp_path: Path, z_up: bool, angles: str) -> None:
+    """A joint above the hips that never moves: about X to another way up, about the way up to where the body looks."""
+    foreign(step, MIXAMO, tmp_path / "f.bvh", 20, 100, z_up)
+    head, rows = (tmp_path / "f.bvh").read_text().split("MOTION\n")
+    head = head.replace("ROOT", "ROOT Armature { OFFSET 0 0 0 CHANNELS 2 Yrotation Xrotation\nJOINT")
+    count, step_line, *values = rows.splitlines()
+    tilt, yaw = angles.split()
+    lines = [f"{yaw} {tilt} {row}" for row in values]
+    (tmp_path / "f.bvh").write_text("\n".join([head + "}", "MOTION", count, step_line, *lines]))
+    got = export.load(tmp_path / "f.bvh")
+    truth = rot.rotate(rot.about_y(np.array(np.radians(float(yaw)))), step.joints)
+    assert np.abs(got.joints - truth).max() < 1e-3

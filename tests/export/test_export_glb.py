@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from pygltflib import GLTF2, Accessor, BufferView
+from pygltflib import GLTF2, Accessor, Animation, BufferView, Node
 
 from avatargpt import export
 from avatargpt.export.gltf import _values
@@ -178,3 +178,42 @@ def test_bad_files(motion: Motion, tmp_path: Path) -> None:
     gltf.save_binary(str(path))
     with pytest.raises(UserError, match="no animation"):
         export.load(path)
+
+
+def test_the_animation_that_turns_the_joints_is_read(motion: Motion, tmp_path: Path) -> None:
+    gltf = GLTF2().load_binary(str(export.save(motion, tmp_path / "a.glb")))
+    whole = gltf.animations[0]
+    gltf.animations = [Animation(name="Camera", samplers=whole.samplers, channels=whole.channels[:1]), whole]
+    gltf.save_binary(str(tmp_path / "b.glb"))
+    assert np.abs(export.load(tmp_path / "b.glb").joints - motion.joints).max() < 1e-5
+    gltf.animations = [Animation(name="Idle", samplers=whole.samplers, channels=whole.channels), whole]
+    gltf.save_binary(str(tmp_path / "b.glb"))
+    with pytest.raises(UserError, match=r"b.glb: 2 animations turn the joints \(Idle, a person .*accepted"):
+        export.load(tmp_path / "b.glb")
+
+
+def test_nodes_above_the_pelvis_place_the_body(motion: Motion, tmp_path: Path) -> None:
+    """A character set down and turned in a scene, by fields of one node and the matrix of another."""
+    gltf = GLTF2().load_binary(str(export.save(motion, tmp_path / "a.glb")))
+    quarter = np.array([[0.0, 0, 1, 0], [0, 1, 0, 2], [-1, 0, 0, 0], [0, 0, 0, 1]])  # about Y, 2 m up
+    gltf.nodes += [
+        Node(name="Armature", children=[0], translation=[1.0, 0, 0]),
+        Node(name="Stage", children=[len(gltf.nodes)], matrix=quarter.T.ravel().tolist()),
+    ]
+    gltf.scenes[0].nodes = [len(gltf.nodes) - 1, 22]
+    gltf.save_binary(str(tmp_path / "b.glb"))
+    truth = (motion.joints + [1, 0, 0]) @ quarter[:3, :3].T + [0, 2, 0]
+    np.testing.assert_allclose(export.load(tmp_path / "b.glb").joints, truth, atol=1e-5)
+    gltf.nodes[-2].scale = [0.01] * 3
+    gltf.save_binary(str(tmp_path / "b.glb"))
+    with pytest.raises(UserError, match="Armature above the pelvis has scale 0.01 0.01 0.01; accepted 1"):
+        export.load(tmp_path / "b.glb")
+
+
+def test_key_frames_count_more_than_what_extras_say(motion: Motion, tmp_path: Path) -> None:
+    gltf = GLTF2().load_binary(str(export.save(replace(motion, fps=60.0), tmp_path / "a.glb")))
+    gltf.extras["fps"] = 20.0
+    gltf.save_binary(str(tmp_path / "b.glb"))
+    got = export.load(tmp_path / "b.glb")
+    assert len(got) == len(motion) and got.fps == pytest.approx(60, rel=1e-6)
+    assert np.abs(got.joints - motion.joints).max() < 1e-5

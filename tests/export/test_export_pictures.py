@@ -12,6 +12,7 @@ from avatargpt import export
 from avatargpt.export.figure import PALETTE
 from avatargpt.export.render import Renderer, View, fit_view, posed
 from avatargpt.export.sheet import contact_sheet
+from avatargpt.export.video import encode_mp4, pictures
 from vqvae import rotations as rot
 from vqvae.errors import UserError
 from vqvae.motion import Motion
@@ -150,6 +151,13 @@ def test_mp4(step: Motion, tmp_path: Path) -> None:
         frames = [f.to_ndarray(format="rgb24") for f in film.decode(video=0)]
         assert stream.average_rate == Fraction(30) and len(frames) == 30 and frames[0].shape == (98, 98, 3)
     assert np.abs(frames[0].astype(int) - frames[-1]).max() > 60
+
+
+def test_an_mp4_is_the_same_every_time(motion: Motion, tmp_path: Path) -> None:
+    pytest.importorskip("av")
+    drawn = list(pictures(motion, 320))
+    films = [encode_mp4(tmp_path / f"{i}.mp4", lambda _: iter(drawn), 20, 320) for i in range(8)]
+    assert len({film.read_bytes() for film in films}) == 1
 
 
 def test_mp4_without_pyav_names_the_install_line(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -109,6 +110,15 @@ def test_bvh_folder(tmp_path):
         list(read_bvh_folder(tmp_path / "sub" / "none"))
 
 
+def test_bvh_clips_are_set_on_the_floor(tmp_path):
+    low = walk().canonical()
+    for name, height in (("hips", -0.95), ("jump", 0.1), ("stage", 2.5)):
+        write_bvh(replace(low, root=low.root + np.float32([0, height, 0])), tmp_path / f"{name}.bvh")
+    lowest = {c.id: np.percentile(c.load().joints[..., 1].min(1), 2) for c in read_bvh_folder(tmp_path)}
+    assert lowest["hips"] == pytest.approx(0, abs=1e-3) and lowest["stage"] == pytest.approx(0, abs=1e-3)
+    assert lowest["jump"] == pytest.approx(np.percentile(low.joints[..., 1].min(1), 2) + 0.1, abs=1e-3)
+
+
 def amass_arrays(m: Motion, rate_key: str, split_poses: bool) -> dict[str, np.ndarray]:
     up = rot.from_axis_angle(np.array([np.pi / 2, 0, 0]))
     q = m.rotations.astype(np.float64).copy()
@@ -152,6 +162,22 @@ def test_amass_folder_and_errors(tmp_path):
         read_amass(tmp_path / "CMU/01/rate.npz")
     with pytest.raises(UserError, match="accepted z or y"):
         read_amass(tmp_path / "CMU/01/a.npz", up="x")
+
+
+@pytest.mark.parametrize("suffix", [".bvh", ".npz"])
+def test_caption_files(tmp_path, suffix):
+    """As other programs write them: a byte order mark is no part of a caption, and other encodings are told of."""
+    for name, text in (("a", b"\xef\xbb\xbfwalks\r\nwaves\r\n"), ("b", "geht \u00fcber".encode("latin-1"))):
+        if suffix == ".bvh":
+            write_bvh(walk(), tmp_path / f"{name}.bvh")
+        else:
+            np.savez(tmp_path / f"{name}.npz", **amass_arrays(walk(), "mocap_framerate", False))
+        (tmp_path / f"{name}.txt").write_bytes(text)
+    read, report = read_bvh_folder if suffix == ".bvh" else read_amass_folder, Report()
+    assert [(c.id, c.captions) for c in read(tmp_path, report=report)] == [("a", ["walks", "waves"])]
+    assert [clip for clip, _ in report.skipped] == ["b"] and "accepted UTF-8" in str(report)
+    with pytest.raises(UserError, match="b.txt: cannot be read as text"):
+        list(read(tmp_path))
 
 
 def test_humanml3d_texts():

@@ -136,6 +136,24 @@ def test_foreign_rigs(tmp_path, names, options):
     assert np.linalg.norm(m.joints - back.joints, axis=-1).max() < 1e-3
 
 
+@pytest.mark.parametrize("above", ["", "root", "Armature"])
+def test_rigs_whose_spine_begins_at_the_pelvis(tmp_path, above):
+    """As Blender's Rigify names them: the pelvis is where the legs meet, neck and head are counted with the spine."""
+    spine = ("pelvis", "spine1", "spine2", "spine3", "neck", "head")
+    names = {n: f"DEF-spine.{i:03d}" if i else "DEF-spine" for i, n in enumerate(spine)}
+    limbs = {"hip": "thigh", "knee": "shin", "ankle": "foot", "foot": "toe", "collar": "shoulder",
+             "shoulder": "upper_arm", "elbow": "forearm", "wrist": "hand"}  # fmt: skip
+    names |= {f"{s}_{n}": f"DEF-{limb}.{s.upper()}" for n, limb in limbs.items() for s in "lr"}
+    m = motion()
+    text = text_of(as_rig(m, names))
+    if above:
+        head, rows = text.split("MOTION")
+        head = head.replace("ROOT", f"ROOT {above}\n{{\nOFFSET 0 0 0\nCHANNELS 0\nJOINT") + "}\n"
+        text = f"{head}MOTION{rows}"
+    (tmp_path / "a.bvh").write_text(text)
+    assert np.linalg.norm(m.joints - read_bvh(tmp_path / "a.bvh").joints, axis=-1).max() < 1e-3
+
+
 def test_rigs_with_fewer_joints():
     rig = as_rig(motion(), CMU)
     keep = [
@@ -163,6 +181,9 @@ def test_names():
     assert side_and_core("Bip01 L Thigh") == ("l", "thigh")
     assert side_and_core("shoulder.L") == ("l", "shoulder")
     assert side_and_core("Spine1") == ("", "spine1")
+    for name in ("leftupleg", "LEFTUPLEG", "mixamorigLeftUpLeg", "mixamorig1leftupleg", "LeftUpLeg.001"):
+        assert side_and_core(name) == ("l", "upleg"), name
+    assert side_and_core("J_Bip_L_UpperLeg") == ("l", "upperleg") and side_and_core("J_Bip_C_Hips") == ("", "hips")
     m = motion()
     rig = as_rig(m, OLD)
     assert {k: SMPL22.names[i] for k, i in joint_map(rig).items()} == {k: k for k in SMPL22.names}
