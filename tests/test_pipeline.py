@@ -175,7 +175,7 @@ def sunk(motion: Motion) -> float:
 
 
 def test_what_is_made_stays_on_the_floor(gpt: AvatarGPT, monkeypatch: pytest.MonkeyPatch) -> None:
-    lying = replace(walk(43), root=walk(43).root - [0, 0.6, 0])
+    low = replace(walk(43), root=walk(43).root - [0, 0.06, 0])  # in the floor, not on another one
     made: dict[bool, list[Motion]] = {}
     for rule in (False, True):
         with monkeypatch.context() as patched:
@@ -184,14 +184,14 @@ def test_what_is_made_stays_on_the_floor(gpt: AvatarGPT, monkeypatch: pytest.Mon
                 patched.setattr("avatargpt.editing.lifted", lambda motion, **_: motion)
             made[rule] = [
                 *gpt.generate(["walk", "turn", "jump"], 2.0, best_of=1),
-                gpt.extend(lying, 3.0, best_of=1).slice(43 + 12, 103), gpt.in_between(lying, lying, 3.0, best_of=1),
+                gpt.extend(low, 3.0, best_of=1).slice(43 + 12, 103), gpt.in_between(low, low, 3.0, best_of=1),
             ]  # fmt: skip
     for before, after in zip(made[False], made[True], strict=True):
         assert np.array_equal(before.root, after.root) == (sunk(before) <= SUNK)
         np.testing.assert_allclose(before.rotations, after.rotations, atol=1e-6)
-    assert sunk(lying) > 2 * SUNK < max(map(sunk, made[False][:3]))
+    assert sunk(low) > 2 * SUNK < max(map(sunk, made[False][:3]))
     assert max(map(sunk, made[True][:4])) < SUNK + 1e-4
-    np.testing.assert_array_equal(made[True][4].slice(0, 43).root, lying.root)
+    np.testing.assert_array_equal(made[True][4].slice(0, 43).root, low.root)
     assert sunk(made[True][4].slice(43 + 12, 43 + 48)) < SUNK + 1e-4
 
 
