@@ -1,7 +1,7 @@
-"""What is to go on through a clip, to come at its end, or every so many seconds: "the whole time", "at the end".
+"""What is to go on through a clip, or to come at its end or in its middle: "the whole time", "for the last 3 seconds".
 
 A rule, for clips much longer than the instructions to learn from. The clause that says so is read once more alone, and
-what it names goes on, comes last, or again and again; everything else stays as it was read.
+what it names goes on, or comes then; everything else stays as it was read.
 """
 
 from __future__ import annotations
@@ -10,19 +10,16 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-import numpy as np
-
+from avatargpt.speech.numerals import NUMBER, in_seconds, value
+from avatargpt.speech.parts import clauses
+from avatargpt.speech.regular import regular
 from avatargpt.speech.scores import TAIL, held
-from avatargpt.speech.seconds import NUMBER, value
 from instruct_data.face.actions import actions
 from instruct_data.face.score import MAX_SECONDS, Emotion, Event, Score
 
 ALREADY = 1.0  # s from the clip's end within which something does go on, or is last
 LAST = 2.0  # s before the end of a clip in which a feeling comes that comes at its end
 TOWARDS = 2 / 3  # of the clip, after which that begins which comes towards its end
-TIMES = 3  # that something comes again in a clip of no given length
-MOST = 0.6  # of the period that it takes
-SHORTEST = 0.2  # s of the clip that are left for something
 HELD = 0.8  # s from which closed lids are held, not a blink
 AGAIN = 1.0  # Hz at most at which something without a rhythm of its own comes again
 _OF = r"(?: of (?:it|(?:the|this|my) (?:clip|speech|sentence|video)))?"
@@ -33,25 +30,19 @@ _THROUGH = re.compile(
     rf"|(?:right )?(?:to|until|till) the (?:very )?end{_OF})(?!\w)",
     re.I,
 )
-_LAST = re.compile(rf"\b(?:at the (?:very )?end{_OF}|to finish)(?!\w)", re.I)
-_TOWARDS = re.compile(rf"\b(?:towards?|near|close to) the end{_OF}(?!\w)", re.I)
-_EVERY = re.compile(
-    rf"\b(?:once )?every (?:(?P<many>{NUMBER})[ -]*(?:s|secs?|seconds)|(?P<word>other|couple of|few)? ?seconds?)\b",
+_UNIT = r"[ -]*(?:s|secs?|seconds?)"
+_FINAL = re.compile(
+    r"\b(?P<how>for|during|over|in|within) the (?:very )?(?:last|final) "
+    rf"(?:(?P<many>{NUMBER}){_UNIT}|second){_OF}(?!\w)",
     re.I,
 )
-_PERIODS = {None: 1.0, "other": 2.0, "couple of": 2.0, "few": 3.0}  # s
-_CLAUSES = re.compile(r"\s*[;.!](?:\s+|$)|\s*,\s*(?:and\s+)?(?:then\s+)?|\s+(?:and then|and|then|while|but)\s+", re.I)
-
-
-def clauses(text: str, phrase: re.Pattern[str]) -> list[str]:
-    """Clauses that say the phrase, without it; the clause before, or after, where nothing else is left of one."""
-    parts = [p for p in _CLAUSES.split(phrase.sub(" \0 ", text)) if p.strip()]
-    bare = [" ".join(p.replace("\0", " ").split()) for p in parts]
-    out = []
-    for k, part in enumerate(parts):
-        if "\0" in part:
-            out.append(bare[k] or (bare[k - 1] if k else "") or "".join(bare[k + 1 : k + 2]))
-    return [clause for clause in out if clause]
+_HALFWAY = re.compile(
+    rf"\b(?:(?:half-?|mid)(?: ?way)? through|(?:at|in) the middle){_OF}(?=\s*[,.;:!]|\s*$)"
+    rf"|\b(?:half-?|mid)(?: ?way)? through{_OF[:-1]}|\bin the middle{_OF[:-1]}",
+    re.I,
+)
+_LAST = re.compile(rf"\b(?:at the (?:very )?end{_OF}|to finish)(?!\w)", re.I)
+_TOWARDS = re.compile(rf"\b(?:towards?|near|close to) the end{_OF}(?!\w)", re.I)
 
 
 def extended(score: Score, seconds: float, read: Callable[[str], Score]) -> Score:
@@ -61,35 +52,17 @@ def extended(score: Score, seconds: float, read: Callable[[str], Score]) -> Scor
         seconds: of the clip.
         read: what a clause means.
     """
-    if seconds < score.length or seconds > MAX_SECONDS:
+    if max((e.end for e in score.events), default=0.0) > seconds or seconds > MAX_SECONDS:
         return score
-    out = regular(score, seconds, read)
-    for phrase, change in ((_THROUGH, _through), (_TOWARDS, _towards), (_LAST, _last)):
-        for clause in clauses(score.text, phrase):
+    text, out = in_seconds(score.text), regular(score, seconds, read)
+    for phrase, change in (
+        (_THROUGH, _through), (_TOWARDS, _towards), (_LAST, _last), (_HALFWAY, _halfway), (_FINAL, _finally(text))
+    ):  # fmt: skip
+        for clause in clauses(text, phrase):
             part = read(clause)
             named = {e.action for e in part.events} | {f.name for f in part.emotions}
             out = change(held(out, seconds), named, seconds)
     return out
-
-
-def regular(score: Score, seconds: float | None, read: Callable[[str], Score]) -> Score:
-    """The score with what its text wants every so many seconds; `TIMES` times where no length is given."""
-    found = _EVERY.search(score.text)
-    part = [read(clause) for clause in clauses(score.text, _EVERY)][:1]
-    if found is None or not part or not part[0].events:
-        return score
-    period = value(found["many"]) if found["many"] else _PERIODS[found["word"] and found["word"].lower()]
-    first, named = part[0].events[0].start, {e.action for e in part[0].events}
-    until = seconds or max(score.length, TIMES * period + part[0].length)
-    again = tuple(
-        replace(e, start=begin + e.start - first, duration=min(e.duration, MOST * period))
-        for begin in np.arange(period, until - SHORTEST, period).tolist() for e in part[0].events
-        if begin + min(e.end - first, period) <= until
-    )  # fmt: skip
-    kept = tuple(e for e in score.events if e.action not in named)
-    if not again:
-        return score
-    return replace(held(score, until), events=tuple(sorted(kept + again, key=lambda e: e.start)))
 
 
 def _through(score: Score, named: set[str], seconds: float) -> Score:
@@ -100,10 +73,10 @@ def _through(score: Score, named: set[str], seconds: float) -> Score:
     return replace(score, events=tuple(events), emotions=tuple(emotions))
 
 
-def _longer(event: Event, end: float) -> Event:
+def _longer(event: Event, end: float, ready: float = ALREADY) -> Event:
     """The action until `end`: held, or again and again as fast as before."""
     lasts = end - event.start
-    if lasts <= event.duration + ALREADY:
+    if lasts <= event.duration + ready:
         return event
     action, rate = actions()[event.action], event.repeat / event.duration
     if event.repeat == 1:
@@ -121,10 +94,38 @@ def _last(score: Score, named: set[str], seconds: float) -> Score:
 
 def _towards(score: Score, named: set[str], seconds: float) -> Score:
     """What is named begins in the last third of the clip."""
+    return _from(score, named, TOWARDS * seconds, seconds)
+
+
+def _halfway(score: Score, named: set[str], seconds: float) -> Score:
+    """What is named begins in the middle of the clip."""
+    return _from(score, named, seconds / 2, seconds)
+
+
+def _from(score: Score, named: set[str], start: float, seconds: float) -> Score:
+    """What is named begins at `start`, or as much earlier as it takes."""
     events = _latest(score.events, named)
-    by = TOWARDS * seconds - min((e.start for e in events), default=seconds)
     room = seconds - TAIL - max((e.end for e in events), default=0.0)
-    return _felt_from(_moved(score, events, min(by, room)), named, TOWARDS * seconds)
+    by = min(start - min((e.start for e in events), default=start), room)
+    return _felt_from(_moved(score, events, by), named, start)
+
+
+def _finally(text: str) -> Callable[[Score, set[str], float], Score]:
+    """What is named takes the last seconds of the clip: as many as the text says."""
+    found = _FINAL.search(text)
+    lasts = value(found["many"]) if found and found["many"] else 1.0
+    on = found is not None and found["how"].lower() not in ("in", "within")
+
+    def change(score: Score, named: set[str], seconds: float) -> Score:
+        start = max(seconds - lasts, 0.0)
+        if not on:
+            return _from(score, named, start, seconds)
+        last = _latest(score.events, named)
+        events = (_longer(replace(e, start=start, duration=min(e.duration, lasts)), seconds, 0.0) if e in last else e
+                  for e in score.events)  # fmt: skip
+        return _felt_from(replace(score, events=tuple(events)), named, start)
+
+    return change
 
 
 def _latest(events: Sequence[Event], named: set[str]) -> list[Event]:

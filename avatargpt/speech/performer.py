@@ -11,9 +11,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from avatargpt.speech.audio import MAX_SECONDS
+from avatargpt.speech.denied import allowed
 from avatargpt.speech.direction import Direction, Feeling
-from avatargpt.speech.extent import extended, regular
-from avatargpt.speech.scores import check_times, clauses_of, feelings_of, fitted, spread
+from avatargpt.speech.extent import extended
+from avatargpt.speech.regular import regular
+from avatargpt.speech.scores import check_times, clauses_of, feelings_of, filled, fitted, spread
+from avatargpt.speech.waits import waited
 from vqvae.errors import UserError
 
 if TYPE_CHECKING:
@@ -89,10 +92,19 @@ class FacePerformer:
             seconds: wanted lengths, which say something about when things happen; None = nothing is wanted.
             sound: seconds of the speech that they go with; what is done then is not spread over it.
         """
-        scores = self.reader.read(texts, self.reading, seconds=seconds)
-        lengths = [sound] * len(scores) if sound else seconds or [None] * len(scores)
+        whole = self.reader.read(texts, self.reading, seconds=seconds)
+        given = seconds or [None] * len(whole)
+        scores = [self._timed(one, length) for one, length in zip(whole, given, strict=True)]
+        lengths = [sound] * len(scores) if sound else given
         return [regular(one, None, self._clause) if length is None else extended(one, length, self._clause)
                 for one, length in zip(scores, lengths, strict=True)]  # fmt: skip
+
+    def _timed(self, score: Score, seconds: float | None) -> Score:
+        """With what is waited for, in parts, and without what is denied."""
+        apart = waited(score.text, lambda text: self.read([text])[0])
+        if apart is not None:
+            return apart if seconds is None else filled(apart, seconds)
+        return allowed(score)
 
     def _clause(self, text: str) -> Score:
         """What a part of an instruction means by itself."""

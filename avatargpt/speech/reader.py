@@ -117,7 +117,7 @@ class ScoreReader:
     def _agreed(
         self, states: np.ndarray, text: str, short: Shortened, seconds: float | None, grounder: Grounder, samples: int
     ) -> Score:  # fmt: skip
-        tokens = self.tokens if short.by == 1 else LongTokens(short)
+        tokens = LongTokens(short) if short.clock or short.lasting else self.tokens
         told = None if seconds is None else seconds / short.by
         first = counted(tokens.decode(self.readings[0].likeliest(states, told), text))
         if not samples:

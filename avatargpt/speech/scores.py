@@ -117,11 +117,12 @@ def check_times(score: Score, seconds: float) -> None:
     """Refuses seconds that the instruction names and a clip of so many does not have.
 
     Raises:
-        UserError: an action that begins after the clip's end.
+        UserError: an action or feeling that begins after the clip's end.
     """
-    late = [e for e in score.events if e.start >= seconds]
+    starts = [*((e.start, e.action) for e in score.events), *((f.start, f.name) for f in score.emotions)]
+    late = sorted(one for one in starts if one[0] >= seconds)
     if late and by_clock(score):
-        what = f"{late[0].action.replace('_', ' ')} at {late[0].start:g} s"
+        what = f"{late[0][1].replace('_', ' ')} at {late[0][0]:g} s"
         raise UserError(f"{score.text[:60]!r}: {what}; accepted before {round(seconds, 2):g}, the end of the clip")
 
 

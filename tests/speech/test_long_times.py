@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from avatargpt.speech.counts import counted, named_counts
-from avatargpt.speech.extent import extended, regular
+from avatargpt.speech.extent import extended
 from avatargpt.speech.folder import packaged
 from avatargpt.speech.performer import FacePerformer
+from avatargpt.speech.regular import regular
 from avatargpt.speech.score_tokens import ScoreTokens
 from avatargpt.speech.scores import check_times, filled, fitted
 from avatargpt.speech.seconds import LongTokens, Shortened, shortened
@@ -28,26 +29,38 @@ def times(score: Score) -> list[tuple[str, float, float]]:
 @pytest.mark.parametrize(
     ("text", "read", "clock", "lasting"),
     [
-        ("smile for 20 seconds", "smile for 5 seconds", (), (20,)),
+        ("smile for 20 seconds", "smile for 6 seconds", (), (20,)),
         ("At second 8 nod, at second 12 smile.", "At second 4 nod, at second 6 smile.", (8, 12), ()),
-        ("smile from 5 to 12 seconds", "smile from 2.5 to 6 seconds", (5, 12), (7,)),
-        ("frown for ten seconds, nod twice", "frown for 5 seconds, nod twice", (), (10,)),
+        ("smile from 5 to 12 seconds", "smile from 2 to 5 seconds", (5, 12), (7,)),
+        ("frown for ten seconds, nod twice", "frown for 6 seconds, nod twice", (), (10,)),
         ("smile for half a minute", "smile for 6 seconds", (), (30,)),
         ("blink at 2, 4 and 8 seconds", "blink at 1, 2 and 4 seconds", (2, 4, 8), ()),
-        ("0-10s smile, 10-20s frown", "0-2.5s smile, 2.5-5s frown", (0, 10, 10, 20), (10, 10)),
-        ("a 20-second smile", "a 5-second smile", (), (20,)),
+        ("0-10s smile, 10-20s frown", "0-3s smile, 3-6s frown", (0, 10, 10, 20), (10, 10)),
+        ("a 20-second smile", "a 6-second smile", (), (20,)),
+        ("smile for 7 s, then frown", "smile for 6 s, then frown", (), (7,)),
+        ("smile for 90s", "smile for 6s", (), (90,)),
+        ("look sad for twenty-five seconds", "look sad for 6 seconds", (), (25,)),
+        ("At second 40 wink.", "At second 6 wink.", (40,), ()),
+        ("smile for two minutes", "smile for 6 seconds", (), (120,)),
+        ("smile from second 8 until second 15", "smile from second 2 until second 4", (8, 15), ()),
+        ("smile for 60 seconds, then nod for 2 s", "smile for 5 seconds, then nod for 2 s", (), (60, 2)),
+        ("puff from 2 to 45 seconds", "puff from 2 to 6 seconds", (2, 45), (43,)),
+        ("smile for 8 to 10 seconds", "smile for 4 to 6 seconds", (), (8, 10, 9)),
     ],
 )
 def test_long_seconds_are_divided(
     text: str, read: str, clock: tuple[float, ...], lasting: tuple[float, ...]
 ) -> None:
     short = shortened(text)
-    assert (short.text, short.clock, short.lasting) == (read, clock, lasting) and short.by > 1
+    meant = tuple(tuple(n for _, n in pairs) for pairs in (short.clock, short.lasting))
+    assert (short.text, *meant) == (read, clock, lasting)
 
 
 @pytest.mark.parametrize(
-    "text", ["smile for 5 seconds, nod 12 times", "At 1.5 s nod, at 6 s wink.", "20 blinks", "Look 10 years younger."]
-)
+    "text",
+    ["smile for 5 seconds, nod 12 times", "At 1.5 s nod, at 6 s wink.", "20 blinks", "Look 10 years younger.",
+     "like the 80s"],
+)  # fmt: skip
 def test_seconds_that_the_reader_knows_stay(text: str) -> None:
     assert shortened(text) == Shortened(text)
 
@@ -60,7 +73,7 @@ def test_more_seconds_than_a_score_has_are_refused() -> None:
 def test_only_what_the_words_name_is_multiplied() -> None:
     tokens, text = ScoreTokens(), "At 8 s wink left, then smile for 12 seconds, nod."
     short = shortened(text)
-    assert short.by == 2
+    assert short.text == "At 4 s wink left, then smile for 6 seconds, nod." and short.by == 2
     events = (Event("wink_left", 4, 0.5), Event("smile", 4.6, 6.0), Event("nod", 10.7, 1.5))
     row = tokens.encode(Score(13.0, events, (), short.text))
     back = LongTokens(short).decode(row, text)
@@ -77,6 +90,12 @@ def test_counts_in_full() -> None:
     assert counted(in_time).events == (Event("blink", 0.2, 5.0, 0.7, 15),)
     few = Score(3.0, (Event("nod", 0.2, 2.0, 0.7, 3),), (), "nod 4 times")
     assert counted(few) is few, "counts that are known are the network's"
+    assert named_counts("A 10x bigger smile, twice as fast; nod twice, blink a dozen times.") == [2, 12]
+    both = (Event("nod", 0.3, 2.0, 0.7, 3), Event("blink", 0.4, 2.0, 0.7, 6))
+    crossed = counted(Score(3.0, both, (), "blink 10 times while nodding 3 times"))
+    assert [(e.action, e.repeat) for e in crossed.events] == [("nod", 3), ("blink", 10)]
+    fewer = counted(Score(6.0, (Event("nod", 0.2, 3.0, 0.7, 15), Event("blink", 1.0, 2.0)), (), "nod 10 times, blink"))
+    assert [e.repeat for e in fewer.events] == [10, 1]
     with pytest.raises(UserError, match="500 times; accepted up to 100"):
         counted(Score(3.0, (Event("nod", 0.2, 2.0, 0.7, 3),), (), "nod 500 times"))
 
@@ -100,6 +119,9 @@ def test_what_goes_on_and_what_comes_last() -> None:
     later = said("happy, then sad towards the end", felt=(Emotion("happy", 0.7, 0, 2), Emotion("sad", 0.7, 2, 4)))
     turn = pytest.approx(26 / 3)
     assert later.emotions == (Emotion("happy", 0.7, 0, turn), Emotion("sad", 0.7, turn, 13.0))  # type: ignore[arg-type]
+    assert times(said("smile for the last 3 seconds", Event("smile", 0.2, 2.0))) == [("smile", 10.0, 13.0)]
+    assert times(said("halfway through, nod", Event("nod", 0.2, 1.5))) == [("nod", 6.5, 8.0)]
+    assert times(said("nod at the end, don't smile the whole time", Event("smile", 0.2, 2.0))) == [("smile", 0.2, 2.2)]
     plain = Score(4.0, (Event("smile", 0.2, 2.0),), (), "smile in the end credits")
     assert extended(plain, 13.0, parts.__getitem__) is plain
     assert extended(replace_text(plain, "smile the whole time"), 3.0, parts.__getitem__).events == plain.events
@@ -112,6 +134,16 @@ def test_what_comes_every_so_many_seconds() -> None:
     assert again.emotions == (Emotion("happy", 0.7, 0, 10.0),)
     three = regular(score, None, lambda text: Score(1, (Event("blink", 0.3, 0.3),)))
     assert len(three.events) == 3 and three.length == 10
+    limits = {"blink every 2 s for 7 seconds": [2, 4, 6], "blink every 2 s from 3 to 8 s": [3, 5, 7],
+              "blink every 2 seconds until second 5": [2, 4]}  # fmt: skip
+    for text, starts in limits.items():
+        made = regular(replace_text(score, text), 20.0, lambda text: Score(1, (Event("blink", 0.3, 0.3),)))
+        assert [e.start for e in made.events] == starts, text
+    drawn = regular(replace_text(score, "blink every 2 to 4 s"), 20.0, lambda text: Score(1, (Event("blink", 0, 0.3),)))
+    assert all(2 <= b.start - a.start <= 4 for a, b in zip(drawn.events, drawn.events[1:], strict=False))
+    with pytest.raises(UserError, match="every 0 s; accepted 0.3 s or more"):
+        regular(replace_text(score, "blink every 0 seconds"), 5.0, lambda text: Score(1, (Event("blink", 0, 0.3),)))
+    assert regular(replace_text(score, "don't blink every 2 s"), 9.0, lambda text: Score(1)).events == score.events
     often = replace_text(score, "every other second, blink")
     assert [e.start for e in regular(often, 7.0, lambda text: Score(1, (Event("blink", 0, 0.3),))).events] == [2, 4, 6]
 
@@ -125,6 +157,9 @@ def test_seconds_by_the_clock_stay_in_a_shorter_clip() -> None:
     assert times(fitted(wink, 3.0)) == [("smile", 0.0, 1.0), ("wink_right", 2.5, 3.0)] and filled(wink, 3.0) is wink
     with pytest.raises(UserError, match="wink right at 2.5 s; accepted before 2, the end of the clip"):
         check_times(wink, 2.0)
+    late = Score(9.5, (), (Emotion("angry", 0.7, 9.0, 9.5),), "at 9 s be angry")
+    with pytest.raises(UserError, match="angry at 9 s; accepted before 8"):
+        check_times(late, 8.0)
     free = Score(3.5, (Event("smile", 0.0, 1.0), Event("wink_right", 2.5, 0.9)), (), "smile, then wink right")
     check_times(free, 2.0)
     assert fitted(free, 2.0).events[1].start < 2

@@ -1,0 +1,73 @@
+"""Numbers and times as people write them: "twenty-five", "a dozen", "two minutes", "1m20s", "0:05", "1500 ms"."""
+
+from __future__ import annotations
+
+import re
+
+_ONES = "zero one two three four five six seven eight nine ten eleven twelve".split()
+_TEENS = "thirteen fourteen fifteen sixteen seventeen eighteen nineteen".split()
+_TENS = {word: 10.0 * k for k, word in enumerate("twenty thirty forty fifty sixty seventy eighty ninety".split(), 2)}
+_VALUES = {**{word: float(k) for k, word in enumerate([*_ONES, *_TEENS])}, **_TENS}
+_VALUES |= {"a dozen": 12.0, "half a dozen": 6.0, "two dozen": 24.0, "a hundred": 100.0, "one hundred": 100.0}
+_VALUES |= {f"{ten}-{one}": _TENS[ten] + k for ten in _TENS for k, one in enumerate(_ONES[1:10], 1)}
+_WORDS = "|".join(w.replace("-", "[- ]") for w in sorted(_VALUES, key=len, reverse=True))
+NUMBER = rf"(?:\d+(?:\.\d+)?|\b(?:{_WORDS})\b)(?: and a half)?"
+_COMMA = re.compile(
+    r"(?<![\d,.])(\d+),(\d{1,2})(?=\s*(?:s|secs?|seconds?)\b|\s*(?:to|until|till|[-\u2013])\s*\d+,\d)", re.I
+)
+_MILLI = re.compile(r"\b(\d+(?:\.\d+)?)[\s-]*(?:ms|msecs?|milliseconds?)\b", re.I)
+_BOTH = re.compile(r"\b(\d+)\s*m(?:ins?|inutes?)?\s*(?:and\s+)?(\d+(?:\.\d+)?)\s*s(?:ecs?|econds?)?\b", re.I)
+_BEFORE = r"\b(?P<before>for|after|at|from|to|until|till|by|every|wait|pause|lasting|than)\s+(?:about\s+|around\s+)?"
+_MINUTES = re.compile(
+    rf"{_BEFORE}(?P<many>half an?|an?(?: (?:whole|full|entire))?|{NUMBER})[\s-]+(?:minutes?|mins?)\b(?! of\b)"
+    rf"(?P<half> and a half)?(?:,?\s+(?:and\s+)?(?P<more>{NUMBER})\s*(?:s|secs?|seconds?)\b)?",
+    re.I,
+)
+_LIKE = re.compile(r"\b(?:as if|as though|like)\b[^,.;:]*$", re.I)  # "as if you had waited for ten minutes"
+_STAMP = r"\d{1,2}:[0-5]\d(?:\.\d+)?"
+_STAMPED = re.compile(
+    rf"(?P<range>(?:\b(?:from|between)\s+)?(?<![\d:])(?P<a>{_STAMP})\s*(?:to|until|till|and|[-\u2013])\s*(?P<b>{_STAMP}))(?![\d:])"
+    rf"|(?P<told>\b(?:at|from|to|until|till|by|after|before)\s+)?(?<![\d:])(?P<one>{_STAMP})(?![\d:])"
+    r"(?!\s*(?:[ap]\.?m\b|o'clock|in the (?:morning|afternoon|evening)))",
+    re.I,
+)
+_CLOCK = re.compile(
+    r"(?<![\d:])00?:[0-5]\d|\b(?:at|from|until|till)\s+\d:[0-5]\d\b(?!\s*(?:[ap]\.?m\b|o'clock|in the))", re.I
+)
+
+
+def value(number: str) -> float:
+    """What a match of `NUMBER` means."""
+    bare = re.sub(r" and a half$", "", number.lower())
+    word = bare if bare in _VALUES else re.sub(r"(?<=ty) ", "-", bare)
+    return (_VALUES[word] if word in _VALUES else float(bare)) + (0.5 if bare != number.lower() else 0.0)
+
+
+def in_seconds(text: str) -> str:
+    """The text with minutes, milliseconds and times such as 0:05 told in seconds; what is so already stays."""
+    text = _COMMA.sub(r"\1.\2", text)
+    text = _MILLI.sub(lambda m: f"{float(m[1]) / 1000:g} seconds", text)
+    text = _BOTH.sub(lambda m: f"{60 * int(m[1]) + float(m[2]):g} seconds", text)
+    text = _MINUTES.sub(_minutes, text)
+    return _STAMPED.sub(_stamped, text) if _CLOCK.search(text) else text
+
+
+def _minutes(m: re.Match[str]) -> str:
+    if _LIKE.search(m.string[: m.start()]):
+        return m[0]
+    many = m["many"].lower()
+    whole = many if many in _VALUES else re.sub(r"^an?(?: (?:whole|full|entire))?$", "1", many)
+    minutes = 0.5 if whole in ("half a", "half an") else value(whole)
+    seconds = 60 * (minutes + (0.5 if m["half"] else 0.0)) + (value(m["more"]) if m["more"] else 0.0)
+    return f"{m['before']} {seconds:g} seconds"
+
+
+def _stamped(m: re.Match[str]) -> str:
+    if m["range"]:
+        return f"from {_of(m['a'])} to {_of(m['b'])} seconds"
+    return f"{m['told'] or 'at '}{_of(m['one'])} seconds"
+
+
+def _of(stamp: str) -> str:
+    minutes, seconds = stamp.split(":")
+    return f"{60 * int(minutes) + float(seconds):g}"
