@@ -10,10 +10,11 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from avatargpt.speech.numerals import NUMBER, in_seconds, value
+from avatargpt.speech.numerals import NUMBER, value
 from avatargpt.speech.parts import clauses
 from avatargpt.speech.regular import regular
 from avatargpt.speech.scores import TAIL, held
+from avatargpt.speech.seconds import in_long_seconds
 from instruct_data.face.actions import actions
 from instruct_data.face.score import MAX_SECONDS, Emotion, Event, Score
 
@@ -54,7 +55,7 @@ def extended(score: Score, seconds: float, read: Callable[[str], Score]) -> Scor
     """
     if max((e.end for e in score.events), default=0.0) > seconds or seconds > MAX_SECONDS:
         return score
-    text, out = in_seconds(score.text), regular(score, seconds, read)
+    text, out = in_long_seconds(score.text), regular(score, seconds, read)
     for phrase, change in (
         (_THROUGH, _through), (_TOWARDS, _towards), (_LAST, _last), (_HALFWAY, _halfway), (_FINAL, _finally(text))
     ):  # fmt: skip

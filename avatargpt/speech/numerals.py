@@ -23,7 +23,14 @@ _MINUTES = re.compile(
     rf"(?P<half> and a half)?(?:,?\s+(?:and\s+)?(?P<more>{NUMBER})\s*(?:s|secs?|seconds?)\b)?",
     re.I,
 )
-_LIKE = re.compile(r"\b(?:as if|as though|like)\b[^,.;:]*$", re.I)  # "as if you had waited for ten minutes"
+_ASKED = re.compile(
+    r"(?:angry|be|bite|blink|blow|calm|chew|close|cry|do|frown|gasp|gaze|glare|grin|happy|hold|keep|laugh|lean|lift|look|lower|make|neutral|nod"
+    r"|open|pause|pout|press|puff|pucker|raise|relax|remain|roll|sad|shake|show|sigh|smile|smirk|sneer|squint|stare|stay"
+    r"|stick|suck|tilt|turn|wait|widen|wink|wrinkle|yawn)\b",
+    re.I,
+)
+_BEEN = re.compile(r"\b(?:as if|as though|like|ha(?:ve|s|d)|been|who|that|after)\b", re.I)
+_BEGUN = re.compile(r"[,;:.!/]\s*|\b(?:and|then|please)\s+", re.I)
 _STAMP = r"\d{1,2}:[0-5]\d(?:\.\d+)?"
 _STAMPED = re.compile(
     rf"(?P<range>(?:\b(?:from|between)\s+)?(?<![\d:])(?P<a>{_STAMP})\s*(?:to|until|till|and|[-\u2013])\s*(?P<b>{_STAMP}))(?![\d:])"
@@ -44,7 +51,10 @@ def value(number: str) -> float:
 
 
 def in_seconds(text: str) -> str:
-    """The text with minutes, milliseconds and times such as 0:05 told in seconds; what is so already stays."""
+    """The text with minutes, milliseconds and times such as 0:05 told in seconds; what is so already stays.
+
+    Minutes count where something is to be done for so long, not where somebody has waited so long.
+    """
     text = _COMMA.sub(r"\1.\2", text)
     text = _MILLI.sub(lambda m: f"{float(m[1]) / 1000:g} seconds", text)
     text = _BOTH.sub(lambda m: f"{60 * int(m[1]) + float(m[2]):g} seconds", text)
@@ -53,8 +63,10 @@ def in_seconds(text: str) -> str:
 
 
 def _minutes(m: re.Match[str]) -> str:
-    if _LIKE.search(m.string[: m.start()]):
-        return m[0]
+    start = max([0, *(b.end() for b in _BEGUN.finditer(m.string, 0, m.start()))])
+    clause, rest = m.string[start : m.start()].strip(), m.string[m.end() :].lstrip(" ,")
+    if m["before"].lower() not in ("wait", "pause") and (_BEEN.search(clause) or not _ASKED.match(clause or rest)):
+        return m[0]  # "you have been on hold for forty minutes"
     many = m["many"].lower()
     whole = many if many in _VALUES else re.sub(r"^an?(?: (?:whole|full|entire))?$", "1", many)
     minutes = 0.5 if whole in ("half a", "half an") else value(whole)

@@ -11,9 +11,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from avatargpt.speech.numerals import NUMBER, in_seconds, value
+from avatargpt.speech.numerals import NUMBER, value
 from avatargpt.speech.parts import clauses
 from avatargpt.speech.scores import held
+from avatargpt.speech.seconds import in_long_seconds
 from instruct_data.face.score import MAX_SECONDS, Score
 from vqvae.errors import UserError
 
@@ -48,7 +49,7 @@ def regular(score: Score, seconds: float | None, read: Callable[[str], Score]) -
     Raises:
         UserError: more often than can be shown.
     """
-    text = in_seconds(score.text)
+    text = in_long_seconds(score.text)
     found = _EVERY.search(text)
     if found is None:
         return score

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from avatargpt.speech.direction import TOGETHER, Clause, Feeling
 from avatargpt.speech.score_tokens import says_times
-from avatargpt.speech.seconds import named_seconds
+from avatargpt.speech.seconds import in_long_seconds, named_seconds
 from instruct_data.face.emotions import one_sided
 from instruct_data.face.score import MAX_SECONDS, Emotion, Event, Score
 from vqvae.errors import UserError
@@ -92,7 +92,7 @@ def filled(score: Score, seconds: float) -> Score:
     last = max(seconds - TAIL, 0.5 * seconds)
     if not end or seconds > MAX_SECONDS or last > FILLED * end or (end > seconds and by_clock(score)):
         return score
-    if 0 <= seconds - end <= NEARLY or (end <= seconds and says_times(score.text)):
+    if 0 <= seconds - end <= NEARLY or (end <= seconds and says_times(in_long_seconds(score.text))):
         return held(score, seconds)
     by, after = last / end, (seconds - last) / max(score.length - end, SHORT)
 

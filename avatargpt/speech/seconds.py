@@ -101,9 +101,16 @@ def _times(said: Sequence[_Said], read: Callable[[float], float] = float) -> tup
     return [n for clock, _ in both for n in clock], [n for _, lasting in both for n in lasting]
 
 
+def in_long_seconds(text: str) -> str:
+    """The text with minutes and the like in seconds, where these are more than the reader knows; else as it is."""
+    plain = in_seconds(text)
+    clock, lasting = _times(_said(plain))
+    return plain if max([*clock, *lasting, 0.0]) > KNOWN else text
+
+
 def named_seconds(text: str) -> tuple[list[float], list[float]]:
     """Seconds that an instruction names by the clock, and how long it says that something takes, or comes after."""
-    return _times(_said(in_seconds(text)))
+    return _times(_said(in_long_seconds(text)))
 
 
 def shortened(text: str) -> Shortened:
@@ -112,7 +119,7 @@ def shortened(text: str) -> Shortened:
     Raises:
         UserError: more seconds than a score can take.
     """
-    plain = in_seconds(text)
+    plain = in_long_seconds(text)
     said = _said(plain)
     clock, lasting = _times(said)
     named = [*clock, *lasting]

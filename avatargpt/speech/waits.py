@@ -10,8 +10,8 @@ import re
 from collections.abc import Callable
 from dataclasses import replace
 
-from avatargpt.speech.numerals import NUMBER, in_seconds, value
-from avatargpt.speech.seconds import named_seconds
+from avatargpt.speech.numerals import NUMBER, value
+from avatargpt.speech.seconds import in_long_seconds, named_seconds
 from instruct_data.face.score import MAX_SECONDS, Score
 from vqvae.errors import UserError
 
@@ -30,7 +30,7 @@ def parted(text: str) -> tuple[str, float, str] | None:
 
     An instruction that also tells seconds by the clock is read as a whole.
     """
-    plain = in_seconds(text)
+    plain = in_long_seconds(text)
     found = _WAIT.search(plain)
     if found is None or named_seconds(plain)[0]:
         return None
