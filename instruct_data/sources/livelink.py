@@ -5,7 +5,9 @@ Columns are found by name in any case and order. Rows of another length (cut rec
 starts again, the frame rate from the times. Rows that are missing are filled in linearly.
 
 Angles stand in the file in radians with the signs of its eye angles: positive yaw to the person's right, positive
-pitch down, positive roll to the person's right shoulder. `FaceMotion` has yaw and pitch the other way round.
+pitch down, positive roll to the person's left shoulder. `FaceMotion` has all three the other way round. These are
+ARKit's turns (X to the person's left, Y up, Z out of the face) about X, -Y and -Z, as Unreal's conversion of axes and
+its rotators make them; the eyes' roll in the takes says the same, see docs/face.md.
 """
 
 from __future__ import annotations
@@ -27,7 +29,7 @@ from vqvae.errors import UserError
 from vqvae.face import FaceMotion
 from vqvae.motion import MAX_FRAMES
 
-HEAD_SIGNS = np.array([-1.0, -1.0, 1.0])  # file <-> FaceMotion, yaw pitch roll
+HEAD_SIGNS = np.array([-1.0, -1.0, -1.0])  # file <-> FaceMotion, yaw pitch roll
 NTSC = 1000 / 1001  # of 24, 30, 60 and 120
 COMMON_RATES = (24.0, 25.0, 30.0, 48.0, 50.0, 60.0, 90.0, 100.0, 120.0)
 DEFAULT_BASE = 30.0

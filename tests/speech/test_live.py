@@ -65,8 +65,8 @@ def test_packet_is_laid_out_as_the_phone_does() -> None:
     assert len(data) == 65 + 4 * 61
     numbers = np.array(struct.unpack(">61f", data[65:]))
     np.testing.assert_allclose(numbers[:52], motion.weights[0], atol=1e-7)
-    # positive yaw to the person's right, positive pitch down: the other way round than in FaceMotion
-    np.testing.assert_allclose(numbers[52:55], motion.head[0] * [-1, -1, 1], atol=1e-6)
+    # right, down and to the left shoulder are positive: the other way round than in FaceMotion
+    np.testing.assert_allclose(numbers[52:55], -motion.head[0], atol=1e-6)
     left = motion.weights[0, arkit.INDEX["eyeLookInLeft"]] - motion.weights[0, arkit.INDEX["eyeLookOutLeft"]]
     assert numbers[55] == pytest.approx(left * np.radians(arkit.EYE_DEGREES), abs=1e-6)
     back = unpack(data)
