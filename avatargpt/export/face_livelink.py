@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from instruct_data.sources.livelink import COMMON_RATES, HEAD_SIGNS
+from instruct_data.sources.livelink import HEAD_SIGNS
+from instruct_data.sources.times import COMMON_RATES
 from vqvae import arkit
 from vqvae.errors import UserError
 from vqvae.face import FaceMotion
