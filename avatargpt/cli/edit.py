@@ -44,12 +44,11 @@ def inbetween(
     The result holds START, the new middle and END; a body's END is moved to where the middle arrives. Bodies come at
     20 frames a second. The middle of two faces has at most 7.2 s.
     """
-    from avatargpt import export
     from vqvae.face import FaceMotion
 
     common.check_seconds(seconds)
     texts, many = _texts(text)
-    first, last = export.load(start), export.load(end)
+    first, last = reading.load_motion(start), reading.load_motion(end)
     if first.modality != last.modality:
         raise UserError(f"{end}: a {last.modality} after a {first.modality}; accepted: two of one kind")
     common.check_targets(output, many, first.modality, (start, end), len(texts))

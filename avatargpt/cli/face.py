@@ -98,7 +98,8 @@ def face(
     follows speech and instructions closely, or with --by language the language model (TEXT or one emotion, at most
     7.2 s). --gain to --eye-contact change its curves afterwards. How TEXT was read is told on stderr and, with --json,
     as a score, which --score takes back. Live (-, --microphone, --live-link, --websocket), frames come about 0.1 s
-    after the sound, a file is heard at its own speed, and -o may be left out.
+    after the sound, a file or a fast pipe is heard at the speed of speech (a pipe with -o alone is not held back), and
+    -o may be left out.
     """
     from avatargpt.cli import face_score
     from avatargpt.cli.face_live import Line, perform

@@ -140,6 +140,8 @@ def perform(
         parts = live.microphone(line.microphone, rate)
     elif line.file is None:
         parts = live.from_pipe(sys.stdin.buffer)
+        if to is not None or at is not None:  # for a file alone it may come as fast as it can
+            parts = live.held_back(parts, rate)
     else:
         rate = inspect(line.file).rate
         parts = live.paced(blocks(line.file), rate)

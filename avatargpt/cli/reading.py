@@ -18,7 +18,8 @@ Up = Annotated[
     str | None, typer.Option("--up", metavar="AXIS", help="SMPL .npz: which axis is up, z (as in AMASS) or y.")
 ]
 FromFps = Annotated[
-    float | None, typer.Option("--from-fps", metavar="F", help=".npy of positions: its frame rate, usually 20.")
+    float | None,
+    typer.Option("--from-fps", metavar="F", help=".npy of positions, MediaPipe's .npz: the frame rate, else 20, 30."),
 ]
 
 
@@ -29,13 +30,20 @@ def load_motion(path: Path, up: str | None = None, fps: float | None = None) -> 
         UserError: not a motion, or one that needs no such telling.
     """
     from avatargpt import export
+    from instruct_data.sources.mediapipe_npz import kind
 
     if fps is not None:
         common.check_range("--from-fps", fps, 1, 1000, " frames per second")
-    for option, value, suffix in (("--up", up, ".npz"), ("--from-fps", fps, ".npy")):
-        if value is not None and path.suffix.lower() != suffix:
-            raise UserError(f"{path}: {option} goes with {suffix}; other files say it themselves")
-    return export.load(path, **{k: v for k, v in {"up": up, "fps": fps}.items() if v is not None})
+    suffix = path.suffix.lower()
+    mediapipe, says_rate = kind(path) if suffix == ".npz" else (False, True)
+    if up is not None and suffix != ".npz":
+        raise UserError(f"{path}: --up goes with .npz; other files say it themselves")
+    if fps is not None and suffix != ".npy" and not mediapipe:
+        raise UserError(f"{path}: --from-fps goes with .npy and MediaPipe's .npz; other files say it themselves")
+    motion = export.load(path, **{k: v for k, v in {"up": up, "fps": fps}.items() if v is not None})
+    if fps is None and not says_rate and motion.modality == "face" and mediapipe:
+        typer.echo(f"note: {path}: says no frame rate; 30 a second are taken (export, describe: --from-fps)", err=True)
+    return motion
 
 
 def load_body(path: Path) -> Motion:

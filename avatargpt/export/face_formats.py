@@ -39,16 +39,24 @@ def _read_json(path: Path) -> FaceMotion:
     return read_face_json(path)
 
 
-def read_face_npz(path: Path) -> FaceMotion | None:
-    """Our own face .npz or MediaPipe's, None where the keys are of neither."""
+def read_face_npz(path: Path, fps: float | None = None) -> FaceMotion | None:
+    """Our own face .npz or MediaPipe's, None where the keys are of neither.
+
+    Args:
+        fps: frame rate of MediaPipe's, which need not say it.
+
+    Raises:
+        UserError: `fps` with another file.
+    """
+    from instruct_data.sources.mediapipe_npz import SHAPES, read_mediapipe
+    from vqvae.errors import UserError
     from vqvae.face import FaceMotion
     from vqvae.motion import array_names
 
     keys = array_names(path)
-    if "rotations" in keys:
-        return None
-    if {"weights", "names", "head"} <= keys:
-        return FaceMotion.load(path)
-    from instruct_data.sources.mediapipe_npz import SHAPES, read_mediapipe
-
-    return read_mediapipe(path) if SHAPES in keys else None
+    ours = {"weights", "names", "head"} <= keys
+    if SHAPES in keys and not ours and "rotations" not in keys:
+        return read_mediapipe(path, fps)
+    if fps is not None:
+        raise UserError(f"{path}: fps goes with MediaPipe's .npz; this one says it itself")
+    return FaceMotion.load(path) if ours and "rotations" not in keys else None

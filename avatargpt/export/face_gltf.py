@@ -14,9 +14,12 @@ from avatargpt.export.gltf import (
     UINT8,
     UINT32,
     _Builder,
+    _placed,
     _values,
     check_readable,
+    from_rest,
     parsed,
+    turned_above,
 )
 from avatargpt.export.keyframes import at, frames, said
 from vqvae import arkit
@@ -128,7 +131,7 @@ def read_face_glb(path: Path) -> FaceMotion | None:
     """Read the weights' animation of a .glb whose morph targets have ARKit names; None where no mesh has such targets.
 
     Targets may come in any order and spelling; those that are missing stay 0, and so does the head without a rotated
-    node ``head``.
+    node ``head``. What that node turns at rest is no turn of the head.
 
     Raises:
         UserError: damaged, no animation of the weights, cubic splines, extensions for the data.
@@ -168,7 +171,8 @@ def _clip(gltf: GLTF2, mesh: int, known: dict[int, int], targets: int, path: Pat
     if moved is None:
         raise UserError(f"{path}: no animation of the morph targets' weights; {ACCEPTED}")
     tracks = [track for clip in clips for track in clip]
-    turned = next((s for t, s in tracks if t.path == "rotation" and (nodes[t.node].name or "").lower() == "head"), None)
+    heads = ((s, t.node) for t, s in tracks if t.path == "rotation" and (nodes[t.node].name or "").lower() == "head")
+    turned, bone = next(heads, (None, -1))
     read = [s for s in (moved, turned) if s is not None]
     check_readable(path, gltf.extensionsRequired, [s.interpolation for s in read])
     lines = [_values(gltf, s.input)[:, 0].astype(np.float64) for s in read]
@@ -180,5 +184,23 @@ def _clip(gltf: GLTF2, mesh: int, known: dict[int, int], targets: int, path: Pat
         weights[:, ours] = table[:, theirs]
     head = np.zeros((len(times), 3))
     if turned is not None:
-        head = at(times, lines[1], angles_of(np.roll(_values(gltf, turned.output), 1, axis=-1)))
+        above = turned_above(bone, [n.children or [] for n in nodes], lambda n: _placed(nodes[n])["rotation"])
+        local = np.roll(_values(gltf, turned.output), 1, axis=-1)
+        head = at(times, lines[1], angles_of(from_rest(local, above, _rest(gltf, bone))))
     return FaceMotion(weights, head, fps, caption)
+
+
+def _rest(gltf: GLTF2, bone: int) -> np.ndarray:
+    """(4,) a bone's own rotation, w first, where its mesh is as modelled: from the skin, else as its node stands.
+
+    The node alone will not do: it may stand as in the first frame, as in our own files.
+    """
+    for skin in gltf.skins or []:
+        parent = next((j for j in skin.joints if bone in (gltf.nodes[j].children or [])), None)
+        if bone in skin.joints and parent is not None and skin.inverseBindMatrices is not None:
+            matrices = _values(gltf, skin.inverseBindMatrices).reshape(-1, 4, 4).transpose(0, 2, 1).astype(np.float64)
+            inverse = matrices[[skin.joints.index(parent), skin.joints.index(bone)], :3, :3]
+            axes = inverse[0] @ np.linalg.inv(inverse[1])
+            out: np.ndarray = rot.from_matrix(axes / np.linalg.norm(axes, axis=0))
+            return out
+    return _placed(gltf.nodes[bone])["rotation"]

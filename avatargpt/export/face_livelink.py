@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from instruct_data.sources.livelink import COMMON_RATES, HEAD_SIGNS
+from instruct_data.sources.livelink import HEAD_SIGNS
+from instruct_data.sources.times import COMMON_RATES
 from vqvae import arkit
 from vqvae.errors import UserError
 from vqvae.face import FaceMotion
@@ -16,6 +17,7 @@ from vqvae.motion import atomic_write
 
 LOWEST_RATE = 20  # above which readers take FF to count in a common rate
 LOWEST_FRACTION = 8  # the same for rates that are not whole
+UP_DEGREES = 27.0  # gaze of a full eyeLookUp: 25 to 29.5 in real takes, where a full eyeLookDown is 35
 HEADER = ("Timecode", "BlendShapeCount", *arkit.LIVE_LINK)
 
 
@@ -54,7 +56,7 @@ def angles(motion: FaceMotion) -> np.ndarray:
     eyes = []
     for side, to_right, to_left in (("Left", "In", "Out"), ("Right", "Out", "In")):
         yaw = (w[f"eyeLook{to_right}{side}"] - w[f"eyeLook{to_left}{side}"]) * scale
-        pitch = (w[f"eyeLookDown{side}"] - w[f"eyeLookUp{side}"]) * scale
+        pitch = w[f"eyeLookDown{side}"] * scale - w[f"eyeLookUp{side}"] * np.radians(UP_DEGREES)
         eyes += [yaw, pitch, np.zeros(len(motion))]
     return np.concatenate([motion.head * HEAD_SIGNS, np.stack(eyes, 1)], 1)
 

@@ -24,11 +24,11 @@ def _write_npz(motion: Motion, path: Path, layout: str = "motion") -> None:
 
 
 @reader(".npz")
-def _read_npz(path: Path, up: str = "z") -> Motion | FaceMotion:
+def _read_npz(path: Path, up: str = "z", fps: float | None = None) -> Motion | FaceMotion:
     from avatargpt.export.arrays import read_npz
     from avatargpt.export.face_formats import read_face_npz
 
-    return read_face_npz(path) or read_npz(path, up)
+    return read_face_npz(path, fps) or read_npz(path, up)
 
 
 @writer(".npy", holds=("body",), layouts={"body": ("hml263", "pos7")})

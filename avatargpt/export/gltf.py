@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -241,6 +241,22 @@ def _above(gltf: GLTF2, node: int, path: Path) -> list[int]:
             raise UserError(f"{path}: {gltf.nodes[node].name or node} above the pelvis has scale {said}; accepted 1")
         out.append(node)
     return out
+
+
+def turned_above(node: int, children: Sequence[Sequence[int]], own: Callable[[int], np.ndarray]) -> np.ndarray:
+    """(4,) rotation in the world, w first, of a node's parents together, from each node's children and own rotation."""
+    parents = {child: n for n, below in enumerate(children) for child in below}
+    turn, at_node = rot.identity(()), parents.get(node)
+    for _ in children:  # no more steps than nodes: damaged files may go in circles
+        if at_node is None:
+            break
+        turn, at_node = rot.multiply(own(at_node), turn), parents.get(at_node)
+    return turn
+
+
+def from_rest(local: np.ndarray, above: np.ndarray, rest: np.ndarray) -> np.ndarray:
+    """Rotations (T, 4) of a node, w first, as turns in the world away from its own at rest (4,) below `above` (4,)."""
+    return rot.multiply(rot.multiply(above, rot.multiply(local, rot.conjugate(rest))), rot.conjugate(above))
 
 
 def _placed(node: Node) -> dict[str, np.ndarray]:

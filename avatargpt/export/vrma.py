@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from avatargpt.export.gltf import FLOAT, _Builder, check_readable, unpacked
+from avatargpt.export.gltf import FLOAT, _Builder, check_readable, from_rest, turned_above, unpacked
 from avatargpt.export.keyframes import at, frames, said
 from vqvae import arkit
 from vqvae import rotations as rot
@@ -201,9 +201,10 @@ def read_vrma(path: Path) -> FaceMotion:
         for i, sampler in used.items():
             weights[:, i] = at(times, lines[sampler["input"]], _floats(gltf, blob, sampler["output"])[:, 0])
         if turn is not None:
-            above, own = _rest(gltf["nodes"], bone)
-            local = rot.multiply(np.roll(_floats(gltf, blob, turn["output"]), 1, axis=-1), rot.conjugate(own))
-            turned = rot.multiply(rot.multiply(above, local), rot.conjugate(above))
+            nodes = gltf["nodes"]
+            above = turned_above(bone, [n.get("children", []) for n in nodes], lambda n: _own(nodes[n]))
+            local = np.roll(_floats(gltf, blob, turn["output"]), 1, axis=-1)
+            turned = from_rest(local, above, _own(nodes[bone]))
             head = at(times, lines[turn["input"]], angles_of(turned))
         return FaceMotion(weights, head, fps, caption)
     except UserError:
@@ -212,22 +213,14 @@ def read_vrma(path: Path) -> FaceMotion:
         raise UserError(f"{path}: damaged .vrma ({type(e).__name__}); {ACCEPTED}") from None
 
 
-def _rest(nodes: list[dict[str, Any]], node: int) -> tuple[np.ndarray, np.ndarray]:
-    """Rotations (4,) at rest, w first: of a node's parents together, in the world, and its own."""
-
-    def own(n: dict[str, Any]) -> np.ndarray:
-        if "matrix" in n:  # column by column, with the scale
-            axes = np.reshape(n["matrix"], (4, 4))[:3, :3].astype(np.float64).T
-            return rot.from_matrix(axes / np.linalg.norm(axes, axis=0))
-        return rot.normalize(np.roll(np.asarray(n.get("rotation", (0, 0, 0, 1)), np.float64), 1))
-
-    parents = {child: i for i, n in enumerate(nodes) for child in n.get("children", [])}
-    above, at_node = rot.identity(()), parents.get(node)
-    for _ in nodes:  # no more steps than nodes: damaged files may go in circles
-        if at_node is None:
-            break
-        above, at_node = rot.multiply(own(nodes[at_node]), above), parents.get(at_node)
-    return above, own(nodes[node])
+def _own(node: dict[str, Any]) -> np.ndarray:
+    """(4,) a node's own rotation, w first."""
+    if "matrix" in node:  # column by column, with the scale
+        axes = np.reshape(node["matrix"], (4, 4))[:3, :3].astype(np.float64).T
+        out: np.ndarray = rot.from_matrix(axes / np.linalg.norm(axes, axis=0))
+        return out
+    turn = np.roll(np.asarray(node.get("rotation", (0, 0, 0, 1)), np.float64), 1)
+    return rot.normalize(turn)
 
 
 def _floats(gltf: dict[str, Any], blob: bytes, index: int) -> np.ndarray:

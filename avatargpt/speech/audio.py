@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,7 @@ MIN_RATE, MAX_RATE = 4_000, 384_000
 MAX_CHANNELS = 64
 ZERO_CROSSINGS = 16  # of the resampling filter on each side: 1 ms of delay at 16 kHz
 LACKING, LACKING_SHARE = 0.5, 0.02  # s, share of what a header says: less sound than that may be told imprecisely
+UNKNOWN_SIZE = 0x7FF00000  # bytes: sizes from here on are written by streams, which do not know theirs
 BLOCK = 65_536  # samples read from a file at once
 
 
@@ -59,7 +61,8 @@ def inspect(path: str | os.PathLike[str]) -> AudioInfo:
     """Rate, channels and length of a sound file, checked.
 
     Raises:
-        UserError: missing, not audio, empty, too long, a rate or channel count that makes no sense.
+        UserError: missing, not audio, empty, too long, a WAV that is cut off, a rate or channel count that makes no
+            sense.
     """
     import soundfile
 
@@ -78,7 +81,29 @@ def inspect(path: str | os.PathLike[str]) -> AudioInfo:
     if about.frames > MAX_SECONDS * about.samplerate:
         hours = about.frames / about.samplerate / 3600
         raise UserError(f"{path}: {hours:.1f} h of sound; accepted: up to {MAX_SECONDS // 3600} h, cut it into parts")
-    return AudioInfo(about.samplerate, about.channels, about.frames)
+    info = AudioInfo(about.samplerate, about.channels, about.frames)
+    _check_whole(path, info, info.samples * _cut_off(path))
+    return info
+
+
+def _cut_off(path: Path) -> float:
+    """How many times as many bytes of sound as there are a WAV's header says; libsndfile takes those that are there."""
+    with path.open("rb") as file:
+        form, _, kind = struct.unpack("<4sI4s", file.read(12).ljust(12, b"\0"))
+        while (form, kind) == (b"RIFF", b"WAVE") and len(head := file.read(8)) == 8:
+            name, size = struct.unpack("<4sI", head)
+            if name == b"data":
+                there = path.stat().st_size - file.tell()
+                return size / there if there < size < UNKNOWN_SIZE and there else 1.0
+            file.seek(size + size % 2, os.SEEK_CUR)
+    return 1.0
+
+
+def _check_whole(path: str | os.PathLike[str], info: AudioInfo, said: float, seen: int | None = None) -> None:
+    """Raises UserError where there is less sound, `seen` samples of it, than the header's `said` samples."""
+    seen = info.samples if seen is None else seen
+    if said - seen > max(LACKING * info.rate, LACKING_SHARE * said):
+        raise UserError(f"{path}: ends after {seen / info.rate:.1f} s; its header says {said / info.rate:.1f} s")
 
 
 def check_rate(rate: int, channels: int, where: str) -> None:
@@ -114,8 +139,7 @@ def blocks(path: str | os.PathLike[str]) -> Iterator[np.ndarray]:
         raise UserError(f"{path}: damaged sound after {seen / info.rate:.1f} s ({detail})") from None
     if seen == 0:
         raise UserError(f"{path}: the sound is 0 s long; at least one sample is needed")
-    if info.samples - seen > max(LACKING * info.rate, LACKING_SHARE * info.samples):
-        raise UserError(f"{path}: ends after {seen / info.rate:.1f} s; its header says {info.seconds:.1f} s")
+    _check_whole(path, info, info.samples, seen)
 
 
 def load(path: str | os.PathLike[str]) -> tuple[np.ndarray, int]:

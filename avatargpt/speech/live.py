@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import queue
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -19,6 +20,7 @@ from vqvae.face import FaceMotion
 
 READ = 1 << 16  # bytes asked of a pipe at once
 NOTHING_CAME = "no sound came, so there is no face"
+LATE, DRIFT = 0.2, 0.001  # s, share
 _HELD = 300  # blocks of the microphone that may wait: more than that and the machine is too slow
 
 
@@ -59,18 +61,35 @@ def from_pipe(file: BinaryIO) -> Iterator[np.ndarray]:
 
 def paced(
     parts: Iterable[np.ndarray], rate: int, now: Callable[[], float] = time.monotonic,
-    sleep: Callable[[float], None] = time.sleep,
+    sleep: Callable[[float], None] = time.sleep, late: float = math.inf, speed: float = 1.0,
 ) -> Iterator[np.ndarray]:  # fmt: skip
-    """A recording at the speed at which it would be spoken: blocks of one video frame, each when it is over."""
+    """Sound at the speed at which it would be spoken: blocks of one video frame, each when it is over.
+
+    Args:
+        late: seconds that may be made up for; what comes later than that is not hurried.
+        speed: of the clock.
+    """
     start, given, step = now(), 0, max(1, rate // FPS)
     for part in parts:
         for first in range(0, len(part), step):
             block = part[first : first + step]
+            start = max(start, now() - late - given / rate / speed)
             given += len(block)
-            wait = start + given / rate - now()
+            wait = start + given / rate / speed - now()
             if wait > 0:
                 sleep(wait)
             yield block
+
+
+def held_back(
+    parts: Iterable[np.ndarray], rate: int, now: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], None] = time.sleep,
+) -> Iterator[np.ndarray]:  # fmt: skip
+    """A pipe that may be faster than speech (a synthesiser's), no faster than it; pauses are not made up for.
+
+    A microphone's pipe passes as it comes: its blocks may be `LATE` long, its clock fast by `DRIFT`.
+    """
+    return paced(parts, rate, now, sleep, LATE, 1 + DRIFT)
 
 
 def microphone(name: str, rate: int) -> Iterator[np.ndarray]:

@@ -5,7 +5,9 @@ Columns are found by name in any case and order. Rows of another length (cut rec
 starts again, the frame rate from the times. Rows that are missing are filled in linearly.
 
 Angles stand in the file in radians with the signs of its eye angles: positive yaw to the person's right, positive
-pitch down, positive roll to the person's right shoulder. `FaceMotion` has yaw and pitch the other way round.
+pitch down, positive roll to the person's left shoulder. `FaceMotion` has all three the other way round. These are
+ARKit's turns (X to the person's left, Y up, Z out of the face) about X, -Y and -Z, as Unreal's conversion of axes and
+its rotators make them; the eyes' roll in the takes says the same, see docs/face.md.
 """
 
 from __future__ import annotations
@@ -22,22 +24,17 @@ import numpy as np
 from instruct_data.clip import Clip
 from instruct_data.face.clips import check_weights, face_clip
 from instruct_data.sources.report import Report
+from instruct_data.sources.times import COMMON_RATES, MAX_GAP, even
 from vqvae import arkit
 from vqvae.errors import UserError
 from vqvae.face import FaceMotion
 from vqvae.motion import MAX_FRAMES
 
-HEAD_SIGNS = np.array([-1.0, -1.0, 1.0])  # file <-> FaceMotion, yaw pitch roll
-NTSC = 1000 / 1001  # of 24, 30, 60 and 120
-COMMON_RATES = (24.0, 25.0, 30.0, 48.0, 50.0, 60.0, 90.0, 100.0, 120.0)
-DEFAULT_BASE = 30.0
-USUAL_BASES = (DEFAULT_BASE, 60.0, 120.0)  # of takes that lie within one second
+HEAD_SIGNS = np.array([-1.0, -1.0, -1.0])  # file <-> FaceMotion, yaw pitch roll
+USUAL_BASES = (30.0, 60.0, 120.0)  # of takes that lie within one second
 MOST_SKIPPED = 3  # counts that no row of a take has at the end of a second
 MAY_MISS = ("tongueOut",)  # MediaPipe, and files made with it, know no tongue
 _HEAD = ("headyaw", "headpitch", "headroll")
-JITTER = 0.004  # of a step: what rounding to a thousandth of a count makes of even rows
-COUNTED, MEASURED = 2e-4, 0.03  # how near a common rate has to be to be meant, of even and of uneven rows
-MAX_GAP = 600.0  # seconds between two rows; more means a damaged timecode
 
 
 def read_livelink(path: str | os.PathLike[str]) -> FaceMotion:
@@ -61,9 +58,9 @@ def read_livelink(path: str | os.PathLike[str]) -> FaceMotion:
     full = np.zeros((len(values), arkit.COUNT + 3))
     full[:, shapes] = values[:, : len(shapes)]
     full[:, [arkit.COUNT + a for a in axes]] = values[:, len(shapes) :] * HEAD_SIGNS[axes]
-    full, fps = _even(full, _times(codes, path))
+    times = _times(codes, path)
     try:
-        return FaceMotion.from_curves(full, fps)
+        return FaceMotion.from_curves(*even(full, times))
     except UserError as e:
         raise UserError(f"{path}: {e}") from None
 
@@ -149,30 +146,6 @@ def _base(whole: np.ndarray, frames: np.ndarray) -> float:
     if len(np.unique(whole)) < 2:  # it never begins anew
         return next((r for r in USUAL_BASES if top <= r), float(top))
     return float(min((r for r in COMMON_RATES if top <= r <= top + MOST_SKIPPED), default=top))
-
-
-def _even(values: np.ndarray, times: np.ndarray) -> tuple[np.ndarray, float]:
-    """Rows -> frames at the row rate: that of evenly counted rows, else a common one near the median step's."""
-    if len(times) < 2:
-        return values, DEFAULT_BASE
-    keep = np.concatenate([[True], np.diff(np.maximum.accumulate(times)) > 0])
-    values, times = values[keep], times[keep]
-    if len(times) < 2:
-        return values, DEFAULT_BASE
-    steps = np.diff(times)
-    even = float(steps.mean())
-    if np.abs(steps - even).max() < JITTER * even:  # counted, not measured: the rate is in the file
-        rates = (*COMMON_RATES, *(NTSC * r for r in (24.0, 30.0, 60.0, 120.0)), round(1 / even, 1))
-        fps, near_by = 1 / even, max(COUNTED, 0.002 / len(steps))
-    else:
-        fps, rates, near_by = 1 / float(np.median(steps)), COMMON_RATES, MEASURED
-    near = min(rates, key=lambda r: abs(r - fps))
-    fps = near if abs(near - fps) / near < near_by else fps
-    count = round(times[-1] * fps) + 1
-    if count == len(times):
-        return values, fps
-    at = np.arange(count) / fps
-    return np.stack([np.interp(at, times, v) for v in values.T], 1), fps
 
 
 def read_livelink_folder(

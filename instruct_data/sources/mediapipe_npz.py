@@ -5,8 +5,7 @@
 | `blendshapes` | (T, 52): ``_neutral`` and MediaPipe's 51 shapes by alphabet; no tongue, and the cheeks never puff |
 | `head_angles` | (T, 3) pitch, yaw, roll in degrees, turned as its renderer does (Rz Rx Ry: + pitch down, + yaw to the person's left, + roll to the right shoulder); their zero depends on the camera, so the clip's median is taken off |
 | `bad_frames` | frames without a face, filled in from their neighbours here |
-
-The file does not say the video's frame rate.
+| `fps` | the video's frame rate; voice2motion does not write it |
 """  # noqa: E501
 
 from __future__ import annotations
@@ -17,27 +16,35 @@ from typing import Any
 
 import numpy as np
 
+from instruct_data.face.clips import check_weights
 from vqvae import arkit
 from vqvae.errors import UserError
 from vqvae.face import FaceMotion
-from vqvae.motion import read_arrays
+from vqvae.motion import array_names, read_arrays
 
-SHAPES = "blendshapes"
+SHAPES, RATE = "blendshapes", "fps"
 DEFAULT_FPS = 30.0
 SIGNS = np.array([1.0, -1.0, 1.0])  # of yaw, pitch, roll in the file relative to ours
 
 
-def read_mediapipe(path: str | os.PathLike[str], fps: float = DEFAULT_FPS) -> FaceMotion:
+def kind(path: Path) -> tuple[bool, bool]:
+    """Whether an `.npz` has MediaPipe's shapes, and whether it says their frame rate."""
+    names = array_names(path)
+    return SHAPES in names, RATE in names
+
+
+def read_mediapipe(path: str | os.PathLike[str], fps: float | None = None) -> FaceMotion:
     """One file.
 
     Args:
-        fps: of the video.
+        fps: of the video; None: what the file says, `DEFAULT_FPS` where it does not.
 
     Raises:
-        UserError: no such arrays, another width, NaN, no frame with a face.
+        UserError: no such arrays, another width, NaN, weights far from 0 to 1, no frame with a face, a rate that is
+            none or not the one that the file says.
     """
     path = Path(path)
-    data = read_arrays(path, (SHAPES, "head_angles", "bad_frames"))
+    data = read_arrays(path, (SHAPES, "head_angles", "bad_frames", RATE))
     if SHAPES not in data:
         raise UserError(f"{path}: no {SHAPES} in it; accepted what voice2motion's preprocessing writes")
     try:
@@ -52,14 +59,37 @@ def read_mediapipe(path: str | os.PathLike[str], fps: float = DEFAULT_FPS) -> Fa
     weights = np.zeros((len(shapes), arkit.COUNT))
     weights[:, list(where)] = shapes[:, list(where.values())]
     turned = angles[:, [1, 0, 2]]
-    turned = (turned - np.median(turned[good], 0) + 180) % 360 - 180
+    # about their mean direction first: the median of angles on both sides of 180 degrees is neither's
+    turned = _wrapped(turned - np.degrees(np.angle(np.exp(1j * np.radians(turned[good])).mean(0))))
+    turned = _wrapped(turned - np.median(turned[good], 0))
     both = np.concatenate([weights, np.radians(turned) * SIGNS], 1)
     every = np.arange(len(both))
     both = np.stack([np.interp(every, every[good], column[good]) for column in both.T], 1)
     try:
-        return FaceMotion.from_curves(both, fps)
+        used = list(where.values())
+        names, rows = [arkit.MEDIAPIPE[c] for c in used], [int(t) + 1 for t in every[good]]
+        check_weights(shapes[good][:, used], names, rows)
+        return FaceMotion.from_curves(both, _rate(data.get(RATE), fps))
     except UserError as e:
         raise UserError(f"{path}: {e}") from None
+
+
+def _wrapped(degrees: np.ndarray) -> np.ndarray:
+    out: np.ndarray = (degrees + 180) % 360 - 180
+    return out
+
+
+def _rate(said: Any, told: float | None) -> float:
+    """Frames per second: what the file says, what is told where it does not."""
+    if said is None:
+        return DEFAULT_FPS if told is None else told
+    try:
+        own = float(said)
+    except (TypeError, ValueError):
+        raise UserError(f"{RATE} is no number") from None
+    if told is not None and abs(told - own) > 1e-6 * own:
+        raise UserError(f"{told:g} frames a second; accepted {own:g}, which the file says")
+    return own
 
 
 def _good(bad: Any, count: int, path: Path) -> np.ndarray:

@@ -195,6 +195,18 @@ def test_what_a_file_does_not_say_is_told(cli, fake, clip, tmp_path):
     assert_refused(cli("export", positions, out, "--from-fps", 30), "p.npy: 30 frames a second", "accepted", "20")
 
 
+def test_a_face_that_does_not_say_its_rate(cli, tmp_path):
+    silent, said, out = tmp_path / "a.npz", tmp_path / "b.npz", tmp_path / "o.npz"
+    for path, rate in ((silent, {}), (said, {"fps": 25.0})):
+        np.savez(path, blendshapes=np.zeros((9, 52)), head_angles=np.zeros((9, 3)), **rate)
+    taken = cli("export", silent, out)
+    assert taken.code == 0 and taken.err.startswith(f"note: {silent}: says no frame rate; 30 a second are taken")
+    told = cli("export", silent, out, "--from-fps", 60)
+    assert told.code == 0 and not told.err and FaceMotion.load(out).fps == 60
+    assert not cli("export", said, out).err and FaceMotion.load(out).fps == 25
+    assert_refused(cli("export", out, silent, "--from-fps", 30), "o.npz: --from-fps goes with .npy and MediaPipe's")
+
+
 def test_a_file_whose_name_is_no_text_goes_on_a_sheet(cli, clip, tmp_path):
     odd = clip.rename(tmp_path / "a\udcfe.npz")
     Motion.load(odd).with_caption("").save(odd)

@@ -49,6 +49,20 @@ def test_live_from_a_pipe_to_unreal_and_a_file(
     np.testing.assert_array_equal(first.values[:52], kept.weights[0])
 
 
+def test_a_pipe_is_held_back_where_frames_are_sent(
+    cli, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from avatargpt.speech import live
+
+    slowed: list[int] = []
+    monkeypatch.setattr(live, "held_back", lambda parts, rate: slowed.append(rate) or parts)
+    for more in ((), ("--live-link", "127.0.0.1:9")):
+        assert not slowed
+        monkeypatch.setattr("sys.stdin", Pipe(bytes(16_000)))
+        assert cli("face", "-", *more, "-o", tmp_path / "a.npz", "--model", weights).code == 0
+    assert slowed == [16_000]
+
+
 def test_a_file_heard_live_performs_what_it_does_otherwise(cli, weights: Path, sound: Path, tmp_path: Path) -> None:
     score = tmp_path / "score.json"
     score.write_text(

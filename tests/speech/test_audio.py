@@ -121,3 +121,20 @@ def test_mistakes_have_clear_answers(tmp_path: Path, monkeypatch: pytest.MonkeyP
     soundfile.write(tmp_path / "long.wav", tone(RATE), RATE)
     with pytest.raises(UserError, match="cut it into parts"):
         inspect(tmp_path / "long.wav")
+
+
+@pytest.mark.parametrize("subtype", ["PCM_16", "FLOAT", "ULAW"])
+def test_a_wav_that_is_cut_off(tmp_path: Path, subtype: str) -> None:
+    soundfile.write(tmp_path / "whole.wav", np.tile(tone(RATE), 10), RATE, subtype=subtype)
+    data = (tmp_path / "whole.wav").read_bytes()
+    assert inspect(tmp_path / "whole.wav").seconds == 5
+    cut, size = tmp_path / "cut.wav", data.index(b"data") + 4
+    cut.write_bytes(data[: size + 4 + (len(data) - size - 4) * 2 // 5])
+    for read in (inspect, load):
+        with pytest.raises(UserError, match=r"cut\.wav: ends after 2\.0 s; its header says 5\.0 s"):
+            read(cut)
+    for unknown in (0xFFFFFFFF, 0x7FFFF000, 0x80000000):  # what streams write: ffmpeg, espeak, arecord
+        cut.write_bytes(data[:size] + unknown.to_bytes(4, "little") + data[size + 4 :])
+        assert len(load(cut)[0]) == 5 * RATE
+    cut.write_bytes(data[:-100])  # as good as whole
+    assert inspect(cut).seconds > 4.9

@@ -8,6 +8,7 @@ import socket
 import struct
 import threading
 import time
+from collections.abc import Iterator
 from contextlib import ExitStack
 
 import numpy as np
@@ -65,8 +66,8 @@ def test_packet_is_laid_out_as_the_phone_does() -> None:
     assert len(data) == 65 + 4 * 61
     numbers = np.array(struct.unpack(">61f", data[65:]))
     np.testing.assert_allclose(numbers[:52], motion.weights[0], atol=1e-7)
-    # positive yaw to the person's right, positive pitch down: the other way round than in FaceMotion
-    np.testing.assert_allclose(numbers[52:55], motion.head[0] * [-1, -1, 1], atol=1e-6)
+    # right, down and to the left shoulder are positive: the other way round than in FaceMotion
+    np.testing.assert_allclose(numbers[52:55], -motion.head[0], atol=1e-6)
     left = motion.weights[0, arkit.INDEX["eyeLookInLeft"]] - motion.weights[0, arkit.INDEX["eyeLookOutLeft"]]
     assert numbers[55] == pytest.approx(left * np.radians(arkit.EYE_DEGREES), abs=1e-6)
     back = unpack(data)
@@ -119,6 +120,32 @@ def test_a_recording_takes_its_time() -> None:
         seen.append((len(block), clock[0]))
     assert sum(n for n, _ in seen) == 1600 and max(n for n, _ in seen) == 100
     np.testing.assert_allclose([t for _, t in seen], np.cumsum([n for n, _ in seen]) / 3000, atol=1e-9)
+
+
+def test_a_fast_pipe_is_held_back_and_a_microphones_is_not() -> None:
+    clock = [0.0]
+
+    def sleep(seconds: float) -> None:
+        clock[0] += seconds
+
+    def times(arrivals: list[tuple[float, float]]) -> list[float]:
+        """When each block is handed on, of parts that arrive at a time with so many seconds."""
+        clock[0] = 0.0
+
+        def parts() -> Iterator[np.ndarray]:
+            for at, seconds in arrivals:
+                clock[0] = max(clock[0], at)
+                yield np.zeros(round(seconds * 3000))
+
+        return [clock[0] for _ in live.held_back(parts(), 3000, lambda: clock[0], sleep)]
+
+    told = times([(0, 1), (5, 2)])  # two sentences
+    assert np.allclose(told[:30], np.arange(1, 31) / 30, atol=2e-3)
+    assert told[30] == 5 and told[-1] == pytest.approx(7 - live.LATE, abs=5e-3) and max(np.diff(told[37:])) < 0.034
+    arrivals = [(0.4 + k / 10, 0.1) for k in range(600)]  # opens slowly, then what was heard comes at once
+    assert np.allclose(times(arrivals), np.repeat([at for at, _ in arrivals], 3), atol=1e-9)
+    fast = [(0.4 + k / 10 / (1 + live.DRIFT / 2), 0.1) for k in range(600)]
+    assert np.allclose(times(fast), np.repeat([at for at, _ in fast], 3), atol=1e-9)
 
 
 def test_kept_frames_are_bounded_and_changed(driver: Driver) -> None:
