@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from avatargpt.export.gltf_rest import away_from, bind_matrices, turns_at_rest
 from avatargpt.export.keyframes import at, frames, said, turned_at
 from vqvae import rotations as rot
 from vqvae.errors import UserError
@@ -203,16 +204,22 @@ def _animation(gltf: GLTF2, path: Path) -> Motion:
     def track(w: tuple[int, str]) -> np.ndarray:
         turns = w[1] == "rotation"
         if w not in tracks:
-            still = _placed(gltf.nodes[w[0]])["rotation" if turns else "translation"]
-            return np.repeat(still[None], len(times), 0)
+            held = _placed(gltf.nodes[w[0]])["rotation" if turns else "translation"]
+            return np.repeat(held[None], len(times), 0)
         values = _values(gltf, tracks[w].output)
         return turned_at(times, lines[w], np.roll(values, 1, axis=-1)) if turns else at(times, lines[w], values)
 
     rotations, root = np.stack([track(w) for w in wanted[:-1]], 1), track(wanted[-1])
+    still = rot.identity(())
     for n in above:
+        still = rot.multiply(_placed(gltf.nodes[n])["rotation"], still)
         turn = track((n, "rotation"))
         rotations[:, 0] = rot.multiply(turn, rotations[:, 0])
         root = rot.rotate(turn, root) + track((n, "translation"))
+    bind = bind_matrices(gltf, [nodes[n] for n in SMPL22.names], lambda k: _values(gltf, k))
+    rest = None if bind is None else turns_at_rest(bind, still, SMPL22)
+    if rest is not None:
+        rotations = away_from(rest, rotations, SMPL22.parents)
     return Motion(rotations, root, fps, "body", caption)
 
 
