@@ -14,6 +14,7 @@ from avatargpt.speech.audio import MAX_SECONDS
 from avatargpt.speech.denied import allowed
 from avatargpt.speech.direction import Direction, Feeling
 from avatargpt.speech.extent import extended
+from avatargpt.speech.laughter import laughing
 from avatargpt.speech.regular import regular
 from avatargpt.speech.scores import check_times, clauses_of, feelings_of, filled, fitted, spread
 from avatargpt.speech.waits import waited
@@ -100,11 +101,11 @@ class FacePerformer:
                 for one, length in zip(scores, lengths, strict=True)]  # fmt: skip
 
     def _timed(self, score: Score, seconds: float | None) -> Score:
-        """With what is waited for, in parts, and without what is denied."""
+        """With what is waited for, in parts, with laughter, and without what is denied."""
         apart = waited(score.text, lambda text: self.read([text])[0])
         if apart is not None:
             return apart if seconds is None else filled(apart, seconds)
-        return allowed(score)
+        return allowed(laughing(score))
 
     def _clause(self, text: str) -> Score:
         """What a part of an instruction means by itself."""

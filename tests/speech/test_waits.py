@@ -7,6 +7,7 @@ from avatargpt.speech.blinks import told
 from avatargpt.speech.denied import allowed, denials, denies_moving
 from avatargpt.speech.folder import packaged
 from avatargpt.speech.idle import calm_spans
+from avatargpt.speech.laughter import laughing
 from avatargpt.speech.numerals import in_seconds, value
 from avatargpt.speech.performer import FacePerformer
 from avatargpt.speech.waits import parted, waited
@@ -90,6 +91,16 @@ def test_denials() -> None:
     assert denies_moving("keep your head perfectly still") and denies_moving("smile without moving your head")
     assert calm_spans(Score(3.0, (), (), "hold still")) == ((0.0, float("inf")),)
     assert not denies_moving("without moving your lips")
+
+
+def test_laughter() -> None:
+    felt = (Emotion("surprised", 0.7, 0.0, 1.5), Emotion("amused", 0.8, 1.5, 3.5))
+    made = laughing(Score(3.5, (), felt, "Look surprised, then burst out laughing."))
+    assert made.events == (Event("laugh", 1.6, 1.6, 0.8),)
+    for text in ("Look surprised, then amused.", "You laughed at it.", "Press your lips not to laugh."):
+        assert not laughing(Score(3.5, (), felt, text)).events, text
+    has = Score(3.5, (Event("laugh", 0.5, 1.0),), felt, "Laugh.")
+    assert laughing(has) is has
 
 
 def test_waits_and_denials_as_read(performer: FacePerformer) -> None:
