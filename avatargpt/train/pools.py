@@ -9,6 +9,8 @@ from avatargpt.train.corpus import clip_steps
 from instruct_data.registry import get_task
 from instruct_data.store import ClipCodes
 
+LEAST = {"continuation": 2, "in_between": 3}  # motion tokens that a clip needs to be cut so
+
 
 class Pools:
     """Tokenised clips by modality and source.
@@ -49,5 +51,7 @@ class Pools:
             return [i for i, f in felt if f and (spec.output == TEXT or f["alone"])]
         if spec.examples == "text_to_motion":  # an action can be asked for without a caption
             return [i for i in items if i.captions or i.extra.get("prompts")]
+        if spec.examples in LEAST:
+            items = [i for i in items if len(i.codes) >= LEAST[spec.examples]]
         needed = any(s.required for s in spec.of_kind("text")[:1])
         return [i for i in items if i.captions] if needed or spec.output == TEXT else items

@@ -12,6 +12,7 @@ import yaml
 from avatargpt.config import AvatarGPTConfig
 from avatargpt.text import TextTokenizer
 from avatargpt.train.examples import Example, ExampleOptions, Examples
+from avatargpt.train.pools import Pools
 from instruct_data import registry
 from instruct_data.mixture import Draw
 from instruct_data.store import ClipCodes
@@ -119,3 +120,17 @@ def test_words_that_are_needed_are_there(examples: Examples) -> None:
     assert [i.id for i in examples.pools("bridge")] == [f"c{i}" for i in range(8)]
     assert [i.id for i in examples.pools("bridge_as_told")] == [f"c{i}" for i in range(7)]
     assert [i.id for i in examples.pools("act_steps")] == ["j"]
+
+
+@pytest.mark.usefixtures("added")
+def test_clips_too_short_to_be_cut_are_left_out() -> None:
+    codes = np.stack([np.arange(4), np.arange(4)], 1)
+    made = [
+        ClipCodes(f"{kind}{n}", codes[:n], ["a person nods"], "train", "ours", "ours", "nod", modality=kind)
+        for kind in ("body", "face") for n in (1, 2, 3, 4)
+    ]  # fmt: skip
+    pools = Pools(made, set())
+    long_enough = {"continuation": {"body2", "body3", "body4"}, "bridge": {"body3", "body4"},
+                   "face_in_between": {"face3", "face4"}}  # fmt: skip
+    assert {name: {i.id for i in pools(name)} for name in long_enough} == long_enough
+    assert len(pools("name_it")) == 4
