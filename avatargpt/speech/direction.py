@@ -12,7 +12,8 @@ from instruct_data.face.actions import action_names
 from vqvae.errors import UserError
 
 LINGER = 0.6  # s for which a clause is still seen after its end, so that its movement can come to rest
-MOST_TOKENS = 512
+MOST_TOKENS = 512  # word pieces of clauses that are seen at once
+MOST_CLAUSES = 4000
 MOST_TIMES = 100
 TOGETHER = 3  # feelings at one time that are told
 USUAL = 0.7  # strength of what is asked for without a degree
@@ -118,9 +119,10 @@ class Direction:
                 raise UserError(f"{where}; accepted: a strength above 0, at most 1, and 1 to {MOST_TIMES} times")
         vectors = _mixed(ordered, grounder) if ordered else np.zeros((0, 384), np.float32)
         tokens = [s.astype(np.float32) for s in grounder.states([c.text for c in clauses])] if clauses else []
-        if sum(len(s) for s in tokens) > MOST_TOKENS:
-            many = sum(len(s) for s in tokens)
-            raise UserError(f"{many} word pieces of facial instructions; accepted: up to {MOST_TOKENS}")
+        if len(clauses) > MOST_CLAUSES:
+            raise UserError(f"{len(clauses)} facial actions; accepted: up to {MOST_CLAUSES}")
+        if (many := _at_once(clauses, [len(s) for s in tokens])) > MOST_TOKENS:
+            raise UserError(f"{many} word pieces of facial instructions at once; accepted: up to {MOST_TOKENS}")
         states = np.zeros((len(tokens), max([1, *(len(s) for s in tokens)]), 384), np.float32)
         words = np.zeros(states.shape[:2], np.float32)
         for k, s in enumerate(tokens):
@@ -156,6 +158,15 @@ class Direction:
         active = (since >= 0) & (left >= -LINGER)
         strength, count = (np.broadcast_to(self.spans[:, k], since.shape) for k in (2, 3))
         return np.stack([since, left, strength, count, active], -1).astype(np.float32)
+
+
+def _at_once(clauses: Sequence[Clause], pieces: Sequence[int]) -> int:
+    """Most word pieces of clauses that are seen at one time."""
+    if sum(pieces) <= MOST_TOKENS:
+        return sum(pieces)
+    edges = sorted([*((c.start, 1, n) for c, n in zip(clauses, pieces, strict=True)),
+                    *((c.end + LINGER, 0, -n) for c, n in zip(clauses, pieces, strict=True))])  # fmt: skip
+    return int(np.cumsum([n for _, _, n in edges]).max())
 
 
 def _mixed(feelings: Sequence[Feeling], grounder: Grounder) -> np.ndarray:

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from avatargpt.speech.audio import FPS, RATE, FrameBlocks, frames_in
-from avatargpt.speech.direction import Direction
+from avatargpt.speech.direction import MOST_TOKENS, Direction
 from avatargpt.speech.driver import HEADS
 from avatargpt.speech.features import SpeechFeatures
 from avatargpt.speech.lids import Closing
@@ -101,6 +101,7 @@ class FaceStream:
         self._direction = direction
         self._closing.direct(direction)
         self._told = tuple(torch.from_numpy(a)[None] for a in (direction.states, direction.words, direction.kinds))
+        self._several = direction.words.sum() > MOST_TOKENS  # of these only what is seen goes through the network
 
     @torch.inference_mode()
     def push(self, pcm: np.ndarray) -> np.ndarray:
@@ -170,6 +171,10 @@ class FaceStream:
             timing = torch.from_numpy(told.timing(at))[None]
             if timing[..., 4].any():
                 h = self._net.motion_norm(x)[None, None]  # as in training, the clauses do not see the feeling
-                moved, done = self._net.motion(h, *self._told, timing)
+                clauses = self._told
+                if self._several:
+                    seen = timing[0, 0, :, 4].nonzero()[:, 0]
+                    clauses, timing = tuple(a[:, seen] for a in clauses), timing[:, :, seen]
+                moved, done = self._net.motion(h, *clauses, timing)
                 out, beside = out + moved[0, 0], done[0, 0] if beside is None else beside + done[0, 0]
         return out, beside

@@ -7,13 +7,14 @@ import numpy as np
 import pytest
 import torch
 
-from avatargpt.speech.direction import Clause, Feeling
+from avatargpt.speech.audio import RATE
+from avatargpt.speech.direction import Clause, Direction, Feeling
 from avatargpt.speech.driver import Driver
 from avatargpt.speech.expressions import ExpressionClip
 from avatargpt.speech.network import DriverConfig
 from avatargpt.train.driver import train
 from avatargpt.train.runtime import Runtime
-from tests.speech.conftest import Words
+from tests.speech.conftest import Words, together, voice
 from tests.speech.test_training import CONFIG, clips, expression, no_pictures
 from vqvae.errors import UserError
 
@@ -68,3 +69,19 @@ def test_the_text_branches_are_trained_alone(tmp_path: Path, monkeypatch: pytest
             train({"train": {"only": only}}, clips(), [expression()], tmp_path / "x", runtime, heard)
     with pytest.raises(UserError, match="needed"):
         train({"train": alone}, clips(), [expression()], tmp_path / "x", runtime)
+
+
+def test_of_many_clauses_only_what_is_seen_goes_through_the_network(
+    driver: Driver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clauses = [Clause("smile", k, k + 0.5) for k in range(3)] + [Clause("wink the left eye", 0.2, 2.0)]
+    told, sound = Direction.make([], clauses, Words()), voice(3.0)
+    whole = together(driver.drive(sound, RATE, told))
+    monkeypatch.setattr("avatargpt.speech.stream.MOST_TOKENS", 2)
+    assert np.abs(together(driver.drive(sound, RATE, told)) - whole).max() < 1e-5
+    often = [Clause("blink now", 2 * k, 2 * k + 0.3) for k in range(300)]
+    assert len(Direction.make([], often, Words()).spans) == 300
+    with pytest.raises(UserError, match="900 word pieces of facial instructions at once; accepted: up to 512"):
+        Direction.make([], [Clause("blink once now", 0.1 * k, 60.0) for k in range(300)], Words())
+    with pytest.raises(UserError, match="4001 facial actions; accepted: up to 4000"):
+        Direction.make([], [Clause("blink", k, k + 0.3) for k in range(4001)], Words())
