@@ -168,7 +168,7 @@ def _by_names(rig: Rig) -> Motion:
     rest = np.zeros((len(rig.names), 3))
     for j in range(1, len(rig.names)):
         rest[j] = rest[rig.parents[j]] + rig.offsets[j]
-    scale = _leg(SMPL22.rest_joints, {n: SMPL22.index(n) for n in SMPL22.names}) / _leg(rest, at)
+    scale = leg_length(SMPL22.rest_joints, {n: SMPL22.index(n) for n in SMPL22.names}) / leg_length(rest, at)
     pos, glob = world(rig)
     axes = _body_axes(rest, at)
     standing = None if axes is None else _standing(rest, at, axes)
@@ -202,12 +202,12 @@ def _by_names(rig: Rig) -> Motion:
     return Motion(local, middle - rot.rotate(quats["pelvis"], ours), rig.fps)
 
 
-def _leg(rest: np.ndarray, at: dict[str, int]) -> float:
+def leg_length(rest: np.ndarray, at: dict[str, int]) -> float:
     """Mean length of thigh plus shin of both legs."""
     length = sum(
         float(np.linalg.norm(rest[at[f"{s}_{a}"]] - rest[at[f"{s}_{b}"]]))
         for s in "lr" for a, b in (("knee", "hip"), ("ankle", "knee"))
     )  # fmt: skip
     if length <= 1e-6:
-        raise UserError("the rest pose has legs of no length; accepted a skeleton with bone lengths in its OFFSETs")
+        raise UserError("the rest pose has legs of no length; accepted a skeleton whose leg bones have a length")
     return length / 2

@@ -73,7 +73,7 @@ def _write_glb(motion: Motion | FaceMotion, path: Path) -> None:
 @reader(".glb")
 def _read_glb(path: Path) -> Motion | FaceMotion:
     from avatargpt.export.face_gltf import read_face_glb
-    from avatargpt.export.gltf import read_glb
+    from avatargpt.export.gltf_body import read_glb
 
     return read_face_glb(path) or read_glb(path)
 

@@ -1,4 +1,4 @@
-"""Binary glTF 2.0: our skinned humanoid playing the clip, and reading such a file back."""
+"""Binary glTF 2.0: our skinned humanoid playing the clip, and what all readers of such files need."""
 
 from __future__ import annotations
 
@@ -10,15 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from avatargpt.export.gltf_rest import away_from, bind_matrices, turns_at_rest
-from avatargpt.export.keyframes import at, frames, said, turned_at
 from vqvae import rotations as rot
 from vqvae.errors import UserError
-from vqvae.motion import MAX_FRAMES, Motion, atomic_write
-from vqvae.skeleton import SMPL22
+from vqvae.motion import Motion, atomic_write
 
 if TYPE_CHECKING:
-    from pygltflib import GLTF2, Animation, Node
+    from pygltflib import GLTF2, Node
 
 FLOAT, UINT32, UINT8 = 5126, 5125, 5121
 ARRAY_BUFFER, ELEMENT_BUFFER = 34962, 34963
@@ -32,7 +29,6 @@ _HARMLESS = (
     "KHR_materials_", "KHR_texture_", "EXT_texture_", "KHR_draco_", "KHR_mesh_quantization", "KHR_lights_", "VRM",
 )  # fmt: skip
 """How extensions begin that change neither key frames nor nodes."""
-ACCEPTED = "accepted a .glb with the 22 SMPL joints and one animation of their rotations"
 
 
 class _Builder:
@@ -122,25 +118,6 @@ def _xyzw(q: np.ndarray) -> np.ndarray:
     return np.roll(q, -1, axis=-1)
 
 
-def read_glb(path: Path) -> Motion:
-    """Read the animation of a .glb that has our joints (by node name) back; see :func:`write_glb`.
-
-    Raises:
-        UserError: not a .glb, joints missing, none animated, several animations of them, a scale above the pelvis,
-            cubic splines, extensions for the data, times that do not rise.
-    """
-    raw = path.read_bytes()
-    if raw[:4] != b"glTF":
-        raise UserError(f"{path}: not a binary glTF; {ACCEPTED}")
-    try:
-        motion = _animation(parsed(raw), path)
-    except UserError:
-        raise
-    except Exception as e:  # the library raises anything from KeyError to struct.error on damaged files
-        raise UserError(f"{path}: damaged binary glTF ({type(e).__name__}); {ACCEPTED}") from None
-    return motion
-
-
 def parsed(raw: bytes) -> GLTF2:
     """A binary glTF. ``extras`` that are no object are left out: glTF allows them, the library does not.
 
@@ -178,76 +155,6 @@ def check_readable(path: Path, required: Any, interpolations: Iterable[str | Non
         raise UserError(f"{path}: needs {', '.join(foreign)}; accepted key frames that need no extension")
     if "CUBICSPLINE" in interpolations:
         raise UserError(f"{path}: cubic splines; accepted key frames that are sampled (linear)")
-
-
-def _animation(gltf: GLTF2, path: Path) -> Motion:
-    nodes = {n.name: i for i, n in enumerate(gltf.nodes)}
-    missing = [n for n in SMPL22.names if n not in nodes]
-    if missing:
-        raise UserError(f"{path}: no joint {', '.join(missing[:4])}; {ACCEPTED}")
-    animation = _chosen(gltf, {nodes[n] for n in SMPL22.names}, path)
-    tracks = {(c.target.node, c.target.path): animation.samplers[c.sampler] for c in animation.channels}
-    wanted = [(nodes[n], "rotation") for n in SMPL22.names] + [(nodes["pelvis"], "translation")]
-    if not any(w in tracks for w in wanted):
-        raise UserError(f"{path}: no joint is animated; {ACCEPTED}")
-    above = _above(gltf, nodes["pelvis"], path)
-    moved = [w for w in [*wanted, *((n, way) for n in above for way in ("rotation", "translation"))] if w in tracks]
-    check_readable(path, gltf.extensionsRequired, [tracks[w].interpolation for w in moved])
-    lines = {w: _values(gltf, tracks[w].input)[:, 0].astype(np.float64) for w in moved}
-    rate, caption = said(gltf.extras)
-    try:
-        times, fps = frames(list(lines.values()), rate)
-    except ValueError as e:
-        raise UserError(f"{path}: key frames: {e}; accepted 1 to {MAX_FRAMES} with rising times") from None
-    # Editors leave out what does not move: such a joint stays as its node is.
-
-    def track(w: tuple[int, str]) -> np.ndarray:
-        turns = w[1] == "rotation"
-        if w not in tracks:
-            held = _placed(gltf.nodes[w[0]])["rotation" if turns else "translation"]
-            return np.repeat(held[None], len(times), 0)
-        values = _values(gltf, tracks[w].output)
-        return turned_at(times, lines[w], np.roll(values, 1, axis=-1)) if turns else at(times, lines[w], values)
-
-    rotations, root = np.stack([track(w) for w in wanted[:-1]], 1), track(wanted[-1])
-    still = rot.identity(())
-    for n in above:
-        still = rot.multiply(_placed(gltf.nodes[n])["rotation"], still)
-        turn = track((n, "rotation"))
-        rotations[:, 0] = rot.multiply(turn, rotations[:, 0])
-        root = rot.rotate(turn, root) + track((n, "translation"))
-    bind = bind_matrices(gltf, [nodes[n] for n in SMPL22.names], lambda k: _values(gltf, k))
-    rest = None if bind is None else turns_at_rest(bind, still, SMPL22)
-    if rest is not None:
-        rotations = away_from(rest, rotations, SMPL22.parents)
-    return Motion(rotations, root, fps, "body", caption)
-
-
-def _chosen(gltf: GLTF2, joints: set[int], path: Path) -> Animation:
-    """The one animation that turns our joints; the first where none does."""
-    if not gltf.animations:
-        raise UserError(f"{path}: no animation; {ACCEPTED}")
-    ours = [
-        a for a in gltf.animations if any(c.target.node in joints and c.target.path == "rotation" for c in a.channels)
-    ]
-    if len(ours) > 1:
-        named = ", ".join(a.name or "without a name" for a in ours[:4]) + ", ..." * (len(ours) > 4)
-        raise UserError(f"{path}: {len(ours)} animations turn the joints ({named}); {ACCEPTED}")
-    return ours[0] if ours else gltf.animations[0]
-
-
-def _above(gltf: GLTF2, node: int, path: Path) -> list[int]:
-    """The nodes above one, upwards; they place and turn it, and none may scale it."""
-    parents = {child: n for n, parent in enumerate(gltf.nodes) for child in parent.children or []}
-    out: list[int] = []
-    while node in parents and len(out) < len(gltf.nodes):
-        node = parents[node]
-        scale = _placed(gltf.nodes[node])["scale"]
-        if np.abs(scale - 1).max() > 1e-3:
-            said = " ".join(f"{x:.4g}" for x in scale)
-            raise UserError(f"{path}: {gltf.nodes[node].name or node} above the pelvis has scale {said}; accepted 1")
-        out.append(node)
-    return out
 
 
 def turned_above(node: int, children: Sequence[Sequence[int]], own: Callable[[int], np.ndarray]) -> np.ndarray:

@@ -31,25 +31,19 @@ def bind_matrices(gltf: GLTF2, joints: Sequence[int], values: Callable[[int], np
     return None
 
 
-def turns_at_rest(bind: np.ndarray, above: np.ndarray, skeleton: Skeleton) -> np.ndarray | None:
+def turns_at_rest(bind: np.ndarray, skeleton: Skeleton) -> np.ndarray | None:
     """(J, 4) rotations, w first, of the joints' axes in the world where the skeleton has no rotation.
 
     None where they are those of our own files: there the offsets, turned by the joints, lead along the bones as
     modelled. Elsewhere the skeleton is laid along these bones, from the pelvis on without a twist, and what is left of
-    the joints' rotations is that of their axes.
+    the joints' rotations is that of their axes. However the mesh's space is turned, the pelvis turns with it.
 
     Args:
         bind: (J, 4, 4) of the joints in the mesh's space.
-        above: (4,) how all that lies above the pelvis turns it. The mesh's space may be the world's, or lie below that.
         skeleton: of these joints.
     """
     turns = rot.from_matrix(bind[:, :3, :3] / np.linalg.norm(bind[:, :3, :3], axis=1, keepdims=True))
     places = bind[:, :3, 3]
-    trunk = _unit(places[skeleton.names.index("head")] - places[0])
-    upright = [t for t in (rot.identity(()), np.asarray(above, np.float64)) if rot.rotate(t, trunk)[1] > UPRIGHT]
-    if not upright:
-        return None
-    turns, places = np.asarray(rot.multiply(upright[0], turns)), np.asarray(rot.rotate(upright[0], places))
     bones = _unit(places - places[[max(p, 0) for p in skeleton.parents]])  # of a joint from its parent
     ours = _unit(np.asarray(skeleton.offsets, np.float64))
     below = [[k for k, p in enumerate(skeleton.parents) if p == j] for j in range(len(bones))]
@@ -77,14 +71,21 @@ def _unit(v: np.ndarray) -> np.ndarray:
     return np.asarray(v / np.maximum(np.linalg.norm(v, axis=-1, keepdims=True), 1e-9))
 
 
-def away_from(rest: np.ndarray, local: np.ndarray, parents: Sequence[int]) -> np.ndarray:
-    """Local rotations (T, J, 4), w first, of joints that are turned by `rest` (J, 4) at rest, as those of joints that
-    are not turned then."""
-    world = np.empty_like(local)
+def stood_up(bind: np.ndarray, skeleton: Skeleton) -> np.ndarray:
+    """(4,) rotation that takes a file's vertical axis to ours: glTF's is Y, yet editors can write theirs, Z.
+
+    Args:
+        bind: (J, 4, 4) of the joints in the mesh's space, where this is the world's.
+        skeleton: of these joints.
+    """
+    trunk = _unit(bind[skeleton.names.index("head"), :3, 3] - bind[0, :3, 3])
+    return rot.between(np.array([0.0, 0, 1]), np.array([0.0, 1, 0])) if trunk[2] > UPRIGHT else rot.identity(())
+
+
+def local_of(world: np.ndarray, parents: Sequence[int]) -> np.ndarray:
+    """Rotations (T, J, 4) of joints in the world, w first, as those below their parents."""
+    out = world.copy()
     for j, p in enumerate(parents):
-        world[:, j] = local[:, j] if p < 0 else rot.multiply(world[:, p], local[:, j])
-    turned = rot.multiply(world, rot.conjugate(rest)[None])
-    out = np.empty_like(local)
-    for j, p in enumerate(parents):
-        out[:, j] = turned[:, j] if p < 0 else rot.multiply(rot.conjugate(turned[:, p]), turned[:, j])
+        if p >= 0:
+            out[:, j] = rot.multiply(rot.conjugate(world[:, p]), world[:, j])
     return out

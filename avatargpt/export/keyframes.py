@@ -11,6 +11,7 @@ from vqvae import rotations as rot
 from vqvae.motion import MAX_FRAMES
 
 FPS = 30.0  # where key frames are not evenly spaced
+STEP = "STEP"  # the interpolation that holds a value until the next key frame
 AGREES = 0.02  # the share by which what a file says of its rate may differ from its key frames
 
 
@@ -26,15 +27,16 @@ def said(extras: Any) -> tuple[float | None, str]:
     return rate, caption if isinstance(caption, str) else ""
 
 
-def frames(lines: Sequence[np.ndarray], fps: float | None = None) -> tuple[np.ndarray, float]:
+def frames(lines: Sequence[np.ndarray], fps: float | None = None, steps: bool = False) -> tuple[np.ndarray, float]:
     """The times at which all tracks are read, and how many there are a second.
 
-    These are the times of the track with the most key frames where they are evenly spaced; else 30 a second from the
-    first key frame of all to the last.
+    These are the times of the track with the most key frames where they are evenly spaced and those of all others lie
+    among them; else 30 a second from the first key frame of all to the last.
 
     Args:
         lines: (n,) rising seconds of each track, at least one track.
         fps: what the file says of itself; taken where the key frames agree.
+        steps: values are held between key frames: fewer than 15 a second would not show when they change.
 
     Raises:
         ValueError: times that do not rise, or more than `MAX_FRAMES` frames.
@@ -49,7 +51,11 @@ def frames(lines: Sequence[np.ndarray], fps: float | None = None) -> tuple[np.nd
     counted = len(longest) == round((longest[-1] - longest[0]) * rate) + 1
     coarse = 2 * float(np.spacing(np.float32(longest[-1]))) if counted else 0.0
     even = len(longest) == 1 or np.allclose(np.diff(longest), 1 / rate, atol=0.05 / rate + coarse)
-    if not even or last - first > longest[-1] - longest[0] + 1 / rate:
+    inside = even and all(
+        np.allclose((t - longest[0]) * rate, np.round((t - longest[0]) * rate), rtol=0, atol=0.05 + coarse * rate)
+        for t in lines
+    )
+    if not inside or (steps and rate < FPS / 2) or last - first > longest[-1] - longest[0] + 1 / rate:
         rate = FPS
         count = min((last - first) * FPS + 1.5, MAX_FRAMES + 1)
         longest = first + np.arange(int(count)) / FPS
@@ -58,21 +64,31 @@ def frames(lines: Sequence[np.ndarray], fps: float | None = None) -> tuple[np.nd
     return longest, rate
 
 
-def at(times: np.ndarray, keys: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """Values (n, ...) of a track's key frames (n,) at `times` (T,), linear between them -> (T, ...)."""
+def at(times: np.ndarray, keys: np.ndarray, values: np.ndarray, held: bool = False) -> np.ndarray:
+    """Values (n, ...) of a track's key frames (n,) at `times` (T,), linear between them or held -> (T, ...)."""
     if len(keys) == len(times) and np.allclose(keys, times, atol=1e-6):
         return values
+    if held:
+        return np.asarray(values[_before(times, keys)])
     flat = values.reshape(len(keys), -1)
     return np.stack([np.interp(times, keys, v) for v in flat.T], 1).reshape(len(times), *values.shape[1:])
 
 
-def turned_at(times: np.ndarray, keys: np.ndarray, turns: np.ndarray) -> np.ndarray:
-    """Rotations (n, 4), w first, of a track's key frames (n,) at `times` (T,), along the shorter arc -> (T, 4)."""
+def turned_at(times: np.ndarray, keys: np.ndarray, turns: np.ndarray, held: bool = False) -> np.ndarray:
+    """Rotations (n, 4), w first, of a track's key frames (n,) at `times` (T,), along the shorter arc between them or
+    held -> (T, 4)."""
     if len(keys) == len(times) and np.allclose(keys, times, atol=1e-6):
         return turns
+    if held:
+        return np.asarray(turns[_before(times, keys)])
     if len(keys) == 1:
         return np.repeat(turns, len(times), 0)
     inside = np.clip(times, keys[0], keys[-1])
     left = np.clip(np.searchsorted(keys, inside, side="right") - 1, 0, len(keys) - 2)
     share = (inside - keys[left]) / (keys[left + 1] - keys[left])
     return rot.slerp(turns[left].astype(np.float64), turns[left + 1].astype(np.float64), share).astype(turns.dtype)
+
+
+def _before(times: np.ndarray, keys: np.ndarray) -> np.ndarray:
+    """(T,) the last of rising key frames (n,) at or before each time; the first where there is none."""
+    return np.clip(np.searchsorted(keys, times + 1e-4, side="right") - 1, 0, len(keys) - 1)

@@ -204,10 +204,18 @@ def test_nodes_above_the_pelvis_place_the_body(motion: Motion, tmp_path: Path) -
     gltf.save_binary(str(tmp_path / "b.glb"))
     truth = (motion.joints + [1, 0, 0]) @ quarter[:3, :3].T + [0, 2, 0]
     np.testing.assert_allclose(export.load(tmp_path / "b.glb").joints, truth, atol=1e-5)
-    gltf.nodes[-2].scale = [0.01] * 3
+    gltf.nodes[-2].scale = [0.01] * 3  # the body's size is the skeleton's: all is 100 times as long
     gltf.save_binary(str(tmp_path / "b.glb"))
-    with pytest.raises(UserError, match="Armature above the pelvis has scale 0.01 0.01 0.01; accepted 1"):
-        export.load(tmp_path / "b.glb")
+    truth = (motion.joints + [100, 0, 0]) @ quarter[:3, :3].T + [0, 200, 0]
+    np.testing.assert_allclose(export.load(tmp_path / "b.glb").joints, truth, atol=1e-3)
+    gltf.nodes[-1].matrix, gltf.nodes[-1].scale = None, [100.0] * 3  # and taken back
+    gltf.save_binary(str(tmp_path / "b.glb"))
+    np.testing.assert_allclose(export.load(tmp_path / "b.glb").joints, motion.joints + [100, 0, 0], atol=1e-3)
+    for uneven in ([1, 2, 1], [-1, -1, -1]):
+        gltf.nodes[-2].scale = uneven
+        gltf.save_binary(str(tmp_path / "b.glb"))
+        with pytest.raises(UserError, match="b.glb: Armature has scale .*; accepted one above 0 along all axes"):
+            export.load(tmp_path / "b.glb")
 
 
 def test_key_frames_count_more_than_what_extras_say(motion: Motion, tmp_path: Path) -> None:

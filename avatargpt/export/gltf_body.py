@@ -1,0 +1,178 @@
+"""Reading the body's motion from a binary glTF 2.0 that has our 22 joints: ours, or an editor's."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from avatargpt.export.gltf import _placed, _values, check_readable, parsed
+from avatargpt.export.gltf_rest import bind_matrices, local_of, stood_up, turns_at_rest
+from avatargpt.export.keyframes import STEP, at, frames, said, turned_at
+from vqvae import rotations as rot
+from vqvae.errors import UserError
+from vqvae.motion import MAX_FRAMES, Motion
+from vqvae.retarget import leg_length
+from vqvae.skeleton import SMPL22
+
+if TYPE_CHECKING:
+    from pygltflib import GLTF2, Animation, AnimationSampler
+
+ACCEPTED = "accepted a .glb with the 22 SMPL joints and one animation of their rotations"
+EVEN = 0.01  # the share by which a scale may differ between axes and key frames
+SIZE = 0.02  # the share by which legs may differ from ours before the root is scaled
+
+
+def read_glb(path: Path) -> Motion:
+    """Read the animation of a .glb that has our joints (by node name) back; see :func:`write_glb`.
+
+    Raises:
+        UserError: not a .glb, joints missing, none animated, several skeletons or animations of them, a scale that is
+            uneven or changes, cubic splines, extensions for the data, times that do not rise.
+    """
+    raw = path.read_bytes()
+    if raw[:4] != b"glTF":
+        raise UserError(f"{path}: not a binary glTF; {ACCEPTED}")
+    try:
+        motion = _animation(parsed(raw), path)
+    except UserError:
+        raise
+    except Exception as e:  # the library raises anything from KeyError to struct.error on damaged files
+        raise UserError(f"{path}: damaged binary glTF ({type(e).__name__}); {ACCEPTED}") from None
+    return motion
+
+
+def _animation(gltf: GLTF2, path: Path) -> Motion:
+    joints = _joints(gltf, path)
+    animation = _chosen(gltf, set(joints), path)
+    tracks = {(c.target.node, c.target.path): animation.samplers[c.sampler] for c in animation.channels}
+    if not any(w in tracks for w in [*((j, "rotation") for j in joints), (joints[0], "translation")]):
+        raise UserError(f"{path}: no joint is animated; {ACCEPTED}")
+    ways = [_way(gltf, j) for j in joints]
+    above = ways[0][:-1]
+    turned = [(n, "rotation") for n in dict.fromkeys(n for way in ways for n in way)]
+    moved = [w for w in [*turned, *((n, "translation") for n in ways[0])] if w in tracks]
+    scaled = [(n, "scale") for n in dict.fromkeys(n for way in ways for n in way[:-1])]
+    read = [tracks[w].interpolation for w in [*moved, *scaled] if w in tracks]
+    check_readable(path, gltf.extensionsRequired, read)
+    scales = {w[0]: _scale(gltf, w[0], tracks.get(w), path) for w in scaled}
+    lines = {w: _values(gltf, tracks[w].input)[:, 0].astype(np.float64) for w in moved}
+    rate, caption = said(gltf.extras)
+    steps = any(tracks[w].interpolation == STEP and np.ptp(_values(gltf, tracks[w].output), 0).any() for w in moved)
+    try:
+        times, fps = frames(list(lines.values()), rate, steps)
+    except ValueError as e:
+        raise UserError(f"{path}: key frames: {e}; accepted 1 to {MAX_FRAMES} with rising times") from None
+    # Editors leave out what does not move: such a joint stays as its node is.
+
+    def track(n: int, what: str) -> np.ndarray:
+        if (n, what) not in lines:
+            return np.repeat(_placed(gltf.nodes[n])[what][None], len(times), 0)
+        sampler = tracks[n, what]
+        values, held = _values(gltf, sampler.output), sampler.interpolation == STEP
+        if what == "rotation":
+            return turned_at(times, lines[n, what], np.roll(values, 1, axis=-1), held)
+        return at(times, lines[n, what], values, held)
+
+    # Editors put joints of their own between ours, and hang ours elsewhere: the file's tree counts, then ours.
+    world: dict[int, np.ndarray] = {}
+    for way in ways:
+        for parent, n in zip([-1, *way], way, strict=False):
+            if n not in world:
+                own = track(n, "rotation").astype(np.float64)
+                world[n] = own if parent < 0 else rot.multiply(world[parent], own)
+    turns, root = np.stack([world[j] for j in joints], 1), track(joints[0], "translation")
+    for n in reversed(above):
+        root = rot.rotate(track(n, "rotation"), scales[n] * root) + track(n, "translation")
+    size = _size(gltf, ways, scales, path)
+    root = root * size if abs(size - 1) > SIZE else root
+    bind = bind_matrices(gltf, joints, lambda k: _values(gltf, k))
+    if bind is not None:
+        rest = turns_at_rest(bind, SMPL22)
+        turns = turns if rest is None else rot.multiply(turns, rot.conjugate(rest))
+        rigs = {j for skin in gltf.skins or [] for j in skin.joints}
+        placed = [n for n in above if n not in rigs]
+        if not placed or rot.angle_between(world[placed[-1]], rot.identity(())).max() < 1e-2:
+            up = stood_up(bind, SMPL22)
+            turns, root = rot.multiply(up, turns), rot.rotate(up, root)
+    return Motion(local_of(turns, SMPL22.parents), root, fps, "body", caption)
+
+
+def _joints(gltf: GLTF2, path: Path) -> list[int]:
+    """The nodes of our joints, by name. Where nodes share a name, those of a skin that has all; of several such
+    skeletons the one that moves."""
+    named: dict[str, list[int]] = {}
+    for i, node in enumerate(gltf.nodes):
+        named.setdefault(node.name, []).append(i)
+    missing = [n for n in SMPL22.names if n not in named]
+    if missing:
+        raise UserError(f"{path}: no joint {', '.join(missing[:4])}; {ACCEPTED}")
+    shared = [n for n in SMPL22.names if len(named[n]) > 1]
+    if not shared:
+        return [named[n][0] for n in SMPL22.names]
+    skins = [{gltf.nodes[j].name: j for j in skin.joints} for skin in gltf.skins or []]
+    bodies = list(dict.fromkeys(tuple(s[n] for n in SMPL22.names) for s in skins if set(SMPL22.names) <= s.keys()))
+    if not bodies:
+        raise UserError(f"{path}: {len(named[shared[0]])} nodes called {shared[0]} and no skin to tell; {ACCEPTED}")
+    if len(bodies) > 1:
+        rotated = [(c.target.node, a.samplers[c.sampler].output) for a in gltf.animations or [] for c in a.channels
+                   if c.target.path == "rotation"]  # fmt: skip
+        turned = {n for n, output in rotated if np.ptp(_values(gltf, output), 0).max() > 1e-3}
+        moving = [b for b in bodies if turned & set(b)]
+        if len(moving) != 1:
+            raise UserError(f"{path}: of {len(bodies)} skeletons with these joints {len(moving)} move; accepted one")
+        bodies = moving
+    return list(bodies[0])
+
+
+def _chosen(gltf: GLTF2, joints: set[int], path: Path) -> Animation:
+    """The one animation that turns our joints; the first where none does."""
+    if not gltf.animations:
+        raise UserError(f"{path}: no animation; {ACCEPTED}")
+    ours = [
+        a for a in gltf.animations if any(c.target.node in joints and c.target.path == "rotation" for c in a.channels)
+    ]
+    if len(ours) > 1:
+        named = ", ".join(a.name or "without a name" for a in ours[:4]) + ", ..." * (len(ours) > 4)
+        raise UserError(f"{path}: {len(ours)} animations turn the joints ({named}); {ACCEPTED}")
+    return ours[0] if ours else gltf.animations[0]
+
+
+def _way(gltf: GLTF2, node: int) -> list[int]:
+    """The nodes from the topmost above one down to itself."""
+    parents = {child: n for n, parent in enumerate(gltf.nodes) for child in parent.children or []}
+    out = [node]
+    while out[0] in parents:
+        if len(out) > len(gltf.nodes):
+            raise ValueError("nodes in a circle")
+        out.insert(0, parents[out[0]])
+    return out
+
+
+def _scale(gltf: GLTF2, node: int, sampler: AnimationSampler | None, path: Path) -> float:
+    """A node's scale; it must be even and stay as it is, or what is below would be sheared."""
+    own = gltf.nodes[node]
+    values = _placed(own)["scale"][None] if sampler is None else _values(gltf, sampler.output)
+    if values.min() <= 0 or values.max() > values.min() * (1 + EVEN):
+        least, most = (" ".join(f"{x:.4g}" for x in v) for v in (values.min(0), values.max(0)))
+        said = least if least == most else f"{least} to {most}"
+        raise UserError(f"{path}: {own.name or node} has scale {said}; accepted one above 0 along all axes that stays")
+    return float(values.mean())
+
+
+def _size(gltf: GLTF2, ways: Sequence[Sequence[int]], scales: dict[int, float], path: Path) -> float:
+    """How much longer our legs are than the file's, in the world."""
+    places = np.zeros((len(ways), 3))
+    for j, way in enumerate(ways):
+        turn, scale = rot.identity(()), 1.0
+        for n in way:
+            own = _placed(gltf.nodes[n])
+            places[j] += scale * rot.rotate(turn, own["translation"])
+            turn, scale = rot.multiply(turn, own["rotation"]), scale * scales.get(n, 1.0)
+    at_name = {n: j for j, n in enumerate(SMPL22.names)}
+    try:
+        return leg_length(SMPL22.rest_joints, at_name) / leg_length(places, at_name)
+    except UserError as e:
+        raise UserError(f"{path}: {e}") from None
