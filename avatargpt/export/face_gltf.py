@@ -21,7 +21,8 @@ from avatargpt.export.gltf import (
     parsed,
     turned_above,
 )
-from avatargpt.export.keyframes import at, frames, said
+from avatargpt.export.keyframes import STEP, at, frames, said
+from instruct_data.face.clips import check_weights
 from vqvae import arkit
 from vqvae import rotations as rot
 from vqvae.errors import UserError
@@ -134,7 +135,7 @@ def read_face_glb(path: Path) -> FaceMotion | None:
     node ``head``. What that node turns at rest is no turn of the head.
 
     Raises:
-        UserError: damaged, no animation of the weights, cubic splines, extensions for the data.
+        UserError: damaged, no animation of the weights, some far from 0 to 1, cubic splines, extensions for the data.
     """
     raw = path.read_bytes()
     if raw[:4] != b"glTF":
@@ -150,8 +151,11 @@ def read_face_glb(path: Path) -> FaceMotion | None:
 
 
 def _named_mesh(gltf: GLTF2) -> tuple[int, dict[int, int], int] | None:
-    """The mesh with ARKit targets: its number, our index -> its target, how many targets it has."""
-    for i, mesh in enumerate(gltf.meshes or []):
+    """The mesh with ARKit targets: its number, our index -> its target, how many targets it has. Of several the first
+    one whose weights are animated."""
+    channels = [c.target for a in gltf.animations or [] for c in a.channels]
+    moved = {gltf.nodes[t.node].mesh for t in channels if t.path == "weights"}
+    for i, mesh in sorted(enumerate(gltf.meshes or []), key=lambda numbered: numbered[0] not in moved):
         names = list((mesh.extras or {}).get("targetNames", []))
         known = arkit.columns([str(n) for n in names])
         if len(known) >= arkit.COUNT // 2:
@@ -177,30 +181,56 @@ def _clip(gltf: GLTF2, mesh: int, known: dict[int, int], targets: int, path: Pat
     check_readable(path, gltf.extensionsRequired, [s.interpolation for s in read])
     lines = [_values(gltf, s.input)[:, 0].astype(np.float64) for s in read]
     rate, caption = said(gltf.extras)
-    times, fps = frames(lines, rate)
-    table = at(times, lines[0], _values(gltf, moved.output).reshape(len(lines[0]), targets))
+    keys = _values(gltf, moved.output).reshape(len(lines[0]), targets)
+    _check(keys, known, path)
+    held = [s.interpolation == STEP for s in read]
+    times, fps = frames(lines, rate, any(held))
+    table = at(times, lines[0], keys, held[0])
     weights = np.zeros((len(times), arkit.COUNT), np.float32)
     for ours, theirs in known.items():
         weights[:, ours] = table[:, theirs]
     head = np.zeros((len(times), 3))
     if turned is not None:
-        above = turned_above(bone, [n.children or [] for n in nodes], lambda n: _placed(nodes[n])["rotation"])
         local = np.roll(_values(gltf, turned.output), 1, axis=-1)
-        head = at(times, lines[1], angles_of(from_rest(local, above, _rest(gltf, bone))))
+        head = at(times, lines[1], angles_of(from_rest(local, *_rest(gltf, bone))), held[1])
     return FaceMotion(weights, head, fps, caption)
 
 
-def _rest(gltf: GLTF2, bone: int) -> np.ndarray:
-    """(4,) a bone's own rotation, w first, where its mesh is as modelled: from the skin, else as its node stands.
+def _check(keys: np.ndarray, known: dict[int, int], path: Path) -> None:
+    """Refuse weights far from 0 to 1, as in the other formats; keys (n, targets)."""
+    names = list(known)
+    try:
+        check_weights(keys[:, [known[i] for i in names]], [arkit.NAMES[i] for i in names])
+    except UserError as e:
+        raise UserError(f"{path}: key frame {str(e).removeprefix('row ')}") from None
 
-    The node alone will not do: it may stand as in the first frame, as in our own files.
+
+def _rest(gltf: GLTF2, bone: int) -> tuple[np.ndarray, np.ndarray]:
+    """(4,) what the joints above a bone turn it, and (4,) its own rotation, w first, where its mesh is as modelled.
+
+    A skin says both, of the rig stood up: however it is placed in its scene, its head is upright. The nodes alone will
+    not do: they may stand as in the first frame, as in our own files. Without a skin they must.
     """
     for skin in gltf.skins or []:
         parent = next((j for j in skin.joints if bone in (gltf.nodes[j].children or [])), None)
         if bone in skin.joints and parent is not None and skin.inverseBindMatrices is not None:
             matrices = _values(gltf, skin.inverseBindMatrices).reshape(-1, 4, 4).transpose(0, 2, 1).astype(np.float64)
-            inverse = matrices[[skin.joints.index(parent), skin.joints.index(bone)], :3, :3]
-            axes = inverse[0] @ np.linalg.inv(inverse[1])
-            out: np.ndarray = rot.from_matrix(axes / np.linalg.norm(axes, axis=0))
-            return out
-    return _placed(gltf.nodes[bone])["rotation"]
+            inverse = matrices[[skin.joints.index(parent), skin.joints.index(bone)]]
+            own = inverse[0] @ np.linalg.inv(inverse[1])
+            inside = [(n.children or []) if i in skin.joints else [] for i, n in enumerate(gltf.nodes)]
+            axes = turned_above(bone, inside, lambda n: _placed(gltf.nodes[n])["rotation"])
+            return rot.multiply(_stood(rot.rotate(axes, own[:3, 3])), axes), _turn(own)
+    children = [n.children or [] for n in gltf.nodes]
+    above = turned_above(bone, children, lambda n: _placed(gltf.nodes[n])["rotation"])
+    return above, _placed(gltf.nodes[bone])["rotation"]
+
+
+def _turn(matrix: np.ndarray) -> np.ndarray:
+    """(4,) rotation, w first, of a matrix with a scale."""
+    return rot.from_matrix(matrix[:3, :3] / np.linalg.norm(matrix[:3, :3], axis=0))
+
+
+def _stood(way: np.ndarray) -> np.ndarray:
+    """(4,) rotation that takes the axis nearest to the way (3,) from neck to head to Y, by which a neck may lean."""
+    k = int(np.abs(way).argmax())
+    return rot.between(np.eye(3)[k] * np.sign(way[k]), np.array([0.0, 1, 0])) if way[k] else rot.identity(())

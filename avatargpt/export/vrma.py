@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from avatargpt.export.gltf import FLOAT, _Builder, check_readable, from_rest, turned_above, unpacked
-from avatargpt.export.keyframes import at, frames, said
+from avatargpt.export.keyframes import STEP, at, frames, said
 from vqvae import arkit
 from vqvae import rotations as rot
 from vqvae.errors import UserError
@@ -169,8 +169,8 @@ def unpack(path: Path) -> tuple[dict[str, Any], bytes]:
 
 def read_vrma(path: Path) -> FaceMotion:
     """Read the custom ARKit expressions and the head of a .vrma; expressions that are missing stay 0, key frames that
-    are not evenly spaced come at 30 a second (`keyframes`). The head's turn is that of a skeleton without rotations
-    at rest, as VRM defines it, whatever rotations the file's bones have there.
+    are not evenly spaced, or are few and held, come at 30 a second (`keyframes`). The head's turn is that of a skeleton
+    without rotations at rest, as VRM defines it, whatever rotations the file's bones have there.
 
     Raises:
         UserError: not such a file, no ARKit expressions, key frames whose times do not rise, cubic splines, extensions
@@ -196,16 +196,17 @@ def read_vrma(path: Path) -> FaceMotion:
         inputs = {s["input"] for s in read}
         lines = {i: _floats(gltf, blob, i)[:, 0] for i in inputs}
         rate, caption = said(gltf.get("extras"))
-        times, fps = frames(list(lines.values()), rate)
+        times, fps = frames(list(lines.values()), rate, any(s.get("interpolation") == STEP for s in read))
         weights, head = np.zeros((len(times), arkit.COUNT)), np.zeros((len(times), 3))
         for i, sampler in used.items():
-            weights[:, i] = at(times, lines[sampler["input"]], _floats(gltf, blob, sampler["output"])[:, 0])
+            values, held = _floats(gltf, blob, sampler["output"])[:, 0], sampler.get("interpolation") == STEP
+            weights[:, i] = at(times, lines[sampler["input"]], values, held)
         if turn is not None:
             nodes = gltf["nodes"]
             above = turned_above(bone, [n.get("children", []) for n in nodes], lambda n: _own(nodes[n]))
             local = np.roll(_floats(gltf, blob, turn["output"]), 1, axis=-1)
             turned = from_rest(local, above, _own(nodes[bone]))
-            head = at(times, lines[turn["input"]], angles_of(turned))
+            head = at(times, lines[turn["input"]], angles_of(turned), turn.get("interpolation") == STEP)
         return FaceMotion(weights, head, fps, caption)
     except UserError:
         raise
