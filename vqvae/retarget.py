@@ -19,6 +19,7 @@ from vqvae.skeleton import SMPL22
 
 # Bones whose rest direction is compared: joint, child.
 _BONES = {"hip": "knee", "knee": "ankle", "ankle": "foot", "shoulder": "elbow", "elbow": "wrist"}
+ALIKE = 0.9998  # cosine between a foot and ours that is turned like its shin
 
 
 def retarget(rig: Rig) -> Motion:
@@ -89,9 +90,12 @@ def _standing(rest: np.ndarray, at: dict[str, int], axes: np.ndarray) -> dict[st
             angle = np.degrees(np.arccos(np.clip(theirs @ ours, -1, 1)))
             if angle > 110:
                 return None
-            # Feet stand flat in any rest pose; only where they lie in the bone's joints do they differ.
+            # Feet stand flat in any rest pose, unless they are ours on a shin that is turned at rest; only where they
+            # lie in the bone's joints do they differ.
             if joint != "ankle" or angle > 50:
                 out[name] = rot.to_matrix(rot.between(ours, theirs)) @ axes
+            elif theirs @ (out[f"{side}_knee"] @ _unit(SMPL22.offsets[SMPL22.index(end)])) > ALIKE:
+                out[name] = out[f"{side}_knee"]
         out[f"{side}_wrist"] = out[f"{side}_elbow"]
     return out
 

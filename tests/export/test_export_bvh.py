@@ -146,14 +146,18 @@ MIXAMO = {k: "mixamorig:" + {"LowerBack": "Spine", "Spine": "Spine1", "Spine1": 
           for k, v in CMU.items()}  # fmt: skip
 
 
-def foreign(motion: Motion, names: dict[str, str], path: Path, arms_down: float, unit: float, z_up: bool) -> None:
-    """Write the clip on a skeleton with other names, units, up axis and arms lowered by so many degrees at rest.
+def foreign(
+    motion: Motion, names: dict[str, str], path: Path, arms_down: float, unit: float, z_up: bool, legs_out: float = 0
+) -> None:
+    """Write the clip on a skeleton with other names, units, up axis and arms lowered and legs spread by so many degrees
+    at rest.
 
     A global rotation G of a joint with rest rotation R becomes G R^-1 relative to that rest pose.
     """
     rest = rot.identity((22,))
     for side, sign in (("l", -1), ("r", 1)):
         rest[SMPL22.index(f"{side}_shoulder")] = rot.from_axis_angle(np.radians([0, 0, sign * arms_down]))
+        rest[SMPL22.index(f"{side}_hip")] = rot.from_axis_angle(np.radians([0, 0, -sign * legs_out]))
     rest_pos, rest_rot = SMPL22.fk_full(rest, np.zeros(3))
     _, moving = SMPL22.fk_full(motion.rotations, motion.root)
     world = rot.to_matrix(rot.from_axis_angle(np.array([np.pi / 2 if z_up else 0.0, 0, 0])))
@@ -206,6 +210,12 @@ def test_foreign_skeletons(
     # without spine2 its turn is spread over the spine, which moves nothing but the spine's own joints
     error = np.linalg.norm(got.joints - clip.joints, axis=-1).max(0)
     assert error.max() < (0.012 if "spine2" not in names else 1e-3), dict(zip(SMPL22.names, error, strict=True))
+
+
+def test_feet_that_are_spread_with_the_legs(step: Motion, tmp_path: Path) -> None:
+    """Feet of our shape that are turned with their shins at rest are no feet that stand flat there."""
+    foreign(step, MIXAMO, tmp_path / "f.bvh", 0, 100, False, legs_out=20)
+    assert np.abs(export.load(tmp_path / "f.bvh").joints - step.joints).max() < 1e-3
 
 
 def test_bones_along_an_axis_of_their_joints(step: Motion, tmp_path: Path) -> None:
