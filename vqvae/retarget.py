@@ -62,15 +62,19 @@ def _top(points: np.ndarray, at: dict[str, int]) -> np.ndarray:
 
 
 def _body_axes(rest: np.ndarray, at: dict[str, int]) -> np.ndarray | None:
-    """(3, 3): our axes (left, up, forward) in the file's, snapped to its axes; None if the rest pose does not stand."""
+    """(3, 3): our axes (left, up, forward) in the file's, snapped to its axes, unless the rest pose faces between two
+    of them; None if it does not stand."""
     left = _unit(rest[at["l_hip"]] - rest[at["r_hip"]] + rest[at["l_shoulder"]] - rest[at["r_shoulder"]])
     up = _unit(rest[at["spine3"]] + _top(rest, at) - rest[at["l_knee"]] - rest[at["r_knee"]])
     axes = np.zeros((3, 3))
-    for k, v in enumerate((left, up)):
+    for k, v in ((1, up), (0, left)):
         i = int(np.abs(v).argmax())
-        if abs(v[i]) < 0.8:
+        if abs(v[i]) >= 0.8:
+            axes[i, k] = np.sign(v[i])
+        elif k == 0 and abs(v @ axes[:, 1]) < 0.2:
+            axes[:, 0] = _unit(v - axes[:, 1] * (v @ axes[:, 1]))
+        else:
             return None
-        axes[i, k] = np.sign(v[i])
     axes[:, 2] = np.cross(axes[:, 0], axes[:, 1])
     return axes if abs(np.linalg.det(axes) - 1) < 1e-6 else None
 

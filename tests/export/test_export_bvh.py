@@ -147,10 +147,11 @@ MIXAMO = {k: "mixamorig:" + {"LowerBack": "Spine", "Spine": "Spine1", "Spine1": 
 
 
 def foreign(
-    motion: Motion, names: dict[str, str], path: Path, arms_down: float, unit: float, z_up: bool, legs_out: float = 0
-) -> None:
+    motion: Motion, names: dict[str, str], path: Path, arms_down: float, unit: float, z_up: bool, legs_out: float = 0,
+    facing: float = 0,
+) -> None:  # fmt: skip
     """Write the clip on a skeleton with other names, units, up axis and arms lowered and legs spread by so many degrees
-    at rest.
+    at rest, in a world turned by `facing` degrees about Y.
 
     A global rotation G of a joint with rest rotation R becomes G R^-1 relative to that rest pose.
     """
@@ -161,6 +162,7 @@ def foreign(
     rest_pos, rest_rot = SMPL22.fk_full(rest, np.zeros(3))
     _, moving = SMPL22.fk_full(motion.rotations, motion.root)
     world = rot.to_matrix(rot.from_axis_angle(np.array([np.pi / 2 if z_up else 0.0, 0, 0])))
+    world = world @ rot.to_matrix(rot.about_y(np.radians(facing)))
     glob = world @ moving @ rest_rot.transpose(0, 2, 1) @ world.T
     rest_pos, root = rest_pos @ world.T * unit, motion.root @ world.T * unit
     kept = [n for n in SMPL22.names if n in names]
@@ -216,6 +218,13 @@ def test_feet_that_are_spread_with_the_legs(step: Motion, tmp_path: Path) -> Non
     """Feet of our shape that are turned with their shins at rest are no feet that stand flat there."""
     foreign(step, MIXAMO, tmp_path / "f.bvh", 0, 100, False, legs_out=20)
     assert np.abs(export.load(tmp_path / "f.bvh").joints - step.joints).max() < 1e-3
+
+
+@pytest.mark.parametrize("z_up", [False, True])
+def test_a_rest_pose_that_faces_between_two_axes(step: Motion, tmp_path: Path, z_up: bool) -> None:
+    foreign(step, MIXAMO, tmp_path / "f.bvh", 30, 100, z_up, facing=45)
+    turned = rot.rotate(rot.about_y(np.radians(45)), step.joints)
+    assert np.abs(export.load(tmp_path / "f.bvh").joints - turned).max() < 1e-3
 
 
 def test_bones_along_an_axis_of_their_joints(step: Motion, tmp_path: Path) -> None:
