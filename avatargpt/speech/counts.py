@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from avatargpt.speech.numerals import NUMBER, value
-from avatargpt.speech.seconds import named_seconds
+from avatargpt.speech.seconds import Shortened, named_seconds
 from instruct_data.face.score import Event, Score
 from vqvae.errors import UserError
 
@@ -72,6 +72,18 @@ def _named(score: Score, count: re.Match[str], several: Sequence[int]) -> int | 
 
     found = [k for k in several if there(score.events[k].action)]
     return found[0] if len(found) == 1 else None
+
+
+def as_fast(score: Score, short: Shortened) -> Score:
+    """What is done several times for longer than was read, so much more often; where the text says how often, not."""
+    if named_counts(score.text):
+        return score
+
+    def more(event: Event) -> Event:
+        by = next((meant / read for read, meant in short.lasting if event.duration == meant), 1.0)
+        return event if event.repeat == 1 or by <= 1 else replace(event, repeat=min(MOST, round(event.repeat * by)))
+
+    return replace(score, events=tuple(more(e) for e in score.events))
 
 
 def _so_often(score: Score, event: Event, many: int) -> Score:

@@ -16,13 +16,15 @@ from instruct_data.face.score import Score
 _VERBS = r"blink|wink|smil|grin|laugh|giggl|frown|nod|yawn|sigh|squint|scowl|smirk|sneer|pout|gasp"
 _ACTS = (
     rf"(?:{_VERBS})(?:n|k|d)?(?:e|ing)?|mov(?:e|ing)(?: (?:your|the|its) head)?|look(?:ing)? away"
+    r"|cry(?:ing)?|(?:open|clos)(?:e|ing)? (?:your|the) (?:mouth|eyes|lips)|stick(?:ing)? (?:out )?your tongue(?: out)?"
+    r"|(?:look|be|seem|get|feel|act)(?:ing)? (?:so |too )?\w+"
     r"|shak(?:e|ing) (?:your|the) head|(?:rais|lower|furrow)(?:e|ing)? (?:your|the) (?:eye)?brows?"
 )
 _MORE = r"at all|the (?:whole|entire) time|throughout|for (?:\d[\d.]*|[\w-]+) ?(?:s|secs?|seconds?)|please"
 _END = rf"(?=\s*(?:[,;.!]|$)(?!\s*(?:until|till|before|yet)\b)|\s+(?:and|but|just|only|{_MORE})\b)"
 _DENIED = re.compile(
     r"(?:(?:^|(?<=[,;.!:])|\b(?:and|but|please|just))\s*(?:do not|don['\u2019]?t|never)|\bwithout)\s+"
-    rf"(?:ever\s+|even\s+)?(?P<done>{_ACTS}){_END}"
+    rf"(?:you\s+|ever\s+|even\s+)?(?P<done>(?:{_ACTS})(?:(?:,\s*(?:or\s+)?|\s+or\s+)(?:{_ACTS}))*){_END}"
     rf"|(?:^|(?<=[,;.!:])|\band)\s*no\s+(?P<none>blink(?:s|ing)|smiling|nodding|winking|frowning|moving){_END}",
     re.I,
 )

@@ -65,7 +65,11 @@ def in_seconds(text: str) -> str:
 def _minutes(m: re.Match[str]) -> str:
     start = max([0, *(b.end() for b in _BEGUN.finditer(m.string, 0, m.start()))])
     clause, rest = m.string[start : m.start()].strip(), m.string[m.end() :].lstrip(" ,")
-    if m["before"].lower() not in ("wait", "pause") and (_BEEN.search(clause) or not _ASKED.match(clause or rest)):
+    if m["before"].lower() in ("wait", "pause"):
+        waits = m["many"].lower() not in ("a", "an") or re.match(r"(?:and|then|before)\b", rest) is not None
+    else:
+        waits = _BEEN.search(clause) is None and _ASKED.match(clause or rest) is not None
+    if not waits:
         return m[0]  # "you have been on hold for forty minutes"
     many = m["many"].lower()
     whole = many if many in _VALUES else re.sub(r"^an?(?: (?:whole|full|entire))?$", "1", many)

@@ -13,6 +13,12 @@ def denies(clause: str) -> bool:
     return _NOT.search(clause) is not None
 
 
+def spans(text: str) -> list[tuple[int, int]]:
+    """Where the clauses of an instruction begin and end."""
+    cuts = [0, *(at for m in _CLAUSES.finditer(text) for at in m.span()), len(text)]
+    return list(zip(cuts[::2], cuts[1::2], strict=True))
+
+
 def clauses(text: str, phrase: re.Pattern[str]) -> list[str]:
     """Clauses that say the phrase, without it; the clause before, or after, where nothing else is left of one.
 

@@ -16,7 +16,7 @@ from avatargpt.speech.direction import Direction, Feeling
 from avatargpt.speech.extent import extended
 from avatargpt.speech.laughter import laughing
 from avatargpt.speech.regular import regular
-from avatargpt.speech.scores import check_times, clauses_of, feelings_of, filled, fitted, spread
+from avatargpt.speech.scores import check_times, clauses_of, feelings_of, fitted, held, spread
 from avatargpt.speech.waits import waited
 from vqvae.errors import UserError
 
@@ -94,18 +94,21 @@ class FacePerformer:
             sound: seconds of the speech that they go with; what is done then is not spread over it.
         """
         whole = self.reader.read(texts, self.reading, seconds=seconds)
-        given = seconds or [None] * len(whole)
-        scores = [self._timed(one, length) for one, length in zip(whole, given, strict=True)]
-        lengths = [sound] * len(scores) if sound else given
-        return [regular(one, None, self._clause) if length is None else extended(one, length, self._clause)
-                for one, length in zip(scores, lengths, strict=True)]  # fmt: skip
+        lengths = [sound] * len(whole) if sound else seconds or [None] * len(whole)
+        return [self._timed(one, length, sound is not None) for one, length in zip(whole, lengths, strict=True)]
 
-    def _timed(self, score: Score, seconds: float | None) -> Score:
-        """With what is waited for, in parts, with laughter, and without what is denied."""
-        apart = waited(score.text, lambda text: self.read([text])[0])
+    def _timed(self, score: Score, seconds: float | None, heard: bool) -> Score:
+        """In parts where something is waited for; with laughter, without what is denied, and as its text wants it
+        through the clip."""
+
+        def part(text: str, seconds: float | None) -> Score:
+            return self.read([text], None if heard else [seconds], seconds if heard else None)[0]
+
+        apart = waited(score.text, part, seconds)
         if apart is not None:
-            return apart if seconds is None else filled(apart, seconds)
-        return allowed(laughing(score))
+            return apart if seconds is None else held(apart, seconds)
+        plain = allowed(laughing(score))
+        return regular(plain, None, self._clause) if seconds is None else extended(plain, seconds, self._clause)
 
     def _clause(self, text: str) -> Score:
         """What a part of an instruction means by itself."""

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from avatargpt.speech.consensus import agreed
-from avatargpt.speech.counts import counted
+from avatargpt.speech.counts import as_fast, counted
 from avatargpt.speech.folder import load_network, remove_network, save_network
 from avatargpt.speech.reader_network import ReaderConfig, ReaderNetwork
 from avatargpt.speech.reading import MOST_WORDS, Reading
@@ -119,7 +119,11 @@ class ScoreReader:
     ) -> Score:  # fmt: skip
         tokens = LongTokens(short) if short.clock or short.lasting else self.tokens
         told = None if seconds is None else seconds / short.by
-        first = counted(tokens.decode(self.readings[0].likeliest(states, told), text))
+
+        def meant(row: Sequence[int]) -> Score:
+            return counted(as_fast(tokens.decode(row, text), short))
+
+        first = meant(self.readings[0].likeliest(states, told))
         if not samples:
             return first if seconds is None else filled(first, seconds)
         others = wordings(short.text, first.sided)
@@ -129,7 +133,7 @@ class ScoreReader:
         for reading in self.readings:
             rows = reading.drawn([states, *(s for s, _ in found)], told, samples)
             for some, flip in zip(rows, (False, *(flip for _, flip in found)), strict=True):
-                drawn = [counted(tokens.decode(row, text)) for row in some]
+                drawn = [meant(row) for row in some]
                 said += [replace(s.mirrored(), text=text) for s in drawn] if flip else drawn
         return agreed(said if seconds is None else [filled(s, seconds) for s in said])
 

@@ -11,10 +11,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from avatargpt.speech.numerals import NUMBER, value
-from avatargpt.speech.parts import clauses
+from avatargpt.speech.numerals import NUMBER, in_seconds, value
+from avatargpt.speech.parts import clauses, spans
 from avatargpt.speech.scores import held
-from avatargpt.speech.seconds import in_long_seconds
 from instruct_data.face.score import MAX_SECONDS, Score
 from vqvae.errors import UserError
 
@@ -25,7 +24,7 @@ LEAST = 0.3  # s between two
 _UNIT = r"[ -]*(?:s|secs?|seconds?)\b"
 _EVERY = re.compile(
     rf"\b(?:once )?every (?:(?P<many>{NUMBER})(?:\s*(?:to|or|-|\u2013)\s*(?P<most>{NUMBER}))?{_UNIT}"
-    r"|(?P<word>other|couple of|few)? ?seconds?\b)",
+    r"|(?P<word>other|couple of|few)? ?seconds?\b)(?: or so\b)?",
     re.I,
 )
 _PERIODS = {None: 1.0, "other": 2.0, "couple of": 2.0, "few": 3.0}  # s
@@ -49,15 +48,15 @@ def regular(score: Score, seconds: float | None, read: Callable[[str], Score]) -
     Raises:
         UserError: more often than can be shown.
     """
-    text = in_long_seconds(score.text)
+    text = in_seconds(score.text)
     found = _EVERY.search(text)
     if found is None:
         return score
-    since, until, bare = _limits(text, found)
+    least = value(found["many"]) if found["many"] else _PERIODS[found["word"] and found["word"].lower()]
+    since, until, bare = _limits(text, found, least)
     part = [read(clause) for clause in clauses(bare, _EVERY)][:1]
     if not part or not part[0].events:
         return score
-    least = value(found["many"]) if found["many"] else _PERIODS[found["word"] and found["word"].lower()]
     most = max(value(found["most"]), least) if found["most"] else least
     if least < LEAST:
         raise UserError(f"{score.text[:40]!r}: every {least:g} s; accepted {LEAST:g} s or more")
@@ -81,17 +80,23 @@ def regular(score: Score, seconds: float | None, read: Callable[[str], Score]) -
     return replace(held(score, length), events=tuple(sorted((*kept, *again), key=lambda e: e.start)))
 
 
-def _limits(text: str, every: re.Match[str]) -> tuple[float | None, float | None, str]:
-    """From which second to which it is done, where the text says so, and the text without that."""
+def _limits(text: str, every: re.Match[str], least: float) -> tuple[float | None, float | None, str]:
+    """From which second to which it is done, where its clause, or one that says nothing else, says so; and the text
+    without that. How long each time lasts ("smile for 1 second") is no limit."""
     since = until = None
     bare, at = "", 0
     for m in _LIMITS.finditer(text):
         if m.start() < every.end() and m.end() > every.start():
             continue
+        begin = m.end() - len(m[0].lstrip(", "))
+        first, last = next(s for s in spans(text) if s[0] <= begin <= s[1])
+        alone = not re.search(r"\w", text[first:begin] + text[m.end() : last])
+        if not (first <= every.start() < last or alone) or (m["lasts"] and value(m["lasts"]) <= least):
+            continue
         since = value(m["since"]) if m["since"] else since
-        last = m["until"] or m["to"]
-        until = value(last) if last else until
+        ends = m["until"] or m["to"]
+        until = value(ends) if ends else until
         if m["lasts"]:
             until = (since or 0.0) + value(m["lasts"])
-        bare, at = bare + text[at : m.start()], m.end()
+        bare, at = bare + text[at:begin], m.end()
     return since, until, bare + text[at:]

@@ -18,16 +18,18 @@ from avatargpt.speech.score_tokens import ScoreTokens
 from instruct_data.face.score import MAX_SECONDS
 from vqvae.errors import UserError
 
-KNOWN = 6.0  # s that are read as they are
+KNOWN = 5.0  # s that are read as they are; 6 are read wrongly half of the time
 DIVISORS = (1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0, 12.0, 15.0, 20.0, 25.0, 30.0, 40.0, 50.0, 60.0, 80.0, 100.0)
 MOST_BARE = 30  # s that an instruction tells without the word
 NEAR = 0.15  # s by which a reading may miss a time that it was told
 GAP = 0.3  # s that usually lie between two actions
 FITS = 0.2  # s by which divided times may miss whole ones
-STAND_INS = (5.0, 6.0, 4.0, 3.0, 2.0)  # s that stand for longer ones where dividing does not fit
+STAND_INS = (5.0, 4.0, 3.0, 2.0)  # s that stand for longer ones where dividing does not fit
 _DASH = r"(?:\s+-\s+|\s*\u2013\s*|(?<=[\ds])-(?=\d))"  # not in "twenty-five"
 _LIST = rf"{NUMBER}(?:\s*s)?(?:(?:\s*,\s*|\s*,?\s*\b(?:and|or|to|until|till)\b\s*|{_DASH}){NUMBER}(?:\s*s)?\b)*"
-_UNIT = r"[\s-]*(?:(?<!\bthe [5-9]0)s|secs?|seconds?)\b"
+_WHOSE = "".join(rf"(?<!\b{w} [1-9]0)" for w in ("the", "his", "her", "my", "our", "your", "their"))
+_ERA = _WHOSE + r"(?<!\b1[6-9]\d0)(?<!\b20\d0)s(?!\s+(?:kid|mov|music|pop|rock|style|hair|film|disco))"
+_UNIT = rf"[\s-]*(?:{_ERA}|secs?|seconds?)\b"
 _SPAN = rf"{NUMBER}(?:\s*s)?(?:\s*\b(?:to|until)\b\s*|{_DASH}){NUMBER}"
 _DONE = (
     "and|be|bite|blink|blow|chew|close|frown|gasp|grin|laugh|lean|lift|look|lower|nod|on|onwards?|open|pout|press|puff|pucker|raise"
@@ -133,7 +135,7 @@ def shortened(text: str) -> Shortened:
         alike = len({round(n / by) for n in named}) < len(set(named))
         return alike, round(max(NEAR, *(abs(n / by - max(1, round(n / by))) for n in named if n)), 3)
 
-    divisors = [*(d for d in DIVISORS if most / d <= KNOWN), *(most / k for k in (5, 4, 3, 2, 6))]
+    divisors = [*(d for d in DIVISORS if most / d <= KNOWN), *(most / k for k in (5, 4, 3, 2))]
     by = min(sorted(divisors), key=off)
     alone = dict[float, float]() if off(by) <= (False, FITS) else _alone(clock, lasting)
 

@@ -10,16 +10,18 @@ import re
 from collections.abc import Callable
 from dataclasses import replace
 
-from avatargpt.speech.numerals import NUMBER, value
-from avatargpt.speech.seconds import in_long_seconds, named_seconds
+from avatargpt.speech.numerals import NUMBER, in_seconds, value
+from avatargpt.speech.seconds import named_seconds
 from instruct_data.face.score import MAX_SECONDS, Score
 from vqvae.errors import UserError
 
 SHORTEST = 2.0  # s that are left to the reader
 _UNIT = r"[\s-]*(?:s|secs?|seconds?)\b"
+_ABOUT = r"(?:\s+(?:about|around|exactly|at least|another))?"
 _WAIT = re.compile(
-    r"(?:^|[,;.!]\s*|\s+)(?:and\s+)?(?:then,?\s+)?(?:"
-    rf"(?:wait|pause)(?:\s+for)?(?:\s+another)?\s+(?P<wait>{NUMBER}){_UNIT}|(?P<later>{NUMBER}){_UNIT}\s+later)"
+    r"(?:^|[,;.!]\s*|(?<!n't)(?<!n\u2019t)(?<!not)(?<!\bto)\s+)(?:and\s+)?(?:then,?\s+)?(?:"
+    rf"(?:wait|pause)(?:\s+for)?{_ABOUT}\s+(?P<wait>{NUMBER})(?:\s+more)?{_UNIT}|(?P<later>{NUMBER}){_UNIT}\s+later)"
+    r"(?!\s+(?:while|with|without|as|more|than|between|\w+ing)\b)"
     r"\s*[,;.:]?\s*(?:and\s+|before\s+)?(?:then,?\s+)?(?!\s*between\b)",
     re.I,
 )
@@ -30,36 +32,42 @@ def parted(text: str) -> tuple[str, float, str] | None:
 
     An instruction that also tells seconds by the clock is read as a whole.
     """
-    plain = in_long_seconds(text)
+    plain = in_seconds(text)
     found = _WAIT.search(plain)
     if found is None or named_seconds(plain)[0]:
         return None
     before, after = plain[: found.start()].strip(), plain[found.end() :].strip()
     seconds = value(found["wait"] or found["later"])
-    return (before, seconds, after) if after and seconds > SHORTEST else None
+    return (before, seconds, after) if re.search(r"\w", after) and seconds > SHORTEST else None
 
 
-def waited(text: str, read: Callable[[str], Score]) -> Score | None:
+def waited(text: str, read: Callable[[str, float | None], Score], seconds: float | None = None) -> Score | None:
     """The score of an instruction that waits; None of others.
 
     Args:
-        read: what a part of it means.
+        read: what a part of it means, in a clip of so many seconds, None = as it takes.
+        seconds: of the clip.
 
     Raises:
-        UserError: longer than a score can be.
+        UserError: longer than a score can be, or the wait is over after the clip's end.
     """
     parts = parted(text)
     if parts is None:
         return None
-    before, seconds, after = parts
-    first, second = read(before) if before else Score(SHORTEST), read(after)
-    ends = max((e.end for e in first.events), default=first.length if first.emotions else 0.0)
+    before, wait, after = parts
+    first = read(before, None) if before else Score(SHORTEST)
+    told = bool(named_seconds(before)[1])  # else nobody says how long a feeling takes
+    ends = max((e.end for e in first.events), default=first.length if first.emotions and told else 0.0)
+    if seconds is not None and ends + wait >= seconds:
+        raise UserError(f"{text[:60]!r}: waits until {ends + wait:g} s; accepted before {round(seconds, 2):g}, the end "
+                        "of the clip")  # fmt: skip
+    second = read(after, None if seconds is None else seconds - ends - wait)
     starts = [*(e.start for e in second.events), *(f.start for f in second.emotions)]
-    later = ends + seconds - min(starts, default=0.0)
+    later = ends + wait - min(starts, default=0.0)
     length = round(later + second.length, 3)
     if length > MAX_SECONDS:
         raise UserError(f"facial instruction {text[:40]!r}: {length:g} s; accepted up to {MAX_SECONDS:g}")
-    until = ends + seconds if second.emotions else length
+    until = ends + wait if second.emotions else length
     felt = (replace(f, end=until) if f.end >= first.length - 0.5 else f for f in first.emotions)
     return Score(
         length,

@@ -57,7 +57,10 @@ def test_what_waits_is_read_in_parts() -> None:
     assert parted("Wait for two minutes, then nod") == ("", 120.0, "nod")
     assert parted("Smile. Ten seconds later, wink.") == ("Smile", 10.0, "wink.")
     assert parted("Pause 5 s before smiling") == ("", 5.0, "smiling")
-    for left in ("Wait two seconds, then nod.", "Pause 5 s between nods", "Wait 5 s, at 9 s wink", "Wait 5 seconds."):
+    assert parted("Wait about 3,5 seconds, then nod") == ("", 3.5, "nod")
+    for left in ("Wait two seconds, then nod.", "Pause 5 s between nods", "Wait 5 s, at 9 s wink", "Wait 5 seconds.",
+                 "wait a minute, what?", "wait 5 seconds while smiling, then frown", "don't wait 5 seconds, smile now",
+                 "smile as if you had to wait 10 seconds, then frown"):  # fmt: skip
         assert parted(left) is None, left
 
 
@@ -65,20 +68,27 @@ def test_what_comes_after_a_wait() -> None:
     parts = {"nod": Score(2.0, (Event("nod", 0.2, 1.0),)), "wink": Score(1.0, (Event("wink_left", 0.3, 0.5),)),
              "be happy": Score(3.0, (), (Emotion("happy", 0.7, 0.0, 3.0),)),
              "be sad": Score(3.0, (), (Emotion("sad", 0.7, 0.0, 3.0),))}  # fmt: skip
-    made = waited("nod, wait 5 seconds, wink", parts.__getitem__)
+    def read(text: str, seconds: float | None) -> Score:
+        return parts[text]
+
+    made = waited("nod, wait 5 seconds, wink", read)
     assert made is not None and made.text == "nod, wait 5 seconds, wink"
     assert [(e.action, round(e.start, 3)) for e in made.events] == [("nod", 0.2), ("wink_left", 6.2)]
-    felt = waited("be happy, wait 5 seconds, then be sad", parts.__getitem__)
-    assert felt is not None and [(f.name, f.start, f.end) for f in felt.emotions] == [("happy", 0, 8), ("sad", 8, 11)]
-    lasting = waited("be happy, wait 5 seconds, wink", parts.__getitem__)
+    felt = waited("be happy, wait 5 seconds, then be sad", read)
+    assert felt is not None and [(f.name, f.start, f.end) for f in felt.emotions] == [("happy", 0, 5), ("sad", 5, 8)]
+    lasting = waited("be happy, wait 5 seconds, wink", read)
     assert lasting is not None and lasting.emotions[0].end == lasting.length
-    assert waited("nod, then wink", parts.__getitem__) is None
+    assert waited("nod, then wink", read) is None
     with pytest.raises(UserError, match="accepted up to 600"):
-        waited("nod, wait 599 seconds, then nod", parts.__getitem__)
+        waited("nod, wait 599 seconds, then nod", read)
+    with pytest.raises(UserError, match="waits until 6.2 s; accepted before 5, the end of the clip"):
+        waited("nod, wait 5 seconds, wink", read, 5.0)
 
 
 def test_denials() -> None:
     assert denials("Don't blink for five seconds, nod without smiling. No winking!") == ["blink", "smiling", "winking"]
+    assert denials("Please do not close your eyes. Don't smile, laugh, or grin.") == [
+        "close your eyes", "smile, laugh, or grin"]  # fmt: skip
     for other in ("Don't smile until you nod", "without letting go of it", "you don't smile", "don't laugh it off"):
         assert denials(other) == [], other
     blinks = Score(5.0, (Event("blink", 0.2, 4.0, 0.7, 5), Event("smile", 0.2, 3.0)), (), "smile without blinking")
