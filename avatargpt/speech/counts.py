@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from avatargpt.speech.numerals import NUMBER, value
-from avatargpt.speech.seconds import Shortened, named_seconds
+from avatargpt.speech.seconds import Shortened, named_seconds, without_seconds
 from instruct_data.face.score import Event, Score
 from vqvae.errors import UserError
 
@@ -25,6 +25,7 @@ _TIMES = re.compile(
     r"(?!\s+(?:as|the|more|per|an?|\w+er)\b)",  # "10x bigger", "twice as fast"
     re.I,
 )
+_COUNTED = re.compile(rf"{NUMBER}|\b(?:once|twice|thrice|couple|few|several|single|times|double|triple)\b", re.I)
 _CLAUSE = re.compile(r"[,;.]|\b(?:and|then|while)\b", re.I)
 
 
@@ -75,8 +76,8 @@ def _named(score: Score, count: re.Match[str], several: Sequence[int]) -> int | 
 
 
 def as_fast(score: Score, short: Shortened) -> Score:
-    """What is done several times for longer than was read, so much more often; where the text says how often, not."""
-    if named_counts(score.text):
+    """What is done several times for longer than was read, so much more often; where the text counts, not."""
+    if _COUNTED.search(without_seconds(score.text)):
         return score
 
     def more(event: Event) -> Event:

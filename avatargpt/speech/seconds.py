@@ -115,6 +115,14 @@ def named_seconds(text: str) -> tuple[list[float], list[float]]:
     return _times(_said(in_long_seconds(text)))
 
 
+def without_seconds(text: str) -> str:
+    """The text without the numbers of seconds that it names."""
+    out, at = "", 0
+    for one in _said(text):
+        out, at = out + text[at : one.start], one.stop
+    return out + text[at:]
+
+
 def shortened(text: str) -> Shortened:
     """The instruction with seconds that the reader knows, and nearly whole ones: others it reads less well.
 

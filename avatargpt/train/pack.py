@@ -26,7 +26,7 @@ class Small(Protocol):
 
 
 S = TypeVar("S", bound=Small)
-LEARNT = ("lengths",)
+LEARNT = ("lengths", "dropout")
 """What of a configuration says no shape, but what was learnt on the way."""
 
 
