@@ -21,6 +21,7 @@ from avatargpt.export.gltf import (
     parsed,
     turned_above,
 )
+from avatargpt.export.gltf_rest import bind_matrices, turns_of
 from avatargpt.export.keyframes import STEP, at, frames, said
 from instruct_data.face.clips import check_weights
 from vqvae import arkit
@@ -213,21 +214,15 @@ def _rest(gltf: GLTF2, bone: int) -> tuple[np.ndarray, np.ndarray]:
     """
     for skin in gltf.skins or []:
         parent = next((j for j in skin.joints if bone in (gltf.nodes[j].children or [])), None)
-        if bone in skin.joints and parent is not None and skin.inverseBindMatrices is not None:
-            matrices = _values(gltf, skin.inverseBindMatrices).reshape(-1, 4, 4).transpose(0, 2, 1).astype(np.float64)
-            inverse = matrices[[skin.joints.index(parent), skin.joints.index(bone)]]
-            own = inverse[0] @ np.linalg.inv(inverse[1])
+        bind = None if parent is None else bind_matrices([skin], [parent, bone], lambda k: _values(gltf, k))
+        if bind is not None:
+            own = np.linalg.inv(bind[0]) @ bind[1]
             inside = [(n.children or []) if i in skin.joints else [] for i, n in enumerate(gltf.nodes)]
             axes = turned_above(bone, inside, lambda n: _placed(gltf.nodes[n])["rotation"])
-            return rot.multiply(_stood(rot.rotate(axes, own[:3, 3])), axes), _turn(own)
+            return rot.multiply(_stood(rot.rotate(axes, own[:3, 3])), axes), turns_of(own)
     children = [n.children or [] for n in gltf.nodes]
     above = turned_above(bone, children, lambda n: _placed(gltf.nodes[n])["rotation"])
     return above, _placed(gltf.nodes[bone])["rotation"]
-
-
-def _turn(matrix: np.ndarray) -> np.ndarray:
-    """(4,) rotation, w first, of a matrix with a scale."""
-    return rot.from_matrix(matrix[:3, :3] / np.linalg.norm(matrix[:3, :3], axis=0))
 
 
 def _stood(way: np.ndarray) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -50,7 +50,8 @@ def _animation(gltf: GLTF2, path: Path) -> Motion:
     tracks = {(c.target.node, c.target.path): animation.samplers[c.sampler] for c in animation.channels}
     if not any(w in tracks for w in [*((j, "rotation") for j in joints), (joints[0], "translation")]):
         raise UserError(f"{path}: no joint is animated; {ACCEPTED}")
-    ways = [_way(gltf, j) for j in joints]
+    parents = {child: n for n, parent in enumerate(gltf.nodes) for child in parent.children or []}
+    ways = [_way(parents, j) for j in joints]
     above = ways[0][:-1]
     turned = [(n, "rotation") for n in dict.fromkeys(n for way in ways for n in way)]
     moved = [w for w in [*turned, *((n, "translation") for n in ways[0])] if w in tracks]
@@ -88,7 +89,7 @@ def _animation(gltf: GLTF2, path: Path) -> Motion:
         root = rot.rotate(track(n, "rotation"), scales[n] * root) + track(n, "translation")
     size = _size(gltf, ways, scales, path)
     root = root * size if abs(size - 1) > SIZE else root
-    bind = bind_matrices(gltf, joints, lambda k: _values(gltf, k))
+    bind = bind_matrices(gltf.skins or [], joints, lambda k: _values(gltf, k))
     if bind is not None:
         rest = turns_at_rest(bind, SMPL22)
         turns = turns if rest is None else rot.multiply(turns, rot.conjugate(rest))
@@ -140,12 +141,11 @@ def _chosen(gltf: GLTF2, joints: set[int], path: Path) -> Animation:
     return ours[0] if ours else gltf.animations[0]
 
 
-def _way(gltf: GLTF2, node: int) -> list[int]:
+def _way(parents: Mapping[int, int], node: int) -> list[int]:
     """The nodes from the topmost above one down to itself."""
-    parents = {child: n for n, parent in enumerate(gltf.nodes) for child in parent.children or []}
     out = [node]
     while out[0] in parents:
-        if len(out) > len(gltf.nodes):
+        if len(out) > len(parents):
             raise ValueError("nodes in a circle")
         out.insert(0, parents[out[0]])
     return out

@@ -10,7 +10,7 @@ import numpy as np
 from vqvae import rotations as rot
 
 if TYPE_CHECKING:
-    from pygltflib import GLTF2
+    from pygltflib import Skin
 
     from vqvae.skeleton import Skeleton
 
@@ -18,17 +18,25 @@ UPRIGHT = 0.8  # least share of the way from pelvis to head that goes up
 SAME = 0.98  # cosine between bones that lie alike
 
 
-def bind_matrices(gltf: GLTF2, joints: Sequence[int], values: Callable[[int], np.ndarray]) -> np.ndarray | None:
-    """(J, 4, 4) of joints (node numbers) in the mesh's space, float64, from a skin that has them all.
+def bind_matrices(
+    skins: Sequence[Skin], joints: Sequence[int], values: Callable[[int], np.ndarray]
+) -> np.ndarray | None:
+    """(J, 4, 4) of joints (node numbers) in the mesh's space, float64, from the first of the skins that has them all.
 
     Args:
         values: gives the (N, 16) of an accessor.
     """
-    for skin in gltf.skins or []:
+    for skin in skins:
         if set(joints) <= set(skin.joints) and skin.inverseBindMatrices is not None:
             matrices = values(skin.inverseBindMatrices).reshape(-1, 4, 4).transpose(0, 2, 1).astype(np.float64)
             return np.asarray(np.linalg.inv(matrices[[skin.joints.index(j) for j in joints]]))
     return None
+
+
+def turns_of(matrices: np.ndarray) -> np.ndarray:
+    """(..., 4) rotations, w first, of matrices (..., 4, 4) with a scale."""
+    axes = matrices[..., :3, :3]
+    return rot.from_matrix(axes / np.linalg.norm(axes, axis=-2, keepdims=True))
 
 
 def turns_at_rest(bind: np.ndarray, skeleton: Skeleton) -> np.ndarray | None:
@@ -42,7 +50,7 @@ def turns_at_rest(bind: np.ndarray, skeleton: Skeleton) -> np.ndarray | None:
         bind: (J, 4, 4) of the joints in the mesh's space.
         skeleton: of these joints.
     """
-    turns = rot.from_matrix(bind[:, :3, :3] / np.linalg.norm(bind[:, :3, :3], axis=1, keepdims=True))
+    turns = turns_of(bind)
     places = bind[:, :3, 3]
     bones = _unit(places - places[[max(p, 0) for p in skeleton.parents]])  # of a joint from its parent
     ours = _unit(np.asarray(skeleton.offsets, np.float64))

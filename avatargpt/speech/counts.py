@@ -44,10 +44,10 @@ def counted(score: Score) -> Score:
     Raises:
         UserError: more often than a score can say.
     """
-    said = _counts(score.text)
     numbers = named_counts(score.text)
     if max(numbers, default=0) <= KNOWN:
         return score
+    said = _counts(score.text)
     if max(numbers) > MOST:
         raise UserError(f"facial instruction {score.text[:40]!r}: {max(numbers)} times; accepted up to {MOST}")
     several = sorted((k for k, e in enumerate(score.events) if e.repeat > 1), key=lambda k: score.events[k].start)
@@ -77,7 +77,7 @@ def _named(score: Score, count: re.Match[str], several: Sequence[int]) -> int | 
 
 def as_fast(score: Score, short: Shortened) -> Score:
     """What is done several times for longer than was read, so much more often; where the text counts, not."""
-    if _COUNTED.search(without_seconds(score.text)):
+    if not short.lasting or _COUNTED.search(without_seconds(score.text)):
         return score
 
     def more(event: Event) -> Event:

@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from avatargpt.speech.numerals import NUMBER, value
+from avatargpt.speech.numerals import NUMBER, UNIT, value
 from avatargpt.speech.parts import clauses
 from avatargpt.speech.regular import regular
 from avatargpt.speech.scores import TAIL, held
@@ -31,10 +31,9 @@ _THROUGH = re.compile(
     rf"|(?:right )?(?:to|until|till) the (?:very )?end{_OF})(?!\w)",
     re.I,
 )
-_UNIT = r"[ -]*(?:s|secs?|seconds?)"
 _FINAL = re.compile(
     r"\b(?P<how>for|during|over|in|within) the (?:very )?(?:last|final) "
-    rf"(?:(?P<many>{NUMBER}){_UNIT}|second){_OF}(?!\w)",
+    rf"(?:(?P<many>{NUMBER})[ -]*{UNIT}|second){_OF}(?!\w)",
     re.I,
 )
 _HALFWAY = re.compile(

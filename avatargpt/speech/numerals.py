@@ -12,22 +12,24 @@ _VALUES |= {"a dozen": 12.0, "half a dozen": 6.0, "two dozen": 24.0, "a hundred"
 _VALUES |= {f"{ten}-{one}": _TENS[ten] + k for ten in _TENS for k, one in enumerate(_ONES[1:10], 1)}
 _WORDS = "|".join(w.replace("-", "[- ]") for w in sorted(_VALUES, key=len, reverse=True))
 NUMBER = rf"(?:\d+(?:\.\d+)?|\b(?:{_WORDS})\b)(?: and a half)?"
+UNIT = r"(?:s|secs?|seconds?)\b"
+VERBS = (
+    "be|bite|blink|blow|chew|close|frown|gasp|grin|laugh|lean|lift|look|lower|nod|open|pout|press|puff|pucker|raise"
+    "|relax|roll|shake|show|sigh|smile|smirk|sneer|squint|stick|suck|tilt|turn|widen|wink|wrinkle|yawn"
+)
 _COMMA = re.compile(
-    r"(?<![\d,.])(\d+),(\d{1,2})(?=\s*(?:s|secs?|seconds?)\b|\s*(?:to|until|till|[-\u2013])\s*\d+,\d)", re.I
+    rf"(?<![\d,.])(\d+),(\d{{1,2}})(?=\s*{UNIT}|\s*(?:to|until|till|[-\u2013])\s*\d+,\d)", re.I
 )
 _MILLI = re.compile(r"\b(\d+(?:\.\d+)?)[\s-]*(?:ms|msecs?|milliseconds?)\b", re.I)
 _BOTH = re.compile(r"\b(\d+)\s*m(?:ins?|inutes?)?\s*(?:and\s+)?(\d+(?:\.\d+)?)\s*s(?:ecs?|econds?)?\b", re.I)
 _BEFORE = r"\b(?P<before>for|after|at|from|to|until|till|by|every|wait|pause|lasting|than)\s+(?:about\s+|around\s+)?"
 _MINUTES = re.compile(
     rf"{_BEFORE}(?P<many>half an?|an?(?: (?:whole|full|entire))?|{NUMBER})[\s-]+(?:minutes?|mins?)\b(?! of\b)"
-    rf"(?P<half> and a half)?(?:,?\s+(?:and\s+)?(?P<more>{NUMBER})\s*(?:s|secs?|seconds?)\b)?",
+    rf"(?P<half> and a half)?(?:,?\s+(?:and\s+)?(?P<more>{NUMBER})\s*{UNIT})?",
     re.I,
 )
 _ASKED = re.compile(
-    r"(?:angry|be|bite|blink|blow|calm|chew|close|cry|do|frown|gasp|gaze|glare|grin|happy|hold|keep|laugh|lean|lift|look|lower|make|neutral|nod"
-    r"|open|pause|pout|press|puff|pucker|raise|relax|remain|roll|sad|shake|show|sigh|smile|smirk|sneer|squint|stare|stay"
-    r"|stick|suck|tilt|turn|wait|widen|wink|wrinkle|yawn)\b",
-    re.I,
+    rf"(?:{VERBS}|angry|calm|cry|do|gaze|glare|happy|hold|keep|make|neutral|pause|remain|sad|stare|stay|wait)\b", re.I
 )
 _BEEN = re.compile(r"\b(?:as if|as though|like|ha(?:ve|s|d)|been|who|that|after)\b", re.I)
 _BEGUN = re.compile(r"[,;:.!/]\s*|\b(?:and|then|please)\s+", re.I)

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from avatargpt.speech.numerals import NUMBER, in_seconds, value
+from avatargpt.speech.numerals import NUMBER, UNIT, in_seconds, value
 from avatargpt.speech.parts import clauses, spans
 from avatargpt.speech.scores import held
 from instruct_data.face.score import MAX_SECONDS, Score
@@ -21,7 +21,7 @@ TIMES = 3  # that something comes again in a clip of no given length
 MOST = 0.6  # of the period that it takes
 SHORTEST = 0.2  # s of the clip that are left for something
 LEAST = 0.3  # s between two
-_UNIT = r"[ -]*(?:s|secs?|seconds?)\b"
+_UNIT = rf"[ -]*{UNIT}"
 _EVERY = re.compile(
     rf"\b(?:once )?every (?:(?P<many>{NUMBER})(?:\s*(?:to|or|-|\u2013)\s*(?P<most>{NUMBER}))?{_UNIT}"
     r"|(?P<word>other|couple of|few)? ?seconds?\b)(?: or so\b)?",

@@ -12,8 +12,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
-from avatargpt.speech.numerals import NUMBER, in_seconds, value
+from avatargpt.speech.numerals import NUMBER, VERBS, in_seconds, value
 from avatargpt.speech.score_tokens import ScoreTokens
 from instruct_data.face.score import MAX_SECONDS
 from vqvae.errors import UserError
@@ -31,10 +32,7 @@ _WHOSE = "".join(rf"(?<!\b{w} [1-9]0)" for w in ("the", "his", "her", "my", "our
 _ERA = _WHOSE + r"(?<!\b1[6-9]\d0)(?<!\b20\d0)s(?!\s+(?:kid|mov|music|pop|rock|style|hair|film|disco))"
 _UNIT = rf"[\s-]*(?:{_ERA}|secs?|seconds?)\b"
 _SPAN = rf"{NUMBER}(?:\s*s)?(?:\s*\b(?:to|until)\b\s*|{_DASH}){NUMBER}"
-_DONE = (
-    "and|be|bite|blink|blow|chew|close|frown|gasp|grin|laugh|lean|lift|look|lower|nod|on|onwards?|open|pout|press|puff|pucker|raise"
-    "|relax|roll|shake|show|sigh|smile|smirk|sneer|squint|start|stick|stop|suck|then|tilt|turn|widen|wink|wrinkle|yawn"
-)
+_DONE = rf"{VERBS}|and|on|onwards?|start|stop|then"
 _SECONDS = re.compile(
     # "at 2, 4 and 8 seconds", "from 5 to 12 s"; without a unit where that is all: "at 10, wink"
     rf"\b(?:for|lasting|lasts?)\s+(?:about\s+|around\s+)?(?P<either>{_SPAN})(?={_UNIT})"  # "for 8 to 10 seconds"
@@ -86,7 +84,16 @@ class _Said:
         return numbers, [numbers[1] - numbers[0]] if self.span else []
 
 
-def _said(plain: str) -> list[_Said]:
+@lru_cache(256)
+def _read(text: str) -> tuple[str, tuple[_Said, ...]]:
+    """The text as it is read, and the seconds in it: minutes and the like count where they are more than is known."""
+    plain = in_seconds(text)
+    said = _said(plain)
+    clock, lasting = _times(said)
+    return (plain, said) if max([*clock, *lasting, 0.0]) > KNOWN else (text, _said(text))
+
+
+def _said(plain: str) -> tuple[_Said, ...]:
     found = []
     for m in _SECONDS.finditer(plain):
         kind = next(k for k, v in m.groupdict().items() if v and k != "mark")
@@ -95,7 +102,7 @@ def _said(plain: str) -> list[_Said]:
             continue
         span = len(numbers) == 2 and numbers[1] > numbers[0] and _RANGE.search(m[kind]) is not None
         found.append(_Said(kind, *m.span(kind), numbers, span))
-    return found
+    return tuple(found)
 
 
 def _times(said: Sequence[_Said], read: Callable[[float], float] = float) -> tuple[list[float], list[float]]:
@@ -105,14 +112,12 @@ def _times(said: Sequence[_Said], read: Callable[[float], float] = float) -> tup
 
 def in_long_seconds(text: str) -> str:
     """The text with minutes and the like in seconds, where these are more than the reader knows; else as it is."""
-    plain = in_seconds(text)
-    clock, lasting = _times(_said(plain))
-    return plain if max([*clock, *lasting, 0.0]) > KNOWN else text
+    return _read(text)[0]
 
 
 def named_seconds(text: str) -> tuple[list[float], list[float]]:
     """Seconds that an instruction names by the clock, and how long it says that something takes, or comes after."""
-    return _times(_said(in_long_seconds(text)))
+    return _times(_read(text)[1])
 
 
 def without_seconds(text: str) -> str:
@@ -129,8 +134,7 @@ def shortened(text: str) -> Shortened:
     Raises:
         UserError: more seconds than a score can take.
     """
-    plain = in_long_seconds(text)
-    said = _said(plain)
+    plain, said = _read(text)
     clock, lasting = _times(said)
     named = [*clock, *lasting]
     most = max([*named, 0.0])

@@ -10,18 +10,18 @@ import re
 from collections.abc import Callable
 from dataclasses import replace
 
-from avatargpt.speech.numerals import NUMBER, in_seconds, value
+from avatargpt.speech.numerals import NUMBER, UNIT, in_seconds, value
 from avatargpt.speech.seconds import named_seconds
 from instruct_data.face.score import MAX_SECONDS, Score
 from vqvae.errors import UserError
 
 SHORTEST = 2.0  # s that are left to the reader
-_UNIT = r"[\s-]*(?:s|secs?|seconds?)\b"
+_UNIT = rf"[\s-]*{UNIT}"
 _ABOUT = r"(?:\s+(?:about|around|exactly|at least|another))?"
 _WAIT = re.compile(
     r"(?:^|[,;.!]\s*|(?<!n't)(?<!n\u2019t)(?<!not)(?<!\bto)\s+)(?:and\s+)?(?:then,?\s+)?(?:"
     rf"(?:wait|pause)(?:\s+for)?{_ABOUT}\s+(?P<wait>{NUMBER})(?:\s+more)?{_UNIT}|(?P<later>{NUMBER}){_UNIT}\s+later)"
-    r"(?!\s+(?:while|with|without|as|more|than|between|\w+ing)\b)"
+    r"(?!\s+(?:while|with|without|as|more|than|\w+ing)\b)"
     r"\s*[,;.:]?\s*(?:and\s+|before\s+)?(?:then,?\s+)?(?!\s*between\b)",
     re.I,
 )
