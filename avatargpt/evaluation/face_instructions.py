@@ -25,6 +25,7 @@ from vqvae.face import FaceMotion
 
 OWN = "face_instructions.jsonl"
 EVERYDAY = "face_everyday.jsonl"  # short and casual, as users type them; sides and times seldom said
+LEARNT = "face_learnt.txt"  # the corpus' held-out texts that the packaged readers met (scripts/learnt.py)
 STEPS = (0.3, 0.7, 0.85, 1.0)  # slightly, nothing said, very, extremely
 WORDS = ("slightly ", "", "very ", "extremely ")
 DEGREES = (" slightly", "", " very strongly", " extremely")
@@ -49,21 +50,34 @@ def score(suite: Suite, performer: FacePerformer, data: Path | None, store: Path
     if data is not None:
         sources["corpus"] = instructions_of(data)
     speech = None if store is None else _speech(store)
-    samples = []
+    samples, done = [], {}
     for name, path in sources.items():
         wanted = [one.score for one in read_instructions(path)]
         read = performer.read([s.text for s in wanted], [s.length for s in wanted])  # as --seconds tells it
         made = [performer.perform(s.text, score=r, seconds=s.length) for s, r in zip(wanted, read, strict=True)]
         results |= followed(name, made, wanted)
+        done[name] = [(s.text, [float(r.done) for r in check_score(m, s)]) for m, s in zip(made, wanted, strict=True)]
         results |= {f"reading_{k}/{name}": plain(v) for k, v in reading_score(read, wanted).items()}
         told = [performer.perform(s.text, score=s, seconds=s.length) for s in wanted]
         results |= {k.replace("/", "_told/"): v for k, v in followed(name, told, wanted).items()}
         samples += _samples(made[:20], read[:20], wanted[:20])
+    if data is not None:
+        results |= together([*done["own"], *done["corpus"]], (suites() / LEARNT).read_text("utf-8").splitlines())
     results |= _rising(performer)
     if speech is not None:
         results |= _with_speech(performer, speech, [one.score for one in read_instructions(sources["own"])])
     return {"results": results, "samples": samples}
 
+
+def together(done: Sequence[tuple[str, Sequence[float]]], learnt: Sequence[str]) -> dict[str, Any]:
+    """Our own and the corpus' events as one share: of all, and of all but those of texts that were learnt.
+
+    Args:
+        done: per instruction its text and, per event, 1 where it is done, else 0.
+        learnt: texts to leave out of ``events/unlearnt``.
+    """
+    left = [x for text, row in done if text not in learnt for x in row]
+    return {"events/together": figure([x for _, row in done for x in row]), "events/unlearnt": figure(left)}
 
 
 def instructions_of(data: Path) -> Path:

@@ -38,6 +38,7 @@ class Rendered:
 def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in (face_instructions.OWN, face_instructions.EVERYDAY):
         (tmp_path / name).write_text("".join(json.dumps(s.to_json()) + "\n" for s in ROWS))
+    (tmp_path / face_instructions.LEARNT).write_text("wink\n")
     monkeypatch.setattr(face_instructions, "suites", lambda: tmp_path)
     monkeypatch.setattr("instruct_data.face.actions.action_names", lambda: ["smile", "nod", "wink_left", "raise_brows"])
     monkeypatch.setattr("instruct_data.face.emotions.emotion_names", lambda: ["happy"])
@@ -63,6 +64,21 @@ def test_a_wrong_reading_is_seen(small: None) -> None:
     assert result["results"]["events_told/own"]["mean"] == 1.0
     assert result["results"]["reading_actions/own"]["mean"] == 0.0
     assert np.all([row["faults"] for row in result["samples"]])
+
+
+def test_learnt_texts_are_left_out_of_a_share() -> None:
+    done = [("smile", [1.0]), ("wink", [1.0, 1.0]), ("nod", [0.0])]
+    figures = face_instructions.together(done, ["wink"])
+    assert [figures[f"events/{k}"]["n"] for k in ("together", "unlearnt")] == [4, 2]
+    assert [figures[f"events/{k}"]["mean"] for k in ("together", "unlearnt")] == [0.75, 0.5]
+
+
+def test_a_corpus_is_measured_together_with_our_own(small: None, tmp_path: Path) -> None:
+    (tmp_path / "val.jsonl").write_text("".join(json.dumps(s.to_json()) + "\n" for s in ROWS))
+    suite = evaluation.load("face_instructions")
+    results = face_instructions.score(suite, Rendered(), tmp_path, None)["results"]  # type: ignore[arg-type]
+    assert results["events/together"]["n"] == 2 * results["events/own"]["n"]
+    assert results["events/together"]["mean"] == results["events/unlearnt"]["mean"] == 1.0
 
 
 def test_shipped_instructions_are_held_out() -> None:

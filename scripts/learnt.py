@@ -1,0 +1,62 @@
+"""Which held-out facial instructions are in what readers learn from, but for capitals, stops and sides?
+
+Usage: python scripts/learnt.py --texts FACE_TEXT CONFIG [CONFIG ...]
+
+Draws the material of each `configs/driver/reader*.yaml` as it is without knowledge of the held-out texts of --texts
+(the trainer itself has left them out since; the packaged readers are older) and prints the held-out texts, one a
+line, that some stage would learn: as something composed, timed, joined, a plain name with its degree or a training
+instruction's mirror image. `eval/suites/face_learnt.txt` is what this prints for the stages of the packaged readers.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from avatargpt.train.reader import read_scores
+from avatargpt.train.reader_material import Material, bare, material, with_mirrored
+from avatargpt.train.runtime import from_mapping, load_yaml
+from vqvae.errors import UserError
+
+
+def learnt(texts: Path, configs: Sequence[Path]) -> Iterator[set[str]]:
+    """For each configuration the held-out texts of the corpus that are in its material.
+
+    Args:
+        texts: folder with train.jsonl and val.jsonl.
+        configs: YAML files of the reader stage.
+
+    Raises:
+        UserError: a file is missing or damaged.
+    """
+    from instruct_data.face.corpus import OWN
+
+    written, corpus, apart = (read_scores([p]) for p in (OWN, texts / "train.jsonl", texts / "val.jsonl"))
+    known = {bare(s.text): one.text for one in apart for s in with_mirrored([one])}
+    for path in configs:
+        options = from_mapping(Material, load_yaml(path).get("data"), f"{path}: data")
+        groups, _ = material(written, options, corpus)
+        yield {known[b] for some in groups.values() for s in some if (b := bare(s.text)) in known}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--texts", type=Path, required=True, help="folder of the corpus: train.jsonl, val.jsonl")
+    parser.add_argument("configs", type=Path, nargs="+", help="YAML of the reader stage")
+    args = parser.parse_args()
+    found: set[str] = set()
+    try:
+        for path, some in zip(args.configs, learnt(args.texts, args.configs), strict=True):
+            print(f"{path.name}: {len(some)}", file=sys.stderr)
+            found |= some
+    except UserError as e:
+        print(f"error: {e}", file=sys.stderr)
+        return 2
+    print("\n".join(sorted(found)))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
