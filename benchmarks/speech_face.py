@@ -1,6 +1,6 @@
 """Speech to face: real-time factor, latency, memory over an hour, and whether chunks change the frames.
 
-    python benchmarks/speech_face.py [--model FOLDER] [--rate 48000] [--minutes 60] [--lips paired] [--json]
+    python benchmarks/speech_face.py [--model FOLDER | none] [--rate 48000] [--minutes 60] [--lips paired] [--json]
 
 The sound is a voiced buzz with syllables; what the network says does not change how long it takes. Chunks of 10 ms to
 1 s are compared with one push of everything, bit for bit.
@@ -22,8 +22,10 @@ from avatargpt.speech.network import DriverConfig, DriverNetwork
 CHUNKS_MS = (10, 20, 53, 160, 500, 1000)
 
 
-def default_driver() -> Driver:
-    """Random weights of the default shape: speed does not depend on what they say."""
+def driver_of(model: str | None) -> Driver:
+    """The packaged driver, that of a folder, or with ``none`` one of random weights and the default shape."""
+    if model != "none":
+        return Driver.load(model)
     torch.manual_seed(0)
     return Driver(DriverNetwork(DriverConfig()))
 
@@ -42,7 +44,7 @@ def memory() -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--model", help="folder of a driver; default: random weights of the default shape")
+    parser.add_argument("--model", help="folder of a driver, or none: random weights; default: the packaged one")
     parser.add_argument("--rate", type=int, default=48_000)
     parser.add_argument("--minutes", type=float, default=60, help="of the long stream; 0 leaves it out")
     parser.add_argument("--lips", choices=HEADS, default="taught", help="which head speaks")
@@ -50,7 +52,7 @@ def main() -> None:
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
-    driver = Driver.load(args.model) if args.model else default_driver()
+    driver = driver_of(args.model)
     sound = buzz(12, args.rate)
 
     def run(chunk: int) -> np.ndarray:

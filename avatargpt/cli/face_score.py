@@ -56,7 +56,7 @@ def take(path: Path) -> tuple[list[Score], bool]:
 
 _ROW = {"text": str, "kind": str, "length": float, "events": list, "emotion": list, "id": str}
 _EVENT = {"action": str, "start": float, "duration": float, "intensity": float, "repeat": int}
-_FELT = {"name": str, "intensity": float, "start": float, "end": float}
+_FELT = {"name": str, "intensity": float, "start": float, "end": float, "to": float}
 _WORDS = {str: "text", float: "a number", int: "a whole number", list: "a list"}
 
 
@@ -66,7 +66,7 @@ def _check(row: dict[str, Any], where: str) -> None:
     for i, one in enumerate(row.get("events", ()), 1):
         _fields(one, _EVENT, {"action", "start", "duration"}, f"{where}: event {i}")
     for i, one in enumerate(row.get("emotion", ()), 1):
-        _fields(one, _FELT, set(_FELT), f"{where}: emotion {i}")
+        _fields(one, _FELT, {*_FELT} - {"to"}, f"{where}: emotion {i}")
 
 
 def _fields(row: Any, kinds: dict[str, type], needed: set[str], where: str) -> None:
@@ -89,7 +89,7 @@ def row(score: Score) -> dict[str, Any]:
     def near(name: str, value: Any) -> Any:
         if not isinstance(value, float):
             return value
-        least = 0.001 if name in ("duration", "intensity") else 0.0
+        least = 0.001 if name in ("duration", "intensity", "to") else 0.0
         return max(least, int(value * 1000) / 1000 if name == "start" else round(value, 3))
 
     def rounded(one: Any) -> Any:
@@ -119,7 +119,11 @@ def told(score: Score) -> str:
         f"{e.action}{times(e.repeat)} {span(e.start, e.end)}{at(e.intensity)}"
         for e in sorted(score.events, key=lambda e: e.start)
     )
-    felt = ", ".join(f"{f.name} {span(f.start, f.end)}{at(f.intensity)}" for f in score.emotions)
+    felt = ", ".join(
+        f"{f.name} {span(f.start, f.end)}"
+        + (at(f.intensity) if f.to is None else f" from {f.intensity:.2f} to {f.to:.2f}")
+        for f in score.emotions
+    )
     return "; ".join(part for part in (done, felt, f"{round(score.length, 2):g} s") if part)
 
 

@@ -41,6 +41,11 @@ _HALFWAY = re.compile(
     rf"|\b(?:half-?|mid)(?: ?way)? through{_OF[:-1]}|\bin the middle{_OF[:-1]}",
     re.I,
 )
+_PARTS = {  # of the clip, from and to
+    "first half": (0, 1 / 2), "(?:second|other|last) half": (1 / 2, 1), "first third": (0, 1 / 3),
+    "(?:second|middle|next) third": (1 / 3, 2 / 3), "(?:last|final|third) third": (2 / 3, 1),
+    "first quarter": (0, 1 / 4), "(?:last|final) quarter": (3 / 4, 1),
+}  # fmt: skip
 _LAST = re.compile(rf"\b(?:at the (?:very )?end{_OF}|to finish)(?!\w)", re.I)
 _TOWARDS = re.compile(rf"\b(?:towards?|near|close to) the end{_OF}(?!\w)", re.I)
 
@@ -56,7 +61,9 @@ def extended(score: Score, seconds: float, read: Callable[[str], Score]) -> Scor
         return score
     text, out = in_long_seconds(score.text), regular(score, seconds, read)
     for phrase, change in (
-        (_THROUGH, _through), (_TOWARDS, _towards), (_LAST, _last), (_HALFWAY, _halfway), (_FINAL, _finally(text))
+        (_THROUGH, _through), (_TOWARDS, _towards), (_LAST, _last), (_HALFWAY, _halfway), (_FINAL, _finally(text)),
+        *((re.compile(rf"\b(?:(?:for|in|during|over|through|spend) )?the {words}{_OF}(?!\w)", re.I), _between(*part))
+          for words, part in _PARTS.items()),
     ):  # fmt: skip
         for clause in clauses(text, phrase):
             part = read(clause)
@@ -108,6 +115,31 @@ def _from(score: Score, named: set[str], start: float, seconds: float) -> Score:
     room = seconds - TAIL - max((e.end for e in events), default=0.0)
     by = min(start - min((e.start for e in events), default=start), room)
     return _felt_from(_moved(score, events, by), named, start)
+
+
+def _between(first: float, last: float) -> Callable[[Score, set[str], float], Score]:
+    """What is named takes that part of the clip, from one share of it to another; feelings to the end stay so."""
+
+    def change(score: Score, named: set[str], seconds: float) -> Score:
+        start, end = first * seconds, last * seconds
+        chosen = _latest(score.events, named)
+        ends = min(end, seconds - TAIL)
+        moved = (replace(e, start=start, duration=min(e.duration, ends - start)) for e in chosen)
+        events = (*(e for e in score.events if e not in chosen), *(_longer(e, ends, 0.0) for e in moved))
+        began = min((f.start for f in score.emotions if f.name in named), default=seconds)
+
+        def felt(f: Emotion) -> Emotion:
+            if f.name in named:
+                return replace(f, start=start, end=end)
+            return replace(f, start=end) if began < f.start < end < f.end else f  # what is felt after it
+
+        return replace(score, events=_in_order(events), emotions=tuple(felt(f) for f in score.emotions))
+
+    return change
+
+
+def _in_order(events: Sequence[Event]) -> tuple[Event, ...]:
+    return tuple(sorted(events, key=lambda e: e.start))
 
 
 def _finally(text: str) -> Callable[[Score, set[str], float], Score]:

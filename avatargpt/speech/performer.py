@@ -14,7 +14,10 @@ from avatargpt.speech.audio import MAX_SECONDS
 from avatargpt.speech.denied import allowed
 from avatargpt.speech.direction import Direction, Feeling
 from avatargpt.speech.extent import extended
+from avatargpt.speech.gradual import gradual
+from avatargpt.speech.in_turn import in_turn
 from avatargpt.speech.laughter import laughing
+from avatargpt.speech.manner import in_manner
 from avatargpt.speech.regular import regular
 from avatargpt.speech.scores import check_times, clauses_of, feelings_of, fitted, held, spread
 from avatargpt.speech.waits import waited
@@ -98,8 +101,8 @@ class FacePerformer:
         return [self._timed(one, length, sound is not None) for one, length in zip(whole, lengths, strict=True)]
 
     def _timed(self, score: Score, seconds: float | None, heard: bool) -> Score:
-        """In parts where something is waited for; with laughter, without what is denied, and as its text wants it
-        through the clip."""
+        """In parts where something is waited for, or feelings and actions follow one another; with laughter, without
+        what is denied, and as its text wants it through the clip."""
 
         def part(text: str, seconds: float | None) -> Score:
             return self.read([text], None if heard else [seconds], seconds if heard else None)[0]
@@ -107,12 +110,17 @@ class FacePerformer:
         apart = waited(score.text, part, seconds)
         if apart is not None:
             return apart if seconds is None else held(apart, seconds)
-        plain = allowed(laughing(score))
-        return regular(plain, None, self._clause) if seconds is None else extended(plain, seconds, self._clause)
+        row = in_turn(score.text, lambda text: laughing(self._clause(text)), seconds)
+        if row is not None:
+            return gradual(row, self._clause, fixed=seconds is not None)
+        plain = allowed(in_manner(laughing(score), lambda text: self._clause(text, seconds)))
+        if seconds is None:
+            return gradual(regular(plain, None, self._clause), self._clause, fixed=False)
+        return gradual(extended(plain, seconds, self._clause), self._clause, fixed=True)
 
-    def _clause(self, text: str) -> Score:
-        """What a part of an instruction means by itself."""
-        return self.reader.read([text], self.reading)[0]
+    def _clause(self, text: str, seconds: float | None = None) -> Score:
+        """What a part of an instruction, or other words for it, means by itself."""
+        return self.reader.read([text], self.reading, seconds=[seconds])[0]
 
     def direction(
         self, score: Score | None, feelings: Sequence[Feeling] = (), seconds: float | None = None

@@ -36,6 +36,11 @@ _LIMITS = re.compile(
 )
 
 
+def says_every(text: str) -> bool:
+    """Whether something is to be done every so many seconds."""
+    return _EVERY.search(text) is not None
+
+
 def regular(score: Score, seconds: float | None, read: Callable[[str], Score]) -> Score:
     """The score with what its text wants every so many seconds; `TIMES` times where no length is given.
 

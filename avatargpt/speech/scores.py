@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from avatargpt.speech.direction import TOGETHER, Clause, Feeling
@@ -39,7 +40,8 @@ def side_of(score: Score, feeling: str = "") -> str:
 
 
 def feelings_of(score: Score) -> list[Feeling]:
-    """Feelings as keyframes: at every change those that are felt, up to `TOGETHER`, each with its own intensity.
+    """Feelings as keyframes: at every change those that are felt, up to `TOGETHER`, each with its own intensity; of
+    those that grow or fade the first and the last strength, between which lies a straight line.
 
     Those that take one side of the face say so where it is the right one (`side_of`): ``contempt, right``.
     """
@@ -48,23 +50,29 @@ def feelings_of(score: Score) -> list[Feeling]:
         return []
     edges = sorted({0.0, *(e.start for e in felt), *(e.end for e in felt if e.end < length)})
     out: list[Feeling] = []
-    for start in edges:
-        here: dict[str, float] = {}
-        for e in felt:
-            if e.start <= start + SHORT < e.end and e.name != "neutral":
-                here[e.name] = max(here.get(e.name, 0.0), e.intensity)
-        strongest = sorted(here.items(), key=lambda one: -one[1])[:TOGETHER]
-        ordered = [(f"{n}, right" if n in one_sided() and side_of(score, n) == "right" else n, i) for n, i in strongest]
-        (name, most), beside = (ordered or [("neutral", 0.0)])[0], tuple(ordered[1:])
-        if out and start > 0:
-            last = out[-1]
-            if start - last.second > FADE:  # hold the one before until the change begins
-                out.append(replace(last, second=start - 0.01))
-            out.append(Feeling(start + min(FADE, 0.9 * max(length - start, 0.02)), name, most, beside))
-        else:
-            out.append(Feeling(start, name, most, beside))
+    for start, end in zip(edges, [*edges[1:], length], strict=True):
+        here = [e for e in felt if e.start <= start + SHORT < e.end and e.name != "neutral"]
+        changes = any(e.to is not None for e in here)  # as time goes on
+        reached = start + min(FADE, 0.9 * max(length - start, 0.02)) if out and start > 0 else start
+        if out and start > 0 and start - out[-1].second > FADE:  # hold the one before until the change begins
+            out.append(replace(out[-1], second=start - 0.01))
+        if not changes or reached < end:
+            out.append(_keyframe(score, here, reached))
+        if changes:
+            out.append(_keyframe(score, here, end))
     kept = sorted({f.second: f for f in out}.values(), key=lambda f: f.second)
     return [f for f in kept if f.second <= length]
+
+
+def _keyframe(score: Score, felt: Sequence[Emotion], second: float) -> Feeling:
+    """What is felt at a second: the strongest first."""
+    here: dict[str, float] = {}
+    for e in felt:
+        here[e.name] = max(here.get(e.name, 0.0), e.at(second))
+    strongest = sorted(here.items(), key=lambda one: -one[1])[:TOGETHER]
+    ordered = [(f"{n}, right" if n in one_sided() and side_of(score, n) == "right" else n, i) for n, i in strongest]
+    (name, most), beside = (ordered or [("neutral", 0.0)])[0], tuple(ordered[1:])
+    return Feeling(second, name, most, beside)
 
 
 def spread(score: Score, seconds: float) -> Score:

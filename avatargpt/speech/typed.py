@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 import unicodedata
 
+from avatargpt.speech.idioms import known
+
 _FIRST = 0x2600  # of the symbols that are taken for emoji; before it come arrows, signs and frames
 _LOOKS = re.compile("[\ufe00-\ufe0f\u200d\u20e3\U0001f3fb-\U0001f3ff\U0001f1e6-\U0001f1ff\u2640\u2642]")
 """What only says how an emoji looks (variation, joiner, skin, sex), and letters of flags."""
@@ -26,8 +28,9 @@ def worded(text: str) -> str:
     """An instruction as the reader is given it.
 
     Emoji become words, the same in a row once; so is a row of exclamation or question marks, for the reader would take
-    it for a count.
+    it for a count. Then come ways to put things that it does not know (`idioms`).
     """
+    text = known(text)
     bare = re.sub(r"(\W)\1+", lambda m: m[1] if is_emoji(m[1]) or m[1] in "!?" else m[0], _LOOKS.sub("", text))
     named = (f"\0{_MEANS.get(c) or unicodedata.name(c, '').lower()}\0" if is_emoji(c) else c for c in bare)
     apart = re.sub("\0\\s*\0", ", then ", "".join(named)).replace("\0", " ")

@@ -36,7 +36,7 @@ def action_class(score: Score) -> str:
     """A class for balancing: the first action, else the strongest emotion."""
     if score.events:
         return score.events[0].action
-    return max(score.emotions, key=lambda f: f.intensity).name if score.emotions else "neutral"
+    return max(score.emotions, key=lambda f: f.strongest).name if score.emotions else "neutral"
 
 
 def face_clips(

@@ -48,7 +48,7 @@ def _action(e: Event) -> str:
 
 def feeling_words(emotion: Emotion) -> str:
     """``very happy``, ``slightly sad``, ``neutral``."""
-    word = "" if emotion.name == NOTHING else _degree(emotion.intensity, FEELING_DEGREES)
+    word = "" if emotion.name == NOTHING else _degree(emotion.strongest, FEELING_DEGREES)
     return f"{word} {emotion.name}".strip()
 
 

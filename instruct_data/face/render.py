@@ -141,6 +141,11 @@ def _envelope(f: Emotion, length: float, t: np.ndarray, onset: float) -> np.ndar
     return up * ease(1 - (t - f.end + EMOTION_EARLY) / (after + EMOTION_EARLY))
 
 
+def _strengths(f: Emotion, t: np.ndarray) -> float | np.ndarray:
+    """How strong a feeling is at times `t` (T,), where it grows or fades; else one number."""
+    return f.intensity if f.to is None else np.interp(t, (f.start, f.end), (f.intensity, f.to))
+
+
 def _swell(t: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """(T, 57) factors near 1, one curve per region: a felt face is never frozen."""
     waves = 1 + SWELL * smooth_noise(t, rng, len(_REGIONS) + 1, 2.2, 0.7)
@@ -154,7 +159,7 @@ def _emotions(clip: _Clip) -> tuple[np.ndarray, Liveliness]:
     for f in clip.score.emotions:
         onset = clip.rng(5, _stable(f.name)).uniform(*EMOTION_ONSET)
         both = np.stack([_envelope(f, clip.score.length, t, onset * slower) for slower in (1.0, HEAD_SLOWER)])
-        levels[f.name] = levels.get(f.name, 0) + f.intensity * both
+        levels[f.name] = levels.get(f.name, 0) + _strengths(f, t) * both
     missing = np.ones((len(t), n))
     pose = np.zeros((len(t), SIZE))
     factors = np.zeros((3, len(t)))

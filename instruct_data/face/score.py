@@ -43,12 +43,27 @@ class Event:
 
 @dataclass(frozen=True)
 class Emotion:
-    """A feeling that lasts from `start` to `end` (seconds); several may overlap."""
+    """A feeling that lasts from `start` to `end` (seconds); several may overlap.
+
+    `to` is how strong it is at its end, where it grows or fades there in a straight line; None = as strong throughout.
+    """
 
     name: str
     intensity: float
     start: float
     end: float
+    to: float | None = None
+
+    def at(self, second: float) -> float:
+        """How strong it is then, if it is felt then."""
+        if self.to is None:
+            return self.intensity
+        share = min(max((second - self.start) / (self.end - self.start), 0.0), 1.0)
+        return self.intensity + share * (self.to - self.intensity)
+
+    @property
+    def strongest(self) -> float:
+        return max(self.intensity, self.to or 0.0)
 
 
 @dataclass(frozen=True)
@@ -85,7 +100,8 @@ class Score:
             if not 0 <= f.start < min(f.end, self.length):
                 times = f"from {f.start} to {f.end} s in {self.length} s"
                 raise UserError(f"score: {f.name} {times}; accepted a start before its end and the clip's")
-            _intensity(f.name, f.intensity)
+            for strength in (f.intensity, *([] if f.to is None else [f.to])):
+                _intensity(f.name, strength)
 
     def mirrored(self) -> Score:
         """Left and right exchanged in actions and words."""
@@ -94,17 +110,20 @@ class Score:
 
     def scaled(self, intensity: float) -> Score:
         """The same with every intensity multiplied, at most 1."""
-        return replace(
-            self,
-            events=tuple(replace(e, intensity=min(1.0, e.intensity * intensity)) for e in self.events),
-            emotions=tuple(replace(f, intensity=min(1.0, f.intensity * intensity)) for f in self.emotions),
-        )
+
+        def by(value: float) -> float:
+            return min(1.0, value * intensity)
+
+        felt = (replace(f, intensity=by(f.intensity), to=None if f.to is None else by(f.to)) for f in self.emotions)
+        events = tuple(replace(e, intensity=by(e.intensity)) for e in self.events)
+        return replace(self, events=events, emotions=tuple(felt))
 
     def to_json(self) -> dict[str, Any]:
         """The row of the corpus that :func:`parse_score` reads."""
+        felt = [{k: v for k, v in vars(f).items() if v is not None} for f in self.emotions]
         return {
             "text": self.text, "kind": self.kind, "length": self.length,
-            "events": [vars(e) for e in self.events], "emotion": [vars(f) for f in self.emotions],
+            "events": [vars(e) for e in self.events], "emotion": felt,
         }  # fmt: skip
 
     @property
@@ -188,9 +207,9 @@ def parse_score(row: dict[str, Any], where: str = "score") -> Score:
                   _whole(e.get("repeat", 1))) for e in row.get("events", ())
         )  # fmt: skip
         emotions = tuple(
-            Emotion(str(f["name"]), float(f["intensity"]), float(f["start"]), float(f["end"]))
-            for f in row.get("emotion", ())
-        )
+            Emotion(str(f["name"]), float(f["intensity"]), float(f["start"]), float(f["end"]),
+                    None if f.get("to") is None else float(f["to"])) for f in row.get("emotion", ())
+        )  # fmt: skip
         return Score(float(row["length"]), events, emotions, str(row.get("text", "")))
     except UserError as e:
         raise UserError(f"{where}: {e}") from None

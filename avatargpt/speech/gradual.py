@@ -1,0 +1,140 @@
+"""Feelings that grow, fade or turn into others as time goes by: "gradually become angry", "from happy to sad over 8 s".
+
+A rule. Readers write such a change as two or three steps, as instructions to learn from do, and of one seconds however
+long it is to take. Where the words say that it is gradual, straight lines take the place of the steps, over the seconds
+that are said, else over nearly all of the time that is left. What is felt, and how strongly, is the reader's.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from avatargpt.speech.numerals import NUMBER, UNIT, in_seconds, value
+from avatargpt.speech.parts import denies, spans
+from instruct_data.face.score import MAX_SECONDS, Emotion, Score
+from vqvae.errors import UserError
+
+FAINT = 0.05  # strength from which something grows and to which it fades
+REST = 1.0  # s that the feeling at the end is held, where nobody says how long the clip is
+SHORTEST = 2.0  # s that a change takes of which nobody says how long
+SHARE, HELD = 0.85, 0.6  # of the time that is left a change takes that share, and leaves so many seconds
+NEUTRAL = "neutral"
+_AGAIN = re.compile(r"\b(more|less|[a-z]+er) and \1\b", re.I)  # "angrier and angrier"
+_SLOWLY = re.compile(
+    r"\b(?:gradual(?:ly)?|slowly|progressively|steadily|little by little|bit by bit|over time|increasingly|ever)\b",
+    re.I,
+)
+_TURNS = (
+    r"\b(?:becom(?:e|es|ing)|gets?|getting|turn(?:s|ing)?|grow(?:s|ing)?|go(?:es|ing)?|fad(?:e|es|ing)"
+    r"|shift(?:s|ing)?|chang(?:e|es|ing)|morph(?:s|ing)?|melt(?:s|ing)?|eas(?:e|es|ing)|drift(?:s|ing)?"
+    r"|transition(?:s|ing)?|ramp(?:s|ing)?(?: up)?|build(?:s|ing)?(?: up)?|mov(?:e|es|ing))\b"
+)
+_OVER = re.compile(
+    r"\b(?:over|within|in|during|for)\s+(?:the (?:course|space) of\s+)?(?:about\s+|around\s+)?"
+    rf"(?P<many>{NUMBER})[\s-]*{UNIT}",
+    re.I,
+)
+_FROM = re.compile(r"\bfrom\b.+\b(?:in)?to(?:wards?)?\b", re.I)
+_CHANGES = re.compile(rf"{_TURNS}.*\b(?:from\b.+\bto|into)\b|\b(?:ramp|build)s?(?:ing)? up\b", re.I)
+_TAKES = re.compile(_TURNS, re.I)
+_FADES = re.compile(
+    r"\b(?:fad(?:e|es|ing)|subsid\w+|wan(?:es|ing)|lessen\w*|ebb\w*|di(?:e|es) down|calm\w*|cool\w*)\b", re.I
+)
+_GROWS = re.compile(rf"\b(?:becom|get|grow)\w*\b|{_FADES.pattern}", re.I)  # verbs that are no actions of a face
+_SUDDENLY = re.compile(r"\b(?:sudden(?:ly)?|abruptly|all at once|explod\w+|erupt\w*|snaps?|bursts?)\b", re.I)
+_INTO = re.compile(r"\b(?:in)?to\b", re.I)
+
+
+def is_gradual(clause: str) -> bool:
+    """Whether the words say that something changes as time goes by."""
+    if _SLOWLY.search(clause) or _CHANGES.search(clause):
+        return True
+    return _OVER.search(clause) is not None and (_TAKES.search(clause) or _FROM.search(clause)) is not None
+
+
+def gradual(score: Score, read: Callable[[str], Score], fixed: bool) -> Score:
+    """The score with straight lines where its words want a feeling to change as time goes by.
+
+    Args:
+        read: what a clause means.
+        fixed: the clip is as long as the score; else it grows with the seconds that are said.
+
+    Raises:
+        UserError: longer than a score can be.
+    """
+    if not score.emotions:
+        return score
+    text = _AGAIN.sub(r"ever \1", in_seconds(score.text))
+    parts = spans(text)
+    for (start, stop), after in zip(parts, [*parts[1:], None], strict=True):
+        if after and _OVER.fullmatch(text[start:stop]):  # "over five seconds, become sad"
+            stop = after[1]
+        clause = text[start:stop]
+        if not is_gradual(clause) or denies(clause):
+            continue
+        part = read(clause)
+        names = [f.name for f in part.emotions]
+        if not names and _FADES.search(clause):  # "slowly calm down" alone is an action
+            names = [NEUTRAL]
+        elif not names or (part.events and not _GROWS.search(clause)):
+            continue
+        score = _changed(score, names, clause, _SUDDENLY.search(text, stop) is not None, fixed)
+    return score
+
+
+def _changed(score: Score, names: Sequence[str], clause: str, suddenly: bool, fixed: bool) -> Score:
+    """The feelings that a clause names, `names`, change as it says; what comes `suddenly` after that stays a step."""
+    felt = sorted(score.emotions, key=_begin)
+    steps = [f for f in felt if f.name in names]
+    if len(steps) > 1 and suddenly:
+        steps.pop()
+    if not steps or any(f.to is not None for f in felt):
+        return score
+    begin, stop = steps[0].start, max(f.end for f in steps)
+    before = [f for f in felt if f.start < begin and f.name not in (steps[0].name, NEUTRAL)]
+    said = _OVER.search(clause)
+    lasts = value(said["many"]) if said else 0.0
+    until = begin + lasts if said else begin + min(SHARE * (stop - begin), max(stop - begin - HELD, 0.1))
+    if not said and not fixed:
+        until = max(until, begin + SHORTEST)
+    by = 0.0 if fixed else max(until + (REST if said else HELD) - stop, 0.0)
+    length, stop = round(score.length + by, 3), stop + by
+    if length > MAX_SECONDS:
+        raise UserError(f"facial instruction {score.text[:40]!r}: {length:g} s; accepted up to {MAX_SECONDS:g}")
+    until = min(until, stop)
+    lines = [replace(f, start=begin, end=until, to=to) for f, to in _lines(steps, before[-1:], clause)]
+    rest = [replace(f, intensity=f.to, start=until, end=stop, to=None) for f in lines
+            if f.to and f.to > FAINT and until < stop]  # fmt: skip
+    others = [replace(f, end=min(f.end, begin)) if f.start < begin else _later(f, by) for f in felt
+              if f not in steps and (f.start < begin or f.start >= stop - by)]  # fmt: skip
+    events = tuple(replace(e, start=e.start + by) if e.start >= stop - by else e for e in score.events)
+    return replace(score, length=length, events=events, emotions=tuple(sorted([*others, *lines, *rest], key=_begin)))
+
+
+def _begin(f: Emotion) -> float:
+    return f.start
+
+
+def _later(f: Emotion, by: float) -> Emotion:
+    return replace(f, start=f.start + by, end=f.end + by)
+
+
+def _lines(steps: Sequence[Emotion], before: Sequence[Emotion], clause: str) -> list[tuple[Emotion, float]]:
+    """Feelings with their strength at first, and what it comes to."""
+    first, last = steps[0], steps[-1]
+    real = [f for f in steps if f.name != NEUTRAL]
+    gone = [(f, FAINT) for f in before]
+    if not real:  # "then slowly calm down"
+        return gone
+    if first.name != last.name and NEUTRAL not in (first.name, last.name):  # from one to another
+        return [*gone, (first, FAINT), (replace(last, intensity=FAINT), last.intensity)]
+    strengths = [f.intensity for f in real]
+    most, named = max(strengths), real[0]
+    fades = last.name == NEUTRAL or (_FADES.search(clause) and not _INTO.search(clause))
+    if fades or (strengths[-1] < strengths[0] and strengths == sorted(strengths, reverse=True)):
+        falls = strengths[-1] < strengths[0] and not fades
+        return [(replace(named, intensity=most), strengths[-1] if falls else FAINT)]
+    rises = not gone and strengths == sorted(strengths) and strengths[0] < most and first.name != NEUTRAL
+    return [*gone, (replace(named, intensity=strengths[0] if rises else FAINT), most)]
