@@ -43,6 +43,10 @@ _FADES = re.compile(
     r"\b(?:fad(?:e|es|ing)|subsid\w+|wan(?:es|ing)|lessen\w*|ebb\w*|di(?:e|es) down|calm\w*|cool\w*)\b", re.I
 )
 _GROWS = re.compile(rf"\b(?:becom|get|grow)\w*\b|{_FADES.pattern}", re.I)  # verbs that are no actions of a face
+_ALREADY = re.compile(  # it is felt at the start
+    r"\b(?:from|ever|increasingly|more|further|even|still|(?:happi|sadd|angri|madd|calm|gloomi|scari|sleepi|tens)er)\b",
+    re.I,
+)
 _SUDDENLY = re.compile(r"\b(?:sudden(?:ly)?|abruptly|all at once|explod\w+|erupt\w*|snaps?|bursts?)\b", re.I)
 _INTO = re.compile(r"\b(?:in)?to\b", re.I)
 
@@ -136,5 +140,5 @@ def _lines(steps: Sequence[Emotion], before: Sequence[Emotion], clause: str) -> 
     if fades or (strengths[-1] < strengths[0] and strengths == sorted(strengths, reverse=True)):
         falls = strengths[-1] < strengths[0] and not fades
         return [(replace(named, intensity=most), strengths[-1] if falls else FAINT)]
-    rises = not gone and strengths == sorted(strengths) and strengths[0] < most and first.name != NEUTRAL
+    rises = not gone and _ALREADY.search(clause) is not None and strengths == sorted(strengths) and strengths[0] < most and first.name != NEUTRAL
     return [*gone, (replace(named, intensity=strengths[0] if rises else FAINT), most)]
