@@ -18,11 +18,14 @@ from avatargpt.speech.driver import Driver
 from avatargpt.speech.features import BANDS, PER_QUARTER, QUARTERS
 from avatargpt.speech.pairs import CHOSEN_ON, lj_sentences, paired_clips, timed_speech
 from avatargpt.speech.phones import Phone
+from avatargpt.speech.sounds import SOUNDS
 from avatargpt.speech.synthetic import loudness
 from avatargpt.speech.teacher import teach
 from vqvae.errors import UserError
 
 RIDGE, CONTEXT = 300.0, (-4, 2)  # penalty, frames before and after
+MOVED, EACH_SOUND = 0.05, 6  # weight from which a mouth is seen to move; clips of each kind of sound
+NOISES = 14  # of each colour
 ROUNDED = 0.02  # standard deviation of the teacher's rounding below which a clip has none: nothing to correlate with
 
 
@@ -49,7 +52,7 @@ def score(suite: Suite, driver: Driver, data: Path | None, store: Path | None) -
             results |= recorded_faces(driver, list(paired_clips(data / "facegood")))
     if not results:
         raise UserError("speech_face needs --data (a folder with real speech) or --store (a cache of speech data)")
-    results |= _still(driver)
+    results |= _still(driver) | _sounds(driver)
     results["drift"] = plain(drift(driver, float(suite.options.get("drift_minutes", 60))))
     return {"results": results}
 
@@ -115,9 +118,9 @@ def _real(driver: Driver, data: Path) -> dict[str, Any]:
 
 def _still(driver: Driver) -> dict[str, Any]:
     """Largest mouth channel over 10 s of silence and of noise at -30 dB full scale, from 150 ms on."""
-    rng = np.random.default_rng(0)
+    rng, level = np.random.default_rng(0), np.float32(10 ** (-30 / 20))
     sounds = {"silence": [np.zeros(10 * RATE, np.float32)]}
-    sounds["noise"] = [noise(10 * RATE, rng, slope) * np.float32(10 ** (-30 / 20)) for slope in (0.0, 1.0, 2.0)]
+    sounds["noise"] = [noise(10 * RATE, rng, slope) * level for _ in range(NOISES) for slope in (0.0, 1.0, 2.0)]
     first = round(lipsync.SETTLE * FPS)
     return {
         f"still/{name}{'' if head == 'taught' else '_paired'}": figure(
@@ -126,6 +129,22 @@ def _still(driver: Driver) -> dict[str, Any]:
         for name, some in sounds.items()
         for head in driver.heads
     }  # fmt: skip
+
+
+def _sounds(driver: Driver) -> dict[str, Any]:
+    """Share of the frames in which a mouth channel passes `MOVED` while keys, knocks, breath and the like are heard."""
+    first, out = round(lipsync.SETTLE * FPS), {}
+    for number, kind in enumerate(SOUNDS):
+        moved: list[float] = []
+        for i in range(EACH_SOUND):
+            rng = np.random.default_rng([12, number, i])
+            sound = kind(10.0, rng)
+            sound = sound / np.abs(sound).max() * 10 ** (-float(rng.uniform(3, 25)) / 20)
+            sound = sound + noise(len(sound), rng) * 10 ** (-55 / 20)
+            weights = driver.drive(np.asarray(sound, np.float32)).weights[first:, lipsync.MOUTH]
+            moved += (weights.max(1) > MOVED).astype(float).tolist()
+        out[f"moved/{kind.__name__}"] = figure(moved)
+    return out | {"moved": plain(float(np.mean([row["mean"] for row in out.values()])))}
 
 
 def drift(driver: Driver, minutes: float) -> float:

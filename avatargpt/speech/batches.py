@@ -41,7 +41,8 @@ class Sampling:
             rest.
         masks: share of rows with a band of frequencies masked.
         level: standard deviation of the change in loudness, nepers of power.
-        colour, echo, noise: shares of rows disturbed, see `avatargpt.speech.disturb`.
+        colour, echo, noise, sounds: shares of rows disturbed, see `avatargpt.speech.disturb`; `sounds` by clips of the
+            source ``sound``.
         composed: half of the directed rows have speech too.
         emotion: one of `EMOTION`.
     """
@@ -56,6 +57,7 @@ class Sampling:
     colour: float = 0.0
     echo: float = 0.0
     noise: float = 0.0
+    sounds: float = 0.0
     composed: bool = True
     emotion: str = "pooled"
 
@@ -116,7 +118,11 @@ class Batches:
             w = np.where(kind == paired, weight if not paired else lengths, 0.0)
             self._weights[paired] = w / w.sum() if w.sum() else None
         self._directions: dict[int, Direction] = {}
-        self._disturb = Disturber(self.sampling.colour, self.sampling.echo, self.sampling.noise)
+        s = self.sampling
+        bank = [c.features.reshape(-1, QUARTERS, PER_QUARTER) for c in self.clips if c.source == "sound"]
+        if s.sounds and not bank:
+            raise UserError("sampling: sounds: no clips of 'sound' in the caches; see configs/driver/sounds.yaml")
+        self._disturb = Disturber(s.colour, s.echo, s.noise, s.sounds, bank)
 
     def statistics(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """Mean and std of the features, std of the taught and of the paired curves."""
@@ -162,7 +168,8 @@ class Batches:
 
     def _augmented(self, features: Tensor, rng: np.random.Generator) -> Tensor:
         rows = len(features)
-        if max(self.sampling.colour, self.sampling.echo, self.sampling.noise) > 0:
+        s = self.sampling
+        if max(s.colour, s.echo, s.noise, s.sounds) > 0:
             heard = features.cpu().numpy().reshape(*features.shape[:2], QUARTERS, PER_QUARTER)
             self._disturb(heard, rng)
             features = torch.from_numpy(heard.reshape(features.shape)).to(features)

@@ -6,6 +6,7 @@ next to no cost. Powers add up band by band, as those of independent sounds do o
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -39,12 +40,16 @@ class Disturber:
         colour: share of rows with another frequency response.
         echo: share of rows in a room.
         noise: share of rows with noise or another row's voice behind.
+        sounds: share of rows with one of `bank` behind.
+        bank: features (T, 4, 83) of sounds that are no speech.
     """
 
     colour: float = 0.0
     echo: float = 0.0
     noise: float = 0.0
-    _bank: np.ndarray | None = field(default=None, repr=False)
+    sounds: float = 0.0
+    bank: Sequence[np.ndarray] = field(default=(), repr=False)
+    _made: np.ndarray | None = field(default=None, repr=False)
 
     def __call__(self, parts: np.ndarray, rng: np.random.Generator) -> None:
         """In place."""
@@ -56,9 +61,27 @@ class Disturber:
                 _echo(parts[row], rng)
             if rng.random() < self.noise:
                 self._noise(parts[row], voices[int(rng.integers(len(parts)))], rng)
+            if self.sounds and rng.random() < self.sounds:
+                self._sound(parts[row], rng)
+
+    def _sound(self, part: np.ndarray, rng: np.random.Generator) -> None:
+        """Keys, a breath and the like while somebody speaks, up to as loud as the voice."""
+        loud = float(np.quantile(part[..., BANDS], 0.95))
+        if loud < QUIET:
+            return
+        other = self._any_sound(len(part), rng)
+        add_behind(part, other, loud - float(rng.uniform(0, 30)) * NEPER - float(other[..., BANDS].max()))
+
+    def _any_sound(self, frames: int, rng: np.random.Generator) -> np.ndarray:
+        """(T, 4, 83) of one of the sounds, from its beginning again after its end."""
+        some = self.bank[int(rng.integers(len(self.bank)))]
+        return np.take(some, int(rng.integers(len(some))) + np.arange(frames), 0, mode="wrap").astype(np.float32)
 
     def room(self, frames: int, rng: np.random.Generator) -> np.ndarray | None:
-        """(T, 4, 83) features of noise in which nobody speaks; None = silence, all but a share `noise` of the draws."""
+        """(T, 4, 83) features of noise in which nobody speaks; None = silence, all but a share `noise` of the draws. A
+        share `sounds` of the draws is another sound that is no speech."""
+        if self.sounds and rng.random() < self.sounds:
+            return self._any_sound(frames, rng)
         if not self.noise or rng.random() >= self.noise:
             return None
         part = np.zeros((frames, QUARTERS, PER_QUARTER), np.float32)
@@ -68,10 +91,10 @@ class Disturber:
 
     def _stretch(self, frames: int, rng: np.random.Generator) -> np.ndarray:
         """(T, 4, 83) of noise of one slope, from its beginning again after its end."""
-        if self._bank is None:
-            self._bank = _noises()
-        bank = self._bank[int(rng.integers(len(SLOPES)))]
-        return np.take(bank, int(rng.integers(len(bank))) + np.arange(frames), 0, mode="wrap")
+        if self._made is None:
+            self._made = _noises()
+        some = self._made[int(rng.integers(len(SLOPES)))]
+        return np.take(some, int(rng.integers(len(some))) + np.arange(frames), 0, mode="wrap")
 
     def _noise(self, part: np.ndarray, voice: np.ndarray, rng: np.random.Generator) -> None:
         if rng.random() < 0.15:

@@ -140,5 +140,6 @@ def _lines(steps: Sequence[Emotion], before: Sequence[Emotion], clause: str) -> 
     if fades or (strengths[-1] < strengths[0] and strengths == sorted(strengths, reverse=True)):
         falls = strengths[-1] < strengths[0] and not fades
         return [(replace(named, intensity=most), strengths[-1] if falls else FAINT)]
-    rises = not gone and _ALREADY.search(clause) is not None and strengths == sorted(strengths) and strengths[0] < most and first.name != NEUTRAL
+    grows = strengths == sorted(strengths) and strengths[0] < most and first.name != NEUTRAL
+    rises = grows and not gone and _ALREADY.search(clause) is not None
     return [*gone, (replace(named, intensity=strengths[0] if rises else FAINT), most)]

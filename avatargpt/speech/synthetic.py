@@ -13,6 +13,7 @@ from avatargpt.speech.augment import articulate, insert_pauses, noise, recorded
 from avatargpt.speech.corpus import SpeechClip
 from avatargpt.speech.features import extract
 from avatargpt.speech.phones import Phone
+from avatargpt.speech.sounds import sounds
 from avatargpt.speech.teacher import STYLE, WIDTH, teach
 from vqvae.errors import UserError
 
@@ -48,6 +49,7 @@ class SpeechData:
         flite: further ones by voices built from recordings of people, as flite has them.
         held_out: validation sentences; each is stored clean and as recorded.
         still: clips of noise, hum and silence whose mouth rests.
+        sounds: the same of keys, knocks, breath and the like (`avatargpt.speech.sounds`).
         clean: share of training clips without a recording situation.
         paused: share of clips with inserted pauses.
         articulated: share of clips with other habits of articulation.
@@ -60,6 +62,7 @@ class SpeechData:
     flite: int = 0
     held_out: int = 40
     still: int = 40
+    sounds: int = 0
     clean: float = 0.3
     paused: float = 0.35
     articulated: float = 0.6
@@ -151,6 +154,7 @@ def synthetic_clips(
             yield taught_clip(sound, phones, sound, usual, "val", f"clean/{voice}/{i}")
             yield taught_clip(recorded(sound, rng), phones, sound, usual, "val", f"recorded/{voice}/{i}")
     yield from still_clips(options.still, options.seed)
+    yield from sound_clips(options.sounds, options.seed)
 
 
 def _situated(
@@ -202,7 +206,17 @@ def still_clips(count: int, seed: int) -> Iterator[SpeechClip]:
             sound *= level[np.searchsorted(edges, np.arange(n) / RATE)]
         if i % 10 == 0:
             sound *= 0
-        frames = frames_in(n, RATE)
-        rest = np.zeros((frames, WIDTH), np.float32)
-        yield SpeechClip(extract(sound.astype(np.float32), RATE), rest, np.zeros((frames, 2), np.uint8),
-                         name=f"still/{i}")  # fmt: skip
+        yield _resting(sound.astype(np.float32), f"still/{i}")
+
+
+def sound_clips(count: int, seed: int) -> Iterator[SpeechClip]:
+    """Sounds that are no speech and stand out of the noise (`avatargpt.speech.sounds`); the mouth rests."""
+    for i in range(count):
+        rng = np.random.default_rng([seed, 9, i])
+        yield _resting(sounds(float(rng.uniform(3, 8)), rng), f"sound/{i}")
+
+
+def _resting(sound: np.ndarray, name: str) -> SpeechClip:
+    frames = frames_in(len(sound), RATE)
+    rest = np.zeros((frames, WIDTH), np.float32)
+    return SpeechClip(extract(sound, RATE), rest, np.zeros((frames, 2), np.uint8), name=name)
