@@ -55,7 +55,7 @@ def take(path: Path) -> tuple[list[Score], bool]:
 
 
 _ROW = {"text": str, "kind": str, "length": float, "events": list, "emotion": list, "id": str}
-_EVENT = {"action": str, "start": float, "duration": float, "intensity": float, "repeat": int}
+_EVENT = {"action": str, "start": float, "duration": float, "intensity": float, "repeat": int, "rise": float}
 _FELT = {"name": str, "intensity": float, "start": float, "end": float, "to": float}
 _WORDS = {str: "text", float: "a number", int: "a whole number", list: "a list"}
 
@@ -116,7 +116,7 @@ def told(score: Score) -> str:
         return f"{round(start, 2):g}-{round(end, 2):g} s"
 
     done = ", ".join(
-        f"{e.action}{times(e.repeat)} {span(e.start, e.end)}{at(e.intensity)}"
+        f"{e.action}{times(e.repeat)} {span(e.start, e.end)}{at(e.intensity)}{' slowly' if e.rise else ''}"
         for e in sorted(score.events, key=lambda e: e.start)
     )
     felt = ", ".join(

@@ -12,6 +12,8 @@ from instruct_data.face.actions import action_names
 from vqvae.errors import UserError
 
 LINGER = 0.6  # s for which a clause is still seen after its end, so that its movement can come to rest
+HELD = 2.0  # s that an action lasts at most as the network is told
+FIRST = 0.1  # of its strength with which an action begins that grows slowly
 MOST_TOKENS = 512  # word pieces of clauses that are seen at once
 MOST_CLAUSES = 4000
 MOST_TIMES = 100
@@ -59,7 +61,8 @@ class Feeling:
 class Clause:
     """A facial action in words, the seconds for which it lasts, how strong it is and how often it is done in them.
 
-    `action` is its name where it is one of `instruct_data.face.actions`.
+    `action` is its name where it is one of `instruct_data.face.actions`, `rise` the seconds over which it grows to its
+    strength; 0 = as quickly as such an action does.
     """
 
     text: str
@@ -68,6 +71,7 @@ class Clause:
     strength: float = USUAL
     repeat: int = 1
     action: str = ""
+    rise: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -82,7 +86,7 @@ class Direction:
         states: (C, N, 384) token states of each clause, padded.
         words: (C, N) 1 where there is a token.
         kinds: (C,) numbers of known actions from 1 on, 0 for others.
-        spans: (C, 4) start and end in seconds, strength, and how often.
+        spans: (C, 5) start and end in seconds, strength, how often, and the seconds over which it grows.
     """
 
     seconds: np.ndarray = field(default_factory=lambda: np.zeros(0))
@@ -91,7 +95,7 @@ class Direction:
     states: np.ndarray = field(default_factory=lambda: np.zeros((0, 1, 384), np.float32))
     words: np.ndarray = field(default_factory=lambda: np.zeros((0, 1), np.float32))
     kinds: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
-    spans: np.ndarray = field(default_factory=lambda: np.zeros((0, 4)))
+    spans: np.ndarray = field(default_factory=lambda: np.zeros((0, 5)))
 
     @classmethod
     def make(cls, feelings: Sequence[Feeling], clauses: Sequence[Clause], grounder: Grounder) -> Direction:
@@ -132,7 +136,7 @@ class Direction:
             np.array([f.second for f in ordered]), np.asarray(vectors, np.float32),
             np.array([f.most for f in ordered], float), states, words,
             np.array([known.get(c.action, 0) for c in clauses], np.int64),
-            np.array([[c.start, c.end, c.strength, c.repeat] for c in clauses], float).reshape(-1, 4),
+            np.array([[c.start, c.end, c.strength, c.repeat, c.rise] for c in clauses], float).reshape(-1, 5),
         )  # fmt: skip
 
     def feeling(self, t: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -153,10 +157,19 @@ class Direction:
         return vector.astype(np.float32), strength.astype(np.float32)
 
     def timing(self, t: np.ndarray) -> np.ndarray:
-        """(T, C, 5) each clause at times `t`: seconds since its start, until its end, strength, count, active."""
+        """(T, C, 5) each clause at times `t`: seconds since its start, until its end, strength, count, active.
+
+        What is done once and held for longer than `HELD` stands still in the middle, as told after half of that: the
+        network was trained on actions of a few seconds and lets go of longer ones.
+        """
         since, left = t[:, None] - self.spans[None, :, 0], self.spans[None, :, 1] - t[:, None]
         active = (since >= 0) & (left >= -LINGER)
-        strength, count = (np.broadcast_to(self.spans[:, k], since.shape) for k in (2, 3))
+        count = np.broadcast_to(self.spans[:, 3], since.shape)
+        grown = np.clip(since / np.maximum(self.spans[:, 4], 1e-6), FIRST, 1)  # straight, from next to nothing
+        strength = self.spans[:, 2] * np.where(self.spans[:, 4] > 0, grown, 1)
+        beyond = np.where(self.spans[:, 3] == 1, np.maximum(self.spans[:, 1] - self.spans[:, 0] - HELD, 0), 0)
+        still = np.clip(since - HELD / 2, 0, beyond)
+        since, left = since - still, left - (beyond - still)
         return np.stack([since, left, strength, count, active], -1).astype(np.float32)
 
 

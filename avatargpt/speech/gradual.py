@@ -8,7 +8,7 @@ that are said, else over nearly all of the time that is left. What is felt, and 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 from avatargpt.speech.numerals import NUMBER, UNIT, in_seconds, value
@@ -22,7 +22,7 @@ SHORTEST = 2.0  # s that a change takes of which nobody says how long
 SHARE, HELD = 0.85, 0.6  # of the time that is left a change takes that share, and leaves so many seconds
 NEUTRAL = "neutral"
 _AGAIN = re.compile(r"\b(more|less|[a-z]+er) and \1\b", re.I)  # "angrier and angrier"
-_SLOWLY = re.compile(
+GRADUALLY = re.compile(
     r"\b(?:gradual(?:ly)?|slowly|progressively|steadily|little by little|bit by bit|over time|increasingly|ever)\b",
     re.I,
 )
@@ -53,9 +53,30 @@ _INTO = re.compile(r"\b(?:in)?to\b", re.I)
 
 def is_gradual(clause: str) -> bool:
     """Whether the words say that something changes as time goes by."""
-    if _SLOWLY.search(clause) or _CHANGES.search(clause):
+    if GRADUALLY.search(clause) or _CHANGES.search(clause):
         return True
     return _OVER.search(clause) is not None and (_TAKES.search(clause) or _FROM.search(clause)) is not None
+
+
+def ever(text: str) -> str:
+    """"Angrier and angrier" in words that no clause ends within: "ever angrier"."""
+    return _AGAIN.sub(r"ever \1", text)
+
+
+def lasting(clause: str) -> float | None:
+    """Seconds over which something is to change, where a clause says them."""
+    said = _OVER.search(clause)
+    return value(said["many"]) if said else None
+
+
+def parts_of(text: str) -> Iterator[tuple[str, str]]:
+    """Clauses of an instruction, each with what comes after it; "over five seconds, become sad" is one."""
+    text = ever(in_seconds(text))
+    parts = spans(text)
+    for (start, stop), after in zip(parts, [*parts[1:], None], strict=True):
+        if after and _OVER.fullmatch(text[start:stop]):
+            stop = after[1]
+        yield text[start:stop], text[stop:]
 
 
 def gradual(score: Score, read: Callable[[str], Score], fixed: bool) -> Score:
@@ -70,12 +91,7 @@ def gradual(score: Score, read: Callable[[str], Score], fixed: bool) -> Score:
     """
     if not score.emotions:
         return score
-    text = _AGAIN.sub(r"ever \1", in_seconds(score.text))
-    parts = spans(text)
-    for (start, stop), after in zip(parts, [*parts[1:], None], strict=True):
-        if after and _OVER.fullmatch(text[start:stop]):  # "over five seconds, become sad"
-            stop = after[1]
-        clause = text[start:stop]
+    for clause, rest in parts_of(score.text):
         if not is_gradual(clause) or denies(clause):
             continue
         part = read(clause)
@@ -84,7 +100,7 @@ def gradual(score: Score, read: Callable[[str], Score], fixed: bool) -> Score:
             names = [NEUTRAL]
         elif not names or (part.events and not _GROWS.search(clause)):
             continue
-        score = _changed(score, names, clause, _SUDDENLY.search(text, stop) is not None, fixed)
+        score = _changed(score, names, clause, _SUDDENLY.search(rest) is not None, fixed)
     return score
 
 
@@ -98,9 +114,8 @@ def _changed(score: Score, names: Sequence[str], clause: str, suddenly: bool, fi
         return score
     begin, stop = steps[0].start, max(f.end for f in steps)
     before = [f for f in felt if f.start < begin and f.name not in (steps[0].name, NEUTRAL)]
-    said = _OVER.search(clause)
-    lasts = value(said["many"]) if said else 0.0
-    until = begin + lasts if said else begin + min(SHARE * (stop - begin), max(stop - begin - HELD, 0.1))
+    said = lasting(clause)
+    until = begin + said if said else begin + min(SHARE * (stop - begin), max(stop - begin - HELD, 0.1))
     if not said and not fixed:
         until = max(until, begin + SHORTEST)
     by = 0.0 if fixed else max(until + (REST if said else HELD) - stop, 0.0)

@@ -34,7 +34,7 @@ class Closing:
         told = [(CLOSING[names[k]], span) for k, span in zip(direction.kinds, direction.spans, strict=True)
                 if names[k] in CLOSING]  # fmt: skip
         self._sides = np.array([sides for sides, _ in told], float).reshape(-1, 2)
-        self._spans = np.array([span for _, span in told], float).reshape(-1, 4)
+        self._spans = np.array([span[:4] for _, span in told], float).reshape(-1, 4)
 
     def __call__(self, row: np.ndarray, second: float) -> np.ndarray:
         """The frame (55,) at `second`, its lids closed further where they were told to."""

@@ -20,6 +20,7 @@ from avatargpt.speech.laughter import laughing
 from avatargpt.speech.manner import in_manner
 from avatargpt.speech.regular import regular
 from avatargpt.speech.scores import check_times, clauses_of, feelings_of, fitted, held, spread
+from avatargpt.speech.slow_actions import slowly
 from avatargpt.speech.waits import waited
 from vqvae.errors import UserError
 
@@ -112,11 +113,15 @@ class FacePerformer:
             return apart if seconds is None else held(apart, seconds)
         row = in_turn(score.text, lambda text: laughing(self._clause(text)), seconds)
         if row is not None:
-            return gradual(row, self._clause, fixed=seconds is not None)
+            return self._slow(row, seconds is not None)
         plain = allowed(in_manner(laughing(score), lambda text: self._clause(text, seconds)))
         if seconds is None:
-            return gradual(regular(plain, None, self._clause), self._clause, fixed=False)
-        return gradual(extended(plain, seconds, self._clause), self._clause, fixed=True)
+            return self._slow(regular(plain, None, self._clause), False)
+        return self._slow(extended(plain, seconds, self._clause), True)
+
+    def _slow(self, score: Score, fixed: bool) -> Score:
+        """With feelings and actions that grow or fade in the course of time where the words say so."""
+        return slowly(gradual(score, self._clause, fixed), self._clause, fixed)
 
     def _clause(self, text: str, seconds: float | None = None) -> Score:
         """What a part of an instruction, or other words for it, means by itself."""

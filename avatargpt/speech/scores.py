@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+import numpy as np
+
 from avatargpt.speech.direction import TOGETHER, Clause, Feeling
 from avatargpt.speech.score_tokens import says_times
 from avatargpt.speech.seconds import in_long_seconds, named_seconds
+from instruct_data.face.actions import actions
 from instruct_data.face.emotions import one_sided
 from instruct_data.face.score import MAX_SECONDS, Emotion, Event, Score
 from vqvae.errors import UserError
 
+BOUT = 5.0  # s that somebody laughs in one go
 FADE = 0.4  # s over which a feeling's keyframe is reached
 SHORT = 1e-6
 SPREAD = 1.5  # times as long as a score a clip may be for its actions to be spread over it
@@ -24,8 +28,23 @@ BRIEF = ("blink", "wink_left", "wink_right")  # done once they take as long in a
 
 
 def clauses_of(score: Score) -> list[Clause]:
-    """Each event by name and in plain words, with its own times, strength and count."""
-    return [Clause(e.action.replace("_", " "), e.start, e.end, e.intensity, e.repeat, e.action) for e in score.events]
+    """Each event by name and in plain words, with its own times, strength and count.
+
+    What has a rhythm of its own (laughing, chewing) is told how often it comes in that time, in bouts of up to `BOUT`
+    seconds: only a count makes the driver keep a rhythm.
+    """
+    out = []
+    for e in score.events:
+        action = actions()[e.action]
+        own = action.form == "cycle" and not action.counted and e.repeat == 1
+        bouts = max(1, int(np.ceil(e.duration / BOUT - SHORT))) if own else 1
+        lasts = e.duration / bouts
+        count = max(1, round(action.rate * lasts)) if own else e.repeat
+        for k in range(bouts):
+            start = e.start + k * lasts
+            told = Clause(e.action.replace("_", " "), start, start + lasts, e.intensity, count, e.action)
+            out.append(replace(told, rise=e.rise * e.duration) if bouts == 1 else told)
+    return out
 
 
 def side_of(score: Score, feeling: str = "") -> str:

@@ -128,6 +128,8 @@ def _event(clip: _Clip, e: Event, action: Action, k: int) -> tuple[np.ndarray, n
     pull = level * clip.halves
     if action.form == "pulse" or action.name == "close_eyes":
         return curves[0] * np.maximum(pull, level), curves[1]  # lids meet on both sides
+    if e.rise:
+        curves = [c * np.clip((clip.t - e.start) / (e.rise * e.duration), 0, 1)[:, None] for c in curves]
     unrest = 1 + 0.025 * smooth_noise(clip.t, rng, 1, 2.5, 0.6)
     return curves[0] * unrest * pull, curves[1] * pull
 

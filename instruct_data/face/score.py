@@ -28,6 +28,7 @@ class Event:
         start, duration: seconds.
         intensity: in (0, 1]; 0.7 is the default of instructions that say nothing.
         repeat: how often within the duration.
+        rise: share of the duration over which it grows to its intensity; 0 = as quickly as such an action does.
     """
 
     action: str
@@ -35,6 +36,7 @@ class Event:
     duration: float
     intensity: float = DEFAULT
     repeat: int = 1
+    rise: float = 0.0
 
     @property
     def end(self) -> float:
@@ -95,6 +97,8 @@ class Score:
             if not 1 <= e.repeat <= 100:
                 raise UserError(f"score: {e.action} {e.repeat} times; accepted 1 to 100")
             _intensity(e.action, e.intensity)
+            if not 0 <= e.rise <= 1:
+                raise UserError(f"score: {e.action} rises over {e.rise} of its duration; accepted 0 to 1")
         for f in self.emotions:
             _known("emotion", f.name, emotion_names())
             if not 0 <= f.start < min(f.end, self.length):
@@ -121,9 +125,10 @@ class Score:
     def to_json(self) -> dict[str, Any]:
         """The row of the corpus that :func:`parse_score` reads."""
         felt = [{k: v for k, v in vars(f).items() if v is not None} for f in self.emotions]
+        done = [{k: v for k, v in vars(e).items() if k != "rise" or v} for e in self.events]
         return {
             "text": self.text, "kind": self.kind, "length": self.length,
-            "events": [vars(e) for e in self.events], "emotion": felt,
+            "events": done, "emotion": felt,
         }  # fmt: skip
 
     @property
@@ -204,7 +209,7 @@ def parse_score(row: dict[str, Any], where: str = "score") -> Score:
     try:
         events = tuple(
             Event(str(e["action"]), float(e["start"]), float(e["duration"]), float(e.get("intensity", DEFAULT)),
-                  _whole(e.get("repeat", 1))) for e in row.get("events", ())
+                  _whole(e.get("repeat", 1)), float(e.get("rise", 0))) for e in row.get("events", ())
         )  # fmt: skip
         emotions = tuple(
             Emotion(str(f["name"]), float(f["intensity"]), float(f["start"]), float(f["end"]),
