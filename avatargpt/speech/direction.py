@@ -8,11 +8,11 @@ from typing import Protocol
 
 import numpy as np
 
-from instruct_data.face.actions import action_names
+from instruct_data.face.actions import action_names, actions
 from vqvae.errors import UserError
 
 LINGER = 0.6  # s for which a clause is still seen after its end, so that its movement can come to rest
-HELD = 2.0  # s that an action lasts at most as the network is told
+HELD, PASSED = 2.0, 5.0  # s that an action lasts at most as the network is told: held, or passing through poses
 FIRST = 0.1  # of its strength with which an action begins that grows slowly
 MOST_TOKENS = 512  # word pieces of clauses that are seen at once
 MOST_CLAUSES = 4000
@@ -86,7 +86,8 @@ class Direction:
         states: (C, N, 384) token states of each clause, padded.
         words: (C, N) 1 where there is a token.
         kinds: (C,) numbers of known actions from 1 on, 0 for others.
-        spans: (C, 5) start and end in seconds, strength, how often, and the seconds over which it grows.
+        spans: (C, 6) start and end in seconds, strength, how often, the seconds over which it grows, and how many it
+            lasts at most as the network is told (`HELD`, `PASSED`).
     """
 
     seconds: np.ndarray = field(default_factory=lambda: np.zeros(0))
@@ -95,7 +96,7 @@ class Direction:
     states: np.ndarray = field(default_factory=lambda: np.zeros((0, 1, 384), np.float32))
     words: np.ndarray = field(default_factory=lambda: np.zeros((0, 1), np.float32))
     kinds: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
-    spans: np.ndarray = field(default_factory=lambda: np.zeros((0, 5)))
+    spans: np.ndarray = field(default_factory=lambda: np.zeros((0, 6)))
 
     @classmethod
     def make(cls, feelings: Sequence[Feeling], clauses: Sequence[Clause], grounder: Grounder) -> Direction:
@@ -132,11 +133,12 @@ class Direction:
         for k, s in enumerate(tokens):
             states[k, : len(s)], words[k, : len(s)] = s, 1
         known = {name: k for k, name in enumerate(action_names(), 1)}
+        spans = [[c.start, c.end, c.strength, c.repeat, c.rise, _longest(c)] for c in clauses]
         return cls(
             np.array([f.second for f in ordered]), np.asarray(vectors, np.float32),
             np.array([f.most for f in ordered], float), states, words,
             np.array([known.get(c.action, 0) for c in clauses], np.int64),
-            np.array([[c.start, c.end, c.strength, c.repeat, c.rise] for c in clauses], float).reshape(-1, 5),
+            np.array(spans, float).reshape(-1, 6),
         )  # fmt: skip
 
     def feeling(self, t: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -159,18 +161,25 @@ class Direction:
     def timing(self, t: np.ndarray) -> np.ndarray:
         """(T, C, 5) each clause at times `t`: seconds since its start, until its end, strength, count, active.
 
-        What is done once and held for longer than `HELD` stands still in the middle, as told after half of that: the
-        network was trained on actions of a few seconds and lets go of longer ones.
+        What is done once and lasts for longer than `HELD` (`PASSED` where it passes through poses, as a yawn does)
+        stands still in the middle, as told after half of that: the network was trained on actions of a few seconds and
+        lets go of longer ones.
         """
         since, left = t[:, None] - self.spans[None, :, 0], self.spans[None, :, 1] - t[:, None]
         active = (since >= 0) & (left >= -LINGER)
         count = np.broadcast_to(self.spans[:, 3], since.shape)
         grown = np.clip(since / np.maximum(self.spans[:, 4], 1e-6), FIRST, 1)  # straight, from next to nothing
         strength = self.spans[:, 2] * np.where(self.spans[:, 4] > 0, grown, 1)
-        beyond = np.where(self.spans[:, 3] == 1, np.maximum(self.spans[:, 1] - self.spans[:, 0] - HELD, 0), 0)
-        still = np.clip(since - HELD / 2, 0, beyond)
+        longest = self.spans[:, 5]
+        beyond = np.where(self.spans[:, 3] == 1, np.maximum(self.spans[:, 1] - self.spans[:, 0] - longest, 0), 0)
+        still = np.clip(since - longest / 2, 0, beyond)
         since, left = since - still, left - (beyond - still)
         return np.stack([since, left, strength, count, active], -1).astype(np.float32)
+
+
+def _longest(clause: Clause) -> float:
+    known = actions().get(clause.action)
+    return PASSED if known is not None and known.form == "keys" else HELD
 
 
 def _at_once(clauses: Sequence[Clause], pieces: Sequence[int]) -> int:

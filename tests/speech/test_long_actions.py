@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from avatargpt.cli.face_score import told
-from avatargpt.speech.direction import FIRST, HELD, Clause, Direction
+from avatargpt.speech.direction import FIRST, HELD, PASSED, Clause, Direction
 from avatargpt.speech.performer import FacePerformer
 from avatargpt.speech.scores import clauses_of
 from avatargpt.speech.slow_actions import slowly
@@ -69,13 +69,15 @@ class Words:
 
 def test_long_actions_stand_still_in_the_middle() -> None:
     clauses = [Clause("smile", 1.0, 9.0, action="smile"), Clause("nod", 1.0, 9.0, repeat=8, action="nod"),
-               Clause("frown", 1.0, 2.5, action="frown"), Clause("grin", 0.0, 6.0, 0.8, rise=4.0)]  # fmt: skip
+               Clause("frown", 1.0, 2.5, action="frown"), Clause("grin", 0.0, 6.0, 0.8, rise=4.0),
+               Clause("yawn", 1.0, 9.0, action="yawn")]  # fmt: skip
     direction = Direction.make([], clauses, Words())
     t = np.array([1.25, 2.0, 4.0, 6.5, 8.0, 8.75, 9.3, 10.0])
     timing = direction.timing(t)
     assert np.allclose(timing[:, 0, 0], [0.25, 1, 1, 1, 1, 1.75, 2.3, 3]) and HELD == 2.0
     assert np.allclose(timing[:, 0, :2].sum(1), HELD)  # as long as the network is told that it lasts
     assert np.allclose(timing[:, 1, 0], t - 1) and np.allclose(timing[:, 2, 1], 2.5 - t, atol=1e-6)
+    assert np.allclose(timing[:, 4, :2].sum(1), PASSED)
     assert timing[:, 0, 4].tolist() == [1, 1, 1, 1, 1, 1, 1, 0]
     grown = direction.timing(np.array([0.0, 1.0, 2.0, 4.0, 5.5]))[:, 3, 2]
     assert np.allclose(grown, 0.8 * np.array([FIRST, 0.25, 0.5, 1, 1]))
