@@ -7,6 +7,7 @@ import pytest
 
 from avatargpt.cli.face_score import told
 from avatargpt.metrics.face import read_emotions
+from avatargpt.speech.counts import counted
 from avatargpt.speech.gradual import FAINT, gradual, is_gradual
 from avatargpt.speech.in_turn import in_turn
 from avatargpt.speech.performer import FacePerformer
@@ -204,3 +205,12 @@ def test_idioms(reads: Callable[..., Score], text: str, seconds: float | None, d
 def test_rapid_blinks_are_several(reads: Callable[..., Score]) -> None:
     assert [e.repeat for e in reads("blink rapidly").events] == [5]
     assert [e.repeat for e in reads("blink rapidly three times").events] == [3]
+
+
+@pytest.mark.parametrize(
+    ("text", "times"),
+    [("Shake your head a little.", 2), ("She shakes her head.", 2), ("shake your head once", 1), ("a shake of the head", 1)],
+)
+def test_heads_are_shaken_twice_where_nobody_counts(text: str, times: int) -> None:
+    once = Score(2.0, (Event("shake_head", 0.2, 1.2),), (), text)
+    assert counted(once).events[0].repeat == times
