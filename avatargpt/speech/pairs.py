@@ -39,8 +39,8 @@ _RIG = {
 PAIRED = tuple(i for name in _RIG for i in (INDEX[n] for n in expand(name)))
 """Columns of the curves that recorded pairs say something about."""
 HELD_OUT = ("1114_2_04", "1114_3_15")
-CHOSEN_ON = {("1114_3_15", "rounding"): 0.5}
-"""Held-out take, what is compared -> the share at its beginning on which two numbers were chosen
+CHOSEN_ON = {("1114_3_15", "rounding"): 0.5, ("1114_3_15", "jaw"): 0.5}
+"""Held-out take, what is compared -> the share at its beginning on which numbers were chosen
 (`avatargpt.speech.speaking`): what is measured begins after it."""
 OFTEN = 0.6
 """Share of a training take's copies that sound as recorded elsewhere."""

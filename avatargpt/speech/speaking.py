@@ -23,6 +23,9 @@ connected: of the takes trained on, words with pauses between them, 95 of 100 fr
 POWER, SIZE = 0.4, 0.7
 """Connected speech rounds the lips SIZE x rounding ** POWER far: less far where they are round (undershoot, Lindblom,
 JASA 35, 1963), and they hardly come back in between. Chosen on the first half of the one take of connected speech."""
+OPENING, OPENS = 0.9, 0.92
+"""The jaw opens OPENS x jaw ** OPENING far: recorded jaws less far where the network opens them widely, as it does to
+have the size of a movement right. The first was chosen on the same half take, the second keeps the amplitude."""
 HARDLY = 0.1  # rounding below which it is as many times as far as this: lips that hardly begin do not jump
 NEARLY, NEARER = 0.18, 0.12  # jawOpen up to which lips that hear a p, b or m press together a little, and fully
 LIGHTLY = 0.6  # times as much as the first network presses and rolls them: recorded lips do it less
@@ -57,6 +60,13 @@ def connectedly(curves: np.ndarray, connected: float) -> np.ndarray:
         return curves
     out = curves.copy()
     out[[FUNNEL, PUCKER]] *= (SIZE * max(lips, HARDLY) ** (POWER - 1)) ** connected
+    return out
+
+
+def opened(curves: np.ndarray) -> np.ndarray:
+    """A frame's curves (55,) -> with the jaw as far open as recorded ones."""
+    out = curves.copy()
+    out[JAW] = OPENS * max(float(curves[JAW]), 0.0) ** OPENING
     return out
 
 
@@ -115,6 +125,6 @@ class RecordedMouth:
         if len(self._waiting) <= self._behind:
             return None
         row, taught, logit = self._waiting.popleft()
-        more = self._speaking.share * (connectedly(paired, self._speaking.connected) - taught)
+        more = self._speaking.share * (opened(connectedly(paired, self._speaking.connected)) - taught)
         row[self._columns] += more[self._columns]
         return row if self._closure is None else pressed(row, sure(logit), *self._closure)

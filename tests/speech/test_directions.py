@@ -182,3 +182,13 @@ def test_heads_turn_no_further_than_they_can() -> None:
         with torch.no_grad():
             network.curves.bias.fill_(9.0 * sign)
         assert Driver(network).drive(np.zeros(8000, np.float32)).head == pytest.approx(sign * 0.8)
+
+
+def test_recorded_jaws_open_less_far_where_they_open_widely() -> None:
+    from avatargpt.speech.speaking import JAW, OPENING, OPENS, opened
+
+    curves = np.full(55, 0.5, np.float32)
+    found = opened(curves)
+    assert found[JAW] == pytest.approx(OPENS * 0.5**OPENING) and np.array_equal(np.delete(found, JAW), curves[:-1])
+    levels = [opened(np.full(55, x, np.float32))[JAW] / x for x in (0.05, 0.2, 0.5, 1.0)]
+    assert levels == sorted(levels, reverse=True) and opened(np.full(55, -0.1, np.float32))[JAW] == 0
