@@ -13,6 +13,7 @@ from dataclasses import replace
 
 from avatargpt.speech.numerals import NUMBER, UNIT, in_seconds, value
 from avatargpt.speech.parts import denies, spans
+from avatargpt.speech.scores import held
 from instruct_data.face.score import MAX_SECONDS, Emotion, Score
 from vqvae.errors import UserError
 
@@ -79,12 +80,12 @@ def parts_of(text: str) -> Iterator[tuple[str, str]]:
         yield text[start:stop], text[stop:]
 
 
-def gradual(score: Score, read: Callable[[str], Score], fixed: bool) -> Score:
+def gradual(score: Score, read: Callable[[str], Score], seconds: float | None = None) -> Score:
     """The score with straight lines where its words want a feeling to change as time goes by.
 
     Args:
         read: what a clause means.
-        fixed: the clip is as long as the score; else it grows with the seconds that are said.
+        seconds: of the clip; None = as long as it takes, longer by the seconds that are said.
 
     Raises:
         UserError: longer than a score can be.
@@ -100,7 +101,9 @@ def gradual(score: Score, read: Callable[[str], Score], fixed: bool) -> Score:
             names = [NEUTRAL]
         elif not names or (part.events and not _GROWS.search(clause)):
             continue
-        score = _changed(score, names, clause, _SUDDENLY.search(rest) is not None, fixed)
+        if seconds is not None and score.length < seconds <= MAX_SECONDS:
+            score = held(score, seconds)
+        score = _changed(score, names, clause, _SUDDENLY.search(rest) is not None, seconds is not None)
     return score
 
 

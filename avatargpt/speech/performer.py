@@ -113,15 +113,15 @@ class FacePerformer:
             return apart if seconds is None else held(apart, seconds)
         row = in_turn(score.text, lambda text: laughing(self._clause(text)), seconds)
         if row is not None:
-            return self._slow(row, seconds is not None)
+            return self._slow(row, seconds)
         plain = allowed(in_manner(laughing(score), lambda text: self._clause(text, seconds)))
         if seconds is None:
-            return self._slow(regular(plain, None, self._clause), False)
-        return self._slow(extended(plain, seconds, self._clause), True)
+            return self._slow(regular(plain, None, self._clause))
+        return self._slow(extended(plain, seconds, self._clause), seconds)
 
-    def _slow(self, score: Score, fixed: bool) -> Score:
+    def _slow(self, score: Score, seconds: float | None = None) -> Score:
         """With feelings and actions that grow or fade in the course of time where the words say so."""
-        return slowly(gradual(score, self._clause, fixed), self._clause, fixed)
+        return slowly(gradual(score, self._clause, seconds), self._clause, seconds is not None)
 
     def _clause(self, text: str, seconds: float | None = None) -> Score:
         """What a part of an instruction, or other words for it, means by itself."""

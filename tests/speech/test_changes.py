@@ -50,7 +50,7 @@ def test_what_is_not_gradual(text: str) -> None:
 
 def test_one_feeling_turns_into_another() -> None:
     text = "go from happy to sad over 10 seconds"
-    made = gradual(Score(4.0, (), read("happy sad").emotions, text), read, fixed=False)
+    made = gradual(Score(4.0, (), read("happy sad").emotions, text), read)
     assert made.length == 11.0
     assert lines(made) == [("happy", 0, 10, 0.7, FAINT), ("sad", 0, 10, FAINT, 0.7), ("sad", 10, 11, 0.7, None)]
     assert np.isclose(made.emotions[0].at(5), 0.375) and made.emotions[2].at(5) == 0.7
@@ -59,39 +59,44 @@ def test_one_feeling_turns_into_another() -> None:
 def test_a_feeling_grows_in_the_clip_that_there_is() -> None:
     steps = (Emotion("angry", 0.3, 0, 1.6), Emotion("angry", 0.6, 1.6, 3.2), Emotion("angry", 0.9, 3.2, 10.0))
     for text, first in (("gradually become angry", FAINT), ("get angrier and angrier", 0.3)):
-        made = gradual(Score(10.0, (), steps, text), read, fixed=True)
+        made = gradual(Score(10.0, (), steps, text), read, 10.0)
         assert lines(made) == [("angry", 0, 8.5, first, 0.9), ("angry", 8.5, 10, 0.9, None)], text
+
+
+def test_a_feeling_grows_through_what_is_said() -> None:
+    made = gradual(Score(4.0, (), (Emotion("sad", 0.6, 0, 4),), "gradually become sad"), read, 20.0)
+    assert made.length == 20.0 and lines(made) == [("sad", 0, 17, FAINT, 0.6), ("sad", 17, 20, 0.6, None)]
 
 
 def test_a_feeling_fades_and_calms_down() -> None:
     angry = (Emotion("angry", 0.8, 0, 2), Emotion("neutral", 0.7, 2, 6))
     for text in ("the anger slowly fades, calm", "be angry, then slowly calm down"):
-        made = gradual(Score(6.0, (), angry, text), read, fixed=True)
+        made = gradual(Score(6.0, (), angry, text), read, 6.0)
         assert made.emotions[-1].to == FAINT and {f.name for f in made.emotions} == {"angry"}, text
 
 
 def test_what_comes_before_is_held_and_what_comes_suddenly_is_a_step() -> None:
     felt = (Emotion("happy", 0.7, 0, 2), Emotion("sad", 0.5, 2, 6))
-    made = gradual(Score(6.0, (), felt, "happy, then gradually sad"), read, fixed=True)
+    made = gradual(Score(6.0, (), felt, "happy, then gradually sad"), read, 6.0)
     assert lines(made)[:3] == [("happy", 0, 2, 0.7, None), ("happy", 2, 5.4, 0.7, FAINT), ("sad", 2, 5.4, FAINT, 0.5)]
     burst = (Emotion("angry", 0.4, 0, 3), Emotion("angry", 0.95, 3, 6))
-    made = gradual(Score(6.0, (), burst, "slowly get annoyed, then suddenly angry"), read, fixed=True)
+    made = gradual(Score(6.0, (), burst, "slowly get annoyed, then suddenly angry"), read, 6.0)
     assert made.emotions[-1] == burst[-1] and made.emotions[0].to == 0.4
 
 
 def test_what_is_done_after_a_slow_change_comes_later() -> None:
     score = Score(3.0, (Event("nod", 2.2, 0.6),), (Emotion("sad", 0.7, 0, 2),), "become sad over 6 seconds, then nod")
-    made = gradual(score, lambda _: read("sad"), fixed=False)
+    made = gradual(score, lambda _: read("sad"))
     assert made.events[0].start == pytest.approx(2.2 + 5) and made.length == 8.0
     with pytest.raises(UserError, match="accepted up to 600"):
         long = Score(3.0, (), (Emotion("sad", 0.7, 0, 3),), "become sad over 600 seconds")
-        gradual(long, read, fixed=False)
+        gradual(long, read)
 
 
 @pytest.mark.parametrize("text", ["be sad", "do not slowly become sad", "slowly nod, sad", "nod slowly"])
 def test_other_instructions_stay(text: str) -> None:
     score = Score(4.0, (Event("nod", 0.2, 1.0),), (Emotion("sad", 0.7, 0, 4),), text)
-    assert gradual(score, read, fixed=True) == score
+    assert gradual(score, read, 4.0) == score
 
 
 def test_keyframes_of_changing_feelings() -> None:
@@ -214,3 +219,11 @@ def test_rapid_blinks_are_several(reads: Callable[..., Score]) -> None:
 def test_heads_are_shaken_twice_where_nobody_counts(text: str, times: int) -> None:
     once = Score(2.0, (Event("shake_head", 0.2, 1.2),), (), text)
     assert counted(once).events[0].repeat == times
+
+
+def test_a_change_in_less_sound_than_it_was_read_for(reads: Callable[..., Score]) -> None:
+    performer = FacePerformer.load()
+    made = performer.read(["gradually become angry, then nod twice"], None, 1.5)[0]
+    assert made.length >= 1.5 and [e.action for e in made.events] == ["nod"]
+    face = performer.perform("gradually become angry, then nod twice", audio=np.zeros(24_000, np.float32))
+    assert len(face) == 45
