@@ -48,6 +48,7 @@ _ALREADY = re.compile(  # it is felt at the start
     r"\b(?:from|ever|increasingly|more|further|even|still|(?:happi|sadd|angri|madd|calm|gloomi|scari|sleepi|tens)er)\b",
     re.I,
 )
+_LESS = re.compile(r"\b(?:from|less|lesser|weaker|calmer|down)\b", re.I)
 _SUDDENLY = re.compile(r"\b(?:sudden(?:ly)?|abruptly|all at once|explod\w+|erupt\w*|snaps?|bursts?)\b", re.I)
 _INTO = re.compile(r"\b(?:in)?to\b", re.I)
 
@@ -155,9 +156,9 @@ def _lines(steps: Sequence[Emotion], before: Sequence[Emotion], clause: str) -> 
     strengths = [f.intensity for f in real]
     most, named = max(strengths), real[0]
     fades = last.name == NEUTRAL or (_FADES.search(clause) and not _INTO.search(clause))
-    if fades or (strengths[-1] < strengths[0] and strengths == sorted(strengths, reverse=True)):
-        falls = strengths[-1] < strengths[0] and not fades
-        return [(replace(named, intensity=most), strengths[-1] if falls else FAINT)]
+    falls = strengths[-1] < strengths[0] and strengths == sorted(strengths, reverse=True)
+    if fades or (falls and _LESS.search(clause)):
+        return [(replace(named, intensity=most), FAINT if fades else strengths[-1])]
     grows = strengths == sorted(strengths) and strengths[0] < most and first.name != NEUTRAL
     rises = grows and not gone and _ALREADY.search(clause) is not None
     return [*gone, (replace(named, intensity=strengths[0] if rises else FAINT), most)]

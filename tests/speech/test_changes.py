@@ -75,6 +75,13 @@ def test_a_feeling_fades_and_calms_down() -> None:
         assert made.emotions[-1].to == FAINT and {f.name for f in made.emotions} == {"angry"}, text
 
 
+def test_only_what_fades_by_its_words_grows_less() -> None:
+    steps = (Emotion("angry", 0.7, 0, 3), Emotion("angry", 0.4, 3, 6))
+    for text, line in (("slowly get angry", (FAINT, 0.7)), ("get less and less angry", (0.7, 0.4))):
+        made = gradual(Score(6.0, (), steps, text), read, 6.0)
+        assert (made.emotions[0].intensity, made.emotions[0].to) == line, text
+
+
 def test_what_comes_before_is_held_and_what_comes_suddenly_is_a_step() -> None:
     felt = (Emotion("happy", 0.7, 0, 2), Emotion("sad", 0.5, 2, 6))
     made = gradual(Score(6.0, (), felt, "happy, then gradually sad"), read, 6.0)
