@@ -9,10 +9,10 @@ are read apart and put in a row; how long each takes is said, or read, or for a 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from avatargpt.speech.gradual import is_gradual
+from avatargpt.speech.gradual import NEUTRAL, is_gradual
 from avatargpt.speech.numerals import NUMBER, in_seconds
 from avatargpt.speech.parts import denies
 from avatargpt.speech.regular import says_every
@@ -22,6 +22,7 @@ from instruct_data.face.score import MAX_SECONDS, Emotion, Score
 from vqvae.errors import UserError
 
 FELT = 2.0  # s for which a feeling is felt before something else, where nobody says how long
+EARLY = 0.5  # s before which a feeling is felt from the start
 GAP = 0.1  # s between two actions, beside what each has at its start
 MOST = 12  # parts
 _THEN = re.compile(
@@ -55,12 +56,16 @@ class _Part:
         return max(e.end for e in self.score.events) + GAP if self.acts else FELT
 
 
-def in_turn(text: str, read: Callable[[str], Score], seconds: float | None = None) -> Score | None:
+def in_turn(
+    text: str, read: Callable[[str], Score], seconds: float | None = None, whole: Score | None = None
+) -> Score | None:
     """The score of feelings and actions in a row; None of other instructions, and where a reading as a whole will do.
 
     Args:
         read: what a part means by itself.
         seconds: of the clip; feelings that are said to last no certain time share what is left of it.
+        whole: how all of it was read; where that feels from the start what comes after an action ("wink, then look
+            sad"), the parts are put in a row, too.
 
     Raises:
         UserError: longer than a score can be, or a part would begin after the clip's end.
@@ -81,9 +86,19 @@ def in_turn(text: str, read: Callable[[str], Score], seconds: float | None = Non
     if len(feelings) < len([p for p in parts if p is None or not p.acts]):
         return None  # one that means nothing, or more than one thing
     timed = any(p.said is not None for p in feelings)
-    if not (timed or (len(feelings) > 1 and len(feelings) < len(parts))):
+    mixed = len(feelings) > 1 and len(feelings) < len(parts)
+    if not (timed or mixed or _too_early(parts, whole)):
         return None
     return _row([p for p in parts if p is not None], text, seconds)
+
+
+def _too_early(parts: Sequence[_Part | None], whole: Score | None) -> bool:
+    """Whether a feeling that comes after an action was read to be felt from the start."""
+    first, late = parts[0], [p for p in parts[1:] if p is not None and not p.acts]
+    if first is None or not first.acts or first.score.emotions or not late or whole is None:
+        return False
+    names = {f.name for p in late for f in p.score.emotions} - {NEUTRAL}
+    return any(f.name in names and f.start < EARLY for f in whole.emotions)
 
 
 def _part(words: str, read: Callable[[str], Score]) -> _Part | None:

@@ -111,7 +111,7 @@ class FacePerformer:
         apart = waited(score.text, part, seconds)
         if apart is not None:
             return apart if seconds is None else held(apart, seconds)
-        row = in_turn(score.text, lambda text: laughing(self._clause(text)), seconds)
+        row = in_turn(score.text, lambda text: laughing(self._clause(text)), seconds, score)
         if row is not None:
             return self._slow(row, seconds)
         plain = allowed(in_manner(laughing(score), lambda text: self._clause(text, seconds)))

@@ -158,6 +158,15 @@ def test_feelings_and_actions_in_a_row(
     assert [round(e.start, 2) for e in made.events] == done
 
 
+@pytest.mark.parametrize("text", ["wink, then sad", "Wink. Then look sad."])
+def test_a_feeling_after_an_action_is_not_felt_before_it(text: str) -> None:
+    at_once = Score(3.0, (ACTIONS["wink"],), (Emotion("sad", 0.7, 0, 3),), text)
+    made = in_turn(text, read, None, at_once)
+    assert made is not None and [(f.name, round(f.start, 2)) for f in made.emotions] == [("sad", 0.8)]
+    later = Score(3.0, (ACTIONS["wink"],), (Emotion("sad", 0.7, 1, 3),), text)
+    assert in_turn(text, read, None, later) is None and in_turn(text, read) is None
+
+
 @pytest.mark.parametrize(
     "text",
     ["be happy", "be happy, then wink", "wink, then nod", "be happy for 3 s until you nod, then sad for 2 s",
