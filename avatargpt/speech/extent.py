@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import TypeVar
 
 from avatargpt.speech.numerals import NUMBER, UNIT, value
 from avatargpt.speech.parts import clauses
@@ -18,6 +19,7 @@ from avatargpt.speech.seconds import in_long_seconds
 from instruct_data.face.actions import actions
 from instruct_data.face.score import MAX_SECONDS, Emotion, Event, Score
 
+Item = TypeVar("Item", Event, Emotion)
 ALREADY = 1.0  # s from the clip's end within which something does go on, or is last
 LAST = 2.0  # s before the end of a clip in which a feeling comes that comes at its end
 TOWARDS = 2 / 3  # of the clip, after which that begins which comes towards its end
@@ -60,10 +62,11 @@ def extended(score: Score, seconds: float, read: Callable[[str], Score]) -> Scor
     if max((e.end for e in score.events), default=0.0) > seconds or seconds > MAX_SECONDS:
         return score
     text, out = in_long_seconds(score.text), regular(score, seconds, read)
+    several = sum(re.search(rf"\bthe {words}{_OF}(?!\w)", text, re.I) is not None for words in _PARTS) > 1
     for phrase, change in (
         (_THROUGH, _through), (_TOWARDS, _towards), (_LAST, _last), (_HALFWAY, _halfway), (_FINAL, _finally(text)),
-        *((re.compile(rf"\b(?:(?:for|in|during|over|through|spend) )?the {words}{_OF}(?!\w)", re.I), _between(*part))
-          for words, part in _PARTS.items()),
+        *((re.compile(rf"\b(?:(?:for|in|during|over|through|spend) )?the {words}{_OF}(?!\w)", re.I),
+           _between(*part, several)) for words, part in _PARTS.items()),
     ):  # fmt: skip
         for clause in clauses(text, phrase):
             part = read(clause)
@@ -117,25 +120,38 @@ def _from(score: Score, named: set[str], start: float, seconds: float) -> Score:
     return _felt_from(_moved(score, events, by), named, start)
 
 
-def _between(first: float, last: float) -> Callable[[Score, set[str], float], Score]:
-    """What is named takes that part of the clip, from one share of it to another; feelings to the end stay so."""
+def _between(first: float, last: float, several: bool) -> Callable[[Score, set[str], float], Score]:
+    """What is named takes that part of the clip, from one share of it to another; where `several` parts are told, of
+    each action and feeling the one that is nearest. Feelings to the end stay so."""
 
     def change(score: Score, named: set[str], seconds: float) -> Score:
         start, end = first * seconds, last * seconds
         chosen = _latest(score.events, named)
-        ends = min(end, seconds - TAIL)
+        here = [f for f in score.emotions if f.name in named]
+        if several:
+            chosen = _nearest([(e.action, e) for e in score.events if e.action in named], start)
+            here = _nearest([(f.name, f) for f in here], start)
+        ends = max(min(end, seconds - TAIL), (start + end) / 2)
         moved = (replace(e, start=start, duration=min(e.duration, ends - start)) for e in chosen)
         events = (*(e for e in score.events if e not in chosen), *(_longer(e, ends, 0.0) for e in moved))
-        began = min((f.start for f in score.emotions if f.name in named), default=seconds)
+        began = min((f.start for f in here), default=seconds)
 
         def felt(f: Emotion) -> Emotion:
-            if f.name in named:
+            if f in here:
                 return replace(f, start=start, end=end)
             return replace(f, start=end) if began < f.start < end < f.end else f  # what is felt after it
 
-        return replace(score, events=_in_order(events), emotions=tuple(felt(f) for f in score.emotions))
+        on = {f.name for f in score.emotions if f.end > end}
+        kept = (f for f in score.emotions if f in here or not (began < f.start and f.end <= end and f.name in on))
+        return replace(score, events=_in_order(events), emotions=tuple(felt(f) for f in kept))
 
     return change
+
+
+def _nearest(named: Sequence[tuple[str, Item]], start: float) -> list[Item]:
+    """Of each name the item that begins nearest to `start`."""
+    ordered = sorted(named, key=lambda one: -abs(one[1].start - start))
+    return list({name: item for name, item in ordered}.values())
 
 
 def _in_order(events: Sequence[Event]) -> tuple[Event, ...]:

@@ -10,10 +10,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from itertools import groupby
 
 from avatargpt.speech.numerals import NUMBER, UNIT, in_seconds, value
 from avatargpt.speech.parts import denies, spans
 from avatargpt.speech.scores import held
+from avatargpt.speech.seconds import named_seconds
 from instruct_data.face.score import MAX_SECONDS, Emotion, Score
 from vqvae.errors import UserError
 
@@ -22,9 +24,11 @@ REST = 1.0  # s that the feeling at the end is held, where nobody says how long 
 SHORTEST = 2.0  # s that a change takes of which nobody says how long
 SHARE, HELD = 0.85, 0.6  # of the time that is left a change takes that share, and leaves so many seconds
 NEUTRAL = "neutral"
-_AGAIN = re.compile(r"\b(more|less|[a-z]+er) and \1\b", re.I)  # "angrier and angrier"
+ER = r"(?:more|less|(?!(?:over|ever|never|after)\b)[a-z]+er)"
+_AGAIN = re.compile(rf"\b({ER}) and \1\b", re.I)  # "angrier and angrier"
 GRADUALLY = re.compile(
-    r"\b(?:gradual(?:ly)?|slowly|progressively|steadily|little by little|bit by bit|over time|increasingly|ever)\b",
+    r"\b(?:gradual(?:ly)?|slowly|progressively|steadily|little by little|bit by bit|over time|increasingly"
+    rf"|ever {ER})\b",
     re.I,
 )
 _TURNS = (
@@ -41,7 +45,8 @@ _FROM = re.compile(r"\bfrom\b.+\b(?:in)?to(?:wards?)?\b", re.I)
 _CHANGES = re.compile(rf"{_TURNS}.*\b(?:from\b.+\bto|into)\b|\b(?:ramp|build)s?(?:ing)? up\b", re.I)
 _TAKES = re.compile(_TURNS, re.I)
 _FADES = re.compile(
-    r"\b(?:fad(?:e|es|ing)|subsid\w+|wan(?:es|ing)|lessen\w*|ebb\w*|di(?:e|es) down|calm\w*|cool\w*)\b", re.I
+    r"\b(?:fad(?:e|es|ing)|subsid\w+|wan(?:es|ing)|lessen\w*|ebb\w*|ever less|di(?:e|es) down|calm\w*|cool\w*)\b",
+    re.I,
 )
 _GROWS = re.compile(rf"\b(?:becom|get|grow)\w*\b|{_FADES.pattern}", re.I)  # verbs that are no actions of a face
 _ALREADY = re.compile(  # it is felt at the start
@@ -49,15 +54,22 @@ _ALREADY = re.compile(  # it is felt at the start
     re.I,
 )
 _LESS = re.compile(r"\b(?:from|less|lesser|weaker|calmer|down)\b", re.I)
-_SUDDENLY = re.compile(r"\b(?:sudden(?:ly)?|abruptly|all at once|explod\w+|erupt\w*|snaps?|bursts?)\b", re.I)
+_SUDDENLY = re.compile(
+    r"\b(?:sudden(?:ly)?|abruptly|instant(?:ly)?|immediately|quick(?:ly)?|all at once|explod\w+|erupt\w*|snaps?"
+    r"|bursts?)\b",
+    re.I,
+)
 _INTO = re.compile(r"\b(?:in)?to\b", re.I)
 
 
 def is_gradual(clause: str) -> bool:
     """Whether the words say that something changes as time goes by."""
-    if GRADUALLY.search(clause) or _CHANGES.search(clause):
+    if GRADUALLY.search(clause) or (_CHANGES.search(clause) and not _SUDDENLY.search(clause)):
         return True
-    return _OVER.search(clause) is not None and (_TAKES.search(clause) or _FROM.search(clause)) is not None
+    said = _OVER.search(clause)
+    if said is None or said[0].lower().startswith("for"):  # "get angry for 3 seconds" is no change
+        return False
+    return (_TAKES.search(clause) or _FROM.search(clause)) is not None
 
 
 def ever(text: str) -> str:
@@ -104,21 +116,25 @@ def gradual(score: Score, read: Callable[[str], Score], seconds: float | None = 
             continue
         if seconds is not None and score.length < seconds <= MAX_SECONDS:
             score = held(score, seconds)
-        score = _changed(score, names, clause, _SUDDENLY.search(rest) is not None, seconds is not None)
+        score = _changed(score, names, clause, rest, seconds is not None)
     return score
 
 
-def _changed(score: Score, names: Sequence[str], clause: str, suddenly: bool, fixed: bool) -> Score:
-    """The feelings that a clause names, `names`, change as it says; what comes `suddenly` after that stays a step."""
+def _changed(score: Score, names: Sequence[str], clause: str, after: str, fixed: bool) -> Score:
+    """The feelings that a clause names, `names`, change as it says; what comes suddenly `after` that stays a step."""
     felt = sorted(score.emotions, key=_begin)
-    steps = [f for f in felt if f.name in names]
-    if len(steps) > 1 and suddenly:
+    runs = [list(run) for named, run in groupby(felt, key=lambda f: f.name in names) if named]
+    steps = [] if not runs else runs[0] if re.search(r"\w", after) else runs[-1]
+    if len(steps) > 1 and _SUDDENLY.search(after) and steps[-1] is felt[-1]:
         steps.pop()
     if not steps or any(f.to is not None for f in felt):
         return score
     begin, stop = steps[0].start, max(f.end for f in steps)
     before = [f for f in felt if f.start < begin and f.name not in (steps[0].name, NEUTRAL)]
     said = lasting(clause)
+    clock = named_seconds(clause)[0]
+    if len(clock) == 2 and clock[0] < min(clock[1], stop):  # "from 2 to 8 seconds"
+        begin, said = clock[0], clock[1] - clock[0]
     until = begin + said if said else begin + min(SHARE * (stop - begin), max(stop - begin - HELD, 0.1))
     if not said and not fixed:
         until = max(until, begin + SHORTEST)
@@ -130,8 +146,9 @@ def _changed(score: Score, names: Sequence[str], clause: str, suddenly: bool, fi
     lines = [replace(f, start=begin, end=until, to=to) for f, to in _lines(steps, before[-1:], clause)]
     rest = [replace(f, intensity=f.to, start=until, end=stop, to=None) for f in lines
             if f.to and f.to > FAINT and until < stop]  # fmt: skip
-    others = [replace(f, end=min(f.end, begin)) if f.start < begin else _later(f, by) for f in felt
-              if f not in steps and (f.start < begin or f.start >= stop - by)]  # fmt: skip
+    others = [replace(f, end=min(f.end, begin)) if f.start < begin
+              else _later(replace(f, start=max(f.start, stop - by)), by)
+              for f in felt if f not in steps and (f.start < begin or f.end > stop - by)]  # fmt: skip
     events = tuple(replace(e, start=e.start + by) if e.start >= stop - by else e for e in score.events)
     return replace(score, length=length, events=events, emotions=tuple(sorted([*others, *lines, *rest], key=_begin)))
 
@@ -151,14 +168,17 @@ def _lines(steps: Sequence[Emotion], before: Sequence[Emotion], clause: str) -> 
     gone = [(f, FAINT) for f in before]
     if not real:  # "then slowly calm down"
         return gone
+    if len(real) > 1 and len({f.start for f in real}) == 1:  # felt together
+        return [*gone, *((replace(f, intensity=FAINT), f.intensity) for f in real)]
     if first.name != last.name and NEUTRAL not in (first.name, last.name):  # from one to another
         return [*gone, (first, FAINT), (replace(last, intensity=FAINT), last.intensity)]
     strengths = [f.intensity for f in real]
     most, named = max(strengths), real[0]
     fades = last.name == NEUTRAL or (_FADES.search(clause) and not _INTO.search(clause))
     falls = strengths[-1] < strengths[0] and strengths == sorted(strengths, reverse=True)
-    if fades or (falls and _LESS.search(clause)):
-        return [(replace(named, intensity=most), FAINT if fades else strengths[-1])]
+    less = falls and last.name != NEUTRAL and _LESS.search(clause) is not None
+    if fades or less:
+        return [(replace(named, intensity=most), strengths[-1] if less else FAINT)]
     grows = strengths == sorted(strengths) and strengths[0] < most and first.name != NEUTRAL
     rises = grows and not gone and _ALREADY.search(clause) is not None
     return [*gone, (replace(named, intensity=strengths[0] if rises else FAINT), most)]

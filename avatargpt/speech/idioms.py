@@ -24,7 +24,8 @@ _COUNTED = re.compile(
     re.I,
 )
 _KEPT_BACK = re.compile(
-    r"\b(?:(?:try|tries|trying)(?: (?:very |really )?hard| your best| desperately)? (?:not to|to not)"
+    r"(?<!n't )(?<!n\u2019t )(?<!not )(?<!never )(?<!without )(?<!stop )\b(?:(?:try|tries|trying)"
+    r"(?: (?:very |really )?hard| your best| desperately)? (?:not to|to not)"
     r"|(?:(?:hold|fight|keep)(?:s|ing)? back|suppress(?:es|ing)?|stifl(?:e|es|ing)) (?:a|the|your))"
     r" (?P<what>laugh|giggle|chuckle|smile|grin)s?(?=\s*(?:[.!]?\s*$|,|and then\b|then\b|for\b))",
     re.I,

@@ -22,6 +22,7 @@ from instruct_data.face.score import MAX_SECONDS, Emotion, Score
 from vqvae.errors import UserError
 
 FELT = 2.0  # s for which a feeling is felt before something else, where nobody says how long
+LEAST = 0.5  # s of it at least, where the clip leaves no more
 EARLY = 0.5  # s before which a feeling is felt from the start
 GAP = 0.1  # s between two actions, beside what each has at its start
 MOST = 12  # parts
@@ -31,7 +32,9 @@ _THEN = re.compile(
     re.I,
 )
 _FIRST = re.compile(r"^(?:first(?:ly)?|start by being|begin by being)\b,?\s*(?=[a-z])", re.I)
-_BARE = re.compile(rf"\bfor {NUMBER}(?=\s*(?:$|[,;.]|(?:and )?then\b))", re.I)  # "sad for 8 seconds, then happy for 8"
+_BARE = re.compile(  # "sad for 8 seconds, then happy for 8"
+    rf"\bfor {NUMBER}(?=\s*(?:$|[,;]|\.(?!\d)|(?:and )?then\b))", re.I
+)
 _BOUND = re.compile(  # words that tell a part's place by another one
     r"\b(?:while|until|till|still|again|keep(?:s|ing)?|continu\w+|both|back|same|other|before|after|during|stop|hold(?:ing)?"
     r"|it|them|that|this|whole|entire|end|half|third|rest|remaining|throughout|last|finish|let|drop|releas\w+)\b",
@@ -114,7 +117,8 @@ def _row(parts: list[_Part], text: str, seconds: float | None) -> Score:
     takes = [p.takes for p in parts]
     last = parts[-1]
     needed = sum(takes) + (TAIL if last.acts else 0.0)
-    more = (seconds - needed) / len(free) if seconds is not None and free and seconds > needed else 0.0
+    seconds = None if seconds is None else min(seconds, MAX_SECONDS)
+    more = max((seconds - needed) / len(free), LEAST - FELT) if seconds is not None and free else 0.0
     takes = [t + more if p in free else t for p, t in zip(parts, takes, strict=True)]
     length = round(sum(takes) + (TAIL if last.acts else 0.0), 3)
     if length > MAX_SECONDS:

@@ -157,18 +157,29 @@ def _brief(e: Event) -> bool:
     return e.action in BRIEF and e.repeat == 1
 
 
-def _felt_for(score: Score, seconds: float) -> tuple[Emotion, ...]:
+def _felt_for(score: Score, seconds: float, length: float) -> tuple[Emotion, ...]:
     """Feelings that last to the score's end (within half a second) last to the new one, others are cut there."""
     return tuple(
-        replace(f, end=seconds if f.end >= score.length - 0.5 else min(f.end, seconds))
+        one
         for f in score.emotions
         if f.start < seconds - SHORT
+        for one in _until(f, seconds if f.end >= score.length - 0.5 else min(f.end, seconds))
+        if one.start < length - SHORT
     )
+
+
+def _until(f: Emotion, end: float) -> list[Emotion]:
+    """A feeling that ends then; one that grows or fades does so as fast as before, and then stays as it is."""
+    if f.to is None or end == f.end:
+        return [replace(f, end=end)]
+    if end < f.end:
+        return [replace(f, end=end, to=f.at(end))]
+    return [f, replace(f, intensity=f.to, start=f.end, end=end, to=None)]
 
 
 def held(score: Score, seconds: float) -> Score:
     """The score with another length: actions as they are, feelings held to it or cut."""
-    return replace(score, length=seconds, emotions=_felt_for(score, seconds))
+    return replace(score, length=seconds, emotions=_felt_for(score, seconds, seconds))
 
 
 def _paced(score: Score, seconds: float) -> Score:
@@ -194,7 +205,7 @@ def fitted(score: Score, seconds: float) -> Score:
             return held(replace(score, events=cut), seconds)
         fits = all(e.end <= seconds for e in score.events) and all(f.start < seconds - NEARLY for f in score.emotions)
         return held(score, seconds) if score.events and fits else _paced(score, seconds)
-    return replace(score, emotions=_felt_for(score, seconds))
+    return replace(score, emotions=_felt_for(score, seconds, score.length))
 
 
 def placed(score: Score, seconds: float, spreads: bool, felt: bool = False) -> Score:

@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable
 from dataclasses import replace
 
-from avatargpt.speech.gradual import GRADUALLY, ever, lasting, parts_of
+from avatargpt.speech.gradual import ER, GRADUALLY, ever, lasting, parts_of
 from avatargpt.speech.parts import denies
 from instruct_data.face.actions import actions
 from instruct_data.face.score import MAX_SECONDS, Event, Score
@@ -19,7 +19,13 @@ from vqvae.errors import UserError
 RISE = 0.7  # of its time over which an action grows of which nobody says how long
 HOLD = 1.0  # s for which it is held then, where it is said
 NEAR = 0.2  # s between two actions that are steps of one
-_STEPS = re.compile(r"\b(?:ever|increasingly|more and more|wider and wider)\b", re.I)
+_STEPS = re.compile(rf"\b(?:ever {ER}|increasingly|more and more|wider and wider)\b", re.I)
+_ENDS = re.compile(  # what goes slowly does not grow
+    r"\b(?:fad\w+|(?:disappear|vanish|dissolv|releas|relax)\w*|let(?:s|ting)? go|ever less"
+    r"|drop\w* (?:the|your|his|her) (?:smile|grin|smirk|frown|pout))\b",
+    re.I,
+)
+FULLER = {"smile": "broad_smile", "open_mouth": "wide_open_mouth"}
 
 
 def slowly(score: Score, read: Callable[[str], Score], fixed: bool) -> Score:
@@ -34,15 +40,17 @@ def slowly(score: Score, read: Callable[[str], Score], fixed: bool) -> Score:
     """
     if not any(_held(e) for e in score.events):
         return score
-    for clause, _ in parts_of(score.text):
-        if not (GRADUALLY.search(clause) or _STEPS.search(clause)) or denies(clause):
+    for clause, after in parts_of(score.text):
+        if not (GRADUALLY.search(clause) or _STEPS.search(clause)) or denies(clause) or _ENDS.search(clause):
             continue
         named = {e.action for e in read(clause).events if _held(e)}
         if _STEPS.search(ever(clause)):
+            named |= {FULLER[n] for n in named if n in FULLER}
             score = _as_one(score, named)
-        chosen = next((e for e in score.events if e.action in named and _held(e) and not e.rise), None)
-        if chosen is not None:
-            score = _grown(score, chosen, lasting(clause), fixed)
+        said = lasting(clause)
+        free = [e for e in score.events if e.action in named and _held(e) and (said or not e.rise)]
+        if free:
+            score = _grown(score, free[0 if re.search(r"\w", after) else -1], said, fixed)
     return score
 
 
@@ -75,7 +83,7 @@ def _as_one(score: Score, named: set[str]) -> Score:
     """Steps of one action, each stronger than the one before, as one action that grows."""
     out: list[Event] = []
     for e in sorted(score.events, key=lambda e: e.start):
-        last = next((o for o in reversed(out) if o.action == e.action), None)
+        last = next((o for o in reversed(out) if e.action in (o.action, FULLER.get(o.action))), None)
         if last and e.action in named and _held(e) and e.start - last.end <= NEAR and e.intensity > last.intensity:
             first = last.duration if not last.rise else last.rise * last.duration
             lasts = e.end - last.start

@@ -243,3 +243,42 @@ def test_a_change_in_less_sound_than_it_was_read_for(reads: Callable[..., Score]
     assert made.length >= 1.5 and [e.action for e in made.events] == ["nod"]
     face = performer.perform("gradually become angry, then nod twice", audio=np.zeros(24_000, np.float32))
     assert len(face) == 45
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds", "felt"),
+    [
+        ("happy for 2.5 seconds, then sad for 1.5 seconds", None, [("happy", 0, 2.5), ("sad", 2.5, 4)]),
+        ("quickly go from happy to sad", 8, [("happy", 0, None), ("sad", None, 8)]),
+        ("get angry for 3 seconds, then happy for 3 seconds", None, [("angry", 0, 3), ("happy", 3, 6)]),
+        ("happy in the first third, sad in the second third, happy in the last third", 9,
+         [("happy", 0, 3), ("sad", 3, 6), ("happy", 6, 9)]),
+        ("be happy for 3 seconds, then sad for 3 seconds, then angry", 7,
+         [("happy", 0, 3), ("sad", 3, 6), ("angry", 6, 7)]),
+    ],
+)  # fmt: skip
+def test_times_that_are_said_are_kept(
+    reads: Callable[..., Score], text: str, seconds: float | None, felt: list[tuple[str, float | None, float | None]]
+) -> None:
+    made = reads(text, seconds)
+    assert all(f.to is None for f in made.emotions) and [f.name for f in made.emotions] == [n for n, *_ in felt]
+    for f, (_, start, end) in zip(made.emotions, felt, strict=True):
+        assert start is None or f.start == pytest.approx(start, abs=0.05)
+        assert end is None or f.end == pytest.approx(end, abs=0.05)
+
+
+def test_more_that_no_rule_may_spoil(reads: Callable[..., Score]) -> None:
+    assert not any(e.rise for e in reads("raise your eyebrows over and over").events)
+    assert all(f.to is None for f in reads("be the happiest you have ever been").emotions)
+    again = reads("be happy, then sad, then gradually become happy again")
+    assert [f.name for f in again.emotions][:2] == ["happy", "sad"]
+    assert not any(e.rise for e in reads("slowly let your smile fade").events)
+    assert [e.action for e in reads("Don't hold back your laugh.").events] == ["laugh"]
+    assert reads("smile in the last third", 1.0).events[0].duration > 0
+    performer = FacePerformer.load()
+    assert performer.read(["be happy, then sad, then wink"], None, 700.0)[0].length <= 600
+    slow = performer.read(["slowly become happy over 8 seconds"], None, 30.0)[0]
+    reached = next(f for f in slow.emotions if f.to)
+    assert reached.end == pytest.approx(8.0) and slow.emotions[-1].intensity == reached.to
+    clock = reads("from 2 to 8 seconds go from happy to sad", 12)
+    assert [(round(f.start), round(f.end)) for f in clock.emotions if f.to] == [(2, 8), (2, 8)]
