@@ -43,10 +43,13 @@ _HALFWAY = re.compile(
     rf"|\b(?:half-?|mid)(?: ?way)? through{_OF[:-1]}|\bin the middle{_OF[:-1]}",
     re.I,
 )
-_PARTS = {  # of the clip, from and to
-    "first half": (0, 1 / 2), "(?:second|other|last) half": (1 / 2, 1), "first third": (0, 1 / 3),
-    "(?:second|middle|next) third": (1 / 3, 2 / 3), "(?:last|final|third) third": (2 / 3, 1),
-    "first quarter": (0, 1 / 4), "(?:last|final) quarter": (3 / 4, 1),
+_PARTS: dict[re.Pattern[str], tuple[float, float]] = {  # of the clip, from and to
+    re.compile(rf"\b(?:(?:for|in|during|over|through|spend) )?the {words}{_OF}(?!\w)", re.I): part
+    for words, part in (
+        ("first half", (0, 1 / 2)), ("(?:second|other|last) half", (1 / 2, 1)), ("first third", (0, 1 / 3)),
+        ("(?:second|middle|next) third", (1 / 3, 2 / 3)), ("(?:last|final|third) third", (2 / 3, 1)),
+        ("first quarter", (0, 1 / 4)), ("(?:last|final) quarter", (3 / 4, 1)),
+    )
 }  # fmt: skip
 _LAST = re.compile(rf"\b(?:at the (?:very )?end{_OF}|to finish)(?!\w)", re.I)
 _TOWARDS = re.compile(rf"\b(?:towards?|near|close to) the end{_OF}(?!\w)", re.I)
@@ -62,11 +65,10 @@ def extended(score: Score, seconds: float, read: Callable[[str], Score]) -> Scor
     if max((e.end for e in score.events), default=0.0) > seconds or seconds > MAX_SECONDS:
         return score
     text, out = in_long_seconds(score.text), regular(score, seconds, read)
-    several = sum(re.search(rf"\bthe {words}{_OF}(?!\w)", text, re.I) is not None for words in _PARTS) > 1
+    several = sum(phrase.search(text) is not None for phrase in _PARTS) > 1
     for phrase, change in (
         (_THROUGH, _through), (_TOWARDS, _towards), (_LAST, _last), (_HALFWAY, _halfway), (_FINAL, _finally(text)),
-        *((re.compile(rf"\b(?:(?:for|in|during|over|through|spend) )?the {words}{_OF}(?!\w)", re.I),
-           _between(*part, several)) for words, part in _PARTS.items()),
+        *((phrase, _between(*part, several)) for phrase, part in _PARTS.items()),
     ):  # fmt: skip
         for clause in clauses(text, phrase):
             part = read(clause)

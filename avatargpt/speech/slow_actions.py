@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable
 from dataclasses import replace
 
-from avatargpt.speech.gradual import ER, GRADUALLY, ever, lasting, parts_of
+from avatargpt.speech.gradual import ER, GRADUALLY, lasting, parts_of
 from avatargpt.speech.parts import denies
 from instruct_data.face.actions import actions
 from instruct_data.face.score import MAX_SECONDS, Event, Score
@@ -19,7 +19,7 @@ from vqvae.errors import UserError
 RISE = 0.7  # of its time over which an action grows of which nobody says how long
 HOLD = 1.0  # s for which it is held then, where it is said
 NEAR = 0.2  # s between two actions that are steps of one
-_STEPS = re.compile(rf"\b(?:ever {ER}|increasingly|more and more|wider and wider)\b", re.I)
+_STEPS = re.compile(rf"\b(?:ever {ER}|increasingly)\b", re.I)  # "wider and wider" is "ever wider" in `parts_of`
 _ENDS = re.compile(  # what goes slowly does not grow
     r"\b(?:fad\w+|(?:disappear|vanish|dissolv|releas|relax)\w*|let(?:s|ting)? go|ever less"
     r"|drop\w* (?:the|your|his|her) (?:smile|grin|smirk|frown|pout))\b",
@@ -44,7 +44,7 @@ def slowly(score: Score, read: Callable[[str], Score], fixed: bool) -> Score:
         if not (GRADUALLY.search(clause) or _STEPS.search(clause)) or denies(clause) or _ENDS.search(clause):
             continue
         named = {e.action for e in read(clause).events if _held(e)}
-        if _STEPS.search(ever(clause)):
+        if _STEPS.search(clause):
             named |= {FULLER[n] for n in named if n in FULLER}
             score = _as_one(score, named)
         said = lasting(clause)
