@@ -13,14 +13,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from avatargpt.pipeline import AvatarGPT
+    from avatargpt.api import AvatarGPT
     from vqvae.errors import UserError
     from vqvae.motion import Motion
 
 __version__ = "0.1.0"
 __all__ = ["AvatarGPT", "Motion", "UserError", "__version__"]
 
-_LAZY = {"AvatarGPT": "avatargpt.pipeline", "Motion": "vqvae.motion", "UserError": "vqvae.errors"}
+_LAZY = {"AvatarGPT": "avatargpt.api", "Motion": "vqvae.motion", "UserError": "vqvae.errors"}
 
 
 def __getattr__(name: str) -> Any:

@@ -19,12 +19,12 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from avatargpt.checkpoint import load_model
-from avatargpt.config import AvatarGPTConfig
-from avatargpt.generation import Generator, Prompt
-from avatargpt.model import AvatarGPTModel
-from avatargpt.precision import fast_bfloat16
-from avatargpt.sampling import sample
+from avatargpt.decoding.generate import Generator, Prompt
+from avatargpt.model.checkpoint import load_model
+from avatargpt.model.config import AvatarGPTConfig
+from avatargpt.model.model import AvatarGPTModel
+from avatargpt.model.precision import fast_bfloat16
+from avatargpt.model.sampling import sample
 
 
 def default_model() -> AvatarGPTModel:

@@ -37,8 +37,8 @@ def peak() -> float:
 
 def measure(args: argparse.Namespace) -> dict[str, Any]:
     from avatargpt import AvatarGPT, planning
+    from avatargpt.long.loop import long
     from avatargpt.long.writer import LongWriter, join
-    from avatargpt.loop import long
 
     began = time.perf_counter()
     model = AvatarGPT.from_pretrained(args.model, threads=args.threads)

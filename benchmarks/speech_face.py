@@ -16,8 +16,8 @@ import time
 import numpy as np
 import torch
 
-from avatargpt.speech.driver import HEADS, Driver
-from avatargpt.speech.network import DriverConfig, DriverNetwork
+from avatargpt.face.audio_model.driver import HEADS, Driver
+from avatargpt.face.audio_model.network import DriverConfig, DriverNetwork
 
 CHUNKS_MS = (10, 20, 53, 160, 500, 1000)
 

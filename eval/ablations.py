@@ -17,13 +17,14 @@ from pathlib import Path
 from typing import Any
 
 from avatargpt import evaluation
-from avatargpt.evaluation import driver_ablations, report, speech_face
-from avatargpt.speech import corpus, expressions
-from avatargpt.speech.batches import Sampling
-from avatargpt.speech.driver import Driver
-from avatargpt.text import SentenceGrounder
-from avatargpt.train.driver import train
+from avatargpt.evaluation import report
+from avatargpt.evaluation.face import driver_ablations, speech_face
+from avatargpt.face.audio_model.driver import Driver
+from avatargpt.model.text_encoder import SentenceGrounder
+from avatargpt.train.audio_model import train
 from avatargpt.train.runtime import Runtime, load_json, load_yaml
+from avatargpt.train.speech_data import corpus, expressions
+from avatargpt.train.speech_data.batches import Sampling
 from vqvae.errors import UserError
 
 HERE = Path(__file__).resolve().parent

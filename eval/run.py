@@ -16,7 +16,8 @@ from tables import write_page, write_tables
 
 from avatargpt import evaluation
 from avatargpt.cli.common import check_folder
-from avatargpt.evaluation import corpus, prompts, report, retrieval, synthetic
+from avatargpt.evaluation import report
+from avatargpt.evaluation.body import corpus, prompts, retrieval, synthetic
 from vqvae.errors import UserError
 
 HERE = Path(__file__).resolve().parent

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from avatargpt import evaluation
-from avatargpt.evaluation import describe
+from avatargpt.evaluation.body import describe
 from vqvae.errors import UserError
 from vqvae.motion import atomic_write
 

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from instruct_data.captions import infer_action
 from instruct_data.clip import Clip
-from instruct_data.english import first_verb
 from instruct_data.store import ClipCodes
+from instruct_data.text.captions import infer_action
+from instruct_data.text.english import first_verb
 from vqvae.errors import UserError
 
 

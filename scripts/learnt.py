@@ -15,8 +15,8 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from avatargpt.train.reader import read_scores
-from avatargpt.train.reader_material import Material, bare, material, with_mirrored
+from avatargpt.train.data.parser_material import Material, bare, material, with_mirrored
+from avatargpt.train.parser import read_scores
 from avatargpt.train.runtime import from_mapping, load_yaml
 from vqvae.errors import UserError
 

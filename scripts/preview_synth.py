@@ -18,8 +18,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from avatargpt.evaluation import synthetic
-from avatargpt.evaluation.corpus import load_clips
+from avatargpt.evaluation.body import synthetic
+from avatargpt.evaluation.body.corpus import load_clips
 from avatargpt.export.sheet import contact_sheet
 from instruct_data.clip import Clip
 from instruct_data.synth.check import figures, table

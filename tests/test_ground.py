@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from avatargpt.pipeline import AvatarGPT
+from avatargpt.api import AvatarGPT
 from tests.test_pipeline import gpt, parts, walk  # noqa: F401  (fixtures)
 from vqvae.ground import floor_of, grounded, raised
 from vqvae.motion import Motion

@@ -8,7 +8,7 @@ import zlib
 import numpy as np
 import pytest
 
-from avatargpt.packing import pack_json, pack_vectors, unpack_json, unpack_vectors
+from avatargpt.model.packing import pack_json, pack_vectors, unpack_json, unpack_vectors
 
 
 def unit(rng: np.random.Generator, n: int, w: int) -> np.ndarray:

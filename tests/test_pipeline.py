@@ -9,17 +9,17 @@ import numpy as np
 import pytest
 import torch
 
-from avatargpt import choosing
-from avatargpt.choosing import pick
-from avatargpt.config import AvatarGPTConfig
-from avatargpt.floor import SUNK
-from avatargpt.model import AvatarGPTModel
-from avatargpt.pipeline import REFINE, AvatarGPT, Clause
-from avatargpt.plain import Plain
+from avatargpt.api import REFINE, AvatarGPT, Clause
+from avatargpt.body import rerank
+from avatargpt.body.ground import SUNK
+from avatargpt.body.rerank import pick
+from avatargpt.body.speaker import CHUNK, CONTEXT
+from avatargpt.language.motion_spec import Plain
+from avatargpt.model.config import AvatarGPTConfig
+from avatargpt.model.model import AvatarGPTModel
+from avatargpt.model.text_encoder import TextTokenizer
 from avatargpt.requests import shares
-from avatargpt.speaker import CHUNK, CONTEXT
-from avatargpt.text import TextTokenizer
-from avatargpt.wording import Wording
+from avatargpt.retrieval.phrases import Wording
 from vqvae import rotations as rot
 from vqvae.errors import UserError
 from vqvae.motion import Motion
@@ -109,7 +109,7 @@ def test_number_of_results(gpt: AvatarGPT) -> None:
 
 
 def test_best_of_takes_the_likeliest_description(gpt: AvatarGPT, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(choosing, "foot_skate", lambda joints, fps: 0.0)
+    monkeypatch.setattr(rerank, "foot_skate", lambda joints, fps: 0.0)
     prompts = [gpt._prompt("text_to_motion", {"caption": "walk", "seconds": 1.0})]
     (found,) = gpt._sample(prompts, [5], [0], 6, 1.0, 1.0)
     assert [c.shape for c in found] == [(5, LEVELS)] * 6
@@ -119,7 +119,7 @@ def test_best_of_takes_the_likeliest_description(gpt: AvatarGPT, monkeypatch: py
     best = int(np.argmax(each))
     assert pick(gpt, [found], ["walk"])[0] is found[best]
     slides = iter(100.0 * (i == best) for i in range(6))  # so much that nothing makes up for it
-    monkeypatch.setattr(choosing, "foot_skate", lambda joints, fps: next(slides))
+    monkeypatch.setattr(rerank, "foot_skate", lambda joints, fps: next(slides))
     assert pick(gpt, [found], ["walk"])[0] is not found[best]
 
 
@@ -180,8 +180,8 @@ def test_what_is_made_stays_on_the_floor(gpt: AvatarGPT, monkeypatch: pytest.Mon
     for rule in (False, True):
         with monkeypatch.context() as patched:
             if not rule:
-                patched.setattr("avatargpt.pipeline.lifted", lambda motion: motion)
-                patched.setattr("avatargpt.editing.lifted", lambda motion, **_: motion)
+                patched.setattr("avatargpt.api.lifted", lambda motion: motion)
+                patched.setattr("avatargpt.body.edit.lifted", lambda motion, **_: motion)
             made[rule] = [
                 *gpt.generate(["walk", "turn", "jump"], 2.0, best_of=1),
                 gpt.extend(low, 3.0, best_of=1).slice(43 + 12, 103), gpt.in_between(low, low, 3.0, best_of=1),
@@ -245,12 +245,12 @@ def test_descriptions_are_ranked_beside_captions_of_the_book(gpt: AvatarGPT, mon
 def test_a_candidate_that_goes_on_from_the_pose_before_comes_first(
     gpt: AvatarGPT, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(choosing, "ranked", lambda model, codes, motions, texts, turns: np.zeros(len(codes)))
+    monkeypatch.setattr(rerank, "ranked", lambda model, codes, motions, texts, turns: np.zeros(len(codes)))
     poses = [[1.0, 1.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]]  # where all joints are in first and last frames
     motions = [object() for _ in poses]
     shown = {id(m): p for m, p in zip(motions, poses, strict=True)}
     monkeypatch.setattr(gpt._tokenizer("body"), "decode", lambda codes: motions[int(codes[0, 0])])
-    monkeypatch.setattr(choosing, "_pose", lambda motion, frame: np.full((22, 3), shown[id(motion)][frame]))
+    monkeypatch.setattr(rerank, "_pose", lambda motion, frame: np.full((22, 3), shown[id(motion)][frame]))
     first, *others = (np.full((1, 1), i) for i in range(4))
     got = pick(gpt, [[first], others], ["sit", "stand"], before=[-1, 0])
     assert got[1] is others[1]

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import torch
 
-from avatargpt.config import AvatarGPTConfig
-from avatargpt.library import Entry, Library
-from avatargpt.model import AvatarGPTModel
-from avatargpt.pipeline import AvatarGPT
-from avatargpt.text import TextTokenizer
+from avatargpt.api import AvatarGPT
+from avatargpt.model.config import AvatarGPTConfig
+from avatargpt.model.model import AvatarGPTModel
+from avatargpt.model.text_encoder import TextTokenizer
+from avatargpt.retrieval.exemplars import Entry, Library
 from instruct_data.prompts import CodesSegment, Prompt
 from vqvae.errors import UserError
 from vqvae.motion import Motion

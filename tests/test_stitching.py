@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from avatargpt import stitching
-from avatargpt.floor import EASE, SUNK, lifted
+from avatargpt.body import stitch
+from avatargpt.body.ground import EASE, SUNK, lifted
 from vqvae import rotations as rot
 from vqvae.motion import Motion, concatenate
 
@@ -36,10 +36,10 @@ def off(motion: Motion) -> Motion:
 
 
 def test_fading_goes_on_with_its_speed_and_comes_to_rest() -> None:
-    still = stitching.fading(np.array([1.0]), np.array([0.0]), 10)[:, 0]
+    still = stitch.fading(np.array([1.0]), np.array([0.0]), 10)[:, 0]
     assert (np.diff(still) < 0).all() and still[0] > 0.99 and still[-1] < 0.01
     np.testing.assert_allclose(still + still[::-1], 1)  # a symmetrical ease
-    moving = stitching.fading(np.array([1.0]), np.array([0.2]), 50)[:, 0]
+    moving = stitch.fading(np.array([1.0]), np.array([0.2]), 50)[:, 0]
     assert moving[0] == pytest.approx(1.2, abs=0.01)  # one frame on at its speed
     assert abs(moving[-1]) < 1e-3 and abs(moving[-1] - moving[-2]) < 1e-2
 
@@ -49,14 +49,14 @@ def test_speeds_meet_at_the_seam() -> None:
     whole = walk()
     drift = np.arange(60)[:, None] * np.array([0.0, 0.004, 0.0])
     real = replace(whole, root=whole.root + drift)
-    faded = stitching.fade_in(whole.slice(20, 50), whole.slice(18, 20), real.slice(18, 20))
+    faded = stitch.fade_in(whole.slice(20, 50), whole.slice(18, 20), real.slice(18, 20))
     expected = real.root[19] - real.root[18] + (whole.root[20] - 2 * whole.root[19] + whole.root[18])
     np.testing.assert_allclose(faded.root[0] - real.root[19], expected, atol=1e-3)
 
 
 def test_place_moves_in_the_plane_only() -> None:
     clip, like = walk(yaw=-1.0), walk(yaw=2.0).moved(0.4, np.array([3.0, 0.5, 1.0]))
-    placed = stitching.place(clip, 7, like, 20)
+    placed = stitch.place(clip, 7, like, 20)
     assert placed.heading[7] == pytest.approx(like.heading[20], abs=1e-5)
     np.testing.assert_allclose(placed.root[7, [0, 2]], like.root[20, [0, 2]], atol=1e-5)
     np.testing.assert_allclose(placed.root[:, 1], clip.root[:, 1], atol=1e-6)
@@ -71,8 +71,8 @@ def test_fades_close_the_seams(length: int) -> None:
     a, b = 20, 20 + length
     before, stretch, after = off(whole.slice(0, a)), whole.slice(a, b), off(whole.slice(b, 60))
     raw = steps(concatenate([before, stretch, after]))
-    faded = stitching.fade_in(stretch, whole.slice(a - 1, a), before.slice(a - 1, a))
-    faded = stitching.fade_out(faded, whole.slice(b, b + 1), after.slice(0, 1))
+    faded = stitch.fade_in(stretch, whole.slice(a - 1, a), before.slice(a - 1, a))
+    faded = stitch.fade_out(faded, whole.slice(b, b + 1), after.slice(0, 1))
     got = steps(concatenate([before, faded, after]))
     assert len(faded) == length
     for seam in (a - 1, b - 1):
@@ -82,8 +82,8 @@ def test_fades_close_the_seams(length: int) -> None:
 
 def test_fades_leave_the_middle_alone() -> None:
     whole = walk()
-    faded = stitching.fade_in(whole.slice(20, 50), whole.slice(19, 20), off(whole.slice(19, 20)))
-    untouched = stitching.FADE
+    faded = stitch.fade_in(whole.slice(20, 50), whole.slice(19, 20), off(whole.slice(19, 20)))
+    untouched = stitch.FADE
     np.testing.assert_allclose(faded.joints[untouched:], whole.slice(20, 50).joints[untouched:], atol=1e-5)
     assert np.abs(faded.joints[0] - whole.joints[20]).max() > 0.02
 
@@ -93,9 +93,9 @@ def test_bent_stretch_arrives(turn: float) -> None:
     clip = walk(41, yaw=0.0)
     stretch, after = clip.slice(0, 40), clip.slice(40, 41)
     target = after.moved(turn, np.array([0.7, 0.0, -0.4]))
-    shift = stitching.missing(stretch, turn, after, target)
+    shift = stitch.missing(stretch, turn, after, target)
     assert shift[1] == 0
-    bent = stitching.bend(stretch, turn, shift)
+    bent = stitch.bend(stretch, turn, shift)
     way = np.diff(np.concatenate([bent.root, target.root[:1]])[:, [0, 2]], axis=0)
     length = np.linalg.norm(way, axis=-1)
     assert length[-1] == pytest.approx(2 * length[-2] - length[-3], abs=2e-3)  # the last step goes on like those before
@@ -109,7 +109,7 @@ def test_bent_stretch_arrives(turn: float) -> None:
 
 def test_bend_spreads_a_shift_evenly() -> None:
     clip = walk(10)
-    bent = stitching.bend(clip, 0.0, np.array([1.1, 0.0, 0.0]))
+    bent = stitch.bend(clip, 0.0, np.array([1.1, 0.0, 0.0]))
     np.testing.assert_allclose((bent.root - clip.root)[:, 0], 0.1 * np.arange(1, 11), atol=1e-6)
     np.testing.assert_allclose(bent.rotations, clip.rotations, atol=1e-6)
 
@@ -117,7 +117,7 @@ def test_bend_spreads_a_shift_evenly() -> None:
 @pytest.mark.parametrize("frames", [1, 2, 13, 60, 77])
 def test_retimed_keeps_the_ends(frames: int) -> None:
     clip = walk(60)
-    got = stitching.retimed(clip, frames)
+    got = stitch.retimed(clip, frames)
     assert len(got) == frames
     np.testing.assert_allclose(got.joints[0], clip.joints[0], atol=1e-5)
     if frames > 1:
@@ -127,12 +127,12 @@ def test_retimed_keeps_the_ends(frames: int) -> None:
 
 
 def test_retimed_from_one_frame() -> None:
-    assert len(stitching.retimed(walk(1), 4)) == 4
+    assert len(stitch.retimed(walk(1), 4)) == 4
 
 
 def test_medoid_is_the_consensus() -> None:
     clips = [walk(20, speed=s) for s in (5.0, 1.0, 1.2, 1.1, -4.0)]
-    assert stitching.medoid(clips) == 3
+    assert stitch.medoid(clips) == 3
 
 
 def test_only_what_has_sunk_into_the_floor_is_lifted() -> None:

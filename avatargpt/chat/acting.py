@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from avatargpt.chat.timeline import Segment, Timeline
 from avatargpt.requests import mix
-from instruct_data.acts import Act
+from instruct_data.dialogue.acts import Act
 from vqvae.errors import UserError
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ from avatargpt.chat.filing import find_file
 from avatargpt.chat.making import plan_lines
 from avatargpt.chat.timeline import FPS, Timeline
 from avatargpt.chat.viewing import open_file, sheet
-from instruct_data.acts import Act
-from instruct_data.mirror import side_of
+from instruct_data.dialogue.acts import Act
+from instruct_data.text.mirror import side_of
 from vqvae.errors import UserError
 
 FRAMES = "frames.png"

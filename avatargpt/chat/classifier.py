@@ -1,8 +1,8 @@
 """The usual reading of a turn: a linear classifier names the act, rules fill in what it takes.
 
 The classifier (a softmax over the vector of the frozen sentence encoder, the turn's words and what it is said about)
-is trained on the recorded and made-up turns by `avatargpt.chat.bank`. Acts that are not possible now do not count.
-Numbers, segments, names and the movement are read from the words by `avatargpt.chat.filling`.
+is trained on the recorded and made-up turns by `avatargpt.train.intents`. Acts that are not possible now do not count.
+Numbers, segments, names and the movement are read from the words by `avatargpt.language.chat.filling`.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from avatargpt.chat import saving, slots
 from avatargpt.chat.features import masked, rows
-from avatargpt.chat.filling import fill
 from avatargpt.chat.intent import NEED_SEGMENTS, Heard, why_not
-from avatargpt.chat.orders import order
-from avatargpt.clauses import clauses
-from avatargpt.packing import read_part
-from instruct_data.acts import Act
+from avatargpt.language.chat import saving, slots
+from avatargpt.language.chat.filling import fill
+from avatargpt.language.chat.orders import order
+from avatargpt.language.clauses import clauses
+from avatargpt.model.packing import read_part
+from instruct_data.dialogue.acts import Act
 from vqvae.motion import atomic_write
 
 if TYPE_CHECKING:
-    from avatargpt.text import SentenceGrounder
-    from avatargpt.wording import Wording
+    from avatargpt.model.text_encoder import SentenceGrounder
+    from avatargpt.retrieval.phrases import Wording
 
 FILE = "intents.safetensors"
 TRIED = 3  # kinds, the likeliest first, until one can be filled

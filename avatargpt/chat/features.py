@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from avatargpt.chat import slots
 from avatargpt.chat.intent import Heard
-from instruct_data.english import GERUND, THIRD
+from avatargpt.language.chat import slots
+from instruct_data.text.english import GERUND, THIRD
 
 MEANING, WORDS = 3.0, 1.0  # weights of the sentence vector and of the words against the context
 _BASES = frozenset(THIRD.values())

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from avatargpt.chat.acting import Done, Scene, does
 from avatargpt.chat.viewing import open_file
-from instruct_data.acts import FORMATS, Act
+from instruct_data.dialogue.acts import FORMATS, Act
 from vqvae.errors import UserError
 
 DEFAULT = ".npz"

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from avatargpt.chat import slots
 from avatargpt.chat.making import GOES_ON
 from avatargpt.chat.timeline import MOST_SEGMENTS, no_segment
-from avatargpt.lexical import lemmas
-from instruct_data.acts import LEAST_SECONDS, MOST_SECONDS, TAKE_LETTERS, TAKES, Act, read
-from instruct_data.dialogues import turn_slots
+from avatargpt.language.chat import slots
+from avatargpt.language.lexical import lemmas
+from instruct_data.dialogue.acts import LEAST_SECONDS, MOST_SECONDS, TAKE_LETTERS, TAKES, Act, read
+from instruct_data.dialogue.dialogues import turn_slots
 from vqvae.errors import UserError
 
 MAX_TOKENS = 96

@@ -12,12 +12,12 @@ RADIUS = 8.0  # metres around the start
 
 
 def long_motion(scene: Scene, about: str, seconds: float) -> Motion:
-    """What `avatargpt.loop.long` makes of a scene; a plan that was made for it is acted out first.
+    """What `avatargpt.long.loop.long` makes of a scene; a plan that was made for it is acted out first.
 
     Raises:
         UserError: longer than a conversation keeps, or the planner's own mistakes.
     """
-    from avatargpt.loop import long
+    from avatargpt.long.loop import long
 
     if seconds * FPS > MOST_FRAMES:
         raise UserError(

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from avatargpt.body.stitch import retimed
 from avatargpt.chat.acting import Done, Scene, does, said_seconds, short, with_segment
 from avatargpt.chat.filing import find_file
-from avatargpt.chat.rewording import changed
 from avatargpt.chat.timeline import FPS, MOST_TAKES, Segment, Timeline, made_segment
-from avatargpt.stitching import retimed
-from instruct_data.acts import LEAST_SECONDS, TAKE_LETTERS, Act
-from instruct_data.mirror import mirror_text
+from avatargpt.language.chat.rewording import changed
+from instruct_data.dialogue.acts import LEAST_SECONDS, TAKE_LETTERS, Act
+from instruct_data.text.mirror import mirror_text
 from vqvae.errors import UserError
 from vqvae.motion import Motion
 

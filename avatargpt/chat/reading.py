@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from avatargpt.chat import slots
 from avatargpt.chat.classifier import LEAST, SETTLED, TurnIntent
 from avatargpt.chat.intent import MOVEMENTS, Heard, Intent, ModelIntent, grounded_text
-from instruct_data.acts import Act
+from avatargpt.language.chat import slots
+from instruct_data.dialogue.acts import Act
 from vqvae.errors import UserError
 
 INTENTS = ("both", "network", "turns")

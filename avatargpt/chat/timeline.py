@@ -10,10 +10,10 @@ from typing import Any, Literal
 
 import numpy as np
 
+from avatargpt.body.stitch import retimed
 from avatargpt.planning.types import Activity, Plan
-from avatargpt.stitching import retimed
+from instruct_data.dialogue.outline import outline
 from instruct_data.joining import join_motions, suits
-from instruct_data.outline import outline
 from vqvae.errors import UserError
 from vqvae.motion import Motion
 
@@ -128,7 +128,7 @@ class Timeline:
 
     @property
     def text(self) -> str:
-        """The line that the model is told, see `instruct_data.outline`."""
+        """The line that the model is told, see `instruct_data.dialogue.outline`."""
         lengths = [(b - a) / FPS for a, b in self.spans]
         return outline([s.caption for s in self.segments], lengths, max(len(self.takes), 1), self.plan is not None)
 

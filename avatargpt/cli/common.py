@@ -17,7 +17,7 @@ from avatargpt.limits import MAX_SECONDS, MIN_SECONDS, is_text
 from vqvae.errors import UserError
 
 if TYPE_CHECKING:
-    from avatargpt.pipeline import AvatarGPT
+    from avatargpt.api import AvatarGPT
     from vqvae.motion import Motion
 
 MAX_CHARACTERS = 1000
@@ -77,7 +77,7 @@ def read_texts(argument: str, emoji: bool = False) -> tuple[list[str], bool]:
 
 def warn_foreign(texts: Sequence[str]) -> None:
     """Say on stderr which text is not in the one language that the weights know."""
-    from avatargpt.planning.requests import seems_foreign
+    from avatargpt.language.plans.requests import seems_foreign
 
     strange = next((text for text in texts if seems_foreign(text)), None)
     if strange is not None:
@@ -86,7 +86,7 @@ def warn_foreign(texts: Sequence[str]) -> None:
 
 def warn_meaningless(texts: Sequence[str]) -> None:
     """Say on stderr which instruction has no word: numbers alone, or keys hit at random."""
-    from avatargpt.speech.typed import meaningless
+    from avatargpt.language.face.typed import meaningless
 
     strange = next((text for text in texts if meaningless(text)), None)
     if strange is not None:
@@ -94,7 +94,7 @@ def warn_meaningless(texts: Sequence[str]) -> None:
 
 
 def _check_text(text: str, where: str, emoji: bool = False) -> str:
-    from avatargpt.speech.typed import is_emoji
+    from avatargpt.language.face.typed import is_emoji
 
     text = " ".join(text.split())
     if not is_text(text):
@@ -173,7 +173,7 @@ def check_folder(path: Path) -> None:
 
 
 def _sheet(motions: Sequence[Any], path: Path) -> None:
-    from avatargpt.export.face_video import face_sheet
+    from avatargpt.export.face.video import face_sheet
     from avatargpt.export.sheet import contact_sheet
 
     captions = [m.caption for m in motions]

@@ -12,7 +12,7 @@ from avatargpt.cli import common
 from vqvae.errors import UserError
 
 if TYPE_CHECKING:
-    from avatargpt.speech.direction import Feeling
+    from avatargpt.face.audio_model.conditioning import Feeling
     from instruct_data.face.score import Score
     from vqvae.face import FaceMotion
 
@@ -104,10 +104,10 @@ def face(
     from avatargpt.cli import face_score
     from avatargpt.cli.face_live import Line, perform
     from avatargpt.cli.face_options import check_lips, driver_folder, emotions, format_options, numbers
-    from avatargpt.speech.audio import MAX_SECONDS, inspect
-    from avatargpt.speech.blinks import USUAL_RATE, told
-    from avatargpt.speech.controls import Controls, apply
-    from avatargpt.speech.idle import USUAL, calm_spans, jaw_spans
+    from avatargpt.face.audio_model.blinks import USUAL_RATE, told
+    from avatargpt.face.audio_model.controls import Controls, apply
+    from avatargpt.face.audio_model.idle import USUAL, calm_spans, jaw_spans
+    from avatargpt.signals.audio import MAX_SECONDS, inspect
 
     motions: list[Any]
     line = Line(audio, microphone, rate, live_link, websocket, subject, lips)
@@ -216,9 +216,9 @@ def _perform(
     import torch
 
     from avatargpt.cli import face_score
-    from avatargpt.speech.audio import FPS
-    from avatargpt.speech.performer import FacePerformer
-    from avatargpt.speech.scores import placed
+    from avatargpt.face.instructions.scores import placed
+    from avatargpt.face.performer import FacePerformer
+    from avatargpt.signals.audio import FPS
 
     torch.set_num_threads(threads or 1)  # steps are small: more threads only wait for each other
     with common.progress("loading", quiet):

@@ -17,9 +17,9 @@ from vqvae.errors import UserError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from avatargpt.speech.controls import Controls
-    from avatargpt.speech.direction import Feeling
-    from avatargpt.speech.live import Live, Sender
+    from avatargpt.face.audio_model.conditioning import Feeling
+    from avatargpt.face.audio_model.controls import Controls
+    from avatargpt.face.audio_model.live import Live, Sender
     from instruct_data.face.score import Score
     from vqvae.face import FaceMotion
 
@@ -100,20 +100,20 @@ def perform(
         drawn: controls of what a contact sheet shows, where they are others.
 
     Returns:
-        What `avatargpt.speech.live.perform` does, the same frames with the controls `drawn`, and what is to be told.
+        What `face.audio_model.live.perform` does, the same frames with the controls `drawn`, and what is to be told.
     """
     import numpy as np
     import torch
 
     from avatargpt.cli.face_score import row, tell
-    from avatargpt.export.live_link import PORT, LiveLinkSender
-    from avatargpt.speech import live
-    from avatargpt.speech.audio import FPS, MAX_SECONDS, blocks, check_rate, inspect
-    from avatargpt.speech.blinks import told as told_lids
-    from avatargpt.speech.controls import LiveControls
-    from avatargpt.speech.idle import calm_spans, jaw_spans
-    from avatargpt.speech.performer import FacePerformer
-    from avatargpt.speech.scores import placed
+    from avatargpt.export.face.live_link import PORT, LiveLinkSender
+    from avatargpt.face.audio_model import live
+    from avatargpt.face.audio_model.blinks import told as told_lids
+    from avatargpt.face.audio_model.controls import LiveControls
+    from avatargpt.face.audio_model.idle import calm_spans, jaw_spans
+    from avatargpt.face.instructions.scores import placed
+    from avatargpt.face.performer import FacePerformer
+    from avatargpt.signals.audio import FPS, MAX_SECONDS, blocks, check_rate, inspect
 
     if controls.smooth:
         raise UserError("--smooth needs the whole clip; accepted without live sound and addresses")
@@ -165,7 +165,7 @@ def perform(
             senders.append(LiveLinkSender(*to, subject))
             typer.echo(f"Live Link to {to[0]}:{to[1]} as {subject}", err=True)
         if at is not None:
-            from avatargpt.export.websocket import WebSocketSender
+            from avatargpt.export.face.websocket import WebSocketSender
 
             senders.append(WebSocketSender(*at, subject))
             typer.echo(f"WebSocket on ws://{at[0]}:{at[1]}", err=True)

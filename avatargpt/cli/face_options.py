@@ -12,7 +12,7 @@ from instruct_data.face.emotions import named_emotion
 from vqvae.errors import UserError
 
 if TYPE_CHECKING:
-    from avatargpt.speech.direction import Feeling
+    from avatargpt.face.audio_model.conditioning import Feeling
 
 USUAL = 0.7  # intensity of an emotion without a number
 _REST = ("neutral", "calm")  # no feeling at all
@@ -30,7 +30,7 @@ def emotions(argument: str, seconds: float | None = None) -> list[Feeling]:
         UserError: unknown emotion (with the nearest name), an intensity outside 0..1, seconds that do not rise or lie
             outside the clip, or another form.
     """
-    from avatargpt.speech.direction import TOGETHER, Feeling
+    from avatargpt.face.audio_model.conditioning import TOGETHER, Feeling
 
     parts = [p.strip() for p in argument.split(",")]
     timed = [re.fullmatch(r"[-+0-9.eE]+|nan|inf", p.split(":")[0].strip()) is not None for p in parts]
@@ -83,7 +83,7 @@ def numbers(option: str, arguments: Sequence[str]) -> dict[str, float]:
     Raises:
         UserError: another form, an unknown shape, or one twice, in whatever spelling.
     """
-    from avatargpt.speech.controls import shapes
+    from avatargpt.face.audio_model.controls import shapes
 
     out: dict[str, float] = {}
     seen: set[tuple[str, ...]] = set()
@@ -110,8 +110,8 @@ def format_options(
     Raises:
         UserError: a layout or a size that none of the files can use.
     """
-    from avatargpt.export.face_json import LAYOUTS as JSON_LAYOUTS
-    from avatargpt.export.vrma import LAYOUTS as VRMA_LAYOUTS
+    from avatargpt.export.face.json import LAYOUTS as JSON_LAYOUTS
+    from avatargpt.export.face.vrma import LAYOUTS as VRMA_LAYOUTS
 
     layouts = {".json": JSON_LAYOUTS, ".vrma": VRMA_LAYOUTS}
     known = {p: layouts[p.suffix.lower()] for p in paths if p.suffix.lower() in layouts}
@@ -155,7 +155,7 @@ def driver_folder(model: Path | None) -> Path:
 
 def check_lips(lips: str, sound: bool, by: str) -> None:
     """Whose lips: those of recorded pairs follow sound, and are the driver's."""
-    from avatargpt.speech.driver import HEADS
+    from avatargpt.face.audio_model.driver import HEADS
 
     if lips not in HEADS:
         raise UserError(f"--lips {lips}: unknown; accepted {', '.join(HEADS)}")

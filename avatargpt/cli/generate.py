@@ -74,7 +74,7 @@ def _tell(read: Sequence[Sequence[str]], texts: Sequence[str]) -> None:
 
 
 def _retrieval(value: str) -> int:
-    from avatargpt.library import EXAMPLES
+    from avatargpt.retrieval.exemplars import EXAMPLES
 
     if value == "off":
         return 0

@@ -11,7 +11,7 @@ from avatargpt.cli import common, reading
 from vqvae.errors import UserError
 
 if TYPE_CHECKING:
-    from avatargpt.library import Library
+    from avatargpt.retrieval.exemplars import Library
 
 app = typer.Typer(
     add_completion=False, rich_markup_mode=None, help="Clips that `generate --retrieval` uses as examples."
@@ -40,8 +40,8 @@ def add(
     import numpy as np
 
     from avatargpt import resources
-    from avatargpt.library import EXAMPLE_TOKENS, FILE, Entry, Library, alone, user_folder
-    from avatargpt.text import SentenceGrounder
+    from avatargpt.model.text_encoder import SentenceGrounder
+    from avatargpt.retrieval.exemplars import EXAMPLE_TOKENS, FILE, Entry, Library, alone, user_folder
     from vqvae.ground import grounded
     from vqvae.tokenizer import MotionTokenizer
 
@@ -73,7 +73,7 @@ def add(
 @app.command("ls")
 def ls(to: To = None, as_json: common.Json = False) -> None:
     """List the clips of a library."""
-    from avatargpt.library import FILE, Library, user_folder
+    from avatargpt.retrieval.exemplars import FILE, Library, user_folder
 
     folder = to if to is not None else user_folder()
     library = Library.load(folder)

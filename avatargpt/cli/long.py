@@ -58,7 +58,8 @@ def long(
     if scene is None:
         raise UserError("SCENE: missing; accepted a sentence, e.g. avatargpt long \"a boy plays in the snow\" -o o.npz")
     scene = _scene(scene)
-    from avatargpt import loop, planning
+    from avatargpt import planning
+    from avatargpt.long import loop
     from avatargpt.long.writer import LongWriter
 
     loop.check_long(scene, seconds, radius)
@@ -154,7 +155,7 @@ def _finish(output: list[Path], target: Path, as_json: bool, more: dict[str, Any
 def _scene(text: str) -> str:
     if text.startswith("@"):
         raise UserError("SCENE: accepted one sentence, not a file; run the command once for each line")
-    from avatargpt.planning.requests import check_plan
+    from avatargpt.language.plans.requests import check_plan
 
     scene = common.read_texts("".join(c if c.isprintable() else " " for c in text))[0][0]
     check_plan(scene, 1)  # nobody waits for a model to learn of a mistake
@@ -165,8 +166,8 @@ def _activities(path: Path | None) -> list[Activity]:
     """The activities of a plan as ``avatargpt plan --json`` prints it."""
     if path is None:
         return []
+    from avatargpt.language.plans.requests import MAX_ACTIVITIES, check_words
     from avatargpt.planning.parse import MAX_STEPS
-    from avatargpt.planning.requests import MAX_ACTIVITIES, check_words
     from avatargpt.planning.types import Activity
 
     accepted = '{"activities": [{"task": "...", "steps": ["...", ...]}, ...]}'

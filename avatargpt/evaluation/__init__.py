@@ -71,58 +71,58 @@ def _score(
     suite: Suite, model: Any, data: Path | None, out: Path | None, store: Path | None, full: bool
 ) -> dict[str, Any]:
     if suite.kind == "prompts":
-        from avatargpt.evaluation import prompts
+        from avatargpt.evaluation.body import prompts
 
         generate = model if callable(model) else lambda texts, seeds: model.generate(texts, seeds=seeds)
         return prompts.score(suite, generate)
 
     if suite.kind == "plan_coverage":
-        from avatargpt.evaluation import plan_coverage
+        from avatargpt.evaluation.text import plan_coverage
 
         count = int(suite.options["full" if full else "sample"])
         return plan_coverage.score(suite, plan_coverage.sample(plan_coverage.steps(data), count, suite.seeds[0]), model)
     if suite.kind == "speech_face":
-        from avatargpt.evaluation import speech_face
-        from avatargpt.speech.driver import Driver
+        from avatargpt.evaluation.face import speech_face
+        from avatargpt.face.audio_model.driver import Driver
 
         return speech_face.score(suite, Driver.load(Path(model.source) / "driver"), data, store)
     if suite.kind == "face_instructions":
-        from avatargpt.evaluation import face_instructions
-        from avatargpt.speech.performer import FacePerformer
+        from avatargpt.evaluation.face import face_instructions
+        from avatargpt.face.performer import FacePerformer
 
         return face_instructions.score(suite, FacePerformer.load(Path(model.source) / "driver"), data, store)
     if suite.kind == "face_language":
-        from avatargpt.evaluation import face_language
+        from avatargpt.evaluation.face import face_language
 
         return face_language.score(suite, model, data)
     if suite.kind == "chat":
-        from avatargpt.evaluation import chat
+        from avatargpt.evaluation.text import chat
 
         return chat.score(suite, data, model)
     if suite.kind in ("plans", "plan_cycle"):
-        from avatargpt.evaluation import planning
+        from avatargpt.evaluation.text import planning
 
         return planning.run(suite, model, data, full)
     if suite.kind in SYNTHETIC:
         return _score_synthetic(suite, model, data, store, full)
 
-    from avatargpt.evaluation import corpus
+    from avatargpt.evaluation.body import corpus
 
     clips = corpus.load_clips(data, str(suite.options.get("split", "val")))
     if suite.kind == "tokenizer":
-        from avatargpt.evaluation import reconstruction
+        from avatargpt.evaluation.body import reconstruction
 
         tokenizer = model.tokenizers["body"]
         size = int(tokenizer.codebooks.shape[1])
         chart = Path(out).with_suffix(".png") if out is not None else None
-        from avatargpt.evaluation import synthetic
+        from avatargpt.evaluation.body import synthetic
 
         keyframed = list(synthetic.made(int(suite.options.get("keyframed", 0))))
         return reconstruction.score(
             suite, clips, lambda motion: model.reconstruct(motion)[0], tokenizer.encode, size, chart, keyframed
         )
     if suite.kind == "describe":
-        from avatargpt.evaluation import describe
+        from avatargpt.evaluation.body import describe
         from vqvae.motion import atomic_write
 
         result = describe.score(suite, clips, model.describe)
@@ -131,34 +131,34 @@ def _score(
             atomic_write(Path(out).with_suffix(".md"), lambda p: p.write_text(table, encoding="utf-8"))
         return result
     if suite.kind == "predicates":
-        from avatargpt.evaluation import predicates
+        from avatargpt.evaluation.body import predicates
 
         step = int(suite.options.get("bandai2_step", 1))
         # The big classes are thinned out evenly: thousands of raised hands add time, not information.
         kept = [c for i, c in enumerate(clips) if c.source != "bandai2" or i % step == 0]
         return predicates.score(suite, kept)
     if suite.kind == "seams":
-        from avatargpt.evaluation import seams
+        from avatargpt.evaluation.body import seams
 
         joints = [c.load().joints for c in clips]
         told = [(c.captions[0], len(j)) for c, j in zip(clips, joints, strict=True) if c.captions]
         return seams.score(suite, joints, seams.scenes(data), model, told)
-    from avatargpt.evaluation import transitions
+    from avatargpt.evaluation.body import transitions
 
     return transitions.score(suite, clips, model)
 
 
 def _score_synthetic(suite: Suite, model: Any, data: Path | None, store: Path | None, full: bool) -> dict[str, Any]:
-    from avatargpt.evaluation import corpus, synthetic
+    from avatargpt.evaluation.body import corpus, synthetic
 
     options = suite.options
     per_family = int(options["full" if full and "full" in options else "per_family"])
     if suite.kind == "families":
-        from avatargpt.evaluation import families
+        from avatargpt.evaluation.body import families
 
         return families.score(suite, synthetic.made(per_family))
     if suite.kind == "describe_synthetic":
-        from avatargpt.evaluation import describe_synthetic
+        from avatargpt.evaluation.body import describe_synthetic
 
         held_out = synthetic.stored(store, "val", ["keyframed"])["keyframed"] if store is not None else None
         clips = held_out if held_out is not None else list(synthetic.made(per_family))
@@ -170,11 +170,11 @@ def _score_synthetic(suite: Suite, model: Any, data: Path | None, store: Path | 
     # As in training: from real standing poses and back to them.
     keyframed = synthetic.made(per_family, stances=stances if len(stances) else None)
     if suite.kind == "synthetic_physics":
-        from avatargpt.evaluation import synthetic_physics
+        from avatargpt.evaluation.body import synthetic_physics
 
         step = max(len(real) // int(options.get("real_clips", 1000)), 1)
         return synthetic_physics.score(suite, real[::step], keyframed)
-    from avatargpt.evaluation import discriminator
+    from avatargpt.evaluation.body import discriminator
 
     kinds = {"keyframed": list(keyframed)}
     count = int(options["clips"])
@@ -187,7 +187,7 @@ def _score_synthetic(suite: Suite, model: Any, data: Path | None, store: Path | 
         kinds |= {f"{kind} as in the store": clips for kind, clips in found.items()}
     matched = {}
     if "layered within classes" in options["kinds"]:
-        from avatargpt.evaluation import within_classes
+        from avatargpt.evaluation.body import within_classes
 
         matched["layered within classes"] = within_classes.pairs(real, count, synthetic.HELD_OUT)
     return discriminator.score(suite, real, kinds, matched)

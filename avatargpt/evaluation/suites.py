@@ -9,7 +9,7 @@ from typing import Any
 
 from avatargpt import resources
 from vqvae.errors import UserError
-from vqvae.yaml_file import read_yaml
+from vqvae.io.yaml_file import read_yaml
 
 KINDS = (
     "prompts", "tokenizer", "describe", "inbetween", "continuation", "predicates", "families", "describe_synthetic",
@@ -34,7 +34,7 @@ class Entry:
     Attributes:
         prompt: the words.
         kind: one of `PROMPT_KINDS`; figures are broken down by it.
-        checks: all must hold, see `avatargpt.metrics.geometry`.
+        checks: all must hold, see `avatargpt.metrics.geometry.predicates`.
         neutral: the plain prompt that style checks compare with.
         unseen: words of the prompt that no training caption contains.
         seen_in: ``requests``: every word is in some caption, lexicon entry or request of the training texts; ``texts``:
@@ -137,7 +137,7 @@ def read(path: Path) -> Suite:
 
 
 def _entry(path: Path, index: int, data: Any) -> Entry:
-    from avatargpt.metrics import geometry
+    from avatargpt.metrics.geometry import predicates
 
     where = f"{path} prompt {index + 1}"
     if not isinstance(data, dict) or set(data) - set(PROMPT_KEYS) or not {"prompt", "kind", "checks"} <= set(data):
@@ -150,10 +150,10 @@ def _entry(path: Path, index: int, data: Any) -> Entry:
         raise UserError(f"{where}: checks must be a list with at least one check")
     for check in data["checks"]:
         try:
-            geometry.validate(check)
+            predicates.validate(check)
         except UserError as e:
             raise UserError(f"{where}: {e}") from None
-    needs = any(geometry.needs_reference(c) for c in data["checks"])
+    needs = any(predicates.needs_reference(c) for c in data["checks"])
     if needs and not data.get("neutral"):
         raise UserError(f"{where}: its checks compare with a neutral motion; give the prompt for it as `neutral`")
     return Entry(

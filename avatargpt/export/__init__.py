@@ -184,8 +184,8 @@ def _known_options(function: Callable[..., Any], positional: int, path: Path, op
             raise UserError(f"{path}: no option '{name}' for {path.suffix}; accepted {', '.join(accepted) or 'none'}")
 
 
-from avatargpt.export import face_formats as _face_formats  # noqa: E402  (likewise)
 from avatargpt.export import formats as _formats  # noqa: E402  (fills the tables above)
+from avatargpt.export.face import formats as _face_formats  # noqa: E402
 
 __all__ = ["check_options", "check_target", "contact_sheet", "load", "readable", "reader", "save", "writable", "writer"]
 assert _formats and _face_formats

@@ -8,9 +8,9 @@ import numpy as np
 
 from vqvae import rotations as rot
 from vqvae.errors import UserError
+from vqvae.io.smplx import check_up, is_smplx, read_smplx
 from vqvae.motion import MAX_FRAMES, Motion, atomic_write
 from vqvae.skeleton import SMPL22
-from vqvae.smplx import check_up, is_smplx, read_smplx
 
 JOINTS = len(SMPL22.names)
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 @writer(".npz", layouts={"body": ("motion", "smplx"), "face": ("motion",)})
 def _write_npz(motion: Motion, path: Path, layout: str = "motion") -> None:
     if layout == "smplx":
-        from vqvae.smplx import write_smplx
+        from vqvae.io.smplx import write_smplx
 
         write_smplx(motion, path)
     else:
@@ -26,7 +26,7 @@ def _write_npz(motion: Motion, path: Path, layout: str = "motion") -> None:
 @reader(".npz")
 def _read_npz(path: Path, up: str = "z", fps: float | None = None) -> Motion | FaceMotion:
     from avatargpt.export.arrays import read_npz
-    from avatargpt.export.face_formats import read_face_npz
+    from avatargpt.export.face.formats import read_face_npz
 
     return read_face_npz(path, fps) or read_npz(path, up)
 
@@ -47,21 +47,21 @@ def _read_npy(path: Path, fps: float = 20.0) -> Motion:
 
 @writer(".bvh", holds=("body",))
 def _write_bvh(motion: Motion, path: Path, scale: float = 1.0) -> None:
-    from vqvae.bvh import write_bvh
+    from vqvae.io.bvh import write_bvh
 
     write_bvh(motion, path, scale)
 
 
 @reader(".bvh")
 def _read_bvh(path: Path) -> Motion:
-    from vqvae.bvh import read_bvh
+    from vqvae.io.bvh import read_bvh
 
     return read_bvh(path)
 
 
 @writer(".glb")
 def _write_glb(motion: Motion | FaceMotion, path: Path) -> None:
-    from avatargpt.export.face_gltf import write_face_glb
+    from avatargpt.export.face.gltf import write_face_glb
     from avatargpt.export.gltf import write_glb
 
     if motion.modality == "face":
@@ -72,7 +72,7 @@ def _write_glb(motion: Motion | FaceMotion, path: Path) -> None:
 
 @reader(".glb")
 def _read_glb(path: Path) -> Motion | FaceMotion:
-    from avatargpt.export.face_gltf import read_face_glb
+    from avatargpt.export.face.gltf import read_face_glb
     from avatargpt.export.gltf_body import read_glb
 
     return read_face_glb(path) or read_glb(path)
@@ -80,21 +80,21 @@ def _read_glb(path: Path) -> Motion | FaceMotion:
 
 @writer(".vrma", holds=("face",), layouts={"face": ("both", "arkit", "presets")})
 def _write_vrma(motion: FaceMotion, path: Path, layout: str = "both") -> None:
-    from avatargpt.export.vrma import write_vrma
+    from avatargpt.export.face.vrma import write_vrma
 
     write_vrma(motion, path, layout)
 
 
 @reader(".vrma")
 def _read_vrma(path: Path) -> FaceMotion:
-    from avatargpt.export.vrma import read_vrma
+    from avatargpt.export.face.vrma import read_vrma
 
     return read_vrma(path)
 
 
 @writer(".gif")
 def _write_gif(motion: Motion | FaceMotion, path: Path, size: int = 360) -> None:
-    from avatargpt.export.face_video import write_face_gif
+    from avatargpt.export.face.video import write_face_gif
     from avatargpt.export.video import write_gif
 
     if motion.modality == "face":
@@ -105,7 +105,7 @@ def _write_gif(motion: Motion | FaceMotion, path: Path, size: int = 360) -> None
 
 @writer(".mp4")
 def _write_mp4(motion: Motion | FaceMotion, path: Path, size: int = 480, audio: str | Path | None = None) -> None:
-    from avatargpt.export.face_video import write_face_mp4
+    from avatargpt.export.face.video import write_face_mp4
     from avatargpt.export.video import write_mp4
 
     if motion.modality == "face":
@@ -118,7 +118,7 @@ def _write_mp4(motion: Motion | FaceMotion, path: Path, size: int = 480, audio: 
 
 @writer(".png")
 def _write_png(motion: Motion | FaceMotion, path: Path, frames: int = 8) -> None:
-    from avatargpt.export.face_video import face_sheet
+    from avatargpt.export.face.video import face_sheet
     from avatargpt.export.sheet import contact_sheet
 
     if motion.modality == "face":

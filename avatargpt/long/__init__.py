@@ -1,1 +1,1 @@
-"""The closed loop of unlimited motion: plan, act out, describe, plan again. The public face is `avatargpt.loop`."""
+"""The closed loop of unlimited motion: plan, act out, describe, plan again. The public face is `long.loop`."""

@@ -6,13 +6,13 @@ from collections import deque
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from avatargpt.lexical import lemmas
+from avatargpt.language.lexical import lemmas
 from avatargpt.planning.types import Activity, Planner
 from avatargpt.requests import mix
 from vqvae.errors import UserError
 
 if TYPE_CHECKING:
-    from avatargpt.wording import Wording
+    from avatargpt.retrieval.phrases import Wording
 
 MEMORY = 24  # activities the planner is told of and repetition is looked for in
 TRIES = 4  # times the planner is asked before the least repetitive answer is taken

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from avatargpt.metrics.physics import foot_skate, jerk
-from avatargpt.plain import Plain
+from avatargpt.body.speaker import CHUNK, CONTEXT
+from avatargpt.language.motion_spec import Plain
+from avatargpt.language.turns import Turn, miss, with_rests
 from avatargpt.requests import mix, then
-from avatargpt.speaker import CHUNK, CONTEXT
-from avatargpt.turning import Turn, miss, with_rests
+from avatargpt.signals.physics import foot_skate, jerk
 
 if TYPE_CHECKING:
-    from avatargpt.pipeline import AvatarGPT
+    from avatargpt.api import AvatarGPT
 
 USUAL, LONGEST = 20, 40  # motion tokens of a clause whose length is not known, and of any clause
 SHORTEST = 5  # motion tokens of a clause at least

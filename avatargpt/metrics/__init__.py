@@ -88,7 +88,7 @@ for _module, _name, _higher, _unit in (
     ("distribution", "fid", False, "squared feature units"),
     ("distribution", "diversity", None, "feature units"),
     ("distribution", "multimodality", None, "feature units"),
-    ("features", "kinematic_fid", False, ""),
+    ("distribution", "kinematic_fid", False, ""),
     ("copying", "copy_rate", False, "share of tokens"),
     ("seams", "seam_figures", None, "PJ and AUJ, m/frame^3 at 20 fps"),
     ("face", "au_f1", True, "share"),
@@ -102,4 +102,5 @@ for _module, _name, _higher, _unit in (
     ("text", "cider_raw", True, "0..10"),
     ("text", "cider_lemma", True, "0..10"),
 ):
-    register(_name, f"avatargpt.metrics.{_module}:{_name}", _higher, _unit)
+    _room = "signals" if _module in ("pose", "physics") else "metrics"
+    register(_name, f"avatargpt.{_room}.{_module}:{_name}", _higher, _unit)

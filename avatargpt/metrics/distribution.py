@@ -1,11 +1,13 @@
 """Distances between sets of feature vectors: Frechet distance, diversity, multimodality.
 
-Which features they are decides what the figure means: see `avatargpt.metrics.features`.
+Which features they are decides what the figure means: see `avatargpt.signals.kinematics`.
 """
 
 from __future__ import annotations
 
 import numpy as np
+
+from avatargpt.signals.kinematics import kinematic_features
 
 
 def _sqrt(symmetric: np.ndarray) -> np.ndarray:
@@ -128,3 +130,27 @@ def multimodality(features: np.ndarray, pairs: int = 10, seed: int = 0) -> float
     rng = np.random.default_rng(seed)
     first, second = rng.permutation(x.shape[1])[:pairs], rng.permutation(x.shape[1])[:pairs]
     return float(np.linalg.norm(x[:, first] - x[:, second], axis=-1).mean())
+
+
+def kinematic_fid(generated: list[np.ndarray], real: list[np.ndarray], fps: float) -> float:
+    """Kinematic FID: Frechet distance of `kinematic_features`, each scaled by its deviation over the real clips.
+
+    Covariances are shrunk (`ledoit_wolf`): some hundred clips suffice, but compare only figures with similar numbers
+    of clips. It is divided by the number of features, so that 1 is about one standard deviation in every feature.
+
+    Args:
+        generated: clips (T, 22, 3), at least 2.
+        real: clips, at least 2.
+        fps: frames per second of both.
+
+    Raises:
+        ValueError: fewer than two clips, or real clips that are all the same.
+    """
+    a = np.stack([kinematic_features(j, fps) for j in generated])
+    b = np.stack([kinematic_features(j, fps) for j in real])
+    scale = b.std(0)
+    # Channels that never vary in real clips (the root's own place in the heading frame) carry nothing.
+    used = scale > 1e-6
+    if not used.any():
+        raise ValueError("kinematic_fid: the real clips are all the same")
+    return fid(a[:, used] / scale[used], b[:, used] / scale[used], shrink=True) / int(used.sum())

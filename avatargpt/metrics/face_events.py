@@ -26,7 +26,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from avatargpt.metrics.face_signals import EXPRESSIVE, LOOKS, Look
+from avatargpt.signals.face import EXPRESSIVE, LOOKS, Look
 from instruct_data.face.render import render
 from instruct_data.face.score import Emotion, Event, Score, mirror_action
 from vqvae.face import FaceMotion

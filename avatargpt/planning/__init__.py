@@ -9,8 +9,8 @@ from avatargpt.planning.types import Activity, Plan, Planner
 from vqvae.errors import UserError
 
 if TYPE_CHECKING:
+    from avatargpt.body.speaker import Speaker
     from avatargpt.planning.executable import Checked
-    from avatargpt.speaker import Speaker
 
 __all__ = ["ACCEPTED", "Activity", "Plan", "Planner", "check_spec", "described", "load_planner"]
 ACCEPTED = "retrieval, model, endpoint, a folder of a fine-tuned T5, or an address https://..."

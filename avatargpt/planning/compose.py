@@ -10,14 +10,14 @@ from functools import cached_property
 
 import numpy as np
 
-from avatargpt.lexical import lemmas
-from avatargpt.planning.persons import AGAINST, Person
-from avatargpt.planning.posture import Pose, bridge, follow
-from avatargpt.planning.props import generalise
+from avatargpt.language.lexical import lemmas
+from avatargpt.language.plans.persons import AGAINST, Person
+from avatargpt.language.plans.posture import Pose, bridge, follow
+from avatargpt.language.plans.props import generalise
+from avatargpt.language.plans.setting import Setting, in_its_words
+from avatargpt.language.plans.telling import of_others, plain_task, retold, sentence, statement
 from avatargpt.planning.retrieve import Asked, Candidate, Retriever, Step
-from avatargpt.planning.setting import Setting, in_its_words
 from avatargpt.planning.store import unit
-from avatargpt.planning.telling import of_others, plain_task, retold, sentence, statement
 from avatargpt.planning.types import Activity
 
 CanDo = Callable[[list[str]], Sequence[float]]

@@ -1,6 +1,6 @@
 """Steps that a body can show: how well the motion side knows a step, and another wording where it does not.
 
-The everyday score is retrieval: the nearest phrasing of `avatargpt.wording`'s book, by sentence vector and word
+The everyday score is retrieval: the nearest phrasing of `retrieval.phrases`'s book, by sentence vector and word
 overlap, for it is this book that turns steps into the captions the motion network was trained on. `measured` asks the
 networks themselves, at the price of making the motions.
 """
@@ -14,19 +14,19 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from avatargpt.clauses import clauses, verb_phrases
-from avatargpt.planning.marks import gender_of
+from avatargpt.language.clauses import clauses, verb_phrases
+from avatargpt.language.plans.marks import gender_of
+from avatargpt.language.plans.people import PRONOUNS
 from avatargpt.planning.parse import alike
-from avatargpt.planning.people import PRONOUNS
 from avatargpt.planning.types import Activity, Plan, Planner
 from avatargpt.requests import mix
-from avatargpt.wording import OVERLAP, Wording
-from instruct_data.english import THIRD
+from avatargpt.retrieval.phrases import OVERLAP, Wording
 from instruct_data.planning import STEP_TASKS
+from instruct_data.text.english import THIRD
 
 if TYPE_CHECKING:
-    from avatargpt.pipeline import AvatarGPT
-    from avatargpt.text import SentenceGrounder
+    from avatargpt.api import AvatarGPT
+    from avatargpt.model.text_encoder import SentenceGrounder
 
 LEAST = 0.62  # three of a hundred written steps score lower (docs/planning.md); what they say cannot be made out
 MEANS = 0.5  # below this a phrasing has nothing to do with the step, and is no paraphrase

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from avatargpt.lexical import lemmas
-from avatargpt.metrics.lemmas import lemma
-from avatargpt.planning.marks import embedded
-from avatargpt.planning.telling import statement
-from instruct_data.english import THIRD
+from avatargpt.language.lemmas import lemma
+from avatargpt.language.lexical import lemmas
+from avatargpt.language.plans.marks import embedded
+from avatargpt.language.plans.telling import statement
+from instruct_data.text.english import THIRD
 
 if TYPE_CHECKING:
     from avatargpt.planning.retrieve import Asked, Candidate, Retriever
@@ -66,7 +66,7 @@ class Matcher:
         """Candidates told as the scene tells them, with the steps of an activity that is the same doing.
 
         Args:
-            events: statements of the scene (`avatargpt.planning.events`), in its order.
+            events: statements of the scene (`avatargpt.language.plans.events`), in its order.
         """
         out = []
         for at, event in enumerate(events):

@@ -9,16 +9,16 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from avatargpt.language.plans.requests import check_plan, check_scene, check_slots
 from avatargpt.planning.listing import Listing
 from avatargpt.planning.parse import MAX_STEPS, Malformed, alike, check_sentence, parse_steps
-from avatargpt.planning.requests import check_plan, check_scene, check_slots
 from avatargpt.planning.types import Activity, Plan
 from avatargpt.requests import mix, plain
 from instruct_data.planning import STEP_TASKS, join_steps
 from vqvae.errors import UserError
 
 if TYPE_CHECKING:
-    from avatargpt.speaker import Speaker
+    from avatargpt.body.speaker import Speaker
 
 SAMPLES = 8  # answers per try
 LEAST_STEPS = 2  # fewer is no way to do anything
@@ -219,10 +219,10 @@ def folder_planner(folder: Path, device: str = "cpu") -> ModelPlanner:
     Raises:
         UserError: missing or damaged files, or a model of another kind.
     """
-    from avatargpt.checkpoint import start_from_t5
+    from avatargpt.body.speaker import Speaker
+    from avatargpt.model.checkpoint import start_from_t5
+    from avatargpt.model.text_encoder import TextTokenizer
     from avatargpt.resources import read_json
-    from avatargpt.speaker import Speaker
-    from avatargpt.text import TextTokenizer
 
     kind = read_json(folder / "config.json").get("model_type")
     name = f"model {folder.name}"

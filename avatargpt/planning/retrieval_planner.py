@@ -18,23 +18,23 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from avatargpt.language.plans.events import events
+from avatargpt.language.plans.marks import gender_of, neutral
+from avatargpt.language.plans.persons import Person, role_names, who
+from avatargpt.language.plans.posture import START, follow
+from avatargpt.language.plans.requests import check_plan, check_scene, check_slots
+from avatargpt.language.plans.setting import origins
+from avatargpt.language.plans.telling import plain_task, sentence, statement
 from avatargpt.planning.compose import CanDo, Composer, State
-from avatargpt.planning.events import events
-from avatargpt.planning.marks import gender_of, neutral
 from avatargpt.planning.order import Memory, ordered
-from avatargpt.planning.persons import Person, role_names, who
-from avatargpt.planning.posture import START, follow
-from avatargpt.planning.requests import check_plan, check_scene, check_slots
 from avatargpt.planning.retrieve import Asked, Candidate, Retriever
-from avatargpt.planning.setting import origins
 from avatargpt.planning.store import PlanLibrary, unit
-from avatargpt.planning.telling import plain_task, sentence, statement
 from avatargpt.planning.types import Activity, Plan
 from instruct_data.planning import SEPARATOR, STEP_TASKS
 from vqvae.errors import UserError
 
 if TYPE_CHECKING:
-    from avatargpt.text import SentenceGrounder
+    from avatargpt.model.text_encoder import SentenceGrounder
 
 Propose = Callable[[str, Sequence[Activity]], Sequence[Activity]]
 """Scene and what was done -> activities that might come next, for instance a model's samples."""

@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from avatargpt.planning.marks import embedded
+from avatargpt.language.plans.marks import embedded
+from avatargpt.language.plans.props import Props
+from avatargpt.language.plans.telling import statement
 from avatargpt.planning.matching import Matcher
-from avatargpt.planning.props import Props
 from avatargpt.planning.scorer import Overlap, Question, Scorer
 from avatargpt.planning.store import PlanLibrary, unit
-from avatargpt.planning.telling import statement
-from instruct_data.english import THIRD, also_noun
+from instruct_data.text.english import THIRD, also_noun
 
 if TYPE_CHECKING:
-    from avatargpt.text import SentenceGrounder
+    from avatargpt.model.text_encoder import SentenceGrounder
 
 SCENES, TASKS, TOLD, KEPT = 14, 60, 12, 36  # looked at: scenes, activities by meaning and by words; kept of them
 # The weights of the fit start from least squares on 270 training scenes, each asked as if the library did not have it

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from avatargpt.lexical import WordIndex, lemmas
+from avatargpt.language.lexical import WordIndex, lemmas
 from avatargpt.planning.store import PlanLibrary
 from vqvae.errors import UserError
 

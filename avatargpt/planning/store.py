@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from avatargpt.lexical import WordIndex
+from avatargpt.language.lexical import WordIndex
 from vqvae.errors import UserError
 from vqvae.motion import atomic_write
 
@@ -61,7 +61,7 @@ class PlanLibrary:
 
     Attributes:
         scenes: S texts. genders: of each scene's actor (``he``, ``she``, ``it``, ``they``).
-        tasks: A activities, marks in place of the actor (`avatargpt.planning.marks`).
+        tasks: A activities, marks in place of the actor (`avatargpt.language.plans.marks`).
         steps: X steps, likewise.
         task_scene: (A,) row of the scene of each activity, rising. step_task: (X,) row of the activity, rising.
         scene_vectors: (S, W). task_vectors: (A, K). step_vectors: (X, K), all unit.

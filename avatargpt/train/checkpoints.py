@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from avatargpt.model import AvatarGPTModel
+from avatargpt.model.model import AvatarGPTModel
 from vqvae.errors import UserError
 from vqvae.motion import atomic_write
 

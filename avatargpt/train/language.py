@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from avatargpt.checkpoint import save_model
-from avatargpt.config import TEXT
-from avatargpt.encoding import encoder_inputs
-from avatargpt.model import IGNORED, AvatarGPTModel
-from avatargpt.text import SentenceGrounder
+from avatargpt.model.checkpoint import save_model
+from avatargpt.model.config import TEXT
+from avatargpt.model.encoding import encoder_inputs
+from avatargpt.model.model import IGNORED, AvatarGPTModel
+from avatargpt.model.text_encoder import SentenceGrounder
 from avatargpt.train.checkpoints import about_model, check_model, go_on, load_checkpoint, save_checkpoint
-from avatargpt.train.examples import Example, Examples
+from avatargpt.train.data.examples import Example, Examples
 from avatargpt.train.lora import merged_state
 from avatargpt.train.optimizers import make_optimizer
 from avatargpt.train.plot import plot_log

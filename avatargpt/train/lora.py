@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from avatargpt.model import AvatarGPTModel
+from avatargpt.model.model import AvatarGPTModel
 from vqvae.errors import UserError
 
 _ADDED = ("codes.", "heads.", "refiners.", "extra.", "countdown.", "lm_head.")

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from avatargpt.precision import fast_bfloat16
+from avatargpt.model.precision import fast_bfloat16
 from vqvae.errors import UserError
 
 BETAS = (0.9, 0.98)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from vqvae.errors import UserError
 
 if TYPE_CHECKING:
-    from avatargpt.model import AvatarGPTModel
+    from avatargpt.model.model import AvatarGPTModel
 
 
 class Small(Protocol):
@@ -34,10 +34,10 @@ def pack_stage(args: argparse.Namespace) -> None:
     """Language model, tokenizers and what stands beside them -> one folder, as shipped."""
     import torch
 
-    from avatargpt.checkpoint import load_model, save_model, save_small
-    from avatargpt.facing import APART
-    from avatargpt.text import TextTokenizer
-    from avatargpt.train.build import read_tokenizers
+    from avatargpt.face.tokens import APART
+    from avatargpt.model.checkpoint import load_model, save_model, save_small
+    from avatargpt.model.text_encoder import TextTokenizer
+    from avatargpt.train.data.build import read_tokenizers
 
     folders = args.language.split(",")
     model = averaged(folders, parse_shares(args.shares, len(folders)))
@@ -128,7 +128,7 @@ def averaged(folders: Sequence[str], shares: Sequence[float]) -> AvatarGPTModel:
     """
     import torch
 
-    from avatargpt.checkpoint import load_model
+    from avatargpt.model.checkpoint import load_model
 
     models = [load_model(f) for f in folders]
     widest = max(models, key=lambda m: len(m.config.modalities or {}))
@@ -157,14 +157,14 @@ def _beside(args: argparse.Namespace, out: Path, fingerprint: str) -> None:
     import torch
 
     if args.book:
-        from avatargpt.wording import Wording
+        from avatargpt.retrieval.phrases import Wording
 
         book = Wording.load(args.book)
         if book is None:
             raise UserError(f"{args.book}: no book of phrasings in it; run the book stage")
         book.save(out)
     if args.library:
-        from avatargpt.library import Library
+        from avatargpt.retrieval.exemplars import Library
 
         library = Library.load(args.library)
         if library is None:
@@ -172,7 +172,7 @@ def _beside(args: argparse.Namespace, out: Path, fingerprint: str) -> None:
         library.check(fingerprint)
         library.save(out)
     if args.matcher:
-        from avatargpt.matcher import Matcher
+        from avatargpt.model.scorer import Matcher
 
         matcher = Matcher.load(args.matcher)
         if matcher is None:
@@ -184,20 +184,20 @@ def _beside(args: argparse.Namespace, out: Path, fingerprint: str) -> None:
         PlanLibrary.load(args.planner).save(out)
     if args.intents:
         from avatargpt.chat.classifier import FILE, TurnIntent
-        from avatargpt.text import SentenceGrounder
+        from avatargpt.model.text_encoder import SentenceGrounder
 
         intents = TurnIntent.load(args.intents, SentenceGrounder(), None)
         if intents is None:
             raise UserError(f"{args.intents}: no {FILE} in it; run the intents stage")
         intents.save(out / FILE)
     if args.driver or args.paired:
-        from avatargpt.speech.driver import Driver
+        from avatargpt.face.audio_model.driver import Driver
     if args.driver:
         mean_of(args.driver, Driver.load).save(out / "driver", torch.int8)
     if args.paired:
         mean_of(args.paired, Driver.load).save_paired(out / "driver", torch.int8)
     if args.reader:
-        from avatargpt.speech.reader import ScoreReader
+        from avatargpt.face.instructions.parser import ScoreReader
 
         readers = [mean_of(folders, ScoreReader.load).network for folders in args.reader.split("+")]
         ScoreReader(*(one.with_rank(args.rank or one.config.rank) for one in readers)).save(out / "driver", torch.int8)

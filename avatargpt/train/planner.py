@@ -13,14 +13,14 @@ from typing import Any
 import numpy as np
 import torch
 
-from avatargpt.metrics.plans import roc_auc
-from avatargpt.planning.marks import embedded, gender_of, neutral, unnamed
+from avatargpt.language.plans.marks import embedded, gender_of, neutral, unnamed
+from avatargpt.planning.measures import roc_auc
 from avatargpt.planning.scorer import Scorer, batch
 from avatargpt.planning.store import Basis, PlanLibrary
-from avatargpt.train.corrupting import CONTINUATIONS, DRAWN, EASY, KINDS, Corruptor
+from avatargpt.train.data.corrupting import CONTINUATIONS, DRAWN, EASY, KINDS, Corruptor
 from avatargpt.train.runtime import Runtime, check_keys, from_mapping, load_yaml
 from vqvae.errors import UserError
-from vqvae.json_lines import json_rows
+from vqvae.io.json_lines import json_rows
 
 
 @dataclass
@@ -228,7 +228,7 @@ def make_planner(
 
 def planner_stage(args: argparse.Namespace) -> None:
     """The planning library: scenes with vectors, projections and the scorer of plans."""
-    from avatargpt.text import SentenceGrounder
+    from avatargpt.model.text_encoder import SentenceGrounder
 
     Runtime.start(args.threads, "cpu")
     begin = time.monotonic()

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from vqvae.errors import UserError
-from vqvae.json_lines import json_rows
+from vqvae.io.json_lines import json_rows
 from vqvae.motion import atomic_write
 
 PICTURE = "losses.png"

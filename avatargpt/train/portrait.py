@@ -1,4 +1,4 @@
-"""The portrait stage of `scripts/train.py`: pictures of faces with landmarks -> `avatargpt.portrait`."""
+"""The portrait stage of `scripts/train.py`: pictures of faces with landmarks -> `avatargpt.face.portrait`."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from avatargpt.portrait import Portrait, PortraitNetwork, PortraitShape, as_tensor
+from avatargpt.face.portrait import Portrait, PortraitNetwork, PortraitShape, as_tensor
 from avatargpt.train.checkpoints import INSTEAD, go_on, load_checkpoint, save_checkpoint
-from avatargpt.train.portrait_clips import Take, filmed, rendered
+from avatargpt.train.data.portrait_clips import Take, filmed, rendered
 from avatargpt.train.runtime import Log, Runtime, check_keys, cosine, descend, from_mapping, load_yaml
 from vqvae.errors import UserError
 from vqvae.motion import atomic_write

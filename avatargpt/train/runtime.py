@@ -17,9 +17,9 @@ from typing import Any, TypeVar
 
 import torch
 
-from avatargpt.precision import fast_bfloat16, usable
+from avatargpt.model.precision import fast_bfloat16, usable
 from vqvae.errors import UserError
-from vqvae.yaml_file import read_yaml
+from vqvae.io.yaml_file import read_yaml
 
 T = TypeVar("T")
 Share = float

@@ -16,10 +16,10 @@ from vqvae.errors import UserError
 
 def prepare_stage(args: argparse.Namespace) -> None:
     """Corpora and texts -> a motion store with prompt pools and composed clips."""
-    from avatargpt.train.prepare import Preparation, prepare
-    from instruct_data.captions import CaptionBank
-    from instruct_data.rewrites import Rewrites
+    from avatargpt.train.data.prepare import Preparation, prepare
     from instruct_data.sources.corpus import read_corpus
+    from instruct_data.text.captions import CaptionBank
+    from instruct_data.text.rewrites import Rewrites
 
     texts = Path(args.texts)
     bank = CaptionBank(texts / "body_captions.json")
@@ -40,7 +40,7 @@ RARE: dict[str, Callable[[str], bool]] = {
 
 def feature_windows(store: Store, split: str) -> Any:
     """Features of a store's single clips (composed ones add nothing to a tokenizer)."""
-    from avatargpt.train.windows import Windows
+    from avatargpt.train.data.windows import Windows
     from instruct_data.mixture import clip_class
     from vqvae import modalities
 
@@ -93,10 +93,10 @@ def codes_stage(args: argparse.Namespace) -> None:
 
 def ground_stage(args: argparse.Namespace) -> None:
     """Sentence-encoder states of every training text, once, so that training need not run that network."""
-    from avatargpt.text import SentenceGrounder
-    from avatargpt.train.build import folders_of
-    from avatargpt.train.corpus import grounded_texts, text_corpus
-    from instruct_data.everyday import everyday_requests
+    from avatargpt.model.text_encoder import SentenceGrounder
+    from avatargpt.train.data.build import folders_of
+    from avatargpt.train.data.corpus import grounded_texts, text_corpus
+    from instruct_data.text.everyday import everyday_requests
 
     runtime = Runtime.start(args.threads, args.device)
     clips = list(Store.open(args.store).clips("train"))
@@ -112,7 +112,7 @@ def ground_stage(args: argparse.Namespace) -> None:
 
 def language_stage(args: argparse.Namespace) -> None:
     """Train the language model; without `--codes`, on text alone."""
-    from avatargpt.train.build import build_run
+    from avatargpt.train.data.build import build_run
 
     runtime = Runtime.start(args.threads, args.device)
     engine = load_json(args.deepspeed_config) if args.deepspeed_config else None
@@ -121,12 +121,12 @@ def language_stage(args: argparse.Namespace) -> None:
 
 def book_stage(args: argparse.Namespace) -> None:
     """The book of phrasings that plain wording looks requests up in."""
-    from avatargpt.text import SentenceGrounder
-    from avatargpt.train.book import make_book, with_performed, with_plain_of
-    from avatargpt.train.practice import pass_rates
-    from avatargpt.wording import Wording
-    from instruct_data.captions import CaptionBank
-    from instruct_data.rewrites import Rewrites
+    from avatargpt.model.text_encoder import SentenceGrounder
+    from avatargpt.retrieval.phrases import Wording
+    from avatargpt.train.phrase_index import make_book, with_performed, with_plain_of
+    from avatargpt.train.self_training import pass_rates
+    from instruct_data.text.captions import CaptionBank
+    from instruct_data.text.rewrites import Rewrites
 
     Runtime.start(args.threads, args.device)
     earlier = Wording.load(args.earlier) if args.earlier else None
@@ -156,8 +156,8 @@ def book_stage(args: argparse.Namespace) -> None:
 
 def library_stage(args: argparse.Namespace) -> None:
     """The library of tokenised examples that retrieval looks up: clips of our own making."""
-    from avatargpt.text import SentenceGrounder
-    from avatargpt.train.shelf import keyframed_clips, make_library
+    from avatargpt.model.text_encoder import SentenceGrounder
+    from avatargpt.train.exemplars import keyframed_clips, make_library
     from vqvae.tokenizer import MotionTokenizer
 
     runtime = Runtime.start(args.threads, args.device)
@@ -170,9 +170,9 @@ def library_stage(args: argparse.Namespace) -> None:
 
 def intents_stage(args: argparse.Namespace) -> None:
     """The classifier that helps to hear what a turn of a conversation asks for."""
-    from avatargpt.chat.bank import build_intents
-    from avatargpt.text import SentenceGrounder
-    from avatargpt.wording import Wording
+    from avatargpt.model.text_encoder import SentenceGrounder
+    from avatargpt.retrieval.phrases import Wording
+    from avatargpt.train.intents import build_intents
 
     Runtime.start(args.threads, "cpu")
     book = Wording.load(args.book)

@@ -10,10 +10,10 @@ import numpy as np
 import torch
 
 from avatargpt.train.checkpoints import go_on, load_checkpoint, save_checkpoint
+from avatargpt.train.data.windows import Windows
 from avatargpt.train.objectives import objective
 from avatargpt.train.plot import plot_log
 from avatargpt.train.runtime import Log, Runtime, Share, check_keys, cosine, descend, from_mapping
-from avatargpt.train.windows import Windows
 from vqvae.errors import UserError
 from vqvae.networks import begin_direct
 from vqvae.tokenizer import MotionTokenizer, TokenizerConfig

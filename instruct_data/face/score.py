@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from vqvae.errors import UserError
-from vqvae.json_lines import json_rows
+from vqvae.io.json_lines import json_rows
 
 MAX_SECONDS = 600.0
 SLIGHTLY, DEFAULT, VERY, EXTREMELY = 0.3, 0.7, 0.85, 1.0  # what the words mean as intensities
@@ -164,7 +164,7 @@ def mirror_words(text: str) -> str:
 
     Words that are no directions ("what is left") stay, unless that would leave an instruction without any change.
     """
-    from instruct_data.mirror import mirror_text
+    from instruct_data.text.mirror import mirror_text
 
     mirrored = mirror_text(text)
     if mirrored == text:

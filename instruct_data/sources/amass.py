@@ -14,9 +14,9 @@ from instruct_data.sources.bvh import checked, read_captions
 from instruct_data.sources.report import Report
 from vqvae import modalities
 from vqvae.errors import UserError
+from vqvae.io.smplx import read_smplx
 from vqvae.motion import Motion
 from vqvae.skeleton import SMPL22
-from vqvae.smplx import read_smplx
 
 
 def read_amass(path: str | os.PathLike[str], up: str = "z") -> Motion:

@@ -10,9 +10,9 @@ from pathlib import Path
 from instruct_data.clip import SPLITS, Clip
 from instruct_data.sources.report import Report
 from vqvae import modalities
-from vqvae.bvh import read_bvh
 from vqvae.errors import UserError
 from vqvae.ground import grounded
+from vqvae.io.bvh import read_bvh
 from vqvae.motion import Motion
 
 

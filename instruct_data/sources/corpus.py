@@ -15,7 +15,7 @@ import numpy as np
 
 from instruct_data.clip import SPLITS, Clip
 from vqvae.errors import UserError
-from vqvae.json_lines import json_rows
+from vqvae.io.json_lines import json_rows
 from vqvae.motion import Motion, read_arrays
 from vqvae.skeleton import SMPL22
 

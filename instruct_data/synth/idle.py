@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from instruct_data.clip import Clip
-from instruct_data.synth.layering import activity
+from instruct_data.synth.derived.layering import activity
 from vqvae.motion import Motion
 
 STANDING = (0.86, 1.05)  # metres: height of the pelvis of somebody who stands upright

@@ -10,7 +10,7 @@ from instruct_data.synth.expressions import formula
 from instruct_data.synth.format import GROUPS, SIDES, BankRule, Caption, Family, Param
 from instruct_data.synth.reading import only, pose_or_formula, poses, read_item, span, vector
 from vqvae.errors import UserError
-from vqvae.yaml_file import read_yaml
+from vqvae.io.yaml_file import read_yaml
 
 _FAMILY = ("name", "group", "handed", "starts", "ends", "params", "let", "captions", "bank", "keys", "settle")
 _CAPTION_WORDS = ("side", "other")

@@ -8,7 +8,7 @@ import time
 import numpy as np
 
 from avatargpt.planning.types import Activity, Plan
-from instruct_data.acts import read
+from instruct_data.dialogue.acts import read
 from vqvae import rotations as rot
 from vqvae.errors import UserError
 from vqvae.motion import Motion, concatenate

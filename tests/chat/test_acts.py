@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from avatargpt import resources
-from avatargpt.text import TextTokenizer
-from instruct_data.acts import TAKES, Act, from_json, read, write
-from instruct_data.dialogues import dialogue_pairs, read_dialogues, replayed
-from instruct_data.outline import Outline, Replay, outline
+from avatargpt.model.text_encoder import TextTokenizer
+from instruct_data.dialogue.acts import TAKES, Act, from_json, read, write
+from instruct_data.dialogue.dialogues import dialogue_pairs, read_dialogues, replayed
+from instruct_data.dialogue.outline import Outline, Replay, outline
+from instruct_data.dialogue.turns import TurnMaker, phrases
 from instruct_data.registry import get_task
-from instruct_data.turns import TurnMaker, phrases
 from vqvae.errors import UserError
 
 LINES = [
@@ -93,7 +93,7 @@ def test_recorded_dialogues_become_pairs(shared, monkeypatch):
     folder = shared / "data" / "chat"
     turns = replayed(read_dialogues(folder / "train.jsonl"), np.random.default_rng(0))
     assert len(turns) > 800 and turns[0].timeline == "empty" and turns[1].timeline.startswith("1 ")
-    monkeypatch.setattr("instruct_data.dialogues.PAIRS", 3200)
+    monkeypatch.setattr("instruct_data.dialogue.dialogues.PAIRS", 3200)
     pairs = dialogue_pairs(folder, seed=1)
     held_out = {u.lower() for d in read_dialogues(folder / "val.jsonl") for u, _ in d if len(u.split()) > 5}
     assert not held_out & {s["request"] for s, _ in pairs}

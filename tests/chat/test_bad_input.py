@@ -8,7 +8,7 @@ import pytest
 from chat_stand_ins import FakeModel, LineIntent
 
 from avatargpt.chat import Conversation
-from avatargpt.chat.hearing import check_english
+from avatargpt.language.chat.hearing import check_english
 from vqvae.errors import UserError
 
 

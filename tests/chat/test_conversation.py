@@ -7,7 +7,7 @@ import pytest
 from chat_stand_ins import FakeModel, FakePlanner, LineIntent, walk  # made importable by conftest
 
 from avatargpt.chat import Conversation
-from instruct_data.acts import read
+from instruct_data.dialogue.acts import read
 from vqvae.motion import Motion
 
 
@@ -145,7 +145,7 @@ def test_plans(talk):
 
 
 def test_long_motion_is_one_segment(talk, monkeypatch):
-    import avatargpt.loop
+    import avatargpt.long.loop
 
     asked = []
 
@@ -153,9 +153,9 @@ def test_long_motion_is_one_segment(talk, monkeypatch):
         asked.append((scene, planner.name, [a.task for a in activities]))
         for start in range(0, round(seconds * 20), 50):
             piece = walk(seconds).slice(start, min(start + 50, round(seconds * 20)))
-            yield avatargpt.loop.Chunk(start, piece, ())
+            yield avatargpt.long.loop.Chunk(start, piece, ())
 
-    monkeypatch.setattr(avatargpt.loop, "long", long)
+    monkeypatch.setattr(avatargpt.long.loop, "long", long)
     say(talk, "plan 2: a picnic", "long 6s: a picnic")
     assert asked == [("a picnic", "stand-in", ["activity 0", "activity 1"])]
     assert len(talk.motion) == 120 and captions(talk) == ["a picnic"]

@@ -7,11 +7,11 @@ import json
 import numpy as np
 import pytest
 
-from avatargpt.chat.bank import heard, train
-from avatargpt.evaluation import chat
 from avatargpt.evaluation.suites import Suite
-from instruct_data.acts import read
-from instruct_data.dialogues import read_dialogues, replayed
+from avatargpt.evaluation.text import chat
+from avatargpt.train.intents import heard, train
+from instruct_data.dialogue.acts import read
+from instruct_data.dialogue.dialogues import read_dialogues, replayed
 from vqvae.errors import UserError
 
 TURNS = [

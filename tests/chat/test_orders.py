@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from avatargpt.chat.degrees import degree
-from avatargpt.chat.factors import factor
 from avatargpt.chat.filing import simplified
-from avatargpt.chat.filling import fill
 from avatargpt.chat.intent import Heard
-from avatargpt.chat.orders import order
-from avatargpt.chat.rewording import changed
-from avatargpt.chat.slots import movement
-from instruct_data.acts import write
+from avatargpt.language.chat.degrees import degree
+from avatargpt.language.chat.factors import factor
+from avatargpt.language.chat.filling import fill
+from avatargpt.language.chat.orders import order
+from avatargpt.language.chat.rewording import changed
+from avatargpt.language.chat.slots import movement
+from instruct_data.dialogue.acts import write
 from vqvae.errors import UserError
 
 CAPTIONS = ("a person walks forward", "a person waves with the right hand", "a person jumps")

@@ -8,12 +8,12 @@ import pytest
 from avatargpt.chat.classifier import TurnIntent, each, parts, tidied
 from avatargpt.chat.features import rows
 from avatargpt.chat.filing import named_files, simplified
-from avatargpt.chat.filling import fill
 from avatargpt.chat.intent import Heard, check_named, possible, why_not
 from avatargpt.chat.reading import BothIntent
-from avatargpt.chat.rewording import changed
-from avatargpt.chat.slots import explicit
-from instruct_data.acts import read, write
+from avatargpt.language.chat.filling import fill
+from avatargpt.language.chat.rewording import changed
+from avatargpt.language.chat.slots import explicit
+from instruct_data.dialogue.acts import read, write
 from vqvae.errors import UserError
 
 CAPTIONS = ("a person walks forward", "a person waves the right hand", "a person jumps")

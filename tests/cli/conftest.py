@@ -14,10 +14,10 @@ import torch
 
 import avatargpt
 from avatargpt.__main__ import main
-from avatargpt.speech.driver import Driver
-from avatargpt.speech.network import DriverConfig, DriverNetwork
-from avatargpt.speech.reader import ScoreReader
-from avatargpt.speech.reader_network import ReaderConfig, ReaderNetwork
+from avatargpt.face.audio_model.driver import Driver
+from avatargpt.face.audio_model.network import DriverConfig, DriverNetwork
+from avatargpt.face.instructions.network import ReaderConfig, ReaderNetwork
+from avatargpt.face.instructions.parser import ScoreReader
 from tests.speech.conftest import Words
 from vqvae import rotations as rot
 from vqvae.motion import Motion, concatenate
@@ -143,7 +143,7 @@ def talkative() -> ScoreReader:
 @pytest.fixture
 def words(monkeypatch: pytest.MonkeyPatch) -> None:
     """Cheap vectors instead of the sentence encoder's."""
-    monkeypatch.setattr("avatargpt.text.SentenceGrounder", lambda **_: Words())
+    monkeypatch.setattr("avatargpt.model.text_encoder.SentenceGrounder", lambda **_: Words())
 
 
 @pytest.fixture

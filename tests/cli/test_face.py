@@ -11,7 +11,7 @@ import torch
 
 from avatargpt import export
 from avatargpt.cli.face_options import emotions
-from avatargpt.speech.driver import Driver
+from avatargpt.face.audio_model.driver import Driver
 from tests.cli.test_bad_input import assert_refused
 from vqvae import arkit
 from vqvae.errors import UserError
@@ -136,7 +136,7 @@ def test_heads_and_eyes_idle_unless_that_is_not_wanted(cli, weights: Path, tmp_p
 
 
 def test_lips_as_recorded(cli, weights: Path, sound: Path, tmp_path: Path) -> None:
-    from avatargpt.speech.pairs import PAIRED
+    from avatargpt.train.speech_data.pairs import PAIRED
 
     made = []
     for lips in ("taught", "paired"):

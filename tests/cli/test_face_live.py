@@ -12,7 +12,7 @@ import pytest
 
 from avatargpt import export
 from avatargpt.cli.face_live import address
-from avatargpt.export.live_link import unpack
+from avatargpt.export.face.live_link import unpack
 from tests.cli.conftest import Result
 from tests.cli.test_bad_input import assert_refused
 from vqvae import arkit
@@ -52,7 +52,7 @@ def test_live_from_a_pipe_to_unreal_and_a_file(
 def test_a_pipe_is_held_back_where_frames_are_sent(
     cli, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from avatargpt.speech import live
+    from avatargpt.face.audio_model import live
 
     slowed: list[int] = []
     monkeypatch.setattr(live, "held_back", lambda parts, rate: slowed.append(rate) or parts)

@@ -8,7 +8,7 @@ import threading
 import numpy as np
 import pytest
 
-from avatargpt.library import FILE, Library, alone
+from avatargpt.retrieval.exemplars import FILE, Library, alone
 from vqvae.tokenizer import MotionTokenizer, TokenizerConfig
 
 
@@ -32,7 +32,7 @@ def model(tmp_path, monkeypatch):
     """A folder of weights with a small tokenizer; the sentence encoder is replaced, the user's folder is another."""
     folder = tmp_path / "model"
     save_tokenizer(folder, 2)
-    monkeypatch.setattr("avatargpt.text.SentenceGrounder", Grounder)
+    monkeypatch.setattr("avatargpt.model.text_encoder.SentenceGrounder", Grounder)
     monkeypatch.setenv("AVATARGPT_HOME", str(tmp_path / "home"))
     return folder
 

@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 import torch
 
-from avatargpt.evaluation import driver_ablations
-from avatargpt.evaluation.driver_ablations import Material, compared, directed
-from avatargpt.speech.batches import Sampling
-from avatargpt.speech.driver import Driver
-from avatargpt.speech.losses import DriverLosses
-from avatargpt.speech.network import DriverConfig, DriverNetwork
-from avatargpt.train.driver import FRESH, DriverTraining
+from avatargpt.evaluation.face import driver_ablations
+from avatargpt.evaluation.face.driver_ablations import Material, compared, directed
+from avatargpt.face.audio_model.driver import Driver
+from avatargpt.face.audio_model.network import DriverConfig, DriverNetwork
+from avatargpt.train.audio_model import FRESH, DriverTraining
 from avatargpt.train.runtime import from_mapping, load_yaml
+from avatargpt.train.speech_data.batches import Sampling
+from avatargpt.train.speech_data.losses import DriverLosses
 from instruct_data.face.score import Emotion, Event, Score
 from tests.speech.conftest import Words, clip
 

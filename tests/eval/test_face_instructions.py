@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from avatargpt import evaluation
-from avatargpt.evaluation import face_instructions
+from avatargpt.evaluation.face import face_instructions
 from instruct_data.face.render import render
 from instruct_data.face.score import Event, Score
 from vqvae.face import FaceMotion

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from avatargpt.metrics import geometry
+from avatargpt.metrics.geometry import predicates
 from vqvae import rotations as rot
 from vqvae.errors import UserError
 from vqvae.motion import Motion
@@ -107,7 +107,7 @@ def climbing() -> Motion:
 
 
 def then(first: Motion, second: Motion) -> Motion:
-    from avatargpt.evaluation.reconstruction import join
+    from avatargpt.evaluation.body.reconstruction import join
 
     return join([first.canonical(), second.canonical()])
 
@@ -155,8 +155,8 @@ CASES: list[tuple[object, Callable[[], Motion], Callable[[], Motion]]] = [
 
 @pytest.mark.parametrize(("check", "right", "wrong"), CASES, ids=[f"{i}-{c[0]}" for i, c in enumerate(CASES)])
 def test_predicate_separates(check: object, right: Callable[[], Motion], wrong: Callable[[], Motion]) -> None:
-    geometry.validate(check)
-    yes, no = geometry.judge(check, right()), geometry.judge(check, wrong())
+    predicates.validate(check)
+    yes, no = predicates.judge(check, right()), predicates.judge(check, wrong())
     assert yes.passed, yes.values
     assert not no.passed, no.values
 
@@ -165,36 +165,36 @@ def test_predicate_separates(check: object, right: Callable[[], Motion], wrong: 
 def test_placement_and_rate_do_not_matter(check: object) -> None:
     source = moving(forward=4, left=2 if "goes_sideways" in str(check) else 0, yaw=90 if "turns" in str(check) else 0)
     for motion in (source.moved(2.0, np.array([5.0, 0, -3.0])), source.resampled(30.0)):
-        assert geometry.judge(check, motion).passed
+        assert predicates.judge(check, motion).passed
 
 
 def test_mirror_swaps_sides() -> None:
     motion = arms(left=True, wave=True).mirrored()
-    assert geometry.judge({"waves": {"side": "right"}}, motion).passed
-    assert not geometry.judge({"waves": {"side": "left"}}, motion).passed
+    assert predicates.judge({"waves": {"side": "right"}}, motion).passed
+    assert not predicates.judge({"waves": {"side": "left"}}, motion).passed
 
 
 def test_style_compares_with_neutral() -> None:
     slow, normal = moving(forward=2), moving(forward=4)
-    assert geometry.judge("slower", slow, normal).passed
-    assert not geometry.judge("slower", normal, slow).passed
-    assert geometry.judge("faster", normal, slow).passed
-    assert not geometry.judge("faster", slow, normal).passed
+    assert predicates.judge("slower", slow, normal).passed
+    assert not predicates.judge("slower", normal, slow).passed
+    assert predicates.judge("faster", normal, slow).passed
+    assert not predicates.judge("faster", slow, normal).passed
     q, root = body()
     q[:, SMPL22.index("spine1")] = rot.from_axis_angle(np.array([0.4, 0, 0]))
-    assert geometry.judge("stooped", Motion(q, root), standing()).passed
-    assert geometry.judge("erect", standing(), Motion(q, root)).passed
-    assert not geometry.judge("stooped", standing(), Motion(q, root)).passed
+    assert predicates.judge("stooped", Motion(q, root), standing()).passed
+    assert predicates.judge("erect", standing(), Motion(q, root)).passed
+    assert not predicates.judge("stooped", standing(), Motion(q, root)).passed
     with pytest.raises(UserError, match="neutral"):
-        geometry.judge("slower", slow)
+        predicates.judge("slower", slow)
     both = {"then": ["slower", "slower"]}
-    assert geometry.judge(both, slow, normal).passed and not geometry.judge(both, normal, slow).passed
+    assert predicates.judge(both, slow, normal).passed and not predicates.judge(both, normal, slow).passed
 
 
 def test_unknown_checks_are_named() -> None:
     with pytest.raises(UserError, match="walks_forward"):
-        geometry.validate("walk_forward")
+        predicates.validate("walk_forward")
     with pytest.raises(UserError, match="accepted side"):
-        geometry.validate({"turns": {"sid": "left"}})
+        predicates.validate({"turns": {"sid": "left"}})
     with pytest.raises(UserError, match="two or more"):
-        geometry.validate({"then": ["walks"]})
+        predicates.validate({"then": ["walks"]})

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from avatargpt import evaluation
-from avatargpt.evaluation import actions, corpus, describe, prompts, reconstruction, retrieval, transitions
+from avatargpt.evaluation.body import actions, corpus, describe, prompts, reconstruction, retrieval, transitions
 from instruct_data.clip import Clip
 from vqvae import rotations as rot
 from vqvae.errors import UserError
@@ -51,7 +51,7 @@ def test_prompt_suites_are_as_large_as_promised() -> None:
 def test_unseen_words_are_in_no_training_caption(shared: Path) -> None:
     import re
 
-    from avatargpt.metrics.lemmas import lemma
+    from avatargpt.language.lemmas import lemma
 
     rows = map(json.loads, (shared / "data/body/captions.jsonl").read_text(encoding="utf-8").splitlines())
     captions = [c.lower() for r in rows if r["split"] == "train" for c in r["captions"]]
@@ -69,7 +69,7 @@ def test_where_words_are_known_from_is_as_stated(shared: Path) -> None:
     """`seen_in` of every prompt, and no prompt is a request of the training texts."""
     import re
 
-    from avatargpt.metrics.lemmas import lemma
+    from avatargpt.language.lemmas import lemma
 
     def words(text: str) -> set[str]:
         found = set(re.findall(r"[a-z']+", text.lower()))
@@ -81,7 +81,7 @@ def test_where_words_are_known_from_is_as_stated(shared: Path) -> None:
     package = Path(__file__).resolve().parents[2] / "instruct_data"
     captions = map(json.loads, read("body/captions.jsonl").splitlines())
     asked = words(read("text/rewrites_train.jsonl", "text/body_captions.json"))
-    asked |= words((package / "lexicon.yaml").read_text(encoding="utf-8"))
+    asked |= words((package / "text" / "lexicon.yaml").read_text(encoding="utf-8"))
     asked |= words(" ".join(c for r in captions if r["split"] == "train" for c in r["captions"]))
     wider = asked | words(read("planning/train.jsonl", "planning/virtualhome.jsonl"))
     wider |= words("\n".join(p.read_text(encoding="utf-8") for p in sorted((package / "tasks").glob("*.yaml"))))
@@ -262,8 +262,8 @@ def test_a_damaged_cache_of_captions_says_so(tmp_path: Path, monkeypatch: pytest
 def test_known_single_action_prompts_can_be_met(shared: Path) -> None:
     """Real waves with the left hand satisfy the check of their prompt, and not that of the other hand."""
     real = [c for c in corpus.load_clips(shared / "data", "val") if c.action == "wave-left-hand"]
-    from avatargpt.metrics import geometry
+    from avatargpt.metrics.geometry import predicates
 
-    passed = [geometry.judge({"waves": {"side": "left"}}, c.load()).passed for c in real]
-    wrong = [geometry.judge({"waves": {"side": "right"}}, c.load()).passed for c in real]
+    passed = [predicates.judge({"waves": {"side": "left"}}, c.load()).passed for c in real]
+    wrong = [predicates.judge({"waves": {"side": "right"}}, c.load()).passed for c in real]
     assert np.mean(passed) >= 0.9 and np.mean(wrong) <= 0.1

@@ -10,15 +10,9 @@ import numpy as np
 import pytest
 
 from avatargpt import evaluation
-from avatargpt.evaluation import (
-    describe_synthetic,
-    discriminator,
-    families,
-    plan_coverage,
-    suites,
-    synthetic,
-    synthetic_physics,
-)
+from avatargpt.evaluation import suites
+from avatargpt.evaluation.body import describe_synthetic, discriminator, families, synthetic, synthetic_physics
+from avatargpt.evaluation.text import plan_coverage
 from instruct_data.clip import Clip
 from vqvae import rotations as rot
 from vqvae.errors import UserError

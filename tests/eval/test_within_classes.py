@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from avatargpt import evaluation
-from avatargpt.evaluation import discriminator, within_classes
-from avatargpt.evaluation.discriminator import Settings, accuracy, content_of
+from avatargpt.evaluation.body import discriminator, within_classes
+from avatargpt.evaluation.body.discriminator import Settings, accuracy, content_of
 from instruct_data.clip import Clip
 from vqvae import rotations as rot
 from vqvae.motion import Motion

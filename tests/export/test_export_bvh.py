@@ -7,7 +7,7 @@ import pytest
 
 from avatargpt import export
 from vqvae import rotations as rot
-from vqvae.bvh import euler_angles, parse_bvh
+from vqvae.io.bvh import euler_angles, parse_bvh
 from vqvae.motion import Motion
 from vqvae.rig import joint_map
 from vqvae.skeleton import SMPL22

@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 
 from avatargpt import export
-from avatargpt.export import keyframes, vrma
+from avatargpt.export import keyframes
+from avatargpt.export.face import vrma
 from avatargpt.export.gltf import unpacked
-from avatargpt.export.head import PIVOT, head, turned
-from avatargpt.export.head_morphs import morphs
+from avatargpt.export.head.head import PIVOT, head, turned
+from avatargpt.export.head.morphs import morphs
 from vqvae import arkit
 from vqvae import rotations as rot
 from vqvae.errors import UserError

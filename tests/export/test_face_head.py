@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from avatargpt.export.head import Head, head, vertex_normals
-from avatargpt.export.head_morphs import morph_normals, morphs, shaped
-from avatargpt.export.head_mouth import MIDDLE_BAND
-from avatargpt.export.head_skin import MOUTH_COLUMN
+from avatargpt.export.head.head import Head, head, vertex_normals
+from avatargpt.export.head.morphs import morph_normals, morphs, shaped
+from avatargpt.export.head.mouth import MIDDLE_BAND
+from avatargpt.export.head.skin import MOUTH_COLUMN
 from vqvae import arkit
 
 FLIP = np.array([-1, 1, 1])
@@ -119,7 +119,7 @@ def test_a_blink_closes_one_eye(shape: Head) -> None:
 
 
 def test_closed_lids_lie_on_the_eye(shape: Head) -> None:
-    from avatargpt.export.head_shape import EYE, EYE_RADIUS
+    from avatargpt.export.head.shape import EYE, EYE_RADIUS
 
     s = shape.skin
     lid = np.flatnonzero((s.lid > 0.3) & (s.lid < 0.99) & (s.points[:, 0] > 0))  # behind the rim, which touches the eye

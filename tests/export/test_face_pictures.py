@@ -9,10 +9,10 @@ import pytest
 import soundfile
 
 from avatargpt import export
-from avatargpt.export.face_render import FaceRenderer
-from avatargpt.export.face_video import _shortened, _strongest, face_sheet, pictures, telling
-from avatargpt.export.head import head, turned
-from avatargpt.export.head_morphs import shaped
+from avatargpt.export.face.render import FaceRenderer
+from avatargpt.export.face.video import _shortened, _strongest, face_sheet, pictures, telling
+from avatargpt.export.head.head import head, turned
+from avatargpt.export.head.morphs import shaped
 from vqvae import arkit
 from vqvae.errors import UserError
 from vqvae.face import FaceMotion, turns

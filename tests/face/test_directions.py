@@ -17,7 +17,7 @@ I = arkit.INDEX  # noqa: E741
 
 
 def test_gaze_of_a_vrma_goes_to_the_persons_own_side() -> None:
-    from avatargpt.export import vrma
+    from avatargpt.export.face import vrma
 
     weights = np.zeros((1, 52))
     weights[0, [I["eyeLookOutLeft"], I["eyeLookInRight"]]] = 1  # to the person's left
@@ -28,7 +28,7 @@ def test_gaze_of_a_vrma_goes_to_the_persons_own_side() -> None:
 
 def test_left_limbs_of_a_vrma_are_on_the_left(tmp_path: Path) -> None:
     from avatargpt import export
-    from avatargpt.export.vrma import unpack
+    from avatargpt.export.face.vrma import unpack
 
     gltf, _ = unpack(export.save(FaceMotion(np.zeros((2, 52)), np.zeros((2, 3))), tmp_path / "a.vrma"))
     bones = gltf["extensions"]["VRMC_vrm_animation"]["humanoid"]["humanBones"]
@@ -66,7 +66,7 @@ def test_frames_without_a_face_do_not_move_the_rest_of_the_head(tmp_path: Path) 
 
 
 def test_a_live_link_rate_is_a_fraction() -> None:
-    from avatargpt.export.live_link import pack, unpack
+    from avatargpt.export.face.live_link import pack, unpack
 
     data = bytearray(pack(np.zeros(61, np.float32), 5, "Ada", "$" + "0" * 36, 30_000))
     struct.pack_into(">i", data, len(data) - 4 * 61 - 5, 1001)
@@ -75,7 +75,7 @@ def test_a_live_link_rate_is_a_fraction() -> None:
 
 def test_the_hello_of_a_websocket_tells_its_rate() -> None:
     pytest.importorskip("websockets")
-    from avatargpt.export.websocket import WebSocketSender
+    from avatargpt.export.face.websocket import WebSocketSender
 
     sender = WebSocketSender("127.0.0.1", 0, fps=60.0)
     assert json.loads(sender._hello)["fps"] == 60
@@ -84,7 +84,7 @@ def test_the_hello_of_a_websocket_tells_its_rate() -> None:
 
 def skin(path: Path):
     from avatargpt import export
-    from avatargpt.export.vrma import unpack
+    from avatargpt.export.face.vrma import unpack
 
     gltf, blob = unpack(export.save(FaceMotion(np.zeros((2, 52)), np.zeros((2, 3))), path))
 
@@ -98,7 +98,7 @@ def skin(path: Path):
 
 
 def test_the_skin_of_a_glb_follows_the_head(tmp_path: Path) -> None:
-    from avatargpt.export.head import head
+    from avatargpt.export.head.head import head
 
     gltf, read = skin(tmp_path / "a.glb")
     share = read(gltf["meshes"][0]["primitives"][0]["attributes"]["WEIGHTS_0"])
@@ -209,7 +209,7 @@ def test_one_sided_feelings_lie_on_either_side() -> None:
 
 
 def test_leaning_is_told_from_dipping_the_head() -> None:
-    from avatargpt.metrics.face_signals import LOOKS
+    from avatargpt.signals.face import LOOKS
 
     head = np.zeros((5, 3))
     head[:, 1] = -np.radians(9)  # the head dips

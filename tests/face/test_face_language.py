@@ -10,16 +10,16 @@ import numpy as np
 import pytest
 import torch
 
-from avatargpt.checkpoint import SMALL, load_model, save_model, save_small, with_modalities
-from avatargpt.config import AvatarGPTConfig
-from avatargpt.evaluation.face_language import between, reading
-from avatargpt.facing import APART
+from avatargpt.api import AvatarGPT
+from avatargpt.evaluation.face.face_language import between, reading
+from avatargpt.face.tokens import APART
 from avatargpt.metrics.face_tokens import kept
-from avatargpt.model import AvatarGPTModel
-from avatargpt.pipeline import AvatarGPT
-from avatargpt.text import TextTokenizer
-from avatargpt.train.examples import ExampleOptions, Examples
-from avatargpt.train.faces import told_clip
+from avatargpt.model.checkpoint import SMALL, load_model, save_model, save_small, with_modalities
+from avatargpt.model.config import AvatarGPTConfig
+from avatargpt.model.model import AvatarGPTModel
+from avatargpt.model.text_encoder import TextTokenizer
+from avatargpt.train.data.examples import ExampleOptions, Examples
+from avatargpt.train.data.faces import told_clip
 from avatargpt.train.pack import averaged
 from instruct_data.face.compose import composed
 from instruct_data.face.described import described, feelings_said, plainly, said
@@ -315,7 +315,7 @@ def test_a_face_model_of_its_own_beside_a_body(gpt: AvatarGPT, tmp_path: Path) -
 
 
 def test_of_several_middles_the_usual_one_is_taken() -> None:
-    from avatargpt.facing import _usual
+    from avatargpt.face.tokens import _usual
 
     faces = [FaceMotion(np.full((4, 52), level), np.zeros((4, 3))) for level in (0.9, 0.2, 0.25, 0.1)]
     assert _usual(faces) is faces[1] and _usual(faces[:1]) is faces[0]

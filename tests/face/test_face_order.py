@@ -7,7 +7,7 @@ import re
 import numpy as np
 import pytest
 
-from avatargpt.face_order import in_order, told
+from avatargpt.face.order import in_order, told
 from instruct_data.face.described import described, mended, said
 from instruct_data.face.render import render
 from instruct_data.face.score import Emotion, Event, Score

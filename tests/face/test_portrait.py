@@ -8,14 +8,14 @@ import pytest
 import torch
 import yaml
 
-from avatargpt.export.face_landmarks import COUNT, carried, landmark_image, landmarks
-from avatargpt.export.face_render import FaceRenderer, Look
-from avatargpt.export.head import head, turned
-from avatargpt.export.head_morphs import shaped
-from avatargpt.portrait import FILE, Portrait, PortraitNetwork, PortraitShape
+from avatargpt.export.face.landmarks import COUNT, carried, landmark_image, landmarks
+from avatargpt.export.face.render import FaceRenderer, Look
+from avatargpt.export.head.head import head, turned
+from avatargpt.export.head.morphs import shaped
+from avatargpt.face.portrait import FILE, Portrait, PortraitNetwork, PortraitShape
 from avatargpt.train.command import main
+from avatargpt.train.data.portrait_clips import Take, rendered
 from avatargpt.train.portrait import measured
-from avatargpt.train.portrait_clips import Take, rendered
 from vqvae import arkit
 from vqvae.errors import UserError
 from vqvae.face import FaceMotion

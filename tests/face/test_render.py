@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from avatargpt.metrics.face_events import check_score, event_score
-from avatargpt.metrics.face_signals import LOOKS, gaze
+from avatargpt.signals.face import LOOKS, gaze
 from instruct_data.face.actions import action_names
 from instruct_data.face.emotions import emotion_names, prototypes
 from instruct_data.face.render import render, render_many

@@ -17,8 +17,8 @@ from instruct_data.augment import (
     predicates,
     side_of,
 )
-from instruct_data.english import split
-from instruct_data.lexicon import lexicon
+from instruct_data.text.english import split
+from instruct_data.text.lexicon import lexicon
 from vqvae.errors import UserError
 
 BANK = {

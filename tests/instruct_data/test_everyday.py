@@ -8,10 +8,10 @@ from collections import Counter
 
 import pytest
 
-from avatargpt.asked import first_side
-from avatargpt.clauses import clauses
-from instruct_data.everyday import MOST_WORDS, everyday_requests, plain_form, read, requests, style_words
-from instruct_data.mirror import side_of
+from avatargpt.language.clauses import clauses
+from avatargpt.language.sides import first_side
+from instruct_data.text.everyday import MOST_WORDS, everyday_requests, plain_form, read, requests, style_words
+from instruct_data.text.mirror import side_of
 from vqvae.errors import UserError
 
 FAMILIES = """

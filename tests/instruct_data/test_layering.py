@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from instruct_data.captions import CaptionBank
-from instruct_data.english import split
-from instruct_data.mirror import side_of
 from instruct_data.sources.corpus import read_corpus
+from instruct_data.synth.derived.layered import layered_clips
+from instruct_data.synth.derived.layering import active_span, activity, layer
+from instruct_data.synth.derived.phrases import combine, mirrored
 from instruct_data.synth.idle import idle_frame, idle_stances
-from instruct_data.synth.layered import layered_clips
-from instruct_data.synth.layering import active_span, activity, layer
-from instruct_data.synth.phrases import combine, mirrored
+from instruct_data.text.captions import CaptionBank
+from instruct_data.text.english import split
+from instruct_data.text.mirror import side_of
 from vqvae import rotations as rot
 from vqvae.errors import UserError
 from vqvae.motion import Motion

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from instruct_data.captions import CaptionBank
 from instruct_data.sources.corpus import read_corpus
-from instruct_data.synth.looped import looped_clips
-from instruct_data.synth.loops import Cycle, closed, extend, find_cycle
+from instruct_data.synth.derived.looped import looped_clips
+from instruct_data.synth.derived.loops import Cycle, closed, extend, find_cycle
+from instruct_data.text.captions import CaptionBank
 from vqvae.errors import UserError
 from vqvae.motion import Motion
 

@@ -14,9 +14,9 @@ from instruct_data.sources.corpus import read_corpus
 from instruct_data.sources.humanml3d import parse_texts, read_humanml3d
 from instruct_data.sources.report import Report
 from vqvae import rotations as rot
-from vqvae.bvh import write_bvh
 from vqvae.errors import UserError
 from vqvae.features.hml263 import HML263Features
+from vqvae.io.bvh import write_bvh
 from vqvae.motion import Motion
 from vqvae.skeleton import SMPL22
 

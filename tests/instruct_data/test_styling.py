@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from instruct_data.captions import CaptionBank
 from instruct_data.sources.corpus import read_corpus
-from instruct_data.synth.styled import styled_clips
-from instruct_data.synth.styling import Style, leaned, learn_styles, retimed, styled, with_amplitude
+from instruct_data.synth.derived.styled import styled_clips
+from instruct_data.synth.derived.styling import Style, leaned, learn_styles, retimed, styled, with_amplitude
+from instruct_data.text.captions import CaptionBank
 from vqvae import rotations as rot
 from vqvae.errors import UserError
 

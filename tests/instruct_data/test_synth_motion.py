@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from families_made import family_of
 
-from instruct_data.captions import CaptionBank
-from instruct_data.mirror import mirror_text
 from instruct_data.synth import families, keyframed
 from instruct_data.synth.check import figures, table, violations
 from instruct_data.synth.reading import poses
+from instruct_data.text.captions import CaptionBank
+from instruct_data.text.mirror import mirror_text
 from vqvae import rotations as rot
 from vqvae.errors import UserError
 from vqvae.skeleton import SMPL22

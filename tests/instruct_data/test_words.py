@@ -7,9 +7,9 @@ import json
 import numpy as np
 import pytest
 
-from instruct_data.english import base_of, convert, finite_verbs, first_verb, gerund_of, split, third_of, tokens
-from instruct_data.mirror import mirror_action, mirror_text, side_of
-from instruct_data.vary import gerund, imperative, keywords, vary, with_subject
+from instruct_data.text.english import base_of, convert, finite_verbs, first_verb, gerund_of, split, third_of, tokens
+from instruct_data.text.mirror import mirror_action, mirror_text, side_of
+from instruct_data.text.vary import gerund, imperative, keywords, vary, with_subject
 
 
 @pytest.mark.parametrize(

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import torch
 
-from avatargpt.config import AvatarGPTConfig
-from avatargpt.model import AvatarGPTModel
-from avatargpt.pipeline import AvatarGPT
+from avatargpt.api import AvatarGPT
+from avatargpt.model.config import AvatarGPTConfig
+from avatargpt.model.model import AvatarGPTModel
+from avatargpt.model.text_encoder import TextTokenizer
 from avatargpt.planning.types import Activity
-from avatargpt.text import TextTokenizer
 from vqvae.tokenizer import MotionTokenizer, TokenizerConfig
 
 sys.path.insert(0, str(Path(__file__).parent))

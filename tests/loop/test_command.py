@@ -11,8 +11,8 @@ from loop_planner import ListPlanner
 import avatargpt
 from avatargpt import planning
 from avatargpt.__main__ import main
+from avatargpt.api import AvatarGPT
 from avatargpt.long import writer as writing
-from avatargpt.pipeline import AvatarGPT
 from vqvae.errors import UserError
 from vqvae.motion import Motion
 

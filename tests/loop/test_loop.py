@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 from loop_planner import ListPlanner
 
-from avatargpt import loop, planning
+from avatargpt import planning
+from avatargpt.api import AvatarGPT
 from avatargpt.long import director as directing
+from avatargpt.long import loop
 from avatargpt.long.director import Director, likeness, manner_of
 from avatargpt.long.performer import BRIDGES, CHUNK, LEAP, SHORTEST, TRANSITIONS, Performer
 from avatargpt.long.timeline import Span, timeline
-from avatargpt.pipeline import AvatarGPT
 from avatargpt.planning.types import Activity
 from vqvae.errors import UserError
 from vqvae.motion import Motion

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from avatargpt import evaluation
-from avatargpt.evaluation import seams as suite_seams
+from avatargpt.api import AvatarGPT
+from avatargpt.evaluation.body import seams as suite_seams
 from avatargpt.metrics import seams
-from avatargpt.pipeline import AvatarGPT
 
 
 def jump(frames: int, at: int, size: float) -> np.ndarray:

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from avatargpt.metrics import distribution as dist
-from avatargpt.metrics.features import FEATURES, kinematic_features, kinematic_fid
+from avatargpt.metrics.distribution import kinematic_fid
 from avatargpt.metrics.summary import confidence
+from avatargpt.signals.kinematics import FEATURES, kinematic_features
 from vqvae.skeleton import SMPL22
 
 

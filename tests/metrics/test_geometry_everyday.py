@@ -24,7 +24,7 @@ from moves import (
     twisted,
 )
 
-from avatargpt.metrics import geometry
+from avatargpt.metrics.geometry import predicates
 from vqvae.errors import UserError
 
 CASES: list[tuple[object, Make, Make]] = [
@@ -110,8 +110,8 @@ CASES: list[tuple[object, Make, Make]] = [
 
 @pytest.mark.parametrize(("check", "right", "wrong"), CASES, ids=[f"{i}-{c[0]}" for i, c in enumerate(CASES)])
 def test_true_for_the_right_motion_and_false_for_the_wrong_one(check: object, right: Make, wrong: Make) -> None:
-    geometry.validate(check)
-    good, bad = geometry.judge(check, right()), geometry.judge(check, wrong())
+    predicates.validate(check)
+    good, bad = predicates.judge(check, right()), predicates.judge(check, wrong())
     assert good.passed, good.values
     assert not bad.passed, bad.values
 
@@ -119,19 +119,19 @@ def test_true_for_the_right_motion_and_false_for_the_wrong_one(check: object, ri
 def test_head_tilts_need_a_bent_neck() -> None:
     bent = standing()
     bent[:, 15, 0] += 0.06 * bump()
-    assert geometry.judge("head_tilts", Body(bent)).passed
-    assert not geometry.judge("head_tilts", Body(standing())).passed
+    assert predicates.judge("head_tilts", Body(bent)).passed
+    assert not predicates.judge("head_tilts", Body(standing())).passed
 
 
 def test_unknown_sides_and_directions_are_refused() -> None:
     with pytest.raises(UserError, match="accepted left, right, both, any"):
-        geometry.judge({"salutes": {"side": "upper"}}, Body(standing()))
+        predicates.judge({"salutes": {"side": "upper"}}, Body(standing()))
     with pytest.raises(UserError, match="accepted words"):
-        geometry.judge({"points": {"to": "north"}}, Body(standing()))
+        predicates.judge({"points": {"to": "north"}}, Body(standing()))
 
 
 def test_the_rest_pose_does_nothing() -> None:
     """A body that stands still does none of the actions (static postures and open questions apart)."""
     still = Body(np.tile(REST, (T, 1, 1)))
     for name in ("sits_down", "kneels", "squats", "claps", "nods", "shrugs", "knocks", "digs", "flies", "limps"):
-        assert not geometry.judge(name, still).passed, name
+        assert not predicates.judge(name, still).passed, name

@@ -21,7 +21,7 @@ from moves import (
     swung,
 )
 
-from avatargpt.metrics import geometry
+from avatargpt.metrics.geometry import predicates
 
 CASES: list[tuple[object, Make, Make]] = [
     ("wipes", body(shaken("l", [0, -0.4, 0.25], 0, 0.12, 3)), body(shaken("l", [0, -0.4, 0.25], 1, 0.12, 3))),
@@ -97,7 +97,7 @@ CASES: list[tuple[object, Make, Make]] = [
 
 @pytest.mark.parametrize(("check", "right", "wrong"), CASES, ids=[f"{i}-{c[0]}" for i, c in enumerate(CASES)])
 def test_true_for_the_right_motion_and_false_for_the_wrong_one(check: object, right: Make, wrong: Make) -> None:
-    geometry.validate(check)
-    good, bad = geometry.judge(check, right()), geometry.judge(check, wrong())
+    predicates.validate(check)
+    good, bad = predicates.judge(check, right()), predicates.judge(check, wrong())
     assert good.passed, good.values
     assert not bad.passed, bad.values

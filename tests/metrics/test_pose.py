@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from avatargpt.metrics import pose
+from avatargpt.signals import pose
 from vqvae import rotations as rot
 from vqvae.skeleton import SMPL22
 

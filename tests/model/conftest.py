@@ -5,9 +5,9 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from avatargpt.config import AvatarGPTConfig
-from avatargpt.generation import Generator, Prompt
-from avatargpt.model import AvatarGPTModel
+from avatargpt.decoding.generate import Generator, Prompt
+from avatargpt.model.config import AvatarGPTConfig
+from avatargpt.model.model import AvatarGPTModel
 
 MODALITIES = {
     "body": {"codebook_size": 24, "levels": 3, "code_dim": 6},

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from avatargpt import AvatarGPT
-from avatargpt.both import at_rest, halves, together, which_is_below
-from avatargpt.metrics.physics import jerk
+from avatargpt.language.concurrent import at_rest, halves, together, which_is_below
+from avatargpt.signals.physics import jerk
 
 
 @pytest.mark.parametrize(("text", "both"), [

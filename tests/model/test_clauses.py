@@ -2,7 +2,7 @@
 
 import pytest
 
-from avatargpt.clauses import clauses, completed, verb_phrases
+from avatargpt.language.clauses import clauses, completed, verb_phrases
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from avatargpt.library import EXAMPLES, FILE, Entry, Library, check_retrieval, example_slots, open_library
+from avatargpt.retrieval.exemplars import EXAMPLES, FILE, Entry, Library, check_retrieval, example_slots, open_library
 from instruct_data.registry import get_task
 from vqvae.errors import UserError
 

@@ -5,8 +5,8 @@ import math
 import pytest
 import torch
 
-from avatargpt.config import AvatarGPTConfig, countdown_boundaries
-from avatargpt.model import AvatarGPTModel
+from avatargpt.model.config import AvatarGPTConfig, countdown_boundaries
+from avatargpt.model.model import AvatarGPTModel
 from vqvae.errors import UserError
 
 

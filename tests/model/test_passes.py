@@ -5,11 +5,11 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from avatargpt import cross, encoder, maps
-from avatargpt.cross import CrossHeads, CrossStates, CrossWeights
-from avatargpt.encoder import Encoder
-from avatargpt.generation import Generator
-from avatargpt.model import AvatarGPTModel
+from avatargpt.decoding import cross_attention, encoder, fused_maps
+from avatargpt.decoding.cross_attention import CrossHeads, CrossStates, CrossWeights
+from avatargpt.decoding.encoder import Encoder
+from avatargpt.decoding.generate import Generator
+from avatargpt.model.model import AvatarGPTModel
 
 
 @torch.inference_mode()
@@ -66,9 +66,9 @@ def test_many_rows_answer_as_few_do(
     model: AvatarGPTModel, generator: Generator, ids: torch.Tensor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     prompt = generator.encode(ids.repeat(4, 1))
-    assert len(prompt) >= cross.SHARED_ROWS
+    assert len(prompt) >= cross_attention.SHARED_ROWS
     many = generator.decode(prompt, "body", length=[12] * 20, temperature=0.9, top_k=8, seed=list(range(20)))
-    monkeypatch.setattr(cross, "SHARED_ROWS", 10_000)
+    monkeypatch.setattr(cross_attention, "SHARED_ROWS", 10_000)
     few = generator.decode(prompt, "body", length=[12] * 20, temperature=0.9, top_k=8, seed=list(range(20)))
     assert torch.equal(many.ids, few.ids)
 
@@ -81,6 +81,6 @@ def test_maps_multiply(monkeypatch: pytest.MonkeyPatch, capability: str, rows: i
     for out, inner in ((1024, 16), (16, 24), (24, 16)):
         weight, x, y = torch.randn(out, inner), torch.randn(rows, inner), torch.randn(rows, out)
         wanted = x @ weight.T
-        torch.testing.assert_close(maps.make_map(weight, rows > 1, torch.float32)(x), wanted, atol=1e-4, rtol=1e-4)
-        added = maps.make_added_map(weight, rows > 1, torch.float32)(y.clone(), x)
+        torch.testing.assert_close(fused_maps.make_map(weight, rows > 1, torch.float32)(x), wanted, atol=1e-4, rtol=1e-4)  # noqa: E501
+        added = fused_maps.make_added_map(weight, rows > 1, torch.float32)(y.clone(), x)
         torch.testing.assert_close(added, y + wanted, atol=1e-4, rtol=1e-4)

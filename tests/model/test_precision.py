@@ -3,8 +3,9 @@
 import pytest
 import torch
 
-from avatargpt import maps, precision
-from avatargpt.speaker import Speaker
+from avatargpt.body.speaker import Speaker
+from avatargpt.decoding import fused_maps
+from avatargpt.model import precision
 from avatargpt.train.runtime import Runtime
 
 
@@ -12,10 +13,10 @@ from avatargpt.train.runtime import Runtime
 def test_maps_without_packed_bfloat16(monkeypatch: pytest.MonkeyPatch, packs: bool) -> None:
     if packs and not precision.packs_bfloat16():
         pytest.skip("this processor takes no weights packed for bfloat16")
-    monkeypatch.setattr(maps, "packs_bfloat16", lambda: packs)
+    monkeypatch.setattr(fused_maps, "packs_bfloat16", lambda: packs)
     torch.manual_seed(0)
     weight, x = torch.randn(24, 16), torch.randn(8, 16)
-    made = maps.make_map(weight, True, torch.bfloat16)(x)
+    made = fused_maps.make_map(weight, True, torch.bfloat16)(x)
     assert torch.allclose(made.float(), x @ weight.T, atol=0.15)
 
 
@@ -30,6 +31,6 @@ def test_training_follows_the_processor(monkeypatch: pytest.MonkeyPatch, fast: b
 
 @pytest.mark.parametrize("fast", [True, False])
 def test_slow_bfloat16_is_said(monkeypatch: pytest.MonkeyPatch, recwarn: pytest.WarningsRecorder, fast: bool) -> None:
-    monkeypatch.setattr("avatargpt.speaker.fast_bfloat16", lambda device: fast)
+    monkeypatch.setattr("avatargpt.body.speaker.fast_bfloat16", lambda device: fast)
     Speaker.from_pretrained(dtype="bfloat16", device="cpu")
     assert any("slower than float32" in str(w.message) for w in recwarn) is not fast

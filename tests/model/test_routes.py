@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from avatargpt import AvatarGPT
-from avatargpt.routes import SHAPES, TURN, along, route_asked, walking_turn
+from avatargpt.language.paths import SHAPES, TURN, along, route_asked, walking_turn
 from vqvae.features.body import BodyFeatures
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from avatargpt import AvatarGPT
-from avatargpt.turning import Turn, cuts, turn_asked
+from avatargpt.language.turns import Turn, cuts, turn_asked
 
 
 @pytest.mark.parametrize(("text", "turn"), [

@@ -3,7 +3,7 @@
 import pytest
 
 from avatargpt import AvatarGPT
-from avatargpt.verbs import doing
+from avatargpt.language.verbs import doing
 
 
 @pytest.mark.parametrize(("text", "told"), [

@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from avatargpt.asked import first_side
-from avatargpt.clauses import clauses
-from avatargpt.wording import FILE, Wording
+from avatargpt.language.clauses import clauses
+from avatargpt.language.sides import first_side
+from avatargpt.retrieval.phrases import FILE, Wording
 from vqvae.errors import UserError
 
 WORDS = ["walk", "wave", "raise", "hand", "bow", "left", "right", "arm"]

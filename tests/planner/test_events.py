@@ -5,11 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from avatargpt.language.plans.events import events
+from avatargpt.language.plans.persons import who
 from avatargpt.planning import matching
-from avatargpt.planning.events import events
 from avatargpt.planning.matching import act
 from avatargpt.planning.order import Memory, ordered
-from avatargpt.planning.persons import who
 from avatargpt.planning.retrieval_planner import RetrievalPlanner
 
 

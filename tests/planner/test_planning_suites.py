@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from avatargpt import evaluation
-from avatargpt.evaluation import planning
 from avatargpt.evaluation.suites import Suite
+from avatargpt.evaluation.text import planning
 from avatargpt.planning.retrieval_planner import RetrievalPlanner
-from avatargpt.train.corrupting import Corruptor
+from avatargpt.train.data.corrupting import Corruptor
 from avatargpt.train.planner import Making, measure, read_plans, tabulate, train_scorer
 from vqvae.errors import UserError
 

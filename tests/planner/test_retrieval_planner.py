@@ -7,14 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from avatargpt.metrics import plans as measures
+from avatargpt.language.plans.persons import Person
+from avatargpt.language.plans.props import generalise, phrases
+from avatargpt.language.plans.requests import planning_task
+from avatargpt.language.plans.telling import retold, sided, statement
 from avatargpt.planning import compose
-from avatargpt.planning.persons import Person
-from avatargpt.planning.props import generalise, phrases
-from avatargpt.planning.requests import planning_task
+from avatargpt.planning import measures as measures
 from avatargpt.planning.retrieval_planner import MEMORY, RetrievalPlanner
 from avatargpt.planning.store import FILE, PlanLibrary
-from avatargpt.planning.telling import retold, sided, statement
 from avatargpt.planning.types import Activity, Plan
 from instruct_data.planning import PLANNING_TASKS, STEP_TASKS
 from vqvae.errors import UserError

@@ -3,14 +3,15 @@
 import numpy as np
 import pytest
 
-from avatargpt.planning import props, retrieve
-from avatargpt.planning.persons import Person
+from avatargpt.language.plans import props
+from avatargpt.language.plans.persons import Person
+from avatargpt.language.plans.setting import Setting, in_its_words, origins
+from avatargpt.language.plans.telling import of_others
+from avatargpt.planning import retrieve
 from avatargpt.planning.retrieval_planner import RetrievalPlanner
 from avatargpt.planning.retrieve import _crowd, _of_another
 from avatargpt.planning.scorer import Scorer
-from avatargpt.planning.setting import Setting, in_its_words, origins
 from avatargpt.planning.store import PlanLibrary
-from avatargpt.planning.telling import of_others
 from vqvae.errors import UserError
 
 HE = Person("he", "a man")

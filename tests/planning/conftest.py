@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-from avatargpt.config import AvatarGPTConfig
-from avatargpt.model import AvatarGPTModel
-from avatargpt.speaker import Speaker
-from avatargpt.text import TextTokenizer
-from avatargpt.wording import Wording
+from avatargpt.body.speaker import Speaker
+from avatargpt.model.config import AvatarGPTConfig
+from avatargpt.model.model import AvatarGPTModel
+from avatargpt.model.text_encoder import TextTokenizer
+from avatargpt.retrieval.phrases import Wording
 
 LINES = [
     "a tired nurse finishes the night shift", "she washes her hands; she sits down and writes; she stands up",

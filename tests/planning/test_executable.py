@@ -9,7 +9,7 @@ import pytest
 
 from avatargpt.planning import Activity, Plan, check_spec
 from avatargpt.planning.executable import Checked, Executable
-from avatargpt.wording import Wording
+from avatargpt.retrieval.phrases import Wording
 from vqvae.errors import UserError
 
 

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
+from avatargpt.body.speaker import Speaker
 from avatargpt.planning import described, load_planner
 from avatargpt.planning.executable import Checked
 from avatargpt.planning.model_planner import ModelPlanner
 from avatargpt.planning.remote import KEY, MODEL, URL, RemotePlanner
-from avatargpt.speaker import Speaker
-from avatargpt.wording import Wording
+from avatargpt.retrieval.phrases import Wording
 from vqvae.errors import UserError
 
 

@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 import torch
 
+from avatargpt.body.speaker import Speaker
 from avatargpt.planning import model_planner
 from avatargpt.planning.listing import Listing
 from avatargpt.planning.model_planner import ModelPlanner
 from avatargpt.planning.parse import alike, check_sentence, check_steps
 from avatargpt.planning.types import Activity
-from avatargpt.speaker import Speaker
 from instruct_data.planning import PLANNING_TASKS, STEP_TASKS
 from instruct_data.registry import get_task
 from vqvae.errors import UserError

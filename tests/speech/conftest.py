@@ -9,15 +9,15 @@ import numpy as np
 import pytest
 import torch
 
-from avatargpt.speech.audio import RATE, frames_in
-from avatargpt.speech.corpus import SpeechClip
-from avatargpt.speech.driver import Driver
-from avatargpt.speech.features import extract
-from avatargpt.speech.network import DriverConfig, DriverNetwork
-from avatargpt.speech.phones import Phone
-from avatargpt.speech.reader import ScoreReader
-from avatargpt.speech.reader_network import ReaderConfig, ReaderNetwork
-from avatargpt.speech.teacher import STYLE, teach
+from avatargpt.face.audio_model.driver import Driver
+from avatargpt.face.audio_model.features import extract
+from avatargpt.face.audio_model.network import DriverConfig, DriverNetwork
+from avatargpt.face.audio_model.visemes import STYLE, teach
+from avatargpt.face.instructions.network import ReaderConfig, ReaderNetwork
+from avatargpt.face.instructions.parser import ScoreReader
+from avatargpt.signals.audio import RATE, frames_in
+from avatargpt.signals.phones import Phone
+from avatargpt.train.speech_data.corpus import SpeechClip
 from instruct_data.face.corpus import OWN
 from instruct_data.face.score import Score, read_instructions
 

@@ -1,12 +1,12 @@
 import numpy as np
 import pytest
 
-from avatargpt.speech.align import changes, phone_scores, viterbi
-from avatargpt.speech.audio import RATE
-from avatargpt.speech.driver import Driver
-from avatargpt.speech.features import extract
-from avatargpt.speech.phones import ARPABET, INDEX, Phone
-from avatargpt.speech.teacher import phone_track
+from avatargpt.face.audio_model.driver import Driver
+from avatargpt.face.audio_model.features import extract
+from avatargpt.face.audio_model.visemes import phone_track
+from avatargpt.signals.audio import RATE
+from avatargpt.signals.phones import ARPABET, INDEX, Phone
+from avatargpt.train.speech_data.align import changes, phone_scores, viterbi
 from tests.speech.conftest import PHONES, voice
 from vqvae.errors import UserError
 

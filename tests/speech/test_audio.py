@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from avatargpt.speech import audio
-from avatargpt.speech.audio import RATE, FrameBlocks, blocks, frame_end, frames_in, inspect, load, resample, to_mono
+from avatargpt.signals import audio
+from avatargpt.signals.audio import RATE, FrameBlocks, blocks, frame_end, frames_in, inspect, load, resample, to_mono
 from vqvae.errors import UserError
 
 

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from avatargpt.cli.face_score import told
+from avatargpt.face.instructions.scores import feelings_of
+from avatargpt.face.performer import FacePerformer
+from avatargpt.language.face.counts import counted
+from avatargpt.language.face.gradual import FAINT, gradual, is_gradual
+from avatargpt.language.face.in_turn import in_turn
 from avatargpt.metrics.face import read_emotions
-from avatargpt.speech.counts import counted
-from avatargpt.speech.gradual import FAINT, gradual, is_gradual
-from avatargpt.speech.in_turn import in_turn
-from avatargpt.speech.performer import FacePerformer
-from avatargpt.speech.scores import feelings_of
 from instruct_data.face.render import render
 from instruct_data.face.score import Emotion, Event, Score, parse_score
 from vqvae.errors import UserError

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from avatargpt.speech.consensus import agreed, likeness
+from avatargpt.face.instructions.consensus import agreed, likeness
 from instruct_data.face.score import Emotion, Event, Score
 
 NOD = Score(4.0, (Event("nod", 0.5, 1.0, 0.7, 2), Event("smile", 2.0, 1.5)), (Emotion("happy", 0.7, 0.0, 4.0),))

@@ -7,10 +7,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from avatargpt.metrics.face_signals import gaze
-from avatargpt.speech import controls as c
-from avatargpt.speech.blinks import told
-from avatargpt.speech.told import median_curves
+from avatargpt.face.audio_model import controls as c
+from avatargpt.face.audio_model.blinks import told
+from avatargpt.signals.face import gaze
+from avatargpt.train.speech_data.conditioned import median_curves
 from instruct_data.face.score import Event, Score
 from vqvae import arkit
 from vqvae import rotations as rot

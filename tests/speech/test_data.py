@@ -5,17 +5,26 @@ import numpy as np
 import pytest
 import soundfile
 
+from avatargpt.face.audio_model.driver import Driver
+from avatargpt.face.audio_model.features import WIDTH
+from avatargpt.face.instructions.scores import feelings_of
 from avatargpt.metrics.face_events import count_peaks
-from avatargpt.speech.audio import RATE, frames_in, load
-from avatargpt.speech.augment import articulate, band, colour, echo, insert_pauses, noise, recorded, telephone
-from avatargpt.speech.driver import Driver
-from avatargpt.speech.features import WIDTH
-from avatargpt.speech.pairs import LJ_TEST, PAIRED, lj_sentences, paired_clips, timed_speech, transcribed
-from avatargpt.speech.relabel import labelled_clips
-from avatargpt.speech.scores import feelings_of
-from avatargpt.speech.sentences import own_texts, parted, utterances
-from avatargpt.speech.synthetic import SpeechData, still_clips, synthetic_clips
-from avatargpt.speech.told import counted_clips, drawn_clips
+from avatargpt.signals.audio import RATE, frames_in, load
+from avatargpt.train.speech_data.augment import (
+    articulate,
+    band,
+    colour,
+    echo,
+    insert_pauses,
+    noise,
+    recorded,
+    telephone,
+)
+from avatargpt.train.speech_data.conditioned import counted_clips, drawn_clips
+from avatargpt.train.speech_data.pairs import LJ_TEST, PAIRED, lj_sentences, paired_clips, timed_speech, transcribed
+from avatargpt.train.speech_data.relabel import labelled_clips
+from avatargpt.train.speech_data.sentences import own_texts, parted, utterances
+from avatargpt.train.speech_data.synthetic import SpeechData, still_clips, synthetic_clips
 from instruct_data.face.score import Emotion, Score
 from tests.speech.conftest import PHONES, voice
 from vqvae.arkit import INDEX
@@ -151,7 +160,7 @@ def test_counted_clips_do_what_they_say_as_often_as_they_say() -> None:
 
 @pytest.mark.skipif(ctypes.util.find_library("espeak-ng") is None, reason="only building data needs espeak-ng")
 def test_espeak_says_its_phones_in_time() -> None:
-    from avatargpt.speech.espeak import Espeak
+    from avatargpt.train.speech_data.espeak import Espeak
 
     espeak = Espeak()
     sound, phones = espeak.speak("Bob's map, please. Five shoes.", "en-us", 160)

@@ -12,7 +12,7 @@ I = arkit.INDEX  # noqa: E741
 
 
 def test_smoothing_takes_the_head_too() -> None:
-    from avatargpt.speech import controls as c
+    from avatargpt.face.audio_model import controls as c
 
     head = np.zeros((101, 3))
     head[50] = 0.5
@@ -21,7 +21,7 @@ def test_smoothing_takes_the_head_too() -> None:
 
 
 def test_some_eye_contact_keeps_the_rest_of_the_gaze() -> None:
-    from avatargpt.speech import controls as c
+    from avatargpt.face.audio_model import controls as c
 
     weights = np.zeros((5, 52))
     weights[:, [I["eyeLookOutLeft"], I["eyeLookInRight"]]] = 0.8  # to the person's left, the head straight
@@ -31,8 +31,8 @@ def test_some_eye_contact_keeps_the_rest_of_the_gaze() -> None:
 
 
 def test_an_accent_nods_down_and_lifts_the_brows() -> None:
-    from avatargpt.speech.phones import Phone
-    from avatargpt.speech.teacher import teach
+    from avatargpt.face.audio_model.visemes import teach
+    from avatargpt.signals.phones import Phone
 
     phones = [Phone("AA", 0.3, 0.38), Phone("T", 0.38, 0.45), Phone("AA", 0.45, 0.9), Phone("T", 0.9, 1.0),
               Phone("AA", 1.0, 1.08), Phone("T", 1.08, 1.15), Phone("AA", 1.15, 1.23)]  # fmt: skip
@@ -42,17 +42,17 @@ def test_an_accent_nods_down_and_lifts_the_brows() -> None:
 
 
 def test_a_diphthong_opens_before_it_closes() -> None:
-    from avatargpt.speech.phones import Phone
-    from avatargpt.speech.teacher import teach
+    from avatargpt.face.audio_model.visemes import teach
+    from avatargpt.signals.phones import Phone
 
     jaw = teach([Phone("AY", 0.3, 0.8)], 40).curves[:, I["jawOpen"]]
     assert jaw[13] > 1.5 * jaw[21]  # "ah" before "ee"
 
 
 def test_styles_change_what_they_name() -> None:
-    from avatargpt.speech.lipsync_metrics import channel
-    from avatargpt.speech.phones import Phone
-    from avatargpt.speech.teacher import STYLE, teach
+    from avatargpt.face.audio_model.visemes import STYLE, teach
+    from avatargpt.metrics.lip_sync import channel
+    from avatargpt.signals.phones import Phone
 
     for kind, vowel, name in (("rounding", "UW", "mouthPucker"), ("spread", "IY", "mouthStretch")):
         style = np.zeros(len(STYLE))
@@ -62,8 +62,8 @@ def test_styles_change_what_they_name() -> None:
 
 
 def test_what_is_loud_opens_further() -> None:
-    from avatargpt.speech.phones import Phone
-    from avatargpt.speech.teacher import teach
+    from avatargpt.face.audio_model.visemes import teach
+    from avatargpt.signals.phones import Phone
 
     phones = [Phone(n, 0.3 + 0.15 * k, 0.45 + 0.15 * k) for k, n in enumerate(["AA", "T"] * 4)]
     loudness = np.full(60, -30.0)
@@ -73,8 +73,8 @@ def test_what_is_loud_opens_further() -> None:
 
 
 def test_late_closures_have_a_positive_lag() -> None:
-    from avatargpt.speech.lipsync_metrics import closure_lags
-    from avatargpt.speech.phones import Phone
+    from avatargpt.metrics.lip_sync import closure_lags
+    from avatargpt.signals.phones import Phone
 
     taught = np.zeros((30, 55))
     taught[10:12, [I["mouthPressLeft"], I["mouthPressRight"]]] = 0.5
@@ -83,7 +83,7 @@ def test_late_closures_have_a_positive_lag() -> None:
 
 
 def test_closed_lips_do_not_touch_the_teeth() -> None:
-    from avatargpt.speech.lipsync_metrics import closed, touching
+    from avatargpt.metrics.lip_sync import closed, touching
 
     curves = np.zeros((1, 55))
     curves[:, [I["mouthPressLeft"], I["mouthPressRight"], I["mouthRollLower"]]] = 0.4
@@ -91,8 +91,8 @@ def test_closed_lips_do_not_touch_the_teeth() -> None:
 
 
 def test_a_vowel_beside_a_p_is_no_false_closure() -> None:
-    from avatargpt.speech.lipsync_metrics import Lips
-    from avatargpt.speech.phones import Phone
+    from avatargpt.metrics.lip_sync import Lips
+    from avatargpt.signals.phones import Phone
 
     lips = Lips()
     said = [Phone("P", 0.3, 0.4), Phone("AA", 0.4, 0.6), Phone("T", 0.6, 0.7), Phone("IY", 0.7, 0.9)]
@@ -101,9 +101,9 @@ def test_a_vowel_beside_a_p_is_no_false_closure() -> None:
 
 
 def test_alignments_are_neither_early_nor_late() -> None:
-    from avatargpt.speech.align import viterbi
-    from avatargpt.speech.phones import ARPABET, Phone
-    from avatargpt.speech.teacher import phone_track
+    from avatargpt.face.audio_model.visemes import phone_track
+    from avatargpt.signals.phones import ARPABET, Phone
+    from avatargpt.train.speech_data.align import viterbi
 
     off = []
     for late in np.linspace(0, 1 / 60, 9)[:-1]:
@@ -116,9 +116,9 @@ def test_alignments_are_neither_early_nor_late() -> None:
 
 
 def test_a_sound_that_is_left_out_costs() -> None:
-    from avatargpt.speech.align import viterbi
-    from avatargpt.speech.phones import ARPABET, Phone
-    from avatargpt.speech.teacher import phone_track
+    from avatargpt.face.audio_model.visemes import phone_track
+    from avatargpt.signals.phones import ARPABET, Phone
+    from avatargpt.train.speech_data.align import viterbi
 
     p = np.full((60, len(ARPABET)), 1e-6)
     p[np.arange(60), phone_track([Phone("M", 0.3, 0.5), Phone("AA", 0.5, 0.8)], 30).ravel()] = 0.9
@@ -127,7 +127,7 @@ def test_a_sound_that_is_left_out_costs() -> None:
 
 
 def test_one_action_stands_for_one() -> None:
-    from avatargpt.speech.consensus import likeness
+    from avatargpt.face.instructions.consensus import likeness
     from instruct_data.face.score import Event, Score
 
     nod = Event("nod", 0.5, 1.0)
@@ -136,7 +136,7 @@ def test_one_action_stands_for_one() -> None:
 
 
 def test_silence_does_not_turn_the_gain_up() -> None:
-    from avatargpt.speech.features import RunningGain
+    from avatargpt.face.audio_model.features import RunningGain
 
     gain = RunningGain()
     for _ in range(60):
@@ -148,7 +148,7 @@ def test_silence_does_not_turn_the_gain_up() -> None:
 
 
 def test_tiny_roundings_do_not_jump() -> None:
-    from avatargpt.speech.speaking import FUNNEL, HARDLY, POWER, SIZE, connectedly
+    from avatargpt.face.audio_model.speaking import FUNNEL, HARDLY, POWER, SIZE, connectedly
 
     curves = np.zeros(55, np.float32)
     curves[FUNNEL] = 0.01
@@ -156,7 +156,7 @@ def test_tiny_roundings_do_not_jump() -> None:
 
 
 def test_what_is_felt_last_is_held() -> None:
-    from avatargpt.speech.scores import fitted
+    from avatargpt.face.instructions.scores import fitted
     from instruct_data.face.score import Emotion, Score
 
     score = Score(4.0, (), (Emotion("sad", 0.5, 0.0, 2.0), Emotion("happy", 0.5, 2.0, 3.6)))
@@ -164,7 +164,7 @@ def test_what_is_felt_last_is_held() -> None:
 
 
 def test_other_feelings_take_the_place_of_a_scores_own() -> None:
-    from avatargpt.speech.scores import placed
+    from avatargpt.face.instructions.scores import placed
     from instruct_data.face.score import Emotion, Score
 
     score = Score(4.0, (), (Emotion("sad", 0.5, 0.0, 4.0),))
@@ -174,8 +174,8 @@ def test_other_feelings_take_the_place_of_a_scores_own() -> None:
 def test_heads_turn_no_further_than_they_can() -> None:
     import torch
 
-    from avatargpt.speech.driver import Driver
-    from avatargpt.speech.network import DriverConfig, DriverNetwork
+    from avatargpt.face.audio_model.driver import Driver
+    from avatargpt.face.audio_model.network import DriverConfig, DriverNetwork
 
     network = DriverNetwork(DriverConfig(width=16, hidden=16, dilations=[1], inject=1, text_width=8))
     for sign in (1, -1):
@@ -185,7 +185,7 @@ def test_heads_turn_no_further_than_they_can() -> None:
 
 
 def test_recorded_jaws_open_less_far_where_they_open_widely() -> None:
-    from avatargpt.speech.speaking import JAW, OPENING, OPENS, opened
+    from avatargpt.face.audio_model.speaking import JAW, OPENING, OPENS, opened
 
     curves = np.full(55, 0.5, np.float32)
     found = opened(curves)

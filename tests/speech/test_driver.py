@@ -5,13 +5,13 @@ import pytest
 import torch
 from torch import nn
 
-from avatargpt.speech.audio import RATE, frame_end
-from avatargpt.speech.direction import Clause, Direction, Feeling
-from avatargpt.speech.driver import Driver
-from avatargpt.speech.features import extract
-from avatargpt.speech.network import SEALED, DriverConfig, DriverNetwork
-from avatargpt.speech.steering import CLOCK, PERIODS, TIMING, Text, clock
-from avatargpt.speech.validation import predict
+from avatargpt.face.audio_model.conditioning import Clause, Direction, Feeling
+from avatargpt.face.audio_model.driver import Driver
+from avatargpt.face.audio_model.features import extract
+from avatargpt.face.audio_model.network import SEALED, DriverConfig, DriverNetwork
+from avatargpt.face.audio_model.steering import CLOCK, PERIODS, TIMING, Text, clock
+from avatargpt.signals.audio import RATE, frame_end
+from avatargpt.train.speech_data.validation import predict
 from tests.speech.conftest import Words, together, voice
 from vqvae.errors import UserError
 
@@ -71,7 +71,7 @@ def test_the_slow_average_is_the_same_frame_by_frame(driver: Driver, tmp_path: P
 
 
 def test_the_slow_average_knows_the_usual_level_and_the_noise() -> None:
-    from avatargpt.speech.slow import Slowly, slowly
+    from avatargpt.face.audio_model.long_term_spectrum import Slowly, slowly
 
     rng = np.random.default_rng(0)
     speaks = rng.random(400) < 0.7
@@ -115,7 +115,7 @@ def test_what_is_told_is_done_as_it_was_trained(driver: Driver, tmp_path: Path) 
 
 
 def test_a_gate_closes_the_lips(driver: Driver, tmp_path: Path) -> None:
-    from avatargpt.speech.lipsync_metrics import closed
+    from avatargpt.metrics.lip_sync import closed
 
     network, sound = driver.network, voice(1.0)
     before = together(driver.drive(sound))

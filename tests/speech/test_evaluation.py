@@ -3,11 +3,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from avatargpt.evaluation import speech_face
+from avatargpt.evaluation.face import speech_face
 from avatargpt.evaluation.suites import Suite
-from avatargpt.speech import corpus, lipsync_metrics
-from avatargpt.speech.corpus import SpeechClip
-from avatargpt.speech.driver import Driver
+from avatargpt.face.audio_model.driver import Driver
+from avatargpt.metrics import lip_sync
+from avatargpt.train.speech_data import corpus
+from avatargpt.train.speech_data.corpus import SpeechClip
 from tests.speech.conftest import clip
 from vqvae.arkit import INDEX
 from vqvae.errors import UserError
@@ -47,5 +48,5 @@ def test_ridge_finds_what_is_linear_and_the_driver_is_beside_it(driver: Driver) 
 
 def test_lag_of_a_shifted_curve() -> None:
     x = np.convolve(np.random.default_rng(0).standard_normal(200), np.hanning(9), "same")
-    assert lipsync_metrics.best_lag(x[:-2], x[2:]) == pytest.approx(2000 / 30, abs=5)
-    assert lipsync_metrics.best_lag(x, x) == pytest.approx(0, abs=1)
+    assert lip_sync.best_lag(x[:-2], x[2:]) == pytest.approx(2000 / 30, abs=5)
+    assert lip_sync.best_lag(x, x) == pytest.approx(0, abs=1)

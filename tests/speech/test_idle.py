@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from avatargpt.speech.controls import Controls, LiveControls, apply
-from avatargpt.speech.gaze import gaze, with_gaze
-from avatargpt.speech.idle import Idler, calm_spans, jaw_spans
+from avatargpt.face.audio_model.controls import Controls, LiveControls, apply
+from avatargpt.face.audio_model.gaze import gaze, with_gaze
+from avatargpt.face.audio_model.idle import Idler, calm_spans, jaw_spans
 from instruct_data.face.score import Event, Score
 from vqvae import arkit
 from vqvae.errors import UserError

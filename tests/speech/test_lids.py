@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 
+from avatargpt.face.audio_model.conditioning import Clause, Direction
+from avatargpt.face.audio_model.lids import Closing
+from avatargpt.face.performer import FacePerformer
 from avatargpt.metrics.face_events import check_score
-from avatargpt.speech.direction import Clause, Direction
-from avatargpt.speech.lids import Closing
-from avatargpt.speech.performer import FacePerformer
 from instruct_data.face.score import Emotion, Event, Score
 from tests.speech.conftest import Words
 from vqvae.face import FaceMotion

@@ -15,11 +15,11 @@ import numpy as np
 import pytest
 import soundfile
 
-from avatargpt.export.live_link import LiveLinkSender, Packet, pack, unpack, values
-from avatargpt.export.websocket import MOST_CLIENTS, WAITING, WebSocketSender
-from avatargpt.speech import live
-from avatargpt.speech.driver import Driver
-from avatargpt.speech.network import DriverConfig, DriverNetwork
+from avatargpt.export.face.live_link import LiveLinkSender, Packet, pack, unpack, values
+from avatargpt.export.face.websocket import MOST_CLIENTS, WAITING, WebSocketSender
+from avatargpt.face.audio_model import live
+from avatargpt.face.audio_model.driver import Driver
+from avatargpt.face.audio_model.network import DriverConfig, DriverNetwork
 from vqvae import arkit
 from vqvae.errors import UserError
 from vqvae.face import FaceMotion

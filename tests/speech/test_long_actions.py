@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from avatargpt.cli.face_score import told
-from avatargpt.speech.direction import FIRST, HELD, PASSED, Clause, Direction
-from avatargpt.speech.performer import FacePerformer
-from avatargpt.speech.scores import clauses_of
-from avatargpt.speech.slow_actions import slowly
+from avatargpt.face.audio_model.conditioning import FIRST, HELD, PASSED, Clause, Direction
+from avatargpt.face.instructions.scores import clauses_of
+from avatargpt.face.performer import FacePerformer
+from avatargpt.language.face.slow_actions import slowly
 from instruct_data.face.render import render
 from instruct_data.face.score import Event, Score, parse_score
 from vqvae.errors import UserError

@@ -5,14 +5,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from avatargpt.speech.counts import as_fast, counted, named_counts
-from avatargpt.speech.extent import extended
-from avatargpt.speech.folder import packaged
-from avatargpt.speech.performer import FacePerformer
-from avatargpt.speech.regular import regular
-from avatargpt.speech.score_tokens import ScoreTokens
-from avatargpt.speech.scores import check_times, filled, fitted
-from avatargpt.speech.seconds import LongTokens, Shortened, shortened
+from avatargpt.face.instructions.score_tokens import ScoreTokens
+from avatargpt.face.instructions.scores import check_times, filled, fitted
+from avatargpt.face.performer import FacePerformer
+from avatargpt.language.face.counts import as_fast, counted, named_counts
+from avatargpt.language.face.extent import extended
+from avatargpt.language.face.regular import regular
+from avatargpt.language.face.seconds import LongTokens, Shortened, shortened
+from avatargpt.model.folder import packaged
 from instruct_data.face.score import Emotion, Event, Score
 from vqvae.errors import UserError
 

@@ -5,9 +5,9 @@ import pytest
 import torch
 from torch import nn
 
-from avatargpt.speech.driver import Driver
-from avatargpt.speech.network import DriverConfig, DriverNetwork
-from avatargpt.speech.products import EightBits, Exact, multiplied
+from avatargpt.face.audio_model.driver import Driver
+from avatargpt.face.audio_model.network import DriverConfig, DriverNetwork
+from avatargpt.face.audio_model.products import EightBits, Exact, multiplied
 from tests.speech.conftest import voice
 from vqvae.precision import lowered, raised
 

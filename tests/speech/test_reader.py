@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 import torch
 
+from avatargpt.face.audio_model.driver import Driver
+from avatargpt.face.instructions.decoding import Decoding
+from avatargpt.face.instructions.network import ReaderConfig, ReaderNetwork, seconds_left
+from avatargpt.face.instructions.parser import ScoreReader, wordings
+from avatargpt.face.instructions.score_tokens import START, Clock, ScoreTokens, clock_times, lasting
+from avatargpt.face.instructions.scores import spread
+from avatargpt.face.performer import FacePerformer
 from avatargpt.metrics.face_reading import reading_score
-from avatargpt.speech.driver import Driver
-from avatargpt.speech.performer import FacePerformer
-from avatargpt.speech.reader import ScoreReader, wordings
-from avatargpt.speech.reader_decoding import Decoding
-from avatargpt.speech.reader_network import ReaderConfig, ReaderNetwork, seconds_left
-from avatargpt.speech.score_tokens import START, Clock, ScoreTokens, clock_times, lasting
-from avatargpt.speech.scores import spread
 from avatargpt.train.pack import mean_of
 from instruct_data.face.compose import composed
 from instruct_data.face.score import Emotion, Event, Score
@@ -137,7 +137,7 @@ def test_readings_of_the_mirror_image_are_turned_back(monkeypatch: pytest.Monkey
     monkeypatch.setattr(reader.readings[0], "likeliest", lambda *_: rows["left"])
     monkeypatch.setattr(reader.readings[0], "drawn", drawn)
     found: list[list[Score]] = []
-    monkeypatch.setattr("avatargpt.speech.reader.agreed", lambda some: found.append(list(some)) or some[0])
+    monkeypatch.setattr("avatargpt.face.instructions.parser.agreed", lambda some: found.append(list(some)) or some[0])
     reader.read(["wink with the left eye"], Words(), 3)
     assert asked == [4] and len(found[0]) == 1 + 4 * 3
     assert {e.action for s in found[0] for e in s.events} == {"wink_left"}
@@ -225,7 +225,7 @@ def test_several_readers_are_asked_alike(tmp_path: Path, monkeypatch: pytest.Mon
     both.save(tmp_path)
     again = ScoreReader.load(tmp_path)
     assert len(again.others) == 1 and again.others[0].config.width == 24
-    monkeypatch.setattr("avatargpt.speech.reader.agreed", lambda some: asked.append(list(some)) or some[0])
+    monkeypatch.setattr("avatargpt.face.instructions.parser.agreed", lambda some: asked.append(list(some)) or some[0])
     again.read(["smile, then nod"], Words(), 4)
     monkeypatch.undo()
     alone = [ScoreReader(n) for n in (both.network, wider)]
@@ -282,7 +282,7 @@ def test_readings_fill_the_clip_before_they_are_compared(monkeypatch: pytest.Mon
     row = reader.tokens.encode(Score(3.0, (Event("nod", 0.5, 1.5),)))
     monkeypatch.setattr(reader.readings[0], "likeliest", lambda *_: row)
     monkeypatch.setattr(reader.readings[0], "drawn", lambda states, *_: [[row]] * len(states))
-    monkeypatch.setattr("avatargpt.speech.reader.agreed", lambda some: found.append(list(some)) or some[0])
+    monkeypatch.setattr("avatargpt.face.instructions.parser.agreed", lambda some: found.append(list(some)) or some[0])
     assert reader.read(["nod"], Words(), 0, [4.4])[0].events[0].end == pytest.approx(4.0)
     assert reader.read(["nod"], Words(), 0)[0].events[0].end == pytest.approx(2.0)
     reader.read(["nod", "nod"], Words(), 1, [4.4, None])

@@ -8,13 +8,12 @@ import numpy as np
 import pytest
 import torch
 
-from avatargpt.speech.reader import ScoreReader
-from avatargpt.speech.reader_network import ReaderConfig, ReaderNetwork
-from avatargpt.speech.score_tokens import clock_times
-from avatargpt.speech.scores import FILLED
-from avatargpt.speech.tuned_layers import TunedLayers
-from avatargpt.train.reader import begin_with, train
-from avatargpt.train.reader_material import (
+from avatargpt.face.instructions.network import ReaderConfig, ReaderNetwork
+from avatargpt.face.instructions.parser import ScoreReader
+from avatargpt.face.instructions.score_tokens import clock_times
+from avatargpt.face.instructions.scores import FILLED
+from avatargpt.model.tuned_layers import TunedLayers
+from avatargpt.train.data.parser_material import (
     Material,
     ReaderBatches,
     ReaderTraining,
@@ -24,7 +23,8 @@ from avatargpt.train.reader_material import (
     rows_of,
     with_mirrored,
 )
-from avatargpt.train.reader_pairs import clocked, felt_in_turn, felt_meanwhile, joined, kept, once_more, pairs_of
+from avatargpt.train.data.parser_pairs import clocked, felt_in_turn, felt_meanwhile, joined, kept, once_more, pairs_of
+from avatargpt.train.parser import begin_with, train
 from avatargpt.train.runtime import Runtime
 from instruct_data.face.corpus import reworded
 from instruct_data.face.score import MAX_SECONDS, Emotion, Event, Score

@@ -6,14 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from avatargpt.evaluation.speech_face import _still
-from avatargpt.speech.audio import RATE
-from avatargpt.speech.direction import Clause, Direction
-from avatargpt.speech.driver import Driver
-from avatargpt.speech.features import extract
-from avatargpt.speech.network import DriverConfig, DriverNetwork
-from avatargpt.speech.pairs import PAIRED
-from avatargpt.speech.speaking import (
+from avatargpt.evaluation.face.speech_face import _still
+from avatargpt.face.audio_model.conditioning import Clause, Direction
+from avatargpt.face.audio_model.driver import Driver
+from avatargpt.face.audio_model.features import extract
+from avatargpt.face.audio_model.network import DriverConfig, DriverNetwork
+from avatargpt.face.audio_model.speaking import (
     FUNNEL,
     JAW,
     LIGHTLY,
@@ -28,7 +26,9 @@ from avatargpt.speech.speaking import (
     lightly,
     pressed,
 )
-from avatargpt.speech.validation import as_recorded, predict
+from avatargpt.signals.audio import RATE
+from avatargpt.train.speech_data.pairs import PAIRED
+from avatargpt.train.speech_data.validation import as_recorded, predict
 from tests.speech.conftest import Words, together, voice
 from vqvae.errors import UserError
 

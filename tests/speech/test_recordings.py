@@ -7,19 +7,19 @@ import numpy as np
 import pytest
 import soundfile
 
-from avatargpt.speech import relabel
-from avatargpt.speech.align import begun_early, closed_early, visible
-from avatargpt.speech.audio import RATE
-from avatargpt.speech.batches import Batches, Sampling
-from avatargpt.speech.coding import CODECS, any_coded, coded
-from avatargpt.speech.driver import Driver
-from avatargpt.speech.features import extract
-from avatargpt.speech.flite import Flite, phones_of
-from avatargpt.speech.pairs import Spoken
-from avatargpt.speech.phones import ARPABET, INDEX, VISEMES, Phone
-from avatargpt.speech.prompts import is_prompts, prompts
-from avatargpt.speech.stamps import stamps
-from avatargpt.speech.synthetic import SpeechData, flite_clips
+from avatargpt.face.audio_model.driver import Driver
+from avatargpt.face.audio_model.features import extract
+from avatargpt.signals.audio import RATE
+from avatargpt.signals.phones import ARPABET, INDEX, VISEMES, Phone
+from avatargpt.train.speech_data import relabel
+from avatargpt.train.speech_data.align import begun_early, closed_early, visible
+from avatargpt.train.speech_data.batches import Batches, Sampling
+from avatargpt.train.speech_data.coding import CODECS, any_coded, coded
+from avatargpt.train.speech_data.flite import Flite, phones_of
+from avatargpt.train.speech_data.pairs import Spoken
+from avatargpt.train.speech_data.prompts import is_prompts, prompts
+from avatargpt.train.speech_data.stamps import stamps
+from avatargpt.train.speech_data.synthetic import SpeechData, flite_clips
 from tests.speech.conftest import PHONES, clip, voice
 from vqvae.errors import UserError
 

@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from avatargpt.speech.audio import RATE
-from avatargpt.speech.batches import Batches, Sampling
-from avatargpt.speech.disturb import Disturber
-from avatargpt.speech.features import BANDS, PER_QUARTER, QUARTERS
-from avatargpt.speech.sounds import SOUNDS, sounds
-from avatargpt.speech.synthetic import sound_clips, still_clips
+from avatargpt.face.audio_model.features import BANDS, PER_QUARTER, QUARTERS
+from avatargpt.signals.audio import RATE
+from avatargpt.train.speech_data.batches import Batches, Sampling
+from avatargpt.train.speech_data.disturb import Disturber
+from avatargpt.train.speech_data.sounds import SOUNDS, sounds
+from avatargpt.train.speech_data.synthetic import sound_clips, still_clips
 from vqvae.errors import UserError
 
 

@@ -1,8 +1,8 @@
 import numpy as np
 
-from avatargpt.speech.lipsync_metrics import MOUTH, Lips, channel, closed, rounding, touching
-from avatargpt.speech.phones import INDEX, Phone, from_arpabet, from_ipa
-from avatargpt.speech.teacher import STYLE, phone_track, teach
+from avatargpt.face.audio_model.visemes import STYLE, phone_track, teach
+from avatargpt.metrics.lip_sync import MOUTH, Lips, channel, closed, rounding, touching
+from avatargpt.signals.phones import INDEX, Phone, from_arpabet, from_ipa
 from tests.speech.conftest import PHONES
 
 

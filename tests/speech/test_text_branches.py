@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 import torch
 
-from avatargpt.speech.audio import RATE
-from avatargpt.speech.direction import Clause, Direction, Feeling
-from avatargpt.speech.driver import Driver
-from avatargpt.speech.expressions import ExpressionClip
-from avatargpt.speech.network import DriverConfig
-from avatargpt.train.driver import train
+from avatargpt.face.audio_model.conditioning import Clause, Direction, Feeling
+from avatargpt.face.audio_model.driver import Driver
+from avatargpt.face.audio_model.network import DriverConfig
+from avatargpt.signals.audio import RATE
+from avatargpt.train.audio_model import train
 from avatargpt.train.runtime import Runtime
+from avatargpt.train.speech_data.expressions import ExpressionClip
 from tests.speech.conftest import Words, together, voice
 from tests.speech.test_training import CONFIG, clips, expression, no_pictures
 from vqvae.errors import UserError
@@ -50,7 +50,7 @@ def test_feelings_word_by_word() -> None:
 
 
 def test_the_text_branches_are_trained_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("avatargpt.text.SentenceGrounder", lambda **_: Words())
+    monkeypatch.setattr("avatargpt.model.text_encoder.SentenceGrounder", lambda **_: Words())
     runtime = Runtime(0, 1, torch.device("cpu"), bf16=False)
     heard = train(CONFIG, clips(), [], tmp_path / "heard", runtime)
     before = {k: v.clone() for k, v in heard.network.state_dict().items()}
@@ -77,7 +77,7 @@ def test_of_many_clauses_only_what_is_seen_goes_through_the_network(
     clauses = [Clause("smile", k, k + 0.5) for k in range(3)] + [Clause("wink the left eye", 0.2, 2.0)]
     told, sound = Direction.make([], clauses, Words()), voice(3.0)
     whole = together(driver.drive(sound, RATE, told))
-    monkeypatch.setattr("avatargpt.speech.stream.MOST_TOKENS", 2)
+    monkeypatch.setattr("avatargpt.face.audio_model.stream.MOST_TOKENS", 2)
     assert np.abs(together(driver.drive(sound, RATE, told)) - whole).max() < 1e-5
     often = [Clause("blink now", 2 * k, 2 * k + 0.3) for k in range(300)]
     assert len(Direction.make([], often, Words()).spans) == 300

@@ -5,18 +5,18 @@ import numpy as np
 import pytest
 import torch
 
-from avatargpt.speech import corpus, expressions
-from avatargpt.speech.batches import SILENT, Batches, Sampling, stand_in
-from avatargpt.speech.direction import Clause, Feeling
-from avatargpt.speech.driver import Driver
-from avatargpt.speech.expressions import ExpressionClip, compose
-from avatargpt.speech.losses import ACTION_UNITS, DriverLosses, channel_scale, driver_losses
-from avatargpt.speech.network import DriverConfig, DriverNetwork, Said
-from avatargpt.speech.pairs import PAIRED
-from avatargpt.speech.phones import INDEX as INDEX_OF
-from avatargpt.train.driver import train
+from avatargpt.face.audio_model.conditioning import Clause, Feeling
+from avatargpt.face.audio_model.driver import Driver
+from avatargpt.face.audio_model.network import DriverConfig, DriverNetwork, Said
+from avatargpt.signals.phones import INDEX as INDEX_OF
+from avatargpt.train.audio_model import train
 from avatargpt.train.pack import mean_of
 from avatargpt.train.runtime import Runtime
+from avatargpt.train.speech_data import corpus, expressions
+from avatargpt.train.speech_data.batches import SILENT, Batches, Sampling, stand_in
+from avatargpt.train.speech_data.expressions import ExpressionClip, compose
+from avatargpt.train.speech_data.losses import ACTION_UNITS, DriverLosses, channel_scale, driver_losses
+from avatargpt.train.speech_data.pairs import PAIRED
 from tests.speech.conftest import Words, clip
 from vqvae.arkit import INDEX, expand
 from vqvae.errors import UserError
@@ -106,8 +106,8 @@ def test_directed_rows(silent: str, emotion: str) -> None:
 
 
 def test_composition_keeps_closed_lips_closed() -> None:
-    from avatargpt.speech.lipsync_metrics import closed
-    from avatargpt.speech.teacher import teach
+    from avatargpt.face.audio_model.visemes import teach
+    from avatargpt.metrics.lip_sync import closed
     from tests.speech.conftest import PHONES
 
     speech = teach(PHONES, 90).curves
@@ -168,7 +168,7 @@ def test_pairs_teach_only_what_they_show() -> None:
 
 
 def test_concordance_sees_course_and_size() -> None:
-    from avatargpt.speech.losses import concordance
+    from avatargpt.train.speech_data.losses import concordance
 
     torch.manual_seed(0)
     x = torch.randn(500, 1) * 0.2 + 0.3
@@ -198,7 +198,7 @@ def test_caches_come_back(tmp_path: Path) -> None:
 
 
 def test_a_gate_is_added_to_a_driver_and_learns_closures(tmp_path: Path) -> None:
-    from avatargpt.speech.losses import closing
+    from avatargpt.train.speech_data.losses import closing
 
     phones = torch.tensor([[[0, 0], [1, 1], [INDEX_OF["P"], 1], [1, 1], [1, 1]]])
     assert closing(phones).tolist() == [[False, True, True, True, False]]
@@ -227,9 +227,9 @@ def test_a_gate_is_added_to_a_driver_and_learns_closures(tmp_path: Path) -> None
 
 
 def test_the_gate_is_as_ready_as_it_may_be() -> None:
-    from avatargpt.speech.lipsync_metrics import Lips
-    from avatargpt.speech.phones import Phone
-    from avatargpt.speech.validation import SHIFTS, predict, settle_gate
+    from avatargpt.metrics.lip_sync import Lips
+    from avatargpt.signals.phones import Phone
+    from avatargpt.train.speech_data.validation import SHIFTS, predict, settle_gate
 
     torch.manual_seed(1)
     network = DriverNetwork(DriverConfig(**CONFIG["model"], seal=True))

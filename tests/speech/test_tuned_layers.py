@@ -4,11 +4,11 @@ from pathlib import Path
 
 import torch
 
-from avatargpt.speech.reader import ScoreReader, reading_grounder
-from avatargpt.speech.reader_network import ReaderConfig, ReaderNetwork
-from avatargpt.speech.reading import padded
-from avatargpt.speech.tuned_layers import WIDTH, TunedLayers
-from avatargpt.text import SentenceGrounder
+from avatargpt.face.instructions.network import ReaderConfig, ReaderNetwork
+from avatargpt.face.instructions.parser import ScoreReader, reading_grounder
+from avatargpt.face.instructions.sampling import padded
+from avatargpt.model.text_encoder import SentenceGrounder
+from avatargpt.model.tuned_layers import WIDTH, TunedLayers
 
 TEXTS = ["wink twice with the left eye, then nod", "smile"]
 

@@ -2,9 +2,9 @@ import json
 
 import pytest
 
+from avatargpt.face.performer import FacePerformer
+from avatargpt.language.face.typed import meaningless, worded
 from avatargpt.resources import suites
-from avatargpt.speech.performer import FacePerformer
-from avatargpt.speech.typed import meaningless, worded
 from instruct_data.face.corpus import OWN
 
 

@@ -3,14 +3,14 @@
 import numpy as np
 import pytest
 
-from avatargpt.speech.blinks import told
-from avatargpt.speech.denied import allowed, denials, denies_moving
-from avatargpt.speech.folder import packaged
-from avatargpt.speech.idle import calm_spans
-from avatargpt.speech.laughter import laughing
-from avatargpt.speech.numerals import in_seconds, value
-from avatargpt.speech.performer import FacePerformer
-from avatargpt.speech.waits import parted, waited
+from avatargpt.face.audio_model.blinks import told
+from avatargpt.face.audio_model.idle import calm_spans
+from avatargpt.face.performer import FacePerformer
+from avatargpt.language.face.laughter import laughing
+from avatargpt.language.face.negation import allowed, denials, denies_moving
+from avatargpt.language.face.waits import parted, waited
+from avatargpt.language.numbers import in_seconds, value
+from avatargpt.model.folder import packaged
 from instruct_data.face.score import Emotion, Event, Score
 from vqvae.errors import UserError
 

@@ -12,7 +12,7 @@ import pytest
 import torch
 import yaml
 
-from avatargpt.checkpoint import load_model
+from avatargpt.model.checkpoint import load_model
 from avatargpt.train.objectives import OBJECTIVES, Losses
 from instruct_data import registry
 from instruct_data.clip import Clip

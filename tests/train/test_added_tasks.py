@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import yaml
 
-from avatargpt.config import AvatarGPTConfig
-from avatargpt.text import TextTokenizer
-from avatargpt.train.examples import Example, ExampleOptions, Examples
-from avatargpt.train.pools import Pools
+from avatargpt.model.config import AvatarGPTConfig
+from avatargpt.model.text_encoder import TextTokenizer
+from avatargpt.train.data.examples import Example, ExampleOptions, Examples
+from avatargpt.train.data.pools import Pools
 from instruct_data import registry
 from instruct_data.mixture import Draw
 from instruct_data.store import ClipCodes

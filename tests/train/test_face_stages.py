@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 
-from avatargpt.checkpoint import SMALL, load_model
-from avatargpt.pipeline import AvatarGPT
-from avatargpt.speech.driver import Driver
-from avatargpt.speech.network import DriverConfig, DriverNetwork
-from avatargpt.speech.reader import ScoreReader
-from avatargpt.speech.reader_network import ReaderConfig, ReaderNetwork
+from avatargpt.api import AvatarGPT
+from avatargpt.face.audio_model.driver import Driver
+from avatargpt.face.audio_model.network import DriverConfig, DriverNetwork
+from avatargpt.face.instructions.network import ReaderConfig, ReaderNetwork
+from avatargpt.face.instructions.parser import ScoreReader
+from avatargpt.model.checkpoint import SMALL, load_model
 from avatargpt.train.command import main
-from avatargpt.train.faces import LONGEST, told_clip, told_clips, wordless_clips
+from avatargpt.train.data.faces import LONGEST, told_clip, told_clips, wordless_clips
 from instruct_data.face import corpus
 from instruct_data.face.compose import composed
 from instruct_data.store import Store

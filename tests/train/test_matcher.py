@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from avatargpt.matcher import FILE, Matcher, MatcherNetwork
-from avatargpt.metrics.signature import SIZE
-from avatargpt.train.matcher import MatcherTraining, PairBatches, Pairs, pairs_of, rank_one, train
+from avatargpt.model.scorer import FILE, Matcher, MatcherNetwork
+from avatargpt.signals.signature import SIZE
 from avatargpt.train.runtime import Runtime
+from avatargpt.train.scorer import MatcherTraining, PairBatches, Pairs, pairs_of, rank_one, train
 from vqvae.errors import UserError
 
 CONFIG = {

@@ -12,15 +12,22 @@ import pytest
 import torch
 from safetensors.numpy import load_file
 
-from avatargpt.evaluation.traits import manners
-from avatargpt.evaluation.truths import Truths
-from avatargpt.matcher import MatcherNetwork
-from avatargpt.metrics.signature import SIZE
-from avatargpt.train.book import PERFORMED_BY, _nearest, _usual, keyframed_captions, with_performed, with_plain_of
-from avatargpt.train.judged import Judged, picked
-from avatargpt.train.matcher import train
-from avatargpt.train.practice import SIGNATURES, SOURCE, Practice, exercises, lessons, pass_rates, usual
-from avatargpt.wording import Wording
+from avatargpt.metrics.traits import manners
+from avatargpt.metrics.truths import Truths
+from avatargpt.model.scorer import MatcherNetwork
+from avatargpt.retrieval.phrases import Wording
+from avatargpt.signals.signature import SIZE
+from avatargpt.train.data.judged import Judged, picked
+from avatargpt.train.phrase_index import (
+    PERFORMED_BY,
+    _nearest,
+    _usual,
+    keyframed_captions,
+    with_performed,
+    with_plain_of,
+)
+from avatargpt.train.scorer import train
+from avatargpt.train.self_training import SIGNATURES, SOURCE, Practice, exercises, lessons, pass_rates, usual
 from instruct_data.store import ClipCodes, Store
 from tests.train.test_matcher import CONFIG, RUNTIME, made
 from vqvae.errors import UserError

@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from avatargpt.train import prepare as stage
-from avatargpt.train.prepare import Preparation, prepare
-from instruct_data.captions import CaptionBank
+from avatargpt.train.data import prepare as stage
+from avatargpt.train.data.prepare import Preparation, prepare
 from instruct_data.clip import Clip
-from instruct_data.rewrites import Rewrites
 from instruct_data.sources.corpus import read_corpus
+from instruct_data.text.captions import CaptionBank
+from instruct_data.text.rewrites import Rewrites
 from vqvae.errors import UserError
 
 

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import torch
 
-from avatargpt.checkpoint import load_model
-from avatargpt.text import TextTokenizer
+from avatargpt.model.checkpoint import load_model
+from avatargpt.model.text_encoder import TextTokenizer
 from avatargpt.train.command import main
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import torch
 
-from avatargpt.checkpoint import load_model
+from avatargpt.model.checkpoint import load_model
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from avatargpt.config import AvatarGPTConfig
-from avatargpt.library import EXAMPLE_TOKENS
-from avatargpt.text import TextTokenizer
-from avatargpt.train.examples import ExampleOptions, Examples
-from avatargpt.train.retrieval import Neighbours, base_id, caption_side
+from avatargpt.model.config import AvatarGPTConfig
+from avatargpt.model.text_encoder import TextTokenizer
+from avatargpt.retrieval.exemplars import EXAMPLE_TOKENS
+from avatargpt.train.data.examples import ExampleOptions, Examples
+from avatargpt.train.data.neighbours import Neighbours, base_id, caption_side
 from instruct_data.mixture import Draw
 from instruct_data.store import ClipCodes
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from avatargpt.train.command import main
-from avatargpt.train.corpus import clip_steps, user_pairs
+from avatargpt.train.data.corpus import clip_steps, user_pairs
 from avatargpt.train.optimizers import Muon, MuonAdamW, make_optimizer, orthogonalised
 from instruct_data.store import Store
 from vqvae.errors import UserError

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from avatargpt.config import AvatarGPTConfig
-from avatargpt.text import TextTokenizer
-from avatargpt.train.corpus import Folders, text_corpus
-from avatargpt.train.examples import ExampleOptions, Examples
+from avatargpt.model.config import AvatarGPTConfig
+from avatargpt.model.text_encoder import TextTokenizer
+from avatargpt.train.data.corpus import Folders, text_corpus
+from avatargpt.train.data.examples import ExampleOptions, Examples
 from instruct_data.clip import Clip
 from instruct_data.mixture import Draw
 from instruct_data.store import ClipCodes, Store

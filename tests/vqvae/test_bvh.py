@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from vqvae import rotations as rot
-from vqvae.bvh import parse_bvh, read_bvh, write_bvh
 from vqvae.errors import UserError
+from vqvae.io.bvh import parse_bvh, read_bvh, write_bvh
 from vqvae.motion import Motion
 from vqvae.retarget import retarget
 from vqvae.rig import Rig, joint_map, side_and_core

@@ -1,0 +1,95 @@
+"""The describe suite: is the action named, is the side right, how near are the words."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from avatargpt.evaluation.body import actions
+from avatargpt.evaluation.report import figure, plain
+from avatargpt.evaluation.suites import Suite
+from instruct_data.clip import Clip
+from vqvae.errors import UserError
+from vqvae.motion import Motion
+
+Describe = Callable[[list[Motion]], Sequence[str]]
+
+
+def reference(clip: Clip) -> tuple[set[str], str]:
+    """Actions that count as right for a clip, and the side (or "").
+
+    The corpus' class decides where there is one; else whatever at least a third of its captions name.
+    """
+    if clip.action in actions.CLASSES:
+        name, side = actions.expected(clip.action)
+        return {name}, side
+    named = Counter(actions.action_of(c) for c in clip.captions)
+    named.pop("", None)
+    return {a for a, n in named.items() if 3 * n >= len(clip.captions)}, ""
+
+
+def score(suite: Suite, clips: list[Clip], describe: Describe) -> dict[str, Any]:
+    """All figures of the describe suite.
+
+    Args:
+        suite: of kind ``describe``.
+        clips: held-out clips with captions.
+        describe: motions -> one sentence each.
+
+    Returns:
+        results, the confusion counts ``{reference: {named: count}}`` and a random sample of descriptions.
+    """
+    from avatargpt.metrics import text
+
+    text.needs_packages()
+    batch = int(suite.options.get("batch", 32))
+    said: list[str] = []
+    for start in range(0, len(clips), batch):
+        part = clips[start : start + batch]
+        answers = list(describe([c.load() for c in part]))
+        if len(answers) != len(part):
+            raise UserError(f"describe gave {len(answers)} sentences for {len(part)} motions")
+        said += [str(a) for a in answers]
+
+    right, side_right = [], []
+    by_class: dict[str, list[float]] = defaultdict(list)
+    confusion: dict[str, Counter[str]] = defaultdict(Counter)
+    for clip, sentence in zip(clips, said, strict=True):
+        wanted, side = reference(clip)
+        if not wanted:
+            continue
+        named = actions.action_of(sentence)
+        ok = named in wanted
+        name = clip.action or " or ".join(sorted(wanted))
+        right.append(float(ok))
+        by_class[name].append(float(ok))
+        confusion[name][named or "(none)"] += 1
+        if side and ok:
+            # A wrong action is counted once, above; here only whether the side of a right one is right.
+            side_right.append(float(actions.side_of(sentence) == side))
+    references = [c.captions for c in clips]
+    results = {
+        "action": figure(right),
+        "action_class_mean": figure([float(np.mean(v)) for v in by_class.values()]),
+        "side": figure(side_right),
+    }
+    metrics = {"bleu1": ("bleu1_raw", "bleu1_lemma"), "bleu4": ("bleu4_raw", "bleu4_lemma"),
+               "rouge_l": ("rouge_l_raw", "rouge_l_lemma"), "cider": ("cider_raw", "cider_lemma")}  # fmt: skip
+    for name, (raw, lemma) in metrics.items():
+        results[name] = plain(getattr(text, raw)(said, references))
+        results[f"{name}/lemma"] = plain(getattr(text, lemma)(said, references))
+    results.update({f"action/{k}": figure(v) for k, v in sorted(by_class.items())})
+    rng = np.random.default_rng(suite.seeds[0])
+    chosen = rng.choice(len(clips), min(int(suite.options.get("samples", 30)), len(clips)), replace=False)
+    sample = [{"clip": clips[i].id, "said": said[i], "reference": clips[i].captions[0]} for i in chosen]
+    return {"results": results, "confusion": {k: dict(v.most_common()) for k, v in sorted(confusion.items())},
+            "sample": sample, "clips": len(clips)}  # fmt: skip
+
+
+def markdown(result: dict[str, Any]) -> str:
+    """The sample as a Markdown table, as it is."""
+    rows = [f"| {r['clip']} | {r['said']} | {r['reference']} |" for r in result["sample"]]
+    return "\n".join(["| clip | described as | one of its captions |", "|---|---|---|", *rows]) + "\n"

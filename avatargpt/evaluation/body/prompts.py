@@ -1,0 +1,127 @@
+"""Prompt following: generate, judge by geometry, count."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from itertools import islice
+from typing import Any
+
+import numpy as np
+
+from avatargpt.evaluation.report import figure
+from avatargpt.evaluation.suites import SEEN_IN, Suite
+from avatargpt.metrics.geometry import predicates
+from avatargpt.signals.joints import Signals
+from instruct_data.clip import Clip
+from vqvae.errors import UserError
+from vqvae.motion import Motion
+
+Generator = Callable[[list[str], list[int]], Sequence[Motion]]
+"""(prompts, seeds), equally long -> one motion per pair."""
+
+
+def score(suite: Suite, generate: Generator, batch: int = 64) -> dict[str, Any]:
+    """Every prompt of the suite with every seed.
+
+    Args:
+        suite: of kind ``prompts``.
+        generate: the model, or a baseline, under test.
+        batch: how many prompts are handed over at once.
+
+    Returns:
+        ``{"results": {figure: ..}, "prompts": [..]}``: the pass rate over all prompts, per kind and per acquaintance
+        with the words (mean over prompts of the share of seeds right, bootstrap over prompts), and per prompt which
+        seeds passed and what was measured in the first one that failed.
+    """
+    texts = sorted({e.prompt for e in suite.entries} | {e.neutral for e in suite.entries if e.neutral})
+    pairs = [(text, seed) for text in texts for seed in suite.seeds]
+    made: dict[tuple[str, int], Signals] = {}
+    for start in range(0, len(pairs), batch):
+        chunk = pairs[start : start + batch]
+        motions = list(generate([t for t, _ in chunk], [s for _, s in chunk]))
+        if len(motions) != len(chunk):
+            raise UserError(f"the generator gave {len(motions)} motions for {len(chunk)} prompts")
+        made.update({pair: Signals(m) for pair, m in zip(chunk, motions, strict=True)})
+
+    by_kind: dict[str, list[float]] = defaultdict(list)
+    by_words: dict[str, list[float]] = defaultdict(list)
+    rows = []
+    for entry in suite.entries:
+        passed, failure = [], None
+        for seed in suite.seeds:
+            reference = made[entry.neutral, seed] if entry.neutral else None
+            verdict = predicates.judge_all(entry.checks, made[entry.prompt, seed], reference)
+            passed.append(int(verdict.passed))
+            if not verdict.passed and failure is None:
+                failure = {k: round(v, 3) for k, v in verdict.values.items() if v == v}
+        share = sum(passed) / len(passed)
+        by_kind[entry.kind].append(share)
+        if entry.seen_in:
+            by_words[entry.seen_in].append(share)
+        if entry.seen_in == "nowhere":  # a word in no text at all is in no request either
+            by_words["texts"].append(share)
+        row = {"prompt": entry.prompt, "kind": entry.kind, "passed": passed}
+        rows.append({**row, "measured_in_first_failure": failure} if failure is not None else row)
+    results = {"pass_rate": figure([x for v in by_kind.values() for x in v])}
+    results.update({f"pass_rate/{kind}": figure(values) for kind, values in sorted(by_kind.items())})
+    one_action = [x for kind, v in by_kind.items() if kind != "two" for x in v]
+    results["pass_rate/all but two"] = figure(one_action)
+    results.update({f"pass_rate/{figures}": figure(by_words[k]) for k, figures in SEEN_IN.items() if by_words[k]})
+    return {"results": results, "prompts": rows}
+
+
+def attainable(suite: Suite, clips: list[Clip], generate: Generator) -> dict[str, Any]:
+    """What real clips alone can reach: for every prompt the share of clips that satisfy its checks.
+
+    A prompt of one action that no real clip satisfies would be a fault of the suite. Style checks compare every clip
+    with what `generate` (caption retrieval) answers to the neutral prompt.
+
+    Returns:
+        ``attainable``: share of the one-action prompts that at least one clip satisfies; ``chance``: mean share of
+        clips per such prompt; and the share per prompt.
+    """
+    signals = [Signals(c.load()) for c in clips]
+    shares: list[float] = []
+    rows = []
+    for entry in suite.entries:
+        reference = Signals(generate([entry.neutral], [0])[0]) if entry.neutral else None
+        if entry.kind == "two":
+            continue  # real clips of two composed actions are hardly there; see `composed`
+        share = sum(predicates.judge_all(entry.checks, s, reference).passed for s in signals) / len(signals)
+        shares.append(share)
+        rows.append({"prompt": entry.prompt, "kind": entry.kind, "share_of_clips": round(share, 5)})
+    results = {
+        "attainable": figure([float(s > 0) for s in shares]),
+        "chance": figure(shares),
+    }
+    return {"results": results, "prompts": rows, "clips": len(clips)}
+
+
+def composed(suite: Suite, clips: list[Clip], tries: int = 3, seed: int = 0) -> dict[str, Any]:
+    """Whether two-action checks accept a right rendition and refuse the wrong order.
+
+    For each ``then`` check of two parts, real clips that satisfy the parts are joined (position and facing continue)
+    in the right order and in the other one.
+
+    Returns:
+        ``right_order`` and ``wrong_order`` pass rates. Some wrong orders are right too: a clip that already walks
+        before it waves, joined after a wave, still walks and then waves.
+    """
+    from avatargpt.evaluation.body.reconstruction import join
+
+    rng = np.random.default_rng(seed)
+    order = rng.permutation(len(clips)).tolist()
+    signals = {i: Signals(clips[i].load()) for i in order}
+    right, wrong = [], []
+    for entry in suite.entries:
+        check = entry.checks[0]
+        parts = check["then"] if isinstance(check, dict) and "then" in check else []
+        if len(parts) != 2:
+            continue
+        fits = [list(islice((i for i, s in signals.items() if predicates.judge(p, s).passed), tries)) for p in parts]
+        for a, b in zip(*fits, strict=False):
+            first, second = clips[a].load().canonical(), clips[b].load().canonical()
+            right.append(float(predicates.judge(check, join([first, second])).passed))
+            wrong.append(float(predicates.judge(check, join([second, first])).passed))
+    return {"results": {"right_order": figure(right), "wrong_order": figure(wrong)}, "clips": len(clips)}

@@ -1,0 +1,212 @@
+"""The speech_face suite: lips against phones, silence, onsets and drift, and recorded faces against two baselines."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from avatargpt.evaluation.report import figure, plain
+from avatargpt.evaluation.suites import Suite
+from avatargpt.face.audio_model.driver import Driver
+from avatargpt.face.audio_model.features import BANDS, PER_QUARTER, QUARTERS
+from avatargpt.face.audio_model.visemes import teach
+from avatargpt.metrics import lip_sync as lipsync
+from avatargpt.signals.audio import FPS, RATE, frames_in
+from avatargpt.signals.phones import Phone
+from avatargpt.train.speech_data.align import aligned, changes
+from avatargpt.train.speech_data.augment import noise
+from avatargpt.train.speech_data.corpus import SpeechClip, load
+from avatargpt.train.speech_data.pairs import CHOSEN_ON, lj_sentences, paired_clips, timed_speech
+from avatargpt.train.speech_data.sounds import SOUNDS
+from avatargpt.train.speech_data.synthetic import loudness
+from vqvae.errors import UserError
+
+RIDGE, CONTEXT = 300.0, (-4, 2)  # penalty, frames before and after
+MOVED, EACH_SOUND = 0.05, 6  # weight from which a mouth is seen to move; clips of each kind of sound
+NOISES = 14  # of each colour
+ROUNDED = 0.02  # standard deviation of the teacher's rounding below which a clip has none: nothing to correlate with
+
+
+def score(suite: Suite, driver: Driver, data: Path | None, store: Path | None) -> dict[str, Any]:
+    """All figures.
+
+    Args:
+        suite: of kind ``speech_face``.
+        driver: under test.
+        data: folder with facegood, aligned_speech_misc, ljspeech_sample; parts that are missing are left out.
+        store: a cache of the speech stage, for held-out synthetic voices; None leaves them out.
+
+    Raises:
+        UserError: neither given, or nothing to measure in them.
+    """
+    results: dict[str, Any] = {}
+    if store is not None:
+        clips = [c for c in load(store) if c.split == "val" and c.kind == "taught"]
+        for source in dict.fromkeys(c.source for c in clips):
+            results |= _lips(source, [_stored(driver, c) for c in clips if c.source == source])
+    if data is not None:
+        results |= _real(driver, data)
+        if (data / "facegood").is_dir():
+            results |= recorded_faces(driver, list(paired_clips(data / "facegood")))
+    if not results:
+        raise UserError("speech_face needs --data (a folder with real speech) or --store (a cache of speech data)")
+    results |= _still(driver) | _sounds(driver)
+    results["drift"] = plain(drift(driver, float(suite.options.get("drift_minutes", 60))))
+    return {"results": results}
+
+
+_Spoken = tuple[np.ndarray, list[Phone], np.ndarray]  # curves, phones, the teacher's curves
+
+
+def _stored(driver: Driver, clip: SpeechClip) -> _Spoken:
+    import torch
+
+    from avatargpt.train.speech_data.validation import predict
+
+    curves = predict(driver.network, clip.features, torch.device("cpu"))
+    return curves, [Phone(*p) for p in clip.phone_times], clip.curves.astype(np.float32)
+
+
+def _heard(driver: Driver, audio: np.ndarray, phones: list[Phone]) -> _Spoken:
+    motion = driver.drive(audio, RATE)
+    frames = frames_in(len(audio), RATE)
+    taught = teach(phones, frames, loudness(audio, frames))
+    return motion.curves, phones, taught.curves
+
+
+def _lips(source: str, clips: list[_Spoken]) -> dict[str, Any]:
+    lips, r, jaw = lipsync.Lips(), [], []
+    for curves, phones, taught in clips:
+        lips.add(curves, phones, taught)
+        rounded = lipsync.rounding(taught)
+        if rounded.std() >= ROUNDED:
+            r.append(lipsync.correlation(lipsync.rounding(curves), rounded))
+        jaw.append(lipsync.correlation(lipsync.channel(curves, "jawOpen"), lipsync.channel(taught, "jawOpen")))
+    values = {
+        "closure": lips.closure, "false_closure_vowel": lips.closure_vowel,
+        "false_closure_consonant": lips.closure_consonant, "contact": lips.contact,
+        "false_contact_vowel": lips.contact_vowel, "false_contact_consonant": lips.contact_consonant,
+        "open_vowels": lips.opened, "rounding": r, "jaw": jaw, "silence": lips.silence,
+    }  # fmt: skip
+    out = {f"{name}/{source}": figure(v) for name, v in values.items() if len(v)}
+    for name, lags in (("onset_lag", lips.onset), ("closure_lag", lips.closure_lag)):
+        if lags:
+            out[f"{name}/{source}"] = {**plain(float(np.median(lags))), "n": len(lags)}  # the median
+    return out
+
+
+def _real(driver: Driver, data: Path) -> dict[str, Any]:
+    out: dict[str, Any] = {}
+    librivox = data / "aligned_speech_misc" / "librivox_pocketsphinx"
+    if librivox.is_dir():
+        read = [(audio, phones) for _, audio, phones in timed_speech(librivox)]
+        again = [(audio, aligned(driver, audio, [p.name for p in phones])[0]) for audio, phones in read]
+        for source, timed in (("librivox", read), ("librivox_aligned", again)):
+            out |= _lips(source, [_heard(driver, audio, phones) for audio, phones in timed])
+            out[f"change/{source}"] = figure([v for audio, phones in timed for v in changes(audio, phones)])
+    if (data / "ljspeech_sample").is_dir():
+        clips = []
+        for said in lj_sentences(data / "ljspeech_sample"):
+            if said.split == "val":
+                phones, _ = aligned(driver, said.audio, said.phones)
+                clips.append(_heard(driver, said.audio, phones))
+        out |= _lips("lj", clips)
+    return out
+
+
+def _still(driver: Driver) -> dict[str, Any]:
+    """Largest mouth channel over 10 s of silence and of noise at -30 dB full scale, from 150 ms on."""
+    rng, level = np.random.default_rng(0), np.float32(10 ** (-30 / 20))
+    sounds = {"silence": [np.zeros(10 * RATE, np.float32)]}
+    sounds["noise"] = [noise(10 * RATE, rng, slope) * level for _ in range(NOISES) for slope in (0.0, 1.0, 2.0)]
+    first = round(lipsync.SETTLE * FPS)
+    return {
+        f"still/{name}{'' if head == 'taught' else '_paired'}": figure(
+            [float(driver.drive(x, head=head).weights[first:, lipsync.MOUTH].max()) for x in some]
+        )
+        for name, some in sounds.items()
+        for head in driver.heads
+    }  # fmt: skip
+
+
+def _sounds(driver: Driver) -> dict[str, Any]:
+    """Share of the frames in which a mouth channel passes `MOVED` while keys, knocks, breath and the like are heard."""
+    first, out = round(lipsync.SETTLE * FPS), {}
+    for number, kind in enumerate(SOUNDS):
+        moved: list[float] = []
+        for i in range(EACH_SOUND):
+            rng = np.random.default_rng([12, number, i])
+            sound = kind(10.0, rng)
+            sound = sound / np.abs(sound).max() * 10 ** (-float(rng.uniform(3, 25)) / 20)
+            sound = sound + noise(len(sound), rng) * 10 ** (-55 / 20)
+            weights = driver.drive(np.asarray(sound, np.float32)).weights[first:, lipsync.MOUTH]
+            moved += (weights.max(1) > MOVED).astype(float).tolist()
+        out[f"moved/{kind.__name__}"] = figure(moved)
+    return out | {"moved": plain(float(np.mean([row["mean"] for row in out.values()])))}
+
+
+def drift(driver: Driver, minutes: float) -> float:
+    """ms between the frames for a phrase at the start of a long stream and for the same phrase at its end."""
+    rng = np.random.default_rng(1)
+    t = np.arange(10 * 44_100) / 44_100
+    syllables = np.clip(np.sin(2 * np.pi * 3.1 * t + 2 * np.sin(2 * np.pi * 0.4 * t)), 0, 1)
+    phrase = sum(np.sin(2 * np.pi * 140 * k * t) / k for k in range(1, 20)) * syllables * 0.05
+    phrase = np.asarray(phrase + 1e-4 * rng.standard_normal(len(t)), np.float32)
+    stream = driver.stream(44_100)
+    rounds = max(3, round(minutes * 6))
+    curves = [stream.push(phrase) for _ in range(rounds)]
+    every = np.concatenate([*curves, stream.finish()])
+    early, late = every[300:600], every[(rounds - 1) * 300 :][:300]
+    moving = int(early.std(0).argmax())  # usually jawOpen
+    return lipsync.best_lag(late[:, moving], early[:, moving])
+
+
+def recorded_faces(driver: Driver, clips: list[SpeechClip]) -> dict[str, Any]:
+    """Correlation and amplitude (ratio of standard deviations) on held-out recorded pairs, beside two baselines:
+    log energy alone, and ridge regression from the features around a frame, fitted to the training pairs. What of a
+    take numbers were chosen on (`CHOSEN_ON`) does not count.
+    """
+    import torch
+
+    from avatargpt.train.speech_data.validation import as_recorded, predict
+
+    held, training = [c for c in clips if c.split == "val"], [c for c in clips if c.split == "train"]
+    heads = {"paired": [as_recorded(driver, c.features) for c in held]} if "paired" in driver.heads else {}
+    heads["taught"] = [predict(driver.network, c.features, torch.device("cpu")) for c in held]
+    x = np.concatenate([_around(c.features) for c in training])
+    y = np.concatenate([lipsync.movements(c.curves) for c in training])
+    mean, std = x.mean(0), x.std(0) + 1e-6
+    x = (x - mean) / std
+    weights = np.linalg.solve(x.T @ x + RIDGE * np.eye(x.shape[1]), x.T @ (y - y.mean(0)))
+    out: dict[str, Any] = {}
+    for k, name in enumerate(("jaw", "rounding", "press")):
+        found: dict[str, list[float]] = {}
+        for i, clip in enumerate(held):
+            first = round(CHOSEN_ON.get((clip.name.rpartition("/")[2], name), 0.0) * len(clip))
+            real = lipsync.movements(clip.curves)[first:, k]
+            if real.std() < 0.01:
+                continue
+            told = {head: lipsync.movements(heads[head][i])[:, k] for head in heads}
+            told["ridge"] = ((_around(clip.features) - mean) / std @ weights + y.mean(0))[:, k]
+            told["log_energy"] = _quarters(clip.features)[:, BANDS]
+            for who, whole in told.items():
+                curve = whole[first:]
+                found.setdefault(f"paired_{name}/{who}", []).append(lipsync.correlation(curve, real))
+                if who != "log_energy":
+                    found.setdefault(f"paired_{name}_amplitude/{who}", []).append(float(curve.std() / real.std()))
+        out |= {key: figure(v) for key, v in found.items()}
+    return out
+
+
+def _quarters(features: np.ndarray) -> np.ndarray:
+    """(T, 332) -> (T, 83) means over the quarter frames."""
+    return np.asarray(features.astype(np.float64).reshape(len(features), QUARTERS, PER_QUARTER).mean(1))
+
+
+def _around(features: np.ndarray) -> np.ndarray:
+    rows = _quarters(features)
+    padded = np.pad(rows, ((-CONTEXT[0], CONTEXT[1]), (0, 0)), mode="edge")
+    width = CONTEXT[1] - CONTEXT[0] + 1
+    return np.concatenate([padded[i : i + len(rows)] for i in range(width)], 1)

@@ -1,0 +1,109 @@
+"""Of the steps of written plans: for which does the generated motion, described again, mean the same?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from avatargpt.evaluation.report import figure, plain
+from avatargpt.evaluation.suites import Suite
+from vqvae.errors import UserError
+from vqvae.io.json_lines import json_rows
+from vqvae.motion import Motion
+
+FILES = ("train.jsonl", "val.jsonl")
+Encode = Callable[[list[str]], np.ndarray]
+"""(N,) sentences -> (N, D) unit vectors."""
+
+
+def steps(data: Path | None) -> list[str]:
+    """Every distinct step of the planning corpus, in order.
+
+    Args:
+        data: the folder with train.jsonl and val.jsonl, or one that has it as `planning` or `data/planning`.
+
+    Raises:
+        UserError: not given, not found or damaged.
+    """
+    if data is None:
+        raise UserError("this suite needs the planning corpus; name its folder, or the one above it, with --data")
+    for folder in (data, data / "planning", data / "data" / "planning", data.parent / "planning"):
+        if (folder / FILES[0]).is_file() and folder.name == "planning":
+            break
+    else:
+        raise UserError(f"{data}: no planning corpus here; accepted a folder `planning` with {' and '.join(FILES)}")
+    found: dict[str, None] = {}
+    try:
+        for name in FILES:
+            for _, row in json_rows(folder / name):
+                for activity in row["activities"]:
+                    found.update(dict.fromkeys(str(s).strip() for s in activity["steps"]))
+    except (KeyError, TypeError) as e:
+        raise UserError(f"{folder}: not a readable planning corpus ({e})") from None
+    return list(found)
+
+
+def sample(every: Sequence[str], count: int, seed: int) -> list[str]:
+    """`count` steps, always the same for a seed; a larger sample begins with the smaller one."""
+    order = np.random.default_rng(seed).permutation(len(every))
+    return [every[int(i)] for i in order[:count]]
+
+
+def score(suite: Suite, chosen: list[str], model: Any, encode: Encode | None = None) -> dict[str, Any]:
+    """Text to motion to text.
+
+    Args:
+        suite: of kind ``plan_coverage``; options ``threshold`` (cosine), ``batch``, ``best_of``.
+        chosen: the steps.
+        model: has `generate` and `describe` as `avatargpt.AvatarGPT`.
+        encode: sentence embeddings; None: all-MiniLM-L6-v2.
+
+    Returns:
+        ``covered``: share of steps whose description has a cosine above the threshold; ``covered/by chance``: the same
+        against the description of another step; ``cosine``; ``retrieved``: share of steps whose own description is
+        nearer than those of 31 other steps (chance 1 / 32; where n are equally near, 1 / n); and the worst and best
+        steps.
+    """
+    if encode is None:
+        from avatargpt.evaluation.body.retrieval import SentenceEncoder
+
+        encode = SentenceEncoder()
+    threshold, batch = float(suite.options["threshold"]), int(suite.options.get("batch", 32))
+    seed = suite.seeds[0]
+    more = {"best_of": int(suite.options["best_of"])} if "best_of" in suite.options else {}
+    said: list[str] = []
+    for start in range(0, len(chosen), batch):
+        part = chosen[start : start + batch]
+        motions: list[Motion] = list(model.generate(part, seeds=[seed + start + i for i in range(len(part))], **more))
+        if len(motions) != len(part):
+            raise UserError(f"the generator gave {len(motions)} motions for {len(part)} steps")
+        said += [str(s) for s in model.describe(motions)]
+    wanted, got = encode(chosen), encode(said)
+    cosine = (wanted * got).sum(1)
+    table = wanted @ got.T
+    rng = np.random.default_rng(seed)
+    other = np.roll(np.arange(len(chosen)), 1)
+    ranks = []
+    for i in range(len(chosen)):
+        rivals = rng.choice(np.delete(np.arange(len(chosen)), i), min(31, len(chosen) - 1), replace=False)
+        ranks.append(_first(table[i, i], table[i, rivals]))
+    results = {
+        "covered": figure(cosine > threshold),
+        "covered/by chance": figure(table[np.arange(len(chosen)), other] > threshold),
+        "cosine": figure(cosine),
+        "retrieved": figure(ranks),
+        "distinct_descriptions": plain(len(set(said)) / len(said)),
+    }
+    order = np.argsort(cosine)
+    rows = [{"step": chosen[int(i)], "said": said[int(i)], "cosine": round(float(cosine[i]), 3)} for i in order]
+    spread = rows[:: max(len(rows) // 40, 1)]
+    return {"results": results, "steps": len(chosen), "threshold": threshold, "sample": spread}
+
+
+def _first(own: float, rivals: np.ndarray) -> float:
+    """The chance that the own one is taken for the nearest: those that are as near share the place."""
+    near = np.isclose(rivals, own, rtol=0, atol=1e-6)
+    return 0.0 if (rivals[~near] > own).any() else 1.0 / (1 + int(near.sum()))

@@ -1,0 +1,220 @@
+"""What belongs to our head besides the skin: eyes, brows, ears, hair, teeth, tongue and a collar. Metres."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from avatargpt.export.head.shape import CENTRE, EYE, EYE_RADIUS, cast, distance, gradient
+
+# sRGB 0..1
+SKIN, LIP, INSIDE = (0.91, 0.735, 0.64), (0.79, 0.51, 0.475), (0.34, 0.12, 0.13)
+RIM, LASH, HAIR, BROW = (0.82, 0.58, 0.53), (0.20, 0.13, 0.12), (0.235, 0.165, 0.135), (0.27, 0.185, 0.15)
+TOOTH, TONGUE, CLOTH = (0.945, 0.93, 0.90), (0.76, 0.40, 0.42), (0.33, 0.43, 0.53)
+_WHITE, _IRIS, _LIMBUS, _PUPIL = (0.955, 0.95, 0.94), (0.36, 0.50, 0.50), (0.17, 0.25, 0.27), (0.045, 0.04, 0.045)
+IRIS_ANGLE = 0.43  # rad from the eye's axis to the rim of the iris
+LOWER_TEETH, UPPER_TEETH = -0.0742, -0.0640  # m, upper ends of the two rows
+
+
+@dataclass
+class Part:
+    """One piece: points (V, 3), triangles (F, 3) counter-clockwise from outside, sRGB colours (V, 3), its name."""
+
+    name: str
+    points: np.ndarray
+    triangles: np.ndarray
+    colours: np.ndarray
+
+
+def mirror_image(part: Part) -> Part:
+    """The same piece on the person's right."""
+    return Part(part.name.replace("Left", "Right"), part.points * [-1, 1, 1], part.triangles[:, ::-1], part.colours)
+
+
+def sheet(rows: int, columns: int, closed: bool = False) -> np.ndarray:
+    """(F, 3) triangles of a grid whose rows go down and columns to the left, seen from outside."""
+    index = np.arange(rows * columns).reshape(rows, columns)
+    right = np.roll(index, -1, 1) if closed else index[:, 1:]
+    left = index if closed else index[:, :-1]
+    a, b, c, d = (x.ravel() for x in (left[:-1], right[:-1], left[1:], right[1:]))
+    return np.concatenate([np.stack([a, c, d], 1), np.stack([a, d, b], 1)])
+
+
+def _tint(colour: tuple[float, float, float], count: int) -> np.ndarray:
+    return np.tile(np.array(colour), (count, 1))
+
+
+def _around(angles: np.ndarray, segments: int) -> np.ndarray:
+    """Unit directions (rings, segments, 3) at these angles from +Z."""
+    turn = np.linspace(0, 2 * np.pi, segments, endpoint=False)
+    return np.stack(
+        [np.sin(angles)[:, None] * np.cos(turn), np.sin(angles)[:, None] * np.sin(turn),
+         np.cos(angles)[:, None] + 0 * turn], -1,
+    )  # fmt: skip
+
+
+def eye() -> Part:
+    """The left eyeball, looking along +Z: rings of pupil, iris and white."""
+    rings: list[tuple[float, tuple[float, float, float]]] = [
+        (0.004, _PUPIL), (0.165, _PUPIL), (0.185, (0.20, 0.29, 0.29)), (0.28, _IRIS), (0.365, (0.31, 0.44, 0.45)),
+        (IRIS_ANGLE - 0.022, _LIMBUS), (IRIS_ANGLE + 0.012, _LIMBUS), (IRIS_ANGLE + 0.045, _WHITE), (0.66, _WHITE),
+        (0.95, (0.93, 0.905, 0.89)), (1.35, (0.86, 0.78, 0.76)),
+    ]  # fmt: skip
+    segments = 22
+    ball = _around(np.array([r for r, _ in rings]), segments)
+    colours = np.repeat(np.array([c for _, c in rings]), segments, 0)
+    points = EYE + EYE_RADIUS * ball.reshape(-1, 3)
+    return Part("eyeLeft", points, sheet(len(rings), segments, closed=True), colours)
+
+
+def glint() -> Part:
+    """The light that the left eye reflects; it stays when the eye turns."""
+    axis = np.array([-0.20, 0.23, 0.0])
+    axis[2] = np.sqrt(1 - axis @ axis)
+    side = np.cross([0.0, 1.0, 0.0], axis)
+    side /= np.linalg.norm(side)
+    turn = np.linspace(0, 2 * np.pi, 10, endpoint=False)[:, None]
+    rim = axis + 0.085 * (np.cos(turn) * side + np.sin(turn) * np.cross(axis, side))
+    points = np.concatenate([axis[None], rim])
+    points *= 1.012 / np.linalg.norm(points, axis=1, keepdims=True)
+    k = np.arange(10)
+    faces = np.stack([np.zeros(10, int), 1 + k, 1 + (k + 1) % 10], 1)
+    return Part("glintLeft", EYE + EYE_RADIUS * points, faces, np.ones((11, 3)))
+
+
+def on_skin(points: np.ndarray) -> np.ndarray:
+    """Points (N, 3) brought onto the skin along Z."""
+    p = np.array(points, float)
+    for _ in range(25):
+        p[:, 2] -= 0.8 * distance(p)
+    return p
+
+
+def brow() -> Part:
+    """The left eyebrow."""
+    t = np.linspace(0, 1, 13)
+    x = 0.0150 + 0.0360 * t
+    y = 0.0238 + 0.0062 * np.sin(np.pi * np.clip(0.86 * t, 0, 1)) ** 1.1 - 0.0014 * t
+    thick = 0.0030 * (1 - 0.72 * t**1.4) * np.minimum(1, 0.62 + 4 * t)
+    across = np.array([1.0, 0.55, 0.0, -0.55, -1.0])
+    lift = np.array([-0.0004, 0.0010, 0.0015, 0.0010, -0.0004])
+    flat = np.stack(np.broadcast_arrays(x[None], y[None] + across[:, None] * thick, 0.09), -1).reshape(-1, 3)
+    skin = on_skin(flat)
+    height = np.repeat(lift, len(t)) * np.tile(np.minimum(1, 0.4 + thick / 0.003), 5)
+    points = skin + height[:, None] * gradient(skin)
+    return Part("browLeft", points, sheet(5, len(t)), _tint(BROW, len(points)))
+
+
+def ear() -> Part:
+    """The left ear: rings from the rim over groove and fold into the bowl, and one behind."""
+    turn = np.linspace(0, 2 * np.pi, 22, endpoint=False)
+    wide, high = 0.0172 * (1 + 0.16 * np.sin(turn)), 0.0305
+    front = 0.45 + 0.55 * np.clip((1 - np.cos(turn)) / 1.2, 0, 1)  # the rim fades towards the cheek
+    rings = (
+        (0.62, -0.013), (0.97, -0.0045), (1.0, 0.000), (0.93, 0.0028), (0.80, -0.0004), (0.64, 0.0012), (0.44, -0.0044),
+        (0.16, -0.0062),
+    )  # fmt: skip
+    points, colours = [], []
+    for k, (scale, lift) in enumerate(rings):
+        a, b = -wide * scale * np.cos(turn), high * scale * np.sin(turn)
+        points.append(np.stack([lift * (front if lift > -0.003 else np.ones_like(front)), b, -a], -1))
+        shade = 0.86 if k >= 6 else 0.94 if k == 4 else 1.0
+        colours.append(_tint((SKIN[0] * shade, SKIN[1] * shade * 0.97, SKIN[2] * shade * 0.96), len(turn)))
+    flat = np.concatenate(points)
+    c, s = np.cos(0.42), np.sin(0.42)
+    turned = flat @ np.array([[c, 0, s], [0, 1, 0], [-s, 0, c]]).T  # the back edge stands off
+    lean = turned @ np.array([[1, 0, 0], [0, np.cos(0.16), -np.sin(0.16)], [0, np.sin(0.16), np.cos(0.16)]])
+    faces = sheet(len(rings), len(turn), closed=True)
+    return Part("earLeft", lean + [0.0725, -0.0125, -0.020], faces, np.concatenate(colours))
+
+
+_HAIRLINE = np.array([  # longitude, height
+    (0.0, 0.0760), (0.30, 0.0745), (0.50, 0.0665), (0.66, 0.0480), (0.80, 0.0150), (0.98, -0.0120), (1.14, -0.0150),
+    (1.30, 0.0180), (1.62, 0.0230), (1.92, -0.0150), (2.20, -0.0560), (2.60, -0.0780), (np.pi, -0.0840),
+])  # fmt: skip
+
+
+def hairline(half: np.ndarray) -> np.ndarray:
+    """Height of the hair's edge by longitude (0 in front, pi behind)."""
+    from scipy.interpolate import PchipInterpolator
+
+    out: np.ndarray = PchipInterpolator(*_HAIRLINE.T)(half)
+    return out
+
+
+def hair() -> Part:
+    """Short hair: a shell over the skull that ends in a clear line."""
+    half = np.linspace(0, np.pi, 25)
+    edge = hairline(half)
+    elevation = np.linspace(np.pi / 2, -1.2, 110)
+    height = np.minimum.accumulate(cast(half[:, None], elevation[None])[..., 1], 1)
+    height = height - 1e-8 * np.arange(len(elevation))
+    end = np.array([np.interp(-h, -row, elevation) for h, row in zip(edge, height, strict=True)])
+    down = np.array([0.03, 0.16, 0.30, 0.44, 0.58, 0.71, 0.82, 0.91, 0.965, 1.0, 1.0])
+    lift = np.array([0.0110, 0.0114, 0.0122, 0.0130, 0.0132, 0.0124, 0.0108, 0.0086, 0.0060, 0.0026, -0.0030])
+    angles = np.pi / 2 + down[:, None] * (end - np.pi / 2)
+    points = cast(half[None], angles)
+    out = points - CENTRE
+    thick = lift[:, None] * (1 - 0.45 * np.exp(-(((half - 1.1) / 0.28) ** 2)))
+    thick = np.where(lift[:, None] > 0, thick, lift[:, None])
+    points = points + out / np.linalg.norm(out, axis=-1, keepdims=True) * thick[..., None]
+    other = np.concatenate([np.arange(25), np.arange(23, 0, -1)])
+    sign = np.concatenate([np.ones(25), -np.ones(23)])
+    around = points[:, other] * np.stack([sign, np.ones(48), np.ones(48)], -1)
+    around[:, [0, 24], 0] = 0
+    strand = 1 + 0.10 * np.sin(7 * np.abs(np.arange(48) - 24) + 0.7 * np.arange(len(down))[:, None])
+    colours = np.clip(np.array(HAIR) * strand[..., None], 0, 1).reshape(-1, 3)
+    top = cast(np.zeros(1), np.full(1, np.pi / 2)) + [0, 0.0110, 0]
+    faces = sheet(len(down), 48, closed=True)
+    last, k = len(colours), np.arange(48)
+    cap = np.stack([np.full(48, last), k, (k + 1) % 48], 1)
+    return Part(
+        "hair", np.concatenate([around.reshape(-1, 3), top]), np.concatenate([faces, cap]),
+        np.concatenate([colours, [HAIR]]),
+    )  # fmt: skip
+
+
+def teeth(upper: bool) -> Part:
+    """One row of teeth, an arch of ten with darker gaps."""
+    count = 31
+    a = np.linspace(-1.35, 1.35, count)
+    reach = 0.0228 if upper else 0.0208
+    gap = 0.5 + 0.5 * np.cos(np.arange(count) * 2 * np.pi / 3)  # every third column
+    depth = reach - 0.0006 * gap
+    x, z = 0.84 * depth * np.sin(a), (0.0592 if upper else 0.0595) + depth * np.cos(a)
+    start, long = (UPPER_TEETH, 0.0088) if upper else (LOWER_TEETH, 0.0078)
+    rows = np.array([0.0, 0.9, 1.0, 1.0])
+    inward = np.array([0.0, 0.0, 0.0008, 0.005])
+    y = start - long * (rows if upper else rows[::-1])
+    inward = inward if upper else inward[::-1]
+    points = np.stack(np.broadcast_arrays(x[None], y[:, None], z[None] - inward[:, None]), -1).reshape(-1, 3)
+    shade = (1 - 0.16 * gap - 0.45 * (np.abs(a) / 1.35) ** 2)[None] * np.ones((4, 1))
+    shade[0 if upper else -1] *= 0.9
+    colours = np.clip(np.array(TOOTH) * shade[..., None], 0, 1).reshape(-1, 3)
+    return Part("teethUpper" if upper else "teethLower", points, sheet(4, count), colours)
+
+
+def tongue() -> Part:
+    """A tongue that lies behind the lower teeth."""
+    rings, segments = 9, 14
+    polar = np.linspace(0.02, np.pi - 0.02, rings)
+    ball = _around(polar, segments).reshape(-1, 3)
+    points = np.array([0, -0.0815, 0.0555]) + ball * [0.0150, 0.0052, 0.0220]
+    points[:, 1] -= 0.0016 * np.exp(-((points[:, 0] / 0.003) ** 2)) * (ball[:, 1] > 1e-6)
+    return Part("tongue", points, sheet(rings, segments, closed=True), _tint(TONGUE, len(points)))
+
+
+def collar() -> Part:
+    """The top of a jumper, from the neck to the shoulders."""
+    turn = np.linspace(0, 2 * np.pi, 28, endpoint=False)
+    rings = (
+        (-0.166, 0.0440, 0.0450, -0.032), (-0.156, 0.0500, 0.0515, -0.032), (-0.160, 0.0545, 0.0565, -0.032),
+        (-0.170, 0.0605, 0.0620, -0.031), (-0.185, 0.0800, 0.0680, -0.031), (-0.200, 0.1180, 0.0760, -0.031),
+        (-0.215, 0.1540, 0.0830, -0.032), (-0.240, 0.1760, 0.0880, -0.033), (-0.290, 0.1860, 0.0930, -0.034),
+    )  # fmt: skip
+    points, colours = [], []
+    for k, (y, wide, deep, z) in enumerate(rings):
+        points.append(np.stack([wide * np.sin(turn), np.full(len(turn), y), z + deep * np.cos(turn)], -1))
+        colours.append(_tint(CLOTH, len(turn)) * (0.80 if k in (0, 3) else 1.0))
+    return Part("collar", np.concatenate(points), sheet(len(rings), len(turn), closed=True), np.concatenate(colours))

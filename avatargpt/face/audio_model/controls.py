@@ -1,0 +1,203 @@
+"""Controls after the fact: pure functions from one face clip to another, as animators know them.
+
+They are rules, not networks, and touch nothing but what they name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from difflib import get_close_matches
+
+import numpy as np
+
+from avatargpt.face.audio_model.blinks import Blinker, Span, with_new, without_own
+from avatargpt.face.audio_model.gaze import gaze, with_gaze
+from avatargpt.face.audio_model.idle import Idler
+from vqvae import arkit
+from vqvae.errors import UserError
+from vqvae.face import FaceMotion, angles_of, turns
+from vqvae.rotations import conjugate
+
+MOST_GAIN, MOST_STRENGTH, MOST_SMOOTH, MOST_BLINKS, MOST_IDLE = 5.0, 3.0, 1.0, 60.0, 3.0
+MOUTH = tuple(n for n in arkit.NAMES if n.startswith(("jaw", "mouth")) or n == "tongueOut")
+BROWS = tuple(n for n in arkit.NAMES if n.startswith("brow"))
+_EYES = tuple(n for n in arkit.NAMES if n.startswith(("eyeBlink", "eyeLook")))
+
+
+@dataclass(frozen=True)
+class Controls:
+    """What to change; the defaults change nothing.
+
+    Attributes:
+        gain: factor for each shape, 0 to 5. A name without its side means both sides.
+        offset: added to each shape, -1 to 1.
+        mouth, brow: factors of all shapes of jaw, mouth and tongue, and of the brows, 0 to 3.
+        symmetry: 0 as it is, 1 both halves alike. Winks and gaze stay.
+        smooth: seconds, standard deviation of a Gaussian over time without delay, 0 to 1.
+        blink_rate: blinks a minute that replace the clip's own, but for those that were told; None keeps these.
+        idle: small movements of head and eyes that are added, 0 none, 1 as usual, to 3 (`face.audio_model.idle`).
+        eye_contact: 0 the clip's own gaze, 1 eyes to the viewer whatever the head does.
+    """
+
+    gain: Mapping[str, float] = field(default_factory=dict)
+    offset: Mapping[str, float] = field(default_factory=dict)
+    mouth: float = 1.0
+    brow: float = 1.0
+    symmetry: float = 0.0
+    smooth: float = 0.0
+    blink_rate: float | None = None
+    idle: float = 0.0
+    eye_contact: float = 0.0
+
+    def check(self) -> None:
+        """Raises UserError for an unknown shape or a value out of range."""
+        for name, value in self.gain.items():
+            shapes(name)
+            _range(f"gain of {name}", value, 0, MOST_GAIN)
+        for name, value in self.offset.items():
+            shapes(name)
+            _range(f"offset of {name}", value, -1, 1)
+        limits: tuple[tuple[str, float | None, float], ...] = (
+            ("mouth", self.mouth, MOST_STRENGTH), ("brow", self.brow, MOST_STRENGTH), ("symmetry", self.symmetry, 1),
+            ("smooth", self.smooth, MOST_SMOOTH), ("blink rate", self.blink_rate, MOST_BLINKS),
+            ("idle", self.idle, MOST_IDLE), ("eye contact", self.eye_contact, 1),
+        )  # fmt: skip
+        for label, number, most in limits:
+            if number is not None:
+                _range(label, number, 0, most)
+
+
+def _range(label: str, value: float, low: float, high: float) -> None:
+    if not low <= value <= high:  # NaN never is
+        raise UserError(f"{label} {value:g}: accepted {low:g} to {high:g}")
+
+
+def apply(
+    motion: FaceMotion, controls: Controls, seed: int = 0, told: Sequence[Span] | None = None,
+    calm: Sequence[Span] = (), jaw: Sequence[Span] = (),
+) -> FaceMotion:  # fmt: skip
+    """All controls in this order: symmetry, smoothing, idle life, blinks, strengths with gains and offsets, eye
+    contact.
+
+    The clip's own blinks are taken out before all, so that nothing that follows hides one.
+
+    Args:
+        seed: of the moments of new blinks, and of idle life.
+        told: seconds in which no new blink may fall (`blinks.told`); nothing is taken out then, for every closure was
+            told. None where nothing is known of the clip.
+        calm: seconds in which little idles (`idle.calm_spans`).
+        jaw: seconds in which a moving jaw is no speech (`idle.jaw_spans`).
+
+    Raises:
+        UserError: see `Controls.check`.
+    """
+    controls.check()
+    rate = controls.blink_rate
+    if rate is not None and told is None:
+        motion = replace(motion, weights=without_own(motion.weights, motion.fps))
+    motion = symmetric(motion, controls.symmetry)
+    motion = smoothed(motion, controls.smooth)
+    motion = Idler(motion.fps, controls.idle, seed, calm, jaw)(motion)
+    if rate is not None:
+        motion = replace(motion, weights=with_new(motion.weights, motion.fps, rate, seed, told))
+    motion = strengthened(motion, controls)
+    return looking(motion, controls.eye_contact)
+
+
+class LiveControls:
+    """`apply` for frames as they come; the same blinks and idle life at the same frames.
+
+    Raises:
+        UserError: see `Controls.check`; smoothing, which needs what comes after.
+    """
+
+    def __init__(
+        self, controls: Controls, fps: float, seed: int = 0, told: Sequence[Span] = (), calm: Sequence[Span] = (),
+        jaw: Sequence[Span] = (),
+    ) -> None:  # fmt: skip
+        controls.check()
+        if controls.smooth:
+            raise UserError("smoothing needs the whole clip; accepted where the face is not live")
+        self._controls = controls
+        self._idler = Idler(fps, controls.idle, seed, calm, jaw)
+        self._blinker = Blinker(fps, controls.blink_rate or 0.0, seed, told)
+
+    def __call__(self, frame: FaceMotion) -> FaceMotion:
+        """The next frame, a clip of one."""
+        frame = self._idler(symmetric(frame, self._controls.symmetry))
+        frame = replace(frame, weights=self._blinker(frame.weights[0])[None])
+        return looking(strengthened(frame, self._controls), self._controls.eye_contact)
+
+
+def shapes(name: str) -> tuple[str, ...]:
+    """The shapes that a name stands for, in any spelling: ``mouthSmile`` is both sides.
+
+    Raises:
+        UserError: unknown, with the nearest name.
+    """
+    whole = arkit.canonical(name)
+    if whole is not None:
+        return (whole,)
+    letters = "".join(c for c in name.lower() if c.isalnum())
+    for stem in arkit.SIDED:
+        if stem.lower() == letters:
+            return arkit.expand(stem)
+    known = [*arkit.NAMES, *arkit.SIDED]
+    near = get_close_matches(letters, [k.lower() for k in known], 1)
+    hint = f"; did you mean {next(k for k in known if k.lower() == near[0])}?" if near else ""
+    raise UserError(f"blendshape {name!r}: unknown{hint}; accepted ARKit's 52 names, such as jawOpen or mouthSmileLeft")
+
+
+def strengthened(motion: FaceMotion, controls: Controls) -> FaceMotion:
+    """Every shape times its strength and gains, then its offsets added; cut to [0, 1] once, at the end."""
+    factor, added = np.ones(arkit.COUNT), np.zeros(arkit.COUNT)
+    for group, strength in ((MOUTH, controls.mouth), (BROWS, controls.brow)):
+        factor[_columns(group)] *= strength
+    for name, value in controls.gain.items():
+        factor[_columns(shapes(name))] *= value
+    for name, value in controls.offset.items():
+        added[_columns(shapes(name))] += value
+    if (factor == 1).all() and not added.any():
+        return motion
+    return replace(motion, weights=motion.weights * factor + added)
+
+
+def _columns(names: Sequence[str]) -> list[int]:
+    return [arkit.INDEX[n] for n in names]
+
+
+def symmetric(motion: FaceMotion, amount: float) -> FaceMotion:
+    """Each side moved towards the mean of both, jaw and mouth towards the middle; lids' blinks and gaze stay."""
+    if amount == 0:
+        return motion
+    mean = (motion.weights + motion.weights[:, arkit.MIRROR]) / 2
+    for left, right in (("jawLeft", "jawRight"), ("mouthLeft", "mouthRight")):  # the two cancel each other
+        mean[:, [arkit.INDEX[left], arkit.INDEX[right]]] = 0
+    keep = [arkit.INDEX[n] for n in _EYES]
+    mean[:, keep] = motion.weights[:, keep]
+    return replace(motion, weights=motion.weights + amount * (mean - motion.weights))
+
+
+def smoothed(motion: FaceMotion, seconds: float) -> FaceMotion:
+    """Weights and head through a Gaussian of this standard deviation, without delay; ends are held."""
+    from scipy.ndimage import gaussian_filter1d
+
+    sigma = seconds * motion.fps
+    if sigma < 1e-3:
+        return motion
+    weights, head = (gaussian_filter1d(x, sigma, axis=0, mode="nearest") for x in (motion.weights, motion.head))
+    return replace(motion, weights=weights, head=head)
+
+
+def looking(motion: FaceMotion, amount: float) -> FaceMotion:
+    """Gaze moved towards a viewer straight ahead of the unturned head, by `amount` in [0, 1].
+
+    At 1 the eyes undo the head's turn, tilt included, as far as a full eyeLook weight goes (35 degrees).
+    """
+    if amount == 0:
+        return motion
+    back = angles_of(conjugate(turns(motion.head)))  # where the viewer is, as seen from the turned head
+    wanted = back[:, None, :2] / np.radians(arkit.EYE_DEGREES)  # left, up
+    now = gaze(motion.weights.astype(np.float64))
+    return replace(motion, weights=with_gaze(motion.weights.astype(np.float64), now + amount * (wanted - now)))

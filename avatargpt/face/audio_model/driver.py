@@ -1,0 +1,153 @@
+"""`Driver`: speech (and text) to face, from the packaged or a trained folder."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from avatargpt.model.folder import in_eight_bits, load_network, packaged, remove_network, save_network
+from vqvae.errors import UserError
+
+if TYPE_CHECKING:
+    import torch
+
+    from avatargpt.face.audio_model.conditioning import Direction
+    from avatargpt.face.audio_model.network import DriverNetwork
+    from avatargpt.face.audio_model.stream import FaceStream
+    from vqvae.face import FaceMotion
+
+HEADS = ("taught", "paired")
+NAME, NAME_OF_PAIRS = "driver", "paired"  # of the files
+VERSION = 2  # of the folder's layout
+
+
+class Driver:
+    """A trained driver network with what it needs to listen.
+
+    Attributes:
+        network: `avatargpt.face.audio_model.network.DriverNetwork` in evaluation mode, float32, on the CPU.
+        paired: the one whose `paired` head has the mouth as in recorded pairs: a network of its own, which may look
+            further ahead, or `network`.
+        eight_bits: whether streams multiply with weights of eight bits (`face.audio_model.products`): as they lie in
+            the folder that was loaded.
+        source: where it comes from, for messages.
+
+    Raises:
+        UserError: a network of pairs that looks ahead less far than the other.
+    """
+
+    def __init__(
+        self, network: DriverNetwork, paired: DriverNetwork | None = None, eight_bits: bool = False,
+        source: str = "this driver",
+    ) -> None:  # fmt: skip
+        self.network, self.paired, self.eight_bits = network.eval(), (paired or network).eval(), eight_bits
+        self.source = source
+        ahead = [one.config.look_ahead for one in (self.network, self.paired)]
+        if ahead[0] > ahead[1]:
+            raise UserError(f"a driver that looks {ahead[0]} frames ahead, and one of pairs that looks only {ahead[1]}")
+
+    @classmethod
+    def load(cls, folder: str | os.PathLike[str] | None = None) -> Driver:
+        """Read ``driver.json`` and ``driver.safetensors``, and the two files called ``paired``, where they are.
+
+        Args:
+            folder: of a driver; None = the packaged one.
+
+        Raises:
+            UserError: missing, damaged, or of another version.
+        """
+        from avatargpt.face.audio_model.network import DriverConfig, DriverNetwork
+
+        folder = packaged() if folder is None else folder
+
+        def made(about: dict[str, Any]) -> DriverNetwork:
+            return DriverNetwork(DriverConfig(**about))
+
+        apart = (Path(folder) / f"{NAME_OF_PAIRS}.json").exists()
+        paired = load_network(folder, NAME_OF_PAIRS, VERSION, made) if apart else None
+        return cls(load_network(folder, NAME, VERSION, made), paired, in_eight_bits(folder, NAME), str(folder))
+
+    def save(self, folder: str | os.PathLike[str], dtype: torch.dtype | None = None) -> Path:
+        """Write the folder, in place of a driver that is there; `dtype` bfloat16 halves all but feature statistics."""
+        if self.paired is not self.network:
+            self.save_paired(folder, dtype)
+        else:
+            remove_network(folder, NAME_OF_PAIRS)
+        return save_network(self.network, folder, NAME, VERSION, dtype)
+
+    def save_paired(self, folder: str | os.PathLike[str], dtype: torch.dtype | None = None) -> Path:
+        """Write the network of recorded pairs alone, beside a driver that is or will be there."""
+        return save_network(self.paired, folder, NAME_OF_PAIRS, VERSION, dtype)
+
+    @property
+    def heads(self) -> tuple[str, ...]:
+        """Those of `HEADS` that were trained: the one of pairs rests at zero until it has seen some."""
+        return HEADS if bool(self.paired.paired.bias.any()) else HEADS[:1]
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of the weights."""
+        from torch import nn
+
+        from avatargpt.evaluation.report import fingerprint
+
+        apart = self.paired is not self.network
+        return fingerprint(nn.ModuleList([self.network, self.paired]) if apart else self.network)
+
+    def stream(self, rate: int = 16_000, **options: Any) -> FaceStream:
+        """A live stream, see `avatargpt.face.audio_model.stream.FaceStream`."""
+        from avatargpt.face.audio_model.stream import FaceStream
+
+        return FaceStream(self, rate, **options)
+
+    def drive(
+        self, audio: str | os.PathLike[str] | np.ndarray | None = None, rate: int = 16_000,
+        direction: Direction | None = None, style: np.ndarray | None = None, seconds: float | None = None,
+        head: str = "taught", progress: Callable[[int], None] | None = None,
+    ) -> FaceMotion:  # fmt: skip
+        """A whole clip, by the same frames as a stream.
+
+        Args:
+            audio: a sound file, samples (n,) or (n, channels) at `rate`, or None: no speech, `seconds` of it.
+            direction: emotion and facial instructions over time.
+            style: (8,) see `avatargpt.face.audio_model.visemes.STYLE`.
+            head: ``taught`` or ``paired``.
+            progress: called with the frames made so far.
+
+        Raises:
+            UserError: a file that is no sound, samples that are not finite, neither sound nor seconds, more than 2 h.
+        """
+        from avatargpt.signals import audio as sound
+        from vqvae.face import FaceMotion
+
+        parts: Iterable[np.ndarray]
+        if audio is None:
+            if not seconds or not 0 < seconds <= sound.MAX_SECONDS:
+                raise UserError(f"without sound a length is needed: {seconds!r}; accepted: seconds above 0, up to 2 h")
+            rate, parts = sound.RATE, [np.zeros(math.ceil(round(seconds * sound.RATE, 3)), np.float32)]
+        elif isinstance(audio, np.ndarray):
+            if audio.size == 0:
+                raise UserError("the sound is 0 s long; at least one sample is needed")
+            sound.check_rate(rate, 1, "sound")
+            mono = sound.to_mono(audio)
+            if not np.isfinite(mono).all():
+                raise UserError("sound with samples that are not numbers (NaN or infinite)")
+            if len(mono) > sound.MAX_SECONDS * rate:
+                hours = f"{len(mono) / rate / 3600:.1f} h of sound"
+                raise UserError(f"{hours}; accepted: up to {sound.MAX_SECONDS // 3600} h, cut it into parts")
+            parts = np.array_split(mono, max(1, len(mono) // sound.BLOCK))
+        else:
+            rate, parts = sound.inspect(audio).rate, sound.blocks(audio)
+        stream = self.stream(rate, direction=direction, style=style, head=head)
+        frames = []
+        for part in parts:
+            frames.append(stream.push(part))
+            if progress is not None:
+                progress(stream.frames)
+        curves = np.concatenate([*frames, stream.finish()])
+        return FaceMotion.from_curves(curves, float(sound.FPS))

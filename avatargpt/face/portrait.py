@@ -1,0 +1,216 @@
+"""`Portrait`: one picture of a face and the landmarks of another moment -> the picture of that moment.
+
+The recipe of InstructAvatar's appendix (arXiv 2405.15758): an appearance encoder sees frame j, a second one the
+landmark image of frame i, a decoder makes frame i. Appearance is moved by attention where pictures are small and by
+flow fields (as in the First Order Motion Model, arXiv 2003.00196) where they are large, so that detail is carried, not
+invented.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from avatargpt.export.face.landmarks import landmark_image
+from avatargpt.model.packing import read_part
+from vqvae.errors import UserError
+from vqvae.motion import atomic_write
+
+FILE = "portrait.safetensors"
+SIZES = (32, 64, 96, 128, 192, 256)
+AT_ONCE = 16  # pictures made in one pass
+
+
+@dataclass(frozen=True)
+class PortraitShape:
+    """Of the network.
+
+    Attributes:
+        size: pixels along each side. width: channels of the largest maps; those of half the size have twice as many, at
+            most `most`. heads: of the attention.
+    """
+
+    size: int = 64
+    width: int = 24
+    most: int = 96
+    heads: int = 4
+
+    def __post_init__(self) -> None:
+        if self.size not in SIZES:
+            raise UserError(f"portrait: size {self.size}; accepted: {', '.join(map(str, SIZES))}")
+        if any(w < 4 or w % 4 for w in self.widths()) or self.heads < 1 or self.widths()[-1] % self.heads:
+            told = f"width {self.width}, most {self.most}, heads {self.heads}"
+            raise UserError(f"portrait: {told}; accepted: multiples of 4, heads that divide them")
+
+    def widths(self) -> list[int]:
+        """Channels at the whole size, a half, a quarter and an eighth of it."""
+        return [min(self.width * 2**i, self.most) for i in range(4)]
+
+
+def _block(into: int, out: int) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(into, out, 3, padding=1), nn.GroupNorm(4, out), nn.SiLU(),
+        nn.Conv2d(out, out, 3, padding=1), nn.GroupNorm(4, out), nn.SiLU(),
+    )  # fmt: skip
+
+
+class _Encoder(nn.Module):
+    """(B, 3, S, S) -> maps of S, S/2, S/4 and S/8."""
+
+    def __init__(self, widths: Sequence[int]) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList(_block(a, b) for a, b in zip((3, *widths), widths, strict=False))
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        out = []
+        for i, block in enumerate(self.blocks):
+            x = block(F.avg_pool2d(x, 2) if i else x)
+            out.append(x)
+        return out
+
+
+def moved(maps: Tensor, flow: Tensor) -> Tensor:
+    """(B, C, H, W) looked up where `flow` (B, 2, H, W) points, in shares of half the picture from every pixel."""
+    b, _, h, w = maps.shape
+    y, x = torch.meshgrid(
+        torch.linspace(-1, 1, h, device=maps.device), torch.linspace(-1, 1, w, device=maps.device), indexing="ij"
+    )
+    grid = torch.stack([x, y], -1)[None] + flow.float().permute(0, 2, 3, 1)
+    return F.grid_sample(maps.float(), grid, padding_mode="border", align_corners=True).to(maps.dtype)
+
+
+class PortraitNetwork(nn.Module):
+    """Args: shape: sizes and widths."""
+
+    def __init__(self, shape: PortraitShape) -> None:
+        super().__init__()
+        self.shape = shape
+        widths = shape.widths()
+        self.appearance, self.landmarks = _Encoder(widths), _Encoder(widths)
+        deep = widths[-1]
+        side = shape.size // 8
+        self.place = nn.Parameter(torch.randn(1, side * side, deep) * 0.1)
+        self.attention = nn.MultiheadAttention(deep, shape.heads, batch_first=True)
+        self.fuse = nn.ModuleList()
+        self.guide = nn.ModuleList()  # flow (2) and how much of what it fetches is taken (1)
+        above = deep
+        for width in reversed(widths):
+            self.fuse.append(_block(above + 2 * width, width))
+            guide = nn.Conv2d(above + width, 3, 3, padding=1)
+            nn.init.zeros_(guide.weight)
+            assert guide.bias is not None
+            nn.init.zeros_(guide.bias)
+            self.guide.append(guide)
+            above = width
+        self.paint = nn.Conv2d(above, 4, 3, padding=1)
+
+    def forward(self, picture: Tensor, lines: Tensor) -> Tensor:
+        """A picture of the face, moved.
+
+        Args:
+            picture: (B, 3, S, S) frame j, 0..1. lines: (B, 3, S, S) landmark image of frame i, 0..1.
+
+        Returns:
+            (B, 3, S, S) frame i, 0..1.
+        """
+        seen, told = self.appearance(picture), self.landmarks(lines)
+        b, c, h, w = told[-1].shape
+        query, key = (x.flatten(2).transpose(1, 2) + self.place for x in (told[-1], seen[-1]))
+        x, _ = self.attention(query, key, seen[-1].flatten(2).transpose(1, 2), need_weights=False)
+        x = x.transpose(1, 2).reshape(b, c, h, w)
+        flow = torch.zeros(b, 2, h, w, device=x.device, dtype=x.dtype)
+        for level, (fuse, guide) in enumerate(zip(self.fuse, self.guide, strict=True)):
+            own, mine = seen[-1 - level], told[-1 - level]
+            if level:
+                x, flow = (F.interpolate(t, scale_factor=2, mode="bilinear", align_corners=True) for t in (x, flow))
+            step = guide(torch.cat([x, mine], 1))
+            flow = flow + 0.2 * step[:, :2].tanh()
+            x = fuse(torch.cat([x, moved(own, flow) * step[:, 2:].sigmoid(), mine], 1))
+        painted = self.paint(x)
+        share = painted[:, 3:].sigmoid()
+        out: Tensor = share * painted[:, :3].sigmoid() + (1 - share) * moved(picture, flow)
+        return out
+
+
+class Portrait:
+    """A trained network for people to use.
+
+    Args:
+        network: see `PortraitNetwork`.
+    """
+
+    def __init__(self, network: PortraitNetwork) -> None:
+        self.network = network.eval()
+
+    @property
+    def size(self) -> int:
+        """Pixels along each side."""
+        return self.network.shape.size
+
+    @torch.inference_mode()
+    def animate(self, picture: np.ndarray, points: np.ndarray) -> Iterator[np.ndarray]:
+        """Pictures of the face at other moments.
+
+        Args:
+            picture: (H, W, 3) uint8, square; made as small as the network's pictures.
+            points: (T, 68 or 70, 2) landmarks in shares of the picture: `face_landmarks.carried`, or any detector's in
+                iBUG's order.
+
+        Yields:
+            T pictures (size, size, 3) uint8.
+
+        Raises:
+            UserError: a picture that is not square, or landmarks of another shape.
+        """
+        from PIL import Image
+
+        if picture.ndim != 3 or picture.shape[0] != picture.shape[1] or picture.shape[2] != 3:
+            raise UserError(f"portrait: picture of shape {picture.shape}; accepted: square, RGB")
+        points = np.asarray(points, np.float64)
+        if points.ndim != 3 or points.shape[1] not in (68, 70) or points.shape[2] != 2:
+            raise UserError(f"portrait: landmarks of shape {points.shape}; accepted: (T, 68, 2) or (T, 70, 2)")
+        small = Image.fromarray(picture).resize((self.size, self.size), Image.Resampling.LANCZOS)
+        shown = as_tensor(np.asarray(small)[None])
+        for start in range(0, len(points), AT_ONCE):
+            lines = np.stack([landmark_image(p, self.size) for p in points[start : start + AT_ONCE]])
+            made = self.network(shown.expand(len(lines), -1, -1, -1), as_tensor(lines))
+            yield from (made.clamp(0, 1) * 255).round().byte().permute(0, 2, 3, 1).numpy()
+
+    def save(self, folder: str | os.PathLike[str]) -> Path:
+        """Write ``portrait.safetensors`` into a folder."""
+        from safetensors.torch import save_file
+
+        state = {k: v.contiguous() for k, v in self.network.state_dict().items()}
+        state["shape"] = torch.tensor(list(asdict(self.network.shape).values()))
+        return atomic_write(Path(folder) / FILE, lambda p: save_file(state, p))
+
+    @classmethod
+    def load(cls, folder: str | os.PathLike[str]) -> Portrait:
+        """The portrait of a folder.
+
+        Raises:
+            UserError: not there or damaged.
+        """
+        from safetensors.torch import load_file
+
+        def made(state: dict[str, Tensor]) -> Portrait:
+            network = PortraitNetwork(PortraitShape(*(int(x) for x in state.pop("shape"))))
+            network.load_state_dict(state)
+            return cls(network)
+
+        path = Path(folder) / FILE
+        if (found := read_part(path, "portrait", load_file, made)) is None:
+            raise UserError(f"{path}: no such file; make one with the portrait stage of scripts/train.py")
+        return found
+
+
+def as_tensor(pictures: np.ndarray) -> Tensor:
+    """(N, S, S, 3) uint8 -> (N, 3, S, S) float32, 0..1."""
+    return torch.from_numpy(np.array(pictures)).permute(0, 3, 1, 2).float() / 255

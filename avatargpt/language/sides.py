@@ -1,0 +1,49 @@
+"""What a request says beside what is done: sides, ways, places, and what is not done."""
+
+from __future__ import annotations
+
+import re
+
+from avatargpt.language.clauses import WHO
+
+BACK = re.compile(
+    r"(?<!facing )(?<!faces )(?<!looking )(?<!looks )\b(?:backwards?|backing|backs|backpedal\w*|retreat\w*|revers\w*)\b"
+    r"|\b(?:walk|step|go|goes|going|mov|run|jump|hop|skip)\w* (?:straight )?back\b(?! (?:and|up|to|on))"
+)
+BACKFLIP = re.compile(r"\bback(?:ward)?s?[ -]?(?:flips?|somersaults?|handsprings?|tucks?)\b|\bflic.?flac")
+# no "up" and "down" of stand up and sit down
+PLACE = re.compile(
+    r"\b(above|overhead|behind|sideways|diagonally|backward|high|low|(?:up|down)(?= (?:and to|at|and forward)\b))s?\b"
+)
+UP_DOWN = re.compile(r"\b(up|down)(?:wards?|stairs|hill)?\b")
+_BOTH_SIDES = re.compile(
+    r"\b(?:left (?:and|then|or) (?:then )?(?:to the )?right|right (?:and|then|or) (?:then )?(?:to the )?left)\b"
+)
+# what is not done says little of what is: "walk back without turning round"; but "without leaving the spot" does
+_NOT = re.compile(
+    r",?\s*\b(?:(?:never|without(?: ever)?|not)\s+(?!leaving|moving|going|travelling|advancing|\w*thing)\w+ing\b"
+    r"|(?:and|but) (?:do|does)(?: not|n't) \w+)"
+    r"(?:(?! and )[^,;])*"
+)
+# a walk bends for somebody who says so, not for everything that is near to a bend ("walk to the table")
+TURNS = re.compile(r"\b(?:turn|bend|pivot|corner|curv|veer|swerv|wheel|rotat|\w*clockwise|starboard|port\b|larboard)")
+_STILL = re.compile(
+    rf"^(?:{WHO} |a \w+ )?(?:stands?|(?:do|does)(?: not|n't) (?:move|budge|stir)(?: at all)?"
+    r"|(?:freeze|halt|stop|pause)s?|(?:keep|hold|remain|stay)s? (?:completely |very )?still)$"
+)
+
+
+def first_side(text: str) -> str:
+    """The side named first, ``left``, ``right`` or empty."""
+    found = re.search(r"\b(left|right)\b", text)
+    return found.group(1) if found else ""
+
+
+def side_asked(text: str) -> str:
+    """The side that a request names first, empty where it names both in a row ("look left and right")."""
+    return "" if _BOTH_SIDES.search(text) else first_side(text)
+
+
+def without_denials(text: str) -> str:
+    """A clause without what is not done; one that stops or stands is one that stands still."""
+    return _NOT.sub("", _STILL.sub("stands still", text)).strip(" ,") or text

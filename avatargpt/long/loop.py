@@ -1,0 +1,199 @@
+"""Motion of any length from one sentence: plan, act out, describe, plan again, as a stream in constant memory.
+
+    for chunk in long(model, "a tired gardener finishes the day's work", 600):
+        show(chunk.motion)
+
+Each step of the plan becomes codes (`avatargpt.long.performer`), all codes are one stream through a streaming decoder
+(`avatargpt.long.stream`), and what was made is described for the choice of the next activity
+(`avatargpt.long.director`).
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from avatargpt import planning
+from avatargpt.body.speaker import CHUNK
+from avatargpt.long.director import Director, manner_of
+from avatargpt.long.memory import give_back
+from avatargpt.long.performer import Beat, Made, Performer
+from avatargpt.long.stream import Frames, MotionStream
+from avatargpt.long.timeline import Span
+from avatargpt.planning.types import Activity, Planner
+from avatargpt.requests import check_text, frames_of, mix, then
+from vqvae.errors import UserError
+
+if TYPE_CHECKING:
+    from avatargpt.api import AvatarGPT
+    from vqvae.motion import Motion
+
+MIN_SECONDS, MAX_SECONDS = 1.0, 14_400.0
+MIN_RADIUS, MAX_RADIUS = 2.0, 1000.0
+GROUP = 4  # clauses whose candidates are made side by side
+FAR, STRAY = 0.7, 4.0  # a path beyond this share of the radius costs so many nats for each radius beyond it
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Frames that are final.
+
+    Attributes:
+        start: number of the first frame.
+        motion: the frames where they stand in the world; the first of all is above the origin and faces +Z.
+        spans: steps finished since the last chunk; their frames may come in later chunks.
+    """
+
+    start: int
+    motion: Motion
+    spans: tuple[Span, ...]
+
+    @property
+    def frames(self) -> Frames:
+        return Frames(self.motion.rotations, self.motion.root)
+
+
+def check_long(scene: str, seconds: float, radius: float | None) -> None:
+    """Raises UserError for a scene, length or radius that is not accepted."""
+    check_text(scene)
+    if not (math.isfinite(seconds) and MIN_SECONDS <= seconds <= MAX_SECONDS):
+        raise UserError(f"seconds: {seconds:g}; accepted {MIN_SECONDS:g} to {MAX_SECONDS:g}")
+    if radius is not None and not (math.isfinite(radius) and MIN_RADIUS <= radius <= MAX_RADIUS):
+        raise UserError(f"radius: {radius:g}; accepted {MIN_RADIUS:g} to {MAX_RADIUS:g} metres")
+
+
+def long(
+    model: AvatarGPT, scene: str, seconds: float, planner: Planner | str | None = None, seed: int = 0,
+    radius: float | None = None, activities: Sequence[Activity] = (), best_of: int = 4, guidance: float = 1.5,
+    temperature: float = 0.8,
+) -> Iterator[Chunk]:
+    """The closed loop, as chunks of frames while it runs.
+
+    Args:
+        scene: what it is about, in words.
+        seconds: of all; kept to the frame.
+        planner: says what is done next; by name as for `avatargpt.planning.load_planner`, None = the default one.
+        seed: the same seed gives the same motion.
+        radius: metres around the start that the path is kept within (a rule, `avatargpt.long.path`).
+        activities: done first, before the planner is asked.
+        best_of: candidates for each clause.
+        guidance, temperature: of the candidates, as in `AvatarGPT.generate`.
+
+    Raises:
+        UserError: at the call, not at the first chunk: a scene, length, radius or planner that is not accepted.
+    """
+    check_long(scene, seconds, radius)
+    if planner is None or isinstance(planner, str):
+        planner = planning.load_planner(planner, model)
+    director = Director(planner, scene, seed, activities, manner_of(scene, model.wording), model.wording)
+    performer = Performer(model, best_of, guidance, temperature)
+    return Loop(director, performer, MotionStream(model.tokenizers["body"], radius), seed, radius).chunks(seconds)
+
+
+class Loop:
+    """One run. What it keeps: the last tokens, the streams' states and the director's memory."""
+
+    def __init__(
+        self, director: Director, performer: Performer, stream: MotionStream, seed: int, radius: float | None = None
+    ) -> None:
+        self.director, self.performer, self.stream, self.seed, self.radius = director, performer, stream, seed, radius
+        self.tail = np.zeros((0, stream.tokenizer.config.levels), np.int64)
+        self.tokens = 0  # made so far
+        self.out = 0  # frames handed out so far
+
+    def chunks(self, seconds: float) -> Iterator[Chunk]:
+        """As many activities as it takes, cut to the frame."""
+        frames = frames_of(seconds, self.stream.spec.fps)
+        tokens = -(-frames // self.stream.tokenizer.downsample)
+        return self._run(lambda: self.tokens < tokens, tokens, frames)
+
+    def acted(self, activities: int) -> Iterator[Chunk]:
+        """So many activities, however long they take."""
+        return self._run(lambda: self.director.count < activities, sys.maxsize, sys.maxsize)
+
+    def _run(self, goes_on: Callable[[], bool], tokens: int, frames: int) -> Iterator[Chunk]:
+        described = ""
+        waiting: list[Span] = []
+        while goes_on():
+            said = []
+            for made in self._activity(described, tokens):
+                if isinstance(made, Span):
+                    waiting.append(made)
+                    said.append(made.described)
+                    continue
+                chunk = self._chunk(made, frames, waiting)
+                if chunk is not None:
+                    waiting = []
+                    yield chunk
+            described = then(said)
+            give_back()
+        chunk = self._chunk(self.stream.finish(), frames, waiting)
+        if chunk is not None:
+            yield chunk
+
+    def _chunk(self, piece: Frames, frames: int, spans: list[Span]) -> Chunk | None:
+        piece = Frames(piece.rotations[: frames - self.out], piece.root[: frames - self.out])
+        if not len(piece):
+            return None
+        start, self.out = self.out, self.out + len(piece)
+        return Chunk(start, piece.motion(self.stream.spec.fps, self.director.scene), tuple(spans))
+
+    def _activity(self, described: str, tokens: int) -> Iterator[Frames | Span]:
+        """Act the next activity out: frames after each beat, and after each step its span (described meanwhile)."""
+        activity, number = self.director.next(described), self.director.count - 1
+        steps = [self.director.in_manner(s) for s in activity.steps]
+        beats = self.performer.beats(steps, mix(self.seed, 7000 + number), tokens - self.tokens)
+        first: int = self.tokens
+        parts: list[Made] = []  # of one step
+        for made in self._made(beats):
+            if parts and parts[-1].beat.step != made.beat.step:
+                yield self._span(activity, number, parts, first)
+                first, parts = self.tokens, []
+            frames = self.stream.push(made.codes)
+            self.tail = np.concatenate([self.tail, made.codes])[-CHUNK:]
+            self.tokens += len(made.codes)
+            parts.append(made)
+            yield frames
+        if parts:
+            yield self._span(activity, number, parts, first)
+
+    def _made(self, beats: Iterable[Beat]) -> Iterator[Made]:
+        """Candidates in groups, until the stream's first frames are out one by one, so that they come early."""
+        left = iter(beats)
+        while group := list(islice(left, GROUP if self.out else 1)):
+            for beat, found in zip(group, self.performer.candidates(group), strict=True):
+                yield self.performer.choose(beat, found, self.tail, self._detour())
+
+    def _detour(self) -> Callable[[np.ndarray], float]:
+        radius, stream = self.radius, self.stream
+        if radius is None:
+            return lambda codes: 0.0
+
+        def cost(codes: np.ndarray) -> float:
+            farthest = float(np.linalg.norm(stream.ahead(codes), axis=-1).max())
+            return STRAY * max(0.0, farthest / radius - FAR)
+
+        return cost
+
+    def _span(self, activity: Activity, number: int, mine: list[Made], first: int) -> Span:
+        """What one step became, described from its own codes (the transition left out)."""
+        per, step = self.stream.tokenizer.downsample, mine[0].beat.step
+        said = self.performer.describe(np.concatenate([m.codes[m.transition :] for m in mine]))
+        return Span(
+            first * per, self.tokens * per, number, activity.task, step, activity.steps[step],
+            then([m.beat.caption for m in mine]), mine[0].transition * per, said,
+        )  # fmt: skip
+
+
+def collect(chunks: Iterator[Chunk]) -> tuple[Motion, list[Span]]:
+    """A whole run in memory: the motion and its spans."""
+    made = list(chunks)
+    rotations = np.concatenate([c.motion.rotations for c in made])
+    motion = replace(made[0].motion, rotations=rotations, root=np.concatenate([c.motion.root for c in made]))
+    return motion, [s for c in made for s in c.spans]

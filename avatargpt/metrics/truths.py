@@ -1,0 +1,85 @@
+"""What geometry must show of a motion made for a training caption, from the tables of families and of real classes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from avatargpt.evaluation import suites
+from avatargpt.evaluation.body import families
+from instruct_data.store import ClipCodes
+from instruct_data.text.mirror import side_of
+
+COUNTED = re.compile(
+    r"\b(?:once|twice|thrice|single|(?:two|three|four|five|six|seven|eight|\d+) "
+    r"(?!hands|arms|legs|fists|feet|fingers|palms|drumsticks|sticks|people)\w+)\b"
+)
+_SIDED = ("left", "right")
+
+
+def sided(check: Any, side: str | None) -> Any:
+    """A check of a real class for a caption that names `side`; one that names no side may show either."""
+    if not isinstance(check, Mapping):
+        return check
+    name, body = next(iter(check.items()))
+    if isinstance(body, list):
+        return {name: [sided(c, side) for c in body]}
+    if body.get("side") in (None, "both", side):
+        return check
+    return {"any": [{name: {**body, "side": s}} for s in _SIDED]}
+
+
+@dataclass
+class Truths:
+    """The two tables together."""
+
+    @cached_property
+    def _families(self) -> dict[str, families.Entry]:
+        return families.read(suites.load("families"))
+
+    @cached_property
+    def _classes(self) -> list[tuple[Any, frozenset[str], re.Pattern[str] | None]]:
+        return [
+            (row["check"], frozenset(row.get("actions") or ()),
+             re.compile(row["captions"], re.IGNORECASE) if row.get("captions") else None)
+            for row in suites.load("predicates").classes
+        ]  # fmt: skip
+
+    def checks(self, clip: ClipCodes, caption: str) -> list[Any]:
+        """Checks that a motion made for `caption` must pass; empty = nothing known.
+
+        Args:
+            clip: a training clip that carries the caption; its class and parameters say what the words mean. A side,
+                a count or a parameter is asked for only where the caption tells it.
+        """
+        if clip.source == "synthetic":
+            entry = self._families.get(clip.action)
+            return self._family(entry, clip.extra.get("params") or {}, caption) if entry else []
+        if clip.source in ("composed", "layered", "styled", "looped") or clip.style not in ("", "normal"):
+            return []
+        return [sided(check, side_of(caption)) for check in self.of_class(clip)]
+
+    def of_class(self, clip: ClipCodes) -> list[Any]:
+        """Checks of a recorded clip's class, whatever its style and the words of its captions."""
+        return [
+            check for check, actions, pattern in self._classes
+            if clip.action in actions or (pattern and any(pattern.search(c) for c in clip.captions))
+        ]  # fmt: skip
+
+    def _family(self, entry: families.Entry, params: dict[str, Any], caption: str) -> list[Any]:
+        text, side = caption.lower(), side_of(caption)
+        known: dict[str, Any] = {"side": side, "other": {"left": "right", "right": "left"}[side]} if (
+            side in _SIDED
+        ) else {}  # fmt: skip
+        if COUNTED.search(text):
+            known |= {k: v for k, v in params.items() if k not in known}
+        out = []
+        for when, check in entry.checks:
+            # a word of the parameter's value in the caption tells it; what is derived (true or false) is never told
+            said = all(not isinstance(params.get(k), str) or params[k].split()[-1] in text for k in when)
+            if not when or (families.applies(when, params) and said):
+                out.append(families.filled(check, known, partial=True))
+        return out

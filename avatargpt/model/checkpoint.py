@@ -1,0 +1,219 @@
+"""Saving and loading language models; strict: a damaged or incomplete folder is refused, never half-loaded."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vqvae.errors import UserError
+
+if TYPE_CHECKING:
+    import torch
+
+    from avatargpt.model.model import AvatarGPTModel
+
+
+SMALL = "model.int8.safetensors"
+CODES = ".codebooks"  # the tokenizer's own vectors, which its codes were made with
+_NOT_FIELDS = ("model_type", "architectures", "transformers_version", "dtype")
+
+
+@contextmanager
+def _no_bars() -> Iterator[None]:
+    from transformers.utils import logging
+
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()
+
+
+def save_model(
+    model: AvatarGPTModel, folder: str | os.PathLike[str], max_shard_size: str = "2GB",
+    state_dict: dict[str, torch.Tensor] | None = None,
+) -> Path:  # fmt: skip
+    """Write configuration and weights (safetensors), exact to the bit. Old files stay until the new are complete.
+
+    Args:
+        state_dict: other weights than the model's own, e.g. with LoRA's updates added in.
+
+    Raises:
+        UserError: the folder cannot be written.
+    """
+    folder = Path(folder)
+    temporary = folder / f".model.{os.getpid()}.tmp"
+    try:
+        temporary.mkdir(parents=True, exist_ok=True)
+        with _no_bars():
+            model.save_pretrained(temporary, max_shard_size=max_shard_size, state_dict=state_dict)
+        new = {f.name for f in temporary.iterdir()}
+        for file in temporary.iterdir():
+            os.replace(file, folder / file.name)
+        _forget_others(folder, new)
+    except OSError as e:
+        raise UserError(f"cannot write {folder}: {e.strerror or e}") from None
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return folder
+
+
+def _forget_others(folder: Path, new: set[str]) -> None:
+    """Take away what an earlier model left in a folder whose `new` files are complete."""
+    index, settings = folder / "model.safetensors.index.json", folder / "generation_config.json"
+    for file in (*folder.glob("model*.safetensors"), index, settings):
+        if file.name not in new:
+            file.unlink(missing_ok=True)
+
+
+def save_small(model: AvatarGPTModel, folder: str | os.PathLike[str]) -> Path:
+    """Write configuration and weights in eight bits (`vqvae.precision`), code vectors in bfloat16: one file of ours.
+
+    It takes half of what bfloat16 does. Old files stay until the new one is complete.
+
+    Raises:
+        UserError: the folder cannot be written.
+    """
+    import torch
+    from safetensors.torch import save_file
+
+    from vqvae.motion import atomic_write
+    from vqvae.precision import lowered
+
+    state: dict[str, torch.Tensor] = {}
+    for name, value in model.state_dict().items():
+        if name not in model._tied_weights_keys:
+            kind = torch.bfloat16 if name.endswith(CODES) else torch.int8
+            state |= lowered(name, value.detach().cpu().contiguous(), kind)
+    fields = {k: v for k, v in model.config.to_dict().items() if k != "_name_or_path"}  # of this machine alone
+    text = json.dumps(fields, indent=1, sort_keys=True, default=str) + "\n"
+    folder = Path(folder)
+    atomic_write(folder / SMALL, lambda p: save_file(state, p))
+    atomic_write(folder / "config.json", lambda p: p.write_text(text, encoding="utf-8"))
+    _forget_others(folder, {SMALL})
+    return folder
+
+
+def _load_small(folder: Path, device: str, dtype: torch.dtype | None) -> AvatarGPTModel:
+    import torch
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    from avatargpt.model.config import AvatarGPTConfig
+    from avatargpt.model.model import AvatarGPTModel
+    from vqvae.precision import raised
+
+    try:
+        fields = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        model = AvatarGPTModel(AvatarGPTConfig(**{k: v for k, v in fields.items() if k not in _NOT_FIELDS}))
+        found = model.load_state_dict(raised(load_file(folder / SMALL)), strict=False)
+        wrong = [*(k for k in found.missing_keys if k not in model._tied_weights_keys), *found.unexpected_keys]
+        if wrong:
+            raise ValueError(f"weights do not fit config.json: {wrong[0]}")
+    except (OSError, ValueError, TypeError, RuntimeError, SafetensorError) as e:
+        raise UserError(f"{folder}: not a language model of this version ({str(e).splitlines()[0]})") from None
+    torch.nn.Module.to(model, device, dtype)
+    return model.eval()
+
+
+def _check_files(folder: Path) -> None:
+    """Every file named by the checkpoint is there and whole."""
+    from safetensors import SafetensorError, safe_open
+
+    if not (folder / "config.json").is_file():
+        raise UserError(f"{folder}: no config.json; a folder written by save_model is needed")
+    index = folder / "model.safetensors.index.json"
+    try:
+        json.loads((folder / "config.json").read_text())
+        names = set(json.loads(index.read_text())["weight_map"].values()) if index.is_file() else {"model.safetensors"}
+    except (ValueError, KeyError) as e:
+        raise UserError(f"{folder}: config.json or the weights' index is damaged ({e})") from None
+    for name in sorted(names):
+        if not (folder / name).is_file():
+            raise UserError(f"{folder}: {name} is missing; all files of the checkpoint are needed")
+        try:
+            with safe_open(folder / name, framework="pt"):
+                pass
+        except (SafetensorError, OSError) as e:
+            raise UserError(f"{folder / name}: truncated or damaged weights ({e}); copy the file again") from None
+
+
+def load_model(
+    folder: str | os.PathLike[str], device: str = "cpu", dtype: torch.dtype | None = None
+) -> AvatarGPTModel:
+    """A model in evaluation mode from a folder of `save_model` (or `save_pretrained`).
+
+    Raises:
+        UserError: no such folder, a missing, truncated or damaged file, or weights that do not fit the configuration.
+    """
+    from avatargpt.model.model import AvatarGPTModel
+
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise UserError(f"{folder}: no such folder; a folder written by save_model is needed")
+    if (folder / SMALL).is_file():
+        return _load_small(folder, device, dtype)
+    _check_files(folder)
+    options: dict[str, Any] = {} if dtype is None else {"dtype": dtype}
+    with _no_bars():
+        try:
+            loaded: Any = AvatarGPTModel.from_pretrained(
+                folder, output_loading_info=True, local_files_only=True, **options
+            )
+            model, info = loaded
+        except (OSError, ValueError, RuntimeError, TypeError) as e:
+            raise UserError(f"{folder}: not a language model of this version ({str(e).splitlines()[0]})") from None
+    for kind in ("missing_keys", "unexpected_keys", "mismatched_keys"):
+        if info[kind]:
+            some = ", ".join(sorted(str(k) for k in info[kind])[:3])
+            raise UserError(f"{folder}: weights do not fit config.json ({kind.replace('_', ' ')}: {some}, ...)")
+    return model.to(device).eval()
+
+
+def with_modalities(model: AvatarGPTModel, entries: dict[str, Any]) -> AvatarGPTModel:
+    """The same model with further modalities, their parts drawn at random; itself where it knows them all.
+
+    Args:
+        entries: as in `AvatarGPTConfig.modalities`; those that the model knows are not read.
+    """
+    from avatargpt.model.config import AvatarGPTConfig
+    from avatargpt.model.model import AvatarGPTModel
+
+    known = model.config.modalities or {}
+    if set(entries) <= set(known):
+        return model
+    fields = {k: v for k, v in model.config.to_dict().items() if k not in _NOT_FIELDS}
+    wider = AvatarGPTModel(AvatarGPTConfig(**{**fields, "modalities": {**entries, **known}}))
+    wider.load_state_dict(model.state_dict(), strict=False)
+    return wider.eval()
+
+
+def start_from_t5(folder: str | os.PathLike[str], **config: Any) -> AvatarGPTModel:
+    """A new model whose stacks, text table and text head come from a T5 or Flan-T5 checkpoint.
+
+    Args:
+        folder: local folder or hub name of the checkpoint.
+        config: fields of `AvatarGPTConfig` beyond the checkpoint's own (modalities, grounding_dim, ...).
+    """
+    from transformers import T5ForConditionalGeneration
+
+    from avatargpt.model.config import AvatarGPTConfig
+    from avatargpt.model.model import AvatarGPTModel
+
+    with _no_bars():
+        source = T5ForConditionalGeneration.from_pretrained(folder)
+    fields = {k: v for k, v in source.config.to_dict().items() if k not in _NOT_FIELDS}
+    model = AvatarGPTModel(AvatarGPTConfig(**{**fields, **config}))
+    weights = {k: v.clone() for k, v in source.state_dict().items()}
+    if source.config.scale_decoder_outputs:
+        # T5 1.0 ties its head to the table and scales the states; here the scale lives in the untied head.
+        weights["lm_head.weight"] = weights["lm_head.weight"] * source.config.d_model**-0.5
+    model.load_state_dict(weights, strict=False)
+    return model

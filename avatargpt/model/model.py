@@ -1,0 +1,304 @@
+"""`AvatarGPTModel`: a T5 that reads text, motion codes and foreign vectors, and speaks through one head at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from transformers import T5ForConditionalGeneration
+from transformers import initialization as init
+from transformers.modeling_outputs import BaseModelOutput, Seq2SeqLMOutput
+
+from avatargpt.model.adapters import CodeAdapter, Codebooks, CountDown, VectorAdapter
+from avatargpt.model.config import TEXT, AvatarGPTConfig
+from avatargpt.model.residual_decoder import Refiner, ResidualLevels
+from vqvae.errors import UserError
+
+IGNORED = -100
+Heads = str | Sequence[str] | Tensor
+Extra = tuple[Tensor, Tensor, str]
+
+
+@dataclass
+class AvatarGPTOutput(Seq2SeqLMOutput):
+    """What `forward` returns, beyond the usual fields.
+
+    Attributes:
+        token_loss: (B, L) cross-entropy of every label in nats (float32), 0 where the label is ignored.
+        hidden: (B, L, d_model) last decoder states, the input of the heads and of the refiner.
+    """
+
+    token_loss: Tensor | None = None
+    hidden: Tensor | None = None
+
+
+class AvatarGPTModel(ResidualLevels, Codebooks, T5ForConditionalGeneration):
+    """T5 with a code adapter and an untied head per modality.
+
+    Ids live in one space (see `AvatarGPTConfig`); `head` says which block the decoder may speak, the rest of the
+    logits is -inf. Shapes: B batch, L length, R residual levels, K codes, V text ids.
+    """
+
+    config_class = AvatarGPTConfig
+    config: AvatarGPTConfig
+    _tied_weights_keys = {  # the text head is its own here
+        "encoder.embed_tokens.weight": "shared.weight",
+        "decoder.embed_tokens.weight": "shared.weight",
+    }
+
+    def __init__(self, config: AvatarGPTConfig) -> None:
+        super().__init__(config)
+        specs: dict[str, dict[str, int]] = config.modalities or {}
+        self.codes = nn.ModuleDict({
+            name: CodeAdapter(s["codebook_size"], s["levels"], s["code_dim"], config.d_model)
+            for name, s in specs.items()
+        })
+        self.heads = nn.ModuleDict({
+            name: nn.Linear(config.d_model, s["codebook_size"] + 2) for name, s in specs.items()
+        })
+        self.refiners = nn.ModuleDict({
+            name: Refiner(config, name) for name, s in specs.items() if s["levels"] > 1
+        })
+        widths = dict(config.extra_inputs or {}) | ({"grounding": config.grounding_dim} if config.grounding_dim else {})
+        self.extra = nn.ModuleDict({name: VectorAdapter(width, config.d_model) for name, width in widths.items()})
+        self.countdown = CountDown(config) if config.countdown_buckets else None
+        self.post_init()
+
+    @torch.no_grad()
+    def _init_weights(self, module: nn.Module) -> None:
+        """Every added map at fan_in**-0.5 (heads: d_model**-0.5), every added table at d_model**-0.5.
+
+        T5's own rule would give them std 1 and a first loss near 70. The stacks inside initialise themselves, and
+        transformers calls this for leaves alone, so the rule looks at no parents.
+        """
+        if module is self.shared:
+            init.normal_(self.shared.weight, mean=0.0, std=self.config.initializer_factor)
+        elif isinstance(module, nn.Linear):
+            init.normal_(module.weight, mean=0.0, std=module.in_features**-0.5)
+            if module.bias is not None:
+                init.zeros_(module.bias)
+        elif isinstance(module, nn.Embedding):
+            init.normal_(module.weight, mean=0.0, std=self.config.d_model**-0.5)
+        elif isinstance(module, CodeAdapter):
+            init.zeros_(module.codebooks)
+            init.ones_(module.scale)
+        else:
+            super()._init_weights(module)
+
+    # Inputs
+
+    def embed(self, ids: Tensor, residual_codes: Tensor | None = None) -> Tensor:
+        """Vectors of ids of the one space.
+
+        Args:
+            ids: (B, L) int64.
+            residual_codes: (B, L, R) all levels of prompt tokens: their vectors are summed. Column 0 is not read
+                (the id says it); below 0 = unknown. None: level 0 only, as the decoder sees its own tokens.
+
+        Returns:
+            (B, L, d_model).
+        """
+        text = ids < self.config.vocab_size
+        out = self.shared(torch.where(text, ids, self.config.pad_token_id or 0))
+        if not self.codes or bool(text.all()):
+            return out
+        for name, adapter in self.codes.items():
+            first = self.config.first_id(name)
+            inside = (ids >= first) & (ids < first + self.config.size(name))
+            if bool(inside.any()):
+                residual = None if residual_codes is None else residual_codes[inside]
+                out[inside] = adapter(ids[inside] - first, residual).to(out.dtype)
+        return out
+
+    def embed_decoder(self, ids: Tensor, countdown: Tensor | None = None) -> Tensor:
+        """(B, L) ids and counts of motion tokens still to come (None or below 0: unknown) -> (B, L, d_model)."""
+        out = self.embed(ids)
+        if self.countdown is not None:
+            count = torch.full((1, 1), -1, device=ids.device) if countdown is None else countdown
+            out = out + self.countdown(count).to(out.dtype)
+        return out
+
+    def inputs(
+        self, input_ids: Tensor, attention_mask: Tensor | None = None, residual_codes: Tensor | None = None,
+        extra_embeddings: Sequence[Extra] | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """What the encoder reads.
+
+        Args:
+            input_ids: (B, L). attention_mask: (B, L), 1 = token; None: everything but padding ids.
+            residual_codes: see `embed`.
+            extra_embeddings: (vectors (B, G, width), mask (B, G), adapter name) each, put behind the tokens.
+
+        Returns:
+            Vectors (B, S, d_model) and their mask (B, S) int64; S = longest row of tokens and vectors together.
+        """
+        mask = input_ids.ne(self.config.pad_token_id or 0) if attention_mask is None else attention_mask
+        parts, masks = [self.embed(input_ids, residual_codes)], [mask.long()]
+        for vectors, extra_mask, name in extra_embeddings or ():
+            if name not in self.extra:
+                raise UserError(f"encoder input '{name}': this model knows {', '.join(self.extra) or 'none'}")
+            parts.append(self.extra[name](vectors).to(parts[0].dtype))
+            masks.append(extra_mask.long())
+        vectors, full = torch.cat(parts, dim=1), torch.cat(masks, dim=1)
+        if len(parts) > 1:
+            # Padding goes to the end of each row: relative positions, hence answers, then do not depend on how far
+            # the other rows of the batch made the parts grow.
+            order = torch.argsort(full, dim=1, descending=True, stable=True)[:, : max(int(full.sum(1).max()), 1)]
+            full = full.gather(1, order)
+            vectors = vectors.gather(1, order[..., None].expand(-1, -1, vectors.shape[-1]))
+        return vectors, full
+
+    def encode(
+        self, input_ids: Tensor, attention_mask: Tensor | None = None, residual_codes: Tensor | None = None,
+        extra_embeddings: Sequence[Extra] | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """Run the encoder over `inputs`: states (B, S, d_model) and their mask (B, S) int64."""
+        vectors, mask = self.inputs(input_ids, attention_mask, residual_codes, extra_embeddings)
+        return self.encoder(inputs_embeds=vectors, attention_mask=mask).last_hidden_state, mask
+
+    def head_names(self, head: Heads, batch: int) -> str | list[str]:
+        """One name when the whole batch speaks one head, else one per row. Tensors index `config.heads`."""
+        if isinstance(head, str):
+            names = [head]
+        elif isinstance(head, Tensor):
+            names = [self.config.heads[i] for i in head.reshape(-1).tolist()]
+        else:
+            names = list(head)
+        for name in set(names) - set(self.config.heads):
+            raise UserError(f"head '{name}': this model has {', '.join(self.config.heads)}")
+        if len(set(names)) == 1:
+            return names[0]
+        if len(names) != batch:
+            raise ValueError(f"{len(names)} heads for a batch of {batch}")
+        return names
+
+    def shift_right(self, labels: Tensor, head: Heads) -> Tensor:
+        """Decoder inputs (B, L) for labels (B, L): the head's start id in front, ignored labels as padding."""
+        names = self.head_names(head, len(labels))
+        starts = [self.config.start_id(n) for n in ([names] * len(labels) if isinstance(names, str) else names)]
+        shifted = torch.cat([torch.tensor(starts, device=labels.device)[:, None], labels[:, :-1]], dim=1)
+        return shifted.masked_fill(shifted == IGNORED, self.config.pad_token_id or 0)
+
+    # Outputs
+
+    def head_logits(self, hidden: Tensor, head: str) -> Tensor:
+        """(..., d_model) -> (..., n) logits of one head's own block; a modality's start id is never allowed."""
+        if head == TEXT:
+            return self.lm_head(hidden)
+        logits = self.heads[head](hidden)
+        start = torch.arange(logits.shape[-1], device=logits.device) == self.config.modality(head)["codebook_size"]
+        return logits.masked_fill(start, float("-inf"))
+
+    def _full(self, hidden: Tensor, head: str) -> Tensor:
+        part = self.head_logits(hidden, head)
+        full = part.new_full((*part.shape[:-1], self.config.total_ids), float("-inf"))
+        first = self.config.first_id(head)
+        full[..., first : first + part.shape[-1]] = part
+        return full
+
+    def _token_loss(self, hidden: Tensor, labels: Tensor, names: str | list[str], smoothing: float) -> Tensor:
+        """Cross-entropy (B, L) computed on the labelled positions of each head alone."""
+        loss = torch.zeros(labels.shape, dtype=torch.float32, device=labels.device)
+        wanted = labels != IGNORED
+        for name in [names] if isinstance(names, str) else list(dict.fromkeys(names)):
+            at = wanted
+            if not isinstance(names, str):
+                at = wanted & torch.tensor([n == name for n in names], device=labels.device)[:, None]
+            target = labels[at] - self.config.first_id(name)
+            if target.numel() and not 0 <= int(target.min()) <= int(target.max()) < self.config.size(name):
+                raise ValueError(f"labels of head '{name}' lie outside its ids")
+            logits = self.head_logits(hidden[at], name).float()
+            if smoothing:
+                logp = logits.log_softmax(-1)
+                flat = logp.masked_fill(logp == float("-inf"), 0).sum(-1) / (logp.shape[-1] - (name != TEXT))
+                value = -(1 - smoothing) * logp.gather(-1, target[:, None])[:, 0] - smoothing * flat
+            else:
+                value = F.cross_entropy(logits, target, reduction="none")
+            loss = loss.masked_scatter(at, value)
+        return loss
+
+    def forward(
+        self, input_ids: Tensor | None = None, attention_mask: Tensor | None = None,
+        decoder_input_ids: Tensor | None = None, decoder_attention_mask: Tensor | None = None,
+        encoder_outputs: Any = None, past_key_values: Any = None, labels: Tensor | None = None,
+        use_cache: bool | None = None, head: Heads = TEXT, residual_codes: Tensor | None = None,
+        extra_embeddings: Sequence[Extra] | None = None, countdown: Tensor | None = None,
+        length: Tensor | None = None, label_smoothing: float = 0.0, full_logits: bool | None = None, **kwargs: Any,
+    ) -> AvatarGPTOutput:
+        """Teacher-forced or one-step forward.
+
+        Args:
+            input_ids, attention_mask, residual_codes, extra_embeddings: see `inputs`. With `encoder_outputs`
+                given, `attention_mask` is the mask of its states.
+            labels: (B, L) in the one id space, -100 = ignored; `decoder_input_ids` follow by `shift_right`.
+            head: one head, or one per row (names, or indices into `config.heads`).
+            countdown: (B, L) motion tokens still to come before each prediction, below 0 = unknown.
+            length: (B,) instead of `countdown`: the count at decoder position t is length - t (below 0: unknown).
+            full_logits: logits over the one id space with -inf outside the head; default: when there are no
+                labels. False without labels: (B, L, n) of the head's own block.
+
+        Returns:
+            `loss` (mean over labelled positions), `token_loss`, `logits` (None when not asked for), `hidden`.
+        """
+        if encoder_outputs is None:
+            assert input_ids is not None
+            states, attention_mask = self.encode(input_ids, attention_mask, residual_codes, extra_embeddings)
+            encoder_outputs = BaseModelOutput(last_hidden_state=states)
+        states = encoder_outputs[0]
+        names = self.head_names(head, len(states))
+        if decoder_input_ids is None:
+            assert labels is not None
+            decoder_input_ids = self.shift_right(labels, head)
+        if length is not None and countdown is None:
+            seen = int(past_key_values.get_seq_length()) if past_key_values is not None else 0
+            at = torch.arange(seen, seen + decoder_input_ids.shape[1], device=length.device)
+            countdown = torch.where(length[:, None] < 0, -1, (length[:, None] - at).clamp(min=0))
+        decoded = self.decoder(
+            inputs_embeds=self.embed_decoder(decoder_input_ids, countdown), attention_mask=decoder_attention_mask,
+            encoder_hidden_states=states, encoder_attention_mask=attention_mask, past_key_values=past_key_values,
+            use_cache=use_cache, **{k: v for k, v in kwargs.items() if k.startswith("output_")},
+        )
+        hidden = decoded.last_hidden_state
+        loss: Tensor | None = None
+        token_loss: Tensor | None = None
+        logits: Tensor | None = None
+        if labels is not None:
+            token_loss = self._token_loss(hidden, labels, names, label_smoothing)
+            loss = token_loss.sum() / (labels != IGNORED).sum().clamp(min=1)
+        if full_logits or (full_logits is None and labels is None):
+            if isinstance(names, str):
+                logits = self._full(hidden, names)
+            else:
+                logits = torch.cat([self._full(hidden[i : i + 1], n) for i, n in enumerate(names)])
+        elif labels is None:
+            if not isinstance(names, str):
+                raise ValueError("compact logits need one head for the whole batch")
+            logits = self.head_logits(hidden, names)
+        return AvatarGPTOutput(
+            loss=loss, logits=logits, token_loss=token_loss, hidden=hidden, past_key_values=decoded.past_key_values,
+            decoder_hidden_states=decoded.hidden_states, decoder_attentions=decoded.attentions,
+            cross_attentions=decoded.cross_attentions, encoder_last_hidden_state=states,
+        )
+
+    def generate(self, inputs: Tensor | None = None, *, head: str = TEXT, **kwargs: Any) -> Any:  # type: ignore[override]
+        """Hugging Face `generate` for one head: greedy, beams, sampling, caches, streamers.
+
+        Takes `inputs`' arguments besides the usual ones, or ready `encoder_outputs` with their `attention_mask`;
+        `length` (B,) feeds the count-down. Answers start with the head's start id and are padded with the text
+        padding id. `avatargpt.decoding.generate` holds the product's own, faster loop.
+        """
+        head = str(self.head_names(head, 1))
+        ids = kwargs.pop("input_ids", None) if inputs is None else inputs
+        if kwargs.get("encoder_outputs") is None:
+            assert ids is not None
+            given = {k: kwargs.pop(k, None) for k in ("attention_mask", "residual_codes", "extra_embeddings")}
+            with torch.no_grad():
+                states, kwargs["attention_mask"] = self.encode(ids, **given)
+            kwargs["encoder_outputs"] = BaseModelOutput(last_hidden_state=states)
+        ends = {"decoder_start_token_id": self.config.start_id(head), "eos_token_id": self.config.end_id(head)}
+        hugging_face: Any = super().generate  # type: ignore[misc]
+        return hugging_face(head=head, **{**ends, "pad_token_id": self.config.pad_token_id, **kwargs})

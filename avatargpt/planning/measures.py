@@ -1,0 +1,111 @@
+"""Figures of plans that need no model: order, repetition, what was copied, and how well scores separate."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Hashable, Sequence
+
+import numpy as np
+
+from avatargpt.language.plans.marks import gender_of, neutral
+from avatargpt.language.plans.posture import violations
+from avatargpt.planning.types import Plan
+
+Key = tuple[str, ...]
+
+
+def roc_auc(true: np.ndarray, false: np.ndarray) -> float:
+    """Area under the ROC curve: the chance that a true item scores above a false one, ties half (Mann-Whitney)."""
+    both = np.concatenate([true, false])
+    order = both.argsort(kind="stable")
+    ranks = np.empty(len(both))
+    ranks[order] = np.arange(1, len(both) + 1)
+    _, group = np.unique(both, return_inverse=True)
+    ranks = (np.bincount(group, ranks) / np.bincount(group))[group]
+    return float((ranks[: len(true)].sum() - len(true) * (len(true) + 1) / 2) / (len(true) * len(false)))
+
+
+def key(task: str, steps: Sequence[str]) -> Key:
+    """An activity without its person, case and punctuation, so that only what is done is compared."""
+    actor = gender_of(" ".join([task, *steps]))
+
+    def plain(text: str, step: bool) -> str:
+        marked = neutral(text[:1].lower() + text[1:], actor, step)
+        return " ".join(re.findall(r"[a-z{}_]+", marked.lower().replace("{o_", "{")))
+
+    return (plain(task, False), *(plain(s, True) for s in steps))
+
+
+def well_formed(plan: Plan, activities: int) -> bool:
+    """As many activities as asked, each with a task and at least one step, no empty or many-line text."""
+    texts = [t for a in plan.activities for t in (a.task, *a.steps)]
+    return (
+        len(plan.activities) == activities
+        and all(a.steps for a in plan.activities)
+        and all(t.strip() == t and t and "\n" not in t and "{" not in t and len(t) <= 200 for t in texts)
+    )
+
+
+def loops(plan: Plan) -> int:
+    """Steps said before in the plan, and activities told before, by their words."""
+    keys = [key(a.task, a.steps) for a in plan.activities]
+    steps = Counter(s for k in keys for s in k[1:])
+    tasks = Counter(k[0] for k in keys)
+    return sum(n - 1 for n in steps.values()) + sum(n - 1 for n in tasks.values())
+
+
+def order_violations(plan: Plan) -> list[tuple[int, str]]:
+    """What is physically impossible in a plan, over all its steps (`avatargpt.language.plans.posture`)."""
+    return violations([s for a in plan.activities for s in a.steps])
+
+
+def same_activity_rates(plans: Sequence[Plan]) -> dict[str, float]:
+    """Shares of activities that the plan of another scene has too.
+
+    Returns:
+        ``task``: those whose text it has, ``steps``: whose whole list of steps, ``whole``: both in one activity,
+        ``either``: one or the other, the strictest reading.
+    """
+    keys = [[key(a.task, a.steps) for a in p.activities] for p in plans]
+    parts: dict[str, Callable[[Key], tuple[Hashable, ...]]] = {
+        "task": lambda k: (k[0],),
+        "steps": lambda k: (k[1:],),
+        "whole": lambda k: (k,),
+        "either": lambda k: (k[0], k[1:]),
+    }
+    out = {}
+    for name, part in parts.items():
+        often = Counter(x for own in keys for x in {x for k in own for x in part(k)})
+        flags = [any(often[x] > 1 for x in part(k)) for own in keys for k in own]
+        out[name] = float(np.mean(flags)) if flags else float("nan")
+    return out
+
+
+def shared_steps_rate(plans: Sequence[Plan]) -> float:
+    """Share of activities at least half of whose steps are in one activity of another scene's plan, by their words."""
+    sets = [(i, frozenset(key(a.task, a.steps)[1:])) for i, p in enumerate(plans) for a in p.activities]
+    holders: dict[str, list[int]] = {}
+    for at, (_, steps) in enumerate(sets):
+        for step in steps:
+            holders.setdefault(step, []).append(at)
+
+    def shared(i: int, steps: frozenset[str]) -> bool:
+        met = Counter(at for s in steps for at in holders[s] if sets[at][0] != i)
+        return any(2 * n >= len(steps) for n in met.values())
+
+    return float(np.mean([shared(i, steps) for i, steps in sets])) if sets else float("nan")
+
+
+def copied(plans: Sequence[Plan], library: frozenset[Key]) -> dict[str, float]:
+    """Shares of activities and of steps that stand in the library word for word (but for the person).
+
+    Args:
+        library: `key` of every activity of the library.
+    """
+    steps = {s for k in library for s in k[1:]}
+    keys = [key(a.task, a.steps) for p in plans for a in p.activities]
+    return {
+        "activities": float(np.mean([k in library for k in keys])),
+        "steps": float(np.mean([s in steps for k in keys for s in k[1:]])),
+    }

@@ -1,0 +1,296 @@
+"""Plain wording: requests in anybody's words -> captions in the words that the model was trained on.
+
+This is retrieval, not generation: every clause of a request is compared (frozen sentence encoder and word overlap)
+with a book of some thousand phrasings whose meaning is known; the nearest few vote for the action. Left, right,
+backward and the manner are taken from the words themselves, because sentence embeddings hardly tell them apart. The
+book holds the project's own texts only.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from avatargpt.language.clauses import clauses, completed, verb_phrases
+from avatargpt.language.concurrent import halves, is_above, is_rest, which_is_below
+from avatargpt.language.lexical import Manners, WordIndex, lemmas, times
+from avatargpt.language.motion_spec import BENT, STEADY, Plain
+from avatargpt.language.paths import route_asked, walking_turn
+from avatargpt.language.sides import BACK, BACKFLIP, PLACE, TURNS, UP_DOWN, first_side, side_asked, without_denials
+from avatargpt.language.turns import turn_asked
+from avatargpt.language.verbs import HAND, doing
+from avatargpt.model.packing import pack_json, pack_vectors, read_part, unpack_json, unpack_vectors
+from vqvae.motion import atomic_write
+
+if TYPE_CHECKING:
+    from avatargpt.model.text_encoder import SentenceGrounder
+
+RANK = 136  # principal directions of the vectors that are kept in the file
+FILE = "wording.safetensors"
+SIDES = ("", "left", "right")
+KNOWN = 0.9  # a request that is so near to a phrasing is looked up with its manner alone: "walk like a zombie"
+SPLIT = -0.02  # two actions may be this much further from the book than one, for they say more
+HALF, SURE = -0.1, 0.7  # even further, if they are near and the one leaves a verb of theirs out
+LISTED = 0.6  # three and more in a row are a list, where each is that near
+UNSAID = 0.15  # behind others goes a phrasing that names a side where the request names none, or is backward alone, and
+# a caption for each place that it tells and the request does not ("above the head")
+SIDED = 0.05  # a phrasing of the very side asked for goes before one without a side
+SIDELESS = 0.1  # behind others goes an action that no caption does on the side asked for
+TELLING = 0.1  # a caption that tells more must be so much nearer than its action's usual one
+COUNTED = 0.15  # a caption that tells how often, as asked, may be so much further away
+OTHER_SIDE = 0.3  # one that does it on the side asked for, where the usual one names no side
+STYLED = 0.1  # an action that is known in the manner asked for goes before one that is not
+SELDOM = 0.2  # but for one whose verb is told, where so few phrasings with that verb are done on that side
+DOING = 0.1  # a phrasing whose verb (and part of the body) is that of the request goes before others
+UNLIKE = 0.1  # behind others one with that verb whose action has nothing to do with that part of the body
+OVERLAP = 0.2  # weight of word overlap against the sentence encoder's cosine (both 0..1)
+SAME, LEAD = 0.88, 0.04  # so near, and so much nearer than other actions, one phrasing decides without a vote
+VOTERS, TEMPERATURE = 8, 0.06  # nearest phrasings that vote, by exp(score / temperature)
+def _fits(told: int, often: int, more: bool) -> bool:
+    """Whether a caption that tells `told` times (0 = nothing) says what was asked."""
+    return told == often or (more and told > often) or (often == 1 and told == 0)
+
+
+class Wording:
+    """The book.
+
+    Args:
+        keys: n phrasings. captions: what each means, per style, ``""`` = the plain one. sides: left, right or empty.
+        classes: the action of each; phrasings of one action vote together.
+        styles: word or phrase -> style. lengths: caption -> usual numbers of motion tokens.
+        vectors: (n, 384) unit vectors of the phrasings.
+    """
+
+    def __init__(
+        self, keys: Sequence[str], captions: Sequence[dict[str, str]], classes: Sequence[str], sides: Sequence[str],
+        styles: dict[str, str], lengths: dict[str, list[int]], vectors: np.ndarray,
+    ) -> None:  # fmt: skip
+        captions = [{**c, "": STEADY.get(c[""], c[""])} for c in captions]
+        self.keys, self.captions, self.sides, self.styles = list(keys), captions, np.array(sides), styles
+        self.backward = np.array([bool(BACK.search(c[""])) for c in captions])
+        # "flips over backward" means a backflip, whose caption has no such word
+        told = (f"{k} | {c['']}" for k, c in zip(keys, captions, strict=True))
+        self.said_backward = self.backward | np.array([bool(BACK.search(t) or BACKFLIP.search(t)) for t in told])
+        self.lengths = lengths | {new: lengths[old] for old, new in STEADY.items() if old in lengths}
+        self.vectors = vectors.astype(np.float32)
+        ways = [{*UP_DOWN.findall(k)} for k in keys]
+        self.against = {"up": np.array([w == {"down"} for w in ways]), "down": np.array([w == {"up"} for w in ways])}
+        self.classes, self.named = list(classes), np.array([bool(first_side(k)) for k in keys])
+        self.rows = {k: i for i, k in enumerate(self.keys)}
+        self.literal = np.array([k == c[""] for k, c in zip(keys, captions, strict=True)])
+        self.group = np.unique(self.classes, return_inverse=True)[1]
+        shown = np.array([first_side(c[""]) for c in captions])
+        self.sided = {s: np.isin(self.group, self.group[shown == s]) for s in SIDES[1:]}
+
+    @cached_property
+    def index(self) -> WordIndex:
+        """Of the phrasings; built at the first request, for loading a model need not wait for it."""
+        return WordIndex(self.keys)
+
+    def does(self, verb: str, part: str) -> tuple[np.ndarray, np.ndarray]:
+        """(n,) whether a phrasing has this verb, and this part of the body where one is told; and whether it has the
+        verb, but no phrasing of its action that part ("roll the shoulders": a roll on the ground)."""
+        same, alike = np.zeros((2, len(self.keys)), bool)
+        for row in self.index.rows.get(verb, ()):
+            its, moved = doing(self.keys[row])
+            same[row], alike[row] = its == verb, its == verb and part in ("", moved)
+        if part in ("", HAND):  # hands do nearly everything
+            return alike, np.zeros_like(alike)
+        return alike, same & ~np.isin(self.group, self.group[alike])
+
+    def places(self, row: int) -> set[str]:
+        """Words for places and ways in a phrasing."""
+        return set(PLACE.findall(self.keys[row]))
+
+    @cached_property
+    def manners(self) -> Manners:
+        """What names a style."""
+        return Manners(self.styles)
+
+    def style(self, text: str) -> str:
+        """The style that the text names, or empty."""
+        return self.manners.find(text)[0]
+
+    def plain(self, text: str, grounder: SentenceGrounder, least: float = 0.4) -> list[Plain]:
+        """Look every clause up, in order.
+
+        Args:
+            grounder: the sentence encoder the vectors come from.
+            least: below this similarity a clause keeps its own words.
+        """
+        parts = completed(clauses(text))
+        whole = self.style(text)
+        found: list[Plain] = []
+        for part in parts:
+            if both := self._at_once(part, grounder, least):
+                found += both
+                continue
+            pieces = completed(verb_phrases(part))
+            one = self._nearest([part], grounder, whole if len(parts) == 1 else "", least)
+            if len(pieces) > 1:  # two actions, or one that the book knows by this very name ("walks and turns left")
+                several = self._nearest(pieces, grounder, "", least)
+                least_near = min(p.similarity for p in several)
+                half = not {v for p in pieces if (v := doing(p)[0])} <= {*lemmas(one[0].phrasing)}
+                room = HALF if half and least_near > SURE else SPLIT
+                if least_near > one[0].similarity + room or (len(pieces) > 2 and least_near > LISTED):
+                    one = several
+            found += one
+        for i, clause in enumerate(found):
+            before = next((p.action for p in found[:i][::-1] if not is_above(p.action)), "")
+            rises = re.search(r"\bgets? up\b", clause.text) or clause.action == "stand_idle"
+            if rises and is_rest(before):  # who sits or kneels does not lie, and stands when he has stood up
+                found[i] = self._nearest(["a person stands up"], grounder, "", least)[0]
+        return found
+
+    def _at_once(self, part: str, grounder: SentenceGrounder, least: float) -> list[Plain]:
+        """Steps with something that arms or head do besides, or a rest and what is done in it, where a clause asks for
+        both; else empty."""
+        some = halves(part)
+        if some is None:
+            return []
+        found = self._nearest(some, grounder, "", least)
+        below = which_is_below(*((p.action, words) for p, words in zip(found, some, strict=True)))
+        if below is not None:
+            return [replace(found[below], besides=found[1 - below])]
+        for rest, other in (found, found[::-1]):
+            if is_rest(rest.action) and is_above(other.action):
+                return [rest, other]
+        return []
+
+    def _nearest(self, parts: Sequence[str], grounder: SentenceGrounder, whole: str, least: float) -> list[Plain]:
+        """Each part's nearest phrasing; `whole` is the style of the request, for parts that name none."""
+        found = []
+        ways = [(turn_asked(p), route_asked(p)) for p in parts]
+        asked = [t.words if t else r.words if r else p for p, (t, r) in zip(parts, ways, strict=True)]
+        told = [without_denials(a) for a in asked]
+        named = [self.manners.find(p) for p in told]  # what is done is looked up without how it is done, too
+        vectors = grounder.sentence([*told, *(rest for _, rest in named)])
+        cosines = np.stack(np.split(vectors @ self.vectors.T, 2), 1)  # (clauses, said or rest, phrasings)
+        for part, (turn, route), said, (style, rest), cosine in zip(asked, ways, told, named, cosines, strict=True):
+            manner = style or whole
+            if turn is not None:  # its manner is in the words already
+                manner, rest = "", said
+            scores = cosine[0] + OVERLAP * self.index.scores(said)
+            if rest != said and scores.max() < KNOWN:
+                scores = cosine.max(0) + OVERLAP * np.maximum(self.index.scores(said), self.index.scores(rest))
+            if manner:
+                scores += STYLED * np.array([manner in c for c in self.captions])
+            alike, unlike = self.does(*doing(part))
+            verb = DOING * alike - UNLIKE * unlike
+            scores = scores + verb
+            side = side_asked(said)
+            if side:
+                scores = np.where(self.sides == side, scores + SIDED, np.where(self.sides == "", scores, -1))
+                shown = self.sided[side]
+                if (shown & alike).sum() <= SELDOM * alike.sum():  # "nods to the left"
+                    shown = shown | alike
+                scores -= SIDELESS * ~shown
+            else:
+                scores -= UNSAID * self.named
+            way = UP_DOWN.findall(said)
+            if len({*way}) == 1:
+                scores = scores - UNSAID * self.against[way[0]]
+            scores = scores - UNSAID * (~self.said_backward if BACK.search(said) else self.backward)
+            best = self._vote(scores)
+            scores = scores - verb  # which says nothing among captions of one action
+            score = float(scores[best])
+            if score < least:
+                found.append(Plain(part, score, turn=turn, route=route))
+                continue
+            known = self.captions[best]
+            caption = (known.get(manner) if manner else "") or self._told(best, scores, said)
+            lengths = tuple(self.lengths.get(caption, ()))
+            if caption in BENT:
+                bent, (caption,) = BENT[caption], STEADY.values()
+                if route is None and (side == bent or (not side and TURNS.search(part))):
+                    route = walking_turn(part, bent)
+            found.append(Plain(caption, score, lengths, turn, route, self.classes[best], phrasing=self.keys[best]))
+        return found
+
+    def _told(self, best: int, scores: np.ndarray, asked: str) -> str:
+        """The caption of a phrasing, or one of the same action that tells more of what was asked: how often, where, on
+        which side.
+
+        What tells a place that was not asked for comes after what does not.
+        """
+        caption = self.captions[best][""]
+        row = self.rows.get(caption, best)
+        others = np.flatnonzero((self.group == self.group[best]) & self.literal)
+        if not len(others):
+            return caption
+        said = {*PLACE.findall(asked), *(w for w in ("up", "down") if w in asked.split())}
+        scores = scores.copy()
+        for i in {*others.tolist(), row}:
+            scores[i] -= UNSAID * len(self.places(i) - said)
+        often, more = times(asked)
+        if often and not _fits(times(caption)[0], often, more):
+            near = [i for i in others if scores[i] > scores[row] - COUNTED]
+            counted = {i: told for i in near if (told := times(self.keys[i])[0])}
+            right = [i for i, told in counted.items() if _fits(told, often, more)]
+            if right:
+                return self.keys[max(right, key=lambda i: scores[i])]
+            if counted and often > 1:  # the nearest number
+                return self.keys[min(counted, key=lambda i: (abs(counted[i] - often), -scores[i]))]
+        side = side_asked(asked)
+        if side and not first_side(caption):
+            sided = [i for i in others if self.sides[i] == side and scores[i] > scores[row] - OTHER_SIDE]
+            if sided:
+                return self.keys[max(sided, key=lambda i: scores[i])]
+        other = int(others[scores[others].argmax()])
+        return self.keys[other] if row != best and scores[other] > scores[row] + TELLING else caption
+
+    def _vote(self, scores: np.ndarray) -> int:
+        """The best phrasing of the action that most of the nearest ones share, or one that says nearly the same."""
+        near = np.argsort(-scores, kind="stable")[:VOTERS]
+        others = near[self.group[near] != self.group[near[0]]]
+        if scores[near[0]] >= SAME and (not len(others) or scores[near[0]] - scores[others[0]] >= LEAD):
+            return int(near[0])
+        votes = np.zeros(int(self.group.max()) + 1)
+        np.add.at(votes, self.group[near], np.exp((scores[near] - scores[near[0]]) / TEMPERATURE))
+        return int(near[self.group[near] == votes.argmax()][0])
+
+    def save(self, folder: str | os.PathLike[str]) -> Path:
+        """Write the book; vectors by their first 136 principal directions."""
+        from safetensors.numpy import save_file
+
+        meanings: dict[str, int] = {}
+        pairs = zip(self.captions, self.classes, strict=True)
+        which = [meanings.setdefault(json.dumps(pair), len(meanings)) for pair in pairs]
+        about = {
+            "keys": self.keys, "meanings": [json.loads(m) for m in meanings], "styles": self.styles,
+            "lengths": self.lengths,
+        }  # fmt: skip
+        data: dict[str, np.ndarray] = {
+            **pack_vectors(self.vectors, RANK),
+            "which": np.array(which, np.int32 if len(meanings) > 1 << 16 else np.uint16),
+            "side": np.array([SIDES.index(s) for s in self.sides], np.int8),
+            "about": pack_json(about),
+        }  # fmt: skip
+        return atomic_write(Path(folder) / FILE, lambda p: save_file(data, p))
+
+    @classmethod
+    def load(cls, folder: str | os.PathLike[str]) -> Wording | None:
+        """The book of a model folder, or None where it has none.
+
+        Raises:
+            UserError: a damaged file.
+        """
+        from safetensors.numpy import load_file
+
+        def make(data: dict[str, np.ndarray]) -> Wording:
+            about = unpack_json(data["about"])
+            meant = [about["meanings"][i] for i in data["which"]]
+            return cls(
+                about["keys"], [m[0] for m in meant], [m[1] for m in meant], [SIDES[i] for i in data["side"]],
+                about["styles"], about["lengths"], unpack_vectors(data),
+            )  # fmt: skip
+
+        return read_part(Path(folder) / FILE, "book of phrasings", load_file, make)

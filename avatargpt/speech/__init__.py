@@ -1,1 +1,0 @@
-"""Speech to face: audio in, features, the streaming driver and what it learns from."""

@@ -1,0 +1,155 @@
+"""The words that training reads: lines to denoise, pairs of text tasks, steps of joined clips."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from instruct_data.clip import Clip
+from instruct_data.dialogue.dialogues import dialogue_pairs
+from instruct_data.planning import Pair, join_steps, planning_pairs
+from instruct_data.registry import get_task
+from instruct_data.store import ClipCodes
+from instruct_data.text.captions import CaptionBank
+from instruct_data.text.rewrites import Rewrites
+from vqvae.errors import UserError
+from vqvae.io.json_lines import json_rows
+
+LONGEST_LINE = 26  # words; longer lines cost more time than they teach
+
+
+@dataclass(frozen=True)
+class Folders:
+    """Where texts lie; None = not used.
+
+    Attributes:
+        texts: caption bank and rewrites.
+        planning: scenes with activities and steps, for the planning tasks.
+        chat: dialogues, for `chat_turn`.
+        pairs: files ``TASK.jsonl`` with lines ``{"slots": {NAME: TEXT}, "answer": TEXT}``, for any text task.
+    """
+
+    texts: Path
+    planning: Path | None = None
+    chat: Path | None = None
+    pairs: Path | None = None
+
+
+def planning_lines(folder: Path) -> list[str]:
+    """Scenes, activities and steps of the training split as plain sentences.
+
+    Raises:
+        UserError: no such folder, or a line that is no JSON object.
+    """
+    if not folder.is_dir():
+        raise UserError(f"{folder}: no such folder; one with train.jsonl or virtualhome.jsonl is needed")
+    lines = []
+    for name in ("train.jsonl", "virtualhome.jsonl"):
+        path = folder / name
+        if not path.is_file():
+            continue
+        for n, row in json_rows(path):
+            try:
+                data = dict(row)
+            except (ValueError, TypeError) as e:
+                raise UserError(f"{path}: line {n}: not a JSON object ({e})") from None
+            activities = data.get("activities") or [data]
+            if data.get("scene"):
+                lines.append(str(data["scene"]))
+            for activity in activities:
+                steps = [str(s) for s in activity.get("steps", [])]
+                if steps:
+                    lines.append(f"{activity.get('task', '')}: {'; '.join(steps)}".strip(": "))
+    return lines
+
+
+def user_pairs(folder: Path) -> dict[str, list[Pair]]:
+    """Pairs of every ``TASK.jsonl`` in a folder.
+
+    Raises:
+        UserError: no such folder or no such files, an unknown task or one that makes motion, a line of another form, of
+            slots that the task cannot do with, or without words; names file and line.
+    """
+    files = sorted(folder.glob("*.jsonl"))
+    if not files:
+        raise UserError(f"{folder}: no TASK.jsonl in it")
+    out: dict[str, list[Pair]] = {}
+    for path in files:
+        task = get_task(path.stem)
+        if task.output != "text":
+            raise UserError(f"{path}: task {task.name} answers with {task.output}; accepted: text tasks")
+        known = {s.name for s in task.inputs if s.kind == "text"}
+        for n, row in json_rows(path):
+            try:
+                slots, answer = dict(row["slots"]), row["answer"]
+                if not set(slots) <= known or not all(isinstance(v, str) for v in (*slots.values(), answer)):
+                    raise ValueError(f"slots {', '.join(slots)}; accepted: texts for {', '.join(sorted(known))}")
+                if not answer.strip():
+                    raise ValueError("an empty answer")
+                task.render(slots)
+            except (ValueError, TypeError, KeyError) as e:
+                raise UserError(f'{path}: line {n}: {e}; a line is {{"slots": {{...}}, "answer": "..."}}') from None
+            out.setdefault(path.stem, []).append((slots, answer))
+    return out
+
+
+def text_corpus(folders: Folders, items: Sequence[Clip | ClipCodes]) -> tuple[list[str], dict[str, list[Pair]]]:
+    """Lines to denoise, and (slots, answer) pairs of every text task; nothing of a validation split.
+
+    Pairs of the `rewrite` task: users' requests -> plain captions, and the wider prompts of a clip -> its caption.
+    """
+    bank = CaptionBank(folders.texts / "body_captions.json")
+    lines = [
+        template.replace("{person}", "a person").replace("{manner}", "").strip()
+        for group in bank.actions.values() for template in group
+    ]  # fmt: skip
+    rewrites = Rewrites(folders.texts / "rewrites_train.jsonl", bank)
+    said = rewrites.pairs()
+    said += [(r.mirrored().prompt, r.mirrored().target) for r in rewrites.items if r.side in ("left", "right")]
+    lines += [p for pair in said for p in pair]
+    said = [*said] * 4
+    seen: set[str] = set(lines)
+    for item in items:
+        prompts = [str(p) for p in item.extra.get("prompts", [])]
+        for text in (*item.captions, *prompts):
+            if text not in seen:
+                seen.add(text)
+                lines.append(text)
+        if getattr(item, "modality", "body") != "body" or not item.captions:
+            continue  # what a face shall do is no request for a body, and without a caption there is no answer
+        said += [(p, item.captions[0].lower().rstrip(".")) for p in prompts[-2:]]
+    pairs: dict[str, list[Pair]] = {"rewrite": [({"request": source}, target) for source, target in said]}
+    if folders.planning is not None:
+        lines += planning_lines(folders.planning)
+        pairs |= planning_pairs(folders.planning)
+    if folders.chat is not None:
+        pairs["chat_turn"] = dialogue_pairs(folders.chat)
+    if folders.pairs is not None:
+        for task, rows in user_pairs(folders.pairs).items():
+            pairs[task] = [*pairs.get(task, []), *rows]
+    return [line for line in lines if len(line.split()) <= LONGEST_LINE], pairs
+
+
+def clip_steps(items: Sequence[Clip | ClipCodes]) -> dict[str, str]:
+    """Clip id -> its steps, for clips joined of others that are among `items` too."""
+    said = {i.id: i.captions[0] for i in items if i.captions}
+    out = {}
+    for item in items:
+        parts = [str(p) for p in item.extra.get("parts", [])]
+        if item.source == "composed" and parts and all(p in said for p in parts):
+            out[item.id] = join_steps(said[p].lower() for p in parts)
+    return out
+
+
+def grounded_texts(
+    pairs: Mapping[str, Sequence[Pair]], items: Sequence[Clip | ClipCodes]
+) -> Iterator[str]:
+    """What the sentence encoder reads in training, as `ground` computes it beforehand."""
+    for item in items:
+        yield from item.captions
+        yield from (str(p) for p in item.extra.get("prompts", []))
+    yield from clip_steps(items).values()
+    for rows in pairs.values():
+        for slots, _ in rows:
+            yield from slots.values()

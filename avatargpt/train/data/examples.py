@@ -1,0 +1,297 @@
+"""Training examples of the language model: one draw of the mixture -> a prompt, an answer and its count-down."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+
+from avatargpt.model.config import TEXT, AvatarGPTConfig
+from avatargpt.model.encoding import EncodedPrompt, encode_prompt
+from avatargpt.model.text_encoder import TextTokenizer
+from avatargpt.train.data.neighbours import Neighbours
+from avatargpt.train.data.pools import Pools
+from avatargpt.train.data.prepare import CYCLIC
+from avatargpt.train.runtime import Share
+from avatargpt.train.self_training import usual
+from instruct_data.augment import everyday, side_of, vary
+from instruct_data.mixture import Draw, Stream, clip_class
+from instruct_data.planning import Pair
+from instruct_data.prompts import Prompt, TextSegment
+from instruct_data.registry import Task, get_task
+from instruct_data.store import ClipCodes
+from instruct_data.text.everyday import everyday_requests
+from vqvae.errors import UserError
+
+LONGEST = 72  # motion tokens of one example; longer clips are cropped
+CONTEXT = 16  # motion tokens of context that continuation and in-between see on each side
+
+
+@dataclass(frozen=True, eq=False)
+class Example:
+    """What one row of a batch needs.
+
+    Attributes:
+        prompt: encoder side.
+        head: who answers.
+        labels: (L,) ids of the answer, end id included.
+        codes: (N, R) of a motion answer (for the refiner), else None.
+        length: motion tokens to announce to the decoder, -1 = unknown.
+    """
+
+    prompt: EncodedPrompt
+    head: str
+    labels: np.ndarray
+    codes: np.ndarray | None = None
+    length: int = -1
+
+    @property
+    def cost(self) -> int:
+        return len(self.labels) * 2 + len(self.prompt.ids)
+
+
+@dataclass
+class ExampleOptions:
+    """How examples vary; shares between 0 and 1.
+
+    Attributes:
+        weights: stream name -> share of the mixture. ``NAME/SOURCE`` draws clips of one source (composed, layered,
+            styled, ...) for task NAME; plain ``NAME`` those of all sources without such a stream, joined clips never.
+        alpha: class balance per stream.
+        unconditional: motion prompts without the user's words (classifier-free guidance needs them).
+        only_ground, only_words: motion prompts that keep only the sentence encoder's view of the words, or only the
+            word pieces.
+        announce: motion answers whose length the decoder is told.
+        say_seconds: of those, prompts that also say the duration.
+        everyday: text-to-motion requests put in everyday words of the lexicon instead of the clip's own pool.
+        asked: text-to-motion requests as people ask (`instruct_data.text.everyday`), where the action has such.
+        crop: long clips of cyclic actions that are cut to a stretch.
+        retrieve: text-to-motion prompts that carry codes of other clips as examples (retrieval-augmented generation).
+        wrong: share of those examples that show something else than asked for.
+    """
+
+    weights: dict[str, float] = field(default_factory=dict)
+    alpha: dict[str, float] = field(default_factory=dict)
+    unconditional: Share = 0.1
+    only_ground: Share = 0.3
+    only_words: Share = 0.15
+    announce: Share = 0.75
+    say_seconds: Share = 0.5
+    everyday: Share = 0.15
+    asked: Share = 0.08
+    crop: Share = 0.4
+    retrieve: Share = 0.0
+    wrong: Share = 0.12
+
+    def __post_init__(self) -> None:
+        parts = self.only_ground + self.only_words + self.unconditional
+        if parts > 1 + 1e-9:
+            raise UserError(f"options: only_ground, only_words, unconditional: together {parts:g}; accepted: at most 1")
+
+
+class Examples:
+    """Builds examples from draws; a pure function of the draw.
+
+    Args:
+        items: tokenised training clips.
+        lines: plain sentences for denoising.
+        pairs: text task -> (slots, answer) pairs.
+        rates: modality -> tokens per second.
+    """
+
+    def __init__(
+        self, items: Sequence[ClipCodes], lines: Sequence[str], pairs: dict[str, list[Pair]],
+        text: TextTokenizer, config: AvatarGPTConfig, options: ExampleOptions, rates: dict[str, float] | None = None,
+    ) -> None:
+        # sources with streams of their own
+        self.pools = Pools(items, {"composed", *(name.partition("/")[2] for name in options.weights)})
+        self.lines, self.pairs = list(lines), pairs
+        self.text, self.config, self.options, self.rates = text, config, options, rates or {"body": 5.0}
+
+    @cached_property
+    def _asked(self) -> dict[tuple[str, str | None], list[str]]:
+        """(class, side) -> requests."""
+        asked = everyday_requests()
+        keys = {(clip_class(i), i.extra.get("side")) for i in self.pools.single} if self.options.asked else set()
+        known = set(asked.classes())
+        return {(name, side): asked.requests(name, side) for name, side in keys if name in known}
+
+    @cached_property
+    def neighbours(self) -> Neighbours:
+        """Where examples are looked up; built when the first prompt wants one."""
+        return Neighbours(self.pools.single, self.options.wrong)
+
+    def streams(self) -> list[Stream]:
+        """The mixture's streams, as the options weigh them."""
+        out = []
+        for name, weight in self.options.weights.items():
+            if weight <= 0:
+                continue
+            task, _, part = name.partition("/")
+            if task == "denoise":
+                classes = ["line"] * len(self.lines)
+            elif task in self.pairs:
+                classes = ["pair"] * len(self.pairs[task])
+            elif get_task(task).words == "steps":
+                classes = ["composed"] * len(self.pools(name))
+            else:
+                # actions of several names ("walk+wave") are of one kind: no balance among them
+                classes = [i.source if "+" in i.action else clip_class(i) for i in self.pools(name)]
+                if part in ("practised", "shown"):  # drawn evenly from the classes, so let it be from the styles
+                    classes = [f"{c} {i.style}" for c, i in zip(classes, self.pools(name), strict=True)]
+            if classes:
+                out.append(Stream(name, weight, classes, self.options.alpha.get(name, 0.5)))
+        return out
+
+    def make(self, draw: Draw) -> Example:
+        """The example of a draw."""
+        rng = draw.rng()
+        task = draw.task.partition("/")[0]
+        if task == "denoise":
+            return self._denoise(self.lines[draw.index], rng)
+        if task in self.pairs:
+            return self._pair(task, *self.pairs[task][draw.index], rng)
+        spec = get_task(task)
+        item = self.pools(draw.task)[draw.index]
+        maker = {
+            "text_to_motion": self._text_to_motion, "motion_to_text": self._motion_to_text,
+            "in_between": self._in_between, "continuation": self._continuation,
+        }[spec.examples]  # fmt: skip
+        return maker(spec, item, rng)
+
+    def _answer(self, text: str) -> np.ndarray:
+        return np.array([*self.text.encode(text), self.config.end_id(TEXT)], np.int64)
+
+    def _denoise(self, line: str, rng: np.random.Generator) -> Example:
+        """Some spans of words replaced by ``_``; the answer is the whole line (BART's text infilling)."""
+        words, out = line.split(), []
+        i = 0
+        while i < len(words):
+            if rng.random() < 0.15:
+                out.append("_")
+                i += 1 + int(rng.poisson(1.0))
+            else:
+                out.append(words[i])
+                i += 1
+        prompt = Prompt((TextSegment("[Instruction] Restore the sentence. [Input]"), TextSegment(" ".join(out)),
+                         TextSegment("[Response]")), TEXT, "denoise")  # fmt: skip
+        return Example(self._mixed(prompt, rng, motion=False), TEXT, self._answer(line))
+
+    def _pair(self, task: str, slots: dict[str, str], target: str, rng: np.random.Generator) -> Example:
+        prompt = get_task(task).render(dict(slots), rng=rng)
+        return Example(self._mixed(prompt, rng, motion=False), TEXT, self._answer(target))
+
+    def _mixed(
+        self, prompt: Prompt, rng: np.random.Generator, motion: bool, bare: Prompt | None = None
+    ) -> EncodedPrompt:
+        """Drop the word pieces, the grounding, or (motion only) both, so that the model can do with either.
+
+        `bare` takes the prompt's place in the last case: examples stand for the words and go with them.
+        """
+        o, u = self.options, rng.random()
+        words = ground = True
+        if u < o.only_ground:
+            words = False
+        elif u < o.only_ground + o.only_words:
+            ground = False
+        elif motion and u < o.only_ground + o.only_words + o.unconditional:
+            words = ground = False
+            prompt = bare or prompt
+        return encode_prompt(prompt, self.text, self.config, words, ground)
+
+    def _motion(
+        self, prompt: Prompt, codes: np.ndarray, announced: bool, rng: np.random.Generator, bare: Prompt | None = None
+    ) -> Example:
+        head = prompt.head
+        labels = np.append(codes[:, 0] + self.config.first_id(head), self.config.end_id(head))
+        return Example(self._mixed(prompt, rng, True, bare), head, labels, codes, len(codes) if announced else -1)
+
+    def _length_slots(self, task: Task, tokens: int, rng: np.random.Generator) -> tuple[bool, dict[str, float]]:
+        announced = bool(rng.random() < self.options.announce)
+        said = announced and rng.random() < self.options.say_seconds
+        slots = [s for s in task.of_kind("seconds")[:1] if said or s.required]
+        return announced or bool(slots), {s.name: tokens / self.rates[task.modality] for s in slots}
+
+    def _codes(self, item: ClipCodes, rng: np.random.Generator) -> np.ndarray:
+        codes = item.codes
+        counted = item.source in ("synthetic", "looped")  # their captions say how often or how long
+        if len(codes) > 14 and not counted and clip_class(item) in CYCLIC and rng.random() < self.options.crop:
+            length = int(rng.integers(8, len(codes)))
+            start = int(rng.integers(len(codes) - length + 1))
+            codes = codes[start : start + length]
+        return codes[:LONGEST]
+
+    def _text_to_motion(self, task: Task, item: ClipCodes, rng: np.random.Generator) -> Example:
+        codes = self._codes(item, rng)
+        announced, slots = self._length_slots(task, len(codes), rng)
+        if task.words != "caption":
+            return self._motion(task.render(self._meant(task, item, rng) | slots, rng=rng), codes, announced, rng)
+        pool = item.extra.get("prompts") or item.captions
+        caption = str(pool[int(rng.integers(len(pool)))])
+        # "go upstairs" asks for climb_stairs, but not for the clips that go down
+        plain = item.modality == "body" and item.source != "composed" and usual(item)
+        if item.action and plain and rng.random() < self.options.everyday:
+            caption = everyday(item.action, item.style, rng, side_of(item.action.replace("-", " "))) or caption
+            caption = vary(caption, rng) if rng.random() < 0.5 else caption
+        elif plain and rng.random() < self.options.asked:
+            asked = self._asked.get((clip_class(item), item.extra.get("side")))
+            caption = asked[int(rng.integers(len(asked)))] if asked and not item.style else caption
+        bare = None
+        given: dict[str, object] = {task.of_kind("text")[0].name: caption, **slots}
+        shown = [s.name for s in task.of_kind("motion") if s.modality == "body"]
+        if shown and item.modality == "body" and self.options.retrieve and rng.random() < self.options.retrieve:
+            bare = task.render(given, rng=rng)
+            given |= zip(shown, self.neighbours.examples(item, caption, rng), strict=False)
+        return self._motion(task.render(given, rng=rng), codes, announced, rng, bare)
+
+    def _meant(self, task: Task, item: ClipCodes, rng: np.random.Generator) -> dict[str, object]:
+        """The steps or the feeling of a clip in words, or the feeling by its name and a number for its strength."""
+        felt, number = item.extra.get("emotion", {}), task.of_kind("number")
+        if task.words == "emotion" and number and "name" in felt and rng.random() < 0.5:
+            return {task.of_kind("text")[0].name: felt["name"], number[0].name: felt["intensity"]}
+        return {task.of_kind("text")[0].name: self._said(task, item)[0]}
+
+    def _said(self, task: Task, item: ClipCodes) -> list[str]:
+        """The words of a clip that a task is about, see `Task.words`."""
+        if task.words == "steps":
+            return [self.pools.steps[item.id]]
+        return [item.extra["emotion"]["text"]] if task.words == "emotion" else item.captions
+
+    def _told(self, task: Task, item: ClipCodes, share: float, rng: np.random.Generator) -> dict[str, object]:
+        """Words for the first text slot in this share of examples, in all where the slot is required."""
+        told, slots, said = rng.random() < share, task.of_kind("text"), self._said(task, item)
+        wanted = slots and said and (told or slots[0].required)
+        return {slots[0].name: str(said[int(rng.integers(len(said)))])} if wanted else {}
+
+    def _motion_to_text(self, task: Task, item: ClipCodes, rng: np.random.Generator) -> Example:
+        codes = self._codes(item, rng)
+        prompt = task.render({task.of_kind("motion")[0].name: codes}, rng=rng)
+        said = self._said(task, item)
+        answer = str(said[int(rng.integers(len(said)))]).strip().rstrip(".").lower()
+        return Example(encode_prompt(prompt, self.text, self.config), TEXT, self._answer(answer))
+
+    def _in_between(self, task: Task, item: ClipCodes, rng: np.random.Generator) -> Example:
+        codes = item.codes[: LONGEST + 2 * CONTEXT]
+        n = len(codes)
+        if n < 6 and item.modality == "body":
+            return self._continuation(get_task("continuation"), item, rng)
+        left = int(rng.integers(1, max(2, n // 2)))
+        right = int(rng.integers(left + 1, n))
+        middle = codes[left:right][:LONGEST]
+        right = left + len(middle)
+        _, slots = self._length_slots(task, len(middle), rng)
+        start, end = (s.name for s in task.of_kind("motion")[:2])
+        sides = {start: codes[max(0, left - CONTEXT) : left], end: codes[right : right + CONTEXT]}
+        prompt = task.render({**sides, **slots, **self._told(task, item, 0.3, rng)}, rng=rng)
+        return self._motion(prompt, middle, True, rng)
+
+    def _continuation(self, task: Task, item: ClipCodes, rng: np.random.Generator) -> Example:
+        codes = item.codes
+        cut = int(rng.integers(1, max(2, len(codes) - 2)))
+        rest = codes[cut : cut + LONGEST]
+        announced, slots = self._length_slots(task, len(rest), rng)
+        before = {task.of_kind("motion")[0].name: codes[max(0, cut - CONTEXT) : cut]}
+        prompt = task.render({**before, **slots, **self._told(task, item, 0.4, rng)}, rng=rng)
+        return self._motion(prompt, rest, announced, rng)

@@ -1,0 +1,255 @@
+"""What the reader learns from: written instructions, mirrored, joined and composed ones, and batches of them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import torch
+
+from avatargpt.face.audio_model.conditioning import Grounder
+from avatargpt.face.instructions.network import MOST_TOKENS, seconds_left
+from avatargpt.face.instructions.parser import ScoreReader
+from avatargpt.face.instructions.sampling import MOST_WORDS, padded
+from avatargpt.face.instructions.scores import fitted
+from avatargpt.train.data.parser_pairs import pairs_of
+from avatargpt.train.runtime import Share
+from instruct_data.face.score import MAX_SECONDS, Score
+from vqvae.errors import UserError
+
+LONGER, BY = 0.1, (2.6, 4.5)  # of these, in clips that are that many times as long: nothing fills them (`FILLED`)
+UNKNOWN = 0.1  # share of the rows whose kind is not told, where the reader learns kinds
+# Kinds of rows with a share:
+SAID = ("written", "corpus", "sequenced", "further", "siblings", "everyday", "reworded", "joined", "named", "timed")
+SAME = {"reworded": "corpus", "everyday": "corpus"}  # kinds whose scores follow the habits of another one
+
+
+@dataclass
+class Material:
+    """What `configs/driver/reader.yaml` may set under `data`.
+
+    Attributes:
+        written: of the package's own written instructions the first so many; 0 = all.
+        composed: instructions composed by rule. timed: more of these, whose words say when. joined: pairs of written
+            ones.
+        written_share, corpus_share, sequenced_share, further_share, siblings_share, everyday_share, reworded_share,
+            joined_share, named_share, timed_share: of the rows; those of a corpus are among the written ones where it
+            has no share of its own; sequenced, further and everyday ones and siblings are written, too
+            (`corpus.SEQUENCES`, `corpus.FURTHER`, `corpus.EVERYDAY`, `corpus.SIBLINGS`), reworded ones are those of the
+            corpus in other people's words (`corpus.reworded`), named ones every action and emotion by its plain name in
+            every degree; the rest are composed ones.
+        held: every so manieth written instruction only validates.
+    """
+
+    written: int = 0
+    composed: int = 10000
+    timed: int = 6000
+    joined: int = 10000
+    written_share: float = 0.5
+    corpus_share: float = 0.0
+    sequenced_share: float = 0.0
+    further_share: float = 0.0
+    siblings_share: float = 0.0
+    everyday_share: float = 0.0
+    reworded_share: float = 0.0
+    joined_share: float = 0.25
+    named_share: float = 0.03
+    timed_share: float = 0.1
+    held: int = 20
+    seed: int = 0
+
+    @property
+    def shares(self) -> dict[str, float]:
+        """Of the rows, by kind."""
+        said = {k: float(getattr(self, f"{k}_share")) for k in SAID}
+        return {**said, "composed": max(0.0, 1 - sum(said.values()))}
+
+    def __post_init__(self) -> None:
+        if self.held < 2 or min(self.written, self.composed, self.joined, self.timed) < 0:
+            counts = ", ".join(f"{k} {getattr(self, k)}" for k in ("held", "written", "composed", "joined", "timed"))
+            raise UserError(f"reader: {counts}; accepted: 2 or more held, 0 or more of the others")
+        said = [float(getattr(self, f"{k}_share")) for k in SAID]
+        if min(said) < 0 or sum(said) > 1 + 1e-9:
+            shares = ", ".join(f"{k}_share {v}" for k, v in zip(SAID, said, strict=True))
+            raise UserError(f"reader: {shares}; accepted: 0 or more, together at most 1")
+
+
+@dataclass
+class Rows:
+    """Instructions as the trainer draws them: token states and score tokens; and for when a length is told, its token,
+    the score tokens that suit it, and how many seconds of it are left before each of these."""
+
+    states: list[np.ndarray] = field(default_factory=list)
+    tokens: list[list[int]] = field(default_factory=list)
+    told: list[tuple[int, list[int], list[float]]] = field(default_factory=list)
+    kind: int = -1
+
+
+@dataclass
+class ReaderTraining:
+    """What `configs/driver/reader.yaml` may set under `train`."""
+
+    steps: int = 6000
+    batch: int = 64
+    lr: float = 1.5e-3
+    lr_floor: float = 1e-5
+    warmup: int = 200
+    weight_decay: float = 0.05
+    smoothing: float = 0.05
+    spread: float = 0.7  # steps of a field (0.1 s, 0.05 of intensity) over which what is right is spread
+    noise: float = 0.05  # standard deviation added to token states, in theirs
+    masked: Share = 0.08  # share of words that are left out
+    told: Share = 0.5  # share of the rows whose length is told, where the reader learns to heed it
+    pool: int = 8  # batches that are drawn together and sorted by length
+    seed: int = 0
+    log_every: int = 100
+    save_every: int = 500
+    val_every: int = 1000
+    ema: Share = 0.998
+
+
+def with_mirrored(scores: Sequence[Score]) -> list[Score]:
+    """Scores, and the mirror images of those that have sides and name them."""
+    mirrored = ((s, s.mirrored()) for s in scores if s.sided)
+    return [*scores, *(m for s, m in mirrored if m.text != s.text)]
+
+
+def material(
+    written: Sequence[Score], options: Material, corpus: Sequence[Score] = (), apart: Sequence[Score] = ()
+) -> tuple[dict[str, list[Score]], list[Score]]:
+    """Training instructions by kind, and held-out written ones.
+
+    Args:
+        apart: held-out ones of elsewhere. Neither these nor their mirror images are in what is learnt, not even as
+            something composed or mirrored, with other capitals or stops.
+    """
+    from instruct_data.face.compose import composed, named
+    from instruct_data.face.corpus import EVERYDAY, FURTHER, SEQUENCES, SIBLINGS, reworded
+    from instruct_data.face.score import read_instructions
+    from instruct_data.face.timed import timed_instructions
+
+    shares = options.shares
+    files = {"sequenced": SEQUENCES, "further": FURTHER, "siblings": SIBLINGS, "everyday": EVERYDAY}
+    own, together = (corpus, ()) if shares["corpus"] else ((), corpus)
+    all_written = {"written": [*written[: options.written or None], *together], "corpus": [*own]}
+    all_written |= {k: [one.score for one in read_instructions(f)] if shares[k] else [] for k, f in files.items()}
+    parts = {k: _parted(some, options.held) for k, some in all_written.items()}
+    held = [s for some, _ in parts.values() for s in some]
+    avoid = [s.text for s in held]
+    kept = {bare(s.text) for s in with_mirrored([*held, *apart])}
+
+    def free(some: Sequence[Score]) -> list[Score]:
+        return [s for s in some if bare(s.text) not in kept]
+
+    learnt = {k: free(with_mirrored(some)) for k, (_, some) in parts.items()}
+    rows = reworded() if options.reworded_share else []
+    others = free(with_mirrored([s for row in rows if len(free(row)) == len(row) for s in row]))
+    single = [*(s for some in learnt.values() for s in some), *others]
+    pairs = pairs_of(single, options.joined, np.random.default_rng([options.seed, 7]))
+    made = composed(options.composed, options.seed + 1, avoid)
+    timed = timed_instructions(options.timed, options.seed, avoid)
+    said = named() if options.named_share else []
+    groups = {**learnt, "reworded": others, "joined": free(pairs), "named": free(said)}
+    return {**groups, "timed": free(timed), "composed": free(made)}, held
+
+
+def bare(text: str) -> str:
+    """A text without capitals, stops and double spaces."""
+    return " ".join(re.sub(r"[^\w\s]", " ", text.lower()).split())
+
+
+def _parted(scores: Sequence[Score], held: int) -> tuple[list[Score], list[Score]]:
+    """Every `held`-th score, and the others."""
+    sides: tuple[list[Score], list[Score]] = ([], [])
+    for i, score in enumerate(scores):
+        sides[i % held != held - 1].append(score)
+    return sides
+
+
+def longer(score: Score, seconds: float) -> Score:
+    """The score in a clip that is `seconds` longer: the last feelings go on, actions stay where they are."""
+    length = min(score.length + seconds, MAX_SECONDS)
+    return replace(fitted(score, length), length=length)
+
+
+def rows_of(
+    scores: Sequence[Score], reader: ScoreReader, grounder: Grounder, seed: int = 0, kind: str = ""
+) -> Rows:  # fmt: skip
+    """Scores whose words and tokens fit; one in ten is told a much longer clip than its actions take."""
+    out, rng = Rows(kind=reader.network.kind(SAME.get(kind, kind))), np.random.default_rng([seed, 11])
+    for i in range(0, len(scores), 256):
+        some = scores[i : i + 256]
+        for score, states in zip(some, grounder.states([s.text for s in some]), strict=True):
+            tokens = reader.tokens.encode(score)
+            more = 0.5 * round(2 * score.length * float(rng.uniform(*BY) - 1))
+            wanted = longer(score, more) if rng.random() < LONGER else score
+            if len(states) <= MOST_WORDS and len(tokens) <= MOST_TOKENS:
+                out.states.append(states.astype(np.float16))
+                out.tokens.append(tokens)
+                suited = tokens if wanted is score else reader.tokens.encode(wanted)
+                left = seconds_left(suited, wanted.length, reader.tokens)
+                out.told.append((reader.tokens.token("length", wanted.length), suited, left))
+    return out
+
+
+class ReaderBatches:
+    """Draws batches of instructions of about one length; equal steps give equal batches.
+
+    Rows for `training.pool` batches are drawn together, put in order of their length and dealt out: padding then costs
+    little.
+    """
+
+    def __init__(
+        self, groups: dict[str, Rows], shares: Mapping[str, float], training: ReaderTraining, begin: int,
+        lengths: bool = False,
+    ) -> None:  # fmt: skip
+        self.groups = {k: g for k, g in groups.items() if g.tokens and shares[k] > 0}
+        if not self.groups:
+            raise UserError("reader: no instructions to learn from")
+        total = sum(shares[k] for k in self.groups)
+        self.shares = {k: shares[k] / total for k in self.groups}
+        self.training, self.begin, self.lengths = training, begin, lengths
+        self._pool: tuple[tuple[int, ...], list[list[tuple[Rows, int]]]] = ((), [])
+
+    def _dealt(self, rows: int, seed: tuple[int, ...], number: int) -> list[list[tuple[Rows, int]]]:
+        """Pool `number`: batches of rows (group and place in it), in random order."""
+        key = (*seed, rows, number)
+        if self._pool[0] != key:
+            rng = np.random.default_rng([*seed, number])
+            count = self.training.pool
+            names = rng.choice(list(self.groups), rows * count, p=list(self.shares.values()))
+            drawn = [(self.groups[n], int(rng.integers(len(self.groups[n].tokens)))) for n in names]
+            drawn.sort(key=lambda x: len(x[0].states[x[1]]) + len(x[0].tokens[x[1]]))
+            self._pool = (key, [drawn[i * rows : (i + 1) * rows] for i in rng.permutation(count)])
+        return self._pool[1]
+
+    def draw(
+        self, rows: int, step: int, seed: Sequence[int] = (0,)
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:  # fmt: skip
+        """Token states, words, tokens so far, kinds (-1 = not told), seconds that are left of a told length (NaN = not
+        told) and the tokens that follow."""
+        count = self.training.pool
+        chosen = self._dealt(rows, tuple(seed), step // count)[step % count]
+        own = torch.Generator().manual_seed(int(np.random.SeedSequence([*seed, 1, step]).generate_state(1)[0]))
+        states, words = padded([g.states[i] for g, i in chosen])
+        states = states + torch.randn(states.shape, generator=own) * (self.training.noise * states.std())
+        seen = (torch.rand(words.shape, generator=own) >= self.training.masked).float() * words
+        words = torch.where(seen.sum(1, keepdim=True) > 0, seen, words)
+        told = torch.rand(rows, generator=own) < self.training.told if self.lengths else torch.zeros(rows)
+        both = zip(told.tolist(), chosen, strict=True)
+        said = [g.told[i] if t else (self.begin, g.tokens[i], []) for t, (g, i) in both]
+        longest = max(len(tokens) for _, tokens, _ in said)
+        left = torch.full((rows, longest), torch.nan)
+        following = torch.full((rows, longest), -1)
+        before = torch.zeros(rows, longest, dtype=torch.long)
+        for k, (begin, tokens, seconds) in enumerate(said):
+            left[k, : len(seconds)] = torch.tensor(seconds)
+            row = torch.tensor(tokens)
+            following[k, : len(row)] = row
+            before[k, 0] = begin
+            before[k, 1 : len(row)] = row[:-1]
+        kinds = torch.tensor([g.kind for g, _ in chosen])
+        kinds[torch.rand(rows, generator=own) < UNKNOWN] = -1
+        return states, words, before, kinds, left, following

@@ -1,0 +1,226 @@
+"""From corpora to the motion store of every training stage: clips, made-up clips, and many ways to ask for them.
+
+The store holds, per clip, its captions (what `motion_to_text` should say) and, under ``extra["prompts"]``, a wider pool
+of truthful requests (what `text_to_motion` should understand). Besides the corpus' own clips, mirrored too, it may hold
+keyframed ones (``synthetic``), two actions at once (``layered``), variations (``styled``), cyclic clips made longer
+(``looped``) and two to four clips in a row (``composed``). Validation clips of the corpus are stored as they are, never
+used as a part of anything, and have no prompt pool; the keyframed ones among them come from seeds of their own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from instruct_data.augment import CaptionBank, side_of, vary
+from instruct_data.clip import Clip
+from instruct_data.mixture import clip_class
+from instruct_data.synth.derived.composing import Sequencer
+from instruct_data.synth.derived.layered import layered_clips
+from instruct_data.synth.derived.looped import looped_clips
+from instruct_data.synth.derived.phrases import mirrored
+from instruct_data.synth.derived.styled import styled_clips
+from instruct_data.synth.families import VALIDATION, families, keyframed
+from instruct_data.synth.idle import idle_stances
+from instruct_data.text.english import split
+from instruct_data.text.rewrites import Rewrites
+from vqvae.errors import UserError
+
+# Classes whose motion repeats: any stretch of at least two seconds still shows the caption.
+CYCLIC = {
+    "walk", "run", "dash", "walk_back", "walk_left", "walk_right", "jog", "zombie_walk", "sneak", "salsa_dance",
+    "indian_dance", "martial_arts", "crawl", "direct_traffic", "basketball_signal", "dance_short", "basketball_dribble",
+    "wave_left_hand", "wave_right_hand", "wave_both_hands",
+}  # fmt: skip
+# Sources of clips that were not recorded.
+MADE_UP = ("synthetic", "layered", "styled", "looped", "composed", "practised", "shown")
+LICENCE_JOINED = "as its sources"
+
+
+_BATCH = 64  # keyframed clips solved together
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """Options of :func:`prepare`; counts of 0 leave a kind out.
+
+    Attributes:
+        keyframed: clips of every action family for training, handed at random.
+        keyframed_val: clips of every family for validation, from seeds that training never uses.
+        layered: clips of two actions at once.
+        styled: variations of speed, posture, amplitude and style.
+        looped: cyclic clips made longer.
+        composed: clips of several actions in a row.
+        keyframed_share: share of the composed clips that surely have a keyframed part.
+        three, four: shares of the composed clips with three and four actions.
+        prompts: size of a clip's prompt pool.
+        composed_prompts: requests of a composed clip.
+        balance: class balance of the composed clips' parts, 0 = as they come, 1 = all classes alike.
+        longest: most frames of a layered, styled, looped or composed clip.
+        seed: decides everything.
+    """
+
+    keyframed: int = 0
+    keyframed_val: int = 0
+    layered: int = 0
+    styled: int = 0
+    looped: int = 0
+    composed: int = 5000
+    keyframed_share: float = 0.5
+    three: float = 0.15
+    four: float = 0.0
+    prompts: int = 12
+    composed_prompts: int = 5
+    balance: float = 0.6
+    longest: int = 240
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("keyframed", "keyframed_val", "layered", "styled", "looped", "composed"):
+            if getattr(self, name) < 0:
+                raise UserError(f"prepare: {name}: {getattr(self, name)}; accepted: 0 or more")
+        if self.keyframed > VALIDATION:
+            raise UserError(f"prepare: keyframed: {self.keyframed}; accepted: at most {VALIDATION} a family")
+        for name in ("keyframed_share", "three", "four", "balance"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise UserError(f"prepare: {name}: {getattr(self, name)}; accepted 0 to 1")
+        if self.three + self.four > 1:
+            raise UserError(f"prepare: three {self.three} and four {self.four}; accepted: at most 1 together")
+
+
+def _asked(clip: Clip, bank: CaptionBank, rewrites: Rewrites, side: str | None) -> list[str]:
+    """Users' requests that the clip answers."""
+    if "+" in clip.action or any(isinstance(v, str) for v in clip.extra.get("params", {}).values()):
+        return []  # a direction or a manner was drawn that the class does not name
+    if clip.action:
+        return rewrites.for_action(clip.action, clip.style, side)
+    key = bank.action_key("", clip.captions)
+    return rewrites.for_action(key) if key else []
+
+
+def prompt_pool(clip: Clip, bank: CaptionBank, rewrites: Rewrites, rng: np.random.Generator, size: int) -> list[str]:
+    """Requests that the clip answers: its captions, variations, paraphrases of its action, and how users put it.
+
+    Without captions what its action is asked for with; none where it has no action, or one without words.
+    """
+    side = clip.extra.get("side") or (side_of(clip.action.replace("-", " ")) if clip.action else None)
+    pool = [*clip.captions, *clip.extra.get("requests", [])]
+    asked = _asked(clip, bank, rewrites, side)
+    if asked:
+        pool += [str(t) for t in rng.choice(asked, min(len(asked), max(2, size // 4)), replace=False)]
+    # the captions of keyframed clips say what was drawn for them; the bank does not know
+    named = clip.action if "params" not in clip.extra else ""
+    for _ in range(2 * size):
+        if len(set(pool)) >= size + len(clip.captions):
+            break
+        worded = named and (not clip.captions or rng.random() < 0.35)
+        text = bank.paraphrase(named, clip.style, rng, side) if worded else None
+        if not text:
+            if not clip.captions:
+                break  # the bank does not know the class, if there is one
+            text = str(rng.choice(clip.captions))
+        pool.append(vary(text, rng) if rng.random() < 0.8 else text)
+    return list(dict.fromkeys(pool))
+
+
+def composed_clips(
+    clips: Sequence[Clip], bank: CaptionBank, rewrites: Rewrites, options: Preparation
+) -> Iterator[Clip]:
+    """Two to four training clips in a row at matching poses, with captions joined as people join them.
+
+    Raises:
+        UserError: hardly any of the clips can follow one another within `longest` frames.
+    """
+    if not options.composed:
+        return
+    rng = np.random.default_rng([options.seed, 1])
+    usable = [c for c in clips if c.captions]
+    names = [clip_class(c) for c in usable]
+    # keyframed clips have a beginning, a count and an end
+    cyclic = [n in CYCLIC and c.source != "synthetic" for n, c in zip(names, usable, strict=True)]
+    sequencer = Sequencer(usable, names, cyclic, options.balance)
+    anything = np.ones(len(usable), bool)
+    made_up = np.array([c.source == "synthetic" for c in usable])
+    made = refused = 0
+    while made < options.composed:
+        many = [1 - options.three - options.four, options.three, options.four]
+        count = int(rng.choice([2, 3, 4], p=many))
+        allowed = [anything] * count
+        if made_up.any() and rng.random() < options.keyframed_share:
+            allowed[int(rng.integers(count))] = made_up
+        elif made_up.any():
+            allowed = [~made_up] * count if not made_up.all() else allowed
+        chain = sequencer.draw(rng, allowed, options.longest)
+        if chain is None:
+            refused += 1
+            if refused > 1000 + 100 * made:
+                raise UserError(f"prepare: longest: {options.longest} frames; hardly any clips in a row are that short")
+            continue
+        parts = [usable[i] for i in chain.items]
+        shown = [_words_mirrored(c) if flip else c for c, flip in zip(parts, chain.mirrored, strict=True)]
+        pool = [prompt_pool(c, bank, rewrites, rng, 6) for c in shown]
+        prompts = [bank.compose([str(rng.choice(p)) for p in pool], rng) for _ in range(options.composed_prompts)]
+        plain = bank.compose([str(rng.choice(c.captions)) for c in shown], rng)
+        yield Clip(
+            f"join_{made:05d}", chain.motion.with_caption(plain), [plain], "composed", LICENCE_JOINED, "train",
+            "+".join(clip_class(c) for c in shown), "",
+            {"prompts": [plain, *prompts], "parts": [c.id for c in parts], "seams": list(chain.starts[1:])},
+        )  # fmt: skip
+        made += 1
+
+
+def _words_mirrored(clip: Clip) -> Clip:
+    """What is said of the clip's mirror image; its motion stays."""
+    return replace(mirrored(replace(clip, motion=clip.load())), motion=clip.motion)
+
+
+def keyframed_clips(bank: CaptionBank, stances: np.ndarray, count: int, first: int = 0) -> Iterator[Clip]:
+    """`count` clips of every packaged family, from seed `first` on.
+
+    Args:
+        bank: adds its paraphrases.
+        stances: (S, 22, 4) idle poses to begin and end with; none where S is 0.
+    """
+    for family in families().values():
+        seeds = range(first, first + count)
+        for start in range(0, count, _BATCH):
+            batch = keyframed(family, seeds[start : start + _BATCH], stances if len(stances) else None, bank)
+            yield from map(_described, batch)
+
+
+def _described(clip: Clip) -> Clip:
+    """Sentences about somebody stay captions; orders and requests ("have a seat") only ask for the clip."""
+    said = [c for c in clip.captions if split(c) is not None] or clip.captions
+    asked = [c for c in clip.captions if c not in said]
+    return replace(clip, captions=said, extra={**clip.extra, "requests": asked})
+
+
+def prepare(clips: Sequence[Clip], bank: CaptionBank, rewrites: Rewrites, options: Preparation) -> Iterator[Clip]:
+    """All clips with prompt pools (training clips also mirrored, words too), then what is made of them."""
+    rng = np.random.default_rng([options.seed, 0])
+
+    def asked_for(clip: Clip) -> Clip:
+        pool = prompt_pool(clip, bank, rewrites, rng, options.prompts)
+        return replace(clip, extra={**clip.extra, "prompts": pool})
+
+    train = [replace(c, extra={}) for c in clips if c.split == "train"]
+    for clip in clips:
+        if clip.split != "train":
+            yield replace(clip, extra={})
+            continue
+        clip = replace(clip, extra={})
+        yield asked_for(clip)
+        yield asked_for(replace(mirrored(clip), id=f"{clip.id}_m"))
+    stances = idle_stances(train, 200, options.seed) if options.keyframed or options.keyframed_val else np.zeros(0)
+    yield from keyframed_clips(bank, stances, options.keyframed_val, VALIDATION)
+    made = list(keyframed_clips(bank, stances, options.keyframed))
+    for clip in made:
+        yield asked_for(clip)
+    longest, seed = options.longest, options.seed
+    layered = list(layered_clips([*train, *made], bank, options.layered, seed, longest))
+    varied = styled_clips([*train, *made], bank, options.styled, seed, longest)
+    for clip in (*layered, *varied, *looped_clips(train, bank, CYCLIC, options.looped, seed, longest)):
+        yield asked_for(clip)
+    yield from composed_clips([*train, *made, *layered], bank, rewrites, options)

@@ -1,0 +1,291 @@
+"""Makes the book of `avatargpt.retrieval.phrases` from the caption bank, the lexicon and the requests."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from avatargpt.model.text_encoder import SentenceGrounder
+from avatargpt.retrieval.phrases import Wording
+from avatargpt.train.data.prepare import CYCLIC, MADE_UP
+from avatargpt.train.self_training import usual
+from instruct_data.mixture import clip_class
+from instruct_data.store import ClipCodes
+from instruct_data.text.captions import CaptionBank, bank_style
+from instruct_data.text.english import THIRD, split, third_of
+from instruct_data.text.everyday import everyday_requests
+from instruct_data.text.lexicon import lexicon, predicates
+from instruct_data.text.mirror import side_of
+from instruct_data.text.rewrites import Rewrites
+
+STRIDES = 12  # motion tokens
+COMMON = 0.6  # of the commonest caption's count
+PERFORMED = 0.3  # cosine that a caption may be further away from a request which always passes instead of never
+# Classes of requests that no clip is named after -> the class, or the caption of a clip without one, that shows them.
+SHOWN_BY = {
+    "backflip": "a person does a backflip", "climb": "a person climbs up a playground frame and comes down again",
+    "dance_long": "dance_short", "fight": "martial_arts", "get_up": "get_up_face_up", "shoot": "shoot_basketball",
+    "sideflip": "a person does a side flip", "soccer_kick": "a person kicks a soccer ball", "spin": "a person spins",
+    "stealthy_walk": "sneak", "throw": "throw_ball",
+}  # fmt: skip
+# Classes of requests that no clip shows -> a caption that the model performs all the same, and its usual lengths.
+PERFORMED_BY = {"stand_idle": ("a person holds a relaxed standing pose", [15, 17, 20, 22, 25])}
+_BOTH = re.compile(r"\b(?:both|hands|arms|legs|feet|fists)\b")
+_ONE = re.compile(r"\b(?:hand|arm|leg|foot|fist)\b")
+_PERSON = re.compile(r"(?:(?:can|would) you|you|he|she|someone|a person) ")
+_SOMEBODY = re.compile(r"\b(?:someone|somebody|(?:a|the) (?:person|figure|man|woman))\b")
+
+
+def _class_of(clip: ClipCodes, bank: CaptionBank) -> tuple[str, str]:
+    """The bank's key (may be empty) and style of a clip."""
+    return bank.action_key(clip.action, clip.captions), bank_style(clip.style) if clip.action else "normal"
+
+
+def _own_words(clip: ClipCodes) -> list[str]:
+    """Captions written for this project; those of other collections begin with a capital."""
+    return [c.lower().rstrip(".") for c in clip.captions if c[:1].islower()]
+
+
+def known_captions(
+    clips: Sequence[ClipCodes], bank: CaptionBank, rates: Mapping[str, float] | None = None
+) -> dict[str, dict[str, str]]:
+    """Action key -> style ("" = plain) -> a caption that the training clips of that class carry, see `_usual`."""
+    said: dict[str, dict[str, Counter[str]]] = defaultdict(lambda: defaultdict(Counter))
+    named = {bank.action_key(c.action) for c in clips if c.action}
+    for clip in clips:
+        if clip.source == "composed" or not clip.captions:
+            continue
+        key, style = _class_of(clip, bank)
+        if key and (clip.action or key not in named):  # a class name is surer than what captions imply
+            for caption in clip.captions:
+                said[key][style][caption.lower().rstrip(".")] += 1
+    out: dict[str, dict[str, str]] = {}
+    for key, styles in said.items():
+        best = {s: _usual(c, rates) for s, c in styles.items()}
+        plain = best.get("normal") or best[max(styles, key=lambda s: sum(styles[s].values()))]
+        out[key] = {**best, "": plain}
+    return out
+
+
+def _side(text: str) -> str:
+    side = side_of(text) or ""
+    return side if side != "both" else ""
+
+
+def keyframed_captions(clips: Sequence[ClipCodes], every: bool = True) -> dict[str, dict[str, Counter[str]]]:
+    """Keyframed action -> side its captions name ("" = none) -> how often each sentence was said of a clip.
+
+    Args:
+        every: count all clips, else `usual` ones alone.
+    """
+    said: dict[str, dict[str, Counter[str]]] = defaultdict(lambda: defaultdict(Counter))
+    for clip in clips:
+        if clip.source == "synthetic" and (every or usual(clip)):
+            for text in clip.captions:
+                if split(text) is not None:
+                    plain = text.lower().rstrip(".")
+                    said[clip.action][_side(plain)][plain] += 1
+    return said
+
+
+def _common(said: Counter[str], rates: Mapping[str, float] | None) -> tuple[list[str], list[float]]:
+    """Captions that are said of many clips of a class (what is seldom says something special), and their rates.
+
+    Captions without a rate count as the mean of the others'.
+    """
+    most = max(said.values())
+    common = [t for t in said if said[t] >= COMMON * most]
+    known = [rates[t] for t in common if t in rates] if rates else []
+    mean = sum(known) / len(known) if known else 0.0
+    return common, [(rates or {}).get(t, mean) for t in common]
+
+
+def _usual(said: Counter[str], rates: Mapping[str, float] | None = None) -> str:
+    """The caption that stands for others: of the common ones that which a model performs best, else the commonest.
+
+    Args:
+        said: how often each was said of a clip of the class.
+        rates: `avatargpt.train.self_training.pass_rates`.
+    """
+    return min(zip(*_common(said, rates), strict=True), key=lambda t: (-t[1], -said[t[0]], len(t[0]), t[0]))[0]
+
+
+def _nearest(
+    wanted: Mapping[str, Counter[str]], vectors: Mapping[str, np.ndarray], grounder: SentenceGrounder,
+    rates: Mapping[str, float] | None,
+) -> dict[str, str]:  # fmt: skip
+    """Request -> of the captions common in its class, that which is near to it and performed well.
+
+    By rates alone "raise your hand" would lead to both hands.
+
+    Args:
+        wanted: request -> captions of its class and how often each was said. vectors: of the requests.
+    """
+    some = {id(said): _common(said, rates) for said in wanted.values()}
+    texts = list(dict.fromkeys(t for common, _ in some.values() for t in common))
+    known = dict(zip(texts, grounder.sentence(texts), strict=True)) if texts else {}
+    out = {}
+    for request, said in wanted.items():
+        common, rate = some[id(said)]
+        worth = np.stack([known[t] for t in common]) @ vectors[request] + PERFORMED * np.array(rate)
+        worth -= [float(_differ(request, t)) for t in common]
+        out[request] = common[int(worth.argmax())]
+    return out
+
+
+def _differ(one: str, other: str) -> bool:
+    """Whether one text speaks of both hands (arms, legs, feet), the other of a single one."""
+    both = [bool(_BOTH.search(t)) for t in (one, other)]
+    return both[0] != both[1] and all(b or _ONE.search(t) for b, t in zip(both, (one, other), strict=True))
+
+
+def make_book(
+    clips: Sequence[ClipCodes], bank: CaptionBank, rewrites: Rewrites, grounder: SentenceGrounder,
+    rates: Mapping[str, float] | None = None,
+) -> Wording:  # fmt: skip
+    """Phrasings of every action that the clips show, with the captions they stand for.
+
+    Args:
+        rates: how often a model's answers to captions passed (the practice stage): requests go to those that do.
+    """
+    captions = known_captions([c for c in clips if c.source not in MADE_UP], bank, rates)
+    rows: dict[str, tuple[dict[str, str], str, str]] = {}  # phrasing -> captions by style, action, side
+
+    def add(phrase: str, key: str, style: str = "") -> None:
+        known = captions[key]
+        value = known if not style else {**known, "": known.get(style) or known[""]}
+        rows.setdefault(" ".join(phrase.lower().split()).rstrip("."), (value, key, _side(key.replace("_", " "))))
+
+    for key in captions:
+        for text in bank.templates(key, side_of(key.replace("_", " ")), True):
+            add(text.replace("{person}", "a person").replace("{manner}", "").replace(" ,", ","), key)
+        for text in predicates(key, side_of(key.replace("_", " "))):
+            add(f"a person {text}", key)
+        add(captions[key][""], key)
+    # a keyframed clip's sentences say how often, where and with which hand: each stands for itself
+    made = keyframed_captions(clips)
+    for action, by_side in made.items():
+        for side, said in by_side.items():
+            alike: dict[str, Counter[str]] = defaultdict(Counter)
+            for text, count in said.items():
+                alike[_SOMEBODY.sub("who", text)][text] += count
+            for text in map(_usual, alike.values()):
+                rows.setdefault(text, ({"": text}, action, side))
+    unnamed: set[str] = set()
+    for clip in clips:  # what has no class: each clip's own captions stand for its first
+        own_words = _own_words(clip)
+        if clip.source in MADE_UP or not own_words or bank.action_key(clip.action, clip.captions):
+            continue
+        unnamed.add(own_words[0])
+        for text in own_words:
+            rows.setdefault(text, ({"": own_words[0]}, own_words[0], _side(text)))
+    for item in rewrites.items:
+        for other in (item, item.mirrored()):
+            keys = [k for k in other.actions if k]
+            if len(other.plain) != 1 or not keys or keys[0] not in captions:
+                continue
+            own = side_of(keys[0].replace("_", " "))
+            if own in ("left", "right") and other.side not in (None, own):
+                continue
+            add(other.prompt, keys[0], other.styles[0] or "")
+            add(other.plain[0], keys[0], other.styles[0] or "")
+    asked, plainly = everyday_requests(), keyframed_captions(clips, False)
+    wanted: dict[str, Counter[str]] = {}
+    for name in asked.classes():
+        shown = name if name in captions or name in made else SHOWN_BY.get(name, name)
+        for text in asked.requests(name):
+            if shown in captions:
+                add(text, shown)
+            elif shown in made:
+                by_side = plainly[shown]
+                if text not in rows:
+                    wanted[text] = by_side.get(_side(text)) or by_side.get("") or next(iter(by_side.values()))
+                    rows[text] = {}, shown, _side(text)
+            elif shown in unnamed:
+                rows.setdefault(text, ({"": shown}, shown, _side(text)))
+    neutral = set(bank.styles["normal"]["person"])
+    manners = lexicon()["styles"]
+    styles = {
+        text: name for name, words in bank.styles.items() if name not in ("normal", "musical")
+        for text in [*words["adverbs"], *words["phrases"], *manners.get(name, []), name,
+                     *(p for p in words["person"] if p not in neutral),
+                     *(asked.style_words(name) if name in asked.styles else [])]
+    }  # fmt: skip
+    counts: dict[str, list[int]] = defaultdict(list)
+    for clip in clips:
+        if clip.source in ("composed", "layered", "looped"):
+            continue
+        key, style = _class_of(clip, bank)
+        known = captions.get(key, {})
+        first = next(iter(_own_words(clip)), "")
+        own = known.get(style) or known.get("") or first
+        # of what repeats, a moment is too little to recognise
+        tokens = max(len(clip.codes), STRIDES) if clip_class(clip) in CYCLIC else len(clip.codes)
+        counts[own].append(tokens)
+        if known and style == "normal":
+            counts[known[""]].append(tokens)
+        if clip.source == "synthetic":
+            for text in clip.captions:
+                counts[text.lower().rstrip(".")].append(len(clip.codes))
+    lengths = {c: [int(q) for q in np.quantile(n, (0.5, 0.6, 0.7, 0.8, 0.9))] for c, n in counts.items() if c}
+    keys = list(rows)
+    vectors = grounder.sentence(keys)
+    nearest = _nearest(wanted, dict(zip(keys, vectors, strict=True)), grounder, rates)
+    meant = [({"": nearest[k]}, *rows[k][1:]) if k in nearest else rows[k] for k in keys]
+    used = {c for m in meant for c in m[0].values()}
+    book = Wording(
+        keys, [m[0] for m in meant], [m[1] for m in meant], [m[2] for m in meant], styles,
+        {c: n for c, n in lengths.items() if c in used}, vectors,
+    )  # fmt: skip
+    return with_performed(book, grounder)
+
+
+def with_performed(book: Wording, grounder: SentenceGrounder) -> Wording:
+    """The book and what it lacks of the requests of `PERFORMED_BY` that begin with a verb or a person ("stand still",
+    "he stands still"), the former of a person, too: "a lamp post" alone is hugged as often as played.
+    """
+    asked, added = everyday_requests(), dict[str, str]()
+    for name in PERFORMED_BY:
+        for text in asked.requests(name):
+            verb, _, rest = text.partition(" ")
+            forms = [text] if _PERSON.match(text) else []
+            if third_of(verb) in THIRD and rest:
+                forms = [text, f"a person {third_of(verb)} {rest}"]
+            added |= {form: name for form in forms if form not in book.rows}
+    if not added:
+        return book
+    meant = {name: {"": caption} for name, (caption, _) in PERFORMED_BY.items()}
+    return Wording(
+        [*book.keys, *added], [*book.captions, *(meant[n] for n in added.values())], [*book.classes, *added.values()],
+        [*(str(s) for s in book.sides), *("" for _ in added)], book.styles,
+        book.lengths | {caption: lengths for caption, lengths in PERFORMED_BY.values()},
+        np.concatenate([book.vectors, grounder.sentence(list(added))]),
+    )  # fmt: skip
+
+
+def with_plain_of(book: Wording, earlier: Wording) -> Wording:
+    """`book`, but requests without a manner lead where an earlier book led them.
+
+    For a round of practice that played few captions of a class, after rounds that played many and whose verdicts are no
+    longer at hand. What the earlier book does not know, leads to a styled caption, or to both hands where one is asked
+    for, stays as it is.
+    """
+    captions, lengths = [], dict(book.lengths)
+    for phrase, meant in zip(book.keys, book.captions, strict=True):
+        row = earlier.rows.get(phrase)
+        old = earlier.captions[row] if row is not None else {}
+        plain = old.get("", "")
+        if _differ(phrase, plain):
+            plain = ""
+        if plain and plain not in {c for style, c in old.items() if style not in ("", "normal")}:
+            meant = {**meant, "": plain}
+            lengths.setdefault(plain, earlier.lengths.get(plain, []))
+        captions.append(meant)
+    used = {c for meant in captions for c in meant.values()}
+    return Wording(
+        book.keys, captions, book.classes, [str(s) for s in book.sides], book.styles,
+        {c: n for c, n in lengths.items() if c in used and n}, book.vectors,
+    )  # fmt: skip

@@ -1,0 +1,211 @@
+"""Phone times of real speech: its text laid along the driver's own phone head (Viterbi), 60 steps a second."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from avatargpt.face.audio_model.features import BANDS, PER_QUARTER, QUARTERS, extract
+from avatargpt.signals.audio import FPS, RATE
+from avatargpt.signals.phones import ARPABET, INDEX, SILENCE, VISEMES, Phone
+from vqvae.errors import UserError
+
+if TYPE_CHECKING:
+    from avatargpt.face.audio_model.driver import Driver
+
+STEPS = 2 * FPS  # a second
+FINE = QUARTERS * FPS  # feature quarters a second
+SKIP = -6.0  # log-probability of a phone that is not spoken at all
+PAUSE = -3.0  # of a pause where none is written
+STAY = -0.1
+STOPS = frozenset("P T K B D G CH JH".split())
+SHORT, CLOSURE = 0.13, 0.07
+"""Seconds: silences before a stop up to which they are its closure, and a closure after a longer silence."""
+PAUSED, EARLIER, BRIEF = 0.1, 0.12, 0.04
+"""Seconds: a pause after which speech may have begun before the phone head heard it, by how much at most, and a phone
+that is too short to have been heard as long as it is."""
+SPEECH = 18  # quarters of a frame, 150 ms: how loud speech is after a pause
+LEAST_RISE = 2.3  # of log energy, 10 dB: less tells nothing
+RISE = 0.6
+"""Share of the way from a pause's loudness to that of the speech after it, in dB, at which speech begins. Of 0.15 to
+0.8 the one at which the spectrum changes most where LJ's sentences begin (`changes`: 2.02, left alone 1.66)."""
+
+
+def aligned(driver: Driver, audio: np.ndarray, phones: Sequence[str]) -> tuple[list[Phone], float]:
+    """A text's phones laid along a sound at 16 kHz, stops with the silence of their closure, soft sounds after a pause
+    from where the sound rises, and how well they fit (`viterbi`).
+
+    Raises:
+        UserError: no phones, or more than steps.
+    """
+    features = extract(audio, RATE)
+    found, fit = viterbi(visible(phone_scores(driver, features)), phones)
+    return begun_early(closed_early(found), features), fit
+
+
+def phone_scores(driver: Driver, features: np.ndarray) -> np.ndarray:
+    """Features (T, 332) of a whole sound -> (2 T, 40) log-probabilities of what is heard in each half frame."""
+    import torch
+
+    said = driver.network.whole(features)
+    return np.asarray(torch.log_softmax(said.phones[0], -1).flatten(0, 1).numpy())
+
+
+def visible(scores: np.ndarray) -> np.ndarray:
+    """(N, 40) log-probabilities of phones -> of half the phone, half all that look like it (`VISEMES`).
+
+    Speakers of other accents and languages say other sounds than the text's phones, mostly ones that look alike.
+    """
+    p = np.exp(scores)
+    group = np.array([next(i for i, g in enumerate(VISEMES) if name in g) for name in ARPABET])
+    alike = np.stack([p[:, group == i].sum(1) for i in range(len(VISEMES))], 1)
+    return np.asarray(np.log(0.5 * p + 0.5 * alike[:, group] + 1e-9))
+
+
+def closed_early(phones: Sequence[Phone]) -> list[Phone]:
+    """Stops begin with the silence of their closure, which the phone head hears as a pause: a short one before a stop
+    becomes part of it, a long one ends `CLOSURE` earlier.
+    """
+    out: list[Phone] = []
+    for p in phones:
+        before = out[-1] if out else None
+        if p.name in STOPS and before is not None and before.name == "SIL":
+            start = before.start if before.end - before.start < SHORT else before.end - CLOSURE
+            out.pop()
+            if start > before.start:
+                out.append(Phone("SIL", before.start, start))
+            p = Phone(p.name, start, p.end)
+        out.append(p)
+    return out
+
+
+def begun_early(phones: Sequence[Phone], features: np.ndarray) -> list[Phone]:
+    """Speech after a pause begins where the sound rises (`RISE`), which is before the phone head is sure of a soft
+    first sound such as h; what it squeezed together there gets even shares. Stops stay: their closure is silent.
+
+    Args:
+        features: (T, 332) of the sound.
+    """
+    level = features.reshape(-1, PER_QUARTER)[:, BANDS]  # log energy of each quarter
+    out = list(phones)
+    for k, (pause, first) in enumerate(zip(out, out[1:], strict=False)):
+        if pause.name != "SIL" or first.name in STOPS or pause.end - pause.start < PAUSED:
+            continue
+        a, b = (min(max(round(t * FINE + 0.5), 0), len(level) - 1) for t in (pause.start, pause.end))
+        if b - a < PAUSED * FINE / 2:  # times beyond the sound
+            continue
+        floor = np.percentile(level[a:b], 25)
+        rise = level[b : b + SPEECH].max(initial=floor) - floor
+        if rise < LEAST_RISE:
+            continue
+        loud, at = floor + RISE * rise, b
+        while at > max(a + QUARTERS, b - int(EARLIER * FINE)) and level[at - 1] > loud:
+            at -= 1
+        if at < b:
+            _begin(out, k, pause.end - (b - at) / FINE)
+    return out
+
+
+def _begin(phones: list[Phone], pause: int, start: float) -> None:
+    """End a pause of `phones` at `start`, earlier than it did, in place."""
+    last = pause + 1
+    while last + 1 < len(phones) and phones[last].end - phones[last].start < BRIEF and phones[last + 1].name != "SIL":
+        last += 1
+    # Up to `last` all are brief: they share the time until it begins, or, where it is the first, until it ends.
+    stop, count = (phones[last].start, last - pause - 1) if last > pause + 1 else (phones[last].end, 1)
+    edges = np.linspace(start, stop, count + 1)
+    phones[pause] = Phone("SIL", phones[pause].start, start)
+    for k in range(count):
+        phones[pause + 1 + k] = Phone(phones[pause + 1 + k].name, float(edges[k]), float(edges[k + 1]))
+
+
+def changes(audio: np.ndarray, phones: Sequence[Phone]) -> list[float]:
+    """How much the spectrum of a sound at 16 kHz changes where its phones begin, pauses left out: times that are right
+    lie where it changes more, whoever gave them.
+
+    Returns:
+        For each phone the root mean square over bands of the difference of log-mel bands 8 ms before and after, as
+        standard deviations above the mean of the whole sound.
+    """
+    bands = extract(audio, RATE).reshape(-1, QUARTERS, PER_QUARTER)[..., :BANDS].reshape(-1, BANDS)
+    change = np.sqrt(((bands[2:] - bands[:-2]) ** 2).mean(1))
+    even = (change - change.mean()) / change.std()
+    # Quarter k ends at (k + 1) / 120 s and its window of 25 ms is centred 12.5 ms before; change i is of quarter i + 1.
+    at = [round(p.start * FINE + 1.5) - 2 for p in phones if p.name != "SIL"]
+    return [float(even[min(max(i, 0), len(even) - 1)]) for i in at]
+
+
+def viterbi(scores: np.ndarray, phones: Sequence[str]) -> tuple[list[Phone], float]:
+    """Times of the phones, each at least one step long unless left out, with optional silence anywhere between.
+
+    Args:
+        scores: (N, 40) log-probabilities.
+        phones: names in order; SIL where a pause is likely.
+
+    Returns:
+        Phones with times in seconds, and how well text and sound fit: the mean log-probability of the steps that are
+        not silence, less `SKIP` for every phone left out.
+
+    Raises:
+        UserError: no phones, or more than steps.
+    """
+    if all(name == "SIL" for name in phones):
+        raise UserError("a text without sounds cannot be laid along a sound; accepted: phones other than pauses")
+    states: list[int] = []
+    for name in ("SIL", *phones):
+        if name != "SIL":
+            states += [INDEX[name], SILENCE]
+    states = [SILENCE, *states]
+    likely = [True, *_pauses(phones), True]
+    labels = np.array(states)
+    steps, count = len(scores), len(states)
+    if count // 2 > 2 * steps:
+        raise UserError(f"{count // 2} phones in {steps / STEPS:.1f} s of sound; text and sound do not belong together")
+    emit = scores[:, labels]
+    enter = np.zeros(count)  # cost of entering a state from the one before
+    silent = labels == SILENCE
+    enter[silent] = np.where(likely, 0.0, PAUSE)[: silent.sum()]
+    best = np.full(count, -np.inf)
+    best[0], best[1] = emit[0, 0], emit[0, 1]
+    back = np.zeros((steps, count), np.int8)  # how many states back the path came from
+    for t in range(1, steps):
+        options = np.full((5, count), -np.inf)
+        options[0] = best + STAY
+        options[1, 1:] = best[:-1] + enter[1:]
+        options[2, 2:] = np.where(silent[2:], -np.inf, best[:-2])  # phone to phone, past a pause
+        options[3, 3:] = np.where(silent[3:], -np.inf, best[:-3] + SKIP)  # pause, past a phone, to a phone
+        options[4, 4:] = np.where(silent[4:], -np.inf, best[:-4] + SKIP)  # phone, past a phone, to a phone
+        back[t] = options.argmax(0)
+        best = options[back[t], np.arange(count)] + emit[t]
+    state = count - 1 if best[-1] >= best[-2] else count - 2
+    path = np.empty(steps, int)
+    for t in range(steps - 1, -1, -1):
+        path[t] = state
+        state -= int(back[t, state])
+    spoken = ~silent[path]
+    heard = emit[np.arange(steps), path][spoken].sum()
+    left_out = count // 2 - len(set(path[spoken].tolist()))
+    score = float((heard + SKIP * left_out) / max(1, spoken.sum()))
+    edges = np.flatnonzero(np.diff(path, prepend=-1))
+    # A step is labelled with the phone at its beginning, so that the change lies half a step earlier on average.
+    times = np.clip((np.array([*edges, steps]) - 0.5) / STEPS, 0, None)
+    times[-1] = steps / STEPS
+    names = [ARPABET[labels[path[a]]] for a in edges]
+    return [Phone(n, float(a), float(b)) for n, a, b in zip(names, times[:-1], times[1:], strict=True)], score
+
+
+def _pauses(phones: Sequence[str]) -> list[bool]:
+    """For each place between two phones, whether a pause is written there."""
+    out: list[bool] = []
+    written = False
+    first = True
+    for name in phones:
+        if name == "SIL":
+            written = True
+        else:
+            if not first:
+                out.append(written)
+            first, written = False, False
+    return out

@@ -1,0 +1,273 @@
+"""Training batches of the driver: windows of speech, recorded pairs and directed expression."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from avatargpt.face.audio_model.conditioning import Direction, Grounder
+from avatargpt.face.audio_model.features import BANDS, PER_QUARTER, QUARTERS, silence
+from avatargpt.face.audio_model.steering import SENTENCE, TIMING, Text
+from avatargpt.face.audio_model.visemes import WIDTH
+from avatargpt.signals.audio import FPS
+from avatargpt.train.speech_data.corpus import SpeechClip
+from avatargpt.train.speech_data.disturb import Disturber
+from avatargpt.train.speech_data.expressions import ExpressionClip, compose
+from vqvae.errors import UserError
+
+WARM = 10  # frames of a window cut from the middle of a clip in which the net does not know yet what came before
+SILENT = ("silence", "zero", "noise", "token")
+"""What stands for the sound where there is none: real silence through the features, zeros, noise, or a learnt token."""
+REAL = ("lj", "real")
+"""Sources of clips that are real speech with aligned text."""
+EMOTION = ("pooled", "tokens")
+"""How feelings are told: one pooled vector over time, or word by word through the motion branch."""
+
+
+@dataclass
+class Sampling:
+    """Shares of a batch.
+
+    Attributes:
+        paired: rows of recorded pairs.
+        directed: rows with text (when an expression cache is there), half of them silent, half over speech.
+        silent: one of `SILENT`.
+        real: how much likelier a clip of aligned real speech is than a synthetic one.
+        shares: of the rows with taught speech, by source (the first part of a clip's name); those not named share the
+            rest.
+        masks: share of rows with a band of frequencies masked.
+        level: standard deviation of the change in loudness, nepers of power.
+        colour, echo, noise, sounds: shares of rows disturbed, see `train.speech_data.disturb`; `sounds` by clips of the
+            source ``sound``.
+        composed: half of the directed rows have speech too.
+        emotion: one of `EMOTION`.
+    """
+
+    paired: float = 0.15
+    directed: float = 0.5
+    silent: str = "silence"
+    real: float = 2.0
+    shares: dict[str, float] = field(default_factory=dict)
+    masks: float = 0.3
+    level: float = 0.25
+    colour: float = 0.0
+    echo: float = 0.0
+    noise: float = 0.0
+    sounds: float = 0.0
+    composed: bool = True
+    emotion: str = "pooled"
+
+
+@dataclass
+class Batch:
+    """Tensors on the training device; T frames, curves already in step with the hidden states after `look_ahead`."""
+
+    features: Tensor  # (B, T, 332)
+    style: Tensor  # (B, 8)
+    curves: Tensor  # (B, T, 55)
+    phones: Tensor  # (B, T, 2), -1 unknown
+    mask: Tensor  # (B, T)
+    paired: Tensor  # (B,)
+    text: Text | None = None
+
+
+@dataclass
+class Batches:
+    """Draws windows; equal seeds give equal batches, so a resumed run goes on as if it had not stopped.
+
+    Args:
+        clips: training clips of one or more caches.
+        expressions: training clips with text, may be empty.
+        grounder: needed with expressions.
+    """
+
+    clips: Sequence[SpeechClip]
+    expressions: Sequence[ExpressionClip] = ()
+    grounder: Grounder | None = None
+    sampling: Sampling = field(default_factory=Sampling)
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+
+    def __post_init__(self) -> None:
+        if self.sampling.silent not in SILENT:
+            raise UserError(f"silent: {self.sampling.silent!r}; accepted: {', '.join(SILENT)}")
+        if self.sampling.emotion not in EMOTION:
+            raise UserError(f"emotion: {self.sampling.emotion!r}; accepted: {', '.join(EMOTION)}")
+        lengths = np.array([len(c) for c in self.clips])
+        self._first = np.concatenate([[0], np.cumsum(lengths)])[:-1]
+        self._lengths = lengths
+        # One row more than there are frames: settled silence, to which whatever lies beyond a clip points.
+        quiet = silence(30)[-1:].astype(np.float16)
+        heard = [c.features.astype(np.float16, copy=False) for c in self.clips]
+        self._features = torch.from_numpy(np.concatenate([*heard, quiet])).to(self.device)
+        curves = [c.curves.astype(np.float16, copy=False) for c in self.clips]
+        self._curves = torch.from_numpy(np.concatenate([*curves, np.zeros((1, WIDTH), np.float16)])).to(self.device)
+        rest = np.zeros((1, 2), np.uint8)
+        self._phones = torch.from_numpy(np.concatenate([*(c.phones for c in self.clips), rest])).to(self.device)
+        self._style = torch.from_numpy(np.stack([c.style for c in self.clips])).to(self.device)
+        kind = np.array([c.kind == "paired" for c in self.clips])
+        weight = np.sqrt(lengths) * np.array([self.sampling.real if c.source in REAL else 1.0 for c in self.clips])
+        if not (~kind).any():
+            raise UserError("no taught speech in the cache; the speech stage writes it")
+        weight = _shared(weight, np.array([c.source for c in self.clips]), ~kind, self.sampling.shares)
+        self._weights = {}
+        for paired in (False, True):
+            w = np.where(kind == paired, weight if not paired else lengths, 0.0)
+            self._weights[paired] = w / w.sum() if w.sum() else None
+        self._directions: dict[int, Direction] = {}
+        s = self.sampling
+        bank = [c.features.reshape(-1, QUARTERS, PER_QUARTER) for c in self.clips if c.source == "sound"]
+        if s.sounds and not bank:
+            raise UserError("sampling: sounds: no clips of 'sound' in the caches; see configs/driver/sounds.yaml")
+        self._disturb = Disturber(s.colour, s.echo, s.noise, s.sounds, bank)
+
+    def statistics(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Mean and std of the features, std of the taught and of the paired curves."""
+        taught = [c for c in self.clips if c.kind == "taught"]
+        rows = np.concatenate([c.features for c in taught])[::5].astype(np.float32)
+        curves = np.concatenate([c.curves for c in taught]).astype(np.float32)
+        paired = [c.curves.astype(np.float32) for c in self.clips if c.kind == "paired"]
+        spread = np.concatenate(paired).std(0) if paired else np.ones(WIDTH, np.float32)
+        expressed = [c.curves.astype(np.float32) for c in self.expressions]
+        both = np.concatenate([curves, *expressed]).std(0)
+        return rows.mean(0), rows.std(0) + 0.1, both, spread
+
+    def draw(self, rows: int, window: int, look_ahead: int, seed: Sequence[int]) -> Batch:
+        """One batch of `rows` windows of `window` feature frames."""
+        rng = np.random.default_rng(list(seed))
+        s = self.sampling
+        paired = np.zeros(rows, bool)
+        if self._weights[True] is not None:
+            paired[: round(rows * s.paired)] = True
+        chosen = np.array([rng.choice(len(self.clips), p=self._weights[bool(p)]) for p in paired])
+        start = np.array([int(rng.integers(-8, max(1, self._lengths[c] - window // 2))) for c in chosen])
+        within = np.maximum(start, 0)[:, None] + np.arange(window)[None]
+        end = self._lengths[chosen][:, None]
+        target = within - look_ahead
+        beyond = len(self._features) - 1
+        first = self._first[chosen][:, None]
+        spoken_for = np.where((target < end) & (target >= 0), first + np.maximum(target, 0), beyond)
+        heard = np.where(within < end, first + within, beyond)
+        index, at = (torch.from_numpy(which).to(self.device) for which in (heard, spoken_for))
+        mask = (target >= 0) & ((start <= 0)[:, None] | (np.arange(window) >= WARM)[None])
+        mask &= ~paired[:, None] | (target < end)  # what a recorded face does after its clip is not known
+        curves, phones = self._curves[at].float(), self._phones[at].long()
+        phones[torch.from_numpy(paired).to(self.device)] = -1
+        style = self._style[torch.from_numpy(chosen).to(self.device)]
+        features = self._augmented(self._features[index].float(), rng)
+        batch = Batch(
+            features, style, curves, phones, torch.from_numpy(mask).to(self.device, torch.float32),
+            torch.from_numpy(paired).to(self.device),
+        )  # fmt: skip
+        if self.expressions and s.directed > 0:
+            self._direct(batch, rng, look_ahead)
+        return batch
+
+    def _augmented(self, features: Tensor, rng: np.random.Generator) -> Tensor:
+        rows = len(features)
+        s = self.sampling
+        if max(s.colour, s.echo, s.noise, s.sounds) > 0:
+            heard = features.cpu().numpy().reshape(*features.shape[:2], QUARTERS, PER_QUARTER)
+            self._disturb(heard, rng)
+            features = torch.from_numpy(heard.reshape(features.shape)).to(features)
+        parts = features.unflatten(-1, (QUARTERS, PER_QUARTER))
+        level = torch.from_numpy(rng.normal(0, self.sampling.level, (rows, 1, 1, 1))).to(features)
+        parts[..., : BANDS + 1] += level * (parts[..., BANDS : BANDS + 1] > -15)
+        low = rng.integers(0, BANDS - 20, rows)
+        for i in np.flatnonzero(rng.random(rows) < self.sampling.masks):
+            part = parts[i, :, :, low[i] : low[i] + int(rng.integers(4, 20))]
+            part[:] = part.mean(0, keepdim=True)
+        return features
+
+    def _direct(self, batch: Batch, rng: np.random.Generator, look_ahead: int) -> None:
+        """Turn some rows into directed ones: expression alone, or composed with the row's speech."""
+        rows, window = batch.mask.shape
+        free = np.flatnonzero(~batch.paired.cpu().numpy())
+        chosen = rng.permutation(free)[: round(rows * self.sampling.directed)]
+        said: dict[int, tuple[Direction, np.ndarray]] = {}
+        for i, row in enumerate(chosen):
+            which = int(rng.integers(len(self.expressions)))
+            clip = self.expressions[which]
+            frames = len(clip.curves)
+            start = int(rng.integers(0, max(1, frames - window // 2)))
+            at = start + np.arange(window) - look_ahead
+            inside = (at >= 0) & (at < frames)
+            expressed = np.where(inside[:, None], clip.curves[np.clip(at, 0, frames - 1)], 0).astype(np.float32)
+            silent = i % 2 == 0 or not self.sampling.composed
+            if silent:
+                noise = self._disturb.room(window, rng)
+                heard = self.silent(window, rng) if noise is None else torch.from_numpy(noise.reshape(window, -1))
+                batch.features[row] = heard.to(batch.features)
+                batch.curves[row] = torch.from_numpy(expressed).to(self.device)
+                batch.phones[row] = 0
+                batch.style[row] = 0
+            else:
+                both = compose(batch.curves[row].cpu().numpy(), expressed)
+                batch.curves[row] = torch.from_numpy(both).to(self.device)
+            batch.mask[row] *= torch.from_numpy(inside.astype(np.float32)).to(self.device)
+            said[int(row)] = (self._direction(which), np.maximum(at, 0) / FPS)
+        batch.text = text_of(said, rows, window, self.device)
+
+    def silent(self, window: int, rng: np.random.Generator) -> Tensor:
+        """(T, 332) features where nobody speaks."""
+        return stand_in(self.sampling.silent, self._features[-1:].float().expand(window, -1), rng)
+
+    def _direction(self, which: int) -> Direction:
+        if which not in self._directions:
+            assert self.grounder is not None
+            feelings, clauses = self.expressions[which].told(self.sampling.emotion == "tokens")
+            self._directions[which] = Direction.make(feelings, clauses, self.grounder)
+        return self._directions[which]
+
+
+def _shared(weight: np.ndarray, sources: np.ndarray, taught: np.ndarray, shares: dict[str, float]) -> np.ndarray:
+    """(clips,) weights so changed that each named source has its share of the taught clips' total.
+
+    Raises:
+        UserError: shares that are no part of 1, or of a source without clips.
+    """
+    if not shares:
+        return weight
+    total = sum(shares.values())
+    others = taught & ~np.isin(sources, list(shares))
+    if min(shares.values()) < 0 or total > 1 + 1e-9 or (total < 1 - 1e-9 and not others.any()):
+        raise UserError(f"sampling: shares: {shares}; accepted: parts of 1, the rest for sources that are not named")
+    out = weight.copy()
+    for name, share in shares.items():
+        rows = taught & (sources == name)
+        if not rows.any():
+            found = ", ".join(sorted(set(sources[taught].tolist())))
+            raise UserError(f"sampling: shares: no clips of {name!r} in the caches; take it out. There are {found}")
+        out[rows] *= share / weight[rows].sum()
+    if others.any():
+        out[others] *= (1 - total) / weight[others].sum()
+    return out
+
+
+def stand_in(kind: str, quiet: Tensor, rng: np.random.Generator) -> Tensor:
+    """(T, 332) features of settled silence -> those of one of `SILENT`; not a number where a learnt token stands."""
+    if kind == "zero":
+        return torch.zeros_like(quiet)
+    if kind == "noise":
+        return quiet + torch.from_numpy(rng.normal(0, 2.0, tuple(quiet.shape))).to(quiet)
+    return torch.full_like(quiet, float("nan")) if kind == "token" else quiet.clone()
+
+
+def text_of(said: dict[int, tuple[Direction, np.ndarray]], rows: int, frames: int, device: torch.device) -> Text:
+    """Directions of some rows at their frames' times, padded; the other rows are told nothing."""
+    clauses = max([1, *(len(d.spans) for d, _ in said.values())])
+    tokens = max([1, *(d.states.shape[1] for d, _ in said.values())])
+    emotion, strength = np.zeros((rows, frames, SENTENCE), np.float32), np.zeros((rows, frames, 1), np.float32)
+    states = np.zeros((rows, clauses, tokens, SENTENCE), np.float32)
+    words, timing = np.zeros((rows, clauses, tokens), np.float32), np.zeros((rows, frames, clauses, TIMING), np.float32)
+    kinds = np.zeros((rows, clauses), np.int64)
+    for row, (direction, t) in said.items():
+        emotion[row], strength[row] = direction.feeling(t)
+        c, n = direction.states.shape[:2]
+        if c:
+            states[row, :c, :n], words[row, :c, :n] = direction.states, direction.words
+            kinds[row, :c], timing[row, :, :c] = direction.kinds, direction.timing(t)
+    return Text(*(torch.from_numpy(a).to(device) for a in (emotion, strength, states, words, kinds, timing)))

@@ -1,0 +1,106 @@
+"""The training cache: features, curves and phones of many clips in one file, ready to be cut into windows."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from avatargpt.face.audio_model.features import WIDTH as FEATURES
+from avatargpt.face.audio_model.visemes import STYLE
+from avatargpt.face.audio_model.visemes import WIDTH as CURVES
+from vqvae.errors import UserError
+from vqvae.motion import atomic_write
+
+FILE = "speech.safetensors"
+KINDS = ("taught", "paired")
+"""``taught``: curves by the rules from phone times; ``paired``: recorded with the sound, for a head of its own."""
+
+
+@dataclass
+class SpeechClip:
+    """One clip of T frames at 30 fps.
+
+    Attributes:
+        features: (T, 332).
+        curves: (T, 55) ARKit weights, head yaw, pitch, roll.
+        phones: (T, 2) uint8, two for each frame; all silence where they are not known.
+        style: (8,) speaker style.
+        kind: one of `KINDS`.
+        split: ``train`` or ``val``.
+        name: e.g. ``espeak/en-us+f3/12``; its first part is the source.
+        phone_times: ``[[phone, start, end], ...]`` in seconds.
+    """
+
+    features: np.ndarray
+    curves: np.ndarray
+    phones: np.ndarray
+    style: np.ndarray = field(default_factory=lambda: np.zeros(len(STYLE), np.float32))
+    kind: str = "taught"
+    split: str = "train"
+    name: str = ""
+    phone_times: list[list[Any]] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(self.features)
+
+    @property
+    def source(self) -> str:
+        return self.name.split("/")[0]
+
+
+def save(clips: Iterable[SpeechClip], folder: str | os.PathLike[str]) -> Path:
+    """Write a cache; float16 features and curves.
+
+    Raises:
+        UserError: no clips, or the folder cannot be written.
+    """
+    from safetensors.numpy import save_file
+
+    found = list(clips)
+    if not found:
+        raise UserError(f"{folder}: no speech clips to store")
+    arrays = {
+        "features": np.concatenate([c.features.astype(np.float16) for c in found]),
+        "curves": np.concatenate([c.curves.astype(np.float16) for c in found]),
+        "phones": np.concatenate([c.phones.astype(np.uint8) for c in found]),
+        "style": np.stack([c.style.astype(np.float32) for c in found]),
+        "lengths": np.array([len(c) for c in found], np.int64),
+    }
+    about = {"clips": json.dumps([[c.kind, c.split, c.name, c.phone_times] for c in found])}
+    return atomic_write(Path(folder) / FILE, lambda p: save_file(arrays, p, about))
+
+
+def load(folder: str | os.PathLike[str]) -> list[SpeechClip]:
+    """All clips of a cache.
+
+    Raises:
+        UserError: missing or damaged.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    path = Path(folder) / FILE
+    if not path.is_file():
+        raise UserError(f"{folder}: no {FILE} in it; the speech stage writes one")
+    try:
+        with safe_open(path, "np") as file:
+            data = {k: file.get_tensor(k) for k in ("features", "curves", "phones", "style", "lengths")}
+            about = json.loads(file.metadata()["clips"])
+        ends = np.cumsum(data["lengths"])
+        if data["features"].shape != (ends[-1], FEATURES) or data["curves"].shape != (ends[-1], CURVES):
+            raise ValueError("arrays of another version")
+        clips = []
+        for i, ((kind, split, name, times), end) in enumerate(zip(about, ends, strict=True)):
+            part = slice(end - data["lengths"][i], end)
+            clips.append(SpeechClip(
+                data["features"][part], data["curves"][part], data["phones"][part], data["style"][i], kind, split,
+                name, times,
+            ))  # fmt: skip
+    except (SafetensorError, KeyError, ValueError, TypeError, IndexError) as e:
+        raise UserError(f"{path}: damaged cache ({str(e).splitlines()[0]}); build it again") from None
+    return clips

@@ -1,0 +1,134 @@
+"""espeak-ng through its shared library: a tool for building training data, never needed to run the model.
+
+Install it with the system's package manager (Debian: ``apt install espeak-ng``). It is a separate GPL program; only
+sounds that it makes are used.
+"""
+
+from __future__ import annotations
+
+import ctypes as c
+import ctypes.util
+from typing import Any
+
+import numpy as np
+
+from avatargpt.signals.phones import Phone, from_ipa
+from vqvae.errors import UserError
+
+_SYNCHRONOUS, _PHONEME_EVENTS, _IPA, _NO_EXIT = 2, 1, 2, 0x8000
+_PHONEME = 7
+_RATE, _PITCH, _RANGE = 1, 3, 4  # parameter numbers of speak_lib.h
+_UTF8 = 1
+_STOPS = frozenset("P T K B D G CH JH".split())
+_SHORTEST = 0.03  # s of a phone that espeak folds into the vowel before it
+
+
+class _Id(c.Union):
+    _fields_ = [("number", c.c_int), ("name", c.c_char_p), ("string", c.c_char * 8)]
+
+
+class _Event(c.Structure):
+    _fields_ = [
+        ("type", c.c_int), ("unique", c.c_uint), ("text", c.c_int), ("length", c.c_int), ("time", c.c_int),
+        ("sample", c.c_int), ("user", c.c_void_p), ("id", _Id),
+    ]  # fmt: skip
+
+
+class Espeak:
+    """Speaks a text and says when each phone begins. One per process: the library keeps global state.
+
+    Raises:
+        UserError: the library is not installed.
+    """
+
+    def __init__(self) -> None:
+        name = ctypes.util.find_library("espeak-ng") or "libespeak-ng.so.1"
+        try:
+            self._lib: Any = c.CDLL(name)
+        except OSError:
+            raise UserError("libespeak-ng is not installed; building data needs it: apt install espeak-ng") from None
+        self.rate = int(self._lib.espeak_Initialize(_SYNCHRONOUS, 0, None, _PHONEME_EVENTS | _IPA | _NO_EXIT))
+        if self.rate <= 0:
+            raise UserError("libespeak-ng does not start: its voices are missing; install the package espeak-ng-data")
+        self._audio: list[np.ndarray] = []
+        self._events: list[tuple[float, bytes]] = []
+        kind = c.CFUNCTYPE(c.c_int, c.POINTER(c.c_short), c.c_int, c.POINTER(_Event))
+        self._callback = kind(self._receive)  # kept: the library calls it later
+        self._lib.espeak_SetSynthCallback(self._callback)
+
+    def _receive(self, wave: Any, samples: int, events: Any) -> int:
+        if samples > 0 and wave:
+            self._audio.append(np.ctypeslib.as_array(wave, (samples,)).copy())
+        i = 0
+        while events[i].type != 0:
+            if events[i].type == _PHONEME:
+                self._events.append((events[i].time / 1000, bytes(events[i].id.string)))
+            i += 1
+        return 0
+
+    def speak(
+        self, text: str, voice: str, speed: int = 175, pitch: int = 50, span: int = 50
+    ) -> tuple[np.ndarray, list[Phone]]:
+        """Sound (n,) float32 at `rate` and its phones.
+
+        Args:
+            text: words and punctuation.
+            voice: of espeak-ng, e.g. ``en-us+f3``.
+            speed: words a minute.
+            pitch, span: 0 to 99.
+
+        Raises:
+            UserError: no such voice.
+        """
+        self._audio, self._events = [], []
+        if self._lib.espeak_SetVoiceByName(voice.encode()) != 0:
+            raise UserError(f"espeak-ng has no voice {voice!r}; `espeak-ng --voices` lists them")
+        for parameter, value in ((_RATE, speed), (_PITCH, pitch), (_RANGE, span)):
+            self._lib.espeak_SetParameter(parameter, int(value), 0)
+        data = text.encode()
+        self._lib.espeak_Synth(data, len(data) + 1, 0, 1, 0, _UTF8, None, None)
+        self._lib.espeak_Synchronize()
+        if not self._audio:
+            return np.zeros(0, np.float32), []
+        audio = np.concatenate(self._audio).astype(np.float32) / 32768
+        names, edges = _phones(self._events, len(audio) / self.rate)
+        return audio, _close_stops(names, edges, audio, self.rate)
+
+    def pronounce(self, text: str, voice: str = "en-us") -> tuple[str, ...]:
+        """The phones of a text, SIL where it pauses."""
+        return tuple(p.name for p in self.speak(text, voice)[1])
+
+
+def _phones(events: list[tuple[float, bytes]], seconds: float) -> tuple[list[str], np.ndarray]:
+    """Start events -> n names and n + 1 edges in seconds; phones without a length take it from the one before."""
+    names: list[str] = []
+    starts: list[float] = []
+    for time, raw in events:
+        phone = from_ipa(raw.split(b"\0")[0].decode("utf-8", "ignore"))
+        if phone is not None:
+            names.append(phone)
+            starts.append(time)
+    edges = np.array([*starts, max(seconds, starts[-1] if starts else 0.0)])
+    for i in range(len(names) - 1, 0, -1):  # from the end: a run of empty phones shares the vowel before it
+        short = names[i] != "SIL" and edges[i + 1] - edges[i] < _SHORTEST
+        if short and edges[i] - edges[i - 1] > _SHORTEST:
+            edges[i] = max(edges[i + 1] - _SHORTEST, (edges[i - 1] + edges[i]) / 2)
+    return names, edges
+
+
+def _close_stops(names: list[str], edges: np.ndarray, audio: np.ndarray, rate: int) -> list[Phone]:
+    """Move the start of stops from the burst, where espeak puts it, back over the silence of their closure."""
+    hop = rate // 200
+    level = np.sqrt((audio[: len(audio) // hop * hop].reshape(-1, hop) ** 2).mean(1))
+    quiet = level < 0.06 * np.sqrt(np.mean(audio**2))
+    for i in range(1, len(names)):
+        if names[i] not in _STOPS:
+            continue
+        first = min(int(round(edges[i] * 200)), len(quiet))
+        back = 0
+        while back < 18 and first - back - 1 >= 0 and quiet[first - back - 1]:
+            back += 1
+        room = edges[i] - edges[i - 1] - (0.0 if names[i - 1] == "SIL" else 0.025)
+        edges[i] -= max(0.0, min(back / 200, room, 0.07 if names[i - 1] == "SIL" else 1.0))
+    pairs = zip(names, edges[:-1], edges[1:], strict=True)
+    return [Phone(name, float(a), float(b)) for name, a, b in pairs if b > a]

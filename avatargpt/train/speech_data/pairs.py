@@ -1,0 +1,208 @@
+"""Recorded faces with their sound, and real speech with its transcript."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import re
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from avatargpt.face.audio_model.features import extract
+from avatargpt.face.audio_model.visemes import WIDTH
+from avatargpt.signals.audio import RATE, load, resample
+from avatargpt.signals.phones import Phone, from_arpabet
+from avatargpt.train.speech_data.augment import recorded, replayed
+from avatargpt.train.speech_data.corpus import SpeechClip
+from vqvae.arkit import INDEX, expand
+from vqvae.errors import UserError
+
+_RIG = {
+    "jawOpen": {"mouth_stretch_c": 1.0, "mouth_oh_c": 0.5}, "mouthFunnel": {"mouth_oh_c": 0.6, "mouth_funnel_dl": 0.25,
+    "mouth_funnel_dr": 0.25, "mouth_funnel_ul": 0.25, "mouth_funnel_ur": 0.25},
+    "mouthPucker": {"mouth_oo_c": 1.0, "mouth_pucker_l": 0.5, "mouth_pucker_r": 0.5},
+    "mouthRollLower": {"mouth_suck_dl": 0.5, "mouth_suck_dr": 0.5},
+    "mouthRollUpper": {"mouth_suck_ul": 0.5, "mouth_suck_ur": 0.5},
+    "mouthPress": {"mouth_press_l": 0.5, "mouth_press_r": 0.5},
+    "mouthLowerDown": {"mouth_lowerLipDepress_l": 0.5, "mouth_lowerLipDepress_r": 0.5},
+    "mouthUpperUp": {"mouth_upperLipRaise_l": 0.5, "mouth_upperLipRaise_r": 0.5},
+    "mouthStretch": {"mouth_lipStretch_l": 0.5, "mouth_lipStretch_r": 0.5},
+    "mouthSmile": {"mouth_lipCornerPull_l": 0.5, "mouth_lipCornerPull_r": 0.5},
+    "mouthShrugLower": {"mouth_chinRaise_d": 1.0}, "mouthShrugUpper": {"mouth_chinRaise_u": 1.0},
+    "mouthFrown": {"mouth_lipCornerDepress_l": 0.5, "mouth_lipCornerDepress_r": 0.5},
+}  # fmt: skip
+"""ARKit channel -> columns of the recorded rig and their shares."""
+PAIRED = tuple(i for name in _RIG for i in (INDEX[n] for n in expand(name)))
+"""Columns of the curves that recorded pairs say something about."""
+HELD_OUT = ("1114_2_04", "1114_3_15")
+CHOSEN_ON = {("1114_3_15", "rounding"): 0.5, ("1114_3_15", "jaw"): 0.5}
+"""Held-out take, what is compared -> the share at its beginning on which numbers were chosen
+(`avatargpt.face.audio_model.speaking`): what is measured begins after it."""
+OFTEN = 0.6
+"""Share of a training take's copies that sound as recorded elsewhere."""
+UNKNOWN = "spn"  # stands in LJ's table for a word that its dictionary lacks
+LJ_TEST = 24
+"""Of the 32 LJ sentences, those from this one on are never trained on."""
+
+
+def _numpy(path: Path) -> np.ndarray:
+    import warnings
+
+    try:
+        data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # the files were written by Python 2
+            return np.asarray(np.load(io.BytesIO(data), allow_pickle=False))
+    except (OSError, EOFError, ValueError, zlib.error) as e:
+        raise UserError(f"{path}: not a readable .npy array ({e})") from None
+
+
+def paired_clips(folder: Path, copies: int = 0, seed: int = 0) -> Iterator[SpeechClip]:
+    """Clips with recorded mouth curves: NAME.wav beside bs_value_NAME.npy(.gz) of rig weights at 30 fps.
+
+    Args:
+        folder: of the files.
+        copies: of each training clip, played faster or slower (the face with it) and as recorded in other places: a few
+            minutes of one voice in one room are soon known by heart.
+
+    Raises:
+        UserError: no such clips, a damaged file, or a rig without the columns that are needed.
+    """
+    names = folder / "shirley_1015_bs_name.npy"
+    waves = sorted(folder.glob("*.wav"))
+    if not names.is_file() or not waves:
+        raise UserError(f"{folder}: no recorded pairs (NAME.wav, bs_value_NAME.npy.gz, shirley_1015_bs_name.npy)")
+    column = {str(n): i for i, n in enumerate(_numpy(names))}
+    missing = sorted({c for shares in _RIG.values() for c in shares} - set(column))
+    if missing:
+        raise UserError(f"{names}: no {', '.join(missing[:3])} among its {len(column)} names of rig weights")
+    for wave in waves:
+        table = folder / f"bs_value_{wave.stem}.npy.gz"
+        rig = _numpy(table if table.is_file() else table.with_suffix(""))
+        if rig.ndim != 2 or rig.shape[1] != len(column):
+            raise UserError(f"{table}: rig weights {rig.shape}; accepted (frames, {len(column)})")
+        audio, rate = load(wave)
+        features = extract(audio, rate)
+        frames = min(len(features), len(rig))
+        curves = np.zeros((frames, WIDTH), np.float32)
+        for channel, shares in _RIG.items():
+            mixed = sum(rig[:frames, column[c]] * s for c, s in shares.items())
+            for one in expand(channel):
+                curves[:, INDEX[one]] = np.clip(mixed, 0, 1)
+        split = "val" if wave.stem in HELD_OUT else "train"
+        phones = np.zeros((frames, 2), np.uint8)
+        yield SpeechClip(features[:frames], curves, phones, kind="paired", split=split, name=f"pairs/{wave.stem}")
+        if split == "train":
+            sound = resample(audio, rate)
+            for k in range(copies):
+                rng = np.random.default_rng([seed, 6, k, len(sound)])
+                faster, factor = replayed(sound, rng)
+                heard = extract(recorded(faster, rng) if rng.random() < OFTEN else faster, RATE)[: int(frames / factor)]
+                at, times = np.arange(len(heard)) * factor, np.arange(frames)
+                moved = np.stack([np.interp(at, times, c) for c in curves.T], 1).astype(np.float32)
+                made = SpeechClip(heard, moved, np.zeros((len(heard), 2), np.uint8), kind="paired")
+                made.name = f"pairs/{wave.stem}/{k}"
+                yield made
+
+
+TRANSCRIBED = "NAME.wav or NAME.flac beside NAME.txt or NAME.lab, or as in LibriSpeech or LJSpeech"
+
+
+@dataclass(frozen=True)
+class Spoken:
+    """Real speech with what is said, without times.
+
+    Attributes:
+        audio: (n,) float32 at 16 kHz.
+        phones: in order; SIL where a pause may be.
+    """
+
+    name: str
+    audio: np.ndarray
+    phones: tuple[str, ...]
+    split: str
+
+
+def lj_sentences(folder: Path) -> Iterator[Spoken]:
+    """The LJ sample with its phones, less the sentences with a word that the table has none for (``spn``): laid along
+    the others, its sound would be theirs.
+
+    Raises:
+        UserError: the table is missing or lacks a sentence.
+    """
+    table = folder / "lj_phones_text_all.txt.gz"
+    if not table.is_file():
+        raise UserError(f"{table}: no such file; the folder of the LJ sample is needed")
+    rows = gzip.decompress(table.read_bytes()).decode("utf-8").splitlines()
+    lines = {row.split("|")[0]: row for row in rows}
+    for i, wave in enumerate(sorted((folder / "wavs").glob("*.wav"))):
+        found = re.search(r"\{(.*)\}", lines.get(wave.stem, ""))
+        if found is None:
+            raise UserError(f"{table}: no phones of {wave.stem}")
+        said = found.group(1).split()
+        if UNKNOWN in said:
+            continue
+        phones = tuple(p for s in said if (p := from_arpabet(s)) is not None)
+        audio, rate = load(wave)
+        yield Spoken(f"lj/{wave.stem}", resample(audio, rate), phones, "train" if i < LJ_TEST else "val")
+
+
+def transcribed(folder: Path, pronounce: Callable[[str], tuple[str, ...]]) -> Iterator[Spoken]:
+    """Sentences of further speakers, in the folder and below it: what is in `TRANSCRIBED`.
+
+    The words of NAME.wav or NAME.flac are in NAME.lab or NAME.txt beside it, in a ``*.trans.txt`` (LibriSpeech), in a
+    ``metadata.csv`` (LJSpeech), or under "words" in an ``ASR_*.json``. Sounds without words are left out.
+
+    Args:
+        pronounce: text -> phones.
+    """
+    words = _words(folder)
+    for wave in sorted(p for s in ("wav", "flac") for p in folder.rglob(f"*.{s}")):
+        text = next((t for s in (".lab", ".txt") if (t := wave.with_suffix(s)).is_file()), None)
+        said = text.read_text(encoding="utf-8") if text is not None else words.get(wave.stem)
+        phones = pronounce(" ".join(said.split())) if said and said.strip() else ()
+        if phones:
+            audio, rate = load(wave)
+            yield Spoken(f"real/{wave.stem}", resample(audio, rate), phones, "train")
+
+
+def _words(folder: Path) -> dict[str, str]:
+    """Words of the sounds of a folder by name, from its tables."""
+    import json
+
+    out: dict[str, str] = {}
+    for table in sorted(folder.rglob("ASR_*.json")):
+        out |= {name: row["words"].lower() for name, row in json.loads(table.read_text(encoding="utf-8")).items()}
+    for table in sorted(folder.rglob("*.trans.txt")):
+        rows = (line.partition(" ") for line in table.read_text(encoding="utf-8").split("\n"))
+        out |= {name: said.strip().lower() for name, _, said in rows if name}
+    for table in sorted(folder.rglob("metadata.csv")):
+        lines = table.read_text(encoding="utf-8").split("\n")
+        out |= {line.split("|")[0]: line.rsplit("|", 1)[1] for line in lines if "|" in line}
+    return out
+
+
+def timed_speech(folder: Path) -> Iterator[tuple[str, np.ndarray, list[Phone]]]:
+    """LibriVox sentences with phone times (pocketsphinx json): name, 16 kHz samples, phones.
+
+    Raises:
+        UserError: a file of times that cannot be read, or without its sound.
+    """
+    import json
+
+    for path in sorted(folder.glob("*.phone.json")):
+        audio, rate = load(path.with_name(path.name.replace(".phone.json", ".wav")))
+        phones = []
+        try:
+            for word in json.loads(path.read_text(encoding="utf-8"))["w"]:
+                for p in word["w"]:
+                    name = from_arpabet(p["t"])
+                    if name is not None:
+                        phones.append(Phone(name, p["b"], p["b"] + p["d"]))
+        except (KeyError, TypeError, ValueError) as e:
+            raise UserError(f"{path}: no words with phone times as pocketsphinx writes them ({e})") from None
+        yield path.name.removesuffix(".phone.json"), resample(audio, rate), phones

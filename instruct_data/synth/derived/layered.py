@@ -1,0 +1,263 @@
+"""Which clips go on top of one another, and what the result is called: "a person walks while waving the left hand"."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+
+from instruct_data.clip import Clip
+from instruct_data.mixture import balanced_weights
+from instruct_data.synth.derived.layering import HEAD, SPINE, Activity, active_span, activity, layer
+from instruct_data.synth.derived.loops import extend, find_cycle
+from instruct_data.synth.derived.phrases import (
+    ABOUT_ARMS,
+    ABOUT_ENDS,
+    ABOUT_HEAD,
+    ABOUT_LEGS,
+    ASIDE,
+    MANNER,
+    clauses,
+    combine,
+    mirrored,
+    said,
+    sure_class,
+)
+from instruct_data.text.captions import CaptionBank, bank_style
+from instruct_data.text.mirror import mirror_action, side_of
+from vqvae import rotations as rot
+from vqvae.errors import UserError
+from vqvae.motion import Motion
+
+LICENCE = "as its sources"
+# Legs that carry the whole action: whatever the arms do besides leaves the caption true.
+GAITS = {
+    "walk", "run", "dash", "jog", "walk_back", "walk_left", "walk_right", "walk_turn_left", "walk_turn_right", "sneak",
+    "stealthy_walk", "march", "walk_on_the_spot", "jog_on_the_spot", "sidestep", "tiptoe", "limp", "skip",
+    "skate_glide", "step_over", "squat", "lunge", "balance_on_one_leg", "hop",
+}  # fmt: skip
+CYCLIC_GAITS = {"walk", "run", "dash", "jog", "walk_back", "walk_left", "walk_right", "sneak", "stealthy_walk"}
+# Arms that carry the whole action.
+ARMS_ACT = {
+    "wave_left_hand", "wave_right_hand", "wave_both_hands", "raise_up_left_hand", "raise_up_right_hand",
+    "raise_up_both_hands", "bye", "byebye", "call", "guide", "direct_traffic", "basketball_signal", "clap", "drink",
+    "eat", "point", "beckon", "salute", "shrug", "raise_hand", "wave", "phone", "conduct", "circle_arms", "pray",
+    "cross_arms", "hands_on_hips", "play_guitar", "play_violin", "punch", "boxing", "swing_arms", "block",
+}  # fmt: skip
+# Of these, arms that need one hand only: they also go with a body that stands and does something with the other.
+ONE_HANDED = {
+    "wave_left_hand", "wave_right_hand", "raise_up_left_hand", "raise_up_right_hand", "raise_hand", "salute", "point",
+    "beckon", "wave", "phone", "drink",
+}  # fmt: skip
+HEAD_ACTS = {"look_around", "nod", "shake_head"}
+# What one rests in at the end of a class of clips; held as long as the arms take.
+RESTS: dict[str, tuple[str, list[str]]] = {
+    "sit_down": ("sit", ["a person sits", "someone sits on a chair", "somebody sits on a seat", "someone sits",
+                         "a person sits on a bench", "the person sits on a stool"]),
+    "kneel": ("kneel", ["a person kneels", "someone kneels on the floor", "somebody kneels on the ground",
+                        "the person kneels down low"]),
+}  # fmt: skip
+_UPRIGHT = 0.5  # metres: from the pelvis up to the neck, of 0.55 when the back is straight
+_RESTING = (0.3, 0.72)  # metres: height of the pelvis of somebody who sits or kneels
+# Arms that go on as long as they like: they may be cut at the end of the steps.
+ENDLESS = {
+    "wave_left_hand", "wave_right_hand", "wave_both_hands", "wave", "direct_traffic", "basketball_signal", "clap",
+    "conduct", "circle_arms", "play_guitar", "play_violin", "phone", "look_around", "swing_arms", "hands_on_hips",
+    "cross_arms", "pray",
+}  # fmt: skip
+
+@dataclass(frozen=True, eq=False)
+class Take:
+    """A clip that may be half of a layered one."""
+
+    clip: Clip
+
+    @cached_property
+    def motion(self) -> Motion:
+        return self.clip.load()
+
+    @cached_property
+    def acts(self) -> Activity:
+        return activity(self.motion)
+
+
+@dataclass(frozen=True, eq=False)
+class _Part(Take):
+    name: str
+    resting: bool = False
+
+    @property
+    def cyclic(self) -> bool:
+        """Whether the steps may be cut or go on without making a sentence untrue."""
+        return self.name in CYCLIC_GAITS and self.clip.source != "synthetic"
+
+    def flipped(self) -> _Part:
+        return _Part(mirrored(self.clip), mirror_action(self.name), self.resting)
+
+    @property
+    def style(self) -> str:
+        return bank_style(self.clip.style)
+
+    @cached_property
+    def parts(self) -> tuple[str, ...]:
+        return ("head",) if self.name in HEAD_ACTS else self.acts.arms()
+
+
+def _fits(lower: _Part, upper: _Part) -> bool:
+    if not upper.parts or upper.style not in (lower.style, "normal"):
+        return False
+    if lower.name in GAITS or lower.resting:
+        return True
+    if upper.parts == ("head",):
+        return lower.acts.head.mean() < 0.3
+    # somebody who stands and does something with the other hand
+    return {lower.name, upper.name} <= ONE_HANDED and not set(upper.parts) & set(lower.acts.arms())
+
+
+def _placed(
+    lower: _Part, upper: _Part, longest: int, rng: np.random.Generator
+) -> tuple[Motion, Motion, int, bool] | None:
+    """The two motions cut or looped to suit each other, where the upper one begins, and whether its end is lost."""
+    below, above = lower.motion, upper.motion
+    try:
+        first, last = active_span(above, upper.parts)
+    except UserError:  # a nod so small that nothing of it would be seen
+        return None
+    above = above.slice(first, last)
+    if lower.resting:
+        below = held_pose(below, min(longest, len(above) + int(rng.integers(10, 30))), rng).canonical()
+    elif len(above) + 6 > len(below) and lower.cyclic:
+        cycle = find_cycle(below, straight=True)
+        wanted = min(longest, len(above) + int(rng.integers(6, 30)))
+        if cycle is not None and wanted > len(below):
+            below = extend(below, cycle, wanted / below.fps)
+    if len(below) > longest:
+        if not lower.cyclic and not lower.resting:
+            return None
+        below = below.slice(0, longest)
+    room = len(below) - len(above)
+    if room < 0 and upper.name not in ENDLESS:
+        return None
+    start = int(rng.integers(0, room + 1)) if room > 0 else 0
+    if len(below) > len(above) + 70:  # "while" should be so for a good part of the clip
+        from_, to = max(0, start - 35), min(len(below), start + len(above) + 35)
+        if not lower.cyclic:
+            return None
+        below, start = below.slice(from_, to).canonical(), start - from_
+    return below, above, start, room < 0
+
+
+def held_pose(motion: Motion, frames: int, rng: np.random.Generator) -> Motion:
+    """The last pose for some time, breathing: trunk and head sway by less than a degree."""
+    from scipy.ndimage import gaussian_filter1d
+
+    last = motion.slice(len(motion) - 1, len(motion))
+    q = np.repeat(last.rotations.astype(np.float64), frames, 0)
+    for j in (*SPINE, *HEAD):
+        noise = gaussian_filter1d(rng.normal(size=(frames, 3)), 0.5 * motion.fps, axis=0, mode="wrap")
+        noise *= np.radians(0.5) / max(float(noise.std()), 1e-9)
+        q[:, j] = rot.multiply(rot.from_axis_angle(noise), q[:, j])
+    return replace(last, rotations=q, root=np.repeat(last.root, frames, 0))
+
+
+def rests(motion: Motion) -> bool:
+    """Whether the last frame sits or kneels with the trunk upright."""
+    joints = motion.slice(len(motion) - 1, len(motion)).joints[0]
+    return bool(joints[12, 1] - joints[0, 1] > _UPRIGHT and _RESTING[0] < motion.root[-1, 1] < _RESTING[1])
+
+
+def _rest(clip: Clip) -> _Part | None:
+    """The rest that a clip ends in, as a lower half."""
+    name, texts = RESTS[sure_class(clip)]
+    if not rests(clip.load()):
+        return None
+    return _Part(replace(clip, action=name, captions=texts), name, True)
+
+
+def layered_clips(
+    clips: Sequence[Clip], bank: CaptionBank, count: int, seed: int = 0, longest: int = 200, captions: int = 6
+) -> Iterator[Clip]:
+    """Clips of two actions at once, drawn from training clips and keyframed ones.
+
+    Args:
+        clips: what to draw from; other classes than those named in this module are passed over.
+        bank: paraphrases of the corpus' classes.
+        count: how many to make.
+        seed: decides everything.
+        longest: most frames.
+        captions: most sentences per clip.
+
+    Yields:
+        Clips with source ``layered`` and action ``LOWER+UPPER``.
+
+    Raises:
+        UserError: the clips hold hardly anything that goes together.
+    """
+    if not count:
+        return
+    rng = np.random.default_rng([seed, 2])
+    groups: dict[str, list[_Part]] = defaultdict(list)
+    for clip in clips:
+        name = sure_class(clip)
+        if clip.captions and name in GAITS | ARMS_ACT | HEAD_ACTS:
+            groups["lower" if name in GAITS else "upper"].append(_Part(clip, name))
+        elif clip.source == "synthetic" and name in RESTS and (rest := _rest(clip)) is not None:
+            groups["rest"].append(rest)
+    if not groups["upper"]:
+        raise UserError("layering: no clip whose arms or head do something")
+    lowers = groups["lower"] + groups["rest"] + [p for p in groups["upper"] if p.name in ARMS_ACT]
+    uppers = groups["upper"]
+    gait = np.array([p.name in GAITS or p.resting for p in lowers])
+    below = balanced_weights([p.name for p in lowers], 0.8) * [3 if p.resting else 1 for p in lowers]
+    below = below / below.sum()
+    if gait.any() and not gait.all():
+        below = np.where(gait, 0.75 * below / below[gait].sum(), 0.25 * below / below[~gait].sum())
+    above = balanced_weights([p.name for p in uppers], 0.7)
+    made = refused = 0
+    while made < count:
+        refused += 1
+        if refused > 1000 + 60 * (made + 1):
+            raise UserError(f"layering: only {made} of {count} clips found that go together; accepted: more clips")
+        lower = lowers[int(rng.choice(len(lowers), p=below))]
+        upper = uppers[int(rng.choice(len(uppers), p=above))]
+        flip = rng.random(2) < 0.5
+        if upper.style not in (lower.style, "normal"):
+            continue
+        lower, upper = lower.flipped() if flip[0] else lower, upper.flipped() if flip[1] else upper
+        result = _layered(lower, upper, bank, rng, longest, captions)
+        if result is not None:
+            yield replace(result, id=f"layer_{made:05d}")
+            made += 1
+
+
+def _layered(
+    lower: _Part, upper: _Part, bank: CaptionBank, rng: np.random.Generator, longest: int, captions: int
+) -> Clip | None:
+    if lower.name == upper.name or not _fits(lower, upper):
+        return None
+    placed = _placed(lower, upper, longest, rng)
+    if placed is None or len(placed[0]) < 24:
+        return None
+    below, above, start, cut = placed
+    avoid_low = [ASIDE] + ([ABOUT_HEAD] if "head" in upper.parts else [])
+    avoid_low += [ABOUT_ARMS] if (lower.name in GAITS or lower.resting) and "head" not in upper.parts else []
+    avoid_up = [ABOUT_LEGS] + ([ABOUT_ENDS] if cut else [])
+    if upper.style == "normal" and lower.style != "normal":
+        avoid_up += [MANNER, said(tuple(bank.styles["normal"]["adverbs"] + bank.styles["normal"]["phrases"]))]
+    one, two = clauses(lower.clip, bank, rng, avoid_low), clauses(upper.clip, bank, rng, avoid_up)
+    if len(upper.parts) == 1 and upper.parts[0] != "head":  # what the other arm did there, it no longer does
+        two = [c for c in two if side_of(c.predicate) in (None, upper.parts[0])]
+    if not one or not two:
+        return None
+    motion = layer(below, above, upper.parts, start).canonical()
+    texts = [
+        combine(one[int(rng.integers(len(one)))], two[int(rng.integers(len(two)))], rng) for _ in range(3 * captions)
+    ]
+    texts = list(dict.fromkeys(texts))[:captions]
+    return Clip(
+        "", motion.with_caption(texts[0]), texts, "layered", LICENCE, "train", f"{lower.name}+{upper.name}",
+        lower.clip.style, {"parts": [lower.clip.id, upper.clip.id]},
+    )  # fmt: skip

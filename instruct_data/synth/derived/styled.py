@@ -1,0 +1,253 @@
+"""Clips done otherwise, and how one says so: "a person waves slowly", "leaning back, someone walks", "drinks sadly"."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from instruct_data.clip import Clip
+from instruct_data.mixture import balanced_weights
+from instruct_data.synth.derived.layered import ARMS_ACT, GAITS, LICENCE
+from instruct_data.synth.derived.layering import SPINE, activity
+from instruct_data.synth.derived.phrases import clauses, mirrored, said, sure_class
+from instruct_data.synth.derived.styling import Style, leaned, learn_styles, retimed, styled, with_amplitude
+from instruct_data.text.captions import CaptionBank, bank_style
+from instruct_data.text.english import Clause
+from instruct_data.text.mirror import side_of
+from vqvae import rotations as rot
+from vqvae.errors import UserError
+from vqvae.motion import Motion
+
+# In the air gravity decides the time; these are not played slower or quicker.
+BALLISTIC = {
+    "run", "dash", "jog", "jog_on_the_spot", "jump", "hop", "skip", "jumping_jack", "spin_kick", "backflip",
+    "cartwheel", "sideflip", "throw_ball", "catch_ball", "dribble", "shoot", "fall_and_get_up", "stumble", "roll",
+    "salsa_dance", "indian_dance", "martial_arts", "dance_short", "kick",
+}  # fmt: skip
+# Whole-body feats in which a style would not be seen.
+_STYLELESS = {
+    "cartwheel", "backflip", "sideflip", "roll", "spin", "spin_kick", "martial_arts", "salsa_dance", "indian_dance",
+    "crawl", "push_up", "sit_up", "lie_down", "get_up", "get_up_face_down", "get_up_face_up", "fall_and_get_up",
+    "climb",
+}  # fmt: skip
+_MANNER = re.compile(
+    r"\b(?:slow\w*|quick\w*|fast\w*|swift\w*|rapid\w*|brisk\w*|pace|speed|tempo|calm\w*|hurr\w*|rush\w*|normal\w*|"
+    r"lean\w*|bend\w*|bent|stoop\w*|posture|upright|back|straight|bow\w*|wide\w*|broad\w*|big|small|large|"
+    r"neutral|gent\w*|soft\w*|care\w*|stead\w*|even\w*|casual\w*|relax\w*|easy|ordinary|usual|look\w*|head|gaze|eyes|brow|"
+    r"while|as|at the same time)\b", re.I
+)  # fmt: skip
+_ARMS = re.compile(r"\b(?:arms?|hands?|elbows?|swing\w*)\b", re.I)
+_FASTEST = 9.0  # metres per second; the fastest hands and feet of nearly all real clips are slower
+SLOW = ["slowly", "slowly", "very slowly", "unhurriedly", "in slow motion", "at a slow pace", "taking time"]
+_ARMS_WIDE = ["swinging the arms widely", "with big arm swings", "swinging both arms a lot"]
+_ARMS_STILL = ["with the arms still", "without swinging the arms", "keeping the arms still", "with motionless arms"]
+QUICK = ["quickly", "quickly", "fast", "hurriedly", "very fast", "rapidly", "in a hurry", "at a fast pace", "hastily"]
+_POSTURES: list[tuple[str, dict[str, tuple[float, float]], list[str]]] = [
+    ("leaning_forward", {"forward": (16, 26)}, ["leaning forward", "with the upper body leaning forward",
+                                                "bent forward", "with the torso tilted forward", "hunched forward"]),
+    ("leaning_back", {"forward": (-17, -11)}, ["leaning back", "leaning backward", "with the torso tilted back"]),
+    ("leaning_left", {"left": (13, 20)}, ["leaning to the left", "tilted to the left", "leaning left",
+                                          "with the upper body tilted to the left"]),
+    ("head_down", {"pitch": (28, 40)}, ["with the head down", "looking down", "looking at the floor",
+                                        "with the gaze on the ground", "with a lowered head"]),
+    ("head_up", {"pitch": (-38, -26)}, ["looking up", "with the head tilted back", "looking at the ceiling",
+                                        "looking up at the sky", "gazing upward"]),
+    ("looking_left", {"yaw": (42, 65)}, ["looking to the left", "with the head turned to the left", "looking left",
+                                         "facing straight on but looking to the left"]),
+]  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False)
+class _Made:
+    motion: Motion
+    name: str
+    texts: list[str]
+    style: str = ""
+
+
+def _at_end(clause: Clause, words: str, rng: np.random.Generator) -> str:
+    """The caption with an adverb or phrase, behind or before."""
+    kind = rng.random()
+    if kind < 0.2 and words.endswith("ly") and " " not in words:
+        return f"{clause.subject} {words} {clause.predicate}"
+    if kind < 0.3 and not words.startswith(("at ", "in ")):
+        return f"{words}, {clause.subject} {clause.predicate}"
+    return f"{clause.subject} {clause.predicate} {words}"
+
+
+def _texts(
+    clip: Clip, bank: CaptionBank, rng: np.random.Generator, words: Sequence[str], count: int,
+    avoid: Sequence[re.Pattern[str]] = (),
+) -> list[str]:  # fmt: skip
+    normal = bank.styles["normal"]
+    plain = said(tuple(normal["adverbs"] + normal["phrases"]))
+    ways = [c for c in clauses(clip, bank, rng, [_MANNER, plain, *avoid]) if c.neutral and "," not in c.predicate]
+    if not ways:
+        return []
+    out = [_at_end(ways[int(rng.integers(len(ways)))], str(rng.choice(words)), rng) for _ in range(3 * count)]
+    return list(dict.fromkeys(out))[:count]
+
+
+class _Maker:
+    """Makes one variation of one clip; knows what is usual for its class."""
+
+    def __init__(self, clips: Sequence[Clip], names: Sequence[str], bank: CaptionBank, count: int, seed: int) -> None:
+        self.bank, self.count = bank, count
+        self.styles = learn_styles(clips, seed=seed)
+        self.speeds: dict[str, float] = {}
+        rng = np.random.default_rng([seed, 8])
+        groups: dict[str, list[Clip]] = defaultdict(list)
+        for clip, name in zip(clips, names, strict=True):
+            if bank_style(clip.style) == "normal":
+                groups[name].append(clip)
+        for name, members in groups.items():
+            seen = [_speed(members[int(i)].load()) for i in rng.permutation(len(members))[:16]]
+            self.speeds[name] = float(np.median(seen))
+        self.recorded = {(n, bank_style(c.style)) for c, n in zip(clips, names, strict=True)}
+
+    def style(self, clip: Clip, name: str, rng: np.random.Generator) -> _Made | None:
+        """A learnt style on an action that nobody recorded in it."""
+        lacking = [s for s in self.styles.values() if (name, s.name) not in self.recorded]
+        if not lacking or name in _STYLELESS:
+            return None
+        style: Style = lacking[int(rng.integers(len(lacking)))]
+        side = clip.extra.get("side") or side_of(clip.action.replace("-", " "))
+        words = self.bank.styles[style.name]
+        texts = _texts(clip, self.bank, rng, words["adverbs"], self.count)
+        if texts and words["person"] != self.bank.styles["normal"]["person"]:
+            whole = [c for c in clauses(clip, self.bank, rng, [_MANNER]) if c.neutral]
+            texts += [f"{rng.choice(words['person'])} {c.predicate}" for c in whole[:2]]
+        if texts and clip.action and not clip.extra.get("params"):
+            asked = [self.bank.paraphrase(clip.action, style.name, rng, side) for _ in range(2)]
+            texts += [t for t in asked if t]
+        tempo = 1.0 if name in BALLISTIC else style.tempo
+        motion = styled(clip.load(), replace(style, tempo=tempo), float(rng.uniform(0.85, 1.15)))
+        return _Made(motion, name, texts, style.name)
+
+    def speed(self, clip: Clip, name: str, rng: np.random.Generator) -> _Made | None:
+        """Slower or quicker than the class usually goes, by a quarter at least."""
+        if name in BALLISTIC:
+            return None
+        slow = rng.random() < 0.5
+        motion = retimed(clip.load(), float(rng.uniform(1.35, 1.9) if slow else rng.uniform(0.5, 0.72)))
+        share = _speed(motion) / max(self.speeds[name], 1e-6)
+        if not (share < 0.78 if slow else share > 1.28) or _fastest(motion) > _FASTEST:
+            return None
+        texts = _texts(clip, self.bank, rng, SLOW if slow else QUICK, self.count)
+        return _Made(motion, f"{name}+{'slowly' if slow else 'quickly'}", texts)
+
+    def posture(self, clip: Clip, name: str, rng: np.random.Generator) -> _Made | None:
+        """Leaning or looking elsewhere."""
+        if name not in GAITS | ARMS_ACT:
+            return None
+        label, ranges, words = _POSTURES[int(rng.integers(len(_POSTURES)))]
+        drawn = {k: float(rng.uniform(*v)) for k, v in ranges.items()}
+        if name not in GAITS:
+            drawn["forward"] = float(np.clip(drawn.get("forward", 0.0), -12, 18))
+        head = (drawn.get("pitch", 0.0), drawn.get("yaw", 0.0), 0.0)
+        motion = leaned(clip.load(), drawn.get("forward", 0.0), drawn.get("left", 0.0), head)
+        return _Made(motion, f"{name}+{label}", _texts(clip, self.bank, rng, words, self.count))
+
+    def amplitude(self, clip: Clip, name: str, rng: np.random.Generator) -> _Made | None:
+        """Arms that swing wide or hardly at all in walking and running; large or small waves."""
+        motion = clip.load()
+        if name in ("walk", "walk_turn_left", "walk_turn_right", "run", "jog", "march", "walk_on_the_spot"):
+            acts = activity(motion)
+            if name.startswith("walk") and (acts.left.mean() > 0.3 or acts.right.mean() > 0.3):
+                return None
+            wide = rng.random() < 0.5
+            motion = with_amplitude(motion, ("left", "right"), float(rng.uniform(1.8, 2.4) if wide else 0.08))
+            reach = _swing(motion)
+            if not (reach > 0.45 if wide else reach < 0.14):
+                return None
+            words = _ARMS_WIDE if wide else _ARMS_STILL
+            label = "arms_wide" if wide else "arms_still"
+            return _Made(motion, f"{name}+{label}", _texts(clip, self.bank, rng, words, self.count, [_ARMS]))
+        if name not in ("wave_left_hand", "wave_right_hand", "wave_both_hands"):
+            return None
+        large = rng.random() < 0.5
+        sides = {"wave_left_hand": ["left"], "wave_right_hand": ["right"]}.get(name, ["left", "right"])
+        motion = with_amplitude(motion, sides, float(rng.uniform(1.6, 1.9) if large else rng.uniform(0.35, 0.5)), 0.5)
+        words = ["with big movements", "in wide sweeps", "with large swings"] if large else [
+            "with small movements", "only a little", "with tiny movements"]  # fmt: skip
+        texts = _texts(clip, self.bank, rng, words, self.count)
+        return _Made(motion, f"{name}+{'large' if large else 'small'}", texts)
+
+
+def _speed(motion: Motion) -> float:
+    """Mean speed of all joints, metres per second."""
+    return float(np.linalg.norm(np.diff(motion.joints.astype(np.float64), axis=0), axis=-1).mean() * motion.fps)
+
+
+def _fastest(motion: Motion) -> float:
+    """Greatest speed of any joint, metres per second."""
+    return float(np.linalg.norm(np.diff(motion.joints.astype(np.float64), axis=0), axis=-1).max() * motion.fps)
+
+
+def _swing(motion: Motion) -> float:
+    """How far the hands go back and forth against the chest: 5th to 95th percentile, the larger hand, metres."""
+    joints, q = motion.joints.astype(np.float64), motion.rotations.astype(np.float64)
+    chest = q[:, 0]
+    for j in SPINE:
+        chest = rot.multiply(chest, q[:, j])
+    away = rot.rotate(rot.conjugate(chest)[:, None], joints[:, [20, 21]] - joints[:, [16, 17]])[..., 2]
+    return float((np.percentile(away, 95, axis=0) - np.percentile(away, 5, axis=0)).max())
+
+
+def styled_clips(
+    clips: Sequence[Clip], bank: CaptionBank, count: int, seed: int = 0, longest: int = 200, captions: int = 6
+) -> Iterator[Clip]:
+    """Variations of plain training clips: learnt styles, speed, posture, amplitude of the arms.
+
+    Args:
+        clips: real and keyframed training clips; styles are learnt from those that name one.
+        bank: paraphrases and words for styles.
+        count: how many to make.
+        seed: decides everything.
+        longest: most frames.
+        captions: most sentences per clip.
+
+    Yields:
+        Clips with source ``styled``; the action of a style transfer is the clip's own, that of others ``ACTION+HOW``.
+
+    Raises:
+        UserError: hardly any clip can be varied.
+    """
+    if not count:
+        return
+    rng = np.random.default_rng([seed, 3])
+    known = [(c, sure_class(c)) for c in clips if c.captions and "+" not in c.action]
+    known = [(c, n) for c, n in known if n]
+    if not known:
+        raise UserError("styling: no clip of a known class")
+    maker = _Maker([c for c, _ in known], [n for _, n in known], bank, captions, seed)
+    plain = [(c, n) for c, n in known if bank_style(c.style) == "normal"]
+    weights = balanced_weights([n for _, n in plain], 0.7)
+    kinds: list[Callable[[Clip, str, np.random.Generator], _Made | None]] = [
+        maker.style, maker.speed, maker.posture, maker.amplitude
+    ]  # fmt: skip
+    made = tried = 0
+    while made < count:
+        tried += 1
+        if tried > 1000 + 60 * count:
+            raise UserError(f"styling: only {made} of {count} variations found; accepted: more clips")
+        clip, name = plain[int(rng.choice(len(plain), p=weights))]
+        kind = kinds[int(rng.choice(4, p=[0.4, 0.22, 0.22, 0.16]))]
+        if kind == maker.amplitude and rng.random() < 0.8:  # few classes have it: look for one of those
+            some = [p for p in plain if p[1].startswith(("walk", "wave", "run"))]
+            clip, name = some[int(rng.integers(len(some)))] if some else (clip, name)
+        result = kind(clip, name, rng)
+        if result is None or not result.texts or not 20 <= len(result.motion) <= longest:
+            continue
+        texts = result.texts[: captions + 2]
+        kept = {k: v for k, v in clip.extra.items() if k in ("side", "params")}
+        out = Clip(
+            f"style_{made:05d}", result.motion.canonical().with_caption(texts[0]), texts, "styled", LICENCE, "train",
+            result.name, result.style, {"parts": [clip.id], **kept},
+        )  # fmt: skip
+        yield mirrored(out) if rng.random() < 0.5 else out
+        made += 1

@@ -1,0 +1,267 @@
+"""The caption bank: paraphrases of actions in styles, class names of the corpora, and composed captions."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from instruct_data.text.english import Clause, split
+from instruct_data.text.mirror import side_of
+from vqvae.errors import UserError
+
+# Style names of corpora that the bank calls otherwise.
+STYLES = {"masculinity": "masculinity-exaggerated", "old": "elderly", "childish": "childlike"}
+# Claims about a single clip that an action's name does not imply; only true when somebody has looked.
+_CLAIMS = re.compile(
+    r"\b(twice|thrice|(?:two|three|four|five|six|ten) (?:times|steps|punches|or|lateral|strides|hops)"
+    r"|once from each|foot first|on the (?:left|right) foot|crosses the (?:left|right) foot|feet together"
+    r"|(?:stops?|halts?|slows to a stop|comes to a stop)\b|ninety|several meters)",
+    re.I,
+)
+_HIGH = re.compile(
+    r"overhead|above the head|over the head|ceiling|up high|straight up|high in the air|points? up|past the shoulder"
+    r"|as high as|arm fully|upward|above the (?:left|right) shoulder",
+    re.I,
+)
+
+# Keywords that decide the action of a clip whose corpus names none. A clip gets a key only if all of its captions
+# that match any entry agree on one.
+_KEYWORDS: list[tuple[str, str]] = [
+    ("salsa_dance", r"\bsalsa\b"), ("indian_dance", r"\bindian\b"), ("martial_arts", r"\bmartial|\bkarate\b"),
+    ("basketball_signal", r"\breferee\b|basketball signals"), ("direct_traffic", r"\btraffic\b"),
+    ("basketball_dribble", r"\bdribbl|bouncing a ball|bounces? a ball"), ("soccer_kick", r"\bsoccer\b"),
+    ("zombie_walk", r"\bzombie\b|\bundead\b"), ("sneak", r"\bsneaks?\b|\bstealthily\b|\bprowls?\b"),
+    ("cartwheel", r"\bcartwheels?\b"), ("backflip", r"\bbackflip\b|flips backward in the air"),
+    ("sideflip", r"\bside ?flip\b|flips sideways"), ("spin_kick", r"\bspin kick\b|spins and kicks"),
+    ("get_up_face_down", r"lying face down|lying on the stomach"),
+    ("get_up_face_up", r"lying face up|lying on the back"), ("roll", r"\bforward roll\b|rolls? on the ground"),
+    ("crawl", r"\bcrawls?\b|on all fours"), ("punch", r"throws a punch|\bpunches\b"),
+    ("squat", r"\bsquats\b$|does squats"), ("jump", r"\bjumps?\b|\bleaps?\b|\bjumping\b"),
+    ("walk_turn_left", r"walk\w* and (?:turns?|veers?|drifts?) (?:to the )?left"),
+    ("walk_turn_right", r"walk\w* and (?:turns?|veers?|drifts?) (?:to the )?right"),
+    ("jog", r"\bjogs?\b|\bjogging\b"), ("run", r"\bruns?\b|\brunning\b"),
+    ("walk", r"\bwalks?\b|\bwalking\b|\bstrolls?\b|\bstrides?\b"), ("kick", r"\bkicks?\b"),
+    ("spin", r"\bspins?\b"),
+]  # fmt: skip
+# Actions that a plain class name must not swallow: with one of these, "walk" or "run" is not the whole story.
+_MORE = re.compile(r"\b(?:then|stops?|ducks?|dives?|climb\w*|jump\w*|leap\w*|turn\w*|veer\w*|uneven|rough|bumpy|around|"
+                   r"back|over|jacks|forward jump|in place|jog\w*|stumbles?|slow\w*|large|huge|fast|quickly|long|"
+                   r"exaggerated|curv\w*|starts?|spin\w*)\b")  # fmt: skip
+_PLAIN = {"walk", "run", "jog", "jump", "kick", "spin", "punch"}
+
+
+def bank_style(style: str) -> str:
+    """A corpus' style name -> the bank's; unknown names come back as they are, empty as ``normal``."""
+    return STYLES.get(style, style or "normal")
+
+
+def infer_action(captions: Sequence[str]) -> str:
+    """The bank's action key of a clip that has no class, or an empty string where the captions do not decide it."""
+    keys = set()
+    for caption in captions:
+        text = caption.lower().rstrip(".")
+        hits = [k for k, pattern in _KEYWORDS if re.search(pattern, text)]
+        if hits:
+            keys.add(hits[0])
+    if len(keys) != 1:
+        return ""
+    key = keys.pop()
+    if key in _PLAIN:
+        whole = " ".join(captions).lower()
+        if key == "jog":
+            whole = whole.replace("jog", "")
+        extra = set(_MORE.findall(whole)) - ({"jumping", "jump", "jumps", "leap", "leaps"} if key == "jump" else set())
+        extra -= {"spin", "spins", "turn", "turns"} if key == "spin" else set()
+        if key == "jump":  # the bank's jumps go straight up
+            extra |= set(re.findall(r"forward|ahead|front", whole))
+        if extra or " and " in whole:
+            return ""
+    return key
+
+
+class CaptionBank:
+    """Paraphrases of actions ({person}, {manner}), words for styles, patterns that join captions.
+
+    Args:
+        path: a JSON file with ``actions`` (key -> sentences), ``styles`` (name -> adverbs, phrases, person) and
+            ``compose`` (patterns with {a}, {b} and, for three, {c}).
+
+    Raises:
+        UserError: missing or malformed file.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+        try:
+            data = json.loads(self.path.read_text(encoding="utf-8"))
+            self.actions: dict[str, list[str]] = {str(k): list(v) for k, v in data["actions"].items()}
+            self.styles: dict[str, dict[str, list[str]]] = data["styles"]
+            patterns: list[str] = list(data["compose"])
+            for name, style in self.styles.items():
+                if not all(style.get(k) for k in ("adverbs", "phrases", "person")):
+                    raise UserError(f"{path}: style {name!r} needs adverbs, phrases and person")
+        except OSError as e:
+            raise UserError(f"{path}: cannot be read ({e.strerror})") from None
+        except (json.JSONDecodeError, KeyError, TypeError, AttributeError) as e:
+            raise UserError(f"{path}: not a caption bank with actions, styles and compose ({e})") from None
+        self.patterns = {2: [p for p in patterns if "{c}" not in p], 3: [p for p in patterns if "{c}" in p]}
+
+    def action_key(self, action: str, captions: Sequence[str] = ()) -> str:
+        """Key of a corpus action (``walk-turn-left`` -> ``walk_turn_left``); without one, what the captions say."""
+        key = action.replace("-", "_") if action else infer_action(captions)
+        return key if key in self.actions else ""
+
+    def templates(self, action: str, side: str | None = None, high: bool | None = None) -> list[str]:
+        """The paraphrases of an action that hold for a clip.
+
+        Sentences that count, name a foot or a stop are left out. A sentence that names a side which the action's own
+        name does not, stays only when `side` is that side; one that says how high a hand goes, only when `high`.
+        """
+        own = side_of(action.replace("_", " "))
+        out = []
+        for text in self.actions[action]:
+            if _CLAIMS.search(text) or (_HIGH.search(text) and not high):
+                continue
+            named = side_of(text)
+            if own is None and named is not None and named != "both" and named != side:
+                continue
+            if own is None and named == "both" and "both" not in action:
+                continue
+            out.append(text)
+        return out
+
+    def paraphrase(
+        self, action: str, style: str, rng: np.random.Generator, side: str | None = None, high: bool | None = None
+    ) -> str | None:
+        """A sentence for a clip of this action and style.
+
+        Args:
+            action: the corpus' class or the bank's key.
+            style: the corpus' style; empty = normal.
+            side: which hand or direction the clip shows, where known.
+            high: whether the hand goes above the head, where known.
+
+        Returns:
+            e.g. "an old man walks forward at an even pace", or None when the bank has no sentence.
+        """
+        key = self.action_key(action)
+        if not key:
+            return None
+        texts = self.templates(key, side, high)
+        if not texts:
+            return None
+        words = self.styles.get(bank_style(style)) or self.styles["normal"]
+        plain = bank_style(style) == "normal"
+        text = texts[int(rng.integers(len(texts)))]
+        kinds = ["phrases", "adverbs", "none"] if plain else ["phrases", "adverbs"]
+        weights = [0.2, 0.2, 0.6] if plain else [0.5, 0.5]
+        kind = str(rng.choice(kinds, p=weights))
+        manner = "" if kind == "none" else str(rng.choice(words[kind]))
+        neutral = ["a person", "someone", "somebody", "the person", "the figure", "a figure"]
+        # a style must be heard somewhere: in the manner, or else in who it is
+        styled = words["person"] if words["person"] != ["a person", "someone", "the figure"] else neutral
+        has_manner = "{manner}" in text
+        own = (rng.random() < 0.4) if has_manner or plain else True
+        person = str(rng.choice(styled if own else neutral))
+        sentence = text.replace("{person}", person).replace("{manner}", manner)
+        if not has_manner and not plain and person in neutral:
+            sentence = f"{sentence} {rng.choice(words['adverbs'])}"
+        return re.sub(r"\s+([,;.])", r"\1", " ".join(sentence.split()))
+
+    def compose(self, captions: Sequence[str], rng: np.random.Generator) -> str:
+        """One sentence for two or three clips that follow one another; see :func:`compose`."""
+        return compose(captions, rng, self.patterns.get(len(captions), []))
+
+
+_JOINS = [", then {}", " and then {}", ", and then {}", " and {}", " and {}", ", {}", " then {}", ", after that {}",
+          ", and finally {}", " and afterwards {}", " before {g}", ", followed by {g}"]  # fmt: skip
+_PRONOUNS = ["they", "he", "she", "the person"]
+
+
+def _lower(text: str) -> str:
+    text = " ".join(text.split()).rstrip(" .!;")
+    return text[0].lower() + text[1:] if re.match(r"[A-Z][a-z]*\b", text) and not text.startswith("I ") else text
+
+
+def _with_subject(clause: Clause, form: str) -> str | None:
+    """Verb phrase of a later clip; what its subject said of the manner is kept as a comparison."""
+    phrase = clause.verb_phrase(form)
+    if phrase is None or clause.neutral:
+        return phrase
+    subject = clause.subject
+    subject = re.sub(r"^the ", "a ", subject)
+    told = re.search(r"\blike\b|\bin an? .*(?:way|manner|fashion)\b", phrase)
+    return phrase if told else f"{phrase} like {subject}"
+
+
+def compose(captions: Sequence[str], rng: np.random.Generator, patterns: Sequence[str] = ()) -> str:
+    """Join captions of consecutive clips as people do: "a person walks, then waves", "walk and then wave", ...
+
+    Falls back to whole sentences where a caption cannot be taken apart.
+
+    Args:
+        captions: 2 or more sentences in order.
+        patterns: sentences with {a}, {b}, {c} for whole clauses, used about two times in five.
+    """
+    texts = [_lower(c) for c in captions]
+    if len(texts) == 1:
+        return texts[0]
+    clauses = [split(t) for t in texts]
+    kind = rng.random()
+    if kind >= 0.4 or not patterns:
+        joined = _joined(clauses, texts, rng)
+        if joined:
+            return joined
+    if not patterns:
+        return ", then ".join(texts)
+    for k in range(1, len(texts)):  # the same person again
+        c = clauses[k]
+        if c and c.neutral and not c.lead and rng.random() < 0.4:
+            who = str(rng.choice(_PRONOUNS))
+            phrase = c.verb_phrase("base" if who == "they" else "third")
+            texts[k] = f"{who} {phrase}" if phrase else texts[k]
+    pattern = patterns[int(rng.integers(len(patterns)))]
+    out = pattern
+    for name, text in zip("abc", texts, strict=False):
+        out = out.replace("{" + name + "}", text)
+    return out
+
+
+def _joined(clauses: list[Clause | None], texts: list[str], rng: np.random.Generator) -> str | None:
+    known = [c for c in clauses if c is not None]
+    if len(known) != len(clauses):
+        return None
+    first = known[0]
+    form = str(rng.choice(["third", "base", "gerund"], p=[0.55, 0.35, 0.1]))
+    if form == "third":
+        start: str | None = texts[0]
+    else:
+        start = _with_subject(first, form)
+    if start is None:
+        return None
+    if form == "base" and rng.random() < 0.08 and len(known) == 2:
+        rest, opening = _with_subject(known[1], "base"), _with_subject(first, "gerund")
+        return f"after {opening}, {rest}" if rest and opening else None
+    out = start
+    for k, clause in enumerate(known[1:], 1):
+        last = k == len(known) - 1
+        plain = " and " not in out and " and " not in (_with_subject(clause, form) or "")
+        joins = [
+            j for j in _JOINS
+            if (j != ", {}" if last else "finally" not in j and "{g}" not in j)
+            and ("finally" not in j or len(known) > 2)
+            and (j not in (" and {}", ", {}") or plain)  # "walks and waves" but not "steps and sways and waves"
+        ]  # fmt: skip
+        join = str(rng.choice(joins))
+        if "{g}" in join and form == "gerund":
+            join = ", then {}"
+        phrase = _with_subject(clause, "gerund" if "{g}" in join else form)
+        if phrase is None:
+            return None
+        out += join.replace("{g}", phrase).replace("{}", phrase)
+    return out
