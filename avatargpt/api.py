@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from avatargpt.body.ground import lifted
+from avatargpt.body.ground import without_penetration
 from avatargpt.body.rerank import pick
 from avatargpt.body.speaker import CHUNK, ROWS
-from avatargpt.face.tokens import Facing
+from avatargpt.face.tokens import FaceTokens
 from avatargpt.language.concurrent import at_rest, is_above, together
-from avatargpt.language.motion_spec import Plain
+from avatargpt.language.motion_spec import ClauseSpec
 from avatargpt.language.paths import Route, along
 from avatargpt.language.turns import REST, Turn, with_rests
 from avatargpt.requests import check_sampling, check_text, frames_of, mix, shares, tokens_of, wishes
@@ -33,7 +33,7 @@ REFINE = 40  # steps of analysis-by-synthesis when a clip is reconstructed
 
 
 @dataclass(frozen=True)
-class Clause:
+class MotionSpec:
     """What is made in one go.
 
     Attributes:
@@ -46,11 +46,11 @@ class Clause:
     tokens: int
     turn: Turn | None = None
     route: Route | None = None
-    besides: Clause | None = None
+    besides: MotionSpec | None = None
     above: bool = False
 
     @property
-    def halves(self) -> tuple[Clause, ...]:
+    def halves(self) -> tuple[MotionSpec, ...]:
         """What the network makes one by one: itself, and what is done besides."""
         return (self,) if self.besides is None else (self, self.besides)
 
@@ -64,7 +64,7 @@ class Clause:
         return self.caption if self.route is None else f"{self.caption}, {self.route.told}"
 
 
-class AvatarGPT(Facing):
+class AvatarGPT(FaceTokens):
     """A loaded model with its tokenizers.
 
     Shapes: a `Motion` has T frames at 20 per second; codes are (N, R), N = ceil(T / 4) tokens of R residual levels.
@@ -128,12 +128,12 @@ class AvatarGPT(Facing):
         asked = wishes(texts, seconds, 0)
         return [[c.told for c in self._clauses(text, length, 0, literal)] for text, length, _ in asked]
 
-    def _clauses(self, text: str, duration: float | None, seed: int, literal: bool) -> list[Clause]:
+    def _clauses(self, text: str, duration: float | None, seed: int, literal: bool) -> list[MotionSpec]:
         """What is made one after another."""
-        if literal or self.wording is None or self.grounder is None:
-            found = [Plain(text, 1.0)]
+        if literal or self.phrase_index is None or self.grounder is None:
+            found = [ClauseSpec(text, 1.0)]
         else:
-            found = self.wording.plain(text, self.grounder)
+            found = self.phrase_index.plain(text, self.grounder)
         rng = np.random.default_rng([seed % 2**32, 77])
         usual = [int(rng.choice(p.lengths)) if p.lengths else -1 for p in found]
         # a turn takes as long as its degrees need, a way as long as its shape
@@ -143,10 +143,12 @@ class AvatarGPT(Facing):
         if duration is not None:
             total = tokens_of(duration, self._tokenizer("body").tokens_per_second)
             if len(found) > 1 and total < SHORTEST * len(found):  # no room for all of it one by one
-                return [Clause(text, total)]
+                return [MotionSpec(text, total)]
             tokens = shares(total, [t if t > 0 else 20 for t in tokens], min(SHORTEST, total))
         return [
-            Clause(p.text, t, p.turn, p.route, Clause(p.besides.text, t) if p.besides else None, is_above(p.action))
+            MotionSpec(
+                p.text, t, p.turn, p.route, MotionSpec(p.besides.text, t) if p.besides else None, is_above(p.action)
+            )
             for p, t in zip(found, tokens, strict=True)
         ]
 
@@ -188,12 +190,12 @@ class AvatarGPT(Facing):
                 else:
                     motion = join_motions(motion, made) if duration is not None else join_best(motion, made)[0]
             assert motion is not None
-            motion = lifted(motion.canonical().with_caption(text))
+            motion = without_penetration(motion.canonical().with_caption(text))
             out.append(motion if duration is None else motion.slice(0, frames_of(duration, motion.fps)))
         return out
 
     def _shown(
-        self, clause: Clause, codes: np.ndarray, part: tuple[str, int, int], guidance: float, best_of: int,
+        self, clause: MotionSpec, codes: np.ndarray, part: tuple[str, int, int], guidance: float, best_of: int,
         temperature: float,
     ) -> Motion:  # fmt: skip
         """A clause's codes (N, R) as long as asked, decoded, on their way."""

@@ -142,10 +142,10 @@ def render(task: Task, slots: dict[str, Any], template: int | None, rng: np.rand
         raise UserError(f"task {task.name}: template {template} does not take {', '.join(sorted(given))}")
     filled = {k: _fill(known[k], slots[k], task.name) for k in known if k in given}
     pieces: list[Segment] = [TextSegment(f"{INSTRUCTION} ")]
-    wording = SLOT.split(task.templates[template])  # text, slot, text, slot, ..., text
-    for k, piece in enumerate(wording):
+    phrase_index = SLOT.split(task.templates[template])  # text, slot, text, slot, ..., text
+    for k, piece in enumerate(phrase_index):
         pieces.append(filled[piece] if k % 2 else TextSegment(piece))
-    used = set(wording[1::2])
+    used = set(phrase_index[1::2])
     pieces.append(TextSegment(f" {INPUT} "))
     for slot in task.inputs:
         if slot.name in filled and slot.name not in used:

@@ -9,17 +9,17 @@ import numpy as np
 import pytest
 import torch
 
-from avatargpt.api import REFINE, AvatarGPT, Clause
+from avatargpt.api import REFINE, AvatarGPT, MotionSpec
 from avatargpt.body import rerank
 from avatargpt.body.ground import SUNK
 from avatargpt.body.rerank import pick
 from avatargpt.body.speaker import CHUNK, CONTEXT
-from avatargpt.language.motion_spec import Plain
+from avatargpt.language.motion_spec import ClauseSpec
 from avatargpt.model.config import AvatarGPTConfig
 from avatargpt.model.model import AvatarGPTModel
 from avatargpt.model.text_encoder import TextTokenizer
 from avatargpt.requests import shares
-from avatargpt.retrieval.phrases import Wording
+from avatargpt.retrieval.phrases import PhraseIndex
 from vqvae import rotations as rot
 from vqvae.errors import UserError
 from vqvae.motion import Motion
@@ -157,17 +157,17 @@ def test_every_clause_gets_room(gpt: AvatarGPT, monkeypatch: pytest.MonkeyPatch)
     assert shares(16, [56, 2, 70], 5) == [5, 5, 6]
     assert shares(40, [20, 60], 5) == [10, 30], "in proportion where that leaves enough"
     assert shares(15, [9, 1, 1], 5) == [5, 5, 5] and shares(7, [3], 5) == [7]
-    said = [Plain("walk", 1.0, (56,)), Plain("jump", 1.0, (2,)), Plain("turn", 1.0, (70,))]
+    said = [ClauseSpec("walk", 1.0, (56,)), ClauseSpec("jump", 1.0, (2,)), ClauseSpec("turn", 1.0, (70,))]
 
     class Book:
-        def plain(self, text: str, grounder: object) -> list[Plain]:
+        def plain(self, text: str, grounder: object) -> list[ClauseSpec]:
             return said
 
-    monkeypatch.setattr(gpt, "wording", Book())
+    monkeypatch.setattr(gpt, "phrase_index", Book())
     monkeypatch.setattr(gpt, "grounder", object())
     asked = "walk, then jump, then turn"
-    assert gpt._clauses(asked, 3.2, 0, False) == [Clause("walk", 5), Clause("jump", 5), Clause("turn", 6)]
-    assert gpt._clauses(asked, 2.8, 0, False) == [Clause(asked, 14)]
+    assert gpt._clauses(asked, 3.2, 0, False) == [MotionSpec("walk", 5), MotionSpec("jump", 5), MotionSpec("turn", 6)]
+    assert gpt._clauses(asked, 2.8, 0, False) == [MotionSpec(asked, 14)]
 
 
 def sunk(motion: Motion) -> float:
@@ -218,17 +218,17 @@ def test_descriptions_are_ranked_beside_captions_of_the_book(gpt: AvatarGPT, mon
         def texts(self, texts: list[str], grounder: object) -> np.ndarray:
             return np.array([[self.own if k == 2 else 0.2, 0.0] for k in range(len(texts))])
 
-    book = Wording(
+    book = PhraseIndex(
         ["a person walks", "a person sits", "have a seat"],
         [{"": "a person walks"}, {"": "a person sits"}, {"": "a person sits"}], ["walk", "sit", "sit"], ["", "", ""],
         {}, {}, np.eye(3, 384, dtype=np.float32),
     )  # fmt: skip
     clip = gpt.generate("a person walks", literal=True, seconds=2.0)[0]
     several = gpt.describe(clip, num=3)[0]
-    monkeypatch.setattr(gpt, "matcher", Heard())
+    monkeypatch.setattr(gpt, "motion_scorer", Heard())
     monkeypatch.setattr(gpt, "grounder", object())
     monkeypatch.setattr(gpt, "_encode", partial(gpt._encode, ground=False))
-    monkeypatch.setattr(gpt, "wording", book)
+    monkeypatch.setattr(gpt, "phrase_index", book)
     gpt.__dict__.pop("_captions", None)
     try:
         assert gpt.describe(clip, best_of=4) == several[1:2]  # the third of them: the likeliest, then sampled ones
@@ -268,7 +268,7 @@ def test_candidates_are_ranked_by_their_side_too(gpt: AvatarGPT, monkeypatch: py
             kinds = [0 if "left" in t else 1 if "right" in t else 2 for t in texts]
             return np.eye(3)[kinds]
 
-    monkeypatch.setattr(gpt, "matcher", Sided())
+    monkeypatch.setattr(gpt, "motion_scorer", Sided())
     monkeypatch.setattr(gpt, "grounder", object())
     found = [np.zeros((4, 1), int), np.ones((4, 1), int)]
     assert pick(gpt, [found], ["wave the left hand"])[0] is found[0]

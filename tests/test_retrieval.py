@@ -13,7 +13,7 @@ from avatargpt.api import AvatarGPT
 from avatargpt.model.config import AvatarGPTConfig
 from avatargpt.model.model import AvatarGPTModel
 from avatargpt.model.text_encoder import TextTokenizer
-from avatargpt.retrieval.exemplars import Entry, Library
+from avatargpt.retrieval.exemplars import Entry, ExemplarBank
 from instruct_data.prompts import CodesSegment, Prompt
 from vqvae.errors import UserError
 from vqvae.motion import Motion
@@ -60,7 +60,7 @@ def gpt(tmp_path_factory: pytest.TempPathFactory) -> AvatarGPT:
         for name, caption in CAPTIONS.items()
     ]
     vectors = dict(zip(CAPTIONS.values(), Grounder().sentence(list(CAPTIONS.values())), strict=True))
-    Library(entries, vectors, tokenizer.fingerprint).save(folder)
+    ExemplarBank(entries, vectors, tokenizer.fingerprint).save(folder)
     made = AvatarGPT(model.eval(), text, {"body": tokenizer.eval()}, source=str(folder))
     made.grounder = Grounder()  # type: ignore[assignment]
     return made
@@ -77,7 +77,7 @@ def codes(prompt: Prompt) -> list[np.ndarray]:
 
 
 def clip(gpt: AvatarGPT, name: str) -> np.ndarray:
-    return next(e.codes for e in gpt.library.entries if e.name == name)
+    return next(e.codes for e in gpt.exemplars.entries if e.name == name)
 
 
 def same(a: Motion, b: Motion) -> bool:

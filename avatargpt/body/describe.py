@@ -62,12 +62,13 @@ class Describing(Editing):
     def told(self, pieces: Sequence[np.ndarray], seed: int = 0, best_of: int = 7) -> list[str]:
         """The sentence that fits each piece of at most 72 codes (N, R) best, see `describe`."""
         first = [s[0] for s in self._told(pieces, 1, seed)]
-        if best_of == 1 or self.matcher is None or self.grounder is None:
+        if best_of == 1 or self.motion_scorer is None or self.grounder is None:
             return first
         more = self._told(pieces, best_of - 1, seed)
-        seen = self._seen(self.matcher, pieces)
+        seen = self._seen(self.motion_scorer, pieces)
         own = [[a, *b] for a, b in zip(first, more, strict=True)]
-        heard = self.matcher.texts([s for some in own for s in some], self.grounder).reshape(len(own), best_of, -1)
+        every = [s for some in own for s in some]
+        heard = self.motion_scorer.texts(every, self.grounder).reshape(len(own), best_of, -1)
         fit = np.einsum("nd,nkd->nk", seen, heard)
         out = [some[int(k)] for some, k in zip(own, fit.argmax(1), strict=True)]
         texts, vectors = self._captions
@@ -80,12 +81,12 @@ class Describing(Editing):
     @cached_property
     def _captions(self) -> tuple[list[str], np.ndarray]:
         """Captions of the book as the matcher hears them, (n, dim)."""
-        if self.wording is None or self.matcher is None:
+        if self.phrase_index is None or self.motion_scorer is None:
             return [], np.zeros((0, 0), np.float32)
-        rows = np.flatnonzero(self.wording.literal)
+        rows = np.flatnonzero(self.phrase_index.literal)
         with torch.inference_mode():
-            heard = self.matcher.network.hear(torch.from_numpy(self.wording.vectors[rows])).numpy()
-        return [self.wording.keys[i] for i in rows], heard
+            heard = self.motion_scorer.network.hear(torch.from_numpy(self.phrase_index.vectors[rows])).numpy()
+        return [self.phrase_index.keys[i] for i in rows], heard
 
     def _told(self, pieces: Sequence[np.ndarray], num: int, seed: int) -> list[list[str]]:
         """Sentences of the language model: the likeliest word by word, or `num` sampled ones, for each piece."""

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from avatargpt.body import stitch
-from avatargpt.body.ground import lifted
+from avatargpt.body.ground import without_penetration
 from avatargpt.body.rerank import pick
 from avatargpt.body.speaker import CHUNK, CONTEXT, Speaker
 from avatargpt.requests import check_count, check_seconds, check_seed, check_text, frames_of, held
@@ -67,7 +67,7 @@ class Editing(Speaker):
         else:
             pick = stitch.medoid([m[0] for m in made]) if best_of > 2 else 0
         middle, last = made[pick]
-        middle = lifted(middle, after=True, before=True)
+        middle = without_penetration(middle, after=True, before=True)
         return concatenate([given, *(raised(m, floor) for m in (middle, last))]).with_caption(text or start.caption)
 
     def _bridge(
@@ -132,7 +132,7 @@ class Editing(Speaker):
             n = min(2, len(motion), at)
             last = motion.slice(len(motion) - n, len(motion))
             made.append(stitch.fade_in(stretch, stream.slice(at - n, at), last))
-        best = lifted(made[stitch.medoid(made)] if len(made) > 2 else made[0], after=True)
+        best = without_penetration(made[stitch.medoid(made)] if len(made) > 2 else made[0], after=True)
         return concatenate([given, raised(best, floor)]).with_caption(text or motion.caption)
 
     def _tail(self, motion: Motion) -> Motion:

@@ -18,7 +18,7 @@ EASE = 6  # frames over which it grows beside frames that stay as they are
 _KERNEL = np.hanning(2 * SMOOTH + 3)[1:-1] / np.hanning(2 * SMOOTH + 3)[1:-1].sum()
 
 
-def lifted(motion: Motion, after: bool = False, before: bool = False) -> Motion:
+def without_penetration(motion: Motion, after: bool = False, before: bool = False) -> Motion:
     """The motion with its root lifted where a joint is more than `SUNK` below the floor; itself where none is.
 
     Args:

@@ -69,10 +69,10 @@ def ranked(
     """
     less = np.array([SKATED * foot_skate(m.joints, m.fps) for m in motions])
     less += [0.0 if turn is None else miss(m, turn) for m, turn in zip(motions, turns, strict=True)]
-    if model.matcher is None or model.grounder is None:
+    if model.motion_scorer is None or model.grounder is None:
         return model.likelihood(codes, texts) - less
-    seen, said = model.matcher.motions([m.joints for m in motions], motions[0].fps), list(dict.fromkeys(texts))
-    vectors = model.matcher.texts([*said, *map(mirror_text, said)], model.grounder)
+    seen, said = model.motion_scorer.motions([m.joints for m in motions], motions[0].fps), list(dict.fromkeys(texts))
+    vectors = model.motion_scorer.texts([*said, *map(mirror_text, said)], model.grounder)
     row = {t: i for i, t in enumerate(said)}
     own, other = ((seen * vectors[[row[t] + k for t in texts]]).sum(1) for k in (0, len(said)))
     return np.asarray(own + SIDED * (own - other) - less)

@@ -18,11 +18,11 @@ from avatargpt.body.rerank import pick
 from avatargpt.language.clauses import clauses
 from avatargpt.model.encoding import encode_prompt, encoder_inputs
 from avatargpt.model.precision import fast_bfloat16, usable
-from avatargpt.model.scorer import Matcher
+from avatargpt.model.scorer import TextMotionScorer
 from avatargpt.model.text_encoder import SentenceGrounder, TextTokenizer
 from avatargpt.requests import mix, plain
-from avatargpt.retrieval.exemplars import EXAMPLES, Library, example_slots, open_library
-from avatargpt.retrieval.phrases import Wording
+from avatargpt.retrieval.exemplars import EXAMPLES, ExemplarBank, example_slots, open_exemplars
+from avatargpt.retrieval.phrases import PhraseIndex
 from instruct_data import registry
 from instruct_data.prompts import Prompt
 from vqvae.errors import UserError
@@ -45,15 +45,15 @@ class Speaker:
 
     def __init__(
         self, model: AvatarGPTModel, text: TextTokenizer, tokenizers: dict[str, MotionTokenizer],
-        dtype: torch.dtype = torch.float32, source: str = "", wording: Wording | None = None,
-        matcher: Matcher | None = None,
+        dtype: torch.dtype = torch.float32, source: str = "", phrase_index: PhraseIndex | None = None,
+        motion_scorer: TextMotionScorer | None = None,
     ) -> None:
         from avatargpt.decoding.generate import Generator
 
         for name, tokenizer in tokenizers.items():
             model.check_fingerprint(name, tokenizer.fingerprint)
         self.model, self.text, self.tokenizers, self.source = model, text, tokenizers, source
-        self.wording, self.matcher = wording, matcher
+        self.phrase_index, self.motion_scorer = phrase_index, motion_scorer
         self.generator = Generator(model, dtype)
         self.grounder = SentenceGrounder() if model.config.grounding_dim else None
         self.device = model.shared.weight.device
@@ -85,7 +85,7 @@ class Speaker:
             warnings.warn(f"this {where} computes bfloat16 slower than float32", stacklevel=2)
         model = load_model(folder, where, torch.float32)
         tokenizers = {name: MotionTokenizer.load(folder / name, where) for name in model.config.modalities or {}}
-        beside = Wording.load(folder), Matcher.load(folder)
+        beside = PhraseIndex.load(folder), TextMotionScorer.load(folder)
         return cls(model, TextTokenizer.load(folder), tokenizers, kind, str(folder), *beside)
 
     # Prompts
@@ -94,13 +94,13 @@ class Speaker:
         return registry.get_task(task).render(slots)
 
     @cached_property
-    def library(self) -> Library:
+    def exemplars(self) -> ExemplarBank:
         """Clips that can stand as examples; read on first use.
 
         Raises:
             UserError: there are none, or they were made with another tokenizer.
         """
-        return open_library(self.source, self._tokenizer("body").fingerprint)
+        return open_exemplars(self.source, self._tokenizer("body").fingerprint)
 
     def _examples(self, texts: Sequence[str], count: int, seeds: Sequence[int]) -> list[dict[str, np.ndarray]]:
         """Slots of `text_to_motion` with codes of the `count` library clips nearest to each text.
@@ -108,13 +108,13 @@ class Speaker:
         A text of several clauses gets one clip for each of the first two instead, in order, as in training.
 
         Raises:
-            UserError: a model without a sentence encoder, or see `library`.
+            UserError: a model without a sentence encoder, or see `exemplars`.
         """
         if self.grounder is None:
             raise UserError(f"{self.source}: a model without a sentence encoder; accepted: retrieval off")
         parts = [clauses(t) for t in texts]
         asked = [(p, s) for some, s in zip(parts, seeds, strict=True) for p in some[:EXAMPLES]]
-        found = iter(self.library.nearest([p for p, _ in asked], self.grounder, count, seeds=[s for _, s in asked]))
+        found = iter(self.exemplars.nearest([p for p, _ in asked], self.grounder, count, seeds=[s for _, s in asked]))
         out = []
         for some in parts:
             rows = [next(found) for _ in some[:EXAMPLES]]
@@ -209,14 +209,15 @@ class Speaker:
 
         Without a matcher the likelihood of the text as the motion's description takes its place.
         """
-        if self.matcher is None or self.grounder is None:
+        if self.motion_scorer is None or self.grounder is None:
             return self.likelihood(codes, texts)
-        return np.asarray((self._seen(self.matcher, codes) * self.matcher.texts(texts, self.grounder)).sum(1))
+        said = self.motion_scorer.texts(texts, self.grounder)
+        return np.asarray((self._seen(self.motion_scorer, codes) * said).sum(1))
 
-    def _seen(self, matcher: Matcher, codes: Sequence[np.ndarray]) -> np.ndarray:
+    def _seen(self, motion_scorer: TextMotionScorer, codes: Sequence[np.ndarray]) -> np.ndarray:
         """Decoded motions as the matcher sees them, (B, dim)."""
         tokenizer = self._tokenizer("body")
-        return matcher.motions([tokenizer.decode(c).joints for c in codes], tokenizer.spec.fps)
+        return motion_scorer.motions([tokenizer.decode(c).joints for c in codes], tokenizer.spec.fps)
 
     def _prolong(
         self, codes: np.ndarray, tokens: int, text: str, seed: int, guidance: float, best_of: int, temperature: float

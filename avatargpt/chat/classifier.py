@@ -29,7 +29,7 @@ from vqvae.motion import atomic_write
 
 if TYPE_CHECKING:
     from avatargpt.model.text_encoder import SentenceGrounder
-    from avatargpt.retrieval.phrases import Wording
+    from avatargpt.retrieval.phrases import PhraseIndex
 
 FILE = "intents.safetensors"
 TRIED = 3  # kinds, the likeliest first, until one can be filled
@@ -49,16 +49,16 @@ class TurnIntent:
 
     def __init__(
         self, kinds: Sequence[str], grams: Sequence[str], weight: np.ndarray, bias: np.ndarray,
-        grounder: SentenceGrounder, wording: Wording | None,
+        grounder: SentenceGrounder, phrase_index: PhraseIndex | None,
     ) -> None:  # fmt: skip
         self.kinds, self.places = list(kinds), {g: i for i, g in enumerate(grams)}
         self.weight, self.bias = weight.astype(np.float32), bias.astype(np.float32)
-        self.grounder, self.wording = grounder, wording
+        self.grounder, self.phrase_index = grounder, phrase_index
 
     def election(self, heard: Heard) -> list[tuple[str, float]]:
         """Kinds of acts with their probability, the likeliest first; only those that can be done now."""
         vector = self.grounder.sentence([masked(heard.request, heard.files)])
-        features = rows([heard], vector, nearness(vector, self.wording), self.places)[0]
+        features = rows([heard], vector, nearness(vector, self.phrase_index), self.places)[0]
         scores = self.weight @ features + self.bias
         able = np.flatnonzero([_can(k, heard) for k in self.kinds])
         share = np.exp(scores[able] - scores[able].max(initial=-np.inf))
@@ -107,7 +107,7 @@ class TurnIntent:
 
     @classmethod
     def load(
-        cls, folder: str | os.PathLike[str], grounder: SentenceGrounder, wording: Wording | None
+        cls, folder: str | os.PathLike[str], grounder: SentenceGrounder, phrase_index: PhraseIndex | None
     ) -> TurnIntent | None:
         """The classifier of a model folder, or None where it has none.
 
@@ -118,7 +118,7 @@ class TurnIntent:
 
         def make(data: dict[str, np.ndarray]) -> TurnIntent:
             about = json.loads(data["about"].tobytes())
-            out = cls(about["kinds"], about["grams"], data["weight"], data["bias"], grounder, wording)
+            out = cls(about["kinds"], about["grams"], data["weight"], data["bias"], grounder, phrase_index)
             rows([Heard("x", "")], np.zeros((1, 384)), np.zeros(1), out.places) @ out.weight.T
             return out
 
@@ -169,11 +169,11 @@ def each(act: Act, heard: Heard) -> list[Act]:
     return [replace(act, segment=n) for n in wanted[:8]] or [act]
 
 
-def nearness(vectors: np.ndarray, wording: Wording | None) -> np.ndarray:
+def nearness(vectors: np.ndarray, phrase_index: PhraseIndex | None) -> np.ndarray:
     """(B,) cosine of each turn to the nearest movement of the book; 0 without a book."""
-    if wording is None:
+    if phrase_index is None:
         return np.zeros(len(vectors), np.float32)
-    steps = (vectors[i : i + 256] @ wording.vectors.T for i in range(0, len(vectors), 256))
+    steps = (vectors[i : i + 256] @ phrase_index.vectors.T for i in range(0, len(vectors), 256))
     return np.concatenate([s.max(1) for s in steps])
 
 

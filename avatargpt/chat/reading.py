@@ -78,7 +78,7 @@ def open_intent(model: Any, kind: str = "turns") -> Intent:
     network = ModelIntent(model)
     turns = None
     if kind != "network" and model.grounder is not None:
-        turns = TurnIntent.load(model.source, model.grounder, model.wording)
+        turns = TurnIntent.load(model.source, model.grounder, model.phrase_index)
     if kind == "turns":
         if turns is None:
             raise UserError(f"{model.source}: no classifier in this folder; accepted: --intent network")

@@ -11,7 +11,7 @@ from avatargpt.cli import common, reading
 from vqvae.errors import UserError
 
 if TYPE_CHECKING:
-    from avatargpt.retrieval.exemplars import Library
+    from avatargpt.retrieval.exemplars import ExemplarBank
 
 app = typer.Typer(
     add_completion=False, rich_markup_mode=None, help="Clips that `generate --retrieval` uses as examples."
@@ -41,7 +41,7 @@ def add(
 
     from avatargpt import resources
     from avatargpt.model.text_encoder import SentenceGrounder
-    from avatargpt.retrieval.exemplars import EXAMPLE_TOKENS, FILE, Entry, Library, alone, user_folder
+    from avatargpt.retrieval.exemplars import EXAMPLE_TOKENS, FILE, Entry, ExemplarBank, alone, user_folder
     from vqvae.ground import grounded
     from vqvae.tokenizer import MotionTokenizer
 
@@ -58,28 +58,28 @@ def add(
         codes = np.asarray(tokenizer.encode(grounded(motion)))[:EXAMPLE_TOKENS].astype(np.uint16)
         vectors = dict(zip(captions, SentenceGrounder().sentence(captions), strict=True))
     entry = Entry(name, codes, captions, licence)
-    library = Library([entry], vectors, tokenizer.fingerprint)
+    exemplars = ExemplarBank([entry], vectors, tokenizer.fingerprint)
     with alone(folder):
-        known = Library.load(folder)
+        known = ExemplarBank.load(folder)
         if known is not None:
             known.check(tokenizer.fingerprint, str(folder / FILE))
             if entry.name in {e.name for e in known.entries}:
                 raise UserError(f"{folder / FILE}: has a clip {entry.name!r} already; choose another --name")
-            library = known.merged(library)
-        library.save(folder)
-    _show(folder / FILE, library, as_json, [entry.name])
+            exemplars = known.merged(exemplars)
+        exemplars.save(folder)
+    _show(folder / FILE, exemplars, as_json, [entry.name])
 
 
 @app.command("ls")
 def ls(to: To = None, as_json: common.Json = False) -> None:
     """List the clips of a library."""
-    from avatargpt.retrieval.exemplars import FILE, Library, user_folder
+    from avatargpt.retrieval.exemplars import FILE, ExemplarBank, user_folder
 
     folder = to if to is not None else user_folder()
-    library = Library.load(folder)
-    if library is None:
+    exemplars = ExemplarBank.load(folder)
+    if exemplars is None:
         raise UserError(f"{folder / FILE}: no such file; accepted a folder with a library; `add` makes one")
-    _show(folder / FILE, library, as_json, [e.name for e in library.entries])
+    _show(folder / FILE, exemplars, as_json, [e.name for e in exemplars.entries])
 
 
 def _name(text: str) -> str:
@@ -95,16 +95,16 @@ def _caption(text: str) -> str:
     return text
 
 
-def _show(path: Path, library: Library, as_json: bool, names: list[str]) -> None:
+def _show(path: Path, exemplars: ExemplarBank, as_json: bool, names: list[str]) -> None:
     """The library's size and the named clips."""
-    chosen = [e for e in library.entries if e.name in names]
+    chosen = [e for e in exemplars.entries if e.name in names]
     if as_json:
         clips = [
             {"name": e.name, "tokens": len(e.codes), "captions": list(e.captions), "licence": e.licence} for e in chosen
         ]
-        common.print_json({"library": str(path), "clips": len(library), "fingerprint": library.fingerprint,
+        common.print_json({"library": str(path), "clips": len(exemplars), "fingerprint": exemplars.fingerprint,
                            "shown": clips})  # fmt: skip
         return
-    typer.echo(f"{path}: {len(library)} clips, {len(library.captions)} captions")
+    typer.echo(f"{path}: {len(exemplars)} clips, {len(exemplars.captions)} captions")
     for e in chosen:
         typer.echo(f"{e.name}: {len(e.codes)} tokens, {'; '.join(e.captions)}")

@@ -26,7 +26,7 @@ from vqvae.errors import UserError
 
 if TYPE_CHECKING:
     from avatargpt.face.audio_model.driver import Driver
-    from avatargpt.face.instructions.parser import ScoreReader
+    from avatargpt.face.instructions.parser import InstructionParser
     from instruct_data.face.score import Score
     from vqvae.face import FaceMotion
 
@@ -40,13 +40,13 @@ class FacePerformer:
     Args:
         driver: the network that moves the face. reader: the network that reads instructions.
         grounder: the sentence encoder that gives the driver its words; None loads the installed one when words come.
-        reading: one that gives the reader its own, of the layers that it reads (`reader.reading_grounder`); likewise.
+        reading: one that gives the reader its own, of the layers that it reads (`parser.reading_grounder`); likewise.
     """
 
     def __init__(
-        self, driver: Driver, reader: ScoreReader | None = None, grounder: Any = None, reading: Any = None
+        self, driver: Driver, parser: InstructionParser | None = None, grounder: Any = None, reading: Any = None
     ) -> None:  # fmt: skip
-        self.driver, self._reader, self._given, self._reads = driver, reader, grounder, reading
+        self.driver, self._reader, self._given, self._reads = driver, parser, grounder, reading
         self._folder: Path | None = None
 
     @classmethod
@@ -65,11 +65,11 @@ class FacePerformer:
         return one
 
     @cached_property
-    def reader(self) -> ScoreReader:
+    def parser(self) -> InstructionParser:
         """Loaded when the first instruction comes."""
-        from avatargpt.face.instructions.parser import ScoreReader
+        from avatargpt.face.instructions.parser import InstructionParser
 
-        return self._reader or ScoreReader.load(self._folder or "")
+        return self._reader or InstructionParser.load(self._folder or "")
 
     @cached_property
     def grounder(self) -> Any:
@@ -83,7 +83,7 @@ class FacePerformer:
         """Gives the reader its words, of several layers."""
         from avatargpt.face.instructions.parser import reading_grounder
 
-        return self._reads or reading_grounder(self.reader.network.config)
+        return self._reads or reading_grounder(self.parser.network.config)
 
     def read(
         self, texts: Sequence[str], seconds: Sequence[float | None] | None = None, sound: float | None = None
@@ -97,7 +97,7 @@ class FacePerformer:
             seconds: wanted lengths, which say something about when things happen; None = nothing is wanted.
             sound: seconds of the speech that they go with; what is done then is not spread over it.
         """
-        whole = self.reader.read(texts, self.reading, seconds=seconds)
+        whole = self.parser.read(texts, self.reading, seconds=seconds)
         lengths = [sound] * len(whole) if sound else seconds or [None] * len(whole)
         return [self._timed(one, length, sound is not None) for one, length in zip(whole, lengths, strict=True)]
 
@@ -125,7 +125,7 @@ class FacePerformer:
 
     def _clause(self, text: str, seconds: float | None = None) -> Score:
         """What a part of an instruction, or other words for it, means by itself."""
-        return self.reader.read([text], self.reading, seconds=[seconds])[0]
+        return self.parser.read([text], self.reading, seconds=[seconds])[0]
 
     def direction(
         self, score: Score | None, feelings: Sequence[Feeling] = (), seconds: float | None = None

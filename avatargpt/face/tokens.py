@@ -28,7 +28,7 @@ WORDED = (1.5, 0.7)  # guidance and temperature of middles with a text, which ca
 FADE = 6  # frames over which a seam's jump is taken out
 
 
-class Facing(Describing):
+class FaceTokens(Describing):
     """The part of `AvatarGPT` that speaks the face's tokens.
 
     Shapes: a `FaceMotion` has T frames at 30 per second; codes are (N, R), N = ceil(T / 3) tokens of R residual levels.
@@ -36,7 +36,7 @@ class Facing(Describing):
     """
 
     @cached_property
-    def facial(self) -> Facing:
+    def facial(self) -> FaceTokens:
         """Who speaks the face's tokens: this model, or the small one of its own in the folder ``face_language``.
 
         Raises:

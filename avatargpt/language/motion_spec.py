@@ -14,7 +14,7 @@ BENT = {f"someone walks forward and turns {side}": side for side in ("left", "ri
 
 
 @dataclass(frozen=True)
-class Plain:
+class ClauseSpec:
     """One clause of a request in plain words.
 
     Attributes:
@@ -34,7 +34,7 @@ class Plain:
     turn: Turn | None = None
     route: Route | None = None
     action: str = ""
-    besides: Plain | None = None
+    besides: ClauseSpec | None = None
     phrasing: str = ""
 
     @property

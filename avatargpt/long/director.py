@@ -12,7 +12,7 @@ from avatargpt.requests import mix
 from vqvae.errors import UserError
 
 if TYPE_CHECKING:
-    from avatargpt.retrieval.phrases import Wording
+    from avatargpt.retrieval.phrases import PhraseIndex
 
 MEMORY = 24  # activities the planner is told of and repetition is looked for in
 TRIES = 4  # times the planner is asked before the least repetitive answer is taken
@@ -35,11 +35,11 @@ class Director:
 
     def __init__(
         self, planner: Planner, scene: str, seed: int = 0, first: Sequence[Activity] = (), manner: str = "",
-        wording: Wording | None = None, temperature: float = 0.7,
+        phrase_index: PhraseIndex | None = None, temperature: float = 0.7,
     ) -> None:
         self.planner, self.scene, self.seed, self.temperature = planner, scene, seed, temperature
         self.first = deque(first)
-        self.manner, self.wording = manner, wording
+        self.manner, self.phrase_index = manner, phrase_index
         self.done: deque[Activity] = deque(maxlen=MEMORY)
         self.count = 0
         self.asked_again = 0  # answers refused because they repeated something
@@ -57,7 +57,7 @@ class Director:
 
     def in_manner(self, step: str) -> str:
         """The step, with the scene's manner where it has none of its own."""
-        if not self.manner or (self.wording is not None and self.wording.style(step)):
+        if not self.manner or (self.phrase_index is not None and self.phrase_index.style(step)):
             return step
         return f"{step.rstrip(' .')} {self.manner}"
 
@@ -100,9 +100,9 @@ def _overlap(a: list[str], b: list[str]) -> float:
     return len(x & y) / max(len(x | y), 1)
 
 
-def manner_of(scene: str, wording: Wording | None) -> str:
+def manner_of(scene: str, phrase_index: PhraseIndex | None) -> str:
     """One word for the manner that a scene names ("a tired gardener" -> "tiredly"), or empty."""
-    style = wording.style(scene) if wording is not None else ""
-    if not style or wording is None:
+    style = phrase_index.style(scene) if phrase_index is not None else ""
+    if not style or phrase_index is None:
         return ""
-    return next((p for p, s in wording.styles.items() if s == style and " " not in p), "")
+    return next((p for p, s in phrase_index.styles.items() if s == style and " " not in p), "")

@@ -91,7 +91,7 @@ def long(
     check_long(scene, seconds, radius)
     if planner is None or isinstance(planner, str):
         planner = planning.load_planner(planner, model)
-    director = Director(planner, scene, seed, activities, manner_of(scene, model.wording), model.wording)
+    director = Director(planner, scene, seed, activities, manner_of(scene, model.phrase_index), model.phrase_index)
     performer = Performer(model, best_of, guidance, temperature)
     return Loop(director, performer, MotionStream(model.tokenizers["body"], radius), seed, radius).chunks(seconds)
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from avatargpt.body.speaker import CHUNK, CONTEXT
-from avatargpt.language.motion_spec import Plain
+from avatargpt.language.motion_spec import ClauseSpec
 from avatargpt.language.turns import Turn, miss, with_rests
 from avatargpt.requests import mix, then
 from avatargpt.signals.physics import foot_skate, jerk
@@ -102,11 +102,11 @@ class Performer:
                 made += 1
                 room -= tokens + TRANSITIONS[0]
 
-    def _plain(self, step: str) -> list[Plain]:
+    def _plain(self, step: str) -> list[ClauseSpec]:
         model = self.model
-        if model.wording is None or model.grounder is None:
-            return [Plain(step, 1.0)]
-        return model.wording.plain(step, model.grounder)
+        if model.phrase_index is None or model.grounder is None:
+            return [ClauseSpec(step, 1.0)]
+        return model.phrase_index.plain(step, model.grounder)
 
     def candidates(self, beats: Sequence[Beat]) -> list[list[Candidate]]:
         """For every beat `best_of` motions made from its caption alone, in one batch."""

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from avatargpt.model.config import AvatarGPTConfig, countdown_boundaries
+from avatargpt.model.config import AvatarGPTConfig, length_boundaries
 from vqvae.errors import UserError
 
 
@@ -72,13 +72,13 @@ class VectorAdapter(nn.Module):
         return self.linear(self.norm(vectors.to(self.norm.weight.dtype))) + self.type_row.weight[0]
 
 
-class CountDown(nn.Module):
+class LengthConditioning(nn.Module):
     """Embedding of the number of motion tokens still to come; below 0 = unknown (the last row)."""
 
     def __init__(self, config: AvatarGPTConfig) -> None:
         super().__init__()
         self.buckets = config.countdown_buckets
-        self.boundaries = countdown_boundaries(self.buckets)
+        self.boundaries = length_boundaries(self.buckets)
         self.rows = nn.Embedding(self.buckets, config.d_model)
 
     def bucket(self, count: Tensor) -> Tensor:

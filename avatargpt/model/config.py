@@ -13,8 +13,8 @@ from transformers import T5Config
 from vqvae.errors import UserError
 
 TEXT = "text"
-COUNTDOWN_EXACT = 32
-COUNTDOWN_MAX = 512
+LENGTH_EXACT = 32
+LENGTH_MAX = 512
 _FIELDS = ("codebook_size", "levels", "code_dim")
 _REFINER = ("refiner_dim", "refiner_layers", "refiner_heads")
 
@@ -59,7 +59,7 @@ class AvatarGPTConfig(T5Config):
         self.fingerprints = dict(self.fingerprints or {})
         self.extra_inputs = dict(self.extra_inputs or {})
         self.modalities = self._laid_out(self.modalities or {})
-        if self.countdown_buckets and self.countdown_buckets < COUNTDOWN_EXACT + 2:
+        if self.countdown_buckets and self.countdown_buckets < LENGTH_EXACT + 2:
             raise UserError(f"countdown_buckets: {self.countdown_buckets}; accepted 0 (off) or at least 34")
         if kwargs.get("decoder_start_token_id") is None:
             kwargs["decoder_start_token_id"] = self.pad_token_id  # as every T5
@@ -138,9 +138,9 @@ class AvatarGPTConfig(T5Config):
         return max((self.first_id(h) + self.size(h) for h in self.heads), default=self.vocab_size)
 
 
-def countdown_boundaries(buckets: int) -> list[int]:
+def length_boundaries(buckets: int) -> list[int]:
     """Lower ends of the count-down buckets 1, 2, ...: 1..32, then logarithmic steps up to 512 (whole numbers)."""
-    logs = buckets - 1 - COUNTDOWN_EXACT
-    ratio = COUNTDOWN_MAX / COUNTDOWN_EXACT
-    ends = [round(COUNTDOWN_EXACT * ratio ** (i / logs)) for i in range(1, logs)]
-    return [*range(1, COUNTDOWN_EXACT + 1), *ends]
+    logs = buckets - 1 - LENGTH_EXACT
+    ratio = LENGTH_MAX / LENGTH_EXACT
+    ends = [round(LENGTH_EXACT * ratio ** (i / logs)) for i in range(1, logs)]
+    return [*range(1, LENGTH_EXACT + 1), *ends]

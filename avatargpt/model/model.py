@@ -13,9 +13,9 @@ from transformers import T5ForConditionalGeneration
 from transformers import initialization as init
 from transformers.modeling_outputs import BaseModelOutput, Seq2SeqLMOutput
 
-from avatargpt.model.adapters import CodeAdapter, Codebooks, CountDown, VectorAdapter
+from avatargpt.model.adapters import CodeAdapter, Codebooks, LengthConditioning, VectorAdapter
 from avatargpt.model.config import TEXT, AvatarGPTConfig
-from avatargpt.model.residual_decoder import Refiner, ResidualLevels
+from avatargpt.model.residual_decoder import ResidualDecoder, ResidualLevels
 from vqvae.errors import UserError
 
 IGNORED = -100
@@ -61,11 +61,11 @@ class AvatarGPTModel(ResidualLevels, Codebooks, T5ForConditionalGeneration):
             name: nn.Linear(config.d_model, s["codebook_size"] + 2) for name, s in specs.items()
         })
         self.refiners = nn.ModuleDict({
-            name: Refiner(config, name) for name, s in specs.items() if s["levels"] > 1
+            name: ResidualDecoder(config, name) for name, s in specs.items() if s["levels"] > 1
         })
         widths = dict(config.extra_inputs or {}) | ({"grounding": config.grounding_dim} if config.grounding_dim else {})
         self.extra = nn.ModuleDict({name: VectorAdapter(width, config.d_model) for name, width in widths.items()})
-        self.countdown = CountDown(config) if config.countdown_buckets else None
+        self.countdown = LengthConditioning(config) if config.countdown_buckets else None
         self.post_init()
 
     @torch.no_grad()

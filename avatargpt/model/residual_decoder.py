@@ -29,7 +29,7 @@ def positions(length: int, width: int, device: torch.device, dtype: torch.dtype)
     return torch.cat([angle.sin(), angle.cos()], dim=1).to(dtype)
 
 
-class RefinerLayer(nn.Module):
+class ResidualDecoderLayer(nn.Module):
     """Pre-norm transformer layer that looks both ways."""
 
     def __init__(self, width: int, heads: int) -> None:
@@ -51,7 +51,7 @@ class RefinerLayer(nn.Module):
         return x + self.down(F.gelu(self.up(self.norm_forward(x))))
 
 
-class Refiner(nn.Module):
+class ResidualDecoder(nn.Module):
     """Says the codes of levels 1..R-1 of a modality.
 
     Shapes: B rows, N tokens, C width of a code vector, D `refiner_dim`, K codes of a level.
@@ -64,7 +64,7 @@ class Refiner(nn.Module):
         width, layers, heads = config.refiner(modality)
         self.from_hidden = nn.Linear(config.d_model, width)
         self.from_codes = nn.Linear(code_dim, width)
-        self.layers = nn.ModuleList(RefinerLayer(width, heads) for _ in range(layers))
+        self.layers = nn.ModuleList(ResidualDecoderLayer(width, heads) for _ in range(layers))
         self.norm = nn.LayerNorm(width)
         self.memory = nn.GRU(width + code_dim, width, batch_first=True)
         self.from_memory = nn.Linear(2 * width, width)

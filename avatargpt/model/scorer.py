@@ -1,4 +1,4 @@
-"""`Matcher`: how well a motion and a sentence fit together, by two small networks trained on pairs of both.
+"""`TextMotionScorer`: how well a motion and a sentence fit together, by two small networks trained on pairs of both.
 
 Best-of-n ranks candidates with it: the language model's own motion-to-text shares its mistakes (what it makes of a
 word it also describes by that word), a network that sees the finished motion does not. Contrastive matching as in
@@ -36,7 +36,7 @@ def _layers(into: int, width: int, out: int, dropout: float) -> nn.Sequential:
     )  # fmt: skip
 
 
-class MatcherNetwork(nn.Module):
+class ScorerNetwork(nn.Module):
     """Signatures and sentence vectors to unit vectors of one space.
 
     Args:
@@ -66,10 +66,10 @@ class MatcherNetwork(nn.Module):
         return F.normalize(self.text(LOUD * sentences), dim=-1)
 
 
-class Matcher:
+class TextMotionScorer:
     """A trained matcher."""
 
-    def __init__(self, network: MatcherNetwork) -> None:
+    def __init__(self, network: ScorerNetwork) -> None:
         self.network = network.eval()
 
     @torch.inference_mode()
@@ -86,7 +86,7 @@ class Matcher:
         return np.asarray(self.network.hear(torch.from_numpy(grounder.sentence(list(texts)))).numpy())
 
     def save(self, folder: str | os.PathLike[str], dtype: torch.dtype | None = None) -> Path:
-        """Write ``matcher.safetensors``; `dtype` bfloat16 halves it (mean and spread stay float32)."""
+        """Write ``motion_scorer.safetensors``; `dtype` bfloat16 halves it (mean and spread stay float32)."""
         from safetensors.torch import save_file
 
         state = {k: v.detach().cpu().contiguous() for k, v in self.network.state_dict().items()}
@@ -95,7 +95,7 @@ class Matcher:
         return atomic_write(Path(folder) / FILE, lambda p: save_file(state, p))
 
     @classmethod
-    def load(cls, folder: str | os.PathLike[str]) -> Matcher | None:
+    def load(cls, folder: str | os.PathLike[str]) -> TextMotionScorer | None:
         """The matcher of a model folder, or None where it has none.
 
         Raises:
@@ -105,11 +105,11 @@ class Matcher:
 
         from avatargpt.signals.signature import SIZE
 
-        def make(state: dict[str, Tensor]) -> Matcher:
+        def make(state: dict[str, Tensor]) -> TextMotionScorer:
             width, size = state["motion.0.weight"].shape
             if size != SIZE:
                 raise ValueError(f"signatures of {size} numbers, not {SIZE}")
-            network = MatcherNetwork(size, width, len(state["motion.6.bias"]))
+            network = ScorerNetwork(size, width, len(state["motion.6.bias"]))
             network.load_state_dict({k: v.float() for k, v in state.items()})
             return cls(network)
 

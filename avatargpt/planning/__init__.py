@@ -68,10 +68,10 @@ def load_planner(spec: str | None, model: Speaker) -> Checked | Planner:
     """
     kind = check_spec(spec)
     executable = None
-    if model.wording is not None and model.grounder is not None:
+    if model.phrase_index is not None and model.grounder is not None:
         from avatargpt.planning.executable import Executable
 
-        executable = Executable(model.wording, model.grounder)
+        executable = Executable(model.phrase_index, model.grounder)
     planner: Planner
     if kind == "retrieval":
         from avatargpt.planning.model_planner import ModelPlanner

@@ -20,7 +20,7 @@ from avatargpt.language.plans.people import PRONOUNS
 from avatargpt.planning.parse import alike
 from avatargpt.planning.types import Activity, Plan, Planner
 from avatargpt.requests import mix
-from avatargpt.retrieval.phrases import OVERLAP, Wording
+from avatargpt.retrieval.phrases import OVERLAP, PhraseIndex
 from instruct_data.planning import STEP_TASKS
 from instruct_data.text.english import THIRD
 
@@ -46,13 +46,13 @@ class Executable:
         least: steps below it are not known well enough.
     """
 
-    def __init__(self, wording: Wording, grounder: SentenceGrounder, least: float = LEAST) -> None:
-        self.wording, self.grounder, self.least = wording, grounder, least
+    def __init__(self, phrase_index: PhraseIndex, grounder: SentenceGrounder, least: float = LEAST) -> None:
+        self.phrase_index, self.grounder, self.least = phrase_index, grounder, least
         self._known: OrderedDict[str, float] = OrderedDict()
 
     def ready(self) -> None:
         """Index the book now; else the first step waits for it."""
-        _ = self.wording.index
+        _ = self.phrase_index.index
 
     def can_do(self, steps: Sequence[str]) -> list[float]:
         """A score for every step: cosine plus weighted word overlap with the nearest known phrasing, about 0 to 1.2.
@@ -75,16 +75,16 @@ class Executable:
         out = []
         for start in range(0, len(texts), 64):  # bounded memory: 64 rows of the whole book
             some = texts[start : start + 64]
-            cosines = self.grounder.sentence(some) @ self.wording.vectors.T
+            cosines = self.grounder.sentence(some) @ self.phrase_index.vectors.T
             out += [
-                float((row + OVERLAP * self.wording.index.scores(text)).max())
+                float((row + OVERLAP * self.phrase_index.index.scores(text)).max())
                 for text, row in zip(some, cosines, strict=True)
             ]
         return out
 
     def paraphrase(self, step: str) -> str:
         """The step in the book's words, with its own subject; empty where no phrasing is near enough."""
-        found = self.wording.plain(step, self.grounder, -1.0)
+        found = self.phrase_index.plain(step, self.grounder, -1.0)
         if len(found) > 2 or min(p.similarity for p in found) < MEANS:
             return ""
         gender = gender_of(step)

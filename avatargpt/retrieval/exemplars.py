@@ -100,7 +100,7 @@ class Entry:
     licence: str
 
 
-class Library:
+class ExemplarBank:
     """Clips and the vectors of their captions.
 
     Args:
@@ -181,18 +181,18 @@ class Library:
             out.append([self.entries[i] for i in found if scores[self.says[i]].max() > 0])
         return out
 
-    def merged(self, other: Library) -> Library:
+    def merged(self, other: ExemplarBank) -> ExemplarBank:
         """Both libraries in one; a clip of `other` takes the place of one with the same name."""
         self.check(other.fingerprint)
         taken = {e.name for e in other.entries}
-        return Library([*(e for e in self.entries if e.name not in taken), *other.entries],
+        return ExemplarBank([*(e for e in self.entries if e.name not in taken), *other.entries],
                        {**self._by_caption(), **other._by_caption()}, self.fingerprint)  # fmt: skip
 
     def _by_caption(self) -> dict[str, np.ndarray]:
         return dict(zip(self.captions, self.vectors, strict=True))
 
     def save(self, folder: str | os.PathLike[str]) -> Path:
-        """Write ``library.safetensors``: codes as uint16, vectors in 8 bits along their first `RANK` directions."""
+        """Write ``exemplars.safetensors``: codes as uint16, vectors in 8 bits along their first `RANK` directions."""
         from safetensors.numpy import save_file
 
         about = {
@@ -208,7 +208,7 @@ class Library:
         return atomic_write(Path(folder) / FILE, lambda p: save_file(data, p))
 
     @classmethod
-    def load(cls, folder: str | os.PathLike[str]) -> Library | None:
+    def load(cls, folder: str | os.PathLike[str]) -> ExemplarBank | None:
         """The library of a folder, or None where it has none.
 
         Raises:
@@ -216,7 +216,7 @@ class Library:
         """
         from safetensors.numpy import load_file
 
-        def make(data: dict[str, np.ndarray]) -> Library:
+        def make(data: dict[str, np.ndarray]) -> ExemplarBank:
             about: dict[str, Any] = unpack_json(data["about"])
             vectors = unpack_vectors(data)
             vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
@@ -231,7 +231,7 @@ class Library:
         return read_part(Path(folder) / FILE, "library", load_file, make)
 
 
-def open_library(folder: str | os.PathLike[str], fingerprint: str) -> Library:
+def open_exemplars(folder: str | os.PathLike[str], fingerprint: str) -> ExemplarBank:
     """The library of a model folder together with the user's own clips.
 
     Args:
@@ -242,10 +242,10 @@ def open_library(folder: str | os.PathLike[str], fingerprint: str) -> Library:
     """
     found = []
     for place in (Path(folder), user_folder()):
-        library = Library.load(place)
-        if library is not None:
-            library.check(fingerprint, str(place / FILE))
-            found.append(library)
+        exemplars = ExemplarBank.load(place)
+        if exemplars is not None:
+            exemplars.check(fingerprint, str(place / FILE))
+            found.append(exemplars)
     if not found:
         raise UserError(
             f"{Path(folder) / FILE}: no such file, so there is nothing to retrieve; accepted: retrieval off, or a "

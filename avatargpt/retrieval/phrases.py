@@ -22,7 +22,7 @@ import numpy as np
 from avatargpt.language.clauses import clauses, completed, verb_phrases
 from avatargpt.language.concurrent import halves, is_above, is_rest, which_is_below
 from avatargpt.language.lexical import Manners, WordIndex, lemmas, times
-from avatargpt.language.motion_spec import BENT, STEADY, Plain
+from avatargpt.language.motion_spec import BENT, STEADY, ClauseSpec
 from avatargpt.language.paths import route_asked, walking_turn
 from avatargpt.language.sides import BACK, BACKFLIP, PLACE, TURNS, UP_DOWN, first_side, side_asked, without_denials
 from avatargpt.language.turns import turn_asked
@@ -59,7 +59,7 @@ def _fits(told: int, often: int, more: bool) -> bool:
     return told == often or (more and told > often) or (often == 1 and told == 0)
 
 
-class Wording:
+class PhraseIndex:
     """The book.
 
     Args:
@@ -119,7 +119,7 @@ class Wording:
         """The style that the text names, or empty."""
         return self.manners.find(text)[0]
 
-    def plain(self, text: str, grounder: SentenceGrounder, least: float = 0.4) -> list[Plain]:
+    def plain(self, text: str, grounder: SentenceGrounder, least: float = 0.4) -> list[ClauseSpec]:
         """Look every clause up, in order.
 
         Args:
@@ -128,7 +128,7 @@ class Wording:
         """
         parts = completed(clauses(text))
         whole = self.style(text)
-        found: list[Plain] = []
+        found: list[ClauseSpec] = []
         for part in parts:
             if both := self._at_once(part, grounder, least):
                 found += both
@@ -150,7 +150,7 @@ class Wording:
                 found[i] = self._nearest(["a person stands up"], grounder, "", least)[0]
         return found
 
-    def _at_once(self, part: str, grounder: SentenceGrounder, least: float) -> list[Plain]:
+    def _at_once(self, part: str, grounder: SentenceGrounder, least: float) -> list[ClauseSpec]:
         """Steps with something that arms or head do besides, or a rest and what is done in it, where a clause asks for
         both; else empty."""
         some = halves(part)
@@ -165,7 +165,7 @@ class Wording:
                 return [rest, other]
         return []
 
-    def _nearest(self, parts: Sequence[str], grounder: SentenceGrounder, whole: str, least: float) -> list[Plain]:
+    def _nearest(self, parts: Sequence[str], grounder: SentenceGrounder, whole: str, least: float) -> list[ClauseSpec]:
         """Each part's nearest phrasing; `whole` is the style of the request, for parts that name none."""
         found = []
         ways = [(turn_asked(p), route_asked(p)) for p in parts]
@@ -203,7 +203,7 @@ class Wording:
             scores = scores - verb  # which says nothing among captions of one action
             score = float(scores[best])
             if score < least:
-                found.append(Plain(part, score, turn=turn, route=route))
+                found.append(ClauseSpec(part, score, turn=turn, route=route))
                 continue
             known = self.captions[best]
             caption = (known.get(manner) if manner else "") or self._told(best, scores, said)
@@ -212,7 +212,7 @@ class Wording:
                 bent, (caption,) = BENT[caption], STEADY.values()
                 if route is None and (side == bent or (not side and TURNS.search(part))):
                     route = walking_turn(part, bent)
-            found.append(Plain(caption, score, lengths, turn, route, self.classes[best], phrasing=self.keys[best]))
+            found.append(ClauseSpec(caption, score, lengths, turn, route, self.classes[best], phrasing=self.keys[best]))
         return found
 
     def _told(self, best: int, scores: np.ndarray, asked: str) -> str:
@@ -277,7 +277,7 @@ class Wording:
         return atomic_write(Path(folder) / FILE, lambda p: save_file(data, p))
 
     @classmethod
-    def load(cls, folder: str | os.PathLike[str]) -> Wording | None:
+    def load(cls, folder: str | os.PathLike[str]) -> PhraseIndex | None:
         """The book of a model folder, or None where it has none.
 
         Raises:
@@ -285,7 +285,7 @@ class Wording:
         """
         from safetensors.numpy import load_file
 
-        def make(data: dict[str, np.ndarray]) -> Wording:
+        def make(data: dict[str, np.ndarray]) -> PhraseIndex:
             about = unpack_json(data["about"])
             meant = [about["meanings"][i] for i in data["which"]]
             return cls(

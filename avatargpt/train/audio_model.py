@@ -120,7 +120,7 @@ def _labelled(faces: Path, further: list[Path], driver: Driver, options: SpeechD
     yield from labelled_clips(spoken, driver, options.copies, options.seed, options.coded)
     kinds = ((is_stamps, stamps), (is_prompts, prompts), (is_dialogue, dialogue))
     for folder in further:
-        read = next((reader for known, reader in kinds if known(folder)), transcribed)
+        read = next((parser for known, parser in kinds if known(folder)), transcribed)
         said = read(folder, pronounce)
         first = next(said, None)
         if first is None:

@@ -9,12 +9,12 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from avatargpt.train.stages import (
-    book_stage,
     codes_stage,
+    exemplars_stage,
     ground_stage,
     intents_stage,
     language_stage,
-    library_stage,
+    phrase_index_stage,
     prepare_stage,
     tokenizer_stage,
 )
@@ -83,10 +83,10 @@ def _parser() -> argparse.ArgumentParser:
                       start="tokenizer folder to begin from")  # fmt: skip
     tokenizer.add_argument("--until", type=_whole, metavar="STEP", help=until)
     stage("codes", codes_stage, tokenizer="tokenizer folder!", store="motion store!")
-    stage("book", book_stage, codes="tokenised cache; without it, --earlier and what that lacks",
+    stage("book", phrase_index_stage, codes="tokenised cache; without it, --earlier and what that lacks",
           texts="folder of caption bank and rewrites",
           grounding="folder of the ground stage; texts in it are not computed again",
-          practice="folders of the practice stage, with commas between",
+          self_training="folders of the practice stage, with commas between",
           earlier="folder of a book whose captions stay for requests without a manner")
     stage("planner", planning="folder of planning corpora!", config="YAML")
     stage("intents", intents_stage, chat="folder of dialogues!", book="folder of the book stage!")
@@ -99,7 +99,7 @@ def _parser() -> argparse.ArgumentParser:
           driver="folder of the driver stage, or several with commas between: their mean",
           paired="the same for the mouth of recorded pairs, a network of its own",
           reader="folder of the reader stage, or several likewise; + between readers that are asked together",
-          matcher="folder of the matcher stage")  # fmt: skip
+          motion_scorer="folder of the matcher stage")  # fmt: skip
     packed.add_argument("--rank", type=_whole, metavar="R",
                         help="highest rank of readers' changes to the encoder; default: as trained")  # fmt: skip
     packed.add_argument("--bits", type=int, choices=(8, 16), default=16,
@@ -120,7 +120,7 @@ def _parser() -> argparse.ArgumentParser:
     driver.add_argument("--until", type=_whole, metavar="STEP", help=until)
     stage("matcher", config="YAML!", codes="tokenised cache!", tokenizer="tokenizer folder!",
           grounding="folder of the ground stage; texts in it are not computed again",
-          practice="folders of the practice stage, with commas between")
+          self_training="folders of the practice stage, with commas between")
     stage("practice", config="YAML", start="folder of weights; default: the packaged ones", codes="tokenised cache!")
     reader = stage("reader", config="YAML!",
                    texts="folder of facial instructions (train.jsonl), beside the package's own",
@@ -128,7 +128,7 @@ def _parser() -> argparse.ArgumentParser:
     reader.add_argument("--until", type=_whole, metavar="STEP", help=until)
     portrait = stage("portrait", config="YAML!", clips="folder of videos with landmarks; default: our own head")
     portrait.add_argument("--until", type=_whole, metavar="STEP", help=until)
-    library = stage("library", library_stage, tokenizer="tokenizer folder!",
+    library = stage("library", exemplars_stage, tokenizer="tokenizer folder!",
                     store="motion store whose synthetic clips are taken; default: fresh keyframed ones")  # fmt: skip
     library.add_argument("--count", type=_whole, default=4, metavar="N", help="clips per action")
     library.add_argument("--seed", type=int, default=900_000, help="of fresh clips")
@@ -141,7 +141,7 @@ def _parser() -> argparse.ArgumentParser:
     language = stage("language", language_stage, config="YAML!", tokenizer="tokenizer folder", codes="tokenised cache",
                      **corpora, store="motion store whose captions are read (text stage)",
                      grounding="folder of the ground stage",
-                     practice="folders of the practice stage, with commas between, the latest last",
+                     self_training="folders of the practice stage, with commas between, the latest last",
                      start="model folder, or a T5 or Flan-T5 folder, to begin from",
                      deepspeed_config="JSON; the run goes through DeepSpeed")  # fmt: skip
     language.add_argument("--until", type=_whole, metavar="STEP", help=until)

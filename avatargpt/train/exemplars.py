@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from avatargpt.retrieval.exemplars import EXAMPLE_TOKENS, Entry, Library
+from avatargpt.retrieval.exemplars import EXAMPLE_TOKENS, Entry, ExemplarBank
 from avatargpt.train.data.neighbours import caption_side
 from instruct_data.clip import Clip
 from instruct_data.mixture import clip_class
@@ -58,7 +58,7 @@ def spread(captions: Sequence[str]) -> tuple[str, ...]:
     return tuple(ordered[i] for i in at)
 
 
-def make_library(clips: Iterable[Clip], tokenizer: Any, grounder: SentenceGrounder, count: int) -> Library:
+def make_exemplars(clips: Iterable[Clip], tokenizer: Any, grounder: SentenceGrounder, count: int) -> ExemplarBank:
     """Tokenise `count` clips of every class.
 
     Args:
@@ -82,4 +82,4 @@ def make_library(clips: Iterable[Clip], tokenizer: Any, grounder: SentenceGround
             entries.append(Entry(clip.id, codes, spread(captions), clip.licence))
     said = list(dict.fromkeys(c for e in entries for c in e.captions))
     vectors = dict(zip(said, grounder.sentence(said), strict=True))
-    return Library(entries, vectors, tokenizer.fingerprint)
+    return ExemplarBank(entries, vectors, tokenizer.fingerprint)

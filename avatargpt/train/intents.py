@@ -13,7 +13,7 @@ from avatargpt.chat.classifier import FILE, TurnIntent, nearness
 from avatargpt.chat.features import grams, masked, rows
 from avatargpt.chat.filing import named_files
 from avatargpt.chat.intent import Heard
-from avatargpt.retrieval.phrases import Wording
+from avatargpt.retrieval.phrases import PhraseIndex
 from instruct_data.dialogue.dialogues import Turn, made_up, read_dialogues, replayed
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def heard(turn: Turn) -> Heard:
 
 
 def build_intents(
-    folder_texts: Path, out: Path, grounder: SentenceGrounder, wording: Wording | None = None, seed: int = 0
+    folder_texts: Path, out: Path, grounder: SentenceGrounder, phrase_index: PhraseIndex | None = None, seed: int = 0
 ) -> Path:
     """Train the classifier and write it.
 
@@ -49,20 +49,21 @@ def build_intents(
         The file.
     """
     folder = Path(out)
-    if wording is None and folder.is_dir():
-        wording = Wording.load(folder)
+    if phrase_index is None and folder.is_dir():
+        phrase_index = PhraseIndex.load(folder)
     rng = np.random.default_rng([seed, 33])
     recorded = replayed(read_dialogues(Path(folder_texts) / "train.jsonl"), rng)
     made = made_up(Path(folder_texts), recorded, MADE_UP, rng)
     weighed = [*((t, RECORDED) for t in recorded), *((t, 1.0) for t in made)]
     turns = [t for t, _ in weighed if len(t.acts) == 1]
     weights = np.array([w for t, w in weighed if len(t.acts) == 1])
-    intent = train(turns, weights, grounder, wording, seed)
+    intent = train(turns, weights, grounder, phrase_index, seed)
     return intent.save(folder / FILE if folder.is_dir() else folder)
 
 
 def train(
-    turns: Sequence[Turn], weights: np.ndarray, grounder: SentenceGrounder, wording: Wording | None, seed: int = 0
+    turns: Sequence[Turn], weights: np.ndarray, grounder: SentenceGrounder, phrase_index: PhraseIndex | None,
+    seed: int = 0,
 ) -> TurnIntent:
     """A softmax classifier of turns of one act each.
 
@@ -78,7 +79,7 @@ def train(
     columns = sorted(g for g, n in counts.items() if n >= SEEN)
     kinds = sorted({t.acts[0].do for t in turns})
     vectors = grounder.sentence(texts)
-    x = torch.from_numpy(rows(said, vectors, nearness(vectors, wording), {g: i for i, g in enumerate(columns)}))
+    x = torch.from_numpy(rows(said, vectors, nearness(vectors, phrase_index), {g: i for i, g in enumerate(columns)}))
     y = torch.tensor([kinds.index(t.acts[0].do) for t in turns])
     w = torch.tensor(weights, dtype=torch.float32)
     draw = torch.Generator().manual_seed(seed)
@@ -95,4 +96,4 @@ def train(
         for group in optimiser.param_groups:
             group["lr"] *= FADE
     weight, bias = layer.weight.detach().numpy(), layer.bias.detach().numpy()
-    return TurnIntent(kinds, columns, weight, bias, grounder, wording)
+    return TurnIntent(kinds, columns, weight, bias, grounder, phrase_index)

@@ -157,27 +157,27 @@ def _beside(args: argparse.Namespace, out: Path, fingerprint: str) -> None:
     import torch
 
     if args.book:
-        from avatargpt.retrieval.phrases import Wording
+        from avatargpt.retrieval.phrases import PhraseIndex
 
-        book = Wording.load(args.book)
+        book = PhraseIndex.load(args.book)
         if book is None:
             raise UserError(f"{args.book}: no book of phrasings in it; run the book stage")
         book.save(out)
     if args.library:
-        from avatargpt.retrieval.exemplars import Library
+        from avatargpt.retrieval.exemplars import ExemplarBank
 
-        library = Library.load(args.library)
+        library = ExemplarBank.load(args.library)
         if library is None:
             raise UserError(f"{args.library}: no library in it; run the library stage")
         library.check(fingerprint)
         library.save(out)
-    if args.matcher:
-        from avatargpt.model.scorer import Matcher
+    if args.motion_scorer:
+        from avatargpt.model.scorer import TextMotionScorer
 
-        matcher = Matcher.load(args.matcher)
-        if matcher is None:
+        motion_scorer = TextMotionScorer.load(args.motion_scorer)
+        if motion_scorer is None:
             raise UserError(f"{args.matcher}: no matcher in it; run the matcher stage")
-        matcher.save(out, torch.bfloat16)
+        motion_scorer.save(out, torch.bfloat16)
     if args.planner:
         from avatargpt.planning.store import PlanLibrary
 
@@ -197,7 +197,8 @@ def _beside(args: argparse.Namespace, out: Path, fingerprint: str) -> None:
     if args.paired:
         mean_of(args.paired, Driver.load).save_paired(out / "driver", torch.int8)
     if args.reader:
-        from avatargpt.face.instructions.parser import ScoreReader
+        from avatargpt.face.instructions.parser import InstructionParser
 
-        readers = [mean_of(folders, ScoreReader.load).network for folders in args.reader.split("+")]
-        ScoreReader(*(one.with_rank(args.rank or one.config.rank) for one in readers)).save(out / "driver", torch.int8)
+        readers = [mean_of(folders, InstructionParser.load).network for folders in args.reader.split("+")]
+        parser = InstructionParser(*(one.with_rank(args.rank or one.config.rank) for one in readers))
+        parser.save(out / "driver", torch.int8)

@@ -13,11 +13,11 @@ import torch
 from torch.nn import functional as F
 
 from avatargpt.face.audio_model.conditioning import Grounder
-from avatargpt.face.instructions.network import ReaderConfig, ReaderNetwork
-from avatargpt.face.instructions.parser import ScoreReader
+from avatargpt.face.instructions.network import ParserConfig, ParserNetwork
+from avatargpt.face.instructions.parser import InstructionParser
 from avatargpt.face.instructions.sampling import MOST_WORDS
 from avatargpt.train.checkpoints import go_on, load_checkpoint, save_checkpoint
-from avatargpt.train.data.parser_material import Material, ReaderBatches, ReaderTraining, material, rows_of
+from avatargpt.train.data.parser_material import Material, ParserBatches, ParserTraining, material, rows_of
 from avatargpt.train.runtime import Log, Runtime, check_keys, cosine, descend, from_mapping, load_yaml
 from instruct_data.face.score import Score
 from vqvae.errors import UserError
@@ -34,7 +34,7 @@ def read_scores(paths: Sequence[Path]) -> list[Score]:
     return [one.score for path in paths for one in read_instructions(path)]
 
 
-def reader_stage(args: argparse.Namespace) -> None:
+def parser_stage(args: argparse.Namespace) -> None:
     """Train (or go on training) the reader of facial instructions."""
     from avatargpt.face.instructions.parser import reading_grounder
     from instruct_data.face.corpus import OWN
@@ -44,7 +44,7 @@ def reader_stage(args: argparse.Namespace) -> None:
     texts = Path(args.texts) if args.texts else None
     corpus = read_scores([texts / "train.jsonl"]) if texts else []
     apart = read_scores([texts / "val.jsonl"]) if texts and (texts / "val.jsonl").is_file() else []
-    shape = from_mapping(ReaderConfig, config.get("model"), f"{args.config}: model")
+    shape = from_mapping(ParserConfig, config.get("model"), f"{args.config}: model")
     start = Path(args.start) if args.start else None
     grounder, out = reading_grounder(shape), Path(args.output)
     train(config, written, out, runtime, grounder, args.until, str(args.config), start, corpus, apart)
@@ -54,7 +54,7 @@ def train(
     config: dict[str, Any], written: Sequence[Score], out: Path, runtime: Runtime, grounder: Grounder,
     until: int | None = None, where: str = "configuration", start: Path | None = None, corpus: Sequence[Score] = (),
     apart: Sequence[Score] = (),
-) -> ScoreReader:  # fmt: skip
+) -> InstructionParser:  # fmt: skip
     """Run or resume training in folder `out` (checkpoint.pt, log.jsonl, losses.png, and the reader so far).
 
     Args:
@@ -71,26 +71,26 @@ def train(
     from avatargpt.train.plot import plot_log
 
     check_keys(config, SECTIONS, where)
-    t = from_mapping(ReaderTraining, config.get("train"), f"{where}: train")
+    t = from_mapping(ParserTraining, config.get("train"), f"{where}: train")
     options = from_mapping(Material, config.get("data"), f"{where}: data")
-    shape = from_mapping(ReaderConfig, config.get("model"), f"{where}: model")
+    shape = from_mapping(ParserConfig, config.get("model"), f"{where}: model")
     torch.manual_seed(t.seed)
-    network = ReaderNetwork(shape).to(runtime.device).train()
-    reader = ScoreReader(ReaderNetwork(shape))
+    network = ParserNetwork(shape).to(runtime.device).train()
+    parser = InstructionParser(ParserNetwork(shape))
     if start:
         begin_with(network, start)
     groups, held = material(written, options, corpus, apart)
     held = [s for s, states in zip(held, grounder.states([s.text for s in held]), strict=True)
             if len(states) <= MOST_WORDS]  # fmt: skip
-    rows = {k: rows_of(v, reader, grounder, t.seed, k) for k, v in groups.items()}
-    batches = ReaderBatches(rows, options.shares, t, network.begin, shape.lengths)
+    rows = {k: rows_of(v, parser, grounder, t.seed, k) for k, v in groups.items()}
+    batches = ParserBatches(rows, options.shares, t, network.begin, shape.lengths)
     optimizer = torch.optim.AdamW(network.parameters(), t.lr, (0.9, 0.98), weight_decay=t.weight_decay)
     mean = {k: v.detach().clone() for k, v in network.state_dict().items()}
     step, last = 0, out / "checkpoint.pt"
     saved = load_checkpoint(last, runtime.device, shape)
     if saved:
         step, mean = go_on(last, saved, network, optimizer), saved["mean"]
-    right = torch.from_numpy(reader.tokens.neighbours(t.spread)).to(runtime.device)
+    right = torch.from_numpy(parser.tokens.neighbours(t.spread)).to(runtime.device)
     log = Log(out / "log.jsonl", runtime.main, t.steps, step)
     totals: list[float] = []
     stop = min(t.steps, until or t.steps)
@@ -114,23 +114,23 @@ def train(
             log(step=step, loss=float(np.mean(totals)))
             totals = []
         if step % t.val_every == 0 or step == t.steps:
-            reader.network.load_state_dict({k: v.cpu() for k, v in mean.items()})
-            reader.network.eval()
+            parser.network.load_state_dict({k: v.cpu() for k, v in mean.items()})
+            parser.network.eval()
             if held:
-                read = reader.read([s.text for s in held], grounder, 0, [s.length for s in held])
+                read = parser.read([s.text for s in held], grounder, 0, [s.length for s in held])
                 log(step=step, **reading_score(read, held))
         if step % t.save_every == 0 or step == stop:
             state = {"model": network.state_dict(), "optimizer": optimizer.state_dict(), "mean": mean, "step": step}
             save_checkpoint(last, state, shape)
     log.close()
-    reader.network.load_state_dict({k: v.cpu() for k, v in mean.items()})
-    reader.network.eval()
-    reader.save(out)
+    parser.network.load_state_dict({k: v.cpu() for k, v in mean.items()})
+    parser.network.eval()
+    parser.save(out)
     plot_log(out)
-    return reader
+    return parser
 
 
-def begin_with(network: ReaderNetwork, folder: Path) -> None:
+def begin_with(network: ParserNetwork, folder: Path) -> None:
     """Take over the weights of another reader of the same shape or of fewer layers, tuned or own, and a lower rank.
 
     What the other one lacks begins without effect (Net2Net's function-preserving growth, Chen et al. 2016): the grown
@@ -140,7 +140,7 @@ def begin_with(network: ReaderNetwork, folder: Path) -> None:
     Raises:
         UserError: a reader of another width, with other heads, layers or kinds, or with more layers than `network`.
     """
-    begun = ScoreReader.load(folder).network
+    begun = InstructionParser.load(folder).network
     if network.config.rank > 0:
         begun = begun.with_rank(network.config.rank)
     further = begun.config.first - network.config.first if begun.tuned is not None else 0

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from avatargpt.model.text_encoder import SentenceGrounder
-from avatargpt.retrieval.phrases import Wording
+from avatargpt.retrieval.phrases import PhraseIndex
 from avatargpt.train.data.prepare import CYCLIC, MADE_UP
 from avatargpt.train.self_training import usual
 from instruct_data.mixture import clip_class
@@ -142,10 +142,10 @@ def _differ(one: str, other: str) -> bool:
     return both[0] != both[1] and all(b or _ONE.search(t) for b, t in zip(both, (one, other), strict=True))
 
 
-def make_book(
+def make_phrase_index(
     clips: Sequence[ClipCodes], bank: CaptionBank, rewrites: Rewrites, grounder: SentenceGrounder,
     rates: Mapping[str, float] | None = None,
-) -> Wording:  # fmt: skip
+) -> PhraseIndex:  # fmt: skip
     """Phrasings of every action that the clips show, with the captions they stand for.
 
     Args:
@@ -236,14 +236,14 @@ def make_book(
     nearest = _nearest(wanted, dict(zip(keys, vectors, strict=True)), grounder, rates)
     meant = [({"": nearest[k]}, *rows[k][1:]) if k in nearest else rows[k] for k in keys]
     used = {c for m in meant for c in m[0].values()}
-    book = Wording(
+    phrase_index = PhraseIndex(
         keys, [m[0] for m in meant], [m[1] for m in meant], [m[2] for m in meant], styles,
         {c: n for c, n in lengths.items() if c in used}, vectors,
     )  # fmt: skip
-    return with_performed(book, grounder)
+    return with_performed(phrase_index, grounder)
 
 
-def with_performed(book: Wording, grounder: SentenceGrounder) -> Wording:
+def with_performed(phrase_index: PhraseIndex, grounder: SentenceGrounder) -> PhraseIndex:
     """The book and what it lacks of the requests of `PERFORMED_BY` that begin with a verb or a person ("stand still",
     "he stands still"), the former of a person, too: "a lamp post" alone is hugged as often as played.
     """
@@ -254,27 +254,28 @@ def with_performed(book: Wording, grounder: SentenceGrounder) -> Wording:
             forms = [text] if _PERSON.match(text) else []
             if third_of(verb) in THIRD and rest:
                 forms = [text, f"a person {third_of(verb)} {rest}"]
-            added |= {form: name for form in forms if form not in book.rows}
+            added |= {form: name for form in forms if form not in phrase_index.rows}
     if not added:
-        return book
+        return phrase_index
     meant = {name: {"": caption} for name, (caption, _) in PERFORMED_BY.items()}
-    return Wording(
-        [*book.keys, *added], [*book.captions, *(meant[n] for n in added.values())], [*book.classes, *added.values()],
-        [*(str(s) for s in book.sides), *("" for _ in added)], book.styles,
-        book.lengths | {caption: lengths for caption, lengths in PERFORMED_BY.values()},
-        np.concatenate([book.vectors, grounder.sentence(list(added))]),
+    return PhraseIndex(
+        [*phrase_index.keys, *added], [*phrase_index.captions, *(meant[n] for n in added.values())],
+        [*phrase_index.classes, *added.values()],
+        [*(str(s) for s in phrase_index.sides), *("" for _ in added)], phrase_index.styles,
+        phrase_index.lengths | {caption: lengths for caption, lengths in PERFORMED_BY.values()},
+        np.concatenate([phrase_index.vectors, grounder.sentence(list(added))]),
     )  # fmt: skip
 
 
-def with_plain_of(book: Wording, earlier: Wording) -> Wording:
-    """`book`, but requests without a manner lead where an earlier book led them.
+def with_normalised_of(phrase_index: PhraseIndex, earlier: PhraseIndex) -> PhraseIndex:
+    """`phrase_index`, but requests without a manner lead where an earlier book led them.
 
     For a round of practice that played few captions of a class, after rounds that played many and whose verdicts are no
     longer at hand. What the earlier book does not know, leads to a styled caption, or to both hands where one is asked
     for, stays as it is.
     """
-    captions, lengths = [], dict(book.lengths)
-    for phrase, meant in zip(book.keys, book.captions, strict=True):
+    captions, lengths = [], dict(phrase_index.lengths)
+    for phrase, meant in zip(phrase_index.keys, phrase_index.captions, strict=True):
         row = earlier.rows.get(phrase)
         old = earlier.captions[row] if row is not None else {}
         plain = old.get("", "")
@@ -285,7 +286,7 @@ def with_plain_of(book: Wording, earlier: Wording) -> Wording:
             lengths.setdefault(plain, earlier.lengths.get(plain, []))
         captions.append(meant)
     used = {c for meant in captions for c in meant.values()}
-    return Wording(
-        book.keys, captions, book.classes, [str(s) for s in book.sides], book.styles,
-        {c: n for c, n in lengths.items() if c in used and n}, book.vectors,
+    return PhraseIndex(
+        phrase_index.keys, captions, phrase_index.classes, [str(s) for s in phrase_index.sides], phrase_index.styles,
+        {c: n for c, n in lengths.items() if c in used and n}, phrase_index.vectors,
     )  # fmt: skip

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from avatargpt.model.scorer import Matcher, MatcherNetwork
+from avatargpt.model.scorer import ScorerNetwork, TextMotionScorer
 from avatargpt.train.data.judged import Judged, judged_answers, judged_loss, picked
 from avatargpt.train.runtime import Log, Runtime, check_finite, check_keys, cosine, from_mapping, load_yaml
 from instruct_data.mixture import clip_class
@@ -25,7 +25,7 @@ ALIKE = 0.97  # cosine of two sentences that say the same
 
 
 @dataclass
-class MatcherTraining:
+class ScorerTraining:
     """What `configs/train/matcher.yaml` may set under `train`.
 
     Attributes:
@@ -55,8 +55,8 @@ class MatcherTraining:
 
 
 @dataclass
-class MatcherShape:
-    """What `configs/train/matcher.yaml` may set under `model`, see `MatcherNetwork`."""
+class ScorerShape:
+    """What `configs/train/matcher.yaml` may set under `model`, see `ScorerNetwork`."""
 
     width: int = 384
     dim: int = 128
@@ -102,7 +102,7 @@ def pairs_of(clips: Sequence[ClipCodes], tokenizer: Any, grounder: Any) -> Pairs
 class PairBatches:
     """Draws rows: half at random, half from few classes, so that details are learnt too."""
 
-    def __init__(self, pairs: Pairs, training: MatcherTraining) -> None:
+    def __init__(self, pairs: Pairs, training: ScorerTraining) -> None:
         self.pairs, self.training = pairs, training
         count = Counter(pairs.classes.tolist())
         weight = np.array([count[c] ** -training.balance for c in pairs.classes])
@@ -129,7 +129,7 @@ class PairBatches:
         return rows, told, torch.from_numpy(free)
 
 
-def rank_one(network: MatcherNetwork, pairs: Pairs, among: int = 32, seed: int = 0) -> float:
+def rank_one(network: ScorerNetwork, pairs: Pairs, among: int = 32, seed: int = 0) -> float:
     """R-precision at 1: how often a clip's own caption is nearest to it among 31 others' of other words."""
     rng = np.random.default_rng(seed)
     told = np.array([c[0] for c in pairs.captions])
@@ -147,7 +147,7 @@ def rank_one(network: MatcherNetwork, pairs: Pairs, among: int = 32, seed: int =
     return float(np.mean(hits)) if hits else float("nan")
 
 
-def matcher_stage(args: argparse.Namespace) -> None:
+def scorer_stage(args: argparse.Namespace) -> None:
     """Train the matcher that ranks candidates."""
     from avatargpt.model.text_encoder import SentenceGrounder
     from avatargpt.train.data.build import read_codes
@@ -160,26 +160,26 @@ def matcher_stage(args: argparse.Namespace) -> None:
     if args.grounding:
         grounder.load_states(args.grounding)
     splits = [pairs_of(clips, tokenizer, grounder) for clips in groups]
-    judged = judged_answers(args.practice, tokenizer, grounder) if args.practice else None
+    judged = judged_answers(args.self_training, tokenizer, grounder) if args.self_training else None
     train(load_yaml(args.config), splits[0], splits[1], Path(args.output), runtime, str(args.config), judged)
 
 
 def train(
     config: dict[str, Any], pairs: Pairs, held: Pairs, out: Path, runtime: Runtime, where: str = "configuration",
     judged: Judged | None = None,
-) -> Matcher:
-    """Train from the beginning (minutes) and write `matcher.safetensors` and log.jsonl.
+) -> TextMotionScorer:
+    """Train from the beginning (minutes) and write `motion_scorer.safetensors` and log.jsonl.
 
     Raises:
         UserError: unknown keys or values in `config`, or fewer than two clips.
     """
     check_keys(config, SECTIONS, where)
-    t = from_mapping(MatcherTraining, config.get("train"), f"{where}: train")
-    shape = from_mapping(MatcherShape, config.get("model"), f"{where}: model")
+    t = from_mapping(ScorerTraining, config.get("train"), f"{where}: train")
+    shape = from_mapping(ScorerShape, config.get("model"), f"{where}: model")
     if len(pairs.captions) < 2:
         raise UserError(f"{where}: {len(pairs.captions)} clips with captions in the cache; at least two are needed")
     torch.manual_seed(t.seed)
-    network = MatcherNetwork(pairs.signatures.shape[1], shape.width, shape.dim, shape.dropout)
+    network = ScorerNetwork(pairs.signatures.shape[1], shape.width, shape.dim, shape.dropout)
     network.mean.copy_(torch.from_numpy(pairs.signatures.mean(0)))
     network.std.copy_(torch.from_numpy(pairs.signatures.std(0) + 1e-3))
     network = network.to(runtime.device).train()
@@ -187,8 +187,8 @@ def train(
     optimizer = torch.optim.AdamW(network.parameters(), t.lr, weight_decay=t.weight_decay)
     seen, said = (torch.from_numpy(x).to(runtime.device) for x in (pairs.signatures, pairs.vectors))
     log = Log(out / "log.jsonl", runtime.main, t.steps, 0)
-    practice, rest = judged.split(t.held) if judged is not None else (None, None)
-    groups = practice.groups() if practice is not None else []
+    self_training, rest = judged.split(t.held) if judged is not None else (None, None)
+    groups = self_training.groups() if self_training is not None else []
     totals: list[float] = []
     for step in range(t.steps):
         rows, told, free = batches.draw([t.seed, step])
@@ -196,9 +196,9 @@ def train(
         logits = (a @ b.T * network.scale.exp()).masked_fill(free.to(a.device), -1e4)
         target = torch.arange(len(rows), device=a.device)
         loss = (F.cross_entropy(logits, target) + F.cross_entropy(logits.T, target)) / 2
-        if practice is not None and groups:
+        if self_training is not None and groups:
             loss = loss + t.judged_weight * judged_loss(
-                network, practice, groups, t.judged, t.noise, [t.seed, step, 1], runtime.device
+                network, self_training, groups, t.judged, t.noise, [t.seed, step, 1], runtime.device
             )
         check_finite(loss, "loss")
         loss.backward()
@@ -211,11 +211,11 @@ def train(
         if (step + 1) % t.log_every == 0 or step + 1 == t.steps:
             log(step=step + 1, loss=float(np.mean(totals)))
             totals = []
-    matcher = Matcher(network.cpu())
-    matcher.save(out)
+    motion_scorer = TextMotionScorer(network.cpu())
+    motion_scorer.save(out)
     if rest is not None and len(rest.caption):
-        log(step=t.steps, **picked(matcher.network, rest))
+        log(step=t.steps, **picked(motion_scorer.network, rest))
     if held.captions:
-        log(step=t.steps, rank_one=rank_one(matcher.network, held))
+        log(step=t.steps, rank_one=rank_one(motion_scorer.network, held))
     log.close()
-    return matcher
+    return motion_scorer

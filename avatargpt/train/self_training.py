@@ -38,8 +38,8 @@ PRIOR = 6  # answers that the class's share counts for
 
 
 @dataclass
-class Practice:
-    """What `configs/train/practice.yaml` may set under `practice`.
+class SelfTraining:
+    """What `configs/train/practice.yaml` may set under `self_training`.
 
     Attributes:
         captions: of each class, at most; captions that tell a number and styles count as classes of their own.
@@ -79,7 +79,7 @@ class Exercise:
 
 
 def exercises(
-    clips: Sequence[ClipCodes], options: Practice, decode: Callable[[Any], Motion] | None = None
+    clips: Sequence[ClipCodes], options: SelfTraining, decode: Callable[[Any], Motion] | None = None
 ) -> list[Exercise]:
     """Captions of every class that geometry knows something of, drawn from the training clips.
 
@@ -117,7 +117,9 @@ def exercises(
     return out
 
 
-def played(model: Any, some: Sequence[Exercise], options: Practice, log: Log) -> Iterator[tuple[ClipCodes, np.ndarray]]:
+def played(
+    model: Any, some: Sequence[Exercise], options: SelfTraining, log: Log
+) -> Iterator[tuple[ClipCodes, np.ndarray]]:
     """Every answer as codes (``extra["passed"]``: the verdict) with its signature (437,)."""
     from avatargpt.signals.signature import motion_signature
 
@@ -156,7 +158,7 @@ def played(model: Any, some: Sequence[Exercise], options: Practice, log: Log) ->
         rest = hard
 
 
-def practice_stage(args: argparse.Namespace) -> None:
+def self_training_stage(args: argparse.Namespace) -> None:
     """A model's answers to training captions, judged -> a tokenised store and their signatures."""
     from safetensors.numpy import save_file
 
@@ -165,7 +167,7 @@ def practice_stage(args: argparse.Namespace) -> None:
 
     runtime = Runtime.start(args.threads, args.device)
     config = check_keys(load_yaml(args.config) if args.config else {}, ("practice",), str(args.config))
-    options = from_mapping(Practice, config.get("practice"), f"{args.config}: practice")
+    options = from_mapping(SelfTraining, config.get("practice"), f"{args.config}: practice")
     kind = "bfloat16" if runtime.device.type == "cpu" and runtime.bf16 else "float32"
     model = AvatarGPT.from_pretrained(args.start, device=str(runtime.device), dtype=kind)
     tokenizer = model.tokenizers["body"]

@@ -119,17 +119,17 @@ def language_stage(args: argparse.Namespace) -> None:
     build_run(load_yaml(args.config), args, runtime, engine).run()
 
 
-def book_stage(args: argparse.Namespace) -> None:
+def phrase_index_stage(args: argparse.Namespace) -> None:
     """The book of phrasings that plain wording looks requests up in."""
     from avatargpt.model.text_encoder import SentenceGrounder
-    from avatargpt.retrieval.phrases import Wording
-    from avatargpt.train.phrase_index import make_book, with_performed, with_plain_of
+    from avatargpt.retrieval.phrases import PhraseIndex
+    from avatargpt.train.phrase_index import make_phrase_index, with_normalised_of, with_performed
     from avatargpt.train.self_training import pass_rates
     from instruct_data.text.captions import CaptionBank
     from instruct_data.text.rewrites import Rewrites
 
     Runtime.start(args.threads, args.device)
-    earlier = Wording.load(args.earlier) if args.earlier else None
+    earlier = PhraseIndex.load(args.earlier) if args.earlier else None
     if args.earlier and earlier is None:
         raise UserError(f"{args.earlier}: no book in it; --earlier takes the folder of a book or of a model")
     if not args.codes:
@@ -146,24 +146,24 @@ def book_stage(args: argparse.Namespace) -> None:
     grounder = SentenceGrounder()
     if args.grounding:
         grounder.load_states(args.grounding)
-    rates = pass_rates(args.practice) if args.practice else None
-    book = make_book(list(Store.open(args.codes).codes("train")), bank, rewrites, grounder, rates)
+    rates = pass_rates(args.self_training) if args.self_training else None
+    book = make_phrase_index(list(Store.open(args.codes).codes("train")), bank, rewrites, grounder, rates)
     if earlier is not None:
-        book = with_plain_of(book, earlier)
+        book = with_normalised_of(book, earlier)
     book.save(args.output)
     print(f"{args.output}: {len(book.keys)} phrasings")
 
 
-def library_stage(args: argparse.Namespace) -> None:
+def exemplars_stage(args: argparse.Namespace) -> None:
     """The library of tokenised examples that retrieval looks up: clips of our own making."""
     from avatargpt.model.text_encoder import SentenceGrounder
-    from avatargpt.train.exemplars import keyframed_clips, make_library
+    from avatargpt.train.exemplars import keyframed_clips, make_exemplars
     from vqvae.tokenizer import MotionTokenizer
 
     runtime = Runtime.start(args.threads, args.device)
     clips = Store.open(args.store).clips("train") if args.store else keyframed_clips(args.count, args.seed)
     tokenizer = MotionTokenizer.load(args.tokenizer, runtime.device)
-    library = make_library(clips, tokenizer, SentenceGrounder(device=runtime.device), args.count)
+    library = make_exemplars(clips, tokenizer, SentenceGrounder(device=runtime.device), args.count)
     size = library.save(args.output).stat().st_size / 1e3
     print(f"{args.output}: {len(library)} clips, {len(library.captions)} captions, {size:.0f} kB")
 
@@ -171,11 +171,11 @@ def library_stage(args: argparse.Namespace) -> None:
 def intents_stage(args: argparse.Namespace) -> None:
     """The classifier that helps to hear what a turn of a conversation asks for."""
     from avatargpt.model.text_encoder import SentenceGrounder
-    from avatargpt.retrieval.phrases import Wording
+    from avatargpt.retrieval.phrases import PhraseIndex
     from avatargpt.train.intents import build_intents
 
     Runtime.start(args.threads, "cpu")
-    book = Wording.load(args.book)
+    book = PhraseIndex.load(args.book)
     if book is None:
         raise UserError(f"{args.book}: no book of phrasings in it; run the book stage")
     out = Path(args.output)

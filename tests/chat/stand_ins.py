@@ -26,7 +26,7 @@ class FakeModel:
     """Answers with clips that can be computed and remembers how it was called."""
 
     grounder = None
-    wording = None
+    phrase_index = None
     source = ""
 
     def __init__(self) -> None:

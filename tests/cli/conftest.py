@@ -16,8 +16,8 @@ import avatargpt
 from avatargpt.__main__ import main
 from avatargpt.face.audio_model.driver import Driver
 from avatargpt.face.audio_model.network import DriverConfig, DriverNetwork
-from avatargpt.face.instructions.network import ReaderConfig, ReaderNetwork
-from avatargpt.face.instructions.parser import ScoreReader
+from avatargpt.face.instructions.network import ParserConfig, ParserNetwork
+from avatargpt.face.instructions.parser import InstructionParser
 from tests.speech.conftest import Words
 from vqvae import rotations as rot
 from vqvae.motion import Motion, concatenate
@@ -129,14 +129,14 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def talkative() -> ScoreReader:
+def talkative() -> InstructionParser:
     """A reader of random weights that happens to hear an action, where most hear nothing."""
     for seed in range(100):
         torch.manual_seed(seed)
-        network = ReaderNetwork(ReaderConfig(width=16, hidden=16, heads=2, decoder=1, layers=[6], rank=0))
-        heard = ScoreReader(network).read(["close both eyes"], Words())[0].events
+        network = ParserNetwork(ParserConfig(width=16, hidden=16, heads=2, decoder=1, layers=[6], rank=0))
+        heard = InstructionParser(network).read(["close both eyes"], Words())[0].events
         if any(e.start < 0.5 and e.action not in ("close_mouth", "return_to_neutral") for e in heard):
-            return ScoreReader(network)
+            return InstructionParser(network)
     raise AssertionError("none of a hundred readers hears an action")
 
 

@@ -8,7 +8,7 @@ import threading
 import numpy as np
 import pytest
 
-from avatargpt.retrieval.exemplars import FILE, Library, alone
+from avatargpt.retrieval.exemplars import FILE, ExemplarBank, alone
 from vqvae.tokenizer import MotionTokenizer, TokenizerConfig
 
 
@@ -49,12 +49,12 @@ def test_add_and_ls(cli, model, clip, tmp_path):
         {"name": "second", "tokens": 10, "captions": ["walks"], "licence": "CC0"}
     ]
     assert [line.split(":")[0] for line in cli("data", "library", "ls").lines[1:]] == ["clip", "second"]
-    library = Library.load(tmp_path / "home")
+    exemplars = ExemplarBank.load(tmp_path / "home")
     tokenizer = MotionTokenizer.load(model / "body")
     from vqvae.motion import Motion
 
-    np.testing.assert_array_equal(library.entries[0].codes, tokenizer.encode(Motion.load(clip)))
-    assert library.fingerprint == tokenizer.fingerprint
+    np.testing.assert_array_equal(exemplars.entries[0].codes, tokenizer.encode(Motion.load(clip)))
+    assert exemplars.fingerprint == tokenizer.fingerprint
 
 
 def test_the_floor_of_a_clip_is_taken_out(cli, model, clip, tmp_path):
@@ -65,14 +65,14 @@ def test_the_floor_of_a_clip_is_taken_out(cli, model, clip, tmp_path):
     high = raised(usual, 2.5 - float(np.percentile(usual.joints[..., 1].min(1), 2))).save(tmp_path / "high.npz")
     r = cli("data", "library", "add", high, "--caption", "glides", "--model", model)
     assert r.code == 0 and r.err == f"note: {high}: the floor is taken to be at y = 2.50 m\n"
-    codes = Library.load(tmp_path / "home").entries[0].codes
+    codes = ExemplarBank.load(tmp_path / "home").entries[0].codes
     lowered = raised(Motion.load(high), -floor_of(Motion.load(high)))
     np.testing.assert_array_equal(codes, MotionTokenizer.load(model / "body").encode(lowered))
 
 
 def test_add_to_another_folder_and_to_another_tokenizer(cli, model, clip, tmp_path):
     assert cli("data", "library", "add", clip, "--caption", "glides", "--to", model, "--model", model).code == 0
-    assert Library.load(model) is not None and not (tmp_path / "home").exists()
+    assert ExemplarBank.load(model) is not None and not (tmp_path / "home").exists()
     other = tmp_path / "other"
     save_tokenizer(other, 3)
     r = cli("data", "library", "add", clip, "--caption", "x", "--name", "n", "--to", model, "--model", other)
@@ -80,22 +80,22 @@ def test_add_to_another_folder_and_to_another_tokenizer(cli, model, clip, tmp_pa
 
 
 def test_who_comes_between_reading_and_writing_waits(cli, model, clip, monkeypatch):
-    save, found, threads = Library.save, [], []
+    save, found, threads = ExemplarBank.save, [], []
 
     def later(folder):
         with alone(folder):
-            found.append(Library.load(folder))
+            found.append(ExemplarBank.load(folder))
 
-    def slowly(library, folder):
+    def slowly(exemplars, folder):
         threads.append(threading.Thread(target=later, args=(folder,)))
         threads[0].start()
         threads[0].join(0.3)
-        return save(library, folder)
+        return save(exemplars, folder)
 
-    monkeypatch.setattr(Library, "save", slowly)
+    monkeypatch.setattr(ExemplarBank, "save", slowly)
     assert cli("data", "library", "add", clip, "--caption", "x", "--model", model).code == 0
     threads[0].join(10)
-    assert [len(library) for library in found] == [1]
+    assert [len(exemplars) for exemplars in found] == [1]
 
 
 @pytest.mark.parametrize(

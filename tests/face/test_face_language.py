@@ -19,7 +19,7 @@ from avatargpt.model.config import AvatarGPTConfig
 from avatargpt.model.model import AvatarGPTModel
 from avatargpt.model.text_encoder import TextTokenizer
 from avatargpt.train.data.examples import ExampleOptions, Examples
-from avatargpt.train.data.faces import told_clip
+from avatargpt.train.data.faces import conditioned_clip
 from avatargpt.train.pack import averaged
 from instruct_data.face.compose import composed
 from instruct_data.face.described import described, feelings_said, plainly, said
@@ -102,7 +102,7 @@ def test_what_descriptions_say() -> None:
 
 
 def test_store_of_faces(tmp_path: Path) -> None:
-    clips = [told_clip(f"c{i}", s, i) for i, s in enumerate(composed(3, 1))]
+    clips = [conditioned_clip(f"c{i}", s, i) for i, s in enumerate(composed(3, 1))]
     store = Store.write(clips, tmp_path / "store")
     assert store.kind == "face"
     for clip, back in zip(clips, store.clips(), strict=True):
@@ -261,7 +261,7 @@ def test_examples_of_every_face_task(gpt: AvatarGPT) -> None:
     both = replace(felt, events=(Event("nod", 0.3, 0.8),), text="Nod, very happy.")
     items = []
     for i, score in enumerate((felt, both)):
-        clip = told_clip(f"c{i}", score, i)
+        clip = conditioned_clip(f"c{i}", score, i)
         motion: Any = clip.load()
         codes = gpt.tokenizers["face"].encode(motion)
         items.append(ClipCodes(clip.id, codes, clip.captions, "train", clip.source, clip.licence, clip.action,

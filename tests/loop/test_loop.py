@@ -152,9 +152,9 @@ def test_the_manner_of_the_scene_goes_into_steps_without_one() -> None:
     def style(text: str) -> str:
         return next((s for w, s in (("tired", "tired"), ("happ", "happy")) if w in text), "")
 
-    wording = types.SimpleNamespace(style=style, styles={"with heavy limbs": "tired", "tiredly": "tired"})
-    assert manner_of("a tired man", wording) == "tiredly" and manner_of("a man", wording) == ""
-    director = Director(ListPlanner([]), "a tired man", manner="tiredly", wording=wording)
+    phrase_index = types.SimpleNamespace(style=style, styles={"with heavy limbs": "tired", "tiredly": "tired"})
+    assert manner_of("a tired man", phrase_index) == "tiredly" and manner_of("a man", phrase_index) == ""
+    director = Director(ListPlanner([]), "a tired man", manner="tiredly", phrase_index=phrase_index)
     assert director.in_manner("he walks.") == "he walks tiredly"
     assert director.in_manner("he jumps happily") == "he jumps happily"
 

@@ -9,7 +9,15 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from avatargpt.retrieval.exemplars import EXAMPLES, FILE, Entry, Library, check_retrieval, example_slots, open_library
+from avatargpt.retrieval.exemplars import (
+    EXAMPLES,
+    FILE,
+    Entry,
+    ExemplarBank,
+    check_retrieval,
+    example_slots,
+    open_exemplars,
+)
 from instruct_data.registry import get_task
 from vqvae.errors import UserError
 
@@ -29,44 +37,44 @@ def entry(name: str, *captions: str, tokens: int = 5, levels: int = 3) -> Entry:
     return Entry(name, codes, captions, "ours")
 
 
-def make(*entries: Entry, fingerprint: str = "print") -> Library:
+def make(*entries: Entry, fingerprint: str = "print") -> ExemplarBank:
     said = list({c for e in entries for c in e.captions})
     vectors = CountingGrounder().sentence(said) if said else []
-    return Library(entries, dict(zip(said, vectors, strict=True)), fingerprint)
+    return ExemplarBank(entries, dict(zip(said, vectors, strict=True)), fingerprint)
 
 
 @pytest.fixture
-def library() -> Library:
+def exemplars() -> ExemplarBank:
     return make(
         entry("a", "drinks", "takes a drink with the right hand"), entry("bb", "waves the left hand", "wave"),
         entry("ccc", "waves the right hand"), entry("dddd", "claps", tokens=24), entry("eeeee", "reaches high"),
     )  # fmt: skip
 
 
-def names(library: Library, text: str, count: int = 1, **more: object) -> list[str]:
-    (found,) = library.nearest([text], CountingGrounder(), count, **more)  # type: ignore[arg-type]
+def names(exemplars: ExemplarBank, text: str, count: int = 1, **more: object) -> list[str]:
+    (found,) = exemplars.nearest([text], CountingGrounder(), count, **more)  # type: ignore[arg-type]
     return [e.name for e in found]
 
 
-def test_nearest_by_any_of_the_captions(library: Library) -> None:
-    assert names(library, "a drink, please") == ["a"]
-    assert names(library, "someone claps") == ["dddd"]
-    assert names(library, "wave a hand", 2) == ["bb", "ccc"]
-    both = library.nearest(["drink", "clap"], CountingGrounder())
+def test_nearest_by_any_of_the_captions(exemplars: ExemplarBank) -> None:
+    assert names(exemplars, "a drink, please") == ["a"]
+    assert names(exemplars, "someone claps") == ["dddd"]
+    assert names(exemplars, "wave a hand", 2) == ["bb", "ccc"]
+    both = exemplars.nearest(["drink", "clap"], CountingGrounder())
     assert [[e.name for e in found] for found in both] == [["a"], ["dddd"]]
 
 
-def test_sides_are_never_mixed_up(library: Library) -> None:
-    assert names(library, "wave the left hand", 5)[0] == "bb"
+def test_sides_are_never_mixed_up(exemplars: ExemplarBank) -> None:
+    assert names(exemplars, "wave the left hand", 5)[0] == "bb"
     assert "bb" not in names(make(entry("bb", "waves the left hand")), "wave the right hand")
-    assert names(library, "wave the right hand")[0] == "ccc"
+    assert names(exemplars, "wave the right hand")[0] == "ccc"
 
 
-def test_what_is_too_far_is_no_example(library: Library) -> None:
-    assert names(library, "juggles") == []
-    assert names(library, "reach high", 5) == ["eeeee"]
-    assert names(library, "reach with a hand", 5, least=0.99) == []
-    assert names(library, "drink", 0) == []
+def test_what_is_too_far_is_no_example(exemplars: ExemplarBank) -> None:
+    assert names(exemplars, "juggles") == []
+    assert names(exemplars, "reach high", 5) == ["eeeee"]
+    assert names(exemplars, "reach with a hand", 5, least=0.99) == []
+    assert names(exemplars, "drink", 0) == []
     assert names(make(), "drink") == []
 
 
@@ -84,20 +92,20 @@ def test_seeds_choose_between_equals() -> None:
     assert {names(near, "claps", seeds=[s])[0] for s in range(20)} == {"a"}  # never for what is further away
 
 
-def test_file_keeps_everything(library: Library, tmp_path: Path) -> None:
-    library.save(tmp_path)
-    again = Library.load(tmp_path)
-    assert again is not None and again.fingerprint == "print" and again.captions == library.captions
-    for a, b in zip(library.entries, again.entries, strict=True):
+def test_file_keeps_everything(exemplars: ExemplarBank, tmp_path: Path) -> None:
+    exemplars.save(tmp_path)
+    again = ExemplarBank.load(tmp_path)
+    assert again is not None and again.fingerprint == "print" and again.captions == exemplars.captions
+    for a, b in zip(exemplars.entries, again.entries, strict=True):
         assert (a.name, a.captions, a.licence) == (b.name, b.captions, b.licence)
         np.testing.assert_array_equal(a.codes, b.codes)
-    assert (library.vectors * again.vectors).sum(1).min() > 0.999
-    assert names(again, "wave a hand", 2) == names(library, "wave a hand", 2)
-    assert Library.load(tmp_path / "nothing") is None
+    assert (exemplars.vectors * again.vectors).sum(1).min() > 0.999
+    assert names(again, "wave a hand", 2) == names(exemplars, "wave a hand", 2)
+    assert ExemplarBank.load(tmp_path / "nothing") is None
 
 
-def test_damaged_files_are_refused(library: Library, tmp_path: Path) -> None:
-    path = library.save(tmp_path)
+def test_damaged_files_are_refused(exemplars: ExemplarBank, tmp_path: Path) -> None:
+    path = exemplars.save(tmp_path)
     data = load_file(path)
     whole = path.read_bytes()
     for change in (
@@ -109,7 +117,7 @@ def test_damaged_files_are_refused(library: Library, tmp_path: Path) -> None:
     ):  # fmt: skip
         change()
         with pytest.raises(UserError) as e:
-            Library.load(tmp_path)
+            ExemplarBank.load(tmp_path)
         assert "\n" not in str(e.value) and ("library" in str(e.value))
 
 
@@ -124,27 +132,27 @@ def test_bad_clips_are_refused(entries: list[Entry], says: str) -> None:
         make(*entries)
 
 
-def test_merging_replaces_clips_of_the_same_name(library: Library) -> None:
-    merged = library.merged(make(entry("a", "claps twice"), entry("new", "juggles")))
+def test_merging_replaces_clips_of_the_same_name(exemplars: ExemplarBank) -> None:
+    merged = exemplars.merged(make(entry("a", "claps twice"), entry("new", "juggles")))
     assert [e.name for e in merged.entries] == ["bb", "ccc", "dddd", "eeeee", "a", "new"]
     assert next(e for e in merged.entries if e.name == "a").captions == ("claps twice",)
     with pytest.raises(UserError, match="another tokenizer"):
-        library.merged(make(entry("z", "x"), fingerprint="other"))
+        exemplars.merged(make(entry("z", "x"), fingerprint="other"))
 
 
-def test_model_folder_and_user_folder(library: Library, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_model_folder_and_user_folder(exemplars: ExemplarBank, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model, user = tmp_path / "model", tmp_path / "user"
     monkeypatch.setenv("AVATARGPT_HOME", str(user))
     with pytest.raises(UserError, match="no such file"):
-        open_library(model, "print")
-    library.save(model)
-    assert len(open_library(model, "print")) == 5
+        open_exemplars(model, "print")
+    exemplars.save(model)
+    assert len(open_exemplars(model, "print")) == 5
     make(entry("mine", "juggles")).save(user)
-    assert names(open_library(model, "print"), "juggles", least=0.0)[0] and len(open_library(model, "print")) == 6
+    assert names(open_exemplars(model, "print"), "juggles", least=0.0)[0] and len(open_exemplars(model, "print")) == 6
     (model / FILE).unlink()
-    assert [e.name for e in open_library(model, "print").entries] == ["mine"]
+    assert [e.name for e in open_exemplars(model, "print").entries] == ["mine"]
     with pytest.raises(UserError, match=str(user)):
-        open_library(model, "other")
+        open_exemplars(model, "other")
 
 
 def test_slots_fit_the_task() -> None:

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from avatargpt.model.config import AvatarGPTConfig, countdown_boundaries
+from avatargpt.model.config import AvatarGPTConfig, length_boundaries
 from avatargpt.model.model import AvatarGPTModel
 from vqvae.errors import UserError
 
@@ -116,7 +116,7 @@ def test_countdown_rows(tiny_model) -> None:
     rows = counter.bucket(counts).tolist()
     assert rows[:5] == [63, 0, 1, 31, 32]
     assert rows[5:] == sorted(rows[5:]) and rows[-2:] == [62, 62]
-    edges = countdown_boundaries(64)
+    edges = length_boundaries(64)
     assert edges == sorted(set(edges)) and len(edges) == 62
 
 

@@ -37,15 +37,15 @@ def model():
     ("walk on, make a turn to the left and carry on", ["walk_turn_left"]),
 ])  # fmt: skip
 def test_the_verb_decides(model, text, actions):
-    assert [p.action for p in model.wording.plain(text, model.grounder)] == actions
+    assert [p.action for p in model.phrase_index.plain(text, model.grounder)] == actions
 
 
 def test_a_part_of_the_body_that_an_action_never_moves_speaks_against_it(model):
     texts = "roll your shoulders", "turn your head"
-    rolled, turned = (model.wording.plain(t, model.grounder)[0].action for t in texts)
+    rolled, turned = (model.phrase_index.plain(t, model.grounder)[0].action for t in texts)
     assert rolled != "roll" and turned in ("look_around", "shake_head")
 
 
 def test_once_around_is_a_full_turn(model):
-    (plain,) = model.wording.plain("he spins slowly once to the right", model.grounder)
+    (plain,) = model.phrase_index.plain("he spins slowly once to the right", model.grounder)
     assert plain.turn is not None and (plain.turn.degrees, plain.turn.side) == (360, "right")

@@ -8,7 +8,7 @@ import pytest
 
 from avatargpt.language.clauses import clauses
 from avatargpt.language.sides import first_side
-from avatargpt.retrieval.phrases import FILE, Wording
+from avatargpt.retrieval.phrases import FILE, PhraseIndex
 from vqvae.errors import UserError
 
 WORDS = ["walk", "wave", "raise", "hand", "bow", "left", "right", "arm"]
@@ -23,7 +23,7 @@ class CountingGrounder:
 
 
 @pytest.fixture
-def book() -> Wording:
+def book() -> PhraseIndex:
     keys = ["a person walks", "wave the left hand", "wave the right hand", "a person bows"]
     captions = [
         {"": "a person walks", "elderly": "an old person walks"}, {"": "the left hand waves"},
@@ -32,7 +32,7 @@ def book() -> Wording:
     vectors = CountingGrounder().sentence(keys)
     sides, lengths = ["", "left", "right", ""], {"a person walks": [4, 8]}
     classes = ["walk", "wave left", "wave right", "bow"]
-    return Wording(keys, captions, classes, sides, {"feebly": "elderly"}, lengths, vectors)
+    return PhraseIndex(keys, captions, classes, sides, {"feebly": "elderly"}, lengths, vectors)
 
 
 @pytest.mark.parametrize(
@@ -58,42 +58,42 @@ def test_the_side_named_first_counts() -> None:
     assert first_side("walk") == ""
 
 
-def test_sides_are_never_mixed_up(book: Wording) -> None:
+def test_sides_are_never_mixed_up(book: PhraseIndex) -> None:
     grounder = CountingGrounder()
     for side in ("left", "right"):
         found = book.plain(f"please wave that {side} hand", grounder)  # type: ignore[arg-type]
         assert [p.text for p in found] == [f"the {side} hand waves"]
 
 
-def test_styles_and_lengths(book: Wording) -> None:
+def test_styles_and_lengths(book: PhraseIndex) -> None:
     grounder = CountingGrounder()
     assert book.plain("walk feebly", grounder)[0].text == "an old person walks"  # type: ignore[arg-type]
     assert book.plain("walk", grounder)[0].lengths == (4, 8)  # type: ignore[arg-type]
 
 
-def test_what_is_far_keeps_its_own_words(book: Wording) -> None:
+def test_what_is_far_keeps_its_own_words(book: PhraseIndex) -> None:
     found = book.plain("xyzzy plugh", CountingGrounder(), least=0.9)  # type: ignore[arg-type]
     assert found[0].text == "xyzzy plugh"
 
 
-def test_save_load_and_damage(book: Wording, tmp_path: Path) -> None:
+def test_save_load_and_damage(book: PhraseIndex, tmp_path: Path) -> None:
     book.save(tmp_path)
-    again = Wording.load(tmp_path)
+    again = PhraseIndex.load(tmp_path)
     assert again is not None
     assert again.keys == book.keys and again.captions == book.captions and again.lengths == book.lengths
     assert again.classes == book.classes and again.sides.tolist() == book.sides.tolist()
     assert np.abs(again.vectors - book.vectors).max() < 5e-3
     (tmp_path / FILE).write_bytes((tmp_path / FILE).read_bytes()[:100])
     with pytest.raises(UserError, match="not a readable book"):
-        Wording.load(tmp_path)
-    assert Wording.load(tmp_path / "none") is None
+        PhraseIndex.load(tmp_path)
+    assert PhraseIndex.load(tmp_path / "none") is None
 
 
 def test_a_caption_that_tells_more_is_taken_when_it_is_nearer() -> None:
     keys = ["a person waves", "wave the left arm", "say hi with the arm"]
     captions = [{"": "a person waves"}, {"": "wave the left arm"}, {"": "a person waves"}]
     vectors = CountingGrounder().sentence(["wave", "wave left arm", "bow"])
-    book = Wording(keys, captions, ["wave"] * 3, ["", "left", ""], {}, {}, vectors)
+    book = PhraseIndex(keys, captions, ["wave"] * 3, ["", "left", ""], {}, {}, vectors)
     grounder = CountingGrounder()
     assert book.plain("bow with the left raised", grounder)[0].text == "wave the left arm"  # type: ignore[arg-type]
     assert book.plain("bow", grounder)[0].text == "a person waves"  # type: ignore[arg-type]
@@ -102,7 +102,7 @@ def test_a_caption_that_tells_more_is_taken_when_it_is_nearer() -> None:
 def test_an_action_whose_only_caption_belongs_to_another_keeps_it() -> None:
     keys, captions = ["a person waves", "say hi"], [{"": "a person waves"}, {"": "a person waves"}]
     vectors = CountingGrounder().sentence(["wave", "bow"])
-    book = Wording(keys, captions, ["wave", "greet"], ["", ""], {}, {}, vectors)
+    book = PhraseIndex(keys, captions, ["wave", "greet"], ["", ""], {}, {}, vectors)
     assert book.plain("bow", CountingGrounder())[0].text == "a person waves"  # type: ignore[arg-type]
 
 
@@ -111,7 +111,7 @@ def test_a_phrasing_that_says_the_same_decides_alone() -> None:
     vote = np.array([0.95, 0.88, 0.88, 0.88, 0.87, 0.86])
     keys = [str(i) for i in range(6)]
     captions, classes = [{"": k} for k in keys], ["bow", *["walk"] * 5]
-    book = Wording(keys, captions, classes, [""] * 6, {}, {}, np.zeros((6, 8), np.float32))
+    book = PhraseIndex(keys, captions, classes, [""] * 6, {}, {}, np.zeros((6, 8), np.float32))
     assert book._vote(vote) == 0
     assert book._vote(vote - [0.04, 0, 0, 0, 0, 0]) == 1  # the lead is too small
     assert book._vote(vote - 0.2) == 1  # none is near
@@ -119,7 +119,7 @@ def test_a_phrasing_that_says_the_same_decides_alone() -> None:
 
 def test_backflips_go_backward_and_faces_do_not() -> None:
     captions = [{"": c} for c in ("a person does a backflip", "a person turns and ends up facing backward", "he walks")]
-    book = Wording(["a", "b", "c"], captions, ["x", "y", "z"], [""] * 3, {}, {}, np.zeros((3, 8), np.float32))
+    book = PhraseIndex(["a", "b", "c"], captions, ["x", "y", "z"], [""] * 3, {}, {}, np.zeros((3, 8), np.float32))
     assert book.said_backward.tolist() == [True, False, False] and not book.backward.any()
 
 
@@ -137,7 +137,7 @@ def test_backflips_go_backward_and_faces_do_not() -> None:
 def test_how_often_is_told(asked: str, caption: str) -> None:
     keys = ["a person waves", "a person waves twice", "a person waves four times"]
     vectors = CountingGrounder().sentence(["wave"] * 3)
-    book = Wording(keys, [{"": k} for k in keys], ["wave"] * 3, [""] * 3, {}, {}, vectors)
+    book = PhraseIndex(keys, [{"": k} for k in keys], ["wave"] * 3, [""] * 3, {}, {}, vectors)
     assert book.plain(asked, CountingGrounder())[0].text == caption  # type: ignore[arg-type]
 
 
@@ -145,7 +145,7 @@ def test_places_that_were_not_asked_for_come_last() -> None:
     keys = ["wave", "a person waves above the head", "a person waves", "a person raises and waves backward"]
     captions = [{"": k if k != "wave" else keys[1]} for k in keys]
     vectors = CountingGrounder().sentence(keys)
-    book = Wording(keys, captions, ["wave"] * 4, [""] * 4, {}, {}, vectors)
+    book = PhraseIndex(keys, captions, ["wave"] * 4, [""] * 4, {}, {}, vectors)
     assert [sorted(book.places(i)) for i in range(4)] == [[], ["above"], [], ["backward"]]
     for asked, told in (("wave", keys[2]), ("wave above the head", keys[1]), ("raise and wave backwards", keys[3])):
         assert book.plain(asked, CountingGrounder())[0].text == told
@@ -159,7 +159,7 @@ def test_a_caption_of_the_side_that_is_asked_for_is_taken(side: str) -> None:
     near = CountingGrounder().sentence([f"wave the {side} hand"])
     away = np.linalg.svd(near)[2][1:2]
     vectors = np.concatenate([near, *[0.95 * near + np.sqrt(1 - 0.95**2) * away] * 2])
-    one = Wording(keys, captions, ["wave"] * 3, ["", "left", "right"], {}, {}, vectors)
+    one = PhraseIndex(keys, captions, ["wave"] * 3, ["", "left", "right"], {}, {}, vectors)
     found = one.plain(f"wave the {side} hand", CountingGrounder())  # type: ignore[arg-type]
     assert [p.text for p in found] == [f"the {side} one goes to and fro"]
 
@@ -171,7 +171,7 @@ def test_an_action_that_is_done_on_the_side_asked_for_goes_first() -> None:
     near = CountingGrounder().sentence(["raise the left hand"])
     away = np.linalg.svd(near)[2][1:2]
     vectors = np.concatenate([near, *[0.92 * near + np.sqrt(1 - 0.92**2) * away] * 2])
-    one = Wording(keys, captions, ["ask", "raise", "raise"], ["", "left", "right"], {}, {}, vectors)
+    one = PhraseIndex(keys, captions, ["ask", "raise", "raise"], ["", "left", "right"], {}, {}, vectors)
     for side in ("left", "right"):
         found = one.plain(f"raise the {side} hand", CountingGrounder())  # type: ignore[arg-type]
         assert [p.text for p in found] == [f"raise arm with the {side}"]
@@ -183,6 +183,6 @@ def test_an_action_that_is_done_on_the_side_asked_for_goes_first() -> None:
 )
 def test_standing_still_is_understood(asked: str) -> None:
     keys = ["stands still", "wave hand"]
-    book = Wording(keys, [{"": k} for k in keys], keys, ["", ""], {}, {}, CountingGrounder().sentence(keys))
+    book = PhraseIndex(keys, [{"": k} for k in keys], keys, ["", ""], {}, {}, CountingGrounder().sentence(keys))
     assert book.plain(asked, CountingGrounder())[0].text == "stands still"  # type: ignore[arg-type]
     assert book.plain("wave the hand and do not bow", CountingGrounder())[0].text == "wave hand"  # type: ignore[arg-type]

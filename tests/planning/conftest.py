@@ -12,7 +12,7 @@ from avatargpt.body.speaker import Speaker
 from avatargpt.model.config import AvatarGPTConfig
 from avatargpt.model.model import AvatarGPTModel
 from avatargpt.model.text_encoder import TextTokenizer
-from avatargpt.retrieval.phrases import Wording
+from avatargpt.retrieval.phrases import PhraseIndex
 
 LINES = [
     "a tired nurse finishes the night shift", "she washes her hands; she sits down and writes; she stands up",
@@ -47,10 +47,10 @@ def grounder() -> CountingGrounder:
 
 
 @pytest.fixture(scope="session")
-def book(grounder: CountingGrounder) -> Wording:
+def book(grounder: CountingGrounder) -> PhraseIndex:
     keys = ["a person walks", "raise the left arm", "a person raises their left arm", "a person bows", "sit down"]
     said = ["a person walks", "a person raises their left arm", "a person raises their left arm", "a person bows",
             "someone sits down"]  # fmt: skip
     classes = ["walk", "raise", "raise", "bow", "sit"]
     sides = ["", "left", "left", "", ""]
-    return Wording(keys, [{"": s} for s in said], classes, sides, {}, {}, grounder.sentence(keys))
+    return PhraseIndex(keys, [{"": s} for s in said], classes, sides, {}, {}, grounder.sentence(keys))

@@ -9,12 +9,12 @@ import pytest
 
 from avatargpt.planning import Activity, Plan, check_spec
 from avatargpt.planning.executable import Checked, Executable
-from avatargpt.retrieval.phrases import Wording
+from avatargpt.retrieval.phrases import PhraseIndex
 from vqvae.errors import UserError
 
 
 @pytest.fixture
-def executable(book: Wording, grounder: Any) -> Executable:
+def executable(book: PhraseIndex, grounder: Any) -> Executable:
     return Executable(book, grounder, 1.1)
 
 
@@ -43,7 +43,7 @@ def test_weak_steps_are_reworded_and_told(executable: Executable) -> None:
     assert len(notes) == 1 and "became 'he walks'" in notes[0] and "score was 1.0" in notes[0]
 
 
-def test_steps_without_another_wording_are_asked_for_again(book: Wording, grounder: Any) -> None:
+def test_steps_without_another_wording_are_asked_for_again(book: PhraseIndex, grounder: Any) -> None:
     strict = Executable(book, grounder, 1.1)
     strict.paraphrase = lambda step: ""  # type: ignore[method-assign]
     asked = []

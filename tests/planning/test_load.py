@@ -13,7 +13,7 @@ from avatargpt.planning import described, load_planner
 from avatargpt.planning.executable import Checked
 from avatargpt.planning.model_planner import ModelPlanner
 from avatargpt.planning.remote import KEY, MODEL, URL, RemotePlanner
-from avatargpt.retrieval.phrases import Wording
+from avatargpt.retrieval.phrases import PhraseIndex
 from vqvae.errors import UserError
 
 
@@ -31,7 +31,7 @@ def test_by_name(speaker: Speaker, monkeypatch: pytest.MonkeyPatch) -> None:
         load_planner("retrival", speaker)
 
 
-def test_steps_are_checked_where_the_motion_side_can_tell(speaker: Speaker, book: Wording, grounder: Any) -> None:
+def test_steps_are_checked_where_the_motion_side_can_tell(speaker: Speaker, book: PhraseIndex, grounder: Any) -> None:
     model: Any = SimpleNamespace(**vars(speaker) | {"wording": book, "grounder": grounder})
     found = load_planner("model", model)
     assert isinstance(found, Checked) and isinstance(found.planner, ModelPlanner) and found.name == "model"

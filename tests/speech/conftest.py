@@ -13,8 +13,8 @@ from avatargpt.face.audio_model.driver import Driver
 from avatargpt.face.audio_model.features import extract
 from avatargpt.face.audio_model.network import DriverConfig, DriverNetwork
 from avatargpt.face.audio_model.visemes import STYLE, teach
-from avatargpt.face.instructions.network import ReaderConfig, ReaderNetwork
-from avatargpt.face.instructions.parser import ScoreReader
+from avatargpt.face.instructions.network import ParserConfig, ParserNetwork
+from avatargpt.face.instructions.parser import InstructionParser
 from avatargpt.signals.audio import RATE, frames_in
 from avatargpt.signals.phones import Phone
 from avatargpt.train.speech_data.corpus import SpeechClip
@@ -83,8 +83,8 @@ def own(count: int) -> list[Score]:
     return [one.score for one in list(read_instructions(OWN))[:count]]
 
 
-def small(lengths: bool = False, **about: Any) -> ScoreReader:
+def small(lengths: bool = False, **about: Any) -> InstructionParser:
     """A reader with random weights, always the same."""
     torch.manual_seed(1)
-    shape = ReaderConfig(width=16, hidden=16, heads=2, decoder=1, layers=[6], rank=0, lengths=lengths, **about)
-    return ScoreReader(ReaderNetwork(shape))
+    shape = ParserConfig(width=16, hidden=16, heads=2, decoder=1, layers=[6], rank=0, lengths=lengths, **about)
+    return InstructionParser(ParserNetwork(shape))

@@ -71,16 +71,16 @@ def test_the_slow_average_is_the_same_frame_by_frame(driver: Driver, tmp_path: P
 
 
 def test_the_slow_average_knows_the_usual_level_and_the_noise() -> None:
-    from avatargpt.face.audio_model.long_term_spectrum import Slowly, slowly
+    from avatargpt.face.audio_model.long_term_spectrum import LongTermSpectrum, long_term_spectrum
 
     rng = np.random.default_rng(0)
     speaks = rng.random(400) < 0.7
     level = np.where(speaks, 2.0, -2.0)[:, None].repeat(332, 1).astype(np.float32)
-    said = slowly(torch.from_numpy(level)[None], 3.0)[0].numpy()
+    said = long_term_spectrum(torch.from_numpy(level)[None], 3.0)[0].numpy()
     assert np.allclose(said[0], level[0, :160])  # of one frame the usual level and the lowest are its own
     usual, low = said[200:, :80], said[200:, 80:]
     assert abs(usual.mean() - 0.8) < 0.3 and abs(low.mean() + 1.0) < 0.4
-    one = Slowly(3.0)
+    one = LongTermSpectrum(3.0)
     assert np.allclose(np.stack([one(row) for row in level]), said, atol=1e-4)
 
 

@@ -8,8 +8,8 @@ import torch
 
 from avatargpt.face.audio_model.driver import Driver
 from avatargpt.face.instructions.decoding import Decoding
-from avatargpt.face.instructions.network import ReaderConfig, ReaderNetwork, seconds_left
-from avatargpt.face.instructions.parser import ScoreReader, wordings
+from avatargpt.face.instructions.network import ParserConfig, ParserNetwork, seconds_left
+from avatargpt.face.instructions.parser import InstructionParser, wordings
 from avatargpt.face.instructions.score_tokens import START, Clock, ScoreTokens, clock_times, lasting
 from avatargpt.face.instructions.scores import spread
 from avatargpt.face.performer import FacePerformer
@@ -80,17 +80,17 @@ def test_near_values_share_what_is_right() -> None:
 
 
 def test_a_field_counts_with_all_its_values() -> None:
-    reader = small()
-    chances = np.zeros(len(reader.tokens))
-    chances[reader.tokens.token("same")] = 0.4
+    parser = small()
+    chances = np.zeros(len(parser.tokens))
+    chances[parser.tokens.token("same")] = 0.4
     for value, chance in ((0.2, 0.1), (0.3, 0.3), (0.4, 0.2)):  # together more than "same"
-        chances[reader.tokens.token("after", value)] = chance
-    assert reader.readings[0].chosen(chances, ["after", "since", "same", "at"]) == reader.tokens.token("after", 0.3)
+        chances[parser.tokens.token("after", value)] = chance
+    assert parser.readings[0].chosen(chances, ["after", "since", "same", "at"]) == parser.tokens.token("after", 0.3)
 
 
 def test_whatever_an_untrained_reader_says_is_a_score() -> None:
-    reader = small()
-    for score in reader.read(["smile", "wink with the left eye and then nod twice, very slowly"], Words()):
+    parser = small()
+    for score in parser.read(["smile", "wink with the left eye and then nod twice, very slowly"], Words()):
         assert score.length > 0 and (score.events or score.emotions)
 
 
@@ -109,11 +109,11 @@ class _Spaces(Words):
 
 def test_a_damaged_or_missing_reader(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no reader.json"):
-        ScoreReader.load(tmp_path)
+        InstructionParser.load(tmp_path)
     small().save(tmp_path)
     (tmp_path / "reader.safetensors").write_bytes(b"x" * 100)
     with pytest.raises(UserError, match="not a reader"):
-        ScoreReader.load(tmp_path)
+        InstructionParser.load(tmp_path)
 
 
 def test_other_wordings_of_an_instruction() -> None:
@@ -126,19 +126,19 @@ def test_other_wordings_of_an_instruction() -> None:
 
 
 def test_readings_of_the_mirror_image_are_turned_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    reader, left = small(), Score(2.0, (Event("wink_left", 0.2, 0.5, 0.7),), (), "")
-    rows = {"left": reader.tokens.encode(left), "right": reader.tokens.encode(left.mirrored())}
+    parser, left = small(), Score(2.0, (Event("wink_left", 0.2, 0.5, 0.7),), (), "")
+    rows = {"left": parser.tokens.encode(left), "right": parser.tokens.encode(left.mirrored())}
     asked: list[int] = []
 
     def drawn(states: list[np.ndarray], seconds: float | None, samples: int) -> list[list[list[int]]]:
         asked.append(len(states))
         return [[rows["left"]] * samples] * (len(states) - 1) + [[rows["right"]] * samples]
 
-    monkeypatch.setattr(reader.readings[0], "likeliest", lambda *_: rows["left"])
-    monkeypatch.setattr(reader.readings[0], "drawn", drawn)
+    monkeypatch.setattr(parser.readings[0], "likeliest", lambda *_: rows["left"])
+    monkeypatch.setattr(parser.readings[0], "drawn", drawn)
     found: list[list[Score]] = []
     monkeypatch.setattr("avatargpt.face.instructions.parser.agreed", lambda some: found.append(list(some)) or some[0])
-    reader.read(["wink with the left eye"], Words(), 3)
+    parser.read(["wink with the left eye"], Words(), 3)
     assert asked == [4] and len(found[0]) == 1 + 4 * 3
     assert {e.action for s in found[0] for e in s.events} == {"wink_left"}
     assert {s.text for s in found[0]} == {"wink with the left eye"}
@@ -146,7 +146,7 @@ def test_readings_of_the_mirror_image_are_turned_back(monkeypatch: pytest.Monkey
 
 def test_token_by_token_the_decoder_says_what_it_says_at_once() -> None:
     torch.manual_seed(3)
-    network = ReaderNetwork(ReaderConfig(width=16, hidden=24, heads=2, decoder=2, layers=[6], rank=0)).eval()
+    network = ParserNetwork(ParserConfig(width=16, hidden=24, heads=2, decoder=2, layers=[6], rank=0)).eval()
     torch.nn.init.normal_(network.place)
     states, words, of = torch.randn(2, 5, 384), torch.ones(2, 5), torch.tensor([0, 1, 1])
     words[0, 3:] = 0
@@ -162,10 +162,10 @@ def test_token_by_token_the_decoder_says_what_it_says_at_once() -> None:
             assert torch.allclose(decoding.step(tokens[left, t]), wanted[left, t], atol=1e-5)
 
 
-def counting() -> ReaderNetwork:
+def counting() -> ParserNetwork:
     torch.manual_seed(4)
-    shape = ReaderConfig(width=16, hidden=24, heads=2, decoder=2, layers=[6], rank=0, lengths=True, countdown=True)
-    return ReaderNetwork(shape).eval()
+    shape = ParserConfig(width=16, hidden=24, heads=2, decoder=2, layers=[6], rank=0, lengths=True, countdown=True)
+    return ParserNetwork(shape).eval()
 
 
 def test_what_is_left_of_a_wanted_length_counts() -> None:
@@ -189,12 +189,12 @@ def test_what_is_left_of_a_wanted_length_counts() -> None:
         for t in range(6):
             assert torch.allclose(decoding.step(tokens[:, t], left[:, t]), told[:, t], atol=1e-5)
     with pytest.raises(UserError, match="countdown without lengths"):
-        ReaderConfig(countdown=True)
+        ParserConfig(countdown=True)
 
 
 @torch.inference_mode()
 def test_a_reader_is_told_what_is_left_as_it_writes(monkeypatch: pytest.MonkeyPatch) -> None:
-    reader, step = ScoreReader(counting()), Decoding.step
+    parser, step = InstructionParser(counting()), Decoding.step
     said: list[tuple[list[int], list[float] | None]] = []
 
     def watched(self: Decoding, tokens: torch.Tensor, left: torch.Tensor | None = None) -> torch.Tensor:
@@ -203,53 +203,53 @@ def test_a_reader_is_told_what_is_left_as_it_writes(monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr(Decoding, "step", watched)
     states = Words().states(["smile, then nod"])
-    row = reader.readings[0].likeliest(states[0], 7.5)
-    wanted = seconds_left(row, 7.5, reader.tokens)
+    row = parser.readings[0].likeliest(states[0], 7.5)
+    wanted = seconds_left(row, 7.5, parser.tokens)
     assert [left for _, left in said] == [pytest.approx([x]) for x in wanted] and len(said) == len(row)
     said.clear()
-    rows = reader.readings[0].drawn(states, 7.5, 3)[0]
+    rows = parser.readings[0].drawn(states, 7.5, 3)[0]
     drawn = [[x for _, left in said for x in left or ()]]
     assert rows and sorted(drawn[0])[-3:] == [7.5] * 3
-    ends = [round(seconds_left(r, 7.5, reader.tokens)[-1], 4) for r in rows]
+    ends = [round(seconds_left(r, 7.5, parser.tokens)[-1], 4) for r in rows]
     assert set(ends) <= {round(x, 4) for x in drawn[0]}
     said.clear()
-    reader.readings[0].drawn(states, None, 1)
+    parser.readings[0].drawn(states, None, 1)
     assert all(left is None for _, left in said)
 
 
 def test_several_readers_are_asked_alike(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     torch.manual_seed(2)
-    wider = ReaderNetwork(ReaderConfig(width=24, hidden=16, heads=2, decoder=1, layers=[6], rank=0))
-    both, asked = ScoreReader(small().network, wider), list[list[Score]]()
+    wider = ParserNetwork(ParserConfig(width=24, hidden=16, heads=2, decoder=1, layers=[6], rank=0))
+    both, asked = InstructionParser(small().network, wider), list[list[Score]]()
     found = both.read(["smile, then nod"], Words(), 4)
     both.save(tmp_path)
-    again = ScoreReader.load(tmp_path)
+    again = InstructionParser.load(tmp_path)
     assert len(again.others) == 1 and again.others[0].config.width == 24
     monkeypatch.setattr("avatargpt.face.instructions.parser.agreed", lambda some: asked.append(list(some)) or some[0])
     again.read(["smile, then nod"], Words(), 4)
     monkeypatch.undo()
-    alone = [ScoreReader(n) for n in (both.network, wider)]
+    alone = [InstructionParser(n) for n in (both.network, wider)]
     ways = 1 + len(wordings("smile, then nod", True))
     assert 1 + 4 * ways < len(asked[0]) <= 1 + 2 * 4 * ways
     assert again.read(["smile, then nod"], Words(), 4) == found
     assert alone[0].read(["smile, then nod"], Words(), 0) == both.read(["smile, then nod"], Words(), 0)
     alone[0].save(tmp_path)
-    assert not ScoreReader.load(tmp_path).others  # the second one is gone
+    assert not InstructionParser.load(tmp_path).others  # the second one is gone
     with pytest.raises(UserError, match="all of the same"):
-        ScoreReader(wider, ReaderNetwork(ReaderConfig(width=16, hidden=16, heads=2, layers=[0, 3], rank=0)))
+        InstructionParser(wider, ParserNetwork(ParserConfig(width=16, hidden=16, heads=2, layers=[0, 3], rank=0)))
 
 
 def test_what_is_read_does_not_depend_on_the_others() -> None:
-    reader, texts = small(), ["smile", "wink with the left eye, then nod", "yawn"]
-    assert reader.read(texts, Words()) == [reader.read([t], Words())[0] for t in texts]
-    assert reader.read([], Words()) == []
+    parser, texts = small(), ["smile", "wink with the left eye, then nod", "yawn"]
+    assert parser.read(texts, Words()) == [parser.read([t], Words())[0] for t in texts]
+    assert parser.read([], Words()) == []
 
 
 @pytest.mark.parametrize("learnt", [False, True])
 def test_a_wanted_length_is_told_to_a_reader_that_learnt_to_heed_it(
     monkeypatch: pytest.MonkeyPatch, learnt: bool
 ) -> None:
-    reader, firsts = small(learnt), set[int]()
+    parser, firsts = small(learnt), set[int]()
     step = Decoding.step
 
     def watched(self: Decoding, tokens: torch.Tensor, left: torch.Tensor | None = None) -> torch.Tensor:
@@ -258,34 +258,35 @@ def test_a_wanted_length_is_told_to_a_reader_that_learnt_to_heed_it(
         return step(self, tokens, left)
 
     monkeypatch.setattr(Decoding, "step", watched)
-    reader.read(["smile, then nod"], Words(), 2, [7.4])
-    assert firsts == {reader.tokens.token("length", 7.5) if learnt else reader.network.begin}
+    parser.read(["smile, then nod"], Words(), 2, [7.4])
+    assert firsts == {parser.tokens.token("length", 7.5) if learnt else parser.network.begin}
     firsts.clear()
-    reader.read(["smile, then nod"], Words(), 2)
-    assert firsts == {reader.network.begin}
+    parser.read(["smile, then nod"], Words(), 2)
+    assert firsts == {parser.network.begin}
 
 
 def test_readers_that_learnt_lengths_later_have_a_mean_that_heeds_them(tmp_path: Path) -> None:
     for name, learnt in (("a", False), ("b", True)):
-        reader = small(learnt)
-        torch.nn.init.constant_(reader.network.place, float(learnt))
-        reader.save(tmp_path / name)
-    mean = mean_of(f"{tmp_path / 'a'},{tmp_path / 'b'}", ScoreReader.load)
+        parser = small(learnt)
+        torch.nn.init.constant_(parser.network.place, float(learnt))
+        parser.save(tmp_path / name)
+    mean = mean_of(f"{tmp_path / 'a'},{tmp_path / 'b'}", InstructionParser.load)
     assert mean.network.config.lengths and (mean.network.place == 0.5).all()
-    ScoreReader(ReaderNetwork(ReaderConfig(width=32, hidden=16, decoder=1, layers=[6], rank=0))).save(tmp_path / "c")
+    other = ParserConfig(width=32, hidden=16, decoder=1, layers=[6], rank=0)
+    InstructionParser(ParserNetwork(other)).save(tmp_path / "c")
     with pytest.raises(UserError, match="different shape"):
-        mean_of(f"{tmp_path / 'a'},{tmp_path / 'c'}", ScoreReader.load)
+        mean_of(f"{tmp_path / 'a'},{tmp_path / 'c'}", InstructionParser.load)
 
 
 def test_readings_fill_the_clip_before_they_are_compared(monkeypatch: pytest.MonkeyPatch) -> None:
-    reader, found = small(), list[list[Score]]()
-    row = reader.tokens.encode(Score(3.0, (Event("nod", 0.5, 1.5),)))
-    monkeypatch.setattr(reader.readings[0], "likeliest", lambda *_: row)
-    monkeypatch.setattr(reader.readings[0], "drawn", lambda states, *_: [[row]] * len(states))
+    parser, found = small(), list[list[Score]]()
+    row = parser.tokens.encode(Score(3.0, (Event("nod", 0.5, 1.5),)))
+    monkeypatch.setattr(parser.readings[0], "likeliest", lambda *_: row)
+    monkeypatch.setattr(parser.readings[0], "drawn", lambda states, *_: [[row]] * len(states))
     monkeypatch.setattr("avatargpt.face.instructions.parser.agreed", lambda some: found.append(list(some)) or some[0])
-    assert reader.read(["nod"], Words(), 0, [4.4])[0].events[0].end == pytest.approx(4.0)
-    assert reader.read(["nod"], Words(), 0)[0].events[0].end == pytest.approx(2.0)
-    reader.read(["nod", "nod"], Words(), 1, [4.4, None])
+    assert parser.read(["nod"], Words(), 0, [4.4])[0].events[0].end == pytest.approx(4.0)
+    assert parser.read(["nod"], Words(), 0)[0].events[0].end == pytest.approx(2.0)
+    parser.read(["nod", "nod"], Words(), 1, [4.4, None])
     assert [{round(s.events[0].end, 6) for s in some} for some in found] == [{4.0}, {2.0}]
 
 

@@ -8,15 +8,15 @@ import numpy as np
 import pytest
 import torch
 
-from avatargpt.face.instructions.network import ReaderConfig, ReaderNetwork
-from avatargpt.face.instructions.parser import ScoreReader
+from avatargpt.face.instructions.network import ParserConfig, ParserNetwork
+from avatargpt.face.instructions.parser import InstructionParser
 from avatargpt.face.instructions.score_tokens import clock_times
 from avatargpt.face.instructions.scores import FILLED
 from avatargpt.model.tuned_layers import TunedLayers
 from avatargpt.train.data.parser_material import (
     Material,
-    ReaderBatches,
-    ReaderTraining,
+    ParserBatches,
+    ParserTraining,
     bare,
     longer,
     material,
@@ -50,7 +50,7 @@ def test_training_resumes_as_if_it_had_not_stopped(tmp_path: Path) -> None:
     train(SMALL, own(12), parts, runtime, Words(), until=3)
     assert torch.load(parts / "checkpoint.pt", weights_only=True)["step"] == 3
     train(SMALL, own(12), parts, runtime, Words())
-    again = ScoreReader.load(parts)
+    again = InstructionParser.load(parts)
     for a, b in zip(whole.network.parameters(), again.network.parameters(), strict=True):
         assert torch.equal(a, b)
     for bad in (
@@ -81,10 +81,10 @@ def test_checkpoints_of_another_shape_are_not_gone_on_from(tmp_path: Path) -> No
 
 def test_readers_that_read_differently_are_not_begun_with(tmp_path: Path) -> None:
     shape: dict[str, Any] = dict(width=16, hidden=16, layers=[0, 3], rank=2, kinds=["a", "b"], read_as="a")
-    ScoreReader(ReaderNetwork(ReaderConfig(**shape))).save(tmp_path)
+    InstructionParser(ParserNetwork(ParserConfig(**shape))).save(tmp_path)
     for name, other in (("heads", {"heads": 2}), ("layers", {"layers": [0, 2]}), ("kinds", {"kinds": ["b", "a"]})):
         with pytest.raises(UserError, match=f"another shape than .*{name}"):
-            begin_with(ReaderNetwork(ReaderConfig(**{**shape, **other})), tmp_path)
+            begin_with(ParserNetwork(ParserConfig(**{**shape, **other})), tmp_path)
 
 
 def test_material_keeps_the_held_out_apart() -> None:
@@ -141,31 +141,31 @@ def test_longer_clips_leave_actions_where_they_are() -> None:
 
 
 def test_rows_with_a_told_length_teach_what_suits_it() -> None:
-    reader = small(lengths=True)
-    rows = rows_of(own(200), reader, Words())
-    lengths = [float(reader.tokens.value(begin)) for begin, *_ in rows.told]
-    read = [reader.tokens.decode(tokens) for _, tokens, _ in rows.told]
+    parser = small(lengths=True)
+    rows = rows_of(own(200), parser, Words())
+    lengths = [float(parser.tokens.value(begin)) for begin, *_ in rows.told]
+    read = [parser.tokens.decode(tokens) for _, tokens, _ in rows.told]
     assert all(abs(r.length - length) <= 0.5 for r, length in zip(read, lengths, strict=True))
     same = [tokens == said for tokens, said in zip(rows.tokens, (said for _, said, _ in rows.told), strict=True)]
     assert 0.03 < 1 - np.mean(same) < 0.2
     ratio = [length / r.length for length, r in zip(lengths, own(200), strict=True)]
     both = list(zip(ratio, lengths, strict=True))
     assert all(abs(x - 1) < 0.4 or x > FILLED - 0.3 or length == MAX_SECONDS for x, length in both)
-    batches = ReaderBatches({"written": rows}, Material().shares, ReaderTraining(), reader.network.begin, lengths=True)
+    batches = ParserBatches({"written": rows}, Material().shares, ParserTraining(), parser.network.begin, lengths=True)
     _, _, before, kinds, left, following = batches.draw(32, 0)
     assert kinds.tolist() == [-1] * 32  # of none: the reader learns no kinds
     for row, seconds, after in zip(before.tolist(), left, following.tolist(), strict=True):
         said = [t for t in after if t >= 0]
-        if row[0] == reader.network.begin:
+        if row[0] == parser.network.begin:
             assert said in rows.tokens and seconds.isnan().all()
         else:
             right = [some for begin, tokens, some in rows.told if begin == row[0] and tokens == said]
             assert any(seconds[: len(some)].tolist() == pytest.approx(some) for some in right)
             assert seconds[len(said) :].isnan().all()
-    always = ReaderBatches(
-        {"written": rows}, Material().shares, ReaderTraining(told=1.0), reader.network.begin, lengths=True
+    always = ParserBatches(
+        {"written": rows}, Material().shares, ParserTraining(told=1.0), parser.network.begin, lengths=True
     )
-    assert not (always.draw(32, 0)[2][:, 0] == reader.network.begin).any()
+    assert not (always.draw(32, 0)[2][:, 0] == parser.network.begin).any()
 
 
 @pytest.mark.parametrize(
@@ -181,15 +181,15 @@ def test_further_written_instructions_have_a_share_of_their_own(kind: str, count
 
 
 def test_rows_know_their_kind() -> None:
-    reader = small(kinds=["corpus", "written"], read_as="corpus")
+    parser = small(kinds=["corpus", "written"], read_as="corpus")
     shares = {"written_share": 0.4, "corpus_share": 0.3, "reworded_share": 0.1, "joined_share": 0.0, "named_share": 0.0}
     options = Material(composed=9, timed=9, joined=0, held=10, **shares)
     groups, held = material(own(40), options, own(60)[40:])
     assert len(groups["corpus"]) >= 18 and not {s.text for s in groups["corpus"]} & {s.text for s in groups["written"]}
-    rows = {k: rows_of(v[:40], reader, Words(), kind=k) for k, v in groups.items()}
+    rows = {k: rows_of(v[:40], parser, Words(), kind=k) for k, v in groups.items()}
     known = {k: r.kind for k, r in rows.items() if r.tokens and r.kind >= 0}
     assert known == {"written": 1, "corpus": 0, "reworded": 0}
-    batches = ReaderBatches(rows, options.shares, ReaderTraining(), reader.network.begin)
+    batches = ParserBatches(rows, options.shares, ParserTraining(), parser.network.begin)
     kinds = np.concatenate([batches.draw(48, step)[3].numpy() for step in range(8)])
     for kind, share in ((-1, 0.2 + 0.1 * 0.8), (0, 0.4 * 0.9), (1, 0.4 * 0.9)):  # one in ten is not told
         assert abs((kinds == kind).mean() - share) < 0.08
@@ -200,8 +200,8 @@ def test_rows_know_their_kind() -> None:
 def test_instructions_are_read_as_of_the_kind_that_is_said() -> None:
     torch.manual_seed(1)
     shape = {"width": 16, "hidden": 16, "heads": 2, "encoder": 1, "decoder": 1, "layers": [0], "rank": 0}
-    network = ReaderNetwork(ReaderConfig(**shape, kinds=["corpus", "written"], read_as="written")).eval()
-    plain = ReaderNetwork(ReaderConfig(**shape)).eval()
+    network = ParserNetwork(ParserConfig(**shape, kinds=["corpus", "written"], read_as="written")).eval()
+    plain = ParserNetwork(ParserConfig(**shape)).eval()
     plain.load_state_dict({k: v for k, v in network.state_dict().items() if k != "kinds"})
     with torch.no_grad():
         network.kinds.normal_()
@@ -211,15 +211,15 @@ def test_instructions_are_read_as_of_the_kind_that_is_said() -> None:
     usual = network.encode(states, words)
     assert torch.allclose(both[2], usual[2], atol=1e-6) and not torch.allclose(both[1], usual[1], atol=1e-2)
     with pytest.raises(UserError, match="read_as 'actors'; accepted: corpus"):
-        ReaderConfig(kinds=["corpus"], read_as="actors")
+        ParserConfig(kinds=["corpus"], read_as="actors")
     with pytest.raises(UserError, match="tuned 1"):
-        ReaderConfig(layers=[0, 3], tuned=1)
+        ParserConfig(layers=[0, 3], tuned=1)
 
 
 def test_a_lower_rank_keeps_what_counts_most() -> None:
     torch.manual_seed(5)
-    shape = ReaderConfig(width=16, hidden=16, heads=2, encoder=1, decoder=1, layers=[0, 3], rank=6)
-    whole = ReaderNetwork(shape).eval()
+    shape = ParserConfig(width=16, hidden=16, heads=2, encoder=1, decoder=1, layers=[0, 3], rank=6)
+    whole = ParserNetwork(shape).eval()
     with torch.no_grad():  # changes of rank 2, the rest hardly more than nothing
         for name, p in whole.named_parameters():
             if name.endswith(".up"):
@@ -274,7 +274,7 @@ def test_batches_hold_rows_of_about_one_length() -> None:
     groups, _ = material(own(60), Material(composed=30, joined=30, held=10))
     rows = {k: rows_of(v[:60], small(), Words()) for k, v in groups.items()}
     batches, again = (
-        ReaderBatches(rows, Material().shares, ReaderTraining(pool=4), small().network.begin) for _ in range(2)
+        ParserBatches(rows, Material().shares, ParserTraining(pool=4), small().network.begin) for _ in range(2)
     )
     lengths = [batches.draw(8, step)[0].shape[1] for step in range(12)]
     assert max(lengths) > 1.5 * min(lengths)
@@ -298,12 +298,12 @@ def test_training_begins_with_another_reader(tmp_path: Path) -> None:
 def test_a_grown_reader_reads_as_before(tmp_path: Path) -> None:
     torch.manual_seed(3)
     shape = {"width": 16, "hidden": 16, "heads": 2, "layers": [0, 3]}
-    first = ReaderNetwork(ReaderConfig(**shape, encoder=1, decoder=1, rank=2)).eval()
+    first = ParserNetwork(ParserConfig(**shape, encoder=1, decoder=1, rank=2)).eval()
     with torch.no_grad():
         for p in first.parameters():
             p.add_(0.1 * torch.randn_like(p))
-    ScoreReader(first).save(tmp_path)
-    grown = ReaderNetwork(ReaderConfig(**shape, encoder=2, decoder=3, rank=5)).eval()
+    InstructionParser(first).save(tmp_path)
+    grown = ParserNetwork(ParserConfig(**shape, encoder=2, decoder=3, rank=5)).eval()
     begin_with(grown, tmp_path)
     states, words = torch.randn(2, 7, 768), torch.ones(2, 7)
     tokens = torch.randint(0, 40, (2, 9))
@@ -311,7 +311,7 @@ def test_a_grown_reader_reads_as_before(tmp_path: Path) -> None:
     grown(states, words, tokens).sum().backward()
     new = [p.grad for k, p in grown.named_parameters() if k.startswith("encoder.1.linear2") or k.endswith(".up")]
     assert new and all(g is not None and g.abs().max() > 0 for g in new)  # what was added learns
-    deeper = ReaderNetwork(ReaderConfig(**shape, encoder=2, decoder=3, rank=5, tuned=0, kinds=["a", "b"])).eval()
+    deeper = ParserNetwork(ParserConfig(**shape, encoder=2, decoder=3, rank=5, tuned=0, kinds=["a", "b"])).eval()
     begin_with(deeper, tmp_path)
     with torch.no_grad():  # the states that the lower layers, not yet changed, make of the words
         third = states[..., :384]
@@ -319,7 +319,7 @@ def test_a_grown_reader_reads_as_before(tmp_path: Path) -> None:
             third = layer(third, torch.ones(2, 1, 1, 7, dtype=torch.bool))
     states = torch.cat([states[..., :384], third], -1)
     assert torch.allclose(deeper(states, words, tokens), first(states, words, tokens), atol=1e-4)
-    counts = ReaderNetwork(ReaderConfig(**shape, encoder=1, decoder=1, rank=2, lengths=True, countdown=True)).eval()
+    counts = ParserNetwork(ParserConfig(**shape, encoder=1, decoder=1, rank=2, lengths=True, countdown=True)).eval()
     begin_with(counts, tmp_path)
     left = torch.rand(2, 9) * 5
     states = torch.randn(2, 7, 768)
@@ -327,8 +327,8 @@ def test_a_grown_reader_reads_as_before(tmp_path: Path) -> None:
     counts(states, words, tokens, left=left).sum().backward()
     assert counts.left is not None and counts.left.weight.grad is not None and counts.left.weight.grad.any()
     with pytest.raises(UserError, match="another shape"):
-        begin_with(ReaderNetwork(ReaderConfig(**shape, encoder=1, decoder=1, rank=0)), tmp_path)
-    cut = ReaderNetwork(ReaderConfig(**shape, encoder=1, decoder=1, rank=1)).eval()
+        begin_with(ParserNetwork(ParserConfig(**shape, encoder=1, decoder=1, rank=0)), tmp_path)
+    cut = ParserNetwork(ParserConfig(**shape, encoder=1, decoder=1, rank=1)).eval()
     begin_with(cut, tmp_path)
     for a, b in zip(cut.parameters(), first.with_rank(1).parameters(), strict=True):
         assert torch.equal(a, b)

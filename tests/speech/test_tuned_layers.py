@@ -4,8 +4,8 @@ from pathlib import Path
 
 import torch
 
-from avatargpt.face.instructions.network import ReaderConfig, ReaderNetwork
-from avatargpt.face.instructions.parser import ScoreReader, reading_grounder
+from avatargpt.face.instructions.network import ParserConfig, ParserNetwork
+from avatargpt.face.instructions.parser import InstructionParser, reading_grounder
 from avatargpt.face.instructions.sampling import padded
 from avatargpt.model.text_encoder import SentenceGrounder
 from avatargpt.model.tuned_layers import WIDTH, TunedLayers
@@ -22,15 +22,15 @@ def test_before_training_they_are_the_encoder() -> None:
 
 def test_a_reader_stores_its_changes_alone(tmp_path: Path) -> None:
     torch.manual_seed(0)
-    config = ReaderConfig(width=16, hidden=16, heads=2, decoder=1, layers=[0, 3], rank=2)
-    reader = ScoreReader(ReaderNetwork(config))
-    assert not any(k.endswith("query.weight") for k in reader.network.state_dict())
+    config = ParserConfig(width=16, hidden=16, heads=2, decoder=1, layers=[0, 3], rank=2)
+    parser = InstructionParser(ParserNetwork(config))
+    assert not any(k.endswith("query.weight") for k in parser.network.state_dict())
     with torch.no_grad():
-        for k, v in reader.network.named_parameters():
+        for k, v in parser.network.named_parameters():
             v.add_(0.1 * torch.randn_like(v)) if k.endswith(".up") else None
-    reader.save(tmp_path)
+    parser.save(tmp_path)
     grounder = reading_grounder(config)
-    again = ScoreReader.load(tmp_path)
+    again = InstructionParser.load(tmp_path)
     states, words = padded(grounder.states(TEXTS))
-    assert torch.equal(again.network.encode(states, words), reader.network.encode(states, words))
-    assert again.read(TEXTS, grounder) == reader.read(TEXTS, grounder)
+    assert torch.equal(again.network.encode(states, words), parser.network.encode(states, words))
+    assert again.read(TEXTS, grounder) == parser.read(TEXTS, grounder)

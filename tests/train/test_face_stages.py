@@ -12,11 +12,11 @@ import pytest
 from avatargpt.api import AvatarGPT
 from avatargpt.face.audio_model.driver import Driver
 from avatargpt.face.audio_model.network import DriverConfig, DriverNetwork
-from avatargpt.face.instructions.network import ReaderConfig, ReaderNetwork
-from avatargpt.face.instructions.parser import ScoreReader
+from avatargpt.face.instructions.network import ParserConfig, ParserNetwork
+from avatargpt.face.instructions.parser import InstructionParser
 from avatargpt.model.checkpoint import SMALL, load_model
 from avatargpt.train.command import main
-from avatargpt.train.data.faces import LONGEST, told_clip, told_clips, wordless_clips
+from avatargpt.train.data.faces import LONGEST, conditioned_clip, conditioned_clips, wordless_clips
 from instruct_data.face import corpus
 from instruct_data.face.compose import composed
 from instruct_data.store import Store
@@ -25,7 +25,7 @@ CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 
 
 def test_clips_of_instructions(tmp_path: Path) -> None:
-    some = list(islice(told_clips(tmp_path, 5), 60))
+    some = list(islice(conditioned_clips(tmp_path, 5), 60))
     assert len({c.id for c in some}) == 60
     for clip in some:
         motion: Any = clip.load()
@@ -50,7 +50,8 @@ def test_instructions_of_the_corpus_come_in_other_words_too(
     lines = {"train": row[0], "val": row[0]}
     for name, score in lines.items():
         (tmp_path / f"{name}.jsonl").write_text(json.dumps(score.to_json() | {"text": score.text}) + "\n")
-    found = {c.id: c.extra["prompts"] for c in told_clips(tmp_path, 0, 1) if not c.id.startswith(("named", "felt"))}
+    clips = [c for c in conditioned_clips(tmp_path, 0, 1) if not c.id.startswith(("named", "felt"))]
+    found = {c.id: c.extra["prompts"] for c in clips}
     said = [s.text for s in row]
     assert found["train_00001_0"] == said and found["val_00001_0"] == said[:1]
     turned = found["train_00001_m_0"]
@@ -59,7 +60,7 @@ def test_instructions_of_the_corpus_come_in_other_words_too(
 
 def test_stages_from_instructions_to_a_model_of_two_modalities(mini: Any, tmp_path: Path) -> None:
     store = tmp_path / "store"
-    clips = [told_clip(f"c{i}", s, i, "val" if i % 5 == 0 else "train") for i, s in enumerate(composed(25, 2))]
+    clips = [conditioned_clip(f"c{i}", s, i, "val" if i % 5 == 0 else "train") for i, s in enumerate(composed(25, 2))]
     Store.write(clips, store)
     quick = ["--threads", "1", "--device", "cpu"]
     debug = CONFIGS / "tokenizer" / "face_debug.yaml"
@@ -108,13 +109,13 @@ def test_stages_from_instructions_to_a_model_of_two_modalities(mini: Any, tmp_pa
     for name, width in (("a", 16), ("b", 16), ("c", 24)):
         driver = DriverNetwork(DriverConfig(width=width, hidden=16, dilations=[1], text_width=8, inject=1))
         Driver(driver).save(tmp_path / name)
-        shape = ReaderConfig(width=width, hidden=16, heads=2, layers=[6], rank=0)
-        ScoreReader(ReaderNetwork(shape)).save(tmp_path / name)
+        shape = ParserConfig(width=width, hidden=16, heads=2, layers=[6], rank=0)
+        InstructionParser(ParserNetwork(shape)).save(tmp_path / name)
     drivers = ["--driver", f"{tmp_path / 'a'},{tmp_path / 'b'}", "--paired", str(tmp_path / "c")]
     readers = ["--reader", f"{tmp_path / 'a'},{tmp_path / 'b'}+{tmp_path / 'c'}"]
     assert main(["pack", "--language", str(tmp_path / "body"), "--face", str(tmp_path / "face"), "--tokenizer", both,
                  "-o", str(apart), "--bits", "8", *drivers, *readers]) == 0  # fmt: skip
-    found, asked = Driver.load(apart / "driver"), ScoreReader.load(apart / "driver")
+    found, asked = Driver.load(apart / "driver"), InstructionParser.load(apart / "driver")
     assert [found.network.config.width, found.paired.config.width] == [16, 24]
     assert [one.config.width for one in (asked.network, *asked.others)] == [16, 24]
     assert (apart / SMALL).is_file() and not list(apart.glob("model-*"))

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from avatargpt.model.scorer import FILE, Matcher, MatcherNetwork
+from avatargpt.model.scorer import FILE, ScorerNetwork, TextMotionScorer
 from avatargpt.signals.signature import SIZE
 from avatargpt.train.runtime import Runtime
-from avatargpt.train.scorer import MatcherTraining, PairBatches, Pairs, pairs_of, rank_one, train
+from avatargpt.train.scorer import PairBatches, Pairs, ScorerTraining, pairs_of, rank_one, train
 from vqvae.errors import UserError
 
 CONFIG = {
@@ -34,32 +34,32 @@ def made(kinds: int = 8, each: int = 10, seed: int = 0) -> Pairs:
 
 
 def test_it_learns_which_sentence_belongs_to_which_motion(tmp_path: Path) -> None:
-    matcher = train(CONFIG, made(), made(seed=5), tmp_path, RUNTIME)
+    motion_scorer = train(CONFIG, made(), made(seed=5), tmp_path, RUNTIME)
     held = made(seed=6)
-    told = matcher.network.hear(torch.from_numpy(held.vectors)).detach().numpy()
-    seen = matcher.network.see(torch.from_numpy(held.signatures)).detach().numpy()
+    told = motion_scorer.network.hear(torch.from_numpy(held.vectors)).detach().numpy()
+    seen = motion_scorer.network.see(torch.from_numpy(held.signatures)).detach().numpy()
     assert ((seen @ told.T).argmax(1) // 2 == held.classes).mean() > 0.95
-    assert rank_one(matcher.network, held, among=8) > 0.9
+    assert rank_one(motion_scorer.network, held, among=8) > 0.9
     torch.manual_seed(0)
-    untrained = MatcherNetwork(SIZE, 32, 16)
+    untrained = ScorerNetwork(SIZE, 32, 16)
     assert rank_one(untrained.eval(), held, among=8) < 0.5
-    again = Matcher.load(tmp_path)
+    again = TextMotionScorer.load(tmp_path)
     assert again is not None
-    assert torch.equal(again.network.see(torch.ones(1, SIZE)), matcher.network.see(torch.ones(1, SIZE)))
+    assert torch.equal(again.network.see(torch.ones(1, SIZE)), motion_scorer.network.see(torch.ones(1, SIZE)))
     assert '"rank_one"' in (tmp_path / "log.jsonl").read_text()
 
 
 def test_what_is_true_is_no_counter_example() -> None:
     pairs = made(4, 6)
-    rows, told, free = PairBatches(pairs, MatcherTraining(batch=16, families=2, each=4)).draw([0, 1])
-    again = PairBatches(pairs, MatcherTraining(batch=16, families=2, each=4)).draw([0, 1])
+    rows, told, free = PairBatches(pairs, ScorerTraining(batch=16, families=2, each=4)).draw([0, 1])
+    again = PairBatches(pairs, ScorerTraining(batch=16, families=2, each=4)).draw([0, 1])
     assert np.array_equal(rows, again[0]) and np.array_equal(told, again[1])
     for i, row in enumerate(rows):
         for j, word in enumerate(told):
             assert bool(free[i, j]) == (i != j and word in pairs.captions[row])
     pairs.recorded[:] = True
     pairs.captions = [[2 * c] for c in pairs.classes]  # other words that may be true of the class
-    rows, _, free = PairBatches(pairs, MatcherTraining(batch=16, families=2, each=4)).draw([0, 1])
+    rows, _, free = PairBatches(pairs, ScorerTraining(batch=16, families=2, each=4)).draw([0, 1])
     same = torch.from_numpy(pairs.classes[rows][:, None] == pairs.classes[rows][None])
     assert torch.equal(free | torch.eye(len(rows), dtype=torch.bool), same)
 
@@ -73,11 +73,11 @@ def test_mistakes(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="0 clips"):
         train(CONFIG, nothing, made(), tmp_path, RUNTIME)
     alike = made(1, 4)
-    assert np.isnan(rank_one(MatcherNetwork(SIZE, 8, 4), alike))  # no other words to tell apart from
-    assert Matcher.load(tmp_path) is None
-    Matcher(MatcherNetwork(20, 8, 4)).save(tmp_path)
+    assert np.isnan(rank_one(ScorerNetwork(SIZE, 8, 4), alike))  # no other words to tell apart from
+    assert TextMotionScorer.load(tmp_path) is None
+    TextMotionScorer(ScorerNetwork(20, 8, 4)).save(tmp_path)
     with pytest.raises(UserError, match="20 numbers"):
-        Matcher.load(tmp_path)
+        TextMotionScorer.load(tmp_path)
     (tmp_path / FILE).write_bytes(b"x" * 50)
     with pytest.raises(UserError, match="not a readable matcher"):
-        Matcher.load(tmp_path)
+        TextMotionScorer.load(tmp_path)

@@ -14,8 +14,8 @@ from safetensors.numpy import load_file
 
 from avatargpt.metrics.traits import manners
 from avatargpt.metrics.truths import Truths
-from avatargpt.model.scorer import MatcherNetwork
-from avatargpt.retrieval.phrases import Wording
+from avatargpt.model.scorer import ScorerNetwork
+from avatargpt.retrieval.phrases import PhraseIndex
 from avatargpt.signals.signature import SIZE
 from avatargpt.train.data.judged import Judged, picked
 from avatargpt.train.phrase_index import (
@@ -23,11 +23,11 @@ from avatargpt.train.phrase_index import (
     _nearest,
     _usual,
     keyframed_captions,
+    with_normalised_of,
     with_performed,
-    with_plain_of,
 )
 from avatargpt.train.scorer import train
-from avatargpt.train.self_training import SIGNATURES, SOURCE, Practice, exercises, lessons, pass_rates, usual
+from avatargpt.train.self_training import SIGNATURES, SOURCE, SelfTraining, exercises, lessons, pass_rates, usual
 from instruct_data.store import ClipCodes, Store
 from tests.train.test_matcher import CONFIG, RUNTIME, made
 from vqvae.errors import UserError
@@ -69,11 +69,12 @@ def test_recorded_classes() -> None:
 
 def test_exercises_are_drawn_alike_and_bounded() -> None:
     clips = [clip("kick", [f"a person kicks the number {i}"], usual=True, reps=1) for i in range(30)]
-    some = exercises(clips, Practice(captions=7))
-    assert len(some) == 7 and [e.caption for e in some] == [e.caption for e in exercises(clips, Practice(captions=7))]
+    some = exercises(clips, SelfTraining(captions=7))
+    again = exercises(clips, SelfTraining(captions=7))
+    assert len(some) == 7 and [e.caption for e in some] == [e.caption for e in again]
     assert all(6 <= e.tokens <= 49 and abs(e.tokens - 12) <= 2 for e in some)
     with pytest.raises(UserError, match="no check"):
-        exercises([clip("", ["a person thinks"])], Practice())
+        exercises([clip("", ["a person thinks"])], SelfTraining())
 
 
 def paced(speed: float, seed: int, source: str = "bandai1", style: str = "normal") -> ClipCodes:
@@ -98,7 +99,7 @@ def test_styles_are_what_nearly_all_their_clips_show() -> None:
     assert old.traits == ["slower"]
     assert old.shown(walking(np.array([[80, 0]])))
     assert not old.shown(walking(np.array([[120, 0]])))
-    some = exercises(clips, Practice(), walking)
+    some = exercises(clips, SelfTraining(), walking)
     assert {e.manner is not None for e in some} == {True, False}
     assert any(e.clip.style == "old" and not e.passed(walking(np.array([[120, 0]]))) for e in some)
 
@@ -179,10 +180,10 @@ def judged(seed: int, captions: int = 24, each: int = 8) -> Judged:
 
 def test_the_matcher_learns_which_answers_pass(tmp_path: Path) -> None:
     torch.manual_seed(0)
-    blind = picked(MatcherNetwork(SIZE, 32, 16).eval(), judged(9))
+    blind = picked(ScorerNetwork(SIZE, 32, 16).eval(), judged(9))
     config = {**CONFIG, "train": {**CONFIG["train"], "judged": 32, "held": 6}}
-    matcher = train(config, made(), made(seed=5), tmp_path, RUNTIME, "", judged(1))
-    seeing = picked(matcher.network, judged(9))
+    motion_scorer = train(config, made(), made(seed=5), tmp_path, RUNTIME, "", judged(1))
+    seeing = picked(motion_scorer.network, judged(9))
     assert seeing["picked"] > max(0.9, blind["picked"] + 0.1) and seeing["picked"] <= seeing["oracle"]
     assert seeing["single"] == blind["single"]
     assert '"picked"' in (tmp_path / "log.jsonl").read_text()
@@ -232,9 +233,9 @@ def test_requests_never_lead_to_unusual_clips() -> None:
 
 
 def test_an_earlier_book_keeps_its_plain_captions() -> None:
-    def book(captions: list[dict[str, str]], lengths: dict[str, list[int]]) -> Wording:
+    def book(captions: list[dict[str, str]], lengths: dict[str, list[int]]) -> PhraseIndex:
         keys = ["walk", "walk feebly", "bow", "new"][: len(captions)]
-        return Wording(keys, captions, keys, [""] * len(keys), {}, lengths, np.eye(len(keys), 8, dtype=np.float32))
+        return PhraseIndex(keys, captions, keys, [""] * len(keys), {}, lengths, np.eye(len(keys), 8, dtype=np.float32))
 
     earlier = book(
         [{"": "he walks", "elderly": "an old man walks"}, {"": "an old man walks", "elderly": "an old man walks"},
@@ -244,7 +245,7 @@ def test_an_earlier_book_keeps_its_plain_captions() -> None:
         [{"": "she walks", "elderly": "she walks feebly"}, {"": "she walks feebly", "elderly": "she walks feebly"},
          {"": "she bows"}, {"": "something new"}], {"she walks": [7], "she walks feebly": [8], "something new": [9]},
     )  # fmt: skip
-    found = with_plain_of(later, earlier)
+    found = with_normalised_of(later, earlier)
     assert [c[""] for c in found.captions] == ["he walks", "she walks feebly", "he bows", "something new"]
     assert found.captions[0]["elderly"] == "she walks feebly"
     assert found.lengths == {"he walks": [4], "he bows": [5], "she walks feebly": [8], "something new": [9]}
@@ -256,7 +257,7 @@ def test_a_book_gets_the_requests_that_no_clip_shows() -> None:
             return np.stack([np.eye(8, dtype=np.float32)[len(t) % 8] for t in texts])
 
     caption, lengths = PERFORMED_BY["stand_idle"]
-    book = Wording(["stand still"], [{"": "x"}], ["x"], [""], {}, {"x": [4]}, np.eye(1, 8, dtype=np.float32))
+    book = PhraseIndex(["stand still"], [{"": "x"}], ["x"], [""], {}, {"x": [4]}, np.eye(1, 8, dtype=np.float32))
     found = with_performed(book, Grounder())  # type: ignore[arg-type]
     assert found.captions[0] == {"": "x"} and len(found.keys) == len(found.vectors) > 100
     row = found.rows["a person stands still"]

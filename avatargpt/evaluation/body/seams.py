@@ -74,7 +74,7 @@ def acted(
 
     performer: Performer = Recorder(model, best_of)
     activities = [Activity(" ".join(steps), tuple(steps)) for steps in scene]
-    director = Director(_Silent(), "a scene", seed, activities, wording=None if frames else model.wording)
+    director = Director(_Silent(), "a scene", seed, activities, phrase_index=None if frames else model.phrase_index)
     loop = Loop(director, performer, MotionStream(model.tokenizers["body"]), seed)
     parts = [c.motion for c in loop.acted(len(activities))]
     return concatenate(parts), made

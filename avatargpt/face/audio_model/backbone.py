@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from avatargpt.face.audio_model.long_term_spectrum import Slowly
+from avatargpt.face.audio_model.long_term_spectrum import LongTermSpectrum
 from avatargpt.face.audio_model.network import WIDEST, Block, DriverNetwork
 from avatargpt.face.audio_model.products import EightBits, Exact, multiplied
 
@@ -39,7 +39,7 @@ class _Layer:
         return cls(block.dilation, shape, norm.weight, norm.bias, kind(block.taps), kind(block.out))
 
 
-class Trunk:
+class Backbone:
     """What one network remembers of one speaker.
 
     Args:
@@ -55,14 +55,14 @@ class Trunk:
         rest = torch.zeros(network.config.width, dtype=self._dtype)
         self._layers = [_Layer.of(b, kind) for b in network.blocks]
         self._past = [deque([rest] * (2 * b.dilation), 2 * b.dilation) for b in self._layers]
-        self._slowly = Slowly(network.config.slow) if network.config.slow else None
+        self._slowly = LongTermSpectrum(network.config.slow) if network.config.slow else None
         enters = [network.enter.weight] + ([network.around.weight] if self._slowly else [])
         with torch.inference_mode():  # one product for all that is heard, the style in its bias
             self._enter = torch.cat(enters, 1), network.enter.bias + network.style(torch.from_numpy(style))
         self._mean, self._std = network.mean.numpy(), network.std.numpy()
         self._leave = (network.config.width,), network.leave.weight, network.leave.bias
 
-    def copied(self) -> Trunk:
+    def copied(self) -> Backbone:
         """Another that remembers the same and goes on by itself."""
         other = copy(self)
         other._past = [past.copy() for past in self._past]

@@ -16,7 +16,7 @@ def share_of_new(frame: int, seconds: float) -> float:
 
 
 @torch.no_grad()
-def slowly(normal: Tensor, seconds: float) -> Tensor:
+def long_term_spectrum(normal: Tensor, seconds: float) -> Tensor:
     """Normalised features (B, T, 332) -> (B, T, 160): each band's usual level and about its lowest up to each frame.
 
     The usual level is a running average over `seconds`; the lowest is -log of that of exp(-level), which the quiet
@@ -33,7 +33,7 @@ def slowly(normal: Tensor, seconds: float) -> Tensor:
     return torch.cat((usual, -low.log()), -1)
 
 
-class Slowly:
+class LongTermSpectrum:
     """The same, frame by frame. NumPy, because for so few numbers a call of PyTorch takes longer than what it does."""
 
     def __init__(self, seconds: float) -> None:
@@ -41,9 +41,9 @@ class Slowly:
         self._state, self._now = np.zeros((2, 2, BANDS), np.float32)
         self._heard = 0
 
-    def copied(self) -> Slowly:
+    def copied(self) -> LongTermSpectrum:
         """Another that remembers the same and goes on by itself."""
-        other = Slowly(self.seconds)
+        other = LongTermSpectrum(self.seconds)
         other._state, other._heard = self._state.copy(), self._heard
         return other
 

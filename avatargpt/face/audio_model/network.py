@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from avatargpt.face.audio_model.features import BANDS, silence
 from avatargpt.face.audio_model.features import WIDTH as FEATURES
-from avatargpt.face.audio_model.long_term_spectrum import slowly
+from avatargpt.face.audio_model.long_term_spectrum import long_term_spectrum
 from avatargpt.face.audio_model.steering import EmotionBranch, MotionBranch, Text
 from avatargpt.face.audio_model.visemes import STYLE
 from avatargpt.face.audio_model.visemes import WIDTH as CURVES
@@ -240,7 +240,7 @@ class DriverNetwork(nn.Module):
         normal = self.normalise(features.nan_to_num() if some else features)
         heard: Tensor = self.enter(normal)
         if self.config.slow:
-            heard = heard + self.around(slowly(normal, self.config.slow))
+            heard = heard + self.around(long_term_spectrum(normal, self.config.slow))
         return torch.where(missing, self.nothing.to(heard.dtype), heard) if some else heard
 
     @torch.no_grad()

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from avatargpt.face.audio_model.backbone import Trunk
+from avatargpt.face.audio_model.backbone import Backbone
 from avatargpt.face.audio_model.conditioning import MOST_TOKENS, Direction
 from avatargpt.face.audio_model.driver import HEADS
 from avatargpt.face.audio_model.features import SpeechFeatures
@@ -72,8 +72,8 @@ class FaceStream:
         if usual.shape != (len(STYLE),) or not np.isfinite(usual).all():
             raise UserError(f"style of shape {usual.shape}; accepted: {len(STYLE)} numbers ({', '.join(STYLE)})")
         eight = driver.eight_bits
-        self._trunk = self._untold = Trunk(self._net, usual, eight)  # one until something is told
-        self._mouth = Trunk(driver.paired, np.zeros_like(usual), eight) if head == "paired" else None
+        self._backbone = self._untold = Backbone(self._net, usual, eight)  # one until something is told
+        self._mouth = Backbone(driver.paired, np.zeros_like(usual), eight) if head == "paired" else None
         more = driver.paired.config.look_ahead - self._net.config.look_ahead
         self._behind = more if head == "paired" else 0  # frames by which the mouth hears further than all else
         self._recorded = RecordedMouth(self._net, self._behind)
@@ -96,8 +96,8 @@ class FaceStream:
     def direct(self, direction: Direction) -> None:
         """Emotion and instructions from the next frame on; their seconds count from the stream's start."""
         self._steered = bool(len(direction.seconds) or len(direction.spans))
-        if self._mouth is not None and self._untold is self._trunk and self._steered:
-            self._untold = self._trunk.copied()
+        if self._mouth is not None and self._untold is self._backbone and self._steered:
+            self._untold = self._backbone.copied()
         self._direction = direction
         self._closing.direct(direction)
         self._told = tuple(torch.from_numpy(a)[None] for a in (direction.states, direction.words, direction.kinds))
@@ -137,8 +137,8 @@ class FaceStream:
         """One feature frame through the network; the video frame it speaks for, or None while there is none."""
         net, heard = self._net, self._features(block)
         time = max((self._heard - net.config.look_ahead) / FPS, 0.0)
-        h, beside = self._trunk.hear(heard, (lambda x: self._steer(x, time)) if self._steered else None)
-        plain = h if self._untold is self._trunk else self._untold.hear(heard)[0]
+        h, beside = self._backbone.hear(heard, (lambda x: self._steer(x, time)) if self._steered else None)
+        plain = h if self._untold is self._backbone else self._untold.hear(heard)[0]
         mouth = None if self._mouth is None else self._mouth.hear(heard)[0]
         self._heard += 1
         if self._heard <= net.config.look_ahead:

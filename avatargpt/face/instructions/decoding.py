@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from avatargpt.face.instructions.network import ReaderNetwork
+from avatargpt.face.instructions.network import ParserNetwork
 
 
 @dataclass
@@ -28,7 +28,7 @@ class Decoding:
         of: (R,) the text of each row.
     """
 
-    def __init__(self, network: ReaderNetwork, read: Tensor, words: Tensor, of: Tensor) -> None:
+    def __init__(self, network: ParserNetwork, read: Tensor, words: Tensor, of: Tensor) -> None:
         self.network, self._length = network, 0
         self._heads = network.config.heads
         self._open = words.bool()[of][:, None, None]
@@ -58,7 +58,7 @@ class Decoding:
         """The latest token of each row (R,) -> logits of the next one (R, V).
 
         Args:
-            left: (R,) seconds that are left of a wanted length (`ReaderNetwork.entered`).
+            left: (R,) seconds that are left of a wanted length (`ParserNetwork.entered`).
         """
         net = self.network
         x = net.entered(tokens[:, None], net.place[self._length], None if left is None else left[:, None])

@@ -19,7 +19,7 @@ MOST_LEFT = 30.0  # s
 
 
 @dataclass
-class ReaderConfig:
+class ParserConfig:
     """What `configs/driver/reader.yaml` may set under `model`.
 
     Attributes:
@@ -73,10 +73,10 @@ class ReaderConfig:
         return self.layers[-1] if self.tuned is None else self.tuned
 
 
-class ReaderNetwork(nn.Module):
+class ParserNetwork(nn.Module):
     """Token states of an instruction (B, N, 384 * layers) and tokens so far (B, L) -> logits (B, L, V)."""
 
-    def __init__(self, config: ReaderConfig) -> None:
+    def __init__(self, config: ParserConfig) -> None:
         super().__init__()
         self.config = config
         size = len(ScoreTokens())
@@ -159,7 +159,7 @@ class ReaderNetwork(nn.Module):
     ) -> Tensor:  # fmt: skip
         return self.decode(self.encode(states, words, kinds), words, tokens, left)
 
-    def with_rank(self, rank: int) -> ReaderNetwork:
+    def with_rank(self, rank: int) -> ParserNetwork:
         """The same network with changes to the sentence encoder of a lower rank, as near to its own as can be; itself
         where its rank is not above that."""
         if rank >= self.config.rank:
@@ -168,7 +168,7 @@ class ReaderNetwork(nn.Module):
         for name in [k.removesuffix(".up") for k in state if k.endswith(".up")]:
             up, down = best_of_rank(state[f"{name}.up"], state[f"{name}.down"], rank)
             state |= {f"{name}.up": up, f"{name}.down": down}
-        out = ReaderNetwork(replace(self.config, rank=rank))
+        out = ParserNetwork(replace(self.config, rank=rank))
         out.load_state_dict(state)
         return out.train(self.training)
 

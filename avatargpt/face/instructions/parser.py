@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from avatargpt.face.instructions.consensus import agreed
-from avatargpt.face.instructions.network import ReaderConfig, ReaderNetwork
+from avatargpt.face.instructions.network import ParserConfig, ParserNetwork
 from avatargpt.face.instructions.sampling import MOST_WORDS, Reading
 from avatargpt.face.instructions.score_tokens import ScoreTokens
 from avatargpt.face.instructions.scores import filled
@@ -37,7 +37,7 @@ VERSION = 3  # of the folder's layout and of the tokens
 SAMPLES = 16  # readings that are drawn beside the likeliest, of each wording and network
 
 
-def reading_grounder(config: ReaderConfig) -> SentenceGrounder:
+def reading_grounder(config: ParserConfig) -> SentenceGrounder:
     """A sentence encoder that keeps all of an instruction that can be read, and a piece more to see what is longer."""
     from avatargpt.model.text_encoder import SentenceGrounder
 
@@ -55,7 +55,7 @@ def wordings(text: str, sided: bool) -> list[tuple[str, bool]]:
     return out + ([(other, True)] if sided and other != text else [])
 
 
-class ScoreReader:
+class InstructionParser:
     """A trained reader: one network, or several that are asked alike.
 
     Args:
@@ -67,7 +67,7 @@ class ScoreReader:
         UserError: networks that read different layers of the sentence encoder.
     """
 
-    def __init__(self, network: ReaderNetwork, *others: ReaderNetwork) -> None:
+    def __init__(self, network: ParserNetwork, *others: ParserNetwork) -> None:
         self.network, self.others, self.tokens = network.eval(), others, ScoreTokens()
         if any(one.config.layers != network.config.layers for one in others):
             layers = ", ".join(str(one.config.layers) for one in (network, *others))
@@ -95,7 +95,7 @@ class ScoreReader:
             grounder: one that keeps at least `MOST_WORDS` + 1 word pieces and gives the layers that the network reads
                 (`reading_grounder`).
             seconds: wanted length of each clip, None = as the instruction takes. A reader that learnt to heed it
-                (`ReaderConfig.lengths`) reads when things happen in its light; others do not look at it.
+                (`ParserConfig.lengths`) reads when things happen in its light; others do not look at it.
 
         Raises:
             UserError: an empty instruction, or one of more than 96 word pieces.
@@ -147,15 +147,15 @@ class ScoreReader:
         return save_network(self.network, folder, NAME, VERSION, dtype)
 
     @classmethod
-    def load(cls, folder: str | os.PathLike[str]) -> ScoreReader:
-        """Read ``reader.json`` and ``reader.safetensors``, and ``reader_2``, ``reader_3``, ... where they are.
+    def load(cls, folder: str | os.PathLike[str]) -> InstructionParser:
+        """Read ``parser.json`` and ``parser.safetensors``, and ``reader_2``, ``reader_3``, ... where they are.
 
         Raises:
             UserError: missing, damaged, or of another version.
         """
 
-        def made(about: dict[str, Any]) -> ReaderNetwork:
-            return ReaderNetwork(ReaderConfig(**about))
+        def made(about: dict[str, Any]) -> ParserNetwork:
+            return ParserNetwork(ParserConfig(**about))
 
         names = [NAME]
         while (Path(folder) / f"{NAME}_{len(names) + 1}.json").exists():

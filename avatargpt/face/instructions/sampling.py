@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from avatargpt.face.instructions.decoding import Decoding
-from avatargpt.face.instructions.network import MOST_TOKENS, ReaderNetwork
+from avatargpt.face.instructions.network import MOST_TOKENS, ParserNetwork
 from avatargpt.face.instructions.score_tokens import Clock, ScoreTokens
 
 MOST_WORDS = 96  # word pieces of an instruction
@@ -29,7 +29,7 @@ def padded(states: Sequence[np.ndarray]) -> tuple[Tensor, Tensor]:
 class Reading:
     """A network, and the grammar of what it writes."""
 
-    def __init__(self, network: ReaderNetwork, tokens: ScoreTokens) -> None:
+    def __init__(self, network: ParserNetwork, tokens: ScoreTokens) -> None:
         self.network, self.tokens = network, tokens
 
     def begin(self, seconds: float | None) -> int:

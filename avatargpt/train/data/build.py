@@ -144,7 +144,7 @@ def build_run(
     items, held = read_codes(args.codes, tokenizers) if args.codes else ([], [])
     said: list[Any] = list(items)
     if getattr(args, "practice", None):
-        items += lessons(args.practice, tokenizers, [i for i in items if i.modality == "body"])
+        items += lessons(args.self_training, tokenizers, [i for i in items if i.modality == "body"])
     if args.store:
         said = list(Store.open(args.store).clips("train"))
     lines, pairs = text_corpus(folders_of(args), said)

@@ -36,7 +36,7 @@ def emotion_said(score: Score) -> dict[str, Any] | None:
     return {"text": feelings_said(score), "alone": not score.events, **about}
 
 
-def told_clip(name: str, score: Score, seed: int, split: str = "train", also: Sequence[str] = ()) -> Clip:
+def conditioned_clip(name: str, score: Score, seed: int, split: str = "train", also: Sequence[str] = ()) -> Clip:
     """One rendering of a score with its words, and with other words for it (`also`)."""
     from instruct_data.face.corpus import LICENCE, SOURCE, action_class
     from instruct_data.face.described import described
@@ -61,7 +61,7 @@ def felt_scores(count: int, seed: int) -> Iterator[Score]:
         yield Score(length, (), (Emotion(names[i % len(names)], float(rng.uniform(0.15, 1)), 0.0, length),))
 
 
-def told_clips(texts: Path, count: int, variants: int = 2, seed: int = 0) -> Iterator[Clip]:
+def conditioned_clips(texts: Path, count: int, variants: int = 2, seed: int = 0) -> Iterator[Clip]:
     """Instructions of the package and of `texts` (these in other people's words, too), mirrored as well, and made-up
     ones.
 
@@ -99,7 +99,7 @@ def told_clips(texts: Path, count: int, variants: int = 2, seed: int = 0) -> Ite
         also = others.get(score.text) or [m for m, t in turned if m != t]
         for k in range(times):
             one = int(np.random.SeedSequence([seed, number, k]).generate_state(1)[0])
-            yield told_clip(f"{name}_{k}", score, one, split, also if split == "train" else ())
+            yield conditioned_clip(f"{name}_{k}", score, one, split, also if split == "train" else ())
 
 
 def _stretches(motion: FaceMotion) -> Iterator[FaceMotion]:
@@ -144,6 +144,6 @@ def faces_stage(args: argparse.Namespace) -> None:
     for folder in (texts, takes):
         if folder is not None and not folder.is_dir():
             raise UserError(f"{folder}: no such folder")
-    clips = chain(told_clips(texts, args.count), wordless_clips(speech, takes))
+    clips = chain(conditioned_clips(texts, args.count), wordless_clips(speech, takes))
     store = Store.write(clips, args.output)
     print(f"{args.output}: {len(store)} clips, {store.manifest['hours']} hours")

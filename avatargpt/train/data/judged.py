@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from avatargpt.model.scorer import MatcherNetwork
+from avatargpt.model.scorer import ScorerNetwork
 from avatargpt.train.self_training import SIGNATURES
 from instruct_data.store import ClipCodes
 from vqvae.errors import UserError
@@ -75,7 +75,7 @@ def judged_answers(folders: str, tokenizer: Any, grounder: Any) -> Judged:
     return Judged(signatures, caption, np.array([bool(c.extra["passed"]) for c in clips]), vectors.astype(np.float32))
 
 
-def picked(network: MatcherNetwork, held: Judged) -> dict[str, float]:
+def picked(network: ScorerNetwork, held: Judged) -> dict[str, float]:
     """Of each held-out caption with several answers: share that pass if the best-ranked, any, or the best is taken."""
     with torch.inference_mode():
         a = network.see(torch.from_numpy(held.signatures)).numpy()
@@ -91,7 +91,7 @@ def picked(network: MatcherNetwork, held: Judged) -> dict[str, float]:
 
 
 def judged_loss(
-    network: MatcherNetwork, judged: Judged, groups: Sequence[tuple[np.ndarray, np.ndarray]], count: int, noise: float,
+    network: ScorerNetwork, judged: Judged, groups: Sequence[tuple[np.ndarray, np.ndarray]], count: int, noise: float,
     seed: Sequence[int], device: torch.device,
 ) -> torch.Tensor:
     """Passing answers shall fit their caption better than failing ones (Bradley-Terry)."""

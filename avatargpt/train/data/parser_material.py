@@ -11,7 +11,7 @@ import torch
 
 from avatargpt.face.audio_model.conditioning import Grounder
 from avatargpt.face.instructions.network import MOST_TOKENS, seconds_left
-from avatargpt.face.instructions.parser import ScoreReader
+from avatargpt.face.instructions.parser import InstructionParser
 from avatargpt.face.instructions.sampling import MOST_WORDS, padded
 from avatargpt.face.instructions.scores import fitted
 from avatargpt.train.data.parser_pairs import pairs_of
@@ -88,7 +88,7 @@ class Rows:
 
 
 @dataclass
-class ReaderTraining:
+class ParserTraining:
     """What `configs/driver/reader.yaml` may set under `train`."""
 
     steps: int = 6000
@@ -175,26 +175,26 @@ def longer(score: Score, seconds: float) -> Score:
 
 
 def rows_of(
-    scores: Sequence[Score], reader: ScoreReader, grounder: Grounder, seed: int = 0, kind: str = ""
+    scores: Sequence[Score], parser: InstructionParser, grounder: Grounder, seed: int = 0, kind: str = ""
 ) -> Rows:  # fmt: skip
     """Scores whose words and tokens fit; one in ten is told a much longer clip than its actions take."""
-    out, rng = Rows(kind=reader.network.kind(SAME.get(kind, kind))), np.random.default_rng([seed, 11])
+    out, rng = Rows(kind=parser.network.kind(SAME.get(kind, kind))), np.random.default_rng([seed, 11])
     for i in range(0, len(scores), 256):
         some = scores[i : i + 256]
         for score, states in zip(some, grounder.states([s.text for s in some]), strict=True):
-            tokens = reader.tokens.encode(score)
+            tokens = parser.tokens.encode(score)
             more = 0.5 * round(2 * score.length * float(rng.uniform(*BY) - 1))
             wanted = longer(score, more) if rng.random() < LONGER else score
             if len(states) <= MOST_WORDS and len(tokens) <= MOST_TOKENS:
                 out.states.append(states.astype(np.float16))
                 out.tokens.append(tokens)
-                suited = tokens if wanted is score else reader.tokens.encode(wanted)
-                left = seconds_left(suited, wanted.length, reader.tokens)
-                out.told.append((reader.tokens.token("length", wanted.length), suited, left))
+                suited = tokens if wanted is score else parser.tokens.encode(wanted)
+                left = seconds_left(suited, wanted.length, parser.tokens)
+                out.told.append((parser.tokens.token("length", wanted.length), suited, left))
     return out
 
 
-class ReaderBatches:
+class ParserBatches:
     """Draws batches of instructions of about one length; equal steps give equal batches.
 
     Rows for `training.pool` batches are drawn together, put in order of their length and dealt out: padding then costs
@@ -202,7 +202,7 @@ class ReaderBatches:
     """
 
     def __init__(
-        self, groups: dict[str, Rows], shares: Mapping[str, float], training: ReaderTraining, begin: int,
+        self, groups: dict[str, Rows], shares: Mapping[str, float], training: ParserTraining, begin: int,
         lengths: bool = False,
     ) -> None:  # fmt: skip
         self.groups = {k: g for k, g in groups.items() if g.tokens and shares[k] > 0}

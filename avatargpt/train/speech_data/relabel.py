@@ -16,7 +16,7 @@ from avatargpt.train.speech_data.augment import recorded, replayed
 from avatargpt.train.speech_data.coding import any_coded
 from avatargpt.train.speech_data.corpus import SpeechClip
 from avatargpt.train.speech_data.pairs import Spoken
-from avatargpt.train.speech_data.synthetic import random_style, taught_clip
+from avatargpt.train.speech_data.synthetic import random_style, rule_clip
 
 MISFIT = -1.9
 """Fit of `aligned` below which a sentence is left out: of sentences laid along the text of another
@@ -77,7 +77,7 @@ def labelled_clips(
     """
     for i, said in enumerate(joined(timed(spoken, driver), np.random.default_rng([seed, 9]))):
         usual = np.zeros(len(STYLE))
-        yield taught_clip(said.audio, said.phones, said.audio, usual, said.split, said.name)
+        yield rule_clip(said.audio, said.phones, said.audio, usual, said.split, said.name)
         if said.split != "train":
             continue
         for k in range(copies):
@@ -87,4 +87,4 @@ def labelled_clips(
             heard = recorded(sound, rng) if rng.random() < 0.75 else sound
             if through and rng.random() < through:
                 heard = any_coded(heard, rng)
-            yield taught_clip(heard, moved, sound, random_style(rng), "train", f"{said.name}/{k}")
+            yield rule_clip(heard, moved, sound, random_style(rng), "train", f"{said.name}/{k}")

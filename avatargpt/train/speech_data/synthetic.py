@@ -108,7 +108,7 @@ def played(
     return sound, moved
 
 
-def taught_clip(
+def rule_clip(
     sound: np.ndarray, phones: Sequence[Phone], clean: np.ndarray, style: np.ndarray, split: str, name: str
 ) -> SpeechClip:
     """Features of `sound` with curves taught from `phones` and the loudness of `clean`."""
@@ -151,8 +151,8 @@ def synthetic_clips(
         sound, phones = spoken(espeak, kept[i], voice, rng, warp=False)
         if phones:
             usual = np.zeros(len(STYLE))
-            yield taught_clip(sound, phones, sound, usual, "val", f"clean/{voice}/{i}")
-            yield taught_clip(recorded(sound, rng), phones, sound, usual, "val", f"recorded/{voice}/{i}")
+            yield rule_clip(sound, phones, sound, usual, "val", f"clean/{voice}/{i}")
+            yield rule_clip(recorded(sound, rng), phones, sound, usual, "val", f"recorded/{voice}/{i}")
     yield from still_clips(options.still, options.seed)
     yield from sound_clips(options.sounds, options.seed)
 
@@ -175,7 +175,7 @@ def _situated(
         sound = recorded(sound, rng, others)
     others.append(clean)
     del others[:-OTHERS]
-    return taught_clip(sound, phones, clean, random_style(rng), "train", name)
+    return rule_clip(sound, phones, clean, random_style(rng), "train", name)
 
 
 def flite_clips(texts: Sequence[str], options: SpeechData, flite: Flite) -> Iterator[SpeechClip]:
