@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from avatargpt.body import stitch
-from avatargpt.body.ground import EASE, SUNK, lifted
+from avatargpt.body.ground import EASE, SUNK, without_penetration
 from vqvae import rotations as rot
 from vqvae.motion import Motion, concatenate
 
@@ -140,10 +140,10 @@ def test_only_what_has_sunk_into_the_floor_is_lifted() -> None:
     lowest = clip.joints[..., 1].min(1)
     standing = replace(clip, root=clip.root - lowest[:, None] * np.array([0, 1, 0]))
     toes = replace(standing, root=standing.root - [0, 0.9 * SUNK, 0])
-    assert lifted(standing) is standing and lifted(toes, after=True) is toes, "toes of real clips are as low"
+    assert without_penetration(standing) is standing and without_penetration(toes, after=True) is toes, "toes of real clips are as low"
     drop = 0.2 * np.exp(-(((np.arange(60) - 30) / 6) ** 2))
     sunk = replace(standing, root=standing.root - drop[:, None] * np.array([0, 1, 0]))
-    got = lifted(sunk)
+    got = without_penetration(sunk)
     assert got.joints[..., 1].min() > -SUNK - 1e-4 and got.joints[..., 1].min(1).max() < 0.1
     np.testing.assert_array_equal(got.root[:, [0, 2]], sunk.root[:, [0, 2]])
     np.testing.assert_array_equal(got.root[[0, -1]], sunk.root[[0, -1]])
@@ -152,7 +152,7 @@ def test_only_what_has_sunk_into_the_floor_is_lifted() -> None:
 
 def test_lifting_leaves_no_step_beside_frames_that_stay() -> None:
     clip = replace(walk(60), root=walk(60).root - [0, 0.3, 0])
-    got = lifted(clip, after=True, before=True)
+    got = without_penetration(clip, after=True, before=True)
     rise = got.root[:, 1] - clip.root[:, 1]
     assert 0 < rise[0] < 0.03 and 0 < rise[-1] < 0.03 and np.abs(np.diff(rise)).max() < 0.12
     assert got.joints[EASE:-EASE, :, 1].min() > -SUNK

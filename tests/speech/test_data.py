@@ -158,7 +158,7 @@ def test_counted_clips_do_what_they_say_as_often_as_they_say() -> None:
         assert count_peaks(lid, 0.6 * lid.max(), 0.75 * lid.max()) == counted.repeat
 
 
-@pytest.mark.skipif(ctypes.util.find_exemplars("espeak-ng") is None, reason="only building data needs espeak-ng")
+@pytest.mark.skipif(ctypes.util.find_library("espeak-ng") is None, reason="only building data needs espeak-ng")
 def test_espeak_says_its_phones_in_time() -> None:
     from avatargpt.train.speech_data.espeak import Espeak
 
