@@ -53,7 +53,20 @@ def predicate(function: Predicate) -> Predicate:
 
 def _load() -> None:
     # The predicate modules register themselves; they import this one, hence not at the top.
-    pass
+    from avatargpt.metrics.geometry import (  # noqa: F401
+        acts,
+        arms,
+        basic,
+        gait,
+        hands,
+        head,
+        objects,
+        posture,
+        rhythm,
+        sport,
+        steps,
+        style,
+    )  # fmt: skip
 
 
 def predicates() -> dict[str, Predicate]:
