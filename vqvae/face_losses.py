@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 from torch.nn.functional import huber_loss
 
 from vqvae import arkit
+from vqvae.strict import Rate, Strict
 
 LIDS = tuple(arkit.INDEX[n] for n in ("eyeBlinkLeft", "eyeBlinkRight"))
 LIPS = tuple(
@@ -17,8 +16,7 @@ LIPS = tuple(
 )  # fmt: skip
 
 
-@dataclass(frozen=True)
-class FaceLossWeights:
+class FaceLossWeights(Strict):
     """Weight of each term. `lids` and `lips` are per unit of ARKit weight, not normalised.
 
     `bend` is the error, in standard deviations of a channel, up to which features and their velocity count squared;
@@ -26,11 +24,11 @@ class FaceLossWeights:
     lies at several standard deviations: where the bend comes early, a mean over all channels forgives leaving it out.
     """
 
-    features: float = 1.0
-    feature_velocity: float = 1.0
-    lids: float = 4.0
-    lips: float = 4.0
-    bend: float = 4.0
+    features: Rate = 1.0
+    feature_velocity: Rate = 1.0
+    lids: Rate = 4.0
+    lips: Rate = 4.0
+    bend: Rate = 4.0
 
 
 def face_losses(

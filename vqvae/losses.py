@@ -2,29 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 from torch.nn.functional import smooth_l1_loss
 
 from vqvae.features.body import FEET
 from vqvae.rotations import matrix_from_6d
 from vqvae.skeleton import SMPL22
+from vqvae.strict import Rate, Strict
 
 
-@dataclass(frozen=True)
-class LossWeights:
+class LossWeights(Strict):
     """Weight of each term; all distances in metres, so weights are per metre."""
 
-    features: float = 1.0
-    feature_velocity: float = 0.5
-    joints: float = 20.0
-    joint_velocity: float = 40.0
-    path: float = 4.0
-    contact: float = 20.0
-    ends: float = 0.0
-    end_velocity: float = 0.0
-    jerk: float = 0.0
+    features: Rate = 1.0
+    feature_velocity: Rate = 0.5
+    joints: Rate = 20.0
+    joint_velocity: Rate = 40.0
+    path: Rate = 4.0
+    contact: Rate = 20.0
+    ends: Rate = 0.0
+    end_velocity: Rate = 0.0
+    jerk: Rate = 0.0
 
 
 # The rotations of joints without children move no joint. Points fixed to them show these: (joint, metres from it).

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,29 +18,35 @@ from vqvae.motion import Motion, atomic_write
 from vqvae.networks import Decoder, Encoder, context_tokens
 from vqvae.precision import lowered, raised
 from vqvae.quantizers import codebooks, residual_vq
+from vqvae.strict import Count, Flag, Number, Strict, Whole
 
 CONFIG, WEIGHTS = "tokenizer.json", "tokenizer.safetensors"
 
 
-@dataclass
-class TokenizerConfig:
-    """Everything that defines a tokenizer but its weights."""
+class TokenizerConfig(Strict):
+    """Everything that defines a tokenizer but its weights.
+
+    Attributes:
+        downsample: frames per token. code_dim: C. codebook_size: K. levels: R.
+        width, fine_width: channels at the token rate and at the frame rate.
+        direct: a straight linear path beside the convolutions, which begins as principal components.
+    """
 
     modality: str = "body"
-    downsample: int = 4  # frames per token
-    code_dim: int = 128  # C
-    codebook_size: int = 512  # K
-    levels: int = 6  # R
-    width: int = 384  # channels at the token rate
-    fine_width: int = 128  # channels at the frame rate
-    encoder_dilations: list[int] = field(default_factory=lambda: [1, 3, 1])
-    decoder_dilations: list[int] = field(default_factory=lambda: [1, 3, 9, 3, 1])
-    encoder_fine: list[int] = field(default_factory=lambda: [1])
-    decoder_fine: list[int] = field(default_factory=lambda: [1, 3])
-    ema_decay: float = 0.97
-    commitment: float = 0.25
-    dead_below: float = 0.5
-    direct: bool = False  # a straight linear path beside the convolutions, which begins as principal components
+    downsample: Count = 4
+    code_dim: Count = 128
+    codebook_size: Count = 512
+    levels: Count = 6
+    width: Count = 384
+    fine_width: Count = 128
+    encoder_dilations: list[Count] = [1, 3, 1]
+    decoder_dilations: list[Count] = [1, 3, 9, 3, 1]
+    encoder_fine: list[Whole] = [1]
+    decoder_fine: list[Whole] = [1, 3]
+    ema_decay: Number = 0.97
+    commitment: Number = 0.25
+    dead_below: Number = 0.5
+    direct: Flag = False
 
 
 _SUMS = "embed_avg"  # of codebook entries while training
@@ -234,7 +239,7 @@ class MotionTokenizer(nn.Module):
             state |= lowered(k, v, kind)
         state = {k: v.contiguous().cpu() for k, v in state.items()}
         atomic_write(Path(folder) / WEIGHTS, lambda p: save_file(state, p))
-        text = json.dumps({**asdict(self.config), "fingerprint": self.fingerprint}, indent=1)
+        text = json.dumps({**self.config.model_dump(), "fingerprint": self.fingerprint}, indent=1)
         atomic_write(Path(folder) / CONFIG, lambda p: p.write_text(text + "\n"))
 
     @classmethod
@@ -251,7 +256,7 @@ class MotionTokenizer(nn.Module):
         try:
             raw: dict[str, Any] = json.loads((folder / CONFIG).read_text())
             fingerprint = raw.pop("fingerprint")
-            model = cls(TokenizerConfig(**raw))
+            model = cls(TokenizerConfig.model_validate(raw))
             state = raised(load_file(folder / WEIGHTS))
             for key in [k for k in model.state_dict() if k.endswith(_SUMS) and k not in state]:
                 entries, counts = (state[key.removesuffix(_SUMS) + end] for end in ("embed", "cluster_size"))

@@ -12,7 +12,8 @@ import numpy as np
 import torch
 
 from avatargpt.train.checkpoints import go_on, load_checkpoint, save_checkpoint
-from avatargpt.train.runtime import Log, Runtime, check_keys, cosine, descend, from_mapping, load_yaml
+from avatargpt.train.log import Log
+from avatargpt.train.runtime import Runtime, check_keys, cosine, descend, from_mapping, load_yaml
 from vqvae.errors import UserError
 
 if TYPE_CHECKING:

@@ -11,6 +11,7 @@ import torch
 from avatargpt.model.model import AvatarGPTModel
 from vqvae.errors import UserError
 from vqvae.motion import atomic_write
+from vqvae.strict import Strict
 
 INSTEAD = "resume with that run's configuration, or choose a new folder"
 UNSEEN = ("feed_forward_proj", "relative_attention_max_distance", "refiner_heads", "modalities")
@@ -25,6 +26,8 @@ def save_checkpoint(path: Path, state: dict[str, Any], shape: Any = None) -> Non
 
 
 def _fields(shape: Any) -> dict[str, Any]:
+    if isinstance(shape, Strict):
+        return shape.model_dump()
     return dict(shape) if isinstance(shape, dict) else asdict(shape)
 
 
@@ -78,6 +81,29 @@ def go_on(path: Path, saved: dict[str, Any], network: torch.nn.Module, optimizer
     except (KeyError, RuntimeError, TypeError, ValueError) as e:
         said = (str(e) or type(e).__name__).splitlines()[0]
         raise UserError(f"{path}: of a run with another model ({said}); {INSTEAD}") from None
+
+
+def check_identity(path: Path, saved: dict[str, Any], identity: dict[str, Any]) -> None:
+    """Refuse to go on with another network than that of a checkpoint; what either does not say is not compared.
+
+    Args:
+        identity: what the stage is made with: ``shape`` of the network, ``fingerprints`` of tokenizers, ...
+
+    Raises:
+        UserError: names the first thing that differs.
+    """
+    for key, now in identity.items():
+        if key not in saved:
+            continue
+        if key == "fingerprints":
+            for name in sorted(saved[key].keys() | now.keys()):
+                a, b = (str(x.get(name, "none"))[:12] for x in (saved[key], now))
+                if a != b:
+                    raise UserError(f"{path}: of a run with another tokenizer of '{name}' ({a}, now {b}); {INSTEAD}")
+        elif isinstance(now, dict):
+            check_shape(path, saved[key], now)
+        elif saved[key] != now:
+            raise UserError(f"{path}: of a run with another {key} ({saved[key]}, now {now}); {INSTEAD}")
 
 
 def begun(out: Path) -> bool:

@@ -69,6 +69,8 @@ def _parser() -> argparse.ArgumentParser:
         sub = stages.add_parser(name, help=text)
         sub.set_defaults(run=run or _elsewhere(ELSEWHERE[name][0]))
         sub.add_argument("-o", "--output", required=True, help="folder for the result; an unfinished run there goes on")
+        sub.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE",
+                         help="change the configuration; can be repeated")
         sub.add_argument("--threads", type=_whole, help="CPU threads")
         sub.add_argument("--device", help="cpu, cuda, cuda:0, ...; default: a GPU when there is one")
         sub.add_argument("--local_rank", "--local-rank", type=int, help=argparse.SUPPRESS)

@@ -17,10 +17,11 @@ from avatargpt.model.model import IGNORED, AvatarGPTModel
 from avatargpt.model.text_encoder import SentenceGrounder
 from avatargpt.train.checkpoints import about_model, check_model, go_on, load_checkpoint, save_checkpoint
 from avatargpt.train.data.examples import Example, Examples
+from avatargpt.train.log import Log
 from avatargpt.train.lora import merged_state
 from avatargpt.train.optimizers import make_optimizer
 from avatargpt.train.plot import plot_log
-from avatargpt.train.runtime import Log, Runtime, Share, check_finite, cosine, deepspeed_package
+from avatargpt.train.runtime import Runtime, Share, check_finite, cosine, deepspeed_package
 from instruct_data.collate import pad
 from instruct_data.mixture import Mixture, generator
 from vqvae.errors import UserError

@@ -9,7 +9,6 @@ import numpy as np
 import torch
 
 from avatargpt.metrics.face_tokens import kept
-from avatargpt.train.runtime import from_mapping
 from vqvae import arkit
 from vqvae.errors import UserError
 from vqvae.face_losses import FaceLossWeights, face_losses
@@ -43,7 +42,7 @@ class BodyObjective:
     """Features, joints, path, contacts and jerk."""
 
     def __init__(self, losses: Mapping[str, float], where: str, downsample: int) -> None:
-        self.weights, self.downsample = from_mapping(LossWeights, losses, where), downsample
+        self.weights, self.downsample = LossWeights.read(losses, where), downsample
 
     def losses(self, predicted: torch.Tensor, target: torch.Tensor, mean: torch.Tensor, std: torch.Tensor) -> Losses:
         """See `Objective`; logged: mean joint error in mm."""
@@ -68,7 +67,7 @@ class FaceObjective:
     """Features and their change; lids and lips in units of ARKit weight."""
 
     def __init__(self, losses: Mapping[str, float], where: str, downsample: int) -> None:
-        self.weights = from_mapping(FaceLossWeights, losses, where)
+        self.weights = FaceLossWeights.read(losses, where)
 
     def losses(self, predicted: torch.Tensor, target: torch.Tensor, mean: torch.Tensor, std: torch.Tensor) -> Losses:
         """See `Objective`; logged: mean error of the 52 weights."""

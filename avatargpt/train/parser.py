@@ -18,7 +18,8 @@ from avatargpt.face.instructions.parser import InstructionParser
 from avatargpt.face.instructions.sampling import MOST_WORDS
 from avatargpt.train.checkpoints import go_on, load_checkpoint, save_checkpoint
 from avatargpt.train.data.parser_material import Material, ParserBatches, ParserTraining, material, rows_of
-from avatargpt.train.runtime import Log, Runtime, check_keys, cosine, descend, from_mapping, load_yaml
+from avatargpt.train.log import Log
+from avatargpt.train.runtime import Runtime, check_keys, cosine, descend, from_mapping, load_yaml
 from instruct_data.face.score import Score
 from vqvae.errors import UserError
 

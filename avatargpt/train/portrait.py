@@ -15,7 +15,8 @@ from torch.nn import functional as F
 from avatargpt.face.portrait import Portrait, PortraitNetwork, PortraitShape, as_tensor
 from avatargpt.train.checkpoints import INSTEAD, go_on, load_checkpoint, save_checkpoint
 from avatargpt.train.data.portrait_clips import Take, filmed, rendered
-from avatargpt.train.runtime import Log, Runtime, check_keys, cosine, descend, from_mapping, load_yaml
+from avatargpt.train.log import Log
+from avatargpt.train.runtime import Runtime, check_keys, cosine, descend, from_mapping, load_yaml
 from vqvae.errors import UserError
 from vqvae.motion import atomic_write
 

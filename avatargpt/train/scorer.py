@@ -15,7 +15,8 @@ from torch.nn import functional as F
 
 from avatargpt.model.scorer import ScorerNetwork, TextMotionScorer
 from avatargpt.train.data.judged import Judged, judged_answers, judged_loss, picked
-from avatargpt.train.runtime import Log, Runtime, check_finite, check_keys, cosine, from_mapping, load_yaml
+from avatargpt.train.log import Log
+from avatargpt.train.runtime import Runtime, check_finite, check_keys, cosine, from_mapping, load_yaml
 from instruct_data.mixture import clip_class
 from instruct_data.store import ClipCodes
 from vqvae.errors import UserError

@@ -20,7 +20,8 @@ import numpy as np
 import torch
 
 from avatargpt.train.data.prepare import LICENCE_JOINED
-from avatargpt.train.runtime import Log, Runtime, check_keys, from_mapping, load_yaml
+from avatargpt.train.log import Log
+from avatargpt.train.runtime import Runtime, check_keys, from_mapping, load_yaml
 from instruct_data.mixture import clip_class
 from instruct_data.store import ClipCodes, Store
 from instruct_data.text.mirror import side_of

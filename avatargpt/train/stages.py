@@ -61,14 +61,15 @@ def feature_windows(store: Store, split: str) -> Any:
 
 def tokenizer_stage(args: argparse.Namespace) -> None:
     """Train (or go on training) a motion tokenizer."""
-    from avatargpt.train.tokenizer import train
+    from avatargpt.config import resolve
+    from avatargpt.train.tokenizer import TokenizerRecipe, train
 
+    recipe = TokenizerRecipe.read(resolve(args.config, args.set), str(args.config))
     runtime = Runtime.start(args.threads, args.device)
     store = Store.open(args.store)
     start = Path(args.start) if args.start else None
     training, held = feature_windows(store, "train"), feature_windows(store, "val")
-    config, out = load_yaml(args.config), Path(args.output)
-    train(config, training, held, out, runtime, start, args.until, str(args.config))
+    train(recipe, training, held, Path(args.output), runtime, start, args.until, str(args.config))
 
 
 def tokenised(store: Store, tokenizer: Any) -> Iterator[ClipCodes]:

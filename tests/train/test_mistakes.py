@@ -13,8 +13,9 @@ import torch
 
 from avatargpt.train.checkpoints import load_checkpoint
 from avatargpt.train.command import main
+from avatargpt.train.log import Log
 from avatargpt.train.plot import plot_log, read_log
-from avatargpt.train.runtime import Log, Runtime, check_finite, cosine
+from avatargpt.train.runtime import Runtime, check_finite, cosine
 from vqvae.errors import UserError
 
 

@@ -1,0 +1,133 @@
+"""The one configuration system: files with variants, overrides on the command line, and what is common to all stages.
+
+Every stage has a recipe: a pydantic model of its sections (`vqvae.strict.Strict`), with the bounds on the fields. A
+configuration is addressed as ``FILE`` or ``FILE:VARIANT``: a file may hold ``variants``, each of which is laid over
+the rest of the file; ``like: NAME`` in a variant lays that other variant below it. Mappings are merged key by key,
+null takes a key away, and everything else replaces what was there.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from vqvae.errors import UserError
+from vqvae.io.yaml_file import read_yaml
+from vqvae.motion import atomic_write
+from vqvae.strict import Count, Rate, Strict, Whole
+
+VARIANTS, LIKE = "variants", "like"
+RESOLVED = "config.yaml"
+"""What a run's folder calls the configuration that made it."""
+
+
+class Schedule(Strict):
+    """What every training has: how long, how much at a time, how fast, and when it reports.
+
+    Attributes:
+        stop: the step to end at, with the schedule of all `steps`; None = all of them.
+        batch: rows per step, over all processes.
+        lr, lr_floor, warmup: linear warm-up to `lr`, then half a cosine down to `lr_floor`.
+        clip: norm that gradients are cut to.
+    """
+
+    steps: Count = 5000
+    stop: Count | None = None
+    batch: Count = 64
+    lr: Rate = 1e-3
+    lr_floor: Rate = 2e-5
+    warmup: Whole = 100
+    weight_decay: Rate = 0.01
+    clip: Rate = 1.0
+    seed: Whole = 0
+    log_every: Count = 25
+    save_every: Count = 250
+    val_every: Count = 500
+
+    @property
+    def end(self) -> int:
+        """The step that training ends at."""
+        return min(self.steps, self.stop or self.steps)
+
+
+def merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """`above` laid over `below`."""
+    out = dict(below)
+    for key, value in above.items():
+        if value is None:
+            out.pop(key, None)
+        elif isinstance(value, Mapping) and isinstance(out.get(key), Mapping):
+            out[key] = merged(out[key], value)
+        else:
+            out[key] = value
+    return out
+
+
+def resolve(address: str | Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
+    """A configuration as a dict: the file, its variant, and ``KEY.KEY=VALUE`` overrides on top.
+
+    Raises:
+        UserError: no such file or variant, not a mapping, or an override that is none.
+    """
+    path, name = _split(str(address))
+    data = read_yaml(path)
+    if not isinstance(data, dict):
+        raise UserError(f"{path}: not a YAML mapping")
+    variants = data.pop(VARIANTS, None) or {}
+    if name:
+        for layer in _layers(path, name, variants):
+            data = merged(data, layer)
+    for override in overrides:
+        data = merged(data, _nested(override))
+    return data
+
+
+def _split(address: str) -> tuple[Path, str]:
+    """``FILE:VARIANT`` -> file, variant; a colon of a Windows drive or of the file itself stays."""
+    file, colon, name = address.rpartition(":")
+    if colon and not Path(address).is_file() and Path(file).suffix:
+        return Path(file), name
+    return Path(address), ""
+
+
+def _layers(path: Path, name: str, variants: Any, below: tuple[str, ...] = ()) -> list[dict[str, Any]]:
+    """The layers of a variant, the lowest first."""
+    if not isinstance(variants, dict) or not isinstance(variants.get(name), dict):
+        known = list(map(str, variants)) if isinstance(variants, dict) else []
+        near = difflib.get_close_matches(name, known, 1)
+        hint = f"did you mean {near[0]!r}? " if near else ""
+        raise UserError(f"{path}: no variant {name!r}; {hint}accepted: {', '.join(known) or 'none, it has none'}")
+    if name in below:
+        raise UserError(f"{path}: variants: {name} is like itself ({' -> '.join([*below, name])})")
+    own = dict(variants[name])
+    other = own.pop(LIKE, None)
+    return [*(_layers(path, str(other), variants, (*below, name)) if other else []), own]
+
+
+def _nested(override: str) -> dict[str, Any]:
+    """``train.lr=1e-3`` as nested mappings; the value is read as YAML."""
+    key, equals, text = override.partition("=")
+    if not equals or not all(key.split(".")):
+        raise UserError(f"--set {override!r}: accepted: SECTION.KEY=VALUE, for example train.lr=1e-3")
+    try:
+        value: Any = yaml.safe_load(text)
+    except yaml.YAMLError:
+        raise UserError(f"--set {override!r}: the value is not YAML") from None
+    for part in reversed(key.split(".")):
+        value = {part: value}
+    return dict(value)
+
+
+def dumped(recipe: Strict) -> str:
+    """A recipe with all defaults filled in, as YAML."""
+    return yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+
+
+def save_resolved(recipe: Strict, folder: Path) -> Path:
+    """Write the resolved configuration beside the weights that it makes."""
+    return atomic_write(folder / RESOLVED, lambda p: p.write_text(dumped(recipe), encoding="utf-8"))
+

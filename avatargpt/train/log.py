@@ -1,0 +1,72 @@
+"""What a run reports: JSON lines in a file, the same on the terminal, and a progress bar."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+
+
+class Log:
+    """Appends one JSON line per report to a file and prints it; on a terminal a progress bar runs on stderr.
+
+    Args:
+        path: the file; a resumed run goes on in it.
+        main: whether this process reports at all.
+        total, done: steps of the whole run and those already behind it; without `total` there is no bar.
+    """
+
+    def __init__(self, path: Path, main: bool, total: int = 0, done: int = 0) -> None:
+        self.path, self.main, self.begin = path, main, time.time()
+        self._bar: Any = None
+        if not main:
+            return
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if total and sys.stderr.isatty():
+            self._bar = _bar(total, done)
+
+    def __call__(self, **values: Any) -> None:
+        if not self.main:
+            return
+        row = {k: round(v, 5) if isinstance(v, float) else v for k, v in values.items()}
+        row["minutes"] = round((time.time() - self.begin) / 60, 2)
+        with self.path.open("a") as f:
+            f.write(json.dumps(row) + "\n")
+        if self._bar is None or not sys.stdout.isatty():  # lines would tear the bar apart; the file has them all
+            print(json.dumps(row), flush=True)
+
+    def advance(self, loss: torch.Tensor) -> None:
+        """One more step is done, with this loss."""
+        if self._bar is not None:
+            self._bar.update(0, advance=1, loss=f"{float(loss.detach()):.4f}")
+
+    def close(self) -> None:
+        """Take the bar off the terminal."""
+        if self._bar is not None:
+            self._bar.stop()
+
+
+def _bar(total: int, done: int) -> Any:
+    """A started rich bar on stderr: steps, loss, time spent, time left."""
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    bar = Progress(
+        TextColumn("step"), MofNCompleteColumn(), BarColumn(), TextColumn("loss {task.fields[loss]}"),
+        TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(),
+        console=Console(stderr=True), redirect_stdout=False, redirect_stderr=False,
+    )  # fmt: skip
+    bar.start()
+    bar.add_task("training", total=total, completed=done, loss="-")
+    return bar
