@@ -2,8 +2,8 @@
 
 Every stage has a recipe: a pydantic model of its sections (`vqvae.strict.Strict`), with the bounds on the fields. A
 configuration is addressed as ``FILE`` or ``FILE:VARIANT``: a file may hold ``variants``, each of which is laid over
-the rest of the file; ``like: NAME`` in a variant lays that other variant below it. Mappings are merged key by key,
-null takes a key away, and everything else replaces what was there.
+the rest of the file; ``like: NAME`` in a variant lays that other variant below it, ``like: nothing`` leaves out the
+rest of the file. Mappings are merged key by key, null takes a key away, and everything else replaces what was there.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from vqvae.io.yaml_file import read_yaml
 from vqvae.motion import atomic_write
 from vqvae.strict import Count, Rate, Strict, Whole
 
-VARIANTS, LIKE = "variants", "like"
+VARIANTS, LIKE, NOTHING = "variants", "like", "nothing"
 RESOLVED = "config.yaml"
 """What a run's folder calls the configuration that made it."""
 
@@ -79,7 +79,9 @@ def resolve(address: str | Path, overrides: Sequence[str] = ()) -> dict[str, Any
         raise UserError(f"{path}: not a YAML mapping")
     variants = data.pop(VARIANTS, None) or {}
     if name:
-        for layer in _layers(path, name, variants):
+        alone, layers = _layers(path, name, variants)
+        data = {} if alone else data
+        for layer in layers:
             data = merged(data, layer)
     for override in overrides:
         data = merged(data, _nested(override))
@@ -94,8 +96,10 @@ def _split(address: str) -> tuple[Path, str]:
     return Path(address), ""
 
 
-def _layers(path: Path, name: str, variants: Any, below: tuple[str, ...] = ()) -> list[dict[str, Any]]:
-    """The layers of a variant, the lowest first."""
+def _layers(
+    path: Path, name: str, variants: Any, below: tuple[str, ...] = ()
+) -> tuple[bool, list[dict[str, Any]]]:
+    """Whether a variant leaves out the rest of the file, and its layers, the lowest first."""
     if not isinstance(variants, dict) or not isinstance(variants.get(name), dict):
         known = list(map(str, variants)) if isinstance(variants, dict) else []
         near = difflib.get_close_matches(name, known, 1)
@@ -105,7 +109,10 @@ def _layers(path: Path, name: str, variants: Any, below: tuple[str, ...] = ()) -
         raise UserError(f"{path}: variants: {name} is like itself ({' -> '.join([*below, name])})")
     own = dict(variants[name])
     other = own.pop(LIKE, None)
-    return [*(_layers(path, str(other), variants, (*below, name)) if other else []), own]
+    if other in (None, NOTHING):
+        return other == NOTHING, [own]
+    alone, layers = _layers(path, str(other), variants, (*below, name))
+    return alone, [*layers, own]
 
 
 def _nested(override: str) -> dict[str, Any]:
