@@ -14,35 +14,35 @@ from typing import Any
 
 from golden_store import ROOT, Rows
 
-from avatargpt.config import AvatarGPTConfig
-from avatargpt.speech.batches import Sampling
-from avatargpt.speech.losses import DriverLosses
-from avatargpt.speech.network import DriverConfig
-from avatargpt.speech.reader_network import ReaderConfig
-from avatargpt.speech.synthetic import SpeechData
-from avatargpt.train.build import OURS, SHAPE, model_fields
-from avatargpt.train.driver import DriverTraining
-from avatargpt.train.examples import ExampleOptions
+from avatargpt.face.audio_model.network import DriverConfig
+from avatargpt.face.instructions.network import ParserConfig
+from avatargpt.model.config import AvatarGPTConfig
+from avatargpt.train.audio_model import DriverTraining
+from avatargpt.train.data.build import OURS, SHAPE, model_fields
+from avatargpt.train.data.examples import ExampleOptions
+from avatargpt.train.data.parser_material import Material, ParserTraining
+from avatargpt.train.data.prepare import Preparation
 from avatargpt.train.language import LanguageTraining
 from avatargpt.train.lora import LoraOptions
-from avatargpt.train.matcher import MatcherShape, MatcherTraining
 from avatargpt.train.objectives import objective
 from avatargpt.train.planner import Making
 from avatargpt.train.portrait import PortraitData, PortraitShape, PortraitTraining
-from avatargpt.train.practice import Practice
-from avatargpt.train.prepare import Preparation
-from avatargpt.train.reader_material import Material, ReaderTraining
 from avatargpt.train.runtime import from_mapping, load_json, load_yaml
+from avatargpt.train.scorer import ScorerShape, ScorerTraining
+from avatargpt.train.self_training import SelfTraining
+from avatargpt.train.speech_data.batches import Sampling
+from avatargpt.train.speech_data.losses import DriverLosses
+from avatargpt.train.speech_data.synthetic import SpeechData
 from avatargpt.train.tokenizer import TokenizerTraining
 from vqvae.tokenizer import TokenizerConfig
 
 CONFIGS = ROOT / "configs"
 SECTIONS: dict[str, dict[str, type]] = {
-    "prepare": {"prepare": Preparation}, "planner": {"planner": Making}, "practice": {"practice": Practice},
+    "prepare": {"prepare": Preparation}, "planner": {"planner": Making}, "practice": {"practice": SelfTraining},
     "tokenizer": {"model": TokenizerConfig},
     "driver": {"data": SpeechData, "model": DriverConfig, "train": DriverTraining},
-    "reader": {"data": Material, "model": ReaderConfig, "train": ReaderTraining},
-    "matcher": {"model": MatcherShape, "train": MatcherTraining},
+    "reader": {"data": Material, "model": ParserConfig, "train": ParserTraining},
+    "matcher": {"model": ScorerShape, "train": ScorerTraining},
     "portrait": {"data": PortraitData, "model": PortraitShape, "train": PortraitTraining},
     "language": {"train": LanguageTraining},
 }  # fmt: skip

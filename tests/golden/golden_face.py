@@ -10,8 +10,8 @@ import numpy as np
 from golden_loaded import SUITES, performer
 from golden_store import ROOT, Rows, evenly, sha_json
 
-from avatargpt.speech.direction import Feeling
-from avatargpt.speech.performer import FacePerformer
+from avatargpt.face.audio_model.conditioning import Feeling
+from avatargpt.face.performer import FacePerformer
 from instruct_data.face.score import Score, read_instructions
 from vqvae.errors import UserError
 
@@ -37,7 +37,7 @@ class Recorder:
 
 @cache
 def _recording() -> tuple[Recorder, FacePerformer]:
-    recorder = Recorder(performer().reader)
+    recorder = Recorder(performer().parser)
     return recorder, performer(recorder)
 
 

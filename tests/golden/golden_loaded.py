@@ -9,10 +9,10 @@ import yaml
 from golden_store import ROOT
 
 from avatargpt import AvatarGPT
+from avatargpt.face.instructions.sampling import MOST_WORDS
+from avatargpt.face.performer import FacePerformer
+from avatargpt.model.text_encoder import SentenceGrounder
 from avatargpt.planning import load_planner
-from avatargpt.speech.performer import FacePerformer
-from avatargpt.speech.reading import MOST_WORDS
-from avatargpt.text import SentenceGrounder
 
 SUITES = ROOT / "eval" / "suites"
 
@@ -34,9 +34,9 @@ def planner() -> Any:
 def performer(reader: Any = None) -> FacePerformer:
     """The packaged face; `reader` in place of its own. Its sentence encoders work text by text, too."""
     loaded = _performer()
-    layers = loaded.reader.network.config.layers
+    layers = loaded.parser.network.config.layers
     reading = SentenceGrounder(max_tokens=MOST_WORDS + 1, remember=500, layers=layers, alone=True)
-    return FacePerformer(loaded.driver, reader or loaded.reader, SentenceGrounder(alone=True), reading)
+    return FacePerformer(loaded.driver, reader or loaded.parser, SentenceGrounder(alone=True), reading)
 
 
 @cache

@@ -14,15 +14,15 @@ from golden_loaded import model, planner, suite
 from golden_store import ROOT, Rows, evenly
 
 from avatargpt.chat import Conversation
-from avatargpt.chat.bank import heard
 from avatargpt.chat.reading import open_intent
-from avatargpt.plain import Plain
-from instruct_data.acts import Act, write
-from instruct_data.dialogues import Turn
-from instruct_data.everyday import everyday_requests
-from instruct_data.outline import Replay
+from avatargpt.language.motion_spec import ClauseSpec
+from avatargpt.train.intents import heard
+from instruct_data.dialogue.acts import Act, write
+from instruct_data.dialogue.dialogues import Turn
+from instruct_data.dialogue.outline import Replay
+from instruct_data.dialogue.turns import Group, TurnMaker, phrases
 from instruct_data.planning import PLANNING_TASKS, SEPARATOR
-from instruct_data.turns import Group, TurnMaker, phrases
+from instruct_data.text.everyday import everyday_requests
 from vqvae.errors import UserError
 
 PROMPTS = ("prompts_known", "prompts_everyday", "prompts_unseen")
@@ -33,7 +33,7 @@ ASKED = 12  # scenes whose plans are asked for in the other directions
 
 # --- readings: requests as plain captions
 
-def _clause(clause: Plain) -> dict[str, Any]:
+def _clause(clause: ClauseSpec) -> dict[str, Any]:
     """A clause as flat JSON; what is empty is left out."""
     out: dict[str, Any] = {
         "caption": clause.text, "action": clause.action, "phrasing": clause.phrasing,
@@ -50,8 +50,8 @@ def _clause(clause: Plain) -> dict[str, Any]:
 
 def _reading(text: str) -> list[dict[str, Any]]:
     loaded = model()
-    assert loaded.wording is not None and loaded.grounder is not None
-    return [_clause(c) for c in loaded.wording.plain(text, loaded.grounder)]
+    assert loaded.phrase_index is not None and loaded.grounder is not None
+    return [_clause(c) for c in loaded.phrase_index.plain(text, loaded.grounder)]
 
 
 def _requests() -> list[str]:
