@@ -1,0 +1,210 @@
+"""Goldens of what is read: requests as plain captions, turns of conversations as acts, scenes as plans."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from functools import cache, partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from golden_loaded import model, planner, suite
+from golden_store import ROOT, Rows, evenly
+
+from avatargpt.chat import Conversation
+from avatargpt.chat.reading import open_intent
+from avatargpt.language.motion_spec import ClauseSpec
+from avatargpt.train.intents import heard
+from instruct_data.dialogue.acts import Act, write
+from instruct_data.dialogue.dialogues import Turn
+from instruct_data.dialogue.outline import Replay
+from instruct_data.dialogue.turns import Group, TurnMaker, phrases
+from instruct_data.planning import PLANNING_TASKS, SEPARATOR
+from instruct_data.text.everyday import everyday_requests
+from vqvae.errors import UserError
+
+PROMPTS = ("prompts_known", "prompts_everyday", "prompts_unseen")
+COUNT = 2_000  # everyday requests
+CHAT = ROOT / "docs" / "examples" / "chat.txt"
+ASKED = 12  # scenes whose plans are asked for in the other directions
+
+
+# --- readings: requests as plain captions
+
+def _clause(clause: ClauseSpec) -> dict[str, Any]:
+    """A clause as flat JSON; what is empty is left out."""
+    out: dict[str, Any] = {
+        "caption": clause.text, "action": clause.action, "phrasing": clause.phrasing,
+        "similarity": round(float(clause.similarity), 4), "lengths": " ".join(str(n) for n in clause.lengths),
+    }  # fmt: skip
+    if clause.turn is not None:
+        out["turn"] = asdict(clause.turn)
+    if clause.route is not None:
+        out["route"] = asdict(clause.route)
+    if clause.besides is not None:
+        out["besides"] = _clause(clause.besides)
+    return out
+
+
+def _reading(text: str) -> list[dict[str, Any]]:
+    loaded = model()
+    assert loaded.phrase_index is not None and loaded.grounder is not None
+    return [_clause(c) for c in loaded.phrase_index.plain(text, loaded.grounder)]
+
+
+def _requests() -> list[str]:
+    """Every everyday request, and every word for a style behind "walk"."""
+    book = everyday_requests()
+    out = [r for name in book.classes() if name not in book.aliases for r in book.requests(name)]
+    out += [f"walk {words}" for style in book.styles for words in book.style_words(style, "manner")]
+    out += [f"{words} walks" for style in book.styles for words in book.style_words(style, "who")]
+    return out
+
+
+def readings() -> Rows:
+    """What every prompt of the prompt suites, and many everyday requests, are read as."""
+    rows: dict[str, Callable[[], Any]] = {}
+    for name in PROMPTS:
+        for i, entry in enumerate(suite(name)["prompts"]):
+            rows[f"{name} {i:03d}: {entry['prompt']}"] = partial(_reading, entry["prompt"])
+    asked = _requests()
+    for i in evenly(len(asked), COUNT):
+        rows[f"everyday {i:05d}: {asked[i]}"] = partial(_reading, asked[i])
+    return rows
+
+
+# --- chat_acts: turns as acts
+
+@cache
+def _intent() -> Any:
+    return open_intent(model(), "turns")
+
+
+def _acts(turn: Turn) -> tuple[list[Act], str]:
+    """The acts of a turn, and the same in a line; ``-`` = it asks back."""
+    try:
+        acts = _intent().understand(heard(turn)) or []
+    except UserError as e:
+        return [], f"error: {e}"
+    return acts, write(acts) if acts else "-"
+
+
+@cache
+def _example() -> dict[str, dict[str, str]]:
+    """The turns of the example, each over what the ones before it are read as."""
+    state, said, out = Replay(np.random.default_rng(0)), [], {}
+    for i, user in enumerate(CHAT.read_text(encoding="utf-8").splitlines()):
+        now = state.now
+        turn = Turn(user, (), now.text, len(now.captions), tuple(said[-2:]), tuple(now.captions))
+        acts, line = _acts(turn)
+        out[f"chat.txt {i:02d}: {user}"] = {"timeline": now.text, "acts": line}
+        said.append(user)
+        for act in acts:
+            state.apply(act)
+    return out
+
+
+def _turn(number: int, act: str, group: Group, phrase: str) -> dict[str, str]:
+    """A phrase of dialogues.yaml with its slots filled, over random segments: what it is read as."""
+    book, rng = everyday_requests(), np.random.default_rng([number, 5])
+    names = [n for n in book.classes() if n not in book.aliases][::7]
+    movements = [(book.requests(n)[0], book.requests(n)[0]) for n in names]
+    maker = TurnMaker(movements, [caption for _, caption in movements], [], rng)
+    outline = maker.outline(group.when)
+    said, wanted = maker.filled(act, group, phrase, outline)
+    said = " ".join(said.split())
+    turn = Turn(said, tuple(wanted), outline.text, len(outline.captions), (), tuple(outline.captions))
+    return {"said": said, "timeline": outline.text, "wanted": write(wanted), "acts": _acts(turn)[1]}
+
+
+def chat_acts() -> Rows:
+    """The acts of the example conversation's turns, and of every phrase that dialogues are made of."""
+    lines = CHAT.read_text(encoding="utf-8").splitlines()
+    rows: dict[str, Callable[[], Any]] = {
+        key: partial(lambda k: _example()[k], key) for key in (f"chat.txt {i:02d}: {u}" for i, u in enumerate(lines))
+    }
+    number = 0
+    for act, groups in phrases().turns.items():
+        for group in groups:
+            for phrase in group.phrases:
+                rows[f"dialogues {number:04d} {act}: {phrase}"] = partial(_turn, number, act, group, phrase)
+                number += 1
+    return rows
+
+
+# --- conversation: the example, for real
+
+@cache
+def _talk() -> dict[str, dict[str, Any]]:
+    """Every reply of the example conversation, with motion made; folders are left out of what is said."""
+    out = {}
+    with tempfile.TemporaryDirectory() as folder:
+        talk = Conversation(model(), outputs=Path(folder), seed=0)
+        for i, user in enumerate(CHAT.read_text(encoding="utf-8").splitlines()):
+            row = talk.say(user).to_json()
+            row["reply"] = row["reply"].replace(folder, "OUT")
+            row["files"] = [Path(f).name for f in row["files"]]
+            out[f"{i:02d}: {user}"] = row
+    return out
+
+
+def conversation() -> Rows:
+    """The replies of the example conversation."""
+    lines = CHAT.read_text(encoding="utf-8").splitlines()
+    return {key: partial(lambda k: _talk()[k], key) for key in (f"{i:02d}: {u}" for i, u in enumerate(lines))}
+
+
+# --- plans
+
+@cache
+def _planned(scene: str) -> Any:
+    options = suite("plans")
+    return planner().plan(scene, options["options"]["activities"], options["options"]["temperature"],
+                          options["seeds"][0])  # fmt: skip
+
+
+def _plan(scene: str) -> dict[str, Any]:
+    return _planned(scene).to_json()
+
+
+def _slots(task: str, scene: str) -> dict[str, str]:
+    """The slots of a planning task, from the first activity of a scene's plan."""
+    asked = {n: v for n, v in (("scene", scene), ("activity", ""), ("steps", "")) if n in _given(task)}
+    if "activity" in asked or "steps" in asked:
+        first = _planned(scene).activities[0]
+        values = {"activity": first.task, "steps": SEPARATOR.join(first.steps)}
+        asked |= {n: values[n] for n in asked if n in values}
+    return asked
+
+
+def _given(task: str) -> set[str]:
+    """What a planning task begins with, by its name: ``scene_steps_to_next_steps``."""
+    return set(task.partition("_to_")[0].split("_"))
+
+
+def _answer(task: str, scene: str) -> Any:
+    try:
+        return planner().answer(task, _slots(task, scene), 0.7, 0)
+    except UserError as e:
+        return f"error: {e}"
+
+
+def _continued(scene: str) -> dict[str, Any]:
+    plan = _planned(scene)
+    return planner().next_activity(scene, plan.activities, "a person sits down", 0.7, 1).to_json()
+
+
+def _directions(scenes: list[str]) -> Iterator[tuple[str, Callable[[], Any]]]:
+    for i in evenly(len(scenes), ASKED):
+        for task in PLANNING_TASKS:
+            yield f"{task} {i:02d}: {scenes[i]}", partial(_answer, task, scenes[i])
+        yield f"next_activity {i:02d}: {scenes[i]}", partial(_continued, scenes[i])
+
+
+def plans() -> Rows:
+    """Plans of every scene of the suite, and every other planning direction for some of them."""
+    scenes = [str(s) for s in suite("plans")["options"]["scenes"]]
+    rows: dict[str, Callable[[], Any]] = {f"plan {i:02d}: {s}": partial(_plan, s) for i, s in enumerate(scenes)}
+    return rows | dict(_directions(scenes))
