@@ -153,30 +153,30 @@ def averaged(folders: Sequence[str], shares: Sequence[float]) -> AvatarGPTModel:
 
 
 def _beside(args: argparse.Namespace, out: Path, fingerprint: str) -> None:
-    """Book, library, planning library, intents, matcher, driver and reader, each where it is given."""
+    """Phrase index, exemplar bank, planning library, intents, scorer, driver and parser, each where it is given."""
     import torch
 
-    if args.book:
+    if args.phrase_index:
         from avatargpt.retrieval.phrases import PhraseIndex
 
-        book = PhraseIndex.load(args.book)
+        book = PhraseIndex.load(args.phrase_index)
         if book is None:
-            raise UserError(f"{args.book}: no book of phrasings in it; run the book stage")
+            raise UserError(f"{args.phrase_index}: no phrase index in it; run the phrase-index stage")
         book.save(out)
-    if args.library:
+    if args.exemplars:
         from avatargpt.retrieval.exemplars import ExemplarBank
 
-        library = ExemplarBank.load(args.library)
+        library = ExemplarBank.load(args.exemplars)
         if library is None:
-            raise UserError(f"{args.library}: no library in it; run the library stage")
+            raise UserError(f"{args.exemplars}: no exemplar bank in it; run the exemplars stage")
         library.check(fingerprint)
         library.save(out)
-    if args.motion_scorer:
+    if args.scorer:
         from avatargpt.model.scorer import TextMotionScorer
 
-        motion_scorer = TextMotionScorer.load(args.motion_scorer)
+        motion_scorer = TextMotionScorer.load(args.scorer)
         if motion_scorer is None:
-            raise UserError(f"{args.matcher}: no matcher in it; run the matcher stage")
+            raise UserError(f"{args.scorer}: no text-motion scorer in it; run the scorer stage")
         motion_scorer.save(out, torch.bfloat16)
     if args.planner:
         from avatargpt.planning.store import PlanLibrary
@@ -190,15 +190,15 @@ def _beside(args: argparse.Namespace, out: Path, fingerprint: str) -> None:
         if intents is None:
             raise UserError(f"{args.intents}: no {FILE} in it; run the intents stage")
         intents.save(out / FILE)
-    if args.driver or args.paired:
+    if args.driver or args.recorded:
         from avatargpt.face.audio_model.driver import Driver
     if args.driver:
         mean_of(args.driver, Driver.load).save(out / "driver", torch.int8)
-    if args.paired:
-        mean_of(args.paired, Driver.load).save_paired(out / "driver", torch.int8)
-    if args.reader:
+    if args.recorded:
+        mean_of(args.recorded, Driver.load).save_paired(out / "driver", torch.int8)
+    if args.parser:
         from avatargpt.face.instructions.parser import InstructionParser
 
-        readers = [mean_of(folders, InstructionParser.load).network for folders in args.reader.split("+")]
+        readers = [mean_of(folders, InstructionParser.load).network for folders in args.parser.split("+")]
         parser = InstructionParser(*(one.with_rank(args.rank or one.config.rank) for one in readers))
         parser.save(out / "driver", torch.int8)

@@ -132,16 +132,16 @@ def phrase_index_stage(args: argparse.Namespace) -> None:
     Runtime.start(args.threads, args.device)
     earlier = PhraseIndex.load(args.earlier) if args.earlier else None
     if args.earlier and earlier is None:
-        raise UserError(f"{args.earlier}: no book in it; --earlier takes the folder of a book or of a model")
+        raise UserError(f"{args.earlier}: no phrase index in it; --earlier takes the folder of one or of a model")
     if not args.codes:
         if earlier is None:
-            raise UserError("book: accepted --codes and --texts, or --earlier alone")
+            raise UserError("phrase-index: accepted --codes and --texts, or --earlier alone")
         book = with_performed(earlier, SentenceGrounder())
         book.save(args.output)
         print(f"{args.output}: {len(book.keys)} phrasings, {len(book.keys) - len(earlier.keys)} of them new")
         return
     if not args.texts:
-        raise UserError("book: --codes goes with --texts")
+        raise UserError("phrase-index: --codes goes with --texts")
     bank = CaptionBank(Path(args.texts) / "body_captions.json")
     rewrites = Rewrites(Path(args.texts) / "rewrites_train.jsonl", bank)
     grounder = SentenceGrounder()
@@ -176,9 +176,9 @@ def intents_stage(args: argparse.Namespace) -> None:
     from avatargpt.train.intents import build_intents
 
     Runtime.start(args.threads, "cpu")
-    book = PhraseIndex.load(args.book)
+    book = PhraseIndex.load(args.phrase_index)
     if book is None:
-        raise UserError(f"{args.book}: no book of phrasings in it; run the book stage")
+        raise UserError(f"{args.phrase_index}: no phrase index in it; run the phrase-index stage")
     out = Path(args.output)
     out.mkdir(parents=True, exist_ok=True)
     print(build_intents(Path(args.chat), out, SentenceGrounder(), book))

@@ -1,0 +1,212 @@
+"""The stages of `scripts/train.py` as a table: where each lives, what it makes, its recipe and its options."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Option:
+    """One option of a stage.
+
+    Attributes:
+        help: what it takes. needed: whether the stage cannot do without. kind: ``text`` or ``whole`` (at least 1).
+        default: where nothing is said. choices: accepted values, empty = any.
+    """
+
+    help: str
+    needed: bool = False
+    kind: str = "text"
+    default: str | int | None = None
+    choices: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class StageEntry:
+    """One stage.
+
+    Attributes:
+        place: ``module:function``, imported when the stage runs; the function takes the parsed options.
+        help: one line. recipe: ``module:Class`` of its configuration, empty = it has none.
+        config_needed: whether it needs a configuration file. steps: whether it trains step by step (``--until``).
+        options: beside those that every stage has.
+    """
+
+    place: str
+    help: str
+    recipe: str = ""
+    config_needed: bool = False
+    steps: bool = False
+    options: dict[str, Option] = field(default_factory=dict)
+
+
+_T = "avatargpt.train."
+_CODES = Option("tokenised cache", needed=True)
+_TOKENIZER = Option("tokenizer folder", needed=True)
+_STORE = Option("motion store", needed=True)
+_TEXTS = Option("folder of caption bank and rewrites")
+_FACE_TEXTS = Option("folder of facial instructions", needed=True)
+_GROUNDING = Option("folder of the ground stage; texts in it are not computed again")
+_ROUNDS = Option("folders of the self-training stage, with commas between, the latest last")
+_CORPORA = {
+    "texts": Option("folder of caption bank and rewrites", needed=True),
+    "planning": Option("folder of planning corpora"),
+    "chat": Option("folder of dialogues"),
+    "pairs": Option("folder of TASK.jsonl files: slots and answers of any text task"),
+}  # fmt: skip
+
+STAGES: dict[str, StageEntry] = {
+    "sample-corpus": StageEntry(
+        f"{_T}data.sample_corpus:sample_corpus_stage", "a small corpus made on the spot, to try the chain from nothing"
+    ),
+    "prepare": StageEntry(
+        f"{_T}stages:prepare_stage", "corpora and texts -> a motion store with prompt pools and composed clips",
+        f"{_T}data.prepare:PrepareRecipe",
+        options={"corpus": Option("folder of clips", needed=True), "texts": _CORPORA["texts"]},
+    ),
+    "tokenizer": StageEntry(
+        f"{_T}stages:tokenizer_stage", "train (or go on training) a motion tokenizer", f"{_T}tokenizer:TokenizerRecipe",
+        config_needed=True, steps=True, options={"store": _STORE, "start": Option("tokenizer folder to begin from")},
+    ),
+    "codes": StageEntry(
+        f"{_T}stages:codes_stage", "motion store -> tokenised cache: all that the language stage reads",
+        options={"tokenizer": _TOKENIZER, "store": _STORE},
+    ),
+    "ground": StageEntry(
+        f"{_T}stages:ground_stage", "states of the frozen sentence encoder for every training text, computed once",
+        options={"store": _STORE, **_CORPORA, "grounding": _GROUNDING},
+    ),
+    "language": StageEntry(
+        f"{_T}stages:language_stage", "train the language model; without --codes, on text alone",
+        f"{_T}language_recipe:LanguageRecipe", config_needed=True, steps=True,
+        options={
+            "tokenizer": Option("tokenizer folders, with commas between"),
+            "codes": Option("tokenised caches, with commas between"), **_CORPORA,
+            "store": Option("motion store whose captions are read (text stage)"), "grounding": _GROUNDING,
+            "self-training": _ROUNDS, "start": Option("model folder, or a T5 or Flan-T5 folder, to begin from"),
+            "deepspeed_config": Option("JSON; the run goes through DeepSpeed"),
+        },
+    ),
+    "self-training": StageEntry(
+        f"{_T}self_training:self_training_stage",
+        "a model's answers to training captions, judged by geometry: what it and the scorer learn from",
+        f"{_T}self_training:SelfTrainingRecipe",
+        options={"start": Option("folder of weights; default: the packaged ones"), "codes": _CODES},
+    ),
+    "phrase-index": StageEntry(
+        f"{_T}stages:phrase_index_stage", "the index of known phrasings that requests are looked up in",
+        options={
+            "codes": Option("tokenised cache; without it, --earlier and what that lacks"), "texts": _TEXTS,
+            "grounding": _GROUNDING, "self-training": _ROUNDS,
+            "earlier": Option("folder of an index whose captions stay for requests without a manner"),
+        },
+    ),
+    "exemplars": StageEntry(
+        f"{_T}stages:exemplars_stage", "the exemplar bank: tokenised clips of our own making that retrieval looks up",
+        options={
+            "tokenizer": _TOKENIZER,
+            "store": Option("motion store whose synthetic clips are taken; default: fresh keyframed ones"),
+            "count": Option("clips per action", kind="whole", default=4),
+            "seed": Option("of fresh clips", kind="whole", default=900_000),
+        },
+    ),
+    "scorer": StageEntry(
+        f"{_T}scorer:scorer_stage", "the scorer of text and motion that ranks candidates", f"{_T}scorer:ScorerRecipe",
+        config_needed=True, steps=True,
+        options={"codes": _CODES, "tokenizer": _TOKENIZER, "grounding": _GROUNDING, "self-training": _ROUNDS},
+    ),
+    "planner": StageEntry(
+        f"{_T}planner:planner_stage", "the planning library: scenes with vectors, projections and the scorer of plans",
+        f"{_T}planner:PlannerRecipe", options={"planning": Option("folder of planning corpora", needed=True)},
+    ),
+    "intents": StageEntry(
+        f"{_T}stages:intents_stage", "the classifier of what a turn of a conversation asks for",
+        options={
+            "chat": Option("folder of dialogues", needed=True),
+            "phrase-index": Option("folder of the phrase-index stage", needed=True),
+        },
+    ),
+    "speech": StageEntry(
+        f"{_T}audio_model:speech_data_stage", "speech with face curves from rules or a driver, for the driver",
+        f"{_T}audio_model:DriverRecipe", config_needed=True,
+        options={
+            "faces": Option("folder of real speech and faces", needed=True), "texts": Option("texts to be spoken"),
+            "driver": Option("driver folder: label real speech with it instead"),
+            "spoken": Option("with --driver: folders of further recordings with their texts, with commas between"),
+        },
+    ),
+    "expressions": StageEntry(
+        f"{_T}audio_model:expression_data_stage", "expression clips with their words, for the driver's text branches",
+        options={
+            "texts": _FACE_TEXTS,
+            "count": Option("clips drawn, and as many composed", kind="whole", default=2000),
+        },
+    ),
+    "driver": StageEntry(
+        f"{_T}audio_model:driver_stage", "train (or go on training) the driver: speech to face",
+        f"{_T}audio_model:DriverRecipe", config_needed=True, steps=True,
+        options={
+            "speech": Option("folders of the speech stage, with commas between", needed=True),
+            "expressions": Option("folder of the expressions stage"),
+            "start": Option("driver folder to begin from, or several with commas between: their mean"),
+            "shares": Option("how much each of several counts, with commas between; default: all alike"),
+        },
+    ),
+    "parser": StageEntry(
+        f"{_T}parser:parser_stage", "train (or go on training) the instruction parser: facial instructions -> scores",
+        f"{_T}parser:ParserRecipe", config_needed=True, steps=True,
+        options={
+            "texts": Option("folder of facial instructions (train.jsonl), beside the package's own"),
+            "start": Option("parser folder to begin from"),
+        },
+    ),
+    "faces": StageEntry(
+        f"{_T}data.faces:faces_stage", "instructions, speech and recordings -> a store of face clips",
+        options={
+            "texts": _FACE_TEXTS, "speech": Option("folder of the speech stage"),
+            "takes": Option("folder of Live Link takes"),
+            "count": Option("instructions composed, as many timed, as many feelings", kind="whole", default=3000),
+        },
+    ),
+    "portrait": StageEntry(
+        f"{_T}portrait:portrait_stage", "train (or go on training) a portrait: a picture of a face, moved by landmarks",
+        f"{_T}portrait:PortraitRecipe", config_needed=True, steps=True,
+        options={"clips": Option("folder of videos with landmarks; default: our own head")},
+    ),
+    "pack": StageEntry(
+        f"{_T}pack:pack_stage", "language model, tokenizers and what stands beside them -> one folder, as shipped",
+        options={
+            "language": Option("folder of the language stage, or several with commas between: their mean", needed=True),
+            "shares": Option("how much each of several counts, with commas between; default: all alike"),
+            "tokenizer": Option("tokenizer folders, with commas between", needed=True),
+            "face": Option("folder of a language stage: a model of its own for the face"),
+            "phrase-index": Option("folder of the phrase-index stage"),
+            "exemplars": Option("folder of the exemplars stage"), "planner": Option("folder of the planner stage"),
+            "intents": Option("folder of the intents stage"),
+            "driver": Option("folder of the driver stage, or several with commas between: their mean"),
+            "recorded": Option("the same for the mouth of recorded pairs, a network of its own"),
+            "parser": Option("folder of the parser stage, or several likewise; + between those asked together"),
+            "scorer": Option("folder of the scorer stage"),
+            "rank": Option("highest rank of parsers' changes to the encoder; default: as trained", kind="whole"),
+            "bits": Option("of the language model's weights; 16 is what transformers reads, too", kind="whole",
+                           default=16, choices=(8, 16)),
+        },
+    ),
+    "recipe": StageEntry(
+        f"{_T}recipe:recipe_stage", "the whole chain from the corpora to the shipped weights: print it, or run it",
+        options={
+            "data": Option("folder with the corpora (body, text, planning, chat, face, face_text; docs/data.md)"),
+            "only": Option("names of steps, with commas between; default: all"),
+        },
+    ),
+}  # fmt: skip
+
+FORMER_STAGES = {
+    "book": "phrase-index", "library": "exemplars", "matcher": "scorer", "practice": "self-training",
+    "reader": "parser",
+}  # fmt: skip
+FORMER_OPTIONS = {
+    "--book": "--phrase-index", "--library": "--exemplars", "--matcher": "--scorer", "--practice": "--self-training",
+    "--reader": "--parser", "--paired": "--recorded",
+}  # fmt: skip
+"""Names of version 0.1, accepted for one release without being shown."""
