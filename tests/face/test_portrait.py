@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-import yaml
 
+from avatargpt.config import resolve
 from avatargpt.export.face.landmarks import COUNT, carried, landmark_image, landmarks
 from avatargpt.export.face.render import FaceRenderer, Look
 from avatargpt.export.head.head import head, turned
@@ -20,7 +20,7 @@ from vqvae import arkit
 from vqvae.errors import UserError
 from vqvae.face import FaceMotion
 
-CONFIG = Path(__file__).resolve().parents[2] / "configs" / "train" / "debug-portrait.yaml"
+CONFIG = Path(__file__).resolve().parents[2] / "configs" / "portrait.yaml"
 LEFT_LIDS, RIGHT_LIDS = (43, 47), (37, 41)  # the person's left eye is on the picture's right
 LIPS = (62, 66)
 
@@ -91,7 +91,7 @@ def test_a_photo_is_moved_like_our_head() -> None:
 
 
 def test_the_stage_learns_resumes_and_is_used(tmp_path: Path) -> None:
-    settings = yaml.safe_load(CONFIG.read_text())
+    settings = resolve(f"{CONFIG}:debug")
     settings["train"] |= {"steps": 40, "log_every": 5, "val_every": 40, "save_every": 20, "lr": 0.003}
     config = tmp_path / "portrait.yaml"
     config.write_text(yaml.safe_dump(settings))
@@ -130,7 +130,7 @@ def test_figures_are_numbers_whatever_the_pictures_show() -> None:
 
 
 def test_another_shape_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    settings = yaml.safe_load(CONFIG.read_text())
+    settings = resolve(f"{CONFIG}:debug")
     settings["train"] |= {"steps": 2}
     settings["data"] |= {"people": 1, "held": 0}
     argv = ["portrait", "--config", str(tmp_path / "p.yaml"), "--device", "cpu", "-o", str(tmp_path / "p")]
@@ -142,7 +142,7 @@ def test_another_shape_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[
 
 
 def test_a_run_goes_on_with_its_own_pictures_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    settings = yaml.safe_load(CONFIG.read_text())
+    settings = resolve(f"{CONFIG}:debug")
     settings["train"] |= {"steps": 3}
     argv = ["portrait", "--config", str(tmp_path / "p.yaml"), "--device", "cpu", "-o", str(tmp_path / "p")]
     for frames, until, code in ((3, "1", 0), (4, "2", 2), (3, "2", 0)):

@@ -11,6 +11,7 @@ import pytest
 import torch
 import yaml
 
+from avatargpt.config import resolve
 from avatargpt.train.command import main
 from vqvae import rotations as rot
 from vqvae.skeleton import SMPL22
@@ -102,11 +103,12 @@ class Mini:
         self.tokenizer, self.codes = root / "tokenizer", root / "codes"
 
     def config(self, kind: str, change: Callable[[dict], object] | None = None, name: str = "changed") -> Path:
-        """The debug configuration of a kind, changed, as a file."""
-        data = yaml.safe_load((CONFIGS / kind / "debug.yaml").read_text())
+        """The debug configuration of a kind (``language``, or with a variant ``tokenizer:face``), changed, as a file."""
+        folder, _, variant = kind.partition(":")
+        data = resolve(f"{CONFIGS / folder / 'debug.yaml'}" + (f":{variant}" if variant else ""))
         if change:
             change(data)
-        path = self.root / f"{kind}-{name}.yaml"
+        path = self.root / f"{folder}-{name}.yaml"
         path.write_text(yaml.safe_dump(data))
         return path
 
@@ -152,7 +154,7 @@ def mini(tmp_path_factory: pytest.TempPathFactory) -> Mini:
     m = Mini(tmp_path_factory.mktemp("mini"))
     write_corpus(m.corpus)
     write_texts(m.texts)
-    prepare = CONFIGS / "prepare" / "debug.yaml"
+    prepare = f"{CONFIGS / 'prepare.yaml'}:debug"
     m.run("prepare", "--corpus", m.corpus, "--texts", m.texts, "--config", prepare, "-o", m.store)
     m.run("tokenizer", "--config", CONFIGS / "tokenizer" / "debug.yaml", "--store", m.store, "-o", m.tokenizer,
         "--threads", 1, "--device", "cpu")  # fmt: skip

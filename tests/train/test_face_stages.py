@@ -63,7 +63,7 @@ def test_stages_from_instructions_to_a_model_of_two_modalities(mini: Any, tmp_pa
     clips = [conditioned_clip(f"c{i}", s, i, "val" if i % 5 == 0 else "train") for i, s in enumerate(composed(25, 2))]
     Store.write(clips, store)
     quick = ["--threads", "1", "--device", "cpu"]
-    debug = CONFIGS / "tokenizer" / "face_debug.yaml"
+    debug = f"{CONFIGS / 'tokenizer' / 'debug.yaml'}:face"
     assert main(["tokenizer", "--config", str(debug), "--store", str(store), "-o", str(tmp_path / "tok"), *quick]) == 0
     loss = mini.rows(tmp_path / "tok", "features")
     assert loss[-1] < 0.9 * loss[0] and mini.rows(tmp_path / "tok", "val_weight_error")
@@ -81,8 +81,8 @@ def test_stages_from_instructions_to_a_model_of_two_modalities(mini: Any, tmp_pa
         data["train"] |= {"steps": 2, "refiner_weight": 0.5, "faster": {"heads.face": 3.0}}
         data["train"]["options"] = {"weights": {"text_to_face": 1.0, "face_to_text": 0.5, "text_to_motion": 0.5}}
 
-    mini.run(*mini.language(mini.config("train", first, "narrow"), tmp_path / "body"))
-    args = mini.language(mini.config("train", second, "wide"), tmp_path / "both", "--start", tmp_path / "body")
+    mini.run(*mini.language(mini.config("language", first, "narrow"), tmp_path / "body"))
+    args = mini.language(mini.config("language", second, "wide"), tmp_path / "both", "--start", tmp_path / "body")
     for option, more in (("--tokenizer", tmp_path / "tok"), ("--codes", tmp_path / "codes")):
         args[args.index(option) + 1] += f",{more}"
     mini.run(*args)
@@ -95,7 +95,7 @@ def test_stages_from_instructions_to_a_model_of_two_modalities(mini: Any, tmp_pa
         data["model"] |= {"vocab_size": 300, "d_model": 32, "d_kv": 8, "d_ff": 48, "num_layers": 1, "num_heads": 4}
         data["train"]["options"] = {"weights": {"text_to_face": 1.0, "face_to_emotion": 0.5}}
 
-    mini.run("language", "--config", mini.config("train", alone, "alone"), "--tokenizer", tmp_path / "tok", "--codes",
+    mini.run("language", "--config", mini.config("language", alone, "alone"), "--tokenizer", tmp_path / "tok", "--codes",
              tmp_path / "codes", "--texts", mini.texts, "-o", tmp_path / "face", *quick)  # fmt: skip
     packed = tmp_path / "packed"
     assert main(["pack", "--language", str(tmp_path / "both"), "--tokenizer", str(mini.tokenizer), "-o",

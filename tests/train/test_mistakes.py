@@ -86,7 +86,7 @@ def test_language_configuration(
         mini.no_grounding(data)
         change(data)
 
-    config = mini.config("train", changed, "mistake")
+    config = mini.config("language", changed, "mistake")
     line = said(capsys, *mini.language(config, tmp_path))
     assert str(config) in line and all(e in line for e in expected)
     assert not any(tmp_path.iterdir())
@@ -108,7 +108,7 @@ def test_values_that_do_not_go_together(
         data["model"].update(change.get("model", {}))
         data["train"]["options"].update(change.get("options", {}))
 
-    assert expected in said(capsys, *mini.language(mini.config("train", changed, "together"), tmp_path))
+    assert expected in said(capsys, *mini.language(mini.config("language", changed, "together"), tmp_path))
 
 
 def test_loss_that_is_not_finite(mini: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -125,13 +125,13 @@ def test_parts_that_the_model_has_not(mini: Any, tmp_path: Path, capsys: pytest.
         mini.no_grounding(data)
         data["train"]["faster"] = {"heads.gone": 2.0}
 
-    line = said(capsys, *mini.language(mini.config("train", changed, "faster"), tmp_path))
+    line = said(capsys, *mini.language(mini.config("language", changed, "faster"), tmp_path))
     assert "faster" in line and "heads.gone" in line and "accepted" in line
 
 
 def test_missing_files(mini: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     gone = tmp_path / "gone"
-    good = mini.configs / "train" / "debug.yaml"
+    good = mini.configs / "language" / "debug.yaml"
     for argv in (
         ["tokenizer", "--config", gone, "--store", mini.store, "-o", tmp_path / "out"],
         ["tokenizer", "--config", mini.configs / "tokenizer" / "debug.yaml", "--store", gone, "-o", tmp_path / "out"],
@@ -153,7 +153,7 @@ def test_codes_of_another_tokenizer(mini: Any, tmp_path: Path, capsys: pytest.Ca
         for shard in mini.codes.glob("*.parquet"):
             (folder / shard.name).write_bytes(shard.read_bytes())
         (folder / "manifest.json").write_text(json.dumps({**manifest, "fingerprint": fingerprint}))
-    config = mini.configs / "train" / "debug.yaml"
+    config = mini.configs / "language" / "debug.yaml"
     argv = ["language", "--config", config, "--texts", mini.texts, "-o", tmp_path / "out", "--codes"]
     line = said(capsys, *argv, tmp_path / "other", "--tokenizer", mini.tokenizer)
     assert "codes of another tokenizer (000000000000" in line

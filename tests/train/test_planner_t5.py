@@ -15,7 +15,7 @@ from avatargpt.planning.model_planner import folder_planner
 from avatargpt.train.command import main
 from vqvae.errors import UserError
 
-CONFIGS = Path(__file__).resolve().parents[2] / "configs" / "train"
+CONFIGS = Path(__file__).resolve().parents[2] / "configs" / "language"
 SCENES = [
     {"scene": f"A {who} works {where}.", "activities": [
         {"task": f"The {who} gets ready.", "steps": [f"a {who} stretches both arms", "he rolls his shoulders"]},
@@ -55,7 +55,7 @@ def test_train_and_plan(folders: Path, tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(model_planner, "TOKENS", 12)  # an untrained model rambles
     out = tmp_path / "planner"
     arguments = [
-        "language", "--config", CONFIGS / "debug-planner_t5.yaml", "--start", folders / "t5", "--texts",
+        "language", "--config", f"{CONFIGS / 'debug.yaml'}:planner_t5", "--start", folders / "t5", "--texts",
         folders / "texts", "--planning", folders / "planning", "--threads", 1, "--device", "cpu", "-o", out,
     ]  # fmt: skip
     assert main([str(a) for a in arguments]) == 0
@@ -72,12 +72,11 @@ def test_train_and_plan(folders: Path, tmp_path: Path, monkeypatch: pytest.Monke
 
 
 def test_the_recipe_names_the_tasks_of_its_small_version() -> None:
-    import yaml
-
+    from avatargpt.config import resolve
     from instruct_data.planning import PLANNING_TASKS
 
-    for name in ("planner_t5", "debug-planner_t5"):
-        data = yaml.safe_load((CONFIGS / f"{name}.yaml").read_text())
+    for name in ("planner_t5.yaml", "debug.yaml:planner_t5"):
+        data = resolve(f"{CONFIGS / name}")
         weights = data["train"]["options"]["weights"]
         assert set(weights) == set(PLANNING_TASKS) and sum(weights.values()) == pytest.approx(1)
 

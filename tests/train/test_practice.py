@@ -109,7 +109,7 @@ def test_what_the_model_made_is_judged_and_learnt_from(mini: Any, tmp_path: Path
         mini.no_grounding(data)
         data["train"]["steps"] = 2
 
-    mini.run(*mini.language(mini.config("train", small, "practice"), tmp_path / "lm"))
+    mini.run(*mini.language(mini.config("language", small, "practice"), tmp_path / "lm"))
     mini.run("pack", "--language", tmp_path / "lm", "--tokenizer", mini.tokenizer, "-o", tmp_path / "packed")
     config = tmp_path / "practice.yaml"
     config.write_text("practice: {captions: 2, samples: 3, guidance: 1.0}\n")
@@ -133,7 +133,7 @@ def test_what_the_model_made_is_judged_and_learnt_from(mini: Any, tmp_path: Path
         small(data)
         data["train"]["options"]["weights"]["text_to_motion/practised"] = 0.5
 
-    wanted = mini.language(mini.config("train", practised, "practised"), tmp_path / "on", "--start", tmp_path / "lm",
+    wanted = mini.language(mini.config("language", practised, "practised"), tmp_path / "on", "--start", tmp_path / "lm",
                            "--practice", tmp_path / "practice")  # fmt: skip
     if right:
         mini.run(*wanted)

@@ -39,7 +39,7 @@ def configure(mini: Any, name: str, steps: int, **more: Any) -> Path:
         data["train"].update(steps=steps, val_every=100, save_every=100, log_every=1)
         data.update(more)
 
-    return mini.config("train", change, name)
+    return mini.config("language", change, name)
 
 
 def test_lora_leaves_t5_alone_and_merges(mini: Any, t5: Path, tmp_path: Path) -> None:
@@ -78,7 +78,7 @@ def test_full_fine_tuning(mini: Any, t5: Path, tmp_path: Path) -> None:
 def test_shape_comes_from_the_checkpoint(
     mini: Any, t5: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    config = mini.config("train", mini.no_grounding, "shape")
+    config = mini.config("language", mini.no_grounding, "shape")
     assert main(mini.language(config, tmp_path, "--start", t5)) == 2
     assert "leave it out" in capsys.readouterr().err
 

@@ -34,7 +34,7 @@ def config(mini: Any, name: str) -> Path:
         mini.no_grounding(data)
         data["train"].update(steps=4, log_every=1, val_every=100, save_every=100)
 
-    return mini.config("train", change, name)
+    return mini.config("language", change, name)
 
 
 @pytest.mark.slow

@@ -67,7 +67,7 @@ def test_decoder_stage_keeps_codes(mini: Any, tmp_path: Path) -> None:
 def test_language_with_grounding_learns(mini: Any, tmp_path: Path) -> None:
     mini.run("ground", "--store", mini.store, "--texts", mini.texts, "-o", tmp_path / "grounding", "--threads", 1,
         "--device", "cpu")  # fmt: skip
-    config = mini.configs / "train" / "debug.yaml"
+    config = mini.configs / "language" / "debug.yaml"
     mini.run(*mini.language(config, tmp_path / "lm", "--grounding", tmp_path / "grounding"))
     for name in ("ce_body", "ce_text", "refiner"):
         assert mini.rows(tmp_path / "lm", name)[-1] < mini.rows(tmp_path / "lm", name)[0]
@@ -83,7 +83,7 @@ def test_language_resumes_exactly(mini: Any, tmp_path: Path) -> None:
         data["model"]["dropout_rate"] = 0.1
         data["train"].update(steps=6, val_every=100, save_every=100)
 
-    config = mini.config("train", change, "resume")
+    config = mini.config("language", change, "resume")
     mini.run(*mini.language(config, tmp_path / "whole"))
     mini.run(*mini.language(config, tmp_path / "parts", "--until", 3))
     mini.run(*mini.language(config, tmp_path / "parts"))
@@ -105,7 +105,7 @@ def short(mini: Any, name: str, **model: Any) -> Path:
         data["model"] |= model
         data["train"] |= {"steps": 2, "val_every": 100, "save_every": 100}
 
-    return mini.config("train", change, name)
+    return mini.config("language", change, name)
 
 
 @pytest.fixture(scope="module")
@@ -176,7 +176,7 @@ def test_smoothed_labels(mini: Any, tmp_path: Path) -> None:
         return of
 
     for name, share in (("plain", 0.0), ("smooth", 0.5)):
-        mini.run(*mini.language(mini.config("train", change(share), name), tmp_path / name))
+        mini.run(*mini.language(mini.config("language", change(share), name), tmp_path / name))
     for key in ("ce_text", "ce_body"):  # of the same weights and rows
         assert mini.rows(tmp_path / "plain", key) != mini.rows(tmp_path / "smooth", key)
 
@@ -190,10 +190,10 @@ def test_text_stage_then_motion_stage(mini: Any, tmp_path: Path) -> None:
         mini.no_grounding(data)
         data["train"].update(steps=2)
 
-    config = mini.config("train", text_only, "text")
+    config = mini.config("language", text_only, "text")
     mini.run("language", "--config", config, "--texts", mini.texts, "--store", mini.store,
              "--threads", 1, "--device", "cpu", "-o", tmp_path / "text")  # fmt: skip
-    mini.run(*mini.language(mini.config("train", motion, "motion"), tmp_path / "lm", "--start", tmp_path / "text"))
+    mini.run(*mini.language(mini.config("language", motion, "motion"), tmp_path / "lm", "--start", tmp_path / "text"))
     spieces = [(tmp_path / f / "spiece.model").read_bytes() for f in ("text", "lm")]
     assert spieces[0] == spieces[1]
 
@@ -201,7 +201,7 @@ def test_text_stage_then_motion_stage(mini: Any, tmp_path: Path) -> None:
     packed = tmp_path / "packed"
     save_model(load_model(tmp_path / "text").to(torch.bfloat16), packed)
     (packed / "spiece.model").write_bytes(spieces[0])
-    mini.run(*mini.language(mini.config("train", motion, "motion"), tmp_path / "on", "--start", packed))
+    mini.run(*mini.language(mini.config("language", motion, "motion"), tmp_path / "on", "--start", packed))
     assert {p.dtype for p in load_model(tmp_path / "on").parameters()} == {torch.float32}
 
 
@@ -220,8 +220,8 @@ def test_the_mean_of_models(mini: Any, tmp_path: Path) -> None:
 
         return change
 
-    mini.run(*mini.language(mini.config("train", small(1), "one"), tmp_path / "one"))
-    mini.run(*mini.language(mini.config("train", small(2), "two"), tmp_path / "two", "--start", tmp_path / "one"))
+    mini.run(*mini.language(mini.config("language", small(1), "one"), tmp_path / "one"))
+    mini.run(*mini.language(mini.config("language", small(2), "two"), tmp_path / "two", "--start", tmp_path / "one"))
     states = [load_model(tmp_path / f).state_dict() for f in ("one", "two")]
     folders = [str(tmp_path / "one"), str(tmp_path / "two")]
     mean = averaged(folders, [1.0, 3.0]).state_dict()

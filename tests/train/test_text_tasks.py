@@ -30,7 +30,7 @@ def test_pairs_and_steps_are_learnt_and_resumed_with_muon(mini: Any, tmp_path: P
         data["train"]["options"] = {"weights": weights}
 
     pairs = write_pairs(tmp_path / "pairs", {"slots": {"steps": "he bows; he waves"}, "answer": "He greets the king"})
-    config = mini.config("train", change, "steps")
+    config = mini.config("language", change, "steps")
     mini.run(*mini.language(config, tmp_path / "whole", "--pairs", pairs))
     assert mini.rows(tmp_path / "whole", "ce_text") and mini.rows(tmp_path / "whole", "ce_body")
     mini.run(*mini.language(config, tmp_path / "parts", "--pairs", pairs, "--until", 3))
@@ -76,7 +76,7 @@ def test_a_text_task_without_its_pairs(
         mini.no_grounding(data)
         data["train"]["options"] = {option: {"steps_to_activity": 0.3}}
 
-    assert main([str(a) for a in mini.language(mini.config("train", change, "steps"), tmp_path)]) == 2
+    assert main([str(a) for a in mini.language(mini.config("language", change, "steps"), tmp_path)]) == 2
     line = capsys.readouterr().err
     assert f"{option}: steps_to_activity: nothing to draw from; give --pairs" in line and line.count("\n") == 1
 

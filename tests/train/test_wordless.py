@@ -32,7 +32,7 @@ def clips(mini: Any, tmp_path_factory: pytest.TempPathFactory) -> list[Clip]:
         if row["id"] in NAMELESS:
             row["action"] = ""
     (corpus / "captions.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows))
-    config = mini.configs / "prepare" / "debug.yaml"
+    config = f"{mini.configs / 'prepare.yaml'}:debug"
     mini.run("prepare", "--corpus", corpus, "--texts", mini.texts, "--config", config, "-o", store)
     return list(Store.open(store).clips("train"))
 
