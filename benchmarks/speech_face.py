@@ -47,7 +47,7 @@ def main() -> None:
     parser.add_argument("--model", help="folder of a driver, or none: random weights; default: the packaged one")
     parser.add_argument("--rate", type=int, default=48_000)
     parser.add_argument("--minutes", type=float, default=60, help="of the long stream; 0 leaves it out")
-    parser.add_argument("--lips", choices=HEADS, default="taught", help="which head speaks")
+    parser.add_argument("--lips", choices=HEADS, default="rule", help="which head speaks")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()

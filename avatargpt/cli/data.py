@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
-from avatargpt.cli import common, library
+from avatargpt.cli import common, exemplars
 from vqvae.errors import UserError
 
 if TYPE_CHECKING:
     from instruct_data.store import Store
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, help="Prepare, list and check training data.")
-app.add_typer(library.app, name="library")
+app.add_typer(exemplars.app, name="exemplars")
+app.add_typer(exemplars.app, name="library", hidden=True)  # its name in version 0.1
 
 
 class Reader(NamedTuple):

@@ -42,8 +42,8 @@ def face(
         str, typer.Option("--by", metavar="NAME", help="driver, or language: the model's face tokens; TEXT or E alone.")
     ] = "driver",
     lips: Annotated[
-        str, typer.Option("--lips", metavar="NAME", help="taught: by rules, for every sound; paired: as recorded.")
-    ] = "taught",
+        str, typer.Option("--lips", metavar="NAME", help="rule: targets made by rules, for every sound; recorded: as in recorded pairs.")
+    ] = "rule",
     seed: common.Seed = 0,
     gain: Annotated[Numbers, typer.Option("--gain", metavar="SHAPE=X", help="Factor of a shape. Repeatable.")] = None,
     offset: Annotated[
@@ -103,13 +103,14 @@ def face(
     """
     from avatargpt.cli import face_score
     from avatargpt.cli.face_live import Line, perform
-    from avatargpt.cli.face_options import check_lips, driver_folder, emotions, format_options, numbers
+    from avatargpt.cli.face_options import FORMER_LIPS, check_lips, driver_folder, emotions, format_options, numbers
     from avatargpt.face.audio_model.blinks import USUAL_RATE, told
     from avatargpt.face.audio_model.controls import Controls, apply
     from avatargpt.face.audio_model.idle import USUAL, calm_spans, jaw_spans
     from avatargpt.signals.audio import MAX_SECONDS, inspect
 
     motions: list[Any]
+    lips = FORMER_LIPS.get(lips, lips)
     line = Line(audio, microphone, rate, live_link, websocket, subject, lips)
     line.check()
     output, audio = output or [], line.file

@@ -64,7 +64,7 @@ class Line:
     live_link: str | None
     websocket: str | None
     subject: str | None
-    lips: str = "taught"
+    lips: str = "rule"
 
     def check(self) -> None:
         """Raises UserError for a stdin that is closed, and for options of what is not there."""

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 USUAL = 0.7  # intensity of an emotion without a number
 _REST = ("neutral", "calm")  # no feeling at all
 _FORM = "NAME, NAME:0..1, NAME:0..1+NAME:0..1, or SECOND:NAME[:0..1],SECOND:NAME[:0..1] with rising seconds"
+FORMER_LIPS = {"taught": "rule", "paired": "recorded"}  # of version 0.1, accepted for one release
 
 
 def emotions(argument: str, seconds: float | None = None) -> list[Feeling]:
@@ -159,5 +160,5 @@ def check_lips(lips: str, sound: bool, by: str) -> None:
 
     if lips not in HEADS:
         raise UserError(f"--lips {lips}: unknown; accepted {', '.join(HEADS)}")
-    if lips == "paired" and (not sound or by != "driver"):
-        raise UserError("--lips paired: follows sound; accepted with AUDIO, - or --microphone")
+    if lips == "recorded" and (not sound or by != "driver"):
+        raise UserError("--lips recorded: follows sound; accepted with AUDIO, - or --microphone")

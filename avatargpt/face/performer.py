@@ -146,7 +146,7 @@ class FacePerformer:
     def perform(
         self, text: str = "", audio: str | os.PathLike[str] | np.ndarray | None = None, rate: int = 16_000,
         feelings: Sequence[Feeling] = (), seconds: float | None = None, score: Score | None = None,
-        progress: Callable[[int], None] | None = None, head: str = "taught",
+        progress: Callable[[int], None] | None = None, head: str = "rule",
     ) -> FaceMotion:  # fmt: skip
         """One clip of T frames, 30 a second: weights (T, 52), head (T, 3) in radians.
 

@@ -140,7 +140,7 @@ class ExemplarBank:
         if fingerprint != self.fingerprint:
             raise UserError(
                 f"{where}: made with another tokenizer ({self.fingerprint[:12]}, the model's is {fingerprint[:12]}); "
-                "make it again: scripts/train.py library, avatargpt data library add"
+                "make it again: scripts/train.py exemplars, avatargpt data exemplars add"
             )
 
     def _scores(self, text: str, vector: np.ndarray, least: float) -> np.ndarray:
@@ -249,6 +249,6 @@ def open_exemplars(folder: str | os.PathLike[str], fingerprint: str) -> Exemplar
     if not found:
         raise UserError(
             f"{Path(folder) / FILE}: no such file, so there is nothing to retrieve; accepted: retrieval off, or a "
-            "library made with `avatargpt data library add`"
+            "exemplar bank made with `avatargpt data exemplars add`"
         )
     return found[0] if len(found) == 1 else found[0].merged(found[1])

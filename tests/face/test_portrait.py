@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import yaml
 
 from avatargpt.config import resolve
 from avatargpt.export.face.landmarks import COUNT, carried, landmark_image, landmarks

@@ -114,9 +114,9 @@ def driver() -> Rows:
     """Curves of a fixed sound, alone and with a feeling, an instruction or both, and the mouth of recorded pairs."""
     happy = [Feeling(0.0, "happy", 0.8), Feeling(2.0, "very angry", 0.9)]
     return {
-        "sound": partial(_driven), "sound, paired": partial(_driven, head="paired"),
+        "sound": partial(_driven), "sound, paired": partial(_driven, head="recorded"),
         "sound, feelings": partial(_driven, feelings=happy),
         "sound, instruction": partial(_driven, text=TOLD),
-        "sound, both, paired": partial(_driven, text=TOLD, feelings=happy, head="paired"),
+        "sound, both, paired": partial(_driven, text=TOLD, feelings=happy, head="recorded"),
         "instruction alone": _silent,
     }  # fmt: skip

@@ -99,7 +99,7 @@ def test_what_is_told_is_done_as_it_was_trained(driver: Driver, tmp_path: Path) 
     def same() -> np.ndarray:
         for direction in (felt, both):
             streamed = together(driver.drive(sound, RATE, direction))
-            assert np.abs(predict(network, features, cpu, "taught", direction) - streamed)[:-2, :52].max() < 1e-5
+            assert np.abs(predict(network, features, cpu, "rule", direction) - streamed)[:-2, :52].max() < 1e-5
         return together(driver.drive(sound, RATE, felt))
 
     before = same()
@@ -133,11 +133,11 @@ def test_a_gate_closes_the_lips(driver: Driver, tmp_path: Path) -> None:
     assert np.allclose(sealed[:, free], before[:, free], atol=1e-5)
     at_once = predict(network, extract(sound, RATE), torch.device("cpu"))
     assert np.abs(at_once - sealed)[:-2, :52].max() < 1e-5
-    paired = together(driver.drive(sound, head="paired"))
+    paired = together(driver.drive(sound, head="recorded"))
     driver.save(tmp_path)
     again = Driver.load(tmp_path)
     assert np.array_equal(together(again.drive(sound)), sealed)
-    assert np.array_equal(together(again.drive(sound, head="paired")), paired)
+    assert np.array_equal(together(again.drive(sound, head="recorded")), paired)
 
 
 def test_frames_come_in_time_and_do_not_know_more(driver: Driver) -> None:

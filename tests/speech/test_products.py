@@ -45,7 +45,7 @@ def test_a_packaged_driver_multiplies_with_what_its_folder_holds(
     driver.save(tmp_path / "packed", torch.int8)
     full, packed = Driver.load(tmp_path / "full"), Driver.load(tmp_path / "packed")
     assert not full.eight_bits and packed.eight_bits
-    streamed = {head: packed.drive(sound, head=head).weights for head in ("taught", "paired")}
+    streamed = {head: packed.drive(sound, head=head).weights for head in ("rule", "recorded")}
     packed.eight_bits = False  # the same weights, multiplied in float32
     for head, weights in streamed.items():
         apart = np.abs(weights - packed.drive(sound, head=head).weights).max()

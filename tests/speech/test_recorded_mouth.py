@@ -50,7 +50,7 @@ def test_a_network_of_its_own_moves_the_mouth_as_in_recorded_pairs(driver: Drive
         network.paired.weight.normal_(std=0.3)
         network.paired.bias.fill_(0.3)
     both, sound = Driver(driver.network, network), voice(1.0)
-    mouth, taught = together(both.drive(sound, head="paired")), together(both.drive(sound))
+    mouth, taught = together(both.drive(sound, head="recorded")), together(both.drive(sound))
     assert np.array_equal(taught, together(driver.drive(sound)))
     own = predict(network, extract(sound, RATE), torch.device("cpu"), "paired")
     assert np.abs(own - mouth)[5:20, PAIRED].max() < 2e-3 and np.abs(taught - mouth)[:, PAIRED].max() > 0.05
@@ -58,19 +58,19 @@ def test_a_network_of_its_own_moves_the_mouth_as_in_recorded_pairs(driver: Drive
     others = [i for i in range(55) if i not in PAIRED]
     assert np.allclose(taught[:, others], mouth[:, others], atol=1e-6)
     clause = Direction.make([], [Clause("smile", 0.3, 0.7)], Words())
-    changed = np.abs(together(both.drive(sound, RATE, clause, head="paired")) - mouth)[:, PAIRED].max(1) > 1e-6
+    changed = np.abs(together(both.drive(sound, RATE, clause, head="recorded")) - mouth)[:, PAIRED].max(1) > 1e-6
     assert changed[10:20].all() and not changed[:8].any()  # what is told moves that mouth, too
     driver.network.begin_slow(0.5)
     with torch.no_grad():
         driver.network.around.weight.normal_(std=0.1)
-    before, after = (together(both.drive(sound, RATE, c, head="paired")) for c in (None, clause))
+    before, after = (together(both.drive(sound, RATE, c, head="recorded")) for c in (None, clause))
     assert np.array_equal(before[:8], after[:8])  # the trunk that is told nothing goes on by itself
     changed = np.abs(before - after)[:, PAIRED].max(1) > 1e-6
     assert changed[10:20].all()
     mouth = before
     both.save(tmp_path)
     again = Driver.load(tmp_path)
-    assert np.array_equal(together(again.drive(sound, head="paired")), mouth)
+    assert np.array_equal(together(again.drive(sound, head="recorded")), mouth)
     assert again.fingerprint == both.fingerprint != driver.fingerprint
     driver.save(tmp_path)
     assert Driver.load(tmp_path).fingerprint == driver.fingerprint  # nothing of the pairs is left
@@ -85,10 +85,10 @@ def test_a_driver_that_has_seen_no_pairs(driver: Driver, tmp_path: Path) -> None
         driver.network.paired.bias.zero_()  # as it begins
     driver.save(tmp_path / "unseen")
     unseen = Driver.load(tmp_path / "unseen")
-    assert Driver.load(tmp_path / "seen").heads == ("taught", "paired") and unseen.heads == ("taught",)
+    assert Driver.load(tmp_path / "seen").heads == ("rule", "recorded") and unseen.heads == ("rule",)
     unseen.drive(sound)
     with pytest.raises(UserError, match="unseen: has seen no recorded pairs; accepted: --lips taught, or a folder"):
-        unseen.drive(sound, head="paired")
+        unseen.drive(sound, head="recorded")
     assert {"still/noise", "still/silence"} == set(_still(unseen))
 
 
@@ -100,14 +100,14 @@ def test_a_mouth_as_in_recorded_pairs_may_look_further_ahead(driver: Driver) -> 
         mouth.paired.weight.normal_(std=0.1)
         mouth.paired.bias.fill_(0.3)
     both, sound = Driver(driver.network, mouth), voice(1.5)
-    assert both.stream(head="paired").latency == pytest.approx(4 / 30)
+    assert both.stream(head="recorded").latency == pytest.approx(4 / 30)
     assert both.stream().latency == pytest.approx(0.1)
-    taught, paired = together(driver.drive(sound)), together(both.drive(sound, head="paired"))
+    taught, paired = together(driver.drive(sound)), together(both.drive(sound, head="recorded"))
     rest = [i for i in range(taught.shape[1]) if i not in PAIRED]
     assert paired.shape == taught.shape and np.abs(paired - taught)[:, rest].max() < 1e-5
     whole = as_recorded(both, extract(sound, RATE))
     assert np.abs(paired - whole)[:-4, PAIRED].max() < 1e-4 < 0.05 < np.abs(paired - taught)[:, PAIRED].max()
-    stream = both.stream(head="paired")
+    stream = both.stream(head="recorded")
     parts = [stream.push(sound[k : k + 377]) for k in range(0, len(sound), 377)] + [stream.finish()]
     assert np.array_equal(np.concatenate(parts), paired)
 
@@ -122,10 +122,10 @@ def test_a_mouth_as_in_recorded_pairs_rests_where_nobody_speaks(driver: Driver) 
     sound = voice(1.0)
     with torch.no_grad():
         driver.network.paired.bias.fill_(0.5)
-    spoken = together(driver.drive(sound, head="paired"))
+    spoken = together(driver.drive(sound, head="recorded"))
     with torch.no_grad():
         driver.network.phones.bias[[0, 40]] = 30.0  # it hears nobody
-    taught, mouth = together(driver.drive(sound)), together(driver.drive(sound, head="paired"))
+    taught, mouth = together(driver.drive(sound)), together(driver.drive(sound, head="recorded"))
     assert np.abs(mouth - taught)[:, PAIRED].max() < 1e-6 < 0.05 < np.abs(spoken - taught)[:, PAIRED].max()
 
 
@@ -169,8 +169,8 @@ def test_lips_as_in_recorded_pairs_press_where_they_are_nearly_shut(driver: Driv
         network.paired.bias.fill_(0.1)
         network.paired.bias[JAW] = 0.02
         network.phones.bias[7] = 30.0  # somebody always speaks
-        open_ = together(driver.drive(sound, head="paired"))
+        open_ = together(driver.drive(sound, head="recorded"))
         network.seal.bias.fill_(9.0)
-    shut = together(driver.drive(sound, head="paired"))
+    shut = together(driver.drive(sound, head="recorded"))
     assert np.abs(shut[5:, PRESSING] - light[PRESSING]).max() < 1e-4 and np.abs(open_[5:, PRESSING] - 0.1).max() < 1e-3
     assert np.abs(as_recorded(driver, extract(sound, RATE)) - shut)[:-2, :52].max() < 1e-4

@@ -103,7 +103,7 @@ class Mini:
         self.tokenizer, self.codes = root / "tokenizer", root / "codes"
 
     def config(self, kind: str, change: Callable[[dict], object] | None = None, name: str = "changed") -> Path:
-        """The debug configuration of a kind (``language``, or with a variant ``tokenizer:face``), changed, as a file."""
+        """The debug configuration of a kind (``language``; with a variant ``tokenizer:face``), changed, as a file."""
         folder, _, variant = kind.partition(":")
         data = resolve(f"{CONFIGS / folder / 'debug.yaml'}" + (f":{variant}" if variant else ""))
         if change:

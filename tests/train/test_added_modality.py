@@ -157,6 +157,7 @@ def test_its_tokens_are_trained_and_spoken(
         data["model"]["modalities"] = {"grip": {"codebook_size": 32, "levels": 2, "code_dim": 16}}
         data["train"] |= {"steps": 2, "log_every": 1, "options": {"weights": {"text_to_grip": 1.0}}}
 
-    mini.run("language", "--config", mini.config("language", language, "grip"), "--tokenizer", tmp_path / "tok", "--codes",
+    config = mini.config("language", language, "grip")
+    mini.run("language", "--config", config, "--tokenizer", tmp_path / "tok", "--codes",
              tmp_path / "codes", "--texts", mini.texts, "-o", tmp_path / "lm", *quick)  # fmt: skip
     assert load_model(tmp_path / "lm").config.heads == ("text", "grip") and mini.rows(tmp_path / "lm", "ce_grip")

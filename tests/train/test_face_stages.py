@@ -95,7 +95,8 @@ def test_stages_from_instructions_to_a_model_of_two_modalities(mini: Any, tmp_pa
         data["model"] |= {"vocab_size": 300, "d_model": 32, "d_kv": 8, "d_ff": 48, "num_layers": 1, "num_heads": 4}
         data["train"]["options"] = {"weights": {"text_to_face": 1.0, "face_to_emotion": 0.5}}
 
-    mini.run("language", "--config", mini.config("language", alone, "alone"), "--tokenizer", tmp_path / "tok", "--codes",
+    config = mini.config("language", alone, "alone")
+    mini.run("language", "--config", config, "--tokenizer", tmp_path / "tok", "--codes",
              tmp_path / "codes", "--texts", mini.texts, "-o", tmp_path / "face", *quick)  # fmt: skip
     packed = tmp_path / "packed"
     assert main(["pack", "--language", str(tmp_path / "both"), "--tokenizer", str(mini.tokenizer), "-o",

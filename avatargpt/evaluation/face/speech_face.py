@@ -173,7 +173,7 @@ def recorded_faces(driver: Driver, clips: list[SpeechClip]) -> dict[str, Any]:
     from avatargpt.train.speech_data.validation import as_recorded, predict
 
     held, training = [c for c in clips if c.split == "val"], [c for c in clips if c.split == "train"]
-    heads = {"paired": [as_recorded(driver, c.features) for c in held]} if "paired" in driver.heads else {}
+    heads = {"paired": [as_recorded(driver, c.features) for c in held]} if "recorded" in driver.heads else {}
     heads["taught"] = [predict(driver.network, c.features, torch.device("cpu")) for c in held]
     x = np.concatenate([_around(c.features) for c in training])
     y = np.concatenate([lipsync.movements(c.curves) for c in training])

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from avatargpt.face.audio_model.stream import FaceStream
     from vqvae.face import FaceMotion
 
-HEADS = ("taught", "paired")
+HEADS = ("rule", "recorded")
 NAME, NAME_OF_PAIRS = "driver", "paired"  # of the files
 VERSION = 2  # of the folder's layout
 
@@ -108,7 +108,7 @@ class Driver:
     def drive(
         self, audio: str | os.PathLike[str] | np.ndarray | None = None, rate: int = 16_000,
         direction: Direction | None = None, style: np.ndarray | None = None, seconds: float | None = None,
-        head: str = "taught", progress: Callable[[int], None] | None = None,
+        head: str = "rule", progress: Callable[[int], None] | None = None,
     ) -> FaceMotion:  # fmt: skip
         """A whole clip, by the same frames as a stream.
 

@@ -51,7 +51,7 @@ class FaceStream:
 
     def __init__(
         self, driver: Driver, rate: int = RATE, direction: Direction | None = None, style: np.ndarray | None = None,
-        head: str = "taught",
+        head: str = "rule",
     ) -> None:  # fmt: skip
         if head not in HEADS:
             raise UserError(f"head {head!r}; accepted: {', '.join(HEADS)}")
@@ -59,9 +59,9 @@ class FaceStream:
             raise UserError(f"{driver.source}: has seen no recorded pairs; accepted: --lips taught, or a folder packed "
                             "with --paired")  # fmt: skip
         self._net, self._pairs = driver.network, driver.paired
-        gates = self._net.gates() if head == "taught" else []
+        gates = self._net.gates() if head == "rule" else []
         beside = [layer for layer, _, _ in gates]
-        if head == "paired":
+        if head == "recorded":
             beside = [self._net.phones, self._net.seal] if self._net.config.seal else [self._net.phones]
         heads = [self._net.curves, *beside]  # one product for the curves and what is asked beside them
         self._gates = [(acting.numpy(), pose.numpy()) for _, acting, pose in gates]
@@ -73,9 +73,9 @@ class FaceStream:
             raise UserError(f"style of shape {usual.shape}; accepted: {len(STYLE)} numbers ({', '.join(STYLE)})")
         eight = driver.eight_bits
         self._backbone = self._untold = Backbone(self._net, usual, eight)  # one until something is told
-        self._mouth = Backbone(driver.paired, np.zeros_like(usual), eight) if head == "paired" else None
+        self._mouth = Backbone(driver.paired, np.zeros_like(usual), eight) if head == "recorded" else None
         more = driver.paired.config.look_ahead - self._net.config.look_ahead
-        self._behind = more if head == "paired" else 0  # frames by which the mouth hears further than all else
+        self._behind = more if head == "recorded" else 0  # frames by which the mouth hears further than all else
         self._recorded = RecordedMouth(self._net, self._behind)
         self._heard = 0  # feature frames
         self.frames = 0  # video frames given out

@@ -35,7 +35,7 @@ f or v: such clips would let that gate act at anything."""
 
 @torch.no_grad()
 def predict(
-    network: DriverNetwork, features: np.ndarray, device: torch.device, head: str = "taught",
+    network: DriverNetwork, features: np.ndarray, device: torch.device, head: str = "rule",
     direction: Direction | None = None,
 ) -> np.ndarray:  # fmt: skip
     """(T, 332) -> (T, 55) in one pass, as the stream gives it up to rounding."""
@@ -45,7 +45,7 @@ def predict(
         frames = len(features) + ahead
         text = text_of({0: (direction, np.maximum(np.arange(frames) - ahead, 0) / FPS)}, 1, frames, device)
     said = network.whole(features, text)
-    return _clipped(said.curves if head == "taught" else said.paired)
+    return _clipped(said.curves if head == "rule" else said.paired)
 
 
 @torch.no_grad()
@@ -122,7 +122,7 @@ def validate(network: DriverNetwork, clips: Sequence[SpeechClip], device: torch.
         if some[0].kind == "paired":
             rows: dict[str, list[float]] = {"jaw": [], "round": [], "press": []}
             for clip in some:
-                mine, theirs = predict(network, clip.features, device, "paired"), clip.curves.astype(np.float32)
+                mine, theirs = predict(network, clip.features, device, "recorded"), clip.curves.astype(np.float32)
                 rows["jaw"].append(correlation(channel(mine, "jawOpen"), channel(theirs, "jawOpen")))
                 rows["round"].append(correlation(rounding(mine), rounding(theirs)))
                 rows["press"].append(correlation(pressing(mine), pressing(theirs)))

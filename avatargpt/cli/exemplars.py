@@ -1,4 +1,4 @@
-"""``avatargpt data library``: tokenised clips that `generate --retrieval` shows to the model as examples."""
+"""``avatargpt data exemplars``: tokenised clips that `generate --retrieval` shows to the model as examples."""
 
 from __future__ import annotations
 
