@@ -42,7 +42,7 @@ def face(
         str, typer.Option("--by", metavar="NAME", help="driver, or language: the model's face tokens; TEXT or E alone.")
     ] = "driver",
     lips: Annotated[
-        str, typer.Option("--lips", metavar="NAME", help="rule: targets made by rules, for every sound; recorded: as in recorded pairs.")
+        str, typer.Option("--lips", metavar="NAME", help="rule: learnt from rules; recorded: as in recorded pairs.")
     ] = "rule",
     seed: common.Seed = 0,
     gain: Annotated[Numbers, typer.Option("--gain", metavar="SHAPE=X", help="Factor of a shape. Repeatable.")] = None,

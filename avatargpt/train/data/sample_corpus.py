@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import io
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -31,7 +32,7 @@ def write_sample_corpus(folder: Path) -> None:
          "source": "sample", "split": c.split}
         for i, c in enumerate(clips)
     ]  # fmt: skip
-    arrays = {
+    arrays: dict[str, np.ndarray] = {
         "rot": np.round(32767 * np.concatenate([m.rotations for m in motions])).astype(np.int16),
         "root": np.concatenate([m.root for m in motions]).astype(np.float32),
         "offsets": np.cumsum([0, *(len(m) for m in motions)], dtype=np.int64),
@@ -71,5 +72,5 @@ def _write(path: Path, text: str) -> None:
     atomic_write(path, lambda p: p.write_text(text, encoding="utf-8"))
 
 
-def _write_lines(path: Path, rows: list[dict[str, object]]) -> None:
+def _write_lines(path: Path, rows: Sequence[Mapping[str, object]]) -> None:
     _write(path, "".join(json.dumps(r) + "\n" for r in rows))
