@@ -85,7 +85,8 @@ def test_page_and_readme(tables: ModuleType, folder: Path) -> None:
     readme = (folder / "README.md").read_text()
     assert readme.startswith("# x\n<!-- results -->\n| suite |") and readme.endswith("\n<!-- /results -->\nend\n")
     assert "| prompts_known | pass_rate | 95.1 % | 64.0 % (nearest caption) | >= 93.0 % |" in readme
-    assert "old" not in readme and "| inbetween | ade, m (66-d norm) | 0.81 | 0.7 (interpolation) |" in readme
+    assert "old" not in readme and "| inbetween | kinematic_fid | 0.5 | 0.77 (interpolation) |" in readme
+    assert "pass_rate/two" not in readme and "| inbetween | ade" not in readme
     before = [p.read_bytes() for p in written]
     assert [p.read_bytes() for p in tables.write_tables(folder / "eval" / "results", folder)] == before
 
