@@ -95,8 +95,7 @@ def codes_stage(args: argparse.Namespace) -> None:
 def ground_stage(args: argparse.Namespace) -> None:
     """Sentence-encoder states of every training text, once, so that training need not run that network."""
     from avatargpt.model.text_encoder import SentenceGrounder
-    from avatargpt.train.data.build import folders_of
-    from avatargpt.train.data.corpus import grounded_texts, text_corpus
+    from avatargpt.train.data.corpus import folders_of, grounded_texts, text_corpus
     from instruct_data.text.everyday import everyday_requests
 
     runtime = Runtime.start(args.threads, args.device)
@@ -113,19 +112,22 @@ def ground_stage(args: argparse.Namespace) -> None:
 
 def language_stage(args: argparse.Namespace) -> None:
     """Train the language model; without `--codes`, on text alone."""
-    from avatargpt.train.data.build import build_run
+    from avatargpt.config import resolve
+    from avatargpt.train.language import LanguageRecipe
+    from avatargpt.train.language_run import language_run
 
+    recipe = LanguageRecipe.read(resolve(args.config, args.set), str(args.config))
     runtime = Runtime.start(args.threads, args.device)
-    engine = load_json(args.deepspeed_config) if args.deepspeed_config else None
-    build_run(load_yaml(args.config), args, runtime, engine).run()
+    deepspeed = load_json(args.deepspeed_config) if args.deepspeed_config else None
+    language_run(recipe, args, runtime, deepspeed)
 
 
 def phrase_index_stage(args: argparse.Namespace) -> None:
     """The book of phrasings that plain wording looks requests up in."""
     from avatargpt.model.text_encoder import SentenceGrounder
     from avatargpt.retrieval.phrases import PhraseIndex
+    from avatargpt.train.data.lessons import pass_rates
     from avatargpt.train.phrase_index import make_phrase_index, with_normalised_of, with_performed
-    from avatargpt.train.self_training import pass_rates
     from instruct_data.text.captions import CaptionBank
     from instruct_data.text.rewrites import Rewrites
 

@@ -18,6 +18,7 @@ from avatargpt.model.scorer import ScorerNetwork
 from avatargpt.retrieval.phrases import PhraseIndex
 from avatargpt.signals.signature import SIZE
 from avatargpt.train.data.judged import Judged, picked
+from avatargpt.train.data.lessons import SIGNATURES, SOURCE, lessons, pass_rates, usual
 from avatargpt.train.phrase_index import (
     PERFORMED_BY,
     _nearest,
@@ -27,7 +28,7 @@ from avatargpt.train.phrase_index import (
     with_performed,
 )
 from avatargpt.train.scorer import train
-from avatargpt.train.self_training import SIGNATURES, SOURCE, SelfTraining, exercises, lessons, pass_rates, usual
+from avatargpt.train.self_training import SelfTraining, exercises
 from instruct_data.store import ClipCodes, Store
 from tests.train.test_matcher import CONFIG, RUNTIME, made
 from vqvae.errors import UserError
@@ -134,7 +135,7 @@ def test_what_the_model_made_is_judged_and_learnt_from(mini: Any, tmp_path: Path
         data["train"]["options"]["weights"]["text_to_motion/practised"] = 0.5
 
     wanted = mini.language(mini.config("train", practised, "practised"), tmp_path / "on", "--start", tmp_path / "lm",
-                           "--practice", tmp_path / "practice")  # fmt: skip
+                           "--self-training", tmp_path / "practice")  # fmt: skip
     if right:
         mini.run(*wanted)
         assert mini.rows(tmp_path / "on", "ce_body")
