@@ -24,6 +24,8 @@ Count = Annotated[int, _NUMBER, Field(ge=1)]
 Whole = Annotated[int, _NUMBER, Field(ge=0)]
 Number = Annotated[float, _NUMBER, Field(allow_inf_nan=False)]
 Rate = Annotated[float, _NUMBER, Field(ge=0, allow_inf_nan=False)]
+Limit = Annotated[float, _NUMBER, Field(ge=0)]
+"""A rate that may be infinite: no limit."""
 Share = Annotated[float, _NUMBER, Field(ge=0, le=1, allow_inf_nan=False)]
 Dropout = Annotated[float, _NUMBER, Field(ge=0, lt=1, allow_inf_nan=False)]
 Flag = Annotated[bool, Field(strict=True)]

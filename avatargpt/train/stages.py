@@ -9,26 +9,28 @@ from typing import Any
 
 import numpy as np
 
-from avatargpt.train.runtime import Runtime, check_keys, from_mapping, load_json, load_yaml
+from avatargpt.train.runtime import Runtime, load_json
 from instruct_data.store import ClipCodes, Store
 from vqvae.errors import UserError
 
 
 def prepare_stage(args: argparse.Namespace) -> None:
     """Corpora and texts -> a motion store with prompt pools and composed clips."""
-    from avatargpt.train.data.prepare import Preparation, prepare
+    from avatargpt.config import resolve, save_resolved
+    from avatargpt.train.data.prepare import PreparationRecipe, prepare
     from instruct_data.sources.corpus import read_corpus
     from instruct_data.text.captions import CaptionBank
     from instruct_data.text.rewrites import Rewrites
 
+    recipe = PreparationRecipe.read(resolve(args.config, args.set), str(args.config or "--set"))
     texts = Path(args.texts)
     bank = CaptionBank(texts / "body_captions.json")
     clips = [c for c in read_corpus(args.corpus) if c.split in ("train", "val")]
-    config = check_keys(load_yaml(args.config) if args.config else {}, ("prepare",), str(args.config))
-    options = from_mapping(Preparation, config.get("prepare"), f"{args.config}: prepare")
     if not any(c.split == "train" and c.captions for c in clips):
         raise UserError(f"{args.corpus}: no training clip with a caption in it")
-    store = Store.write(prepare(clips, bank, Rewrites(texts / "rewrites_train.jsonl", bank), options), args.output)
+    rewrites = Rewrites(texts / "rewrites_train.jsonl", bank)
+    store = Store.write(prepare(clips, bank, rewrites, recipe.prepare), args.output)
+    save_resolved(recipe, Path(args.output))
     print(f"{args.output}: {len(store)} clips, {store.manifest['hours']} hours")
 
 
