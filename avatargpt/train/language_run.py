@@ -66,12 +66,12 @@ def language_run(
     if deepspeed is not None and recipe.train.optimizer != "adamw":
         name = recipe.train.optimizer
         raise UserError(f"{args.config}: train: optimizer: {name}; DeepSpeed shards only adamw here; accepted: adamw")
-    stage = language_stage(recipe, args, runtime)
+    stage = make_stage(recipe, args, runtime)
     run(stage, Path(args.output), runtime, args.until, deepspeed)
     return stage.model.eval()
 
 
-def language_stage(recipe: LanguageRecipe, args: argparse.Namespace, runtime: Runtime) -> LanguageStage:
+def make_stage(recipe: LanguageRecipe, args: argparse.Namespace, runtime: Runtime) -> LanguageStage:
     """A stage ready to run, see `language_run`."""
     out, where = Path(args.output), str(args.config)
     spec = recipe.model.model_dump(exclude_none=True)
