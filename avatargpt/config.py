@@ -67,14 +67,17 @@ def merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]
     return out
 
 
-def resolve(address: str | Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
+def resolve(address: str | Path | None, overrides: Sequence[str] = ()) -> dict[str, Any]:
     """A configuration as a dict: the file, its variant, and ``KEY.KEY=VALUE`` overrides on top.
+
+    Args:
+        address: None = the overrides alone.
 
     Raises:
         UserError: no such file or variant, not a mapping, or an override that is none.
     """
-    path, name = _split(str(address))
-    data = read_yaml(path)
+    path, name = _split(str(address or ""))
+    data = read_yaml(path) if address else {}
     if not isinstance(data, dict):
         raise UserError(f"{path}: not a YAML mapping")
     variants = data.pop(VARIANTS, None) or {}

@@ -24,6 +24,8 @@ Count = Annotated[int, _NUMBER, Field(ge=1)]
 Whole = Annotated[int, _NUMBER, Field(ge=0)]
 Number = Annotated[float, _NUMBER, Field(allow_inf_nan=False)]
 Rate = Annotated[float, _NUMBER, Field(ge=0, allow_inf_nan=False)]
+Limit = Annotated[float, _NUMBER, Field(ge=0)]
+"""A rate that may be infinite: no limit."""
 Share = Annotated[float, _NUMBER, Field(ge=0, le=1, allow_inf_nan=False)]
 Dropout = Annotated[float, _NUMBER, Field(ge=0, lt=1, allow_inf_nan=False)]
 Flag = Annotated[bool, Field(strict=True)]
@@ -122,7 +124,9 @@ def _section(kind: Any) -> type[Strict] | None:
 
 
 def _item(kind: Any) -> tuple[Any, list[Any]]:
-    """Type and bounds of the items of a list or a mapping."""
+    """Type and bounds of the items of a list or a mapping, also of one that may be null."""
+    if type(None) in get_args(kind):
+        kind = next(k for k in get_args(kind) if k is not type(None))
     inner = get_args(kind)[-1] if get_args(kind) else kind
     return (get_args(inner)[0], list(inner.__metadata__)) if hasattr(inner, "__metadata__") else (inner, [])
 
@@ -152,7 +156,7 @@ def accepted(kind: Any, limits: Any = ()) -> str:
 def _range(limits: Any) -> str:
     """Bounds in words: `` of at least 1``, `` from 0 to below 1``."""
     flat = [m for limit in limits for m in getattr(limit, "metadata", [limit])]
-    least = next((m.ge for m in flat if isinstance(m, bounds.Ge)), None)
+    least = next((m.ge for m in reversed(flat) if isinstance(m, bounds.Ge)), None)  # the innermost bound comes first
     most = next((m.le for m in flat if isinstance(m, bounds.Le)), None)
     below = next((m.lt for m in flat if isinstance(m, bounds.Lt)), None)
     above = next((m.gt for m in flat if isinstance(m, bounds.Gt)), None)

@@ -8,14 +8,11 @@ from typing import Any
 
 import torch
 
-from avatargpt.model.model import AvatarGPTModel
 from vqvae.errors import UserError
 from vqvae.motion import atomic_write
 from vqvae.strict import Strict
 
 INSTEAD = "resume with that run's configuration, or choose a new folder"
-UNSEEN = ("feed_forward_proj", "relative_attention_max_distance", "refiner_heads", "modalities")
-"""Of a language model's configuration, what the sizes of its tensors do not show."""
 
 
 def save_checkpoint(path: Path, state: dict[str, Any], shape: Any = None) -> None:
@@ -104,32 +101,3 @@ def check_identity(path: Path, saved: dict[str, Any], identity: dict[str, Any]) 
             check_shape(path, saved[key], now)
         elif saved[key] != now:
             raise UserError(f"{path}: of a run with another {key} ({saved[key]}, now {now}); {INSTEAD}")
-
-
-def begun(out: Path) -> bool:
-    """Whether a language run has got as far as a checkpoint in this folder."""
-    return (out / "checkpoint.pt").is_file() or (out / "deepspeed").is_dir()
-
-
-def about_model(model: AvatarGPTModel) -> dict[str, Any]:
-    """What `check_model` compares, as plain containers."""
-    shape = {name: getattr(model.config, name) for name in UNSEEN}
-    if hasattr(model, "peft_config"):
-        lora: Any = model.peft_config["default"]
-        shape["lora alpha"] = float(lora.lora_alpha)
-    return {"shape": shape, "fingerprints": dict(model.config.fingerprints or {})}
-
-
-def check_model(path: Path, saved: dict[str, Any], model: AvatarGPTModel) -> None:
-    """Refuse to go on with another language model than that of a checkpoint; one that does not say is not compared.
-
-    Raises:
-        UserError: of another shape, or with the codebooks of another tokenizer.
-    """
-    now = about_model(model)
-    check_shape(path, saved.get("shape", {}), now["shape"])
-    before, given = saved.get("fingerprints", now["fingerprints"]), now["fingerprints"]
-    for name in sorted(before.keys() | given.keys()):
-        a, b = (str(x.get(name, "none"))[:12] for x in (before, given))
-        if a != b:
-            raise UserError(f"{path}: of a run with another tokenizer of '{name}' ({a}, now {b}); {INSTEAD}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -73,6 +73,8 @@ def train(
     import torch
     from torch.nn.functional import cross_entropy
 
+    from avatargpt.train.loop import fit
+
     said = [heard(t) for t in turns]
     texts = [masked(h.request, h.files) for h in said]
     counts = Counter(g for t in texts for g in set(grams(t)))
@@ -87,13 +89,15 @@ def train(
     torch.nn.init.zeros_(layer.weight)
     torch.nn.init.zeros_(layer.bias)
     optimiser = torch.optim.AdamW(layer.parameters(), lr=RATE, weight_decay=DECAY)
-    for _ in range(EPOCHS):
-        for some in torch.randperm(len(x), generator=draw).split(BATCH):
-            loss = cross_entropy(layer(x[some]), y[some], reduction="none", label_smoothing=SMOOTH)
-            optimiser.zero_grad()
-            (loss * w[some]).mean().backward()
-            optimiser.step()
-        for group in optimiser.param_groups:
-            group["lr"] *= FADE
+
+    def losses() -> Iterator[torch.Tensor]:
+        for _ in range(EPOCHS):
+            for some in torch.randperm(len(x), generator=draw).split(BATCH):
+                loss = cross_entropy(layer(x[some]), y[some], reduction="none", label_smoothing=SMOOTH)
+                yield (loss * w[some]).mean()
+            for group in optimiser.param_groups:
+                group["lr"] *= FADE
+
+    fit(losses(), optimiser)
     weight, bias = layer.weight.detach().numpy(), layer.bias.detach().numpy()
     return TurnIntent(kinds, columns, weight, bias, grounder, phrase_index)

@@ -5,6 +5,7 @@ What differs between networks is a `Stage`: what it draws at a step, its losses,
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -154,6 +155,21 @@ def run(
     log.close()
     if runtime.main:
         plot_log(out)
+
+
+def fit(losses: Iterable[torch.Tensor], optimizer: Any, schedule: Any = None) -> None:
+    """A small fit in memory, without a folder: one step down for every loss.
+
+    Args:
+        losses: computed lazily, each after the step before has been taken.
+        schedule: a scheduler of `torch.optim`, stepped after every step.
+    """
+    for loss in losses:
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        if schedule is not None:
+            schedule.step()
 
 
 def _report(log: Log, step: int, figures: dict[str, float]) -> None:

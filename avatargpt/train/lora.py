@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 
 from avatargpt.model.model import AvatarGPTModel
 from vqvae.errors import UserError
+from vqvae.strict import Count, Dropout, Number, Strict
 
 _ADDED = ("codes.", "heads.", "refiners.", "extra.", "countdown.", "lm_head.")
 
 
-@dataclass
-class LoraOptions:
-    """What `lora` in `configs/train/*.yaml` may set.
+class LoraOptions(Strict):
+    """The adapters.
 
     Attributes:
         r: rank of the update of every matrix.
@@ -24,10 +23,10 @@ class LoraOptions:
         targets: names of the matrices in T5's layers (q, k, v, o, wi, wi_0, wi_1, wo).
     """
 
-    r: int = 16
-    alpha: float = 32.0
-    dropout: float = 0.0
-    targets: list[str] = field(default_factory=lambda: ["q", "v"])
+    r: Count = 16
+    alpha: Number = 32.0
+    dropout: Dropout = 0.0
+    targets: list[str] = ["q", "v"]
 
 
 def add_lora(model: AvatarGPTModel, options: LoraOptions) -> None:

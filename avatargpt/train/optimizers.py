@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
@@ -11,7 +11,7 @@ from avatargpt.model.precision import fast_bfloat16
 from vqvae.errors import UserError
 
 BETAS = (0.9, 0.98)
-NAMES = ("adamw", "muon")
+OptimizerName = Literal["adamw", "muon"]
 
 
 NEWTON_SCHULZ = (3.4445, -4.775, 2.0315)  # coefficients of the quintic iteration, Jordan et al. 2024
@@ -126,22 +126,19 @@ def _factors(model: torch.nn.Module, faster: Mapping[str, float], where: str) ->
 
 
 def make_optimizer(
-    model: torch.nn.Module, name: str, lr: float, weight_decay: float, where: str,
+    model: torch.nn.Module, name: OptimizerName, lr: float, weight_decay: float, where: str,
     faster: Mapping[str, float] | None = None,
 ) -> Any:  # fmt: skip
     """The optimiser of that name over the parameters that are to be trained.
 
     Args:
-        name: ``adamw`` or ``muon``.
         where: for the message.
         faster: part of the model (``heads.face``) -> how many times the learning rate it gets; such a group carries
-            its ``factor``.
+            it as its ``times``.
 
     Raises:
-        UserError: another name, Muon with nothing for it to train, or no such part.
+        UserError: Muon with nothing for it to train, or no such part.
     """
-    if name not in NAMES:
-        raise UserError(f"{where}: optimizer: {name!r}; accepted: {', '.join(NAMES)}")
     trained = [p for p in model.parameters() if p.requires_grad]
     chosen = [p for p in _blocks(model) if p.requires_grad] if name == "muon" else []
     if name == "muon" and not chosen:
@@ -154,7 +151,7 @@ def make_optimizer(
         some = [p for p in rest if factors.get(id(p), 1.0) == factor]
         for decay, part in ((weight_decay, [p for p in some if p.ndim >= 2]), (0.0, [p for p in some if p.ndim < 2])):
             if part or factor == 1.0:
-                groups.append({"params": part, "weight_decay": decay, "factor": factor})
+                groups.append({"params": part, "weight_decay": decay, "times": factor})
     if name == "muon":
         return MuonAdamW(chosen, groups, lr, weight_decay)
     return torch.optim.AdamW(groups, lr=lr, betas=BETAS, fused=True)

@@ -37,7 +37,7 @@ def pack_stage(args: argparse.Namespace) -> None:
     from avatargpt.face.tokens import APART
     from avatargpt.model.checkpoint import load_model, save_model, save_small
     from avatargpt.model.text_encoder import TextTokenizer
-    from avatargpt.train.data.build import read_tokenizers
+    from avatargpt.train.data.codes import read_tokenizers
 
     folders = args.language.split(",")
     model = averaged(folders, parse_shares(args.shares, len(folders)))

@@ -10,8 +10,8 @@ import numpy as np
 
 from avatargpt.model.text_encoder import SentenceGrounder
 from avatargpt.retrieval.phrases import PhraseIndex
+from avatargpt.train.data.lessons import usual
 from avatargpt.train.data.prepare import CYCLIC, MADE_UP
-from avatargpt.train.self_training import usual
 from instruct_data.mixture import clip_class
 from instruct_data.store import ClipCodes
 from instruct_data.text.captions import CaptionBank, bank_style

@@ -5,27 +5,28 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
+from avatargpt.config import resolve, save_resolved
 from avatargpt.language.plans.marks import embedded, gender_of, neutral, unnamed
 from avatargpt.planning.measures import roc_auc
 from avatargpt.planning.scorer import Scorer, batch
 from avatargpt.planning.store import Basis, PlanLibrary
 from avatargpt.train.data.corrupting import CONTINUATIONS, DRAWN, EASY, KINDS, Corruptor
-from avatargpt.train.runtime import Runtime, check_keys, from_mapping, load_yaml
+from avatargpt.train.loop import fit
+from avatargpt.train.runtime import Runtime
 from vqvae.errors import UserError
 from vqvae.io.json_lines import json_rows
+from vqvae.strict import Count, Dropout, Rate, Strict, Whole
 
 
-@dataclass
-class Making:
-    """Of a library.
+class Making(Strict):
+    """How a library is made.
 
     Attributes:
         scene_width, width: components of the vectors of scenes, and of activities and steps.
@@ -33,20 +34,26 @@ class Making:
         dim, layers, dropout: of the scorer. epochs, batch, lr, weight_decay: of its training.
     """
 
-    scene_width: int = 96
-    width: int = 48
-    projection: int = 32
-    contrast_steps: int = 400
-    contrast_lr: float = 3e-3
-    contrast_batch: int = 512
-    dim: int = 64
-    layers: int = 2
-    dropout: float = 0.2
-    epochs: int = 12
-    batch: int = 256
-    lr: float = 1e-3
-    weight_decay: float = 0.05
-    seed: int = 0
+    scene_width: Count = 96
+    width: Count = 48
+    projection: Count = 32
+    contrast_steps: Whole = 400
+    contrast_lr: Rate = 3e-3
+    contrast_batch: Count = 512
+    dim: Count = 64
+    layers: Count = 2
+    dropout: Dropout = 0.2
+    epochs: Count = 12
+    batch: Count = 256
+    lr: Rate = 1e-3
+    weight_decay: Rate = 0.05
+    seed: Whole = 0
+
+
+class PlannerRecipe(Strict):
+    """A configuration of the planner stage."""
+
+    planner: Making = Making()
 
 
 def read_plans(path: str | Path) -> list[dict[str, Any]]:
@@ -124,16 +131,17 @@ def contrast(left: np.ndarray, right: np.ndarray, making: Making) -> tuple[np.nd
     scale = torch.tensor(2.5, requires_grad=True)
     optimiser = torch.optim.AdamW([*maps, scale], making.contrast_lr, weight_decay=0.05)
     norm, entropy = torch.nn.functional.normalize, torch.nn.functional.cross_entropy
-    for _ in range(making.contrast_steps):
-        rows = torch.randint(len(a), (min(making.contrast_batch, len(a)),), generator=generator)
-        noise = [torch.randn(len(rows), a.shape[1], generator=generator) * 0.05 for _ in range(2)]
-        logits = norm((a[rows] + noise[0]) @ maps[0], dim=1) @ norm((b[rows] + noise[1]) @ maps[1], dim=1).T
-        logits = logits * scale.exp()
-        target = torch.arange(len(rows))
-        loss = (entropy(logits, target) + entropy(logits.T, target)) / 2
-        optimiser.zero_grad()
-        loss.backward()
-        optimiser.step()
+
+    def losses() -> Iterator[torch.Tensor]:
+        for _ in range(making.contrast_steps):
+            rows = torch.randint(len(a), (min(making.contrast_batch, len(a)),), generator=generator)
+            noise = [torch.randn(len(rows), a.shape[1], generator=generator) * 0.05 for _ in range(2)]
+            logits = norm((a[rows] + noise[0]) @ maps[0], dim=1) @ norm((b[rows] + noise[1]) @ maps[1], dim=1).T
+            logits = logits * scale.exp()
+            target = torch.arange(len(rows))
+            yield (entropy(logits, target) + entropy(logits.T, target)) / 2
+
+    fit(losses(), optimiser)
     return maps[0].detach().numpy(), maps[1].detach().numpy()
 
 
@@ -148,23 +156,23 @@ def train_scorer(library: PlanLibrary, making: Making, seed: int | None = None) 
     count = len(library.tasks)
     total = making.epochs * -(-count // making.batch)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, making.lr, total, pct_start=0.1)
+
+    def losses() -> Iterator[torch.Tensor]:
+        for _ in range(making.epochs):
+            order = rng.permutation(count)
+            for start in range(0, count, making.batch):
+                rows = order[start : start + making.batch]
+                asked = [corruptor.true(int(t)) for t in rows]
+                asked += [corruptor.wrong(int(t), DRAWN[int(rng.integers(len(DRAWN)))], rng) for t in rows]
+                x, there, words = (torch.from_numpy(v) for v in batch([corruptor.question(a) for a in asked]))
+                dropped = torch.from_numpy(rng.random(len(x)) < 0.15)  # an activity may begin a plan
+                there[:, 2] &= ~dropped
+                x[:, 2] *= there[:, 2, None]
+                target = torch.cat([torch.ones(len(rows)), torch.zeros(len(rows))])
+                yield torch.nn.functional.binary_cross_entropy_with_logits(scorer(x, there, words), target)
+
     scorer.train()
-    for _ in range(making.epochs):
-        order = rng.permutation(count)
-        for start in range(0, count, making.batch):
-            rows = order[start : start + making.batch]
-            asked = [corruptor.true(int(t)) for t in rows]
-            asked += [corruptor.wrong(int(t), DRAWN[int(rng.integers(len(DRAWN)))], rng) for t in rows]
-            x, there, words = (torch.from_numpy(v) for v in batch([corruptor.question(a) for a in asked]))
-            dropped = torch.from_numpy(rng.random(len(x)) < 0.15)  # an activity may begin a plan
-            there[:, 2] &= ~dropped
-            x[:, 2] *= there[:, 2, None]
-            target = torch.cat([torch.ones(len(rows)), torch.zeros(len(rows))])
-            loss = torch.nn.functional.binary_cross_entropy_with_logits(scorer(x, there, words), target)
-            optimiser.zero_grad()
-            loss.backward()
-            optimiser.step()
-            schedule.step()
+    fit(losses(), optimiser, schedule)
     return scorer.eval()
 
 
@@ -230,10 +238,9 @@ def planner_stage(args: argparse.Namespace) -> None:
     """The planning library: scenes with vectors, projections and the scorer of plans."""
     from avatargpt.model.text_encoder import SentenceGrounder
 
+    recipe = PlannerRecipe.read(resolve(args.config, args.set), str(args.config or "--set"))
     Runtime.start(args.threads, "cpu")
     begin = time.monotonic()
-    config = check_keys(load_yaml(args.config) if args.config else {}, ("planner",), str(args.config))
-    making = from_mapping(Making, config.get("planner"), f"{args.config}: planner")
     folder = Path(args.planning)
     plans, held = read_plans(folder / "train.jsonl"), read_plans(folder / "val.jsonl")
     grounder = SentenceGrounder()
@@ -241,8 +248,9 @@ def planner_stage(args: argparse.Namespace) -> None:
     def encode(texts: Sequence[str]) -> np.ndarray:
         return grounder.sentence(texts)
 
-    library = make_planner(plans, held, encode, making)
+    library = make_planner(plans, held, encode, recipe.planner)
     path = library.save(args.output)
+    save_resolved(recipe, Path(args.output))
     print(json.dumps(library.figures))
     print(f"{path}: {len(library.scenes)} scenes, {len(library.steps)} steps, {path.stat().st_size / 1e6:.2f} MB, "
           f"{time.monotonic() - begin:.0f} s")  # fmt: skip

@@ -7,7 +7,6 @@ import difflib
 import json
 import math
 import os
-import socket
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -226,22 +225,3 @@ def cosine(step: int, total: int, warmup: int, peak: float, floor: float) -> flo
         return peak * (step + 1) / warmup
     share = min(1.0, (step - warmup) / max(1, total - warmup))
     return floor + (peak - floor) * 0.5 * (1 + math.cos(math.pi * share))
-
-
-def deepspeed_package() -> Any:
-    """The package, ready for `initialize`: started without a launcher, this process is the only one.
-
-    Raises:
-        UserError: not installed.
-    """
-    try:
-        import deepspeed
-    except ImportError:
-        raise UserError("--deepspeed_config: needs DeepSpeed; install it: pip install 'avatargpt[deepspeed]'") from None
-    if "RANK" not in os.environ:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = str(free.getsockname()[1])
-        alone = {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
-        os.environ.update(alone)
-    return deepspeed

@@ -1,8 +1,10 @@
-"""The matcher stage of `scripts/train.py`: pairs of decoded clips and their captions -> `avatargpt.model.scorer`."""
+"""The scorer stage of `scripts/train.py`: pairs of decoded clips and their captions -> `avatargpt.model.scorer`."""
 
 from __future__ import annotations
 
 import argparse
+import copy
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,55 +15,65 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
+from avatargpt.config import Schedule, resolve, save_resolved
 from avatargpt.model.scorer import ScorerNetwork, TextMotionScorer
+from avatargpt.train.data.codes import read_codes
 from avatargpt.train.data.judged import Judged, judged_answers, judged_loss, picked
-from avatargpt.train.log import Log
-from avatargpt.train.runtime import Runtime, check_finite, check_keys, cosine, from_mapping, load_yaml
+from avatargpt.train.loop import At, Parts, StageBase, run
+from avatargpt.train.runtime import Runtime
 from instruct_data.mixture import clip_class
 from instruct_data.store import ClipCodes
 from vqvae.errors import UserError
+from vqvae.strict import Count, Dropout, Limit, Rate, Share, Strict, Whole
 
-SECTIONS = ("model", "train")
 ALIKE = 0.97  # cosine of two sentences that say the same
 
 
-@dataclass
-class ScorerTraining:
-    """What `configs/train/matcher.yaml` may set under `train`.
+class ScorerTraining(Schedule):
+    """How the scorer is trained.
 
     Attributes:
         families, each: half of a batch are that many classes with so many clips each, told apart by their details.
         balance: 1 = classes equally likely, 0 = clips.
         noise: standard deviation added to the numbers of a motion, in theirs.
-        judged: pairs of a passing and a failing answer to one caption in every step, where there is practice.
+        judged: pairs of a passing and a failing answer to one caption in every step, where there is self-training.
         judged_weight: of their loss.
-        held: every so manieth practised caption only validates.
+        held: every so manieth caption of self-training only validates; 0 = none.
     """
 
-    steps: int = 5000
-    batch: int = 384
-    families: int = 12
-    each: int = 16
-    lr: float = 1.5e-3
-    lr_floor: float = 1e-6
-    warmup: int = 100
-    weight_decay: float = 0.05
-    noise: float = 0.15
-    balance: float = 0.5
-    judged: int = 192
-    judged_weight: float = 1.0
-    held: int = 12
-    seed: int = 0
-    log_every: int = 100
+    steps: Count = 5000
+    batch: Count = 384
+    families: Whole = 12
+    each: Count = 16
+    lr: Rate = 1.5e-3
+    lr_floor: Rate = 1e-6
+    warmup: Whole = 100
+    weight_decay: Rate = 0.05
+    clip: Limit = math.inf
+    noise: Rate = 0.15
+    balance: Share = 0.5
+    judged: Count = 192
+    judged_weight: Rate = 1.0
+    held: Whole = 12
+    seed: Whole = 0
+    log_every: Count = 100
+    save_every: Count = 500
+    val_every: Count = 1000
 
 
-@dataclass
-class ScorerShape:
-    """What `configs/train/matcher.yaml` may set under `model`, see `ScorerNetwork`."""
+class ScorerShape(Strict):
+    """The networks, see `ScorerNetwork`."""
 
-    width: int = 384
-    dim: int = 128
-    dropout: float = 0.2
+    width: Count = 384
+    dim: Count = 128
+    dropout: Dropout = 0.2
+
+
+class ScorerRecipe(Strict):
+    """A configuration of the scorer stage."""
+
+    model: ScorerShape = ScorerShape()
+    train: ScorerTraining = ScorerTraining()
 
 
 @dataclass
@@ -148,12 +160,67 @@ def rank_one(network: ScorerNetwork, pairs: Pairs, among: int = 32, seed: int = 
     return float(np.mean(hits)) if hits else float("nan")
 
 
+class ScorerStage(StageBase):
+    """A text-motion scorer in training: see `avatargpt.train.loop.Stage`."""
+
+    def __init__(
+        self, recipe: ScorerRecipe, pairs: Pairs, held: Pairs, runtime: Runtime, where: str, judged: Judged | None
+    ) -> None:
+        self.recipe, self.schedule, self.held, self.runtime = recipe, recipe.train, held, runtime
+        t, shape = recipe.train, recipe.model
+        if len(pairs.captions) < 2:
+            raise UserError(f"{where}: {len(pairs.captions)} clips with captions in the cache; at least two are needed")
+        if runtime.world > 1:
+            raise UserError(f"{where}: {runtime.world} processes; this stage compares all rows of a batch: accepted: 1")
+        torch.manual_seed(t.seed)
+        network = ScorerNetwork(pairs.signatures.shape[1], shape.width, shape.dim, shape.dropout)
+        network.mean.copy_(torch.from_numpy(pairs.signatures.mean(0)))
+        network.std.copy_(torch.from_numpy(pairs.signatures.std(0) + 1e-3))
+        self.network = self.module = network.to(runtime.device)
+        self.identity = {"shape": shape.model_dump()}
+        self.optimizer = torch.optim.AdamW(network.parameters(), t.lr, weight_decay=t.weight_decay)
+        self.batches = PairBatches(pairs, t)
+        self.seen, self.said = (torch.from_numpy(x).to(runtime.device) for x in (pairs.signatures, pairs.vectors))
+        self.judged: Judged | None = None
+        self.rest: Judged | None = None
+        if judged is not None:
+            self.judged, self.rest = judged.split(t.held)
+        self.groups = self.judged.groups() if self.judged is not None else []
+
+    def losses(self, module: Any, at: At) -> tuple[torch.Tensor, Parts]:
+        t = self.schedule
+        rows, told, free = self.batches.draw([at.seed, at.step])
+        a, b = module.see(self.seen[rows], t.noise), module.hear(self.said[told])
+        logits = (a @ b.T * module.scale.exp()).masked_fill(free.to(a.device), -1e4)
+        target = torch.arange(len(rows), device=a.device)
+        loss = (F.cross_entropy(logits, target) + F.cross_entropy(logits.T, target)) / 2
+        if self.judged is not None and self.groups:
+            loss = loss + t.judged_weight * judged_loss(
+                module, self.judged, self.groups, t.judged, t.noise, [at.seed, at.step, 1], self.runtime.device
+            )
+        return loss, {"loss": loss}
+
+    def validate(self) -> dict[str, float]:
+        network, found = self.finished().network, {}
+        if self.rest is not None and len(self.rest.caption):
+            found = picked(network, self.rest)
+        return {**found, "rank_one": rank_one(network, self.held)} if self.held.captions else found
+
+    def finished(self) -> TextMotionScorer:
+        """The scorer as it stands, on the CPU."""
+        return TextMotionScorer(copy.deepcopy(self.network).cpu())
+
+    def save(self, out: Path) -> None:
+        self.finished().save(out)
+        save_resolved(self.recipe, out)
+
+
 def scorer_stage(args: argparse.Namespace) -> None:
-    """Train the matcher that ranks candidates."""
+    """Train (or go on training) the text-motion scorer that ranks candidates."""
     from avatargpt.model.text_encoder import SentenceGrounder
-    from avatargpt.train.data.build import read_codes
     from vqvae.tokenizer import MotionTokenizer
 
+    recipe = ScorerRecipe.read(resolve(args.config, args.set), str(args.config))
     runtime = Runtime.start(args.threads, args.device)
     tokenizer = MotionTokenizer.load(args.tokenizer)
     groups = read_codes(args.codes, [tokenizer])
@@ -162,61 +229,23 @@ def scorer_stage(args: argparse.Namespace) -> None:
         grounder.load_states(args.grounding)
     splits = [pairs_of(clips, tokenizer, grounder) for clips in groups]
     judged = judged_answers(args.self_training, tokenizer, grounder) if args.self_training else None
-    train(load_yaml(args.config), splits[0], splits[1], Path(args.output), runtime, str(args.config), judged)
+    train(recipe, splits[0], splits[1], Path(args.output), runtime, str(args.config), judged)
 
 
 def train(
-    config: dict[str, Any], pairs: Pairs, held: Pairs, out: Path, runtime: Runtime, where: str = "configuration",
-    judged: Judged | None = None,
-) -> TextMotionScorer:
-    """Train from the beginning (minutes) and write `motion_scorer.safetensors` and log.jsonl.
+    recipe: ScorerRecipe, pairs: Pairs, held: Pairs, out: Path, runtime: Runtime, where: str = "configuration",
+    judged: Judged | None = None, until: int | None = None,
+) -> TextMotionScorer:  # fmt: skip
+    """Run or resume training in folder `out` (minutes).
+
+    Args:
+        pairs, held: of training and of validation.
+        judged: answers of self-training, part of which only validates.
+        until: stop here with a checkpoint; the schedule stays that of all steps.
 
     Raises:
-        UserError: unknown keys or values in `config`, or fewer than two clips.
+        UserError: fewer than two clips, several processes, or a damaged checkpoint.
     """
-    check_keys(config, SECTIONS, where)
-    t = from_mapping(ScorerTraining, config.get("train"), f"{where}: train")
-    shape = from_mapping(ScorerShape, config.get("model"), f"{where}: model")
-    if len(pairs.captions) < 2:
-        raise UserError(f"{where}: {len(pairs.captions)} clips with captions in the cache; at least two are needed")
-    torch.manual_seed(t.seed)
-    network = ScorerNetwork(pairs.signatures.shape[1], shape.width, shape.dim, shape.dropout)
-    network.mean.copy_(torch.from_numpy(pairs.signatures.mean(0)))
-    network.std.copy_(torch.from_numpy(pairs.signatures.std(0) + 1e-3))
-    network = network.to(runtime.device).train()
-    batches = PairBatches(pairs, t)
-    optimizer = torch.optim.AdamW(network.parameters(), t.lr, weight_decay=t.weight_decay)
-    seen, said = (torch.from_numpy(x).to(runtime.device) for x in (pairs.signatures, pairs.vectors))
-    log = Log(out / "log.jsonl", runtime.main, t.steps, 0)
-    self_training, rest = judged.split(t.held) if judged is not None else (None, None)
-    groups = self_training.groups() if self_training is not None else []
-    totals: list[float] = []
-    for step in range(t.steps):
-        rows, told, free = batches.draw([t.seed, step])
-        a, b = network.see(seen[rows], t.noise), network.hear(said[told])
-        logits = (a @ b.T * network.scale.exp()).masked_fill(free.to(a.device), -1e4)
-        target = torch.arange(len(rows), device=a.device)
-        loss = (F.cross_entropy(logits, target) + F.cross_entropy(logits.T, target)) / 2
-        if self_training is not None and groups:
-            loss = loss + t.judged_weight * judged_loss(
-                network, self_training, groups, t.judged, t.noise, [t.seed, step, 1], runtime.device
-            )
-        check_finite(loss, "loss")
-        loss.backward()
-        for group in optimizer.param_groups:
-            group["lr"] = cosine(step, t.steps, t.warmup, t.lr, t.lr_floor)
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
-        totals.append(float(loss.detach()))
-        log.advance(loss)
-        if (step + 1) % t.log_every == 0 or step + 1 == t.steps:
-            log(step=step + 1, loss=float(np.mean(totals)))
-            totals = []
-    motion_scorer = TextMotionScorer(network.cpu())
-    motion_scorer.save(out)
-    if rest is not None and len(rest.caption):
-        log(step=t.steps, **picked(motion_scorer.network, rest))
-    if held.captions:
-        log(step=t.steps, rank_one=rank_one(motion_scorer.network, held))
-    log.close()
-    return motion_scorer
+    stage = ScorerStage(recipe, pairs, held, runtime, where, judged)
+    run(stage, out, runtime, until)
+    return stage.finished()

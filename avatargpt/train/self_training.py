@@ -9,7 +9,6 @@ training captions are played, never those of a suite.
 from __future__ import annotations
 
 import argparse
-import math
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -19,28 +18,28 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from avatargpt.config import resolve, save_resolved
+from avatargpt.train.data.codes import read_codes
+from avatargpt.train.data.lessons import SIGNATURES, SOURCE
 from avatargpt.train.data.prepare import LICENCE_JOINED
 from avatargpt.train.log import Log
-from avatargpt.train.runtime import Runtime, check_keys, from_mapping, load_yaml
+from avatargpt.train.runtime import Runtime
 from instruct_data.mixture import clip_class
 from instruct_data.store import ClipCodes, Store
 from instruct_data.text.mirror import side_of
 from vqvae.errors import UserError
 from vqvae.motion import Motion, atomic_write
+from vqvae.strict import Count, Rate, Share, Strict, Whole
 
 if TYPE_CHECKING:
     from avatargpt.metrics.traits import Manner
 
-SOURCE, SHOWN = "practised", "shown"
-SIGNATURES = "signatures.safetensors"
 SHORTEST, LONGEST = 6, 49  # motion tokens
 CHUNK = 64  # captions handed over at once
-PRIOR = 6  # answers that the class's share counts for
 
 
-@dataclass
-class SelfTraining:
-    """What `configs/train/practice.yaml` may set under `self_training`.
+class SelfTraining(Strict):
+    """How captions are played.
 
     Attributes:
         captions: of each class, at most; captions that tell a number and styles count as classes of their own.
@@ -50,14 +49,20 @@ class SelfTraining:
         stretch: lengths are the clip's own, times a factor drawn from 1 - stretch to 1 + stretch.
     """
 
-    captions: int = 40
-    samples: int = 8
-    again: int = 0
-    enough: float = 0.3
-    guidance: float = 1.5
-    temperature: float = 0.9
-    stretch: float = 0.15
-    seed: int = 0
+    captions: Count = 40
+    samples: Count = 8
+    again: Whole = 0
+    enough: Share = 0.3
+    guidance: Rate = 1.5
+    temperature: Rate = 0.9
+    stretch: Share = 0.15
+    seed: Whole = 0
+
+
+class SelfTrainingRecipe(Strict):
+    """A configuration of the self-training stage."""
+
+    practice: SelfTraining = SelfTraining()
 
 
 @dataclass(frozen=True)
@@ -164,11 +169,10 @@ def self_training_stage(args: argparse.Namespace) -> None:
     from safetensors.numpy import save_file
 
     from avatargpt import AvatarGPT
-    from avatargpt.train.data.build import read_codes
 
+    recipe = SelfTrainingRecipe.read(resolve(args.config, args.set), str(args.config or "--set"))
+    options = recipe.practice
     runtime = Runtime.start(args.threads, args.device)
-    config = check_keys(load_yaml(args.config) if args.config else {}, ("practice",), str(args.config))
-    options = from_mapping(SelfTraining, config.get("practice"), f"{args.config}: practice")
     kind = "bfloat16" if runtime.device.type == "cpu" and runtime.bf16 else "float32"
     model = AvatarGPT.from_pretrained(args.start, device=str(runtime.device), dtype=kind)
     tokenizer = model.tokenizers["body"]
@@ -186,75 +190,5 @@ def self_training_stage(args: argparse.Namespace) -> None:
     store = Store.write_codes(answers(), out, tokenizer.fingerprint)
     log.close()
     atomic_write(out / SIGNATURES, lambda p: save_file({"signatures": np.stack(signatures)}, p))
+    save_resolved(recipe, out)
     print(f"{out}: {len(store)} answers to {len(some)} captions")
-
-
-def usual(clip: ClipCodes) -> bool:
-    """Whether the plain words for the clip's class mean such a clip: "a kick" is no kick to the back."""
-    return bool((clip.extra.get("params") or {}).get("usual", True))
-
-
-def lessons(
-    folders: str, tokenizers: Sequence[Any], clips: Sequence[ClipCodes], most: int = 3, hard: float = 0.3,
-    shown: int = 10,
-) -> list[ClipCodes]:
-    """What is learnt from practice: answers that passed and, for captions that hardly anything passed for, the clips.
-
-    Without the clips a class would be learnt from what the model already does: the more stairs it walks down when
-    asked to climb them, the fewer of its answers that go up.
-
-    Args:
-        folders: of the practice stage, with commas between, the latest last.
-        clips: training clips. most: answers of a caption, the latest first.
-        hard: share of a caption's answers of which fewer must pass for clips that carry the caption to be shown.
-        shown: so many of them at most, where no answer passed; fewer the more did.
-
-    Returns:
-        Clips with one caption each, of the source ``practised`` (answers) or ``shown``.
-    """
-    from avatargpt.train.data.build import read_codes
-
-    kept: dict[str, list[ClipCodes]] = defaultdict(list)
-    verdicts: dict[str, list[bool]] = defaultdict(list)
-    for folder in reversed(folders.split(",")):
-        for clip in read_codes(folder, tokenizers)[0]:
-            some, passed = kept[clip.captions[0]], bool(clip.extra.get("passed"))
-            verdicts[clip.captions[0]].append(passed)
-            if passed and len(some) < most:
-                some.append(clip)
-    rates = {c: sum(v) / len(v) for c, v in verdicts.items()}
-    room = {c: math.ceil(shown * (1 - r / hard)) for c, r in rates.items() if r < hard}
-    unusual = set()
-    for i in np.random.default_rng(0).permutation(len(clips)):
-        clip = clips[i]
-        for caption in dict.fromkeys(clip.captions):
-            if not usual(clip):
-                unusual.add(caption)
-            if room.get(caption, 0) > 0:
-                room[caption] -= 1
-                extra = {k: v for k, v in clip.extra.items() if k != "prompts"}
-                kept[caption].append(replace(clip, source=SHOWN, captions=[caption], extra=extra))
-    for caption in unusual & kept.keys():
-        kept[caption] = [replace(c, extra={**c.extra, "params": {"usual": 0}}) for c in kept[caption]]
-    return [clip for some in kept.values() for clip in some]
-
-
-def pass_rates(folders: str) -> dict[str, float]:
-    """Caption (lower case, without its full stop) -> share of a model's answers that passed.
-
-    Drawn to the class's own share by `PRIOR` answers, for eight answers are few.
-
-    Args:
-        folders: of the practice stage, with commas between.
-    """
-    passed: dict[str, list[bool]] = defaultdict(list)
-    classes: dict[str, list[bool]] = defaultdict(list)
-    of: dict[str, str] = {}
-    for folder in folders.split(","):
-        for clip in Store.open(folder).codes("train"):
-            text = clip.captions[0].lower().rstrip(".")
-            of[text] = clip_class(clip)
-            for some in (passed[text], classes[of[text]]):
-                some.append(bool(clip.extra.get("passed")))
-    usual = {k: sum(v) / len(v) for k, v in classes.items()}
-    return {t: (sum(v) + PRIOR * usual[of[t]]) / (len(v) + PRIOR) for t, v in passed.items()}

@@ -9,26 +9,28 @@ from typing import Any
 
 import numpy as np
 
-from avatargpt.train.runtime import Runtime, check_keys, from_mapping, load_json, load_yaml
+from avatargpt.train.runtime import Runtime, load_json
 from instruct_data.store import ClipCodes, Store
 from vqvae.errors import UserError
 
 
 def prepare_stage(args: argparse.Namespace) -> None:
     """Corpora and texts -> a motion store with prompt pools and composed clips."""
-    from avatargpt.train.data.prepare import Preparation, prepare
+    from avatargpt.config import resolve, save_resolved
+    from avatargpt.train.data.prepare import PreparationRecipe, prepare
     from instruct_data.sources.corpus import read_corpus
     from instruct_data.text.captions import CaptionBank
     from instruct_data.text.rewrites import Rewrites
 
+    recipe = PreparationRecipe.read(resolve(args.config, args.set), str(args.config or "--set"))
     texts = Path(args.texts)
     bank = CaptionBank(texts / "body_captions.json")
     clips = [c for c in read_corpus(args.corpus) if c.split in ("train", "val")]
-    config = check_keys(load_yaml(args.config) if args.config else {}, ("prepare",), str(args.config))
-    options = from_mapping(Preparation, config.get("prepare"), f"{args.config}: prepare")
     if not any(c.split == "train" and c.captions for c in clips):
         raise UserError(f"{args.corpus}: no training clip with a caption in it")
-    store = Store.write(prepare(clips, bank, Rewrites(texts / "rewrites_train.jsonl", bank), options), args.output)
+    rewrites = Rewrites(texts / "rewrites_train.jsonl", bank)
+    store = Store.write(prepare(clips, bank, rewrites, recipe.prepare), args.output)
+    save_resolved(recipe, Path(args.output))
     print(f"{args.output}: {len(store)} clips, {store.manifest['hours']} hours")
 
 
@@ -95,8 +97,7 @@ def codes_stage(args: argparse.Namespace) -> None:
 def ground_stage(args: argparse.Namespace) -> None:
     """Sentence-encoder states of every training text, once, so that training need not run that network."""
     from avatargpt.model.text_encoder import SentenceGrounder
-    from avatargpt.train.data.build import folders_of
-    from avatargpt.train.data.corpus import grounded_texts, text_corpus
+    from avatargpt.train.data.corpus import folders_of, grounded_texts, text_corpus
     from instruct_data.text.everyday import everyday_requests
 
     runtime = Runtime.start(args.threads, args.device)
@@ -113,19 +114,22 @@ def ground_stage(args: argparse.Namespace) -> None:
 
 def language_stage(args: argparse.Namespace) -> None:
     """Train the language model; without `--codes`, on text alone."""
-    from avatargpt.train.data.build import build_run
+    from avatargpt.config import resolve
+    from avatargpt.train.language import LanguageRecipe
+    from avatargpt.train.language_run import language_run
 
+    recipe = LanguageRecipe.read(resolve(args.config, args.set), str(args.config))
     runtime = Runtime.start(args.threads, args.device)
-    engine = load_json(args.deepspeed_config) if args.deepspeed_config else None
-    build_run(load_yaml(args.config), args, runtime, engine).run()
+    deepspeed = load_json(args.deepspeed_config) if args.deepspeed_config else None
+    language_run(recipe, args, runtime, deepspeed)
 
 
 def phrase_index_stage(args: argparse.Namespace) -> None:
     """The book of phrasings that plain wording looks requests up in."""
     from avatargpt.model.text_encoder import SentenceGrounder
     from avatargpt.retrieval.phrases import PhraseIndex
+    from avatargpt.train.data.lessons import pass_rates
     from avatargpt.train.phrase_index import make_phrase_index, with_normalised_of, with_performed
-    from avatargpt.train.self_training import pass_rates
     from instruct_data.text.captions import CaptionBank
     from instruct_data.text.rewrites import Rewrites
 

@@ -79,7 +79,9 @@ def examples(added: None) -> Examples:
     body = {"codebook_size": 64, "levels": 2, "code_dim": 4}
     config = AvatarGPTConfig(vocab_size=text.size, d_model=16, d_kv=8, d_ff=16, num_layers=1, num_heads=2,
                              modalities={"body": body})  # fmt: skip
-    options = ExampleOptions(dict.fromkeys(TASKS, 1.0), retrieve=0.5, only_ground=0, only_words=0, unconditional=0)
+    options = ExampleOptions(
+        weights=dict.fromkeys(TASKS, 1.0), retrieve=0.5, only_ground=0, only_words=0, unconditional=0
+    )
     return Examples(items(), [], {}, text, config, options)
 
 

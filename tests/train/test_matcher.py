@@ -9,13 +9,14 @@ import torch
 from avatargpt.model.scorer import FILE, ScorerNetwork, TextMotionScorer
 from avatargpt.signals.signature import SIZE
 from avatargpt.train.runtime import Runtime
-from avatargpt.train.scorer import PairBatches, Pairs, ScorerTraining, pairs_of, rank_one, train
+from avatargpt.train.scorer import PairBatches, Pairs, ScorerRecipe, ScorerTraining, pairs_of, rank_one, train
 from vqvae.errors import UserError
 
 CONFIG = {
     "model": {"width": 32, "dim": 16, "dropout": 0.0},
     "train": {"steps": 300, "batch": 32, "families": 4, "each": 4, "lr": 5e-3, "warmup": 5, "log_every": 100},
 }
+RECIPE = ScorerRecipe.read(CONFIG, "test")
 RUNTIME = Runtime(0, 1, torch.device("cpu"), bf16=False)
 
 
@@ -34,7 +35,7 @@ def made(kinds: int = 8, each: int = 10, seed: int = 0) -> Pairs:
 
 
 def test_it_learns_which_sentence_belongs_to_which_motion(tmp_path: Path) -> None:
-    motion_scorer = train(CONFIG, made(), made(seed=5), tmp_path, RUNTIME)
+    motion_scorer = train(RECIPE, made(), made(seed=5), tmp_path, RUNTIME)
     held = made(seed=6)
     told = motion_scorer.network.hear(torch.from_numpy(held.vectors)).detach().numpy()
     seen = motion_scorer.network.see(torch.from_numpy(held.signatures)).detach().numpy()
@@ -64,14 +65,22 @@ def test_what_is_true_is_no_counter_example() -> None:
     assert torch.equal(free | torch.eye(len(rows), dtype=torch.bool), same)
 
 
+def test_it_resumes_exactly(tmp_path: Path) -> None:
+    recipe = ScorerRecipe.read({"model": {"width": 16, "dim": 8}, "train": {"steps": 6, "batch": 16}}, "test")
+    train(recipe, made(), made(seed=5), tmp_path / "whole", RUNTIME)
+    train(recipe, made(), made(seed=5), tmp_path / "parts", RUNTIME, until=3)
+    train(recipe, made(), made(seed=5), tmp_path / "parts", RUNTIME)
+    assert (tmp_path / "whole" / FILE).read_bytes() == (tmp_path / "parts" / FILE).read_bytes()
+
+
 def test_mistakes(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="at least two"):
-        train(CONFIG, made(1, 1), made(), tmp_path, RUNTIME)
+        train(RECIPE, made(1, 1), made(), tmp_path, RUNTIME)
     with pytest.raises(UserError, match="widht"):
-        train({"model": {"widht": 1}}, made(), made(), tmp_path, RUNTIME)
+        ScorerRecipe.read({"model": {"widht": 1}}, "test")
     nothing = pairs_of([], None, None)
     with pytest.raises(UserError, match="0 clips"):
-        train(CONFIG, nothing, made(), tmp_path, RUNTIME)
+        train(RECIPE, nothing, made(), tmp_path, RUNTIME)
     alike = made(1, 4)
     assert np.isnan(rank_one(ScorerNetwork(SIZE, 8, 4), alike))  # no other words to tell apart from
     assert TextMotionScorer.load(tmp_path) is None

@@ -73,7 +73,7 @@ def test_tokenizer_configuration(
         (lambda d: d["model"].update(dropout_rate=3), ["model: dropout_rate: 3", "from 0 to below 1"]),
         (lambda d: d["model"].update(feed_forward_proj="foo"), ["model: feed_forward_proj: 'foo'", "gated-gelu"]),
         (lambda d: d["model"].update(grounding_dim=7), ["model: grounding_dim: 7", "0 (off) or 384"]),
-        (lambda d: d["model"].update(extra_inputs={"a": "b"}), ["model: extra_inputs: a: width: 'b'", "at least 1"]),
+        (lambda d: d["model"].update(extra_inputs={"a": "b"}), ["model: extra_inputs: a: 'b'", "at least 1"]),
         (lambda d: d["model"].update(modalities=[1]), ["model: modalities: [1]", "a mapping"]),
         (lambda d: d["train"]["options"].update(weights={"rewrite": 0}), ["weights: no task has a weight"]),
         (lambda d: d.update(lora={"rank": 4}), ["lora: unknown key 'rank'"]),

@@ -18,6 +18,7 @@ from avatargpt.model.scorer import ScorerNetwork
 from avatargpt.retrieval.phrases import PhraseIndex
 from avatargpt.signals.signature import SIZE
 from avatargpt.train.data.judged import Judged, picked
+from avatargpt.train.data.lessons import SIGNATURES, SOURCE, lessons, pass_rates, usual
 from avatargpt.train.phrase_index import (
     PERFORMED_BY,
     _nearest,
@@ -27,9 +28,9 @@ from avatargpt.train.phrase_index import (
     with_performed,
 )
 from avatargpt.train.scorer import train
-from avatargpt.train.self_training import SIGNATURES, SOURCE, SelfTraining, exercises, lessons, pass_rates, usual
+from avatargpt.train.self_training import SelfTraining, exercises
 from instruct_data.store import ClipCodes, Store
-from tests.train.test_matcher import CONFIG, RUNTIME, made
+from tests.train.test_matcher import CONFIG, RECIPE, RUNTIME, made
 from vqvae.errors import UserError
 from vqvae.motion import Motion
 from vqvae.tokenizer import MotionTokenizer
@@ -134,7 +135,7 @@ def test_what_the_model_made_is_judged_and_learnt_from(mini: Any, tmp_path: Path
         data["train"]["options"]["weights"]["text_to_motion/practised"] = 0.5
 
     wanted = mini.language(mini.config("language", practised, "practised"), tmp_path / "on", "--start", tmp_path / "lm",
-                           "--practice", tmp_path / "practice")  # fmt: skip
+                           "--self-training", tmp_path / "practice")  # fmt: skip
     if right:
         mini.run(*wanted)
         assert mini.rows(tmp_path / "on", "ce_body")
@@ -181,8 +182,8 @@ def judged(seed: int, captions: int = 24, each: int = 8) -> Judged:
 def test_the_matcher_learns_which_answers_pass(tmp_path: Path) -> None:
     torch.manual_seed(0)
     blind = picked(ScorerNetwork(SIZE, 32, 16).eval(), judged(9))
-    config = {**CONFIG, "train": {**CONFIG["train"], "judged": 32, "held": 6}}
-    motion_scorer = train(config, made(), made(seed=5), tmp_path, RUNTIME, "", judged(1))
+    recipe = RECIPE.changed(train={**CONFIG["train"], "judged": 32, "held": 6})
+    motion_scorer = train(recipe, made(), made(seed=5), tmp_path, RUNTIME, "", judged(1))
     seeing = picked(motion_scorer.network, judged(9))
     assert seeing["picked"] > max(0.9, blind["picked"] + 0.1) and seeing["picked"] <= seeing["oracle"]
     assert seeing["single"] == blind["single"]

@@ -20,9 +20,9 @@ from vqvae.errors import UserError
 def test_options_out_of_range() -> None:
     for key, value in (("layered", -1), ("four", 1.5), ("keyframed_share", -0.1)):
         with pytest.raises(UserError, match=f"{key}: {value}"):
-            Preparation(**{key: value})
+            Preparation.read({key: value}, "prepare")
     with pytest.raises(UserError, match="three 0.7 and four 0.6"):
-        Preparation(three=0.7, four=0.6)
+        Preparation.read({"three": 0.7, "four": 0.6}, "prepare")
 
 
 def test_every_kind_is_made_and_made_again(shared: Path, monkeypatch: pytest.MonkeyPatch) -> None:

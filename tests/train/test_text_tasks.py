@@ -11,6 +11,7 @@ import torch
 
 from avatargpt.train.command import main
 from avatargpt.train.data.corpus import clip_steps, user_pairs
+from avatargpt.train.language import LanguageTraining
 from avatargpt.train.optimizers import Muon, MuonAdamW, make_optimizer, orthogonalised
 from instruct_data.store import Store
 from vqvae.errors import UserError
@@ -118,8 +119,8 @@ def test_muon_takes_the_blocks_and_adamw_the_rest() -> None:
 
 def test_unknown_optimizer_and_frozen_blocks() -> None:
     model = Toy()
-    with pytest.raises(UserError, match="accepted: adamw, muon"):
-        make_optimizer(model, "sgd", 1e-3, 0.0, "train")
+    with pytest.raises(UserError, match="optimizer: 'sgd'; accepted: adamw, muon"):
+        LanguageTraining.read({"optimizer": "sgd"}, "train")
     model.encoder.requires_grad_(False)
     with pytest.raises(UserError, match="frozen"):
         make_optimizer(model, "muon", 1e-3, 0.0, "train")
@@ -152,7 +153,7 @@ def test_orthogonalised_matrices() -> None:
 def test_parts_that_learn_faster() -> None:
     model = torch.nn.ModuleDict({"trunk": torch.nn.Linear(4, 4), "head": torch.nn.Linear(4, 2)})
     optimizer = make_optimizer(model, "adamw", 1e-3, 0.1, "train", {"head": 5.0})
-    factors = {id(p): g["factor"] for g in optimizer.param_groups for p in g["params"]}
+    factors = {id(p): g["times"] for g in optimizer.param_groups for p in g["params"]}
     assert factors == {id(p): 5.0 if n.startswith("head") else 1.0 for n, p in model.named_parameters()}
     for faster in ({"heads": 2.0}, {"head": 0.0}, {"head": float("nan")}):
         with pytest.raises(UserError, match="faster"):

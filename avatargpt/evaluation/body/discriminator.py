@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,12 +13,12 @@ from avatargpt.evaluation.suites import Suite
 from instruct_data.clip import Clip
 from vqvae.errors import UserError
 from vqvae.features.body import BodyFeatures
+from vqvae.strict import Count, Rate, Strict
 
 LEAST_CLIPS = 10
 
 
-@dataclass(frozen=True)
-class Settings:
+class Settings(Strict):
     """How the network looks and learns.
 
     Attributes:
@@ -28,13 +28,13 @@ class Settings:
         epochs, width, rate, batch: of the training.
     """
 
-    window: int = 40
-    windows: int = 2
-    folds: int = 4
-    epochs: int = 8
-    width: int = 32
-    rate: float = 2e-3
-    batch: int = 64
+    window: Count = 40
+    windows: Count = 2
+    folds: Count = 4
+    epochs: Count = 8
+    width: Count = 32
+    rate: Rate = 2e-3
+    batch: Count = 64
 
 
 def windows_of(clip: Clip, settings: Settings, rng: np.random.Generator) -> np.ndarray | None:
@@ -143,6 +143,8 @@ def _train(x: np.ndarray, y: np.ndarray, settings: Settings, seed: int) -> Any:
     import torch
     from torch import nn
 
+    from avatargpt.train.loop import fit
+
     class Net(nn.Module):
         def __init__(self, channels: int, width: int) -> None:
             super().__init__()
@@ -164,14 +166,14 @@ def _train(x: np.ndarray, y: np.ndarray, settings: Settings, seed: int) -> Any:
         inputs, labels = torch.from_numpy(x.astype(np.float32)), torch.from_numpy(y)
         steps = settings.epochs * -(-len(x) // settings.batch)
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
+
+        def losses() -> Iterator[torch.Tensor]:
+            for _ in range(settings.epochs):
+                for part in torch.randperm(len(x), generator=generator).split(settings.batch):
+                    yield nn.functional.binary_cross_entropy_with_logits(net(inputs[part]), labels[part])
+
         net.train()
-        for _ in range(settings.epochs):
-            for part in torch.randperm(len(x), generator=generator).split(settings.batch):
-                loss = nn.functional.binary_cross_entropy_with_logits(net(inputs[part]), labels[part])
-                optimiser.zero_grad()
-                loss.backward()
-                optimiser.step()
-                schedule.step()
+        fit(losses(), optimiser, schedule)
     return net.eval()
 
 
@@ -198,7 +200,7 @@ def score(
     """
     options = dict(suite.options)
     limit = int(options.get("clips", 300))
-    settings = Settings(**{k: v for k, v in options.items() if k in Settings.__dataclass_fields__})
+    settings = Settings.read({k: v for k, v in options.items() if k in Settings.model_fields}, "discriminator")
     seed = suite.seeds[0]
     rng = np.random.default_rng(seed)
     every = {c.id: c for c in real}

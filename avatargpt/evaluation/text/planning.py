@@ -167,7 +167,7 @@ def _coherence(
     """An independent judge, trained here from another seed, on plans and on true continuations."""
     library: PlanLibrary = planner.library
     encode = planner.retriever.grounder.sentence
-    widths = Making(library.scene_vectors.shape[1], library.task_vectors.shape[1])
+    widths = Making(scene_width=library.scene_vectors.shape[1], width=library.task_vectors.shape[1])
     held = tabulate(rows, encode, library.basis, widths)
     judge = train_scorer(library, JUDGE, JUDGE_SEED)
     truth = judged(judge, planner, [reference(r) for r in rows])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +35,12 @@ class Folders:
     planning: Path | None = None
     chat: Path | None = None
     pairs: Path | None = None
+
+
+def folders_of(args: argparse.Namespace) -> Folders:
+    """What the command line says of texts."""
+    planning, chat, pairs = (Path(p) if p else None for p in (args.planning, args.chat, args.pairs))
+    return Folders(Path(args.texts), planning, chat, pairs)
 
 
 def planning_lines(folder: Path) -> list[str]:

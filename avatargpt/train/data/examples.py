@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
+from typing import Self
 
 import numpy as np
+from pydantic import model_validator
 
 from avatargpt.model.config import TEXT, AvatarGPTConfig
 from avatargpt.model.encoding import EncodedPrompt, encode_prompt
 from avatargpt.model.text_encoder import TextTokenizer
+from avatargpt.train.data.lessons import usual
 from avatargpt.train.data.neighbours import Neighbours
 from avatargpt.train.data.pools import Pools
 from avatargpt.train.data.prepare import CYCLIC
-from avatargpt.train.runtime import Share
-from avatargpt.train.self_training import usual
 from instruct_data.augment import everyday, side_of, vary
 from instruct_data.mixture import Draw, Stream, clip_class
 from instruct_data.planning import Pair
@@ -24,6 +25,7 @@ from instruct_data.registry import Task, get_task
 from instruct_data.store import ClipCodes
 from instruct_data.text.everyday import everyday_requests
 from vqvae.errors import UserError
+from vqvae.strict import Share, Strict, Weights
 
 LONGEST = 72  # motion tokens of one example; longer clips are cropped
 CONTEXT = 16  # motion tokens of context that continuation and in-between see on each side
@@ -52,8 +54,7 @@ class Example:
         return len(self.labels) * 2 + len(self.prompt.ids)
 
 
-@dataclass
-class ExampleOptions:
+class ExampleOptions(Strict):
     """How examples vary; shares between 0 and 1.
 
     Attributes:
@@ -72,8 +73,8 @@ class ExampleOptions:
         wrong: share of those examples that show something else than asked for.
     """
 
-    weights: dict[str, float] = field(default_factory=dict)
-    alpha: dict[str, float] = field(default_factory=dict)
+    weights: Weights = {}
+    alpha: Weights = {}
     unconditional: Share = 0.1
     only_ground: Share = 0.3
     only_words: Share = 0.15
@@ -85,10 +86,12 @@ class ExampleOptions:
     retrieve: Share = 0.0
     wrong: Share = 0.12
 
-    def __post_init__(self) -> None:
+    @model_validator(mode="after")
+    def _together(self) -> Self:
         parts = self.only_ground + self.only_words + self.unconditional
         if parts > 1 + 1e-9:
-            raise UserError(f"options: only_ground, only_words, unconditional: together {parts:g}; accepted: at most 1")
+            raise UserError(f"only_ground, only_words, unconditional: together {parts:g}; accepted: at most 1")
+        return self
 
 
 class Examples:

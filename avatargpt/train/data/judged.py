@@ -12,7 +12,8 @@ import torch
 from torch.nn import functional as F
 
 from avatargpt.model.scorer import ScorerNetwork
-from avatargpt.train.self_training import SIGNATURES
+from avatargpt.train.data.codes import read_codes
+from avatargpt.train.data.lessons import SIGNATURES
 from instruct_data.store import ClipCodes
 from vqvae.errors import UserError
 
@@ -56,8 +57,6 @@ def judged_answers(folders: str, tokenizer: Any, grounder: Any) -> Judged:
     from safetensors import SafetensorError
     from safetensors.numpy import load_file
 
-    from avatargpt.train.data.build import read_codes
-
     clips: list[ClipCodes] = []
     parts: list[np.ndarray] = []
     for folder in folders.split(","):
@@ -65,7 +64,7 @@ def judged_answers(folders: str, tokenizer: Any, grounder: Any) -> Judged:
         try:
             parts.append(load_file(Path(folder) / SIGNATURES)["signatures"].astype(np.float32))
         except (OSError, SafetensorError, KeyError) as e:
-            wanted = "--practice takes the practice stage's result"
+            wanted = "--self-training takes the self-training stage's result"
             raise UserError(f"{folder}: no readable {SIGNATURES} ({e}); {wanted}") from None
     signatures = np.concatenate(parts)
     rows: dict[str, int] = {}

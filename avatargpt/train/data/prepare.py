@@ -10,9 +10,11 @@ used as a part of anything, and have no prompt pool; the keyframed ones among th
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from typing import Annotated, Self
 
 import numpy as np
+from pydantic import Field, model_validator
 
 from instruct_data.augment import CaptionBank, side_of, vary
 from instruct_data.clip import Clip
@@ -27,6 +29,7 @@ from instruct_data.synth.idle import idle_stances
 from instruct_data.text.english import split
 from instruct_data.text.rewrites import Rewrites
 from vqvae.errors import UserError
+from vqvae.strict import Count, Share, Strict, Whole
 
 # Classes whose motion repeats: any stretch of at least two seconds still shows the caption.
 CYCLIC = {
@@ -42,8 +45,7 @@ LICENCE_JOINED = "as its sources"
 _BATCH = 64  # keyframed clips solved together
 
 
-@dataclass(frozen=True)
-class Preparation:
+class Preparation(Strict):
     """Options of :func:`prepare`; counts of 0 leave a kind out.
 
     Attributes:
@@ -62,32 +64,32 @@ class Preparation:
         seed: decides everything.
     """
 
-    keyframed: int = 0
-    keyframed_val: int = 0
-    layered: int = 0
-    styled: int = 0
-    looped: int = 0
-    composed: int = 5000
-    keyframed_share: float = 0.5
-    three: float = 0.15
-    four: float = 0.0
-    prompts: int = 12
-    composed_prompts: int = 5
-    balance: float = 0.6
-    longest: int = 240
-    seed: int = 0
+    keyframed: Annotated[Whole, Field(le=VALIDATION)] = 0
+    keyframed_val: Whole = 0
+    layered: Whole = 0
+    styled: Whole = 0
+    looped: Whole = 0
+    composed: Whole = 5000
+    keyframed_share: Share = 0.5
+    three: Share = 0.15
+    four: Share = 0.0
+    prompts: Whole = 12
+    composed_prompts: Whole = 5
+    balance: Share = 0.6
+    longest: Count = 240
+    seed: Whole = 0
 
-    def __post_init__(self) -> None:
-        for name in ("keyframed", "keyframed_val", "layered", "styled", "looped", "composed"):
-            if getattr(self, name) < 0:
-                raise UserError(f"prepare: {name}: {getattr(self, name)}; accepted: 0 or more")
-        if self.keyframed > VALIDATION:
-            raise UserError(f"prepare: keyframed: {self.keyframed}; accepted: at most {VALIDATION} a family")
-        for name in ("keyframed_share", "three", "four", "balance"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise UserError(f"prepare: {name}: {getattr(self, name)}; accepted 0 to 1")
+    @model_validator(mode="after")
+    def _together(self) -> Self:
         if self.three + self.four > 1:
-            raise UserError(f"prepare: three {self.three} and four {self.four}; accepted: at most 1 together")
+            raise UserError(f"three {self.three} and four {self.four}; accepted: at most 1 together")
+        return self
+
+
+class PreparationRecipe(Strict):
+    """A configuration of the prepare stage."""
+
+    prepare: Preparation = Preparation()
 
 
 def _asked(clip: Clip, bank: CaptionBank, rewrites: Rewrites, side: str | None) -> list[str]:

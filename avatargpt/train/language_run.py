@@ -13,57 +13,28 @@ from avatargpt.model.checkpoint import load_model, start_from_t5, with_modalitie
 from avatargpt.model.config import AvatarGPTConfig
 from avatargpt.model.model import AvatarGPTModel
 from avatargpt.model.text_encoder import SPIECE, SentenceGrounder, TextTokenizer
-from avatargpt.train.checkpoints import begun
-from avatargpt.train.data.corpus import Folders, text_corpus
+from avatargpt.train.data.codes import read_codes, read_tokenizers
+from avatargpt.train.data.corpus import folders_of, text_corpus
 from avatargpt.train.data.examples import Example, ExampleOptions, Examples
+from avatargpt.train.data.lessons import lessons
 from avatargpt.train.data.prepare import MADE_UP
-from avatargpt.train.language import LanguageTraining, Trainer
-from avatargpt.train.lora import LoraOptions, add_lora
-from avatargpt.train.runtime import Runtime, check_keys, from_mapping, load_json, number_in
-from avatargpt.train.self_training import lessons
+from avatargpt.train.engines import begun
+from avatargpt.train.language import SHAPE, LanguageRecipe, LanguageStage
+from avatargpt.train.loop import run
+from avatargpt.train.lora import add_lora
+from avatargpt.train.runtime import Runtime, load_json
 from instruct_data.mixture import Draw, generator
 from instruct_data.registry import get_task, list_tasks
 from instruct_data.store import ClipCodes, Store
 from vqvae.errors import UserError
+from vqvae.strict import check_keys
 from vqvae.tokenizer import MotionTokenizer
 
-# What a configuration file may say of the model. The rest of T5's configuration follows from it or is fixed.
-SHAPE = (
-    "vocab_size", "d_model", "d_kv", "d_ff", "num_layers", "num_decoder_layers", "num_heads", "feed_forward_proj",
-    "dropout_rate", "relative_attention_num_buckets", "relative_attention_max_distance",
-)  # fmt: skip
-OURS = (
-    "modalities", "grounding_dim", "extra_inputs", "countdown_buckets", "refiner_dim", "refiner_layers", "refiner_heads"
-)
-FEED_FORWARD = ("relu", "gelu", "silu", "gated-relu", "gated-gelu", "gated-silu")
 REMEMBERED = 40_000  # texts whose states are computed once: about half a gigabyte
 CORE_TASKS = (  # what validation watches
     "text_to_motion", "motion_to_text", "continuation", "in_between",
     "text_to_face", "emotion_to_face", "face_to_text", "face_to_emotion", "face_in_between",
 )  # fmt: skip
-
-
-def model_fields(values: Any, where: str) -> dict[str, Any]:
-    """What a configuration file says of the model, as fields of `AvatarGPTConfig`.
-
-    Raises:
-        UserError: an unknown key, or a value of the wrong type or out of bounds.
-    """
-    spec = check_keys(values, (*SHAPE, *OURS), where)
-    for key, value in spec.items():
-        if key in ("modalities", "extra_inputs"):
-            if not isinstance(value, dict):
-                raise UserError(f"{where}: {key}: {value!r}; accepted: a mapping")
-            if key == "extra_inputs":
-                spec[key] = {k: int(number_in("width", v, "int", f"{where}: {key}: {k}")) for k, v in value.items()}
-        elif key == "feed_forward_proj":
-            if value not in FEED_FORWARD:
-                raise UserError(f"{where}: {key}: {value!r}; accepted: {', '.join(FEED_FORWARD)}")
-        elif key == "dropout_rate":
-            spec[key] = number_in(key, value, "float", where)
-        else:
-            spec[key] = int(number_in(key, value, "int", where))
-    return spec
 
 
 def validation(examples: Examples, items: Sequence[ClipCodes]) -> dict[str, list[Example]]:
@@ -79,71 +50,35 @@ def validation(examples: Examples, items: Sequence[ClipCodes]) -> dict[str, list
     return out
 
 
-def folders_of(args: argparse.Namespace) -> Folders:
-    """What the command line says of texts."""
-    planning, chat, pairs = (Path(p) if p else None for p in (args.planning, args.chat, args.pairs))
-    return Folders(Path(args.texts), planning, chat, pairs)
+def language_run(
+    recipe: LanguageRecipe, args: argparse.Namespace, runtime: Runtime, deepspeed: dict[str, Any] | None = None
+) -> AvatarGPTModel:
+    """Run or resume what a configuration and the command line say; the model in evaluation mode.
 
-
-def read_tokenizers(folders: str | None) -> list[MotionTokenizer]:
-    """The tokenizers of one or several folders with commas between, one for each modality.
-
-    Raises:
-        UserError: a folder that is no tokenizer's, or two of one modality.
-    """
-    found = [MotionTokenizer.load(f) for f in folders.split(",")] if folders else []
-    names = [t.config.modality for t in found]
-    if len(set(names)) < len(names):
-        raise UserError(f"--tokenizer {folders}: {', '.join(names)}; accepted: one for each modality")
-    return found
-
-
-def read_codes(
-    folders: str, tokenizers: Sequence[MotionTokenizer]
-) -> tuple[list[ClipCodes], list[ClipCodes]]:
-    """Training and validation clips of one or several tokenised caches, with commas between.
+    Args:
+        deepspeed: a DeepSpeed configuration, when the run goes through it.
 
     Raises:
-        UserError: a cache of a tokenizer that is not given.
+        UserError: missing files, codes of another tokenizer than the one given, another tokenizer than that of the
+            model to begin from, motion tasks without codes, a batch that the processes cannot share, a checkpoint
+            that is damaged or another model's.
     """
-    items: list[ClipCodes] = []
-    held: list[ClipCodes] = []
-    for folder in folders.split(","):
-        store = Store.open(folder)
-        if not tokenizers:
-            raise UserError(f"--codes {folder}: needs the tokenizer that made them; give --tokenizer FOLDER")
-        made = store.manifest.get("fingerprint")
-        if made is None:
-            raise UserError(f"{folder}: holds {store.kind}; --codes takes the result of the codes stage")
-        if made not in {t.fingerprint for t in tokenizers}:
-            given = ", ".join(t.fingerprint[:12] for t in tokenizers)
-            raise UserError(
-                f"{folder}: codes of another tokenizer ({str(made)[:12]}, the one given is {given}); "
-                "run the codes stage with the one given"
-            )
-        items += store.codes("train")
-        held += store.codes("val")
-    return items, held
+    if deepspeed is not None and recipe.train.optimizer != "adamw":
+        name = recipe.train.optimizer
+        raise UserError(f"{args.config}: train: optimizer: {name}; DeepSpeed shards only adamw here; accepted: adamw")
+    stage = make_stage(recipe, args, runtime)
+    run(stage, Path(args.output), runtime, args.until, deepspeed)
+    return stage.model.eval()
 
 
-def build_run(
-    config: dict[str, Any], args: argparse.Namespace, runtime: Runtime, engine: dict[str, Any] | None
-) -> Trainer:
-    """A trainer ready to run, from the YAML and the command line.
-
-    Raises:
-        UserError: unknown keys in the YAML, missing files, codes of another tokenizer than the one given, another
-            tokenizer than that of the model to begin from, or motion tasks without codes.
-    """
+def make_stage(recipe: LanguageRecipe, args: argparse.Namespace, runtime: Runtime) -> LanguageStage:
+    """A stage ready to run, see `language_run`."""
     out, where = Path(args.output), str(args.config)
-    check_keys(config, ("model", "train", "lora"), where)
-    t = from_mapping(LanguageTraining, config.get("train"), f"{where}: train")
-    options = from_mapping(ExampleOptions, t.options, f"{where}: train: options")
-    spec = model_fields(config.get("model"), f"{where}: model")
+    spec = recipe.model.model_dump(exclude_none=True)
     tokenizers = read_tokenizers(args.tokenizer)
     items, held = read_codes(args.codes, tokenizers) if args.codes else ([], [])
     said: list[Any] = list(items)
-    if getattr(args, "practice", None):
+    if args.self_training:
         items += lessons(args.self_training, tokenizers, [i for i in items if i.modality == "body"])
     if args.store:
         said = list(Store.open(args.store).clips("train"))
@@ -156,10 +91,10 @@ def build_run(
         text = TextTokenizer.load(source)
     else:
         raise UserError(f"{source}: no {SPIECE} in it; --start takes the folder of a language run or of a T5")
-    torch.manual_seed(t.seed)
+    torch.manual_seed(recipe.train.seed)
     model = _model(spec, start, tokenizers, text, where)
-    if config.get("lora") is not None:
-        add_lora(model, from_mapping(LoraOptions, config["lora"], f"{where}: lora"))
+    if recipe.lora is not None:
+        add_lora(model, recipe.lora)
     if model.config.grounding_dim not in (0, SentenceGrounder.width):
         accepted = f"0 (off) or {SentenceGrounder.width}"
         raise UserError(f"{where}: model: grounding_dim: {model.config.grounding_dim}; accepted: {accepted}")
@@ -171,9 +106,9 @@ def build_run(
             raise UserError(f"{args.grounding}: no grounding.safetensors in it; run the ground stage")
         grounder.load_states(args.grounding)
     rates = {t.config.modality: t.tokens_per_second for t in tokenizers}
-    examples = Examples(items, lines, pairs, text, model.config, options, rates)
+    examples = Examples(items, lines, pairs, text, model.config, recipe.train.options, rates)
     _check_streams(examples, where)
-    return Trainer(model, examples, validation(examples, held), grounder, t, out, runtime, engine, args.until)
+    return LanguageStage(recipe, model, examples, validation(examples, held), grounder, runtime)
 
 
 def _check_streams(examples: Examples, where: str) -> None:

@@ -1,0 +1,73 @@
+"""Rows of a training step as tensors, and which rows those are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from avatargpt.model.encoding import encoder_inputs
+from avatargpt.model.model import IGNORED
+from avatargpt.model.text_encoder import SentenceGrounder
+from avatargpt.train.data.examples import Example, Examples
+from instruct_data.collate import pad
+from instruct_data.mixture import Mixture, generator
+
+EVEN = 16  # lengths are padded up to a multiple: kernels are prepared once per shape, which takes longer than a step
+
+
+@dataclass
+class Batch:
+    """Tensors of one step. B rows, L answer length, R levels."""
+
+    inputs: dict[str, Any]
+    heads: list[str]
+    labels: torch.Tensor  # (B, L), -100 = ignored
+    length: torch.Tensor  # (B,), -1 = unknown
+    codes: torch.Tensor  # (B, L, R), -1 outside motion answers and for levels that a modality has not
+
+    @classmethod
+    def of(
+        cls, rows: Sequence[Example], grounder: SentenceGrounder | None, pad_id: int, levels: int, device: torch.device
+    ) -> Batch:
+        """Pad and stack rows; R = `levels`."""
+        labels, _ = pad([r.labels for r in rows], IGNORED, EVEN // 2)
+        codes = np.full((*labels.shape, levels), -1, np.int64)
+        for b, r in enumerate(rows):
+            if r.codes is not None:
+                codes[b, : len(r.codes), : r.codes.shape[1]] = r.codes
+        return cls(
+            encoder_inputs([r.prompt for r in rows], grounder, pad_id, device, EVEN), [r.head for r in rows],
+            torch.from_numpy(labels).to(device), torch.tensor([r.length for r in rows], device=device),
+            torch.from_numpy(codes).to(device),
+        )  # fmt: skip
+
+
+class Pool:
+    """Rows of every step; within a pool of steps, rows of like length go together. The last pool is kept.
+
+    Args:
+        steps: of a pool. rows: of one process in a step.
+    """
+
+    def __init__(self, examples: Examples, seed: int, steps: int, rows: int) -> None:
+        self.examples, self.mixture = examples, Mixture(examples.streams(), seed)
+        self.seed, self.steps, self.rows = seed, steps, rows
+        self._kept: tuple[tuple[int, int], list[list[Example]]] | None = None
+
+    def step(self, step: int, rank: int) -> list[Example]:
+        """The rows of a step on a rank."""
+        first = step - step % self.steps
+        if self._kept is None or self._kept[0] != (first, rank):
+            self._kept = (first, rank), self._sorted(first, rank)
+        return self._kept[1][step - first]
+
+    def _sorted(self, first: int, rank: int) -> list[list[Example]]:
+        draws = [d for s in range(first, first + self.steps) for d in self.mixture.batch(s, self.rows, rank)]
+        rows = [self.examples.make(d) for d in draws]
+        order = np.argsort([r.cost for r in rows], kind="stable").reshape(self.steps, self.rows)
+        order = order[generator(self.seed, first, 99).permutation(self.steps)]  # alike on all ranks: no stragglers
+        return [[rows[i] for i in some] for some in order]
