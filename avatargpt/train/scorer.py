@@ -150,7 +150,7 @@ def rank_one(network: ScorerNetwork, pairs: Pairs, among: int = 32, seed: int = 
 def scorer_stage(args: argparse.Namespace) -> None:
     """Train the matcher that ranks candidates."""
     from avatargpt.model.text_encoder import SentenceGrounder
-    from avatargpt.train.data.build import read_codes
+    from avatargpt.train.data.codes import read_codes
     from vqvae.tokenizer import MotionTokenizer
 
     runtime = Runtime.start(args.threads, args.device)

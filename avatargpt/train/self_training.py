@@ -163,7 +163,7 @@ def self_training_stage(args: argparse.Namespace) -> None:
     from safetensors.numpy import save_file
 
     from avatargpt import AvatarGPT
-    from avatargpt.train.data.build import read_codes
+    from avatargpt.train.data.codes import read_codes
 
     runtime = Runtime.start(args.threads, args.device)
     config = check_keys(load_yaml(args.config) if args.config else {}, ("practice",), str(args.config))
@@ -211,7 +211,7 @@ def lessons(
     Returns:
         Clips with one caption each, of the source ``practised`` (answers) or ``shown``.
     """
-    from avatargpt.train.data.build import read_codes
+    from avatargpt.train.data.codes import read_codes
 
     kept: dict[str, list[ClipCodes]] = defaultdict(list)
     verdicts: dict[str, list[bool]] = defaultdict(list)

@@ -51,14 +51,8 @@ def predicate(function: Predicate) -> Predicate:
     return function
 
 
-def _load() -> None:
-    # The predicate modules register themselves; they import this one, hence not at the top.
-    pass
-
-
 def predicates() -> dict[str, Predicate]:
     """Every registered predicate by name."""
-    _load()
     return dict(PREDICATES)
 
 

@@ -14,6 +14,7 @@ from avatargpt.model.config import AvatarGPTConfig
 from avatargpt.model.model import AvatarGPTModel
 from avatargpt.model.text_encoder import SPIECE, SentenceGrounder, TextTokenizer
 from avatargpt.train.checkpoints import begun
+from avatargpt.train.data.codes import read_codes
 from avatargpt.train.data.corpus import Folders, text_corpus
 from avatargpt.train.data.examples import Example, ExampleOptions, Examples
 from avatargpt.train.data.prepare import MADE_UP
@@ -96,34 +97,6 @@ def read_tokenizers(folders: str | None) -> list[MotionTokenizer]:
     if len(set(names)) < len(names):
         raise UserError(f"--tokenizer {folders}: {', '.join(names)}; accepted: one for each modality")
     return found
-
-
-def read_codes(
-    folders: str, tokenizers: Sequence[MotionTokenizer]
-) -> tuple[list[ClipCodes], list[ClipCodes]]:
-    """Training and validation clips of one or several tokenised caches, with commas between.
-
-    Raises:
-        UserError: a cache of a tokenizer that is not given.
-    """
-    items: list[ClipCodes] = []
-    held: list[ClipCodes] = []
-    for folder in folders.split(","):
-        store = Store.open(folder)
-        if not tokenizers:
-            raise UserError(f"--codes {folder}: needs the tokenizer that made them; give --tokenizer FOLDER")
-        made = store.manifest.get("fingerprint")
-        if made is None:
-            raise UserError(f"{folder}: holds {store.kind}; --codes takes the result of the codes stage")
-        if made not in {t.fingerprint for t in tokenizers}:
-            given = ", ".join(t.fingerprint[:12] for t in tokenizers)
-            raise UserError(
-                f"{folder}: codes of another tokenizer ({str(made)[:12]}, the one given is {given}); "
-                "run the codes stage with the one given"
-            )
-        items += store.codes("train")
-        held += store.codes("val")
-    return items, held
 
 
 def build_run(

@@ -56,7 +56,7 @@ def judged_answers(folders: str, tokenizer: Any, grounder: Any) -> Judged:
     from safetensors import SafetensorError
     from safetensors.numpy import load_file
 
-    from avatargpt.train.data.build import read_codes
+    from avatargpt.train.data.codes import read_codes
 
     clips: list[ClipCodes] = []
     parts: list[np.ndarray] = []
