@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from instruct_data import prompts
+from instruct_data.prompts import INPUT, INSTRUCTION, RESPONSE, SLOT, Prompt, Segment, TextSegment, joined, segment
 from vqvae import modalities
 from vqvae.errors import UserError
 from vqvae.io.yaml_file import read_yaml
@@ -101,14 +101,14 @@ class Task(_Strict):
         if len(set(self.templates)) < MIN_TEMPLATES:
             raise ValueError(f"templates: {len(set(self.templates))} different ones; at least {MIN_TEMPLATES}")
         for i, t in enumerate(self.templates):
-            if unknown := set(prompts.SLOT.findall(t)) - set(names):
+            if unknown := set(SLOT.findall(t)) - set(names):
                 raise ValueError(f"templates: number {i} has an unknown slot {', '.join(sorted(unknown))}")
         if self.examples == "pairs" and self.output != "text":
             raise ValueError(f"examples: pairs of words for output {self.output!r}; name the motion task that does it")
         required = {s.name for s in self.inputs if s.required}
         optional = {s.name for s in self.inputs} - required
         for given in [required, *({*required, o} for o in optional), required | optional]:
-            if not prompts.eligible(self, given):
+            if not self._saying(given):
                 raise ValueError(f"templates: none can say {', '.join(sorted(given))}")
         return self
 
@@ -148,11 +148,17 @@ class Task(_Strict):
 
     def eligible(self, slots: dict[str, Any]) -> list[int]:
         """Numbers of the templates that fit what `slots` gives (None values count as not given)."""
-        return prompts.eligible(self, {k for k, v in slots.items() if v is not None})
+        return self._saying({k for k, v in slots.items() if v is not None})
+
+    def _saying(self, given: set[str]) -> list[int]:
+        """Templates that can say exactly what is given: no unfilled slot, and no duration left unsaid."""
+        durations = {s.name for s in self.inputs if s.kind in ("seconds", "number") and s.name in given}
+        used = [set(SLOT.findall(template)) for template in self.templates]
+        return [i for i, names in enumerate(used) if names <= given and durations <= names]
 
     def render(
         self, slots: dict[str, Any], template: int | None = None, rng: np.random.Generator | None = None
-    ) -> prompts.Prompt:
+    ) -> Prompt:
         """Make a prompt of the form ``[Instruction] ... [Input] ... [Response]``.
 
         Args:
@@ -164,7 +170,37 @@ class Task(_Strict):
         Raises:
             UserError: a required slot is missing, a slot is unknown or its value is not accepted.
         """
-        return prompts.render(self, slots, template, rng)
+        given = {k for k, v in slots.items() if v is not None}
+        known = self.slots
+        if unknown := sorted(given - known.keys()):
+            raise UserError(f"task {self.name}: no slot {', '.join(unknown)}; accepted: {', '.join(known)}")
+        if missing := [s.name for s in self.inputs if s.required and s.name not in given]:
+            raise UserError(f"task {self.name}: slot {', '.join(missing)} is needed")
+        choices = self._saying(given)
+        if not choices:
+            raise UserError(f"task {self.name}: no instruction template for the slots {', '.join(sorted(given))}")
+        if template is None:
+            template = choices[0] if rng is None else choices[int(rng.integers(len(choices)))]
+        elif template not in choices:
+            raise UserError(f"task {self.name}: template {template} does not take {', '.join(sorted(given))}")
+        filled = {
+            k: segment(s.kind, s.modality, slots[k], f"task {self.name}: slot {k}")
+            for k, s in known.items()
+            if k in given
+        }
+        pieces: list[Segment] = [TextSegment(f"{INSTRUCTION} ")]
+        words = SLOT.split(self.templates[template])  # text, slot, text, slot, ..., text
+        for k, piece in enumerate(words):
+            pieces.append(filled[piece] if k % 2 else TextSegment(piece))
+        used = set(words[1::2])
+        pieces.append(TextSegment(f" {INPUT} "))
+        for slot in self.inputs:
+            if slot.name in filled and slot.name not in used:
+                if slot.label:
+                    pieces.append(TextSegment(f"{slot.label}: "))
+                pieces += [filled[slot.name], TextSegment(" ")]
+        pieces.append(TextSegment(f" {RESPONSE}"))
+        return Prompt(joined(pieces), self.output, self.name)
 
 
 _tasks: dict[str, Task] = {}

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Everything that must be green: style, types, direction of imports, tests. Further arguments go to pytest.
+# Everything that must be green: style, types, direction of imports, sizes, tests. Further arguments go to pytest.
 set -euo pipefail
 
 source "$(dirname "${BASH_SOURCE[0]}")/setup.sh"
@@ -10,4 +10,5 @@ BIN="$ROOT/.venv/bin"
 "$BIN/ruff" check .
 "$BIN/mypy"
 "$BIN/lint-imports"
+"$PYTHON" scripts/house.py --check
 "$PYTHON" -m pytest -q "$@"

@@ -8,15 +8,11 @@ fingerprint are untouched; any model reads the codes. About 0.1 s per second of 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 import torch
 
+from vqvae.feature_tokenizer import FeatureTokenizer
 from vqvae.losses import body_joints
-
-if TYPE_CHECKING:
-    from vqvae.tokenizer import MotionTokenizer
 
 WINDOW = 50  # tokens optimised together
 PATH, YAW, FEATURES = 0.3, 0.1, 0.03  # weights against the mean joint distance in metres
@@ -31,7 +27,7 @@ def _path(features: torch.Tensor, position: torch.Tensor, yaw: torch.Tensor) -> 
     return position + step.cumsum(0), angle
 
 
-def encode(tokenizer: MotionTokenizer, features: np.ndarray, steps: int = 40, rate: float = 0.03) -> np.ndarray:
+def encode(tokenizer: FeatureTokenizer, features: np.ndarray, steps: int = 40, rate: float = 0.03) -> np.ndarray:
     """Codes of body features whose decoded path stays with the source's.
 
     Motion is treated window by window; each starts from where the decoded path of the last one ended, so errors are
@@ -70,7 +66,7 @@ def encode(tokenizer: MotionTokenizer, features: np.ndarray, steps: int = 40, ra
 
 
 def _optimise(
-    tokenizer: MotionTokenizer, encoded: torch.Tensor, around: torch.Tensor, left: int, window: torch.Tensor,
+    tokenizer: FeatureTokenizer, encoded: torch.Tensor, around: torch.Tensor, left: int, window: torch.Tensor,
     joints: torch.Tensor, wanted: tuple[torch.Tensor, torch.Tensor], state: tuple[torch.Tensor, torch.Tensor],
     steps: int, rate: float,
 ) -> tuple[np.ndarray, torch.Tensor, torch.Tensor]:  # fmt: skip

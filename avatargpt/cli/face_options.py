@@ -156,7 +156,7 @@ def driver_folder(model: Path | None) -> Path:
 
 def check_lips(lips: str, sound: bool, by: str) -> None:
     """Whose lips: those of recorded pairs follow sound, and are the driver's."""
-    from avatargpt.face.audio_model.driver import HEADS
+    from avatargpt.face.audio_model.conditioning import HEADS
 
     if lips not in HEADS:
         raise UserError(f"--lips {lips}: unknown; accepted {', '.join(HEADS)}")

@@ -1,164 +1,36 @@
 """Motion <-> files, the format chosen by the suffix.
 
-Every format is one function in :mod:`avatargpt.export.formats`, registered with ``@writer`` or ``@reader``;
-what it needs is imported inside it, so that importing this package costs nothing.
+Every format is one function in :mod:`avatargpt.export.formats` or :mod:`avatargpt.export.face.formats`, registered in
+:mod:`avatargpt.export.table`; what it needs is imported inside it, so that importing this package costs nothing.
 """
 
 from __future__ import annotations
 
-import inspect
 import os
-from collections.abc import Callable
-from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING
 
-from vqvae.errors import UserError
+from avatargpt.export import formats
+from avatargpt.export.face import formats as face_formats
+from avatargpt.export.table import (
+    MOST_CLIPS,
+    check_options,
+    check_target,
+    load,
+    readable,
+    reader,
+    save,
+    writable,
+    writer,
+)
 
 if TYPE_CHECKING:
     from vqvae.motion import Motion
 
-Function = TypeVar("Function", bound=Callable[..., Any])
-_WRITERS: dict[str, Callable[..., Any]] = {}
-_READERS: dict[str, Callable[..., Any]] = {}
-_HOLDS: dict[str, tuple[str, ...]] = {}
-_LAYOUTS: dict[str, dict[str, tuple[str, ...]]] = {}
-_NEEDS = {".mp4": ("av", "PyAV", 'pip install "avatargpt[video]", or write .gif')}
-"""Suffix -> module of an extra without which it is not written, its name, how to get it."""
-MOST_CLIPS = 100  # of a contact sheet
-LEAST_PIXELS, MOST_PIXELS, MOST_FACE_PIXELS = 16, 4096, 2048  # a side of a film's picture
-
-
-def writer(
-    suffix: str, holds: tuple[str, ...] = ("body", "face"), layouts: dict[str, tuple[str, ...]] | None = None
-) -> Callable[[Function], Function]:
-    """Register ``f(motion, path, **options)`` as what writes files with this suffix (lower case, with dot).
-
-    Args:
-        holds: modalities of the motions that such a file can hold; what holds a body holds a gesture.
-        layouts: what the option ``layout`` may be, for ``body`` and for ``face``.
-    """
-
-    def register(function: Function) -> Function:
-        _WRITERS[suffix], _LAYOUTS[suffix] = function, layouts or {}
-        _HOLDS[suffix] = (*holds, "gesture") if "body" in holds else holds
-        return function
-
-    return register
-
-
-def reader(suffix: str) -> Callable[[Function], Function]:
-    """Register ``f(path, **options) -> Motion`` as what reads files with this suffix (lower case, with dot)."""
-
-    def register(function: Function) -> Function:
-        _READERS[suffix] = function
-        return function
-
-    return register
-
-
-def writable(modality: str | None = None) -> list[str]:
-    """Suffixes that :func:`save` accepts, of all motions or of those of one modality."""
-    return [s for s in sorted(_WRITERS) if modality is None or modality in _HOLDS[s]]
-
-
-def readable() -> list[str]:
-    """Suffixes that :func:`load` accepts."""
-    return sorted(_READERS)
-
-
-def check_target(path: str | os.PathLike[str], modality: str | None = None) -> Path:
-    """Make sure that `path` can be written, with a motion of `modality`, before any work is done for it.
-
-    Raises:
-        UserError: unknown suffix, one that such a motion cannot be written as or whose extra is not installed, a folder
-            instead of a file, or a folder that cannot be written or made.
-    """
-    path = Path(path)
-    if modality is not None and path.suffix.lower() not in (accepted := writable(modality)):
-        form = path.suffix or path.name
-        raise UserError(f"{path}: a {modality} cannot be written as {form}; accepted {' '.join(accepted)}")
-    _choose(_WRITERS, path, "write")
-    form = path.suffix.lower()
-    if form in _NEEDS and find_spec(_NEEDS[form][0]) is None:
-        raise lacking(path, form)
-    if path.is_dir():
-        raise UserError(f"{path}: is a folder; a file name is needed")
-    folder = path.absolute().parent
-    while not folder.exists():
-        folder = folder.parent
-    if not folder.is_dir():
-        raise UserError(f"cannot write {path}: {folder} is not a folder")
-    if not os.access(folder, os.W_OK | os.X_OK):
-        raise UserError(f"cannot write {path}: no permission to write in {folder}")
-    return path
-
-
-def check_options(path: str | os.PathLike[str], modality: str, options: dict[str, Any]) -> None:
-    """Make sure that the format of `path` has these options and values, before anything is written.
-
-    Raises:
-        UserError: an unknown option, a layout or a size that a motion of `modality` cannot have there.
-    """
-    path = Path(path)
-    _known_options(_choose(_WRITERS, path, "write"), 2, path, options)
-    layouts = _LAYOUTS[path.suffix.lower()].get("face" if modality == "face" else "body", ())
-    if "layout" in options and options["layout"] not in layouts:
-        accepted = ", ".join(layouts)
-        raise UserError(f"{path}: layout '{options['layout']}'; accepted for a {modality}: {accepted}")
-    if "size" in options:
-        check_size(path, modality, options["size"])
-
-
-def check_size(path: Path, modality: str, size: object) -> None:
-    """Raises UserError unless a film's pictures can be `size` pixels square."""
-    most = MOST_FACE_PIXELS if modality == "face" else MOST_PIXELS
-    if not (isinstance(size, int) and LEAST_PIXELS <= size <= most):
-        raise UserError(f"{path}: size {size}; accepted {LEAST_PIXELS} to {most} pixels")
-
-
-def lacking(path: Path, form: str) -> UserError:
-    """What is said where the extra that files of a form (a suffix) need is not installed."""
-    _, name, install = _NEEDS[form]
-    return UserError(f"{path}: {form} needs {name}; install it with {install}")
-
-
-def save(motion: Motion, path: str | os.PathLike[str], **options: Any) -> Path:
-    """Write a body motion in the format that the suffix names (docs/formats.md). Atomic.
-
-    Args:
-        motion: the clip; its own frame rate is kept.
-        path: target file; missing folders are made.
-        options: of the format, e.g. ``scale=100`` for .bvh or ``layout="pos7"`` for .npy.
-
-    Raises:
-        UserError: unknown suffix or option, a target that cannot be written, a motion the format cannot hold.
-    """
-    function = _choose(_WRITERS, Path(path), "write")
-    target = check_target(path, motion.modality)
-    check_options(target, motion.modality, options)
-    function(motion, target, **options)
-    return target
-
-
-def load(path: str | os.PathLike[str], **options: Any) -> Motion:
-    """Read a body motion; the file's frame rate is kept.
-
-    Raises:
-        UserError: no such file, unknown suffix or option, or contents that are not a body motion.
-    """
-    source = Path(path)
-    function = _choose(_READERS, source, "read")
-    if not source.is_file():
-        raise UserError(f"{source}: no such file")
-    _known_options(function, 1, source, options)
-    try:
-        motion: Motion = function(source, **options)
-    except UserError as e:
-        raise (e if str(source) in str(e) else UserError(f"{source}: {e}")) from None
-    except OSError as e:
-        raise UserError(f"cannot read {source}: {e.strerror or e}") from None
-    return motion
+__all__ = [
+    "MOST_CLIPS", "check_options", "check_target", "contact_sheet", "face_formats", "formats", "load", "readable",
+    "reader", "save", "writable", "writer",
+]  # fmt: skip
 
 
 def contact_sheet(
@@ -168,24 +40,3 @@ def contact_sheet(
     from avatargpt.export.sheet import contact_sheet as draw
 
     return draw(motions, captions, check_target(path), frames)
-
-
-def _choose(table: dict[str, Callable[..., Any]], path: Path, verb: str) -> Callable[..., Any]:
-    suffix = path.suffix.lower()
-    if suffix not in table:
-        raise UserError(f"{path}: cannot {verb} '{suffix or path.name}'; accepted {' '.join(sorted(table))}")
-    return table[suffix]
-
-
-def _known_options(function: Callable[..., Any], positional: int, path: Path, options: dict[str, Any]) -> None:
-    accepted = list(inspect.signature(function).parameters)[positional:]
-    for name in options:
-        if name not in accepted:
-            raise UserError(f"{path}: no option '{name}' for {path.suffix}; accepted {', '.join(accepted) or 'none'}")
-
-
-from avatargpt.export import formats as _formats  # noqa: E402  (fills the tables above)
-from avatargpt.export.face import formats as _face_formats  # noqa: E402
-
-__all__ = ["check_options", "check_target", "contact_sheet", "load", "readable", "reader", "save", "writable", "writer"]
-assert _formats and _face_formats

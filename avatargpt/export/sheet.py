@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from avatargpt.export import MOST_CLIPS
 from avatargpt.export.figure import PALETTE
 from avatargpt.export.render import Renderer, fit_view, posed
+from avatargpt.export.table import MOST_CLIPS
 from vqvae.errors import UserError
 from vqvae.motion import Motion, atomic_write
 

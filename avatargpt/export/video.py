@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from avatargpt.export import check_size, lacking
 from avatargpt.export.render import Renderer, fit_view, posed
+from avatargpt.export.table import check_size, lacking
 from vqvae.errors import UserError
 from vqvae.motion import Motion, atomic_write
 

@@ -61,7 +61,7 @@ STAGES: dict[str, StageEntry] = {
     ),
     "prepare": StageEntry(
         f"{_T}stages:prepare_stage", "corpora and texts -> a motion store with prompt pools and composed clips",
-        f"{_T}data.prepare:PrepareRecipe",
+        f"{_T}data.prepare:PreparationRecipe",
         options={"corpus": Option("folder of clips", needed=True), "texts": _CORPORA["texts"]},
     ),
     "tokenizer": StageEntry(
@@ -78,7 +78,7 @@ STAGES: dict[str, StageEntry] = {
     ),
     "language": StageEntry(
         f"{_T}stages:language_stage", "train the language model; without --codes, on text alone",
-        f"{_T}language_recipe:LanguageRecipe", config_needed=True, steps=True,
+        f"{_T}language:LanguageRecipe", config_needed=True, steps=True,
         options={
             "tokenizer": Option("tokenizer folders, with commas between"),
             "codes": Option("tokenised caches, with commas between"), **_CORPORA,

@@ -123,7 +123,7 @@ def solve(
 ) -> list[tuple[Array, Array]]:
     """Motion of every clip: local quaternions (T, 22, 4) and root (T, 3), float64, canonical frame, 20 fps."""
     batch = Batch(timelines, lags(rngs))
-    noise = noises(batch, rngs)
+    noise = noises(batch.layout, rngs)
     pelvis, turn, spine = _trunk_numbers(batch, noise)
     share = _stand_in(batch, stances, pelvis, turn)
     pelvis, lifted = fly(batch, pelvis)

@@ -4,16 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from instruct_data.synth.format import FRAMES
-from instruct_data.synth.geometry import Array
+from instruct_data.synth.geometry import Array, Layout
 from instruct_data.synth.rows import ANGLES, AT, H_ANGLES, H_AT, H_FRAME, H_MODE
-
-if TYPE_CHECKING:
-    from instruct_data.synth.tracks import Batch
 
 # Standard deviations: metres for places, degrees for angles.
 _PELVIS, _TURN, _SPINE, _HEAD = (0.004, 0.0015, 0.004), (0.5, 0.7, 0.5), (1.0, 1.2, 0.7), (1.6, 2.0, 1.0)
@@ -41,10 +37,9 @@ def lags(rngs: Sequence[np.random.Generator]) -> dict[str, Array]:
             "settle": 0.012 + 0.5 * np.abs(drawn[:, 4])}  # fmt: skip
 
 
-def noises(batch: Batch, rngs: Sequence[np.random.Generator]) -> Noise:
+def noises(layout: Layout, rngs: Sequence[np.random.Generator]) -> Noise:
     """Low-pass noise of every clip from its own generator; columns are scaled by the tables above."""
     scale = np.array([*_PELVIS, *_TURN, *_SPINE, *_HEAD, *_HAND, *_HAND])
-    layout = batch.layout
     sizes = layout.counts // _STEP + 12
     parts, posture = [], []
     for rng, size in zip(rngs, sizes.tolist(), strict=True):
@@ -52,7 +47,7 @@ def noises(batch: Batch, rngs: Sequence[np.random.Generator]) -> Noise:
         posture.append(rng.standard_normal(12))
     before = np.concatenate([[0], np.cumsum(sizes)[:-1]])
     values = _spline(np.concatenate(parts), layout.frame / _STEP + 4, before[layout.clip]) * scale
-    lean = np.stack(posture)[batch.layout.clip]
+    lean = np.stack(posture)[layout.clip]
     turn, spine, head = values[:, 3:6], values[:, 6:9] + 0, values[:, 9:12] + 0
     turn = turn + lean[:, 0:3] * np.array([0.6, 0.8, 0.5])
     spine = spine + lean[:, 3:6] * np.array([1.8, 1.0, 0.8])

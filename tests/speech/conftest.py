@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import Any
 
 import numpy as np
 import pytest
@@ -13,13 +12,9 @@ from avatargpt.face.audio_model.driver import Driver
 from avatargpt.face.audio_model.features import extract
 from avatargpt.face.audio_model.network import DriverConfig, DriverNetwork
 from avatargpt.face.audio_model.visemes import STYLE, teach
-from avatargpt.face.instructions.network import ParserConfig, ParserNetwork
-from avatargpt.face.instructions.parser import InstructionParser
 from avatargpt.signals.audio import RATE, frames_in
 from avatargpt.signals.phones import Phone
 from avatargpt.train.speech_data.corpus import SpeechClip
-from instruct_data.face.corpus import OWN
-from instruct_data.face.score import Score, read_instructions
 
 PHONES = [
     Phone("M", 0.30, 0.40), Phone("AA", 0.40, 0.60), Phone("P", 0.60, 0.70), Phone("IY", 0.70, 0.86),
@@ -76,15 +71,3 @@ def driver() -> Driver:
             head.weight.normal_(std=0.3)
             head.bias.fill_(0.3)
     return Driver(network)
-
-
-def own(count: int) -> list[Score]:
-    """The first of our written instructions."""
-    return [one.score for one in list(read_instructions(OWN))[:count]]
-
-
-def small(lengths: bool = False, **about: Any) -> InstructionParser:
-    """A reader with random weights, always the same."""
-    torch.manual_seed(1)
-    shape = ParserConfig(width=16, hidden=16, heads=2, decoder=1, layers=[6], rank=0, lengths=lengths, **about)
-    return InstructionParser(ParserNetwork(shape))

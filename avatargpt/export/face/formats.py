@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from avatargpt.export import reader, writer
+from avatargpt.export.table import reader, writer
 
 if TYPE_CHECKING:
     from vqvae.face import FaceMotion

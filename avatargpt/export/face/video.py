@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from avatargpt.export import MOST_CLIPS, check_size
 from avatargpt.export.sheet import drawable
+from avatargpt.export.table import MOST_CLIPS, check_size
 from avatargpt.export.video import GIF_FPS, encode_gif, encode_mp4
 from vqvae import arkit
 from vqvae.errors import UserError

@@ -17,6 +17,7 @@ FIRST = 0.1  # of its strength with which an action begins that grows slowly
 MOST_TOKENS = 512  # word pieces of clauses that are seen at once
 MOST_CLAUSES = 4000
 MOST_TIMES = 100
+HEADS = ("rule", "recorded")  # whose mouth: learnt from rules, or from recorded pairs
 TOGETHER = 3  # feelings at one time that are told
 USUAL = 0.7  # strength of what is asked for without a degree
 

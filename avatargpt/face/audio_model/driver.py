@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from avatargpt.face.audio_model.conditioning import HEADS
 from avatargpt.model.folder import in_eight_bits, load_network, packaged, remove_network, save_network
 from vqvae.errors import UserError
 
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from avatargpt.face.audio_model.stream import FaceStream
     from vqvae.face import FaceMotion
 
-HEADS = ("rule", "recorded")
 NAME, NAME_OF_PAIRS = "driver", "paired"  # of the files
 VERSION = 2  # of the folder's layout
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -10,11 +10,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from avatargpt.face.audio_model.backbone import Backbone
-from avatargpt.face.audio_model.conditioning import MOST_TOKENS, Direction
-from avatargpt.face.audio_model.driver import HEADS
+from avatargpt.face.audio_model.conditioning import HEADS, MOST_TOKENS, Direction
 from avatargpt.face.audio_model.features import SpeechFeatures
 from avatargpt.face.audio_model.lids import Closing
-from avatargpt.face.audio_model.network import sure
+from avatargpt.face.audio_model.network import DriverNetwork, sure
 from avatargpt.face.audio_model.speaking import RecordedMouth
 from avatargpt.face.audio_model.visemes import STYLE, WIDTH
 from avatargpt.signals.audio import FPS, RATE, FrameBlocks, frames_in
@@ -22,13 +21,22 @@ from avatargpt.signals.phones import ARPABET
 from vqvae.arkit import COUNT
 from vqvae.errors import UserError
 
-if TYPE_CHECKING:
-    from avatargpt.face.audio_model.driver import Driver
-
 MOST_TURN = 0.8  # rad of the head
 PHONES = 2 * len(ARPABET)  # logits of a frame
 LEAST = np.array([0.0] * COUNT + [-MOST_TURN] * (WIDTH - COUNT), np.float32)
 MOST = np.array([1.0] * COUNT + [MOST_TURN] * (WIDTH - COUNT), np.float32)
+
+
+class Trained(Protocol):
+    """What a stream needs of an `avatargpt.face.audio_model.driver.Driver`."""
+
+    network: DriverNetwork
+    paired: DriverNetwork
+    eight_bits: bool
+    source: str
+
+    @property
+    def heads(self) -> tuple[str, ...]: ...
 
 
 class FaceStream:
@@ -50,7 +58,7 @@ class FaceStream:
     """
 
     def __init__(
-        self, driver: Driver, rate: int = RATE, direction: Direction | None = None, style: np.ndarray | None = None,
+        self, driver: Trained, rate: int = RATE, direction: Direction | None = None, style: np.ndarray | None = None,
         head: str = "rule",
     ) -> None:  # fmt: skip
         if head not in HEADS:

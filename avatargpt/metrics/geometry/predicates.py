@@ -51,27 +51,8 @@ def predicate(function: Predicate) -> Predicate:
     return function
 
 
-def _load() -> None:
-    # The predicate modules register themselves; they import this one, hence not at the top.
-    from avatargpt.metrics.geometry import (  # noqa: F401
-        acts,
-        arms,
-        basic,
-        gait,
-        hands,
-        head,
-        objects,
-        posture,
-        rhythm,
-        sport,
-        steps,
-        style,
-    )  # fmt: skip
-
-
 def predicates() -> dict[str, Predicate]:
     """Every registered predicate by name."""
-    _load()
     return dict(PREDICATES)
 
 

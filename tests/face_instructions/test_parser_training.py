@@ -28,7 +28,7 @@ from avatargpt.train.parser import begin_with, train
 from avatargpt.train.runtime import Runtime
 from instruct_data.face.corpus import reworded
 from instruct_data.face.score import MAX_SECONDS, Emotion, Event, Score
-from tests.speech.conftest import Words, own, small
+from tests.face_instructions.conftest import Words, own, small
 from vqvae.errors import UserError
 
 SMALL = {

@@ -18,7 +18,7 @@ from avatargpt.train.pack import mean_of
 from instruct_data.face.compose import composed
 from instruct_data.face.score import Emotion, Event, Score
 from instruct_data.face.timed import timed_instructions
-from tests.speech.conftest import Words, own, small
+from tests.face_instructions.conftest import Words, own, small
 from vqvae.errors import UserError
 
 
