@@ -13,7 +13,7 @@ from avatargpt.face.audio_model.conditioning import Grounder
 from avatargpt.face.instructions.network import MOST_TOKENS, seconds_left
 from avatargpt.face.instructions.parser import InstructionParser
 from avatargpt.face.instructions.sampling import MOST_WORDS, padded
-from avatargpt.face.instructions.scores import fitted
+from avatargpt.language.face.scores import fitted
 from avatargpt.train.data.parser_pairs import pairs_of
 from avatargpt.train.runtime import Share
 from instruct_data.face.score import MAX_SECONDS, Score
