@@ -7,7 +7,6 @@ networks themselves, at the price of making the motions.
 
 from __future__ import annotations
 
-import re
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
@@ -17,12 +16,12 @@ import numpy as np
 from avatargpt.language.clauses import clauses, verb_phrases
 from avatargpt.language.plans.marks import gender_of
 from avatargpt.language.plans.people import PRONOUNS
+from avatargpt.language.plans.references import subject_of, told_of
 from avatargpt.planning.parse import alike
 from avatargpt.planning.types import Activity, Plan, Planner
 from avatargpt.requests import mix
 from avatargpt.retrieval.phrases import OVERLAP, PhraseIndex
 from instruct_data.planning import STEP_TASKS
-from instruct_data.text.english import THIRD
 
 if TYPE_CHECKING:
     from avatargpt.api import AvatarGPT
@@ -32,7 +31,6 @@ LEAST = 0.62  # three of a hundred written steps score lower (docs/planning.md);
 MEANS = 0.5  # below this a phrasing has nothing to do with the step, and is no paraphrase
 REMEMBERED = 20_000  # scores kept
 AGAIN = 2  # times that steps are asked for again
-_SOMEONE = re.compile(r"^(?:an? |the )?(?:person|human|figure|character|someone|somebody|individual)\b")
 
 Ask = Callable[[int], Sequence[str]]
 """Number of the try -> other steps of the same activity."""
@@ -88,8 +86,8 @@ class Executable:
         if len(found) > 2 or min(p.similarity for p in found) < MEANS:
             return ""
         gender = gender_of(step)
-        subject = _subject(step) or PRONOUNS.get(gender, PRONOUNS["they"])[0]
-        said = " and ".join(_told(p.telling, subject if k == 0 else "", gender) for k, p in enumerate(found))
+        subject = subject_of(step) or PRONOUNS.get(gender, PRONOUNS["they"])[0]
+        said = " and ".join(told_of(p.telling, subject if k == 0 else "", gender) for k, p in enumerate(found))
         return said if alike(said) != alike(step) else ""
 
     def repaired(self, activity: Activity, ask: Ask | None = None) -> tuple[Activity, tuple[str, ...]]:
@@ -199,23 +197,3 @@ def measured(model: AvatarGPT, steps: Sequence[str], seed: int = 0, best_of: int
 
 def _parts(step: str) -> list[str]:
     return [p for c in clauses(step) for p in verb_phrases(c)]
-
-
-def _subject(step: str) -> str:
-    """Who does it: the words before the verb."""
-    words = step.split()
-    verb = next((i for i, w in enumerate(words[:6]) if i and w.lower() in THIRD), 0)
-    return " ".join(words[:verb]) if 0 < verb <= 5 and "," not in " ".join(words[:verb]) else ""
-
-
-def _told(caption: str, subject: str, gender: str) -> str:
-    """A caption about "a person" as a step about `subject`; without one, its verb phrase."""
-    rest = _SOMEONE.sub("", caption).strip()
-    if rest == caption:
-        return caption
-    own = PRONOUNS.get(gender, PRONOUNS["they"])
-    if own is not PRONOUNS["they"]:
-        for neutral, word in (("their", own[2]), ("themselves", own[3])):
-            rest = re.sub(rf"\b{neutral}\b", word, rest)
-    return f"{subject} {rest}".strip() if subject else rest
-

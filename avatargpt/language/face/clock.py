@@ -1,4 +1,4 @@
-"""Seconds that an instruction names, as the instruction parser was taught them: its tokens of time are made from these."""
+"""Seconds that an instruction names, as the instruction parser was taught to tell them in its tokens."""
 
 from __future__ import annotations
 
