@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -24,7 +24,6 @@ from avatargpt.retrieval.phrases import OVERLAP, PhraseIndex
 from instruct_data.planning import STEP_TASKS
 
 if TYPE_CHECKING:
-    from avatargpt.api import AvatarGPT
     from avatargpt.model.text_encoder import SentenceGrounder
 
 LEAST = 0.62  # three of a hundred written steps score lower (docs/planning.md); what they say cannot be made out
@@ -34,6 +33,16 @@ AGAIN = 2  # times that steps are asked for again
 
 Ask = Callable[[int], Sequence[str]]
 """Number of the try -> other steps of the same activity."""
+
+
+class Mover(Protocol):
+    """What makes motions of steps and tells how likely words are for motions: `avatargpt.AvatarGPT`."""
+
+    tokenizers: dict[str, Any]
+
+    def generate(self, prompts: Any, *, seed: int, best_of: int) -> Any: ...
+
+    def likelihood(self, motions: Any, texts: Any) -> Any: ...
 
 
 class Executable:
@@ -178,7 +187,7 @@ class Checked:
         return self.executable.repaired(activity, ask)
 
 
-def measured(model: AvatarGPT, steps: Sequence[str], seed: int = 0, best_of: int = 4) -> np.ndarray:
+def measured(model: Mover, steps: Sequence[str], seed: int = 0, best_of: int = 4) -> np.ndarray:
     """(n,) how well the motion network shows each step, in nats per word piece; above 0 = better than chance.
 
     A motion is made for every step. Compared is how likely the model's own motion-to-text finds the step for its own
