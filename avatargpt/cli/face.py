@@ -217,8 +217,8 @@ def _perform(
     import torch
 
     from avatargpt.cli import face_score
-    from avatargpt.face.instructions.scores import placed
     from avatargpt.face.performer import FacePerformer
+    from avatargpt.language.face.scores import placed
     from avatargpt.signals.audio import FPS
 
     torch.set_num_threads(threads or 1)  # steps are small: more threads only wait for each other

@@ -111,8 +111,8 @@ def perform(
     from avatargpt.face.audio_model.blinks import told as told_lids
     from avatargpt.face.audio_model.controls import LiveControls
     from avatargpt.face.audio_model.idle import calm_spans, jaw_spans
-    from avatargpt.face.instructions.scores import placed
     from avatargpt.face.performer import FacePerformer
+    from avatargpt.language.face.scores import placed
     from avatargpt.signals.audio import FPS, MAX_SECONDS, blocks, check_rate, inspect
 
     if controls.smooth:

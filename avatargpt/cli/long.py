@@ -166,8 +166,7 @@ def _activities(path: Path | None) -> list[Activity]:
     """The activities of a plan as ``avatargpt plan --json`` prints it."""
     if path is None:
         return []
-    from avatargpt.language.plans.requests import MAX_ACTIVITIES, check_words
-    from avatargpt.planning.parse import MAX_STEPS
+    from avatargpt.language.plans.requests import MAX_ACTIVITIES, MAX_STEPS, check_words
     from avatargpt.planning.types import Activity
 
     accepted = '{"activities": [{"task": "...", "steps": ["...", ...]}, ...]}'

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import inspect
 import json
 from collections.abc import Sequence
@@ -12,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from avatargpt.evaluation.suites import Suite
+from avatargpt.model.folder import fingerprint
 from vqvae.motion import atomic_write
 
 METHODS = {
@@ -58,18 +58,6 @@ def header(suite: Suite, model: Any) -> dict[str, Any]:
         "seeds": list(suite.seeds), "model": prints, "decoding": decoding(suite, model),
         "metrics": suite.metrics, "targets": suite.targets,
     }  # fmt: skip
-
-
-def fingerprint(weights: Any) -> str:
-    """SHA-256 over names, shapes and values of a torch module's state: equal on every device and in every file."""
-    import torch
-
-    digest = hashlib.sha256()
-    for name, tensor in sorted(weights.state_dict().items()):
-        digest.update(f"{name}:{tensor.dtype}:{tuple(tensor.shape)};".encode())
-        flat = tensor.detach().cpu().contiguous().reshape(-1)
-        digest.update(flat.view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()
 
 
 def decoding(suite: Suite, model: Any) -> dict[str, Any]:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from avatargpt.face.audio_model.conditioning import Direction, Feeling
-from avatargpt.face.instructions.scores import check_times, clauses_of, feelings_of, fitted, held, spread
+from avatargpt.face.instructions.scores import clauses_of, feelings_of
 from avatargpt.language.face.extent import extended
 from avatargpt.language.face.gradual import gradual
 from avatargpt.language.face.in_turn import in_turn
@@ -19,6 +19,7 @@ from avatargpt.language.face.laughter import laughing
 from avatargpt.language.face.manner import in_manner
 from avatargpt.language.face.negation import allowed
 from avatargpt.language.face.regular import regular
+from avatargpt.language.face.scores import check_times, fitted, held, spread
 from avatargpt.language.face.slow_actions import slowly
 from avatargpt.language.face.waits import waited
 from avatargpt.signals.audio import MAX_SECONDS
@@ -105,23 +106,21 @@ class FacePerformer:
         """In parts where something is waited for, or feelings and actions follow one another; with laughter, without
         what is denied, and as its text wants it through the clip."""
 
+        clause = cache(self._clause)  # several rules ask about one clause
+
         def part(text: str, seconds: float | None) -> Score:
             return self.read([text], None if heard else [seconds], seconds if heard else None)[0]
 
         apart = waited(score.text, part, seconds)
         if apart is not None:
             return apart if seconds is None else held(apart, seconds)
-        row = in_turn(score.text, lambda text: laughing(self._clause(text)), seconds, score)
+        row = in_turn(score.text, lambda text: laughing(clause(text)), seconds, score)
         if row is not None:
-            return self._slow(row, seconds)
-        plain = allowed(in_manner(laughing(score), lambda text: self._clause(text, seconds)))
+            return _slow(row, clause, seconds)
+        plain = allowed(in_manner(laughing(score), lambda text: clause(text, seconds)))
         if seconds is None:
-            return self._slow(regular(plain, None, self._clause))
-        return self._slow(extended(plain, seconds, self._clause), seconds)
-
-    def _slow(self, score: Score, seconds: float | None = None) -> Score:
-        """With feelings and actions that grow or fade in the course of time where the words say so."""
-        return slowly(gradual(score, self._clause, seconds), self._clause, seconds is not None)
+            return _slow(regular(plain, None, clause), clause)
+        return _slow(extended(plain, seconds, clause), clause, seconds)
 
     def _clause(self, text: str, seconds: float | None = None) -> Score:
         """What a part of an instruction, or other words for it, means by itself."""
@@ -154,7 +153,7 @@ class FacePerformer:
             text: a facial instruction; read by the reader unless `score` says what it means.
             audio: speech, a file or samples (n,) at `rate`.
             feelings: emotion keyframes, instead of those that the text names.
-            seconds: length without sound, over which what is done is spread (`face.instructions.scores.spread`); None =
+            seconds: length without sound, over which what is done is spread (`language.face.scores.spread`); None =
                 as long as the instruction takes, else 4 s.
             progress: called with the frames made so far.
             head: ``taught`` or ``paired``, see `avatargpt.face.audio_model.stream.FaceStream`.
@@ -187,3 +186,8 @@ class FacePerformer:
             progress=progress,
         )  # fmt: skip
         return made.with_caption(text)
+
+
+def _slow(score: Score, clause: Callable[[str], Score], seconds: float | None = None) -> Score:
+    """With feelings and actions that grow or fade in the course of time where the words say so."""
+    return slowly(gradual(score, clause, seconds), clause, seconds is not None)

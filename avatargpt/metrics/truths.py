@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from avatargpt.evaluation import suites
-from avatargpt.evaluation.body import families
+from avatargpt import resources
+from avatargpt.language.captions import Words, pattern, tells_count
+from avatargpt.metrics import families
 from instruct_data.store import ClipCodes
 from instruct_data.text.mirror import side_of
+from vqvae.io.yaml_file import read_yaml
 
-COUNTED = re.compile(
-    r"\b(?:once|twice|thrice|single|(?:two|three|four|five|six|seven|eight|\d+) "
-    r"(?!hands|arms|legs|fists|feet|fingers|palms|drumsticks|sticks|people)\w+)\b"
-)
 _SIDED = ("left", "right")
 
 
@@ -32,20 +29,26 @@ def sided(check: Any, side: str | None) -> Any:
     return {"any": [{name: {**body, "side": s}} for s in _SIDED]}
 
 
+def _rows(table: str) -> list[dict[str, Any]]:
+    """What a table among the evaluation suites says of each family or class."""
+    rows: list[dict[str, Any]] = read_yaml(resources.suites() / f"{table}.yaml")["classes"]
+    return rows
+
+
 @dataclass
 class Truths:
     """The two tables together."""
 
     @cached_property
     def _families(self) -> dict[str, families.Entry]:
-        return families.read(suites.load("families"))
+        return families.read(_rows("families"), "families")
 
     @cached_property
-    def _classes(self) -> list[tuple[Any, frozenset[str], re.Pattern[str] | None]]:
+    def _classes(self) -> list[tuple[Any, frozenset[str], Words | None]]:
         return [
             (row["check"], frozenset(row.get("actions") or ()),
-             re.compile(row["captions"], re.IGNORECASE) if row.get("captions") else None)
-            for row in suites.load("predicates").classes
+             pattern(row["captions"], "suite predicates", any_case=True) if row.get("captions") else None)
+            for row in _rows("predicates")
         ]  # fmt: skip
 
     def checks(self, clip: ClipCodes, caption: str) -> list[Any]:
@@ -65,8 +68,8 @@ class Truths:
     def of_class(self, clip: ClipCodes) -> list[Any]:
         """Checks of a recorded clip's class, whatever its style and the words of its captions."""
         return [
-            check for check, actions, pattern in self._classes
-            if clip.action in actions or (pattern and any(pattern.search(c) for c in clip.captions))
+            check for check, actions, words in self._classes
+            if clip.action in actions or (words and any(words.search(c) for c in clip.captions))
         ]  # fmt: skip
 
     def _family(self, entry: families.Entry, params: dict[str, Any], caption: str) -> list[Any]:
@@ -74,7 +77,7 @@ class Truths:
         known: dict[str, Any] = {"side": side, "other": {"left": "right", "right": "left"}[side]} if (
             side in _SIDED
         ) else {}  # fmt: skip
-        if COUNTED.search(text):
+        if tells_count(text):
             known |= {k: v for k, v in params.items() if k not in known}
         out = []
         for when, check in entry.checks:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import os
 from collections.abc import Callable
@@ -25,6 +26,18 @@ def packaged() -> Path:
     from avatargpt.resources import PACKAGE
 
     return PACKAGE / "weights" / "driver"
+
+
+def fingerprint(weights: nn.Module) -> str:
+    """SHA-256 over names, shapes and values of a torch module's state: equal on every device and in every file."""
+    import torch
+
+    digest = hashlib.sha256()
+    for name, tensor in sorted(weights.state_dict().items()):
+        digest.update(f"{name}:{tensor.dtype}:{tuple(tensor.shape)};".encode())
+        flat = tensor.detach().cpu().contiguous().reshape(-1)
+        digest.update(flat.view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
 
 
 def save_network(

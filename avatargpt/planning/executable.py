@@ -7,35 +7,42 @@ networks themselves, at the price of making the motions.
 
 from __future__ import annotations
 
-import re
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from avatargpt.language.clauses import clauses, verb_phrases
 from avatargpt.language.plans.marks import gender_of
 from avatargpt.language.plans.people import PRONOUNS
+from avatargpt.language.plans.references import subject_of, told_of
 from avatargpt.planning.parse import alike
 from avatargpt.planning.types import Activity, Plan, Planner
 from avatargpt.requests import mix
 from avatargpt.retrieval.phrases import OVERLAP, PhraseIndex
 from instruct_data.planning import STEP_TASKS
-from instruct_data.text.english import THIRD
 
 if TYPE_CHECKING:
-    from avatargpt.api import AvatarGPT
     from avatargpt.model.text_encoder import SentenceGrounder
 
 LEAST = 0.62  # three of a hundred written steps score lower (docs/planning.md); what they say cannot be made out
 MEANS = 0.5  # below this a phrasing has nothing to do with the step, and is no paraphrase
 REMEMBERED = 20_000  # scores kept
 AGAIN = 2  # times that steps are asked for again
-_SOMEONE = re.compile(r"^(?:an? |the )?(?:person|human|figure|character|someone|somebody|individual)\b")
 
 Ask = Callable[[int], Sequence[str]]
 """Number of the try -> other steps of the same activity."""
+
+
+class Mover(Protocol):
+    """What makes motions of steps and tells how likely words are for motions: `avatargpt.AvatarGPT`."""
+
+    tokenizers: dict[str, Any]
+
+    def generate(self, prompts: Any, *, seed: int, best_of: int) -> Any: ...
+
+    def likelihood(self, motions: Any, texts: Any) -> Any: ...
 
 
 class Executable:
@@ -88,8 +95,8 @@ class Executable:
         if len(found) > 2 or min(p.similarity for p in found) < MEANS:
             return ""
         gender = gender_of(step)
-        subject = _subject(step) or PRONOUNS.get(gender, PRONOUNS["they"])[0]
-        said = " and ".join(_told(p.telling, subject if k == 0 else "", gender) for k, p in enumerate(found))
+        subject = subject_of(step) or PRONOUNS.get(gender, PRONOUNS["they"])[0]
+        said = " and ".join(told_of(p.telling, subject if k == 0 else "", gender) for k, p in enumerate(found))
         return said if alike(said) != alike(step) else ""
 
     def repaired(self, activity: Activity, ask: Ask | None = None) -> tuple[Activity, tuple[str, ...]]:
@@ -180,7 +187,7 @@ class Checked:
         return self.executable.repaired(activity, ask)
 
 
-def measured(model: AvatarGPT, steps: Sequence[str], seed: int = 0, best_of: int = 4) -> np.ndarray:
+def measured(model: Mover, steps: Sequence[str], seed: int = 0, best_of: int = 4) -> np.ndarray:
     """(n,) how well the motion network shows each step, in nats per word piece; above 0 = better than chance.
 
     A motion is made for every step. Compared is how likely the model's own motion-to-text finds the step for its own
@@ -199,23 +206,3 @@ def measured(model: AvatarGPT, steps: Sequence[str], seed: int = 0, best_of: int
 
 def _parts(step: str) -> list[str]:
     return [p for c in clauses(step) for p in verb_phrases(c)]
-
-
-def _subject(step: str) -> str:
-    """Who does it: the words before the verb."""
-    words = step.split()
-    verb = next((i for i, w in enumerate(words[:6]) if i and w.lower() in THIRD), 0)
-    return " ".join(words[:verb]) if 0 < verb <= 5 and "," not in " ".join(words[:verb]) else ""
-
-
-def _told(caption: str, subject: str, gender: str) -> str:
-    """A caption about "a person" as a step about `subject`; without one, its verb phrase."""
-    rest = _SOMEONE.sub("", caption).strip()
-    if rest == caption:
-        return caption
-    own = PRONOUNS.get(gender, PRONOUNS["they"])
-    if own is not PRONOUNS["they"]:
-        for neutral, word in (("their", own[2]), ("themselves", own[3])):
-            rest = re.sub(rf"\b{neutral}\b", word, rest)
-    return f"{subject} {rest}".strip() if subject else rest
-

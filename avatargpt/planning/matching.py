@@ -1,29 +1,19 @@
-"""Activities of the library by their full sentence vectors, and those whose steps show an event of the scene.
-
-The library keeps 48 components of every activity's vector, enough to look it up; which of those that were found is
-nearest is decided by all 384, made anew when they are needed.
-"""
+"""Activities of the library whose steps show an event of the scene."""
 
 from __future__ import annotations
 
-import re
-from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from avatargpt.language.lemmas import lemma
 from avatargpt.language.lexical import lemmas
-from avatargpt.language.plans.marks import embedded
+from avatargpt.language.plans.marks import embedded, unmarked
 from avatargpt.language.plans.telling import statement
+from avatargpt.planning.retrieve import Asked, Candidate, Retriever
 from instruct_data.text.english import THIRD
 
-if TYPE_CHECKING:
-    from avatargpt.planning.retrieve import Asked, Candidate, Retriever
-
-REMEMBERED = 10_000  # vectors of activities that are kept, 15 MB
 NEAREST, WORDED = 28, 8  # activities looked at for an event: by meaning, by words
 BEST = 4  # candidates of an event
 SAME = 0.74  # cosine of event and activity from which they surely are the same doing
@@ -34,7 +24,7 @@ _LIGHT = frozenset("go get take make try start have do let come put give carry k
 
 
 class Matcher:
-    """Compares texts with the library's activities.
+    """Finds what a scene itself tells.
 
     Args:
         retriever: the library's.
@@ -42,25 +32,6 @@ class Matcher:
 
     def __init__(self, retriever: Retriever) -> None:
         self.retriever = retriever
-        self._vectors: OrderedDict[int, np.ndarray] = OrderedDict()
-
-    def full(self, rows: Sequence[int]) -> np.ndarray:
-        """(n, 384) unit vectors of the library's activities."""
-        missing = [r for r in dict.fromkeys(rows) if r not in self._vectors]
-        if missing:
-            made = self.retriever.grounder.sentence([embedded(self.retriever.library.tasks[r]) for r in missing])
-            self._vectors.update(zip(missing, made, strict=True))
-        out = np.stack([self._vectors[r] for r in rows])
-        while len(self._vectors) > REMEMBERED:
-            self._vectors.popitem(last=False)
-        return out
-
-    def likeness(self, text: str, rows: Sequence[int]) -> np.ndarray:
-        """(n,) cosine of a text and activities."""
-        if not rows:
-            return np.zeros(0, np.float32)
-        cosine: np.ndarray = self.full(rows) @ self.retriever.grounder.sentence([embedded(text)])[0]
-        return cosine
 
     def shown(self, asked: Asked, events: Sequence[str]) -> list[Candidate]:
         """Candidates told as the scene tells them, with the steps of an activity that is the same doing.
@@ -83,7 +54,7 @@ class Matcher:
         worded = self.retriever.overlap.index.scores(event)[: len(lib.tasks)]
         rows |= {int(r) for r in np.argsort(-worded, kind="stable")[:WORDED]}
         looked = sorted(rows)
-        cosine = self.full(looked) @ full[0]
+        cosine = self.retriever.full(looked) @ full[0]
         steps = lib.projected("task_steps", "to", lib.means[looked]) @ lib.projected("task_steps", "from", own)[0]
         made = [replace(self.retriever.candidate(r), task=event, task_vector=own[0]) for r in looked]
         true = self.retriever.judge(asked, made)
@@ -111,7 +82,7 @@ class Matcher:
 
 def _shared(event: str, task: str) -> bool:
     """Whether two statements have more in common than their verb."""
-    words = [set(lemmas(re.sub(r"\{\^?\w+\}", " ", t))) - {act(statement(t))} for t in (event, task)]
+    words = [set(lemmas(unmarked(t))) - {act(statement(t))} for t in (event, task)]
     return bool(words[0] & words[1])
 
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Callable, Hashable, Sequence
 
 import numpy as np
 
-from avatargpt.language.plans.marks import gender_of, neutral
+from avatargpt.language.plans.marks import bare, gender_of
 from avatargpt.language.plans.posture import violations
 from avatargpt.planning.types import Plan
 
@@ -29,12 +28,7 @@ def roc_auc(true: np.ndarray, false: np.ndarray) -> float:
 def key(task: str, steps: Sequence[str]) -> Key:
     """An activity without its person, case and punctuation, so that only what is done is compared."""
     actor = gender_of(" ".join([task, *steps]))
-
-    def plain(text: str, step: bool) -> str:
-        marked = neutral(text[:1].lower() + text[1:], actor, step)
-        return " ".join(re.findall(r"[a-z{}_]+", marked.lower().replace("{o_", "{")))
-
-    return (plain(task, False), *(plain(s, True) for s in steps))
+    return (bare(task, actor, False), *(bare(s, actor) for s in steps))
 
 
 def well_formed(plan: Plan, activities: int) -> bool:

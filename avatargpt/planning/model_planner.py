@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import re
 import zlib
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from avatargpt.language.plans.requests import check_plan, check_scene, check_slots
+from avatargpt.language.plans.requests import MAX_STEPS, check_plan, check_scene, check_slots, spoken
 from avatargpt.planning.listing import Listing
-from avatargpt.planning.parse import MAX_STEPS, Malformed, alike, check_sentence, parse_steps
+from avatargpt.planning.parse import Malformed, alike, check_sentence, parse_steps
 from avatargpt.planning.types import Activity, Plan
 from avatargpt.requests import mix, plain
 from instruct_data.planning import STEP_TASKS, join_steps
@@ -32,8 +31,6 @@ INVERSE = {
     "activity_to_steps": ("steps_to_activity", "steps", "activity"),
     "steps_to_activity": ("activity_to_steps", "activity", "steps"),
 }
-
-_SPOKEN = re.compile(r"[,'-]|[a-z0-9'-]*[a-z0-9][a-z0-9'-]*[,.]?", re.I)  # pieces of words, and what binds them
 
 Accept = Callable[[list[str]], bool]
 
@@ -67,7 +64,7 @@ class ModelPlanner:
         if not mark:
             raise UserError(f"{self.model.source}: its vocabulary has no piece for a semicolon; steps need one")
         said = [text.decode([i]) for i in range(text.size)]
-        never = [i for i, s in enumerate(said) if not (_SPOKEN.fullmatch(s) or i in (mark[0], config.end_id("text")))]
+        never = [i for i, s in enumerate(said) if not (spoken(s) or i in (mark[0], config.end_id("text")))]
         return mark[0], (*never, *range(text.size, config.vocab_size))  # T5 keeps rows beyond its vocabulary
 
     def _rule(self, steps: bool) -> Listing:

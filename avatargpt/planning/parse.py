@@ -7,9 +7,9 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+from avatargpt.language.plans.requests import MAX_STEPS
 from avatargpt.planning.types import Activity
 
-MAX_STEPS = 12
 MAX_STEP_WORDS = 30
 MAX_SENTENCE_WORDS = 60
 MAX_ANSWER = 20_000  # characters

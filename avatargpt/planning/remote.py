@@ -7,9 +7,9 @@ import os
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
-from avatargpt.language.plans.requests import check_plan, check_scene, check_slots, planning_task
+from avatargpt.language.plans.requests import MAX_STEPS, check_plan, check_scene, check_slots, planning_task
 from avatargpt.planning.exchange import Limits, Refused, check_url, post_json
-from avatargpt.planning.parse import MAX_STEP_WORDS, MAX_STEPS, Malformed, alike, check_sentence, check_steps
+from avatargpt.planning.parse import MAX_STEP_WORDS, Malformed, alike, check_sentence, check_steps
 from avatargpt.planning.types import Activity, Plan
 from instruct_data.planning import STEP_TASKS
 from vqvae.errors import UserError

@@ -8,7 +8,6 @@ search (`order`, `compose`).
 from __future__ import annotations
 
 import os
-import re
 import zlib
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
@@ -19,13 +18,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from avatargpt.language.plans.events import events
-from avatargpt.language.plans.marks import gender_of, neutral
+from avatargpt.language.plans.marks import actor_of, gender_of, neutral
 from avatargpt.language.plans.persons import Person, role_names, who
 from avatargpt.language.plans.posture import START, follow
 from avatargpt.language.plans.requests import check_plan, check_scene, check_slots
 from avatargpt.language.plans.setting import origins
 from avatargpt.language.plans.telling import plain_task, sentence, statement
 from avatargpt.planning.compose import CanDo, Composer, State
+from avatargpt.planning.matching import Matcher
 from avatargpt.planning.order import Memory, ordered
 from avatargpt.planning.retrieve import Asked, Candidate, Retriever
 from avatargpt.planning.store import PlanLibrary, unit
@@ -44,12 +44,6 @@ WIDEST = 300  # more candidates where the near ones are used up
 
 
 _NOUNS = {"he": "a man", "she": "a woman", "it": "a creature", "they": "a person"}
-
-
-def _actor(texts: Sequence[str]) -> str:
-    """``he``, ``she`` or ``it`` by the subjects that texts begin with, else by all words; empty if they do not tell."""
-    subjects = [re.split(r" (?:\w+s|\w+ing)\b", t.strip(), maxsplit=1)[0] for t in texts if t.strip()]
-    return gender_of(" ".join(subjects)) or gender_of(" ".join(texts))
 
 
 def _nothing(library: PlanLibrary) -> tuple[np.ndarray, np.ndarray]:
@@ -74,7 +68,7 @@ class RetrievalPlanner:
     ) -> None:  # fmt: skip
         self.library, self.propose = library, propose
         self.retriever = Retriever(library, grounder)
-        self.composer = Composer(self.retriever, can_do)
+        self.matcher, self.composer = Matcher(self.retriever), Composer(self.retriever, can_do)
         counts: dict[str, Counter[str]] = defaultdict(Counter)
         for scene, gender in zip(library.scenes, library.genders, strict=True):
             for name in role_names(scene):
@@ -153,7 +147,7 @@ class RetrievalPlanner:
             return self._turned(about, steps, temperature, seed)
         done = [Activity(about or steps[0], steps or (about,))] if about or steps else []
         if "scene" in given:
-            one = self._next(check_scene(given["scene"]), done, "", temperature, seed, _actor([about, *steps]))
+            one = self._next(check_scene(given["scene"]), done, "", temperature, seed, actor_of([about, *steps]))
         else:
             one = self._after(done[0], temperature, seed)
         return list(one.steps) if task in STEP_TASKS else [one.task]
@@ -218,7 +212,7 @@ class RetrievalPlanner:
         temperature: float, seed: int, whole: bool,
     ) -> list[Activity]:  # fmt: skip
         """`_grow` from the nearest candidates, and where these do not suffice from many more."""
-        more = self._proposed(asked.text, done) + self.retriever.matcher.shown(asked, events(asked.text, person))
+        more = self._proposed(asked.text, done) + self.matcher.shown(asked, events(asked.text, person))
         for widen in (3 * count + 4 * len(done), WIDEST):
             found = self.retriever.candidates(asked, more, widen)
             made = self._grow(found, asked, person, state, memory, count, temperature, seed, whole)
@@ -253,7 +247,7 @@ class RetrievalPlanner:
     def _turned(self, about: str, steps: tuple[str, ...], temperature: float, seed: int) -> list[str]:
         """Activity -> steps, or steps -> activity: the nearest of the library under the learned projection."""
         lib = self.library
-        actor = _actor([about, *steps]) or "they"
+        actor = actor_of([about, *steps]) or "they"
         person = Person(actor, _NOUNS[actor])
         texts = [neutral(about, actor, False)] if about else [neutral(s, actor) for s in steps]
         own = unit(self.retriever.embed(texts).mean(0, keepdims=True))
@@ -272,13 +266,13 @@ class RetrievalPlanner:
 
     def _after(self, done: Activity, temperature: float, seed: int) -> Activity:
         """What comes next where no scene is told: what follows similar activities in the library."""
-        actor = _actor([done.task, *done.steps])
+        actor = actor_of([done.task, *done.steps])
         return self._next(self._scene_of(done.task, done.steps), [done], "", temperature, seed, actor)
 
     def _scene_of(self, about: str, steps: Sequence[str]) -> str:
         """The library's scene in which something like this is done."""
         lib = self.library
-        actor = _actor([about, *steps]) or "they"
+        actor = actor_of([about, *steps]) or "they"
         parts = []
         if about:
             own = self.retriever.embed([neutral(about, actor, False)])

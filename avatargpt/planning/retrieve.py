@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -12,11 +11,11 @@ import numpy as np
 
 from avatargpt.language.plans.marks import embedded
 from avatargpt.language.plans.props import Props
+from avatargpt.language.plans.references import of_another, strange_names
 from avatargpt.language.plans.telling import statement
-from avatargpt.planning.matching import Matcher
+from avatargpt.planning.full_vectors import FullVectors
 from avatargpt.planning.scorer import Overlap, Question, Scorer
 from avatargpt.planning.store import PlanLibrary, unit
-from instruct_data.text.english import THIRD, also_noun
 
 if TYPE_CHECKING:
     from avatargpt.model.text_encoder import SentenceGrounder
@@ -99,20 +98,6 @@ def _crowd(rows: np.ndarray, scenes: np.ndarray, own: np.ndarray) -> np.ndarray:
     return np.concatenate(parts)
 
 
-_SUBJECTS = re.compile(
-    r"(?:\{\^o_|They |The |Both |An? |Every(?:one|body) |Nobody |All )|.*\b(?:you|your|I|me|my|we|our|us)\b"
-)
-
-
-def _of_another(task: str) -> bool:
-    """Whether somebody or something else does it, or it is spoken: a verb is in it, and nobody is told to do it."""
-    words = re.findall(r"\{\^?\w+\}|[A-Za-z'-]+", task)
-    if _SUBJECTS.match(task):
-        return True
-    verb = any(w in THIRD and not also_noun(w) for w in words[1:6])
-    return verb and not task.startswith("{^h") and "{he}" not in words[:6]
-
-
 class Retriever:
     """Looks a scene up in the library.
 
@@ -122,10 +107,10 @@ class Retriever:
 
     def __init__(self, library: PlanLibrary, grounder: SentenceGrounder) -> None:
         self.library, self.grounder = library, grounder
-        self.props, self.scorer = Props(library, grounder), Scorer.of(library)
+        self.props, self.scorer = Props(library.texts(), grounder), Scorer.of(library)
         self.overlap = Overlap(library)
         self.width = library.task_vectors.shape[1]
-        self.matcher = Matcher(self)
+        self.full = FullVectors(library, grounder)
 
     @cached_property
     def hubs(self) -> tuple[np.ndarray, np.ndarray]:
@@ -208,7 +193,7 @@ class Retriever:
     def _nearest(self, found: list[Candidate], asked: Asked) -> list[Candidate]:
         """Ranked anew with the likeness of all components of scene and activity."""
         rows = [c.row for c in found if c.row >= 0]
-        like = dict(zip(rows, self.matcher.likeness(asked.text, rows), strict=True))
+        like = dict(zip(rows, self.full.likeness(asked.text, rows), strict=True))
         out = [replace(c, fit=c.fit + FULL * float(like.get(c.row, MEDIAN) - MEDIAN)) for c in found]
         return sorted(out, key=lambda c: -c.fit)
 
@@ -223,7 +208,8 @@ class Retriever:
             odd = sum(max(self.props.strangeness(s, asked.text), default=0.0) for s in one.steps) / len(one.steps)
             fit = one.fit - FOREIGN * strange + NAMED * named - ODD * odd + JUDGED * float(score)
             told = statement(one.task).startswith("{^he} ")
-            fit -= OTHERS * (2 * self._named(one, asked.text) + (not told and _of_another(one.task)))
+            names = strange_names((one.task, *one.steps), asked.text)
+            fit -= OTHERS * (2 * names + (not told and of_another(one.task)))
             fit -= UNTOLD * (not told)
             out.append(replace(one, fit=fit, judged=float(score)))
         return sorted(out, key=lambda c: -c.fit)
@@ -241,12 +227,6 @@ class Retriever:
         about, scene = self.overlap.bag(one.task), self.overlap.bag(asked.text)
         said = sum(v for w, v in about.items() if w in scene)
         return SAID * said + RARE * sum(about.values()) - LONG * min(len(one.task.split()), LONGEST)
-
-    @staticmethod
-    def _named(one: Candidate, scene: str) -> int:
-        """Names of people in an activity that the scene does not tell."""
-        found = {n for t in (one.task, *one.steps) for n in re.findall(r"(?<=[\w,}] )[A-Z][a-z]+", t)}
-        return sum(n not in scene for n in found)
 
     def _words(self, one: Candidate) -> list[str]:
         return self.props.named(one.task, True) + [w for s in one.steps for w in self.props.named(s)]

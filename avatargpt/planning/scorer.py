@@ -7,7 +7,6 @@ its steps in order. Trained in
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -18,6 +17,7 @@ import torch
 from torch import nn
 
 from avatargpt.language.lexical import WordIndex, lemmas
+from avatargpt.language.plans.marks import unmarked
 from avatargpt.planning.store import PlanLibrary
 from vqvae.errors import UserError
 
@@ -51,7 +51,7 @@ class Overlap:
         self.bag = lru_cache(60_000)(self._bag)
 
     def _bag(self, text: str) -> dict[str, float]:
-        words = lemmas(re.sub(r"\{\^?\w+\}", " ", text))
+        words = lemmas(unmarked(text))
         return {w: self._weight.get(w, self._rarest) / self._rarest for w in words}
 
     def __call__(self, scene: str, task: str, before: str, steps: Sequence[str]) -> np.ndarray:

@@ -115,6 +115,11 @@ class PlanLibrary:
         """Rows of an activity's steps."""
         return range(int(self.step_starts[task]), int(self.step_starts[task + 1]))
 
+    def texts(self) -> list[list[str]]:
+        """Tasks and steps of each scene."""
+        rows = (self.tasks_of(scene) for scene in range(len(self.scenes)))
+        return [[self.tasks[t] for t in row] + [self.steps[i] for t in row for i in self.steps_of(t)] for row in rows]
+
     def projected(self, relation: str, side: str, vectors: np.ndarray) -> np.ndarray:
         """(n, >= K) -> (n, P) unit vectors of one side (``from`` or ``to``) of a relation."""
         matrix = self.projections[f"{relation}/{side}"]

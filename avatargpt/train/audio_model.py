@@ -162,10 +162,10 @@ def train(
     """
     from avatargpt.face.audio_model.driver import Driver
     from avatargpt.face.audio_model.network import DriverConfig, DriverNetwork
+    from avatargpt.face.audio_model.speaking import PAIRED
     from avatargpt.train.plot import plot_log
     from avatargpt.train.speech_data.batches import Batches, Sampling
     from avatargpt.train.speech_data.losses import DriverLosses, channel_scale, driver_losses
-    from avatargpt.train.speech_data.pairs import PAIRED
     from avatargpt.train.speech_data.validation import settle_gate, validate
 
     check_keys(config, SECTIONS, where)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -24,8 +23,8 @@ from instruct_data.face.score import Score
 from vqvae.errors import UserError
 
 SECTIONS = ("data", "model", "train")
-TUNED = re.compile(r"^(tuned\.layers\.)(\d+)")
-ADDS = re.compile(r"(out_proj|linear2)\.(weight|bias)$")
+TUNED = "tuned.layers."
+ADDS = ("out_proj.weight", "out_proj.bias", "linear2.weight", "linear2.bias")  # what a layer adds to its input
 
 
 def read_scores(paths: Sequence[Path]) -> list[Score]:
@@ -145,7 +144,7 @@ def begin_with(network: ParserNetwork, folder: Path) -> None:
     if network.config.rank > 0:
         begun = begun.with_rank(network.config.rank)
     further = begun.config.first - network.config.first if begun.tuned is not None else 0
-    other = {TUNED.sub(lambda m: f"{m[1]}{int(m[2]) + further}", k): v for k, v in begun.state_dict().items()}
+    other = {_further(k, further): v for k, v in begun.state_dict().items()}
     own = {k: v.clone() for k, v in network.state_dict().items()}  # a reader that is refused changes nothing
     theirs, ours = begun.config, network.config
     strange = [k for k in ("heads", "layers") if getattr(theirs, k) != getattr(ours, k)]  # no tensor shows it
@@ -154,7 +153,7 @@ def begin_with(network: ParserNetwork, folder: Path) -> None:
     for name, value in own.items():
         before = other.get(name)
         if before is None:
-            if ADDS.search(name):  # what a further layer would add to its input
+            if name.endswith(ADDS):
                 value.zero_()
             elif not name.startswith(("encoder.", "decoder.", "tuned.", "kinds", "left.")):
                 strange.append(name)
@@ -168,6 +167,14 @@ def begin_with(network: ParserNetwork, folder: Path) -> None:
         same = "accepted: the same width, hidden, heads, layers and kinds, not more layers of its own"
         raise UserError(f"{folder}: another shape than the configuration says ({strange[0]}); {same}")
     network.load_state_dict(own)
+
+
+def _further(name: str, layers: int) -> str:
+    """The name of a tensor of a tuned layer as that of the layer so many further up; other names stay."""
+    if not name.startswith(TUNED):
+        return name
+    number, _, rest = name.removeprefix(TUNED).partition(".")
+    return f"{TUNED}{int(number) + layers}.{rest}"
 
 
 def _within(small: torch.Tensor, large: torch.Tensor) -> bool:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from avatargpt.language.captions import begins_with_person, both_against_one, of_anybody
 from avatargpt.model.text_encoder import SentenceGrounder
 from avatargpt.retrieval.phrases import PhraseIndex
 from avatargpt.train.data.lessons import usual
@@ -33,10 +33,7 @@ SHOWN_BY = {
 }  # fmt: skip
 # Classes of requests that no clip shows -> a caption that the model performs all the same, and its usual lengths.
 PERFORMED_BY = {"stand_idle": ("a person holds a relaxed standing pose", [15, 17, 20, 22, 25])}
-_BOTH = re.compile(r"\b(?:both|hands|arms|legs|feet|fists)\b")
-_ONE = re.compile(r"\b(?:hand|arm|leg|foot|fist)\b")
-_PERSON = re.compile(r"(?:(?:can|would) you|you|he|she|someone|a person) ")
-_SOMEBODY = re.compile(r"\b(?:someone|somebody|(?:a|the) (?:person|figure|man|woman))\b")
+
 
 
 def _class_of(clip: ClipCodes, bank: CaptionBank) -> tuple[str, str]:
@@ -131,15 +128,9 @@ def _nearest(
     for request, said in wanted.items():
         common, rate = some[id(said)]
         worth = np.stack([known[t] for t in common]) @ vectors[request] + PERFORMED * np.array(rate)
-        worth -= [float(_differ(request, t)) for t in common]
+        worth -= [float(both_against_one(request, t)) for t in common]
         out[request] = common[int(worth.argmax())]
     return out
-
-
-def _differ(one: str, other: str) -> bool:
-    """Whether one text speaks of both hands (arms, legs, feet), the other of a single one."""
-    both = [bool(_BOTH.search(t)) for t in (one, other)]
-    return both[0] != both[1] and all(b or _ONE.search(t) for b, t in zip(both, (one, other), strict=True))
 
 
 def make_phrase_index(
@@ -171,7 +162,7 @@ def make_phrase_index(
         for side, said in by_side.items():
             alike: dict[str, Counter[str]] = defaultdict(Counter)
             for text, count in said.items():
-                alike[_SOMEBODY.sub("who", text)][text] += count
+                alike[of_anybody(text)][text] += count
             for text in map(_usual, alike.values()):
                 rows.setdefault(text, ({"": text}, action, side))
     unnamed: set[str] = set()
@@ -251,7 +242,7 @@ def with_performed(phrase_index: PhraseIndex, grounder: SentenceGrounder) -> Phr
     for name in PERFORMED_BY:
         for text in asked.requests(name):
             verb, _, rest = text.partition(" ")
-            forms = [text] if _PERSON.match(text) else []
+            forms = [text] if begins_with_person(text) else []
             if third_of(verb) in THIRD and rest:
                 forms = [text, f"a person {third_of(verb)} {rest}"]
             added |= {form: name for form in forms if form not in phrase_index.rows}
@@ -279,7 +270,7 @@ def with_normalised_of(phrase_index: PhraseIndex, earlier: PhraseIndex) -> Phras
         row = earlier.rows.get(phrase)
         old = earlier.captions[row] if row is not None else {}
         plain = old.get("", "")
-        if _differ(phrase, plain):
+        if both_against_one(phrase, plain):
             plain = ""
         if plain and plain not in {c for style, c in old.items() if style not in ("", "normal")}:
             meant = {**meant, "": plain}

@@ -92,8 +92,9 @@ def exercises(
     Args:
         decode: codes -> motion, to find out what styles look like; None = captions of plain clips only.
     """
+    from avatargpt.language.captions import tells_count
     from avatargpt.metrics.traits import manners
-    from avatargpt.metrics.truths import COUNTED, Truths, sided
+    from avatargpt.metrics.truths import Truths, sided
 
     truths, rng = Truths(), np.random.default_rng(options.seed)
     styles = manners(clips, truths.of_class, decode, options.seed) if decode else {}
@@ -106,7 +107,7 @@ def exercises(
                 checks = [sided(c, side_of(caption)) for c in manner.passing]
             if checks or manner:
                 made = Exercise(caption, len(clip.codes), checks, clip, manner)
-                counted = bool(COUNTED.search(caption.lower()))
+                counted = tells_count(caption)
                 style = clip.style if manner else ""
                 found[f"{clip_class(clip)}|{clip.source == 'synthetic'}|{style}|{counted}"][caption].append(made)
     out = []

@@ -136,7 +136,7 @@ def test_heads_and_eyes_idle_unless_that_is_not_wanted(cli, weights: Path, tmp_p
 
 
 def test_lips_as_recorded(cli, weights: Path, sound: Path, tmp_path: Path) -> None:
-    from avatargpt.train.speech_data.pairs import PAIRED
+    from avatargpt.face.audio_model.speaking import PAIRED
 
     made = []
     for lips in ("rule", "recorded", "taught", "paired"):  # the last two: names of version 0.1

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from avatargpt import evaluation
-from avatargpt.evaluation.body import actions, corpus, describe, prompts, reconstruction, retrieval, transitions
+from avatargpt.evaluation.body import corpus, describe, prompts, reconstruction, retrieval, transitions
+from avatargpt.language import actions
 from instruct_data.clip import Clip
 from vqvae import rotations as rot
 from vqvae.errors import UserError

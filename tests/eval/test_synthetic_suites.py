@@ -11,8 +11,10 @@ import pytest
 
 from avatargpt import evaluation
 from avatargpt.evaluation import suites
-from avatargpt.evaluation.body import describe_synthetic, discriminator, families, synthetic, synthetic_physics
+from avatargpt.evaluation.body import describe_synthetic, discriminator, synthetic, synthetic_physics
+from avatargpt.evaluation.body import families as families_suite
 from avatargpt.evaluation.text import plan_coverage
+from avatargpt.metrics import families
 from instruct_data.clip import Clip
 from vqvae import rotations as rot
 from vqvae.errors import UserError
@@ -46,12 +48,12 @@ def table(tmp_path: Path, classes: str) -> suites.Suite:
 
 
 def test_the_table_names_every_family_there_is() -> None:
-    known = families.read(evaluation.load("families"))
+    known = families.read(evaluation.load("families").classes, "families")
     assert set(synthetic.names()) <= set(known), set(synthetic.names()) - set(known)
 
 
 def test_every_family_is_asked_for_by_a_prompt() -> None:
-    known = families.read(evaluation.load("families"))
+    known = families.read(evaluation.load("families").classes, "families")
     everyday, before = evaluation.load("prompts_everyday"), evaluation.load("prompts_known")
     asked = {name for e in everyday.entries for name, f in known.items() if f.words.search(e.prompt.lower())}
     assert set(known) <= asked, set(known) - asked
@@ -64,7 +66,7 @@ def test_every_family_is_asked_for_by_a_prompt() -> None:
 
 
 def test_own_captions_name_their_family_and_hardly_others() -> None:
-    known = families.read(evaluation.load("families"))
+    known = families.read(evaluation.load("families").classes, "families")
     drawn = list(synthetic.made(1, only=[n for n in ("clap", "sit_down", "drink", "kick") if n in synthetic.names()]))
     right = [c.action in families.named(known, text) for c in drawn for text in c.captions]
     assert np.mean(right) >= 0.95
@@ -76,7 +78,7 @@ def test_parameters_of_a_clip_fill_its_checks(tmp_path: Path) -> None:
     suite = table(tmp_path, "- name: wave\n  words: 'wav'\n  checks:\n  - {raises_hand: {side: $side}}\n"
                             "  - {when: {reps: [2, 3]}, check: {jumps: {times: $reps}}}\n"
                             "- {name: still, words: 'still', checks: [in_place]}\n")  # fmt: skip
-    entry = families.read(suite)["wave"]
+    entry = families.read(suite.classes, suite.name)["wave"]
     clip = clips(1, action="wave", extra={"side": "left", "params": {"reps": 2}})[0]
     known = families.facts(clip)
     assert known["other"] == "right"
@@ -87,7 +89,7 @@ def test_parameters_of_a_clip_fill_its_checks(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no parameter reps"):
         families.filled(entry.checks[1][1], {"side": "left"})
     made = [clip, *clips(3, action="still"), *clips(1, action="unknown")]
-    result = families.score(suite, made)
+    result = families_suite.score(suite, made)
     assert result["results"]["own/wave"]["mean"] == 0 and result["results"]["own/still"]["mean"] == 1
     assert result["results"]["others/still"]["mean"] == 1  # a clip of the other family stays in place, too
     assert result["families_without_checks"] == {"unknown": 1}
@@ -105,7 +107,7 @@ def test_parameters_of_a_clip_fill_its_checks(tmp_path: Path) -> None:
 )
 def test_bad_tables_are_refused(tmp_path: Path, classes: str, message: str) -> None:
     with pytest.raises(UserError, match=message):
-        families.read(table(tmp_path, classes))
+        families.read(table(tmp_path, classes).classes, "tiny")
 
 
 def test_describe_synthetic_wants_the_family_and_the_side() -> None:

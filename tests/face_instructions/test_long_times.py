@@ -5,13 +5,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from avatargpt.face.instructions.score_tokens import ScoreTokens
-from avatargpt.face.instructions.scores import check_times, filled, fitted
+from avatargpt.face.instructions.score_tokens import LongTokens, ScoreTokens
 from avatargpt.face.performer import FacePerformer
 from avatargpt.language.face.counts import as_fast, counted, named_counts
 from avatargpt.language.face.extent import extended
 from avatargpt.language.face.regular import regular
-from avatargpt.language.face.seconds import LongTokens, Shortened, shortened
+from avatargpt.language.face.scores import check_times, filled, fitted
+from avatargpt.language.face.seconds import Shortened, shortened
 from avatargpt.model.folder import packaged
 from instruct_data.face.score import Emotion, Event, Score
 from vqvae.errors import UserError

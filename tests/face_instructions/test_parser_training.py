@@ -10,8 +10,8 @@ import torch
 
 from avatargpt.face.instructions.network import ParserConfig, ParserNetwork
 from avatargpt.face.instructions.parser import InstructionParser
-from avatargpt.face.instructions.score_tokens import clock_times
-from avatargpt.face.instructions.scores import FILLED
+from avatargpt.language.face.clock import clock_times
+from avatargpt.language.face.scores import FILLED
 from avatargpt.model.tuned_layers import TunedLayers
 from avatargpt.train.data.parser_material import (
     Material,

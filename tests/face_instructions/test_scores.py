@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from avatargpt.face.instructions.scores import clauses_of, feelings_of, filled, fitted, placed, spread
+from avatargpt.face.instructions.scores import clauses_of, feelings_of
+from avatargpt.language.face.scores import filled, fitted, placed, spread
 from instruct_data.face.score import Emotion, Event, Score
 
 

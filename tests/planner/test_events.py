@@ -40,7 +40,7 @@ def test_the_verb_of_a_statement() -> None:
 
 
 def test_an_event_takes_the_steps_of_the_same_doing(planner: RetrievalPlanner, monkeypatch: pytest.MonkeyPatch) -> None:
-    matcher = planner.retriever.matcher
+    matcher = planner.matcher
     for name in ("SHOWN", "TRUE"):  # the small library has learnt nothing
         monkeypatch.setattr(matching, name, -1.0)
     asked = planner.retriever.ask("A cook stirs the soup and rakes the leaves.")
@@ -67,7 +67,7 @@ def test_events_are_told_in_their_words_and_order(planner: RetrievalPlanner, mon
 
 
 def test_likeness_is_that_of_whole_vectors(planner: RetrievalPlanner) -> None:
-    matcher, library = planner.retriever.matcher, planner.library
-    own = matcher.likeness(library.tasks[4].replace("{^he}", "the person"), [4, 5, 4])
+    full, library = planner.retriever.full, planner.library
+    own = full.likeness(library.tasks[4].replace("{^he}", "the person"), [4, 5, 4])
     assert own[0] == pytest.approx(own[2]) and own[0] > own[1]
-    assert len(matcher.likeness("a text", [])) == 0
+    assert len(full.likeness("a text", [])) == 0

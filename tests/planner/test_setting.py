@@ -5,11 +5,12 @@ import pytest
 
 from avatargpt.language.plans import props
 from avatargpt.language.plans.persons import Person
+from avatargpt.language.plans.references import of_another
 from avatargpt.language.plans.setting import Setting, in_its_words, origins
 from avatargpt.language.plans.telling import of_others
 from avatargpt.planning import retrieve
 from avatargpt.planning.retrieval_planner import RetrievalPlanner
-from avatargpt.planning.retrieve import _crowd, _of_another
+from avatargpt.planning.retrieve import _crowd
 from avatargpt.planning.scorer import Scorer
 from avatargpt.planning.store import PlanLibrary
 from vqvae.errors import UserError
@@ -102,7 +103,7 @@ def test_an_activity_s_own_scene_does_not_make_it_a_hub() -> None:
     ("{^he} waves to the crowd.", False), ("Through the low tunnel.", False), ("Silly walks across the room.", False),
 ])  # fmt: skip
 def test_whose_activity_it_is(task: str, another: bool) -> None:
-    assert _of_another(task) is another
+    assert of_another(task) is another
 
 
 def test_what_names_a_thing_of_the_scene_comes_before_what_names_nothing(planner: RetrievalPlanner) -> None:

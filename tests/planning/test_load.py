@@ -32,7 +32,7 @@ def test_by_name(speaker: Speaker, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_steps_are_checked_where_the_motion_side_can_tell(speaker: Speaker, book: PhraseIndex, grounder: Any) -> None:
-    model: Any = SimpleNamespace(**vars(speaker) | {"wording": book, "grounder": grounder})
+    model: Any = SimpleNamespace(**vars(speaker) | {"phrase_index": book, "grounder": grounder})
     found = load_planner("model", model)
     assert isinstance(found, Checked) and isinstance(found.planner, ModelPlanner) and found.name == "model"
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from avatargpt.language.plans.requests import MAX_STEPS
 from avatargpt.planning.parse import (
     MAX_STEP_WORDS,
-    MAX_STEPS,
     Malformed,
     check_sentence,
     loops,

@@ -7,6 +7,7 @@ import soundfile
 
 from avatargpt.face.audio_model.driver import Driver
 from avatargpt.face.audio_model.features import WIDTH
+from avatargpt.face.audio_model.speaking import PAIRED
 from avatargpt.face.instructions.scores import feelings_of
 from avatargpt.metrics.face_events import count_peaks
 from avatargpt.signals.audio import RATE, frames_in, load
@@ -21,7 +22,7 @@ from avatargpt.train.speech_data.augment import (
     telephone,
 )
 from avatargpt.train.speech_data.conditioned import counted_clips, drawn_clips
-from avatargpt.train.speech_data.pairs import LJ_TEST, PAIRED, lj_sentences, paired_clips, timed_speech, transcribed
+from avatargpt.train.speech_data.pairs import LJ_TEST, lj_sentences, paired_clips, timed_speech, transcribed
 from avatargpt.train.speech_data.relabel import labelled_clips
 from avatargpt.train.speech_data.sentences import own_texts, parted, utterances
 from avatargpt.train.speech_data.synthetic import SpeechData, still_clips, synthetic_clips

@@ -156,7 +156,7 @@ def test_tiny_roundings_do_not_jump() -> None:
 
 
 def test_what_is_felt_last_is_held() -> None:
-    from avatargpt.face.instructions.scores import fitted
+    from avatargpt.language.face.scores import fitted
     from instruct_data.face.score import Emotion, Score
 
     score = Score(4.0, (), (Emotion("sad", 0.5, 0.0, 2.0), Emotion("happy", 0.5, 2.0, 3.6)))
@@ -164,7 +164,7 @@ def test_what_is_felt_last_is_held() -> None:
 
 
 def test_other_feelings_take_the_place_of_a_scores_own() -> None:
-    from avatargpt.face.instructions.scores import placed
+    from avatargpt.language.face.scores import placed
     from instruct_data.face.score import Emotion, Score
 
     score = Score(4.0, (), (Emotion("sad", 0.5, 0.0, 4.0),))

@@ -17,6 +17,7 @@ from avatargpt.face.audio_model.speaking import (
     LIGHTLY,
     NEARER,
     NEARLY,
+    PAIRED,
     POWER,
     PRESSING,
     PUCKER,
@@ -27,7 +28,6 @@ from avatargpt.face.audio_model.speaking import (
     pressed,
 )
 from avatargpt.signals.audio import RATE
-from avatargpt.train.speech_data.pairs import PAIRED
 from avatargpt.train.speech_data.validation import as_recorded, predict
 from tests.speech.conftest import Words, together, voice
 from vqvae.errors import UserError

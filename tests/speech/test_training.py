@@ -8,6 +8,7 @@ import torch
 from avatargpt.face.audio_model.conditioning import Clause, Feeling
 from avatargpt.face.audio_model.driver import Driver
 from avatargpt.face.audio_model.network import DriverConfig, DriverNetwork, Said
+from avatargpt.face.audio_model.speaking import PAIRED
 from avatargpt.signals.phones import INDEX as INDEX_OF
 from avatargpt.train.audio_model import train
 from avatargpt.train.pack import mean_of
@@ -16,7 +17,6 @@ from avatargpt.train.speech_data import corpus, expressions
 from avatargpt.train.speech_data.batches import SILENT, Batches, Sampling, stand_in
 from avatargpt.train.speech_data.expressions import ExpressionClip, compose
 from avatargpt.train.speech_data.losses import ACTION_UNITS, DriverLosses, channel_scale, driver_losses
-from avatargpt.train.speech_data.pairs import PAIRED
 from tests.speech.conftest import Words, clip
 from vqvae.arkit import INDEX, expand
 from vqvae.errors import UserError

@@ -8,14 +8,31 @@ from typing import Any
 
 import numpy as np
 
-from avatargpt.evaluation.body import actions
 from avatargpt.evaluation.report import figure, plain
 from avatargpt.evaluation.suites import Suite
+from avatargpt.language import actions
 from instruct_data.clip import Clip
 from vqvae.errors import UserError
 from vqvae.motion import Motion
 
 Describe = Callable[[list[Motion]], Sequence[str]]
+SIDED = ("wave", "raise", "turn", "walk sideways")
+CLASSES = {
+    "bow": "bow", "bye": "wave", "byebye": "wave", "call": "call", "dance-short": "dance", "dash": "run",
+    "guide": "guide", "kick": "kick", "punch": "punch", "respond": "raise", "run": "run", "slash": "sword",
+    "walk": "walk", "walk-back": "walk back", "walk-left": "walk sideways", "walk-right": "walk sideways",
+    "raise-up-both-hands": "raise", "raise-up-left-hand": "raise", "raise-up-right-hand": "raise",
+    "walk-turn-left": "turn", "walk-turn-right": "turn", "wave-both-hands": "wave", "wave-left-hand": "wave",
+    "wave-right-hand": "wave",
+}  # fmt: skip
+"""The corpus' own action names -> the action a sentence about it should name."""
+
+
+def expected(action: str) -> tuple[str, str]:
+    """Corpus action name -> (action, side); side is "" where none matters."""
+    name = CLASSES[action]
+    side = next((s for s in ("left", "right", "both") if s in action.split("-")), "")
+    return name, {"byebye": "both", "respond": "left"}.get(action, side) if name in SIDED else ""
 
 
 def reference(clip: Clip) -> tuple[set[str], str]:
@@ -23,8 +40,8 @@ def reference(clip: Clip) -> tuple[set[str], str]:
 
     The corpus' class decides where there is one; else whatever at least a third of its captions name.
     """
-    if clip.action in actions.CLASSES:
-        name, side = actions.expected(clip.action)
+    if clip.action in CLASSES:
+        name, side = expected(clip.action)
         return {name}, side
     named = Counter(actions.action_of(c) for c in clip.captions)
     named.pop("", None)

@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from avatargpt.evaluation.body import actions, families
 from avatargpt.evaluation.report import figure
 from avatargpt.evaluation.suites import Suite, load
+from avatargpt.language import actions
+from avatargpt.metrics import families
 from instruct_data.clip import Clip
 from vqvae.errors import UserError
 from vqvae.motion import Motion
@@ -41,7 +42,8 @@ def score(suite: Suite, clips: list[Clip], describe: Describe) -> dict[str, Any]
         own captions that the words of their family recognise, the ceiling of ``family``; ``chance``: how often the
         description of another clip would have been right.
     """
-    table = families.read(load(str(suite.options.get("families", "families"))))
+    families_of = load(str(suite.options.get("families", "families")))
+    table = families.read(families_of.classes, families_of.name)
     used = [c for c in clips if c.action in table]
     if not used:
         raise UserError(f"suite {suite.name}: no clips of a keyframed family")

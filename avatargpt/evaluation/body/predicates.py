@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
 from typing import Any
 
 from avatargpt.evaluation.report import figure
 from avatargpt.evaluation.suites import Suite
+from avatargpt.language.captions import pattern
 from avatargpt.metrics.geometry import predicates
 from avatargpt.signals.joints import Signals
 from instruct_data.clip import Clip
@@ -17,10 +17,10 @@ def belongs(clip: Clip, about: dict[str, Any]) -> bool:
     """Whether a clip is of the class: its action is among ``actions``, or a caption of it matches ``captions``."""
     if clip.action and clip.action in about.get("actions", ()):
         return True
-    pattern = about.get("captions")
-    if not pattern or clip.action:
+    if not about.get("captions") or clip.action:
         return False
-    return any(re.search(str(pattern), c) for c in clip.captions)
+    words = pattern(str(about["captions"]), "suite predicates")
+    return any(words.search(c) for c in clip.captions)
 
 
 def score(suite: Suite, clips: list[Clip]) -> dict[str, Any]:

@@ -18,7 +18,8 @@ from avatargpt.face.audio_model.driver import Driver
 from avatargpt.face.audio_model.features import silence
 from avatargpt.face.audio_model.network import DriverNetwork
 from avatargpt.face.audio_model.visemes import WIDTH
-from avatargpt.face.instructions.scores import clauses_of, feelings_of, fitted, side_of
+from avatargpt.face.instructions.scores import clauses_of, feelings_of, side_of
+from avatargpt.language.face.scores import fitted
 from avatargpt.metrics.face_events import check_score
 from avatargpt.metrics.lip_sync import MOUTH as MOUTH_CHANNELS
 from avatargpt.metrics.lip_sync import SETTLE, Lips

@@ -11,8 +11,8 @@ import numpy as np
 
 from avatargpt.evaluation.report import figure, plain
 from avatargpt.evaluation.suites import Suite
-from avatargpt.face.instructions.scores import fitted
 from avatargpt.face.performer import FacePerformer
+from avatargpt.language.face.scores import fitted
 from avatargpt.metrics.face import TYPICAL, au_emo, au_f1, emotions_shown
 from avatargpt.metrics.face_events import LOOKS, STATES, check_score
 from avatargpt.metrics.face_reading import reading_score

@@ -94,7 +94,7 @@ class Driver:
         """SHA-256 of the weights."""
         from torch import nn
 
-        from avatargpt.evaluation.report import fingerprint
+        from avatargpt.model.folder import fingerprint
 
         apart = self.paired is not self.network
         return fingerprint(nn.ModuleList([self.network, self.paired]) if apart else self.network)

@@ -12,7 +12,6 @@ from avatargpt.face.audio_model.network import DriverNetwork, sure
 from avatargpt.face.audio_model.visemes import WIDTH
 from avatargpt.signals.audio import FPS
 from avatargpt.signals.phones import SILENCE
-from avatargpt.train.speech_data.pairs import PAIRED
 from vqvae.arkit import INDEX, expand
 
 LEAST, MOST = 0.02, 0.06  # chance of any phone at which nobody speaks, and from which on somebody does
@@ -30,6 +29,12 @@ HARDLY = 0.1  # rounding below which it is as many times as far as this: lips th
 NEARLY, NEARER = 0.18, 0.12  # jawOpen up to which lips that hear a p, b or m press together a little, and fully
 LIGHTLY = 0.6  # times as much as the first network presses and rolls them: recorded lips do it less
 FUNNEL, PUCKER, JAW = INDEX["mouthFunnel"], INDEX["mouthPucker"], INDEX["jawOpen"]
+RECORDED = (
+    "jawOpen", "mouthFunnel", "mouthPucker", "mouthRollLower", "mouthRollUpper", "mouthPress", "mouthLowerDown",
+    "mouthUpperUp", "mouthStretch", "mouthSmile", "mouthShrugLower", "mouthShrugUpper", "mouthFrown",
+)  # fmt: skip
+PAIRED = tuple(INDEX[n] for name in RECORDED for n in expand(name))
+"""Columns of the curves that recorded pairs say something about."""
 PRESSING = [INDEX[n] for name in ("mouthPress", "mouthRollLower", "mouthRollUpper") for n in expand(name)]
 
 

@@ -19,10 +19,10 @@ import torch
 from avatargpt.face.instructions.consensus import agreed
 from avatargpt.face.instructions.network import ParserConfig, ParserNetwork
 from avatargpt.face.instructions.sampling import MOST_WORDS, Reading
-from avatargpt.face.instructions.score_tokens import ScoreTokens
-from avatargpt.face.instructions.scores import filled
+from avatargpt.face.instructions.score_tokens import LongTokens, ScoreTokens
 from avatargpt.language.face.counts import as_fast, counted
-from avatargpt.language.face.seconds import LongTokens, Shortened, shortened
+from avatargpt.language.face.scores import filled
+from avatargpt.language.face.seconds import Shortened, shortened
 from avatargpt.language.face.typed import worded
 from avatargpt.model.folder import load_network, remove_network, save_network
 from instruct_data.face.score import Score, mirror_words
@@ -86,7 +86,7 @@ class InstructionParser:
         Token by token the likeliest field that the grammar allows is chosen, all its values together, then the
         likeliest of these. Beside this reading `samples` more are drawn, of the instruction and of each of its other
         `wordings`, and the one is taken that all agree with most (`face.instructions.consensus`). Where a length is
-        wanted, a rule has each of them fill it first (`face.instructions.scores.filled`). The same instruction is
+        wanted, a rule has each of them fill it first (`language.face.scores.filled`). The same instruction is
         always read alike. Seconds beyond those of the instructions to learn from are divided and multiplied again, by
         a rule (`avatargpt.language.face.seconds`), and so are counts beyond those (`avatargpt.language.face.counts`).
 

@@ -11,9 +11,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
-from avatargpt.face.instructions.scores import TAIL, held
 from avatargpt.language.face.parts import clauses
 from avatargpt.language.face.regular import regular
+from avatargpt.language.face.scores import TAIL, held
 from avatargpt.language.face.seconds import in_long_seconds
 from avatargpt.language.numbers import NUMBER, UNIT, value
 from instruct_data.face.actions import actions

@@ -12,12 +12,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from itertools import groupby
 
-from avatargpt.face.instructions.scores import held
 from avatargpt.language.face.parts import denies, spans
+from avatargpt.language.face.scores import check_length, held
 from avatargpt.language.face.seconds import named_seconds
 from avatargpt.language.numbers import NUMBER, UNIT, in_seconds, value
 from instruct_data.face.score import MAX_SECONDS, Emotion, Score
-from vqvae.errors import UserError
 
 FAINT = 0.05  # strength from which something grows and to which it fades
 REST = 1.0  # s that the feeling at the end is held, where nobody says how long the clip is
@@ -140,8 +139,7 @@ def _changed(score: Score, names: Sequence[str], clause: str, after: str, fixed:
         until = max(until, begin + SHORTEST)
     by = 0.0 if fixed else max(until + (REST if said else HELD) - stop, 0.0)
     length, stop = round(score.length + by, 3), stop + by
-    if length > MAX_SECONDS:
-        raise UserError(f"facial instruction {score.text[:40]!r}: {length:g} s; accepted up to {MAX_SECONDS:g}")
+    check_length(score.text, length)
     until = min(until, stop)
     lines = [replace(f, start=begin, end=until, to=to) for f, to in _lines(steps, before[-1:], clause)]
     rest = [replace(f, intensity=f.to, start=until, end=stop, to=None) for f in lines

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 MOST_PLAIN = 60  # characters of an instruction that says no more than that something is kept back
+# Narrower than `extent._OF`; the trained parser to come takes both over.
 _CLIP = r"(?: of (?:it|(?:the|this) (?:clip|speech|video|sentence)))?"
 _MIDDLE = re.compile(rf"^\s*(?:in|at|around) the middle{_CLIP},", re.I)  # a time, not the inner brows
 _AROUND = re.compile(  # turns the head; told a length, readers are bored
@@ -18,6 +19,7 @@ _RAPID = re.compile(  # more than once
     r"|\b(?:rapid|fast|quick)(?:ly)? blinking\b|\b(?:rapidly|quickly) blinks?\b",
     re.I,
 )
+# Other words than `counts._COUNTED`; the trained parser to come takes both over.
 _COUNTED = re.compile(
     r"\d|\b(?:once|twice|thrice|times|double|triple|several|few|couple|every|dozen"
     r"|one|two|three|four|five|six|seven|eight|nine|ten)\b",

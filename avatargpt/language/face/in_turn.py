@@ -12,10 +12,10 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from avatargpt.face.instructions.scores import TAIL, fitted
 from avatargpt.language.face.gradual import NEUTRAL, is_gradual
 from avatargpt.language.face.parts import denies
 from avatargpt.language.face.regular import says_every
+from avatargpt.language.face.scores import TAIL, check_length, fitted
 from avatargpt.language.face.seconds import named_seconds
 from avatargpt.language.numbers import NUMBER, in_seconds
 from instruct_data.face.score import MAX_SECONDS, Emotion, Score
@@ -121,8 +121,7 @@ def _row(parts: list[_Part], text: str, seconds: float | None) -> Score:
     more = max((seconds - needed) / len(free), LEAST - FELT) if seconds is not None and free else 0.0
     takes = [t + more if p in free else t for p, t in zip(parts, takes, strict=True)]
     length = round(sum(takes) + (TAIL if last.acts else 0.0), 3)
-    if length > MAX_SECONDS:
-        raise UserError(f"facial instruction {text[:40]!r}: {length:g} s; accepted up to {MAX_SECONDS:g}")
+    check_length(text, length)
     starts = [round(sum(takes[:k]), 3) for k in range(len(parts))]
     if seconds is not None and starts[-1] >= seconds and all(p.said is not None or p.acts for p in parts):
         late = f"the last part would begin at {starts[-1]:g} s"

@@ -7,6 +7,13 @@ import re
 _CLAUSES = re.compile(r"\s*[;.!](?:\s+|$)|\s*,\s*(?:and\s+)?(?:then\s+)?|\s+(?:and then|and|then|while|but)\s+", re.I)
 _NOT = re.compile(r"\b(?:not|(?:do|must|should|ca|wo)n['\u2019]?t|no|never|nor|without|except|stop)\b", re.I)
 
+THEN, AND = ", then ", " and "  # between the actions of a description
+
+
+def listed(acts: str) -> list[str]:
+    """The actions of a description (`instruct_data.face.described`), and between two of them what joins these."""
+    return re.split(f"({THEN}|{AND})", acts)
+
 
 def denies(clause: str) -> bool:
     """Whether a clause says that something is not to be done: "don't blink", "without smiling"."""

@@ -11,8 +11,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from avatargpt.face.instructions.scores import held
 from avatargpt.language.face.parts import clauses, spans
+from avatargpt.language.face.scores import held
 from avatargpt.language.numbers import NUMBER, UNIT, in_seconds, value
 from instruct_data.face.score import MAX_SECONDS, Score
 from vqvae.errors import UserError

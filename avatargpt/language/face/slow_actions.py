@@ -12,9 +12,9 @@ from dataclasses import replace
 
 from avatargpt.language.face.gradual import ER, GRADUALLY, lasting, parts_of
 from avatargpt.language.face.parts import denies
+from avatargpt.language.face.scores import check_length
 from instruct_data.face.actions import actions
-from instruct_data.face.score import MAX_SECONDS, Event, Score
-from vqvae.errors import UserError
+from instruct_data.face.score import Event, Score
 
 RISE = 0.7  # of its time over which an action grows of which nobody says how long
 HOLD = 1.0  # s for which it is held then, where it is said
@@ -63,9 +63,7 @@ def _grown(score: Score, event: Event, said: float | None, fixed: bool) -> Score
         return _put(score, event, replace(event, rise=RISE), 0.0)
     lasts = event.duration if fixed else max(event.duration, said + HOLD)
     by = lasts - event.duration
-    if score.length + by > MAX_SECONDS:
-        length = f"{score.length + by:g} s"
-        raise UserError(f"facial instruction {score.text[:40]!r}: {length}; accepted up to {MAX_SECONDS:g}")
+    check_length(score.text, score.length + by)
     return _put(score, event, replace(event, duration=lasts, rise=min(said / lasts, 1.0)), by)
 
 

@@ -6,6 +6,7 @@ import re
 import unicodedata
 
 from avatargpt.language.face.idioms import known
+from avatargpt.language.plans.requests import hit_at_random
 
 _FIRST = 0x2600  # of the symbols that are taken for emoji; before it come arrows, signs and frames
 _LOOKS = re.compile("[\ufe00-\ufe0f\u200d\u20e3\U0001f3fb-\U0001f3ff\U0001f1e6-\U0001f1ff\u2640\u2642]")
@@ -39,8 +40,6 @@ def worded(text: str) -> str:
 
 def meaningless(text: str) -> bool:
     """Whether an instruction has no word: a number alone, or keys hit at random. A rule, see `hit_at_random`."""
-    from avatargpt.language.plans.requests import hit_at_random
-
     if re.fullmatch(r"[\d\s.,]+", text):
         return True
     words = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", worded(text))  # names of shapes are words, too

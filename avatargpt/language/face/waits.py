@@ -10,9 +10,10 @@ import re
 from collections.abc import Callable
 from dataclasses import replace
 
+from avatargpt.language.face.scores import check_length
 from avatargpt.language.face.seconds import named_seconds
 from avatargpt.language.numbers import NUMBER, UNIT, in_seconds, value
-from instruct_data.face.score import MAX_SECONDS, Score
+from instruct_data.face.score import Score
 from vqvae.errors import UserError
 
 SHORTEST = 2.0  # s that are left to the reader
@@ -65,8 +66,7 @@ def waited(text: str, read: Callable[[str, float | None], Score], seconds: float
     starts = [*(e.start for e in second.events), *(f.start for f in second.emotions)]
     later = ends + wait - min(starts, default=0.0)
     length = round(later + second.length, 3)
-    if length > MAX_SECONDS:
-        raise UserError(f"facial instruction {text[:40]!r}: {length:g} s; accepted up to {MAX_SECONDS:g}")
+    check_length(text, length)
     until = ends + wait if second.emotions else length
     felt = (replace(f, end=until) if f.end >= first.length - 0.5 else f for f in first.emotions)
     return Score(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Sequence
 
 from avatargpt.language.plans.people import GENDER_OF, PEOPLE, PRONOUNS, WORD, names
 from instruct_data.text.english import THIRD
@@ -28,6 +29,23 @@ def gender_of(text: str) -> str:
     """``he``, ``she`` or ``it`` by the pronouns of a plan, the commonest; empty without any."""
     counts = Counter(GENDER_OF[w] for w in WORD.findall(text.lower()) if w in GENDER_OF)
     return max(counts, key=lambda g: (counts[g], g)) if counts else ""
+
+
+def actor_of(texts: Sequence[str]) -> str:
+    """``he``, ``she`` or ``it`` by the subjects that texts begin with, else by all words; empty if they do not tell."""
+    subjects = [re.split(r" (?:\w+s|\w+ing)\b", t.strip(), maxsplit=1)[0] for t in texts if t.strip()]
+    return gender_of(" ".join(subjects)) or gender_of(" ".join(texts))
+
+
+def unmarked(text: str) -> str:
+    """A text without its marks."""
+    return re.sub(r"\{\^?\w+\}", " ", text)
+
+
+def bare(text: str, actor: str, step: bool = True) -> str:
+    """A text of any actor without person, case and punctuation, so that only what is done is compared."""
+    marked = neutral(text[:1].lower() + text[1:], actor, step)
+    return " ".join(re.findall(r"[a-z{}_]+", marked.lower().replace("{o_", "{")))
 
 
 def _subject(step: str) -> tuple[str, str]:

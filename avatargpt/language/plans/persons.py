@@ -33,7 +33,7 @@ _MOODS = {
     "grumpy": "grumpily", "old": "slowly", "elderly": "slowly", "frail": "slowly",
 }  # fmt: skip
 # what a mood rules out in the words of a step
-AGAINST = {
+_AGAINST = {
     "wearily": "happily excitedly cheerfully briskly energetically skips bounces sprints leaps dances joy",
     "sleepily": "happily excitedly cheerfully briskly energetically skips bounces sprints leaps joy",
     "sadly": "happily excitedly cheerfully merrily joyfully skips laughs laughing grins joy cheers",
@@ -69,6 +69,10 @@ class Person:
     def says(self, text: str, first: bool = False) -> str:
         """A text with marks in the words for this person; `first`: with the noun as subject."""
         return fill(text, self.gender, self.noun if first else "")
+
+    def refuses(self, step: str) -> bool:
+        """Whether the mood rules out a word of a step."""
+        return not set(_AGAINST.get(self.mood, "").split()).isdisjoint(re.findall(r"[a-z]+", step))
 
 
 def who(scene: str, known: dict[str, str], near: str = "he") -> Person:

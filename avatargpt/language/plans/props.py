@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from avatargpt.language.lemmas import lemma
 from avatargpt.language.lexical import lemmas
+from avatargpt.language.plans.marks import unmarked
 from avatargpt.language.plans.people import PEOPLE
-from avatargpt.planning.store import PlanLibrary
 from instruct_data.text.english import GERUND, THIRD
 
 if TYPE_CHECKING:
@@ -84,21 +85,14 @@ class Props:
     """Which words belong to which scene.
 
     Args:
-        library: whose texts say how common a word is.
+        plans: tasks and steps of every scene of the planning library; they say how common a word is.
         grounder: the sentence encoder, for words.
     """
 
-    def __init__(self, library: PlanLibrary, grounder: SentenceGrounder) -> None:
+    def __init__(self, plans: Sequence[Sequence[str]], grounder: SentenceGrounder) -> None:
         self.grounder = grounder
-        counts: Counter[str] = Counter()
-        scene_of_step = library.task_scene[library.step_task]
-        bags: dict[int, set[str]] = {}
-        for scene, text in [*zip(scene_of_step, library.steps, strict=True),
-                            *zip(library.task_scene, library.tasks, strict=True)]:  # fmt: skip
-            bags.setdefault(int(scene), set()).update(self._nouns(text))
-        for bag in bags.values():
-            counts.update(bag)
-        share = max(len(library.scenes), 1) / 2376
+        counts = Counter(noun for texts in plans for noun in {n for text in texts for n in self._nouns(text)})
+        share = max(len(plans), 1) / 2376
         self.common = {w for w, n in counts.items() if n >= max(3, COMMON * share)} | _BODY
         self._seen: dict[tuple[str, str], float] = {}
         self._words: dict[str, np.ndarray] = {}
@@ -111,7 +105,7 @@ class Props:
         """Words of a text that may be foreign to a scene; of tasks every content word, of steps the nouns."""
         nouns = self._nouns(text)
         if task:
-            plain = re.sub(r"\{\^?\w+\}", " ", text)
+            plain = unmarked(text)
             verbs = {v for v in lemmas(plain) if any(f in THIRD or f in GERUND for f in (v, v + "s"))}
             nouns |= set(lemmas(plain)) - verbs
         return sorted(w for w in nouns if w not in self.common and len(w) > 2)

@@ -8,8 +8,7 @@ import unicodedata
 from collections.abc import Mapping
 from functools import cache
 
-from avatargpt.model.text_encoder import sentence_model_folder
-from avatargpt.planning.parse import MAX_STEPS
+from avatargpt.resources import sentence_model_folder
 from instruct_data import registry
 from instruct_data.planning import PLANNING_TASKS, SEPARATOR, join_steps
 from vqvae.errors import UserError
@@ -17,8 +16,10 @@ from vqvae.errors import UserError
 MAX_WORDS = 200
 MAX_CHARACTERS = 2000
 MAX_ACTIVITIES = 50
+MAX_STEPS = 12  # of one activity
 _LATIN = 0.9  # share of the letters that must be Latin
 _WORD = re.compile(r"[^\W\d_]+")
+_SPOKEN = re.compile(r"[,'-]|[a-z0-9'-]*[a-z0-9][a-z0-9'-]*[,.]?", re.I)
 _UNSPEAKABLE = re.compile(r"^[b-df-hj-np-tv-xz]+$|[b-df-hj-np-tv-xz]{5}")
 _KEYS = ("qwertyuiop", "qwertzuiop", "azertyuiop", "asdfghjkl", "zxcvbnm", "yxcvbnm")
 _ENDINGS = ("s", "es", "ed", "d", "ing", "er", "ers", "ly")
@@ -86,6 +87,11 @@ def looks_english(text: str) -> bool:
     if not foreign and glue:
         return True
     return share >= (0.75 if foreign and glue < 0.2 else 0.5)
+
+
+def spoken(piece: str) -> bool:
+    """Whether a word piece is part of a word, or what binds words."""
+    return _SPOKEN.fullmatch(piece) is not None
 
 
 def hit_at_random(text: str) -> bool:

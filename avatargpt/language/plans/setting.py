@@ -11,7 +11,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from avatargpt.language.lexical import lemmas
-from avatargpt.language.plans.marks import neutral
+from avatargpt.language.plans.marks import neutral, unmarked
 from avatargpt.language.plans.people import PEOPLE
 from avatargpt.language.plans.persons import Person
 from avatargpt.language.plans.telling import with_manner
@@ -200,7 +200,7 @@ def origins(task: str, mood: str) -> list[str]:
 
 
 def _content(text: str) -> set[str]:
-    return set(lemmas(re.sub(r"\{\^?\w+\}", " ", text)))
+    return set(lemmas(unmarked(text)))
 
 
 def _gerund(clause: str) -> str:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
 from collections.abc import Sequence
 
 import numpy as np
 
+from avatargpt.language.captions import words_of
 from avatargpt.retrieval.exemplars import EXAMPLE_TOKENS, EXAMPLES
 from avatargpt.train.data.prepare import CYCLIC
 from instruct_data.augment import side_of
@@ -15,7 +15,6 @@ from instruct_data.mixture import clip_class
 from instruct_data.store import ClipCodes
 
 TRIES = 4  # candidates of which the one with the most words in common is taken: retrieval by caption does the same
-_WORDS = re.compile(r"[a-z]+")
 
 
 def base_id(name: str) -> str:
@@ -40,7 +39,7 @@ class Neighbours:
     def __init__(self, items: Sequence[ClipCodes], wrong: float = 0.12) -> None:
         self.items = [i for i in items if "+" not in i.action and i.source != "composed"]
         self.wrong = wrong
-        self._words = [frozenset(_WORDS.findall(" ".join(i.captions).lower())) for i in self.items]
+        self._words = [words_of(" ".join(i.captions)) for i in self.items]
         kinds: dict[tuple[str, str, str], list[int]] = defaultdict(list)
         classes: dict[str, list[int]] = defaultdict(list)
         self._of = [self._kind(i) for i in self.items]
@@ -65,7 +64,7 @@ class Neighbours:
             item: the clip to be generated. caption: the request, in the words of the prompt.
         """
         own = {base_id(item.id), *(base_id(str(p)) for p in item.extra.get("parts", ()))}
-        words = frozenset(_WORDS.findall(caption.lower()))
+        words = words_of(caption)
         if "+" in item.action:
             pools = [self._classes.get(part) for part in item.action.split("+")[:EXAMPLES]]
             if rng.random() < 0.2:  # a library does not know every clause

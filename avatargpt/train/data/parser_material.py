@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -13,7 +12,8 @@ from avatargpt.face.audio_model.conditioning import Grounder
 from avatargpt.face.instructions.network import MOST_TOKENS, seconds_left
 from avatargpt.face.instructions.parser import InstructionParser
 from avatargpt.face.instructions.sampling import MOST_WORDS, padded
-from avatargpt.face.instructions.scores import fitted
+from avatargpt.language.captions import bare
+from avatargpt.language.face.scores import fitted
 from avatargpt.train.data.parser_pairs import pairs_of
 from avatargpt.train.runtime import Share
 from instruct_data.face.score import MAX_SECONDS, Score
@@ -153,11 +153,6 @@ def material(
     said = named() if options.named_share else []
     groups = {**learnt, "reworded": others, "joined": free(pairs), "named": free(said)}
     return {**groups, "timed": free(timed), "composed": free(made)}, held
-
-
-def bare(text: str) -> str:
-    """A text without capitals, stops and double spaces."""
-    return " ".join(re.sub(r"[^\w\s]", " ", text.lower()).split())
 
 
 def _parted(scores: Sequence[Score], held: int) -> tuple[list[Score], list[Score]]:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
 
-from avatargpt.face.instructions.score_tokens import clock_times
+from avatargpt.language.face.clock import clock_times, says_when
 from instruct_data.face.actions import actions
 from instruct_data.face.compose import clash, clip_seconds, pick
 from instruct_data.face.score import Score, mirror_action
@@ -37,9 +36,6 @@ OTHER = (
 )  # fmt: skip
 PAUSE = 0.25  # s between two joined instructions
 FEELINGS_SHARE, WITH_SHARE = 0.15, 0.3  # of the joined: two feelings, a feeling and actions; the rest are all actions
-_OPEN = re.compile(
-    r"\d|second|\b(?:one|two|three|four|five|six|half|first|last|end|until|till|while|whole|all|again|then)\b", re.I
-)
 TOGETHER = 7  # events of a joined instruction at most
 LETTERS = 260  # of a joined instruction at most
 Join = Callable[[Score, Score, np.random.Generator], Score]
@@ -123,11 +119,11 @@ def pairs_of(written: Sequence[Score], count: int, rng: np.random.Generator) -> 
     action that lasts during others, either at a named second, one instruction twice or on both sides."""
     acts = [s for s in written if s.kind == "motion"]
     later = [s for s in acts if not clock_times(s.text)]  # may begin later than they would alone
-    plain = [s for s in acts if not _OPEN.search(s.text) and "return_to_neutral" not in {e.action for e in s.events}]
+    plain = [s for s in acts if not says_when(s.text) and "return_to_neutral" not in {e.action for e in s.events}]
     held = [s for s in plain if _holds(s)]
     even = [s for s in written if s.emotions and not s.events and len(s.text) < 90
             and all(f.start == 0 and f.end >= s.length for f in s.emotions)]  # fmt: skip
-    free = [s for s in even if not _OPEN.search(s.text)]
+    free = [s for s in even if not says_when(s.text)]
     rest = 1 - FEELINGS_SHARE - WITH_SHARE
     kinds: list[tuple[float, Join, list[Score], list[Score]]] = [
         (FEELINGS_SHARE, felt_in_turn, free, free), (WITH_SHARE, felt_meanwhile, even, acts),

@@ -36,8 +36,6 @@ _RIG = {
     "mouthFrown": {"mouth_lipCornerDepress_l": 0.5, "mouth_lipCornerDepress_r": 0.5},
 }  # fmt: skip
 """ARKit channel -> columns of the recorded rig and their shares."""
-PAIRED = tuple(i for name in _RIG for i in (INDEX[n] for n in expand(name)))
-"""Columns of the curves that recorded pairs say something about."""
 HELD_OUT = ("1114_2_04", "1114_3_15")
 CHOSEN_ON = {("1114_3_15", "rounding"): 0.5, ("1114_3_15", "jaw"): 0.5}
 """Held-out take, what is compared -> the share at its beginning on which numbers were chosen

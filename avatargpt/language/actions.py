@@ -54,18 +54,6 @@ _ACTIONS = (
 _NOISE = re.compile(r"without turning( \w+)?|no strength left|asks? for a turn|turn to speak|energy left|answer a call")
 _COMPILED = tuple((name, re.compile(pattern)) for name, pattern in _ACTIONS)
 ACTIONS = tuple(name for name, _ in _ACTIONS)
-SIDED = ("wave", "raise", "turn", "walk sideways")
-
-CLASSES = {
-    "bow": "bow", "bye": "wave", "byebye": "wave", "call": "call", "dance-short": "dance", "dash": "run",
-    "guide": "guide", "kick": "kick", "punch": "punch", "respond": "raise", "run": "run", "slash": "sword",
-    "walk": "walk", "walk-back": "walk back", "walk-left": "walk sideways", "walk-right": "walk sideways",
-    "raise-up-both-hands": "raise", "raise-up-left-hand": "raise", "raise-up-right-hand": "raise",
-    "walk-turn-left": "turn", "walk-turn-right": "turn", "wave-both-hands": "wave", "wave-left-hand": "wave",
-    "wave-right-hand": "wave",
-}  # fmt: skip
-"""The corpus' own action names -> the action a sentence about it should name."""
-
 _BOTH = re.compile(
     r"\bboth\b|\btwo (\w+ )?(hands|arms|palms)|left and (the )?right|(hands|arms) (up|overhead|in the air)"
     r"|the two (hands|arms)|\b(hands|arms)\b"
@@ -100,10 +88,3 @@ def _active_side(text: str) -> str:
         return "right" if rest.group(2) == "left" else "left"
     named = re.search(r"(left|right) (hand|arm)", text)
     return named.group(1) if named else ""
-
-
-def expected(action: str) -> tuple[str, str]:
-    """Corpus action name -> (action, side); side is "" where none matters."""
-    name = CLASSES[action]
-    side = next((s for s in ("left", "right", "both") if s in action.split("-")), "")
-    return name, {"byebye": "both", "respond": "left"}.get(action, side) if name in SIDED else ""
