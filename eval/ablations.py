@@ -17,18 +17,19 @@ from pathlib import Path
 from typing import Any
 
 from avatargpt import evaluation
+from avatargpt.config import resolve
 from avatargpt.evaluation import report
 from avatargpt.evaluation.face import driver_ablations, speech_face
 from avatargpt.face.audio_model.driver import Driver
 from avatargpt.model.text_encoder import SentenceGrounder
-from avatargpt.train.audio_model import train
-from avatargpt.train.runtime import Runtime, load_json, load_yaml
+from avatargpt.train.audio_model import DriverRecipe, train
+from avatargpt.train.runtime import Runtime, load_json
 from avatargpt.train.speech_data import corpus, expressions
-from avatargpt.train.speech_data.batches import Sampling
 from vqvae.errors import UserError
 
 HERE = Path(__file__).resolve().parent
-CONFIGS = HERE.parent / "configs" / "driver"
+CONFIGS = str(HERE.parent / "configs" / "driver" / "ablation_{}.yaml")
+"""Address of the configuration of each."""
 TRUNK = "look_ahead_2"  # hears, and was never told anything: what the text branches begin on
 GROUPS = {
     "text": (
@@ -104,18 +105,17 @@ class Ablations:
         done = out / "figures.json"
         if done.is_file():
             return dict(load_json(done))
-        path = CONFIGS / f"ablation_{name}.yaml"
-        config = load_yaml(path)
-        config["train"]["seed"] = seed
+        address = CONFIGS.format(name)
+        recipe = DriverRecipe.read(resolve(address, [f"train.seed={seed}"]), address)
         first = begins(name, seed)
         start = Driver.load(self.args.output / first) if first else None
-        driver = train(config, self.clips, self.told if start else [], out, self.runtime, start, where=str(path))
+        driver = train(recipe, self.clips, self.told if start else [], out, self.runtime, start, where=address)
         if self.runtime.world > 1 and not self.runtime.main:
             return {}
         voices = Path(str(self.args.speech).split(",")[0])
         found: dict[str, Any] = dict(speech_face.score(self.suite, driver, None, voices)["results"])
         if start:
-            found |= driver_ablations.directed(driver, self.material, Sampling(**config["train"].get("sampling", {})))
+            found |= driver_ablations.directed(driver, self.material, recipe.train.sampling)
         figures = {k: v["mean"] for k, v in found.items() if v["mean"] is not None and k != "drift"}
         report.write(done, figures | early(out / "log.jsonl"))
         return dict(load_json(done))
@@ -123,7 +123,7 @@ class Ablations:
 
 def results(runs: dict[str, list[dict[str, float]]], ablations: Ablations) -> dict[str, Any]:
     """What the results file holds: the recipe, every run's figures, and the comparisons."""
-    configs = {name: load_yaml(CONFIGS / f"ablation_{name}.yaml") for name in runs}
+    configs = {name: resolve(CONFIGS.format(name)) for name in runs}
     m = ablations.material
     data = {
         "speech_clips": {s: sum(c.split == s for c in ablations.clips) for s in ("train", "val")},

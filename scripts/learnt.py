@@ -15,18 +15,18 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from avatargpt.train.data.parser_material import Material, bare, material, with_mirrored
-from avatargpt.train.parser import read_scores
-from avatargpt.train.runtime import from_mapping, load_yaml
+from avatargpt.config import resolve
+from avatargpt.train.data.parser_material import bare, material, with_mirrored
+from avatargpt.train.parser import ParserRecipe, read_scores
 from vqvae.errors import UserError
 
 
-def learnt(texts: Path, configs: Sequence[Path]) -> Iterator[set[str]]:
+def learnt(texts: Path, configs: Sequence[str]) -> Iterator[set[str]]:
     """For each configuration the held-out texts of the corpus that are in its material.
 
     Args:
         texts: folder with train.jsonl and val.jsonl.
-        configs: YAML files of the reader stage.
+        configs: configurations of the parser stage, FILE or FILE:VARIANT.
 
     Raises:
         UserError: a file is missing or damaged.
@@ -35,21 +35,20 @@ def learnt(texts: Path, configs: Sequence[Path]) -> Iterator[set[str]]:
 
     written, corpus, apart = (read_scores([p]) for p in (OWN, texts / "train.jsonl", texts / "val.jsonl"))
     known = {bare(s.text): one.text for one in apart for s in with_mirrored([one])}
-    for path in configs:
-        options = from_mapping(Material, load_yaml(path).get("data"), f"{path}: data")
-        groups, _ = material(written, options, corpus)
+    for address in configs:
+        groups, _ = material(written, ParserRecipe.read(resolve(address), address).data, corpus)
         yield {known[b] for some in groups.values() for s in some if (b := bare(s.text)) in known}
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--texts", type=Path, required=True, help="folder of the corpus: train.jsonl, val.jsonl")
-    parser.add_argument("configs", type=Path, nargs="+", help="YAML of the reader stage")
+    parser.add_argument("configs", nargs="+", help="configurations of the parser stage, FILE or FILE:VARIANT")
     args = parser.parse_args()
     found: set[str] = set()
     try:
-        for path, some in zip(args.configs, learnt(args.texts, args.configs), strict=True):
-            print(f"{path.name}: {len(some)}", file=sys.stderr)
+        for address, some in zip(args.configs, learnt(args.texts, args.configs), strict=True):
+            print(f"{address}: {len(some)}", file=sys.stderr)
             found |= some
     except UserError as e:
         print(f"error: {e}", file=sys.stderr)

@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Literal, Self
 
 import numpy as np
 import torch
+from pydantic import model_validator
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -22,14 +23,13 @@ from avatargpt.export.face.landmarks import landmark_image
 from avatargpt.model.packing import read_part
 from vqvae.errors import UserError
 from vqvae.motion import atomic_write
+from vqvae.strict import Count, Strict
 
 FILE = "portrait.safetensors"
-SIZES = (32, 64, 96, 128, 192, 256)
 AT_ONCE = 16  # pictures made in one pass
 
 
-@dataclass(frozen=True)
-class PortraitShape:
+class PortraitShape(Strict):
     """Of the network.
 
     Attributes:
@@ -37,17 +37,17 @@ class PortraitShape:
             most `most`. heads: of the attention.
     """
 
-    size: int = 64
-    width: int = 24
-    most: int = 96
-    heads: int = 4
+    size: Literal[32, 64, 96, 128, 192, 256] = 64
+    width: Count = 24
+    most: Count = 96
+    heads: Count = 4
 
-    def __post_init__(self) -> None:
-        if self.size not in SIZES:
-            raise UserError(f"portrait: size {self.size}; accepted: {', '.join(map(str, SIZES))}")
-        if any(w < 4 or w % 4 for w in self.widths()) or self.heads < 1 or self.widths()[-1] % self.heads:
+    @model_validator(mode="after")
+    def _check_widths(self) -> Self:
+        if any(w % 4 for w in self.widths()) or self.widths()[-1] % self.heads:
             told = f"width {self.width}, most {self.most}, heads {self.heads}"
-            raise UserError(f"portrait: {told}; accepted: multiples of 4, heads that divide them")
+            raise UserError(f"{told}; accepted: multiples of 4, heads that divide them")
+        return self
 
     def widths(self) -> list[int]:
         """Channels at the whole size, a half, a quarter and an eighth of it."""
@@ -188,7 +188,7 @@ class Portrait:
         from safetensors.torch import save_file
 
         state = {k: v.contiguous() for k, v in self.network.state_dict().items()}
-        state["shape"] = torch.tensor(list(asdict(self.network.shape).values()))
+        state["shape"] = torch.tensor(list(self.network.shape.model_dump().values()))
         return atomic_write(Path(folder) / FILE, lambda p: save_file(state, p))
 
     @classmethod
@@ -201,7 +201,8 @@ class Portrait:
         from safetensors.torch import load_file
 
         def made(state: dict[str, Tensor]) -> Portrait:
-            network = PortraitNetwork(PortraitShape(*(int(x) for x in state.pop("shape"))))
+            fields = zip(PortraitShape.model_fields, state.pop("shape").tolist(), strict=True)
+            network = PortraitNetwork(PortraitShape.read(dict(fields), "shape"))
             network.load_state_dict(state)
             return cls(network)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import json
 import os
@@ -52,7 +51,7 @@ def save_network(
     state: dict[str, torch.Tensor] = {}
     for k, v in network.state_dict().items():
         state |= lowered(k, v.detach().cpu().contiguous(), None if k in PRECISE else dtype)
-    text = json.dumps({"version": version, **dataclasses.asdict(network.config)}, indent=1) + "\n"
+    text = json.dumps({"version": version, **network.config.model_dump()}, indent=1) + "\n"
     atomic_write(folder / f"{name}.safetensors", lambda p: save_file(state, p))
     return atomic_write(folder / f"{name}.json", lambda p: p.write_text(text, encoding="utf-8")).parent
 

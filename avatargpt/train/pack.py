@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
@@ -106,7 +105,7 @@ def mean_of(folders: str, load: Callable[[str], S], shares: str | None = None) -
 
     found = [load(f) for f in folders.split(",")]
     weights = parse_shares(shares, len(found))
-    shapes = [{k: v for k, v in asdict(one.network.config).items() if k not in LEARNT} for one in found]
+    shapes = [{k: v for k, v in one.network.config.model_dump().items() if k not in LEARNT} for one in found]
     if any(shape != shapes[-1] for shape in shapes):
         raise UserError(f"{folders}: of different shape; accepted: such as went on from one another")
     states = [one.network.state_dict() for one in found]

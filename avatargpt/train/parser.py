@@ -1,4 +1,4 @@
-"""The reader stage of `scripts/train.py`: facial instructions -> scores."""
+"""The parser stage of `scripts/train.py`: facial instructions -> scores."""
 
 from __future__ import annotations
 
@@ -7,24 +7,32 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch.nn import functional as F
 
+from avatargpt.config import resolve, save_resolved
 from avatargpt.face.audio_model.conditioning import Grounder
 from avatargpt.face.instructions.network import ParserConfig, ParserNetwork
 from avatargpt.face.instructions.parser import InstructionParser
 from avatargpt.face.instructions.sampling import MOST_WORDS
-from avatargpt.train.checkpoints import go_on, load_checkpoint, save_checkpoint
+from avatargpt.metrics.face_reading import reading_score
 from avatargpt.train.data.parser_material import Material, ParserBatches, ParserTraining, material, rows_of
-from avatargpt.train.log import Log
-from avatargpt.train.runtime import Runtime, check_keys, cosine, descend, from_mapping, load_yaml
+from avatargpt.train.loop import At, Parts, StageBase, run
+from avatargpt.train.runtime import Runtime
 from instruct_data.face.score import Score
 from vqvae.errors import UserError
+from vqvae.strict import Strict
 
-SECTIONS = ("data", "model", "train")
 TUNED = "tuned.layers."
 ADDS = ("out_proj.weight", "out_proj.bias", "linear2.weight", "linear2.bias")  # what a layer adds to its input
+
+
+class ParserRecipe(Strict):
+    """A configuration of the parser stage."""
+
+    data: Material = Material()
+    model: ParserConfig = ParserConfig()
+    train: ParserTraining = ParserTraining()
 
 
 def read_scores(paths: Sequence[Path]) -> list[Score]:
@@ -35,99 +43,114 @@ def read_scores(paths: Sequence[Path]) -> list[Score]:
 
 
 def parser_stage(args: argparse.Namespace) -> None:
-    """Train (or go on training) the reader of facial instructions."""
+    """Train (or go on training) the parser of facial instructions."""
     from avatargpt.face.instructions.parser import reading_grounder
     from instruct_data.face.corpus import OWN
 
+    recipe = ParserRecipe.read(resolve(args.config, args.set), str(args.config))
     runtime = Runtime.start(args.threads, args.device)
-    config, written = load_yaml(args.config), read_scores([OWN])
+    written = read_scores([OWN])
     texts = Path(args.texts) if args.texts else None
     corpus = read_scores([texts / "train.jsonl"]) if texts else []
     apart = read_scores([texts / "val.jsonl"]) if texts and (texts / "val.jsonl").is_file() else []
-    shape = from_mapping(ParserConfig, config.get("model"), f"{args.config}: model")
     start = Path(args.start) if args.start else None
-    grounder, out = reading_grounder(shape), Path(args.output)
-    train(config, written, out, runtime, grounder, args.until, str(args.config), start, corpus, apart)
+    grounder, out = reading_grounder(recipe.model), Path(args.output)
+    train(recipe, written, out, runtime, grounder, args.until, str(args.config), start, corpus, apart)
+
+
+class ParserStage(StageBase):
+    """A parser in training: see `avatargpt.train.loop.Stage`. What it keeps is the moving mean of the weights.
+
+    Attributes:
+        parser: the mean as it was last validated or saved.
+    """
+
+    def __init__(
+        self, recipe: ParserRecipe, written: Sequence[Score], runtime: Runtime, grounder: Grounder, where: str,
+        start: Path | None, corpus: Sequence[Score], apart: Sequence[Score],
+    ) -> None:  # fmt: skip
+        self.recipe, self.schedule, self.runtime, self.grounder = recipe, recipe.train, runtime, grounder
+        t = self.schedule
+        self.rows = runtime.share(t.batch, f"{where}: train")
+        torch.manual_seed(t.seed)
+        self.network = self.module = ParserNetwork(recipe.model).to(runtime.device).train()
+        self.parser = InstructionParser(ParserNetwork(recipe.model))
+        if start:
+            begin_with(self.network, start)
+        groups, held = material(written, recipe.data, corpus, apart)
+        both = zip(held, grounder.states([s.text for s in held]), strict=True)
+        self.held = [s for s, states in both if len(states) <= MOST_WORDS]
+        rows = {k: rows_of(v, self.parser, grounder, t.seed, k) for k, v in groups.items()}
+        self.batches = ParserBatches(rows, recipe.data.shares, t, self.network.begin, recipe.model.lengths)
+        self.identity = {"shape": recipe.model.model_dump()}
+        self.optimizer = torch.optim.AdamW(
+            self.network.parameters(), t.lr, (0.9, 0.98), weight_decay=t.weight_decay
+        )  # fmt: skip
+        self.mean = {k: v.detach().clone() for k, v in self.network.state_dict().items()}
+        self.right = torch.from_numpy(self.parser.tokens.neighbours(t.spread)).to(runtime.device)
+
+    def torch_seed(self, at: At) -> int:
+        return at.seed + at.step
+
+    def losses(self, module: Any, at: At) -> tuple[torch.Tensor, Parts]:
+        drawn = self.batches.draw(self.rows, at.step, [at.seed, at.rank] if at.rank else [at.seed])
+        states, words, before, kinds, following = (x.to(self.runtime.device) for x in drawn)
+        with self.runtime.autocast():
+            logits = module(states, words, before, kinds)
+        said = following >= 0
+        right, smoothing = self.right[following[said]], self.schedule.smoothing
+        loss = F.cross_entropy(logits.float()[said], right, label_smoothing=smoothing)
+        return loss, {"loss": loss}
+
+    def stepped(self, step: int) -> None:
+        decay = min(self.schedule.ema, step / (step + 10))
+        for k, v in self.network.state_dict().items():
+            self.mean[k].lerp_(v.detach(), 1 - decay)
+
+    def take_mean(self) -> InstructionParser:
+        """The parser with the mean of the weights so far."""
+        self.parser.network.load_state_dict({k: v.cpu() for k, v in self.mean.items()})
+        self.parser.network.eval()
+        return self.parser
+
+    def validate(self) -> dict[str, float]:
+        if not self.held:
+            return {}
+        texts, lengths = [s.text for s in self.held], [s.length for s in self.held]
+        return reading_score(self.take_mean().read(texts, self.grounder, 0, lengths), self.held)
+
+    def state(self) -> dict[str, Any]:
+        return {"mean": self.mean}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        self.mean = state["mean"]
+
+    def save(self, out: Path) -> None:
+        self.take_mean().save(out)
+        save_resolved(self.recipe, out)
 
 
 def train(
-    config: dict[str, Any], written: Sequence[Score], out: Path, runtime: Runtime, grounder: Grounder,
+    recipe: ParserRecipe, written: Sequence[Score], out: Path, runtime: Runtime, grounder: Grounder,
     until: int | None = None, where: str = "configuration", start: Path | None = None, corpus: Sequence[Score] = (),
     apart: Sequence[Score] = (),
 ) -> InstructionParser:  # fmt: skip
-    """Run or resume training in folder `out` (checkpoint.pt, log.jsonl, losses.png, and the reader so far).
+    """Run or resume training in folder `out` (checkpoint.pt, log.jsonl, losses.png, and the parser so far).
 
     Args:
         until: stop here with a checkpoint; the schedule stays that of all steps.
-        start: folder of a reader whose weights are begun with; of the shape of `config`, or of fewer layers or a
+        where: the configuration's name, for messages.
+        start: folder of a parser whose weights are begun with; of the shape of `recipe`, or of fewer layers or a
             lower rank.
         corpus: written instructions of a corpus, which may have a share and a kind of their own.
-        apart: held-out ones, whose words are not to be learnt from in any way (`reader_material.material`).
+        apart: held-out ones, whose words are not to be learnt from in any way (`parser_material.material`).
 
     Raises:
-        UserError: unknown keys or values in `config`, nothing to learn from, a damaged checkpoint, another shape.
+        UserError: nothing to learn from, a damaged checkpoint, another shape.
     """
-    from avatargpt.metrics.face_reading import reading_score
-    from avatargpt.train.plot import plot_log
-
-    check_keys(config, SECTIONS, where)
-    t = from_mapping(ParserTraining, config.get("train"), f"{where}: train")
-    options = from_mapping(Material, config.get("data"), f"{where}: data")
-    shape = from_mapping(ParserConfig, config.get("model"), f"{where}: model")
-    torch.manual_seed(t.seed)
-    network = ParserNetwork(shape).to(runtime.device).train()
-    parser = InstructionParser(ParserNetwork(shape))
-    if start:
-        begin_with(network, start)
-    groups, held = material(written, options, corpus, apart)
-    held = [s for s, states in zip(held, grounder.states([s.text for s in held]), strict=True)
-            if len(states) <= MOST_WORDS]  # fmt: skip
-    rows = {k: rows_of(v, parser, grounder, t.seed, k) for k, v in groups.items()}
-    batches = ParserBatches(rows, options.shares, t, network.begin, shape.lengths)
-    optimizer = torch.optim.AdamW(network.parameters(), t.lr, (0.9, 0.98), weight_decay=t.weight_decay)
-    mean = {k: v.detach().clone() for k, v in network.state_dict().items()}
-    step, last = 0, out / "checkpoint.pt"
-    saved = load_checkpoint(last, runtime.device, shape)
-    if saved:
-        step, mean = go_on(last, saved, network, optimizer), saved["mean"]
-    right = torch.from_numpy(parser.tokens.neighbours(t.spread)).to(runtime.device)
-    log = Log(out / "log.jsonl", runtime.main, t.steps, step)
-    totals: list[float] = []
-    stop = min(t.steps, until or t.steps)
-    while step < stop:
-        torch.manual_seed(t.seed + step)  # of dropout, so that a resumed run goes on as it would have
-        drawn = (x.to(runtime.device) for x in batches.draw(t.batch, step, [t.seed]))
-        states, words, before, kinds, left, following = drawn
-        with runtime.autocast():
-            logits = network(states, words, before, kinds, left)
-        said = following >= 0
-        loss = F.cross_entropy(logits.float()[said], right[following[said]], label_smoothing=t.smoothing)
-        rate = cosine(step, t.steps, t.warmup, t.lr, t.lr_floor)
-        descend(loss, network.parameters(), optimizer, 1.0, rate)
-        step += 1
-        decay = min(t.ema, step / (step + 10))
-        for k, v in network.state_dict().items():
-            mean[k].lerp_(v.detach(), 1 - decay)
-        totals.append(float(loss.detach()))
-        log.advance(loss)
-        if step % t.log_every == 0 or step == t.steps:
-            log(step=step, loss=float(np.mean(totals)))
-            totals = []
-        if step % t.val_every == 0 or step == t.steps:
-            parser.network.load_state_dict({k: v.cpu() for k, v in mean.items()})
-            parser.network.eval()
-            if held:
-                read = parser.read([s.text for s in held], grounder, 0, [s.length for s in held])
-                log(step=step, **reading_score(read, held))
-        if step % t.save_every == 0 or step == stop:
-            state = {"model": network.state_dict(), "optimizer": optimizer.state_dict(), "mean": mean, "step": step}
-            save_checkpoint(last, state, shape)
-    log.close()
-    parser.network.load_state_dict({k: v.cpu() for k, v in mean.items()})
-    parser.network.eval()
-    parser.save(out)
-    plot_log(out)
-    return parser
+    stage = ParserStage(recipe, written, runtime, grounder, where, start, corpus, apart)
+    run(stage, out, runtime, until)
+    return stage.take_mean()
 
 
 def begin_with(network: ParserNetwork, folder: Path) -> None:
@@ -155,7 +178,7 @@ def begin_with(network: ParserNetwork, folder: Path) -> None:
         if before is None:
             if name.endswith(ADDS):
                 value.zero_()
-            elif not name.startswith(("encoder.", "decoder.", "tuned.", "kinds", "left.")):
+            elif not name.startswith(("encoder.", "decoder.", "tuned.", "kinds")):
                 strange.append(name)
         elif before.shape == value.shape or (name.endswith((".up", ".down")) and _within(before, value)):
             if name.endswith(".up"):

@@ -4,30 +4,30 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
+from pydantic import Field
 from torch.nn import functional as F
 
+from avatargpt.config import Schedule, resolve, save_resolved
 from avatargpt.face.portrait import Portrait, PortraitNetwork, PortraitShape, as_tensor
-from avatargpt.train.checkpoints import INSTEAD, go_on, load_checkpoint, save_checkpoint
+from avatargpt.train.checkpoints import INSTEAD
 from avatargpt.train.data.portrait_clips import Take, filmed, rendered
-from avatargpt.train.log import Log
-from avatargpt.train.runtime import Runtime, check_keys, cosine, descend, from_mapping, load_yaml
+from avatargpt.train.loop import At, Parts, StageBase, run
+from avatargpt.train.runtime import Runtime
 from vqvae.errors import UserError
 from vqvae.motion import atomic_write
+from vqvae.strict import Count, Rate, Strict, Whole
 
-SECTIONS = ("data", "model", "train")
 HELD = 7  # seed that sets held-out people apart
 PICTURE = "portrait.png"
 EXACT = 1e-10  # least mean squared error that is told apart: 100 dB
 
 
-@dataclass
-class PortraitData:
+class PortraitData(Strict):
     """What `configs/train/portrait.yaml` may set under `data`.
 
     Attributes:
@@ -35,48 +35,54 @@ class PortraitData:
             many frames only validate.
     """
 
-    people: int = 120
-    frames: int = 24
-    held: int = 8
-    held_frames: int = 24
+    people: Count = 120
+    frames: Annotated[int, Field(ge=2)] = 24
+    held: Whole = 8
+    held_frames: Whole = 24
 
 
-@dataclass
-class PortraitTraining:
+class PortraitTraining(Schedule):
     """What `configs/train/portrait.yaml` may set under `train`.
 
     Attributes:
         near: how much more pixels around landmarks count. edges: weight of the differences of neighbouring pixels.
     """
 
-    steps: int = 2000
-    batch: int = 12
-    lr: float = 1.0e-3
-    lr_floor: float = 1.0e-5
-    warmup: int = 50
-    near: float = 3.0
-    edges: float = 1.0
-    seed: int = 0
-    log_every: int = 25
-    val_every: int = 500
-    save_every: int = 250
+    steps: Count = 2000
+    batch: Count = 12
+    lr: Rate = 1.0e-3
+    lr_floor: Rate = 1.0e-5
+    warmup: Whole = 50
+    weight_decay: Rate = 0.01
+    clip: Rate = 1.0
+    near: Rate = 3.0
+    edges: Rate = 1.0
+    log_every: Count = 25
+    save_every: Count = 250
+    val_every: Count = 500
+
+
+class PortraitRecipe(Strict):
+    """A configuration of the portrait stage."""
+
+    data: PortraitData = PortraitData()
+    model: PortraitShape = PortraitShape()
+    train: PortraitTraining = PortraitTraining()
 
 
 def portrait_stage(args: argparse.Namespace) -> None:
     """Train a picture of a face to be moved by landmarks."""
+    recipe = PortraitRecipe.read(resolve(args.config, args.set), str(args.config))
     runtime = Runtime.start(args.threads, args.device)
-    config = load_yaml(args.config)
-    check_keys(config, SECTIONS, str(args.config))
-    data = from_mapping(PortraitData, config.get("data"), f"{args.config}: data")
-    shape = from_mapping(PortraitShape, config.get("model"), f"{args.config}: model")
+    data, size = recipe.data, recipe.model.size
     if args.clips:
-        takes = filmed(Path(args.clips), shape.size)
+        takes = filmed(Path(args.clips), size)
         cuts = [max(len(t.frames) - data.held_frames, 2) for t in takes]
         rest = [t.part(slice(c, None)) for t, c in zip(takes, cuts, strict=True)]
         groups = [t.part(slice(c)) for t, c in zip(takes, cuts, strict=True)], [t for t in rest if len(t.frames) > 1]
     else:
-        groups = (rendered(data.people, data.frames, shape.size, 0), rendered(data.held, data.frames, shape.size, HELD))
-    train(config, *groups, Path(args.output), runtime, args.until, str(args.config))
+        groups = (rendered(data.people, data.frames, size, 0), rendered(data.held, data.frames, size, HELD))
+    train(recipe, *groups, Path(args.output), runtime, args.until, str(args.config))
 
 
 def loss_of(made: torch.Tensor, true: torch.Tensor, lines: torch.Tensor, near: float, edges: float) -> torch.Tensor:
@@ -140,69 +146,72 @@ def sheet(network: PortraitNetwork, takes: Sequence[Take], path: Path, device: t
     atomic_write(path, lambda p: Image.fromarray(np.concatenate([r[:, :width] for r in rows], 0)).save(p, format="PNG"))
 
 
-def _check_seen(path: Path, before: dict[str, int], now: dict[str, int]) -> None:
-    """Refuse to go on with other pictures (take -> frames) than those of the checkpoint."""
-    other = [k for k in {**before, **now} if before.get(k) != now.get(k)]
-    if other:
-        told = f"{other[0]}: {before.get(other[0], 0)} frames, now {now.get(other[0], 0)}"
-        raise UserError(f"{path}: taught on other pictures ({told}); {INSTEAD}")
+class PortraitStage(StageBase):
+    """A portrait in training: see `avatargpt.train.loop.Stage`."""
+
+    def __init__(
+        self, recipe: PortraitRecipe, takes: Sequence[Take], held: Sequence[Take], out: Path, runtime: Runtime,
+        where: str,
+    ) -> None:  # fmt: skip
+        self.recipe, self.schedule, self.held, self.out, self.runtime = recipe, recipe.train, held, out, runtime
+        t = self.schedule
+        self.takes = [x for x in takes if len(x.frames) > 1]
+        if not self.takes:
+            raise UserError(f"{where}: nobody with two pictures to learn from")
+        self.rows = runtime.share(t.batch, f"{where}: train")
+        self.seen = {x.name: len(x.frames) for x in self.takes}
+        self.identity = {"shape": recipe.model.model_dump()}
+        torch.manual_seed(t.seed)
+        self.network = self.module = PortraitNetwork(recipe.model).to(runtime.device).train()
+        self.optimizer = torch.optim.AdamW(self.network.parameters(), t.lr, weight_decay=t.weight_decay)
+
+    def losses(self, module: Any, at: At) -> tuple[torch.Tensor, Parts]:
+        drawn = draw(self.takes, self.rows, [at.seed, at.step, at.rank])
+        first, lines, true = (as_tensor(x).to(self.runtime.device) for x in drawn)
+        with self.runtime.autocast():
+            made = module(first, lines)
+        loss = loss_of(made.float(), true, lines, self.schedule.near, self.schedule.edges)
+        return loss, {"loss": loss}
+
+    def validate(self) -> dict[str, float]:
+        if not self.held:
+            return {}
+        found = measured(self.network.eval(), self.held, self.runtime.device)
+        if self.runtime.main:
+            sheet(self.network, self.held, self.out / PICTURE, self.runtime.device)
+        self.network.train()
+        return found
+
+    def state(self) -> dict[str, Any]:
+        return {"seen": self.seen}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Raises UserError: it was trained on other pictures (take -> frames)."""
+        before, now = state.get("seen", self.seen), self.seen
+        other = next((k for k in {**before, **now} if before.get(k) != now.get(k)), None)
+        if other is not None:
+            told = f"{other}: {before.get(other, 0)} frames, now {now.get(other, 0)}"
+            raise UserError(f"{self.out}: taught on other pictures ({told}); {INSTEAD}")
+
+    def save(self, out: Path) -> None:
+        Portrait(self.network).save(out)
+        self.network.train()
+        save_resolved(self.recipe, out)
 
 
 def train(
-    config: dict[str, Any], takes: Sequence[Take], held: Sequence[Take], out: Path, runtime: Runtime,
+    recipe: PortraitRecipe, takes: Sequence[Take], held: Sequence[Take], out: Path, runtime: Runtime,
     until: int | None = None, where: str = "configuration",
-) -> Portrait:
+) -> Portrait:  # fmt: skip
     """Run or resume training in folder `out`: checkpoint.pt, log.jsonl, losses.png, portrait.png, portrait.safetensors.
 
     Args:
         until: stop here with a checkpoint; the schedule stays that of all steps.
+        where: the configuration's name, for messages.
 
     Raises:
-        UserError: unknown keys or values in `config`, no person with two frames, a damaged checkpoint, or one that was
-            taught on other pictures.
+        UserError: no person with two frames, a damaged checkpoint, or one that was trained on other pictures.
     """
-    from avatargpt.train.plot import plot_log
-
-    check_keys(config, SECTIONS, where)
-    t = from_mapping(PortraitTraining, config.get("train"), f"{where}: train")
-    shape = from_mapping(PortraitShape, config.get("model"), f"{where}: model")
-    takes = [x for x in takes if len(x.frames) > 1]
-    if not takes:
-        raise UserError(f"{where}: nobody with two pictures to learn from")
-    torch.manual_seed(t.seed)
-    network = PortraitNetwork(shape).to(runtime.device).train()
-    optimizer = torch.optim.AdamW(network.parameters(), t.lr, weight_decay=0.01)
-    last = out / "checkpoint.pt"
-    saved = load_checkpoint(last, runtime.device, shape)
-    seen = {x.name: len(x.frames) for x in takes}
-    if saved:
-        _check_seen(last, saved.get("seen", seen), seen)
-    step = go_on(last, saved, network, optimizer) if saved else 0
-    log = Log(out / "log.jsonl", runtime.main, t.steps, step)
-    totals: list[float] = []
-    stop = min(t.steps, until or t.steps)
-    while step < stop:
-        first, lines, true = (as_tensor(x).to(runtime.device) for x in draw(takes, t.batch, [t.seed, step]))
-        with runtime.autocast():
-            made = network(first, lines)
-        loss = loss_of(made.float(), true, lines, t.near, t.edges)
-        rate = cosine(step, t.steps, t.warmup, t.lr, t.lr_floor)
-        descend(loss, network.parameters(), optimizer, 1.0, rate)
-        step += 1
-        totals.append(float(loss.detach()))
-        log.advance(loss)
-        if step % t.log_every == 0 or step == t.steps:
-            log(step=step, loss=float(np.mean(totals)))
-            totals = []
-        if held and (step % t.val_every == 0 or step == t.steps):
-            log(step=step, **measured(network.eval(), held, runtime.device))
-            sheet(network, held, out / PICTURE, runtime.device)
-            network.train()
-        if step % t.save_every == 0 or step == stop:
-            state = {"model": network.state_dict(), "optimizer": optimizer.state_dict(), "step": step, "seen": seen}
-            save_checkpoint(last, state, shape)
-    log.close()
-    portrait = Portrait(network.cpu())
-    portrait.save(out)
-    plot_log(out)
-    return portrait
+    stage = PortraitStage(recipe, takes, held, out, runtime, where)
+    run(stage, out, runtime, until)
+    return Portrait(stage.network.cpu())

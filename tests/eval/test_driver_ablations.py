@@ -9,14 +9,13 @@ import numpy as np
 import pytest
 import torch
 
+from avatargpt.config import resolve
 from avatargpt.evaluation.face import driver_ablations
 from avatargpt.evaluation.face.driver_ablations import Material, compared, directed
 from avatargpt.face.audio_model.driver import Driver
 from avatargpt.face.audio_model.network import DriverConfig, DriverNetwork
-from avatargpt.train.audio_model import FRESH, DriverTraining
-from avatargpt.train.runtime import from_mapping, load_yaml
+from avatargpt.train.audio_model import DriverRecipe
 from avatargpt.train.speech_data.batches import Sampling
-from avatargpt.train.speech_data.losses import DriverLosses
 from instruct_data.face.score import Emotion, Event, Score
 from tests.speech.conftest import Words, clip
 
@@ -47,14 +46,9 @@ def test_every_configuration_is_trained_on_equal_terms(ablations: ModuleType) ->
     for group in ablations.GROUPS.values():
         rows = []
         for name in group:
-            config = load_yaml(ROOT / "configs" / "driver" / f"ablation_{name}.yaml")
-            t = from_mapping(DriverTraining, config["train"], name)
-            from_mapping(DriverConfig, config["model"], name)
-            from_mapping(DriverLosses, t.losses, name)
-            from_mapping(Sampling, t.sampling, name)
-            assert t.fresh in FRESH and (t.fresh == "text") == (name in ablations.GROUPS["text"])
-            share = t.sampling.get("directed")
-            rows.append((t.steps, t.batch, t.window, t.lr, t.warmup, share))
+            t = DriverRecipe.read(resolve(ablations.CONFIGS.format(name)), name).train
+            assert (t.fresh == "text") == (name in ablations.GROUPS["text"])
+            rows.append((t.steps, t.batch, t.window, t.lr, t.warmup, t.sampling.directed))
         assert len(set(rows)) == 1
 
 

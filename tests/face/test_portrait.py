@@ -170,7 +170,7 @@ def test_mistakes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     config = tmp_path / "p.yaml"
     config.write_text("model: {size: 65}\n")
     assert main(["portrait", "--config", str(config), "-o", str(tmp_path / "x")]) == 2
-    assert "size 65" in capsys.readouterr().err
+    assert "size: 65; accepted: 32, 64" in capsys.readouterr().err
     config.write_text("model: {size: 32, width: 6}\n")
     assert main(["portrait", "--config", str(config), "-o", str(tmp_path / "x")]) == 2
     assert "width 6" in capsys.readouterr().err and not (tmp_path / "x").exists()

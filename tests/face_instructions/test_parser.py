@@ -1,5 +1,6 @@
 """Scores as tokens and back, the reader's grammar and readings, and what the driver is told."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -8,9 +9,9 @@ import torch
 
 from avatargpt.face.audio_model.driver import Driver
 from avatargpt.face.instructions.decoding import Decoding
-from avatargpt.face.instructions.network import ParserConfig, ParserNetwork, seconds_left
+from avatargpt.face.instructions.network import ParserConfig, ParserNetwork
 from avatargpt.face.instructions.parser import InstructionParser, wordings
-from avatargpt.face.instructions.score_tokens import START, Clock, ScoreTokens, lasting
+from avatargpt.face.instructions.score_tokens import ScoreTokens, lasting
 from avatargpt.face.performer import FacePerformer
 from avatargpt.language.face.clock import clock_times
 from avatargpt.language.face.scores import spread
@@ -57,21 +58,6 @@ def test_what_lasts_during_other_actions() -> None:
     assert back.events[0].end == pytest.approx(back.events[2].end) and back.events[1].start == pytest.approx(0.6)
 
 
-def test_a_clock_follows_what_is_written() -> None:
-    tokens = ScoreTokens()
-    for score in [*own(200), *timed_instructions(50, 5)]:
-        row = tokens.encode(score)
-        back, left = tokens.decode(row, score.text), seconds_left(row, 20.0, tokens)
-        told = [20 - left[k + 1] for k, t in enumerate(row) if tokens.kind[t] in START]
-        assert told == pytest.approx([x.start for x in (*back.emotions, *back.events)], abs=2e-3), score.text
-        ends = [e.end for e in back.events]
-        assert not ends or any(20 - left[-1] == pytest.approx(end, abs=2e-3) for end in ends)
-    clock = Clock(tokens)
-    for token in tokens.encode(Score(6.0, (Event("smile", 0.5, 2.0), Event("nod", 3.0, 1.0)))):
-        clock.step(token)
-    assert clock.now == pytest.approx(4.0)
-
-
 def test_near_values_share_what_is_right() -> None:
     tokens = ScoreTokens()
     near = tokens.neighbours(0.7)
@@ -114,6 +100,17 @@ def test_a_damaged_or_missing_reader(tmp_path: Path) -> None:
     small().save(tmp_path)
     (tmp_path / "reader.safetensors").write_bytes(b"x" * 100)
     with pytest.raises(UserError, match="not a reader"):
+        InstructionParser.load(tmp_path)
+
+
+def test_folders_of_before_are_read_unless_their_reader_counted_down(tmp_path: Path) -> None:
+    small().save(tmp_path)
+    about = json.loads((tmp_path / "reader.json").read_text())
+    for counts in (False, True):
+        (tmp_path / "reader.json").write_text(json.dumps({**about, "countdown": counts}))
+        if not counts:
+            assert InstructionParser.load(tmp_path).network.config == small().network.config
+    with pytest.raises(UserError, match="not a reader of this version .*unknown key 'countdown'"):
         InstructionParser.load(tmp_path)
 
 
@@ -163,61 +160,6 @@ def test_token_by_token_the_decoder_says_what_it_says_at_once() -> None:
             assert torch.allclose(decoding.step(tokens[left, t]), wanted[left, t], atol=1e-5)
 
 
-def counting() -> ParserNetwork:
-    torch.manual_seed(4)
-    shape = ParserConfig(width=16, hidden=24, heads=2, decoder=2, layers=[6], rank=0, lengths=True, countdown=True)
-    return ParserNetwork(shape).eval()
-
-
-def test_what_is_left_of_a_wanted_length_counts() -> None:
-    network = counting()
-    states, words, tokens = torch.randn(2, 5, 384), torch.ones(2, 5), torch.randint(0, 40, (2, 6))
-    left = torch.stack((torch.linspace(5, 0.3, 6), torch.full((6,), torch.nan)))
-    with torch.inference_mode():
-        read = network.encode(states, words)
-        plain = network.decode(read, words, tokens)
-        assert torch.equal(plain, network.decode(read, words, tokens, left))  # before it learnt to
-        assert network.left is not None
-        torch.nn.init.normal_(network.left.weight)
-        torch.nn.init.normal_(network.left.bias)
-        told = network.decode(read, words, tokens, left)
-        assert torch.equal(told[1], plain[1]) and (told[0] - plain[0]).abs().min(1).values.max() > 1e-4
-        other = network.decode(read, words, tokens, left + torch.tensor([0, 0, 0, 0.1, 0, 0]))
-        assert torch.equal(other[0, :3], told[0, :3]) and not torch.equal(other[0, 3:], told[0, 3:])
-        far = network.decode(read, words, tokens, left + 100)
-        assert torch.equal(far, network.decode(read, words, tokens, left * 0 + 30))
-        decoding = Decoding(network, read, words, torch.tensor([0, 1]))
-        for t in range(6):
-            assert torch.allclose(decoding.step(tokens[:, t], left[:, t]), told[:, t], atol=1e-5)
-    with pytest.raises(UserError, match="countdown without lengths"):
-        ParserConfig(countdown=True)
-
-
-@torch.inference_mode()
-def test_a_reader_is_told_what_is_left_as_it_writes(monkeypatch: pytest.MonkeyPatch) -> None:
-    parser, step = InstructionParser(counting()), Decoding.step
-    said: list[tuple[list[int], list[float] | None]] = []
-
-    def watched(self: Decoding, tokens: torch.Tensor, left: torch.Tensor | None = None) -> torch.Tensor:
-        said.append((tokens.tolist(), None if left is None else left.tolist()))
-        return step(self, tokens, left)
-
-    monkeypatch.setattr(Decoding, "step", watched)
-    states = Words().states(["smile, then nod"])
-    row = parser.readings[0].likeliest(states[0], 7.5)
-    wanted = seconds_left(row, 7.5, parser.tokens)
-    assert [left for _, left in said] == [pytest.approx([x]) for x in wanted] and len(said) == len(row)
-    said.clear()
-    rows = parser.readings[0].drawn(states, 7.5, 3)[0]
-    drawn = [[x for _, left in said for x in left or ()]]
-    assert rows and sorted(drawn[0])[-3:] == [7.5] * 3
-    ends = [round(seconds_left(r, 7.5, parser.tokens)[-1], 4) for r in rows]
-    assert set(ends) <= {round(x, 4) for x in drawn[0]}
-    said.clear()
-    parser.readings[0].drawn(states, None, 1)
-    assert all(left is None for _, left in said)
-
-
 def test_several_readers_are_asked_alike(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     torch.manual_seed(2)
     wider = ParserNetwork(ParserConfig(width=24, hidden=16, heads=2, decoder=1, layers=[6], rank=0))
@@ -253,10 +195,10 @@ def test_a_wanted_length_is_told_to_a_reader_that_learnt_to_heed_it(
     parser, firsts = small(learnt), set[int]()
     step = Decoding.step
 
-    def watched(self: Decoding, tokens: torch.Tensor, left: torch.Tensor | None = None) -> torch.Tensor:
+    def watched(self: Decoding, tokens: torch.Tensor) -> torch.Tensor:
         if not self._length:
             firsts.update(tokens.tolist())
-        return step(self, tokens, left)
+        return step(self, tokens)
 
     monkeypatch.setattr(Decoding, "step", watched)
     parser.read(["smile, then nod"], Words(), 2, [7.4])

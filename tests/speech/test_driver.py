@@ -283,7 +283,7 @@ def test_progress_and_rates(driver: Driver) -> None:
 @pytest.mark.parametrize("options", [{"gates": "shut"}, {"inject": 3}, {"inject": 0}, {"slow": -1.0}])
 def test_shapes_that_could_not_hear_the_text(options: dict[str, object]) -> None:
     with pytest.raises(UserError, match="accepted"):
-        DriverNetwork(DriverConfig(**{"width": 8, "hidden": 8, "dilations": [1, 2], "inject": 1, **options}))  # type: ignore[arg-type]
+        DriverConfig.read({"width": 8, "hidden": 8, "dilations": [1, 2], "inject": 1, **options}, "model")
 
 
 def test_mistakes(driver: Driver) -> None:

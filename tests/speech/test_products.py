@@ -38,7 +38,7 @@ def test_a_packaged_driver_multiplies_with_what_its_folder_holds(
     tmp_path: Path, width: int, hidden: int, eight: bool
 ) -> None:  # fmt: skip
     torch.manual_seed(1)
-    driver, sound = Driver(DriverNetwork(DriverConfig(width, hidden, slow=1.0))), voice(2.0)
+    driver, sound = Driver(DriverNetwork(DriverConfig(width=width, hidden=hidden, slow=1.0))), voice(2.0)
     for one in (driver.network.curves, driver.network.paired):
         one.bias.data.fill_(0.3)
     driver.save(tmp_path / "full")

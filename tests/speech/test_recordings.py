@@ -188,9 +188,8 @@ def test_sources_have_their_shares() -> None:
     assert weights is not None
     assert weights[5] == pytest.approx(0.5) and weights[4] == pytest.approx(0.2)
     assert weights[:4].sum() == pytest.approx(0.3)
-    for wrong in ({"stamps": 0.8, "lj": 0.4}, {"stamps": -0.1}):
-        with pytest.raises(UserError, match="parts of 1"):
-            Batches(clips, sampling=Sampling(shares=wrong))
+    with pytest.raises(UserError, match="parts of 1"):
+        Batches(clips, sampling=Sampling(shares={"stamps": 0.8, "lj": 0.4}))
     with pytest.raises(UserError, match="no clips of 'nobody'.* espeak, lj, stamps"):
         Batches(clips, sampling=Sampling(shares={"nobody": 0.1}))
 

@@ -1,6 +1,5 @@
 """The driver's text branches: begun anew, trained alone, told word by word."""
 
-import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -11,11 +10,10 @@ from avatargpt.face.audio_model.conditioning import Clause, Direction, Feeling
 from avatargpt.face.audio_model.driver import Driver
 from avatargpt.face.audio_model.network import DriverConfig
 from avatargpt.signals.audio import RATE
-from avatargpt.train.audio_model import train
 from avatargpt.train.runtime import Runtime
 from avatargpt.train.speech_data.expressions import ExpressionClip
 from tests.speech.conftest import Words, together, voice
-from tests.speech.test_training import CONFIG, clips, expression, no_pictures
+from tests.speech.test_training import CONFIG, clips, expression, no_pictures, train
 from vqvae.errors import UserError
 
 __all__ = ["no_pictures"]
@@ -27,7 +25,7 @@ def test_text_branches_begin_anew_and_the_rest_goes_on(tmp_path: Path) -> None:
     before = {k: v.clone() for k, v in heard.network.state_dict().items()}
     config = {"model": {"gates": "open"}, "train": {**CONFIG["train"], "steps": 1, "lr": 0.0, "fresh": "text"}}
     after = train(config, clips(), [], tmp_path / "fresh", runtime, heard).network
-    assert after.config == dataclasses.replace(DriverConfig(**CONFIG["model"]), gates="open")
+    assert after.config == DriverConfig(**CONFIG["model"], gates="open")
     assert before["emotion.gate.weight"].abs().max() == 0 < after.state_dict()["emotion.gate.weight"].abs().max()
     for name, value in after.state_dict().items():
         text = name.startswith(("emotion.", "motion."))

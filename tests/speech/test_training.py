@@ -1,5 +1,6 @@
 import dataclasses
 from pathlib import Path
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -10,11 +11,11 @@ from avatargpt.face.audio_model.driver import Driver
 from avatargpt.face.audio_model.network import DriverConfig, DriverNetwork, Said
 from avatargpt.face.audio_model.speaking import PAIRED
 from avatargpt.signals.phones import INDEX as INDEX_OF
-from avatargpt.train.audio_model import train
+from avatargpt.train import audio_model
 from avatargpt.train.pack import mean_of
 from avatargpt.train.runtime import Runtime
 from avatargpt.train.speech_data import corpus, expressions
-from avatargpt.train.speech_data.batches import SILENT, Batches, Sampling, stand_in
+from avatargpt.train.speech_data.batches import Batches, Sampling, Silent, stand_in
 from avatargpt.train.speech_data.expressions import ExpressionClip, compose
 from avatargpt.train.speech_data.losses import ACTION_UNITS, DriverLosses, channel_scale, driver_losses
 from tests.speech.conftest import Words, clip
@@ -30,7 +31,12 @@ CONFIG = {
 @pytest.fixture(autouse=True)
 def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
     """Drawing the losses takes longer than the training here, and is tested with the tokenizer."""
-    monkeypatch.setattr("avatargpt.train.plot.plot_log", lambda out: None)
+    monkeypatch.setattr("avatargpt.train.loop.plot_log", lambda out: None)
+
+
+def train(config: dict[str, Any], *given: Any, **options: Any) -> Driver:
+    """A driver trained by a configuration as a file holds it."""
+    return audio_model.train(audio_model.DriverRecipe.read(config, "configuration"), *given, **options)
 
 
 def clips() -> list[corpus.SpeechClip]:
@@ -275,7 +281,7 @@ def test_the_gate_is_as_ready_as_it_may_be() -> None:
 def test_what_stands_for_silence() -> None:
     quiet = torch.randn(1, 332).expand(4, -1)
     rng = np.random.default_rng(0)
-    made = {kind: stand_in(kind, quiet, rng) for kind in SILENT}
+    made = {kind: stand_in(kind, quiet, rng) for kind in get_args(Silent)}
     assert torch.equal(made["silence"], quiet) and made["zero"].abs().max() == 0 and made["token"].isnan().all()
     assert 1.5 < (made["noise"] - quiet).std() < 2.5
 

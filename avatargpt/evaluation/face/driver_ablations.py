@@ -137,7 +137,7 @@ def _over_speech(network: DriverNetwork, material: Material, words: bool) -> dic
 
 
 def _unspoken(network: DriverNetwork, kind: str, seconds: float, direction: Direction | None) -> np.ndarray:
-    """(T, 55) where nobody speaks, and `kind` of `SILENT` is heard."""
+    """(T, 55) where nobody speaks, and `kind` of `Silent` is heard."""
     frames = round(seconds * FPS)
     quiet = torch.from_numpy(silence(30)[-1:].astype(np.float32)).expand(frames + network.config.look_ahead, -1)
     heard = stand_in(kind, quiet, np.random.default_rng(0))

@@ -66,7 +66,7 @@ class Driver:
         folder = packaged() if folder is None else folder
 
         def made(about: dict[str, Any]) -> DriverNetwork:
-            return DriverNetwork(DriverConfig(**about))
+            return DriverNetwork(DriverConfig.read(about, "shape"))
 
         apart = (Path(folder) / f"{NAME_OF_PAIRS}.json").exists()
         paired = load_network(folder, NAME_OF_PAIRS, VERSION, made) if apart else None

@@ -7,10 +7,12 @@ same weights run over whole windows (`forward`, training) and frame by frame (`a
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
+from typing import Literal, Self
 
 import numpy as np
 import torch
+from pydantic import model_validator
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -23,6 +25,7 @@ from avatargpt.face.audio_model.visemes import WIDTH as CURVES
 from avatargpt.signals.phones import ARPABET
 from vqvae.arkit import INDEX, expand
 from vqvae.errors import UserError
+from vqvae.strict import Count, Flag, Rate, Strict, Whole
 
 KERNEL = 3
 SEALED = tuple(
@@ -38,11 +41,10 @@ PRESSED = 0.45  # of mouthPress in a closure, to begin with
 BITTEN = {"jawOpen": 0.08, "mouthRollLower": 0.4, "mouthPress": 0.0}
 """The lower lip at the teeth, as the teacher has it in the middle of an f or v."""
 WIDEST = 6.0  # standard deviations of what is heard
-GATES = ("zero", "open")
+Gates = Literal["zero", "open"]
 
 
-@dataclass
-class DriverConfig:
+class DriverConfig(Strict):
     """What `configs/driver/*.yaml` may set under `model`.
 
     Attributes:
@@ -60,17 +62,23 @@ class DriverConfig:
             the room, the line and the noise sound.
     """
 
-    width: int = 192
-    hidden: int = 256
-    dilations: list[int] = field(default_factory=lambda: [1, 2, 4, 8, 16, 1])
-    look_ahead: int = 2
-    text_width: int = 160
-    inject: int = 2
-    gates: str = "zero"
-    seal: bool = False
-    bite: bool = False
-    feel: bool = False
-    slow: float = 0.0
+    width: Count = 192
+    hidden: Count = 256
+    dilations: list[Count] = [1, 2, 4, 8, 16, 1]
+    look_ahead: Whole = 2
+    text_width: Count = 160
+    inject: Count = 2
+    gates: Gates = "zero"
+    seal: Flag = False
+    bite: Flag = False
+    feel: Flag = False
+    slow: Rate = 0.0
+
+    @model_validator(mode="after")
+    def _check_inject(self) -> Self:
+        if self.inject > len(self.dilations):
+            raise UserError(f"inject: {self.inject}; accepted: 1 to {len(self.dilations)}, the number of blocks")
+        return self
 
 
 class Block(nn.Module):
@@ -104,11 +112,7 @@ class Said:
 
 
 class DriverNetwork(nn.Module):
-    """Features (B, T, 332) -> `Said`; frame t speaks for video frame t - look_ahead.
-
-    Raises:
-        UserError: `gates`, `inject` or `slow` that is not accepted.
-    """
+    """Features (B, T, 332) -> `Said`; frame t speaks for video frame t - look_ahead."""
 
     mean: Tensor
     std: Tensor
@@ -118,10 +122,6 @@ class DriverNetwork(nn.Module):
 
     def __init__(self, config: DriverConfig) -> None:
         super().__init__()
-        if not 1 <= config.inject <= len(config.dilations):
-            raise UserError(f"inject: {config.inject}; accepted: 1 to {len(config.dilations)}, the number of blocks")
-        if config.slow < 0:
-            raise UserError(f"slow: {config.slow}; accepted: seconds, 0 = no average")
         self.config = config
         self.register_buffer("mean", torch.zeros(FEATURES))
         self.register_buffer("std", torch.ones(FEATURES))
@@ -146,18 +146,12 @@ class DriverNetwork(nn.Module):
             biting[columns], bitten[columns] = 1, level
         self.register_buffer("biting", biting, persistent=False)
         self.register_buffer("bitten", bitten, persistent=False)
-        self.config = replace(config, seal=False, bite=False, slow=0.0)
+        self.config = config.changed(seal=False, bite=False, slow=0.0)
         self.grow(config)
 
-    def begin_text(self, gates: str) -> None:
-        """Text branches with random weights, in place of those that are there; what hears and speaks stays.
-
-        Raises:
-            UserError: `gates` that is not accepted.
-        """
-        if gates not in GATES:
-            raise UserError(f"gates: {gates!r}; accepted: {', '.join(GATES)}")
-        c = self.config = replace(self.config, gates=gates)
+    def begin_text(self, gates: Gates) -> None:
+        """Text branches with random weights, in place of those that are there; what hears and speaks stays."""
+        c = self.config = self.config.changed(gates=gates)
         self.emotion = EmotionBranch(c.width, c.text_width, gates == "zero", CURVES * c.feel)
         self.motion_norm = nn.LayerNorm(c.width)
         self.motion = MotionBranch(c.width, c.text_width, CURVES, gates == "zero")
@@ -166,7 +160,7 @@ class DriverNetwork(nn.Module):
         """Begin what `shape` has of gates and ways to hear and feel, and this network lacks; none says anything yet. It
         looks as far ahead as `shape`, if that is further: its states then speak for earlier frames.
         """
-        self.config = replace(self.config, look_ahead=max(self.config.look_ahead, shape.look_ahead))
+        self.config = self.config.changed(look_ahead=max(self.config.look_ahead, shape.look_ahead))
         if shape.seal and not self.config.seal:
             self.begin_seal()
         if shape.bite and not self.config.bite:
@@ -178,14 +172,14 @@ class DriverNetwork(nn.Module):
 
     def begin_feel(self) -> None:
         """A direct way from feelings to the curves, nothing at first; what the emotion branch knows stays."""
-        self.config = replace(self.config, feel=True)
+        self.config = self.config.changed(feel=True)
         known = self.emotion.state_dict()
         self.emotion = EmotionBranch(self.config.width, self.config.text_width, True, CURVES)
         self.emotion.load_state_dict(known, strict=False)
 
     def begin_seal(self) -> None:
         """A gate that closes the lips, as good as open at first."""
-        self.config = replace(self.config, seal=True)
+        self.config = self.config.changed(seal=True)
         self.seal = nn.Linear(self.config.width, 1)
         nn.init.zeros_(self.seal.weight)
         nn.init.constant_(self.seal.bias, -4.0)
@@ -195,14 +189,14 @@ class DriverNetwork(nn.Module):
 
     def begin_bite(self) -> None:
         """A gate that brings the lower lip to the teeth, as good as open at first."""
-        self.config = replace(self.config, bite=True)
+        self.config = self.config.changed(bite=True)
         self.bite = nn.Linear(self.config.width, 1)
         nn.init.zeros_(self.bite.weight)
         nn.init.constant_(self.bite.bias, -4.0)
 
     def begin_slow(self, seconds: float) -> None:
         """Hear the slow average of the spectrum, too; nothing comes of it at first."""
-        self.config = replace(self.config, slow=seconds)
+        self.config = self.config.changed(slow=seconds)
         self.around = nn.Linear(2 * BANDS, self.config.width, bias=False)
         nn.init.zeros_(self.around.weight)
 

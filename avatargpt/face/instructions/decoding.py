@@ -54,14 +54,10 @@ class Decoding:
         """(R, L, D) -> (R, H, L, d)."""
         return x.unflatten(-1, (self._heads, -1)).transpose(1, 2)
 
-    def step(self, tokens: Tensor, left: Tensor | None = None) -> Tensor:
-        """The latest token of each row (R,) -> logits of the next one (R, V).
-
-        Args:
-            left: (R,) seconds that are left of a wanted length (`ParserNetwork.entered`).
-        """
+    def step(self, tokens: Tensor) -> Tensor:
+        """The latest token of each row (R,) -> logits of the next one (R, V)."""
         net = self.network
-        x = net.entered(tokens[:, None], net.place[self._length], None if left is None else left[:, None])
+        x = net.table(tokens[:, None]) + net.place[self._length]
         for layer, kept in zip(self._layers(), self._kept, strict=True):
             a = layer.self_attn
             q, k, v = (self._split(p) for p in F.linear(layer.norm1(x), a.in_proj_weight, a.in_proj_bias).chunk(3, -1))

@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from typing import Annotated, Self
 
-import numpy as np
 import torch
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from avatargpt.face.instructions.score_tokens import Clock, ScoreTokens
+from avatargpt.face.instructions.score_tokens import ScoreTokens
 from avatargpt.model.tuned_layers import LAYERS, WIDTH, TunedLayers, best_of_rank
 from vqvae.errors import UserError
+from vqvae.strict import Count, Dropout, Flag, Strict, Whole
 
 MOST_TOKENS = 120  # of a score
-PERIODS = 0.5 * 2 ** (np.arange(15) / 2)  # s; of the waves that tell how much of a wanted length is left
-MOST_LEFT = 30.0  # s
+Layer = Annotated[int, Field(ge=0, le=LAYERS)]
 
 
-@dataclass
-class ParserConfig:
+class ParserConfig(Strict):
     """What `configs/driver/reader.yaml` may set under `model`.
 
     Attributes:
@@ -31,41 +29,34 @@ class ParserConfig:
             vector that is added to its words (tagged training data, Caswell et al. 2019). read_as: the kind that
             instructions are read as in use; "" = as of none.
         lengths: whether it learns to heed a wanted length, which is told in place of the token that begins a sequence.
-        countdown: whether it is also told, token by token, how much of a wanted length is left (length-difference
-            encoding, Takase and Okazaki, NAACL 2019).
     """
 
-    width: int = 160
-    hidden: int = 480
-    heads: int = 4
-    encoder: int = 1
-    decoder: int = 2
-    dropout: float = 0.1
-    layers: list[int] = field(default_factory=lambda: [0, 3])
-    rank: int = 12
-    lengths: bool = False
-    countdown: bool = False
-    tuned: int | None = None
-    kinds: list[str] = field(default_factory=list)
+    width: Count = 160
+    hidden: Count = 480
+    heads: Count = 4
+    encoder: Count = 1
+    decoder: Count = 2
+    dropout: Dropout = 0.1
+    layers: Annotated[list[Layer], Field(min_length=1)] = [0, 3]
+    rank: Whole = 12
+    lengths: Flag = False
+    tuned: Whole | None = None
+    kinds: list[str] = []
     read_as: str = ""
 
-    def __post_init__(self) -> None:
-        if not self.layers or self.layers != sorted(set(self.layers) & set(range(LAYERS + 1))):
-            raise UserError(f"reader: layers {self.layers}; accepted: some of 0 to 6, ascending")
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.layers != sorted(set(self.layers)):
+            raise UserError(f"layers {self.layers}; accepted: some of 0 to {LAYERS}, ascending")
         if self.tuned is not None and (self.tuned not in self.layers or not self.rank):
-            raise UserError(f"reader: tuned {self.tuned}, rank {self.rank}; accepted: one of layers, a rank above 0")
+            raise UserError(f"tuned {self.tuned}, rank {self.rank}; accepted: one of layers, a rank above 0")
         if self.read_as and self.read_as not in self.kinds:
-            raise UserError(f"reader: read_as {self.read_as!r}; accepted: {', '.join(self.kinds) or 'nothing'}")
-        if self.countdown and not self.lengths:
-            raise UserError("reader: countdown without lengths; accepted: both, or lengths alone")
-        if self.rank < 0 or (self.rank and self.first == LAYERS):
-            raise UserError(f"reader: rank {self.rank}; accepted: 0 or more, 0 where the last layer is among `layers`")
-        if min(self.width, self.hidden, self.heads, self.encoder, self.decoder) < 1 or self.width % self.heads:
-            layers = f"{self.encoder} + {self.decoder} layers"
-            sizes = f"width {self.width}, hidden {self.hidden}, {self.heads} heads, {layers}"
-            raise UserError(f"reader: {sizes}; accepted: 1 or more each, a width that the heads divide")
-        if not 0 <= self.dropout < 1:
-            raise UserError(f"reader: dropout {self.dropout}; accepted: 0 up to below 1")
+            raise UserError(f"read_as {self.read_as!r}; accepted: {', '.join(self.kinds) or 'nothing'}")
+        if self.rank and self.first == LAYERS:
+            raise UserError(f"rank {self.rank}; accepted: 0 where the last layer is among `layers`")
+        if self.width % self.heads:
+            raise UserError(f"width {self.width}, {self.heads} heads; accepted: a width that the heads divide")
+        return self
 
     @property
     def first(self) -> int:
@@ -89,15 +80,11 @@ class ParserNetwork(nn.Module):
         self.read = nn.LayerNorm(config.width)
         self.table = nn.Embedding(size + 1, config.width)  # the last one begins a sequence
         self.place = nn.Parameter(torch.zeros(MOST_TOKENS + 1, config.width))
-        self.left = nn.Linear(2 * len(PERIODS), config.width) if config.countdown else None
         self.decoder = nn.ModuleList(nn.TransformerDecoderLayer(**layer) for _ in range(config.decoder))  # type: ignore[arg-type]
         self.leave = nn.LayerNorm(config.width)
         self.drop = nn.Dropout(config.dropout)
         nn.init.normal_(self.table.weight, std=0.05)
         nn.init.normal_(self.place, std=0.02)
-        if self.left is not None:  # without effect at first
-            nn.init.zeros_(self.left.weight)
-            nn.init.zeros_(self.left.bias)
 
     def encode(self, states: Tensor, words: Tensor, kinds: Tensor | None = None) -> Tensor:
         """(B, N, 384 * layers) and (B, N) 1 for words -> (B, N, D).
@@ -119,28 +106,10 @@ class ParserNetwork(nn.Module):
         out: Tensor = self.read(x)
         return out
 
-    def entered(self, tokens: Tensor, place: Tensor, left: Tensor | None) -> Tensor:
-        """Tokens (..., L), places (..., L, D) and what is left of a wanted length (..., L) in seconds -> (..., L, D).
-
-        Args:
-            left: NaN where no length is wanted; None = nowhere.
-        """
-        x: Tensor = self.table(tokens) + place
-        if self.left is None or left is None:
-            return x
-        angle = left.nan_to_num().clamp(-MOST_LEFT, MOST_LEFT)[..., None] * self._speeds.to(x.device)
-        told = self.left(torch.cat((angle.sin(), angle.cos()), -1))
-        return x + torch.where(left.isnan()[..., None], 0.0, told)
-
-    @property
-    def _speeds(self) -> Tensor:
-        return torch.from_numpy((2 * np.pi / PERIODS).astype(np.float32))
-
-    def decode(self, read: Tensor, words: Tensor, tokens: Tensor, left: Tensor | None = None) -> Tensor:
-        """(B, L) tokens, the first of them `begin` or a wanted length, and (B, L) seconds that are left of it, as
-        `entered` takes them -> (B, L, V)."""
+    def decode(self, read: Tensor, words: Tensor, tokens: Tensor) -> Tensor:
+        """(B, L) tokens, the first of them `begin` or a wanted length -> (B, L, V)."""
         length = tokens.shape[1]
-        x = self.drop(self.entered(tokens, self.place[:length], left))
+        x = self.drop(self.table(tokens) + self.place[:length])
         ahead = torch.ones(length, length, dtype=torch.bool, device=tokens.device).triu(1)
         for layer in self.decoder:
             x = layer(x, read, tgt_mask=ahead, memory_key_padding_mask=words == 0, tgt_is_causal=True)
@@ -154,10 +123,8 @@ class ParserNetwork(nn.Module):
         """Place of a kind of instructions, -1 for one that has no vector."""
         return self.config.kinds.index(name) if name in self.config.kinds else -1
 
-    def forward(
-        self, states: Tensor, words: Tensor, tokens: Tensor, kinds: Tensor | None = None, left: Tensor | None = None
-    ) -> Tensor:  # fmt: skip
-        return self.decode(self.encode(states, words, kinds), words, tokens, left)
+    def forward(self, states: Tensor, words: Tensor, tokens: Tensor, kinds: Tensor | None = None) -> Tensor:
+        return self.decode(self.encode(states, words, kinds), words, tokens)
 
     def with_rank(self, rank: int) -> ParserNetwork:
         """The same network with changes to the sentence encoder of a lower rank, as near to its own as can be; itself
@@ -168,15 +135,6 @@ class ParserNetwork(nn.Module):
         for name in [k.removesuffix(".up") for k in state if k.endswith(".up")]:
             up, down = best_of_rank(state[f"{name}.up"], state[f"{name}.down"], rank)
             state |= {f"{name}.up": up, f"{name}.down": down}
-        out = ParserNetwork(replace(self.config, rank=rank))
+        out = ParserNetwork(self.config.changed(rank=rank))
         out.load_state_dict(state)
         return out.train(self.training)
-
-
-def seconds_left(tokens: Sequence[int], wanted: float, score_tokens: ScoreTokens) -> list[float]:
-    """How much of a wanted length is left before each token of a sequence is written."""
-    clock, out = Clock(score_tokens), list[float]()
-    for token in tokens:
-        out.append(wanted - clock.now)
-        clock.step(token)
-    return out

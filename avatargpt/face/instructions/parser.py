@@ -155,7 +155,9 @@ class InstructionParser:
         """
 
         def made(about: dict[str, Any]) -> ParserNetwork:
-            return ParserNetwork(ParserConfig(**about))
+            if about.get("countdown") is False:  # of a form of length conditioning that readers once could have
+                del about["countdown"]
+            return ParserNetwork(ParserConfig.read(about, "shape"))
 
         names = [NAME]
         while (Path(folder) / f"{NAME}_{len(names) + 1}.json").exists():

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from avatargpt.face.instructions.decoding import Decoding
 from avatargpt.face.instructions.network import MOST_TOKENS, ParserNetwork
-from avatargpt.face.instructions.score_tokens import Clock, ScoreTokens
+from avatargpt.face.instructions.score_tokens import ScoreTokens
 
 MOST_WORDS = 96  # word pieces of an instruction
 WARMTH = 0.4  # temperature of the readings that are drawn
@@ -53,17 +53,14 @@ class Reading:
         live = list(range(len(rows)))
         decoding = Decoding(self.network, *self.encoded(states), torch.tensor(live) // samples)
         latest = torch.full((len(rows),), self.begin(seconds))
-        clocks = [Clock(self.tokens) for _ in rows]
         for length in range(MOST_TOKENS):
-            left = self._left(seconds, [clocks[i] for i in live])
-            chances = (decoding.step(latest, left).double() / WARMTH).softmax(-1).numpy()
+            chances = (decoding.step(latest).double() / WARMTH).softmax(-1).numpy()
             for i, row in zip(live, chances, strict=True):
                 possible = np.zeros_like(row)
                 for name in self._allowed(rows[i], length):
                     first = self.tokens.first[name]
                     possible[first : first + len(self.tokens.fields[name])] = 1
                 rows[i].append(int(rng.choice(len(row), p=row * possible / (row * possible).sum())))
-                clocks[i].step(rows[i][-1])
             going = [k for k, i in enumerate(live) if rows[i][-1] != 0]
             live = [live[k] for k in going]
             if not live:
@@ -77,17 +74,12 @@ class Reading:
         """Token by token the likeliest field that the grammar allows, all its values together, and of these the
         likeliest."""
         row: list[int] = []
-        decoding, clock = Decoding(self.network, *self.encoded([states]), torch.tensor([0])), Clock(self.tokens)
+        decoding = Decoding(self.network, *self.encoded([states]), torch.tensor([0]))
         while len(row) < MOST_TOKENS and (not row or row[-1] != 0):
             latest = torch.tensor(row[-1:] or [self.begin(seconds)])
-            logits = decoding.step(latest, self._left(seconds, [clock]))[0]
+            logits = decoding.step(latest)[0]
             row.append(self.chosen(logits.softmax(-1).double().numpy(), self._allowed(row, len(row))))
-            clock.step(row[-1])
         return row
-
-    @staticmethod
-    def _left(seconds: float | None, clocks: Sequence[Clock]) -> Tensor | None:
-        return None if seconds is None else torch.tensor([seconds - c.now for c in clocks])
 
     def _allowed(self, row: list[int], length: int) -> Sequence[str]:
         """Fields that may come next; towards the limit no further actions."""

@@ -63,29 +63,6 @@ class _Course:
         self.end = max(self.end, end or 0.0)
 
 
-class Clock:
-    """Follows a sequence as it is written, and tells the second at which it stands.
-
-    Attributes:
-        now: the start of what is being written, where that is told, else the end of all that is over.
-    """
-
-    def __init__(self, tokens: ScoreTokens) -> None:
-        self.now = 0.0
-        self._tokens, self._course, self._acts = tokens, _Course(), False
-
-    def step(self, token: int) -> None:
-        """The next token of a sequence that follows the grammar."""
-        kind = self._tokens.kind[token]
-        if kind == "action" and not self._acts:  # feelings have been told; actions begin anew
-            self._course, self._acts, self.now = _Course(), True, 0.0
-        elif kind in START:
-            self.now = self._tokens.when(token, self._course)
-        elif kind in LAST:
-            self._course.step(self.now, self._tokens.over(token, self.now))
-            self.now = max(self._course.end, self.now if self._course.through else 0.0)
-
-
 class ScoreTokens:
     """Scores as token sequences and back; token 0 ends a sequence and pads."""
 

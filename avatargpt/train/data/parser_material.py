@@ -4,20 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Annotated, Self
 
 import numpy as np
 import torch
+from pydantic import Field, model_validator
 
+from avatargpt.config import Schedule
 from avatargpt.face.audio_model.conditioning import Grounder
-from avatargpt.face.instructions.network import MOST_TOKENS, seconds_left
+from avatargpt.face.instructions.network import MOST_TOKENS
 from avatargpt.face.instructions.parser import InstructionParser
 from avatargpt.face.instructions.sampling import MOST_WORDS, padded
 from avatargpt.language.captions import bare
 from avatargpt.language.face.scores import fitted
 from avatargpt.train.data.parser_pairs import pairs_of
-from avatargpt.train.runtime import Share
 from instruct_data.face.score import MAX_SECONDS, Score
 from vqvae.errors import UserError
+from vqvae.strict import Count, Dropout, Rate, Share, Strict, Whole
 
 LONGER, BY = 0.1, (2.6, 4.5)  # of these, in clips that are that many times as long: nothing fills them (`FILLED`)
 UNKNOWN = 0.1  # share of the rows whose kind is not told, where the reader learns kinds
@@ -26,8 +29,7 @@ SAID = ("written", "corpus", "sequenced", "further", "siblings", "everyday", "re
 SAME = {"reworded": "corpus", "everyday": "corpus"}  # kinds whose scores follow the habits of another one
 
 
-@dataclass
-class Material:
+class Material(Strict):
     """What `configs/driver/reader.yaml` may set under `data`.
 
     Attributes:
@@ -43,22 +45,22 @@ class Material:
         held: every so manieth written instruction only validates.
     """
 
-    written: int = 0
-    composed: int = 10000
-    timed: int = 6000
-    joined: int = 10000
-    written_share: float = 0.5
-    corpus_share: float = 0.0
-    sequenced_share: float = 0.0
-    further_share: float = 0.0
-    siblings_share: float = 0.0
-    everyday_share: float = 0.0
-    reworded_share: float = 0.0
-    joined_share: float = 0.25
-    named_share: float = 0.03
-    timed_share: float = 0.1
-    held: int = 20
-    seed: int = 0
+    written: Whole = 0
+    composed: Whole = 10000
+    timed: Whole = 6000
+    joined: Whole = 10000
+    written_share: Share = 0.5
+    corpus_share: Share = 0.0
+    sequenced_share: Share = 0.0
+    further_share: Share = 0.0
+    siblings_share: Share = 0.0
+    everyday_share: Share = 0.0
+    reworded_share: Share = 0.0
+    joined_share: Share = 0.25
+    named_share: Share = 0.03
+    timed_share: Share = 0.1
+    held: Annotated[int, Field(ge=2)] = 20
+    seed: Whole = 0
 
     @property
     def shares(self) -> dict[str, float]:
@@ -66,47 +68,54 @@ class Material:
         said = {k: float(getattr(self, f"{k}_share")) for k in SAID}
         return {**said, "composed": max(0.0, 1 - sum(said.values()))}
 
-    def __post_init__(self) -> None:
-        if self.held < 2 or min(self.written, self.composed, self.joined, self.timed) < 0:
-            counts = ", ".join(f"{k} {getattr(self, k)}" for k in ("held", "written", "composed", "joined", "timed"))
-            raise UserError(f"reader: {counts}; accepted: 2 or more held, 0 or more of the others")
-        said = [float(getattr(self, f"{k}_share")) for k in SAID]
-        if min(said) < 0 or sum(said) > 1 + 1e-9:
-            shares = ", ".join(f"{k}_share {v}" for k, v in zip(SAID, said, strict=True))
-            raise UserError(f"reader: {shares}; accepted: 0 or more, together at most 1")
+    @model_validator(mode="after")
+    def _check_shares(self) -> Self:
+        said = {k: getattr(self, f"{k}_share") for k in SAID}
+        if sum(said.values()) > 1 + 1e-9:
+            raise UserError(f"{', '.join(f'{k}_share {v}' for k, v in said.items())}; accepted: together at most 1")
+        return self
 
 
 @dataclass
 class Rows:
-    """Instructions as the trainer draws them: token states and score tokens; and for when a length is told, its token,
-    the score tokens that suit it, and how many seconds of it are left before each of these."""
+    """Instructions as the trainer draws them: token states and score tokens; and for when a length is told, its token
+    and the score tokens that suit it."""
 
     states: list[np.ndarray] = field(default_factory=list)
     tokens: list[list[int]] = field(default_factory=list)
-    told: list[tuple[int, list[int], list[float]]] = field(default_factory=list)
+    told: list[tuple[int, list[int]]] = field(default_factory=list)
     kind: int = -1
 
 
-@dataclass
-class ParserTraining:
-    """What `configs/driver/reader.yaml` may set under `train`."""
+class ParserTraining(Schedule):
+    """What `configs/driver/reader.yaml` may set under `train`.
 
-    steps: int = 6000
-    batch: int = 64
-    lr: float = 1.5e-3
-    lr_floor: float = 1e-5
-    warmup: int = 200
-    weight_decay: float = 0.05
-    smoothing: float = 0.05
-    spread: float = 0.7  # steps of a field (0.1 s, 0.05 of intensity) over which what is right is spread
-    noise: float = 0.05  # standard deviation added to token states, in theirs
-    masked: Share = 0.08  # share of words that are left out
-    told: Share = 0.5  # share of the rows whose length is told, where the reader learns to heed it
-    pool: int = 8  # batches that are drawn together and sorted by length
-    seed: int = 0
-    log_every: int = 100
-    save_every: int = 500
-    val_every: int = 1000
+    Attributes:
+        smoothing: of labels.
+        spread: steps of a field (0.1 s, 0.05 of intensity) over which what is right is spread.
+        noise: standard deviation added to token states, in theirs.
+        masked: share of words that are left out.
+        told: share of the rows whose length is told, where the parser learns to heed it.
+        pool: batches that are drawn together and sorted by length.
+        ema: decay of the mean of the weights, which is what is kept.
+    """
+
+    steps: Count = 6000
+    batch: Count = 64
+    lr: Rate = 1.5e-3
+    lr_floor: Rate = 1e-5
+    warmup: Whole = 200
+    weight_decay: Rate = 0.05
+    clip: Rate = 1.0
+    smoothing: Dropout = 0.05
+    spread: Rate = 0.7
+    noise: Rate = 0.05
+    masked: Share = 0.08
+    told: Share = 0.5
+    pool: Count = 8
+    log_every: Count = 100
+    save_every: Count = 500
+    val_every: Count = 1000
     ema: Share = 0.998
 
 
@@ -184,8 +193,7 @@ def rows_of(
                 out.states.append(states.astype(np.float16))
                 out.tokens.append(tokens)
                 suited = tokens if wanted is score else parser.tokens.encode(wanted)
-                left = seconds_left(suited, wanted.length, parser.tokens)
-                out.told.append((parser.tokens.token("length", wanted.length), suited, left))
+                out.told.append((parser.tokens.token("length", wanted.length), suited))
     return out
 
 
@@ -222,9 +230,8 @@ class ParserBatches:
 
     def draw(
         self, rows: int, step: int, seed: Sequence[int] = (0,)
-    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:  # fmt: skip
-        """Token states, words, tokens so far, kinds (-1 = not told), seconds that are left of a told length (NaN = not
-        told) and the tokens that follow."""
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:  # fmt: skip
+        """Token states, words, tokens so far, kinds (-1 = not told) and the tokens that follow."""
         count = self.training.pool
         chosen = self._dealt(rows, tuple(seed), step // count)[step % count]
         own = torch.Generator().manual_seed(int(np.random.SeedSequence([*seed, 1, step]).generate_state(1)[0]))
@@ -234,17 +241,15 @@ class ParserBatches:
         words = torch.where(seen.sum(1, keepdim=True) > 0, seen, words)
         told = torch.rand(rows, generator=own) < self.training.told if self.lengths else torch.zeros(rows)
         both = zip(told.tolist(), chosen, strict=True)
-        said = [g.told[i] if t else (self.begin, g.tokens[i], []) for t, (g, i) in both]
-        longest = max(len(tokens) for _, tokens, _ in said)
-        left = torch.full((rows, longest), torch.nan)
+        said = [g.told[i] if t else (self.begin, g.tokens[i]) for t, (g, i) in both]
+        longest = max(len(tokens) for _, tokens in said)
         following = torch.full((rows, longest), -1)
         before = torch.zeros(rows, longest, dtype=torch.long)
-        for k, (begin, tokens, seconds) in enumerate(said):
-            left[k, : len(seconds)] = torch.tensor(seconds)
+        for k, (begin, tokens) in enumerate(said):
             row = torch.tensor(tokens)
             following[k, : len(row)] = row
             before[k, 0] = begin
             before[k, 1 : len(row)] = row[:-1]
         kinds = torch.tensor([g.kind for g, _ in chosen])
         kinds[torch.rand(rows, generator=own) < UNKNOWN] = -1
-        return states, words, before, kinds, left, following
+        return states, words, before, kinds, following

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 import torch
@@ -18,24 +19,22 @@ from avatargpt.train.speech_data.corpus import SpeechClip
 from avatargpt.train.speech_data.disturb import Disturber
 from avatargpt.train.speech_data.expressions import ExpressionClip, compose
 from vqvae.errors import UserError
+from vqvae.strict import Flag, Rate, Share, Strict, Weights
 
 WARM = 10  # frames of a window cut from the middle of a clip in which the net does not know yet what came before
-SILENT = ("silence", "zero", "noise", "token")
+Silent = Literal["silence", "zero", "noise", "token"]
 """What stands for the sound where there is none: real silence through the features, zeros, noise, or a learnt token."""
 REAL = ("lj", "real")
 """Sources of clips that are real speech with aligned text."""
-EMOTION = ("pooled", "tokens")
-"""How feelings are told: one pooled vector over time, or word by word through the motion branch."""
 
 
-@dataclass
-class Sampling:
+class Sampling(Strict):
     """Shares of a batch.
 
     Attributes:
         paired: rows of recorded pairs.
         directed: rows with text (when an expression cache is there), half of them silent, half over speech.
-        silent: one of `SILENT`.
+        silent: what stands for the sound where there is none.
         real: how much likelier a clip of aligned real speech is than a synthetic one.
         shares: of the rows with taught speech, by source (the first part of a clip's name); those not named share the
             rest.
@@ -44,22 +43,22 @@ class Sampling:
         colour, echo, noise, sounds: shares of rows disturbed, see `train.speech_data.disturb`; `sounds` by clips of the
             source ``sound``.
         composed: half of the directed rows have speech too.
-        emotion: one of `EMOTION`.
+        emotion: how feelings are told: one pooled vector over time, or word by word through the motion branch.
     """
 
-    paired: float = 0.15
-    directed: float = 0.5
-    silent: str = "silence"
-    real: float = 2.0
-    shares: dict[str, float] = field(default_factory=dict)
-    masks: float = 0.3
-    level: float = 0.25
-    colour: float = 0.0
-    echo: float = 0.0
-    noise: float = 0.0
-    sounds: float = 0.0
-    composed: bool = True
-    emotion: str = "pooled"
+    paired: Share = 0.15
+    directed: Share = 0.5
+    silent: Silent = "silence"
+    real: Rate = 2.0
+    shares: Weights = {}
+    masks: Share = 0.3
+    level: Rate = 0.25
+    colour: Share = 0.0
+    echo: Share = 0.0
+    noise: Share = 0.0
+    sounds: Share = 0.0
+    composed: Flag = True
+    emotion: Literal["pooled", "tokens"] = "pooled"
 
 
 @dataclass
@@ -92,10 +91,6 @@ class Batches:
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
 
     def __post_init__(self) -> None:
-        if self.sampling.silent not in SILENT:
-            raise UserError(f"silent: {self.sampling.silent!r}; accepted: {', '.join(SILENT)}")
-        if self.sampling.emotion not in EMOTION:
-            raise UserError(f"emotion: {self.sampling.emotion!r}; accepted: {', '.join(EMOTION)}")
         lengths = np.array([len(c) for c in self.clips])
         self._first = np.concatenate([[0], np.cumsum(lengths)])[:-1]
         self._lengths = lengths
@@ -233,7 +228,7 @@ def _shared(weight: np.ndarray, sources: np.ndarray, taught: np.ndarray, shares:
         return weight
     total = sum(shares.values())
     others = taught & ~np.isin(sources, list(shares))
-    if min(shares.values()) < 0 or total > 1 + 1e-9 or (total < 1 - 1e-9 and not others.any()):
+    if total > 1 + 1e-9 or (total < 1 - 1e-9 and not others.any()):
         raise UserError(f"sampling: shares: {shares}; accepted: parts of 1, the rest for sources that are not named")
     out = weight.copy()
     for name, share in shares.items():
@@ -248,7 +243,7 @@ def _shared(weight: np.ndarray, sources: np.ndarray, taught: np.ndarray, shares:
 
 
 def stand_in(kind: str, quiet: Tensor, rng: np.random.Generator) -> Tensor:
-    """(T, 332) features of settled silence -> those of one of `SILENT`; not a number where a learnt token stands."""
+    """(T, 332) features of settled silence -> those of one of `Silent`; not a number where a learnt token stands."""
     if kind == "zero":
         return torch.zeros_like(quiet)
     if kind == "noise":

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -17,6 +16,7 @@ from avatargpt.metrics.lip_sync import CLOSED_PRESS, CONTACT_ROLL, MOUTH, moveme
 from avatargpt.signals.phones import ARPABET, CLOSED, LABIODENTAL
 from avatargpt.signals.phones import INDEX as INDEX_OF
 from vqvae.arkit import INDEX, NAMES, expand
+from vqvae.strict import Rate, Strict
 
 ACTION_UNITS = {
     "1": "browInnerUp", "2": "browOuterUp", "4": "browDown", "5": "eyeWide", "6": "cheekSquint", "7": "eyeSquint",
@@ -33,8 +33,7 @@ _MOVEMENTS = movements(np.eye(CURVES))  # (55, 3): they are a linear map
 ACTIVE, SOFT = 0.2, 0.05  # an action unit of intensity A or more is there
 
 
-@dataclass
-class DriverLosses:
+class DriverLosses(Strict):
     """Weights that `configs/driver/*.yaml` may set under `train: losses`; 0 leaves a term out.
 
     `shut` is how much more jaw and pressed lips count where the lips are closed. A network that is not sure whether it
@@ -46,19 +45,19 @@ class DriverLosses:
     asks for the movement's size as well as its course; squared error alone prefers half of it to all at a wrong moment.
     """
 
-    curves: float = 1.0
-    velocity: float = 2.0
-    lips: float = 0.3
-    still: float = 2.0
-    action_units: float = 0.1
-    phones: float = 0.7
-    paired: float = 1.0
-    amplitude: float = 0.1
-    concordance: float = 0.0
-    shut: float = 1.0
-    seal: float = 0.5
-    bite: float = 0.5
-    teeth: float = 25.0
+    curves: Rate = 1.0
+    velocity: Rate = 2.0
+    lips: Rate = 0.3
+    still: Rate = 2.0
+    action_units: Rate = 0.1
+    phones: Rate = 0.7
+    paired: Rate = 1.0
+    amplitude: Rate = 0.1
+    concordance: Rate = 0.0
+    shut: Rate = 1.0
+    seal: Rate = 0.5
+    bite: Rate = 0.5
+    teeth: Rate = 25.0
 
 
 def lip_gap(curves: Tensor) -> Tensor:

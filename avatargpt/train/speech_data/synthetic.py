@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,6 +15,7 @@ from avatargpt.train.speech_data.augment import articulate, insert_pauses, noise
 from avatargpt.train.speech_data.corpus import SpeechClip
 from avatargpt.train.speech_data.sounds import sounds
 from vqvae.errors import UserError
+from vqvae.strict import Share, Strict, Whole
 
 if TYPE_CHECKING:
     from avatargpt.train.speech_data.espeak import Espeak
@@ -40,8 +40,7 @@ OTHERS = 21
 """Utterances that are kept to be voices in the background."""
 
 
-@dataclass
-class SpeechData:
+class SpeechData(Strict):
     """What `configs/driver/*.yaml` may set under `data`.
 
     Attributes:
@@ -58,18 +57,18 @@ class SpeechData:
         coded: share of these copies that went through an mp3 or Opus encoder; needs PyAV.
     """
 
-    clips: int = 700
-    flite: int = 0
-    held_out: int = 40
-    still: int = 40
-    sounds: int = 0
-    clean: float = 0.3
-    paused: float = 0.35
-    articulated: float = 0.6
-    copies: int = 6
-    further_copies: int = 1
-    coded: float = 0.0
-    seed: int = 0
+    clips: Whole = 700
+    flite: Whole = 0
+    held_out: Whole = 40
+    still: Whole = 40
+    sounds: Whole = 0
+    clean: Share = 0.3
+    paused: Share = 0.35
+    articulated: Share = 0.6
+    copies: Whole = 6
+    further_copies: Whole = 1
+    coded: Share = 0.0
+    seed: Whole = 0
 
 
 def loudness(audio: np.ndarray, frames: int) -> np.ndarray:
