@@ -37,7 +37,7 @@ Call = TypeVar("Call", bound=Callable[..., object])
 
 
 def documented(part: Callable[..., object]) -> Callable[[Call], Call]:
-    """Gives a method that only hands on to a part of the model that part's documentation, for `help`."""
+    """Gives a method that only delegates to a part of the model the documentation of that part."""
 
     def documenting(method: Call) -> Call:
         method.__doc__ = part.__doc__
@@ -258,7 +258,7 @@ class AvatarGPT:
         return self.face_tokens.face_in_between(start, end, seconds, text, seed, best_of)
 
     def face_source(self) -> str:
-        """Who speaks the face's tokens, in words; nothing is loaded for it."""
+        """Which model has the face's tokens, in words; nothing is loaded for it."""
         return self.face_tokens.told_source()
 
     # Plans and long motion

@@ -10,14 +10,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from avatargpt.decoding.loaded import CHUNK, CONTEXT, ROWS, LoadedModel
+from avatargpt.face.order import told
+from avatargpt.face.performer import FacePerformer
 from avatargpt.requests import check_count, check_text, frames_of, mix, plain, then, tokens_of
 from instruct_data import registry
+from instruct_data.face.described import described, plain_feeling, plainly
 from vqvae.errors import UserError
 from vqvae.face import FaceMotion
 from vqvae.face import concatenate as joined
 
 if TYPE_CHECKING:
-    from avatargpt.face.performer import FacePerformer
     from vqvae.motion import Motion
 
 LONGEST = CHUNK + CONTEXT  # tokens of one answer
@@ -91,7 +93,7 @@ class FaceTokens:
         given = [texts] if isinstance(texts, str) else list(texts)
         for text in given:
             check_text(text)
-        _ = self.loaded  # a model without the face's tokens is said first
+        self.loaded.tokenizer("face")  # a model without one is refused first
         slots: list[dict[str, Any]] = [{"caption": t} for t in given]
         check_count("best_of", best_of)
         wanted = self._plainly(given) if given and best_of > 1 else []
@@ -112,8 +114,6 @@ class FaceTokens:
         Raises:
             UserError: an unknown feeling (with the nearest name), intensity or seconds out of range.
         """
-        from instruct_data.face.described import plain_feeling
-
         given = [emotions] if isinstance(emotions, str) else list(emotions)
         if intensity is not None and not 0 <= intensity <= 1:
             raise UserError(f"intensity: {intensity}; accepted 0 to 1")
@@ -130,9 +130,6 @@ class FaceTokens:
         network names actions and feelings; the order of actions is read from the face (`avatargpt.face.order`). Faces
         beyond 7.2 s are described in windows, joined by "then".
         """
-        from avatargpt.face.order import told
-        from instruct_data.face.described import plainly
-
         return [plainly(told(windows)) for windows in self._read("face_to_text", faces)]
 
     def feeling(self, faces: FaceMotion | Sequence[FaceMotion]) -> list[str]:
@@ -215,8 +212,6 @@ class FaceTokens:
     @cached_property
     def _performer(self) -> FacePerformer | None:
         """Reads instructions; None: the model's folder has no instruction parser."""
-        from avatargpt.face.performer import FacePerformer
-
         source = self.loaded.source
         folders = [Path(source) / "driver", Path(source).parent / "driver"] if source else []
         known = [f for f in folders if (f / "reader.json").is_file()]
@@ -224,8 +219,6 @@ class FaceTokens:
 
     def _plainly(self, texts: Sequence[str]) -> list[str]:
         """What instructions ask for, as `face_to_text` would say it."""
-        from instruct_data.face.described import described
-
         if self._performer is None:
             return [plain(t) for t in texts]
         return [described(s) for s in self._performer.read(texts)]
