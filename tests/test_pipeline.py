@@ -9,11 +9,13 @@ import numpy as np
 import pytest
 import torch
 
-from avatargpt.api import REFINE, AvatarGPT, MotionSpec
+from avatargpt.api import AvatarGPT
 from avatargpt.body import rerank
 from avatargpt.body.ground import SUNK
+from avatargpt.body.reconstruct import REFINE
 from avatargpt.body.rerank import pick
-from avatargpt.body.speaker import CHUNK, CONTEXT
+from avatargpt.body.spec import MotionSpec
+from avatargpt.decoding.loaded import CHUNK, CONTEXT
 from avatargpt.language.motion_spec import ClauseSpec
 from avatargpt.model.config import AvatarGPTConfig
 from avatargpt.model.model import AvatarGPTModel
@@ -110,17 +112,17 @@ def test_number_of_results(gpt: AvatarGPT) -> None:
 
 def test_best_of_takes_the_likeliest_description(gpt: AvatarGPT, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rerank, "foot_skate", lambda joints, fps: 0.0)
-    prompts = [gpt._prompt("text_to_motion", {"caption": "walk", "seconds": 1.0})]
-    (found,) = gpt._sample(prompts, [5], [0], 6, 1.0, 1.0)
+    prompts = [gpt.loaded.prompt("text_to_motion", {"caption": "walk", "seconds": 1.0})]
+    (found,) = gpt.loaded.sample(prompts, [5], [0], 6, 1.0, 1.0)
     assert [c.shape for c in found] == [(5, LEVELS)] * 6
     each = [float(gpt.likelihood([c], ["walk"])[0]) for c in found]
     np.testing.assert_allclose(gpt.likelihood(found, ["walk"] * 6), each, atol=1e-4)
     assert max(each) < 0 and np.ptp(each) > 0
     best = int(np.argmax(each))
-    assert pick(gpt, [found], ["walk"])[0] is found[best]
+    assert pick(gpt.body.model, [found], ["walk"])[0] is found[best]
     slides = iter(100.0 * (i == best) for i in range(6))  # so much that nothing makes up for it
     monkeypatch.setattr(rerank, "foot_skate", lambda joints, fps: next(slides))
-    assert pick(gpt, [found], ["walk"])[0] is not found[best]
+    assert pick(gpt.body.model, [found], ["walk"])[0] is not found[best]
 
 
 @pytest.mark.parametrize(
@@ -166,8 +168,9 @@ def test_every_clause_gets_room(gpt: AvatarGPT, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(gpt, "phrase_index", Book())
     monkeypatch.setattr(gpt, "grounder", object())
     asked = "walk, then jump, then turn"
-    assert gpt._clauses(asked, 3.2, 0, False) == [MotionSpec("walk", 5), MotionSpec("jump", 5), MotionSpec("turn", 6)]
-    assert gpt._clauses(asked, 2.8, 0, False) == [MotionSpec(asked, 14)]
+    specs = gpt.body.generation.specs
+    assert specs(asked, 3.2, 0, False) == [MotionSpec("walk", 5), MotionSpec("jump", 5), MotionSpec("turn", 6)]
+    assert specs(asked, 2.8, 0, False) == [MotionSpec(asked, 14)]
 
 
 def sunk(motion: Motion) -> float:
@@ -180,8 +183,8 @@ def test_what_is_made_stays_on_the_floor(gpt: AvatarGPT, monkeypatch: pytest.Mon
     for rule in (False, True):
         with monkeypatch.context() as patched:
             if not rule:
-                patched.setattr("avatargpt.api.lifted", lambda motion: motion)
-                patched.setattr("avatargpt.body.edit.lifted", lambda motion, **_: motion)
+                patched.setattr("avatargpt.body.generate.without_penetration", lambda motion: motion)
+                patched.setattr("avatargpt.body.edit.without_penetration", lambda motion, **_: motion)
             made[rule] = [
                 *gpt.generate(["walk", "turn", "jump"], 2.0, best_of=1),
                 gpt.extend(low, 3.0, best_of=1).slice(43 + 12, 103), gpt.in_between(low, low, 3.0, best_of=1),
@@ -227,17 +230,17 @@ def test_descriptions_are_ranked_beside_captions_of_the_book(gpt: AvatarGPT, mon
     several = gpt.describe(clip, num=3)[0]
     monkeypatch.setattr(gpt, "motion_scorer", Heard())
     monkeypatch.setattr(gpt, "grounder", object())
-    monkeypatch.setattr(gpt, "_encode", partial(gpt._encode, ground=False))
+    monkeypatch.setattr(gpt.loaded, "encode", partial(gpt.loaded.encode, ground=False))
     monkeypatch.setattr(gpt, "phrase_index", book)
-    gpt.__dict__.pop("_captions", None)
+    gpt.body.description.__dict__.pop("_captions", None)
     try:
         assert gpt.describe(clip, best_of=4) == several[1:2]  # the third of them: the likeliest, then sampled ones
         monkeypatch.setattr(Heard, "book", 0.56)
-        gpt.__dict__.pop("_captions", None)
+        gpt.body.description.__dict__.pop("_captions", None)
         assert gpt.describe(clip, best_of=4) == ["a person sits"]
         assert gpt.describe(clip, best_of=1)[0] not in ("a person sits", several[1])
     finally:
-        gpt.__dict__.pop("_captions", None)
+        gpt.body.description.__dict__.pop("_captions", None)
     with pytest.raises(UserError, match="best_of"):
         gpt.describe(clip, best_of=0)
 
@@ -249,12 +252,12 @@ def test_a_candidate_that_goes_on_from_the_pose_before_comes_first(
     poses = [[1.0, 1.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]]  # where all joints are in first and last frames
     motions = [object() for _ in poses]
     shown = {id(m): p for m, p in zip(motions, poses, strict=True)}
-    monkeypatch.setattr(gpt._tokenizer("body"), "decode", lambda codes: motions[int(codes[0, 0])])
+    monkeypatch.setattr(gpt.loaded.tokenizer("body"), "decode", lambda codes: motions[int(codes[0, 0])])
     monkeypatch.setattr(rerank, "_pose", lambda motion, frame: np.full((22, 3), shown[id(motion)][frame]))
     first, *others = (np.full((1, 1), i) for i in range(4))
-    got = pick(gpt, [[first], others], ["sit", "stand"], before=[-1, 0])
+    got = pick(gpt.body.model, [[first], others], ["sit", "stand"], before=[-1, 0])
     assert got[1] is others[1]
-    assert pick(gpt, [[first], others], ["sit", "stand"])[1] is others[0]
+    assert pick(gpt.body.model, [[first], others], ["sit", "stand"])[1] is others[0]
 
 
 def test_candidates_are_ranked_by_their_side_too(gpt: AvatarGPT, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -271,9 +274,9 @@ def test_candidates_are_ranked_by_their_side_too(gpt: AvatarGPT, monkeypatch: py
     monkeypatch.setattr(gpt, "motion_scorer", Sided())
     monkeypatch.setattr(gpt, "grounder", object())
     found = [np.zeros((4, 1), int), np.ones((4, 1), int)]
-    assert pick(gpt, [found], ["wave the left hand"])[0] is found[0]
-    assert pick(gpt, [found], ["wave the right hand"])[0] is found[1]
-    assert pick(gpt, [found], ["wave"])[0] is found[1]
+    assert pick(gpt.body.model, [found], ["wave the left hand"])[0] is found[0]
+    assert pick(gpt.body.model, [found], ["wave the right hand"])[0] is found[1]
+    assert pick(gpt.body.model, [found], ["wave"])[0] is found[1]
 
 
 def test_describe(gpt: AvatarGPT) -> None:
@@ -366,4 +369,4 @@ def test_rewrite_and_info(gpt: AvatarGPT) -> None:
     assert info["heads"] == ["text", "body"] and info["sentence encoder"] == "none"
     assert info["fingerprints"] == {"body": gpt.tokenizers["body"].fingerprint}
     with pytest.raises(UserError, match="modality 'face': this model has body"):
-        gpt._tokenizer("face")
+        gpt.loaded.tokenizer("face")

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from avatargpt.api import AvatarGPT
+from avatargpt.body.sampling import text_prompts
 from avatargpt.model.config import AvatarGPTConfig
 from avatargpt.model.model import AvatarGPTModel
 from avatargpt.model.text_encoder import TextTokenizer
@@ -85,18 +86,18 @@ def same(a: Motion, b: Motion) -> bool:
 
 
 def test_prompts_show_the_nearest_clips(gpt: AvatarGPT) -> None:
-    (drink, nothing), bare = gpt._asked([("drink up", 5, 0), ("juggle", -1, 0)], 1)
+    (drink, nothing), bare = text_prompts(gpt.body.model, [("drink up", 5, 0), ("juggle", -1, 0)], 1)
     (shown,) = codes(drink)
     np.testing.assert_array_equal(shown, clip(gpt, "drink"))
     assert codes(nothing) == [] and bare is not None and [codes(p) for p in bare] == [[], []]
     assert "1.0 seconds" in drink.text and "1.0 seconds" in bare[0].text
-    assert gpt._asked([("drink up", 5, 0)], 0)[1] is None
+    assert text_prompts(gpt.body.model, [("drink up", 5, 0)], 0)[1] is None
 
 
 def test_clauses_get_their_clips_in_order(gpt: AvatarGPT) -> None:
-    (prompt,), _ = gpt._asked([("wave, then juggle, then clap", 5, 0)], 1)
+    (prompt,), _ = text_prompts(gpt.body.model, [("wave, then juggle, then clap", 5, 0)], 1)
     assert len(codes(prompt)) == 1  # of the first two clauses the library knows one
-    (prompt,), _ = gpt._asked([("wave and then drink", 5, 0)], 2)
+    (prompt,), _ = text_prompts(gpt.body.model, [("wave and then drink", 5, 0)], 2)
     for got, name in zip(codes(prompt), ("wave", "drink"), strict=True):
         np.testing.assert_array_equal(got, clip(gpt, name))
 

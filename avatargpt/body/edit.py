@@ -8,19 +8,23 @@ import numpy as np
 
 from avatargpt.body import stitch
 from avatargpt.body.ground import without_penetration
+from avatargpt.body.model import BodyModel
 from avatargpt.body.rerank import pick
-from avatargpt.body.speaker import CHUNK, CONTEXT, Speaker
+from avatargpt.body.sampling import prolonged
+from avatargpt.decoding.loaded import CHUNK, CONTEXT
 from avatargpt.requests import check_count, check_seconds, check_seed, check_text, frames_of, held
 from vqvae.ground import floor_of, raised
 from vqvae.motion import Motion, concatenate
 
 
-class Editing(Speaker):
-    """The part of `AvatarGPT` that continues motions and fills gaps between them."""
+class MotionEditing:
+    """Continues motions and fills gaps between them."""
+
+    def __init__(self, model: BodyModel) -> None:
+        self.model = model
 
     def in_between(
-        self, start: Motion, end: Motion, seconds: float, text: str = "", seed: int = 0, best_of: int = 16,
-        keep_place: bool = False,
+        self, start: Motion, end: Motion, seconds: float, text: str, seed: int, best_of: int, keep_place: bool
     ) -> Motion:
         """Motion between the end of START and the start of END.
 
@@ -40,7 +44,7 @@ class Editing(Speaker):
         check_seed(seed)
         if text:
             check_text(text)
-        tokenizer = self._tokenizer("body")
+        tokenizer = self.model.tokenizer
         fps = tokenizer.spec.fps
         given = start.resampled(fps)
         floor = floor_of(start)
@@ -51,19 +55,19 @@ class Editing(Speaker):
         left, right = self._tail(start), self._head(end)
         a, b = tokenizer.encode(left), tokenizer.encode(right)
         if tokens > CHUNK:
-            a_long = self._prolong(a, len(a) + tokens - CHUNK, text, seed, 1.0, 1, 0.7)
+            a_long = prolonged(self.model, a, len(a) + tokens - CHUNK, text, seed, 1.0, 1, 0.7)
         else:
             a_long = a
         rest = min(tokens, CHUNK)
         slots: dict[str, Any] = {"start": a_long[-CONTEXT:], "end": b, "seconds": rest / tokenizer.tokens_per_second}
         if text:
             slots["caption"] = text
-        prompt = self._prompt("in_between", slots)
-        found = self._sample([prompt], [rest], [seed], best_of, 1.0, 0.7, 30, settled=not text)[0]
+        prompt = self.model.loaded.prompt("in_between", slots)
+        found = self.model.loaded.sample([prompt], [rest], [seed], best_of, 1.0, 0.7, 30, settled=not text)[0]
         middles = [np.concatenate([a_long[len(a):], c]) for c in found]
         made = [self._bridge(a, m, b, start, end, frames, keep_place) for m in middles]
         if text and best_of > 1:
-            pick = int(self.fit(middles, [text] * len(middles)).argmax())
+            pick = int(self.model.fit(middles, [text] * len(middles)).argmax())
         else:
             pick = stitch.medoid([m[0] for m in made]) if best_of > 2 else 0
         middle, last = made[pick]
@@ -75,7 +79,7 @@ class Editing(Speaker):
         keep_place: bool,
     ) -> tuple[Motion, Motion]:
         """Decode start, middle and end in one stream and fit the middle to the real frames: (middle, END placed)."""
-        tokenizer = self._tokenizer("body")
+        tokenizer = self.model.tokenizer
         step = tokenizer.downsample
         stream = tokenizer.decode(np.concatenate([a, middle, b]))
         s, e = len(a) * step, (len(a) + len(middle)) * step
@@ -92,7 +96,7 @@ class Editing(Speaker):
         n = min(2, len(end), len(after))
         return stitch.fade_out(stretch, after.slice(0, n), end.slice(0, n)), end
 
-    def extend(self, motion: Motion, seconds: float, text: str = "", seed: int = 0, best_of: int = 4) -> Motion:
+    def extend(self, motion: Motion, seconds: float, text: str, seed: int, best_of: int) -> Motion:
         """Continue a motion.
 
         Args:
@@ -107,7 +111,7 @@ class Editing(Speaker):
         check_seed(seed)
         if text:
             check_text(text)
-        tokenizer = self._tokenizer("body")
+        tokenizer = self.model.tokenizer
         given = motion.resampled(tokenizer.spec.fps)
         floor = floor_of(motion)
         motion = raised(given, -floor)
@@ -118,13 +122,15 @@ class Editing(Speaker):
         if text:
             slots["caption"] = text
         guidance = 1.5 if text else 1.0
-        prompt = self._prompt("continuation", slots)
-        found = self._sample([prompt], [min(tokens, CHUNK)], [seed], best_of, guidance, 0.7, 30, settled=not text)[0]
+        prompt = self.model.loaded.prompt("continuation", slots)
+        lengths = [min(tokens, CHUNK)]
+        found = self.model.loaded.sample([prompt], lengths, [seed], best_of, guidance, 0.7, 30, settled=not text)[0]
         if text:
-            found = [pick(self, [found], [text])[0]]
+            found = [pick(self.model, [found], [text])[0]]
         made = []
         for codes in found:
-            longer = self._prolong(np.concatenate([tail, codes]), len(tail) + tokens, text, seed, guidance, 1, 0.7)
+            whole, wanted = np.concatenate([tail, codes]), len(tail) + tokens
+            longer = prolonged(self.model, whole, wanted, text, seed, guidance, 1, 0.7)
             stream = tokenizer.decode(longer)
             at = len(tail) * tokenizer.downsample
             stream = stitch.place(stream, at - 1, motion, len(motion) - 1)
@@ -137,11 +143,11 @@ class Editing(Speaker):
 
     def _tail(self, motion: Motion) -> Motion:
         """The last whole tokens' worth of frames, at most CONTEXT tokens; short clips hold their first pose."""
-        step = self._tokenizer("body").downsample
+        step = self.model.tokenizer.downsample
         keep = min(CONTEXT * step, len(motion) // step * step)
         return motion.slice(len(motion) - keep, len(motion)) if keep else held(motion, step, before=True)
 
     def _head(self, motion: Motion) -> Motion:
-        step = self._tokenizer("body").downsample
+        step = self.model.tokenizer.downsample
         keep = min(CONTEXT * step, len(motion) // step * step)
         return motion.slice(0, keep) if keep else held(motion, step, before=False)

@@ -1,4 +1,4 @@
-"""Which of several candidates is taken: what fits its words, on the side they tell, on feet that do not slide."""
+"""Which of several candidates is taken: what fits its words, on the side they name, on feet that do not slide."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from avatargpt.body.model import BodyModel
 from avatargpt.language.turns import Turn, miss
 from avatargpt.signals.physics import foot_skate
 from instruct_data.text.mirror import mirror_text
 
 if TYPE_CHECKING:
-    from avatargpt.body.speaker import Speaker
     from vqvae.motion import Motion
 
 SIDED = 1.0  # weight of how much better a motion fits its text than the text of the other side
 APART = 0.5  # what each metre costs that a motion's first pose is away from the last one of the motion before it
-SKATED = 0.3  # what a motion loses whose feet slide all the time, in the matcher's cosine
+SKATED = 0.3  # what a motion loses whose feet slide all the time, in the scorer's cosine
 
 
 def pick(
-    model: Speaker, found: Sequence[Sequence[np.ndarray]], texts: Sequence[str], turns: Sequence[Turn | None] = (),
+    model: BodyModel, found: Sequence[Sequence[np.ndarray]], texts: Sequence[str], turns: Sequence[Turn | None] = (),
     before: Sequence[int] = (),
 ) -> list[np.ndarray]:  # fmt: skip
     """Of every prompt's candidates, codes (N, R), the best one.
@@ -33,7 +33,7 @@ def pick(
     """
     if all(len(f) == 1 for f in found):
         return [f[0] for f in found]
-    decode = model._tokenizer("body").decode
+    decode = model.tokenizer.decode
     motions = [[decode(c) for c in some] for some in found]
     rows = [(t, turn) for f, t, turn in zip(found, texts, turns or [None] * len(found), strict=True) for _ in f]
     flat = ranked(model, [c for f in found for c in f], [m for some in motions for m in some], *zip(*rows, strict=True))
@@ -57,20 +57,20 @@ def _pose(motion: Motion, frame: int) -> np.ndarray:
 
 
 def ranked(
-    model: Speaker, codes: Sequence[np.ndarray], motions: Sequence[Motion], texts: Sequence[str],
+    model: BodyModel, codes: Sequence[np.ndarray], motions: Sequence[Motion], texts: Sequence[str],
     turns: Sequence[Turn | None],
 ) -> np.ndarray:  # fmt: skip
-    """Scores (B,) of codes (N, R) and what they show: the matcher's cosine to their texts, less what they do wrong.
+    """Scores (B,) of codes (N, R) and what they show: the scorer's cosine to their texts, less what they do wrong.
 
     Where a text names one side, it counts how much better the motion fits it than the text of the other side: the
-    matcher tells the sides of one motion apart, but likes some motions so much that their side hardly counts. Feet that
-    slide it does not see at all. Without a matcher the likelihood of the text as the motion's description takes its
+    scorer tells the sides of one motion apart, but likes some motions so much that their side hardly counts. It does
+    not see sliding feet at all. Without a scorer the likelihood of the text as the motion's description takes its
     place.
     """
     less = np.array([SKATED * foot_skate(m.joints, m.fps) for m in motions])
     less += [0.0 if turn is None else miss(m, turn) for m, turn in zip(motions, turns, strict=True)]
     if model.motion_scorer is None or model.grounder is None:
-        return model.likelihood(codes, texts) - less
+        return model.loaded.likelihood(codes, texts) - less
     seen, said = model.motion_scorer.motions([m.joints for m in motions], motions[0].fps), list(dict.fromkeys(texts))
     vectors = model.motion_scorer.texts([*said, *map(mirror_text, said)], model.grounder)
     row = {t: i for i, t in enumerate(said)}

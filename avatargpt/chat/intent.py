@@ -146,12 +146,13 @@ class ModelIntent:
     def lines(self, heard: Heard, samples: int = 0) -> list[str]:
         """Answers as they were written: the likeliest one, or `samples` drawn ones."""
         slots_ = turn_slots(heard.request, heard.timeline, heard.history)
-        encoded = self.model._encode([self.model._prompt("chat_turn", slots_)])
+        loaded = self.model.loaded
+        encoded = loaded.encode([loaded.prompt("chat_turn", slots_)])
         how: dict[str, Any] = {"beams": BEAMS}
         if samples:
             how = {"samples": samples, "temperature": TEMPERATURE, "top_p": 0.95, "seed": list(range(samples))}
-        decoded = self.model.generator.decode(encoded, "text", max_tokens=MAX_TOKENS, **how)
-        return [self.model.text.decode([t for t in row if t >= 0]) for row in decoded.codes.tolist()]
+        decoded = loaded.generator.decode(encoded, "text", max_tokens=MAX_TOKENS, **how)
+        return [loaded.text.decode([t for t in row if t >= 0]) for row in decoded.codes.tolist()]
 
     def likeliest(self, heard: Heard) -> list[Act] | None:
         """The acts of the likeliest answer, or None where they are not possible."""

@@ -9,16 +9,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from avatargpt.body.describe import Describing
-from avatargpt.body.speaker import CHUNK, CONTEXT, ROWS
+from avatargpt.decoding.loaded import CHUNK, CONTEXT, ROWS, LoadedModel
+from avatargpt.face.order import told
+from avatargpt.face.performer import FacePerformer
 from avatargpt.requests import check_count, check_text, frames_of, mix, plain, then, tokens_of
 from instruct_data import registry
+from instruct_data.face.described import described, plain_feeling, plainly
 from vqvae.errors import UserError
 from vqvae.face import FaceMotion
 from vqvae.face import concatenate as joined
 
 if TYPE_CHECKING:
-    from avatargpt.face.performer import FacePerformer
     from vqvae.motion import Motion
 
 LONGEST = CHUNK + CONTEXT  # tokens of one answer
@@ -28,43 +29,52 @@ WORDED = (1.5, 0.7)  # guidance and temperature of middles with a text, which ca
 FADE = 6  # frames over which a seam's jump is taken out
 
 
-class FaceTokens(Describing):
-    """The part of `AvatarGPT` that speaks the face's tokens.
+class FaceTokens:
+    """Faces as tokens of the language model.
 
     Shapes: a `FaceMotion` has T frames at 30 per second; codes are (N, R), N = ceil(T / 3) tokens of R residual levels.
-    The streaming driver (`avatargpt.speech`) is another network: it follows speech, and instructions more closely.
+    The streaming driver (`avatargpt.face.audio_model`) is another network: it follows speech, and instructions more
+    closely.
+
+    Args:
+        whole: the model of the folder.
     """
 
+    def __init__(self, whole: LoadedModel) -> None:
+        self.whole = whole
+
     @cached_property
-    def facial(self) -> FaceTokens:
-        """Who speaks the face's tokens: this model, or the small one of its own in the folder ``face_language``.
+    def loaded(self) -> LoadedModel:
+        """The model with the face's tokens: the whole one, or the small one in its folder ``face_language``.
 
         Raises:
-            UserError: neither does.
+            UserError: neither has them.
         """
-        folder = Path(self.source) / APART
-        if "face" in self.tokenizers or not self.source or not folder.is_dir():
-            self._tokenizer("face")
-            return self
-        apart = type(self).from_pretrained(folder, str(self.device))
-        apart.grounder = self.grounder or apart.grounder
+        whole = self.whole
+        folder = Path(whole.source) / APART
+        if "face" in whole.tokenizers or not whole.source or not folder.is_dir():
+            whole.tokenizer("face")
+            return whole
+        apart = LoadedModel.from_pretrained(folder, str(whole.device))
+        apart.grounder = whole.grounder or apart.grounder
         return apart
 
-    def face_source(self) -> str:
-        """Who speaks the face's tokens, in words; nothing is loaded for it."""
-        if "face" in self.tokenizers:
+    def told_source(self) -> str:
+        """Which model has the face's tokens, in words; nothing is loaded for it."""
+        if "face" in self.whole.tokenizers:
             return "this model"
-        return f"a model of its own ({APART})" if self.source and (Path(self.source) / APART).is_dir() else "none"
+        source = self.whole.source
+        return f"a model of its own ({APART})" if source and (Path(source) / APART).is_dir() else "none"
 
     def face(
-        self, texts: str | Sequence[str], seconds: float | Sequence[float | None] | None = None, seed: int = 0,
-        guidance: float | None = None, temperature: float | None = None, num: int = 1, best_of: int = BEST_OF,
-    ) -> list[FaceMotion]:
+        self, texts: str | Sequence[str], seconds: float | Sequence[float | None] | None, seed: int,
+        guidance: float | None, temperature: float | None, num: int, best_of: int,
+    ) -> list[FaceMotion]:  # fmt: skip
         """Instructions to faces (task `text_to_face`).
 
         Of several candidates that one is taken whose description (`face_to_text`) most likely says what the
-        instruction asks for, as the reader of instructions (`face.instructions.parser`) understands it; a model folder
-        without a reader takes the instruction's own words.
+        instruction asks for, as the instruction parser (`face.instructions.parser`) understands it; a model folder
+        without a parser takes the instruction's own words.
 
         Args:
             texts: one or more, "blink twice, then smile"; feelings too, "look very sad".
@@ -83,17 +93,17 @@ class FaceTokens(Describing):
         given = [texts] if isinstance(texts, str) else list(texts)
         for text in given:
             check_text(text)
-        one = self.facial
+        self.loaded.tokenizer("face")  # a model without one is refused first
         slots: list[dict[str, Any]] = [{"caption": t} for t in given]
         check_count("best_of", best_of)
-        wanted = one._plainly(given) if given and best_of > 1 else []
-        return one._faces("text_to_face", slots, given, seconds, seed, guidance, temperature, num, best_of, wanted)
+        wanted = self._plainly(given) if given and best_of > 1 else []
+        return self._faces("text_to_face", slots, given, seconds, seed, guidance, temperature, num, best_of, wanted)
 
     def emotion_face(
-        self, emotions: str | Sequence[str], intensity: float | None = None,
-        seconds: float | Sequence[float | None] | None = None, seed: int = 0, guidance: float | None = None,
-        temperature: float | None = None, num: int = 1,
-    ) -> list[FaceMotion]:
+        self, emotions: str | Sequence[str], intensity: float | None,
+        seconds: float | Sequence[float | None] | None, seed: int, guidance: float | None,
+        temperature: float | None, num: int,
+    ) -> list[FaceMotion]:  # fmt: skip
         """Feelings to faces (task `emotion_to_face`).
 
         Args:
@@ -104,8 +114,6 @@ class FaceTokens(Describing):
         Raises:
             UserError: an unknown feeling (with the nearest name), intensity or seconds out of range.
         """
-        from instruct_data.face.described import plain_feeling
-
         given = [emotions] if isinstance(emotions, str) else list(emotions)
         if intensity is not None and not 0 <= intensity <= 1:
             raise UserError(f"intensity: {intensity}; accepted 0 to 1")
@@ -113,7 +121,7 @@ class FaceTokens(Describing):
             check_text(text)
         # Of the number alone the model knows little: 0 would be the full feeling, 1 less than 0.85.
         slots: list[dict[str, Any]] = [{"emotion": plain_feeling(e, intensity)} for e in given]
-        return self.facial._faces("emotion_to_face", slots, given, seconds, seed, guidance, temperature, num, 1, [])
+        return self._faces("emotion_to_face", slots, given, seconds, seed, guidance, temperature, num, 1, [])
 
     def describe_face(self, faces: FaceMotion | Sequence[FaceMotion]) -> list[str]:
         """What faces do, with which feeling, how strongly (task `face_to_text`): one sentence each.
@@ -122,18 +130,14 @@ class FaceTokens(Describing):
         network names actions and feelings; the order of actions is read from the face (`avatargpt.face.order`). Faces
         beyond 7.2 s are described in windows, joined by "then".
         """
-        from avatargpt.face.order import told
-        from instruct_data.face.described import plainly
-
-        return [plainly(told(windows)) for windows in self.facial._read("face_to_text", faces)]
+        return [plainly(told(windows)) for windows in self._read("face_to_text", faces)]
 
     def feeling(self, faces: FaceMotion | Sequence[FaceMotion]) -> list[str]:
         """Which feeling faces show (task `face_to_emotion`): "very happy", "calm, then angry", one answer each."""
-        return [then([said for said, _ in windows]) for windows in self.facial._read("face_to_emotion", faces)]
+        return [then([said for said, _ in windows]) for windows in self._read("face_to_emotion", faces)]
 
     def face_in_between(
-        self, start: FaceMotion, end: FaceMotion, seconds: float, text: str = "", seed: int = 0,
-        best_of: int | None = None,
+        self, start: FaceMotion, end: FaceMotion, seconds: float, text: str, seed: int, best_of: int | None
     ) -> FaceMotion:
         """The missing middle between two faces (task `face_in_between`).
 
@@ -148,11 +152,9 @@ class FaceTokens(Describing):
         Returns:
             START, the middle, END in one clip at 30 fps; START and END as they are.
         """
-        if self.facial is not self:
-            return self.facial.face_in_between(start, end, seconds, text, seed, best_of)
         if best_of is not None:
             check_count("best_of", best_of)
-        tokenizer = self._tokenizer("face")
+        tokenizer = self.loaded.tokenizer("face")
         fps = tokenizer.spec.fps
         start, end = start.resampled(fps), end.resampled(fps)
         tokens, keep = self._face_tokens(seconds), CONTEXT * tokenizer.downsample
@@ -164,8 +166,8 @@ class FaceTokens(Describing):
             slots["caption"] = text
         decoding = registry.get_task("face_in_between").decoding
         guidance, temperature = WORDED if text else (decoding.guidance, decoding.temperature)
-        found = self._sample(
-            [self._prompt("face_in_between", slots)], [tokens], [seed], best_of or decoding.best_of, guidance,
+        found = self.loaded.sample(
+            [self.loaded.prompt("face_in_between", slots)], [tokens], [seed], best_of or decoding.best_of, guidance,
             temperature, decoding.top_k, settled=True,
         )[0]  # fmt: skip
         if text and len(found) > 1:
@@ -187,14 +189,14 @@ class FaceTokens(Describing):
             raise UserError(f"{len(slots)} texts need as many seconds")
         if not slots:
             return []
-        tokenizer, decoding = self._tokenizer("face"), registry.get_task(task).decoding
+        tokenizer, decoding = self.loaded.tokenizer("face"), registry.get_task(task).decoding
         tokens = [-1 if s is None else self._face_tokens(s) for s in durations]
         told = [
             s if n < 0 else {**s, "seconds": n / tokenizer.tokens_per_second}
             for s, n in zip(slots, tokens, strict=True)
         ]
-        found = self._sample(
-            [self._prompt(task, s) for s in told for _ in range(num)], [n for n in tokens for _ in range(num)],
+        found = self.loaded.sample(
+            [self.loaded.prompt(task, s) for s in told for _ in range(num)], [n for n in tokens for _ in range(num)],
             [mix(seed, k) if k else seed for _ in told for k in range(num)], best_of,
             decoding.guidance if guidance is None else guidance,
             decoding.temperature if temperature is None else temperature, decoding.top_k, settled=True,
@@ -209,17 +211,14 @@ class FaceTokens(Describing):
 
     @cached_property
     def _performer(self) -> FacePerformer | None:
-        """Who reads instructions; None: the model's folder has no reader."""
-        from avatargpt.face.performer import FacePerformer
-
-        folders = [Path(self.source) / "driver", Path(self.source).parent / "driver"] if self.source else []
+        """Reads instructions; None: the model's folder has no instruction parser."""
+        source = self.loaded.source
+        folders = [Path(source) / "driver", Path(source).parent / "driver"] if source else []
         known = [f for f in folders if (f / "reader.json").is_file()]
         return FacePerformer.load(known[0]) if known else None
 
     def _plainly(self, texts: Sequence[str]) -> list[str]:
         """What instructions ask for, as `face_to_text` would say it."""
-        from instruct_data.face.described import described
-
         if self._performer is None:
             return [plain(t) for t in texts]
         return [described(s) for s in self._performer.read(texts)]
@@ -227,15 +226,15 @@ class FaceTokens(Describing):
     def _fits(self, candidates: Sequence[np.ndarray], text: str) -> np.ndarray:
         """Mean log-probability per word piece (nats) of a description for each candidate, (K,)."""
         slot = registry.get_task("face_to_text").inputs[0].name
-        prompts = [self._prompt("face_to_text", {slot: c}) for c in candidates]
-        targets = [self.text.encode(text)] * len(candidates)
-        fits: np.ndarray = self.generator.score(self._encode(prompts), targets, "text").mean.cpu().numpy()
+        prompts = [self.loaded.prompt("face_to_text", {slot: c}) for c in candidates]
+        targets = [self.loaded.text.encode(text)] * len(candidates)
+        fits: np.ndarray = self.loaded.generator.score(self.loaded.encode(prompts), targets, "text").mean.cpu().numpy()
         return fits
 
     def _read(self, task: str, faces: FaceMotion | Sequence[FaceMotion]) -> list[list[tuple[str, FaceMotion]]]:
         """For each face what is said of each of its windows, and the window."""
         given = [faces] if isinstance(faces, FaceMotion) else list(faces)
-        tokenizer, slot = self._tokenizer("face"), registry.get_task(task).inputs[0].name
+        tokenizer, slot = self.loaded.tokenizer("face"), registry.get_task(task).inputs[0].name
         pieces: list[np.ndarray] = []
         windows: list[tuple[int, FaceMotion]] = []
         for i, face in enumerate(given):
@@ -245,9 +244,9 @@ class FaceTokens(Describing):
                 windows.append((i, shown.slice(part[0] * tokenizer.downsample, (part[-1] + 1) * tokenizer.downsample)))
         said: list[str] = []
         for i in range(0, len(pieces), ROWS // 4):
-            prompts = [self._prompt(task, {slot: p}) for p in pieces[i : i + ROWS // 4]]
-            decoded = self.generator.decode(self._encode(prompts), "text", max_tokens=64, no_repeat=6, min_tokens=1)
-            said += [self.text.decode([t for t in row if t >= 0]) for row in decoded.codes.tolist()]
+            prompt = self.loaded.encode([self.loaded.prompt(task, {slot: p}) for p in pieces[i : i + ROWS // 4]])
+            decoded = self.loaded.generator.decode(prompt, "text", max_tokens=64, no_repeat=6, min_tokens=1)
+            said += [self.loaded.text.decode([t for t in row if t >= 0]) for row in decoded.codes.tolist()]
         both = list(zip(said, windows, strict=True))
         return [[(text, window) for text, (owner, window) in both if owner == i] for i in range(len(given))]
 
@@ -257,7 +256,7 @@ class FaceTokens(Describing):
         Raises:
             UserError: more than one answer holds.
         """
-        rate = self._tokenizer("face").tokens_per_second
+        rate = self.loaded.tokenizer("face").tokens_per_second
         if not 0 < seconds <= LONGEST / rate:
             raise UserError(f"seconds: {seconds}; accepted for a face above 0, at most {LONGEST / rate:g}")
         return tokens_of(seconds, rate)
@@ -266,10 +265,10 @@ class FaceTokens(Describing):
         if face.modality != "face":
             raise UserError(f"a {face.modality} motion where a face is needed")
         motion: Any = face  # tokenizers use only what bodies and faces both offer
-        return self._tokenizer("face").encode(motion)
+        return self.loaded.tokenizer("face").encode(motion)
 
     def _decoded(self, codes: np.ndarray) -> FaceMotion:
-        made: Motion | FaceMotion = self._tokenizer("face").decode(codes)
+        made: Motion | FaceMotion = self.loaded.tokenizer("face").decode(codes)
         assert isinstance(made, FaceMotion)
         return made
 

@@ -17,7 +17,7 @@ import numpy as np
 from avatargpt.requests import mix
 
 if TYPE_CHECKING:
-    from avatargpt.body.speaker import Speaker
+    from avatargpt.decoding.loaded import LoadedModel as Speaker
     from vqvae.motion import Motion
 
 REST = "a person stands still"
@@ -199,7 +199,7 @@ def _rested(
     temperature: float,
 ) -> list[np.ndarray]:  # fmt: skip
     """One prompt's candidates and their ways to come to rest."""
-    from avatargpt.body.speaker import CONTEXT
+    from avatargpt.decoding.loaded import CONTEXT
 
     rate = model._tokenizer("body").tokens_per_second
     parts = [c[:n] for c in found for n in cuts(headings(model, c), turn, len(c))]

@@ -15,12 +15,13 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from avatargpt import planning
-from avatargpt.body.speaker import CHUNK
+from avatargpt.body.parts import Body
+from avatargpt.decoding.loaded import CHUNK
 from avatargpt.long.director import Director, manner_of
 from avatargpt.long.memory import give_back
 from avatargpt.long.performer import Beat, Made, Performer
@@ -31,13 +32,19 @@ from avatargpt.requests import check_text, frames_of, mix, then
 from vqvae.errors import UserError
 
 if TYPE_CHECKING:
-    from avatargpt.api import AvatarGPT
     from vqvae.motion import Motion
 
 MIN_SECONDS, MAX_SECONDS = 1.0, 14_400.0
 MIN_RADIUS, MAX_RADIUS = 2.0, 1000.0
 GROUP = 4  # clauses whose candidates are made side by side
 FAR, STRAY = 0.7, 4.0  # a path beyond this share of the radius costs so many nats for each radius beyond it
+
+
+class Embodied(Protocol):
+    """Anything with a body to move, such as an `AvatarGPT`."""
+
+    @property
+    def body(self) -> Body: ...
 
 
 @dataclass(frozen=True)
@@ -69,13 +76,14 @@ def check_long(scene: str, seconds: float, radius: float | None) -> None:
 
 
 def long(
-    model: AvatarGPT, scene: str, seconds: float, planner: Planner | str | None = None, seed: int = 0,
+    model: Embodied, scene: str, seconds: float, planner: Planner | str | None = None, seed: int = 0,
     radius: float | None = None, activities: Sequence[Activity] = (), best_of: int = 4, guidance: float = 1.5,
     temperature: float = 0.8,
 ) -> Iterator[Chunk]:
     """The closed loop, as chunks of frames while it runs.
 
     Args:
+        model: whose body moves.
         scene: what it is about, in words.
         seconds: of all; kept to the frame.
         planner: says what is done next; by name as for `avatargpt.planning.load_planner`, None = the default one.
@@ -89,11 +97,13 @@ def long(
         UserError: at the call, not at the first chunk: a scene, length, radius or planner that is not accepted.
     """
     check_long(scene, seconds, radius)
+    body = model.body
     if planner is None or isinstance(planner, str):
-        planner = planning.load_planner(planner, model)
-    director = Director(planner, scene, seed, activities, manner_of(scene, model.phrase_index), model.phrase_index)
-    performer = Performer(model, best_of, guidance, temperature)
-    return Loop(director, performer, MotionStream(model.tokenizers["body"], radius), seed, radius).chunks(seconds)
+        planner = planning.load_planner(planner, body.model)
+    phrases = body.model.phrase_index
+    director = Director(planner, scene, seed, activities, manner_of(scene, phrases), phrases)
+    performer = Performer(body, best_of, guidance, temperature)
+    return Loop(director, performer, MotionStream(body.model.tokenizer, radius), seed, radius).chunks(seconds)
 
 
 class Loop:

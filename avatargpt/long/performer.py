@@ -4,18 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from avatargpt.body.speaker import CHUNK, CONTEXT
-from avatargpt.language.motion_spec import ClauseSpec
+from avatargpt.body.parts import Body
+from avatargpt.decoding.loaded import CHUNK, CONTEXT
 from avatargpt.language.turns import Turn, miss, with_rests
 from avatargpt.requests import mix, then
 from avatargpt.signals.physics import foot_skate, jerk
-
-if TYPE_CHECKING:
-    from avatargpt.api import AvatarGPT
 
 USUAL, LONGEST = 20, 40  # motion tokens of a clause whose length is not known, and of any clause
 SHORTEST = 5  # motion tokens of a clause at least
@@ -75,13 +71,14 @@ class Performer:
     """Turns steps into codes that go on from the codes before them.
 
     Args:
-        model: of which motion, likelihoods and descriptions are asked.
+        body: of which motion, likelihoods and descriptions are asked.
         best_of: candidates of each kind.
     """
 
-    def __init__(self, model: AvatarGPT, best_of: int = 4, guidance: float = 1.5, temperature: float = 0.8) -> None:
-        self.model, self.best_of, self.guidance, self.temperature = model, best_of, guidance, temperature
-        self.rate = model.tokenizers["body"].tokens_per_second
+    def __init__(self, body: Body, best_of: int = 4, guidance: float = 1.5, temperature: float = 0.8) -> None:
+        self.body, self.best_of, self.guidance, self.temperature = body, best_of, guidance, temperature
+        self.loaded, self.tokenizer = body.model.loaded, body.model.tokenizer
+        self.rate = self.tokenizer.tokens_per_second
 
     def beats(self, steps: Sequence[str], seed: int, room: int) -> Iterable[Beat]:
         """The clauses of steps with their lengths, as many as `room` tokens hold (the last one is cut to fit).
@@ -91,7 +88,7 @@ class Performer:
         made = 0
         rng = np.random.default_rng([seed % 2**32, 11])
         for number, step in enumerate(steps):
-            for plain in self._plain(step):
+            for plain in self.body.model.clauses(step):
                 usual = int(rng.choice(plain.lengths)) if plain.lengths else USUAL
                 tokens = min(usual, LONGEST, room - TRANSITIONS[0])
                 if room < TRANSITIONS[0] + SHORTEST:
@@ -102,23 +99,17 @@ class Performer:
                 made += 1
                 room -= tokens + TRANSITIONS[0]
 
-    def _plain(self, step: str) -> list[ClauseSpec]:
-        model = self.model
-        if model.phrase_index is None or model.grounder is None:
-            return [ClauseSpec(step, 1.0)]
-        return model.phrase_index.plain(step, model.grounder)
-
     def candidates(self, beats: Sequence[Beat]) -> list[list[Candidate]]:
         """For every beat `best_of` motions made from its caption alone, in one batch."""
         prompts = [
-            self.model._prompt("text_to_motion", {"caption": b.caption, "seconds": b.tokens / self.rate})
+            self.loaded.prompt("text_to_motion", {"caption": b.caption, "seconds": b.tokens / self.rate})
             for b in beats
         ]  # fmt: skip
-        found = self.model._sample(
+        found = self.loaded.sample(
             prompts, [b.tokens for b in beats], [b.seed for b in beats], self.best_of, self.guidance, self.temperature
         )
         found = with_rests(
-            self.model, found, [b.turn for b in beats], [b.tokens for b in beats], [b.seed for b in beats],
+            self.loaded, found, [b.turn for b in beats], [b.tokens for b in beats], [b.seed for b in beats],
             self.guidance, self.temperature,
         )  # fmt: skip
         return self._scored(found, beats)
@@ -126,8 +117,8 @@ class Performer:
     def continued(self, beat: Beat, tail: np.ndarray) -> list[Candidate]:
         """`best_of` motions that go on from `tail` (N, R) without a transition."""
         slots = {"motion": tail[-CONTEXT:], "seconds": beat.tokens / self.rate, "caption": beat.caption}
-        found = self.model._sample(
-            [self.model._prompt("continuation", slots)], [beat.tokens], [mix(beat.seed, 1)], self.best_of,
+        found = self.loaded.sample(
+            [self.loaded.prompt("continuation", slots)], [beat.tokens], [mix(beat.seed, 1)], self.best_of,
             self.guidance, self.temperature, 30,
         )  # fmt: skip
         return [replace(c, continues=True) for c in self._scored(found, [beat])[0]]
@@ -135,7 +126,7 @@ class Performer:
     def _scored(self, found: list[list[np.ndarray]], beats: Sequence[Beat]) -> list[list[Candidate]]:
         flat = [c for some in found for c in some]
         texts = [beat.caption for beat, some in zip(beats, found, strict=True) for _ in some]
-        scores = iter(self.model.likelihood(flat, texts))
+        scores = iter(self.loaded.likelihood(flat, texts))
         return [
             [Candidate(c, float(next(scores)) - self._missed(c, beat)) for c in some]
             for beat, some in zip(beats, found, strict=True)
@@ -143,7 +134,7 @@ class Performer:
 
     def _missed(self, codes: np.ndarray, beat: Beat) -> float:
         """What codes lose that do not turn as far as the beat asks."""
-        return 0.0 if beat.turn is None else miss(self.model.tokenizers["body"].decode(codes), beat.turn)
+        return 0.0 if beat.turn is None else miss(self.tokenizer.decode(codes), beat.turn)
 
     def choose(
         self, beat: Beat, made: Sequence[Candidate], tail: np.ndarray, detour: Callable[[np.ndarray], float]
@@ -163,7 +154,7 @@ class Performer:
         if pose[HEIGHT] < LOW:
             pool += self.continued(beat, tail)
         shown = self._decoded([c.codes for c in pool])
-        spec = self.model.tokenizers["body"].spec
+        spec = self.tokenizer.spec
         costs = []
         for c, features in zip(pool, shown, strict=True):
             apart = 0.0 if c.continues else float(np.abs(self.poses(features[:1])[0] - pose).mean())
@@ -179,7 +170,7 @@ class Performer:
 
     def _decoded(self, some: Sequence[np.ndarray]) -> list[np.ndarray]:
         """Features (T, 269) of codes (N, R) of one length."""
-        return list(self.model.tokenizers["body"].decode_features(np.stack(some)))
+        return list(self.tokenizer.decode_features(np.stack(some)))
 
     def trimmed(self, codes: np.ndarray, features: np.ndarray, led: bool = False) -> np.ndarray:
         """Without the waiting at either end that clips of their own have, but for `KEPT` tokens; at least `SHORTEST`.
@@ -203,7 +194,7 @@ class Performer:
 
     def _speed(self, features: np.ndarray) -> np.ndarray:
         """(T,) of features (T, 269): metres per frame of the fastest joint."""
-        velocity = features[:, self.model.tokenizers["body"].spec.slices()["joint_velocity"]]
+        velocity = features[:, self.tokenizer.spec.slices()["joint_velocity"]]
         return np.linalg.norm(velocity.reshape(len(velocity), -1, 3), axis=-1).max(1)
 
     def bridge(self, tail: np.ndarray, head: np.ndarray, seed: int) -> np.ndarray:
@@ -212,9 +203,9 @@ class Performer:
         Neither a jolt nor a movement of its own that nobody asked for.
         """
         ends = {"start": tail[-CONTEXT:], "end": head[:CONTEXT]}
-        prompts = [self.model._prompt("in_between", {**ends, "seconds": n / self.rate}) for n in TRANSITIONS]
+        prompts = [self.loaded.prompt("in_between", {**ends, "seconds": n / self.rate}) for n in TRANSITIONS]
         seeds = [mix(seed, 2)] * len(TRANSITIONS)
-        found = self.model._sample(prompts, list(TRANSITIONS), seeds, BRIDGES, 1.0, 0.7, 30)
+        found = self.loaded.sample(prompts, list(TRANSITIONS), seeds, BRIDGES, 1.0, 0.7, 30)
         before, after = tail[-NEAR:], head[:NEAR]
         shown = []
         for some in found:  # of one length
@@ -229,7 +220,7 @@ class Performer:
         Args:
             features: (T, 269) of it and what lies around it. start, stop: its tokens.
         """
-        tokenizer = self.model.tokenizers["body"]
+        tokenizer = self.tokenizer
         a, b, fps = start * tokenizer.downsample, stop * tokenizer.downsample, tokenizer.spec.fps
         joints = tokenizer.spec.decode(features).joints[max(0, a - 6) : b + 6]
         poses = self.poses(features)[a - 1 : b + 1]
@@ -240,9 +231,9 @@ class Performer:
 
     def poses(self, features: np.ndarray) -> np.ndarray:
         """(T, 64) of features (T, 269), metres: the root's height, the joints' places around it (heading frame)."""
-        groups = self.model.tokenizers["body"].spec.slices()
+        groups = self.tokenizer.spec.slices()
         return np.concatenate([features[:, groups["height"]], features[:, groups["positions"]]], -1)
 
     def describe(self, codes: np.ndarray) -> str:
         """What the model says of (N, R) codes, see `AvatarGPT.describe`."""
-        return then(self.model.told(np.array_split(codes, -(-len(codes) // (CHUNK + CONTEXT))), best_of=4))
+        return then(self.body.description.best(np.array_split(codes, -(-len(codes) // (CHUNK + CONTEXT))), best_of=4))

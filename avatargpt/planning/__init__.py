@@ -5,11 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from avatargpt.planning.types import Activity, Plan, Planner
+from avatargpt.planning.types import Activity, MotionSide, Plan, Planner
 from vqvae.errors import UserError
 
 if TYPE_CHECKING:
-    from avatargpt.body.speaker import Speaker
     from avatargpt.planning.executable import Checked
 
 __all__ = ["ACCEPTED", "Activity", "Plan", "Planner", "check_spec", "described", "load_planner"]
@@ -54,7 +53,7 @@ def described(weights: Path) -> dict[str, str]:
     }
 
 
-def load_planner(spec: str | None, model: Speaker) -> Checked | Planner:
+def load_planner(spec: str | None, model: MotionSide) -> Checked | Planner:
     """The planner that `spec` names; its steps are checked for what the motion side of `model` can show.
 
     Args:
@@ -66,30 +65,30 @@ def load_planner(spec: str | None, model: Speaker) -> Checked | Planner:
     Raises:
         UserError: an unknown planner, missing or damaged files, or settings missing from the environment.
     """
-    kind = check_spec(spec)
+    kind, loaded = check_spec(spec), model.loaded
     executable = None
-    if model.phrase_index is not None and model.grounder is not None:
+    if model.phrase_index is not None and loaded.grounder is not None:
         from avatargpt.planning.executable import Executable
 
-        executable = Executable(model.phrase_index, model.grounder)
+        executable = Executable(model.phrase_index, loaded.grounder)
     planner: Planner
     if kind == "retrieval":
         from avatargpt.planning.model_planner import ModelPlanner
         from avatargpt.planning.retrieval_planner import RetrievalPlanner
 
-        if model.grounder is None:
-            raise UserError(f"{model.source}: a model without a sentence encoder cannot look plans up; {ACCEPTED}")
+        if loaded.grounder is None:
+            raise UserError(f"{loaded.source}: a model without a sentence encoder cannot look plans up; {ACCEPTED}")
         can_do = None if executable is None else executable.can_do
-        planner = RetrievalPlanner.from_folder(model.source, model.grounder, can_do, ModelPlanner(model).propose)
+        planner = RetrievalPlanner.from_folder(loaded.source, loaded.grounder, can_do, ModelPlanner(loaded).propose)
         planner.retriever.ready()
     elif kind == "model":
         from avatargpt.planning.model_planner import ModelPlanner
 
-        planner = ModelPlanner(model)
+        planner = ModelPlanner(loaded)
     elif kind == "folder":
         from avatargpt.planning.model_planner import folder_planner
 
-        planner = folder_planner(Path(str(spec).strip()), str(model.device))
+        planner = folder_planner(Path(str(spec).strip()), str(loaded.device))
     else:
         from avatargpt.planning.remote import RemotePlanner
 

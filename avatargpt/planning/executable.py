@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -25,6 +25,8 @@ from instruct_data.planning import STEP_TASKS
 
 if TYPE_CHECKING:
     from avatargpt.model.text_encoder import SentenceGrounder
+    from vqvae.motion import Motion
+    from vqvae.tokenizer import MotionTokenizer
 
 LEAST = 0.62  # three of a hundred written steps score lower (docs/planning.md); what they say cannot be made out
 MEANS = 0.5  # below this a phrasing has nothing to do with the step, and is no paraphrase
@@ -35,14 +37,19 @@ Ask = Callable[[int], Sequence[str]]
 """Number of the try -> other steps of the same activity."""
 
 
-class Mover(Protocol):
-    """What makes motions of steps and tells how likely words are for motions: `avatargpt.AvatarGPT`."""
+class Performing(Protocol):
+    """What `measured` asks of a model, such as an `AvatarGPT`."""
 
-    tokenizers: dict[str, Any]
+    @property
+    def tokenizers(self) -> dict[str, MotionTokenizer]: ...
 
-    def generate(self, prompts: Any, *, seed: int, best_of: int) -> Any: ...
+    def generate(self, texts: Sequence[str], *, seed: int, best_of: int) -> list[Motion]:
+        """A motion for each text."""
+        ...
 
-    def likelihood(self, motions: Any, texts: Any) -> Any: ...
+    def likelihood(self, codes: Sequence[np.ndarray], texts: Sequence[str]) -> np.ndarray:
+        """(B,) mean log-probability per word piece (nats) of each text for its motion."""
+        ...
 
 
 class Executable:
@@ -187,7 +194,7 @@ class Checked:
         return self.executable.repaired(activity, ask)
 
 
-def measured(model: Mover, steps: Sequence[str], seed: int = 0, best_of: int = 4) -> np.ndarray:
+def measured(model: Performing, steps: Sequence[str], seed: int = 0, best_of: int = 4) -> np.ndarray:
     """(n,) how well the motion network shows each step, in nats per word piece; above 0 = better than chance.
 
     A motion is made for every step. Compared is how likely the model's own motion-to-text finds the step for its own

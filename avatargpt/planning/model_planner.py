@@ -6,8 +6,9 @@ import zlib
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from avatargpt.decoding.loaded import LoadedModel
 from avatargpt.language.plans.requests import MAX_STEPS, check_plan, check_scene, check_slots, spoken
 from avatargpt.planning.listing import Listing
 from avatargpt.planning.parse import Malformed, alike, check_sentence, parse_steps
@@ -15,9 +16,6 @@ from avatargpt.planning.types import Activity, Plan
 from avatargpt.requests import mix, plain
 from instruct_data.planning import STEP_TASKS, join_steps
 from vqvae.errors import UserError
-
-if TYPE_CHECKING:
-    from avatargpt.body.speaker import Speaker
 
 SAMPLES = 8  # answers per try
 LEAST_STEPS = 2  # fewer is no way to do anything
@@ -49,7 +47,7 @@ class ModelPlanner:
         name: who answered, in plans.
     """
 
-    def __init__(self, model: Speaker, samples: int = SAMPLES, name: str = "model") -> None:
+    def __init__(self, model: LoadedModel, samples: int = SAMPLES, name: str = "model") -> None:
         self.model, self.samples, self.name = model, samples, name
 
     @cached_property
@@ -76,7 +74,7 @@ class ModelPlanner:
         self, task: str, asked: Sequence[dict[str, str]], temperature: float, seed: int, constrained: bool, samples: int
     ) -> list[list[tuple[str, float, bool]]]:
         """(text, mean log-probability per piece, ended) of every sample, for every row of slots."""
-        prompt = self.model._encode([self.model._prompt(task, dict(slots)) for slots in asked])
+        prompt = self.model.encode([self.model.prompt(task, dict(slots)) for slots in asked])
         rule = self._rule(task in STEP_TASKS) if constrained else None
         count = samples if temperature > 0 else 1
         found = self.model.generator.decode(
@@ -95,7 +93,7 @@ class ModelPlanner:
         if task not in INVERSE or not answers:
             return [0.0] * len(answers)
         inverse, takes, gives = INVERSE[task]
-        prompts = self.model._encode([self.model._prompt(inverse, {takes: a}) for a in answers])
+        prompts = self.model.encode([self.model.prompt(inverse, {takes: a}) for a in answers])
         wanted = self.model.text.encode(plain(slots[gives]))
         return self.model.generator.score(prompts, [wanted] * len(answers), "text").mean.tolist()
 
@@ -216,7 +214,6 @@ def folder_planner(folder: Path, device: str = "cpu") -> ModelPlanner:
     Raises:
         UserError: missing or damaged files, or a model of another kind.
     """
-    from avatargpt.body.speaker import Speaker
     from avatargpt.model.checkpoint import start_from_t5
     from avatargpt.model.text_encoder import TextTokenizer
     from avatargpt.resources import read_json
@@ -224,7 +221,7 @@ def folder_planner(folder: Path, device: str = "cpu") -> ModelPlanner:
     kind = read_json(folder / "config.json").get("model_type")
     name = f"model {folder.name}"
     if kind == "avatargpt":
-        return ModelPlanner(Speaker.from_pretrained(folder, device), name=name)
+        return ModelPlanner(LoadedModel.from_pretrained(folder, device), name=name)
     if kind != "t5":
         raise UserError(f"{folder}: a model of type {kind!r}; accepted: t5 or a folder that `train.py language` wrote")
     text = TextTokenizer.load(folder)
@@ -232,4 +229,4 @@ def folder_planner(folder: Path, device: str = "cpu") -> ModelPlanner:
         model: Any = start_from_t5(folder)
     except (OSError, ValueError, RuntimeError) as e:
         raise UserError(f"{folder}: not a readable T5 ({str(e).splitlines()[0]})") from None
-    return ModelPlanner(Speaker(model.to(device).eval(), text, {}, source=str(folder)), name=name)
+    return ModelPlanner(LoadedModel(model.to(device).eval(), text, {}, source=str(folder)), name=name)

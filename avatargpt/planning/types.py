@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from avatargpt.decoding.loaded import LoadedModel
+    from avatargpt.retrieval.phrases import PhraseIndex
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,20 @@ class Plan:
         if self.notes:
             out["notes"] = list(self.notes)
         return out
+
+
+class MotionSide(Protocol):
+    """What a planner needs of the model whose motions it plans."""
+
+    @property
+    def loaded(self) -> LoadedModel:
+        """The network with its tokenizers."""
+        ...
+
+    @property
+    def phrase_index(self) -> PhraseIndex | None:
+        """Knows which steps can be shown; None = nothing is checked."""
+        ...
 
 
 class Planner(Protocol):

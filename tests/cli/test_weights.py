@@ -24,7 +24,7 @@ def loaded():
     import avatargpt
 
     model = avatargpt.AvatarGPT.from_pretrained(threads=1)
-    assert model.facial is not model  # the face's own model, loaded now
+    assert model.facial is not model.loaded  # the face's own model, loaded now
     return model
 
 

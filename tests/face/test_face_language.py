@@ -196,7 +196,7 @@ def test_one_face_for_each_text_and_none_for_none(gpt: AvatarGPT) -> None:
 
 def test_a_strength_is_told_in_words(gpt: AvatarGPT, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
-    monkeypatch.setattr(gpt, "_faces", lambda task, slots, *_: asked.extend(s["emotion"] for s in slots))
+    monkeypatch.setattr(gpt.face_tokens, "_faces", lambda task, slots, *_: asked.extend(s["emotion"] for s in slots))
     for intensity in (0, 0.3, 0.7, 0.85, 1.0, None):
         gpt.emotion_face(["Joy", "very sad", "calm"], intensity)
     assert asked[::3] == ["neutral", "slightly happy", "happy", "very happy", "extremely happy", "happy"]
@@ -209,7 +209,7 @@ def test_faces_to_words(gpt: AvatarGPT) -> None:
     said_of = gpt.describe_face([short, long])
     assert len(said_of) == 2 and all(isinstance(s, str) for s in said_of)
     assert gpt.describe_face(short) == said_of[:1] and len(gpt.feeling([short, long])) == 2
-    windows = gpt._read("face_to_text", [long, short])
+    windows = gpt.face_tokens._read("face_to_text", [long, short])
     assert [len(w) for w in windows] == [2, 1] and gpt.describe_face([]) == []
     assert np.array_equal(np.concatenate([face.weights for _, face in windows[0]]), long.weights)
 
@@ -236,7 +236,7 @@ def test_what_happens_between_two_faces(gpt: AvatarGPT, monkeypatch: pytest.Monk
 
     made = []
     for best in (0, 2):
-        monkeypatch.setattr(gpt, "_fits", lambda codes, text, best=best: fits(codes, text, best))
+        monkeypatch.setattr(gpt.face_tokens, "_fits", lambda codes, text, best=best: fits(codes, text, best))
         made.append(gpt.face_in_between(start, end, 1.0, "Nod.", best_of=3).weights)
     assert not np.array_equal(*made) and seen == [(3, "nod")] * 2
     gpt.face_in_between(start, end, 1.0, "Nod.")
@@ -301,9 +301,9 @@ def test_a_face_model_of_its_own_beside_a_body(gpt: AvatarGPT, tmp_path: Path) -
     assert before.keys() == after.keys() and back.config.modalities == parts["face"].config.modalities
     assert all((before[k] - after[k]).abs().max() <= before[k].abs().max() / 200 for k in before)
     whole = AvatarGPT.from_pretrained(tmp_path, "cpu")
-    assert list(whole.tokenizers) == ["body"] and whole.facial is whole.facial is not whole
+    assert list(whole.tokenizers) == ["body"] and whole.facial is whole.facial is not whole.loaded
     alone = AvatarGPT.from_pretrained(apart, "cpu")
-    assert alone.facial is alone and alone.face_source() == "this model" and APART in whole.face_source()
+    assert alone.facial is alone.loaded and alone.face_source() == "this model" and APART in whole.face_source()
     a, b = whole.face("smile", 1.2, seed=3)[0], alone.face("smile", 1.2, seed=3)[0]
     assert len(a) == 36 and np.array_equal(a.weights, b.weights)
     assert whole.feeling(a) == alone.feeling(a) and whole.describe_face(a) == alone.describe_face(a)

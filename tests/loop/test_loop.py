@@ -52,7 +52,7 @@ def test_the_same_seed_gives_the_same_motion(gpt: AvatarGPT, planner: ListPlanne
 
 def test_the_state_does_not_grow(gpt: AvatarGPT, planner: ListPlanner) -> None:
     running = loop.Loop(
-        Director(planner, SCENE), Performer(gpt, 1), loop.MotionStream(gpt.tokenizers["body"], 5.0), 0, 5.0
+        Director(planner, SCENE), Performer(gpt.body, 1), loop.MotionStream(gpt.tokenizers["body"], 5.0), 0, 5.0
     )
     for _ in running.chunks(24):
         assert len(running.tail) <= CHUNK
@@ -160,7 +160,7 @@ def test_the_manner_of_the_scene_goes_into_steps_without_one() -> None:
 
 
 def test_beats_fit_into_the_room(gpt: AvatarGPT) -> None:
-    performer = Performer(gpt, 1)
+    performer = Performer(gpt.body, 1)
     for room in (3, 8, 20, 55, 200):
         beats = list(performer.beats(["he walks", "he sits", "he eats"], 1, room))
         made = sum(b.tokens for b in beats) + TRANSITIONS[0] * (len(beats) - 1)
@@ -168,7 +168,7 @@ def test_beats_fit_into_the_room(gpt: AvatarGPT) -> None:
 
 
 def test_the_transition_that_shows_least_is_taken(gpt: AvatarGPT, monkeypatch: pytest.MonkeyPatch) -> None:
-    performer = Performer(gpt, 1)
+    performer = Performer(gpt.body, 1)
     rng = np.random.default_rng(0)
     levels, entries = gpt.tokenizers["body"].config.levels, gpt.tokenizers["body"].config.codebook_size
     tail, head = rng.integers(entries, size=(2, 12, levels))
@@ -188,7 +188,7 @@ def test_the_transition_that_shows_least_is_taken(gpt: AvatarGPT, monkeypatch: p
 
 
 def test_a_detour_shows(gpt: AvatarGPT) -> None:
-    performer, spec = Performer(gpt, 1), gpt.tokenizers["body"].spec
+    performer, spec = Performer(gpt.body, 1), gpt.tokenizers["body"].spec
     per = gpt.tokenizers["body"].downsample
     rest = Motion(np.tile([1.0, 0, 0, 0], (20 * per, 22, 1)), np.tile([0, 0.95, 0], (20 * per, 1)))
     still = spec.encode(rest)
@@ -200,7 +200,7 @@ def test_a_detour_shows(gpt: AvatarGPT) -> None:
 
 
 def test_a_clip_that_begins_in_the_midst_of_a_movement_loses_its_leap(gpt: AvatarGPT) -> None:
-    performer, spec = Performer(gpt, 1), gpt.tokenizers["body"].spec
+    performer, spec = Performer(gpt.body, 1), gpt.tokenizers["body"].spec
     per = gpt.tokenizers["body"].downsample
     codes = np.random.default_rng(0).integers(4, size=(12, gpt.tokenizers["body"].config.levels))
     features = np.zeros((12 * per, spec.dim), np.float32)

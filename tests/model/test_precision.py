@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from avatargpt.body.speaker import Speaker
 from avatargpt.decoding import fused_maps
+from avatargpt.decoding.loaded import LoadedModel
 from avatargpt.model import precision
 from avatargpt.train.runtime import Runtime
 
@@ -31,6 +31,6 @@ def test_training_follows_the_processor(monkeypatch: pytest.MonkeyPatch, fast: b
 
 @pytest.mark.parametrize("fast", [True, False])
 def test_slow_bfloat16_is_said(monkeypatch: pytest.MonkeyPatch, recwarn: pytest.WarningsRecorder, fast: bool) -> None:
-    monkeypatch.setattr("avatargpt.body.speaker.fast_bfloat16", lambda device: fast)
-    Speaker.from_pretrained(dtype="bfloat16", device="cpu")
+    monkeypatch.setattr("avatargpt.decoding.loaded.fast_bfloat16", lambda device: fast)
+    LoadedModel.from_pretrained(dtype="bfloat16", device="cpu")
     assert any("slower than float32" in str(w.message) for w in recwarn) is not fast

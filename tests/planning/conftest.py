@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from avatargpt.body.speaker import Speaker
+from avatargpt.decoding.loaded import LoadedModel
 from avatargpt.model.config import AvatarGPTConfig
 from avatargpt.model.model import AvatarGPTModel
 from avatargpt.model.text_encoder import TextTokenizer
@@ -31,14 +31,14 @@ class CountingGrounder:
 
 
 @pytest.fixture(scope="session")
-def speaker() -> Speaker:
+def loaded() -> LoadedModel:
     """As it is before training: it never ends an answer by itself in time. Do not change it."""
     text = TextTokenizer.train(LINES, 400)
     torch.manual_seed(0)
     config = AvatarGPTConfig(
         vocab_size=text.size + 7, d_model=32, d_kv=8, d_ff=48, num_layers=2, num_heads=4, countdown_buckets=0
     )
-    return Speaker(AvatarGPTModel(config).eval(), text, {}, source="tiny")
+    return LoadedModel(AvatarGPTModel(config).eval(), text, {}, source="tiny")
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from avatargpt.body.speaker import Speaker
+from avatargpt.decoding.loaded import LoadedModel
 from avatargpt.planning import described, load_planner
 from avatargpt.planning.executable import Checked
 from avatargpt.planning.model_planner import ModelPlanner
@@ -17,23 +17,26 @@ from avatargpt.retrieval.phrases import PhraseIndex
 from vqvae.errors import UserError
 
 
-def test_by_name(speaker: Speaker, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_by_name(loaded: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in (URL, MODEL, KEY):
         monkeypatch.delenv(name, raising=False)
-    assert isinstance(load_planner("model", speaker), ModelPlanner)
+    model = SimpleNamespace(loaded=loaded, phrase_index=None)
+    assert isinstance(load_planner("model", model), ModelPlanner)
     with pytest.raises(UserError, match=f"set {URL}"):
-        load_planner("endpoint", speaker)
+        load_planner("endpoint", model)
     monkeypatch.setenv(MODEL, "m")
-    assert isinstance(load_planner("https://x.example/v1", speaker), RemotePlanner)
+    assert isinstance(load_planner("https://x.example/v1", model), RemotePlanner)
     with pytest.raises(UserError, match="sentence encoder"):
-        load_planner(None, speaker)
+        load_planner(None, model)
     with pytest.raises(UserError, match="accepted: retrieval"):
-        load_planner("retrival", speaker)
+        load_planner("retrival", model)
 
 
-def test_steps_are_checked_where_the_motion_side_can_tell(speaker: Speaker, book: PhraseIndex, grounder: Any) -> None:
-    model: Any = SimpleNamespace(**vars(speaker) | {"phrase_index": book, "grounder": grounder})
-    found = load_planner("model", model)
+def test_steps_are_checked_where_the_motion_side_can_tell(
+    loaded: LoadedModel, book: PhraseIndex, grounder: Any
+) -> None:
+    knowing: Any = SimpleNamespace(**vars(loaded) | {"grounder": grounder})
+    found = load_planner("model", SimpleNamespace(loaded=knowing, phrase_index=book))
     assert isinstance(found, Checked) and isinstance(found.planner, ModelPlanner) and found.name == "model"
 
 

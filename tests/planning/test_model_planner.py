@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from avatargpt.body.speaker import Speaker
+from avatargpt.decoding.loaded import LoadedModel
 from avatargpt.planning import model_planner
 from avatargpt.planning.listing import Listing
 from avatargpt.planning.model_planner import ModelPlanner
@@ -24,8 +24,8 @@ SLOTS = {"scene": SCENE, "activity": "She washes her hands", "steps": "she sits 
 class Told(ModelPlanner):
     """A planner whose model says what it is told to say, try after try."""
 
-    def __init__(self, speaker: Speaker, *tries: list[Any]) -> None:
-        super().__init__(speaker)
+    def __init__(self, loaded: LoadedModel, *tries: list[Any]) -> None:
+        super().__init__(loaded)
         self.tries = list(tries)
         self.constrained: list[bool] = []
 
@@ -40,8 +40,8 @@ def brief(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(model_planner, "TOKENS", 12)
 
 
-def test_an_untrained_model_still_makes_well_formed_plans(speaker: Speaker) -> None:
-    planner = ModelPlanner(speaker, 4)
+def test_an_untrained_model_still_makes_well_formed_plans(loaded: LoadedModel) -> None:
+    planner = ModelPlanner(loaded, 4)
     plan = planner.plan(SCENE, 3, 0.9, 4)
     assert len(plan.activities) == 3 and plan.planner == "model"
     assert len({alike(a.task) for a in plan.activities}) == 3
@@ -51,66 +51,66 @@ def test_an_untrained_model_still_makes_well_formed_plans(speaker: Speaker) -> N
     assert planner.plan(SCENE, 3, 0.9, 5) != plan
 
 
-def test_every_direction(speaker: Speaker) -> None:
-    planner = ModelPlanner(speaker, 2)
+def test_every_direction(loaded: LoadedModel) -> None:
+    planner = ModelPlanner(loaded, 2)
     for name in PLANNING_TASKS:
         wanted = {k: SLOTS[k] for k in get_task(name).slots}
         said = planner.answer(name, wanted, 0.9, 1)
         assert said and (len(said) >= 2) == (name in STEP_TASKS), name
 
 
-def test_free_answers_first_then_the_rule(speaker: Speaker) -> None:
+def test_free_answers_first_then_the_rule(loaded: LoadedModel) -> None:
     slots = {"activity": SLOTS["activity"]}
-    planner = Told(speaker, ["she walks; she walks", ("she bows", -1.0, False), ""], ["she kneels; she bows"])
+    planner = Told(loaded, ["she walks; she walks", ("she bows", -1.0, False), ""], ["she kneels; she bows"])
     assert planner.answer("activity_to_steps", slots) == ["she kneels", "she bows"]
     assert planner.constrained == [False, True]
-    planner = Told(speaker, ["she kneels; she bows"])
+    planner = Told(loaded, ["she kneels; she bows"])
     assert planner.answer("activity_to_steps", slots) == ["she kneels", "she bows"]
     assert planner.constrained == [False]
 
 
-def test_even_the_likeliest_answer_of_all_may_be_there_already(speaker: Speaker) -> None:
+def test_even_the_likeliest_answer_of_all_may_be_there_already(loaded: LoadedModel) -> None:
     """Temperature 0 always says the same; the last try samples."""
-    planner = ModelPlanner(speaker, 2)
+    planner = ModelPlanner(loaded, 2)
     tasks = [planner.plan(SCENE, 2, 0.0).activities[k].task for k in (0, 1)]
     assert alike(tasks[0]) != alike(tasks[1])
 
 
-def test_an_error_instead_of_an_empty_plan(speaker: Speaker) -> None:
+def test_an_error_instead_of_an_empty_plan(loaded: LoadedModel) -> None:
     bad = ["", ";;", "she walks and walks and walks and walks and walks", ("she bows; she sits", -1.0, False)]
     with pytest.raises(UserError, match="no well-formed answer to activity_to_steps .*did not end"):
-        Told(speaker, bad, bad, bad).answer("activity_to_steps", {"activity": "waiting"})
+        Told(loaded, bad, bad, bad).answer("activity_to_steps", {"activity": "waiting"})
 
 
-def test_the_likelier_answer_wins(speaker: Speaker) -> None:
-    planner = Told(speaker, [("she sits; she bows", -9.0, True), ("she kneels; she bows", -0.1, True)])
+def test_the_likelier_answer_wins(loaded: LoadedModel) -> None:
+    planner = Told(loaded, [("she sits; she bows", -9.0, True), ("she kneels; she bows", -0.1, True)])
     planner._back = lambda task, slots, answers: [0.0] * len(answers)  # type: ignore[method-assign]
     assert planner.answer("activity_to_steps", {"activity": "prayer"}) == ["she kneels", "she bows"]
-    planner = Told(speaker, [("she sits; she bows", -1.0, True), ("she kneels; she bows", -1.0, True)])
+    planner = Told(loaded, [("she sits; she bows", -1.0, True), ("she kneels; she bows", -1.0, True)])
     planner._back = lambda task, slots, answers: [0.0 if "sits" in a else -5.0 for a in answers]  # type: ignore[method-assign]
     assert planner.answer("activity_to_steps", {"activity": "prayer"}) == ["she sits", "she bows"]
 
 
-def test_what_was_done_is_not_done_again(speaker: Speaker) -> None:
+def test_what_was_done_is_not_done_again(loaded: LoadedModel) -> None:
     done = [Activity("She sits down", ("she bends her knees", "she sits"))]
     steps = ["she bends her knees; she sits", "she rises; she turns"]
-    planner = Told(speaker, ["she sits down.", "she stands up"], steps)
+    planner = Told(loaded, ["she sits down.", "she stands up"], steps)
     assert planner.next_activity(SCENE, done) == Activity("She stands up", ("she rises", "she turns"))
 
 
-def test_proposals_leave_out_what_is_malformed(speaker: Speaker) -> None:
+def test_proposals_leave_out_what_is_malformed(loaded: LoadedModel) -> None:
     class Fixed(ModelPlanner):
         def _said(self, task: str, asked: Any, *options: Any) -> Any:
             if task == "activity_to_steps":
                 return [[("she rises; she turns", -1.0, True)] for _ in asked]
             return [[("she waits", -1.0, True), ("", -1.0, True), ("she waits", -1.0, True)]]
 
-    assert Fixed(speaker).propose(SCENE, []) == [Activity("She waits", ("she rises", "she turns"))]
-    assert ModelPlanner(speaker).propose(SCENE, [Activity("She sits", ("she sits",))]) == []
+    assert Fixed(loaded).propose(SCENE, []) == [Activity("She waits", ("she rises", "she turns"))]
+    assert ModelPlanner(loaded).propose(SCENE, [Activity("She sits", ("she sits",))]) == []
 
 
-def test_bad_questions(speaker: Speaker) -> None:
-    planner = ModelPlanner(speaker)
+def test_bad_questions(loaded: LoadedModel) -> None:
+    planner = ModelPlanner(loaded)
     for call, why in (
         (lambda: planner.plan("", 1), "no words"), (lambda: planner.plan(SCENE, 0), "accepted 1 to"),
         (lambda: planner.answer("activity_to_stops", {}), "did you mean"),

@@ -72,7 +72,7 @@ def acted(
         def describe(self, codes: np.ndarray) -> str:
             return ""
 
-    performer: Performer = Recorder(model, best_of)
+    performer: Performer = Recorder(model.body, best_of)
     activities = [Activity(" ".join(steps), tuple(steps)) for steps in scene]
     director = Director(_Silent(), "a scene", seed, activities, phrase_index=None if frames else model.phrase_index)
     loop = Loop(director, performer, MotionStream(model.tokenizers["body"]), seed)

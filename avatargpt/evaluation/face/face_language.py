@@ -32,7 +32,7 @@ def score(suite: Suite, model: Any, data: Path | None) -> dict[str, Any]:
 
     Args:
         suite: of kind ``face_language``.
-        model: with the methods of `avatargpt.face.tokens.FaceTokens`.
+        model: with the face methods of `avatargpt.AvatarGPT`.
         data: folder with val.jsonl of the instruction corpus; without one the suite's own instructions alone.
     """
     longest = float(suite.options["longest"])

@@ -1,0 +1,178 @@
+"""Text to body motion: clause by clause, the best of several candidates, joined, on the floor."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from avatargpt.body.ground import without_penetration
+from avatargpt.body.model import BodyModel
+from avatargpt.body.rerank import pick
+from avatargpt.body.sampling import prolonged, text_prompts
+from avatargpt.body.spec import MotionSpec
+from avatargpt.decoding.loaded import CHUNK, ROWS
+from avatargpt.language.concurrent import at_rest, is_above, together
+from avatargpt.language.paths import along
+from avatargpt.language.turns import REST, with_rests
+from avatargpt.requests import check_sampling, check_text, frames_of, mix, shares, tokens_of, wishes
+from avatargpt.retrieval.exemplars import check_retrieval
+from instruct_data.joining import join_best, join_motions
+from vqvae.motion import Motion, concatenate
+
+Progress = Callable[[int, int], object] | None
+SHORTEST = 5  # motion tokens a clause needs at least
+
+
+class MotionGeneration:
+    """Makes the motion that a text asks for."""
+
+    def __init__(self, model: BodyModel) -> None:
+        self.model = model
+
+    def generate(
+        self, texts: str | Sequence[str], seconds: float | Sequence[float | None] | None, seed: int, guidance: float,
+        best_of: int, temperature: float, num: int, progress: Progress, seeds: Sequence[int] | None, literal: bool,
+        retrieval: int,
+    ) -> list[Motion]:  # fmt: skip
+        """Text to body motion.
+
+        Unless `literal`, a request is first put into plain words clause by clause (`retrieval.phrases`: retrieval of
+        the nearest known phrasing, which also tells how long such a motion usually is); clauses are made one by one
+        and joined at a blended seam. A turn by a measure ("turn left 90 degrees") is cut where it has come so far and
+        brought to rest (`avatargpt.language.turns`); a path ("walk in a circle") is bent to its shape
+        (`avatargpt.language.paths`). A body that has sunk into the floor is lifted (`avatargpt.body.ground`).
+
+        Args:
+            texts: one or more sentences.
+            seconds: length of each result, or one for all, kept to the frame; None = as long as such motion usually is.
+            seed: the same seed gives the same motion, whatever else is asked for in the same call.
+            guidance: classifier-free guidance on tokens, 1 = none.
+            best_of: candidates per result; the one that fits its words best wins (`fit`).
+            temperature: of sampling.
+            num: results per text.
+            progress: called with (done, total).
+            seeds: one per text instead of `seed`.
+            literal: hand the words to the network as they are, in one go; it then ends by itself.
+            retrieval: exemplars (`retrieval.exemplars`) per clause shown to the network as examples, at most 2.
+
+        Returns:
+            len(texts) * num Motions, in order; first frame above the origin facing +Z.
+
+        Raises:
+            UserError: empty text, seconds outside 0.2..600, guidance outside 1..20, temperature outside 0.05..2, num or
+                best_of below 1, retrieval without exemplars.
+        """
+        check_sampling(num, best_of, guidance, temperature)
+        check_retrieval(retrieval)
+        jobs = [
+            (text, duration, mix(base, 1000 + k) if k else base)
+            for text, duration, base in wishes(texts, seconds, seed if seeds is None else seeds) for k in range(num)
+        ]  # fmt: skip
+        out: list[Motion] = []
+        step = max(1, ROWS // best_of)
+        for i in range(0, len(jobs), step):
+            out += self._generate(jobs[i : i + step], guidance, best_of, temperature, literal, retrieval)
+            if progress:
+                progress(len(out), len(jobs))
+        return out
+
+    def read_as(
+        self, texts: str | Sequence[str], seconds: float | Sequence[float | None] | None, literal: bool
+    ) -> list[list[str]]:
+        """What `generate` makes of each text: captions in plain words, one after another.
+
+        Raises:
+            UserError: as `generate`.
+        """
+        asked = wishes(texts, seconds, 0)
+        return [[c.told for c in self.specs(text, length, 0, literal)] for text, length, _ in asked]
+
+    def specs(self, text: str, duration: float | None, seed: int, literal: bool) -> list[MotionSpec]:
+        """What is made one after another for a request.
+
+        Args:
+            duration: seconds, None = as long as such motion usually is. literal: the words as they are, in one go.
+        """
+        found = self.model.clauses(text, literal)
+        rng = np.random.default_rng([seed % 2**32, 77])
+        usual = [int(rng.choice(p.lengths)) if p.lengths else -1 for p in found]
+        # a turn takes as long as its degrees need, a path as long as its shape
+        tokens = [-1 if p.turn else (p.route.tokens or t) if p.route else t for p, t in zip(found, usual, strict=True)]
+        tokens = [min(CHUNK, max(t, *p.besides.lengths, 20)) if p.besides else t
+                  for p, t in zip(found, tokens, strict=True)]  # fmt: skip
+        if duration is not None:
+            total = tokens_of(duration, self.model.tokenizer.tokens_per_second)
+            if len(found) > 1 and total < SHORTEST * len(found):  # no room for all of it one by one
+                return [MotionSpec(text, total)]
+            tokens = shares(total, [t if t > 0 else 20 for t in tokens], min(SHORTEST, total))
+        return [
+            MotionSpec(
+                p.text, t, p.turn, p.route, MotionSpec(p.besides.text, t) if p.besides else None, is_above(p.action)
+            )
+            for p, t in zip(found, tokens, strict=True)
+        ]
+
+    def _generate(
+        self, jobs: Sequence[tuple[str, float | None, int]], guidance: float, best_of: int, temperature: float,
+        literal: bool, retrieval: int,
+    ) -> list[Motion]:  # fmt: skip
+        plans = [self.specs(text, duration, seed, literal) for text, duration, seed in jobs]
+        parts = [
+            (half.caption, half.tokens, mix(seed, 300 * (2 * i + 1) + k) if k or i else seed)
+            for plan, (_, _, seed) in zip(plans, jobs, strict=True)
+            for k, clause in enumerate(plan) for i, half in enumerate(clause.halves)
+        ]  # fmt: skip
+        prompts, bare = text_prompts(self.model, parts, retrieval)
+        first = [min(t, CHUNK) for _, t, _ in parts]
+        seeds = [s for _, _, s in parts]
+        found = self.model.loaded.sample(prompts, first, seeds, best_of, guidance, temperature, bare=bare)
+        turns = [half.turn for plan in plans for clause in plan for half in clause.halves]
+        found = with_rests(self.model.loaded, found, turns, first, seeds, guidance, temperature)
+        before: list[int] = []
+        for plan in plans:
+            last = -1
+            for clause in plan:
+                before += [last, *[-1] * (len(clause.halves) - 1)]
+                last = len(before) - len(clause.halves)
+        best = iter(zip(pick(self.model, found, [c for c, _, _ in parts], turns, before), parts, strict=True))
+        out = []
+        for plan, (text, duration, seed) in zip(plans, jobs, strict=True):
+            motion: Motion | None = None
+            for clause in plan:
+                made, *besides = (
+                    self._shown(half, *next(best), guidance, best_of, temperature) for half in clause.halves
+                )
+                if besides:
+                    made = together(made, besides[0])
+                if motion is None:
+                    motion = made
+                elif clause.above and (rest := at_rest(motion, made, seed, duration is None)) is not None:
+                    motion = concatenate([motion, rest])
+                else:
+                    motion = join_motions(motion, made) if duration is not None else join_best(motion, made)[0]
+            assert motion is not None
+            motion = without_penetration(motion.canonical().with_caption(text))
+            out.append(motion if duration is None else motion.slice(0, frames_of(duration, motion.fps)))
+        return out
+
+    def _shown(
+        self, clause: MotionSpec, codes: np.ndarray, part: tuple[str, int, int], guidance: float, best_of: int,
+        temperature: float,
+    ) -> Motion:  # fmt: skip
+        """A clause's codes (N, R) as long as asked, decoded, on their path."""
+        caption, tokens, seed = part
+        onward = caption if clause.turn is None else REST
+        codes = prolonged(self.model, codes, tokens, onward, seed, guidance, best_of, temperature)
+        tokenizer = self.model.tokenizer
+        if clause.route is None:
+            return tokenizer.decode(codes)
+        return along(tokenizer.decode_features(codes), clause.route, tokenizer.spec)
+
+    def rewrite(self, text: str) -> str:
+        """A request in anybody's words -> plain captions, in order, separated by semicolons."""
+        check_text(text)
+        loaded = self.model.loaded
+        prompt = loaded.encode([loaded.prompt("rewrite", {"request": text})])
+        decoded = loaded.generator.decode(prompt, "text", max_tokens=64, beams=4, no_repeat=4, min_tokens=3)
+        return loaded.text.decode(decoded.codes[0].tolist())
