@@ -23,7 +23,7 @@ from avatargpt.evaluation.face import driver_ablations, speech_face
 from avatargpt.face.audio_model.driver import Driver
 from avatargpt.model.text_encoder import SentenceGrounder
 from avatargpt.train.audio_model import DriverRecipe, train
-from avatargpt.train.runtime import Runtime, load_json
+from avatargpt.train.running.runtime import Runtime, load_json
 from avatargpt.train.speech_data import corpus, expressions
 from vqvae.errors import UserError
 

@@ -14,8 +14,9 @@ from avatargpt.config import Schedule, resolve, save_resolved
 from avatargpt.face.audio_model.driver import Driver
 from avatargpt.face.audio_model.network import DriverConfig, DriverNetwork
 from avatargpt.face.audio_model.speaking import PAIRED
-from avatargpt.train.loop import At, Parts, StageBase, run
-from avatargpt.train.runtime import Runtime
+from avatargpt.train.loop import run
+from avatargpt.train.running.runtime import Runtime
+from avatargpt.train.running.stage import At, Parts, StageBase
 from avatargpt.train.speech_data.batches import Batches, Sampling
 from avatargpt.train.speech_data.losses import DriverLosses, channel_scale, driver_losses
 from avatargpt.train.speech_data.synthetic import SpeechData

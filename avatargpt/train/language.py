@@ -17,10 +17,10 @@ from avatargpt.model.model import IGNORED, AvatarGPTModel
 from avatargpt.model.text_encoder import SentenceGrounder
 from avatargpt.train.data.batches import Batch, Pool
 from avatargpt.train.data.examples import Example, ExampleOptions, Examples
-from avatargpt.train.loop import At, Parts, StageBase
-from avatargpt.train.lora import LoraOptions, merged_state
-from avatargpt.train.optimizers import OptimizerName, make_optimizer
-from avatargpt.train.runtime import Runtime
+from avatargpt.train.running.lora import LoraOptions, merged_state
+from avatargpt.train.running.optimizers import OptimizerName, make_optimizer
+from avatargpt.train.running.runtime import Runtime
+from avatargpt.train.running.stage import At, Parts, StageBase
 from instruct_data.mixture import generator
 from vqvae.strict import Count, Dropout, Flag, Rate, Share, Strict, Weights, Whole
 

@@ -18,11 +18,11 @@ from avatargpt.train.data.corpus import folders_of, text_corpus
 from avatargpt.train.data.examples import Example, ExampleOptions, Examples
 from avatargpt.train.data.lessons import lessons
 from avatargpt.train.data.prepare import MADE_UP
-from avatargpt.train.engines import begun
 from avatargpt.train.language import SHAPE, LanguageRecipe, LanguageStage
 from avatargpt.train.loop import run
-from avatargpt.train.lora import add_lora
-from avatargpt.train.runtime import Runtime, load_json
+from avatargpt.train.running.engines import begun
+from avatargpt.train.running.lora import add_lora
+from avatargpt.train.running.runtime import Runtime, load_json
 from instruct_data.mixture import Draw, generator
 from instruct_data.registry import get_task, list_tasks
 from instruct_data.store import ClipCodes, Store

@@ -19,7 +19,7 @@ from avatargpt.planning.scorer import Scorer, batch
 from avatargpt.planning.store import Basis, PlanLibrary
 from avatargpt.train.data.corrupting import CONTINUATIONS, DRAWN, EASY, KINDS, Corruptor
 from avatargpt.train.loop import fit
-from avatargpt.train.runtime import Runtime
+from avatargpt.train.running.runtime import Runtime
 from vqvae.errors import UserError
 from vqvae.io.json_lines import json_rows
 from vqvae.strict import Count, Dropout, Rate, Strict, Whole

@@ -14,10 +14,11 @@ from torch.nn import functional as F
 
 from avatargpt.config import Schedule, resolve, save_resolved
 from avatargpt.face.portrait import Portrait, PortraitNetwork, PortraitShape, as_tensor
-from avatargpt.train.checkpoints import INSTEAD
 from avatargpt.train.data.portrait_clips import Take, filmed, rendered
-from avatargpt.train.loop import At, Parts, StageBase, run
-from avatargpt.train.runtime import Runtime
+from avatargpt.train.loop import run
+from avatargpt.train.running.checkpoints import INSTEAD
+from avatargpt.train.running.runtime import Runtime
+from avatargpt.train.running.stage import At, Parts, StageBase
 from vqvae.errors import UserError
 from vqvae.motion import atomic_write
 from vqvae.strict import Count, Rate, Strict, Whole

@@ -19,8 +19,9 @@ from avatargpt.config import Schedule, resolve, save_resolved
 from avatargpt.model.scorer import ScorerNetwork, TextMotionScorer
 from avatargpt.train.data.codes import read_codes
 from avatargpt.train.data.judged import Judged, judged_answers, judged_loss, picked
-from avatargpt.train.loop import At, Parts, StageBase, run
-from avatargpt.train.runtime import Runtime
+from avatargpt.train.loop import run
+from avatargpt.train.running.runtime import Runtime
+from avatargpt.train.running.stage import At, Parts, StageBase
 from instruct_data.mixture import clip_class
 from instruct_data.store import ClipCodes
 from vqvae.errors import UserError

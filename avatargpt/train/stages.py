@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from avatargpt.train.runtime import Runtime, load_json
+from avatargpt.train.running.runtime import Runtime, load_json
 from instruct_data.store import ClipCodes, Store
 from vqvae.errors import UserError
 

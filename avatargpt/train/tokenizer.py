@@ -10,9 +10,10 @@ import torch
 
 from avatargpt.config import Schedule, save_resolved
 from avatargpt.train.data.windows import Windows
-from avatargpt.train.loop import At, Parts, StageBase, run
+from avatargpt.train.loop import run
 from avatargpt.train.objectives import objective
-from avatargpt.train.runtime import Runtime
+from avatargpt.train.running.runtime import Runtime
+from avatargpt.train.running.stage import At, Parts, StageBase
 from vqvae.errors import UserError
 from vqvae.networks import begin_direct
 from vqvae.strict import Count, Flag, Rate, Share, Strict, Weights

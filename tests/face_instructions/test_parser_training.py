@@ -26,7 +26,7 @@ from avatargpt.train.data.parser_material import (
 )
 from avatargpt.train.data.parser_pairs import clocked, felt_in_turn, felt_meanwhile, joined, kept, once_more, pairs_of
 from avatargpt.train.parser import begin_with
-from avatargpt.train.runtime import Runtime
+from avatargpt.train.running.runtime import Runtime
 from instruct_data.face.corpus import reworded
 from instruct_data.face.score import MAX_SECONDS, Emotion, Event, Score
 from tests.face_instructions.conftest import Words, own, small

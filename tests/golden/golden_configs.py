@@ -23,11 +23,11 @@ from avatargpt.train.data.examples import ExampleOptions
 from avatargpt.train.data.parser_material import Material, ParserTraining
 from avatargpt.train.data.prepare import Preparation
 from avatargpt.train.language import LanguageTraining
-from avatargpt.train.lora import LoraOptions
 from avatargpt.train.objectives import objective
 from avatargpt.train.planner import Making
 from avatargpt.train.portrait import PortraitData, PortraitShape, PortraitTraining
-from avatargpt.train.runtime import from_mapping, load_json, load_yaml
+from avatargpt.train.running.lora import LoraOptions
+from avatargpt.train.running.runtime import from_mapping, load_json, load_yaml
 from avatargpt.train.scorer import ScorerShape, ScorerTraining
 from avatargpt.train.self_training import SelfTraining
 from avatargpt.train.speech_data.batches import Sampling

@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 import torch
 
-from avatargpt.train.checkpoints import load_checkpoint
 from avatargpt.train.command import main
-from avatargpt.train.log import Log
-from avatargpt.train.plot import plot_log, read_log
-from avatargpt.train.runtime import Runtime, check_finite, cosine
+from avatargpt.train.running.checkpoints import load_checkpoint
+from avatargpt.train.running.log import Log
+from avatargpt.train.running.plot import plot_log, read_log
+from avatargpt.train.running.runtime import Runtime, check_finite, cosine
 from vqvae.errors import UserError
 
 

@@ -5,16 +5,14 @@ from __future__ import annotations
 import os
 import socket
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import torch
 
-from avatargpt.train.checkpoints import check_identity, go_on, load_checkpoint, save_checkpoint
-from avatargpt.train.runtime import Runtime, check_finite
+from avatargpt.train.running.checkpoints import check_identity, go_on, load_checkpoint, save_checkpoint
+from avatargpt.train.running.runtime import Runtime, check_finite
+from avatargpt.train.running.stage import Stage
 from vqvae.errors import UserError
-
-if TYPE_CHECKING:
-    from avatargpt.train.loop import Stage
 
 CHECKPOINT, DEEPSPEED = "checkpoint.pt", "deepspeed"
 

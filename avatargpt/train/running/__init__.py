@@ -1,0 +1,1 @@
+"""How a training run is kept: processes, optimisers, checkpoints, logs."""

@@ -1,0 +1,100 @@
+"""One or many processes, CPU or GPU: what every trainer needs."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from avatargpt.model.precision import fast_bfloat16, usable
+from vqvae.errors import UserError
+
+
+@dataclass
+class Runtime:
+    """Where this process runs.
+
+    Attributes:
+        rank, world: of torch.distributed (0, 1 when alone).
+        device: this process's device.
+        bf16: autocast to bfloat16, on every device that gains by it (4x float32 on CPUs with AVX-512 bf16).
+    """
+
+    rank: int
+    world: int
+    device: torch.device
+    bf16: bool = True
+
+    @classmethod
+    def start(cls, threads: int | None = None, device: str | None = None) -> Runtime:
+        """Set threads and device; join the process group when started by torchrun or deepspeed."""
+        if threads:
+            torch.set_num_threads(threads)
+        rank, world = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
+        cuda = torch.cuda.is_available() and device != "cpu"
+        local = int(os.environ.get("LOCAL_RANK", 0))
+        where = torch.device(f"cuda:{local}" if cuda and device in (None, "cuda") else usable(device))
+        if cuda:
+            torch.cuda.set_device(where)
+            torch.backends.cuda.matmul.allow_tf32 = True
+        if world > 1 and not torch.distributed.is_initialized():
+            torch.distributed.init_process_group("nccl" if cuda else "gloo")
+        return cls(rank, world, where, fast_bfloat16(where))
+
+    @property
+    def main(self) -> bool:
+        return self.rank == 0
+
+    def share(self, batch: int, where: str) -> int:
+        """Rows of this process in a step of `batch` rows over all processes.
+
+        Raises:
+            UserError: the rows cannot be shared out evenly.
+        """
+        if batch < self.world or batch % self.world:
+            raise UserError(f"{where}: batch {batch} over {self.world} processes; accepted: a multiple of them")
+        return batch // self.world
+
+    def autocast(self) -> torch.autocast:
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16)
+
+
+def load_json(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """A JSON object.
+
+    Raises:
+        UserError: missing or not a JSON object.
+    """
+    try:
+        data = json.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as e:
+        raise UserError(f"{path}: {e.strerror}") from None
+    except ValueError as e:
+        raise UserError(f"{path}: not JSON ({e})") from None
+    if not isinstance(data, dict):
+        raise UserError(f"{path}: not a JSON object")
+    return data
+
+
+def check_finite(value: torch.Tensor, name: str) -> None:
+    """Stop before anything is saved that such a number has spoilt.
+
+    Raises:
+        UserError: `value` is not finite.
+    """
+    if not math.isfinite(float(value.detach())):
+        raise UserError(f"train: the {name} became {float(value.detach())}; this step is not taken nor saved: "
+                        "lower lr, or go on from the last checkpoint")  # fmt: skip
+
+
+def cosine(step: int, total: int, warmup: int, peak: float, floor: float) -> float:
+    """Learning rate at `step`: linear warm-up, then half a cosine from `peak` to `floor`."""
+    if step < warmup:
+        return peak * (step + 1) / warmup
+    share = min(1.0, (step - warmup) / max(1, total - warmup))
+    return floor + (peak - floor) * 0.5 * (1 + math.cos(math.pi * share))

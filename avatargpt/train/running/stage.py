@@ -1,0 +1,106 @@
+"""What a training brings to the one loop (`avatargpt.train.loop`)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+
+from avatargpt.config import Schedule
+
+Parts = dict[str, torch.Tensor]
+"""Figures of a step by name, without gradient."""
+
+
+@dataclass(frozen=True)
+class At:
+    """Where in a run a step is: everything random in it follows from this alone, so that a resumed run goes on exactly.
+
+    Attributes:
+        step: steps that were done before. rank, world: of torch.distributed. seed: of the run.
+    """
+
+    step: int
+    rank: int
+    world: int
+    seed: int
+
+    @property
+    def torch_seed(self) -> int:
+        """Of torch's own random numbers (dropout, new codes) in this step on this rank."""
+        return (self.seed << 32) + self.step * self.world + self.rank
+
+
+class Stage(Protocol):
+    """What a training brings to the loop. `StageBase` has the parts that many leave out.
+
+    Attributes:
+        schedule: how long, how fast, how often.
+        network: whose weights are trained and stand in the checkpoint.
+        module: what is wrapped for several processes and called in `losses`: the network itself, or one around it.
+        optimizer: over the parameters that are trained; a group's rate is multiplied by its ``times``, if it has one.
+        identity: what a checkpoint must have been made with to be gone on from (shape, fingerprints), as plain data.
+    """
+
+    @property
+    def schedule(self) -> Schedule: ...
+    @property
+    def network(self) -> torch.nn.Module: ...
+    @property
+    def module(self) -> torch.nn.Module: ...
+    @property
+    def optimizer(self) -> Any: ...
+    @property
+    def identity(self) -> dict[str, Any]: ...
+
+    def torch_seed(self, at: At) -> int:
+        """Seed of torch's own random numbers in a step."""
+
+    def losses(self, module: Any, at: At) -> tuple[torch.Tensor, Parts]:
+        """Draw the rows of a step and compute the loss, with gradient, and the figures to be logged.
+
+        Args:
+            module: `self.module` as it was wrapped for this run.
+        """
+
+    def stepped(self, step: int) -> None:
+        """After the optimiser's step; `step` steps are done."""
+
+    def validate(self) -> dict[str, float]:
+        """Figures on held-out rows; leaves the network in training mode."""
+
+    def state(self) -> dict[str, Any]:
+        """What the checkpoint holds beside network and optimiser, as plain containers of tensors."""
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Take back what `state` gave."""
+
+    def save(self, out: Path) -> None:
+        """Write what others can use."""
+
+    def finish(self) -> dict[str, float]:
+        """After the very last step, before the last save: settle what is settled once; figures for the log."""
+
+
+class StageBase:
+    """Defaults of a `Stage`."""
+
+    def torch_seed(self, at: At) -> int:
+        return at.torch_seed
+
+    def stepped(self, step: int) -> None:
+        pass
+
+    def validate(self) -> dict[str, float]:
+        return {}
+
+    def state(self) -> dict[str, Any]:
+        return {}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        pass
+
+    def finish(self) -> dict[str, float]:
+        return {}
