@@ -1,4 +1,4 @@
-"""The practice stage of `scripts/train.py`: the model plays the training captions, geometry judges what it made.
+"""The self-training stage of `scripts/train.py`: the model plays the training captions, geometry judges what it made.
 
 Learning from own answers that pass a check is rejection-sampling fine-tuning (RAFT, arXiv 2304.06767; STaR, arXiv
 2203.14465). Two things learn from it: the language model from those that pass (source ``practised``), and from the
@@ -62,7 +62,7 @@ class SelfTraining(Strict):
 class SelfTrainingRecipe(Strict):
     """A configuration of the self-training stage."""
 
-    practice: SelfTraining = SelfTraining()
+    self_training: SelfTraining = SelfTraining()
 
 
 @dataclass(frozen=True)
@@ -120,7 +120,7 @@ def exercises(
             tokens = int(np.clip(round(one.tokens * factor), SHORTEST, LONGEST))
             out.append(replace(one, tokens=tokens))
     if not out:
-        raise UserError("practice: geometry has no check for any class of these clips")
+        raise UserError("self-training: geometry has no check for any class of these clips")
     return out
 
 
@@ -172,7 +172,7 @@ def self_training_stage(args: argparse.Namespace) -> None:
     from avatargpt import AvatarGPT
 
     recipe = SelfTrainingRecipe.read(resolve(args.config, args.set), str(args.config or "--set"))
-    options = recipe.practice
+    options = recipe.self_training
     runtime = Runtime.start(args.threads, args.device)
     kind = "bfloat16" if runtime.device.type == "cpu" and runtime.bf16 else "float32"
     model = AvatarGPT.from_pretrained(args.start, device=str(runtime.device), dtype=kind)

@@ -113,8 +113,8 @@ def test_what_the_model_made_is_judged_and_learnt_from(mini: Any, tmp_path: Path
     mini.run(*mini.language(mini.config("language", small, "practice"), tmp_path / "lm"))
     mini.run("pack", "--language", tmp_path / "lm", "--tokenizer", mini.tokenizer, "-o", tmp_path / "packed")
     config = tmp_path / "practice.yaml"
-    config.write_text("practice: {captions: 2, samples: 3, guidance: 1.0}\n")
-    made_by = ["practice", "--config", config, "--start", tmp_path / "packed", "--codes", mini.codes, "--threads", 1,
+    config.write_text("self_training: {captions: 2, samples: 3, guidance: 1.0}\n")
+    made_by = ["self-training", "--config", config, "--start", tmp_path / "packed", "--codes", mini.codes, "--threads", 1,
                "--device", "cpu", "-o", tmp_path / "practice"]  # fmt: skip
     mini.run(*made_by)
     answers = list(Store.open(tmp_path / "practice").codes("train"))
