@@ -31,12 +31,11 @@ ARGUMENTS = {
 """What suites are run with beside their name; `eval/README.md` says what these folders are."""
 APART = ("driver_ablations",)  # results of no suite; docs/ablations.md has their tables
 OPEN, CLOSE = "<!-- results -->", "<!-- /results -->"
-CHART, DRAWN = "tokenizer_length.png", "tokenizer.png"  # among the documents, and beside the results
-PAGE = "results.md"
-README_FIGURES = """tokenizer mpjpe_heading, prompts_known pass_rate, prompts_everyday pass_rate, prompts_unseen pass_rate,
-describe action, describe_synthetic family, inbetween kinematic_fid, continuation kinematic_fid,
-face_instructions events/own, face_instructions events/corpus, speech_face closure/librivox, plans rouge_l/plan,
-seams peak_jerk_ratio""".replace("\n", " ").split(", ")
+CHART, DRAWN, PAGE = "tokenizer_length.png", "tokenizer.png", "results.md"  # DRAWN lies beside the results
+README_FIGURES = """tokenizer mpjpe_heading, prompts_known pass_rate, prompts_everyday pass_rate,
+prompts_unseen pass_rate, describe action, describe_synthetic family, inbetween kinematic_fid,
+continuation kinematic_fid, face_instructions events/own, face_instructions events/corpus,
+speech_face closure/librivox, plans rouge_l/plan, seams peak_jerk_ratio""".replace("\n", " ").split(", ")
 """Suite and figure of every row in the README's table; docs/results.md has them all."""
 LABELS = {"nearest": "nearest caption", "random": "random clip", "none": "baselines only"}
 

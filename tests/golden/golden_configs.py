@@ -43,7 +43,7 @@ def resolved(path: Path, variant: str = "") -> dict[str, Any]:
 
 
 def configs() -> Rows:
-    """Every file of configs/, and every variant as ``FILE:VARIANT``; the recipe is a list of commands, not of values."""
+    """Every file of configs/, and every variant as ``FILE:VARIANT``, but the recipe, which is a list of commands."""
     rows: dict[str, Callable[[], Any]] = {}
     for path in sorted(p for p in CONFIGS.rglob("*") if p.suffix in (".yaml", ".json") and p.name != "recipe.yaml"):
         key = path.relative_to(CONFIGS).as_posix()

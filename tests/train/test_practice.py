@@ -114,8 +114,8 @@ def test_what_the_model_made_is_judged_and_learnt_from(mini: Any, tmp_path: Path
     mini.run("pack", "--language", tmp_path / "lm", "--tokenizer", mini.tokenizer, "-o", tmp_path / "packed")
     config = tmp_path / "practice.yaml"
     config.write_text("self_training: {captions: 2, samples: 3, guidance: 1.0}\n")
-    made_by = ["self-training", "--config", config, "--start", tmp_path / "packed", "--codes", mini.codes, "--threads", 1,
-               "--device", "cpu", "-o", tmp_path / "practice"]  # fmt: skip
+    made_by = ["self-training", "--config", config, "--start", tmp_path / "packed", "--codes", mini.codes,
+               "--threads", 1, "--device", "cpu", "-o", tmp_path / "practice"]  # fmt: skip
     mini.run(*made_by)
     answers = list(Store.open(tmp_path / "practice").codes("train"))
     assert len(answers) % 3 == 0 and {c.source for c in answers} == {SOURCE}
