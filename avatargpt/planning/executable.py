@@ -1,17 +1,14 @@
 """Steps that a body can show: how well the motion side knows a step, and another wording where it does not.
 
-The everyday score is retrieval: the nearest phrasing of `retrieval.phrases`'s book, by sentence vector and word
-overlap, for it is this book that turns steps into the captions the motion network was trained on. `measured` asks the
-networks themselves, at the price of making the motions.
+The score is retrieval: the nearest phrasing of the phrase index, by sentence vector and word overlap, for the index
+turns steps into the captions the motion network was trained on.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Protocol
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from avatargpt.language.clauses import clauses, verb_phrases
 from avatargpt.language.plans.marks import gender_of
@@ -25,8 +22,6 @@ from instruct_data.planning import STEP_TASKS
 
 if TYPE_CHECKING:
     from avatargpt.model.text_encoder import SentenceGrounder
-    from vqvae.motion import Motion
-    from vqvae.tokenizer import MotionTokenizer
 
 LEAST = 0.62  # three of a hundred written steps score lower (docs/planning.md); what they say cannot be made out
 MEANS = 0.5  # below this a phrasing has nothing to do with the step, and is no paraphrase
@@ -35,21 +30,6 @@ AGAIN = 2  # times that steps are asked for again
 
 Ask = Callable[[int], Sequence[str]]
 """Number of the try -> other steps of the same activity."""
-
-
-class Performing(Protocol):
-    """What `measured` asks of a model, such as an `AvatarGPT`."""
-
-    @property
-    def tokenizers(self) -> dict[str, MotionTokenizer]: ...
-
-    def generate(self, texts: Sequence[str], *, seed: int, best_of: int) -> list[Motion]:
-        """A motion for each text."""
-        ...
-
-    def likelihood(self, codes: Sequence[np.ndarray], texts: Sequence[str]) -> np.ndarray:
-        """(B,) mean log-probability per word piece (nats) of each text for its motion."""
-        ...
 
 
 class Executable:
@@ -192,23 +172,6 @@ class Checked:
             return self.planner.answer("activity_to_steps", slots, temperature, mix(seed, 41 + attempt))
 
         return self.executable.repaired(activity, ask)
-
-
-def measured(model: Performing, steps: Sequence[str], seed: int = 0, best_of: int = 4) -> np.ndarray:
-    """(n,) how well the motion network shows each step, in nats per word piece; above 0 = better than chance.
-
-    A motion is made for every step. Compared is how likely the model's own motion-to-text finds the step for its own
-    motion and for those of up to four other steps (of two plain actions where there are no others), so that rare words
-    cost nothing.
-    """
-    asked = [*steps, "a person stands still", "a person walks forward"]
-    motions = model.generate(asked, seed=seed, best_of=best_of)
-    codes = [model.tokenizers["body"].encode(m) for m in motions]
-    n = len(steps)
-    own = model.likelihood(codes[:n], list(steps))
-    shifts = range(1, min(5, len(asked)))
-    others = [model.likelihood([codes[(i + s) % len(asked)] for i in range(n)], list(steps)) for s in shifts]
-    return np.asarray(own - np.mean(others, axis=0), np.float64)
 
 
 def _parts(step: str) -> list[str]:
