@@ -28,9 +28,8 @@ from avatargpt.train.speech_data import corpus, expressions
 from vqvae.errors import UserError
 
 HERE = Path(__file__).resolve().parent
-CONFIGS = str(HERE.parent / "configs" / "driver" / "ablation_{}.yaml")
-"""Address of the configuration of each."""
-TRUNK = "look_ahead_2"  # hears, and was never told anything: what the text branches begin on
+CONFIGS = HERE.parent / "configs" / "driver" / "ablations.yaml"
+TRUNK = "look_ahead_2"  # hears, and was never conditioned: what the text branches begin on; the file as it stands
 GROUPS = {
     "text": (
         "base", "gates", "emotion_tokens", "silent_zero", "silent_noise", "silent_token", "action_units", "composed",
@@ -57,6 +56,11 @@ SHOWN = {
 }  # fmt: skip
 SHOWN["longer"] = SHOWN["text"]
 """Figures of the table, in its order."""
+
+
+def address_of(name: str) -> str:
+    """The configuration of an ablation: a variant, or the file itself."""
+    return str(CONFIGS) if name == TRUNK else f"{CONFIGS}:{name}"
 
 
 def queue(seeds: int) -> Iterator[tuple[str, int]]:
@@ -105,7 +109,7 @@ class Ablations:
         done = out / "figures.json"
         if done.is_file():
             return dict(load_json(done))
-        address = CONFIGS.format(name)
+        address = address_of(name)
         recipe = DriverRecipe.read(resolve(address, [f"train.seed={seed}"]), address)
         first = begins(name, seed)
         start = Driver.load(self.args.output / first) if first else None
@@ -123,7 +127,7 @@ class Ablations:
 
 def results(runs: dict[str, list[dict[str, float]]], ablations: Ablations) -> dict[str, Any]:
     """What the results file holds: the recipe, every run's figures, and the comparisons."""
-    configs = {name: resolve(CONFIGS.format(name)) for name in runs}
+    configs = {name: resolve(address_of(name)) for name in runs}
     m = ablations.material
     data = {
         "speech_clips": {s: sum(c.split == s for c in ablations.clips) for s in ("train", "val")},

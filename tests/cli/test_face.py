@@ -179,7 +179,7 @@ def test_without_weights_nothing_is_made(cli, sound: Path, tmp_path: Path) -> No
         (("--text", "wink", "--gain", "jawOpn=1"), ("did you mean jawOpen",)),
         (("--text", "wink", "--offset", "jawOpen=nan"), ("SHAPE=NUMBER",)),
         (("--text", "wink", "--seconds", "0"), ("--seconds 0",)),
-        (("--text", "wink", "--lips", "real"), ("--lips real", "taught, paired")),
+        (("--text", "wink", "--lips", "real"), ("--lips real", "rule, recorded")),
         (("--text", "wink", "--lips", "recorded"), ("follows sound",)),
         (("--text", "wink", "--symmetry", "2"), ("symmetry 2", "0 to 1")),
         (("--text", "wink", "-o", "a.bvh"), (".bvh", ".vrma")),

@@ -18,6 +18,7 @@ from avatargpt.train.audio_model import DriverRecipe
 from avatargpt.train.speech_data.batches import Sampling
 from instruct_data.face.score import Emotion, Event, Score
 from tests.speech.conftest import Words, clip
+from vqvae.io.yaml_file import read_yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 SCORES = [
@@ -37,7 +38,7 @@ def ablations() -> ModuleType:
 
 
 def test_every_configuration_is_trained_on_equal_terms(ablations: ModuleType) -> None:
-    names = {p.stem.removeprefix("ablation_") for p in (ROOT / "configs" / "driver").glob("ablation_*.yaml")}
+    names = {ablations.TRUNK, *read_yaml(ablations.CONFIGS)["variants"]}
     order = list(ablations.queue(2))
     assert {n for n, _ in order} == names and len(order) == len(set(order)) == 2 * len(names)
     for i, run in enumerate(order):
@@ -46,7 +47,7 @@ def test_every_configuration_is_trained_on_equal_terms(ablations: ModuleType) ->
     for group in ablations.GROUPS.values():
         rows = []
         for name in group:
-            t = DriverRecipe.read(resolve(ablations.CONFIGS.format(name)), name).train
+            t = DriverRecipe.read(resolve(ablations.address_of(name)), name).train
             assert (t.fresh == "text") == (name in ablations.GROUPS["text"])
             rows.append((t.steps, t.batch, t.window, t.lr, t.warmup, t.sampling.directed))
         assert len(set(rows)) == 1

@@ -42,7 +42,8 @@ FACE = {"codebook_size": 24, "levels": 3, "code_dim": 6, "refiner_dim": 8, "refi
 def tokenizer_of(modality: str, spec: dict[str, int], seed: int) -> MotionTokenizer:
     torch.manual_seed(seed)
     shape = {k: spec[k] for k in ("codebook_size", "levels", "code_dim")}
-    config = TokenizerConfig(modality, downsample=3 if modality == "face" else 4, width=16, fine_width=8, **shape)
+    frames = 3 if modality == "face" else 4
+    config = TokenizerConfig(modality=modality, downsample=frames, width=16, fine_width=8, **shape)
     tokenizer = MotionTokenizer(config)
     for layer in tokenizer.vq.layers:
         layer._codebook.embed.data.normal_()

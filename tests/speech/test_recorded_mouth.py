@@ -87,7 +87,7 @@ def test_a_driver_that_has_seen_no_pairs(driver: Driver, tmp_path: Path) -> None
     unseen = Driver.load(tmp_path / "unseen")
     assert Driver.load(tmp_path / "seen").heads == ("rule", "recorded") and unseen.heads == ("rule",)
     unseen.drive(sound)
-    with pytest.raises(UserError, match="unseen: has seen no recorded pairs; accepted: --lips taught, or a folder"):
+    with pytest.raises(UserError, match="unseen: has seen no recorded pairs; accepted: --lips rule, or a folder"):
         unseen.drive(sound, head="recorded")
     assert {"still/noise", "still/silence"} == set(_still(unseen))
 

@@ -15,6 +15,7 @@ from avatargpt import evaluation, resources
 from avatargpt.evaluation.body import families as suite_of_families
 from avatargpt.evaluation.body import synthetic
 from avatargpt.evaluation.suites import Suite
+from avatargpt.metrics import families as tables
 from instruct_data.synth import families
 from instruct_data.text import everyday
 from tests.walks.conftest import ROOT, Section
@@ -29,7 +30,7 @@ def ring_bell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]
     module = sys.modules[families.__module__]
     shutil.copytree(module.ACTIONS, tmp_path / "actions")
     shutil.copy(ROOT / "docs" / "examples" / "ring_bell.yaml", tmp_path / "actions")
-    caches = (families, suite_of_families.templates)
+    caches = (families, tables.templates)
     monkeypatch.setattr(module, "ACTIONS", tmp_path / "actions")
     for cache in caches:
         cache.cache_clear()
@@ -53,14 +54,14 @@ def test_an_action_passes_the_suite(ring_bell: None, tmp_path: Path) -> None:
     found = suite_of_families.score(suite, clips)["results"]
     assert found["own/ring_bell"]["mean"] >= suite.targets["own"]
     assert found["others/ring_bell"]["mean"] < 0.25  # some clap over their heads
-    table = suite_of_families.read(suite)
+    table = tables.read(suite.classes, suite.name)
     mine = [c for c in clips if c.action == "ring_bell"]
-    assert all("ring_bell" in suite_of_families.named(table, t) for c in mine for t in c.captions)
+    assert all("ring_bell" in tables.named(table, t) for c in mine for t in c.captions)
 
     prompts = with_row(tmp_path, "prompts_everyday", "prompts")
     asked = prompts.entries[-1].prompt
     assert table["ring_bell"].words.search(asked)
-    assert not suite_of_families.templates()["ring_bell"].fullmatch(asked)
+    assert not tables.templates()["ring_bell"].fullmatch(asked)
 
 
 def test_its_requests_are_read(tmp_path: Path) -> None:

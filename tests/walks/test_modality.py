@@ -114,7 +114,7 @@ def test_its_tokens_are_trained_and_spoken(
         data["model"]["modalities"] = {"grip": {"codebook_size": 32, "levels": 2, "code_dim": 16}}
         data["train"] |= {"steps": 2, "log_every": 1, "options": {"weights": {"text_to_grip": 1.0}}}
 
-    config = small.config("train", language, "grip")
+    config = small.config("language", language, "grip")
     made = ["--tokenizer", str(tmp_path / "tok"), "--codes", str(tmp_path / "codes"), "--texts", str(small.texts)]
     walk.train(["language", "--config", str(config), *made, "-o", str(tmp_path / "lm")])
     assert load_model(tmp_path / "lm").config.heads == ("text", "grip") and small.rows(tmp_path / "lm", "ce_grip")

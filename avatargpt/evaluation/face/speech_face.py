@@ -123,7 +123,7 @@ def _still(driver: Driver) -> dict[str, Any]:
     sounds["noise"] = [noise(10 * RATE, rng, slope) * level for _ in range(NOISES) for slope in (0.0, 1.0, 2.0)]
     first = round(lipsync.SETTLE * FPS)
     return {
-        f"still/{name}{'' if head == 'taught' else '_paired'}": figure(
+        f"still/{name}{'' if head == 'rule' else '_paired'}": figure(
             [float(driver.drive(x, head=head).weights[first:, lipsync.MOUTH].max()) for x in some]
         )
         for name, some in sounds.items()

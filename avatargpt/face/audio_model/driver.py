@@ -116,7 +116,7 @@ class Driver:
             audio: a sound file, samples (n,) or (n, channels) at `rate`, or None: no speech, `seconds` of it.
             direction: emotion and facial instructions over time.
             style: (8,) see `avatargpt.face.audio_model.visemes.STYLE`.
-            head: ``taught`` or ``paired``.
+            head: ``rule`` or ``recorded``.
             progress: called with the frames made so far.
 
         Raises:

@@ -50,7 +50,7 @@ class FaceStream:
         rate: samples a second of what is pushed.
         direction: emotion and instructions over time, see `direct`.
         style: (8,) see `avatargpt.face.audio_model.visemes.STYLE`; None = usual.
-        head: ``taught``, curves by the rules' example, every channel; ``paired``, the mouth as in recorded pairs, all
+        head: ``rule``, curves learnt from rules, every channel; ``recorded``, the mouth as in recorded pairs, all
             else as it was taught.
 
     Raises:
@@ -64,7 +64,7 @@ class FaceStream:
         if head not in HEADS:
             raise UserError(f"head {head!r}; accepted: {', '.join(HEADS)}")
         if head not in driver.heads:
-            raise UserError(f"{driver.source}: has seen no recorded pairs; accepted: --lips taught, or a folder packed "
+            raise UserError(f"{driver.source}: has seen no recorded pairs; accepted: --lips rule, or a folder packed "
                             "with --paired")  # fmt: skip
         self._net, self._pairs = driver.network, driver.paired
         gates = self._net.gates() if head == "rule" else []
