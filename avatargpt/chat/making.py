@@ -8,13 +8,13 @@ from avatargpt.body.stitch import retimed
 from avatargpt.chat.acting import Done, Scene, does, said_seconds, short, with_segment
 from avatargpt.chat.filing import find_file
 from avatargpt.chat.timeline import FPS, MOST_TAKES, Segment, Timeline, made_segment
+from avatargpt.language.chat.heard import GOES_ON
 from avatargpt.language.chat.rewording import changed
 from instruct_data.dialogue.acts import LEAST_SECONDS, TAKE_LETTERS, Act
 from instruct_data.text.mirror import mirror_text
 from vqvae.errors import UserError
 from vqvae.motion import Motion
 
-GOES_ON = "a person goes on"
 MORE_SECONDS = 4.0  # of a continuation that names no length
 ACTIVITIES = 3
 CHUNK_SECONDS = 600.0  # the most that one call makes
