@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import re
 
-from avatargpt.chat.acting import Done, Scene, does, said_seconds, short
-from avatargpt.chat.filing import find_file
-from avatargpt.chat.making import plan_lines
+from avatargpt.chat.registry import does
+from avatargpt.chat.scene import Done, Scene, find_file, plan_lines, said_seconds, short
 from avatargpt.chat.timeline import FPS, Timeline
 from avatargpt.chat.viewing import open_file, sheet
 from instruct_data.dialogue.acts import Act

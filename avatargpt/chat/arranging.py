@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from avatargpt.chat.acting import Done, Scene, does, said_seconds, short, with_segment
-from avatargpt.chat.making import faster, lasting, mirrored
+from avatargpt.chat.registry import does
+from avatargpt.chat.scene import Done, Scene, said_seconds, short, with_segment
+from avatargpt.chat.segments import faster, lasting, mirrored
 from avatargpt.chat.timeline import FPS, MOST_FRAMES
 from instruct_data.dialogue.acts import Act
 from vqvae.errors import UserError

@@ -18,9 +18,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from avatargpt.chat.features import masked, rows
-from avatargpt.chat.intent import NEED_SEGMENTS, Heard, why_not
+from avatargpt.chat.intent import NEED_SEGMENTS, why_not
 from avatargpt.language.chat import saving, slots
 from avatargpt.language.chat.filling import fill
+from avatargpt.language.chat.heard import Heard
 from avatargpt.language.chat.orders import order
 from avatargpt.language.clauses import clauses
 from avatargpt.model.packing import read_part

@@ -7,15 +7,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from avatargpt.chat.acting import Progress, Scene, perform
+from avatargpt.chat.acts import perform
 from avatargpt.chat.answering import clarifying
-from avatargpt.chat.filing import relative, simplified
-from avatargpt.chat.intent import Heard, Intent, check_named
+from avatargpt.chat.filing import relative
+from avatargpt.chat.intent import Intent, check_named
 from avatargpt.chat.reading import open_intent
+from avatargpt.chat.scene import Progress, Scene
 from avatargpt.chat.store import MOST_TURNS, Memory, Store
 from avatargpt.chat.timeline import Timeline
 from avatargpt.chat.viewing import TURN, sheet
 from avatargpt.language.chat import commands, hearing
+from avatargpt.language.chat.filenames import simplified
+from avatargpt.language.chat.heard import Heard
 from avatargpt.language.chat.orders import ALL_STEPS
 from avatargpt.requests import mix
 from instruct_data.dialogue.acts import Act

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from avatargpt.chat.intent import Heard
 from avatargpt.language.chat import slots
+from avatargpt.language.chat.heard import Heard
 from instruct_data.text.english import GERUND, THIRD
 
 MEANING, WORDS = 3.0, 1.0  # weights of the sentence vector and of the words against the context

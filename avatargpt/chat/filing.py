@@ -1,4 +1,4 @@
-"""Acts that read or write files: save, export, play, and finding a file that the user named."""
+"""Acts that read or write files: save, export, play."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ import os
 import re
 from pathlib import Path
 
-from avatargpt.chat.acting import Done, Scene, does
+from avatargpt.chat.registry import does
+from avatargpt.chat.scene import Done, Scene
 from avatargpt.chat.viewing import open_file
-from instruct_data.dialogue.acts import FORMATS, Act
+from avatargpt.language.chat.filenames import FILE, simplified
+from instruct_data.dialogue.acts import Act
 from vqvae.errors import UserError
 
 DEFAULT = ".npz"
@@ -21,47 +23,6 @@ _WHY_NOT = {".fbx": "Blender, Unreal and Unity read .glb and .bvh, and Blender w
 _RATE = re.compile(r"\b(?:at|with|in) (\d+(?:\.\d+)?) ?(?:fps|hz|frames (?:per|a) second)\b", re.IGNORECASE)
 MOST_FPS = 240.0
 _UNSAFE = re.compile(r"[<>\"|?*]+")  # no file system everywhere takes these
-_FILE = re.compile(
-    r"\"([^\"\n]+?\.\w{2,5})\"|'([^'\n]+?\.\w{2,5})'|((?:\\ |[^\s\"'|;,])+\.(?:" + "|".join(FORMATS)
-    + r"|wav|ogg|flac|mp3))(?![\w.])", re.IGNORECASE,
-)  # fmt: skip
-
-
-def named_files(text: str) -> list[str]:
-    """File names in a turn, as typed: quoted, with escaped blanks (as terminals paste them), or plain."""
-    return [next(filter(None, m.groups())).replace("\\ ", " ") for m in _FILE.finditer(text)]
-
-
-def simplified(text: str) -> tuple[str, dict[str, str]]:
-    """The turn with every file's path cut to a plain name, and what the names stand for.
-
-    ``describe "/tmp/My Clip.BVH"`` -> ``describe my_clip.bvh``, ``{"my_clip.bvh": "/tmp/My Clip.BVH"}``.
-    """
-    meant: dict[str, str] = {}
-
-    def plain(match: re.Match[str]) -> str:
-        typed = next(filter(None, match.groups())).replace("\\ ", " ")
-        name = re.sub(r"[^a-z0-9._-]+", "_", re.split(r"[/\\]", typed)[-1].lower())
-        meant[name] = typed
-        return name
-
-    return _FILE.sub(plain, text), meant
-
-
-def find_file(scene: Scene, name: str) -> Path:
-    """The file that a name stands for: as it was typed, relative to the outputs.
-
-    Raises:
-        UserError: there is none.
-    """
-    typed = simplified(scene.request)[1].get(name.lower(), name)
-    path = Path(typed).expanduser()
-    for candidate in (path, scene.outputs / path):
-        if candidate.is_file():
-            return candidate
-    raise UserError(f"{typed}: no such file")
-
-
 def _target(scene: Scene, name: str) -> Path:
     """Where a result goes.
 
@@ -70,7 +31,7 @@ def _target(scene: Scene, name: str) -> Path:
     """
     from avatargpt import export
 
-    typed = _FILE.search(scene.request)
+    typed = FILE.search(scene.request)
     known = simplified(scene.request)[1]
     name = known.get(name.lower(), name) if typed else _as_typed(name, scene.request)
     folder, last = os.path.split(_UNSAFE.sub("_", name).strip())

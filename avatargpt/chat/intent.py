@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, Protocol
 
-from avatargpt.chat.making import GOES_ON
 from avatargpt.chat.timeline import MOST_SEGMENTS, no_segment
 from avatargpt.language.chat import slots
+from avatargpt.language.chat.heard import ASKS, GOES_ON, Heard
 from avatargpt.language.lexical import lemmas
 from instruct_data.dialogue.acts import LEAST_SECONDS, MOST_SECONDS, TAKE_LETTERS, TAKES, Act, read
 from instruct_data.dialogue.dialogues import turn_slots
@@ -22,29 +20,7 @@ NEED_SEGMENTS = frozenset(
     "then before replace edit retime total speed mirror again delete move loop play save export".split()
 )
 MOVEMENTS = ("make", "then", "before", "replace")
-ASKS = re.compile(r"(?:what|which|who|whose|where|when|why|how)\b(?! (?:about|if)\b)[^.!]*\?")
 _ANSWERS = frozenset("chat clarify help question show describe".split())
-
-
-@dataclass(frozen=True)
-class Heard:
-    """A turn and what it is said about.
-
-    Attributes:
-        request: the user's words, lower case, paths cut to plain file names. timeline: the line of `outline`.
-        captions: of the segments. takes: open for choice, 0 or 1 = none. history: earlier turns, the last one last.
-        files: plain names of the files in the request. planned: whether there is a plan.
-        seconds: length of the whole, 0 = not known.
-    """
-
-    request: str
-    timeline: str
-    captions: tuple[str, ...] = ()
-    takes: int = 0
-    history: tuple[str, ...] = ()
-    files: tuple[str, ...] = ()
-    planned: bool = False
-    seconds: float = 0.0
 
 
 class Intent(Protocol):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from avatargpt.chat.acting import Scene
+from avatargpt.chat.scene import Scene
 from avatargpt.chat.timeline import FPS, MOST_FRAMES
 from avatargpt.planning.types import Activity
 from vqvae.errors import UserError

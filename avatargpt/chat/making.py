@@ -4,28 +4,19 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from avatargpt.body.stitch import retimed
-from avatargpt.chat.acting import Done, Scene, does, said_seconds, short, with_segment
-from avatargpt.chat.filing import find_file
+from avatargpt.chat.looping import long_motion
+from avatargpt.chat.registry import does
+from avatargpt.chat.scene import Done, Scene, find_file, plan_lines, said_seconds, short, with_segment
+from avatargpt.chat.segments import faster, lasting, mirrored, new_segment, remade
 from avatargpt.chat.timeline import FPS, MOST_TAKES, Segment, Timeline, made_segment
+from avatargpt.language.chat.heard import GOES_ON
 from avatargpt.language.chat.rewording import changed
 from instruct_data.dialogue.acts import LEAST_SECONDS, TAKE_LETTERS, Act
-from instruct_data.text.mirror import mirror_text
 from vqvae.errors import UserError
 from vqvae.motion import Motion
 
-GOES_ON = "a person goes on"
 MORE_SECONDS = 4.0  # of a continuation that names no length
 ACTIVITIES = 3
-CHUNK_SECONDS = 600.0  # the most that one call makes
-STRETCH = (0.75, 1.35)  # within this the same movement is stretched; beyond, it is made anew at that length
-FARTHEST = 5.0  # a movement that cannot be made anew is stretched at most so much
-
-
-def _segment(scene: Scene, caption: str, seconds: float | None, seed: int) -> Segment:
-    if seconds is not None and seconds > CHUNK_SECONDS:
-        raise UserError(f"{seconds:g} seconds in one segment; accepted at most {CHUNK_SECONDS:g}")
-    return made_segment(caption, scene.generate(caption, seconds, seed), seed, seconds is not None)
 
 
 def _about(segment: Segment) -> str:
@@ -34,7 +25,7 @@ def _about(segment: Segment) -> str:
 
 @does("make")
 def make(scene: Scene, act: Act) -> Done:
-    segment = _segment(scene, str(act.text), act.seconds, scene.seed)
+    segment = new_segment(scene, str(act.text), act.seconds, scene.seed)
     state = Timeline(plan=scene.state.plan, files=scene.state.files).replaced([segment])
     return Done(state, f"Made: {_about(segment)}.", state.whole)
 
@@ -45,7 +36,7 @@ def then(scene: Scene, act: Act) -> Done:
     if act.text == GOES_ON:
         segment = _continued(scene, act)
     else:
-        segment = _segment(scene, str(act.text), act.seconds, scene.seed)
+        segment = new_segment(scene, str(act.text), act.seconds, scene.seed)
     state = scene.state.replaced([*before, segment])
     return Done(state, f"Segment {len(before) + 1}: {_about(segment)}.", state.whole)
 
@@ -62,7 +53,7 @@ def _continued(scene: Scene, act: Act) -> Segment:
 @does("before")
 def before(scene: Scene, act: Act) -> Done:
     at = scene.state.index(act.segment)
-    segment = _segment(scene, str(act.text), act.seconds, scene.seed)
+    segment = new_segment(scene, str(act.text), act.seconds, scene.seed)
     state = scene.state.replaced([*scene.state.segments[:at], segment, *scene.state.segments[at:]])
     return Done(state, f"Segment {at + 1} is now: {_about(segment)}.", state.whole)
 
@@ -71,7 +62,7 @@ def before(scene: Scene, act: Act) -> Done:
 def replaced(scene: Scene, act: Act) -> Done:
     at = scene.state.index(act.segment)
     old = scene.state.segments[at]
-    segment = _segment(scene, str(act.text), old.motion.seconds if old.fixed else None, scene.seed)
+    segment = new_segment(scene, str(act.text), old.motion.seconds if old.fixed else None, scene.seed)
     return _exchanged(scene, at, segment, f"Segment {at + 1} is now: {_about(segment)}.")
 
 
@@ -108,58 +99,6 @@ def _lengthened(scene: Scene, at: int, seconds: float) -> Done:
         raise UserError(f"segment {at + 1} lasts {before}; accepted: what leaves at least {LEAST_SECONDS:g} s of it")
     new = lasting(scene, old, round(seconds * FPS) / FPS)
     return _exchanged(scene, at, new, f"Segment {at + 1} lasts {said_seconds(new.motion.seconds)}, it was {before}.")
-
-
-def mirrored(segment: Segment) -> Segment:
-    """The same movement with its sides exchanged, in the caption, too."""
-    motion = segment.motion.mirrored().canonical()
-    caption = mirror_text(segment.caption)
-    if caption != segment.caption and segment.kind == "made":
-        return replace(segment, motion=motion, caption=caption)
-    return replace(segment, motion=motion, caption=caption, mirrored=not segment.mirrored)
-
-
-def lasting(scene: Scene, segment: Segment, seconds: float) -> Segment:
-    """A segment of another length: stretched, or made anew where that would show.
-
-    Raises:
-        UserError: too much for what cannot be made anew.
-    """
-    ratio = seconds / segment.motion.seconds
-    if STRETCH[0] <= ratio <= STRETCH[1]:
-        return segment.lasting(seconds)
-    if segment.kind == "made" and segment.caption != GOES_ON:
-        return remade(scene, segment, segment.caption, seconds, segment.seed)
-    if not 1 / FARTHEST <= ratio <= FARTHEST:
-        raise UserError(
-            f"{said_seconds(segment.motion.seconds)} from a file or a continuation cannot become "
-            f"{said_seconds(seconds)}; accepted up to {FARTHEST:g} times longer or shorter"
-        )
-    return segment.lasting(seconds)
-
-
-def remade(scene: Scene, old: Segment, caption: str, seconds: float | None, seed: int) -> Segment:
-    """A segment made anew, with the old one's speed and sides.
-
-    Args:
-        seconds: as it will be shown.
-    """
-    base = seconds * old.tempo if seconds is not None and old.tempo != 1 else seconds
-    new = _segment(scene, caption, base, seed)
-    if old.mirrored:
-        new = replace(new, motion=new.motion.mirrored().canonical(), mirrored=True)
-    new = faster(new, old.tempo)
-    return new if seconds is None else new.lasting(seconds)
-
-
-def faster(segment: Segment, factor: float) -> Segment:
-    """The same movement at `factor` times the speed."""
-    if factor == 1.0:
-        return segment
-    frames = round(len(segment.motion) / factor)
-    if frames < 4:
-        raise UserError(f"{factor:g} times as fast leaves {frames} frames; accepted: slower, or a longer motion")
-    return replace(segment, motion=retimed(segment.motion, frames), tempo=segment.tempo * factor)
 
 
 @does("again")
@@ -213,22 +152,8 @@ def plan(scene: Scene, act: Act) -> Done:
     return Done(state, said + plan_lines(made))
 
 
-def plan_lines(made: object) -> str:
-    """A plan as numbered lines."""
-    from avatargpt.planning.types import Plan
-
-    assert isinstance(made, Plan)
-    lines = []
-    for i, activity in enumerate(made.activities, 1):
-        lines.append(f"  {i}. {activity.task}")
-        lines += [f"     {i}.{k} {step}" for k, step in enumerate(activity.steps, 1)]
-    return "\n".join(lines)
-
-
 @does("long")
 def long(scene: Scene, act: Act) -> Done:
-    from avatargpt.chat.looping import long_motion
-
     motion = long_motion(scene, str(act.scene), float(act.seconds or 0))
     segment = made_segment(str(act.scene), motion, scene.seed, True, "long")
     state = Timeline(plan=scene.state.plan, files=scene.state.files).replaced([segment])

@@ -7,8 +7,9 @@ from dataclasses import replace
 from typing import Any
 
 from avatargpt.chat.classifier import LEAST, SETTLED, TurnIntent
-from avatargpt.chat.intent import MOVEMENTS, Heard, Intent, ModelIntent, grounded_text
+from avatargpt.chat.intent import MOVEMENTS, Intent, ModelIntent, grounded_text
 from avatargpt.language.chat import slots
+from avatargpt.language.chat.heard import Heard
 from instruct_data.dialogue.acts import Act
 from vqvae.errors import UserError
 

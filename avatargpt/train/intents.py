@@ -11,8 +11,8 @@ import numpy as np
 
 from avatargpt.chat.classifier import FILE, TurnIntent, nearness
 from avatargpt.chat.features import grams, masked, rows
-from avatargpt.chat.filing import named_files
-from avatargpt.chat.intent import Heard
+from avatargpt.language.chat.filenames import named_files
+from avatargpt.language.chat.heard import Heard
 from avatargpt.retrieval.phrases import PhraseIndex
 from instruct_data.dialogue.dialogues import Turn, made_up, read_dialogues, replayed
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from avatargpt.chat.filing import simplified
-from avatargpt.chat.intent import Heard
 from avatargpt.language.chat.degrees import degree
 from avatargpt.language.chat.factors import factor
+from avatargpt.language.chat.filenames import simplified
 from avatargpt.language.chat.filling import fill
+from avatargpt.language.chat.heard import Heard
 from avatargpt.language.chat.orders import order
 from avatargpt.language.chat.rewording import changed
 from avatargpt.language.chat.slots import movement

@@ -7,10 +7,11 @@ import pytest
 
 from avatargpt.chat.classifier import TurnIntent, each, parts, tidied
 from avatargpt.chat.features import rows
-from avatargpt.chat.filing import named_files, simplified
-from avatargpt.chat.intent import Heard, check_named, possible, why_not
+from avatargpt.chat.intent import check_named, possible, why_not
 from avatargpt.chat.reading import BothIntent
+from avatargpt.language.chat.filenames import named_files, simplified
 from avatargpt.language.chat.filling import fill
+from avatargpt.language.chat.heard import Heard
 from avatargpt.language.chat.rewording import changed
 from avatargpt.language.chat.slots import explicit
 from instruct_data.dialogue.acts import read, write

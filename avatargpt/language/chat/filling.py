@@ -6,10 +6,9 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from avatargpt.chat.intent import Heard
-from avatargpt.chat.making import GOES_ON
 from avatargpt.language.chat import saving, slots
 from avatargpt.language.chat.degrees import degree
+from avatargpt.language.chat.heard import GOES_ON, Heard
 from instruct_data.dialogue.acts import LEAST_SECONDS, MOST_SECONDS, Act, from_json
 from instruct_data.dialogue.turns import ORDINALS
 from instruct_data.text.mirror import side_of

@@ -7,8 +7,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from avatargpt.chat.intent import ASKS, Heard
 from avatargpt.language.chat.degrees import Degree, degree
+from avatargpt.language.chat.heard import ASKS, Heard
 from avatargpt.language.chat.placing import placed
 from avatargpt.language.chat.pointing import Target, target
 from avatargpt.language.chat.rewording import MANNERS, OTHER

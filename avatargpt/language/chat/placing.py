@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from avatargpt.chat.intent import Heard
 from avatargpt.language.chat import slots
+from avatargpt.language.chat.heard import Heard
 from avatargpt.language.chat.pointing import Target, target
 from instruct_data.dialogue.acts import LEAST_SECONDS, MOST_SECONDS, Act
 from instruct_data.dialogue.turns import ORDINALS

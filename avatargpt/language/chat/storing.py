@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-from avatargpt.chat.intent import Heard
 from avatargpt.language.chat import saving
+from avatargpt.language.chat.heard import Heard
 from avatargpt.language.chat.pointing import target
 from instruct_data.dialogue.acts import FORMATS, Act
 from vqvae.errors import UserError

@@ -1,4 +1,4 @@
-"""Doing acts: what every act needs, what it gives back, and the table of functions that do them."""
+"""What every act is done with, what it gives back, and what several acts need."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from avatargpt.chat.timeline import Segment, Timeline
+from avatargpt.language.chat.filenames import simplified
 from avatargpt.requests import mix
-from instruct_data.dialogue.acts import Act
 from vqvae.errors import UserError
 
 if TYPE_CHECKING:
-    from avatargpt.planning.types import Planner
+    from avatargpt.planning.types import Plan, Planner
     from vqvae.motion import Motion
 
 Progress = Callable[[int, int], object] | None
@@ -71,34 +71,6 @@ class Done:
     files: tuple[Path, ...] = field(default=())
 
 
-Doer = Callable[[Scene, Act], Done]
-_DOERS: dict[str, Doer] = {}
-
-
-def does(*names: str) -> Callable[[Doer], Doer]:
-    """Register a function as what does these acts."""
-
-    def register(function: Doer) -> Doer:
-        _DOERS.update(dict.fromkeys(names, function))
-        return function
-
-    return register
-
-
-def perform(scene: Scene, act: Act) -> Done:
-    """Do one act (all but undo and redo, which are the conversation's own).
-
-    Raises:
-        UserError: it cannot be done; nothing has changed then.
-    """
-    from avatargpt.chat import answering, arranging, filing, making
-
-    assert making and arranging and answering and filing  # they fill the table
-    if act.do not in _DOERS:
-        raise UserError(f"nobody does {act.do}; accepted: {', '.join(sorted(_DOERS))}")
-    return _DOERS[act.do](scene, act)
-
-
 def with_segment(state: Timeline, at: int, segment: Segment) -> Timeline:
     """Segment `at` exchanged."""
     segments = list(state.segments)
@@ -118,3 +90,26 @@ def said_seconds(seconds: float) -> str:
         return f"{seconds:.4g} s" if seconds == round(seconds, 2) else f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes} min {rest} s" if rest else f"{minutes} min"
+
+
+def find_file(scene: Scene, name: str) -> Path:
+    """The file that a name stands for: as it was typed, relative to the outputs.
+
+    Raises:
+        UserError: there is none.
+    """
+    typed = simplified(scene.request)[1].get(name.lower(), name)
+    path = Path(typed).expanduser()
+    for candidate in (path, scene.outputs / path):
+        if candidate.is_file():
+            return candidate
+    raise UserError(f"{typed}: no such file")
+
+
+def plan_lines(made: Plan) -> str:
+    """A plan as numbered lines."""
+    lines = []
+    for i, activity in enumerate(made.activities, 1):
+        lines.append(f"  {i}. {activity.task}")
+        lines += [f"     {i}.{k} {step}" for k, step in enumerate(activity.steps, 1)]
+    return "\n".join(lines)

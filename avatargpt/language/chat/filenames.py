@@ -1,0 +1,33 @@
+"""Names of files within a turn."""
+
+from __future__ import annotations
+
+import re
+
+from instruct_data.dialogue.acts import FORMATS
+
+FILE = re.compile(
+    r"\"([^\"\n]+?\.\w{2,5})\"|'([^'\n]+?\.\w{2,5})'|((?:\\ |[^\s\"'|;,])+\.(?:" + "|".join(FORMATS)
+    + r"|wav|ogg|flac|mp3))(?![\w.])", re.IGNORECASE,
+)  # fmt: skip
+
+
+def named_files(text: str) -> list[str]:
+    """File names in a turn, as typed: quoted, with escaped blanks (as terminals paste them), or plain."""
+    return [next(filter(None, m.groups())).replace("\\ ", " ") for m in FILE.finditer(text)]
+
+
+def simplified(text: str) -> tuple[str, dict[str, str]]:
+    """The turn with every file's path cut to a plain name, and what the names stand for.
+
+    ``describe "/tmp/My Clip.BVH"`` -> ``describe my_clip.bvh``, ``{"my_clip.bvh": "/tmp/My Clip.BVH"}``.
+    """
+    meant: dict[str, str] = {}
+
+    def plain(match: re.Match[str]) -> str:
+        typed = next(filter(None, match.groups())).replace("\\ ", " ")
+        name = re.sub(r"[^a-z0-9._-]+", "_", re.split(r"[/\\]", typed)[-1].lower())
+        meant[name] = typed
+        return name
+
+    return FILE.sub(plain, text), meant
