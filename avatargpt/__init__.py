@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from vqvae.errors import UserError
     from vqvae.motion import Motion
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = ["AvatarGPT", "Motion", "UserError", "__version__"]
 
 _LAZY = {"AvatarGPT": "avatargpt.api", "Motion": "vqvae.motion", "UserError": "vqvae.errors"}

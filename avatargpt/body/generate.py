@@ -6,15 +6,16 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from avatargpt.body.concurrent import at_rest, together
 from avatargpt.body.ground import without_penetration
 from avatargpt.body.model import BodyModel
+from avatargpt.body.paths import along
 from avatargpt.body.rerank import pick
 from avatargpt.body.sampling import prolonged, text_prompts
 from avatargpt.body.spec import MotionSpec
+from avatargpt.body.turns import REST, with_rests
 from avatargpt.decoding.loaded import CHUNK, ROWS
-from avatargpt.language.concurrent import at_rest, is_above, together
-from avatargpt.language.paths import along
-from avatargpt.language.turns import REST, with_rests
+from avatargpt.language.concurrent import is_above
 from avatargpt.requests import check_sampling, check_text, frames_of, mix, shares, tokens_of, wishes
 from avatargpt.retrieval.exemplars import check_retrieval
 from instruct_data.joining import join_best, join_motions

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from avatargpt.body.model import BodyModel
-from avatargpt.language.turns import Turn, miss
+from avatargpt.body.turns import miss
+from avatargpt.language.turns import Turn
 from avatargpt.signals.physics import foot_skate
 from instruct_data.text.mirror import mirror_text
 

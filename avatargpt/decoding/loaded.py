@@ -169,6 +169,3 @@ class LoadedModel:
             targets = [self.text.encode(plain(t)) for t in texts[i : i + ROWS]]
             scores.append(self.generator.score(self.encode(prompts[i : i + ROWS]), targets, "text").mean)
         return torch.cat(scores).cpu().numpy()
-
-    # `language.turns` calls these by their former names
-    _tokenizer, _prompt, _sample = tokenizer, prompt, sample

@@ -9,11 +9,6 @@ from __future__ import annotations
 
 import re
 
-import numpy as np
-
-from vqvae.errors import UserError
-from vqvae.motion import Motion
-
 _MODAL = r"(?! (?:can|could|may|might|wants?|likes?|wish|please|would|should|had|were|was|is|are)\b(?! \w+ing\b))"
 _WHILE = rf"(?:while|whilst|as (?:he|she|they|it|you|i){_MODAL}(?: is| are| am)?|at the same time as)"
 _AT_ONCE = r"(?:at the same time|simultaneously|all at once|meanwhile)"
@@ -27,7 +22,6 @@ _FORMS = tuple(map(re.compile, (
     rf"^(?P<a>.+?) with (?P<b>(?:(?:both|his|her|the|left|right) )*{_ARMS} (?:{_HELD})\b.*)$",
     rf"^(?P<a>.+?) with (?P<b>(?:(?:both|his|her|the) )*(?:crossed|folded|raised) {_ARMS})$",
 )))  # fmt: skip
-NEAR = 0.09  # metres from where it hangs at which a hand does something, where none goes farther: hands on the hips
 STEPS = re.compile(r"\b(?:walk|run|jog|sprint|stroll|march|stride|hike|pace|step)\w*\b")
 
 
@@ -66,32 +60,3 @@ def which_is_below(one: tuple[str, str], other: tuple[str, str]) -> int | None:
         if steps and is_above(up[0]):
             return i
     return None
-
-
-def together(lower: Motion, upper: Motion) -> Motion:
-    """The arms of `upper` that do something, else its head, on the body of `lower`; as long as `lower`."""
-    from instruct_data.synth.derived.layering import FADE_SECONDS, RAISED, active_span, activity, layer
-
-    raised = next((r for r in (RAISED, NEAR) if activity(upper, r).arms()), RAISED)
-    parts = activity(upper, raised).arms() or ("head",)
-    try:
-        first, last = active_span(upper, parts, raised=raised)
-    except UserError:  # it does nothing that could be seen
-        return lower
-    start = max(first, round(FADE_SECONDS * lower.fps))  # hands are on their way before anything begins
-    return layer(lower, upper.slice(first, last), parts, min(start, len(lower) - 1), raised)
-
-
-def at_rest(before: Motion, made: Motion, seed: int, longer: bool = True) -> Motion | None:
-    """`made` by the body that `before` leaves sitting or kneeling, which follows it; None where it stands.
-
-    Args:
-        longer: by the time that hands take to come and go.
-    """
-    from instruct_data.synth.derived.layered import held_pose, rests
-    from instruct_data.synth.derived.layering import FADE_SECONDS
-
-    if not rests(before):
-        return None
-    frames = len(made) + (2 * round(FADE_SECONDS * made.fps) if longer else 0)
-    return together(held_pose(before, frames, np.random.default_rng([seed % 2**32, 5])), made)

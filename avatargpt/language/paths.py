@@ -16,15 +16,10 @@ import numpy as np
 
 from avatargpt.language.lexical import NUMBERS
 from avatargpt.language.turns import ANTICLOCKWISE, CLOCKWISE
-from vqvae.features.base import FeatureSpec
-from vqvae.motion import Motion
 
-TREND = 0.7  # seconds: what the heading does more slowly is its way, the rest belongs to the gait
-EASE = 0.3  # seconds in which a bend sets in
 STEP = 2.9  # motion tokens of a step
 RUNS = 0.75  # a run needs that much of the time of a walk
 SMALL, BIG = 0.7, 1.4  # so do small and big shapes
-NARROWEST = 0.6  # metres: radius below which nobody walks, in the mean
 
 TURN = "turn"  # of a walk that goes straight on before and after it
 NUMBER = re.compile(r"\b(\d+(?:\.\d+)?)(?:°| ?deg| degrees?)")
@@ -186,24 +181,3 @@ def walking_turn(text: str, side: str) -> Route:
     told = NUMBER.search(text.lower())
     degrees = float(told[1]) if told else 90.0
     return Route(TURN, side, 1, 1.0, "walk", degrees if degrees <= 360 else 90.0)
-
-
-def along(features: np.ndarray, route: Route, spec: FeatureSpec, caption: str = "") -> Motion:
-    """Body features (T, 269) as a motion whose path has the route's shape.
-
-    What the heading does slowly is replaced by the shape; what it does with each step stays.
-    """
-    from scipy.ndimage import gaussian_filter1d
-
-    out = features.copy()
-    speed = np.hypot(out[:, 1], out[:, 2])
-    far = max(float(speed.sum()), 1e-6)
-    shape = np.radians(route.heading(np.cumsum(speed) / far))
-    turned = float(np.abs(np.diff(shape)).sum())
-    if turned:
-        shape *= min(1.0, far / (NARROWEST * turned))  # too short a way makes a part of the shape
-    own = np.cumsum(out[:, 3])
-    gait = own - gaussian_filter1d(own, TREND * spec.fps, mode="nearest")
-    wanted = gaussian_filter1d(shape, EASE * spec.fps, mode="nearest") + gait
-    out[:, 3] = np.diff(wanted, prepend=wanted[:1])
-    return spec.decode(out, caption)

@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from avatargpt.body.parts import Body
+from avatargpt.body.turns import miss, with_rests
 from avatargpt.decoding.loaded import CHUNK, CONTEXT
-from avatargpt.language.turns import Turn, miss, with_rests
+from avatargpt.language.turns import Turn
 from avatargpt.requests import mix, then
 from avatargpt.signals.physics import foot_skate, jerk
 

@@ -15,10 +15,10 @@ KINDS = {
         Kind("exports", exports, elsewhere=None),
         Kind("readings", readings, every=25, elsewhere=0.02, apart=2e-4),
         Kind("chat_acts", chat_acts, every=10, elsewhere=0.02),
-        Kind("plans", plans, every=19, elsewhere=0.1),
+        Kind("plans", plans, every=50, elsewhere=0.1),
         Kind("codes", codes, every=1, near=2e-3, elsewhere=None),
         Kind("driver", driver, apart=1e-4, arrays=True),
-        Kind("face_scores", face_scores, every=45, elsewhere=0.03),
+        Kind("face_scores", face_scores, every=150, elsewhere=0.03),
         Kind("conversation", conversation, every=0, elsewhere=None),  # one long talk: with --all only
     )
 }

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from avatargpt import AvatarGPT
-from avatargpt.language.concurrent import at_rest, halves, together, which_is_below
+from avatargpt.body.concurrent import at_rest, together
+from avatargpt.language.concurrent import halves, which_is_below
 from avatargpt.signals.physics import jerk
 
 

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from avatargpt import AvatarGPT
-from avatargpt.language.paths import SHAPES, TURN, along, route_asked, walking_turn
+from avatargpt.body.paths import along
+from avatargpt.language.paths import SHAPES, TURN, route_asked, walking_turn
 from vqvae.features.body import BodyFeatures
 
 

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from avatargpt import AvatarGPT
-from avatargpt.language.turns import Turn, cuts, turn_asked
+from avatargpt.body.turns import cuts
+from avatargpt.language.turns import Turn, turn_asked
 
 
 @pytest.mark.parametrize(("text", "turn"), [

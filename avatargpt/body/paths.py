@@ -1,0 +1,34 @@
+"""Ways by their shape: the path of a motion bent to a `Route` (`avatargpt.language.paths` reads which)."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from avatargpt.language.paths import Route
+from vqvae.features.base import FeatureSpec
+from vqvae.motion import Motion
+
+TREND = 0.7  # seconds: what the heading does more slowly is its way, the rest belongs to the gait
+EASE = 0.3  # seconds in which a bend sets in
+NARROWEST = 0.6  # metres: radius below which nobody walks, in the mean
+
+
+def along(features: np.ndarray, route: Route, spec: FeatureSpec, caption: str = "") -> Motion:
+    """Body features (T, 269) as a motion whose path has the route's shape.
+
+    What the heading does slowly is replaced by the shape; what it does with each step stays.
+    """
+    from scipy.ndimage import gaussian_filter1d
+
+    out = features.copy()
+    speed = np.hypot(out[:, 1], out[:, 2])
+    far = max(float(speed.sum()), 1e-6)
+    shape = np.radians(route.heading(np.cumsum(speed) / far))
+    turned = float(np.abs(np.diff(shape)).sum())
+    if turned:
+        shape *= min(1.0, far / (NARROWEST * turned))  # too short a way makes a part of the shape
+    own = np.cumsum(out[:, 3])
+    gait = own - gaussian_filter1d(own, TREND * spec.fps, mode="nearest")
+    wanted = gaussian_filter1d(shape, EASE * spec.fps, mode="nearest") + gait
+    out[:, 3] = np.diff(wanted, prepend=wanted[:1])
+    return spec.decode(out, caption)
