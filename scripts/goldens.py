@@ -37,7 +37,7 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("do", choices=("make", "check"))
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(KINDS)}; default: all")
     parser.add_argument("--all", action="store_true", help="check every row, not a sample")
-    args = parser.parse_args(argv)
+    args = parser.parse_intermixed_args(argv)
     if unknown := [n for n in args.names if n not in KINDS]:
         parser.error(f"{unknown[0]}: no such kind; accepted: {', '.join(KINDS)}")
     bad = 0

@@ -13,7 +13,7 @@ KINDS = {
     for kind in (
         Kind("configs", configs),
         Kind("exports", exports, elsewhere=None),
-        Kind("readings", readings, every=25, elsewhere=0.02, apart=2e-4),
+        Kind("readings", readings, every=25, near=1.5e-4, elsewhere=0.02),
         Kind("chat_acts", chat_acts, every=10, elsewhere=0.02),
         Kind("plans", plans, every=50, elsewhere=0.1),
         Kind("codes", codes, every=1, near=2e-3, elsewhere=None),

@@ -22,6 +22,7 @@ from instruct_data.dialogue.dialogues import Turn
 from instruct_data.dialogue.outline import Replay
 from instruct_data.dialogue.turns import Group, TurnMaker, phrases
 from instruct_data.planning import PLANNING_TASKS, SEPARATOR
+from instruct_data.registry import get_task
 from instruct_data.text.everyday import everyday_requests
 from vqvae.errors import UserError
 
@@ -170,18 +171,10 @@ def _plan(scene: str) -> dict[str, Any]:
 
 
 def _slots(task: str, scene: str) -> dict[str, str]:
-    """The slots of a planning task, from the first activity of a scene's plan."""
-    asked = {n: v for n, v in (("scene", scene), ("activity", ""), ("steps", "")) if n in _given(task)}
-    if "activity" in asked or "steps" in asked:
-        first = _planned(scene).activities[0]
-        values = {"activity": first.task, "steps": SEPARATOR.join(first.steps)}
-        asked |= {n: values[n] for n in asked if n in values}
-    return asked
-
-
-def _given(task: str) -> set[str]:
-    """What a planning task begins with, by its name: ``scene_steps_to_next_steps``."""
-    return set(task.partition("_to_")[0].split("_"))
+    """The slots of a planning task, from a scene and the first activity of its plan."""
+    first = _planned(scene).activities[0]
+    values = {"scene": scene, "activity": first.task, "steps": SEPARATOR.join(first.steps)}
+    return {slot.name: values[slot.name] for slot in get_task(task).inputs}
 
 
 def _answer(task: str, scene: str) -> Any:
