@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -34,17 +33,24 @@ def address(option: str, text: str, host: str | None, port: int | None) -> tuple
     Raises:
         UserError: another form, or a port out of range.
     """
-    found = re.fullmatch(r"(?:(\[[0-9a-fA-F:.]+\]|[^\s:\[\]]+):)?(\d{1,5})", text)
-    alone = re.fullmatch(r"\[[0-9a-fA-F:.]+\]|[^\s:\[\]]+", text) if port is not None else None
-    if found and (found[1] or host):
-        name, number = found[1] or host or "", int(found[2])
-    elif alone and not text.isdecimal():  # rather a port whose host was forgotten
+    before, colon, number_ = text.rpartition(":")
+    numbered = number_.isdecimal() and len(number_) <= 5
+    if numbered and (_is_host(before) if colon else host):
+        name, number = before or host or "", int(number_)
+    elif port is not None and _is_host(text) and not text.isdecimal():  # rather a port whose host was forgotten
         name, number = text, port or 0
     else:
         raise UserError(f"{option} {text}: accepted {'HOST[:PORT]' if port is not None else '[HOST:]PORT'}")
     if not 0 < number < 65536:
         raise UserError(f"{option} {text}: port {number}; accepted 1 to 65535")
     return name.strip("[]"), number
+
+
+def _is_host(text: str) -> bool:
+    """A name or an address, IPv6 in brackets."""
+    if text[:1] == "[" and text[-1:] == "]":
+        return text != "[]" and {*text[1:-1]} <= {*"0123456789abcdefABCDEF:."}
+    return text != "" and not any(c.isspace() or c in ":[]" for c in text)
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,7 +33,7 @@ def emotions(argument: str, seconds: float | None = None) -> list[Feeling]:
     from avatargpt.face.audio_model.conditioning import TOGETHER, Feeling
 
     parts = [p.strip() for p in argument.split(",")]
-    timed = [re.fullmatch(r"[-+0-9.eE]+|nan|inf", p.split(":")[0].strip()) is not None for p in parts]
+    timed = [_is_number(p.split(":")[0].strip()) for p in parts]
     if len(parts) > 1 and not all(timed):
         raise UserError(f"--emotion {argument}: {parts[timed.index(False)]!r} has no second; accepted {_FORM}")
     out: list[Feeling] = []
@@ -54,6 +53,11 @@ def emotions(argument: str, seconds: float | None = None) -> list[Feeling]:
         (name, strength), *beside = sorted(felt, key=lambda one: -one[1])
         out.append(Feeling(second, name, strength, tuple(one for one in beside if one[1] > 0)))
     return out
+
+
+def _is_number(text: str) -> bool:
+    """Whether a text can only be meant as a number; that it is none is said elsewhere."""
+    return text in ("nan", "inf") or (text != "" and {*text} <= {*"-+0123456789.eE"})
 
 
 def _felt(argument: str, part: str, one: str) -> tuple[str, float]:

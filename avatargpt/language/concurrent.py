@@ -41,6 +41,11 @@ def is_above(action: str) -> bool:
     return action in ARMS_ACT or action in HEAD_ACTS
 
 
+def gets_up(text: str) -> bool:
+    """Whether somebody comes out of a rest."""
+    return re.search(r"\bgets? up\b", text) is not None
+
+
 def is_rest(action: str) -> bool:
     """Whether an action ends in a rest: sitting or kneeling."""
     from instruct_data.synth.derived.layered import RESTS

@@ -45,9 +45,14 @@ _WORD = re.compile(r"[a-z]+")
 _MEASURE = re.compile(r"\b\d+(?:\.\d+)?[- ]?(?:degrees?|°|seconds?|secs?|s|metres?|meters?|m|percent|%)(?!\w)")
 
 
+def words(text: str) -> list[str]:
+    """Words of a text in order, lower case, without digits and marks."""
+    return _WORD.findall(text.lower())
+
+
 def lemmas(text: str) -> list[str]:
     """Content words of a text as lemmas, in order."""
-    return [w for t in _WORD.findall(text.lower()) if (w := lemma(t)) not in _STOP]
+    return [w for t in words(text) if (w := lemma(t)) not in _STOP]
 
 
 def times(text: str) -> tuple[int, bool]:

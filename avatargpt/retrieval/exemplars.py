@@ -7,7 +7,6 @@ encoder; the decoder adapts and joins them. What ships was made by this project;
 from __future__ import annotations
 
 import os
-import re
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from avatargpt.language.lexical import words
 from avatargpt.model.packing import pack_json, pack_vectors, read_part, unpack_json, unpack_vectors
 from vqvae.errors import UserError
 from vqvae.motion import atomic_write
@@ -33,7 +33,6 @@ LEAST = 0.6  # cosine below which a clip is no example
 SHARED = 0.15  # weight of the words in common: sentence vectors hardly tell "high" from "low"
 CLOSE = 0.02  # clips this close to the best one are as good
 _SIDES = {"left", "right"}
-_WORDS = re.compile(r"[a-z]+")
 
 
 def example_slots(codes: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
@@ -77,10 +76,6 @@ def check_retrieval(count: int) -> None:
     """Raises UserError unless a prompt can carry so many examples per clause."""
     if isinstance(count, bool) or not isinstance(count, int) or not 0 <= count <= EXAMPLES:
         raise UserError(f"retrieval: {count}; accepted 0 to {EXAMPLES} clips per clause")
-
-
-def _words(text: str) -> frozenset[str]:
-    return frozenset(_WORDS.findall(text.lower()))
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,7 +125,7 @@ class ExemplarBank:
         at = {c: n for n, c in enumerate(self.captions)}
         self.says = [[at[c] for c in e.captions] for e in self.entries]
         self.vectors = np.stack([vectors[c] for c in self.captions]).astype(np.float32) if at else np.zeros((0, 1))
-        self._said = [_words(c) for c in self.captions]
+        self._said = [{*words(c)} for c in self.captions]
 
     def __len__(self) -> int:
         return len(self.entries)
@@ -146,9 +141,9 @@ class ExemplarBank:
     def _scores(self, text: str, vector: np.ndarray, least: float) -> np.ndarray:
         """(captions,) cosine and words in common; -1 where too far, or where the other side is spoken of."""
         cosine = self.vectors @ vector
-        words = _words(text)
-        shared = np.array([len(words & w) / max(len(words | w), 1) for w in self._said])
-        side = words & _SIDES
+        said = {*words(text)}
+        shared = np.array([len(said & w) / max(len(said | w), 1) for w in self._said])
+        side = said & _SIDES
         wrong = np.array([len(side) == 1 and w & _SIDES == _SIDES - side for w in self._said], bool)
         return np.where((cosine < least) | wrong, -1, cosine + SHARED * shared)
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -20,7 +19,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from avatargpt.language.clauses import clauses, completed, verb_phrases
-from avatargpt.language.concurrent import halves, is_above, is_rest, which_is_below
+from avatargpt.language.concurrent import gets_up, halves, is_above, is_rest, which_is_below
 from avatargpt.language.lexical import Manners, WordIndex, lemmas, times
 from avatargpt.language.motion_spec import BENT, STEADY, ClauseSpec
 from avatargpt.language.paths import route_asked, walking_turn
@@ -54,6 +53,8 @@ UNLIKE = 0.1  # behind others one with that verb whose action has nothing to do 
 OVERLAP = 0.2  # weight of word overlap against the sentence encoder's cosine (both 0..1)
 SAME, LEAD = 0.88, 0.04  # so near, and so much nearer than other actions, one phrasing decides without a vote
 VOTERS, TEMPERATURE = 8, 0.06  # nearest phrasings that vote, by exp(score / temperature)
+
+
 def _fits(told: int, often: int, more: bool) -> bool:
     """Whether a caption that tells `told` times (0 = nothing) says what was asked."""
     return told == often or (more and told > often) or (often == 1 and told == 0)
@@ -145,7 +146,7 @@ class PhraseIndex:
             found += one
         for i, clause in enumerate(found):
             before = next((p.action for p in found[:i][::-1] if not is_above(p.action)), "")
-            rises = re.search(r"\bgets? up\b", clause.text) or clause.action == "stand_idle"
+            rises = gets_up(clause.text) or clause.action == "stand_idle"
             if rises and is_rest(before):  # who sits or kneels does not lie, and stands when he has stood up
                 found[i] = self._nearest(["a person stands up"], grounder, "", least)[0]
         return found
