@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import re
-
 from avatargpt.chat.registry import does
 from avatargpt.chat.scene import Done, Scene, find_file, plan_lines, said_seconds, short
 from avatargpt.chat.timeline import FPS, Timeline
 from avatargpt.chat.viewing import open_file, sheet
+from avatargpt.language.chat.questions import Topic, asks_side, sharing, topic
 from instruct_data.dialogue.acts import Act
 from instruct_data.text.mirror import side_of
 from vqvae.errors import UserError
@@ -80,7 +79,7 @@ def show(scene: Scene, act: Act) -> Done:
 
 @does("question")
 def question(scene: Scene, act: Act) -> Done:
-    """Looked up in the timeline: rules over the topic and the words of the question."""
+    """Looked up in the timeline."""
     return Done(scene.state, answer(scene.state, str(act.about), scene.request))
 
 
@@ -90,62 +89,52 @@ def answer(state: Timeline, about: str, request: str) -> str:
     Args:
         about: the topic, e.g. ``length of segment 2``.
     """
-    if re.search(r"\bfiles?\b|loaded", about):
+    asked = topic(about)
+    if asked.files:
         return f"Files read so far: {', '.join(state.files)}." if state.files else "No file has been read."
     count = len(state.segments)
-    if re.search(r"number of (?:segments|parts|steps|pieces)", about):
+    if asked.count:
         return f"There {'is' if count == 1 else 'are'} {count} segment{'' if count == 1 else 's'}."
     if not count:
         return "Nothing has been made yet."
-    if "plan" in about.split():
+    if asked.plan:
         return plan_lines(state.plan) if state.plan else "There is no plan yet."
-    numbers = [int(n) for n in re.findall(r"\d+", re.sub(r"\d+ (?:fps|frames)|at \d+", "", about))]
     lengths = [(b - a) / FPS for a, b in state.spans]
-    frames = bool(re.search(r"\bframes\b", about))
-    if "longest" in about or "shortest" in about:
-        pick = max if "longest" in about else min
-        at = lengths.index(pick(lengths))
-        which = "longest" if pick is max else "shortest"
-        return f"Segment {at + 1} is the {which}: {short(state.segments[at].caption)}, {said_seconds(lengths[at])}."
-    chosen = [n for n in numbers if 1 <= n <= count]
-    if re.search(r"length|duration|time|seconds|frames", about):
-        return _length(state, about, lengths, chosen, frames)
+    if asked.extreme:
+        at = lengths.index((max if asked.extreme == "longest" else min)(lengths))
+        shown = short(state.segments[at].caption)
+        return f"Segment {at + 1} is the {asked.extreme}: {shown}, {said_seconds(lengths[at])}."
+    chosen = [n for n in asked.numbers if 1 <= n <= count]
+    if asked.length:
+        return _length(state, asked, lengths, chosen)
     if chosen:
         return " ".join(f"Segment {n}: {state.segments[n - 1].caption}." for n in chosen)
     return _searched(state, f"{about} {request}")
 
 
-def _length(state: Timeline, about: str, lengths: list[float], chosen: list[int], frames: bool) -> str:
-    if "start" in about and chosen:
+def _length(state: Timeline, asked: Topic, lengths: list[float], chosen: list[int]) -> str:
+    if asked.start and chosen:
         start = state.spans[chosen[0] - 1][0] / FPS
         return f"Segment {chosen[0]} starts at {said_seconds(start)}."
     if chosen:
         total = sum(lengths[n - 1] for n in chosen)
         which = " and ".join(map(str, chosen))
         return f"Segment{'s' if len(chosen) > 1 else ''} {which}: {said_seconds(total)}."
-    if frames:
-        rate = re.search(r"(\d+) fps", about)
-        fps = float(rate.group(1)) if rate else FPS
+    if asked.frames:
+        fps = FPS if asked.fps is None else asked.fps
         return f"{round(state.seconds * fps)} frames at {fps:g} per second."
     return f"It lasts {said_seconds(state.seconds)}."
 
 
-_STOP = set("what which who how is are does do did the a an of in with to and hand side it he she they his her one "
-            "segment segments whether person direction where when now number".split())  # fmt: skip
-
-
 def _searched(state: Timeline, words: str) -> str:
     """The segments whose captions share words with the question; sides where these are asked for."""
-    asked = {w[:5] for w in re.findall(r"[a-z]+", words.lower()) if w not in _STOP}
-    found = [
-        (n, s.caption) for n, s in enumerate(state.segments, 1)
-        if asked & {w[:5] for w in re.findall(r"[a-z]+", s.caption.lower()) if w not in _STOP}
-    ]  # fmt: skip
-    if re.search(r"\b(?:hand|side|arm|leg|wrist|foot|direction|left|right)\b", words):
-        sided = [(n, c) for n, c in found or enumerate((s.caption for s in state.segments), 1) if side_of(c)]
+    every = [s.caption for s in state.segments]
+    found = [(n, every[n - 1]) for n in sharing(words, every)]
+    if asks_side(words):
+        sided = [(n, c) for n, c in found or enumerate(every, 1) if side_of(c)]
         if sided:
             return " ".join(f"Segment {n}: {side_of(c)} ({short(c)})." for n, c in sided[:6])
-    rows = found or list(enumerate((s.caption for s in state.segments), 1))
+    rows = found or list(enumerate(every, 1))
     return " ".join(f"Segment {n}: {c}." for n, c in rows[:6])
 
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-import re
 from pathlib import Path
 
 from avatargpt.chat.registry import does
 from avatargpt.chat.scene import Done, Scene
 from avatargpt.chat.viewing import open_file
-from avatargpt.language.chat.filenames import FILE, simplified
+from avatargpt.language.chat.filenames import FILE, as_typed, rate_named, simplified, without_unsafe
 from instruct_data.dialogue.acts import Act
 from vqvae.errors import UserError
 
@@ -20,9 +19,7 @@ _FOREIGN = frozenset(
     "fbx obj usd usda usdz dae abc blend max ma c3d wav mp3 ogg flac avi mov webm txt csv json vrma pkl zip".split()
 )
 _WHY_NOT = {".fbx": "Blender, Unreal and Unity read .glb and .bvh, and Blender writes .fbx from them"}
-_RATE = re.compile(r"\b(?:at|with|in) (\d+(?:\.\d+)?) ?(?:fps|hz|frames (?:per|a) second)\b", re.IGNORECASE)
 MOST_FPS = 240.0
-_UNSAFE = re.compile(r"[<>\"|?*]+")  # no file system everywhere takes these
 def _target(scene: Scene, name: str) -> Path:
     """Where a result goes.
 
@@ -33,8 +30,8 @@ def _target(scene: Scene, name: str) -> Path:
 
     typed = FILE.search(scene.request)
     known = simplified(scene.request)[1]
-    name = known.get(name.lower(), name) if typed else _as_typed(name, scene.request)
-    folder, last = os.path.split(_UNSAFE.sub("_", name).strip())
+    name = known.get(name.lower(), name) if typed else as_typed(name, scene.request)
+    folder, last = os.path.split(without_unsafe(name))
     last = last.strip(" .")  # a name begins with no dot; its folder may: ../takes/walk.glb
     if not last or last.endswith("\\"):
         raise UserError("the file needs a name; e.g. save as walk.glb")
@@ -46,12 +43,6 @@ def _target(scene: Scene, name: str) -> Path:
         why = f" ({_WHY_NOT[suffix]})" if suffix in _WHY_NOT else ""
         raise UserError(f"{path.name}: {suffix} is not written{why}; accepted {' '.join(export.writable())}")
     return path
-
-
-def _as_typed(name: str, request: str) -> str:
-    """The name with the capitals that the user gave it."""
-    found = re.search(re.escape(name), request, re.IGNORECASE)
-    return found.group(0) if found else name
 
 
 def relative(path: Path, outputs: Path) -> str:
@@ -68,14 +59,14 @@ def _write(scene: Scene, path: Path, segment: int | None) -> Done:
         at = scene.state.index(segment)
         motion = scene.state.round.slice(*scene.state.spans[at]).canonical()
         motion, part = motion.with_caption(scene.state.segments[at].caption), f"segment {segment}, "
-    if found := _RATE.search(scene.request):
-        rate = float(found.group(1))
+    rate = rate_named(scene.request)
+    if rate is not None:
         if not 1 <= rate <= MOST_FPS:
             raise UserError(f"{rate:g} frames per second; accepted 1 to {MOST_FPS:g}")
         motion = motion.resampled(rate)
     there = path.is_file()
     export.save(motion, path)
-    rate_said = f" at {motion.fps:g} per second" if found else ""
+    rate_said = f" at {motion.fps:g} per second" if rate is not None else ""
     what = f"{part}{len(motion)} frames{rate_said}, {motion.seconds:.1f} s"
     said = f"{'Replaced' if there else 'Saved'} {relative(path, scene.outputs)}: {what}."
     return Done(scene.state, said, motion, (path,))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from avatargpt.chat.classifier import FILE, TurnIntent, nearness
-from avatargpt.chat.features import grams, masked, rows
+from avatargpt.language.chat.features import grams, masked, rows
 from avatargpt.language.chat.filenames import named_files
 from avatargpt.language.chat.heard import Heard
 from avatargpt.retrieval.phrases import PhraseIndex

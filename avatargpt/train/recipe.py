@@ -5,11 +5,11 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import re
 import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from string import Template
 from typing import Any
 
 from avatargpt.resources import configs
@@ -22,7 +22,6 @@ FILE = "recipe.yaml"
 DONE = "done.json"
 """In a step's folder: the command that made it."""
 GENERATED = "a person waves"
-_STEP = re.compile(r"\$(\w+)")
 
 
 class Recipe(Strict):
@@ -89,11 +88,6 @@ def _filled(name: str, key: str, value: str, known: set[str], recipe: Recipe, ou
     if key == "config":
         return os.path.relpath(configs() / value)
 
-    def folder(match: re.Match[str]) -> str:
-        if match[1] not in known:
-            raise UserError(f"{FILE}: {name}: {key}: no earlier step {match[1]!r}; accepted: {', '.join(known)}")
-        return str(out / match[1])
-
     def corpus(part: str) -> str:
         if not part.startswith("@"):
             return part
@@ -101,7 +95,11 @@ def _filled(name: str, key: str, value: str, known: set[str], recipe: Recipe, ou
             raise UserError(f"{FILE}: {name}: {key}: no corpus {part[1:]!r}; accepted: {', '.join(recipe.corpora)}")
         return str(data / recipe.corpora[part[1:]])
 
-    return _STEP.sub(folder, ",".join(corpus(part) for part in value.split(",")))
+    try:
+        folders = {step: str(out / step) for step in known}
+        return Template(",".join(corpus(part) for part in value.split(","))).substitute(folders)
+    except KeyError as e:
+        raise UserError(f"{FILE}: {name}: {key}: no earlier step {e}; accepted: {', '.join(known)}") from None
 
 
 def recipe_stage(args: argparse.Namespace) -> None:

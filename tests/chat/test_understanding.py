@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from avatargpt.chat.classifier import TurnIntent, each, parts, tidied
-from avatargpt.chat.features import rows
 from avatargpt.chat.intent import check_named, possible, why_not
 from avatargpt.chat.reading import BothIntent
+from avatargpt.language.chat.features import rows
 from avatargpt.language.chat.filenames import named_files, simplified
 from avatargpt.language.chat.filling import fill
 from avatargpt.language.chat.heard import Heard

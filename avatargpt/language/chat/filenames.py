@@ -10,6 +10,8 @@ FILE = re.compile(
     r"\"([^\"\n]+?\.\w{2,5})\"|'([^'\n]+?\.\w{2,5})'|((?:\\ |[^\s\"'|;,])+\.(?:" + "|".join(FORMATS)
     + r"|wav|ogg|flac|mp3))(?![\w.])", re.IGNORECASE,
 )  # fmt: skip
+_RATE = re.compile(r"\b(?:at|with|in) (\d+(?:\.\d+)?) ?(?:fps|hz|frames (?:per|a) second)\b", re.IGNORECASE)
+_UNSAFE = re.compile(r"[<>\"|?*]+")  # no file system everywhere takes these
 
 
 def named_files(text: str) -> list[str]:
@@ -31,3 +33,20 @@ def simplified(text: str) -> tuple[str, dict[str, str]]:
         return name
 
     return FILE.sub(plain, text), meant
+
+
+def as_typed(name: str, request: str) -> str:
+    """The name with the capitals that the user gave it."""
+    found = re.search(re.escape(name), request, re.IGNORECASE)
+    return found.group(0) if found else name
+
+
+def without_unsafe(name: str) -> str:
+    """The name without what some file systems refuse."""
+    return _UNSAFE.sub("_", name).strip()
+
+
+def rate_named(request: str) -> float | None:
+    """Frames per second that a turn asks for: "at 30 fps"."""
+    found = _RATE.search(request)
+    return float(found.group(1)) if found else None
