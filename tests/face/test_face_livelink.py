@@ -52,7 +52,7 @@ def test_an_eye_rolls_as_in_the_takes() -> None:
 def test_eyes_of_real_takes(shared: Path) -> None:
     for path in sorted((shared / "data" / "face" / "livelink_alexdjulin").glob("*.csv.gz")):
         with gzip.open(path, "rt", encoding="utf-8-sig", newline="") as f:
-            header, *rows = csv.parser(f)
+            header, *rows = csv.reader(f)
         values = np.array([[float(x) for x in r[2:]] for r in rows if len(r) == len(header)])
         column = dict(zip(header[2:], values.T, strict=True))
         for side, inwards in (("Left", 1), ("Right", -1)):
