@@ -79,8 +79,7 @@ def _run(args: argparse.Namespace) -> None:
     if getattr(args, "print_config", False):
         from avatargpt.config import dumped, resolve
 
-        given = resolve(args.config, args.set) if args.config else {}
-        print(dumped(_place(entry.recipe).read(given, str(args.config))), end="")
+        print(dumped(_place(entry.recipe).read(resolve(args.config, args.set), str(args.config))), end="")
         return
     if args.output is None and not getattr(args, "print", False):
         raise UserError(f"{args.stage}: -o FOLDER is needed")
