@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,7 +12,7 @@ from torch import nn
 from vqvae import modalities
 from vqvae.errors import UserError
 from vqvae.networks import Decoder, Encoder, context_tokens
-from vqvae.quantizers import codebooks, residual_vq
+from vqvae.quantizers import FrozenVQ, codebooks, residual_vq
 from vqvae.strict import Count, Flag, Number, Strict, Whole
 
 
@@ -46,14 +47,18 @@ class FeatureTokenizer(nn.Module):
 
     Shapes: T frames, D features, N = ceil(T / downsample) tokens, R levels, K codes a level, C code size.
 
+    Args:
+        trainable: False leaves out what only training needs (`quantizers.FrozenVQ`); the weights are the same.
+
     Attributes:
         mean, std: (D,) normaliser of the features.
     """
 
     mean: torch.Tensor
     std: torch.Tensor
+    vq: Any
 
-    def __init__(self, config: TokenizerConfig) -> None:
+    def __init__(self, config: TokenizerConfig, trainable: bool = True) -> None:
         super().__init__()
         self.config = config
         self.spec = modalities.get(config.modality).features()
@@ -66,7 +71,10 @@ class FeatureTokenizer(nn.Module):
             self.spec.dim, c.code_dim, c.width, c.fine_width, c.decoder_dilations, c.decoder_fine, c.downsample,
             c.direct,
         )  # fmt: skip
-        self.vq = residual_vq(c.code_dim, c.levels, c.codebook_size, c.ema_decay, c.commitment, c.dead_below)
+        if trainable:
+            self.vq = residual_vq(c.code_dim, c.levels, c.codebook_size, c.ema_decay, c.commitment, c.dead_below)
+        else:
+            self.vq = FrozenVQ(c.code_dim, c.levels, c.codebook_size)
         self.register_buffer("mean", torch.zeros(self.spec.dim))
         self.register_buffer("std", torch.ones(self.spec.dim))
         self._encoder_context = context_tokens(c.encoder_dilations, c.encoder_fine, c.downsample)

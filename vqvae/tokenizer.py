@@ -79,8 +79,13 @@ class MotionTokenizer(FeatureTokenizer):
         atomic_write(Path(folder) / CONFIG, lambda p: p.write_text(text + "\n"))
 
     @classmethod
-    def load(cls, folder: str | os.PathLike[str], device: str | torch.device = "cpu") -> MotionTokenizer:
+    def load(
+        cls, folder: str | os.PathLike[str], device: str | torch.device = "cpu", trainable: bool = False
+    ) -> MotionTokenizer:
         """Read a folder written by :meth:`save`, in eval mode.
+
+        Args:
+            trainable: with what only training needs.
 
         Raises:
             UserError: missing or truncated files, or weights that do not match the stored fingerprint.
@@ -92,12 +97,14 @@ class MotionTokenizer(FeatureTokenizer):
         try:
             raw: dict[str, Any] = json.loads((folder / CONFIG).read_text())
             fingerprint = raw.pop("fingerprint")
-            model = cls(TokenizerConfig.model_validate(raw))
+            config = TokenizerConfig.model_validate(raw)
+            with torch.device("cpu" if trainable else "meta"):  # no random weights that the file's would replace
+                model = cls(config, trainable)
             state = raised(load_file(folder / WEIGHTS))
             for key in [k for k in model.state_dict() if k.endswith(_SUMS) and k not in state]:
                 entries, counts = (state[key.removesuffix(_SUMS) + end] for end in ("embed", "cluster_size"))
                 state[key] = entries * counts[..., None]
-            model.load_state_dict(state)
+            model.load_state_dict(state, assign=not trainable)
         except FileNotFoundError as e:
             raise UserError(f"{e.filename}: no such file; a tokenizer folder holds {CONFIG} and {WEIGHTS}") from None
         except (SafetensorError, RuntimeError, KeyError, TypeError, ValueError, OSError) as e:

@@ -84,7 +84,7 @@ class TokenizerStage(StageBase):
             raise UserError(f"{where}: train: decoder_only trains a decoder for given codes; give --start FOLDER")
         torch.manual_seed(t.seed + runtime.rank)
         if start is not None:
-            model = MotionTokenizer.load(start, runtime.device)
+            model = MotionTokenizer.load(start, runtime.device, trainable=True)
         else:
             model = MotionTokenizer(recipe.model).to(runtime.device)
         if model.spec.dim != (found := windows.clips[0].shape[1]):
