@@ -31,7 +31,7 @@ from vqvae.tokenizer import MotionTokenizer
 
 if TYPE_CHECKING:
     from avatargpt.decoding.generate import Generator
-    from avatargpt.model.model import AvatarGPTModel
+    from avatargpt.model.network import Network
 
 Call = TypeVar("Call", bound=Callable[..., object])
 
@@ -57,7 +57,7 @@ class AvatarGPT:
     """
 
     def __init__(
-        self, model: AvatarGPTModel, text: TextTokenizer, tokenizers: dict[str, MotionTokenizer],
+        self, model: Network, text: TextTokenizer, tokenizers: dict[str, MotionTokenizer],
         dtype: torch.dtype = torch.float32, source: str = "", phrase_index: PhraseIndex | None = None,
         motion_scorer: TextMotionScorer | None = None,
     ) -> None:  # fmt: skip
@@ -78,7 +78,7 @@ class AvatarGPT:
     # Parts of the model
 
     @property
-    def model(self) -> AvatarGPTModel:
+    def model(self) -> Network:
         """The network."""
         return self.loaded.model
 

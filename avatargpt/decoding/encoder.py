@@ -20,7 +20,7 @@ from avatargpt.decoding.fused_maps import (
     plain_map,
     scaled_by,
 )
-from avatargpt.model.config import AvatarGPTConfig
+from avatargpt.model.shape import Shape
 
 ROWS = 512  # inputs at once on a CPU: what the maps in between yield then stays in its caches
 
@@ -44,7 +44,7 @@ class Encoder:
 
     def __init__(self, model: Any, dtype: torch.dtype = torch.float32) -> None:
         self.dtype, self.stack = dtype, model.encoder
-        c: AvatarGPTConfig = model.config
+        c: Shape = model.config
         self.heads, self.width, self.inner = c.num_heads, c.d_model, c.num_heads * c.d_kv
         self.eps = torch.tensor((c.d_model * c.layer_norm_epsilon) ** 0.5, device=model.shared.weight.device)
         self.act = activation(c)

@@ -23,7 +23,7 @@ from avatargpt.decoding.fused_maps import (
     make_map,
     scaled_by,
 )
-from avatargpt.model.config import TEXT, AvatarGPTConfig
+from avatargpt.model.shape import TEXT, Shape
 
 MANY = 2  # rows from which on the packed weights are faster
 BLOCK = 8  # keys are looked at in prefixes of multiples of this many steps
@@ -86,7 +86,7 @@ class Engine:
 
     def __init__(self, model: Any, dtype: torch.dtype = torch.float32) -> None:
         self.model = model.get_base_model() if hasattr(model, "get_base_model") else model
-        self.config: AvatarGPTConfig = self.model.config
+        self.config: Shape = self.model.config
         c = self.config
         self.dtype, self.device = dtype, self.model.shared.weight.device
         self.heads_count, self.head_width, self.width = c.num_heads, c.d_kv, c.d_model

@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.nn import functional as F
-from transformers.activations import ACT2FN
 
-from avatargpt.model.config import AvatarGPTConfig
+from avatargpt.model.shape import Shape
+from avatargpt.model.t5 import plain_activation
 from avatargpt.model.precision import packs_bfloat16
 
 PACKED_ROWS = 32  # number of rows that packing is tuned for
@@ -20,9 +20,9 @@ Map = Callable[[Tensor], Tensor]
 AddedMap = Callable[[Tensor, Tensor], Tensor]
 
 
-def activation(config: AvatarGPTConfig) -> Map:
+def activation(config: Shape) -> Map:
     """Of the feed-forward layers; may write into what it is given."""
-    return torch.relu_ if config.dense_act_fn == "relu" else ACT2FN[config.dense_act_fn]
+    return torch.relu_ if config.dense_act_fn == "relu" else plain_activation(config.dense_act_fn)
 
 
 def effective_weight(linear: Any) -> Tensor:

@@ -9,7 +9,6 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.nn import functional as F
-from transformers.modeling_outputs import BaseModelOutput
 
 from avatargpt.decoding.beams import beam_search
 from avatargpt.decoding.engine import Engine, Session
@@ -214,11 +213,10 @@ class Generator:
         for i, row in enumerate(rows):
             labels[i, : len(row)] = torch.tensor(row, dtype=torch.long)
         prompt = prompt.expanded(len(rows))
-        out = self.model(
-            encoder_outputs=BaseModelOutput(last_hidden_state=prompt.states), attention_mask=prompt.mask,
-            labels=labels.to(self.engine.device), head=head, length=counts - int(add_end) if told_length else None,
+        loss = self.model.likelihood(
+            prompt.states, prompt.mask, labels.to(self.engine.device), head, counts - int(add_end) if told_length else None
         )
-        return Scores(-out.token_loss.sum(1), -out.token_loss, counts)
+        return Scores(-loss.sum(1), -loss, counts)
 
 
 def _joined(first: Prompt, second: Prompt) -> Prompt:

@@ -15,7 +15,7 @@ import torch
 from avatargpt import resources
 from avatargpt.decoding.generate import Generator
 from avatargpt.decoding.generate import Prompt as Encoded
-from avatargpt.model.checkpoint import load_model
+from avatargpt.model.checkpoint import load_network
 from avatargpt.model.encoding import encode_prompt, encoder_inputs
 from avatargpt.model.precision import fast_bfloat16, usable
 from avatargpt.model.text_encoder import SentenceGrounder, TextTokenizer
@@ -26,7 +26,7 @@ from vqvae.errors import UserError
 from vqvae.tokenizer import MotionTokenizer
 
 if TYPE_CHECKING:
-    from avatargpt.model.model import AvatarGPTModel
+    from avatargpt.model.network import Network
 
 CHUNK = 56  # motion tokens decoded in one go (11.2 s); longer motion continues from its own tail
 CONTEXT = 16  # motion tokens of context on each side
@@ -35,7 +35,7 @@ DETAIL = 7_001  # of the random stream of the residual levels
 DETAILED, DETAIL_TOP = 1.0, 50  # their temperature as a share of level 0's, and how many codes they choose from
 SETTLED = 1.0  # `sharpness` where they are not drawn (`ResidualLevels.refine`)
 
-Parts = tuple["AvatarGPTModel", TextTokenizer, dict[str, MotionTokenizer], torch.dtype, str]
+Parts = tuple["Network", TextTokenizer, dict[str, MotionTokenizer], torch.dtype, str]
 """Network, text tokenizer, motion tokenizers, dtype of matrix products, folder: the arguments of `LoadedModel`."""
 
 
@@ -51,7 +51,7 @@ def load_parts(
     kind = getattr(torch, dtype) if isinstance(dtype, str) else dtype or torch.float32
     if kind == torch.bfloat16 and not fast_bfloat16(where):
         warnings.warn(f"this {where} computes bfloat16 slower than float32", stacklevel=3)
-    model = load_model(folder, where, torch.float32)
+    model = load_network(folder, where)
     tokenizers = {name: MotionTokenizer.load(folder / name, where) for name in model.config.modalities or {}}
     return model, TextTokenizer.load(folder), tokenizers, kind, str(folder)
 
@@ -74,7 +74,7 @@ class LoadedModel:
     """
 
     def __init__(
-        self, model: AvatarGPTModel, text: TextTokenizer, tokenizers: dict[str, MotionTokenizer],
+        self, model: Network, text: TextTokenizer, tokenizers: dict[str, MotionTokenizer],
         dtype: torch.dtype = torch.float32, source: str = "",
     ) -> None:  # fmt: skip
         for name, tokenizer in tokenizers.items():

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from avatargpt.model.config import AvatarGPTConfig, length_boundaries
+from avatargpt.model.shape import Shape, length_boundaries
 from vqvae.errors import UserError
 
 
@@ -75,7 +75,7 @@ class VectorAdapter(nn.Module):
 class LengthConditioning(nn.Module):
     """Embedding of the number of motion tokens still to come; below 0 = unknown (the last row)."""
 
-    def __init__(self, config: AvatarGPTConfig) -> None:
+    def __init__(self, config: Shape) -> None:
         super().__init__()
         self.buckets = config.countdown_buckets
         self.boundaries = length_boundaries(self.buckets)
@@ -95,7 +95,7 @@ class LengthConditioning(nn.Module):
 class Codebooks(nn.Module):
     """The part of the model that looks after the tokenizers' codebooks and fingerprints."""
 
-    config: AvatarGPTConfig
+    config: Shape
     codes: nn.ModuleDict
 
     @torch.no_grad()

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import torch
 
     from avatargpt.model.model import AvatarGPTModel
+    from avatargpt.model.network import LanguageNetwork
 
 
 SMALL = "model.int8.safetensors"
@@ -101,6 +102,51 @@ def save_small(model: AvatarGPTModel, folder: str | os.PathLike[str]) -> Path:
     return folder
 
 
+def _fields(folder: Path) -> dict[str, Any]:
+    fields = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    return {k: v for k, v in fields.items() if k not in _NOT_FIELDS}
+
+
+def _fill(network: torch.nn.Module, state: dict[str, torch.Tensor], assign: bool) -> None:
+    """Give a network its weights.
+
+    Raises:
+        ValueError: some are missing, or there are others. RuntimeError: they have other shapes.
+    """
+    from avatargpt.model.network import TIED
+
+    found = network.load_state_dict(state, strict=False, assign=assign)
+    if wrong := {*found.missing_keys, *found.unexpected_keys} - {*TIED}:
+        raise ValueError(f"weights do not fit config.json: {min(wrong)}")
+
+
+def load_network(folder: str | os.PathLike[str], device: str = "cpu") -> LanguageNetwork:
+    """The model of a folder for use, in float32 and evaluation mode; nothing of transformers is imported.
+
+    Raises:
+        UserError: as `load_model`.
+    """
+    import torch
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    from avatargpt.model.network import LanguageNetwork
+    from avatargpt.model.shape import NetworkShape
+    from vqvae.precision import raised
+
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise UserError(f"{folder}: no such folder; a folder written by save_model is needed")
+    names = [SMALL] if (folder / SMALL).is_file() else _check_files(folder)
+    try:
+        with torch.device("meta"):  # no random weights that the files' would replace
+            network = LanguageNetwork(NetworkShape.of(_fields(folder)))
+        _fill(network, raised({k: v for name in names for k, v in load_file(folder / name).items()}), assign=True)
+    except (OSError, ValueError, TypeError, RuntimeError, SafetensorError) as e:
+        raise UserError(f"{folder}: not a language model of this version ({str(e).splitlines()[0]})") from None
+    return network.to(device).eval()
+
+
 def _load_small(folder: Path, device: str, dtype: torch.dtype | None) -> AvatarGPTModel:
     import torch
     from safetensors import SafetensorError
@@ -111,20 +157,16 @@ def _load_small(folder: Path, device: str, dtype: torch.dtype | None) -> AvatarG
     from vqvae.precision import raised
 
     try:
-        fields = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        model = AvatarGPTModel(AvatarGPTConfig(**{k: v for k, v in fields.items() if k not in _NOT_FIELDS}))
-        found = model.load_state_dict(raised(load_file(folder / SMALL)), strict=False)
-        wrong = [*(k for k in found.missing_keys if k not in model._tied_weights_keys), *found.unexpected_keys]
-        if wrong:
-            raise ValueError(f"weights do not fit config.json: {wrong[0]}")
+        model = AvatarGPTModel(AvatarGPTConfig(**_fields(folder)))
+        _fill(model, raised(load_file(folder / SMALL)), assign=False)
     except (OSError, ValueError, TypeError, RuntimeError, SafetensorError) as e:
         raise UserError(f"{folder}: not a language model of this version ({str(e).splitlines()[0]})") from None
     torch.nn.Module.to(model, device, dtype)
     return model.eval()
 
 
-def _check_files(folder: Path) -> None:
-    """Every file named by the checkpoint is there and whole."""
+def _check_files(folder: Path) -> list[str]:
+    """The checkpoint's files of weights; every one is there and whole."""
     from safetensors import SafetensorError, safe_open
 
     if not (folder / "config.json").is_file():
@@ -143,12 +185,13 @@ def _check_files(folder: Path) -> None:
                 pass
         except (SafetensorError, OSError) as e:
             raise UserError(f"{folder / name}: truncated or damaged weights ({e}); copy the file again") from None
+    return sorted(names)
 
 
 def load_model(
     folder: str | os.PathLike[str], device: str = "cpu", dtype: torch.dtype | None = None
 ) -> AvatarGPTModel:
-    """A model in evaluation mode from a folder of `save_model` (or `save_pretrained`).
+    """A model for training, in evaluation mode, from a folder of `save_model` (or `save_pretrained`).
 
     Raises:
         UserError: no such folder, a missing, truncated or damaged file, or weights that do not fit the configuration.

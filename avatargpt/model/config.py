@@ -1,7 +1,4 @@
-"""Configuration of the language model: a T5 that also reads and speaks the codes of every motion modality.
-
-One id space: text ids ``[0, vocab_size)``, then one block per modality: its K codes, its start id, its end id.
-"""
+"""Configuration of the language model as transformers keeps it: a T5 that also reads and speaks motion codes."""
 
 from __future__ import annotations
 
@@ -10,17 +7,11 @@ from typing import Any
 from huggingface_hub.dataclasses import strict
 from transformers import T5Config
 
-from vqvae.errors import UserError
-
-TEXT = "text"
-LENGTH_EXACT = 32
-LENGTH_MAX = 512
-_FIELDS = ("codebook_size", "levels", "code_dim")
-_REFINER = ("refiner_dim", "refiner_layers", "refiner_heads")
+from avatargpt.model.shape import Shape
 
 
 @strict
-class AvatarGPTConfig(T5Config):
+class AvatarGPTConfig(Shape, T5Config):
     """A T5 configuration plus the modalities the model knows.
 
     Attributes:
@@ -56,91 +47,9 @@ class AvatarGPTConfig(T5Config):
     refiner_heads: int = 4
 
     def __post_init__(self, **kwargs: Any) -> None:
-        self.fingerprints = dict(self.fingerprints or {})
-        self.extra_inputs = dict(self.extra_inputs or {})
-        self.modalities = self._laid_out(self.modalities or {})
-        if self.countdown_buckets and self.countdown_buckets < LENGTH_EXACT + 2:
-            raise UserError(f"countdown_buckets: {self.countdown_buckets}; accepted 0 (off) or at least 34")
+        self._completed()
         if kwargs.get("decoder_start_token_id") is None:
             kwargs["decoder_start_token_id"] = self.pad_token_id  # as every T5
         if kwargs.get("attn_implementation") is None:
             kwargs["attn_implementation"] = "eager"  # fastest here on CPU, and the only one with a position bias
         super().__post_init__(**kwargs)
-
-    def _laid_out(self, given: dict[str, Any]) -> dict[str, Any]:
-        """`given` with ``first_id`` set for every modality that has none yet, behind all that have one."""
-        for name, entry in given.items():
-            if not isinstance(entry, dict):
-                raise UserError(f"modality '{name}': {entry!r}; needs a mapping with {', '.join(_FIELDS)}")
-            unknown = set(entry) - {*_FIELDS, *_REFINER, "first_id"}
-            if unknown:
-                raise UserError(f"modality '{name}': {unknown.pop()}; accepted {', '.join((*_FIELDS, *_REFINER))}")
-            if name == TEXT or any(not isinstance(entry.get(f), int) or entry[f] < 1 for f in _FIELDS):
-                raise UserError(f"modality '{name}': {entry}; needs whole numbers {', '.join(_FIELDS)} of at least 1")
-        laid = {name: dict(entry) for name, entry in given.items()}
-        free = max(
-            (e["first_id"] + e["codebook_size"] + 2 for e in laid.values() if "first_id" in e), default=self.vocab_size
-        )
-        for entry in laid.values():
-            if "first_id" not in entry:
-                entry["first_id"] = free
-                free += entry["codebook_size"] + 2
-        return dict(sorted(laid.items(), key=lambda item: item[1]["first_id"]))
-
-    @property
-    def heads(self) -> tuple[str, ...]:
-        """What the decoder may speak: ``text``, then the modalities in the order of their ids."""
-        return (TEXT, *(self.modalities or {}))
-
-    def modality(self, name: str) -> dict[str, int]:
-        """The entry of one modality.
-
-        Raises:
-            UserError: the model does not know it.
-        """
-        assert self.modalities is not None
-        if name not in self.modalities:
-            raise UserError(f"modality '{name}': this model knows {', '.join(self.modalities) or 'none'}")
-        return self.modalities[name]
-
-    def refiner(self, name: str) -> tuple[int, int, int]:
-        """Width, layers and attention heads of a modality's refiner."""
-        width, layers, heads = (int(self.modality(name).get(f, getattr(self, f))) for f in _REFINER)
-        if min(width, layers, heads) < 1 or width % heads or width % 2:
-            raise UserError(f"modality '{name}': refiner of width {width}, {layers} layers, {heads} heads; accepted: "
-                            "at least 1, an even width that the heads divide")  # fmt: skip
-        return width, layers, heads
-
-    def first_id(self, head: str) -> int:
-        """First id of a head's block."""
-        return 0 if head == TEXT else self.modality(head)["first_id"]
-
-    def size(self, head: str) -> int:
-        """Ids in a head's block: V for text, K + 2 for a modality."""
-        return self.vocab_size if head == TEXT else self.modality(head)["codebook_size"] + 2
-
-    def start_id(self, head: str) -> int:
-        """Id that the decoder is started with."""
-        if head == TEXT:
-            return int(self.decoder_start_token_id)
-        return self.first_id(head) + self.modality(head)["codebook_size"]
-
-    def end_id(self, head: str) -> int:
-        """Id that ends an answer."""
-        if head == TEXT:
-            eos = self.eos_token_id
-            return 1 if eos is None else int(eos[0] if isinstance(eos, list) else eos)
-        return self.start_id(head) + 1
-
-    @property
-    def total_ids(self) -> int:
-        """Size of the one id space."""
-        return max((self.first_id(h) + self.size(h) for h in self.heads), default=self.vocab_size)
-
-
-def length_boundaries(buckets: int) -> list[int]:
-    """Lower ends of the count-down buckets 1, 2, ...: 1..32, then logarithmic steps up to 512 (whole numbers)."""
-    logs = buckets - 1 - LENGTH_EXACT
-    ratio = LENGTH_MAX / LENGTH_EXACT
-    ends = [round(LENGTH_EXACT * ratio ** (i / logs)) for i in range(1, logs)]
-    return [*range(1, LENGTH_EXACT + 1), *ends]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from avatargpt.model.config import AvatarGPTConfig
+from avatargpt.model.shape import Shape
 from instruct_data.collate import pad
 from instruct_data.prompts import CodesSegment, Prompt
 
@@ -32,13 +32,13 @@ class EncodedPrompt:
     grounded: str | None
 
 
-def levels(config: AvatarGPTConfig) -> int:
+def levels(config: Shape) -> int:
     """Most residual levels of any modality."""
     return max((m["levels"] for m in (config.modalities or {}).values()), default=1)
 
 
 def encode_prompt(
-    prompt: Prompt, text: TextTokenizer, config: AvatarGPTConfig, words: bool = True, ground: bool = True
+    prompt: Prompt, text: TextTokenizer, config: Shape, words: bool = True, ground: bool = True
 ) -> EncodedPrompt:
     """Turn segments into ids.
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from avatargpt.model.adapters import LengthConditioning
-from avatargpt.model.config import AvatarGPTConfig
+from avatargpt.model.shape import Shape
 from vqvae.errors import UserError
 
 Extra = tuple[Tensor, Tensor, str]
@@ -18,7 +18,7 @@ Extra = tuple[Tensor, Tensor, str]
 class Inputs(nn.Module):
     """The part of the model that turns what is read into vectors. Shapes as in `avatargpt.model.model`."""
 
-    config: AvatarGPTConfig
+    config: Shape
     shared: nn.Embedding
     encoder: Any
     codes: nn.ModuleDict

@@ -8,19 +8,15 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 from transformers import T5ForConditionalGeneration
 from transformers import initialization as init
 from transformers.modeling_outputs import BaseModelOutput, Seq2SeqLMOutput
 
-from avatargpt.model.adapters import CodeAdapter, Codebooks, LengthConditioning, VectorAdapter
-from avatargpt.model.config import TEXT, AvatarGPTConfig
-from avatargpt.model.inputs import Extra, Inputs
-from avatargpt.model.residual_decoder import ResidualDecoder, ResidualLevels
-from vqvae.errors import UserError
-
-IGNORED = -100
-Heads = str | Sequence[str] | Tensor
+from avatargpt.model.adapters import CodeAdapter
+from avatargpt.model.config import AvatarGPTConfig
+from avatargpt.model.inputs import Extra
+from avatargpt.model.network import IGNORED, TIED, Heads, Network
+from avatargpt.model.shape import TEXT
 
 
 @dataclass
@@ -36,7 +32,7 @@ class AvatarGPTOutput(Seq2SeqLMOutput):
     hidden: Tensor | None = None
 
 
-class AvatarGPTModel(Inputs, ResidualLevels, Codebooks, T5ForConditionalGeneration):
+class AvatarGPTModel(Network, T5ForConditionalGeneration):
     """T5 with a code adapter and an untied head per modality.
 
     Ids live in one space (see `AvatarGPTConfig`); `head` says which block the decoder may speak, the rest of the
@@ -45,27 +41,11 @@ class AvatarGPTModel(Inputs, ResidualLevels, Codebooks, T5ForConditionalGenerati
 
     config_class = AvatarGPTConfig
     config: AvatarGPTConfig
-    _tied_weights_keys = {  # the text head is its own here
-        "encoder.embed_tokens.weight": "shared.weight",
-        "decoder.embed_tokens.weight": "shared.weight",
-    }
+    _tied_weights_keys = dict.fromkeys(TIED, "shared.weight")  # the text head is its own here
 
     def __init__(self, config: AvatarGPTConfig) -> None:
         super().__init__(config)
-        specs: dict[str, dict[str, int]] = config.modalities or {}
-        self.codes = nn.ModuleDict({
-            name: CodeAdapter(s["codebook_size"], s["levels"], s["code_dim"], config.d_model)
-            for name, s in specs.items()
-        })
-        self.heads = nn.ModuleDict({
-            name: nn.Linear(config.d_model, s["codebook_size"] + 2) for name, s in specs.items()
-        })
-        self.refiners = nn.ModuleDict({
-            name: ResidualDecoder(config, name) for name, s in specs.items() if s["levels"] > 1
-        })
-        widths = dict(config.extra_inputs or {}) | ({"grounding": config.grounding_dim} if config.grounding_dim else {})
-        self.extra = nn.ModuleDict({name: VectorAdapter(width, config.d_model) for name, width in widths.items()})
-        self.countdown = LengthConditioning(config) if config.countdown_buckets else None
+        self._add_parts(config)
         self.post_init()
 
     @torch.no_grad()
@@ -88,65 +68,6 @@ class AvatarGPTModel(Inputs, ResidualLevels, Codebooks, T5ForConditionalGenerati
             init.ones_(module.scale)
         else:
             super()._init_weights(module)
-
-    def head_names(self, head: Heads, batch: int) -> str | list[str]:
-        """One name when the whole batch speaks one head, else one per row. Tensors index `config.heads`."""
-        if isinstance(head, str):
-            names = [head]
-        elif isinstance(head, Tensor):
-            names = [self.config.heads[i] for i in head.reshape(-1).tolist()]
-        else:
-            names = list(head)
-        for name in set(names) - set(self.config.heads):
-            raise UserError(f"head '{name}': this model has {', '.join(self.config.heads)}")
-        if len(set(names)) == 1:
-            return names[0]
-        if len(names) != batch:
-            raise ValueError(f"{len(names)} heads for a batch of {batch}")
-        return names
-
-    def shift_right(self, labels: Tensor, head: Heads) -> Tensor:
-        """Decoder inputs (B, L) for labels (B, L): the head's start id in front, ignored labels as padding."""
-        names = self.head_names(head, len(labels))
-        starts = [self.config.start_id(n) for n in ([names] * len(labels) if isinstance(names, str) else names)]
-        shifted = torch.cat([torch.tensor(starts, device=labels.device)[:, None], labels[:, :-1]], dim=1)
-        return shifted.masked_fill(shifted == IGNORED, self.config.pad_token_id or 0)
-
-    def head_logits(self, hidden: Tensor, head: str) -> Tensor:
-        """(..., d_model) -> (..., n) logits of one head's own block; a modality's start id is never allowed."""
-        if head == TEXT:
-            return self.lm_head(hidden)
-        logits = self.heads[head](hidden)
-        start = torch.arange(logits.shape[-1], device=logits.device) == self.config.modality(head)["codebook_size"]
-        return logits.masked_fill(start, float("-inf"))
-
-    def _full(self, hidden: Tensor, head: str) -> Tensor:
-        part = self.head_logits(hidden, head)
-        full = part.new_full((*part.shape[:-1], self.config.total_ids), float("-inf"))
-        first = self.config.first_id(head)
-        full[..., first : first + part.shape[-1]] = part
-        return full
-
-    def _token_loss(self, hidden: Tensor, labels: Tensor, names: str | list[str], smoothing: float) -> Tensor:
-        """Cross-entropy (B, L) computed on the labelled positions of each head alone."""
-        loss = torch.zeros(labels.shape, dtype=torch.float32, device=labels.device)
-        wanted = labels != IGNORED
-        for name in [names] if isinstance(names, str) else list(dict.fromkeys(names)):
-            at = wanted
-            if not isinstance(names, str):
-                at = wanted & torch.tensor([n == name for n in names], device=labels.device)[:, None]
-            target = labels[at] - self.config.first_id(name)
-            if target.numel() and not 0 <= int(target.min()) <= int(target.max()) < self.config.size(name):
-                raise ValueError(f"labels of head '{name}' lie outside its ids")
-            logits = self.head_logits(hidden[at], name).float()
-            if smoothing:
-                logp = logits.log_softmax(-1)
-                flat = logp.masked_fill(logp == float("-inf"), 0).sum(-1) / (logp.shape[-1] - (name != TEXT))
-                value = -(1 - smoothing) * logp.gather(-1, target[:, None])[:, 0] - smoothing * flat
-            else:
-                value = F.cross_entropy(logits, target, reduction="none")
-            loss = loss.masked_scatter(at, value)
-        return loss
 
     def forward(
         self, input_ids: Tensor | None = None, attention_mask: Tensor | None = None,
@@ -182,8 +103,7 @@ class AvatarGPTModel(Inputs, ResidualLevels, Codebooks, T5ForConditionalGenerati
             decoder_input_ids = self.shift_right(labels, head)
         if length is not None and countdown is None:
             seen = int(past_key_values.get_seq_length()) if past_key_values is not None else 0
-            at = torch.arange(seen, seen + decoder_input_ids.shape[1], device=length.device)
-            countdown = torch.where(length[:, None] < 0, -1, (length[:, None] - at).clamp(min=0))
+            countdown = self.counts(length, seen, decoder_input_ids.shape[1])
         decoded = self.decoder(
             inputs_embeds=self.embed_decoder(decoder_input_ids, countdown), attention_mask=decoder_attention_mask,
             encoder_hidden_states=states, encoder_attention_mask=attention_mask, past_key_values=past_key_values,

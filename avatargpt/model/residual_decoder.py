@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from avatargpt.model.config import AvatarGPTConfig
+from avatargpt.model.shape import Shape
 from avatargpt.model.sampling import sample, uniforms
 
 FORGET = 0.1  # share of tokens whose details the next one does not see while training
@@ -57,7 +57,7 @@ class ResidualDecoder(nn.Module):
     Shapes: B rows, N tokens, C width of a code vector, D `refiner_dim`, K codes of a level.
     """
 
-    def __init__(self, config: AvatarGPTConfig, modality: str) -> None:
+    def __init__(self, config: Shape, modality: str) -> None:
         super().__init__()
         spec = config.modality(modality)
         code_dim, codebook_size, levels = (spec[f] for f in ("code_dim", "codebook_size", "levels"))
@@ -126,7 +126,7 @@ def _settled(logits: Tensor, book: Tensor, sharpness: float) -> Tensor:
 class ResidualLevels(nn.Module):
     """The part of the model that trains and runs the refiners."""
 
-    config: AvatarGPTConfig
+    config: Shape
     codes: nn.ModuleDict
     refiners: nn.ModuleDict
 

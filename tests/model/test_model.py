@@ -5,8 +5,9 @@ import math
 import pytest
 import torch
 
-from avatargpt.model.config import AvatarGPTConfig, length_boundaries
+from avatargpt.model.config import AvatarGPTConfig
 from avatargpt.model.model import AvatarGPTModel
+from avatargpt.model.shape import length_boundaries
 from vqvae.errors import UserError
 
 

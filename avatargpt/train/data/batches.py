@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from avatargpt.model.encoding import encoder_inputs
-from avatargpt.model.model import IGNORED
+from avatargpt.model.network import IGNORED
 from avatargpt.model.text_encoder import SentenceGrounder
 from avatargpt.train.data.examples import Example, Examples
 from instruct_data.collate import pad

@@ -10,7 +10,7 @@ from typing import Self
 import numpy as np
 from pydantic import model_validator
 
-from avatargpt.model.config import TEXT, AvatarGPTConfig
+from avatargpt.model.shape import TEXT, Shape
 from avatargpt.model.encoding import EncodedPrompt, encode_prompt
 from avatargpt.model.text_encoder import TextTokenizer
 from avatargpt.train.data.lessons import usual
@@ -106,7 +106,7 @@ class Examples:
 
     def __init__(
         self, items: Sequence[ClipCodes], lines: Sequence[str], pairs: dict[str, list[Pair]],
-        text: TextTokenizer, config: AvatarGPTConfig, options: ExampleOptions, rates: dict[str, float] | None = None,
+        text: TextTokenizer, config: Shape, options: ExampleOptions, rates: dict[str, float] | None = None,
     ) -> None:
         # sources with streams of their own
         self.pools = Pools(items, {"composed", *(name.partition("/")[2] for name in options.weights)})

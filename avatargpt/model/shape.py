@@ -1,0 +1,176 @@
+"""The sizes of the language model and its one id space.
+
+Text ids ``[0, vocab_size)``, then one block per modality: its K codes, its start id, its end id.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any, Self
+
+from vqvae.errors import UserError
+
+TEXT = "text"
+LENGTH_EXACT = 32
+LENGTH_MAX = 512
+_FIELDS = ("codebook_size", "levels", "code_dim")
+_REFINER = ("refiner_dim", "refiner_layers", "refiner_heads")
+
+
+class Shape:
+    """What a configuration says of the network, whoever keeps the fields: `NetworkShape`, or `AvatarGPTConfig`."""
+
+    vocab_size: int
+    d_model: int
+    d_kv: int
+    d_ff: int
+    num_layers: int
+    num_decoder_layers: int | None
+    num_heads: int
+    relative_attention_num_buckets: int
+    relative_attention_max_distance: int
+    layer_norm_epsilon: float
+    is_gated_act: bool
+    dense_act_fn: str
+    pad_token_id: int | None
+    eos_token_id: int | list[int] | None
+    decoder_start_token_id: int | None
+    modalities: dict[str, Any] | None
+    fingerprints: dict[str, Any] | None
+    grounding_dim: int
+    extra_inputs: dict[str, Any] | None
+    countdown_buckets: int
+    refiner_dim: int
+    refiner_layers: int
+    refiner_heads: int
+
+    def _completed(self) -> None:
+        """Fill in what follows from other fields, and refuse what cannot be."""
+        self.fingerprints = dict(self.fingerprints or {})
+        self.extra_inputs = dict(self.extra_inputs or {})
+        self.modalities = self._laid_out(self.modalities or {})
+        if self.countdown_buckets and self.countdown_buckets < LENGTH_EXACT + 2:
+            raise UserError(f"countdown_buckets: {self.countdown_buckets}; accepted 0 (off) or at least 34")
+
+    def _laid_out(self, given: dict[str, Any]) -> dict[str, Any]:
+        """`given` with ``first_id`` set for every modality that has none yet, behind all that have one."""
+        for name, entry in given.items():
+            if not isinstance(entry, dict):
+                raise UserError(f"modality '{name}': {entry!r}; needs a mapping with {', '.join(_FIELDS)}")
+            unknown = set(entry) - {*_FIELDS, *_REFINER, "first_id"}
+            if unknown:
+                raise UserError(f"modality '{name}': {unknown.pop()}; accepted {', '.join((*_FIELDS, *_REFINER))}")
+            if name == TEXT or any(not isinstance(entry.get(f), int) or entry[f] < 1 for f in _FIELDS):
+                raise UserError(f"modality '{name}': {entry}; needs whole numbers {', '.join(_FIELDS)} of at least 1")
+        laid = {name: dict(entry) for name, entry in given.items()}
+        free = max(
+            (e["first_id"] + e["codebook_size"] + 2 for e in laid.values() if "first_id" in e), default=self.vocab_size
+        )
+        for entry in laid.values():
+            if "first_id" not in entry:
+                entry["first_id"] = free
+                free += entry["codebook_size"] + 2
+        return dict(sorted(laid.items(), key=lambda item: item[1]["first_id"]))
+
+    @property
+    def heads(self) -> tuple[str, ...]:
+        """What the decoder may speak: ``text``, then the modalities in the order of their ids."""
+        return (TEXT, *(self.modalities or {}))
+
+    def modality(self, name: str) -> dict[str, int]:
+        """The entry of one modality.
+
+        Raises:
+            UserError: the model does not know it.
+        """
+        assert self.modalities is not None
+        if name not in self.modalities:
+            raise UserError(f"modality '{name}': this model knows {', '.join(self.modalities) or 'none'}")
+        return self.modalities[name]
+
+    def refiner(self, name: str) -> tuple[int, int, int]:
+        """Width, layers and attention heads of a modality's refiner."""
+        width, layers, heads = (int(self.modality(name).get(f, getattr(self, f))) for f in _REFINER)
+        if min(width, layers, heads) < 1 or width % heads or width % 2:
+            raise UserError(f"modality '{name}': refiner of width {width}, {layers} layers, {heads} heads; accepted: "
+                            "at least 1, an even width that the heads divide")  # fmt: skip
+        return width, layers, heads
+
+    def first_id(self, head: str) -> int:
+        """First id of a head's block."""
+        return 0 if head == TEXT else self.modality(head)["first_id"]
+
+    def size(self, head: str) -> int:
+        """Ids in a head's block: V for text, K + 2 for a modality."""
+        return self.vocab_size if head == TEXT else self.modality(head)["codebook_size"] + 2
+
+    def start_id(self, head: str) -> int:
+        """Id that the decoder is started with."""
+        if head == TEXT:
+            return int(self.decoder_start_token_id or 0)
+        return self.first_id(head) + self.modality(head)["codebook_size"]
+
+    def end_id(self, head: str) -> int:
+        """Id that ends an answer."""
+        if head == TEXT:
+            eos = self.eos_token_id
+            return 1 if eos is None else int(eos[0] if isinstance(eos, list) else eos)
+        return self.start_id(head) + 1
+
+    @property
+    def total_ids(self) -> int:
+        """Size of the one id space."""
+        return max((self.first_id(h) + self.size(h) for h in self.heads), default=self.vocab_size)
+
+
+@dataclass
+class NetworkShape(Shape):
+    """The fields that use needs of a ``config.json``; meanings and defaults as of `AvatarGPTConfig`."""
+
+    vocab_size: int = 4096
+    d_model: int = 256
+    d_kv: int = 64
+    d_ff: int = 1024
+    num_layers: int = 4
+    num_decoder_layers: int | None = None
+    num_heads: int = 4
+    relative_attention_num_buckets: int = 32
+    relative_attention_max_distance: int = 128
+    layer_norm_epsilon: float = 1e-6
+    feed_forward_proj: str = "gated-relu"
+    pad_token_id: int | None = 0
+    eos_token_id: int | list[int] | None = 1
+    decoder_start_token_id: int | None = None
+    modalities: dict[str, Any] | None = None
+    fingerprints: dict[str, Any] | None = None
+    grounding_dim: int = 0
+    extra_inputs: dict[str, Any] | None = None
+    countdown_buckets: int = 64
+    refiner_dim: int = 256
+    refiner_layers: int = 3
+    refiner_heads: int = 4
+
+    def __post_init__(self) -> None:
+        self._completed()
+        kind = self.feed_forward_proj.split("-")
+        self.is_gated_act = kind[0] == "gated"
+        self.dense_act_fn = "gelu_new" if self.feed_forward_proj == "gated-gelu" else kind[-1]
+        if self.num_decoder_layers is None:
+            self.num_decoder_layers = self.num_layers
+        if self.decoder_start_token_id is None:
+            self.decoder_start_token_id = self.pad_token_id  # as every T5
+
+    @classmethod
+    def of(cls, written: Mapping[str, Any]) -> Self:
+        """From the fields of a ``config.json``; those of the library alone are passed over."""
+        known = {f.name for f in fields(cls)}
+        return cls(**{k: v for k, v in written.items() if k in known})
+
+
+def length_boundaries(buckets: int) -> list[int]:
+    """Lower ends of the count-down buckets 1, 2, ...: 1..32, then logarithmic steps up to 512 (whole numbers)."""
+    logs = buckets - 1 - LENGTH_EXACT
+    ratio = LENGTH_MAX / LENGTH_EXACT
+    ends = [round(LENGTH_EXACT * ratio ** (i / logs)) for i in range(1, logs)]
+    return [*range(1, LENGTH_EXACT + 1), *ends]
