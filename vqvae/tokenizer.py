@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from vqvae.errors import UserError
 from vqvae.feature_tokenizer import FeatureTokenizer, TokenizerConfig
 from vqvae.motion import Motion, atomic_write
 from vqvae.precision import lowered, raised
+from vqvae.unfilled import unfilled
 
 __all__ = ["MotionTokenizer", "TokenizerConfig"]
 CONFIG, WEIGHTS = "tokenizer.json", "tokenizer.safetensors"
@@ -98,7 +100,7 @@ class MotionTokenizer(FeatureTokenizer):
             raw: dict[str, Any] = json.loads((folder / CONFIG).read_text())
             fingerprint = raw.pop("fingerprint")
             config = TokenizerConfig.model_validate(raw)
-            with torch.device("cpu" if trainable else "meta"):  # no random weights that the file's would replace
+            with nullcontext() if trainable else unfilled():
                 model = cls(config, trainable)
             state = raised(load_file(folder / WEIGHTS))
             for key in [k for k in model.state_dict() if k.endswith(_SUMS) and k not in state]:

@@ -126,20 +126,20 @@ def load_network(folder: str | os.PathLike[str], device: str = "cpu") -> Languag
     Raises:
         UserError: as `load_model`.
     """
-    import torch
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     from avatargpt.model.network import LanguageNetwork
     from avatargpt.model.shape import NetworkShape
     from vqvae.precision import raised
+    from vqvae.unfilled import unfilled
 
     folder = Path(folder)
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder; a folder written by save_model is needed")
     names = [SMALL] if (folder / SMALL).is_file() else _check_files(folder)
     try:
-        with torch.device("meta"):  # no random weights that the files' would replace
+        with unfilled():
             network = LanguageNetwork(NetworkShape.of(_fields(folder)))
         _fill(network, raised({k: v for name in names for k, v in load_file(folder / name).items()}), assign=True)
     except (OSError, ValueError, TypeError, RuntimeError, SafetensorError) as e:

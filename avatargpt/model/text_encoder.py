@@ -191,18 +191,11 @@ class SentenceGrounder:
 
     def _load(self) -> None:
         from tokenizers import Tokenizer
-        from transformers import BertModel
-        from transformers.utils import logging
 
-        folder = sentence_model_folder()
-        logging.disable_progress_bar()
-        level = logging.get_verbosity()
-        logging.set_verbosity_error()  # that the pooling layer is left out need not be told
-        self._model = BertModel.from_pretrained(folder, local_files_only=True, add_pooling_layer=False)
-        logging.set_verbosity(level)
-        self._model.encoder.layer = self._model.encoder.layer[: max(self.layers)]  # no higher one is looked at
-        self._model = self._model.eval().to(self.device)
-        self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+        from avatargpt.model.sentence_encoder import SentenceEncoder
+
+        self._model = SentenceEncoder(max(self.layers), self.device)
+        self._tokenizer = Tokenizer.from_file(str(sentence_model_folder() / "tokenizer.json"))
         self._tokenizer.no_padding()
         self._tokenizer.enable_truncation(self.max_tokens)
 
@@ -222,7 +215,7 @@ class SentenceGrounder:
                 batch[b, : len(ids[i])] = torch.tensor(ids[i], device=self.device)
                 mask[b, : len(ids[i])] = 1
             with torch.autocast(batch.device.type, torch.bfloat16, enabled=bf16):
-                given = self._model(input_ids=batch, attention_mask=mask, output_hidden_states=True).hidden_states
+                given = self._model(batch, mask)
             states = torch.cat([given[i].float() for i in self.layers], -1).cpu().numpy()
             for b, i in enumerate(rows):
                 out[i] = states[b, : len(ids[i])].astype(np.float16)

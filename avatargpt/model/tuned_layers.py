@@ -13,27 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from vqvae.errors import UserError
-
-LAYERS, WIDTH, HEADS, EPSILON = 6, 384, 12, 1e-12  # of the sentence encoder
-
-
-def encoder_weights() -> dict[str, Tensor]:
-    """All weights of the installed sentence encoder, by name.
-
-    Raises:
-        UserError: not installed, or not readable.
-    """
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    from avatargpt.resources import sentence_model_folder
-
-    path = sentence_model_folder() / "model.safetensors"
-    try:
-        return load_file(path)
-    except (OSError, SafetensorError) as e:
-        raise UserError(f"{path}: not readable ({str(e).splitlines()[0]})") from None
+from avatargpt.model.sentence_encoder import EPSILON, HEADS, LAYERS, WIDTH, encoder_weights
 
 
 class TunedLinear(nn.Module):
