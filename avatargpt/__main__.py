@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections.abc import Sequence
+
+SELDOM = 100_000  # new objects between two collections
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -17,7 +20,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     from avatargpt.cli.app import run
 
-    return run(list(sys.argv[1:] if argv is None else argv))
+    if argv is not None:
+        return run(list(argv))
+    # Imports make a million objects that stay: to look through them again and again, and once more at the end, takes a
+    # tenth of a short command.
+    gc.set_threshold(SELDOM)
+    status = run(sys.argv[1:])
+    gc.freeze()
+    return status
 
 
 if __name__ == "__main__":
