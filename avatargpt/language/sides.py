@@ -33,10 +33,29 @@ _STILL = re.compile(
 )
 
 
+# Loading a model asks these of every phrasing it knows: most hold nothing of the kind, which a plain search tells sooner.
+_SIDE = re.compile(r"\b(left|right)\b")
+
+
 def first_side(text: str) -> str:
     """The side named first, ``left``, ``right`` or empty."""
-    found = re.search(r"\b(left|right)\b", text)
+    found = _SIDE.search(text) if "left" in text or "right" in text else None
     return found.group(1) if found else ""
+
+
+def goes_back(text: str) -> bool:
+    """Whether something is done backward (`BACK`)."""
+    return ("back" in text or "retreat" in text or "revers" in text) and bool(BACK.search(text))
+
+
+def flips_back(text: str) -> bool:
+    """Whether it is a flip backward (`BACKFLIP`)."""
+    return ("back" in text or "flic" in text) and bool(BACKFLIP.search(text))
+
+
+def ups_and_downs(text: str) -> set[str]:
+    """Which of ``up`` and ``down`` a text names."""
+    return {*UP_DOWN.findall(text)} if "up" in text or "down" in text else set()
 
 
 def side_asked(text: str) -> str:

@@ -23,7 +23,18 @@ from avatargpt.language.concurrent import gets_up, halves, is_above, is_rest, wh
 from avatargpt.language.lexical import Manners, lemmas, times
 from avatargpt.language.motion_spec import BENT, STEADY, ClauseSpec
 from avatargpt.language.paths import route_asked, walking_turn
-from avatargpt.language.sides import BACK, BACKFLIP, PLACE, TURNS, UP_DOWN, first_side, side_asked, without_denials
+from avatargpt.language.sides import (
+    BACK,
+    PLACE,
+    TURNS,
+    UP_DOWN,
+    first_side,
+    flips_back,
+    goes_back,
+    side_asked,
+    ups_and_downs,
+    without_denials,
+)
 from avatargpt.language.turns import turn_asked
 from avatargpt.language.verbs import HAND, doing
 from avatargpt.retrieval.index import VectorIndex, ranked
@@ -76,19 +87,21 @@ class PhraseIndex:
     ) -> None:  # fmt: skip
         captions = [{**c, "": STEADY.get(c[""], c[""])} for c in captions]
         self.keys, self.captions, self.sides, self.styles = list(keys), captions, np.array(sides), styles
-        self.backward = np.array([bool(BACK.search(c[""])) for c in captions])
+        # few captions stand for many phrasings
+        backward, side = ({t: f(t) for t in {c[""] for c in captions}} for f in (goes_back, first_side))
+        self.backward = np.array([backward[c[""]] for c in captions])
         # "flips over backward" means a backflip, whose caption has no such word
         told = (f"{k} | {c['']}" for k, c in zip(keys, captions, strict=True))
-        self.said_backward = self.backward | np.array([bool(BACK.search(t) or BACKFLIP.search(t)) for t in told])
+        self.said_backward = self.backward | np.array([goes_back(t) or flips_back(t) for t in told])
         self.lengths = lengths | {new: lengths[old] for old, new in STEADY.items() if old in lengths}
         self.index = VectorIndex(self.keys, vectors)
-        ways = [{*UP_DOWN.findall(k)} for k in keys]
+        ways = [ups_and_downs(k) for k in keys]
         self.against = {"up": np.array([w == {"down"} for w in ways]), "down": np.array([w == {"up"} for w in ways])}
         self.classes, self.named = list(classes), np.array([bool(first_side(k)) for k in keys])
         self.rows = {k: i for i, k in enumerate(self.keys)}
         self.literal = np.array([k == c[""] for k, c in zip(keys, captions, strict=True)])
         self.group = np.unique(self.classes, return_inverse=True)[1]
-        shown = np.array([first_side(c[""]) for c in captions])
+        shown = np.array([side[c[""]] for c in captions])
         self.sided = {s: np.isin(self.group, self.group[shown == s]) for s in SIDES[1:]}
 
     def does(self, verb: str, part: str) -> tuple[np.ndarray, np.ndarray]:

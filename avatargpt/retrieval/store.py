@@ -104,7 +104,8 @@ class Stored:
             raise ValueError(f"{len(rows)} vectors for {count} texts")
         if scale is None:
             return unit(rows.astype(np.float32))
-        full: np.ndarray = rows.astype(np.float32) * scale
+        full = np.ascontiguousarray(rows).astype(np.float32)  # a product of rows that lie in columns takes thrice as long
+        full *= scale
         return full if basis is None else full @ basis.astype(np.float32).T
 
 
