@@ -7,6 +7,7 @@ import numpy as np
 from avatargpt.language.paths import Route
 from vqvae.features.base import FeatureSpec
 from vqvae.motion import Motion
+from vqvae.smoothing import gaussian
 
 TREND = 0.7  # seconds: what the heading does more slowly is its way, the rest belongs to the gait
 EASE = 0.3  # seconds in which a bend sets in
@@ -18,8 +19,6 @@ def along(features: np.ndarray, route: Route, spec: FeatureSpec, caption: str = 
 
     What the heading does slowly is replaced by the shape; what it does with each step stays.
     """
-    from scipy.ndimage import gaussian_filter1d
-
     out = features.copy()
     speed = np.hypot(out[:, 1], out[:, 2])
     far = max(float(speed.sum()), 1e-6)
@@ -28,7 +27,7 @@ def along(features: np.ndarray, route: Route, spec: FeatureSpec, caption: str = 
     if turned:
         shape *= min(1.0, far / (NARROWEST * turned))  # too short a way makes a part of the shape
     own = np.cumsum(out[:, 3])
-    gait = own - gaussian_filter1d(own, TREND * spec.fps, mode="nearest")
-    wanted = gaussian_filter1d(shape, EASE * spec.fps, mode="nearest") + gait
+    gait = own - gaussian(own, TREND * spec.fps)
+    wanted = gaussian(shape, EASE * spec.fps) + gait
     out[:, 3] = np.diff(wanted, prepend=wanted[:1])
     return spec.decode(out, caption)

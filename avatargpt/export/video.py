@@ -14,6 +14,7 @@ from avatargpt.export.render import Renderer, fit_view, posed
 from avatargpt.export.table import check_size, lacking
 from vqvae.errors import UserError
 from vqvae.motion import Motion, atomic_write
+from vqvae.smoothing import gaussian
 
 if TYPE_CHECKING:
     from av.video.stream import VideoStream
@@ -25,21 +26,13 @@ _CHUNK = 512
 
 def pictures(motion: Motion, size: int) -> Iterator[np.ndarray]:
     """Frames (size, size, 3) uint8 of the clip, the camera following the body."""
-    path = _smoothed(motion.root.astype(np.float64) * [1, 0, 1], motion.fps * _FOLLOW_SECONDS)
+    path = gaussian(motion.root.astype(np.float64) * [1, 0, 1], motion.fps * _FOLLOW_SECONDS)
     some = np.arange(0, len(motion), max(1, len(motion) // 500))
     sample = replace(motion, rotations=motion.rotations[some], root=motion.root[some])
     renderer = Renderer(size, size, fit_view(posed(sample), path[some]))
     for start in range(0, len(motion), _CHUNK):
         for k, e in enumerate(posed(motion.slice(start, min(start + _CHUNK, len(motion))))):
             yield renderer.frame(e, path[start + k])
-
-
-def _smoothed(path: np.ndarray, sigma: float) -> np.ndarray:
-    """Gaussian smoothing along axis 0, ends held."""
-    from scipy.ndimage import gaussian_filter1d
-
-    out: np.ndarray = gaussian_filter1d(path, sigma, axis=0, mode="nearest")
-    return out
 
 
 def write_gif(motion: Motion, path: Path, size: int = 360) -> Path:

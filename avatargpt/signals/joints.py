@@ -5,10 +5,10 @@ from __future__ import annotations
 from functools import cached_property
 
 import numpy as np
-from scipy.ndimage import uniform_filter1d
 
 from vqvae.motion import Motion
 from vqvae.skeleton import SMPL22
+from vqvae.smoothing import running_mean
 
 FPS = 20.0
 _J = {name: i for i, name in enumerate(SMPL22.names)}
@@ -94,7 +94,7 @@ class Signals:
     def yaw(self) -> np.ndarray:
         """(T,) heading in degrees, unwrapped, smoothed over 5 frames as a planar vector; positive = left."""
         across = self.joints[:, 1] - self.joints[:, 2] + self.joints[:, 16] - self.joints[:, 17]
-        planar = uniform_filter1d(across[:, [0, 2]], 5, axis=0, mode="nearest")
+        planar = running_mean(across[:, [0, 2]], 5)
         return np.rad2deg(np.unwrap(np.arctan2(-planar[:, 1], planar[:, 0])))
 
     @cached_property
@@ -112,7 +112,7 @@ class Signals:
     @cached_property
     def steps(self) -> np.ndarray:
         """(T, 2) planar steps of the smoothed pelvis in the heading frame: to the left, forward; m per frame."""
-        path = uniform_filter1d(self.joints[:, 0][:, [0, 2]], 5, axis=0, mode="nearest")
+        path = running_mean(self.joints[:, 0][:, [0, 2]], 5)
         d = np.diff(path, axis=0, prepend=path[:1])
         yaw = np.deg2rad(self.yaw)
         c, s = np.cos(yaw), np.sin(yaw)
@@ -148,7 +148,7 @@ class Signals:
     @cached_property
     def speed(self) -> np.ndarray:
         """(T,) planar pelvis speed, smoothed over half a second."""
-        return uniform_filter1d(np.linalg.norm(self.steps, axis=1) * FPS, 10, mode="nearest")
+        return running_mean(np.linalg.norm(self.steps, axis=1) * FPS, 10)
 
     @cached_property
     def travel_speed(self) -> float:

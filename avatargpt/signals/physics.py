@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from vqvae.smoothing import running_mean
+
 TOES = (10, 11)
 """The joints called l_foot, r_foot: the balls of the feet, about 2 cm above the floor in standing."""
 ANKLES = (7, 8)
@@ -33,11 +35,9 @@ def foot_skate(joints: np.ndarray, fps: float, height: float = 0.05, speed: floa
     frame at 20 fps. Source: Karunratanakul et al. 2023 (Guided Motion Diffusion), "foot skating ratio". The ankles
     are left out: they swing while the toes stand. Real clips score 0.05 to 0.075 there.
     """
-    from scipy.ndimage import uniform_filter1d
-
     feet = _joints(joints, 2)[:, list(TOES)]
     moved = _planar_speed(feet, fps)
-    average = uniform_filter1d(moved, window, axis=0, mode="constant")
+    average = running_mean(moved, window, "constant")
     low = feet[..., 1] < height
     sliding = low[1:] & low[:-1] & (moved > speed) & (average > speed)
     return float(sliding.any(1).mean())

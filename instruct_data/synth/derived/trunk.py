@@ -9,10 +9,10 @@ arms did, and makes room for the arms that come instead.
 from __future__ import annotations
 
 import numpy as np
-from scipy.ndimage import gaussian_filter1d
 
 from vqvae import rotations as rot
 from vqvae.motion import Motion
+from vqvae.smoothing import gaussian
 
 SPINE = (3, 6, 9)
 HEAD = (12, 15)
@@ -51,7 +51,7 @@ def _step(x: np.ndarray | float, between: tuple[float, float]) -> np.ndarray:
 
 def smooth(x: np.ndarray, frames: float) -> np.ndarray:
     """`x` (T, ...) as float64 under a Gaussian of `frames` frames."""
-    return gaussian_filter1d(x.astype(np.float64), frames, axis=0, mode="nearest")
+    return gaussian(x.astype(np.float64), frames)
 
 
 def hips_heading(motion: Motion) -> np.ndarray:
