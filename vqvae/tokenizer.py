@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,21 @@ class MotionTokenizer(FeatureTokenizer):
     def decode(self, codes: np.ndarray, caption: str = "") -> Motion:
         """codes (N, R'), R' <= R, or (N,) -> Motion of N * downsample frames, canonical."""
         return self.spec.decode(self.decode_features(codes), caption)
+
+    def decode_each(self, codes: Sequence[np.ndarray]) -> list[Motion]:
+        """Several codes (N, R') -> their motions; those of one length go through the decoder together.
+
+        A batch rounds otherwise than one clip does: the motions are those of `decode` but for some 1e-6, which is for
+        comparing candidates, not for what is given out.
+        """
+        alike: dict[tuple[int, ...], list[int]] = {}
+        for i, c in enumerate(codes):
+            alike.setdefault(np.shape(c), []).append(i)
+        out: dict[int, Motion] = {}
+        for rows in alike.values():
+            features = self.decode_features(np.stack([codes[i] for i in rows]))
+            out |= {i: self.spec.decode(f, "") for i, f in zip(rows, features, strict=True)}
+        return [out[i] for i in range(len(codes))]
 
     def reconstruct(self, motion: Motion, refine: int = 0) -> Motion:
         """Through the tokens and back, same number of frames (at the modality's fps), canonical."""

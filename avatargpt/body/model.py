@@ -73,4 +73,4 @@ class BodyModel:
     def seen(self, motion_scorer: TextMotionScorer, codes: Sequence[np.ndarray]) -> np.ndarray:
         """Decoded motions as the text-motion scorer sees them, (B, dim)."""
         tokenizer = self.tokenizer
-        return motion_scorer.motions([tokenizer.decode(c).joints for c in codes], tokenizer.spec.fps)
+        return motion_scorer.motions([m.joints for m in tokenizer.decode_each(codes)], tokenizer.spec.fps)

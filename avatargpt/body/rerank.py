@@ -34,8 +34,8 @@ def pick(
     """
     if all(len(f) == 1 for f in found):
         return [f[0] for f in found]
-    decode = model.tokenizer.decode
-    motions = [[decode(c) for c in some] for some in found]
+    # prompt by prompt, so that a choice does not depend on what else is asked for
+    motions = [model.tokenizer.decode_each(some) for some in found]
     rows = [(t, turn) for f, t, turn in zip(found, texts, turns or [None] * len(found), strict=True) for _ in f]
     flat = ranked(model, [c for f in found for c in f], [m for some in motions for m in some], *zip(*rows, strict=True))
     best: list[int] = []
