@@ -44,7 +44,7 @@ class Codes:
     def __enter__(self) -> Codes:
         def decode(codes: np.ndarray, *args: Any, **options: Any) -> np.ndarray:
             several = np.asarray(codes, np.int64)
-            self.found += several if several.ndim == 3 else [several]  # candidates may come together
+            self.found += [*several] if several.ndim == 3 else [several]  # candidates may come together
             return self._decode(codes, *args, **options)
 
         object.__setattr__(self._tokenizer, "decode_features", decode)
