@@ -1,16 +1,15 @@
 """A small software renderer: the capsules of our humanoid, shaded, on a ground grid with a soft shadow.
 
-Every capsule is drawn as an impostor: within its bounding box the entry point of each pixel's ray follows in closed
-form (parallel rays per capsule, true perspective between them), so that a frame takes milliseconds in plain numpy.
+`capsules` draws the body; a frame takes milliseconds in plain numpy.
 """
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
 
+from avatargpt.export.capsules import Capsules, rasterise, shaded
 from avatargpt.export.figure import figure
 from vqvae.motion import Motion
 
@@ -20,6 +19,7 @@ LINE = np.array([0.70, 0.735, 0.78], np.float32)
 TRAIL = np.array([0.36, 0.68, 0.52], np.float32)
 GRID = 0.5  # m between lines
 DISTANCE = 7.0  # m from the camera to the body
+TOGETHER = 8  # frames
 _SHADOW_CELLS, _SHADOW_HALF = 72, 1.5  # texture size, half edge in metres
 _LIGHT = np.array([0.35, 1.0, 0.45]) / np.linalg.norm([0.35, 1.0, 0.45])
 
@@ -72,6 +72,7 @@ class Renderer:
         self._focal = float(height * DISTANCE / view.span)
         self._colours = figure().colours.astype(np.float32)
         self._radii = figure().radii.astype(np.float32)
+        self._sky = (SKY * 255 + np.float32(0.5)).astype(np.uint8)
         self._casting = np.flatnonzero(self._radii.mean(1) > 0.025)  # fingers and eyes cast no shadow of their own
         x = (np.arange(width, dtype=np.float32) + 0.5 - width / 2) / self._focal
         y = (height / 2 - np.arange(height, dtype=np.float32) - 0.5) / self._focal
@@ -103,26 +104,52 @@ class Renderer:
         self._ground = np.stack(np.meshgrid(at, at, indexing="ij"), -1)
 
     def frame(self, ends: np.ndarray, target: np.ndarray, trail: np.ndarray | None = None) -> np.ndarray:
-        """One picture.
+        """One picture (height, width, 3) uint8; `ends` (P, 2, 3) and `target` (3,) as of `frames`.
 
         Args:
-            ends: (P, 2, 3) world end points of the capsules, metres.
-            target: (3,) the followed point; its height is ignored.
             trail: (K, 3) path so far, drawn as a band on the ground.
+        """
+        out: np.ndarray = self._drawn(np.asarray(ends)[None], np.asarray(target)[None], trail)[0]
+        return out
+
+    def frames(self, ends: np.ndarray, targets: np.ndarray) -> np.ndarray:
+        """Pictures of neighbouring frames; some `TOGETHER` at once are fastest.
+
+        Args:
+            ends: (F, P, 2, 3) world end points of the capsules, metres.
+            targets: (F, 3) the followed point; its height is ignored.
 
         Returns:
-            (height, width, 3) uint8.
+            (F, height, width, 3) uint8.
         """
-        here = np.array([target[0], 0, target[2]], np.float32)
-        near = np.asarray(ends, np.float32) - here
-        picture = self._floor(here, near, trail)
-        self._body(picture, near)
-        np.minimum(picture, 1, out=picture)
-        picture *= 255
-        picture += 0.5
-        return picture.astype(np.uint8)
+        return self._drawn(ends, targets, None)
+
+    def _drawn(self, ends: np.ndarray, targets: np.ndarray, trail: np.ndarray | None) -> np.ndarray:
+        here = (targets * [1, 0, 1]).astype(np.float32)
+        near = np.asarray(ends, np.float32) - here[:, None, None]
+        out = np.empty((len(near), self.height, self.width, 3), np.uint8)
+        out[:, : self._horizon] = self._sky
+        seen = rasterise(self._projected(near), self.width, self.height)
+        for k, picture in enumerate(out):
+            floor = self._floor(here[k], near[k], trail)
+            if seen is None:
+                body = under = None
+            else:
+                rows = slice(*np.searchsorted(seen.frame, (k, k + 1)))
+                y, x, cover = seen.y[rows], seen.x[rows], seen.cover[rows, None]
+                body = shaded(seen.normal[rows], self._colours[seen.part[rows]])
+                below = y >= self._horizon
+                under = np.empty_like(body)
+                under[...] = SKY
+                under[below] = floor[y[below] - self._horizon, x[below]]
+                body = under + (body - under) * cover
+            _told(floor, picture[self._horizon :])
+            if body is not None:
+                picture[y, x] = _told(body, np.empty(body.shape, np.uint8))
+        return out
 
     def _floor(self, here: np.ndarray, near: np.ndarray, trail: np.ndarray | None) -> np.ndarray:
+        """The rows below the horizon, (rows, width, 3) float32."""
         lines = np.zeros_like(self._clear)
         for axis in range(2):
             offset = (self._hit[axis] + here[2 * axis]) / np.float32(GRID)
@@ -140,15 +167,12 @@ class Renderer:
         lower += (shadow[t + n + 1] - lower) * b
         light.ravel()[self._shaded] *= 1 - 0.42 * (upper + (lower - upper) * a)
         lines *= light
-        picture = np.empty((self.height, self.width, 3), np.float32)
-        picture[: self._horizon] = SKY
-        floor = picture[self._horizon :]
-        np.matmul(np.stack([light, lines], -1), np.stack([GROUND, LINE - GROUND]), out=floor)
+        floor: np.ndarray = np.matmul(np.stack([light, lines], -1), np.stack([GROUND, LINE - GROUND]))
         floor += self._haze
         if trail is not None and len(trail) > 1:
             cover = self._band((trail[:, ::2] - here[::2]).astype(np.float32)) * self._clear
             floor += (TRAIL - floor) * cover[..., None]
-        return picture
+        return floor
 
     def _band(self, path: np.ndarray) -> np.ndarray:
         """Coverage (rows, width) of the ground by a band along the path (K, 2), relative to the followed point."""
@@ -188,81 +212,22 @@ class Renderer:
                 np.maximum(texture[box], dark, out=texture[box])
         return texture
 
-    def _body(self, picture: np.ndarray, near: np.ndarray) -> None:
-        centre = np.array([0, self.view.height, 0], np.float32)
-        camera = (near - centre) @ self._axes.T
+    def _projected(self, near: np.ndarray) -> Capsules:
+        """World end points (F, P, 2, 3) about the followed point, on the screen."""
+        camera = (near - np.array([0, self.view.height, 0], np.float32)) @ self._axes.T
         depth = np.maximum(DISTANCE - camera[..., 2], 0.2)
         scale = self._focal / depth
-        sx, sy = self.width / 2 + camera[..., 0] * scale, self.height / 2 - camera[..., 1] * scale
-        radius = self._radii * scale
-        size = np.array([self.width, self.height])
-        screen = np.stack([sx, sy], -1)
-        low = np.clip((screen - radius[..., None]).min(1) - 1, 0, size).astype(int)
-        high = np.clip((screen + radius[..., None]).max(1) + 2, 0, size).astype(int)
-        (x0, y0), (x1, y1) = low.min(0).tolist(), high.max(0).tolist()
-        if x0 >= x1 or y0 >= y1:
-            return
-        shape = (y1 - y0, x1 - x0)
-        buffer = np.full(shape, np.inf, np.float32)
-        normal, part = np.zeros((3, *shape), np.float32), np.zeros(shape, np.int32)
-        cover = np.zeros(shape, np.float32)
-        column = np.arange(self.width, dtype=np.float32) + np.float32(0.5)
-        row = (np.arange(self.height, dtype=np.float32) + np.float32(0.5))[:, None]
-        # one unit for all depths: pixels at the followed point
-        rise, start = (depth[:, 1] - depth[:, 0]) * (self._focal / DISTANCE), depth[:, 0] * (self._focal / DISTANCE)
-        for i, ((left, top), (right, bottom)) in enumerate(zip(low.tolist(), high.tolist(), strict=True)):
-            if left >= right or top >= bottom:
-                continue
-            box = (slice(top - y0, bottom - y0), slice(left - x0, right - x0))
-            self._capsule(
-                column[left:right] - sx[i, 0], row[top:bottom] - sy[i, 0], sx[i, 1] - sx[i, 0], sy[i, 1] - sy[i, 0],
-                rise[i], radius[i], start[i], i, buffer[box], normal[:, box[0], box[1]], part[box], cover[box],
-            )  # fmt: skip
-        ys, xs = np.nonzero(cover)
-        shade = self._shade(normal[:, ys, xs].T, self._colours[part[ys, xs]])
-        under = picture[ys + y0, xs + x0]
-        picture[ys + y0, xs + x0] = under + (shade - under) * cover[ys, xs, None]
+        x, y = self.width / 2 + camera[..., 0] * scale, self.height / 2 - camera[..., 1] * scale
+        unit = self._focal / DISTANCE  # one for all depths: pixels at the followed point
+        return Capsules(x, y, self._radii * scale, (depth[..., 1] - depth[..., 0]) * unit, depth[..., 0] * unit)
 
-    @staticmethod
-    def _capsule(
-        px: np.ndarray, py: np.ndarray, ex: float, ey: float, ez: float, radius: np.ndarray, start: float, index: int,
-        buffer: np.ndarray, normal: np.ndarray, part: np.ndarray, cover: np.ndarray,
-    ) -> None:  # fmt: skip
-        """Draw one capsule into views of the buffers; all lengths in pixels, origin at its first end."""
-        # Python floats: a float64 scalar of numpy would widen every array
-        ex, ey, ez, start = float(ex), float(ey), float(ez), float(start)
-        first, taper = float(radius[0]), float(radius[1] - radius[0])
-        flat2 = max(ex * ex + ey * ey, 1e-4)
-        flat, length = math.sqrt(flat2), math.sqrt(flat2 + ez * ez)
-        along = px * (ex / flat2) + py * (ey / flat2)
-        radii = np.minimum(np.maximum(along, 0), 1) * taper + first
-        across = px * (ey / flat) - py * (ex / flat)
-        # the ray meets the cylinder nearer to the end that points at the camera
-        along -= np.sqrt(np.maximum(radii * radii - across * across, 0)) * (ez / (flat * length))
-        t = np.minimum(np.maximum(along, 0), 1)
-        radii = t * taper + first
-        dx, dy = px - t * ex, py - t * ey
-        gap2 = dx * dx + dy * dy
-        edge = radii - np.sqrt(gap2) + 0.5
-        height = np.sqrt(np.maximum(radii * radii - gap2, 0))
-        z = start + t * ez - height
-        front = (edge > 0) & (z < buffer)
-        np.maximum(cover, np.minimum(edge, 1), out=cover, where=edge > 0)
-        np.copyto(buffer, z, where=front)
-        np.copyto(part, index, where=front)
-        inverse = 1 / np.maximum(radii, 1e-3)
-        for k, component in enumerate((dx * inverse, -dy * inverse, height * inverse)):
-            np.copyto(normal[k], component, where=front)
 
-    @staticmethod
-    def _shade(normal: np.ndarray, colour: np.ndarray) -> np.ndarray:
-        """Wrapped key light from the upper left, sky light from above, darker rims. Normals in camera axes."""
-        key = normal @ np.array([-0.45, 0.62, 0.64], np.float32)
-        up, facing = normal[..., 1], np.clip(normal[..., 2], 0, 1)
-        light = 0.50 + 0.42 * np.clip(key, -0.2, 1) + 0.12 * up - 0.16 * (1 - facing) ** 2
-        gloss = 0.10 * np.clip(normal @ np.array([-0.27, 0.37, 0.89], np.float32), 0, 1) ** 24
-        out: np.ndarray = colour * (light * 1.12)[..., None] + gloss[..., None]
-        return out
+def _told(colour: np.ndarray, out: np.ndarray) -> np.ndarray:
+    """Colours 0..1, which are overwritten, as whole numbers 0..255 in `out`."""
+    np.minimum(colour, 1, out=colour)
+    colour *= 255
+    np.add(colour, 0.5, out=out, casting="unsafe")
+    return out
 
 
 def _segment_distance(points: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:

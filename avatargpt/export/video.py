@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from avatargpt.export.render import Renderer, fit_view, posed
+from avatargpt.export.render import TOGETHER, Renderer, fit_view, posed
 from avatargpt.export.table import check_size, lacking
 from vqvae.errors import UserError
 from vqvae.motion import Motion, atomic_write
@@ -31,8 +31,10 @@ def pictures(motion: Motion, size: int) -> Iterator[np.ndarray]:
     sample = replace(motion, rotations=motion.rotations[some], root=motion.root[some])
     renderer = Renderer(size, size, fit_view(posed(sample), path[some]))
     for start in range(0, len(motion), _CHUNK):
-        for k, e in enumerate(posed(motion.slice(start, min(start + _CHUNK, len(motion))))):
-            yield renderer.frame(e, path[start + k])
+        ends = posed(motion.slice(start, min(start + _CHUNK, len(motion))))
+        for k in range(0, len(ends), TOGETHER):
+            some = ends[k : k + TOGETHER]
+            yield from renderer.frames(some, path[start + k : start + k + len(some)])
 
 
 def write_gif(motion: Motion, path: Path, size: int = 360) -> Path:
