@@ -31,13 +31,12 @@ class Seen(NamedTuple):
     """The M pixels that capsules cover, frame by frame, row by row.
 
     Attributes:
-        frame, y, x: (M,) where. part: (M,) the capsule in front. cover: (M,) share of the pixel, 0..1. normal: (M, 3) of
+        frame, pixel: (M,) where; pixels are counted row by row. part: (M,) the capsule in front. cover: (M,) share of the pixel, 0..1. normal: (M, 3) of
             its surface, in camera axes.
     """
 
     frame: np.ndarray
-    y: np.ndarray
-    x: np.ndarray
+    pixel: np.ndarray
     part: np.ndarray
     cover: np.ndarray
     normal: np.ndarray
@@ -111,19 +110,20 @@ def rasterise(c: Capsules, width: int, height: int) -> Seen | None:
         np.copyto(buffer[box], z, where=front)
         np.copyto(part[box], i, where=front)
         np.copyto(along[box], t, where=front)
-    at = np.flatnonzero(cover)
-    frame, place = np.divmod(at, shape[1] * shape[2])
-    y, x = np.divmod(place, shape[2])
-    y += y0
+    at = np.flatnonzero(cover).astype(np.int32)  # whose division is the quicker one
+    place, x = np.divmod(at, np.int32(shape[2]))
+    frame, y = np.divmod(place, np.int32(shape[1]))
     x += x0
+    y += y0
     which, t = part.ravel()[at], along.ravel()[at]
-    sx, sy, ax, ay, first, taper = table[which, :, frame, 0, 0].T[[0, 1, 7, 8, 10, 11]]
+    used = np.ascontiguousarray(table[..., 0, 0][:, [0, 1, 7, 8, 10, 11]].transpose(2, 0, 1)).reshape(-1, 6)
+    sx, sy, ax, ay, first, taper = used[frame * len(table) + which].T
     radii = t * taper + first
     dx, dy = column[x] - sx - t * ax, row[y, 0] - sy - t * ay
-    height_ = np.sqrt(np.maximum(radii * radii - (dx * dx + dy * dy), 0))
+    out = np.sqrt(np.maximum(radii * radii - (dx * dx + dy * dy), 0))
     inverse = 1 / np.maximum(radii, 1e-3)
-    normal = np.stack([dx * inverse, -dy * inverse, height_ * inverse], -1)
-    return Seen(frame, y, x, which, cover.ravel()[at], normal)
+    normal = np.stack([dx * inverse, -dy * inverse, out * inverse], -1)
+    return Seen(frame, y * np.int32(width) + x, which, cover.ravel()[at], normal)
 
 
 def shaded(normal: np.ndarray, colour: np.ndarray) -> np.ndarray:

@@ -19,7 +19,7 @@ LINE = np.array([0.70, 0.735, 0.78], np.float32)
 TRAIL = np.array([0.36, 0.68, 0.52], np.float32)
 GRID = 0.5  # m between lines
 DISTANCE = 7.0  # m from the camera to the body
-TOGETHER = 8  # frames
+TOGETHER = 4  # frames
 _SHADOW_CELLS, _SHADOW_HALF = 72, 1.5  # texture size, half edge in metres
 _LIGHT = np.array([0.35, 1.0, 0.45]) / np.linalg.norm([0.35, 1.0, 0.45])
 
@@ -133,31 +133,35 @@ class Renderer:
         for k, picture in enumerate(out):
             floor = self._floor(here[k], near[k], trail)
             if seen is None:
-                body = under = None
-            else:
-                rows = slice(*np.searchsorted(seen.frame, (k, k + 1)))
-                y, x, cover = seen.y[rows], seen.x[rows], seen.cover[rows, None]
-                body = shaded(seen.normal[rows], self._colours[seen.part[rows]])
-                below = y >= self._horizon
-                under = np.empty_like(body)
-                under[...] = SKY
-                under[below] = floor[y[below] - self._horizon, x[below]]
-                body = under + (body - under) * cover
+                _told(floor, picture[self._horizon :])
+                continue
+            rows = slice(*np.searchsorted(seen.frame, (k, k + 1)))
+            at, cover = seen.pixel[rows], seen.cover[rows, None]
+            first = np.searchsorted(at, self._horizon * self.width)
+            body = shaded(seen.normal[rows], self._colours[seen.part[rows]])
+            under = np.empty_like(body)
+            under[:first] = SKY
+            under[first:] = floor.reshape(-1, 3)[at[first:] - self._horizon * self.width]
+            body -= under
+            body *= cover
+            body += under
             _told(floor, picture[self._horizon :])
-            if body is not None:
-                picture[y, x] = _told(body, np.empty(body.shape, np.uint8))
+            picture.reshape(-1, 3)[at] = _told(body, np.empty(body.shape, np.uint8))
         return out
 
     def _floor(self, here: np.ndarray, near: np.ndarray, trail: np.ndarray | None) -> np.ndarray:
         """The rows below the horizon, (rows, width, 3) float32."""
-        lines = np.zeros_like(self._clear)
+        nearest: np.ndarray | None = None  # line, in widths of a pixel
         for axis in range(2):
-            offset = (self._hit[axis] + here[2 * axis]) / np.float32(GRID)
+            offset = self._hit[axis] + here[2 * axis]
+            offset /= np.float32(GRID)
             offset -= np.rint(offset)
             np.abs(offset, out=offset)
             offset *= self._sharp[axis]
-            np.subtract(1.3, offset, out=offset)
-            np.maximum(lines, offset, out=lines)
+            nearest = offset if nearest is None else np.minimum(nearest, offset, out=nearest)
+        assert nearest is not None
+        lines = np.subtract(1.3, nearest, out=nearest)
+        np.maximum(lines, 0, out=lines)
         np.minimum(lines, 1, out=lines)
         light = self._clear.copy()
         shadow, (a, b) = self._shadow(near).ravel(), self._part
@@ -167,7 +171,8 @@ class Renderer:
         lower += (shadow[t + n + 1] - lower) * b
         light.ravel()[self._shaded] *= 1 - 0.42 * (upper + (lower - upper) * a)
         lines *= light
-        floor: np.ndarray = np.matmul(np.stack([light, lines], -1), np.stack([GROUND, LINE - GROUND]))
+        both = np.stack([light, lines], -1).reshape(-1, 2)
+        floor: np.ndarray = (both @ np.stack([GROUND, LINE - GROUND])).reshape(*light.shape, 3)
         floor += self._haze
         if trail is not None and len(trail) > 1:
             cover = self._band((trail[:, ::2] - here[::2]).astype(np.float32)) * self._clear
@@ -190,7 +195,7 @@ class Renderer:
                 continue
             middle, half = (a + b) / 2, np.abs(b - a) / 2 + 0.06
             box = np.flatnonzero((np.abs(x - middle[0]) < half[0]) & (np.abs(z - middle[1]) < half[1]))
-            d = _segment_distance(points[box], a, b)
+            d = _segment_distance(points[box], np.stack([a, b])[None])[0]
             cover[box] = np.maximum(cover[box], np.clip((0.028 - d) / pixel[box] + 0.5, 0, 1))
         return 0.85 * cover.reshape(self._clear.shape)
 
@@ -201,15 +206,19 @@ class Renderer:
         lift = np.clip(near[..., 1].mean(1), 0, 2)
         soft = 0.03 + 0.06 * lift
         step, margin = 2 * _SHADOW_HALF / (_SHADOW_CELLS - 1), (radii + soft)[:, None]
-        low = np.clip((flat.min(1) - margin + _SHADOW_HALF) / step, 0, _SHADOW_CELLS).astype(int).tolist()
-        high = np.clip((flat.max(1) + margin + _SHADOW_HALF) / step + 2, 0, _SHADOW_CELLS).astype(int).tolist()
+        low = np.clip((flat.min(1) - margin + _SHADOW_HALF) / step, 0, _SHADOW_CELLS).astype(int).min(0)
+        high = np.clip((flat.max(1) + margin + _SHADOW_HALF) / step + 2, 0, _SHADOW_CELLS).astype(int).max(0)
         texture = np.zeros((_SHADOW_CELLS, _SHADOW_CELLS), np.float32)
-        for i, (a, b) in enumerate(zip(low, high, strict=True)):
-            if b[0] > a[0] and b[1] > a[1]:
-                box = (slice(a[0], b[0]), slice(a[1], b[1]))
-                d = (radii[i] - _segment_distance(self._ground[box], flat[i, 0], flat[i, 1])) / (2 * soft[i])
-                dark = np.minimum(np.maximum(d + 0.5, 0), 1) * (1 - 0.25 * lift[i])
-                np.maximum(texture[box], dark, out=texture[box])
+        box = (slice(low[0], high[0]), slice(low[1], high[1]))
+        cells = self._ground[box].reshape(-1, 2)
+        if len(cells):
+            d = _segment_distance(cells, flat)
+            np.subtract(radii[:, None], d, out=d)
+            d /= 2 * soft[:, None]
+            d += 0.5
+            np.clip(d, 0, 1, out=d)
+            d *= 1 - 0.25 * lift[:, None]
+            texture[box] = d.max(0).reshape(high - low)
         return texture
 
     def _projected(self, near: np.ndarray) -> Capsules:
@@ -230,10 +239,16 @@ def _told(colour: np.ndarray, out: np.ndarray) -> np.ndarray:
     return out
 
 
-def _segment_distance(points: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Distance of points (..., 2) to the segment a-b."""
-    axis, away = b - a, points - a
-    t = np.clip(away @ axis / max(float(axis @ axis), 1e-9), 0, 1)
-    x, y = away[..., 0] - t * axis[0], away[..., 1] - t * axis[1]
-    out: np.ndarray = np.sqrt(x * x + y * y)
-    return out
+def _segment_distance(points: np.ndarray, ends: np.ndarray) -> np.ndarray:
+    """Distances (P, N) of points (N, 2) to the segments between ends (P, 2, 2)."""
+    first, axis = ends[:, :1], ends[:, 1:] - ends[:, :1]
+    x, y = (points[:, k] - first[..., k] for k in (0, 1))
+    t = x * axis[..., 0] + y * axis[..., 1]
+    t /= np.maximum((axis * axis).sum(-1), 1e-9)
+    np.clip(t, 0, 1, out=t)
+    x -= t * axis[..., 0]
+    y -= t * axis[..., 1]
+    x *= x
+    y *= y
+    x += y
+    return np.sqrt(x, out=x)
