@@ -37,6 +37,7 @@ def chat(
     seed: common.AnySeed = None,
     model: common.Model = None,
     device: common.Device = None,
+    dtype: common.Dtype = None,
     threads: common.Threads = None,
     as_json: common.Json = False,
     quiet: common.Quiet = False,
@@ -51,7 +52,7 @@ def chat(
         from vqvae.errors import UserError
 
         raise UserError(f"--outputs {outputs}: no such folder")
-    loaded = common.load_model(model, device, threads, quiet)
+    loaded = common.load_model(model, device, threads, quiet, dtype)
     talk = Conversation(loaded, session, planner or None, intent, outputs, seed, view)
     terminal = sys.stdin.isatty()
     with _editing(talk if terminal else None) as ask:

@@ -31,6 +31,10 @@ Model = Annotated[
     Path | None, typer.Option("--model", metavar="FOLDER", help="Weights to use instead of the packaged ones.")
 ]
 Device = Annotated[str | None, typer.Option("--device", metavar="NAME", help="cpu, cuda, cuda:1 ...")]
+Dtype = Annotated[
+    str | None,
+    typer.Option("--dtype", metavar="float32|bfloat16", help="Of matrix products; float32 repeats a seed everywhere."),
+]
 Threads = Annotated[int | None, typer.Option("--threads", min=1, max=256, metavar="N", help="CPU threads to use.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -255,14 +259,16 @@ def print_json(value: Any) -> None:
     typer.echo(json.dumps(value, ensure_ascii=False, indent=2))
 
 
-def load_model(folder: Path | None, device: str | None, threads: int | None, quiet: bool) -> AvatarGPT:
+def load_model(
+    folder: Path | None, device: str | None, threads: int | None, quiet: bool, dtype: str | None = None
+) -> AvatarGPT:
     """The model for one command; a terminal shows that it is being loaded."""
     import avatargpt
 
     if folder is not None and not folder.is_dir():
         raise UserError(f"--model {folder}: no such folder; accepted a folder of weights")
     with progress("loading", quiet):
-        return avatargpt.AvatarGPT.from_pretrained(folder, device=device, threads=threads)
+        return avatargpt.AvatarGPT.from_pretrained(folder, device=device, dtype=dtype, threads=threads)
 
 
 @contextmanager

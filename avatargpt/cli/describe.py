@@ -29,6 +29,7 @@ def describe(
     seed: common.Seed = 0,
     model: common.Model = None,
     device: common.Device = None,
+    dtype: common.Dtype = None,
     threads: common.Threads = None,
     as_json: common.Json = False,
     quiet: common.Quiet = False,
@@ -47,7 +48,7 @@ def describe(
         raise UserError(f"{files[faces.index(True)]}: of a face nothing is ranked; --best-of goes with bodies")
     for path, motion in zip(files, motions, strict=True):
         reading.note_floor(path, motion)
-    loaded = common.load_model(model, device, threads, quiet)
+    loaded = common.load_model(model, device, threads, quiet, dtype)
     with common.progress("describing", quiet):
         bodies = [m for m, face in zip(motions, faces, strict=True) if not face]
         shown = [m for m, face in zip(motions, faces, strict=True) if face]

@@ -35,6 +35,7 @@ def inbetween(
     ] = None,
     model: common.Model = None,
     device: common.Device = None,
+    dtype: common.Dtype = None,
     threads: common.Threads = None,
     as_json: common.Json = False,
     quiet: common.Quiet = False,
@@ -55,7 +56,7 @@ def inbetween(
     for path, motion in ((start, first), (end, last)):
         reading.note_rate(path, motion)
         reading.note_floor(path, motion)
-    loaded = common.load_model(model, device, threads, quiet)
+    loaded = common.load_model(model, device, threads, quiet, dtype)
     motions = []
     with common.progress("filling in", quiet) as advance:
         for words in texts:
@@ -78,6 +79,7 @@ def extend(
     best_of: Annotated[int, typer.Option("--best-of", min=1, max=64, metavar="K", help="Candidates.")] = 4,
     model: common.Model = None,
     device: common.Device = None,
+    dtype: common.Dtype = None,
     threads: common.Threads = None,
     as_json: common.Json = False,
     quiet: common.Quiet = False,
@@ -92,7 +94,7 @@ def extend(
     motion = reading.load_body(file)
     reading.note_rate(file, motion)
     reading.note_floor(file, motion)
-    loaded = common.load_model(model, device, threads, quiet)
+    loaded = common.load_model(model, device, threads, quiet, dtype)
     longer = []
     with common.progress("continuing", quiet) as advance:
         for words in texts:
@@ -107,6 +109,7 @@ def reconstruct(
     output: common.Outputs,
     model: common.Model = None,
     device: common.Device = None,
+    dtype: common.Dtype = None,
     threads: common.Threads = None,
     as_json: common.Json = False,
     quiet: common.Quiet = False,
@@ -118,7 +121,7 @@ def reconstruct(
     common.check_targets(output, False, "body", (file,))
     motion = reading.load_body(file)
     reading.note_floor(file, motion)
-    loaded = common.load_model(model, device, threads, quiet)
+    loaded = common.load_model(model, device, threads, quiet, dtype)
     with common.progress("reconstructing", quiet):
         rebuilt, figures = loaded.reconstruct(motion)
     written = common.write_results(output, [rebuilt], many=False)[0]

@@ -42,6 +42,7 @@ def run(
     ] = None,
     model: common.Model = None,
     device: common.Device = None,
+    dtype: common.Dtype = None,
     threads: common.Threads = None,
     quiet: common.Quiet = False,
 ) -> None:
@@ -65,5 +66,5 @@ def run(
             raise UserError(f"-o {output}: a folder; accepted the name of a file")
     if model is not None and chosen.kind in evaluation.WITHOUT_MODEL:
         raise UserError(f"--model: no model takes part in {suite}")
-    loaded = None if chosen.kind in evaluation.WITHOUT_MODEL else common.load_model(model, device, threads, quiet)
+    loaded = None if chosen.kind in evaluation.WITHOUT_MODEL else common.load_model(model, device, threads, quiet, dtype)
     common.print_json(evaluation.run_suite(chosen, loaded, data, output, store, full))

@@ -35,6 +35,7 @@ def generate(
     ] = "off",
     model: common.Model = None,
     device: common.Device = None,
+    dtype: common.Dtype = None,
     threads: common.Threads = None,
     as_json: common.Json = False,
     quiet: common.Quiet = False,
@@ -52,7 +53,7 @@ def generate(
     shown = _retrieval(retrieval)
     many = batch or num > 1
     common.check_targets(output, many, "body", count=num * len(texts))
-    loaded = common.load_model(model, device, threads, quiet)
+    loaded = common.load_model(model, device, threads, quiet, dtype)
     with common.progress("reading", quiet):
         read = loaded.read_as(texts, seconds, literal)
     if not (quiet or literal):

@@ -41,6 +41,7 @@ def long(
     ] = False,
     model: common.Model = None,
     device: common.Device = None,
+    dtype: common.Dtype = None,
     threads: common.Threads = None,
     as_json: common.Json = False,
     quiet: common.Quiet = False,
@@ -68,7 +69,7 @@ def long(
     writer = LongWriter(target, {"scene": scene, "fps": 20.0, "seed": seed, "radius": radius, "planner": ""})
     interrupted = False
     try:
-        loaded = common.load_model(model, device, threads, quiet)
+        loaded = common.load_model(model, device, threads, quiet, dtype)
         plans = planning.load_planner(planner, loaded)
         writer.tell(planner=plans.name)
         began = time.perf_counter()

@@ -36,6 +36,7 @@ def plan(
     ] = None,
     model: common.Model = None,
     device: common.Device = None,
+    dtype: common.Dtype = None,
     threads: common.Threads = None,
     as_json: common.Json = False,
     quiet: common.Quiet = False,
@@ -61,7 +62,7 @@ def plan(
                 raise UserError("SCENE and --scene: accepted one of them")
             given["scene"] = scene
         asked = check_slots(task, given)
-    loaded = common.load_model(model, device, threads, quiet)
+    loaded = common.load_model(model, device, threads, quiet, dtype)
     found = planning.load_planner(planner, loaded)
     if task is not None:
         with common.progress("planning", quiet):

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 CHUNK = 56  # motion tokens decoded in one go (11.2 s); longer motion continues from its own tail
 CONTEXT = 16  # motion tokens of context on each side
 ROWS = 64  # answers decoded side by side
+PRODUCTS = {"float32": torch.float32, "bfloat16": torch.bfloat16}  # of matrix products, by name
 DETAIL = 7_001  # of the random stream of the residual levels
 DETAILED, DETAIL_TOP = 1.0, 50  # their temperature as a share of level 0's, and how many codes they choose from
 SETTLED = 1.0  # `sharpness` where they are not drawn (`ResidualLevels.refine`)
@@ -48,7 +49,9 @@ def load_parts(
         torch.set_num_threads(threads)
     folder = Path(path) if path is not None else resources.weights()
     where = usable(device)
-    kind = getattr(torch, dtype) if isinstance(dtype, str) else dtype or torch.float32
+    if isinstance(dtype, str) and dtype not in PRODUCTS:
+        raise UserError(f"dtype {dtype}: accepted {', '.join(PRODUCTS)}")
+    kind = PRODUCTS[dtype] if isinstance(dtype, str) else dtype or torch.float32
     if kind == torch.bfloat16 and not fast_bfloat16(where):
         warnings.warn(f"this {where} computes bfloat16 slower than float32", stacklevel=3)
     model = load_network(folder, where)
@@ -98,7 +101,7 @@ class LoadedModel:
             threads: CPU threads.
 
         Raises:
-            UserError: no such device, missing or damaged files, or a tokenizer that the model was not trained with.
+            UserError: no such device or dtype, missing or damaged files, or a tokenizer that the model was not trained with.
         """
         return cls(*load_parts(path, device, dtype, threads))
 
