@@ -32,7 +32,6 @@ from avatargpt.model.model import AvatarGPTModel
 from avatargpt.model.precision import fast_bfloat16
 from avatargpt.model.sampling import sample
 
-
 # T5 v1.1's base, 248 million parameters
 BASE = {"d_model": 768, "d_ff": 2048, "num_layers": 12, "num_heads": 12, "vocab_size": 32128}
 

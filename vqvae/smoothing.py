@@ -19,7 +19,7 @@ def _lengthened(x: np.ndarray, left: int, right: int, ends: Ends) -> np.ndarray:
 
 
 def running_mean(x: np.ndarray, size: int, ends: Ends = "nearest") -> np.ndarray:
-    """Mean of (T, ...) over `size` neighbouring frames, as ``uniform_filter1d(x, size, axis=0)``; of the type of `x`."""
+    """Mean of (T, ...) over `size` neighbouring frames, as ``uniform_filter1d(x, size, axis=0)``; of its type."""
     line = _lengthened(x, size // 2, size - size // 2 - 1, ends)
     first = np.add.accumulate(line[:size])[-1:]
     sums = np.add.accumulate(np.concatenate([first, line[size:] - line[:-size]]))
@@ -28,8 +28,8 @@ def running_mean(x: np.ndarray, size: int, ends: Ends = "nearest") -> np.ndarray
 
 
 def gaussian(x: np.ndarray, sigma: float) -> np.ndarray:
-    """(T, ...) under a Gaussian of `sigma` frames, ends held, as ``gaussian_filter1d(x, sigma, axis=0, mode="nearest")``;
-    of the type of `x`."""
+    """(T, ...) under a Gaussian of `sigma` frames, ends held, as ``gaussian_filter1d(x, sigma, axis=0, mode="nearest")``
+    makes it; of its type."""
     reach = int(4 * sigma + 0.5)
     weights = np.exp(-0.5 / (sigma * sigma) * np.arange(-reach, reach + 1) ** 2)
     weights = weights / weights.sum()

@@ -87,7 +87,7 @@ def run(argv: list[str]) -> int:
     """Run the command line in this process and return its exit status."""
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that wait sleep; a clip's products are too short to spin
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that wait sleep: a clip's products are short
     try:
         with warnings.catch_warnings():
             if not sys.warnoptions:

@@ -66,5 +66,6 @@ def run(
             raise UserError(f"-o {output}: a folder; accepted the name of a file")
     if model is not None and chosen.kind in evaluation.WITHOUT_MODEL:
         raise UserError(f"--model: no model takes part in {suite}")
-    loaded = None if chosen.kind in evaluation.WITHOUT_MODEL else common.load_model(model, device, threads, quiet, dtype)
+    without = chosen.kind in evaluation.WITHOUT_MODEL
+    loaded = None if without else common.load_model(model, device, threads, quiet, dtype)
     common.print_json(evaluation.run_suite(chosen, loaded, data, output, store, full))

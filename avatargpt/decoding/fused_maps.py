@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from avatargpt.model.precision import packs_bfloat16
 from avatargpt.model.shape import Shape
 from avatargpt.model.t5 import plain_activation
-from avatargpt.model.precision import packs_bfloat16
 
 PACKED_ROWS = 32  # number of rows that packing is tuned for
 PAGE, LINE = 1024, 16  # float32 numbers of a memory page and of a cache line

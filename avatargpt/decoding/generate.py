@@ -213,9 +213,8 @@ class Generator:
         for i, row in enumerate(rows):
             labels[i, : len(row)] = torch.tensor(row, dtype=torch.long)
         prompt = prompt.expanded(len(rows))
-        loss = self.model.likelihood(
-            prompt.states, prompt.mask, labels.to(self.engine.device), head, counts - int(add_end) if told_length else None
-        )
+        length = counts - int(add_end) if told_length else None
+        loss = self.model.likelihood(prompt.states, prompt.mask, labels.to(self.engine.device), head, length)
         return Scores(-loss.sum(1), -loss, counts)
 
 

@@ -101,7 +101,8 @@ class LoadedModel:
             threads: CPU threads.
 
         Raises:
-            UserError: no such device or dtype, missing or damaged files, or a tokenizer that the model was not trained with.
+            UserError: no such device or dtype, missing or damaged files, or a tokenizer that the model was not trained
+                with.
         """
         return cls(*load_parts(path, device, dtype, threads))
 

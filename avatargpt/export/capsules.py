@@ -16,8 +16,8 @@ class Capsules(NamedTuple):
     """P capsules of F frames on the screen, in pixels, float32; depths are positive away from the camera.
 
     Attributes:
-        x, y, radius: (F, P, 2) of both ends. rise: (F, P) depth of the second end behind the first, start: (F, P) of the
-            first.
+        x, y, radius: (F, P, 2) of both ends. rise: (F, P) depth of the second end behind the first, start: (F, P) of
+            the first.
     """
 
     x: np.ndarray
@@ -31,8 +31,8 @@ class Seen(NamedTuple):
     """The M pixels that capsules cover, frame by frame, row by row.
 
     Attributes:
-        frame, pixel: (M,) where; pixels are counted row by row. part: (M,) the capsule in front. cover: (M,) share of the pixel, 0..1. normal: (M, 3) of
-            its surface, in camera axes.
+        frame, pixel: (M,) where; pixels are counted row by row. part: (M,) the capsule in front. cover: (M,) share of
+            the pixel, 0..1. normal: (M, 3) of its surface, in camera axes.
     """
 
     frame: np.ndarray

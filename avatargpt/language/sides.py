@@ -33,7 +33,7 @@ _STILL = re.compile(
 )
 
 
-# Loading a model asks these of every phrasing it knows: most hold nothing of the kind, which a plain search tells sooner.
+# Loading a model asks these of every phrasing it knows; most hold nothing of the kind, which plain search tells sooner.
 _SIDE = re.compile(r"\b(left|right)\b")
 
 

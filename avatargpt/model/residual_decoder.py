@@ -16,8 +16,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from avatargpt.model.shape import Shape
 from avatargpt.model.sampling import sample, uniforms
+from avatargpt.model.shape import Shape
 
 FORGET = 0.1  # share of tokens whose details the next one does not see while training
 

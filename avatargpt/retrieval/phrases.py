@@ -18,23 +18,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from avatargpt.language import sides as wording
 from avatargpt.language.clauses import clauses, completed, verb_phrases
 from avatargpt.language.concurrent import gets_up, halves, is_above, is_rest, which_is_below
 from avatargpt.language.lexical import Manners, lemmas, times
 from avatargpt.language.motion_spec import BENT, STEADY, ClauseSpec
 from avatargpt.language.paths import route_asked, walking_turn
-from avatargpt.language.sides import (
-    BACK,
-    PLACE,
-    TURNS,
-    UP_DOWN,
-    first_side,
-    flips_back,
-    goes_back,
-    side_asked,
-    ups_and_downs,
-    without_denials,
-)
+from avatargpt.language.sides import BACK, PLACE, TURNS, UP_DOWN, first_side, side_asked, without_denials
 from avatargpt.language.turns import turn_asked
 from avatargpt.language.verbs import HAND, doing
 from avatargpt.retrieval.index import VectorIndex, ranked
@@ -88,14 +78,14 @@ class PhraseIndex:
         captions = [{**c, "": STEADY.get(c[""], c[""])} for c in captions]
         self.keys, self.captions, self.sides, self.styles = list(keys), captions, np.array(sides), styles
         # few captions stand for many phrasings
-        backward, side = ({t: f(t) for t in {c[""] for c in captions}} for f in (goes_back, first_side))
+        backward, side = ({t: f(t) for t in {c[""] for c in captions}} for f in (wording.goes_back, first_side))
         self.backward = np.array([backward[c[""]] for c in captions])
         # "flips over backward" means a backflip, whose caption has no such word
         told = (f"{k} | {c['']}" for k, c in zip(keys, captions, strict=True))
-        self.said_backward = self.backward | np.array([goes_back(t) or flips_back(t) for t in told])
+        self.said_backward = self.backward | np.array([wording.goes_back(t) or wording.flips_back(t) for t in told])
         self.lengths = lengths | {new: lengths[old] for old, new in STEADY.items() if old in lengths}
         self.index = VectorIndex(self.keys, vectors)
-        ways = [ups_and_downs(k) for k in keys]
+        ways = [wording.ups_and_downs(k) for k in keys]
         self.against = {"up": np.array([w == {"down"} for w in ways]), "down": np.array([w == {"up"} for w in ways])}
         self.classes, self.named = list(classes), np.array([bool(first_side(k)) for k in keys])
         self.rows = {k: i for i, k in enumerate(self.keys)}

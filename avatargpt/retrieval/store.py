@@ -104,7 +104,7 @@ class Stored:
             raise ValueError(f"{len(rows)} vectors for {count} texts")
         if scale is None:
             return unit(rows.astype(np.float32))
-        full = np.ascontiguousarray(rows).astype(np.float32)  # a product of rows that lie in columns takes thrice as long
+        full = np.ascontiguousarray(rows).astype(np.float32)  # columns take thrice as long to multiply
         full *= scale
         return full if basis is None else full @ basis.astype(np.float32).T
 

@@ -12,9 +12,9 @@ from pydantic import Field
 
 from avatargpt.config import Schedule, save_resolved
 from avatargpt.model.checkpoint import save_model
-from avatargpt.model.shape import TEXT
 from avatargpt.model.model import AvatarGPTModel
 from avatargpt.model.network import IGNORED
+from avatargpt.model.shape import TEXT
 from avatargpt.model.text_encoder import SentenceGrounder
 from avatargpt.train.data.batches import Batch, Pool
 from avatargpt.train.data.examples import Example, ExampleOptions, Examples

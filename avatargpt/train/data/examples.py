@@ -10,8 +10,8 @@ from typing import Self
 import numpy as np
 from pydantic import model_validator
 
-from avatargpt.model.shape import TEXT, Shape
 from avatargpt.model.encoding import EncodedPrompt, encode_prompt
+from avatargpt.model.shape import TEXT, Shape
 from avatargpt.model.text_encoder import TextTokenizer
 from avatargpt.train.data.lessons import usual
 from avatargpt.train.data.neighbours import Neighbours
