@@ -28,8 +28,10 @@ def running_mean(x: np.ndarray, size: int, ends: Ends = "nearest") -> np.ndarray
 
 
 def gaussian(x: np.ndarray, sigma: float) -> np.ndarray:
-    """(T, ...) under a Gaussian of `sigma` frames, ends held, as ``gaussian_filter1d(x, sigma, axis=0, mode="nearest")``
-    makes it; of its type."""
+    """(T, ...) under a Gaussian of `sigma` frames, of its type.
+
+    As ``gaussian_filter1d(x, sigma, axis=0, mode="nearest")``: ends are held.
+    """
     reach = int(4 * sigma + 0.5)
     weights = np.exp(-0.5 / (sigma * sigma) * np.arange(-reach, reach + 1) ** 2)
     weights = weights / weights.sum()

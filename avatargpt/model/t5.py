@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -99,6 +99,10 @@ class Attention(nn.Module):
 class FeedForward(nn.Module):
     """Plain, or gated: one map lets the other's results through."""
 
+    wi: nn.Linear
+    wi_0: nn.Linear
+    wi_1: nn.Linear
+
     def __init__(self, c: Shape) -> None:
         super().__init__()
         for name in ("wi_0", "wi_1") if c.is_gated_act else ("wi",):
@@ -116,6 +120,9 @@ class Sublayer(nn.Module):
     """One part of a layer under its name in the library, with the norm in front of it."""
 
     layer_norm: Norm
+    SelfAttention: Attention
+    EncDecAttention: Attention
+    DenseReluDense: FeedForward
 
     def __init__(self, c: Shape, name: str, part: nn.Module) -> None:
         super().__init__()
@@ -125,6 +132,8 @@ class Sublayer(nn.Module):
 
 class Block(nn.Module):
     """One layer: self-attention, in a decoder cross-attention, feed-forward."""
+
+    layer: Any
 
     def __init__(self, c: Shape, decoder: bool, first: bool) -> None:
         super().__init__()
@@ -152,6 +161,8 @@ class States(NamedTuple):
 
 class Stack(nn.Module):
     """The encoder or the decoder."""
+
+    block: Any
 
     def __init__(self, c: Shape, decoder: bool) -> None:
         super().__init__()

@@ -1,0 +1,73 @@
+"""Networks for use against the libraries that they are trained with: the same results to the bit."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from avatargpt.model.checkpoint import load_network, save_model, save_small
+from avatargpt.model.model import AvatarGPTModel
+from avatargpt.model.sentence_encoder import SentenceEncoder
+from avatargpt.resources import sentence_model_folder
+from vqvae.errors import UserError
+from vqvae.quantizers import FrozenVQ, residual_vq
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("projection", ["gated-relu", "relu", "gated-gelu"])
+def test_states_and_likelihoods_are_the_trained_models(
+    tiny_model: Callable[..., AvatarGPTModel], ids: torch.Tensor, tmp_path: Path, projection: str
+) -> None:
+    model = tiny_model(feed_forward_proj=projection)
+    save_model(model, tmp_path)
+    network = load_network(tmp_path)
+    mask = ids.ne(0)
+    (ours, seen), (theirs, _) = network.encode(ids, mask), model.encode(ids, mask)
+    assert torch.equal(ours[seen.bool()], theirs[seen.bool()])
+    labels = torch.randint(60, 84, (5, 7), generator=torch.Generator().manual_seed(0))
+    labels[1, 4:] = -100
+    length = torch.tensor([7, 4, -1, 7, 7])
+    wanted = model(encoder_outputs=(theirs,), attention_mask=seen, labels=labels, head="body", length=length)
+    assert torch.equal(network.likelihood(theirs, seen, labels, "body", length), wanted.token_loss)
+
+
+def test_a_folder_of_either_kind_is_read(model: AvatarGPTModel, tmp_path: Path) -> None:
+    save_model(model, tmp_path, "30KB")
+    state = model.state_dict()
+    assert all(torch.equal(v, state[k]) for k, v in load_network(tmp_path).state_dict().items())
+    save_small(model, tmp_path)
+    small = load_network(tmp_path)
+    assert small.config.fingerprints == model.config.fingerprints and not small.training
+    text = (tmp_path / "config.json").read_text()
+    (tmp_path / "config.json").write_text(text.replace('"num_layers": 2', '"num_layers": 3'))
+    with pytest.raises(UserError, match="weights do not fit config.json"):
+        load_network(tmp_path)
+
+
+@torch.inference_mode()
+def test_the_sentence_encoder_is_bert() -> None:
+    from transformers import BertModel
+
+    bert = BertModel.from_pretrained(sentence_model_folder(), add_pooling_layer=False).eval()
+    ids = torch.randint(1000, 20000, (3, 9), generator=torch.Generator().manual_seed(0))
+    for rows in (ids, ids[:1]):
+        mask = torch.ones_like(rows)
+        mask[1:, 6:] = 0
+        wanted = bert(input_ids=rows, attention_mask=mask, output_hidden_states=True).hidden_states
+        for ours, theirs in zip(SentenceEncoder(6)(rows, mask), wanted, strict=True):
+            assert torch.equal(ours, theirs)
+
+
+@torch.inference_mode()
+def test_frozen_codebooks_quantise_as_the_library_does() -> None:
+    torch.manual_seed(0)
+    trained, frozen = residual_vq(8, 3, 16, 0.9, 0.25, 0.5), FrozenVQ(8, 3, 16)
+    trained(torch.randn(4, 50, 8))  # k-means start
+    frozen.load_state_dict(trained.state_dict())
+    trained.eval(), frozen.eval()
+    x = torch.randn(2, 33, 8)
+    for ours, theirs in zip(frozen(x)[:2], trained(x)[:2], strict=True):
+        assert torch.equal(ours, theirs)
+    with pytest.raises(RuntimeError, match="trainable=True"):
+        frozen.train()(x)
