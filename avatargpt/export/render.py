@@ -171,8 +171,8 @@ class Renderer:
         lower += (shadow[t + n + 1] - lower) * b
         light.ravel()[self._shaded] *= 1 - 0.42 * (upper + (lower - upper) * a)
         lines *= light
-        both = np.stack([light, lines], -1).reshape(-1, 2)
-        floor: np.ndarray = (both @ np.stack([GROUND, LINE - GROUND])).reshape(*light.shape, 3)
+        # row by row: one large product of so few columns would wake BLAS's threads for less than it takes to wait for them
+        floor: np.ndarray = np.matmul(np.stack([light, lines], -1), np.stack([GROUND, LINE - GROUND]))
         floor += self._haze
         if trail is not None and len(trail) > 1:
             cover = self._band((trail[:, ::2] - here[::2]).astype(np.float32)) * self._clear
