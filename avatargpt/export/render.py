@@ -171,7 +171,7 @@ class Renderer:
         lower += (shadow[t + n + 1] - lower) * b
         light.ravel()[self._shaded] *= 1 - 0.42 * (upper + (lower - upper) * a)
         lines *= light
-        # row by row: one large product of so few columns would wake BLAS's threads for less than it takes to wait for them
+        # row by row: one large product of so few columns would wake BLAS's threads, which takes longer than it does
         floor: np.ndarray = np.matmul(np.stack([light, lines], -1), np.stack([GROUND, LINE - GROUND]))
         floor += self._haze
         if trail is not None and len(trail) > 1:

@@ -1,11 +1,14 @@
 """Networks for use against the libraries that they are trained with: the same results to the bit."""
 
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 
+from avatargpt.decoding.loaded import load_parts
 from avatargpt.model.checkpoint import load_network, save_model, save_small
 from avatargpt.model.model import AvatarGPTModel
 from avatargpt.model.sentence_encoder import SentenceEncoder
@@ -72,3 +75,16 @@ def test_frozen_codebooks_quantise_as_the_library_does() -> None:
         assert torch.equal(ours, theirs)
     with pytest.raises(RuntimeError, match="trainable=True"):
         frozen.train()(x)
+
+
+def test_loading_a_model_imports_none_of_the_libraries() -> None:
+    code = (
+        "import sys, avatargpt; avatargpt.AvatarGPT.from_pretrained().grounder.load(); "
+        "print({'transformers', 'peft', 'scipy', 'vector_quantize_pytorch', 'torch._dynamo'} & {*sys.modules})"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "set()\n"
+
+
+def test_another_dtype_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="dtype int4: accepted float32, bfloat16"):
+        load_parts(tmp_path, dtype="int4")
