@@ -73,7 +73,7 @@ def test_a_direct_path_is_saved(tmp_path: Path) -> None:
     tokenizer.vq.quantize_dropout = False
     tokenizer.train()(torch.randn(16, 60, 55))
     tokenizer.eval().save(tmp_path)
-    again = MotionTokenizer.load(tmp_path)
+    again = MotionTokenizer.load(tmp_path, trainable=True)
     codes = tokenizer.encode_features(features)
     assert np.array_equal(again.encode_features(features), codes)
     assert np.array_equal(again.decode_features(codes), tokenizer.decode_features(codes))
