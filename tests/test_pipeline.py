@@ -252,7 +252,8 @@ def test_a_candidate_that_goes_on_from_the_pose_before_comes_first(
     poses = [[1.0, 1.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]]  # where all joints are in first and last frames
     motions = [object() for _ in poses]
     shown = {id(m): p for m, p in zip(motions, poses, strict=True)}
-    monkeypatch.setattr(gpt.loaded.tokenizer("body"), "decode", lambda codes: motions[int(codes[0, 0])])
+    tokenizer = gpt.loaded.tokenizer("body")
+    monkeypatch.setattr(tokenizer, "decode_each", lambda some: [motions[int(codes[0, 0])] for codes in some])
     monkeypatch.setattr(rerank, "_pose", lambda motion, frame: np.full((22, 3), shown[id(motion)][frame]))
     first, *others = (np.full((1, 1), i) for i in range(4))
     got = pick(gpt.body.model, [[first], others], ["sit", "stand"], before=[-1, 0])
