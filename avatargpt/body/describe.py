@@ -90,7 +90,7 @@ class MotionDescription:
             return [], np.zeros((0, 0), np.float32)
         rows = np.flatnonzero(index.literal)
         with torch.inference_mode():
-            heard = scorer.network.hear(torch.from_numpy(index.vectors[rows])).numpy()
+            heard = scorer.network.hear(torch.from_numpy(index.index.vectors[rows])).numpy()
         return [index.keys[i] for i in rows], heard
 
     def _said(self, pieces: Sequence[np.ndarray], num: int, seed: int) -> list[list[str]]:

@@ -23,7 +23,7 @@ from avatargpt.language.chat.filling import fill
 from avatargpt.language.chat.heard import Heard
 from avatargpt.language.chat.orders import order
 from avatargpt.language.chat.pieces import each, parts
-from avatargpt.model.packing import read_part
+from avatargpt.model.folder import read_part
 from instruct_data.dialogue.acts import Act
 from vqvae.motion import atomic_write
 
@@ -147,7 +147,7 @@ def nearness(vectors: np.ndarray, phrase_index: PhraseIndex | None) -> np.ndarra
     """(B,) cosine of each turn to the nearest movement of the book; 0 without a book."""
     if phrase_index is None:
         return np.zeros(len(vectors), np.float32)
-    steps = (vectors[i : i + 256] @ phrase_index.vectors.T for i in range(0, len(vectors), 256))
+    steps = (phrase_index.index.cosines(vectors[i : i + 256]) for i in range(0, len(vectors), 256))
     return np.concatenate([s.max(1) for s in steps])
 
 

@@ -1,4 +1,4 @@
-"""A small network as a folder: one JSON file of its shape and one file of weights."""
+"""Parts of a model folder: a small network as a JSON file of its shape and a file of weights; others as one file."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 Network = TypeVar("Network", bound="nn.Module")
+Part = TypeVar("Part")
 PRECISE = ("mean", "std")  # feature statistics stay float32
 
 
@@ -104,3 +105,24 @@ def in_eight_bits(folder: str | os.PathLike[str], name: str) -> bool:
 
     with safe_open(Path(folder) / f"{name}.safetensors", "pt") as file:
         return any(key.endswith(SCALE) for key in file.keys())  # noqa: SIM118  it is no mapping
+
+
+def read_part(
+    path: Path, what: str, load: Callable[[Path], dict[str, Any]], make: Callable[[dict[str, Any]], Part]
+) -> Part | None:
+    """A file that a model folder may have beside its weights, or None where it has none.
+
+    Args:
+        what: it is, for the message. load: safetensors' `load_file` of numpy or torch. make: the part of its tensors.
+
+    Raises:
+        UserError: a damaged file.
+    """
+    from safetensors import SafetensorError
+
+    if not path.is_file():
+        return None
+    try:
+        return make(load(path))
+    except (SafetensorError, KeyError, IndexError, TypeError, ValueError, RuntimeError, OSError) as e:
+        raise UserError(f"{path}: not a readable {what} ({(str(e) or type(e).__name__).splitlines()[0]})") from None

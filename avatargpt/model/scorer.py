@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from avatargpt.model.packing import read_part
+from avatargpt.model.folder import read_part
 from vqvae.motion import atomic_write
 
 if TYPE_CHECKING:

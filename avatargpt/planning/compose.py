@@ -17,8 +17,8 @@ from avatargpt.language.plans.references import dangles, looks_back
 from avatargpt.language.plans.setting import Setting, in_its_words
 from avatargpt.language.plans.telling import of_others, plain_task, retold, sentence, statement
 from avatargpt.planning.retrieve import Asked, Candidate, Retriever, Step
-from avatargpt.planning.store import unit
 from avatargpt.planning.types import Activity
+from avatargpt.retrieval.index import ranked, unit
 
 CanDo = Callable[[list[str]], Sequence[float]]
 """Steps -> how well the motion side does each, higher is better."""
@@ -171,9 +171,9 @@ class Composer:
     def _pool(self, one: Candidate, asked: Asked, state: State) -> list[Borrowed]:
         """Steps of similar activities that may stand in this one, in this scene."""
         lib, props = self.retriever.library, self.retriever.props
-        alike = lib.task_vectors @ one.task_vector + HERE * asked.nearness[lib.task_scene]
-        near = np.argsort(-alike, kind="stable")
-        rows = [int(r) for r in near[: 3 * NEIGHBOURS] if lib.task_scene[r] != one.scene][:NEIGHBOURS]
+        alike = lib.task_index.cosines(one.task_vector) + HERE * asked.nearness[lib.task_scene]
+        near = ranked(alike, 3 * NEIGHBOURS)
+        rows = [int(r) for r in near if lib.task_scene[r] != one.scene][:NEIGHBOURS]
         pool = []
         for row in rows:
             theirs = lib.steps_of(row)

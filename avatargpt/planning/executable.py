@@ -46,7 +46,7 @@ class Executable:
 
     def ready(self) -> None:
         """Index the book now; else the first step waits for it."""
-        _ = self.phrase_index.index
+        _ = self.phrase_index.index.words
 
     def can_do(self, steps: Sequence[str]) -> list[float]:
         """A score for every step: cosine plus weighted word overlap with the nearest known phrasing, about 0 to 1.2.
@@ -66,14 +66,11 @@ class Executable:
         return found
 
     def _nearest(self, texts: Sequence[str]) -> list[float]:
-        out = []
+        out, index = [], self.phrase_index.index
         for start in range(0, len(texts), 64):  # bounded memory: 64 rows of the whole book
             some = texts[start : start + 64]
-            cosines = self.grounder.sentence(some) @ self.phrase_index.vectors.T
-            out += [
-                float((row + OVERLAP * self.phrase_index.index.scores(text)).max())
-                for text, row in zip(some, cosines, strict=True)
-            ]
+            cosines = index.cosines(self.grounder.sentence(some))
+            out += [float(index.scores(row, OVERLAP, t).max()) for t, row in zip(some, cosines, strict=True)]
         return out
 
     def paraphrase(self, step: str) -> str:

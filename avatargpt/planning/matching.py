@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-import numpy as np
-
 from avatargpt.language.lemmas import lemma
 from avatargpt.language.lexical import lemmas
 from avatargpt.language.plans.marks import embedded, unmarked
 from avatargpt.language.plans.telling import statement
 from avatargpt.planning.retrieve import Asked, Candidate, Retriever
+from avatargpt.retrieval.index import ranked
 from instruct_data.text.english import THIRD
 
 NEAREST, WORDED = 28, 8  # activities looked at for an event: by meaning, by words
@@ -50,9 +49,9 @@ class Matcher:
         lib = self.retriever.library
         full = self.retriever.grounder.sentence([embedded(event)])
         own = lib.basis.reduce(full, self.retriever.width)
-        rows = {int(r) for r in np.argsort(-(lib.task_vectors @ own[0]), kind="stable")[:NEAREST]}
+        rows = {int(r) for r in ranked(lib.task_index.cosines(own[0]), NEAREST)}
         worded = self.retriever.overlap.index.scores(event)[: len(lib.tasks)]
-        rows |= {int(r) for r in np.argsort(-worded, kind="stable")[:WORDED]}
+        rows |= {int(r) for r in ranked(worded, WORDED)}
         looked = sorted(rows)
         cosine = self.retriever.full(looked) @ full[0]
         steps = lib.projected("task_steps", "to", lib.means[looked]) @ lib.projected("task_steps", "from", own)[0]

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from avatargpt.planning.retrieve import Candidate
-from avatargpt.planning.store import PlanLibrary, unit
+from avatargpt.planning.store import PlanLibrary
+from avatargpt.retrieval.index import unit
 
 BEAMS = 24
 NOVEL = 0.45  # cosine of two activities from which they count as alike

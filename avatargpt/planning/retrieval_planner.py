@@ -28,8 +28,9 @@ from avatargpt.planning.compose import CanDo, Composer, State
 from avatargpt.planning.matching import Matcher
 from avatargpt.planning.order import Memory, ordered
 from avatargpt.planning.retrieve import Asked, Candidate, Retriever
-from avatargpt.planning.store import PlanLibrary, unit
+from avatargpt.planning.store import PlanLibrary
 from avatargpt.planning.types import Activity, Plan
+from avatargpt.retrieval.index import ranked, unit
 from instruct_data.planning import SEPARATOR, STEP_TASKS
 from vqvae.errors import UserError
 
@@ -155,7 +156,7 @@ class RetrievalPlanner:
     def _asked(self, scene: str, actor: str = "") -> tuple[Asked, Person]:
         """The scene and who acts in it: `actor` where it is told, else whom the scene names."""
         asked = self.retriever.ask(scene)
-        near = np.argsort(-asked.nearness, kind="stable")[:9]
+        near = ranked(asked.nearness, 9)
         votes: Counter[str] = Counter()
         for i in near:
             votes[self.library.genders[int(i)]] += float(asked.nearness[i])  # type: ignore[assignment]
@@ -276,7 +277,7 @@ class RetrievalPlanner:
         parts = []
         if about:
             own = self.retriever.embed([neutral(about, actor, False)])
-            parts.append((lib.task_vectors @ own[0], "scene_task", own))
+            parts.append((lib.task_index.cosines(own[0]), "scene_task", own))
         if steps:
             own = unit(self.retriever.embed([neutral(s, actor) for s in steps]).mean(0, keepdims=True))
             parts.append((lib.means @ own[0], "scene_steps", own))

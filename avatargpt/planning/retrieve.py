@@ -15,7 +15,8 @@ from avatargpt.language.plans.references import of_another, strange_names
 from avatargpt.language.plans.telling import statement
 from avatargpt.planning.full_vectors import FullVectors
 from avatargpt.planning.scorer import Overlap, Question, Scorer
-from avatargpt.planning.store import PlanLibrary, unit
+from avatargpt.planning.store import PlanLibrary
+from avatargpt.retrieval.index import ranked, unit
 
 if TYPE_CHECKING:
     from avatargpt.model.text_encoder import SentenceGrounder
@@ -129,14 +130,13 @@ class Retriever:
     def ready(self) -> None:
         """Make now what does not depend on the question: a first answer need not wait for it."""
         self.grounder.load()
-        _ = self.hubs, self.library.scene_index
+        _ = self.hubs, self.library.scene_index.words
 
     def ask(self, scene: str) -> Asked:
         """Embed a scene and compare it with all scenes: cosine and shared rare words."""
-        lib = self.library
+        lib, index = self.library, self.library.scene_index
         vector = lib.basis.reduce(self.grounder.sentence([scene]), lib.scene_vectors.shape[1])[0]
-        nearness = lib.scene_vectors @ vector - HUB * self.hubs[0] + WORDS * lib.scene_index.scores(scene)
-        return Asked(scene, vector, nearness)
+        return Asked(scene, vector, index.scores(index.cosines(vector) - HUB * self.hubs[0], WORDS, scene))
 
     def embed(self, texts: Sequence[str]) -> np.ndarray:
         """Texts with or without marks -> (n, K)."""
@@ -166,14 +166,14 @@ class Retriever:
             widen: how many more scenes are looked at, for scenes that go on for long.
         """
         lib = self.library
-        scenes = np.argsort(-asked.nearness, kind="stable")[: SCENES + widen]
+        scenes = ranked(asked.nearness, SCENES + widen)
         own = unit(asked.vector[None, : self.width])
         direct = lib.projected("scene_task", "to", lib.task_vectors) @ lib.projected("scene_task", "from", own)[0]
         shown = lib.projected("scene_steps", "to", lib.means) @ lib.projected("scene_steps", "from", own)[0]
         both = 0.5 * (direct + shown) - HUB_TASK * self.hubs[1]
         rows = {r for s in scenes for r in lib.tasks_of(int(s))}
-        rows |= {int(r) for r in np.argsort(-both, kind="stable")[: TASKS + widen]}
-        rows |= {int(r) for r in np.argsort(-self._told(asked.text), kind="stable")[:TOLD]}
+        rows |= {int(r) for r in ranked(both, TASKS + widen)}
+        rows |= {int(r) for r in ranked(self._told(asked.text), TOLD)}
         found = []
         for row in sorted(rows):
             one = self.candidate(row)

@@ -6,28 +6,18 @@ One safetensors file: texts compressed, vectors as 8-bit integers, projections a
 from __future__ import annotations
 
 import hashlib
-import json
-import lzma
 import os
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
-from avatargpt.language.lexical import WordIndex
+from avatargpt.retrieval.index import VectorIndex, unit
+from avatargpt.retrieval.store import Stored, read, rounded, unpacked, write, xz
 from vqvae.errors import UserError
-from vqvae.motion import atomic_write
 
 FILE = "planning.safetensors"
-
-
-def unit(vectors: np.ndarray) -> np.ndarray:
-    """Rows of length one, float32."""
-    norms = np.linalg.norm(vectors, axis=-1, keepdims=True)
-    scaled: np.ndarray = (vectors / np.maximum(norms, 1e-6)).astype(np.float32)
-    return scaled
 
 
 @dataclass(frozen=True)
@@ -86,9 +76,14 @@ class PlanLibrary:
     figures: dict[str, float] = field(default_factory=dict)
 
     @cached_property
-    def scene_index(self) -> WordIndex:
-        """Words of the scenes."""
-        return WordIndex(self.scenes)
+    def scene_index(self) -> VectorIndex:
+        """Of the scenes."""
+        return VectorIndex(self.scenes, self.scene_vectors)
+
+    @cached_property
+    def task_index(self) -> VectorIndex:
+        """Of the activities."""
+        return VectorIndex(self.tasks, self.task_vectors)
 
     @cached_property
     def task_starts(self) -> np.ndarray:
@@ -138,13 +133,9 @@ class PlanLibrary:
         return "\n".join([*self.scenes, *self.tasks, *self.steps]).encode()
 
     def _arrays(self) -> dict[str, np.ndarray]:
-        def packed(vectors: np.ndarray) -> np.ndarray:  # unit vectors: the scale of a row is lost and made anew
-            scale = np.abs(vectors).max(axis=1, keepdims=True, initial=1e-6) / 127
-            return np.round(vectors / scale).astype(np.int8)
-
-        out = {
-            "scene_vectors": packed(self.scene_vectors), "task_vectors": packed(self.task_vectors),
-            "step_vectors": packed(self.step_vectors), "mean": self.basis.mean.astype(np.float32),
+        out = {  # of unit vectors the scale of a row is lost and made anew
+            "scene_vectors": rounded(self.scene_vectors)[0], "task_vectors": rounded(self.task_vectors)[0],
+            "step_vectors": rounded(self.step_vectors)[0], "mean": self.basis.mean.astype(np.float32),
             "axes": self.basis.axes.astype(np.float16),
             "tasks_per_scene": np.diff(self.task_starts).astype(np.uint8),
             "steps_per_task": np.diff(self.step_starts).astype(np.uint8),
@@ -154,13 +145,8 @@ class PlanLibrary:
 
     def save(self, folder: str | os.PathLike[str]) -> Path:
         """Write ``planning.safetensors`` into a folder."""
-        from safetensors.numpy import save_file
-
-        data = self._arrays()
-        data["texts"] = np.frombuffer(lzma.compress(self._texts(), preset=9), np.uint8)
-        about = json.dumps({"genders": self.genders, "figures": self.figures}, separators=(",", ":"))
-        data["about"] = np.frombuffer(lzma.compress(about.encode()), np.uint8)
-        return atomic_write(Path(folder) / FILE, lambda p: save_file(data, p))
+        about = {"genders": self.genders, "figures": self.figures}
+        return write(Path(folder) / FILE, about, {**self._arrays(), "texts": xz(self._texts(), 9)}, xz)
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str]) -> PlanLibrary:
@@ -169,39 +155,27 @@ class PlanLibrary:
         Raises:
             UserError: not there or damaged.
         """
-        from safetensors import SafetensorError
-        from safetensors.numpy import load_file
-
         path = Path(folder) / FILE
-        if not path.is_file():
+        if (found := read(path, "planning library", cls._from)) is None:
             raise UserError(f"{path}: no such file; make one with the planner stage of scripts/train.py")
-        try:
-            data = load_file(path)
-            texts = lzma.decompress(data["texts"].tobytes()).decode().split("\n")
-            about = json.loads(lzma.decompress(data["about"].tobytes()))
-            return cls._from(texts, about, data)
-        except (SafetensorError, lzma.LZMAError, KeyError, ValueError, TypeError, IndexError, OSError) as e:
-            raise UserError(f"{path}: not a readable planning library ({str(e).splitlines()[0]})") from None
+        return found
 
     @classmethod
-    def _from(cls, texts: Sequence[str], about: Mapping[str, object], data: Mapping[str, np.ndarray]) -> PlanLibrary:
+    def _from(cls, held: Stored) -> PlanLibrary:
+        data, genders = held.arrays, list(held.about["genders"])
+        texts = unpacked(data["texts"]).decode().split("\n")
         per_scene, per_task = data["tasks_per_scene"].astype(np.int64), data["steps_per_task"].astype(np.int64)
         s, a, x = len(per_scene), int(per_scene.sum()), int(per_task.sum())
-        genders = list(about["genders"])  # type: ignore[call-overload]
         if len(texts) != s + a + x or len(per_task) != a or len(genders) != s:
             raise ValueError(f"{len(texts)} texts for {s} scenes, {a} activities and {x} steps")
 
         def named(prefix: str) -> dict[str, np.ndarray]:
-            found = {k.removeprefix(prefix): v for k, v in data.items() if k.startswith(prefix)}
-            return {k: v.astype(np.float32) for k, v in found.items()}
+            return {k.removeprefix(prefix): v.astype(np.float32) for k, v in data.items() if k.startswith(prefix)}
 
-        scene_vectors, task_vectors, step_vectors = (
-            unit(data[n].astype(np.float32)) for n in ("scene_vectors", "task_vectors", "step_vectors")
-        )
         return cls(
-            list(texts[:s]), genders, list(texts[s : s + a]), list(texts[s + a :]),
+            texts[:s], genders, texts[s : s + a], texts[s + a :],
             np.repeat(np.arange(s), per_scene), np.repeat(np.arange(a), per_task),
-            scene_vectors, task_vectors, step_vectors,
+            held.vectors(s, "scene_vectors"), held.vectors(a, "task_vectors"), held.vectors(x, "step_vectors"),
             Basis(data["mean"], data["axes"].astype(np.float32)), named("projection/"), named("scorer/"),
-            dict(about["figures"]),  # type: ignore[call-overload]
+            dict(held.about["figures"]),
         )  # fmt: skip

@@ -12,14 +12,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from avatargpt.language.lexical import words
-from avatargpt.model.packing import pack_json, pack_vectors, read_part, unpack_json, unpack_vectors
+from avatargpt.retrieval.index import VectorIndex, ranked, unit
+from avatargpt.retrieval.store import Stored, pack_vectors, read, write
 from vqvae.errors import UserError
-from vqvae.motion import atomic_write
 
 if TYPE_CHECKING:
     from avatargpt.model.text_encoder import SentenceGrounder
@@ -124,7 +124,8 @@ class ExemplarBank:
         self.captions = list(dict.fromkeys(c for e in self.entries for c in e.captions))
         at = {c: n for n, c in enumerate(self.captions)}
         self.says = [[at[c] for c in e.captions] for e in self.entries]
-        self.vectors = np.stack([vectors[c] for c in self.captions]).astype(np.float32) if at else np.zeros((0, 1))
+        rows = np.stack([vectors[c] for c in self.captions]) if at else np.zeros((0, 1))
+        self.index = VectorIndex(self.captions, rows)
         self._said = [{*words(c)} for c in self.captions]
 
     def __len__(self) -> int:
@@ -140,7 +141,7 @@ class ExemplarBank:
 
     def _scores(self, text: str, vector: np.ndarray, least: float) -> np.ndarray:
         """(captions,) cosine and words in common; -1 where too far, or where the other side is spoken of."""
-        cosine = self.vectors @ vector
+        cosine = self.index.cosines(vector)
         said = {*words(text)}
         shared = np.array([len(said & w) / max(len(said | w), 1) for w in self._said])
         side = said & _SIDES
@@ -172,7 +173,7 @@ class ExemplarBank:
                 order = np.random.default_rng([seeds[n] % 2**32, 55]).permutation(len(best))
                 near = best > best.max() - CLOSE
                 best = best + near * CLOSE * (1 + order / len(best))
-            found = np.argsort(-best, kind="stable")[:count]
+            found = ranked(best, count)
             out.append([self.entries[i] for i in found if scores[self.says[i]].max() > 0])
         return out
 
@@ -184,12 +185,10 @@ class ExemplarBank:
                        {**self._by_caption(), **other._by_caption()}, self.fingerprint)  # fmt: skip
 
     def _by_caption(self) -> dict[str, np.ndarray]:
-        return dict(zip(self.captions, self.vectors, strict=True))
+        return dict(zip(self.captions, self.index.vectors, strict=True))
 
     def save(self, folder: str | os.PathLike[str]) -> Path:
-        """Write ``exemplars.safetensors``: codes as uint16, vectors in 8 bits along their first `RANK` directions."""
-        from safetensors.numpy import save_file
-
+        """Write ``library.safetensors``: codes as uint16, vectors in 8 bits along their first `RANK` directions."""
         about = {
             "fingerprint": self.fingerprint, "captions": self.captions, "says": self.says,
             "names": [e.name for e in self.entries], "licences": [e.licence for e in self.entries],
@@ -197,10 +196,9 @@ class ExemplarBank:
         data: dict[str, np.ndarray] = {
             "codes": np.concatenate([e.codes for e in self.entries]).astype(np.uint16),
             "lengths": np.array([len(e.codes) for e in self.entries], np.int32),
-            **pack_vectors(self.vectors, RANK),
-            "about": pack_json(about),
+            **pack_vectors(self.index.vectors, RANK),
         }  # fmt: skip
-        return atomic_write(Path(folder) / FILE, lambda p: save_file(data, p))
+        return write(Path(folder) / FILE, about, data)
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str]) -> ExemplarBank | None:
@@ -209,21 +207,18 @@ class ExemplarBank:
         Raises:
             UserError: a damaged file.
         """
-        from safetensors.numpy import load_file
 
-        def make(data: dict[str, np.ndarray]) -> ExemplarBank:
-            about: dict[str, Any] = unpack_json(data["about"])
-            vectors = unpack_vectors(data)
-            vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-            codes = np.split(data["codes"], np.cumsum(data["lengths"])[:-1])
-            captions = about["captions"]
+        def make(held: Stored) -> ExemplarBank:
+            about, captions = held.about, held.about["captions"]
+            vectors = unit(held.vectors(len(captions)))
+            codes = np.split(held.arrays["codes"], np.cumsum(held.arrays["lengths"])[:-1])
             entries = [
                 Entry(name, c, tuple(captions[i] for i in says), licence)
                 for name, c, says, licence in zip(about["names"], codes, about["says"], about["licences"], strict=True)
             ]
             return cls(entries, dict(zip(captions, vectors, strict=True)), about["fingerprint"])
 
-        return read_part(Path(folder) / FILE, "library", load_file, make)
+        return read(Path(folder) / FILE, "library", make)
 
 
 def open_exemplars(folder: str | os.PathLike[str], fingerprint: str) -> ExemplarBank:

@@ -20,14 +20,14 @@ import numpy as np
 
 from avatargpt.language.clauses import clauses, completed, verb_phrases
 from avatargpt.language.concurrent import gets_up, halves, is_above, is_rest, which_is_below
-from avatargpt.language.lexical import Manners, WordIndex, lemmas, times
+from avatargpt.language.lexical import Manners, lemmas, times
 from avatargpt.language.motion_spec import BENT, STEADY, ClauseSpec
 from avatargpt.language.paths import route_asked, walking_turn
 from avatargpt.language.sides import BACK, BACKFLIP, PLACE, TURNS, UP_DOWN, first_side, side_asked, without_denials
 from avatargpt.language.turns import turn_asked
 from avatargpt.language.verbs import HAND, doing
-from avatargpt.model.packing import pack_json, pack_vectors, read_part, unpack_json, unpack_vectors
-from vqvae.motion import atomic_write
+from avatargpt.retrieval.index import VectorIndex, ranked
+from avatargpt.retrieval.store import Stored, pack_vectors, read, write
 
 if TYPE_CHECKING:
     from avatargpt.model.text_encoder import SentenceGrounder
@@ -81,7 +81,7 @@ class PhraseIndex:
         told = (f"{k} | {c['']}" for k, c in zip(keys, captions, strict=True))
         self.said_backward = self.backward | np.array([bool(BACK.search(t) or BACKFLIP.search(t)) for t in told])
         self.lengths = lengths | {new: lengths[old] for old, new in STEADY.items() if old in lengths}
-        self.vectors = vectors.astype(np.float32)
+        self.index = VectorIndex(self.keys, vectors)
         ways = [{*UP_DOWN.findall(k)} for k in keys]
         self.against = {"up": np.array([w == {"down"} for w in ways]), "down": np.array([w == {"up"} for w in ways])}
         self.classes, self.named = list(classes), np.array([bool(first_side(k)) for k in keys])
@@ -91,16 +91,11 @@ class PhraseIndex:
         shown = np.array([first_side(c[""]) for c in captions])
         self.sided = {s: np.isin(self.group, self.group[shown == s]) for s in SIDES[1:]}
 
-    @cached_property
-    def index(self) -> WordIndex:
-        """Of the phrasings; built at the first request, for loading a model need not wait for it."""
-        return WordIndex(self.keys)
-
     def does(self, verb: str, part: str) -> tuple[np.ndarray, np.ndarray]:
         """(n,) whether a phrasing has this verb, and this part of the body where one is told; and whether it has the
         verb, but no phrasing of its action that part ("roll the shoulders": a roll on the ground)."""
         same, alike = np.zeros((2, len(self.keys)), bool)
-        for row in self.index.rows.get(verb, ()):
+        for row in self.index.words.rows.get(verb, ()):
             its, moved = doing(self.keys[row])
             same[row], alike[row] = its == verb, its == verb and part in ("", moved)
         if part in ("", HAND):  # hands do nearly everything
@@ -174,14 +169,14 @@ class PhraseIndex:
         told = [without_denials(a) for a in asked]
         named = [self.manners.find(p) for p in told]  # what is done is looked up without how it is done, too
         vectors = grounder.sentence([*told, *(rest for _, rest in named)])
-        cosines = np.stack(np.split(vectors @ self.vectors.T, 2), 1)  # (clauses, said or rest, phrasings)
+        cosines = np.stack(np.split(self.index.cosines(vectors), 2), 1)  # (clauses, said or rest, phrasings)
         for part, (turn, route), said, (style, rest), cosine in zip(asked, ways, told, named, cosines, strict=True):
             manner = style or whole
             if turn is not None:  # its manner is in the words already
                 manner, rest = "", said
-            scores = cosine[0] + OVERLAP * self.index.scores(said)
+            scores = self.index.scores(cosine[0], OVERLAP, said)
             if rest != said and scores.max() < KNOWN:
-                scores = cosine.max(0) + OVERLAP * np.maximum(self.index.scores(said), self.index.scores(rest))
+                scores = self.index.scores(cosine.max(0), OVERLAP, said, rest)
             if manner:
                 scores += STYLED * np.array([manner in c for c in self.captions])
             alike, unlike = self.does(*doing(part))
@@ -250,7 +245,7 @@ class PhraseIndex:
 
     def _vote(self, scores: np.ndarray) -> int:
         """The best phrasing of the action that most of the nearest ones share, or one that says nearly the same."""
-        near = np.argsort(-scores, kind="stable")[:VOTERS]
+        near = ranked(scores, VOTERS)
         others = near[self.group[near] != self.group[near[0]]]
         if scores[near[0]] >= SAME and (not len(others) or scores[near[0]] - scores[others[0]] >= LEAD):
             return int(near[0])
@@ -260,8 +255,6 @@ class PhraseIndex:
 
     def save(self, folder: str | os.PathLike[str]) -> Path:
         """Write the book; vectors by their first 136 principal directions."""
-        from safetensors.numpy import save_file
-
         meanings: dict[str, int] = {}
         pairs = zip(self.captions, self.classes, strict=True)
         which = [meanings.setdefault(json.dumps(pair), len(meanings)) for pair in pairs]
@@ -270,12 +263,11 @@ class PhraseIndex:
             "lengths": self.lengths,
         }  # fmt: skip
         data: dict[str, np.ndarray] = {
-            **pack_vectors(self.vectors, RANK),
+            **pack_vectors(self.index.vectors, RANK),
             "which": np.array(which, np.int32 if len(meanings) > 1 << 16 else np.uint16),
             "side": np.array([SIDES.index(s) for s in self.sides], np.int8),
-            "about": pack_json(about),
         }  # fmt: skip
-        return atomic_write(Path(folder) / FILE, lambda p: save_file(data, p))
+        return write(Path(folder) / FILE, about, data)
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str]) -> PhraseIndex | None:
@@ -284,14 +276,13 @@ class PhraseIndex:
         Raises:
             UserError: a damaged file.
         """
-        from safetensors.numpy import load_file
 
-        def make(data: dict[str, np.ndarray]) -> PhraseIndex:
-            about = unpack_json(data["about"])
-            meant = [about["meanings"][i] for i in data["which"]]
+        def make(held: Stored) -> PhraseIndex:
+            about = held.about
+            meant = [about["meanings"][i] for i in held.arrays["which"]]
             return cls(
-                about["keys"], [m[0] for m in meant], [m[1] for m in meant], [SIDES[i] for i in data["side"]],
-                about["styles"], about["lengths"], unpack_vectors(data),
+                about["keys"], [m[0] for m in meant], [m[1] for m in meant], [SIDES[i] for i in held.arrays["side"]],
+                about["styles"], about["lengths"], held.vectors(len(about["keys"])),
             )  # fmt: skip
 
-        return read_part(Path(folder) / FILE, "book of phrasings", load_file, make)
+        return read(Path(folder) / FILE, "book of phrasings", make)

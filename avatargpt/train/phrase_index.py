@@ -254,7 +254,7 @@ def with_performed(phrase_index: PhraseIndex, grounder: SentenceGrounder) -> Phr
         [*phrase_index.classes, *added.values()],
         [*(str(s) for s in phrase_index.sides), *("" for _ in added)], phrase_index.styles,
         phrase_index.lengths | {caption: lengths for caption, lengths in PERFORMED_BY.values()},
-        np.concatenate([phrase_index.vectors, grounder.sentence(list(added))]),
+        np.concatenate([phrase_index.index.vectors, grounder.sentence(list(added))]),
     )  # fmt: skip
 
 
@@ -279,5 +279,5 @@ def with_normalised_of(phrase_index: PhraseIndex, earlier: PhraseIndex) -> Phras
     used = {c for meant in captions for c in meant.values()}
     return PhraseIndex(
         phrase_index.keys, captions, phrase_index.classes, [str(s) for s in phrase_index.sides], phrase_index.styles,
-        {c: n for c, n in lengths.items() if c in used and n}, phrase_index.vectors,
+        {c: n for c, n in lengths.items() if c in used and n}, phrase_index.index.vectors,
     )  # fmt: skip

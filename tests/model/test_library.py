@@ -99,7 +99,7 @@ def test_file_keeps_everything(exemplars: ExemplarBank, tmp_path: Path) -> None:
     for a, b in zip(exemplars.entries, again.entries, strict=True):
         assert (a.name, a.captions, a.licence) == (b.name, b.captions, b.licence)
         np.testing.assert_array_equal(a.codes, b.codes)
-    assert (exemplars.vectors * again.vectors).sum(1).min() > 0.999
+    assert (exemplars.index.vectors * again.index.vectors).sum(1).min() > 0.999
     assert names(again, "wave a hand", 2) == names(exemplars, "wave a hand", 2)
     assert ExemplarBank.load(tmp_path / "nothing") is None
 

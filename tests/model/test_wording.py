@@ -82,7 +82,7 @@ def test_save_load_and_damage(book: PhraseIndex, tmp_path: Path) -> None:
     assert again is not None
     assert again.keys == book.keys and again.captions == book.captions and again.lengths == book.lengths
     assert again.classes == book.classes and again.sides.tolist() == book.sides.tolist()
-    assert np.abs(again.vectors - book.vectors).max() < 5e-3
+    assert np.abs(again.index.vectors - book.index.vectors).max() < 5e-3
     (tmp_path / FILE).write_bytes((tmp_path / FILE).read_bytes()[:100])
     with pytest.raises(UserError, match="not a readable book"):
         PhraseIndex.load(tmp_path)

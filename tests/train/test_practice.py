@@ -260,7 +260,7 @@ def test_a_book_gets_the_requests_that_no_clip_shows() -> None:
     caption, lengths = PERFORMED_BY["stand_idle"]
     book = PhraseIndex(["stand still"], [{"": "x"}], ["x"], [""], {}, {"x": [4]}, np.eye(1, 8, dtype=np.float32))
     found = with_performed(book, Grounder())  # type: ignore[arg-type]
-    assert found.captions[0] == {"": "x"} and len(found.keys) == len(found.vectors) > 100
+    assert found.captions[0] == {"": "x"} and len(found.keys) == len(found.index.vectors) > 100
     row = found.rows["a person stands still"]
     assert found.captions[row] == {"": caption} and found.lengths == {"x": [4], caption: lengths}
     assert "he stands still" in found.rows and "a lamp post" not in found.rows and "stand" not in found.rows
