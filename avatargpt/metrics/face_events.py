@@ -282,17 +282,3 @@ def check_score(motion: FaceMotion, score: Score) -> list[EventResult]:
             if a.event.action == b.event.action and stronger >= APART and a.done and b.level <= a.level:
                 b.faults.append(f"not stronger than the other {a.event.action}")
     return results
-
-
-def event_score(motions: Sequence[FaceMotion], scores: Sequence[Score]) -> dict[str, float]:
-    """Share of events done (0 to 1) over clips, and of clips with all of them done.
-
-    Returns:
-        ``events``, ``clips`` (clips without events do not count), ``checked`` (number of events).
-    """
-    results = [check_score(m, s) for m, s in zip(motions, scores, strict=True) if s.events]
-    single = [r.done for rs in results for r in rs]
-    if not single:
-        return {"events": float("nan"), "clips": float("nan"), "checked": 0.0}
-    whole = [all(r.done for r in rs) for rs in results]
-    return {"events": float(np.mean(single)), "clips": float(np.mean(whole)), "checked": float(len(single))}

@@ -223,7 +223,3 @@ class Signals:
 
     def hand_over_head(self, side: str) -> np.ndarray:
         return self.at(f"{side}_wrist")[:, 1] - self.at("head")[:, 1]
-
-    def hand_lateral(self, side: str) -> np.ndarray:
-        """(T,) sideways position of the wrist relative to its shoulder in the heading frame."""
-        return self.local[:, _J[f"{side}_wrist"], 0] - self.local[:, _J[f"{side}_shoulder"], 0]

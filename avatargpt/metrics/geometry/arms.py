@@ -161,15 +161,3 @@ def circles_arms(s: Signals, times: int = 2) -> Verdict:
     """Both hands go from low to high and back `times` times (circles, flapping)."""
     count = [swings(s.hand_height(h), 0.45) for h in "lr"]
     return Verdict(min(count) >= 2 * times, {"left_swings": float(count[0]), "right_swings": float(count[1])})
-
-
-@predicate
-def arms_forward(s: Signals, seconds: float = 0.8) -> Verdict:
-    """Both or one arm held out in front, hand above the waist (zombie, sleepwalker)."""
-    held = []
-    for h in "lr":
-        index = 20 if h == "l" else 21
-        arm = s.local[:, index] - s.local[:, index - 4]
-        mask = (arm[:, 2] > 0.2) & (arm[:, 1] > -0.4)
-        held.append(max((b - a for a, b in runs_of(mask, gap=2)), default=0) / FPS)
-    return Verdict(max(held) >= seconds, {"left_s": held[0], "right_s": held[1]})
