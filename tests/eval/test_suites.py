@@ -249,10 +249,10 @@ def test_corpus_errors(tmp_path: Path) -> None:
 
 def test_a_damaged_cache_of_captions_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class Encoder:
-        def __call__(self, texts: list[str]) -> np.ndarray:
+        def sentence(self, texts: list[str]) -> np.ndarray:
             return np.eye(len(texts), 384, dtype=np.float32)
 
-    monkeypatch.setattr(retrieval, "SentenceEncoder", Encoder)
+    monkeypatch.setattr(retrieval, "SentenceGrounder", Encoder)
     retrieval.NearestCaption(clips(2), tmp_path)
     (made,) = tmp_path.glob("*.npy")
     made.write_bytes(made.read_bytes()[:-9])
