@@ -240,10 +240,12 @@ def test_corpus_errors(tmp_path: Path) -> None:
         corpus.load_clips(tmp_path, "val")
     row = {"id": "a", "split": "val", "shard": "m.npz", "index": 0, "captions": ["walk"], "source": "x"}
     (tmp_path / "captions.jsonl").write_text(json.dumps(row) + "\n")
+    skeleton = {"joint_names": SMPL22.names, "offsets": SMPL22.offsets.tolist()}
+    (tmp_path / "skeleton.json").write_text(json.dumps(skeleton))
     np.savez(tmp_path / "m.npz", rot=np.zeros((9, 22, 4), np.int16), root=np.zeros((9, 3)), offsets=np.array([0, 9]))
     whole = (tmp_path / "m.npz").read_bytes()
     (tmp_path / "m.npz").write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(UserError, match="not a readable body corpus"):
+    with pytest.raises(UserError, match="m.npz: not a readable shard"):
         corpus.load_clips(tmp_path, "val")
 
 
