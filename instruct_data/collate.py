@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TypeVar
 
 import numpy as np
 
 from instruct_data.mixture import generator
 from vqvae.errors import UserError
-
-T = TypeVar("T")
 
 
 def bucketed(
