@@ -101,12 +101,8 @@ def _related(a: str, b: str) -> bool:
     return a == b or any(a in g and b in g for g in GROUPS)
 
 
-def _others(score: Score, e: Event) -> list[Event]:
-    """Events of related actions that are active at the same time."""
-    return _active(score, e, e.start, e.end)
-
-
 def _active(score: Score, e: Event, start: float, end: float) -> list[Event]:
+    """Events of related actions that are active in that time."""
     near = [o for o in score.events if o is not e and o.start < end and start < o.end]
     return [o for o in near if _related(o.action, e.action) or o.action == "return_to_neutral"]
 
@@ -171,7 +167,7 @@ def _rest(m: FaceMotion, e: Event, score: Score) -> EventResult:
 
 def _check(m: FaceMotion, e: Event, score: Score) -> EventResult:
     look = LOOKS[e.action]
-    others = _others(score, e)
+    others = _active(score, e, e.start, e.end)
     if look.form == "shut":
         return _shut(m, e, others)
     if look.form == "rest":
