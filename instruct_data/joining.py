@@ -6,6 +6,7 @@ plays at once, plus an offset that starts at the difference of pose and speed at
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -153,3 +154,10 @@ def join_best(
     fit = suits(a, b, window)
     a, b = a.slice(0, fit.end), b.slice(fit.start, len(b))
     return join_motions(a, b, blend_frames), len(a)
+
+
+def best_partner(a: Motion, candidates: Sequence[Motion], window: float = SEARCH_SECONDS) -> int:
+    """Which candidate follows `a` most smoothly."""
+    if not candidates:
+        raise UserError("join: no candidates to choose from")
+    return int(np.argmin([suits(a, b, window).cost for b in candidates]))

@@ -116,7 +116,7 @@ class CaptionBank:
         key = action.replace("-", "_") if action else infer_action(captions)
         return key if key in self.actions else ""
 
-    def templates(self, action: str, side: str | None = None, high: bool = False) -> list[str]:
+    def templates(self, action: str, side: str | None = None, high: bool | None = None) -> list[str]:
         """The paraphrases of an action that hold for a clip.
 
         Sentences that count, name a foot or a stop are left out. A sentence that names a side which the action's own
@@ -136,7 +136,7 @@ class CaptionBank:
         return out
 
     def paraphrase(
-        self, action: str, style: str, rng: np.random.Generator, side: str | None = None
+        self, action: str, style: str, rng: np.random.Generator, side: str | None = None, high: bool | None = None
     ) -> str | None:
         """A sentence for a clip of this action and style.
 
@@ -144,6 +144,7 @@ class CaptionBank:
             action: the corpus' class or the bank's key.
             style: the corpus' style; empty = normal.
             side: which hand or direction the clip shows, where known.
+            high: whether the hand goes above the head, where known.
 
         Returns:
             e.g. "an old man walks forward at an even pace", or None when the bank has no sentence.
@@ -151,7 +152,7 @@ class CaptionBank:
         key = self.action_key(action)
         if not key:
             return None
-        texts = self.templates(key, side)
+        texts = self.templates(key, side, high)
         if not texts:
             return None
         words = self.styles.get(bank_style(style)) or self.styles["normal"]

@@ -1,11 +1,14 @@
-"""Joining clips."""
+"""Joining clips, and the facts read off their geometry."""
 
 from __future__ import annotations
+
+import json
 
 import numpy as np
 import pytest
 
-from instruct_data.joining import _quintic, join_best, join_motions, suits
+from instruct_data.augment import best_partner, clip_facts, join_best, join_motions, suits
+from instruct_data.joining import _quintic
 from instruct_data.sources.corpus import read_corpus
 from vqvae import rotations as rot
 from vqvae.errors import UserError
@@ -69,16 +72,29 @@ def test_suits_finds_the_matching_frames():
     assert fit.cost < 0.02 < suits(a, swing(phase=3.0, joint="r_shoulder"), window=0.0).cost
     joined, seam = join_best(a, b)
     assert seam == fit.end and len(joined) == fit.end + len(b) - fit.start
+    assert best_partner(a, [swing(phase=2.0, speed=0.0), b]) == 1
 
 
 def test_other_frame_rates_are_refused():
     with pytest.raises(UserError, match="20 and 30 fps"):
         join_motions(swing(), swing().resampled(30))
+    with pytest.raises(UserError, match="no candidates"):
+        best_partner(swing(), [])
 
 
 def test_single_frames_join():
     m = join_motions(swing().slice(0, 1), swing().slice(3, 4))
     assert len(m) == 2 and np.isfinite(m.joints).all()
+
+
+def test_facts():
+    facts = clip_facts(swing(joint="r_shoulder", amplitude=0.3))
+    assert facts.hand == "right" and facts.foot is None and not facts.high
+    assert clip_facts(swing(joint="l_hip")).foot == "left"
+    up = swing()
+    q = up.rotations.copy()
+    q[:, SMPL22.index("l_shoulder")] = rot.from_axis_angle(np.array([0, 0, 1.4]))
+    assert clip_facts(Motion(q, up.root)).high
 
 
 def test_real_seams_are_as_smooth_as_real_motion(shared):
@@ -90,3 +106,11 @@ def test_real_seams_are_as_smooth_as_real_motion(shared):
         m, s = join_best(rows[i].load(), rows[j].load())
         peaks.append(jerk(m)[max(s - 6, 0) : s + 8].max())
     assert np.median(peaks) < 1.5 * np.percentile(real, 95)
+
+
+def test_real_sides(shared):
+    rows = [
+        r for r in read_corpus(shared / "data/body", "val") if r.action in ("raise-up-left-hand", "wave-right-hand")
+    ]
+    right = [clip_facts(r.load()).hand == ("left" if "left" in r.action else "right") for r in rows]
+    assert len(right) > 10 and np.mean(right) > 0.95, json.dumps([r.id for r in rows])

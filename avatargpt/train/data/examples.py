@@ -17,12 +17,12 @@ from avatargpt.train.data.lessons import usual
 from avatargpt.train.data.neighbours import Neighbours
 from avatargpt.train.data.pools import Pools
 from avatargpt.train.data.prepare import CYCLIC
+from instruct_data.augment import everyday, side_of, vary
 from instruct_data.mixture import Draw, Stream, clip_class
 from instruct_data.planning import Pair
 from instruct_data.prompts import Prompt, TextSegment
 from instruct_data.registry import Task, get_task
 from instruct_data.store import ClipCodes
-from instruct_data.text import lexicon, mirror, vary
 from instruct_data.text.everyday import everyday_requests
 from vqvae.errors import UserError
 from vqvae.strict import Share, Strict, Weights
@@ -157,11 +157,12 @@ class Examples:
         if task in self.pairs:
             return self._pair(task, *self.pairs[task][draw.index], rng)
         spec = get_task(task)
+        item = self.pools(draw.task)[draw.index]
         maker = {
             "text_to_motion": self._text_to_motion, "motion_to_text": self._motion_to_text,
             "in_between": self._in_between, "continuation": self._continuation,
         }[spec.examples]  # fmt: skip
-        return maker(spec, self.pools(draw.task)[draw.index], rng)
+        return maker(spec, item, rng)
 
     def _answer(self, text: str) -> np.ndarray:
         return np.array([*self.text.encode(text), self.config.end_id(TEXT)], np.int64)
@@ -235,9 +236,8 @@ class Examples:
         # "go upstairs" asks for climb_stairs, but not for the clips that go down
         plain = item.modality == "body" and item.source != "composed" and usual(item)
         if item.action and plain and rng.random() < self.options.everyday:
-            side = mirror.side_of(item.action.replace("-", " "))
-            caption = lexicon.everyday(item.action, item.style, rng, side) or caption
-            caption = vary.vary(caption, rng) if rng.random() < 0.5 else caption
+            caption = everyday(item.action, item.style, rng, side_of(item.action.replace("-", " "))) or caption
+            caption = vary(caption, rng) if rng.random() < 0.5 else caption
         elif plain and rng.random() < self.options.asked:
             asked = self._asked.get((clip_class(item), item.extra.get("side")))
             caption = asked[int(rng.integers(len(asked)))] if asked and not item.style else caption

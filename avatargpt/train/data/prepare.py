@@ -16,6 +16,7 @@ from typing import Annotated, Self
 import numpy as np
 from pydantic import Field, model_validator
 
+from instruct_data.augment import CaptionBank, side_of, vary
 from instruct_data.clip import Clip
 from instruct_data.mixture import clip_class
 from instruct_data.synth.derived.composing import Sequencer
@@ -25,11 +26,8 @@ from instruct_data.synth.derived.phrases import mirrored
 from instruct_data.synth.derived.styled import styled_clips
 from instruct_data.synth.families import VALIDATION, families, keyframed
 from instruct_data.synth.idle import idle_stances
-from instruct_data.text.captions import CaptionBank
 from instruct_data.text.english import split
-from instruct_data.text.mirror import side_of
 from instruct_data.text.rewrites import Rewrites
-from instruct_data.text.vary import vary
 from vqvae.errors import UserError
 from vqvae.strict import Count, Share, Strict, Whole
 
