@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import TypeVar
+from collections.abc import Sequence
 
 import numpy as np
 
 from instruct_data.mixture import generator
 from vqvae.errors import UserError
-
-T = TypeVar("T")
 
 
 def bucketed(
@@ -50,15 +47,6 @@ def bucketed(
         current.append(int(i))
     batches.append(current)
     return [batches[k] for k in rng.permutation(len(batches))]
-
-
-def bucketed_items(
-    items: Sequence[T], lengths: Sequence[int], tokens: int, seed: int = 0, step: int = 0, multiple: int = 1,
-    max_rows: int | None = None,
-) -> Iterator[list[T]]:  # fmt: skip
-    """The items themselves, see :func:`bucketed`."""
-    for batch in bucketed(lengths, tokens, seed, step, multiple, max_rows):
-        yield [items[i] for i in batch]
 
 
 def pad(rows: Sequence[np.ndarray], value: int, multiple: int = 1) -> tuple[np.ndarray, np.ndarray]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import warnings
-from importlib import import_module
+from pkgutil import resolve_name
 from typing import Annotated, Any
 
 import typer
@@ -41,8 +41,7 @@ class LazyGroup(TyperGroup):
         if cmd_name not in COMMANDS:
             return None
         if cmd_name not in self.commands:
-            module, _, attribute = COMMANDS[cmd_name].partition(":")
-            target = getattr(import_module(module), attribute)
+            target = resolve_name(COMMANDS[cmd_name])
             if not isinstance(target, typer.Typer):
                 single = typer.Typer(add_completion=False, rich_markup_mode=None)
                 single.command(cmd_name)(target)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from importlib import import_module
 from itertools import chain, islice
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
@@ -108,9 +108,8 @@ def prepare(
     report = Report()
     if reader.reports:
         options["report"] = report
-    module, _, function = reader.place.partition(":")
     with common.progress("preparing", quiet):
-        clips = iter(getattr(import_module(module), function)(folder, **options))
+        clips = iter(resolve_name(reader.place)(folder, **options))
         first = list(islice(clips, 1))
         if not first:
             why = "; ".join(report.reasons()[:3]) or f"accepted a {kind} folder: {reader.about}"

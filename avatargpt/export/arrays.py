@@ -1,4 +1,4 @@
-"""Array files: .npz (ours and AMASS / SMPL-X) and .npy (HumanML3D features, positions + quaternions)."""
+"""Array files: .npz (ours, AMASS / SMPL-X and MediaPipe) and .npy (HumanML3D features, positions + quaternions)."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ import numpy as np
 
 from vqvae import rotations as rot
 from vqvae.errors import UserError
+from vqvae.face import FaceMotion
 from vqvae.io.smplx import check_up, is_smplx, read_smplx
-from vqvae.motion import MAX_FRAMES, Motion, atomic_write
+from vqvae.motion import MAX_FRAMES, Motion, array_names, atomic_write
 from vqvae.skeleton import SMPL22
 
 JOINTS = len(SMPL22.names)
@@ -27,6 +28,26 @@ def read_npz(path: Path, up: str = "z") -> Motion:
     """
     check_up(up)
     return read_smplx(path, up) if is_smplx(path) else Motion.load(path)
+
+
+def read_face_npz(path: Path, fps: float | None = None) -> FaceMotion | None:
+    """Our own face .npz or MediaPipe's, None where the keys are of neither.
+
+    Args:
+        fps: frame rate of MediaPipe's, which need not say it.
+
+    Raises:
+        UserError: `fps` with another file.
+    """
+    from instruct_data.sources.mediapipe_npz import SHAPES, read_mediapipe
+
+    keys = array_names(path)
+    ours = {"weights", "names", "head"} <= keys
+    if SHAPES in keys and not ours and "rotations" not in keys:
+        return read_mediapipe(path, fps)
+    if fps is not None:
+        raise UserError(f"{path}: fps goes with MediaPipe's .npz; this one says it itself")
+    return FaceMotion.load(path) if ours and "rotations" not in keys else None
 
 
 def write_npy(motion: Motion, path: Path, layout: str = "hml263") -> Path:

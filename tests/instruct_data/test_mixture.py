@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from instruct_data.clip import Clip
-from instruct_data.collate import bucketed, bucketed_items, pad
+from instruct_data.collate import bucketed, pad
 from instruct_data.mixture import Mixture, Stream, balanced_weights, clip_class, mixture_of
 from vqvae.errors import UserError
 
@@ -82,7 +82,6 @@ def test_buckets():
     assert bucketed([], 10) == []
     with pytest.raises(UserError, match="of 300 tokens"):
         bucketed([1, 300], 200)
-    assert sorted(x for b in bucketed_items("abc", [1, 2, 3], 4) for x in b) == ["a", "b", "c"]
 
 
 def test_pad():

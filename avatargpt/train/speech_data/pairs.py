@@ -145,8 +145,7 @@ def lj_sentences(folder: Path) -> Iterator[Spoken]:
         if UNKNOWN in said:
             continue
         phones = tuple(p for s in said if (p := from_arpabet(s)) is not None)
-        audio, rate = load(wave)
-        yield Spoken(f"lj/{wave.stem}", resample(audio, rate), phones, "train" if i < LJ_TEST else "val")
+        yield Spoken(f"lj/{wave.stem}", resample(*load(wave)), phones, "train" if i < LJ_TEST else "val")
 
 
 def transcribed(folder: Path, pronounce: Callable[[str], tuple[str, ...]]) -> Iterator[Spoken]:
@@ -164,8 +163,7 @@ def transcribed(folder: Path, pronounce: Callable[[str], tuple[str, ...]]) -> It
         said = text.read_text(encoding="utf-8") if text is not None else words.get(wave.stem)
         phones = pronounce(" ".join(said.split())) if said and said.strip() else ()
         if phones:
-            audio, rate = load(wave)
-            yield Spoken(f"real/{wave.stem}", resample(audio, rate), phones, "train")
+            yield Spoken(f"real/{wave.stem}", resample(*load(wave)), phones, "train")
 
 
 def _words(folder: Path) -> dict[str, str]:
@@ -193,7 +191,7 @@ def timed_speech(folder: Path) -> Iterator[tuple[str, np.ndarray, list[Phone]]]:
     import json
 
     for path in sorted(folder.glob("*.phone.json")):
-        audio, rate = load(path.with_name(path.name.replace(".phone.json", ".wav")))
+        audio = resample(*load(path.with_name(path.name.replace(".phone.json", ".wav"))))
         phones = []
         try:
             for word in json.loads(path.read_text(encoding="utf-8"))["w"]:
@@ -203,4 +201,4 @@ def timed_speech(folder: Path) -> Iterator[tuple[str, np.ndarray, list[Phone]]]:
                         phones.append(Phone(name, p["b"], p["b"] + p["d"]))
         except (KeyError, TypeError, ValueError) as e:
             raise UserError(f"{path}: no words with phone times as pocketsphinx writes them ({e})") from None
-        yield path.name.removesuffix(".phone.json"), resample(audio, rate), phones
+        yield path.name.removesuffix(".phone.json"), audio, phones
