@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 
-from avatargpt.face.live.sources import NOTHING_CAME
+from avatargpt.face.live.sources import NOTHING_CAME, READ
 from avatargpt.signals.audio import FrameBlocks
 from vqvae.errors import UserError
 
@@ -22,15 +22,16 @@ LATE = 0.2  # s that sound may be late before there is silence instead; micropho
 AHEAD = 0.5  # s by which sound has to be ahead of its time to count as faster than speech
 MOST_WAITING = 30.0  # s of sound that may wait; then the pipe is not read
 CATCH_UP = 1.05  # speed at which a delay of up to `LATE` that is no longer needed is made up for
-_PILED = 0.05  # s from the start within which sound arrives that lay in the pipe before
+_PILED = 0.05  # s from the start within which sound arrives that lay in the pipe before, at most so many samples:
+_PIPE_HOLDS = READ // 2
 
 
 class Playout:
     """Sound with its times of arrival in, blocks of what one video frame needs out, each when it is due.
 
     A block is due when it has arrived and what came before is over. Chunks longer than a frame are thus handed on
-    evenly, and a delay that a late chunk has brought shrinks again once chunks are in time. Where nothing comes for `LATE`
-    seconds, blocks of silence do, and the pause is not made up for.
+    evenly, and a delay that a late chunk has brought shrinks again once chunks are in time. Where nothing comes for
+    `LATE` seconds, blocks of silence do, and the pause is not made up for.
 
     Args:
         rate: samples a second. start: the time at which listening began, in seconds of any clock.
@@ -66,7 +67,7 @@ class Playout:
         self._waiting += len(part)
         self._heard += len(part)
         if now < self._start + _PILED:
-            self._piled = self._heard  # says nothing about how fast it comes
+            self._piled = min(self._heard, _PIPE_HOLDS)  # says nothing about how fast it comes
         self.fast |= (self._heard - self._piled) / self._rate > now - self._first + AHEAD
         while self._clock is None and not self.fast and self.waiting >= MOST_WAITING:
             self._drop()
