@@ -109,8 +109,10 @@ class Line:
         """The sound, where it is a file."""
         return None if self.audio == PIPE else self.audio
 
-    def open(self, stack: ExitStack, hear: Callable[[str, Callable[[dict[str, Any]], None]], None]) -> list[Sender]:
-        """Senders to all addresses, which `stack` closes; stderr says where frames go.
+    def open(
+        self, stack: ExitStack, hear: Callable[[str, Callable[[dict[str, Any]], None]], None]
+    ) -> tuple[list[Sender], list[str]]:
+        """Senders to all addresses, which `stack` closes, and lines that say where frames go.
 
         Args:
             hear: takes what WebSocket clients say, see `avatargpt.export.face.websocket.WebSocketSender`.
@@ -122,11 +124,12 @@ class Line:
 
         subject = SUBJECT if self.subject is None else self.subject
         senders: list[Sender] = []
+        lines: list[str] = []
 
         def add(sender: Sender, told: str) -> None:
             senders.append(sender)
             stack.callback(sender.close)
-            say(told)
+            lines.append(told)
 
         if self.live_link is not None:
             host, port = address("--live-link", self.live_link, None, PORT)
@@ -145,8 +148,8 @@ class Line:
             )  # fmt: skip
             add(server, f"WebSocket on ws://{f'[{host}]' if ':' in host else host}:{port}")
             if not is_local(host, port):
-                say("warning: everybody on this network can watch the face and tell it what to do")
-        return senders
+                lines.append("warning: everybody on this network can watch the face and tell it what to do")
+        return senders, lines
 
 
 def say(line: str) -> None:

@@ -62,7 +62,7 @@ def perform(
 
     with ExitStack() as stack:
         piped = _piped(line, rate)
-        senders = line.open(stack, hear)
+        senders, lines = line.open(stack, hear)
         import numpy as np  # the sound of a pipe is listened to from here on, while this takes its time
         import torch
 
@@ -94,6 +94,8 @@ def perform(
 
         following = ordering.Orders(performer, stream, told, [lively] if plain is None else [lively, plain], _shown)
         orders.append(following)
+        for told_line in lines:  # once nothing can be refused any more
+            say(told_line)
         try:
             loop.perform(
                 stream, _sound(line, rate, piped, seconds), senders, change, MAX_SECONDS * FPS if keep else 0, done,

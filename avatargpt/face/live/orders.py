@@ -100,6 +100,7 @@ class Orders:
         self._shown = shown
         self._waiting: queue.Queue[tuple[Order, Answer]] = queue.Queue(MOST_WAITING)
         self._read: deque[_Change] = deque()
+        self._fault: BaseException | None = None
         threading.Thread(target=self._work, daemon=True).start()
 
     def hear(self, message: str, answer: Answer) -> None:
@@ -121,6 +122,9 @@ class Orders:
                 self._read.append(self._understood(order, answer))
             except (UserError, MemoryError) as e:
                 answer({"error": " ".join(str(e).split()) or "too little memory for this"})
+            except BaseException as e:  # a fault of ours: raised where frames are made
+                self._fault = e
+                return
 
     def _understood(self, order: Order, answer: Answer) -> _Change:
         score = self._performer.read([order.text])[0] if order.text else None
@@ -128,6 +132,8 @@ class Orders:
 
     def apply(self) -> None:
         """Tells the stream what was read since the last call, from its next frame on."""
+        if self._fault is not None:
+            raise self._fault
         while self._read:
             change = self._read.popleft()
             at = self._stream.frames / FPS
