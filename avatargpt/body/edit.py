@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from avatargpt.body import stitch
+from avatargpt.body import heeding, stitch
 from avatargpt.body.ground import without_penetration
 from avatargpt.body.model import BodyModel
 from avatargpt.body.rerank import pick
@@ -30,7 +30,8 @@ class MotionEditing:
 
         Args:
             seconds: of the middle; kept to the frame.
-            text: what happens in between, may be empty.
+            text: what happens in between, one movement; may be empty. The network is given the words as they are; where
+                they hardly show, `avatargpt.requests.UnheededText` is warned of.
             best_of: candidates; without text the one nearest to all others wins, with text the one that fits it.
             keep_place: END stays where it is in the world and the middle is bent to arrive there; else END is moved to
                 where the middle arrives.
@@ -70,6 +71,8 @@ class MotionEditing:
             pick = int(self.model.fit(middles, [text] * len(middles)).argmax())
         else:
             pick = stitch.medoid([m[0] for m in made]) if best_of > 2 else 0
+        if text:
+            heeding.warn(self.model, middles[pick], text)
         middle, last = made[pick]
         middle = without_penetration(middle, after=True, before=True)
         return concatenate([given, *(raised(m, floor) for m in (middle, last))]).with_caption(text or start.caption)
@@ -101,7 +104,7 @@ class MotionEditing:
 
         Args:
             seconds: of the new part; kept to the frame.
-            text: what happens next, may be empty.
+            text: what happens next, see `in_between`.
 
         Returns:
             The given frames (at 20 per second) and the continuation, on the same floor (`vqvae.ground`).
@@ -127,10 +130,11 @@ class MotionEditing:
         found = self.model.loaded.sample([prompt], lengths, [seed], best_of, guidance, 0.7, 30, settled=not text)[0]
         if text:
             found = [pick(self.model, [found], [text])[0]]
-        made = []
+        made, new = [], []
         for codes in found:
             whole, wanted = np.concatenate([tail, codes]), len(tail) + tokens
             longer = prolonged(self.model, whole, wanted, text, seed, guidance, 1, 0.7)
+            new.append(longer[len(tail) :])
             stream = tokenizer.decode(longer)
             at = len(tail) * tokenizer.downsample
             stream = stitch.place(stream, at - 1, motion, len(motion) - 1)
@@ -138,6 +142,8 @@ class MotionEditing:
             n = min(2, len(motion), at)
             last = motion.slice(len(motion) - n, len(motion))
             made.append(stitch.fade_in(stretch, stream.slice(at - n, at), last))
+        if text:  # then there is one
+            heeding.warn(self.model, new[0], text)
         best = without_penetration(made[stitch.medoid(made)] if len(made) > 2 else made[0], after=True)
         return concatenate([given, raised(best, floor)]).with_caption(text or motion.caption)
 
