@@ -59,5 +59,6 @@ def test_frames_go_to_a_listener_and_hosts_are_known() -> None:
         sender.send(3, face())
         assert received([listener.recv(2000), listener.recv(2000)]) == received(pack(3, face())) and sender.failed == 0
         sender.close()
-    with pytest.raises(UserError, match="of a VMC listener"):
-        VMCSender("no.such.host.invalid")
+    for host in ("no.such.host.invalid", "255.255.255.255"):  # that everybody hears, which sockets do not do unasked
+        with pytest.raises(UserError, match="of a VMC listener"):
+            VMCSender(host)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import threading
 import time
@@ -18,11 +19,13 @@ Arrivals = list[tuple[float, float]]  # (second, seconds of sound)
 Blocks = list[tuple[float, int, bool]]
 
 
-def played(arrivals: Arrivals, begin: float = 0.0, end: float | None = None) -> tuple[Blocks, float]:
+def played(
+    arrivals: Arrivals, begin: float = 0.0, end: float | None = None, stalls: float = math.inf
+) -> tuple[Blocks, float]:
     """(time, samples, whether silence) of each block of sound that counts up from 1, and the seconds dropped.
 
     Args:
-        end: when the source ends; None = after the last arrival.
+        end: when the source ends; None = after the last arrival. stalls: when blocks are not asked for during 0.44 s.
     """
     play, due, out, dropped, first = Playout(RATE, 0.0), sorted(arrivals), [], None, 1
     now, end = 0.0, max(at for at, _ in arrivals) if end is None else end
@@ -47,6 +50,8 @@ def played(arrivals: Arrivals, begin: float = 0.0, end: float | None = None) -> 
             now = min([now + got, *(t for t in events if t > now)])
         else:
             out.append((now, len(got), not got.any()))
+            if now >= stalls:
+                now, stalls = now + 0.44, math.inf
 
 
 def test_chunks_of_a_microphone_become_even_frames_without_delay() -> None:
@@ -62,6 +67,13 @@ def test_a_delay_of_a_late_chunk_is_made_up_for() -> None:
     late = times - (0.1 + np.arange(300) * FRAME)
     assert late[40] == pytest.approx(0.1, abs=0.02) and late[150:].max() < 0.01
     assert np.diff(times[36:]).min() > 0.9 * FRAME  # and not in a hurry
+
+
+def test_a_stall_of_the_machine_does_not_stay() -> None:
+    blocks, _ = played([(0.1 * k + 0.1, 0.1) for k in range(40)], stalls=1.5)
+    late = np.array([t for t, _, _ in blocks]) - (0.1 + np.arange(120) * FRAME)
+    assert not any(silent for *_, silent in blocks) and late.max() > 0.4
+    assert np.abs(late[60:]).max() < NEAR
 
 
 def test_a_sentence_that_comes_at_once_is_spoken_at_its_speed_and_pauses_are_silent() -> None:

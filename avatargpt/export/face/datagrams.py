@@ -15,16 +15,18 @@ class Datagrams:
         host, port: of the listener. what: kind of listener, for messages.
 
     Raises:
-        UserError: a host that is not known.
+        UserError: a host that is not known, or that no network leads to.
     """
 
     def __init__(self, host: str, port: int, what: str) -> None:
         try:
             found = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)
+            family, kind, protocol, _, to = min(found, key=lambda one: one[0] != socket.AF_INET)
+            with socket.socket(family, kind, protocol) as way:
+                way.connect(to)  # sends nothing; fails where no network leads there
         except (OSError, UnicodeError) as e:
             reason = getattr(e, "strerror", None) or e
             raise UserError(f"{host}:{port}: {reason}; accepted HOST:PORT of a {what} listener") from None
-        family, kind, protocol, _, to = min(found, key=lambda one: one[0] != socket.AF_INET)
         self._to: Any = to
         self._socket = socket.socket(family, kind, protocol)
 

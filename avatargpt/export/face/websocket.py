@@ -131,10 +131,13 @@ class WebSocketSender:
         return None
 
     def _troubled(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-        """What the event loop cannot do: accept, while there are too many open files. It tries again by itself."""
-        if not self._exhausted and isinstance(context.get("exception"), OSError):
+        """What the event loop cannot do: accept, while there are too many open files, and it tries again by itself."""
+        error = context.get("exception")
+        if not isinstance(error, OSError):  # a fault of ours
+            self._tell_user(f"WebSocket: {context['message']} ({error!r})")
+        elif not self._exhausted:
             self._exhausted = True
-            self._tell_user(f"WebSocket: {context['exception'].strerror}; new clients wait until some are closed")
+            self._tell_user(f"WebSocket: {error.strerror}; new clients wait until some are closed")
 
     async def _serve(self, client: Any) -> None:
         from websockets.exceptions import ConnectionClosed
@@ -163,7 +166,7 @@ class WebSocketSender:
             with suppress(RuntimeError):  # the server was closed meanwhile
                 self._loop.call_soon_threadsafe(mine.answer, json.dumps(value))
 
-        with suppress(ConnectionClosed):
+        try:
             async for message in client:
                 if self._hear is None:
                     answer({"error": "nothing is changed here; clients only listen"})
@@ -174,7 +177,10 @@ class WebSocketSender:
                 await asyncio.sleep(BETWEEN)
                 while len(mine.answers) >= MOST_ANSWERS:
                     await asyncio.sleep(BETWEEN)
-        mine.end()
+        except ConnectionClosed:
+            pass
+        finally:
+            mine.end()
 
     def send(self, frame: int, motion: FaceMotion) -> None:
         """One frame, `motion` of length 1."""
