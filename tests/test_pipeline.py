@@ -330,7 +330,7 @@ def test_words_without_effect_are_warned_of(gpt: AvatarGPT, monkeypatch: pytest.
     from avatargpt.body import heeding
 
     clip, seen = walk(30), []
-    monkeypatch.setattr(heeding, "unheeded", lambda model, codes, text: seen.append(codes) or text * (text == "jump"))
+    monkeypatch.setattr(heeding, "unheeded", lambda model, part, text: seen.append(part) or text * (text == "jump"))
     for made in (partial(gpt.extend, clip), partial(gpt.in_between, clip, clip)):
         with pytest.warns(UnheededText, match="^'jump' jump$"):
             made(2.0, text="jump", best_of=2)
@@ -338,29 +338,27 @@ def test_words_without_effect_are_warned_of(gpt: AvatarGPT, monkeypatch: pytest.
             warnings.simplefilter("error")
             made(2.0, text="walk", best_of=2)
             made(2.0, best_of=2)
-    assert [c.shape for c in seen] == [(10, LEVELS)] * 4
+    assert [len(part) for part in seen] == [40] * 4
 
 
 @pytest.mark.parametrize(
-    ("clauses", "fit", "tokens", "said"),
+    ("clauses", "fit", "frames", "said"),
     [
-        ([ClauseSpec("jump", 1.0)], 0.5, 15, ""),
-        ([ClauseSpec("jump", 1.0)], 0.1, 15, "hardly shows in the new part (fit 0.10, where an action"),
-        ([ClauseSpec("jump", 1.0)], 0.1, 2, "in less than a second there is hardly room"),
-        ([ClauseSpec("jump", 1.0), ClauseSpec("wave", 1.0)], 0.9, 15, "asks for 2 movements; accepted here: one"),
-        ([ClauseSpec("turn", 1.0, turn=Turn(90, "left"))], 0.9, 15, "asks for how far to turn, which generate alone"),
-        ([ClauseSpec("walk", 1.0, route=Route("circle", "left", 1, 1.0, "walk"))], 0.9, 15, "the shape of a path"),
+        ([ClauseSpec("jump", 1.0)], 0.5, 60, ""),
+        ([ClauseSpec("jump", 1.0)], 0.1, 60, "hardly shows in the new part (fit 0.10, where an action"),
+        ([ClauseSpec("jump", 1.0)], 0.1, 16, "in less than a second there is hardly room"),
+        ([ClauseSpec("jump", 1.0), ClauseSpec("wave", 1.0)], 0.9, 60, "asks for 2 movements; accepted here: one"),
+        ([ClauseSpec("turn", 1.0, turn=Turn(90, "left"))], 0.9, 60, "asks for how far to turn, which generate alone"),
+        ([ClauseSpec("walk", 1.0, route=Route("circle", "left", 1, 1.0, "walk"))], 0.9, 60, "the shape of a path"),
     ],
 )
-def test_what_is_not_heeded(clauses: list[ClauseSpec], fit: float, tokens: int, said: str) -> None:
-    model: Any = SimpleNamespace(
-        clauses=lambda text: clauses, fit=lambda codes, texts: np.array([fit]), motion_scorer=1, grounder=1,
-        tokenizer=SimpleNamespace(tokens_per_second=5),
-    )  # fmt: skip
-    got = unheeded(model, np.zeros((tokens, LEVELS)), "turn by 90 degrees")
+def test_what_is_not_heeded(clauses: list[ClauseSpec], fit: float, frames: int, said: str) -> None:
+    scorer = SimpleNamespace(texts=lambda *_: np.array([[1.0, 0.0]]), motions=lambda *_: np.array([[fit, 9.0]]))
+    model: Any = SimpleNamespace(clauses=lambda text: clauses, motion_scorer=scorer, grounder=1)
+    got = unheeded(model, walk(frames), "turn by 90 degrees")
     assert said in got and bool(said) == bool(got)
     model.motion_scorer = None
-    assert ("hardly" in said) <= (unheeded(model, np.zeros((tokens, LEVELS)), "jump") == "")
+    assert ("hardly" in said) <= (unheeded(model, walk(frames), "jump") == "")
 
 
 def test_kept_place_is_reached_without_a_jump(gpt: AvatarGPT) -> None:

@@ -71,9 +71,9 @@ class MotionEditing:
             pick = int(self.model.fit(middles, [text] * len(middles)).argmax())
         else:
             pick = stitch.medoid([m[0] for m in made]) if best_of > 2 else 0
-        if text:
-            heeding.warn(self.model, middles[pick], text)
         middle, last = made[pick]
+        if text:
+            heeding.warn(self.model, middle, text)
         middle = without_penetration(middle, after=True, before=True)
         return concatenate([given, *(raised(m, floor) for m in (middle, last))]).with_caption(text or start.caption)
 
@@ -130,11 +130,10 @@ class MotionEditing:
         found = self.model.loaded.sample([prompt], lengths, [seed], best_of, guidance, 0.7, 30, settled=not text)[0]
         if text:
             found = [pick(self.model, [found], [text])[0]]
-        made, new = [], []
+        made = []
         for codes in found:
             whole, wanted = np.concatenate([tail, codes]), len(tail) + tokens
             longer = prolonged(self.model, whole, wanted, text, seed, guidance, 1, 0.7)
-            new.append(longer[len(tail) :])
             stream = tokenizer.decode(longer)
             at = len(tail) * tokenizer.downsample
             stream = stitch.place(stream, at - 1, motion, len(motion) - 1)
@@ -143,7 +142,7 @@ class MotionEditing:
             last = motion.slice(len(motion) - n, len(motion))
             made.append(stitch.fade_in(stretch, stream.slice(at - n, at), last))
         if text:  # then there is one
-            heeding.warn(self.model, new[0], text)
+            heeding.warn(self.model, made[0], text)
         best = without_penetration(made[stitch.medoid(made)] if len(made) > 2 else made[0], after=True)
         return concatenate([given, raised(best, floor)]).with_caption(text or motion.caption)
 

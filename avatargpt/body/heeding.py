@@ -10,22 +10,21 @@ from __future__ import annotations
 
 import warnings
 
-import numpy as np
-
 from avatargpt.body.model import BodyModel
 from avatargpt.requests import UnheededText
+from vqvae.motion import Motion
 
 HARDLY = 0.25  # fit to the text below which it does not show
 _ROOM = 1.0  # s that an action needs about
 
 
-def warn(model: BodyModel, codes: np.ndarray, text: str) -> None:
-    """Warns (`UnheededText`) of what the new part, codes (N, R), does not show of its text."""
-    if said := unheeded(model, codes, text):
+def warn(model: BodyModel, part: Motion, text: str) -> None:
+    """Warns (`UnheededText`) of what the new part does not show of its text."""
+    if said := unheeded(model, part, text):
         warnings.warn(f"{text[:60]!r} {said}", UnheededText, stacklevel=4)
 
 
-def unheeded(model: BodyModel, codes: np.ndarray, text: str) -> str:
+def unheeded(model: BodyModel, part: Motion, text: str) -> str:
     """What is not heeded of a text, in words; empty where all of it is, as far as can be seen.
 
     Without a text-motion scorer only what the words ask for is seen.
@@ -34,10 +33,10 @@ def unheeded(model: BodyModel, codes: np.ndarray, text: str) -> str:
     if len(parts) > 1:
         return f"asks for {len(parts)} movements; accepted here: one, so give each a part of its own"
     if model.motion_scorer is not None and model.grounder is not None:
-        fit = float(model.fit([codes], [text])[0])
+        said = model.motion_scorer.texts([text], model.grounder)
+        fit = float((model.motion_scorer.motions([part.joints], part.fps) * said).sum())
         if fit < HARDLY:
-            short = len(codes) < _ROOM * model.tokenizer.tokens_per_second
-            room = "; in less than a second there is hardly room for an action" if short else ""
+            room = "; in less than a second there is hardly room for an action" if part.seconds < _ROOM else ""
             return f"hardly shows in the new part (fit {fit:.2f}, where an action shows 0.4 to 0.8){room}"
     turn, route = parts[0].turn, parts[0].route
     measured = turn is not None and f"{turn.degrees:g}" in text
