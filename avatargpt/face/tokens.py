@@ -176,7 +176,8 @@ class FaceTokens:
             fits = self._fits(found, self._plainly([text])[0])
             found = [found[int(fits.argmax())]]
             if fits.max() < HARDLY:
-                warnings.warn(f"{text[:60]!r} hardly shows between the faces", UnheededText, stacklevel=3)
+                seen = self.describe_face(self._decoded(found[0]))[0]
+                warnings.warn(f"{text[:60]!r} hardly shows; between the faces: {seen}", UnheededText, stacklevel=3)
         stream = _usual([self._decoded(np.concatenate([a, codes, b])) for codes in found])
         begin = len(a) * tokenizer.downsample
         middle = stream.slice(begin, begin + frames_of(seconds, fps))

@@ -246,7 +246,8 @@ def test_what_happens_between_two_faces(gpt: AvatarGPT, monkeypatch: pytest.Monk
     gpt.face_in_between(start, end, 1.0)
     assert seen[2:] == [(8, "nod"), (1, "nod")]
     monkeypatch.setattr(gpt.face_tokens, "_fits", lambda codes, text: np.full(len(codes), -3.0))
-    with pytest.warns(UnheededText, match="'Nod.' hardly shows between the faces"):
+    monkeypatch.setattr(gpt.face_tokens, "describe_face", lambda seen: [f"{len(seen)} frames of a blink"])
+    with pytest.warns(UnheededText, match="'Nod.' hardly shows; between the faces: 30 frames of a blink"):
         gpt.face_in_between(start, end, 1.0, "Nod.", best_of=1)
     with pytest.raises(UserError, match="best_of"):
         gpt.face_in_between(start, end, 1.0, best_of=0)
