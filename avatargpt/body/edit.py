@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from avatargpt.body import stitch
+from avatargpt.body import heeding, stitch
 from avatargpt.body.ground import without_penetration
 from avatargpt.body.model import BodyModel
 from avatargpt.body.rerank import pick
@@ -30,7 +30,8 @@ class MotionEditing:
 
         Args:
             seconds: of the middle; kept to the frame.
-            text: what happens in between, may be empty.
+            text: what happens in between, one movement; may be empty. The network is given the words as they are; where
+                they hardly show, `avatargpt.requests.UnheededText` is warned of.
             best_of: candidates; without text the one nearest to all others wins, with text the one that fits it.
             keep_place: END stays where it is in the world and the middle is bent to arrive there; else END is moved to
                 where the middle arrives.
@@ -71,6 +72,8 @@ class MotionEditing:
         else:
             pick = stitch.medoid([m[0] for m in made]) if best_of > 2 else 0
         middle, last = made[pick]
+        if text:
+            heeding.warn(self.model, middle, text)
         middle = without_penetration(middle, after=True, before=True)
         return concatenate([given, *(raised(m, floor) for m in (middle, last))]).with_caption(text or start.caption)
 
@@ -101,7 +104,7 @@ class MotionEditing:
 
         Args:
             seconds: of the new part; kept to the frame.
-            text: what happens next, may be empty.
+            text: what happens next, see `in_between`.
 
         Returns:
             The given frames (at 20 per second) and the continuation, on the same floor (`vqvae.ground`).
@@ -138,6 +141,8 @@ class MotionEditing:
             n = min(2, len(motion), at)
             last = motion.slice(len(motion) - n, len(motion))
             made.append(stitch.fade_in(stretch, stream.slice(at - n, at), last))
+        if text:  # then there is one
+            heeding.warn(self.model, made[0], text)
         best = without_penetration(made[stitch.medoid(made)] if len(made) > 2 else made[0], after=True)
         return concatenate([given, raised(best, floor)]).with_caption(text or motion.caption)
 

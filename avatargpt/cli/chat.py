@@ -26,7 +26,8 @@ def chat(
     ] = None,
     view: Annotated[bool, typer.Option("--view", help="Draw every turn; show it where there is a desktop.")] = False,
     outputs: Annotated[
-        Path | None, typer.Option("--outputs", metavar="FOLDER", help="Where saved files go; default: here.")
+        Path | None,
+        typer.Option("--outputs", metavar="FOLDER", help="Where saved files go, and nowhere else; default: here."),
     ] = None,
     planner: Annotated[
         str, typer.Option("--planner", metavar="SPEC", help="Another planner, as for avatargpt plan.")

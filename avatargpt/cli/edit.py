@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,10 +15,23 @@ from vqvae.errors import UserError
 
 Seconds = Annotated[float, typer.Option("--seconds", metavar="S", help="Length of the new part.")]
 Text = Annotated[
-    str | None, typer.Option("--text", metavar="TEXT", help="What happens in the new part; @FILE gives one per line.")
+    str | None, typer.Option("--text", metavar="TEXT", help="One movement of the new part; @FILE gives one per line.")
 ]
 BODIES = 16  # candidates between two bodies
 File = Annotated[Path, typer.Argument(metavar="FILE", help="A motion: .npz, .bvh and others.")]
+
+
+@contextmanager
+def _heeding() -> Iterator[None]:
+    """Says on stderr which texts do not show in what is made."""
+    from avatargpt.requests import UnheededText
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", UnheededText)
+        yield
+    for one in caught:
+        if issubclass(one.category, UnheededText):
+            typer.echo(f"warning: {one.message}", err=True)
 
 
 def _texts(text: str | None) -> tuple[list[str], bool]:
@@ -42,7 +58,8 @@ def inbetween(
     """Fill the gap between two motions, of bodies or of faces.
 
     The result holds START, the new middle and END; a body's END is moved to where the middle arrives. Bodies come at
-    20 frames a second. The middle of two faces has at most 7.2 s.
+    20 frames a second. The middle of two faces has at most 7.2 s. TEXT goes to the network as it stands: one movement,
+    for which less than a second is hardly room; where it hardly shows, a warning says so.
     """
     from vqvae.face import FaceMotion
 
@@ -57,7 +74,7 @@ def inbetween(
         reading.note_floor(path, motion)
     loaded = common.load_model(model, device, threads, quiet)
     motions = []
-    with common.progress("filling in", quiet) as advance:
+    with _heeding(), common.progress("filling in", quiet) as advance:
         for words in texts:
             if isinstance(first, FaceMotion) and isinstance(last, FaceMotion):
                 made: Any = loaded.face_in_between(first, last, seconds, words, seed, best_of)
@@ -84,7 +101,8 @@ def extend(
 ) -> None:
     """Continue a motion.
 
-    The result holds FILE and the continuation, at 20 frames a second.
+    The result holds FILE and the continuation, at 20 frames a second. TEXT goes to the network as it stands: one
+    movement, without degrees of turns and shapes of paths; where it hardly shows, a warning says so.
     """
     common.check_seconds(seconds)
     texts, many = _texts(text)
@@ -94,7 +112,7 @@ def extend(
     reading.note_floor(file, motion)
     loaded = common.load_model(model, device, threads, quiet)
     longer = []
-    with common.progress("continuing", quiet) as advance:
+    with _heeding(), common.progress("continuing", quiet) as advance:
         for words in texts:
             longer.append(loaded.extend(motion, seconds, text=words, seed=seed, best_of=best_of))
             if advance:

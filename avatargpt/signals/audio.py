@@ -213,7 +213,7 @@ class FrameBlocks:
         return self._complete()
 
     def _complete(self) -> Iterator[np.ndarray]:
-        while self._needed() <= self.samples:
+        while self.needed(self._frame) <= self.samples:
             if self._pending:
                 self._held = np.concatenate([self._held, *self._pending])
                 self._pending = []
@@ -226,9 +226,9 @@ class FrameBlocks:
             self._frame += 1
             yield block
 
-    def _needed(self) -> int:
-        """Input samples that the next block needs."""
-        end = frame_end(self._frame)
+    def needed(self, frame: int) -> int:
+        """Input samples, from the first on, that the block of a frame needs."""
+        end = frame_end(frame)
         return end if self._filters is None else (end - 1) * self._down // self._up + self._half + 1
 
     def _resample(self, start: int, end: int) -> np.ndarray:

@@ -145,6 +145,11 @@ def test_extend_takes_a_batch_of_texts(cli, fake, clip, tmp_path):
     assert cli("extend", clip, "--seconds", 1, "-o", tmp_path / "e.npz").lines == [str(tmp_path / "e.npz")]
 
 
+def test_words_that_hardly_show_are_told(cli, fake, clip, tmp_path):
+    r = cli("extend", clip, "--seconds", 1, "--text", "plays the harp", "-o", tmp_path / "h.npz")
+    assert r.code == 0 and r.err.splitlines()[-1] == "warning: 'plays the harp' hardly shows", r.err
+
+
 def test_notes_say_what_is_changed(cli, fake, clip, tmp_path):
     motion = Motion.load(clip)
     stage = replace(motion.resampled(60), root=motion.resampled(60).root + np.float32([0, 2.5, 0]))
