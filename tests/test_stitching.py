@@ -9,6 +9,8 @@ import pytest
 
 from avatargpt.body import stitch
 from avatargpt.body.ground import EASE, SUNK, without_penetration
+from avatargpt.body.smooth import JERK, STEP, roughness
+from avatargpt.metrics.baselines import interpolate
 from vqvae import rotations as rot
 from vqvae.motion import Motion, concatenate
 
@@ -89,29 +91,59 @@ def test_fades_leave_the_middle_alone() -> None:
 
 
 @pytest.mark.parametrize("turn", [0.0, 0.8, -1.5, 3.0])
-def test_bent_stretch_arrives(turn: float) -> None:
-    clip = walk(41, yaw=0.0)
-    stretch, after = clip.slice(0, 40), clip.slice(40, 41)
+def test_a_led_stretch_arrives_with_its_speed(turn: float) -> None:
+    clip = walk(42, yaw=0.0)
+    before, stretch, after = clip.slice(0, 1), clip.slice(1, 40), clip.slice(40, 42)
     target = after.moved(turn, np.array([0.7, 0.0, -0.4]))
-    shift = stitch.missing(stretch, turn, after, target)
-    assert shift[1] == 0
-    bent = stitch.bend(stretch, turn, shift)
-    way = np.diff(np.concatenate([bent.root, target.root[:1]])[:, [0, 2]], axis=0)
-    length = np.linalg.norm(way, axis=-1)
-    assert length[-1] == pytest.approx(2 * length[-2] - length[-3], abs=2e-3)  # the last step goes on like those before
-    # what follows would have been turned and moved by everything
-    origin = stretch.root[0] * np.array([1, 0, 1])
-    arrived = rot.rotate(rot.about_y(turn), after.root[0] - origin) + origin + shift
-    np.testing.assert_allclose(arrived[[0, 2]], target.root[0, [0, 2]], atol=1e-6)
-    share = 40 / 41
-    assert np.angle(np.exp(1j * (bent.heading[-1] - clip.heading[39] - share * turn))) == pytest.approx(0, abs=1e-5)
+    led = stitch.arriving(stretch, before, after, target)
+    whole = concatenate([before, led, target])
+    before_it = np.linalg.norm(np.diff(clip.root, axis=0), axis=-1)
+    way = np.linalg.norm(np.diff(whole.root, axis=0), axis=-1)
+    np.testing.assert_allclose(way[[0, 39]], before_it[[0, 39]], rtol=0.05)  # speeds at both ends are those of before
+    straight = np.linalg.norm(target.root[0] - before.root[0])
+    assert way.max() < 2 * max(straight, before_it.sum()) / 40, "what is missing is spread"
+    yaw = whole.heading - clip.heading
+    assert np.abs(np.diff(yaw)[[0, -2]]).max() < 0.003 and yaw[-2] == pytest.approx(turn, abs=1e-4)
+    np.testing.assert_allclose(led.root[:, 1], stretch.root[:, 1], atol=1e-6)
+    drift = np.abs(np.diff(whole.root, n=2, axis=0)[:, [0, 2]]).max()
+    assert drift < 0.02, "no step in the path"
 
 
-def test_bend_spreads_a_shift_evenly() -> None:
-    clip = walk(10)
-    bent = stitch.bend(clip, 0.0, np.array([1.1, 0.0, 0.0]))
-    np.testing.assert_allclose((bent.root - clip.root)[:, 0], 0.1 * np.arange(1, 11), atol=1e-6)
-    np.testing.assert_allclose(bent.rotations, clip.rotations, atol=1e-6)
+def test_a_led_stretch_walks_the_way_it_faces() -> None:
+    """A path turned step by step: who walked ahead still does, and does not slide sideways to the goal."""
+    clip = walk(62, yaw=0.0)
+    before, stretch, after = clip.slice(0, 1), clip.slice(1, 60), clip.slice(60, 61)
+    radius = 3.0 / 1.2  # an arc of 1.2 radians as long as the straight way
+    goal = np.array([radius * (1 - np.cos(1.2)), 0, radius * np.sin(1.2)]) + before.root[0] * [1, 0, 1]
+    target = after.moved(1.2, np.zeros(3))
+    target = replace(target, root=target.root + (goal - target.root[0]) * [1, 0, 1])
+    led = stitch.arriving(stretch, before, after, target)
+    step, yaw = np.diff(led.root, axis=0), np.diff(np.zeros(59)) + 1.2 * np.arange(58) / 58
+    aside = step[:, 0] * np.cos(yaw) - step[:, 2] * np.sin(yaw)
+    assert np.abs(aside).max() < 0.3 * np.linalg.norm(step, axis=-1).mean()
+
+
+def test_interpolation_takes_up_both_speeds() -> None:
+    clip = walk(60)
+    start, end = clip.slice(0, 20), clip.slice(40, 60)
+    jolts = []
+    for middle in (stitch.interpolated(start, end, 20), interpolate(start, end, 20)):
+        bends = np.linalg.norm(np.diff(concatenate([start, middle, end]).joints, n=2, axis=0), axis=-1).max(1)
+        jolts.append(bends[[18, 38]].max())  # the second differences across the seams
+    assert jolts[0] < 0.5 * jolts[1]
+    assert len(stitch.interpolated(clip.slice(0, 1), clip.slice(9, 10), 1)) == 1
+
+
+def test_the_verifier_allows_what_recordings_and_the_given_clips_have() -> None:
+    clip = walk(60)
+    start, middle, end = clip.slice(0, 20), clip.slice(20, 40), clip.slice(40, 60)
+    assert roughness(start, middle, end) < 0.5
+    kick = np.zeros((20, 3))
+    kick[10] = [0, 0, JERK / 2]  # third differences of a spike are three times as high
+    spiked = replace(middle, root=middle.root + kick)
+    assert roughness(start, spiked, end) > 1
+    assert roughness(replace(start, root=start.root + kick), spiked, end) < 1.1, "the given clip is as rough"
+    assert roughness(start, replace(middle, root=middle.root + [0, 0, 2 * STEP]), end) > 1, "a seam that jumps"
 
 
 @pytest.mark.parametrize("frames", [1, 2, 13, 60, 77])
