@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from avatargpt.body import stitch
+from avatargpt.body.feet import CONTACTS, planted
 from avatargpt.body.ground import without_penetration
 from avatargpt.body.model import BodyModel
 from avatargpt.body.rerank import pick
@@ -126,7 +127,8 @@ class MotionEditing:
         """Decode start, middle and end in one stream and fit the middle to the real frames: (middle, END placed)."""
         tokenizer, start, end = self.model.tokenizer, gap.start, gap.end
         step = tokenizer.downsample
-        stream = tokenizer.decode(np.concatenate([gap.before, codes, gap.after]))
+        features = tokenizer.decode_features(np.concatenate([gap.before, codes, gap.after]))
+        stream = tokenizer.spec.decode(features)
         s, e = len(gap.before) * step, (len(gap.before) + len(codes)) * step
         stream = stitch.place(stream, s - 1, start, len(start) - 1)
         stretch, after = stitch.retimed(stream.slice(s, e), gap.frames), stream.slice(e, e + 2)
@@ -139,7 +141,9 @@ class MotionEditing:
         stretch = stitch.fade_in(stretch, stream.slice(s - n, s), start.slice(len(start) - n, len(start)))
         n = min(2, len(end), len(after))
         stretch = stitch.fade_out(stretch, after.slice(0, n), end.slice(0, n))
-        return without_penetration(stretch, after=True, before=True), end
+        stretch = without_penetration(stretch, after=True, before=True)
+        contact = features[np.linspace(s, e - 1, gap.frames).round().astype(int)][:, CONTACTS]
+        return planted(stretch, contact, start, end), end
 
     def extend(self, motion: Motion, seconds: float, text: str, seed: int, best_of: int) -> Motion:
         """Continue a motion.

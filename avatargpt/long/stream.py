@@ -6,15 +6,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from avatargpt.body.feet import CONTACTS, FootLock
 from avatargpt.body.ground import PenetrationStream
 from avatargpt.long.decoding import StreamDecoder
-from avatargpt.long.feet import FootLock
 from avatargpt.long.path import PathKeeper
 from vqvae.features.body import BodyFeatures, RootState
 from vqvae.motion import Motion
 from vqvae.tokenizer import MotionTokenizer
-
-CONTACTS = (266, 268)  # channels of the left and the right toe
 
 
 @dataclass(frozen=True)
@@ -38,7 +36,7 @@ class MotionStream:
     Args:
         tokenizer: of the body.
         radius: metres around the start that the path stays within; None = anywhere.
-        lock_feet: hold feet that stand (`avatargpt.long.feet`).
+        lock_feet: hold feet that stand (`avatargpt.body.feet`).
         lift: raise a body that has sunk into the floor (`avatargpt.body.ground`).
     """
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from avatargpt.body import feet
+from avatargpt.body.feet import FootLock, shift_feet
 from avatargpt.body.ground import AHEAD, SUNK, PenetrationStream, without_penetration
-from avatargpt.long import feet
 from avatargpt.long.decoding import StreamDecoder
-from avatargpt.long.feet import FootLock, shift_feet
 from avatargpt.long.path import PathKeeper
 from avatargpt.long.stream import MotionStream
 from vqvae import rotations as rot
