@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from avatargpt.body import stitch
-from avatargpt.body.ground import EASE, SUNK, without_penetration
+from avatargpt.body.feet import LEGS, TOES, planted
+from avatargpt.body.ground import AHEAD, EASE, SUNK, with_seam_lifted, without_penetration
 from avatargpt.body.smooth import JERK, STEP, roughness
 from avatargpt.metrics.baselines import interpolate
 from vqvae import rotations as rot
@@ -189,3 +190,39 @@ def test_lifting_leaves_no_step_beside_frames_that_stay() -> None:
     rise = got.root[:, 1] - clip.root[:, 1]
     assert 0 < rise[0] < 0.03 and 0 < rise[-1] < 0.03 and np.abs(np.diff(rise)).max() < 0.12
     assert got.joints[EASE:-EASE, :, 1].min() > -SUNK
+
+
+@pytest.mark.parametrize("floor", [0.0, -0.95])
+def test_a_seam_is_lifted_off_the_floor_that_the_clips_stand_on(floor: float) -> None:
+    clip = walk(60)
+    stands = replace(clip, root=clip.root + (floor - clip.joints[..., 1].min(1))[:, None] * [0, 1, 0])
+    assert with_seam_lifted(stands, 26, 34, floor) is stands
+    sunk = replace(stands, root=stands.root - (np.arange(60) == 30)[:, None] * [0, 0.5, 0] - [0, 0.02, 0])
+    got = with_seam_lifted(sunk, 26, 34, floor)
+    assert got.joints[..., 1].min() > floor - SUNK - 1e-4
+    changed = np.flatnonzero(np.abs(got.root - sunk.root).max(1))
+    assert changed.min() >= 26 - AHEAD and changed.max() < 34 + AHEAD
+    elsewhere = replace(stands, root=stands.root - (np.arange(60) == 45)[:, None] * [0, 0.5, 0])
+    assert with_seam_lifted(elsewhere, 26, 34, floor) is elsewhere, "given frames are not judged"
+
+
+def test_feet_of_a_stretch_stand_where_they_touch() -> None:
+    bent = np.broadcast_to(rot.identity((22,)), (40, 22, 4)).copy()
+    for leg in LEGS:
+        for joint, turn in zip(leg, (-0.4, 0.8, -0.4), strict=False):
+            bent[:, joint] = rot.from_axis_angle(np.array([turn, 0, 0]))
+    root = np.zeros((40, 3))
+    root[:, 2] = 0.004 * np.arange(40)
+    clip = Motion(bent, root)
+    clip = replace(clip, root=clip.root - clip.joints[..., 1].min() * np.array([0, 1, 0]))
+    start, end, stretch = clip.slice(0, 5), clip.slice(35, 40), clip.slice(5, 35)
+    contact = np.zeros((30, 2))
+    contact[8:20, 0] = contact[:10, 1] = 1
+    got = planted(stretch, contact, start, end)
+    slid = [np.linalg.norm(np.diff(m.joints[:, TOES], axis=0), axis=-1) for m in (stretch, got)]
+    assert slid[1][11:16, 0].max() < 0.2 * slid[0][11:16, 0].max()
+    assert np.abs(got.joints[3:6, TOES[1]] - start.joints[-1, TOES[1]]).max() < 0.006, "where START stands on it"
+    np.testing.assert_allclose(got.joints[:, 12:], stretch.joints[:, 12:], atol=1e-6)
+    assert steps(concatenate([start, got, end])).max() < 0.03
+    air = planted(stretch, np.zeros((30, 2)), start, end)
+    np.testing.assert_allclose(air.rotations, stretch.rotations, atol=1e-6)

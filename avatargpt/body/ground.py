@@ -37,6 +37,25 @@ def without_penetration(motion: Motion, after: bool = False, before: bool = Fals
     return replace(motion, root=(motion.root + lift[:, None] * [0, 1, 0]).astype(motion.root.dtype))
 
 
+def with_seam_lifted(motion: Motion, first: int, last: int, floor: float = 0.0) -> Motion:
+    """The motion lifted where the blended frames [first, last) have sunk, smoothly within `AHEAD` frames around them.
+
+    Two clips on the floor are not on it halfway between: a hand passes through it where one lies and the next stands.
+
+    Args:
+        floor: height that the clips stand on, metres.
+    """
+    lo, hi = max(0, first - AHEAD), min(len(motion), last + AHEAD)
+    near = motion.slice(lo, hi)
+    wanted = _wanted(near.joints - np.array([0, floor, 0]))
+    wanted[: first - lo] = wanted[last - lo :] = 0
+    if not wanted.any():
+        return motion
+    root = motion.root.copy()
+    root[lo:hi, 1] += _smoothed(wanted)
+    return replace(motion, root=root)
+
+
 def _wanted(joints: np.ndarray) -> np.ndarray:
     """(T,) metres that joints (T, J, 3) must be lifted: nothing at `SUNK`, all of it from twice as deep on."""
     depth = -joints[..., 1].min(1).astype(np.float64)
