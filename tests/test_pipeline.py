@@ -14,6 +14,7 @@ import torch
 
 from avatargpt.api import AvatarGPT
 from avatargpt.body import rerank
+from avatargpt.body.edit import ROUNDS
 from avatargpt.body.ground import SUNK
 from avatargpt.body.heeding import unheeded
 from avatargpt.body.reconstruct import REFINE
@@ -367,6 +368,33 @@ def test_kept_place_is_reached_without_a_jump(gpt: AvatarGPT) -> None:
     got = gpt.in_between(start, end, 2.0, best_of=1, keep_place=True)
     way = np.linalg.norm(np.diff(got.root[:, [0, 2]], axis=0), axis=-1)
     assert way[79] <= 1.25 * way[60:79].max()
+
+
+def test_middles_that_pop_are_made_again_then_interpolated(gpt: AvatarGPT, monkeypatch: pytest.MonkeyPatch) -> None:
+    start, end = walk(40), walk(30, seed=4)
+    judged: list[Motion] = []
+
+    def judge(passes: int) -> Motion:
+        """Only the middle judged as number `passes` does."""
+        judged.clear()
+
+        def roughness(_: Motion, middle: Motion, __: Motion) -> float:
+            judged.append(middle)
+            return 0.5 if len(judged) == passes else 2.0
+
+        monkeypatch.setattr("avatargpt.body.edit.roughness", roughness)
+        return gpt.in_between(start, end, 1.0, best_of=3, keep_place=True)
+
+    got = judge(2)
+    assert len(judged) == 3 and same(got.slice(40, 60), judged[1]) and got.notes == ()
+    got = judge(4)
+    assert len(judged) == 6 and same(got.slice(40, 60), judged[3]) and got.notes == ()
+    assert not same(judged[0], judged[3]), "made anew"
+    got = judge(3 * ROUNDS + 1)
+    assert len(judged) == 3 * ROUNDS + 1 and same(got.slice(40, 60), judged[-1])
+    assert len(got.notes) == 1 and "the middle is interpolated" in got.notes[0]
+    got = judge(0)
+    assert "2.0 times" in got.notes[-1], "what pops all the same says so"
 
 
 @pytest.mark.parametrize(

@@ -64,6 +64,7 @@ class Motion:
         fps: frames per second.
         modality: ``body`` or ``gesture``.
         caption: what the clip shows, may be empty.
+        notes: what its maker has to say of it, such as that a rule stepped in; files do not hold them.
     """
 
     rotations: np.ndarray
@@ -72,6 +73,7 @@ class Motion:
     modality: str = "body"
     caption: str = ""
     skeleton: Skeleton = field(default=SMPL22, repr=False)
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         r, p = np.asarray(self.rotations, np.float32), np.asarray(self.root, np.float32)

@@ -83,7 +83,11 @@ def inbetween(
             motions.append(made)
             if advance:
                 advance(len(motions), len(texts))
-    common.print_results(motions, common.write_results(output, motions, many), as_json)
+    notes = [list(getattr(m, "notes", ())) for m in motions]
+    for note in dict.fromkeys(n for some in notes for n in some):
+        typer.echo(f"note: {note}", err=True)
+    written = common.write_results(output, motions, many)
+    common.print_results(motions, written, as_json, [{"notes": n} if n else {} for n in notes])
 
 
 def extend(
