@@ -89,9 +89,14 @@ def _run(args: argparse.Namespace) -> None:
     _place(entry.place)(*recipes, args)
 
 
+def parsed(argv: Sequence[str]) -> argparse.Namespace:
+    """The options of a command."""
+    return _parser().parse_args(_renamed(argv))
+
+
 def main(argv: Sequence[str]) -> int:
     """Entry point; returns the exit status."""
-    args = _parser().parse_args(_renamed(argv))
+    args = parsed(argv)
     try:
         _run(args)
     except UserError as e:

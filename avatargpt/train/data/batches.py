@@ -13,7 +13,7 @@ from avatargpt.model.encoding import encoder_inputs
 from avatargpt.model.model import IGNORED
 from avatargpt.model.text_encoder import SentenceGrounder
 from avatargpt.train.data.examples import Example, Examples
-from instruct_data.collate import pad
+from instruct_data.collate import like_lengths, pad
 from instruct_data.mixture import Mixture, generator
 
 EVEN = 16  # lengths are padded up to a multiple: kernels are prepared once per shape, which takes longer than a step
@@ -47,7 +47,7 @@ class Batch:
 
 
 class Pool:
-    """Rows of every step; within a pool of steps, rows of like length go together. The last pool is kept.
+    """Rows of every step; within a pool of steps, rows of like lengths go together. The last pool is kept.
 
     Args:
         steps: of a pool. rows: of one process in a step.
@@ -68,6 +68,10 @@ class Pool:
     def _sorted(self, first: int, rank: int) -> list[list[Example]]:
         draws = [d for s in range(first, first + self.steps) for d in self.mixture.batch(s, self.rows, rank)]
         rows = [self.examples.make(d) for d in draws]
-        order = np.argsort([r.cost for r in rows], kind="stable").reshape(self.steps, self.rows)
+        order = self.order(rows)
         order = order[generator(self.seed, first, 99).permutation(self.steps)]  # alike on all ranks: no stragglers
         return [[rows[i] for i in some] for some in order]
+
+    def order(self, rows: Sequence[Example]) -> np.ndarray:
+        """(steps, rows) which rows of a pool go together."""
+        return like_lengths([r.source for r in rows], [len(r.labels) for r in rows], self.rows)

@@ -50,8 +50,9 @@ class Example:
     length: int = -1
 
     @property
-    def cost(self) -> int:
-        return len(self.labels) * 2 + len(self.prompt.ids)
+    def source(self) -> int:
+        """About how many states the encoder has: ids, and what the sentence encoder makes of the words."""
+        return len(self.prompt.ids) + (len(self.prompt.grounded.split()) + 2 if self.prompt.grounded else 0)
 
 
 class ExampleOptions(Strict):
