@@ -15,30 +15,19 @@ import json
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
 
-import numpy as np
 import torch
 
 from avatargpt.config import resolve
 from avatargpt.model.model import IGNORED
 from avatargpt.train.command import parsed
 from avatargpt.train.data.batches import Batch, Pool
-from avatargpt.train.data.examples import Example
 from avatargpt.train.language import LanguageRecipe, LanguageStage
 from avatargpt.train.language_run import make_stage
 from avatargpt.train.running.engines import make_engine
 from avatargpt.train.running.runtime import Runtime
 from avatargpt.train.running.stage import At
 from vqvae.errors import UserError
-
-
-class OneLevel(Pool):
-    """Rows sorted by one number."""
-
-    def order(self, rows: Sequence[Example]) -> np.ndarray:
-        cost = [2 * len(r.labels) + len(r.prompt.ids) for r in rows]
-        return np.argsort(cost, kind="stable").reshape(self.steps, self.rows)
 
 
 def tokens(batch: Batch) -> tuple[int, int]:
@@ -93,8 +82,8 @@ def main() -> int:
         rows = recipe.train.batch
         pools = [int(p) for p in args.pools.split(",")]
         kinds: dict[str, Pool] = {
-            f"one level, pool {pools[0]}": OneLevel(stage.examples, recipe.train.seed, pools[0], rows),
-            **{f"two levels, pool {p}": Pool(stage.examples, recipe.train.seed, p, rows) for p in pools},
+            f"one level, pool {pools[0]}": Pool(stage.examples, recipe.train.seed, pools[0], rows),
+            **{f"two levels, pool {p}": Pool(stage.examples, recipe.train.seed, p, rows, True) for p in pools},
         }
         print(json.dumps(measured(stage, kinds, args.steps, runtime), indent=2))
     return 0

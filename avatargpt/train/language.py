@@ -40,6 +40,8 @@ class LanguageTraining(Schedule):
     Attributes:
         batch: examples per step, over all processes.
         pool: steps whose examples are sorted by length together.
+        buckets: by what: ``one`` length, of answer and prompt together, or ``two``, first the answer's, then the
+            prompt's: less padding, but batches of fewer tasks.
         faster: part of the model (``heads.face``) -> factor of its rate.
         refiner_weight: of the residual decoder's loss.
         refiner_rows: share of motion rows that the residual decoder learns from at each step.
@@ -51,6 +53,7 @@ class LanguageTraining(Schedule):
     steps: Count = 5000
     batch: Count = 64
     pool: Count = 8
+    buckets: Literal["one", "two"] = "one"
     lr: Rate = 1e-3
     lr_floor: Rate = 5e-5
     warmup: Whole = 150
@@ -174,7 +177,7 @@ class LanguageStage(StageBase):
         self._freeze_unreached(model)
         self.network = self.model = model
         self.module = Objective(model, t.refiner_weight, t.refiner_rows, runtime, t.refiner_only, t.label_smoothing)
-        self.pool = Pool(examples, t.seed, t.pool, runtime.share(t.batch, "train"))
+        self.pool = Pool(examples, t.seed, t.pool, runtime.share(t.batch, "train"), t.buckets == "two")
         self.levels = max((m["levels"] for m in (model.config.modalities or {}).values()), default=1)
         self.optimizer = make_optimizer(model, t.optimizer, t.lr, t.weight_decay, "train", t.faster)
 

@@ -50,12 +50,12 @@ class Pool:
     """Rows of every step; within a pool of steps, rows of like lengths go together. The last pool is kept.
 
     Args:
-        steps: of a pool. rows: of one process in a step.
+        steps: of a pool. rows: of one process in a step. two: sort by two lengths, see `like_lengths`.
     """
 
-    def __init__(self, examples: Examples, seed: int, steps: int, rows: int) -> None:
+    def __init__(self, examples: Examples, seed: int, steps: int, rows: int, two: bool = False) -> None:
         self.examples, self.mixture = examples, Mixture(examples.streams(), seed)
-        self.seed, self.steps, self.rows = seed, steps, rows
+        self.seed, self.steps, self.rows, self.two = seed, steps, rows, two
         self._kept: tuple[tuple[int, int], list[list[Example]]] | None = None
 
     def step(self, step: int, rank: int) -> list[Example]:
@@ -74,4 +74,7 @@ class Pool:
 
     def order(self, rows: Sequence[Example]) -> np.ndarray:
         """(steps, rows) which rows of a pool go together."""
+        if not self.two:
+            cost = [len(r.labels) * 2 + len(r.prompt.ids) for r in rows]
+            return np.argsort(cost, kind="stable").reshape(self.steps, self.rows)
         return like_lengths([r.source for r in rows], [len(r.labels) for r in rows], self.rows)
