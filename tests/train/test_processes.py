@@ -177,6 +177,7 @@ def test_another_engine_does_not_go_on(
         ({"zero_optimization": {"stage": 3}}, "zero_optimization: stage: 3; accepted: 1 or 2"),
         ({"zero_optimization": 2}, "zero_optimization: stage: None; accepted: 1 or 2"),
         ({"zero_optimisation": {"stage": 2}}, "unknown key 'zero_optimisation'; did you mean 'zero_optimization'?"),
+        ({"zero_optimization": {"stage": 2, "reduce_scatter": False}}, "reduce_scatter: False; accepted: true"),
         ({"zero_optimization": {"stage": 2, "overlap": True}}, "zero_optimization: overlap: True"),
         ({"zero_optimization": {"stage": 2, "reduce_bucket_size": "x"}}, "zero_optimization: reduce_bucket_size: 'x'"),
         ({"zero_optimization": {"stage": 2}, "bf16": {"enabled": True}}, "unknown key 'bf16'"),

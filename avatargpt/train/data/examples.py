@@ -51,8 +51,8 @@ class Example:
 
     @property
     def source(self) -> int:
-        """About how many states the encoder has: ids, and what the sentence encoder makes of the words."""
-        return len(self.prompt.ids) + (len(self.prompt.grounded.split()) + 2 if self.prompt.grounded else 0)
+        """About how many states the encoder has: ids, and the sentence encoder's states of the words."""
+        return len(self.prompt.ids) + len((self.prompt.grounded or "").split())
 
 
 class ExampleOptions(Strict):
@@ -208,9 +208,8 @@ class Examples:
     def _motion(
         self, prompt: Prompt, codes: np.ndarray, announced: bool, rng: np.random.Generator, bare: Prompt | None = None
     ) -> Example:
-        head = prompt.head
-        labels = np.append(codes[:, 0] + self.config.first_id(head), self.config.end_id(head))
-        return Example(self._mixed(prompt, rng, True, bare), head, labels, codes, len(codes) if announced else -1)
+        labels = np.append(codes[:, 0] + self.config.first_id(prompt.head), self.config.end_id(prompt.head))
+        return Example(self._mixed(prompt, rng, True, bare), prompt.head, labels, codes, len(codes) if announced else -1)
 
     def _length_slots(self, task: Task, tokens: int, rng: np.random.Generator) -> tuple[bool, dict[str, float]]:
         announced = bool(rng.random() < self.options.announce)

@@ -47,6 +47,8 @@ def read_zero(path: Path, schedule: Schedule, runtime: Runtime) -> dict[str, Any
     if stage not in (1, 2) or isinstance(stage, bool):
         raise UserError(f"{path}: zero_optimization: stage: {stage}; accepted: 1 or 2 (3 shards the weights "
                         "themselves, and no model here is too large for one process)")  # fmt: skip
+    if zero.get("reduce_scatter", True) is not True:  # losses leave torchrun's by more than 1 then
+        raise UserError(f"{path}: zero_optimization: reduce_scatter: {zero['reduce_scatter']}; accepted: true")
     whole = {
         **{k: v for k, v in given.items() if k in THEIRS}, "gradient_accumulation_steps": 1,
         "train_micro_batch_size_per_gpu": runtime.share(schedule.batch, "train"),
