@@ -51,7 +51,7 @@ class Example:
 
     @property
     def source(self) -> int:
-        """About how many states the encoder has: ids, and the sentence encoder's states of the words."""
+        """About how many states the encoder has."""
         return len(self.prompt.ids) + len((self.prompt.grounded or "").split())
 
 
@@ -209,7 +209,8 @@ class Examples:
         self, prompt: Prompt, codes: np.ndarray, announced: bool, rng: np.random.Generator, bare: Prompt | None = None
     ) -> Example:
         labels = np.append(codes[:, 0] + self.config.first_id(prompt.head), self.config.end_id(prompt.head))
-        return Example(self._mixed(prompt, rng, True, bare), prompt.head, labels, codes, len(codes) if announced else -1)
+        length = len(codes) if announced else -1
+        return Example(self._mixed(prompt, rng, True, bare), prompt.head, labels, codes, length)
 
     def _length_slots(self, task: Task, tokens: int, rng: np.random.Generator) -> tuple[bool, dict[str, float]]:
         announced = bool(rng.random() < self.options.announce)
