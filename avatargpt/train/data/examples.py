@@ -27,8 +27,7 @@ from instruct_data.text.everyday import everyday_requests
 from vqvae.errors import UserError
 from vqvae.strict import Share, Strict, Weights
 
-LONGEST = 72  # motion tokens of one example; longer clips are cropped
-CONTEXT = 16  # motion tokens of context that continuation and in-between see on each side
+LONGEST, CONTEXT = 72, 16  # motion tokens of an example, longer clips are cropped; of context on each side
 
 
 @dataclass(frozen=True, eq=False)
@@ -209,8 +208,8 @@ class Examples:
         self, prompt: Prompt, codes: np.ndarray, announced: bool, rng: np.random.Generator, bare: Prompt | None = None
     ) -> Example:
         labels = np.append(codes[:, 0] + self.config.first_id(prompt.head), self.config.end_id(prompt.head))
-        length = len(codes) if announced else -1
-        return Example(self._mixed(prompt, rng, True, bare), prompt.head, labels, codes, length)
+        asked, length = self._mixed(prompt, rng, True, bare), len(codes) if announced else -1
+        return Example(asked, prompt.head, labels, codes, length)
 
     def _length_slots(self, task: Task, tokens: int, rng: np.random.Generator) -> tuple[bool, dict[str, float]]:
         announced = bool(rng.random() < self.options.announce)

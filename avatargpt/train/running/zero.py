@@ -43,7 +43,8 @@ def read_zero(path: Path, schedule: Schedule, runtime: Runtime) -> dict[str, Any
     """
     given = check_keys(read_json(path), (*THEIRS, *OURS), str(path))
     zero = given.get("zero_optimization")
-    stage = zero.get("stage") if isinstance(zero, dict) else None
+    zero = zero if isinstance(zero, dict) else {}
+    stage = zero.get("stage")
     if stage not in (1, 2) or isinstance(stage, bool):
         raise UserError(f"{path}: zero_optimization: stage: {stage}; accepted: 1 or 2 (3 shards the weights "
                         "themselves, and no model here is too large for one process)")  # fmt: skip
