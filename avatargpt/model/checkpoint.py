@@ -46,9 +46,11 @@ def save_model(
         state_dict: other weights than the model's own, e.g. with LoRA's updates added in.
 
     Raises:
-        UserError: the folder cannot be written.
+        UserError: the folder cannot be written, or a tensor is empty, as sharded ones are.
     """
     folder = Path(folder)
+    if empty := [k for k, v in (state_dict or model.state_dict()).items() if not v.numel()]:
+        raise UserError(f"{folder}: not saved: {empty[0]} is empty, its values lie elsewhere")
     temporary = folder / f".model.{os.getpid()}.tmp"
     try:
         temporary.mkdir(parents=True, exist_ok=True)

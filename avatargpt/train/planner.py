@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from avatargpt.config import resolve, save_resolved
+from avatargpt.config import save_resolved
 from avatargpt.language.plans.marks import embedded, gender_of, neutral, unnamed
 from avatargpt.planning.measures import roc_auc
 from avatargpt.planning.scorer import Scorer, batch
@@ -214,11 +214,10 @@ def make_planner(
     return library
 
 
-def planner_stage(args: argparse.Namespace) -> None:
+def planner_stage(recipe: PlannerRecipe, args: argparse.Namespace) -> None:
     """The planning library: scenes with vectors, projections and the scorer of plans."""
     from avatargpt.model.text_encoder import SentenceGrounder
 
-    recipe = PlannerRecipe.read(resolve(args.config, args.set), str(args.config or "--set"))
     Runtime.start(args.threads, "cpu")
     begin = time.monotonic()
     folder = Path(args.planning)
