@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import secrets
 import shutil
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
@@ -172,7 +173,8 @@ class Store:
         held = more.get("modality", kind)
         if (path / MANIFEST).is_file() and (found := cls._held_in(path)) != held:
             raise UserError(f"{path}: holds a store of {found}, which {held} would replace; accepted: a new folder")
-        building, old = (path.with_name(f".{path.name}.{os.getpid()}.{end}") for end in ("tmp", "old"))
+        unique = secrets.token_hex(8)
+        building, old = (path.with_name(f".{path.name}.{unique}.{end}") for end in ("tmp", "old"))
         counts = _Counts()
         shards: list[dict[str, Any]] = []
         try:

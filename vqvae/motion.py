@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import zipfile
-from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -15,41 +13,12 @@ import numpy as np
 
 from vqvae import rotations as rot
 from vqvae.errors import UserError
+from vqvae.io.atomic import atomic_write
 from vqvae.skeleton import SMPL22, Skeleton
 
 MAX_FRAMES = 2_000_000
 REQUIRED = ("modality", "fps", "rotations", "root", "joint_names")
 MODALITIES = ("body", "gesture")
-
-
-def atomic_write(path: str | os.PathLike[str], write: Callable[[Path], object]) -> Path:
-    """Call ``write(temporary path in the same folder)``, then rename it to `path`.
-
-    A failure leaves nothing behind. The temporary name keeps the suffix, in lower case, because many writers choose
-    the format by it, and numpy adds it to a name without it. Others may read the file as far as the umask lets them,
-    whatever `write` thinks (safetensors: nobody).
-
-    Raises:
-        UserError: the folder is missing or cannot be written.
-    """
-    path = Path(path)
-    stem = path.stem.encode(errors="ignore")[:100].decode(errors="ignore")  # longer names have room for no more
-    temporary = path.with_name(f".{stem}.{os.getpid()}.tmp{path.suffix.lower()}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.touch()
-        mode = temporary.stat().st_mode  # the umask alone cannot be asked for without being changed
-        temporary.unlink()
-        write(temporary)
-        if temporary.stat().st_mode != mode:
-            temporary.chmod(mode)
-        os.replace(temporary, path)
-    except OSError as e:
-        raise UserError(f"cannot write {path}: {e.strerror or e}") from None
-    finally:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
-    return path
 
 
 @dataclass(frozen=True)

@@ -19,12 +19,12 @@ from filelock import FileLock, Timeout
 
 from avatargpt.chat.timeline import MOST_TAKES, Segment, Timeline, plan_from_json
 from vqvae.errors import UserError
+from vqvae.io.atomic import sweep
 from vqvae.motion import Motion, atomic_write
 
 VERSION = 1
 SESSION, MOTIONS = "session.json", "motions"
-# a motion, or what a process that was ended left of writing one; no other file in the folders is touched
-_OURS = re.compile(r"(?P<key>[0-9a-f]{20})\.npz|\.[0-9a-f]{20}\.\d+\.tmp\.npz|\.session\.\d+\.tmp\.json")
+_OURS = re.compile(r"([0-9a-f]{20})\.npz")  # a motion; no other file in the folder is touched
 MOST_UNDO = 50
 MOST_TURNS = 200
 
@@ -74,6 +74,7 @@ class Store:
             # one lock per process: the same folder may be opened again there
             self._lock = FileLock(self.folder.resolve() / ".lock", timeout=0, is_singleton=True)
             self._lock.acquire()
+            sweep(self.folder / MOTIONS)
         except Timeout:
             raise UserError(f"{self.folder}: another conversation is going on there; take another folder") from None
         except OSError as e:
@@ -97,9 +98,9 @@ class Store:
         }  # fmt: skip
         text = json.dumps(data, ensure_ascii=False, indent=1)
         atomic_write(self.folder / SESSION, lambda p: p.write_text(text, encoding="utf-8"))
-        for path in [*(self.folder / MOTIONS).iterdir(), *self.folder.glob(f".{Path(SESSION).stem}.*.tmp.json")]:
+        for path in (self.folder / MOTIONS).iterdir():
             ours = _OURS.fullmatch(path.name)
-            if ours and ours["key"] not in needed:
+            if ours and ours[1] not in needed:
                 with suppress(OSError):
                     path.unlink()
 

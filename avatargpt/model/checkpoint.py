@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -49,9 +50,9 @@ def save_model(
         UserError: the folder cannot be written.
     """
     folder = Path(folder)
-    temporary = folder / f".model.{os.getpid()}.tmp"
+    temporary = folder / f".model.{secrets.token_hex(8)}.tmp"
     try:
-        temporary.mkdir(parents=True, exist_ok=True)
+        temporary.mkdir(parents=True)
         with _no_bars():
             model.save_pretrained(temporary, max_shard_size=max_shard_size, state_dict=state_dict)
         new = {f.name for f in temporary.iterdir()}
