@@ -15,8 +15,9 @@ import numpy as np
 
 from instruct_data.clip import SPLITS, Clip
 from vqvae.errors import UserError
+from vqvae.io.arrays import read_arrays
 from vqvae.io.json_lines import json_rows
-from vqvae.motion import Motion, read_arrays
+from vqvae.motion import Motion
 from vqvae.skeleton import SMPL22
 
 FPS = 20.0

@@ -8,8 +8,9 @@ import numpy as np
 
 from instruct_data.clip import Clip
 from vqvae.errors import UserError
+from vqvae.io.arrays import read_arrays
 from vqvae.io.json_lines import json_rows
-from vqvae.motion import Motion, read_arrays
+from vqvae.motion import Motion
 
 
 def locate(data: Path | None) -> Path:

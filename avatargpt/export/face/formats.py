@@ -51,7 +51,7 @@ def read_face_npz(path: Path, fps: float | None = None) -> FaceMotion | None:
     from instruct_data.sources.mediapipe_npz import SHAPES, read_mediapipe
     from vqvae.errors import UserError
     from vqvae.face import FaceMotion
-    from vqvae.motion import array_names
+    from vqvae.io.arrays import array_names
 
     keys = array_names(path)
     ours = {"weights", "names", "head"} <= keys
