@@ -20,6 +20,8 @@ from filelock import FileLock, Timeout
 from avatargpt.chat.timeline import MOST_TAKES, Segment, Timeline, plan_from_json
 from vqvae.errors import UserError
 from vqvae.io.atomic import sweep
+from vqvae.io.guard import naming, understanding
+from vqvae.io.json_file import read_object
 from vqvae.motion import Motion, atomic_write
 
 VERSION = 1
@@ -111,10 +113,10 @@ class Store:
             UserError: a damaged session; says which file.
         """
         path = self.folder / SESSION
-        if not path.is_file():
+        if not path.exists():
             return None
-        try:
-            data = json.loads(path.read_text(encoding="utf-8"))
+        data = read_object(path)
+        with understanding(path, "a session"):
             if data["version"] != VERSION:
                 raise UserError(f"{path}: version {data['version']}; accepted {VERSION}")
             known: dict[str, Motion] = {}
@@ -123,10 +125,6 @@ class Store:
                 self._timeline(data["now"], known), past, future, list(data["turns"]), int(data["seed"]),
                 str(data["saved"]),
             )
-        except OSError as e:
-            raise UserError(f"{path}: cannot be read ({e.strerror})") from None
-        except (ValueError, KeyError, TypeError, AttributeError) as e:
-            raise UserError(f"{path}: not a session ({e})") from None
 
     def _motion(self, key: str) -> Path:
         return self.folder / MOTIONS / f"{key}.npz"
@@ -138,10 +136,8 @@ class Store:
         plan = plan_from_json(data["plan"]) if "plan" in data else None
         takes, chosen = some(data.get("takes", [])), int(data.get("chosen", 0))
         out = Timeline(plan=plan, files=tuple(map(str, data["files"])))
-        try:
+        with naming(self.folder / SESSION):
             out = out.replaced(some(data["segments"]), loops=int(data["loops"]))
-        except UserError as e:
-            raise ValueError(str(e)) from None
         if out.loops < 1 or len(takes) > MOST_TAKES or (takes and not 0 <= chosen < len(out.segments)):
             raise ValueError(f"loops {out.loops}, {len(takes)} takes of segment {chosen + 1}")
         return replace(out, takes=takes, chosen=chosen)

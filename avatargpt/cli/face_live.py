@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import typer
-
+from avatargpt.cli.output import say
 from vqvae.errors import UserError
 
 if TYPE_CHECKING:
@@ -169,18 +168,18 @@ def perform(
         senders: list[Sender] = []
         if to is not None:
             senders.append(LiveLinkSender(*to, subject))
-            typer.echo(f"Live Link to {to[0]}:{to[1]} as {subject}", err=True)
+            say(f"Live Link to {to[0]}:{to[1]} as {subject}", err=True)
         if at is not None:
             from avatargpt.export.face.websocket import WebSocketSender
 
             senders.append(WebSocketSender(*at, subject))
-            typer.echo(f"WebSocket on ws://{at[0]}:{at[1]}", err=True)
+            say(f"WebSocket on ws://{at[0]}:{at[1]}", err=True)
         for sender in senders:
             stack.callback(sender.close)
         try:
             live.perform(stream, parts, senders, change, MAX_SECONDS * FPS if keep else 0, done)
         except KeyboardInterrupt:
-            typer.echo("stopped", err=True)
+            say("stopped", err=True)
     about = {
         "frames": done.frames, "seconds": round(done.frames / FPS, 3), "delay_ms": round(1000 * stream.latency),
         "busiest_ms": round(1000 * done.busy, 1), "lost": sum(s.failed for s in senders),

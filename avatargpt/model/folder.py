@@ -10,13 +10,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from vqvae.errors import UserError
-from vqvae.motion import atomic_write
+from vqvae.io.atomic import atomic_write
+from vqvae.io.guard import understanding
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
 
 Network = TypeVar("Network", bound="nn.Module")
+MOST_SHAPE = 1 << 20  # bytes of JSON
 PRECISE = ("mean", "std")  # feature statistics stay float32
 
 
@@ -76,24 +78,23 @@ def load_network(
     Raises:
         UserError: missing, damaged, or of another version.
     """
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
+    from vqvae.io.json_file import read_object
+    from vqvae.io.tensors import load_tensors, no_larger_than
     from vqvae.precision import raised
 
     folder = Path(folder)
     for file in (f"{name}.json", f"{name}.safetensors"):
         if not (folder / file).is_file():
             raise UserError(f"{folder}: no {file} in it; a folder of the {name} stage is needed")
-    try:
-        about = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
+    about = read_object(folder / f"{name}.json", MOST_SHAPE)
+    state = load_tensors(folder / f"{name}.safetensors")
+    with understanding(folder, f"a {name} of this version"):
         if about.pop("version") != version:
             raise ValueError("another version")
-        network = make(about)
-        network.load_state_dict(raised(load_file(folder / f"{name}.safetensors")))
-    except (SafetensorError, ValueError, KeyError, TypeError, AttributeError, RuntimeError, OSError) as e:
-        raise UserError(f"{folder}: not a {name} of this version ({str(e).splitlines()[0]})") from None
-    return network.float()
+        with no_larger_than(state):
+            network = make(about)
+        network.load_state_dict(raised(state))
+        return network.float()
 
 
 def in_eight_bits(folder: str | os.PathLike[str], name: str) -> bool:

@@ -10,12 +10,13 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from vqvae.errors import UserError
+from vqvae.io.guard import regular, understanding
 
 Part = TypeVar("Part")
 
-MOST_TEXT = 64 << 20  # bytes of JSON; a file that would unfold to more is not ours
-MOST_VECTORS = 256 << 20  # bytes of vectors, likewise
+MOST_TEXT = 16 << 20  # bytes of JSON; a file that would unfold to more is not ours
+MOST_VECTORS = 32 << 20  # bytes of vectors, likewise
+MOST_NUMBERS = 64 << 20  # of all vectors together once they are as wide as they were
 
 
 def pack_vectors(vectors: np.ndarray, rank: int = 0) -> dict[str, np.ndarray]:
@@ -50,8 +51,13 @@ def unpack_vectors(data: Mapping[str, np.ndarray]) -> np.ndarray:
     rows, scale = data["vectors"], data["scale"]
     if rows.ndim == 1:
         rows = np.frombuffer(_inflated(rows, MOST_VECTORS), np.int8).reshape(-1, len(scale)).T
+    basis = data.get("basis")
+    if rows.ndim != 2 or scale.shape != (len(rows), 1) or (basis is not None and basis.ndim != 2):
+        raise ValueError(f"vectors {rows.shape} with a scale {scale.shape}")
+    if len(rows) * (rows.shape[1] if basis is None else len(basis)) > MOST_NUMBERS:
+        raise ValueError("more vectors than such files have")
     unpacked: np.ndarray = rows.astype(np.float32) * scale
-    return unpacked @ data["basis"].astype(np.float32).T if "basis" in data else unpacked
+    return unpacked if basis is None else unpacked @ basis.astype(np.float32).T
 
 
 def pack_json(value: Any) -> np.ndarray:
@@ -93,11 +99,7 @@ def read_part(
     Raises:
         UserError: a damaged file.
     """
-    from safetensors import SafetensorError
-
-    if not path.is_file():
+    if not path.exists():
         return None
-    try:
-        return make(load(path))
-    except (SafetensorError, KeyError, IndexError, TypeError, ValueError, RuntimeError, OSError) as e:
-        raise UserError(f"{path}: not a readable {what} ({str(e).splitlines()[0]})") from None
+    with understanding(path, f"a readable {what}"):
+        return make(load(regular(path)))

@@ -17,10 +17,12 @@ from pathlib import Path
 import numpy as np
 
 from avatargpt.language.lexical import WordIndex
-from vqvae.errors import UserError
-from vqvae.motion import atomic_write
+from vqvae.io.atomic import atomic_write
+from vqvae.io.guard import regular, understanding
 
 FILE = "planning.safetensors"
+WHAT = "a readable planning library"
+MOST_TEXT = 64 << 20  # bytes of text; a file that would unfold to more is not ours
 
 
 def unit(vectors: np.ndarray) -> np.ndarray:
@@ -169,19 +171,14 @@ class PlanLibrary:
         Raises:
             UserError: not there or damaged.
         """
-        from safetensors import SafetensorError
-        from safetensors.numpy import load_file
+        from vqvae.io.tensors import load_arrays
 
         path = Path(folder) / FILE
-        if not path.is_file():
-            raise UserError(f"{path}: no such file; make one with the planner stage of scripts/train.py")
-        try:
-            data = load_file(path)
-            texts = lzma.decompress(data["texts"].tobytes()).decode().split("\n")
-            about = json.loads(lzma.decompress(data["about"].tobytes()))
+        data = load_arrays(regular(path, "make one with the planner stage of scripts/train.py"), WHAT)
+        with understanding(path, WHAT):
+            texts = _inflated(data["texts"]).decode().split("\n")
+            about = json.loads(_inflated(data["about"]))
             return cls._from(texts, about, data)
-        except (SafetensorError, lzma.LZMAError, KeyError, ValueError, TypeError, IndexError, OSError) as e:
-            raise UserError(f"{path}: not a readable planning library ({str(e).splitlines()[0]})") from None
 
     @classmethod
     def _from(cls, texts: Sequence[str], about: Mapping[str, object], data: Mapping[str, np.ndarray]) -> PlanLibrary:
@@ -205,3 +202,12 @@ class PlanLibrary:
             Basis(data["mean"], data["axes"].astype(np.float32)), named("projection/"), named("scorer/"),
             dict(about["figures"]),  # type: ignore[call-overload]
         )  # fmt: skip
+
+
+def _inflated(data: np.ndarray) -> bytes:
+    """What was compressed; raises ValueError where that is cut short or more than such files have."""
+    stream = lzma.LZMADecompressor()
+    out = stream.decompress(data.tobytes(), MOST_TEXT)
+    if not stream.eof:
+        raise ValueError("texts that are cut short, or longer than such files have")
+    return out

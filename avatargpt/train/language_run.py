@@ -22,11 +22,12 @@ from avatargpt.train.language import SHAPE, LanguageRecipe, LanguageStage
 from avatargpt.train.loop import run
 from avatargpt.train.running.engines import begun
 from avatargpt.train.running.lora import add_lora
-from avatargpt.train.running.runtime import Runtime, load_json
+from avatargpt.train.running.runtime import Runtime
 from instruct_data.mixture import Draw, generator
 from instruct_data.registry import get_task, list_tasks
 from instruct_data.store import ClipCodes, Store
 from vqvae.errors import UserError
+from vqvae.io.json_file import read_object
 from vqvae.strict import check_keys
 from vqvae.tokenizer import MotionTokenizer
 
@@ -144,7 +145,7 @@ def _model(
     if start is None:
         model = AvatarGPTModel(AvatarGPTConfig(**{**spec, "vocab_size": text.size}))
     else:
-        kind = load_json(start / "config.json")
+        kind = read_object(start / "config.json")
         if kind.get("model_type") == "t5":
             given = [k for k in SHAPE if k in spec and k != "dropout_rate" and spec[k] != kind.get(k)]
             if given:

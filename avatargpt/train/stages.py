@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from avatargpt.train.running.runtime import Runtime, load_json
+from avatargpt.train.running.runtime import Runtime
 from instruct_data.store import ClipCodes, Store
 from vqvae.errors import UserError
+from vqvae.io.json_file import read_object
 
 
 def prepare_stage(args: argparse.Namespace) -> None:
@@ -120,7 +121,7 @@ def language_stage(args: argparse.Namespace) -> None:
 
     recipe = LanguageRecipe.read(resolve(args.config, args.set), str(args.config))
     runtime = Runtime.start(args.threads, args.device)
-    deepspeed = load_json(args.deepspeed_config) if args.deepspeed_config else None
+    deepspeed = read_object(args.deepspeed_config) if args.deepspeed_config else None
     language_run(recipe, args, runtime, deepspeed)
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from instruct_data.clip import Clip
 from vqvae.errors import UserError
 from vqvae.io.arrays import read_arrays
+from vqvae.io.guard import understanding
 from vqvae.io.json_lines import json_rows
 from vqvae.motion import Motion
 
@@ -36,7 +37,7 @@ def load_clips(data: Path | None, split: str) -> list[Clip]:
     folder = locate(data)
     shards: dict[str, dict[str, np.ndarray]] = {}
     clips = []
-    try:
+    with understanding(folder, "a readable body corpus"):
         for _, row in json_rows(folder / "captions.jsonl"):
             if row["split"] != split:
                 continue
@@ -49,8 +50,6 @@ def load_clips(data: Path | None, split: str) -> list[Clip]:
                 Clip(row["id"], motion, row["captions"], row["source"], "", split, row.get("action") or "",
                      row.get("style") or "")
             )  # fmt: skip
-    except (OSError, KeyError, IndexError, TypeError, ValueError) as e:
-        raise UserError(f"{folder}: not a readable body corpus ({e})") from None
     if not clips:
         raise UserError(f"{folder}: no clips in split {split!r}")
     return clips
