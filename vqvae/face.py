@@ -13,7 +13,7 @@ from vqvae import arkit
 from vqvae import rotations as rot
 from vqvae.errors import UserError
 from vqvae.io.arrays import read_arrays
-from vqvae.io.guard import naming, understanding
+from vqvae.io.guard import understanding
 from vqvae.motion import MAX_FRAMES, atomic_write, check_caption
 
 REQUIRED = ("modality", "fps", "weights", "names", "head")
@@ -130,7 +130,7 @@ class FaceMotion:
         missing = [k for k in REQUIRED if k not in data]
         if missing:
             raise UserError(f"{path}: not a face .npz, missing {', '.join(missing)}")
-        with naming(path), understanding(path, "a face"):
+        with understanding(path, "a face"):
             weights, head = np.asarray(data["weights"], np.float32), np.asarray(data["head"], np.float32)
             order = arkit.columns([str(n) for n in data["names"]])
             absent = [n for i, n in enumerate(arkit.NAMES) if i not in order]

@@ -13,7 +13,7 @@ from vqvae import rotations as rot
 from vqvae.errors import UserError
 from vqvae.io.arrays import read_arrays
 from vqvae.io.atomic import atomic_write
-from vqvae.io.guard import naming, understanding
+from vqvae.io.guard import understanding
 from vqvae.skeleton import SMPL22, Skeleton
 
 MAX_FRAMES = 2_000_000
@@ -147,7 +147,7 @@ class Motion:
         names = tuple(str(n) for n in np.ravel(data["joint_names"]))
         if names != SMPL22.names:
             raise UserError(f"{path}: {len(names)} joints {names[:3]}...; accepted the 22 SMPL body joints")
-        with naming(path), understanding(path, "a motion"):
+        with understanding(path, "a motion"):
             caption = str(data.get("caption", ""))
             return cls(data["rotations"], data["root"], float(data["fps"]), str(data["modality"]), caption)
 

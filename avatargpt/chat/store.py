@@ -20,7 +20,7 @@ from filelock import FileLock, Timeout
 from avatargpt.chat.timeline import MOST_TAKES, Segment, Timeline, plan_from_json
 from vqvae.errors import UserError
 from vqvae.io.atomic import sweep
-from vqvae.io.guard import naming, understanding
+from vqvae.io.guard import understanding
 from vqvae.io.json_file import read_object
 from vqvae.motion import Motion, atomic_write
 
@@ -136,7 +136,7 @@ class Store:
         plan = plan_from_json(data["plan"]) if "plan" in data else None
         takes, chosen = some(data.get("takes", [])), int(data.get("chosen", 0))
         out = Timeline(plan=plan, files=tuple(map(str, data["files"])))
-        with naming(self.folder / SESSION):
+        with understanding(self.folder / SESSION, "a session"):
             out = out.replaced(some(data["segments"]), loops=int(data["loops"]))
         if out.loops < 1 or len(takes) > MOST_TAKES or (takes and not 0 <= chosen < len(out.segments)):
             raise ValueError(f"loops {out.loops}, {len(takes)} takes of segment {chosen + 1}")

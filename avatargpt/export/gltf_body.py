@@ -13,7 +13,7 @@ from avatargpt.export.gltf_rest import bind_matrices, local_of, stood_up, turns_
 from avatargpt.export.keyframes import STEP, at, frames, said, turned_at, unit
 from vqvae import rotations as rot
 from vqvae.errors import UserError
-from vqvae.io.guard import naming, read_bytes, understanding
+from vqvae.io.guard import read_bytes, understanding
 from vqvae.motion import MAX_FRAMES, Motion
 from vqvae.retarget import leg_length
 from vqvae.skeleton import SMPL22
@@ -36,7 +36,7 @@ def read_glb(path: Path) -> Motion:
     raw = read_bytes(path, MOST_BYTES)
     if raw[:4] != b"glTF":
         raise UserError(f"{path}: not a binary glTF; {ACCEPTED}")
-    with naming(path), understanding(path, "a whole binary glTF", ACCEPTED):
+    with understanding(path, "a whole binary glTF", ACCEPTED):
         return _animation(parsed(raw), path)
 
 

@@ -87,8 +87,9 @@ def load_network(
         if not (folder / file).is_file():
             raise UserError(f"{folder}: no {file} in it; a folder of the {name} stage is needed")
     about = read_object(folder / f"{name}.json", MOST_SHAPE)
-    state = load_tensors(folder / f"{name}.safetensors")
-    with understanding(folder, f"a {name} of this version"):
+    what = f"a {name} of this version"
+    state = load_tensors(folder / f"{name}.safetensors", what)
+    with understanding(folder, what):
         if about.pop("version") != version:
             raise ValueError("another version")
         with no_larger_than(state):

@@ -18,7 +18,7 @@ import torch
 from avatargpt.model.precision import fast_bfloat16
 from avatargpt.resources import sentence_model_folder
 from vqvae.errors import UserError
-from vqvae.io.guard import naming, read_bytes, understanding
+from vqvae.io.guard import read_bytes, understanding
 from vqvae.motion import atomic_write
 
 SPIECE = "spiece.model"
@@ -155,7 +155,7 @@ class TextTokenizer:
             UserError: not there or damaged.
         """
         path = Path(folder) / SPIECE
-        with naming(path):
+        with understanding(path, "a sentencepiece model"):
             return cls(read_bytes(path, MOST_PIECES, f"a model folder holds {SPIECE}"))
 
 

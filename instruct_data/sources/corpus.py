@@ -15,7 +15,7 @@ import numpy as np
 from instruct_data.clip import SPLITS, Clip
 from vqvae.errors import UserError
 from vqvae.io.arrays import read_arrays
-from vqvae.io.guard import naming, understanding
+from vqvae.io.guard import understanding
 from vqvae.io.json_file import read_object
 from vqvae.io.json_lines import json_rows
 from vqvae.motion import Motion
@@ -54,7 +54,7 @@ class _Shards:
         if not 0 <= index < len(z["offsets"]) - 1:
             raise UserError(f"{self.folder / shard}: no clip {index}; it holds {len(z['offsets']) - 1}")
         where = self.folder / shard
-        with naming(where), understanding(where, "a shard of clips"):
+        with understanding(where, "a shard of clips"):
             a, b = z["offsets"][index : index + 2]
             return Motion(z["rot"][a:b].astype(np.float32) / 32767, z["root"][a:b].copy(), FPS, "body", caption)
 

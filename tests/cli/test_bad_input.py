@@ -86,7 +86,7 @@ def test_long_text(cli, fake, tmp_path):
 
 @pytest.mark.parametrize(
     ("content", "words"),
-    [(None, ["No such file"]), (b"", ["0 texts"]), (b" \n\n", ["0 texts"]), (b"walk\n\xff\xfe\n", ["not UTF-8"]),
+    [(None, ["no such file"]), (b"", ["0 texts"]), (b" \n\n", ["0 texts"]), (b"walk\n\xff\xfe\n", ["not UTF-8"]),
      (b"walk\n...\n", ["line 2", "empty text"])],
 )  # fmt: skip
 def test_bad_file_of_texts(cli, fake, tmp_path, content, words):

@@ -14,7 +14,7 @@ import numpy as np
 
 from vqvae import rotations as rot
 from vqvae.errors import UserError
-from vqvae.io.guard import naming, read_text, understanding
+from vqvae.io.guard import read_text, understanding
 from vqvae.io.numbers import plain_number, plain_numbers
 from vqvae.motion import MAX_FRAMES, Motion, atomic_write
 from vqvae.retarget import retarget
@@ -196,7 +196,7 @@ def read_bvh(path: str | os.PathLike[str]) -> Motion:
     """
     path = Path(path)
     text = read_text(path, MOST_BYTES, ACCEPTED)
-    with naming(path), understanding(path, "a readable BVH", ACCEPTED):
+    with understanding(path, "a readable BVH", ACCEPTED):
         return retarget(parse_bvh(text))
 
 

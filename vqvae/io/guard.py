@@ -50,15 +50,16 @@ def read_bytes(path: str | os.PathLike[str], most: int, needed: str = "") -> byt
     Raises:
         UserError: as `regular`; also one that is larger, or cannot be read.
     """
+    more = f"; {needed}" if needed else ""
     path = regular(path, needed)
     try:
         with path.open("rb") as file:
             data = file.read(most + 1)
     except OSError as e:
-        raise UserError(f"{path}: cannot be read ({e.strerror or e})") from None
+        raise UserError(f"{path}: cannot be read ({e.strerror or e}){more}") from None
     if len(data) > most:
         size = f"{most >> 20} MiB" if most >= 1 << 20 else f"{most} bytes"
-        raise UserError(f"{path}: larger than {size}")
+        raise UserError(f"{path}: larger than {size}{more}")
     return data
 
 
@@ -68,7 +69,7 @@ def read_text(path: str | os.PathLike[str], most: int, needed: str = "") -> str:
     try:
         return data.decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
     except UnicodeDecodeError as e:
-        raise UserError(f"{path}: not UTF-8 text (byte {e.start})") from None
+        raise UserError(f"{path}: not UTF-8 text (byte {e.start}){'; ' * bool(needed)}{needed}") from None
 
 
 @contextmanager
@@ -82,30 +83,22 @@ def understanding(where: str | os.PathLike[str], what: str, accepted: str = "") 
         where: the file, for the message. what: it should be: ``a session``. accepted: what is, in words.
 
     Raises:
-        UserError: `where: not WHAT (reason)`; one from inside passes.
+        UserError: `where: not WHAT (reason)`; one from inside gets the name of the file before it.
     """
     more = f"; {accepted}" if accepted else ""
     try:
         yield
-    except UserError:
-        raise
-    except OSError as e:
-        raise UserError(f"{where}: cannot be read ({reason(e)}){more}") from None
+    except UserError as e:
+        said, folder = str(e), f"{Path(where).parent}{os.sep}"
+        raise (e if str(where) in said or said.startswith(folder) else UserError(f"{where}: {said}")) from None
     except Exception as e:
+        if isinstance(e, OSError) and e.strerror:
+            raise UserError(f"{where}: cannot be read ({e.strerror}){more}") from None
         raise UserError(f"{where}: not {what} ({reason(e)}){more}") from None
     except BaseException as e:
         if type(e).__name__ != "PanicException":  # what libraries in Rust raise for their own slips
             raise
         raise UserError(f"{where}: not {what} ({reason(e)}){more}") from None
-
-
-@contextmanager
-def naming(where: str | os.PathLike[str]) -> Iterator[None]:
-    """Put the name of a file before what is said of its contents inside."""
-    try:
-        yield
-    except UserError as e:
-        raise (e if str(e).startswith(f"{where}:") else UserError(f"{where}: {e}")) from None
 
 
 def reason(error: BaseException) -> str:

@@ -13,7 +13,7 @@ import numpy as np
 from vqvae import rotations as rot
 from vqvae.errors import UserError
 from vqvae.io.arrays import array_names, read_arrays
-from vqvae.io.guard import naming, understanding
+from vqvae.io.guard import understanding
 from vqvae.motion import MAX_FRAMES, Motion, atomic_write
 from vqvae.skeleton import SMPL22
 
@@ -88,7 +88,7 @@ def read_smplx(path: str | os.PathLike[str], up: str = "z") -> Motion:
     """
     path = Path(path)
     data = read_arrays(path, ("poses", "root_orient", "pose_body", "trans", *_RATES), MAX_FRAMES)
-    with naming(path), understanding(path, "an SMPL motion"):
+    with understanding(path, "an SMPL motion"):
         return _motion(data, up)
 
 

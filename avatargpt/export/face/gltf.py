@@ -29,7 +29,7 @@ from vqvae import arkit
 from vqvae import rotations as rot
 from vqvae.errors import UserError
 from vqvae.face import FaceMotion, angles_of, turns
-from vqvae.io.guard import naming, read_bytes, understanding
+from vqvae.io.guard import read_bytes, understanding
 from vqvae.motion import atomic_write
 
 if TYPE_CHECKING:
@@ -143,7 +143,7 @@ def read_face_glb(path: Path) -> FaceMotion | None:
     raw = read_bytes(path, MOST_BYTES)
     if raw[:4] != b"glTF":
         return None
-    with naming(path), understanding(path, "a whole binary glTF", ACCEPTED):
+    with understanding(path, "a whole binary glTF", ACCEPTED):
         gltf = parsed(raw)
         found = _named_mesh(gltf)
         return None if found is None else _clip(gltf, *found, path)

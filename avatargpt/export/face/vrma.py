@@ -19,7 +19,7 @@ from vqvae import arkit
 from vqvae import rotations as rot
 from vqvae.errors import UserError
 from vqvae.face import FaceMotion, angles_of, turns
-from vqvae.io.guard import naming, read_bytes, understanding
+from vqvae.io.guard import read_bytes, understanding
 from vqvae.motion import atomic_write
 
 EXTENSION, VERSION = "VRMC_vrm_animation", "1.0"
@@ -176,7 +176,7 @@ def read_vrma(path: Path) -> FaceMotion:
             for the data.
     """
     gltf, blob = unpack(path)
-    with naming(path), understanding(path, "a whole .vrma", ACCEPTED):
+    with understanding(path, "a whole .vrma", ACCEPTED):
         about = gltf["extensions"][EXTENSION]
         animation = gltf["animations"][0]
         tracks = {
