@@ -42,19 +42,16 @@ def load_arrays(path: str | os.PathLike[str], what: str = "a safetensors file") 
         return out
 
 
-def load_checkpoint_file(path: str | os.PathLike[str], device: torch.device, most: int) -> dict[str, Any]:
+def load_checkpoint_file(path: str | os.PathLike[str], device: torch.device) -> dict[str, Any]:
     """What `torch.save` wrote, tensors and plain containers alone: nothing in it is called (``weights_only``).
-
-    Args:
-        most: bytes that it may unfold to; torch writes its archives without compressing them.
 
     Raises:
         Exception: whatever torch's unpickler or zip reader meets in a damaged file.
     """
     size = os.path.getsize(regular(path))
     with zipfile.ZipFile(path) as archive:
-        inside = sum(i.file_size for i in archive.infolist())
-    if inside > max(size, most):
+        inside = sum(i.file_size for i in archive.infolist())  # torch does not compress its archives
+    if inside > size:
         raise ValueError(f"{inside} bytes in a file of {size}")
     out = torch.load(path, map_location=device, weights_only=True)
     if not isinstance(out, dict):
