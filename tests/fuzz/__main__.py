@@ -26,6 +26,7 @@ def main() -> int:
     parser.add_argument("--only", help="a part of the names of the readers that are fed")
     parser.add_argument("--case", metavar="NAME:NUMBER", help="one case in this process, with its traceback")
     parser.add_argument("--keep", type=Path, help="folder for the files of faults")
+    parser.add_argument("--report", type=Path, help="where the figures go, instead of standard output")
     parser.add_argument("--prepare", type=Path, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.prepare:
@@ -48,8 +49,10 @@ def main() -> int:
         began = time.monotonic()
         report = running.run(chosen, kept, args.cases, args.seed, log=sys.stderr)
         used = os.times()
-        print(json.dumps({**report.to_json(), "cpu_seconds": round(used.children_user + used.children_system, 1),
-                          "seconds": round(time.monotonic() - began, 1)}, indent=1))  # fmt: skip
+        figures = {**report.to_json(), "cpu_seconds": round(used.children_user + used.children_system, 1),
+                   "seconds": round(time.monotonic() - began, 1)}  # fmt: skip
+        text = json.dumps(figures, indent=1)
+        args.report.write_text(text) if args.report else print(text)
         return int(bool(report.faults))
 
 

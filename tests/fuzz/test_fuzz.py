@@ -21,12 +21,13 @@ CASES = int(os.environ.get("AVATARGPT_FUZZ_CASES", 2000))
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs forked processes")
 def test_no_damaged_file_ends_in_a_traceback_a_crash_a_hang_or_a_gigabyte(tmp_path: Path) -> None:
+    figures = tmp_path / "figures.json"
     made = subprocess.run(
-        [sys.executable, "-m", "tests.fuzz", "--cases", str(CASES), "--keep", str(tmp_path)], cwd=ROOT,
-        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}, capture_output=True, text=True,
+        [sys.executable, "-m", "tests.fuzz", "--cases", str(CASES), "--keep", str(tmp_path), "--report", str(figures)],
+        cwd=ROOT, env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}, capture_output=True, text=True,
     )  # fmt: skip
-    assert made.stdout, made.stderr[-2000:]
-    report = json.loads(made.stdout)
+    assert figures.is_file(), made.stderr[-2000:]
+    report = json.loads(figures.read_text())
     assert not report["faults"], json.dumps(report["faults"], indent=1)
     assert report["cases"] >= 0.9 * CASES and report["read"] > 0.05 * report["cases"] < report["refused"]
 
