@@ -176,7 +176,7 @@ def test_caption_files(tmp_path, suffix):
     read, report = read_bvh_folder if suffix == ".bvh" else read_amass_folder, Report()
     assert [(c.id, c.captions) for c in read(tmp_path, report=report)] == [("a", ["walks", "waves"])]
     assert [clip for clip, _ in report.skipped] == ["b"] and "accepted UTF-8" in str(report)
-    with pytest.raises(UserError, match="b.txt: cannot be read as text"):
+    with pytest.raises(UserError, match="b.txt: not UTF-8 text"):
         list(read(tmp_path))
 
 

@@ -54,10 +54,10 @@ def read_bytes(path: str | os.PathLike[str], most: int, needed: str = "") -> byt
     path = regular(path, needed)
     try:
         with path.open("rb") as file:
-            data = file.read(most + 1)
+            data = file.read() if os.fstat(file.fileno()).st_size <= most else None
     except OSError as e:
         raise UserError(f"{path}: cannot be read ({e.strerror or e}){more}") from None
-    if len(data) > most:
+    if data is None or len(data) > most:
         size = f"{most >> 20} MiB" if most >= 1 << 20 else f"{most} bytes"
         raise UserError(f"{path}: larger than {size}{more}")
     return data
