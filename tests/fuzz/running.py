@@ -154,6 +154,7 @@ def run(
         folder: for damaged files; those of faults stay there as ``fault-TARGET-NUMBER``.
         batch: cases of one child.
     """
+    _warm(targets, folder)
     report = Report()
     shares = sum(t.share for t in targets.values())
     cases = [(n, i) for n, t in targets.items() for i in range(max(2, round(total * t.share / shares)))]
@@ -166,6 +167,18 @@ def run(
             print(f"{report.cases} cases, {report.read} read, {report.refused} refused, {len(report.faults)} faults",
                   file=log, flush=True)  # fmt: skip
     return report
+
+
+def _warm(targets: dict[str, Target], folder: Path) -> None:
+    """Read a whole file of each kind, so that no child has to import what readers import when they are called."""
+    import torch
+
+    torch.set_num_threads(1)  # a pool of threads would not outlive the fork
+    for target in targets.values():
+        path = place(target, folder)
+        path.write_bytes(target.seeds[0])
+        with contextlib.suppress(Exception), contextlib.redirect_stdout(io.StringIO()):
+            target.read(path)
 
 
 def _batch(targets: dict[str, Target], cases: list[tuple[str, int]], seed: int, folder: Path, report: Report) -> int:

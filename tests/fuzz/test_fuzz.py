@@ -40,9 +40,11 @@ def test_the_same_case_is_the_same_bytes() -> None:
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs forked processes")
 def test_what_goes_wrong_is_laid_to_its_case(tmp_path: Path) -> None:
+    parent = os.getpid()
+
     def read(path: Path) -> None:
         kind = path.read_bytes()[:1]
-        if kind == b"c":
+        if kind == b"c" and os.getpid() != parent:  # whole files are read once before
             os.abort()
         if kind == b"m":
             bytearray(b"x") * (3 << 29)
