@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from avatargpt.cli import common, reading
+from avatargpt.cli.output import say
 from vqvae.errors import UserError
 
 Seconds = Annotated[float, typer.Option("--seconds", metavar="S", help="Length of the new part.")]
@@ -150,6 +151,6 @@ def reconstruct(
     for key, value in figures.items():
         name, unit = (key[:-3], " mm") if key.endswith("_mm") else (key, "")
         number = f"{value:.1f}" if isinstance(value, float) else str(value)
-        typer.echo(f"{name.replace('_', ' ')}: {number}{unit}")
+        say(f"{name.replace('_', ' ')}: {number}{unit}")
     for name in written:
-        typer.echo(name)
+        say(name)

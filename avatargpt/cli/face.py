@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from avatargpt.cli import common
+from avatargpt.cli.output import say
 from vqvae.errors import UserError
 
 if TYPE_CHECKING:
@@ -216,9 +217,9 @@ def _tell_live(about: dict[str, Any], files: list[str], as_json: bool) -> None:
     if as_json:
         common.print_json({**about, "files": files})
         return
-    typer.echo(", ".join(f"{about[name]} {name}" for name in ("frames", "seconds", "lost")), err=True)
+    say(", ".join(f"{about[name]} {name}" for name in ("frames", "seconds", "lost")), err=True)
     for name in files:
-        typer.echo(name)
+        say(name)
 
 
 def _perform(

@@ -6,11 +6,11 @@ import sys
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import typer
-
+from avatargpt.cli.output import say
 from vqvae.errors import UserError
 
 if TYPE_CHECKING:
@@ -144,14 +144,9 @@ class Line:
 
             host, port = address("--websocket", self.websocket, HERE, None)
             server = WebSocketSender(
-                host, port, subject, hear=hear, origins=self.origins, network=self.network, tell=say
+                host, port, subject, hear=hear, origins=self.origins, network=self.network, tell=partial(say, err=True)
             )  # fmt: skip
             add(server, f"WebSocket on ws://{f'[{host}]' if ':' in host else host}:{port}")
             if not is_local(host, port):
                 lines.append("warning: everybody on this network can watch the face and tell it what to do")
         return senders, lines
-
-
-def say(line: str) -> None:
-    """A line on stderr."""
-    typer.echo(line, err=True)

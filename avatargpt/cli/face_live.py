@@ -8,7 +8,8 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from avatargpt.cli.face_line import PIPE, Line, say
+from avatargpt.cli.face_line import PIPE, Line
+from avatargpt.cli.output import say
 from vqvae.errors import UserError
 
 if TYPE_CHECKING:
@@ -95,14 +96,14 @@ def perform(
         following = ordering.Orders(performer, stream, told, [lively] if plain is None else [lively, plain], _shown)
         orders.append(following)
         for told_line in lines:  # once nothing can be refused any more
-            say(told_line)
+            say(told_line, err=True)
         try:
             loop.perform(
                 stream, _sound(line, rate, piped, seconds), senders, change, MAX_SECONDS * FPS if keep else 0, done,
                 following.apply,
             )  # fmt: skip
         except KeyboardInterrupt:
-            say("stopped")
+            say("stopped", err=True)
     about = {
         "frames": done.frames, "seconds": round(done.frames / FPS, 3), "delay_ms": round(1000 * stream.latency),
         "busiest_ms": round(1000 * done.busy, 1), "lost": sum(s.failed for s in senders),

@@ -9,8 +9,9 @@ import numpy as np
 from vqvae import rotations as rot
 from vqvae.errors import UserError
 from vqvae.face import FaceMotion
+from vqvae.io.arrays import array_names, map_array
 from vqvae.io.smplx import check_up, is_smplx, read_smplx
-from vqvae.motion import MAX_FRAMES, Motion, array_names, atomic_write
+from vqvae.motion import MAX_FRAMES, UNIT, Motion, atomic_write
 from vqvae.skeleton import SMPL22
 
 JOINTS = len(SMPL22.names)
@@ -79,13 +80,8 @@ def read_npy(path: Path, fps: float = 20.0) -> Motion:
     Raises:
         UserError: not a .npy, another shape, NaN, features at another rate than 20.
     """
-    try:
-        array = np.load(path, mmap_mode="r", allow_pickle=False)  # its shape may be far larger than the file
-    except Exception as e:  # numpy raises many kinds for damaged headers
-        raise UserError(f"{path}: not a readable .npy ({str(e).splitlines()[0] if str(e) else 'empty'})") from None
+    array = map_array(path)
     accepted = "accepted (T, 263) HumanML3D features or (T, 22, 7) positions + quaternions"
-    if not isinstance(array, np.ndarray) or array.dtype.kind not in "fiu":
-        raise UserError(f"{path}: not an array of numbers; {accepted}")
     if array.ndim not in (2, 3) or array.shape[1:] not in ((263,), (JOINTS, 7)):
         raise UserError(f"{path}: shape {array.shape}; {accepted}")
     _check_count(len(array), path)
@@ -99,8 +95,8 @@ def read_npy(path: Path, fps: float = 20.0) -> Motion:
             raise UserError(f"{path}: {fps:g} frames a second; accepted for HumanML3D features {HML263Features.fps:g}")
         return HML263Features().decode(array)
     whole = array[..., 3:].astype(np.float64)
-    if (np.linalg.norm(whole, axis=-1) < 0.5).any():
-        raise UserError(f"{path}: quaternions of length 0; accepted unit quaternions w, x, y, z after the positions")
+    if (np.abs(np.linalg.norm(whole, axis=-1) - 1) > UNIT).any():
+        raise UserError(f"{path}: quaternions of another length than 1; accepted w, x, y, z after the positions")
     whole = rot.normalize(whole)
     local = whole.copy()
     for j in range(1, JOINTS):

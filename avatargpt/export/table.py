@@ -14,6 +14,7 @@ from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from vqvae.errors import UserError
+from vqvae.io.guard import regular
 
 if TYPE_CHECKING:
     from vqvae.motion import Motion
@@ -152,8 +153,7 @@ def load(path: str | os.PathLike[str], **options: Any) -> Motion:
     """
     source = Path(path)
     function = _choose(_READERS, source, "read")
-    if not source.is_file():
-        raise UserError(f"{source}: no such file")
+    regular(source)
     _known_options(function, 1, source, options)
     try:
         motion: Motion = function(source, **options)

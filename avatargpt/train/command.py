@@ -10,6 +10,7 @@ from typing import Any
 
 from avatargpt.train.stage_table import FORMER_OPTIONS, FORMER_STAGES, STAGES, Option, StageEntry
 from vqvae.errors import UserError
+from vqvae.reporting import told
 
 UNTIL = "stop at this step with a checkpoint; the schedule stays that of the configuration"
 
@@ -99,7 +100,8 @@ def main(argv: Sequence[str]) -> int:
     args = parsed(argv)
     try:
         _run(args)
-    except UserError as e:
-        print(f"error: {e}", file=sys.stderr)
-        return 2
+    except Exception as e:
+        line, status = told(e)
+        print(f"error: {line}", file=sys.stderr)
+        return status
     return 0

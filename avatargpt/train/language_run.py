@@ -13,7 +13,6 @@ from avatargpt.model.checkpoint import load_model, start_from_t5, with_modalitie
 from avatargpt.model.config import AvatarGPTConfig
 from avatargpt.model.model import AvatarGPTModel
 from avatargpt.model.text_encoder import SPIECE, SentenceGrounder, TextTokenizer
-from avatargpt.resources import read_json
 from avatargpt.train.data.codes import read_codes, read_tokenizers
 from avatargpt.train.data.corpus import folders_of, text_corpus
 from avatargpt.train.data.examples import Example, ExampleOptions, Examples
@@ -29,6 +28,7 @@ from instruct_data.mixture import Draw, generator
 from instruct_data.registry import get_task, list_tasks
 from instruct_data.store import ClipCodes, Store
 from vqvae.errors import UserError
+from vqvae.io.json_file import read_object
 from vqvae.strict import check_keys
 from vqvae.tokenizer import MotionTokenizer
 
@@ -160,7 +160,7 @@ def _model(
     if start is None:
         model = AvatarGPTModel(AvatarGPTConfig(**{**spec, "vocab_size": text.size}))
     else:
-        kind = read_json(start / "config.json")
+        kind = read_object(start / "config.json")
         if kind.get("model_type") == "t5":
             given = [k for k in SHAPE if k in spec and k != "dropout_rate" and spec[k] != kind.get(k)]
             if given:

@@ -13,12 +13,12 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from avatargpt.config import Schedule
-from avatargpt.resources import read_json
 from avatargpt.train.running.checkpoints import INSTEAD, check_identity
 from avatargpt.train.running.optimizers import set_rate
 from avatargpt.train.running.runtime import Runtime, check_finite
 from avatargpt.train.running.stage import Stage
 from vqvae.errors import UserError
+from vqvae.io.json_file import read_object
 from vqvae.strict import check_keys
 
 OPTION, FOLDER, LATEST = "--deepspeed_config", "deepspeed", "latest"
@@ -41,7 +41,7 @@ def read_zero(path: Path, schedule: Schedule, runtime: Runtime) -> dict[str, Any
         UserError: unreadable, an unknown key, a value that DeepSpeed refuses, a stage that is not supported, a batch
             that the processes cannot share, or DeepSpeed is not installed.
     """
-    given = check_keys(read_json(path), (*THEIRS, *OURS), str(path))
+    given = check_keys(read_object(path), (*THEIRS, *OURS), str(path))
     zero = given.get("zero_optimization")
     zero = zero if isinstance(zero, dict) else {}
     stage = zero.get("stage")
