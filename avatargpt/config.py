@@ -16,11 +16,12 @@ from typing import Any
 import yaml
 
 from vqvae.errors import UserError
-from vqvae.io.yaml_file import read_yaml
+from vqvae.io.yaml_file import parse_yaml, read_yaml
 from vqvae.motion import atomic_write
 from vqvae.strict import Count, Rate, Strict, Whole
 
 VARIANTS, LIKE, NOTHING = "variants", "like", "nothing"
+MOST_DOTS = 8  # in a key that `--set` changes
 RESOLVED = "config.yaml"
 """What a run's folder calls the configuration that made it."""
 
@@ -121,12 +122,9 @@ def _layers(
 def _nested(override: str) -> dict[str, Any]:
     """``train.lr=1e-3`` as nested mappings; the value is read as YAML."""
     key, equals, text = override.partition("=")
-    if not equals or not all(key.split(".")):
+    if not equals or not all(key.split(".")) or key.count(".") > MOST_DOTS:
         raise UserError(f"--set {override!r}: accepted: SECTION.KEY=VALUE, for example train.lr=1e-3")
-    try:
-        value: Any = yaml.safe_load(text)
-    except yaml.YAMLError:
-        raise UserError(f"--set {override!r}: the value is not YAML") from None
+    value = parse_yaml(text, f"--set {key}")
     for part in reversed(key.split(".")):
         value = {part: value}
     return dict(value)

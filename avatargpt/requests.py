@@ -14,6 +14,10 @@ from vqvae.errors import UserError
 from vqvae.motion import Motion
 
 
+class UnheededText(UserWarning):
+    """A text that has no effect on what was made, or less than it asks for."""
+
+
 def check_text(text: object) -> None:
     """Raises UserError unless the text says something, in at most 2000 characters."""
     if not isinstance(text, str):

@@ -23,9 +23,10 @@ from avatargpt.evaluation.face import driver_ablations, speech_face
 from avatargpt.face.audio_model.driver import Driver
 from avatargpt.model.text_encoder import SentenceGrounder
 from avatargpt.train.audio_model import DriverRecipe, train
-from avatargpt.train.running.runtime import Runtime, load_json
+from avatargpt.train.running.runtime import Runtime
 from avatargpt.train.speech_data import corpus, expressions
 from vqvae.errors import UserError
+from vqvae.io.json_file import read_object
 
 HERE = Path(__file__).resolve().parent
 CONFIGS = HERE.parent / "configs" / "driver" / "ablations.yaml"
@@ -108,7 +109,7 @@ class Ablations:
         out = self.args.output / f"{name}.{seed}"
         done = out / "figures.json"
         if done.is_file():
-            return dict(load_json(done))
+            return dict(read_object(done))
         address = address_of(name)
         recipe = DriverRecipe.read(resolve(address, [f"train.seed={seed}"]), address)
         first = begins(name, seed)
@@ -122,7 +123,7 @@ class Ablations:
             found |= driver_ablations.directed(driver, self.material, recipe.train.sampling)
         figures = {k: v["mean"] for k, v in found.items() if v["mean"] is not None and k != "drift"}
         report.write(done, figures | early(out / "log.jsonl"))
-        return dict(load_json(done))
+        return dict(read_object(done))
 
 
 def results(runs: dict[str, list[dict[str, float]]], ablations: Ablations) -> dict[str, Any]:
@@ -193,7 +194,7 @@ def main() -> int:
     except UserError as e:
         print(f"error: {e}", file=sys.stderr)
         return 2
-    for group, compared in load_json(args.results)["compared"].items():
+    for group, compared in read_object(args.results)["compared"].items():
         print(table(compared, SHOWN[group]), end="\n\n")
     return 0
 

@@ -1,64 +1,34 @@
-"""Length-bucketed batches: examples of like length together, so that little is padding. Deterministic."""
+"""Batches of examples of like length, so that little is padding, and the padding. Deterministic."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import TypeVar
+from collections.abc import Sequence
 
 import numpy as np
 
-from instruct_data.mixture import generator
 from vqvae.errors import UserError
 
-T = TypeVar("T")
 
-
-def bucketed(
-    lengths: Sequence[int] | np.ndarray, tokens: int, seed: int = 0, step: int = 0, multiple: int = 1,
-    max_rows: int | None = None,
-) -> list[list[int]]:  # fmt: skip
-    """Group examples into batches whose padded size stays within a budget.
+def like_lengths(source: Sequence[int] | np.ndarray, target: Sequence[int] | np.ndarray, rows: int) -> np.ndarray:
+    """Batches of a fixed number of examples in two levels of buckets: of like targets, and in each of like sources.
 
     Args:
-        lengths: tokens of every example.
-        tokens: most tokens of a batch, padding included (rows x longest, rounded up to `multiple`).
-        seed: with `step` decides the order of the batches and of equals.
-        step: e.g. the number of the pool.
-        multiple: lengths are padded up to a multiple of this.
-        max_rows: most examples in a batch.
+        source, target: (N,) tokens of every example before and after the arrow; N is a multiple of `rows`.
+        rows: examples in a batch.
 
     Returns:
-        Lists of indices; every example is in exactly one.
+        (N / rows, rows) indices; every example is in exactly one batch.
 
     Raises:
-        UserError: an example is longer than the budget.
+        UserError: no examples, or such that do not fill the last batch.
     """
-    lengths = np.asarray(lengths, np.int64)
-    if len(lengths) == 0:
-        return []
-    padded = -(-np.maximum(lengths, 1) // multiple) * multiple
-    if padded.max() > tokens:
-        raise UserError(f"collate: an example of {int(lengths.max())} tokens; a batch may hold {tokens}")
-    rng = generator(seed, step)
-    order = np.lexsort((rng.random(len(lengths)), padded))
-    batches: list[list[int]] = []
-    current: list[int] = []
-    for i in order:  # ascending, so the newest example is the longest of its batch
-        if current and ((len(current) + 1) * padded[i] > tokens or (max_rows and len(current) == max_rows)):
-            batches.append(current)
-            current = []
-        current.append(int(i))
-    batches.append(current)
-    return [batches[k] for k in rng.permutation(len(batches))]
-
-
-def bucketed_items(
-    items: Sequence[T], lengths: Sequence[int], tokens: int, seed: int = 0, step: int = 0, multiple: int = 1,
-    max_rows: int | None = None,
-) -> Iterator[list[T]]:  # fmt: skip
-    """The items themselves, see :func:`bucketed`."""
-    for batch in bucketed(lengths, tokens, seed, step, multiple, max_rows):
-        yield [items[i] for i in batch]
+    source, target = np.asarray(source, np.int64), np.asarray(target, np.int64)
+    if not len(source) or len(source) % rows or len(source) != len(target):
+        raise UserError(f"collate: {len(source)} sources and {len(target)} targets in batches of {rows}")
+    batches = len(source) // rows
+    order = np.argsort(target, kind="stable").reshape(batches, rows)
+    alike = [part.reshape(-1) for part in np.array_split(order, round(batches**0.5))]
+    return np.concatenate([part[np.argsort(source[part], kind="stable")] for part in alike]).reshape(batches, rows)
 
 
 def pad(rows: Sequence[np.ndarray], value: int, multiple: int = 1) -> tuple[np.ndarray, np.ndarray]:

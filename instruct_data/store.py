@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import secrets
 import shutil
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
@@ -25,9 +26,12 @@ import pyarrow.parquet as pq
 from instruct_data.clip import SPLITS, Clip
 from instruct_data.stored import COLUMNS, FEATURES, KINDS, from_row, modality_of, to_row
 from vqvae.errors import UserError
+from vqvae.io.guard import understanding
+from vqvae.io.json_file import read_object
 
 FORMAT = 1
 MANIFEST = "manifest.json"
+WHAT = "the manifest of a clip store"
 ROWS_PER_SHARD = 1024
 _ABOUT = [
     ("id", pa.string()), ("frames", pa.int32()), ("fps", pa.float64()), ("modality", pa.string()),
@@ -172,7 +176,8 @@ class Store:
         held = more.get("modality", kind)
         if (path / MANIFEST).is_file() and (found := cls._held_in(path)) != held:
             raise UserError(f"{path}: holds a store of {found}, which {held} would replace; accepted: a new folder")
-        building, old = (path.with_name(f".{path.name}.{os.getpid()}.{end}") for end in ("tmp", "old"))
+        unique = secrets.token_hex(8)
+        building, old = (path.with_name(f".{path.name}.{unique}.{end}") for end in ("tmp", "old"))
         counts = _Counts()
         shards: list[dict[str, Any]] = []
         try:
@@ -209,13 +214,10 @@ class Store:
 
     @staticmethod
     def _held_in(path: Path) -> str:
-        try:
-            manifest = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
+        manifest = read_object(path / MANIFEST, accepted="accepted: a new folder")
+        with understanding(path / MANIFEST, WHAT, "accepted: a new folder"):
             kind = manifest["kind"]
             return str(manifest.get("modality", kind))
-        except (OSError, ValueError, KeyError, TypeError) as e:
-            said = f"{path / MANIFEST}: not the manifest of a clip store ({e}); accepted: a new folder"
-            raise UserError(said) from None
 
     @classmethod
     def open(cls, path: str | os.PathLike[str], verify: bool = True) -> Store:
@@ -228,12 +230,10 @@ class Store:
         file = path / MANIFEST
         if not file.is_file():
             raise UserError(f"{path}: no clip store ({MANIFEST} is missing)")
-        try:
-            manifest = json.loads(file.read_text(encoding="utf-8"))
-            shards = [(s["file"], s["sha256"]) for s in manifest["shards"]]
+        manifest = read_object(file)
+        with understanding(file, WHAT):
+            shards = [(str(s["file"]), s["sha256"]) for s in manifest["shards"]]
             known = manifest["format"] == FORMAT and manifest["kind"] in SCHEMAS
-        except (OSError, json.JSONDecodeError, KeyError, TypeError) as e:
-            raise UserError(f"{file}: not the manifest of a clip store ({e})") from None
         if not known:
             raise UserError(f"{file}: format {manifest['format']}, kind {manifest['kind']}; accepted format {FORMAT}, "
                             f"kinds {', '.join(SCHEMAS)}")  # fmt: skip
@@ -251,7 +251,9 @@ class Store:
             raise UserError(f"split {split!r}; accepted {', '.join(SPLITS)}")
         filters = None if split is None else [("split", "==", split)]
         for shard in self.manifest["shards"]:
-            yield from pq.read_table(self.path / shard["file"], filters=filters).to_pylist()
+            with understanding(self.path / shard["file"], "a readable shard"):
+                rows = pq.read_table(self.path / shard["file"], filters=filters).to_pylist()
+            yield from rows
 
     def clips(self, split: str | None = None) -> Iterator[Clip]:
         """Clips of any store but one of codes, with their motions."""

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import replace
 from functools import partial
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,16 +14,20 @@ import torch
 
 from avatargpt.api import AvatarGPT
 from avatargpt.body import rerank
+from avatargpt.body.edit import ROUNDS
 from avatargpt.body.ground import SUNK
+from avatargpt.body.heeding import unheeded
 from avatargpt.body.reconstruct import REFINE
 from avatargpt.body.rerank import pick
 from avatargpt.body.spec import MotionSpec
 from avatargpt.decoding.loaded import CHUNK, CONTEXT
 from avatargpt.language.motion_spec import ClauseSpec
+from avatargpt.language.paths import Route
+from avatargpt.language.turns import Turn
 from avatargpt.model.config import AvatarGPTConfig
 from avatargpt.model.model import AvatarGPTModel
 from avatargpt.model.text_encoder import TextTokenizer
-from avatargpt.requests import shares
+from avatargpt.requests import UnheededText, shares
 from avatargpt.retrieval.phrases import PhraseIndex
 from vqvae import rotations as rot
 from vqvae.errors import UserError
@@ -321,12 +328,74 @@ def test_in_between(gpt: AvatarGPT, seconds: float, text: str, keep_place: bool)
     assert same(got, gpt.in_between(start, end, seconds, text, best_of=3, keep_place=keep_place))
 
 
+def test_words_without_effect_are_warned_of(gpt: AvatarGPT, monkeypatch: pytest.MonkeyPatch) -> None:
+    from avatargpt.body import heeding
+
+    clip, seen = walk(30), []
+    monkeypatch.setattr(heeding, "unheeded", lambda model, part, text: seen.append(part) or text * (text == "jump"))
+    for made in (partial(gpt.extend, clip), partial(gpt.in_between, clip, clip)):
+        with pytest.warns(UnheededText, match="^'jump' jump$"):
+            made(2.0, text="jump", best_of=2)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            made(2.0, text="walk", best_of=2)
+            made(2.0, best_of=2)
+    assert [len(part) for part in seen] == [40] * 4
+
+
+@pytest.mark.parametrize(
+    ("clauses", "fit", "frames", "said"),
+    [
+        ([ClauseSpec("jump", 1.0)], 0.5, 60, ""),
+        ([ClauseSpec("jump", 1.0)], 0.1, 60, "hardly shows in the new part (fit 0.10, where an action"),
+        ([ClauseSpec("jump", 1.0)], 0.1, 16, "in less than a second there is hardly room"),
+        ([ClauseSpec("jump", 1.0), ClauseSpec("wave", 1.0)], 0.9, 60, "asks for 2 movements; accepted here: one"),
+        ([ClauseSpec("turn", 1.0, turn=Turn(90, "left"))], 0.9, 60, "asks for how far to turn, which generate alone"),
+        ([ClauseSpec("walk", 1.0, route=Route("circle", "left", 1, 1.0, "walk"))], 0.9, 60, "the shape of a path"),
+    ],
+)
+def test_what_is_not_heeded(clauses: list[ClauseSpec], fit: float, frames: int, said: str) -> None:
+    scorer = SimpleNamespace(texts=lambda *_: np.array([[1.0, 0.0]]), motions=lambda *_: np.array([[fit, 9.0]]))
+    model: Any = SimpleNamespace(clauses=lambda text: clauses, motion_scorer=scorer, grounder=1)
+    got = unheeded(model, walk(frames), "turn by 90 degrees")
+    assert said in got and bool(said) == bool(got)
+    model.motion_scorer = None
+    assert ("hardly" in said) <= (unheeded(model, walk(frames), "jump") == "")
+
+
 def test_kept_place_is_reached_without_a_jump(gpt: AvatarGPT) -> None:
     """The middle is bent all the way: unbent, its last frame would be metres away from END."""
     start, end = walk(40), walk(30, seed=4).moved(2.5, np.array([3.0, 0.0, 1.0]))
     got = gpt.in_between(start, end, 2.0, best_of=1, keep_place=True)
     way = np.linalg.norm(np.diff(got.root[:, [0, 2]], axis=0), axis=-1)
     assert way[79] <= 1.25 * way[60:79].max()
+
+
+def test_middles_that_pop_are_made_again_then_interpolated(gpt: AvatarGPT, monkeypatch: pytest.MonkeyPatch) -> None:
+    start, end = walk(40), walk(30, seed=4)
+    judged: list[Motion] = []
+
+    def judge(passes: int) -> Motion:
+        """Only the middle judged as number `passes` does."""
+        judged.clear()
+
+        def roughness(_: Motion, middle: Motion, __: Motion) -> float:
+            judged.append(middle)
+            return 0.5 if len(judged) == passes else 2.0
+
+        monkeypatch.setattr("avatargpt.body.edit.roughness", roughness)
+        return gpt.in_between(start, end, 1.0, best_of=3, keep_place=True)
+
+    got = judge(2)
+    assert len(judged) == 3 and same(got.slice(40, 60), judged[1]) and got.notes == ()
+    got = judge(4)
+    assert len(judged) == 6 and same(got.slice(40, 60), judged[3]) and got.notes == ()
+    assert not same(judged[0], judged[3]), "made anew"
+    got = judge(3 * ROUNDS + 1)
+    assert len(judged) == 3 * ROUNDS + 1 and same(got.slice(40, 60), judged[-1])
+    assert len(got.notes) == 1 and "the middle is interpolated" in got.notes[0]
+    got = judge(0)
+    assert "2.0 times" in got.notes[-1], "what pops all the same says so"
 
 
 @pytest.mark.parametrize(

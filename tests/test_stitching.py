@@ -8,7 +8,10 @@ import numpy as np
 import pytest
 
 from avatargpt.body import stitch
-from avatargpt.body.ground import EASE, SUNK, without_penetration
+from avatargpt.body.feet import LEGS, TOES, planted
+from avatargpt.body.ground import AHEAD, EASE, SUNK, with_seam_lifted, without_penetration
+from avatargpt.body.smooth import JERK, STEP, roughness
+from avatargpt.metrics.baselines import interpolate
 from vqvae import rotations as rot
 from vqvae.motion import Motion, concatenate
 
@@ -89,29 +92,59 @@ def test_fades_leave_the_middle_alone() -> None:
 
 
 @pytest.mark.parametrize("turn", [0.0, 0.8, -1.5, 3.0])
-def test_bent_stretch_arrives(turn: float) -> None:
-    clip = walk(41, yaw=0.0)
-    stretch, after = clip.slice(0, 40), clip.slice(40, 41)
+def test_a_led_stretch_arrives_with_its_speed(turn: float) -> None:
+    clip = walk(42, yaw=0.0)
+    before, stretch, after = clip.slice(0, 1), clip.slice(1, 40), clip.slice(40, 42)
     target = after.moved(turn, np.array([0.7, 0.0, -0.4]))
-    shift = stitch.missing(stretch, turn, after, target)
-    assert shift[1] == 0
-    bent = stitch.bend(stretch, turn, shift)
-    way = np.diff(np.concatenate([bent.root, target.root[:1]])[:, [0, 2]], axis=0)
-    length = np.linalg.norm(way, axis=-1)
-    assert length[-1] == pytest.approx(2 * length[-2] - length[-3], abs=2e-3)  # the last step goes on like those before
-    # what follows would have been turned and moved by everything
-    origin = stretch.root[0] * np.array([1, 0, 1])
-    arrived = rot.rotate(rot.about_y(turn), after.root[0] - origin) + origin + shift
-    np.testing.assert_allclose(arrived[[0, 2]], target.root[0, [0, 2]], atol=1e-6)
-    share = 40 / 41
-    assert np.angle(np.exp(1j * (bent.heading[-1] - clip.heading[39] - share * turn))) == pytest.approx(0, abs=1e-5)
+    led = stitch.arriving(stretch, before, after, target)
+    whole = concatenate([before, led, target])
+    before_it = np.linalg.norm(np.diff(clip.root, axis=0), axis=-1)
+    way = np.linalg.norm(np.diff(whole.root, axis=0), axis=-1)
+    np.testing.assert_allclose(way[[0, 39]], before_it[[0, 39]], rtol=0.05)  # speeds at both ends are those of before
+    straight = np.linalg.norm(target.root[0] - before.root[0])
+    assert way.max() < 2 * max(straight, before_it.sum()) / 40, "what is missing is spread"
+    yaw = whole.heading - clip.heading
+    assert np.abs(np.diff(yaw)[[0, -2]]).max() < 0.003 and yaw[-2] == pytest.approx(turn, abs=1e-4)
+    np.testing.assert_allclose(led.root[:, 1], stretch.root[:, 1], atol=1e-6)
+    drift = np.abs(np.diff(whole.root, n=2, axis=0)[:, [0, 2]]).max()
+    assert drift < 0.02, "no step in the path"
 
 
-def test_bend_spreads_a_shift_evenly() -> None:
-    clip = walk(10)
-    bent = stitch.bend(clip, 0.0, np.array([1.1, 0.0, 0.0]))
-    np.testing.assert_allclose((bent.root - clip.root)[:, 0], 0.1 * np.arange(1, 11), atol=1e-6)
-    np.testing.assert_allclose(bent.rotations, clip.rotations, atol=1e-6)
+def test_a_led_stretch_walks_the_way_it_faces() -> None:
+    """A path turned step by step: who walked ahead still does, and does not slide sideways to the goal."""
+    clip = walk(62, yaw=0.0)
+    before, stretch, after = clip.slice(0, 1), clip.slice(1, 60), clip.slice(60, 61)
+    radius = 3.0 / 1.2  # an arc of 1.2 radians as long as the straight way
+    goal = np.array([radius * (1 - np.cos(1.2)), 0, radius * np.sin(1.2)]) + before.root[0] * [1, 0, 1]
+    target = after.moved(1.2, np.zeros(3))
+    target = replace(target, root=target.root + (goal - target.root[0]) * [1, 0, 1])
+    led = stitch.arriving(stretch, before, after, target)
+    step, yaw = np.diff(led.root, axis=0), np.diff(np.zeros(59)) + 1.2 * np.arange(58) / 58
+    aside = step[:, 0] * np.cos(yaw) - step[:, 2] * np.sin(yaw)
+    assert np.abs(aside).max() < 0.3 * np.linalg.norm(step, axis=-1).mean()
+
+
+def test_interpolation_takes_up_both_speeds() -> None:
+    clip = walk(60)
+    start, end = clip.slice(0, 20), clip.slice(40, 60)
+    jolts = []
+    for middle in (stitch.interpolated(start, end, 20), interpolate(start, end, 20)):
+        bends = np.linalg.norm(np.diff(concatenate([start, middle, end]).joints, n=2, axis=0), axis=-1).max(1)
+        jolts.append(bends[[18, 38]].max())  # the second differences across the seams
+    assert jolts[0] < 0.5 * jolts[1]
+    assert len(stitch.interpolated(clip.slice(0, 1), clip.slice(9, 10), 1)) == 1
+
+
+def test_the_verifier_allows_what_recordings_and_the_given_clips_have() -> None:
+    clip = walk(60)
+    start, middle, end = clip.slice(0, 20), clip.slice(20, 40), clip.slice(40, 60)
+    assert roughness(start, middle, end) < 0.5
+    kick = np.zeros((20, 3))
+    kick[10] = [0, 0, JERK / 2]  # third differences of a spike are three times as high
+    spiked = replace(middle, root=middle.root + kick)
+    assert roughness(start, spiked, end) > 1
+    assert roughness(replace(start, root=start.root + kick), spiked, end) < 1.1, "the given clip is as rough"
+    assert roughness(start, replace(middle, root=middle.root + [0, 0, 2 * STEP]), end) > 1, "a seam that jumps"
 
 
 @pytest.mark.parametrize("frames", [1, 2, 13, 60, 77])
@@ -157,3 +190,39 @@ def test_lifting_leaves_no_step_beside_frames_that_stay() -> None:
     rise = got.root[:, 1] - clip.root[:, 1]
     assert 0 < rise[0] < 0.03 and 0 < rise[-1] < 0.03 and np.abs(np.diff(rise)).max() < 0.12
     assert got.joints[EASE:-EASE, :, 1].min() > -SUNK
+
+
+@pytest.mark.parametrize("floor", [0.0, -0.95])
+def test_a_seam_is_lifted_off_the_floor_that_the_clips_stand_on(floor: float) -> None:
+    clip = walk(60)
+    stands = replace(clip, root=clip.root + (floor - clip.joints[..., 1].min(1))[:, None] * [0, 1, 0])
+    assert with_seam_lifted(stands, 26, 34, floor) is stands
+    sunk = replace(stands, root=stands.root - (np.arange(60) == 30)[:, None] * [0, 0.5, 0] - [0, 0.02, 0])
+    got = with_seam_lifted(sunk, 26, 34, floor)
+    assert got.joints[..., 1].min() > floor - SUNK - 1e-4
+    changed = np.flatnonzero(np.abs(got.root - sunk.root).max(1))
+    assert changed.min() >= 26 - AHEAD and changed.max() < 34 + AHEAD
+    elsewhere = replace(stands, root=stands.root - (np.arange(60) == 45)[:, None] * [0, 0.5, 0])
+    assert with_seam_lifted(elsewhere, 26, 34, floor) is elsewhere, "given frames are not judged"
+
+
+def test_feet_of_a_stretch_stand_where_they_touch() -> None:
+    bent = np.broadcast_to(rot.identity((22,)), (40, 22, 4)).copy()
+    for leg in LEGS:
+        for joint, turn in zip(leg, (-0.4, 0.8, -0.4), strict=False):
+            bent[:, joint] = rot.from_axis_angle(np.array([turn, 0, 0]))
+    root = np.zeros((40, 3))
+    root[:, 2] = 0.004 * np.arange(40)
+    clip = Motion(bent, root)
+    clip = replace(clip, root=clip.root - clip.joints[..., 1].min() * np.array([0, 1, 0]))
+    start, end, stretch = clip.slice(0, 5), clip.slice(35, 40), clip.slice(5, 35)
+    contact = np.zeros((30, 2))
+    contact[8:20, 0] = contact[:10, 1] = 1
+    got = planted(stretch, contact, start, end)
+    slid = [np.linalg.norm(np.diff(m.joints[:, TOES], axis=0), axis=-1) for m in (stretch, got)]
+    assert slid[1][11:16, 0].max() < 0.2 * slid[0][11:16, 0].max()
+    assert np.abs(got.joints[3:6, TOES[1]] - start.joints[-1, TOES[1]]).max() < 0.006, "where START stands on it"
+    np.testing.assert_allclose(got.joints[:, 12:], stretch.joints[:, 12:], atol=1e-6)
+    assert steps(concatenate([start, got, end])).max() < 0.03
+    air = planted(stretch, np.zeros((30, 2)), start, end)
+    np.testing.assert_allclose(air.rotations, stretch.rotations, atol=1e-6)

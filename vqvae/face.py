@@ -12,7 +12,9 @@ import numpy as np
 from vqvae import arkit
 from vqvae import rotations as rot
 from vqvae.errors import UserError
-from vqvae.motion import MAX_FRAMES, atomic_write, check_caption, read_arrays
+from vqvae.io.arrays import read_arrays
+from vqvae.io.guard import understanding
+from vqvae.motion import MAX_FRAMES, atomic_write, check_caption
 
 REQUIRED = ("modality", "fps", "weights", "names", "head")
 MAX_TURN = np.pi
@@ -124,23 +126,19 @@ class FaceMotion:
             UserError: missing file, not an npz of a face, missing shapes, NaN, no frames.
         """
         path = Path(path)
-        data = read_arrays(path, (*REQUIRED, "caption"))
+        data = read_arrays(path, (*REQUIRED, "caption"), MAX_FRAMES)
         missing = [k for k in REQUIRED if k not in data]
         if missing:
             raise UserError(f"{path}: not a face .npz, missing {', '.join(missing)}")
-        try:
+        with understanding(path, "a face"):
             weights, head = np.asarray(data["weights"], np.float32), np.asarray(data["head"], np.float32)
             order = arkit.columns([str(n) for n in data["names"]])
             absent = [n for i, n in enumerate(arkit.NAMES) if i not in order]
             if absent or weights.ndim != 2 or weights.shape[1] != len(data["names"]):
                 raise UserError(f"{len(order)} ARKit names for weights {weights.shape}"
                                 + (f", missing {', '.join(absent[:3])}" if absent else ""))  # fmt: skip
-            if len(weights) > MAX_FRAMES:
-                raise UserError(f"{len(weights)} frames; at most {MAX_FRAMES}")
             weights = weights[:, [order[i] for i in range(arkit.COUNT)]]
             return cls(weights, head, float(data["fps"]), str(data.get("caption", "")))
-        except (UserError, TypeError, ValueError, IndexError) as e:
-            raise UserError(f"{path}: {e}") from None
 
 
 def concatenate(motions: list[FaceMotion]) -> FaceMotion:

@@ -3,53 +3,24 @@
 from __future__ import annotations
 
 import os
-import zipfile
-from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from vqvae import rotations as rot
 from vqvae.errors import UserError
+from vqvae.io.arrays import read_arrays
+from vqvae.io.atomic import atomic_write
+from vqvae.io.guard import understanding
 from vqvae.skeleton import SMPL22, Skeleton
 
 MAX_FRAMES = 2_000_000
+UNIT = 1e-3  # by which the length of a quaternion may differ from 1
+MOST_METRES = 1e6  # of the root from the origin; there float32 still tells centimetres apart
 REQUIRED = ("modality", "fps", "rotations", "root", "joint_names")
 MODALITIES = ("body", "gesture")
-
-
-def atomic_write(path: str | os.PathLike[str], write: Callable[[Path], object]) -> Path:
-    """Call ``write(temporary path in the same folder)``, then rename it to `path`.
-
-    A failure leaves nothing behind. The temporary name keeps the suffix, in lower case, because many writers choose
-    the format by it, and numpy adds it to a name without it. Others may read the file as far as the umask lets them,
-    whatever `write` thinks (safetensors: nobody).
-
-    Raises:
-        UserError: the folder is missing or cannot be written.
-    """
-    path = Path(path)
-    stem = path.stem.encode(errors="ignore")[:100].decode(errors="ignore")  # longer names have room for no more
-    temporary = path.with_name(f".{stem}.{os.getpid()}.tmp{path.suffix.lower()}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.touch()
-        mode = temporary.stat().st_mode  # the umask alone cannot be asked for without being changed
-        temporary.unlink()
-        write(temporary)
-        if temporary.stat().st_mode != mode:
-            temporary.chmod(mode)
-        os.replace(temporary, path)
-    except OSError as e:
-        raise UserError(f"cannot write {path}: {e.strerror or e}") from None
-    finally:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
-    return path
 
 
 @dataclass(frozen=True)
@@ -64,6 +35,7 @@ class Motion:
         fps: frames per second.
         modality: ``body`` or ``gesture``.
         caption: what the clip shows, may be empty.
+        notes: what its maker has to say of it, such as that a rule stepped in; files do not hold them.
     """
 
     rotations: np.ndarray
@@ -72,6 +44,7 @@ class Motion:
     modality: str = "body"
     caption: str = ""
     skeleton: Skeleton = field(default=SMPL22, repr=False)
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         r, p = np.asarray(self.rotations, np.float32), np.asarray(self.root, np.float32)
@@ -83,15 +56,17 @@ class Motion:
         if not (np.isfinite(r).all() and np.isfinite(p).all()):
             bad = int(np.argmin(np.isfinite(r).all((1, 2)) & np.isfinite(p).all(1)))
             raise UserError(f"motion: NaN or infinity at frame {bad}")
-        norm = np.linalg.norm(r, axis=-1, keepdims=True)
-        if (norm < 0.5).any():
-            raise UserError("motion: rotations are not unit quaternions (w, x, y, z)")
+        norm = np.linalg.norm(r.astype(np.float64), axis=-1, keepdims=True)
+        if (off := np.abs(norm - 1).max((1, 2))).max() > UNIT:
+            raise UserError(f"motion: frame {int(off.argmax())}: rotations are not unit quaternions (w, x, y, z)")
+        if np.abs(p).max() > MOST_METRES:
+            raise UserError(f"motion: the root is {np.abs(p).max():.3g} m away; accepted up to {MOST_METRES:g} m")
         if not 0 < float(self.fps) <= 1000:
             raise UserError(f"motion: fps {self.fps}; accepted above 0, at most 1000")
         if self.modality not in MODALITIES:
             raise UserError(f"motion: modality {self.modality!r}; accepted {' or '.join(MODALITIES)}")
         check_caption(self.caption, "motion")
-        object.__setattr__(self, "rotations", r / norm)
+        object.__setattr__(self, "rotations", r / np.linalg.norm(r, axis=-1, keepdims=True))
         object.__setattr__(self, "root", p)
 
     def __len__(self) -> int:
@@ -167,20 +142,16 @@ class Motion:
             UserError: missing file, not an npz of a Motion, wrong joints, NaN, no frames.
         """
         path = Path(path)
-        data = read_arrays(path, (*REQUIRED, "caption"))
+        data = read_arrays(path, (*REQUIRED, "caption"), MAX_FRAMES)
         missing = [k for k in REQUIRED if k not in data]
         if missing:
             raise UserError(f"{path}: not a motion .npz, missing {', '.join(missing)}")
         names = tuple(str(n) for n in np.ravel(data["joint_names"]))
         if names != SMPL22.names:
             raise UserError(f"{path}: {len(names)} joints {names[:3]}...; accepted the 22 SMPL body joints")
-        if np.shape(data["rotations"])[:1] > (MAX_FRAMES,):
-            raise UserError(f"{path}: {len(data['rotations'])} frames; at most {MAX_FRAMES}")
-        try:
+        with understanding(path, "a motion"):
             caption = str(data.get("caption", ""))
             return cls(data["rotations"], data["root"], float(data["fps"]), str(data["modality"]), caption)
-        except (UserError, TypeError, ValueError) as e:
-            raise UserError(f"{path}: {e}") from None
 
 
 def check_caption(caption: str, kind: str) -> None:
@@ -193,32 +164,6 @@ def check_caption(caption: str, kind: str) -> None:
         caption.encode()
     except UnicodeEncodeError as e:
         raise UserError(f"{kind}: the caption is not UTF-8 text (character {e.start}); accepted text") from None
-
-
-def array_names(path: str | os.PathLike[str]) -> set[str]:
-    """Names of the arrays of an `.npz`; none where it is damaged, of which `read_arrays` says more."""
-    try:
-        with zipfile.ZipFile(path) as z:
-            return {n.removesuffix(".npy") for n in z.namelist()}
-    except Exception:  # as many kinds as there
-        return set()
-
-
-def read_arrays(path: Path, wanted: tuple[str, ...] | None = None) -> dict[str, Any]:
-    """Arrays of an `.npz` without pickle; with `wanted` only those that are there of it.
-
-    Raises:
-        UserError: missing or damaged file.
-    """
-    if not path.is_file():
-        raise UserError(f"{path}: no such file")
-    try:
-        if not zipfile.is_zipfile(path):
-            raise ValueError("no zip archive, or cut short")
-        with np.load(path, allow_pickle=False) as z:
-            return {k: z[k] for k in z.files if wanted is None or k in wanted}
-    except Exception as e:  # zipfile, zlib and numpy raise a dozen kinds for damaged files
-        raise UserError(f"{path}: not a readable .npz ({str(e).splitlines()[0] if str(e) else 'empty'})") from None
 
 
 def heading(joints: np.ndarray) -> np.ndarray:

@@ -33,10 +33,6 @@ def _stack(width: int, dilations: list[int]) -> nn.Sequential:
     return nn.Sequential(*(ResidualBlock(width, d) for d in dilations))
 
 
-def _reach(dilations: list[int]) -> int:
-    return sum(dilations)
-
-
 class Encoder(nn.Module):
     """(B, D, T) features -> (B, C, T / downsample) latents; T is a multiple of `downsample`."""
 
@@ -115,4 +111,4 @@ def begin_direct(encoder: Encoder, decoder: Decoder, frames: torch.Tensor) -> No
 
 def context_tokens(dilations: list[int], fine: list[int], downsample: int) -> int:
     """Tokens on each side that can influence a token's output, for encoder and decoder alike."""
-    return _reach(dilations) + 1 + -(-(_reach(fine) + 1) // downsample) + 1
+    return sum(dilations) + 1 + -(-(sum(fine) + 1) // downsample) + 1

@@ -7,7 +7,6 @@ import os
 from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -15,12 +14,16 @@ import torch
 from vqvae import synthesis
 from vqvae.errors import UserError
 from vqvae.feature_tokenizer import FeatureTokenizer, TokenizerConfig
+from vqvae.io.guard import regular, understanding
+from vqvae.io.json_file import read_object
+from vqvae.io.tensors import load_tensors, no_larger_than
 from vqvae.motion import Motion, atomic_write
 from vqvae.precision import lowered, raised
 from vqvae.unfilled import unfilled
 
 __all__ = ["MotionTokenizer", "TokenizerConfig"]
 CONFIG, WEIGHTS = "tokenizer.json", "tokenizer.safetensors"
+ACCEPTED = f"a tokenizer folder holds {CONFIG} and {WEIGHTS}"
 _SUMS = "embed_avg"  # of codebook entries while training
 _ENTRIES = "_codebook.embed"
 
@@ -108,25 +111,18 @@ class MotionTokenizer(FeatureTokenizer):
         Raises:
             UserError: missing or truncated files, or weights that do not match the stored fingerprint.
         """
-        from safetensors import SafetensorError
-        from safetensors.torch import load_file
-
         folder = Path(folder)
-        try:
-            raw: dict[str, Any] = json.loads((folder / CONFIG).read_text())
+        raw = read_object(folder / CONFIG, accepted=ACCEPTED)
+        weights = load_tensors(regular(folder / WEIGHTS, ACCEPTED))
+        with understanding(folder, "a readable tokenizer"):
             fingerprint = raw.pop("fingerprint")
-            config = TokenizerConfig.model_validate(raw)
-            with nullcontext() if trainable else unfilled():
-                model = cls(config, trainable)
-            state = raised(load_file(folder / WEIGHTS))
+            with no_larger_than(weights), nullcontext() if trainable else unfilled():
+                model = cls(TokenizerConfig.model_validate(raw), trainable)
+            state = raised(weights)
             for key in [k for k in model.state_dict() if k.endswith(_SUMS) and k not in state]:
                 entries, counts = (state[key.removesuffix(_SUMS) + end] for end in ("embed", "cluster_size"))
                 state[key] = entries * counts[..., None]
             model.load_state_dict(state, assign=not trainable)
-        except FileNotFoundError as e:
-            raise UserError(f"{e.filename}: no such file; a tokenizer folder holds {CONFIG} and {WEIGHTS}") from None
-        except (SafetensorError, RuntimeError, KeyError, TypeError, ValueError, OSError) as e:
-            raise UserError(f"{folder}: not a readable tokenizer ({str(e).splitlines()[0]})") from None
         if model.fingerprint != fingerprint:
             raise UserError(f"{folder}: weights do not match {CONFIG} (fingerprint {model.fingerprint[:12]})")
         return model.to(device).eval()

@@ -2,19 +2,39 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from avatargpt.body import stitch
+from avatargpt.body import heeding, stitch
+from avatargpt.body.feet import CONTACTS, planted
 from avatargpt.body.ground import without_penetration
 from avatargpt.body.model import BodyModel
 from avatargpt.body.rerank import pick
 from avatargpt.body.sampling import prolonged
+from avatargpt.body.smooth import roughness
 from avatargpt.decoding.loaded import CHUNK, CONTEXT
-from avatargpt.requests import check_count, check_seconds, check_seed, check_text, frames_of, held
+from avatargpt.requests import check_count, check_seconds, check_seed, check_text, frames_of, held, mix
+from avatargpt.signals.physics import foot_skate
 from vqvae.ground import floor_of, raised
 from vqvae.motion import Motion, concatenate
+
+ROUNDS = 3  # times that candidates of a middle are made where all of them pop
+SLIDING = 0.1  # metres of distance to the other candidates that feet weigh that slide all the time
+LAST = 1e3  # below every merit
+
+
+@dataclass(frozen=True)
+class _Gap:
+    """What a middle of `frames` must join: the clips, and the codes (N, R) of their ends."""
+
+    start: Motion
+    end: Motion
+    before: np.ndarray
+    after: np.ndarray
+    frames: int
+    keep_place: bool
 
 
 class MotionEditing:
@@ -30,14 +50,17 @@ class MotionEditing:
 
         Args:
             seconds: of the middle; kept to the frame.
-            text: what happens in between, may be empty.
-            best_of: candidates; without text the one nearest to all others wins, with text the one that fits it.
-            keep_place: END stays where it is in the world and the middle is bent to arrive there; else END is moved to
+            text: what happens in between, one movement; may be empty. The network is given the words as they are; where
+                they hardly show, `avatargpt.requests.UnheededText` is warned of.
+            best_of: candidates; without text the one nearest to all others on feet that stand wins, with text the one
+                that fits it. Candidates that pop (`body.smooth`) do not count; where all do, others are made, twice.
+            keep_place: END stays where it is in the world and the middle's path is led there; else END is moved to
                 where the middle arrives.
 
         Returns:
             START, the middle, END in one Motion; START is unchanged, END's poses are. END is brought to START's floor
-            (`vqvae.ground`), with `keep_place` its height is kept.
+            (`vqvae.ground`), with `keep_place` its height is kept. `notes` says where no candidate passed and the
+            middle is interpolated, or pops.
         """
         check_seconds(seconds)
         check_count("best_of", best_of)
@@ -51,57 +74,86 @@ class MotionEditing:
         start = raised(given, -floor)
         end = raised(end.resampled(fps), -floor if keep_place else -floor_of(end))
         frames = frames_of(seconds, fps)
-        tokens = max(1, -(-frames // tokenizer.downsample))
-        left, right = self._tail(start), self._head(end)
-        a, b = tokenizer.encode(left), tokenizer.encode(right)
+        ends = tokenizer.encode(self._tail(start)), tokenizer.encode(self._head(end))
+        gap = _Gap(start, end, *ends, frames, keep_place)
+        rough, bridge = np.inf, None
+        for again in range(ROUNDS):
+            middles = self._middles(gap, text, mix(seed, again) if again else seed, best_of)
+            made = [self._bridge(gap, m) for m in middles]
+            passed = np.array([roughness(start, *m) for m in made])
+            merit = self._merit(middles, [m[0] for m in made], text)
+            merit = np.where(passed <= 1, merit, -LAST - passed)  # the smoothest where all of them pop
+            best = int(merit.argmax())
+            if passed[best] < rough:
+                rough, bridge = float(passed[best]), made[best]
+            if rough <= 1:
+                break
+        assert bridge is not None
+        middle, last = bridge
+        notes: tuple[str, ...] = ()
+        if rough > 1:
+            straight = stitch.interpolated(start, last, frames)
+            straight = without_penetration(straight, after=True, before=True)
+            of = f"none of {ROUNDS * best_of} candidates is as smooth as recordings"
+            if (other := roughness(start, straight, last)) < rough:
+                rough, middle = other, straight
+                notes = (f"in-between: {of}; the middle is interpolated",)
+            if rough > 1:
+                notes = (*notes, f"in-between: {of}; the middle has {rough:.1f} times the allowed jerk or step")
+        if text:
+            heeding.warn(self.model, middle, text)
+        whole = concatenate([given, *(raised(m, floor) for m in (middle, last))])
+        return replace(whole.with_caption(text or start.caption), notes=notes)
+
+    def _middles(self, gap: _Gap, text: str, seed: int, best_of: int) -> list[np.ndarray]:
+        """`best_of` candidates: codes (N, R) of the middle."""
+        a, rate = gap.before, self.model.tokenizer.tokens_per_second
+        tokens = max(1, -(-gap.frames // self.model.tokenizer.downsample))
+        rest, before = min(tokens, CHUNK), a
         if tokens > CHUNK:
-            a_long = prolonged(self.model, a, len(a) + tokens - CHUNK, text, seed, 1.0, 1, 0.7)
-        else:
-            a_long = a
-        rest = min(tokens, CHUNK)
-        slots: dict[str, Any] = {"start": a_long[-CONTEXT:], "end": b, "seconds": rest / tokenizer.tokens_per_second}
+            before = prolonged(self.model, a, len(a) + tokens - CHUNK, text, seed, 1.0, 1, 0.7)
+        slots: dict[str, Any] = {"start": before[-CONTEXT:], "end": gap.after, "seconds": rest / rate}
         if text:
             slots["caption"] = text
         prompt = self.model.loaded.prompt("in_between", slots)
         found = self.model.loaded.sample([prompt], [rest], [seed], best_of, 1.0, 0.7, 30, settled=not text)[0]
-        middles = [np.concatenate([a_long[len(a):], c]) for c in found]
-        made = [self._bridge(a, m, b, start, end, frames, keep_place) for m in middles]
-        if text and best_of > 1:
-            pick = int(self.model.fit(middles, [text] * len(middles)).argmax())
-        else:
-            pick = stitch.medoid([m[0] for m in made]) if best_of > 2 else 0
-        middle, last = made[pick]
-        middle = without_penetration(middle, after=True, before=True)
-        return concatenate([given, *(raised(m, floor) for m in (middle, last))]).with_caption(text or start.caption)
+        return [np.concatenate([before[len(a):], c]) for c in found]
 
-    def _bridge(
-        self, a: np.ndarray, middle: np.ndarray, b: np.ndarray, start: Motion, end: Motion, frames: int,
-        keep_place: bool,
-    ) -> tuple[Motion, Motion]:
+    def _merit(self, codes: list[np.ndarray], middles: list[Motion], text: str) -> np.ndarray:
+        """(B,) how well middles fit the text or, without one, how near they are to all others on feet that stand."""
+        if text and len(codes) > 1:
+            return self.model.fit(codes, [text] * len(codes))
+        slides = np.array([foot_skate(m.joints, m.fps) if len(m) > 1 else 0.0 for m in middles])
+        return -stitch.apart(middles) - SLIDING * slides
+
+    def _bridge(self, gap: _Gap, codes: np.ndarray) -> tuple[Motion, Motion]:
         """Decode start, middle and end in one stream and fit the middle to the real frames: (middle, END placed)."""
-        tokenizer = self.model.tokenizer
+        tokenizer, start, end = self.model.tokenizer, gap.start, gap.end
         step = tokenizer.downsample
-        stream = tokenizer.decode(np.concatenate([a, middle, b]))
-        s, e = len(a) * step, (len(a) + len(middle)) * step
+        features = tokenizer.decode_features(np.concatenate([gap.before, codes, gap.after]))
+        stream = tokenizer.spec.decode(features)
+        s, e = len(gap.before) * step, (len(gap.before) + len(codes)) * step
         stream = stitch.place(stream, s - 1, start, len(start) - 1)
-        stretch, after = stitch.retimed(stream.slice(s, e), frames), stream.slice(e, e + 2)
-        if keep_place:
-            turn = float(np.angle(np.exp(1j * (end.heading[0] - after.heading[0]))))
-            stretch = stitch.bend(stretch, turn, stitch.missing(stretch, turn, after, end))
+        stretch, after = stitch.retimed(stream.slice(s, e), gap.frames), stream.slice(e, e + 2)
+        if gap.keep_place:
+            stretch = stitch.arriving(stretch, stream.slice(s - 1, s), after, end)
             after = stitch.place(after, 0, end, 0)
         else:
             end = stitch.place(end, 0, after, 0)
         n = min(2, len(start), s)
         stretch = stitch.fade_in(stretch, stream.slice(s - n, s), start.slice(len(start) - n, len(start)))
         n = min(2, len(end), len(after))
-        return stitch.fade_out(stretch, after.slice(0, n), end.slice(0, n)), end
+        stretch = stitch.fade_out(stretch, after.slice(0, n), end.slice(0, n))
+        stretch = without_penetration(stretch, after=True, before=True)
+        contact = features[np.linspace(s, e - 1, gap.frames).round().astype(int)][:, CONTACTS]
+        return planted(stretch, contact, start, end), end
 
     def extend(self, motion: Motion, seconds: float, text: str, seed: int, best_of: int) -> Motion:
         """Continue a motion.
 
         Args:
             seconds: of the new part; kept to the frame.
-            text: what happens next, may be empty.
+            text: what happens next, see `in_between`.
 
         Returns:
             The given frames (at 20 per second) and the continuation, on the same floor (`vqvae.ground`).
@@ -138,6 +190,8 @@ class MotionEditing:
             n = min(2, len(motion), at)
             last = motion.slice(len(motion) - n, len(motion))
             made.append(stitch.fade_in(stretch, stream.slice(at - n, at), last))
+        if text:  # then there is one
+            heeding.warn(self.model, made[0], text)
         best = without_penetration(made[stitch.medoid(made)] if len(made) > 2 else made[0], after=True)
         return concatenate([given, raised(best, floor)]).with_caption(text or motion.caption)
 

@@ -15,6 +15,7 @@ from vqvae import rotations as rot
 from vqvae.motion import Motion
 
 FADE = 12  # frames over which a seam's offset fades
+GENTLE = 6  # frames over which a correction of the path sets in
 FASTEST_TURN, FASTEST_SHIFT = 0.1, 0.02  # per frame: an offset's speed beyond this is noise
 
 
@@ -76,34 +77,47 @@ def _fade(stretch: Motion, offsets: tuple[np.ndarray, np.ndarray], forward: bool
     return replace(stretch, rotations=rotations, root=stretch.root + faded[1])
 
 
-def bend(stretch: Motion, turn: float, shift: np.ndarray) -> Motion:
-    """Spread a turn (radians) about the first frame and then a planar shift (3,) evenly over the stretch.
+def arriving(stretch: Motion, before: Motion, after: Motion, target: Motion) -> Motion:
+    """The stretch with its path led to where `target` begins, so that place and heading of both ends are met.
 
-    Frame i of n takes (i + 1) / (n + 1) of both, so that the frame after the stretch takes all.
-    """
-    n = len(stretch)
-    share = (np.arange(n) + 1) / (n + 1)
-    q = rot.about_y(share * turn)
-    origin = stretch.root[0] * np.array([1, 0, 1])
-    rotations = stretch.rotations.astype(np.float64).copy()
-    rotations[:, 0] = rot.multiply(q, rotations[:, 0])
-    root = rot.rotate(q, stretch.root - origin) + origin + share[:, None] * shift
-    return replace(stretch, rotations=rotations, root=root)
-
-
-def missing(stretch: Motion, turn: float, after: Motion, target: Motion) -> np.ndarray:
-    """What `bend` must shift by, (3,) planar metres, so that behind it the frame `after` stands where `target` does.
+    The path is turned step by step, as a path that is walked, and then shifted; both set in and fade over `GENTLE`
+    frames, so that speeds and yaw rates at the ends stay as they are.
 
     Args:
-        stretch: as given to `bend`.
-        turn: radians, as given to `bend`.
-        after: the frame behind the stretch, before bending.
-        target: a motion whose first frame is to be reached.
+        stretch: (T) frames.
+        before, after: one frame on either side of the stretch, of the same stream.
+        target: its first frame is where `after` must stand.
     """
-    planar = np.array([1, 0, 1])
-    origin = stretch.root[0] * planar
-    arrives = rot.rotate(rot.about_y(turn), after.root[0] - origin) + origin
-    return np.asarray((target.root[0] - arrives) * planar)
+    whole = np.concatenate([before.root[-1:], stretch.root, after.root[:1]]).astype(np.float64)
+    turn = float(np.angle(np.exp(1j * (target.heading[0] - after.heading[0]))))
+    share = _share(len(stretch) + 1)
+    half = (share[:-1] + share[1:]) / 2  # of the turn that the step from frame to frame has taken
+    path = whole[0] + np.cumsum(rot.rotate(rot.about_y(half * turn), np.diff(whole, axis=0)), axis=0)
+    shift = (target.root[0] - path[-1]) * np.array([1, 0, 1])
+    rotations = stretch.rotations.astype(np.float64).copy()
+    rotations[:, 0] = rot.multiply(rot.about_y(share[1:-1] * turn), rotations[:, 0])
+    return replace(stretch, rotations=rotations, root=path[:-1] + share[1:-1, None] * shift)
+
+
+def _share(steps: int) -> np.ndarray:
+    """(steps + 1,) from 0 to 1, even but for `GENTLE` steps of a raised cosine at either end."""
+    speed, ease = np.ones(steps), min(GENTLE, steps // 2)
+    ramp = np.sin((np.arange(ease) + 0.5) / max(ease, 1) * np.pi / 2) ** 2
+    speed[:ease] *= ramp
+    speed[steps - ease :] *= ramp[::-1]
+    return np.concatenate([[0.0], np.cumsum(speed) / speed.sum()])
+
+
+def interpolated(start: Motion, end: Motion, frames: int) -> Motion:
+    """Straight interpolation of every joint, `frames` long, that takes up the speeds of both ends."""
+    t = np.arange(-1, frames + 3) / (frames + 1)  # START's last two frames would stand at -1 and 0, END's behind them
+    a, b = start.rotations[-1:].astype(np.float64), end.rotations[:1].astype(np.float64)
+    root = start.root[-1] + (end.root[0] - start.root[-1]) * t[:, None]
+    whole = replace(start, rotations=rot.slerp(a, b, t[:, None]), root=root, caption="")
+    first, last = min(2, len(start)), min(2, len(end))
+    real = start.slice(len(start) - first, len(start))
+    stretch = fade_in(whole.slice(2, 2 + frames), whole.slice(2 - first, 2), real)
+    return fade_out(stretch, whole.slice(2 + frames, 2 + frames + last), end.slice(0, last))
 
 
 def retimed(motion: Motion, frames: int) -> Motion:
@@ -117,8 +131,12 @@ def retimed(motion: Motion, frames: int) -> Motion:
     return replace(motion, rotations=rotations, root=motion.root[i] + (motion.root[j] - motion.root[i]) * f[:, None])
 
 
-def medoid(candidates: list[Motion]) -> int:
-    """The candidate nearest to all others (mean joint distance in the world, metres): the consensus of the samples."""
+def apart(candidates: list[Motion]) -> np.ndarray:
+    """(B,) how far each candidate is from all others: mean joint distance in the world, metres."""
     joints = np.stack([m.joints for m in candidates])
-    distance = np.linalg.norm(joints[:, None] - joints[None], axis=-1).mean((2, 3))
-    return int(distance.sum(1).argmin())
+    return np.asarray(np.linalg.norm(joints[:, None] - joints[None], axis=-1).mean((1, 2, 3)))
+
+
+def medoid(candidates: list[Motion]) -> int:
+    """The candidate nearest to all others: the consensus of the samples."""
+    return int(apart(candidates).argmin())

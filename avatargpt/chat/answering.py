@@ -68,7 +68,7 @@ def show(scene: Scene, act: Act) -> Done:
             raise UserError("there is no plan yet; say: plan a picnic in the park")
         return Done(state, f"{state.plan.scene} ({state.plan.planner}):\n{plan_lines(state.plan)}")
     if act.what == "frames":
-        path = sheet(state, scene.previews / FRAMES)
+        path = sheet(state, scene.preview(FRAMES))
         said = "Here are the frames." if open_file(path) else f"The frames are in {path}."
         return Done(state, said, state.whole, (path,))
     if act.what == "captions":

@@ -74,7 +74,8 @@ class Conversation:
         folder: of the session, read when it holds one and written after every turn; None = nothing is kept.
         planner: for plans: a planner, or the name that `avatargpt.planning.load_planner` takes.
         intent: who reads turns: ``both``, ``network``, ``turns``, or any `avatargpt.chat.intent.Intent`.
-        outputs: folder that saved files go to; default: the working directory.
+        outputs: folder that saved files go to, and none outside of it whatever a turn names; None = the working
+            directory, or wherever a turn names.
         seed: the same turns with the same seed give the same motion; None = 0, or as the session has it.
         view: draw a contact sheet of the timeline after every turn that changes it.
         progress: called with (done, total) during long work.
@@ -89,7 +90,7 @@ class Conversation:
         progress: Progress = None,
     ) -> None:  # fmt: skip
         self.model, self.view, self.progress = model, view, progress
-        self.outputs = Path(outputs) if outputs is not None else Path.cwd()
+        self.outputs, self._bounded = (Path.cwd(), False) if outputs is None else (Path(outputs), True)
         self._planner = planner
         self._intent = open_intent(model, intent) if isinstance(intent, str) else intent
         self.store = Store(Path(folder)) if folder is not None else None
@@ -213,7 +214,7 @@ class Conversation:
                 break
         if self.view and self.timeline.segments and self.timeline is not before:
             try:
-                files.append(sheet(self.timeline, self.previews / TURN))
+                files.append(sheet(self.timeline, self._scene(text).preview(TURN)))
             except UserError as e:  # the turn itself was done
                 said.append(f"Not drawn: {_mistake(e)}")
                 ok = False
@@ -222,7 +223,7 @@ class Conversation:
     def _scene(self, text: str) -> Scene:
         return Scene(
             self.model, self.planner, self.outputs, self.previews, self.timeline, self.memory.seed, text,
-            self.memory.saved, self.progress,
+            self.memory.saved, self.progress, self._bounded,
         )  # fmt: skip
 
     def _travel(self, act: Act) -> str:

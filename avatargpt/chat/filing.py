@@ -24,7 +24,7 @@ def _target(scene: Scene, name: str) -> Path:
     """Where a result goes.
 
     Raises:
-        UserError: a format that is not written, or an impossible name.
+        UserError: a format that is not written, an impossible name, or a place outside of bounded outputs.
     """
     from avatargpt import export
 
@@ -42,7 +42,7 @@ def _target(scene: Scene, name: str) -> Path:
     if suffix not in export.writable():
         why = f" ({_WHY_NOT[suffix]})" if suffix in _WHY_NOT else ""
         raise UserError(f"{path.name}: {suffix} is not written{why}; accepted {' '.join(export.writable())}")
-    return path
+    return scene.within(path)
 
 
 def relative(path: Path, outputs: Path) -> str:
@@ -91,7 +91,7 @@ def play(scene: Scene, act: Act) -> Done:
     from avatargpt import export
 
     whole = scene.state.whole
-    path = export.save(whole, scene.previews / PREVIEW)
+    path = export.save(whole, scene.preview(PREVIEW))
     opened = open_file(path)
     said = "Playing it." if opened else f"No desktop to play it on; the film is {path}."
     return Done(scene.state, said, whole, (path,))

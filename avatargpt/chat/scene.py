@@ -27,6 +27,7 @@ class Scene:
         model: an `avatargpt.AvatarGPT`, or anything with its methods.
         planner: gives the planner when it is first needed.
         outputs: folder that names of files are relative to. previews: where pictures and films for looking at go.
+        bounded: nothing is written outside of the outputs.
         state: the timeline as it is.
         seed: of this act.
         request: the turn in the user's own words.
@@ -43,6 +44,30 @@ class Scene:
     request: str
     saved: str = ""
     progress: Progress = None
+    bounded: bool = False
+
+    def within(self, path: Path, folder: Path | None = None) -> Path:
+        """The path itself, where it may be written: within the outputs, or another folder, if these are bounded.
+
+        Raises:
+            UserError: ``..``, a link or another root leads out of the folder.
+        """
+        folder = self.outputs if folder is None else folder
+        try:
+            inside = path.resolve().is_relative_to(folder.resolve())
+        except (OSError, RuntimeError):  # links in a circle
+            inside = False
+        if self.bounded and not inside:
+            raise UserError(f"{path}: outside of the outputs; accepted names within {folder}")
+        return path
+
+    def preview(self, name: str) -> Path:
+        """Where a picture for looking at goes.
+
+        Raises:
+            UserError: see `within`.
+        """
+        return self.within(self.previews / name, None if self.previews.is_relative_to(self.outputs) else self.previews)
 
     def generate(self, caption: str, seconds: float | None, seed: int) -> Motion:
         """The model's motion for a caption."""

@@ -19,12 +19,14 @@ from filelock import FileLock, Timeout
 
 from avatargpt.chat.timeline import MOST_TAKES, Segment, Timeline, plan_from_json
 from vqvae.errors import UserError
+from vqvae.io.atomic import sweep
+from vqvae.io.guard import understanding
+from vqvae.io.json_file import read_object
 from vqvae.motion import Motion, atomic_write
 
 VERSION = 1
 SESSION, MOTIONS = "session.json", "motions"
-# a motion, or what a process that was ended left of writing one; no other file in the folders is touched
-_OURS = re.compile(r"(?P<key>[0-9a-f]{20})\.npz|\.[0-9a-f]{20}\.\d+\.tmp\.npz|\.session\.\d+\.tmp\.json")
+_OURS = re.compile(r"([0-9a-f]{20})\.npz")  # a motion; no other file in the folder is touched
 MOST_UNDO = 50
 MOST_TURNS = 200
 
@@ -74,6 +76,7 @@ class Store:
             # one lock per process: the same folder may be opened again there
             self._lock = FileLock(self.folder.resolve() / ".lock", timeout=0, is_singleton=True)
             self._lock.acquire()
+            sweep(self.folder / MOTIONS)
         except Timeout:
             raise UserError(f"{self.folder}: another conversation is going on there; take another folder") from None
         except OSError as e:
@@ -97,9 +100,9 @@ class Store:
         }  # fmt: skip
         text = json.dumps(data, ensure_ascii=False, indent=1)
         atomic_write(self.folder / SESSION, lambda p: p.write_text(text, encoding="utf-8"))
-        for path in [*(self.folder / MOTIONS).iterdir(), *self.folder.glob(f".{Path(SESSION).stem}.*.tmp.json")]:
+        for path in (self.folder / MOTIONS).iterdir():
             ours = _OURS.fullmatch(path.name)
-            if ours and ours["key"] not in needed:
+            if ours and ours[1] not in needed:
                 with suppress(OSError):
                     path.unlink()
 
@@ -110,10 +113,10 @@ class Store:
             UserError: a damaged session; says which file.
         """
         path = self.folder / SESSION
-        if not path.is_file():
+        if not path.exists():
             return None
-        try:
-            data = json.loads(path.read_text(encoding="utf-8"))
+        data = read_object(path)
+        with understanding(path, "a session"):
             if data["version"] != VERSION:
                 raise UserError(f"{path}: version {data['version']}; accepted {VERSION}")
             known: dict[str, Motion] = {}
@@ -122,10 +125,6 @@ class Store:
                 self._timeline(data["now"], known), past, future, list(data["turns"]), int(data["seed"]),
                 str(data["saved"]),
             )
-        except OSError as e:
-            raise UserError(f"{path}: cannot be read ({e.strerror})") from None
-        except (ValueError, KeyError, TypeError, AttributeError) as e:
-            raise UserError(f"{path}: not a session ({e})") from None
 
     def _motion(self, key: str) -> Path:
         return self.folder / MOTIONS / f"{key}.npz"
@@ -137,10 +136,8 @@ class Store:
         plan = plan_from_json(data["plan"]) if "plan" in data else None
         takes, chosen = some(data.get("takes", [])), int(data.get("chosen", 0))
         out = Timeline(plan=plan, files=tuple(map(str, data["files"])))
-        try:
+        with understanding(self.folder / SESSION, "a session"):
             out = out.replaced(some(data["segments"]), loops=int(data["loops"]))
-        except UserError as e:
-            raise ValueError(str(e)) from None
         if out.loops < 1 or len(takes) > MOST_TAKES or (takes and not 0 <= chosen < len(out.segments)):
             raise ValueError(f"loops {out.loops}, {len(takes)} takes of segment {chosen + 1}")
         return replace(out, takes=takes, chosen=chosen)

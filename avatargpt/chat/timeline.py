@@ -10,11 +10,13 @@ from typing import Any, Literal
 
 import numpy as np
 
+from avatargpt.body.ground import with_seam_lifted
 from avatargpt.body.stitch import retimed
 from avatargpt.planning.types import Activity, Plan
 from instruct_data.dialogue.outline import outline
-from instruct_data.joining import join_motions, suits
+from instruct_data.joining import BLEND_SECONDS, join_motions, suits
 from vqvae.errors import UserError
+from vqvae.ground import floor_of
 from vqvae.motion import Motion
 
 FPS = 20.0
@@ -178,7 +180,7 @@ def compose(segments: Sequence[Segment]) -> tuple[Motion, tuple[tuple[int, int],
     """Segments one after another, each turned and moved to go on where the one before ends, seams blended.
 
     Where no length was asked for on either side of a seam, up to half a second of both ends is given up for the
-    frames that fit best (`instruct_data.joining.suits`).
+    frames that fit best (`instruct_data.joining.suits`). What sinks while it is blended is lifted (`body.ground`).
 
     Returns:
         The motion, first frame above the origin facing +Z, and the frames [start, end) of every segment.
@@ -194,6 +196,8 @@ def compose(segments: Sequence[Segment]) -> tuple[Motion, tuple[tuple[int, int],
             following = following.slice(fit.start, len(following))
             spans[-1] = (start, end)
         whole = join_motions(whole, following)
+        floor = min(floor_of(before.motion), floor_of(after.motion))
+        whole = with_seam_lifted(whole, end, min(len(whole), end + round(BLEND_SECONDS * FPS)), floor)
         spans.append((end, len(whole)))
     return whole, tuple(spans)
 

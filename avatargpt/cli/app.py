@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import sys
 import warnings
-from importlib import import_module
+from pkgutil import resolve_name
 from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
-from vqvae.errors import UserError
+from avatargpt.cli.output import fail, say
+from vqvae.reporting import DEBUG, one_line, told
 
 # name -> where its function (or its Typer application, for a group) lives; the order is that of the help page
 COMMANDS = {
@@ -41,8 +42,7 @@ class LazyGroup(TyperGroup):
         if cmd_name not in COMMANDS:
             return None
         if cmd_name not in self.commands:
-            module, _, attribute = COMMANDS[cmd_name].partition(":")
-            target = getattr(import_module(module), attribute)
+            target = resolve_name(COMMANDS[cmd_name])
             if not isinstance(target, typer.Typer):
                 single = typer.Typer(add_completion=False, rich_markup_mode=None)
                 single.command(cmd_name)(target)
@@ -64,7 +64,7 @@ def _version(wanted: bool) -> None:
     if wanted:
         from avatargpt import __version__
 
-        typer.echo(__version__)
+        say(__version__)
         raise typer.Exit
 
 
@@ -74,17 +74,20 @@ def root(
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and stop.")
     ] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of what goes wrong.")] = False,
 ) -> None:
     """Human motion from text, and text from motion.
 
     Wherever a TEXT is taken, @FILE gives one per line. The suffix of an output file chooses its format.
     """
+    if debug:
+        os.environ[DEBUG] = "1"
     if ctx.invoked_subcommand is None:
-        typer.echo(ctx.get_help())
+        say(ctx.get_help())
 
 
 def run(argv: list[str]) -> int:
-    """Run the command line in this process and return its exit status."""
+    """Run the command line in this process and return its exit status; whatever went wrong is told in one line."""
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that wait sleep: a clip's products are short
@@ -96,18 +99,15 @@ def run(argv: list[str]) -> int:
             sys.stdout.flush()
     except typer.TyperException as e:
         message = e.format_message().strip().rstrip(".")
-        return _fail(message + _hint(message, getattr(e, "ctx", None)), lower=True)
-    except UserError as e:
-        return _fail(str(e))
+        line = one_line(message + _hint(message, getattr(e, "ctx", None)))
+        return fail(line[:1].lower() + line[1:])
     except BrokenPipeError:  # the reader of our output has gone, as with `| head`
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - the interpreter flushes it at exit
         return 1
-    except OSError as e:
-        return _fail(f"{e.filename}: {e.strerror}" if e.filename else str(e))
-    except MemoryError:
-        return _fail("out of memory; shorter motions or fewer texts at once need less")
     except (KeyboardInterrupt, typer.Abort):
-        return _fail("interrupted", status=130)
+        return fail("interrupted", 130)
+    except Exception as e:
+        return fail(*told(e))
     return status if isinstance(status, int) else 0
 
 
@@ -117,9 +117,3 @@ def _hint(message: str, context: typer.Context | None) -> str:
     if isinstance(context.command, TyperGroup) and "command" in message:
         return f"; accepted: {', '.join(context.command.list_commands(context))}"
     return f"; see {context.command_path} --help"
-
-
-def _fail(message: str, *, lower: bool = False, status: int = 2) -> int:
-    line = " ".join(message.split())
-    print(f"error: {line[:1].lower() + line[1:] if lower else line}", file=sys.stderr)
-    return status

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from avatargpt.cli import common
+from avatargpt.cli.output import say
 
 if TYPE_CHECKING:
     from avatargpt.chat.conversation import Conversation, Reply
@@ -26,7 +27,8 @@ def chat(
     ] = None,
     view: Annotated[bool, typer.Option("--view", help="Draw every turn; show it where there is a desktop.")] = False,
     outputs: Annotated[
-        Path | None, typer.Option("--outputs", metavar="FOLDER", help="Where saved files go; default: here.")
+        Path | None,
+        typer.Option("--outputs", metavar="FOLDER", help="Where saved files go, and nowhere else; default: here."),
     ] = None,
     planner: Annotated[
         str, typer.Option("--planner", metavar="SPEC", help="Another planner, as for avatargpt plan.")
@@ -58,7 +60,7 @@ def chat(
     with _editing(talk if terminal else None) as ask:
         if terminal and not as_json:
             again = f"Going on with {len(talk.memory.turns)} turns. " if talk.resumed else ""
-            typer.echo(f"{again}Say what should happen, e.g. a person waves. /help explains, /quit leaves.")
+            say(f"{again}Say what should happen, e.g. a person waves. /help explains, /quit leaves.")
         for line in ask():
             if not line.strip() and not terminal:
                 continue
@@ -87,15 +89,15 @@ def _print(talk: Conversation, line: str, reply: Reply, as_json: bool, terminal:
         import json
 
         row: dict[str, Any] = {"user": line.strip()[:1000], **reply.to_json(), "timeline": talk.timeline.to_json()}
-        typer.echo(json.dumps(row, ensure_ascii=False))
+        say(json.dumps(row, ensure_ascii=False))
         return
     if not terminal:
-        typer.echo(f"> {line.strip()[:300]}")
-    typer.echo(reply.text)
+        say(f"> {line.strip()[:300]}")
+    say(reply.text)
     if not terminal:
         for picture in _pictures(reply):
-            typer.echo(f"[{picture}]")
-        typer.echo()
+            say(f"[{picture}]")
+        say()
 
 
 def _pictures(reply: Reply) -> list[Path]:
@@ -109,7 +111,7 @@ def _open(reply: Reply) -> None:
 
     for picture in _pictures(reply):
         if not open_file(picture):
-            typer.echo(f"[{picture}]")
+            say(f"[{picture}]")
 
 
 @contextmanager
@@ -141,12 +143,12 @@ def _typed() -> Iterator[str]:
         try:
             yield input("> ")
         except EOFError:
-            typer.echo()
+            say()
             return
         except KeyboardInterrupt:
-            typer.echo("\n/quit leaves.")
+            say("\n/quit leaves.")
         except UnicodeDecodeError:
-            typer.echo("That is no UTF-8 text.")
+            say("That is no UTF-8 text.")
 
 
 def _lines() -> Iterator[str]:

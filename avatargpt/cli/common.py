@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from avatargpt.cli.output import say
 from avatargpt.limits import MAX_SECONDS, MIN_SECONDS, is_text
 from vqvae.errors import UserError
+from vqvae.io.guard import read_text
 
 if TYPE_CHECKING:
     from avatargpt.api import AvatarGPT
@@ -67,12 +69,7 @@ def read_texts(argument: str, emoji: bool = False) -> tuple[list[str], bool]:
     path = listed(argument)
     if path is None:
         return [_check_text(argument, "TEXT", emoji)], False
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except OSError as e:
-        raise UserError(f"{path}: {e.strerror or e}; accepted a text file with one text per line") from None
-    except UnicodeDecodeError as e:
-        raise UserError(f"{path}: not UTF-8 text (byte {e.start}); accepted a text file, one text per line") from None
+    lines = read_text(path, MAX_TEXTS * MAX_CHARACTERS, "accepted a text file with one text per line").splitlines()
     texts = [_check_text(line, f"{path} line {n}", emoji) for n, line in enumerate(lines, 1) if line.strip()]
     if not 0 < len(texts) <= MAX_TEXTS:
         raise UserError(f"{path}: {len(texts)} texts; accepted 1 to {MAX_TEXTS}, one per line")
@@ -85,7 +82,7 @@ def warn_foreign(texts: Sequence[str]) -> None:
 
     strange = next((text for text in texts if seems_foreign(text)), None)
     if strange is not None:
-        typer.echo(f"warning: {strange[:60]!r} does not look like English, and the model knows English alone", err=True)
+        say(f"warning: {strange[:60]!r} does not look like English, and the model knows English alone", err=True)
 
 
 def warn_meaningless(texts: Sequence[str]) -> None:
@@ -94,7 +91,7 @@ def warn_meaningless(texts: Sequence[str]) -> None:
 
     strange = next((text for text in texts if meaningless(text)), None)
     if strange is not None:
-        typer.echo(f"warning: {strange[:60]!r} has no word in it; what the model makes of it is chance", err=True)
+        say(f"warning: {strange[:60]!r} has no word in it; what the model makes of it is chance", err=True)
 
 
 def _check_text(text: str, where: str, emoji: bool = False) -> str:
@@ -251,12 +248,12 @@ def print_results(
         print_json({"results": [row | about for row, about in zip(rows, more or [{}] * len(rows), strict=True)]})
         return
     for name in dict.fromkeys(name for names in files for name in names):
-        typer.echo(name)
+        say(name)
 
 
 def print_json(value: Any) -> None:
     """Print one JSON document."""
-    typer.echo(json.dumps(value, ensure_ascii=False, indent=2))
+    say(json.dumps(value, ensure_ascii=False, indent=2))
 
 
 def load_model(

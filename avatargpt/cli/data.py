@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from importlib import import_module
 from itertools import chain, islice
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
 from avatargpt.cli import common, exemplars
+from avatargpt.cli.output import say
 from vqvae.errors import UserError
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ def ls(
             common.print_json({"readers": kinds})
             return
         for kind, about in kinds.items():
-            typer.echo(f"{kind}: {about}")
+            say(f"{kind}: {about}")
         return
     from instruct_data.store import Store
 
@@ -108,16 +109,15 @@ def prepare(
     report = Report()
     if reader.reports:
         options["report"] = report
-    module, _, function = reader.place.partition(":")
     with common.progress("preparing", quiet):
-        clips = iter(getattr(import_module(module), function)(folder, **options))
+        clips = iter(resolve_name(reader.place)(folder, **options))
         first = list(islice(clips, 1))
         if not first:
             why = "; ".join(report.reasons()[:3]) or f"accepted a {kind} folder: {reader.about}"
             raise UserError(f"{folder}: no clip in it could be used: {why}")
         store = Store.write(chain(first, clips), output)
     if report.skipped or report.notes:
-        typer.echo(str(report), err=True)
+        say(str(report), err=True)
     _show(store, as_json)
 
 
@@ -141,7 +141,7 @@ def _show(store: Store, as_json: bool) -> None:
         common.print_json({"store": str(store.path), **facts})
         return
     counts = f"{facts['clips']} clips, {facts['hours']:.2f} h, {facts['captions']} captions"
-    typer.echo(f"{store.path}: {facts['kind']}, {counts}")
-    typer.echo("splits: " + ", ".join(f"{name} {count}" for name, count in facts["splits"].items()))
+    say(f"{store.path}: {facts['kind']}, {counts}")
+    say("splits: " + ", ".join(f"{name} {count}" for name, count in facts["splits"].items()))
     for name, entry in facts["sources"].items():
-        typer.echo(f"{name}: {entry['clips']} clips, {entry['hours']:.2f} h, {entry['licence']}")
+        say(f"{name}: {entry['clips']} clips, {entry['hours']:.2f} h, {entry['licence']}")

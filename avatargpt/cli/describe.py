@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from avatargpt.cli import common, reading
+from avatargpt.cli.output import say
 from vqvae.errors import UserError
 
 RANKED = 7  # sentences for a body
@@ -62,4 +63,4 @@ def describe(
         return
     for path, found in zip(files, sentences, strict=True):
         for sentence in found:
-            typer.echo(sentence if len(files) == 1 else f"{path}\t{sentence}")
+            say(sentence if len(files) == 1 else f"{path}\t{sentence}")

@@ -2,20 +2,37 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from avatargpt.cli import common, reading
+from avatargpt.cli.output import say
 from vqvae.errors import UserError
 
 Seconds = Annotated[float, typer.Option("--seconds", metavar="S", help="Length of the new part.")]
 Text = Annotated[
-    str | None, typer.Option("--text", metavar="TEXT", help="What happens in the new part; @FILE gives one per line.")
+    str | None, typer.Option("--text", metavar="TEXT", help="One movement of the new part; @FILE gives one per line.")
 ]
 BODIES = 16  # candidates between two bodies
 File = Annotated[Path, typer.Argument(metavar="FILE", help="A motion: .npz, .bvh and others.")]
+
+
+@contextmanager
+def _heeding() -> Iterator[None]:
+    """Says on stderr which texts do not show in what is made."""
+    from avatargpt.requests import UnheededText
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", UnheededText)
+        yield
+    for one in caught:
+        if issubclass(one.category, UnheededText):
+            typer.echo(f"warning: {one.message}", err=True)
 
 
 def _texts(text: str | None) -> tuple[list[str], bool]:
@@ -43,7 +60,8 @@ def inbetween(
     """Fill the gap between two motions, of bodies or of faces.
 
     The result holds START, the new middle and END; a body's END is moved to where the middle arrives. Bodies come at
-    20 frames a second. The middle of two faces has at most 7.2 s.
+    20 frames a second. The middle of two faces has at most 7.2 s. TEXT goes to the network as it stands: one movement,
+    for which less than a second is hardly room; where it hardly shows, a warning says so.
     """
     from vqvae.face import FaceMotion
 
@@ -58,7 +76,7 @@ def inbetween(
         reading.note_floor(path, motion)
     loaded = common.load_model(model, device, threads, quiet, dtype)
     motions = []
-    with common.progress("filling in", quiet) as advance:
+    with _heeding(), common.progress("filling in", quiet) as advance:
         for words in texts:
             if isinstance(first, FaceMotion) and isinstance(last, FaceMotion):
                 made: Any = loaded.face_in_between(first, last, seconds, words, seed, best_of)
@@ -67,7 +85,11 @@ def inbetween(
             motions.append(made)
             if advance:
                 advance(len(motions), len(texts))
-    common.print_results(motions, common.write_results(output, motions, many), as_json)
+    notes = [list(getattr(m, "notes", ())) for m in motions]
+    for note in dict.fromkeys(n for some in notes for n in some):
+        typer.echo(f"note: {note}", err=True)
+    written = common.write_results(output, motions, many)
+    common.print_results(motions, written, as_json, [{"notes": n} if n else {} for n in notes])
 
 
 def extend(
@@ -86,7 +108,8 @@ def extend(
 ) -> None:
     """Continue a motion.
 
-    The result holds FILE and the continuation, at 20 frames a second.
+    The result holds FILE and the continuation, at 20 frames a second. TEXT goes to the network as it stands: one
+    movement, without degrees of turns and shapes of paths; where it hardly shows, a warning says so.
     """
     common.check_seconds(seconds)
     texts, many = _texts(text)
@@ -96,7 +119,7 @@ def extend(
     reading.note_floor(file, motion)
     loaded = common.load_model(model, device, threads, quiet, dtype)
     longer = []
-    with common.progress("continuing", quiet) as advance:
+    with _heeding(), common.progress("continuing", quiet) as advance:
         for words in texts:
             longer.append(loaded.extend(motion, seconds, text=words, seed=seed, best_of=best_of))
             if advance:
@@ -131,6 +154,6 @@ def reconstruct(
     for key, value in figures.items():
         name, unit = (key[:-3], " mm") if key.endswith("_mm") else (key, "")
         number = f"{value:.1f}" if isinstance(value, float) else str(value)
-        typer.echo(f"{name.replace('_', ' ')}: {number}{unit}")
+        say(f"{name.replace('_', ' ')}: {number}{unit}")
     for name in written:
-        typer.echo(name)
+        say(name)

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from avatargpt.cli import common
+from avatargpt.cli.output import say
 from vqvae.errors import UserError
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, help="Measure a model: run a suite, or list them.")
@@ -24,7 +25,7 @@ def ls(as_json: common.Json = False) -> None:
         common.print_json({"suites": [{k: getattr(s, k) for k in keys} for s in suites]})
         return
     for suite in suites:
-        typer.echo(f"{suite.name}: {suite.description}")
+        say(f"{suite.name}: {suite.description}")
 
 
 @app.command("run")

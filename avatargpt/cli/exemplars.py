@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from avatargpt.cli import common, reading
+from avatargpt.cli.output import say
 from vqvae.errors import UserError
 
 if TYPE_CHECKING:
@@ -105,6 +106,6 @@ def _show(path: Path, exemplars: ExemplarBank, as_json: bool, names: list[str]) 
         common.print_json({"library": str(path), "clips": len(exemplars), "fingerprint": exemplars.fingerprint,
                            "shown": clips})  # fmt: skip
         return
-    typer.echo(f"{path}: {len(exemplars)} clips, {len(exemplars.captions)} captions")
+    say(f"{path}: {len(exemplars)} clips, {len(exemplars.captions)} captions")
     for e in chosen:
-        typer.echo(f"{e.name}: {len(e.codes)} tokens, {'; '.join(e.captions)}")
+        say(f"{e.name}: {len(e.codes)} tokens, {'; '.join(e.captions)}")

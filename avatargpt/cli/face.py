@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from avatargpt.cli import common
+from avatargpt.cli.output import say
 from vqvae.errors import UserError
 
 if TYPE_CHECKING:
@@ -81,9 +82,18 @@ def face(
     live_link: Annotated[
         str | None, typer.Option("--live-link", metavar="HOST[:PORT]", help="Send frames to Unreal as they come.")
     ] = None,
-    websocket: Annotated[
-        str | None, typer.Option("--websocket", metavar="[HOST:]PORT", help="Serve frames to browsers as they come.")
+    vmc: Annotated[
+        str | None, typer.Option("--vmc", metavar="HOST[:PORT]", help="Send frames to VMC programs (OSC), so too.")
     ] = None,
+    websocket: Annotated[
+        str | None, typer.Option("--websocket", metavar="[HOST:]PORT", help="Serve frames to browsers, take words.")
+    ] = None,
+    origin: Annotated[
+        Numbers, typer.Option("--origin", metavar="URL", help="Another site whose pages may connect. Repeatable.")
+    ] = None,
+    allow_network: Annotated[
+        bool, typer.Option("--allow-network", help="Let other machines connect to --websocket HOST:PORT.")
+    ] = False,
     subject: Annotated[
         str | None, typer.Option("--subject", metavar="NAME", help="Whose face it is there; usually AvatarGPT.")
     ] = None,
@@ -97,25 +107,30 @@ def face(
     An .mp4 carries the sound of AUDIO, not of what is live. A network makes the face: the streaming driver, which
     follows speech and instructions closely, or with --by language the language model (TEXT or one emotion, at most
     7.2 s). --gain to --eye-contact change its curves afterwards. How TEXT was read is told on stderr and, with --json,
-    as a score, which --score takes back. Live (-, --microphone, --live-link, --websocket), frames come about 0.1 s
-    after the sound, a file or a fast pipe is heard at the speed of speech (a pipe with -o alone is not held back), and
-    -o may be left out.
+    as a score, which --score takes back. Live (-, --microphone, --live-link, --vmc, --websocket), frames come about
+    0.1 s after the sound, a file or a fast pipe is heard at the speed of speech (a pipe with -o alone is not held
+    back), and -o may be left out. Without sound the face acts TEXT and E at its own speed; with --websocket, whose
+    clients may send {"text": ...} and {"emotion": ...} at any time, it goes on until Ctrl-C or --seconds.
     """
     from avatargpt.cli import face_score
-    from avatargpt.cli.face_live import Line, perform
-    from avatargpt.cli.face_options import FORMER_LIPS, check_lips, driver_folder, emotions, format_options, numbers
+    from avatargpt.cli.face_line import Line
+    from avatargpt.cli.face_live import perform
+    from avatargpt.cli.face_options import FORMER_LIPS, check_lips, driver_folder, format_options, numbers
     from avatargpt.face.audio_model.blinks import USUAL_RATE, told
     from avatargpt.face.audio_model.controls import Controls, apply
     from avatargpt.face.audio_model.idle import USUAL, calm_spans, jaw_spans
+    from avatargpt.face.feelings import emotions
     from avatargpt.signals.audio import MAX_SECONDS, inspect
 
     motions: list[Any]
     lips = FORMER_LIPS.get(lips, lips)
-    line = Line(audio, microphone, rate, live_link, websocket, subject, lips)
+    line = Line(
+        audio, microphone, rate, live_link, vmc, websocket, subject, lips, tuple(origin or ()), allow_network, seconds
+    )  # fmt: skip
     line.check()
     output, audio = output or [], line.file
     if not output and not line.live:
-        raise UserError("no -o FILE; accepted: one or more, or --live-link HOST, or --websocket PORT")
+        raise UserError("no -o FILE; accepted: one or more, --live-link HOST, --vmc HOST or --websocket PORT")
     if audio is None and text is None and score is None and emotion is None and not line.live:
         raise UserError("nothing to do; accepted AUDIO, --text INSTRUCTION, --emotion NAME, or any of them together")
     if score is not None and text is not None:
@@ -136,7 +151,7 @@ def face(
     if line.live and len(texts) > 1:
         named = f"--text {text}: {len(texts)} texts" if score is None else f"--score {score}: {len(texts)} scores"
         raise UserError(f"{named}; accepted one where it is live")
-    if line.live and seconds is not None:
+    if line.live and seconds is not None and not line.silent:
         raise UserError(f"--seconds {seconds:g}: live, the sound's length counts; accepted: no --seconds")
     length = inspect(audio).seconds if audio is not None else seconds
     feelings = emotions(emotion, length or MAX_SECONDS) if emotion is not None else []
@@ -152,7 +167,7 @@ def face(
     sources = [f for f in (audio, score, common.listed(text)) if f is not None]
     common.check_targets(output, many and not line.live, "face", sources, len(texts))
     options = format_options(output, layout, size, audio)
-    check_lips(lips, audio is not None or line.live, by)
+    check_lips(lips, not line.silent, by)
     if by not in MAKERS:
         raise UserError(f"--by {by}: unknown; accepted {', '.join(MAKERS)}")
     if by == "language":
@@ -202,9 +217,9 @@ def _tell_live(about: dict[str, Any], files: list[str], as_json: bool) -> None:
     if as_json:
         common.print_json({**about, "files": files})
         return
-    typer.echo(", ".join(f"{about[name]} {name}" for name in ("frames", "seconds", "lost")), err=True)
+    say(", ".join(f"{about[name]} {name}" for name in ("frames", "seconds", "lost")), err=True)
     for name in files:
-        typer.echo(name)
+        say(name)
 
 
 def _perform(

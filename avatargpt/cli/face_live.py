@@ -1,16 +1,15 @@
-"""``avatargpt face`` while somebody speaks: a pipe, a microphone or a file at its own speed, to Unreal or a browser."""
+"""``avatargpt face`` while somebody speaks, or while nobody does: to Unreal, avatar programs or a browser."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import typer
-
+from avatargpt.cli.face_line import PIPE, Line
+from avatargpt.cli.output import say
 from vqvae.errors import UserError
 
 if TYPE_CHECKING:
@@ -18,86 +17,21 @@ if TYPE_CHECKING:
 
     from avatargpt.face.audio_model.conditioning import Feeling
     from avatargpt.face.audio_model.controls import Controls
-    from avatargpt.face.audio_model.live import Live, Sender
+    from avatargpt.face.live.loop import Live
+    from avatargpt.face.live.orders import Orders
+    from avatargpt.face.performer import FacePerformer
     from instruct_data.face.score import Score
     from vqvae.face import FaceMotion
 
-PIPE = Path("-")
-HERE = "127.0.0.1"
-RATE, SUBJECT = 16_000, "AvatarGPT"  # where nothing else is said
-
-
-def address(option: str, text: str, host: str | None, port: int | None) -> tuple[str, int]:
-    """``HOST:PORT``, ``[IPv6]:PORT``, and with defaults one of both.
-
-    Raises:
-        UserError: another form, or a port out of range.
-    """
-    before, colon, number_ = text.rpartition(":")
-    numbered = number_.isdecimal() and len(number_) <= 5
-    if numbered and (_is_host(before) if colon else host):
-        name, number = before or host or "", int(number_)
-    elif port is not None and _is_host(text) and not text.isdecimal():  # rather a port whose host was forgotten
-        name, number = text, port or 0
-    else:
-        raise UserError(f"{option} {text}: accepted {'HOST[:PORT]' if port is not None else '[HOST:]PORT'}")
-    if not 0 < number < 65536:
-        raise UserError(f"{option} {text}: port {number}; accepted 1 to 65535")
-    return name.strip("[]"), number
-
-
-def _is_host(text: str) -> bool:
-    """A name or an address, IPv6 in brackets."""
-    if text[:1] == "[" and text[-1:] == "]":
-        return text != "[]" and {*text[1:-1]} <= {*"0123456789abcdefABCDEF:."}
-    return text != "" and not any(c.isspace() or c in ":[]" for c in text)
-
-
-@dataclass(frozen=True)
-class Line:
-    """Where sound comes from and frames go to.
-
-    Attributes:
-        audio: a file, or `PIPE`; None with `microphone`.
-        rate: samples a second of pipe and microphone; None: `RATE`.
-        live_link, websocket: addresses, see `address`.
-        subject: whose face it is there; None: `SUBJECT`.
-    """
-
-    audio: Path | None
-    microphone: str | None
-    rate: int | None
-    live_link: str | None
-    websocket: str | None
-    subject: str | None
-    lips: str = "rule"
-
-    def check(self) -> None:
-        """Raises UserError for a stdin that is closed, and for options of what is not there."""
-        if self.audio == PIPE and sys.stdin is None:
-            raise UserError("-: stdin is closed; accepted raw 16 bit mono PCM on it")
-        if self.rate is not None and self.audio != PIPE and self.microphone is None:
-            raise UserError(f"--rate {self.rate}: accepted with - and --microphone; a file says its own")
-        if self.subject is not None and self.live_link is None and self.websocket is None:
-            raise UserError(f"--subject {self.subject}: accepted with --live-link and --websocket")
-
-    @property
-    def live(self) -> bool:
-        """Whether frames are wanted while the sound comes."""
-        asked = self.microphone, self.live_link, self.websocket
-        return self.audio == PIPE or any(a is not None for a in asked)
-
-    @property
-    def file(self) -> Path | None:
-        """The sound, where it is a file."""
-        return None if self.audio == PIPE else self.audio
+RATE = 16_000  # samples a second where nothing else is said
+WARM = "smile"  # what is read and acted once before the first frame: the first time takes longest
 
 
 def perform(
     folder: Path, line: Line, asked: tuple[str, Score | None], feelings: list[Feeling], controls: Controls, keep: bool,
     seed: int = 0, quiet: bool = False, drawn: Controls | None = None,
 ) -> tuple[Live, Live, dict[str, Any]]:  # fmt: skip
-    """Run until the sound ends or Ctrl-C.
+    """Run until the sound ends, what was told is done where nobody speaks, or Ctrl-C.
 
     Args:
         folder: of the driver. asked: an instruction, or empty, and what it means, if that is known.
@@ -106,84 +40,138 @@ def perform(
         drawn: controls of what a contact sheet shows, where they are others.
 
     Returns:
-        What `face.audio_model.live.perform` does, the same frames with the controls `drawn`, and what is to be told.
+        What `face.live.loop.perform` does, the same frames with the controls `drawn`, and what is to be told.
     """
-    import numpy as np
-    import torch
-
-    from avatargpt.cli.face_score import row, tell
-    from avatargpt.export.face.live_link import PORT, LiveLinkSender
-    from avatargpt.face.audio_model import live
-    from avatargpt.face.audio_model.blinks import told as told_lids
-    from avatargpt.face.audio_model.controls import LiveControls
-    from avatargpt.face.audio_model.idle import calm_spans, jaw_spans
-    from avatargpt.face.performer import FacePerformer
-    from avatargpt.language.face.scores import placed
-    from avatargpt.signals.audio import FPS, MAX_SECONDS, blocks, check_rate, inspect
+    from avatargpt.signals.audio import FPS, MAX_SECONDS, check_rate, inspect
 
     if controls.smooth:
         raise UserError("--smooth needs the whole clip; accepted without live sound and addresses")
-    if (line.audio is None) == (line.microphone is None):
-        raise UserError("live: accepted one of AUDIO, - and --microphone NAME")
-    rate, subject = (RATE if line.rate is None else line.rate), (SUBJECT if line.subject is None else line.subject)
+    acts = asked != ("", None) or bool(feelings) or line.websocket is not None
+    if (line.audio is not None and line.microphone is not None) or (line.silent and not acts):
+        more = "without sound --text, --score, --emotion or --websocket"
+        raise UserError(f"live: accepted one of AUDIO, - and --microphone NAME; {more}")
+    rate = RATE if line.rate is None else line.rate
     check_rate(rate, 1, "--rate")
-    to = None if line.live_link is None else address("--live-link", line.live_link, None, PORT)
-    at = None if line.websocket is None else address("--websocket", line.websocket, HERE, None)
-    torch.set_num_threads(1)
-    performer = FacePerformer.load(folder)
-    text, score = asked
-    reads = bool(text) and score is None
-    heard = None if line.file is None else inspect(line.file).seconds
-    if reads:
-        score = performer.read([text], sound=heard)[0]
-    if score is not None and heard is not None:  # as long as the sound, as where it is not live
-        score = placed(score, heard, reads and heard < score.length, bool(feelings))
-    if reads:
-        tell([score], [text], quiet)
-    told = performer.direction(score, feelings)
-    parts: Iterator[NDArray[Any]]
-    if line.microphone is not None:
-        parts = live.microphone(line.microphone, rate)
-    elif line.file is None:
-        parts = live.from_pipe(sys.stdin.buffer)
-        if to is not None or at is not None:  # for a file alone it may come as fast as it can
-            parts = live.held_back(parts, rate)
-    else:
-        rate = inspect(line.file).rate
-        parts = live.paced(blocks(line.file), rate)
-    warm = performer.driver.stream(rate, head=line.lips)
-    warm.push(np.zeros(rate // 2, np.float32))  # the first operations take longest
-    stream = performer.driver.stream(rate, direction=told, head=line.lips)
-    done, sheet = live.Live(), live.Live()
-    spans = told_lids(score), calm_spans(score), jaw_spans(score)
-    lively = LiveControls(controls, FPS, seed, *spans)
-    plain = None if drawn is None else LiveControls(drawn, FPS, seed, *spans)
+    rate = rate if line.file is None else inspect(line.file).rate
+    orders: list[Orders] = []  # none while weights are loaded
 
-    def change(frame: FaceMotion) -> FaceMotion:
-        if plain is not None:
-            shown = plain(frame)
-            sheet.kept.append(np.concatenate([shown.weights[0], shown.head[0]]))
-        return lively(frame)
+    def hear(message: str, answer: Callable[[dict[str, Any]], None]) -> None:
+        if orders:
+            orders[0].hear(message, answer)
+        else:
+            answer({"error": "weights are being loaded; accepted once frames come"})
 
     with ExitStack() as stack:
-        senders: list[Sender] = []
-        if to is not None:
-            senders.append(LiveLinkSender(*to, subject))
-            typer.echo(f"Live Link to {to[0]}:{to[1]} as {subject}", err=True)
-        if at is not None:
-            from avatargpt.export.face.websocket import WebSocketSender
+        piped = _piped(line, rate)
+        senders, lines = line.open(stack, hear)
+        import numpy as np  # the sound of a pipe is listened to from here on, while this takes its time
+        import torch
 
-            senders.append(WebSocketSender(*at, subject))
-            typer.echo(f"WebSocket on ws://{at[0]}:{at[1]}", err=True)
-        for sender in senders:
-            stack.callback(sender.close)
+        from avatargpt.face.audio_model.blinks import told as told_lids
+        from avatargpt.face.audio_model.controls import LiveControls
+        from avatargpt.face.audio_model.idle import calm_spans, jaw_spans
+        from avatargpt.face.live import loop
+        from avatargpt.face.live import orders as ordering
+        from avatargpt.face.performer import FacePerformer
+
+        torch.set_num_threads(1)
+        performer = FacePerformer.load(folder)
+        score, seconds = _told(performer, line, asked, feelings, quiet)
+        told = warm = performer.direction(score, feelings)
+        if line.websocket is not None:
+            warm = performer.direction(performer.read([WARM])[0], feelings)
+        performer.driver.stream(rate, direction=warm, head=line.lips).push(np.zeros(rate // 2, np.float32))
+        stream = performer.driver.stream(rate, direction=told, head=line.lips)
+        done, sheet = loop.Live(), loop.Live()
+        spans = told_lids(score), calm_spans(score), jaw_spans(score)
+        lively = LiveControls(controls, FPS, seed, *spans)
+        plain = None if drawn is None else LiveControls(drawn, FPS, seed, *spans)
+
+        def change(frame: FaceMotion) -> FaceMotion:
+            if plain is not None:
+                shown = plain(frame)
+                sheet.kept.append(np.concatenate([shown.weights[0], shown.head[0]]))
+            return lively(frame)
+
+        following = ordering.Orders(performer, stream, told, [lively] if plain is None else [lively, plain], _shown)
+        orders.append(following)
+        for told_line in lines:  # once nothing can be refused any more
+            say(told_line, err=True)
         try:
-            live.perform(stream, parts, senders, change, MAX_SECONDS * FPS if keep else 0, done)
+            loop.perform(
+                stream, _sound(line, rate, piped, seconds), senders, change, MAX_SECONDS * FPS if keep else 0, done,
+                following.apply,
+            )  # fmt: skip
         except KeyboardInterrupt:
-            typer.echo("stopped", err=True)
+            say("stopped", err=True)
     about = {
         "frames": done.frames, "seconds": round(done.frames / FPS, 3), "delay_ms": round(1000 * stream.latency),
         "busiest_ms": round(1000 * done.busy, 1), "lost": sum(s.failed for s in senders),
-        "repaired_samples": stream.repaired, **({} if score is None else {"score": row(score)}),
+        "repaired_samples": stream.repaired, **({} if score is None else _row(score)),
     }  # fmt: skip
     return done, sheet, about
+
+
+def _piped(line: Line, rate: int) -> Iterator[NDArray[Any]] | None:
+    """Sound of a pipe: no faster than it is spoken where frames are sent, as it comes where they are only kept."""
+    from avatargpt.face.live import playout, sources
+
+    if line.audio != PIPE:
+        return None
+    parts = sources.from_pipe(getattr(sys.stdin.buffer, "raw", sys.stdin.buffer))
+    return playout.Listener(parts, rate, _late).blocks() if line.sends else parts
+
+
+def _late(seconds: float) -> None:
+    say(f"{seconds:.1f} s of sound came before the first frame could be made; too old for a live face, dropped")
+
+
+def _sound(
+    line: Line, rate: int, piped: Iterator[NDArray[Any]] | None, seconds: float | None
+) -> Iterator[NDArray[Any]]:
+    """Blocks of samples, each when it is over; where nobody speaks `seconds` of silence, None = without end."""
+    from avatargpt.face.live import sources
+    from avatargpt.signals.audio import blocks
+
+    if piped is not None:
+        return piped
+    if line.microphone is not None:
+        return sources.microphone(line.microphone, rate)
+    return sources.paced(sources.silence(rate, seconds) if line.file is None else blocks(line.file), rate)
+
+
+def _told(
+    performer: FacePerformer, line: Line, asked: tuple[str, Score | None], feelings: list[Feeling], quiet: bool
+) -> tuple[Score | None, float | None]:
+    """What is asked for, as long as sound or clip where that is known, and the seconds of a clip without sound."""
+    from avatargpt.cli.face_score import tell
+    from avatargpt.language.face.scores import placed
+    from avatargpt.signals.audio import inspect
+
+    text, score = asked
+    reads = bool(text) and score is None
+    length = line.seconds if line.file is None else inspect(line.file).seconds
+    if reads:
+        score = performer.read([text], [line.seconds], length if line.file is not None else None)[0]
+    if line.silent and length is None:
+        length = performer.usual(score, feelings)
+    if score is not None and length is not None:  # as where it is not live
+        spreads = reads and (length < score.length or line.seconds is not None)
+        score = placed(score, length, spreads, bool(feelings))
+    if reads:
+        tell([score], [text], quiet)
+    endless = line.seconds is None and line.websocket is not None
+    return score, None if endless else length
+
+
+def _shown(score: Score) -> dict[str, Any]:
+    """What an answer to a WebSocket client says of an instruction."""
+    from avatargpt.cli.face_score import told
+
+    return {"read_as": told(score), **_row(score)}
+
+
+def _row(score: Score) -> dict[str, Any]:
+    from avatargpt.cli.face_score import row
+
+    return {"score": row(score)}

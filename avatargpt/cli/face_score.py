@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from avatargpt.cli.output import say
 from avatargpt.limits import is_text
 from vqvae.errors import UserError
+from vqvae.io.json_file import read_json
 
 if TYPE_CHECKING:
     from instruct_data.face.score import Score
@@ -26,17 +27,7 @@ def take(path: Path) -> tuple[list[Score], bool]:
     """
     from instruct_data.face.score import parse_score
 
-    try:
-        with path.open("rb") as file:
-            data = file.read(MAX_BYTES + 1)
-    except OSError as e:
-        raise UserError(f"--score {path}: cannot be read ({e.strerror})") from None
-    if len(data) > MAX_BYTES:
-        raise UserError(f"--score {path}: larger than {MAX_BYTES >> 20} MiB")
-    try:
-        value = json.loads(data)
-    except (ValueError, RecursionError) as e:  # JSONDecodeError and UnicodeDecodeError are ValueErrors
-        raise UserError(f"--score {path}: not JSON ({e}); accepted {_FORMS}") from None
+    value = read_json(path, MAX_BYTES, f"accepted {_FORMS}")
     if isinstance(value, dict) and isinstance(value.get("score"), dict):  # what is printed live
         value = value["score"]
     many = isinstance(value, list)
@@ -129,9 +120,8 @@ def told(score: Score) -> str:
 
 def tell(scores: Sequence[Score | None], texts: Sequence[str], quiet: bool) -> None:
     """Say on stderr what instructions were read as."""
-    import typer
 
     for score, text in zip(scores, texts, strict=True):
         if score is not None and not quiet:
             which = f"read {text[:60]!r} as" if len(texts) > 1 else "read as"
-            typer.echo(f"{which}: {told(score)}", err=True)
+            say(f"{which}: {told(score)}", err=True)

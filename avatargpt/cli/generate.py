@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from avatargpt.cli import common
+from avatargpt.cli.output import say
 from avatargpt.limits import GUIDANCE, TEMPERATURE
 from vqvae.errors import UserError
 
@@ -71,7 +72,7 @@ def _tell(read: Sequence[Sequence[str]], texts: Sequence[str]) -> None:
     """Say on stderr which captions the texts were read as."""
     for captions, text in zip(read, texts, strict=True):
         which = f"read {text[:60]!r} as" if len(texts) > 1 else "read as"
-        typer.echo(f"{which}: {', then '.join(captions)}", err=True)
+        say(f"{which}: {', then '.join(captions)}", err=True)
 
 
 def _retrieval(value: str) -> int:

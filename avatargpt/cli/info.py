@@ -6,11 +6,11 @@ import platform
 from pathlib import Path
 from typing import Any
 
-import typer
-
 from avatargpt import __version__, resources
 from avatargpt.cli import common
+from avatargpt.cli.output import say
 from vqvae.errors import UserError
+from vqvae.io.json_file import read_object
 
 PACKAGES = ("torch", "transformers", "numpy", "vector-quantize-pytorch", "av")
 LICENCES = {
@@ -39,11 +39,11 @@ def info(model: common.Model = None, as_json: common.Json = False) -> None:
         return
     for key, value in facts.items():
         if not isinstance(value, dict):
-            typer.echo(f"{key}: {value}")
+            say(f"{key}: {value}")
             continue
-        typer.echo(f"{key}:")
+        say(f"{key}:")
         for name, entry in value.items():
-            typer.echo(f"  {name}: {', '.join(entry) if isinstance(entry, list) else entry}")
+            say(f"  {name}: {', '.join(entry) if isinstance(entry, list) else entry}")
 
 
 def _version(name: str) -> str:
@@ -119,6 +119,6 @@ def _weights(model: Path | None) -> dict[str, Any]:
     size = sum(p.stat().st_size for p in files)
     facts: dict[str, Any] = {"folder": str(folder), "megabytes": round(size / 1e6, 1)}
     if (folder / "config.json").is_file():
-        config = resources.read_json(folder / "config.json")
+        config = read_object(folder / "config.json")
         facts |= {k: v for k, v in config.items() if isinstance(v, str | int | float | bool)}
     return facts

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import shutil
-import sys
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -13,7 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from avatargpt.cli import common
+from avatargpt.cli.output import say
 from vqvae.errors import UserError
+from vqvae.io.guard import understanding
+from vqvae.io.json_file import read_object
 
 if TYPE_CHECKING:
     from avatargpt.long.writer import LongWriter
@@ -83,12 +84,12 @@ def long(
         raise
     if writer.frames == 0:
         writer.abandon()
-        print("error: interrupted before anything was made", file=sys.stderr)
+        say("error: interrupted before anything was made", err=True)
         raise typer.Exit(130)
     took = time.perf_counter() - began
     _finish(output, target, as_json, {"ratio_to_real_time": round(writer.frames / 20 / took, 2)})
     if interrupted:
-        print(f"interrupted: {writer.frames / 20:.1f} s of {seconds:g} s were made", file=sys.stderr)
+        say(f"interrupted: {writer.frames / 20:.1f} s of {seconds:g} s were made", err=True)
         raise typer.Exit(130)
 
 
@@ -150,7 +151,7 @@ def _finish(output: list[Path], target: Path, as_json: bool, more: dict[str, Any
         common.print_json({"results": [row], **about, "activities": len(made["activities"]), **more})
         return
     for name in (*files, str(timeline_file(target))):
-        typer.echo(name)
+        say(name)
 
 
 def _scene(text: str) -> str:
@@ -171,13 +172,10 @@ def _activities(path: Path | None) -> list[Activity]:
     from avatargpt.planning.types import Activity
 
     accepted = '{"activities": [{"task": "...", "steps": ["...", ...]}, ...]}'
-    try:
-        rows = json.loads(path.read_text(encoding="utf-8-sig"))["activities"]
+    data = read_object(path, accepted=f"accepted {accepted}")
+    with understanding(f"--activities {path}", "a plan", f"accepted {accepted}"):
+        rows = data["activities"]
         made = [Activity(str(r["task"]).strip(), tuple(str(s).strip() for s in r["steps"])) for r in rows]
-    except OSError as e:
-        raise UserError(f"--activities {path}: {e.strerror or e}") from None
-    except (ValueError, KeyError, TypeError):
-        raise UserError(f"--activities {path}: not a plan; accepted {accepted}") from None
     if not made or not all(a.task and a.steps for a in made):
         raise UserError(f"--activities {path}: a plan without steps; accepted {accepted}")
     if len(made) > MAX_ACTIVITIES or max(len(a.steps) for a in made) > MAX_STEPS:

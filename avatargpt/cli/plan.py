@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from avatargpt.cli import common
+from avatargpt.cli.output import say
 from vqvae.errors import UserError
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ def plan(
     if as_json:
         common.print_json({"results": [p.to_json() for p in plans]} if batch else plans[0].to_json())
         return
-    typer.echo("\n\n".join(_told(p) for p in plans))
+    say("\n\n".join(_told(p) for p in plans))
 
 
 def _scenes(scene: str | None, given: dict[str, str], activities: int) -> tuple[list[str], bool]:
@@ -117,7 +118,7 @@ def _print_answer(task: str, slots: dict[str, str], answer: list[str], planner: 
         common.print_json(facts | ({"notes": notes} if notes else {}))
         return
     for k, line in enumerate(answer, 1):
-        typer.echo(f"{k}. {line}" if task in STEP_TASKS else line)
-    typer.echo(f"planner: {planner.name}")
+        say(f"{k}. {line}" if task in STEP_TASKS else line)
+    say(f"planner: {planner.name}")
     for note in notes:
-        typer.echo(f"note: {note}")
+        say(f"note: {note}")

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from avatargpt.cli import common
+from avatargpt.cli.output import say
 from vqvae.errors import UserError
+from vqvae.io.guard import regular
 
 if TYPE_CHECKING:
     from vqvae.face import FaceMotion
@@ -34,7 +36,7 @@ def load_motion(path: Path, up: str | None = None, fps: float | None = None) -> 
 
     if fps is not None:
         common.check_range("--from-fps", fps, 1, 1000, " frames per second")
-    suffix = path.suffix.lower()
+    suffix = regular(path).suffix.lower()
     mediapipe, says_rate = kind(path) if suffix == ".npz" else (False, True)
     if up is not None and suffix != ".npz":
         raise UserError(f"{path}: --up goes with .npz; other files say it themselves")
@@ -42,7 +44,7 @@ def load_motion(path: Path, up: str | None = None, fps: float | None = None) -> 
         raise UserError(f"{path}: --from-fps goes with .npy and MediaPipe's .npz; other files say it themselves")
     motion = export.load(path, **{k: v for k, v in {"up": up, "fps": fps}.items() if v is not None})
     if fps is None and not says_rate and motion.modality == "face" and mediapipe:
-        typer.echo(f"note: {path}: says no frame rate; 30 a second are taken (export, describe: --from-fps)", err=True)
+        say(f"note: {path}: says no frame rate; 30 a second are taken (export, describe: --from-fps)", err=True)
     return motion
 
 
@@ -64,7 +66,7 @@ def note_rate(path: Path, motion: Motion | FaceMotion) -> None:
 
     fps = modalities.get("body").fps
     if motion.modality == "body" and abs(motion.fps - fps) > 1e-3 * fps:
-        typer.echo(f"note: {path}: {motion.fps:.4g} frames a second; the result has {fps:g}", err=True)
+        say(f"note: {path}: {motion.fps:.4g} frames a second; the result has {fps:g}", err=True)
 
 
 def note_floor(path: Path, motion: Motion | FaceMotion) -> None:
@@ -74,4 +76,4 @@ def note_floor(path: Path, motion: Motion | FaceMotion) -> None:
 
     floor = floor_of(motion) if isinstance(motion, Motion) else 0.0
     if floor:
-        typer.echo(f"note: {path}: the floor is taken to be at y = {floor:.2f} m", err=True)
+        say(f"note: {path}: the floor is taken to be at y = {floor:.2f} m", err=True)

@@ -1,7 +1,7 @@
 """Motion <-> files, the format chosen by the suffix.
 
-Every format is one function in :mod:`avatargpt.export.formats` or :mod:`avatargpt.export.face.formats`, registered in
-:mod:`avatargpt.export.table`; what it needs is imported inside it, so that importing this package costs nothing.
+Every format has its entry in :mod:`avatargpt.export.formats`, kept in :mod:`avatargpt.export.table`; what it needs is
+imported when it is used, so that importing this package costs nothing.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from avatargpt.export import formats
-from avatargpt.export.face import formats as face_formats
 from avatargpt.export.table import (
     MOST_CLIPS,
     check_options,
@@ -28,8 +27,8 @@ if TYPE_CHECKING:
     from vqvae.motion import Motion
 
 __all__ = [
-    "MOST_CLIPS", "check_options", "check_target", "contact_sheet", "face_formats", "formats", "load", "readable",
-    "reader", "save", "writable", "writer",
+    "MOST_CLIPS", "check_options", "check_target", "contact_sheet", "formats", "load", "readable", "reader",
+    "save", "writable", "writer",
 ]  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""Array files: .npz (ours and AMASS / SMPL-X) and .npy (HumanML3D features, positions + quaternions)."""
+"""Array files: .npz (ours, AMASS / SMPL-X and MediaPipe) and .npy (HumanML3D features, positions + quaternions)."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ import numpy as np
 
 from vqvae import rotations as rot
 from vqvae.errors import UserError
+from vqvae.face import FaceMotion
+from vqvae.io.arrays import array_names, map_array
 from vqvae.io.smplx import check_up, is_smplx, read_smplx
-from vqvae.motion import MAX_FRAMES, Motion, atomic_write
+from vqvae.motion import MAX_FRAMES, UNIT, Motion, atomic_write
 from vqvae.skeleton import SMPL22
 
 JOINTS = len(SMPL22.names)
@@ -27,6 +29,26 @@ def read_npz(path: Path, up: str = "z") -> Motion:
     """
     check_up(up)
     return read_smplx(path, up) if is_smplx(path) else Motion.load(path)
+
+
+def read_face_npz(path: Path, fps: float | None = None) -> FaceMotion | None:
+    """Our own face .npz or MediaPipe's, None where the keys are of neither.
+
+    Args:
+        fps: frame rate of MediaPipe's, which need not say it.
+
+    Raises:
+        UserError: `fps` with another file.
+    """
+    from instruct_data.sources.mediapipe_npz import SHAPES, read_mediapipe
+
+    keys = array_names(path)
+    ours = {"weights", "names", "head"} <= keys
+    if SHAPES in keys and not ours and "rotations" not in keys:
+        return read_mediapipe(path, fps)
+    if fps is not None:
+        raise UserError(f"{path}: fps goes with MediaPipe's .npz; this one says it itself")
+    return FaceMotion.load(path) if ours and "rotations" not in keys else None
 
 
 def write_npy(motion: Motion, path: Path, layout: str = "hml263") -> Path:
@@ -58,13 +80,8 @@ def read_npy(path: Path, fps: float = 20.0) -> Motion:
     Raises:
         UserError: not a .npy, another shape, NaN, features at another rate than 20.
     """
-    try:
-        array = np.load(path, mmap_mode="r", allow_pickle=False)  # its shape may be far larger than the file
-    except Exception as e:  # numpy raises many kinds for damaged headers
-        raise UserError(f"{path}: not a readable .npy ({str(e).splitlines()[0] if str(e) else 'empty'})") from None
+    array = map_array(path)
     accepted = "accepted (T, 263) HumanML3D features or (T, 22, 7) positions + quaternions"
-    if not isinstance(array, np.ndarray) or array.dtype.kind not in "fiu":
-        raise UserError(f"{path}: not an array of numbers; {accepted}")
     if array.ndim not in (2, 3) or array.shape[1:] not in ((263,), (JOINTS, 7)):
         raise UserError(f"{path}: shape {array.shape}; {accepted}")
     _check_count(len(array), path)
@@ -78,8 +95,8 @@ def read_npy(path: Path, fps: float = 20.0) -> Motion:
             raise UserError(f"{path}: {fps:g} frames a second; accepted for HumanML3D features {HML263Features.fps:g}")
         return HML263Features().decode(array)
     whole = array[..., 3:].astype(np.float64)
-    if (np.linalg.norm(whole, axis=-1) < 0.5).any():
-        raise UserError(f"{path}: quaternions of length 0; accepted unit quaternions w, x, y, z after the positions")
+    if (np.abs(np.linalg.norm(whole, axis=-1) - 1) > UNIT).any():
+        raise UserError(f"{path}: quaternions of another length than 1; accepted w, x, y, z after the positions")
     whole = rot.normalize(whole)
     local = whole.copy()
     for j in range(1, JOINTS):

@@ -1,4 +1,4 @@
-"""The table of formats: one function each. Heavy imports stay inside the functions."""
+"""The table of formats: what writes and reads each. Heavy imports stay inside the functions."""
 
 from __future__ import annotations
 
@@ -11,6 +11,17 @@ from vqvae.errors import UserError
 if TYPE_CHECKING:
     from vqvae.face import FaceMotion
     from vqvae.motion import Motion
+
+writer(".npy", ("body",), {"body": ("hml263", "pos7")})("avatargpt.export.arrays:write_npy")
+reader(".npy")("avatargpt.export.arrays:read_npy")
+writer(".bvh", ("body",))("vqvae.io.bvh:write_bvh")
+reader(".bvh")("vqvae.io.bvh:read_bvh")
+writer(".csv", ("face",))("avatargpt.export.face.livelink:write_livelink")
+reader(".csv")("instruct_data.sources.livelink:read_livelink")
+writer(".json", ("face",), {"face": ("audio2face", "beat")})("avatargpt.export.face.json:write_json")
+reader(".json")("avatargpt.export.face.json:read_face_json")
+writer(".vrma", ("face",), {"face": ("both", "arkit", "presets")})("avatargpt.export.face.vrma:write_vrma")
+reader(".vrma")("avatargpt.export.face.vrma:read_vrma")
 
 
 @writer(".npz", layouts={"body": ("motion", "smplx"), "face": ("motion",)})
@@ -25,38 +36,9 @@ def _write_npz(motion: Motion, path: Path, layout: str = "motion") -> None:
 
 @reader(".npz")
 def _read_npz(path: Path, up: str = "z", fps: float | None = None) -> Motion | FaceMotion:
-    from avatargpt.export.arrays import read_npz
-    from avatargpt.export.face.formats import read_face_npz
+    from avatargpt.export.arrays import read_face_npz, read_npz
 
     return read_face_npz(path, fps) or read_npz(path, up)
-
-
-@writer(".npy", holds=("body",), layouts={"body": ("hml263", "pos7")})
-def _write_npy(motion: Motion, path: Path, layout: str = "hml263") -> None:
-    from avatargpt.export.arrays import write_npy
-
-    write_npy(motion, path, layout)
-
-
-@reader(".npy")
-def _read_npy(path: Path, fps: float = 20.0) -> Motion:
-    from avatargpt.export.arrays import read_npy
-
-    return read_npy(path, fps)
-
-
-@writer(".bvh", holds=("body",))
-def _write_bvh(motion: Motion, path: Path, scale: float = 1.0) -> None:
-    from vqvae.io.bvh import write_bvh
-
-    write_bvh(motion, path, scale)
-
-
-@reader(".bvh")
-def _read_bvh(path: Path) -> Motion:
-    from vqvae.io.bvh import read_bvh
-
-    return read_bvh(path)
 
 
 @writer(".glb")
@@ -76,20 +58,6 @@ def _read_glb(path: Path) -> Motion | FaceMotion:
     from avatargpt.export.gltf_body import read_glb
 
     return read_face_glb(path) or read_glb(path)
-
-
-@writer(".vrma", holds=("face",), layouts={"face": ("both", "arkit", "presets")})
-def _write_vrma(motion: FaceMotion, path: Path, layout: str = "both") -> None:
-    from avatargpt.export.face.vrma import write_vrma
-
-    write_vrma(motion, path, layout)
-
-
-@reader(".vrma")
-def _read_vrma(path: Path) -> FaceMotion:
-    from avatargpt.export.face.vrma import read_vrma
-
-    return read_vrma(path)
 
 
 @writer(".gif")

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 FLOAT, UINT32, UINT8 = 5126, 5125, 5121
 ARRAY_BUFFER, ELEMENT_BUFFER = 34962, 34963
+MOST_BYTES = 1 << 30
 _TYPES = {1: "SCALAR", 3: "VEC3", 4: "VEC4", 16: "MAT4"}
 _DTYPES: dict[int, Any] = {FLOAT: np.float32, UINT32: np.uint32, UINT8: np.uint8}
 _NORMALISED: dict[int, tuple[str, int]] = {

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from avatargpt.export.gltf import _placed, _values, check_readable, parsed
+from avatargpt.export.gltf import MOST_BYTES, _placed, _values, check_readable, parsed
 from avatargpt.export.gltf_rest import bind_matrices, local_of, stood_up, turns_at_rest
-from avatargpt.export.keyframes import STEP, at, frames, said, turned_at
+from avatargpt.export.keyframes import STEP, at, frames, said, turned_at, unit
 from vqvae import rotations as rot
 from vqvae.errors import UserError
+from vqvae.io.guard import read_bytes, understanding
 from vqvae.motion import MAX_FRAMES, Motion
 from vqvae.retarget import leg_length
 from vqvae.skeleton import SMPL22
@@ -32,16 +33,11 @@ def read_glb(path: Path) -> Motion:
         UserError: not a .glb, joints missing, none animated, several skeletons or animations of them, a scale that is
             uneven or changes, cubic splines, extensions for the data, times that do not rise.
     """
-    raw = path.read_bytes()
+    raw = read_bytes(path, MOST_BYTES)
     if raw[:4] != b"glTF":
         raise UserError(f"{path}: not a binary glTF; {ACCEPTED}")
-    try:
-        motion = _animation(parsed(raw), path)
-    except UserError:
-        raise
-    except Exception as e:  # the library raises anything from KeyError to struct.error on damaged files
-        raise UserError(f"{path}: damaged binary glTF ({type(e).__name__}); {ACCEPTED}") from None
-    return motion
+    with understanding(path, "a whole binary glTF", ACCEPTED):
+        return _animation(parsed(raw), path)
 
 
 def _animation(gltf: GLTF2, path: Path) -> Motion:
@@ -74,7 +70,7 @@ def _animation(gltf: GLTF2, path: Path) -> Motion:
         sampler = tracks[n, what]
         values, held = _values(gltf, sampler.output), sampler.interpolation == STEP
         if what == "rotation":
-            return turned_at(times, lines[n, what], np.roll(values, 1, axis=-1), held)
+            return turned_at(times, lines[n, what], unit(np.roll(values, 1, axis=-1)), held)
         return at(times, lines[n, what], values, held)
 
     # Editors put joints of their own between ours, and hang ours elsewhere: the file's tree counts, then ours.

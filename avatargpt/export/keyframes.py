@@ -12,6 +12,8 @@ from vqvae.motion import MAX_FRAMES
 
 FPS = 30.0  # where key frames are not evenly spaced
 STEP = "STEP"  # the interpolation that holds a value until the next key frame
+UNIT = 0.02  # by which the length of a rotation may differ from 1: editors store them in bytes
+LONGEST, PER_KEY = 36_000, 300  # frames that are made between few key frames: 20 minutes, and 10 s for each of them
 AGREES = 0.02  # the share by which what a file says of its rate may differ from its key frames
 
 
@@ -58,6 +60,8 @@ def frames(lines: Sequence[np.ndarray], fps: float | None = None, steps: bool = 
     if not inside or (steps and rate < FPS / 2) or last - first > longest[-1] - longest[0] + 1 / rate:
         rate = FPS
         count = min((last - first) * FPS + 1.5, MAX_FRAMES + 1)
+        if count > LONGEST + PER_KEY * len(longest):
+            raise ValueError(f"{len(longest)} key frames over {last - first:.4g} s")
         longest = first + np.arange(int(count)) / FPS
     if len(longest) > MAX_FRAMES:
         raise ValueError(f"more than {MAX_FRAMES} frames")
@@ -87,6 +91,18 @@ def turned_at(times: np.ndarray, keys: np.ndarray, turns: np.ndarray, held: bool
     left = np.clip(np.searchsorted(keys, inside, side="right") - 1, 0, len(keys) - 2)
     share = (inside - keys[left]) / (keys[left + 1] - keys[left])
     return rot.slerp(turns[left].astype(np.float64), turns[left + 1].astype(np.float64), share).astype(turns.dtype)
+
+
+def unit(turns: np.ndarray) -> np.ndarray:
+    """Rotations (n, 4) as they are.
+
+    Raises:
+        ValueError: one whose length is not 1, beyond what rounding to bytes does.
+    """
+    off = np.abs(np.linalg.norm(turns.astype(np.float64), axis=-1) - 1)
+    if not off.max(initial=0) <= UNIT:
+        raise ValueError(f"key frame {int(off.argmax())}: a rotation is not a unit quaternion")
+    return turns
 
 
 def _before(times: np.ndarray, keys: np.ndarray) -> np.ndarray:

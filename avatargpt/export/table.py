@@ -1,7 +1,6 @@
 """The table of file formats by suffix, and what is done through it: check, save, load.
 
-A format enters by ``@writer`` or ``@reader``, in :mod:`avatargpt.export.formats` or
-:mod:`avatargpt.export.face.formats`; this module imports none of them.
+A format enters by ``writer`` or ``reader``, in :mod:`avatargpt.export.formats`; this module imports none of them.
 """
 
 from __future__ import annotations
@@ -11,16 +10,20 @@ import os
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from vqvae.errors import UserError
+from vqvae.io.guard import regular
 
 if TYPE_CHECKING:
     from vqvae.motion import Motion
 
-Function = TypeVar("Function", bound=Callable[..., Any])
-_WRITERS: dict[str, Callable[..., Any]] = {}
-_READERS: dict[str, Callable[..., Any]] = {}
+Place = Callable[..., Any] | str
+"""A function, or where it is: ``module:function``, imported when it is used."""
+Function = TypeVar("Function", bound=Place)
+_WRITERS: dict[str, Place] = {}
+_READERS: dict[str, Place] = {}
 _HOLDS: dict[str, tuple[str, ...]] = {}
 _LAYOUTS: dict[str, dict[str, tuple[str, ...]]] = {}
 _NEEDS = {".mp4": ("av", "PyAV", 'pip install "avatargpt[video]", or write .gif')}
@@ -32,9 +35,10 @@ LEAST_PIXELS, MOST_PIXELS, MOST_FACE_PIXELS = 16, 4096, 2048  # a side of a film
 def writer(
     suffix: str, holds: tuple[str, ...] = ("body", "face"), layouts: dict[str, tuple[str, ...]] | None = None
 ) -> Callable[[Function], Function]:
-    """Register ``f(motion, path, **options)`` as what writes files with this suffix (lower case, with dot).
+    """Register ``f(motion, path, **options)``, or its place, as what writes files with this suffix.
 
     Args:
+        suffix: lower case, with dot.
         holds: modalities of the motions that such a file can hold; what holds a body holds a gesture.
         layouts: what the option ``layout`` may be, for ``body`` and for ``face``.
     """
@@ -48,7 +52,7 @@ def writer(
 
 
 def reader(suffix: str) -> Callable[[Function], Function]:
-    """Register ``f(path, **options) -> Motion`` as what reads files with this suffix (lower case, with dot)."""
+    """Register ``f(path, **options) -> Motion``, or its place, as what reads files with this suffix."""
 
     def register(function: Function) -> Function:
         _READERS[suffix] = function
@@ -149,8 +153,7 @@ def load(path: str | os.PathLike[str], **options: Any) -> Motion:
     """
     source = Path(path)
     function = _choose(_READERS, source, "read")
-    if not source.is_file():
-        raise UserError(f"{source}: no such file")
+    regular(source)
     _known_options(function, 1, source, options)
     try:
         motion: Motion = function(source, **options)
@@ -161,11 +164,13 @@ def load(path: str | os.PathLike[str], **options: Any) -> Motion:
     return motion
 
 
-def _choose(table: dict[str, Callable[..., Any]], path: Path, verb: str) -> Callable[..., Any]:
+def _choose(table: dict[str, Place], path: Path, verb: str) -> Callable[..., Any]:
     suffix = path.suffix.lower()
     if suffix not in table:
         raise UserError(f"{path}: cannot {verb} '{suffix or path.name}'; accepted {' '.join(sorted(table))}")
-    return table[suffix]
+    found = table[suffix]
+    function: Callable[..., Any] = resolve_name(found) if isinstance(found, str) else found
+    return function
 
 
 def _known_options(function: Callable[..., Any], positional: int, path: Path, options: dict[str, Any]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
@@ -12,7 +13,7 @@ import numpy as np
 from avatargpt.decoding.loaded import CHUNK, CONTEXT, ROWS, LoadedModel
 from avatargpt.face.order import told
 from avatargpt.face.performer import FacePerformer
-from avatargpt.requests import check_count, check_text, frames_of, mix, plain, then, tokens_of
+from avatargpt.requests import UnheededText, check_count, check_text, frames_of, mix, plain, then, tokens_of
 from instruct_data import registry
 from instruct_data.face.described import described, plain_feeling, plainly
 from vqvae.errors import UserError
@@ -26,6 +27,7 @@ LONGEST = CHUNK + CONTEXT  # tokens of one answer
 APART = "face_language"  # folder of the face's own model in a folder of weights
 BEST_OF = 4  # candidates for an instruction
 WORDED = (1.5, 0.7)  # guidance and temperature of middles with a text, which calmer candidates leave undone
+HARDLY = -2.0  # nats a word piece: of what middles show -1.2 and more, without a text -2.2 and less
 FADE = 6  # frames over which a seam's jump is taken out
 
 
@@ -146,7 +148,7 @@ class FaceTokens:
 
         Args:
             seconds: of the middle, at most 7.2; kept to the frame.
-            text: what happens in between, may be empty.
+            text: what happens in between, may be empty; `UnheededText` is warned of where it hardly shows.
             best_of: candidates; None = as the task says, 8.
 
         Returns:
@@ -170,8 +172,12 @@ class FaceTokens:
             [self.loaded.prompt("face_in_between", slots)], [tokens], [seed], best_of or decoding.best_of, guidance,
             temperature, decoding.top_k, settled=True,
         )[0]  # fmt: skip
-        if text and len(found) > 1:
-            found = [found[int(self._fits(found, self._plainly([text])[0]).argmax())]]
+        if text:
+            fits = self._fits(found, self._plainly([text])[0])
+            found = [found[int(fits.argmax())]]
+            if fits.max() < HARDLY:
+                seen = self.describe_face(self._decoded(found[0]))[0]
+                warnings.warn(f"{text[:60]!r} hardly shows; between the faces: {seen}", UnheededText, stacklevel=3)
         stream = _usual([self._decoded(np.concatenate([a, codes, b])) for codes in found])
         begin = len(a) * tokenizer.downsample
         middle = stream.slice(begin, begin + frames_of(seconds, fps))

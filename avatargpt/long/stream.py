@@ -1,4 +1,4 @@
-"""Codes in, frames of the world out: the decoder, the path, the place in the world and the feet, all as streams."""
+"""Codes in, frames of the world out: the decoder, the path, the place in the world, feet and floor, all as streams."""
 
 from __future__ import annotations
 
@@ -6,14 +6,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from avatargpt.body.feet import CONTACTS, FootLock
+from avatargpt.body.ground import PenetrationStream
 from avatargpt.long.decoding import StreamDecoder
-from avatargpt.long.feet import FootLock
 from avatargpt.long.path import PathKeeper
 from vqvae.features.body import BodyFeatures, RootState
 from vqvae.motion import Motion
 from vqvae.tokenizer import MotionTokenizer
-
-CONTACTS = (266, 268)  # channels of the left and the right toe
 
 
 @dataclass(frozen=True)
@@ -37,15 +36,19 @@ class MotionStream:
     Args:
         tokenizer: of the body.
         radius: metres around the start that the path stays within; None = anywhere.
-        lock_feet: hold feet that stand (`avatargpt.long.feet`).
+        lock_feet: hold feet that stand (`avatargpt.body.feet`).
+        lift: raise a body that has sunk into the floor (`avatargpt.body.ground`).
     """
 
-    def __init__(self, tokenizer: MotionTokenizer, radius: float | None = None, lock_feet: bool = True) -> None:
+    def __init__(
+        self, tokenizer: MotionTokenizer, radius: float | None = None, lock_feet: bool = True, lift: bool = True
+    ) -> None:
         assert isinstance(tokenizer.spec, BodyFeatures)
         self.spec, self.tokenizer = tokenizer.spec, tokenizer
         self.decoder = StreamDecoder(tokenizer)
         self.keeper = PathKeeper(radius) if radius is not None else None
         self.feet = FootLock() if lock_feet else None
+        self.floor = PenetrationStream() if lift else None
         self.state: RootState | None = None
 
     def push(self, codes: np.ndarray) -> Frames:
@@ -54,11 +57,12 @@ class MotionStream:
 
     def finish(self) -> Frames:
         """The stream ends: all that is still to come."""
-        last = self._placed(self.decoder.finish())
-        if self.feet is None:
-            return last
-        rotations, root = self.feet.finish()
-        return Frames(np.concatenate([last.rotations, rotations]), np.concatenate([last.root, root]))
+        parts = [self._placed(self.decoder.finish())]
+        if self.feet is not None:
+            parts.append(self._on_floor(*self.feet.finish()))
+        if self.floor is not None:
+            parts.append(Frames(*self.floor.finish()))
+        return Frames(np.concatenate([p.rotations for p in parts]), np.concatenate([p.root for p in parts]))
 
     def ahead(self, codes: np.ndarray) -> np.ndarray:
         """Planar path (F, 2), metres, that the frames not yet out and then `codes` would take, unbent."""
@@ -77,6 +81,9 @@ class MotionStream:
         if self.keeper is not None:
             features = self.keeper.steer(features, self.state)
         rotations, root, self.state = self.spec.decode_chunk(features, self.state)
-        if self.feet is None:
-            return Frames(rotations, root)
-        return Frames(*self.feet.push(rotations, root, features[:, CONTACTS]))
+        if self.feet is not None:
+            rotations, root = self.feet.push(rotations, root, features[:, CONTACTS])
+        return self._on_floor(rotations, root)
+
+    def _on_floor(self, rotations: np.ndarray, root: np.ndarray) -> Frames:
+        return Frames(rotations, root) if self.floor is None else Frames(*self.floor.push(rotations, root))

@@ -19,11 +19,15 @@ import numpy as np
 from avatargpt.long.stream import Frames
 from avatargpt.long.timeline import Span, timeline
 from vqvae.errors import UserError
+from vqvae.io.arrays import read_arrays
+from vqvae.io.guard import read_text, understanding
+from vqvae.io.json_file import read_object
 from vqvae.motion import atomic_write
 from vqvae.skeleton import SMPL22
 
 SHARD = 200  # frames
 ABOUT, SPANS = "about.json", "spans.jsonl"
+MOST_SPANS = 64 << 20  # bytes
 
 
 def parts_folder(target: Path) -> Path:
@@ -108,10 +112,9 @@ def read_parts(target: Path) -> tuple[list[Path], list[Span], dict[str, Any]]:
         UserError: no parts, or none that can be read.
     """
     folder = parts_folder(target)
-    try:
-        about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        raise UserError(f"{folder}: no parts of an interrupted run here; accepted -o of the run to be joined") from None
+    if not (folder / ABOUT).is_file():
+        raise UserError(f"{folder}: no parts of an interrupted run here; accepted -o of the run to be joined")
+    about = read_object(folder / ABOUT)
     shards: list[Path] = []
     while (path := folder / f"{len(shards):06d}.npz").is_file():
         shards.append(path)
@@ -119,10 +122,10 @@ def read_parts(target: Path) -> tuple[list[Path], list[Span], dict[str, Any]]:
         raise UserError(f"{folder}: the run was interrupted before it had made anything; remove the folder")
     spans = []
     if (folder / SPANS).is_file():
-        for line in (folder / SPANS).read_text(encoding="utf-8").split("\n"):
+        for line in read_text(folder / SPANS, MOST_SPANS).split("\n"):
             try:
                 spans.append(Span(**json.loads(line)))
-            except (ValueError, TypeError):  # the last line may be cut short
+            except (ValueError, TypeError, RecursionError):  # the last line may be cut short
                 break
     return shards, spans, about
 
@@ -144,8 +147,10 @@ def join(target: Path, whole: Path | None = None) -> dict[str, Any]:
     shards, spans, about = read_parts(target)
     frames = sum(len(_part(p, "root")) for p in shards)
     head = {k: v for k, v in about.items() if k not in ("scene", "fps")}
-    result = timeline(about["scene"], float(about["fps"]), frames, spans, head)
-    atomic_write(whole or target, lambda p: _write_joined(p, shards, frames, float(about["fps"]), about["scene"]))
+    with understanding(parts_folder(target) / ABOUT, "the head of a run"):
+        scene, fps = str(about["scene"]), float(about["fps"])
+    result = timeline(scene, fps, frames, spans, head)
+    atomic_write(whole or target, lambda p: _write_joined(p, shards, frames, fps, scene))
     text = json.dumps(result, ensure_ascii=False, indent=1) + "\n"
     atomic_write(timeline_file(target), lambda p: p.write_text(text, encoding="utf-8"))
     if whole is None:
@@ -154,11 +159,8 @@ def join(target: Path, whole: Path | None = None) -> dict[str, Any]:
 
 
 def _part(path: Path, key: str) -> np.ndarray:
-    try:
-        with np.load(path, allow_pickle=False) as z:
-            return np.asarray(z[key])
-    except (OSError, KeyError, ValueError, zipfile.BadZipFile) as e:
-        raise UserError(f"{path}: not a readable part ({e})") from None
+    with understanding(path, "a readable part"):
+        return np.asarray(read_arrays(path, (key,))[key])
 
 
 def _write_joined(path: Path, shards: list[Path], frames: int, fps: float, caption: str) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib import import_module
+from pkgutil import resolve_name
 from typing import Any
 
 from vqvae.errors import UserError
@@ -31,8 +31,8 @@ class Metric:
 
     def resolve(self) -> Callable[..., Any]:
         """The function itself; imports its module."""
-        module, function = self.path.split(":")
-        return getattr(import_module(module), function)
+        function: Callable[..., Any] = resolve_name(self.path)
+        return function
 
 
 _REGISTRY: dict[str, Metric] = {}

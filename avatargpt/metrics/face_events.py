@@ -101,12 +101,8 @@ def _related(a: str, b: str) -> bool:
     return a == b or any(a in g and b in g for g in GROUPS)
 
 
-def _others(score: Score, e: Event) -> list[Event]:
-    """Events of related actions that are active at the same time."""
-    return _active(score, e, e.start, e.end)
-
-
 def _active(score: Score, e: Event, start: float, end: float) -> list[Event]:
+    """Events of related actions that are active in that time."""
     near = [o for o in score.events if o is not e and o.start < end and start < o.end]
     return [o for o in near if _related(o.action, e.action) or o.action == "return_to_neutral"]
 
@@ -171,7 +167,7 @@ def _rest(m: FaceMotion, e: Event, score: Score) -> EventResult:
 
 def _check(m: FaceMotion, e: Event, score: Score) -> EventResult:
     look = LOOKS[e.action]
-    others = _others(score, e)
+    others = _active(score, e, e.start, e.end)
     if look.form == "shut":
         return _shut(m, e, others)
     if look.form == "rest":
@@ -282,17 +278,3 @@ def check_score(motion: FaceMotion, score: Score) -> list[EventResult]:
             if a.event.action == b.event.action and stronger >= APART and a.done and b.level <= a.level:
                 b.faults.append(f"not stronger than the other {a.event.action}")
     return results
-
-
-def event_score(motions: Sequence[FaceMotion], scores: Sequence[Score]) -> dict[str, float]:
-    """Share of events done (0 to 1) over clips, and of clips with all of them done.
-
-    Returns:
-        ``events``, ``clips`` (clips without events do not count), ``checked`` (number of events).
-    """
-    results = [check_score(m, s) for m, s in zip(motions, scores, strict=True) if s.events]
-    single = [r.done for rs in results for r in rs]
-    if not single:
-        return {"events": float("nan"), "clips": float("nan"), "checked": 0.0}
-    whole = [all(r.done for r in rs) for rs in results]
-    return {"events": float(np.mean(single)), "clips": float(np.mean(whole)), "checked": float(len(single))}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vqvae.errors import UserError
+from vqvae.io.guard import understanding
+from vqvae.io.json_file import read_object
 
 if TYPE_CHECKING:
     import torch
@@ -21,6 +24,7 @@ if TYPE_CHECKING:
 
 SMALL = "model.int8.safetensors"
 CODES = ".codebooks"  # the tokenizer's own vectors, which its codes were made with
+WHAT = "a language model of this version"
 _NOT_FIELDS = ("model_type", "architectures", "transformers_version", "dtype")
 
 
@@ -47,12 +51,14 @@ def save_model(
         state_dict: other weights than the model's own, e.g. with LoRA's updates added in.
 
     Raises:
-        UserError: the folder cannot be written.
+        UserError: the folder cannot be written, or a tensor is empty, as sharded ones are.
     """
     folder = Path(folder)
-    temporary = folder / f".model.{os.getpid()}.tmp"
+    if empty := [k for k, v in (state_dict or model.state_dict()).items() if not v.numel()]:
+        raise UserError(f"{folder}: not saved: {empty[0]} is empty, its values lie elsewhere")
+    temporary = folder / f".model.{secrets.token_hex(8)}.tmp"
     try:
-        temporary.mkdir(parents=True, exist_ok=True)
+        temporary.mkdir(parents=True)
         with _no_bars():
             model.save_pretrained(temporary, max_shard_size=max_shard_size, state_dict=state_dict)
         new = {f.name for f in temporary.iterdir()}
@@ -103,8 +109,7 @@ def save_small(model: AvatarGPTModel, folder: str | os.PathLike[str]) -> Path:
 
 
 def _fields(folder: Path) -> dict[str, Any]:
-    fields = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    return {k: v for k, v in fields.items() if k not in _NOT_FIELDS}
+    return {k: v for k, v in read_object(folder / "config.json").items() if k not in _NOT_FIELDS}
 
 
 def _fill(network: torch.nn.Module, state: dict[str, torch.Tensor], assign: bool) -> None:
@@ -126,11 +131,9 @@ def load_network(folder: str | os.PathLike[str], device: str = "cpu") -> Languag
     Raises:
         UserError: as `load_model`.
     """
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
     from avatargpt.model.network import LanguageNetwork
     from avatargpt.model.shape import NetworkShape
+    from vqvae.io.tensors import load_tensors, no_larger_than
     from vqvae.precision import raised
     from vqvae.unfilled import unfilled
 
@@ -138,53 +141,50 @@ def load_network(folder: str | os.PathLike[str], device: str = "cpu") -> Languag
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder; a folder written by save_model is needed")
     names = [SMALL] if (folder / SMALL).is_file() else _check_files(folder)
-    try:
-        with unfilled():
-            network = LanguageNetwork(NetworkShape.of(_fields(folder)))
-        _fill(network, raised({k: v for name in names for k, v in load_file(folder / name).items()}), assign=True)
-    except (OSError, ValueError, TypeError, RuntimeError, SafetensorError) as e:
-        raise UserError(f"{folder}: not a language model of this version ({str(e).splitlines()[0]})") from None
+    fields = _fields(folder)
+    state = {k: v for name in names for k, v in load_tensors(folder / name).items()}
+    with understanding(folder, WHAT):
+        with no_larger_than(state), unfilled():
+            network = LanguageNetwork(NetworkShape.of(fields))
+        _fill(network, raised(state), assign=True)
     return network.to(device).eval()
 
 
 def _load_small(folder: Path, device: str, dtype: torch.dtype | None) -> AvatarGPTModel:
     import torch
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
 
     from avatargpt.model.config import AvatarGPTConfig
     from avatargpt.model.model import AvatarGPTModel
+    from vqvae.io.tensors import load_tensors, no_larger_than
     from vqvae.precision import raised
 
-    try:
-        model = AvatarGPTModel(AvatarGPTConfig(**_fields(folder)))
-        _fill(model, raised(load_file(folder / SMALL)), assign=False)
-    except (OSError, ValueError, TypeError, RuntimeError, SafetensorError) as e:
-        raise UserError(f"{folder}: not a language model of this version ({str(e).splitlines()[0]})") from None
+    fields, state = _fields(folder), load_tensors(folder / SMALL)
+    with understanding(folder, WHAT):
+        with no_larger_than(state):
+            model = AvatarGPTModel(AvatarGPTConfig(**fields))
+        _fill(model, raised(state), assign=False)
     torch.nn.Module.to(model, device, dtype)
     return model.eval()
 
 
 def _check_files(folder: Path) -> list[str]:
     """The checkpoint's files of weights; every one is there and whole."""
-    from safetensors import SafetensorError, safe_open
+    from safetensors import safe_open
 
     if not (folder / "config.json").is_file():
         raise UserError(f"{folder}: no config.json; a folder written by save_model is needed")
     index = folder / "model.safetensors.index.json"
-    try:
-        json.loads((folder / "config.json").read_text())
-        names = set(json.loads(index.read_text())["weight_map"].values()) if index.is_file() else {"model.safetensors"}
-    except (ValueError, KeyError) as e:
-        raise UserError(f"{folder}: config.json or the weights' index is damaged ({e})") from None
+    read_object(folder / "config.json")
+    names = {"model.safetensors"}
+    if index.is_file():
+        about = read_object(index)
+        with understanding(index, "the index of the weights"):
+            names = {str(name) for name in about["weight_map"].values()}
     for name in sorted(names):
         if not (folder / name).is_file():
             raise UserError(f"{folder}: {name} is missing; all files of the checkpoint are needed")
-        try:
-            with safe_open(folder / name, framework="pt"):
-                pass
-        except (SafetensorError, OSError) as e:
-            raise UserError(f"{folder / name}: truncated or damaged weights ({e}); copy the file again") from None
+        with understanding(folder / name, "whole weights", "copy the file again"), safe_open(folder / name, "pt"):
+            pass
     return sorted(names)
 
 
@@ -205,14 +205,9 @@ def load_model(
         return _load_small(folder, device, dtype)
     _check_files(folder)
     options: dict[str, Any] = {} if dtype is None else {"dtype": dtype}
-    with _no_bars():
-        try:
-            loaded: Any = AvatarGPTModel.from_pretrained(
-                folder, output_loading_info=True, local_files_only=True, **options
-            )
-            model, info = loaded
-        except (OSError, ValueError, RuntimeError, TypeError) as e:
-            raise UserError(f"{folder}: not a language model of this version ({str(e).splitlines()[0]})") from None
+    with _no_bars(), understanding(folder, WHAT):
+        loaded: Any = AvatarGPTModel.from_pretrained(folder, output_loading_info=True, local_files_only=True, **options)
+        model, info = loaded
     for kind in ("missing_keys", "unexpected_keys", "mismatched_keys"):
         if info[kind]:
             some = ", ".join(sorted(str(k) for k in info[kind])[:3])

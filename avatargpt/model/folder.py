@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from vqvae.errors import UserError
-from vqvae.motion import atomic_write
+from vqvae.io.atomic import atomic_write
+from vqvae.io.guard import regular, understanding
 
 if TYPE_CHECKING:
     import torch
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 Network = TypeVar("Network", bound="nn.Module")
 Part = TypeVar("Part")
+MOST_SHAPE = 1 << 20  # bytes of JSON
 PRECISE = ("mean", "std")  # feature statistics stay float32
 
 
@@ -77,24 +79,24 @@ def load_network(
     Raises:
         UserError: missing, damaged, or of another version.
     """
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
+    from vqvae.io.json_file import read_object
+    from vqvae.io.tensors import load_tensors, no_larger_than
     from vqvae.precision import raised
 
     folder = Path(folder)
     for file in (f"{name}.json", f"{name}.safetensors"):
         if not (folder / file).is_file():
             raise UserError(f"{folder}: no {file} in it; a folder of the {name} stage is needed")
-    try:
-        about = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
+    about = read_object(folder / f"{name}.json", MOST_SHAPE)
+    what = f"a {name} of this version"
+    state = load_tensors(folder / f"{name}.safetensors", what)
+    with understanding(folder, what):
         if about.pop("version") != version:
             raise ValueError("another version")
-        network = make(about)
-        network.load_state_dict(raised(load_file(folder / f"{name}.safetensors")))
-    except (SafetensorError, ValueError, KeyError, TypeError, AttributeError, RuntimeError, OSError) as e:
-        raise UserError(f"{folder}: not a {name} of this version ({str(e).splitlines()[0]})") from None
-    return network.float()
+        with no_larger_than(state):
+            network = make(about)
+        network.load_state_dict(raised(state))
+        return network.float()
 
 
 def in_eight_bits(folder: str | os.PathLike[str], name: str) -> bool:
@@ -118,11 +120,7 @@ def read_part(
     Raises:
         UserError: a damaged file.
     """
-    from safetensors import SafetensorError
-
-    if not path.is_file():
+    if not path.exists():
         return None
-    try:
-        return make(load(path))
-    except (SafetensorError, KeyError, IndexError, TypeError, ValueError, RuntimeError, OSError) as e:
-        raise UserError(f"{path}: not a readable {what} ({(str(e) or type(e).__name__).splitlines()[0]})") from None
+    with understanding(path, f"a readable {what}"):
+        return make(load(regular(path)))

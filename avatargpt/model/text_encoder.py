@@ -18,11 +18,13 @@ import torch
 from avatargpt.model.precision import fast_bfloat16
 from avatargpt.resources import sentence_model_folder
 from vqvae.errors import UserError
+from vqvae.io.guard import read_bytes, understanding
 from vqvae.motion import atomic_write
 
 SPIECE = "spiece.model"
 PAD, EOS, UNK = 0, 1, 2  # T5's own ids
 NORMALIZER, CHARSMAP = 3, 2  # fields of sentencepiece's model
+MOST_PIECES = 64 << 20  # bytes of such a model
 
 
 def _fields(message: bytes) -> Iterator[tuple[int, bytes, bytes]]:
@@ -89,10 +91,10 @@ class TextTokenizer:
         import sentencepiece
 
         self._bytes = model = without_charsmap(model)
-        try:
+        with understanding(SPIECE, "a sentencepiece model"):
             self._sp = sentencepiece.SentencePieceProcessor(model_proto=model)
-        except RuntimeError as e:
-            raise UserError(f"{SPIECE}: not a sentencepiece model ({str(e).splitlines()[0]})") from None
+            if self.size <= UNK or max(self._sp.encode("a")) >= self.size:
+                raise ValueError("no pieces")
 
     @property
     def size(self) -> int:
@@ -153,9 +155,8 @@ class TextTokenizer:
             UserError: not there or damaged.
         """
         path = Path(folder) / SPIECE
-        if not path.is_file():
-            raise UserError(f"{path}: no such file; a model folder holds {SPIECE}")
-        return cls(path.read_bytes())
+        with understanding(path, "a sentencepiece model"):
+            return cls(read_bytes(path, MOST_PIECES, f"a model folder holds {SPIECE}"))
 
 
 class SentenceGrounder:

@@ -145,6 +145,6 @@ def _excerpt(error: urllib.error.HTTPError) -> str:
     try:
         message = json.loads(text)["error"]["message"]
         text = message if isinstance(message, str) else text
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         pass
     return " ".join("".join(c if c.isprintable() else " " for c in text).split())[:200] or str(error.reason)

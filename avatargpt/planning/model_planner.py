@@ -216,17 +216,16 @@ def folder_planner(folder: Path, device: str = "cpu") -> ModelPlanner:
     """
     from avatargpt.model.checkpoint import start_from_t5
     from avatargpt.model.text_encoder import TextTokenizer
-    from avatargpt.resources import read_json
+    from vqvae.io.guard import understanding
+    from vqvae.io.json_file import read_object
 
-    kind = read_json(folder / "config.json").get("model_type")
+    kind = read_object(folder / "config.json").get("model_type")
     name = f"model {folder.name}"
     if kind == "avatargpt":
         return ModelPlanner(LoadedModel.from_pretrained(folder, device), name=name)
     if kind != "t5":
         raise UserError(f"{folder}: a model of type {kind!r}; accepted: t5 or a folder that `train.py language` wrote")
     text = TextTokenizer.load(folder)
-    try:
+    with understanding(folder, "a readable T5"):
         model: Any = start_from_t5(folder)
-    except (OSError, ValueError, RuntimeError) as e:
-        raise UserError(f"{folder}: not a readable T5 ({str(e).splitlines()[0]})") from None
     return ModelPlanner(LoadedModel(model.to(device).eval(), text, {}, source=str(folder)), name=name)

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from avatargpt.language.plans.requests import MAX_STEPS
-from avatargpt.planning.types import Activity
 
 MAX_STEP_WORDS = 30
 MAX_SENTENCE_WORDS = 60
@@ -43,33 +42,6 @@ def parse_steps(text: str) -> tuple[str, ...]:
     if heading and not heading.endswith(":"):
         raise Malformed(f"a line that is no step stands before them: {heading[:60]!r}")
     return check_steps(steps)
-
-
-def parse_activity(text: str) -> Activity:
-    """An activity with its steps.
-
-    Accepted: a JSON object with ``task`` and ``steps``; a line with the activity and the steps below it, marked; or
-    one line ``activity: step; step; step``.
-
-    Raises:
-        Malformed: another form, or a sentence or steps that the checks refuse.
-    """
-    value = _json(text)
-    if value is not None:
-        if not isinstance(value, dict):
-            raise Malformed("a list; needed is an object with task and steps")
-        return Activity(check_sentence(value.get("task")), check_steps(_strings(value.get("steps"), "steps")))
-    lines = _lines(text)
-    if len(lines) == 1:
-        task, colon, rest = lines[0].partition(":")
-        if not colon or _NUMBERED.match(lines[0]):
-            raise Malformed("no activity before the steps")
-        return Activity(check_sentence(task), parse_steps(rest))
-    heading, steps = _listed(lines)
-    if not heading:
-        raise Malformed("no activity before the steps")
-    heading = re.sub(r"^(?:activity|task)\s*:\s*", "", heading, flags=re.I)
-    return Activity(check_sentence(heading.rstrip(":")), check_steps(steps))
 
 
 def check_sentence(value: Any, what: str = "task") -> str:

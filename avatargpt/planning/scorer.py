@@ -22,7 +22,6 @@ from avatargpt.planning.store import PlanLibrary
 from vqvae.errors import UserError
 
 MOST_STEPS = 6
-RELATIONS = ("scene_task", "scene_steps", "task_steps", "task_next", "steps_task", "step_next")
 COSINES, WORDS = 6, 5
 
 

@@ -179,3 +179,4 @@ class PlanLibrary:
             Basis(data["mean"], data["axes"].astype(np.float32)), named("projection/"), named("scorer/"),
             dict(held.about["figures"]),
         )  # fmt: skip
+

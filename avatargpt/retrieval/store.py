@@ -18,8 +18,9 @@ from vqvae.motion import atomic_write
 
 Part = TypeVar("Part")
 
-MOST_TEXT = 64 << 20  # bytes of text; a file that would unfold to more is not ours
-MOST_VECTORS = 256 << 20  # bytes of vectors, likewise
+MOST_TEXT = 16 << 20  # bytes of text; a file that would unfold to more is not ours
+MOST_VECTORS = 32 << 20  # bytes of vectors, likewise
+MOST_NUMBERS = 64 << 20  # of all vectors together once they are as wide as they were
 
 
 def deflated(content: bytes) -> np.ndarray:
@@ -100,8 +101,12 @@ class Stored:
         if rows.ndim == 1:
             columns = np.frombuffer(unpacked(rows, MOST_VECTORS), np.int8)
             rows = columns.reshape(-1, len(self.arrays["scale"])).T
-        if len(rows) != count:
-            raise ValueError(f"{len(rows)} vectors for {count} texts")
+        if rows.ndim != 2 or len(rows) != count:
+            raise ValueError(f"vectors {rows.shape} for {count} texts")
+        if (scale is not None and scale.shape != (count, 1)) or (basis is not None and basis.ndim != 2):
+            raise ValueError("vectors with a scale or a basis of another shape")
+        if count * (rows.shape[1] if basis is None else len(basis)) > MOST_NUMBERS:
+            raise ValueError("more vectors than such files have")
         if scale is None:
             return unit(rows.astype(np.float32))
         full = np.ascontiguousarray(rows).astype(np.float32)  # columns take thrice as long to multiply

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import math
 import os
-import struct
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from avatargpt.signals.sound_files import cut_off, in_silence, is_mp3, named, sample_blocks
 from vqvae.errors import UserError
+from vqvae.io.guard import regular, understanding
 
 RATE = 16_000  # Hz, what the features see
 FPS = 30
@@ -21,7 +22,6 @@ MIN_RATE, MAX_RATE = 4_000, 384_000
 MAX_CHANNELS = 64
 ZERO_CROSSINGS = 16  # of the resampling filter on each side: 1 ms of delay at 16 kHz
 LACKING, LACKING_SHARE = 0.5, 0.02  # s, share of what a header says: less sound than that may be told imprecisely
-UNKNOWN_SIZE = 0x7FF00000  # bytes: sizes from here on are written by streams, which do not know theirs
 BLOCK = 65_536  # samples read from a file at once
 
 
@@ -52,29 +52,18 @@ class AudioInfo:
         return self.samples / self.rate
 
 
-def named(path: str | os.PathLike[str]) -> bytes | str:
-    """A file's name as soundfile takes it: on systems whose names are bytes, these."""
-    return os.fspath(path) if os.name == "nt" else os.fsencode(path)
-
-
 def inspect(path: str | os.PathLike[str]) -> AudioInfo:
     """Rate, channels and length of a sound file, checked.
 
     Raises:
-        UserError: missing, not audio, empty, too long, a WAV that is cut off, a rate or channel count that makes no
+        UserError: missing, not audio, empty, too long, cut off (WAV, AIFF, Ogg), a rate or channel count that makes no
             sense.
     """
     import soundfile
 
-    path = Path(path)
-    if not path.is_file():
-        what = "is a folder" if path.is_dir() else "no such file"
-        raise UserError(f"{path}: {what}; a sound file (wav, flac, ogg, mp3) is needed")
-    try:
+    path = regular(path, "a sound file (wav, flac, ogg, mp3) is needed")
+    with understanding(path, "a sound file", "accepted: wav, flac, ogg, mp3, aiff"), in_silence(is_mp3(path)):
         about: Any = soundfile.info(named(path))
-    except (soundfile.LibsndfileError, RuntimeError) as e:
-        detail = str(getattr(e, "error_string", e)).rstrip(".")
-        raise UserError(f"{path}: not a sound file ({detail}); accepted: wav, flac, ogg, mp3, aiff") from None
     if about.frames <= 0:
         raise UserError(f"{path}: the sound is 0 s long; at least one sample is needed")
     check_rate(about.samplerate, about.channels, str(path))
@@ -82,21 +71,10 @@ def inspect(path: str | os.PathLike[str]) -> AudioInfo:
         hours = about.frames / about.samplerate / 3600
         raise UserError(f"{path}: {hours:.1f} h of sound; accepted: up to {MAX_SECONDS // 3600} h, cut it into parts")
     info = AudioInfo(about.samplerate, about.channels, about.frames)
-    _check_whole(path, info, info.samples * _cut_off(path))
+    if (said := cut_off(path)) is None:
+        raise UserError(f"{path}: cut short, the page that ends an Ogg stream is missing; copy or record it again")
+    _check_whole(path, info, info.samples * said)
     return info
-
-
-def _cut_off(path: Path) -> float:
-    """How many times as many bytes of sound as there are a WAV's header says; libsndfile takes those that are there."""
-    with path.open("rb") as file:
-        form, _, kind = struct.unpack("<4sI4s", file.read(12).ljust(12, b"\0"))
-        while (form, kind) == (b"RIFF", b"WAVE") and len(head := file.read(8)) == 8:
-            name, size = struct.unpack("<4sI", head)
-            if name == b"data":
-                there = path.stat().st_size - file.tell()
-                return size / there if there < size < UNKNOWN_SIZE and there else 1.0
-            file.seek(size + size % 2, os.SEEK_CUR)
-    return 1.0
 
 
 def _check_whole(path: str | os.PathLike[str], info: AudioInfo, said: float, seen: int | None = None) -> None:
@@ -125,8 +103,8 @@ def blocks(path: str | os.PathLike[str]) -> Iterator[np.ndarray]:
     info = inspect(path)
     seen = 0
     try:
-        with soundfile.SoundFile(named(path)) as file:
-            while len(block := file.read(BLOCK, dtype="float32", always_2d=True)):
+        with closing(sample_blocks(path, BLOCK)) as read:
+            for block in read:
                 mono = to_mono(block)
                 bad = ~np.isfinite(mono)
                 if bad.any():
@@ -213,7 +191,7 @@ class FrameBlocks:
         return self._complete()
 
     def _complete(self) -> Iterator[np.ndarray]:
-        while self._needed() <= self.samples:
+        while self.needed(self._frame) <= self.samples:
             if self._pending:
                 self._held = np.concatenate([self._held, *self._pending])
                 self._pending = []
@@ -226,9 +204,9 @@ class FrameBlocks:
             self._frame += 1
             yield block
 
-    def _needed(self) -> int:
-        """Input samples that the next block needs."""
-        end = frame_end(self._frame)
+    def needed(self, frame: int) -> int:
+        """Input samples, from the first on, that the block of a frame needs."""
+        end = frame_end(frame)
         return end if self._filters is None else (end - 1) * self._down // self._up + self._half + 1
 
     def _resample(self, start: int, end: int) -> np.ndarray:

@@ -213,17 +213,25 @@ class Signals:
         cosine = (upper * lower).sum(1) / np.maximum(lengths, 1e-9)
         return np.rad2deg(np.arccos(np.clip(cosine, -1, 1)))
 
+    def hand(self, side: str) -> np.ndarray:
+        """(T, 3) wrist in the heading frame. side: l or r."""
+        return self.local[:, _J[f"{side}_wrist"]]
+
     def arm(self, side: str) -> np.ndarray:
         """(T, 3) wrist from its shoulder in the heading frame: left, up, forward. side: l or r."""
-        return self.local[:, _J[f"{side}_wrist"]] - self.local[:, _J[f"{side}_shoulder"]]
+        return self.hand(side) - self.local[:, _J[f"{side}_shoulder"]]
 
     def hand_height(self, side: str) -> np.ndarray:
         """(T,) wrist over its shoulder, metres. side: l or r."""
         return self.at(f"{side}_wrist")[:, 1] - self.at(f"{side}_shoulder")[:, 1]
 
+    def hand_speed(self, side: str) -> np.ndarray:
+        """(T,) speed of a wrist relative to the pelvis, m/s. side: l or r."""
+        return self.relative_velocity[:, _J[f"{side}_wrist"]]
+
+    def hand_over_floor(self, side: str) -> np.ndarray:
+        """(T,) height of a wrist over the floor, metres. side: l or r."""
+        return self.at(f"{side}_wrist")[:, 1] - self.floor
+
     def hand_over_head(self, side: str) -> np.ndarray:
         return self.at(f"{side}_wrist")[:, 1] - self.at("head")[:, 1]
-
-    def hand_lateral(self, side: str) -> np.ndarray:
-        """(T,) sideways position of the wrist relative to its shoulder in the heading frame."""
-        return self.local[:, _J[f"{side}_wrist"], 0] - self.local[:, _J[f"{side}_shoulder"], 0]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import torch
 
-from avatargpt.config import Schedule, resolve, save_resolved
+from avatargpt.config import Schedule, save_resolved
 from avatargpt.face.audio_model.driver import Driver
 from avatargpt.face.audio_model.network import DriverConfig, DriverNetwork
 from avatargpt.face.audio_model.speaking import PAIRED
@@ -69,11 +69,11 @@ class DriverRecipe(Strict):
     train: DriverTraining = DriverTraining()
 
 
-def speech_data_stage(args: argparse.Namespace) -> None:
+def speech_data_stage(recipe: DriverRecipe, args: argparse.Namespace) -> None:
     """Synthetic speech with taught curves and recorded pairs; with --driver, real speech labelled by its phone head."""
     from avatargpt.train.speech_data import corpus
 
-    options = DriverRecipe.read(resolve(args.config, args.set), str(args.config)).data
+    options = recipe.data
     Runtime.start(args.threads, "cpu")
     faces = Path(args.faces)
     if not faces.is_dir():
@@ -142,12 +142,11 @@ def _labelled(faces: Path, further: list[Path], driver: Driver, options: SpeechD
         yield from labelled_clips(both, driver, options.further_copies, options.seed, options.coded)
 
 
-def driver_stage(args: argparse.Namespace) -> None:
+def driver_stage(recipe: DriverRecipe, args: argparse.Namespace) -> None:
     """Train (or go on training) the speech driver."""
     from avatargpt.train.pack import mean_of
     from avatargpt.train.speech_data import corpus, expressions
 
-    recipe = DriverRecipe.read(resolve(args.config, args.set), str(args.config))
     runtime = Runtime.start(args.threads, args.device)
     clips = [c for folder in str(args.speech).split(",") for c in corpus.load(folder)]
     directed = expressions.load(args.expressions) if getattr(args, "expressions", None) else []

@@ -10,6 +10,7 @@ from typing import Any
 
 from avatargpt.train.stage_table import FORMER_OPTIONS, FORMER_STAGES, STAGES, Option, StageEntry
 from vqvae.errors import UserError
+from vqvae.reporting import told
 
 UNTIL = "stop at this step with a checkpoint; the schedule stays that of the configuration"
 
@@ -75,23 +76,32 @@ def _place(place: str) -> Any:
 
 
 def _run(args: argparse.Namespace) -> None:
-    entry = STAGES[args.stage]
-    if getattr(args, "print_config", False):
+    """The stage, with its recipe checked before anything else is opened."""
+    entry, recipes = STAGES[args.stage], []
+    if entry.recipe:
         from avatargpt.config import dumped, resolve
 
-        print(dumped(_place(entry.recipe).read(resolve(args.config, args.set), str(args.config))), end="")
-        return
+        recipes = [_place(entry.recipe).read(resolve(args.config, args.set), str(args.config or "--set"))]
+        if args.print_config:
+            print(dumped(recipes[0]), end="")
+            return
     if args.output is None and not getattr(args, "print", False):
         raise UserError(f"{args.stage}: -o FOLDER is needed")
-    _place(entry.place)(args)
+    _place(entry.place)(*recipes, args)
+
+
+def parsed(argv: Sequence[str]) -> argparse.Namespace:
+    """The options of a command."""
+    return _parser().parse_args(_renamed(argv))
 
 
 def main(argv: Sequence[str]) -> int:
     """Entry point; returns the exit status."""
-    args = _parser().parse_args(_renamed(argv))
+    args = parsed(argv)
     try:
         _run(args)
-    except UserError as e:
-        print(f"error: {e}", file=sys.stderr)
-        return 2
+    except Exception as e:
+        line, status = told(e)
+        print(f"error: {line}", file=sys.stderr)
+        return status
     return 0

@@ -23,6 +23,7 @@ from avatargpt.train.running.optimizers import OptimizerName, make_optimizer
 from avatargpt.train.running.runtime import Runtime
 from avatargpt.train.running.stage import At, Parts, StageBase
 from instruct_data.mixture import generator
+from instruct_data.registry import get_task, list_tasks
 from vqvae.strict import Count, Dropout, Flag, Rate, Share, Strict, Weights, Whole
 
 SHAPE = (
@@ -40,6 +41,8 @@ class LanguageTraining(Schedule):
     Attributes:
         batch: examples per step, over all processes.
         pool: steps whose examples are sorted by length together.
+        buckets: by what: ``one`` length, of answer and prompt together, or ``two``, first the answer's, then the
+            prompt's: less padding, but batches of fewer tasks.
         faster: part of the model (``heads.face``) -> factor of its rate.
         refiner_weight: of the residual decoder's loss.
         refiner_rows: share of motion rows that the residual decoder learns from at each step.
@@ -51,6 +54,7 @@ class LanguageTraining(Schedule):
     steps: Count = 5000
     batch: Count = 64
     pool: Count = 8
+    buckets: Literal["one", "two"] = "one"
     lr: Rate = 1e-3
     lr_floor: Rate = 5e-5
     warmup: Whole = 150
@@ -171,11 +175,23 @@ class LanguageStage(StageBase):
         if t.refiner_only:
             model.requires_grad_(False)
             model.refiners.requires_grad_(True)
+        self._freeze_unreached(model)
         self.network = self.model = model
         self.module = Objective(model, t.refiner_weight, t.refiner_rows, runtime, t.refiner_only, t.label_smoothing)
-        self.pool = Pool(examples, t.seed, t.pool, runtime.share(t.batch, "train"))
+        self.pool = Pool(examples, t.seed, t.pool, runtime.share(t.batch, "train"), t.buckets == "two")
         self.levels = max((m["levels"] for m in (model.config.modalities or {}).values()), default=1)
         self.optimizer = make_optimizer(model, t.optimizer, t.lr, t.weight_decay, "train", t.faster)
+
+    def _freeze_unreached(self, model: AvatarGPTModel) -> None:
+        """What no stream of this run reaches keeps its weights: several processes step whatever can be trained."""
+        tasks = {name for s in self.examples.streams() if (name := s.task.partition("/")[0]) in list_tasks()}
+        slots = {s.modality for name in tasks for s in get_task(name).inputs}
+        reached = {get_task(name).output for name in tasks} | slots
+        for parts in (model.codes, model.heads, model.refiners):
+            for name, part in parts.items():
+                part.requires_grad_(name in reached and any(p.requires_grad for p in part.parameters()))
+        if not self.schedule.refiner_weight:
+            model.refiners.requires_grad_(False)
 
     @property
     def identity(self) -> dict[str, Any]:

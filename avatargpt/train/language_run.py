@@ -20,13 +20,15 @@ from avatargpt.train.data.lessons import lessons
 from avatargpt.train.data.prepare import MADE_UP
 from avatargpt.train.language import SHAPE, LanguageRecipe, LanguageStage
 from avatargpt.train.loop import run
-from avatargpt.train.running.engines import begun
+from avatargpt.train.running.engines import begun, check_engine
 from avatargpt.train.running.lora import add_lora
-from avatargpt.train.running.runtime import Runtime, load_json
+from avatargpt.train.running.runtime import Runtime
+from avatargpt.train.running.zero import read_zero
 from instruct_data.mixture import Draw, generator
 from instruct_data.registry import get_task, list_tasks
 from instruct_data.store import ClipCodes, Store
 from vqvae.errors import UserError
+from vqvae.io.json_file import read_object
 from vqvae.strict import check_keys
 from vqvae.tokenizer import MotionTokenizer
 
@@ -50,25 +52,44 @@ def validation(examples: Examples, items: Sequence[ClipCodes]) -> dict[str, list
     return out
 
 
-def language_run(
-    recipe: LanguageRecipe, args: argparse.Namespace, runtime: Runtime, deepspeed: dict[str, Any] | None = None
-) -> AvatarGPTModel:
+def language_run(recipe: LanguageRecipe, args: argparse.Namespace) -> AvatarGPTModel:
     """Run or resume what a configuration and the command line say; the model in evaluation mode.
-
-    Args:
-        deepspeed: a DeepSpeed configuration, when the run goes through it.
 
     Raises:
         UserError: missing files, codes of another tokenizer than the one given, another tokenizer than that of the
             model to begin from, motion tasks without codes, a batch that the processes cannot share, a checkpoint
-            that is damaged or another model's.
+            that is damaged, another model's or another engine's.
     """
-    if deepspeed is not None and recipe.train.optimizer != "adamw":
-        name = recipe.train.optimizer
-        raise UserError(f"{args.config}: train: optimizer: {name}; DeepSpeed shards only adamw here; accepted: adamw")
+    out, zero = Path(args.output), Path(args.deepspeed_config) if args.deepspeed_config else None
+    check(recipe, str(args.config), zero is not None)
+    runtime = Runtime.start(args.threads, args.device)
+    runtime.share(recipe.train.batch, f"{args.config}: train")
+    check_engine(out, zero is not None, runtime)
+    deepspeed = read_zero(zero, recipe.train, runtime) if zero else None
     stage = make_stage(recipe, args, runtime)
-    run(stage, Path(args.output), runtime, args.until, deepspeed)
+    run(stage, out, runtime, args.until, deepspeed)
     return stage.model.eval()
+
+
+def check(recipe: LanguageRecipe, where: str, through_deepspeed: bool) -> None:
+    """What a recipe's fields cannot say by themselves, before anything is read.
+
+    Raises:
+        UserError: an unknown stream, another width of grounding, or an optimiser that DeepSpeed does not shard.
+    """
+    optimizer = recipe.train.optimizer
+    if through_deepspeed and optimizer != "adamw":
+        raise UserError(f"{where}: train: optimizer: {optimizer}; DeepSpeed shards only adamw here; accepted: adamw")
+    _check_width(recipe.model.grounding_dim, where)
+    made = [name for name in list_tasks() if get_task(name).examples != "pairs"]
+    streams = ("denoise", *list_tasks(), *(f"{task}/{source}" for task in made for source in MADE_UP))
+    for name in ("weights", "alpha"):
+        check_keys(getattr(recipe.train.options, name), streams, f"{where}: train: options: {name}")
+
+
+def _check_width(width: int | None, where: str) -> None:
+    if width not in (None, 0, SentenceGrounder.width):
+        raise UserError(f"{where}: model: grounding_dim: {width}; accepted: 0 (off) or {SentenceGrounder.width}")
 
 
 def make_stage(recipe: LanguageRecipe, args: argparse.Namespace, runtime: Runtime) -> LanguageStage:
@@ -95,9 +116,7 @@ def make_stage(recipe: LanguageRecipe, args: argparse.Namespace, runtime: Runtim
     model = _model(spec, start, tokenizers, text, where)
     if recipe.lora is not None:
         add_lora(model, recipe.lora)
-    if model.config.grounding_dim not in (0, SentenceGrounder.width):
-        accepted = f"0 (off) or {SentenceGrounder.width}"
-        raise UserError(f"{where}: model: grounding_dim: {model.config.grounding_dim}; accepted: {accepted}")
+    _check_width(model.config.grounding_dim, where)
     grounder = None
     if model.config.grounding_dim:  # alone: a resumed run meets the texts in other company
         grounder = SentenceGrounder(remember=REMEMBERED, device=runtime.device, alone=True)
@@ -114,15 +133,12 @@ def make_stage(recipe: LanguageRecipe, args: argparse.Namespace, runtime: Runtim
 def _check_streams(examples: Examples, where: str) -> None:
     """Every task with a weight must have something to draw from: left out, it would change the mixture in silence."""
     place = f"{where}: train: options: weights"
-    made = [name for name in list_tasks() if get_task(name).examples != "pairs"]
-    text_tasks = set(list_tasks()) - set(made)
-    motion = [*made, *(f"{task}/{source}" for task in made for source in MADE_UP)]
+    text_tasks = {name for name in list_tasks() if get_task(name).examples == "pairs"}
     for name in ("weights", "alpha"):
         options = getattr(examples.options, name)
         if absent := [task for task in options if task in text_tasks and task not in examples.pairs]:
             raise UserError(f"{where}: train: options: {name}: {absent[0]}: nothing to draw from; give --pairs "
                             f"(a folder with {absent[0]}.jsonl), --planning or --chat, or take it out")  # fmt: skip
-        check_keys(options, ("denoise", *examples.pairs, *motion), f"{where}: train: options: {name}")
     known = {s.task for s in examples.streams()}
     empty = [name for name, weight in examples.options.weights.items() if weight > 0 and name not in known]
     if empty:
@@ -144,7 +160,7 @@ def _model(
     if start is None:
         model = AvatarGPTModel(AvatarGPTConfig(**{**spec, "vocab_size": text.size}))
     else:
-        kind = load_json(start / "config.json")
+        kind = read_object(start / "config.json")
         if kind.get("model_type") == "t5":
             given = [k for k in SHAPE if k in spec and k != "dropout_rate" and spec[k] != kind.get(k)]
             if given:

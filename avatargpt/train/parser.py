@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch.nn import functional as F
 
-from avatargpt.config import resolve, save_resolved
+from avatargpt.config import save_resolved
 from avatargpt.face.audio_model.conditioning import Grounder
 from avatargpt.face.instructions.network import ParserConfig, ParserNetwork
 from avatargpt.face.instructions.parser import InstructionParser
@@ -43,12 +43,11 @@ def read_scores(paths: Sequence[Path]) -> list[Score]:
     return [one.score for path in paths for one in read_instructions(path)]
 
 
-def parser_stage(args: argparse.Namespace) -> None:
+def parser_stage(recipe: ParserRecipe, args: argparse.Namespace) -> None:
     """Train (or go on training) the parser of facial instructions."""
     from avatargpt.face.instructions.parser import reading_grounder
     from instruct_data.face.corpus import OWN
 
-    recipe = ParserRecipe.read(resolve(args.config, args.set), str(args.config))
     runtime = Runtime.start(args.threads, args.device)
     written = read_scores([OWN])
     texts = Path(args.texts) if args.texts else None

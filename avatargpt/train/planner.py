@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from avatargpt.config import resolve, save_resolved
+from avatargpt.config import save_resolved
 from avatargpt.language.plans.marks import embedded, gender_of, neutral, unnamed
 from avatargpt.planning.measures import roc_auc
 from avatargpt.planning.scorer import Scorer, batch
@@ -20,8 +20,7 @@ from avatargpt.planning.store import Basis, PlanLibrary
 from avatargpt.train.data.corrupting import CONTINUATIONS, DRAWN, EASY, KINDS, Corruptor
 from avatargpt.train.loop import fit
 from avatargpt.train.running.runtime import Runtime
-from vqvae.errors import UserError
-from vqvae.io.json_lines import json_rows
+from instruct_data.planning import PlannedScene, read_scenes
 from vqvae.strict import Count, Dropout, Rate, Strict, Whole
 
 
@@ -56,26 +55,7 @@ class PlannerRecipe(Strict):
     planner: Making = Making()
 
 
-def read_plans(path: str | Path) -> list[dict[str, Any]]:
-    """Plans of a corpus file: ``{"scene", "activities": [{"task", "steps"}]}`` per line.
-
-    Raises:
-        UserError: missing, damaged, or a plan without steps; names the line.
-    """
-    out = []
-    for i, plan in json_rows(path):
-        try:
-            activities = [{"task": str(a["task"]), "steps": [str(s) for s in a["steps"]]} for a in plan["activities"]]
-            scene = str(plan["scene"])
-        except (ValueError, KeyError, TypeError) as e:
-            raise UserError(f"{path}: line {i}: not a plan ({e})") from None
-        if not scene.strip() or not activities or not all(a["steps"] for a in activities):
-            raise UserError(f"{path}: line {i}: a plan needs a scene, and every activity steps")
-        out.append({"scene": scene, "activities": activities})
-    return out
-
-
-def tabulate(plans: Sequence[dict[str, Any]], encode: Any, basis: Basis | None, making: Making) -> PlanLibrary:
+def tabulate(plans: Sequence[PlannedScene], encode: Any, basis: Basis | None, making: Making) -> PlanLibrary:
     """Plans -> a library without projections and scorer.
 
     Args:
@@ -88,15 +68,15 @@ def tabulate(plans: Sequence[dict[str, Any]], encode: Any, basis: Basis | None, 
     task_scene: list[int] = []
     step_task: list[int] = []
     for plan in plans:
-        words = " ".join(a["task"] + " " + " ".join(a["steps"]) for a in plan["activities"])
+        words = " ".join(a.task + " " + " ".join(a.steps) for a in plan.activities)
         gender = gender_of(words) or "they"
-        for activity in plan["activities"]:
-            for step in activity["steps"]:
+        for activity in plan.activities:
+            for step in activity.steps:
                 steps.append(neutral(step, gender))
                 step_task.append(len(tasks))
-            tasks.append(neutral(unnamed(activity["task"], plan["scene"]), gender, False))
+            tasks.append(neutral(unnamed(activity.task, plan.scene), gender, False))
             task_scene.append(len(scenes))
-        scenes.append(" ".join(plan["scene"].split()))
+        scenes.append(plan.scene)
         genders.append(gender)
     full = [encode(texts) for texts in (scenes, [embedded(t) for t in tasks], [embedded(s) for s in steps])]
     if basis is None:
@@ -219,7 +199,7 @@ def mean_rank(library: PlanLibrary, held: PlanLibrary) -> dict[str, float]:
 
 
 def make_planner(
-    plans: Sequence[dict[str, Any]], held: Sequence[dict[str, Any]], encode: Any, making: Making
+    plans: Sequence[PlannedScene], held: Sequence[PlannedScene], encode: Any, making: Making
 ) -> PlanLibrary:
     """The library with everything learnt; figures are of `held`."""
     library = tabulate(plans, encode, None, making)
@@ -234,21 +214,15 @@ def make_planner(
     return library
 
 
-def planner_stage(args: argparse.Namespace) -> None:
+def planner_stage(recipe: PlannerRecipe, args: argparse.Namespace) -> None:
     """The planning library: scenes with vectors, projections and the scorer of plans."""
     from avatargpt.model.text_encoder import SentenceGrounder
 
-    recipe = PlannerRecipe.read(resolve(args.config, args.set), str(args.config or "--set"))
     Runtime.start(args.threads, "cpu")
     begin = time.monotonic()
     folder = Path(args.planning)
-    plans, held = read_plans(folder / "train.jsonl"), read_plans(folder / "val.jsonl")
-    grounder = SentenceGrounder()
-
-    def encode(texts: Sequence[str]) -> np.ndarray:
-        return grounder.sentence(texts)
-
-    library = make_planner(plans, held, encode, recipe.planner)
+    plans, held = read_scenes(folder / "train.jsonl"), read_scenes(folder / "val.jsonl")
+    library = make_planner(plans, held, SentenceGrounder().sentence, recipe.planner)
     path = library.save(args.output)
     save_resolved(recipe, Path(args.output))
     print(json.dumps(library.figures))

@@ -12,7 +12,7 @@ import torch
 from pydantic import Field
 from torch.nn import functional as F
 
-from avatargpt.config import Schedule, resolve, save_resolved
+from avatargpt.config import Schedule, save_resolved
 from avatargpt.face.portrait import Portrait, PortraitNetwork, PortraitShape, as_tensor
 from avatargpt.train.data.portrait_clips import Take, filmed, rendered
 from avatargpt.train.loop import run
@@ -71,9 +71,8 @@ class PortraitRecipe(Strict):
     train: PortraitTraining = PortraitTraining()
 
 
-def portrait_stage(args: argparse.Namespace) -> None:
+def portrait_stage(recipe: PortraitRecipe, args: argparse.Namespace) -> None:
     """Train a picture of a face to be moved by landmarks."""
-    recipe = PortraitRecipe.read(resolve(args.config, args.set), str(args.config))
     runtime = Runtime.start(args.threads, args.device)
     data, size = recipe.data, recipe.model.size
     if args.clips:

@@ -10,10 +10,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from string import Template
-from typing import Any
 
 from avatargpt.resources import configs
 from vqvae.errors import UserError
+from vqvae.io.json_file import read_json
 from vqvae.io.yaml_file import read_yaml
 from vqvae.motion import atomic_write
 from vqvae.strict import Strict
@@ -131,9 +131,9 @@ def _do(step: Step, out: Path) -> None:
     """Run a step unless it is done."""
     done = out / step.name / DONE
     if done.is_file():
-        made: Any = json.loads(done.read_text(encoding="utf-8"))
+        made = read_json(done)
         if made != list(step.argv):
-            raise UserError(f"{done.parent}: made by another command ({shlex.join(made)[:80]} ...); move it away")
+            raise UserError(f"{done.parent}: made by another command ({str(made)[:80]} ...); move it away")
         return
     if step.stage == "generate":
         _generate(step)

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from avatargpt.config import Schedule, resolve, save_resolved
+from avatargpt.config import Schedule, save_resolved
 from avatargpt.model.scorer import ScorerNetwork, TextMotionScorer
 from avatargpt.train.data.codes import read_codes
 from avatargpt.train.data.judged import Judged, judged_answers, judged_loss, picked
@@ -216,12 +216,11 @@ class ScorerStage(StageBase):
         save_resolved(self.recipe, out)
 
 
-def scorer_stage(args: argparse.Namespace) -> None:
+def scorer_stage(recipe: ScorerRecipe, args: argparse.Namespace) -> None:
     """Train (or go on training) the text-motion scorer that ranks candidates."""
     from avatargpt.model.text_encoder import SentenceGrounder
     from vqvae.tokenizer import MotionTokenizer
 
-    recipe = ScorerRecipe.read(resolve(args.config, args.set), str(args.config))
     runtime = Runtime.start(args.threads, args.device)
     tokenizer = MotionTokenizer.load(args.tokenizer)
     groups = read_codes(args.codes, [tokenizer])

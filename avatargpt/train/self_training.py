@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from avatargpt.config import resolve, save_resolved
+from avatargpt.config import save_resolved
 from avatargpt.train.data.codes import read_codes
 from avatargpt.train.data.lessons import SIGNATURES, SOURCE
 from avatargpt.train.data.prepare import LICENCE_JOINED
@@ -165,13 +165,12 @@ def played(
         rest = hard
 
 
-def self_training_stage(args: argparse.Namespace) -> None:
+def self_training_stage(recipe: SelfTrainingRecipe, args: argparse.Namespace) -> None:
     """A model's answers to training captions, judged -> a tokenised store and their signatures."""
     from safetensors.numpy import save_file
 
     from avatargpt import AvatarGPT
 
-    recipe = SelfTrainingRecipe.read(resolve(args.config, args.set), str(args.config or "--set"))
     options = recipe.self_training
     runtime = Runtime.start(args.threads, args.device)
     kind = "bfloat16" if runtime.device.type == "cpu" and runtime.bf16 else "float32"

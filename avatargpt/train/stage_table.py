@@ -26,7 +26,8 @@ class StageEntry:
     """One stage.
 
     Attributes:
-        place: ``module:function``, imported when the stage runs; the function takes the parsed options.
+        place: ``module:function``, imported when the stage runs; the function takes the stage's recipe, if it has one,
+            and the parsed options.
         help: one line. recipe: ``module:Class`` of its configuration, empty = it has none.
         config_needed: whether it needs a configuration file. steps: whether it trains step by step (``--until``).
         options: beside those that every stage has.

@@ -5,24 +5,28 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from avatargpt.train.running.runtime import Runtime, load_json
+from avatargpt.train.running.runtime import Runtime
 from instruct_data.store import ClipCodes, Store
 from vqvae.errors import UserError
 
+if TYPE_CHECKING:
+    from avatargpt.train.data.prepare import PreparationRecipe
+    from avatargpt.train.language import LanguageRecipe
+    from avatargpt.train.tokenizer import TokenizerRecipe
 
-def prepare_stage(args: argparse.Namespace) -> None:
+
+def prepare_stage(recipe: PreparationRecipe, args: argparse.Namespace) -> None:
     """Corpora and texts -> a motion store with prompt pools and composed clips."""
-    from avatargpt.config import resolve, save_resolved
-    from avatargpt.train.data.prepare import PreparationRecipe, prepare
+    from avatargpt.config import save_resolved
+    from avatargpt.train.data.prepare import prepare
     from instruct_data.sources.corpus import read_corpus
     from instruct_data.text.captions import CaptionBank
     from instruct_data.text.rewrites import Rewrites
 
-    recipe = PreparationRecipe.read(resolve(args.config, args.set), str(args.config or "--set"))
     texts = Path(args.texts)
     bank = CaptionBank(texts / "body_captions.json")
     clips = [c for c in read_corpus(args.corpus) if c.split in ("train", "val")]
@@ -61,12 +65,10 @@ def feature_windows(store: Store, split: str) -> Any:
     return Windows(clips, labels, np.array(rare), hold)
 
 
-def tokenizer_stage(args: argparse.Namespace) -> None:
+def tokenizer_stage(recipe: TokenizerRecipe, args: argparse.Namespace) -> None:
     """Train (or go on training) a motion tokenizer."""
-    from avatargpt.config import resolve
-    from avatargpt.train.tokenizer import TokenizerRecipe, train
+    from avatargpt.train.tokenizer import train
 
-    recipe = TokenizerRecipe.read(resolve(args.config, args.set), str(args.config))
     runtime = Runtime.start(args.threads, args.device)
     store = Store.open(args.store)
     start = Path(args.start) if args.start else None
@@ -112,16 +114,11 @@ def ground_stage(args: argparse.Namespace) -> None:
     grounder.save_states(texts, args.output)
 
 
-def language_stage(args: argparse.Namespace) -> None:
+def language_stage(recipe: LanguageRecipe, args: argparse.Namespace) -> None:
     """Train the language model; without `--codes`, on text alone."""
-    from avatargpt.config import resolve
-    from avatargpt.train.language import LanguageRecipe
     from avatargpt.train.language_run import language_run
 
-    recipe = LanguageRecipe.read(resolve(args.config, args.set), str(args.config))
-    runtime = Runtime.start(args.threads, args.device)
-    deepspeed = load_json(args.deepspeed_config) if args.deepspeed_config else None
-    language_run(recipe, args, runtime, deepspeed)
+    language_run(recipe, args)
 
 
 def phrase_index_stage(args: argparse.Namespace) -> None:

@@ -9,8 +9,6 @@ action or an emotion rises strictly with its intensity.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-
 import numpy as np
 
 from instruct_data.face.actions import SIZE, Action, actions, fitted
@@ -243,9 +241,3 @@ def _lids(weights: np.ndarray, closure: np.ndarray) -> None:
         weights[:, lid] = np.maximum(weights[:, lid], closure)
         weights[:, down] = np.clip(weights[:, down] + 0.12 * closure, 0, 1)
         weights[:, arkit.INDEX[f"eyeWide{side}"]] *= 1 - np.clip(weights[:, lid], 0, 1)
-
-
-def render_many(scores: Iterable[Score], seed: int = 0, fps: float = FPS) -> Iterator[FaceMotion]:
-    """Clips one by one; the i-th has the seed ``[seed, i]`` made into one number."""
-    for i, score in enumerate(scores):
-        yield render(score, int(np.random.SeedSequence([seed, i]).generate_state(1)[0]), fps)

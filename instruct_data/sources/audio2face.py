@@ -2,29 +2,22 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
-from instruct_data.sources.face_json import read_json, to_face
+from instruct_data.sources.face_json import to_face
 from vqvae.errors import UserError
 from vqvae.face import FaceMotion
 
 DEFAULT_FPS = 30.0
 
 
-def read_audio2face(path: str | os.PathLike[str]) -> FaceMotion:
-    """One file.
+def from_json(data: dict[str, Any], path: Path) -> FaceMotion:
+    """A parsed file. ``facsNames`` may be ARKit names in any spelling.
 
     Raises:
         UserError: not such a file.
     """
-    path = Path(path)
-    return from_json(read_json(path), path)
-
-
-def from_json(data: dict[str, Any], path: Path) -> FaceMotion:
-    """The same from parsed JSON. ``facsNames`` may be ARKit names in any spelling."""
     names, rows = data.get("facsNames"), data.get("weightMat")
     if not isinstance(names, list) or not isinstance(rows, list):
         raise UserError(f"{path}: no facsNames and weightMat; accepted an Audio2Face file")

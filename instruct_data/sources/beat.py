@@ -8,13 +8,12 @@ writes them; a frame without one among others gets it from its neighbours.
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from instruct_data.sources.face_json import read_json, to_face
+from instruct_data.sources.face_json import to_face
 from instruct_data.sources.times import MAX_GAP, even
 from vqvae.errors import UserError
 from vqvae.face import FaceMotion, angles_of
@@ -22,18 +21,12 @@ from vqvae.face import FaceMotion, angles_of
 FPS = 60.0
 
 
-def read_beat(path: str | os.PathLike[str]) -> FaceMotion:
-    """One file, at the rate of its times (60 where no frame has one).
+def from_json(data: dict[str, Any], path: Path) -> FaceMotion:
+    """A parsed file, at the rate of its times (60 where no frame has one).
 
     Raises:
         UserError: not such a file, times that are no rising seconds, rotations of another kind.
     """
-    path = Path(path)
-    return from_json(read_json(path), path)
-
-
-def from_json(data: dict[str, Any], path: Path) -> FaceMotion:
-    """The same from parsed JSON."""
     names, frames = data.get("names"), data.get("frames")
     if not isinstance(names, list) or not isinstance(frames, list) or not frames:
         raise UserError(f"{path}: no names and frames; accepted a BEAT face file")

@@ -13,7 +13,10 @@ from vqvae import modalities
 from vqvae.errors import UserError
 from vqvae.ground import grounded
 from vqvae.io.bvh import read_bvh
+from vqvae.io.guard import read_text
 from vqvae.motion import Motion
+
+MOST_TEXT = 1 << 20  # bytes
 
 
 @dataclass(frozen=True)
@@ -36,11 +39,11 @@ def read_captions(path: Path, clip: str, report: Report | None) -> list[str] | N
         UserError: such a file when there is no report.
     """
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines() if path.is_file() else []
-    except (OSError, UnicodeDecodeError) as e:
+        lines = read_text(path, MOST_TEXT, "accepted UTF-8").splitlines() if path.exists() else []
+    except UserError as e:
         if report is None:
-            raise UserError(f"{path}: cannot be read as text ({e}); accepted UTF-8") from None
-        report.skip(clip, f"captions cannot be read as text ({e}); accepted UTF-8")
+            raise
+        report.skip(clip, f"captions: {str(e).removeprefix(f'{path}: ')}")
         return None
     return [" ".join(line.split()) for line in lines if line.strip()]
 

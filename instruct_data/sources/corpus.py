@@ -6,7 +6,6 @@ clip i is rows offsets[i] to offsets[i + 1]. 20 frames per second, Y up.
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Collection, Iterator
 from pathlib import Path
@@ -15,8 +14,11 @@ import numpy as np
 
 from instruct_data.clip import SPLITS, Clip
 from vqvae.errors import UserError
+from vqvae.io.arrays import read_arrays
+from vqvae.io.guard import understanding
+from vqvae.io.json_file import read_object
 from vqvae.io.json_lines import json_rows
-from vqvae.motion import Motion, read_arrays
+from vqvae.motion import Motion
 from vqvae.skeleton import SMPL22
 
 FPS = 20.0
@@ -39,11 +41,9 @@ class _Shards:
     def get(self, name: str) -> dict[str, np.ndarray]:
         if name not in self._arrays:
             path = self.folder / name
-            try:
-                found = read_arrays(path)
+            with understanding(path, "a readable shard with root, rot and offsets"):
+                found = read_arrays(path, ("root", "rot", "offsets"))
                 arrays = {k: found[k] for k in ("root", "rot", "offsets")}
-            except (UserError, KeyError) as e:
-                raise UserError(f"{path}: not a readable shard with root, rot and offsets ({e})") from None
             if arrays["rot"].shape[1:] != (len(SMPL22.names), 4) or len(arrays["rot"]) != len(arrays["root"]):
                 raise UserError(f"{path}: rot {arrays['rot'].shape}; accepted (N, {len(SMPL22.names)}, 4)")
             self._arrays[name] = arrays
@@ -53,8 +53,10 @@ class _Shards:
         z = self.get(shard)
         if not 0 <= index < len(z["offsets"]) - 1:
             raise UserError(f"{self.folder / shard}: no clip {index}; it holds {len(z['offsets']) - 1}")
-        a, b = z["offsets"][index : index + 2]
-        return Motion(z["rot"][a:b].astype(np.float32) / 32767, z["root"][a:b].copy(), FPS, "body", caption)
+        where = self.folder / shard
+        with understanding(where, "a shard of clips"):
+            a, b = z["offsets"][index : index + 2]
+            return Motion(z["rot"][a:b].astype(np.float32) / 32767, z["root"][a:b].copy(), FPS, "body", caption)
 
 
 class _Lazy:
@@ -70,13 +72,9 @@ class _Lazy:
 
 def _check_skeleton(folder: Path) -> None:
     path = folder / "skeleton.json"
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+    data = read_object(path)
+    with understanding(path, "a skeleton with joint_names and offsets"):
         names, offsets = tuple(data["joint_names"]), np.array(data["offsets"], float)
-    except OSError as e:
-        raise UserError(f"{path}: cannot be read ({e.strerror})") from None
-    except (json.JSONDecodeError, KeyError, ValueError, TypeError) as e:
-        raise UserError(f"{path}: not a skeleton with joint_names and offsets ({e})") from None
     if names != SMPL22.names or offsets.shape != SMPL22.offsets.shape or np.abs(offsets - SMPL22.offsets).max() > 1e-3:
         raise UserError(f"{path}: another skeleton; accepted the 22 SMPL joints with this project's bone lengths")
 
@@ -102,7 +100,7 @@ def read_corpus(
     path = folder / "captions.jsonl"
     known = {"id", "shard", "index", "source", "captions", "split", "action", "style"}
     for n, row in json_rows(path):
-        try:
+        with understanding(f"{path}: line {n}", "a clip row"):
             captions = [str(c) for c in row["captions"]]
             lazy = _Lazy(shards, str(row["shard"]), int(row["index"]), captions[0] if captions else "")
             clip = Clip(
@@ -110,8 +108,6 @@ def read_corpus(
                 str(row["split"]), str(row.get("action") or ""), str(row.get("style") or ""),
                 {k: v for k, v in row.items() if k not in known},
             )  # fmt: skip
-        except (KeyError, TypeError, ValueError, AttributeError) as e:
-            raise UserError(f"{path}: line {n}: not a clip row ({e})") from None
         if clip.split not in SPLITS:
             raise UserError(f"{path}: line {n}: split {clip.split!r}; accepted {', '.join(SPLITS)}")
         if (split is None or clip.split == split) and (sources is None or clip.source in sources):

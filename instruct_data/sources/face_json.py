@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ from instruct_data.face.clips import check_weights
 from vqvae import arkit
 from vqvae.errors import UserError
 from vqvae.face import FaceMotion
+from vqvae.io.json_file import read_object
 from vqvae.motion import MAX_FRAMES
 
 MAX_BYTES = 1 << 28  # about four hours of curves; parsed, they take some ten times as much memory
@@ -23,17 +23,7 @@ def read_json(path: Path) -> dict[str, Any]:
     Raises:
         UserError: no such file, too large, not JSON, not an object.
     """
-    try:
-        if path.stat().st_size > MAX_BYTES:
-            raise UserError(f"{path}: larger than {MAX_BYTES >> 20} MiB")
-        data = json.loads(path.read_text(encoding="utf-8-sig"))
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file") from None
-    except (OSError, UnicodeDecodeError, ValueError, RecursionError) as e:
-        raise UserError(f"{path}: not JSON ({str(e).splitlines()[0]})") from None
-    if not isinstance(data, dict):
-        raise UserError(f"{path}: a list or a number; accepted BEAT (names, frames), Audio2Face (facsNames, weightMat)")
-    return data
+    return read_object(path, MAX_BYTES, "accepted BEAT (names, frames), Audio2Face (facsNames, weightMat)")
 
 
 def to_face(

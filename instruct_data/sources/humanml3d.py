@@ -18,10 +18,13 @@ import numpy as np
 from instruct_data.clip import SPLITS, Clip
 from instruct_data.sources.report import Report
 from vqvae.errors import UserError
+from vqvae.io.arrays import map_array
+from vqvae.io.guard import read_text
 from vqvae.motion import Motion
 
 FPS = 20.0
 MIN_FRAMES = 8
+MOST_TEXT = 32 << 20  # bytes
 LICENCE = "HumanML3D (AMASS and HumanAct12 terms, non-commercial)"
 
 
@@ -41,10 +44,7 @@ class _Load:
 
 
 def _array(path: Path) -> np.ndarray:
-    try:
-        x = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as e:
-        raise UserError(f"{path}: not a readable .npy ({e})") from None
+    x = np.array(map_array(path))
     if x.ndim != 2 or x.shape[1] != 263:
         raise UserError(f"{path}: {x.shape}; accepted (T, 263)")
     if not np.isfinite(x).all():
@@ -54,10 +54,7 @@ def _array(path: Path) -> np.ndarray:
 
 def _frames(path: Path) -> int:
     """Number of frames from the header alone, so that a whole corpus is listed in seconds."""
-    try:
-        x = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as e:
-        raise UserError(f"not a readable .npy ({e})") from None
+    x = map_array(path)
     if x.ndim != 2 or x.shape[1] != 263:
         raise UserError(f"{x.shape} instead of (T, 263)")
     return len(x)
@@ -110,10 +107,7 @@ def read_humanml3d(
                             "train.txt, val.txt, test.txt")  # fmt: skip
     report = Report() if report is None else report
     for part in SPLITS if split is None else (split,):
-        try:
-            ids = (folder / f"{part}.txt").read_text(encoding="utf-8").split()
-        except OSError as e:
-            raise UserError(f"{folder / part}.txt: cannot be read ({e.strerror})") from None
+        ids = read_text(folder / f"{part}.txt", MOST_TEXT).split()
         for clip_id in ids:
             yield from _clips(folder, clip_id, part, report)
 
@@ -126,8 +120,8 @@ def _clips(folder: Path, clip_id: str, split: str, report: Report) -> Iterator[C
             return
     try:
         frames = _frames(vectors)
-        spans = parse_texts(texts.read_text(encoding="utf-8"), report)
-    except (UserError, OSError, UnicodeDecodeError) as e:
+        spans = parse_texts(read_text(texts, MOST_TEXT), report)
+    except UserError as e:
         report.skip(clip_id, str(e))
         return
     if not spans:

@@ -1,6 +1,7 @@
 """Reader for Live Link Face takes: ``Timecode,BlendShapeCount`` and 61 named columns.
 
-Columns are found by name in any case and order. Rows of another length (cut recordings) are left out.
+Columns are found by name in any case and order. Rows of another length are left out, but a file that ends with one was
+cut and is refused.
 ``HH:MM:SS:FF.sub`` counts FF in the app's time base, which need not be the row rate: the base is read from where FF
 starts again, the frame rate from the times. Rows that are missing are filled in linearly.
 
@@ -15,7 +16,6 @@ from __future__ import annotations
 import csv
 import gzip
 import os
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -28,6 +28,8 @@ from instruct_data.sources.times import COMMON_RATES, MAX_GAP, even
 from vqvae import arkit
 from vqvae.errors import UserError
 from vqvae.face import FaceMotion
+from vqvae.io.guard import regular, understanding
+from vqvae.io.numbers import plain_number
 from vqvae.motion import MAX_FRAMES
 
 HEAD_SIGNS = np.array([-1.0, -1.0, -1.0])  # file <-> FaceMotion, yaw pitch roll
@@ -48,13 +50,11 @@ def read_livelink(path: str | os.PathLike[str]) -> FaceMotion:
             to 1.
     """
     path = Path(path)
-    try:
-        with (gzip.open if path.suffix == ".gz" else open)(path, "rt", encoding="utf-8-sig", newline="") as f:
-            codes, values, shapes, axes = _rows(csv.reader(f), path)
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file") from None
-    except (OSError, UnicodeDecodeError, EOFError, csv.Error, zlib.error) as e:
-        raise UserError(f"{path}: not a readable CSV ({e})") from None
+    with (
+        understanding(regular(path), "a readable CSV"),
+        (gzip.open if path.suffix == ".gz" else open)(path, "rt", encoding="utf-8-sig", newline="") as f,
+    ):
+        codes, values, shapes, axes = _rows(csv.reader(f), path)
     full = np.zeros((len(values), arkit.COUNT + 3))
     full[:, shapes] = values[:, : len(shapes)]
     full[:, [arkit.COUNT + a for a in axes]] = values[:, len(shapes) :] * HEAD_SIGNS[axes]
@@ -84,13 +84,15 @@ def _rows(table: Iterator[list[str]], path: Path) -> tuple[list[str], np.ndarray
     codes: list[str] = []
     values: list[np.ndarray] = []
     rows: list[int] = []  # of the file, where the header is row 1
+    last = header
     for number, row in enumerate(table, 2):
+        last = row or last
         if len(row) != len(header):
             continue
         if len(values) == MAX_FRAMES:
             raise UserError(f"{path}: more than {MAX_FRAMES} frames")
         try:
-            values.append(np.array([float(row[c]) for c in picked], np.float32))
+            values.append(np.array([plain_number(row[c]) for c in picked], np.float32))
         except ValueError:
             column = next(c for c in picked if not _is_number(row[c]))
             raise UserError(f"{path}: row {number}, {header[column]}: {row[column]!r} is not a number") from None
@@ -98,6 +100,9 @@ def _rows(table: Iterator[list[str]], path: Path) -> tuple[list[str], np.ndarray
         rows.append(number)
     if not values:
         raise UserError(f"{path}: no complete row")
+    if len(last) < len(header):
+        raise UserError(f"{path}: its last row has {len(last)} of {len(header)} columns, so the file was cut short; "
+                        "accepted whole files; without that row it is read")  # fmt: skip
     out = np.stack(values)
     bad = np.argwhere(~np.isfinite(out))
     if len(bad):
@@ -111,7 +116,7 @@ def _rows(table: Iterator[list[str]], path: Path) -> tuple[list[str], np.ndarray
 
 def _is_number(text: str) -> bool:
     try:
-        float(text)
+        plain_number(text)
     except ValueError:
         return False
     return True
@@ -120,7 +125,7 @@ def _is_number(text: str) -> bool:
 def _times(codes: list[str], path: Path) -> np.ndarray:
     """(T,) seconds from the first row, rising."""
     try:
-        parts = np.array([[float(x) for x in c.replace(";", ":").split(":")] for c in codes])
+        parts = np.array([[plain_number(x) for x in c.replace(";", ":").split(":")] for c in codes])
         if parts.ndim != 2 or parts.shape[1] != 4:
             raise ValueError(codes[0])
         if not np.isfinite(parts).all():

@@ -10,6 +10,7 @@ from instruct_data.synth.expressions import formula
 from instruct_data.synth.format import GROUPS, SIDES, BankRule, Caption, Family, Param
 from instruct_data.synth.reading import only, pose_or_formula, poses, read_item, span, vector
 from vqvae.errors import UserError
+from vqvae.io.guard import understanding
 from vqvae.io.yaml_file import read_yaml
 
 _FAMILY = ("name", "group", "handed", "starts", "ends", "params", "let", "captions", "bank", "keys", "settle")
@@ -74,7 +75,11 @@ def load_family(path: str | os.PathLike[str]) -> Family:
     Raises:
         UserError: anything that is not understood: an unknown key, a wrong value, too few captions.
     """
-    path = Path(path)
+    with understanding(Path(path).name, "an action"):
+        return _family(Path(path))
+
+
+def _family(path: Path) -> Family:
     file = path.name
     data = only(read_yaml(path), _FAMILY, file)
     for key in ("name", "group", "captions", "keys"):

@@ -14,7 +14,6 @@ from instruct_data.synth.rows import ANGLES, AT, H_ANGLES, H_AT, H_FRAME, H_MODE
 # Standard deviations: metres for places, degrees for angles.
 _PELVIS, _TURN, _SPINE, _HEAD = (0.004, 0.0015, 0.004), (0.5, 0.7, 0.5), (1.0, 1.2, 0.7), (1.6, 2.0, 1.0)
 _HAND = (0.012, 0.01, 0.012, 4.0)
-_SIGMA = 7.0  # frames
 _STEP = 4
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections.abc import Sequence
@@ -13,6 +12,8 @@ import numpy as np
 from instruct_data.text.english import Clause, split
 from instruct_data.text.mirror import side_of
 from vqvae.errors import UserError
+from vqvae.io.guard import understanding
+from vqvae.io.json_file import read_object
 
 # Style names of corpora that the bank calls otherwise.
 STYLES = {"masculinity": "masculinity-exaggerated", "old": "elderly", "childish": "childlike"}
@@ -97,18 +98,14 @@ class CaptionBank:
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
-        try:
-            data = json.loads(self.path.read_text(encoding="utf-8"))
+        data = read_object(self.path)
+        with understanding(path, "a caption bank with actions, styles and compose"):
             self.actions: dict[str, list[str]] = {str(k): list(v) for k, v in data["actions"].items()}
             self.styles: dict[str, dict[str, list[str]]] = data["styles"]
             patterns: list[str] = list(data["compose"])
             for name, style in self.styles.items():
                 if not all(style.get(k) for k in ("adverbs", "phrases", "person")):
                     raise UserError(f"{path}: style {name!r} needs adverbs, phrases and person")
-        except OSError as e:
-            raise UserError(f"{path}: cannot be read ({e.strerror})") from None
-        except (json.JSONDecodeError, KeyError, TypeError, AttributeError) as e:
-            raise UserError(f"{path}: not a caption bank with actions, styles and compose ({e})") from None
         self.patterns = {2: [p for p in patterns if "{c}" not in p], 3: [p for p in patterns if "{c}" in p]}
 
     def action_key(self, action: str, captions: Sequence[str] = ()) -> str:

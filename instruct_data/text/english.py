@@ -44,18 +44,6 @@ def also_noun(third: str) -> bool:
     return third.lower() in _ALSO_NOUN
 
 
-def base_of(third: str) -> str:
-    """Base form of a third person singular: ``walks -> walk``, ``carries -> carry``, ``punches -> punch``."""
-    w = third.lower()
-    if w in THIRD:
-        return THIRD[w]
-    if w.endswith("ies") and len(w) > 4:
-        return w[:-3] + "y"
-    if w.endswith(("sses", "shes", "ches", "xes", "zzes", "oes")):
-        return w[:-2]
-    return w[:-1]
-
-
 def third_of(base: str) -> str:
     """Third person singular: ``walk -> walks``, ``carry -> carries``, ``punch -> punches``."""
     for third, b in _IRREGULAR_BASE.items():

@@ -27,11 +27,6 @@ class Facts:
     foot: str | None
     high: bool
 
-    def side_for(self, action: str) -> str | None:
-        """The acting side for a class of the bank: the foot for kicks, steps and hops, else the hand."""
-        legs = ("kick", "hop", "lunge", "step", "limp", "soccer", "balance")
-        return self.foot if any(w in action for w in legs) else self.hand
-
 
 def _side(left: float, right: float) -> str | None:
     if max(left, right) < _MOVES:

@@ -54,12 +54,14 @@ def test_a_clear_answer_and_no_harm(talk, turn, told):
         ("move 1 1", "in that place already"),
         ("save: walk.fbx", "Blender"),
         ("export wav", ".wav is not written; accepted .bvh"),
-        ("save: /proc/nowhere/x.npz", "annot write"),
+        ("save: /proc/nowhere/x.npz", "outside of the outputs"),
+        ("save: taken/x.npz", "annot write"),
         ("total 0.2s", "too short"),
         ("speed x10 | speed x10", "frames"),
     ],
 )
-def test_what_cannot_be_done_changes_nothing(talk, turn, told):
+def test_what_cannot_be_done_changes_nothing(talk, tmp_path, turn, told):
+    (tmp_path / "taken").write_text("no folder")
     talk.say("make: a person walks")
     talk.say("then: a person waves")
     before = talk.timeline

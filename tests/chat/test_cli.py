@@ -76,3 +76,12 @@ def test_a_seed_for_a_session_that_goes_on(chat, tmp_path):
         return json.loads((tmp_path / "s" / "session.json").read_text())["seed"]
 
     assert (seed("--seed", "3"), seed(), seed("--seed", "5"), seed("--seed", "0")) == (3, 3, 5, 0)
+
+
+def test_names_of_files_and_turns_do_not_steer_the_terminal(chat, tmp_path):
+    owned = "\x1b]0;owned\x07\x9b31m\u202e"
+    (tmp_path / f"a{owned}.npz").write_bytes(b"no motion")
+    turns = f"/load a{owned}.npz\n/load none{owned}.npz\nmake: a person walks{owned}\n/list\n/x{owned}\n"
+    for options in ((), ("--json",)):
+        _, out, err = chat(turns.encode(), *options)
+        assert r"\u001b" in out and not {*"\x1b\x07\x9b\u202e"} & {*out, *err}

@@ -196,8 +196,10 @@ def test_bounded(talk, monkeypatch):
     assert len(talk.timeline.segments) == 9
 
 
-def test_files_go_where_their_names_say(talk, tmp_path):
-    talk.outputs = tmp_path / "a" / "b"
+def test_files_go_where_their_names_say(model, talk, tmp_path, monkeypatch):
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "a" / "b")
+    talk = type(talk)(model, intent=talk._intent)
     say(talk, "make: a person waves")
     for typed, path in (
         ("/save ./here.npz", "a/b/here.npz"), ("/save ../up.npz", "a/up.npz"), ("/save sub/in.npz", "a/b/sub/in.npz"),
@@ -208,6 +210,31 @@ def test_files_go_where_their_names_say(talk, tmp_path):
         assert [f.resolve() for f in reply.files] == [(tmp_path / path).resolve()]
     assert talk.say("/save ../up.npz").text.startswith("Replaced ../up.npz")
     assert not talk.say("/save ..").ok
+
+
+def test_outputs_bound_where_files_go(talk, tmp_path):
+    outputs, elsewhere = tmp_path / "out", tmp_path / "elsewhere"
+    for folder in (outputs, elsewhere):
+        folder.mkdir()
+    talk.outputs = outputs
+    (outputs / "link").symlink_to(elsewhere)
+    (outputs / "file.npz").symlink_to(elsewhere / "file.npz")
+    (outputs / "circle").symlink_to(outputs / "circle")
+    say(talk, "make: a person waves")
+    for typed in (
+        "/save ../up.npz", "/save sub/../../up.npz", f"/save {elsewhere}/x.npz", f'/save "{elsewhere}/x.npz"',
+        "/save link/x.npz", "/save file.npz", "/save ~/x.npz", "/save circle/x.npz",
+    ):  # fmt: skip
+        reply = talk.say(typed)
+        assert not reply.ok and "outside of the outputs; accepted names within" in reply.text, (typed, reply.text)
+        assert "\n" not in reply.text and not reply.files
+    assert list(elsewhere.iterdir()) == [] and not (tmp_path / "up.npz").exists() and not (outputs / "sub").exists()
+    talk.memory.saved = "../gone.npz"  # as a session may have it
+    assert not talk.say("export: gif").ok and not (tmp_path / "gone.gif").exists()
+    assert talk.say("/save sub/../in.npz").ok and (outputs / "in.npz").is_file()
+    assert talk.say(f"/save {outputs}/whole.npz").ok and (outputs / "whole.npz").is_file()
+    (outputs / "avatargpt-previews").symlink_to(elsewhere)
+    assert "outside of the outputs" in talk.say("/play").text and list(elsewhere.iterdir()) == []
 
 
 def test_lengths_by_difference_and_other_sides(talk):

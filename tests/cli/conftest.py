@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ from avatargpt.face.audio_model.driver import Driver
 from avatargpt.face.audio_model.network import DriverConfig, DriverNetwork
 from avatargpt.face.instructions.network import ParserConfig, ParserNetwork
 from avatargpt.face.instructions.parser import InstructionParser
+from avatargpt.requests import UnheededText
 from tests.speech.conftest import Words
 from vqvae import rotations as rot
 from vqvae.motion import Motion, concatenate
@@ -66,6 +68,8 @@ class FakeAvatarGPT:
 
     def extend(self, motion, seconds, text="", seed=0, best_of=4):
         self.calls.append(("extend", {"text": text, "seed": seed, "best_of": best_of}))
+        if text == "plays the harp":
+            warnings.warn(f"{text!r} hardly shows", UnheededText, stacklevel=2)
         return concatenate([motion.resampled(20), walk(seconds, seed)]).with_caption(text)
 
     def reconstruct(self, motion):

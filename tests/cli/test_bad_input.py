@@ -86,7 +86,7 @@ def test_long_text(cli, fake, tmp_path):
 
 @pytest.mark.parametrize(
     ("content", "words"),
-    [(None, ["No such file"]), (b"", ["0 texts"]), (b" \n\n", ["0 texts"]), (b"walk\n\xff\xfe\n", ["not UTF-8"]),
+    [(None, ["no such file"]), (b"", ["0 texts"]), (b" \n\n", ["0 texts"]), (b"walk\n\xff\xfe\n", ["not UTF-8"]),
      (b"walk\n...\n", ["line 2", "empty text"])],
 )  # fmt: skip
 def test_bad_file_of_texts(cli, fake, tmp_path, content, words):
@@ -309,3 +309,12 @@ def test_foreign_words_are_warned_of(cli, fake, tmp_path: Path) -> None:
     result = cli("generate", "Eine Frau tanzt mit dem Mann", "-o", tmp_path / "a.npz")
     assert result.code == 0 and result.err.startswith("warning: 'Eine Frau") and "English" in result.err
     assert "warning" not in cli("generate", "a woman dances", "-o", tmp_path / "b.npz").err
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes there")
+@pytest.mark.parametrize("suffix", ["npz", "bvh", "glb", "npy", "csv", "vrma", "json"])
+def test_a_pipe_is_refused_and_not_waited_for(cli, fake, tmp_path, suffix):
+    pipe = tmp_path / f"pipe.{suffix}"
+    os.mkfifo(pipe)
+    for argv in (("export", pipe, tmp_path / "a.npz"), ("describe", pipe)):
+        assert_refused(cli(*argv), f"pipe.{suffix}", "not a regular file")

@@ -124,6 +124,15 @@ def test_inbetween_passes_both_clips(cli, fake, clip, tmp_path):
     assert fake.calls == [("in_between", {"text": "turns", "seed": 3, "best_of": 16})]
 
 
+def test_inbetween_tells_what_its_maker_noted(cli, fake, clip, tmp_path, monkeypatch):
+    given, plain = fake.in_between, ("inbetween", clip, clip, "--seconds", 1, "-o", tmp_path / "m.npz")
+    assert "notes" not in json.loads(cli(*plain, "--json").out)["results"][0]
+    monkeypatch.setattr(fake, "in_between", lambda *a, **k: replace(given(*a, **k), notes=("it is interpolated",)))
+    r = cli(*plain, "--json")
+    assert r.code == 0 and "note: it is interpolated" in r.err
+    assert json.loads(r.out)["results"][0]["notes"] == ["it is interpolated"]
+
+
 def test_candidates_of_bodies_and_faces(cli, fake, clip, tmp_path):
     face = FaceMotion(np.zeros((30, 52)), np.zeros((30, 3))).save(tmp_path / "face.npz")
     out = tmp_path / "m.npz"
@@ -143,6 +152,11 @@ def test_extend_takes_a_batch_of_texts(cli, fake, clip, tmp_path):
     assert [Motion.load(p).caption for p in r.lines] == ["sits", "jumps"]
     assert len(fake.loads) == 1 and all(len(Motion.load(p)) == 60 for p in r.lines)
     assert cli("extend", clip, "--seconds", 1, "-o", tmp_path / "e.npz").lines == [str(tmp_path / "e.npz")]
+
+
+def test_words_that_hardly_show_are_told(cli, fake, clip, tmp_path):
+    r = cli("extend", clip, "--seconds", 1, "--text", "plays the harp", "-o", tmp_path / "h.npz")
+    assert r.code == 0 and r.err.splitlines()[-1] == "warning: 'plays the harp' hardly shows", r.err
 
 
 def test_notes_say_what_is_changed(cli, fake, clip, tmp_path):

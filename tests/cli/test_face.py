@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from avatargpt import export
-from avatargpt.cli.face_options import emotions
 from avatargpt.face.audio_model.driver import Driver
+from avatargpt.face.feelings import emotions
 from tests.cli.test_bad_input import assert_refused
 from vqvae import arkit
 from vqvae.errors import UserError

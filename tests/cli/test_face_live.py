@@ -5,13 +5,15 @@ from __future__ import annotations
 import io
 import json
 import socket
+import threading
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from avatargpt import export
-from avatargpt.cli.face_live import address
+from avatargpt.cli.face_line import address
 from avatargpt.export.face.live_link import unpack
 from tests.cli.conftest import Result
 from tests.cli.test_bad_input import assert_refused
@@ -52,15 +54,105 @@ def test_live_from_a_pipe_to_unreal_and_a_file(
 def test_a_pipe_is_held_back_where_frames_are_sent(
     cli, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from avatargpt.face.audio_model import live
+    from avatargpt.face.live import playout
 
-    slowed: list[int] = []
-    monkeypatch.setattr(live, "held_back", lambda parts, rate: slowed.append(rate) or parts)
-    for more in ((), ("--live-link", "127.0.0.1:9")):
+    listens, slowed = playout.Listener, []
+    monkeypatch.setattr(playout, "Listener", lambda *given: slowed.append(given[1]) or listens(*given))
+    for more in ((), ("--vmc", "127.0.0.1:9")):
         assert not slowed
         monkeypatch.setattr("sys.stdin", Pipe(bytes(16_000)))
         assert cli("face", "-", *more, "-o", tmp_path / "a.npz", "--model", weights).code == 0
     assert slowed == [16_000]
+
+
+class Talking:
+    """A stdin on which somebody speaks all the time, until so many bytes were read."""
+
+    def __init__(self, most: int) -> None:
+        self.buffer, self._left = self, most
+
+    def read(self, size: int) -> bytes:
+        time.sleep(0.05)
+        self._left -= 1600
+        return b"\1\0" * 800 if self._left > 0 else b""
+
+
+def test_what_was_said_while_weights_were_loaded_is_dropped_and_told(
+    cli, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from avatargpt.face.performer import FacePerformer
+
+    load = FacePerformer.load
+    monkeypatch.setattr(FacePerformer, "load", lambda folder: (time.sleep(0.5), load(folder))[1])
+    monkeypatch.setattr("sys.stdin", Talking(48_000))
+    result = cli("face", "-", "--live-link", "127.0.0.1:9", "-o", tmp_path / "a.npz", "--json", "--model", weights)
+    assert result.code == 0, result.err
+    (told,) = [line for line in result.err.splitlines() if "dropped" in line]
+    dropped = float(told.split()[0])
+    assert 0.4 < dropped < 1.2 and json.loads(result.out)["seconds"] == pytest.approx(1.5 - dropped, abs=0.2)
+
+
+def test_words_without_sound_are_acted_at_their_speed(cli, words: None, weights: Path, tmp_path: Path) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as listener:
+        listener.bind(("127.0.0.1", 0))
+        to = f"127.0.0.1:{listener.getsockname()[1]}"
+        asked = ("face", "--text", "close both eyes", "--seconds", 1, "--model", weights)
+        start = time.monotonic()
+        result = cli(*asked, "--live-link", to, "-o", tmp_path / "live.npz", "--json")
+        assert result.code == 0, result.err
+        assert time.monotonic() - start > 0.9
+        about = json.loads(result.out)
+        assert about["frames"] == 30 and about["score"]["text"] == "close both eyes"
+        listener.settimeout(1)
+        assert [unpack(listener.recv(4096)).frame for _ in range(30)] == list(range(30))
+    assert cli(*asked, "-o", tmp_path / "whole.npz").code == 0
+    whole, live = (export.load(tmp_path / name) for name in ("whole.npz", "live.npz"))
+    np.testing.assert_array_equal(live.weights, whole.weights)
+    np.testing.assert_array_equal(live.head, whole.head)
+    assert np.ptp(live.head, axis=0).max() > 0  # idle motion
+
+
+def test_a_websocket_without_sound_takes_words(cli, words: None, weights: Path, tmp_path: Path) -> None:
+    client = pytest.importorskip("websockets.sync.client")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    results: list[Result] = []
+    asked = ("face", "--websocket", port, "--seconds", 3, "--model", weights, "-o", tmp_path / "a.npz")
+    running = threading.Thread(target=lambda: results.append(cli(*asked)))
+    running.start()
+    for _ in range(200):
+        try:
+            one = client.connect(f"ws://127.0.0.1:{port}")
+            break
+        except OSError:
+            time.sleep(0.05)
+    with one:
+        hello = json.loads(one.recv(10))
+        while "frame" not in json.loads(one.recv(10)):  # weights are loaded
+            pass
+        for message in ({"text": "close both eyes", "emotion": "sad"}, {"emotion": "hapy"}):
+            one.send(json.dumps(message))
+        told, failed = None, None
+        while told is None or failed is None:
+            message = json.loads(one.recv(10))
+            told, failed = message if "told" in message else told, message if "error" in message else failed
+    running.join(30)
+    assert results[0].code == 0 and hello["fps"] == 30, results[0].err
+    assert told["told"] == {"text": "close both eyes", "emotion": "sad"} and told["frame"] < 90
+    assert told["score"]["text"] == "close both eyes" and told["read_as"]
+    assert "happy" in failed["error"] and "\n" not in failed["error"]
+
+
+def test_a_network_is_warned_about(cli, weights: Path, sound: Path) -> None:
+    pytest.importorskip("websockets")
+    asked = ("face", sound, "--model", weights, "--websocket", "0.0.0.0:9")
+    assert_refused(cli(*asked), "other machines reach that", "--allow-network")
+    with socket.socket() as free:
+        free.bind(("0.0.0.0", 0))
+        port = free.getsockname()[1]
+    result = cli(*asked[:-1], f"0.0.0.0:{port}", "--allow-network")
+    assert result.code == 0 and "warning: everybody on this network" in result.err, result.err
 
 
 def test_a_file_heard_live_performs_what_it_does_otherwise(cli, weights: Path, sound: Path, tmp_path: Path) -> None:
@@ -108,6 +200,12 @@ def test_live_needs_no_file(cli, weights: Path, sound: Path) -> None:
         (("talk.wav", "--rate", "48000", "-o", "z.csv"), "--rate 48000: accepted with - and --microphone"),
         (("talk.wav", "--rate", "0", "--live-link", "127.0.0.1"), "--rate 0: accepted with"),
         (("-", "--subject", "Ada", "-o", "z.csv"), "--subject Ada: accepted with --live-link and --websocket"),
+        (("-", "--vmc", "host:0"), "accepted 1 to 65535"),
+        (("--vmc", "127.0.0.1"), "one of AUDIO"),
+        (("-", "--origin", "https://a.org", "-o", "z.csv"), "--origin https://a.org: accepted with --websocket"),
+        (("-", "--websocket", "8765", "--origin", "*"), "--origin *: accepted SCHEME://HOST[:PORT]"),
+        (("-", "--live-link", "127.0.0.1", "--allow-network"), "--allow-network: accepted with --websocket"),
+        (("--text", "smile", "--live-link", "127.0.0.1", "--lips", "recorded"), "follows sound"),
     ],
 )
 def test_live_refusals(

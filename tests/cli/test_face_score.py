@@ -80,12 +80,12 @@ def test_a_sound_of_one_sample(cli, words: None, weights: Path, tmp_path: Path) 
 def test_files_that_are_no_scores(cli, tmp_path: Path, text: str, words: str) -> None:
     file = tmp_path / "s.json"
     file.write_text(text)
-    assert_refused(cli("face", "--score", file, "-o", tmp_path / "a.npz"), f"--score {file}", words)
+    assert_refused(cli("face", "--score", file, "-o", tmp_path / "a.npz"), str(file), words)
     assert not (tmp_path / "a.npz").exists()
 
 
 def test_a_missing_and_an_endless_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(UserError, match="No such file"):
+    with pytest.raises(UserError, match="no such file"):
         face_score.take(tmp_path / "none.json")
     monkeypatch.setattr(face_score, "MAX_BYTES", 3)
     (tmp_path / "long.json").write_text("[{}]")

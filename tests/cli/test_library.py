@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import threading
 
 import numpy as np
@@ -126,3 +127,17 @@ def test_generate_takes_retrieval(cli, fake, tmp_path, value, count):
 def test_generate_refuses_retrieval(cli, fake, tmp_path, value):
     r = cli("generate", "a person drinks", "-o", tmp_path / "a.npz", "--retrieval", value)
     assert r.code == 2 and "accepted off, or 1 to 2" in r.err and not fake.calls
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no such limit there")
+def test_a_full_disk_is_told_in_one_line(cli, model, clip, tmp_path):
+    import resource
+
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (200, before[1]))
+    try:
+        r = cli("data", "exemplars", "add", clip, "--caption", "walks", "--model", model, "--to", tmp_path / "to")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert r.code == 2 and r.err == f"error: cannot write {tmp_path / 'to' / FILE}: File too large\n"
+    assert not (tmp_path / "to" / FILE).exists()

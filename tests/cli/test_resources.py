@@ -29,11 +29,3 @@ def test_missing_weights_are_named(tmp_path, monkeypatch):
     (tmp_path / "weights").mkdir()
     (tmp_path / "weights" / "config.json").write_text("{}", encoding="utf-8")
     assert resources.weights() == tmp_path / "weights"
-
-
-@pytest.mark.parametrize("content", ["", "{", "[1]"])
-def test_read_json_is_strict(tmp_path, content):
-    path = tmp_path / "x.json"
-    path.write_text(content, encoding="utf-8")
-    with pytest.raises(UserError, match=r"x\.json"):
-        resources.read_json(path)

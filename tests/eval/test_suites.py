@@ -240,19 +240,21 @@ def test_corpus_errors(tmp_path: Path) -> None:
         corpus.load_clips(tmp_path, "val")
     row = {"id": "a", "split": "val", "shard": "m.npz", "index": 0, "captions": ["walk"], "source": "x"}
     (tmp_path / "captions.jsonl").write_text(json.dumps(row) + "\n")
+    skeleton = {"joint_names": SMPL22.names, "offsets": SMPL22.offsets.tolist()}
+    (tmp_path / "skeleton.json").write_text(json.dumps(skeleton))
     np.savez(tmp_path / "m.npz", rot=np.zeros((9, 22, 4), np.int16), root=np.zeros((9, 3)), offsets=np.array([0, 9]))
     whole = (tmp_path / "m.npz").read_bytes()
     (tmp_path / "m.npz").write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(UserError, match="not a readable body corpus"):
+    with pytest.raises(UserError, match="m.npz: not a readable shard"):
         corpus.load_clips(tmp_path, "val")
 
 
 def test_a_damaged_cache_of_captions_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class Encoder:
-        def __call__(self, texts: list[str]) -> np.ndarray:
+        def sentence(self, texts: list[str]) -> np.ndarray:
             return np.eye(len(texts), 384, dtype=np.float32)
 
-    monkeypatch.setattr(retrieval, "SentenceEncoder", Encoder)
+    monkeypatch.setattr(retrieval, "SentenceGrounder", Encoder)
     retrieval.NearestCaption(clips(2), tmp_path)
     (made,) = tmp_path.glob("*.npy")
     made.write_bytes(made.read_bytes()[:-9])

@@ -205,7 +205,7 @@ def test_coverage_counts_what_comes_back(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no planning corpus"):
         plan_coverage.steps(tmp_path / "else" / "where")
     (folder / "val.jsonl").write_text("{}\n")
-    with pytest.raises(UserError, match="not a readable planning corpus"):
+    with pytest.raises(UserError, match="val.jsonl: line 1"):
         plan_coverage.steps(folder)
 
 

@@ -52,7 +52,8 @@ def folder(tmp_path: Path) -> Path:
         "prompts_known.random": result("prompts_known", {"pass_rate": value(0.05), "pass_rate/two": value(0.0)}),
         "inbetween": result(
             "inbetween", {"ade": value(0.81), "kinematic_fid": {"mean": 0.5}, "ade/interpolation": value(0.7),
-                          "kinematic_fid/interpolation": {"mean": 0.77}},
+                          "kinematic_fid/interpolation": {"mean": 0.77}, "joint_error": value(0.1),
+                          "joint_error/interpolation": value(0.2)},
             clips=12, baselines=["interpolation"],
         ),
         "describe": result(
@@ -76,7 +77,8 @@ def test_page_and_readme(tables: ModuleType, folder: Path) -> None:
     assert "| pass_rate | 95.1 % | 94.1 % to 96.1 % | 4 | 64.0 % | 5.0 % | >= 93.0 % | yes |" in page
     assert "| pass_rate/two | 50.0 % | 49.0 % to 51.0 % | 4 | 25.0 % | 0.0 % | >= 85.0 % | no |" in page
     assert "| ade, m (66-d norm) | 0.81 | 0.8 to 0.82 | 4 | 0.7 | below interpolation | no |" in page
-    assert "| kinematic_fid | 0.5 |  |  | 0.77 | below interpolation | yes |" in page
+    assert "| joint_error, m | 0.1 | 0.09 to 0.11 | 4 | 0.2 | below interpolation | yes |" in page
+    assert "| kinematic_fid | 0.5 |  |  | 0.77 | <= 0.25 | no |" in page
     assert "| mpjpe_heading, mm | 21.5 |  |  | <= 30 | yes |" in page and "| <= 30 |" in page
     assert "| code_usage | 79.0 % |  |  | >= 80.0 % | no |" in page
     assert "| cider | - |" in page and "| c1 | a person waves | someone waves. |" in page

@@ -187,15 +187,6 @@ def test_blinks_are_no_feeling() -> None:
     assert read_emotions(replace(plain, weights=weights)) == pytest.approx(read_emotions(plain), abs=1e-6)
 
 
-def test_seeds_of_many_clips_count() -> None:
-    from instruct_data.face.render import render_many
-    from instruct_data.face.score import Event, Score
-
-    score = Score(2.0, (Event("smile", 0.3, 1.2),))
-    one, two, again = (next(render_many([score], seed=s)).weights for s in (1, 2, 1))
-    assert np.array_equal(one, again) and not np.array_equal(one, two)
-
-
 def test_one_sided_feelings_lie_on_either_side() -> None:
     from instruct_data.face.emotions import prototypes
     from instruct_data.face.render import render

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from avatargpt.metrics.face import TYPICAL, active_units, au_emo, au_f1, f1, read_emotions
-from avatargpt.metrics.face_events import check_score, count_peaks, event_score
+from avatargpt.metrics.face_events import check_score, count_peaks
 from instruct_data.face.emotions import emotion_names
 from instruct_data.face.render import render
 from instruct_data.face.score import Emotion, Event, Score
@@ -119,13 +119,6 @@ def test_an_idle_face_does_nothing():
 def test_an_open_mouth_and_a_grin_are_not_closed_and_neutral(act):
     clip, _ = act(("open_mouth", 0.2, 3.6), ("broad_smile", 0.2, 3.6))
     assert len(faults(clip, ("close_mouth", 0.5, 2.0), ("return_to_neutral", 0.5, 2.0))) == 2
-
-
-def test_event_score_counts(act):
-    good, score = act(("smile", 0.3, 1.2), ("nod", 2.0, 1.2))
-    found = event_score([good, render(Score(4.0), 1)], [score, score])
-    assert found == {"events": 0.5, "clips": 0.5, "checked": 4.0}
-    assert np.isnan(event_score([good], [Score(4.0)])["events"])
 
 
 def test_peaks_need_a_dip():

@@ -18,6 +18,7 @@ from avatargpt.model.checkpoint import SMALL, load_model, save_model, save_small
 from avatargpt.model.config import AvatarGPTConfig
 from avatargpt.model.model import AvatarGPTModel
 from avatargpt.model.text_encoder import TextTokenizer
+from avatargpt.requests import UnheededText
 from avatargpt.train.data.examples import ExampleOptions, Examples
 from avatargpt.train.data.faces import conditioned_clip
 from avatargpt.train.pack import averaged
@@ -233,7 +234,7 @@ def test_what_happens_between_two_faces(gpt: AvatarGPT, monkeypatch: pytest.Monk
 
     def fits(codes: list[np.ndarray], text: str, best: int) -> np.ndarray:
         seen.append((len(codes), text))
-        return np.eye(len(codes))[best]
+        return np.eye(len(codes))[min(best, len(codes) - 1)]
 
     made = []
     for best in (0, 2):
@@ -243,7 +244,11 @@ def test_what_happens_between_two_faces(gpt: AvatarGPT, monkeypatch: pytest.Monk
     gpt.face_in_between(start, end, 1.0, "Nod.")
     gpt.face_in_between(start, end, 1.0, "Nod.", best_of=1)
     gpt.face_in_between(start, end, 1.0)
-    assert seen[2:] == [(8, "nod")]
+    assert seen[2:] == [(8, "nod"), (1, "nod")]
+    monkeypatch.setattr(gpt.face_tokens, "_fits", lambda codes, text: np.full(len(codes), -3.0))
+    monkeypatch.setattr(gpt.face_tokens, "describe_face", lambda seen: [f"{len(seen)} frames of a blink"])
+    with pytest.warns(UnheededText, match="'Nod.' hardly shows; between the faces: 30 frames of a blink"):
+        gpt.face_in_between(start, end, 1.0, "Nod.", best_of=1)
     with pytest.raises(UserError, match="best_of"):
         gpt.face_in_between(start, end, 1.0, best_of=0)
 

@@ -127,3 +127,29 @@ def test_mediapipe_rates(tmp_path: Path) -> None:
         export.load(mediapipe(said, fps="fast"))
     with pytest.raises(UserError, match="fps goes with MediaPipe"):
         export.load(FaceMotion(np.zeros((2, 52)), np.zeros((2, 3))).save(tmp_path / "c.npz"), fps=60)
+
+
+def test_a_take_that_is_cut_short(tmp_path: Path) -> None:
+    weights = np.full((30, arkit.COUNT), 0.25)
+    path = export.save(FaceMotion(weights, np.zeros((30, 3)), 30.0), tmp_path / "a.csv")
+    text = path.read_text()
+    assert len(export.load(path)) == 30
+    path.write_text(text.rstrip("\n"))
+    assert len(export.load(path)) == 30  # some programs end no line
+    rows = text.splitlines()
+    path.write_text("\n".join([*rows[:9], rows[9][:50], *rows[10:]]) + "\n")
+    assert len(export.load(path)) == 30  # a row that a recording lost is filled in
+    for left in (40, 150, 300):
+        path.write_text(text[:-left])
+        with pytest.raises(UserError, match=r"a\.csv: its last row has \d+ of \d+ columns"):
+            export.load(path)
+
+
+@pytest.mark.parametrize("number", ["0_1", "\u0660", "0.5x"])
+def test_weights_that_no_program_writes(tmp_path: Path, number: str) -> None:
+    path = export.save(FaceMotion(np.zeros((3, arkit.COUNT)), np.zeros((3, 3)), 30.0), tmp_path / "a.csv")
+    rows = [line.split(",") for line in path.read_text().splitlines()]
+    rows[2][7] = number
+    path.write_text("\n".join(map(",".join, rows)) + "\n", "utf-8")
+    with pytest.raises(UserError, match=r"row 3, \w+: .* is not a number"):
+        export.load(path)

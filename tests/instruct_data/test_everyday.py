@@ -191,5 +191,5 @@ def test_damage_is_told(tmp_path, old, new, said):
 
 
 def test_a_missing_file_is_told(tmp_path):
-    with pytest.raises(UserError, match="cannot be read"):
+    with pytest.raises(UserError, match="no such file"):
         read(tmp_path / "none.yaml")

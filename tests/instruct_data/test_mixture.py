@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from instruct_data.clip import Clip
-from instruct_data.collate import bucketed, bucketed_items, pad
+from instruct_data.collate import like_lengths, pad
 from instruct_data.mixture import Mixture, Stream, balanced_weights, clip_class, mixture_of
 from vqvae.errors import UserError
 
@@ -70,19 +70,20 @@ def test_classes():
 
 
 def test_buckets():
-    lengths = np.random.default_rng(0).integers(1, 200, 500)
-    batches = bucketed(lengths, 4096, seed=1, step=2, multiple=8, max_rows=64)
-    assert sorted(i for b in batches for i in b) == list(range(500))
-    padded = -(-lengths // 8) * 8
-    used = sum(padded[b].max() * len(b) for b in batches)
-    assert all(padded[b].max() * len(b) <= 4096 and len(b) <= 64 for b in batches)
-    assert lengths.sum() / used > 0.85
-    assert batches == bucketed(lengths, 4096, seed=1, step=2, multiple=8, max_rows=64)
-    assert batches != bucketed(lengths, 4096, seed=1, step=3, multiple=8, max_rows=64)
-    assert bucketed([], 10) == []
-    with pytest.raises(UserError, match="of 300 tokens"):
-        bucketed([1, 300], 200)
-    assert sorted(x for b in bucketed_items("abc", [1, 2, 3], 4) for x in b) == ["a", "b", "c"]
+    source, target = np.random.default_rng(0).integers(1, 200, (2, 512))
+
+    def useful(batches: np.ndarray) -> float:
+        """Share of a batch that is not padding."""
+        return (source + target).sum() / sum(len(b) * (source[b].max() + target[b].max()) for b in batches)
+
+    batches = like_lengths(source, target, 8)
+    assert batches.shape == (64, 8) and sorted(batches.reshape(-1)) == list(range(512))
+    assert useful(batches) > 0.85 > 0.75 > useful(np.argsort(source + 2 * target).reshape(64, 8))
+    assert np.array_equal(batches, like_lengths(source, target, 8))
+    assert like_lengths([5, 1], [1, 1], 2).tolist() == [[1, 0]]
+    for few in ([], [3]):
+        with pytest.raises(UserError, match="in batches of 2"):
+            like_lengths(few, few, 2)
 
 
 def test_pad():

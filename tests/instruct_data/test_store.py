@@ -75,7 +75,7 @@ def test_a_store_of_another_kind_is_not_replaced(tmp_path):
         Store.write_codes([item], tmp_path / "s", "0" * 64)
     assert len(list(Store.open(tmp_path / "s").clips())) == 3
     (tmp_path / "s" / "manifest.json").write_text("[]")
-    with pytest.raises(UserError, match="not the manifest of a clip store"):
+    with pytest.raises(UserError, match="manifest.json: not a JSON object"):
         Store.write(clips(3), tmp_path / "s")
 
 

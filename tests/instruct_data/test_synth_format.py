@@ -75,7 +75,7 @@ def test_mistakes_name_file_and_key(tmp_path: Path, old: str, new: str, told: st
 
 
 def test_missing_file_is_told(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="cannot be read"):
+    with pytest.raises(UserError, match="no such file"):
         load_family(tmp_path / "nowhere.yaml")
 
 

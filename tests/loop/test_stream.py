@@ -5,13 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from avatargpt.long import feet
+from avatargpt.body import feet
+from avatargpt.body.feet import FootLock, shift_feet
+from avatargpt.body.ground import AHEAD, SUNK, PenetrationStream, without_penetration
 from avatargpt.long.decoding import StreamDecoder
-from avatargpt.long.feet import FootLock, shift_feet
 from avatargpt.long.path import PathKeeper
 from avatargpt.long.stream import MotionStream
 from vqvae import rotations as rot
 from vqvae.features.body import BodyFeatures, RootState
+from vqvae.motion import Motion, concatenate
 from vqvae.skeleton import SMPL22
 from vqvae.tokenizer import MotionTokenizer
 
@@ -30,7 +32,7 @@ def test_a_decoded_stream_equals_the_whole(
 
 
 def test_frames_equal_a_motion_decoded_at_the_end(tokenizer: MotionTokenizer, codes: np.ndarray) -> None:
-    stream = MotionStream(tokenizer, lock_feet=False)
+    stream = MotionStream(tokenizer, lock_feet=False, lift=False)
     parts = [stream.push(codes[i : i + 13]) for i in range(0, 150, 13)] + [stream.finish()]
     whole = tokenizer.decode(codes)
     root, turned = np.concatenate([p.root for p in parts]), np.concatenate([p.rotations for p in parts])
@@ -48,6 +50,45 @@ def test_a_locked_stream_has_every_frame_and_does_not_depend_on_the_pieces(
         found.append(np.concatenate([p.rotations for p in parts]))
     assert len(found[0]) == 600
     assert np.degrees(rot.angle_between(found[0], found[1])).max() < 0.2
+
+
+@pytest.mark.parametrize("sizes", [(60,), (1,) * 60, (3, 0, 29, 28)])
+def test_a_lifted_stream_equals_the_lifted_whole(sizes: tuple[int, ...]) -> None:
+    """Deep, shallow and at both ends; and a jump, which nothing lifts."""
+    rotations, root = standing(60, 0.01)
+    t = np.arange(60)
+    root[:, 1] -= 0.25 * np.exp(-(((t - 20) / 4) ** 2)) + 0.05 * (t < 2) + 0.07 * (t > 57)
+    root[:, 1] += 0.4 * np.exp(-(((t - 40) / 4) ** 2))
+    whole = without_penetration(Motion(rotations, root))
+    stream, parts, at = PenetrationStream(), [], 0
+    for n in sizes:
+        parts.append(stream.push(rotations[at : at + n], root[at : at + n]))
+        at += n
+        assert len(stream.root) <= AHEAD and len(stream.wanted) <= 2 * AHEAD
+        assert sum(len(p[1]) for p in parts) >= at - AHEAD, "no frame is held back longer"
+    parts.append(stream.finish())
+    got = np.concatenate([p[1] for p in parts])
+    np.testing.assert_allclose(got, whole.root, atol=1e-6)
+    assert SMPL22.fk(rotations, got)[..., 1].min() > -SUNK - 1e-6
+    np.testing.assert_array_equal(got[34:51], root[34:51])
+    assert np.abs(np.diff(got - root, 3, axis=0)).max() < 0.1 * 0.25, "smooth"
+
+
+def test_a_stream_does_not_sink(
+    tokenizer: MotionTokenizer, codes: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decode, drop = StreamDecoder._features, np.eye(BodyFeatures().dim)[0] * 0.2  # channel 0: the root's height
+    monkeypatch.setattr(StreamDecoder, "_features", lambda self, stop: decode(self, stop) - drop)
+    made = {}
+    for lift, size in ((False, 13), (True, 13), (True, 150)):
+        stream = MotionStream(tokenizer, lift=lift)
+        parts = [stream.push(codes[i : i + size]) for i in range(0, 150, size)] + [stream.finish()]
+        made[lift, size] = concatenate([p.motion(20) for p in parts if len(p)])
+        assert len(made[lift, size]) == 600
+    low = {k: float(m.joints[..., 1].min()) for k, m in made.items()}
+    assert low[False, 13] < -2 * SUNK and low[True, 13] > -SUNK - 1e-5
+    np.testing.assert_array_equal(made[True, 13].root[:, [0, 2]], made[False, 13].root[:, [0, 2]])
+    np.testing.assert_allclose(made[True, 13].root, made[True, 150].root, atol=1e-3)
 
 
 def walk(frames: int, speed: float = 0.06, turn: float = 0.0) -> np.ndarray:

@@ -63,14 +63,14 @@ def test_damaged_folders_are_refused(model: AvatarGPTModel, tmp_path: Path, shar
     whole = weights.read_bytes()
     for cut in (4, len(whole) // 2, len(whole) - 1):
         weights.write_bytes(whole[:cut])
-        with pytest.raises(UserError, match=f"{weights.name}: truncated or damaged"):
+        with pytest.raises(UserError, match=f"{weights.name}: not whole weights"):
             load_model(tmp_path)
     weights.unlink()
     with pytest.raises(UserError, match="is missing"):
         load_model(tmp_path)
     weights.write_bytes(whole)
     (tmp_path / "config.json").write_text("{")
-    with pytest.raises(UserError, match="damaged"):
+    with pytest.raises(UserError, match="config.json: not JSON"):
         load_model(tmp_path)
 
 

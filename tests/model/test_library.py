@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -119,6 +121,27 @@ def test_damaged_files_are_refused(exemplars: ExemplarBank, tmp_path: Path) -> N
         with pytest.raises(UserError) as e:
             ExemplarBank.load(tmp_path)
         assert "\n" not in str(e.value) and ("library" in str(e.value))
+
+
+def test_a_file_that_would_unfold_to_gigabytes_is_refused(exemplars: ExemplarBank, tmp_path: Path) -> None:
+    path = exemplars.save(tmp_path)
+    data = load_file(path)
+    many = 4_000_000  # vectors of 96 numbers, and of 384 once they are unfolded
+
+    def deflated(count: int) -> np.ndarray:
+        return np.frombuffer(zlib.compress(bytes(count), 9), np.uint8)
+
+    for change in (
+        {"vectors": deflated(96 * many), "scale": np.ones((many, 1), np.float32)},
+        {"vectors": deflated(30 << 20), "scale": np.ones((15 << 20, 1), np.float32)},
+        {"about": deflated(1 << 30)},
+    ):
+        save_file({**data, **change}, path)
+        tracemalloc.start()
+        with pytest.raises(UserError, match="not a readable library"):
+            ExemplarBank.load(tmp_path)
+        assert tracemalloc.get_traced_memory()[1] < 512 << 20
+        tracemalloc.stop()
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,6 @@
 
 import zlib
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import pytest
@@ -10,6 +9,7 @@ import pytest
 from avatargpt.planning.retrieval_planner import RetrievalPlanner
 from avatargpt.planning.store import PlanLibrary
 from avatargpt.train.planner import Making, make_planner
+from instruct_data.planning import PlannedActivity, PlannedScene
 
 WORK = {
     "gardener": ("rakes the leaves", "digs a hole", "waters the roses", "plants a tree"),
@@ -37,7 +37,7 @@ class Encoder:
         return out / np.linalg.norm(out, axis=1, keepdims=True)
 
 
-def corpus(seed: int, repeat: int = 3) -> list[dict[str, Any]]:
+def corpus(seed: int, repeat: int = 3) -> list[PlannedScene]:
     """Plans of every profession, half of them hers."""
     rng = np.random.default_rng(seed)
     plans = []
@@ -48,8 +48,8 @@ def corpus(seed: int, repeat: int = 3) -> list[dict[str, Any]]:
             for k in rng.permutation(len(works))[:3]:
                 moves = [MOVES[int(i)] for i in rng.permutation(len(MOVES))[:2]]
                 steps = [f"{he} {works[k]} with both hands", *(f"{he} {m}" for m in moves)]
-                activities.append({"task": f"{he.capitalize()} {works[k]}.", "steps": steps})
-            plans.append({"scene": f"A {job} is at work, day {n}.", "activities": activities})
+                activities.append(PlannedActivity(f"{he.capitalize()} {works[k]}.", tuple(steps)))
+            plans.append(PlannedScene(f"A {job} is at work, day {n}.", tuple(activities)))
     return plans
 
 

@@ -13,7 +13,8 @@ from avatargpt.evaluation.suites import Suite
 from avatargpt.evaluation.text import planning
 from avatargpt.planning.retrieval_planner import RetrievalPlanner
 from avatargpt.train.data.corrupting import Corruptor
-from avatargpt.train.planner import Making, measure, read_plans, tabulate, train_scorer
+from avatargpt.train.planner import Making, measure, tabulate, train_scorer
+from instruct_data.planning import PlannedActivity, PlannedScene, read_scenes
 from vqvae.errors import UserError
 
 
@@ -23,21 +24,21 @@ def _suite(name: str, **options: Any) -> Suite:
     return Suite(full.name, full.version, full.kind, full.description, full.metrics, options=given)
 
 
-def _rows() -> list[dict[str, Any]]:
+def _rows() -> list[PlannedScene]:
     jobs = {"gardener": "rakes the leaves", "cook": "stirs the soup", "boxer": "skips rope"}
     return [
-        {"scene": f"The {job} starts early.", "activities": [
-            {"task": f"She {work}.", "steps": [f"she {work} with both hands", "she turns around"]},
-            {"task": "She rests.", "steps": ["she wipes the forehead", f"she {work} again"]},
-            {"task": "She goes home.", "steps": ["she walks to the left", "she waves with the left hand"]},
-        ]} for job, work in jobs.items()
+        PlannedScene(f"The {job} starts early.", (
+            PlannedActivity(f"She {work}.", (f"she {work} with both hands", "she turns around")),
+            PlannedActivity("She rests.", ("she wipes the forehead", f"she {work} again")),
+            PlannedActivity("She goes home.", ("she walks to the left", "she waves with the left hand")),
+        )) for job, work in jobs.items()
     ]  # fmt: skip
 
 
 def test_own_scenes_are_sixty_and_in_no_corpus(shared: Path) -> None:
     own = {str(s) for s in evaluation.load("plans").options["scenes"]}
     folder = shared / "data/planning"
-    known = {p["scene"] for name in ("train", "val") for p in read_plans(folder / f"{name}.jsonl")}
+    known = {p.scene for name in ("train", "val") for p in read_scenes(folder / f"{name}.jsonl")}
     assert len(own) == 60 and not own & known
 
 
@@ -100,14 +101,7 @@ def test_corrupted_activities_differ_and_are_told_apart(planner: RetrievalPlanne
     assert measure(scorer, library)["auc_activity/foreign"] > 0.75
 
 
-def test_damaged_corpora(tmp_path: Path) -> None:
-    path = tmp_path / "train.jsonl"
-    bare = '{"scene": "a", "activities": [{"task": "b", "steps": []}]}'
-    cases = (("{", "line 1"), ('{"scene": "a", "activities": []}', "needs a scene"), (bare, "every activity steps"))
-    for text, message in cases:
-        path.write_text(text)
-        with pytest.raises(UserError, match=message):
-            read_plans(path)
+def test_no_corpus(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="planning"):
         planning.corpus(tmp_path)
 

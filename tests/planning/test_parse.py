@@ -10,10 +10,8 @@ from avatargpt.planning.parse import (
     Malformed,
     check_sentence,
     loops,
-    parse_activity,
     parse_steps,
 )
-from avatargpt.planning.types import Activity
 
 TWO = ("he kneels", "he digs with both hands")
 
@@ -72,29 +70,6 @@ def test_every_form_of_a_list(text: str) -> None:
 def test_what_is_refused(text: str, why: str) -> None:
     with pytest.raises(Malformed, match=why):
         parse_steps(text)
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "He looks for treasure.\n1. he kneels\n2. he digs with both hands",
-        "Activity: He looks for treasure\n- he kneels\n- he digs with both hands",
-        "He looks for treasure: he kneels; he digs with both hands",
-        '{"task": "He looks for treasure.", "steps": ["he kneels", "he digs with both hands"]}',
-    ],
-)
-def test_activities(text: str) -> None:
-    assert parse_activity(text) == Activity("He looks for treasure", TWO)
-
-
-@pytest.mark.parametrize(
-    "text",
-    ["he kneels", "1. he kneels\n2. he digs", "he looks\nhe kneels", '["he kneels"]', '{"task": "", "steps": ["a"]}',
-     '{"task": "he looks", "steps": []}', '{"steps": ["he kneels"]}'],
-)  # fmt: skip
-def test_no_activity(text: str) -> None:
-    with pytest.raises(Malformed):
-        parse_activity(text)
 
 
 def test_sentences() -> None:

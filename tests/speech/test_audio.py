@@ -1,3 +1,5 @@
+import contextlib
+import os
 from pathlib import Path
 
 import numpy as np
@@ -138,3 +140,35 @@ def test_a_wav_that_is_cut_off(tmp_path: Path, subtype: str) -> None:
         assert len(load(cut)[0]) == 5 * RATE
     cut.write_bytes(data[:-100])  # as good as whole
     assert inspect(cut).seconds > 4.9
+
+
+@pytest.mark.parametrize("suffix", ["ogg", "aiff", "wav", "flac", "mp3"])
+def test_files_that_are_cut_short(tmp_path: Path, suffix: str) -> None:
+    noise = np.random.default_rng(0).normal(0, 0.1, 5 * RATE).astype(np.float32)
+    soundfile.write(tmp_path / f"a.{suffix}", noise, RATE)
+    whole = (tmp_path / f"a.{suffix}").read_bytes()
+    assert len(load(tmp_path / f"a.{suffix}")[0]) == len(noise)
+    for share in (0.3, 0.6, 0.85):
+        (tmp_path / f"b.{suffix}").write_bytes(whole[: int(len(whole) * share)])
+        with pytest.raises(UserError, match=rf"b\.{suffix}: (cut short|ends after|damaged sound)"):
+            load(tmp_path / f"b.{suffix}")
+
+
+def test_libraries_do_not_write_to_standard_error(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    noise = np.random.default_rng(0).normal(0, 0.1, 5 * RATE).astype(np.float32)
+    soundfile.write(tmp_path / "a.mp3", noise, RATE)
+    whole = (tmp_path / "a.mp3").read_bytes()
+    capfd.readouterr()
+    soundfile.info(_written(tmp_path / "b.mp3", whole[: len(whole) // 2]))
+    assert "Warning" in capfd.readouterr().err  # what libmpg123 does when it is left to itself
+    for at in range(0, len(whole), len(whole) // 7):
+        damaged = whole[:at] + bytes(100) + whole[at + 100 : -50 - at // 3]
+        with contextlib.suppress(UserError):
+            load(_written(tmp_path / "c.mp3", damaged))
+    os.write(2, b"here again")
+    assert capfd.readouterr().err == "here again"
+
+
+def _written(path: Path, data: bytes) -> Path:
+    path.write_bytes(data)
+    return path

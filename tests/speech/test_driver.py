@@ -1,3 +1,5 @@
+import json
+import time
 from pathlib import Path
 
 import numpy as np
@@ -320,8 +322,16 @@ def test_saving(driver: Driver, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="not a driver"):
         Driver.load(tmp_path / "a")
     (tmp_path / "a" / "driver.json").write_text('"text"')
-    with pytest.raises(UserError, match="not a driver"):
+    with pytest.raises(UserError, match=r"driver\.json: not a JSON object"):
         Driver.load(tmp_path / "a")
+    for change in ({"width": 10**6}, {"hidden": 10**7}, {"dilations": [1] * 10**5}):
+        driver.save(tmp_path / "a")
+        about = json.loads((tmp_path / "a" / "driver.json").read_text()) | change
+        (tmp_path / "a" / "driver.json").write_text(json.dumps(about))
+        began = time.process_time()
+        with pytest.raises(UserError, match="not a driver of this version|width|hidden|dilations"):
+            Driver.load(tmp_path / "a")
+        assert time.process_time() - began < 5
     with pytest.raises(UserError, match=r"no driver\.json"):
         Driver.load(tmp_path)
 

@@ -3,23 +3,17 @@
 from __future__ import annotations
 
 import io
-import json
 import socket
 import struct
-import threading
-import time
-from collections.abc import Iterator
-from contextlib import ExitStack
 
 import numpy as np
 import pytest
 import soundfile
 
 from avatargpt.export.face.live_link import LiveLinkSender, Packet, pack, unpack, values
-from avatargpt.export.face.websocket import MOST_CLIENTS, WAITING, WebSocketSender
-from avatargpt.face.audio_model import live
 from avatargpt.face.audio_model.driver import Driver
 from avatargpt.face.audio_model.network import DriverConfig, DriverNetwork
+from avatargpt.face.live import loop, sources
 from vqvae import arkit
 from vqvae.errors import UserError
 from vqvae.face import FaceMotion
@@ -42,8 +36,8 @@ def driver() -> Driver:
 class Drops(io.BytesIO):
     """A pipe that gives little at a time."""
 
-    def read1(self, size: int | None = -1) -> bytes:
-        return super().read1(7)
+    def read(self, size: int | None = -1) -> bytes:
+        return super().read(7)
 
 
 def face(frames: int = 1, seed: int = 0) -> FaceMotion:
@@ -94,8 +88,8 @@ def test_frames_arrive_by_udp_and_equal_the_whole_file(driver: Driver) -> None:
         listener.bind(("127.0.0.1", 0))
         listener.settimeout(5)
         sender = LiveLinkSender("127.0.0.1", listener.getsockname()[1], "Ada")
-        parts = live.from_pipe(io.BufferedReader(io.BytesIO(sound.tobytes() + b"\x01")))
-        done = live.perform(driver.stream(16_000), parts, [sender], keep=1000)
+        parts = sources.from_pipe(io.BytesIO(sound.tobytes() + b"\x01"))
+        done = loop.perform(driver.stream(16_000), parts, [sender], keep=1000)
         got: list[Packet] = [unpack(listener.recv(4096)) for _ in range(done.frames)]
         sender.close()
     assert done.frames == len(whole) == 30
@@ -116,46 +110,20 @@ def test_a_recording_takes_its_time() -> None:
     def sleep(seconds: float) -> None:
         clock[0] += seconds
 
-    for block in live.paced([np.zeros(1500), np.zeros(100)], 3000, lambda: clock[0], sleep):
+    for block in sources.paced([np.zeros(7999), np.zeros(534)], 16_000, lambda: clock[0], sleep):
         seen.append((len(block), clock[0]))
-    assert sum(n for n, _ in seen) == 1600 and max(n for n, _ in seen) == 100
-    np.testing.assert_allclose([t for _, t in seen], np.cumsum([n for n, _ in seen]) / 3000, atol=1e-9)
-
-
-def test_a_fast_pipe_is_held_back_and_a_microphones_is_not() -> None:
-    clock = [0.0]
-
-    def sleep(seconds: float) -> None:
-        clock[0] += seconds
-
-    def times(arrivals: list[tuple[float, float]]) -> list[float]:
-        """When each block is handed on, of parts that arrive at a time with so many seconds."""
-        clock[0] = 0.0
-
-        def parts() -> Iterator[np.ndarray]:
-            for at, seconds in arrivals:
-                clock[0] = max(clock[0], at)
-                yield np.zeros(round(seconds * 3000))
-
-        return [clock[0] for _ in live.held_back(parts(), 3000, lambda: clock[0], sleep)]
-
-    told = times([(0, 1), (5, 2)])  # two sentences
-    assert np.allclose(told[:30], np.arange(1, 31) / 30, atol=2e-3)
-    assert told[30] == 5 and told[-1] == pytest.approx(7 - live.LATE, abs=5e-3) and max(np.diff(told[37:])) < 0.034
-    arrivals = [(0.4 + k / 10, 0.1) for k in range(600)]  # opens slowly, then what was heard comes at once
-    assert np.allclose(times(arrivals), np.repeat([at for at, _ in arrivals], 3), atol=1e-9)
-    fast = [(0.4 + k / 10 / (1 + live.DRIFT / 2), 0.1) for k in range(600)]
-    assert np.allclose(times(fast), np.repeat([at for at, _ in fast], 3), atol=1e-9)
+    assert sum(n for n, _ in seen) == 8533 and max(n for n, _ in seen) == 534 and len(seen) == 17
+    np.testing.assert_allclose([t for _, t in seen], np.cumsum([n for n, _ in seen]) / 16_000, atol=1e-9)
 
 
 def test_kept_frames_are_bounded_and_changed(driver: Driver) -> None:
     def shut(frame: FaceMotion) -> FaceMotion:
         return FaceMotion(frame.weights * 0, frame.head)
 
-    done = live.perform(driver.stream(16_000), [np.zeros(16_000, np.float32)], change=shut, keep=7)
+    done = loop.perform(driver.stream(16_000), [np.zeros(16_000, np.float32)], change=shut, keep=7)
     assert done.frames == 7 and not done.motion().weights.any()
     with pytest.raises(UserError, match="no sound came"):
-        live.perform(driver.stream(16_000), [])
+        loop.perform(driver.stream(16_000), [])
 
 
 @pytest.mark.parametrize("kind", ["WAV", "RF64", "AIFF", "FLAC", "OGG", "MP3"])
@@ -166,7 +134,7 @@ def test_a_file_is_no_raw_sound(kind: str) -> None:
     starts = [data, b"ID3\x04\x00\x00\x00\x00\x00\x0a" + bytes(10) + data] if kind == "MP3" else [data]
     for start in starts:
         with pytest.raises(UserError, match=r"^-: a sound file \(\w+\), not raw samples; accepted"):
-            list(live.from_pipe(Drops(start)))
+            list(sources.from_pipe(Drops(start)))
 
 
 @pytest.mark.parametrize(
@@ -174,96 +142,8 @@ def test_a_file_is_no_raw_sound(kind: str) -> None:
 )
 def test_raw_sound_that_begins_like_a_file(start: bytes) -> None:
     for data in (start, start + np.random.default_rng(0).bytes(6401), start + bytes(4000)):
-        parts = list(live.from_pipe(Drops(data)))
+        parts = list(sources.from_pipe(Drops(data)))
         assert b"".join(p.tobytes() for p in parts) == data[: len(data) // 2 * 2]
-
-
-def test_websocket_clients_get_frames_and_are_bounded() -> None:
-    client = pytest.importorskip("websockets.sync.client")
-    from websockets.exceptions import ConnectionClosed
-
-    sender = WebSocketSender("127.0.0.1", 0, "Ada")
-    url = f"ws://127.0.0.1:{sender.port}"
-    motion = face(3)
-    with ExitStack() as stack:
-        one = stack.enter_context(client.connect(url))
-        hello = json.loads(one.recv(5))
-        assert hello["names"] == list(arkit.NAMES) and hello["fps"] == 30 and hello["subject"] == "Ada"
-        for k in range(3):
-            sender.send(k, motion.slice(k, k + 1))
-        for k in range(3):
-            message = json.loads(one.recv(5))
-            assert message["frame"] == k
-            np.testing.assert_allclose(message["weights"], motion.weights[k], atol=1e-4)
-            np.testing.assert_allclose(message["head"], motion.head[k], atol=1e-4)
-        for _ in range(MOST_CLIENTS - 1):  # each is served before the next comes: the server's threads have no order
-            stack.enter_context(client.connect(url)).recv(5)
-        with pytest.raises(ConnectionClosed, match="clients are connected"):
-            stack.enter_context(client.connect(url)).recv(5)
-        sender.close()
-        with pytest.raises(ConnectionClosed):
-            one.recv(5)
-
-
-def test_slow_clients_lose_the_oldest_frames() -> None:
-    pytest.importorskip("websockets")
-    import queue
-
-    sender = WebSocketSender("127.0.0.1", 0)
-    slow: queue.Queue[str | None] = queue.Queue(WAITING)
-    sender._clients[slow] = None
-    for k in range(WAITING + 5):
-        sender.send(k, face())
-    assert sender.failed == 5 and json.loads(slow.get() or "")["frame"] == 5
-    sender._clients.clear()
-    sender.close()
-
-
-def test_a_client_that_reads_nothing_holds_nobody_up() -> None:
-    pytest.importorskip("websockets")
-    sender = WebSocketSender("127.0.0.1", 0)
-    sender._server.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)  # stands in for a slow network
-    with socket.socket() as deaf:
-        deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        deaf.connect(("127.0.0.1", sender.port))
-        lines = ("GET / HTTP/1.1", "Host: a", "Upgrade: websocket", "Connection: Upgrade",
-                 "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==", "Sec-WebSocket-Version: 13", "", "")  # fmt: skip
-        deaf.sendall("\r\n".join(lines).encode())
-        for k in range(4000):
-            sender.send(k % 2**16, face())
-            if sender.failed > WAITING:  # its handler hangs in sending
-                break
-            time.sleep(0.001)
-        assert sender.failed > WAITING
-        closing = threading.Thread(target=sender.close, daemon=True)
-        closing.start()
-        closing.join(20)
-        assert not closing.is_alive()
-
-
-def test_clients_that_are_gone_make_room() -> None:
-    client = pytest.importorskip("websockets.sync.client")
-    sender = WebSocketSender("127.0.0.1", 0)
-    url = f"ws://127.0.0.1:{sender.port}"
-    for _ in range(MOST_CLIENTS):
-        with client.connect(url) as one:
-            one.recv(5)
-    for _ in range(400):
-        if not sender._clients:
-            break
-        time.sleep(0.05)
-    with client.connect(url) as late:  # nothing was sent meanwhile
-        assert json.loads(late.recv(5))["fps"] == 30
-    sender.close()
-
-
-def test_a_port_that_is_taken() -> None:
-    pytest.importorskip("websockets")
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-        with pytest.raises(UserError, match="that is free"):
-            WebSocketSender("127.0.0.1", taken.getsockname()[1])
 
 
 def test_a_microphone_that_waits_keeps_its_times(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -285,7 +165,7 @@ def test_a_microphone_that_waits_keeps_its_times(monkeypatch: pytest.MonkeyPatch
 
     fake = SimpleNamespace(InputStream=Stream, PortAudioError=OSError)
     monkeypatch.setitem(sys.modules, "sounddevice", fake)
-    blocks = live.microphone("default", 16_000)
+    blocks = sources.microphone("default", 16_000)
     first = [next(blocks) for _ in range(300)]
     assert [int(b[0]) for b in first] == list(range(300))
     calls[0](np.ones((4, 1), np.float32), 4, None, None)

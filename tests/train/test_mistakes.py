@@ -16,6 +16,7 @@ from avatargpt.train.running.checkpoints import load_checkpoint
 from avatargpt.train.running.log import Log
 from avatargpt.train.running.plot import plot_log, read_log
 from avatargpt.train.running.runtime import Runtime, check_finite, cosine
+from avatargpt.train.stage_table import STAGES
 from vqvae.errors import UserError
 
 
@@ -145,6 +146,34 @@ def test_missing_files(mini: Any, tmp_path: Path, capsys: pytest.CaptureFixture[
         assert str(gone) in said(capsys, *argv)
 
 
+@pytest.mark.parametrize(
+    ("override", "expected"),
+    [
+        ("train.options.weights.dance=1", "weights: unknown key 'dance'"),
+        ("train.options.alpha.dance=1", "alpha: unknown key 'dance'"),
+        ("model.grounding_dim=7", "grounding_dim: 7"),
+        ("train.batch=7", "train: batch 7 over 2 processes"),
+    ],
+)
+def test_configuration_before_data(
+    mini: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch,
+    override: str, expected: str,
+) -> None:  # fmt: skip
+    two = Runtime(0, 2, torch.device("cpu"))
+    monkeypatch.setattr(Runtime, "start", lambda threads, device: two)
+    argv = mini.language(mini.configs / "language" / "debug.yaml", tmp_path / "out", "--codes", tmp_path / "gone")
+    assert expected in said(capsys, *argv, "--set", override)
+
+
+@pytest.mark.parametrize("stage", [name for name, entry in STAGES.items() if entry.recipe])
+def test_every_recipe_is_read_first(tmp_path: Path, capsys: pytest.CaptureFixture[str], stage: str) -> None:
+    needed = [w for name, o in STAGES[stage].options.items() if o.needed for w in (f"--{name}", tmp_path / "gone")]
+    config = tmp_path / "config.yaml"
+    config.write_text("{}")
+    line = said(capsys, stage, "--config", config, "--set", "sections.one=1", *needed, "-o", tmp_path / "out")
+    assert f"{config}: unknown key 'sections'" in line and not (tmp_path / "out").exists()
+
+
 def test_codes_of_another_tokenizer(mini: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     manifest = json.loads((mini.codes / "manifest.json").read_text())
     for name, fingerprint in (("other", "0" * 64), ("none", None)):
@@ -163,7 +192,7 @@ def test_codes_of_another_tokenizer(mini: Any, tmp_path: Path, capsys: pytest.Ca
 
 def test_damaged_checkpoint(tmp_path: Path) -> None:
     (tmp_path / "checkpoint.pt").write_bytes(b"not a checkpoint")
-    with pytest.raises(UserError, match=r"checkpoint\.pt: damaged checkpoint"):
+    with pytest.raises(UserError, match=r"checkpoint\.pt: not a whole checkpoint"):
         load_checkpoint(tmp_path / "checkpoint.pt", torch.device("cpu"))
     assert load_checkpoint(tmp_path / "nothing.pt", torch.device("cpu")) is None
 

@@ -89,7 +89,7 @@ def test_folders_that_are_no_planner(folders: Path, tmp_path: Path) -> None:
 
     with pytest.raises(UserError, match="type 'bert'; accepted: t5"):
         folder_planner(broken(config={"model_type": "bert"}))
-    with pytest.raises(UserError, match="readable JSON"):
+    with pytest.raises(UserError, match="not JSON"):
         folder_planner(broken(config="{"))
     with pytest.raises(UserError, match=r"spiece\.model"):
         folder_planner(broken(config=json.loads((folders / "t5" / "config.json").read_text())))

@@ -15,6 +15,7 @@ from avatargpt.model.text_encoder import TextTokenizer
 from avatargpt.train.command import main
 from avatargpt.train.pack import averaged, parse_shares
 from instruct_data.store import Store
+from instruct_data.text.everyday import everyday_requests
 from vqvae.errors import UserError
 from vqvae.tokenizer import MotionTokenizer
 
@@ -64,9 +65,24 @@ def test_decoder_stage_keeps_codes(mini: Any, tmp_path: Path) -> None:
     assert changed == {"decoder"}
 
 
-def test_language_with_grounding_learns(mini: Any, tmp_path: Path) -> None:
-    mini.run("ground", "--store", mini.store, "--texts", mini.texts, "-o", tmp_path / "grounding", "--threads", 1,
-        "--device", "cpu")  # fmt: skip
+class FewRequests:
+    """Some of the everyday requests: the states of all of them take minutes."""
+
+    def __init__(self) -> None:
+        self.all = everyday_requests()
+
+    def classes(self) -> list[str]:
+        return list(self.all.classes())[:4]
+
+    def requests(self, name: str) -> list[str]:
+        return list(self.all.requests(name))[:8]
+
+
+def test_language_with_grounding_learns(mini: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as few:
+        few.setattr("instruct_data.text.everyday.everyday_requests", FewRequests)
+        mini.run("ground", "--store", mini.store, "--texts", mini.texts, "-o", tmp_path / "grounding", "--threads", 1,
+            "--device", "cpu")  # fmt: skip
     config = mini.configs / "language" / "debug.yaml"
     mini.run(*mini.language(config, tmp_path / "lm", "--grounding", tmp_path / "grounding"))
     for name in ("ce_body", "ce_text", "refiner"):

@@ -241,12 +241,30 @@ def test_bad_files(tmp_path, what, said):
 
 def test_not_text_and_not_there(tmp_path):
     (tmp_path / "a.bvh").write_bytes(b"\xff\xfe\x00\x01" * 10)
-    with pytest.raises(UserError, match="not a text file"):
+    with pytest.raises(UserError, match="not UTF-8 text"):
         read_bvh(tmp_path / "a.bvh")
-    with pytest.raises(UserError, match="cannot be read"):
+    with pytest.raises(UserError, match="no such file"):
         read_bvh(tmp_path / "none.bvh")
     (tmp_path / "empty.bvh").write_text("")
     with pytest.raises(UserError, match="no HIERARCHY"):
         read_bvh(tmp_path / "empty.bvh")
     with pytest.raises(UserError, match="cannot write"):
         write_bvh(motion(), tmp_path / "a.bvh" / "b.bvh")
+
+
+@pytest.mark.parametrize("number", ["1_0", "\u0663", "1e30"])
+def test_numbers_that_no_program_writes(tmp_path, number):
+    lines = text_of(as_rig(motion(), CMU)).splitlines()
+    start = next(i for i, line in enumerate(lines) if line.startswith("Frame Time")) + 2
+    row = lines[start].split()
+    for place in (0, len(row) - 1) if number != "1e30" else (0,):
+        changed = [*row[:place], number, *row[place + 1 :]]
+        (tmp_path / "a.bvh").write_text("\n".join([*lines[:start], " ".join(changed), *lines[start + 1 :]]), "utf-8")
+        with pytest.raises(UserError, match=r"a\.bvh: .*(not numbers|m away)"):
+            read_bvh(tmp_path / "a.bvh")
+    offset = next(i for i, line in enumerate(lines) if "OFFSET" in line and i > 5)
+    words = lines[offset].split()
+    (tmp_path / "b.bvh").write_text("\n".join([*lines[:offset], f"OFFSET {number} {words[2]} {words[3]}",
+                                               *lines[offset + 1 :]]), "utf-8")  # fmt: skip
+    with pytest.raises(UserError, match=r"b\.bvh"):
+        read_bvh(tmp_path / "b.bvh")

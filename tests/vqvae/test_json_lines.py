@@ -29,5 +29,5 @@ def test_what_is_no_json_is_named(tmp_path, content, message):
 
 
 def test_a_missing_file_is_named(tmp_path):
-    with pytest.raises(UserError, match=r"rows\.jsonl: cannot be read"):
+    with pytest.raises(UserError, match=r"rows\.jsonl: no such file"):
         list(json_rows(tmp_path / "rows.jsonl"))

@@ -1,15 +1,13 @@
 """Motion: what it keeps, how it moves, what it refuses."""
 
-import os
 from pathlib import Path
 
 import numpy as np
 import pytest
-from safetensors.numpy import save_file
 
 from vqvae import rotations as rot
 from vqvae.errors import UserError
-from vqvae.motion import Motion, atomic_write, concatenate, heading
+from vqvae.motion import Motion, concatenate, heading
 from vqvae.skeleton import SMPL22
 
 
@@ -190,34 +188,6 @@ def test_slices_and_concatenation(wander) -> None:
         motion.slice(5, 5)
     with pytest.raises(UserError, match="differ in fps"):
         concatenate([motion, wander(20, fps=30)])
-
-
-def test_atomic_write_leaves_nothing_behind(tmp_path: Path) -> None:
-    target = tmp_path / "out.npz"
-    target.write_text("old")
-
-    def fail(path: Path) -> None:
-        path.write_text("half")
-        raise RuntimeError("stopped")
-
-    with pytest.raises(RuntimeError):
-        atomic_write(target, fail)
-    assert target.read_text() == "old"
-    assert [p.name for p in tmp_path.iterdir()] == ["out.npz"]
-
-
-@pytest.mark.skipif(os.name == "nt", reason="no such modes there")
-@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o002, 0o664), (0o077, 0o600)])
-def test_who_may_read_a_file_is_the_umasks_choice(tmp_path: Path, umask: int, mode: int) -> None:
-    before = os.umask(umask)
-    try:
-        paths = [
-            atomic_write(tmp_path / "a.safetensors", lambda p: save_file({"x": np.zeros(1)}, p)),
-            atomic_write(tmp_path / "a.txt", lambda p: p.write_text("a")),
-        ]
-    finally:
-        os.umask(before)
-    assert [p.stat().st_mode & 0o777 for p in paths] == [mode] * 2
 
 
 @pytest.mark.parametrize("name", ["A.NPZ", "\u8d70" * 80 + ".npz", "n" * 251 + ".npz"])

@@ -157,12 +157,11 @@ def inverse_kinematics(joints: np.ndarray, facing: np.ndarray) -> np.ndarray:
     return local
 
 
-def encode_joints(joints: np.ndarray, canonicalise: bool = True, original_wrap: bool = False) -> np.ndarray:
+def encode_joints(joints: np.ndarray, original_wrap: bool = False) -> np.ndarray:
     """World joints at 20 fps -> HumanML3D's features.
 
     Args:
-        joints: (T, 22, 3) metres, T >= 2.
-        canonicalise: bring them to the floor, the origin and to face +Z first, as the original does.
+        joints: (T, 22, 3) metres, T >= 2; brought to the floor, the origin and to face +Z first, as the original does.
         original_wrap: give the one yaw step in which the facing passes -Z the wrong sign, as the original does (its
             quaternions jump from q to -q there). Its own inverse cannot be exact then, so the default mends it.
 
@@ -172,7 +171,7 @@ def encode_joints(joints: np.ndarray, canonicalise: bool = True, original_wrap: 
     Raises:
         UserError: wrong shape, NaN, or a joint lying on its parent.
     """
-    x = canonical_joints(_check(joints, 2)) if canonicalise else _check(joints, 2)
+    x = canonical_joints(_check(joints, 2))
     n = len(x) - 1
     facing = smoothed_facing(x)
     rotations = inverse_kinematics(x, facing)

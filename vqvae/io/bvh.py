@@ -14,12 +14,15 @@ import numpy as np
 
 from vqvae import rotations as rot
 from vqvae.errors import UserError
+from vqvae.io.guard import read_text, understanding
+from vqvae.io.numbers import plain_number, plain_numbers
 from vqvae.motion import MAX_FRAMES, Motion, atomic_write
 from vqvae.retarget import retarget
 from vqvae.rig import Rig
 
 ORDER = "ZXY"
 MAX_JOINTS = 1000
+MOST_BYTES = 1 << 30
 ACCEPTED = "accepted a BVH with HIERARCHY and MOTION, at least 2 frames of finite numbers"
 # End sites of our leaves, metres: crown, fingertips, toes.
 _ENDS = {
@@ -51,7 +54,7 @@ class _Tokens:
     def number(self, what: str) -> float:
         got = self.next(what)
         try:
-            value = float(got)
+            value = plain_number(got)
         except ValueError:
             value = float("nan")
         if not np.isfinite(value):
@@ -130,8 +133,8 @@ def _table(text: str, width: int) -> tuple[np.ndarray, float]:
     if head is None:
         raise UserError(f"MOTION needs the lines 'Frames: N' and 'Frame Time: seconds'; {ACCEPTED}")
     try:
-        frames, step = int(head[1]), float(head[2])
-    except ValueError:
+        frames, step = int(plain_number(head[1])), plain_number(head[2])
+    except (ValueError, OverflowError):
         raise UserError(f"'Frames: {head[1]}' or 'Frame Time: {head[2]}' is not a number; {ACCEPTED}") from None
     if not 2 <= frames <= MAX_FRAMES:
         raise UserError(f"{frames} frames; accepted 2 to {MAX_FRAMES}")
@@ -139,7 +142,7 @@ def _table(text: str, width: int) -> tuple[np.ndarray, float]:
         raise UserError(f"frame time {head[2]} s; accepted 0.001 to 100")
     rows = [line for line in text[head.end() :].splitlines() if line.strip()]
     try:
-        values = np.array(" ".join(rows).split(), np.float64)
+        values = plain_numbers(" ".join(rows))
     except ValueError as e:
         raise UserError(f"motion data are not numbers ({str(e).split(':')[-1].strip()}); {ACCEPTED}") from None
     if len(values) != frames * width:
@@ -192,16 +195,9 @@ def read_bvh(path: str | os.PathLike[str]) -> Motion:
         UserError: names the file and what is wrong (missing joint, NaN, no frames, broken hierarchy).
     """
     path = Path(path)
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except OSError as e:
-        raise UserError(f"{path}: cannot be read ({e.strerror})") from None
-    except UnicodeDecodeError:
-        raise UserError(f"{path}: not a text file; {ACCEPTED}") from None
-    try:
+    text = read_text(path, MOST_BYTES, ACCEPTED)
+    with understanding(path, "a readable BVH", ACCEPTED):
         return retarget(parse_bvh(text))
-    except UserError as e:
-        raise UserError(f"{path}: {e}") from None
 
 
 def write_bvh(motion: Motion, path: str | os.PathLike[str], scale: float = 1.0) -> Path:

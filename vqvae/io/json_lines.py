@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from vqvae.errors import UserError
+from vqvae.io.guard import read_text
+from vqvae.io.json_file import parse_json
+
+MOST_BYTES = 2 << 30
 
 
 def json_rows(path: str | os.PathLike[str]) -> Iterator[tuple[int, Any]]:
@@ -18,17 +20,8 @@ def json_rows(path: str | os.PathLike[str]) -> Iterator[tuple[int, Any]]:
         UserError: a file that cannot be read, a line that is not JSON; names file and line.
     """
     file = Path(path)
-    try:
-        lines = file.read_text(encoding="utf-8").split("\n")  # splitlines() also cuts at U+2028, which JSON may hold
-    except OSError as e:
-        raise UserError(f"{file}: cannot be read ({e.strerror})") from None
-    except UnicodeDecodeError as e:
-        raise UserError(f"{file}: not UTF-8 text (byte {e.start})") from None
+    lines = read_text(file, MOST_BYTES).split("\n")  # splitlines() also cuts at U+2028, which JSON may hold
     for i, line in enumerate(lines, 1):
         if not line.strip():
             continue
-        try:
-            row = json.loads(line)
-        except (ValueError, RecursionError) as e:
-            raise UserError(f"{file}: line {i}: not JSON ({e})") from None
-        yield i, row
+        yield i, parse_json(line, f"{file}: line {i}")

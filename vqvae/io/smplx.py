@@ -12,7 +12,9 @@ import numpy as np
 
 from vqvae import rotations as rot
 from vqvae.errors import UserError
-from vqvae.motion import MAX_FRAMES, Motion, array_names, atomic_write, read_arrays
+from vqvae.io.arrays import array_names, read_arrays
+from vqvae.io.guard import understanding
+from vqvae.motion import MAX_FRAMES, Motion, atomic_write
 from vqvae.skeleton import SMPL22
 
 BODY = len(SMPL22.names)
@@ -85,11 +87,9 @@ def read_smplx(path: str | os.PathLike[str], up: str = "z") -> Motion:
         UserError: names the file and what is wrong: `up`, not a readable .npz, missing keys, shapes, NaN.
     """
     path = Path(path)
-    data = read_arrays(path, ("poses", "root_orient", "pose_body", "trans", *_RATES))
-    try:
+    data = read_arrays(path, ("poses", "root_orient", "pose_body", "trans", *_RATES), MAX_FRAMES)
+    with understanding(path, "an SMPL motion"):
         return _motion(data, up)
-    except UserError as e:
-        raise UserError(f"{path}: {e}") from None
 
 
 def write_smplx(motion: Motion, path: str | os.PathLike[str]) -> Path:

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import cache
 from typing import Any
 
 from avatargpt.evaluation import suites
 
 
-@lru_cache(maxsize=1)
-def _checks() -> tuple[Any, ...]:
-    return tuple(c["check"] for c in suites.load("predicates").classes)
-
-
-def natural_checks() -> list[Any]:
+@cache
+def natural_checks() -> tuple[Any, ...]:
     """One check per class of the predicate suite; none needs a neutral reference."""
-    return list(_checks())
+    return tuple(c["check"] for c in suites.load("predicates").classes)

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-
 from instruct_data.clip import Clip
+from instruct_data.sources.corpus import read_corpus
 from vqvae.errors import UserError
-from vqvae.io.json_lines import json_rows
-from vqvae.motion import Motion, read_arrays
 
 
 def locate(data: Path | None) -> Path:
@@ -33,23 +31,7 @@ def load_clips(data: Path | None, split: str) -> list[Clip]:
         UserError: the corpus is missing or damaged.
     """
     folder = locate(data)
-    shards: dict[str, dict[str, np.ndarray]] = {}
-    clips = []
-    try:
-        for _, row in json_rows(folder / "captions.jsonl"):
-            if row["split"] != split:
-                continue
-            if row["shard"] not in shards:
-                shards[row["shard"]] = read_arrays(folder / row["shard"])
-            shard = shards[row["shard"]]
-            a, b = shard["offsets"][row["index"] : row["index"] + 2]
-            motion = Motion(shard["rot"][a:b].astype(np.float32) / 32767, shard["root"][a:b])
-            clips.append(
-                Clip(row["id"], motion, row["captions"], row["source"], "", split, row.get("action") or "",
-                     row.get("style") or "")
-            )  # fmt: skip
-    except (OSError, KeyError, IndexError, TypeError, ValueError) as e:
-        raise UserError(f"{folder}: not a readable body corpus ({e})") from None
+    clips = [replace(clip, motion=clip.load()) for clip in read_corpus(folder, split)]
     if not clips:
         raise UserError(f"{folder}: no clips in split {split!r}")
     return clips

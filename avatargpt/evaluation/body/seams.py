@@ -34,7 +34,7 @@ def scenes(data: Path | None) -> list[Scene]:
     Raises:
         UserError: not given, not found or damaged.
     """
-    return [[a["steps"] for a in row["activities"]] for row in corpus(data)]
+    return [[list(a.steps) for a in row.activities] for row in corpus(data)]
 
 
 def acted(

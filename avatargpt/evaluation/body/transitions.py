@@ -16,6 +16,10 @@ from vqvae.errors import UserError
 from vqvae.motion import Motion, concatenate
 
 TOKEN_FRAMES = 4
+POP = 3.0  # times the real clips' 95th percentile: jerk above it is seen as a pop
+FIGURES = ("ade", "fde", "length_exact", "seam_jerk_ratio", "speed")
+FAR = 2.5  # seconds of a middle whose error is told by itself, too
+BETWEEN = ("joint_error", "pops", "largest_step", "skate", "noted")  # of in-between alone
 
 Middle = Callable[[Motion, Motion, float, int], Motion]
 """(start, end, seconds, seed) -> start + `seconds` of middle + end, or a longer or shorter whole."""
@@ -92,18 +96,20 @@ def score(suite: Suite, clips: list[Clip], model: Any) -> dict[str, Any]:
         raise UserError(f"suite {suite.name}: {len(tasks)} clips of at least {options['shortest']} frames; needs 2")
     usual = float(np.percentile(np.concatenate([jerk(t.real.joints, 20.0) for t in tasks]), 95))
     results: dict[str, Any] = {}
+    more = BETWEEN if suite.kind == "inbetween" else ()
     compared = methods(suite.kind, model)
     for name, method in compared.items():
         suffix = "" if name == "model" else f"/{name}"
         seeds = suite.seeds if name == "model" else suite.seeds[:1]
-        rows: dict[str, list[list[float]]] = {k: [] for k in ("ade", "fde", "length_exact", "seam_jerk_ratio", "speed")}
+        rows: dict[str, list[list[float]]] = {k: [] for k in (*FIGURES, *more)}
         made_middles: dict[int, list[np.ndarray]] = {seed: [] for seed in seeds}
         real_middles = [task.real.joints[task.first : task.last] for task in tasks]
         for task in tasks:
             real = task.real.joints
             here: dict[str, list[float]] = {k: [] for k in rows}
             for seed in seeds:
-                whole = method(task, seed).canonical()
+                made_whole = method(task, seed)
+                whole = made_whole.canonical()
                 exact = abs(len(whole) - len(task.real)) < TOKEN_FRAMES
                 here["length_exact"].append(float(exact))
                 joints = _fitted(whole.joints, len(real))
@@ -112,6 +118,9 @@ def score(suite: Suite, clips: list[Clip], model: Any) -> dict[str, Any]:
                 here["fde"].append(fde(made, true))
                 here["seam_jerk_ratio"].append(_seams(joints, task) / usual)
                 fast, slow = peak_speeds(made, 20.0), peak_speeds(true, 20.0)
+                if more:
+                    for key, value in _between(joints, task, usual, made_whole.notes).items():
+                        here[key].append(value)
                 here["speed"] += [fast[k] / slow[k] for k in slow if slow[k] > 1.0]
                 made_middles[seed].append(made)
             for k, values in here.items():
@@ -126,6 +135,13 @@ def score(suite: Suite, clips: list[Clip], model: Any) -> dict[str, Any]:
         results[f"seam_jerk_ratio{suffix}"] = _over_clips(rows["seam_jerk_ratio"])
         results[f"seam_jerk_ratio/95th percentile{suffix}"] = plain(float(worst))
         results[f"peak_speed_ratio{suffix}"] = _over_clips(rows["speed"])
+        if more:
+            results |= {f"{k}{suffix}": _over_clips(rows[k]) for k in more}
+            far = [r for r, t in zip(rows["joint_error"], tasks, strict=True) if t.seconds >= FAR]
+            results[f"joint_error/{FAR:g} s and more{suffix}"] = _over_clips(far)
+    if more:
+        true_rows = [_between(t.real.joints, t, usual, ()) for t in tasks]
+        results |= {f"{k}/real": figure([r[k] for r in true_rows]) for k in ("pops", "largest_step", "skate")}
     results["seam_jerk_ratio/real"] = figure([_seams(t.real.joints, t) / usual for t in tasks])
     others = [name for name in compared if name != "model"]
     return {"results": results, "clips": len(tasks), "baselines": others,
@@ -135,6 +151,20 @@ def score(suite: Suite, clips: list[Clip], model: Any) -> dict[str, Any]:
 def _over_clips(rows: list[list[float]]) -> dict[str, Any]:
     """The seeds of one clip are no samples of their own: intervals are over clips."""
     return figure([float(np.mean(r)) for r in rows])
+
+
+def _between(joints: np.ndarray, task: Task, usual: float, notes: tuple[str, ...]) -> dict[str, float]:
+    """What `BETWEEN` names, of the middle of the whole (T, 22, 3) with the frames that third differences reach."""
+    from avatargpt.signals.physics import TOES, foot_skate, jerk
+
+    about = slice(max(0, task.first - 3), task.last + 3)
+    made, true = joints[task.first : task.last], task.real.joints[task.first : task.last]
+    steps = np.linalg.norm(np.diff(joints[about][:, TOES], axis=0), axis=-1)
+    return {
+        "joint_error": float(np.linalg.norm(made - true, axis=-1).mean()),
+        "pops": float(jerk(joints[about], 20.0).max() > POP * usual), "largest_step": float(steps.max()),
+        "skate": foot_skate(joints[about], 20.0), "noted": float(bool(notes)),
+    }  # fmt: skip
 
 
 def _seams(joints: np.ndarray, task: Task) -> float:

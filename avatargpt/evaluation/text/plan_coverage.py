@@ -10,8 +10,8 @@ import numpy as np
 
 from avatargpt.evaluation.report import figure, plain
 from avatargpt.evaluation.suites import Suite
+from instruct_data.planning import read_scenes
 from vqvae.errors import UserError
-from vqvae.io.json_lines import json_rows
 from vqvae.motion import Motion
 
 FILES = ("train.jsonl", "val.jsonl")
@@ -19,31 +19,29 @@ Encode = Callable[[list[str]], np.ndarray]
 """(N,) sentences -> (N, D) unit vectors."""
 
 
-def steps(data: Path | None) -> list[str]:
-    """Every distinct step of the planning corpus, in order.
-
-    Args:
-        data: the folder with train.jsonl and val.jsonl, or one that has it as `planning` or `data/planning`.
+def planning_folder(data: Path | None, files: Sequence[str]) -> Path:
+    """The folder of the planning corpus that has `files`: `data`, or its `planning` or `data/planning`.
 
     Raises:
-        UserError: not given, not found or damaged.
+        UserError: not given or not found.
     """
     if data is None:
         raise UserError("this suite needs the planning corpus; name its folder, or the one above it, with --data")
     for folder in (data, data / "planning", data / "data" / "planning", data.parent / "planning"):
-        if (folder / FILES[0]).is_file() and folder.name == "planning":
-            break
-    else:
-        raise UserError(f"{data}: no planning corpus here; accepted a folder `planning` with {' and '.join(FILES)}")
-    found: dict[str, None] = {}
-    try:
-        for name in FILES:
-            for _, row in json_rows(folder / name):
-                for activity in row["activities"]:
-                    found.update(dict.fromkeys(str(s).strip() for s in activity["steps"]))
-    except (KeyError, TypeError) as e:
-        raise UserError(f"{folder}: not a readable planning corpus ({e})") from None
-    return list(found)
+        if (folder / files[0]).is_file() and folder.name == "planning":
+            return folder
+    raise UserError(f"{data}: no planning corpus here; accepted a folder `planning` with {' and '.join(files)}")
+
+
+def steps(data: Path | None) -> list[str]:
+    """Every distinct step of the planning corpus, in order; `data` as in `planning_folder`.
+
+    Raises:
+        UserError: not given, not found or damaged.
+    """
+    folder = planning_folder(data, FILES)
+    rows = (row for name in FILES for row in read_scenes(folder / name))
+    return list(dict.fromkeys(s for row in rows for a in row.activities for s in a.steps))
 
 
 def sample(every: Sequence[str], count: int, seed: int) -> list[str]:
@@ -68,9 +66,9 @@ def score(suite: Suite, chosen: list[str], model: Any, encode: Encode | None = N
         steps.
     """
     if encode is None:
-        from avatargpt.evaluation.body.retrieval import SentenceEncoder
+        from avatargpt.model.text_encoder import SentenceGrounder
 
-        encode = SentenceEncoder()
+        encode = SentenceGrounder().sentence
     threshold, batch = float(suite.options["threshold"]), int(suite.options.get("batch", 32))
     seed = suite.seeds[0]
     more = {"best_of": int(suite.options["best_of"])} if "best_of" in suite.options else {}

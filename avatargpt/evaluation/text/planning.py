@@ -10,7 +10,7 @@ import numpy as np
 
 from avatargpt.evaluation.report import figure, plain
 from avatargpt.evaluation.suites import Suite
-from avatargpt.evaluation.text.plan_coverage import Encode
+from avatargpt.evaluation.text.plan_coverage import Encode, planning_folder
 from avatargpt.language.plans.marks import fill, gender_of, neutral
 from avatargpt.metrics import text
 from avatargpt.planning import measures as measures
@@ -18,14 +18,14 @@ from avatargpt.planning.retrieval_planner import RetrievalPlanner
 from avatargpt.planning.scorer import Question, Scorer
 from avatargpt.planning.store import PlanLibrary
 from avatargpt.planning.types import Activity, Plan
-from avatargpt.train.planner import Making, measure, read_plans, tabulate, train_scorer
-from vqvae.errors import UserError
+from avatargpt.train.planner import Making, measure, tabulate, train_scorer
+from instruct_data.planning import PlannedScene, read_scenes
 
 JUDGE = Making(dim=48, epochs=8)  # another size and seed than the scorer that chooses
 JUDGE_SEED = 101
 
 
-def corpus(data: Path | None) -> list[dict[str, Any]]:
+def corpus(data: Path | None) -> list[PlannedScene]:
     """The validation plans.
 
     Args:
@@ -34,17 +34,12 @@ def corpus(data: Path | None) -> list[dict[str, Any]]:
     Raises:
         UserError: not given or not found.
     """
-    if data is None:
-        raise UserError("this suite needs the planning corpus; name its folder, or the one above it, with --data")
-    for folder in (data, data / "planning", data / "data" / "planning", data.parent / "planning"):
-        if folder.name == "planning" and (folder / "val.jsonl").is_file():
-            return read_plans(folder / "val.jsonl")
-    raise UserError(f"{data}: no planning corpus here; accepted a folder `planning` with val.jsonl")
+    return read_scenes(planning_folder(data, ("val.jsonl",)) / "val.jsonl")
 
 
-def reference(row: dict[str, Any]) -> Plan:
+def reference(row: PlannedScene) -> Plan:
     """A corpus plan as a `Plan`."""
-    return Plan(row["scene"], tuple(Activity(a["task"], tuple(a["steps"])) for a in row["activities"]), "corpus")
+    return Plan(row.scene, tuple(Activity(a.task, a.steps) for a in row.activities), "corpus")
 
 
 def nearest(planner: RetrievalPlanner, scene: str, activities: int) -> Plan:
@@ -112,7 +107,7 @@ def run(suite: Suite, model: Any, data: Path | None, full: bool = False) -> dict
     return score(suite, RetrievalPlanner.from_folder(resources.weights(), SentenceGrounder()), rows)
 
 
-def score(suite: Suite, planner: RetrievalPlanner, rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+def score(suite: Suite, planner: RetrievalPlanner, rows: Sequence[PlannedScene]) -> dict[str, Any]:
     """Plan every validation scene and every scene of the suite.
 
     Args:
@@ -162,7 +157,7 @@ def _form(plans: Sequence[Plan], count: int) -> dict[str, Any]:
 
 
 def _coherence(
-    planner: RetrievalPlanner, plans: Sequence[Plan], bases: Sequence[Plan], rows: Sequence[dict[str, Any]]
+    planner: RetrievalPlanner, plans: Sequence[Plan], bases: Sequence[Plan], rows: Sequence[PlannedScene]
 ) -> dict[str, Any]:
     """An independent judge, trained here from another seed, on plans and on true continuations."""
     library: PlanLibrary = planner.library
@@ -182,7 +177,7 @@ def _coherence(
 
 
 def cycle(
-    suite: Suite, model: Any, rows: Sequence[dict[str, Any]], full: bool = False, encode: Encode | None = None
+    suite: Suite, model: Any, rows: Sequence[PlannedScene], full: bool = False, encode: Encode | None = None
 ) -> dict[str, Any]:
     """Steps -> motion -> description -> steps, against the descriptions of other steps' motions.
 
@@ -192,10 +187,10 @@ def cycle(
     """
     text.needs_packages()
     if encode is None:
-        from avatargpt.evaluation.body.retrieval import SentenceEncoder
+        from avatargpt.model.text_encoder import SentenceGrounder
 
-        encode = SentenceEncoder()
-    every = [s for r in rows for a in r["activities"] for s in a["steps"]]
+        encode = SentenceGrounder().sentence
+    every = [s for r in rows for a in r.activities for s in a.steps]
     rng = np.random.default_rng(suite.seeds[0])
     count = min(int(suite.options["full" if full else "sample"]), len(every))
     chosen = [every[int(i)] for i in rng.permutation(len(every))[:count]]

@@ -11,6 +11,7 @@ from avatargpt.export.gltf import (
     ARRAY_BUFFER,
     ELEMENT_BUFFER,
     FLOAT,
+    MOST_BYTES,
     UINT8,
     UINT32,
     _Builder,
@@ -22,12 +23,13 @@ from avatargpt.export.gltf import (
     turned_above,
 )
 from avatargpt.export.gltf_rest import bind_matrices, turns_of
-from avatargpt.export.keyframes import STEP, at, frames, said
+from avatargpt.export.keyframes import STEP, at, frames, said, unit
 from instruct_data.face.clips import check_weights
 from vqvae import arkit
 from vqvae import rotations as rot
 from vqvae.errors import UserError
 from vqvae.face import FaceMotion, angles_of, turns
+from vqvae.io.guard import read_bytes, understanding
 from vqvae.motion import atomic_write
 
 if TYPE_CHECKING:
@@ -138,17 +140,13 @@ def read_face_glb(path: Path) -> FaceMotion | None:
     Raises:
         UserError: damaged, no animation of the weights, some far from 0 to 1, cubic splines, extensions for the data.
     """
-    raw = path.read_bytes()
+    raw = read_bytes(path, MOST_BYTES)
     if raw[:4] != b"glTF":
         return None
-    try:
+    with understanding(path, "a whole binary glTF", ACCEPTED):
         gltf = parsed(raw)
         found = _named_mesh(gltf)
         return None if found is None else _clip(gltf, *found, path)
-    except UserError:
-        raise
-    except Exception as e:  # the library raises anything from KeyError to struct.error on damaged files
-        raise UserError(f"{path}: damaged binary glTF ({type(e).__name__}); {ACCEPTED}") from None
 
 
 def _named_mesh(gltf: GLTF2) -> tuple[int, dict[int, int], int] | None:
@@ -192,7 +190,7 @@ def _clip(gltf: GLTF2, mesh: int, known: dict[int, int], targets: int, path: Pat
         weights[:, ours] = table[:, theirs]
     head = np.zeros((len(times), 3))
     if turned is not None:
-        local = np.roll(_values(gltf, turned.output), 1, axis=-1)
+        local = unit(np.roll(_values(gltf, turned.output), 1, axis=-1))
         head = at(times, lines[1], angles_of(from_rest(local, *_rest(gltf, bone))), held[1])
     return FaceMotion(weights, head, fps, caption)
 

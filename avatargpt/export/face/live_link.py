@@ -8,14 +8,13 @@ both eyes with the file's signs.
 
 from __future__ import annotations
 
-import socket
 import struct
 import uuid
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
+from avatargpt.export.face.datagrams import Datagrams
 from avatargpt.export.face.livelink import angles
 from vqvae import arkit
 from vqvae.errors import UserError
@@ -96,21 +95,12 @@ class LiveLinkSender:
     def __init__(self, host: str, port: int = PORT, subject: str = "AvatarGPT") -> None:
         self.subject, self.identity, self.failed = subject, "$" + str(uuid.uuid4()), 0
         pack(np.zeros(VALUES, np.float32), 0, subject, self.identity)
-        try:
-            family, kind, protocol, _, to = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)[0]
-        except (OSError, UnicodeError) as e:
-            reason = getattr(e, "strerror", None) or e
-            raise UserError(f"{host}:{port}: {reason}; accepted HOST:PORT of a Live Link listener") from None
-        self._to: Any = to
-        self._socket = socket.socket(family, kind, protocol)
+        self._datagrams = Datagrams(host, port, "Live Link")
 
     def send(self, frame: int, motion: FaceMotion) -> None:
         """One frame, `motion` of length 1; what the network refuses counts in `failed`."""
         data = pack(values(motion)[0], frame, self.subject, self.identity, round(motion.fps))
-        try:
-            self._socket.sendto(data, self._to)
-        except OSError:
-            self.failed += 1
+        self.failed += not self._datagrams.send(data)
 
     def close(self) -> None:
-        self._socket.close()
+        self._datagrams.close()

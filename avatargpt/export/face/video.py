@@ -194,10 +194,8 @@ class _Sound:
 
 def _blocks(path: Path, channels: int) -> Iterator[np.ndarray]:
     """(n, 1 or 2) float32 blocks of a sound file."""
-    import soundfile
+    from avatargpt.signals.audio import to_mono
+    from avatargpt.signals.sound_files import sample_blocks
 
-    from avatargpt.signals.audio import named, to_mono
-
-    with soundfile.SoundFile(named(path)) as file:
-        while len(block := file.read(4096, dtype="float32", always_2d=True)):
-            yield np.nan_to_num(block) if channels == 2 else np.nan_to_num(to_mono(block)[:, None])
+    for block in sample_blocks(path, 4096):
+        yield np.nan_to_num(block) if channels == 2 else np.nan_to_num(to_mono(block)[:, None])

@@ -13,12 +13,13 @@ from typing import Any
 
 import numpy as np
 
-from avatargpt.export.gltf import FLOAT, _Builder, check_readable, from_rest, turned_above, unpacked
-from avatargpt.export.keyframes import STEP, at, frames, said
+from avatargpt.export.gltf import FLOAT, MOST_BYTES, _Builder, check_readable, from_rest, turned_above, unpacked
+from avatargpt.export.keyframes import STEP, at, frames, said, unit
 from vqvae import arkit
 from vqvae import rotations as rot
 from vqvae.errors import UserError
 from vqvae.face import FaceMotion, angles_of, turns
+from vqvae.io.guard import read_bytes, understanding
 from vqvae.motion import atomic_write
 
 EXTENSION, VERSION = "VRMC_vrm_animation", "1.0"
@@ -152,8 +153,8 @@ def unpack(path: Path) -> tuple[dict[str, Any], bytes]:
     Raises:
         UserError: no such container, or one cut short.
     """
-    raw = path.read_bytes()
-    try:
+    raw = read_bytes(path, MOST_BYTES)
+    with understanding(path, "a binary glTF", ACCEPTED):
         magic, version, size = struct.unpack_from("<4sII", raw)
         if magic != b"glTF" or version != 2 or size > len(raw):
             raise ValueError("no binary glTF 2")
@@ -163,8 +164,6 @@ def unpack(path: Path) -> tuple[dict[str, Any], bytes]:
         if kind != b"JSON" or not isinstance(gltf, dict):
             raise ValueError("no JSON")
         return gltf, raw[start:size]
-    except (ValueError, struct.error) as e:
-        raise UserError(f"{path}: not a binary glTF ({e}); {ACCEPTED}") from None
 
 
 def read_vrma(path: Path) -> FaceMotion:
@@ -177,7 +176,7 @@ def read_vrma(path: Path) -> FaceMotion:
             for the data.
     """
     gltf, blob = unpack(path)
-    try:
+    with understanding(path, "a whole .vrma", ACCEPTED):
         about = gltf["extensions"][EXTENSION]
         animation = gltf["animations"][0]
         tracks = {
@@ -204,14 +203,10 @@ def read_vrma(path: Path) -> FaceMotion:
         if turn is not None:
             nodes = gltf["nodes"]
             above = turned_above(bone, [n.get("children", []) for n in nodes], lambda n: _own(nodes[n]))
-            local = np.roll(_floats(gltf, blob, turn["output"]), 1, axis=-1)
+            local = unit(np.roll(_floats(gltf, blob, turn["output"]), 1, axis=-1))
             turned = from_rest(local, above, _own(nodes[bone]))
             head = at(times, lines[turn["input"]], angles_of(turned), turn.get("interpolation") == STEP)
         return FaceMotion(weights, head, fps, caption)
-    except UserError:
-        raise
-    except (KeyError, IndexError, TypeError, ValueError, AttributeError, ArithmeticError) as e:
-        raise UserError(f"{path}: damaged .vrma ({type(e).__name__}); {ACCEPTED}") from None
 
 
 def _own(node: dict[str, Any]) -> np.ndarray:

@@ -109,7 +109,7 @@ class Blinker:
     """
 
     def __init__(self, fps: float, per_minute: float, seed: int = 0, spans: Sequence[Span] = ()) -> None:
-        self._fps, self._spans = fps, spans
+        self._fps, self.spans = fps, spans
         self._moments = moments(per_minute, seed) if per_minute > 0 else iter(())
         self._curve = lid_curve(fps)
         self._frame = 0
@@ -125,7 +125,7 @@ class Blinker:
         out = weights.copy()
         if self._frame == self._next:
             end = self._frame + len(self._curve)
-            if self._since is None and _open(out, self._frame / self._fps, end / self._fps, self._spans):
+            if self._since is None and _open(out, self._frame / self._fps, end / self._fps, self.spans):
                 self._since = 0
             self._next = self._after()
         if self._since is not None:

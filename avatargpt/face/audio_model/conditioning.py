@@ -18,6 +18,8 @@ MOST_TOKENS = 512  # word pieces of clauses that are seen at once
 MOST_CLAUSES = 4000
 MOST_TIMES = 100
 HEADS = ("rule", "recorded")  # whose mouth: learnt from rules, or from recorded pairs
+TURNS = 0.4  # s within which a feeling gives way to another that is asked for while it is shown
+LETS_GO = 0.3  # s that an action still lasts when another is asked for
 TOGETHER = 3  # feelings at one time that are told
 USUAL = 0.7  # strength of what is asked for without a degree
 
@@ -158,6 +160,44 @@ class Direction:
         length = np.linalg.norm(vector, axis=1, keepdims=True)
         vector = np.where(length > 1e-6, vector / np.maximum(length, 1e-6) * strength, 0)
         return vector.astype(np.float32), strength.astype(np.float32)
+
+    def followed(self, by: Direction, at: float, words: bool) -> Direction:
+        """What is told where something else is asked for at second `at`.
+
+        Feelings of `by`, if it has any, are reached `TURNS` later, in a straight line from what is felt then. With
+        `words`, its clauses, if any, take the place of those of this one: what has begun ends within `LETS_GO`, at the
+        tempo that it has, and what was to come does not.
+
+        Args:
+            by: its seconds count from `at`.
+        """
+        out = self
+        if len(by.seconds):
+            vector, strength = self.feeling(np.array([at]))
+            unit = vector / np.maximum(np.linalg.norm(vector, axis=1, keepdims=True), 1e-6)
+            out = replace(
+                out, seconds=np.concatenate([[at], at + TURNS + by.seconds]),
+                vectors=np.concatenate([unit, by.vectors]).astype(np.float32),
+                strengths=np.concatenate([strength[:, 0], by.strengths]),
+            )  # fmt: skip
+        if not words:
+            return out
+        begun = (self.spans[:, 0] < at) & (self.spans[:, 1] + LINGER > at)
+        old, new = self.spans[begun].copy(), by.spans.copy()
+        end = np.minimum(old[:, 1], at + LETS_GO)
+        old[:, 3] = np.maximum(old[:, 3] * (end - old[:, 0]) / (old[:, 1] - old[:, 0]), 1)
+        old[:, 1] = end
+        new[:, :2] += at
+        longest = max(self.states.shape[1], by.states.shape[1])
+
+        def wide(some: np.ndarray) -> np.ndarray:
+            return np.pad(some, [(0, 0), (0, longest - some.shape[1]), *[(0, 0)] * (some.ndim - 2)])
+
+        return replace(
+            out, states=np.concatenate([wide(self.states[begun]), wide(by.states)]),
+            words=np.concatenate([wide(self.words[begun]), wide(by.words)]),
+            kinds=np.concatenate([self.kinds[begun], by.kinds]), spans=np.concatenate([old, new]),
+        )  # fmt: skip
 
     def timing(self, t: np.ndarray) -> np.ndarray:
         """(T, C, 5) each clause at times `t`: seconds since its start, until its end, strength, count, active.

@@ -123,11 +123,22 @@ class LiveControls:
         self._idler = Idler(fps, controls.idle, seed, calm, jaw)
         self._blinker = Blinker(fps, controls.blink_rate or 0.0, seed, told)
 
+    def direct(self, at: float, told: Sequence[Span], calm: Sequence[Span], jaw: Sequence[Span]) -> None:
+        """Other spans from second `at` on, from which theirs count; what lasts then of the ones before ends there."""
+        self._blinker.spans = changed(self._blinker.spans, told, at)
+        self._idler.calm = changed(self._idler.calm, calm, at)
+        self._idler.jaw = changed(self._idler.jaw, jaw, at)
+
     def __call__(self, frame: FaceMotion) -> FaceMotion:
         """The next frame, a clip of one."""
         frame = self._idler(symmetric(frame, self._controls.symmetry))
         frame = replace(frame, weights=self._blinker(frame.weights[0])[None])
         return looking(strengthened(frame, self._controls), self._controls.eye_contact)
+
+
+def changed(spans: Sequence[Span], new: Sequence[Span], at: float) -> tuple[Span, ...]:
+    """Spans up to second `at` and new ones that count from there."""
+    return (*((a, min(b, at)) for a, b in spans if a < at), *((at + a, at + b) for a, b in new))
 
 
 def shapes(name: str) -> tuple[str, ...]:

@@ -114,7 +114,7 @@ class Idler:
         self, fps: float, amount: float = USUAL, seed: int = 0, calm: Sequence[Span] = (), jaw: Sequence[Span] = ()
     ) -> None:
         rng = [np.random.default_rng([seed, 53, k]) for k in range(4)]
-        self._fps, self._amount, self._calm, self._told_jaw = fps, amount, calm, jaw
+        self._fps, self._amount, self.calm, self.jaw = fps, amount, calm, jaw
         self._drifts = [(_Drift(r, period), weight) for r, (period, weight) in zip(rng, _LAYERS, strict=False)]
         self._jumps = _Jumps(rng[2], fps)
         self._breath = float(rng[3].random())
@@ -138,7 +138,7 @@ class Idler:
         from instruct_data.face.idle import SWAY_DEGREES
 
         second = self._frame / self._fps
-        free = _outside(self._told_jaw, second)
+        free = _outside(self.jaw, second)
         speaking = self._heard(jaw, free)
         drift = np.sum([weight * d(second) for d, weight in self._drifts], 0) / 0.97
         head = drift * SWAY_DEGREES * (1 + _SWAYS_MORE * speaking)
@@ -146,7 +146,7 @@ class Idler:
         head[1] -= _DIP_DEGREES * (self._quick - self._slow) * speaking * free
         eyes = self._jumps() - head[:2] / arkit.EYE_DEGREES  # the vestibulo-ocular reflex
         self._frame += 1
-        left = _outside(self._calm, second, _CALM)
+        left = _outside(self.calm, second, _CALM)
         return self._amount * left * np.concatenate((np.radians(head), eyes))
 
     def __call__(self, motion: FaceMotion) -> FaceMotion:

@@ -19,7 +19,6 @@ _OTHER = re.compile(rf"(?:(?:no|with|use|using|on|to|in|make it|his|her)\b[\s,]*
 _NAME = re.compile(r"(the |his |her |him |)(\w+) (?:should be |is |be )?(?=\S)")
 MOST_NAMING = 3  # words that may name a movement beside its change
 _PART = re.compile(r"\b(left|right)[ -](hand|arm|leg|foot|knee|fist|elbow|shoulder|handed)\b")
-_ANY_PART = re.compile(r"\b(?:left|right|one|the|his|her|both|a)\s+(hand|arm|leg|foot|knee|fist|elbow|shoulder)s?\b")
 _BOTH = re.compile(r"\bboth (hands|arms|legs|feet|knees|fists)\b")
 _TOWARDS = re.compile(r"\bto(?:wards?)? the (left|right)\b")
 

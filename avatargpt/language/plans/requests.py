@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import unicodedata
 from collections.abc import Mapping
@@ -12,6 +11,8 @@ from avatargpt.resources import sentence_model_folder
 from instruct_data import registry
 from instruct_data.planning import PLANNING_TASKS, SEPARATOR, join_steps
 from vqvae.errors import UserError
+from vqvae.io.guard import understanding
+from vqvae.io.json_file import read_object
 
 MAX_WORDS = 200
 MAX_CHARACTERS = 2000
@@ -60,8 +61,10 @@ def check_words(text: str, what: str = "scene") -> str:
 @cache
 def _vocabulary() -> frozenset[str]:
     """Whole words of the sentence encoder: some 20,000, nearly all of them English."""
-    data = json.loads((sentence_model_folder() / "tokenizer.json").read_text(encoding="utf-8"))
-    return frozenset(w for w in data["model"]["vocab"] if len(w) > 1 and w.isalpha())
+    path = sentence_model_folder() / "tokenizer.json"
+    data = read_object(path)
+    with understanding(path, "the vocabulary of the sentence encoder"):
+        return frozenset(w for w in data["model"]["vocab"] if len(w) > 1 and w.isalpha())
 
 
 def looks_english(text: str) -> bool:

@@ -48,9 +48,8 @@ def hand_over_head(s: Signals, side: str = "any", height: float = 0.05) -> Verdi
 def _wave_swings(s: Signals, hand: str, amplitude: float) -> int:
     """Half-swings of a raised hand, relative to its shoulder: sideways or in depth, whichever oscillates more."""
     best = 0
-    index = 20 if hand == "l" else 21
     for start, stop in runs_of(s.hand_height(hand) > -0.12, gap=4):
-        relative = s.local[start:stop, index] - s.local[start:stop, index - 4]
+        relative = s.arm(hand)[start:stop]
         best = max(best, swings(relative[:, 0], amplitude), swings(relative[:, 2], amplitude))
     return best
 
@@ -70,8 +69,7 @@ def waves(s: Signals, side: str = "any", swings_at_least: int = 4, amplitude: fl
 
 def _extended(s: Signals, hand: str) -> np.ndarray:
     """(T,) horizontal distance of wrist from shoulder."""
-    index = 20 if hand == "l" else 21
-    return np.linalg.norm((s.local[:, index] - s.local[:, index - 4])[:, [0, 2]], axis=1)
+    return np.linalg.norm(s.arm(hand)[:, [0, 2]], axis=1)
 
 
 @predicate
@@ -98,15 +96,9 @@ def hand_at_face(s: Signals, seconds: float = 0.3, distance: float = 0.3) -> Ver
     return Verdict(max(near) >= seconds, {"left_s": near[0], "right_s": near[1]})
 
 
-def _arm(s: Signals, hand: str) -> np.ndarray:
-    """(T, 3) wrist relative to its shoulder in the heading frame."""
-    index = 20 if hand == "l" else 21
-    return s.local[:, index] - s.local[:, index - 4]
-
-
 def _thrusts(s: Signals, hand: str, speed: float) -> int:
     """Times the wrist shoots away from its shoulder and ends stretched out at chest height."""
-    arm = _arm(s, hand)
+    arm = s.arm(hand)
     length = np.linalg.norm(arm, axis=1)
     out = np.gradient(length) * FPS if len(s) > 1 else np.zeros(1)
     count = 0
@@ -133,10 +125,10 @@ def slashes(s: Signals, times: int = 1, speed: float = 1.9) -> Verdict:
     """A stretched arm kept in front of the body sweeps fast, as with a blade: over 0.35 m of path a sweep."""
     total = 0
     for h in "lr":
-        arm = _arm(s, h)
+        arm = s.arm(h)
         if float(np.percentile(arm[:, 2], 60)) < 0.2:
             continue
-        fast = s.relative_velocity[:, 20 if h == "l" else 21]
+        fast = s.hand_speed(h)
         sweeping = (fast >= speed) & (np.linalg.norm(arm, axis=1) > 0.33) & (s.hand_over_head(h) < 0.35)
         for start, stop in runs_of(sweeping, gap=1):
             travelled = np.linalg.norm(np.diff(arm[max(start - 1, 0) : stop + 1], axis=0), axis=1).sum()
@@ -161,15 +153,3 @@ def circles_arms(s: Signals, times: int = 2) -> Verdict:
     """Both hands go from low to high and back `times` times (circles, flapping)."""
     count = [swings(s.hand_height(h), 0.45) for h in "lr"]
     return Verdict(min(count) >= 2 * times, {"left_swings": float(count[0]), "right_swings": float(count[1])})
-
-
-@predicate
-def arms_forward(s: Signals, seconds: float = 0.8) -> Verdict:
-    """Both or one arm held out in front, hand above the waist (zombie, sleepwalker)."""
-    held = []
-    for h in "lr":
-        index = 20 if h == "l" else 21
-        arm = s.local[:, index] - s.local[:, index - 4]
-        mask = (arm[:, 2] > 0.2) & (arm[:, 1] > -0.4)
-        held.append(max((b - a for a, b in runs_of(mask, gap=2)), default=0) / FPS)
-    return Verdict(max(held) >= seconds, {"left_s": held[0], "right_s": held[1]})

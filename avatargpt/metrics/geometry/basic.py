@@ -13,7 +13,7 @@ from avatargpt.signals.joints import Signals, longest, runs_of, swings
 @predicate
 def hand_below(s: Signals, height: float = 0.5, side: str = "any") -> Verdict:
     """A wrist gets below `height` metres over the floor."""
-    low = {n: float((s.at(f"{h}_wrist")[:, 1] - s.floor).min()) for n, h in HANDS.items()}
+    low = {n: float(s.hand_over_floor(h).min()) for n, h in HANDS.items()}
     got = max(low.values()) if side == "both" else low.get(side, min(low.values()))
     return Verdict(got < height, _named(low, "m"))
 
@@ -21,7 +21,7 @@ def hand_below(s: Signals, height: float = 0.5, side: str = "any") -> Verdict:
 @predicate
 def hand_fast(s: Signals, side: str = "any", speed: float = 2.5) -> Verdict:
     """A wrist moves at `speed` m/s or more relative to the pelvis."""
-    fast = {n: float(s.relative_velocity[:, 20 if h == "l" else 21].max()) for n, h in HANDS.items()}
+    fast = {n: float(s.hand_speed(h).max()) for n, h in HANDS.items()}
     return Verdict(of_side(fast, side) >= speed, _named(fast, "mps"))
 
 
@@ -60,9 +60,8 @@ def hand_at_table(
     """A hand is held `out` metres before the pelvis, below `height`, or lower than 0.6 m: taking or putting."""
     held = {}
     for name, h in HANDS.items():
-        index = 20 if h == "l" else 21
-        y = s.joints[:, index, 1] - s.floor
-        held[name] = longest(((s.local[:, index, 2] > out) & (y < height)) | (y < 0.6))
+        y = s.hand_over_floor(h)
+        held[name] = longest(((s.hand(h)[:, 2] > out) & (y < height)) | (y < 0.6))
     return Verdict(of_side(held, side) >= seconds, _named(held, "s"))
 
 
@@ -94,9 +93,8 @@ def strikes(s: Signals, side: str = "any", speed: float = 2.4) -> Verdict:
     """A hand before the body, between waist and head, moves at `speed` or more: any kind of punch."""
     fast = {}
     for name, h in HANDS.items():
-        index = 20 if h == "l" else 21
-        where = (s.local[:, index, 2] > 0.15) & (s.hand_height(h) > -0.45) & (s.hand_height(h) < 0.4)
-        fast[name] = float(np.where(where, s.relative_velocity[:, index], 0).max())
+        where = (s.hand(h)[:, 2] > 0.15) & (s.hand_height(h) > -0.45) & (s.hand_height(h) < 0.4)
+        fast[name] = float(np.where(where, s.hand_speed(h), 0).max())
     return Verdict(of_side(fast, side) >= speed and s.travel_speed < 1.6, _named(fast, "mps"))
 
 
@@ -171,7 +169,7 @@ def points_anywhere(s: Signals, side: str = "any", seconds: float = 0.2) -> Verd
     for name, h in HANDS.items():
         arm = s.arm(h)
         away = np.linalg.norm(arm[:, [0, 2]], axis=1) > 0.3
-        mask = (s.bend(h, "arm") > 115) & away & (s.relative_velocity[:, 20 if h == "l" else 21] < 0.5)
+        mask = (s.bend(h, "arm") > 115) & away & (s.hand_speed(h) < 0.5)
         held[name] = longest(mask)
     return Verdict(of_side(held, side) >= seconds, _named(held, "s"))
 
@@ -179,7 +177,7 @@ def points_anywhere(s: Signals, side: str = "any", seconds: float = 0.2) -> Verd
 @predicate
 def arm_across(s: Signals, seconds: float = 0.3) -> Verdict:
     """A stretched arm lies across the chest."""
-    held = {n: longest(((1 if h == "l" else -1) * s.local[:, 20 if h == "l" else 21, 0] < 0.0)
+    held = {n: longest(((1 if h == "l" else -1) * s.hand(h)[:, 0] < 0.0)
                        & (s.hand_height(h) > -0.35)) for n, h in HANDS.items()}  # fmt: skip
     return Verdict(max(held.values()) >= seconds, _named(held, "s"))
 

@@ -143,14 +143,6 @@ def in_place(s: Signals, radius: float = 0.6) -> Verdict:
 
 
 @predicate
-def speeds_up(s: Signals, factor: float = 1.5) -> Verdict:
-    """The last third of the way is faster than the first by `factor`."""
-    n = max(len(s) // 3, 2)
-    first, last = float(s.speed[:n].mean()), float(s.speed[-n:].mean())
-    return Verdict(last >= factor * max(first, 0.1), {"first_mps": first, "last_mps": last})
-
-
-@predicate
 def steps_in_place(s: Signals, times: int = 4, height: float = 0.08) -> Verdict:
     """Lifts the feet in turn without going anywhere (marching, jogging on the spot)."""
     counts = [swings(s.at(f"{side}_ankle")[:, 1], height) for side in "lr"]

@@ -45,7 +45,7 @@ def together(s: Signals) -> np.ndarray:
 def to_mouth(s: Signals, hand: str) -> np.ndarray:
     """(T,) distance of a wrist (l or r) from the mouth, metres."""
     mouth = s.local[:, 15] + np.array(MOUTH)
-    return np.linalg.norm(s.local[:, 20 if hand == "l" else 21] - mouth, axis=1)
+    return np.linalg.norm(s.hand(hand) - mouth, axis=1)
 
 
 @predicate
@@ -165,9 +165,8 @@ def direction(words: str) -> np.ndarray:
 
 def _aim(s: Signals, hand: str, towards: np.ndarray) -> np.ndarray:
     """(T,) angle between an arm and a direction, in the facing of the frame or of the start, whichever is nearer."""
-    index = 20 if hand == "l" else 21
     angles = []
-    for arm in (s.arm(hand), s.joints[:, index] - s.joints[:, index - 4]):
+    for arm in (s.arm(hand), s.at(f"{hand}_wrist") - s.at(f"{hand}_shoulder")):
         unit = arm / np.maximum(np.linalg.norm(arm, axis=1, keepdims=True), 1e-6)
         angles.append(np.rad2deg(np.arccos(np.clip(unit @ towards, -1, 1))))
     return np.minimum(*angles)
@@ -204,7 +203,7 @@ def reaches(s: Signals, side: str = "any", to: str = "high", degrees: float = 45
         if to == "high":
             mask = (s.hand_over_head(h) > 0.02) & far
         elif to == "low":
-            mask = s.at(f"{h}_wrist")[:, 1] - s.floor < 0.65
+            mask = s.hand_over_floor(h) < 0.65
         else:
             # A hanging arm is as far from "left" as from "forward": it must also be lifted off the side.
             mask = (_aim(s, h, direction(to)) < degrees) & far & (s.hand_height(h) > -0.45)

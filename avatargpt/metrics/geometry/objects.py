@@ -9,16 +9,12 @@ from avatargpt.metrics.geometry.predicates import Verdict, predicate
 from avatargpt.signals.joints import FPS, Signals, longest, runs_of, swings
 
 
-def _height(s: Signals, hand: str) -> np.ndarray:
-    return s.at(f"{hand}_wrist")[:, 1] - s.floor
-
-
 @predicate
 def picks_up(s: Signals, side: str = "any", low: float = 0.5, rise: float = 0.3) -> Verdict:
     """A hand goes down below `low` and comes up again by `rise`, trunk up at the end."""
     got, bottom = {}, {}
     for name, h in HANDS.items():
-        height = _height(s, h)
+        height = s.hand_over_floor(h)
         k = int(height.argmin())
         got[name] = float(
             height[k] < low and height[k:].max() - height[k] >= rise and height[: k + 1].max() > height[k] + 0.2
@@ -36,7 +32,7 @@ def puts_down(s: Signals, side: str = "any", low: float = 0.8, drop: float = 0.1
     """
     got, bottom = {}, {}
     for name, h in HANDS.items():
-        height = _height(s, h)
+        height = s.hand_over_floor(h)
         k = int(height.argmin())
         before = s.bend(h, "arm")[: k + 1]
         held = before.min() < 130
@@ -48,7 +44,7 @@ def puts_down(s: Signals, side: str = "any", low: float = 0.8, drop: float = 0.1
 @predicate
 def lifts(s: Signals, low: float = 0.65, rise: float = 0.25, apart: float = 0.65) -> Verdict:
     """Both hands, no more than `apart` from each other, come up together by `rise` from below `low`."""
-    height = np.maximum(_height(s, "l"), _height(s, "r"))
+    height = np.maximum(s.hand_over_floor("l"), s.hand_over_floor("r"))
     close = together(s) < apart
     grip = np.where(close, height, np.inf)
     k = int(grip.argmin())
@@ -76,7 +72,7 @@ def pushes(s: Signals, side: str = "both", gain: float = 0.1, out: float = 0.28)
     got = {}
     for name, h in HANDS.items():
         arm, wrist = s.arm(h), s.at(f"{h}_wrist")
-        speed = s.relative_velocity[:, 20 if h == "l" else 21]
+        speed = s.hand_speed(h)
         got[name] = 0.0
         for a, b in runs_of((arm[:, 2] > 0.1) & (arm[:, 1] > -0.5) & (arm[:, 1] < 0.15), gap=2):
             for i in range(a, b):
@@ -98,7 +94,7 @@ def pulls(s: Signals, gain: float = 0.13, out: float = 0.32) -> Verdict:
                     continue
                 # Level: a hand that is merely lowered comes in as well, but goes down more than it comes in.
                 till = slice(i, min(i + 30, b))
-                speed = s.relative_velocity[till, 20 if h == "l" else 21]
+                speed = s.hand_speed(h)[till]
                 level = (np.abs(wrist[till, 1] - wrist[i, 1]) < 0.15) & (np.maximum.accumulate(speed) < 2.5)
                 best = max(best, float(np.where(level, wrist[i, 2] - wrist[till, 2], 0).max()))
     return Verdict(best >= gain and s.travel_speed < 1.5, {"gain_m": best})
@@ -151,7 +147,7 @@ def opens_door(s: Signals, side: str = "any", moved: float = 0.15) -> Verdict:
     """A hand takes hold in front at the height of a handle and swings something by `moved` metres over the ground."""
     travel = {}
     for name, h in HANDS.items():
-        height, arm = _height(s, h), s.arm(h)
+        height, arm = s.hand_over_floor(h), s.arm(h)
         mask = (height > 0.7) & (height < 1.35) & (arm[:, 2] > 0.12)
         wrist = s.at(f"{h}_wrist")[:, [0, 2]]
         travel[name] = 0.0

@@ -21,10 +21,6 @@ def count_swings(s: Signals, hand: str, axes: tuple[str, ...], amplitude: float,
     return float(max(found, default=0))
 
 
-def _height(s: Signals, hand: str) -> np.ndarray:
-    return s.at(f"{hand}_wrist")[:, 1] - s.floor
-
-
 def _front(s: Signals, hand: str, least: float = 0.1) -> np.ndarray:
     return s.arm(hand)[:, 2] > least
 
@@ -34,7 +30,7 @@ def wipes(s: Signals, side: str = "any", times: int = 2, amplitude: float = 0.08
     """A hand before the body at the height of a table goes to and fro level, `times` times there and back."""
     count = {}
     for name, h in HANDS.items():
-        where = _front(s, h) & (_height(s, h) > 0.55) & (_height(s, h) < 1.25)
+        where = _front(s, h) & (s.hand_over_floor(h) > 0.55) & (s.hand_over_floor(h) < 1.25)
         level = max((count_swings(s, h, (axis,), amplitude, where) for axis in ("left", "forward")), default=0)
         vertical = count_swings(s, h, ("up",), amplitude, where)
         count[name] = level if level >= vertical else 0.0
@@ -91,7 +87,7 @@ def chops(s: Signals, times: int = 1, most: int = 99, high: float = 0.0, drop: f
 @predicate
 def digs(s: Signals, times: int = 1, low: float = 0.75, rise: float = 0.2) -> Verdict:
     """The trunk bends, hands on a shaft go down below `low` and come up again by `rise`, `times` times."""
-    height = np.minimum(_height(s, "l"), _height(s, "r"))
+    height = np.minimum(s.hand_over_floor("l"), s.hand_over_floor("r"))
     count = swings(height, rise)
     bent = float(np.percentile(s.pitch, 90))
     ok = count >= 2 * times and float(height.min()) < low and bent > 12 and float(np.median(together(s))) < 0.85
@@ -114,7 +110,7 @@ def strums(s: Signals, times: int = 2, amplitude: float = 0.03) -> Verdict:
     for name, h, o in (("left", "l", "r"), ("right", "r", "l")):
         neck = (s.hand_height(o) > -0.45) & (s.bend(o, "arm") < 150)
         sign = 1 if o == "l" else -1
-        out = sign * (s.local[:, 20 if o == "l" else 21, 0]) > 0.15
+        out = sign * s.hand(o)[:, 0] > 0.15
         belly = (s.hand_height(h) < -0.1) & (s.bend(h, "arm") < 140)
         count[name] = count_swings(s, h, ("up", "left"), amplitude, neck & out & belly)
     return Verdict(max(count.values()) >= 2 * times, _named(count, "half_swings"))

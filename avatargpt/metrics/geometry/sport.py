@@ -12,10 +12,6 @@ from avatargpt.metrics.geometry.rhythm import count_swings
 from avatargpt.signals.joints import FPS, Signals, longest, runs_of, swings
 
 
-def _speed(s: Signals, hand: str) -> np.ndarray:
-    return s.relative_velocity[:, 20 if hand == "l" else 21]
-
-
 @predicate
 def swings_bat(s: Signals, speed: float = 2.5, travel: float = 0.5) -> Verdict:
     """Both hands on one handle sweep across the body, level, at `speed` m/s or more and over `travel` metres."""
@@ -62,7 +58,7 @@ def swings_racket(s: Signals, side: str = "any", speed: float = 3.0, travel: flo
     """One hand sweeps fast and far, forward or across the body, away from the other hand: forehand, backhand, serve."""
     best = {}
     for name, h in HANDS.items():
-        arm, fast = s.arm(h), _speed(s, h)
+        arm, fast = s.arm(h), s.hand_speed(h)
         best[name] = 0.0
         for a, b in runs_of(fast > 0.4 * speed, gap=1):
             way = arm[max(a - 1, 0) : b + 1]
@@ -122,7 +118,7 @@ def guards(s: Signals, seconds: float = 0.1) -> Verdict:
     """A forearm or both go up before the face or the chest, elbow bent: blocking a blow."""
     held = {}
     for name, h in HANDS.items():
-        wrist, chest = s.local[:, 20 if h == "l" else 21], s.local[:, 9]
+        wrist, chest = s.hand(h), s.local[:, 9]
         up = (s.hand_height(h) > -0.08) & (s.bend(h, "arm") < 115)
         held[name] = longest(up & (wrist[:, 2] - chest[:, 2] > 0.12) & (np.abs(wrist[:, 0]) < 0.4))
     return Verdict(max(held.values()) >= seconds, _named(held, "s"))

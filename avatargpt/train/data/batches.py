@@ -13,7 +13,7 @@ from avatargpt.model.encoding import encoder_inputs
 from avatargpt.model.network import IGNORED
 from avatargpt.model.text_encoder import SentenceGrounder
 from avatargpt.train.data.examples import Example, Examples
-from instruct_data.collate import pad
+from instruct_data.collate import like_lengths, pad
 from instruct_data.mixture import Mixture, generator
 
 EVEN = 16  # lengths are padded up to a multiple: kernels are prepared once per shape, which takes longer than a step
@@ -47,15 +47,15 @@ class Batch:
 
 
 class Pool:
-    """Rows of every step; within a pool of steps, rows of like length go together. The last pool is kept.
+    """Rows of every step; within a pool of steps, rows of like lengths go together. The last pool is kept.
 
     Args:
-        steps: of a pool. rows: of one process in a step.
+        steps: of a pool. rows: of one process in a step. two: sort by two lengths, see `like_lengths`.
     """
 
-    def __init__(self, examples: Examples, seed: int, steps: int, rows: int) -> None:
+    def __init__(self, examples: Examples, seed: int, steps: int, rows: int, two: bool = False) -> None:
         self.examples, self.mixture = examples, Mixture(examples.streams(), seed)
-        self.seed, self.steps, self.rows = seed, steps, rows
+        self.seed, self.steps, self.rows, self.two = seed, steps, rows, two
         self._kept: tuple[tuple[int, int], list[list[Example]]] | None = None
 
     def step(self, step: int, rank: int) -> list[Example]:
@@ -68,6 +68,13 @@ class Pool:
     def _sorted(self, first: int, rank: int) -> list[list[Example]]:
         draws = [d for s in range(first, first + self.steps) for d in self.mixture.batch(s, self.rows, rank)]
         rows = [self.examples.make(d) for d in draws]
-        order = np.argsort([r.cost for r in rows], kind="stable").reshape(self.steps, self.rows)
+        order = self.order(rows)
         order = order[generator(self.seed, first, 99).permutation(self.steps)]  # alike on all ranks: no stragglers
         return [[rows[i] for i in some] for some in order]
+
+    def order(self, rows: Sequence[Example]) -> np.ndarray:
+        """(steps, rows) which rows of a pool go together."""
+        if not self.two:
+            cost = [len(r.labels) * 2 + len(r.prompt.ids) for r in rows]
+            return np.argsort(cost, kind="stable").reshape(self.steps, self.rows)
+        return like_lengths([r.source for r in rows], [len(r.labels) for r in rows], self.rows)

@@ -27,8 +27,7 @@ from instruct_data.text.everyday import everyday_requests
 from vqvae.errors import UserError
 from vqvae.strict import Share, Strict, Weights
 
-LONGEST = 72  # motion tokens of one example; longer clips are cropped
-CONTEXT = 16  # motion tokens of context that continuation and in-between see on each side
+LONGEST, CONTEXT = 72, 16  # motion tokens of an example, longer clips are cropped; of context on each side
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,8 +49,9 @@ class Example:
     length: int = -1
 
     @property
-    def cost(self) -> int:
-        return len(self.labels) * 2 + len(self.prompt.ids)
+    def source(self) -> int:
+        """About how many states the encoder has."""
+        return len(self.prompt.ids) + len((self.prompt.grounded or "").split())
 
 
 class ExampleOptions(Strict):
@@ -207,9 +207,9 @@ class Examples:
     def _motion(
         self, prompt: Prompt, codes: np.ndarray, announced: bool, rng: np.random.Generator, bare: Prompt | None = None
     ) -> Example:
-        head = prompt.head
-        labels = np.append(codes[:, 0] + self.config.first_id(head), self.config.end_id(head))
-        return Example(self._mixed(prompt, rng, True, bare), head, labels, codes, len(codes) if announced else -1)
+        labels = np.append(codes[:, 0] + self.config.first_id(prompt.head), self.config.end_id(prompt.head))
+        asked, length = self._mixed(prompt, rng, True, bare), len(codes) if announced else -1
+        return Example(asked, prompt.head, labels, codes, length)
 
     def _length_slots(self, task: Task, tokens: int, rng: np.random.Generator) -> tuple[bool, dict[str, float]]:
         announced = bool(rng.random() < self.options.announce)

@@ -15,7 +15,8 @@ from avatargpt.model.scorer import ScorerNetwork
 from avatargpt.train.data.codes import read_codes
 from avatargpt.train.data.lessons import SIGNATURES
 from instruct_data.store import ClipCodes
-from vqvae.errors import UserError
+from vqvae.io.guard import understanding
+from vqvae.io.tensors import load_arrays
 
 
 @dataclass
@@ -54,18 +55,13 @@ def judged_answers(folders: str, tokenizer: Any, grounder: Any) -> Judged:
     Raises:
         UserError: not such a folder, or of another tokenizer.
     """
-    from safetensors import SafetensorError
-    from safetensors.numpy import load_file
-
+    wanted = "--self-training takes the self-training stage's result"
     clips: list[ClipCodes] = []
     parts: list[np.ndarray] = []
     for folder in folders.split(","):
         clips += read_codes(folder, [tokenizer])[0]
-        try:
-            parts.append(load_file(Path(folder) / SIGNATURES)["signatures"].astype(np.float32))
-        except (OSError, SafetensorError, KeyError) as e:
-            wanted = "--self-training takes the self-training stage's result"
-            raise UserError(f"{folder}: no readable {SIGNATURES} ({e}); {wanted}") from None
+        with understanding(folder, f"a folder with a readable {SIGNATURES}", wanted):
+            parts.append(load_arrays(Path(folder) / SIGNATURES)["signatures"].astype(np.float32))
     signatures = np.concatenate(parts)
     rows: dict[str, int] = {}
     caption = np.array([rows.setdefault(c.captions[0], len(rows)) for c in clips])

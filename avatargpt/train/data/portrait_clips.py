@@ -13,7 +13,7 @@ from avatargpt.export.face.landmarks import landmark_image, landmarks
 from avatargpt.export.face.render import FaceRenderer, Look
 from vqvae import arkit
 from vqvae.errors import UserError
-from vqvae.motion import read_arrays
+from vqvae.io.arrays import read_arrays
 
 if TYPE_CHECKING:
     from PIL import Image

@@ -8,6 +8,8 @@ from typing import Any
 import torch
 
 from vqvae.errors import UserError
+from vqvae.io.guard import reason, understanding
+from vqvae.io.tensors import load_checkpoint_file
 from vqvae.motion import atomic_write
 
 INSTEAD = "resume with that run's configuration, or choose a new folder"
@@ -39,13 +41,10 @@ def load_checkpoint(path: Path, device: torch.device) -> dict[str, Any] | None:
     Raises:
         UserError: damaged.
     """
-    if not path.is_file():
+    if not path.exists():
         return None
-    try:
-        saved: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
-    except Exception as e:  # torch raises whatever its unpickler or zip reader meets
-        raise UserError(f"{path}: damaged checkpoint ({str(e).splitlines()[0]}); move it away to begin anew") from None
-    return saved
+    with understanding(path, "a whole checkpoint", "move it away to begin anew"):
+        return load_checkpoint_file(path, device)
 
 
 def go_on(path: Path, saved: dict[str, Any], network: torch.nn.Module, optimizer: torch.optim.Optimizer) -> int:
@@ -58,9 +57,8 @@ def go_on(path: Path, saved: dict[str, Any], network: torch.nn.Module, optimizer
         network.load_state_dict(saved["model"])
         optimizer.load_state_dict(saved["optimizer"])
         return int(saved["step"])
-    except (KeyError, RuntimeError, TypeError, ValueError) as e:
-        said = (str(e) or type(e).__name__).splitlines()[0]
-        raise UserError(f"{path}: of a run with another model ({said}); {INSTEAD}") from None
+    except Exception as e:  # what stands in it may be of any shape
+        raise UserError(f"{path}: of a run with another model ({reason(e)}); {INSTEAD}") from None
 
 
 def check_identity(path: Path, saved: dict[str, Any], identity: dict[str, Any]) -> None:
@@ -75,6 +73,8 @@ def check_identity(path: Path, saved: dict[str, Any], identity: dict[str, Any]) 
     for key, now in identity.items():
         if key not in saved:
             continue
+        if isinstance(now, dict) and not isinstance(saved[key], dict):
+            raise UserError(f"{path}: {key} is a {type(saved[key]).__name__}; {INSTEAD}")
         if key == "fingerprints":
             for name in sorted(saved[key].keys() | now.keys()):
                 a, b = (str(x.get(name, "none"))[:12] for x in (saved[key], now))

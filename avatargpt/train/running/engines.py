@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import os
-import socket
 from pathlib import Path
 from typing import Any, Protocol
 
 import torch
 
-from avatargpt.train.running.checkpoints import check_identity, go_on, load_checkpoint, save_checkpoint
+from avatargpt.train.running.checkpoints import INSTEAD, check_identity, go_on, load_checkpoint, save_checkpoint
+from avatargpt.train.running.optimizers import set_rate
 from avatargpt.train.running.runtime import Runtime, check_finite
 from avatargpt.train.running.stage import Stage
+from avatargpt.train.running.zero import FOLDER, OPTION, DeepSpeed, processes_of
 from vqvae.errors import UserError
 
-CHECKPOINT, DEEPSPEED = "checkpoint.pt", "deepspeed"
+CHECKPOINT = "checkpoint.pt"
 
 
 class Engine(Protocol):
@@ -33,13 +33,28 @@ class Engine(Protocol):
 
 
 def make_engine(stage: Stage, runtime: Runtime, deepspeed: dict[str, Any] | None) -> Engine:
-    """The engine of a run; `deepspeed`: its configuration, None = plainly."""
-    return Plain(stage, runtime) if deepspeed is None else DeepSpeed(stage, runtime, deepspeed)
+    """The engine of a run; `deepspeed`: its checked configuration, None = plainly."""
+    return Plain(stage, runtime) if deepspeed is None else DeepSpeed(stage, deepspeed)
 
 
 def begun(out: Path) -> bool:
     """Whether a run has got as far as a checkpoint in this folder."""
-    return (out / CHECKPOINT).is_file() or (out / DEEPSPEED).is_dir()
+    return (out / CHECKPOINT).is_file() or processes_of(out) > 0
+
+
+def check_engine(out: Path, through_deepspeed: bool, runtime: Runtime) -> None:
+    """Refuse to go on with another engine than the one that has begun: its checkpoint cannot be read by this one.
+
+    Raises:
+        UserError: a run in this folder was begun with the other engine, or with DeepSpeed on other many processes.
+    """
+    if through_deepspeed and (out / CHECKPOINT).is_file():
+        raise UserError(f"{out / CHECKPOINT}: of a run without {OPTION}; {INSTEAD}")
+    processes = processes_of(out)
+    if processes and not through_deepspeed:
+        raise UserError(f"{out / FOLDER}: of a run with {OPTION}; {INSTEAD}")
+    if processes and processes != runtime.world:
+        raise UserError(f"{out / FOLDER}: of a run on {processes} processes, now {runtime.world}; {INSTEAD}")
 
 
 class Plain:
@@ -75,9 +90,12 @@ class Plain:
         """
         check_finite(total, "loss")
         total.backward()
+        if self.runtime.world > 1:  # a head without a row anywhere still moves on by its momentum, as under ZeRO
+            for p in self.learnt:
+                p.grad = torch.zeros_like(p) if p.grad is None else p.grad
         norm = torch.nn.utils.clip_grad_norm_(self.learnt, self.stage.schedule.clip)
         check_finite(norm, "gradient's norm")
-        _set_rate(self.stage.optimizer, rate)
+        set_rate(self.stage.optimizer, rate)
         self.stage.optimizer.step()
         self.stage.optimizer.zero_grad(set_to_none=True)
         return norm
@@ -87,71 +105,3 @@ class Plain:
             stage = self.stage
             state = {"model": stage.network.state_dict(), "optimizer": stage.optimizer.state_dict(), "step": step}
             save_checkpoint(out / CHECKPOINT, {**state, **stage.state(), **stage.identity})
-
-
-class DeepSpeed:
-    """DeepSpeed shards the optimiser's state. What the YAML says of the training holds under it, too."""
-
-    def __init__(self, stage: Stage, runtime: Runtime, config: dict[str, Any]) -> None:
-        self.stage = stage
-        share = runtime.share(stage.schedule.batch, "train")
-        kept = {k: v for k, v in config.items() if k not in ("train_batch_size", "optimizer", "scheduler")}
-        whole = {
-            **kept, "train_micro_batch_size_per_gpu": share, "gradient_accumulation_steps": 1,
-            "gradient_clipping": stage.schedule.clip, "zero_force_ds_cpu_optimizer": False,
-        }  # fmt: skip
-        self.module, *_ = _package().initialize(model=stage.module, optimizer=stage.optimizer, config=whole)
-
-    def resume(self, out: Path) -> int:
-        """See `Engine`.
-
-        Raises:
-            UserError: a checkpoint of another network.
-        """
-        folder = out / DEEPSPEED
-        path, saved = self.module.load_checkpoint(str(folder)) if folder.is_dir() else (None, None)
-        if not path or not saved:
-            return 0
-        check_identity(Path(path), saved, self.stage.identity)
-        self.stage.restore(saved)
-        return int(saved["step"])
-
-    def descend(self, total: torch.Tensor, rate: float) -> torch.Tensor | None:
-        """See `Engine`.
-
-        Raises:
-            UserError: a loss that is not finite.
-        """
-        check_finite(total, "loss")
-        _set_rate(self.stage.optimizer, rate)
-        self.module.backward(total)
-        self.module.step()
-        return None
-
-    def save(self, out: Path, step: int) -> None:
-        about = {"step": step, **self.stage.state(), **self.stage.identity}
-        self.module.save_checkpoint(str(out / DEEPSPEED), client_state=about)
-
-
-def _set_rate(optimizer: Any, rate: float) -> None:
-    for group in optimizer.param_groups:
-        group["lr"] = rate * group.get("times", 1.0)
-
-
-def _package() -> Any:
-    """DeepSpeed, ready for `initialize`: started without a launcher, this process is the only one.
-
-    Raises:
-        UserError: not installed.
-    """
-    try:
-        import deepspeed
-    except ImportError:
-        raise UserError("--deepspeed_config: needs DeepSpeed; install it: pip install 'avatargpt[deepspeed]'") from None
-    if "RANK" not in os.environ:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = str(free.getsockname()[1])
-        alone = {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
-        os.environ.update(alone)
-    return deepspeed

@@ -125,6 +125,12 @@ def _factors(model: torch.nn.Module, faster: Mapping[str, float], where: str) ->
     return factors
 
 
+def set_rate(optimizer: Any, rate: float) -> None:
+    """Learning rate of every group; see `make_optimizer` for ``times``."""
+    for group in optimizer.param_groups:
+        group["lr"] = rate * group.get("times", 1.0)
+
+
 def make_optimizer(
     model: torch.nn.Module, name: OptimizerName, lr: float, weight_decay: float, where: str,
     faster: Mapping[str, float] | None = None,

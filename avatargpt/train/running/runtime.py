@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -62,23 +59,6 @@ class Runtime:
 
     def autocast(self) -> torch.autocast:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16)
-
-
-def load_json(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """A JSON object.
-
-    Raises:
-        UserError: missing or not a JSON object.
-    """
-    try:
-        data = json.loads(Path(path).read_text(encoding="utf-8"))
-    except OSError as e:
-        raise UserError(f"{path}: {e.strerror}") from None
-    except ValueError as e:
-        raise UserError(f"{path}: not JSON ({e})") from None
-    if not isinstance(data, dict):
-        raise UserError(f"{path}: not a JSON object")
-    return data
 
 
 def check_finite(value: torch.Tensor, name: str) -> None:

@@ -25,9 +25,7 @@ def median_curves(score: Score, seed: int, side: str) -> np.ndarray:
     the mean of both is neither."""
     from instruct_data.face.render import render
 
-    rows = []
-    for k in range(_RENDERINGS):
-        rows.append(render(score, seed * _RENDERINGS + k, float(FPS), side).curves)
+    rows = [render(score, seed * _RENDERINGS + k, float(FPS), side).curves for k in range(_RENDERINGS)]
     return np.asarray(np.median(rows, 0), np.float32)
 
 

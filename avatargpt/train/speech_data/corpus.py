@@ -15,6 +15,7 @@ from avatargpt.face.audio_model.features import WIDTH as FEATURES
 from avatargpt.face.audio_model.visemes import STYLE
 from avatargpt.face.audio_model.visemes import WIDTH as CURVES
 from vqvae.errors import UserError
+from vqvae.io.guard import understanding
 from vqvae.motion import atomic_write
 
 FILE = "speech.safetensors"
@@ -82,12 +83,12 @@ def load(folder: str | os.PathLike[str]) -> list[SpeechClip]:
     Raises:
         UserError: missing or damaged.
     """
-    from safetensors import SafetensorError, safe_open
+    from safetensors import safe_open
 
     path = Path(folder) / FILE
     if not path.is_file():
         raise UserError(f"{folder}: no {FILE} in it; the speech stage writes one")
-    try:
+    with understanding(path, "a whole cache of clips", "build it again"):
         with safe_open(path, "np") as file:
             data = {k: file.get_tensor(k) for k in ("features", "curves", "phones", "style", "lengths")}
             about = json.loads(file.metadata()["clips"])
@@ -101,6 +102,4 @@ def load(folder: str | os.PathLike[str]) -> list[SpeechClip]:
                 data["features"][part], data["curves"][part], data["phones"][part], data["style"][i], kind, split,
                 name, times,
             ))  # fmt: skip
-    except (SafetensorError, KeyError, ValueError, TypeError, IndexError) as e:
-        raise UserError(f"{path}: damaged cache ({str(e).splitlines()[0]}); build it again") from None
     return clips

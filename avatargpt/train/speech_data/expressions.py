@@ -21,6 +21,7 @@ from avatargpt.metrics.lip_sync import MOUTH
 from avatargpt.signals.audio import FPS
 from vqvae.arkit import INDEX, NAMES, expand
 from vqvae.errors import UserError
+from vqvae.io.guard import understanding
 from vqvae.motion import atomic_write
 
 FILE = "expressions.safetensors"
@@ -84,12 +85,12 @@ def load(folder: str | os.PathLike[str]) -> list[ExpressionClip]:
     Raises:
         UserError: missing or damaged.
     """
-    from safetensors import SafetensorError, safe_open
+    from safetensors import safe_open
 
     path = Path(folder) / FILE
     if not path.is_file():
         raise UserError(f"{folder}: no {FILE} in it; a cache of expression clips is needed")
-    try:
+    with understanding(path, "a whole cache of clips", "build it again"):
         with safe_open(path, "np") as file:
             curves, lengths = file.get_tensor("curves"), file.get_tensor("lengths")
             rows = json.loads(file.metadata()["clips"])
@@ -99,8 +100,6 @@ def load(folder: str | os.PathLike[str]) -> list[ExpressionClip]:
             told = [_feeling(*f) for f in feelings], [Clause(*c) for c in clauses]
             clips.append(ExpressionClip(curves[end - n : end], *told, split, name))
         return clips
-    except (SafetensorError, KeyError, ValueError, TypeError) as e:
-        raise UserError(f"{path}: damaged cache ({str(e).splitlines()[0]}); build it again") from None
 
 
 def _feeling(second: float, text: str, strength: float, beside: Sequence[Sequence[Any]] = ()) -> Feeling:

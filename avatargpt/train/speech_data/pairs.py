@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import io
 import re
-import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +19,8 @@ from avatargpt.train.speech_data.augment import recorded, replayed
 from avatargpt.train.speech_data.corpus import SpeechClip
 from vqvae.arkit import INDEX, expand
 from vqvae.errors import UserError
+from vqvae.io.guard import read_text, understanding
+from vqvae.io.json_file import read_object
 
 _RIG = {
     "jawOpen": {"mouth_stretch_c": 1.0, "mouth_oh_c": 0.5}, "mouthFunnel": {"mouth_oh_c": 0.6, "mouth_funnel_dl": 0.25,
@@ -44,19 +45,18 @@ OFTEN = 0.6
 """Share of a training take's copies that sound as recorded elsewhere."""
 UNKNOWN = "spn"  # stands in LJ's table for a word that its dictionary lacks
 LJ_TEST = 24
+MOST_TEXT = 64 << 20  # bytes
 """Of the 32 LJ sentences, those from this one on are never trained on."""
 
 
 def _numpy(path: Path) -> np.ndarray:
     import warnings
 
-    try:
+    with understanding(path, "a readable .npy array"):
         data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # the files were written by Python 2
             return np.asarray(np.load(io.BytesIO(data), allow_pickle=False))
-    except (OSError, EOFError, ValueError, zlib.error) as e:
-        raise UserError(f"{path}: not a readable .npy array ({e})") from None
 
 
 def paired_clips(folder: Path, copies: int = 0, seed: int = 0) -> Iterator[SpeechClip]:
@@ -135,7 +135,8 @@ def lj_sentences(folder: Path) -> Iterator[Spoken]:
     table = folder / "lj_phones_text_all.txt.gz"
     if not table.is_file():
         raise UserError(f"{table}: no such file; the folder of the LJ sample is needed")
-    rows = gzip.decompress(table.read_bytes()).decode("utf-8").splitlines()
+    with understanding(table, "a table of phones"):
+        rows = gzip.decompress(table.read_bytes()).decode("utf-8").splitlines()
     lines = {row.split("|")[0]: row for row in rows}
     for i, wave in enumerate(sorted((folder / "wavs").glob("*.wav"))):
         found = re.search(r"\{(.*)\}", lines.get(wave.stem, ""))
@@ -145,8 +146,7 @@ def lj_sentences(folder: Path) -> Iterator[Spoken]:
         if UNKNOWN in said:
             continue
         phones = tuple(p for s in said if (p := from_arpabet(s)) is not None)
-        audio, rate = load(wave)
-        yield Spoken(f"lj/{wave.stem}", resample(audio, rate), phones, "train" if i < LJ_TEST else "val")
+        yield Spoken(f"lj/{wave.stem}", resample(*load(wave)), phones, "train" if i < LJ_TEST else "val")
 
 
 def transcribed(folder: Path, pronounce: Callable[[str], tuple[str, ...]]) -> Iterator[Spoken]:
@@ -161,25 +161,23 @@ def transcribed(folder: Path, pronounce: Callable[[str], tuple[str, ...]]) -> It
     words = _words(folder)
     for wave in sorted(p for s in ("wav", "flac") for p in folder.rglob(f"*.{s}")):
         text = next((t for s in (".lab", ".txt") if (t := wave.with_suffix(s)).is_file()), None)
-        said = text.read_text(encoding="utf-8") if text is not None else words.get(wave.stem)
+        said = read_text(text, MOST_TEXT) if text is not None else words.get(wave.stem)
         phones = pronounce(" ".join(said.split())) if said and said.strip() else ()
         if phones:
-            audio, rate = load(wave)
-            yield Spoken(f"real/{wave.stem}", resample(audio, rate), phones, "train")
+            yield Spoken(f"real/{wave.stem}", resample(*load(wave)), phones, "train")
 
 
 def _words(folder: Path) -> dict[str, str]:
     """Words of the sounds of a folder by name, from its tables."""
-    import json
-
     out: dict[str, str] = {}
     for table in sorted(folder.rglob("ASR_*.json")):
-        out |= {name: row["words"].lower() for name, row in json.loads(table.read_text(encoding="utf-8")).items()}
+        with understanding(table, "a table of words"):
+            out |= {name: str(row["words"]).lower() for name, row in read_object(table).items()}
     for table in sorted(folder.rglob("*.trans.txt")):
-        rows = (line.partition(" ") for line in table.read_text(encoding="utf-8").split("\n"))
+        rows = (line.partition(" ") for line in read_text(table, MOST_TEXT).split("\n"))
         out |= {name: said.strip().lower() for name, _, said in rows if name}
     for table in sorted(folder.rglob("metadata.csv")):
-        lines = table.read_text(encoding="utf-8").split("\n")
+        lines = read_text(table, MOST_TEXT).split("\n")
         out |= {line.split("|")[0]: line.rsplit("|", 1)[1] for line in lines if "|" in line}
     return out
 
@@ -190,17 +188,13 @@ def timed_speech(folder: Path) -> Iterator[tuple[str, np.ndarray, list[Phone]]]:
     Raises:
         UserError: a file of times that cannot be read, or without its sound.
     """
-    import json
-
     for path in sorted(folder.glob("*.phone.json")):
-        audio, rate = load(path.with_name(path.name.replace(".phone.json", ".wav")))
+        audio = resample(*load(path.with_name(path.name.replace(".phone.json", ".wav"))))
         phones = []
-        try:
-            for word in json.loads(path.read_text(encoding="utf-8"))["w"]:
+        with understanding(path, "words with phone times as pocketsphinx writes them"):
+            for word in read_object(path)["w"]:
                 for p in word["w"]:
                     name = from_arpabet(p["t"])
                     if name is not None:
                         phones.append(Phone(name, p["b"], p["b"] + p["d"]))
-        except (KeyError, TypeError, ValueError) as e:
-            raise UserError(f"{path}: no words with phone times as pocketsphinx writes them ({e})") from None
-        yield path.name.removesuffix(".phone.json"), resample(audio, rate), phones
+        yield path.name.removesuffix(".phone.json"), audio, phones

@@ -58,7 +58,6 @@ def stamps(folder: Path, pronounce: Callable[[str, str], tuple[str, ...]]) -> It
         phones = pronounce(text.strip(), voice)
         if not phones:
             continue
-        audio, rate = load(wave)
         split = "val" if language is None else "train"
         name = f"stamps/{language or 'en'}/{match.group(1)}"
-        yield Spoken(name, resample(audio, rate), phones, split)
+        yield Spoken(name, resample(*load(wave)), phones, split)

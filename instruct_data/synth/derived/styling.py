@@ -70,35 +70,23 @@ def with_amplitude(motion: Motion, sides: Sequence[str], factor: float, around: 
     return replace(motion, rotations=q)
 
 
-def _eased(frames: int, fps: float, seconds: float) -> np.ndarray:
-    """(T,) 0 at the first frame, 1 after `seconds`, and likewise at the end; all 1 where seconds is 0."""
-    if seconds <= 0:
-        return np.ones(frames)
-    t = np.minimum(np.arange(frames), np.arange(frames)[::-1]) / (seconds * fps)
-    t = np.clip(t, 0, 1)
-    return t * t * (3 - 2 * t)
-
-
 def leaned(
-    motion: Motion, forward: float = 0.0, left: float = 0.0, head: tuple[float, float, float] = (0, 0, 0),
-    ease: float = 0.0,
-) -> Motion:  # fmt: skip
+    motion: Motion, forward: float = 0.0, left: float = 0.0, head: tuple[float, float, float] = (0, 0, 0)
+) -> Motion:
     """Bend the trunk and turn the head.
 
     Args:
         forward: degrees, over the three spine joints; negative = backward. The head makes up for half of it.
         left: likewise to the left.
         head: pitch (+ = down), yaw (+ = left), roll (+ = left), degrees, over neck and head.
-        ease: seconds in which it comes and goes at the clip's ends; 0 = there all the time.
     """
     q = motion.rotations.astype(np.float64)
-    weight = _eased(len(motion), motion.fps, ease)[:, None]
-    spine = rot.from_axis_angle(np.radians([forward, 0, -left]) / 3 * weight)
+    spine = rot.from_axis_angle(np.radians([forward, 0, -left]) / 3)
     for j in SPINE:
         q[:, j] = rot.multiply(spine, q[:, j])
     pitch, yaw, roll = head
-    half = np.radians([pitch - forward / 2, 0, -roll + left / 2]) / 2 * weight
-    turn = rot.about_y(np.radians(yaw) / 2 * weight[:, 0])
+    half = np.radians([pitch - forward / 2, 0, -roll + left / 2]) / 2
+    turn = rot.about_y(np.radians(yaw) / 2)
     for j in HEAD:
         q[:, j] = rot.multiply(turn, rot.multiply(rot.from_axis_angle(half), q[:, j]))
     return replace(motion, rotations=q)

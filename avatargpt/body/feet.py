@@ -7,13 +7,17 @@ the leg follows by bending hip and knee. The root, the foot's orientation and ev
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from vqvae import rotations as rot
+from vqvae.motion import Motion
 from vqvae.skeleton import SMPL22
 
 LEGS = ((1, 4, 7, 10), (2, 5, 8, 11))  # hip, knee, ankle, toe
 TOES = (10, 11)
+CONTACTS = (266, 268)  # channels of the left and the right toe in body features
 LOW = 0.06  # metres: a toe higher than this is not locked
 FARTHEST = 0.08  # metres a toe is held back at most; beyond it slips
 RELEASE = 0.8  # share of the offset that stays from frame to frame in the air
@@ -149,3 +153,44 @@ def _eased(reach: np.ndarray, length: np.ndarray) -> np.ndarray:
     first = NEARLY_STRAIGHT * length
     room = length - first
     return np.where(reach > first, first + room * (1 - np.exp(-np.maximum(reach - first, 0) / room)), reach)
+
+
+def planted(stretch: Motion, contact: np.ndarray, start: Motion, end: Motion) -> Motion:
+    """A stretch between given frames whose feet stand where they touch the floor; nothing above the hips moves.
+
+    A toe is held where it is in the middle of its contact; where START or END stands on it, there. Between contacts
+    the offset goes over from one to the next.
+
+    Args:
+        stretch: (T) frames. contact: (T, 2) of the left and the right toe, 0..1.
+        start, end: the frames before and after, as they stand.
+    """
+    frames = len(stretch)
+    toes = stretch.joints[:, TOES].astype(np.float64)
+    offsets = np.zeros((frames + 2 * AHEAD, 2, 2))
+    for side in (0, 1):
+        way, on = toes[:, side][:, [0, 2]], (contact[:, side] > 0.5) & (toes[:, side, 1] < LOW)
+        known = [(-1.0, np.zeros(2))]
+        edges = np.flatnonzero(np.diff(np.concatenate([[False], on, [False]])))
+        for first, last in edges.reshape(-1, 2):
+            run = np.arange(first, last)
+            ends = [way[(first + last) // 2]] * 2
+            if first == 0:
+                ends[0] = start.joints[-1, TOES[side], [0, 2]]
+                ends[1] = ends[0] if last < frames else ends[1]
+            if last == frames:
+                ends[1] = end.joints[0, TOES[side], [0, 2]]
+                ends[0] = ends[1] if first else ends[0]
+            share = (run - first + 1)[:, None] / (last - first + 1)
+            wanted = ends[0] * (1 - share) + ends[1] * share - way[run]
+            size = np.linalg.norm(wanted, axis=-1, keepdims=True)
+            wanted *= np.minimum(1, FARTHEST / np.maximum(size, 1e-9))
+            known += [(float(t), w) for t, w in zip(run, wanted, strict=True)]
+        known.append((float(frames), np.zeros(2)))
+        times, values = [k for k, _ in known], np.array([v for _, v in known])
+        at = np.arange(-AHEAD, frames + AHEAD)
+        offsets[:, side] = np.stack([np.interp(at, times, values[:, c]) for c in (0, 1)], -1)
+    smooth = np.stack([(offsets[k : k + 2 * AHEAD + 1] * _KERNEL[:, None, None]).sum(0) for k in range(frames)])
+    ramp = np.arange(1, frames + 1) / (AHEAD + 1)
+    smooth *= np.minimum(1, np.minimum(ramp, ramp[::-1]))[:, None, None]
+    return replace(stretch, rotations=shift_feet(stretch.rotations, stretch.root, smooth))

@@ -1,0 +1,20 @@
+"""The one place where commands print: what they say steers no terminal."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from vqvae.reporting import printable
+
+
+def say(text: object = "", err: bool = False) -> None:
+    """Print a line (or several) of results on stdout, of notes on stderr."""
+    typer.echo(printable(str(text)), err=err)
+
+
+def fail(message: str, status: int = 2) -> int:
+    """Print the one line of a mistake, and return the exit status."""
+    print(f"error: {message}", file=sys.stderr)
+    return status

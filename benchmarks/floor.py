@@ -1,0 +1,85 @@
+"""How deep bodies sink in ten minutes of `long`, with and without the ground-penetration correction.
+
+    python benchmarks/floor.py [--seconds 600] [--model FOLDER] [--threads N] [--json]
+
+Every scene is made once; its codes then pass through the stream with the correction and without. A pop is a frame
+with more jerk than three times the recordings' 95th percentile (`avatargpt.body.smooth`).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from typing import Any
+
+import numpy as np
+
+SCENES: tuple[tuple[str, float | None], ...] = (
+    ("a tired gardener finishes the day's work", 10.0),
+    ("a child plays in the park and falls asleep on the grass", None),
+    ("a dancer warms up, stretches on the floor and practises jumps", None),
+    ("a goalkeeper trains dives and falls", None),
+)
+"""Scenes with the radius (metres) they stay within; the seed is the number in the row."""
+PERCENTILES = (50, 95, 99, 99.9, 100)
+
+
+def measure(model: Any, scene: str, radius: float | None, seed: int, seconds: float) -> dict[str, Any]:
+    """Figures of one scene: {"before": ..., "after": ..., "raised": share of frames, "new_pops": frames}."""
+    from avatargpt import planning
+    from avatargpt.body.ground import SUNK
+    from avatargpt.body.smooth import JERK
+    from avatargpt.long.director import Director, manner_of
+    from avatargpt.long.loop import Loop
+    from avatargpt.long.performer import Performer
+    from avatargpt.long.stream import MotionStream
+    from avatargpt.signals.physics import jerk
+    from vqvae.motion import concatenate
+
+    codes: list[np.ndarray] = []
+
+    class Kept(MotionStream):
+        def push(self, some: np.ndarray) -> Any:
+            codes.append(some)
+            return super().push(some)
+
+    tokenizer, body = model.tokenizers["body"], model.body
+    phrases, planner = body.model.phrase_index, planning.load_planner(None, body.model)
+    director = Director(planner, scene, seed, (), manner_of(scene, phrases), phrases)
+    run = Loop(director, Performer(body, 4, 1.5, 0.8), Kept(tokenizer, radius), seed, radius)  # as `long` does
+    frames = sum(len(c.motion) for c in run.chunks(seconds))
+    made, jerks = {}, {}
+    out: dict[str, Any] = {"scene": scene, "seed": seed}
+    for name, lift in (("before", False), ("after", True)):
+        stream = MotionStream(tokenizer, radius, lift=lift)
+        parts = [*(stream.push(c) for c in codes), stream.finish()]
+        motion = concatenate([p.motion(20.0) for p in parts if len(p)]).slice(0, frames)
+        made[name], jerks[name] = motion, jerk(motion.joints, 20.0)
+        low = motion.joints[..., 1].min(1)
+        out[name] = {
+            "lowest_m": round(float(low.min()), 4), "below_3_cm": round(float((low < -SUNK).mean()), 5),
+            "jerk": [round(float(np.percentile(jerks[name], q)), 3) for q in PERCENTILES],
+        }  # fmt: skip
+    out["raised"] = round(float((np.abs(made["after"].root - made["before"].root)[:, 1] > 1e-6).mean()), 4)
+    out["new_pops"] = int(((jerks["after"] > JERK) & (jerks["before"] <= JERK)).sum())
+    return out
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--seconds", type=float, default=600.0)
+    parser.add_argument("--model", help="folder of weights; default: the packaged ones")
+    parser.add_argument("--threads", type=int)
+    parser.add_argument("--json", action="store_true")
+    args = parser.parse_args()
+
+    from avatargpt import AvatarGPT
+
+    model = AvatarGPT.from_pretrained(args.model, threads=args.threads)
+    for seed, (scene, radius) in enumerate(SCENES):
+        found = measure(model, scene, radius, seed, args.seconds)
+        print(json.dumps(found) if args.json else "  ".join(f"{k}: {v}" for k, v in found.items()), flush=True)
+
+
+if __name__ == "__main__":
+    main()

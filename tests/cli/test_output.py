@@ -1,0 +1,80 @@
+"""What is printed steers no terminal, and what nobody has foreseen is told in one line."""
+
+from __future__ import annotations
+
+import ast
+import json
+from pathlib import Path
+
+import pytest
+
+import avatargpt.cli
+from avatargpt import export
+from avatargpt.train.command import main as train
+from vqvae.errors import UserError
+from vqvae.io import guard
+from vqvae.reporting import DEBUG, printable
+
+OWNED = "\x1b]0;owned\x07\x1b[2J\x9b31m\u202e"
+
+
+def test_printable_keeps_text_and_shows_what_would_steer() -> None:
+    for text in ("a person walks\n\tand sits", "walk to 走路, é, 🙂", "👩‍💻", "NBSP\u00a0"):
+        assert printable(text) == text
+    assert printable("\x1b[2J\x9b\x7f\r\u202e\udc80") == r"\u001b[2J\u009b\u007f\u000d\u202e\udc80"
+    value = {"name": OWNED + "\udc80\U000e0041"}
+    assert json.loads(printable(json.dumps(value, ensure_ascii=False))) == value
+
+
+def test_names_of_files_and_captions_do_not_steer(cli, fake, clip, tmp_path) -> None:
+    name = tmp_path / f"a{OWNED.replace('/', '')}.npz"
+    name.write_bytes(clip.read_bytes())
+    for result in (cli("describe", name, clip), cli("export", name, tmp_path / f"b{OWNED}.npz"),
+                   cli("export", tmp_path / f"none{OWNED}.npz", tmp_path / "c.npz"),
+                   cli("generate", f"walk{OWNED}", "-o", tmp_path / f"d{OWNED}.npz", "--json")):  # fmt: skip
+        said = result.out + result.err
+        assert r"\u001b" in said
+        assert not any(c in said for c in "\x1b\x07\x9b\u202e")
+
+
+def test_commands_print_through_one_place() -> None:
+    folder = Path(avatargpt.cli.__file__).parent
+    for path in sorted(folder.glob("*.py")):
+        if path.name == "output.py":
+            continue
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call):
+                called = ast.unparse(node.func)
+                assert called not in ("print", "typer.echo", "typer.secho", "sys.stdout.write"), f"{path}:{node.lineno}"
+
+
+def test_a_defect_is_told_in_one_line_with_its_place_and_how_to_report_it(cli, clip, tmp_path, monkeypatch) -> None:
+    def fail(*_, **__):
+        raise ZeroDivisionError("float\ndivision")
+
+    monkeypatch.setattr(export, "load", fail)
+    monkeypatch.delenv(DEBUG, raising=False)
+    monkeypatch.setattr(guard, "last", clip)
+    result = cli("export", clip, tmp_path / "a.npz")
+    assert result.code == 2 and not result.out and len(result.err.splitlines()) == 1
+    for words in ("error: ZeroDivisionError: float", "reading.py:", "defect", "report", "--debug", str(clip)):
+        assert words in result.err
+    monkeypatch.setenv(DEBUG, "")
+    result = cli("--debug", "export", clip, tmp_path / "a.npz")
+    assert "Traceback" in result.err and result.err.splitlines()[-1].startswith("error: ZeroDivisionError")
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [(OSError(28, "No space left on device", "log.jsonl"), "log.jsonl: No space left on device"),
+     (RecursionError("deep"), "RecursionError: deep"), (MemoryError(), "out of memory"), (UserError("a\nb"), "a b")],
+)  # fmt: skip
+def test_training_tells_it_in_one_line_too(capsys, monkeypatch, tmp_path, error, words) -> None:
+    def fail(*_):
+        raise error
+
+    monkeypatch.delenv(DEBUG, raising=False)
+    monkeypatch.setattr("avatargpt.train.command._run", fail)
+    assert train(["recipe", "-o", str(tmp_path)]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("error: ") and words in said and len(said.splitlines()) == 1

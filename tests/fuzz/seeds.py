@@ -1,0 +1,137 @@
+"""Small whole files of every format that is read, made anew."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from vqvae import arkit
+from vqvae import rotations as rot
+from vqvae.face import FaceMotion
+from vqvae.motion import Motion
+
+SOUNDS = (".wav", ".flac", ".ogg", ".mp3", ".aiff")
+
+
+def body(frames: int = 12) -> Motion:
+    """A person gliding forward, an arm swinging."""
+    t = np.arange(frames) / 20
+    turns = np.broadcast_to(rot.identity((22,)), (frames, 22, 4)).copy()
+    turns[:, 16] = rot.from_axis_angle(np.outer(0.4 * np.sin(6 * t), [1.0, 0, 0]))
+    return Motion(turns, np.stack([0 * t, 0 * t + 0.95, t], -1), caption="a person walks")
+
+
+def face(frames: int = 6) -> FaceMotion:
+    """A jaw that opens, a head that turns."""
+    t = np.arange(frames) / 30
+    weights = np.zeros((frames, arkit.COUNT))
+    weights[:, arkit.INDEX["jawOpen"]] = 0.5 + 0.4 * np.sin(9 * t)
+    return FaceMotion(weights, np.stack([0.2 * np.sin(4 * t), 0 * t, 0 * t], 1), caption="someone talks")
+
+
+def write_motions(folder: Path) -> dict[str, Path]:
+    """Format -> file."""
+    from avatargpt import export
+
+    out: dict[str, Path] = {}
+    for name, motion, options in (
+        ("body.npz", body(), {}), ("smplx.npz", body(), {"layout": "smplx"}), ("body.bvh", body(), {}),
+        ("body.glb", body(), {}), ("hml263.npy", body(), {}), ("pos7.npy", body(), {"layout": "pos7"}),
+        ("face.npz", face(), {}), ("face.glb", face(), {}), ("face.vrma", face(), {}), ("face.csv", face(), {}),
+        ("audio2face.json", face(), {}), ("beat.json", face(), {"layout": "beat"}),
+    ):  # fmt: skip
+        out[name] = export.save(motion, folder / name, **options)
+    names = np.zeros((6, 52))
+    mediapipe = folder / "mediapipe.npz"
+    np.savez(mediapipe, blendshapes=names, head_angles=np.zeros((6, 3)), bad_frames=np.array([2]), fps=30.0)
+    packed = folder / "packed.npz"
+    with np.load(out["body.npz"]) as whole:
+        np.savez_compressed(packed, **{k: whole[k] for k in whole.files})
+    return {**out, "mediapipe.npz": mediapipe, "packed.npz": packed}
+
+
+def write_sounds(folder: Path) -> dict[str, Path]:
+    """Suffix -> a file of half a second."""
+    import soundfile
+
+    t = np.arange(8000) / 16000
+    sound = (0.3 * np.sin(2 * np.pi * 150 * t)).astype(np.float32)
+    out = {}
+    for suffix in SOUNDS:
+        out[suffix] = folder / f"sound{suffix}"
+        soundfile.write(out[suffix], sound, 16000)
+    return out
+
+
+def write_networks(folder: Path) -> Path:
+    """A model folder of the smallest networks, with the shipped files that are small."""
+    import shutil
+
+    import torch
+
+    from avatargpt.face.audio_model.driver import Driver
+    from avatargpt.face.audio_model.network import DriverConfig, DriverNetwork
+    from avatargpt.face.instructions.network import ParserConfig, ParserNetwork
+    from avatargpt.face.instructions.parser import InstructionParser
+    from avatargpt.face.portrait import Portrait, PortraitNetwork, PortraitShape
+    from avatargpt.model.checkpoint import save_model, save_small
+    from avatargpt.model.config import AvatarGPTConfig
+    from avatargpt.model.model import AvatarGPTModel
+    from avatargpt.model.scorer import ScorerNetwork, TextMotionScorer
+    from avatargpt.resources import weights
+    from avatargpt.signals.signature import SIZE
+    from vqvae.tokenizer import MotionTokenizer, TokenizerConfig
+
+    torch.manual_seed(0)
+    MotionTokenizer(TokenizerConfig(code_dim=8, codebook_size=16, levels=2, width=16, fine_width=8)).save(
+        folder / "body"
+    )
+    shape = {"vocab_size": 60, "d_model": 16, "d_kv": 8, "d_ff": 24, "num_layers": 1, "num_heads": 2, "refiner_dim": 16,
+             "refiner_layers": 1, "refiner_heads": 2, "grounding_dim": 12,
+             "modalities": {"body": {"codebook_size": 16, "levels": 2, "code_dim": 8}}}  # fmt: skip
+    model = AvatarGPTModel(AvatarGPTConfig(**shape))
+    save_small(model, folder)
+    save_model(model, folder / "whole")
+    network = DriverNetwork(DriverConfig(width=8, hidden=8, dilations=[1], text_width=8, inject=1, gates="open"))
+    Driver(network).save(folder / "driver")
+    InstructionParser(
+        ParserNetwork(ParserConfig(width=16, hidden=16, heads=2, decoder=1, layers=[6], rank=0))
+    ).save(folder / "driver")
+    Portrait(PortraitNetwork(PortraitShape(width=8, size=64))).save(folder)
+    TextMotionScorer(ScorerNetwork(SIZE, 8, 8)).save(folder)
+    for name in ("spiece.model", *(f"{n}.safetensors" for n in ("library", "intents", "planning", "wording"))):
+        shutil.copy(weights() / name, folder / name)
+    torch.save({"model": network.state_dict(), "step": 3, "optimizer": {"state": {}, "param_groups": []}},
+               folder / "checkpoint.pt")  # fmt: skip
+    return folder
+
+
+def write_session(folder: Path) -> Path:
+    """A conversation of three turns on disk; the folder."""
+    from avatargpt.chat import Conversation
+    from tests.fuzz.stand_ins import Lines, Motions
+
+    talk = Conversation(Motions(), folder, intent=Lines())
+    for said in ("make: a person walks", "then: a person waves", "edit 1: slower"):
+        talk.say(said)
+    return folder
+
+
+SCORE = json.dumps({
+    "text": "blink twice and smile", "kind": "seq", "length": 3.0, "id": "a",
+    "events": [{"action": "blink", "start": 0.2, "duration": 0.4, "intensity": 0.8, "repeat": 2, "rise": 0.0}],
+    "emotion": [{"name": "happy", "intensity": 0.7, "start": 0.0, "end": 3.0}],
+})  # fmt: skip
+PLAN = json.dumps({"activities": [{"task": "She walks.", "steps": ["she walks", "she sits down"]}]})
+SKELETON = json.dumps({"joint_names": ["pelvis"], "offsets": [[0, 0, 0]], "parents": [-1]})
+PROMPTS = (
+    "a person walks forward, turns left 90 degrees and then sits down", "smile for 2 seconds, then blink twice slowly",
+    "walk in a circle to the right while waving, then jump 3 times", "a cook prepares dinner for her friends",
+    "gradually become angry and look away after 1.5 seconds", "raise your left eyebrow 3 times within 4 s 🙂",
+)
+CHAT = (
+    "make: a person walks", "/save walk.npz", "/load body.npz", "/undo 2", "/seed 7", "/list", "then 3s: a person bows",
+    "plan 2: a picnic", "edit 1: slower", "can you make the second one faster and save it as a.glb", "/help", "undo",
+)

@@ -1,0 +1,262 @@
+"""Every reader of every format, with what it is fed."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable
+from contextlib import redirect_stderr, redirect_stdout
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tests.fuzz import seeds
+from tests.fuzz.running import STEERING, Target
+from tests.fuzz.stand_ins import Lines, Motions, Plans, Vectors
+from vqvae.errors import UserError
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def all_targets(folder: Path) -> dict[str, Target]:
+    """Name -> target; `folder` holds what `prepare` wrote."""
+    return {**_motions(folder), **_sounds(folder), **_texts(folder), **_models(folder), **_words(), **_commands(folder)}
+
+
+def prepare(folder: Path) -> None:
+    """Write all whole files (in a process of its own: torch's threads do not outlive a fork)."""
+    for name, write in (("motions", seeds.write_motions), ("sounds", seeds.write_sounds),
+                        ("models", seeds.write_networks), ("session", seeds.write_session)):  # fmt: skip
+        (folder / name).mkdir(parents=True)
+        write(folder / name)
+
+
+def _files(folder: Path, *names: str) -> list[bytes]:
+    return [(folder / name).read_bytes() for name in names]
+
+
+def _motions(folder: Path) -> dict[str, Target]:
+    from avatargpt import export
+
+    def read(path: Path) -> None:
+        motion = export.load(path)
+        values = (motion.rotations, motion.root) if motion.modality != "face" else (motion.weights, motion.head)
+        assert all(np.isfinite(v).all() for v in values), "numbers that are not finite"
+        assert 0 < motion.fps <= 1000 and len(motion) > 0
+
+    here = folder / "motions"
+    npz = _files(here, "body.npz", "smplx.npz", "face.npz", "mediapipe.npz", "packed.npz")
+    return {
+        "npz": Target(npz, ".npz", read, share=3), "npy": Target(_files(here, "hml263.npy", "pos7.npy"), ".npy", read),
+        "bvh": Target(_files(here, "body.bvh"), ".bvh", read, True, 3),
+        "glb": Target(_files(here, "body.glb"), ".glb", read, share=2),
+        "glb of a face": Target(_files(here, "face.glb"), ".glb", read, share=0.5),
+        "glb as text": Target(_files(here, "body.glb"), ".glb", read, True),
+        "vrma": Target(_files(here, "face.vrma"), ".vrma", read, True, 2),
+        "csv": Target(_files(here, "face.csv"), ".csv", read, True, 2),
+        "json of a face": Target(_files(here, "audio2face.json", "beat.json"), ".json", read, True, 2),
+    }  # fmt: skip
+
+
+def _sounds(folder: Path) -> dict[str, Target]:
+    from avatargpt.signals import audio
+
+    def read(path: Path) -> None:
+        samples, rate = audio.load(path)
+        assert np.isfinite(samples).all()
+        for _ in audio.FrameBlocks(rate).push(samples[: 4 * rate]):
+            pass
+
+    here = folder / "sounds"
+    return {s[1:]: Target(_files(here, f"sound{s}"), s, read) for s in seeds.SOUNDS}
+
+
+def _texts(folder: Path) -> dict[str, Target]:
+    from avatargpt.chat.store import Store as Session
+    from avatargpt.cli.face_score import take
+    from avatargpt.cli.long import _activities
+    from avatargpt.config import resolve
+    from avatargpt.evaluation.suites import read as read_suite
+    from avatargpt.long.writer import read_parts
+    from avatargpt.train.language import LanguageRecipe
+    from avatargpt.train.tokenizer import TokenizerRecipe
+    from instruct_data.registry import load_task
+    from instruct_data.sources.corpus import read_corpus
+    from instruct_data.store import Store
+    from instruct_data.synth.loading import load_family
+    from instruct_data.text.captions import CaptionBank
+    from vqvae.io.json_file import read_object
+    from vqvae.io.json_lines import json_rows
+
+    def recipe(kind: Any) -> Callable[[Path], object]:
+        return lambda path: kind.read(resolve(path), str(path))
+
+    def some(pattern: str, count: int) -> list[bytes]:
+        return [p.read_bytes() for p in sorted(ROOT.glob(pattern), key=lambda p: p.stat().st_size)[:count]]
+
+    def session(path: Path) -> None:
+        Session(path.parent).load()
+
+    def corpus(path: Path) -> None:
+        for clip in read_corpus(path.parent):
+            clip.load()
+
+    parts = folder / "run.parts"
+    parts.mkdir(exist_ok=True)
+    (parts / "000000.npz").write_bytes((folder / "motions" / "body.npz").read_bytes())
+    return {
+        "yaml of a language": Target(some("configs/language/*.yaml", 4), ".yaml", recipe(LanguageRecipe), True, 2),
+        "yaml of a tokenizer": Target(some("configs/tokenizer/*.yaml", 4), ".yaml", recipe(TokenizerRecipe), True, 2),
+        "yaml of a suite": Target(some("eval/suites/*.yaml", 4), ".yaml", read_suite, True),
+        "yaml of a task": Target(some("instruct_data/tasks/*.yaml", 6), ".yaml", load_task, True, 2),
+        "yaml of an action": Target(some("instruct_data/synth/actions/*.yaml", 8), ".yaml", load_family, True, 3),
+        "override": Target([b"train.lr=1e-3", b"model.levels=[1, 2]", b"a.b={c: 1}"], ".txt",
+                           lambda p: resolve(None, [p.read_text("utf-8", "surrogateescape")]), True),
+        "score": Target([seeds.SCORE.encode()], ".json", take, True, 2),
+        "plan": Target([seeds.PLAN.encode()], ".json", _activities, True),
+        "session": Target(_files(folder / "session", "session.json"), ".json", session, True, 2,
+                          folder / "session", "session.json"),
+        "config": Target(some("configs/deepspeed/*.json", 2), ".json", read_object, True),
+        "skeleton": Target([seeds.SKELETON.encode()], ".json", corpus, True, 1, folder / "corpus", "skeleton.json"),
+        "manifest": Target([b'{"format": 1, "kind": "motion", "shards": [{"file": "a.parquet", "sha256": "0"}]}'],
+                           ".json", lambda p: Store.open(p.parent), True, 1, folder / "store", "manifest.json"),
+        "head of a run": Target([b'{"scene": "a park", "fps": 20.0}'], ".json",
+                                lambda p: read_parts(folder / "run.npz"), True, 1, parts, "about.json"),
+        "captions": Target([b'{"actions": {"walk": ["{person} walks"]}, "styles": {}, "compose": ["{a}, then {b}"]}'],
+                           ".json", CaptionBank, True),
+        "json lines": Target([b'{"a": 1}\n{"b": [1, 2]}\n'], ".jsonl", lambda p: list(json_rows(p)), True),
+    }  # fmt: skip
+
+
+def _models(folder: Path) -> dict[str, Target]:
+    import torch
+
+    from avatargpt.chat.classifier import TurnIntent
+    from avatargpt.face.audio_model.driver import Driver
+    from avatargpt.face.instructions.parser import InstructionParser
+    from avatargpt.face.portrait import Portrait
+    from avatargpt.model.checkpoint import load_model
+    from avatargpt.model.scorer import TextMotionScorer
+    from avatargpt.model.text_encoder import TextTokenizer
+    from avatargpt.planning.store import PlanLibrary
+    from avatargpt.retrieval.exemplars import ExemplarBank
+    from avatargpt.retrieval.phrases import PhraseIndex
+    from avatargpt.train.running.checkpoints import load_checkpoint
+    from vqvae.tokenizer import MotionTokenizer
+
+    here = folder / "models"
+
+    def within(place: str, name: str, read: Callable[[Path], object], text: bool, share: float = 1.0) -> Target:
+        return Target(_files(here / place, name), Path(name).suffix, lambda p: read(p.parent), text, share,
+                      here / place, name)  # fmt: skip
+
+    def turns(place: Path) -> None:
+        TurnIntent.load(place, Vectors(), None)  # type: ignore[arg-type]
+
+    def pieces(place: Path) -> None:
+        text = TextTokenizer.load(place)
+        text.decode(text.encode("a person walks, quickly"))
+
+    return {
+        "tokenizer.json": within("body", "tokenizer.json", MotionTokenizer.load, True),
+        "tokenizer.safetensors": within("body", "tokenizer.safetensors", MotionTokenizer.load, False),
+        "driver.json": within("driver", "driver.json", Driver.load, True),
+        "driver.safetensors": within("driver", "driver.safetensors", Driver.load, False),
+        "reader.json": within("driver", "reader.json", InstructionParser.load, True, 0.5),
+        "config.json": within(".", "config.json", load_model, True),
+        "model.int8.safetensors": within(".", "model.int8.safetensors", load_model, False),
+        "config.json of a whole model": within("whole", "config.json", load_model, True, 0.5),
+        "model.safetensors": within("whole", "model.safetensors", load_model, False, 0.5),
+        "portrait": within(".", "portrait.safetensors", Portrait.load, False),
+        "matcher": within(".", "matcher.safetensors", TextMotionScorer.load, False),
+        "library": within(".", "library.safetensors", ExemplarBank.load, False),
+        "intents": within(".", "intents.safetensors", turns, False),
+        "planning": within(".", "planning.safetensors", PlanLibrary.load, False, 0.2),
+        "wording": within(".", "wording.safetensors", PhraseIndex.load, False, 0.1),
+        "spiece.model": within(".", "spiece.model", pieces, False, 2),
+        "checkpoint.pt": within(".", "checkpoint.pt", lambda p: load_checkpoint(p / "checkpoint.pt",
+                                torch.device("cpu")), False, 2),
+    }  # fmt: skip
+
+
+def _words() -> dict[str, Target]:
+    from avatargpt.cli import common
+    from avatargpt.language.clauses import clauses
+    from avatargpt.language.plans.requests import check_scene, seems_foreign
+    from avatargpt.planning.parse import parse_activity, parse_steps
+
+    def prompt(path: Path) -> None:
+        for text in common.read_texts(f"@{path}", emoji=True)[0]:
+            for part in clauses(text):
+                assert isinstance(part, str)
+            seems_foreign(text)
+            check_scene(text)
+
+    def answer(path: Path) -> None:
+        said = path.read_text("utf-8", "replace")
+        for read in (parse_steps, parse_activity):
+            try:
+                read(said)
+            except ValueError as e:
+                if type(e).__name__ not in ("Malformed", "UserError"):
+                    raise
+
+    texts = [t.encode() for t in seeds.PROMPTS]
+    return {
+        "prompts": Target([*texts, b"\n".join(texts)], ".txt", prompt, True, 3),
+        "answers of planners": Target([seeds.PLAN.encode(), b"She walks: walk; sit", *texts], ".txt", answer, True),
+    }
+
+
+def _commands(folder: Path) -> dict[str, Target]:
+    import avatargpt
+    from avatargpt.__main__ import main
+    from avatargpt.chat import Conversation
+
+    motions = folder / "motions"
+
+    def run(argv: list[str]) -> None:
+        """The command line in this process: one line of error at most, no defect, nothing that steers a terminal."""
+        out, err = StringIO(), StringIO()
+        with redirect_stdout(out), redirect_stderr(err):
+            status = main(argv)
+        said = out.getvalue() + err.getvalue()
+        assert not {ord(c) for c in said} & STEERING, f"steers the terminal: {said[:200]!r}"
+        if status:
+            last = err.getvalue().strip().splitlines()
+            assert status == 2 and last and last[-1].startswith("error: "), f"{status}: {said[:200]!r}"
+            assert "defect" not in last[-1] and "Traceback" not in said, last[-1]
+            raise UserError(last[-1])
+
+    def command(path: Path) -> None:
+        avatargpt.__dict__["AvatarGPT"] = Motions
+        said = path.read_text("utf-8", "surrogateescape").replace("\0", "")
+        try:
+            argv = shlex.split(said)
+        except ValueError:
+            raise UserError("no command line") from None
+        if not {"--view", "long", "chat", "face", "eval", "info"} & {*argv}:
+            run([a if not a.startswith(("/", "~", "..")) else "x" for a in argv][:20])
+
+    def exported(path: Path) -> None:
+        run(["export", str(path), str(path.with_name("out.npz"))])
+
+    def chat(path: Path) -> None:
+        talk = Conversation(Motions(), None, intent=Lines(), planner=Plans(), outputs=path.parent)  # type: ignore[arg-type]
+        for line in path.read_bytes()[:4000].decode("utf-8", "replace").splitlines()[:8]:
+            if "/view" not in line and "/play" not in line:
+                talk.say(line)
+
+    clip = shlex.quote(str(motions / "body.npz"))
+    lines = [
+        f"export {clip} out.npz --fps 30", f"export {clip} out.bvh --scale 100", "generate 'a person walks' -o a.npz "
+        "--seconds 2.5 --seed 7 -n 2 --guidance 1.5 --temperature 0.8", f"describe {clip} -n 3 --seed 5",
+        f"extend {clip} 'a person sits' --seconds 2 -o b.npz --seed 3",
+        f"inbetween {clip} {clip} --seconds 1.5 -o c.npz",
+    ]  # fmt: skip
+    return {
+        "command lines": Target([line.encode() for line in lines], ".txt", command, True, 3),
+        "export": Target(_files(motions, "body.bvh"), ".bvh", exported, True),
+        "chat": Target(["\n".join(seeds.CHAT[i : i + 4]).encode() for i in range(0, 12, 4)], ".txt", chat, True, 3),
+    }

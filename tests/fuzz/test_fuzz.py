@@ -1,0 +1,63 @@
+"""Thousands of damaged files, and none that ends in anything but a result or one line."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.fuzz.mutate import mutated
+from tests.fuzz.running import Target, run
+from vqvae.errors import UserError
+
+ROOT = Path(__file__).resolve().parents[2]
+CASES = int(os.environ.get("AVATARGPT_FUZZ_CASES", 2000))
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs forked processes")
+def test_no_damaged_file_ends_in_a_traceback_a_crash_a_hang_or_a_gigabyte(tmp_path: Path) -> None:
+    figures = tmp_path / "figures.json"
+    made = subprocess.run(
+        [sys.executable, "-m", "tests.fuzz", "--cases", str(CASES), "--keep", str(tmp_path), "--report", str(figures)],
+        cwd=ROOT, env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}, capture_output=True, text=True,
+    )  # fmt: skip
+    assert figures.is_file(), made.stderr[-2000:]
+    report = json.loads(figures.read_text())
+    assert not report["faults"], json.dumps(report["faults"], indent=1)
+    assert report["cases"] >= 0.9 * CASES and report["read"] > 0.05 * report["cases"] < report["refused"]
+
+
+def test_the_same_case_is_the_same_bytes() -> None:
+    data = b"frames: 12\nfps: 30.0\n" * 4
+    one, two = ([mutated(data, random.Random(k), True, [data]) for k in range(200)] for _ in range(2))
+    assert one == two and len(set(one)) > 150
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs forked processes")
+def test_what_goes_wrong_is_laid_to_its_case(tmp_path: Path) -> None:
+    parent = os.getpid()
+
+    def read(path: Path) -> None:
+        kind = path.read_bytes()[:1]
+        if kind == b"c" and os.getpid() != parent:  # whole files are read once before
+            os.abort()
+        if kind == b"m":
+            bytearray(b"x") * (3 << 29)
+        if kind == b"z":
+            raise ZeroDivisionError("by zero")
+        if kind == b"u":
+            raise UserError("one line")
+
+    wanted = {"crash": b"c", "memory": b"m", "division": b"z", "refused": b"u", "fine": b"f"}
+    targets = {name: Target([data], ".bin", read) for name, data in wanted.items()}
+    report = run(targets, tmp_path, 5)  # two cases each; those with number 0 are whole
+    assert {"crash:0", "memory:0", "division:0"} <= report.faults.keys()
+    assert "signal 6" in report.faults["crash:0"] and "MiB" in report.faults["memory:0"]
+    assert "ZeroDivisionError" in report.faults["division:0"]
+    assert not {"refused:0", "fine:0"} & report.faults.keys() and report.cases == 10
+    assert (tmp_path / "fault-crash-0.bin").read_bytes() == b"c"

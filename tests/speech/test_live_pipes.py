@@ -1,0 +1,152 @@
+"""When sound of a pipe is due: a microphone's is never late, a synthesiser's never hurried, an old one never played."""
+
+from __future__ import annotations
+
+import math
+import os
+import threading
+import time
+
+import numpy as np
+import pytest
+
+from avatargpt.face.live import sources
+from avatargpt.face.live.playout import AHEAD, LATE, MOST_WAITING, Listener, Playout
+from vqvae.errors import UserError
+
+RATE, FRAME, NEAR = 16_000, 1 / 30, 1e-4  # frames have 533 or 534 samples
+Arrivals = list[tuple[float, float]]  # (second, seconds of sound)
+Blocks = list[tuple[float, int, bool]]
+
+
+def played(
+    arrivals: Arrivals, begin: float = 0.0, end: float | None = None, stalls: float = math.inf
+) -> tuple[Blocks, float]:
+    """(time, samples, whether silence) of each block of sound that counts up from 1, and the seconds dropped.
+
+    Args:
+        end: when the source ends; None = after the last arrival. stalls: when blocks are not asked for during 0.44 s.
+    """
+    play, due, out, dropped, first = Playout(RATE, 0.0), sorted(arrivals), [], None, 1
+    now, end = 0.0, max(at for at, _ in arrivals) if end is None else end
+    while True:
+        while due and due[0][0] <= now:
+            at, seconds = due.pop(0)
+            size = round(seconds * RATE)
+            play.arrived(np.arange(first, first + size), at)
+            first += size
+        if not due and now >= end:
+            play.ended()
+        events = [at for at, _ in due[:1]] or [end]
+        if dropped is None:
+            if now < begin:
+                now = min(min(t for t in [*events, begin] if t > now), begin)
+                continue
+            dropped = play.begin(now)
+        got = play.next(now)
+        if got is None:
+            return out, dropped
+        if isinstance(got, float):
+            now = min([now + got, *(t for t in events if t > now)])
+        else:
+            out.append((now, len(got), not got.any()))
+            if now >= stalls:
+                now, stalls = now + 0.44, math.inf
+
+
+def test_chunks_of_a_microphone_become_even_frames_without_delay() -> None:
+    blocks, dropped = played([(0.1 * k + 0.1, 0.1) for k in range(20)])
+    times = [t for t, _, _ in blocks]
+    assert dropped == 0 and not any(silent for *_, silent in blocks) and {n for _, n, _ in blocks} <= {533, 534}
+    np.testing.assert_allclose(times, 0.1 + np.arange(60) * FRAME, atol=NEAR)
+
+
+def test_a_delay_of_a_late_chunk_is_made_up_for() -> None:
+    arrivals = [(0.1 * k + 0.1 + 0.1 * (k == 10), 0.1) for k in range(100)]
+    times = np.array([t for t, _, silent in played(arrivals)[0] if not silent])
+    late = times - (0.1 + np.arange(300) * FRAME)
+    assert late[40] == pytest.approx(0.1, abs=0.02) and late[150:].max() < 0.01
+    assert np.diff(times[36:]).min() > 0.9 * FRAME  # and not in a hurry
+
+
+def test_a_stall_of_the_machine_does_not_stay() -> None:
+    blocks, _ = played([(0.1 * k + 0.1, 0.1) for k in range(40)], stalls=1.5)
+    late = np.array([t for t, _, _ in blocks]) - (0.1 + np.arange(120) * FRAME)
+    assert not any(silent for *_, silent in blocks) and late.max() > 0.4
+    assert np.abs(late[60:]).max() < NEAR
+
+
+def test_a_sentence_that_comes_at_once_is_spoken_at_its_speed_and_pauses_are_silent() -> None:
+    blocks, dropped = played([(0.1, 1), (5, 2)])
+    sound = [t for t, _, silent in blocks if not silent]
+    assert dropped == 0 and len(sound) in (90, 91)
+    np.testing.assert_allclose(np.diff(sound[:30]), FRAME, atol=NEAR)
+    np.testing.assert_allclose(np.diff(sound[31:]), FRAME, atol=NEAR)
+    assert sound[30] == pytest.approx(5, abs=FRAME + NEAR)
+    pause = [t for t, _, silent in blocks if silent]
+    assert pause[0] == pytest.approx(0.1 + 29 * FRAME + LATE, abs=NEAR) and max(np.diff(pause)) < FRAME + NEAR
+    assert len(pause) == pytest.approx((3.9 - LATE) * 30, abs=2)
+
+
+def test_what_a_microphone_said_while_weights_were_loaded_is_dropped() -> None:
+    piled = [(0.01, 0.7)]  # in the pipe when listening began
+    blocks, dropped = played([*piled, *((0.1 * k + 0.1, 0.1) for k in range(60))], begin=3.05)
+    assert dropped == pytest.approx(3.7)
+    np.testing.assert_allclose([t for t, _, _ in blocks[:3]], 3.1 + np.arange(3) * FRAME, atol=NEAR)
+    assert not any(silent for *_, silent in blocks)
+
+
+@pytest.mark.parametrize(
+    "arrivals", [[(0.0, 2.0), (0.01, 40.0)], [(1.0, AHEAD + 2), (4, 1)], [(0.1 * k, 0.2) for k in range(40)]]
+)
+def test_what_comes_faster_than_speech_waits_for_its_turn(arrivals: Arrivals) -> None:
+    blocks, dropped = played(arrivals, begin=3.5)
+    samples = sum(n for _, n, silent in blocks if not silent)
+    assert dropped == 0 and samples == round(sum(s for _, s in arrivals) * RATE)
+    assert blocks[0][0] == pytest.approx(3.5 + FRAME, abs=NEAR)
+
+
+def test_a_short_sound_that_ended_early_is_played() -> None:
+    blocks, dropped = played([(0.5, 0.3)], begin=2.0, end=0.6)
+    assert dropped == 0 and sum(n for _, n, _ in blocks) == 4800
+
+
+def test_memory_is_bounded_while_weights_are_loaded() -> None:
+    play = Playout(RATE, 0.0)
+    for k in range(round(10 * (MOST_WAITING + 60))):
+        play.arrived(np.ones(RATE // 10), 0.1 * k + 0.1)
+        assert play.waiting <= MOST_WAITING
+    assert play.begin(200.0) == pytest.approx(MOST_WAITING + 60) and play.waiting == 0
+
+
+def test_a_listener_drops_what_is_old_and_says_so_once() -> None:
+    read, write = os.pipe()
+    told: list[float] = []
+    with open(read, "rb", buffering=0) as source, open(write, "wb", buffering=0) as sink:
+        listener = Listener(sources.from_pipe(source), RATE, told.append)
+        sink.write(np.full(16_000, 7, "<i2").tobytes())  # piled up: a second that is old by now
+        time.sleep(0.1)
+        speaking = threading.Thread(target=lambda: (time.sleep(0.1), sink.write(np.full(1600, 9, "<i2").tobytes())))
+        blocks = listener.blocks()
+        speaking.start()
+        heard = [next(blocks) for _ in range(4)]
+    speaking.join()
+    assert told == [1.0] and {int(v) for block in heard for v in block} <= {0, 9}
+    assert any(block.any() for block in heard)
+
+
+def test_a_listener_raises_what_its_source_does() -> None:
+    def broken():
+        yield np.ones(10)
+        raise UserError("no more")
+
+    with pytest.raises(UserError, match="no more"):
+        list(Listener(broken(), RATE, lambda seconds: None).blocks())
+    with pytest.raises(UserError, match="no sound came"):
+        list(Listener(iter(()), RATE, lambda seconds: None).blocks())
+
+
+def test_silence_has_its_length() -> None:
+    assert sum(len(b) for b in sources.silence(16_000, 2.5)) == 40_000
+    endless = sources.silence(16_000)
+    assert sum(len(next(endless)) for _ in range(100)) == 1_600_000
