@@ -238,7 +238,9 @@ class Store:
             raise UserError(f"{file}: format {manifest['format']}, kind {manifest['kind']}; accepted format {FORMAT}, "
                             f"kinds {', '.join(SCHEMAS)}")  # fmt: skip
         for name, digest in shards:
-            if not (path / name).is_file():
+            with understanding(file, WHAT):  # a damaged name may be none that a system has
+                missing = not (path / name).is_file()
+            if missing:
                 raise UserError(f"{path / name}: shard is missing")
             if verify and sha256(path / name) != digest:
                 raise UserError(f"{path / name}: shard differs from its SHA-256 in {MANIFEST}; prepare the store again")

@@ -53,7 +53,7 @@ def test_bad_files(motion: Motion, tmp_path: Path, change: str, says: str) -> No
 
 def test_binary_file(tmp_path: Path) -> None:
     (tmp_path / "b.bvh").write_bytes(bytes(range(256)) * 4)
-    with pytest.raises(UserError, match="not a text file"):
+    with pytest.raises(UserError, match="not UTF-8 text"):
         export.load(tmp_path / "b.bvh")
 
 

@@ -75,7 +75,7 @@ def test_corpus_errors(corpus):
         list(read_corpus(folder / "none"))
     clips = list(read_corpus(folder))
     (folder / "motions_01.npz").write_bytes(b"PK nonsense")
-    with pytest.raises(UserError, match="motions_01.npz: not a readable shard"):
+    with pytest.raises(UserError, match="motions_01.npz: not a readable"):
         clips[2].load()
     text = (folder / "captions.jsonl").read_text()
     (folder / "captions.jsonl").write_text(text + '\n{"id": "x"}')

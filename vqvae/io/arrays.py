@@ -68,14 +68,14 @@ def read_arrays(
             return out
 
 
-def map_array(path: str | os.PathLike[str]) -> np.ndarray:
+def map_array(path: str | os.PathLike[str], accepted: str = "") -> np.ndarray:
     """The array of an `.npy`, mapped from the file: nothing is read before it is looked at.
 
     Raises:
         UserError: no regular file, damaged, not an array of numbers.
     """
     path = regular(path)
-    with understanding(path, "a readable .npy"):
+    with understanding(path, "a readable .npy", accepted):
         array = np.load(path, mmap_mode="r", allow_pickle=False)
         if not isinstance(array, np.ndarray) or array.dtype.kind not in "fiu":
             raise ValueError("not an array of numbers")

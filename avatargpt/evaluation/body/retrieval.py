@@ -11,7 +11,6 @@ import numpy as np
 from avatargpt.model.text_encoder import SentenceGrounder
 from instruct_data.clip import Clip
 from vqvae.io.arrays import map_array
-from vqvae.io.guard import understanding
 from vqvae.motion import Motion, atomic_write
 
 
@@ -58,8 +57,7 @@ class NearestCaption:
         if not path.is_file():
             vectors = self.encode(self.captions)
             atomic_write(path, lambda p: np.save(p, vectors, allow_pickle=False))
-        with understanding(path, "a cache of vectors", "delete it, it is made again"):
-            return np.array(map_array(path))
+        return np.array(map_array(path, "a damaged cache: delete it, it is made again"))
 
     def __call__(self, prompts: list[str], seeds: list[int]) -> list[Motion]:
         near = (self.encode(prompts) @ self.vectors.T).argmax(1)
