@@ -32,7 +32,7 @@ def _heeding() -> Iterator[None]:
         yield
     for one in caught:
         if issubclass(one.category, UnheededText):
-            typer.echo(f"warning: {one.message}", err=True)
+            say(f"warning: {one.message}", err=True)
 
 
 def _texts(text: str | None) -> tuple[list[str], bool]:
@@ -87,7 +87,7 @@ def inbetween(
                 advance(len(motions), len(texts))
     notes = [list(getattr(m, "notes", ())) for m in motions]
     for note in dict.fromkeys(n for some in notes for n in some):
-        typer.echo(f"note: {note}", err=True)
+        say(f"note: {note}", err=True)
     written = common.write_results(output, motions, many)
     common.print_results(motions, written, as_json, [{"notes": n} if n else {} for n in notes])
 

@@ -123,7 +123,8 @@ def _piped(line: Line, rate: int) -> Iterator[NDArray[Any]] | None:
 
 
 def _late(seconds: float) -> None:
-    say(f"{seconds:.1f} s of sound came before the first frame could be made; too old for a live face, dropped")
+    of = f"{seconds:.1f} s of sound came before the first frame could be made"
+    say(f"{of}; too old for a live face, dropped", err=True)
 
 
 def _sound(

@@ -66,15 +66,18 @@ def test_a_pipe_is_held_back_where_frames_are_sent(
 
 
 class Talking:
-    """A stdin on which somebody speaks all the time, until so many bytes were read."""
+    """A stdin on which somebody speaks all the time, and two seconds more once `ready`."""
 
-    def __init__(self, most: int) -> None:
-        self.buffer, self._left = self, most
+    def __init__(self) -> None:
+        self.buffer, self.ready, self.said, self._after = self, threading.Event(), 0.0, 0
 
     def read(self, size: int) -> bytes:
         time.sleep(0.05)
-        self._left -= 1600
-        return b"\1\0" * 800 if self._left > 0 else b""
+        self._after += self.ready.is_set()
+        if self._after > 40:
+            return b""
+        self.said += 0.05
+        return b"\1\0" * 800
 
 
 def test_what_was_said_while_weights_were_loaded_is_dropped_and_told(
@@ -82,14 +85,21 @@ def test_what_was_said_while_weights_were_loaded_is_dropped_and_told(
 ) -> None:
     from avatargpt.face.performer import FacePerformer
 
-    load = FacePerformer.load
-    monkeypatch.setattr(FacePerformer, "load", lambda folder: (time.sleep(0.5), load(folder))[1])
-    monkeypatch.setattr("sys.stdin", Talking(48_000))
+    load, talking = FacePerformer.load, Talking()
+
+    def slowly(folder: Path) -> FacePerformer:
+        time.sleep(0.5)
+        loaded = load(folder)
+        talking.ready.set()
+        return loaded
+
+    monkeypatch.setattr(FacePerformer, "load", slowly)
+    monkeypatch.setattr("sys.stdin", talking)
     result = cli("face", "-", "--live-link", "127.0.0.1:9", "-o", tmp_path / "a.npz", "--json", "--model", weights)
     assert result.code == 0, result.err
     (told,) = [line for line in result.err.splitlines() if "dropped" in line]
     dropped = float(told.split()[0])
-    assert 0.4 < dropped < 1.2 and json.loads(result.out)["seconds"] == pytest.approx(1.5 - dropped, abs=0.2)
+    assert dropped > 0.4 and json.loads(result.out)["seconds"] == pytest.approx(talking.said - dropped, abs=0.2)
 
 
 def test_words_without_sound_are_acted_at_their_speed(cli, words: None, weights: Path, tmp_path: Path) -> None:
