@@ -12,7 +12,6 @@ import numpy as np
 
 from avatargpt.decoding.loaded import CHUNK, CONTEXT, ROWS, LoadedModel
 from avatargpt.face.order import told
-from avatargpt.face.performer import FacePerformer
 from avatargpt.requests import UnheededText, check_count, check_text, frames_of, mix, plain, then, tokens_of
 from instruct_data import registry
 from instruct_data.face.described import described, plain_feeling, plainly
@@ -21,6 +20,7 @@ from vqvae.face import FaceMotion
 from vqvae.face import concatenate as joined
 
 if TYPE_CHECKING:
+    from avatargpt.face.performer import FacePerformer
     from vqvae.motion import Motion
 
 LONGEST = CHUNK + CONTEXT  # tokens of one answer
