@@ -88,9 +88,9 @@ class MotionDescription:
         index, scorer = self.model.phrase_index, self.model.motion_scorer
         if index is None or scorer is None:
             return [], np.zeros((0, 0), np.float32)
-        rows = np.flatnonzero(index.literal)
+        rows = np.flatnonzero(index.marks.literal)
         with torch.inference_mode():
-            heard = scorer.network.hear(torch.from_numpy(index.index.vectors[rows])).numpy()
+            heard = scorer.network.hear(torch.from_numpy(index.index.some(rows))).numpy()
         return [index.keys[i] for i in rows], heard
 
     def _said(self, pieces: Sequence[np.ndarray], num: int, seed: int) -> list[list[str]]:

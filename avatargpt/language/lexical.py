@@ -8,6 +8,8 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -70,14 +72,26 @@ def times(text: str) -> tuple[int, bool]:
     return (SEVERAL, True) if again else (0, False)
 
 
+@dataclass(frozen=True, eq=False)
 class WordIndex:
     """Cosine between bags of lemmas, weighted by how rare a lemma is among the n texts (tf-idf, binary tf).
 
-    Args:
-        texts: the n texts that requests are compared with.
+    Plain arrays, so that a file can hold them: w lemmas, p pairs of a lemma and a text that has it.
+
+    Attributes:
+        words: w lemmas. starts: (w + 1,) int, where each one's texts begin in `texts`. texts: (p,) int, rows of texts.
+        weights: (w,) float64. norms: (n,) float64, lengths of the texts' bags.
     """
 
-    def __init__(self, texts: Sequence[str]) -> None:
+    words: Sequence[str]
+    starts: np.ndarray
+    texts: np.ndarray
+    weights: np.ndarray
+    norms: np.ndarray
+
+    @classmethod
+    def of(cls, texts: Sequence[str]) -> WordIndex:
+        """Of the n texts that requests are compared with."""
         count = len(texts)
         # all texts in one pass, for a first answer waits for this: a line break ends a text
         tokens = re.findall(r"[a-z]+|\n", "".join(" ".join(t.splitlines()) + "\n" for t in texts).lower())
@@ -92,18 +106,35 @@ class WordIndex:
         word, text = np.divmod(pairs, max(count, 1))
         often = np.bincount(word, minlength=len(words))
         weights = np.log((1 + count) / np.maximum(often, 1))
-        self.rows = dict(zip(words, np.split(text, np.cumsum(often)[:-1]), strict=True)) if words else {}
-        self.weight = dict(zip(words, weights.tolist(), strict=True))
-        self.norms = np.bincount(text, weights[word] ** 2, count) ** 0.5 + 1e-9
-        self.rarest = float(np.log(1 + count))
+        starts = np.concatenate([[0], np.cumsum(often)])
+        return cls(words, starts, text, weights, np.bincount(text, weights[word] ** 2, count) ** 0.5 + 1e-9)
+
+    @cached_property
+    def weight(self) -> dict[str, float]:
+        """How rare each lemma is, by its inverse document frequency."""
+        return dict(zip(self.words, self.weights.tolist(), strict=True))
+
+    @cached_property
+    def rarest(self) -> float:
+        """The weight of a lemma that no text has."""
+        return float(np.log(1 + len(self.norms)))
+
+    @cached_property
+    def _column(self) -> dict[str, int]:
+        return {w: i for i, w in enumerate(self.words)}
+
+    def rows(self, word: str) -> np.ndarray:
+        """Rows of the texts that have a lemma, rising; none for one that is in no text."""
+        i = self._column.get(word)
+        return self.texts[:0] if i is None else self.texts[self.starts[i] : self.starts[i + 1]]
 
     def scores(self, text: str) -> np.ndarray:
         """(n,) cosines in 0..1; words that no text has count as the rarest, so that they lower every score."""
         out = np.zeros(len(self.norms), np.float32)
         bag = set(lemmas(text))
         total = sum(self.weight.get(w, self.rarest) ** 2 for w in bag)
-        for word in bag & self.rows.keys():
-            out[self.rows[word]] += self.weight[word] ** 2
+        for word in bag & self._column.keys():
+            out[self.rows(word)] += self.weight[word] ** 2
         return out / (self.norms * (total**0.5 + 1e-9)).astype(np.float32)
 
 

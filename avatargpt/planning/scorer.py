@@ -45,7 +45,7 @@ class Overlap:
     """Words in common, weighted by how rare they are in the library; 1 = one word that is there once."""
 
     def __init__(self, library: PlanLibrary) -> None:
-        self.index = WordIndex([*library.tasks, *library.steps])
+        self.index = WordIndex.of([*library.tasks, *library.steps])
         self._weight, self._rarest = self.index.weight, self.index.rarest
         self.bag = lru_cache(60_000)(self._bag)
 

@@ -18,17 +18,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from avatargpt.language import sides as wording
 from avatargpt.language.clauses import clauses, completed, verb_phrases
 from avatargpt.language.concurrent import gets_up, halves, is_above, is_rest, which_is_below
-from avatargpt.language.lexical import Manners, lemmas, times
+from avatargpt.language.lexical import Manners, WordIndex, lemmas, times
 from avatargpt.language.motion_spec import BENT, STEADY, ClauseSpec
 from avatargpt.language.paths import route_asked, walking_turn
 from avatargpt.language.sides import BACK, PLACE, TURNS, UP_DOWN, first_side, side_asked, without_denials
 from avatargpt.language.turns import turn_asked
 from avatargpt.language.verbs import HAND, doing
-from avatargpt.retrieval.index import VectorIndex, ranked
-from avatargpt.retrieval.store import Stored, pack_vectors, read, write
+from avatargpt.retrieval.index import Reduced, VectorIndex, ranked
+from avatargpt.retrieval.marks import VERSION, Marks, derive, packed, unfolded
+from avatargpt.retrieval.store import Stored, plain_vectors, read, reduced, write
 
 if TYPE_CHECKING:
     from avatargpt.model.text_encoder import SentenceGrounder
@@ -69,36 +69,27 @@ class PhraseIndex:
         classes: the action of each; phrasings of one action vote together.
         styles: word or phrase -> style. lengths: caption -> usual numbers of motion tokens.
         vectors: (n, 384) unit vectors of the phrasings.
+        marks, words: what a file holds of what the words say; None = derived now, the latter at the first request.
     """
 
     def __init__(
         self, keys: Sequence[str], captions: Sequence[dict[str, str]], classes: Sequence[str], sides: Sequence[str],
-        styles: dict[str, str], lengths: dict[str, list[int]], vectors: np.ndarray,
+        styles: dict[str, str], lengths: dict[str, list[int]], vectors: np.ndarray | Reduced,
+        marks: Marks | None = None, words: WordIndex | None = None,
     ) -> None:  # fmt: skip
-        captions = [{**c, "": STEADY.get(c[""], c[""])} for c in captions]
-        self.keys, self.captions, self.sides, self.styles = list(keys), captions, np.array(sides), styles
-        # few captions stand for many phrasings
-        backward, side = ({t: f(t) for t in {c[""] for c in captions}} for f in (wording.goes_back, first_side))
-        self.backward = np.array([backward[c[""]] for c in captions])
-        # "flips over backward" means a backflip, whose caption has no such word
-        told = (f"{k} | {c['']}" for k, c in zip(keys, captions, strict=True))
-        self.said_backward = self.backward | np.array([wording.goes_back(t) or wording.flips_back(t) for t in told])
+        self.keys, self.classes, self.sides, self.styles = list(keys), list(classes), np.array(sides), styles
+        self.captions = [{**c, "": STEADY[c[""]]} if c[""] in STEADY else c for c in captions]
         self.lengths = lengths | {new: lengths[old] for old, new in STEADY.items() if old in lengths}
-        self.index = VectorIndex(self.keys, vectors)
-        ways = [wording.ups_and_downs(k) for k in keys]
-        self.against = {"up": np.array([w == {"down"} for w in ways]), "down": np.array([w == {"up"} for w in ways])}
-        self.classes, self.named = list(classes), np.array([bool(first_side(k)) for k in keys])
+        self.index = VectorIndex(self.keys, vectors, words)
         self.rows = {k: i for i, k in enumerate(self.keys)}
-        self.literal = np.array([k == c[""] for k, c in zip(keys, captions, strict=True)])
-        self.group = np.unique(self.classes, return_inverse=True)[1]
-        shown = np.array([side[c[""]] for c in captions])
-        self.sided = {s: np.isin(self.group, self.group[shown == s]) for s in SIDES[1:]}
+        self.marks = derive(self.keys, self.captions, self.classes) if marks is None else marks
+        self.group = self.marks.group
 
     def does(self, verb: str, part: str) -> tuple[np.ndarray, np.ndarray]:
         """(n,) whether a phrasing has this verb, and this part of the body where one is told; and whether it has the
         verb, but no phrasing of its action that part ("roll the shoulders": a roll on the ground)."""
         same, alike = np.zeros((2, len(self.keys)), bool)
-        for row in self.index.words.rows.get(verb, ()):
+        for row in self.index.words.rows(verb).tolist():
             its, moved = doing(self.keys[row])
             same[row], alike[row] = its == verb, its == verb and part in ("", moved)
         if part in ("", HAND):  # hands do nearly everything
@@ -188,16 +179,17 @@ class PhraseIndex:
             side = side_asked(said)
             if side:
                 scores = np.where(self.sides == side, scores + SIDED, np.where(self.sides == "", scores, -1))
-                shown = self.sided[side]
+                shown = self.marks.sided(side)
                 if (shown & alike).sum() <= SELDOM * alike.sum():  # "nods to the left"
                     shown = shown | alike
                 scores -= SIDELESS * ~shown
             else:
-                scores -= UNSAID * self.named
+                scores -= UNSAID * self.marks.named
             way = UP_DOWN.findall(said)
             if len({*way}) == 1:
-                scores = scores - UNSAID * self.against[way[0]]
-            scores = scores - UNSAID * (~self.said_backward if BACK.search(said) else self.backward)
+                scores = scores - UNSAID * self.marks.against(way[0])
+            wrong_way = ~self.marks.said_backward if BACK.search(said) else self.marks.backward
+            scores = scores - UNSAID * wrong_way
             best = self._vote(scores)
             scores = scores - verb  # which says nothing among captions of one action
             score = float(scores[best])
@@ -222,7 +214,7 @@ class PhraseIndex:
         """
         caption = self.captions[best][""]
         row = self.rows.get(caption, best)
-        others = np.flatnonzero((self.group == self.group[best]) & self.literal)
+        others = np.flatnonzero((self.group == self.group[best]) & self.marks.literal)
         if not len(others):
             return caption
         said = {*PLACE.findall(asked), *(w for w in ("up", "down") if w in asked.split())}
@@ -257,16 +249,18 @@ class PhraseIndex:
         return int(near[self.group[near] == votes.argmax()][0])
 
     def save(self, folder: str | os.PathLike[str]) -> Path:
-        """Write the book; vectors by their first 136 principal directions."""
+        """Write the book, with what is derived of it; vectors by their first 136 principal directions, those that a
+        file had as they were."""
         meanings: dict[str, int] = {}
         pairs = zip(self.captions, self.classes, strict=True)
         which = [meanings.setdefault(json.dumps(pair), len(meanings)) for pair in pairs]
         about = {
             "keys": self.keys, "meanings": [json.loads(m) for m in meanings], "styles": self.styles,
-            "lengths": self.lengths,
+            "lengths": self.lengths, "derived": VERSION, "words": list(self.index.words.words),
         }  # fmt: skip
         data: dict[str, np.ndarray] = {
-            **pack_vectors(self.index.vectors, RANK),
+            **plain_vectors(held if isinstance(held := self.index.held, Reduced) else reduced(held, RANK)),
+            **packed(self.marks, self.index.words),
             "which": np.array(which, np.int32 if len(meanings) > 1 << 16 else np.uint16),
             "side": np.array([SIDES.index(s) for s in self.sides], np.int8),
         }  # fmt: skip
@@ -281,11 +275,15 @@ class PhraseIndex:
         """
 
         def make(held: Stored) -> PhraseIndex:
-            about = held.about
-            meant = [about["meanings"][i] for i in held.arrays["which"]]
+            about, keys = held.about, held.about["keys"]
+            meant = [about["meanings"][i] for i in held.arrays["which"].tolist()]
+            if not len(keys) == len(meant) == len(held.arrays["side"]):
+                raise ValueError(f"{len(meant)} meanings for {len(keys)} texts")
+            current = about.get("derived") == VERSION
+            derived = unfolded(held, about["words"], len(keys)) if current else (None, None)
             return cls(
-                about["keys"], [m[0] for m in meant], [m[1] for m in meant], [SIDES[i] for i in held.arrays["side"]],
-                about["styles"], about["lengths"], held.vectors(len(about["keys"])),
+                keys, [m[0] for m in meant], [m[1] for m in meant], [SIDES[i] for i in held.arrays["side"].tolist()],
+                about["styles"], about["lengths"], held.reduced(len(keys)), *derived,
             )  # fmt: skip
 
         return read(Path(folder) / FILE, "book of phrasings", make)

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from avatargpt.model.folder import read_part
-from avatargpt.retrieval.index import unit
+from avatargpt.retrieval.index import Reduced, unit
 from vqvae.motion import atomic_write
 
 Part = TypeVar("Part")
@@ -58,25 +58,33 @@ def rounded(vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.round(vectors / scale).astype(np.int8), scale
 
 
-def pack_vectors(vectors: np.ndarray, rank: int = 0) -> dict[str, np.ndarray]:
-    """Sentence vectors as small arrays.
+def reduced(vectors: np.ndarray, rank: int = 0) -> Reduced:
+    """(n, w) float sentence vectors in 8 bits. Cosines stay within 0.01 without `rank`.
 
     Args:
-        vectors: (n, w) float.
         rank: keep only so many principal directions (no centring: cosines are wanted); 0 = all, exact but for rounding.
-
-    Returns:
-        ``vectors`` (bytes,) uint8: n x (rank or w) of int8, column by column, deflated; ``scale`` (n, 1) float32 and
-        with `rank` ``basis`` (w, rank) float16. Cosines stay within 0.01 without `rank`.
     """
-    out = {}
+    basis = None
     if 0 < rank < vectors.shape[1]:
         _, directions = np.linalg.eigh(vectors.T.astype(np.float64) @ vectors)
-        basis = directions[:, ::-1][:, :rank].astype(np.float16)
-        out["basis"] = np.ascontiguousarray(basis)
+        basis = np.ascontiguousarray(directions[:, ::-1][:, :rank].astype(np.float16))
         vectors = vectors @ basis.astype(np.float32)
     rows, scale = rounded(vectors)
-    return {"vectors": deflated(rows.T.tobytes()), "scale": scale.astype(np.float32), **out}
+    return Reduced(rows, scale.astype(np.float32), basis)
+
+
+def plain_vectors(vectors: Reduced) -> dict[str, np.ndarray]:
+    """Reduced vectors as they are: ``vectors`` (n, r) int8, ``scale`` (n, 1) float32, ``basis`` (w, r) float16."""
+    basis = {} if vectors.basis is None else {"basis": vectors.basis}
+    return {"vectors": vectors.rows, "scale": vectors.scale, **basis}
+
+
+def pack_vectors(vectors: np.ndarray, rank: int = 0) -> dict[str, np.ndarray]:
+    """(n, w) float sentence vectors as small arrays: those of `plain_vectors` but for ``vectors``, which is (bytes,)
+    uint8: the int8 column by column, deflated. `rank`: see `reduced`.
+    """
+    few = reduced(vectors, rank)
+    return {**plain_vectors(few), "vectors": deflated(few.rows.T.tobytes())}
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,6 +102,15 @@ class Stored:
         """(count, w) float32 from what `pack_vectors` made, or unit vectors from `rounded` rows (n, w) alone.
 
         Raises:
+            KeyError, ValueError: as `reduced`.
+        """
+        held = self.reduced(count, name)
+        return held.full() if "scale" in self.arrays else unit(held.rows.astype(np.float32))
+
+    def reduced(self, count: int, name: str = "vectors") -> Reduced:
+        """`count` vectors as the file holds them; of `rounded` rows alone the scale is one.
+
+        Raises:
             KeyError: an array is missing.
             ValueError: damaged, of another number, or larger than such files are.
         """
@@ -103,15 +120,12 @@ class Stored:
             rows = columns.reshape(-1, len(self.arrays["scale"])).T
         if rows.ndim != 2 or len(rows) != count:
             raise ValueError(f"vectors {rows.shape} for {count} texts")
-        if (scale is not None and scale.shape != (count, 1)) or (basis is not None and basis.ndim != 2):
+        width = rows.shape[1]
+        if (scale is not None and scale.shape != (count, 1)) or (basis is not None and basis.shape[1:] != (width,)):
             raise ValueError("vectors with a scale or a basis of another shape")
-        if count * (rows.shape[1] if basis is None else len(basis)) > MOST_NUMBERS:
+        if count * (width if basis is None else len(basis)) > MOST_NUMBERS:
             raise ValueError("more vectors than such files have")
-        if scale is None:
-            return unit(rows.astype(np.float32))
-        full = np.ascontiguousarray(rows).astype(np.float32)  # columns take thrice as long to multiply
-        full *= scale
-        return full if basis is None else full @ basis.astype(np.float32).T
+        return Reduced(np.ascontiguousarray(rows), np.ones((count, 1), np.float32) if scale is None else scale, basis)
 
 
 def write(

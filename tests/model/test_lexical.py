@@ -8,7 +8,7 @@ TEXTS = ["a person walks forward", "a person sneaks about", "someone touches the
 
 
 def test_rare_words_decide() -> None:
-    index = WordIndex(TEXTS)
+    index = WordIndex.of(TEXTS)
     assert index.scores("please sneak up on him").argmax() == 1
     assert index.scores("bend over and touch your toes").argmax() == 2
     assert index.scores("walking forward").argmax() == 0
@@ -17,7 +17,7 @@ def test_rare_words_decide() -> None:
 
 
 def test_unknown_words_lower_the_score() -> None:
-    index = WordIndex(TEXTS)
+    index = WordIndex.of(TEXTS)
     assert index.scores("walks forward into the xyzzy")[0] < index.scores("walks forward")[0]
 
 

@@ -120,7 +120,7 @@ def test_a_phrasing_that_says_the_same_decides_alone() -> None:
 def test_backflips_go_backward_and_faces_do_not() -> None:
     captions = [{"": c} for c in ("a person does a backflip", "a person turns and ends up facing backward", "he walks")]
     book = PhraseIndex(["a", "b", "c"], captions, ["x", "y", "z"], [""] * 3, {}, {}, np.zeros((3, 8), np.float32))
-    assert book.said_backward.tolist() == [True, False, False] and not book.backward.any()
+    assert book.marks.said_backward.tolist() == [True, False, False] and not book.marks.backward.any()
 
 
 @pytest.mark.parametrize(
