@@ -184,7 +184,7 @@ def _words() -> dict[str, Target]:
     from avatargpt.cli import common
     from avatargpt.language.clauses import clauses
     from avatargpt.language.plans.requests import check_scene, seems_foreign
-    from avatargpt.planning.parse import parse_activity, parse_steps
+    from avatargpt.planning.parse import parse_steps
 
     def prompt(path: Path) -> None:
         for text in common.read_texts(f"@{path}", emoji=True)[0]:
@@ -194,13 +194,11 @@ def _words() -> dict[str, Target]:
             check_scene(text)
 
     def answer(path: Path) -> None:
-        said = path.read_text("utf-8", "replace")
-        for read in (parse_steps, parse_activity):
-            try:
-                read(said)
-            except ValueError as e:
-                if type(e).__name__ not in ("Malformed", "UserError"):
-                    raise
+        try:
+            parse_steps(path.read_text("utf-8", "replace"))
+        except ValueError as e:
+            if type(e).__name__ not in ("Malformed", "UserError"):
+                raise
 
     texts = [t.encode() for t in seeds.PROMPTS]
     return {
