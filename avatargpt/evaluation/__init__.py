@@ -24,6 +24,7 @@ DATA = {
     "chat": "the recorded dialogues (a folder with val.jsonl)", "plans": "the planning corpus",
     "plan_cycle": "the planning corpus", "plan_coverage": "the planning corpus",
     "speech_face": "the recordings of speech and faces, or a speech cache with --store",
+    "word_times": "the recordings of speech with word times",
 }  # fmt: skip
 """Kind -> what its ``--data`` holds, where that is not the body corpus."""
 
@@ -86,6 +87,11 @@ def _score(
         from avatargpt.face.audio_model.driver import Driver
 
         return speech_face.score(suite, Driver.load(Path(model.source) / "driver"), data, store)
+    if suite.kind == "word_times":
+        from avatargpt.evaluation.face import word_times
+        from avatargpt.face.audio_model.driver import Driver
+
+        return word_times.score(suite, Driver.load(Path(model.source) / "driver"), data, store)
     if suite.kind == "face_instructions":
         from avatargpt.evaluation.face import face_instructions
         from avatargpt.face.performer import FacePerformer

@@ -24,11 +24,15 @@ VISEMES = tuple(
 
 @dataclass(frozen=True)
 class Phone:
-    """A phone of `ARPABET` with its times in seconds."""
+    """A phone of `ARPABET` with its times in seconds, and how a vowel is stressed where that is known.
+
+    `stress`: 1 primary, 2 secondary, 0 none, as the digits of cmudict.
+    """
 
     name: str
     start: float
     end: float
+    stress: int | None = None
 
 
 # Longest first: a prefix of the symbol decides. What English lacks goes to what looks most alike on the lips.

@@ -102,8 +102,8 @@ def test_a_vowel_beside_a_p_is_no_false_closure() -> None:
 
 def test_alignments_are_neither_early_nor_late() -> None:
     from avatargpt.face.audio_model.visemes import phone_track
+    from avatargpt.face.words.phone_times import viterbi
     from avatargpt.signals.phones import ARPABET, Phone
-    from avatargpt.train.speech_data.align import viterbi
 
     off = []
     for late in np.linspace(0, 1 / 60, 9)[:-1]:
@@ -117,8 +117,8 @@ def test_alignments_are_neither_early_nor_late() -> None:
 
 def test_a_sound_that_is_left_out_costs() -> None:
     from avatargpt.face.audio_model.visemes import phone_track
+    from avatargpt.face.words.phone_times import viterbi
     from avatargpt.signals.phones import ARPABET, Phone
-    from avatargpt.train.speech_data.align import viterbi
 
     p = np.full((60, len(ARPABET)), 1e-6)
     p[np.arange(60), phone_track([Phone("M", 0.3, 0.5), Phone("AA", 0.5, 0.8)], 30).ravel()] = 0.9

@@ -43,6 +43,7 @@ CHOSEN_ON = {("1114_3_15", "rounding"): 0.5, ("1114_3_15", "jaw"): 0.5}
 (`avatargpt.face.audio_model.speaking`): what is measured begins after it."""
 OFTEN = 0.6
 """Share of a training take's copies that sound as recorded elsewhere."""
+LJ_TABLE = "lj_phones_text_all.txt.gz"
 UNKNOWN = "spn"  # stands in LJ's table for a word that its dictionary lacks
 LJ_TEST = 24
 MOST_TEXT = 64 << 20  # bytes
@@ -132,12 +133,8 @@ def lj_sentences(folder: Path) -> Iterator[Spoken]:
     Raises:
         UserError: the table is missing or lacks a sentence.
     """
-    table = folder / "lj_phones_text_all.txt.gz"
-    if not table.is_file():
-        raise UserError(f"{table}: no such file; the folder of the LJ sample is needed")
-    with understanding(table, "a table of phones"):
-        rows = gzip.decompress(table.read_bytes()).decode("utf-8").splitlines()
-    lines = {row.split("|")[0]: row for row in rows}
+    lines = _lj_rows(folder)
+    table = folder / LJ_TABLE
     for i, wave in enumerate(sorted((folder / "wavs").glob("*.wav"))):
         found = re.search(r"\{(.*)\}", lines.get(wave.stem, ""))
         if found is None:
@@ -147,6 +144,20 @@ def lj_sentences(folder: Path) -> Iterator[Spoken]:
             continue
         phones = tuple(p for s in said if (p := from_arpabet(s)) is not None)
         yield Spoken(f"lj/{wave.stem}", resample(*load(wave)), phones, "train" if i < LJ_TEST else "val")
+
+
+def lj_texts(folder: Path) -> dict[str, str]:
+    """What is said in each of LJ's sentences, by name. Raises UserError as `lj_sentences`."""
+    return {name: row.rsplit("|", 1)[1] for name, row in _lj_rows(folder).items()}
+
+
+def _lj_rows(folder: Path) -> dict[str, str]:
+    table = folder / LJ_TABLE
+    if not table.is_file():
+        raise UserError(f"{table}: no such file; the folder of the LJ sample is needed")
+    with understanding(table, "a table of phones"):
+        rows = gzip.decompress(table.read_bytes()).decode("utf-8").splitlines()
+    return {row.split("|")[0]: row for row in rows}
 
 
 def transcribed(folder: Path, pronounce: Callable[[str], tuple[str, ...]]) -> Iterator[Spoken]:

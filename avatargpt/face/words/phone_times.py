@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,6 +21,9 @@ FINE = QUARTERS * FPS  # feature quarters a second
 SKIP = -6.0  # log-probability of a phone that is not spoken at all
 PAUSE = -3.0  # of a pause where none is written
 STAY = -0.1
+INSIDE = -0.4  # log-probability of each step of silence inside a word; a second of it is none
+FAR = 4.0
+"""Of each second that a phone is too far from where it is known to be; a wrong phone costs 1 to 2 in every step."""
 STOPS = frozenset("P T K B D G CH JH".split())
 SHORT, CLOSURE = 0.13, 0.07
 """Seconds: silences before a stop up to which they are its closure, and a closure after a longer silence."""
@@ -137,16 +141,42 @@ def changes(audio: np.ndarray, phones: Sequence[Phone]) -> list[float]:
     return [float(even[min(max(i, 0), len(even) - 1)]) for i in at]
 
 
+@dataclass(frozen=True)
+class Alignment:
+    """A text's phones laid along a sound.
+
+    Attributes:
+        phones: heard, and pauses, with times in seconds.
+        numbers: for each of `phones` which of the text's phones it is, pauses not counted; -1 for a pause.
+        fit: mean log-probability of the steps that are not silence, less `SKIP` for every phone left out.
+        spoken: (N,) which of the text's phones each step is of, -1 for silence.
+    """
+
+    phones: list[Phone]
+    numbers: list[int]
+    fit: float
+    spoken: np.ndarray
+
+
 def viterbi(scores: np.ndarray, phones: Sequence[str]) -> tuple[list[Phone], float]:
+    """`lay` of a whole text: its phones with times in seconds, and how well text and sound fit."""
+    path = lay(scores, phones)
+    return path.phones, path.fit
+
+
+def lay(
+    scores: np.ndarray, phones: Sequence[str], whole: bool = True, owners: Sequence[int] | None = None,
+    near: np.ndarray | None = None, slack: float = 0.0,
+) -> Alignment:  # fmt: skip
     """Times of the phones, each at least one step long unless left out, with optional silence anywhere between.
 
     Args:
         scores: (N, 40) log-probabilities.
         phones: names in order; SIL where a pause is likely.
-
-    Returns:
-        Phones with times in seconds, and how well text and sound fit: the mean log-probability of the steps that are
-        not silence, less `SKIP` for every phone left out.
+        whole: all phones are spoken; otherwise as many as there is time for.
+        owners: the word of each phone, pauses not counted: silence inside a word costs `INSIDE` a step.
+        near: (phones without pauses, 2) seconds between which each is spoken, where that is roughly known; what is
+            more than `slack` seconds from there costs `FAR` for each second.
 
     Raises:
         UserError: no phones, or more than steps.
@@ -161,9 +191,15 @@ def viterbi(scores: np.ndarray, phones: Sequence[str]) -> tuple[list[Phone], flo
     likely = [True, *_pauses(phones), True]
     labels = np.array(states)
     steps, count = len(scores), len(states)
-    if count // 2 > 2 * steps:
+    if whole and count // 2 > 2 * steps:
         raise UserError(f"{count // 2} phones in {steps / STEPS:.1f} s of sound; text and sound do not belong together")
     emit = scores[:, labels]
+    if owners is not None:
+        emit[:, 2 * np.flatnonzero(np.diff(owners) == 0) + 2] += INSIDE
+    if near is not None:
+        at = np.arange(steps)[:, None] / STEPS
+        off = np.maximum(near[None, :, 0] - at, at - near[None, :, 1])
+        emit[:, 1::2] -= FAR * np.maximum(off - slack, 0.0)
     enter = np.zeros(count)  # cost of entering a state from the one before
     silent = labels == SILENCE
     enter[silent] = np.where(likely, 0.0, PAUSE)[: silent.sum()]
@@ -179,21 +215,23 @@ def viterbi(scores: np.ndarray, phones: Sequence[str]) -> tuple[list[Phone], flo
         options[4, 4:] = np.where(silent[4:], -np.inf, best[:-4] + SKIP)  # phone, past a phone, to a phone
         back[t] = options.argmax(0)
         best = options[back[t], np.arange(count)] + emit[t]
-    state = count - 1 if best[-1] >= best[-2] else count - 2
+    state = (count - 1 if best[-1] >= best[-2] else count - 2) if whole else int(best.argmax())
     path = np.empty(steps, int)
     for t in range(steps - 1, -1, -1):
         path[t] = state
         state -= int(back[t, state])
     spoken = ~silent[path]
-    heard = emit[np.arange(steps), path][spoken].sum()
-    left_out = count // 2 - len(set(path[spoken].tolist()))
+    heard = scores[np.arange(steps), labels[path]][spoken].sum()
+    left_out = (count if whole else int(path[-1]) + 1) // 2 - len(set(path[spoken].tolist()))
     score = float((heard + SKIP * left_out) / max(1, spoken.sum()))
     edges = np.flatnonzero(np.diff(path, prepend=-1))
     # A step is labelled with the phone at its beginning, so that the change lies half a step earlier on average.
     times = np.clip((np.array([*edges, steps]) - 0.5) / STEPS, 0, None)
     times[-1] = steps / STEPS
     names = [ARPABET[labels[path[a]]] for a in edges]
-    return [Phone(n, float(a), float(b)) for n, a, b in zip(names, times[:-1], times[1:], strict=True)], score
+    found = [Phone(n, float(a), float(b)) for n, a, b in zip(names, times[:-1], times[1:], strict=True)]
+    number = np.where(spoken, path // 2, -1)
+    return Alignment(found, number[edges].tolist(), score, number)
 
 
 def _pauses(phones: Sequence[str]) -> list[bool]:

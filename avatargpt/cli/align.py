@@ -1,0 +1,116 @@
+"""``avatargpt align``: when the words of a recording are spoken."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from avatargpt.cli import common
+from vqvae.errors import UserError
+
+if TYPE_CHECKING:
+    from avatargpt.signals.words.words import Words
+
+SPREAD = 1.5  # s by which the times of subtitles are off, where words share a cue
+LONGEST_NAME = 1000
+
+
+def align(
+    audio: Annotated[Path, typer.Argument(metavar="AUDIO", help="A sound file: .wav, .flac, .mp3 and others.")],
+    transcript: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[TRANSCRIPT]",
+            help="What is said, in English: a text, or a file of it (.txt, also as @FILE; .srt, .TextGrid, .json ...).",
+        ),
+    ] = None,
+    asr: Annotated[
+        str | None,
+        typer.Option(
+            "--asr", metavar="MODEL",
+            help="Without TRANSCRIPT: a Whisper model that hears it, a size (base, small) or a folder.",
+        ),
+    ] = None,
+    aligner: Annotated[
+        str,
+        typer.Option("--aligner", metavar="NAME", help="auto, pocketsphinx or network; auto: the first, if installed."),
+    ] = "auto",
+    output: common.AnyOutputs = None,
+    model: common.Model = None,
+    device: common.Device = None,
+    threads: common.Threads = None,
+    as_json: common.Json = False,
+    quiet: common.Quiet = False,
+) -> None:
+    """When each word of a recording is spoken, with phones and stresses.
+
+    Outputs: .TextGrid, .json, .ctm, .srt, .vtt. Without one: start, end and word, a line each.
+    """
+    import torch
+
+    from avatargpt import resources
+    from avatargpt.face.words.align import ALIGNERS
+    from avatargpt.face.words.align import align as aligned
+    from avatargpt.signals.audio import inspect
+    from avatargpt.signals.words import files
+
+    who = next((name for name in ALIGNERS if name == aligner), None)
+    if who is None:
+        raise UserError(f"--aligner {aligner}: accepted {', '.join(ALIGNERS)}")
+    if (transcript is None) == (asr is None):
+        raise UserError("what is said is needed: accepted TRANSCRIPT, or --asr MODEL in its place")
+    targets = output or []
+    if len({p.absolute() for p in targets}) < len(targets):
+        raise UserError(f"-o {targets[-1]}: the same output file is named twice")
+    sources = [audio, *([Path(transcript.removeprefix("@"))] if transcript is not None else [])]
+    for path in targets:
+        files.check_target(path)
+        common.check_folder(path)
+        if any(path.absolute() == source.absolute() for source in sources):
+            raise UserError(f"{path}: input and output are the same file; choose another output")
+    inspect(audio)
+    text, near = ("", None) if transcript is None else _text(transcript)
+    if model is not None and not model.is_dir():
+        raise UserError(f"--model {model}: no such folder; accepted a folder of weights")
+    if threads is not None:
+        torch.set_num_threads(threads)
+    from avatargpt.face.audio_model.driver import Driver
+
+    driver = Driver.load((model or resources.weights()) / "driver")
+    with common.progress("aligning", quiet) as progress:
+        if asr is None:
+            words = aligned(audio, text, aligner=who, driver=driver, progress=progress, near=near, slack=SPREAD)
+        else:
+            from avatargpt.face.words.whisper import transcribe
+
+            words = transcribe(audio, asr, aligner=who, driver=driver, device=device or "cpu", progress=progress)
+    for note in words.notes:
+        typer.echo(f"warning: {note}", err=True)
+    for path in targets:
+        files.write(words, path)
+    if as_json:
+        common.print_json({**words.as_dict(), "files": [str(path) for path in targets]})
+    elif targets:
+        for path in targets:
+            typer.echo(str(path))
+    else:
+        for word in words.words:
+            typer.echo(f"{word.start:.3f}\t{word.end:.3f}\t{word.text}")
+    if not as_json:
+        typer.echo(f"times: {words.source}", err=True)
+
+
+def _text(transcript: str) -> tuple[str, Words | None]:
+    """What is said, of an argument that is a text, or a file of text or of word times, and these times."""
+    from avatargpt.signals.words import files
+
+    path = common.listed(transcript)
+    if path is None and len(transcript) < LONGEST_NAME and "\n" not in transcript and Path(transcript).is_file():
+        path = Path(transcript)
+    if path is None:
+        return transcript, None
+    if files.has_times(path):
+        return "", files.read(path)
+    return files.read_text(path), None

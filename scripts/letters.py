@@ -1,0 +1,113 @@
+"""Learn how letters are spoken from cmudict: avatargpt/language/pronouncing/letters.txt.xz, and measure it.
+
+Letters and phones are aligned by EM (each letter gives none, one or two phones). A letter's phones then depend on the
+letters around it: of ever wider contexts, those are kept that say something else than the narrower one in at least
+`LEAST` words. One word in twenty is held out for the figures that are printed.
+
+Usage: .venv/bin/python scripts/letters.py [-o FILE]
+"""
+
+from __future__ import annotations
+
+import argparse
+import lzma
+from collections import Counter, defaultdict
+from pathlib import Path
+
+from avatargpt.language.pronouncing.dictionary import cmudict
+from avatargpt.language.pronouncing.letters import CONTEXTS, FILE, around, rules, spelled
+
+LEAST = 2
+ROUNDS = 5
+MOST = 2  # phones of a letter
+
+
+def aligned(word: str, phones: tuple[str, ...], chance: dict[str, Counter[str]], totals: dict[str, float]
+            ) -> list[str] | None:  # fmt: skip
+    """The most likely phones of each letter, spaces between; None where they do not fit."""
+    best: dict[int, tuple[float, list[str]]] = {0: (1.0, [])}
+    for letter in word:
+        after: dict[int, tuple[float, list[str]]] = {}
+        for at, (p, parts) in best.items():
+            for n in range(MOST + 1):
+                if at + n > len(phones):
+                    break
+                part = " ".join(phones[at : at + n])
+                q = p * (chance[letter][part] + 0.01) / (totals[letter] + 1)
+                if at + n not in after or q > after[at + n][0]:
+                    after[at + n] = q, [*parts, part]
+        best = after
+    found = best.get(len(phones))
+    return None if found is None else found[1]
+
+
+def learnt(entries: dict[str, tuple[str, ...]]) -> dict[str, str]:
+    """Context -> phones."""
+    chance: dict[str, Counter[str]] = defaultdict(Counter)
+    for word, phones in entries.items():  # to begin with: phones about where the letter is
+        for k, letter in enumerate(word):
+            at = round(k * len(phones) / len(word))
+            for n in range(MOST + 1):
+                for start in range(max(0, at - 1), min(len(phones), at + 2)):
+                    chance[letter][" ".join(phones[start : start + n])] += 1 / (1 + n)
+    parts: dict[str, list[str]] = {}
+    for _ in range(ROUNDS):
+        totals = {letter: sum(c.values()) for letter, c in chance.items()}
+        parts = {w: a for w, p in entries.items() if (a := aligned(w, p, chance, totals)) is not None}
+        chance = defaultdict(Counter)
+        for word, some in parts.items():
+            for letter, part in zip(word, some, strict=True):
+                chance[letter][part] += 1
+    table: dict[str, str] = {}
+    for size in range(len(CONTEXTS)):
+        counts: dict[str, Counter[str]] = defaultdict(Counter)
+        for word, some in parts.items():
+            for k, part in enumerate(some):
+                counts[around(word, k, size)][part] += 1
+        for context, found in counts.items():
+            part, times = found.most_common(1)[0]
+            known = (narrowed(context, size, to) for to in range(size - 1, -1, -1))
+            narrower = next((table[c] for c in known if c in table), "")
+            if size == 0 or (part != narrower and times - found[narrower] >= LEAST):
+                table[context] = part
+    return table
+
+
+def narrowed(context: str, size: int, to: int) -> str:
+    """The narrower context that a context contains."""
+    left, letter, right = context.split("|")
+    a, b = CONTEXTS[to]
+    return f"{left[len(left) - a:]}|{letter}|{right[:b]}"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("-o", type=Path, default=FILE)
+    args = parser.parse_args()
+    entries = {w: p[0] for w, p in cmudict().items() if w.isascii() and w.isalpha() and len(w) > 1 and p[0]}
+    held = {w: p for i, (w, p) in enumerate(sorted(entries.items())) if i % 20 == 7}
+    table = learnt({w: p for w, p in entries.items() if w not in held})
+    lines = "".join(f"{c} {p}\n" for c, p in sorted(table.items()))
+    args.o.write_bytes(lzma.compress(lines.encode(), preset=9 | lzma.PRESET_EXTREME))
+    rules.cache_clear()
+    wrong = phones = right = 0
+    for word, said in held.items():
+        guess = [p.rstrip("012") for p in spelled(word)]
+        true = [p.rstrip("012") for p in said]
+        wrong, phones, right = wrong + distance(guess, true), phones + len(true), right + (guess == true)
+    print(f"{len(table)} contexts, {args.o.stat().st_size / 1024:.0f} KB; of {len(held)} held-out words "
+          f"{right / len(held):.1%} are right, {wrong / phones:.1%} of their phones are wrong")  # fmt: skip
+
+
+def distance(a: list[str], b: list[str]) -> int:
+    """Fewest insertions, deletions and replacements between two lists."""
+    row = list(range(len(b) + 1))
+    for i, x in enumerate(a, 1):
+        before, row[0] = row[0], i
+        for j, y in enumerate(b, 1):
+            before, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, before + (x != y))
+    return row[-1]
+
+
+if __name__ == "__main__":
+    main()

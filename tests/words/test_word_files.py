@@ -1,0 +1,178 @@
+"""Files of word times: written, read back, as others write them, and damaged."""
+
+import contextlib
+import json
+from pathlib import Path
+
+import pytest
+
+from avatargpt.signals.words import files
+from avatargpt.signals.words.words import Word, Words
+from tests.words.test_words import SAID
+from vqvae.errors import UserError
+
+SHORT = '''File type = "ooTextFile"
+Object class = "TextGrid"
+
+0
+2
+<exists>
+2
+"IntervalTier"
+"words"
+0
+2
+3
+0
+0.5
+""
+0.5
+1
+"say ""so"""
+1
+2
+"well"
+"TextTier"
+"clicks"
+0
+2
+1
+0.7
+"x"
+'''
+
+TWO = "\n".join(['File type = "ooTextFile"', 'Object class = "TextGrid"', "0 2 <exists> 2",
+                 '"IntervalTier" "hands" 0 2 1 0 2 "up"', '"IntervalTier" "feet" 0 2 1 0 2 "down"'])  # fmt: skip
+
+
+@pytest.mark.parametrize("suffix", [".TextGrid", ".json", ".ctm"])
+def test_what_is_written_is_read_back(tmp_path: Path, suffix: str) -> None:
+    path = files.write(SAID, tmp_path / f"a{suffix}")
+    again = files.read(path, 2.0)
+    assert [w.text for w in again.words] == ["hello", "there", "you"]
+    assert [w.start for w in again.words] == pytest.approx([0.1, 0.5, 1.2])
+    assert [w.end for w in again.words] == pytest.approx([0.5, 0.8, 1.4])
+    if suffix != ".ctm":
+        assert again.words[0].phones == SAID.words[0].phones and again.stresses == SAID.stresses
+    if suffix != ".TextGrid":
+        assert again.words[0].confidence == 0.9
+
+
+@pytest.mark.parametrize("suffix", [".srt", ".vtt"])
+def test_subtitles_hold_phrases(tmp_path: Path, suffix: str) -> None:
+    again = files.read(files.write(SAID, tmp_path / f"a{suffix}"))
+    assert again.text == SAID.text and again.words[0].start == 0.1 and again.words[1].end == 0.8
+    assert "spread within each cue" in again.notes[0]
+    assert again.words[0].end == pytest.approx(0.1 + 0.7 * 2 / 3)  # two syllables of three
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"])
+def test_textgrids_in_short_form_and_other_encodings(tmp_path: Path, encoding: str) -> None:
+    (tmp_path / "a.TextGrid").write_bytes(SHORT.replace("well", "w\u00e9ll").encode(encoding))
+    words = files.read(tmp_path / "a.TextGrid")
+    assert [(w.text, w.start, w.end) for w in words.words] == [('say "so"', 0.5, 1.0), ("w\u00e9ll", 1.0, 2.0)]
+
+
+def test_phones_in_ipa(tmp_path: Path) -> None:
+    tiers = {"words": [[0.1, 0.4, "cat"]], "phones": [[0, 0.1, "sil"], [0.1, 0.2, "k\u02b0"], [0.2, 0.3, "\u00e6"],
+                                                     [0.3, 0.4, "t"]]}  # fmt: skip
+    rows = {name: {"type": "interval", "entries": entries} for name, entries in tiers.items()}
+    text = json.dumps({"start": 0, "end": 1, "tiers": rows})
+    (tmp_path / "a.json").write_text(text)
+    (word,) = files.read(tmp_path / "a.json").words
+    assert [p.name for p in word.phones] == ["K", "AE", "T"] and word.phones[1].stress is None
+
+
+WHISPER = {"text": " So it is", "segments": [
+    {"start": 0.0, "end": 1.0, "text": " So it", "words": [
+        {"word": " So", "start": 0.0, "end": 0.4, "probability": 0.8}, {"word": " it", "start": 0.4, "end": 0.6}]},
+    {"start": 1.0, "end": 2.0, "text": " is"}]}  # fmt: skip
+WHISPERX = {"segments": [{"start": 0.2, "end": 1.2, "text": "in 1999 then", "words": [
+    {"word": "in", "start": 0.2, "end": 0.4, "score": 0.9}, {"word": "1999"},
+    {"word": "then", "start": 0.9, "end": 1.2, "score": 0.5}]}], "word_segments": []}  # fmt: skip
+SPHINX = {"b": 0.0, "d": 1.0, "p": 1.0, "t": "and he", "w": [
+    {"b": 0.0, "d": 0.2, "p": 0.99, "t": "<sil>"},
+    {"b": 0.2, "d": 0.2, "p": 0.97, "t": "and(2)", "w": [{"b": 0.2, "d": 0.2, "p": 0.9, "t": "AE"}]}]}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "expected"),
+    [
+        ("a.json", json.dumps(WHISPER), [("So", 0.0, 0.4), ("it", 0.4, 0.6), ("is", 1.0, 2.0)]),
+        ("a.json", json.dumps(WHISPERX), [("in", 0.2, 0.4), ("1999", 0.4, 0.9), ("then", 0.9, 1.2)]),
+        ("a.json", json.dumps(SPHINX), [("and", 0.2, 0.4)]),
+        ("a.json", json.dumps([{"word": "a", "start": 0, "end": 1}]), [("a", 0.0, 1.0)]),
+        ("a.csv", "Begin,End,Label,Type,Speaker\n0.1,0.4,cat,words,s\n0.1,0.2,K,phones,s\n", [("cat", 0.1, 0.4)]),
+        ("a.ctm", ";; made\nrec A 0.50 0.25 hi 0.9\nrec A 0.75 0.25 <eps>\n", [("hi", 0.5, 0.75)]),
+        ("a.vtt", "WEBVTT\n\n00:01.000 --> 00:03.000\n<c>one</c> <00:02.000>two\n", [("one", 1, 2), ("two", 2, 3)]),
+        ("a.srt", "1\n00:00:01,000 --> 00:00:02,000\n<i>oh</i>\n\n", [("oh", 1.0, 2.0)]),
+        ("no.suffix", "rec A 0.50 0.25 hi\n", [("hi", 0.5, 0.75)]),
+    ],
+)  # fmt: skip
+def test_files_of_others(tmp_path: Path, name: str, text: str, expected: list[tuple[str, float, float]]) -> None:
+    (tmp_path / name).write_text(text, encoding="utf-8")
+    words = files.read(tmp_path / name)
+    assert [w.text for w in words.words] == [e[0] for e in expected]
+    assert [t for w in words.words for t in (w.start, w.end)] == pytest.approx([t for e in expected for t in e[1:]])
+    guessed = "1999" in text or '"is"}' in text or " is" in text
+    assert bool(words.notes) is guessed
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "says"),
+    [
+        ("a.TextGrid", SHORT[:150], "ends early"),
+        ("a.TextGrid", SHORT.replace("0.5\n1\n", "0.5\nx\n"), "ends early|should be"),
+        ("a.TextGrid", SHORT.replace('"TextTier"', '"IntervalTier"'), "line 28: \"x\" where"),
+        ("a.TextGrid", TWO, r"no tier of words among its interval tiers \('hands', 'feet'\)"),
+        ("a.TextGrid", TWO.replace("hands", "A - words").replace("feet", "B - words"), "2 tiers of words"),
+        ("a.TextGrid", SHORT.replace("0.5\n1\n", "0.5\n0.2\n"), "before it begins"),
+        ("a.TextGrid", SHORT.replace("TextGrid", "Pitch"), "no TextGrid"),
+        ("a.json", '{"words": [', "no JSON"),
+        ("a.json", '{"a": 1}', "JSON without words"),
+        ("a.json", '{"words": []}', "no words in it"),
+        ("a.json", '{"words": [{"word": "a", "start": "x", "end": 1}]}', "'x'; accepted: a number"),
+        ("a.json", '{"words": [{"word": "a", "start": 1, "end": null}]}', "accepted: a number"),
+        ("a.json", '{"words": [{"word": "a"}]}', "no times of 'a'"),
+        ("a.json", '{"words": [{"word": "a", "start": 2, "end": 1}]}', "before it begins"),
+        ("a.json", '{"words": [{"word": "a", "start": 8, "end": 12}]}', "the sound ends at 10 s"),
+        ("a.ctm", "rec A 0.5 0.25 hi\nrec A 0.75 half there\n", "line 2"),
+        ("a.ctm", "rec A 0.5 0.25 hi\nrec B 0.75 0.2 there\n", "2 recordings or channels"),
+        ("a.ctm", "rec A 0.5 -0.25 hi\n", "a duration of -0.25"),
+        ("a.srt", "1\n00:00:05,000 --> 00:00:02,000\nhi\n", "a cue from 5 to 2 s"),
+        ("a.srt", "1\n00:00:01,000 --> 00:00:02,000\nhi\n\n2\n00:0x --> 00:09\nyou\n", "line 6"),
+        ("a.csv", "Begin,End,Label,Type\n0.1,,cat,words\n", "line 2"),
+        ("a.txt", "just words\n", "no word times in it"),
+        ("a.txt", " \n", "empty file"),
+    ],
+)
+def test_damaged_files_are_refused_in_one_line(tmp_path: Path, name: str, text: str, says: str) -> None:
+    (tmp_path / name).write_text(text, encoding="utf-8")
+    with pytest.raises(UserError, match=says) as told:
+        files.read(tmp_path / name, 10.0)
+    assert str(told.value).startswith(str(tmp_path / name)) and "\n" not in str(told.value)
+
+
+def test_no_text_at_all(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_bytes(b"\x80\x81{}")
+    with pytest.raises(UserError, match=r"UTF-8 or UTF-16 \(byte 0\)"):
+        files.read(tmp_path / "a.json")
+    with pytest.raises(UserError, match="No such file"):
+        files.read(tmp_path / "b.json")
+    with pytest.raises(UserError, match="files of word times are .TextGrid"):
+        files.write(SAID, tmp_path / "a.doc")
+
+
+def test_every_cut_of_a_textgrid_is_refused_or_has_its_words(tmp_path: Path) -> None:
+    text = files.write(Words((Word("a", 0.5, 1.0), Word("b", 1.0, 1.5)), 2.0), tmp_path / "a.TextGrid").read_text()
+    for length in range(0, len(text) - 2, 7):
+        (tmp_path / "a.TextGrid").write_text(text[:length])
+        with contextlib.suppress(UserError):
+            assert files.read(tmp_path / "a.TextGrid").text == "a b"
+
+
+def test_real_textgrids(shared: Path) -> None:
+    folder = shared / "data" / "face" / "aligned_speech_misc" / "mfa"
+    for path in sorted(folder.glob("*.TextGrid")):
+        words = files.read(path)
+        assert len(words) > 50 and all(w.phones for w in words.words[:20]) and len(words.stresses) > 30
