@@ -59,14 +59,15 @@ class _Builder:
 
 
 def write_glb(motion: Motion, path: Path) -> Path:
-    """Write the clip as a .glb: one skinned mesh, one skin of 22 joints, one animation. Metres, Y up."""
+    """Write the clip as a .glb: one skinned mesh, one skin of 22 joints, or 52 with fingers, one animation. Metres, Y up."""
     import pygltflib as gl
 
     from avatargpt.export.mesh import body_mesh
 
-    body, data = body_mesh(), _Builder()
-    names, parents = motion.skeleton.names, motion.skeleton.parents
-    rotations = rot.continuous(motion.rotations) if len(motion) > 1 else motion.rotations
+    body, data = body_mesh(motion.fingers is not None), _Builder()
+    skeleton, rotations = motion.whole
+    names, parents = skeleton.names, skeleton.parents
+    rotations = rot.continuous(rotations) if len(motion) > 1 else rotations
     # COLOR_0 as floats: bytes would band in linear light
     attributes = gl.Attributes(
         POSITION=data.add(body.vertices, FLOAT, ARRAY_BUFFER, bounds=True),
@@ -84,7 +85,7 @@ def write_glb(motion: Motion, path: Path) -> Path:
     nodes = []
     for j, name in enumerate(names):
         children = [k for k, p in enumerate(parents) if p == j]
-        place = motion.root[0] if j == 0 else motion.skeleton.offsets[j]
+        place = motion.root[0] if j == 0 else skeleton.offsets[j]
         nodes.append(
             gl.Node(
                 name=name, translation=[float(x) for x in place], rotation=_xyzw(rotations[0, j]).tolist(),

@@ -16,7 +16,7 @@ from vqvae.errors import UserError
 from vqvae.io.guard import read_bytes, understanding
 from vqvae.motion import MAX_FRAMES, Motion
 from vqvae.retarget import leg_length
-from vqvae.skeleton import SMPL22
+from vqvae.skeleton import FINGER_NAMES, SMPL22, SMPL52, Skeleton
 
 if TYPE_CHECKING:
     from pygltflib import GLTF2, Animation, AnimationSampler
@@ -28,6 +28,8 @@ SIZE = 0.02  # the share by which legs may differ from ours before the root is s
 
 def read_glb(path: Path) -> Motion:
     """Read the animation of a .glb that has our joints (by node name) back; see :func:`write_glb`.
+
+    With the 30 joints of the fingers it is a gesture.
 
     Raises:
         UserError: not a .glb, joints missing, none animated, several skeletons or animations of them, a scale that is
@@ -41,7 +43,9 @@ def read_glb(path: Path) -> Motion:
 
 
 def _animation(gltf: GLTF2, path: Path) -> Motion:
-    joints = _joints(gltf, path)
+    fingers = set(FINGER_NAMES) <= {n.name for n in gltf.nodes}
+    skeleton = SMPL52 if fingers else SMPL22
+    joints = _joints(gltf, path, skeleton)
     animation = _chosen(gltf, set(joints), path)
     tracks = {(c.target.node, c.target.path): animation.samplers[c.sampler] for c in animation.channels}
     if not any(w in tracks for w in [*((j, "rotation") for j in joints), (joints[0], "translation")]):
@@ -87,30 +91,34 @@ def _animation(gltf: GLTF2, path: Path) -> Motion:
     root = root * size if abs(size - 1) > SIZE else root
     bind = bind_matrices(gltf.skins or [], joints, lambda k: _values(gltf, k))
     if bind is not None:
-        rest = turns_at_rest(bind, SMPL22)
+        rest = turns_at_rest(bind, skeleton)
         turns = turns if rest is None else rot.multiply(turns, rot.conjugate(rest))
         rigs = {j for skin in gltf.skins or [] for j in skin.joints}
         placed = [n for n in above if n not in rigs]
         if not placed or rot.angle_between(world[placed[-1]], rot.identity(())).max() < 1e-2:
-            up = stood_up(bind, SMPL22)
+            up = stood_up(bind, skeleton)
             turns, root = rot.multiply(up, turns), rot.rotate(up, root)
-    return Motion(local_of(turns, SMPL22.parents), root, fps, "body", caption)
+    local, body = local_of(turns, skeleton.parents), len(SMPL22.names)
+    if not fingers:
+        return Motion(local, root, fps, "body", caption)
+    return Motion(local[:, :body], root, fps, "gesture", caption, fingers=local[:, body:])
 
 
-def _joints(gltf: GLTF2, path: Path) -> list[int]:
+def _joints(gltf: GLTF2, path: Path, skeleton: Skeleton) -> list[int]:
     """The nodes of our joints, by name. Where nodes share a name, those of a skin that has all; of several such
     skeletons the one that moves."""
     named: dict[str, list[int]] = {}
     for i, node in enumerate(gltf.nodes):
         named.setdefault(node.name, []).append(i)
-    missing = [n for n in SMPL22.names if n not in named]
+    names = skeleton.names
+    missing = [n for n in names if n not in named]
     if missing:
         raise UserError(f"{path}: no joint {', '.join(missing[:4])}; {ACCEPTED}")
-    shared = [n for n in SMPL22.names if len(named[n]) > 1]
+    shared = [n for n in names if len(named[n]) > 1]
     if not shared:
-        return [named[n][0] for n in SMPL22.names]
+        return [named[n][0] for n in names]
     skins = [{gltf.nodes[j].name: j for j in skin.joints} for skin in gltf.skins or []]
-    bodies = list(dict.fromkeys(tuple(s[n] for n in SMPL22.names) for s in skins if set(SMPL22.names) <= s.keys()))
+    bodies = list(dict.fromkeys(tuple(s[n] for n in names) for s in skins if set(names) <= s.keys()))
     if not bodies:
         raise UserError(f"{path}: {len(named[shared[0]])} nodes called {shared[0]} and no skin to tell; {ACCEPTED}")
     if len(bodies) > 1:

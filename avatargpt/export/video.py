@@ -28,7 +28,7 @@ def pictures(motion: Motion, size: int) -> Iterator[np.ndarray]:
     path = gaussian(motion.root.astype(np.float64) * [1, 0, 1], motion.fps * _FOLLOW_SECONDS)
     some = np.arange(0, len(motion), max(1, len(motion) // 500))
     sample = motion.taken(some)
-    renderer = Renderer(size, size, fit_view(posed(sample), path[some]))
+    renderer = Renderer(size, size, fit_view(posed(sample), path[some]), motion.fingers is not None)
     for start in range(0, len(motion), _CHUNK):
         ends = posed(motion.slice(start, min(start + _CHUNK, len(motion))))
         for k in range(0, len(ends), TOGETHER):
