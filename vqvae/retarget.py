@@ -129,11 +129,11 @@ def _oriented(rig: Rig, rest: np.ndarray, at: dict[str, int]) -> dict[str, np.nd
     if not {"l_wrist", "r_wrist"} <= at.keys() or not {"neck", "head"} & at.keys() or at["spine3"] == at["pelvis"]:
         raise UserError("the rest pose is no T-pose or A-pose, and spine, neck or wrists to tell it by are missing")
     ends = ("collar" if {"l_collar", "r_collar"} <= at.keys() else "shoulder", "neck" if "neck" in at else "head")
-    pelvis = _frame(
+    pelvis = frame_turn(
         rest[at["spine3"]] - rest[at["pelvis"]], rest[at["l_hip"]] - rest[at["r_hip"]],
         np.array([0.0, 1, 0]), np.array([1.0, 0, 0]),
     )  # fmt: skip
-    chest = _frame(
+    chest = frame_turn(
         rest[at[ends[1]]] - rest[at["spine3"]], rest[at[f"l_{ends[0]}"]] - rest[at[f"r_{ends[0]}"]],
         np.array([0.0, 1, 0]), np.array([1.0, 0, 0]),
     )  # fmt: skip
@@ -153,12 +153,12 @@ def _oriented(rig: Rig, rest: np.ndarray, at: dict[str, int]) -> dict[str, np.nd
                     "turned (it must be straight at rest and bend in the clip); accepted a T-pose or A-pose at rest"
                 )
             for name, end, bone in zip(names, names[1:], bones, strict=False):
-                out[name] = _frame(bone, turns, _unit(SMPL22.offsets[SMPL22.index(end)]), hinge)
+                out[name] = frame_turn(bone, turns, _unit(SMPL22.offsets[SMPL22.index(end)]), hinge)
         out[f"{side}_wrist"] = out[f"{side}_elbow"]
     return out
 
 
-def _frame(theirs: np.ndarray, second: np.ndarray, ours: np.ndarray, our_second: np.ndarray) -> np.ndarray:
+def frame_turn(theirs: np.ndarray, second: np.ndarray, ours: np.ndarray, our_second: np.ndarray) -> np.ndarray:
     """The rotation (3, 3) taking direction `ours` to `theirs` and `our_second` as near as possible to `second`."""
 
     def basis(a: np.ndarray, b: np.ndarray) -> np.ndarray:
