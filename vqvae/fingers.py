@@ -2,7 +2,8 @@
 
 A hand at rest is known by where its knuckles are: the way from the wrist to the middle finger's and the way from the
 little finger's to the index finger's give its axes, whatever the arm does. Every bone of a finger then has a constant C
-that turns our bone at rest onto the file's, so that G_ours = G_file C, as for the joints of the body (`vqvae.retarget`).
+that turns our bone at rest onto the file's, so that G_ours = G_file C, as for the joints of the body
+(`vqvae.retarget`).
 """
 
 from __future__ import annotations

@@ -59,7 +59,9 @@ def _ours(rig: Rig) -> Motion | None:
         return None
     turns, root = rig.rotations[:, order], rig.translations[:, rig.names.index("pelvis")] * scale
     body, fingers = turns[:, : len(SMPL22.names)], turns[:, len(SMPL22.names) :]
-    return Motion(body, root, rig.fps, "gesture", fingers=fingers) if skeleton is SMPL52 else Motion(body, root, rig.fps)
+    if skeleton is SMPL22:
+        return Motion(body, root, rig.fps)
+    return Motion(body, root, rig.fps, "gesture", fingers=fingers)
 
 
 def _unit(v: np.ndarray) -> np.ndarray:

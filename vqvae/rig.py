@@ -30,7 +30,8 @@ _SIDED = {
 _SPINE = re.compile(r"^(?:spine|chest|upperchest|lowerback|torso|abdomen|thorax|back|upperback|stomach)\d*[a-z]?$")
 _OPTIONAL = {"pelvis", "neck", "head", "collar", "foot", "wrist"}
 _PREFIX = re.compile(
-    r"^(?:(?:bip0*1|mixamorig\d*|character\d*|joint|skel|def|rig|j_bip_c|j_bip|b)[ _-]+(?=.)|mixamorig\d*(?=[a-z]))", re.I
+    r"^(?:(?:bip0*1|mixamorig\d*|character\d*|joint|skel|def|rig|j_bip_c|j_bip|b)[ _-]+(?=.)|mixamorig\d*(?=[a-z]))",
+    re.I,
 )
 _COPY = re.compile(r"\.\d{3}$")  # Blender's ending of a second object of one name
 

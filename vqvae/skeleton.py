@@ -42,7 +42,8 @@ FINGERS = ("thumb", "index", "middle", "ring", "pinky")
 FINGER_NAMES = tuple(f"{side}_{finger}{k}" for side in "lr" for finger in FINGERS for k in (1, 2, 3))
 # 1 hangs on the wrist, 2 and 3 on the joint before; indices of the 52 joints.
 FINGER_PARENTS = tuple(
-    JOINT_NAMES.index(f"{n[0]}_wrist") if n.endswith("1") else len(JOINT_NAMES) + k - 1 for k, n in enumerate(FINGER_NAMES)
+    JOINT_NAMES.index(f"{name[0]}_wrist") if name.endswith("1") else len(JOINT_NAMES) + k - 1
+    for k, name in enumerate(FINGER_NAMES)
 )
 # The left hand at rest, metres: straight fingers along the forearm, palm down, the thumb forward and a little down.
 _HALF |= {

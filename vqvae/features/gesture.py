@@ -10,8 +10,8 @@ Per frame at 30 fps:
 | 264:270 | how they moved since the frame before | m per frame |
 
 The hands' places follow from the rotations and are not read in `decode`. They are there for the tokenizer: an error of
-a shoulder and one of a finger weigh alike as rotations, yet move the hand by half a metre or by nothing, and a stroke is
-a stroke by the speed of the hand.
+a shoulder and one of a finger weigh alike as rotations, yet move the hand by half a metre or by nothing, and a stroke
+is a stroke by the speed of the hand.
 
 The lower body and the root are not held: `decode` sets the person on straight legs at the origin, pelvis upright,
 facing +Z. What the pelvis leans and tilts goes into spine1, so that trunk and hands stay where they were seen from the
@@ -21,13 +21,18 @@ are taken to be relaxed.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from vqvae import rotations as rot
 from vqvae.errors import UserError
 from vqvae.features.base import FeatureSpec
 from vqvae.motion import Motion
-from vqvae.skeleton import FINGER_NAMES, SMPL22
+from vqvae.skeleton import FINGER_NAMES, SMPL22, SMPL52
+
+if TYPE_CHECKING:
+    import torch
 
 UPPER = (
     "spine1", "spine2", "spine3", "neck", "head", "l_collar", "r_collar", "l_shoulder", "r_shoulder", "l_elbow",
@@ -35,12 +40,16 @@ UPPER = (
 )  # fmt: skip
 JOINTS = tuple(SMPL22.index(n) for n in UPPER)
 FINGERS = len(FINGER_NAMES)
+MOVED = [*JOINTS, *range(len(SMPL22.names), len(SMPL52.names))]
+"""The joints that the layout turns, as indices of `SMPL52`."""
 CHEST, WRISTS = SMPL22.index("spine3"), [SMPL22.index("l_wrist"), SMPL22.index("r_wrist")]
 SOLES = 0.02  # m, how high the toes' joints are above the floor of somebody who stands
 STANDING = np.array([0.0, SOLES - SMPL22.rest_joints[SMPL22.index("l_foot"), 1], 0.0])
 """(3,) the root of somebody who stands on straight legs, metres."""
 # Degrees by which the fingers of a hand at ease are bent, joints 1 to 3; the thumb's lie nearly as at rest.
-_EASE = {"thumb": (6, 10, 12), "index": (16, 24, 12), "middle": (22, 28, 14), "ring": (26, 30, 15), "pinky": (28, 30, 15)}
+_EASE = {
+    "thumb": (6, 10, 12), "index": (16, 24, 12), "middle": (22, 28, 14), "ring": (26, 30, 15), "pinky": (28, 30, 15),
+}  # fmt: skip
 
 
 def relaxed() -> np.ndarray:
@@ -93,6 +102,20 @@ class GestureFeatures(FeatureSpec):
         fingers = rot.from_6d(x[:, 78:258].reshape(len(x), FINGERS, 6))
         root = np.repeat(STANDING[None], len(x), 0)
         return Motion(rotations, root, self.fps, "gesture", caption, fingers=fingers)
+
+
+def gesture_joints(features: torch.Tensor) -> torch.Tensor:
+    """(..., 270) unnormalised -> (..., 43, 3) where upper body and fingers are, the pelvis at the origin, metres."""
+    import torch
+
+    from vqvae.rotations import matrix_from_6d
+
+    turned = matrix_from_6d(features[..., :258].unflatten(-1, (len(UPPER) + FINGERS, 6)))
+    whole = torch.eye(3, dtype=features.dtype, device=features.device)
+    whole = whole.expand(*features.shape[:-1], len(SMPL52.names), 3, 3).clone()
+    whole[..., MOVED, :, :] = turned
+    joints = SMPL52.fk_torch(whole, torch.zeros_like(features[..., :3]))
+    return joints[..., MOVED, :]
 
 
 def hands_from_chest(rotations: np.ndarray) -> np.ndarray:

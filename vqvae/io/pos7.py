@@ -83,7 +83,7 @@ def _whole(places: np.ndarray, turns: np.ndarray) -> tuple[np.ndarray, np.ndarra
         mean = seen.mean(0)
         length = np.linalg.norm(places[:, joints] - places[:, parents], axis=-1).mean(0)
         if length.min() < 1e-9:
-            raise UserError(f"joints {NAMES[1 + int(length.argmin())]} and its parent in one place; accepted a skeleton")
+            raise UserError(f"joints {NAMES[1 + int(length.argmin())]} and its parent lie in one place")
         off = np.linalg.norm(seen - mean, axis=-1).mean(0) / length
         spreads.append((float(off.max()), whole, np.concatenate([np.zeros((1, 3)), mean])))
     spread, whole, bones = min(spreads, key=lambda s: s[0])
@@ -109,7 +109,7 @@ def _corrections(places: np.ndarray, turns: np.ndarray, bones: np.ndarray) -> np
         forearm = rot.rotate(turns[:, elbow], along)
         bend = np.cross(rot.rotate(turns[:, shoulder], along), forearm)
         if np.linalg.norm(seen(shoulder, bend)) < 0.05:
-            raise UserError(f"{NAMES[elbow]} never bends, which would tell how the arm is turned; accepted arms that do")
+            raise UserError(f"{NAMES[elbow]} never bends, which would tell how the arm is turned; accepted if it does")
         hinge = np.array([0.0, -sign, 0])
         out += [
             frame_turn(bones[shoulder], seen(collar, up), ours[shoulder], y),
