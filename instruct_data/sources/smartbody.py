@@ -5,8 +5,8 @@ quaternion, ``offsets``: clip i is rows offsets[i] to offsets[i + 1]; 30 frames 
 ``clips.jsonl`` says id, set, name, performer_skeleton, posture, gesture, hand (both, left, right or null), max_step_deg,
 index and ``sync``: seconds of the phases ready, strokeStart, emphasis (the peak of the stroke), stroke (its end), relax.
 
-The fingers of such a folder are turned in the axes of each performer's own rest pose, whose arms hang at other angles
-than ours. They are brought to our straight hand here, from how the left hands of the skeletons rest (SmartBody,
+Wrists and fingers of such a folder are turned in the axes of each performer's own rest pose, whose arms hang at other
+angles than ours. They are brought to our straight hand here, from how the left hands of the skeletons rest (SmartBody,
 data/behaviorsets/*/skeletons; LGPL-2.1); the right ones are their mirror images.
 """
 
@@ -44,27 +44,26 @@ class _Rest:
     """A left hand in a skeleton's rest pose, directions in hundredths, Y up, left = +X.
 
     Attributes:
-        forearm: of the forearm. forward: from the wrist to the middle knuckle. across: from the little finger's
+        forward: from the wrist to the middle knuckle. across: from the little finger's
             knuckle to the index finger's. bones: of the fingers, from joints 1, 2 and 3 on.
     """
 
-    forearm: tuple[int, int, int]
     forward: tuple[int, int, int]
     across: tuple[int, int, int]
     bones: tuple[tuple[int, int, int], ...]
 
 
 _BRAD = _Rest(
-    (72, -69, 4), (75, -66, 8), (13, -4, 99),
+    (75, -66, 8), (13, -4, 99),
     ((13, -48, 87), (30, -79, 54), (31, -85, 43), (74, -68, 0), (68, -74, 2), (61, -79, -3), (78, -63, 2),
      (64, -77, -3), (61, -79, 0), (73, -68, -4), (72, -69, -1), (60, -80, -1), (71, -70, -9), (70, -71, -1),
      (55, -83, -8)),
 )  # fmt: skip
 _RESTS = {
     "ChrBrad": _BRAD, "ChrBrad2": _BRAD,
-    "ChrGarza": _Rest((100, 0, 6), (99, 4, 12), (11, 1, 99), ((70, -37, 62),) * 3 + ((100, 0, 0),) * 12),
+    "ChrGarza": _Rest((99, 4, 12), (11, 1, 99), ((70, -37, 62),) * 3 + ((100, 0, 0),) * 12),
     "ChrConnor": _Rest(
-        (49, -74, 46), (45, -69, 57), (-66, 5, 75),
+        (45, -69, 57), (-66, 5, 75),
         ((-1, -75, 66), (6, -86, 50), (7, -96, 27), (33, -80, 50), (23, -91, 34), (10, -98, 18), (42, -77, 48),
          (25, -93, 27), (8, -99, 14), (47, -75, 47), (31, -91, 28), (19, -96, 18), (49, -77, 40), (33, -91, 25),
          (28, -94, 21)),
@@ -149,15 +148,11 @@ class _Load:
 
 
 def laid_on_ours(motion: Motion, fingers: np.ndarray, rest: _Rest) -> Motion:
-    """Fingers (T, 30, 4) in the axes of a performer's rest pose -> ours; wrists turn as the palms do.
-
-    The body's wrists were turned with the forearm laid on ours in the shortest way, which says nothing of how the palm
-    rests about it.
-    """
+    """Wrists and fingers (T, 30, 4) in the axes of a performer's rest pose -> ours."""
     body, out = motion.rotations.astype(np.float64), []
     for side, sign, first in (("l", 1.0, 0), ("r", -1.0, HALF)):
         mirror = np.array([sign, 1.0, 1.0])
-        forearm, forward, across = (np.array(v) * mirror for v in (rest.forearm, rest.forward, rest.across))
+        forward, across = np.array(rest.forward) * mirror, np.array(rest.across) * mirror
         hand = hand_turn(side, forward, across)
         turns = rot.from_matrix(bone_turns(side, hand, np.array(rest.bones) * mirror))
         whole = fingers[:, first : first + HALF].copy()
@@ -166,6 +161,6 @@ def laid_on_ours(motion: Motion, fingers: np.ndarray, rest: _Rest) -> Motion:
                 whole[:, k] = rot.multiply(whole[:, k - 1], whole[:, k])
         palm = rot.from_matrix(hand)
         out.append(below_wrist(np.repeat(palm[None], len(whole), 0), rot.multiply(whole, turns)))
-        laid, wrist = rot.between(mirror * [1.0, 0, 0], forearm), SMPL22.index(f"{side}_wrist")
-        body[:, wrist] = rot.multiply(body[:, wrist], rot.multiply(rot.conjugate(laid), palm))
+        wrist = SMPL22.index(f"{side}_wrist")
+        body[:, wrist] = rot.multiply(body[:, wrist], palm)
     return Motion(body, motion.root, motion.fps, "gesture", fingers=np.concatenate(out, 1))
