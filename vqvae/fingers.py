@@ -52,7 +52,8 @@ def finger_map(names: tuple[str, ...]) -> dict[str, int]:
             found.setdefault(finger[:2], {}).setdefault(finger[2], i)
     if not found:
         return {}
-    out, missing = {}, []
+    out: dict[str, int] = {}
+    missing = []
     for side in "lr":
         for finger_name in FINGERS:
             joints = found.get((side, finger_name), {})

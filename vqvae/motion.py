@@ -118,10 +118,10 @@ class Motion:
 
     def slice(self, start: int, stop: int) -> Motion:
         """Frames [start, stop), not re-centred."""
-        return self.taken(slice(start, stop))
+        return self.taken(np.arange(len(self))[start:stop])
 
-    def taken(self, index: slice | np.ndarray) -> Motion:
-        """The frames of an index, not re-centred, at the same frame rate."""
+    def taken(self, index: np.ndarray) -> Motion:
+        """The frames (N,) of that index, not re-centred, at the same frame rate."""
         fingers = None if self.fingers is None else self.fingers[index]
         return replace(self, rotations=self.rotations[index], root=self.root[index], fingers=fingers)
 
@@ -172,7 +172,7 @@ class Motion:
             np.savez(
                 temporary, modality=self.modality, fps=float(self.fps), rotations=self.rotations, root=self.root,
                 joints=self.joints, joint_names=np.array(self.skeleton.names), caption=self.caption,
-                parents=np.array(self.skeleton.parents, np.int64), **hands,
+                parents=np.array(self.skeleton.parents, np.int64), **hands,  # type: ignore[arg-type]
             )  # fmt: skip
 
         return atomic_write(path, write)

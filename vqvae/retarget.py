@@ -193,7 +193,7 @@ def _hands(rig: Rig, at: dict[str, int], rest: np.ndarray) -> dict[str, np.ndarr
         return {}
     if not {"l_wrist", "r_wrist"} <= at.keys():
         raise UserError("fingers, but no wrists; accepted hands with both, or neither")
-    out = {}
+    out: dict[str, np.ndarray] = {}
     for side, names in (("l", FINGER_NAMES[:HALF]), ("r", FINGER_NAMES[HALF:])):
         places = {n: rest[fingers[n]] for n in names}
         wrist = rest[at[f"{side}_wrist"]]

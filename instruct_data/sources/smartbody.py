@@ -2,8 +2,9 @@
 
 ``motions.npz``: ``root`` float32 (N, 3) metres, ``rot`` int16 (N, 22, 4) and ``fingers`` int16 (N, 30, 4) = 32767 *
 quaternion, ``offsets``: clip i is rows offsets[i] to offsets[i + 1]; 30 frames a second, Y up. A line of
-``clips.jsonl`` says id, set, name, performer_skeleton, posture, gesture, hand (both, left, right or null), max_step_deg,
-index and ``sync``: seconds of the phases ready, strokeStart, emphasis (the peak of the stroke), stroke (its end), relax.
+``clips.jsonl`` says id, set, name, performer_skeleton, posture, gesture, hand (both, left, right or null), index,
+max_step_deg and ``sync``: seconds of the phases ready, strokeStart, emphasis (the peak of the stroke), stroke (its
+end), relax.
 
 Wrists and fingers of such a folder are turned in the axes of each performer's own rest pose, whose arms hang at other
 angles than ours. They are brought to our straight hand here, from how the left hands of the skeletons rest (SmartBody,
@@ -16,7 +17,6 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -71,7 +71,9 @@ _RESTS = {
 }  # fmt: skip
 
 
-def read_smartbody(folder: str | os.PathLike[str], split: str = "train", report: Report | None = None) -> Iterator[Clip]:
+def read_smartbody(
+    folder: str | os.PathLike[str], split: str = "train", report: Report | None = None
+) -> Iterator[Clip]:
     """Clips whose `action` is the gesture's class and whose ``extra`` holds hand, sync, posture, set and performer.
 
     Clips that jump are left out; performers whose hands at rest are not known come without fingers.
@@ -99,8 +101,7 @@ def read_smartbody(folder: str | os.PathLike[str], split: str = "train", report:
                 report.skip(name, f"jumps by more than {MOST_STEP:g} degrees from frame to frame")
             continue
         load = _Load(arrays, index, performer, folder / "motions.npz")
-        for clip in take(name, load, SMARTBODY, split, {}, about, report):
-            yield Clip(clip.id, clip.motion, [], clip.source, clip.licence, split, kind, extra=clip.extra)
+        yield from take(name, load, SMARTBODY, split, {}, about, report, action=kind)
 
 
 def _check_joints(path: Path) -> None:

@@ -7,7 +7,7 @@ them), ``interlocutor`` (the same of the other person), beside ``speaker`` and w
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -77,24 +77,24 @@ def ready(motion: Motion, caption: str = "") -> Motion:
 
 def take(
     name: str, load: Callable[[], Motion], corpus: Corpus, split: str, needed: Mapping[str, Path],
-    about: Mapping[str, Any], report: Report | None, captions: Sequence[str] = (),
+    about: Mapping[str, Any], report: Report | None, others: Iterable[Path] = (), action: str = "",
 ) -> Iterator[Clip]:  # fmt: skip
     """One clip, if all that belongs to it is there; what is not skips it with its reason where there is a report.
 
     Args:
-        needed: name in ``extra`` -> file. about: what else ``extra`` says.
+        needed: name in ``extra`` -> file. about: what else ``extra`` says. others: files that must be there too.
 
     Raises:
         UserError: a missing file, or a motion that cannot be read, without a report.
     """
-    lacking = next((path for path in needed.values() if not path.is_file()), None)
+    lacking = next((path for path in (*needed.values(), *others) if not path.is_file()), None)
     if lacking is not None:
         if report is None:
             raise UserError(f"{lacking}: no such file, which belongs to {name}; accepted {corpus.tree}")
         report.skip(name, f"no {lacking.suffix.lstrip('.')} beside it")
         return
     extra = {**{key: str(path) for key, path in needed.items()}, **about}
-    clip = Clip(name, load, list(captions), corpus.source, corpus.licence, split, extra=extra)
+    clip = Clip(name, load, [], corpus.source, corpus.licence, split, action, extra=extra)
     if report is None:
         yield clip
         return

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,9 +12,12 @@ import numpy as np
 
 from vqvae import rotations as rot
 from vqvae.errors import UserError
+from vqvae.io.guard import read_bytes, understanding
+from vqvae.io.keyframes import STEP, at, frames, turned_at, unit
+from vqvae.rig import Rig, rig_of
 
 if TYPE_CHECKING:
-    from pygltflib import GLTF2, Node
+    from pygltflib import GLTF2, Animation, Node
 
 FLOAT, UINT32, UINT8 = 5126, 5125, 5121
 MOST_BYTES = 1 << 30
@@ -104,3 +107,90 @@ def unpacked(blob: bytes, start: int, count: int, component: int, normalised: bo
         raise ValueError("only floats and normalised integers")
     kind, largest = _NORMALISED[component]
     return np.maximum(np.frombuffer(blob, kind, count, start).astype(np.float32) / largest, -1)
+
+
+def read_rigs(path: Path) -> Iterator[tuple[str, Rig]]:
+    """Every animation of the first skin's skeleton, by name: rotations away from how the mesh is bound, Y up, metres.
+
+    Raises:
+        UserError: not a .glb, no skin, no animation, nodes with another scale than 1, data that are not read.
+    """
+    raw = read_bytes(path, MOST_BYTES)
+    if raw[:4] != b"glTF":
+        raise UserError(f"{path}: not a binary glTF; accepted a .glb with a skin and animations")
+    with understanding(path, "a whole binary glTF"):
+        gltf = parsed(raw)
+        if not gltf.skins or not gltf.animations:
+            raise UserError(f"{path}: no {'animation' if gltf.skins else 'skin'}; accepted a .glb with both")
+        read = [s.interpolation for a in gltf.animations for s in a.samplers]
+        check_readable(path, gltf.extensionsRequired, read)
+        skeleton = _Skeleton(gltf, path)
+    for animation in gltf.animations:
+        with understanding(path, f"an animation {animation.name!r} of its skeleton"):
+            rig = skeleton.moved(animation)
+        yield str(animation.name or ""), rig
+
+
+class _Skeleton:
+    """The joints of a file's first skin, parents before children, and where they are bound."""
+
+    def __init__(self, gltf: GLTF2, path: Path) -> None:
+        self.gltf = gltf
+        parents = {child: n for n, node in enumerate(gltf.nodes) for child in node.children or []}
+        ways: dict[int, list[int]] = {}
+        for joint in gltf.skins[0].joints:
+            way = [joint]
+            while way[0] in parents:
+                if len(way) > len(gltf.nodes):
+                    raise ValueError("nodes in a circle")
+                way.insert(0, parents[way[0]])
+            ways[joint] = way
+        self.joints = sorted(ways, key=lambda j: len(ways[j]))
+        self.ways = [ways[j] for j in self.joints]
+        index = {j: k for k, j in enumerate(self.joints)}
+        self.parents = [next((index[n] for n in reversed(way[:-1]) if n in index), -1) for way in self.ways]
+        if sum(p < 0 for p in self.parents) != 1:
+            raise UserError(f"{path}: {sum(p < 0 for p in self.parents)} roots; accepted one skeleton")
+        inverse = values_of(gltf, gltf.skins[0].inverseBindMatrices).reshape(-1, 4, 4).transpose(0, 2, 1)
+        bound = np.linalg.inv(inverse.astype(np.float64))[[gltf.skins[0].joints.index(j) for j in self.joints]]
+        axes = bound[:, :3, :3]
+        self.turns = rot.from_matrix(axes / np.linalg.norm(axes, axis=1, keepdims=True))
+        self.places = bound[:, :3, 3]
+        scales = [placed(gltf.nodes[n])["scale"] for way in self.ways for n in way]
+        if np.abs(np.array(scales) - 1).max() > 1e-3:
+            raise UserError(f"{path}: nodes with another scale than 1; accepted a skeleton in metres")
+
+    def moved(self, animation: Animation) -> Rig:
+        """One animation of all joints."""
+        gltf = self.gltf
+        nodes = {n for way in self.ways for n in way}
+        tracks = {(c.target.node, c.target.path): animation.samplers[c.sampler] for c in animation.channels
+                  if c.target.node in nodes and c.target.path in ("rotation", "translation")}  # fmt: skip
+        if not tracks:
+            raise UserError("none of the joints moves; accepted key frames of their rotations")
+        lines = {w: values_of(gltf, s.input)[:, 0].astype(np.float64) for w, s in tracks.items()}
+        times, fps = frames(list(lines.values()))
+
+        def track(node: int, what: str) -> np.ndarray:
+            if (node, what) not in tracks:
+                return np.repeat(placed(gltf.nodes[node])[what][None].astype(np.float64), len(times), 0)
+            sampler = tracks[node, what]
+            keys, held = values_of(gltf, sampler.output), sampler.interpolation == STEP
+            if what == "translation":
+                return at(times, lines[node, what], keys.astype(np.float64), held)
+            turns = unit(np.roll(keys, 1, axis=-1)).astype(np.float64)
+            return turned_at(times, lines[node, what], turns, held)
+
+        world: dict[int, tuple[np.ndarray, np.ndarray]] = {}
+        for way in self.ways:
+            for above, node in zip([-1, *way], way, strict=False):
+                if node in world:
+                    continue
+                turn, place = track(node, "rotation"), track(node, "translation")
+                if above >= 0:
+                    up, at_up = world[above]
+                    turn, place = rot.multiply(up, turn), at_up + rot.rotate(up, place)
+                world[node] = turn, place
+        turns, places = (np.stack([world[j][k] for j in self.joints], 1) for k in (0, 1))
+        names = tuple(str(gltf.nodes[j].name) for j in self.joints)
+        return rig_of(names, tuple(self.parents), (self.turns, self.places), turns, places, fps)
