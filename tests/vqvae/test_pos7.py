@@ -13,7 +13,8 @@ from vqvae.skeleton import SMPL22
 def talking(frames: int = 40) -> Motion:
     """All joints swing."""
     rng = np.random.default_rng(0)
-    swing = np.sin(np.arange(frames)[:, None, None] / 30 * rng.uniform(1, 6, (1, 22, 1)) + rng.uniform(0, 6, (1, 22, 1)))
+    t = np.arange(frames)[:, None, None] / 30
+    swing = np.sin(t * rng.uniform(1, 6, (1, 22, 1)) + rng.uniform(0, 6, (1, 22, 1)))
     root = np.tile([0.0, 0.95, 0.0], (frames, 1))
     return Motion(rot.from_axis_angle(swing * rng.normal(size=(1, 22, 3)) * 0.4), root, 30, "gesture")
 
