@@ -32,6 +32,7 @@ BEAT2 = Corpus(
     "beat2", "BEAT2 terms (non-commercial research)",
     "beat_english_v2.0.0/ with smplxflame_30/NAME.npz, wave16k/NAME.wav, textgrid/NAME.TextGrid, train_test_split.csv",
 )  # fmt: skip
+TAKE = Corpus(BEAT2.source, BEAT2.licence, "body22.npz with NAME.npz and NAME.flac, one take of BEAT2")
 _KINDS = {"0": "speech", "1": "conversation", "2": "speech", "3": "conversation"}
 _MOST = 1 << 24
 # Hands follow the body's 22 joints, the jaw and both eyes in SMPL-X, a finger after the other in this order.
@@ -104,6 +105,26 @@ def read_smplx_hands(path: Path, up: str = "y") -> Motion:
         order = [_HAND_ORDER.index(n[2:-1]) for n in FINGER_NAMES[: len(FINGER_NAMES) // 2 : 3]]
         turns = rot.from_axis_angle(hands[:, :, order].reshape(len(poses), -1, 3))
         return Motion(body.rotations, body.root, body.fps, "gesture", fingers=turns)
+
+
+def read_validation_take(folder: str | os.PathLike[str], report: Report | None = None) -> Iterator[Clip]:
+    """One take of BEAT2 whose motion is kept as `read_quantised_take` reads it; its terms let it validate, not train.
+
+    Raises:
+        UserError: no such tree, other contents, no sound.
+    """
+    folder = opened(folder, TAKE)
+    for path in found(folder, "*_*.npz", TAKE):
+        load, beside = _Quantised(folder / "body22.npz"), {"audio": path.with_suffix(".flac")}
+        yield from take(path.stem, load, TAKE, "val", beside, _about(path.stem), report, [load.path])
+
+
+@dataclass(frozen=True)
+class _Quantised:
+    path: Path
+
+    def __call__(self) -> Motion:
+        return ready(read_quantised_take(self.path))
 
 
 def read_quantised_take(path: str | os.PathLike[str]) -> Motion:

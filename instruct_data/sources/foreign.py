@@ -122,7 +122,7 @@ def _parsed(text: str) -> Any:
     import yaml
 
     body = "\n".join(line for line in text.splitlines() if not line.startswith(("%", "---")))
-    return yaml.load(body, getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506
+    return yaml.load(body, getattr(yaml, "CSafeLoader", yaml.SafeLoader))
 
 
 def _keys(curve: list[dict[str, Any]], axes: str) -> tuple[np.ndarray, np.ndarray]:

@@ -259,6 +259,8 @@ def test_real_gestures(shared: Path) -> None:
     paired = folder / "paired" / "beat2_scott"
     ours = beat_talk.read_smplx_hands(paired / "2_scott_0_1_1.npz")
     theirs = beat_talk.read_quantised_take(paired / "body22.npz")
+    (take,) = beat_talk.read_validation_take(paired)
+    assert take.id == "2_scott_0_1_1" and take.split == "val" and take.extra["audio"].endswith("2_scott_0_1_1.flac")
     assert rot.angle_between(ours.fingers.astype(float), theirs.fingers.astype(float)).max() < 1e-2
     name, *_ = (c.id for c in islice(foreign.read_glb_folder(folder / "mesh2motion_cc0"), 1))
     assert name == "human-addon-animations/Angry"
