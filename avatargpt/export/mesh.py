@@ -19,7 +19,7 @@ from vqvae.skeleton import FINGER_NAMES, SMPL22, SMPL52, Skeleton
 
 CELL = 0.013  # m, edge of a grid cell
 BLEND = 0.007  # m, roundness of the smooth union
-HAND_CELL, HAND_BLEND = 0.0045, 0.0025  # m, of hands with fingers
+HAND_CELL, HAND_BLEND = 0.0045, 0.0018  # m, of hands with fingers
 _SPREAD = {"thumb": 6.0, "index": 9.0, "middle": 2.0, "ring": -6.0, "pinky": -13.0}  # degrees, towards the thumb
 ARMS_DOWN, LEGS_APART = np.radians(40.0), np.radians(13.0)
 # m, how far the weights of two neighbouring joints run into each other

@@ -16,13 +16,11 @@ import numpy as np
 from instruct_data.clip import SPLITS, Clip
 from instruct_data.sources.report import Report
 from instruct_data.sources.talk import BvhGesture, Corpus, found, opened, ready, take
-from vqvae import rotations as rot
 from vqvae.errors import UserError
 from vqvae.io.arrays import read_arrays
 from vqvae.io.guard import read_text, understanding
 from vqvae.io.smplx import read_smplx
 from vqvae.motion import Motion
-from vqvae.skeleton import FINGER_NAMES, SMPL22
 
 BEAT = Corpus(
     "beat", "BEAT terms (non-commercial research)",
@@ -35,9 +33,6 @@ BEAT2 = Corpus(
 TAKE = Corpus(BEAT2.source, BEAT2.licence, "body22.npz with NAME.npz and NAME.flac, one take of BEAT2")
 _KINDS = {"0": "speech", "1": "conversation", "2": "speech", "3": "conversation"}
 _MOST = 1 << 24
-# Hands follow the body's 22 joints, the jaw and both eyes in SMPL-X, a finger after the other in this order.
-_HAND_ORDER = ("index", "middle", "pinky", "ring", "thumb")
-_FIRST_HAND = 3 * (len(SMPL22.names) + 3)
 
 
 def _about(name: str) -> dict[str, str]:
@@ -88,23 +83,7 @@ class SmplxGesture:
     path: Path
 
     def __call__(self) -> Motion:
-        return ready(read_smplx_hands(self.path))
-
-
-def read_smplx_hands(path: Path, up: str = "y") -> Motion:
-    """A whole SMPL-X file, poses (T, 165), as a gesture; rotations as they are, since both rest poses are the same.
-
-    Raises:
-        UserError: as `read_smplx`, and poses without hands.
-    """
-    body, poses = read_smplx(path, up), np.asarray(read_arrays(path, ("poses",)).get("poses", np.zeros(0)))
-    if poses.ndim != 2 or poses.shape[1] < _FIRST_HAND + 90:
-        raise UserError(f"{path}: poses {poses.shape}; accepted (T, 165), SMPL-X with both hands")
-    with understanding(path, "an SMPL-X motion with hands"):
-        hands = poses[:, _FIRST_HAND : _FIRST_HAND + 90].astype(np.float64).reshape(len(poses), 2, 5, 3, 3)
-        order = [_HAND_ORDER.index(n[2:-1]) for n in FINGER_NAMES[: len(FINGER_NAMES) // 2 : 3]]
-        turns = rot.from_axis_angle(hands[:, :, order].reshape(len(poses), -1, 3))
-        return Motion(body.rotations, body.root, body.fps, "gesture", fingers=turns)
+        return ready(read_smplx(self.path, "y", hands=True))
 
 
 def read_validation_take(folder: str | os.PathLike[str], report: Report | None = None) -> Iterator[Clip]:

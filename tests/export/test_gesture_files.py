@@ -15,6 +15,7 @@ from tests.export.test_export_bvh import read_independently
 from vqvae import rotations as rot
 from vqvae.errors import UserError
 from vqvae.io import pos7
+from vqvae.io.smplx import read_smplx
 from vqvae.motion import Motion
 from vqvae.skeleton import FINGER_NAMES, SMPL22, SMPL52
 
@@ -38,6 +39,13 @@ def test_fingers_are_read_back(gesture: Motion, tmp_path: Path, suffix: str) -> 
     back = export.load(export.save(gesture, tmp_path / f"a{suffix}"))
     assert back.modality == "gesture" and back.fps == pytest.approx(30) and len(back) == 24
     assert np.abs(whole(back) - whole(gesture)).max() < 1e-4
+
+
+def test_fingers_stand_in_smplx_poses(gesture: Motion, tmp_path: Path) -> None:
+    path = export.save(gesture, tmp_path / "a.npz", layout="smplx")
+    back = read_smplx(path, hands=True)
+    assert np.abs(whole(back) - whole(gesture)).max() < 1e-4
+    assert export.load(path).modality == "body"
 
 
 def test_another_reader_sees_the_fingers_of_a_bvh(gesture: Motion, tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from vqvae import rotations as rot
 from vqvae.errors import UserError
 from vqvae.io import pos7
 from vqvae.io.bvh import write_bvh
+from vqvae.io.smplx import read_smplx
 from vqvae.motion import Motion
 from vqvae.skeleton import FINGER_NAMES, SMPL22
 
@@ -178,7 +179,7 @@ def test_beat2_says_its_split_itself(tmp_path: Path) -> None:
             list(beat_talk.read_beat2(folder))
     np.savez(folder / "a.npz", poses=np.zeros((4, 66)), trans=np.zeros((4, 3)), mocap_frame_rate=30)
     with pytest.raises(UserError, match=r"poses \(4, 66\); accepted \(T, 165\)"):
-        beat_talk.read_smplx_hands(folder / "a.npz")
+        read_smplx(folder / "a.npz", "y", hands=True)
 
 
 def test_arrays_are_as_long_as_their_sound(tmp_path: Path) -> None:
@@ -257,7 +258,7 @@ def test_real_gestures(shared: Path) -> None:
     hanging = motion.finger_joints[0, FINGER_NAMES.index("r_middle3")] - motion.joints[0, 21]
     assert hanging[1] < -0.08
     paired = folder / "paired" / "beat2_scott"
-    ours = beat_talk.read_smplx_hands(paired / "2_scott_0_1_1.npz")
+    ours = read_smplx(paired / "2_scott_0_1_1.npz", "y", hands=True)
     theirs = beat_talk.read_quantised_take(paired / "body22.npz")
     (take,) = beat_talk.read_validation_take(paired)
     assert take.id == "2_scott_0_1_1" and take.split == "val" and take.extra["audio"].endswith("2_scott_0_1_1.flac")
