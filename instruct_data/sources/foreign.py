@@ -19,6 +19,7 @@ from vqvae.errors import UserError
 from vqvae.io.glb import read_rigs
 from vqvae.io.guard import read_bytes, understanding
 from vqvae.io.keyframes import turned_at
+from vqvae.io.yaml_file import parse_yaml
 from vqvae.motion import Motion
 from vqvae.retarget import retarget
 from vqvae.rig import Rig, rig_of, world
@@ -27,6 +28,7 @@ MESH2MOTION = Corpus("mesh2motion", "CC0 1.0", "*.glb with a skin and animations
 ROCKETBOX = Corpus("rocketbox", "MIT", "*.anim or *.anim.xz, Unity's text form, of a Biped with all its positions")
 MOST_ANIM = 1 << 26  # bytes of an .anim
 STILL, SETTLED = 1e-4, 0.4  # of a quaternion's numbers; seconds that a clip takes out of its rest pose
+_UNUSED = ("inSlope", "outSlope", "tangentMode", "weightedMode", "inWeight", "outWeight", "m_PreInf", "m_PostInf")
 _CURVES = ("m_RotationCurves", "m_PositionCurves")
 
 
@@ -87,7 +89,7 @@ def read_anim(path: Path) -> Rig:
     raw = read_bytes(path, MOST_ANIM)
     with understanding(path, "a Unity animation in text form", f"accepted {ROCKETBOX.tree}"):
         text = (lzma.decompress(raw) if path.suffix == ".xz" else raw).decode()
-        clip = _parsed(text)["AnimationClip"]
+        clip = parse_yaml(_needed(text), path)
         fps, curves = float(clip["m_SampleRate"]), [{str(c["path"] or ""): c["curve"]["m_Curve"] for c in clip[kind]}
                                                     for kind in _CURVES]  # fmt: skip
         turned, moved = curves
@@ -118,11 +120,20 @@ def _from_rest(rig: Rig) -> Rig:
     return rig_of(rig.names, rig.parents, (turns[0], places[0]), turns[begin:], places[begin:], rig.fps)
 
 
-def _parsed(text: str) -> Any:
-    import yaml
-
-    body = "\n".join(line for line in text.splitlines() if not line.startswith(("%", "---")))
-    return yaml.load(body, getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+def _needed(text: str) -> str:
+    """The lines of the clip's curves and rate, without slopes and weights of the keys, which take most of a file."""
+    kept, wanted, open_brace = [], False, False
+    for line in text.splitlines():
+        if open_brace:  # an unused value goes on
+            open_brace = "}" not in line
+            continue
+        if line.startswith("  ") and line[2:3] not in ("-", " "):
+            wanted = line.split(":")[0].strip() in (*_CURVES, "m_SampleRate")
+        if line.lstrip(" -").startswith(_UNUSED):
+            open_brace = "{" in line and "}" not in line
+        elif wanted and line.startswith("  "):
+            kept.append(line[2:])
+    return "\n".join(kept)
 
 
 def _keys(curve: list[dict[str, Any]], axes: str) -> tuple[np.ndarray, np.ndarray]:
