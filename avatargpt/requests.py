@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from numbers import Integral, Real
 from typing import Any
 
@@ -136,4 +135,4 @@ def held(motion: Motion, frames: int, before: bool) -> Motion:
     """Lengthened to `frames` by holding the first (before) or last pose."""
     index = np.arange(frames) - (frames - len(motion)) if before else np.arange(frames)
     index = index.clip(0, len(motion) - 1)
-    return replace(motion, rotations=motion.rotations[index], root=motion.root[index])
+    return motion.taken(index)

@@ -29,13 +29,11 @@ COLUMNS = {
 
 
 def modality_of(motion: Any) -> str:
-    """The registered modality of a motion; a gesture is a body's where it is none of its own.
+    """The registered modality of a motion.
 
     Raises:
         UserError: a modality that is not registered.
     """
-    if isinstance(motion, Motion) and motion.modality not in modalities.names():
-        return "body"
     return modalities.get(motion.modality).name
 
 

@@ -70,5 +70,12 @@ def _face() -> FeatureSpec:
     return FaceFeatures()
 
 
+def _gesture() -> FeatureSpec:
+    from vqvae.features.gesture import GestureFeatures
+
+    return GestureFeatures()
+
+
 register(Modality("body", 20.0, _body, "whole body, 22 SMPL joints, local rotations and root path"))
 register(Modality("face", 30.0, _face, "face, 52 ARKit blendshape weights and head rotation"))
+register(Modality("gesture", 30.0, _gesture, "upper body and fingers while talking, 13 joints and 30 of the hands"))

@@ -14,7 +14,7 @@ from vqvae.errors import UserError
 from vqvae.io.arrays import read_arrays
 from vqvae.io.atomic import atomic_write
 from vqvae.io.guard import understanding
-from vqvae.skeleton import SMPL22, Skeleton
+from vqvae.skeleton import FINGER_NAMES, SMPL22, SMPL52, Skeleton
 
 MAX_FRAMES = 2_000_000
 UNIT = 1e-3  # by which the length of a quaternion may differ from 1
@@ -36,6 +36,8 @@ class Motion:
         modality: ``body`` or ``gesture``.
         caption: what the clip shows, may be empty.
         notes: what its maker has to say of it, such as that a rule stepped in; files do not hold them.
+        fingers: of a gesture, or None: (T, 30, 4) float32 local unit quaternions of `skeleton.FINGER_NAMES`; 1 is
+            relative to the wrist, 2 and 3 to the joint before; identity = the straight fingers of the T-pose.
     """
 
     rotations: np.ndarray
@@ -45,6 +47,7 @@ class Motion:
     caption: str = ""
     skeleton: Skeleton = field(default=SMPL22, repr=False)
     notes: tuple[str, ...] = ()
+    fingers: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         r, p = np.asarray(self.rotations, np.float32), np.asarray(self.root, np.float32)
@@ -68,6 +71,19 @@ class Motion:
         check_caption(self.caption, "motion")
         object.__setattr__(self, "rotations", r / np.linalg.norm(r, axis=-1, keepdims=True))
         object.__setattr__(self, "root", p)
+        if self.fingers is not None:
+            object.__setattr__(self, "fingers", self._checked_fingers(np.asarray(self.fingers, np.float32)))
+
+    def _checked_fingers(self, f: np.ndarray) -> np.ndarray:
+        if self.modality != "gesture" or self.skeleton is not SMPL22:
+            raise UserError(f"motion: fingers of a {self.modality}; accepted of a gesture")
+        if f.shape != (len(self.root), len(FINGER_NAMES), 4):
+            raise UserError(f"motion: fingers {f.shape}; accepted ({len(self.root)}, {len(FINGER_NAMES)}, 4)")
+        norm = np.linalg.norm(f.astype(np.float64), axis=-1)
+        wrong = ~(np.abs(norm - 1).max(1) <= UNIT)  # NaN and infinity too
+        if wrong.any():
+            raise UserError(f"motion: frame {int(wrong.argmax())}: fingers are not unit quaternions (w, x, y, z)")
+        return f / np.linalg.norm(f, axis=-1, keepdims=True)
 
     def __len__(self) -> int:
         return len(self.root)
@@ -81,6 +97,20 @@ class Motion:
         """(T, J, 3) float32 joint positions in the world, metres."""
         return self.skeleton.fk(self.rotations, self.root)
 
+    @property
+    def whole(self) -> tuple[Skeleton, np.ndarray]:
+        """The skeleton with the fingers where there are some, and its local rotations (T, 52 or J, 4)."""
+        if self.fingers is None:
+            return self.skeleton, self.rotations
+        return SMPL52, np.concatenate([self.rotations, self.fingers], 1)
+
+    @cached_property
+    def finger_joints(self) -> np.ndarray:
+        """(T, 30, 3) float32 positions of the finger joints in the world, metres; straight fingers where none are."""
+        straight = rot.identity((len(self), len(FINGER_NAMES)))
+        fingers = straight if self.fingers is None else self.fingers
+        return SMPL52.fk(np.concatenate([self.rotations, fingers], 1), self.root)[:, -len(FINGER_NAMES) :]
+
     @cached_property
     def heading(self) -> np.ndarray:
         """(T,) yaw of the body in radians, see :func:`heading`; 0 faces +Z, positive is to the left."""
@@ -88,7 +118,12 @@ class Motion:
 
     def slice(self, start: int, stop: int) -> Motion:
         """Frames [start, stop), not re-centred."""
-        return replace(self, rotations=self.rotations[start:stop], root=self.root[start:stop])
+        return self.taken(np.arange(len(self))[start:stop])
+
+    def taken(self, index: np.ndarray) -> Motion:
+        """The frames (N,) of that index, not re-centred, at the same frame rate."""
+        fingers = None if self.fingers is None else self.fingers[index]
+        return replace(self, rotations=self.rotations[index], root=self.root[index], fingers=fingers)
 
     def with_caption(self, caption: str) -> Motion:
         return replace(self, caption=caption)
@@ -107,8 +142,11 @@ class Motion:
 
     def mirrored(self) -> Motion:
         """Left and right exchanged (reflection in the x = 0 plane)."""
-        r = self.rotations[:, self.skeleton.mirror] * np.array([1, 1, -1, -1], np.float32)
-        return replace(self, rotations=r, root=self.root * np.array([-1, 1, 1], np.float32))
+        sign, fingers = np.array([1, 1, -1, -1], np.float32), self.fingers
+        if fingers is not None:  # the left hand's stand before the right hand's, in the same order
+            fingers = np.roll(fingers, len(FINGER_NAMES) // 2, 1) * sign
+        r = self.rotations[:, self.skeleton.mirror] * sign
+        return replace(self, rotations=r, root=self.root * np.array([-1, 1, 1], np.float32), fingers=fingers)
 
     def resampled(self, fps: float) -> Motion:
         """Same duration at another frame rate: slerp of rotations, linear root. Frame times are i / fps."""
@@ -118,18 +156,23 @@ class Motion:
         t = np.clip(np.arange(count) * self.fps / fps, 0, len(self) - 1)
         i = np.minimum(t.astype(int), max(len(self) - 2, 0))
         j, f = np.minimum(i + 1, len(self) - 1), t - i
-        r = rot.slerp(self.rotations[i].astype(np.float64), self.rotations[j].astype(np.float64), f[:, None])
+
+        def between(q: np.ndarray) -> np.ndarray:
+            return rot.slerp(q[i].astype(np.float64), q[j].astype(np.float64), f[:, None])
+
         root = self.root[i] + (self.root[j] - self.root[i]) * f[:, None]
-        return replace(self, rotations=r, root=root, fps=float(fps))
+        fingers = None if self.fingers is None else between(self.fingers)
+        return replace(self, rotations=between(self.rotations), root=root, fps=float(fps), fingers=fingers)
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the `.npz` form (keys in docs/formats.md), atomically."""
+        hands = {} if self.fingers is None else {"fingers": self.fingers, "finger_names": np.array(FINGER_NAMES)}
 
         def write(temporary: Path) -> None:
             np.savez(
                 temporary, modality=self.modality, fps=float(self.fps), rotations=self.rotations, root=self.root,
                 joints=self.joints, joint_names=np.array(self.skeleton.names), caption=self.caption,
-                parents=np.array(self.skeleton.parents, np.int64),
+                parents=np.array(self.skeleton.parents, np.int64), **hands,  # type: ignore[arg-type]
             )  # fmt: skip
 
         return atomic_write(path, write)
@@ -142,7 +185,7 @@ class Motion:
             UserError: missing file, not an npz of a Motion, wrong joints, NaN, no frames.
         """
         path = Path(path)
-        data = read_arrays(path, (*REQUIRED, "caption"), MAX_FRAMES)
+        data = read_arrays(path, (*REQUIRED, "caption", "fingers", "finger_names"), MAX_FRAMES)
         missing = [k for k in REQUIRED if k not in data]
         if missing:
             raise UserError(f"{path}: not a motion .npz, missing {', '.join(missing)}")
@@ -151,7 +194,21 @@ class Motion:
             raise UserError(f"{path}: {len(names)} joints {names[:3]}...; accepted the 22 SMPL body joints")
         with understanding(path, "a motion"):
             caption = str(data.get("caption", ""))
-            return cls(data["rotations"], data["root"], float(data["fps"]), str(data["modality"]), caption)
+            return cls(
+                data["rotations"], data["root"], float(data["fps"]), str(data["modality"]), caption,
+                fingers=_fingers(data),
+            )  # fmt: skip
+
+
+def _fingers(data: dict[str, np.ndarray]) -> np.ndarray | None:
+    """The fingers of an `.npz` in our order; None where it has none."""
+    if "fingers" not in data:
+        return None
+    names, found = [str(n) for n in np.ravel(data.get("finger_names", FINGER_NAMES))], np.asarray(data["fingers"])
+    if set(names) != set(FINGER_NAMES) or found.ndim != 3 or found.shape[1] != len(names):
+        wanted = f"{FINGER_NAMES[0]} to {FINGER_NAMES[-1]}"
+        raise UserError(f"fingers {found.shape} called {', '.join(names[:3])}...; accepted the 30 from {wanted}")
+    return np.asarray(found[:, [names.index(n) for n in FINGER_NAMES]])
 
 
 def check_caption(caption: str, kind: str) -> None:
@@ -188,5 +245,8 @@ def concatenate(motions: list[Motion]) -> Motion:
     first = motions[0]
     if any(abs(m.fps - first.fps) > 1e-6 for m in motions):
         raise UserError("concatenate: clips differ in fps")
-    rotations = np.concatenate([m.rotations for m in motions])
-    return replace(first, rotations=rotations, root=np.concatenate([m.root for m in motions]))
+    hands = [m.fingers for m in motions if m.fingers is not None]
+    if hands and len(hands) < len(motions):
+        raise UserError(f"concatenate: {len(hands)} of {len(motions)} clips have fingers; accepted all or none")
+    rotations, fingers = np.concatenate([m.rotations for m in motions]), np.concatenate(hands) if hands else None
+    return replace(first, rotations=rotations, root=np.concatenate([m.root for m in motions]), fingers=fingers)

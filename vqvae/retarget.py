@@ -4,49 +4,64 @@ For a foreign skeleton every joint of ours takes the world rotation of its count
 the file's axes to ours (Y up), and the constant C turns our T-pose bone onto the file's rest bone, so that an A-pose
 or splayed legs at rest are taken out; where the file's zero pose is no pose at all (bones along one axis of their
 joints, as the Bandai-Namco files have it), C follows from how the bones attach and about which axis limbs bend. The
-root follows the middle of the hips, scaled by the length of the legs, which settles the file's unit as well.
+root follows the middle of the hips, scaled by the length of the legs, which settles the file's unit as well. Fingers
+are taken where they are asked for (`vqvae.fingers`).
 """
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 import numpy as np
 
 from vqvae import rotations as rot
 from vqvae.errors import UserError
+from vqvae.fingers import HALF, below_wrist, bone_turns, finger_map, hand_turn
 from vqvae.motion import Motion
 from vqvae.rig import Rig, joint_map, world
-from vqvae.skeleton import SMPL22
+from vqvae.skeleton import FINGER_NAMES, SMPL22, SMPL52
 
 # Bones whose rest direction is compared: joint, child.
 _BONES = {"hip": "knee", "knee": "ankle", "ankle": "foot", "shoulder": "elbow", "elbow": "wrist"}
 ALIKE = 0.9998  # cosine between a foot and ours that is turned like its shin
 
 
-def retarget(rig: Rig) -> Motion:
+def retarget(rig: Rig, hands: bool = False) -> Motion:
     """Transfer a rig's motion to the 22-joint skeleton, in metres, Y up, at the rig's frame rate.
 
     The unit and the size of the body follow from the length of the legs; heights are the file's.
+
+    Args:
+        hands: make a gesture, with the rig's fingers if it has some; wrists then turn as the palms do, not as the
+            forearms at rest. Our own skeleton with fingers is a gesture in any case.
 
     Raises:
         UserError: a joint that is needed is missing, or the rest pose cannot be understood.
     """
     exact = _ours(rig)
-    return exact if exact is not None else _by_names(rig)
+    if exact is None:
+        return _by_names(rig, hands)
+    return replace(exact, modality="gesture") if hands else exact
 
 
 def _ours(rig: Rig) -> Motion | None:
     """The motion if the file has our joints, tree and bone proportions, in any order and unit."""
-    if set(rig.names) != set(SMPL22.names):
+    skeleton = next((s for s in (SMPL22, SMPL52) if set(rig.names) == set(s.names)), None)
+    if skeleton is None:
         return None
-    order = [rig.names.index(n) for n in SMPL22.names]
+    order = [rig.names.index(n) for n in skeleton.names]
     parents = [rig.names[rig.parents[j]] if rig.parents[j] >= 0 else "" for j in order]
-    if parents != [SMPL22.names[p] if p >= 0 else "" for p in SMPL22.parents]:
+    if parents != [skeleton.names[p] if p >= 0 else "" for p in skeleton.parents]:
         return None
-    ours, theirs = SMPL22.offsets[1:], rig.offsets[order][1:]
+    ours, theirs = skeleton.offsets[1:], rig.offsets[order][1:]
     scale = float(np.linalg.norm(ours)) / max(float(np.linalg.norm(theirs)), 1e-12)
     if np.abs(theirs * scale - ours).max() > 1e-3:
         return None
-    return Motion(rig.rotations[:, order], rig.translations[:, rig.names.index("pelvis")] * scale, rig.fps)
+    turns, root = rig.rotations[:, order], rig.translations[:, rig.names.index("pelvis")] * scale
+    body, fingers = turns[:, : len(SMPL22.names)], turns[:, len(SMPL22.names) :]
+    if skeleton is SMPL22:
+        return Motion(body, root, rig.fps)
+    return Motion(body, root, rig.fps, "gesture", fingers=fingers)
 
 
 def _unit(v: np.ndarray) -> np.ndarray:
@@ -116,11 +131,11 @@ def _oriented(rig: Rig, rest: np.ndarray, at: dict[str, int]) -> dict[str, np.nd
     if not {"l_wrist", "r_wrist"} <= at.keys() or not {"neck", "head"} & at.keys() or at["spine3"] == at["pelvis"]:
         raise UserError("the rest pose is no T-pose or A-pose, and spine, neck or wrists to tell it by are missing")
     ends = ("collar" if {"l_collar", "r_collar"} <= at.keys() else "shoulder", "neck" if "neck" in at else "head")
-    pelvis = _frame(
+    pelvis = frame_turn(
         rest[at["spine3"]] - rest[at["pelvis"]], rest[at["l_hip"]] - rest[at["r_hip"]],
         np.array([0.0, 1, 0]), np.array([1.0, 0, 0]),
     )  # fmt: skip
-    chest = _frame(
+    chest = frame_turn(
         rest[at[ends[1]]] - rest[at["spine3"]], rest[at[f"l_{ends[0]}"]] - rest[at[f"r_{ends[0]}"]],
         np.array([0.0, 1, 0]), np.array([1.0, 0, 0]),
     )  # fmt: skip
@@ -140,12 +155,12 @@ def _oriented(rig: Rig, rest: np.ndarray, at: dict[str, int]) -> dict[str, np.nd
                     "turned (it must be straight at rest and bend in the clip); accepted a T-pose or A-pose at rest"
                 )
             for name, end, bone in zip(names, names[1:], bones, strict=False):
-                out[name] = _frame(bone, turns, _unit(SMPL22.offsets[SMPL22.index(end)]), hinge)
+                out[name] = frame_turn(bone, turns, _unit(SMPL22.offsets[SMPL22.index(end)]), hinge)
         out[f"{side}_wrist"] = out[f"{side}_elbow"]
     return out
 
 
-def _frame(theirs: np.ndarray, second: np.ndarray, ours: np.ndarray, our_second: np.ndarray) -> np.ndarray:
+def frame_turn(theirs: np.ndarray, second: np.ndarray, ours: np.ndarray, our_second: np.ndarray) -> np.ndarray:
     """The rotation (3, 3) taking direction `ours` to `theirs` and `our_second` as near as possible to `second`."""
 
     def basis(a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -171,7 +186,30 @@ def _turned_up(up: np.ndarray, above: np.ndarray | None) -> np.ndarray:
     return np.sign(turned[0, k]) * np.eye(3)[k]
 
 
-def _by_names(rig: Rig) -> Motion:
+def _hands(rig: Rig, at: dict[str, int], rest: np.ndarray) -> dict[str, np.ndarray]:
+    """C of the wrists and of all finger joints; none where the rig has no fingers."""
+    fingers = finger_map(rig.names)
+    if not fingers:
+        return {}
+    if not {"l_wrist", "r_wrist"} <= at.keys():
+        raise UserError("fingers, but no wrists; accepted hands with both, or neither")
+    out: dict[str, np.ndarray] = {}
+    for side, names in (("l", FINGER_NAMES[:HALF]), ("r", FINGER_NAMES[HALF:])):
+        places = {n: rest[fingers[n]] for n in names}
+        wrist = rest[at[f"{side}_wrist"]]
+        hand = hand_turn(side, places[f"{side}_middle1"] - wrist, places[f"{side}_index1"] - places[f"{side}_pinky1"])
+        # the last bone is taken to go on as the one before: many files do not say where tips are
+        ends = [names[k + 1] if n[-1] != "3" else n for k, n in enumerate(names)]
+        begins = [n if n[-1] != "3" else names[k - 1] for k, n in enumerate(names)]
+        lying = np.stack([places[e] - places[b] for b, e in zip(begins, ends, strict=True)])
+        if np.linalg.norm(lying, axis=1).min() < 1e-9:
+            raise UserError("finger joints that lie on one another at rest; accepted fingers of some length")
+        out |= dict(zip(names, bone_turns(side, hand, lying), strict=True)) | {f"{side}_wrist": hand}
+    at.update(fingers)
+    return out
+
+
+def _by_names(rig: Rig, hands: bool) -> Motion:
     at = joint_map(rig)
     rest = np.zeros((len(rig.names), 3))
     for j in range(1, len(rig.names)):
@@ -188,6 +226,8 @@ def _by_names(rig: Rig) -> Motion:
     else:
         above = rig.parents[at["pelvis"]]
         up, corrections = _turned_up(axes[:, 1], None if above < 0 else glob[:, above]), standing
+    if hands:
+        corrections = corrections | _hands(rig, at, rest)
     upright = rot.to_matrix(rot.between(up, np.array([0.0, 1.0, 0.0])))
     target = {n: upright @ glob[:, at[n]] @ c for n, c in corrections.items() if n in at}
     quats = {n: rot.from_matrix(m) for n, m in target.items()}
@@ -207,7 +247,15 @@ def _by_names(rig: Rig) -> Motion:
         local[:, j] = rot.multiply(rot.conjugate(whole[:, SMPL22.parents[j]]), whole[:, j])
     middle = (pos[:, at["l_hip"]] + pos[:, at["r_hip"]]) / 2 @ upright.T * scale
     ours = (SMPL22.offsets[1] + SMPL22.offsets[2]) / 2
-    return Motion(local, middle - rot.rotate(quats["pelvis"], ours), rig.fps)
+    root = middle - rot.rotate(quats["pelvis"], ours)
+    if not hands:
+        return Motion(local, root, rig.fps)
+    fingers = None
+    if FINGER_NAMES[0] in quats:
+        turned = np.stack([quats[n] for n in FINGER_NAMES], 1)
+        both = (("l_wrist", turned[:, :HALF]), ("r_wrist", turned[:, HALF:]))
+        fingers = np.concatenate([below_wrist(quats[wrist], hand) for wrist, hand in both], 1)
+    return Motion(local, root, rig.fps, "gesture", fingers=fingers)
 
 
 def leg_length(rest: np.ndarray, at: dict[str, int]) -> float:

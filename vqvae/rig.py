@@ -14,7 +14,7 @@ from vqvae.errors import UserError
 # Core names (lower case, side and prefix removed) of each target joint, in order of preference.
 _CENTRAL = {
     "pelvis": ["hips", "pelvis", "hip"],
-    "neck": ["neck", "neck1", "neck01", "lowerneck"],
+    "neck": ["neck", "neck1", "neck01", "neck0", "lowerneck"],
     "head": ["head", "head1"],
 }
 _SIDED = {
@@ -30,7 +30,8 @@ _SIDED = {
 _SPINE = re.compile(r"^(?:spine|chest|upperchest|lowerback|torso|abdomen|thorax|back|upperback|stomach)\d*[a-z]?$")
 _OPTIONAL = {"pelvis", "neck", "head", "collar", "foot", "wrist"}
 _PREFIX = re.compile(
-    r"^(?:(?:bip0*1|mixamorig\d*|character\d*|joint|skel|def|rig|j_bip_c|j_bip)[ _-]+(?=.)|mixamorig\d*(?=[a-z]))", re.I
+    r"^(?:(?:bip0*1|mixamorig\d*|character\d*|joint|skel|def|rig|j_bip_c|j_bip|b)[ _-]+(?=.)|mixamorig\d*(?=[a-z]))",
+    re.I,
 )
 _COPY = re.compile(r"\.\d{3}$")  # Blender's ending of a second object of one name
 
@@ -167,3 +168,24 @@ def world(rig: Rig) -> tuple[np.ndarray, np.ndarray]:
         pos.append(pos[p] + (glob[p] @ rig.translations[:, j, :, None])[..., 0])
         glob.append(glob[p] @ local[:, j])
     return np.stack(pos, 1), np.stack(glob, 1)
+
+
+def rig_of(
+    names: tuple[str, ...], parents: tuple[int, ...], rest: tuple[np.ndarray, np.ndarray],
+    turns: np.ndarray, places: np.ndarray, fps: float,
+) -> Rig:  # fmt: skip
+    """A rig from joints in the world whose axes lie as they like at rest: rotations become turns away from rest.
+
+    Args:
+        rest: rotations (J, 4) and positions (J, 3) of the joints in the world at rest.
+        turns, places: (T, J, 4) and (T, J, 3) in the world.
+    """
+    away = rot.multiply(turns, rot.conjugate(rest[0]))
+    local, moved, offsets = away.copy(), places.copy(), rest[1].copy()
+    for j, p in enumerate(parents):
+        if p >= 0:
+            back = rot.conjugate(away[:, p])
+            local[:, j] = rot.multiply(back, away[:, j])
+            moved[:, j] = rot.rotate(back, places[:, j] - places[:, p])
+            offsets[j] = rest[1][j] - rest[1][p]
+    return Rig(names, parents, offsets, local, moved, fps)

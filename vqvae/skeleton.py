@@ -2,7 +2,7 @@
 
 Frame: metres, Y up, right-handed; the character faces +Z and its left side is +X. Identity local
 rotations are a T-pose with the palms down. Bone offsets are those of one HumanML3D figure with the
-left and right side made equal.
+left and right side made equal. `SMPL52` adds three joints for each finger; its hands' measures are our own.
 """
 
 from __future__ import annotations
@@ -38,9 +38,28 @@ def mirror_name(name: str) -> str:
     return {"l_": "r_", "r_": "l_"}.get(name[:2], name[:2]) + name[2:]
 
 
-def _offsets() -> np.ndarray:
+FINGERS = ("thumb", "index", "middle", "ring", "pinky")
+FINGER_NAMES = tuple(f"{side}_{finger}{k}" for side in "lr" for finger in FINGERS for k in (1, 2, 3))
+# 1 hangs on the wrist, 2 and 3 on the joint before; indices of the 52 joints.
+FINGER_PARENTS = tuple(
+    JOINT_NAMES.index(f"{name[0]}_wrist") if name.endswith("1") else len(JOINT_NAMES) + k - 1
+    for k, name in enumerate(FINGER_NAMES)
+)
+# The left hand at rest, metres: straight fingers along the forearm, palm down, the thumb forward and a little down.
+_HALF |= {
+    "l_thumb1": (0.020, -0.008, 0.026), "l_thumb2": (0.028, -0.0148, 0.0248), "l_thumb3": (0.0223, -0.0118, 0.0197),
+    "l_index1": (0.092, 0.0, 0.026), "l_index2": (0.038, 0.0, 0.0), "l_index3": (0.024, 0.0, 0.0),
+    "l_middle1": (0.094, 0.003, 0.006), "l_middle2": (0.042, 0.0, 0.0), "l_middle3": (0.028, 0.0, 0.0),
+    "l_ring1": (0.089, 0.001, -0.014), "l_ring2": (0.037, 0.0, 0.0), "l_ring3": (0.026, 0.0, 0.0),
+    "l_pinky1": (0.081, -0.004, -0.032), "l_pinky2": (0.030, 0.0, 0.0), "l_pinky3": (0.019, 0.0, 0.0),
+}  # fmt: skip
+FINGER_TIPS = {"thumb": 0.026, "index": 0.022, "middle": 0.023, "ring": 0.022, "pinky": 0.019}
+"""Metres from a finger's third joint to its tip, in the direction of the bone before."""
+
+
+def _offsets(names: tuple[str, ...]) -> np.ndarray:
     sign = np.array([-1.0, 1.0, 1.0])
-    return np.array([_HALF[n] if n in _HALF else _HALF[mirror_name(n)] * sign for n in JOINT_NAMES])
+    return np.array([_HALF[n] if n in _HALF else _HALF[mirror_name(n)] * sign for n in names])
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,4 +142,15 @@ class Skeleton:
         return [[j for j, d in enumerate(depth) if d == k] for k in range(1, max(depth) + 1)]
 
 
-SMPL22 = Skeleton(JOINT_NAMES, PARENTS, _offsets())
+SMPL22 = Skeleton(JOINT_NAMES, PARENTS, _offsets(JOINT_NAMES))
+SMPL52 = Skeleton(
+    (*JOINT_NAMES, *FINGER_NAMES), (*PARENTS, *FINGER_PARENTS), _offsets((*JOINT_NAMES, *FINGER_NAMES))
+)  # fmt: skip
+
+
+def finger_ends(joint: int) -> np.ndarray:
+    """(3,) where the bone of a finger's joint (index of `SMPL52`) ends, in the joint's own frame, metres."""
+    if not SMPL52.names[joint].endswith("3"):
+        return SMPL52.offsets[joint + 1]
+    bone = SMPL52.offsets[joint]
+    return np.asarray(bone / np.linalg.norm(bone) * FINGER_TIPS[SMPL52.names[joint][2:-1]])

@@ -53,6 +53,46 @@ READERS = {
         "instruct_data.sources.humanml3d:read_humanml3d", "new_joint_vecs, texts, train.txt, val.txt, test.txt",
         reports=True,
     ),
+    "smartbody": Reader(
+        "instruct_data.sources.smartbody:read_smartbody", "SmartBody's gestures: motions.npz, clips.jsonl",
+        ("split",), reports=True,
+    ),
+    "mesh2motion": Reader(
+        "instruct_data.sources.foreign:read_glb_folder", "*.glb, each with animations of one person",
+        ("split",), reports=True,
+    ),
+    "rocketbox": Reader(
+        "instruct_data.sources.foreign:read_anim_folder", "Unity's *.anim or *.anim.xz of a Biped",
+        ("split",), reports=True,
+    ),
+    "beat": Reader(
+        "instruct_data.sources.beat_talk:read_beat", "BEAT: *.bvh with .wav and .TextGrid",
+        ("split",), reports=True,
+    ),
+    "beat2": Reader(
+        "instruct_data.sources.beat_talk:read_beat2", "BEAT2: smplxflame_30, wave16k, textgrid, train_test_split.csv",
+        (), reports=True,
+    ),
+    "beat2_take": Reader(
+        "instruct_data.sources.beat_talk:read_validation_take", "one take of BEAT2 to validate with",
+        (), reports=True,
+    ),
+    "zeroeggs": Reader(
+        "instruct_data.sources.zeroeggs:read_zeroeggs", "ZeroEGGS: *.bvh with .wav beside them",
+        ("split",), reports=True,
+    ),
+    "llavataros": Reader(
+        "instruct_data.sources.zeroeggs:read_llavataros", "*.npy (frames, 9, 7) with .wav beside them",
+        ("split",), reports=True,
+    ),
+    "genea2023": Reader(
+        "instruct_data.sources.genea:read_genea", "GENEA 2023: trn and val with main-agent and interloctr",
+        (), reports=True,
+    ),
+    "talking_with_hands": Reader(
+        "instruct_data.sources.genea:read_talking_with_hands", "mocap_data and audio_data, unzipped",
+        ("split",), reports=True,
+    ),
 }  # fmt: skip
 
 StorePath = Annotated[Path, typer.Argument(metavar="STORE", help="A folder made by `avatargpt data prepare`.")]

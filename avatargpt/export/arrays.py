@@ -9,12 +9,15 @@ import numpy as np
 from vqvae import rotations as rot
 from vqvae.errors import UserError
 from vqvae.face import FaceMotion
+from vqvae.io import pos7
 from vqvae.io.arrays import array_names, map_array
+from vqvae.io.guard import understanding
 from vqvae.io.smplx import check_up, is_smplx, read_smplx
 from vqvae.motion import MAX_FRAMES, UNIT, Motion, atomic_write
 from vqvae.skeleton import SMPL22
 
 JOINTS = len(SMPL22.names)
+FPS = 20.0  # of a body's positions, which do not say theirs
 
 
 def read_npz(path: Path, up: str = "z") -> Motion:
@@ -52,7 +55,8 @@ def read_face_npz(path: Path, fps: float | None = None) -> FaceMotion | None:
 
 
 def write_npy(motion: Motion, path: Path, layout: str = "hml263") -> Path:
-    """`hml263`: (T - 1, 263) at 20 fps. `pos7`: (T, 22, 7) = world position, world rotation w, x, y, z.
+    """`hml263`: (T - 1, 263) at 20 fps. `pos7`: (T, 22, 7) = world position, world rotation w, x, y, z; of a gesture
+    (T, 9, 7) as LLAvatarOS has them, x, y, z, w (`vqvae.io.pos7`).
 
     Raises:
         UserError: unknown layout, or too few frames for `hml263`.
@@ -61,6 +65,8 @@ def write_npy(motion: Motion, path: Path, layout: str = "hml263") -> Path:
         from vqvae.features.hml263 import HML263Features
 
         array = HML263Features().encode(motion)
+    elif layout == "pos7" and motion.modality == "gesture":
+        array = pos7.to_array(motion)
     elif layout == "pos7":
         positions, matrices = motion.skeleton.fk_full(motion.rotations, motion.root)
         whole = rot.continuous(rot.from_matrix(matrices))
@@ -74,20 +80,25 @@ def write_npy(motion: Motion, path: Path, layout: str = "hml263") -> Path:
     return atomic_write(path, write)
 
 
-def read_npy(path: Path, fps: float = 20.0) -> Motion:
-    """Either layout of :func:`write_npy`, told apart by its shape. `fps` applies to `pos7`, which stores none.
+def read_npy(path: Path, fps: float | None = None) -> Motion:
+    """Any layout of :func:`write_npy`, told apart by its shape. `fps` applies to `pos7`, which stores none; without it
+    20 for 22 joints, 30 for 9.
 
     Raises:
         UserError: not a .npy, another shape, NaN, features at another rate than 20.
     """
     array = map_array(path)
-    accepted = "accepted (T, 263) HumanML3D features or (T, 22, 7) positions + quaternions"
-    if array.ndim not in (2, 3) or array.shape[1:] not in ((263,), (JOINTS, 7)):
+    accepted = "accepted (T, 263) HumanML3D features or (T, 22, 7) or (T, 9, 7) positions + quaternions"
+    if array.ndim not in (2, 3) or array.shape[1:] not in ((263,), (JOINTS, 7), pos7.SHAPE):
         raise UserError(f"{path}: shape {array.shape}; {accepted}")
     _check_count(len(array), path)
     array = np.array(array)
     if not np.isfinite(array).all():
         raise UserError(f"{path}: NaN or infinity at frame {_first_bad(array)}; accepted finite numbers")
+    if array.shape[1:] == pos7.SHAPE:
+        with understanding(path, "positions and quaternions of nine joints"):
+            return pos7.from_array(array, pos7.FPS if fps is None else fps)
+    fps = FPS if fps is None else fps
     if array.ndim == 2:
         from vqvae.features.hml263 import HML263Features
 

@@ -1,4 +1,8 @@
-"""The shape of our own humanoid: tapered capsules fixed to the joints, shared by the renderer and the .glb mesh."""
+"""The shape of our own humanoid: tapered capsules fixed to the joints, shared by the renderer and the .glb mesh.
+
+The hands of a body are mittens with three fingers that do not bend; those of a gesture have a palm and the joints of
+five fingers.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +11,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from vqvae.skeleton import SMPL22, mirror_name
+from vqvae.skeleton import FINGER_NAMES, SMPL52, finger_ends, mirror_name
 
 # sRGB, 0-255. The left side of the body is orange, the right side blue, everywhere.
 PALETTE: dict[str, tuple[int, int, int]] = {
@@ -58,6 +62,30 @@ _PARTS: list[tuple[str, _Point, _Point, float, float, str]] = [
     ("l_foot", (-0.012, 0.028, -0.010), (-0.010, 0.024, 0.050), 0.030, 0.025, "shoe"),
     ("l_foot", (0.020, 0.028, -0.015), (0.016, 0.024, 0.036), 0.029, 0.024, "shoe"),
 ]
+# A palm whose fingers bend: from the wrist to each knuckle, the heel of the hand, the ball of the thumb.
+_PALM: list[tuple[str, _Point, _Point, float, float, str]] = [
+    ("l_wrist", (-0.012, 0.0, 0.0), (0.020, -0.002, 0.0), 0.026, 0.023, "skin"),
+    ("l_wrist", (0.020, -0.002, 0.012), (0.088, -0.001, 0.025), 0.017, 0.0115, "skin"),
+    ("l_wrist", (0.018, -0.002, 0.004), (0.090, 0.001, 0.006), 0.018, 0.0120, "skin"),
+    ("l_wrist", (0.018, -0.002, -0.006), (0.085, -0.001, -0.013), 0.018, 0.0115, "skin"),
+    ("l_wrist", (0.020, -0.003, -0.013), (0.077, -0.005, -0.030), 0.016, 0.0100, "skin"),
+]
+_FINGER_RADII = {
+    "thumb": (0.0125, 0.0105, 0.0095, 0.0075), "index": (0.0100, 0.0085, 0.0075, 0.0062),
+    "middle": (0.0102, 0.0088, 0.0077, 0.0063), "ring": (0.0097, 0.0083, 0.0073, 0.0060),
+    "pinky": (0.0085, 0.0072, 0.0063, 0.0053),
+}  # fmt: skip
+"""Metres at a finger's three joints and its tip."""
+
+
+def _with_fingers() -> list[tuple[str, _Point, _Point, float, float, str]]:
+    parts = [p for p in _PARTS if p[0] != "l_wrist"] + _PALM
+    for name in FINGER_NAMES[: len(FINGER_NAMES) // 2]:
+        end, k = finger_ends(SMPL52.index(name)), int(name[-1])
+        x, y, z = (float(v) for v in end)
+        radii = _FINGER_RADII[name[2:-1]]
+        parts.append((name, (0.0, 0.0, 0.0), (x, y, z), radii[k - 1], radii[k], "skin"))
+    return parts
 
 
 @dataclass(frozen=True)
@@ -65,7 +93,7 @@ class Figure:
     """P tapered capsules.
 
     Attributes:
-        joint: (P,) index of the joint that carries it.
+        joint: (P,) index of the joint that carries it; with fingers, of `SMPL52`.
         ends: (P, 2, 3) end points in that joint's frame, metres.
         radii: (P, 2) metres.
         colours: (P, 3) sRGB in 0..1.
@@ -84,17 +112,17 @@ class Figure:
         return positions[..., self.joint, None, :] + turned
 
 
-@lru_cache(maxsize=1)
-def figure() -> Figure:
-    """The capsules of the whole body."""
+@lru_cache(maxsize=2)
+def figure(fingers: bool = False) -> Figure:
+    """The capsules of the whole body, with hands of five fingers or mittens."""
     joint, ends, radii, colours, eyes = [], [], [], [], []
-    for name, a, b, ra, rb, colour in _PARTS:
+    for name, a, b, ra, rb, colour in _with_fingers() if fingers else _PARTS:
         for side in (1, -1):
             paired = name.startswith("l_") or min(a[0], b[0]) > 0
             if side < 0 and not paired:
                 continue
             key = ("l_" if side > 0 else "r_") + colour if colour in ("arm", "leg", "shoe") else colour
-            joint.append(SMPL22.index(name if side > 0 else mirror_name(name)))
+            joint.append(SMPL52.index(name if side > 0 else mirror_name(name)))
             ends.append(np.array([a, b]) * [side, 1, 1])
             radii.append((ra, rb))
             colours.append(PALETTE[key])

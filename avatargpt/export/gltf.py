@@ -1,37 +1,19 @@
-"""Binary glTF 2.0: our skinned humanoid playing the clip, and what all readers of such files need."""
+"""Binary glTF 2.0: our skinned humanoid playing the clip, and how the nodes of such files are turned."""
 
 from __future__ import annotations
 
-import json
-import struct
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from vqvae import rotations as rot
-from vqvae.errors import UserError
+from vqvae.io.glb import FLOAT, TYPES, UINT8, UINT32
 from vqvae.motion import Motion, atomic_write
 
-if TYPE_CHECKING:
-    from pygltflib import GLTF2, Node
-
-FLOAT, UINT32, UINT8 = 5126, 5125, 5121
 ARRAY_BUFFER, ELEMENT_BUFFER = 34962, 34963
-MOST_BYTES = 1 << 30
-_TYPES = {1: "SCALAR", 3: "VEC3", 4: "VEC4", 16: "MAT4"}
 _DTYPES: dict[int, Any] = {FLOAT: np.float32, UINT32: np.uint32, UINT8: np.uint8}
-_NORMALISED: dict[int, tuple[str, int]] = {
-    5120: ("<i1", 127), UINT8: ("<u1", 255), 5122: ("<i2", 32767), 5123: ("<u2", 65535),
-}  # fmt: skip
-"""Component type of integers that stand for -1 or 0 to 1 -> numpy's type, the largest."""
-_HARMLESS = (
-    "KHR_materials_", "KHR_texture_", "EXT_texture_", "KHR_draco_", "KHR_mesh_quantization", "KHR_lights_", "VRM",
-)  # fmt: skip
-"""How extensions begin that change neither key frames nor nodes."""
-
-
 class _Builder:
     """Collects arrays into one binary chunk with its views and accessors."""
 
@@ -52,21 +34,22 @@ class _Builder:
         self.accessors.append(
             Accessor(
                 bufferView=len(self.views) - 1, byteOffset=0, componentType=component, count=len(data),
-                type=_TYPES[flat.shape[1]], **limits,
+                type=TYPES[flat.shape[1]], **limits,
             )  # fmt: skip
         )
         return len(self.accessors) - 1
 
 
 def write_glb(motion: Motion, path: Path) -> Path:
-    """Write the clip as a .glb: one skinned mesh, one skin of 22 joints, one animation. Metres, Y up."""
+    """Write the clip as a .glb: a skinned mesh, one skin of 22 joints, 52 with fingers, one animation; metres, Y up."""
     import pygltflib as gl
 
     from avatargpt.export.mesh import body_mesh
 
-    body, data = body_mesh(), _Builder()
-    names, parents = motion.skeleton.names, motion.skeleton.parents
-    rotations = rot.continuous(motion.rotations) if len(motion) > 1 else motion.rotations
+    body, data = body_mesh(motion.fingers is not None), _Builder()
+    skeleton, rotations = motion.whole
+    names, parents = skeleton.names, skeleton.parents
+    rotations = rot.continuous(rotations) if len(motion) > 1 else rotations
     # COLOR_0 as floats: bytes would band in linear light
     attributes = gl.Attributes(
         POSITION=data.add(body.vertices, FLOAT, ARRAY_BUFFER, bounds=True),
@@ -84,7 +67,7 @@ def write_glb(motion: Motion, path: Path) -> Path:
     nodes = []
     for j, name in enumerate(names):
         children = [k for k, p in enumerate(parents) if p == j]
-        place = motion.root[0] if j == 0 else motion.skeleton.offsets[j]
+        place = motion.root[0] if j == 0 else skeleton.offsets[j]
         nodes.append(
             gl.Node(
                 name=name, translation=[float(x) for x in place], rotation=_xyzw(rotations[0, j]).tolist(),
@@ -119,45 +102,6 @@ def _xyzw(q: np.ndarray) -> np.ndarray:
     return np.roll(q, -1, axis=-1)
 
 
-def parsed(raw: bytes) -> GLTF2:
-    """A binary glTF. ``extras`` that are no object are left out: glTF allows them, the library does not.
-
-    Raises:
-        Exception: of any kind, from KeyError to struct.error, where it is damaged.
-    """
-    from pygltflib import GLTF2
-
-    size, length = struct.unpack_from("<8xII", raw)
-    about = json.loads(
-        raw[20 : 20 + length],
-        object_hook=lambda o: {k: v for k, v in o.items() if k != "extras" or isinstance(v, dict)},
-    )  # fmt: skip
-    text = json.dumps(about).encode()
-    text += b" " * (-len(text) % 4)
-    head = raw[:8] + struct.pack("<II", size + len(text) - length, len(text)) + raw[16:20]
-    gltf = GLTF2().load_from_bytes(head + text + raw[20 + length :])
-    if gltf is None:
-        raise ValueError("empty")
-    return gltf
-
-
-def check_readable(path: Path, required: Any, interpolations: Iterable[str | None]) -> None:
-    """Refuse valid files whose key frames are not read.
-
-    Args:
-        required: the file's ``extensionsRequired``.
-        interpolations: of the samplers that will be read.
-
-    Raises:
-        UserError: an extension that says how to read the data, or cubic splines.
-    """
-    foreign = [str(e) for e in required or [] if not str(e).startswith(_HARMLESS)]
-    if foreign:
-        raise UserError(f"{path}: needs {', '.join(foreign)}; accepted key frames that need no extension")
-    if "CUBICSPLINE" in interpolations:
-        raise UserError(f"{path}: cubic splines; accepted key frames that are sampled (linear)")
-
-
 def turned_above(node: int, children: Sequence[Sequence[int]], own: Callable[[int], np.ndarray]) -> np.ndarray:
     """(4,) rotation in the world, w first, of a node's parents together, from each node's children and own rotation."""
     parents = {child: n for n, below in enumerate(children) for child in below}
@@ -172,41 +116,3 @@ def turned_above(node: int, children: Sequence[Sequence[int]], own: Callable[[in
 def from_rest(local: np.ndarray, above: np.ndarray, rest: np.ndarray) -> np.ndarray:
     """Rotations (T, 4) of a node, w first, as turns in the world away from its own at rest (4,) below `above` (4,)."""
     return rot.multiply(rot.multiply(above, rot.multiply(local, rot.conjugate(rest))), rot.conjugate(above))
-
-
-def _placed(node: Node) -> dict[str, np.ndarray]:
-    """A node's translation (3,), rotation (4,), w first, and scale (3,), float32, from its own fields or its matrix."""
-    if node.matrix:
-        matrix = np.asarray(node.matrix, np.float32).reshape(4, 4).T
-        scale = np.linalg.norm(matrix[:3, :3], axis=0)
-        scale[0] *= np.sign(np.linalg.det(matrix[:3, :3]))
-        return {"translation": matrix[:3, 3], "rotation": rot.from_matrix(matrix[:3, :3] / scale), "scale": scale}
-    turn = np.roll(np.asarray(node.rotation or (0, 0, 0, 1), np.float32), 1)
-    shift, scale = (np.asarray(v, np.float32) for v in (node.translation or (0, 0, 0), node.scale or (1, 1, 1)))
-    return {"translation": shift, "rotation": turn, "scale": scale}
-
-
-def _values(gltf: GLTF2, index: int) -> np.ndarray:
-    """(N, k) float32 values of an accessor that is tightly packed, see :func:`unpacked`."""
-    accessor = gltf.accessors[index]
-    view = gltf.bufferViews[accessor.bufferView]
-    width = {name: k for k, name in _TYPES.items()}[accessor.type]
-    start = (view.byteOffset or 0) + (accessor.byteOffset or 0)
-    if view.byteStride:
-        raise ValueError("only packed values")
-    form = accessor.componentType, bool(accessor.normalized)
-    return unpacked(gltf.binary_blob(), start, accessor.count * width, *form).reshape(-1, width)
-
-
-def unpacked(blob: bytes, start: int, count: int, component: int, normalised: bool) -> np.ndarray:
-    """(count,) float32 values from byte `start` on: floats, or normalised integers by glTF's rule.
-
-    Raises:
-        ValueError: numbers of another kind, or fewer of them.
-    """
-    if component == FLOAT:
-        return np.frombuffer(blob, "<f4", count, start)
-    if not normalised or component not in _NORMALISED:
-        raise ValueError("only floats and normalised integers")
-    kind, largest = _NORMALISED[component]
-    return np.maximum(np.frombuffer(blob, kind, count, start).astype(np.float32) / largest, -1)

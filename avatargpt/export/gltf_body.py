@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from avatargpt.export.gltf import MOST_BYTES, _placed, _values, check_readable, parsed
 from avatargpt.export.gltf_rest import bind_matrices, local_of, stood_up, turns_at_rest
-from avatargpt.export.keyframes import STEP, at, frames, said, turned_at, unit
 from vqvae import rotations as rot
 from vqvae.errors import UserError
+from vqvae.io.glb import MOST_BYTES, check_readable, parsed, placed, values_of
 from vqvae.io.guard import read_bytes, understanding
+from vqvae.io.keyframes import STEP, at, frames, said, turned_at, unit
 from vqvae.motion import MAX_FRAMES, Motion
 from vqvae.retarget import leg_length
-from vqvae.skeleton import SMPL22
+from vqvae.skeleton import FINGER_NAMES, SMPL22, SMPL52, Skeleton
 
 if TYPE_CHECKING:
     from pygltflib import GLTF2, Animation, AnimationSampler
@@ -28,6 +28,8 @@ SIZE = 0.02  # the share by which legs may differ from ours before the root is s
 
 def read_glb(path: Path) -> Motion:
     """Read the animation of a .glb that has our joints (by node name) back; see :func:`write_glb`.
+
+    With the 30 joints of the fingers it is a gesture.
 
     Raises:
         UserError: not a .glb, joints missing, none animated, several skeletons or animations of them, a scale that is
@@ -41,7 +43,9 @@ def read_glb(path: Path) -> Motion:
 
 
 def _animation(gltf: GLTF2, path: Path) -> Motion:
-    joints = _joints(gltf, path)
+    fingers = set(FINGER_NAMES) <= {n.name for n in gltf.nodes}
+    skeleton = SMPL52 if fingers else SMPL22
+    joints = _joints(gltf, path, skeleton)
     animation = _chosen(gltf, set(joints), path)
     tracks = {(c.target.node, c.target.path): animation.samplers[c.sampler] for c in animation.channels}
     if not any(w in tracks for w in [*((j, "rotation") for j in joints), (joints[0], "translation")]):
@@ -55,9 +59,9 @@ def _animation(gltf: GLTF2, path: Path) -> Motion:
     read = [tracks[w].interpolation for w in [*moved, *scaled] if w in tracks]
     check_readable(path, gltf.extensionsRequired, read)
     scales = {w[0]: _scale(gltf, w[0], tracks.get(w), path) for w in scaled}
-    lines = {w: _values(gltf, tracks[w].input)[:, 0].astype(np.float64) for w in moved}
+    lines = {w: values_of(gltf, tracks[w].input)[:, 0].astype(np.float64) for w in moved}
     rate, caption = said(gltf.extras)
-    steps = any(tracks[w].interpolation == STEP and np.ptp(_values(gltf, tracks[w].output), 0).any() for w in moved)
+    steps = any(tracks[w].interpolation == STEP and np.ptp(values_of(gltf, tracks[w].output), 0).any() for w in moved)
     try:
         times, fps = frames(list(lines.values()), rate, steps)
     except ValueError as e:
@@ -66,9 +70,9 @@ def _animation(gltf: GLTF2, path: Path) -> Motion:
 
     def track(n: int, what: str) -> np.ndarray:
         if (n, what) not in lines:
-            return np.repeat(_placed(gltf.nodes[n])[what][None], len(times), 0)
+            return np.repeat(placed(gltf.nodes[n])[what][None], len(times), 0)
         sampler = tracks[n, what]
-        values, held = _values(gltf, sampler.output), sampler.interpolation == STEP
+        values, held = values_of(gltf, sampler.output), sampler.interpolation == STEP
         if what == "rotation":
             return turned_at(times, lines[n, what], unit(np.roll(values, 1, axis=-1)), held)
         return at(times, lines[n, what], values, held)
@@ -85,38 +89,42 @@ def _animation(gltf: GLTF2, path: Path) -> Motion:
         root = rot.rotate(track(n, "rotation"), scales[n] * root) + track(n, "translation")
     size = _size(gltf, ways, scales, path)
     root = root * size if abs(size - 1) > SIZE else root
-    bind = bind_matrices(gltf.skins or [], joints, lambda k: _values(gltf, k))
+    bind = bind_matrices(gltf.skins or [], joints, lambda k: values_of(gltf, k))
     if bind is not None:
-        rest = turns_at_rest(bind, SMPL22)
+        rest = turns_at_rest(bind, skeleton)
         turns = turns if rest is None else rot.multiply(turns, rot.conjugate(rest))
         rigs = {j for skin in gltf.skins or [] for j in skin.joints}
-        placed = [n for n in above if n not in rigs]
-        if not placed or rot.angle_between(world[placed[-1]], rot.identity(())).max() < 1e-2:
-            up = stood_up(bind, SMPL22)
+        nodes = [n for n in above if n not in rigs]
+        if not nodes or rot.angle_between(world[nodes[-1]], rot.identity(())).max() < 1e-2:
+            up = stood_up(bind, skeleton)
             turns, root = rot.multiply(up, turns), rot.rotate(up, root)
-    return Motion(local_of(turns, SMPL22.parents), root, fps, "body", caption)
+    local, body = local_of(turns, skeleton.parents), len(SMPL22.names)
+    if not fingers:
+        return Motion(local, root, fps, "body", caption)
+    return Motion(local[:, :body], root, fps, "gesture", caption, fingers=local[:, body:])
 
 
-def _joints(gltf: GLTF2, path: Path) -> list[int]:
+def _joints(gltf: GLTF2, path: Path, skeleton: Skeleton) -> list[int]:
     """The nodes of our joints, by name. Where nodes share a name, those of a skin that has all; of several such
     skeletons the one that moves."""
     named: dict[str, list[int]] = {}
     for i, node in enumerate(gltf.nodes):
         named.setdefault(node.name, []).append(i)
-    missing = [n for n in SMPL22.names if n not in named]
+    names = skeleton.names
+    missing = [n for n in names if n not in named]
     if missing:
         raise UserError(f"{path}: no joint {', '.join(missing[:4])}; {ACCEPTED}")
-    shared = [n for n in SMPL22.names if len(named[n]) > 1]
+    shared = [n for n in names if len(named[n]) > 1]
     if not shared:
-        return [named[n][0] for n in SMPL22.names]
+        return [named[n][0] for n in names]
     skins = [{gltf.nodes[j].name: j for j in skin.joints} for skin in gltf.skins or []]
-    bodies = list(dict.fromkeys(tuple(s[n] for n in SMPL22.names) for s in skins if set(SMPL22.names) <= s.keys()))
+    bodies = list(dict.fromkeys(tuple(s[n] for n in names) for s in skins if set(names) <= s.keys()))
     if not bodies:
         raise UserError(f"{path}: {len(named[shared[0]])} nodes called {shared[0]} and no skin to tell; {ACCEPTED}")
     if len(bodies) > 1:
         rotated = [(c.target.node, a.samplers[c.sampler].output) for a in gltf.animations or [] for c in a.channels
                    if c.target.path == "rotation"]  # fmt: skip
-        turned = {n for n, output in rotated if np.ptp(_values(gltf, output), 0).max() > 1e-3}
+        turned = {n for n, output in rotated if np.ptp(values_of(gltf, output), 0).max() > 1e-3}
         moving = [b for b in bodies if turned & set(b)]
         if len(moving) != 1:
             raise UserError(f"{path}: of {len(bodies)} skeletons with these joints {len(moving)} move; accepted one")
@@ -150,7 +158,7 @@ def _way(parents: Mapping[int, int], node: int) -> list[int]:
 def _scale(gltf: GLTF2, node: int, sampler: AnimationSampler | None, path: Path) -> float:
     """A node's scale; it must be even and stay as it is, or what is below would be sheared."""
     own = gltf.nodes[node]
-    values = _placed(own)["scale"][None] if sampler is None else _values(gltf, sampler.output)
+    values = placed(own)["scale"][None] if sampler is None else values_of(gltf, sampler.output)
     if values.min() <= 0 or values.max() > values.min() * (1 + EVEN):
         least, most = (" ".join(f"{x:.4g}" for x in v) for v in (values.min(0), values.max(0)))
         said = least if least == most else f"{least} to {most}"
@@ -164,7 +172,7 @@ def _size(gltf: GLTF2, ways: Sequence[Sequence[int]], scales: dict[int, float], 
     for j, way in enumerate(ways):
         turn, scale = rot.identity(()), 1.0
         for n in way:
-            own = _placed(gltf.nodes[n])
+            own = placed(gltf.nodes[n])
             places[j] += scale * rot.rotate(turn, own["translation"])
             turn, scale = rot.multiply(turn, own["rotation"]), scale * scales.get(n, 1.0)
     at_name = {n: j for j, n in enumerate(SMPL22.names)}

@@ -2,7 +2,8 @@
 
 The capsules are joined by a smooth union of their distance fields; naive surface nets (Gibson 1998, "Constrained
 elastic surface nets") turn its zero level into triangles. It is built in an A-pose, where limbs do not touch, and
-where bending the shoulders up or down stretches the skin equally.
+where bending the shoulders up or down stretches the skin equally. Hands with fingers are skins of their own, on a
+finer grid and with the fingers spread; they reach into the ends of the sleeves.
 """
 
 from __future__ import annotations
@@ -14,14 +15,17 @@ import numpy as np
 
 from avatargpt.export.figure import Figure, figure
 from vqvae import rotations as rot
-from vqvae.skeleton import SMPL22
+from vqvae.skeleton import FINGER_NAMES, SMPL22, SMPL52, Skeleton
 
 CELL = 0.013  # m, edge of a grid cell
 BLEND = 0.007  # m, roundness of the smooth union
+HAND_CELL, HAND_BLEND = 0.0045, 0.0018  # m, of hands with fingers
+_SPREAD = {"thumb": 6.0, "index": 9.0, "middle": 2.0, "ring": -6.0, "pinky": -13.0}  # degrees, towards the thumb
 ARMS_DOWN, LEGS_APART = np.radians(40.0), np.radians(13.0)
 # m, how far the weights of two neighbouring joints run into each other
 _SOFTNESS = {"elbow": 0.012, "knee": 0.016, "wrist": 0.010, "ankle": 0.012, "foot": 0.010}
 _SOFTNESS_ELSEWHERE = 0.026
+_SOFTNESS |= {n.split("_")[1]: 0.005 for n in FINGER_NAMES}
 
 
 @dataclass(frozen=True)
@@ -45,31 +49,35 @@ class Mesh:
     bind: np.ndarray
 
 
-def bind_pose() -> tuple[np.ndarray, np.ndarray]:
+def bind_pose(skeleton: Skeleton = SMPL22) -> tuple[np.ndarray, np.ndarray]:
     """Joint positions (J, 3) and global matrices (J, 3, 3) of the pose that the mesh is built in."""
-    local = rot.identity((len(SMPL22.names),))
+    local = rot.identity((len(skeleton.names),))
     for side, sign in (("l", 1.0), ("r", -1.0)):
         for joint, angle in (("shoulder", -ARMS_DOWN), ("hip", LEGS_APART)):
-            local[SMPL22.index(f"{side}_{joint}")] = rot.from_axis_angle(np.array([0.0, 0.0, sign * angle]))
-    return SMPL22.fk_full(local, np.zeros(3))
+            local[skeleton.index(f"{side}_{joint}")] = rot.from_axis_angle(np.array([0.0, 0.0, sign * angle]))
+        for finger, angle in _SPREAD.items() if skeleton is SMPL52 else ():
+            turn = rot.from_axis_angle(np.array([0.0, -sign * np.radians(angle), 0.0]))
+            local[skeleton.index(f"{side}_{finger}1")] = turn
+    return skeleton.fk_full(local, np.zeros(3))
 
 
-@lru_cache(maxsize=1)
-def body_mesh() -> Mesh:
-    """The skinned body; built once per process."""
-    shape = figure()
-    positions, matrices = bind_pose()
+@lru_cache(maxsize=2)
+def body_mesh(fingers: bool = False) -> Mesh:
+    """The skinned body; built once per process. With fingers its joints are those of `SMPL52`."""
+    shape, skeleton = figure(fingers), SMPL52 if fingers else SMPL22
+    positions, matrices = bind_pose(skeleton)
     ends = shape.posed(positions, matrices).astype(np.float32)
     radii = shape.radii.astype(np.float32)
-    solid = ~shape.eyes
-    vertices, triangles = _surface(ends[solid], radii[solid])
-    for _ in range(2):  # Newton steps onto the zero level: the grid leaves no facets
-        value, gradient = _field(vertices, ends[solid], radii[solid])
-        vertices = vertices - np.clip(value, -CELL / 2, CELL / 2)[:, None] * gradient
-    normals = _field(vertices, ends[solid], radii[solid])[1]
+    hands = [_hand(shape, side) for side in "lr"] if fingers else []
+    trunk = ~shape.eyes & ~np.any([*hands, np.zeros(len(ends), bool)], 0)
+    skins = [_skin(ends[trunk], radii[trunk], CELL, BLEND)]
+    skins += [_skin(ends[hand], radii[hand], HAND_CELL, HAND_BLEND) for hand in hands]
+    above = np.cumsum([0, *(len(s[0]) for s in skins[:-1])])
+    vertices, normals = (np.concatenate([s[k] for s in skins]) for k in (0, 1))
+    triangles = np.concatenate([s[2] + n for s, n in zip(skins, above, strict=True)])
     distance = _distances(vertices, ends, radii)
     distance[:, shape.eyes] = np.inf
-    joints, weights = _weights(distance, shape)
+    joints, weights = _weights(distance, shape, skeleton)
     colours = _colours(distance, shape)
     for i in np.flatnonzero(shape.eyes):
         ball, faces = _ball(8, 12)
@@ -87,6 +95,21 @@ def body_mesh() -> Mesh:
     )  # fmt: skip
 
 
+def _hand(shape: Figure, side: str) -> np.ndarray:
+    """(P,) True for the capsules of a hand with fingers."""
+    names = {f"{side}_wrist", *(n for n in FINGER_NAMES if n[0] == side)}
+    return np.array([SMPL52.names[j] in names for j in shape.joint])
+
+
+def _skin(ends: np.ndarray, radii: np.ndarray, cell: float, blend: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Vertices (V, 3), normals (V, 3) and triangles (F, 3) around some capsules."""
+    vertices, triangles = _surface(ends, radii, cell, blend)
+    for _ in range(2):  # Newton steps onto the zero level: the grid leaves no facets
+        value, gradient = _field(vertices, ends, radii, blend)
+        vertices = vertices - np.clip(value, -cell / 2, cell / 2)[:, None] * gradient
+    return vertices, _field(vertices, ends, radii, blend)[1], triangles
+
+
 def _distances(points: np.ndarray, ends: np.ndarray, radii: np.ndarray) -> np.ndarray:
     """Signed distance of points (N, 3) to every capsule (N, P)."""
     return np.stack([_capsule(points, e, r)[0] for e, r in zip(ends, radii, strict=True)], 1)
@@ -100,31 +123,31 @@ def _capsule(points: np.ndarray, ends: np.ndarray, radii: np.ndarray) -> tuple[n
     return np.sqrt(np.einsum("...k,...k", gap, gap)) - (radii[0] + t * (radii[1] - radii[0])), gap
 
 
-def _field(points: np.ndarray, ends: np.ndarray, radii: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _field(points: np.ndarray, ends: np.ndarray, radii: np.ndarray, blend: float) -> tuple[np.ndarray, np.ndarray]:
     """Smooth union -k log sum exp(-d / k) at points (N, 3), and its unit gradient (N, 3)."""
     total, gradient = np.full(len(points), 1e-30, np.float32), np.zeros_like(points)
     for e, r in zip(ends, radii, strict=True):
         d, gap = _capsule(points, e, r)
-        weight = np.exp(-np.maximum(d, -0.1) / BLEND)
+        weight = np.exp(-np.maximum(d, -0.1) / blend)
         total += weight
         gradient += (weight / np.maximum(d + r.max(), 1e-4))[:, None] * gap
-    return -BLEND * np.log(total), gradient / np.maximum(np.linalg.norm(gradient, axis=-1, keepdims=True), 1e-9)
+    return -blend * np.log(total), gradient / np.maximum(np.linalg.norm(gradient, axis=-1, keepdims=True), 1e-9)
 
 
-def _surface(ends: np.ndarray, radii: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _surface(ends: np.ndarray, radii: np.ndarray, cell: float, blend: float) -> tuple[np.ndarray, np.ndarray]:
     """Naive surface nets of the smooth union: vertices (V, 3) and triangles (F, 3)."""
     margin = 0.045
     low = (ends.min(1) - radii.max(1, keepdims=True)).min(0) - margin
     high = (ends.max(1) + radii.max(1, keepdims=True)).max(0) + margin
-    size = np.ceil((high - low) / CELL).astype(int) + 1
-    axes = [(low[k] + CELL * np.arange(size[k])).astype(np.float32) for k in range(3)]
+    size = np.ceil((high - low) / cell).astype(int) + 1
+    axes = [(low[k] + cell * np.arange(size[k])).astype(np.float32) for k in range(3)]
     total = np.full(tuple(size), 1e-9, np.float32)
     for e, r in zip(ends, radii, strict=True):
-        a = np.maximum(((e.min(0) - r.max() - margin - low) / CELL).astype(int), 0)
-        b = np.minimum(((e.max(0) + r.max() + margin - low) / CELL).astype(int) + 2, size)
+        a = np.maximum(((e.min(0) - r.max() - margin - low) / cell).astype(int), 0)
+        b = np.minimum(((e.max(0) + r.max() + margin - low) / cell).astype(int) + 2, size)
         grid = np.stack(np.meshgrid(*(axes[k][a[k] : b[k]] for k in range(3)), indexing="ij"), -1)
-        total[a[0] : b[0], a[1] : b[1], a[2] : b[2]] += np.exp(-_capsule(grid, e, r)[0] / BLEND)
-    value = -BLEND * np.log(total)
+        total[a[0] : b[0], a[1] : b[1], a[2] : b[2]] += np.exp(-_capsule(grid, e, r)[0] / blend)
+    value = -blend * np.log(total)
     inside = value < 0
     corners = [(i, j, k) for i in (0, 1) for j in (0, 1) for k in (0, 1)]
     cells = tuple(s - 1 for s in size)
@@ -145,7 +168,7 @@ def _surface(ends: np.ndarray, radii: np.ndarray) -> tuple[np.ndarray, np.ndarra
             t = np.where(cut, v0 / np.where(cut, v0 - v1, 1), 0)
             crossing += cut[:, None] * (np.array(c) + t[:, None] * np.eye(3)[k])
             hits += cut
-    vertices = low + CELL * (active + crossing / hits[:, None])
+    vertices = low + cell * (active + crossing / hits[:, None])
     index = np.full(cells, -1, np.int64)
     index[tuple(active.T)] = np.arange(len(active))
     return vertices.astype(np.float32), _quads(inside, index)
@@ -170,20 +193,20 @@ def _quads(inside: np.ndarray, index: np.ndarray) -> np.ndarray:
     return np.concatenate(triangles)
 
 
-def _weights(distance: np.ndarray, shape: Figure) -> tuple[np.ndarray, np.ndarray]:
+def _weights(distance: np.ndarray, shape: Figure, skeleton: Skeleton) -> tuple[np.ndarray, np.ndarray]:
     """Skin weights from the distance to the capsules of each joint and its neighbours in the tree."""
-    count = len(SMPL22.names)
+    count = len(skeleton.names)
     near = np.full((len(distance), count), np.inf)
     for j in range(count):
         near[:, j] = distance[:, shape.joint == j].min(1)
     linked = np.eye(count, dtype=bool)
-    for j, p in enumerate(SMPL22.parents):
+    for j, p in enumerate(skeleton.parents):
         if p >= 0:
             linked[j, p] = linked[p, j] = True
     closest = near.argmin(1)
     soft = np.full((count, count), _SOFTNESS_ELSEWHERE)
-    for j, p in enumerate(SMPL22.parents):
-        soft[j, p] = soft[p, j] = _SOFTNESS.get(SMPL22.names[j].split("_")[-1], _SOFTNESS_ELSEWHERE)
+    for j, p in enumerate(skeleton.parents):
+        soft[j, p] = soft[p, j] = _SOFTNESS.get(skeleton.names[j].split("_")[-1], _SOFTNESS_ELSEWHERE)
     excess = near - near.min(1, keepdims=True)
     weight = np.where(linked[closest], np.exp(-((excess / soft[closest]) ** 1.5)), 0)
     top = np.argsort(-weight, axis=1)[:, :4]

@@ -12,6 +12,7 @@ import numpy as np
 from avatargpt.export.capsules import Capsules, rasterise, shaded
 from avatargpt.export.figure import figure
 from vqvae.motion import Motion
+from vqvae.skeleton import SMPL52
 
 SKY = np.array([0.945, 0.953, 0.965], np.float32)
 GROUND = np.array([0.875, 0.890, 0.912], np.float32)
@@ -19,6 +20,7 @@ LINE = np.array([0.70, 0.735, 0.78], np.float32)
 TRAIL = np.array([0.36, 0.68, 0.52], np.float32)
 GRID = 0.5  # m between lines
 DISTANCE = 7.0  # m from the camera to the body
+CONVERSING = 0.4  # radians that the camera stands to the left of somebody who talks with the hands
 TOGETHER = 4  # frames
 _SHADOW_CELLS, _SHADOW_HALF = 72, 1.5  # texture size, half edge in metres
 _LIGHT = np.array([0.35, 1.0, 0.45]) / np.linalg.norm([0.35, 1.0, 0.45])
@@ -41,18 +43,26 @@ class View:
 
 
 def posed(motion: Motion) -> np.ndarray:
-    """World end points of all capsules, (T, P, 2, 3) float32."""
-    positions, matrices = motion.skeleton.fk_full(motion.rotations, motion.root)
-    return figure().posed(positions, matrices).astype(np.float32)
+    """World end points of all capsules, (T, P, 2, 3) float32; with fingers where the motion has some."""
+    skeleton, rotations = motion.whole
+    positions, matrices = skeleton.fk_full(rotations, motion.root)
+    return figure(motion.fingers is not None).posed(positions, matrices).astype(np.float32)
 
 
 def fit_view(ends: np.ndarray, targets: np.ndarray, aspect: float = 1.0, yaw: float = 0.6) -> View:
     """The closest view that holds all capsules `ends` (T, P, 2, 3) seen from the followed points `targets` (T, 3).
 
-    Never closer than a standing person needs, so that clips compare.
+    Never closer than a standing person needs, so that clips compare. A figure with fingers is seen from the hips up.
     """
     low, high = min(float(ends[..., 1].min()), 0.0), max(float(ends[..., 1].max()) + 0.1, 1.85)
-    view = View(yaw, np.radians(12), (low + high) / 2, 1.0)
+    yaw, elevation = float(yaw), np.radians(12)
+    if ends.shape[1] == len(figure(True).joint):
+        shape = figure(True)
+        hips = ends[:, shape.joint == 0].mean((1, 2))[:, 1]
+        low, high = float(hips.min()) - 0.16, float(ends[..., 1].max()) + 0.1
+        above = np.array([not SMPL52.names[j].endswith(("hip", "knee", "ankle", "foot")) for j in shape.joint])
+        ends, yaw, elevation = ends[:, above], CONVERSING, np.radians(6)
+    view = View(yaw, elevation, (low + high) / 2, 1.0)
     local = (ends - targets[:, None, None]) @ view.axes.T
     sideways = float(np.abs(local[..., 0]).max()) + 0.12
     return View(yaw, view.elevation, view.height, max((high - low) * 1.16 + 0.1, 2 * sideways / aspect))
@@ -64,14 +74,15 @@ class Renderer:
     Args:
         width, height: pixels.
         view: the camera.
+        fingers: whether the figure has fingers, see `posed`.
     """
 
-    def __init__(self, width: int, height: int, view: View) -> None:
+    def __init__(self, width: int, height: int, view: View, fingers: bool = False) -> None:
         self.width, self.height, self.view = width, height, view
         self._axes = view.axes.astype(np.float32)
         self._focal = float(height * DISTANCE / view.span)
-        self._colours = figure().colours.astype(np.float32)
-        self._radii = figure().radii.astype(np.float32)
+        self._colours = figure(fingers).colours.astype(np.float32)
+        self._radii = figure(fingers).radii.astype(np.float32)
         self._sky = (SKY * 255 + np.float32(0.5)).astype(np.uint8)
         self._casting = np.flatnonzero(self._radii.mean(1) > 0.025)  # fingers and eyes cast no shadow of their own
         x = (np.arange(width, dtype=np.float32) + 0.5 - width / 2) / self._focal

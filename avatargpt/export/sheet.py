@@ -74,7 +74,7 @@ def _row(motion: Motion, frames: int) -> list[tuple[np.ndarray, str]]:
     turned = motion.moved(-float(motion.slice(0, 1).heading[0]), np.zeros(3))
     ends, root = posed(turned)[index], turned.root
     view = fit_view(ends, root[index] * np.array([1, 0, 1]), CELL_WIDTH / CELL_HEIGHT)
-    renderer = Renderer(CELL_WIDTH * SUPERSAMPLE, CELL_HEIGHT * SUPERSAMPLE, view)
+    renderer = Renderer(CELL_WIDTH * SUPERSAMPLE, CELL_HEIGHT * SUPERSAMPLE, view, motion.fingers is not None)
     out = []
     for t, e in zip(index, ends, strict=True):
         away = float(np.linalg.norm((root[t] - root[0])[::2]))

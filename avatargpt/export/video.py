@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -28,8 +27,8 @@ def pictures(motion: Motion, size: int) -> Iterator[np.ndarray]:
     """Frames (size, size, 3) uint8 of the clip, the camera following the body."""
     path = gaussian(motion.root.astype(np.float64) * [1, 0, 1], motion.fps * _FOLLOW_SECONDS)
     some = np.arange(0, len(motion), max(1, len(motion) // 500))
-    sample = replace(motion, rotations=motion.rotations[some], root=motion.root[some])
-    renderer = Renderer(size, size, fit_view(posed(sample), path[some]))
+    sample = motion.taken(some)
+    renderer = Renderer(size, size, fit_view(posed(sample), path[some]), motion.fingers is not None)
     for start in range(0, len(motion), _CHUNK):
         ends = posed(motion.slice(start, min(start + _CHUNK, len(motion))))
         for k in range(0, len(ends), TOGETHER):

@@ -12,6 +12,8 @@ from avatargpt.metrics.face_tokens import kept
 from vqvae import arkit
 from vqvae.errors import UserError
 from vqvae.face_losses import FaceLossWeights, face_losses
+from vqvae.features.gesture import UPPER, gesture_joints
+from vqvae.gesture_losses import GestureLossWeights, gesture_losses
 from vqvae.losses import LossWeights, body_joints, body_losses, body_points
 from vqvae.tokenizer import MotionTokenizer
 
@@ -88,8 +90,40 @@ class FaceObjective:
         return {**found, "val_rare_weight_error": float(errors[rare].mean())} if rare.any() else found
 
 
+class GestureObjective:
+    """Features and their change; where upper body and fingers are and how they move."""
+
+    def __init__(self, losses: Mapping[str, float], where: str, downsample: int) -> None:
+        self.weights = GestureLossWeights.read(losses, where)
+
+    def losses(self, predicted: torch.Tensor, target: torch.Tensor, mean: torch.Tensor, std: torch.Tensor) -> Losses:
+        """See `Objective`; logged: mean error of the 43 joints in mm."""
+        found = gesture_losses(predicted, target, mean, std, self.weights)
+        return found, {"mpjpe_mm": found.pop("mpjpe") * 1000}
+
+    def validate(self, model: MotionTokenizer, clips: list[np.ndarray], rare: np.ndarray) -> dict[str, float]:
+        """Mean errors from a still pelvis, mm: of all 43 joints, of the wrists, of the fingers from their wrist; the
+        speed of the wrists as a share of the clips'."""
+        if not clips:
+            return {}
+        rebuilt, used = _through(model, clips)
+        found, wrists = [], [UPPER.index("l_wrist"), UPPER.index("r_wrist")]
+        for a, b in zip(rebuilt, clips, strict=True):
+            made, real = (gesture_joints(torch.from_numpy(x)).numpy() for x in (a, b))
+            hands = [x[:, len(UPPER) :].reshape(len(x), 2, -1, 3) - x[:, wrists, None] for x in (made, real)]
+            off = (made - real, (made - real)[:, wrists], hands[0] - hands[1])
+            speed = [np.linalg.norm(np.diff(x[:, wrists], axis=0), axis=-1).sum() for x in (made, real)]
+            found.append((*(np.linalg.norm(x, axis=-1).mean() * 1000 for x in off), *speed))
+        rows = np.array(found)
+        all_mm, wrist_mm, finger_mm = (float(v) for v in rows[:, :3].mean(0))
+        kept_speed = float(rows[:, 3].sum() / max(float(rows[:, 4].sum()), 1e-9))
+        out: dict[str, float] = {"val_mm": all_mm, "val_wrist_mm": wrist_mm, "val_finger_mm": finger_mm,
+                                 "val_speed_kept": kept_speed, "val_codes_used": used}  # fmt: skip
+        return {**out, "val_rare_mm": float(rows[rare, 0].mean())} if rare.any() else out
+
+
 OBJECTIVES: dict[str, Callable[[Mapping[str, float], str, int], Objective]] = {
-    "body": BodyObjective, "face": FaceObjective,
+    "body": BodyObjective, "face": FaceObjective, "gesture": GestureObjective,
 }  # fmt: skip
 
 

@@ -32,7 +32,7 @@ class TokenizerTraining(Schedule):
         speed: extra weight of clips with fast limbs, 0 = none.
         level_dropout: share of steps that decode from a random number of levels.
         decoder_only: freeze encoder and codebooks (a second stage; the fingerprint stays).
-        losses: weights of the modality's losses (`vqvae.losses.LossWeights`, `vqvae.face_losses.FaceLossWeights`).
+        losses: weights of the modality's losses (`LossWeights` of `vqvae.losses`, of faces and gestures beside it).
     """
 
     window: Count = 64

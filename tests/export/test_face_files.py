@@ -10,15 +10,15 @@ import numpy as np
 import pytest
 
 from avatargpt import export
-from avatargpt.export import keyframes
 from avatargpt.export.face import vrma
-from avatargpt.export.gltf import unpacked
 from avatargpt.export.head.head import PIVOT, head, turned
 from avatargpt.export.head.morphs import morphs
 from vqvae import arkit
 from vqvae import rotations as rot
 from vqvae.errors import UserError
 from vqvae.face import FaceMotion, angles_of, turns
+from vqvae.io import keyframes
+from vqvae.io.glb import unpacked
 from vqvae.motion import Motion
 
 

@@ -23,6 +23,14 @@ def body(frames: int = 12) -> Motion:
     return Motion(turns, np.stack([0 * t, 0 * t + 0.95, t], -1), caption="a person walks")
 
 
+def gesture(frames: int = 12) -> Motion:
+    """The body, talking, with fingers that close."""
+    moved = body(frames)
+    turns = rot.from_axis_angle(np.linspace(0, 1, frames)[:, None, None] * np.array([0, 0, -1.0]))
+    fingers = np.broadcast_to(turns, (frames, 30, 4))
+    return Motion(moved.rotations, moved.root, 30.0, "gesture", "a person talks", fingers=fingers)
+
+
 def face(frames: int = 6) -> FaceMotion:
     """A jaw that opens, a head that turns."""
     t = np.arange(frames) / 30
@@ -39,6 +47,8 @@ def write_motions(folder: Path) -> dict[str, Path]:
     for name, motion, options in (
         ("body.npz", body(), {}), ("smplx.npz", body(), {"layout": "smplx"}), ("body.bvh", body(), {}),
         ("body.glb", body(), {}), ("hml263.npy", body(), {}), ("pos7.npy", body(), {"layout": "pos7"}),
+        ("gesture.npz", gesture(), {}), ("gesture.bvh", gesture(), {}), ("gesture.glb", gesture(), {}),
+        ("nine.npy", gesture(), {"layout": "pos7"}), ("hands.npz", gesture(), {"layout": "smplx"}),
         ("face.npz", face(), {}), ("face.glb", face(), {}), ("face.vrma", face(), {}), ("face.csv", face(), {}),
         ("audio2face.json", face(), {}), ("beat.json", face(), {"layout": "beat"}),
     ):  # fmt: skip
@@ -50,6 +60,38 @@ def write_motions(folder: Path) -> dict[str, Path]:
     with np.load(out["body.npz"]) as whole:
         np.savez_compressed(packed, **{k: whole[k] for k in whole.files})
     return {**out, "mediapipe.npz": mediapipe, "packed.npz": packed}
+
+
+def write_named_gestures(folder: Path) -> None:
+    """Two clips in the layout of `instruct_data.sources.smartbody`."""
+    from vqvae.skeleton import FINGER_NAMES, SMPL22
+
+    moved, row = gesture(), {
+        "id": "a", "set": "s", "performer_skeleton": "ChrConnor", "posture": None, "index": 0, "gesture": "Chop",
+        "hand": "left", "sync": {"emphasis": 0.2}, "max_step_deg": 3.0,
+    }  # fmt: skip
+    assert moved.fingers is not None
+    both = {"rot": moved.rotations, "fingers": moved.fingers}
+    ints = {k: np.round(32767 * v).astype(np.int16) for k, v in both.items()}
+    np.savez(folder / "motions.npz", root=moved.root, offsets=np.array([0, 5, len(moved)]), **ints)
+    rows = (row, row | {"id": "b", "index": 1, "hand": None})
+    (folder / "clips.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows))
+    names = {"body": list(SMPL22.names), "fingers": list(FINGER_NAMES), "fps": 30}
+    (folder / "joints.json").write_text(json.dumps(names))
+
+
+def write_anim() -> bytes:
+    """Unity's text form of two joints; no person, which is said of it."""
+    names = ["Bip01", *(f"Bip01/J{k}" for k in range(24))]
+    key = "      - {{time: {t}, value: {{{v}}}}}\n"
+
+    def curves(value: str) -> str:
+        keys = "".join(key.format(t=t, v=value) for t in (0, 1))
+        return "".join(f"  - curve:\n      m_Curve:\n{keys}    path: {n}\n" for n in names)
+
+    turned, moved = curves("x: 0, y: 0, z: 0, w: 1"), curves("x: 0, y: 1, z: 0")
+    return (f"%YAML 1.1\n--- !u!74 &1\nAnimationClip:\n  m_RotationCurves:\n{turned}  m_PositionCurves:\n{moved}"
+            "  m_SampleRate: 30\n").encode()  # fmt: skip
 
 
 def write_sounds(folder: Path) -> dict[str, Path]:

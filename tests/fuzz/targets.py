@@ -21,13 +21,15 @@ ROOT = Path(__file__).resolve().parents[2]
 
 def all_targets(folder: Path) -> dict[str, Target]:
     """Name -> target; `folder` holds what `prepare` wrote."""
-    return {**_motions(folder), **_sounds(folder), **_texts(folder), **_models(folder), **_words(), **_commands(folder)}
+    files = {**_motions(folder), **_gestures(folder), **_sounds(folder), **_texts(folder), **_models(folder)}
+    return {**files, **_words(), **_commands(folder)}
 
 
 def prepare(folder: Path) -> None:
     """Write all whole files (in a process of its own: torch's threads do not outlive a fork)."""
     for name, write in (("motions", seeds.write_motions), ("sounds", seeds.write_sounds),
-                        ("models", seeds.write_networks), ("session", seeds.write_session)):  # fmt: skip
+                        ("models", seeds.write_networks), ("session", seeds.write_session),
+                        ("named", seeds.write_named_gestures)):  # fmt: skip
         (folder / name).mkdir(parents=True)
         write(folder / name)
 
@@ -46,16 +48,42 @@ def _motions(folder: Path) -> dict[str, Target]:
         assert 0 < motion.fps <= 1000 and len(motion) > 0
 
     here = folder / "motions"
-    npz = _files(here, "body.npz", "smplx.npz", "face.npz", "mediapipe.npz", "packed.npz")
+    npz = _files(here, "body.npz", "smplx.npz", "face.npz", "mediapipe.npz", "packed.npz", "gesture.npz")
     return {
-        "npz": Target(npz, ".npz", read, share=3), "npy": Target(_files(here, "hml263.npy", "pos7.npy"), ".npy", read),
-        "bvh": Target(_files(here, "body.bvh"), ".bvh", read, True, 3),
-        "glb": Target(_files(here, "body.glb"), ".glb", read, share=2),
+        "npz": Target(npz, ".npz", read, share=3),
+        "npy": Target(_files(here, "hml263.npy", "pos7.npy", "nine.npy"), ".npy", read),
+        "bvh": Target(_files(here, "body.bvh", "gesture.bvh"), ".bvh", read, True, 3),
+        "glb": Target(_files(here, "body.glb", "gesture.glb"), ".glb", read, share=2),
         "glb of a face": Target(_files(here, "face.glb"), ".glb", read, share=0.5),
         "glb as text": Target(_files(here, "body.glb"), ".glb", read, True),
         "vrma": Target(_files(here, "face.vrma"), ".vrma", read, True, 2),
         "csv": Target(_files(here, "face.csv"), ".csv", read, True, 2),
         "json of a face": Target(_files(here, "audio2face.json", "beat.json"), ".json", read, True, 2),
+    }  # fmt: skip
+
+
+def _gestures(folder: Path) -> dict[str, Target]:
+    from instruct_data.sources.foreign import read_anim
+    from instruct_data.sources.smartbody import read_smartbody
+    from vqvae.io.glb import read_rigs
+    from vqvae.io.smplx import read_smplx
+    from vqvae.retarget import retarget
+
+    def named(path: Path) -> None:
+        for clip in read_smartbody(path.parent):
+            clip.load()
+
+    def rigs(path: Path) -> None:
+        for _, rig in read_rigs(path):
+            retarget(rig, hands=True)
+
+    here, place = folder / "motions", folder / "named"
+    return {
+        "named gestures": Target(_files(place, "clips.jsonl"), ".jsonl", named, True, 1, place, "clips.jsonl"),
+        "arrays of gestures": Target(_files(place, "motions.npz"), ".npz", named, False, 1, place, "motions.npz"),
+        "rigs of a glb": Target(_files(here, "gesture.glb"), ".glb", rigs),
+        "hands of smplx": Target(_files(here, "hands.npz"), ".npz", lambda p: read_smplx(p, hands=True)),
+        "anim": Target([seeds.write_anim()], ".anim", read_anim, True),
     }  # fmt: skip
 
 

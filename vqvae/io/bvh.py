@@ -19,6 +19,7 @@ from vqvae.io.numbers import plain_number, plain_numbers
 from vqvae.motion import MAX_FRAMES, Motion, atomic_write
 from vqvae.retarget import retarget
 from vqvae.rig import Rig
+from vqvae.skeleton import FINGER_NAMES, finger_ends
 
 ORDER = "ZXY"
 MAX_JOINTS = 1000
@@ -186,10 +187,13 @@ def parse_bvh(text: str) -> Rig:
     return Rig(tuple(names), tuple(parents), rest, rotations, translations, 1 / step)
 
 
-def read_bvh(path: str | os.PathLike[str]) -> Motion:
+def read_bvh(path: str | os.PathLike[str], hands: bool = False) -> Motion:
     """Read a BVH file of any humanoid as a Motion at the file's frame rate.
 
     Joint names of CMU, Mixamo, 3ds Max, Blender, Bandai-Namco and SMPL rigs are known; the unit follows from the legs.
+
+    Args:
+        hands: make a gesture, with the file's fingers if it has some (`vqvae.retarget`).
 
     Raises:
         UserError: names the file and what is wrong (missing joint, NaN, no frames, broken hierarchy).
@@ -197,11 +201,11 @@ def read_bvh(path: str | os.PathLike[str]) -> Motion:
     path = Path(path)
     text = read_text(path, MOST_BYTES, ACCEPTED)
     with understanding(path, "a readable BVH", ACCEPTED):
-        return retarget(parse_bvh(text))
+        return retarget(parse_bvh(text), hands)
 
 
 def write_bvh(motion: Motion, path: str | os.PathLike[str], scale: float = 1.0) -> Path:
-    """Write a BVH whose rest pose is the T-pose facing +Z.
+    """Write a BVH whose rest pose is the T-pose facing +Z; of a gesture with its fingers.
 
     Args:
         motion: the clip; its frame rate is kept.
@@ -213,7 +217,7 @@ def write_bvh(motion: Motion, path: str | os.PathLike[str], scale: float = 1.0) 
     """
     if not (np.isfinite(scale) and scale > 0):
         raise UserError(f"{path}: scale {scale}; accepted a positive number of file units per metre")
-    skeleton, lines, order = motion.skeleton, ["HIERARCHY"], []
+    (skeleton, rotations), lines, order = motion.whole, ["HIERARCHY"], []
     digits = max(0, 7 - round(np.log10(scale)))
     children: dict[int, list[int]] = {}
     for j, parent in enumerate(skeleton.parents):
@@ -233,12 +237,12 @@ def write_bvh(motion: Motion, path: str | os.PathLike[str], scale: float = 1.0) 
         for child in children.get(j, []):
             joint(child, depth + 1)
         if j not in children:
-            tip = offset(_ENDS.get(name, (0.0, 0.05, 0.0)))
+            tip = offset(finger_ends(j) if name in FINGER_NAMES else _ENDS.get(name, (0.0, 0.05, 0.0)))
             lines.extend([f"{pad}\tEnd Site", pad + "\t{", f"{pad}\t\t{tip}", pad + "\t}"])
         lines.append(pad + "}")
 
     joint(0, 0)
-    angles = euler_angles(motion.rotations)[:, order].reshape(len(motion), -1)
+    angles = euler_angles(rotations)[:, order].reshape(len(motion), -1)
     lines += ["MOTION", f"Frames: {len(motion)}", f"Frame Time: {1 / motion.fps:.9f}"]
 
     def write(temporary: Path) -> None:

@@ -6,6 +6,7 @@ Rotations carry over as they are (both rest poses are the same T-pose); the body
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,10 +16,14 @@ from vqvae.errors import UserError
 from vqvae.io.arrays import array_names, read_arrays
 from vqvae.io.guard import understanding
 from vqvae.motion import MAX_FRAMES, Motion, atomic_write
-from vqvae.skeleton import SMPL22
+from vqvae.skeleton import FINGER_NAMES, SMPL22
 
 BODY = len(SMPL22.names)
 POSE = 165  # 55 joints x 3: body 22, jaw, eyes, 2 x 15 hand joints
+# The hands follow jaw and eyes, the left one first, three joints of each finger in this order.
+_FINGER_ORDER = ("index", "middle", "pinky", "ring", "thumb")
+_HANDS = [3 * (BODY + 3 + 15 * (n[0] == "r") + 3 * _FINGER_ORDER.index(n[2:-1]) + int(n[-1]) - 1) for n in FINGER_NAMES]
+_HANDS_AT = np.array([[k, k + 1, k + 2] for k in _HANDS])  # (30, 3) columns of our fingers
 UPS = ("z", "y")
 _RATES = ("mocap_framerate", "mocap_frame_rate", "fps")
 # AMASS stands on z = 0, facing along -y; this takes z to y.
@@ -76,12 +81,14 @@ def is_smplx(path: str | os.PathLike[str]) -> bool:
     return "rotations" not in names and "trans" in names
 
 
-def read_smplx(path: str | os.PathLike[str], up: str = "z") -> Motion:
+def read_smplx(path: str | os.PathLike[str], up: str = "z", hands: bool = False) -> Motion:
     """One file as a Motion at its own frame rate, where it stands.
 
     Args:
         path: the file.
         up: its vertical axis: ``z`` as in AMASS, or ``y``.
+        hands: make a gesture, with the fingers of SMPL-X's poses (T, 165) as they are, since both rest poses are flat
+            hands; a file whose poses count from SMPL-X's mean hand says no such thing.
 
     Raises:
         UserError: names the file and what is wrong: `up`, not a readable .npz, missing keys, shapes, NaN.
@@ -89,16 +96,27 @@ def read_smplx(path: str | os.PathLike[str], up: str = "z") -> Motion:
     path = Path(path)
     data = read_arrays(path, ("poses", "root_orient", "pose_body", "trans", *_RATES), MAX_FRAMES)
     with understanding(path, "an SMPL motion"):
-        return _motion(data, up)
+        body = _motion(data, up)
+        if not hands:
+            return body
+        poses = np.asarray(data.get("poses", np.zeros(0)), np.float64)
+        if poses.ndim != 2 or poses.shape[1] != POSE:
+            raise UserError(f"poses {poses.shape}; accepted (T, {POSE}), SMPL-X with both hands")
+        return replace(body, modality="gesture", fingers=rot.from_axis_angle(poses[:, _HANDS_AT]))
 
 
 def write_smplx(motion: Motion, path: str | os.PathLike[str]) -> Path:
-    """AMASS' SMPL-X keys: trans, poses (T, 165), root_orient, pose_body, betas, gender, mocap_frame_rate; Z up."""
+    """AMASS' SMPL-X keys: trans, poses (T, 165), root_orient, pose_body, betas, gender, mocap_frame_rate; Z up.
+
+    The fingers of a gesture stand in `poses`.
+    """
     back = rot.conjugate(_Z_UP_TO_Y_UP)
     local = motion.rotations.astype(np.float64)
     local[:, 0] = rot.multiply(back, local[:, 0])
     poses = np.zeros((len(motion), POSE))
     poses[:, : 3 * BODY] = rot.to_axis_angle(local).reshape(len(motion), -1)
+    if motion.fingers is not None:
+        poses[:, _HANDS_AT] = rot.to_axis_angle(motion.fingers.astype(np.float64))
     trans = rot.rotate(back, motion.root.astype(np.float64))
 
     def write(temporary: Path) -> None:

@@ -7,29 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from avatargpt.export.gltf import (
-    ARRAY_BUFFER,
-    ELEMENT_BUFFER,
-    FLOAT,
-    MOST_BYTES,
-    UINT8,
-    UINT32,
-    _Builder,
-    _placed,
-    _values,
-    check_readable,
-    from_rest,
-    parsed,
-    turned_above,
-)
+from avatargpt.export.gltf import ARRAY_BUFFER, ELEMENT_BUFFER, _Builder, from_rest, turned_above
 from avatargpt.export.gltf_rest import bind_matrices, turns_of
-from avatargpt.export.keyframes import STEP, at, frames, said, unit
 from instruct_data.face.clips import check_weights
 from vqvae import arkit
 from vqvae import rotations as rot
 from vqvae.errors import UserError
 from vqvae.face import FaceMotion, angles_of, turns
+from vqvae.io.glb import FLOAT, MOST_BYTES, UINT8, UINT32, check_readable, parsed, placed, values_of
 from vqvae.io.guard import read_bytes, understanding
+from vqvae.io.keyframes import STEP, at, frames, said, unit
 from vqvae.motion import atomic_write
 
 if TYPE_CHECKING:
@@ -178,9 +165,9 @@ def _clip(gltf: GLTF2, mesh: int, known: dict[int, int], targets: int, path: Pat
     turned, bone = next(heads, (None, -1))
     read = [s for s in (moved, turned) if s is not None]
     check_readable(path, gltf.extensionsRequired, [s.interpolation for s in read])
-    lines = [_values(gltf, s.input)[:, 0].astype(np.float64) for s in read]
+    lines = [values_of(gltf, s.input)[:, 0].astype(np.float64) for s in read]
     rate, caption = said(gltf.extras)
-    keys = _values(gltf, moved.output).reshape(len(lines[0]), targets)
+    keys = values_of(gltf, moved.output).reshape(len(lines[0]), targets)
     _check(keys, known, path)
     held = [s.interpolation == STEP for s in read]
     times, fps = frames(lines, rate, any(held))
@@ -190,7 +177,7 @@ def _clip(gltf: GLTF2, mesh: int, known: dict[int, int], targets: int, path: Pat
         weights[:, ours] = table[:, theirs]
     head = np.zeros((len(times), 3))
     if turned is not None:
-        local = unit(np.roll(_values(gltf, turned.output), 1, axis=-1))
+        local = unit(np.roll(values_of(gltf, turned.output), 1, axis=-1))
         head = at(times, lines[1], angles_of(from_rest(local, *_rest(gltf, bone))), held[1])
     return FaceMotion(weights, head, fps, caption)
 
@@ -212,15 +199,15 @@ def _rest(gltf: GLTF2, bone: int) -> tuple[np.ndarray, np.ndarray]:
     """
     for skin in gltf.skins or []:
         parent = next((j for j in skin.joints if bone in (gltf.nodes[j].children or [])), None)
-        bind = None if parent is None else bind_matrices([skin], [parent, bone], lambda k: _values(gltf, k))
+        bind = None if parent is None else bind_matrices([skin], [parent, bone], lambda k: values_of(gltf, k))
         if bind is not None:
             own = np.linalg.inv(bind[0]) @ bind[1]
             inside = [(n.children or []) if i in skin.joints else [] for i, n in enumerate(gltf.nodes)]
-            axes = turned_above(bone, inside, lambda n: _placed(gltf.nodes[n])["rotation"])
+            axes = turned_above(bone, inside, lambda n: placed(gltf.nodes[n])["rotation"])
             return rot.multiply(_stood(rot.rotate(axes, own[:3, 3])), axes), turns_of(own)
     children = [n.children or [] for n in gltf.nodes]
-    above = turned_above(bone, children, lambda n: _placed(gltf.nodes[n])["rotation"])
-    return above, _placed(gltf.nodes[bone])["rotation"]
+    above = turned_above(bone, children, lambda n: placed(gltf.nodes[n])["rotation"])
+    return above, placed(gltf.nodes[bone])["rotation"]
 
 
 def _stood(way: np.ndarray) -> np.ndarray:

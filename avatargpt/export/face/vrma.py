@@ -13,13 +13,14 @@ from typing import Any
 
 import numpy as np
 
-from avatargpt.export.gltf import FLOAT, MOST_BYTES, _Builder, check_readable, from_rest, turned_above, unpacked
-from avatargpt.export.keyframes import STEP, at, frames, said, unit
+from avatargpt.export.gltf import _Builder, from_rest, turned_above
 from vqvae import arkit
 from vqvae import rotations as rot
 from vqvae.errors import UserError
 from vqvae.face import FaceMotion, angles_of, turns
+from vqvae.io.glb import FLOAT, MOST_BYTES, check_readable, unpacked
 from vqvae.io.guard import read_bytes, understanding
+from vqvae.io.keyframes import STEP, at, frames, said, unit
 from vqvae.motion import atomic_write
 
 EXTENSION, VERSION = "VRMC_vrm_animation", "1.0"
