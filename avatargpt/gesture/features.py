@@ -44,13 +44,17 @@ class Prosody:
 class ProsodyStream:
     """Samples in at any rate and chunk size, rows out; equal bit for bit whatever the chunks were, memory flat.
 
+    Attributes:
+        frames: rows given out.
+
     Raises:
         UserError: a rate that is not accepted.
     """
 
     def __init__(self, rate: int = RATE) -> None:
         self._blocks, self._prosody = FrameBlocks(rate), Prosody()
-        self.frames = 0  # rows given out
+        self._ready: list[np.ndarray] = []  # of frames that end within the sample that is still to come
+        self.frames = 0
 
     @property
     def delay(self) -> float:
@@ -58,9 +62,9 @@ class ProsodyStream:
         return self._blocks.delay
 
     @property
-    def due(self) -> int:
-        """Whole frames in the sound so far, at least one."""
-        return frames_in(self._blocks.samples, self._blocks.rate)
+    def repaired(self) -> int:
+        """Samples so far that were not numbers and counted as silence."""
+        return self._blocks.repaired
 
     def push(self, pcm: np.ndarray) -> np.ndarray:
         """Samples (n,) or (n, channels), floats in [-1, 1] or integers -> (k, 336) rows that are ready, k may be 0.
@@ -68,18 +72,26 @@ class ProsodyStream:
         Raises:
             UserError: samples of another shape or type.
         """
-        rows = [self._prosody(block) for block in self._blocks.push(pcm)]
+        self._ready += [self._prosody(block) for block in self._blocks.push(pcm)]
+        count = min(len(self._ready), self._blocks.samples * FPS // self._blocks.rate - self.frames)
+        rows, self._ready = self._ready[:count], self._ready[count:]
         self.frames += len(rows)
         return np.stack(rows) if rows else np.zeros((0, WIDTH), np.float32)
 
-    def end(self, beyond: int = 0) -> np.ndarray:
-        """The rows still due, and `beyond` more of the silence after them; the stream ends."""
-        wanted = self.due + beyond - self.frames
+    def end(self, beyond: int = 0, frames: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """The rows still due, and `beyond` more of the silence after them; the stream ends.
+
+        Args:
+            frames: rows in all; None = whole frames in the sound, at least one.
+        """
+        due = frames_in(self._blocks.samples, self._blocks.rate) if frames is None else frames
+        due = max(due - self.frames, 0)
         quiet = np.zeros(self._blocks.rate // FPS + 1, np.float32)
-        parts = [np.zeros((0, WIDTH), np.float32)]
-        while (missing := wanted - sum(map(len, parts))) > 0:
-            parts.append(self.push(quiet)[:missing])
-        return np.concatenate(parts)
+        rows = [np.zeros((0, WIDTH), np.float32)]
+        while sum(map(len, rows)) < due + beyond:
+            rows.append(self.push(quiet))
+        both = np.concatenate(rows)
+        return both[:due], both[due : due + beyond]
 
 
 def prosody(audio: np.ndarray, rate: int) -> np.ndarray:
@@ -89,8 +101,7 @@ def prosody(audio: np.ndarray, rate: int) -> np.ndarray:
         UserError: samples of another shape or type, or a rate that is not accepted.
     """
     stream = ProsodyStream(rate)
-    first = stream.push(audio)
-    return np.concatenate([first, stream.end()])[: stream.due]
+    return np.concatenate([stream.push(audio), stream.end()[0]])
 
 
 def silence(frames: int) -> np.ndarray:
@@ -128,19 +139,17 @@ def interpolated(rows: np.ndarray, at: np.ndarray) -> np.ndarray:
     return np.asarray(rows[low] * (1 - share) + rows[high] * share, np.float32)
 
 
-def checked_rows(rows: np.ndarray, what: str, width: int | None = None, most: int | None = None) -> np.ndarray:
-    """(N, D) float32, N at least 1 (0 where `most` is given, which N may not exceed).
+def checked_rows(rows: np.ndarray, what: str, width: int | None = None, empty: bool = False) -> np.ndarray:
+    """(N, D) float32, N at least 1, or 0 where that is `empty`.
 
     Raises:
         UserError: another shape or type, or numbers that are not finite; names what it is.
     """
     x = np.asarray(rows)
     wanted = f"(frames, {'width' if width is None else width})"
-    fits = x.ndim == 2 and (width is None or x.shape[1] == width) and (len(x) > 0 or most is not None)
+    fits = x.ndim == 2 and (width is None or x.shape[1] == width) and (len(x) > 0 or empty)
     if not fits or x.dtype.kind not in "fiu":
         raise UserError(f"{what} of shape {x.shape} and type {x.dtype}; accepted: numbers {wanted}, one row a frame")
-    if most is not None and len(x) > most:
-        raise UserError(f"{what}: {len(x)} rows; accepted: at most {most}")
     x = x.astype(np.float32, copy=False)
     if not np.isfinite(x).all():
         raise UserError(f"{what}: row {int((~np.isfinite(x)).any(1).argmax())} holds numbers that are not finite")

@@ -108,8 +108,11 @@ class Heard:
 
     def part(self, start: int, stop: int) -> Heard:
         """Frames [start, stop)."""
-        cut = [None if x is None else x[:, start:stop] for x in (self.other_audio, self.other_words)]
-        return Heard(self.audio[:, start:stop], self.words[:, start:stop], self.style, *cut, self.present)
+        def cut(x: Tensor | None) -> Tensor | None:
+            return None if x is None else x[:, start:stop]
+
+        return Heard(self.audio[:, start:stop], self.words[:, start:stop], self.style, cut(self.other_audio),
+                     cut(self.other_words), self.present)  # fmt: skip
 
 
 @dataclass
@@ -127,18 +130,25 @@ class State:
 
 
 class GestureNetwork(nn.Module):
-    """See the module. Hidden states are (B, T, D), T in whole tokens."""
+    """See the module. Hidden states are (B, T, D), T in whole tokens.
+
+    Attributes:
+        heard_mean, heard_std: (A,) normaliser of the sound. read_std: (V,) size of words' features where one is spoken.
+        mean, std: (F,) of the motion.
+    """
 
     mean: Tensor
     std: Tensor
     heard_mean: Tensor
     heard_std: Tensor
+    read_std: Tensor
 
     def __init__(self, config: GestureConfig) -> None:
         super().__init__()
         self.config = c = config
         self.register_buffer("heard_mean", torch.zeros(c.audio_width))
         self.register_buffer("heard_std", torch.ones(c.audio_width))
+        self.register_buffer("read_std", torch.ones(c.word_width))
         self.register_buffer("mean", torch.zeros(c.features))
         self.register_buffer("std", torch.ones(c.features))
         self.enter = nn.Linear(c.audio_width, c.width)
@@ -166,9 +176,10 @@ class GestureNetwork(nn.Module):
 
     def begin(self, rows: int) -> State:
         """The state before the first frame."""
-        blocks = [*((b, 2 * rows) for b in self.encoder), *((b, rows) for b in self.joint)]
-        memory = [[a.forgetful(count) for a in b.attentions] for b, count in blocks]
-        return State(memory, [[a.by_distance() for a in b.attentions] for b, _ in blocks])
+        counts = [2 * rows] * len(self.encoder) + [rows] * len(self.joint)
+        pairs = [block.attentions for block in (*self.encoder, *self.joint) if isinstance(block, Block)]
+        memory = [[a.forgetful(count) for a in pair] for pair, count in zip(pairs, counts, strict=True)]
+        return State(memory, [[a.by_distance() for a in pair] for pair in pairs])
 
     def embedded(self, codes: Tensor) -> Tensor:
         """(..., R) codes, -1 where not told (then all of a token) -> (..., D) sum of their vectors."""
@@ -192,8 +203,9 @@ class GestureNetwork(nn.Module):
             there = heard.present[:, None, None]
             other, words[1] = torch.where(there, other, nobody), words[1] * there
         both = torch.stack((agent, other)) + self.role.to(sound)
-        said = torch.cat(words)
-        # Hidden states of language models differ in size by orders of magnitude, and silence stays zero.
+        # Hidden states of language models differ in size by orders of magnitude, some channels stand out, and silence
+        # has to stay zero: scaled, never shifted.
+        said = torch.cat(words) / self.read_std
         return both.flatten(0, 1), self.read(F.layer_norm(said, said.shape[-1:]))
 
     def states(self, heard: Heard, before: Tensor, state: State) -> tuple[Tensor, State]:
