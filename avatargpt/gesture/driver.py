@@ -40,7 +40,8 @@ class GestureDriver:
         Raises:
             UserError: missing, damaged, or of another version.
         """
-        from avatargpt.gesture.network import GestureConfig, GestureNetwork
+        from avatargpt.gesture.config import GestureConfig
+        from avatargpt.gesture.network import GestureNetwork
 
         def made(about: dict[str, Any]) -> GestureNetwork:
             return GestureNetwork(GestureConfig.read(about, "shape"))
@@ -62,7 +63,7 @@ class GestureDriver:
         Raises:
             UserError: a speaker that is not in the table, or another shape.
         """
-        from avatargpt.gesture.network import STYLE
+        from avatargpt.gesture.config import STYLE
 
         names = self.network.config.speakers
         if speaker is None:

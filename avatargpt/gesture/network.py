@@ -15,77 +15,15 @@ D width.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Self
 
 import torch
-from pydantic import model_validator
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from avatargpt.gesture.attention import Block, Memory
-from avatargpt.gesture.features import PROSODY, WIDTH
-from avatargpt.gesture.words import SENTENCE
-from vqvae.errors import UserError
-from vqvae.strict import Count, Dropout, Strict, Whole
+from avatargpt.gesture.config import STYLE, UNKNOWN, GestureConfig
 
-STYLE = 8
 WIDEST = 6.0  # standard deviations of what is heard
-UNKNOWN = -1
-"""A code that is not told: before the first token, and where tokens are off."""
-
-
-class GestureConfig(Strict):
-    """What `configs/gesture/*.yaml` may set under `model`; the rest comes from the cache that is learnt from.
-
-    Attributes:
-        width, heads, hidden: of the layers.
-        layers: self-attention and words, for agent and interlocutor alike. joint: self-attention and interlocutor.
-        reach: W, frames that an attention looks back; a segment of training is as long.
-        look_ahead: tokens of sound beyond those that are spoken for; 1 of 4 frames = 133 ms.
-        dropout: in the layers.
-        audio, words: what hears and what reads: ``prosody`` or ``sentence``, a folder or a Hugging Face name.
-        audio_width, word_width: A, V. features: F. levels, codebook_size: R, K. downsample: n.
-        rotations, positions: columns [start, stop) of F with rotations (6D) and with positions in metres.
-        speakers: names of those in the table of styles.
-        tokenizer: fingerprint of the tokenizer whose tokens are spoken.
-    """
-
-    width: Count = 160
-    heads: Count = 4
-    hidden: Count = 384
-    layers: Count = 2
-    joint: Count = 2
-    reach: Count = 128
-    look_ahead: Whole = 1
-    dropout: Dropout = 0.1
-    audio: str = PROSODY
-    words: str = SENTENCE
-    audio_width: Count = WIDTH
-    word_width: Count = 384
-    features: Count = 1
-    levels: Count = 1
-    codebook_size: Count = 2
-    downsample: Count = 4
-    rotations: list[list[Whole]] = []
-    positions: list[list[Whole]] = []
-    speakers: list[str] = []
-    tokenizer: str = ""
-
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        if self.width % (2 * self.heads):
-            raise UserError(f"width: {self.width}; accepted: a multiple of twice the heads ({2 * self.heads})")
-        for name, spans, unit in (("rotations", self.rotations, 6), ("positions", self.positions, 3)):
-            for span in spans:
-                if len(span) != 2 or not 0 <= span[0] < span[1] <= self.features or (span[1] - span[0]) % unit:
-                    raise UserError(f"{name}: {span}; accepted: [start, stop] within the {self.features} features, a "
-                                    f"multiple of {unit} apart")  # fmt: skip
-        return self
-
-    @property
-    def ahead(self) -> int:
-        """Frames of sound beyond the frame that is spoken for."""
-        return self.look_ahead * self.downsample
 
 
 @dataclass
@@ -257,21 +195,28 @@ class GestureNetwork(nn.Module):
         normal = self.out(F.gelu(self.frame(h) + told, approximate="tanh"))
         return normal.float() * self.std + self.mean
 
-    def forward(self, heard: Heard, codes: Tensor, segment: int) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, heard: Heard, before: Tensor, shown: Tensor, said: Tensor, segment: int
+    ) -> tuple[Tensor, Tensor]:
         """Consecutive segments of `segment` frames, each with the memory of the one before (no gradient through it).
 
         Args:
-            codes: (B, T / n, R) of the tokens that are spoken for, -1 where they are not told.
+            before: (B, T / n, R) codes of the token before each one that is spoken for. shown: those that its frames
+                follow. said: those that its levels are told of the levels before; -1 = not told.
 
         Returns:
             motion (B, T, F), logits (B, T / n, R, K).
         """
         n = self.config.downsample
-        before = F.pad(codes[:, :-1], (0, 0, 1, 0), value=UNKNOWN)
         state, parts = self.begin(len(heard.audio)), []
         for start in range(0, heard.audio.shape[1], segment):
             stop = min(start + segment, heard.audio.shape[1])
             h, state = self.states(heard.part(start, stop), before[:, start // n : stop // n], state)
             parts.append(h)
         h = torch.cat(parts, 1)
-        return self.motion(h, codes), self.token_logits(h, codes)
+        return self.motion(h, shown), self.token_logits(h, said)
+
+
+def earlier(codes: Tensor) -> Tensor:
+    """(B, N, R) codes -> those of the token before each, none before the first."""
+    return F.pad(codes[:, :-1], (0, 0, 1, 0), value=UNKNOWN)

@@ -10,8 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from avatargpt.gesture.config import UNKNOWN
 from avatargpt.gesture.features import PROSODY, ProsodyStream, checked_rows
-from avatargpt.gesture.network import UNKNOWN, GestureNetwork, Heard
+from avatargpt.gesture.network import GestureNetwork, Heard
 from avatargpt.gesture.sampling import Sampler
 from avatargpt.gesture.smoothing import HALF, Smoothing
 from avatargpt.gesture.words import TimedWord, WordEncoder, WordRows

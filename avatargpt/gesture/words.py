@@ -197,8 +197,8 @@ class WordRows:
         end = self._last
         for w in words:
             if not (math.isfinite(w.start) and math.isfinite(w.end) and 0 <= w.start <= w.end):
-                raise UserError(f"word {w.text!r} from {w.start} s to {w.end} s; accepted: 0 or later, no end before its "
-                                "start")  # fmt: skip
+                raise UserError(f"word {w.text!r} from {w.start} s to {w.end} s; accepted: 0 or later, no end before "
+                                "its start")  # fmt: skip
             if w.start < self._last - 1e-6:
                 raise UserError(f"word {w.text!r} at {w.start:.2f} s comes after one at {self._last:.2f} s; accepted: "
                                 "words in the order in which they are spoken")  # fmt: skip

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 import torch
 
+from avatargpt.gesture.config import UNKNOWN
 from avatargpt.gesture.driver import GestureDriver
 from avatargpt.gesture.features import WIDTH
-from avatargpt.gesture.network import UNKNOWN, Heard
+from avatargpt.gesture.network import GestureNetwork, Heard, earlier
 from avatargpt.gesture.sampling import Sampler
 from avatargpt.gesture.smoothing import smoothed
 from avatargpt.gesture.stream import Gestures, SpokenGestures
@@ -23,13 +24,17 @@ def heard(frames: int = FRAMES, other: bool = True) -> Heard:
     return Heard(audio, words, torch.zeros(1, 8), audio.flip(1), words.flip(1))
 
 
+def run(net: GestureNetwork, given: Heard, codes: torch.Tensor, segment: int) -> tuple[torch.Tensor, torch.Tensor]:
+    return net(given, earlier(codes), codes, codes, segment)
+
+
 @torch.inference_mode()
 def test_long_segments_say_what_short_ones_say() -> None:
     net, codes = network(), torch.randint(0, 16, (1, 20, 2))
-    motion, logits = net(heard(80), codes, 16)
+    motion, logits = run(net, heard(80), codes, 16)
     assert motion.shape == (1, 80, 15) and logits.shape == (1, 20, 2, 16)
     for segment in (4, 40, 80):
-        again, said = net(heard(80), codes, segment)
+        again, said = run(net, heard(80), codes, segment)
         assert torch.allclose(again, motion, atol=1e-4) and torch.allclose(said, logits, atol=1e-4)
 
 
@@ -40,7 +45,7 @@ def test_memory_reaches_beyond_a_segment() -> None:
     codes = torch.full((1, 20, 2), UNKNOWN)
     plain, changed = heard(80, other=False), heard(80, other=False)
     changed.audio[:, 20] += 3
-    moved = (net(plain, codes, 16)[0] - net(changed, codes, 16)[0]).abs().amax(-1)[0] > 1e-4
+    moved = (run(net, plain, codes, 16)[0] - run(net, changed, codes, 16)[0]).abs().amax(-1)[0] > 1e-4
     assert not moved[:20].any() and moved[40] and not moved[20 + 31 :].any()
 
 
@@ -50,7 +55,7 @@ def test_the_future_does_not_change_the_past(name: str) -> None:
     net, codes = network(), torch.randint(0, 16, (1, 20, 2))
     plain, changed = heard(80), heard(80)
     getattr(changed, name)[:, 41:] *= -1
-    before, after = net(plain, codes, 16)[0], net(changed, codes, 16)[0]
+    before, after = run(net, plain, codes, 16)[0], run(net, changed, codes, 16)[0]
     assert torch.equal(before[:, :41], after[:, :41])
     assert not torch.allclose(before[:, 41:], after[:, 41:], atol=1e-3)
 
@@ -61,9 +66,9 @@ def test_who_is_absent_says_nothing() -> None:
     one, alone = heard(80), heard(80, other=False)
     two = Heard(*(torch.cat((x, x)) for x in (one.audio, one.words, one.style, one.other_audio, one.other_words)))
     two.present = torch.tensor([True, False])
-    both = net(two, codes[:1].expand(2, -1, -1), 16)[0]
-    assert torch.allclose(both[0], net(one, codes[:1], 16)[0][0], atol=1e-4)
-    assert torch.allclose(both[1], net(alone, codes[:1], 16)[0][0], atol=1e-4)
+    both = run(net, two, codes[:1].expand(2, -1, -1), 16)[0]
+    assert torch.allclose(both[0], run(net, one, codes[:1], 16)[0][0], atol=1e-4)
+    assert torch.allclose(both[1], run(net, alone, codes[:1], 16)[0][0], atol=1e-4)
     assert not torch.allclose(both[0], both[1], atol=1e-2)
 
 
@@ -73,7 +78,7 @@ def test_tokens_are_fed_back_and_followed() -> None:
     codes = torch.randint(0, 16, (1, 20, 2))
     other = codes.clone()
     other[:, 10] = (other[:, 10] + 1) % 16
-    a, b = net(heard(80), codes, 16), net(heard(80), other, 16)
+    a, b = run(net, heard(80), codes, 16), run(net, heard(80), other, 16)
     assert torch.equal(a[0][:, :40], b[0][:, :40]) and not torch.allclose(a[0][:, 40:44], b[0][:, 40:44], atol=1e-2)
     assert torch.equal(a[1][:, 10, 0], b[1][:, 10, 0])  # a level does not see its own code
     assert not torch.allclose(a[1][:, 10, 1], b[1][:, 10, 1], atol=1e-2)  # but that of the level before
@@ -116,7 +121,7 @@ def test_a_stream_says_what_training_sees(driver: GestureDriver) -> None:
     audio, words, other, told = (torch.from_numpy(x)[None] for x in given)
     codes = torch.from_numpy(np.concatenate([np.full((1, 2), UNKNOWN), made.codes]))[None]
     style = torch.from_numpy(driver.style("bert"))[None]
-    motion, logits = driver.network(Heard(audio, words, style, other, told), codes, 16)
+    motion, logits = run(driver.network, Heard(audio, words, style, other, told), codes, 16)
     assert np.allclose(motion[0, ahead : ahead + FRAMES].numpy(), made.features, atol=1e-4)
     drawn = logits[0, 1:].softmax(-1).gather(-1, codes[0, 1:, :, None])
     assert float(drawn.min()) > 1e-3
