@@ -14,7 +14,7 @@ D width.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -196,18 +196,22 @@ class GestureNetwork(nn.Module):
         return normal.float() * self.std + self.mean
 
     def forward(
-        self, heard: Heard, before: Tensor, shown: Tensor, said: Tensor, segment: int
+        self, heard: Heard, before: Tensor, shown: Tensor, said: Tensor, segment: int, speaker: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
         """Consecutive segments of `segment` frames, each with the memory of the one before (no gradient through it).
 
         Args:
             before: (B, T / n, R) codes of the token before each one that is spoken for. shown: those that its frames
                 follow. said: those that its levels are told of the levels before; -1 = not told.
+            speaker: (B,) numbers in the table of styles, -1 = nobody's; None = the styles are in `heard`.
 
         Returns:
             motion (B, T, F), logits (B, T / n, R, K).
         """
         n = self.config.downsample
+        if speaker is not None:
+            style = torch.where((speaker >= 0)[:, None], self.speakers(speaker.clamp(min=0)), 0.0)
+            heard = replace(heard, style=style)
         state, parts = self.begin(len(heard.audio)), []
         for start in range(0, heard.audio.shape[1], segment):
             stop = min(start + segment, heard.audio.shape[1])

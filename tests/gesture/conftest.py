@@ -12,12 +12,12 @@ from avatargpt.gesture.config import GestureConfig
 from avatargpt.gesture.driver import GestureDriver
 from avatargpt.gesture.network import GestureNetwork
 
-SHAPE = {
-    "audio": "prosody", "words": "sentence", "width": 32, "heads": 2, "hidden": 48, "layers": 1, "joint": 1, "reach": 16,
-    "look_ahead": 1, "downsample": 4,
-    "audio_width": 12, "word_width": 8, "features": 15, "levels": 2, "codebook_size": 16, "rotations": [[0, 12]],
-    "positions": [[12, 15]], "speakers": ["anna", "bert"],
+MATERIAL = {
+    "audio": "prosody", "words": "sentence", "audio_width": 12, "word_width": 8, "features": 15, "levels": 2,
+    "codebook_size": 16, "downsample": 4, "rotations": [[0, 12]], "positions": [[12, 15]],
+    "speakers": ["anna", "bert"],
 }  # fmt: skip
+SHAPE = {**MATERIAL, "width": 32, "heads": 2, "hidden": 48, "layers": 1, "joint": 1, "reach": 16, "look_ahead": 1}
 
 
 @dataclass(frozen=True)
