@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-Memory = tuple[Tensor, Tensor]
-"""Keys and values of the W - 1 frames before a segment, (B, H, W - 1, E) each."""
+Memory = Tensor
+"""Keys and, after them, values of the W - 1 frames before a segment, (B, 2 H, W - 1, E)."""
 
 
 def distances(width: int, reach: int) -> Tensor:
@@ -44,7 +44,8 @@ class RelativeAttention(nn.Module):
         nn.init.zeros_(self.out.bias)
 
     def _split(self, x: Tensor) -> Tensor:
-        return x.unflatten(-1, (self.heads, -1)).transpose(-3, -2)
+        """(..., n, H' E) -> (..., H', n, E)."""
+        return x.unflatten(-1, (-1, self.content.shape[-1])).transpose(-3, -2)
 
     def by_distance(self) -> Tensor:
         """(H, E, W) keys of the distances W - 1, ..., 0."""
@@ -52,8 +53,7 @@ class RelativeAttention(nn.Module):
 
     def forgetful(self, rows: int) -> Memory:
         """The memory before the first frame."""
-        empty = self.positions.new_zeros(rows, self.heads, self.reach - 1, self.content.shape[-1])
-        return empty, empty
+        return self.positions.new_zeros(rows, 2 * self.heads, self.reach - 1, self.content.shape[-1])
 
     def forward(
         self, asking: Tensor, asked: Tensor, memory: Memory, by_distance: Tensor, blind: int
@@ -65,8 +65,9 @@ class RelativeAttention(nn.Module):
         """
         frames = asking.shape[1]
         q = self._split(self.query(asking))
-        k, v = self.keys_values(asked).chunk(2, -1)
-        k, v = torch.cat((memory[0].to(k), self._split(k)), 2), torch.cat((memory[1].to(v), self._split(v)), 2)
+        new = self._split(self.keys_values(asked))
+        both = torch.cat((memory.to(new), new), 2)
+        k, v = both.chunk(2, 1)
         place = ((q + self.place.to(q)) @ by_distance.to(q)) * self.scale
         # Row i of (n, W) moves i to the right; what is out of reach, before or after, becomes minus infinity.
         bias = F.pad(place, (0, frames), value=float("-inf")).flatten(-2)[..., : frames * (frames + self.reach - 1)]
@@ -74,9 +75,7 @@ class RelativeAttention(nn.Module):
         if blind > 0:
             bias = F.pad(bias[..., blind:], (blind, 0), value=float("-inf"))
         seen = F.scaled_dot_product_attention(q + self.content.to(q), k, v, attn_mask=bias, scale=self.scale)
-        kept = k.shape[2] - self.reach + 1
-        memory = k[:, :, kept:].detach(), v[:, :, kept:].detach()
-        return self.out(seen.transpose(1, 2).flatten(2)), memory
+        return self.out(seen.transpose(1, 2).flatten(2)), both[:, :, both.shape[2] - self.reach + 1 :].detach()
 
 
 class Block(nn.Module):

@@ -33,7 +33,7 @@ class Sampler:
             return int(logits.argmax())
         scaled = (logits.astype(np.float64) - logits.max()) / self.temperature
         likely = np.exp(scaled)
-        order = np.argsort(-likely, kind="stable")
+        order = np.argsort(-likely)
         upto = np.cumsum(likely[order])
         last = int(np.searchsorted(upto, self.share * upto[-1]))  # the code that reaches the share is still in
         at = np.searchsorted(upto[: last + 1], chance * upto[min(last, len(upto) - 1)], side="right")

@@ -199,7 +199,7 @@ def test_memory_of_a_stream_does_not_grow(driver: GestureDriver) -> None:
     stream = driver.stream()
 
     def held() -> int:
-        state = [x for block in stream._state.memory for pair in block for x in pair]
+        state = [kept for block in stream._state.memory for kept in block]
         return sum(x.untyped_storage().nbytes() for x in state) + sum(w.base.nbytes if w.base is not None else w.nbytes
                                                                      for w in stream._wait.values())  # fmt: skip
 
