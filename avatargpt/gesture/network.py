@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from avatargpt.gesture.attention import Block, Memory
+from avatargpt.gesture.attention import Block, Memory, Step
 from avatargpt.gesture.config import STYLE, UNKNOWN, GestureConfig
 
 WIDEST = 6.0  # standard deviations of what is heard
@@ -58,12 +58,11 @@ class State:
     """What a network remembers of a talk.
 
     Attributes:
-        memory: of each block's two attentions. by_distance: keys of the distances, computed once.
-        frames: heard so far.
+        memory: of each block's two attentions. steps: the blocks' weights, at hand. frames: heard so far.
     """
 
     memory: list[list[Memory]]
-    by_distance: list[list[Tensor]]
+    steps: list[Step]
     frames: int = 0
 
 
@@ -115,9 +114,9 @@ class GestureNetwork(nn.Module):
     def begin(self, rows: int) -> State:
         """The state before the first frame."""
         counts = [2 * rows] * len(self.encoder) + [rows] * len(self.joint)
-        pairs = [block.attentions for block in (*self.encoder, *self.joint) if isinstance(block, Block)]
-        memory = [[a.forgetful(count) for a in pair] for pair, count in zip(pairs, counts, strict=True)]
-        return State(memory, [[a.by_distance() for a in pair] for pair in pairs])
+        blocks = [block for block in (*self.encoder, *self.joint) if isinstance(block, Block)]
+        memory = [block.forgetful(count) for block, count in zip(blocks, counts, strict=True)]
+        return State(memory, [block.step() for block in blocks])
 
     def embedded(self, codes: Tensor) -> Tensor:
         """(..., R) codes, -1 where not told (then all of a token) -> (..., D) sum of their vectors."""
@@ -156,16 +155,17 @@ class GestureNetwork(nn.Module):
         x, words = self._listen(heard)
         blind = max(0, self.config.reach - 1 - state.frames)
         memory: list[list[Memory]] = []
-        remembered = zip(state.memory, state.by_distance, strict=True)
-        for block in self.encoder:
-            x, kept = block(x, words, *next(remembered), blind)
-            memory.append(kept)
-        agent, other = x[:rows], x[rows:]
+
+        def through(steps: slice, x: Tensor, other: Tensor) -> Tensor:
+            for step, remembered in zip(state.steps[steps], state.memory[steps], strict=True):
+                x, kept = step(x, other, remembered, blind)
+                memory.append(kept)
+            return x
+
+        agent, other = through(slice(self.config.layers), x, words).split(rows)
         agent = agent + (self.embedded(before)[:, :, None] + self.phase).flatten(1, 2)
-        for block in self.joint:
-            agent, kept = block(agent, other, *next(remembered), blind)
-            memory.append(kept)
-        return self.leave(agent), State(memory, state.by_distance, state.frames + frames)
+        agent = through(slice(self.config.layers, None), agent, other)
+        return self.leave(agent), State(memory, state.steps, state.frames + frames)
 
     def token_states(self, h: Tensor) -> Tensor:
         """(B, T, D) hidden states -> (B, T / n, D) what tokens are said from, level by level."""
