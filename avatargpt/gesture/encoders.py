@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 
 from avatargpt.gesture.features import interpolated
+from avatargpt.gesture.pretrained import check_layer, frozen
 from avatargpt.signals.audio import FPS, RATE, frames_in, resample
 from vqvae.errors import UserError
-from vqvae.io.guard import reason
 
 CORE, AROUND = 20, 2  # s that one pass gives, and s that it hears before and after them
 ACCEPTED = "a folder or the Hugging Face name of a wav2vec 2.0, HuBERT, WavLM or like encoder"
@@ -33,17 +32,12 @@ class SpeechEncoder:
 
     def __init__(self, name: str, layer: int = -1, device: str = "cpu") -> None:
         import torch
-        from transformers import AutoModel
 
-        try:
-            self._model: Any = AutoModel.from_pretrained(name).eval().to(device)
-        except Exception as e:  # the library raises whatever the files make it raise
-            raise UserError(f"{name}: no speech encoder ({reason(e)}); accepted: {ACCEPTED}") from None
+        self._model = frozen(name, name, "speech encoder", ACCEPTED).to(device)
         c = self._model.config
         if not hasattr(c, "conv_stride") or not hasattr(c, "conv_kernel"):
             raise UserError(f"{name}: does not hear raw sound; accepted: {ACCEPTED}")
-        if not -c.num_hidden_layers - 1 <= layer <= c.num_hidden_layers:
-            raise UserError(f"{name}: layer {layer}; accepted: -1 or 0 to {c.num_hidden_layers}")
+        check_layer(self._model, layer, name)
         self.name, self.layer, self.width = name, layer, int(c.hidden_size)
         self._torch, self._device = torch, device
         self._normal = self._normalises(name)

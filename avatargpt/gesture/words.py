@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from avatargpt.gesture.pretrained import check_layer, frozen
 from avatargpt.signals.audio import FPS
 from vqvae.errors import UserError
 from vqvae.io.guard import reason, regular
@@ -129,7 +130,7 @@ class LanguageModelWords:
     """
 
     def __init__(self, name: str, layer: int = -1, device: str = "cpu") -> None:
-        from transformers import AutoModel, AutoTokenizer
+        from transformers import AutoTokenizer
 
         where, more = name, {}
         if name.endswith(".gguf"):
@@ -137,15 +138,14 @@ class LanguageModelWords:
             where, more = str(Path(file).parent), {"gguf_file": Path(file).name}
         try:
             self._tokenizer: Any = AutoTokenizer.from_pretrained(where, **more)
-            model: Any = AutoModel.from_pretrained(where, **more)
         except Exception as e:  # the library raises whatever the files make it raise
             raise UserError(f"{name}: no language model ({reason(e)}); accepted: {ACCEPTED}") from None
         if not self._tokenizer.is_fast:
             raise UserError(f"{name}: its tokenizer does not tell where pieces lie; accepted: one with tokenizer.json")
+        model = frozen(where, name, "language model", ACCEPTED, **more)
+        check_layer(model, layer, name)
         model = model.get_encoder() if model.config.is_encoder_decoder else model
-        self._model, self._device, self._layer = model.eval().to(device), device, layer
-        if not -model.config.num_hidden_layers - 1 <= layer <= model.config.num_hidden_layers:
-            raise UserError(f"{name}: layer {layer}; accepted: -1 or 0 to {model.config.num_hidden_layers}")
+        self._model, self._device, self._layer = model.to(device), device, layer
         self.name, self.width = name, int(model.config.hidden_size)
 
     def states(self, words: Sequence[str]) -> np.ndarray:

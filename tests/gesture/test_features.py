@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from avatargpt.gesture.features import WIDTH, ProsodyStream, prosody, resampled, silence
-from avatargpt.gesture.words import LanguageModelWords, SentenceWords, WordRows, word_rows
+from avatargpt.gesture.words import SentenceWords, WordRows, word_rows
 from avatargpt.signals.audio import frames_in
 from tests.gesture.conftest import Spelling, Word
 from vqvae.errors import UserError
@@ -86,8 +86,3 @@ def test_the_sentence_encoder_gives_each_word_its_last_piece() -> None:
     other = encoder.states(["unbelievably", "bad", "coffee"])
     assert np.linalg.norm(other[2] - made[4]) < np.linalg.norm(other[1] - made[4])
 
-
-def test_words_of_a_model_that_is_not_there(tmp_path) -> None:  # type: ignore[no-untyped-def]
-    for name in (str(tmp_path / "none.gguf"), str(tmp_path)):
-        with pytest.raises(UserError, match="accepted|no such file"):
-            LanguageModelWords(name)
