@@ -57,6 +57,13 @@ class GestureDriver:
         """SHA-256 of the weights."""
         return fingerprint(self.network)
 
+    def check_tokenizer(self, fingerprint: str) -> None:
+        """Raises UserError for another tokenizer than the one whose codes this network speaks."""
+        own = self.network.config.tokenizer
+        if own != fingerprint:
+            raise UserError(f"{self.source}: speaks the codes of tokenizer {own[:12] or 'unknown'}, not of "
+                            f"{fingerprint[:12]}; accepted: the tokenizer that it was trained with")  # fmt: skip
+
     def style(self, speaker: str | int | Sequence[float] | np.ndarray | None) -> np.ndarray:
         """(8,) float32: of a speaker by name or number, as given in numbers, or zero (nobody's own) for None.
 

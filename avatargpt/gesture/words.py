@@ -124,12 +124,13 @@ class LanguageModelWords:
 
     Args:
         name: see above. layer: whose states; -1 = the last.
+        called: its name in a gesture network's configuration, where the files of that model lie elsewhere.
 
     Raises:
         UserError: no such model, or one without a tokenizer that tells where its pieces lie.
     """
 
-    def __init__(self, name: str, layer: int = -1, device: str = "cpu") -> None:
+    def __init__(self, name: str, layer: int = -1, device: str = "cpu", called: str | None = None) -> None:
         from transformers import AutoTokenizer
 
         where, more = name, {}
@@ -146,7 +147,7 @@ class LanguageModelWords:
         check_layer(model, layer, name)
         model = model.get_encoder() if model.config.is_encoder_decoder else model
         self._model, self._device, self._layer = model.to(device), device, layer
-        self.name, self.width = name, int(model.config.hidden_size)
+        self.name, self.width = called or name, int(model.config.hidden_size)
 
     def states(self, words: Sequence[str]) -> np.ndarray:
         import torch

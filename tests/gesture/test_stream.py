@@ -244,6 +244,10 @@ def test_bad_rows_are_told_in_one_line(driver: GestureDriver) -> None:
     stream.push(good)
     with pytest.raises(UserError, match="frames beside"):
         stream.finish()
+    tied = GestureDriver(network(tokenizer="abc"))
+    tied.check_tokenizer("abc")
+    with pytest.raises(UserError, match="codes of tokenizer abc, not of abd"):
+        tied.check_tokenizer("abd")
     with pytest.raises(UserError, match="hears by 'other'"):
         SpokenGestures(GestureDriver(network(audio="other")))
     with pytest.raises(UserError, match="words read by"):
