@@ -5,8 +5,8 @@ self-attentive layers, then the agent asks the interlocutor. Beyond it: gesture 
 and the frames are regressed given the token, so that motion does not shrink to its mean; without tokens the same head
 regresses the mean.
 
-Causal: step s of the sequence hears frame s of the sound and speaks for frame s - `ahead` of the motion; a token is drawn
-when the last of its frames has been heard that far. Words are seen at the same time as the sound.
+Causal: step s of the sequence hears frame s of the sound and speaks for frame s - `ahead` of the motion; a token is
+drawn when the last of its frames has been heard that far. Words are seen at the same time as the sound.
 
 Shapes: B rows, T frames in whole tokens of n frames, A audio, V word features, F motion features, R levels of K codes,
 D width.
