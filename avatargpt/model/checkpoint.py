@@ -29,7 +29,8 @@ _NOT_FIELDS = ("model_type", "architectures", "transformers_version", "dtype")
 
 
 @contextmanager
-def _no_bars() -> Iterator[None]:
+def no_bars() -> Iterator[None]:
+    """Inside, transformers shows no progress bars."""
     from transformers.utils import logging
 
     shown = logging.is_progress_bar_enabled()
@@ -59,7 +60,7 @@ def save_model(
     temporary = folder / f".model.{secrets.token_hex(8)}.tmp"
     try:
         temporary.mkdir(parents=True)
-        with _no_bars():
+        with no_bars():
             model.save_pretrained(temporary, max_shard_size=max_shard_size, state_dict=state_dict)
         new = {f.name for f in temporary.iterdir()}
         for file in temporary.iterdir():
@@ -205,7 +206,7 @@ def load_model(
         return _load_small(folder, device, dtype)
     _check_files(folder)
     options: dict[str, Any] = {} if dtype is None else {"dtype": dtype}
-    with _no_bars(), understanding(folder, WHAT):
+    with no_bars(), understanding(folder, WHAT):
         loaded: Any = AvatarGPTModel.from_pretrained(folder, output_loading_info=True, local_files_only=True, **options)
         model, info = loaded
     for kind in ("missing_keys", "unexpected_keys", "mismatched_keys"):
@@ -245,7 +246,7 @@ def start_from_t5(folder: str | os.PathLike[str], **config: Any) -> AvatarGPTMod
     from avatargpt.model.config import AvatarGPTConfig
     from avatargpt.model.model import AvatarGPTModel
 
-    with _no_bars():
+    with no_bars():
         source = T5ForConditionalGeneration.from_pretrained(folder)
     fields = {k: v for k, v in source.config.to_dict().items() if k not in _NOT_FIELDS}
     model = AvatarGPTModel(AvatarGPTConfig(**{**fields, **config}))

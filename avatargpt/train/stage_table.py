@@ -153,6 +153,14 @@ STAGES: dict[str, StageEntry] = {
             "shares": Option("how much each of several counts, with commas between; default: all alike"),
         },
     ),
+    "gesture": StageEntry(
+        f"{_T}gesture:gesture_stage", "train (or go on training) the gesture network: speech and words to gesture",
+        f"{_T}gesture:GestureRecipe", config_needed=True, steps=True,
+        options={
+            "takes": Option("cache of takes (gesture.json)", needed=True),
+            "start": Option("folder of a gesture network to begin from"),
+        },
+    ),
     "parser": StageEntry(
         f"{_T}parser:parser_stage", "train (or go on training) the instruction parser: facial instructions -> scores",
         f"{_T}parser:ParserRecipe", config_needed=True, steps=True,

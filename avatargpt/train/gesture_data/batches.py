@@ -1,0 +1,190 @@
+"""Training batches of the gesture network: stretches of consecutive windows, so that its memory is trained."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from avatargpt.gesture.config import STYLE, UNKNOWN, GestureConfig
+from avatargpt.gesture.network import Heard, earlier
+from avatargpt.train.gesture_data.corpus import Arrays, Corpus, Entry
+from vqvae.errors import UserError
+from vqvae.strict import Share, Strict
+
+MOST_ROWS = 200_000  # frames from which statistics are taken
+FRAMES = 3000  # of one take that are taken for them at most
+
+
+class Sampling(Strict):
+    """Shares of a batch's rows, but for the last two: of its tokens.
+
+    Attributes:
+        beginnings: stretches from the start of a take.
+        wordless, alone, anonymous: without words, without the interlocutor, in nobody's style; so each can be off.
+        tokenless: without tokens: what the frames are on the mean.
+        forgotten: tokens that are not fed back. wrong: tokens instead of which a random one is fed back. With the true
+            ones always at hand the sound would not be listened to.
+    """
+
+    beginnings: Share = 0.2
+    wordless: Share = 0.2
+    alone: Share = 0.3
+    anonymous: Share = 0.2
+    tokenless: Share = 0.3
+    forgotten: Share = 0.2
+    wrong: Share = 0.05
+
+
+@dataclass
+class Batch:
+    """Tensors on the training device; T frames, motion and codes in step with the hidden states.
+
+    Attributes:
+        heard: what goes in. speaker: (B,) number of the speaker, -1 for nobody.
+        motion: (B, T, F). mask: (B, T). codes: (B, T / n, R), -1 where there is none.
+        before, shown, said: see `GestureNetwork.forward`.
+    """
+
+    heard: Heard
+    speaker: Tensor
+    motion: Tensor
+    mask: Tensor
+    codes: Tensor
+    before: Tensor
+    shown: Tensor
+
+
+class Batches:
+    """Draws stretches; equal seeds give equal batches, so a resumed run goes on as if it had not stopped.
+
+    Raises:
+        UserError: no takes of the split.
+    """
+
+    def __init__(
+        self, corpus: Corpus, config: GestureConfig, sampling: Sampling, device: torch.device, split: str = "train"
+    ) -> None:
+        self.corpus, self.config, self.sampling, self.device = corpus, config, sampling, device
+        self.takes = corpus.split(split)
+        if not self.takes:
+            raise UserError(f"{corpus.folder}: no takes of the split {split!r}")
+        lengths = np.array([t.frames for t in self.takes], float)
+        self._weights = lengths / lengths.sum()
+
+    def statistics(self) -> dict[str, np.ndarray]:
+        """Mean and std of the sound and of the motion, and the size of words' features where one is spoken; no std is
+        below a tenth of the usual one, so that what hardly varies is not blown up."""
+        rng = np.random.default_rng([0, 30])
+        rows: dict[str, list[np.ndarray]] = {"audio": [], "features": [], "words": []}
+        taken = 0
+        for i in rng.permutation(len(self.takes)):
+            take = self.takes[i]
+            last = max(0, take.frames - FRAMES) // self.config.downsample
+            start = int(rng.integers(0, last + 1)) * self.config.downsample
+            part = self.corpus.part(take, start, min(start + FRAMES, take.frames))
+            rows["audio"].append(part["audio"])
+            rows["features"].append(part["features"])
+            rows["words"].append(part["words"][part["words"].any(1)])
+            taken += len(part["audio"])
+            if taken >= MOST_ROWS:
+                break
+        out: dict[str, np.ndarray] = {}
+        for name, mean, std in (("audio", "heard_mean", "heard_std"), ("features", "mean", "std")):
+            found = np.concatenate(rows[name]).astype(np.float64)
+            spread = found.std(0)
+            out[mean], out[std] = found.mean(0), np.maximum(spread, max(0.1 * float(np.median(spread)), 1e-4))
+        spoken = np.concatenate(rows["words"]).astype(np.float64)
+        size = np.sqrt((spoken**2).mean(0)) if len(spoken) else np.ones(self.config.word_width)
+        out["read_std"] = np.maximum(size, max(0.1 * float(np.median(size)), 1e-4))
+        return out
+
+    def stretch(self, take: Entry, start: int, frames: int) -> Arrays:
+        """Frames [start, start + frames) of what is heard, and the motion and codes that the hidden states then speak
+        for: `ahead` frames earlier. Beyond the end the last row of sound is held. ``mask`` is 1 where there is motion.
+        """
+        c = self.config
+        ahead, stop = c.ahead, min(start + frames, take.frames)
+        first = max(start - ahead, 0)
+        part = self.corpus.part(take, first, stop)
+        out: Arrays = {}
+        for name, x in part.items():
+            if name in ("features", "codes"):
+                continue
+            heard = x[start - first :]
+            beyond = np.repeat(heard[-1:] if "audio" in name else np.zeros_like(heard[-1:]), frames - len(heard), 0)
+            out[name] = np.concatenate([heard, beyond])
+        at = np.arange(frames) + start - ahead
+        there = (at >= first) & (at < stop)
+        out["motion"] = part["features"][np.clip(at, first, stop - 1) - first]
+        out["mask"] = there.astype(np.float32)
+        tokens, n = at[:: c.downsample] // c.downsample, c.downsample
+        known = (tokens >= first // n) & (tokens - first // n < len(part["codes"]))
+        codes = part["codes"][np.clip(tokens - first // n, 0, len(part["codes"]) - 1)]
+        out["codes"] = np.where(known[:, None], codes, UNKNOWN)
+        return out
+
+    def draw(self, rows: int, frames: int, seed: Sequence[int]) -> Batch:
+        """One batch of `rows` stretches of `frames` frames, in whole tokens."""
+        rng, s, n = np.random.default_rng(list(seed)), self.sampling, self.config.downsample
+        parts, speakers = [], []
+        for _ in range(rows):
+            take = self.takes[int(rng.choice(len(self.takes), p=self._weights))]
+            last = max(0, take.frames - frames // 2) // n
+            start = int(rng.integers(0, last + 1)) * n * int(rng.random() >= s.beginnings)
+            parts.append(self.stretch(take, start, frames))
+            speakers.append(self.corpus.material.speakers.index(take.speaker))
+        present = np.array(["other_audio" in p for p in parts]) & (rng.random(rows) >= s.alone)
+        words = np.stack([p["words"] for p in parts]) * (rng.random((rows, 1, 1)) >= s.wordless)
+        other = [self._other(p, frames) for p in parts] if present.any() else None
+        speaker = np.where(rng.random(rows) < s.anonymous, -1, speakers)
+        codes = np.stack([p["codes"] for p in parts])
+        before, shown = self._fed(codes, rng)
+        heard = Heard(
+            self._tensor([p["audio"] for p in parts]), self._tensor(words), torch.zeros(rows, STYLE),
+            None if other is None else self._tensor([a for a, _ in other]),
+            None if other is None else self._tensor([w for _, w in other]),
+            torch.from_numpy(present).to(self.device),
+        )  # fmt: skip
+        return Batch(
+            heard, torch.from_numpy(speaker).to(self.device), self._tensor([p["motion"] for p in parts]),
+            self._tensor([p["mask"] for p in parts]), torch.from_numpy(codes).to(self.device),
+            torch.from_numpy(before).to(self.device), torch.from_numpy(shown).to(self.device),
+        )  # fmt: skip
+
+    def whole(self, take: Entry, frames: int, tokens: bool) -> Batch:
+        """The first frames of a take as it is, with or without its tokens: for validation."""
+        part = self.stretch(take, 0, frames)
+        pair = self._other(part, frames) if "other_audio" in part else None
+        codes = torch.from_numpy(part["codes"])[None].to(self.device)
+        shown = codes if tokens else torch.full_like(codes, UNKNOWN)
+        heard = Heard(
+            self._tensor([part["audio"]]), self._tensor([part["words"]]), torch.zeros(1, STYLE),
+            None if pair is None else self._tensor([pair[0]]), None if pair is None else self._tensor([pair[1]]),
+        )  # fmt: skip
+        speaker = torch.tensor([self.corpus.material.speakers.index(take.speaker)], device=self.device)
+        return Batch(heard, speaker, self._tensor([part["motion"]]), self._tensor([part["mask"]]), codes,
+                     earlier(shown), shown)  # fmt: skip
+
+    def _other(self, part: Arrays, frames: int) -> tuple[np.ndarray, np.ndarray]:
+        """What is heard of the interlocutor, nothing where there is none."""
+        c = self.config
+        if "other_audio" in part:
+            return part["other_audio"], part["other_words"]
+        return np.zeros((frames, c.audio_width), np.float32), np.zeros((frames, c.word_width), np.float32)
+
+    def _fed(self, codes: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        """(B, N, R) codes -> those before each as they are fed back, and those that the frames follow."""
+        s, size = self.sampling, codes.shape[:2]
+        without = rng.random((len(codes), 1, 1)) < s.tokenless
+        shown = np.where(without, UNKNOWN, codes)
+        wrong = (rng.random(size) < s.wrong)[..., None] & (shown >= 0)
+        fed = np.where(wrong, rng.integers(0, self.config.codebook_size, codes.shape), shown)
+        fed = np.where((rng.random(size) < s.forgotten)[..., None], UNKNOWN, fed)
+        return earlier(torch.from_numpy(fed)).numpy(), shown
+
+    def _tensor(self, arrays: Sequence[np.ndarray] | np.ndarray) -> Tensor:
+        return torch.from_numpy(np.asarray(np.stack([*arrays]), np.float32)).to(self.device)

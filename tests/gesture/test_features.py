@@ -1,0 +1,88 @@
+import numpy as np
+import pytest
+
+from avatargpt.gesture.features import WIDTH, ProsodyStream, prosody, resampled, silence
+from avatargpt.gesture.words import SentenceWords, WordRows, word_rows
+from avatargpt.signals.audio import frames_in
+from tests.gesture.conftest import Spelling, Word
+from vqvae.errors import UserError
+
+
+def clicks(seconds: float, rate: int) -> np.ndarray:
+    """Bursts of noise, one at every half second, over a faint hiss."""
+    rng = np.random.default_rng(0)
+    wave = 1e-3 * rng.standard_normal(round(seconds * rate))
+    for start in np.arange(0.5, seconds, 0.5):
+        wave[round(start * rate) : round((start + 0.1) * rate)] += 0.2 * rng.standard_normal(round(0.1 * rate))
+    return wave.astype(np.float32)
+
+
+@pytest.mark.parametrize("rate", [16_000, 44_100])
+def test_prosody_does_not_depend_on_chunks_and_counts_samples(rate: int) -> None:
+    sound = clicks(2.37, rate)
+    whole = prosody(sound, rate)
+    assert whole.shape == (frames_in(len(sound), rate), WIDTH) and np.isfinite(whole).all()
+    for chunk in (rate // 100, 997, rate):
+        stream = ProsodyStream(rate)
+        parts = [stream.push(sound[i : i + chunk]) for i in range(0, len(sound), chunk)]
+        assert np.array_equal(np.concatenate([*parts, stream.end()[0]]), whole)
+
+
+def test_rows_are_never_ahead_of_whole_frames() -> None:
+    """At 16 kHz some frames end a third of a sample before their last one is whole."""
+    for samples in range(2130, 2140):
+        stream = ProsodyStream()
+        assert len(stream.push(np.zeros(samples, np.float32))) <= samples * 30 // 16_000
+        assert len(prosody(np.zeros(samples, np.float32), 16_000)) == frames_in(samples, 16_000)
+
+
+def test_onsets_rise_where_bursts_begin() -> None:
+    onset = prosody(clicks(3.0, 16_000), 16_000)[:, -4:].max(1)
+    assert set(np.argsort(onset)[-5:]) == {15, 30, 45, 60, 75}
+    assert silence(3)[:, -4:].max() < 1e-3
+
+
+def test_other_rates_are_brought_to_frames() -> None:
+    times = (np.arange(1000) + 0.5) / 100
+    frames = resampled(np.stack([times, -times], 1), 100, 300)
+    assert np.allclose(frames[5:-5, 0], (np.arange(300) + 0.5)[5:-5] / 30, atol=1e-5)
+    assert np.array_equal(resampled(frames, 30, 300), frames)
+    for bad in (times, times[:, None] * np.nan, times[:500, None]):
+        with pytest.raises(UserError):
+            resampled(bad, 100, 300)
+
+
+def test_a_word_covers_its_frames_and_silence_is_zero() -> None:
+    words = [Word("so", 0.5, 0.7), Word("there", 0.7, 1.0), Word("now", 3.0, 3.001)]
+    made = word_rows(words, 120, Spelling())
+    spoken = np.flatnonzero(made.any(1))
+    assert spoken.tolist() == [*range(15, 30), 90]
+    assert np.array_equal(made[15], made[20]) and not np.array_equal(made[20], made[21])
+
+
+def test_words_do_not_depend_on_how_they_are_taken_and_are_forgotten() -> None:
+    words = [Word(f"w{i}", 0.2 * i, 0.2 * i + 0.15) for i in range(100)]
+    encoder = Spelling()
+    track = WordRows(encoder, words)
+    parts = [track.take(7) for _ in range(90)]
+    assert np.array_equal(np.concatenate(parts), word_rows(words, 630, Spelling()))
+    assert not track._phrases and not track._shown
+    assert max(map(len, encoder.read)) <= 48 and encoder.read[1][:16] == [f"w{i}" for i in range(16, 32)]
+
+
+@pytest.mark.parametrize("words", [
+    [Word("a", 1.0, 0.5)], [Word("a", float("nan"), 1.0)], [Word("a", -1.0, 1.0)], [Word("a", 2, 3), Word("b", 1, 2)],
+])  # fmt: skip
+def test_word_times_that_make_no_sense(words: list[Word]) -> None:
+    with pytest.raises(UserError, match="word"):
+        WordRows(Spelling(), words)
+
+
+def test_the_sentence_encoder_gives_each_word_its_last_piece() -> None:
+    encoder = SentenceWords()
+    made = encoder.states(["Unbelievably", "", "good", "\u200b", "coffee!"])
+    assert made.shape == (5, 384)
+    assert [bool(row.any()) for row in made] == [True, False, True, False, True]
+    other = encoder.states(["unbelievably", "bad", "coffee"])
+    assert np.linalg.norm(other[2] - made[4]) < np.linalg.norm(other[1] - made[4])
+

@@ -1,0 +1,173 @@
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from avatargpt.gesture.config import UNKNOWN, GestureConfig, Material
+from avatargpt.gesture.driver import GestureDriver
+from avatargpt.train import gesture
+from avatargpt.train.gesture_data import corpus as cache
+from avatargpt.train.gesture_data.batches import Batches, Sampling
+from avatargpt.train.gesture_data.losses import GestureLosses, geodesic, gesture_losses
+from avatargpt.train.running.runtime import Runtime
+from tests.gesture.conftest import MATERIAL, SHAPE
+from vqvae.errors import UserError
+from vqvae.rotations import from_axis_angle, to_6d
+
+MODEL = {"width": 32, "heads": 2, "hidden": 48, "layers": 1, "joint": 1, "reach": 16}
+TRAIN = {"steps": 6, "batch": 4, "segments": 2, "warmup": 2, "log_every": 2, "save_every": 3, "val_every": 6}
+CPU = Runtime(0, 1, torch.device("cpu"), bf16=False)
+
+
+@pytest.fixture(autouse=True)
+def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Drawing the losses takes longer than the training here, and is tested with the tokenizer."""
+    monkeypatch.setattr("avatargpt.train.loop.plot_log", lambda out: None)
+
+
+def take(seed: int, split: str = "train", frames: int = 150, other: bool = True) -> cache.Take:
+    """Motion that follows the first channel of the sound, and codes that follow the motion."""
+    rng = np.random.default_rng(seed)
+    swing = np.sin(np.arange(frames) * 0.15 + rng.uniform(0, 6)).astype(np.float32)
+    audio = 0.3 * rng.standard_normal((frames, 12))
+    audio[:, 0] = swing
+    turn = np.stack([0.8 * swing, 0 * swing, 0 * swing], 1)
+    six = to_6d(from_axis_angle(turn))
+    features = np.concatenate([six, six, np.stack([0.2 * swing] * 3, 1)], 1)
+    level = np.clip(((swing + 1) * 8).astype(int), 0, 15)[::4]
+    arrays = {
+        "audio": audio, "features": features, "codes": np.stack([level, 15 - level], 1),
+        "word_states": rng.standard_normal((5, 8)), "word_at": np.repeat([-1, 0, 1, 2, 3, 4], frames // 6),
+    }  # fmt: skip
+    if other:
+        arrays |= {"other_audio": 0 * audio, "other_word_states": np.zeros((0, 8)),
+                   "other_word_at": np.full(frames, -1)}  # fmt: skip
+    return cache.Take(f"made/{seed}", "anna" if seed % 2 else "bert", split, arrays)
+
+
+@pytest.fixture
+def corpus(tmp_path: Path) -> cache.Corpus:
+    takes = [take(1), take(2, other=False), take(3), take(4, "val"), take(5, "val", other=False)]
+    cache.save(takes, Material(**MATERIAL), tmp_path / "cache")
+    return cache.load(tmp_path / "cache")
+
+
+def train(corpus: cache.Corpus, out: Path, more: dict[str, Any] | None = None, **options: Any) -> GestureDriver:
+    config = {"model": MODEL, "train": {**TRAIN, **(more or {})}}
+    return gesture.train(gesture.GestureRecipe.read(config, "configuration"), corpus, out, CPU, **options)
+
+
+def test_training_resumes_as_if_it_had_not_stopped(corpus: cache.Corpus, tmp_path: Path) -> None:
+    whole = train(corpus, tmp_path / "whole")
+    train(corpus, tmp_path / "parts", until=3)
+    parts = train(corpus, tmp_path / "parts")
+    assert whole.fingerprint == parts.fingerprint == GestureDriver.load(tmp_path / "parts").fingerprint
+    log = (tmp_path / "parts" / "log.jsonl").read_text()
+    assert '"val_degrees_mean"' in log and '"val_nats"' in log
+    assert parts.network.config == GestureConfig(**MODEL, **MATERIAL)
+    again = train(corpus, tmp_path / "more", {"steps": 3}, start=parts)
+    assert again.fingerprint != whole.fingerprint
+
+
+def test_training_brings_the_losses_down(corpus: cache.Corpus, tmp_path: Path) -> None:
+    train(corpus, tmp_path, {"steps": 120, "log_every": 20, "lr": 4e-3, "val_every": 120, "save_every": 120})
+    log = [json.loads(r) for r in (tmp_path / "log.jsonl").read_text().splitlines()]
+    steps = [r for r in log if "features" in r]
+    for name in set(GestureLosses.model_fields) - {"acceleration"}:  # a pose that does not move has hardly any to miss
+        assert steps[-1][name] < 0.75 * steps[0][name], name
+    last = next(r for r in log if "val_degrees" in r)
+    assert last["val_degrees"] < 12 and last["val_hit"] > 0.25  # of a swing of 46 degrees; chance is 1 / 16
+
+
+def test_caches_come_back_in_parts(corpus: cache.Corpus) -> None:
+    whole = take(1).arrays
+    part = corpus.part(corpus.takes[0], 20, 61)
+    assert np.allclose(part["audio"], whole["audio"][20:61], atol=1e-2)
+    assert np.array_equal(part["codes"], whole["codes"][5:16]) and part["features"].shape == (41, 15)
+    at = whole["word_at"][20:61]
+    assert (part["words"][at < 0] == 0).all()
+    assert np.allclose(part["words"][at >= 0], whole["word_states"][at[at >= 0]], atol=1e-2)
+    assert "other_words" in part and "other_words" not in corpus.part(corpus.takes[1], 0, 8)
+
+
+def test_targets_are_of_the_frames_that_are_spoken_for(corpus: cache.Corpus) -> None:
+    batches = Batches(corpus, GestureConfig(**SHAPE), Sampling(), CPU.device)
+    made = batches.stretch(corpus.takes[0], 40, 32)
+    whole = corpus.part(corpus.takes[0], 0, 150)
+    assert np.array_equal(made["audio"], whole["audio"][40:72])
+    assert np.array_equal(made["motion"], whole["features"][36:68]) and made["mask"].all()
+    assert np.array_equal(made["codes"], whole["codes"][9:17])
+    first, last = batches.stretch(corpus.takes[0], 0, 32), batches.stretch(corpus.takes[0], 140, 32)
+    assert first["mask"][:4].sum() == 0 and first["mask"][4:].all() and (first["codes"][0] == UNKNOWN).all()
+    assert last["mask"].sum() == 14 and np.array_equal(last["audio"][10:], np.repeat(whole["audio"][-1:], 22, 0))
+    assert np.array_equal(last["codes"][:4], whole["codes"][34:38]) and (last["codes"][4:] == UNKNOWN).all()
+    assert not last["words"][10:].any()
+
+
+def test_batches_are_repeatable_and_turn_things_off(corpus: cache.Corpus) -> None:
+    def draw(seed: int, **shares: float) -> Any:
+        return Batches(corpus, GestureConfig(**SHAPE), Sampling(**shares), CPU.device).draw(16, 64, [seed])
+
+    a, b, c = draw(1), draw(1), draw(2)
+    assert torch.equal(a.heard.audio, b.heard.audio) and torch.equal(a.before, b.before)
+    assert not torch.equal(a.heard.audio, c.heard.audio)
+    off = draw(1, wordless=1, alone=1, anonymous=1, tokenless=1)
+    assert not off.heard.words.any() and off.heard.other_audio is None and (off.speaker == -1).all()
+    assert (off.before == UNKNOWN).all() and (off.shown == UNKNOWN).all() and (off.codes >= 0).any()
+    on = draw(1, wordless=0, alone=0, anonymous=0, tokenless=0, forgotten=0, wrong=0)
+    assert torch.equal(on.before[:, 1:], on.codes[:, :-1]) and (on.speaker >= 0).all() and on.heard.present.any()
+
+
+def test_losses_are_zero_for_the_truth_and_see_each_fault() -> None:
+    truth = torch.from_numpy(take(1).arrays["features"]).float()[None]
+    codes = torch.from_numpy(take(1).arrays["codes"])[None]
+    right = torch.nn.functional.one_hot(codes, 16).float() * 50
+    mask, std = torch.ones(1, 150), torch.ones(15)
+
+    def run(motion: torch.Tensor, logits: torch.Tensor = right) -> dict[str, float]:
+        terms = gesture_losses(motion, logits, truth, codes, mask, std, [[0, 12]], [[12, 15]], GestureLosses())
+        return {k: float(v) for k, v in terms.items()}
+
+    assert max(run(truth).values()) < 6e-3
+    moved, shaken = truth.clone(), truth.clone()
+    moved[..., 12:] += 0.1
+    shaken[:, ::2] += 0.1
+    assert run(moved)["position"] == pytest.approx(5 * 0.1 * 3**0.5, rel=1e-3) and run(moved)["velocity"] < 1e-6
+    assert run(shaken)["velocity"] > 0.09 and run(shaken)["acceleration"] > 0.09
+    assert run(truth, -right)["tokens"] > 1
+    turned = torch.from_numpy(to_6d(from_axis_angle(np.array([[0.0, 0.7, 0.0]]))))
+    still = torch.from_numpy(to_6d(from_axis_angle(np.zeros((1, 3)))))
+    assert float(geodesic(turned, still)) == pytest.approx(0.7, abs=1e-3)
+    same = still.clone().requires_grad_()
+    geodesic(same, still).sum().backward()
+    assert same.grad is not None and torch.isfinite(same.grad).all()
+
+
+def test_mistakes_are_told_in_one_line(corpus: cache.Corpus, tmp_path: Path) -> None:
+    for section in ({"train": {"stepz": 3}}, {"model": {"widht": 3}}, {"model": {"width": 33}}):
+        with pytest.raises(UserError):
+            gesture.GestureRecipe.read(section, "configuration")
+    with pytest.raises(UserError, match="no gesture"):
+        cache.load(tmp_path)
+    with pytest.raises(UserError, match="no takes"):
+        cache.save([], Material(**MATERIAL), tmp_path / "none")
+    short = take(1)
+    short.arrays["codes"] = short.arrays["codes"][:-1]
+    with pytest.raises(UserError, match="codes of shape"):
+        cache.save([short], Material(**MATERIAL), tmp_path / "short")
+    with pytest.raises(UserError, match="speaker 'bert'"):
+        cache.save([take(2)], Material(**{**MATERIAL, "speakers": ["anna"]}), tmp_path / "who")
+    cache.save([take(1)], Material(**MATERIAL), tmp_path / "alone")
+    with pytest.raises(UserError, match="no takes of the split 'val'"):
+        train(cache.load(tmp_path / "alone"), tmp_path / "out")
+    (corpus.folder / corpus.takes[0].file).write_bytes(b"x" * 100)
+    with pytest.raises(UserError, match="not a take of this cache") as e:
+        corpus.part(corpus.takes[0], 0, 8)
+    assert "\n" not in str(e.value)
+    index = corpus.folder / cache.FILE
+    index.write_text(index.read_text().replace('"file": "000001', '"file": "../000001'))
+    with pytest.raises(UserError, match="names of files"):
+        cache.load(corpus.folder)
