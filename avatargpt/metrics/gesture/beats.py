@@ -6,14 +6,15 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from avatargpt.metrics.gesture.dynamics import UPPER, at_30
-from avatargpt.metrics.gesture.onsets import backtracked, onsets
+from avatargpt.metrics.gesture.dynamics import UPPER, WRISTS, at_30
+from avatargpt.metrics.gesture.onsets import backtracked, emphases, onsets
 from vqvae.errors import UserError
 from vqvae.motion import Motion
 
 SIGMA = 0.3  # s by which a beat may be off
 ORDER = 7  # frames at 30 fps to each side that a minimum is below
 MOVING = 0.3  # of a joint's mean speed: below it the joint rests, and a minimum is no beat
+BARELY_MOVING = 0.1  # the same in the later published code
 RIGHT_WRIST = 21
 
 
@@ -47,9 +48,9 @@ def _minima(speed: np.ndarray) -> np.ndarray:
 def motion_beats(motion: Motion, usual: np.ndarray, moving: float = MOVING) -> list[np.ndarray]:
     """Times of the beats of each of the 13 joints of the upper body, seconds.
 
-    A beat is a frame in which the joint is slower than in the 7 frames (0.23 s) on either side, yet faster than `moving`
-    times its usual speed. Source: the evaluation code of BEAT2 (Liu et al. 2024, EMAGE), `alignment`, whose threshold
-    is 0.3 (0.1 in its later `BC`) of the mean speed of each joint over the corpus, not of a metre per second.
+    A beat is a frame in which the joint is slower than in the 7 frames (0.23 s) on either side, yet faster than
+    `moving` times its usual speed. Source: the evaluation code of BEAT2 (Liu et al. 2024, EMAGE), `alignment`, whose
+    threshold is 0.3 (0.1 in its later `BC`) of the mean speed of each joint over the corpus, not of a metre per second.
 
     Args:
         motion: any rate, read at 30 fps.
@@ -90,7 +91,7 @@ def _some(times: np.ndarray) -> np.ndarray:
     return times
 
 
-def beat_alignment(audio: np.ndarray, motion: Motion, usual: np.ndarray) -> float:
+def beat_alignment(audio: np.ndarray, motion: Motion, usual: np.ndarray, moving: float = MOVING) -> float:
     """BEAT2's beat consistency, 0..1: mean of `scores` over the onsets of a sound.
 
     Source: Liu et al. 2024 (EMAGE) and its code; sigma 0.3 s, 13 joints of the upper body.
@@ -98,23 +99,23 @@ def beat_alignment(audio: np.ndarray, motion: Motion, usual: np.ndarray) -> floa
     Args:
         audio: (n,) mono, 16 kHz.
         motion: any rate, read at 30 fps.
-        usual: see `motion_beats`.
+        usual, moving: see `motion_beats`.
 
     Raises:
         UserError: a sound without onsets; see `motion_beats`, `onsets.check`.
     """
-    return float(scores(_some(onsets(audio)), motion_beats(motion, usual)).mean())
+    return float(scores(_some(onsets(audio)), motion_beats(motion, usual, moving)).mean())
 
 
-def wrist_beats(motion: Motion) -> list[np.ndarray]:
-    """Times in seconds at which the right wrist is slower than in the 7 frames on either side, as a list of one.
+def wrist_beats(motion: Motion, wrists: Sequence[int] = (RIGHT_WRIST,)) -> list[np.ndarray]:
+    """Times in seconds at which each of some wrists is slower than in the 7 frames on either side.
 
     Raises:
         UserError: fewer than two frames.
     """
     x = at_30(motion, 2).joints.astype(np.float64)
-    wrist = x[:, RIGHT_WRIST] - x[:, 0]
-    return [_minima(np.linalg.norm(np.diff(wrist, axis=0), axis=-1)) / 30]
+    speeds = np.linalg.norm(np.diff(x[:, list(wrists)] - x[:, :1], axis=0), axis=-1)
+    return [_minima(speed) / 30 for speed in speeds.T]
 
 
 def wrist_beat_alignment(audio: np.ndarray, motion: Motion) -> float:
@@ -127,3 +128,15 @@ def wrist_beat_alignment(audio: np.ndarray, motion: Motion) -> float:
         UserError: a sound without onsets; see `wrist_beats`, `onsets.check`.
     """
     return float(scores(_some(backtracked(audio)), wrist_beats(motion)).mean())
+
+
+def emphasis_alignment(audio: np.ndarray, motion: Motion) -> float:
+    """`wrist_beat_alignment` on `emphases` instead of onsets, and the mean over both wrists, 0..1.
+
+    Definition of this project: with some 70 emphases a minute instead of some 340 onsets there are times at which a
+    motion could be wrong. Strokes that are put on emphases are told from shuffled ones by it, and by no other version.
+
+    Raises:
+        UserError: a sound without onsets; see `wrist_beats`, `onsets.check`.
+    """
+    return float(scores(_some(emphases(audio)[0]), wrist_beats(motion, WRISTS)).mean())

@@ -70,8 +70,8 @@ def jerk(motion: Motion) -> float:
 def l1_diversity(motion: Motion) -> float:
     """How far poses are from the clip's mean pose, metres: L1 over the 13 joints' coordinates, mean over frames.
 
-    Against the pelvis. Source: `L1div` of BEAT2's evaluation code (Liu et al. 2024), there over all 55 joints of SMPL-X,
-    30 of them in the fingers: its published figures are therefore several times larger.
+    Against the pelvis. Source: `L1div` of BEAT2's evaluation code (Liu et al. 2024), there over all 55 joints of
+    SMPL-X, 30 of them in the fingers: its published figures are therefore several times larger.
     """
     x = at_30(motion).joints.astype(np.float64)
     poses = x[:, UPPER] - x[:, :1]

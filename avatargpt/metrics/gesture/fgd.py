@@ -113,7 +113,7 @@ class GestureFeatures:
 
         found = read_part(Path(folder) / FILE, "encoder of gestures", load_file, make)
         if found is None:
-            raise UserError(f"{folder}: no {FILE} in it; accepted: a folder of the stage gesture-features")
+            raise UserError(f"{folder}: no {FILE} in it; accepted: a folder of the fgd stage")
         return found
 
 
