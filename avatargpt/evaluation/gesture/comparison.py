@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from avatargpt.evaluation.gesture.listeners import attention
-from avatargpt.evaluation.gesture.rows import Made, beat_figures, moved, strokes_moved
+from avatargpt.evaluation.gesture.rows import Heard, Made, beat_figures, moved, strokes_moved
 from avatargpt.evaluation.gesture.talks import Generator, Talk, read_strokes, read_talks
 from avatargpt.evaluation.report import plain
 from avatargpt.evaluation.suites import Suite
@@ -84,9 +84,10 @@ def score(
     rows = {"real": real}
     for name, make in _makers(real, networks, strokes).items():
         rows[name] = [Made(m.talk, _fitting(name, make(m.talk, len(m.motion)), len(m.motion))) for m in real]
+    heard = Heard([t.audio for t in talks])
     results: dict[str, Any] = {}
     for name, row in rows.items():
-        results |= beat_figures(name, row, [t.audio for t in talks], usual, window)
+        results |= beat_figures(name, row, heard, usual, window)
         results |= moved(name, row, motions, window)
         results |= attention(name, row)
         results |= _against(name, [m.motion for m in row], motions, features)

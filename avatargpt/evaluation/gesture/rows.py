@@ -38,32 +38,46 @@ def _emphases(audio: np.ndarray) -> np.ndarray:
     return emphases(audio)[0]
 
 
-def beat_figures(
-    name: str, row: Sequence[Made], sounds: Sequence[np.ndarray], usual: np.ndarray, window: float
-) -> dict[str, Any]:
+KINDS: dict[str, tuple[_Finder, Callable[[Motion, np.ndarray], _Beats]]] = {
+    "beat_alignment": (onsets, beats.motion_beats),
+    "beat_alignment_01": (onsets, lambda motion, usual: beats.motion_beats(motion, usual, beats.BARELY_MOVING)),
+    "wrist_beat_alignment": (backtracked, lambda motion, usual: beats.wrist_beats(motion)),
+    "emphasis_alignment": (_emphases, lambda motion, usual: beats.wrist_beats(motion, WRISTS)),
+}
+"""Figure -> beats of a sound, and beats of a motion given the usual speeds of joints."""
+
+
+class Heard:
+    """The beats of some sounds, found once for all rows."""
+
+    def __init__(self, sounds: Sequence[np.ndarray]) -> None:
+        self.sounds = sounds
+        finders = dict.fromkeys(finder for finder, _ in KINDS.values())
+        self.times = {finder: [finder(x) for x in sounds] for finder in finders}
+
+    def split(self, finder: _Finder, audio: np.ndarray) -> tuple[np.ndarray, list[np.ndarray]]:
+        """Beats of one of the sounds, and those of the others."""
+        number = next(i for i, x in enumerate(self.sounds) if x is audio)
+        times = self.times[finder]
+        return times[number], times[:number] + times[number + 1 :]
+
+
+def beat_figures(name: str, row: Sequence[Made], heard: Heard, usual: np.ndarray, window: float) -> dict[str, Any]:
     """Beat alignment of a row, by how much it is above that with other sounds, and for ``real`` the row ``shuffled``.
 
     Other sounds are the talk's own, moved around by whole windows, and those of the other talks. A window's figure is
     the mean over the beats of the sound in it; both are taken over the same windows of the motion, so that their
     difference is paired.
     """
-    kinds: dict[str, tuple[_Finder, Callable[[Motion], _Beats]]] = {
-        "beat_alignment": (onsets, lambda m: beats.motion_beats(m, usual)),
-        "beat_alignment_01": (onsets, lambda m: beats.motion_beats(m, usual, beats.BARELY_MOVING)),
-        "wrist_beat_alignment": (backtracked, beats.wrist_beats),
-        "emphasis_alignment": (_emphases, lambda m: beats.wrist_beats(m, WRISTS)),
-    }
-    heard: dict[_Finder, list[np.ndarray]] = {finder: [finder(x) for x in sounds] for finder, _ in kinds.values()}
     out: dict[str, Any] = {}
-    for kind, (finder, of_motion) in kinds.items():
+    for kind, (finder, of_motion) in KINDS.items():
         own, others = [], []
         for made in row:
-            moving, seconds = of_motion(made.motion), made.seconds
-            at = next(t for t, x in zip(heard[finder], sounds, strict=True) if x is made.talk.audio)
+            moving, seconds = of_motion(made.motion, usual), made.seconds
+            at, strange = heard.split(finder, made.talk.audio)
             own += _per_window([at], moving, seconds, window)
             shifts = np.arange(window, seconds - window + 1e-6, window)
             turned = [np.sort((at[at < seconds] + s) % seconds) for s in shifts]
-            strange = [t for t, x in zip(heard[finder], sounds, strict=True) if x is not made.talk.audio]
             others += _per_window([*turned, *strange], moving, seconds, window)
         out[f"{kind}/{name}"] = figure(own)
         if name == "real":

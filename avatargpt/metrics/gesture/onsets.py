@@ -125,7 +125,7 @@ def backtracked(audio: np.ndarray) -> np.ndarray:
 
 
 def emphases(audio: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The strongest onsets: peaks of the onset strength at least 0.8 s apart, the strongest chosen first.
+    """The strongest of the `onsets`, at least 0.8 s apart, the strongest chosen first.
 
     Definition of this project: five or six onsets a second, as `onsets` finds in speech, lie near any motion.
 
@@ -139,12 +139,11 @@ def emphases(audio: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         UserError: see `check`.
     """
     strength = onset_strength(audio)
-    inner = np.pad(strength, 1)
-    peaks = np.flatnonzero((strength > inner[:-2]) & (strength >= inner[2:]))
+    found = _picked(strength)
     free = np.ones(len(strength), bool)
     chosen: list[int] = []
     near = int(np.ceil(APART * RATE / HOP)) - 1
-    for hop in peaks[np.argsort(-strength[peaks], kind="stable")].tolist():
+    for hop in found[np.argsort(-strength[found], kind="stable")].tolist():
         if free[hop]:
             chosen.append(hop)
             free[max(hop - near, 0) : hop + near + 1] = False

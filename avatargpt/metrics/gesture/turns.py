@@ -21,6 +21,7 @@ PAUSE = 0.2  # s of silence that make a pause (inter-pausal units: Ward & Tsukah
 TURN = 1.0  # s of silence that end a turn
 STILL = 0.1  # m/s below which a hand rests: recorded hands at rest sway by some cm/s
 NOD, SLOWEST = 4.0, 0.7  # degrees down and up again; s that either may take
+JOINED = 0.15  # s between two strokes of one nod
 ABOUT = 0.2  # s before and after a pause in which a nod still belongs to it
 
 
@@ -104,51 +105,44 @@ def nods(motion: Motion, degrees: float = NOD, slowest: float = SLOWEST) -> list
     """Where the face goes down against the chest by `degrees` and up again, each within `slowest` seconds.
 
     Definition of this project. Strokes that follow one another at once are one nod. Pitch is `Signals.head_turn`, read
-    at 20 fps; turning points are those between which it changes by `degrees` or more.
+    at 20 fps; a nod starts where a tenth of its stroke is done, and ends where a tenth is left.
 
     Args:
         motion: any rate.
         degrees: least change of pitch, down and up.
         slowest: s that either may take.
     """
-    pitch = Signals(motion).head_turn[0]
-    at = _turning(pitch, degrees)
-    strokes = [
-        (a / SIGNAL_FPS, c / SIGNAL_FPS, float(min(pitch[b] - pitch[a], pitch[b] - pitch[c])))
-        for a, b, c in zip(at[:-2], at[1:-1], at[2:], strict=True)
-        if pitch[b] > pitch[a] and max(b - a, c - b) <= slowest * SIGNAL_FPS
-    ]
+    pitch, reach = Signals(motion).head_turn[0], round(slowest * SIGNAL_FPS)
+    lowest = _lowest(pitch, degrees)
     out: list[Nod] = []
-    for start, end, deep in strokes:
-        if out and start <= out[-1].end:
-            last = out.pop()
-            out.append(Nod(last.start, end, max(last.degrees, deep), last.strokes + 1))
+    for before, at, after in zip([0, *lowest], lowest, [*lowest[1:], len(pitch) - 1], strict=False):
+        first, last = max(before, at - reach), min(after, at + reach)
+        down, up = pitch[first : at + 1], pitch[at : last + 1]
+        deep = float(min(np.ptp(down), np.ptp(up)))
+        if deep < degrees:
+            continue
+        start = (first + np.flatnonzero(down <= down.min() + 0.1 * np.ptp(down))[-1]) / SIGNAL_FPS
+        end = (at + np.flatnonzero(up <= up.min() + 0.1 * np.ptp(up))[0]) / SIGNAL_FPS
+        if out and start <= out[-1].end + JOINED:
+            start, deep, strokes = out[-1].start, max(out[-1].degrees, deep), out.pop().strokes + 1
         else:
-            out.append(Nod(start, end, deep, 1))
+            strokes = 1
+        out.append(Nod(float(start), float(end), deep, strokes))
     return out
 
 
-def _turning(x: np.ndarray, amplitude: float) -> list[int]:
-    """Frames of the turning points of (T,) x between which it changes by `amplitude` or more.
-
-    Of equal values a top or dip is entered at its last: a face at rest starts down when it leaves, not at the clip's
-    start.
-    """
-    low = high = 0
-    direction, out = 0, []
-    for i, value in enumerate(x.tolist()):
-        if value >= x[high]:
-            high = i
-        if value <= x[low]:
-            low = i
-        if direction >= 0 and x[high] - value >= amplitude:
-            out.append(high)
-            direction, low = -1, i
-        elif direction <= 0 and value - x[low] >= amplitude:
+def _lowest(pitch: np.ndarray, degrees: float) -> list[int]:
+    """Frames in which a face is lowest before it is `degrees` higher again, having been that much higher before."""
+    out: list[int] = []
+    high, low, down = 0, 0, True  # frames of the highest and the lowest face since the last turn; pitch is positive downward
+    for i, value in enumerate(pitch.tolist()):
+        low = i if value > pitch[low] else low
+        high = i if value < pitch[high] else high
+        if down and pitch[low] - value >= degrees:
             out.append(low)
-            direction, high = 1, i
-    if out:
-        out.append(high if direction > 0 else low)
+            down, high = False, i
+        elif not down and value - pitch[high] >= degrees:
+            down, low = True, i
     return out
 
 
