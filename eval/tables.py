@@ -26,7 +26,7 @@ ARGUMENTS = {
     **dict.fromkeys(("synthetic_physics", "plans", "plan_cycle", "seams"), _BODY),
     "plan_coverage": f"{_BODY} --full", "discriminator": f"{_BODY} --store STORE", "chat": " --data CHAT",
     "face_instructions": " --data FACE_TEXT --store SPEECH", "face_language": " --data FACE_TEXT",
-    "speech_face": " --data FACES --store SPEECH",
+    "speech_face": " --data FACES --store SPEECH", "gesture": " --data TALKS --store FGD",
 }  # fmt: skip
 """What suites are run with beside their name; `eval/README.md` says what these folders are."""
 APART = ("driver_ablations",)  # results of no suite; docs/ablations.md has their tables

@@ -29,7 +29,7 @@ class FeatureTraining(Schedule):
         velocity: weight of the error of differences between frames.
     """
 
-    steps: Count = 4000
+    steps: Count = 1500
     batch: Count = 128
     lr: Rate = 2e-3
     velocity: Rate = 1.0

@@ -95,14 +95,14 @@ def test_slow_joints_have_no_beats() -> None:
 def test_speed_acceleration_jerk() -> None:
     assert dynamics.hand_speed(glide(speed=0.5)) == pytest.approx(0.5, rel=1e-4)
     assert dynamics.hand_speed(Motion(glide(0.5).rotations, glide(0.5).root, 60.0)) == pytest.approx(1, rel=1e-4)
-    assert dynamics.acceleration(glide(push=2.0)) == pytest.approx(2, rel=2e-3)
-    assert dynamics.jerk(glide(push=2.0)) < 0.05
+    assert dynamics.mean_acceleration(glide(push=2.0)) == pytest.approx(2, rel=2e-3)
+    assert dynamics.mean_jerk(glide(push=2.0)) < 0.05
     wave = turning((0, 0, 1), 17, 0.5 * np.sin(np.arange(300) / 30 * 2 * np.pi))
     # |x'''| of the elbow and the wrist, of the 13 joints; the mean of |cos| is 2 / pi.
     arm = [np.linalg.norm(SMPL22.rest_joints[j] - SMPL22.rest_joints[17]) for j in (19, 21)]
     small = turning((0, 0, 1), 17, 1e-2 * np.sin(np.arange(300) / 30 * 2 * np.pi))
-    assert dynamics.jerk(small) == pytest.approx(1e-2 * (2 * np.pi) ** 3 * sum(arm) * 2 / np.pi / 13, rel=0.02)
-    assert dynamics.jerk(wave) > 10 * dynamics.jerk(small)
+    assert dynamics.mean_jerk(small) == pytest.approx(1e-2 * (2 * np.pi) ** 3 * sum(arm) * 2 / np.pi / 13, rel=0.02)
+    assert dynamics.mean_jerk(wave) > 10 * dynamics.mean_jerk(small)
 
 
 def test_diversity_of_two_poses() -> None:
@@ -217,7 +217,7 @@ def test_bad_input_is_told_in_one_line(tmp_path: Path) -> None:
         "the sound has no onset": lambda: beats.beat_alignment(np.zeros(16000), motion, usual),
         "accepted \\(13,\\)": lambda: beats.motion_beats(motion, usual[:2]),
         "at least one real motion": lambda: beats.mean_speeds([]),
-        "at least 4 are needed": lambda: dynamics.jerk(motion.slice(0, 3)),
+        "at least 4 are needed": lambda: dynamics.mean_jerk(motion.slice(0, 3)),
         "histogram of no clips": lambda: dynamics.speed_histogram([]),
         "histograms of shapes": lambda: dynamics.hellinger(np.ones(2), np.ones(3)),
         "at least 64 are needed": lambda: fgd.windows(motion.slice(0, 40)),

@@ -11,7 +11,7 @@ import numpy as np
 from avatargpt.evaluation.gesture.talks import Talk
 from avatargpt.evaluation.report import figure, plain
 from avatargpt.metrics.gesture import beats
-from avatargpt.metrics.gesture.dynamics import UPPER, WRISTS, acceleration, hand_speed, hand_speeds, jerk
+from avatargpt.metrics.gesture.dynamics import UPPER, WRISTS, hand_speed, hand_speeds, mean_acceleration, mean_jerk
 from avatargpt.metrics.gesture.onsets import backtracked, emphases, onsets
 from avatargpt.signals.audio import FPS, RATE
 from vqvae.motion import Motion
@@ -110,8 +110,8 @@ def moved(name: str, row: Sequence[Made], real: Sequence[Motion], window: float)
     return {
         f"hand_speed/{name}": figure([hand_speed(m) for m in pieces]),
         f"hand_speed_ratio/{name}": plain(own / usual if usual > 0 else float("nan")),
-        f"acceleration/{name}": figure([acceleration(m) for m in pieces]),
-        f"jerk/{name}": figure([jerk(m) for m in pieces]),
+        f"acceleration/{name}": figure([mean_acceleration(m) for m in pieces]),
+        f"jerk/{name}": figure([mean_jerk(m) for m in pieces]),
         f"l1_diversity/{name}": figure([v for made in row for v in _spread(made.motion, window)]),
     }  # fmt: skip
 
@@ -128,6 +128,6 @@ def strokes_moved(strokes: Sequence[Motion]) -> dict[str, Any]:
     some = [m for m in (s.resampled(FPS) for s in strokes) if len(m) > 3]
     return {
         "hand_speed/strokes": figure([hand_speed(m) for m in some]),
-        "acceleration/strokes": figure([acceleration(m) for m in some]),
-        "jerk/strokes": figure([jerk(m) for m in some]),
+        "acceleration/strokes": figure([mean_acceleration(m) for m in some]),
+        "jerk/strokes": figure([mean_jerk(m) for m in some]),
     }  # fmt: skip

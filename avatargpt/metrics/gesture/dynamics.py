@@ -47,7 +47,7 @@ def _mean_difference(motion: Motion, order: int) -> float:
     return float(np.linalg.norm(np.diff(x, n=order, axis=0), axis=-1).mean() * 30.0**order)
 
 
-def acceleration(motion: Motion) -> float:
+def mean_acceleration(motion: Motion) -> float:
     """Mean length of the second difference of the upper body's positions, m/s^2 at 30 fps.
 
     Source: the evaluation code of GENEA (Kucherenko et al. 2020), there in cm and of all joints.
@@ -58,8 +58,8 @@ def acceleration(motion: Motion) -> float:
     return _mean_difference(motion, 2)
 
 
-def jerk(motion: Motion) -> float:
-    """Mean length of the third difference of the upper body's positions, m/s^3 at 30 fps. Source: as `acceleration`.
+def mean_jerk(motion: Motion) -> float:
+    """Mean length of the third difference of the upper body's positions, m/s^3 at 30 fps; source as above.
 
     Raises:
         UserError: fewer than four frames.

@@ -134,7 +134,7 @@ def nods(motion: Motion, degrees: float = NOD, slowest: float = SLOWEST) -> list
 def _lowest(pitch: np.ndarray, degrees: float) -> list[int]:
     """Frames in which a face is lowest before it is `degrees` higher again, having been that much higher before."""
     out: list[int] = []
-    high, low, down = 0, 0, True  # frames of the highest and the lowest face since the last turn; pitch is positive downward
+    high, low, down = 0, 0, True  # frames of the highest and the lowest face since the last turn; down is positive
     for i, value in enumerate(pitch.tolist()):
         low = i if value > pitch[low] else low
         high = i if value < pitch[high] else high
