@@ -1,5 +1,7 @@
 """The gesture suite on made-up talks, and the stage that trains what FGD compares with."""
 
+import argparse
+import json
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,8 @@ from avatargpt.evaluation.gesture import comparison, talks
 from avatargpt.metrics.gesture.baselines import Stroke
 from avatargpt.metrics.gesture.fgd import GestureFeatures
 from avatargpt.train import gesture_features
-from avatargpt.train.running.runtime import Runtime
+from instruct_data.clip import Clip
+from instruct_data.store import Store
 from vqvae import rotations as rot
 from vqvae.errors import UserError
 from vqvae.motion import Motion
@@ -30,6 +33,13 @@ def beating(times: np.ndarray, frames: int = SECONDS * 30, size: float = 1.0) ->
     q = rot.identity((frames, 22)).copy()
     q[:, 0] = rot.from_axis_angle(np.outer(size * np.cumsum(speed) / 30, [1.0, 0, 0]))
     return Motion(q, np.tile([0, 0.9, 0], (frames, 1)), 30.0, "gesture")
+
+
+def waving(hz: float) -> Motion:
+    """20 s of one arm that goes up and down."""
+    q = rot.identity((600, 22)).copy()
+    q[:, 17] = rot.from_axis_angle(np.outer(np.sin(2 * np.pi * hz * np.arange(600) / 30), [0, 0, 1.0]))
+    return Motion(q, np.tile([0, 0.9, 0], (600, 1)), 30.0, "gesture")
 
 
 def voice(times: np.ndarray) -> np.ndarray:
@@ -83,15 +93,19 @@ def test_rows_of_the_table(folder: Path, tmp_path: Path) -> None:
 
 def test_a_bank_and_the_encoder_add_rows_and_fgd(folder: Path, tmp_path: Path) -> None:
     recipe = gesture_features.GestureFeatureRecipe.read(resolve(f"{CONFIG}:debug"), "debug")
-    motions = [beating(BEATS), beating(BEATS, size=0.3)]
-    seen = gesture_features.all_windows([*motions, motions[0].slice(0, 63)])
-    assert seen.shape == (2 * ((SECONDS * 30 - 64) // 4 + 1), 64, 78)
-    moving = [m.moved(0.0, np.zeros(3)) for m in motions]
-    made = gesture_features.train(recipe, seen, seen[:2], tmp_path, Runtime.start(1, "cpu"))
-    assert np.array_equal(GestureFeatures.load(tmp_path)(moving[0]), made(moving[0]))
-    assert (tmp_path / "config.yaml").is_file()
-    with pytest.raises(UserError, match="no training clip of 2.1 s"):
-        gesture_features.train(recipe, seen[:0], seen, tmp_path, Runtime.start(1, "cpu"))
+    motions = {"train": waving(0.4), "val": waving(0.7), "test": beating(BEATS, 63)}
+    clips = [Clip(s, m, [], "made", "", "train" if s == "test" else s) for s, m in motions.items()]
+    Store.write(clips, tmp_path / "store")
+    args = argparse.Namespace(threads=1, device="cpu", store=tmp_path / "store", output=tmp_path / "fgd", config=CONFIG)
+    gesture_features.gesture_features_stage(recipe, args)
+    made = GestureFeatures.load(tmp_path / "fgd")
+    assert made(motions["val"]).shape == ((600 - 64) // 8 + 1, 4)
+    log = [json.loads(line) for line in (tmp_path / "fgd" / "log.jsonl").read_text().splitlines()]
+    assert any("val_lost" in row for row in log) and (tmp_path / "fgd" / "config.yaml").is_file()
+    Store.write(clips[2:], tmp_path / "short")
+    args.store = tmp_path / "short"
+    with pytest.raises(UserError, match="short: no training clip of 2.1 s"):
+        gesture_features.gesture_features_stage(recipe, args)
 
     stroke = Stroke(beating(np.array([0.5]), 45), 0.5)
     suite = evaluation.load("gesture")
