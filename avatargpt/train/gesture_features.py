@@ -27,12 +27,15 @@ class FeatureTraining(Schedule):
 
     Attributes:
         velocity: weight of the error of differences between frames.
+        offset: standard deviation of what is added to a whole window, drawn for each channel, in those of the channels:
+            another rig's zero pose or another person's posture must not lie outside of all that was seen.
     """
 
     steps: Count = 1500
     batch: Count = 128
     lr: Rate = 2e-3
     velocity: Rate = 1.0
+    offset: Rate = 0.7
 
 
 class FeatureShape(Strict):
@@ -79,6 +82,8 @@ class GestureFeatureStage(StageBase):
         rng = np.random.default_rng([at.seed, at.step, at.rank])
         rows = torch.from_numpy(rng.integers(len(self.seen), size=self.schedule.batch)).to(self.seen.device)
         x = self.seen[rows]
+        shift = torch.from_numpy(rng.normal(0, self.schedule.offset, (len(x), 1, CHANNELS)).astype(np.float32))
+        x = x + shift.to(x.device)
         y = module.decode(module.encode(x))
         place = (y - x).square().mean()
         change = (y.diff(dim=1) - x.diff(dim=1)).square().mean()

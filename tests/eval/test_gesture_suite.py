@@ -85,8 +85,10 @@ def test_rows_of_the_table(folder: Path, tmp_path: Path) -> None:
     assert {k.split("/")[1] for k in got if k.startswith("jerk/")} == {
         "real", "mean pose", "network", "network without sound", "network without interlocutor"
     }  # fmt: skip
-    assert [t[2] for t in told] == [True, False, True, False, False, False]  # of a and b: all, no sound, no other
-    assert [t[0] > 0 for t in told] == [True, True, False, False, True, True]
+    # Of a, b and c: all, no sound, no other.
+    assert [t[2] for t in told] == [True, False, False, True, False, False, False, False, False]
+    assert [t[0] > 0 for t in told] == [True, True, True, False, False, False, True, True, True]
+    assert (result["results"]["jerk/real"]["n"], result["results"]["jerk/network"]["n"]) == (4, 6)
     assert (tmp_path / "gesture.json").is_file()
     assert {k.split("/")[0] for k in got} <= set(evaluation.load("gesture").metrics)
 

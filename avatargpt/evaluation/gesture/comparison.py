@@ -17,7 +17,7 @@ from avatargpt.evaluation.suites import Suite
 from avatargpt.metrics.gesture import baselines, beats
 from avatargpt.metrics.gesture.dynamics import hand_speed_distance
 from avatargpt.metrics.gesture.fgd import FRAMES, GestureFeatures, fgd
-from avatargpt.signals.audio import FPS
+from avatargpt.signals.audio import FPS, RATE, frames_in
 from vqvae.errors import UserError
 from vqvae.motion import Motion
 
@@ -59,31 +59,35 @@ def score(
 
     Rows: ``real``; ``mean pose``; ``shuffled`` (real motion under other sound: beats alone differ); ``retrieval``,
     where there is a bank; every network, and the same without words, without sound (silence) and without the
-    interlocutor, where some talk has these. Every row is made for the talks that have a recorded motion.
+    interlocutor, where some talk has these. They are made for all talks, so that their intervals are narrower than
+    those of ``real``, which has only the talks with a recorded motion.
 
     Args:
         suite: its option ``window`` is the seconds that count as one draw for intervals.
-        talks: at least one with a motion; those without only lend their sound to ``shuffled``.
+        talks: at least one with a motion; those without are only sound that motion is made for.
         networks: what is under test, by name.
         strokes: the bank of ``retrieval``, and the row ``strokes`` of figures that need no sound.
         features: for FGD.
 
     Raises:
-        UserError: no talk with a motion, or one shorter than two windows.
+        UserError: no talk with a motion, or one of less than two windows.
     """
     window = float(suite.options.get("window", 10.0))
     recorded = [t for t in talks if t.motion is not None]
     if not recorded:
         raise UserError("gesture: no talk with a recorded motion; at least one is needed")
     real = [Made(t, t.motion.resampled(FPS)) for t in recorded if t.motion is not None]
+    frames = [frames_in(len(t.audio), RATE) for t in talks]
     for made in real:
-        if made.seconds < 2 * window:
-            raise UserError(f"{made.talk.name}: {made.seconds:.1f} s; accepted: talks of at least {2 * window:g} s")
+        frames[[t is made.talk for t in talks].index(True)] = len(made.motion)
+    for talk, count in zip(talks, frames, strict=True):
+        if min(count / FPS, len(talk.audio) / RATE) < 2 * window:
+            raise UserError(f"{talk.name}: {count / FPS:.1f} s; accepted: talks of at least {2 * window:g} s")
     motions = [m.motion for m in real]
     usual = beats.mean_speeds(motions)
     rows = {"real": real}
-    for name, make in _makers(real, networks, strokes).items():
-        rows[name] = [Made(m.talk, _fitting(name, make(m.talk, len(m.motion)), len(m.motion))) for m in real]
+    for name, make in _makers(talks, motions, networks, strokes).items():
+        rows[name] = [Made(t, _fitting(name, make(t, n), n)) for t, n in zip(talks, frames, strict=True)]
     heard = Heard([t.audio for t in talks])
     results: dict[str, Any] = {}
     for name, row in rows.items():
@@ -109,10 +113,10 @@ _Maker = Callable[[Talk, int], Motion]
 
 
 def _makers(
-    real: Sequence[Made], networks: Mapping[str, Generator], strokes: Sequence[baselines.Stroke]
-) -> dict[str, _Maker]:
+    talks: Sequence[Talk], motions: Sequence[Motion], networks: Mapping[str, Generator],
+    strokes: Sequence[baselines.Stroke],
+) -> dict[str, _Maker]:  # fmt: skip
     """How the rows beside ``real`` are made: (talk, frames) -> motion."""
-    motions = [m.motion for m in real]
     out: dict[str, _Maker] = {"mean pose": lambda talk, frames: baselines.mean_pose(motions, frames)}
     if strokes:
         bank = baselines.StrokeBank(strokes)
@@ -120,9 +124,9 @@ def _makers(
     without: list[tuple[str, Callable[[Talk], Talk]]] = [
         ("", lambda talk: talk), (" without sound", lambda talk: replace(talk, audio=np.zeros_like(talk.audio)))
     ]  # fmt: skip
-    if any(m.talk.words is not None for m in real):
+    if any(t.words is not None for t in talks):
         without.append((" without words", lambda talk: replace(talk, words=None)))
-    if any(m.talk.interlocutor is not None for m in real):
+    if any(t.interlocutor is not None for t in talks):
         without.append((" without interlocutor", lambda talk: replace(talk, interlocutor=None)))
     return out | {name + part: _told(make, less) for name, make in networks.items() for part, less in without}
 
@@ -138,10 +142,10 @@ def _told(make: Generator, less: Callable[[Talk], Talk]) -> _Maker:
 
 
 def _fitting(name: str, motion: Motion, frames: int) -> Motion:
-    """A made motion at 30 fps, cut to the recorded one's length.
+    """A made motion at 30 fps, cut to the length of its talk.
 
     Raises:
-        UserError: it ends more than half a second before the recorded one.
+        UserError: it ends more than half a second before.
     """
     out = motion.resampled(FPS)
     if len(out) < frames - FPS // 2:

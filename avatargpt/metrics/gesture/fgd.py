@@ -20,7 +20,7 @@ from vqvae.motion import Motion, atomic_write
 FILE = "gesture_features.safetensors"
 FRAMES, STEP = 64, 8  # of a window at 30 fps (2.1 s), and from one to the next
 CHANNELS = 6 * len(UPPER)
-LEAST_SPREAD = 0.02  # of a channel: what hardly moves must not weigh like what does
+LEAST_SPREAD = 0.1  # of a channel: what hardly moves must not weigh like what does
 
 
 class GestureAutoEncoder(nn.Module):
