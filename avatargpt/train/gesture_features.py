@@ -31,7 +31,7 @@ class FeatureTraining(Schedule):
             another rig's zero pose or another person's posture must not lie outside of all that was seen.
     """
 
-    steps: Count = 1500
+    steps: Count = 2000
     batch: Count = 128
     lr: Rate = 2e-3
     velocity: Rate = 1.0
