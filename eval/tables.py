@@ -21,12 +21,13 @@ ORDER = (
     "continuation", "plan_coverage", "families", "discriminator", "synthetic_physics", "predicates",
 )  # fmt: skip
 _BODY = " --data CORPUS"
+_OF_BODY = "tokenizer describe inbetween continuation predicates synthetic_physics plans plan_cycle seams".split()
 ARGUMENTS = {
-    **dict.fromkeys(("tokenizer", "describe", "inbetween", "continuation", "predicates"), _BODY),
-    **dict.fromkeys(("synthetic_physics", "plans", "plan_cycle", "seams"), _BODY),
+    **dict.fromkeys(_OF_BODY, _BODY),
     "plan_coverage": f"{_BODY} --full", "discriminator": f"{_BODY} --store STORE", "chat": " --data CHAT",
     "face_instructions": " --data FACE_TEXT --store SPEECH", "face_language": " --data FACE_TEXT",
     "speech_face": " --data FACES --store SPEECH", "word_times": " --data FACES --store WHISPER",
+    "gesture": " --data TALKS --store FGD",
 }  # fmt: skip
 """What suites are run with beside their name; `eval/README.md` says what these folders are."""
 APART = ("driver_ablations",)  # results of no suite; docs/ablations.md has their tables

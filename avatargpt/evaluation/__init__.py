@@ -16,8 +16,8 @@ __all__ = ["Suite", "find", "folder", "list_suites", "load", "read", "run", "run
 
 SYNTHETIC = ("families", "describe_synthetic", "discriminator", "synthetic_physics")
 """Kinds of suites about synthetic clips."""
-WITHOUT_MODEL = ("predicates", "families", "discriminator", "synthetic_physics")
-"""Kinds in which no model takes part."""
+WITHOUT_MODEL = ("predicates", "families", "discriminator", "synthetic_physics", "gesture")
+"""Kinds in which no model takes part; ``gesture`` takes functions under test, but none of an `AvatarGPT`."""
 WITHOUT_DATA = ("prompts", "families", "describe_synthetic", "face_instructions", "face_language")
 """Kinds that need no corpus."""
 DATA = {
@@ -25,6 +25,7 @@ DATA = {
     "plan_cycle": "the planning corpus", "plan_coverage": "the planning corpus",
     "speech_face": "the recordings of speech and faces, or a speech cache with --store",
     "word_times": "the recordings of speech with word times",
+    "gesture": "recorded talks (sounds with motions of the same name)",
 }  # fmt: skip
 """Kind -> what its ``--data`` holds, where that is not the body corpus."""
 
@@ -38,7 +39,8 @@ def run(
     Args:
         name: see `list_suites`.
         model: an `AvatarGPT` or anything with its methods; for prompt suites also a function
-            (prompts, seeds) -> motions; None where only real clips and baselines are measured.
+            (prompts, seeds) -> motions; for ``gesture`` a function (audio, words, interlocutor) -> Motion or several by
+            name; None where only real clips and baselines are measured.
         data: the folder of the body corpus, needed by every suite but those of `WITHOUT_DATA`; for the coverage of
             plans a folder with the planning corpus.
         out: where to write the results (.json); charts and samples are put beside it. None: nothing is written.
@@ -82,6 +84,10 @@ def _score(
 
         count = int(suite.options["full" if full else "sample"])
         return plan_coverage.score(suite, plan_coverage.sample(plan_coverage.steps(data), count, suite.seeds[0]), model)
+    if suite.kind == "gesture":
+        from avatargpt.evaluation.gesture import comparison
+
+        return comparison.run(suite, model, data, store)
     if suite.kind == "speech_face":
         from avatargpt.evaluation.face import speech_face
         from avatargpt.face.audio_model.driver import Driver

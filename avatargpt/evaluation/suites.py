@@ -14,7 +14,7 @@ from vqvae.io.yaml_file import read_yaml
 KINDS = (
     "prompts", "tokenizer", "describe", "inbetween", "continuation", "predicates", "families", "describe_synthetic",
     "discriminator", "synthetic_physics", "plan_coverage", "seams", "plans", "plan_cycle", "chat",
-    "speech_face", "word_times", "face_instructions", "face_language",
+    "speech_face", "word_times", "face_instructions", "face_language", "gesture",
 )  # fmt: skip
 PROMPT_KINDS = ("single", "side", "turn", "style", "count", "two")
 PROMPT_KEYS = ("prompt", "kind", "checks", "neutral", "unseen", "seen_in", "note")

@@ -177,6 +177,10 @@ STAGES: dict[str, StageEntry] = {
             "count": Option("instructions composed, as many timed, as many feelings", kind="whole", default=3000),
         },
     ),
+    "fgd": StageEntry(
+        f"{_T}gesture_features:gesture_features_stage", "train (or go on training) the encoder that FGD compares with",
+        f"{_T}gesture_features:GestureFeatureRecipe", config_needed=True, steps=True, options={"store": _STORE},
+    ),
     "portrait": StageEntry(
         f"{_T}portrait:portrait_stage", "train (or go on training) a portrait: a picture of a face, moved by landmarks",
         f"{_T}portrait:PortraitRecipe", config_needed=True, steps=True,

@@ -1,0 +1,122 @@
+"""Recorded talks: a voice, the motion that went with it, and who else spoke; and strokes without sound."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from avatargpt.metrics.gesture.baselines import Stroke
+from avatargpt.signals import audio as sounds
+from vqvae.errors import UserError
+from vqvae.io.arrays import read_arrays
+from vqvae.io.guard import regular, understanding
+from vqvae.motion import MAX_FRAMES, Motion
+
+OTHER = ".interlocutor"
+JUMP = 60.0  # degrees between two frames from which a clip of the stroke library is damaged
+FULL = 32767  # of the int16 that rotations are stored as
+
+
+@dataclass(frozen=True, eq=False)
+class Talk:
+    """One side of a talk.
+
+    Attributes:
+        name: of the recording.
+        audio: (n,) 16 kHz mono of its voice.
+        motion: recorded with it, None where there is only sound.
+        words: word times, as the generators under test take them; None = no transcript.
+        interlocutor: (m,) 16 kHz mono of the other one's voice on the same clock, None = nobody.
+    """
+
+    name: str
+    audio: np.ndarray
+    motion: Motion | None = None
+    words: Any = None
+    interlocutor: np.ndarray | None = None
+
+
+Generator = Callable[[np.ndarray, Any, np.ndarray | None], Motion]
+"""(audio, words, interlocutor) as in `Talk` -> the Motion of the one who speaks, at any rate."""
+
+
+def _heard(path: Path) -> np.ndarray:
+    return sounds.resample(*sounds.load(path))
+
+
+def read_talks(folder: Path) -> list[Talk]:
+    """Talks of a folder: ``NAME.wav`` (any sound) with ``NAME.npz`` (a Motion) and ``NAME.interlocutor.wav``, if any.
+
+    A folder ``paired`` in it holds recordings of BEAT2 instead: in each of its folders the sounds, and ``body22.npz``,
+    which belongs to the sound that has an .npz of its own name.
+
+    Raises:
+        UserError: no such folder, no sound in it, no recorded motion, or a damaged file.
+    """
+    if not folder.is_dir():
+        raise UserError(f"{folder}: no such folder; accepted: sounds with motions (.npz) of the same name")
+    paired = folder / "paired"
+    places = sorted(p for p in paired.iterdir() if p.is_dir()) if paired.is_dir() else [folder]
+    talks = [talk for place in places for talk in _talks(place)]
+    if not any(t.motion is not None for t in talks):
+        raise UserError(f"{folder}: {len(talks)} sounds, none with a motion (.npz) of the same name; one is needed")
+    return talks
+
+
+def _talks(place: Path) -> list[Talk]:
+    files = {p.stem: p for p in sorted(place.iterdir()) if p.suffix.lower() in (".wav", ".flac", ".ogg", ".mp3")}
+    beat2, out = place / "body22.npz", []
+    for name, path in files.items():
+        if name.endswith(OTHER):
+            continue
+        own, other = place / f"{name}.npz", files.get(name + OTHER)
+        motion = None
+        if own.exists():
+            motion = read_rows(beat2) if beat2.exists() else Motion.load(own)
+        out.append(Talk(name, _heard(path), motion, None, _heard(other) if other is not None else None))
+    return out
+
+
+def read_rows(path: Path) -> Motion:
+    """A clip stored as int16 quaternions of the 22 joints (``rot``), with ``root`` and ``fps``.
+
+    Raises:
+        UserError: missing, damaged, or other arrays.
+    """
+    data = read_arrays(path, ("rot", "root", "fps"), MAX_FRAMES)
+    if missing := {"rot", "root", "fps"} - set(data):
+        raise UserError(f"{path}: missing {', '.join(sorted(missing))}")
+    with understanding(path, "a motion"):
+        return Motion(data["rot"] / np.float32(FULL), data["root"], float(data["fps"]), "gesture")
+
+
+def read_strokes(folder: Path) -> list[Stroke]:
+    """The co-speech gestures of ``smartbody`` in a folder (``motions.npz``, ``clips.jsonl``); none where it is missing.
+
+    Clips that jump are left out, and so are those without the time of an emphasis.
+
+    Raises:
+        UserError: damaged files.
+    """
+    home = folder / "smartbody"
+    if not home.is_dir():
+        return []
+    about = regular(home / "clips.jsonl")
+    rows = read_arrays(home / "motions.npz", ("rot", "root", "offsets"), MAX_FRAMES)
+    out = []
+    with understanding(about, "a list of clips"):
+        for line in about.read_text(encoding="utf-8").splitlines():
+            clip = json.loads(line)
+            emphasis = (clip["sync"] or {}).get("emphasis")
+            if "Gestures" not in clip["set"] or emphasis is None or clip["max_step_deg"] > JUMP:
+                continue
+            part = slice(*rows["offsets"][clip["index"] : clip["index"] + 2].tolist())
+            motion = Motion(rows["rot"][part] / np.float32(FULL), rows["root"][part], float(clip["fps"]), "gesture")
+            if 0 <= emphasis <= motion.seconds:
+                out.append(Stroke(motion, float(emphasis)))
+    return out

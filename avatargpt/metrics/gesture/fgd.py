@@ -1,0 +1,132 @@
+"""FGD: Frechet distance of what a small auto-encoder makes of the upper body's rotations."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from avatargpt.metrics.distribution import fid
+from avatargpt.metrics.gesture.dynamics import UPPER, at_30
+from avatargpt.model.folder import read_part
+from vqvae import rotations as rot
+from vqvae.errors import UserError
+from vqvae.motion import Motion, atomic_write
+
+FILE = "gesture_features.safetensors"
+FRAMES, STEP = 64, 8  # of a window at 30 fps (2.1 s), and from one to the next
+CHANNELS = 6 * len(UPPER)
+LEAST_SPREAD = 0.1  # of a channel: what hardly moves must not weigh like what does
+
+
+class GestureAutoEncoder(nn.Module):
+    """Windows of rotations to a vector and back.
+
+    Args:
+        width: channels of the convolutions. latent: size of the vector.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, width: int = 48, latent: int = 32) -> None:
+        super().__init__()
+        self.width = width
+        self.register_buffer("mean", torch.zeros(CHANNELS))
+        self.register_buffer("std", torch.ones(CHANNELS))
+        self.encoder = nn.Sequential(
+            nn.Conv1d(CHANNELS, width, 4, 2, 1), nn.GELU(), nn.Conv1d(width, width, 4, 2, 1), nn.GELU(),
+            nn.Conv1d(width, width, 4, 2, 1), nn.GELU(), nn.Flatten(), nn.Linear(width * FRAMES // 8, latent),
+        )  # fmt: skip
+        self.widen = nn.Linear(latent, width * FRAMES // 8)
+        self.decoder = nn.Sequential(
+            nn.GELU(), nn.ConvTranspose1d(width, width, 4, 2, 1), nn.GELU(), nn.ConvTranspose1d(width, width, 4, 2, 1),
+            nn.GELU(), nn.ConvTranspose1d(width, CHANNELS, 4, 2, 1),
+        )  # fmt: skip
+
+    def normal(self, windows: Tensor) -> Tensor:
+        """(B, 64, 78) rotations -> the same in standard deviations of the training data."""
+        return (windows - self.mean) / self.std
+
+    def encode(self, normal: Tensor) -> Tensor:
+        """(B, 64, 78) standard deviations -> (B, latent)."""
+        return torch.as_tensor(self.encoder(normal.transpose(1, 2)))
+
+    def decode(self, latent: Tensor) -> Tensor:
+        """(B, latent) -> (B, 64, 78) standard deviations."""
+        wide = self.widen(latent).view(len(latent), self.width, -1)
+        return torch.as_tensor(self.decoder(wide)).transpose(1, 2)
+
+
+def windows(motion: Motion, step: int = STEP) -> np.ndarray:
+    """(N, 64, 78) float32: local rotations (6-d, Zhou et al. 2019) of the upper body's 13 joints at 30 fps.
+
+    Raises:
+        UserError: fewer than 64 frames.
+    """
+    q = at_30(motion, FRAMES).rotations[:, UPPER].astype(np.float64)
+    x = rot.to_6d(q).reshape(len(q), CHANNELS).astype(np.float32)
+    return np.stack([x[i : i + FRAMES] for i in range(0, len(x) - FRAMES + 1, step)])
+
+
+class GestureFeatures:
+    """The trained encoder: motion -> vectors that FGD compares."""
+
+    def __init__(self, network: GestureAutoEncoder) -> None:
+        self.network = network.eval()
+
+    @torch.inference_mode()
+    def __call__(self, motion: Motion) -> np.ndarray:
+        """(N, latent) of a clip's `windows`. Raises UserError for clips below 64 frames."""
+        seen = self.network.normal(torch.from_numpy(windows(motion)))
+        return np.asarray(self.network.encode(seen).numpy())
+
+    def save(self, folder: str | os.PathLike[str]) -> Path:
+        """Write ``gesture_features.safetensors``: the encoder alone, float32."""
+        from safetensors.torch import save_file
+
+        kept = ("mean", "std", "encoder.")
+        state = {k: v.detach().cpu().contiguous() for k, v in self.network.state_dict().items() if k.startswith(kept)}
+        return atomic_write(Path(folder) / FILE, lambda p: save_file(state, p))
+
+    @classmethod
+    def load(cls, folder: str | os.PathLike[str]) -> GestureFeatures:
+        """The encoder of a folder.
+
+        Raises:
+            UserError: no such file, or a damaged one.
+        """
+        from safetensors.torch import load_file
+
+        def make(state: dict[str, Tensor]) -> GestureFeatures:
+            latent = len(state["encoder.7.bias"])
+            network = GestureAutoEncoder(len(state["encoder.0.bias"]), latent)
+            own = {k: v for k, v in network.state_dict().items() if k not in state}
+            if any(k.startswith(("encoder.", "mean", "std")) for k in own):
+                raise ValueError("tensors of the encoder are missing")
+            network.load_state_dict(own | state)
+            return cls(network)
+
+        found = read_part(Path(folder) / FILE, "encoder of gestures", load_file, make)
+        if found is None:
+            raise UserError(f"{folder}: no {FILE} in it; accepted: a folder of the fgd stage")
+        return found
+
+
+def fgd(generated: Sequence[Motion], real: Sequence[Motion], features: GestureFeatures) -> float:
+    """Frechet distance of the `features` of two sets of motions, in their units squared; 0 for the same set.
+
+    Source: Yoon et al. 2020 (Speech Gesture Generation from the Trimodal Context). Comparable only under the same
+    weights and at similar numbers of windows: few windows raise it.
+
+    Raises:
+        UserError: no motion, one below 64 frames, or a single window.
+    """
+    a, b = (np.concatenate([features(m) for m in some]) if some else np.zeros((0, 1)) for some in (generated, real))
+    if min(len(a), len(b)) < 2:
+        raise UserError(f"FGD of {len(a)} and {len(b)} windows; at least two of each are needed: longer motions")
+    return fid(a, b)

@@ -1,0 +1,140 @@
+"""The fgd stage of `scripts/train.py`: a store of clips -> the auto-encoder that FGD compares with."""
+
+from __future__ import annotations
+
+import argparse
+import copy
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from avatargpt.config import Schedule, save_resolved
+from avatargpt.metrics.gesture.fgd import CHANNELS, FRAMES, LEAST_SPREAD, GestureAutoEncoder, GestureFeatures, windows
+from avatargpt.train.loop import run
+from avatargpt.train.running.runtime import Runtime
+from avatargpt.train.running.stage import At, Parts, StageBase
+from instruct_data.store import Store
+from vqvae.errors import UserError
+from vqvae.motion import Motion
+from vqvae.strict import Count, Rate, Strict
+
+
+class FeatureTraining(Schedule):
+    """How the auto-encoder is trained.
+
+    Attributes:
+        velocity: weight of the error of differences between frames.
+        offset: standard deviation of what is added to a whole window, drawn for each channel, in those of the channels:
+            another rig's zero pose or another person's posture must not lie outside of all that was seen.
+    """
+
+    steps: Count = 2000
+    batch: Count = 128
+    lr: Rate = 2e-3
+    velocity: Rate = 1.0
+    offset: Rate = 0.7
+
+
+class FeatureShape(Strict):
+    """See `GestureAutoEncoder`."""
+
+    width: Count = 48
+    latent: Count = 32
+
+
+class GestureFeatureRecipe(Strict):
+    """A configuration of the stage."""
+
+    model: FeatureShape = FeatureShape()
+    train: FeatureTraining = FeatureTraining()
+
+
+def all_windows(motions: Iterable[Motion]) -> np.ndarray:
+    """(N, 64, 78) `windows` of those clips that are long enough, each at every 4th frame."""
+    long = [m for m in motions if round(len(m) * 30 / m.fps) >= FRAMES]
+    empty = np.zeros((0, FRAMES, CHANNELS), np.float32)
+    return np.concatenate([empty, *(windows(m, 4) for m in long)])
+
+
+class GestureFeatureStage(StageBase):
+    """An auto-encoder of gestures in training: see `avatargpt.train.loop.Stage`."""
+
+    def __init__(self, recipe: GestureFeatureRecipe, seen: np.ndarray, held: np.ndarray, runtime: Runtime) -> None:
+        """Args:
+            seen, held: (N, 64, 78) of training and of validation, see `all_windows`; `held` may be empty.
+        """
+        self.recipe, self.schedule, self.runtime = recipe, recipe.train, runtime
+        torch.manual_seed(recipe.train.seed)
+        network = GestureAutoEncoder(recipe.model.width, recipe.model.latent)
+        flat = seen.reshape(-1, CHANNELS)
+        network.mean.copy_(torch.from_numpy(flat.mean(0)))
+        network.std.copy_(torch.from_numpy(np.maximum(flat.std(0), LEAST_SPREAD)))
+        self.network = self.module = network.to(runtime.device)
+        self.identity = {"shape": recipe.model.model_dump()}
+        t = recipe.train
+        self.optimizer = torch.optim.AdamW(network.parameters(), t.lr, weight_decay=t.weight_decay)
+        self.seen, self.held = (network.normal(torch.from_numpy(x).to(runtime.device)) for x in (seen, held))
+
+    def losses(self, module: Any, at: At) -> tuple[torch.Tensor, Parts]:
+        rng = np.random.default_rng([at.seed, at.step, at.rank])
+        rows = torch.from_numpy(rng.integers(len(self.seen), size=self.schedule.batch)).to(self.seen.device)
+        x = self.seen[rows]
+        shift = torch.from_numpy(rng.normal(0, self.schedule.offset, (len(x), 1, CHANNELS)).astype(np.float32))
+        x = x + shift.to(x.device)
+        y = module.decode(module.encode(x))
+        place = (y - x).square().mean()
+        change = (y.diff(dim=1) - x.diff(dim=1)).square().mean()
+        return place + self.schedule.velocity * change, {"place": place, "change": change}
+
+    @torch.no_grad()
+    def validate(self) -> dict[str, float]:
+        """Share of the held-out variance that is lost."""
+        if not len(self.held):
+            return {}
+        y = self.network.decode(self.network.encode(self.held))
+        return {"val_lost": float((y - self.held).square().mean() / self.held.square().mean())}
+
+    def finished(self) -> GestureFeatures:
+        """The encoder as it stands, on the CPU."""
+        return GestureFeatures(copy.deepcopy(self.network).cpu())
+
+    def save(self, out: Path) -> None:
+        self.finished().save(out)
+        save_resolved(self.recipe, out)
+
+
+def gesture_features_stage(recipe: GestureFeatureRecipe, args: argparse.Namespace) -> None:
+    """Train (or go on training) the auto-encoder whose features FGD compares.
+
+    Raises:
+        UserError: a store of something else than bodies, or without a clip of two seconds to train on.
+    """
+    runtime = Runtime.start(args.threads, args.device)
+    store = Store.open(args.store)
+    if store.modality == "face":
+        raise UserError(f"{args.store}: holds faces; accepted: a motion store of bodies or gestures")
+    seen, held = (all_windows(c.load() for c in store.clips(split)) for split in ("train", "val"))
+    train(recipe, seen, held, Path(args.output), runtime, str(args.store))
+
+
+def train(
+    recipe: GestureFeatureRecipe, seen: np.ndarray, held: np.ndarray, out: Path, runtime: Runtime,
+    where: str = "clips", until: int | None = None,
+) -> GestureFeatures:  # fmt: skip
+    """Run or resume training in folder `out` (a minute or two).
+
+    Args:
+        seen, held: see `GestureFeatureStage`.
+        until: stop here with a checkpoint; the schedule stays that of all steps.
+
+    Raises:
+        UserError: no window to train on, or a damaged checkpoint.
+    """
+    if not len(seen):
+        raise UserError(f"{where}: no training clip of {FRAMES / 30:.1f} s or more; at least one is needed")
+    stage = GestureFeatureStage(recipe, seen, held, runtime)
+    run(stage, out, runtime, until)
+    return stage.finished()
