@@ -218,6 +218,8 @@ class FaceTokens:
     @cached_property
     def _performer(self) -> FacePerformer | None:
         """Reads instructions; None: the model's folder has no instruction parser."""
+        from avatargpt.face.performer import FacePerformer  # slow to import, and of no use to bodies
+
         source = self.loaded.source
         folders = [Path(source) / "driver", Path(source).parent / "driver"] if source else []
         known = [f for f in folders if (f / "reader.json").is_file()]
