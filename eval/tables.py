@@ -21,16 +21,15 @@ ORDER = (
     "continuation", "plan_coverage", "families", "discriminator", "synthetic_physics", "predicates",
 )  # fmt: skip
 _BODY = " --data CORPUS"
-_OF_BODY = "tokenizer describe inbetween continuation predicates synthetic_physics plans plan_cycle seams".split()
+_OF_BODY = "tokenizer describe inbetween continuation predicates synthetic_physics plans plan_cycle seams"
 ARGUMENTS = {
-    **dict.fromkeys(_OF_BODY, _BODY),
-    "plan_coverage": f"{_BODY} --full", "discriminator": f"{_BODY} --store STORE", "chat": " --data CHAT",
+    **dict.fromkeys(_OF_BODY.split(), _BODY), "chat": " --data CHAT", "gesture": " --data TALKS --store FGD",
+    "plan_coverage": f"{_BODY} --full", "discriminator": f"{_BODY} --store STORE",
     "face_instructions": " --data FACE_TEXT --store SPEECH", "face_language": " --data FACE_TEXT",
     "speech_face": " --data FACES --store SPEECH", "word_times": " --data FACES --store WHISPER",
-    "gesture": " --data TALKS --store FGD",
 }  # fmt: skip
 """What suites are run with beside their name; `eval/README.md` says what these folders are."""
-APART = ("driver_ablations",)  # results of no suite; docs/ablations.md has their tables
+APART = ("driver_ablations",)  # of no suite; docs/ablations.md has them
 OPEN, CLOSE = "<!-- results -->", "<!-- /results -->"
 CHART, DRAWN, PAGE = "tokenizer_length.png", "tokenizer.png", "results.md"  # DRAWN lies beside the results
 README_FIGURES = """tokenizer mpjpe_heading, prompts_known pass_rate, prompts_everyday pass_rate,

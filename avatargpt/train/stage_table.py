@@ -153,6 +153,17 @@ STAGES: dict[str, StageEntry] = {
             "shares": Option("how much each of several counts, with commas between; default: all alike"),
         },
     ),
+    "gesture-corpus": StageEntry(
+        f"{_T}gesture_corpus.stage:gesture_corpus_stage",
+        "speech with gestures made from a library of strokes: takes for the gesture stage, motions for its tokenizer",
+        f"{_T}gesture_corpus.recipe:CorpusRecipe", config_needed=True,
+        options={
+            "gestures": Option("folder of SmartBody's gestures", needed=True),
+            "faces": Option("folder of real speech; without it, synthetic voices alone"),
+            "texts": Option("texts to be spoken beside sentences of our own"),
+            "tokenizer": Option("tokenizer folder; without it, motions alone, to train one on"),
+        },
+    ),
     "gesture": StageEntry(
         f"{_T}gesture:gesture_stage", "train (or go on training) the gesture network: speech and words to gesture",
         f"{_T}gesture:GestureRecipe", config_needed=True, steps=True,

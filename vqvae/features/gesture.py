@@ -21,6 +21,7 @@ are taken to be relaxed.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -52,16 +53,25 @@ _EASE = {
 }  # fmt: skip
 
 
-def relaxed() -> np.ndarray:
-    """(30, 4) fingers of hands at ease, local quaternions."""
+def bent_fingers(degrees: Mapping[str, tuple[float, ...]]) -> np.ndarray:
+    """(30, 4) fingers of both hands, local quaternions.
+
+    Args:
+        degrees: finger -> by how much its joints 1 to 3 are bent towards the palm.
+    """
     out = []
     for name in FINGER_NAMES:
         sign = -1.0 if name.startswith("l_") else 1.0  # a left palm looks down at rest: bending turns it about -Z
-        angle = np.radians(_EASE[name[2:-1]][int(name[-1]) - 1])
+        angle = np.radians(degrees[name[2:-1]][int(name[-1]) - 1])
         # a thumb bends towards the palm, about the axis that stands square to it and to the knuckles
         axis = np.array([0.55, sign * -0.75, sign * 0.35]) if "thumb" in name else np.array([0, 0, sign])
         out.append(rot.from_axis_angle(axis / np.linalg.norm(axis) * angle))
     return np.stack(out)
+
+
+def relaxed() -> np.ndarray:
+    """(30, 4) fingers of hands at ease, local quaternions."""
+    return bent_fingers(_EASE)
 
 
 def pelvis_yaw(pelvis: np.ndarray) -> np.ndarray:

@@ -45,8 +45,8 @@ OFTEN = 0.6
 """Share of a training take's copies that sound as recorded elsewhere."""
 LJ_TABLE = "lj_phones_text_all.txt.gz"
 UNKNOWN = "spn"  # stands in LJ's table for a word that its dictionary lacks
-LJ_TEST = 24
 MOST_TEXT = 64 << 20  # bytes
+LJ_TEST = 24
 """Of the 32 LJ sentences, those from this one on are never trained on."""
 
 

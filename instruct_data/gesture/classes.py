@@ -1,0 +1,104 @@
+"""The table of word classes: which words of a text ask for which gestures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal
+
+from vqvae.errors import UserError
+from vqvae.io.yaml_file import read_yaml
+from vqvae.strict import Rate, Share, Strict
+
+PATH = Path(__file__).with_name("classes.yaml")
+BEAT = "beat"
+"""The class of gestures that mark a stress and mean nothing."""
+MARKS = ".,;:!?\"()[]*"
+
+
+class _Class(Strict):
+    words: list[str]
+    gestures: dict[str, Rate]
+    head: Literal["", "nod", "shake", "tilt"] = ""
+    share: Share = 1.0
+
+
+@dataclass(frozen=True)
+class WordClass:
+    """A class of words.
+
+    Attributes:
+        name: of the class. gestures: names of the bank -> how often, any sum above 0.
+        head: what the head does beside: ``nod``, ``shake``, ``tilt`` or nothing.
+        share: of its words that are gestured where everything is.
+    """
+
+    name: str
+    gestures: dict[str, float]
+    head: str = ""
+    share: float = 1.0
+
+
+@dataclass(frozen=True)
+class Found:
+    """Words [first, stop) of a text that belong to a class."""
+
+    first: int
+    stop: int
+    kind: str
+
+
+@dataclass(frozen=True)
+class WordClasses:
+    """All classes by name, and their words, each as a tuple of words in a row."""
+
+    classes: dict[str, WordClass]
+    words: dict[tuple[str, ...], str] = field(repr=False)
+
+    def find(self, words: Sequence[str]) -> list[Found]:
+        """What a text's words ask for, in order and without overlaps; of runs of words the longest counts."""
+        plain = [w.strip(MARKS).lower().replace("\u2019", "'") for w in words]
+        longest, out, at = max(map(len, self.words)), [], 0
+        while at < len(plain):
+            sizes = range(min(longest, len(plain) - at), 0, -1)
+            size = next((n for n in sizes if tuple(plain[at : at + n]) in self.words), 0)
+            if size:
+                out.append(Found(at, at + size, self.words[tuple(plain[at : at + size])]))
+            at += max(size, 1)
+        return out
+
+    @property
+    def gestures(self) -> set[str]:
+        """Names of all gestures that some class asks for."""
+        return {name for c in self.classes.values() for name in c.gestures}
+
+
+def read_classes(path: Path) -> WordClasses:
+    """Read a table.
+
+    Raises:
+        UserError: a class that cannot be understood, naming it, or a table without the class `BEAT`.
+    """
+    data: Any = read_yaml(path)
+    if not isinstance(data, dict) or BEAT not in data:
+        raise UserError(f"{path}: accepted: a mapping from classes to words and gestures, {BEAT} among them")
+    classes: dict[str, WordClass] = {}
+    words: dict[tuple[str, ...], str] = {}
+    for name, values in data.items():
+        read = _Class.read(values, f"{path.name}: {name}")
+        if not read.gestures or sum(read.gestures.values()) <= 0:
+            raise UserError(f"{path.name}: {name}: no gestures; accepted: names with shares above 0")
+        classes[str(name)] = WordClass(str(name), dict(read.gestures), read.head, read.share)
+        for text in read.words:
+            words.setdefault(tuple(text.lower().split()), str(name))
+    if not words:
+        raise UserError(f"{path}: no words in any class")
+    return WordClasses(classes, words)
+
+
+@cache
+def word_classes() -> WordClasses:
+    """The packaged table."""
+    return read_classes(PATH)

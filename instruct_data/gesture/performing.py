@@ -1,0 +1,283 @@
+"""A plan to motion: strokes on their frames, hands kept up or at rest between them, head, breath and posture."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from instruct_data.gesture.bank import Bank
+from instruct_data.gesture.blending import BEFORE, Segment, joined
+from instruct_data.gesture.joint_limits import within
+from instruct_data.gesture.plan import Placed, Plan
+from instruct_data.gesture.strokes import ARM, FPS, LIMB, SIDES, TRUNK, TURNED, Turns
+from vqvae import rotations as rot
+from vqvae.smoothing import gaussian
+
+REACH = 20  # frames that hands take to a stroke where there is time, however short its own preparation
+RISE, SINK, BACK = 22, 30, 22  # frames to raised hands, to rest, and from a stroke back to raised hands
+BREATH = 0.24  # breaths a second
+CHEST, COLLAR = 0.011, 0.013  # radians of a breath in spine2 and in the collars
+DRIFT = np.radians([1.3, 1.8, 1.0])  # of the trunk: nodding, turning, tilting
+WANDER, WANDERS = (0.05, 0.2, 0.24, 0.19), 0.45
+# radians by which collar, shoulder, elbow and wrist of raised arms wander, and seconds for which they keep to a place
+SETTLE = 4  # frames
+ARRIVED = 3  # frames after an emphasis from which on the hand may wander again
+SOFT = 1.0  # frames of a Gaussian over all of it: what is left of corners
+POSES = 5  # of raised hands that a speaker has
+BEAT_KEYS = ((-18, 0.0), (-9, 1.0), (0, -0.4), (14, 0.0))  # frames from the emphasis: up, down on it, and back
+FLICK = 0.45  # of the wrist, against the elbow
+TURN = 0.33  # share of a look that the chest takes
+BENT = {"l": np.array([0.0, -1.0, 0.0]), "r": np.array([0.0, 1.0, 0.0])}  # axes about which elbows bend
+FLICKED = {"l": np.array([0.0, 0.0, 1.0]), "r": np.array([0.0, 0.0, -1.0])}  # about which wrists bend back
+
+
+def perform(plan: Plan, bank: Bank, rng: np.random.Generator) -> Turns:
+    """The plan as `Turns` of `plan.frames` frames; equal numbers drawn give equal motion.
+
+    Strokes arrive on their frames exactly: the blend into each is over by then.
+    """
+    rest = bank.rests[plan.style.rest % len(bank.rests)]
+    out = np.repeat(rest[None], plan.frames, 0)
+    raised = _raised(plan)
+    kept_up = _poses(plan, bank, rest, rng)
+    for side in SIDES:
+        out[:, LIMB[side]] = _arm(plan, side, rest, kept_up)
+    vectors = np.zeros((plan.frames, TURNED, 3))
+    for side in SIDES:
+        _add_beats(vectors, plan, side, raised)
+        wander = _noise(plan.frames, 4 * 3, WANDERS, rng).reshape(plan.frames, 4, 3)
+        free = raised * (1 - _busy(plan, side))
+        vectors[:, ARM[side]] += wander * np.array(WANDER)[:, None] * free[:, None, None]
+    trunk = _trunk(plan, rng)
+    vectors[:, TRUNK] += trunk
+    phase = BREATH * np.arange(plan.frames) / FPS + rng.random() + 0.1 * _noise(plan.frames, 1, 4.0, rng)[:, 0]
+    breath = np.sin(2 * np.pi * phase)
+    vectors[:, TRUNK[1], 0] -= CHEST * breath
+    for side, sign in (("l", 1.0), ("r", -1.0)):
+        vectors[:, ARM[side][0], 2] += sign * COLLAR * breath
+    moved = rot.multiply(out, rot.from_axis_angle(vectors))
+    return within(rot.normalize(gaussian(rot.continuous(moved), SOFT)))
+
+
+def _noise(frames: int, channels: int, seconds: float, rng: np.random.Generator) -> np.ndarray:
+    """(frames, channels) smooth noise of standard deviation 1 that keeps for about so many seconds."""
+    sigma = seconds * FPS
+    # Drawn four to the correlation length, then read off in between: filtering hours at 30 fps takes minutes.
+    step = max(1, int(sigma / 4))
+    count = frames // step + 12
+    coarse = gaussian(rng.standard_normal((count + 60, channels)), sigma / step)[30:-30]
+    coarse /= np.sqrt(1 / (2 * np.sqrt(np.pi) * sigma / step))
+    at = np.arange(frames) / step + 2
+    return _spline(coarse, at)
+
+
+def _spline(rows: np.ndarray, at: np.ndarray) -> np.ndarray:
+    """Cubic Catmull-Rom through rows (N, C), read off at places (T,)."""
+    i = np.clip(at.astype(int), 1, len(rows) - 3)
+    u = (at - i)[:, None]
+    a, b, c, d = (rows[i + k] for k in (-1, 0, 1, 2))
+    return np.asarray(b + 0.5 * u * (c - a + u * (2 * a - 5 * b + 4 * c - d + u * (3 * (b - c) + d - a))))
+
+
+def _minimum_jerk(u: np.ndarray) -> np.ndarray:
+    u = np.clip(u, 0, 1)
+    return u**3 * (10 - 15 * u + 6 * u**2)
+
+
+def through(keys: Sequence[tuple[float, float]], at: np.ndarray) -> np.ndarray:
+    """Values (T,) of minimum-jerk ways from key to key, (frame, value) each; ends held."""
+    out = np.full(len(at), float(keys[0][1]))
+    for (a, x), (b, y) in zip(keys, keys[1:], strict=False):
+        out = np.where(at >= a, x + (y - x) * _minimum_jerk((at - a) / max(b - a, 1e-6)), out)
+    return out
+
+
+def _raised(plan: Plan) -> np.ndarray:
+    """(T,) 1 where hands are up, 0 where they rest, smooth between."""
+    out = np.zeros(plan.frames)
+    at = np.arange(plan.frames)
+    for start, stop in _merged(plan.raised):
+        out = np.maximum(out, _minimum_jerk((at - start) / RISE) * (1 - _minimum_jerk((at - stop) / SINK)))
+    return out
+
+
+def _busy(plan: Plan, side: str) -> np.ndarray:
+    """(T,) 1 while a hand is on its way and where it arrives, 0 where it may wander, smooth between."""
+    out, at = np.zeros(plan.frames), np.arange(plan.frames)
+    for one in plan.strokes:
+        if side in one.stroke.sides:
+            window = _minimum_jerk((at - one.frame + REACH) / (REACH - 4))
+            window = window * (1 - _minimum_jerk((at - one.frame - ARRIVED) / REACH))
+            out = np.maximum(out, window)
+    return out
+
+
+def _merged(spans: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Spans [start, stop) in order, those that touch as one."""
+    out: list[tuple[int, int]] = []
+    for start, stop in spans:
+        if out and start <= out[-1][1]:
+            out[-1] = (out[-1][0], max(stop, out[-1][1]))
+        else:
+            out.append((start, stop))
+    return out
+
+
+def stroke_poses(placed: Placed, start: int, stop: int, side: str) -> np.ndarray:
+    """(stop - start, 19, 4) what one limb does in frames [start, stop) of a stroke."""
+    s, at = placed.stroke, np.arange(start, stop) - placed.frame
+    source = s.emphasis + _until(at * placed.tempo, max(s.end - s.emphasis, SETTLE))
+    return _scaled(_read(s.turns[:, LIMB[side]], source), s.rest[LIMB[side]], placed.size)
+
+
+def _until(at: np.ndarray, end: float) -> np.ndarray:
+    """Frames since the emphasis that come to a stop at `end` softly, over `SETTLE` frames before and after it."""
+    late = np.clip(at - (end - SETTLE), 0, 2 * SETTLE)
+    return np.asarray(np.minimum(at, end + SETTLE) - late**2 / (4 * SETTLE))
+
+
+def _read(turns: np.ndarray, at: np.ndarray) -> np.ndarray:
+    """Turns (T, J, 4) read off at fractional frames, ends held."""
+    place = np.clip(at, 0, len(turns) - 1)
+    low = np.minimum(place.astype(int), max(len(turns) - 2, 0))
+    return rot.slerp(turns[low], turns[np.minimum(low + 1, len(turns) - 1)], (place - low)[:, None])
+
+
+def _scaled(turns: np.ndarray, rest: np.ndarray, size: float) -> np.ndarray:
+    """Arms taken less or further from rest, fingers as they are."""
+    out = turns.copy()
+    out[:, :4] = rot.slerp(np.repeat(rest[None, :4], len(turns), 0), turns[:, :4], size)
+    return out
+
+
+def _poses(plan: Plan, bank: Bank, rest: np.ndarray, rng: np.random.Generator) -> list[np.ndarray]:
+    """(43, 4) for each span of raised hands: one of a speaker's few poses, not that of the span before."""
+    few = rng.permutation(len(bank.ready))[:POSES]
+    out, last = [], -1
+    for _ in plan.raised:
+        index = int(rng.choice([i for i in few if i != last] or few))
+        share = float(np.clip((0.62 + 0.38 * plan.style.size) * rng.uniform(0.8, 1.15), 0.5, 1.1))
+        out.append(rot.slerp(rest, bank.ready[index], share))
+        last = index
+    return out
+
+
+def _arm(plan: Plan, side: str, rest: np.ndarray, kept_up: Sequence[np.ndarray]) -> np.ndarray:
+    """(T, 19, 4) of one limb."""
+    switches = _switches(plan, side)
+    segments = []
+    for number, (start, what, blend) in enumerate(switches):
+        stop = switches[number + 1][0] if number + 1 < len(switches) else plan.frames
+        if isinstance(what, Placed):
+            own = stroke_poses(what, start - BEFORE, stop, side)
+        else:
+            pose = rest if what < 0 else kept_up[what]
+            own = np.repeat(pose[None, LIMB[side]], stop - start + BEFORE, 0)
+        segments.append(Segment(start, own, blend))
+    return joined(segments, plan.frames)
+
+
+def _switches(plan: Plan, side: str) -> list[tuple[int, Placed | int, int]]:
+    """What a limb follows from which frame on, and how long it takes to: a stroke, the number of a span of raised
+    hands, or -1 for rest."""
+    mine = [p for p in plan.strokes if side in p.stroke.sides]
+    begins = []
+    for number, one in enumerate(mine):
+        earlier = mine[number - 1].frame + 2 if number else 0
+        begins.append(max(one.frame - max(one.lead, REACH), earlier, BEFORE))
+
+    def between(frame: int) -> int:
+        return next((k for k, (a, b) in enumerate(plan.raised) if a <= frame < b), -1)
+
+    events: list[tuple[int, Placed | int, int]] = []
+    for number, (one, start) in enumerate(zip(mine, begins, strict=True)):
+        events.append((start, one, min(max(one.frame - start, 1), RISE)))
+        let_go = one.frame + max(one.kept, SETTLE)
+        if number + 1 == len(mine) or begins[number + 1] > let_go:
+            span = between(let_go)
+            events.append((let_go, span, SINK if span < 0 else BACK))
+    busy = [(start, one.frame + max(one.kept, SETTLE)) for start, one in zip(begins, mine, strict=True)]
+    for k, (start, stop) in enumerate(plan.raised):
+        for frame, what, blend in ((start, k, RISE), (stop, between(stop), SINK)):
+            if not any(a <= frame < b for a, b in busy):
+                events.append((frame, what, blend))
+    out: list[tuple[int, Placed | int, int]] = [(0, -1, 1)]
+    for event in sorted(events, key=lambda e: e[0]):
+        same = not isinstance(event[1], Placed) and event[1] == out[-1][1]
+        if BEFORE <= event[0] < plan.frames and event[0] > out[-1][0] and not same:
+            out.append(event)
+    return out
+
+
+def _add_beats(vectors: np.ndarray, plan: Plan, side: str, raised: np.ndarray) -> None:
+    elbow, wrist = ARM[side][2], ARM[side][3]
+    for beat in plan.beats:
+        if side not in beat.sides:
+            continue
+        a, b = max(beat.frame - 19, 0), min(beat.frame + 18, plan.frames)
+        at = np.arange(a, b) - beat.frame
+        up = through(BEAT_KEYS, at.astype(float)) * beat.size * raised[a:b]
+        late = through(BEAT_KEYS, at - 1.5) * beat.size * raised[a:b]
+        vectors[a:b, elbow] += up[:, None] * BENT[side]
+        vectors[a:b, wrist] += FLICK * late[:, None] * -FLICKED[side]
+
+
+def _trunk(plan: Plan, rng: np.random.Generator) -> np.ndarray:
+    """(T, 5, 3) rotation vectors of spine1 to spine3, neck and head."""
+    at = np.arange(plan.frames)
+    out = np.zeros((plan.frames, 5, 3))
+    sway = _noise(plan.frames, 3, 3.5, rng) * DRIFT * plan.style.drift
+    out[:, :3] += sway[:, None] / 3 * 1.4
+    out[:, 3:] += _noise(plan.frames, 3, 1.1, rng)[:, None] * np.radians([1.0, 1.6, 0.8]) * plan.style.head / 2
+    for placed in plan.strokes:
+        _add_bent(out, placed)
+    looks = [(look.frame, look.yaw, look.pitch) for look in plan.looks]
+    if looks:
+        yaw = _steps([(f, y) for f, y, _ in looks], at, 16)
+        pitch = _steps([(f, p) for f, _, p in looks], at, 16)
+        out[:, 3:, 1] += 0.5 * yaw[:, None]
+        out[:, 3:, 0] += 0.5 * pitch[:, None]
+        out[:, :3, 1] += TURN / 3 * gaussian(yaw, 6.0)[:, None]
+    if plan.leans:
+        out[:, :3, 0] += _steps(list(plan.leans), at, 30)[:, None] / 3
+    for nod in plan.nods:
+        axis = {"nod": 0, "shake": 1, "tilt": 2}[nod.kind]
+        width = {"nod": 6, "shake": 7, "tilt": 12}[nod.kind]
+        keys: list[tuple[float, float]] = [(-width - 2, 0.0)]
+        for k in range(nod.times):
+            fade = 0.8**k
+            keys += [(2 * k * width, nod.size * fade), ((2 * k + 1) * width, -0.25 * nod.size * fade)]
+            if nod.kind == "shake":
+                keys[-1] = ((2 * k + 1) * width, -0.9 * nod.size * fade)
+            if nod.kind == "tilt":
+                keys[-1] = ((2 * k + 1) * width, 0.8 * nod.size * fade)
+        keys.append((keys[-1][0] + width + 3, 0.0))
+        moved = through(keys, (at - nod.frame).astype(float))
+        out[:, 4, axis] += 0.65 * moved
+        out[:, 3, axis] += 0.35 * moved
+    return out
+
+
+def _steps(keys: list[tuple[int, float]], at: np.ndarray, width: int) -> np.ndarray:
+    """(T,) from value to value, each reached `width` frames after its frame, the first from the start."""
+    out = np.full(len(at), float(keys[0][1]))
+    for (_, x), (frame, y) in zip(keys, keys[1:], strict=False):
+        out += (y - x) * _minimum_jerk((at - frame) / width)
+    return out
+
+
+def _add_bent(out: np.ndarray, placed: Placed) -> None:
+    """What trunk and head do with a stroke, in and out with its arms."""
+    s = placed.stroke
+    start, let_go = placed.frame - placed.lead, placed.frame + placed.kept
+    a, b = max(start, 0), min(let_go + BACK, len(out))
+    if b <= a:
+        return
+    at = np.arange(a, b)
+    source = np.clip(s.emphasis + (at - placed.frame) * placed.tempo, 0, s.end)
+    low = np.minimum(source.astype(int), len(s.bent) - 2)
+    share = (source - low)[:, None, None]
+    bent = s.bent[low] * (1 - share) + s.bent[low + 1] * share
+    weight = _minimum_jerk((at - start + 1) / max(placed.lead, 1)) * (1 - _minimum_jerk((at - let_go) / BACK))
+    out[a:b] += bent * weight[:, None, None] * np.array([0.8, 0.8, 0.8, 0.7, 0.7])[:, None] * placed.size

@@ -1,0 +1,124 @@
+"""What somebody who talks or listens does with hands and head, and when: the plan that `performing` turns to motion."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from instruct_data.gesture.strokes import FPS, Stroke
+
+
+@dataclass(frozen=True)
+class Style:
+    """How one speaker gestures.
+
+    Attributes:
+        name: of the speaker. performers: whose strokes are taken where there are some.
+        rate: share of the accents that are beaten. semantic: share of the words of a class that are gestured.
+        size: of gestures, 1 = as recorded; at most 1.1, so that no joint goes where the performer's did not.
+        tempo: of strokes. left: share of gestures of one hand that the left one makes. both: share of beats of both.
+        head: of nods and turns, 1 = usual. drift: of posture, 1 = usual. rest: number of the resting pose.
+    """
+
+    name: str
+    performers: tuple[str, ...]
+    rate: float = 0.6
+    semantic: float = 0.9
+    size: float = 1.0
+    tempo: float = 1.1
+    left: float = 0.25
+    both: float = 0.5
+    head: float = 1.0
+    drift: float = 1.0
+    rest: int = 0
+
+
+@dataclass(frozen=True)
+class Placed:
+    """A stroke whose emphasis falls on a frame.
+
+    Attributes:
+        hold: frames that its pose is kept after the stroke's own end. word: number of the word it goes with, -1 = none.
+        kind: the word's class.
+    """
+
+    stroke: Stroke
+    frame: int
+    tempo: float = 1.0
+    size: float = 1.0
+    hold: int = 0
+    word: int = -1
+    kind: str = ""
+
+    @property
+    def lead(self) -> int:
+        """Frames from the beginning of the preparation to the emphasis."""
+        return max(round((self.stroke.emphasis - self.stroke.start) / self.tempo), LEAST_LEAD)
+
+    @property
+    def kept(self) -> int:
+        """Frames from the emphasis to where the hands let go."""
+        return round((self.stroke.end - self.stroke.emphasis) / self.tempo) + self.hold
+
+
+LEAST_LEAD = 12  # frames: less is a jerk
+APART = round(0.6 * FPS)
+"""Frames between the emphases of two strokes of one arm, at least."""
+
+
+@dataclass(frozen=True)
+class Beat:
+    """A small beat of the forearms on a frame, on top of what the arms do; `size` in radians of the elbow."""
+
+    frame: int
+    size: float
+    sides: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Nod:
+    """A movement of the head whose peak falls on a frame; `size` in radians, its sign the direction."""
+
+    frame: int
+    size: float
+    kind: Literal["nod", "shake", "tilt"] = "nod"
+    times: int = 1
+
+
+@dataclass(frozen=True)
+class Look:
+    """Where the head and, a third as far, the chest turn from a frame on: radians to the left and down."""
+
+    frame: int
+    yaw: float
+    pitch: float = 0.0
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All of it.
+
+    Attributes:
+        frames: of the whole. raised: frames [start, stop) in which hands are kept up between strokes, in order.
+        strokes: by frame. leans: as `Look`, what the trunk leans forward from a frame on, radians, with its frame.
+    """
+
+    frames: int
+    raised: tuple[tuple[int, int], ...] = ()
+    strokes: tuple[Placed, ...] = ()
+    beats: tuple[Beat, ...] = ()
+    nods: tuple[Nod, ...] = ()
+    looks: tuple[Look, ...] = ()
+    leans: tuple[tuple[int, float], ...] = ()
+    style: Style = field(default_factory=lambda: Style("usual", ()))
+
+
+def apart(strokes: Sequence[Placed]) -> list[Placed]:
+    """Strokes in order of which no two want one arm within `APART` frames; of two the earlier of `strokes` counts."""
+    kept: list[Placed] = []
+    for one in strokes:
+        near = (k for k in kept if set(k.stroke.sides) & set(one.stroke.sides))
+        if all(abs(k.frame - one.frame) >= APART for k in near):
+            kept.append(one)
+    return sorted(kept, key=lambda p: p.frame)

@@ -1,0 +1,136 @@
+"""Strokes: recorded or keyframed gestures with the frame on which their emphasis falls."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+
+from vqvae import rotations as rot
+from vqvae.errors import UserError
+from vqvae.features.gesture import JOINTS, STANDING, UPPER, GestureFeatures, hands_from_chest
+from vqvae.motion import Motion
+from vqvae.skeleton import FINGER_NAMES, SMPL22
+from vqvae.smoothing import running_mean
+
+FPS = 30
+TURNED = len(UPPER) + len(FINGER_NAMES)  # 43 joints: upper body, then fingers
+HALF = len(FINGER_NAMES) // 2
+TRUNK = [UPPER.index(n) for n in ("spine1", "spine2", "spine3", "neck", "head")]
+SIDES = ("l", "r")
+ARM = {s: [UPPER.index(f"{s}_{n}") for n in ("collar", "shoulder", "elbow", "wrist")] for s in SIDES}
+HAND = {s: list(range(len(UPPER) + k * HALF, len(UPPER) + (k + 1) * HALF)) for k, s in enumerate(SIDES)}
+LIMB = {s: ARM[s] + HAND[s] for s in SIDES}
+"""Joints of an arm with its hand, as columns of turns."""
+NEAR = 9  # frames from the emphasis that is told to a minimum of speed that counts as much as one of full speed
+SLOW = 0.3  # share of the stroke's highest speed below which hands have arrived
+PLACEHOLDER = 0.2  # s before which no emphasis can be: times that stand in a file for none
+MOVES = 0.3  # share of the busier hand's way from which on a hand takes part
+STARTS = 0.12  # share of the peak speed at which the preparation begins
+Turns = np.ndarray
+"""(T, 43, 4) local quaternions w, x, y, z of `UPPER` and `FINGER_NAMES`, at 30 fps."""
+
+
+def turns_of(motion: Motion) -> Turns:
+    """Upper body and fingers of a gesture; what its pelvis leans goes into the first spine joint."""
+    spec = GestureFeatures()
+    upright = spec.decode(spec.encode(motion))
+    assert upright.fingers is not None
+    return np.concatenate([upright.rotations[:, JOINTS], upright.fingers], 1).astype(np.float64)
+
+
+def motion_of(turns: Turns, caption: str = "") -> Motion:
+    """Somebody who stands upright on straight legs and turns these joints."""
+    rotations = rot.identity((len(turns), len(SMPL22.names)))
+    rotations[:, JOINTS] = turns[:, : len(UPPER)]
+    root = np.repeat(STANDING[None], len(turns), 0)
+    return Motion(rotations, root, float(FPS), "gesture", caption, fingers=turns[:, len(UPPER) :])
+
+
+def wrists(turns: Turns) -> np.ndarray:
+    """(T, 2, 3) left and right wrist from the chest, metres."""
+    rotations = rot.identity((len(turns), len(SMPL22.names)))
+    rotations[:, JOINTS] = turns[:, : len(UPPER)]
+    return hands_from_chest(rotations)
+
+
+@dataclass(frozen=True, eq=False)
+class Stroke:
+    """A gesture from rest to rest.
+
+    Attributes:
+        name: of the gesture. source: the clip it comes from. performer: whose it is.
+        turns: see `Turns`.
+        start: frame in which its preparation begins. emphasis: frame in which the hand arrives, where its speed is
+            least. end: frame up to which the pose of the stroke is kept.
+        sides: arms that take part.
+    """
+
+    name: str
+    source: str
+    performer: str
+    turns: Turns
+    start: int
+    emphasis: int
+    end: int
+    sides: tuple[str, ...]
+
+    @property
+    def rest(self) -> np.ndarray:
+        """(43, 4) the pose it begins from."""
+        return np.asarray(self.turns[0])
+
+    @cached_property
+    def bent(self) -> np.ndarray:
+        """(T, 5, 3) rotation vectors by which trunk, neck and head leave their rest, radians."""
+        trunk = self.turns[:, TRUNK]
+        return rot.to_axis_angle(rot.multiply(rot.conjugate(trunk[:1]), trunk))
+
+    def mirrored(self) -> Stroke:
+        """Left and right exchanged, in the name as well."""
+        swapped = {"Left": "Right", "Right": "Left"}
+        name = next((self.name.replace(a, b) for a, b in swapped.items() if a in self.name), self.name)
+        turns = turns_of(motion_of(self.turns).mirrored())
+        sides = tuple(s for s in SIDES if ("r" if s == "l" else "l") in self.sides)
+        return replace(self, name=name, turns=turns, sides=sides)
+
+
+def stroke_of(
+    motion: Motion, name: str, source: str, performer: str, emphasis: float | None = None, end: float | None = None
+) -> Stroke:
+    """A clip as a stroke.
+
+    Args:
+        motion: a gesture that begins at rest.
+        emphasis, end: seconds as the clip's maker says; the emphasis becomes a minimum of the hands' speed near it.
+            None, or one before `PLACEHOLDER`: the first minimum after the hands were fastest on their way up.
+
+    Raises:
+        UserError: hands that do not move, or do not arrive.
+    """
+    turns = turns_of(motion)
+    place = wrists(turns)
+    away = np.linalg.norm(place - place[:1], axis=-1)
+    speed = np.linalg.norm(np.gradient(place, axis=0), axis=-1) * FPS
+    reach = away.max(0)
+    if reach.max() < 0.02:
+        raise UserError(f"{source}: hands that move by {100 * reach.max():.1f} cm; accepted: a gesture of the hands")
+    sides = tuple(s for k, s in enumerate(SIDES) if reach[k] >= MOVES * reach.max())
+    fast = running_mean(speed[:, [SIDES.index(s) for s in sides]].max(1), 3)
+    minima = np.flatnonzero((fast[1:-1] < fast[:-2]) & (fast[1:-1] <= fast[2:])) + 1
+    rising = np.flatnonzero(away[:, [SIDES.index(s) for s in sides]].max(1) > 0.5 * reach.max())
+    if not len(minima):
+        raise UserError(f"{source}: hands that never come to rest; accepted: a gesture with a stroke")
+    slow = minima[fast[minima] < SLOW * fast.max()]
+    up = slow[slow >= rising[0]] if (slow >= rising[0]).any() else minima
+    if emphasis is None or emphasis < PLACEHOLDER:
+        at = int(up[0])
+    else:
+        share = np.array([fast[m] / max(float(fast[: m + 1].max()), 1e-6) for m in up])
+        at = int(up[(np.abs(up - emphasis * FPS) / NEAR + share).argmin()])
+    peak = int(fast[: at + 1].argmax())
+    still = np.flatnonzero(fast[:peak] < STARTS * fast[peak])
+    start = int(still[-1]) if len(still) else 0
+    kept = at if end is None else min(max(round(end * FPS), at), len(turns) - 1)
+    return Stroke(name, source, performer, turns, min(start, max(at - 6, 0)), at, kept, sides)

@@ -1,0 +1,163 @@
+"""Speech with exact words, plans, and the stage that writes the corpus."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors import safe_open
+
+from avatargpt.gesture.features import prosody
+from avatargpt.gesture.words import word_rows
+from avatargpt.signals.audio import RATE
+from avatargpt.signals.phones import Phone
+from avatargpt.signals.words.words import Word
+from avatargpt.train.gesture_corpus import stage
+from avatargpt.train.gesture_corpus.accents import Accent, accents
+from avatargpt.train.gesture_corpus.planning import planned
+from avatargpt.train.gesture_corpus.recipe import CorpusRecipe
+from avatargpt.train.gesture_corpus.takes import word_at, word_states
+from avatargpt.train.gesture_corpus.voices import spread
+from avatargpt.train.gesture_corpus.worded import worded
+from avatargpt.train.gesture_data import corpus as cache
+from instruct_data.gesture.bank import Bank
+from instruct_data.gesture.classes import WordClasses
+from instruct_data.gesture.plan import Plan, Style
+from instruct_data.store import Store
+from tests.gesture import made_up
+from tests.gesture.conftest import Spelling
+from vqvae.errors import UserError
+from vqvae.tokenizer import MotionTokenizer, TokenizerConfig
+
+
+def test_words_from_phones_have_their_times_and_stresses() -> None:
+    names = "SIL N EH V ER SIL S AH P R AY Z IH NG L IY".split()
+    phones = [Phone(n, 0.1 * k, 0.1 * k + 0.1) for k, n in enumerate(names)]
+    words = worded("Never, surprisingly!", phones, 1.7, "made")
+    assert [(w.text, round(w.start, 2), round(w.end, 2)) for w in words.words] == [
+        ("Never", 0.1, 0.5), ("surprisingly", 0.6, 1.6),
+    ]  # fmt: skip
+    assert [round(s.start, 2) for s in words.stresses] == [0.2, 1.0]
+    with pytest.raises(UserError, match="not its own"):
+        worded("Never, surprisingly!", [Phone("M", 0.1 * k, 0.1 * k + 0.1) for k in range(12)], 1.7, "made")
+
+
+def test_states_over_frames_are_the_rows_that_the_network_is_given() -> None:
+    words = (*made_up.words_of("big dogs sleep here", 0.5), *made_up.words_of("never again", 4.0))
+    states, at = word_states(words, Spelling()), word_at(words, 200)
+    assert np.array_equal(cache.spread(states, at, 8), word_rows(words, 200, Spelling()))
+
+
+def test_louder_and_higher_vowels_are_stronger() -> None:
+    rng = np.random.default_rng(0)
+    one = made_up.said("big dogs sleep", rng)
+    loud = one.audio.copy()
+    middle = one.words.words[1]
+    loud[round(middle.start * RATE) : round(middle.end * RATE)] *= 4
+    found = accents(one.words.words, prosody(loud, RATE))
+    assert max(found, key=lambda a: a.strength).word == 1
+    assert [a.frame for a in found] == [round(s.start * 30) for s in one.words.stresses]
+    assert accents([Word("hm", 0.0, 0.2)], prosody(loud, RATE)) == []
+
+
+@pytest.fixture(scope="module")
+def given(tmp_path_factory: pytest.TempPathFactory) -> tuple[Bank, WordClasses]:
+    folder = tmp_path_factory.mktemp("bank")
+    return made_up.bank(folder), made_up.table(folder)
+
+
+def plan_of(
+    given: tuple[Bank, WordClasses], words: tuple[Word, ...], heard: tuple[Word, ...] = (), seed: int = 0
+) -> Plan:
+    stressed = [Accent(k, w.phones[1].start, 0.5, 0.0) for k, w in enumerate(words)]
+    style = Style("one", ("keyed",), rate=0.0, semantic=1.0, both=0.0)
+    return planned(words, stressed, 300, style, *given, np.random.default_rng(seed), heard)
+
+
+def test_strokes_follow_the_class_of_a_word_onto_its_stress(given: tuple[Bank, WordClasses]) -> None:
+    words = made_up.words_of("dogs are big and they never sleep", 1.0, 0.5)
+    found = {}
+    for seed in range(12):
+        for p in plan_of(given, words, seed=seed).strokes:
+            assert p.frame == round(words[p.word].phones[1].start * 30)
+            found[words[p.word].text] = (p.kind, p.stroke.name)
+    assert found["big"] == ("size", "big") and found["never"] == ("negation", "weigh")
+
+
+def test_a_listener_nods_after_the_other_and_makes_no_strokes(given: tuple[Bank, WordClasses]) -> None:
+    heard = (*made_up.words_of("dogs are big", 1.0), *made_up.words_of("no dogs sleep", 5.0))
+    ends = np.array([1.9, 5.9])
+    frames = []
+    for seed in range(12):
+        plan = plan_of(given, (), heard, seed)
+        assert not plan.strokes and not plan.beats and not plan.raised
+        frames += [n.frame / 30 for n in plan.nods]
+    late = np.array(frames)[:, None] - ends
+    assert len(frames) > 8 and all(any(0 <= d <= 0.5 for d in row) for row in late)
+
+
+def test_spread_keeps_words_with_their_sound() -> None:
+    rng = np.random.default_rng(0)
+    one = made_up.said("big dogs", rng)
+    audio, words = spread([(1.0, one), (3.0, one)], 5.0)
+    assert [w.text for w in words] == ["big", "dogs", "big", "dogs"]
+    first = words[2].start
+    assert np.abs(audio[round((first - 0.3) * RATE) : round((first - 0.05) * RATE)]).max() == 0
+    assert np.abs(audio[round(first * RATE) : round((first + 0.3) * RATE)]).max() > 0.01
+
+
+@pytest.fixture
+def made(
+    given: tuple[Bank, WordClasses], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> argparse.Namespace:
+    monkeypatch.setattr("instruct_data.gesture.bank.read_bank", lambda folder: given[0])
+    monkeypatch.setattr("instruct_data.gesture.classes.word_classes", lambda: given[1])
+    monkeypatch.setattr("avatargpt.train.gesture_corpus.voices.Voices", made_up.Voices)
+    monkeypatch.setattr(stage, "_encoder", lambda recipe: Spelling())
+    monkeypatch.setattr("avatargpt.train.gesture_corpus.talks.LEAST", 5.0)
+    monkeypatch.setattr("avatargpt.train.gesture_corpus.talks.MOST", 6.0)
+    return argparse.Namespace(output=str(tmp_path / "out"), gestures="none", texts=None, faces=None, tokenizer=None,
+                              threads=1)  # fmt: skip
+
+
+RECIPE = {"data": {"minutes": 2.5, "dyadic": 1.0, "recorded": 0, "val": 0.5, "store": 0.1},
+          "speakers": {"ada": {"performers": ["keyed"]}, "bob": {"left": 0.8}}}  # fmt: skip
+
+
+def test_the_stage_writes_what_tokenizer_and_network_take_and_goes_on(made: argparse.Namespace, tmp_path: Path) -> None:
+    recipe = CorpusRecipe.read(RECIPE, "configuration")
+    stage.gesture_corpus_stage(recipe, made)
+    out = Path(made.output)
+    files = sorted((out / stage.MADE).glob("*.safetensors"))
+    assert len(files) == 4  # two talks, both sides of each
+    with safe_open(files[0], "np") as file:
+        about = json.loads(file.metadata()["about"])
+        assert file.get_slice("features").get_shape()[0] == len(file.get_tensor("other_audio"))
+    assert about["speaker"] in ("ada", "bob") and about["words"] and all(s[3] >= 0 for s in about["strokes"])
+    assert len(Store.open(out / stage.STORE)) >= 1
+
+    before = {f.name: f.read_bytes() for f in files}
+    files[-1].unlink()
+    (out / stage.MADE / "00001.done").unlink()
+    made.tokenizer = str(tmp_path / "tokenizer")
+    MotionTokenizer(TokenizerConfig(modality="gesture", levels=2, codebook_size=16, code_dim=8, width=16, fine_width=8,
+                                    downsample=4)).save(made.tokenizer)  # fmt: skip
+    stage.gesture_corpus_stage(recipe, made)
+    assert {f.name: f.read_bytes() for f in files} == before
+    corpus = cache.load(out / stage.TAKES)
+    assert len(corpus.split("train")) == len(corpus.split("val")) == 2
+    part = corpus.part(corpus.takes[0], 0, 40)
+    assert part["codes"].shape == (10, 2) and part["other_words"].shape == (40, 8)
+
+
+def test_a_folder_of_another_configuration_is_left_alone(made: argparse.Namespace) -> None:
+    recipe = CorpusRecipe.read({**RECIPE, "data": {**RECIPE["data"], "minutes": 0.1}}, "configuration")
+    stage._check_same(recipe, Path(made.output))
+    stage._check_same(recipe, Path(made.output))
+    with pytest.raises(UserError, match="another configuration"):
+        stage._check_same(CorpusRecipe.read(RECIPE, "configuration"), Path(made.output))
+    with pytest.raises(UserError, match="performers: Anna"):
+        CorpusRecipe.read({"speakers": {"one": {"performers": ["Anna"]}}}, "configuration")
