@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from avatargpt.cli import common
+from avatargpt.cli.output import say
 from vqvae.errors import UserError
 
 if TYPE_CHECKING:
@@ -87,19 +88,19 @@ def align(
 
             words = transcribe(audio, asr, aligner=who, driver=driver, device=device or "cpu", progress=progress)
     for note in words.notes:
-        typer.echo(f"warning: {note}", err=True)
+        say(f"warning: {note}", err=True)
     for path in targets:
         files.write(words, path)
     if as_json:
         common.print_json({**words.as_dict(), "files": [str(path) for path in targets]})
     elif targets:
         for path in targets:
-            typer.echo(str(path))
+            say(path)
     else:
         for word in words.words:
-            typer.echo(f"{word.start:.3f}\t{word.end:.3f}\t{word.text}")
+            say(f"{word.start:.3f}\t{word.end:.3f}\t{word.text}")
     if not as_json:
-        typer.echo(f"times: {words.source}", err=True)
+        say(f"times: {words.source}", err=True)
 
 
 def _text(transcript: str) -> tuple[str, Words | None]:

@@ -20,7 +20,7 @@ from avatargpt.train.gesture_corpus.accents import Accent, accents
 from avatargpt.train.gesture_corpus.planning import planned
 from avatargpt.train.gesture_corpus.recipe import CorpusRecipe
 from avatargpt.train.gesture_corpus.takes import word_at, word_states
-from avatargpt.train.gesture_corpus.voices import spread
+from avatargpt.train.gesture_corpus.voices import Voices, spread
 from avatargpt.train.gesture_corpus.worded import worded
 from avatargpt.train.gesture_data import corpus as cache
 from instruct_data.gesture.bank import Bank
@@ -43,6 +43,22 @@ def test_words_from_phones_have_their_times_and_stresses() -> None:
     assert [round(s.start, 2) for s in words.stresses] == [0.2, 1.0]
     with pytest.raises(UserError, match="not its own"):
         worded("Never, surprisingly!", [Phone("M", 0.1 * k, 0.1 * k + 0.1) for k in range(12)], 1.7, "made")
+
+
+@pytest.mark.parametrize("flite", [0.0, 1.0])
+def test_synthetic_voices_say_words_when_they_are_heard(flite: float) -> None:
+    try:
+        voices = Voices(flite)
+    except UserError as e:
+        pytest.skip(str(e))
+    rng = np.random.default_rng(4)
+    one = voices.voice(rng).say("No, the whole world is big.", rng)
+    assert [w.text for w in one.words.words] == ["No", "the", "whole", "world", "is", "big"]
+    assert one.words.words[0].start < 0.1 and one.seconds - one.words.words[-1].end < 0.1
+    stressed = {one.words.words[s.word].text for s in one.words.stresses}
+    assert {"No", "whole", "world", "big"} <= stressed
+    loud = [np.abs(one.audio[round(w.start * RATE) : round(w.end * RATE)]).max() for w in one.words.words]
+    assert min(loud) > 0.02
 
 
 def test_states_over_frames_are_the_rows_that_the_network_is_given() -> None:

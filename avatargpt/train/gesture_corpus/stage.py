@@ -12,7 +12,6 @@ import argparse
 import json
 import os
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -153,21 +152,17 @@ def _whole(arrays: Arrays) -> Arrays:
 _maker: _Maker | None = None
 
 
-def _start(*args: Any) -> None:
-    import torch
-
-    global _maker
-    torch.set_num_threads(1)
-    _maker = _Maker(*args)
-
-
-def _write(number: int, folder: str) -> list[str]:
+def _write(job: tuple[int, str]) -> list[str]:
     assert _maker is not None
-    return _maker.write(number, folder)
+    return _maker.write(*job)
 
 
 def _make(recipe: CorpusRecipe, args: argparse.Namespace, folder: Path, workers: int) -> list[Path]:
-    """All talks, in as many processes as there are threads; a progress bar on stderr."""
+    """All talks, as many at once as there are threads; a progress bar on stderr.
+
+    Each talk has a process of its own, a copy of this one: what espeak-ng says depends a little on what it said before,
+    and so does not depend on which talks are made together.
+    """
     from rich.console import Console
     from rich.progress import track
 
@@ -176,19 +171,16 @@ def _make(recipe: CorpusRecipe, args: argparse.Namespace, folder: Path, workers:
         from avatargpt.train.gesture_corpus.voices import recordings
 
         spoken = recordings(Path(args.faces))
-    given = (recipe, args.gestures, args.texts, spoken)
+    global _maker
+    _maker = _Maker(recipe, args.gestures, args.texts, spoken)
     count = _count(recipe)
     names: list[str] = []
     folder.mkdir(parents=True, exist_ok=True)
-    bar = {"description": "talks", "total": count, "console": Console(stderr=True)}
-    if workers == 1 or count < 4:
-        _start(*given)
-        for number in track(range(count), **bar):  # type: ignore[arg-type]
-            names += _write(number, str(folder))
-    else:
-        with ProcessPoolExecutor(min(workers, count), get_context("spawn"), _start, given) as pool:
-            for found in track(pool.map(_write, range(count), [str(folder)] * count), **bar):  # type: ignore[arg-type]
-                names += found
+    jobs = [(number, str(folder)) for number in range(count)]
+    with get_context("fork").Pool(min(workers, count), maxtasksperchild=1) as pool:
+        made_each = pool.imap(_write, jobs, chunksize=1)
+        for found in track(made_each, "talks", count, console=Console(stderr=True)):
+            names += found
     return [folder / name for name in names]
 
 
