@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
@@ -36,6 +36,9 @@ class TimedWord(Protocol):
     def start(self) -> float: ...
     @property
     def end(self) -> float: ...
+
+
+Word = TypeVar("Word", bound=TimedWord)
 
 
 class WordEncoder(Protocol):
@@ -173,6 +176,24 @@ def word_encoder(name: str, device: str = "cpu") -> WordEncoder:
     return SentenceWords(device) if name == SENTENCE else LanguageModelWords(name, device=device)
 
 
+def phrases(words: Iterable[Word]) -> Iterator[list[Word]]:
+    """Runs of words with at most `PAUSE` seconds between any two, and at most `LONGEST` words in each."""
+    phrase: list[Word] = []
+    for w in words:
+        if phrase and (w.start - phrase[-1].end > PAUSE or len(phrase) == LONGEST):
+            yield phrase
+            phrase = []
+        phrase.append(w)
+    if phrase:
+        yield phrase
+
+
+def span(word: TimedWord) -> tuple[int, int]:
+    """The first frame of a word and the one after its last; a word is seen in one frame at least."""
+    first = round(word.start * FPS)
+    return first, max(round(word.end * FPS), first + 1)
+
+
 class WordRows:
     """Rows of frames, one after the other, from words with times; earlier words are forgotten as frames go by.
 
@@ -194,8 +215,10 @@ class WordRows:
         Raises:
             UserError: times that are not finite, an end before its start, or words out of order.
         """
-        phrase: list[tuple[str, int, int]] = []
-        end = self._last
+        for phrase in phrases(self._checked(words)):
+            self._keep([(w.text, *span(w)) for w in phrase])
+
+    def _checked(self, words: Iterable[TimedWord]) -> Iterator[TimedWord]:
         for w in words:
             if not (math.isfinite(w.start) and math.isfinite(w.end) and 0 <= w.start <= w.end):
                 raise UserError(f"word {w.text!r} from {w.start} s to {w.end} s; accepted: 0 or later, no end before "
@@ -203,14 +226,8 @@ class WordRows:
             if w.start < self._last - 1e-6:
                 raise UserError(f"word {w.text!r} at {w.start:.2f} s comes after one at {self._last:.2f} s; accepted: "
                                 "words in the order in which they are spoken")  # fmt: skip
-            if phrase and (w.start - end > PAUSE or len(phrase) == LONGEST):
-                self._keep(phrase)
-                phrase = []
-            first, stop = round(w.start * FPS), round(w.end * FPS)
-            phrase.append((w.text, first, max(stop, first + 1)))  # a word is seen in one frame at least
-            self._last, end = w.start, w.end
-        if phrase:
-            self._keep(phrase)
+            self._last = w.start
+            yield w
 
     def _keep(self, phrase: list[tuple[str, int, int]]) -> None:
         self._phrases.append((phrase, self._before))

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 
 from avatargpt.gesture.features import prosody
-from avatargpt.gesture.words import BEFORE, LONGEST, PAUSE, WordEncoder
+from avatargpt.gesture.words import BEFORE, WordEncoder, phrases, span
 from avatargpt.signals.audio import RATE
 from avatargpt.signals.words.words import Word
 from avatargpt.train.gesture_corpus.accents import accents
 from avatargpt.train.gesture_corpus.planning import planned
 from avatargpt.train.gesture_corpus.recipe import CorpusRecipe
-from avatargpt.train.gesture_corpus.talks import FPS, Talk
+from avatargpt.train.gesture_corpus.talks import Talk
 from instruct_data.gesture.bank import Bank
 from instruct_data.gesture.classes import WordClasses
 from instruct_data.gesture.performing import perform
@@ -40,15 +40,10 @@ def word_states(words: Sequence[Word], encoder: WordEncoder) -> np.ndarray:
     """(W, V) states of all words, phrase by phrase as `avatargpt.gesture.words.WordRows` reads them."""
     out = [np.zeros((0, encoder.width), np.float32)]
     before: list[str] = []
-    first = 0
-    while first < len(words):
-        stop = first + 1
-        while stop < len(words) and stop - first < LONGEST and words[stop].start - words[stop - 1].end <= PAUSE:
-            stop += 1
-        texts = [w.text for w in words[first:stop]]
+    for phrase in phrases(words):
+        texts = [w.text for w in phrase]
         out.append(encoder.states([*before, *texts])[len(before) :])
         before = [*before, *texts][-BEFORE:]
-        first = stop
     return np.concatenate(out)
 
 
@@ -56,8 +51,8 @@ def word_at(words: Sequence[Word], frames: int) -> np.ndarray:
     """(frames,) number of the word that each frame is in, -1 = none; every word is in one frame at least."""
     out = np.full(frames, -1, np.int32)
     for number, word in enumerate(words):
-        first = round(word.start * FPS)
-        out[first : max(round(word.end * FPS), first + 1)] = number
+        first, stop = span(word)
+        out[first:stop] = number
     return out
 
 
