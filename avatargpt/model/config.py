@@ -7,7 +7,7 @@ from typing import Any
 from huggingface_hub.dataclasses import strict
 from transformers import T5Config
 
-from avatargpt.model.shape import Shape
+from avatargpt.model.shape import NetworkShape, Shape
 
 
 @strict
@@ -29,22 +29,22 @@ class AvatarGPTConfig(Shape, T5Config):
 
     model_type = "avatargpt"
 
-    vocab_size: int = 4096
-    d_model: int = 256
-    d_kv: int = 64
-    d_ff: int = 1024
-    num_layers: int = 4
-    num_heads: int = 4
+    vocab_size: int = NetworkShape.vocab_size
+    d_model: int = NetworkShape.d_model
+    d_kv: int = NetworkShape.d_kv
+    d_ff: int = NetworkShape.d_ff
+    num_layers: int = NetworkShape.num_layers
+    num_heads: int = NetworkShape.num_heads
     dropout_rate: float | int = 0.0
-    feed_forward_proj: str = "gated-relu"
+    feed_forward_proj: str = NetworkShape.feed_forward_proj
     modalities: dict[str, Any] | None = None
     fingerprints: dict[str, Any] | None = None
-    grounding_dim: int = 0
+    grounding_dim: int = NetworkShape.grounding_dim
     extra_inputs: dict[str, Any] | None = None
-    countdown_buckets: int = 64
-    refiner_dim: int = 256
-    refiner_layers: int = 3
-    refiner_heads: int = 4
+    countdown_buckets: int = NetworkShape.countdown_buckets
+    refiner_dim: int = NetworkShape.refiner_dim
+    refiner_layers: int = NetworkShape.refiner_layers
+    refiner_heads: int = NetworkShape.refiner_heads
 
     def __post_init__(self, **kwargs: Any) -> None:
         self._completed()
