@@ -245,7 +245,7 @@ def test_corpus_errors(tmp_path: Path) -> None:
     np.savez(tmp_path / "m.npz", rot=np.zeros((9, 22, 4), np.int16), root=np.zeros((9, 3)), offsets=np.array([0, 9]))
     whole = (tmp_path / "m.npz").read_bytes()
     (tmp_path / "m.npz").write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(UserError, match="not a readable"):
+    with pytest.raises(UserError, match="m.npz: not a readable"):
         corpus.load_clips(tmp_path, "val")
 
 

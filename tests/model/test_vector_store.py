@@ -51,7 +51,7 @@ def test_damaged_vectors() -> None:
     for vectors in (packed["vectors"][:-4], deflated(bytes(51))):
         with pytest.raises(ValueError, match="damaged|reshape"):
             back({**packed, "vectors": vectors}, 50)
-    with pytest.raises(ValueError, match="for 49 texts"):
+    with pytest.raises(ValueError, match=r"vectors \(50, [0-9]+\) for 49 texts"):
         back(packed, 49)
     with pytest.raises(KeyError):
         back({"vectors": packed["vectors"]}, 50)
