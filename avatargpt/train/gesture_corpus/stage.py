@@ -1,8 +1,8 @@
 """The gesture-corpus stage of `scripts/train.py`: speech with gestures, as takes, and as motions for a tokenizer.
 
 Its folder holds ``made/NNNNNN.safetensors``, the takes as they were made, with what is told of each in the header
-(``about``, JSON: words, strokes, beats, nods), ``store``, motions that the tokenizer stage takes, ``figures.json`` and
-``config.yaml``. With a tokenizer it also holds ``takes``, the cache that the gesture stage takes
+(``about``, JSON: words, strokes, beats, nods), ``store``, motions that the tokenizer stage takes, ``clips``, phrases with
+captions and what is said, for a language model, ``figures.json`` and ``config.yaml``. With a tokenizer it also holds ``takes``, the cache that the gesture stage takes
 (`avatargpt.train.gesture_data.corpus`).
 """
 
@@ -22,6 +22,7 @@ from avatargpt.config import RESOLVED, save_resolved
 from avatargpt.gesture.config import Material
 from avatargpt.gesture.features import PROSODY
 from avatargpt.gesture.features import WIDTH as HEARD
+from avatargpt.train.gesture_corpus.clips import clips
 from avatargpt.train.gesture_corpus.figures import figures
 from avatargpt.train.gesture_corpus.recipe import CorpusRecipe
 from avatargpt.train.gesture_corpus.takes import Arrays, made
@@ -29,6 +30,7 @@ from avatargpt.train.gesture_corpus.talks import FPS, LEAST, MOST, Talks
 from avatargpt.train.gesture_data import corpus as cache
 from avatargpt.train.running.runtime import Runtime
 from instruct_data.clip import Clip
+from instruct_data.gesture.classes import word_classes
 from instruct_data.store import Store
 from vqvae.errors import UserError
 from vqvae.features.gesture import GestureFeatures
@@ -39,7 +41,7 @@ if TYPE_CHECKING:
     from avatargpt.train.gesture_corpus.voices import Said
     from vqvae.tokenizer import MotionTokenizer
 
-MADE, STORE, TAKES, FIGURES = "made", "store", "takes", "figures.json"
+MADE, STORE, CLIPS, TAKES, FIGURES = "made", "store", "clips", "takes", "figures.json"
 SOURCE = "gesture-corpus"
 LICENCE = "the project's; strokes of SmartBody (LGPL-2.1)"
 
@@ -58,6 +60,8 @@ def gesture_corpus_stage(recipe: CorpusRecipe, args: argparse.Namespace) -> None
     files = _make(recipe, args, out / MADE, workers)
     if not (out / STORE / "manifest.json").is_file():
         Store.write(_clips(recipe, files), out / STORE)
+    if not (out / CLIPS / "manifest.json").is_file():
+        Store.write(clips(_takes(recipe, files), word_classes(), SOURCE, LICENCE), out / CLIPS)
     if tokenizer is not None:
         cache.save(_coded(recipe, files, tokenizer), material(recipe, tokenizer), out / TAKES)
     found = figures(_measured(files))
@@ -116,7 +120,6 @@ class _Maker:
         from avatargpt.train.gesture_corpus.voices import Voices
         from avatargpt.train.speech_data.sentences import own_texts, utterances
         from instruct_data.gesture.bank import read_bank
-        from instruct_data.gesture.classes import word_classes
 
         self.recipe, data = recipe, recipe.data
         self.bank, self.classes = read_bank(Path(gestures)), word_classes()
@@ -211,6 +214,14 @@ def _clips(recipe: CorpusRecipe, files: list[Path]) -> Iterator[Clip]:
         left -= len(motion)
         extra = {"speaker": _told(path)["speaker"]}
         yield Clip(path.stem, motion, [], SOURCE, LICENCE, _split(recipe, path), "talk", extra=extra)
+
+
+def _takes(recipe: CorpusRecipe, files: list[Path]) -> Iterator[tuple[str, np.ndarray, dict[str, Any], str]]:
+    """What clips are cut from."""
+    from safetensors.numpy import load_file
+
+    for path in files:
+        yield path.stem, load_file(path)["features"], _told(path), _split(recipe, path)
 
 
 def _coded(recipe: CorpusRecipe, files: list[Path], tokenizer: MotionTokenizer) -> Iterator[cache.Take]:
