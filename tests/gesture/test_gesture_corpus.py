@@ -153,7 +153,7 @@ def test_the_stage_writes_what_tokenizer_and_network_take_and_goes_on(made: argp
         about = json.loads(file.metadata()["about"])
         assert file.get_slice("features").get_shape()[0] == len(file.get_tensor("other_audio"))
     assert about["speaker"] in ("ada", "bob") and about["words"] and all(s[3] >= 0 for s in about["strokes"])
-    assert len(Store.open(out / stage.STORE)) >= 1
+    assert len(Store.open(out / stage.STORE)) >= 1 and len(Store.open(out / stage.CLIPS)) >= 4
 
     before = {f.name: f.read_bytes() for f in files}
     files[-1].unlink()

@@ -28,7 +28,7 @@ def stretches(words: Sequence[Spoken], seconds: float) -> list[tuple[int, int]]:
     """Words [first, stop) of each clip: whole phrases, together `SHORTEST` to `LONGEST` long where that can be."""
     out: list[tuple[int, int]] = []
     first = 0
-    for i, (_, start, end) in enumerate(words):
+    for i, (_, _, end) in enumerate(words):
         last = i + 1 == len(words)
         pause = (seconds if last else words[i + 1][1]) - end
         length = end - words[first][1]
@@ -78,5 +78,5 @@ def clips(
                 continue
             kinds = [str(s[2]) for s in about["strokes"] if start <= s[0] < end]
             extra = {"speaker": about["speaker"], "speech": {"text": spoken(part)}}
-            yield Clip(f"{name}/{first}", spec.decode(features[start:end]), captions(kinds, classes, rng), source, licence,
-                       split, "talk", extra=extra)  # fmt: skip
+            motion, said = spec.decode(features[start:end]), captions(kinds, classes, rng)
+            yield Clip(f"{name}/{first}", motion, said, source, licence, split, "talk", extra=extra)

@@ -1,9 +1,9 @@
 """The gesture-corpus stage of `scripts/train.py`: speech with gestures, as takes, and as motions for a tokenizer.
 
 Its folder holds ``made/NNNNNN.safetensors``, the takes as they were made, with what is told of each in the header
-(``about``, JSON: words, strokes, beats, nods), ``store``, motions that the tokenizer stage takes, ``clips``, phrases with
-captions and what is said, for a language model, ``figures.json`` and ``config.yaml``. With a tokenizer it also holds ``takes``, the cache that the gesture stage takes
-(`avatargpt.train.gesture_data.corpus`).
+(``about``, JSON: words, strokes, beats, nods), ``store``, motions that the tokenizer stage takes, ``clips``, phrases
+with captions and what is said, for a language model, ``figures.json`` and ``config.yaml``. With a tokenizer it also
+holds ``takes``, the cache that the gesture stage takes (`avatargpt.train.gesture_data.corpus`).
 """
 
 from __future__ import annotations
@@ -30,7 +30,6 @@ from avatargpt.train.gesture_corpus.talks import FPS, LEAST, MOST, Talks
 from avatargpt.train.gesture_data import corpus as cache
 from avatargpt.train.running.runtime import Runtime
 from instruct_data.clip import Clip
-from instruct_data.gesture.classes import word_classes
 from instruct_data.store import Store
 from vqvae.errors import UserError
 from vqvae.features.gesture import GestureFeatures
@@ -48,6 +47,7 @@ LICENCE = "the project's; strokes of SmartBody (LGPL-2.1)"
 
 def gesture_corpus_stage(recipe: CorpusRecipe, args: argparse.Namespace) -> None:
     """Make (or go on making) the corpus; with --tokenizer, the takes with its codes as well."""
+    from instruct_data.gesture.classes import word_classes
     from vqvae.tokenizer import MotionTokenizer
 
     out = Path(args.output)
@@ -120,6 +120,7 @@ class _Maker:
         from avatargpt.train.gesture_corpus.voices import Voices
         from avatargpt.train.speech_data.sentences import own_texts, utterances
         from instruct_data.gesture.bank import read_bank
+        from instruct_data.gesture.classes import word_classes
 
         self.recipe, data = recipe, recipe.data
         self.bank, self.classes = read_bank(Path(gestures)), word_classes()
