@@ -2,8 +2,9 @@
 
 Its folder holds ``made/NNNNNN.safetensors``, the takes as they were made, with what is told of each in the header
 (``about``, JSON: words, strokes, beats, nods), ``store``, motions that the tokenizer stage takes, ``clips``, phrases
-with captions and what is said, for a language model, ``figures.json`` and ``config.yaml``. With a tokenizer it also
-holds ``takes``, the cache that the gesture stage takes (`avatargpt.train.gesture_data.corpus`).
+with captions and what is said, for a language model, ``talks``, what the suite `gesture` reads of the validation split,
+``figures.json`` and ``config.yaml``. With a tokenizer it also holds ``takes``, the cache that the gesture stage takes
+(`avatargpt.train.gesture_data.corpus`).
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
     from avatargpt.train.gesture_corpus.voices import Said
     from vqvae.tokenizer import MotionTokenizer
 
-MADE, STORE, CLIPS, TAKES, FIGURES = "made", "store", "clips", "takes", "figures.json"
+MADE, STORE, CLIPS, TALKS, TAKES, FIGURES = "made", "store", "clips", "talks", "takes", "figures.json"
 SOURCE = "gesture-corpus"
 LICENCE = "the project's; strokes of SmartBody (LGPL-2.1)"
 
@@ -149,6 +150,20 @@ class _Maker:
         return names
 
 
+    def write_talk(self, number: int, names: list[str], folder: Path) -> None:
+        """The sounds, motions and words of a talk whose takes are there, unless they are there too."""
+        from safetensors.numpy import load_file
+
+        from avatargpt.train.gesture_corpus.heard import write_talk
+
+        done = folder / f"{number:05d}.done"
+        if not done.is_file():
+            folder.mkdir(exist_ok=True)
+            made = {Path(name).stem: load_file(folder.parent / MADE / name)["features"] for name in names}
+            write_talk(self.talks.talk(number, self.recipe.data.seed), made, folder)
+            atomic_write(done, lambda p: p.write_text(""))
+
+
 def _whole(arrays: Arrays) -> Arrays:
     return {k: np.ascontiguousarray(v) for k, v in arrays.items()}
 
@@ -158,7 +173,11 @@ _maker: _Maker | None = None
 
 def _write(job: tuple[int, str]) -> list[str]:
     assert _maker is not None
-    return _maker.write(*job)
+    number, folder = job
+    names = _maker.write(number, folder)
+    if _split(_maker.recipe, number) == "val":
+        _maker.write_talk(number, names, Path(folder).parent / TALKS)
+    return names
 
 
 def _make(recipe: CorpusRecipe, args: argparse.Namespace, folder: Path, workers: int) -> list[Path]:
@@ -196,10 +215,15 @@ def _told(path: Path) -> dict[str, Any]:
         return dict(json.loads(file.metadata()["about"]))
 
 
-def _split(recipe: CorpusRecipe, path: Path) -> str:
+def _split(recipe: CorpusRecipe, talk: int) -> str:
     """Talks for validation are every so manieth: both sides of one together."""
     every = max(2, round(1 / recipe.data.val)) if recipe.data.val else 0
-    return "val" if every and int(path.stem[:5]) % every == every - 1 else "train"
+    return "val" if every and talk % every == every - 1 else "train"
+
+
+def _talk(path: Path) -> int:
+    """Number of the talk of a take's file."""
+    return int(path.stem[:5])
 
 
 def _clips(recipe: CorpusRecipe, files: list[Path]) -> Iterator[Clip]:
@@ -214,7 +238,7 @@ def _clips(recipe: CorpusRecipe, files: list[Path]) -> Iterator[Clip]:
         motion = GestureFeatures().decode(features)
         left -= len(motion)
         extra = {"speaker": _told(path)["speaker"]}
-        yield Clip(path.stem, motion, [], SOURCE, LICENCE, _split(recipe, path), "talk", extra=extra)
+        yield Clip(path.stem, motion, [], SOURCE, LICENCE, _split(recipe, _talk(path)), "talk", extra=extra)
 
 
 def _takes(recipe: CorpusRecipe, files: list[Path]) -> Iterator[tuple[str, np.ndarray, dict[str, Any], str]]:
@@ -222,7 +246,7 @@ def _takes(recipe: CorpusRecipe, files: list[Path]) -> Iterator[tuple[str, np.nd
     from safetensors.numpy import load_file
 
     for path in files:
-        yield path.stem, load_file(path)["features"], _told(path), _split(recipe, path)
+        yield path.stem, load_file(path)["features"], _told(path), _split(recipe, _talk(path))
 
 
 def _coded(recipe: CorpusRecipe, files: list[Path], tokenizer: MotionTokenizer) -> Iterator[cache.Take]:
@@ -233,6 +257,6 @@ def _coded(recipe: CorpusRecipe, files: list[Path], tokenizer: MotionTokenizer) 
         arrays = load_file(path)
         about = _told(path)
         arrays["codes"] = tokenizer.encode_features(arrays["features"]).astype(np.int32)
-        yield cache.Take(about["name"], about["speaker"], _split(recipe, path), arrays)
+        yield cache.Take(about["name"], about["speaker"], _split(recipe, _talk(path)), arrays)
 
 
