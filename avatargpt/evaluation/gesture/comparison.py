@@ -127,9 +127,12 @@ def _makers(
     if any(t.words is not None for t in talks):
         without.append((" without words", lambda talk: replace(talk, words=None, interlocutor_words=None)))
     if any(t.interlocutor is not None for t in talks):
-        alone = {"interlocutor": None, "interlocutor_words": None}
-        without.append((" without interlocutor", lambda talk: replace(talk, **alone)))
+        without.append((" without interlocutor", _alone))
     return out | {name + part: _told(make, less) for name, make in networks.items() for part, less in without}
+
+
+def _alone(talk: Talk) -> Talk:
+    return replace(talk, interlocutor=None, interlocutor_words=None)
 
 
 def _told(make: Generator, less: Callable[[Talk], Talk]) -> _Maker:
