@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from avatargpt.gesture.config import UNKNOWN
+from avatargpt.gesture.config import HEADS, UNKNOWN
 from avatargpt.gesture.features import PROSODY, ProsodyStream, checked_rows
 from avatargpt.gesture.network import GestureNetwork, Heard
 from avatargpt.gesture.sampling import Sampler
@@ -20,8 +20,6 @@ from avatargpt.signals.audio import FPS, RATE
 from vqvae.errors import UserError
 
 UNEVEN = 0.5  # s by which two voices may differ in length
-HEADS = ("codes", "features")
-"""``codes``: tokens are sampled, and frames follow them; ``features``: the mean motion, without tokens."""
 
 
 class Trained(Protocol):
