@@ -97,7 +97,7 @@ class GesturePerformer:
         """
         from avatargpt.gesture.motion_stream import MotionStream
         from avatargpt.gesture.sampling import Sampler
-        from avatargpt.gesture.stream import SpokenGestures
+        from avatargpt.gesture.spoken import SpokenGestures
 
         if other_words is not None and not other:
             raise UserError("words of an interlocutor who is not heard; accepted: with the sound of both")

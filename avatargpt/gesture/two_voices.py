@@ -11,8 +11,8 @@ from vqvae.errors import UserError
 
 
 def check_lengths(own: AudioInfo, other: AudioInfo) -> None:
-    """Raises UserError before anything is made where `avatargpt.gesture.stream.SpokenGestures` would when all is."""
-    from avatargpt.gesture.stream import UNEVEN
+    """Raises UserError before anything is made where `avatargpt.gesture.spoken.SpokenGestures` would when all is."""
+    from avatargpt.gesture.spoken import UNEVEN
 
     if abs(own.seconds - other.seconds) > UNEVEN:
         raise UserError(f"the interlocutor's sound lasts {other.seconds:.1f} s, the speaker's {own.seconds:.1f} s; "
