@@ -216,11 +216,19 @@ STAGES: dict[str, StageEntry] = {
                            default=16, choices=(8, 16)),
         },
     ),
+    "gesture-bank": StageEntry(
+        f"{_T}gesture_bank:gesture_bank_stage", "gestures that mean something, as tokens, for the overlay of run time",
+        options={
+            "gestures": Option("folder of SmartBody's gestures", needed=True),
+            "tokenizer": Option("folder of the gesture tokenizer", needed=True),
+        },
+    ),
     "pack-gestures": StageEntry(
         f"{_T}pack_gestures:pack_gestures_stage", "gesture network and its tokenizer -> a model folder, as shipped",
         options={
             "gesture": Option("folder of the gesture stage", needed=True),
             "tokenizer": Option("folder of the gesture tokenizer", needed=True),
+            "bank": Option("folder of the gesture-bank stage"),
         },
     ),
     "recipe": StageEntry(
