@@ -69,7 +69,7 @@ def face(
         typer.Option("--layout", metavar="NAME", help=".json: audio2face, beat; .vrma: both, arkit, presets."),
     ] = None,
     size: Annotated[
-        int | None, typer.Option("--size", min=16, max=2048, metavar="PIXELS", help=".mp4, .gif: side of the picture.")
+        int | None, typer.Option("--size", min=16, max=2048, metavar="PIXELS", help="Films: side of the picture.")
     ] = None,
     microphone: Annotated[
         str | None, typer.Option("--microphone", metavar="NAME", help="Listen instead of AUDIO: default, or a device.")
@@ -103,7 +103,7 @@ def face(
 ) -> None:
     """Speech, an instruction, emotions, or all at once to a face: 52 ARKit weights and the head at 30 fps.
 
-    An .mp4 carries the sound of AUDIO, not of what is live. A network makes the face: the streaming driver, which
+    A film (.mp4, .mov) carries the sound of AUDIO, not of what is live. A network makes the face: the streaming driver, which
     follows speech and instructions closely, or with --by language the language model (TEXT or one emotion, at most
     7.2 s). --gain to --eye-contact change its curves afterwards. How TEXT was read is told on stderr and, with --json,
     as a score, which --score takes back. Live (-, --microphone, --live-link, --vmc, --websocket), frames come about

@@ -224,7 +224,7 @@ def _format_options(paths: Sequence[Path], size: int | None, audio: Path | None)
     from avatargpt import export
 
     if size is not None and not any(export.takes(path, "size") for path in paths):
-        raise UserError(f"--size {size}: none of the output files is a film; accepted with .mp4 and .gif")
+        raise UserError(f"--size {size}: none of the output files is a film; accepted with .mp4, .mov and .gif")
     given = {"size": size, "audio": audio}
     out = []
     for path in paths:

@@ -70,6 +70,7 @@ def _write_gif(motion: Motion | FaceMotion, path: Path, size: int = 360) -> None
         write_gif(cast("Motion", motion), path, size)
 
 
+@writer(".mov")
 @writer(".mp4")
 def _write_mp4(motion: Motion | FaceMotion, path: Path, size: int = 480, audio: str | Path | None = None) -> None:
     from avatargpt.export.face.video import write_face_mp4
