@@ -1,6 +1,7 @@
-"""The bank of gestures that mean something: strokes with the frame of their emphasis, kept as gesture tokens.
+"""The bank of gestures that mean something: strokes with the frame of their emphasis, as gesture tokens.
 
-Made of SmartBody's library and of our own key frames (`instruct_data.gesture.bank`), decoded by the network's tokenizer.
+Made of SmartBody's library and of our own key frames (`instruct_data.gesture.bank`); the network's tokenizer decodes
+them.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from vqvae.io.atomic import atomic_write
 from vqvae.io.guard import regular, understanding
 
 FILE = "bank.safetensors"
+ROW = ("name", "source", "performer", "start", "emphasis", "end", "sides", "frames")  # of the header
 LICENCE = "strokes of SmartBody (USC Institute for Creative Technologies, LGPL-2.1), and our own"
 
 
@@ -98,11 +100,12 @@ class GestureBank:
         """Write ``bank.safetensors``."""
         from safetensors.numpy import save_file
 
-        rows = [[c.name, c.source, c.performer, c.start, c.emphasis, c.end, c.sides, c.frames] for c in self.coded]
+        rows = [[getattr(c, name) for name in ROW] for c in self.coded]
         about = {"strokes": json.dumps(rows), "tokenizer": self.tokenizer, "licence": LICENCE}
         codes = np.concatenate([c.codes for c in self.coded]).astype(np.uint16)
         lengths = np.array([len(c.codes) for c in self.coded], np.int32)
-        arrays = {"codes": codes, "lengths": lengths, "rest": self.rest.astype(np.float32)}
+        rest = np.asarray(self.rest, np.float32)
+        arrays: dict[str, np.ndarray] = {"codes": codes, "lengths": lengths, "rest": rest}
         return atomic_write(Path(folder) / FILE, lambda p: save_file(arrays, p, about))
 
     @classmethod
@@ -122,7 +125,7 @@ class GestureBank:
             codes, lengths, rest = (file.get_tensor(name) for name in ("codes", "lengths", "rest"))
             rows = json.loads(about["strokes"])
             parts = np.split(codes.astype(np.int64), np.cumsum(lengths)[:-1])
-            coded = [Coded(*row, part) for row, part in zip(rows, parts, strict=True)]
+            coded = [Coded(**dict(zip(ROW, row, strict=True)), codes=c) for row, c in zip(rows, parts, strict=True)]
             if rest.shape != (43, 4) or any(not 0 <= c.start <= c.emphasis <= c.end < c.frames for c in coded):
                 raise ValueError("frames out of order")
         if about["tokenizer"] != tokenizer:

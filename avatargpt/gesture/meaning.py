@@ -1,8 +1,8 @@
 """Which words get a gesture that means them, and when: rules over a table of classes, not a network.
 
-The table (`instruct_data/gesture/classes.yaml`) says which words ask for which gestures. A word that it does not hold goes
-with the class of the nearest word that it holds, in the space of the frozen sentence encoder, where that is near enough.
-The emphasis of the gesture falls on the stressed syllable.
+The table (`instruct_data/gesture/classes.yaml`) says which words ask for which gestures. A word that it does not hold
+goes with the class of the nearest word that it holds, in the space of the frozen sentence encoder, where that is near
+enough. The emphasis of the gesture falls on the stressed syllable.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ import numpy as np
 
 from avatargpt.gesture.bank import GestureBank
 from avatargpt.gesture.manner import Manner
+from avatargpt.gesture.words import TimedWord
 from avatargpt.signals.phones import VOWELS
-from avatargpt.signals.words.words import Word
 from instruct_data.gesture.classes import BEAT, MARKS, Found, WordClasses
 from instruct_data.gesture.plan import Placed
 from instruct_data.gesture.strokes import FPS
@@ -70,12 +70,12 @@ class _Wish:
     placed: Placed
 
 
-def stressed(word: Word) -> float:
+def stressed(word: TimedWord) -> float:
     """Seconds at which the vowel of a word's primary stress begins.
 
     Without phones, or where they carry no stress: where it lies in the dictionary's pronunciation, phones alike long.
     """
-    for phone in word.phones:
+    for phone in getattr(word, "phones", ()):
         if phone.stress == 1 and phone.name in VOWELS:
             return phone.start
     from avatargpt.language.pronouncing.spoken import spoken
@@ -116,7 +116,9 @@ class Meaning:
         self.cued: set[str] = set()
         """Words of cues that were spoken so far."""
 
-    def __call__(self, words: Sequence[Word], taken: Sequence[int] = (), loud: Sequence[float] = ()) -> list[Placed]:
+    def __call__(
+        self, words: Sequence[TimedWord], taken: Sequence[int] = (), loud: Sequence[float] = ()
+    ) -> list[Placed]:
         """The strokes of the next words.
 
         Args:
@@ -130,7 +132,7 @@ class Meaning:
             draw = float(rng.random())
             names, shares = list(kind.gestures), np.array(list(kind.gestures.values()))
             name = names[int(rng.choice(len(names), p=shares / shares.sum()))]
-            if draw < self.manner.semantic:
+            if draw < self.manner.share:
                 placed = self._placed(words, run, name, run.kind, first, loud, rng)
                 wishes.append(_Wish(kind.share + 0.2 * float(rng.random()), placed))
         kept: list[Placed] = []
@@ -148,7 +150,7 @@ class Meaning:
         more = [(k, self.nearest(t)) for k, t in enumerate(texts) if k not in held]
         return sorted([*found, *(Found(k, k + 1, kind) for k, kind in more if kind)], key=lambda r: r.first)
 
-    def _cued_wishes(self, words: Sequence[Word], first: int, loud: Sequence[float]) -> list[_Wish]:
+    def _cued_wishes(self, words: Sequence[TimedWord], first: int, loud: Sequence[float]) -> list[_Wish]:
         plain, out = [w.text.strip(MARKS).lower() for w in words], []
         for cue, gesture in self._cues.items():
             for at in range(len(plain) - len(cue) + 1):
@@ -160,7 +162,7 @@ class Meaning:
         return out
 
     def _placed(
-        self, words: Sequence[Word], run: Found, name: str, kind: str, first: int, loud: Sequence[float],
+        self, words: Sequence[TimedWord], run: Found, name: str, kind: str, first: int, loud: Sequence[float],
         rng: np.random.Generator,
     ) -> Placed:  # fmt: skip
         """A stroke of a gesture, its emphasis on the strongest of the words: the last one but for grammar."""

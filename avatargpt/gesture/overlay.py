@@ -14,7 +14,7 @@ import numpy as np
 from avatargpt.gesture.bank import GestureBank
 from avatargpt.gesture.manner import Manner
 from avatargpt.gesture.meaning import Meaning
-from avatargpt.signals.words.words import Word
+from avatargpt.gesture.words import TimedWord
 from instruct_data.gesture.blending import BEFORE, decaying
 from instruct_data.gesture.joint_limits import within
 from instruct_data.gesture.performing import BACK, REACH, RISE, SETTLE, minimum_jerk, stroke_poses
@@ -50,7 +50,7 @@ class Semantics:
     delay = 0
 
     def __init__(
-        self, bank: GestureBank, manner: Manner, meaning: Meaning | None = None, words: Sequence[Word] = (),
+        self, bank: GestureBank, manner: Manner, meaning: Meaning | None = None, words: Sequence[TimedWord] = (),
         loud: Sequence[float] = (),
     ) -> None:  # fmt: skip
         self._bank, self._manner, self._meaning = bank, manner, meaning
@@ -65,7 +65,7 @@ class Semantics:
         """Those planned so far and not over yet."""
         return tuple(self._strokes)
 
-    def say(self, words: Sequence[Word], loud: Sequence[float] = ()) -> None:
+    def say(self, words: Sequence[TimedWord], loud: Sequence[float] = ()) -> None:
         """Further words; a stroke whose hands would have had to set out by now is left out."""
         if self._meaning is None or not words:
             return

@@ -1,4 +1,4 @@
-"""The gesture-bank stage of `scripts/train.py`: strokes as tokens, beside the network that their tokenizer belongs to."""
+"""The gesture-bank stage of `scripts/train.py`: gestures that mean something, as tokens of the gesture tokenizer."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ def gesture_bank_stage(args: argparse.Namespace) -> None:
     for number, c in enumerate(coded):
         true = next(s for s in made.strokes[c.name] if s.source == c.source)
         got = bank._stroke(number, False)
-        far.append(np.linalg.norm(wrists(true.turns)[c.emphasis] - wrists(got.turns)[c.emphasis], axis=-1).max())
-        fingers = [*HAND["l"], *HAND["r"]]
-        bent.append(np.degrees(rot.angle_between(true.turns[c.emphasis, fingers], got.turns[c.emphasis, fingers])).mean())
-    print(f"{path}: {len(coded)} strokes of {len(bank.names)} gestures, {path.stat().st_size / 1e3:.0f} kB; on the emphasis "
-          f"wrists {1000 * float(np.mean(far)):.0f} mm off, fingers {float(np.mean(bent)):.1f} degrees")  # fmt: skip
+        at, fingers = c.emphasis, [*HAND["l"], *HAND["r"]]
+        far.append(np.linalg.norm(wrists(true.turns)[at] - wrists(got.turns)[at], axis=-1).max())
+        bent.append(np.degrees(rot.angle_between(true.turns[at, fingers], got.turns[at, fingers])).mean())
+    print(f"{path}: {len(coded)} strokes of {len(bank.names)} gestures, {path.stat().st_size / 1e3:.0f} kB; on the "
+          f"emphasis wrists {1000 * float(np.mean(far)):.0f} mm off, fingers {float(np.mean(bent)):.1f} degrees")
