@@ -210,7 +210,7 @@ STAGES: dict[str, StageEntry] = {
             "driver": Option("folder of the driver stage, or several with commas between: their mean"),
             "recorded": Option("the same for the mouth of recorded pairs, a network of its own"),
             "parser": Option("folder of the parser stage, or several likewise; + between those asked together"),
-            "scorer": Option("folder of the scorer stage"),
+            "scorer": Option("folder of the scorer stage"), "gestures": Option("folder of the pack-gestures stage"),
             "rank": Option("highest rank of parsers' changes to the encoder; default: as trained", kind="whole"),
             "bits": Option("of the language model's weights; 16 is what transformers reads, too", kind="whole",
                            default=16, choices=(8, 16)),
