@@ -18,7 +18,9 @@ SYNTHETIC = ("families", "describe_synthetic", "discriminator", "synthetic_physi
 """Kinds of suites about synthetic clips."""
 WITHOUT_MODEL = ("predicates", "families", "discriminator", "synthetic_physics")
 """Kinds in which no model takes part."""
-WITHOUT_DATA = ("prompts", "families", "describe_synthetic", "face_instructions", "face_language")
+WITHOUT_DATA = (
+    "prompts", "families", "describe_synthetic", "face_instructions", "face_language", "gesture_words",
+)  # fmt: skip
 """Kinds that need no corpus."""
 DATA = {
     "chat": "the recorded dialogues (a folder with val.jsonl)", "plans": "the planning corpus",
@@ -88,6 +90,10 @@ def _score(
         from avatargpt.evaluation.gesture import comparison
 
         return comparison.run(suite, model, data, store)
+    if suite.kind == "gesture_words":
+        from avatargpt.evaluation.gesture import meant
+
+        return meant.score(suite, model.source)
     if suite.kind == "speech_face":
         from avatargpt.evaluation.face import speech_face
         from avatargpt.face.audio_model.driver import Driver

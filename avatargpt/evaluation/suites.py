@@ -15,6 +15,7 @@ KINDS = (
     "prompts", "tokenizer", "describe", "inbetween", "continuation", "predicates", "families", "describe_synthetic",
     "discriminator", "synthetic_physics", "plan_coverage", "seams", "plans", "plan_cycle", "chat",
     "speech_face", "word_times", "face_instructions", "face_language", "gesture",
+    "gesture_words",
 )  # fmt: skip
 PROMPT_KINDS = ("single", "side", "turn", "style", "count", "two")
 PROMPT_KEYS = ("prompt", "kind", "checks", "neutral", "unseen", "seen_in", "note")

@@ -28,9 +28,10 @@ LOUDER = 0.09  # size for each standard deviation of loudness
 SIZES = 0.7, 1.12
 TEMPO = 1.05
 NEAR = 0.55  # cosine from which a word means what another one means (docs/gesture_bank.md)
-LETTERS = 4  # of words that are looked for so: shorter ones are grammar
+LETTERS = 4  # of words that are looked for so
+COMMONEST = 2200  # numbers in the encoder's vocabulary, the commonest words first, below which a word is grammar
 SYLLABLE = 0.35  # share of a word at which its stress is, where nothing tells it
-FIRST_CUE = 10.0  # priority
+FIRST_CUE, GUESSED = 10.0, -0.5  # what counts for a cue, and against a word that the table does not hold
 
 Encode = Callable[[list[str]], np.ndarray]
 """Texts -> (n, D) unit vectors."""
@@ -40,10 +41,11 @@ class Nearest:
     """Classes of words that the table does not hold.
 
     Args:
-        classes: the table. encode: of the sentence encoder.
+        classes: the table. encode: of the sentence encoder. number: of a word in its vocabulary, None = in pieces.
     """
 
-    def __init__(self, classes: WordClasses, encode: Encode) -> None:
+    def __init__(self, classes: WordClasses, encode: Encode, number: Callable[[str], int | None]) -> None:
+        self._number = number
         single = {words[0]: kind for words, kind in classes.words.items() if len(words) == 1}
         single = {w: k for w, k in single.items() if len(w) >= LETTERS}
         self._kinds, self._encode = list(single.values()), encode
@@ -53,7 +55,8 @@ class Nearest:
     def __call__(self, word: str) -> str:
         """The class of a word, empty = none."""
         plain = word.strip(MARKS).lower()
-        if len(plain) < LETTERS or not plain.isalpha():
+        number = self._number(plain)
+        if len(plain) < LETTERS or not plain.isalpha() or (number is not None and number < COMMONEST):
             return ""
         if plain not in self._known:
             near = self._vectors @ self._encode([plain])[0]
@@ -126,7 +129,8 @@ class Meaning:
         """
         first, self._said = self._said, self._said + len(words)
         wishes = self._cued_wishes(words, first, loud)
-        for run in self._runs([w.text for w in words]):
+        runs, guessed = self._runs([w.text for w in words])
+        for run in runs:
             rng = np.random.default_rng([self.seed, 73, first + run.first])
             kind = self.classes.classes[run.kind]
             draw = float(rng.random())
@@ -134,7 +138,8 @@ class Meaning:
             name = names[int(rng.choice(len(names), p=shares / shares.sum()))]
             if draw < self.manner.share:
                 placed = self._placed(words, run, name, run.kind, first, loud, rng)
-                wishes.append(_Wish(kind.share + 0.2 * float(rng.random()), placed))
+                guess = GUESSED * (run.first in guessed)
+                wishes.append(_Wish(kind.share + guess + 0.2 * float(rng.random()), placed))
         kept: list[Placed] = []
         for wish in sorted(wishes, key=lambda w: -w.priority):
             frame = wish.placed.frame
@@ -142,13 +147,16 @@ class Meaning:
                 kept.append(wish.placed)
         return sorted(kept, key=lambda p: p.frame)
 
-    def _runs(self, texts: Sequence[str]) -> list[Found]:
-        found = [run for run in self.classes.find(texts) if run.kind != BEAT]
+    def _runs(self, texts: Sequence[str]) -> tuple[list[Found], set[int]]:
+        """What the words ask for, and where that is not in the table."""
+        held = self.classes.find(texts)
+        found = [run for run in held if run.kind != BEAT]
         if self.nearest is None:
-            return found
-        held = {k for run in self.classes.find(texts) for k in range(run.first, run.stop)}
-        more = [(k, self.nearest(t)) for k, t in enumerate(texts) if k not in held]
-        return sorted([*found, *(Found(k, k + 1, kind) for k, kind in more if kind)], key=lambda r: r.first)
+            return found, set()
+        known = {k for run in held for k in range(run.first, run.stop)}
+        near = [(k, self.nearest(t)) for k, t in enumerate(texts) if k not in known]
+        more = [Found(k, k + 1, kind) for k, kind in near if kind]
+        return sorted([*found, *more], key=lambda r: r.first), {run.first for run in more}
 
     def _cued_wishes(self, words: Sequence[TimedWord], first: int, loud: Sequence[float]) -> list[_Wish]:
         plain, out = [w.text.strip(MARKS).lower() for w in words], []

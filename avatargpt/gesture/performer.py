@@ -112,7 +112,8 @@ class GesturePerformer:
 
         meaning = None
         if meant:
-            nearest = Nearest(word_classes(), SentenceGrounder().sentence)
+            grounder = SentenceGrounder()
+            nearest = Nearest(word_classes(), grounder.sentence, grounder.number)
             meaning = Meaning(self.bank, word_classes(), manner, nearest, seed)
         return Semantics(self.bank, manner, meaning, words or (), loud)
 

@@ -200,6 +200,12 @@ class SentenceGrounder:
         self._tokenizer.no_padding()
         self._tokenizer.enable_truncation(self.max_tokens)
 
+    def number(self, word: str) -> int | None:
+        """Of a word in the encoder's vocabulary, the commonest words first; None = it is read in pieces."""
+        self.load()
+        found: int | None = self._tokenizer.token_to_id(word)
+        return found
+
     @torch.inference_mode()
     def _compute(self, texts: Sequence[str], bf16: bool) -> list[np.ndarray]:
         self.load()

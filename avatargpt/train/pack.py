@@ -153,7 +153,7 @@ def averaged(folders: Sequence[str], shares: Sequence[float]) -> AvatarGPTModel:
 
 
 def _beside(args: argparse.Namespace, out: Path, fingerprint: str) -> None:
-    """Phrase index, exemplar bank, planning library, intents, scorer, gestures, driver and parser, as they are given."""
+    """Phrase index, exemplar bank, planning library, intents, scorer, gestures, driver, parser, as they are given."""
     import torch
 
     if args.phrase_index:

@@ -118,8 +118,8 @@ def test_words_near_to_known_ones_share_their_class(classes: WordClasses) -> Non
     def encode(texts: list[str]) -> np.ndarray:
         return np.array([directions.get(t, (-1.0, 0.0)) for t in texts], np.float32)
 
-    near = Nearest(classes, encode)
-    assert [near(w) for w in ("Nowhere!", "table", "no", "x1y2")] == ["negation", "", "", ""]
+    near = Nearest(classes, encode, lambda word: {"nowhere": None, "never": 100}.get(word, 9000))
+    assert [near(w) for w in ("Nowhere!", "table", "no", "x1y2", "never")] == ["negation", "", "", "", ""]
 
 
 def test_a_stroke_arrives_by_its_emphasis_without_a_jump(bank: GestureBank, classes: WordClasses) -> None:
