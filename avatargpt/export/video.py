@@ -110,8 +110,8 @@ def encode_mp4(
 
     def write(temporary: Path) -> None:
         # absolute: FFmpeg takes what stands before a colon for a protocol
-        kind = path.suffix[1:].lower()
-        with av.open(str(temporary.absolute()), "w", format=kind, options={"movflags": "faststart"}) as container:
+        form, flags = path.suffix[1:].lower(), {"movflags": "faststart"}
+        with av.open(str(temporary.absolute()), "w", format=form, options=flags) as container:
             rate = Fraction(fps).limit_denominator(1000)
             stream = cast("VideoStream", container.add_stream(codec, rate=rate))
             stream.width, stream.height, stream.pix_fmt = size, size, "yuv420p"

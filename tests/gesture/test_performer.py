@@ -8,10 +8,14 @@ import numpy as np
 import pytest
 import soundfile
 
+from avatargpt.api import AvatarGPT
+from avatargpt.gesture.calls import GestureCalls
 from avatargpt.gesture.driver import GestureDriver
 from avatargpt.gesture.manner import Manner, read_cues
 from avatargpt.gesture.performer import GesturePerformer, network_folder
-from tests.gesture.conftest import Word, network
+from avatargpt.signals.words.words import Word as WordAt
+from avatargpt.signals.words.words import Words
+from tests.gesture.conftest import Spelling, Word, network
 from tests.gesture.talking import driver, folder, performer, same
 from tests.speech.conftest import voice
 from vqvae.errors import UserError
@@ -173,3 +177,34 @@ def test_manners() -> None:
             read_cues([wrong])
     with pytest.raises(UserError, match="named twice"):
         Manner(cues=read_cues(["big=size", "Big=beat"]))
+
+
+class Model(GestureCalls):
+    """What `AvatarGPT` inherits, of a folder."""
+
+    def __init__(self, source: Path) -> None:
+        self._source = str(source)
+
+    @property
+    def source(self) -> str:
+        return self._source
+
+
+def test_the_public_calls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("avatargpt.gesture.performer.word_encoder", lambda name: Spelling())
+    assert issubclass(AvatarGPT, GestureCalls)
+    model, pcm, other = Model(folder(tmp_path)), voice(2.0), voice(2.0, 8000, seed=1)
+    made = model.gesture(pcm, WORDS, other, ANSWER, speaker="bert", seed=2, other_rate=8000)
+    told = {"words": WORDS, "other_words": ANSWER, "speaker": "bert", "seed": 2}
+    assert same(made, performer().perform(pcm, other=other, other_rate=8000, **told)) and not made.notes
+    stream = model.gesture_stream(words=WORDS, seed=2)
+    pieces = [p for p in (stream.push(pcm), stream.finish()) if p is not None]
+    assert same(concatenate(pieces), model.gesture(pcm, WORDS, seed=2))
+    (tmp_path / "t.ctm").write_text("a 1 0.2 0.3 good\na 1 0.5 0.4 morning\n")
+    assert same(model.gesture(pcm, tmp_path / "t.ctm"), performer().perform(pcm, words=WORDS[:2]))
+    (tmp_path / "t.ctm").write_text("a 1 0.2 0.3 pracujemy\na 1 0.5 0.4 dzisiaj\n")
+    assert "2 of 2 words are in no dictionary" in notes(model.gesture(pcm, tmp_path / "t.ctm"))
+    with pytest.raises(UserError, match="word times of this recording"):
+        model.gesture(pcm, Words((WordAt("late", 2.1, 2.2),)))
+    with pytest.raises(UserError, match="no gesture network"):
+        Model(tmp_path.parent).gesture(pcm)
