@@ -1,0 +1,66 @@
+"""Body, gestures and face put together into one avatar, frame by frame. A rule, not a network.
+
+| what | comes from |
+|---|---|
+| pelvis, legs | the body |
+| spine, neck, head | the body's turn, and on it the gestures'; of neck and head, on that, the face's own (nods that were told) |
+| arms | the gestures, relative to the chest; the body's where it does something with an arm |
+| fingers | the gestures; with such an arm the body's, where it has some |
+| 52 weights | the face, unchanged |
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from avatargpt.avatar.body_track import ARMS, Body
+from avatargpt.export.avatar.clip import HEAD, NECK, AvatarMotion
+from vqvae import rotations as rot
+from vqvae.errors import UserError
+from vqvae.face import FaceMotion, turns
+from vqvae.motion import Motion
+from vqvae.skeleton import FINGER_NAMES, SMPL22
+
+TRUNK = [SMPL22.index(n) for n in ("spine1", "spine2", "spine3", "neck", "head")]
+OF_NECK = 0.35  # share of a told turn of the head that the neck takes
+_HALF = len(FINGER_NAMES) // 2
+
+
+def composed(
+    body: Body, gestures: Motion, face: FaceMotion, start: int = 0, sound: Path | None = None, caption: str = ""
+) -> AvatarMotion:
+    """One clip of T frames at 30 a second, from frame `start` of the talk on.
+
+    Args:
+        gestures: T frames with fingers. face: T frames; its head is what was told beside the gestures' own.
+
+    Raises:
+        UserError: gestures without fingers, or parts of different lengths.
+    """
+    if gestures.fingers is None or gestures.fps != face.fps or len(gestures) != len(face):
+        raise UserError(f"gestures of {len(gestures)} frames at {gestures.fps:g} a second beside a face of {len(face)} at "
+                        f"{face.fps:g}; accepted: with fingers, and as many at the same rate")  # fmt: skip
+    under, purpose = body.frames(start, start + len(face))
+    moved, own = under.rotations.astype(np.float64), gestures.rotations.astype(np.float64)
+    out = moved.copy()
+    out[:, TRUNK] = rot.multiply(moved[:, TRUNK], own[:, TRUNK])
+    out[:, NECK], out[:, HEAD] = nodded(out[:, NECK], out[:, HEAD], turns(face.head))
+    fingers = gestures.fingers.astype(np.float64)
+    for side, arm in enumerate(ARMS):
+        share = purpose[:, side, None]
+        out[:, arm] = rot.slerp(own[:, arm], moved[:, arm], share)
+        if under.fingers is not None:
+            hand = slice(side * _HALF, (side + 1) * _HALF)
+            fingers[:, hand] = rot.slerp(fingers[:, hand], under.fingers[:, hand].astype(np.float64), share)
+    told = body.told(len(face)) if start == 0 else ""
+    whole = Motion(rot.normalize(out), under.root, gestures.fps, "gesture", caption, fingers=rot.normalize(fingers))
+    return AvatarMotion(whole, face, sound, caption, (*gestures.notes, *([told] if told else [])))
+
+
+def nodded(neck: np.ndarray, head: np.ndarray, turn: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Neck and head (T, 4) with the head turned further by `turn` (T, 4) in its own frame; the neck takes its share."""
+    seen = rot.multiply(rot.multiply(head, turn), rot.conjugate(head))  # the same turn in the neck's frame
+    part = rot.slerp(rot.identity((len(turn),)), seen, OF_NECK)
+    return rot.multiply(neck, part), rot.multiply(rot.conjugate(part), rot.multiply(head, turn))
