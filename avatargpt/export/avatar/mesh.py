@@ -7,13 +7,16 @@ from functools import lru_cache
 
 import numpy as np
 
+from avatargpt.export.figure import PALETTE
 from avatargpt.export.head.head import head
-from avatargpt.export.mesh import Mesh, body_mesh, bind_pose
+from avatargpt.export.mesh import Mesh, bind_pose, body_mesh, linear
 from vqvae.skeleton import SMPL52
 
 PLACE = np.array([0.0, 0.060, -0.012])
 """Metres from the joint of the body's head to the zero of our head: eyes lie where the body's own would."""
 NECK_FOLLOWS = (-0.052, 0.004)  # m above the neck's joint: skin below stays with the chest, skin above goes with the neck
+COLLAR = -0.058  # m above the neck's joint: what hangs lower of the collar of our head, which is a bust, is left out
+_EDGE = 0.02
 _OWN = ("neck", "head")  # joints whose part of the body's skin gives way
 
 
@@ -29,6 +32,7 @@ class AvatarMesh:
         triangles: (F, 3) uint32, counter-clockwise from outside.
         bind: (52, 4, 4) float64 world matrix of every joint in the bind pose.
         body: B. faces: the first triangle of the head.
+        parts: (V,) number of the part in `names`, the head's and, after these, the body. names: of the parts.
     """
 
     points: np.ndarray
@@ -41,6 +45,12 @@ class AvatarMesh:
     bind: np.ndarray
     body: int
     faces: int
+    parts: np.ndarray
+    names: tuple[str, ...]
+
+    def part(self, name: str) -> np.ndarray:
+        """(V,) which vertices belong to a part."""
+        return np.asarray(self.parts == self.names.index(name))
 
 
 @lru_cache(maxsize=1)
@@ -53,7 +63,10 @@ def avatar_mesh() -> AvatarMesh:
     low, high = places[neck, 1] + np.array(NECK_FOLLOWS)
     up = np.clip((points[:, 1] - low) / (high - low), 0, 1)
     up = up * up * (3 - 2 * up)
-    up[shape.part("collar")] = 0  # a shirt's
+    collar = shape.part("collar")
+    up[collar] = 0  # a shirt's
+    kept = ~(collar & (points[:, 1] < places[neck, 1] + COLLAR))[shape.triangles].any(1)
+    colours = np.where(collar[:, None], _shirt(), shape.colours)
     follow = shape.follow.astype(np.float64)
     share = np.stack([follow, (1 - follow) * up, (1 - follow) * (1 - up), 0 * up], 1)
     joints = np.where(share > 0, np.array([crown, neck, chest, 0]), 0)
@@ -61,12 +74,12 @@ def avatar_mesh() -> AvatarMesh:
     return AvatarMesh(
         np.concatenate([body.vertices, points]).astype(np.float32),
         np.concatenate([body.normals, shape.normals]).astype(np.float32),
-        np.concatenate([body.colours, shape.colours]).astype(np.float32),
+        np.concatenate([body.colours, colours]).astype(np.float32),
         np.concatenate([np.zeros(count), shape.gloss]).astype(np.float32),
         np.concatenate([body.joints, joints]).astype(np.uint8),
         np.concatenate([body.weights, share]).astype(np.float32),
-        np.concatenate([body.triangles, shape.triangles + count]).astype(np.uint32), body.bind, count,
-        len(body.triangles),
+        np.concatenate([body.triangles, shape.triangles[kept] + count]).astype(np.uint32), body.bind, count,
+        len(body.triangles), np.concatenate([np.full(count, len(shape.names)), shape.parts]), (*shape.names, "body"),
     )  # fmt: skip
 
 
@@ -78,10 +91,15 @@ def _headless(mesh: Mesh) -> Mesh:
     used = np.unique(triangles)
     number = np.zeros(len(mesh.vertices), np.uint32)
     number[used] = np.arange(len(used))
+    colours = np.where(share[:, None] > _EDGE, _shirt(), mesh.colours)  # what skin is left there lies under the collar
     return Mesh(
-        mesh.vertices[used], mesh.normals[used], mesh.colours[used], mesh.joints[used], mesh.weights[used],
+        mesh.vertices[used], mesh.normals[used], colours[used], mesh.joints[used], mesh.weights[used],
         number[triangles], mesh.bind,
     )  # fmt: skip
+
+
+def _shirt() -> np.ndarray:
+    return linear(np.array(PALETTE["shirt"]) / 255)
 
 
 def posed(rotations: np.ndarray, root: np.ndarray, moved: np.ndarray | None = None) -> np.ndarray:
