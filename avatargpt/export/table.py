@@ -40,7 +40,7 @@ def writer(
     Args:
         suffix: lower case, with dot.
         holds: modalities of the motions that such a file can hold; what holds a body holds a gesture.
-        layouts: what the option ``layout`` may be, for ``body`` and for ``face``.
+        layouts: what the option ``layout`` may be, for ``body``, for ``face`` and for ``avatar``.
     """
 
     def register(function: Function) -> Function:
@@ -106,7 +106,7 @@ def check_options(path: str | os.PathLike[str], modality: str, options: dict[str
     """
     path = Path(path)
     _known_options(_choose(_WRITERS, path, "write"), 2, path, options)
-    layouts = _LAYOUTS[path.suffix.lower()].get("face" if modality == "face" else "body", ())
+    layouts = _LAYOUTS[path.suffix.lower()].get("body" if modality == "gesture" else modality, ())
     if "layout" in options and options["layout"] not in layouts:
         accepted = ", ".join(layouts)
         raise UserError(f"{path}: layout '{options['layout']}'; accepted for a {modality}: {accepted}")
@@ -116,7 +116,7 @@ def check_options(path: str | os.PathLike[str], modality: str, options: dict[str
 
 def check_size(path: Path, modality: str, size: object) -> None:
     """Raises UserError unless a film's pictures can be `size` pixels square."""
-    most = MOST_FACE_PIXELS if modality == "face" else MOST_PIXELS
+    most = MOST_FACE_PIXELS if modality in ("face", "avatar") else MOST_PIXELS
     if not (isinstance(size, int) and LEAST_PIXELS <= size <= most):
         raise UserError(f"{path}: size {size}; accepted {LEAST_PIXELS} to {most} pixels")
 

@@ -8,10 +8,12 @@ import numpy as np
 
 from avatargpt.export.avatar.clip import AvatarMotion
 from avatargpt.export.avatar.mesh import avatar_mesh
-from avatargpt.export.face.gltf import morph_targets
+from avatargpt.export.face.gltf import morph_targets, read_face_glb
 from avatargpt.export.gltf import _Builder, inverse_binds, joint_nodes, material, skinned, tracks
+from avatargpt.export.gltf_body import read_glb
 from vqvae import arkit
-from vqvae.io.glb import FLOAT
+from vqvae.io.glb import FLOAT, MOST_BYTES, parsed
+from vqvae.io.guard import read_bytes, understanding
 from vqvae.motion import atomic_write
 from vqvae.skeleton import SMPL52
 
@@ -57,3 +59,23 @@ def write_avatar_glb(motion: AvatarMotion, path: Path) -> Path:
     )  # fmt: skip
     gltf.set_binary_blob(bytes(data.blob))
     return atomic_write(path, lambda temporary: gltf.save_binary(str(temporary)))
+
+
+def read_avatar_glb(path: Path) -> AvatarMotion | None:
+    """Read a .glb that has both our 52 joints and a mesh of ARKit morph targets; None where it has not both.
+
+    Raises:
+        UserError: one that cannot be read as a body or as a face, see `read_glb` and `read_face_glb`.
+    """
+    raw = read_bytes(path, MOST_BYTES)
+    if raw[:4] != b"glTF":
+        return None
+    with understanding(path, "a whole binary glTF"):
+        names = {node.name for node in parsed(raw).nodes or []}
+    if not set(SMPL52.names) <= names:
+        return None
+    face = read_face_glb(path)
+    if face is None:
+        return None
+    body = read_glb(path)
+    return AvatarMotion(body, face.resampled(body.fps), caption=body.caption)
