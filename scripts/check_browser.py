@@ -74,8 +74,8 @@ try {
   const face = glb.scene.getObjectByName("face");
   for (const [k, time] of times.entries()) {
     player.setTime(time); glb.scene.updateMatrixWorld(true);
-    rows.glb.push({ joints: names.map((n) => place(glb.scene.getObjectByName(n))), weights: face.morphTargetInfluences });
-    rows.glb[k].weights = [...face.morphTargetInfluences];
+    const joints = names.map((n) => place(glb.scene.getObjectByName(n)));
+    rows.glb.push({ joints, weights: [...face.morphTargetInfluences] });
     drawn(scene, k);
   }
   const vrm = (await loader.loadAsync("avatar.vrm")).userData.vrm;
@@ -136,7 +136,7 @@ def main() -> None:
     stands = float(np.ptp(clip.body.root, axis=0).max()) < 0.08
     ask = {
         "times": (frames / clip.fps).tolist(), "names": SMPL52.names, "bones": [bone_of(n) for n in SMPL52.names],
-        "aim": (clip.body.root[frames] + [0, 0.3 if stands else 0.0, 0]).tolist(), "span": 1.2 if stands else 2.2,
+        "aim": (clip.body.root[frames] + [0, 0.25 if stands else 0.0, 0]).tolist(), "span": 1.5 if stands else 2.2,
         "side": SIDE,
     }  # fmt: skip
     with tempfile.TemporaryDirectory() as where:
@@ -161,8 +161,8 @@ def main() -> None:
             shown = np.array([row["weights"] for row in rows[kind]])
         else:
             shown = np.array([[row["found"].get(n, np.nan) for n in arkit.NAMES] for row in rows[kind]])
-        print(f".{kind}: {MOMENTS} moments, joints apart by {1000 * np.abs(joints - places).max():.3g} mm at most, weights "
-              f"by {np.abs(shown - weights).max():.2g}")  # fmt: skip
+        apart = 1000 * np.abs(joints - places).max(), np.abs(shown - weights).max()
+        print(f".{kind}: {MOMENTS} moments, joints apart by {apart[0]:.3g} mm at most, weights by {apart[1]:.2g}")
     print(args.out)
 
 

@@ -3,7 +3,7 @@
 | what | comes from |
 |---|---|
 | pelvis, legs | the body |
-| spine, neck, head | the body's turn, and on it the gestures'; of neck and head, on that, the face's own (nods that were told) |
+| spine, neck, head | the body's turn, and on it the gestures'; on that, in neck and head, the face's (told nods) |
 | arms | the gestures, relative to the chest; the body's where it does something with an arm |
 | fingers | the gestures; with such an arm the body's, where it has some |
 | 52 weights | the face, unchanged |
@@ -11,15 +11,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from avatargpt.avatar.body_track import ARMS, Body
 from avatargpt.export.avatar.clip import HEAD, NECK, AvatarMotion
+from avatargpt.face.audio_model.controls import looking
 from vqvae import rotations as rot
 from vqvae.errors import UserError
-from vqvae.face import FaceMotion, turns
+from vqvae.face import FaceMotion, angles_of, turns
 from vqvae.motion import Motion
 from vqvae.skeleton import FINGER_NAMES, SMPL22
 
@@ -29,19 +31,21 @@ _HALF = len(FINGER_NAMES) // 2
 
 
 def composed(
-    body: Body, gestures: Motion, face: FaceMotion, start: int = 0, sound: Path | None = None, caption: str = ""
-) -> AvatarMotion:
+    body: Body, gestures: Motion, face: FaceMotion, start: int = 0, sound: Path | None = None, caption: str = "",
+    eye_contact: float = 0.0,
+) -> AvatarMotion:  # fmt: skip
     """One clip of T frames at 30 a second, from frame `start` of the talk on.
 
     Args:
         gestures: T frames with fingers. face: T frames; its head is what was told beside the gestures' own.
+        eye_contact: 0 the face's own gaze, 1 eyes to a viewer before the chest whatever the head does.
 
     Raises:
         UserError: gestures without fingers, or parts of different lengths.
     """
     if gestures.fingers is None or gestures.fps != face.fps or len(gestures) != len(face):
-        raise UserError(f"gestures of {len(gestures)} frames at {gestures.fps:g} a second beside a face of {len(face)} at "
-                        f"{face.fps:g}; accepted: with fingers, and as many at the same rate")  # fmt: skip
+        raise UserError(f"gestures of {len(gestures)} frames at {gestures.fps:g} a second beside a face of {len(face)} "
+                        f"at {face.fps:g}; accepted: with fingers, and as many at the same rate")  # fmt: skip
     under, purpose = body.frames(start, start + len(face))
     moved, own = under.rotations.astype(np.float64), gestures.rotations.astype(np.float64)
     out = moved.copy()
@@ -56,7 +60,9 @@ def composed(
             fingers[:, hand] = rot.slerp(fingers[:, hand], under.fingers[:, hand].astype(np.float64), share)
     told = body.told(len(face)) if start == 0 else ""
     whole = Motion(rot.normalize(out), under.root, gestures.fps, "gesture", caption, fingers=rot.normalize(fingers))
-    return AvatarMotion(whole, face, sound, caption, (*gestures.notes, *([told] if told else [])))
+    notes = (*gestures.notes, *([told] if told else []))
+    made = AvatarMotion(whole, face, sound, caption, notes)
+    return replace(made, face=looking(made.face, eye_contact)) if eye_contact else made
 
 
 def nodded(neck: np.ndarray, head: np.ndarray, turn: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -64,3 +70,14 @@ def nodded(neck: np.ndarray, head: np.ndarray, turn: np.ndarray) -> tuple[np.nda
     seen = rot.multiply(rot.multiply(head, turn), rot.conjugate(head))  # the same turn in the neck's frame
     part = rot.slerp(rot.identity((len(turn),)), seen, OF_NECK)
     return rot.multiply(neck, part), rot.multiply(rot.conjugate(part), rot.multiply(head, turn))
+
+
+def with_head(face: FaceMotion, gestures: Motion, eye_contact: float = 0.0) -> FaceMotion:
+    """A face alone whose head turns as the gestures' does, and on that as its own; its weights stay as they are.
+
+    Args:
+        gestures: as many frames at the same rate. eye_contact: as in `composed`, which changes the gaze.
+    """
+    seen = rot.multiply(*(gestures.rotations[:, j].astype(np.float64) for j in (NECK, HEAD)))
+    out = replace(face, head=angles_of(rot.multiply(seen, turns(face.head))))
+    return looking(out, eye_contact)

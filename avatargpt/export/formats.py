@@ -30,16 +30,18 @@ reader(".vrma")("avatargpt.export.face.vrma:read_vrma")
 
 @writer(".bvh", BODIES)
 def _write_bvh(motion: Motion | AvatarMotion, path: Path, scale: float = 1.0) -> None:
+    from avatargpt.export.avatar.clip import parts_of
     from vqvae.io.bvh import write_bvh
 
-    write_bvh(cast("AvatarMotion", motion).body if motion.modality == "avatar" else cast("Motion", motion), path, scale)
+    write_bvh(cast("Motion", parts_of(motion)[0]), path, scale)
 
 
 @writer(".csv", FACES)
 def _write_csv(motion: FaceMotion | AvatarMotion, path: Path) -> None:
+    from avatargpt.export.avatar.clip import parts_of
     from avatargpt.export.face.livelink import write_livelink
 
-    write_livelink(cast("AvatarMotion", motion).face if motion.modality == "avatar" else cast("FaceMotion", motion), path)
+    write_livelink(cast("FaceMotion", parts_of(motion)[1]), path)
 
 
 @writer(".npz", EVERY, {"body": ("motion", "smplx"), "face": ("motion",), "avatar": ("motion",)})

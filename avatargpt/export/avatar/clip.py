@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from avatargpt.export.table import save
 from vqvae import arkit
 from vqvae import rotations as rot
 from vqvae.errors import UserError
@@ -37,8 +38,8 @@ class AvatarMotion:
 
     Attributes:
         body: T frames with fingers (modality ``gesture``).
-        face: T frames at the body's rate. Its ``head`` is always what the body's neck and head say together (`head_of`),
-            whatever was given: the head's turn is held once, in the joints.
+        face: T frames at the body's rate. Its ``head`` is always what the body's neck and head say together
+            (`head_of`), whatever was given: the head's turn is held once, in the joints.
         sound: the speech that the clip goes with; frame i is at second i / fps of it. None = no sound.
         caption: what the clip shows, may be empty.
         notes: what its maker has to say of it, such as that the body was held; files do not hold them.
@@ -59,8 +60,8 @@ class AvatarMotion:
             raise UserError("avatar: a body without fingers; accepted a gesture with 30 of them")
         lengths, rates = (len(self.body), len(self.face)), (self.body.fps, self.face.fps)
         if lengths[0] != lengths[1] or abs(rates[0] - rates[1]) > 1e-6:
-            raise UserError(f"avatar: a body of {lengths[0]} frames at {rates[0]:g} a second and a face of {lengths[1]} "
-                            f"at {rates[1]:g}; accepted: the same")  # fmt: skip
+            body, face = (f"{n} frames at {rate:g} a second" for n, rate in zip(lengths, rates, strict=True))
+            raise UserError(f"avatar: a body of {body} and a face of {face}; accepted: the same")
         object.__setattr__(self, "face", replace(self.face, head=head_of(self.body)))
 
     def __len__(self) -> int:
@@ -92,9 +93,7 @@ class AvatarMotion:
         Raises:
             UserError: a suffix that cannot hold an avatar, a file that cannot be written.
         """
-        from avatargpt import export
-
-        return export.save(self, path, **options)
+        return save(self, path, **options)
 
     def write_npz(self, path: Path) -> Path:
         """Write all parts into one `.npz`: the keys of a body's and of a face's file together, and ``sound``."""

@@ -8,7 +8,7 @@ import numpy as np
 
 from avatargpt.export.avatar.clip import AvatarMotion
 from avatargpt.export.avatar.mesh import avatar_mesh
-from avatargpt.export.face.gltf import morph_targets, read_face_glb
+from avatargpt.export.face.gltf import ACCEPTED, morph_targets, read_face_glb
 from avatargpt.export.gltf import _Builder, inverse_binds, joint_nodes, material, skinned, tracks
 from avatargpt.export.gltf_body import read_glb
 from vqvae import arkit
@@ -70,7 +70,7 @@ def read_avatar_glb(path: Path) -> AvatarMotion | None:
     raw = read_bytes(path, MOST_BYTES)
     if raw[:4] != b"glTF":
         return None
-    with understanding(path, "a whole binary glTF"):
+    with understanding(path, "a whole binary glTF", ACCEPTED):
         names = {node.name for node in parsed(raw).nodes or []}
     if not set(SMPL52.names) <= names:
         return None

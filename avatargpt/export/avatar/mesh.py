@@ -14,9 +14,9 @@ from vqvae.skeleton import SMPL52
 
 PLACE = np.array([0.0, 0.060, -0.012])
 """Metres from the joint of the body's head to the zero of our head: eyes lie where the body's own would."""
-NECK_FOLLOWS = (-0.052, 0.004)  # m above the neck's joint: skin below stays with the chest, skin above goes with the neck
+NECK_FOLLOWS = (-0.052, 0.004)  # m above the neck's joint: skin below goes with the chest, above with the neck
 COLLAR = -0.058  # m above the neck's joint: what hangs lower of the collar of our head, which is a bust, is left out
-_EDGE = 0.02
+_EDGE = 0.02  # share of these joints from which on skin is taken to be bare
 _OWN = ("neck", "head")  # joints whose part of the body's skin gives way
 
 
@@ -106,7 +106,8 @@ def posed(rotations: np.ndarray, root: np.ndarray, moved: np.ndarray | None = No
     """(V, 3) float32 vertices of one frame in the world: linear blend skinning.
 
     Args:
-        rotations: (52, 4) local. root: (3,) metres. moved: (V - B, 3) what the morph targets add to the head's vertices.
+        rotations: (52, 4) local. root: (3,) metres.
+        moved: (V - B, 3) what the morph targets add to the head's vertices.
     """
     mesh = avatar_mesh()
     places, turned = SMPL52.fk_full(rotations, root)

@@ -10,7 +10,7 @@ import numpy as np
 from avatargpt.export.avatar.clip import AvatarMotion
 from avatargpt.export.avatar.mesh import avatar_mesh, posed
 from avatargpt.export.face.render import FaceRenderer
-from avatargpt.export.face.video import Soundtrack
+from avatargpt.export.face.video import _Sound as Soundtrack
 from avatargpt.export.head.morphs import morphs
 from avatargpt.export.table import check_size
 from avatargpt.export.video import GIF_FPS, encode_gif, encode_mp4

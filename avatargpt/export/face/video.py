@@ -142,11 +142,11 @@ def write_face_mp4(
         UserError: PyAV is not installed, size outside 16..2048, not a sound file, or the file cannot be written.
     """
     check_size(path, motion.modality, size)
-    sound = None if audio is None else lambda container: Soundtrack(container, audio, motion.seconds)
+    sound = None if audio is None else lambda container: _Sound(container, audio, motion.seconds)
     return encode_mp4(path, lambda even: pictures(motion, even), motion.fps, size, sound)
 
 
-class Soundtrack:
+class _Sound:
     """The sound of a film, encoded as far as its pictures have come: memory does not grow with length."""
 
     def __init__(self, container: Any, source: str | os.PathLike[str], seconds: float) -> None:
