@@ -1,4 +1,4 @@
-"""`AvatarGPT`: the public API. Text to motion, motion to text, in-between, continuation, faces, plans, long motion."""
+"""`AvatarGPT`: the public API. Text to motion, motion to text, in-between, continuation, faces, gestures, plans."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from avatargpt.body.reconstruct import reconstruct
 from avatargpt.body.sampling import answers
 from avatargpt.decoding.loaded import LoadedModel, load_parts
 from avatargpt.face.tokens import BEST_OF, FaceTokens
+from avatargpt.gesture.calls import GestureCalls
 from avatargpt.long import loop
 from avatargpt.model.scorer import TextMotionScorer
 from avatargpt.model.text_encoder import SentenceGrounder, TextTokenizer
@@ -46,7 +47,7 @@ def documented(part: Callable[..., object]) -> Callable[[Call], Call]:
     return documenting
 
 
-class AvatarGPT:
+class AvatarGPT(GestureCalls):
     """A loaded model with its tokenizers.
 
     Shapes: a `Motion` has T frames at 20 per second, a `FaceMotion` 30; codes are (N, R) of R residual levels, N =

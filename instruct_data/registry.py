@@ -73,7 +73,7 @@ class Task(_Strict):
         examples: how training examples are made: ``pairs`` of slots and an answer in words, or from clips as that
             motion task does it.
         words: which words of a clip stand in the text slot or in the answer: a ``caption``, the ``steps`` of a clip
-            that several were joined to, or the ``emotion`` that a face shows.
+            that several were joined to, the ``emotion`` that a face shows, or the ``speech`` that a gesture goes with.
     """
 
     name: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
@@ -82,7 +82,7 @@ class Task(_Strict):
     inputs: list[Slot] = Field(min_length=1)
     output: str
     examples: Literal["pairs", "text_to_motion", "motion_to_text", "in_between", "continuation"] = "pairs"
-    words: Literal["caption", "steps", "emotion"] = "caption"
+    words: Literal["caption", "steps", "emotion", "speech"] = "caption"
     templates: list[str]
     decoding: Decoding
     metrics: list[Metric] = Field(min_length=1)

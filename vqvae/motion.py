@@ -18,6 +18,7 @@ from vqvae.skeleton import FINGER_NAMES, SMPL22, SMPL52, Skeleton
 
 MAX_FRAMES = 2_000_000
 UNIT = 1e-3  # by which the length of a quaternion may differ from 1
+EXACT = 2.0**-21  # ... of one that was brought to length 1 in float32
 MOST_METRES = 1e6  # of the root from the origin; there float32 still tells centimetres apart
 REQUIRED = ("modality", "fps", "rotations", "root", "joint_names")
 MODALITIES = ("body", "gesture")
@@ -69,7 +70,10 @@ class Motion:
         if self.modality not in MODALITIES:
             raise UserError(f"motion: modality {self.modality!r}; accepted {' or '.join(MODALITIES)}")
         check_caption(self.caption, "motion")
-        object.__setattr__(self, "rotations", r / np.linalg.norm(r, axis=-1, keepdims=True))
+        # A second division changes last bits. Bodies are divided each time, as their goldens have it; gestures are not,
+        # for pieces of a stream that are joined and renamed have to be what they were.
+        unit = _of_unit_length(r, norm) if self.modality == "gesture" else r / np.linalg.norm(r, axis=-1, keepdims=True)
+        object.__setattr__(self, "rotations", unit)
         object.__setattr__(self, "root", p)
         if self.fingers is not None:
             object.__setattr__(self, "fingers", self._checked_fingers(np.asarray(self.fingers, np.float32)))
@@ -79,11 +83,11 @@ class Motion:
             raise UserError(f"motion: fingers of a {self.modality}; accepted of a gesture")
         if f.shape != (len(self.root), len(FINGER_NAMES), 4):
             raise UserError(f"motion: fingers {f.shape}; accepted ({len(self.root)}, {len(FINGER_NAMES)}, 4)")
-        norm = np.linalg.norm(f.astype(np.float64), axis=-1)
-        wrong = ~(np.abs(norm - 1).max(1) <= UNIT)  # NaN and infinity too
+        norm = np.linalg.norm(f.astype(np.float64), axis=-1, keepdims=True)
+        wrong = ~(np.abs(norm - 1).max((1, 2)) <= UNIT)  # NaN and infinity too
         if wrong.any():
             raise UserError(f"motion: frame {int(wrong.argmax())}: fingers are not unit quaternions (w, x, y, z)")
-        return f / np.linalg.norm(f, axis=-1, keepdims=True)
+        return _of_unit_length(f, norm)
 
     def __len__(self) -> int:
         return len(self.root)
@@ -198,6 +202,12 @@ class Motion:
                 data["rotations"], data["root"], float(data["fps"]), str(data["modality"]), caption,
                 fingers=_fingers(data),
             )  # fmt: skip
+
+
+def _of_unit_length(q: np.ndarray, norm: np.ndarray) -> np.ndarray:
+    """Quaternions (..., 4) float32 brought to length 1; those that have it as nearly as float32 can stay the same."""
+    exact = np.abs(norm - 1) < EXACT
+    return q.copy() if exact.all() else np.where(exact, q, q / np.linalg.norm(q, axis=-1, keepdims=True))
 
 
 def _fingers(data: dict[str, np.ndarray]) -> np.ndarray | None:

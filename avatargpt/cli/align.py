@@ -3,19 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from avatargpt.cli import common
 from avatargpt.cli.output import say
 from vqvae.errors import UserError
-
-if TYPE_CHECKING:
-    from avatargpt.signals.words.words import Words
-
-SPREAD = 1.5  # s by which the times of subtitles are off, where words share a cue
-LONGEST_NAME = 1000
 
 
 def align(
@@ -54,6 +48,7 @@ def align(
     from avatargpt import resources
     from avatargpt.face.words.align import ALIGNERS
     from avatargpt.face.words.align import align as aligned
+    from avatargpt.face.words.transcripts import SPREAD, told
     from avatargpt.signals.audio import inspect
     from avatargpt.signals.words import files
 
@@ -72,7 +67,7 @@ def align(
         if any(path.absolute() == source.absolute() for source in sources):
             raise UserError(f"{path}: input and output are the same file; choose another output")
     inspect(audio)
-    text, near = ("", None) if transcript is None else _text(transcript)
+    text, near = ("", None) if transcript is None else told(transcript)
     if model is not None and not model.is_dir():
         raise UserError(f"--model {model}: no such folder; accepted a folder of weights")
     if threads is not None:
@@ -101,17 +96,3 @@ def align(
             say(f"{word.start:.3f}\t{word.end:.3f}\t{word.text}")
     if not as_json:
         say(f"times: {words.source}", err=True)
-
-
-def _text(transcript: str) -> tuple[str, Words | None]:
-    """What is said, of an argument that is a text, or a file of text or of word times, and these times."""
-    from avatargpt.signals.words import files
-
-    path = common.listed(transcript)
-    if path is None and len(transcript) < LONGEST_NAME and "\n" not in transcript and Path(transcript).is_file():
-        path = Path(transcript)
-    if path is None:
-        return transcript, None
-    if files.has_times(path):
-        return "", files.read(path)
-    return files.read_text(path), None

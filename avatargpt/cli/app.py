@@ -25,6 +25,7 @@ COMMANDS = {
     "long": "avatargpt.cli.long:long",
     "chat": "avatargpt.cli.chat:chat",
     "face": "avatargpt.cli.face:face",
+    "gesture": "avatargpt.cli.gesture:gesture",
     "align": "avatargpt.cli.align:align",
     "export": "avatargpt.cli.convert:export",
     "data": "avatargpt.cli.data:app",

@@ -19,6 +19,7 @@ from avatargpt.export.table import (
     readable,
     reader,
     save,
+    takes,
     writable,
     writer,
 )
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "MOST_CLIPS", "check_options", "check_target", "contact_sheet", "formats", "load", "readable", "reader",
-    "save", "writable", "writer",
+    "save", "takes", "writable", "writer",
 ]  # fmt: skip
 
 

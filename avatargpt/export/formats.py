@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from avatargpt.export.table import reader, writer
-from vqvae.errors import UserError
 
 if TYPE_CHECKING:
     from avatargpt.export.avatar.clip import AvatarMotion
@@ -113,10 +112,8 @@ def _write_mp4(motion: Clip, path: Path, size: int = 480, audio: str | Path | No
         write_avatar_mp4(cast("AvatarMotion", motion), path, size, audio)
     elif motion.modality == "face":
         write_face_mp4(cast("FaceMotion", motion), path, size, audio)
-    elif audio is not None:
-        raise UserError(f"{path}: audio goes with a face; this is a {motion.modality} motion")
     else:
-        write_mp4(cast("Motion", motion), path, size)
+        write_mp4(cast("Motion", motion), path, size, audio)
 
 
 @writer(".png")

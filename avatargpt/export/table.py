@@ -114,6 +114,11 @@ def check_options(path: str | os.PathLike[str], modality: str, options: dict[str
         check_size(path, modality, options["size"])
 
 
+def takes(path: str | os.PathLike[str], option: str) -> bool:
+    """Whether the format of `path` has an option of that name. Raises UserError for a suffix that is not written."""
+    return option in _options(_choose(_WRITERS, Path(path), "write"), 2)
+
+
 def check_size(path: Path, modality: str, size: object) -> None:
     """Raises UserError unless a film's pictures can be `size` pixels square."""
     most = MOST_FACE_PIXELS if modality in ("face", "avatar") else MOST_PIXELS
@@ -174,7 +179,11 @@ def _choose(table: dict[str, Place], path: Path, verb: str) -> Callable[..., Any
 
 
 def _known_options(function: Callable[..., Any], positional: int, path: Path, options: dict[str, Any]) -> None:
-    accepted = list(inspect.signature(function).parameters)[positional:]
+    accepted = _options(function, positional)
     for name in options:
         if name not in accepted:
             raise UserError(f"{path}: no option '{name}' for {path.suffix}; accepted {', '.join(accepted) or 'none'}")
+
+
+def _options(function: Callable[..., Any], positional: int) -> list[str]:
+    return list(inspect.signature(function).parameters)[positional:]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from avatargpt.export.render import TOGETHER, Renderer, fit_view, posed
+from avatargpt.export.soundtrack import sound_of
 from avatargpt.export.table import check_size, lacking
 from vqvae.errors import UserError
 from vqvae.motion import Motion, atomic_write
@@ -73,14 +75,19 @@ def encode_gif(path: Path, frames: Iterator[np.ndarray], count: int, fps: float,
     return atomic_write(path, write)
 
 
-def write_mp4(motion: Motion, path: Path, size: int = 480) -> Path:
+def write_mp4(
+    motion: Motion, path: Path, size: int = 480, audio: str | os.PathLike[str] | None = None
+) -> Path:
     """H.264 (yuv420p) at the clip's frame rate, `size` pixels square, rounded up to even.
 
+    Args:
+        audio: a sound file that is put beside the pictures (`avatargpt.export.soundtrack`).
+
     Raises:
-        UserError: PyAV is not installed, size outside 16..4096, or the file cannot be written.
+        UserError: PyAV is not installed, size outside 16..4096, not a sound file, or the file cannot be written.
     """
     check_size(path, motion.modality, size)
-    return encode_mp4(path, lambda even: pictures(motion, even), motion.fps, size)
+    return encode_mp4(path, lambda even: pictures(motion, even), motion.fps, size, sound_of(audio, motion.seconds))
 
 
 def encode_mp4(

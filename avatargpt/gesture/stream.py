@@ -212,7 +212,7 @@ class SpokenGestures:
     Args:
         driver: a network that hears prosody. rate: of what is pushed. encoder: of words; None = words are off.
         words, other_words: those known by now, in order. other: whether the interlocutor is heard, too.
-        options: of `GestureStream`.
+        other_rate: of the interlocutor's sound; None = the same. options: of `GestureStream`.
 
     Raises:
         UserError: a network that hears otherwise, or an encoder of other words than it was trained with.
@@ -222,7 +222,7 @@ class SpokenGestures:
         self, driver: Trained, rate: int = RATE, encoder: WordEncoder | None = None,
         words: Iterable[TimedWord] = (), other: bool = False, other_words: Iterable[TimedWord] = (),
         speaker: str | int | Sequence[float] | np.ndarray | None = None, head: str = "codes",
-        sampler: Sampler | None = None, smooth: bool = False,
+        sampler: Sampler | None = None, smooth: bool = False, other_rate: int | None = None,
     ) -> None:  # fmt: skip
         c = driver.network.config
         if c.audio != PROSODY:
@@ -231,7 +231,7 @@ class SpokenGestures:
         if encoder is not None and (encoder.name, encoder.width) != (c.words, c.word_width):
             raise UserError(f"words read by {encoder.name!r} ({encoder.width} numbers); {driver.source} accepts those "
                             f"read by {c.words!r} ({c.word_width})")  # fmt: skip
-        self._voices = [ProsodyStream(rate) for _ in range(1 + other)]
+        self._voices = [ProsodyStream(r) for r in (rate, other_rate or rate)[: 1 + other]]
         self._words = [] if encoder is None else [WordRows(encoder, w) for w in (words, other_words)[: 1 + other]]
         self._told, self._ahead = len(self._words), c.ahead + c.downsample
         self.gestures = GestureStream(driver, speaker, head, sampler, bool(self._words), other, other and
@@ -240,7 +240,12 @@ class SpokenGestures:
     @property
     def latency(self) -> float:
         """Seconds from a frame's time to the last sample that it needs."""
-        return self.gestures.latency + self._voices[0].delay
+        return self.gestures.latency + max(voice.delay for voice in self._voices)
+
+    @property
+    def repaired(self) -> int:
+        """Samples so far that were not numbers and counted as silence."""
+        return sum(voice.repaired for voice in self._voices)
 
     def say(self, words: Iterable[TimedWord], other: bool = False) -> None:
         """Further words of the speaker, or of the interlocutor, in order.

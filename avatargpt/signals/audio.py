@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
@@ -124,6 +124,40 @@ def load(path: str | os.PathLike[str]) -> tuple[np.ndarray, int]:
     """A whole file: mono samples (n,) float32 and their rate. Raises UserError as `blocks`."""
     info = inspect(path)
     return np.concatenate(list(blocks(path))), info.rate
+
+
+@dataclass(frozen=True)
+class Sound:
+    """A file or samples, checked, to be read once.
+
+    Attributes:
+        about: rate, channels, length. parts: mono blocks (n,) float32; of a file, memory does not grow with its length.
+    """
+
+    about: AudioInfo
+    parts: Iterable[np.ndarray]
+
+
+def opened(audio: str | os.PathLike[str] | np.ndarray, rate: int = RATE) -> Sound:
+    """A sound file, or samples (n,) or (n, channels) at `rate`.
+
+    Raises:
+        UserError: as `inspect`, and while its parts are read as `blocks`; samples that are none, not finite, of another
+            shape or type, or of more than 2 h.
+    """
+    if not isinstance(audio, np.ndarray):
+        return Sound(inspect(audio), blocks(audio))
+    if audio.size == 0:
+        raise UserError("the sound is 0 s long; at least one sample is needed")
+    check_rate(rate, 1, "sound")
+    mono = to_mono(audio)
+    if not np.isfinite(mono).all():
+        raise UserError("sound with samples that are not numbers (NaN or infinite)")
+    if len(mono) > MAX_SECONDS * rate:
+        hours = f"{len(mono) / rate / 3600:.1f} h of sound"
+        raise UserError(f"{hours}; accepted: up to {MAX_SECONDS // 3600} h, cut it into parts")
+    channels = 1 if audio.ndim == 1 else audio.shape[1]
+    return Sound(AudioInfo(int(rate), channels, len(mono)), np.array_split(mono, max(1, len(mono) // BLOCK)))
 
 
 def to_mono(pcm: np.ndarray) -> np.ndarray:

@@ -21,6 +21,7 @@ MARKS = ".,;:!?\"()[]*"
 class _Class(Strict):
     words: list[str]
     gestures: dict[str, Rate]
+    told: list[str] = []
     head: Literal["", "nod", "shake", "tilt"] = ""
     share: Share = 1.0
 
@@ -33,12 +34,14 @@ class WordClass:
         name: of the class. gestures: names of the bank -> how often, any sum above 0.
         head: what the head does beside: ``nod``, ``shake``, ``tilt`` or nothing.
         share: of its words that are gestured where everything is.
+        told: how a caption puts what is done, in the third person.
     """
 
     name: str
     gestures: dict[str, float]
     head: str = ""
     share: float = 1.0
+    told: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -90,7 +93,7 @@ def read_classes(path: Path) -> WordClasses:
         read = _Class.read(values, f"{path.name}: {name}")
         if not read.gestures or sum(read.gestures.values()) <= 0:
             raise UserError(f"{path.name}: {name}: no gestures; accepted: names with shares above 0")
-        classes[str(name)] = WordClass(str(name), dict(read.gestures), read.head, read.share)
+        classes[str(name)] = WordClass(str(name), dict(read.gestures), read.head, read.share, tuple(read.told))
         for text in read.words:
             words.setdefault(tuple(text.lower().split()), str(name))
     if not words:

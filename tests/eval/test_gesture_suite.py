@@ -3,7 +3,6 @@
 import argparse
 import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +13,8 @@ from avatargpt.config import resolve
 from avatargpt.evaluation.gesture import comparison, talks
 from avatargpt.metrics.gesture.baselines import Stroke
 from avatargpt.metrics.gesture.fgd import GestureFeatures
+from avatargpt.signals.words.files import write
+from avatargpt.signals.words.words import Word, Words
 from avatargpt.train import gesture_features
 from instruct_data.clip import Clip
 from instruct_data.store import Store
@@ -61,14 +62,16 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         if name != "c":
             beating(times).save(out / f"{name}.npz")
     soundfile.write(out / "a.interlocutor.wav", other, 16000)
+    write(Words((Word("b", 1.0, 1.5),)), out / "b.TextGrid")
     return out
 
 
 def test_rows_of_the_table(folder: Path, tmp_path: Path) -> None:
-    told: list[tuple[float, Any, bool]] = []
+    told: list[tuple[float, bool, bool]] = []
 
-    def network(audio: np.ndarray, words: Any, interlocutor: np.ndarray | None) -> Motion:
-        told.append((float(np.abs(audio).max()), words, interlocutor is not None))
+    def network(talk: talks.Talk) -> Motion:
+        assert talk.motion is None
+        told.append((float(np.abs(talk.audio).max()), talk.words is not None, talk.interlocutor is not None))
         return beating(BEATS + 0.6, size=0.5)
 
     result = evaluation.run("gesture", network, folder, tmp_path / "gesture.json")
@@ -83,11 +86,12 @@ def test_rows_of_the_table(folder: Path, tmp_path: Path) -> None:
     assert got["still_listening/real"] == 0 and got["still_listening/mean pose"] == 1
     assert got["listening_speed_ratio/real"] == pytest.approx(1, abs=0.25)
     assert {k.split("/")[1] for k in got if k.startswith("jerk/")} == {
-        "real", "mean pose", "network", "network without sound", "network without interlocutor"
+        "real", "mean pose", "network", "network without sound", "network without words", "network without interlocutor"
     }  # fmt: skip
-    # Of a, b and c: all, no sound, no other.
-    assert [t[2] for t in told] == [True, False, False, True, False, False, False, False, False]
-    assert [t[0] > 0 for t in told] == [True, True, True, False, False, False, True, True, True]
+    # Of a, b and c: all, no sound, no words, no other.
+    assert [t[2] for t in told] == [True, False, False, True, False, False, True, False, False, False, False, False]
+    assert [t[1] for t in told] == [False, True, False, False, True, False, False, False, False, False, True, False]
+    assert [t[0] > 0 for t in told] == [True] * 3 + [False] * 3 + [True] * 6
     assert (result["results"]["jerk/real"]["n"], result["results"]["jerk/network"]["n"]) == (4, 6)
     assert (tmp_path / "gesture.json").is_file()
     assert {k.split("/")[0] for k in got} <= set(evaluation.load("gesture").metrics)
@@ -129,7 +133,7 @@ def test_mistakes_are_told_in_one_line(folder: Path, tmp_path: Path) -> None:
         "accepted: talks of at least 20 s": lambda: comparison.score(suite, short, {}),
         "a model of type int": lambda: comparison.run(suite, 3, folder, None),
         "network: 1.0 s of motion for a talk of 24.0 s": lambda: comparison.run(
-            suite, lambda audio, words, other: beating(BEATS, 30), folder, None
+            suite, lambda talk: beating(BEATS, 30), folder, None
         ),
         "missing root": lambda: talks.read_rows(tmp_path / "rows.npz"),
     }  # fmt: skip

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from safetensors import safe_open
 
+from avatargpt.evaluation.gesture.talks import read_talks
 from avatargpt.gesture.features import prosody
 from avatargpt.gesture.words import word_rows
 from avatargpt.signals.audio import RATE
@@ -153,7 +154,9 @@ def test_the_stage_writes_what_tokenizer_and_network_take_and_goes_on(made: argp
         about = json.loads(file.metadata()["about"])
         assert file.get_slice("features").get_shape()[0] == len(file.get_tensor("other_audio"))
     assert about["speaker"] in ("ada", "bob") and about["words"] and all(s[3] >= 0 for s in about["strokes"])
-    assert len(Store.open(out / stage.STORE)) >= 1
+    assert len(Store.open(out / stage.STORE)) >= 1 and len(Store.open(out / stage.CLIPS)) >= 4
+    talks = read_talks(out / stage.TALKS)  # of the validation split
+    assert len(talks) == 2 and all(t.motion is not None and t.words and t.interlocutor is not None for t in talks)
 
     before = {f.name: f.read_bytes() for f in files}
     files[-1].unlink()

@@ -47,8 +47,8 @@ def _named(model: Any) -> dict[str, Generator]:
         return dict(model)
     if callable(model):
         return {"network": model}
-    raise UserError(f"gesture: a model of type {type(model).__name__}; accepted: a function (audio, words, "
-                    "interlocutor) -> Motion, or several by name")  # fmt: skip
+    raise UserError(f"gesture: a model of type {type(model).__name__}; accepted: a function Talk -> Motion, "
+                    "or several by name")  # fmt: skip
 
 
 def score(
@@ -125,18 +125,21 @@ def _makers(
         ("", lambda talk: talk), (" without sound", lambda talk: replace(talk, audio=np.zeros_like(talk.audio)))
     ]  # fmt: skip
     if any(t.words is not None for t in talks):
-        without.append((" without words", lambda talk: replace(talk, words=None)))
+        without.append((" without words", lambda talk: replace(talk, words=None, interlocutor_words=None)))
     if any(t.interlocutor is not None for t in talks):
-        without.append((" without interlocutor", lambda talk: replace(talk, interlocutor=None)))
+        without.append((" without interlocutor", _alone))
     return out | {name + part: _told(make, less) for name, make in networks.items() for part, less in without}
+
+
+def _alone(talk: Talk) -> Talk:
+    return replace(talk, interlocutor=None, interlocutor_words=None)
 
 
 def _told(make: Generator, less: Callable[[Talk], Talk]) -> _Maker:
     """A network that is told less of a talk."""
 
     def made(talk: Talk, frames: int) -> Motion:
-        part = less(talk)
-        return make(part.audio, part.words, part.interlocutor)
+        return make(replace(less(talk), motion=None))
 
     return made
 

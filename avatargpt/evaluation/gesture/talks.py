@@ -6,12 +6,14 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from avatargpt.metrics.gesture.baselines import Stroke
 from avatargpt.signals import audio as sounds
+from avatargpt.signals.words.files import WRITTEN
+from avatargpt.signals.words.files import read as read_words
+from avatargpt.signals.words.words import Words
 from vqvae.errors import UserError
 from vqvae.io.arrays import read_arrays
 from vqvae.io.guard import regular, understanding
@@ -30,19 +32,20 @@ class Talk:
         name: of the recording.
         audio: (n,) 16 kHz mono of its voice.
         motion: recorded with it, None where there is only sound.
-        words: word times, as the generators under test take them; None = no transcript.
+        words: when each word is spoken; None = no transcript.
         interlocutor: (m,) 16 kHz mono of the other one's voice on the same clock, None = nobody.
     """
 
     name: str
     audio: np.ndarray
     motion: Motion | None = None
-    words: Any = None
+    words: Words | None = None
     interlocutor: np.ndarray | None = None
+    interlocutor_words: Words | None = None
 
 
-Generator = Callable[[np.ndarray, Any, np.ndarray | None], Motion]
-"""(audio, words, interlocutor) as in `Talk` -> the Motion of the one who speaks, at any rate."""
+Generator = Callable[[Talk], Motion]
+"""A talk, its motion left out -> the Motion of the one who speaks, at any rate."""
 
 
 def _heard(path: Path) -> np.ndarray:
@@ -50,7 +53,8 @@ def _heard(path: Path) -> np.ndarray:
 
 
 def read_talks(folder: Path) -> list[Talk]:
-    """Talks of a folder: ``NAME.wav`` (any sound) with ``NAME.npz`` (a Motion) and ``NAME.interlocutor.wav``, if any.
+    """Talks of a folder: ``NAME.wav`` (any sound) with ``NAME.npz`` (a Motion), ``NAME.interlocutor.wav`` and word
+    times of either (``NAME.TextGrid``, ``NAME.interlocutor.json``, ...), where there are any.
 
     A folder ``paired`` in it holds recordings of BEAT2 instead: in each of its folders the sounds, and ``body22.npz``,
     which belongs to the sound that has an .npz of its own name.
@@ -78,8 +82,15 @@ def _talks(place: Path) -> list[Talk]:
         motion = None
         if own.exists():
             motion = read_rows(beat2) if beat2.exists() else Motion.load(own)
-        out.append(Talk(name, _heard(path), motion, None, _heard(other) if other is not None else None))
+        told = [_said(place, name), _said(place, name + OTHER)]
+        out.append(Talk(name, _heard(path), motion, told[0], _heard(other) if other is not None else None, told[1]))
     return out
+
+
+def _said(place: Path, name: str) -> Words | None:
+    """Word times that lie beside a sound."""
+    found = next((p for suffix in WRITTEN if (p := place / f"{name}{suffix}").is_file()), None)
+    return None if found is None else read_words(found)
 
 
 def read_rows(path: Path) -> Motion:

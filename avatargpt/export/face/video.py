@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
 from avatargpt.export.sheet import drawable
+from avatargpt.export.soundtrack import sound_of
 from avatargpt.export.table import MOST_CLIPS, check_size
 from avatargpt.export.video import GIF_FPS, encode_gif, encode_mp4
 from vqvae import arkit
@@ -18,12 +17,7 @@ from vqvae.errors import UserError
 from vqvae.face import FaceMotion, turns
 from vqvae.motion import atomic_write
 
-if TYPE_CHECKING:
-    from av.audio.stream import AudioStream
-
 CELL, COLUMNS, MAX_FRAMES = 196, 4, 40
-_AAC_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 64000, 88200, 96000)
-_OTHER_RATE = 48_000  # samples a second, for sound at any other rate
 _INK, _QUIET = (40, 46, 56), (106, 116, 130)
 
 
@@ -142,60 +136,4 @@ def write_face_mp4(
         UserError: PyAV is not installed, size outside 16..2048, not a sound file, or the file cannot be written.
     """
     check_size(path, motion.modality, size)
-    sound = None if audio is None else lambda container: _Sound(container, audio, motion.seconds)
-    return encode_mp4(path, lambda even: pictures(motion, even), motion.fps, size, sound)
-
-
-class _Sound:
-    """The sound of a film, encoded as far as its pictures have come: memory does not grow with length."""
-
-    def __init__(self, container: Any, source: str | os.PathLike[str], seconds: float) -> None:
-        import av
-
-        from avatargpt.signals.audio import inspect
-
-        info = inspect(source)
-        self._rate = info.rate
-        self._left = round(seconds * info.rate)
-        self._given = 0
-        self._blocks = _blocks(Path(source), info.channels)
-        self._layout = "stereo" if info.channels == 2 else "mono"
-        out = info.rate if info.rate in _AAC_RATES else _OTHER_RATE
-        self._container = container
-        self._stream = cast("AudioStream", container.add_stream("aac", rate=out, layout=self._layout))
-        self._stream.bit_rate = 128_000
-        self._resampler = av.AudioResampler(format="fltp", layout=self._layout, rate=out)
-
-    def until(self, second: float) -> None:
-        """Encode the sound before this moment."""
-        while self._left > 0 and self._given < second * self._rate:
-            block = next(self._blocks, None)
-            if block is None:
-                self._left = 0
-                return
-            self._encode(block[: self._left])
-
-    def finish(self) -> None:
-        """Encode what is still inside."""
-        for frame in self._resampler.resample(None):
-            self._container.mux(self._stream.encode(frame))
-        self._container.mux(self._stream.encode(None))
-
-    def _encode(self, block: np.ndarray) -> None:
-        import av
-
-        frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(block.T), format="fltp", layout=self._layout)
-        frame.sample_rate, frame.time_base, frame.pts = self._rate, Fraction(1, self._rate), self._given
-        self._given += len(block)
-        self._left -= len(block)
-        for made in self._resampler.resample(frame):
-            self._container.mux(self._stream.encode(made))
-
-
-def _blocks(path: Path, channels: int) -> Iterator[np.ndarray]:
-    """(n, 1 or 2) float32 blocks of a sound file."""
-    from avatargpt.signals.audio import to_mono
-    from avatargpt.signals.sound_files import sample_blocks
-
-    for block in sample_blocks(path, 4096):
-        yield np.nan_to_num(block) if channels == 2 else np.nan_to_num(to_mono(block)[:, None])
+    return encode_mp4(path, lambda even: pictures(motion, even), motion.fps, size, sound_of(audio, motion.seconds))

@@ -130,19 +130,9 @@ class Driver:
             if not seconds or not 0 < seconds <= sound.MAX_SECONDS:
                 raise UserError(f"without sound a length is needed: {seconds!r}; accepted: seconds above 0, up to 2 h")
             rate, parts = sound.RATE, [np.zeros(math.ceil(round(seconds * sound.RATE, 3)), np.float32)]
-        elif isinstance(audio, np.ndarray):
-            if audio.size == 0:
-                raise UserError("the sound is 0 s long; at least one sample is needed")
-            sound.check_rate(rate, 1, "sound")
-            mono = sound.to_mono(audio)
-            if not np.isfinite(mono).all():
-                raise UserError("sound with samples that are not numbers (NaN or infinite)")
-            if len(mono) > sound.MAX_SECONDS * rate:
-                hours = f"{len(mono) / rate / 3600:.1f} h of sound"
-                raise UserError(f"{hours}; accepted: up to {sound.MAX_SECONDS // 3600} h, cut it into parts")
-            parts = np.array_split(mono, max(1, len(mono) // sound.BLOCK))
         else:
-            rate, parts = sound.inspect(audio).rate, sound.blocks(audio)
+            heard = sound.opened(audio, rate)
+            rate, parts = heard.about.rate, heard.parts
         stream = self.stream(rate, direction=direction, style=style, head=head)
         frames = []
         for part in parts:

@@ -260,7 +260,7 @@ class Examples:
         """The words of a clip that a task is about, see `Task.words`."""
         if task.words == "steps":
             return [self.pools.steps[item.id]]
-        return [item.extra["emotion"]["text"]] if task.words == "emotion" else item.captions
+        return item.captions if task.words == "caption" else [item.extra[task.words]["text"]]
 
     def _told(self, task: Task, item: ClipCodes, share: float, rng: np.random.Generator) -> dict[str, object]:
         """Words for the first text slot in this share of examples, in all where the slot is required."""

@@ -49,6 +49,8 @@ class Pools:
         if spec.words == "emotion":  # a face that acts as well shows what is felt, but is not all that is asked for
             felt = [(i, i.extra.get("emotion")) for i in items]
             return [i for i, f in felt if f and (spec.output == TEXT or f["alone"])]
+        if spec.words == "speech":
+            return [i for i in items if i.extra.get("speech")]
         if spec.examples == "text_to_motion":  # an action can be asked for without a caption
             return [i for i in items if i.captions or i.extra.get("prompts")]
         if spec.examples in LEAST:

@@ -1,8 +1,9 @@
 """The gesture-corpus stage of `scripts/train.py`: speech with gestures, as takes, and as motions for a tokenizer.
 
 Its folder holds ``made/NNNNNN.safetensors``, the takes as they were made, with what is told of each in the header
-(``about``, JSON: words, strokes, beats, nods), ``store``, motions that the tokenizer stage takes, ``figures.json`` and
-``config.yaml``. With a tokenizer it also holds ``takes``, the cache that the gesture stage takes
+(``about``, JSON: words, strokes, beats, nods), ``store``, motions that the tokenizer stage takes, ``clips``, phrases
+with captions and what is said, for a language model, ``talks``, what the suite `gesture` reads of the validation split,
+``figures.json`` and ``config.yaml``. With a tokenizer it also holds ``takes``, the cache that the gesture stage takes
 (`avatargpt.train.gesture_data.corpus`).
 """
 
@@ -22,6 +23,7 @@ from avatargpt.config import RESOLVED, save_resolved
 from avatargpt.gesture.config import Material
 from avatargpt.gesture.features import PROSODY
 from avatargpt.gesture.features import WIDTH as HEARD
+from avatargpt.train.gesture_corpus.clips import clips
 from avatargpt.train.gesture_corpus.figures import figures
 from avatargpt.train.gesture_corpus.recipe import CorpusRecipe
 from avatargpt.train.gesture_corpus.takes import Arrays, made
@@ -39,13 +41,14 @@ if TYPE_CHECKING:
     from avatargpt.train.gesture_corpus.voices import Said
     from vqvae.tokenizer import MotionTokenizer
 
-MADE, STORE, TAKES, FIGURES = "made", "store", "takes", "figures.json"
+MADE, STORE, CLIPS, TALKS, TAKES, FIGURES = "made", "store", "clips", "talks", "takes", "figures.json"
 SOURCE = "gesture-corpus"
 LICENCE = "the project's; strokes of SmartBody (LGPL-2.1)"
 
 
 def gesture_corpus_stage(recipe: CorpusRecipe, args: argparse.Namespace) -> None:
     """Make (or go on making) the corpus; with --tokenizer, the takes with its codes as well."""
+    from instruct_data.gesture.classes import word_classes
     from vqvae.tokenizer import MotionTokenizer
 
     out = Path(args.output)
@@ -58,6 +61,8 @@ def gesture_corpus_stage(recipe: CorpusRecipe, args: argparse.Namespace) -> None
     files = _make(recipe, args, out / MADE, workers)
     if not (out / STORE / "manifest.json").is_file():
         Store.write(_clips(recipe, files), out / STORE)
+    if not (out / CLIPS / "manifest.json").is_file():
+        Store.write(clips(_takes(recipe, files), word_classes(), SOURCE, LICENCE), out / CLIPS)
     if tokenizer is not None:
         cache.save(_coded(recipe, files, tokenizer), material(recipe, tokenizer), out / TAKES)
     found = figures(_measured(files))
@@ -145,6 +150,20 @@ class _Maker:
         return names
 
 
+    def write_talk(self, number: int, names: list[str], folder: Path) -> None:
+        """The sounds, motions and words of a talk whose takes are there, unless they are there too."""
+        from safetensors.numpy import load_file
+
+        from avatargpt.train.gesture_corpus.heard import write_talk
+
+        done = folder / f"{number:05d}.done"
+        if not done.is_file():
+            folder.mkdir(exist_ok=True)
+            made = {Path(name).stem: load_file(folder.parent / MADE / name)["features"] for name in names}
+            write_talk(self.talks.talk(number, self.recipe.data.seed), made, folder)
+            atomic_write(done, lambda p: p.write_text(""))
+
+
 def _whole(arrays: Arrays) -> Arrays:
     return {k: np.ascontiguousarray(v) for k, v in arrays.items()}
 
@@ -154,7 +173,11 @@ _maker: _Maker | None = None
 
 def _write(job: tuple[int, str]) -> list[str]:
     assert _maker is not None
-    return _maker.write(*job)
+    number, folder = job
+    names = _maker.write(number, folder)
+    if _split(_maker.recipe, number) == "val":
+        _maker.write_talk(number, names, Path(folder).parent / TALKS)
+    return names
 
 
 def _make(recipe: CorpusRecipe, args: argparse.Namespace, folder: Path, workers: int) -> list[Path]:
@@ -192,10 +215,15 @@ def _told(path: Path) -> dict[str, Any]:
         return dict(json.loads(file.metadata()["about"]))
 
 
-def _split(recipe: CorpusRecipe, path: Path) -> str:
+def _split(recipe: CorpusRecipe, talk: int) -> str:
     """Talks for validation are every so manieth: both sides of one together."""
     every = max(2, round(1 / recipe.data.val)) if recipe.data.val else 0
-    return "val" if every and int(path.stem[:5]) % every == every - 1 else "train"
+    return "val" if every and talk % every == every - 1 else "train"
+
+
+def _talk(path: Path) -> int:
+    """Number of the talk of a take's file."""
+    return int(path.stem[:5])
 
 
 def _clips(recipe: CorpusRecipe, files: list[Path]) -> Iterator[Clip]:
@@ -210,7 +238,15 @@ def _clips(recipe: CorpusRecipe, files: list[Path]) -> Iterator[Clip]:
         motion = GestureFeatures().decode(features)
         left -= len(motion)
         extra = {"speaker": _told(path)["speaker"]}
-        yield Clip(path.stem, motion, [], SOURCE, LICENCE, _split(recipe, path), "talk", extra=extra)
+        yield Clip(path.stem, motion, [], SOURCE, LICENCE, _split(recipe, _talk(path)), "talk", extra=extra)
+
+
+def _takes(recipe: CorpusRecipe, files: list[Path]) -> Iterator[tuple[str, np.ndarray, dict[str, Any], str]]:
+    """What clips are cut from."""
+    from safetensors.numpy import load_file
+
+    for path in files:
+        yield path.stem, load_file(path)["features"], _told(path), _split(recipe, _talk(path))
 
 
 def _coded(recipe: CorpusRecipe, files: list[Path], tokenizer: MotionTokenizer) -> Iterator[cache.Take]:
@@ -221,6 +257,6 @@ def _coded(recipe: CorpusRecipe, files: list[Path], tokenizer: MotionTokenizer) 
         arrays = load_file(path)
         about = _told(path)
         arrays["codes"] = tokenizer.encode_features(arrays["features"]).astype(np.int32)
-        yield cache.Take(about["name"], about["speaker"], _split(recipe, path), arrays)
+        yield cache.Take(about["name"], about["speaker"], _split(recipe, _talk(path)), arrays)
 
 

@@ -1,0 +1,193 @@
+"""``avatargpt gesture``: speech, its words and the other speaker to a body that talks with its hands."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from avatargpt.cli import common
+from avatargpt.cli.output import say
+from vqvae.errors import UserError
+
+if TYPE_CHECKING:
+    from avatargpt.gesture.manner import Manner
+    from avatargpt.gesture.motion_stream import Overlay
+    from avatargpt.signals.words.words import Words
+
+OFF, USUAL_ASR = "off", "base"
+HOTTEST = 2.0
+POSITIONS = {".npy": "pos7"}  # layouts that a gesture is written in where nothing else is asked for
+
+
+def gesture(
+    audio: Annotated[Path, typer.Argument(metavar="AUDIO", help="Speech: wav, flac, ogg, mp3.")],
+    output: common.Outputs,
+    transcript: Annotated[
+        str | None,
+        typer.Option(
+            "--transcript",
+            metavar="TEXT|FILE",
+            help="What is said, in English: a text, a file of it, or of word times (.TextGrid, .ctm, .srt, .json).",
+        ),
+    ] = None,
+    interlocutor: Annotated[
+        Path | None, typer.Option("--interlocutor", metavar="AUDIO", help="The voice of the other one, as long.")
+    ] = None,
+    interlocutor_transcript: Annotated[
+        str | None, typer.Option("--interlocutor-transcript", metavar="TEXT|FILE", help="What that one says.")
+    ] = None,
+    asr: Annotated[
+        str | None,
+        typer.Option("--asr", metavar="MODEL", help="Without --transcript: the Whisper model that hears it, or off."),
+    ] = None,
+    speaker: Annotated[
+        str | None, typer.Option("--speaker", metavar="ID", help="Whose style: a name or number; usually nobody's.")
+    ] = None,
+    semantic: Annotated[
+        float | None, typer.Option("--semantic", metavar="0..1", help="How readily words get gestures that mean them.")
+    ] = None,
+    calm: Annotated[bool, typer.Option("--calm", help="Hands rest where nothing is stressed.")] = False,
+    energy: Annotated[float, typer.Option("--energy", metavar="X", help="Size of movements, 0.2 to 2.")] = 1.0,
+    cue: Annotated[
+        list[str] | None, typer.Option("--cue", metavar="WORD=GESTURE", help="A gesture for a word. Repeatable.")
+    ] = None,
+    head: Annotated[
+        str, typer.Option("--head", metavar="NAME", help="codes: drawn, by --seed; features: the mean motion.")
+    ] = "codes",
+    smooth: Annotated[bool, typer.Option("--smooth", help="Smooth over nine frames.")] = False,
+    seed: common.Seed = 0,
+    temperature: Annotated[float, typer.Option("--temperature", metavar="X", help="Of the draw; 0: no chance.")] = 1.0,
+    size: Annotated[
+        int | None, typer.Option("--size", min=16, max=4096, metavar="PIXELS", help="Films: side of the picture.")
+    ] = None,
+    model: common.Model = None,
+    threads: common.Threads = None,
+    as_json: common.Json = False,
+    quiet: common.Quiet = False,
+) -> None:
+    """Speech to co-speech gestures: a standing body with arms and fingers at 30 fps.
+
+    Outputs: .bvh, .glb, .npz, .npy (positions and quaternions of nine joints), .png, and films with the sound in them.
+    A text is laid along the sound, word times of a file are compared with it; without --transcript faster-whisper hears
+    the words where it is installed, else words are off. What is doubtful is told on stderr.
+    """
+    import torch
+
+    from avatargpt.gesture.performer import GesturePerformer, check_lengths, network_folder
+    from avatargpt.gesture.stream import HEADS
+    from avatargpt.signals.audio import FPS, inspect
+
+    manner = _manner(semantic, calm, energy, cue or [])
+    if head not in HEADS:
+        raise UserError(f"--head {head}: accepted {', '.join(HEADS)}")
+    common.check_range("--temperature", temperature, 0, HOTTEST)
+    if interlocutor is None and interlocutor_transcript is not None:
+        raise UserError("--interlocutor-transcript: accepted with --interlocutor AUDIO")
+    if transcript is not None and asr is not None:
+        raise UserError(f"--asr {asr}: accepted without --transcript, which says the words")
+    common.check_targets(output, False, "gesture", _sources(audio, interlocutor, transcript, interlocutor_transcript))
+    options = _format_options(output, size, audio)
+    about = inspect(audio)
+    if interlocutor is not None:
+        check_lengths(about, inspect(interlocutor))
+    folder = network_folder(model)
+    torch.set_num_threads(threads or 1)  # steps are small: more threads only wait for each other
+    with common.progress("loading", quiet):
+        performer = GesturePerformer.load(folder)
+        performer.driver.style(speaker)  # refused before anything is heard
+    words = _words(audio, transcript, asr, model, quiet)
+    answer = None if interlocutor is None else _words(interlocutor, interlocutor_transcript, asr, model, quiet)
+    with common.progress("gesturing", quiet) as advance:
+        frames = max(1, int(about.seconds * FPS))
+        made = performer.perform(
+            audio, words=None if words is None else words.words, other=interlocutor,
+            other_words=None if answer is None else answer.words, speaker=speaker, head=head, seed=seed,
+            temperature=temperature, smooth=smooth, semantics=_overlay(manner, words),
+            progress=None if advance is None else lambda done: advance(min(done, frames), frames),
+        )  # fmt: skip
+    for note in made.notes:
+        say(f"warning: {note}", err=True)
+    motion = made.with_caption(audio.stem.encode(errors="replace").decode())
+    with common.progress("writing", quiet):
+        files = common.write_results(output, [motion], False, options)
+    notes = [*(words.notes if words is not None else ()), *(answer.notes if answer is not None else ()), *made.notes]
+    told = {"words": 0 if words is None else len(words), "times": None if words is None else words.source,
+            "notes": notes}  # fmt: skip
+    common.print_results([motion], files, as_json, [told])
+
+
+def _manner(semantic: float | None, calm: bool, energy: float, cues: Sequence[str]) -> Manner:
+    from avatargpt.gesture.manner import Manner, read_cues
+
+    try:
+        return Manner(Manner.semantic if semantic is None else semantic, calm, energy, read_cues(cues))
+    except UserError as e:
+        raise UserError(f"--{e}") from None
+
+
+def _overlay(manner: Manner, words: Words | None) -> Overlay | None:
+    """What makes a manner of motion; None where nothing is asked for."""
+    if manner.plain:
+        return None
+    raise UserError("--semantic, --calm, --energy, --cue: this version has no network for them; accepted: without them")
+
+
+def _sources(*named: Path | str | None) -> list[Path]:
+    """The files among what is read, which are not to be written over."""
+    from avatargpt.face.words.transcripts import named_file
+
+    found = [named_file(n) if isinstance(n, str) else n for n in named]
+    return [path for path in found if path is not None]
+
+
+def _format_options(paths: Sequence[Path], size: int | None, audio: Path) -> list[dict[str, Any]]:
+    """For each output file the options that its format has.
+
+    Raises:
+        UserError: a size where none of the files is a film.
+    """
+    from avatargpt import export
+
+    if size is not None and not any(export.takes(path, "size") for path in paths):
+        raise UserError(f"--size {size}: none of the output files is a film; accepted with .mp4 and .gif")
+    given = {"size": size, "audio": audio}
+    out = []
+    for path in paths:
+        own: dict[str, Any] = {k: v for k, v in given.items() if v is not None and export.takes(path, k)}
+        layout = POSITIONS.get(path.suffix.lower())
+        out.append(own if layout is None else own | {"layout": layout})
+    return out
+
+
+def _words(audio: Path, transcript: str | None, asr: str | None, model: Path | None, quiet: bool) -> Words | None:
+    """What is said in a sound, with doubts told on stderr; None where words are off, which is told."""
+    from importlib.util import find_spec
+
+    from avatargpt.face.audio_model.driver import Driver
+    from avatargpt.face.words import transcripts, whisper
+
+    own = model is not None and (model / "driver" / "driver.json").is_file()
+    driver = Driver.load(model / "driver") if model is not None and own else None
+    if transcript is not None:
+        with common.progress("aligning", quiet) as advance:
+            words = transcripts.words_of(transcript, audio, driver=driver, progress=advance)
+    elif asr == OFF:
+        return None
+    elif asr is None and find_spec("faster_whisper") is None:
+        say(f"{audio}: words are off; they come with --transcript, or from Whisper ({whisper.INSTALL})", err=True)
+        return None
+    else:
+        try:
+            with common.progress("hearing", quiet) as advance:
+                words = whisper.transcribe(audio, asr or USUAL_ASR, driver=driver, progress=advance)
+        except UserError as e:
+            if asr is not None:
+                raise
+            say(f"{audio}: words are off ({e})", err=True)
+            return None
+    for note in words.notes:
+        say(f"warning: {note}", err=True)
+    return words

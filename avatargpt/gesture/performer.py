@@ -1,0 +1,209 @@
+"""`GesturePerformer`: a talk, its words and the other speaker to a moving body, from a model folder."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from avatargpt.gesture.driver import NAME, GestureDriver
+from avatargpt.gesture.words import TimedWord, WordEncoder, word_encoder
+from avatargpt.signals import audio as sound
+from vqvae.errors import UserError
+from vqvae.features.gesture import GestureFeatures
+from vqvae.motion import Motion, concatenate
+
+if TYPE_CHECKING:
+    from avatargpt.gesture.motion_stream import MotionStream, Overlay
+
+Speaker = str | int | Sequence[float] | np.ndarray | None
+QUIET = 10 ** (-55 / 20)  # of full scale: a sound that is never louder has no speech in it
+
+
+def network_folder(folder: str | os.PathLike[str] | None = None) -> Path:
+    """Where a model folder keeps its gesture network: ``gesture`` in it, or itself; None = the packaged weights.
+
+    Raises:
+        UserError: no such folder, or no gesture network in it.
+    """
+    from avatargpt.resources import PACKAGE
+
+    if folder is not None and not Path(folder).is_dir():
+        raise UserError(f"{folder}: no such folder; accepted a folder of weights")
+    root = PACKAGE / "weights" if folder is None else Path(folder)
+    for place in (root / NAME, root):
+        if (place / f"{NAME}.json").is_file():
+            return place
+    raise UserError(f"{root / NAME}: no gesture network; train one with `python scripts/train.py gesture` "
+                    "(docs/gesture_data.md), or name a folder that has one")  # fmt: skip
+
+
+class GesturePerformer:
+    """Speech to the gestures of somebody who stands and talks, or listens.
+
+    Args:
+        driver: the trained network. encoder: of words; None loads the one that it was trained with when words come.
+
+    Raises:
+        UserError: a network of other features than `vqvae.features.gesture`.
+    """
+
+    def __init__(self, driver: GestureDriver, encoder: WordEncoder | None = None) -> None:
+        if driver.network.config.features != GestureFeatures.dim:
+            raise UserError(f"{driver.source}: moves {driver.network.config.features} features; accepted: a network of "
+                            f"the {GestureFeatures.dim} of a gesture")  # fmt: skip
+        self.driver, self._given = driver, encoder
+
+    @classmethod
+    def load(cls, folder: str | os.PathLike[str] | None = None) -> GesturePerformer:
+        """From a model folder; None = the packaged weights.
+
+        Raises:
+            UserError: missing or damaged weights.
+        """
+        return cls(GestureDriver.load(network_folder(folder)))
+
+    @cached_property
+    def encoder(self) -> WordEncoder:
+        """Reads words; loaded when the first come. Raises UserError where it is not installed."""
+        return self._given or word_encoder(self.driver.network.config.words)
+
+    @property
+    def speakers(self) -> tuple[str, ...]:
+        """Names of those whose style it knows."""
+        return tuple(self.driver.network.config.speakers)
+
+    def stream(
+        self, rate: int = sound.RATE, words: Iterable[TimedWord] | None = None, other: bool = False,
+        other_rate: int | None = None, other_words: Iterable[TimedWord] | None = None, speaker: Speaker = None,
+        head: str = "codes", seed: int = 0, temperature: float = 1.0, smooth: bool = False,
+        semantics: Overlay | None = None,
+    ) -> MotionStream:  # fmt: skip
+        """A live stream; its pieces joined are what `perform` gives.
+
+        Args:
+            rate: samples a second of what will be pushed. other_rate: of the interlocutor's; None = the same.
+            words: known by now; an empty list where they come later, with ``say``; None = words are off.
+            other: whether the interlocutor is heard. The rest: as in `perform`.
+
+        Raises:
+            UserError: a speaker, head or temperature that is not accepted, or a network that needs the whole sound.
+        """
+        from avatargpt.gesture.motion_stream import MotionStream
+        from avatargpt.gesture.sampling import Sampler
+        from avatargpt.gesture.stream import SpokenGestures
+
+        if other_words is not None and not other:
+            raise UserError("words of an interlocutor who is not heard; accepted: with the sound of both")
+        told = words is not None or other_words is not None
+        spoken = SpokenGestures(
+            self.driver, rate, self.encoder if told else None, words or (), other, other_words or (), speaker, head,
+            Sampler(temperature, seed=seed), smooth, other_rate,
+        )  # fmt: skip
+        return MotionStream(spoken, semantics)
+
+    def perform(
+        self, audio: str | os.PathLike[str] | np.ndarray, rate: int = sound.RATE,
+        words: Iterable[TimedWord] | None = None, other: str | os.PathLike[str] | np.ndarray | None = None,
+        other_rate: int | None = None, other_words: Iterable[TimedWord] | None = None, speaker: Speaker = None,
+        head: str = "codes", seed: int = 0, temperature: float = 1.0, smooth: bool = False,
+        semantics: Overlay | None = None, progress: Callable[[int], None] | None = None,
+    ) -> Motion:  # fmt: skip
+        """A whole talk: T frames at 30 fps, a `Motion` with fingers (T, 30, 4), upright at the origin, facing +Z.
+
+        Sound is read in blocks, two hours of it need no more memory than their motion.
+
+        Args:
+            audio: a sound file, or samples (n,) or (n, channels) at `rate`.
+            words: with times, in order (`avatargpt.signals.words`); None = words are off.
+            other: the interlocutor's sound, as long; samples at `other_rate` (None = `rate`). other_words: likewise.
+            speaker: whose style: a name or number of `speakers`, eight numbers, or None: nobody's own.
+            head: ``codes``: gestures are drawn by `seed` and `temperature`; ``features``: the mean motion.
+            smooth: Savitzky-Golay smoothing over nine frames.
+            semantics: changes features on their way to the body.
+            progress: called with the frames made so far.
+
+        Returns:
+            The motion; its notes say what of the sound is doubtful.
+
+        Raises:
+            UserError: bad sound, an interlocutor of another length, what `stream` refuses.
+        """
+        own = sound.opened(audio, rate)
+        beside = None if other is None else sound.opened(other, other_rate or rate)
+        if beside is not None:
+            check_lengths(own.about, beside.about)
+        stream = self.stream(
+            own.about.rate, words, beside is not None, None if beside is None else beside.about.rate, other_words,
+            speaker, head, seed, temperature, smooth, semantics,
+        )  # fmt: skip
+        heard = _Loudness()
+        pieces = []
+        for block, other_block in _in_step(own, beside):
+            heard(block)
+            pieces.append(stream.push(block, other_block))
+            if progress is not None:
+                progress(stream.frames)
+        pieces.append(stream.finish())
+        where = "the sound" if isinstance(audio, np.ndarray) else os.fspath(audio)
+        made = concatenate([piece for piece in pieces if piece is not None])
+        token = self.driver.network.config.downsample
+        return replace(made, notes=tuple(_doubts(str(where), own.about, heard.peak, token)))
+
+
+def check_lengths(own: sound.AudioInfo, other: sound.AudioInfo) -> None:
+    """Raises UserError before anything is made, where `SpokenGestures` would when all is."""
+    from avatargpt.gesture.stream import UNEVEN
+
+    if abs(own.seconds - other.seconds) > UNEVEN:
+        raise UserError(f"the interlocutor's sound lasts {other.seconds:.1f} s, the speaker's {own.seconds:.1f} s; "
+                        f"accepted: the same, within {UNEVEN} s")  # fmt: skip
+
+
+def _in_step(own: sound.Sound, other: sound.Sound | None) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
+    """Blocks of the speaker, each with what the interlocutor says until it ends, whatever the rates and block sizes."""
+    if other is None:
+        yield from ((block, None) for block in own.parts)
+        return
+    rest, nothing = iter(other.parts), np.zeros(0, np.float32)
+    mine = theirs = 0
+    for block in own.parts:
+        mine += len(block)
+        beside = []
+        while theirs * own.about.rate < mine * other.about.rate and (part := next(rest, None)) is not None:
+            theirs += len(part)
+            beside.append(part)
+        yield block, np.concatenate(beside) if beside else nothing
+    yield from ((nothing, part) for part in rest)
+
+
+class _Loudness:
+    """The largest sample of a sound, block by block."""
+
+    def __init__(self) -> None:
+        self.peak = 0.0
+
+    def __call__(self, block: np.ndarray) -> None:
+        self.peak = max(self.peak, float(np.abs(block).max(initial=0.0)))
+
+
+def _doubts(where: str, about: sound.AudioInfo, peak: float, token: int) -> list[str]:
+    """What of a sound makes gestures worse than they could be, a line each."""
+    notes = []
+    if peak < QUIET:
+        notes.append(f"{where}: silence, nothing in it that hands could follow; they do what those of a listener do")
+    if about.rate < sound.RATE:
+        notes.append(f"{where}: {about.rate} samples a second; the network has learnt from {sound.RATE} and misses "
+                     f"what lies above {about.rate // 2} Hz")  # fmt: skip
+    if about.channels > 1:
+        notes.append(f"{where}: {about.channels} channels, heard as their mean; where each has another speaker, give "
+                     "one and the other as interlocutor")  # fmt: skip
+    if sound.frames_in(about.samples, about.rate) < token:
+        notes.append(f"{where}: {about.seconds:.3g} s, shorter than a gesture's smallest part of {token} frames; this "
+                     "is a pose")  # fmt: skip
+    return notes

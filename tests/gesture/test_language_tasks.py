@@ -1,0 +1,80 @@
+"""Clips of the corpus with words, and the language model's examples that are made of them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from avatargpt.model.config import AvatarGPTConfig
+from avatargpt.model.text_encoder import TextTokenizer
+from avatargpt.train.data.examples import ExampleOptions, Examples
+from avatargpt.train.gesture_corpus.clips import LONGEST, captions, clips, spoken, stretches
+from instruct_data.gesture.classes import word_classes
+from instruct_data.gesture.keyed import keyed_strokes
+from instruct_data.gesture.strokes import motion_of
+from instruct_data.mixture import Draw
+from instruct_data.store import ClipCodes
+from vqvae.features.gesture import GestureFeatures
+
+WORDS = [("No", 0.5, 0.8), ("that", 0.8, 1.0), ("was", 1.0, 1.2), ("tiny", 1.2, 1.9), ("But", 2.8, 3.0),
+         ("you", 3.0, 3.3)]  # fmt: skip
+
+
+def test_clips_end_in_pauses_and_are_never_too_long() -> None:
+    assert stretches(WORDS, 6.0) == [(0, 6)]  # the first pause comes too early
+    slow = [(w, 3 * a, 3 * b) for w, a, b in WORDS]
+    assert stretches(slow, 12.0) == [(0, 4), (4, 6)]
+    endless = [("word", 0.5 * i, 0.5 * i + 0.5) for i in range(60)]
+    found = stretches(endless, 30.0)
+    assert [a for a, _ in found[1:]] == [b for _, b in found[:-1]] and found[-1][1] == 60
+    assert all(endless[b - 1][2] - endless[a][1] <= LONGEST for a, b in found)
+    assert stretches([], 3.0) == []
+
+
+def test_what_is_said_keeps_its_pauses() -> None:
+    assert spoken(WORDS) == "no that was tiny (0.9) but you"
+
+
+def test_captions_name_what_means_something_in_order() -> None:
+    classes, rng = word_classes(), np.random.default_rng(0)
+    for text in captions(["beat", "negation", "size_small"], classes, rng):
+        first, second = text.removeprefix("a person ").split(", then ", 1)
+        told = classes.classes["negation"].told
+        assert any(t.startswith(first) for t in told) and not any(t in second for t in classes.classes["beat"].told)
+    assert captions([], classes, rng) == []
+    assert all(classes.classes[name].told for name in classes.classes)
+
+
+@pytest.fixture(scope="module")
+def items() -> list[ClipCodes]:
+    turns = keyed_strokes(0, 1)[0].turns
+    features = GestureFeatures().encode(motion_of(np.resize(turns, (180, *turns.shape[1:]))))
+    about = {"words": WORDS, "strokes": [[30, "Negative", "negation", 0, "lr", "x"]], "speaker": "ada"}
+    made = list(clips([("00000", features, about, "train")], word_classes(), "made", "ours"))
+    assert len(made) == 1 and made[0].extra["speech"]["text"] == spoken(WORDS) and made[0].captions
+    motion = made[0].load()
+    assert motion.fingers is not None and len(motion) == round((3.3 + 0.4 - 0.1) * 30)
+    rng = np.random.default_rng(1)
+    codes = rng.integers(0, 16, (len(motion) // 3, 2)).astype(np.int16)
+    return [ClipCodes(c.id, codes, c.captions, "train", c.source, c.licence, c.action, frames=len(motion), fps=30.0,
+                      modality="gesture", extra=c.extra) for c in made]  # fmt: skip
+
+
+def test_examples_of_every_gesture_task(items: list[ClipCodes]) -> None:
+    text = TextTokenizer.train(["no that was tiny but you", "waves it away, says no"] * 5, 300)
+    config = AvatarGPTConfig(
+        vocab_size=text.size, d_model=16, d_kv=4, d_ff=16, num_layers=1, num_heads=2, dropout_rate=0.0,
+        modalities={"gesture": {"codebook_size": 16, "levels": 2, "code_dim": 4}},
+    )  # fmt: skip
+    options = ExampleOptions(announce=1.0, say_seconds=1.0, only_ground=0, only_words=0, unconditional=0, retrieve=0)
+    examples = Examples(items, [], {}, text, config, options, {"gesture": 10.0})
+    for task, head in (("speech_to_gesture", "gesture"), ("text_to_gesture", "gesture"), ("gesture_to_text", "text")):
+        assert len(examples.pools(task)) == 1
+        for k in range(4):
+            row = examples.make(Draw(task, 0, k))
+            assert row.head == head and row.labels[-1] == config.end_id(head)
+            if task == "speech_to_gesture":
+                assert row.prompt.grounded and spoken(WORDS) in row.prompt.grounded
+    without = [ClipCodes(i.id, i.codes, i.captions, "train", i.source, i.licence, i.action, frames=i.frames, fps=30.0,
+                         modality="gesture", extra={}) for i in items]  # fmt: skip
+    assert Examples(without, [], {}, text, config, options, {"gesture": 10.0}).pools("speech_to_gesture") == []
