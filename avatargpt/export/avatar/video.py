@@ -10,8 +10,8 @@ import numpy as np
 from avatargpt.export.avatar.clip import AvatarMotion
 from avatargpt.export.avatar.mesh import avatar_mesh, posed
 from avatargpt.export.face.render import FaceRenderer
-from avatargpt.export.face.video import _Sound as Soundtrack
 from avatargpt.export.head.morphs import morphs
+from avatargpt.export.soundtrack import sound_of
 from avatargpt.export.table import check_size
 from avatargpt.export.video import GIF_FPS, encode_gif, encode_mp4
 from vqvae.smoothing import gaussian
@@ -59,8 +59,7 @@ def write_avatar_mp4(motion: AvatarMotion, path: Path, size: int = 480, audio: s
     """
     check_size(path, motion.modality, size)
     source = motion.sound if audio is None else audio
-    sound = None if source is None else lambda container: Soundtrack(container, source, motion.seconds)
-    return encode_mp4(path, lambda even: pictures(motion, even), motion.fps, size, sound)
+    return encode_mp4(path, lambda even: pictures(motion, even), motion.fps, size, sound_of(source, motion.seconds))
 
 
 def write_avatar_gif(motion: AvatarMotion, path: Path, size: int = 360) -> Path:
