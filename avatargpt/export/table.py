@@ -11,13 +11,21 @@ from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 from pkgutil import resolve_name
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from vqvae.errors import UserError
 from vqvae.io.guard import regular
 
 if TYPE_CHECKING:
     from vqvae.motion import Motion
+
+
+class Clip(Protocol):
+    """What every motion is to the table: a body's, a face's, an avatar's."""
+
+    @property
+    def modality(self) -> str: ...
+
 
 Place = Callable[..., Any] | str
 """A function, or where it is: ``module:function``, imported when it is used."""
@@ -108,7 +116,7 @@ def check_options(path: str | os.PathLike[str], modality: str, options: dict[str
     _known_options(_choose(_WRITERS, path, "write"), 2, path, options)
     layouts = _LAYOUTS[path.suffix.lower()].get("body" if modality == "gesture" else modality, ())
     if "layout" in options and options["layout"] not in layouts:
-        accepted = ", ".join(layouts)
+        accepted = ", ".join(layouts) or "none"
         raise UserError(f"{path}: layout '{options['layout']}'; accepted for a {modality}: {accepted}")
     if "size" in options:
         check_size(path, modality, options["size"])
@@ -132,8 +140,8 @@ def lacking(path: Path, form: str) -> UserError:
     return UserError(f"{path}: {form} needs {name}; install it with {install}")
 
 
-def save(motion: Motion, path: str | os.PathLike[str], **options: Any) -> Path:
-    """Write a body motion in the format that the suffix names (docs/formats.md). Atomic.
+def save(motion: Clip, path: str | os.PathLike[str], **options: Any) -> Path:
+    """Write a motion in the format that the suffix names (docs/formats.md). Atomic.
 
     Args:
         motion: the clip; its own frame rate is kept.

@@ -143,7 +143,7 @@ class FacePerformer:
         reads = scores is None and any(texts)
         if reads:
             scores = self.read(texts, None if heard else [seconds] * len(texts), seconds if heard else None)
-        out: list[Score | None] = [*(scores or [None] * len(texts))]
+        out: list[Score | None] = [*scores] if scores else [None] * len(texts)
         for k, score in enumerate(out):
             if score is not None:
                 own = seconds or self.usual(score, feelings)
