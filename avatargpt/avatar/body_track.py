@@ -1,7 +1,8 @@
 """What pelvis and legs do under a talk of any length: a standing person, or a clip that is held or goes round.
 
-Rules, not networks. A clip that ends while it still moves goes round where it comes back to a pose like its last one
-(steps); any other stays as it ends (somebody who has sat down).
+Rules, not networks. A clip that ends on its way, or on the spot, goes round where it comes back to a pose like its last
+one (steps); any other stays as it ends (somebody who has sat down). While it does something with an arm, the arm is its
+own; hands in a lap, swinging arms and arms of a clip that is over are free for gestures.
 """
 
 from __future__ import annotations
@@ -24,8 +25,11 @@ LAST = 0.3  # s at the end of a clip that tell
 LIKE = 0.09  # m, mean over the joints: poses this near are alike
 LEAST = 0.8  # s of a round
 SEAM = 8  # frames in which a round goes over into the next
-ON_PURPOSE = 0.34  # m: a hand farther than this from where it hangs does something; in a lap it is nearer
+TRAVELS, ON_THE_SPOT = 0.4, 0.12  # m/s of a pelvis that is on its way; m (or rad) that one on the spot drifts a round
+ON_PURPOSE = 0.3  # m: a hand farther than this from where it hangs does something
+SEATED, LAP = 0.75, 0.15  # m: height of a pelvis that sits, and how far hands in a lap are above or below it
 _FADE = 0.18  # s
+_LET_GO = 0.6  # s in which arms are free once a clip is over
 ARMS = ((13, 16, 18, 20), (14, 17, 19, 21))  # left and right: collar, shoulder, elbow, wrist
 
 
@@ -72,8 +76,7 @@ class Clip:
 
     def __init__(self, motion: Motion) -> None:
         self.motion = grounded(motion.resampled(FPS)).canonical()
-        acts = activity(self.motion, ON_PURPOSE)
-        self.purpose = np.stack([_faded(acts.left), _faded(acts.right)], 1)
+        self.purpose = on_purpose(self.motion)
         self._round = _round_of(self.motion)
         self._places: list[tuple[float, np.ndarray]] = [(0.0, np.zeros(3))]
 
@@ -81,7 +84,8 @@ class Clip:
         at = np.arange(start, stop)
         if self._round is None:
             index = np.minimum(at, len(self.motion) - 1)
-            return self.motion.taken(index), self.purpose[index]
+            left = np.clip(1 - (at - index) / (_LET_GO * FPS), 0, 1)
+            return self.motion.taken(index), self.purpose[index] * (left * left * (3 - 2 * left))[:, None]
         first, count = self._round.start, len(self.motion) - self._round.start
         turn = np.maximum(at - first, 0) // count
         index = np.where(at < first, at, first + (at - first) % count)
@@ -132,6 +136,17 @@ class Clip:
         return f"the body lasts {own:.1f} s, the sound {wanted:.1f} s: it {does}"
 
 
+def on_purpose(motion: Motion) -> np.ndarray:
+    """(T, 2) 0..1: how much the left and the right arm of a body on the floor do something, faded in and out."""
+    acts, heights = activity(motion, ON_PURPOSE), motion.joints[..., 1]
+    seated = heights[:, 0] < SEATED
+    out = []
+    for busy, arm in zip((acts.left, acts.right), ARMS, strict=True):
+        in_lap = seated & (np.abs(heights[:, arm[-1]] - heights[:, 0]) < LAP)
+        out.append(_faded(busy & ~in_lap))
+    return np.stack(out, 1)
+
+
 def _faded(busy: np.ndarray) -> np.ndarray:
     """(T,) 0..1: 1 while something is done, faded in before and out after it."""
     reach = round(2 * _FADE * FPS)
@@ -163,4 +178,6 @@ def _round_of(motion: Motion) -> _Round | None:
     start, yaw = best + 1, float(apart[-1] - apart[best])
     flat = np.array([1.0, 0, 1])
     step = joints[-1, 0] * flat - rot.rotate(rot.about_y(yaw), joints[best, 0] * flat)
-    return _Round(start, yaw, step)
+    travels = float(np.linalg.norm(np.diff(joints[-last:, 0] * flat, axis=0), axis=-1).mean()) * FPS > TRAVELS
+    drifts = max(float(np.linalg.norm((joints[-1, 0] - joints[best, 0]) * flat)), abs(yaw)) > ON_THE_SPOT
+    return None if drifts and not travels else _Round(start, yaw, step)

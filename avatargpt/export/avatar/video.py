@@ -35,7 +35,7 @@ def pictures(motion: AvatarMotion, size: int) -> Iterator[np.ndarray]:
     stands = float(np.ptp(body.root, axis=0).max()) < STANDS
     joints = np.concatenate([body.joints[:, _ABOVE_HIPS] if stands else body.joints, body.finger_joints], 1)
     near = joints - path[:, None]
-    high = float(body.joints[:, 15, 1].max()) + _CROWN
+    high = max(float(body.joints[:, 15, 1].max()) + _CROWN, float(joints[..., 1].max()) + 0.08)
     low = float(body.root[:, 1].min()) - _HIPS if stands else min(float(joints[..., 1].min()), 0.0) - 0.08
     wide = 2 * (float(np.abs(near[..., [0, 2]]).max()) + 0.12)
     span, middle = max(high - low, wide), np.array([0.0, (high + low) / 2, 0.0])
