@@ -191,8 +191,8 @@ def face(
         return
     both = [controls, *([plain] if plain else [])]
     motions, read, drawn = _perform(
-        folder, audio, texts, given, feelings, length, lips, both, seed, threads, quiet
-    )
+        folder, model, audio, texts, given, feelings, length, lips, both, seed, threads, quiet
+    )  # fmt: skip
     rows = [{} if s is None else {"score": face_score.row(s)} for s in read]
     with common.progress("writing", quiet):
         files = common.write_results(output, motions, many, options, drawn)
@@ -221,14 +221,16 @@ def _tell_live(about: dict[str, Any], files: list[str], as_json: bool) -> None:
 
 
 def _perform(
-    folder: Path, audio: Path | None, texts: list[str], given: list[Score] | None, feelings: list[Feeling],
-    length: float | None, lips: str, controls: list[Controls], seed: int, threads: int | None, quiet: bool,
+    folder: Path, model: Path | None, audio: Path | None, texts: list[str], given: list[Score] | None,
+    feelings: list[Feeling], length: float | None, lips: str, controls: list[Controls], seed: int, threads: int | None,
+    quiet: bool,
 ) -> tuple[list[FaceMotion], list[Score | None], list[FaceMotion] | None]:  # fmt: skip
     """One clip for each text or score, and the scores; and the clips with the second controls, if there are any."""
     from functools import partial
 
     import torch
 
+    from avatargpt.avatar.heads import HeadMover
     from avatargpt.cli import face_score
     from avatargpt.face.performer import FacePerformer
     from avatargpt.signals.audio import FPS
@@ -236,6 +238,7 @@ def _perform(
     torch.set_num_threads(threads or 1)  # steps are small: more threads only wait for each other
     with common.progress("loading", quiet):
         performer = FacePerformer.load(folder)
+        head = None if audio is None else HeadMover.load(model, audio)
         scores = performer.placed(texts, length, audio is not None, feelings, given)
     if given is None and any(texts):
         face_score.tell(scores, texts, quiet)
@@ -250,7 +253,9 @@ def _perform(
             )  # fmt: skip
             named = text or (_plain(audio.stem) if audio is not None else ", ".join(f.words for f in feelings))
             for some, wanted in zip(made, controls, strict=True):
-                some.append(performer.lively(clip.with_caption(named), wanted, score, seed + k))
+                plain = wanted if head is None else replace(wanted, eye_contact=0.0)
+                lively = performer.lively(clip.with_caption(named), plain, score, seed + k)
+                some.append(lively if head is None else head(lively, seed + k, wanted.eye_contact))
     return made[0], scores, made[1] if len(made) > 1 else None
 
 

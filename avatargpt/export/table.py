@@ -89,7 +89,7 @@ def check_target(path: str | os.PathLike[str], modality: str | None = None) -> P
     path = Path(path)
     if modality is not None and path.suffix.lower() not in (accepted := writable(modality)):
         form = path.suffix or path.name
-        raise UserError(f"{path}: a {modality} cannot be written as {form}; accepted {' '.join(accepted)}")
+        raise UserError(f"{path}: {a_motion(modality)} cannot be written as {form}; accepted {' '.join(accepted)}")
     _choose(_WRITERS, path, "write")
     form = path.suffix.lower()
     if form in _NEEDS and find_spec(_NEEDS[form][0]) is None:
@@ -106,6 +106,11 @@ def check_target(path: str | os.PathLike[str], modality: str | None = None) -> P
     return path
 
 
+def a_motion(modality: str) -> str:
+    """``a body``, ``an avatar``."""
+    return f"{'an' if modality == 'avatar' else 'a'} {modality}"
+
+
 def check_options(path: str | os.PathLike[str], modality: str, options: dict[str, Any]) -> None:
     """Make sure that the format of `path` has these options and values, before anything is written.
 
@@ -117,7 +122,7 @@ def check_options(path: str | os.PathLike[str], modality: str, options: dict[str
     layouts = _LAYOUTS[path.suffix.lower()].get("body" if modality == "gesture" else modality, ())
     if "layout" in options and options["layout"] not in layouts:
         accepted = ", ".join(layouts) or "none"
-        raise UserError(f"{path}: layout '{options['layout']}'; accepted for a {modality}: {accepted}")
+        raise UserError(f"{path}: layout '{options['layout']}'; accepted for {a_motion(modality)}: {accepted}")
     if "size" in options:
         check_size(path, modality, options["size"])
 
