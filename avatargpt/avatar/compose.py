@@ -59,7 +59,7 @@ def composed(
             hand = slice(side * _HALF, (side + 1) * _HALF)
             fingers[:, hand] = rot.slerp(fingers[:, hand], under.fingers[:, hand].astype(np.float64), share)
     told = body.told(len(face)) if start == 0 else ""
-    whole = Motion(rot.normalize(out), under.root, gestures.fps, "gesture", caption, fingers=rot.normalize(fingers))
+    whole = Motion(out, under.root, gestures.fps, "gesture", caption, fingers=fingers)
     notes = (*gestures.notes, *([told] if told else []))
     made = AvatarMotion(whole, face, sound, caption, notes)
     return replace(made, face=looking(made.face, eye_contact)) if eye_contact else made

@@ -16,7 +16,7 @@ from vqvae.errors import UserError
 from vqvae.face import FaceMotion, angles_of
 from vqvae.io.glb import MOST_BYTES, check_readable, unpacked
 from vqvae.io.guard import read_bytes, understanding
-from vqvae.io.keyframes import STEP, at, frames, said, unit
+from vqvae.io.keyframes import STEP, at, frames, said, turned_at, unit
 
 EXTENSION = "VRMC_vrm_animation"
 ACCEPTED = "accepted a .vrma whose custom expressions have ARKit names"
@@ -76,7 +76,8 @@ def unpack(path: Path) -> tuple[dict[str, Any], bytes]:
 def read_vrma(path: Path) -> FaceMotion:
     """Read the custom ARKit expressions and the head of a .vrma; expressions that are missing stay 0, key frames that
     are not evenly spaced, or are few and held, come at 30 a second (`keyframes`). The head's turn is that of a skeleton
-    without rotations at rest, as VRM defines it, whatever rotations the file's bones have there.
+    without rotations at rest, as VRM defines it, whatever rotations the file's bones have there; where the neck turns,
+    too, it is what both do together.
 
     Raises:
         UserError: not such a file, no ARKit expressions, key frames whose times do not rise, cubic splines, extensions
@@ -95,9 +96,10 @@ def read_vrma(path: Path) -> FaceMotion:
         used = {arkit.INDEX[n]: sampler for n, sampler in known.items() if sampler is not None}
         if not used:
             raise UserError(f"{path}: no custom expressions with ARKit names; {ACCEPTED}")
-        bone = about.get("humanoid", {}).get("humanBones", {}).get("head", {}).get("node")
-        turn = tracks.get((bone, "rotation"))
-        read = [*used.values(), *([turn] if turn else [])]
+        human = about.get("humanoid", {}).get("humanBones", {})
+        bones = [human.get(name, {}).get("node") for name in ("neck", "head")]
+        turned = [(bone, tracks[bone, "rotation"]) for bone in bones if (bone, "rotation") in tracks]
+        read = [*used.values(), *(sampler for _, sampler in turned)]
         check_readable(path, gltf.get("extensionsRequired"), [s.get("interpolation") for s in read])
         inputs = {s["input"] for s in read}
         lines = {i: _floats(gltf, blob, i)[:, 0] for i in inputs}
@@ -107,12 +109,17 @@ def read_vrma(path: Path) -> FaceMotion:
         for i, sampler in used.items():
             values, held = _floats(gltf, blob, sampler["output"])[:, 0], sampler.get("interpolation") == STEP
             weights[:, i] = at(times, lines[sampler["input"]], values, held)
-        if turn is not None:
-            nodes = gltf["nodes"]
+        nodes, turns = gltf["nodes"], []
+        for bone, sampler in turned:
             above = turned_above(bone, [n.get("children", []) for n in nodes], lambda n: _own(nodes[n]))
-            local = unit(np.roll(_floats(gltf, blob, turn["output"]), 1, axis=-1))
-            turned = from_rest(local, above, _own(nodes[bone]))
-            head = at(times, lines[turn["input"]], angles_of(turned), turn.get("interpolation") == STEP)
+            local = unit(np.roll(_floats(gltf, blob, sampler["output"]), 1, axis=-1))
+            away, line = from_rest(local, above, _own(nodes[bone])), lines[sampler["input"]]
+            turns.append((line, away, sampler.get("interpolation") == STEP))
+        if len(turns) > 1:
+            head = angles_of(rot.multiply(*(turned_at(times, line, unit(q), held) for line, q, held in turns)))
+        elif turns:
+            line, away, held = turns[0]
+            head = at(times, line, angles_of(away), held)
         return FaceMotion(weights, head, fps, caption)
 
 
