@@ -23,8 +23,10 @@ from avatargpt.gesture.driver import GestureDriver
 from avatargpt.gesture.features import PROSODY, WIDTH
 from avatargpt.gesture.network import GestureNetwork
 from avatargpt.gesture.sampling import Sampler
-from avatargpt.gesture.stream import Gestures, SpokenGestures
+from avatargpt.gesture.spoken import SpokenGestures
+from avatargpt.gesture.stream import Gestures
 from avatargpt.gesture.words import SENTENCE, SentenceWords
+from vqvae.tokenizer import MotionTokenizer, TokenizerConfig
 
 CHUNKS_MS = (20, 53, 160, 1000)
 SECONDS = 12
@@ -43,9 +45,11 @@ def driver_of(model: str | None) -> GestureDriver:
     if model is not None:
         return GestureDriver.load(model)
     torch.manual_seed(0)
-    material = {"audio": PROSODY, "words": SENTENCE, "audio_width": WIDTH, "word_width": 384, "features": 300,
-                "levels": 6, "codebook_size": 512, "downsample": 4}  # fmt: skip
-    return GestureDriver(GestureNetwork(GestureConfig(**material)))
+    material = {"audio": PROSODY, "words": SENTENCE, "audio_width": WIDTH, "word_width": 384, "features": 270,
+                "levels": 6, "codebook_size": 512, "downsample": 3}  # fmt: skip
+    tokenizer = MotionTokenizer(TokenizerConfig(modality="gesture", levels=6, codebook_size=512, code_dim=96, width=256,
+                                                fine_width=128, downsample=3)).eval()  # fmt: skip
+    return GestureDriver(GestureNetwork(GestureConfig(**material)), tokenizer=tokenizer)
 
 
 def buzz(pitch: float, rate: int) -> np.ndarray:

@@ -70,7 +70,7 @@ def _chosen(names: list[str], model: str) -> list[evaluation.Suite]:
         if wrong:
             raise UserError(f"--model {model} answers prompts only; not {', '.join(wrong)}")
     if model == "none":
-        free = (*evaluation.WITHOUT_MODEL, "inbetween", "continuation")
+        free = (*evaluation.WITHOUT_MODEL, "inbetween", "continuation", "gesture")
         wrong = [s.name for s in suites if s.kind not in free]
         if wrong:
             raise UserError(f"--model none: {', '.join(wrong)} needs a model; accepted {', '.join(free)}")

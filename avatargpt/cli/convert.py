@@ -24,7 +24,7 @@ def export(
     up: reading.Up = None,
     from_fps: reading.FromFps = None,
     size: Annotated[
-        int | None, typer.Option("--size", min=16, max=4096, metavar="PIXELS", help=".mp4, .gif: side of the picture.")
+        int | None, typer.Option("--size", min=16, max=4096, metavar="PIXELS", help="Films: side of the picture.")
     ] = None,
     as_json: common.Json = False,
 ) -> None:

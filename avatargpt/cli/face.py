@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from avatargpt.cli import common
-from avatargpt.cli.output import say
 from vqvae.errors import UserError
 
 if TYPE_CHECKING:
@@ -71,7 +70,7 @@ def face(
         typer.Option("--layout", metavar="NAME", help=".json: audio2face, beat; .vrma: both, arkit, presets."),
     ] = None,
     size: Annotated[
-        int | None, typer.Option("--size", min=16, max=2048, metavar="PIXELS", help=".mp4, .gif: side of the picture.")
+        int | None, typer.Option("--size", min=16, max=2048, metavar="PIXELS", help="Films: side of the picture.")
     ] = None,
     microphone: Annotated[
         str | None, typer.Option("--microphone", metavar="NAME", help="Listen instead of AUDIO: default, or a device.")
@@ -105,7 +104,7 @@ def face(
 ) -> None:
     """Speech, an instruction, emotions, or all at once to a face: 52 ARKit weights and the head at 30 fps.
 
-    An .mp4 carries the sound of AUDIO, not of what is live. A network makes the face: the streaming driver, which
+    A film (.mp4, .mov) carries the sound of AUDIO, not of what is live. A network makes the face: the streaming driver, which
     follows speech and instructions closely, or with --by language the language model (TEXT or one emotion, at most
     7.2 s). --gain to --eye-contact change its curves afterwards. How TEXT was read is told on stderr and, with --json,
     as a score, which --score takes back. Live (-, --microphone, --live-link, --vmc, --websocket), frames come about
@@ -113,7 +112,7 @@ def face(
     back), and -o may be left out. Without sound the face acts TEXT and E at its own speed; with --websocket, whose
     clients may send {"text": ...} and {"emotion": ...} at any time, it goes on until Ctrl-C or --seconds.
     """
-    from avatargpt.cli import face_score
+    from avatargpt.cli import face_score, live_line
     from avatargpt.cli.face_line import Line
     from avatargpt.cli.face_live import perform
     from avatargpt.cli.face_options import FORMER_LIPS, check_lips, format_options, numbers
@@ -125,7 +124,8 @@ def face(
     motions: list[Any]
     lips = FORMER_LIPS.get(lips, lips)
     line = Line(
-        audio, microphone, rate, live_link, vmc, websocket, subject, lips, tuple(origin or ()), allow_network, seconds
+        audio=audio, microphone=microphone, rate=rate, live_link=live_link, vmc=vmc, websocket=websocket,
+        subject=subject, lips=lips, origins=tuple(origin or ()), network=allow_network, seconds=seconds,
     )  # fmt: skip
     line.check()
     output, audio = output or [], line.file
@@ -187,7 +187,7 @@ def face(
         done, sheet, about = perform(folder, line, instruction, feelings, controls, bool(output), seed, quiet, plain)
         take = [done.motion().with_caption(texts[0])] if output else []
         drawn = [sheet.motion().with_caption(texts[0])] if plain else None
-        _tell_live(about, common.write_results(output, take, False, options, drawn)[0] if take else [], as_json)
+        live_line.tell(about, common.write_results(output, take, False, options, drawn)[0] if take else [], as_json)
         return
     both = [controls, *([plain] if plain else [])]
     motions, read, drawn = _perform(
@@ -209,15 +209,6 @@ def _spoken(
         if not feelings:
             return loaded.face(texts, seconds=seconds, seed=seed)
         return loaded.emotion_face(feelings[0].text, feelings[0].strength, seconds, seed)
-
-
-def _tell_live(about: dict[str, Any], files: list[str], as_json: bool) -> None:
-    if as_json:
-        common.print_json({**about, "files": files})
-        return
-    say(", ".join(f"{about[name]} {name}" for name in ("frames", "seconds", "lost")), err=True)
-    for name in files:
-        say(name)
 
 
 def _perform(

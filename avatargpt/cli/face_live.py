@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from avatargpt.cli.face_line import PIPE, Line
 from avatargpt.cli.output import say
 from vqvae.errors import UserError
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
+    from avatargpt.cli.face_line import Line
     from avatargpt.face.audio_model.conditioning import Feeling
     from avatargpt.face.audio_model.controls import Controls
     from avatargpt.face.live.loop import Live
@@ -23,7 +20,6 @@ if TYPE_CHECKING:
     from instruct_data.face.score import Score
     from vqvae.face import FaceMotion
 
-RATE = 16_000  # samples a second where nothing else is said
 WARM = "smile"  # what is read and acted once before the first frame: the first time takes longest
 
 
@@ -42,7 +38,7 @@ def perform(
     Returns:
         What `face.live.loop.perform` does, the same frames with the controls `drawn`, and what is to be told.
     """
-    from avatargpt.signals.audio import FPS, MAX_SECONDS, check_rate, inspect
+    from avatargpt.signals.audio import FPS, MAX_SECONDS
 
     if controls.smooth:
         raise UserError("--smooth needs the whole clip; accepted without live sound and addresses")
@@ -50,9 +46,7 @@ def perform(
     if (line.audio is not None and line.microphone is not None) or (line.silent and not acts):
         more = "without sound --text, --score, --emotion or --websocket"
         raise UserError(f"live: accepted one of AUDIO, - and --microphone NAME; {more}")
-    rate = RATE if line.rate is None else line.rate
-    check_rate(rate, 1, "--rate")
-    rate = rate if line.file is None else inspect(line.file).rate
+    rate = line.heard_at()
     orders: list[Orders] = []  # none while weights are loaded
 
     def hear(message: str, answer: Callable[[dict[str, Any]], None]) -> None:
@@ -62,7 +56,7 @@ def perform(
             answer({"error": "weights are being loaded; accepted once frames come"})
 
     with ExitStack() as stack:
-        piped = _piped(line, rate)
+        piped = line.piped(rate)
         senders, lines = line.open(stack, hear)
         import numpy as np  # the sound of a pipe is listened to from here on, while this takes its time
         import torch
@@ -99,7 +93,7 @@ def perform(
             say(told_line, err=True)
         try:
             loop.perform(
-                stream, _sound(line, rate, piped, seconds), senders, change, MAX_SECONDS * FPS if keep else 0, done,
+                stream, line.sound(rate, piped, seconds), senders, change, MAX_SECONDS * FPS if keep else 0, done,
                 following.apply,
             )  # fmt: skip
         except KeyboardInterrupt:
@@ -110,35 +104,6 @@ def perform(
         "repaired_samples": stream.repaired, **({} if score is None else _row(score)),
     }  # fmt: skip
     return done, sheet, about
-
-
-def _piped(line: Line, rate: int) -> Iterator[NDArray[Any]] | None:
-    """Sound of a pipe: no faster than it is spoken where frames are sent, as it comes where they are only kept."""
-    from avatargpt.face.live import playout, sources
-
-    if line.audio != PIPE:
-        return None
-    parts = sources.from_pipe(getattr(sys.stdin.buffer, "raw", sys.stdin.buffer))
-    return playout.Listener(parts, rate, _late).blocks() if line.sends else parts
-
-
-def _late(seconds: float) -> None:
-    of = f"{seconds:.1f} s of sound came before the first frame could be made"
-    say(f"{of}; too old for a live face, dropped", err=True)
-
-
-def _sound(
-    line: Line, rate: int, piped: Iterator[NDArray[Any]] | None, seconds: float | None
-) -> Iterator[NDArray[Any]]:
-    """Blocks of samples, each when it is over; where nobody speaks `seconds` of silence, None = without end."""
-    from avatargpt.face.live import sources
-    from avatargpt.signals.audio import blocks
-
-    if piped is not None:
-        return piped
-    if line.microphone is not None:
-        return sources.microphone(line.microphone, rate)
-    return sources.paced(sources.silence(rate, seconds) if line.file is None else blocks(line.file), rate)
 
 
 def _told(

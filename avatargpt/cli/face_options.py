@@ -45,6 +45,7 @@ def format_options(
     Raises:
         UserError: a layout or a size that none of the files can use.
     """
+    from avatargpt.export import takes
     from avatargpt.export.face.json import LAYOUTS as JSON_LAYOUTS
     from avatargpt.export.vrma import LAYOUTS as VRMA_LAYOUTS
 
@@ -55,14 +56,13 @@ def format_options(
             raise UserError(f"--layout {layout}: none of the output files has layouts; accepted with .json and .vrma")
         accepted = "; ".join(f"{path}: {', '.join(names)}" for path, names in known.items())
         raise UserError(f"--layout {layout}: accepted for {accepted}")
-    if size is not None and not any(p.suffix.lower() in (".mp4", ".gif") for p in paths):
-        raise UserError(f"--size {size}: none of the output files is a film; accepted with .mp4 and .gif")
+    if size is not None and not any(takes(p, "size") for p in paths):
+        raise UserError(f"--size {size}: none of the output files is a film; accepted with .mp4, .mov and .gif")
     out: list[dict[str, Any]] = []
     for path in paths:
-        film = path.suffix.lower() in (".mp4", ".gif")
         own = {
-            "layout": layout if layout in known.get(path, ()) else None, "size": size if film else None,
-            "audio": audio if path.suffix.lower() == ".mp4" else None,
+            "layout": layout if layout in known.get(path, ()) else None, "size": size if takes(path, "size") else None,
+            "audio": audio if takes(path, "audio") else None,
         }  # fmt: skip
         out.append({name: value for name, value in own.items() if value is not None})
     return out

@@ -15,7 +15,9 @@ from vqvae.errors import UserError
 if TYPE_CHECKING:
     from avatargpt.gesture.manner import Manner
     from avatargpt.gesture.motion_stream import Overlay
+    from avatargpt.gesture.performer import GesturePerformer
     from avatargpt.signals.words.words import Words
+    from vqvae.motion import Motion
 
 OFF, USUAL_ASR = "off", "base"
 HOTTEST = 2.0
@@ -23,8 +25,10 @@ POSITIONS = {".npy": "pos7"}  # layouts that a gesture is written in where nothi
 
 
 def gesture(
-    audio: Annotated[Path, typer.Argument(metavar="AUDIO", help="Speech: wav, flac, ogg, mp3.")],
-    output: common.Outputs,
+    audio: Annotated[
+        Path | None, typer.Argument(metavar="[AUDIO]", help="Speech: wav, flac, ogg, mp3; - for raw PCM on stdin.")
+    ] = None,
+    output: common.AnyOutputs = None,
     transcript: Annotated[
         str | None,
         typer.Option(
@@ -63,6 +67,26 @@ def gesture(
     size: Annotated[
         int | None, typer.Option("--size", min=16, max=4096, metavar="PIXELS", help="Films: side of the picture.")
     ] = None,
+    microphone: Annotated[
+        str | None, typer.Option("--microphone", metavar="NAME", help="Listen instead of AUDIO: default, or a device.")
+    ] = None,
+    rate: Annotated[
+        int | None,
+        typer.Option("--rate", metavar="HZ", help="Samples a second of - (16 bit mono) or microphone; usually 16000."),
+    ] = None,
+    websocket: Annotated[
+        str | None, typer.Option("--websocket", metavar="[HOST:]PORT", help="Serve frames to browsers as they come.")
+    ] = None,
+    origin: Annotated[
+        list[str] | None,
+        typer.Option("--origin", metavar="URL", help="Another site whose pages may connect. Repeatable."),
+    ] = None,
+    allow_network: Annotated[
+        bool, typer.Option("--allow-network", help="Let other machines connect to --websocket HOST:PORT.")
+    ] = False,
+    subject: Annotated[
+        str | None, typer.Option("--subject", metavar="NAME", help="Who is moving there; usually AvatarGPT.")
+    ] = None,
     model: common.Model = None,
     threads: common.Threads = None,
     as_json: common.Json = False,
@@ -72,14 +96,28 @@ def gesture(
 
     Outputs: .bvh, .glb, .npz, .npy (positions and quaternions of nine joints), .png, and films with the sound in them.
     A text is laid along the sound, word times of a file are compared with it; without --transcript faster-whisper hears
-    the words where it is installed, else words are off. What is doubtful is told on stderr.
+    the words where it is installed, else words are off. What is doubtful is told on stderr. Live (-, --microphone,
+    --websocket), frames come about 0.3 s after the sound, a file is heard at the speed of speech, and -o may be left
+    out.
     """
-    import torch
+    from avatargpt.cli import live_line
+    from avatargpt.cli.gesture_live import known_words
+    from avatargpt.cli.gesture_live import perform as perform_live
+    from avatargpt.gesture.config import HEADS
+    from avatargpt.gesture.performer import network_folder
+    from avatargpt.gesture.two_voices import check_lengths
+    from avatargpt.signals.audio import inspect
 
-    from avatargpt.gesture.performer import GesturePerformer, check_lengths, network_folder
-    from avatargpt.gesture.stream import HEADS
-    from avatargpt.signals.audio import FPS, inspect
-
+    line = live_line.LiveLine(
+        audio=audio, microphone=microphone, rate=rate, websocket=websocket, subject=subject,
+        origins=tuple(origin or ()), network=allow_network,
+    )  # fmt: skip
+    line.check()
+    output, file = output or [], line.file
+    if (audio is None) == (microphone is None):
+        raise UserError("whose voice? accepted one of AUDIO, - and --microphone NAME")
+    if not output and not line.live:
+        raise UserError("no -o FILE; accepted: one or more, or --websocket PORT")
     manner = _manner(semantic, calm, energy, cue or [])
     if head not in HEADS:
         raise UserError(f"--head {head}: accepted {', '.join(HEADS)}")
@@ -88,35 +126,69 @@ def gesture(
         raise UserError("--interlocutor-transcript: accepted with --interlocutor AUDIO")
     if transcript is not None and asr is not None:
         raise UserError(f"--asr {asr}: accepted without --transcript, which says the words")
-    common.check_targets(output, False, "gesture", _sources(audio, interlocutor, transcript, interlocutor_transcript))
-    options = _format_options(output, size, audio)
-    about = inspect(audio)
-    if interlocutor is not None:
-        check_lengths(about, inspect(interlocutor))
+    common.check_targets(output, False, "gesture", _sources(file, interlocutor, transcript, interlocutor_transcript))
+    options = _format_options(output, size, file)
+    if file is None and (interlocutor is not None or asr is not None):
+        option = f"--interlocutor {interlocutor}" if interlocutor is not None else f"--asr {asr}"
+        raise UserError(f"{option}: accepted with AUDIO, a file")
+    if file is not None and interlocutor is not None:
+        check_lengths(inspect(file), inspect(interlocutor))
     folder = network_folder(model)
-    torch.set_num_threads(threads or 1)  # steps are small: more threads only wait for each other
-    with common.progress("loading", quiet):
-        performer = GesturePerformer.load(folder)
-        performer.driver.style(speaker)  # refused before anything is heard
-    words = _words(audio, transcript, asr, model, quiet)
+    performer = None if file is None else _loaded(folder, file, speaker, threads, quiet)
+    words = known_words(transcript) if file is None else _words(file, transcript, asr, model, quiet)
     answer = None if interlocutor is None else _words(interlocutor, interlocutor_transcript, asr, model, quiet)
-    with common.progress("gesturing", quiet) as advance:
-        frames = max(1, int(about.seconds * FPS))
-        made = performer.perform(
-            audio, words=None if words is None else words.words, other=interlocutor,
-            other_words=None if answer is None else answer.words, speaker=speaker, head=head, seed=seed,
-            temperature=temperature, smooth=smooth, semantics=_overlay(manner, words),
-            progress=None if advance is None else lambda done: advance(min(done, frames), frames),
-        )  # fmt: skip
-    for note in made.notes:
+    how = {"speaker": speaker, "head": head, "seed": seed, "temperature": temperature, "smooth": smooth,
+           "semantics": _overlay(manner, words), "other_words": None if answer is None else answer.words}  # fmt: skip
+    if file is None or performer is None or line.live:
+        done, about = perform_live(folder, line, words, interlocutor, bool(output), **how)
+        take = [done.motion().with_caption("" if file is None else _plain(file))] if output else []
+        written = common.write_results(output, take, False, options)[0] if take else []
+        live_line.tell(about, written, as_json)
+        return
+    motion = _perform(performer, file, words, interlocutor, quiet, how)
+    for note in motion.notes:
         say(f"warning: {note}", err=True)
-    motion = made.with_caption(audio.stem.encode(errors="replace").decode())
     with common.progress("writing", quiet):
         files = common.write_results(output, [motion], False, options)
-    notes = [*(words.notes if words is not None else ()), *(answer.notes if answer is not None else ()), *made.notes]
+    notes = [note for some in (words, answer, motion) if some is not None for note in some.notes]
     told = {"words": 0 if words is None else len(words), "times": None if words is None else words.source,
             "notes": notes}  # fmt: skip
     common.print_results([motion], files, as_json, [told])
+
+
+def _loaded(folder: Path, audio: Path, speaker: str | None, threads: int | None, quiet: bool) -> GesturePerformer:
+    """The performer; a sound that cannot be read and a speaker that it does not know are refused before words are."""
+    import torch
+
+    from avatargpt.gesture.performer import GesturePerformer
+    from avatargpt.signals.audio import inspect
+
+    inspect(audio)
+    torch.set_num_threads(threads or 1)  # steps are small: more threads only wait for each other
+    with common.progress("loading", quiet):
+        performer = GesturePerformer.load(folder)
+        performer.driver.style(speaker)
+    return performer
+
+
+def _perform(
+    performer: GesturePerformer, audio: Path, words: Words | None, interlocutor: Path | None, quiet: bool,
+    how: dict[str, Any],
+) -> Motion:  # fmt: skip
+    from avatargpt.signals.audio import FPS, inspect
+
+    with common.progress("gesturing", quiet) as advance:
+        frames = max(1, int(inspect(audio).seconds * FPS))
+        made = performer.perform(
+            audio, words=None if words is None else words.words, other=interlocutor,
+            progress=None if advance is None else lambda done: advance(min(done, frames), frames), **how,
+        )  # fmt: skip
+    return made.with_caption(_plain(audio))
+
+
+def _plain(path: Path) -> str:
+    """A file's name as text, whatever bytes it is made of."""
+    return path.stem.encode(errors="replace").decode()
 
 
 def _manner(semantic: float | None, calm: bool, energy: float, cues: Sequence[str]) -> Manner:
@@ -143,7 +215,7 @@ def _sources(*named: Path | str | None) -> list[Path]:
     return [path for path in found if path is not None]
 
 
-def _format_options(paths: Sequence[Path], size: int | None, audio: Path) -> list[dict[str, Any]]:
+def _format_options(paths: Sequence[Path], size: int | None, audio: Path | None) -> list[dict[str, Any]]:
     """For each output file the options that its format has.
 
     Raises:
@@ -152,7 +224,7 @@ def _format_options(paths: Sequence[Path], size: int | None, audio: Path) -> lis
     from avatargpt import export
 
     if size is not None and not any(export.takes(path, "size") for path in paths):
-        raise UserError(f"--size {size}: none of the output files is a film; accepted with .mp4 and .gif")
+        raise UserError(f"--size {size}: none of the output files is a film; accepted with .mp4, .mov and .gif")
     given = {"size": size, "audio": audio}
     out = []
     for path in paths:

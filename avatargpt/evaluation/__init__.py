@@ -16,8 +16,8 @@ __all__ = ["Suite", "find", "folder", "list_suites", "load", "read", "run", "run
 
 SYNTHETIC = ("families", "describe_synthetic", "discriminator", "synthetic_physics")
 """Kinds of suites about synthetic clips."""
-WITHOUT_MODEL = ("predicates", "families", "discriminator", "synthetic_physics", "gesture")
-"""Kinds in which no model takes part; ``gesture`` takes functions under test, but none of an `AvatarGPT`."""
+WITHOUT_MODEL = ("predicates", "families", "discriminator", "synthetic_physics")
+"""Kinds in which no model takes part."""
 WITHOUT_DATA = ("prompts", "families", "describe_synthetic", "face_instructions", "face_language")
 """Kinds that need no corpus."""
 DATA = {
@@ -39,8 +39,8 @@ def run(
     Args:
         name: see `list_suites`.
         model: an `AvatarGPT` or anything with its methods; for prompt suites also a function
-            (prompts, seeds) -> motions; for ``gesture`` a function (audio, words, interlocutor) -> Motion or several by
-            name; None where only real clips and baselines are measured.
+            (prompts, seeds) -> motions; for ``gesture`` also a function `Talk` -> Motion or several by name; None where
+            only real clips and baselines are measured.
         data: the folder of the body corpus, needed by every suite but those of `WITHOUT_DATA`; for the coverage of
             plans a folder with the planning corpus.
         out: where to write the results (.json); charts and samples are put beside it. None: nothing is written.

@@ -102,6 +102,7 @@ def _write_gif(motion: Clip, path: Path, size: int = 360) -> None:
         write_gif(cast("Motion", motion), path, size)
 
 
+@writer(".mov", EVERY)
 @writer(".mp4", EVERY)
 def _write_mp4(motion: Clip, path: Path, size: int = 480, audio: str | Path | None = None) -> None:
     from avatargpt.export.avatar.video import write_avatar_mp4

@@ -34,7 +34,7 @@ _WRITERS: dict[str, Place] = {}
 _READERS: dict[str, Place] = {}
 _HOLDS: dict[str, tuple[str, ...]] = {}
 _LAYOUTS: dict[str, dict[str, tuple[str, ...]]] = {}
-_NEEDS = {".mp4": ("av", "PyAV", 'pip install "avatargpt[video]", or write .gif')}
+_NEEDS = dict.fromkeys((".mp4", ".mov"), ("av", "PyAV", 'pip install "avatargpt[video]", or write .gif'))
 """Suffix -> module of an extra without which it is not written, its name, how to get it."""
 MOST_CLIPS = 100  # of a contact sheet
 LEAST_PIXELS, MOST_PIXELS, MOST_FACE_PIXELS = 16, 4096, 2048  # a side of a film's picture

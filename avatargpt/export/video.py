@@ -96,19 +96,21 @@ def encode_mp4(
 ) -> Path:  # fmt: skip
     """H.264 of the frames (size, size, 3) that `draw(size)` gives, its size even; written whole or not at all.
 
+    The container is that of the suffix, .mp4 or .mov.
+
     Args:
         sound: makes the film's track from its container, with ``until(seconds)`` and ``finish()``.
     """
     try:
         import av
     except ImportError:
-        raise lacking(path, ".mp4") from None
+        raise lacking(path, path.suffix.lower()) from None
     size += size % 2
     codec = "libx264" if "libx264" in av.codecs_available else "mpeg4"
 
     def write(temporary: Path) -> None:
         # absolute: FFmpeg takes what stands before a colon for a protocol
-        with av.open(str(temporary.absolute()), "w", format="mp4", options={"movflags": "faststart"}) as container:
+        with av.open(str(temporary.absolute()), "w", format=path.suffix[1:].lower(), options={"movflags": "faststart"}) as container:
             rate = Fraction(fps).limit_denominator(1000)
             stream = cast("VideoStream", container.add_stream(codec, rate=rate))
             stream.width, stream.height, stream.pix_fmt = size, size, "yuv420p"

@@ -10,6 +10,8 @@ from vqvae.errors import UserError
 from vqvae.strict import Count, Dropout, Strict, Whole
 
 STYLE = 8  # numbers of a speaker's style
+HEADS = ("codes", "features")
+"""``codes``: tokens are sampled, and frames follow them; ``features``: the mean motion, without tokens."""
 UNKNOWN = -1
 """A code that is not told: before the first token, and where tokens are off."""
 

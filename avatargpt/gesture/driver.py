@@ -15,6 +15,7 @@ from vqvae.errors import UserError
 if TYPE_CHECKING:
     import torch
 
+    from avatargpt.gesture.decoding import Decodes
     from avatargpt.gesture.network import GestureNetwork
     from avatargpt.gesture.stream import Gestures, GestureStream
 
@@ -23,30 +24,38 @@ VERSION = 1  # of the folder's layout
 
 
 class GestureDriver:
-    """A trained gesture network.
+    """A trained gesture network, and the tokenizer whose codes it speaks.
 
     Attributes:
         network: `avatargpt.gesture.network.GestureNetwork` in evaluation mode, float32, on the CPU.
         source: where it comes from, for messages.
     """
 
-    def __init__(self, network: GestureNetwork, source: str = "this gesture network") -> None:
-        self.network, self.source = network.eval(), source
+    def __init__(
+        self, network: GestureNetwork, source: str = "this gesture network", tokenizer: Decodes | None = None
+    ) -> None:
+        self.network, self.source, self._tokenizer = network.eval(), source, tokenizer
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str]) -> GestureDriver:
-        """Read ``gesture.json`` and ``gesture.safetensors``.
+        """Read ``gesture.json`` and ``gesture.safetensors``, and the tokenizer beside them, if there is one.
 
         Raises:
-            UserError: missing, damaged, or of another version.
+            UserError: missing, damaged, of another version, or the tokenizer of another network.
         """
         from avatargpt.gesture.config import GestureConfig
         from avatargpt.gesture.network import GestureNetwork
+        from vqvae.tokenizer import MotionTokenizer
 
         def made(about: dict[str, Any]) -> GestureNetwork:
             return GestureNetwork(GestureConfig.read(about, "shape"))
 
-        return cls(load_network(folder, NAME, VERSION, made), str(folder))
+        driver = cls(load_network(folder, NAME, VERSION, made), str(folder))
+        if (Path(folder) / "tokenizer.json").is_file():
+            tokenizer = MotionTokenizer.load(folder)
+            driver.check_tokenizer(tokenizer.fingerprint)
+            driver._tokenizer = tokenizer
+        return driver
 
     def save(self, folder: str | os.PathLike[str], dtype: torch.dtype | None = None) -> Path:
         """Write the folder; `dtype` bfloat16 halves all but feature statistics."""
@@ -56,6 +65,18 @@ class GestureDriver:
     def fingerprint(self) -> str:
         """SHA-256 of the weights."""
         return fingerprint(self.network)
+
+    @property
+    def tokenizer(self) -> Decodes:
+        """Decodes the codes that the network speaks.
+
+        Raises:
+            UserError: it does not lie beside the network.
+        """
+        if self._tokenizer is None:
+            raise UserError(f"{self.source}: no tokenizer.json beside the network, so its tokens cannot be decoded; "
+                            "accepted: its tokenizer in the same folder, or the head 'features'")  # fmt: skip
+        return self._tokenizer
 
     def check_tokenizer(self, fingerprint: str) -> None:
         """Raises UserError for another tokenizer than the one whose codes this network speaks."""

@@ -7,7 +7,8 @@ from typing import Protocol
 
 import numpy as np
 
-from avatargpt.gesture.stream import Gestures, SpokenGestures
+from avatargpt.gesture.spoken import SpokenGestures
+from avatargpt.gesture.stream import Gestures
 from avatargpt.gesture.words import TimedWord
 from avatargpt.signals.audio import FPS
 from vqvae.features.gesture import GestureFeatures

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from avatargpt.gesture.driver import NAME, GestureDriver
+from avatargpt.gesture.two_voices import Beside, check_lengths
 from avatargpt.gesture.words import TimedWord, WordEncoder, word_encoder
 from avatargpt.signals import audio as sound
 from vqvae.errors import UserError
@@ -96,7 +97,7 @@ class GesturePerformer:
         """
         from avatargpt.gesture.motion_stream import MotionStream
         from avatargpt.gesture.sampling import Sampler
-        from avatargpt.gesture.stream import SpokenGestures
+        from avatargpt.gesture.spoken import SpokenGestures
 
         if other_words is not None and not other:
             raise UserError("words of an interlocutor who is not heard; accepted: with the sound of both")
@@ -142,54 +143,19 @@ class GesturePerformer:
             own.about.rate, words, beside is not None, None if beside is None else beside.about.rate, other_words,
             speaker, head, seed, temperature, smooth, semantics,
         )  # fmt: skip
-        heard = _Loudness()
+        peak, says = 0.0, Beside(own.about.rate, beside)
         pieces = []
-        for block, other_block in _in_step(own, beside):
-            heard(block)
-            pieces.append(stream.push(block, other_block))
+        for block in own.parts:
+            peak = max(peak, float(np.abs(block).max(initial=0.0)))
+            pieces.append(stream.push(block, says(block)))
             if progress is not None:
                 progress(stream.frames)
+        pieces += [stream.push(np.zeros(0, np.float32), block) for block in says.rest()]
         pieces.append(stream.finish())
         where = "the sound" if isinstance(audio, np.ndarray) else os.fspath(audio)
         made = concatenate([piece for piece in pieces if piece is not None])
         token = self.driver.network.config.downsample
-        return replace(made, notes=tuple(_doubts(str(where), own.about, heard.peak, token)))
-
-
-def check_lengths(own: sound.AudioInfo, other: sound.AudioInfo) -> None:
-    """Raises UserError before anything is made, where `SpokenGestures` would when all is."""
-    from avatargpt.gesture.stream import UNEVEN
-
-    if abs(own.seconds - other.seconds) > UNEVEN:
-        raise UserError(f"the interlocutor's sound lasts {other.seconds:.1f} s, the speaker's {own.seconds:.1f} s; "
-                        f"accepted: the same, within {UNEVEN} s")  # fmt: skip
-
-
-def _in_step(own: sound.Sound, other: sound.Sound | None) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
-    """Blocks of the speaker, each with what the interlocutor says until it ends, whatever the rates and block sizes."""
-    if other is None:
-        yield from ((block, None) for block in own.parts)
-        return
-    rest, nothing = iter(other.parts), np.zeros(0, np.float32)
-    mine = theirs = 0
-    for block in own.parts:
-        mine += len(block)
-        beside = []
-        while theirs * own.about.rate < mine * other.about.rate and (part := next(rest, None)) is not None:
-            theirs += len(part)
-            beside.append(part)
-        yield block, np.concatenate(beside) if beside else nothing
-    yield from ((nothing, part) for part in rest)
-
-
-class _Loudness:
-    """The largest sample of a sound, block by block."""
-
-    def __init__(self) -> None:
-        self.peak = 0.0
-
-    def __call__(self, block: np.ndarray) -> None:
-        self.peak = max(self.peak, float(np.abs(block).max(initial=0.0)))
+        return replace(made, notes=tuple(_doubts(str(where), own.about, peak, token)))
 
 
 def _doubts(where: str, about: sound.AudioInfo, peak: float, token: int) -> list[str]:

@@ -216,6 +216,13 @@ STAGES: dict[str, StageEntry] = {
                            default=16, choices=(8, 16)),
         },
     ),
+    "pack-gestures": StageEntry(
+        f"{_T}pack_gestures:pack_gestures_stage", "gesture network and its tokenizer -> a model folder, as shipped",
+        options={
+            "gesture": Option("folder of the gesture stage", needed=True),
+            "tokenizer": Option("folder of the gesture tokenizer", needed=True),
+        },
+    ),
     "recipe": StageEntry(
         f"{_T}recipe:recipe_stage", "the whole chain from the corpora to the shipped weights: print it, or run it",
         options={

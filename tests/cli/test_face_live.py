@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from avatargpt import export
-from avatargpt.cli.face_line import address
+from avatargpt.cli.live_line import address
 from avatargpt.export.face.live_link import unpack
 from tests.cli.conftest import Result
 from tests.cli.test_bad_input import assert_refused
@@ -54,7 +54,7 @@ def test_live_from_a_pipe_to_unreal_and_a_file(
 def test_a_pipe_is_held_back_where_frames_are_sent(
     cli, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from avatargpt.face.live import playout
+    from avatargpt.signals.live import playout
 
     listens, slowed = playout.Listener, []
     monkeypatch.setattr(playout, "Listener", lambda *given: slowed.append(given[1]) or listens(*given))
@@ -285,7 +285,7 @@ def test_a_pipe_without_sound_leaves_no_file(
     monkeypatch.setattr("sys.stdin", Pipe(b""))
     assert_refused(cli("face", "-", "-o", tmp_path / "a.csv", "--model", weights), "no sound came")
     sent = cli("face", "-", "--live-link", "127.0.0.1:11111", "--model", weights)
-    assert sent.code == 2 and sent.err.splitlines()[-1] == "error: no sound came, so there is no face"
+    assert sent.code == 2 and sent.err.splitlines()[-1] == "error: no sound came, so there is nothing to move to"
     assert not (tmp_path / "a.csv").exists()
 
 

@@ -55,6 +55,20 @@ def rows(frames: int, width: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng([seed, width]).standard_normal((frames, width)).astype(np.float32)
 
 
+class Decoder:
+    """A tokenizer without networks: each frame is a fixed sum over its token's codes and those of its neighbours."""
+
+    def __init__(self, features: int = 15, downsample: int = 4, levels: int = 2, codebook_size: int = 16) -> None:
+        rng, self._n = np.random.default_rng(8), downsample
+        self._table = rng.standard_normal((levels, codebook_size, downsample * features)).astype(np.float32)
+
+    def decode_features(self, codes: np.ndarray) -> np.ndarray:
+        own = self._table[np.arange(codes.shape[1]), codes].sum(1)
+        near = np.pad(own, ((2, 2), (0, 0)))
+        both = sum(near[k : k + len(own)] for k in range(5))
+        return np.asarray(both, np.float32).reshape(len(own) * self._n, -1)
+
+
 @pytest.fixture
 def driver() -> GestureDriver:
-    return GestureDriver(network())
+    return GestureDriver(network(), tokenizer=Decoder())

@@ -17,6 +17,7 @@ from tests.gesture.conftest import Spelling
 from vqvae import rotations as rot
 from vqvae.features.gesture import STANDING, GestureFeatures
 from vqvae.motion import Motion
+from vqvae.tokenizer import MotionTokenizer, TokenizerConfig
 
 
 @cache
@@ -26,7 +27,7 @@ def driver(words: str = Spelling.name, word_width: int = Spelling.width) -> Gest
     network = GestureNetwork(GestureConfig(
         audio="prosody", words=words, audio_width=WIDTH, word_width=word_width, features=spec.dim, levels=2,
         codebook_size=16, downsample=4, rotations=[[0, 258]], positions=[[258, 264]], speakers=["anna", "bert"],
-        width=32, heads=2, hidden=48, layers=1, joint=1, reach=16, look_ahead=1,
+        tokenizer=tokenizer().fingerprint, width=32, heads=2, hidden=48, layers=1, joint=1, reach=16, look_ahead=1,
     ))  # fmt: skip
     still = Motion(rot.identity((1, 22)), STANDING[None], 30.0, "gesture")
     with torch.no_grad():
@@ -37,7 +38,22 @@ def driver(words: str = Spelling.name, word_width: int = Spelling.width) -> Gest
         network.style.weight.normal_(std=0.5)
         network.mean.copy_(torch.from_numpy(spec.encode(still)[0]))
         network.std.fill_(0.1)
-    return GestureDriver(network)
+    return GestureDriver(network, tokenizer=tokenizer())
+
+
+@cache
+def tokenizer() -> MotionTokenizer:
+    """Random weights about somebody who stands."""
+    torch.manual_seed(1)
+    made = MotionTokenizer(TokenizerConfig(modality="gesture", levels=2, codebook_size=16, code_dim=8, width=16,
+                                           fine_width=8, downsample=4))  # fmt: skip
+    for layer in made.vq.layers:
+        layer._codebook.embed.data.normal_()
+        layer._codebook.initted.fill_(True)
+    still = Motion(rot.identity((1, 22)), STANDING[None], 30.0, "gesture")
+    made.mean.copy_(torch.from_numpy(GestureFeatures().encode(still)[0]))
+    made.std.fill_(0.1)
+    return made.eval()
 
 
 def performer() -> GesturePerformer:
@@ -47,6 +63,7 @@ def performer() -> GesturePerformer:
 def folder(root: Path) -> Path:
     """A model folder with it."""
     driver().save(root / "gesture")
+    tokenizer().save(root / "gesture")
     return root
 
 

@@ -10,8 +10,9 @@ from avatargpt.gesture.features import WIDTH
 from avatargpt.gesture.network import GestureNetwork, Heard, earlier
 from avatargpt.gesture.sampling import Sampler
 from avatargpt.gesture.smoothing import smoothed
-from avatargpt.gesture.stream import Gestures, SpokenGestures
-from tests.gesture.conftest import SHAPE, Spelling, Word, network, rows
+from avatargpt.gesture.spoken import SpokenGestures
+from avatargpt.gesture.stream import Gestures
+from tests.gesture.conftest import SHAPE, Decoder, Spelling, Word, network, rows
 from vqvae.errors import UserError
 
 FRAMES = 90
@@ -115,14 +116,19 @@ def test_a_stream_equals_the_whole_to_the_bit(
 @torch.inference_mode()
 def test_a_stream_says_what_training_sees(driver: GestureDriver) -> None:
     made = perform(driver, FRAMES, "codes", False, True, True)
+    mean = perform(driver, FRAMES, "features", False, True, True)
     ahead = 4
     given = [np.concatenate([rows(FRAMES, w, s), np.repeat(rows(FRAMES, w, s)[-1:], 6, 0) * (w == 12)])
              for w, s in ((12, 1), (8, 2), (12, 3), (8, 4))]  # fmt: skip
     audio, words, other, told = (torch.from_numpy(x)[None] for x in given)
     codes = torch.from_numpy(np.concatenate([np.full((1, 2), UNKNOWN), made.codes]))[None]
     style = torch.from_numpy(driver.style("bert"))[None]
-    motion, logits = run(driver.network, Heard(audio, words, style, other, told), codes, 16)
-    assert np.allclose(motion[0, ahead : ahead + FRAMES].numpy(), made.features, atol=1e-4)
+    given_to = Heard(audio, words, style, other, told)
+    _, logits = run(driver.network, given_to, codes, 16)
+    motion, _ = run(driver.network, given_to, torch.full_like(codes, UNKNOWN), 16)
+    assert np.allclose(motion[0, ahead : ahead + FRAMES].numpy(), mean.features, atol=1e-4)
+    decoded = driver.tokenizer.decode_features(made.codes)[:FRAMES]
+    assert np.allclose(decoded, made.features, atol=1e-5)  # this decoder looks no further than a window does
     drawn = logits[0, 1:].softmax(-1).gather(-1, codes[0, 1:, :, None])
     assert float(drawn.min()) > 1e-3
 
@@ -151,7 +157,7 @@ def test_smoothing_is_that_of_scipy() -> None:
 
 
 def sounding() -> GestureDriver:
-    return GestureDriver(network(audio_width=WIDTH, words="spelling"))
+    return GestureDriver(network(audio_width=WIDTH, words="spelling"), tokenizer=Decoder())
 
 
 @pytest.mark.parametrize("seconds", [0.01, 2.0])
@@ -248,6 +254,9 @@ def test_bad_rows_are_told_in_one_line(driver: GestureDriver) -> None:
     tied.check_tokenizer("abc")
     with pytest.raises(UserError, match="codes of tokenizer abc, not of abd"):
         tied.check_tokenizer("abd")
+    with pytest.raises(UserError, match=r"no tokenizer\.json beside the network"):
+        tied.stream()
+    assert tied.stream(head="features").latency == 8 / 30 and driver.stream().latency == 16 / 30
     with pytest.raises(UserError, match="hears by 'other'"):
         SpokenGestures(GestureDriver(network(audio="other")))
     with pytest.raises(UserError, match="words read by"):

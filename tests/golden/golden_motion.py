@@ -26,8 +26,8 @@ SECONDS, BEST_OF, SEED = 3.0, 2, 7
 FRAMES = 30
 LAYOUTS = {".npz": ("motion", "smplx"), ".npy": ("hml263", "pos7"), ".vrma": ("both", "arkit", "presets"),
            ".json": ("audio2face", "beat")}  # fmt: skip
-SMALL = {".gif": {"size": 96}, ".mp4": {"size": 96}, ".png": {"frames": 4}}
-DRAWN = {".gif": "pillow", ".png": "pillow", ".mp4": "av"}  # bytes are those of another project's encoder
+SMALL = {".gif": {"size": 96}, ".mov": {"size": 96}, ".mp4": {"size": 96}, ".png": {"frames": 4}}
+DRAWN = {".gif": "pillow", ".png": "pillow", ".mov": "av", ".mp4": "av"}  # bytes are those of another project's encoder
 RULES = ("walk in a circle while waving", "turn left 90 degrees, then bow", "sit down, then drink")
 
 

@@ -13,7 +13,8 @@ import soundfile
 from avatargpt.export.face.live_link import LiveLinkSender, Packet, pack, unpack, values
 from avatargpt.face.audio_model.driver import Driver
 from avatargpt.face.audio_model.network import DriverConfig, DriverNetwork
-from avatargpt.face.live import loop, sources
+from avatargpt.face.live import loop
+from avatargpt.signals.live import sources
 from vqvae import arkit
 from vqvae.errors import UserError
 from vqvae.face import FaceMotion

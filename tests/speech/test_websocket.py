@@ -16,8 +16,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from avatargpt.export.face import websocket
-from avatargpt.export.face.websocket import LARGEST, MOST_CLIENTS, MOST_STRANGERS, WAITING, WebSocketSender
+from avatargpt.export import websocket
+from avatargpt.export.face.websocket import WebSocketSender
+from avatargpt.export.websocket import LARGEST, MOST_CLIENTS, MOST_STRANGERS, WAITING
 from vqvae import arkit
 from vqvae.errors import UserError
 from vqvae.face import FaceMotion

@@ -27,7 +27,7 @@ def run(suite: Suite, model: Any, data: Path | None, store: Path | None) -> dict
 
     Args:
         suite: of kind ``gesture``.
-        model: None, a `Generator`, or several by name.
+        model: None, an `AvatarGPT`, whose gesture network is measured, a `Generator`, or several by name.
         data: see `read_talks`, `read_strokes`.
         store: folder of the fgd stage, None leaves FGD out.
 
@@ -47,8 +47,12 @@ def _named(model: Any) -> dict[str, Generator]:
         return dict(model)
     if callable(model):
         return {"network": model}
-    raise UserError(f"gesture: a model of type {type(model).__name__}; accepted: a function Talk -> Motion, "
-                    "or several by name")  # fmt: skip
+    if hasattr(model, "source"):
+        from avatargpt.evaluation.gesture.networks import networks
+
+        return networks(model.source)
+    raise UserError(f"gesture: a model of type {type(model).__name__}; accepted: an AvatarGPT, a function "
+                    "Talk -> Motion, or several by name")  # fmt: skip
 
 
 def score(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -10,8 +9,9 @@ from typing import Protocol
 import numpy as np
 
 from avatargpt.face.audio_model.stream import FaceStream
-from avatargpt.face.live.sources import NOTHING_CAME
 from avatargpt.signals.audio import FPS
+from avatargpt.signals.live.loop import Run, run
+from avatargpt.signals.live.sources import NOTHING_CAME
 from vqvae.errors import UserError
 from vqvae.face import FaceMotion
 
@@ -27,16 +27,13 @@ class Sender(Protocol):
 
 
 @dataclass
-class Live:
+class Live(Run):
     """What a live run has done.
 
     Attributes:
-        frames: handed on. busy: seconds that the slowest block took to become frames.
         kept: (55,) rows, where they were wanted.
     """
 
-    frames: int = 0
-    busy: float = 0.0
     kept: list[np.ndarray] = field(default_factory=list)
 
     def motion(self) -> FaceMotion:
@@ -84,15 +81,5 @@ def perform(
                     return False
         return True
 
-    heard = False
-    for part in parts:
-        start = time.perf_counter()
-        before()
-        heard = heard or len(part) > 0
-        if not hand_on(stream.push(part)):
-            return live
-        live.busy = max(live.busy, time.perf_counter() - start)
-    if not heard:
-        raise UserError(NOTHING_CAME)
-    hand_on(stream.finish())
+    run(stream, parts, hand_on, live, before)
     return live

@@ -14,8 +14,8 @@ from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 
-from avatargpt.face.live.sources import NOTHING_CAME, READ
 from avatargpt.signals.audio import FrameBlocks
+from avatargpt.signals.live.sources import NOTHING_CAME, READ
 from vqvae.errors import UserError
 
 LATE = 0.2  # s that sound may be late before there is silence instead; microphones deliver blocks of up to this

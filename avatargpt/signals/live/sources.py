@@ -14,7 +14,8 @@ from avatargpt.signals.audio import FPS, FrameBlocks, check_rate
 from avatargpt.signals.containers import container, wanted
 from vqvae.errors import UserError
 
-NOTHING_CAME = "no sound came, so there is no face"
+NOTHING_CAME = "no sound came, so there is nothing to move to"
+INSTALL = 'pip install "avatargpt[live]"'
 READ = 1 << 16  # bytes asked of a pipe at once
 _HELD = 300  # blocks of the microphone that may wait: more than that and the machine is too slow
 
@@ -82,8 +83,6 @@ def microphone(name: str, rate: int) -> Iterator[np.ndarray]:
     Raises:
         UserError: the package ``sounddevice`` or its PortAudio is missing, or no such device.
     """
-    from avatargpt.export.face.websocket import INSTALL
-
     check_rate(rate, 1, "microphone")
     try:
         import sounddevice

@@ -1,0 +1,35 @@
+"""The gesture network of a model folder as what the suite compares: with its sampled tokens, and its mean motion."""
+
+from __future__ import annotations
+
+import os
+
+from avatargpt.evaluation.gesture.talks import Generator, Talk
+from avatargpt.gesture.performer import GesturePerformer
+from avatargpt.signals.audio import RATE
+from vqvae.motion import Motion
+
+ROWS = {"network": "codes", "mean motion": "features"}
+"""Row of the table -> head of the network."""
+
+
+def networks(folder: str | os.PathLike[str]) -> dict[str, Generator]:
+    """Generators by the name of their row.
+
+    Raises:
+        UserError: no gesture network there.
+    """
+    performer = GesturePerformer.load(folder)
+
+    def generator(head: str) -> Generator:
+        def made(talk: Talk) -> Motion:
+            other = talk.interlocutor
+            told = talk.words is not None or talk.interlocutor_words is not None
+            return performer.perform(
+                talk.audio, RATE, talk.words.words if talk.words else (() if told else None), other, RATE,
+                talk.interlocutor_words.words if talk.interlocutor_words and other is not None else None, head=head,
+            )  # fmt: skip
+
+        return made
+
+    return {name: generator(head) for name, head in ROWS.items()}

@@ -1,0 +1,26 @@
+"""The gestures of a model folder, as shipped: network and tokenizer in 8 bits, in the folder ``gesture``."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+
+def pack_gestures_stage(args: argparse.Namespace) -> None:
+    """A gesture network and the tokenizer whose codes it speaks -> the folder ``gesture`` of a model folder.
+
+    Raises:
+        UserError: a folder without one, or the tokenizer of another network.
+    """
+    import torch
+
+    from avatargpt.gesture.driver import NAME, GestureDriver
+    from vqvae.tokenizer import MotionTokenizer
+
+    driver, tokenizer = GestureDriver.load(args.gesture), MotionTokenizer.load(args.tokenizer)
+    driver.check_tokenizer(tokenizer.fingerprint)
+    out = Path(args.output) / NAME
+    driver.save(out, torch.int8)
+    tokenizer.save(out, torch.int8)
+    size = sum(f.stat().st_size for f in out.iterdir() if f.is_file()) / 1e6
+    print(f"{out}: {size:.1f} MB")
