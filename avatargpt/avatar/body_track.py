@@ -2,18 +2,19 @@
 
 Rules, not networks. A clip that ends on its way, or on the spot, goes round where it comes back to a pose like its last
 one (steps); any other stays as it ends (somebody who has sat down). While it does something with an arm, the arm is its
-own; hands in a lap, swinging arms and arms of a clip that is over are free for gestures.
+own; hands in a lap, swinging arms and arms of a clip that is over are free for gestures, and where these let a hand
+hang, it lies in the lap again.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
 from avatargpt.avatar.standing import standing
-from instruct_data.synth.derived.layering import activity
+from instruct_data.synth.derived.layering import from_hanging
 from vqvae import rotations as rot
 from vqvae.ground import grounded
 from vqvae.motion import Motion
@@ -33,11 +34,25 @@ _LET_GO = 0.6  # s in which arms are free once a clip is over
 ARMS = ((13, 16, 18, 20), (14, 17, 19, 21))  # left and right: collar, shoulder, elbow, wrist
 
 
+class Frames(NamedTuple):
+    """Some frames of a body, 30 a second.
+
+    Attributes:
+        motion: T frames.
+        purpose: (T, 2) 0..1, how much the left and the right arm do something. lap: (T, 2) 0..1, whether the hand lies
+            in the lap.
+    """
+
+    motion: Motion
+    purpose: np.ndarray
+    lap: np.ndarray
+
+
 class Body(Protocol):
     """Where a talk's pelvis and legs come from."""
 
-    def frames(self, start: int, stop: int) -> tuple[Motion, np.ndarray]:
-        """Frames [start, stop) at 30 a second, and (T, 2) how much the left and the right arm do on purpose, 0..1."""
+    def frames(self, start: int, stop: int) -> Frames:
+        """Frames [start, stop) at 30 a second."""
         ...
 
     def told(self, frames: int) -> str:
@@ -51,8 +66,9 @@ class Standing:
     def __init__(self, seed: int = 0) -> None:
         self._seed = seed
 
-    def frames(self, start: int, stop: int) -> tuple[Motion, np.ndarray]:
-        return standing(start, stop, FPS, self._seed), np.zeros((stop - start, 2))
+    def frames(self, start: int, stop: int) -> Frames:
+        nothing = np.zeros((stop - start, 2))
+        return Frames(standing(start, stop, FPS, self._seed), nothing, nothing)
 
     def told(self, frames: int) -> str:
         return ""
@@ -76,16 +92,17 @@ class Clip:
 
     def __init__(self, motion: Motion) -> None:
         self.motion = grounded(motion.resampled(FPS)).canonical()
-        self.purpose = on_purpose(self.motion)
+        self.purpose, self.lap = on_purpose(self.motion)
         self._round = _round_of(self.motion)
         self._places: list[tuple[float, np.ndarray]] = [(0.0, np.zeros(3))]
 
-    def frames(self, start: int, stop: int) -> tuple[Motion, np.ndarray]:
+    def frames(self, start: int, stop: int) -> Frames:
         at = np.arange(start, stop)
         if self._round is None:
             index = np.minimum(at, len(self.motion) - 1)
             left = np.clip(1 - (at - index) / (_LET_GO * FPS), 0, 1)
-            return self.motion.taken(index), self.purpose[index] * (left * left * (3 - 2 * left))[:, None]
+            purpose = self.purpose[index] * (left * left * (3 - 2 * left))[:, None]
+            return Frames(self.motion.taken(index), purpose, self.lap[index])
         first, count = self._round.start, len(self.motion) - self._round.start
         turn = np.maximum(at - first, 0) // count
         index = np.where(at < first, at, first + (at - first) % count)
@@ -98,7 +115,7 @@ class Clip:
             root[mine] = rot.rotate(rot.about_y(yaw), root[mine]) + shift
             begins = mine & (index - first < SEAM)
             self._soften(begins, (index - first)[begins], rotations, root)
-        return replace(out, rotations=rotations, root=root), self.purpose[index]
+        return Frames(replace(out, rotations=rotations, root=root), self.purpose[index], self.lap[index])
 
     def _after(self, rounds: int) -> tuple[float, np.ndarray]:
         """How so many rounds turn and shift the body."""
@@ -136,15 +153,15 @@ class Clip:
         return f"the body lasts {own:.1f} s, the sound {wanted:.1f} s: it {does}"
 
 
-def on_purpose(motion: Motion) -> np.ndarray:
-    """(T, 2) 0..1: how much the left and the right arm of a body on the floor do something, faded in and out."""
-    acts, heights = activity(motion, ON_PURPOSE), motion.joints[..., 1]
-    seated = heights[:, 0] < SEATED
-    out = []
-    for busy, arm in zip((acts.left, acts.right), ARMS, strict=True):
-        in_lap = seated & (np.abs(heights[:, arm[-1]] - heights[:, 0]) < LAP)
-        out.append(_faded(busy & ~in_lap))
-    return np.stack(out, 1)
+def on_purpose(motion: Motion) -> tuple[np.ndarray, np.ndarray]:
+    """(T, 2) and (T, 2) of 0..1, faded in and out: how much the left and the right arm of a body on the floor do
+    something, and whether the hands lie in the lap."""
+    heights = motion.joints[..., 1].astype(np.float64)
+    seated, hands = heights[:, :1] < SEATED, heights[:, [arm[-1] for arm in ARMS]]
+    away = from_hanging(motion) > ON_PURPOSE
+    near = seated & (np.abs(hands - heights[:, :1]) < LAP)
+    purpose, lap = (np.stack([_faded(b) for b in busy.T], 1) for busy in (away & ~near, near))
+    return purpose, lap
 
 
 def _faded(busy: np.ndarray) -> np.ndarray:

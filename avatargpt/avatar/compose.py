@@ -4,7 +4,7 @@
 |---|---|
 | pelvis, legs | the body |
 | spine, neck, head | the body's turn, and on it the gestures'; on that, in neck and head, the face's (told nods) |
-| arms | the gestures, relative to the chest; the body's where it does something with an arm |
+| arms | the gestures, relative to the chest; the body's where it does something, or has a hand in its lap that hangs |
 | fingers | the gestures; with such an arm the body's, where it has some |
 | 52 weights | the face, unchanged |
 """
@@ -19,6 +19,7 @@ import numpy as np
 from avatargpt.avatar.body_track import ARMS, Body
 from avatargpt.export.avatar.clip import HEAD, NECK, AvatarMotion
 from avatargpt.face.audio_model.controls import looking
+from instruct_data.synth.derived.layering import from_hanging
 from vqvae import rotations as rot
 from vqvae.errors import UserError
 from vqvae.face import FaceMotion, angles_of, turns
@@ -26,6 +27,7 @@ from vqvae.motion import Motion
 from vqvae.skeleton import FINGER_NAMES, SMPL22
 
 TRUNK = [SMPL22.index(n) for n in ("spine1", "spine2", "spine3", "neck", "head")]
+HANGS = (0.24, 0.36)  # m from where a hand hangs, between which it is on its way
 OF_NECK = 0.35  # share of a told turn of the head that the neck takes
 _HALF = len(FINGER_NAMES) // 2
 
@@ -46,14 +48,15 @@ def composed(
     if gestures.fingers is None or gestures.fps != face.fps or len(gestures) != len(face):
         raise UserError(f"gestures of {len(gestures)} frames at {gestures.fps:g} a second beside a face of {len(face)} "
                         f"at {face.fps:g}; accepted: with fingers, and as many at the same rate")  # fmt: skip
-    under, purpose = body.frames(start, start + len(face))
+    under, purpose, lap = body.frames(start, start + len(face))
+    kept = np.maximum(purpose, lap * hanging(gestures))
     moved, own = under.rotations.astype(np.float64), gestures.rotations.astype(np.float64)
     out = moved.copy()
     out[:, TRUNK] = rot.multiply(moved[:, TRUNK], own[:, TRUNK])
     out[:, NECK], out[:, HEAD] = nodded(out[:, NECK], out[:, HEAD], turns(face.head))
     fingers = gestures.fingers.astype(np.float64)
     for side, arm in enumerate(ARMS):
-        share = purpose[:, side, None]
+        share = kept[:, side, None]
         out[:, arm] = rot.slerp(own[:, arm], moved[:, arm], share)
         if under.fingers is not None:
             hand = slice(side * _HALF, (side + 1) * _HALF)
@@ -63,6 +66,12 @@ def composed(
     notes = (*gestures.notes, *([told] if told else []))
     made = AvatarMotion(whole, face, sound, caption, notes)
     return replace(made, face=looking(made.face, eye_contact)) if eye_contact else made
+
+
+def hanging(gestures: Motion) -> np.ndarray:
+    """(T, 2) 0..1: whether the left and the right hand hang."""
+    away = np.clip((from_hanging(gestures) - HANGS[0]) / (HANGS[1] - HANGS[0]), 0, 1)
+    return np.asarray(1 - away * away * (3 - 2 * away))
 
 
 def nodded(neck: np.ndarray, head: np.ndarray, turn: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -87,9 +87,9 @@ def speak(
 ) -> None:
     """Speech to one avatar: lips and face, co-speech gestures with fingers, and a body under them, at 30 fps.
 
-    Outputs: .glb (skin, hands and a face of 52 morph targets), .vrma, .npz (all parts), .mp4 with the sound, .gif; .bvh
-    holds no face and .csv nothing but the face. The lips are those of `face AUDIO`. What was read, held or left out is
-    told on stderr.
+    Outputs: .glb (skin, hands and a face of 52 morph targets), .vrma, .npz (all parts), films with the sound (.mp4,
+    .mov), .gif; .bvh holds no face and .csv nothing but the face. The lips are those of `face AUDIO`. What was read,
+    held or left out is told on stderr.
     """
     import torch
 
@@ -208,7 +208,7 @@ def _format_options(output: Sequence[Path], layout: str | None, size: int | None
     from avatargpt import export
 
     out: list[dict[str, Any]] = [{} for _ in output]
-    for name, value, where in (("layout", layout, ".vrma"), ("size", size, ".mp4 and .gif")):
+    for name, value, where in (("layout", layout, ".vrma"), ("size", size, ".mp4, .mov and .gif")):
         if value is None:
             continue
         takers = [k for k, p in enumerate(output) if export.takes(p, name) and p.suffix.lower() != ".npz"]

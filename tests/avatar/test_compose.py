@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -112,10 +114,26 @@ def test_who_sits_has_the_bodys_legs_and_the_gestures_arms() -> None:
     assert made.notes == ("the body lasts 2.0 s, the sound 4.0 s: it stays as it ends",)
 
 
+def test_hands_that_hang_lie_in_the_lap_of_who_sits() -> None:
+    """Where gestures let an arm hang it is the body's; a raised one is theirs."""
+    body, moved = Clip(sitting(2.0)), gestures(120)
+    down = rot.from_axis_angle(np.array([0, 0, -1.35]))
+    rotations = moved.rotations.copy()
+    rotations[:, [3, 6, 9, 13, 18]] = rot.identity(())
+    rotations[:, 16] = down
+    made = composed(body, replace(moved, rotations=rotations), still(120)).body.rotations
+    left, right = [13, 16, 18], [14, 17, 19, 21]
+    assert body.lap[-1].min() > 0.99 and body.lap[0].max() < 0.01
+    assert np.abs(made[-1, left] - body.motion.rotations[-1, left]).max() < 1e-3
+    assert np.abs(made[0, left] - rotations[0, left]).max() < 1e-3
+    assert np.array_equal(made[:, right], rotations[:, right])
+
+
 def test_an_arm_that_does_something_stays_the_bodys_until_the_clip_is_over() -> None:
     body, moved = Clip(waving(2.0)), gestures(120)
     made = composed(body, moved, still(120)).body.rotations
-    assert on_purpose(body.motion)[:, 0].min() > 0.99 and on_purpose(body.motion)[:, 1].max() < 0.01
+    purpose, lap = on_purpose(body.motion)
+    assert purpose[:, 0].min() > 0.99 and purpose[:, 1].max() < 0.01 and lap.max() < 0.01
     left, right = [13, 16, 18, 20], [14, 17, 19, 21]
     assert np.abs(made[:60][:, left] - body.motion.rotations[:, left]).max() < 1e-3
     assert np.array_equal(made[:, right], moved.rotations[:, right])
@@ -124,12 +142,12 @@ def test_an_arm_that_does_something_stays_the_bodys_until_the_clip_is_over() -> 
 
 def test_steps_go_round_without_a_jump() -> None:
     body = Clip(walking(3.4))
-    made, _ = body.frames(0, 300)
+    made = body.frames(0, 300).motion
     steps = np.abs(np.diff(made.joints.astype(np.float64), axis=0)).max((1, 2))
     own = np.abs(np.diff(body.motion.joints.astype(np.float64), axis=0)).max((1, 2)).max()
     assert "goes round" in body.told(300) and steps.max() < 1.35 * own
     assert made.root[-1, 2] == pytest.approx(1.2 * 299 / 30, rel=0.02)
-    parts = [body.frames(a, b)[0] for a, b in ((0, 101), (101, 102), (102, 300))]
+    parts = [body.frames(a, b).motion for a, b in ((0, 101), (101, 102), (102, 300))]
     assert np.array_equal(np.concatenate([p.rotations for p in parts]), made.rotations)
     assert np.array_equal(np.concatenate([p.root for p in parts]), made.root)
 
