@@ -11,14 +11,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from avatargpt.avatar.body_track import ARMS, Body
+from avatargpt.avatar.body_track import ARMS, FPS, Body
 from avatargpt.export.avatar.clip import HEAD, NECK, AvatarMotion
+from avatargpt.face.audio_model.blinks import Span
 from avatargpt.face.audio_model.controls import looking
+from avatargpt.face.audio_model.idle import left
 from instruct_data.synth.derived.layering import from_hanging
 from vqvae import rotations as rot
 from vqvae.errors import UserError
@@ -34,13 +37,14 @@ _HALF = len(FINGER_NAMES) // 2
 
 def composed(
     body: Body, gestures: Motion, face: FaceMotion, start: int = 0, sound: Path | None = None, caption: str = "",
-    eye_contact: float = 0.0,
+    eye_contact: float = 0.0, calm: Sequence[Span] = (),
 ) -> AvatarMotion:  # fmt: skip
     """One clip of T frames at 30 a second, from frame `start` of the talk on.
 
     Args:
         gestures: T frames with fingers. face: T frames; its head is what was told beside the gestures' own.
         eye_contact: 0 the face's own gaze, 1 eyes to a viewer before the chest whatever the head does.
+        calm: seconds in which the head does what it was told: the gestures move it less (`idle.left`).
 
     Raises:
         UserError: gestures without fingers, or parts of different lengths.
@@ -51,6 +55,7 @@ def composed(
     under, purpose, lap = body.frames(start, start + len(face))
     kept = np.maximum(purpose, lap * hanging(gestures))
     moved, own = under.rotations.astype(np.float64), gestures.rotations.astype(np.float64)
+    own[:, [NECK, HEAD]] = _calmed(own[:, [NECK, HEAD]], calm, start)
     out = moved.copy()
     out[:, TRUNK] = rot.multiply(moved[:, TRUNK], own[:, TRUNK])
     out[:, NECK], out[:, HEAD] = nodded(out[:, NECK], out[:, HEAD], turns(face.head))
@@ -74,6 +79,15 @@ def hanging(gestures: Motion) -> np.ndarray:
     return np.asarray(1 - away * away * (3 - 2 * away))
 
 
+def _calmed(joints: np.ndarray, calm: Sequence[Span], start: int = 0) -> np.ndarray:
+    """Rotations (T, J, 4) from frame `start` on, less of them where it is calm."""
+    share = left(calm, np.arange(start, start + len(joints)), FPS)
+    less = np.flatnonzero(share < 1)
+    out = joints.copy()
+    out[less] = rot.slerp(rot.identity(out[less].shape[:-1]), out[less], share[less, None])
+    return out
+
+
 def nodded(neck: np.ndarray, head: np.ndarray, turn: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Neck and head (T, 4) with the head turned further by `turn` (T, 4) in its own frame; the neck takes its share."""
     seen = rot.multiply(rot.multiply(head, turn), rot.conjugate(head))  # the same turn in the neck's frame
@@ -81,12 +95,15 @@ def nodded(neck: np.ndarray, head: np.ndarray, turn: np.ndarray) -> tuple[np.nda
     return rot.multiply(neck, part), rot.multiply(rot.conjugate(part), rot.multiply(head, turn))
 
 
-def with_head(face: FaceMotion, gestures: Motion, eye_contact: float = 0.0) -> FaceMotion:
+def with_head(
+    face: FaceMotion, gestures: Motion, eye_contact: float = 0.0, calm: Sequence[Span] = ()
+) -> FaceMotion:
     """A face alone whose head turns as the gestures' does, and on that as its own; its weights stay as they are.
 
     Args:
-        gestures: as many frames at the same rate. eye_contact: as in `composed`, which changes the gaze.
+        gestures: as many frames at the same rate. eye_contact, calm: as in `composed`; the first changes the gaze.
     """
-    seen = rot.multiply(*(gestures.rotations[:, j].astype(np.float64) for j in (NECK, HEAD)))
+    joints = _calmed(gestures.rotations[:, [NECK, HEAD]].astype(np.float64), calm)
+    seen = rot.multiply(joints[:, 0], joints[:, 1])
     out = replace(face, head=angles_of(rot.multiply(seen, turns(face.head))))
     return looking(out, eye_contact)

@@ -6,6 +6,7 @@ Not live: the network hears further ahead than the face does, whose frames would
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,7 @@ from avatargpt.gesture.driver import NAME
 from avatargpt.resources import PACKAGE
 
 if TYPE_CHECKING:
+    from avatargpt.face.audio_model.blinks import Span
     from avatargpt.gesture.performer import GesturePerformer
     from vqvae.face import FaceMotion
 
@@ -46,13 +48,15 @@ class HeadMover:
             return None
         return cls(GesturePerformer.load(model), audio, rate)
 
-    def __call__(self, face: FaceMotion, seed: int = 0, eye_contact: float = 0.0) -> FaceMotion:
+    def __call__(
+        self, face: FaceMotion, seed: int = 0, eye_contact: float = 0.0, calm: Sequence[Span] = ()
+    ) -> FaceMotion:
         """The face with that head, and on it the turns that it had: told nods and idle movements; see `with_head`.
 
         Args:
-            seed: of how the network's motion is drawn.
+            seed: of how the network's motion is drawn. eye_contact, calm: see `avatargpt.avatar.compose.composed`.
 
         Raises:
             UserError: a network that needs the whole sound.
         """
-        return with_head(face, self._gestures.perform(self._audio, self._rate, seed=seed), eye_contact)
+        return with_head(face, self._gestures.perform(self._audio, self._rate, seed=seed), eye_contact, calm)

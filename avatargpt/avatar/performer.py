@@ -78,7 +78,8 @@ class AvatarPerformer:
         )  # fmt: skip
         face = self.face.lively(clip, replace(controls, eye_contact=0.0), score, seed)
         source = None if isinstance(audio, np.ndarray) else Path(audio)
-        return composed(body or Standing(seed), made, face, 0, source, text, controls.eye_contact)
+        calm = self.face.spans(score)[1]
+        return composed(body or Standing(seed), made, face, 0, source, text, controls.eye_contact, calm)
 
     def stream(
         self, rate: int = sound.RATE, text: str = "", feelings: Sequence[Feeling] = (), score: Score | None = None,
@@ -102,8 +103,10 @@ class AvatarPerformer:
             read = self.face.placed([text], seconds, True, feelings) if seconds else self.face.read([text])
             score = read[0]
         direction = self.face.direction(score, feelings, seconds)
-        lively = LiveControls(replace(controls, eye_contact=0.0), sound.FPS, seed, *self.face.spans(score))
+        spans = self.face.spans(score)
+        lively = LiveControls(replace(controls, eye_contact=0.0), sound.FPS, seed, *spans)
         return AvatarStream(
             self.face.driver.stream(rate, direction=direction, head=lips),
             self.gestures.stream(rate, seed=seed, **gestures), body or Standing(seed), lively, controls.eye_contact,
+            spans[1],
         )  # fmt: skip

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,6 +10,7 @@ import numpy as np
 from avatargpt.avatar.body_track import Body
 from avatargpt.avatar.compose import composed
 from avatargpt.export.avatar.clip import AvatarMotion
+from avatargpt.face.audio_model.blinks import Span
 from avatargpt.face.audio_model.controls import LiveControls
 from avatargpt.face.audio_model.stream import FaceStream
 from avatargpt.gesture.motion_stream import MotionStream
@@ -31,10 +32,11 @@ class AvatarStream:
     """
 
     def __init__(
-        self, face: FaceStream, gestures: MotionStream, body: Body, lively: LiveControls, eye_contact: float = 0.0
+        self, face: FaceStream, gestures: MotionStream, body: Body, lively: LiveControls, eye_contact: float = 0.0,
+        calm: Sequence[Span] = (),
     ) -> None:  # fmt: skip
         self._face, self._gestures, self._body = face, gestures, body
-        self._lively, self._eye_contact = lively, eye_contact
+        self._lively, self._eye_contact, self._calm = lively, eye_contact, calm
         self._faces: list[np.ndarray] = []
         self._moved: list[Motion] = []
         self.frames = 0
@@ -74,7 +76,9 @@ class AvatarStream:
             return None
         moved = concatenate(self._moved)
         face = FaceMotion.from_curves(np.concatenate(self._faces[:count]), float(FPS))
-        out = composed(self._body, moved.slice(0, count), face, self.frames, eye_contact=self._eye_contact)
+        out = composed(
+            self._body, moved.slice(0, count), face, self.frames, eye_contact=self._eye_contact, calm=self._calm
+        )
         self._faces = self._faces[count:]
         self._moved = [moved.slice(count, len(moved))] if len(moved) > count else []
         self.frames += count

@@ -246,7 +246,8 @@ def _perform(
             for some, wanted in zip(made, controls, strict=True):
                 plain = wanted if head is None else replace(wanted, eye_contact=0.0)
                 lively = performer.lively(clip.with_caption(named), plain, score, seed + k)
-                some.append(lively if head is None else head(lively, seed + k, wanted.eye_contact))
+                calm = performer.spans(score)[1]
+                some.append(lively if head is None else head(lively, seed + k, wanted.eye_contact, calm))
     return made[0], scores, made[1] if len(made) > 1 else None
 
 

@@ -88,6 +88,18 @@ def test_the_head_turns_once() -> None:
     assert np.abs(alone.head - made.face.head).max() < 1e-5 and np.array_equal(alone.weights, told.weights)
 
 
+def test_the_head_is_calm_while_it_does_what_it_was_told() -> None:
+    moved, told = gestures(120), still(120)
+    plain, calm = with_head(told, moved), with_head(told, moved, calm=((1.0, 2.0),))
+    assert np.array_equal(plain.head[:20], calm.head[:20]) and np.array_equal(plain.head[80:], calm.head[80:])
+    assert np.abs(calm.head[32:60]).max() < 0.4 * np.abs(plain.head[32:60]).max()
+    spans = ((1.0, 2.0),)
+    made = [composed(Standing(), moved.slice(a, b), still(b - a), a, calm=spans) for a, b in ((0, 50), (50, 120))]
+    whole = composed(Standing(), moved, told, calm=spans)
+    assert np.array_equal(np.concatenate([m.body.rotations for m in made]), whole.body.rotations)
+    assert np.abs(whole.face.head - calm.head).max() < 1e-5
+
+
 def test_eye_contact_moves_nothing_but_the_gaze() -> None:
     told = still(20)
     seen = with_head(told, gestures(20), eye_contact=1.0)
