@@ -104,11 +104,11 @@ def face(
 ) -> None:
     """Speech, an instruction, emotions, or all at once to a face: 52 ARKit weights and the head at 30 fps.
 
-    A film (.mp4, .mov) carries the sound of AUDIO, not of what is live. A network makes the face: the streaming driver, which
-    follows speech and instructions closely, or with --by language the language model (TEXT or one emotion, at most
-    7.2 s). --gain to --eye-contact change its curves afterwards. How TEXT was read is told on stderr and, with --json,
-    as a score, which --score takes back. Live (-, --microphone, --live-link, --vmc, --websocket), frames come about
-    0.1 s after the sound, a file or a fast pipe is heard at the speed of speech (a pipe with -o alone is not held
+    A film (.mp4, .mov) carries the sound of AUDIO, not of what is live. A network makes the face: the streaming driver,
+    which follows speech and instructions closely, or with --by language the language model (TEXT or one emotion, at
+    most 7.2 s). --gain to --eye-contact change its curves afterwards. How TEXT was read is told on stderr and, with
+    --json, as a score, which --score takes back. Live (-, --microphone, --live-link, --vmc, --websocket), frames come
+    about 0.1 s after the sound, a file or a fast pipe is heard at the speed of speech (a pipe with -o alone is not held
     back), and -o may be left out. Without sound the face acts TEXT and E at its own speed; with --websocket, whose
     clients may send {"text": ...} and {"emotion": ...} at any time, it goes on until Ctrl-C or --seconds.
     """

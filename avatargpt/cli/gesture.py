@@ -14,7 +14,6 @@ from vqvae.errors import UserError
 
 if TYPE_CHECKING:
     from avatargpt.gesture.manner import Manner
-    from avatargpt.gesture.motion_stream import Overlay
     from avatargpt.gesture.performer import GesturePerformer
     from avatargpt.signals.words.words import Words
     from vqvae.motion import Motion
@@ -51,9 +50,9 @@ def gesture(
         str | None, typer.Option("--speaker", metavar="ID", help="Whose style: a name or number; usually nobody's.")
     ] = None,
     semantic: Annotated[
-        float | None, typer.Option("--semantic", metavar="0..1", help="How readily words get gestures that mean them.")
+        float | None, typer.Option("--semantic", metavar="0..1", help="Share of words of a class that get a gesture.")
     ] = None,
-    calm: Annotated[bool, typer.Option("--calm", help="Hands rest where nothing is stressed.")] = False,
+    calm: Annotated[bool, typer.Option("--calm", help="Hands rest; head and breath go on.")] = False,
     energy: Annotated[float, typer.Option("--energy", metavar="X", help="Size of movements, 0.2 to 2.")] = 1.0,
     cue: Annotated[
         list[str] | None, typer.Option("--cue", metavar="WORD=GESTURE", help="A gesture for a word. Repeatable.")
@@ -138,7 +137,7 @@ def gesture(
     words = known_words(transcript) if file is None else _words(file, transcript, asr, model, quiet)
     answer = None if interlocutor is None else _words(interlocutor, interlocutor_transcript, asr, model, quiet)
     how = {"speaker": speaker, "head": head, "seed": seed, "temperature": temperature, "smooth": smooth,
-           "semantics": _overlay(manner, words), "other_words": None if answer is None else answer.words}  # fmt: skip
+           "semantics": manner, "other_words": None if answer is None else answer.words}  # fmt: skip
     if file is None or performer is None or line.live:
         done, about = perform_live(folder, line, words, interlocutor, bool(output), **how)
         take = [done.motion().with_caption("" if file is None else _plain(file))] if output else []
@@ -195,16 +194,9 @@ def _manner(semantic: float | None, calm: bool, energy: float, cues: Sequence[st
     from avatargpt.gesture.manner import Manner, read_cues
 
     try:
-        return Manner(Manner.semantic if semantic is None else semantic, calm, energy, read_cues(cues))
+        return Manner(semantic, calm, energy, read_cues(cues))
     except UserError as e:
         raise UserError(f"--{e}") from None
-
-
-def _overlay(manner: Manner, words: Words | None) -> Overlay | None:
-    """What makes a manner of motion; None where nothing is asked for."""
-    if manner.plain:
-        return None
-    raise UserError("--semantic, --calm, --energy, --cue: this version has no network for them; accepted: without them")
 
 
 def _sources(*named: Path | str | None) -> list[Path]:

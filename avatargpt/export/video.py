@@ -110,7 +110,8 @@ def encode_mp4(
 
     def write(temporary: Path) -> None:
         # absolute: FFmpeg takes what stands before a colon for a protocol
-        with av.open(str(temporary.absolute()), "w", format=path.suffix[1:].lower(), options={"movflags": "faststart"}) as container:
+        kind = path.suffix[1:].lower()
+        with av.open(str(temporary.absolute()), "w", format=kind, options={"movflags": "faststart"}) as container:
             rate = Fraction(fps).limit_denominator(1000)
             stream = cast("VideoStream", container.add_stream(codec, rate=rate))
             stream.width, stream.height, stream.pix_fmt = size, size, "yuv420p"

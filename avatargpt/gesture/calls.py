@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 if TYPE_CHECKING:
-    from avatargpt.gesture.motion_stream import MotionStream, Overlay
+    from avatargpt.gesture.manner import Manner
+    from avatargpt.gesture.motion_stream import MotionStream
     from avatargpt.gesture.performer import GesturePerformer, Speaker
     from avatargpt.gesture.words import TimedWord
     from avatargpt.signals.words.words import Words
@@ -38,7 +39,7 @@ class GestureCalls:
     def gesture(
         self, audio: Audio, words: Said = None, other: Audio | None = None, other_words: Said = None,
         speaker: Speaker = None, seed: int = 0, rate: int = 16_000, other_rate: int | None = None, head: str = "codes",
-        temperature: float = 1.0, smooth: bool = False, semantics: Overlay | None = None,
+        temperature: float = 1.0, smooth: bool = False, manner: Manner | None = None,
         progress: Callable[[int], None] | None = None,
     ) -> Motion:  # fmt: skip
         """Speech to co-speech gestures: T frames at 30 fps, a `Motion` with fingers (T, 30, 4).
@@ -48,7 +49,8 @@ class GestureCalls:
             words: what is said: a text, a file of text or of word times (`avatargpt.face.words.transcripts.words_of`
                 finds or checks the times), words with times, or None: words are off.
             other, other_words: the interlocutor's, samples at `other_rate` (None = `rate`).
-            speaker, seed, head, temperature, smooth, semantics, progress: see
+            manner: gestures that mean words, calm, energy, cues; None = `Manner()`.
+            speaker, seed, head, temperature, smooth, progress: see
                 `avatargpt.gesture.performer.GesturePerformer.perform`.
 
         Returns:
@@ -59,11 +61,14 @@ class GestureCalls:
         """
         from dataclasses import replace
 
+        from avatargpt.gesture.manner import Manner
+
         performer = self.gestures
         said, notes = timed(words, audio, rate)
         answer, more = (None, ()) if other is None else timed(other_words, other, other_rate or rate)
         made = performer.perform(
-            audio, rate, said, other, other_rate, answer, speaker, head, seed, temperature, smooth, semantics, progress
+            audio, rate, said, other, other_rate, answer, speaker, head, seed, temperature, smooth, manner or Manner(),
+            progress,
         )  # fmt: skip
         return replace(made, notes=(*notes, *more, *made.notes))
 

@@ -1,6 +1,6 @@
 """How somebody gestures, as far as it is asked for and not learnt: meaning, calm, energy, and gestures of single words.
 
-A `Manner` only says what is wanted; an overlay of the performer (`avatargpt.gesture.motion_stream.Overlay`) does it.
+A `Manner` only says what is wanted; `avatargpt.gesture.overlay.Semantics` does it.
 """
 
 from __future__ import annotations
@@ -19,8 +19,9 @@ class Manner:
     """What is asked for.
 
     Attributes:
-        semantic: 0 to 1, how readily words get gestures that mean them; 0 = never.
-        calm: whether hands rest where nothing is stressed.
+        semantic: 0 to 1, share of the words of a class that get a gesture that means them, as far as there is room;
+            None = all, but none where hands are calm or the network has no bank of gestures.
+        calm: whether hands rest; head, trunk and breath go on.
         energy: 0.2 to 2, size of movements; 1 = as the network makes them.
         cues: words, in lower case, with the gestures that they get.
 
@@ -28,13 +29,13 @@ class Manner:
         UserError: numbers out of bounds, a word with two gestures.
     """
 
-    semantic: float = 0.0
+    semantic: float | None = None
     calm: bool = False
     energy: float = 1.0
     cues: tuple[tuple[str, str], ...] = ()
 
     def __post_init__(self) -> None:
-        if not (math.isfinite(self.semantic) and 0 <= self.semantic <= 1):
+        if self.semantic is not None and not (math.isfinite(self.semantic) and 0 <= self.semantic <= 1):
             raise UserError(f"semantic {self.semantic:g}; accepted: 0 to 1")
         if not (math.isfinite(self.energy) and LEAST_ENERGY <= self.energy <= MOST_ENERGY):
             raise UserError(f"energy {self.energy:g}; accepted: {LEAST_ENERGY:g} to {MOST_ENERGY:g}")
@@ -45,9 +46,9 @@ class Manner:
             seen.add(word)
 
     @property
-    def plain(self) -> bool:
-        """Whether nothing is asked for."""
-        return self == Manner()
+    def share(self) -> float:
+        """Of words that get a gesture."""
+        return float(not self.calm) if self.semantic is None else self.semantic
 
 
 def read_cues(arguments: Sequence[str]) -> tuple[tuple[str, str], ...]:

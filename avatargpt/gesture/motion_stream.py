@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -28,6 +28,10 @@ class Overlay(Protocol):
 
     def push(self, features: np.ndarray) -> np.ndarray:
         """(k, 270) float32 of the next frames -> (j, 270) that are ready."""
+        ...
+
+    def say(self, words: Sequence[TimedWord]) -> None:
+        """Further words of the speaker."""
         ...
 
     def finish(self) -> np.ndarray:
@@ -67,7 +71,10 @@ class MotionStream:
         Raises:
             UserError: a stream that was begun with ``words=None``, or times that make no sense.
         """
-        self._spoken.say(words, other)
+        told = list(words)
+        self._spoken.say(told, other)
+        if self._overlay is not None and not other:
+            self._overlay.say(told)
 
     def push(self, pcm: np.ndarray, other: np.ndarray | None = None) -> Motion | None:
         """Samples (n,) or (n, channels) of one or both voices -> the frames that are ready, None where none are.

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from avatargpt.gesture.driver import NAME, GestureDriver
+from avatargpt.gesture.loudness import loudness
+from avatargpt.gesture.manner import Manner
 from avatargpt.gesture.two_voices import Beside, check_lengths
 from avatargpt.gesture.words import TimedWord, WordEncoder, word_encoder
 from avatargpt.signals import audio as sound
@@ -20,6 +22,7 @@ from vqvae.features.gesture import GestureFeatures
 from vqvae.motion import Motion, concatenate
 
 if TYPE_CHECKING:
+    from avatargpt.gesture.bank import GestureBank
     from avatargpt.gesture.motion_stream import MotionStream, Overlay
 
 Speaker = str | int | Sequence[float] | np.ndarray | None
@@ -74,6 +77,45 @@ class GesturePerformer:
         """Reads words; loaded when the first come. Raises UserError where it is not installed."""
         return self._given or word_encoder(self.driver.network.config.words)
 
+    @cached_property
+    def bank(self) -> GestureBank | None:
+        """Gestures that mean something, None where none lie beside the network. Raises UserError for damaged ones."""
+        from avatargpt.gesture.bank import GestureBank
+
+        if not Path(self.driver.source).is_dir():
+            return None
+        return GestureBank.load(self.driver.source, self.driver.tokenizer, self.driver.network.config.tokenizer)
+
+    def overlay(
+        self, manner: Manner, words: Sequence[TimedWord] | None = None, loud: Sequence[float] = (), seed: int = 0
+    ) -> Overlay | None:
+        """What makes a manner of motion; None where there is nothing for it to do.
+
+        Args:
+            words: known by now, None = words are off: then none gets a gesture. loud: see `stream`.
+
+        Raises:
+            UserError: a bank is needed and there is none, cues without words, or cues of gestures that it has not.
+        """
+        if manner.cues and words is None:
+            raise UserError(f"--cue {manner.cues[0][0]}: words are off; accepted: with a transcript")
+        if self.bank is None and manner != Manner():
+            raise UserError(f"{self.driver.source}: no bank of gestures beside the network; --semantic, --calm, "
+                            "--energy and --cue need one: `python scripts/train.py gesture-bank`")  # fmt: skip
+        meant = words is not None and bool(manner.share or manner.cues)
+        if self.bank is None or not (meant or manner.calm or manner.energy != 1):
+            return None
+        from avatargpt.gesture.meaning import Meaning, Nearest
+        from avatargpt.gesture.overlay import Semantics
+        from avatargpt.model.text_encoder import SentenceGrounder
+        from instruct_data.gesture.classes import word_classes
+
+        meaning = None
+        if meant:
+            nearest = Nearest(word_classes(), SentenceGrounder().sentence)
+            meaning = Meaning(self.bank, word_classes(), manner, nearest, seed)
+        return Semantics(self.bank, manner, meaning, words or (), loud)
+
     @property
     def speakers(self) -> tuple[str, ...]:
         """Names of those whose style it knows."""
@@ -83,13 +125,14 @@ class GesturePerformer:
         self, rate: int = sound.RATE, words: Iterable[TimedWord] | None = None, other: bool = False,
         other_rate: int | None = None, other_words: Iterable[TimedWord] | None = None, speaker: Speaker = None,
         head: str = "codes", seed: int = 0, temperature: float = 1.0, smooth: bool = False,
-        semantics: Overlay | None = None,
+        semantics: Overlay | Manner | None = None, loud: Sequence[float] = (),
     ) -> MotionStream:  # fmt: skip
         """A live stream; its pieces joined are what `perform` gives.
 
         Args:
             rate: samples a second of what will be pushed. other_rate: of the interlocutor's; None = the same.
             words: known by now; an empty list where they come later, with ``say``; None = words are off.
+            loud: of each of them, standard deviations above the usual one.
             other: whether the interlocutor is heard. The rest: as in `perform`.
 
         Raises:
@@ -102,6 +145,9 @@ class GesturePerformer:
         if other_words is not None and not other:
             raise UserError("words of an interlocutor who is not heard; accepted: with the sound of both")
         told = words is not None or other_words is not None
+        words = None if words is None else list(words)
+        if isinstance(semantics, Manner):
+            semantics = self.overlay(semantics, words, loud, seed)
         spoken = SpokenGestures(
             self.driver, rate, self.encoder if told else None, words or (), other, other_words or (), speaker, head,
             Sampler(temperature, seed=seed), smooth, other_rate,
@@ -113,7 +159,7 @@ class GesturePerformer:
         words: Iterable[TimedWord] | None = None, other: str | os.PathLike[str] | np.ndarray | None = None,
         other_rate: int | None = None, other_words: Iterable[TimedWord] | None = None, speaker: Speaker = None,
         head: str = "codes", seed: int = 0, temperature: float = 1.0, smooth: bool = False,
-        semantics: Overlay | None = None, progress: Callable[[int], None] | None = None,
+        semantics: Overlay | Manner | None = None, progress: Callable[[int], None] | None = None,
     ) -> Motion:  # fmt: skip
         """A whole talk: T frames at 30 fps, a `Motion` with fingers (T, 30, 4), upright at the origin, facing +Z.
 
@@ -126,7 +172,7 @@ class GesturePerformer:
             speaker: whose style: a name or number of `speakers`, eight numbers, or None: nobody's own.
             head: ``codes``: gestures are drawn by `seed` and `temperature`; ``features``: the mean motion.
             smooth: Savitzky-Golay smoothing over nine frames.
-            semantics: changes features on their way to the body.
+            semantics: how it is gestured, or an overlay of one's own; None = as the network does.
             progress: called with the frames made so far.
 
         Returns:
@@ -139,9 +185,11 @@ class GesturePerformer:
         beside = None if other is None else sound.opened(other, other_rate or rate)
         if beside is not None:
             check_lengths(own.about, beside.about)
+        words = None if words is None else list(words)
+        loud = loudness(audio, rate, words) if words and isinstance(semantics, Manner) else ()
         stream = self.stream(
             own.about.rate, words, beside is not None, None if beside is None else beside.about.rate, other_words,
-            speaker, head, seed, temperature, smooth, semantics,
+            speaker, head, seed, temperature, smooth, semantics, loud,
         )  # fmt: skip
         peak, says = 0.0, Beside(own.about.rate, beside)
         pieces = []

@@ -8,6 +8,7 @@ shipped, in 8 bits a weight; the face's parts (its tokenizer and language model,
 from __future__ import annotations
 
 import argparse
+import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
@@ -152,7 +153,7 @@ def averaged(folders: Sequence[str], shares: Sequence[float]) -> AvatarGPTModel:
 
 
 def _beside(args: argparse.Namespace, out: Path, fingerprint: str) -> None:
-    """Phrase index, exemplar bank, planning library, intents, scorer, driver and parser, each where it is given."""
+    """Phrase index, exemplar bank, planning library, intents, scorer, gestures, driver and parser, as they are given."""
     import torch
 
     if args.phrase_index:
@@ -189,6 +190,12 @@ def _beside(args: argparse.Namespace, out: Path, fingerprint: str) -> None:
         if intents is None:
             raise UserError(f"{args.intents}: no {FILE} in it; run the intents stage")
         intents.save(out / FILE)
+    if args.gestures:
+        from avatargpt.gesture.driver import NAME, GestureDriver
+
+        place = Path(args.gestures) / NAME
+        GestureDriver.load(place)  # checked before anything is copied
+        shutil.copytree(place, out / NAME, dirs_exist_ok=True)
     if args.driver or args.recorded:
         from avatargpt.face.audio_model.driver import Driver
     if args.driver:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from vqvae.errors import UserError
+
 
 def pack_gestures_stage(args: argparse.Namespace) -> None:
     """A gesture network and the tokenizer whose codes it speaks -> the folder ``gesture`` of a model folder.
@@ -14,6 +16,7 @@ def pack_gestures_stage(args: argparse.Namespace) -> None:
     """
     import torch
 
+    from avatargpt.gesture.bank import GestureBank
     from avatargpt.gesture.driver import NAME, GestureDriver
     from vqvae.tokenizer import MotionTokenizer
 
@@ -22,5 +25,10 @@ def pack_gestures_stage(args: argparse.Namespace) -> None:
     out = Path(args.output) / NAME
     driver.save(out, torch.int8)
     tokenizer.save(out, torch.int8)
+    if args.bank:
+        bank = GestureBank.load(args.bank, tokenizer, tokenizer.fingerprint)
+        if bank is None:
+            raise UserError(f"{args.bank}: no bank of gestures in it; run the gesture-bank stage")
+        bank.save(out)
     size = sum(f.stat().st_size for f in out.iterdir() if f.is_file()) / 1e6
     print(f"{out}: {size:.1f} MB")

@@ -210,10 +210,17 @@ STAGES: dict[str, StageEntry] = {
             "driver": Option("folder of the driver stage, or several with commas between: their mean"),
             "recorded": Option("the same for the mouth of recorded pairs, a network of its own"),
             "parser": Option("folder of the parser stage, or several likewise; + between those asked together"),
-            "scorer": Option("folder of the scorer stage"),
+            "scorer": Option("folder of the scorer stage"), "gestures": Option("folder of the pack-gestures stage"),
             "rank": Option("highest rank of parsers' changes to the encoder; default: as trained", kind="whole"),
             "bits": Option("of the language model's weights; 16 is what transformers reads, too", kind="whole",
                            default=16, choices=(8, 16)),
+        },
+    ),
+    "gesture-bank": StageEntry(
+        f"{_T}gesture_bank:gesture_bank_stage", "gestures that mean something, as tokens, for the overlay of run time",
+        options={
+            "gestures": Option("folder of SmartBody's gestures", needed=True),
+            "tokenizer": Option("folder of the gesture tokenizer", needed=True),
         },
     ),
     "pack-gestures": StageEntry(
@@ -221,6 +228,7 @@ STAGES: dict[str, StageEntry] = {
         options={
             "gesture": Option("folder of the gesture stage", needed=True),
             "tokenizer": Option("folder of the gesture tokenizer", needed=True),
+            "bank": Option("folder of the gesture-bank stage"),
         },
     ),
     "recipe": StageEntry(

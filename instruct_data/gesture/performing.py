@@ -80,7 +80,8 @@ def _spline(rows: np.ndarray, at: np.ndarray) -> np.ndarray:
     return np.asarray(b + 0.5 * u * (c - a + u * (2 * a - 5 * b + 4 * c - d + u * (3 * (b - c) + d - a))))
 
 
-def _minimum_jerk(u: np.ndarray) -> np.ndarray:
+def minimum_jerk(u: np.ndarray) -> np.ndarray:
+    """0 to 1 over u in [0, 1] with the least jerk (Flash and Hogan 1985), ends held."""
     u = np.clip(u, 0, 1)
     return u**3 * (10 - 15 * u + 6 * u**2)
 
@@ -89,7 +90,7 @@ def through(keys: Sequence[tuple[float, float]], at: np.ndarray) -> np.ndarray:
     """Values (T,) of minimum-jerk ways from key to key, (frame, value) each; ends held."""
     out = np.full(len(at), float(keys[0][1]))
     for (a, x), (b, y) in zip(keys, keys[1:], strict=False):
-        out = np.where(at >= a, x + (y - x) * _minimum_jerk((at - a) / max(b - a, 1e-6)), out)
+        out = np.where(at >= a, x + (y - x) * minimum_jerk((at - a) / max(b - a, 1e-6)), out)
     return out
 
 
@@ -98,7 +99,7 @@ def _raised(plan: Plan) -> np.ndarray:
     out = np.zeros(plan.frames)
     at = np.arange(plan.frames)
     for start, stop in _merged(plan.raised):
-        out = np.maximum(out, _minimum_jerk((at - start) / RISE) * (1 - _minimum_jerk((at - stop) / SINK)))
+        out = np.maximum(out, minimum_jerk((at - start) / RISE) * (1 - minimum_jerk((at - stop) / SINK)))
     return out
 
 
@@ -107,8 +108,8 @@ def _busy(plan: Plan, side: str) -> np.ndarray:
     out, at = np.zeros(plan.frames), np.arange(plan.frames)
     for one in plan.strokes:
         if side in one.stroke.sides:
-            window = _minimum_jerk((at - one.frame + REACH) / (REACH - 4))
-            window = window * (1 - _minimum_jerk((at - one.frame - ARRIVED) / REACH))
+            window = minimum_jerk((at - one.frame + REACH) / (REACH - 4))
+            window = window * (1 - minimum_jerk((at - one.frame - ARRIVED) / REACH))
             out = np.maximum(out, window)
     return out
 
@@ -263,7 +264,7 @@ def _steps(keys: list[tuple[int, float]], at: np.ndarray, width: int) -> np.ndar
     """(T,) from value to value, each reached `width` frames after its frame, the first from the start."""
     out = np.full(len(at), float(keys[0][1]))
     for (_, x), (frame, y) in zip(keys, keys[1:], strict=False):
-        out += (y - x) * _minimum_jerk((at - frame) / width)
+        out += (y - x) * minimum_jerk((at - frame) / width)
     return out
 
 
@@ -279,5 +280,5 @@ def _add_bent(out: np.ndarray, placed: Placed) -> None:
     low = np.minimum(source.astype(int), len(s.bent) - 2)
     share = (source - low)[:, None, None]
     bent = s.bent[low] * (1 - share) + s.bent[low + 1] * share
-    weight = _minimum_jerk((at - start + 1) / max(placed.lead, 1)) * (1 - _minimum_jerk((at - let_go) / BACK))
+    weight = minimum_jerk((at - start + 1) / max(placed.lead, 1)) * (1 - minimum_jerk((at - let_go) / BACK))
     out[a:b] += bent * weight[:, None, None] * np.array([0.8, 0.8, 0.8, 0.7, 0.7])[:, None] * placed.size

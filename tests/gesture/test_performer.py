@@ -36,6 +36,9 @@ class Late:
         self._held = held[ready:]
         return held[:ready] + np.float32(0.05)
 
+    def say(self, words: object) -> None:
+        """It does not care."""
+
     def finish(self) -> np.ndarray:
         return self._held + np.float32(0.05)
 
@@ -160,7 +163,8 @@ def test_networks_of_a_folder(tmp_path: Path) -> None:
 
 def test_manners() -> None:
     made = Manner(0.5, True, 1.5, read_cues(["Not  at all=shake", "big = size"]))
-    assert made.cues == (("not at all", "shake"), ("big", "size")) and not made.plain and Manner().plain
+    assert made.cues == (("not at all", "shake"), ("big", "size")) and made.share == 0.5
+    assert (Manner().share, Manner(calm=True).share) == (1.0, 0.0)
     for options in ({"semantic": 1.1}, {"semantic": float("nan")}, {"energy": 0.1}, {"energy": 3.0}):
         with pytest.raises(UserError, match="accepted: "):
             Manner(**options)

@@ -1,0 +1,174 @@
+"""Which words get a gesture that means them, and when: rules over a table of classes, not a network.
+
+The table (`instruct_data/gesture/classes.yaml`) says which words ask for which gestures. A word that it does not hold
+goes with the class of the nearest word that it holds, in the space of the frozen sentence encoder, where that is near
+enough. The emphasis of the gesture falls on the stressed syllable.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from avatargpt.gesture.bank import GestureBank
+from avatargpt.gesture.manner import Manner
+from avatargpt.gesture.words import TimedWord
+from avatargpt.signals.phones import VOWELS
+from instruct_data.gesture.classes import BEAT, MARKS, Found, WordClasses
+from instruct_data.gesture.plan import Placed
+from instruct_data.gesture.strokes import FPS
+from vqvae.errors import UserError
+
+SPACED = 20  # frames between strokes, so that each can be seen
+LEFT = 0.2  # share of gestures of one hand that the left one makes
+LOUDER = 0.09  # size for each standard deviation of loudness
+SIZES = 0.7, 1.12
+TEMPO = 1.05
+NEAR = 0.55  # cosine from which a word means what another one means (docs/gesture_bank.md)
+LETTERS = 4  # of words that are looked for so: shorter ones are grammar
+SYLLABLE = 0.35  # share of a word at which its stress is, where nothing tells it
+FIRST_CUE = 10.0  # priority
+
+Encode = Callable[[list[str]], np.ndarray]
+"""Texts -> (n, D) unit vectors."""
+
+
+class Nearest:
+    """Classes of words that the table does not hold.
+
+    Args:
+        classes: the table. encode: of the sentence encoder.
+    """
+
+    def __init__(self, classes: WordClasses, encode: Encode) -> None:
+        single = {words[0]: kind for words, kind in classes.words.items() if len(words) == 1}
+        single = {w: k for w, k in single.items() if len(w) >= LETTERS}
+        self._kinds, self._encode = list(single.values()), encode
+        self._vectors = encode(list(single))
+        self._known: dict[str, str] = {}
+
+    def __call__(self, word: str) -> str:
+        """The class of a word, empty = none."""
+        plain = word.strip(MARKS).lower()
+        if len(plain) < LETTERS or not plain.isalpha():
+            return ""
+        if plain not in self._known:
+            near = self._vectors @ self._encode([plain])[0]
+            best = int(near.argmax())
+            self._known[plain] = self._kinds[best] if near[best] >= NEAR else ""
+        return self._known[plain]
+
+
+@dataclass(frozen=True)
+class _Wish:
+    """A stroke that words ask for: the more specific the sooner it is kept."""
+
+    priority: float
+    placed: Placed
+
+
+def stressed(word: TimedWord) -> float:
+    """Seconds at which the vowel of a word's primary stress begins.
+
+    Without phones, or where they carry no stress: where it lies in the dictionary's pronunciation, phones alike long.
+    """
+    for phone in getattr(word, "phones", ()):
+        if phone.stress == 1 and phone.name in VOWELS:
+            return phone.start
+    from avatargpt.language.pronouncing.spoken import spoken
+
+    try:
+        phones = spoken(word.text)[0].ways[0]
+        at = next((k for k, p in enumerate(phones) if p.endswith("1")), None)
+        share = SYLLABLE if at is None else at / len(phones)
+    except (UserError, IndexError):
+        share = SYLLABLE
+    return word.start + share * (word.end - word.start)
+
+
+class Meaning:
+    """Plans the strokes of a talk from its words, in order; equal seeds plan alike.
+
+    Args:
+        bank: of gestures. classes: the table. manner: how readily, and which words get which gesture.
+        nearest: classes of other words. seed: of what is drawn.
+
+    Raises:
+        UserError: a cue with a gesture that the bank does not have.
+    """
+
+    def __init__(
+        self, bank: GestureBank, classes: WordClasses, manner: Manner, nearest: Nearest | None = None, seed: int = 0
+    ) -> None:
+        self.bank, self.classes, self.manner, self.nearest, self.seed = bank, classes, manner, nearest, seed
+        self._cues = {tuple(words.split()): gesture for words, gesture in manner.cues}
+        known = {name.lower(): name for name in bank.names}
+        for words, gesture in self._cues.items():
+            if gesture.lower() not in known:
+                near = difflib.get_close_matches(gesture.lower(), list(known), 3, 0.5) or list(known)
+                accepted = ", ".join(known[n] for n in near)
+                raise UserError(f"--cue {' '.join(words)}={gesture}: no such gesture; accepted: {accepted}")
+            self._cues[words] = known[gesture.lower()]
+        self._said = 0  # words so far
+        self.cued: set[str] = set()
+        """Words of cues that were spoken so far."""
+
+    def __call__(
+        self, words: Sequence[TimedWord], taken: Sequence[int] = (), loud: Sequence[float] = ()
+    ) -> list[Placed]:
+        """The strokes of the next words.
+
+        Args:
+            taken: frames of emphases that are planned already. loud: standard deviations of each word, 0 = usual.
+        """
+        first, self._said = self._said, self._said + len(words)
+        wishes = self._cued_wishes(words, first, loud)
+        for run in self._runs([w.text for w in words]):
+            rng = np.random.default_rng([self.seed, 73, first + run.first])
+            kind = self.classes.classes[run.kind]
+            draw = float(rng.random())
+            names, shares = list(kind.gestures), np.array(list(kind.gestures.values()))
+            name = names[int(rng.choice(len(names), p=shares / shares.sum()))]
+            if draw < self.manner.share:
+                placed = self._placed(words, run, name, run.kind, first, loud, rng)
+                wishes.append(_Wish(kind.share + 0.2 * float(rng.random()), placed))
+        kept: list[Placed] = []
+        for wish in sorted(wishes, key=lambda w: -w.priority):
+            frame = wish.placed.frame
+            if all(abs(frame - f) >= SPACED for f in (*taken, *(k.frame for k in kept))):
+                kept.append(wish.placed)
+        return sorted(kept, key=lambda p: p.frame)
+
+    def _runs(self, texts: Sequence[str]) -> list[Found]:
+        found = [run for run in self.classes.find(texts) if run.kind != BEAT]
+        if self.nearest is None:
+            return found
+        held = {k for run in self.classes.find(texts) for k in range(run.first, run.stop)}
+        more = [(k, self.nearest(t)) for k, t in enumerate(texts) if k not in held]
+        return sorted([*found, *(Found(k, k + 1, kind) for k, kind in more if kind)], key=lambda r: r.first)
+
+    def _cued_wishes(self, words: Sequence[TimedWord], first: int, loud: Sequence[float]) -> list[_Wish]:
+        plain, out = [w.text.strip(MARKS).lower() for w in words], []
+        for cue, gesture in self._cues.items():
+            for at in range(len(plain) - len(cue) + 1):
+                if tuple(plain[at : at + len(cue)]) == cue:
+                    self.cued.add(" ".join(cue))
+                    rng = np.random.default_rng([self.seed, 74, first + at])
+                    run = Found(at, at + len(cue), "cue")
+                    out.append(_Wish(FIRST_CUE, self._placed(words, run, gesture, "cue", first, loud, rng)))
+        return out
+
+    def _placed(
+        self, words: Sequence[TimedWord], run: Found, name: str, kind: str, first: int, loud: Sequence[float],
+        rng: np.random.Generator,
+    ) -> Placed:  # fmt: skip
+        """A stroke of a gesture, its emphasis on the strongest of the words: the last one but for grammar."""
+        at = max(range(run.first, run.stop), key=lambda k: (len(words[k].text) >= LETTERS, k))
+        strokes = self.bank.strokes(name, "l" if rng.random() < LEFT else "r")
+        stroke = strokes[int(rng.integers(len(strokes)))]
+        strength = float(loud[at]) if len(loud) else 0.0
+        size = float(np.clip(1 + LOUDER * strength, *SIZES))
+        return Placed(stroke, round(stressed(words[at]) * FPS), TEMPO, size, 0, first + at, kind)

@@ -1,0 +1,177 @@
+"""What is laid over the network's motion: gestures that mean something, calm hands, more or less energy.
+
+Rules, not a network. A stroke takes over its arms, blended in and out by inertialization
+(`instruct_data.gesture.blending`), which looks back alone: nothing comes later for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from avatargpt.gesture.bank import GestureBank
+from avatargpt.gesture.manner import Manner
+from avatargpt.gesture.meaning import Meaning
+from avatargpt.gesture.words import TimedWord
+from instruct_data.gesture.blending import BEFORE, decaying
+from instruct_data.gesture.joint_limits import within
+from instruct_data.gesture.performing import BACK, REACH, RISE, SETTLE, minimum_jerk, stroke_poses
+from instruct_data.gesture.plan import Placed
+from instruct_data.gesture.strokes import ARM, FPS, LIMB, SIDES, TRUNK
+from vqvae import rotations as rot
+
+CALM = 0.06  # share of the way to where the network has the hands that calm ones go
+SLOW = 1 / (3 * FPS)  # share by which the mean follows, about which energy is more or less
+TRUNKS = np.array([0.8, 0.8, 0.8, 0.7, 0.7])[:, None]  # how far trunk, neck and head follow a stroke
+TURNS = slice(0, 258)  # of the features
+
+
+@dataclass
+class _Limb:
+    """One arm with its hand: what it follows, and what is left of what it came from."""
+
+    placed: Placed | None = None
+    begun: int = 0
+    decay: np.ndarray = field(default_factory=lambda: np.zeros((0, 19, 3)))
+    shown: list[np.ndarray] = field(default_factory=list)  # the last poses given out
+    heard: list[np.ndarray] = field(default_factory=list)  # and those of the network
+
+
+class Semantics:
+    """An overlay of one talk (`avatargpt.gesture.motion_stream.Overlay`), frame by frame.
+
+    Args:
+        bank: of gestures. manner: what is asked for. meaning: plans strokes; None = no word gets one.
+        words: known by now. loud: see `Meaning`.
+    """
+
+    delay = 0
+
+    def __init__(
+        self, bank: GestureBank, manner: Manner, meaning: Meaning | None = None, words: Sequence[TimedWord] = (),
+        loud: Sequence[float] = (),
+    ) -> None:  # fmt: skip
+        self._bank, self._manner, self._meaning = bank, manner, meaning
+        self._strokes: list[Placed] = []
+        self._limbs = {side: _Limb() for side in SIDES}
+        self._mean: np.ndarray | None = None
+        self._frame = 0
+        self.say(words, loud)
+
+    @property
+    def strokes(self) -> tuple[Placed, ...]:
+        """Those planned so far and not over yet."""
+        return tuple(self._strokes)
+
+    def say(self, words: Sequence[TimedWord], loud: Sequence[float] = ()) -> None:
+        """Further words; a stroke whose hands would have had to set out by now is left out."""
+        if self._meaning is None or not words:
+            return
+        found = self._meaning(list(words), [p.frame for p in self._strokes], loud)
+        self._strokes += [p for p in found if p.frame - p.lead >= self._frame]
+        self._strokes.sort(key=lambda p: p.frame)
+
+    def push(self, features: np.ndarray) -> np.ndarray:
+        """(k, 270) -> (k, 270): rotations are changed, the places of the hands, which nothing decodes, are not."""
+        out = np.array(features, np.float32)
+        for row in out:
+            turns = rot.from_6d(row[TURNS].astype(np.float64).reshape(-1, 6))
+            made = self._next(turns)
+            if made is not None:
+                row[TURNS] = rot.to_6d(made).reshape(-1)
+        return out
+
+    def finish(self) -> np.ndarray:
+        """Nothing is due."""
+        return np.zeros((0, 270), np.float32)
+
+    def _next(self, turns: np.ndarray) -> np.ndarray | None:
+        """(43, 4) of a frame, changed; None where it stays as it is."""
+        out = self._mannered(turns)
+        touched = out is not turns
+        frame = self._frame
+        self._strokes = [p for p in self._strokes if p.frame + p.kept + BACK + RISE >= frame]
+        out = out.copy()
+        for placed in self._strokes:
+            weight = _weight(placed, frame)
+            if weight > 0:
+                out[TRUNK] = rot.multiply(out[TRUNK], rot.from_axis_angle(_bent(placed, frame) * weight * TRUNKS))
+                touched = True
+        for side in SIDES:
+            touched = self._limb(side, out, frame) or touched
+        self._frame += 1
+        return within(rot.normalize(out)[None])[0] if touched else None
+
+    def _mannered(self, turns: np.ndarray) -> np.ndarray:
+        if self._manner.calm:
+            out = turns.copy()
+            for side in SIDES:
+                joints = LIMB[side][1:]  # collars go on: they breathe
+                out[joints] = rot.slerp(self._bank.rest[joints], turns[joints], CALM)
+            return out
+        if self._manner.energy == 1:
+            return turns
+        joints = [*TRUNK, *ARM["l"], *ARM["r"]]
+        own = turns[joints]
+        self._mean = own if self._mean is None else rot.slerp(self._mean, own, SLOW)
+        away = rot.to_axis_angle(rot.multiply(rot.conjugate(self._mean), own))
+        out = turns.copy()
+        out[joints] = rot.multiply(self._mean, rot.from_axis_angle(self._manner.energy * away))
+        return out
+
+    def _limb(self, side: str, out: np.ndarray, frame: int) -> bool:
+        """Let an arm follow its stroke, or what is left of one; whether it was changed."""
+        limb, joints = self._limbs[side], LIMB[side]
+        base = out[joints].copy()
+        wanted, blend = self._wanted(side, frame, limb.placed)
+        if wanted is not limb.placed and len(limb.shown) == BEFORE:
+            if wanted is None:
+                theirs = np.stack(limb.heard)
+            else:
+                theirs = stroke_poses(wanted, frame - BEFORE, frame, side)
+            was = rot.to_axis_angle(rot.multiply(rot.conjugate(theirs), np.stack(limb.shown)))
+            limb.decay, limb.begun, limb.placed = decaying(was, blend, blend), frame, wanted
+        if limb.placed is not None:
+            out[joints] = stroke_poses(limb.placed, frame, frame + 1, side)[0]
+        left = frame - limb.begun
+        if left < len(limb.decay):
+            out[joints] = rot.multiply(out[joints], rot.from_axis_angle(limb.decay[left]))
+        changed = limb.placed is not None or left < len(limb.decay)
+        limb.shown = [*limb.shown, out[joints].copy()][-BEFORE:]
+        limb.heard = [*limb.heard, base][-BEFORE:]
+        return changed
+
+    def _wanted(self, side: str, frame: int, now: Placed | None) -> tuple[Placed | None, int]:
+        """What an arm follows in this frame, and in how many frames it gets there."""
+        mine = [p for p in self._strokes if side in p.stroke.sides]
+        for number, one in enumerate(mine):
+            start = one.frame - max(one.lead, REACH)
+            if number:
+                start = max(start, mine[number - 1].frame + 2)
+            stop = one.frame + max(one.kept, SETTLE)
+            following = mine[number + 1] if number + 1 < len(mine) else None
+            if following is not None:
+                stop = min(stop, max(following.frame - max(following.lead, REACH), one.frame + 2))
+            if start <= frame < stop:
+                return one, max(min(one.frame - frame, RISE), 2)
+        return None, BACK
+
+
+def _weight(placed: Placed, frame: int) -> float:
+    """How far trunk and head follow a stroke: in with its preparation, out after it."""
+    start, let_go = placed.frame - placed.lead, placed.frame + placed.kept
+    if not start <= frame < let_go + BACK:
+        return 0.0
+    rising = minimum_jerk(np.array([(frame - start + 1) / max(placed.lead, 1)]))
+    return float((rising * (1 - minimum_jerk(np.array([(frame - let_go) / BACK]))))[0]) * placed.size
+
+
+def _bent(placed: Placed, frame: int) -> np.ndarray:
+    """(5, 3) rotation vectors of trunk, neck and head in a stroke."""
+    s = placed.stroke
+    at = float(np.clip(s.emphasis + (frame - placed.frame) * placed.tempo, 0, s.end))
+    low = min(int(at), len(s.bent) - 2)
+    share = at - low
+    return np.asarray(s.bent[low] * (1 - share) + s.bent[low + 1] * share)

@@ -1,0 +1,174 @@
+"""Words that get gestures, the bank they come from, and how they are laid over the network's motion."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from avatargpt.gesture.bank import Coded, GestureBank
+from avatargpt.gesture.loudness import loudness
+from avatargpt.gesture.manner import Manner
+from avatargpt.gesture.meaning import SPACED, Meaning, Nearest, stressed
+from avatargpt.gesture.overlay import Semantics
+from avatargpt.signals.phones import Phone
+from avatargpt.signals.words.words import Word
+from instruct_data.gesture.classes import WordClasses
+from instruct_data.gesture.keyed import keyed_strokes
+from instruct_data.gesture.strokes import ARM, SIDES, motion_of, wrists
+from tests.gesture import made_up
+from vqvae import rotations as rot
+from vqvae.errors import UserError
+from vqvae.features.gesture import GestureFeatures
+
+
+class Exact:
+    """A tokenizer whose codes are numbers of stored features: token k of a clip is its frames 3 k to 3 k + 2."""
+
+    def __init__(self) -> None:
+        self.rows = np.zeros((0, 3, 270), np.float32)
+
+    def encode(self, features: np.ndarray) -> np.ndarray:
+        padded = np.concatenate([features, np.repeat(features[-1:], -len(features) % 3, 0)]).reshape(-1, 3, 270)
+        first, self.rows = len(self.rows), np.concatenate([self.rows, padded])
+        return np.arange(first, len(self.rows))[:, None]
+
+    def decode_features(self, codes: np.ndarray) -> np.ndarray:
+        return self.rows[codes[:, 0]].reshape(-1, 270)
+
+
+@pytest.fixture(scope="module")
+def exact() -> Exact:
+    return Exact()
+
+
+@pytest.fixture(scope="module")
+def bank(exact: Exact) -> GestureBank:
+    coded = []
+    for s in keyed_strokes(0, 1):
+        codes = exact.encode(GestureFeatures().encode(motion_of(s.turns)))
+        coded.append(Coded(s.name, s.source, s.performer, s.start, s.emphasis, min(s.end, len(s.turns) - 1),
+                           "".join(s.sides), len(s.turns), codes))  # fmt: skip
+    return GestureBank(coded, keyed_strokes(0, 1)[0].rest, exact, "abc")
+
+
+@pytest.fixture(scope="module")
+def classes(tmp_path_factory: pytest.TempPathFactory) -> WordClasses:
+    return made_up.table(tmp_path_factory.mktemp("table"))
+
+
+def still(bank: GestureBank, frames: int) -> np.ndarray:
+    return GestureFeatures().encode(motion_of(np.repeat(bank.rest[None], frames, 0)))
+
+
+SAID = [Word("It", 1.0, 1.2), Word("was", 1.2, 1.4), Word("big", 1.4, 1.8), Word("and", 1.8, 2.0),
+        Word("never", 3.0, 3.5, (Phone("N", 3.0, 3.1), Phone("EH", 3.1, 3.25, 1), Phone("V", 3.25, 3.3),
+                                 Phone("ER", 3.3, 3.5, 0)))]  # fmt: skip
+
+
+def test_a_bank_comes_back_with_mirror_images(bank: GestureBank, exact: Exact, tmp_path: Path) -> None:
+    bank.save(tmp_path)
+    again = GestureBank.load(tmp_path, exact, "abc")
+    assert again is not None and again.names == bank.names
+    assert np.allclose(again.strokes("big")[0].turns, keyed_of("big"), atol=1e-4)
+    left, right = (again.strokes("wave", hand)[0] for hand in SIDES)
+    assert (left.sides, right.sides) == (("l",), ("r",))
+    assert np.allclose(wrists(left.turns)[:, 0, 1], wrists(right.turns)[:, 1, 1], atol=1e-4)
+    assert GestureBank.load(tmp_path / "none", exact, "abc") is None
+    with pytest.raises(UserError, match="codes of tokenizer abc; accepted: of abd"):
+        GestureBank.load(tmp_path, exact, "abd")
+    (tmp_path / "bank.safetensors").write_bytes(b"no")
+    with pytest.raises(UserError, match=r"bank\.safetensors"):
+        GestureBank.load(tmp_path, exact, "abc")
+    with pytest.raises(UserError, match="gesture 'fly'; accepted: .*wave"):
+        bank.strokes("fly")
+
+
+def keyed_of(name: str) -> np.ndarray:
+    return np.asarray(next(s for s in keyed_strokes(0, 1) if s.name == name).turns)
+
+
+def test_words_get_their_gestures_on_the_stress(bank: GestureBank, classes: WordClasses) -> None:
+    made = Meaning(bank, classes, Manner())(SAID)
+    assert [(p.kind, p.stroke.name, p.word) for p in made] == [("size", "big", 2), ("negation", "weigh", 4)]
+    assert made[1].frame == round(3.1 * 30)
+    assert 1.4 < stressed(SAID[2]) < 1.8  # from the dictionary's phones
+    assert Meaning(bank, classes, Manner(semantic=0.0))(SAID) == []
+    few = [Meaning(bank, classes, Manner(semantic=0.5), seed=k)(SAID) for k in range(40)]
+    assert 0.3 < np.mean([len(f) for f in few]) / 2 < 0.7
+    loud = Meaning(bank, classes, Manner())(SAID, (), (0, 0, 1.0, 0, -1.0))
+    assert loud[0].size > 1 > loud[1].size
+    taken = Meaning(bank, classes, Manner())(SAID, [made[0].frame + SPACED - 1])
+    assert [p.kind for p in taken] == ["negation"]
+
+
+def test_cues_come_first_and_are_checked(bank: GestureBank, classes: WordClasses) -> None:
+    meaning = Meaning(bank, classes, Manner(cues=(("was big", "Wave"), ("here", "big"))))
+    made = meaning(SAID)
+    assert [(p.kind, p.stroke.name) for p in made] == [("cue", "wave"), ("negation", "weigh")]
+    assert meaning.cued == {"was big"}
+    with pytest.raises(UserError, match="--cue big=wav: no such gesture; accepted: wave"):
+        Meaning(bank, classes, Manner(cues=(("big", "wav"),)))
+
+
+def test_words_near_to_known_ones_share_their_class(classes: WordClasses) -> None:
+    directions = {"never": (1.0, 0.0), "nowhere": (0.8, 0.6), "table": (0.0, 1.0)}
+
+    def encode(texts: list[str]) -> np.ndarray:
+        return np.array([directions.get(t, (-1.0, 0.0)) for t in texts], np.float32)
+
+    near = Nearest(classes, encode)
+    assert [near(w) for w in ("Nowhere!", "table", "no", "x1y2")] == ["negation", "", "", ""]
+
+
+def test_a_stroke_arrives_by_its_emphasis_without_a_jump(bank: GestureBank, classes: WordClasses) -> None:
+    rows = still(bank, 160)
+    made = Semantics(bank, Manner(), Meaning(bank, classes, Manner()), SAID)
+    strokes = made.strokes
+    out = made.push(rows)
+    place = wrists(turns_in(out))
+    for p in strokes:
+        want = wrists(p.stroke.turns)[p.stroke.emphasis]
+        assert np.abs(place[p.frame] - want).max() < 0.12 * max(1.0, abs(p.size)) + 0.05
+    step = np.linalg.norm(np.diff(place, axis=0), axis=-1)
+    assert step.max() < 0.06 and np.array_equal(out[:12], rows[:12])
+    assert np.allclose(place[-1], wrists(turns_in(rows))[-1], atol=1e-3)  # and lets go
+    chunks = Semantics(bank, Manner(), Meaning(bank, classes, Manner()), SAID)
+    parts = [chunks.push(rows[i : i + 7]) for i in range(0, 160, 7)]
+    assert np.array_equal(np.concatenate([*parts, chunks.finish()]), out)
+
+
+def turns_in(features: np.ndarray) -> np.ndarray:
+    return np.asarray(rot.from_6d(features[:, :258].astype(np.float64).reshape(len(features), 43, 6)))
+
+
+def test_late_words_are_gestured_if_there_is_time(bank: GestureBank, classes: WordClasses) -> None:
+    made = Semantics(bank, Manner(), Meaning(bank, classes, Manner()), SAID[:2])
+    made.push(still(bank, 60))
+    made.say(SAID[2:])  # "big" is past
+    assert [p.kind for p in made.strokes] == ["negation"]
+
+
+def test_calm_hands_rest_and_energy_is_size(bank: GestureBank) -> None:
+    rng = np.random.default_rng(0)
+    walk = np.cumsum(rng.standard_normal((300, 3)), 0) * 0.01
+    turns = np.repeat(bank.rest[None], 300, 0)
+    turns[:, ARM["r"][1]] = rot.multiply(turns[:, ARM["r"][1]], rot.from_axis_angle(walk))
+    rows = GestureFeatures().encode(motion_of(turns))
+
+    def reach(manner: Manner) -> float:
+        return float(np.ptp(wrists(turns_in(Semantics(bank, manner).push(rows)))[:, 1], axis=0).max())
+
+    usual = float(np.ptp(wrists(turns)[:, 1], axis=0).max())
+    assert reach(Manner(calm=True)) < 0.15 * usual
+    assert reach(Manner(energy=0.4)) < 0.8 * usual < usual < reach(Manner(energy=1.6))
+    assert np.array_equal(Semantics(bank, Manner()).push(rows), rows)
+
+
+def test_loudness_is_told_word_by_word() -> None:
+    x = np.full(48_000, 0.01, np.float32)
+    x[16_000:24_000] = 0.2
+    found = loudness(x, 16_000, [Word("a", 0.2, 0.4), Word("b", 1.1, 1.4), Word("c", 2.0, 2.4)])
+    assert found[1] > 1 > 0 > found[0] and found[0] == pytest.approx(found[2])
+    assert loudness(x, 16_000, []) == ()
