@@ -96,10 +96,10 @@ def speak(
     from avatargpt.avatar.performer import AvatarPerformer
     from avatargpt.cli import face_score
     from avatargpt.cli.face_options import check_lips
-    from avatargpt.cli.gesture import HOTTEST, _manner, _overlay, _sources, _words
+    from avatargpt.cli.gesture import HOTTEST, _manner, _sources, _words
     from avatargpt.face.audio_model.controls import LIVELY
     from avatargpt.face.feelings import emotions
-    from avatargpt.gesture.performer import check_lengths
+    from avatargpt.gesture.two_voices import check_lengths
     from avatargpt.signals.audio import FPS, inspect
 
     manner = _manner(semantic, calm, energy, cue or [])
@@ -142,7 +142,7 @@ def speak(
             progress=None if advance is None else lambda done: advance(min(done, whole), whole),
             words=None if words is None else words.words, other=interlocutor,
             other_words=None if answer is None else answer.words, speaker=speaker, temperature=temperature,
-            smooth=smooth, semantics=_overlay(manner, words),
+            smooth=smooth, semantics=manner,
         )  # fmt: skip
     made = made.with_caption(text or audio.stem.encode(errors="replace").decode())
     told = [*made.notes, *_left_out(output)]
