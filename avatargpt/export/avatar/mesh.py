@@ -15,7 +15,8 @@ from vqvae.skeleton import SMPL52
 PLACE = np.array([0.0, 0.060, -0.012])
 """Metres from the joint of the body's head to the zero of our head: eyes lie where the body's own would."""
 NECK_FOLLOWS = (-0.052, 0.004)  # m above the neck's joint: skin below goes with the chest, above with the neck
-COLLAR = -0.058  # m above the neck's joint: what hangs lower of the collar of our head, which is a bust, is left out
+COLLAR = -0.075  # m above the neck's joint: what hangs lower of the collar of our head, which is a bust, is left out
+KEEP = 0.5  # share of these joints from which on the body's skin gives way
 _EDGE = 0.02  # share of these joints from which on skin is taken to be bare
 _OWN = ("neck", "head")  # joints whose part of the body's skin gives way
 
@@ -87,7 +88,7 @@ def _headless(mesh: Mesh) -> Mesh:
     """The body without the skin of neck and head, and without vertices that nothing uses."""
     own = [SMPL52.index(n) for n in _OWN]
     share = (mesh.weights * np.isin(mesh.joints, own)).sum(1)
-    triangles = mesh.triangles[(share[mesh.triangles] < 0.5).any(1)]
+    triangles = mesh.triangles[(share[mesh.triangles] < KEEP).any(1)]
     used = np.unique(triangles)
     number = np.zeros(len(mesh.vertices), np.uint32)
     number[used] = np.arange(len(used))
