@@ -14,13 +14,17 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from avatargpt.api import AvatarGPT
+    from avatargpt.export.avatar.clip import AvatarMotion
     from vqvae.errors import UserError
     from vqvae.motion import Motion
 
 __version__ = "0.2.0"
-__all__ = ["AvatarGPT", "Motion", "UserError", "__version__"]
+__all__ = ["AvatarGPT", "AvatarMotion", "Motion", "UserError", "__version__"]
 
-_LAZY = {"AvatarGPT": "avatargpt.api", "Motion": "vqvae.motion", "UserError": "vqvae.errors"}
+_LAZY = {
+    "AvatarGPT": "avatargpt.api", "AvatarMotion": "avatargpt.export.avatar.clip", "Motion": "vqvae.motion",
+    "UserError": "vqvae.errors",
+}  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:

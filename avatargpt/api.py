@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from avatargpt import planning
+from avatargpt.avatar.calls import AvatarCalls
 from avatargpt.body.describe import MotionDescription
 from avatargpt.body.edit import MotionEditing
 from avatargpt.body.generate import MotionGeneration, Progress
@@ -19,7 +20,6 @@ from avatargpt.body.reconstruct import reconstruct
 from avatargpt.body.sampling import answers
 from avatargpt.decoding.loaded import LoadedModel, load_parts
 from avatargpt.face.tokens import BEST_OF, FaceTokens
-from avatargpt.gesture.calls import GestureCalls
 from avatargpt.long import loop
 from avatargpt.model.scorer import TextMotionScorer
 from avatargpt.model.text_encoder import SentenceGrounder, TextTokenizer
@@ -47,7 +47,7 @@ def documented(part: Callable[..., object]) -> Callable[[Call], Call]:
     return documenting
 
 
-class AvatarGPT(GestureCalls):
+class AvatarGPT(AvatarCalls):
     """A loaded model with its tokenizers.
 
     Shapes: a `Motion` has T frames at 20 per second, a `FaceMotion` 30; codes are (N, R) of R residual levels, N =
@@ -165,6 +165,10 @@ class AvatarGPT(GestureCalls):
         return self.body.generation.generate(
             texts, seconds, seed, guidance, best_of, temperature, num, progress, seeds, literal, retrieval
         )
+
+    def generated(self, text: str, seed: int) -> Motion:
+        """The first motion that `generate` gives a text."""
+        return self.generate(text, seed=seed)[0]
 
     @documented(MotionGeneration.read_as)
     def read_as(

@@ -136,8 +136,8 @@ def write_avatar(path: Path) -> None:
     gltf.save_binary(str(path))
 
 
-def browsed(folder: Path, more: str) -> str:
-    """The page as Chromium has it in the end."""
+def browsed(folder: Path, more: str, window: str = "960,480") -> str:
+    """The page as Chromium has it in the end; `window`: width and height in pixels."""
     program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if program is None:
         raise SystemExit("error: no Chromium on this machine (apt install chromium)")
@@ -147,7 +147,7 @@ def browsed(folder: Path, more: str) -> str:
         with tempfile.TemporaryDirectory() as profile:
             done = subprocess.run(
                 [program, "--headless", "--no-sandbox", "--disable-background-networking", "--disable-component-update",
-                 "--enable-unsafe-swiftshader", "--use-gl=angle", "--use-angle=swiftshader", "--window-size=960,480",
+                 "--enable-unsafe-swiftshader", "--use-gl=angle", "--use-angle=swiftshader", f"--window-size={window}",
                  f"--user-data-dir={profile}", "--virtual-time-budget=60000", more,
                  f"http://127.0.0.1:{server.server_address[1]}/page.html"],
                 capture_output=True, text=True, timeout=300, check=False,

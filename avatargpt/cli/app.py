@@ -26,6 +26,7 @@ COMMANDS = {
     "chat": "avatargpt.cli.chat:chat",
     "face": "avatargpt.cli.face:face",
     "gesture": "avatargpt.cli.gesture:gesture",
+    "speak": "avatargpt.cli.avatar.speak:speak",
     "align": "avatargpt.cli.align:align",
     "export": "avatargpt.cli.convert:export",
     "data": "avatargpt.cli.data:app",

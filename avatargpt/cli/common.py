@@ -20,7 +20,6 @@ from vqvae.io.guard import read_text
 
 if TYPE_CHECKING:
     from avatargpt.api import AvatarGPT
-    from vqvae.motion import Motion
 
 MAX_CHARACTERS = 1000
 MAX_TEXTS = 10_000
@@ -237,7 +236,7 @@ def write_results(
 
 
 def print_results(
-    motions: Sequence[Motion], files: Sequence[Sequence[str]], as_json: bool, more: Sequence[dict[str, Any]] = ()
+    motions: Sequence[Any], files: Sequence[Sequence[str]], as_json: bool, more: Sequence[dict[str, Any]] = ()
 ) -> None:
     """Tell on stdout where the results are: one path per line, or JSON with captions, lengths, and `more` of each."""
     if as_json:

@@ -35,7 +35,7 @@ def export(
         common.check_range("--scale", scale, 0.001, 10_000, " units per metre")
     options = {k: v for k, v in {"layout": layout, "scale": scale, "size": size}.items() if v is not None}
     common.check_targets(targets, many=False, sources=(source,))
-    motion = reading.load_motion(source, up, from_fps)
+    motion = reading.load_motion(source, up, from_fps, avatars=True)
     if any(t.suffix.lower() == common.SHEET for t in targets) and not motion.caption:
         motion = motion.with_caption(source.stem.encode(errors="replace").decode())  # a name may be no UTF-8
     if fps is not None:

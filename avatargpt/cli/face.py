@@ -13,6 +13,7 @@ from vqvae.errors import UserError
 
 if TYPE_CHECKING:
     from avatargpt.face.audio_model.conditioning import Feeling
+    from avatargpt.face.audio_model.controls import Controls
     from instruct_data.face.score import Score
     from vqvae.face import FaceMotion
 
@@ -114,11 +115,10 @@ def face(
     from avatargpt.cli import face_score, live_line
     from avatargpt.cli.face_line import Line
     from avatargpt.cli.face_live import perform
-    from avatargpt.cli.face_options import FORMER_LIPS, check_lips, driver_folder, format_options, numbers
-    from avatargpt.face.audio_model.blinks import USUAL_RATE, told
-    from avatargpt.face.audio_model.controls import Controls, apply
-    from avatargpt.face.audio_model.idle import USUAL, calm_spans, jaw_spans
+    from avatargpt.cli.face_options import FORMER_LIPS, check_lips, format_options, numbers
+    from avatargpt.face.audio_model.controls import LIVELY, Controls, apply
     from avatargpt.face.feelings import emotions
+    from avatargpt.face.performer import driver_folder
     from avatargpt.signals.audio import MAX_SECONDS, inspect
 
     motions: list[Any]
@@ -162,7 +162,7 @@ def face(
     asked.check()
     controls = asked
     if by == "driver":  # which shows a blink only where one is told, and holds head and eyes still
-        lively = USUAL_RATE if blink_rate is None else blink_rate, USUAL if idle is None else idle
+        lively = LIVELY.blink_rate if blink_rate is None else blink_rate, LIVELY.idle if idle is None else idle
         controls = replace(asked, blink_rate=lively[0], idle=lively[1])
     sources = [f for f in (audio, score, common.listed(text)) if f is not None]
     common.check_targets(output, many and not line.live, "face", sources, len(texts))
@@ -189,12 +189,10 @@ def face(
         drawn = [sheet.motion().with_caption(texts[0])] if plain else None
         live_line.tell(about, common.write_results(output, take, False, options, drawn)[0] if take else [], as_json)
         return
-    made, read = _perform(folder, audio, texts, given, feelings, length, lips, threads, quiet)
-    both = list(enumerate(zip(made, read, strict=True)))
-    motions = [apply(m, controls, seed + k, told(s), calm_spans(s), jaw_spans(s)) for k, (m, s) in both]
-    drawn = None
-    if plain:
-        drawn = [apply(m, plain, seed + k, told(s), calm_spans(s), jaw_spans(s)) for k, (m, s) in both]
+    both = [controls, *([plain] if plain else [])]
+    motions, read, drawn = _perform(
+        folder, model, audio, texts, given, feelings, length, lips, both, seed, threads, quiet
+    )  # fmt: skip
     rows = [{} if s is None else {"score": face_score.row(s)} for s in read]
     with common.progress("writing", quiet):
         files = common.write_results(output, motions, many, options, drawn)
@@ -214,36 +212,28 @@ def _spoken(
 
 
 def _perform(
-    folder: Path, audio: Path | None, texts: list[str], given: list[Score] | None, feelings: list[Feeling],
-    length: float | None, lips: str, threads: int | None, quiet: bool,
-) -> tuple[list[FaceMotion], list[Score | None]]:  # fmt: skip
-    """One clip for each text or score, and the scores."""
+    folder: Path, model: Path | None, audio: Path | None, texts: list[str], given: list[Score] | None,
+    feelings: list[Feeling], length: float | None, lips: str, controls: list[Controls], seed: int, threads: int | None,
+    quiet: bool,
+) -> tuple[list[FaceMotion], list[Score | None], list[FaceMotion] | None]:  # fmt: skip
+    """One clip for each text or score, and the scores; and the clips with the second controls, if there are any."""
     from functools import partial
 
     import torch
 
+    from avatargpt.avatar.heads import HeadMover
     from avatargpt.cli import face_score
     from avatargpt.face.performer import FacePerformer
-    from avatargpt.language.face.scores import placed
     from avatargpt.signals.audio import FPS
 
     torch.set_num_threads(threads or 1)  # steps are small: more threads only wait for each other
     with common.progress("loading", quiet):
         performer = FacePerformer.load(folder)
-        wanted = None if audio is not None else [length] * len(texts)
-        reads = given is None and any(texts)
-        sound = length if audio is not None else None
-        read = performer.read(texts, wanted, sound) if reads else given or ()
-        scores: list[Score | None] = [*read] or [None] * len(texts)
-    for k, score in enumerate(scores):
-        if score is not None:
-            own = length or performer.usual(score, feelings)
-            # what was read is squeezed into sound and spread over --seconds; what somebody wrote is kept to the second
-            spreads = reads and (own < score.length or (audio is None and length is not None))
-            scores[k] = placed(score, own, spreads, bool(feelings))
-    if reads:
+        head = None if audio is None else HeadMover.load(model, audio)
+        scores = performer.placed(texts, length, audio is not None, feelings, given)
+    if given is None and any(texts):
         face_score.tell(scores, texts, quiet)
-    made = []
+    made: list[list[FaceMotion]] = [[] for _ in controls]
     with common.progress("speaking", quiet) as advance:
         for k, (text, score) in enumerate(zip(texts, scores, strict=True)):
             usual = length or performer.usual(score, feelings)
@@ -253,8 +243,12 @@ def _perform(
                 progress=tell, head=lips,
             )  # fmt: skip
             named = text or (_plain(audio.stem) if audio is not None else ", ".join(f.words for f in feelings))
-            made.append(clip.with_caption(named))
-    return made, scores
+            for some, wanted in zip(made, controls, strict=True):
+                plain = wanted if head is None else replace(wanted, eye_contact=0.0)
+                lively = performer.lively(clip.with_caption(named), plain, score, seed + k)
+                calm = performer.spans(score)[1]
+                some.append(lively if head is None else head(lively, seed + k, wanted.eye_contact, calm))
+    return made[0], scores, made[1] if len(made) > 1 else None
 
 
 def _tell(advance: common.Progress, clip: int, clips: int, frames: int, done: int) -> None:

@@ -47,7 +47,7 @@ def format_options(
     """
     from avatargpt.export import takes
     from avatargpt.export.face.json import LAYOUTS as JSON_LAYOUTS
-    from avatargpt.export.face.vrma import LAYOUTS as VRMA_LAYOUTS
+    from avatargpt.export.vrma import LAYOUTS as VRMA_LAYOUTS
 
     layouts = {".json": JSON_LAYOUTS, ".vrma": VRMA_LAYOUTS}
     known = {p: layouts[p.suffix.lower()] for p in paths if p.suffix.lower() in layouts}
@@ -66,26 +66,6 @@ def format_options(
         }  # fmt: skip
         out.append({name: value for name, value in own.items() if value is not None})
     return out
-
-
-def driver_folder(model: Path | None) -> Path:
-    """Where the driver's weights lie.
-
-    Raises:
-        UserError: there are none.
-    """
-    from avatargpt.resources import PACKAGE
-
-    if model is not None and not model.is_dir():
-        raise UserError(f"--model {model}: no such folder; accepted a folder of weights")
-    root = PACKAGE / "weights" if model is None else model
-    for folder in (root / "driver", root):
-        if (folder / "driver.json").is_file():
-            return folder
-    raise UserError(
-        f"{root / 'driver'}: no driver weights; train them with `python scripts/train.py driver` (docs/speech.md), or "
-        "name a folder that has them with --model"
-    )
 
 
 def check_lips(lips: str, sound: bool, by: str) -> None:

@@ -25,8 +25,11 @@ FromFps = Annotated[
 ]
 
 
-def load_motion(path: Path, up: str | None = None, fps: float | None = None) -> Any:
+def load_motion(path: Path, up: str | None = None, fps: float | None = None, avatars: bool = False) -> Any:
     """A file's motion, body or face; `up` and `fps` say what the file itself does not (``--up``, ``--from-fps``).
+
+    Args:
+        avatars: whether it may be both in one.
 
     Raises:
         UserError: not a motion, or one that needs no such telling.
@@ -43,6 +46,9 @@ def load_motion(path: Path, up: str | None = None, fps: float | None = None) -> 
     if fps is not None and suffix != ".npy" and not mediapipe:
         raise UserError(f"{path}: --from-fps goes with .npy and MediaPipe's .npz; other files say it themselves")
     motion = export.load(path, **{k: v for k, v in {"up": up, "fps": fps}.items() if v is not None})
+    if motion.modality == "avatar" and not avatars:
+        apart = "`avatargpt export` writes them apart, as .bvh and .csv"
+        raise UserError(f"{path}: an avatar; accepted a body or a face ({apart})")
     if fps is None and not says_rate and motion.modality == "face" and mediapipe:
         say(f"note: {path}: says no frame rate; 30 a second are taken (export, describe: --from-fps)", err=True)
     return motion

@@ -8,75 +8,110 @@ from typing import TYPE_CHECKING, cast
 from avatargpt.export.table import reader, writer
 
 if TYPE_CHECKING:
+    from avatargpt.export.avatar.clip import AvatarMotion
     from vqvae.face import FaceMotion
     from vqvae.motion import Motion
 
+    Clip = Motion | FaceMotion | AvatarMotion
+
+BODIES, FACES, EVERY = ("body", "avatar"), ("face", "avatar"), ("body", "face", "avatar")
+EXPRESSIONS = ("both", "arkit", "presets")
+
 writer(".npy", ("body",), {"body": ("hml263", "pos7")})("avatargpt.export.arrays:write_npy")
 reader(".npy")("avatargpt.export.arrays:read_npy")
-writer(".bvh", ("body",))("vqvae.io.bvh:write_bvh")
 reader(".bvh")("vqvae.io.bvh:read_bvh")
-writer(".csv", ("face",))("avatargpt.export.face.livelink:write_livelink")
 reader(".csv")("instruct_data.sources.livelink:read_livelink")
 writer(".json", ("face",), {"face": ("audio2face", "beat")})("avatargpt.export.face.json:write_json")
 reader(".json")("avatargpt.export.face.json:read_face_json")
-writer(".vrma", ("face",), {"face": ("both", "arkit", "presets")})("avatargpt.export.face.vrma:write_vrma")
+writer(".vrma", EVERY, {"face": EXPRESSIONS, "avatar": EXPRESSIONS})("avatargpt.export.vrma:write_vrma")
 reader(".vrma")("avatargpt.export.face.vrma:read_vrma")
 
 
-@writer(".npz", layouts={"body": ("motion", "smplx"), "face": ("motion",)})
-def _write_npz(motion: Motion, path: Path, layout: str = "motion") -> None:
+@writer(".bvh", BODIES)
+def _write_bvh(motion: Motion | AvatarMotion, path: Path, scale: float = 1.0) -> None:
+    from avatargpt.export.avatar.clip import parts_of
+    from vqvae.io.bvh import write_bvh
+
+    write_bvh(cast("Motion", parts_of(motion)[0]), path, scale)
+
+
+@writer(".csv", FACES)
+def _write_csv(motion: FaceMotion | AvatarMotion, path: Path) -> None:
+    from avatargpt.export.avatar.clip import parts_of
+    from avatargpt.export.face.livelink import write_livelink
+
+    write_livelink(cast("FaceMotion", parts_of(motion)[1]), path)
+
+
+@writer(".npz", EVERY, {"body": ("motion", "smplx"), "face": ("motion",), "avatar": ("motion",)})
+def _write_npz(motion: Clip, path: Path, layout: str = "motion") -> None:
     if layout == "smplx":
         from vqvae.io.smplx import write_smplx
 
-        write_smplx(motion, path)
+        write_smplx(cast("Motion", motion), path)
+    elif motion.modality == "avatar":
+        cast("AvatarMotion", motion).write_npz(path)
     else:
-        motion.save(path)
+        cast("Motion | FaceMotion", motion).save(path)
 
 
 @reader(".npz")
-def _read_npz(path: Path, up: str = "z", fps: float | None = None) -> Motion | FaceMotion:
+def _read_npz(path: Path, up: str = "z", fps: float | None = None) -> Clip:
     from avatargpt.export.arrays import read_face_npz, read_npz
+    from avatargpt.export.avatar.clip import AvatarMotion, is_avatar
 
+    if is_avatar(path):
+        return AvatarMotion.load(path)
     return read_face_npz(path, fps) or read_npz(path, up)
 
 
-@writer(".glb")
-def _write_glb(motion: Motion | FaceMotion, path: Path) -> None:
+@writer(".glb", EVERY)
+def _write_glb(motion: Clip, path: Path) -> None:
+    from avatargpt.export.avatar.gltf import write_avatar_glb
     from avatargpt.export.face.gltf import write_face_glb
     from avatargpt.export.gltf import write_glb
 
-    if motion.modality == "face":
+    if motion.modality == "avatar":
+        write_avatar_glb(cast("AvatarMotion", motion), path)
+    elif motion.modality == "face":
         write_face_glb(cast("FaceMotion", motion), path)
     else:
         write_glb(cast("Motion", motion), path)
 
 
 @reader(".glb")
-def _read_glb(path: Path) -> Motion | FaceMotion:
+def _read_glb(path: Path) -> Clip:
+    from avatargpt.export.avatar.gltf import read_avatar_glb
     from avatargpt.export.face.gltf import read_face_glb
     from avatargpt.export.gltf_body import read_glb
 
-    return read_face_glb(path) or read_glb(path)
+    return read_avatar_glb(path) or read_face_glb(path) or read_glb(path)
 
 
-@writer(".gif")
-def _write_gif(motion: Motion | FaceMotion, path: Path, size: int = 360) -> None:
+@writer(".gif", EVERY)
+def _write_gif(motion: Clip, path: Path, size: int = 360) -> None:
+    from avatargpt.export.avatar.video import write_avatar_gif
     from avatargpt.export.face.video import write_face_gif
     from avatargpt.export.video import write_gif
 
-    if motion.modality == "face":
+    if motion.modality == "avatar":
+        write_avatar_gif(cast("AvatarMotion", motion), path, size)
+    elif motion.modality == "face":
         write_face_gif(cast("FaceMotion", motion), path, size)
     else:
         write_gif(cast("Motion", motion), path, size)
 
 
-@writer(".mov")
-@writer(".mp4")
-def _write_mp4(motion: Motion | FaceMotion, path: Path, size: int = 480, audio: str | Path | None = None) -> None:
+@writer(".mov", EVERY)
+@writer(".mp4", EVERY)
+def _write_mp4(motion: Clip, path: Path, size: int = 480, audio: str | Path | None = None) -> None:
+    from avatargpt.export.avatar.video import write_avatar_mp4
     from avatargpt.export.face.video import write_face_mp4
     from avatargpt.export.video import write_mp4
 
-    if motion.modality == "face":
+    if motion.modality == "avatar":
+        write_avatar_mp4(cast("AvatarMotion", motion), path, size, audio)
+    elif motion.modality == "face":
         write_face_mp4(cast("FaceMotion", motion), path, size, audio)
     else:
         write_mp4(cast("Motion", motion), path, size, audio)

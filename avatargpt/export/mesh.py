@@ -84,7 +84,7 @@ def body_mesh(fingers: bool = False) -> Mesh:
         triangles = np.concatenate([triangles, faces + len(vertices)])
         vertices = np.concatenate([vertices, ends[i, 0] + ball * radii[i, 0]])
         normals = np.concatenate([normals, ball])
-        colours = np.concatenate([colours, np.tile(_linear(shape.colours[i]), (len(ball), 1))])
+        colours = np.concatenate([colours, np.tile(linear(shape.colours[i]), (len(ball), 1))])
         joints = np.concatenate([joints, np.tile([shape.joint[i], 0, 0, 0], (len(ball), 1))])
         weights = np.concatenate([weights, np.tile([1.0, 0, 0, 0], (len(ball), 1))])
     bind = np.tile(np.eye(4), (len(positions), 1, 1))
@@ -220,10 +220,11 @@ def _colours(distance: np.ndarray, shape: Figure) -> np.ndarray:
     """Colour of the nearest capsules, blended where they are equally near; linear light."""
     near = np.exp((distance.min(1, keepdims=True) - distance) / 0.0008)
     near[:, shape.eyes] = 0
-    return near / near.sum(1, keepdims=True) @ _linear(shape.colours)
+    return near / near.sum(1, keepdims=True) @ linear(shape.colours)
 
 
-def _linear(srgb: np.ndarray) -> np.ndarray:
+def linear(srgb: np.ndarray) -> np.ndarray:
+    """Linear light 0..1 of sRGB 0..1."""
     return np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4)
 
 

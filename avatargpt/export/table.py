@@ -11,13 +11,21 @@ from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 from pkgutil import resolve_name
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from vqvae.errors import UserError
 from vqvae.io.guard import regular
 
 if TYPE_CHECKING:
     from vqvae.motion import Motion
+
+
+class Clip(Protocol):
+    """What every motion is to the table: a body's, a face's, an avatar's."""
+
+    @property
+    def modality(self) -> str: ...
+
 
 Place = Callable[..., Any] | str
 """A function, or where it is: ``module:function``, imported when it is used."""
@@ -40,7 +48,7 @@ def writer(
     Args:
         suffix: lower case, with dot.
         holds: modalities of the motions that such a file can hold; what holds a body holds a gesture.
-        layouts: what the option ``layout`` may be, for ``body`` and for ``face``.
+        layouts: what the option ``layout`` may be, for ``body``, for ``face`` and for ``avatar``.
     """
 
     def register(function: Function) -> Function:
@@ -81,7 +89,7 @@ def check_target(path: str | os.PathLike[str], modality: str | None = None) -> P
     path = Path(path)
     if modality is not None and path.suffix.lower() not in (accepted := writable(modality)):
         form = path.suffix or path.name
-        raise UserError(f"{path}: a {modality} cannot be written as {form}; accepted {' '.join(accepted)}")
+        raise UserError(f"{path}: {a_motion(modality)} cannot be written as {form}; accepted {' '.join(accepted)}")
     _choose(_WRITERS, path, "write")
     form = path.suffix.lower()
     if form in _NEEDS and find_spec(_NEEDS[form][0]) is None:
@@ -98,6 +106,11 @@ def check_target(path: str | os.PathLike[str], modality: str | None = None) -> P
     return path
 
 
+def a_motion(modality: str) -> str:
+    """``a body``, ``an avatar``."""
+    return f"{'an' if modality == 'avatar' else 'a'} {modality}"
+
+
 def check_options(path: str | os.PathLike[str], modality: str, options: dict[str, Any]) -> None:
     """Make sure that the format of `path` has these options and values, before anything is written.
 
@@ -106,10 +119,10 @@ def check_options(path: str | os.PathLike[str], modality: str, options: dict[str
     """
     path = Path(path)
     _known_options(_choose(_WRITERS, path, "write"), 2, path, options)
-    layouts = _LAYOUTS[path.suffix.lower()].get("face" if modality == "face" else "body", ())
+    layouts = _LAYOUTS[path.suffix.lower()].get("body" if modality == "gesture" else modality, ())
     if "layout" in options and options["layout"] not in layouts:
-        accepted = ", ".join(layouts)
-        raise UserError(f"{path}: layout '{options['layout']}'; accepted for a {modality}: {accepted}")
+        accepted = ", ".join(layouts) or "none"
+        raise UserError(f"{path}: layout '{options['layout']}'; accepted for {a_motion(modality)}: {accepted}")
     if "size" in options:
         check_size(path, modality, options["size"])
 
@@ -121,7 +134,7 @@ def takes(path: str | os.PathLike[str], option: str) -> bool:
 
 def check_size(path: Path, modality: str, size: object) -> None:
     """Raises UserError unless a film's pictures can be `size` pixels square."""
-    most = MOST_FACE_PIXELS if modality == "face" else MOST_PIXELS
+    most = MOST_FACE_PIXELS if modality in ("face", "avatar") else MOST_PIXELS
     if not (isinstance(size, int) and LEAST_PIXELS <= size <= most):
         raise UserError(f"{path}: size {size}; accepted {LEAST_PIXELS} to {most} pixels")
 
@@ -132,8 +145,8 @@ def lacking(path: Path, form: str) -> UserError:
     return UserError(f"{path}: {form} needs {name}; install it with {install}")
 
 
-def save(motion: Motion, path: str | os.PathLike[str], **options: Any) -> Path:
-    """Write a body motion in the format that the suffix names (docs/formats.md). Atomic.
+def save(motion: Clip, path: str | os.PathLike[str], **options: Any) -> Path:
+    """Write a motion in the format that the suffix names (docs/formats.md). Atomic.
 
     Args:
         motion: the clip; its own frame rate is kept.

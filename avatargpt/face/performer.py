@@ -10,7 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from avatargpt.face.audio_model.blinks import Span, told
 from avatargpt.face.audio_model.conditioning import Direction, Feeling
+from avatargpt.face.audio_model.controls import Controls, apply
+from avatargpt.face.audio_model.idle import calm_spans, jaw_spans
 from avatargpt.face.instructions.scores import clauses_of, feelings_of
 from avatargpt.language.face.extent import extended
 from avatargpt.language.face.gradual import gradual
@@ -19,7 +22,7 @@ from avatargpt.language.face.laughter import laughing
 from avatargpt.language.face.manner import in_manner
 from avatargpt.language.face.negation import allowed
 from avatargpt.language.face.regular import regular
-from avatargpt.language.face.scores import check_times, fitted, held, spread
+from avatargpt.language.face.scores import check_times, fitted, held, placed, spread
 from avatargpt.language.face.slow_actions import slowly
 from avatargpt.language.face.waits import waited
 from avatargpt.signals.audio import MAX_SECONDS
@@ -33,6 +36,26 @@ if TYPE_CHECKING:
 
 SILENT_SECONDS = 4.0  # length without sound, words or a length
 HOLD = 1.5  # s that the last of several feelings is shown
+
+
+def driver_folder(model: Path | None) -> Path:
+    """Where a model folder keeps its driver: ``driver`` in it, or itself; None = the packaged weights.
+
+    Raises:
+        UserError: no such folder, or no driver in it.
+    """
+    from avatargpt.resources import PACKAGE
+
+    if model is not None and not model.is_dir():
+        raise UserError(f"--model {model}: no such folder; accepted a folder of weights")
+    root = PACKAGE / "weights" if model is None else model
+    for folder in (root / "driver", root):
+        if (folder / "driver.json").is_file():
+            return folder
+    raise UserError(
+        f"{root / 'driver'}: no driver weights; train them with `python scripts/train.py driver` (docs/speech.md), or "
+        "name a folder that has them with --model"
+    )
 
 
 class FacePerformer:
@@ -101,6 +124,40 @@ class FacePerformer:
         whole = self.parser.read(texts, self.reading, seconds=seconds)
         lengths = [sound] * len(whole) if sound else seconds or [None] * len(whole)
         return [self._timed(one, length, sound is not None) for one, length in zip(whole, lengths, strict=True)]
+
+    def placed(
+        self, texts: Sequence[str], seconds: float | None, heard: bool, feelings: Sequence[Feeling] = (),
+        scores: Sequence[Score] | None = None,
+    ) -> list[Score | None]:  # fmt: skip
+        """What instructions mean in clips of so many seconds, None for an empty one.
+
+        What was read is squeezed into sound and spread over seconds that were asked for; `scores` that somebody wrote
+        are kept to the second.
+
+        Args:
+            seconds: of the clips; None = as long as each takes. heard: whether they are a sound's.
+
+        Raises:
+            UserError: times that the instruction names, or a score has, beyond the clip's end.
+        """
+        reads = scores is None and any(texts)
+        if reads:
+            scores = self.read(texts, None if heard else [seconds] * len(texts), seconds if heard else None)
+        out: list[Score | None] = [*scores] if scores else [None] * len(texts)
+        for k, score in enumerate(out):
+            if score is not None:
+                own = seconds or self.usual(score, feelings)
+                spreads = reads and (own < score.length or (not heard and seconds is not None))
+                out[k] = placed(score, own, spreads, bool(feelings))
+        return out
+
+    def spans(self, score: Score | None) -> tuple[tuple[Span, ...], tuple[Span, ...], tuple[Span, ...]]:
+        """Seconds in which a score moves the lids, head or eyes, and the jaw: idle life keeps out of them."""
+        return told(score), calm_spans(score), jaw_spans(score)
+
+    def lively(self, clip: FaceMotion, controls: Controls, score: Score | None, seed: int = 0) -> FaceMotion:
+        """A performed clip with its controls: blinks and idle life among them, away from what the score does."""
+        return apply(clip, controls, seed, *self.spans(score))
 
     def _timed(self, score: Score, seconds: float | None, heard: bool) -> Score:
         """In parts where something is waited for, or feelings and actions follow one another; with laughter, without

@@ -64,8 +64,8 @@ class GestureCalls:
         from avatargpt.gesture.manner import Manner
 
         performer = self.gestures
-        said, notes = _timed(words, audio, rate)
-        answer, more = (None, ()) if other is None else _timed(other_words, other, other_rate or rate)
+        said, notes = timed(words, audio, rate)
+        answer, more = (None, ()) if other is None else timed(other_words, other, other_rate or rate)
         made = performer.perform(
             audio, rate, said, other, other_rate, answer, speaker, head, seed, temperature, smooth, manner or Manner(),
             progress,
@@ -77,7 +77,7 @@ class GestureCalls:
         return self.gestures.stream(rate, **options)
 
 
-def _timed(words: Said, audio: Audio, rate: int) -> tuple[Iterable[TimedWord] | None, tuple[str, ...]]:
+def timed(words: Said, audio: Audio, rate: int) -> tuple[Iterable[TimedWord] | None, tuple[str, ...]]:
     """Words with times, and what is doubtful of them."""
     from avatargpt.signals.words.words import Words
 

@@ -213,8 +213,8 @@ def test_glb_holds_the_head_and_its_targets(clip: FaceMotion, tmp_path: Path) ->
 def test_a_body_is_still_a_body(tmp_path: Path) -> None:
     body = Motion(rot.identity((5, 22)), np.zeros((5, 3)) + [0, 0.95, 0])
     assert isinstance(export.load(export.save(body, tmp_path / "b.glb")), Motion)
-    with pytest.raises(UserError, match="body cannot be written as .vrma"):
-        export.save(body, tmp_path / "b.vrma")
+    with pytest.raises(UserError, match="body cannot be written as .csv"):
+        export.save(body, tmp_path / "b.csv")
     with pytest.raises(UserError, match="cannot be written as .bvh"):
         export.save(FaceMotion(np.zeros((2, 52)), np.zeros((2, 3))), tmp_path / "f.bvh")
 

@@ -171,7 +171,8 @@ def exports() -> Rows:
     rows: dict[str, Callable[[], Any]] = {}
     for clip, modality in ((_body, "body"), (_face, "face")):
         for suffix in export.writable(modality):
-            for layout in LAYOUTS.get(suffix, ("",)):
+            layouts = LAYOUTS.get(suffix, ("",))
+            for layout in ("",) if (modality, suffix) == ("body", ".vrma") else layouts:
                 if modality == "face" and layout == "smplx":
                     continue
                 name = f"{modality}{suffix}" + f" {layout}" * bool(layout)

@@ -47,7 +47,7 @@ def write_face_glb(motion: FaceMotion, path: Path) -> Path:
     inverse = np.tile(np.eye(4), (2, 1, 1))
     inverse[:, :3, 3] = -np.stack([NECK, PIVOT])
     bind = data.add(inverse.transpose(0, 2, 1).reshape(-1, 16), FLOAT)  # column-major
-    targets = _targets(data)
+    targets = morph_targets(data)
     times = data.add(np.arange(len(motion)) / motion.fps, FLOAT, bounds=True)
     weights = data.add(motion.weights.ravel(), FLOAT)
     turn = turns(motion.head)
@@ -85,7 +85,7 @@ def write_face_glb(motion: FaceMotion, path: Path) -> Path:
     return atomic_write(path, lambda temporary: gltf.save_binary(str(temporary)))
 
 
-def _targets(data: _Builder) -> list[Any]:
+def morph_targets(data: _Builder) -> list[Any]:
     """The morph targets as sparse accessors: only the vertices that a target moves are stored."""
     import pygltflib as gl
 

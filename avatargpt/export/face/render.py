@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
 
-from avatargpt.export.head.head import Head, head, vertex_normals
+from avatargpt.export.head.head import head, vertex_normals
 
 _DISTANCE = 0.78  # m from the camera to the head
 _AIM = np.array([0.0, -0.030, 0.02])
@@ -41,6 +42,22 @@ class Look:
 _TINTED = {"skin": ("skin", "ear"), "hair": ("hair", "brow"), "eye": ("eye",), "cloth": ("collar",)}
 
 
+class Drawn(Protocol):
+    """What is drawn: see `avatargpt.export.head.head.Head`."""
+
+    @property
+    def triangles(self) -> np.ndarray: ...
+    @property
+    def colours(self) -> np.ndarray: ...
+    @property
+    def gloss(self) -> np.ndarray: ...
+    @property
+    def parts(self) -> np.ndarray: ...
+    @property
+    def names(self) -> tuple[str, ...]: ...
+    def part(self, name: str) -> np.ndarray: ...
+
+
 class FaceRenderer:
     """Draws the head from the front.
 
@@ -50,17 +67,20 @@ class FaceRenderer:
         yaw: radians by which the camera stands to the person's left.
         sharp: samples a pixel along each side.
         look: colours and light.
+        shape: what is drawn instead of the head. aim: (3,) what the camera looks at, distance: from where, metres.
     """
 
     def __init__(
-        self, width: int, height: int, span: float = 0.36, yaw: float = 0.0, sharp: int = 2, look: Look | None = None
-    ) -> None:
+        self, width: int, height: int, span: float = 0.36, yaw: float = 0.0, sharp: int = 2, look: Look | None = None,
+        shape: Drawn | None = None, aim: np.ndarray = _AIM, distance: float = _DISTANCE,
+    ) -> None:  # fmt: skip
         self.width, self.height, self._sharp = width, height, sharp
         self._w, self._h = width * sharp, height * sharp
-        self._focal = self._h * _DISTANCE / span
+        self.aim, self._distance = aim, distance
+        self._focal = self._h * distance / span
         c, s = np.cos(yaw), np.sin(yaw)
         self._axes = np.array([[c, 0, -s], [0, 1, 0], [s, 0, c]])
-        self._head: Head = head()
+        self._head: Drawn = shape or head()
         fade = np.linspace(0, 1, self._h)[:, None]
         self._back = (_TOP + (_BOTTOM - _TOP) * fade).astype(np.float32)
         self._light = self._head.colours.astype(np.float64)
@@ -74,8 +94,8 @@ class FaceRenderer:
 
     def seen(self, points: np.ndarray) -> np.ndarray:
         """Where points (N, 3) are in the picture: (N, 2), shares of its width and height, from the upper left."""
-        local = (points - _AIM) @ self._axes.T
-        depth = _DISTANCE - local[:, 2]
+        local = (points - self.aim) @ self._axes.T
+        depth = self._distance - local[:, 2]
         x = 0.5 + local[:, 0] / depth * self._focal / self._w
         y = 0.5 - local[:, 1] / depth * self._focal / self._h
         return np.stack([x, y], 1)
@@ -84,7 +104,7 @@ class FaceRenderer:
         """One picture of the vertices (V, 3): (height, width, 3) uint8."""
         normals = vertex_normals(points, self._head.triangles) @ self._axes.T
         x, y = (self.seen(points) * (self._w, self._h)).T
-        depth = _DISTANCE - (points - _AIM) @ self._axes[2]
+        depth = self._distance - (points - self.aim) @ self._axes[2]
         picture = np.repeat(self._back[:, None], self._w, 1).reshape(-1, 3)
         pixel, triangle = self._visible(np.stack([x, y], 1), depth)
         if len(pixel):

@@ -1,8 +1,4 @@
-"""VRM animation (``VRMC_vrm_animation`` 1.0) of a face: expressions, gaze and the head's rotation for any VRM avatar.
-
-The file has no mesh: a T-pose skeleton with the bones that VRM asks for, one node for each expression, whose X
-translation is the weight, and a node for the gaze.
-"""
+"""What a face is in VRM's terms, and reading it from a VRM animation (``VRMC_vrm_animation`` 1.0)."""
 
 from __future__ import annotations
 
@@ -13,31 +9,17 @@ from typing import Any
 
 import numpy as np
 
-from avatargpt.export.gltf import _Builder, from_rest, turned_above
+from avatargpt.export.gltf import from_rest, turned_above
 from vqvae import arkit
 from vqvae import rotations as rot
 from vqvae.errors import UserError
-from vqvae.face import FaceMotion, angles_of, turns
-from vqvae.io.glb import FLOAT, MOST_BYTES, check_readable, unpacked
+from vqvae.face import FaceMotion, angles_of
+from vqvae.io.glb import MOST_BYTES, check_readable, unpacked
 from vqvae.io.guard import read_bytes, understanding
-from vqvae.io.keyframes import STEP, at, frames, said, unit
-from vqvae.motion import atomic_write
+from vqvae.io.keyframes import STEP, at, frames, said, turned_at, unit
 
-EXTENSION, VERSION = "VRMC_vrm_animation", "1.0"
-LAYOUTS = ("both", "arkit", "presets")
+EXTENSION = "VRMC_vrm_animation"
 ACCEPTED = "accepted a .vrma whose custom expressions have ARKit names"
-# bone, parent, offset from it in metres: a T-pose that faces +Z, left = +X
-_BONES = (
-    ("hips", "", (0, 0.95, 0)), ("spine", "hips", (0, 0.10, 0)), ("chest", "spine", (0, 0.15, 0)),
-    ("neck", "chest", (0, 0.22, 0)), ("head", "neck", (0, 0.08, 0)),
-    *((f"{s}UpperArm", "chest", (x * 0.16, 0.18, 0)) for s, x in (("left", 1), ("right", -1))),
-    *((f"{s}LowerArm", f"{s}UpperArm", (x * 0.27, 0, 0)) for s, x in (("left", 1), ("right", -1))),
-    *((f"{s}Hand", f"{s}LowerArm", (x * 0.24, 0, 0)) for s, x in (("left", 1), ("right", -1))),
-    *((f"{s}UpperLeg", "hips", (x * 0.09, -0.05, 0)) for s, x in (("left", 1), ("right", -1))),
-    *((f"{s}LowerLeg", f"{s}UpperLeg", (0, -0.42, 0)) for s in ("left", "right")),
-    *((f"{s}Foot", f"{s}LowerLeg", (0, -0.40, 0)) for s in ("left", "right")),
-)  # fmt: skip
-_EYES = (0.0, 0.06, 0.0)  # from the head bone to between the eyes
 
 
 def presets(motion: FaceMotion) -> dict[str, np.ndarray]:
@@ -72,82 +54,6 @@ def gaze(motion: FaceMotion) -> np.ndarray:
     return np.stack([yaw, pitch], 1) / 2 * np.radians(arkit.EYE_DEGREES)
 
 
-def write_vrma(motion: FaceMotion, path: Path, layout: str = "both") -> Path:
-    """Write a .vrma.
-
-    Args:
-        layout: ``both``; ``arkit``: only custom expressions with the 52 names, for avatars that have them; ``presets``:
-            only VRM's presets, for avatars that do not. An avatar with both kinds would move twice with ``both``.
-
-    Raises:
-        UserError: unknown layout.
-    """
-    if layout not in LAYOUTS:
-        raise UserError(f"{path}: layout '{layout}'; accepted {', '.join(LAYOUTS)}")
-    data = _Builder()
-    nodes: list[dict[str, Any]] = []
-    channels: list[dict[str, Any]] = []
-    samplers: list[dict[str, Any]] = []
-    bones = {name: i for i, (name, _, _) in enumerate(_BONES)}
-    for name, _, place in _BONES:
-        children = [i for i, (_, parent, _) in enumerate(_BONES) if parent == name]
-        nodes.append({"name": name, "translation": [float(x) for x in place]})
-        if children:
-            nodes[-1]["children"] = children
-    times = data.add(np.arange(len(motion)) / motion.fps, FLOAT, bounds=True)
-
-    def animate(node: int, what: str, values: np.ndarray) -> None:
-        channels.append({"sampler": len(samplers), "target": {"node": node, "path": what}})
-        samplers.append({"input": times, "output": data.add(values, FLOAT), "interpolation": "LINEAR"})
-
-    def turning(angles: np.ndarray) -> np.ndarray:
-        q = turns(angles)
-        return np.roll(rot.continuous(q) if len(q) > 1 else q, -1, axis=-1)
-
-    animate(bones["head"], "rotation", turning(motion.head))
-    eyes = len(nodes)
-    nodes.append({"name": "lookAt", "translation": list(_EYES)})
-    nodes[bones["head"]]["children"] = [eyes]
-    look = gaze(motion)
-    animate(eyes, "rotation", turning(np.concatenate([look, np.zeros((len(look), 1))], 1)))
-    tables: dict[str, dict[str, np.ndarray]] = {}
-    if layout != "arkit":
-        tables["preset"] = presets(motion)
-    if layout != "presets":
-        tables["custom"] = {n: motion.weights[:, i] for i, n in enumerate(arkit.NAMES)}
-    expressions: dict[str, dict[str, Any]] = {}
-    roots = [0]
-    for kind, table in tables.items():
-        for name, values in table.items():
-            expressions.setdefault(kind, {})[name] = {"node": len(nodes)}
-            roots.append(len(nodes))
-            animate(len(nodes), "translation", np.stack([values, 0 * values, 0 * values], 1))
-            nodes.append({"name": f"{kind}_{name}"})
-    gltf = {
-        "asset": {"version": "2.0", "generator": "AvatarGPT"}, "extensionsUsed": [EXTENSION],
-        "extensions": {EXTENSION: {
-            "specVersion": VERSION, "humanoid": {"humanBones": {n: {"node": i} for n, i in bones.items()}},
-            "expressions": expressions, "lookAt": {"node": eyes, "offsetFromHeadBone": list(_EYES)},
-        }},
-        "extras": {"fps": float(motion.fps), "caption": motion.caption}, "scene": 0, "scenes": [{"nodes": roots}],
-        "nodes": nodes, "animations": [{"name": motion.caption or "face", "samplers": samplers, "channels": channels}],
-        "accessors": [json.loads(a.to_json()) for a in data.accessors],
-        "bufferViews": [json.loads(v.to_json()) for v in data.views], "buffers": [{"byteLength": len(data.blob)}],
-    }  # fmt: skip
-    return atomic_write(path, lambda p: p.write_bytes(_packed(gltf, bytes(data.blob))))
-
-
-def _packed(gltf: dict[str, Any], blob: bytes) -> bytes:
-    """The binary container: header, JSON chunk, data chunk, each padded to 4 bytes."""
-    for table in ("accessors", "bufferViews"):  # empty fields would be invalid
-        gltf[table] = [{k: v for k, v in row.items() if v not in (None, {}, [])} for row in gltf[table]]
-    text = json.dumps(gltf, ensure_ascii=False, separators=(",", ":")).encode()
-    text += b" " * (-len(text) % 4)
-    size = 12 + 8 + len(text) + 8 + len(blob)
-    head = struct.pack("<4sII", b"glTF", 2, size) + struct.pack("<I4s", len(text), b"JSON")
-    return head + text + struct.pack("<I4s", len(blob), b"BIN\0") + blob
-
-
 def unpack(path: Path) -> tuple[dict[str, Any], bytes]:
     """JSON and data of a binary glTF.
 
@@ -170,7 +76,8 @@ def unpack(path: Path) -> tuple[dict[str, Any], bytes]:
 def read_vrma(path: Path) -> FaceMotion:
     """Read the custom ARKit expressions and the head of a .vrma; expressions that are missing stay 0, key frames that
     are not evenly spaced, or are few and held, come at 30 a second (`keyframes`). The head's turn is that of a skeleton
-    without rotations at rest, as VRM defines it, whatever rotations the file's bones have there.
+    without rotations at rest, as VRM defines it, whatever rotations the file's bones have there; where the neck turns,
+    too, it is what both do together.
 
     Raises:
         UserError: not such a file, no ARKit expressions, key frames whose times do not rise, cubic splines, extensions
@@ -189,9 +96,10 @@ def read_vrma(path: Path) -> FaceMotion:
         used = {arkit.INDEX[n]: sampler for n, sampler in known.items() if sampler is not None}
         if not used:
             raise UserError(f"{path}: no custom expressions with ARKit names; {ACCEPTED}")
-        bone = about.get("humanoid", {}).get("humanBones", {}).get("head", {}).get("node")
-        turn = tracks.get((bone, "rotation"))
-        read = [*used.values(), *([turn] if turn else [])]
+        human = about.get("humanoid", {}).get("humanBones", {})
+        bones = [human.get(name, {}).get("node") for name in ("neck", "head")]
+        turned = [(bone, tracks[bone, "rotation"]) for bone in bones if (bone, "rotation") in tracks]
+        read = [*used.values(), *(sampler for _, sampler in turned)]
         check_readable(path, gltf.get("extensionsRequired"), [s.get("interpolation") for s in read])
         inputs = {s["input"] for s in read}
         lines = {i: _floats(gltf, blob, i)[:, 0] for i in inputs}
@@ -201,12 +109,17 @@ def read_vrma(path: Path) -> FaceMotion:
         for i, sampler in used.items():
             values, held = _floats(gltf, blob, sampler["output"])[:, 0], sampler.get("interpolation") == STEP
             weights[:, i] = at(times, lines[sampler["input"]], values, held)
-        if turn is not None:
-            nodes = gltf["nodes"]
+        nodes, turns = gltf["nodes"], []
+        for bone, sampler in turned:
             above = turned_above(bone, [n.get("children", []) for n in nodes], lambda n: _own(nodes[n]))
-            local = unit(np.roll(_floats(gltf, blob, turn["output"]), 1, axis=-1))
-            turned = from_rest(local, above, _own(nodes[bone]))
-            head = at(times, lines[turn["input"]], angles_of(turned), turn.get("interpolation") == STEP)
+            local = unit(np.roll(_floats(gltf, blob, sampler["output"]), 1, axis=-1))
+            away, line = from_rest(local, above, _own(nodes[bone])), lines[sampler["input"]]
+            turns.append((line, away, sampler.get("interpolation") == STEP))
+        if len(turns) > 1:
+            head = angles_of(rot.multiply(*(turned_at(times, line, unit(q), held) for line, q, held in turns)))
+        elif turns:
+            line, away, held = turns[0]
+            head = at(times, line, angles_of(away), held)
         return FaceMotion(weights, head, fps, caption)
 
 

@@ -11,9 +11,9 @@ from difflib import get_close_matches
 
 import numpy as np
 
-from avatargpt.face.audio_model.blinks import Blinker, Span, with_new, without_own
+from avatargpt.face.audio_model.blinks import USUAL_RATE, Blinker, Span, with_new, without_own
 from avatargpt.face.audio_model.gaze import gaze, with_gaze
-from avatargpt.face.audio_model.idle import Idler
+from avatargpt.face.audio_model.idle import USUAL, Idler
 from vqvae import arkit
 from vqvae.errors import UserError
 from vqvae.face import FaceMotion, angles_of, turns
@@ -66,6 +66,10 @@ class Controls:
         for label, number, most in limits:
             if number is not None:
                 _range(label, number, 0, most)
+
+
+LIVELY = Controls(blink_rate=USUAL_RATE, idle=USUAL)
+"""What is usual: the driver by itself blinks only where it is told to, and holds head and eyes still."""
 
 
 def _range(label: str, value: float, low: float, high: float) -> None:

@@ -158,6 +158,13 @@ class Idler:
         return replace(motion, weights=with_gaze(motion.weights, looks), head=motion.head + more[:, :3])
 
 
+def left(spans: Sequence[Span], frames: np.ndarray, fps: float) -> np.ndarray:
+    """(T,) 0..1: how much of what nobody asked for the head does in frames (T,), where its spans are calm."""
+    if not spans:
+        return np.ones(len(frames))
+    return np.array([_outside(spans, k / fps, _CALM) for k in frames.tolist()])
+
+
 def _outside(spans: Sequence[Span], second: float, most: float = 1.0) -> float:
     """1 away from all spans, 1 - `most` in one, in between where it begins and ends."""
     left = 1.0

@@ -50,16 +50,23 @@ def activity(motion: Motion, raised: float = RAISED) -> Activity:
     Args:
         raised: metres, see `RAISED`.
     """
-    joints, q = motion.joints.astype(np.float64), motion.rotations.astype(np.float64)
-    back = rot.conjugate(chain(q, SPINE))
-    found = {}
-    for name, sign in (("left", 1.0), ("right", -1.0)):
-        shoulder, wrist = joints[:, ARMS[name][1]], joints[:, ARMS[name][3]]
-        away = rot.rotate(back, wrist - shoulder) - _HANGING * np.array([sign, 1, 1])
-        found[name] = np.linalg.norm(away * np.array([0.7, 1, 0.7]), axis=-1) > raised
+    q = motion.rotations.astype(np.float64)
+    found = {name: far > raised for name, far in zip(("left", "right"), from_hanging(motion).T, strict=True)}
     head = rot.multiply(q[:, HEAD[0]], q[:, HEAD[1]])
     mean = rot.normalize(np.median(rot.continuous(head), axis=0))
     return Activity(found["left"], found["right"], rot.angle_between(head, mean[None]) > _TURNED)
+
+
+def from_hanging(motion: Motion) -> np.ndarray:
+    """(T, 2) metres of the left and the right wrist from where it hangs; sideways and forward count less."""
+    joints, q = motion.joints.astype(np.float64), motion.rotations.astype(np.float64)
+    back = rot.conjugate(chain(q, SPINE))
+    out = []
+    for name, sign in (("left", 1.0), ("right", -1.0)):
+        shoulder, wrist = joints[:, ARMS[name][1]], joints[:, ARMS[name][3]]
+        away = rot.rotate(back, wrist - shoulder) - _HANGING * np.array([sign, 1, 1])
+        out.append(np.linalg.norm(away * np.array([0.7, 1, 0.7]), axis=-1))
+    return np.stack(out, 1)
 
 
 def active_span(

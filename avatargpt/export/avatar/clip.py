@@ -1,0 +1,145 @@
+"""`AvatarMotion`: one person in one clip: the body with its fingers, the face, and the sound that they go with."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+from avatargpt.export.table import save
+from vqvae import arkit
+from vqvae import rotations as rot
+from vqvae.errors import UserError
+from vqvae.face import FaceMotion, angles_of
+from vqvae.io.arrays import array_names, read_arrays
+from vqvae.io.atomic import atomic_write
+from vqvae.io.guard import understanding
+from vqvae.motion import MAX_FRAMES, Motion
+from vqvae.skeleton import FINGER_NAMES, SMPL22
+
+NECK, HEAD = SMPL22.index("neck"), SMPL22.index("head")
+REQUIRED = ("modality", "fps", "rotations", "root", "joint_names", "fingers", "weights", "names")
+
+
+def head_of(body: Motion) -> np.ndarray:
+    """(T, 3) yaw, pitch, roll in radians (signs of `FaceMotion`) of the head relative to the chest: neck and head."""
+    turned = rot.multiply(body.rotations[:, NECK].astype(np.float64), body.rotations[:, HEAD].astype(np.float64))
+    return angles_of(turned)
+
+
+@dataclass(frozen=True)
+class AvatarMotion:
+    """A body, its fingers and its face on one clock.
+
+    Shapes: T frames. Frame: metres, Y up, right-handed, left = +X.
+
+    Attributes:
+        body: T frames with fingers (modality ``gesture``).
+        face: T frames at the body's rate. Its ``head`` is always what the body's neck and head say together
+            (`head_of`), whatever was given: the head's turn is held once, in the joints.
+        sound: the speech that the clip goes with; frame i is at second i / fps of it. None = no sound.
+        caption: what the clip shows, may be empty.
+        notes: what its maker has to say of it, such as that the body was held; files do not hold them.
+
+    Raises:
+        UserError: a body without fingers, parts of different lengths or rates.
+    """
+
+    body: Motion
+    face: FaceMotion
+    sound: Path | None = None
+    caption: str = ""
+    notes: tuple[str, ...] = ()
+    modality: ClassVar[str] = "avatar"
+
+    def __post_init__(self) -> None:
+        if self.body.fingers is None:
+            raise UserError("avatar: a body without fingers; accepted a gesture with 30 of them")
+        lengths, rates = (len(self.body), len(self.face)), (self.body.fps, self.face.fps)
+        if lengths[0] != lengths[1] or abs(rates[0] - rates[1]) > 1e-6:
+            body, face = (f"{n} frames at {rate:g} a second" for n, rate in zip(lengths, rates, strict=True))
+            raise UserError(f"avatar: a body of {body} and a face of {face}; accepted: the same")
+        object.__setattr__(self, "face", replace(self.face, head=head_of(self.body)))
+
+    def __len__(self) -> int:
+        return len(self.body)
+
+    @property
+    def fps(self) -> float:
+        """Frames per second of all parts."""
+        return self.body.fps
+
+    @property
+    def seconds(self) -> float:
+        return len(self) / self.fps
+
+    def slice(self, start: int, stop: int) -> AvatarMotion:
+        """Frames [start, stop), without the sound, which begins elsewhere; not re-centred."""
+        return replace(self, body=self.body.slice(start, stop), face=self.face.slice(start, stop), sound=None)
+
+    def resampled(self, fps: float) -> AvatarMotion:
+        """Same duration at another frame rate."""
+        return replace(self, body=self.body.resampled(fps), face=self.face.resampled(fps))
+
+    def with_caption(self, caption: str) -> AvatarMotion:
+        return replace(self, caption=caption)
+
+    def save(self, path: str | os.PathLike[str], **options: Any) -> Path:
+        """Write the file that the suffix names (docs/speak.md), see `avatargpt.export.save`.
+
+        Raises:
+            UserError: a suffix that cannot hold an avatar, a file that cannot be written.
+        """
+        return save(self, path, **options)
+
+    def write_npz(self, path: Path) -> Path:
+        """Write all parts into one `.npz`: the keys of a body's and of a face's file together, and ``sound``."""
+
+        def write(temporary: Path) -> None:
+            np.savez(
+                temporary, modality=self.modality, fps=float(self.fps), rotations=self.body.rotations,
+                root=self.body.root, joint_names=np.array(SMPL22.names), parents=np.array(SMPL22.parents, np.int64),
+                joints=self.body.joints, fingers=np.asarray(self.body.fingers), finger_names=np.array(FINGER_NAMES),
+                weights=self.face.weights, names=np.array(arkit.NAMES), head=self.face.head, caption=self.caption,
+                sound="" if self.sound is None else str(self.sound),
+            )  # fmt: skip
+
+        return atomic_write(path, write)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> AvatarMotion:
+        """Read the `.npz` form strictly (no pickle); ``head`` is not read, the joints say it.
+
+        Raises:
+            UserError: missing file, not an npz of an avatar, other joints, NaN, no frames.
+        """
+        path = Path(path)
+        data = read_arrays(path, (*REQUIRED, "caption", "sound", "finger_names"), MAX_FRAMES)
+        missing = [k for k in REQUIRED if k not in data]
+        if missing:
+            raise UserError(f"{path}: not an avatar .npz, missing {', '.join(missing)}")
+        names = [tuple(str(n) for n in np.ravel(data[k])) for k in ("joint_names", "names")]
+        fingers = tuple(str(n) for n in np.ravel(data.get("finger_names", FINGER_NAMES)))
+        if names != [SMPL22.names, arkit.NAMES] or fingers != FINGER_NAMES:
+            raise UserError(f"{path}: joints, fingers or shapes of other names; accepted those that are written here")
+        with understanding(path, "an avatar"):
+            fps, caption, sound = float(data["fps"]), str(data.get("caption", "")), str(data.get("sound", ""))
+            body = Motion(data["rotations"], data["root"], fps, "gesture", caption, fingers=data["fingers"])
+            weights = np.asarray(data["weights"], np.float32)
+            face = FaceMotion(weights, np.zeros((len(weights), 3)), fps, caption)
+            return cls(body, face, Path(sound) if sound else None, caption)
+
+
+def is_avatar(path: Path) -> bool:
+    """Whether an `.npz` has the keys of an avatar."""
+    return set(REQUIRED) <= array_names(path)
+
+
+def parts_of(motion: Motion | FaceMotion | AvatarMotion) -> tuple[Motion | None, FaceMotion | None]:
+    """The body and the face of a motion, None for what it has not."""
+    if isinstance(motion, AvatarMotion):
+        return motion.body, motion.face
+    return (None, motion) if isinstance(motion, FaceMotion) else (motion, None)

@@ -1,0 +1,48 @@
+"""Made-up parts of an avatar."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from avatargpt.avatar.body_track import Standing
+from avatargpt.avatar.compose import composed
+from avatargpt.avatar.performer import AvatarPerformer
+from avatargpt.export.avatar.clip import AvatarMotion
+from avatargpt.face.audio_model.driver import Driver
+from avatargpt.face.performer import FacePerformer
+from tests.gesture import talking
+from tests.speech.conftest import Words, driver
+from vqvae import rotations as rot
+from vqvae.face import FaceMotion
+from vqvae.features.gesture import JOINTS, STANDING, relaxed
+from vqvae.motion import Motion
+
+__all__ = ["driver"]
+
+
+def gestures(frames: int, seed: int = 0) -> Motion:
+    """Somebody who stands and moves every joint of the upper body and every finger, smoothly."""
+    rng, t = np.random.default_rng(seed), np.arange(frames)[:, None, None] / 30
+    rate, size = rng.uniform(0.5, 2, (1, len(JOINTS), 3)), rng.uniform(-0.3, 0.3, (1, len(JOINTS), 3))
+    rotations = rot.identity((frames, 22))
+    rotations[:, JOINTS] = rot.from_axis_angle(size * np.sin(2 * np.pi * rate * t))
+    fingers = rot.multiply(relaxed()[None], rot.from_axis_angle(0.2 * np.sin(t + rng.uniform(0, 6, (1, 30, 3)))))
+    root = np.repeat(STANDING[None], frames, 0)
+    return Motion(rotations, root, 30.0, "gesture", fingers=fingers)
+
+
+def face(frames: int, seed: int = 0) -> FaceMotion:
+    rng = np.random.default_rng(seed)
+    return FaceMotion(rng.uniform(0, 1, (frames, 52)), rng.uniform(-0.2, 0.2, (frames, 3)), 30.0)
+
+
+@pytest.fixture
+def avatar() -> AvatarMotion:
+    return composed(Standing(), gestures(24), face(24), caption="somebody talks")
+
+
+@pytest.fixture
+def performer(driver: Driver) -> AvatarPerformer:
+    """Small networks of random weights."""
+    return AvatarPerformer(FacePerformer(driver, grounder=Words()), talking.performer())

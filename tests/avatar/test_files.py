@@ -1,0 +1,142 @@
+"""Avatars in every format: one file, one skeleton, one clock."""
+
+from __future__ import annotations
+
+import json
+import struct
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from pygltflib import GLTF2
+
+from avatargpt import export
+from avatargpt.export.avatar.clip import AvatarMotion
+from avatargpt.export.avatar.mesh import avatar_mesh, posed
+from avatargpt.export.face.vrma import unpack
+from avatargpt.export.head.head import head
+from avatargpt.export.vrma import bone_of
+from tests.avatar.conftest import gestures
+from vqvae import arkit
+from vqvae import rotations as rot
+from vqvae.errors import UserError
+from vqvae.face import FaceMotion
+from vqvae.features.gesture import STANDING
+from vqvae.motion import Motion
+from vqvae.skeleton import SMPL22, SMPL52
+
+# https://github.com/vrm-c/vrm-specification/blob/master/specification/VRMC_vrm-1.0/humanoid.md
+_HAND = [
+    "ThumbMetacarpal", "ThumbProximal", "ThumbDistal",
+    *(f"{f}{k}" for f in ("Index", "Middle", "Ring", "Little") for k in ("Proximal", "Intermediate", "Distal")),
+]  # fmt: skip
+HUMANOID = {
+    "hips", "spine", "chest", "upperChest", "neck", "head",
+    *(f"{s}{b}" for s in ("left", "right") for b in
+      ("UpperLeg", "LowerLeg", "Foot", "Toes", "Shoulder", "UpperArm", "LowerArm", "Hand", *_HAND)),
+}  # fmt: skip
+
+
+def same(a: AvatarMotion, b: AvatarMotion, least: float = 1e-6) -> bool:
+    places = [np.concatenate([x.body.joints, x.body.finger_joints], 1) for x in (a, b)]
+    return (
+        len(a) == len(b) and a.fps == b.fps and bool(np.abs(places[0] - places[1]).max() < least)
+        and np.array_equal(a.face.weights, b.face.weights) and bool(np.abs(a.face.head - b.face.head).max() < 1e-5)
+    )  # fmt: skip
+
+
+def test_all_parts_are_read_back(avatar: AvatarMotion, tmp_path: Path) -> None:
+    avatar = replace(avatar, sound=Path("talk.wav"))
+    for suffix in (".npz", ".glb"):
+        back = export.load(avatar.save(tmp_path / f"a{suffix}"))
+        assert isinstance(back, AvatarMotion) and same(back, avatar, 1e-5)
+    assert AvatarMotion.load(tmp_path / "a.npz").sound == Path("talk.wav")
+    face = export.load(avatar.save(tmp_path / "a.csv"))
+    assert np.abs(face.head - avatar.face.head).max() < 1e-6  # type: ignore[attr-defined]
+    body = export.load(avatar.save(tmp_path / "a.bvh"))
+    assert np.abs(body.joints - avatar.body.joints).max() < 1e-4
+
+
+def test_damaged_files_are_refused(avatar: AvatarMotion, tmp_path: Path) -> None:
+    path = avatar.save(tmp_path / "a.npz")
+    with np.load(path) as data:
+        arrays = dict(data)
+    for name, value, words in (
+        ("weights", arrays["weights"][:3], "24 frames at 30 a second and a face of 3"),
+        ("weights", arrays["weights"] * np.nan, "NaN"), ("names", arrays["names"][::-1], "other names"),
+        ("fingers", arrays["fingers"][:, :4], "fingers"), ("fps", np.array(0.0), "fps 0"),
+    ):  # fmt: skip
+        np.savez(path, **{**arrays, name: value})
+        with pytest.raises(UserError, match=words):
+            export.load(path)
+    with pytest.raises(UserError, match="an avatar cannot be written as .npy"):
+        avatar.save(tmp_path / "a.npy")
+
+
+def test_a_glb_has_one_skeleton_one_animation_and_one_clock(avatar: AvatarMotion, tmp_path: Path) -> None:
+    gltf = GLTF2().load_binary(str(avatar.save(tmp_path / "a.glb")))
+    assert gltf is not None and len(gltf.skins) == 1 and len(gltf.animations) == 1
+    assert [gltf.nodes[j].name for j in gltf.skins[0].joints] == list(SMPL52.names)
+    assert [n.skin for n in gltf.nodes if n.mesh is not None] == [0, 0]
+    animation = gltf.animations[0]
+    assert len({s.input for s in animation.samplers}) == 1
+    what = [(gltf.nodes[c.target.node].name, c.target.path) for c in animation.channels]
+    assert len(set(what)) == len(what) == 52 + 1 + 1
+    assert ("face", "weights") in what and ("pelvis", "translation") in what and ("head", "rotation") in what
+    face = next(m for m in gltf.meshes if m.name == "face")
+    assert face.extras["targetNames"] == list(arkit.NAMES) and len(face.primitives[0].targets) == arkit.COUNT
+
+
+def test_the_mesh_is_one_body_with_one_head() -> None:
+    mesh = avatar_mesh()
+    assert np.allclose(mesh.weights.sum(1), 1, atol=1e-5) and mesh.triangles.max() < len(mesh.points)
+    assert len(mesh.points) - mesh.body == len(head().points)
+    for j in (0, 15, 20):  # every joint carries its skin as far as it goes
+        turn = rot.identity((52,))
+        turn[j] = rot.from_axis_angle(np.array([0, 0.3, 0]))
+        moved = np.abs(posed(turn, STANDING) - posed(rot.identity((52,)), STANDING)).max(1) > 1e-6
+        assert moved.any()
+    eyes = np.isin(mesh.parts, [mesh.names.index(f"eye{s}") for s in ("Left", "Right")])
+    assert eyes.any() and (mesh.weights[eyes].max(1) == 1).all()  # of the head alone
+    assert (mesh.joints[eyes, 0] == SMPL52.index("head")).all()
+
+
+def test_vrma_has_the_humanoid_bones_of_vrm(avatar: AvatarMotion, tmp_path: Path) -> None:
+    gltf, blob = unpack(avatar.save(tmp_path / "a.vrma"))
+    about, nodes = gltf["extensions"]["VRMC_vrm_animation"], gltf["nodes"]
+    bones = {name: b["node"] for name, b in about["humanoid"]["humanBones"].items()}
+    assert set(bones) == HUMANOID - {"leftEye", "rightEye", "jaw"} and about["specVersion"] == "1.0"
+    assert all("rotation" not in nodes[n] for n in bones.values())  # a T-pose at rest
+    assert nodes[bones["hips"]]["translation"] == pytest.approx(STANDING.tolist())
+    tracks = {(c["target"]["node"], c["target"]["path"]): c["sampler"] for c in gltf["animations"][0]["channels"]}
+    moved = [n for n in bones.values() if (n, "translation") in tracks]
+    assert moved == [bones["hips"]]
+    for joint, wanted in zip(SMPL52.names, avatar.body.whole[1].transpose(1, 0, 2), strict=True):
+        got = values(gltf, blob, tracks[bones[bone_of(joint)], "rotation"])
+        assert np.degrees(rot.angle_between(np.roll(got, 1, -1), wanted)).max() < 0.06
+    assert len({s["input"] for s in gltf["animations"][0]["samplers"]}) == 1
+    back = export.load(tmp_path / "a.vrma")
+    assert isinstance(back, FaceMotion) and np.array_equal(back.weights, avatar.face.weights)
+    assert np.abs(back.head - avatar.face.head).max() < 1e-4  # neck and head together
+
+
+def values(gltf: dict[str, Any], blob: bytes, sampler: int) -> np.ndarray:
+    accessor = gltf["accessors"][gltf["animations"][0]["samplers"][sampler]["output"]]
+    view = gltf["bufferViews"][accessor["bufferView"]]
+    width = {"VEC3": 3, "VEC4": 4}[accessor["type"]]
+    start = view.get("byteOffset", 0)
+    return np.frombuffer(blob, "<f4", accessor["count"] * width, start).reshape(-1, width)
+
+
+@pytest.mark.parametrize("fingers", [True, False])
+def test_bodies_are_written_as_vrma(fingers: bool, tmp_path: Path) -> None:
+    moved = gestures(10)
+    body = moved if fingers else Motion(moved.rotations, moved.root, 20.0)
+    raw = export.save(body, tmp_path / "b.vrma").read_bytes()
+    about = json.loads(raw[20 : 20 + struct.unpack_from("<I", raw, 12)[0]])["extensions"]["VRMC_vrm_animation"]
+    assert len(about["humanoid"]["humanBones"]) == (52 if fingers else len(SMPL22.names))
+    assert "expressions" not in about and "lookAt" not in about
+    with pytest.raises(UserError, match="layout 'arkit'; accepted for a .*: none"):
+        export.save(body, tmp_path / "b.vrma", layout="arkit")

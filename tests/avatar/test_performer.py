@@ -1,0 +1,141 @@
+"""A talk as a whole and in pieces; the lips are those of the face alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from avatargpt.avatar.bodies import body_of, names_file
+from avatargpt.avatar.body_track import Clip, Standing
+from avatargpt.avatar.calls import AvatarCalls
+from avatargpt.avatar.heads import HeadMover
+from avatargpt.avatar.performer import AvatarPerformer
+from avatargpt.export.avatar.clip import AvatarMotion, head_of
+from avatargpt.face.audio_model.conditioning import Feeling
+from avatargpt.face.audio_model.controls import LIVELY
+from tests.avatar.conftest import face, gestures
+from tests.avatar.test_compose import sitting, still
+from tests.gesture import talking
+from tests.gesture.conftest import Word
+from tests.speech.conftest import voice
+from vqvae.errors import UserError
+from vqvae.face import FaceMotion
+from vqvae.motion import Motion
+
+RATE = 22_050
+WORDS = [Word("good", 0.2, 0.5), Word("morning", 0.5, 0.9)]
+
+
+def feelings() -> list[Feeling]:
+    from avatargpt.face.feelings import emotions
+
+    return emotions("happy:0.6")
+
+
+@pytest.mark.parametrize("size", [441, 30_000])
+def test_pieces_are_the_whole_to_the_bit(performer: AvatarPerformer, size: int) -> None:
+    pcm = voice(1.7, RATE)
+    told = {"feelings": feelings(), "seed": 4, "words": WORDS, "smooth": True}
+    whole = performer.speak(pcm, RATE, body=Clip(sitting(1.0)), **told)
+    assert len(whole) == 51 and whole.fps == 30 and whole.sound is None
+    stream = performer.stream(RATE, body=Clip(sitting(1.0)), seconds=len(pcm) / RATE, **told)
+    pieces = [stream.push(pcm[k : k + size]) for k in range(0, len(pcm), size)]
+    parts = [p for p in [*pieces, stream.finish()] if p is not None]
+    assert stream.frames == 51 and stream.latency >= performer.gestures.stream(RATE, smooth=True).latency
+    for of in (lambda a: a.body.rotations, lambda a: a.body.root, lambda a: a.body.fingers, lambda a: a.face.weights):
+        assert np.array_equal(np.concatenate([of(p) for p in parts]), of(whole))
+
+
+def test_no_frame_comes_later_than_the_latency_says(performer: AvatarPerformer) -> None:
+    pcm = voice(2.0, RATE)
+    stream = performer.stream(RATE)
+    step = RATE // 50
+    for k in range(0, len(pcm), step):
+        stream.push(pcm[k : k + step])
+        assert stream.frames / 30 + stream.latency > min(k + step, len(pcm)) / RATE - 1e-6
+    assert 0.1 < stream.latency < 1 and stream.frames > 30
+
+
+def test_lips_are_those_of_the_face_alone(performer: AvatarPerformer) -> None:
+    pcm = voice(1.2, RATE)
+    made = performer.speak(pcm, RATE, feelings=feelings(), seed=2)
+    alone = performer.face.lively(performer.face.perform("", pcm, RATE, feelings()), LIVELY, None, 2)
+    assert np.array_equal(made.face.weights, alone.weights)
+    head = HeadMover(performer.gestures, pcm, RATE)(alone, 2)
+    assert np.array_equal(head.weights, alone.weights) and np.abs(head.head - made.face.head).max() < 1e-5
+    assert not np.array_equal(HeadMover(performer.gestures, pcm, RATE)(alone, 3).head, head.head)
+
+
+def test_what_hands_do_is_drawn_by_the_seed(performer: AvatarPerformer) -> None:
+    pcm = voice(1.0, RATE)
+    first, again, other = (performer.speak(pcm, RATE, seed=s).body for s in (1, 1, 2))
+    assert np.array_equal(first.rotations, again.rotations) and not np.array_equal(first.rotations, other.rotations)
+
+
+def test_a_model_without_a_gesture_network_moves_no_head(tmp_path: Path) -> None:
+    assert HeadMover.load(tmp_path, voice(1.0)) is None
+    assert HeadMover.load(talking.folder(tmp_path), voice(1.0)) is not None
+    (tmp_path / "gesture" / "gesture.safetensors").write_bytes(b"cut short")
+    with pytest.raises(UserError):
+        HeadMover.load(tmp_path, voice(1.0))
+
+
+def test_a_body_is_a_stance_a_text_a_file_or_a_motion(avatar: AvatarMotion, tmp_path: Path) -> None:
+    asked: list[str] = []
+
+    def generate(text: str) -> Motion:
+        asked.append(text)
+        return sitting(1.0)
+
+    assert isinstance(body_of("idle", generate), Standing) and isinstance(body_of(None, generate), Standing)
+    assert isinstance(body_of("sits down, e.g. slowly.", generate), Clip) and asked == ["sits down, e.g. slowly."]
+    files = {
+        "a.npz": avatar, "b.bvh": sitting(1.0), "c.glb": gestures(5),
+    }  # fmt: skip
+    for name, motion in files.items():
+        from avatargpt import export
+
+        path = export.save(motion, tmp_path / name)
+        assert names_file(str(path)) and isinstance(body_of(str(path), generate), Clip)
+    still(3).save(tmp_path / "f.npz")
+    with pytest.raises(UserError, match=r"f.npz: a face; accepted a body"):
+        body_of(tmp_path / "f.npz", generate)
+    with pytest.raises(UserError, match="no such file"):
+        body_of("missing.npz", generate)
+    assert len(asked) == 1
+
+
+class Model(AvatarCalls):
+    """The public calls with small networks."""
+
+    def __init__(self, performer: AvatarPerformer) -> None:
+        self.__dict__["avatars"] = performer
+
+    def generated(self, text: str, seed: int) -> Motion:
+        return sitting(1.0).with_caption(f"{text} {seed}")
+
+
+def test_the_public_calls(performer: AvatarPerformer, tmp_path: Path) -> None:
+    model, pcm = Model(performer), voice(1.5, RATE)
+    soundfile.write(tmp_path / "talk.wav", pcm, RATE, subtype="FLOAT")
+    done: list[int] = []
+    made = model.speak(tmp_path / "talk.wav", WORDS, emotion="happy", body="sits down", seed=3, progress=done.append)
+    assert len(made) == 45 and made.sound == tmp_path / "talk.wav" and 45 < done[-1] <= 90 and done == sorted(done)
+    assert made.notes == ("the body lasts 1.0 s, the sound 1.5 s: it stays as it ends",)
+    assert isinstance(AvatarMotion.load(made.save(tmp_path / "a.npz")), AvatarMotion)
+    pieces = [*model.speak_stream(np.array_split(pcm, 7), RATE, body=sitting(1.0), seed=3)]
+    assert sum(len(p) for p in pieces) == 45 and all(np.array_equal(p.face.head, _head(p)) for p in pieces)
+
+
+def _head(piece: AvatarMotion) -> np.ndarray:
+    return head_of(piece.body).astype(np.float32)
+
+
+def test_faces_keep_their_own_length(performer: AvatarPerformer) -> None:
+    with pytest.raises(UserError, match="gestures of 30 frames"):
+        from avatargpt.avatar.compose import composed
+
+        composed(Standing(), gestures(30), FaceMotion(face(29).weights, face(29).head))
