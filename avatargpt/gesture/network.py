@@ -24,6 +24,7 @@ from avatargpt.gesture.attention import Block, Memory, Step
 from avatargpt.gesture.config import STYLE, UNKNOWN, GestureConfig
 
 WIDEST = 6.0  # standard deviations of what is heard
+AGAIN = 0.2  # of the vectors of the token before but for its first level, which tells most, at the beginning
 
 
 @dataclass
@@ -102,6 +103,9 @@ class GestureNetwork(nn.Module):
         self.phase = nn.Parameter(torch.randn(c.downsample, c.width) * 0.02)  # place of a frame in its token
         self.leave = nn.LayerNorm(c.width)
         self.token = nn.Linear(c.downsample * c.width, c.width)
+        self.previous = nn.Embedding(c.levels * c.codebook_size + 1, c.width)  # said again: most tokens repeat the last
+        nn.init.normal_(self.previous.weight, std=AGAIN)
+        nn.init.normal_(self.previous.weight[: c.codebook_size])
         self.token_norm = nn.LayerNorm(c.width)
         self.logits = nn.ModuleList(nn.Linear(c.width, c.codebook_size) for _ in range(c.levels))
         self.given = nn.Linear(c.width, c.hidden)
@@ -120,11 +124,15 @@ class GestureNetwork(nn.Module):
 
     def embedded(self, codes: Tensor) -> Tensor:
         """(..., R) codes, -1 where not told (then all of a token) -> (..., D) sum of their vectors."""
+        return self._looked_up(self.codes, codes).mean(-2) * self.config.levels**0.5
+
+    def _looked_up(self, table: nn.Embedding, codes: Tensor) -> Tensor:
+        """(..., R) codes -> (..., R, D) their vectors in a table."""
         c = self.config
         first = torch.arange(c.levels, device=codes.device) * c.codebook_size
         told = codes[..., :1] != UNKNOWN
-        last = c.levels * c.codebook_size
-        return self.codes(torch.where(told, codes + first, last)).mean(-2) * c.levels**0.5
+        found: Tensor = table(torch.where(told, codes + first, c.levels * c.codebook_size))
+        return found
 
     def _listen(self, heard: Heard) -> tuple[Tensor, Tensor]:
         """Agent and interlocutor below one another, (2 B, T, D): what is heard of them, and what they say in words."""
@@ -167,9 +175,11 @@ class GestureNetwork(nn.Module):
         agent = through(slice(self.config.layers, None), agent, other)
         return self.leave(agent), State(memory, state.steps, state.frames + frames)
 
-    def token_states(self, h: Tensor) -> Tensor:
-        """(B, T, D) hidden states -> (B, T / n, D) what tokens are said from, level by level."""
-        return self.token(h.unflatten(1, (-1, self.config.downsample)).flatten(2))
+    def token_states(self, h: Tensor, before: Tensor) -> Tensor:
+        """(B, T, D) hidden states and the codes (B, T / n, R) of the token before each -> (B, T / n, D) what tokens are
+        said from, level by level."""
+        said: Tensor = self.token(h.unflatten(1, (-1, self.config.downsample)).flatten(2))
+        return said + self._looked_up(self.previous, before).sum(-2)
 
     def level_logits(self, number: int, z: Tensor) -> Tensor:
         """(..., D) -> (..., K) logits of a level."""
@@ -181,9 +191,9 @@ class GestureNetwork(nn.Module):
         added: Tensor = self.codes(codes + number * self.config.codebook_size)
         return z + added
 
-    def token_logits(self, h: Tensor, codes: Tensor) -> Tensor:
+    def token_logits(self, h: Tensor, before: Tensor, codes: Tensor) -> Tensor:
         """(B, T / n, R, K) logits of each level, given the levels before it in `codes` (B, T / n, R)."""
-        z, out = self.token_states(h), []
+        z, out = self.token_states(h, before), []
         for number in range(self.config.levels):
             out.append(self.level_logits(number, z))
             z = self.level_state(number, z, codes[..., number].clamp(min=0))
@@ -218,7 +228,7 @@ class GestureNetwork(nn.Module):
             h, state = self.states(heard.part(start, stop), before[:, start // n : stop // n], state)
             parts.append(h)
         h = torch.cat(parts, 1)
-        return self.motion(h, shown), self.token_logits(h, said)
+        return self.motion(h, shown), self.token_logits(h, before, said)
 
 
 def earlier(codes: Tensor) -> Tensor:

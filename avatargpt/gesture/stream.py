@@ -207,7 +207,7 @@ class GestureStream:
     def _drawn(self, h: Tensor) -> np.ndarray:
         """(R,) codes of a token, fed back to the next one."""
         said = np.full(self._config.levels, UNKNOWN, np.int64)
-        z = self._net.token_states(h)
+        z = self._net.token_states(h, self._before)
         for number in range(len(said)):
             said[number] = self._sampler(self._net.level_logits(number, z)[0, 0].numpy())
             if number + 1 < len(said):
