@@ -214,6 +214,8 @@ def made_segment(caption: str, motion: Motion, seed: int, fixed: bool, kind: Kin
     Raises:
         UserError: too long, or not a body.
     """
+    if motion.modality != "body":
+        raise UserError(f"a {motion.modality}; accepted a body motion, this conversation moves nothing else")
     if motion.seconds * FPS > MOST_FRAMES:
         raise UserError(f"{motion.seconds:.0f} seconds of motion; accepted at most {MOST_FRAMES / FPS:.0f}")
     motion = motion.resampled(FPS).canonical()
