@@ -160,7 +160,7 @@ def _told(
         spreads = reads and (length < score.length or line.seconds is not None)
         score = placed(score, length, spreads, bool(feelings))
     if reads:
-        tell([score], [text], quiet)
+        tell([score], [text], quiet, performer.doubt)
     endless = line.seconds is None and line.websocket is not None
     return score, None if endless else length
 

@@ -102,6 +102,12 @@ class FacePerformer:
         lengths = [sound] * len(whole) if sound else seconds or [None] * len(whole)
         return [self._timed(one, length, sound is not None) for one, length in zip(whole, lengths, strict=True)]
 
+    def doubt(self, text: str, score: Score) -> str:
+        """What speaks against a reading made lately (`avatargpt.face.instructions.doubts`); empty = nothing."""
+        from avatargpt.face.instructions.doubts import doubt
+
+        return doubt(text, score, self.parser.agreement(text))
+
     def _timed(self, score: Score, seconds: float | None, heard: bool) -> Score:
         """In parts where something is waited for, or feelings and actions follow one another; with laughter, without
         what is denied, and as its text wants it through the clip."""

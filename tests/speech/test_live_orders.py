@@ -11,6 +11,7 @@ import pytest
 
 from avatargpt.face.audio_model.conditioning import LETS_GO, TURNS, Clause, Direction, Feeling
 from avatargpt.face.audio_model.controls import Controls, LiveControls, changed
+from avatargpt.face.instructions.doubts import doubt
 from avatargpt.face.live.orders import MOST_CHARACTERS, MOST_WAITING, Orders, parse
 from avatargpt.signals.audio import FPS
 from instruct_data.face.score import Event, Score
@@ -99,6 +100,9 @@ class Performer:
             raise UserError("cannot be\nread")
         return [Score(2.0, (Event("smile", 0.0, 1.0),) if "smile" in texts[0] else (), (), texts[0])]
 
+    def doubt(self, text: str, score: Score) -> str:
+        return doubt(text, score, 0.4 if "shop" in text else 0.9)
+
     def direction(self, score: Score | None, feelings: tuple[Feeling, ...]) -> Direction:
         clauses = [Clause(e.action, e.start, e.end) for e in score.events] if score else []
         return Direction.make(feelings, clauses, Words())
@@ -151,7 +155,12 @@ def test_orders_are_read_beside_the_frames_and_answered() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"), [("das ist ein ganz anderer Satz mit vielen Worten", "English"), ("a rock", "rests")]
+    ("text", "said"),
+    [
+        ("das ist ein ganz anderer Satz mit vielen Worten", "English"),
+        ("a rock", "rests"),
+        ("smile to the shop", "differ (agreement 0.40"),
+    ],
 )
 def test_what_cannot_be_obeyed_is_said(text: str, said: str) -> None:
     performer, stream, answers = Performer(), Stream(), []

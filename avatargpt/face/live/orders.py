@@ -19,8 +19,7 @@ from avatargpt.face.audio_model.blinks import told as told_lids
 from avatargpt.face.audio_model.conditioning import Direction, Feeling
 from avatargpt.face.audio_model.idle import calm_spans, jaw_spans
 from avatargpt.face.feelings import emotions
-from avatargpt.language.face.typed import is_emoji, meaningless
-from avatargpt.language.plans.requests import seems_foreign
+from avatargpt.language.face.typed import is_emoji
 from avatargpt.limits import is_text
 from avatargpt.signals.audio import FPS
 from vqvae.errors import UserError
@@ -154,10 +153,6 @@ class Orders:
         out: dict[str, Any] = {"told": said, "frame": self._stream.frames}
         if change.score is not None:
             out |= self._shown(change.score)
-        if order.text and seems_foreign(order.text):
-            out["warning"] = "the text does not look like English, and the model knows English alone"
-        elif order.text and meaningless(order.text):
-            out["warning"] = "the text has no word in it; what the model makes of it is chance"
-        elif change.score is not None and not (change.score.events or change.score.emotions):
-            out["warning"] = "nothing in the text is an action of a face or a feeling; the face rests"
+        if order.text and change.score is not None and (doubt := self._performer.doubt(order.text, change.score)):
+            out["warning"] = doubt
         return out
