@@ -98,8 +98,8 @@ def spoken(piece: str) -> bool:
 
 
 def hit_at_random(text: str) -> bool:
-    """Whether rows of keys are all there is, no word of any language: "asdfgh jkl". A rule: no word is known, or made of
-    two known ones ("catchphrase"), and more than half of the letters are in words of four or more that are
+    """Whether rows of keys are all there is, no word of any language: "asdfgh jkl". A rule: no word is known or made
+    of two known ones ("catchphrase"), and more than half of the letters are in words of four or more that are
     neighbours on the keyboard, without a vowel, or with five consonants in a row.
     """
     words = [w.lower() for w in _WORD.findall(text)]
