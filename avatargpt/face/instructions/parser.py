@@ -20,7 +20,7 @@ from avatargpt.face.instructions.consensus import agreed, agreement
 from avatargpt.face.instructions.network import ParserConfig, ParserNetwork
 from avatargpt.face.instructions.sampling import MOST_WORDS, Reading
 from avatargpt.face.instructions.score_tokens import LongTokens, ScoreTokens
-from avatargpt.language.face.counts import as_fast, counted
+from avatargpt.language.face.counts import as_fast, checked, counted
 from avatargpt.language.face.scores import filled
 from avatargpt.language.face.seconds import Shortened, shortened
 from avatargpt.language.face.typed import worded
@@ -105,9 +105,9 @@ class InstructionParser:
                 (`ParserConfig.lengths`) reads when things happen in its light; others do not look at it.
 
         Raises:
-            UserError: an empty instruction, or one of more than 96 word pieces.
+            UserError: an empty instruction, one of more than 96 word pieces, or impossible counts and times in it.
         """
-        asked = [worded(text) for text in texts]
+        asked = [checked(worded(text)) for text in texts]
         short = [shortened(text) for text in asked]
         given = grounder.states([one.text for one in short]) if texts else []
         for text, states in zip(asked, given, strict=True):
