@@ -373,6 +373,20 @@ def test_kept_place_is_reached_without_a_jump(gpt: AvatarGPT) -> None:
     assert way[79] <= 1.25 * way[60:79].max()
 
 
+def test_a_place_out_of_reach_is_told(gpt: AvatarGPT) -> None:
+    start, end = walk(40), walk(30)
+
+    def notes(*shift: float) -> tuple[str, ...]:
+        there = end.moved(0.0, (start.root[-1] - end.root[0]) * [1, 0, 1] + np.array(shift))
+        return gpt.in_between(start, there, 2.0, best_of=1, keep_place=True).notes
+
+    assert [n for n in notes(0, 0, 2) if "END" in n] == []
+    assert "END stands 5.0 m higher" in notes(0, 5, 2)[0] and "END stands 1.0 m lower" in notes(0, -1, 2)[0]
+    assert "END begins 40.0 m away, 19.5 m/s in 2 s" in notes(0, 0, 40)[0]
+    away = end.moved(0.0, np.array([0.0, 5.0, 40.0]))
+    assert [n for n in gpt.in_between(start, away, 2.0, best_of=1).notes if "END" in n] == []  # it is brought nearer
+
+
 def test_middles_that_pop_are_made_again_then_interpolated(gpt: AvatarGPT, monkeypatch: pytest.MonkeyPatch) -> None:
     start, end = walk(40), walk(30, seed=4)
     judged: list[Motion] = []

@@ -11,6 +11,7 @@ from avatargpt.body import heeding, stitch
 from avatargpt.body.feet import CONTACTS, planted
 from avatargpt.body.ground import without_penetration
 from avatargpt.body.model import BodyModel
+from avatargpt.body.reach import out_of_reach
 from avatargpt.body.rerank import pick
 from avatargpt.body.sampling import prolonged
 from avatargpt.body.smooth import roughness
@@ -60,7 +61,7 @@ class MotionEditing:
         Returns:
             START, the middle, END in one Motion; START is unchanged, END's poses are. END is brought to START's floor
             (`vqvae.ground`), with `keep_place` its height is kept. `notes` says where no candidate passed and the
-            middle is interpolated, or pops.
+            middle is interpolated, or pops, and where END is kept where nobody could get in time (`body.reach`).
         """
         check_seconds(seconds)
         check_count("best_of", best_of)
@@ -90,14 +91,14 @@ class MotionEditing:
                 break
         assert bridge is not None
         middle, last = bridge
-        notes: tuple[str, ...] = ()
+        notes = out_of_reach(start, end, frames) if keep_place else ()
         if rough > 1:
             straight = stitch.interpolated(start, last, frames)
             straight = without_penetration(straight, after=True, before=True)
             of = f"none of {ROUNDS * best_of} candidates is as smooth as recordings"
             if (other := roughness(start, straight, last)) < rough:
                 rough, middle = other, straight
-                notes = (f"in-between: {of}; the middle is interpolated",)
+                notes = (*notes, f"in-between: {of}; the middle is interpolated")
             if rough > 1:
                 notes = (*notes, f"in-between: {of}; the middle has {rough:.1f} times the allowed jerk or step")
         if text:
