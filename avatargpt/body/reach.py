@@ -1,4 +1,4 @@
-"""Notes where nobody could get in time from the end of one clip to the start of another, for they are joined all the same."""
+"""Notes where nobody gets in time from the end of one clip to the start of another: they are joined all the same."""
 
 from __future__ import annotations
 

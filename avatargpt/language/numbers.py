@@ -20,9 +20,11 @@ VERBS = (
 _COMMA = re.compile(
     rf"(?<![\d,.])(\d+),(\d{{1,2}})(?=\s*{UNIT}|\s*(?:to|until|till|[-\u2013])\s*\d+,\d)", re.I
 )
-_COUNTABLE = rf"(?:{UNIT}|(?:minutes?|mins?|hours?|hrs?|ms|times)\b)"
+_COUNTABLE = rf"(?:{UNIT}|(?:minutes?|mins?|hours?|hrs?|ms|times|x)\b)"
 _THOUSANDS = re.compile(rf"(?<![\d,.])(\d{{1,3}}(?:,\d{{3}})+)(?=\s*{_COUNTABLE})", re.I)
-_BELOW_ZERO = re.compile(rf"(?<![\w.,)-])(?<!\d )(?:[-\u2212]|minus\s+){NUMBER}[\s-]*{_COUNTABLE}", re.I)
+_BELOW_ZERO = re.compile(
+    rf"(?<![\w.,)-])(?<!\d )(?:[-\u2212]|minus\s+){NUMBER}[\s-]*(?:{_COUNTABLE}|(?P<share>per ?cent\b|%))", re.I
+)
 _MILLI = re.compile(r"\b(\d+(?:\.\d+)?)[\s-]*(?:ms|msecs?|milliseconds?)\b", re.I)
 _BOTH = re.compile(r"\b(\d+)\s*m(?:ins?|inutes?)?\s*(?:and\s+)?(\d+(?:\.\d+)?)\s*s(?:ecs?|econds?)?\b", re.I)
 _BEFORE = r"\b(?P<before>for|after|at|from|to|until|till|by|every|wait|pause|lasting|than)\s+(?:about\s+|around\s+)?"
@@ -56,10 +58,11 @@ def value(number: str) -> float:
     return (_VALUES[word] if word in _VALUES else float(bare)) + (0.5 if bare != number.lower() else 0.0)
 
 
-def below_zero(text: str) -> str:
-    """The first time or count of a text that is below zero, as it stands there: "-5 seconds"; empty = none is."""
-    found = _BELOW_ZERO.search(text)
-    return found[0] if found else ""
+def below_zero(text: str, shares: bool = True) -> str:
+    """The first time, count or, with `shares`, per cent in a text that is below zero, as it stands there: "-5 seconds";
+    empty = none is."""
+    found = (m[0] for m in _BELOW_ZERO.finditer(text) if shares or not m["share"])
+    return next(found, "")
 
 
 def in_seconds(text: str) -> str:

@@ -210,8 +210,8 @@ def test_named_seconds_beyond_the_sound_are_refused(performer: FacePerformer, tm
         ("nod 0 times", "0 times; accepted whole counts from 1 to 100"),
         ("blink zero times, then smile", "zero times; accepted whole counts"),
         ("nod 1.5 times", "1.5 times; accepted whole counts"),
-        ("nod -3 times", "-3 times; accepted counts from 1 to 100"),
-        ("wait -5 seconds, then smile", "-5 seconds; accepted .*times from 0 s"),
+        ("nod -3 times", "-3 times; accepted numbers above zero"),
+        ("wait -5 seconds, then smile", "-5 seconds; accepted numbers above zero"),
         ("smile for minus two seconds", "minus two seconds"),
         ("at -2 s wink", "-2 s;"),
         ("smile for 100,000 seconds", "100000 seconds; accepted up to 600"),
@@ -225,7 +225,8 @@ def test_numbers_that_cannot_be_done_are_refused(text: str, said: str) -> None:
 
 def test_one_time_is_once() -> None:
     assert checked("wink 1 times, then nod one times") == "wink once, then nod once" and checked("nod 1x") == "nod once"
-    for text in ("nod 2-3 times", "smile for 2 - 3 seconds", "nod at 1.5 times the usual speed", "twenty-one times"):
+    for text in ("nod 2-3 times", "smile for 2 - 3 seconds", "nod at 1.5 times the usual speed", "twenty-one times",
+                 "lip corners at minus fifty percent"):  # fmt: skip
         assert checked(text) == text
 
 
