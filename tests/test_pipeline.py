@@ -20,7 +20,7 @@ from avatargpt.body.heeding import unheeded
 from avatargpt.body.reconstruct import REFINE
 from avatargpt.body.rerank import pick
 from avatargpt.body.spec import MotionSpec
-from avatargpt.decoding.loaded import CHUNK, CONTEXT
+from avatargpt.decoding.loaded import CHUNK, CONTEXT, LoadedModel
 from avatargpt.language.motion_spec import ClauseSpec
 from avatargpt.language.paths import Route
 from avatargpt.language.turns import Turn
@@ -309,6 +309,20 @@ def test_extend(gpt: AvatarGPT, seconds: float, text: str) -> None:
     assert same(got, gpt.extend(clip, seconds, text, seed=1, best_of=3))
     jump = np.linalg.norm(np.diff(got.joints, axis=0), axis=-1).max(1)
     assert jump[42] <= 1.05 * jump[36:60].max()
+
+
+def test_a_continuation_with_words_has_more_to_pick_from(gpt: AvatarGPT, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+    sample = LoadedModel.sample
+
+    def counted(self: LoadedModel, prompts: Any, lengths: Any, seeds: Any, best_of: int, *more: Any, **by: Any) -> Any:
+        asked.append(best_of)
+        return sample(self, prompts, lengths, seeds, best_of, *more, **by)
+
+    monkeypatch.setattr(LoadedModel, "sample", counted)
+    for text, best_of in (("a person jumps", None), ("", None), ("a person jumps", 2)):
+        gpt.extend(walk(40), 0.5, text, best_of=best_of)
+    assert asked == [16, 4, 2]
 
 
 @pytest.mark.parametrize("keep_place", [False, True])

@@ -22,6 +22,7 @@ from vqvae.ground import floor_of, raised
 from vqvae.motion import Motion, concatenate
 
 ROUNDS = 3  # times that candidates of a middle are made where all of them pop
+WORDED, WORDLESS = 16, 4  # candidates of a continuation with a text, and without
 SLIDING = 0.1  # metres of distance to the other candidates that feet weigh that slide all the time
 LAST = 1e3  # below every merit
 
@@ -149,17 +150,20 @@ class MotionEditing:
         contact = features[np.linspace(s, e - 1, gap.frames).round().astype(int)][:, CONTACTS]
         return planted(stretch, contact, start, end), end
 
-    def extend(self, motion: Motion, seconds: float, text: str, seed: int, best_of: int) -> Motion:
+    def extend(self, motion: Motion, seconds: float, text: str, seed: int, best_of: int | None) -> Motion:
         """Continue a motion.
 
         Args:
             seconds: of the new part; kept to the frame.
             text: what happens next, see `in_between`.
+            best_of: candidates; None = 16 with a text, of whose new parts the text-motion scorer picks one, else 4.
 
         Returns:
             The given frames (at 20 per second) and the continuation, on the same floor (`vqvae.ground`).
         """
         check_seconds(seconds)
+        if best_of is None:
+            best_of = WORDED if text else WORDLESS
         check_count("best_of", best_of)
         check_seed(seed)
         if text:
