@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 
 SELDOM = 100_000  # new objects between two collections
+INTERRUPTED = 130
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -16,8 +17,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: arguments without the program's name; the process's own when left out.
 
     Returns:
-        The exit status: 0, or 2 after one line ``error: ...`` on stderr.
+        The exit status: 0, 2 after one line ``error: ...`` on stderr, or 130 after Ctrl-C.
     """
+    try:
+        return _run(argv)
+    except KeyboardInterrupt:  # while the command line itself is imported
+        return INTERRUPTED
+
+
+def _run(argv: Sequence[str] | None) -> int:
     from avatargpt.cli.app import run
 
     if argv is not None:

@@ -198,7 +198,9 @@ class AvatarGPT(AvatarCalls):
         return self.body.editing.in_between(start, end, seconds, text, seed, best_of, keep_place)
 
     @documented(MotionEditing.extend)
-    def extend(self, motion: Motion, seconds: float, text: str = "", seed: int = 0, best_of: int = 4) -> Motion:
+    def extend(
+        self, motion: Motion, seconds: float, text: str = "", seed: int = 0, best_of: int | None = None
+    ) -> Motion:  # fmt: skip
         """Continue a motion."""
         return self.body.editing.extend(motion, seconds, text, seed, best_of)
 

@@ -20,7 +20,7 @@ from avatargpt.body.heeding import unheeded
 from avatargpt.body.reconstruct import REFINE
 from avatargpt.body.rerank import pick
 from avatargpt.body.spec import MotionSpec
-from avatargpt.decoding.loaded import CHUNK, CONTEXT
+from avatargpt.decoding.loaded import CHUNK, CONTEXT, LoadedModel
 from avatargpt.language.motion_spec import ClauseSpec
 from avatargpt.language.paths import Route
 from avatargpt.language.turns import Turn
@@ -311,6 +311,20 @@ def test_extend(gpt: AvatarGPT, seconds: float, text: str) -> None:
     assert jump[42] <= 1.05 * jump[36:60].max()
 
 
+def test_a_continuation_with_words_has_more_to_pick_from(gpt: AvatarGPT, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+    sample = LoadedModel.sample
+
+    def counted(self: LoadedModel, prompts: Any, lengths: Any, seeds: Any, best_of: int, *more: Any, **by: Any) -> Any:
+        asked.append(best_of)
+        return sample(self, prompts, lengths, seeds, best_of, *more, **by)
+
+    monkeypatch.setattr(LoadedModel, "sample", counted)
+    for text, best_of in (("a person jumps", None), ("", None), ("a person jumps", 2)):
+        gpt.extend(walk(40), 0.5, text, best_of=best_of)
+    assert asked == [16, 4, 2]
+
+
 @pytest.mark.parametrize("keep_place", [False, True])
 @pytest.mark.parametrize(("seconds", "text"), [(0.2, ""), (1.15, "a person walks"), (12.5, "")])
 def test_in_between(gpt: AvatarGPT, seconds: float, text: str, keep_place: bool) -> None:
@@ -359,6 +373,8 @@ def test_what_is_not_heeded(clauses: list[ClauseSpec], fit: float, frames: int, 
     model: Any = SimpleNamespace(clauses=lambda text: clauses, motion_scorer=scorer, grounder=1)
     got = unheeded(model, walk(frames), "turn by 90 degrees")
     assert said in got and bool(said) == bool(got)
+    assert "does not look like English" in unheeded(model, walk(frames), "человек прыгает")
+    assert "has no word in it" in unheeded(model, walk(frames), "12345")
     model.motion_scorer = None
     assert ("hardly" in said) <= (unheeded(model, walk(frames), "jump") == "")
 
@@ -369,6 +385,20 @@ def test_kept_place_is_reached_without_a_jump(gpt: AvatarGPT) -> None:
     got = gpt.in_between(start, end, 2.0, best_of=1, keep_place=True)
     way = np.linalg.norm(np.diff(got.root[:, [0, 2]], axis=0), axis=-1)
     assert way[79] <= 1.25 * way[60:79].max()
+
+
+def test_a_place_out_of_reach_is_told(gpt: AvatarGPT) -> None:
+    start, end = walk(40), walk(30)
+
+    def notes(*shift: float) -> tuple[str, ...]:
+        there = end.moved(0.0, (start.root[-1] - end.root[0]) * [1, 0, 1] + np.array(shift))
+        return gpt.in_between(start, there, 2.0, best_of=1, keep_place=True).notes
+
+    assert [n for n in notes(0, 0, 2) if "END" in n] == []
+    assert "END stands 5.0 m higher" in notes(0, 5, 2)[0] and "END stands 1.0 m lower" in notes(0, -1, 2)[0]
+    assert "END begins 40.0 m away, 19.5 m/s in 2 s" in notes(0, 0, 40)[0]
+    away = end.moved(0.0, np.array([0.0, 5.0, 40.0]))
+    assert [n for n in gpt.in_between(start, away, 2.0, best_of=1).notes if "END" in n] == []  # it is brought nearer
 
 
 def test_middles_that_pop_are_made_again_then_interpolated(gpt: AvatarGPT, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,6 +11,7 @@ from avatargpt.body import heeding, stitch
 from avatargpt.body.feet import CONTACTS, planted
 from avatargpt.body.ground import without_penetration
 from avatargpt.body.model import BodyModel
+from avatargpt.body.reach import out_of_reach
 from avatargpt.body.rerank import pick
 from avatargpt.body.sampling import prolonged
 from avatargpt.body.smooth import roughness
@@ -21,6 +22,7 @@ from vqvae.ground import floor_of, raised
 from vqvae.motion import Motion, concatenate
 
 ROUNDS = 3  # times that candidates of a middle are made where all of them pop
+WORDED, WORDLESS = 16, 4  # candidates of a continuation with a text, and without
 SLIDING = 0.1  # metres of distance to the other candidates that feet weigh that slide all the time
 LAST = 1e3  # below every merit
 
@@ -60,7 +62,7 @@ class MotionEditing:
         Returns:
             START, the middle, END in one Motion; START is unchanged, END's poses are. END is brought to START's floor
             (`vqvae.ground`), with `keep_place` its height is kept. `notes` says where no candidate passed and the
-            middle is interpolated, or pops.
+            middle is interpolated, or pops, and where END is kept where nobody could get in time (`body.reach`).
         """
         check_seconds(seconds)
         check_count("best_of", best_of)
@@ -90,14 +92,14 @@ class MotionEditing:
                 break
         assert bridge is not None
         middle, last = bridge
-        notes: tuple[str, ...] = ()
+        notes = out_of_reach(start, end, frames) if keep_place else ()
         if rough > 1:
             straight = stitch.interpolated(start, last, frames)
             straight = without_penetration(straight, after=True, before=True)
             of = f"none of {ROUNDS * best_of} candidates is as smooth as recordings"
             if (other := roughness(start, straight, last)) < rough:
                 rough, middle = other, straight
-                notes = (f"in-between: {of}; the middle is interpolated",)
+                notes = (*notes, f"in-between: {of}; the middle is interpolated")
             if rough > 1:
                 notes = (*notes, f"in-between: {of}; the middle has {rough:.1f} times the allowed jerk or step")
         if text:
@@ -148,17 +150,20 @@ class MotionEditing:
         contact = features[np.linspace(s, e - 1, gap.frames).round().astype(int)][:, CONTACTS]
         return planted(stretch, contact, start, end), end
 
-    def extend(self, motion: Motion, seconds: float, text: str, seed: int, best_of: int) -> Motion:
+    def extend(self, motion: Motion, seconds: float, text: str, seed: int, best_of: int | None) -> Motion:
         """Continue a motion.
 
         Args:
             seconds: of the new part; kept to the frame.
             text: what happens next, see `in_between`.
+            best_of: candidates; None = 16 with a text, of whose new parts the text-motion scorer picks one, else 4.
 
         Returns:
             The given frames (at 20 per second) and the continuation, on the same floor (`vqvae.ground`).
         """
         check_seconds(seconds)
+        if best_of is None:
+            best_of = WORDED if text else WORDLESS
         check_count("best_of", best_of)
         check_seed(seed)
         if text:

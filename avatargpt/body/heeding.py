@@ -11,6 +11,7 @@ from __future__ import annotations
 import warnings
 
 from avatargpt.body.model import BodyModel
+from avatargpt.language.face.typed import unreadable
 from avatargpt.requests import UnheededText
 from vqvae.motion import Motion
 
@@ -29,12 +30,14 @@ def unheeded(model: BodyModel, part: Motion, text: str) -> str:
 
     Without a text-motion scorer only what the words ask for is seen.
     """
+    if said := unreadable(text):
+        return said
     parts = model.clauses(text)
     if len(parts) > 1:
         return f"asks for {len(parts)} movements; accepted here: one, so give each a part of its own"
     if model.motion_scorer is not None and model.grounder is not None:
-        said = model.motion_scorer.texts([text], model.grounder)
-        fit = float((model.motion_scorer.motions([part.joints], part.fps) * said).sum())
+        vector = model.motion_scorer.texts([text], model.grounder)
+        fit = float((model.motion_scorer.motions([part.joints], part.fps) * vector).sum())
         if fit < HARDLY:
             room = "; in less than a second there is hardly room for an action" if part.seconds < _ROOM else ""
             return f"hardly shows in the new part (fit {fit:.2f}, where an action shows 0.4 to 0.8){room}"

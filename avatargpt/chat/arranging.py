@@ -5,7 +5,7 @@ from __future__ import annotations
 from avatargpt.chat.registry import does
 from avatargpt.chat.scene import Done, Scene, said_seconds, short, with_segment
 from avatargpt.chat.segments import faster, lasting, mirrored
-from avatargpt.chat.timeline import FPS, MOST_FRAMES
+from avatargpt.chat.timeline import FPS
 from instruct_data.dialogue.acts import Act
 from vqvae.errors import UserError
 
@@ -22,8 +22,6 @@ def retime(scene: Scene, act: Act) -> Done:
 def total(scene: Scene, act: Act) -> Done:
     state = scene.state
     state.index(None)
-    if float(act.seconds or 0) * FPS > MOST_FRAMES:
-        raise UserError(f"{act.seconds:g} seconds in all; accepted at most {MOST_FRAMES / FPS:.0f}")
     frames = round(float(act.seconds or 0) * FPS / state.loops)
     lengths = [b - a for a, b in state.spans]
     if frames < 4 * len(lengths):

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-from avatargpt.chat.timeline import MOST_SEGMENTS, no_segment
+from avatargpt.chat.timeline import MOST_SEGMENTS, no_length, no_segment
 from avatargpt.language.chat import slots
 from avatargpt.language.chat.heard import ASKS, GOES_ON, Heard
 from avatargpt.language.lexical import lemmas
+from avatargpt.language.numbers import below_zero
 from instruct_data.dialogue.acts import LEAST_SECONDS, MOST_SECONDS, TAKE_LETTERS, TAKES, Act, read
 from instruct_data.dialogue.dialogues import turn_slots
 from vqvae.errors import UserError
@@ -75,12 +76,14 @@ def check_named(acts: Sequence[Act], heard: Heard) -> None:
     """What a reading would pass over in silence: numbers in the turn that no act can have.
 
     Raises:
-        UserError: a length out of range, a choice of takes that are not there, or, in a turn that is about segments
-            or begins with an order about one, a segment that is not there.
+        UserError: a number below zero, a length out of range, a choice of takes that are not there, or, in a turn that
+            is about segments or begins with an order about one, a segment that is not there.
     """
+    if said := below_zero(heard.request):
+        raise UserError(f"{said}; accepted numbers above zero: say slower, shorter or less for the other direction")
     for length in slots.lengths(heard.request):
         if not LEAST_SECONDS <= length <= MOST_SECONDS:
-            raise UserError(f"{length:g} seconds; accepted {LEAST_SECONDS:g} to {MOST_SECONDS:g}")
+            raise UserError(no_length(length))
     letter = slots.choice(heard.request)
     if letter and not any(a.do == "keep" for a in acts):
         if heard.takes < 2:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from avatargpt.chat.scene import Scene
-from avatargpt.chat.timeline import FPS, MOST_FRAMES
+from avatargpt.chat.timeline import FPS
 from avatargpt.planning.types import Activity
-from vqvae.errors import UserError
 from vqvae.motion import Motion, concatenate
 
 RADIUS = 8.0  # metres around the start
@@ -15,15 +14,10 @@ def long_motion(scene: Scene, about: str, seconds: float) -> Motion:
     """What `avatargpt.long.loop.long` makes of a scene; a plan that was made for it is acted out first.
 
     Raises:
-        UserError: longer than a conversation keeps, or the planner's own mistakes.
+        UserError: the planner's own mistakes.
     """
     from avatargpt.long.loop import long
 
-    if seconds * FPS > MOST_FRAMES:
-        raise UserError(
-            f"{seconds:g} seconds in a conversation; accepted at most {MOST_FRAMES / FPS:.0f}. "
-            "`avatargpt long` makes more, straight into a file"
-        )
     plan = scene.state.plan
     first: tuple[Activity, ...] = plan.activities if plan is not None and plan.scene == about else ()
     pieces: list[Motion] = []

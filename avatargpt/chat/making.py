@@ -138,7 +138,10 @@ def load(scene: Scene, act: Act) -> Done:
 
     path = find_file(scene, str(act.file))
     motion = export.load(path)
-    segment = made_segment(motion.caption or f"the motion in {path.name}", motion, 0, False, "file")
+    try:
+        segment = made_segment(motion.caption or f"the motion in {path.name}", motion, 0, False, "file")
+    except UserError as e:
+        raise UserError(f"{path.name}: {e}") from None
     state = Timeline(plan=scene.state.plan, files=(*scene.state.files, str(path))[-20:]).replaced([segment])
     return Done(state, f"Loaded {path.name}: {said_seconds(segment.motion.seconds)}.", state.whole)
 

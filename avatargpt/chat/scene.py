@@ -118,15 +118,17 @@ def said_seconds(seconds: float) -> str:
 
 
 def find_file(scene: Scene, name: str) -> Path:
-    """The file that a name stands for: as it was typed, relative to the outputs.
+    """What a name stands for: as it was typed, relative to the outputs.
+
+    A folder or a pipe of that name is found as well: who reads it says that it is one.
 
     Raises:
-        UserError: there is none.
+        UserError: there is nothing of that name.
     """
     typed = simplified(scene.request)[1].get(name.lower(), name)
     path = Path(typed).expanduser()
     for candidate in (path, scene.outputs / path):
-        if candidate.is_file():
+        if candidate.exists():
             return candidate
     raise UserError(f"{typed}: no such file")
 

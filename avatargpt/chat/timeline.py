@@ -13,6 +13,7 @@ import numpy as np
 from avatargpt.body.ground import with_seam_lifted
 from avatargpt.body.stitch import retimed
 from avatargpt.planning.types import Activity, Plan
+from instruct_data.dialogue.acts import LEAST_SECONDS, MOST_SECONDS
 from instruct_data.dialogue.outline import outline
 from instruct_data.joining import BLEND_SECONDS, join_motions, suits
 from vqvae.errors import UserError
@@ -22,7 +23,7 @@ from vqvae.motion import Motion
 FPS = 20.0
 MOST_SEGMENTS = 60
 MOST_TAKES = 9
-MOST_FRAMES = 36_000  # half an hour
+MOST_FRAMES = round(MOST_SECONDS * FPS)
 CUT_SECONDS = 0.5  # of a segment's ends, given up for a better seam where no length was asked for
 Kind = Literal["made", "file", "long"]
 
@@ -157,7 +158,7 @@ class Timeline:
         loops = changes.get("loops", self.loops)
         frames = sum(len(s.motion) for s in segments) * loops
         if frames > MOST_FRAMES:
-            raise UserError(f"{frames / FPS:.0f} seconds in all; accepted at most {MOST_FRAMES / FPS:.0f}")
+            raise UserError(no_length(frames / FPS))
         return replace(self, segments=tuple(segments), takes=(), chosen=0, **changes)
 
     def to_json(self) -> dict[str, Any]:
@@ -174,6 +175,12 @@ def no_segment(n: int, count: int) -> str:
     if not count:
         return "nothing has been made yet; say what should happen, e.g. a person waves"
     return f"there is no segment {n}; there {'is 1 segment' if count == 1 else f'are {count} segments'}"
+
+
+def no_length(seconds: float) -> str:
+    """Tells that nothing in a conversation can last so long, or so short."""
+    more = "; `avatargpt long` makes more, straight into a file" if seconds > MOST_SECONDS else ""
+    return f"{seconds:g} seconds; accepted {LEAST_SECONDS:g} to {MOST_SECONDS:g} in a conversation{more}"
 
 
 def compose(segments: Sequence[Segment]) -> tuple[Motion, tuple[tuple[int, int], ...]]:
@@ -214,8 +221,10 @@ def made_segment(caption: str, motion: Motion, seed: int, fixed: bool, kind: Kin
     Raises:
         UserError: too long, or not a body.
     """
+    if motion.modality != "body":
+        raise UserError(f"a {motion.modality}; accepted a body motion, this conversation moves nothing else")
     if motion.seconds * FPS > MOST_FRAMES:
-        raise UserError(f"{motion.seconds:.0f} seconds of motion; accepted at most {MOST_FRAMES / FPS:.0f}")
+        raise UserError(no_length(motion.seconds))
     motion = motion.resampled(FPS).canonical()
     if len(motion) < 2:
         motion = replace(motion, rotations=np.repeat(motion.rotations, 2, 0), root=np.repeat(motion.root, 2, 0))

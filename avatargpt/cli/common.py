@@ -75,22 +75,13 @@ def read_texts(argument: str, emoji: bool = False) -> tuple[list[str], bool]:
     return texts, True
 
 
-def warn_foreign(texts: Sequence[str]) -> None:
-    """Say on stderr which text is not in the one language that the weights know."""
-    from avatargpt.language.plans.requests import seems_foreign
+def warn_unreadable(texts: Sequence[str]) -> None:
+    """Say on stderr which texts are not in the one language that the weights know, or have no word."""
+    from avatargpt.language.face.typed import unreadable
 
-    strange = next((text for text in texts if seems_foreign(text)), None)
-    if strange is not None:
-        say(f"warning: {strange[:60]!r} does not look like English, and the model knows English alone", err=True)
-
-
-def warn_meaningless(texts: Sequence[str]) -> None:
-    """Say on stderr which instruction has no word: numbers alone, or keys hit at random."""
-    from avatargpt.language.face.typed import meaningless
-
-    strange = next((text for text in texts if meaningless(text)), None)
-    if strange is not None:
-        say(f"warning: {strange[:60]!r} has no word in it; what the model makes of it is chance", err=True)
+    for text in texts:
+        if said := unreadable(text):
+            say(f"warning: {text[:60]!r} {said}", err=True)
 
 
 def _check_text(text: str, where: str, emoji: bool = False) -> str:

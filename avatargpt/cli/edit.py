@@ -98,7 +98,10 @@ def extend(
     output: common.Outputs,
     text: Text = None,
     seed: common.Seed = 0,
-    best_of: Annotated[int, typer.Option("--best-of", min=1, max=64, metavar="K", help="Candidates.")] = 4,
+    best_of: Annotated[
+        int | None,
+        typer.Option("--best-of", min=1, max=64, metavar="K", help="Candidates; usually 16 with TEXT, else 4."),
+    ] = None,
     model: common.Model = None,
     device: common.Device = None,
     dtype: common.Dtype = None,

@@ -142,9 +142,8 @@ def face(
     if score is not None:
         given, many = face_score.take(score)
         texts = [s.text for s in given]
-    common.warn_foreign(texts)
     if score is None:
-        common.warn_meaningless(texts)
+        common.warn_unreadable(texts)
     common.check_seconds(seconds)
     if audio is not None and seconds is not None:
         raise UserError(f"--seconds {seconds:g}: goes without AUDIO, whose length counts")
@@ -232,7 +231,7 @@ def _perform(
         head = None if audio is None else HeadMover.load(model, audio)
         scores = performer.placed(texts, length, audio is not None, feelings, given)
     if given is None and any(texts):
-        face_score.tell(scores, texts, quiet)
+        face_score.tell(scores, texts, quiet, performer.doubt)
     made: list[list[FaceMotion]] = [[] for _ in controls]
     with common.progress("speaking", quiet) as advance:
         for k, (text, score) in enumerate(zip(texts, scores, strict=True)):

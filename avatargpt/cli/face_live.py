@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +14,6 @@ if TYPE_CHECKING:
     from avatargpt.face.audio_model.conditioning import Feeling
     from avatargpt.face.audio_model.controls import Controls
     from avatargpt.face.live.loop import Live
-    from avatargpt.face.live.orders import Orders
     from avatargpt.face.performer import FacePerformer
     from instruct_data.face.score import Score
     from vqvae.face import FaceMotion
@@ -38,6 +36,7 @@ def perform(
     Returns:
         What `face.live.loop.perform` does, the same frames with the controls `drawn`, and what is to be told.
     """
+    from avatargpt.face.live.inbox import Inbox
     from avatargpt.signals.audio import FPS, MAX_SECONDS
 
     if controls.smooth:
@@ -47,17 +46,10 @@ def perform(
         more = "without sound --text, --score, --emotion or --websocket"
         raise UserError(f"live: accepted one of AUDIO, - and --microphone NAME; {more}")
     rate = line.heard_at()
-    orders: list[Orders] = []  # none while weights are loaded
-
-    def hear(message: str, answer: Callable[[dict[str, Any]], None]) -> None:
-        if orders:
-            orders[0].hear(message, answer)
-        else:
-            answer({"error": "weights are being loaded; accepted once frames come"})
-
+    inbox = Inbox()  # also of what is told while weights are loaded
     with ExitStack() as stack:
         piped = line.piped(rate)
-        senders, lines = line.open(stack, hear)
+        senders, lines = line.open(stack, inbox.hear)
         import numpy as np  # the sound of a pipe is listened to from here on, while this takes its time
         import torch
 
@@ -87,8 +79,8 @@ def perform(
                 sheet.kept.append(np.concatenate([shown.weights[0], shown.head[0]]))
             return lively(frame)
 
-        following = ordering.Orders(performer, stream, told, [lively] if plain is None else [lively, plain], _shown)
-        orders.append(following)
+        both = [lively] if plain is None else [lively, plain]
+        following = ordering.Orders(inbox, performer, stream, told, both, _shown)
         for told_line in lines:  # once nothing can be refused any more
             say(told_line, err=True)
         try:
@@ -125,7 +117,7 @@ def _told(
         spreads = reads and (length < score.length or line.seconds is not None)
         score = placed(score, length, spreads, bool(feelings))
     if reads:
-        tell([score], [text], quiet)
+        tell([score], [text], quiet, performer.doubt)
     endless = line.seconds is None and line.websocket is not None
     return score, None if endless else length
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -118,10 +118,15 @@ def told(score: Score) -> str:
     return "; ".join(part for part in (done, felt, f"{round(score.length, 2):g} s") if part)
 
 
-def tell(scores: Sequence[Score | None], texts: Sequence[str], quiet: bool) -> None:
-    """Say on stderr what instructions were read as."""
+def tell(
+    scores: Sequence[Score | None], texts: Sequence[str], quiet: bool, doubt: Callable[[str, Score], str]
+) -> None:  # fmt: skip
+    """Say on stderr what instructions were read as, and what speaks against it; not again what was seen before."""
+    from avatargpt.language.face.typed import unreadable
 
     for score, text in zip(scores, texts, strict=True):
         if score is not None and not quiet:
             which = f"read {text[:60]!r} as" if len(texts) > 1 else "read as"
             say(f"{which}: {told(score)}", err=True)
+        if score is not None and not unreadable(text) and (said := doubt(text, score)):
+            say(f"warning: {text[:60]!r}: {said}", err=True)

@@ -47,7 +47,7 @@ def generate(
     was read is told on stderr.
     """
     texts, batch = common.read_texts(text)
-    common.warn_foreign(texts)
+    common.warn_unreadable(texts)
     common.check_seconds(seconds)
     common.check_range("--guidance", guidance, *GUIDANCE)
     common.check_range("--temperature", temperature, *TEMPERATURE)

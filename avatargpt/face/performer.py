@@ -159,6 +159,12 @@ class FacePerformer:
         """A performed clip with its controls: blinks and idle life among them, away from what the score does."""
         return apply(clip, controls, seed, *self.spans(score))
 
+    def doubt(self, text: str, score: Score) -> str:
+        """What speaks against a reading made lately (`avatargpt.face.instructions.doubts`); empty = nothing."""
+        from avatargpt.face.instructions.doubts import doubt
+
+        return doubt(text, score, self.parser.agreement(text))
+
     def _timed(self, score: Score, seconds: float | None, heard: bool) -> Score:
         """In parts where something is waited for, or feelings and actions follow one another; with laughter, without
         what is denied, and as its text wants it through the clip."""

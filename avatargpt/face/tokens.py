@@ -12,6 +12,7 @@ import numpy as np
 
 from avatargpt.decoding.loaded import CHUNK, CONTEXT, ROWS, LoadedModel
 from avatargpt.face.order import told
+from avatargpt.language.face.typed import unreadable
 from avatargpt.requests import UnheededText, check_count, check_text, frames_of, mix, plain, then, tokens_of
 from instruct_data import registry
 from instruct_data.face.described import described, plain_feeling, plainly
@@ -175,9 +176,10 @@ class FaceTokens:
         if text:
             fits = self._fits(found, self._plainly([text])[0])
             found = [found[int(fits.argmax())]]
-            if fits.max() < HARDLY:
-                seen = self.describe_face(self._decoded(found[0]))[0]
-                warnings.warn(f"{text[:60]!r} hardly shows; between the faces: {seen}", UnheededText, stacklevel=3)
+            if not (said := unreadable(text)) and fits.max() < HARDLY:
+                said = f"hardly shows; between the faces: {self.describe_face(self._decoded(found[0]))[0]}"
+            if said:
+                warnings.warn(f"{text[:60]!r} {said}", UnheededText, stacklevel=3)
         stream = _usual([self._decoded(np.concatenate([a, codes, b])) for codes in found])
         begin = len(a) * tokenizer.downsample
         middle = stream.slice(begin, begin + frames_of(seconds, fps))

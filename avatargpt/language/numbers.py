@@ -20,11 +20,17 @@ VERBS = (
 _COMMA = re.compile(
     rf"(?<![\d,.])(\d+),(\d{{1,2}})(?=\s*{UNIT}|\s*(?:to|until|till|[-\u2013])\s*\d+,\d)", re.I
 )
+_COUNTABLE = rf"(?:{UNIT}|(?:minutes?|mins?|hours?|hrs?|ms|times|x)\b)"
+_THOUSANDS = re.compile(rf"(?<![\d,.])(\d{{1,3}}(?:,\d{{3}})+)(?=\s*{_COUNTABLE})", re.I)
+_BELOW_ZERO = re.compile(
+    rf"(?<![\w.,)-])(?<!\d )(?:[-\u2212]|minus\s+){NUMBER}[\s-]*(?:{_COUNTABLE}|(?P<share>per ?cent\b|%))", re.I
+)
 _MILLI = re.compile(r"\b(\d+(?:\.\d+)?)[\s-]*(?:ms|msecs?|milliseconds?)\b", re.I)
 _BOTH = re.compile(r"\b(\d+)\s*m(?:ins?|inutes?)?\s*(?:and\s+)?(\d+(?:\.\d+)?)\s*s(?:ecs?|econds?)?\b", re.I)
 _BEFORE = r"\b(?P<before>for|after|at|from|to|until|till|by|every|wait|pause|lasting|than)\s+(?:about\s+|around\s+)?"
 _MINUTES = re.compile(
-    rf"{_BEFORE}(?P<many>half an?|an?(?: (?:whole|full|entire))?|{NUMBER})[\s-]+(?:minutes?|mins?)\b(?! of\b)"
+    rf"{_BEFORE}(?P<many>half an?|an?(?: (?:whole|full|entire))?|{NUMBER})[\s-]+"
+    r"(?P<unit>minutes?|mins?|hours?|hrs?)\b(?! of\b)"
     rf"(?P<half> and a half)?(?:,?\s+(?:and\s+)?(?P<more>{NUMBER})\s*{UNIT})?",
     re.I,
 )
@@ -52,12 +58,19 @@ def value(number: str) -> float:
     return (_VALUES[word] if word in _VALUES else float(bare)) + (0.5 if bare != number.lower() else 0.0)
 
 
-def in_seconds(text: str) -> str:
-    """The text with minutes, milliseconds and times such as 0:05 told in seconds; what is so already stays.
+def below_zero(text: str, shares: bool = True) -> str:
+    """The first time, count or, with `shares`, per cent in a text that is below zero, as it stands there: "-5 seconds";
+    empty = none is."""
+    found = (m[0] for m in _BELOW_ZERO.finditer(text) if shares or not m["share"])
+    return next(found, "")
 
-    Minutes count where something is to be done for so long, not where somebody has waited so long.
+
+def in_seconds(text: str) -> str:
+    """The text with hours, minutes, milliseconds and times such as 0:05 told in seconds; what is so already stays.
+
+    Hours and minutes count where something is to be done for so long, not where somebody has waited so long.
     """
-    text = _COMMA.sub(r"\1.\2", text)
+    text = _COMMA.sub(r"\1.\2", _THOUSANDS.sub(lambda m: m[1].replace(",", ""), text))
     text = _MILLI.sub(lambda m: f"{float(m[1]) / 1000:g} seconds", text)
     text = _BOTH.sub(lambda m: f"{60 * int(m[1]) + float(m[2]):g} seconds", text)
     text = _MINUTES.sub(_minutes, text)
@@ -75,8 +88,8 @@ def _minutes(m: re.Match[str]) -> str:
         return m[0]  # "you have been on hold for forty minutes"
     many = m["many"].lower()
     whole = many if many in _VALUES else re.sub(r"^an?(?: (?:whole|full|entire))?$", "1", many)
-    minutes = 0.5 if whole in ("half a", "half an") else value(whole)
-    seconds = 60 * (minutes + (0.5 if m["half"] else 0.0)) + (value(m["more"]) if m["more"] else 0.0)
+    many_of = (0.5 if whole in ("half a", "half an") else value(whole)) + (0.5 if m["half"] else 0.0)
+    seconds = (3600 if m["unit"].lower().startswith("h") else 60) * many_of + (value(m["more"]) if m["more"] else 0.0)
     return f"{m['before']} {seconds:g} seconds"
 
 

@@ -16,7 +16,7 @@ from vqvae.errors import UserError
 JOIN = " | "
 MOST_ACTS = 8
 LONGEST_TEXT = 400  # characters of free text
-LEAST_SECONDS, MOST_SECONDS = 0.2, 3600.0
+LEAST_SECONDS, MOST_SECONDS = 0.2, 1800.0  # of a conversation; `avatargpt long` makes more
 SHOWN = ("timeline", "captions", "plan", "frames")
 FORMATS = ("npz", "bvh", "glb", "vrma", "npy", "csv", "json", "mp4", "gif", "png", "fbx")
 TAKE_LETTERS = "abcdefghi"

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import errno
+import os
 
+import numpy as np
 import pytest
 from chat_stand_ins import FakeModel, LineIntent
 
+from avatargpt import export
 from avatargpt.chat import Conversation
 from avatargpt.language.chat.hearing import check_english
 from vqvae.errors import UserError
+from vqvae.face import FaceMotion
 
 
 @pytest.mark.parametrize(
@@ -69,6 +73,24 @@ def test_what_cannot_be_done_changes_nothing(talk, tmp_path, turn, told):
     assert not reply.ok and told in reply.text
     if "|" not in turn:
         assert talk.timeline is before
+
+
+@pytest.mark.parametrize("kept", [False, True])
+@pytest.mark.parametrize("suffix", [".npz", ".csv"])
+def test_a_face_is_no_part_of_a_conversation_about_a_body(model, tmp_path, suffix, kept):
+    export.save(FaceMotion(np.zeros((9, 52)), np.zeros((9, 3)), 30.0), tmp_path / f"face{suffix}")
+    talk = Conversation(model, tmp_path / "session" if kept else None, None, LineIntent(), tmp_path)
+    talk.say("make: a person walks")
+    reply = talk.say(f"/load face{suffix}")
+    assert not reply.ok and reply.text.startswith(f"face{suffix}: a face; accepted a body motion")
+    assert talk.say("/list").ok and len(talk.timeline.segments) == 1
+
+
+def test_a_pipe_is_said_to_be_one(talk, tmp_path):
+    os.mkfifo(tmp_path / "walk.bvh")
+    assert "walk.bvh: not a regular file (a pipe or a device)" in talk.say("/load walk.bvh").text
+    (tmp_path / "taken.bvh").mkdir()
+    assert "taken.bvh: is a folder" in talk.say("/load taken.bvh").text
 
 
 def test_control_characters_are_left_out(talk):

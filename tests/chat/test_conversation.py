@@ -160,7 +160,7 @@ def test_long_motion_is_one_segment(talk, monkeypatch):
     assert asked == [("a picnic", "stand-in", ["activity 0", "activity 1"])]
     assert len(talk.motion) == 120 and captions(talk) == ["a picnic"]
     assert np.allclose(talk.motion.root[:, 2], walk(6.0).root[:, 2], atol=1e-5)
-    assert "at most 1800" in talk.say("long 3600s: a picnic").text
+    assert "0.2 to 1800" in talk.say("long 3600s: a picnic").text
 
 
 def test_what_a_turn_did_before_a_mistake_stays(talk):
@@ -188,7 +188,7 @@ def test_bounded(talk, monkeypatch):
     talk.memory.turns *= 30
     say(talk, "mirror")
     assert len(talk.memory.turns) == 200
-    assert "at most 1800" in talk.say("loop x99 | total 3600s").text
+    assert "0.2 to 1800" in talk.say("loop x99 | total 3600s").text
     say(talk, "undo")
     line = " | ".join(["then 0.2s: a person waves"] * 4)
     replies = [talk.say(line) for _ in range(3)]

@@ -51,7 +51,9 @@ def test_a_text_without_a_word_is_warned_of(cli, words: None, weights: Path, tmp
         result = cli("face", "--text", text, "-o", tmp_path / "a.npz", "--model", weights)
         assert result.code == 0, result.err
         lines = [line for line in result.err.splitlines() if line.startswith("warning: ")]
-        assert lines == [f"warning: {text!r} has no word in it; what the model makes of it is chance"] * warned
+        said = f"{text!r} has no word in it; what the model makes of it is chance"
+        differ = f"{text!r}: the readings of the text differ (agreement"  # those of a parser with random weights do
+        assert len(lines) == 1 and lines[0].startswith(f"warning: {said if warned else differ}")
 
 
 def test_a_file_of_texts(cli, words: None, weights: Path, tmp_path: Path) -> None:

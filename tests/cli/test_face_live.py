@@ -139,8 +139,6 @@ def test_a_websocket_without_sound_takes_words(cli, words: None, weights: Path, 
             time.sleep(0.05)
     with one:
         hello = json.loads(one.recv(10))
-        while "frame" not in json.loads(one.recv(10)):  # weights are loaded
-            pass
         for message in ({"text": "close both eyes", "emotion": "sad"}, {"emotion": "hapy"}):
             one.send(json.dumps(message))
         told, failed = None, None

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import ast
 import json
+import sys
 from pathlib import Path
 
 import pytest
 
 import avatargpt.cli
 from avatargpt import export
+from avatargpt.__main__ import main
 from avatargpt.train.command import main as train
 from vqvae.errors import UserError
 from vqvae.io import guard
@@ -78,3 +80,14 @@ def test_training_tells_it_in_one_line_too(capsys, monkeypatch, tmp_path, error,
     assert train(["recipe", "-o", str(tmp_path)]) == 2
     said = capsys.readouterr().err
     assert said.startswith("error: ") and words in said and len(said.splitlines()) == 1
+
+
+def test_an_interrupt_while_the_command_is_imported_is_no_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Interrupts:
+        def find_spec(self, name: str, *_: object) -> None:
+            if name == "avatargpt.cli.app":
+                raise KeyboardInterrupt
+
+    monkeypatch.delitem(sys.modules, "avatargpt.cli.app", raising=False)
+    monkeypatch.setattr(sys, "meta_path", [Interrupts(), *sys.meta_path])
+    assert main(["--version"]) == 130

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from avatargpt.face.instructions.consensus import agreed, likeness
+from avatargpt.face.instructions.consensus import agreed, agreement, likeness
 from instruct_data.face.score import Emotion, Event, Score
 
 NOD = Score(4.0, (Event("nod", 0.5, 1.0, 0.7, 2), Event("smile", 2.0, 1.5)), (Emotion("happy", 0.7, 0.0, 4.0),))
@@ -31,6 +31,7 @@ def test_the_reading_most_agree_with() -> None:
     near = replace(NOD, length=5.0)
     assert agreed([odd, NOD, near]) == NOD and agreed([odd]) == odd
     assert agreed([near, NOD]) == near  # of equals the first
+    assert agreement(NOD, [NOD, near]) == pytest.approx(1) and agreement(NOD, [NOD, odd]) == pytest.approx(0.5)
 
 
 def test_strengths_are_the_median_of_all_readings() -> None:

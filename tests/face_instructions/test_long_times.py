@@ -7,7 +7,7 @@ import pytest
 
 from avatargpt.face.instructions.score_tokens import LongTokens, ScoreTokens
 from avatargpt.face.performer import FacePerformer
-from avatargpt.language.face.counts import as_fast, counted, named_counts
+from avatargpt.language.face.counts import as_fast, checked, counted, named_counts
 from avatargpt.language.face.extent import extended
 from avatargpt.language.face.regular import regular
 from avatargpt.language.face.scores import check_times, filled, fitted
@@ -202,3 +202,33 @@ def test_long_instructions_as_read(performer: FacePerformer) -> None:
 def test_named_seconds_beyond_the_sound_are_refused(performer: FacePerformer, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="at 10 s; accepted before 1, the end of the clip"):
         performer.perform("at 10 seconds wink right", audio=np.zeros(16_000, np.float32))
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("nod 0 times", "0 times; accepted whole counts from 1 to 100"),
+        ("blink zero times, then smile", "zero times; accepted whole counts"),
+        ("nod 1.5 times", "1.5 times; accepted whole counts"),
+        ("nod -3 times", "-3 times; accepted numbers above zero"),
+        ("wait -5 seconds, then smile", "-5 seconds; accepted numbers above zero"),
+        ("smile for minus two seconds", "minus two seconds"),
+        ("at -2 s wink", "-2 s;"),
+        ("smile for 100,000 seconds", "100000 seconds; accepted up to 600"),
+        ("smile for 2 hours", "7200 seconds; accepted up to 600"),
+    ],
+)
+def test_numbers_that_cannot_be_done_are_refused(text: str, said: str) -> None:
+    with pytest.raises(UserError, match=said):
+        shortened(checked(text))
+
+
+def test_one_time_is_once() -> None:
+    assert checked("wink 1 times, then nod one times") == "wink once, then nod once" and checked("nod 1x") == "nod once"
+    for text in ("nod 2-3 times", "smile for 2 - 3 seconds", "nod at 1.5 times the usual speed", "twenty-one times",
+                 "lip corners at minus fifty percent"):  # fmt: skip
+        assert checked(text) == text
+
+
+def test_once_is_done_once(performer: FacePerformer) -> None:
+    assert [e.repeat for one in performer.read(["nod 1 times", "wink 1x"]) for e in one.events] == [1, 1]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import queue
 import threading
 from typing import Any
 
@@ -11,7 +12,9 @@ import pytest
 
 from avatargpt.face.audio_model.conditioning import LETS_GO, TURNS, Clause, Direction, Feeling
 from avatargpt.face.audio_model.controls import Controls, LiveControls, changed
-from avatargpt.face.live.orders import MOST_CHARACTERS, MOST_WAITING, Orders, parse
+from avatargpt.face.instructions.doubts import doubt
+from avatargpt.face.live.inbox import MOST_CHARACTERS, MOST_WAITING, Inbox, parse
+from avatargpt.face.live.orders import Orders
 from avatargpt.signals.audio import FPS
 from instruct_data.face.score import Event, Score
 from tests.speech.conftest import Words
@@ -99,6 +102,9 @@ class Performer:
             raise UserError("cannot be\nread")
         return [Score(2.0, (Event("smile", 0.0, 1.0),) if "smile" in texts[0] else (), (), texts[0])]
 
+    def doubt(self, text: str, score: Score) -> str:
+        return doubt(text, score, 0.4 if "shop" in text else 0.9)
+
     def direction(self, score: Score | None, feelings: tuple[Feeling, ...]) -> Direction:
         clauses = [Clause(e.action, e.start, e.end) for e in score.events] if score else []
         return Direction.make(feelings, clauses, Words())
@@ -116,8 +122,9 @@ class Stream:
         self.told.append((self.frames, told))
 
 
-def orders_of(performer: Any, stream: Any, *more: Any) -> Orders:
-    return Orders(performer, stream, Direction(), [], *more)
+def orders_of(performer: Any, stream: Any, *more: Any) -> tuple[Inbox, Orders]:
+    inbox = Inbox()
+    return inbox, Orders(inbox, performer, stream, Direction(), [], *more)
 
 
 def test_orders_are_read_beside_the_frames_and_answered() -> None:
@@ -128,13 +135,13 @@ def test_orders_are_read_beside_the_frames_and_answered() -> None:
         answers.append(value)
         came.release()
 
-    following = orders_of(performer, stream, lambda score: {"read_as": score.text})
-    following.hear('{"text": "smile", "emotion": "happy"}', answer)
+    inbox, following = orders_of(performer, stream, lambda score: {"read_as": score.text})
+    inbox.hear('{"text": "smile", "emotion": "happy"}', answer)
     assert performer.begun.wait(5)  # it is being read
     for _ in range(MOST_WAITING):
-        following.hear('{"text": "broken"}', answer)
-    following.hear('{"text": "one too many"}', answer)
-    following.hear("{", answer)
+        inbox.hear('{"text": "broken"}', answer)
+    inbox.hear('{"text": "one too many"}', answer)
+    inbox.hear("{", answer)
     stream.frames = 30
     following.apply()  # frames go on meanwhile
     assert not stream.told and [next(iter(a)) for a in answers] == ["error", "error"]
@@ -150,14 +157,36 @@ def test_orders_are_read_beside_the_frames_and_answered() -> None:
     assert frame == 60 and told.spans[0, :2].tolist() == [60 / FPS, 60 / FPS + 1] and told.strengths[-1] == 0.7
 
 
+def test_orders_that_came_while_weights_were_loaded_are_done() -> None:
+    inbox, stream, came = Inbox(), Stream(), queue.Queue[dict[str, Any]]()
+    inbox.hear('{"text": "smile"}', came.put)
+    inbox.hear('{"emotion": "happy"}', came.put)
+    inbox.hear('{"emotion": "hapy"}', came.put)
+    assert "happy" in came.get_nowait()["error"]  # at once
+    performer: Any = Performer()
+    performer.may.set()
+    following = Orders(inbox, performer, stream, Direction(), [])  # type: ignore[arg-type]
+    for _ in range(500):
+        following.apply()
+        if came.qsize() == 2:
+            break
+        threading.Event().wait(0.01)
+    assert [came.get()["told"] for _ in range(2)] == [{"text": "smile"}, {"emotion": "happy"}] and len(stream.told) == 2
+
+
 @pytest.mark.parametrize(
-    ("text", "said"), [("das ist ein ganz anderer Satz mit vielen Worten", "English"), ("a rock", "rests")]
+    ("text", "said"),
+    [
+        ("das ist ein ganz anderer Satz mit vielen Worten", "English"),
+        ("a rock", "rests"),
+        ("smile to the shop", "differ (agreement 0.40"),
+    ],
 )
 def test_what_cannot_be_obeyed_is_said(text: str, said: str) -> None:
     performer, stream, answers = Performer(), Stream(), []
     performer.may.set()
-    following = orders_of(performer, stream)
-    following.hear(json.dumps({"text": text}), answers.append)
+    inbox, following = orders_of(performer, stream)
+    inbox.hear(json.dumps({"text": text}), answers.append)
     for _ in range(500):
         following.apply()
         if answers:
@@ -170,8 +199,8 @@ def test_a_fault_is_not_hidden() -> None:
     performer, stream = Performer(), Stream()
     performer.may.set()
     performer.read = lambda texts: 1 / 0  # type: ignore[method-assign,assignment,return-value]
-    following = orders_of(performer, stream)
-    following.hear('{"text": "smile"}', lambda value: None)
+    inbox, following = orders_of(performer, stream)
+    inbox.hear('{"text": "smile"}', lambda value: None)
     with pytest.raises(ZeroDivisionError):
         for _ in range(500):
             following.apply()

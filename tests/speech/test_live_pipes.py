@@ -106,6 +106,25 @@ def test_what_comes_faster_than_speech_waits_for_its_turn(arrivals: Arrivals) ->
     assert blocks[0][0] == pytest.approx(3.5 + FRAME, abs=NEAR)
 
 
+@pytest.mark.parametrize("chunk", [0.55, 0.6, 0.8, 1.0, 1.5])
+@pytest.mark.parametrize("first", [0.0, 0.04, 0.3])
+def test_long_chunks_at_the_speed_of_speech_wait_for_their_turn(chunk: float, first: float) -> None:
+    """Also where the first of them lay in the pipe when listening began, which says nothing of how it comes."""
+    arrivals = [(first + chunk * k, chunk) for k in range(6)]
+    blocks, dropped = played(arrivals, begin=2.5)
+    assert dropped == 0 and sum(n for _, n, silent in blocks if not silent) == round(6 * chunk * RATE)
+
+
+def test_a_reader_that_was_held_up_takes_nobody_for_fast() -> None:
+    play = Playout(RATE, 0.0)
+    for k in range(20):
+        play.arrived(np.ones(RATE // 10), 0.1 * k + 0.1, 0.1 * k)
+    play.arrived(np.ones(round(0.7 * RATE)), 2.7, 2.7 - 1e-4)  # lay there while another thread had the interpreter
+    assert not play.fast
+    play.arrived(np.ones(round(0.7 * RATE)), 3.4, 2.7)
+    assert play.fast
+
+
 def test_a_short_sound_that_ended_early_is_played() -> None:
     blocks, dropped = played([(0.5, 0.3)], begin=2.0, end=0.6)
     assert dropped == 0 and sum(n for _, n, _ in blocks) == 4800

@@ -117,8 +117,7 @@ def speak(
         check_lengths(about, inspect(interlocutor))
     if text:
         text = common.read_texts(text, emoji=True)[0][0] if not text.startswith("@") else _no_list(text)
-        common.warn_foreign([text])
-        common.warn_meaningless([text])
+        common.warn_unreadable([text])
     feelings = emotions(emotion, about.seconds) if emotion is not None else []
     controls = replace(
         LIVELY, blink_rate=LIVELY.blink_rate if blink_rate is None else blink_rate,
@@ -132,7 +131,7 @@ def speak(
     under = _body(body, seed, model, device, threads, quiet)
     score = performer.face.placed([text], about.seconds, True, feelings)[0]
     if score is not None:
-        face_score.tell([score], [text], quiet)
+        face_score.tell([score], [text], quiet, performer.face.doubt)
     words = _words(audio, transcript, asr, model, quiet)
     answer = None if interlocutor is None else _words(interlocutor, interlocutor_transcript, asr, model, quiet)
     with common.progress("speaking", quiet) as advance:
@@ -181,7 +180,7 @@ def _body(
 
     def generate(text: str) -> Motion:
         text = common.read_texts(text)[0][0]
-        common.warn_foreign([text])
+        common.warn_unreadable([text])
         loaded = common.load_model(model, device, threads, quiet)
         if not quiet:
             say(f"read {text[:60]!r} as: {', then '.join(loaded.read_as([text])[0])}", err=True)

@@ -40,6 +40,11 @@ def agreed(readings: Sequence[Score]) -> Score:
     return _usual(readings[int(np.argmax(np.round(gains, 9)))], readings)
 
 
+def agreement(chosen: Score, readings: Sequence[Score]) -> float:
+    """0 to 1: how alike the readings are to the chosen one."""
+    return float(np.mean([likeness(chosen, b) for b in readings]))
+
+
 def _usual(chosen: Score, readings: Sequence[Score]) -> Score:
     """With the median strength that all readings give each action at about this time, and each feeling.
 

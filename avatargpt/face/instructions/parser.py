@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from avatargpt.face.instructions.consensus import agreed
+from avatargpt.face.instructions.consensus import agreed, agreement
 from avatargpt.face.instructions.network import ParserConfig, ParserNetwork
 from avatargpt.face.instructions.sampling import MOST_WORDS, Reading
 from avatargpt.face.instructions.score_tokens import LongTokens, ScoreTokens
-from avatargpt.language.face.counts import as_fast, counted
+from avatargpt.language.face.counts import as_fast, checked, counted
 from avatargpt.language.face.scores import filled
 from avatargpt.language.face.seconds import Shortened, shortened
 from avatargpt.language.face.typed import worded
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 NAME = "reader"  # of the files
 VERSION = 3  # of the folder's layout and of the tokens
+REMEMBERED = 1000  # instructions whose readings' agreement is kept
 SAMPLES = 16  # readings that are drawn beside the likeliest, of each wording and network
 
 
@@ -73,6 +74,12 @@ class InstructionParser:
             layers = ", ".join(str(one.config.layers) for one in (network, *others))
             raise UserError(f"readers of the encoder's layers {layers}; accepted: all of the same")
         self.readings = [Reading(one.eval(), self.tokens) for one in (network, *others)]
+        self._agreements: dict[str, float] = {}
+
+    def agreement(self, text: str) -> float | None:
+        """How much the readings of an instruction agreed that was read lately (`consensus.agreement`); None = it was
+        not, or without samples."""
+        return self._agreements.get(text)
 
     @torch.inference_mode()
     def read(
@@ -98,9 +105,9 @@ class InstructionParser:
                 (`ParserConfig.lengths`) reads when things happen in its light; others do not look at it.
 
         Raises:
-            UserError: an empty instruction, or one of more than 96 word pieces.
+            UserError: an empty instruction, one of more than 96 word pieces, or impossible counts and times in it.
         """
-        asked = [worded(text) for text in texts]
+        asked = [checked(worded(text)) for text in texts]
         short = [shortened(text) for text in asked]
         given = grounder.states([one.text for one in short]) if texts else []
         for text, states in zip(asked, given, strict=True):
@@ -110,12 +117,13 @@ class InstructionParser:
                 start = f"{text[:40]}..."
                 raise UserError(f"facial instruction {start!r}: {len(states)} word pieces; accepted up to {MOST_WORDS}")
         # one by one: what is read must not depend on the other instructions of a file
-        together = zip(given, asked, short, seconds or [None] * len(texts), strict=True)
+        together = zip(given, asked, short, texts, seconds or [None] * len(texts), strict=True)
         read = [self._agreed(*one, grounder, samples) for one in together]
         return [replace(score, text=text) for score, text in zip(read, texts, strict=True)]
 
     def _agreed(
-        self, states: np.ndarray, text: str, short: Shortened, seconds: float | None, grounder: Grounder, samples: int
+        self, states: np.ndarray, text: str, short: Shortened, as_typed: str, seconds: float | None,
+        grounder: Grounder, samples: int,
     ) -> Score:  # fmt: skip
         tokens = LongTokens(short) if short.clock or short.lasting else self.tokens
         told = None if seconds is None else seconds / short.by
@@ -135,7 +143,12 @@ class InstructionParser:
             for some, flip in zip(rows, (False, *(flip for _, flip in found)), strict=True):
                 drawn = [meant(row) for row in some]
                 said += [replace(s.mirrored(), text=text) for s in drawn] if flip else drawn
-        return agreed(said if seconds is None else [filled(s, seconds) for s in said])
+        said = said if seconds is None else [filled(s, seconds) for s in said]
+        chosen = agreed(said)
+        while len(self._agreements) >= REMEMBERED:
+            self._agreements.pop(next(iter(self._agreements)))
+        self._agreements[as_typed] = agreement(chosen, said)
+        return chosen
 
     def save(self, folder: str | os.PathLike[str], dtype: torch.dtype | None = None) -> Path:
         """Write the folder, in place of a reader that is there; `dtype` bfloat16 halves it."""

@@ -1,14 +1,10 @@
-"""What a face is told while it runs: words and feelings in messages, read on a thread beside the frames.
+"""What a face is told while it runs: the messages of `avatargpt.face.live.inbox`, read on a thread beside the frames.
 
-A message is a JSON object with ``text`` (an instruction as for ``avatargpt face --text``; empty ends what is done),
-``emotion`` (as for ``--emotion``), or both. Their seconds count from the frame at which they come into force. The
-answer is ``{"told": ..., "frame": N, ...}`` before that frame is made, or ``{"error": ONE LINE}``.
+The answer is ``{"told": ..., "frame": N, ...}`` before that frame is made, or ``{"error": ONE LINE}``.
 """
 
 from __future__ import annotations
 
-import json
-import queue
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -16,12 +12,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from avatargpt.face.audio_model.blinks import told as told_lids
-from avatargpt.face.audio_model.conditioning import Direction, Feeling
+from avatargpt.face.audio_model.conditioning import Direction
 from avatargpt.face.audio_model.idle import calm_spans, jaw_spans
-from avatargpt.face.feelings import emotions
-from avatargpt.language.face.typed import is_emoji, meaningless
-from avatargpt.language.plans.requests import seems_foreign
-from avatargpt.limits import is_text
+from avatargpt.face.live.inbox import Answer, Inbox, Order
 from avatargpt.signals.audio import FPS
 from vqvae.errors import UserError
 
@@ -30,47 +23,6 @@ if TYPE_CHECKING:
     from avatargpt.face.audio_model.stream import FaceStream
     from avatargpt.face.performer import FacePerformer
     from instruct_data.face.score import Score
-
-MOST_WAITING = 4  # orders that wait to be read
-MOST_CHARACTERS = 1000
-_FORM = 'accepted {"text": INSTRUCTION}, {"emotion": NAME[:0..1]}, or both'
-
-Answer = Callable[[dict[str, Any]], None]
-
-
-@dataclass(frozen=True)
-class Order:
-    """What a message asks for; None = as it is. An empty `text` ends what is done."""
-
-    text: str | None = None
-    emotion: str | None = None
-    feelings: tuple[Feeling, ...] = ()
-
-
-def parse(message: str) -> Order:
-    """A message of a client.
-
-    Raises:
-        UserError: no JSON object of `text` and `emotion`, or one of these is not accepted.
-    """
-    try:
-        value = json.loads(message)
-    except (ValueError, RecursionError):
-        raise UserError(f"a message that is not JSON; {_FORM}") from None
-    if not isinstance(value, dict) or not value:
-        raise UserError(f"a message that is no JSON object of orders; {_FORM}")
-    for name, said in value.items():
-        if name not in ("text", "emotion"):
-            raise UserError(f"{ascii(name[:40])}: unknown; {_FORM}")
-        if not isinstance(said, str) or not is_text(said) or len(said) > MOST_CHARACTERS:
-            raise UserError(f"{name}: accepted a text of at most {MOST_CHARACTERS} characters")
-    text, emotion = value.get("text"), value.get("emotion")
-    if text is not None:
-        text = " ".join(text.split())
-        if text and not any(c.isalnum() or is_emoji(c) for c in text):
-            raise UserError("text: signs alone; accepted an instruction in words, or nothing, which ends what is done")
-    feelings = () if emotion is None else tuple(emotions(" ".join(emotion.split()), named="emotion"))
-    return Order(text, emotion, feelings)
 
 
 @dataclass(frozen=True)
@@ -84,40 +36,31 @@ class _Change:
 
 
 class Orders:
-    """Takes messages from any thread, reads them on its own, and tells the stream between two frames.
+    """Reads what comes into an inbox on a thread of its own, and tells the stream between two frames.
 
     Args:
+        inbox: of which everything is read, also what came before.
         performer: reads instructions. stream: of which the direction changes; `told` is what it was told so far.
         lively: controls that keep off what is told.
         shown: what of a score goes into the answer.
     """
 
     def __init__(
-        self, performer: FacePerformer, stream: FaceStream, told: Direction, lively: Sequence[LiveControls],
-        shown: Callable[[Score], dict[str, Any]] = lambda score: {},
+        self, inbox: Inbox, performer: FacePerformer, stream: FaceStream, told: Direction,
+        lively: Sequence[LiveControls], shown: Callable[[Score], dict[str, Any]] = lambda score: {},
     ) -> None:  # fmt: skip
         self._performer, self._stream, self._told, self._lively = performer, stream, told, lively
-        self._shown = shown
-        self._waiting: queue.Queue[tuple[Order, Answer]] = queue.Queue(MOST_WAITING)
+        self._shown, self._inbox = shown, inbox
         self._read: deque[_Change] = deque()
         self._fault: BaseException | None = None
         threading.Thread(target=self._work, daemon=True).start()
-
-    def hear(self, message: str, answer: Answer) -> None:
-        """Takes a message, or answers with what is wrong with it; never waits."""
-        try:
-            self._waiting.put_nowait((parse(message), answer))
-        except UserError as e:
-            answer({"error": " ".join(str(e).split())})
-        except queue.Full:
-            answer({"error": f"{MOST_WAITING} orders are waiting; accepted again when one has been done"})
 
     def _work(self) -> None:
         import torch
 
         torch.set_num_threads(1)  # of this thread: frames are made beside it
         while True:
-            order, answer = self._waiting.get()
+            order, answer = self._inbox.next()
             try:
                 self._read.append(self._understood(order, answer))
             except (UserError, MemoryError) as e:
@@ -154,10 +97,6 @@ class Orders:
         out: dict[str, Any] = {"told": said, "frame": self._stream.frames}
         if change.score is not None:
             out |= self._shown(change.score)
-        if order.text and seems_foreign(order.text):
-            out["warning"] = "the text does not look like English, and the model knows English alone"
-        elif order.text and meaningless(order.text):
-            out["warning"] = "the text has no word in it; what the model makes of it is chance"
-        elif change.score is not None and not (change.score.events or change.score.emotions):
-            out["warning"] = "nothing in the text is an action of a face or a feeling; the face rests"
+        if order.text and change.score is not None and (doubt := self._performer.doubt(order.text, change.score)):
+            out["warning"] = doubt
         return out

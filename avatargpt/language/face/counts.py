@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from avatargpt.language.face.seconds import Shortened, named_seconds, without_seconds
-from avatargpt.language.numbers import NUMBER, value
+from avatargpt.language.numbers import NUMBER, below_zero, value
 from instruct_data.face.score import Event, Score
 from vqvae.errors import UserError
 
@@ -35,6 +35,22 @@ _CLAUSE = re.compile(r"[,;.]|\b(?:and|then|while)\b", re.I)
 def named_counts(text: str) -> list[int]:
     """How often an instruction says that something is done, in its order; once does not count."""
     return [int(value(m["many"])) if m["many"] else 2 for m in _counts(text)]
+
+
+def checked(text: str) -> str:
+    """The instruction with "1 times" as "once", which the reader knows.
+
+    Raises:
+        UserError: a count or a time below zero, or a count that is none: 0 times, 1.5 times.
+    """
+    where = f"facial instruction {text[:40]!r}"
+    if said := below_zero(text, shares=False):  # "lip corners at minus fifty percent" hang
+        raise UserError(f"{where}: {said}; accepted numbers above zero")
+    for m in _TIMES.finditer(text):
+        over = _CLAUSE.match(text[m.end() :].lstrip() or ".") is not None  # not "at 1.5 times the usual speed"
+        if m["many"] and m[0].lower().endswith("times") and (value(m["many"]) < 1 or value(m["many"]) % 1) and over:
+            raise UserError(f"{where}: {m[0]}; accepted whole counts from 1 to {MOST}")
+    return _TIMES.sub(lambda m: "once" if m["many"] and value(m["many"]) == 1 else m[0], text)
 
 
 def _counts(text: str) -> list[re.Match[str]]:

@@ -6,7 +6,7 @@ import re
 import unicodedata
 
 from avatargpt.language.face.idioms import known
-from avatargpt.language.plans.requests import hit_at_random
+from avatargpt.language.plans.requests import hit_at_random, seems_foreign
 
 _FIRST = 0x2600  # of the symbols that are taken for emoji; before it come arrows, signs and frames
 _LOOKS = re.compile("[\ufe00-\ufe0f\u200d\u20e3\U0001f3fb-\U0001f3ff\U0001f1e6-\U0001f1ff\u2640\u2642]")
@@ -44,3 +44,12 @@ def meaningless(text: str) -> bool:
         return True
     words = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", worded(text))  # names of shapes are words, too
     return hit_at_random(re.sub(r"(.)\1+", r"\1", words))  # and so are "pfft" and "hmmm"
+
+
+def unreadable(text: str) -> str:
+    """Why nothing in a text can be understood, as what is said of it: another language, no word; empty = it may be."""
+    if seems_foreign(text):
+        return "does not look like English, and the model knows English alone"
+    if meaningless(text):
+        return "has no word in it; what the model makes of it is chance"
+    return ""

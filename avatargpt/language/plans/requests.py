@@ -98,9 +98,9 @@ def spoken(piece: str) -> bool:
 
 
 def hit_at_random(text: str) -> bool:
-    """Whether every word is a row of keys and none of any language: "asdfgh". A rule: unknown words of four letters or
-    more that are neighbours on the keyboard, without a vowel, or with five consonants in a row, and that are not made
-    of two known ones ("catchphrase").
+    """Whether rows of keys are all there is, no word of any language: "asdfgh jkl". A rule: no word is known or made
+    of two known ones ("catchphrase"), and more than half of the letters are in words of four or more that are
+    neighbours on the keyboard, without a vowel, or with five consonants in a row.
     """
     words = [w.lower() for w in _WORD.findall(text)]
     known = _vocabulary()
@@ -110,9 +110,11 @@ def hit_at_random(text: str) -> bool:
         return word not in known and not any(a in known and b in known for a, b in halves)
 
     def keys(word: str) -> bool:
-        return _UNSPEAKABLE.search(word) is not None or any(word in row or word[::-1] in row for row in _KEYS)
+        rows = any(word in row or word[::-1] in row for row in _KEYS)
+        return len(word) > 3 and (rows or _UNSPEAKABLE.search(word) is not None)
 
-    return bool(words) and all(len(w) > 3 and keys(w) and strange(w) for w in words)
+    hit = sum(len(w) for w in words if keys(w))
+    return 2 * hit > sum(map(len, words)) and all(map(strange, words))
 
 
 def seems_foreign(text: str) -> bool:

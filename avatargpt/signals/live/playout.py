@@ -7,6 +7,7 @@ weights are loaded: what waits in a pipe has no time of arrival.
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections import deque
@@ -24,6 +25,7 @@ MOST_WAITING = 30.0  # s of sound that may wait; then the pipe is not read
 CATCH_UP = 1.05  # speed at which a delay of up to `LATE` that is no longer needed is made up for
 _PILED = 0.05  # s from the start within which sound arrives that lay in the pipe before, at most so many samples:
 _PIPE_HOLDS = READ // 2
+_WAITED = 0.005  # s after which a part that was asked for had not been there yet
 
 
 class Playout:
@@ -57,8 +59,12 @@ class Playout:
         """Whether any sound arrived."""
         return self._heard > 0
 
-    def arrived(self, part: np.ndarray, now: float) -> None:
-        """Samples (n,) that were read at `now`."""
+    def arrived(self, part: np.ndarray, now: float, asked: float = -math.inf) -> None:
+        """Samples (n,) that were read at `now`, by a reader that began to wait at `asked`.
+
+        A part that was waited for was written at once: one of more than `AHEAD` seconds is no microphone's. One that
+        lay there says nothing, for the reader may have been held up.
+        """
         if not len(part):
             return
         if self._first is None:
@@ -68,6 +74,8 @@ class Playout:
         self._heard += len(part)
         if now < self._start + _PILED:
             self._piled = min(self._heard, _PIPE_HOLDS)  # says nothing about how fast it comes
+        elif now - asked > _WAITED:
+            self.fast |= len(part) > AHEAD * self._rate or len(part) >= _PIPE_HOLDS
         self.fast |= (self._heard - self._piled) / self._rate > now - self._first + AHEAD
         while self._clock is None and not self.fast and self.waiting >= MOST_WAITING:
             self._drop()
@@ -152,11 +160,13 @@ class Listener:
 
     def _listen(self, parts: Iterable[np.ndarray]) -> None:
         try:
+            asked = time.monotonic()
             for part in parts:
                 with self._more:
-                    self._play.arrived(part, time.monotonic())
+                    self._play.arrived(part, time.monotonic(), asked)
                     self._more.notify_all()
                     self._more.wait_for(lambda: self._play.waiting < MOST_WAITING)
+                asked = time.monotonic()
         except BaseException as e:  # raised where the sound is asked for
             self._error = e
         with self._more:
