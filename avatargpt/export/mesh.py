@@ -84,7 +84,7 @@ def body_mesh(fingers: bool = False) -> Mesh:
         triangles = np.concatenate([triangles, faces + len(vertices)])
         vertices = np.concatenate([vertices, ends[i, 0] + ball * radii[i, 0]])
         normals = np.concatenate([normals, ball])
-        colours = np.concatenate([colours, np.tile(_linear(shape.colours[i]), (len(ball), 1))])
+        colours = np.concatenate([colours, np.tile(linear(shape.colours[i]), (len(ball), 1))])
         joints = np.concatenate([joints, np.tile([shape.joint[i], 0, 0, 0], (len(ball), 1))])
         weights = np.concatenate([weights, np.tile([1.0, 0, 0, 0], (len(ball), 1))])
     bind = np.tile(np.eye(4), (len(positions), 1, 1))
@@ -105,9 +105,9 @@ def _skin(ends: np.ndarray, radii: np.ndarray, cell: float, blend: float) -> tup
     """Vertices (V, 3), normals (V, 3) and triangles (F, 3) around some capsules."""
     vertices, triangles = _surface(ends, radii, cell, blend)
     for _ in range(2):  # Newton steps onto the zero level: the grid leaves no facets
-        value, gradient = _field(vertices, ends, radii, blend)
+        value, gradient = field(vertices, ends, radii, blend)
         vertices = vertices - np.clip(value, -cell / 2, cell / 2)[:, None] * gradient
-    return vertices, _field(vertices, ends, radii, blend)[1], triangles
+    return vertices, field(vertices, ends, radii, blend)[1], triangles
 
 
 def _distances(points: np.ndarray, ends: np.ndarray, radii: np.ndarray) -> np.ndarray:
@@ -123,7 +123,9 @@ def _capsule(points: np.ndarray, ends: np.ndarray, radii: np.ndarray) -> tuple[n
     return np.sqrt(np.einsum("...k,...k", gap, gap)) - (radii[0] + t * (radii[1] - radii[0])), gap
 
 
-def _field(points: np.ndarray, ends: np.ndarray, radii: np.ndarray, blend: float) -> tuple[np.ndarray, np.ndarray]:
+def field(
+    points: np.ndarray, ends: np.ndarray, radii: np.ndarray, blend: float = BLEND
+) -> tuple[np.ndarray, np.ndarray]:
     """Smooth union -k log sum exp(-d / k) at points (N, 3), and its unit gradient (N, 3)."""
     total, gradient = np.full(len(points), 1e-30, np.float32), np.zeros_like(points)
     for e, r in zip(ends, radii, strict=True):
@@ -220,10 +222,11 @@ def _colours(distance: np.ndarray, shape: Figure) -> np.ndarray:
     """Colour of the nearest capsules, blended where they are equally near; linear light."""
     near = np.exp((distance.min(1, keepdims=True) - distance) / 0.0008)
     near[:, shape.eyes] = 0
-    return near / near.sum(1, keepdims=True) @ _linear(shape.colours)
+    return near / near.sum(1, keepdims=True) @ linear(shape.colours)
 
 
-def _linear(srgb: np.ndarray) -> np.ndarray:
+def linear(srgb: np.ndarray) -> np.ndarray:
+    """Linear light 0..1 of sRGB 0..1."""
     return np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4)
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from avatargpt.export.head import parts as parts
 from avatargpt.export.head.shape import EYE
 from avatargpt.export.head.skin import REGIONS, Skin, mirrored, skin, smooth
+from avatargpt.export.mesh import linear
 from vqvae import rotations as rot
 
 NECK, PIVOT = np.array([0.0, -0.19, -0.03]), np.array([0.0, -0.055, -0.012])  # m, joints of neck and head
@@ -75,7 +76,7 @@ def head() -> Head:
     follow = np.where(number == names.index("skin"), np.maximum(follow, chin), follow)
     return Head(
         points.astype(np.float32), vertex_normals(points, triangles).astype(np.float32),
-        _linear(np.concatenate([p.colours for p in pieces])).astype(np.float32), triangles.astype(np.uint32),
+        linear(np.concatenate([p.colours for p in pieces])).astype(np.float32), triangles.astype(np.uint32),
         gloss.astype(np.float32), follow.astype(np.float32), _mirror(surface, points, number, names), number, names,
         surface,
     )  # fmt: skip
@@ -129,7 +130,3 @@ def _skin_colours(surface: Skin) -> np.ndarray:
     out = np.where(bare[:, None], tinted, out)
     depth = np.where(surface.lip < -1.5, 0.55, 1.0)[:, None]
     return np.clip(out * depth, 0, 1)
-
-
-def _linear(srgb: np.ndarray) -> np.ndarray:
-    return np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4)
