@@ -11,13 +11,14 @@ from functools import lru_cache
 import numpy as np
 
 from avatargpt.export.head import parts as parts
+from avatargpt.export.head.hair import hair
 from avatargpt.export.head.shape import EYE
 from avatargpt.export.head.skin import REGIONS, Skin, mirrored, skin, smooth
 from avatargpt.export.mesh import linear
 from vqvae import rotations as rot
 
 NECK, PIVOT = np.array([0.0, -0.19, -0.03]), np.array([0.0, -0.055, -0.012])  # m, joints of neck and head
-_MATT, _MOIST, _WET = 0.0, 0.5, 1.0
+_MATT, _SHEEN, _MOIST, _WET = 0.0, 0.2, 0.5, 1.0
 
 
 @dataclass(frozen=True)
@@ -60,13 +61,13 @@ def head() -> Head:
     pieces = [parts.Part("skin", surface.points, surface.triangles, _skin_colours(surface))]
     for piece in one_sided:
         pieces += [piece, parts.mirror_image(piece)]
-    pieces += [parts.hair(), parts.teeth(True), parts.teeth(False), parts.tongue(), parts.collar()]
+    pieces += [hair(), parts.teeth(True), parts.teeth(False), parts.tongue(), parts.collar()]
     starts = np.cumsum([0, *(len(p.points) for p in pieces)])
     points = np.concatenate([p.points for p in pieces])
     triangles = np.concatenate([p.triangles + s for p, s in zip(pieces, starts, strict=False)])
     number = np.repeat(np.arange(len(pieces)), [len(p.points) for p in pieces])
     names = tuple(p.name for p in pieces)
-    shine = [_WET if n.startswith(("eye", "teeth")) else _MOIST if n == "tongue" else _MATT for n in names]
+    shine = [_WET if n.startswith(("eye", "teeth")) else _MOIST if n == "tongue" else _SHEEN if n == "hair" else _MATT for n in names]
     gloss = np.array(shine)[number]
     gloss[: len(surface.points)][surface.region == REGIONS.index("lip")] = 0.35
     follow = smooth(-0.185, -0.105, points[:, 1] - 0.45 * np.maximum(points[:, 2], 0))

@@ -1,4 +1,4 @@
-"""What belongs to our head besides the skin: eyes, brows, ears, hair, teeth, tongue and a collar. Metres."""
+"""What belongs to our head besides skin and hair: eyes, brows, ears, teeth, tongue and a collar. Metres."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from avatargpt.export.head.shape import CENTRE, EYE, EYE_RADIUS, cast, distance, gradient
+from avatargpt.export.head.shape import EYE, EYE_RADIUS, distance, gradient
 
 # sRGB 0..1
 SKIN, LIP, INSIDE = (0.91, 0.735, 0.64), (0.79, 0.51, 0.475), (0.34, 0.12, 0.13)
@@ -127,52 +127,6 @@ def ear() -> Part:
     lean = turned @ np.array([[1, 0, 0], [0, np.cos(0.16), -np.sin(0.16)], [0, np.sin(0.16), np.cos(0.16)]])
     faces = sheet(len(rings), len(turn), closed=True)
     return Part("earLeft", lean + [0.0725, -0.0125, -0.020], faces, np.concatenate(colours))
-
-
-_HAIRLINE = np.array([  # longitude, height
-    (0.0, 0.0760), (0.30, 0.0745), (0.50, 0.0665), (0.66, 0.0480), (0.80, 0.0150), (0.98, -0.0120), (1.14, -0.0150),
-    (1.30, 0.0180), (1.62, 0.0230), (1.92, -0.0150), (2.20, -0.0560), (2.60, -0.0780), (np.pi, -0.0840),
-])  # fmt: skip
-
-
-def hairline(half: np.ndarray) -> np.ndarray:
-    """Height of the hair's edge by longitude (0 in front, pi behind)."""
-    from scipy.interpolate import PchipInterpolator
-
-    out: np.ndarray = PchipInterpolator(*_HAIRLINE.T)(half)
-    return out
-
-
-def hair() -> Part:
-    """Short hair: a shell over the skull that ends in a clear line."""
-    half = np.linspace(0, np.pi, 25)
-    edge = hairline(half)
-    elevation = np.linspace(np.pi / 2, -1.2, 110)
-    height = np.minimum.accumulate(cast(half[:, None], elevation[None])[..., 1], 1)
-    height = height - 1e-8 * np.arange(len(elevation))
-    end = np.array([np.interp(-h, -row, elevation) for h, row in zip(edge, height, strict=True)])
-    down = np.array([0.03, 0.16, 0.30, 0.44, 0.58, 0.71, 0.82, 0.91, 0.965, 1.0, 1.0])
-    lift = np.array([0.0110, 0.0114, 0.0122, 0.0130, 0.0132, 0.0124, 0.0108, 0.0086, 0.0060, 0.0026, -0.0030])
-    angles = np.pi / 2 + down[:, None] * (end - np.pi / 2)
-    points = cast(half[None], angles)
-    out = points - CENTRE
-    thick = lift[:, None] * (1 - 0.45 * np.exp(-(((half - 1.1) / 0.28) ** 2)))
-    thick = np.where(lift[:, None] > 0, thick, lift[:, None])
-    points = points + out / np.linalg.norm(out, axis=-1, keepdims=True) * thick[..., None]
-    other = np.concatenate([np.arange(25), np.arange(23, 0, -1)])
-    sign = np.concatenate([np.ones(25), -np.ones(23)])
-    around = points[:, other] * np.stack([sign, np.ones(48), np.ones(48)], -1)
-    around[:, [0, 24], 0] = 0
-    strand = 1 + 0.10 * np.sin(7 * np.abs(np.arange(48) - 24) + 0.7 * np.arange(len(down))[:, None])
-    colours = np.clip(np.array(HAIR) * strand[..., None], 0, 1).reshape(-1, 3)
-    top = cast(np.zeros(1), np.full(1, np.pi / 2)) + [0, 0.0110, 0]
-    faces = sheet(len(down), 48, closed=True)
-    last, k = len(colours), np.arange(48)
-    cap = np.stack([np.full(48, last), k, (k + 1) % 48], 1)
-    return Part(
-        "hair", np.concatenate([around.reshape(-1, 3), top]), np.concatenate([faces, cap]),
-        np.concatenate([colours, [HAIR]]),
-    )  # fmt: skip
 
 
 def teeth(upper: bool) -> Part:

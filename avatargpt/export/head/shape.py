@@ -14,6 +14,7 @@ LID_RADIUS = EYE_RADIUS + 0.0016
 NECK_END = -0.195
 CENTRE = np.array([0.0, 0.0, -0.018])
 _BLEND = 0.0075  # m, roundness of the smooth union
+_LID_BLEND = 0.0042  # m, of the lids with the skin around them: a sharper one shows the ball behind
 # centre, radii
 _ELLIPSOIDS = (
     ((0, 0.036, -0.014), (0.0760, 0.083, 0.094)),  # skull
@@ -56,7 +57,7 @@ def distance(points: np.ndarray) -> np.ndarray:
     skin = _smooth_min(parts, _BLEND)
     hollow = _SOCKET[1] - np.linalg.norm(p - _SOCKET[0], axis=-1)
     skin = -_smooth_min([-skin, -hollow], 0.0085)
-    return _smooth_min([skin, np.linalg.norm(p - EYE, axis=-1) - LID_RADIUS], 0.0018)
+    return _smooth_min([skin, np.linalg.norm(p - EYE, axis=-1) - LID_RADIUS], _LID_BLEND)
 
 
 def gradient(points: np.ndarray) -> np.ndarray:

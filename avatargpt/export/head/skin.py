@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from avatargpt.export.head.parts import hairline
+from avatargpt.export.head.hair import hairline
 from avatargpt.export.head.shape import EYE, EYE_RADIUS, NECK_END, cast
 
 _STEP = 0.0255  # rad between longitudes in front
@@ -25,6 +25,7 @@ _LIP_UP, _LIP_LOW = 0.0060, 0.0078  # m from the slit to the lips' borders in th
 _CAVITY = ((0.0030, 0.0004, 0.98), (0.0085, 0.0030, 0.93), (0.034, 0.010, 0.85))
 _EDGE = 0.0022  # m by which both lips stand forward at the slit
 _UNDER_HAIR = 0.014  # m above the hairline where the skin ends
+_LASHES = 17  # of a lid
 _OPEN_UP, _OPEN_LOW, _TILT = 0.0076, 0.0064, 0.0010  # m, rims of the lids above and below the eye's axis
 
 
@@ -79,7 +80,7 @@ def _mouth(half: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.nda
     slit = SLIT_Y + 0.0021 * s**2.2 - 0.0007 * np.exp(-((s / 0.22) ** 2)) - 0.004 * smooth(0.25, 0.9, half)
     beyond = smooth(HALF[MOUTH_COLUMN], HALF[MOUTH_COLUMN] + 0.3, half)
     bow = 1 - 0.13 * np.exp(-((s / 0.14) ** 2))
-    above, below = 0.0008 + _LIP_UP * full * bow + 0.004 * beyond, 0.0008 + _LIP_LOW * full + 0.004 * beyond
+    above, below = 0.0008 + _LIP_UP * full * bow + 0.011 * beyond, 0.0008 + _LIP_LOW * full + 0.010 * beyond
     return slit, slit + above, slit - below, full
 
 
@@ -88,17 +89,19 @@ def _curves(half: np.ndarray) -> list[tuple[np.ndarray, int]]:
     flat = np.ones_like(half)
     up, low, axis = _eye(half)
     slit, above, below, _ = _mouth(half)
+    next_to = 0.0007 + 0.0030 * smooth(HALF[MOUTH_COLUMN], HALF[MOUTH_COLUMN] + 0.3, half)
     return [
         (0.088 * flat, 5), (0.0265 * flat, 4), (np.maximum(up + 0.0042, axis + 0.0058), 2), (up + 0.0008, 1),
         (up, 0), (low, 1), (low - 0.0010, 2), (np.minimum(low - 0.0052, axis - 0.0066), 4),
-        (-0.0270 * flat, 3), (-0.0475 * flat, 2), (above + 0.0007, 1), (above, 3), (slit, 0), (slit, 3), (below, 1),
-        (below - 0.0007, 2),
+        (-0.0270 * flat, 3), (-0.0475 * flat, 2), (above + next_to, 1), (above, 3), (slit, 0), (slit, 3), (below, 1),
+        (below - next_to, 2),
     ]  # fmt: skip
 
 
 # Below the lips height says little (the chin's underside is level): share of the way from the slit to the neck's end.
 _LOWER = ((0.132, 3), (0.235, 2), (0.400, 3), (0.700, 3), (1.0, 0))
 EYE_ROW, MOUTH_ROW = 15, 32  # the upper of the two rows of each slit
+_CHIN_ROW, _RELAX = 43, 14  # the first row below the chin; rounds
 
 
 def _grid() -> np.ndarray:
@@ -112,14 +115,30 @@ def _grid() -> np.ndarray:
         return np.array([np.interp(-h, -row, elevation) for h, row in zip(heights, height, strict=True)])
 
     marks = [at(h) for h, _ in curves]
-    slit, end = at(_mouth(HALF)[0]), at(np.full(len(HALF), NECK_END))
-    marks += [slit + share * (end - slit) for share, _ in _LOWER]
+    slit, end, lip = at(_mouth(HALF)[0]), at(np.full(len(HALF), NECK_END)), marks[-1]
+    past = float((lip[0] - slit[0]) / (end[0] - slit[0]))  # shares hold in the middle; beside it no row crosses the lip's
+    marks += [lip + (share - past) / (1 - past) * (end - lip) for share, _ in _LOWER]
     counts = [n for _, n in curves] + [n for _, n in _LOWER]
     rows = [np.pi / 2 + (marks[0] - np.pi / 2) * k / 4 for k in (1, 2, 3)]
     for count, here, there in zip(counts, marks, [*marks[1:], marks[-1]], strict=True):
         rows += [here + (there - here) * k / max(count, 1) for k in range(max(count, 1))]
     angles = np.stack(rows)
-    return cast(np.broadcast_to(HALF, angles.shape), angles)
+    return _relaxed(cast(np.broadcast_to(HALF, angles.shape), angles))
+
+
+def _relaxed(points: np.ndarray) -> np.ndarray:
+    """The half grid with its jaw, nape and the underside of its chin smoothed: there rays graze the skin."""
+    row = np.arange(len(points))[:, None]
+    share = smooth(0.50, 0.85, HALF)[None] * smooth(MOUTH_ROW - 9, MOUTH_ROW - 3, row)
+    share = np.maximum(share, smooth(_CHIN_ROW, _CHIN_ROW + 4, row))[1:-1, :, None]
+    flip, out = np.array([-1.0, 1, 1]), points.copy()
+    for _ in range(_RELAX):
+        wide = np.concatenate([out[:, 1:2] * flip, out, out[:, -2:-1] * flip], 1)
+        mean = (wide[1:-1, :-2] + wide[1:-1, 2:] + out[:-2] + out[2:]) / 4
+        out[1:-1] += 0.6 * share * (mean - out[1:-1])
+        beside = slice(MOUTH_COLUMN + 1, None)
+        out[MOUTH_ROW + 1, beside] = out[MOUTH_ROW, beside]
+    return out
 
 
 def _lips(points: np.ndarray) -> np.ndarray:
@@ -185,6 +204,35 @@ def _rims(made: _Maker, index: np.ndarray, eyes: np.ndarray) -> None:
             inner = centre + away / np.linalg.norm(away, axis=1, keepdims=True) * (EYE_RADIUS * 0.985)
             rim = made.add(inner, order, "lash" if row == EYE_ROW else "rim", lid=1.0 if row == EYE_ROW else -1.0)
             made.strip(*((rim, edge) if flip else (edge, rim)))
+        _lashes(made, index[EYE_ROW, order], centre, order, side, 1.0)
+        _lashes(made, index[EYE_ROW + 1, order], centre, order, side, -1.0)
+
+
+def _lashes(
+    made: _Maker, edge: np.ndarray, centre: np.ndarray, order: np.ndarray, side: int, lid: float
+) -> None:  # fmt: skip
+    """Lashes of one lid: thin triangles that stand on the edge (columns,) from the inner corner on, seen from both sides.
+
+    They go with the lid all but wholly, so that `lid` still tells the rims.
+    """
+    place = np.linspace(1.2, len(edge) - 1.6, _LASHES)
+    along = made.points[edge]
+
+    def at(k: np.ndarray) -> np.ndarray:
+        return np.stack([np.interp(k, np.arange(len(edge)), c) for c in along.T], 1)
+
+    t = np.linspace(0, 1, _LASHES)[:, None]  # from the nose outwards
+    long = (0.0036 + 0.0032 * t) * (1.0 if lid > 0 else 0.38)
+    out = at(place) - centre
+    out /= np.linalg.norm(out, axis=1, keepdims=True)
+    tip = out + np.concatenate([side * (0.75 * t - 0.18), np.full_like(t, 0.55 * lid), 0 * t], 1)
+    tip *= long / np.linalg.norm(tip, axis=1, keepdims=True)
+    wide = 0.24 if lid > 0 else 0.09
+    base = at(place) + 0.0001 * out
+    points = np.concatenate([at(place - wide) + 0.0001 * out, at(place + wide) + 0.0001 * out, base + tip])
+    new = made.add(points, np.tile(order[np.rint(place).astype(int)], 3), "lash", lid=0.995 * lid).reshape(3, -1)
+    made.faces += [new.T, new.T[:, ::-1]]
+
 
 
 def _inside(made: _Maker, index: np.ndarray, mouth: np.ndarray) -> None:
