@@ -107,26 +107,44 @@ def brow() -> Part:
 
 
 def ear() -> Part:
-    """The left ear: rings from the rim over groove and fold into the bowl, and one behind."""
-    turn = np.linspace(0, 2 * np.pi, 22, endpoint=False)
-    wide, high = 0.0172 * (1 + 0.16 * np.sin(turn)), 0.0305
-    front = 0.45 + 0.55 * np.clip((1 - np.cos(turn)) / 1.2, 0, 1)  # the rim fades towards the cheek
-    rings = (
-        (0.62, -0.013), (0.97, -0.0045), (1.0, 0.000), (0.93, 0.0028), (0.80, -0.0004), (0.64, 0.0012), (0.44, -0.0044),
-        (0.16, -0.0062),
+    """The left ear: rings from behind over the rim (helix), groove and inner fold into the bowl; lobe and tragus."""
+    count = 30
+    turn = np.linspace(0, 2 * np.pi, count, endpoint=False)  # 0 in front, a quarter turn up
+    up, back = np.sin(turn), -np.cos(turn)
+    high = np.where(up > 0, 0.0305, 0.0330)
+    wide = 0.0162 + 0.0044 * up - 0.0022 * (up < -0.5) * (-up - 0.5)
+    lobe = np.clip(-up - 0.35, 0, 1) / 0.65  # 1 at the bottom, where the ear is flat and soft
+    curl = np.clip(0.35 + 0.65 * back + 0.5 * up, 0, 1)  # how much the rim turns over: above and behind
+    rings = (  # share of the outline, height above the ear's plane: at the rim, and what the lobe takes away
+        (0.60, -0.0130, 0.0), (0.93, -0.0062, 0.0), (1.00, -0.0018, 0.0), (0.99, 0.0014, 0.0), (0.92, 0.0026, 0.0010),
+        (0.83, 0.0006, -0.0014), (0.75, -0.0020, -0.0034), (0.66, -0.0002, -0.0014), (0.56, 0.0006, -0.0004),
+        (0.46, -0.0040, -0.0030), (0.32, -0.0082, -0.0060), (0.12, -0.0095, -0.0080),
     )  # fmt: skip
     points, colours = [], []
-    for k, (scale, lift) in enumerate(rings):
-        a, b = -wide * scale * np.cos(turn), high * scale * np.sin(turn)
-        points.append(np.stack([lift * (front if lift > -0.003 else np.ones_like(front)), b, -a], -1))
-        shade = 0.86 if k >= 6 else 0.94 if k == 4 else 1.0
-        colours.append(_tint((SKIN[0] * shade, SKIN[1] * shade * 0.97, SKIN[2] * shade * 0.96), len(turn)))
+    for k, (scale, lift, less) in enumerate(rings):
+        height = lift - less * lobe
+        if k >= 4:
+            height = height * np.where(scale > 0.5, 0.35 + 0.65 * curl, 1.0)
+        tragus = 0.0060 * np.exp(-(((turn + np.pi) % (2 * np.pi) - np.pi + 0.15) / 0.40) ** 2)
+        height = height + tragus * (0.35 < scale < 0.80)
+        front = np.where(back < -0.3, 1 - 0.12 * (scale > 0.85), 1.0)
+        points.append(np.stack([height, high * scale * up, -wide * scale * front * back], -1))
+        shade = (0.97, 0.97, 1.0, 1.0, 1.0, 0.93, 0.88, 0.96, 0.98, 0.86, 0.70, 0.58)[k]
+        shade = 1 - (1 - shade) * (1 - 0.8 * lobe)
+        colours.append(np.outer(shade, np.array(SKIN)) * np.array([1.0, 0.955, 0.945]))
     flat = np.concatenate(points)
-    c, s = np.cos(0.42), np.sin(0.42)
-    turned = flat @ np.array([[c, 0, s], [0, 1, 0], [-s, 0, c]]).T  # the back edge stands off
-    lean = turned @ np.array([[1, 0, 0], [0, np.cos(0.16), -np.sin(0.16)], [0, np.sin(0.16), np.cos(0.16)]])
-    faces = sheet(len(rings), len(turn), closed=True)
-    return Part("earLeft", lean + [0.0725, -0.0125, -0.020], faces, np.concatenate(colours))
+
+    def about(axis: int, angle: float) -> np.ndarray:
+        a, b = [k for k in range(3) if k != axis]
+        out = np.eye(3)
+        out[a, a] = out[b, b] = np.cos(angle)
+        out[a, b], out[b, a] = -np.sin(angle), np.sin(angle)
+        return out
+
+    # the top leans back, the back edge stands off the skull, the lobe lies closer to the jaw than the top
+    turned = flat @ (about(2, 0.10) @ about(1, 0.40) @ about(0, -0.16)).T
+    return Part("earLeft", turned + [0.0725, -0.0135, -0.020], sheet(len(rings), count, closed=True),
+                np.concatenate(colours))  # fmt: skip
 
 
 def teeth(upper: bool) -> Part:

@@ -101,7 +101,7 @@ def _curves(half: np.ndarray) -> list[tuple[np.ndarray, int]]:
 # Below the lips height says little (the chin's underside is level): share of the way from the slit to the neck's end.
 _LOWER = ((0.132, 3), (0.235, 2), (0.400, 3), (0.700, 3), (1.0, 0))
 EYE_ROW, MOUTH_ROW = 15, 32  # the upper of the two rows of each slit
-_CHIN_ROW, _RELAX = 43, 14  # the first row below the chin; rounds
+_CHIN_ROW, _RELAX = 44, 10  # the first row below the chin; rounds
 
 
 def _grid() -> np.ndarray:
@@ -129,15 +129,15 @@ def _grid() -> np.ndarray:
 def _relaxed(points: np.ndarray) -> np.ndarray:
     """The half grid with its jaw, nape and the underside of its chin smoothed: there rays graze the skin."""
     row = np.arange(len(points))[:, None]
-    share = smooth(0.50, 0.85, HALF)[None] * smooth(MOUTH_ROW - 9, MOUTH_ROW - 3, row)
-    share = np.maximum(share, smooth(_CHIN_ROW, _CHIN_ROW + 4, row))[1:-1, :, None]
+    beside = smooth(0.50, 0.85, HALF) * (1 - smooth(1.7, 2.2, HALF))
+    share = beside * smooth(MOUTH_ROW - 9, MOUTH_ROW - 3, row) * (1 - smooth(_CHIN_ROW + 2, _CHIN_ROW + 6, row))
+    share = np.maximum(share, 0.25 * smooth(_CHIN_ROW, _CHIN_ROW + 3, row) * (HALF < 1.8))[1:-1, :, None]
     flip, out = np.array([-1.0, 1, 1]), points.copy()
     for _ in range(_RELAX):
         wide = np.concatenate([out[:, 1:2] * flip, out, out[:, -2:-1] * flip], 1)
         mean = (wide[1:-1, :-2] + wide[1:-1, 2:] + out[:-2] + out[2:]) / 4
         out[1:-1] += 0.6 * share * (mean - out[1:-1])
-        beside = slice(MOUTH_COLUMN + 1, None)
-        out[MOUTH_ROW + 1, beside] = out[MOUTH_ROW, beside]
+        out[MOUTH_ROW + 1, MOUTH_COLUMN + 1 :] = out[MOUTH_ROW, MOUTH_COLUMN + 1 :]
     return out
 
 
