@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from avatargpt.export.head.parts import HAIR, Part, sheet
-from avatargpt.export.head.shape import CENTRE, cast
+from avatargpt.export.head.shape import CENTRE, cast, smooth
 
 _HAIRLINE = np.array([  # longitude, height
     (0.0, 0.0770), (0.25, 0.0740), (0.45, 0.0650), (0.62, 0.0500), (0.78, 0.0330), (0.98, 0.0130), (1.16, -0.0060),
@@ -36,7 +36,8 @@ def hair() -> Part:
     ridge = 0.5 - 0.5 * np.cos(2 * np.pi * number / _STRANDS)  # 0 in the groove between two locks, 1 on a lock
     lock = number // _STRANDS
     long = 0.55 + 0.45 * np.cos(2.4 * lock + 0.6)  # locks differ; the golden angle repeats nothing
-    tip = (0.0010 + 0.0060 * ridge * long) * np.interp(half, [0, 0.9, 1.1, 1.7, 2.1, np.pi], [1, 0.7, 0.25, 0.2, 1, 1])
+    uneven = np.interp(half, [0, 0.25, 0.5, 0.9, 1.1, 1.7, 2.1, np.pi], [0.3, 0.7, 1, 0.8, 0.35, 0.25, 1, 1])
+    tip = 0.0100 * ridge * long * uneven
     elevation = np.linspace(np.pi / 2, -1.2, 160)
     height = np.minimum.accumulate(cast(half[:, None], elevation[None])[..., 1], 1)
     height = height - 1e-8 * np.arange(len(elevation))
@@ -49,6 +50,7 @@ def hair() -> Part:
     relief = 0.0034 * (ridge - 0.6) * np.sin(np.pi * np.minimum(0.12 + down, 1)) ** 0.5
     relief = relief + 0.0012 * np.cos(2.4 * lock) * down * ridge - 0.0030 * np.exp(-((half / 0.10) ** 2)) * (down < 0.9)
     thin = 1 - 0.40 * np.exp(-(((half - 1.25) / 0.30) ** 2)) * down  # over the ears
+    thin = thin * (1 - 0.35 * smooth(0.75, 1.0, down) * (1 - smooth(0.6, 1.0, half)))  # and at the forehead
     lift = np.where(_LIFT[:, None] > 0, np.maximum(_LIFT[:, None] * thin + relief, 0.0012), _LIFT[:, None])
     points = points + out / np.linalg.norm(out, axis=-1, keepdims=True) * lift[..., None]
     other = np.concatenate([number, number[-2:0:-1]])

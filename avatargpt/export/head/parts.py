@@ -96,14 +96,18 @@ def brow() -> Part:
     t = np.linspace(0, 1, 13)
     x = 0.0150 + 0.0360 * t
     y = 0.0238 + 0.0062 * np.sin(np.pi * np.clip(0.86 * t, 0, 1)) ** 1.1 - 0.0014 * t
-    thick = 0.0030 * (1 - 0.72 * t**1.4) * np.minimum(1, 0.62 + 4 * t)
+    thick = 0.0037 * (1 - 0.72 * t**1.4) * np.minimum(1, 0.62 + 4 * t)
     across = np.array([1.0, 0.55, 0.0, -0.55, -1.0])
     lift = np.array([-0.0004, 0.0010, 0.0015, 0.0010, -0.0004])
     flat = np.stack(np.broadcast_arrays(x[None], y[None] + across[:, None] * thick, 0.09), -1).reshape(-1, 3)
     skin = on_skin(flat)
-    height = np.repeat(lift, len(t)) * np.tile(np.minimum(1, 0.4 + thick / 0.003), 5)
+    height = np.repeat(lift, len(t)) * np.tile(np.minimum(1, 0.4 + thick / 0.0037), 5)
     points = skin + height[:, None] * gradient(skin)
-    return Part("browLeft", points, sheet(5, len(t)), _tint(BROW, len(points)))
+    hairs = np.tile(1.0 + 0.16 * np.cos(2.4 * np.arange(len(t))), 5)
+    return Part("browLeft", points, sheet(5, len(t)), _tint(BROW, len(points)) * hairs[:, None])
+
+
+_EAR_SHADES = (0.97, 0.97, 1.0, 1.0, 1.0, 0.93, 0.88, 0.96, 0.98, 0.86, 0.72, 0.62, 0.60)  # ring by ring
 
 
 def ear() -> Part:
@@ -111,27 +115,28 @@ def ear() -> Part:
     count = 30
     turn = np.linspace(0, 2 * np.pi, count, endpoint=False)  # 0 in front, a quarter turn up
     up, back = np.sin(turn), -np.cos(turn)
-    high = np.where(up > 0, 0.0305, 0.0330)
-    wide = 0.0162 + 0.0044 * up - 0.0022 * (up < -0.5) * (-up - 0.5)
+    high = np.where(up > 0, 0.0305, 0.0315)
+    wide = 0.0180 + 0.0036 * up + 0.0016 * np.clip(-up - 0.4, 0, 1)
     lobe = np.clip(-up - 0.35, 0, 1) / 0.65  # 1 at the bottom, where the ear is flat and soft
     curl = np.clip(0.35 + 0.65 * back + 0.5 * up, 0, 1)  # how much the rim turns over: above and behind
     rings = (  # share of the outline, height above the ear's plane: at the rim, and what the lobe takes away
         (0.60, -0.0130, 0.0), (0.93, -0.0062, 0.0), (1.00, -0.0018, 0.0), (0.99, 0.0014, 0.0), (0.92, 0.0026, 0.0010),
         (0.83, 0.0006, -0.0014), (0.75, -0.0020, -0.0034), (0.66, -0.0002, -0.0014), (0.56, 0.0006, -0.0004),
-        (0.46, -0.0040, -0.0030), (0.32, -0.0082, -0.0060), (0.12, -0.0095, -0.0080),
+        (0.46, -0.0034, -0.0026), (0.32, -0.0062, -0.0045), (0.12, -0.0066, -0.0060),
+        (0.01, -0.0066, -0.0060),
     )  # fmt: skip
     points, colours = [], []
     for k, (scale, lift, less) in enumerate(rings):
-        height = lift - less * lobe
+        height = np.asarray(lift - less * lobe)
         if k >= 4:
             height = height * np.where(scale > 0.5, 0.35 + 0.65 * curl, 1.0)
         tragus = 0.0060 * np.exp(-(((turn + np.pi) % (2 * np.pi) - np.pi + 0.15) / 0.40) ** 2)
         height = height + tragus * (0.35 < scale < 0.80)
         front = np.where(back < -0.3, 1 - 0.12 * (scale > 0.85), 1.0)
         points.append(np.stack([height, high * scale * up, -wide * scale * front * back], -1))
-        shade = (0.97, 0.97, 1.0, 1.0, 1.0, 0.93, 0.88, 0.96, 0.98, 0.86, 0.70, 0.58)[k]
-        shade = 1 - (1 - shade) * (1 - 0.8 * lobe)
-        colours.append(np.outer(shade, np.array(SKIN)) * np.array([1.0, 0.955, 0.945]))
+        shade = _EAR_SHADES[k]
+        tint = 1 - (1 - shade) * (1 - 0.8 * lobe)
+        colours.append(np.outer(tint, np.array(SKIN)) * np.array([1.0, 0.955, 0.945]))
     flat = np.concatenate(points)
 
     def about(axis: int, angle: float) -> np.ndarray:
@@ -143,7 +148,7 @@ def ear() -> Part:
 
     # the top leans back, the back edge stands off the skull, the lobe lies closer to the jaw than the top
     turned = flat @ (about(2, 0.10) @ about(1, 0.40) @ about(0, -0.16)).T
-    return Part("earLeft", turned + [0.0725, -0.0135, -0.020], sheet(len(rings), count, closed=True),
+    return Part("earLeft", turned + [0.0762, -0.0135, -0.0205], sheet(len(rings), count, closed=True),
                 np.concatenate(colours))  # fmt: skip
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from avatargpt.export.figure import PALETTE, figure
 from avatargpt.export.head.head import head, vertex_normals
-from avatargpt.export.head.skin import smooth
+from avatargpt.export.head.shape import smooth
 from avatargpt.export.mesh import bind_pose, body_mesh, field, linear
 from vqvae.skeleton import SMPL22
 

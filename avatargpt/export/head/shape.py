@@ -36,6 +36,13 @@ _CAPSULES = (
 _SOCKET = (np.array([0.0325, -0.001, 0.0850]), 0.0175)
 
 
+def smooth(low: float, high: float, x: np.ndarray) -> np.ndarray:
+    """0 below `low`, 1 above `high`, a smooth step between."""
+    t = np.clip((x - low) / (high - low), 0, 1)
+    out: np.ndarray = t * t * (3 - 2 * t)
+    return out
+
+
 def _smooth_min(parts: list[np.ndarray], k: float) -> np.ndarray:
     low = np.minimum.reduce(parts)
     out: np.ndarray = low - k * np.log(sum(np.exp((low - p) / k) for p in parts))

@@ -11,7 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from avatargpt.export.head.hair import hairline
-from avatargpt.export.head.shape import EYE, EYE_RADIUS, NECK_END, cast
+from avatargpt.export.head.lashes import lashes
+from avatargpt.export.head.relaxing import relaxed
+from avatargpt.export.head.shape import EYE, EYE_RADIUS, NECK_END, cast, smooth
 
 _STEP = 0.0255  # rad between longitudes in front
 MOUTH_COLUMN, INNER_COLUMN, OUTER_COLUMN = 10, 6, 19  # of the corners of the mouth and of the eye
@@ -25,7 +27,6 @@ _LIP_UP, _LIP_LOW = 0.0060, 0.0078  # m from the slit to the lips' borders in th
 _CAVITY = ((0.0030, 0.0004, 0.98), (0.0085, 0.0030, 0.93), (0.034, 0.010, 0.85))
 _EDGE = 0.0022  # m by which both lips stand forward at the slit
 _UNDER_HAIR = 0.014  # m above the hairline where the skin ends
-_LASHES = 17  # of a lid
 _OPEN_UP, _OPEN_LOW, _TILT = 0.0076, 0.0064, 0.0010  # m, rims of the lids above and below the eye's axis
 
 
@@ -55,13 +56,6 @@ class Skin:
 
 
 REGIONS = ("skin", "lip", "mouth", "rim", "lash")
-
-
-def smooth(low: float, high: float, x: np.ndarray) -> np.ndarray:
-    """0 below `low`, 1 above `high`, a smooth step between."""
-    t = np.clip((x - low) / (high - low), 0, 1)
-    out: np.ndarray = t * t * (3 - 2 * t)
-    return out
 
 
 def _eye(half: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -101,7 +95,7 @@ def _curves(half: np.ndarray) -> list[tuple[np.ndarray, int]]:
 # Below the lips height says little (the chin's underside is level): share of the way from the slit to the neck's end.
 _LOWER = ((0.132, 3), (0.235, 2), (0.400, 3), (0.700, 3), (1.0, 0))
 EYE_ROW, MOUTH_ROW = 15, 32  # the upper of the two rows of each slit
-_CHIN_ROW, _RELAX = 44, 10  # the first row below the chin; rounds
+_CHIN_ROW = 44  # the first row below the chin
 
 
 def _grid() -> np.ndarray:
@@ -116,7 +110,7 @@ def _grid() -> np.ndarray:
 
     marks = [at(h) for h, _ in curves]
     slit, end, lip = at(_mouth(HALF)[0]), at(np.full(len(HALF), NECK_END)), marks[-1]
-    past = float((lip[0] - slit[0]) / (end[0] - slit[0]))  # shares hold in the middle; beside it no row crosses the lip's
+    past = float((lip[0] - slit[0]) / (end[0] - slit[0]))  # shares hold in the middle
     marks += [lip + (share - past) / (1 - past) * (end - lip) for share, _ in _LOWER]
     counts = [n for _, n in curves] + [n for _, n in _LOWER]
     rows = [np.pi / 2 + (marks[0] - np.pi / 2) * k / 4 for k in (1, 2, 3)]
@@ -127,18 +121,14 @@ def _grid() -> np.ndarray:
 
 
 def _relaxed(points: np.ndarray) -> np.ndarray:
-    """The half grid with its jaw, nape and the underside of its chin smoothed: there rays graze the skin."""
+    """The half grid with its jaw and the underside of its chin smoothed: there rays graze the skin."""
     row = np.arange(len(points))[:, None]
     beside = smooth(0.50, 0.85, HALF) * (1 - smooth(1.7, 2.2, HALF))
     share = beside * smooth(MOUTH_ROW - 9, MOUTH_ROW - 3, row) * (1 - smooth(_CHIN_ROW + 2, _CHIN_ROW + 6, row))
-    share = np.maximum(share, 0.25 * smooth(_CHIN_ROW, _CHIN_ROW + 3, row) * (HALF < 1.8))[1:-1, :, None]
-    flip, out = np.array([-1.0, 1, 1]), points.copy()
-    for _ in range(_RELAX):
-        wide = np.concatenate([out[:, 1:2] * flip, out, out[:, -2:-1] * flip], 1)
-        mean = (wide[1:-1, :-2] + wide[1:-1, 2:] + out[:-2] + out[2:]) / 4
-        out[1:-1] += 0.6 * share * (mean - out[1:-1])
-        out[MOUTH_ROW + 1, MOUTH_COLUMN + 1 :] = out[MOUTH_ROW, MOUTH_COLUMN + 1 :]
-    return out
+    share = np.maximum(share, 0.25 * smooth(_CHIN_ROW, _CHIN_ROW + 3, row) * (HALF < 1.8))
+    # across only: the field has a crease where its halves meet
+    middle = smooth(MOUTH_ROW + 5, MOUTH_ROW + 9, row) * (1 - smooth(0.06, 0.16, HALF))
+    return relaxed(points, share, middle, (MOUTH_ROW + 1, MOUTH_COLUMN + 1))
 
 
 def _lips(points: np.ndarray) -> np.ndarray:
@@ -204,35 +194,11 @@ def _rims(made: _Maker, index: np.ndarray, eyes: np.ndarray) -> None:
             inner = centre + away / np.linalg.norm(away, axis=1, keepdims=True) * (EYE_RADIUS * 0.985)
             rim = made.add(inner, order, "lash" if row == EYE_ROW else "rim", lid=1.0 if row == EYE_ROW else -1.0)
             made.strip(*((rim, edge) if flip else (edge, rim)))
-        _lashes(made, index[EYE_ROW, order], centre, order, side, 1.0)
-        _lashes(made, index[EYE_ROW + 1, order], centre, order, side, -1.0)
-
-
-def _lashes(
-    made: _Maker, edge: np.ndarray, centre: np.ndarray, order: np.ndarray, side: int, lid: float
-) -> None:  # fmt: skip
-    """Lashes of one lid: thin triangles that stand on the edge (columns,) from the inner corner on, seen from both sides.
-
-    They go with the lid all but wholly, so that `lid` still tells the rims.
-    """
-    place = np.linspace(1.2, len(edge) - 1.6, _LASHES)
-    along = made.points[edge]
-
-    def at(k: np.ndarray) -> np.ndarray:
-        return np.stack([np.interp(k, np.arange(len(edge)), c) for c in along.T], 1)
-
-    t = np.linspace(0, 1, _LASHES)[:, None]  # from the nose outwards
-    long = (0.0036 + 0.0032 * t) * (1.0 if lid > 0 else 0.38)
-    out = at(place) - centre
-    out /= np.linalg.norm(out, axis=1, keepdims=True)
-    tip = out + np.concatenate([side * (0.75 * t - 0.18), np.full_like(t, 0.55 * lid), 0 * t], 1)
-    tip *= long / np.linalg.norm(tip, axis=1, keepdims=True)
-    wide = 0.24 if lid > 0 else 0.09
-    base = at(place) + 0.0001 * out
-    points = np.concatenate([at(place - wide) + 0.0001 * out, at(place + wide) + 0.0001 * out, base + tip])
-    new = made.add(points, np.tile(order[np.rint(place).astype(int)], 3), "lash", lid=0.995 * lid).reshape(3, -1)
-    made.faces += [new.T, new.T[:, ::-1]]
-
+        for row, lid in ((EYE_ROW, 1.0), (EYE_ROW + 1, -1.0)):
+            points, place = lashes(made.points[index[row, order]] - centre, side, lid)
+            # they go with the lid all but wholly, so that `lid` still tells the rims
+            new = made.add(points + centre, order[place], "lash", lid=0.995 * lid).reshape(3, -1)
+            made.faces += [new.T, new.T[:, ::-1]]
 
 
 def _inside(made: _Maker, index: np.ndarray, mouth: np.ndarray) -> None:
