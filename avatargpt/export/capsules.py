@@ -59,41 +59,35 @@ def rasterise(c: Capsules, width: int, height: int) -> Seen | None:
     ex, ey = c.x[..., 1] - c.x[..., 0], c.y[..., 1] - c.y[..., 0]
     wide, tall, deep = (v.astype(np.float64) for v in (ex, ey, c.rise))
     flat2 = np.maximum(wide * wide + tall * tall, 1e-4)
-    flat, taper = np.sqrt(flat2), (c.radius[..., 1] - c.radius[..., 0]).astype(np.float64)
-    # A tapered capsule is what a sphere sweeps. Of its spheres that cover a pixel the one in front is at
-    # t = t0 + r k / C - deep sqrt((r^2 flat^2 / C - across^2) / (C (C + deep^2))), where t0 is the pixel's place along
-    # the axis, r the radius there, k the taper and C = flat^2 - k^2; with C = 0 one end hides the other.
-    steep = np.maximum(flat2 - taper * taper, 1e-4)
-    lean = deep / np.sqrt(steep * (steep + deep * deep))
+    flat, length = np.sqrt(flat2), np.sqrt(flat2 + deep * deep)
     numbers = (
-        c.x[..., 0], c.y[..., 0], wide / flat2, tall / flat2, wide / flat, tall / flat, lean, ex, ey,
-        c.rise, c.radius[..., 0], c.radius[..., 1] - c.radius[..., 0], c.start, taper / steep, flat2 / steep,
+        c.x[..., 0], c.y[..., 0], wide / flat2, tall / flat2, wide / flat, tall / flat, deep / (flat * length), ex, ey,
+        c.rise, c.radius[..., 0], c.radius[..., 1] - c.radius[..., 0], c.start,
     )  # fmt: skip
-    # (P, 15, F, 1, 1)
+    # (P, 13, F, 1, 1)
     table = np.stack([n.astype(np.float32) for n in numbers]).transpose(2, 0, 1)[..., None, None]
     for i, ((left, top), (right, bottom)) in enumerate(zip(low.tolist(), high.tolist(), strict=True)):
         if left >= right or top >= bottom:
             continue
-        sx, sy, ux, uy, nx, ny, lean, ax, ay, az, first, narrow, start, shift, swell = table[i]
+        sx, sy, ux, uy, nx, ny, lean, ax, ay, az, first, taper, start = table[i]
         box = (slice(None), slice(top - y0, bottom - y0), slice(left - x0, right - x0))
         px, py = column[left:right] - sx, row[top:bottom] - sy
         t = px * ux + py * uy
-        radii = t * narrow
+        radii = np.maximum(t, 0)
+        np.minimum(radii, 1, out=radii)
+        radii *= taper
         radii += first
-        np.maximum(radii, 0, out=radii)
         across = px * ny - py * nx
         across *= across
-        t += radii * shift
         radii *= radii
-        radii *= swell
         radii -= across
         np.maximum(radii, 0, out=radii)
         np.sqrt(radii, out=radii)
         radii *= lean
-        t -= radii  # the ray meets the capsule nearer to the end that points at the camera
+        t -= radii  # the ray meets the cylinder nearer to the end that points at the camera
         np.maximum(t, 0, out=t)
         np.minimum(t, 1, out=t)
-        np.multiply(t, narrow, out=radii)
+        np.multiply(t, taper, out=radii)
         radii += first
         dx, dy = px - t * ax, py - t * ay
         dx *= dx
@@ -123,8 +117,8 @@ def rasterise(c: Capsules, width: int, height: int) -> Seen | None:
     y += y0
     which, t = part.ravel()[at], along.ravel()[at]
     used = np.ascontiguousarray(table[..., 0, 0][:, [0, 1, 7, 8, 10, 11]].transpose(2, 0, 1)).reshape(-1, 6)
-    sx, sy, ax, ay, first, narrow = used[frame * len(table) + which].T
-    radii = t * narrow + first
+    sx, sy, ax, ay, first, taper = used[frame * len(table) + which].T
+    radii = t * taper + first
     dx, dy = column[x] - sx - t * ax, row[y, 0] - sy - t * ay
     out = np.sqrt(np.maximum(radii * radii - (dx * dx + dy * dy), 0))
     inverse = 1 / np.maximum(radii, 1e-3)
