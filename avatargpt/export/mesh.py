@@ -105,9 +105,9 @@ def _skin(ends: np.ndarray, radii: np.ndarray, cell: float, blend: float) -> tup
     """Vertices (V, 3), normals (V, 3) and triangles (F, 3) around some capsules."""
     vertices, triangles = _surface(ends, radii, cell, blend)
     for _ in range(2):  # Newton steps onto the zero level: the grid leaves no facets
-        value, gradient = _field(vertices, ends, radii, blend)
+        value, gradient = field(vertices, ends, radii, blend)
         vertices = vertices - np.clip(value, -cell / 2, cell / 2)[:, None] * gradient
-    return vertices, _field(vertices, ends, radii, blend)[1], triangles
+    return vertices, field(vertices, ends, radii, blend)[1], triangles
 
 
 def _distances(points: np.ndarray, ends: np.ndarray, radii: np.ndarray) -> np.ndarray:
@@ -123,7 +123,9 @@ def _capsule(points: np.ndarray, ends: np.ndarray, radii: np.ndarray) -> tuple[n
     return np.sqrt(np.einsum("...k,...k", gap, gap)) - (radii[0] + t * (radii[1] - radii[0])), gap
 
 
-def _field(points: np.ndarray, ends: np.ndarray, radii: np.ndarray, blend: float) -> tuple[np.ndarray, np.ndarray]:
+def field(
+    points: np.ndarray, ends: np.ndarray, radii: np.ndarray, blend: float = BLEND
+) -> tuple[np.ndarray, np.ndarray]:
     """Smooth union -k log sum exp(-d / k) at points (N, 3), and its unit gradient (N, 3)."""
     total, gradient = np.full(len(points), 1e-30, np.float32), np.zeros_like(points)
     for e, r in zip(ends, radii, strict=True):

@@ -55,7 +55,7 @@ def test_the_head_is_a_head(shape: Head) -> None:
     assert 0.14 < high[0] - low[0] < 0.17  # wide, metres
     tip = shape.points[shape.points[:, 2].argmax()]
     assert abs(tip[0]) < 0.004 and -0.05 < tip[1] < -0.025  # the nose is what stands out most
-    assert 3000 < len(shape.points) < 6000 and shape.triangles.max() == len(shape.points) - 1
+    assert 3000 < len(shape.points) < 7500 and shape.triangles.max() == len(shape.points) - 1
     assert np.allclose(np.linalg.norm(shape.normals, axis=1), 1, atol=1e-4)
     assert shape.colours.min() >= 0 and shape.colours.max() <= 1 and np.isfinite(shape.points).all()
     assert set(np.unique(shape.triangles)) == set(range(len(shape.points)))

@@ -11,12 +11,14 @@ from functools import lru_cache
 import numpy as np
 
 from avatargpt.export.head import parts as parts
-from avatargpt.export.head.shape import EYE
-from avatargpt.export.head.skin import REGIONS, Skin, mirrored, skin, smooth
+from avatargpt.export.head.hair import hair
+from avatargpt.export.head.shape import EYE, smooth
+from avatargpt.export.head.skin import REGIONS, Skin, mirrored, skin
+from avatargpt.export.mesh import linear
 from vqvae import rotations as rot
 
 NECK, PIVOT = np.array([0.0, -0.19, -0.03]), np.array([0.0, -0.055, -0.012])  # m, joints of neck and head
-_MATT, _MOIST, _WET = 0.0, 0.5, 1.0
+_GLOSS = {"eyeLeft": 1.0, "eyeRight": 1.0, "teethUpper": 1.0, "teethLower": 1.0, "tongue": 0.5, "hair": 0.2}
 
 
 @dataclass(frozen=True)
@@ -59,14 +61,13 @@ def head() -> Head:
     pieces = [parts.Part("skin", surface.points, surface.triangles, _skin_colours(surface))]
     for piece in one_sided:
         pieces += [piece, parts.mirror_image(piece)]
-    pieces += [parts.hair(), parts.teeth(True), parts.teeth(False), parts.tongue(), parts.collar()]
+    pieces += [hair(), parts.teeth(True), parts.teeth(False), parts.tongue(), parts.collar()]
     starts = np.cumsum([0, *(len(p.points) for p in pieces)])
     points = np.concatenate([p.points for p in pieces])
     triangles = np.concatenate([p.triangles + s for p, s in zip(pieces, starts, strict=False)])
     number = np.repeat(np.arange(len(pieces)), [len(p.points) for p in pieces])
     names = tuple(p.name for p in pieces)
-    shine = [_WET if n.startswith(("eye", "teeth")) else _MOIST if n == "tongue" else _MATT for n in names]
-    gloss = np.array(shine)[number]
+    gloss = np.array([_GLOSS.get(n, 0.0) for n in names])[number]
     gloss[: len(surface.points)][surface.region == REGIONS.index("lip")] = 0.35
     follow = smooth(-0.185, -0.105, points[:, 1] - 0.45 * np.maximum(points[:, 2], 0))
     follow[number == names.index("collar")] = 0
@@ -75,7 +76,7 @@ def head() -> Head:
     follow = np.where(number == names.index("skin"), np.maximum(follow, chin), follow)
     return Head(
         points.astype(np.float32), vertex_normals(points, triangles).astype(np.float32),
-        _linear(np.concatenate([p.colours for p in pieces])).astype(np.float32), triangles.astype(np.uint32),
+        linear(np.concatenate([p.colours for p in pieces])).astype(np.float32), triangles.astype(np.uint32),
         gloss.astype(np.float32), follow.astype(np.float32), _mirror(surface, points, number, names), number, names,
         surface,
     )  # fmt: skip
@@ -123,13 +124,9 @@ def _skin_colours(surface: Skin) -> np.ndarray:
     bare = surface.region == REGIONS.index("skin")
     rosy = 0.75 * near((0.040, -0.030, 0.075), 0.021) + 0.5 * near((0, -0.034, 0.105), 0.013)
     rosy = rosy + 0.3 * near((0, -0.108, 0.08), 0.02)
-    shade = 0.50 * near((0.0068, -0.0452, 0.0975), 0.0042) + 0.16 * near((0.0185, 0.002, 0.078), 0.008)
+    shade = 0.80 * near((0.0072, -0.0458, 0.0965), 0.0040) + 0.16 * near((0.0185, 0.002, 0.078), 0.008)
     shade = shade + 0.10 * near((EYE[0], 0.0125, 0.082), 0.010) + 0.35 * smooth(-0.125, -0.16, p[:, 1])
     tinted = out * (1 - np.outer(rosy, (0.03, 0.15, 0.13))) * (1 - np.outer(shade, (0.9, 1.05, 1.05)))
     out = np.where(bare[:, None], tinted, out)
     depth = np.where(surface.lip < -1.5, 0.55, 1.0)[:, None]
     return np.clip(out * depth, 0, 1)
-
-
-def _linear(srgb: np.ndarray) -> np.ndarray:
-    return np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4)

@@ -7,8 +7,8 @@ from collections.abc import Callable
 import numpy as np
 
 from avatargpt.export.head.head import Head
-from avatargpt.export.head.shape import slide
-from avatargpt.export.head.skin import MOUTH_COLUMN, smooth
+from avatargpt.export.head.shape import slide, smooth
+from avatargpt.export.head.skin import MOUTH_COLUMN
 
 HINGE = np.array([0.0, -0.018, 0.004])  # of the jaw
 JAW_ANGLE = 0.30  # rad that the mouth opens at most

@@ -1,4 +1,4 @@
-"""What belongs to our head besides the skin: eyes, brows, ears, hair, teeth, tongue and a collar. Metres."""
+"""What belongs to our head besides skin and hair: eyes, brows, ears, teeth, tongue and a collar. Metres."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from avatargpt.export.head.shape import CENTRE, EYE, EYE_RADIUS, cast, distance, gradient
+from avatargpt.export.head.shape import EYE, EYE_RADIUS, distance, gradient
 
 # sRGB 0..1
 SKIN, LIP, INSIDE = (0.91, 0.735, 0.64), (0.79, 0.51, 0.475), (0.34, 0.12, 0.13)
@@ -96,83 +96,60 @@ def brow() -> Part:
     t = np.linspace(0, 1, 13)
     x = 0.0150 + 0.0360 * t
     y = 0.0238 + 0.0062 * np.sin(np.pi * np.clip(0.86 * t, 0, 1)) ** 1.1 - 0.0014 * t
-    thick = 0.0030 * (1 - 0.72 * t**1.4) * np.minimum(1, 0.62 + 4 * t)
+    thick = 0.0037 * (1 - 0.72 * t**1.4) * np.minimum(1, 0.62 + 4 * t)
     across = np.array([1.0, 0.55, 0.0, -0.55, -1.0])
     lift = np.array([-0.0004, 0.0010, 0.0015, 0.0010, -0.0004])
     flat = np.stack(np.broadcast_arrays(x[None], y[None] + across[:, None] * thick, 0.09), -1).reshape(-1, 3)
     skin = on_skin(flat)
-    height = np.repeat(lift, len(t)) * np.tile(np.minimum(1, 0.4 + thick / 0.003), 5)
+    height = np.repeat(lift, len(t)) * np.tile(np.minimum(1, 0.4 + thick / 0.0037), 5)
     points = skin + height[:, None] * gradient(skin)
-    return Part("browLeft", points, sheet(5, len(t)), _tint(BROW, len(points)))
+    hairs = np.tile(1.0 + 0.16 * np.cos(2.4 * np.arange(len(t))), 5)
+    return Part("browLeft", points, sheet(5, len(t)), _tint(BROW, len(points)) * hairs[:, None])
+
+
+_EAR_SHADES = (0.97, 0.97, 1.0, 1.0, 1.0, 0.93, 0.88, 0.96, 0.98, 0.86, 0.72, 0.62, 0.60)  # ring by ring
 
 
 def ear() -> Part:
-    """The left ear: rings from the rim over groove and fold into the bowl, and one behind."""
-    turn = np.linspace(0, 2 * np.pi, 22, endpoint=False)
-    wide, high = 0.0172 * (1 + 0.16 * np.sin(turn)), 0.0305
-    front = 0.45 + 0.55 * np.clip((1 - np.cos(turn)) / 1.2, 0, 1)  # the rim fades towards the cheek
-    rings = (
-        (0.62, -0.013), (0.97, -0.0045), (1.0, 0.000), (0.93, 0.0028), (0.80, -0.0004), (0.64, 0.0012), (0.44, -0.0044),
-        (0.16, -0.0062),
+    """The left ear: rings from behind over the rim (helix), groove and inner fold into the bowl; lobe and tragus."""
+    count = 30
+    turn = np.linspace(0, 2 * np.pi, count, endpoint=False)  # 0 in front, a quarter turn up
+    up, back = np.sin(turn), -np.cos(turn)
+    high = np.where(up > 0, 0.0305, 0.0315)
+    wide = 0.0180 + 0.0036 * up + 0.0016 * np.clip(-up - 0.4, 0, 1)
+    lobe = np.clip(-up - 0.35, 0, 1) / 0.65  # 1 at the bottom, where the ear is flat and soft
+    curl = np.clip(0.35 + 0.65 * back + 0.5 * up, 0, 1)  # how much the rim turns over: above and behind
+    rings = (  # share of the outline, height above the ear's plane: at the rim, and what the lobe takes away
+        (0.60, -0.0130, 0.0), (0.93, -0.0062, 0.0), (1.00, -0.0018, 0.0), (0.99, 0.0014, 0.0), (0.92, 0.0026, 0.0010),
+        (0.83, 0.0006, -0.0014), (0.75, -0.0020, -0.0034), (0.66, -0.0002, -0.0014), (0.56, 0.0006, -0.0004),
+        (0.46, -0.0034, -0.0026), (0.32, -0.0062, -0.0045), (0.12, -0.0066, -0.0060),
+        (0.01, -0.0066, -0.0060),
     )  # fmt: skip
     points, colours = [], []
-    for k, (scale, lift) in enumerate(rings):
-        a, b = -wide * scale * np.cos(turn), high * scale * np.sin(turn)
-        points.append(np.stack([lift * (front if lift > -0.003 else np.ones_like(front)), b, -a], -1))
-        shade = 0.86 if k >= 6 else 0.94 if k == 4 else 1.0
-        colours.append(_tint((SKIN[0] * shade, SKIN[1] * shade * 0.97, SKIN[2] * shade * 0.96), len(turn)))
+    for k, (scale, lift, less) in enumerate(rings):
+        height = np.asarray(lift - less * lobe)
+        if k >= 4:
+            height = height * np.where(scale > 0.5, 0.35 + 0.65 * curl, 1.0)
+        tragus = 0.0060 * np.exp(-(((turn + np.pi) % (2 * np.pi) - np.pi + 0.15) / 0.40) ** 2)
+        height = height + tragus * (0.35 < scale < 0.80)
+        front = np.where(back < -0.3, 1 - 0.12 * (scale > 0.85), 1.0)
+        points.append(np.stack([height, high * scale * up, -wide * scale * front * back], -1))
+        shade = _EAR_SHADES[k]
+        tint = 1 - (1 - shade) * (1 - 0.8 * lobe)
+        colours.append(np.outer(tint, np.array(SKIN)) * np.array([1.0, 0.955, 0.945]))
     flat = np.concatenate(points)
-    c, s = np.cos(0.42), np.sin(0.42)
-    turned = flat @ np.array([[c, 0, s], [0, 1, 0], [-s, 0, c]]).T  # the back edge stands off
-    lean = turned @ np.array([[1, 0, 0], [0, np.cos(0.16), -np.sin(0.16)], [0, np.sin(0.16), np.cos(0.16)]])
-    faces = sheet(len(rings), len(turn), closed=True)
-    return Part("earLeft", lean + [0.0725, -0.0125, -0.020], faces, np.concatenate(colours))
 
+    def about(axis: int, angle: float) -> np.ndarray:
+        a, b = [k for k in range(3) if k != axis]
+        out = np.eye(3)
+        out[a, a] = out[b, b] = np.cos(angle)
+        out[a, b], out[b, a] = -np.sin(angle), np.sin(angle)
+        return out
 
-_HAIRLINE = np.array([  # longitude, height
-    (0.0, 0.0760), (0.30, 0.0745), (0.50, 0.0665), (0.66, 0.0480), (0.80, 0.0150), (0.98, -0.0120), (1.14, -0.0150),
-    (1.30, 0.0180), (1.62, 0.0230), (1.92, -0.0150), (2.20, -0.0560), (2.60, -0.0780), (np.pi, -0.0840),
-])  # fmt: skip
-
-
-def hairline(half: np.ndarray) -> np.ndarray:
-    """Height of the hair's edge by longitude (0 in front, pi behind)."""
-    from scipy.interpolate import PchipInterpolator
-
-    out: np.ndarray = PchipInterpolator(*_HAIRLINE.T)(half)
-    return out
-
-
-def hair() -> Part:
-    """Short hair: a shell over the skull that ends in a clear line."""
-    half = np.linspace(0, np.pi, 25)
-    edge = hairline(half)
-    elevation = np.linspace(np.pi / 2, -1.2, 110)
-    height = np.minimum.accumulate(cast(half[:, None], elevation[None])[..., 1], 1)
-    height = height - 1e-8 * np.arange(len(elevation))
-    end = np.array([np.interp(-h, -row, elevation) for h, row in zip(edge, height, strict=True)])
-    down = np.array([0.03, 0.16, 0.30, 0.44, 0.58, 0.71, 0.82, 0.91, 0.965, 1.0, 1.0])
-    lift = np.array([0.0110, 0.0114, 0.0122, 0.0130, 0.0132, 0.0124, 0.0108, 0.0086, 0.0060, 0.0026, -0.0030])
-    angles = np.pi / 2 + down[:, None] * (end - np.pi / 2)
-    points = cast(half[None], angles)
-    out = points - CENTRE
-    thick = lift[:, None] * (1 - 0.45 * np.exp(-(((half - 1.1) / 0.28) ** 2)))
-    thick = np.where(lift[:, None] > 0, thick, lift[:, None])
-    points = points + out / np.linalg.norm(out, axis=-1, keepdims=True) * thick[..., None]
-    other = np.concatenate([np.arange(25), np.arange(23, 0, -1)])
-    sign = np.concatenate([np.ones(25), -np.ones(23)])
-    around = points[:, other] * np.stack([sign, np.ones(48), np.ones(48)], -1)
-    around[:, [0, 24], 0] = 0
-    strand = 1 + 0.10 * np.sin(7 * np.abs(np.arange(48) - 24) + 0.7 * np.arange(len(down))[:, None])
-    colours = np.clip(np.array(HAIR) * strand[..., None], 0, 1).reshape(-1, 3)
-    top = cast(np.zeros(1), np.full(1, np.pi / 2)) + [0, 0.0110, 0]
-    faces = sheet(len(down), 48, closed=True)
-    last, k = len(colours), np.arange(48)
-    cap = np.stack([np.full(48, last), k, (k + 1) % 48], 1)
-    return Part(
-        "hair", np.concatenate([around.reshape(-1, 3), top]), np.concatenate([faces, cap]),
-        np.concatenate([colours, [HAIR]]),
-    )  # fmt: skip
+    # the top leans back, the back edge stands off the skull, the lobe lies closer to the jaw than the top
+    turned = flat @ (about(2, 0.10) @ about(1, 0.40) @ about(0, -0.16)).T
+    return Part("earLeft", turned + [0.0762, -0.0135, -0.0205], sheet(len(rings), count, closed=True),
+                np.concatenate(colours))  # fmt: skip
 
 
 def teeth(upper: bool) -> Part:

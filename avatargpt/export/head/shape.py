@@ -14,6 +14,7 @@ LID_RADIUS = EYE_RADIUS + 0.0016
 NECK_END = -0.195
 CENTRE = np.array([0.0, 0.0, -0.018])
 _BLEND = 0.0075  # m, roundness of the smooth union
+_LID_BLEND = 0.0042  # m, of the lids with the skin around them: a sharper one shows the ball behind
 # centre, radii
 _ELLIPSOIDS = (
     ((0, 0.036, -0.014), (0.0760, 0.083, 0.094)),  # skull
@@ -33,6 +34,13 @@ _CAPSULES = (
     ((0.000, -0.040, -0.026), (0.0, -0.250, -0.034), 0.0440, 0.0475),  # neck
 )
 _SOCKET = (np.array([0.0325, -0.001, 0.0850]), 0.0175)
+
+
+def smooth(low: float, high: float, x: np.ndarray) -> np.ndarray:
+    """0 below `low`, 1 above `high`, a smooth step between."""
+    t = np.clip((x - low) / (high - low), 0, 1)
+    out: np.ndarray = t * t * (3 - 2 * t)
+    return out
 
 
 def _smooth_min(parts: list[np.ndarray], k: float) -> np.ndarray:
@@ -56,7 +64,7 @@ def distance(points: np.ndarray) -> np.ndarray:
     skin = _smooth_min(parts, _BLEND)
     hollow = _SOCKET[1] - np.linalg.norm(p - _SOCKET[0], axis=-1)
     skin = -_smooth_min([-skin, -hollow], 0.0085)
-    return _smooth_min([skin, np.linalg.norm(p - EYE, axis=-1) - LID_RADIUS], 0.0018)
+    return _smooth_min([skin, np.linalg.norm(p - EYE, axis=-1) - LID_RADIUS], _LID_BLEND)
 
 
 def gradient(points: np.ndarray) -> np.ndarray:

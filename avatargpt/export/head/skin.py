@@ -10,8 +10,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from avatargpt.export.head.parts import hairline
-from avatargpt.export.head.shape import EYE, EYE_RADIUS, NECK_END, cast
+from avatargpt.export.head.hair import hairline
+from avatargpt.export.head.lashes import lashes
+from avatargpt.export.head.relaxing import relaxed
+from avatargpt.export.head.shape import EYE, EYE_RADIUS, NECK_END, cast, smooth
 
 _STEP = 0.0255  # rad between longitudes in front
 MOUTH_COLUMN, INNER_COLUMN, OUTER_COLUMN = 10, 6, 19  # of the corners of the mouth and of the eye
@@ -56,13 +58,6 @@ class Skin:
 REGIONS = ("skin", "lip", "mouth", "rim", "lash")
 
 
-def smooth(low: float, high: float, x: np.ndarray) -> np.ndarray:
-    """0 below `low`, 1 above `high`, a smooth step between."""
-    t = np.clip((x - low) / (high - low), 0, 1)
-    out: np.ndarray = t * t * (3 - 2 * t)
-    return out
-
-
 def _eye(half: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Height of the upper rim, the lower rim and the axis of the eye by longitude."""
     inner, outer = HALF[INNER_COLUMN], HALF[OUTER_COLUMN]
@@ -79,7 +74,7 @@ def _mouth(half: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.nda
     slit = SLIT_Y + 0.0021 * s**2.2 - 0.0007 * np.exp(-((s / 0.22) ** 2)) - 0.004 * smooth(0.25, 0.9, half)
     beyond = smooth(HALF[MOUTH_COLUMN], HALF[MOUTH_COLUMN] + 0.3, half)
     bow = 1 - 0.13 * np.exp(-((s / 0.14) ** 2))
-    above, below = 0.0008 + _LIP_UP * full * bow + 0.004 * beyond, 0.0008 + _LIP_LOW * full + 0.004 * beyond
+    above, below = 0.0008 + _LIP_UP * full * bow + 0.011 * beyond, 0.0008 + _LIP_LOW * full + 0.010 * beyond
     return slit, slit + above, slit - below, full
 
 
@@ -88,17 +83,19 @@ def _curves(half: np.ndarray) -> list[tuple[np.ndarray, int]]:
     flat = np.ones_like(half)
     up, low, axis = _eye(half)
     slit, above, below, _ = _mouth(half)
+    next_to = 0.0007 + 0.0030 * smooth(HALF[MOUTH_COLUMN], HALF[MOUTH_COLUMN] + 0.3, half)
     return [
         (0.088 * flat, 5), (0.0265 * flat, 4), (np.maximum(up + 0.0042, axis + 0.0058), 2), (up + 0.0008, 1),
         (up, 0), (low, 1), (low - 0.0010, 2), (np.minimum(low - 0.0052, axis - 0.0066), 4),
-        (-0.0270 * flat, 3), (-0.0475 * flat, 2), (above + 0.0007, 1), (above, 3), (slit, 0), (slit, 3), (below, 1),
-        (below - 0.0007, 2),
+        (-0.0270 * flat, 3), (-0.0475 * flat, 2), (above + next_to, 1), (above, 3), (slit, 0), (slit, 3), (below, 1),
+        (below - next_to, 2),
     ]  # fmt: skip
 
 
 # Below the lips height says little (the chin's underside is level): share of the way from the slit to the neck's end.
 _LOWER = ((0.132, 3), (0.235, 2), (0.400, 3), (0.700, 3), (1.0, 0))
 EYE_ROW, MOUTH_ROW = 15, 32  # the upper of the two rows of each slit
+_CHIN_ROW = 44  # the first row below the chin
 
 
 def _grid() -> np.ndarray:
@@ -112,14 +109,26 @@ def _grid() -> np.ndarray:
         return np.array([np.interp(-h, -row, elevation) for h, row in zip(heights, height, strict=True)])
 
     marks = [at(h) for h, _ in curves]
-    slit, end = at(_mouth(HALF)[0]), at(np.full(len(HALF), NECK_END))
-    marks += [slit + share * (end - slit) for share, _ in _LOWER]
+    slit, end, lip = at(_mouth(HALF)[0]), at(np.full(len(HALF), NECK_END)), marks[-1]
+    past = float((lip[0] - slit[0]) / (end[0] - slit[0]))  # shares hold in the middle
+    marks += [lip + (share - past) / (1 - past) * (end - lip) for share, _ in _LOWER]
     counts = [n for _, n in curves] + [n for _, n in _LOWER]
     rows = [np.pi / 2 + (marks[0] - np.pi / 2) * k / 4 for k in (1, 2, 3)]
     for count, here, there in zip(counts, marks, [*marks[1:], marks[-1]], strict=True):
         rows += [here + (there - here) * k / max(count, 1) for k in range(max(count, 1))]
     angles = np.stack(rows)
-    return cast(np.broadcast_to(HALF, angles.shape), angles)
+    return _relaxed(cast(np.broadcast_to(HALF, angles.shape), angles))
+
+
+def _relaxed(points: np.ndarray) -> np.ndarray:
+    """The half grid with its jaw and the underside of its chin smoothed: there rays graze the skin."""
+    row = np.arange(len(points))[:, None]
+    beside = smooth(0.50, 0.85, HALF) * (1 - smooth(1.7, 2.2, HALF))
+    share = beside * smooth(MOUTH_ROW - 9, MOUTH_ROW - 3, row) * (1 - smooth(_CHIN_ROW + 2, _CHIN_ROW + 6, row))
+    share = np.maximum(share, 0.25 * smooth(_CHIN_ROW, _CHIN_ROW + 3, row) * (HALF < 1.8))
+    # across only: the field has a crease where its halves meet
+    middle = smooth(MOUTH_ROW + 5, MOUTH_ROW + 9, row) * (1 - smooth(0.06, 0.16, HALF))
+    return relaxed(points, share, middle, (MOUTH_ROW + 1, MOUTH_COLUMN + 1))
 
 
 def _lips(points: np.ndarray) -> np.ndarray:
@@ -185,6 +194,11 @@ def _rims(made: _Maker, index: np.ndarray, eyes: np.ndarray) -> None:
             inner = centre + away / np.linalg.norm(away, axis=1, keepdims=True) * (EYE_RADIUS * 0.985)
             rim = made.add(inner, order, "lash" if row == EYE_ROW else "rim", lid=1.0 if row == EYE_ROW else -1.0)
             made.strip(*((rim, edge) if flip else (edge, rim)))
+        for row, lid in ((EYE_ROW, 1.0), (EYE_ROW + 1, -1.0)):
+            points, place = lashes(made.points[index[row, order]] - centre, side, lid)
+            # they go with the lid all but wholly, so that `lid` still tells the rims
+            new = made.add(points + centre, order[place], "lash", lid=0.995 * lid).reshape(3, -1)
+            made.faces += [new.T, new.T[:, ::-1]]
 
 
 def _inside(made: _Maker, index: np.ndarray, mouth: np.ndarray) -> None:
