@@ -60,7 +60,7 @@ def gesture(
     head: Annotated[
         str, typer.Option("--head", metavar="NAME", help="codes: drawn, by --seed; features: the mean motion.")
     ] = "codes",
-    smooth: Annotated[bool, typer.Option("--smooth", help="Smooth over nine frames.")] = False,
+    smooth: Annotated[bool, typer.Option("--smooth/--no-smooth", help="Smooth over nine frames.")] = True,
     seed: common.Seed = 0,
     temperature: Annotated[float, typer.Option("--temperature", metavar="X", help="Of the draw; 0: no chance.")] = 1.0,
     size: Annotated[

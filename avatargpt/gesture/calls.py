@@ -39,7 +39,7 @@ class GestureCalls:
     def gesture(
         self, audio: Audio, words: Said = None, other: Audio | None = None, other_words: Said = None,
         speaker: Speaker = None, seed: int = 0, rate: int = 16_000, other_rate: int | None = None, head: str = "codes",
-        temperature: float = 1.0, smooth: bool = False, manner: Manner | None = None,
+        temperature: float = 1.0, smooth: bool = True, manner: Manner | None = None,
         progress: Callable[[int], None] | None = None,
     ) -> Motion:  # fmt: skip
         """Speech to co-speech gestures: T frames at 30 fps, a `Motion` with fingers (T, 30, 4).

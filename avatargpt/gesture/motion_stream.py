@@ -34,6 +34,10 @@ class Overlay(Protocol):
         """Further words of the speaker."""
         ...
 
+    def hear(self, pcm: np.ndarray, other: np.ndarray | None) -> None:
+        """Samples of the speaker and of the interlocutor, before the frames that are made of them."""
+        ...
+
     def finish(self) -> np.ndarray:
         """The frames still due, (j, 270)."""
         ...
@@ -82,7 +86,10 @@ class MotionStream:
         Raises:
             UserError: samples of another shape or type, after the end, or of a voice that the stream was begun without.
         """
-        return self._made(self._spoken.push(pcm, other), last=False)
+        made = self._spoken.push(pcm, other)
+        if self._overlay is not None:
+            self._overlay.hear(pcm, other)
+        return self._made(made, last=False)
 
     def finish(self) -> Motion | None:
         """The frames still due: as many in all as whole frames lie in the sound, at least one; the stream ends.

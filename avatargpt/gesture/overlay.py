@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from avatargpt.gesture.bank import GestureBank
+from avatargpt.gesture.listening import Listening
 from avatargpt.gesture.manner import Manner
 from avatargpt.gesture.meaning import Meaning
 from avatargpt.gesture.words import TimedWord
@@ -44,15 +45,16 @@ class Semantics:
 
     Args:
         bank: of gestures. manner: what is asked for. meaning: plans strokes; None = no word gets one.
-        words: known by now. loud: see `Meaning`.
+        words: known by now. loud: see `Meaning`. listening: what is done while the other speaks; None = nobody does.
     """
 
     delay = 0
 
     def __init__(
         self, bank: GestureBank, manner: Manner, meaning: Meaning | None = None, words: Sequence[TimedWord] = (),
-        loud: Sequence[float] = (),
+        loud: Sequence[float] = (), listening: Listening | None = None,
     ) -> None:  # fmt: skip
+        self._listening, self._still, self._nod = listening, 0.0, 0.0
         self._bank, self._manner, self._meaning = bank, manner, meaning
         self._strokes: list[Placed] = []
         self._limbs = {side: _Limb() for side in SIDES}
@@ -73,15 +75,40 @@ class Semantics:
         self._strokes += [p for p in found if p.frame - p.lead >= self._frame]
         self._strokes.sort(key=lambda p: p.frame)
 
+    def hear(self, pcm: np.ndarray, other: np.ndarray | None) -> None:
+        """Samples of both voices, no later than the frames that they are heard in."""
+        if self._listening is not None:
+            self._listening.hear(pcm, other)
+
     def push(self, features: np.ndarray) -> np.ndarray:
         """(k, 270) -> (k, 270): rotations are changed, the places of the hands, which nothing decodes, are not."""
         out = np.array(features, np.float32)
         for row in out:
-            turns = rot.from_6d(row[TURNS].astype(np.float64).reshape(-1, 6))
-            made = self._next(turns)
+            self._attend()
+            if self._idle():
+                self._frame += 1
+                continue
+            made = self._next(rot.from_6d(row[TURNS].astype(np.float64).reshape(-1, 6)))
             if made is not None:
                 row[TURNS] = rot.to_6d(made).reshape(-1)
         return out
+
+    def _attend(self) -> None:
+        if self._listening is not None:
+            self._still, self._nod = self._listening.frame(self._frame)
+
+    def _idle(self) -> bool:
+        """Whether this frame passes as it is and none of the next few needs to know what was before."""
+        frame, manner = self._frame, self._manner
+        if manner.calm or manner.energy != 1 or self._still or self._nod:
+            return False
+        soon = any(p.frame - max(p.lead, REACH) - BEFORE <= frame for p in self._strokes)
+        busy = any(limb.placed is not None or frame - limb.begun < len(limb.decay) for limb in self._limbs.values())
+        if soon or busy:
+            return False
+        for limb in self._limbs.values():
+            limb.shown, limb.heard = [], []
+        return True
 
     def finish(self) -> np.ndarray:
         """Nothing is due."""
@@ -89,9 +116,9 @@ class Semantics:
 
     def _next(self, turns: np.ndarray) -> np.ndarray | None:
         """(43, 4) of a frame, changed; None where it stays as it is."""
-        out = self._mannered(turns)
-        touched = out is not turns
         frame = self._frame
+        out = self._mannered(self._attentive(turns))
+        touched = out is not turns
         self._strokes = [p for p in self._strokes if p.frame + p.kept + BACK + RISE >= frame]
         out = out.copy()
         for placed in self._strokes:
@@ -104,13 +131,26 @@ class Semantics:
         self._frame += 1
         return within(rot.normalize(out)[None])[0] if touched else None
 
+    def _attentive(self, turns: np.ndarray) -> np.ndarray:
+        if not self._still and not self._nod:
+            return turns
+        out = self._resting(turns, self._still)
+        vectors = np.zeros((len(TRUNK), 3))
+        vectors[3:, 0] = 0.35 * self._nod, 0.65 * self._nod
+        out[TRUNK] = rot.multiply(out[TRUNK], rot.from_axis_angle(vectors))
+        return out
+
+    def _resting(self, turns: np.ndarray, share: float) -> np.ndarray:
+        """Arms and fingers at rest but for a little; collars go on: they breathe."""
+        out = turns.copy()
+        for side in SIDES:
+            joints = LIMB[side][1:]
+            out[joints] = rot.slerp(turns[joints], self._bank.rest[joints], share * (1 - CALM))
+        return out
+
     def _mannered(self, turns: np.ndarray) -> np.ndarray:
         if self._manner.calm:
-            out = turns.copy()
-            for side in SIDES:
-                joints = LIMB[side][1:]  # collars go on: they breathe
-                out[joints] = rot.slerp(self._bank.rest[joints], turns[joints], CALM)
-            return out
+            return self._resting(turns, 1.0)
         if self._manner.energy == 1:
             return turns
         joints = [*TRUNK, *ARM["l"], *ARM["r"]]

@@ -87,12 +87,14 @@ class GesturePerformer:
         return GestureBank.load(self.driver.source, self.driver.tokenizer, self.driver.network.config.tokenizer)
 
     def overlay(
-        self, manner: Manner, words: Sequence[TimedWord] | None = None, loud: Sequence[float] = (), seed: int = 0
-    ) -> Overlay | None:
+        self, manner: Manner, words: Sequence[TimedWord] | None = None, loud: Sequence[float] = (), seed: int = 0,
+        rates: tuple[int, int] | None = None,
+    ) -> Overlay | None:  # fmt: skip
         """What makes a manner of motion; None where there is nothing for it to do.
 
         Args:
             words: known by now, None = words are off: then none gets a gesture. loud: see `stream`.
+            rates: samples a second of both voices, None = there is no interlocutor.
 
         Raises:
             UserError: a bank is needed and there is none, cues without words, or cues of gestures that it has not.
@@ -103,8 +105,9 @@ class GesturePerformer:
             raise UserError(f"{self.driver.source}: no bank of gestures beside the network; --semantic, --calm, "
                             "--energy and --cue need one: `python scripts/train.py gesture-bank`")  # fmt: skip
         meant = words is not None and bool(manner.share or manner.cues)
-        if self.bank is None or not (meant or manner.calm or manner.energy != 1):
+        if self.bank is None or not (meant or manner.calm or manner.energy != 1 or rates):
             return None
+        from avatargpt.gesture.listening import Listening
         from avatargpt.gesture.meaning import Meaning, Nearest
         from avatargpt.gesture.overlay import Semantics
         from avatargpt.model.text_encoder import SentenceGrounder
@@ -115,7 +118,8 @@ class GesturePerformer:
             grounder = SentenceGrounder()
             nearest = Nearest(word_classes(), grounder.sentence, grounder.number)
             meaning = Meaning(self.bank, word_classes(), manner, nearest, seed)
-        return Semantics(self.bank, manner, meaning, words or (), loud)
+        attention = None if rates is None else Listening(*rates, seed)
+        return Semantics(self.bank, manner, meaning, words or (), loud, attention)
 
     @property
     def speakers(self) -> tuple[str, ...]:
@@ -125,7 +129,7 @@ class GesturePerformer:
     def stream(
         self, rate: int = sound.RATE, words: Iterable[TimedWord] | None = None, other: bool = False,
         other_rate: int | None = None, other_words: Iterable[TimedWord] | None = None, speaker: Speaker = None,
-        head: str = "codes", seed: int = 0, temperature: float = 1.0, smooth: bool = False,
+        head: str = "codes", seed: int = 0, temperature: float = 1.0, smooth: bool = True,
         semantics: Overlay | Manner | None = None, loud: Sequence[float] = (),
     ) -> MotionStream:  # fmt: skip
         """A live stream; its pieces joined are what `perform` gives.
@@ -148,7 +152,7 @@ class GesturePerformer:
         told = words is not None or other_words is not None
         words = None if words is None else list(words)
         if isinstance(semantics, Manner):
-            semantics = self.overlay(semantics, words, loud, seed)
+            semantics = self.overlay(semantics, words, loud, seed, (rate, other_rate or rate) if other else None)
         spoken = SpokenGestures(
             self.driver, rate, self.encoder if told else None, words or (), other, other_words or (), speaker, head,
             Sampler(temperature, seed=seed), smooth, other_rate,
@@ -159,7 +163,7 @@ class GesturePerformer:
         self, audio: str | os.PathLike[str] | np.ndarray, rate: int = sound.RATE,
         words: Iterable[TimedWord] | None = None, other: str | os.PathLike[str] | np.ndarray | None = None,
         other_rate: int | None = None, other_words: Iterable[TimedWord] | None = None, speaker: Speaker = None,
-        head: str = "codes", seed: int = 0, temperature: float = 1.0, smooth: bool = False,
+        head: str = "codes", seed: int = 0, temperature: float = 1.0, smooth: bool = True,
         semantics: Overlay | Manner | None = None, progress: Callable[[int], None] | None = None,
     ) -> Motion:  # fmt: skip
         """A whole talk: T frames at 30 fps, a `Motion` with fingers (T, 30, 4), upright at the origin, facing +Z.

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from avatargpt.gesture.bank import Coded, GestureBank
+from avatargpt.gesture.listening import Listening
 from avatargpt.gesture.loudness import loudness
 from avatargpt.gesture.manner import Manner
 from avatargpt.gesture.meaning import SPACED, Meaning, Nearest, stressed
@@ -172,3 +173,37 @@ def test_loudness_is_told_word_by_word() -> None:
     found = loudness(x, 16_000, [Word("a", 0.2, 0.4), Word("b", 1.1, 1.4), Word("c", 2.0, 2.4)])
     assert found[1] > 1 > 0 > found[0] and found[0] == pytest.approx(found[2])
     assert loudness(x, 16_000, []) == ()
+
+
+def test_who_listens_rests_and_nods_where_the_other_pauses(bank: GestureBank) -> None:
+    rng = np.random.default_rng(1)
+    t = np.arange(20 * 16_000) / 16_000
+    syllables = np.sin(2 * np.pi * 3 * t) > -0.7
+    own = np.where((t < 6) & syllables, 0.2, 0.001) * rng.standard_normal(len(t))
+    speaks = ((t > 7) & (t < 10)) | ((t > 11) & (t < 14)) | ((t > 15) & (t < 18))
+    other = np.where(speaks & syllables, 0.2, 0.001) * rng.standard_normal(len(t))
+    turns = np.repeat(bank.rest[None], 600, 0)
+    raised = keyed_of("big")
+    turns[:] = raised[len(raised) // 2]
+    rows = GestureFeatures().encode(motion_of(turns))
+
+    def shown(heard: np.ndarray, chunk: int = 600) -> np.ndarray:
+        made, parts = Semantics(bank, Manner(), listening=Listening(16_000, 16_000)), []
+        for k in range(0, 600, chunk):
+            ahead = slice(0 if k == 0 else round((k + 15) / 30 * 16_000), round((k + chunk + 15) / 30 * 16_000))
+            made.hear(own[ahead], heard[ahead])
+            parts.append(made.push(rows[k : k + chunk]))
+        return np.concatenate(parts)
+
+    out = shown(other)
+    place = wrists(turns_in(out))[:, 0]
+    assert np.allclose(place[150], wrists(turns)[150, 0], atol=1e-3)  # talks
+    assert np.linalg.norm(place[300] - wrists(bank.rest[None])[0, 0]) < 0.06  # listens
+    assert np.array_equal(shown(other, 40), out)
+
+    def nods(features: np.ndarray) -> set[int]:
+        head = rot.to_axis_angle(turns_in(features)[:, 4])[:, 0]
+        return {int(k) // 30 for k in np.flatnonzero(head - head[150] > 0.04)}
+
+    assert nods(out) and nods(out) <= {10, 14, 18}
+    assert nods(shown(np.roll(other, 32_000))).isdisjoint(nods(out))

@@ -57,7 +57,7 @@ def speak(
     cue: Annotated[
         list[str] | None, typer.Option("--cue", metavar="WORD=GESTURE", help="A gesture for a word. Repeatable.")
     ] = None,
-    smooth: Annotated[bool, typer.Option("--smooth", help="Smooth gestures over nine frames.")] = False,
+    smooth: Annotated[bool, typer.Option("--smooth/--no-smooth", help="Smooth gestures over nine frames.")] = True,
     lips: Annotated[
         str, typer.Option("--lips", metavar="NAME", help="rule: learnt from rules; recorded: as in recorded pairs.")
     ] = "rule",

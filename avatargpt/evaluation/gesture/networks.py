@@ -1,16 +1,17 @@
-"""The gesture network of a model folder as what the suite compares: with its sampled tokens, and its mean motion."""
+"""The gestures of a model folder as what the suite compares: as shipped, the network alone, its mean motion."""
 
 from __future__ import annotations
 
 import os
 
 from avatargpt.evaluation.gesture.talks import Generator, Talk
+from avatargpt.gesture.manner import Manner
 from avatargpt.gesture.performer import GesturePerformer
 from avatargpt.signals.audio import RATE
 from vqvae.motion import Motion
 
-ROWS = {"network": "codes", "mean motion": "features"}
-"""Row of the table -> head of the network."""
+ROWS = {"full": ("codes", Manner()), "network": ("codes", None), "mean motion": ("features", None)}
+"""Row of the table -> head of the network, and how it is gestured: with all that is a rule, or as the network does."""
 
 
 def networks(folder: str | os.PathLike[str]) -> dict[str, Generator]:
@@ -21,15 +22,16 @@ def networks(folder: str | os.PathLike[str]) -> dict[str, Generator]:
     """
     performer = GesturePerformer.load(folder)
 
-    def generator(head: str) -> Generator:
+    def generator(head: str, manner: Manner | None) -> Generator:
         def made(talk: Talk) -> Motion:
             other = talk.interlocutor
             told = talk.words is not None or talk.interlocutor_words is not None
             return performer.perform(
                 talk.audio, RATE, talk.words.words if talk.words else (() if told else None), other, RATE,
                 talk.interlocutor_words.words if talk.interlocutor_words and other is not None else None, head=head,
+                semantics=manner,
             )  # fmt: skip
 
         return made
 
-    return {name: generator(head) for name, head in ROWS.items()}
+    return {name: generator(*how) for name, how in ROWS.items()}
