@@ -187,7 +187,11 @@ def face(
         done, sheet, about = perform(folder, line, instruction, feelings, controls, bool(output), seed, quiet, plain)
         take = [done.motion().with_caption(texts[0])] if output else []
         drawn = [sheet.motion().with_caption(texts[0])] if plain else None
-        _tell_live(about, common.write_results(output, take, False, options, drawn)[0] if take else [], as_json)
+        written = _write_live(output, take, options, drawn, quiet) if take else []
+        _tell_live(about, written, as_json)
+        if left := [p for p in output if str(p) not in written]:
+            say(f"interrupted: {', '.join(map(str, left))} left out", err=True)
+            raise typer.Exit(130)
         return
     made, read = _perform(folder, audio, texts, given, feelings, length, lips, threads, quiet)
     both = list(enumerate(zip(made, read, strict=True)))
@@ -211,6 +215,17 @@ def _spoken(
         if not feelings:
             return loaded.face(texts, seconds=seconds, seed=seed)
         return loaded.emotion_face(feelings[0].text, feelings[0].strength, seconds, seed)
+
+
+def _write_live(
+    output: list[Path], take: list[FaceMotion], options: Any, drawn: list[FaceMotion] | None, quiet: bool
+) -> list[str]:
+    """The files of a take, which cannot be had again: Ctrl-C leaves out what is still to be drawn, and nothing else."""
+    films = [str(p) for p in output if p.suffix.lower() in common.DRAWN]
+    if films and not quiet:
+        say(f"drawing {', '.join(films)}: {len(take[0])} frames; Ctrl-C leaves that out", err=True)
+    with common.progress("writing", quiet):
+        return common.write_results(output, take, False, options, drawn, kept=True)[0]
 
 
 def _tell_live(about: dict[str, Any], files: list[str], as_json: bool) -> None:
