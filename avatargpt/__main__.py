@@ -16,10 +16,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: arguments without the program's name; the process's own when left out.
 
     Returns:
-        The exit status: 0, or 2 after one line ``error: ...`` on stderr.
+        The exit status: 0, 2 after one line ``error: ...`` on stderr, or 130 after Ctrl-C.
     """
-    from avatargpt.cli.app import run
-
+    try:
+        from avatargpt.cli.app import run
+    except KeyboardInterrupt:  # imports are half of a short command; `run` tells of what comes later
+        print("error: interrupted", file=sys.stderr)
+        return 130
     if argv is not None:
         return run(list(argv))
     # Imports make a million objects that stay: to look through them again and again, and once more at the end, takes a

@@ -75,8 +75,13 @@ def _place(place: str) -> Any:
     return getattr(importlib.import_module(module), name)
 
 
-def _run(args: argparse.Namespace) -> None:
-    """The stage, with its recipe checked before anything else is opened."""
+def run_stage(argv: Sequence[str]) -> None:
+    """Run a command's stage, its recipe checked before anything else is opened.
+
+    Raises:
+        UserError: of the stage, or of its options.
+    """
+    args = parsed(argv)
     entry, recipes = STAGES[args.stage], []
     if entry.recipe:
         from avatargpt.config import dumped, resolve
@@ -97,10 +102,9 @@ def parsed(argv: Sequence[str]) -> argparse.Namespace:
 
 def main(argv: Sequence[str]) -> int:
     """Entry point; returns the exit status."""
-    args = parsed(argv)
     try:
-        _run(args)
-    except Exception as e:
+        run_stage(argv)
+    except (Exception, KeyboardInterrupt) as e:
         line, status = told(e)
         print(f"error: {line}", file=sys.stderr)
         return status

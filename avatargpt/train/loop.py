@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +62,15 @@ def _run(stage: Stage, engine: Engine, out: Path, runtime: Runtime, until: int |
     s = stage.schedule
     step, stop = engine.resume(out), min(s.end, until or s.end)
     _begin(stage, out, runtime, step, stop)
-    log = Log(out / "log.jsonl", runtime.main, s.steps, step)
+    with closing(Log(out / "log.jsonl", runtime.main, s.steps, step)) as log:
+        _descend(stage, engine, out, runtime, step, stop, log)
+    if runtime.main:
+        plot_log(out)
+
+
+def _descend(stage: Stage, engine: Engine, out: Path, runtime: Runtime, step: int, stop: int, log: Log) -> None:
+    """The steps from `step` to `stop`."""
+    s = stage.schedule
     totals: dict[str, list[float]] = {}
     stage.network.train()
     while step < stop:
@@ -84,9 +92,6 @@ def _run(stage: Stage, engine: Engine, out: Path, runtime: Runtime, until: int |
             _report(log, step, stage.finish())
         if step % s.save_every == 0 or step == stop:
             _save(stage, engine, out, runtime, step)
-    log.close()
-    if runtime.main:
-        plot_log(out)
 
 
 def fit(losses: Iterable[torch.Tensor], optimizer: Any, schedule: Any = None) -> None:

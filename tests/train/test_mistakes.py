@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -243,3 +245,33 @@ def test_curves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.
     log.write_text('{"step": 1}\nbroken\n')
     with pytest.raises(UserError, match="line 2"):
         read_log(log)
+
+
+def test_interrupted_it_says_so_in_one_line(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*given: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("avatargpt.train.stages.codes_stage", interrupted)
+    assert main(["codes", "--tokenizer", "t", "--store", "s", "-o", "o"]) == 130
+    assert capsys.readouterr().err == "error: interrupted\n"
+
+
+@pytest.mark.parametrize(("program", "module"), [
+    (["scripts/train.py", "codes"], "avatargpt.train.command"), (["-m", "avatargpt", "info"], "avatargpt.cli.app"),
+])  # fmt: skip
+def test_interrupted_while_it_starts(tmp_path: Path, program: list[str], module: str) -> None:
+    """A Ctrl-C during the imports: `sitecustomize` raises it when `module` is looked for."""
+    (tmp_path / "sitecustomize.py").write_text(
+        "import sys\n"
+        "class Finder:\n"
+        "    def find_spec(self, name, *more):\n"
+        f"        if name == {module!r}:\n"
+        "            raise KeyboardInterrupt\n"
+        "sys.meta_path.insert(0, Finder())\n"
+    )
+    root = Path(__file__).resolve().parents[2]
+    done = subprocess.run([sys.executable, *program], cwd=root, capture_output=True, text=True,
+                          env={**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{root}"})  # fmt: skip
+    assert (done.returncode, done.stderr) == (130, "error: interrupted\n")
