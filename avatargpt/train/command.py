@@ -26,7 +26,8 @@ def _add_option(parser: argparse.ArgumentParser, name: str, option: Option) -> N
     more: dict[str, Any] = {"type": _whole} if option.kind == "whole" else {}
     if option.choices:
         more |= {"choices": option.choices, "type": int}
-    parser.add_argument(f"--{name}", required=option.needed, default=option.default, help=option.help, **more)
+    told = f"{option.help} (needed)" if option.needed else option.help  # `run_stage` sees to it: not for --print-config
+    parser.add_argument(f"--{name}", default=option.default, help=told, **more)
 
 
 def _add_stage(stages: Any, name: str, entry: StageEntry) -> None:
@@ -90,8 +91,11 @@ def run_stage(argv: Sequence[str]) -> None:
         if args.print_config:
             print(dumped(recipes[0]), end="")
             return
+    lacking = [f"--{n}" for n, o in entry.options.items() if o.needed and getattr(args, n.replace("-", "_")) is None]
     if args.output is None and not getattr(args, "print", False):
-        raise UserError(f"{args.stage}: -o FOLDER is needed")
+        lacking.append("-o FOLDER")
+    if lacking:
+        raise UserError(f"{args.stage}: {', '.join(lacking)} needed; see scripts/train.py {args.stage} --help")
     _place(entry.place)(*recipes, args)
 
 

@@ -84,7 +84,7 @@ STAGES: dict[str, StageEntry] = {
             "tokenizer": Option("tokenizer folders, with commas between"),
             "codes": Option("tokenised caches, with commas between"), **_CORPORA,
             "store": Option("motion store whose captions are read (text stage)"), "grounding": _GROUNDING,
-            "self-training": _ROUNDS, "start": Option("model folder, or a T5 or Flan-T5 folder, to begin from"),
+            "self-training": _ROUNDS, "start": Option("model, T5 or Flan-T5 folder to begin from; torchrun wants -- before the script"),
             "deepspeed_config": Option("JSON; the run goes through DeepSpeed"),
         },
     ),

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import torch
+import yaml
 
 from avatargpt.train.command import main
 from avatargpt.train.running.checkpoints import load_checkpoint
@@ -174,6 +175,18 @@ def test_every_recipe_is_read_first(tmp_path: Path, capsys: pytest.CaptureFixtur
     config.write_text("{}")
     line = said(capsys, stage, "--config", config, "--set", "sections.one=1", *needed, "-o", tmp_path / "out")
     assert f"{config}: unknown key 'sections'" in line and not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("stage", [name for name, entry in STAGES.items() if entry.recipe])
+def test_a_configuration_is_printed_without_data(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], stage: str
+) -> None:
+    config = tmp_path / "config.yaml"
+    config.write_text("{}")
+    assert main([stage, "--config", str(config), "--print-config"]) == 0
+    assert isinstance(yaml.safe_load(capsys.readouterr().out), dict)
+    lacking = [f"--{name}" for name, option in STAGES[stage].options.items() if option.needed]
+    assert f"{', '.join([*lacking, '-o FOLDER'])} needed" in said(capsys, stage, "--config", config)
 
 
 def test_codes_of_another_tokenizer(mini: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
