@@ -19,6 +19,7 @@ from vqvae.errors import UserError
 from vqvae.io.arrays import map_array, read_arrays
 from vqvae.io.guard import read_text, regular, understanding
 from vqvae.io.json_file import read_object
+from vqvae.io.keyframes import frames
 from vqvae.io.numbers import plain_number, plain_numbers
 from vqvae.io.tensors import load_tensors, no_larger_than
 from vqvae.io.yaml_file import parse_yaml
@@ -206,3 +207,8 @@ def test_a_safetensors_file_says_what_it_is(tmp_path: Path) -> None:
         path.write_bytes(data)
         with pytest.raises(UserError, match=r"a\.safetensors: not a safetensors file"):
             load_tensors(path)
+
+
+def test_few_key_frames_make_a_clip_of_a_usual_rate() -> None:
+    times, fps = frames([np.array([0.0, 4.0, 8.0])])
+    assert fps == 30 and len(times) == 241
