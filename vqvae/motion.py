@@ -65,7 +65,8 @@ class Motion:
         if (off := np.abs(norm - 1).max((1, 2))).max() > UNIT:
             raise UserError(f"motion: frame {int(off.argmax())}: rotations are not unit quaternions (w, x, y, z)")
         if np.abs(p).max() > MOST_METRES:
-            raise UserError(f"motion: the root is {np.abs(p).max():.3g} m away; accepted up to {MOST_METRES:g} m")
+            far = int(np.abs(p).max(1).argmax())
+            raise UserError(f"motion: frame {far}: the root is too far away; accepted up to {MOST_METRES / 1000:g} km")
         check_fps(self.fps, "motion")
         if self.modality not in MODALITIES:
             raise UserError(f"motion: modality {self.modality!r}; accepted {' or '.join(MODALITIES)}")
