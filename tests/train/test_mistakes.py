@@ -226,6 +226,12 @@ def test_learning_rate() -> None:
     assert cosine(100, 100, 10, 1.0, 0.1) == pytest.approx(0.1)
 
 
+def test_a_figure_of_nothing_is_not_logged(tmp_path: Path) -> None:
+    Log(tmp_path / "log.jsonl", True)(step=1, loss=0.5, val=float("nan"), far=float("inf"))
+    (row,) = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert (row.keys(), row["loss"]) == ({"step", "loss", "minutes"}, 0.5)
+
+
 class Terminal(io.StringIO):
     """Text that says it is a terminal."""
 
