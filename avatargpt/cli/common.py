@@ -102,7 +102,8 @@ def _check_text(text: str, where: str, emoji: bool = False) -> str:
     if not is_text(text):
         raise UserError(f"{where}: not UTF-8 text; accepted a description in words, or @FILE with one per line")
     if not any(c.isalnum() or (emoji and is_emoji(c)) for c in text):
-        raise UserError(f"{where}: empty text; accepted a description in words, or @FILE with one per line")
+        what = "signs without a word" if text else "empty text"
+        raise UserError(f"{where}: {what}; accepted a description in words, or @FILE with one per line")
     if len(text) > MAX_CHARACTERS:
         raise UserError(f"{where}: {len(text)} characters; accepted at most {MAX_CHARACTERS}")
     return text
@@ -134,7 +135,7 @@ def check_targets(
     """
     from avatargpt import export
 
-    if len({p.absolute() for p in paths}) < len(paths):
+    if len({p.resolve() for p in paths}) < len(paths):
         raise UserError(f"-o {paths[-1]}: the same output file is named twice")
     for path in paths:
         export.check_target(path, modality)

@@ -35,10 +35,10 @@ def _write_npz(motion: Motion, path: Path, layout: str = "motion") -> None:
 
 
 @reader(".npz")
-def _read_npz(path: Path, up: str = "z", fps: float | None = None) -> Motion | FaceMotion:
+def _read_npz(path: Path, up: str | None = None, fps: float | None = None) -> Motion | FaceMotion:
     from avatargpt.export.arrays import read_face_npz, read_npz
 
-    return read_face_npz(path, fps) or read_npz(path, up)
+    return read_face_npz(path, fps, up) or read_npz(path, up)
 
 
 @writer(".glb")
