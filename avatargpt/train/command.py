@@ -82,7 +82,7 @@ def run_stage(argv: Sequence[str]) -> None:
     Raises:
         UserError: of the stage, or of its options.
     """
-    args = parsed(argv)
+    args = _parser().parse_args(_renamed(argv))
     entry, recipes = STAGES[args.stage], []
     if entry.recipe:
         from avatargpt.config import dumped, resolve
@@ -91,17 +91,28 @@ def run_stage(argv: Sequence[str]) -> None:
         if args.print_config:
             print(dumped(recipes[0]), end="")
             return
-    lacking = [f"--{n}" for n, o in entry.options.items() if o.needed and getattr(args, n.replace("-", "_")) is None]
-    if args.output is None and not getattr(args, "print", False):
-        lacking.append("-o FOLDER")
-    if lacking:
-        raise UserError(f"{args.stage}: {', '.join(lacking)} needed; see scripts/train.py {args.stage} --help")
+    _check_needed(args)
     _place(entry.place)(*recipes, args)
 
 
 def parsed(argv: Sequence[str]) -> argparse.Namespace:
-    """The options of a command."""
-    return _parser().parse_args(_renamed(argv))
+    """The options of a command that is to run.
+
+    Raises:
+        UserError: one that its stage needs is lacking.
+    """
+    args = _parser().parse_args(_renamed(argv))
+    _check_needed(args)
+    return args
+
+
+def _check_needed(args: argparse.Namespace) -> None:
+    options = STAGES[args.stage].options
+    lacking = [f"--{n}" for n, o in options.items() if o.needed and getattr(args, n.replace("-", "_")) is None]
+    if args.output is None and not getattr(args, "print", False):
+        lacking.append("-o FOLDER")
+    if lacking:
+        raise UserError(f"{args.stage}: {', '.join(lacking)} needed; see scripts/train.py {args.stage} --help")
 
 
 def main(argv: Sequence[str]) -> int:
