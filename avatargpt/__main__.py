@@ -22,6 +22,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return _run(argv)
     except KeyboardInterrupt:  # while the command line itself is imported
+        print("error: interrupted", file=sys.stderr)
         return INTERRUPTED
 
 

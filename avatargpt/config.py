@@ -9,7 +9,7 @@ rest of the file. Mappings are merged key by key, null takes a key away, and eve
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -133,6 +133,29 @@ def _nested(override: str) -> dict[str, Any]:
 def dumped(recipe: Strict) -> str:
     """A recipe with all defaults filled in, as YAML."""
     return yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+
+
+def changes(recipe: Strict, folder: Path) -> list[str]:
+    """What a recipe says otherwise than the one that a run's folder was made with: ``train.lr: 0.001, now 0.0005``.
+
+    Keys that the folder's configuration lacks, since it is of an earlier version, are not compared.
+
+    Raises:
+        UserError: the configuration in the folder cannot be read.
+    """
+    path = folder / RESOLVED
+    before = read_yaml(path) if path.is_file() else {}
+    return list(_changes(before, recipe, ()))
+
+
+def _changes(before: Any, now: Strict, place: tuple[str, ...]) -> Iterator[str]:
+    plain = now.model_dump(mode="json")
+    for key in [k for k in plain if k in before] if isinstance(before, dict) else []:
+        inner = getattr(now, key)
+        if isinstance(inner, Strict):
+            yield from _changes(before[key], inner, (*place, key))
+        elif before[key] != plain[key]:
+            yield f"{'.'.join((*place, key))}: {before[key]}, now {plain[key]}"
 
 
 def save_resolved(recipe: Strict, folder: Path) -> Path:

@@ -74,11 +74,22 @@ class ClipCodes:
 def _about(item: Clip | ClipCodes, frames: int, fps: float, modality: str) -> dict[str, Any]:
     if item.split not in SPLITS:
         raise UserError(f"clip {item.id}: split {item.split!r}; accepted {', '.join(SPLITS)}")
-    return {
+    row = {
         "id": item.id, "frames": frames, "fps": float(fps), "modality": modality, "captions": list(item.captions),
         "split": item.split, "action": item.action, "style": item.style, "source": item.source,
         "licence": item.licence, "extra": json.dumps(item.extra, ensure_ascii=False),
     }  # fmt: skip
+    for key, value in row.items():
+        _check_text(item.id, key, " ".join(value) if isinstance(value, list) else str(value))
+    return row
+
+
+def _check_text(name: str, key: str, text: str) -> None:
+    """Refuse what no store can hold: bytes of a file's name or of an option that are no text."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise UserError(f"clip {name!r}: {key} {text[:60]!r} is not UTF-8 text; accepted text") from None
 
 
 def _clip_row(clip: Clip, store: str) -> dict[str, Any]:

@@ -15,7 +15,11 @@ on from its own folder; `--start FOLDER` begins from another run's weights.
 
 import sys
 
-from avatargpt.train.command import main
-
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    try:
+        from avatargpt.train.command import main
+
+        sys.exit(main(sys.argv[1:]))
+    except KeyboardInterrupt:  # while that is imported
+        print("error: interrupted", file=sys.stderr)
+        sys.exit(130)

@@ -14,7 +14,7 @@ from vqvae import rotations as rot
 from vqvae.errors import UserError
 from vqvae.io.arrays import read_arrays
 from vqvae.io.guard import understanding
-from vqvae.motion import MAX_FRAMES, atomic_write, check_caption
+from vqvae.motion import MAX_FRAMES, atomic_write, check_caption, check_fps, resampled_count
 
 REQUIRED = ("modality", "fps", "weights", "names", "head")
 MAX_TURN = np.pi
@@ -51,8 +51,7 @@ class FaceMotion:
             raise UserError(f"face: NaN or infinity at frame {int(np.argmin(finite))}")
         if np.abs(h).max() > MAX_TURN:
             raise UserError(f"face: head turned by {np.abs(h).max():.1f}; accepted radians within +-{MAX_TURN:.2f}")
-        if not 0 < float(self.fps) <= 1000:
-            raise UserError(f"face: fps {self.fps}; accepted above 0, at most 1000")
+        check_fps(self.fps, "face")
         check_caption(self.caption, "face")
         object.__setattr__(self, "weights", np.clip(w, 0, 1))
         object.__setattr__(self, "head", h)
@@ -99,7 +98,7 @@ class FaceMotion:
         """Same duration at another frame rate, linear between frames. Frame times are i / fps."""
         if abs(fps - self.fps) < 1e-9:
             return self
-        count = max(1, round(len(self) * fps / self.fps))
+        count = resampled_count(self, fps)
         t = np.clip(np.arange(count) * self.fps / fps, 0, len(self) - 1)
         both = self.curves.astype(np.float64)
         i = np.minimum(t.astype(int), max(len(self) - 2, 0))

@@ -6,6 +6,7 @@ import os
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
@@ -17,6 +18,7 @@ from vqvae.io.guard import understanding
 from vqvae.skeleton import FINGER_NAMES, SMPL22, SMPL52, Skeleton
 
 MAX_FRAMES = 2_000_000
+LEAST_FPS, MOST_FPS = 1.0, 1000.0
 UNIT = 1e-3  # by which the length of a quaternion may differ from 1
 EXACT = 2.0**-21  # ... of one that was brought to length 1 in float32
 MOST_METRES = 1e6  # of the root from the origin; there float32 still tells centimetres apart
@@ -64,9 +66,9 @@ class Motion:
         if (off := np.abs(norm - 1).max((1, 2))).max() > UNIT:
             raise UserError(f"motion: frame {int(off.argmax())}: rotations are not unit quaternions (w, x, y, z)")
         if np.abs(p).max() > MOST_METRES:
-            raise UserError(f"motion: the root is {np.abs(p).max():.3g} m away; accepted up to {MOST_METRES:g} m")
-        if not 0 < float(self.fps) <= 1000:
-            raise UserError(f"motion: fps {self.fps}; accepted above 0, at most 1000")
+            far = int(np.abs(p).max(1).argmax())
+            raise UserError(f"motion: frame {far}: the root is too far away; accepted up to {MOST_METRES / 1000:g} km")
+        check_fps(self.fps, "motion")
         if self.modality not in MODALITIES:
             raise UserError(f"motion: modality {self.modality!r}; accepted {' or '.join(MODALITIES)}")
         check_caption(self.caption, "motion")
@@ -156,7 +158,7 @@ class Motion:
         """Same duration at another frame rate: slerp of rotations, linear root. Frame times are i / fps."""
         if abs(fps - self.fps) < 1e-9:
             return self
-        count = max(1, round(len(self) * fps / self.fps))
+        count = resampled_count(self, fps)
         t = np.clip(np.arange(count) * self.fps / fps, 0, len(self) - 1)
         i = np.minimum(t.astype(int), max(len(self) - 2, 0))
         j, f = np.minimum(i + 1, len(self) - 1), t - i
@@ -231,6 +233,32 @@ def check_caption(caption: str, kind: str) -> None:
         caption.encode()
     except UnicodeEncodeError as e:
         raise UserError(f"{kind}: the caption is not UTF-8 text (character {e.start}); accepted text") from None
+
+
+def check_fps(fps: float, kind: str) -> None:
+    """Raises UserError for a frame rate that no `kind` of motion has; such a clip would be days long."""
+    if not LEAST_FPS <= float(fps) <= MOST_FPS:
+        raise UserError(f"{kind}: fps {fps}; accepted {LEAST_FPS:g} to {MOST_FPS:g}")
+
+
+class Rated(Protocol):
+    """What has frames and a frame rate."""
+
+    @property
+    def fps(self) -> float: ...
+    def __len__(self) -> int: ...
+
+
+def resampled_count(clip: Rated, fps: float) -> int:
+    """Frames of a clip at another frame rate, at least 1.
+
+    Raises:
+        UserError: more than `MAX_FRAMES`.
+    """
+    count = max(1, round(len(clip) * fps / clip.fps))
+    if count > MAX_FRAMES:
+        raise UserError(f"{len(clip)} frames at {clip.fps:g} a second are {count} at {fps:g}; accepted {MAX_FRAMES}")
+    return count
 
 
 def heading(joints: np.ndarray) -> np.ndarray:

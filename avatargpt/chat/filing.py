@@ -31,9 +31,9 @@ def _target(scene: Scene, name: str) -> Path:
     typed = FILE.search(scene.request)
     known = simplified(scene.request)[1]
     name = known.get(name.lower(), name) if typed else as_typed(name, scene.request)
-    folder, last = os.path.split(without_unsafe(name))
+    folder, last = os.path.split(without_unsafe(name).replace("\\", "/"))  # a separator everywhere, as in `simplified`
     last = last.strip(" .")  # a name begins with no dot; its folder may: ../takes/walk.glb
-    if not last or last.endswith("\\"):
+    if not last:
         raise UserError("the file needs a name; e.g. save as walk.glb")
     path = scene.outputs / Path(folder, last).expanduser()
     suffix = path.suffix.lower()

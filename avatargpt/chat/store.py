@@ -10,18 +10,17 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
-
-from filelock import FileLock, Timeout
 
 from avatargpt.chat.timeline import MOST_TAKES, Segment, Timeline, plan_from_json
 from vqvae.errors import UserError
 from vqvae.io.atomic import sweep
 from vqvae.io.guard import understanding
 from vqvae.io.json_file import read_object
+from vqvae.io.lock import held
 from vqvae.motion import Motion, atomic_write
 
 VERSION = 1
@@ -73,12 +72,9 @@ class Store:
         self.folder = Path(folder)
         try:
             (self.folder / MOTIONS).mkdir(parents=True, exist_ok=True)
-            # one lock per process: the same folder may be opened again there
-            self._lock = FileLock(self.folder.resolve() / ".lock", timeout=0, is_singleton=True)
-            self._lock.acquire()
+            self._lock = ExitStack()
+            self._lock.enter_context(held(self.folder, "another conversation is going on there; take another folder"))
             sweep(self.folder / MOTIONS)
-        except Timeout:
-            raise UserError(f"{self.folder}: another conversation is going on there; take another folder") from None
         except OSError as e:
             raise UserError(f"{self.folder}: cannot be a session folder ({e.strerror or e})") from None
 

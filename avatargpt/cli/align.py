@@ -58,13 +58,13 @@ def align(
     if (transcript is None) == (asr is None):
         raise UserError("what is said is needed: accepted TRANSCRIPT, or --asr MODEL in its place")
     targets = output or []
-    if len({p.absolute() for p in targets}) < len(targets):
+    if len({p.resolve() for p in targets}) < len(targets):
         raise UserError(f"-o {targets[-1]}: the same output file is named twice")
     sources = [audio, *([Path(transcript.removeprefix("@"))] if transcript is not None else [])]
     for path in targets:
         files.check_target(path)
         common.check_folder(path)
-        if any(path.absolute() == source.absolute() for source in sources):
+        if any(path.resolve() == source.resolve() for source in sources):
             raise UserError(f"{path}: input and output are the same file; choose another output")
     inspect(audio)
     text, near = ("", None) if transcript is None else told(transcript)

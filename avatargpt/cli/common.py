@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 MAX_CHARACTERS = 1000
 MAX_TEXTS = 10_000
 SHEET = ".png"  # one picture shows all results together
+DRAWN = (SHEET, ".gif", ".mp4")  # pictures and films, which take their time
 
 Progress = Callable[[int, int], None]
 """Called with (steps done, steps in all)."""
@@ -91,7 +92,8 @@ def _check_text(text: str, where: str, emoji: bool = False) -> str:
     if not is_text(text):
         raise UserError(f"{where}: not UTF-8 text; accepted a description in words, or @FILE with one per line")
     if not any(c.isalnum() or (emoji and is_emoji(c)) for c in text):
-        raise UserError(f"{where}: empty text; accepted a description in words, or @FILE with one per line")
+        what = "signs without a word" if text else "empty text"
+        raise UserError(f"{where}: {what}; accepted a description in words, or @FILE with one per line")
     if len(text) > MAX_CHARACTERS:
         raise UserError(f"{where}: {len(text)} characters; accepted at most {MAX_CHARACTERS}")
     return text
@@ -123,7 +125,7 @@ def check_targets(
     """
     from avatargpt import export
 
-    if len({p.absolute() for p in paths}) < len(paths):
+    if len({p.resolve() for p in paths}) < len(paths):
         raise UserError(f"-o {paths[-1]}: the same output file is named twice")
     for path in paths:
         export.check_target(path, modality)
@@ -177,8 +179,9 @@ def _sheet(motions: Sequence[Any], path: Path) -> None:
 def write_results(
     paths: Sequence[Path], motions: Sequence[Any], many: bool,
     options: dict[str, Any] | Sequence[dict[str, Any]] | None = None, drawn: Sequence[Any] | None = None,
+    kept: bool = False,
 ) -> list[list[str]]:  # fmt: skip
-    """Write every motion in every format, once all targets and options are known to be good.
+    """Write every motion in every format, once all targets and options are known to be good; what is drawn comes last.
 
     When one fails all the same, no file that was not there before stays behind.
 
@@ -188,26 +191,29 @@ def write_results(
         many: write STEM/00.ext, STEM/01.ext ... even for one motion.
         options: of the format, see :func:`avatargpt.export.save`; of each path, or the same for all.
         drawn: what a contact sheet shows instead of `motions`.
+        kept: Ctrl-C leaves out what is not written yet, and what has been written stays.
 
     Returns:
-        For each motion the files that hold it.
+        For each motion the files that hold it, in the order of `paths`.
     """
     from avatargpt import export
 
-    files: list[list[str]] = [[] for _ in motions]
+    files: list[dict[int, str]] = [{} for _ in motions]  # place in `paths` -> name
     new: list[Path] = []
     made: list[Path] = []
     each = [options or {}] * len(paths) if options is None or isinstance(options, dict) else options
     for path, own in zip(paths, each, strict=True):
         export.check_target(path, motions[0].modality)
         export.check_options(path, motions[0].modality, own)
+    order = sorted(range(len(paths)), key=lambda k: paths[k].suffix.lower() in DRAWN)
     try:
-        for path, own in zip(paths, each, strict=True):
+        for k in order:
+            path, own = paths[k], each[k]
             if path.suffix.lower() == SHEET:
                 new += [] if path.exists() else [path]
                 _sheet(motions if drawn is None else drawn, path)
                 for names in files:
-                    names.append(str(path))
+                    names[k] = str(path)
                 continue
             if many and not path.with_suffix("").exists():
                 made.append(path.with_suffix(""))
@@ -215,15 +221,21 @@ def write_results(
             for i, (motion, target) in enumerate(zip(motions, targets, strict=True)):
                 new += [] if target.exists() else [target]
                 export.save(motion, target, **own)
-                files[i].append(str(target))
-    except BaseException:
+                files[i][k] = str(target)
+    except BaseException as e:
+        if kept and isinstance(e, KeyboardInterrupt):
+            return _named(files)
         for path in new:
             path.unlink(missing_ok=True)
         for folder in made:
             if folder.is_dir() and not any(folder.iterdir()):
                 folder.rmdir()
         raise
-    return files
+    return _named(files)
+
+
+def _named(files: Sequence[dict[int, str]]) -> list[list[str]]:
+    return [[names[k] for k in sorted(names)] for names in files]
 
 
 def print_results(

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from avatargpt.cli import common, reading
 from avatargpt.cli.output import say
+from avatargpt.limits import is_text
 from vqvae.errors import UserError
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ app = typer.Typer(
 )
 To = Annotated[
     Path | None,
-    typer.Option("--to", metavar="FOLDER", help="A folder of weights, or any other; default: your own library."),
+    typer.Option("--to", metavar="FOLDER", help="A folder of weights, or any other; default: your own bank."),
 ]
 MAX_CAPTIONS = 20
 
@@ -49,7 +50,9 @@ def add(
     if len(caption) > MAX_CAPTIONS:
         raise UserError(f"--caption: {len(caption)} given; accepted at most {MAX_CAPTIONS}")
     captions = tuple(dict.fromkeys(_caption(c) for c in caption))
-    name = _name(file.stem if name is None else name)
+    if not is_text(licence):
+        raise UserError(f"--licence {licence!r}: not UTF-8 text; accepted text")
+    name = _name(PureWindowsPath(file.name).stem if name is None else name)  # a backslash separates, too
     motion = reading.load_body(file)
     reading.note_floor(file, motion)
     folder = to if to is not None else user_folder()
@@ -91,8 +94,9 @@ def _name(text: str) -> str:
 
 def _caption(text: str) -> str:
     text = " ".join(text.split()).rstrip(".").lower()
-    if not any(c.isalnum() for c in text) or len(text) > common.MAX_CHARACTERS:
-        raise UserError(f"--caption {text!r}: accepted a sentence of at most {common.MAX_CHARACTERS} characters")
+    if not any(c.isalnum() for c in text) or len(text) > common.MAX_CHARACTERS or not is_text(text):
+        most = f"at most {common.MAX_CHARACTERS} characters"
+        raise UserError(f"--caption {text[:60]!r}: accepted a sentence in UTF-8 of {most}")
     return text
 
 

@@ -186,7 +186,9 @@ def face(
         done, sheet, about = perform(folder, line, instruction, feelings, controls, bool(output), seed, quiet, plain)
         take = [done.motion().with_caption(texts[0])] if output else []
         drawn = [sheet.motion().with_caption(texts[0])] if plain else None
-        live_line.tell(about, common.write_results(output, take, False, options, drawn)[0] if take else [], as_json)
+        written = live_line.write(output, take, options, drawn, quiet)
+        live_line.tell(about, written, as_json)
+        live_line.check_left(output, written)
         return
     both = [controls, *([plain] if plain else [])]
     motions, read, drawn = _perform(

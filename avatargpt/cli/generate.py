@@ -32,7 +32,7 @@ def generate(
         bool, typer.Option("--literal", help="The words as they are: no plain wording first, no clause by clause.")
     ] = False,
     retrieval: Annotated[
-        str, typer.Option("--retrieval", metavar="off|N", help="Library clips per clause that the model is shown.")
+        str, typer.Option("--retrieval", metavar="off|N", help="Exemplars per clause that the model is shown.")
     ] = "off",
     model: common.Model = None,
     device: common.Device = None,

@@ -141,8 +141,9 @@ def gesture(
     if file is None or performer is None or line.live:
         done, about = perform_live(folder, line, words, interlocutor, bool(output), **how)
         take = [done.motion().with_caption("" if file is None else _plain(file))] if output else []
-        written = common.write_results(output, take, False, options)[0] if take else []
+        written = live_line.write(output, take, options, None, quiet)
         live_line.tell(about, written, as_json)
+        live_line.check_left(output, written)
         return
     motion = _perform(performer, file, words, interlocutor, quiet, how)
     for note in motion.notes:

@@ -93,8 +93,8 @@ def _planners(model: Path | None) -> dict[str, str]:
 
 FACE = {
     "driver": ("driver/driver.safetensors", "speech, feelings and actions to curves: a network"),
-    "paired": ("driver/paired.safetensors", "the mouth as in recorded pairs of speech and face: a network"),
-    "reader": ("driver/reader.safetensors", "instructions in words to actions and feelings with times: a network"),
+    "recorded": ("driver/paired.safetensors", "the mouth as in recorded pairs of speech and face: a network"),
+    "parser": ("driver/reader.safetensors", "instructions in words to actions and feelings with times: a network"),
     "tokens": ("face_language", "the face's own language model (`--by language`), both ways"),
 }
 """Part -> where it is in a folder of weights, and what it does."""

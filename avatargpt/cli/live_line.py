@@ -183,3 +183,27 @@ def tell(about: dict[str, Any], files: list[str], as_json: bool) -> None:
     say(", ".join(f"{about[name]} {name}" for name in ("frames", "seconds", "lost")), err=True)
     for name in files:
         say(name)
+
+
+def write(
+    output: list[Path], take: list[Any], options: Any, drawn: list[Any] | None, quiet: bool
+) -> list[str]:
+    """The files of a take, which cannot be had again: Ctrl-C leaves out what is still to be drawn, and nothing else."""
+    from avatargpt.cli import common
+
+    if not output or not take:
+        return []
+    films = [str(p) for p in output if p.suffix.lower() in common.DRAWN]
+    if films and not quiet:
+        say(f"drawing {', '.join(films)}: {len(take[0])} frames; Ctrl-C leaves that out", err=True)
+    with common.progress("writing", quiet):
+        return common.write_results(output, take, False, options, drawn, kept=True)[0]
+
+
+def check_left(output: list[Path], written: list[str]) -> None:
+    """Raises typer.Exit(130) after one line where Ctrl-C left files out."""
+    import typer
+
+    if left := [p for p in output if str(p) not in written]:
+        say(f"interrupted: {', '.join(map(str, left))} left out", err=True)
+        raise typer.Exit(130)

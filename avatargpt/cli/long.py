@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
@@ -80,17 +79,38 @@ def long(
     except BaseException as e:
         writer.abandon()
         if isinstance(e, UserError) and writer.shards:
-            raise UserError(f"{e}; `avatargpt long --join -o {target}` makes a file of what was made before") from None
+            raise UserError(f"{e}; {_later(output)} makes a file of what was made before") from None
+        if isinstance(e, KeyboardInterrupt) and writer.shards:
+            _stopped(output)
         raise
     if writer.frames == 0:
         writer.abandon()
         say("error: interrupted before anything was made", err=True)
         raise typer.Exit(130)
     took = time.perf_counter() - began
-    _finish(output, target, as_json, {"ratio_to_real_time": round(writer.frames / 20 / took, 2)})
+    try:
+        _finish(output, target, as_json, {"ratio_to_real_time": round(writer.frames / 20 / took, 2)})
+    except KeyboardInterrupt:
+        if not writer.folder.exists():  # the motion is whole; another format is what takes its time
+            say(f"error: interrupted; {target} is whole, `avatargpt export` makes other formats of it", err=True)
+            raise typer.Exit(130) from None
+        _stopped(output)
+    finally:
+        writer.close()
     if interrupted:
         say(f"interrupted: {writer.frames / 20:.1f} s of {seconds:g} s were made", err=True)
         raise typer.Exit(130)
+
+
+def _later(output: list[Path]) -> str:
+    """The command that makes files of the parts."""
+    return f"`avatargpt long --join {' '.join(f'-o {p}' for p in output)}`"
+
+
+def _stopped(output: list[Path]) -> NoReturn:
+    """End for good at a further Ctrl-C; the parts stay."""
+    say(f"error: interrupted; {_later(output)} makes a file of what was made", err=True)
+    raise typer.Exit(130)
 
 
 def _write(chunks: Any, writer: LongWriter, frames: int, advance: common.Progress | None) -> bool:
@@ -105,6 +125,8 @@ def _write(chunks: Any, writer: LongWriter, frames: int, advance: common.Progres
             if advance:
                 advance(writer.frames, frames)
     except KeyboardInterrupt:
+        if writer.frames:
+            say("interrupted: what there is is being written; Ctrl-C again leaves that to --join", err=True)
         writer.flush()
         return True
     except UserError:
@@ -131,18 +153,19 @@ def _is_npz(path: Path) -> bool:
 def _finish(output: list[Path], target: Path, as_json: bool, more: dict[str, Any]) -> None:
     """Join the parts, export the other formats, tell where everything is."""
     from avatargpt import export
-    from avatargpt.long.writer import join, parts_folder, timeline_file
+    from avatargpt.long.writer import join, joining, parts_folder, remove_parts, timeline_file
 
     others = [p for p in output if not _is_npz(p)]
     # an .npz that nobody asked for stays among the parts, for one of this name may be somebody's
     aside = parts_folder(target) / "whole.npz" if len(others) == len(output) else None
-    made = join(target, aside)
-    if others:
-        motion = export.load(aside or target)
-        for path in others:
-            export.save(motion, path)
-    if aside:
-        shutil.rmtree(aside.parent)
+    with joining(target):
+        made = join(target, aside, lambda said: say(f"note: {said}", err=True))
+        if others:
+            motion = export.load(aside or target)
+            for path in others:
+                export.save(motion, path)
+        if aside:
+            remove_parts(target)
     files = [str(p) for p in output]
     if as_json:
         row = {"text": made["scene"], "seconds": round(made["frames"] / made["fps"], 3), "frames": made["frames"],

@@ -36,9 +36,10 @@ def load_motion(path: Path, up: str | None = None, fps: float | None = None, ava
     """
     from avatargpt import export
     from instruct_data.sources.mediapipe_npz import kind
+    from vqvae.motion import LEAST_FPS, MOST_FPS
 
     if fps is not None:
-        common.check_range("--from-fps", fps, 1, 1000, " frames per second")
+        common.check_range("--from-fps", fps, LEAST_FPS, MOST_FPS, " frames per second")
     suffix = regular(path).suffix.lower()
     mediapipe, says_rate = kind(path) if suffix == ".npz" else (False, True)
     if up is not None and suffix != ".npz":

@@ -20,38 +20,51 @@ JOINTS = len(SMPL22.names)
 FPS = 20.0  # of a body's positions, which do not say theirs
 
 
-def read_npz(path: Path, up: str = "z") -> Motion:
+def read_npz(path: Path, up: str | None = None) -> Motion:
     """Our own .npz, or an AMASS / SMPL-X one (told apart by the keys).
 
     Args:
         path: the file.
-        up: the vertical axis of an SMPL file: z as in AMASS, or y. Our own files are always Y up.
+        up: the vertical axis of an SMPL file: z as in AMASS (None), or y. Our own files are always Y up.
 
     Raises:
-        UserError: `up` is neither, not a readable .npz, keys of neither kind, wrong shapes, NaN.
+        UserError: `up` is neither, or goes with another file; not a readable .npz, keys of neither kind, wrong
+            shapes, NaN.
     """
-    check_up(up)
-    return read_smplx(path, up) if is_smplx(path) else Motion.load(path)
+    check_up(up or "z")
+    if is_smplx(path):
+        return read_smplx(path, up or "z")
+    _check_no_up(path, up)
+    return Motion.load(path)
 
 
-def read_face_npz(path: Path, fps: float | None = None) -> FaceMotion | None:
+def _check_no_up(path: Path, up: str | None) -> None:
+    if up is not None:
+        raise UserError(f"{path}: up goes with SMPL's .npz; this one says it itself")
+
+
+def read_face_npz(path: Path, fps: float | None = None, up: str | None = None) -> FaceMotion | None:
     """Our own face .npz or MediaPipe's, None where the keys are of neither.
 
     Args:
-        fps: frame rate of MediaPipe's, which need not say it.
+        fps: frame rate of MediaPipe's, which need not say it. up: None; a face has no such axis.
 
     Raises:
-        UserError: `fps` with another file.
+        UserError: `fps` with another file, `up`.
     """
     from instruct_data.sources.mediapipe_npz import SHAPES, read_mediapipe
 
     keys = array_names(path)
     ours = {"weights", "names", "head"} <= keys
     if SHAPES in keys and not ours and "rotations" not in keys:
+        _check_no_up(path, up)
         return read_mediapipe(path, fps)
     if fps is not None:
         raise UserError(f"{path}: fps goes with MediaPipe's .npz; this one says it itself")
-    return FaceMotion.load(path) if ours and "rotations" not in keys else None
+    if not ours or "rotations" in keys:
+        return None
+    _check_no_up(path, up)
+    return FaceMotion.load(path)
 
 
 def write_npy(motion: Motion, path: Path, layout: str = "hml263") -> Path:

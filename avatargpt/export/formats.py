@@ -56,13 +56,13 @@ def _write_npz(motion: Clip, path: Path, layout: str = "motion") -> None:
 
 
 @reader(".npz")
-def _read_npz(path: Path, up: str = "z", fps: float | None = None) -> Clip:
+def _read_npz(path: Path, up: str | None = None, fps: float | None = None) -> Clip:
     from avatargpt.export.arrays import read_face_npz, read_npz
     from avatargpt.export.avatar.clip import AvatarMotion, is_avatar
 
     if is_avatar(path):
         return AvatarMotion.load(path)
-    return read_face_npz(path, fps) or read_npz(path, up)
+    return read_face_npz(path, fps, up) or read_npz(path, up)
 
 
 @writer(".glb", EVERY)

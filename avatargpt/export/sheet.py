@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import unicodedata
+from bisect import bisect_right
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 CELL_WIDTH, CELL_HEIGHT = 176, 232
 SUPERSAMPLE = 2
 MAX_FRAMES = 40
+MOST_DRAWN = 4000  # letters of a caption that are looked at; Pillow measures no text of a million
 _TYPED = str.maketrans(dict(zip("\u2018\u2019\u201c\u201d\u2013\u2014", "''\"\"--", strict=True)) | {"\u2026": "..."})
 INK, QUIET = (40, 46, 56), (106, 116, 130)
 
@@ -93,8 +95,11 @@ def _legend(draw: ImageDraw, left: int, font: Font) -> None:
 
 
 def drawable(text: str) -> str:
-    """A caption in the letters that the built-in font has: accents are taken off, other letters become ``?``."""
-    plain = text.translate(_TYPED)
+    """A caption in the letters that the built-in font has: accents are taken off, other letters become ``?``.
+
+    Of what is longer than any row is wide the rest is left out.
+    """
+    plain = text[:MOST_DRAWN].translate(_TYPED)
     bare = "".join(c for c in unicodedata.normalize("NFKD", plain) if not unicodedata.combining(c))
     return " ".join(bare.encode("ascii", "replace").decode("ascii").split())
 
@@ -103,6 +108,9 @@ def _shorten(draw: ImageDraw, text: str, font: Font, width: int) -> str:
     text = drawable(text)
     if draw.textlength(text, font) <= width:
         return text
-    while text and draw.textlength(text + "...", font) > width:
-        text = text[:-1]
-    return text.rstrip() + "..."
+
+    def wide(letters: int) -> bool:
+        return draw.textlength(text[:letters] + "...", font) > width
+
+    room = bisect_right(range(len(text)), False, key=wide) - 1
+    return text[: max(room, 0)].rstrip() + "..."

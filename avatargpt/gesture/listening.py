@@ -12,7 +12,7 @@ from instruct_data.gesture.performing import minimum_jerk, through
 
 LOUD, FLOOR, FALL = 30.0, -55.0, 1.0 / FPS  # dB below the loudest, dBFS, dB a frame by which the loudest is forgotten
 NOISE, CREEP = 10.0, 3.0 / FPS  # dB above the quietest that is no noise, dB a frame by which the quietest is forgotten
-SILENT, SOON = 30, 12  # frames of own silence after which hands sink, and before one's own words in which they do not
+SILENT, SOON = 18, 12  # frames of own silence after which hands sink, and before one's own words in which they do not
 SINK, RISE = 1 / 30, 1 / 15  # of the way, a frame
 PAUSE, SPOKE, WITHIN = 6, 20, 40  # frames: silence of the other that is a pause, after so many of the last ones spoken
 APART = 45  # frames between nods

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from avatargpt.gesture.accents import loudness
 from avatargpt.gesture.driver import NAME, GestureDriver
-from avatargpt.gesture.loudness import loudness
 from avatargpt.gesture.manner import Manner
 from avatargpt.gesture.two_voices import Beside, check_lengths
 from avatargpt.gesture.words import TimedWord, WordEncoder, word_encoder

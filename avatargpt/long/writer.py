@@ -2,7 +2,8 @@
 
 Beside OUT.npz lies a folder OUT.parts with 000000.npz, 000001.npz ... (each a motion of its own, in the world's frame),
 spans.jsonl (one line per finished activity's steps) and about.json. Everything is written atomically or by appending
-whole lines, so that a run that is killed leaves what it had made; `join` turns it into the result.
+whole lines, so that a run that is killed leaves what it had made; `join` turns it into the result. While a process
+writes or joins the parts, the folder is locked.
 """
 
 from __future__ import annotations
@@ -10,7 +11,8 @@ from __future__ import annotations
 import json
 import shutil
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO, Any
 
@@ -22,12 +24,14 @@ from vqvae.errors import UserError
 from vqvae.io.arrays import read_arrays
 from vqvae.io.guard import read_text, understanding
 from vqvae.io.json_file import read_object
-from vqvae.motion import atomic_write
+from vqvae.io.lock import LOCK, held
+from vqvae.motion import Motion, atomic_write
 from vqvae.skeleton import SMPL22
 
 SHARD = 200  # frames
 ABOUT, SPANS = "about.json", "spans.jsonl"
 MOST_SPANS = 64 << 20  # bytes
+BUSY = "a run is writing it, or its parts are being joined; wait until that is over, or choose another -o"
 
 
 def parts_folder(target: Path) -> Path:
@@ -48,20 +52,32 @@ class LongWriter:
         about: head of the timeline: scene, fps, caption and whatever else is to be kept.
 
     Raises:
-        UserError: the parts of an interrupted run are there already, or nothing can be written.
+        UserError: another process is writing there, the parts of an interrupted run are there, or nothing can be
+            written. A folder without any part is taken over.
     """
 
     def __init__(self, target: Path, about: dict[str, Any]) -> None:
-        self.folder = parts_folder(target)
-        if self.folder.exists():
+        self.folder, self._lock = parts_folder(target), ExitStack()
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as e:
+            raise UserError(f"cannot write {self.folder}: {e.strerror or e}") from None
+        self._lock.enter_context(held(self.folder, BUSY))
+        if next(self.folder.glob("*.npz"), None) is not None:
+            self._lock.close()
             raise UserError(
                 f"{self.folder}: parts of an interrupted run; `avatargpt long --join -o {target}` makes a file of "
                 "them, or remove the folder"
             )
+        (self.folder / SPANS).unlink(missing_ok=True)
         self.about, self.fps, self.caption = dict(about), float(about["fps"]), str(about["scene"])
         self.waiting: list[Frames] = []
         self.shards = self.frames = 0
-        self.tell()
+        try:
+            self.tell()
+        except BaseException:
+            self.abandon()
+            raise
 
     def tell(self, **more: Any) -> None:
         """Write the head, with more keys."""
@@ -73,6 +89,11 @@ class LongWriter:
         """Remove the parts where nothing was made yet; else leave them for `join`."""
         if not self.shards:
             shutil.rmtree(self.folder, ignore_errors=True)
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the folder."""
+        self._lock.close()
 
     def add(self, frames: Frames, spans: Sequence[Span] = ()) -> None:
         """Append frames, and spans whose description is known.
@@ -105,8 +126,13 @@ class LongWriter:
         self.waiting = []
 
 
-def read_parts(target: Path) -> tuple[list[Path], list[Span], dict[str, Any]]:
+def read_parts(
+    target: Path, note: Callable[[str], None] = lambda said: None
+) -> tuple[list[Path], list[Span], dict[str, Any]]:
     """Shards in order, spans and head of what was made for `target`.
+
+    Args:
+        note: is told in one line of a last shard that is not whole, which is left out.
 
     Raises:
         UserError: no parts, or none that can be read.
@@ -118,6 +144,11 @@ def read_parts(target: Path) -> tuple[list[Path], list[Span], dict[str, Any]]:
     shards: list[Path] = []
     while (path := folder / f"{len(shards):06d}.npz").is_file():
         shards.append(path)
+    if shards and (broken := _broken(shards[-1])):
+        if len(shards) == 1:
+            raise UserError(f"{broken}; the run was interrupted before it had made another part; remove the folder")
+        shards.pop()
+        note(f"{broken}; left out")
     if not shards:
         raise UserError(f"{folder}: the run was interrupted before it had made anything; remove the folder")
     spans = []
@@ -130,21 +161,43 @@ def read_parts(target: Path) -> tuple[list[Path], list[Span], dict[str, Any]]:
     return shards, spans, about
 
 
-def join(target: Path, whole: Path | None = None) -> dict[str, Any]:
+def join(
+    target: Path, whole: Path | None = None, note: Callable[[str], None] = lambda said: None
+) -> dict[str, Any]:
     """Write the motion (.npz) and the timeline of `target` from its parts, then remove these.
 
     Memory does not grow with length: every array is copied shard by shard.
 
     Args:
-        whole: where the motion goes instead of `target`; the parts are kept then.
+        whole: where the motion goes instead of `target`; the parts are kept then. note: see `read_parts`.
 
     Returns:
         The timeline.
 
     Raises:
-        UserError: no parts, damaged ones, or the result cannot be written (the parts then stay).
+        UserError: no parts, damaged ones, ones that a run is still writing, or the result cannot be written (the parts
+            then stay).
     """
-    shards, spans, about = read_parts(target)
+    with joining(target):
+        return _join(target, whole, note)
+
+
+@contextmanager
+def joining(target: Path) -> Iterator[None]:
+    """While this lasts, no other process writes, joins or removes the parts of `target`.
+
+    Raises:
+        UserError: there are none, or another process has them.
+    """
+    folder = parts_folder(target)
+    if not folder.is_dir():
+        raise UserError(f"{folder}: no parts of an interrupted run here; accepted -o of the run to be joined")
+    with held(folder, BUSY):
+        yield
+
+
+def _join(target: Path, whole: Path | None, note: Callable[[str], None]) -> dict[str, Any]:
+    shards, spans, about = read_parts(target, note)
     frames = sum(len(_part(p, "root")) for p in shards)
     head = {k: v for k, v in about.items() if k not in ("scene", "fps")}
     with understanding(parts_folder(target) / ABOUT, "the head of a run"):
@@ -154,8 +207,25 @@ def join(target: Path, whole: Path | None = None) -> dict[str, Any]:
     text = json.dumps(result, ensure_ascii=False, indent=1) + "\n"
     atomic_write(timeline_file(target), lambda p: p.write_text(text, encoding="utf-8"))
     if whole is None:
-        shutil.rmtree(parts_folder(target))
+        remove_parts(target)
     return result
+
+
+def remove_parts(target: Path) -> None:
+    """Remove the folder of parts, from within `joining`."""
+    for path in parts_folder(target).iterdir():
+        if path.name != LOCK:
+            path.unlink()
+    shutil.rmtree(parts_folder(target), ignore_errors=True)  # Windows keeps the lock, which is no part
+
+
+def _broken(shard: Path) -> str:
+    """What is wrong with a shard, empty where it is whole."""
+    try:
+        Motion.load(shard)
+    except UserError as e:
+        return str(e)
+    return ""
 
 
 def _part(path: Path, key: str) -> np.ndarray:

@@ -7,7 +7,6 @@ encoder; the decoder adapts and joins them. What ships was made by this project;
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from avatargpt.language.lexical import words
 from avatargpt.retrieval.index import VectorIndex, ranked, unit
 from avatargpt.retrieval.store import Stored, pack_vectors, read, write
 from vqvae.errors import UserError
+from vqvae.io.lock import held
 
 if TYPE_CHECKING:
     from avatargpt.model.text_encoder import SentenceGrounder
@@ -57,19 +57,10 @@ def alone(folder: Path) -> Iterator[None]:
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        lock = (folder / LOCK).open("a")
     except OSError as e:
         raise UserError(f"cannot write {folder / LOCK}: {e.strerror or e}") from None
-    with lock:
-        if sys.platform == "win32":
-            import msvcrt
-
-            msvcrt.locking(lock.fileno(), msvcrt.LK_LOCK, 1)
-        else:
-            import fcntl
-
-            fcntl.flock(lock, fcntl.LOCK_EX)
-        yield  # closing the file gives it back
+    with held(folder, "another process writes there", LOCK, wait=True):
+        yield
 
 
 def check_retrieval(count: int) -> None:
@@ -208,10 +199,10 @@ class ExemplarBank:
             UserError: a damaged file.
         """
 
-        def make(held: Stored) -> ExemplarBank:
-            about, captions = held.about, held.about["captions"]
-            vectors = unit(held.vectors(len(captions)))
-            codes = np.split(held.arrays["codes"], np.cumsum(held.arrays["lengths"])[:-1])
+        def make(kept: Stored) -> ExemplarBank:
+            about, captions = kept.about, kept.about["captions"]
+            vectors = unit(kept.vectors(len(captions)))
+            codes = np.split(kept.arrays["codes"], np.cumsum(kept.arrays["lengths"])[:-1])
             entries = [
                 Entry(name, c, tuple(captions[i] for i in says), licence)
                 for name, c, says, licence in zip(about["names"], codes, about["says"], about["licences"], strict=True)

@@ -26,7 +26,8 @@ def _add_option(parser: argparse.ArgumentParser, name: str, option: Option) -> N
     more: dict[str, Any] = {"type": _whole} if option.kind == "whole" else {}
     if option.choices:
         more |= {"choices": option.choices, "type": int}
-    parser.add_argument(f"--{name}", required=option.needed, default=option.default, help=option.help, **more)
+    told = f"{option.help} (needed)" if option.needed else option.help  # `run_stage` sees to it: not for --print-config
+    parser.add_argument(f"--{name}", default=option.default, help=told, **more)
 
 
 def _add_stage(stages: Any, name: str, entry: StageEntry) -> None:
@@ -75,8 +76,13 @@ def _place(place: str) -> Any:
     return getattr(importlib.import_module(module), name)
 
 
-def _run(args: argparse.Namespace) -> None:
-    """The stage, with its recipe checked before anything else is opened."""
+def run_stage(argv: Sequence[str]) -> None:
+    """Run a command's stage, its recipe checked before anything else is opened.
+
+    Raises:
+        UserError: of the stage, or of its options.
+    """
+    args = _parser().parse_args(_renamed(argv))
     entry, recipes = STAGES[args.stage], []
     if entry.recipe:
         from avatargpt.config import dumped, resolve
@@ -85,22 +91,35 @@ def _run(args: argparse.Namespace) -> None:
         if args.print_config:
             print(dumped(recipes[0]), end="")
             return
-    if args.output is None and not getattr(args, "print", False):
-        raise UserError(f"{args.stage}: -o FOLDER is needed")
+    _check_needed(args)
     _place(entry.place)(*recipes, args)
 
 
 def parsed(argv: Sequence[str]) -> argparse.Namespace:
-    """The options of a command."""
-    return _parser().parse_args(_renamed(argv))
+    """The options of a command that is to run.
+
+    Raises:
+        UserError: one that its stage needs is lacking.
+    """
+    args = _parser().parse_args(_renamed(argv))
+    _check_needed(args)
+    return args
+
+
+def _check_needed(args: argparse.Namespace) -> None:
+    options = STAGES[args.stage].options
+    lacking = [f"--{n}" for n, o in options.items() if o.needed and getattr(args, n.replace("-", "_")) is None]
+    if args.output is None and not getattr(args, "print", False):
+        lacking.append("-o FOLDER")
+    if lacking:
+        raise UserError(f"{args.stage}: {', '.join(lacking)} needed; see scripts/train.py {args.stage} --help")
 
 
 def main(argv: Sequence[str]) -> int:
     """Entry point; returns the exit status."""
-    args = parsed(argv)
     try:
-        _run(args)
-    except Exception as e:
+        run_stage(argv)
+    except (Exception, KeyboardInterrupt) as e:
         line, status = told(e)
         print(f"error: {line}", file=sys.stderr)
         return status

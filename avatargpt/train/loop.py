@@ -5,18 +5,25 @@ What differs between networks is a `Stage`: what it draws at a step, its losses,
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable
+from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
+from avatargpt.config import changes
 from avatargpt.train.running.engines import Engine, make_engine
 from avatargpt.train.running.log import Log
 from avatargpt.train.running.plot import plot_log
 from avatargpt.train.running.runtime import Runtime, cosine
 from avatargpt.train.running.stage import At, Stage
+from vqvae.errors import UserError
+from vqvae.io.lock import held
+
+BUSY = "another run is going on there; wait until it is over, or choose a new folder"
 
 
 def run(
@@ -29,12 +36,41 @@ def run(
         deepspeed: a DeepSpeed configuration, when the run goes through it.
 
     Raises:
-        UserError: a damaged checkpoint, or one of another network; a loss that is not finite.
+        UserError: another run is going on in the folder; a damaged checkpoint, or one of another network; a run that is
+            over and was another configuration's; a loss that is not finite.
     """
-    s = stage.schedule
     engine = make_engine(stage, runtime, deepspeed)
+    out.mkdir(parents=True, exist_ok=True)
+    with held(out, BUSY) if runtime.main else nullcontext():
+        _run(stage, engine, out, runtime, until)
+
+
+def _begin(stage: Stage, out: Path, runtime: Runtime, step: int, stop: int) -> None:
+    """Say what a run that has got to `step` goes on with, where it is not what it began with, or that it is over."""
+    changed = changes(stage.recipe, out) if step else []
+    if changed and step >= stop:
+        more = f", and {len(changed) - 1} more" if len(changed) > 1 else ""
+        raise UserError(f"{out}: at step {step} already, with another configuration ({changed[0]}{more}); "
+                        "accepted: that one, more steps, or a new folder")  # fmt: skip
+    if runtime.main and changed:
+        print(f"note: {out}: goes on from step {step} with changes: {'; '.join(changed)}", file=sys.stderr)
+    elif runtime.main and step >= stop:
+        print(f"note: {out}: at step {step} already; nothing to be done", file=sys.stderr)
+
+
+def _run(stage: Stage, engine: Engine, out: Path, runtime: Runtime, until: int | None) -> None:
+    s = stage.schedule
     step, stop = engine.resume(out), min(s.end, until or s.end)
-    log = Log(out / "log.jsonl", runtime.main, s.steps, step)
+    _begin(stage, out, runtime, step, stop)
+    with closing(Log(out / "log.jsonl", runtime.main, s.steps, step)) as log:
+        _descend(stage, engine, out, runtime, step, stop, log)
+    if runtime.main:
+        plot_log(out)
+
+
+def _descend(stage: Stage, engine: Engine, out: Path, runtime: Runtime, step: int, stop: int, log: Log) -> None:
+    """The steps from `step` to `stop`."""
+    s = stage.schedule
     totals: dict[str, list[float]] = {}
     stage.network.train()
     while step < stop:
@@ -56,9 +92,6 @@ def run(
             _report(log, step, stage.finish())
         if step % s.save_every == 0 or step == stop:
             _save(stage, engine, out, runtime, step)
-    log.close()
-    if runtime.main:
-        plot_log(out)
 
 
 def fit(losses: Iterable[torch.Tensor], optimizer: Any, schedule: Any = None) -> None:

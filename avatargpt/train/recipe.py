@@ -138,10 +138,12 @@ def _do(step: Step, out: Path) -> None:
     if step.stage == "generate":
         _generate(step)
         return
-    from avatargpt.train.command import main
+    from avatargpt.train.command import run_stage
 
-    if status := main(step.argv):
-        raise UserError(f"recipe: step {step.name} ended with {status}; run again to go on with it")
+    try:
+        run_stage(step.argv)
+    except UserError as e:
+        raise UserError(f"recipe: step {step.name}: {e}; run again to go on with it") from None
     text = json.dumps(list(step.argv)) + "\n"
     atomic_write(done, lambda p: p.write_text(text, encoding="utf-8"))
 

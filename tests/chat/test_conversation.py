@@ -203,7 +203,7 @@ def test_files_go_where_their_names_say(model, talk, tmp_path, monkeypatch):
     say(talk, "make: a person waves")
     for typed, path in (
         ("/save ./here.npz", "a/b/here.npz"), ("/save ../up.npz", "a/up.npz"), ("/save sub/in.npz", "a/b/sub/in.npz"),
-        ("/save .dot.npz", "a/b/dot.npz"),
+        ("/save .dot.npz", "a/b/dot.npz"), (r"/save ..\up.bvh", "a/up.bvh"), (r"/save sub\in.bvh", "a/b/sub/in.bvh"),
     ):  # fmt: skip
         reply = talk.say(typed)
         assert reply.ok and (tmp_path / path).is_file(), reply.text
@@ -223,7 +223,7 @@ def test_outputs_bound_where_files_go(talk, tmp_path):
     say(talk, "make: a person waves")
     for typed in (
         "/save ../up.npz", "/save sub/../../up.npz", f"/save {elsewhere}/x.npz", f'/save "{elsewhere}/x.npz"',
-        "/save link/x.npz", "/save file.npz", "/save ~/x.npz", "/save circle/x.npz",
+        r"/save ..\up.npz", "/save link/x.npz", "/save file.npz", "/save ~/x.npz", "/save circle/x.npz",
     ):  # fmt: skip
         reply = talk.say(typed)
         assert not reply.ok and "outside of the outputs; accepted names within" in reply.text, (typed, reply.text)

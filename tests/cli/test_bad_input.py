@@ -74,9 +74,13 @@ def test_generate_refuses(cli, fake, files, tmp_path, monkeypatch, arguments, wo
     assert fake.loads == []  # nobody waits for a model to learn of a mistake
 
 
-@pytest.mark.parametrize("text", ["", "   ", "\n\t", "...", "?!"])
-def test_empty_text(cli, fake, files, tmp_path, text):
-    assert_refused(cli("generate", text, "-o", tmp_path / "a.npz"), "empty text", "accepted")
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [("", "empty text"), ("   ", "empty text"), ("\n\t", "empty text"), ("!!!", "signs without a word"),
+     ("?!", "signs without a word")],
+)  # fmt: skip
+def test_text_that_says_nothing(cli, fake, files, tmp_path, text, what):
+    assert_refused(cli("generate", text, "-o", tmp_path / "a.npz"), what, "accepted")
     assert files() == [] and fake.loads == []
 
 
@@ -87,7 +91,7 @@ def test_long_text(cli, fake, tmp_path):
 @pytest.mark.parametrize(
     ("content", "words"),
     [(None, ["no such file"]), (b"", ["0 texts"]), (b" \n\n", ["0 texts"]), (b"walk\n\xff\xfe\n", ["not UTF-8"]),
-     (b"walk\n...\n", ["line 2", "empty text"])],
+     (b"walk\n...\n", ["line 2", "signs without a word"])],
 )  # fmt: skip
 def test_bad_file_of_texts(cli, fake, tmp_path, content, words):
     path = tmp_path / "p.txt"
@@ -318,3 +322,20 @@ def test_a_pipe_is_refused_and_not_waited_for(cli, fake, tmp_path, suffix):
     os.mkfifo(pipe)
     for argv in (("export", pipe, tmp_path / "a.npz"), ("describe", pipe)):
         assert_refused(cli(*argv), f"pipe.{suffix}", "not a regular file")
+
+
+def test_one_output_by_two_names(cli, clip: Path, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "link.bvh").symlink_to("a.bvh")
+    for other in ("./a.bvh", "folder/../a.bvh", tmp_path / "a.bvh", "link.bvh"):
+        assert_refused(cli("export", clip, "a.bvh", other), "same output file is named twice")
+    assert not (tmp_path / "a.bvh").exists()
+
+
+def test_up_goes_with_files_that_do_not_say_it(cli, clip: Path, tmp_path: Path) -> None:
+    face = FaceMotion(np.zeros((3, 52)), np.zeros((3, 3))).save(tmp_path / "face.npz")
+    for file in (clip, face):
+        for axis in ("y", "z"):
+            refused = cli("export", file, tmp_path / "b.npz", "--up", axis)
+            assert_refused(refused, str(file), "up goes with SMPL's .npz")

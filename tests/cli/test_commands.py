@@ -274,7 +274,7 @@ def test_info_tells_who_moves_the_face(cli, tmp_path):
     (tmp_path / "driver").mkdir()
     (tmp_path / "driver" / "driver.safetensors").write_bytes(b"x")
     face = json.loads(cli("info", "--json", "--model", tmp_path).out)["face"]
-    assert face["driver"].endswith("driver/driver.safetensors") and face["reader"] == face["tokens"] == "none"
+    assert face["driver"].endswith("driver/driver.safetensors") and face["parser"] == face["tokens"] == "none"
 
 
 @pytest.mark.parametrize("name", COMMANDS)

@@ -65,6 +65,21 @@ def test_a_pipe_is_held_back_where_frames_are_sent(
     assert slowed == [16_000]
 
 
+def test_interrupted_while_it_draws_a_live_take_stays(
+    cli, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*given: object) -> object:
+        assert (tmp_path / "a.csv").is_file()  # what is quick is written first
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("avatargpt.export.face.video.pictures", interrupted)
+    monkeypatch.setattr("sys.stdin", Pipe(bytes(16_000)))
+    result = cli("face", "-", "-o", tmp_path / "a.gif", "-o", tmp_path / "a.csv", "--model", weights)
+    assert result.code == 130 and result.out.splitlines() == [str(tmp_path / "a.csv")]
+    assert "Ctrl-C leaves that out" in result.err and result.err.endswith(f"{tmp_path / 'a.gif'} left out\n")
+    assert [p.name for p in tmp_path.glob("a.*")] == ["a.csv"] and len(export.load(tmp_path / "a.csv")) == 15
+
+
 class Talking:
     """A stdin on which somebody speaks all the time, and two seconds more once `ready`."""
 

@@ -141,3 +141,17 @@ def test_a_full_disk_is_told_in_one_line(cli, model, clip, tmp_path):
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert r.code == 2 and r.err == f"error: cannot write {tmp_path / 'to' / FILE}: File too large\n"
     assert not (tmp_path / "to" / FILE).exists()
+
+
+def test_texts_that_no_file_can_hold(cli, model, clip, tmp_path):
+    given = ["data", "exemplars", "add", clip, "--model", model, "--caption"]
+    for more in (["walk \udc80"], ["walk", "--licence", "\udc80"]):
+        refused = cli(*given, *more)
+        assert refused.code == 2 and "UTF-8" in refused.err and len(refused.err.splitlines()) == 1
+
+
+def test_a_clip_is_named_after_its_file_alone(cli, model, clip, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    other = clip.rename(tmp_path / r"..\evil.npz")
+    r = cli("data", "exemplars", "add", other, "--caption", "walks", "--model", model)
+    assert r.code == 0 and r.lines[1].startswith("evil: ")

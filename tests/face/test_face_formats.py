@@ -299,3 +299,12 @@ def test_numbers_of_the_wrong_kind(tmp_path, text):
     (tmp_path / "a.json").write_text(text)
     with pytest.raises(UserError):
         export.load(tmp_path / "a.json")
+
+
+@pytest.mark.parametrize("fps", [1e-9, 0.0001, 1001])
+def test_rates_that_no_clip_has(face, tmp_path, fps):
+    export.save(face, tmp_path / "a.json")
+    data = json.loads((tmp_path / "a.json").read_text())
+    (tmp_path / "a.json").write_text(json.dumps(data | {"exportFps": fps}))
+    with pytest.raises(UserError, match=r"a\.json: .*accepted 1 to 1000"):
+        export.load(tmp_path / "a.json")

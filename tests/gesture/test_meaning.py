@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from avatargpt.gesture.accents import loudness
 from avatargpt.gesture.bank import Coded, GestureBank
 from avatargpt.gesture.listening import Listening
-from avatargpt.gesture.loudness import loudness
 from avatargpt.gesture.manner import Manner
 from avatargpt.gesture.meaning import SPACED, Meaning, Nearest, stressed
 from avatargpt.gesture.overlay import Semantics

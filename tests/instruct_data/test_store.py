@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -141,3 +142,11 @@ def test_codes(tmp_path):
         assert np.array_equal(a.codes, b.codes) and (a.id, a.mirrored, a.frames) == (b.id, b.mirrored, b.frames)
     with pytest.raises(UserError, match="codes"):
         Store.write_codes([ClipCodes("x", np.array([[40000]]), [], "train", "lab", "MIT")], tmp_path / "k2", "f")
+
+
+@pytest.mark.parametrize("field", ["id", "licence", "captions"])
+def test_texts_that_no_store_can_hold(tmp_path, field):
+    bad = ["half \ud800"] if field == "captions" else "half \ud800"
+    with pytest.raises(UserError, match=f"clip .*: {field} .* is not UTF-8 text"):
+        Store.write([replace(clips(1)[0], **{field: bad})], tmp_path / "s")
+    assert not (tmp_path / "s").exists()

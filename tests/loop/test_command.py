@@ -121,6 +121,25 @@ def test_interrupted_from_the_keyboard_it_writes_what_there_is(
     assert not (tmp_path / "o.parts").exists()
 
 
+@pytest.mark.parametrize("at", ["_write_joined", "export"])
+def test_a_second_interruption_is_told_and_loses_nothing(
+    run, planner: ListPlanner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: str
+) -> None:
+    def again(*args: object, **more: object) -> None:
+        raise KeyboardInterrupt
+
+    outputs = ["-o", tmp_path / "o.npz", "-o", tmp_path / "o.glb"]
+    with monkeypatch.context() as m:
+        interrupting(planner, m, 3)
+        m.setattr(*((writing, at, again) if at == "_write_joined" else ("avatargpt.export.save", again)))
+        status, _, err = run(SCENE, "--seconds", 300, "--best-of", 1, *outputs)
+    first, second = err.splitlines()
+    assert status == 130 and "Ctrl-C again" in first and second.startswith("error: interrupted; ")
+    if at == "_write_joined":
+        assert "--join" in second and run("--join", *outputs)[0] == 0
+    assert len(Motion.load(tmp_path / "o.npz")) > 100 and not (tmp_path / "o.parts").exists()
+
+
 def test_interrupted_before_anything_was_made(
     run, planner: ListPlanner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

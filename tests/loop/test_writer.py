@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import errno
 import json
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -65,9 +68,70 @@ def test_a_killed_run_leaves_whole_shards(target: Path) -> None:
 
 
 def test_an_interrupted_run_is_not_overwritten(target: Path) -> None:
-    LongWriter(target, ABOUT)
+    LongWriter(target, ABOUT).add(frames(200))
     with pytest.raises(UserError, match="--join"):
         LongWriter(target, ABOUT)
+
+
+def test_a_run_that_is_going_on_is_left_alone(target: Path) -> None:
+    """A thread stands for another process: locks of one thread do not count for another."""
+    writer = LongWriter(target, ABOUT)
+    writer.add(frames(200))
+    with ThreadPoolExecutor(1) as other:
+        for meddle in (lambda: join(target), lambda: LongWriter(target, ABOUT)):
+            with pytest.raises(UserError, match="a run is writing it") as refused:
+                other.submit(meddle).result()
+            assert "--join" not in str(refused.value)
+    writer.add(frames(200, 1))
+    writer.close()
+    assert join(target)["frames"] == 400
+
+
+def test_the_lock_ends_with_its_process(target: Path) -> None:
+    script = (
+        "import os, sys, pathlib\n"
+        "from vqvae.io.lock import held\n"
+        "with held(pathlib.Path(sys.argv[1]), 'busy'):\n"
+        "    print('held', flush=True)\n"
+        "    sys.stdin.read()\n"
+        "    os._exit(1)\n"
+    )
+    LongWriter(target, ABOUT).add(frames(200))
+    command = [sys.executable, "-c", script, str(parts_folder(target))]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None and process.stdout.readline() == "held\n"
+        with pytest.raises(UserError, match="a run is writing it"):
+            join(target)
+        process.kill()
+    assert join(target)["frames"] == 200
+
+
+def test_a_run_that_had_made_nothing_is_no_dead_end(target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*args: object, **more: object) -> None:
+        raise UserError("No space left on device")
+
+    with monkeypatch.context() as m:
+        m.setattr(writing, "atomic_write", full)
+        with pytest.raises(UserError, match="No space left"):
+            LongWriter(target, ABOUT)
+    assert not parts_folder(target).exists()
+    parts_folder(target).mkdir()  # as a kill leaves it
+    (parts_folder(target) / writing.SPANS).write_text("{}\n")
+    writer = LongWriter(target, ABOUT)
+    writer.add(frames(200))
+    writer.close()
+    assert join(target)["frames"] == 200
+
+
+def test_a_last_part_that_is_not_whole_is_left_out_and_told(target: Path) -> None:
+    writer = LongWriter(target, ABOUT)
+    for k in range(2):
+        writer.add(frames(200, k))
+    last = parts_folder(target) / "000001.npz"
+    last.write_bytes(last.read_bytes()[:-40])
+    told: list[str] = []
+    assert join(target, note=told.append)["frames"] == 200
+    assert len(told) == 1 and "000001.npz" in told[0] and not parts_folder(target).exists()
 
 
 def test_there_is_nothing_to_join(target: Path) -> None:
@@ -93,7 +157,7 @@ def test_a_full_disk_is_told_and_spoils_nothing(target: Path, monkeypatch: pytes
         with pytest.raises(UserError, match="No space left"):
             join(target)
     assert not target.exists() and parts_folder(target).is_dir()
-    assert sorted(p.name for p in parts_folder(target).iterdir()) == ["000000.npz", "about.json"]
+    assert sorted(p.name for p in parts_folder(target).glob("[!.]*")) == ["000000.npz", "about.json"]
     assert join(target)["frames"] == 200
 
 

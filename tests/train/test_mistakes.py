@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+import yaml
 
 from avatargpt.train.command import main
 from avatargpt.train.running.checkpoints import load_checkpoint
@@ -174,6 +177,18 @@ def test_every_recipe_is_read_first(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert f"{config}: unknown key 'sections'" in line and not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize("stage", [name for name, entry in STAGES.items() if entry.recipe])
+def test_a_configuration_is_printed_without_data(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], stage: str
+) -> None:
+    config = tmp_path / "config.yaml"
+    config.write_text("{}")
+    assert main([stage, "--config", str(config), "--print-config"]) == 0
+    assert isinstance(yaml.safe_load(capsys.readouterr().out), dict)
+    lacking = [f"--{name}" for name, option in STAGES[stage].options.items() if option.needed]
+    assert f"{', '.join([*lacking, '-o FOLDER'])} needed" in said(capsys, stage, "--config", config)
+
+
 def test_codes_of_another_tokenizer(mini: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     manifest = json.loads((mini.codes / "manifest.json").read_text())
     for name, fingerprint in (("other", "0" * 64), ("none", None)):
@@ -211,6 +226,12 @@ def test_learning_rate() -> None:
     assert cosine(100, 100, 10, 1.0, 0.1) == pytest.approx(0.1)
 
 
+def test_a_figure_of_nothing_is_not_logged(tmp_path: Path) -> None:
+    Log(tmp_path / "log.jsonl", True)(step=1, loss=0.5, val=float("nan"), far=float("inf"))
+    (row,) = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert (row.keys(), row["loss"]) == ({"step", "loss", "minutes"}, 0.5)
+
+
 class Terminal(io.StringIO):
     """Text that says it is a terminal."""
 
@@ -243,3 +264,33 @@ def test_curves(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.
     log.write_text('{"step": 1}\nbroken\n')
     with pytest.raises(UserError, match="line 2"):
         read_log(log)
+
+
+def test_interrupted_it_says_so_in_one_line(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*given: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("avatargpt.train.stages.codes_stage", interrupted)
+    assert main(["codes", "--tokenizer", "t", "--store", "s", "-o", "o"]) == 130
+    assert capsys.readouterr().err == "error: interrupted\n"
+
+
+@pytest.mark.parametrize(("program", "module"), [
+    (["scripts/train.py", "codes"], "avatargpt.train.command"), (["-m", "avatargpt", "info"], "avatargpt.cli.app"),
+])  # fmt: skip
+def test_interrupted_while_it_starts(tmp_path: Path, program: list[str], module: str) -> None:
+    """A Ctrl-C during the imports: `sitecustomize` raises it when `module` is looked for."""
+    (tmp_path / "sitecustomize.py").write_text(
+        "import sys\n"
+        "class Finder:\n"
+        "    def find_spec(self, name, *more):\n"
+        f"        if name == {module!r}:\n"
+        "            raise KeyboardInterrupt\n"
+        "sys.meta_path.insert(0, Finder())\n"
+    )
+    root = Path(__file__).resolve().parents[2]
+    done = subprocess.run([sys.executable, *program], cwd=root, capture_output=True, text=True,
+                          env={**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{root}"})  # fmt: skip
+    assert (done.returncode, done.stderr) == (130, "error: interrupted\n")

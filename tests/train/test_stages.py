@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from avatargpt.train.pack import averaged, parse_shares
 from instruct_data.store import Store
 from instruct_data.text.everyday import everyday_requests
 from vqvae.errors import UserError
+from vqvae.io.lock import held
 from vqvae.tokenizer import MotionTokenizer
 
 
@@ -53,6 +55,28 @@ def test_tokenizer_resumes_exactly(mini: Any, tmp_path: Path) -> None:
     assert mini.rows(tmp_path / "parts", "val_mm") == []
     mini.run(*args, "-o", tmp_path / "parts")
     mini.assert_same(mini.weights(tmp_path / "whole"), mini.weights(tmp_path / "parts"))
+
+
+def test_a_folder_belongs_to_one_run(mini: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = mini.config("tokenizer", lambda d: d["train"].update(steps=2), "alone")
+    args = ["tokenizer", "--config", config, "--store", mini.store, "--threads", 1, "--device", "cpu", "-o", tmp_path]
+    with held(tmp_path, "busy"), ThreadPoolExecutor(1) as other:  # as another process: locks are a thread's
+        line = other.submit(refused, capsys, args).result()
+    assert "another run is going on there" in line and not (tmp_path / "log.jsonl").exists()
+
+
+def test_a_changed_configuration_is_not_passed_over(
+    mini: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = mini.config("tokenizer", lambda d: d["train"].update(steps=2), "changes")
+    args = ["tokenizer", "--config", config, "--store", mini.store, "--threads", 1, "--device", "cpu", "-o", tmp_path]
+    mini.run(*args)
+    assert "train.lr" in refused(capsys, [*args, "--set", "train.lr=1e-5"])
+    mini.run(*args)
+    assert "at step 2 already" in capsys.readouterr().err
+    mini.run(*args, "--set", "train.lr=1e-5", "--set", "train.steps=3")
+    told = capsys.readouterr().err
+    assert "goes on from step 2" in told and "now 1e-05" in told and "train.steps: 2, now 3" in told
 
 
 def test_decoder_stage_keeps_codes(mini: Any, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import pytest
 
 from vqvae import rotations as rot
 from vqvae.errors import UserError
+from vqvae.face import FaceMotion
 from vqvae.motion import Motion, concatenate, heading
 from vqvae.skeleton import SMPL22
 
@@ -52,7 +53,8 @@ BAD = {
     "joints": ({"joint_names": np.array(["pelvis", "tail"])}, "2 joints"),
     "joint order": ({"joint_names": np.array(SMPL22.names[::-1])}, "accepted the 22 SMPL"),
     "zero quaternions": ({"rotations": np.zeros((20, 22, 4))}, "unit quaternions"),
-    "fps": ({"fps": np.array(0.0)}, "fps 0.0; accepted above 0"),
+    "fps": ({"fps": np.array(0.0)}, "fps 0.0; accepted 1 to 1000"),
+    "a clip of days": ({"fps": np.array(1e-9)}, "fps 1e-09; accepted 1 to 1000"),
     "fps NaN": ({"fps": np.array(np.nan)}, "fps nan"),
     "fps text": ({"fps": np.array("fast")}, "clip.npz"),
     "modality": ({"modality": np.array("banana")}, "modality 'banana'; accepted body or gesture"),
@@ -179,6 +181,15 @@ def test_resampling_up_and_down_comes_back(wander) -> None:
     same(motion.resampled(60).resampled(20), motion, 1e-5)
     assert motion.resampled(20) is motion
     assert len(wander(1).resampled(60)) == 3
+
+
+def test_resampling_makes_no_more_frames_than_there_may_be(wander, monkeypatch: pytest.MonkeyPatch) -> None:
+    face = FaceMotion(np.zeros((20, 52)), np.zeros((20, 3)), 20)
+    monkeypatch.setattr("vqvae.motion.MAX_FRAMES", 50)
+    for clip in (wander(20), face):
+        assert len(clip.resampled(50)) == 50
+        with pytest.raises(UserError, match="20 frames at 20 a second are 60 at 60; accepted 50"):
+            clip.resampled(60)
 
 
 def test_slices_and_concatenation(wander) -> None:

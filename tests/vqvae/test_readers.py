@@ -19,6 +19,7 @@ from vqvae.errors import UserError
 from vqvae.io.arrays import map_array, read_arrays
 from vqvae.io.guard import read_text, regular, understanding
 from vqvae.io.json_file import read_object
+from vqvae.io.keyframes import frames
 from vqvae.io.numbers import plain_number, plain_numbers
 from vqvae.io.tensors import load_tensors, no_larger_than
 from vqvae.io.yaml_file import parse_yaml
@@ -153,7 +154,7 @@ def test_rotations_that_are_none_are_refused(wander: Callable[..., Motion], leng
 
 def test_a_place_beyond_the_world_is_refused(wander: Callable[..., Motion]) -> None:
     clip = wander(4)
-    with pytest.raises(UserError, match=r"1e\+30 m away"):
+    with pytest.raises(UserError, match=r"frame \d: the root is too far away; accepted up to 1000 km"):
         Motion(clip.rotations, clip.root + 1e30)
 
 
@@ -206,3 +207,26 @@ def test_a_safetensors_file_says_what_it_is(tmp_path: Path) -> None:
         path.write_bytes(data)
         with pytest.raises(UserError, match=r"a\.safetensors: not a safetensors file"):
             load_tensors(path)
+
+
+def test_few_key_frames_make_a_clip_of_a_usual_rate() -> None:
+    times, fps = frames([np.array([0.0, 4.0, 8.0])])
+    assert fps == 30 and len(times) == 241
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [("a: 1\nb: 2\na: 3", 3), ("x:\n  - {k: 1, l: 2, k: 3}", 2), ("[a, a]: 1\nb: {c: 1}\nb: 2", 3),
+     ("a: {b: 1}\nc: [d, d]\n'a': 1", 3)],
+)  # fmt: skip
+def test_a_key_that_is_there_twice(text: str, line: int) -> None:
+    with pytest.raises(UserError, match=rf"f\.yaml, line {line}: .*key '.' is there twice"):
+        parse_yaml(text, "f.yaml")
+
+
+def test_the_same_key_in_several_mappings_is_no_other() -> None:
+    text = "a: &a {k: 1}\nb: {k: a, a: k}\nc: *a\nd: [{k: k}, {k: [k, k]}]\ne: {<<: *a, f: a}"
+    k = {"k": 1}
+    assert parse_yaml(text, "f") == {
+        "a": k, "b": {"k": "a", "a": "k"}, "c": k, "d": [{"k": "k"}, {"k": ["k", "k"]}], "e": {"k": 1, "f": "a"},
+    }  # fmt: skip

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from vqvae import rotations as rot
-from vqvae.motion import MAX_FRAMES
+from vqvae.motion import LEAST_FPS, MAX_FRAMES, MOST_FPS
 
 FPS = 30.0  # where key frames are not evenly spaced
 STEP = "STEP"  # the interpolation that holds a value until the next key frame
@@ -25,7 +25,7 @@ def said(extras: Any) -> tuple[float | None, str]:
     """
     about: dict[str, Any] = extras if isinstance(extras, dict) else {}
     fps, caption = about.get("fps"), about.get("caption")
-    rate = float(fps) if isinstance(fps, int | float) and 0 < fps <= 1000 else None
+    rate = float(fps) if isinstance(fps, int | float) and LEAST_FPS <= fps <= MOST_FPS else None
     return rate, caption if isinstance(caption, str) else ""
 
 
@@ -33,7 +33,7 @@ def frames(lines: Sequence[np.ndarray], fps: float | None = None, steps: bool = 
     """The times at which all tracks are read, and how many there are a second.
 
     These are the times of the track with the most key frames where they are evenly spaced and those of all others lie
-    among them; else 30 a second from the first key frame of all to the last.
+    among them, at least one a second; else 30 a second from the first key frame of all to the last.
 
     Args:
         lines: (n,) rising seconds of each track, at least one track.
@@ -57,7 +57,8 @@ def frames(lines: Sequence[np.ndarray], fps: float | None = None, steps: bool = 
         np.allclose((t - longest[0]) * rate, np.round((t - longest[0]) * rate), rtol=0, atol=0.05 + coarse * rate)
         for t in lines
     )
-    if not inside or (steps and rate < FPS / 2) or last - first > longest[-1] - longest[0] + 1 / rate:
+    slow = rate < (FPS / 2 if steps else LEAST_FPS)
+    if not inside or slow or last - first > longest[-1] - longest[0] + 1 / rate:
         rate = FPS
         count = min((last - first) * FPS + 1.5, MAX_FRAMES + 1)
         if count > LONGEST + PER_KEY * len(longest):

@@ -30,8 +30,8 @@ def parse_yaml(text: str, where: str | os.PathLike[str]) -> Any:
         where: it is from, for the message.
 
     Raises:
-        UserError: not YAML, a value that is none (``!!int x``, ``2001-99-99``), nested too deeply, aliases that stand
-            for too much; the line is named.
+        UserError: not YAML, a value that is none (``!!int x``, ``2001-99-99``), a key that a mapping has twice (of
+            which the last would win in silence), nested too deeply, aliases that stand for too much; the line is named.
     """
     import yaml
 
@@ -54,7 +54,10 @@ def _check_size(yaml: Any, text: str, loader: Any, where: str | os.PathLike[str]
     depth, total = 0, 0
     sizes: dict[str, int] = {}  # of what an anchor names, with what its aliases stand for
     open_anchors: list[tuple[str | None, int]] = []
+    keys = _Keys(yaml)
     for event in yaml.parse(text, Loader=loader):
+        if (twice := keys.twice(event)) is not None:
+            raise _refused(where, event, f"the key {twice[:40]!r} is there twice")
         if isinstance(event, yaml.CollectionStartEvent):
             open_anchors.append((event.anchor, total))
             total += 1
@@ -78,6 +81,32 @@ def _check_size(yaml: Any, text: str, loader: Any, where: str | os.PathLike[str]
             raise _refused(where, event, f"nested more than {MOST_DEPTH} deep")
         if total > MOST_NODES:
             raise _refused(where, event, f"more than {MOST_NODES} values")
+
+
+class _Keys:
+    """Follows the events of a text and tells which key a mapping has twice."""
+
+    def __init__(self, yaml: Any) -> None:
+        self._yaml = yaml
+        # keys of every mapping that is open, None of a list or the text itself; whether a key is due
+        self._open: list[tuple[set[str] | None, bool]] = [(None, False)]
+
+    def twice(self, event: Any) -> str | None:
+        """The key that this event repeats."""
+        yaml, found = self._yaml, None
+        if isinstance(event, yaml.CollectionEndEvent):
+            self._open.pop()
+            return None
+        if not isinstance(event, yaml.NodeEvent):
+            return None
+        keys, due = self._open.pop()
+        if keys is not None and due and isinstance(event, yaml.ScalarEvent):
+            found = event.value if event.value in keys else None
+            keys.add(event.value)
+        self._open.append((keys, not due))
+        if isinstance(event, yaml.CollectionStartEvent):
+            self._open.append((set() if isinstance(event, yaml.MappingStartEvent) else None, True))
+        return found
 
 
 def _refused(where: str | os.PathLike[str], event: Any, why: str) -> UserError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 import time
 from pathlib import Path
@@ -13,6 +14,8 @@ import torch
 
 class Log:
     """Appends one JSON line per report to a file and prints it; on a terminal a progress bar runs on stderr.
+
+    Figures that are not finite are left out.
 
     Args:
         path: the file; a resumed run goes on in it.
@@ -32,7 +35,8 @@ class Log:
     def __call__(self, **values: Any) -> None:
         if not self.main:
             return
-        row = {k: round(v, 5) if isinstance(v, float) else v for k, v in values.items()}
+        # JSON has no number for a figure of nothing, such as a mean over no rows
+        row = {k: round(v, 5) if isinstance(v, float) else v for k, v in values.items() if math.isfinite(v)}
         row["minutes"] = round((time.time() - self.begin) / 60, 2)
         with self.path.open("a") as f:
             f.write(json.dumps(row) + "\n")

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import torch
 
 from avatargpt.config import Schedule
+from vqvae.strict import Strict
 
 Parts = dict[str, torch.Tensor]
 """Figures of a step by name, without gradient."""
@@ -37,6 +38,7 @@ class Stage(Protocol):
     """What a training brings to the loop. `StageBase` has the parts that many leave out.
 
     Attributes:
+        recipe: what it was made of; stands in the run's folder as `save` writes it.
         schedule: how long, how fast, how often.
         network: whose weights are trained and stand in the checkpoint.
         module: what is wrapped for several processes and called in `losses`: the network itself, or one around it.
@@ -44,6 +46,8 @@ class Stage(Protocol):
         identity: what a checkpoint must have been made with to be gone on from (shape, fingerprints), as plain data.
     """
 
+    @property
+    def recipe(self) -> Strict: ...
     @property
     def schedule(self) -> Schedule: ...
     @property
