@@ -18,6 +18,7 @@ def pack_gestures_stage(args: argparse.Namespace) -> None:
 
     from avatargpt.gesture.bank import GestureBank
     from avatargpt.gesture.driver import NAME, GestureDriver
+    from avatargpt.metrics.gesture.fgd import GestureFeatures
     from vqvae.tokenizer import MotionTokenizer
 
     driver, tokenizer = GestureDriver.load(args.gesture), MotionTokenizer.load(args.tokenizer)
@@ -30,5 +31,7 @@ def pack_gestures_stage(args: argparse.Namespace) -> None:
         if bank is None:
             raise UserError(f"{args.bank}: no bank of gestures in it; run the gesture-bank stage")
         bank.save(out)
+    if args.fgd:
+        GestureFeatures.load(args.fgd).save(out)
     size = sum(f.stat().st_size for f in out.iterdir() if f.is_file()) / 1e6
     print(f"{out}: {size:.1f} MB")

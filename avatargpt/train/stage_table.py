@@ -230,6 +230,7 @@ STAGES: dict[str, StageEntry] = {
             "gesture": Option("folder of the gesture stage", needed=True),
             "tokenizer": Option("folder of the gesture tokenizer", needed=True),
             "bank": Option("folder of the gesture-bank stage"),
+            "fgd": Option("folder of the fgd stage"),
         },
     ),
     "recipe": StageEntry(

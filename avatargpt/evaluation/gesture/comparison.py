@@ -17,6 +17,7 @@ from avatargpt.evaluation.suites import Suite
 from avatargpt.metrics.gesture import baselines, beats
 from avatargpt.metrics.gesture.dynamics import hand_speed_distance
 from avatargpt.metrics.gesture.fgd import FRAMES, GestureFeatures, fgd
+from avatargpt.resources import PACKAGE
 from avatargpt.signals.audio import FPS, RATE, frames_in
 from vqvae.errors import UserError
 from vqvae.motion import Motion
@@ -29,14 +30,14 @@ def run(suite: Suite, model: Any, data: Path | None, store: Path | None) -> dict
         suite: of kind ``gesture``.
         model: None, an `AvatarGPT`, whose gesture network is measured, a `Generator`, or several by name.
         data: see `read_talks`, `read_strokes`.
-        store: folder of the fgd stage, None leaves FGD out.
+        store: folder of the fgd stage, None = the packaged encoder.
 
     Raises:
         UserError: no folder, or something else for a model.
     """
     if data is None:
         raise UserError("gesture: measured on recorded talks; name their folder")
-    features = GestureFeatures.load(store) if store is not None else None
+    features = GestureFeatures.load(PACKAGE / "weights" / "gesture" if store is None else store)
     return score(suite, read_talks(data), _named(model), read_strokes(data), features)
 
 
