@@ -23,7 +23,8 @@ ORDER = (
 _BODY = " --data CORPUS"
 _OF_BODY = "tokenizer describe inbetween continuation predicates synthetic_physics plans plan_cycle seams"
 ARGUMENTS = {
-    **dict.fromkeys(_OF_BODY.split(), _BODY), "chat": " --data CHAT", "gesture": " --data TALKS --store FGD",
+    **dict.fromkeys(_OF_BODY.split(), _BODY), "chat": " --data CHAT", "gesture": " --data DATA/gesture",
+    "gesture_made": " --data runs/gestures/talks",
     "plan_coverage": f"{_BODY} --full", "discriminator": f"{_BODY} --store STORE",
     "face_instructions": " --data FACE_TEXT --store SPEECH", "face_language": " --data FACE_TEXT",
     "speech_face": " --data FACES --store SPEECH", "word_times": " --data FACES --store WHISPER",

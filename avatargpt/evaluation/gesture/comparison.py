@@ -63,7 +63,7 @@ def score(
     """All figures, ``figure/row``.
 
     Rows: ``real``; ``mean pose``; ``shuffled`` (real motion under other sound: beats alone differ); ``retrieval``,
-    where there is a bank; every network, and the same without words, without sound (silence) and without the
+    where there is a bank; every network, and the first of them without words, without sound (silence) and without the
     interlocutor, where some talk has these. They are made for all talks, so that their intervals are narrower than
     those of ``real``, which has only the talks with a recorded motion.
 
@@ -133,7 +133,9 @@ def _makers(
         without.append((" without words", lambda talk: replace(talk, words=None, interlocutor_words=None)))
     if any(t.interlocutor is not None for t in talks):
         without.append((" without interlocutor", _alone))
-    return out | {name + part: _told(make, less) for name, make in networks.items() for part, less in without}
+    for number, (name, make) in enumerate(networks.items()):
+        out |= {name + part: _told(make, less) for part, less in (without if number == 0 else without[:1])}
+    return out
 
 
 def _alone(talk: Talk) -> Talk:
