@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from avatargpt.language.clauses import clauses, verb_phrases
@@ -117,7 +118,7 @@ class Executable:
                 steps[i] = said
             else:
                 weak.append(f"{steps[i]!r}: nothing like it is known ({score:.2f}); it may not look as it reads.")
-        return Activity(activity.task, tuple(steps)), changed, weak
+        return replace(activity, steps=tuple(steps)), changed, weak
 
 
 class Checked:

@@ -18,13 +18,16 @@ class Activity:
     Attributes:
         task: the activity in a short sentence.
         steps: what one would see, in order; at least one.
+        seconds: how long each step takes, where the planner says so; else empty.
     """
 
     task: str
     steps: tuple[str, ...]
+    seconds: tuple[float, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
-        return {"task": self.task, "steps": list(self.steps)}
+        out: dict[str, Any] = {"task": self.task, "steps": list(self.steps)}
+        return out | ({"seconds": list(self.seconds)} if self.seconds else {})
 
 
 @dataclass(frozen=True)
