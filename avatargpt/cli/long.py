@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from avatargpt.cli import common
+from avatargpt.cli import common, llm_options
 from avatargpt.cli.output import say
 from vqvae.errors import UserError
 from vqvae.io.guard import understanding
@@ -32,6 +32,8 @@ def long(
     planner: Annotated[
         str | None, typer.Option("--planner", metavar="NAME", help="Who plans, as for `avatargpt plan`.")
     ] = None,
+    llm: llm_options.Llm = "",
+    llm_limits: llm_options.LlmLimits = "",
     activities: Annotated[
         Path | None,
         typer.Option("--activities", metavar="FILE", help="A plan (JSON of `avatargpt plan`) to be acted out first."),
@@ -66,12 +68,13 @@ def long(
 
     loop.check_long(scene, seconds, radius)
     planning.check_spec(planner)
+    asked_llm = llm_options.opened(llm, llm_limits, device, threads)
     first = _activities(activities)
     writer = LongWriter(target, {"scene": scene, "fps": 20.0, "seed": seed, "radius": radius, "planner": ""})
     interrupted = False
     try:
         loaded = common.load_model(model, device, threads, quiet, dtype)
-        plans = planning.load_planner(planner, loaded)
+        plans = planning.load_planner(planner, loaded, asked_llm, llm_options.tell)
         writer.tell(planner=plans.name)
         began = time.perf_counter()
         with common.progress("living on", quiet) as advance:

@@ -134,8 +134,12 @@ class Checked:
 
     def __init__(self, planner: Planner, executable: Executable) -> None:
         self.planner, self.executable = planner, executable
-        self.name = planner.name
         self.notes: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """Of who plans."""
+        return self.planner.name
 
     def plan(self, scene: str, activities: int = 3, temperature: float = 0.7, seed: int = 0) -> Plan:
         """See `avatargpt.planning.types.Planner.plan`."""

@@ -33,12 +33,12 @@ SELF = ("he", "she", "it", "they", "the person", "a person", "person")
 
 def actor(scene: str) -> str:
     """``he``, ``she`` or ``it`` where the scene tells whose body it is, else empty. A rule on words."""
-    said = who(scene, {}, "")
+    said = who(scene, {}, "they")
     return said.gender if said.gender in ("he", "she", "it") else ""
 
 
 def strangers(scene: str, steps: Sequence[str]) -> int:
-    """How many steps are done by somebody else than the one who acts in the scene. A rule: the words before the verb."""
+    """How many steps somebody else does than the one who acts in the scene. A rule: the words before the verb."""
     own = actor(scene) or actor_of(list(steps))
     noun = who(scene, {}, "they").noun.split()[-1] if own else ""
     count = 0
@@ -58,9 +58,10 @@ class Worth:
     """Terms of a plan.
 
     Attributes:
-        coherent: mean probability that an activity makes sense in the scene. shown: mean of the steps' scores, at most 1
-            each. weak, again, others: shares of steps that cannot be made out, that are there before, that somebody else
-            does. names: people that the scene does not tell, at most 1.
+        coherent: mean probability that an activity makes sense in the scene.
+        shown: mean of the steps' scores, each at most 1.
+        weak, again, others: shares of steps that cannot be made out, are there before, are done by somebody else.
+        names: 1 where people are named that the scene does not tell, else 0.
     """
 
     coherent: float

@@ -72,7 +72,10 @@ class MotionSide(Protocol):
 class Planner(Protocol):
     """Anything that plans. Every answer is well-formed or a `UserError`; the same seed gives the same answer."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """Who plans, for people."""
+        ...
 
     def plan(self, scene: str, activities: int = 3, temperature: float = 0.7, seed: int = 0) -> Plan:
         """Scene -> activities with their steps."""

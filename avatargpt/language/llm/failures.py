@@ -6,7 +6,7 @@ from vqvae.errors import UserError
 
 
 class Malformed(ValueError):
-    """An answer that is not what was asked for; the message says why, in words that can be sent back to who answered."""
+    """An answer that is not what was asked for; the message says why, in words for who answered."""
 
 
 class LlmFailed(UserError):

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
 from pydantic import Field
 
 from avatargpt.language.llm.failures import LlmFailed
 from vqvae.errors import UserError
-from vqvae.strict import Count, Number, Strict
+from vqvae.strict import Count, Number, Rate, Strict
 
 CHARACTERS = 3  # of a token at least, where nobody counts them
 ACCEPTED = "seconds=60,total=600,answer=1500,tokens=500000,price=0.15/0.6,money=1,samples=3 (any of them)"
@@ -25,13 +26,13 @@ class Limits(Strict):
         samples: answers that a planner chooses from, at most.
     """
 
-    seconds: Number = Field(60.0, gt=0)
-    total: Number = Field(600.0, gt=0)
+    seconds: Annotated[Number, Field(gt=0)] = 60.0
+    total: Annotated[Number, Field(gt=0)] = 600.0
     answer: Count = 1500
     tokens: Count = 500_000
     price: tuple[float, float] = (0.0, 0.0)
-    money: Number | None = Field(None, ge=0)
-    samples: int = Field(3, ge=1, le=16)
+    money: Rate | None = None
+    samples: Annotated[Count, Field(le=16)] = 3
 
     @classmethod
     def of(cls, text: str | None) -> Limits:
