@@ -115,7 +115,7 @@ class Ranker:
         who_acts = actor_of([s for a in activities for s in a.steps]) or "they"
         told = [(neutral(a.task, who_acts, False), [neutral(s, who_acts) for s in a.steps]) for a in activities]
         last = neutral(before, who_acts) if before else ""
-        texts = [scene, last, *(t for task, steps in told for t in (task, *steps))]
+        texts = [scene, last or scene, *(t for task, steps in told for t in (task, *steps))]
         vectors = lib.basis.reduce(self.grounder.sentence([embedded(t) for t in texts]), width)
         questions, at, behind = [], 2, vectors[1] if before else np.zeros(width, np.float32)
         for task, steps in told:

@@ -34,7 +34,7 @@ class Known:
 @pytest.fixture
 def known(fake: Any, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     Known.asked.clear()
-    monkeypatch.setattr(planning, "load_planner", lambda spec, model: Known())
+    monkeypatch.setattr(planning, "load_planner", lambda *given: Known())
     return Known.asked
 
 

@@ -202,7 +202,8 @@ def test_time_of_a_command(server: Server) -> None:
     [
         ("", "no JSON object"), (json.dumps(plan(1))[:30], "no JSON object"), ({"activities": [1]}, "activities.0"),
         (ValueError("Requested tokens (9000) exceed context window of 4096\nmore"), "exceed context window of 4096"),
-        (RuntimeError("llama_decode returned -3"), "llama_decode returned -3"), (MemoryError(), "larger than the memory"),
+        (RuntimeError("llama_decode returned -3"), "llama_decode returned -3"),
+        (MemoryError(), "larger than the memory"),
     ],
 )  # fmt: skip
 def test_a_file(llama: type[Llama], gguf: Path, said: Any, why: str) -> None:

@@ -23,7 +23,7 @@ SCENE = "a boy plays in the snow"
 def run(gpt: AvatarGPT, planner: ListPlanner, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
     """Runs the command; gives status, stdout, stderr."""
     monkeypatch.setattr(avatargpt.AvatarGPT, "from_pretrained", lambda *a, **k: gpt)
-    monkeypatch.setattr(planning, "load_planner", lambda spec, model: planner)
+    monkeypatch.setattr(planning, "load_planner", lambda *given: planner)
 
     def call(*argv: str) -> tuple[int, str, str]:
         status = main(["long", *map(str, argv)])

@@ -48,7 +48,9 @@ class HuggingFace:
     def ready(self) -> None:
         """Load the model; code that comes with a model is not run and nothing is unpickled."""
         from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer
+        from transformers.utils.logging import disable_progress_bar
 
+        disable_progress_bar()  # a command has one of its own
         source = str(self.folder or self.source)
         config = AutoConfig.from_pretrained(source)
         kind: Any = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
