@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from avatargpt.cli import common, llm_options
-from avatargpt.cli.output import say
+from avatargpt.cli import common
+from avatargpt.cli.output import say, warn
 from vqvae.errors import UserError
 from vqvae.io.guard import understanding
 from vqvae.io.json_file import read_object
@@ -32,8 +32,8 @@ def long(
     planner: Annotated[
         str | None, typer.Option("--planner", metavar="NAME", help="Who plans, as for `avatargpt plan`.")
     ] = None,
-    llm: llm_options.Llm = "",
-    llm_limits: llm_options.LlmLimits = "",
+    llm: common.Llm = "",
+    llm_limits: common.LlmLimits = "",
     activities: Annotated[
         Path | None,
         typer.Option("--activities", metavar="FILE", help="A plan (JSON of `avatargpt plan`) to be acted out first."),
@@ -68,13 +68,13 @@ def long(
 
     loop.check_long(scene, seconds, radius)
     planning.check_spec(planner)
-    asked_llm = llm_options.opened(llm, llm_limits, device, threads)
+    asked_llm = common.language_model(llm, llm_limits, device, threads)
     first = _activities(activities)
     writer = LongWriter(target, {"scene": scene, "fps": 20.0, "seed": seed, "radius": radius, "planner": ""})
     interrupted = False
     try:
         loaded = common.load_model(model, device, threads, quiet, dtype)
-        plans = planning.load_planner(planner, loaded, asked_llm, llm_options.tell)
+        plans = planning.load_planner(planner, loaded, asked_llm, warn)
         writer.tell(planner=plans.name)
         began = time.perf_counter()
         with common.progress("living on", quiet) as advance:
