@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 COHERENT, SHOWN, WEAK, AGAIN, OTHERS, NAMES = 1.0, 1.0, 1.0, 2.0, 1.0, 0.5
 ALIKE = 0.85  # cosine from which a step says again what one before it said
 KNOWN = 0.62  # as `executable.LEAST`: below it the motion side cannot make out a step
-GOOD = 1.5  # worth from which no other sample is asked for: about .75 of both coherence and showability
+GOOD = 1.35  # worth from which no other sample is asked for: half of the written plans are so good
 SELF = ("he", "she", "it", "they", "the person", "a person", "person")
 
 

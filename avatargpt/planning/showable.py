@@ -10,6 +10,7 @@ import numpy as np
 from avatargpt.language.plans.marks import embedded
 from avatargpt.language.plans.references import told_of
 from avatargpt.retrieval.index import ranked
+from avatargpt.retrieval.phrases import OVERLAP
 
 if TYPE_CHECKING:
     from avatargpt.model.text_encoder import SentenceGrounder
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 SCENES, QUESTIONS = 4, 40  # written scenes whose steps are looked up, and how many steps of them
 LONGEST = 9  # words of a movement that is shown
+DEEPEST = 100  # phrasings looked at for each text
 
 
 class Showable:
@@ -36,18 +38,19 @@ class Showable:
         self.phrase_index, self.grounder, self.library = phrase_index, grounder, library
 
     def near(self, texts: Sequence[str], most: int) -> list[str]:
-        """At most `most` movements, one per action, the nearest first: "walks slowly", "raises the left arm"."""
+        """At most `most` movements, one per action: the nearest to each text, then the second nearest, and so on."""
         asked = list(dict.fromkeys(t for t in texts if t.strip()))
         asked += [t for t in self._written(asked[0]) if t not in asked] if asked else []
         if not asked:
             return []
         book = self.phrase_index
-        best = book.index.cosines(self.grounder.sentence(asked)).max(0)
+        cosines = book.index.cosines(self.grounder.sentence(asked))
+        rows = [ranked(book.index.scores(c, OVERLAP, t), DEEPEST) for c, t in zip(cosines, asked, strict=True)]
         found: dict[str, str] = {}  # action -> movement
-        for row in ranked(best, 20 * most):
-            said = told_of(book.captions[int(row)][""], "", "they")
+        for row in (int(r) for same in zip(*rows, strict=True) for r in same):
+            said = told_of(book.captions[row][""], "", "they")
             if len(said.split()) <= LONGEST and said not in found.values():
-                found.setdefault(book.classes[int(row)], said)
+                found.setdefault(book.classes[row], said)
             if len(found) == most:
                 break
         return list(found.values())
