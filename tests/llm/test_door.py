@@ -210,6 +210,25 @@ def test_what_a_file_is_asked(llama: type[Llama], gguf: Path) -> None:
     assert (model.meter.prompt, model.meter.answer) == (200, 2 * 3)
 
 
+def test_what_was_read_is_kept(llama: type[Llama], gguf: Path, tmp_path: Path) -> None:
+    """Between commands: what one has read of a prompt the next takes up, unless it cannot be read."""
+    llama.said, folder = {"name": "red"}, tmp_path / "prefixes"
+
+    def asked() -> int:
+        backend = Gguf(gguf, None, folder)
+        model = LanguageModel(backend)
+        model.ask(ASKED, {"thing": "fire"}, Colour)
+        at_first = Llama.made[-1].before
+        model.ask(ASKED, {"thing": "blood"}, Colour)
+        return at_first
+
+    assert asked() == 0
+    (path,) = folder.iterdir()
+    assert asked() == 103 and list(folder.iterdir()) == [path]  # 100 of the prompt and what was said
+    path.write_bytes(b"")
+    assert asked() == 0 and path.stat().st_size == 4 * 103
+
+
 def test_work_that_does_not_end() -> None:
     worker: Worker[int] = Worker("slow")
     over = threading.Event()

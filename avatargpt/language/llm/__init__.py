@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from avatargpt.language.llm.cache import AnswerCache
 from avatargpt.language.llm.limits import Limits
 from avatargpt.language.llm.model import Backend, LanguageModel
@@ -24,10 +26,11 @@ def load_llm(
     Raises:
         UserError: none of them, no such file, settings missing from the environment, or an extra is not installed.
     """
-    return LanguageModel(_backend(spec.strip(), device, threads), limits, AnswerCache() if cached else None)
+    cache = AnswerCache() if cached else None
+    return LanguageModel(_backend(spec.strip(), device, threads, cache and cache.folder / "prefixes"), limits, cache)
 
 
-def _backend(spec: str, device: str, threads: int | None) -> Backend:
+def _backend(spec: str, device: str, threads: int | None, prefixes: Path | None) -> Backend:
     kind, _, rest = spec.partition(":")
     if spec == "endpoint" or spec.startswith(("http://", "https://")):
         from avatargpt.language.llm.endpoint import Endpoint
@@ -36,7 +39,7 @@ def _backend(spec: str, device: str, threads: int | None) -> Backend:
     if kind == "gguf" and rest:
         from avatargpt.language.llm.gguf import Gguf
 
-        return Gguf(rest, threads)
+        return Gguf(rest, threads, prefixes)
     if kind == "hf" and rest:
         from avatargpt.language.llm.hugging_face import HuggingFace
 
