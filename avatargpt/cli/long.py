@@ -178,7 +178,7 @@ def _activities(path: Path | None) -> list[Activity]:
     data = read_object(path, accepted=f"accepted {accepted}")
     with understanding(f"--activities {path}", "a plan", f"accepted {accepted}"):
         rows = data["activities"]
-        made = [Activity(str(r["task"]).strip(), tuple(str(s).strip() for s in r["steps"])) for r in rows]
+        made = [Activity.from_json(row) for row in rows]
     if not made or not all(a.task and a.steps for a in made):
         raise UserError(f"--activities {path}: a plan without steps; accepted {accepted}")
     if len(made) > MAX_ACTIVITIES or max(len(a.steps) for a in made) > MAX_STEPS:

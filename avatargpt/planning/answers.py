@@ -9,10 +9,10 @@ from pydantic import BaseModel, Field, create_model
 
 from avatargpt.language.llm.failures import Malformed
 from avatargpt.planning.parse import alike, check_sentence, check_steps
-from avatargpt.planning.types import Activity
+from avatargpt.planning.types import LONGEST, Activity
 
 FEWEST, MOST = 2, 6  # steps of an activity
-SECONDS = (0.5, 20.0)  # of a step that a planner may ask for
+SHORTEST = 0.5  # s of a step that a planner may ask for
 
 
 class ActivityAnswer(BaseModel):
@@ -29,7 +29,7 @@ class ActivityAnswer(BaseModel):
             Malformed: no sentence, no steps, or the same step twice.
         """
         task, steps = check_sentence(self.task), check_steps(self.steps)
-        told = len(self.seconds) == len(steps) and all(SECONDS[0] <= s <= SECONDS[1] for s in self.seconds)
+        told = len(self.seconds) == len(steps) and all(SHORTEST <= s <= LONGEST for s in self.seconds)
         return Activity(task, steps, tuple(round(s, 2) for s in self.seconds) if told else ())
 
 

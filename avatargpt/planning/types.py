@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from avatargpt.decoding.loaded import LoadedModel
     from avatargpt.retrieval.phrases import PhraseIndex
 
+LONGEST = 20.0  # s that a step may be wished to take
+
 
 @dataclass(frozen=True)
 class Activity:
@@ -28,6 +30,19 @@ class Activity:
     def to_json(self) -> dict[str, Any]:
         out: dict[str, Any] = {"task": self.task, "steps": list(self.steps)}
         return out | ({"seconds": list(self.seconds)} if self.seconds else {})
+
+    @classmethod
+    def from_json(cls, row: dict[str, Any]) -> Activity:
+        """From what `to_json` gave; lengths are taken where there is one for every step.
+
+        Raises:
+            KeyError, TypeError, ValueError: it is something else.
+        """
+        steps = tuple(str(s).strip() for s in row["steps"])
+        seconds = tuple(float(s) for s in row.get("seconds", ()))
+        if seconds and (len(seconds) != len(steps) or not all(0 < s <= LONGEST for s in seconds)):
+            raise ValueError(f"{len(seconds)} lengths for {len(steps)} steps, each above 0 and at most {LONGEST:g} s")
+        return cls(str(row["task"]).strip(), steps, seconds)
 
 
 @dataclass(frozen=True)

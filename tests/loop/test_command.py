@@ -80,6 +80,9 @@ def test_what_was_made_before_a_failure_is_kept(
 
 def test_a_plan_of_ones_own(run, tmp_path: Path) -> None:
     plan = tmp_path / "plan.json"
+    plan.write_text(json.dumps({"activities": [{"task": "dance", "steps": ["she spins"], "seconds": [1, 2]}]}))
+    status, _, err = run(SCENE, "--activities", plan, "-o", tmp_path / "o.npz")
+    assert status == 2 and "2 lengths for 1 steps" in err
     plan.write_text(json.dumps({"scene": "x", "activities": [{"task": "dance", "steps": ["she spins"]}]}))
     assert run(SCENE, "--seconds", 3, "--best-of", 1, "--activities", plan, "-o", tmp_path / "o.npz")[0] == 0
     made = json.loads((tmp_path / "o.timeline.json").read_text(encoding="utf-8"))

@@ -1,6 +1,6 @@
 """What a local model has read of a prompt, kept on the disk: the next command need not read rules and examples again.
 
-The files are those of llama.cpp (keys and values of its tokens, some 30 KB per token for 1.5 billion weights); it checks
+The files are those of llama.cpp (keys and values of tokens, some 30 KB for each with 1.5 billion weights); it checks
 itself that one belongs to the model. What a new prompt has in common with them llama-cpp-python finds out.
 """
 
