@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from avatargpt.language.llm.failures import Malformed
 from avatargpt.language.llm.model import Answer, LanguageModel
 from avatargpt.language.llm.prompts import prompt
 from avatargpt.language.plans.marks import actor_of
@@ -18,7 +17,7 @@ from avatargpt.planning.types import Activity, Plan
 from instruct_data.planning import STEP_TASKS
 
 MEMORY = 8  # activities that a question repeats
-SHOWN = 60  # movements that a question names
+SHOWN, SHOWN_HERE = 60, 24  # movements that a question names, and where reading it takes this machine time
 SEEN = 500  # characters of the description of the last motion
 
 
@@ -44,7 +43,7 @@ class LanguagePlanner:
         values = self._about(scene, ()) | {"count": activities}
         found = self.llm.ask(
             prompt("plan"), values, plan_of(activities), seed, self._samples, temperature,
-            lambda v: _of_whom(scene, v.plan()), lambda v: self._worth(scene, v.plan()) >= GOOD,
+            lambda v: _tidy(type(v).plan, v), lambda v: self._worth(scene, v.plan()) >= GOOD,
         )  # fmt: skip
         best = self._best(found, lambda v: self._worth(scene, v.plan()))
         return Plan(scene, best.value.plan(), self.name, (best.note,) if best.note else ())
@@ -62,7 +61,7 @@ class LanguagePlanner:
         values = self._about(scene, last) | {"done": told, "seen": described[:SEEN]}
 
         def check(answer: ActivityAnswer) -> None:
-            _of_whom(scene, [new(answer.activity(), last)])
+            new(answer.activity(), last)
 
         def worth(answer: ActivityAnswer) -> float:
             return self._worth(scene, [answer.activity()], last)
@@ -105,7 +104,8 @@ class LanguagePlanner:
         return {"scene": scene, "person": person, "known": known}
 
     def _known(self, texts: Sequence[str]) -> list[str]:
-        return [] if self.showable is None else self.showable.near(texts, SHOWN)
+        most = SHOWN_HERE if self.llm.backend.local else SHOWN
+        return [] if self.showable is None else self.showable.near(texts, most)
 
     def _worth(self, scene: str, activities: Sequence[Activity], done: Sequence[Activity] = ()) -> float:
         return GOOD if self.ranker is None else self.ranker.worth(scene, activities, done).sum
@@ -113,13 +113,6 @@ class LanguagePlanner:
     @staticmethod
     def _best(found: Sequence[Answer[Any]], worth: Callable[[Any], float]) -> Answer[Any]:
         return found[0] if len(found) == 1 else max(found, key=lambda a: worth(a.value))
-
-
-def _of_whom(scene: str, activities: Sequence[Activity]) -> None:
-    """Raises Malformed where it is not the person of the scene who acts, as far as the scene tells."""
-    own, told = actor(scene), actor_of([s for a in activities for s in a.steps])
-    if own in ("he", "she") and told in ("he", "she") and own != told:
-        raise Malformed(f"who acts in the scene is {own!r}, in the steps it is {told!r}")
 
 
 def _tidy(check: Callable[[Any], object], value: Any) -> None:

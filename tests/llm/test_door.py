@@ -43,7 +43,7 @@ ASKED = Prompt(
 class Known:
     """Answers in turn and remembers what it was asked; the seed is in the answer."""
 
-    name, fingerprint = "known", "known 1"
+    name, fingerprint, local = "known", "known 1", True
 
     def __init__(self, *answers: Any) -> None:
         self.answers, self.asked, self.loaded = list(answers), [], 0

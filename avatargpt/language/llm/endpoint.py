@@ -31,6 +31,8 @@ class Endpoint:
         tries: of every exchange.
     """
 
+    local = False
+
     def __init__(self, url: str, model: str, key: str = "", tries: Tries | None = None) -> None:
         base = check_url(url, key)
         self.url = base if base.endswith("/chat/completions") else f"{base}/chat/completions"

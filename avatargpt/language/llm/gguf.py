@@ -34,6 +34,8 @@ class Gguf:
         UserError: no such file, not a GGUF, or llama-cpp-python is not installed.
     """
 
+    local = True
+
     def __init__(self, path: str | Path, threads: int | None = None, prefixes: Path | None = None) -> None:
         self.path, self.threads = regular(Path(path).expanduser(), "accepted gguf:FILE"), threads
         self.prefixes = prefixes

@@ -23,6 +23,8 @@ class HuggingFace:
         UserError: neither a folder of a model nor such a name.
     """
 
+    local = True
+
     def __init__(self, name: str, device: str = "cpu") -> None:
         self.source, self.device = name, device
         folder = Path(name).expanduser()

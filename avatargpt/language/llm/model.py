@@ -40,9 +40,14 @@ class Completion:
 
 
 class Backend(Protocol):
-    """Who answers. Whatever it raises becomes one line; it is left alone when it takes too long."""
+    """Who answers. Whatever it raises becomes one line; it is left alone when it takes too long.
+
+    Attributes:
+        name: for people. local: it runs here, where every word of a prompt takes time to read.
+    """
 
     name: str
+    local: bool
 
     @property
     def fingerprint(self) -> str:
