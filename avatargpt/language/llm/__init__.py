@@ -27,7 +27,8 @@ def load_llm(
         UserError: none of them, no such file, settings missing from the environment, or an extra is not installed.
     """
     cache = AnswerCache() if cached else None
-    return LanguageModel(_backend(spec.strip(), device, threads, cache and cache.folder / "prefixes"), limits, cache)
+    prefixes = None if cache is None else cache.folder / "prefixes"
+    return LanguageModel(_backend(spec.strip(), device, threads, prefixes), limits, cache)
 
 
 def _backend(spec: str, device: str, threads: int | None, prefixes: Path | None) -> Backend:
