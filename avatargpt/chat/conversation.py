@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +25,7 @@ from instruct_data.dialogue.acts import Act
 from vqvae.errors import UserError
 
 if TYPE_CHECKING:
+    from avatargpt.language.llm import LanguageModel
     from avatargpt.planning.types import Planner
     from vqvae.motion import Motion
 
@@ -79,6 +80,7 @@ class Conversation:
         seed: the same turns with the same seed give the same motion; None = 0, or as the session has it.
         view: draw a contact sheet of the timeline after every turn that changes it.
         progress: called with (done, total) during long work.
+        llm: a language model that plans where `planner` names nobody. tell: takes the line that says it gave no answer.
 
     Raises:
         UserError: a damaged session, or an unknown intent.
@@ -87,11 +89,11 @@ class Conversation:
     def __init__(
         self, model: Any, folder: str | Path | None = None, planner: Planner | str | None = None,
         intent: Intent | str = "turns", outputs: str | Path | None = None, seed: int | None = None, view: bool = False,
-        progress: Progress = None,
+        progress: Progress = None, llm: LanguageModel | None = None, tell: Callable[[str], None] | None = None,
     ) -> None:  # fmt: skip
         self.model, self.view, self.progress = model, view, progress
         self.outputs, self._bounded = (Path.cwd(), False) if outputs is None else (Path(outputs), True)
-        self._planner = planner
+        self._planner, self._llm, self._tell = planner, llm, tell
         self._intent = open_intent(model, intent) if isinstance(intent, str) else intent
         self.store = Store(Path(folder)) if folder is not None else None
         found = self.store.load() if self.store else None
@@ -124,7 +126,7 @@ class Conversation:
         if self._planner is None or isinstance(self._planner, str):
             from avatargpt.planning import load_planner
 
-            self._planner = load_planner(self._planner or "", self.model)
+            self._planner = load_planner(self._planner or "", self.model, self._llm, self._tell)
         return self._planner
 
     def say(self, text: str) -> Reply:

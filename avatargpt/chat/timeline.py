@@ -211,7 +211,7 @@ def compose(segments: Sequence[Segment]) -> tuple[Motion, tuple[tuple[int, int],
 
 def plan_from_json(data: dict[str, Any]) -> Plan:
     """The inverse of `Plan.to_json`."""
-    activities = tuple(Activity(str(a["task"]), tuple(map(str, a["steps"]))) for a in data["activities"])
+    activities = tuple(Activity.from_json(a) for a in data["activities"])
     return Plan(str(data["scene"]), activities, str(data.get("planner", "")), tuple(data.get("notes", ())))
 
 

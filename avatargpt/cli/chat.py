@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from avatargpt.cli import common
-from avatargpt.cli.output import say
+from avatargpt.cli.output import say, warn
 
 if TYPE_CHECKING:
     from avatargpt.chat.conversation import Conversation, Reply
@@ -33,6 +33,8 @@ def chat(
     planner: Annotated[
         str, typer.Option("--planner", metavar="SPEC", help="Another planner, as for avatargpt plan.")
     ] = "",
+    llm: common.Llm = "",
+    llm_limits: common.LlmLimits = "",
     intent: Annotated[
         str, typer.Option("--intent", metavar="WHO", help="Who reads the turns: both, network or turns.")
     ] = "turns",
@@ -54,8 +56,11 @@ def chat(
         from vqvae.errors import UserError
 
         raise UserError(f"--outputs {outputs}: no such folder")
+    asked_llm = common.language_model(llm, llm_limits, device, threads)
     loaded = common.load_model(model, device, threads, quiet, dtype)
-    talk = Conversation(loaded, session, planner or None, intent, outputs, seed, view)
+    talk = Conversation(
+        loaded, session, planner or None, intent, outputs, seed, view, llm=asked_llm, tell=warn
+    )
     terminal = sys.stdin.isatty()
     with _editing(talk if terminal else None) as ask:
         if terminal and not as_json:

@@ -20,6 +20,7 @@ from vqvae.io.guard import read_text
 
 if TYPE_CHECKING:
     from avatargpt.api import AvatarGPT
+    from avatargpt.language.llm import LanguageModel
 
 MAX_CHARACTERS = 1000
 MAX_TEXTS = 10_000
@@ -40,6 +41,10 @@ Dtype = Annotated[
 Threads = Annotated[int | None, typer.Option("--threads", min=1, max=256, metavar="N", help="CPU threads to use.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+_LLM = "A language model that plans: https://..., endpoint, gguf:FILE, hf:FOLDER."
+Llm = Annotated[str, typer.Option("--llm", envvar="AVATARGPT_LLM", metavar="SPEC", help=_LLM)]
+_BOUNDS = "Its bounds: seconds, total, answer, tokens, price, money, samples."
+LlmLimits = Annotated[str, typer.Option("--llm-limits", envvar="AVATARGPT_LLM_LIMITS", metavar="K=N,..", help=_BOUNDS)]
 _SEED = typer.Option("--seed", min=0, max=2**32 - 1, metavar="N", help="Same seed, same result.")
 Seed = Annotated[int, _SEED]
 AnySeed = Annotated[int | None, _SEED]
@@ -268,6 +273,13 @@ def load_model(
         raise UserError(f"--model {folder}: no such folder; accepted a folder of weights")
     with progress("loading", quiet):
         return avatargpt.AvatarGPT.from_pretrained(folder, device=device, dtype=dtype, threads=threads)
+
+
+def language_model(spec: str, limits: str, device: str | None, threads: int | None) -> LanguageModel | None:
+    """That of ``--llm``, loaded with its first question; None where none is named."""
+    from avatargpt.language.llm import Limits, load_llm
+
+    return load_llm(spec, Limits.of(limits), True, device or "cpu", threads) if spec.strip() else None
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 from avatargpt.cli import common
-from avatargpt.cli.output import say
+from avatargpt.cli.output import say, warn
 from vqvae.errors import UserError
 from vqvae.io.guard import understanding
 from vqvae.io.json_file import read_object
@@ -31,6 +31,8 @@ def long(
     planner: Annotated[
         str | None, typer.Option("--planner", metavar="NAME", help="Who plans, as for `avatargpt plan`.")
     ] = None,
+    llm: common.Llm = "",
+    llm_limits: common.LlmLimits = "",
     activities: Annotated[
         Path | None,
         typer.Option("--activities", metavar="FILE", help="A plan (JSON of `avatargpt plan`) to be acted out first."),
@@ -65,12 +67,13 @@ def long(
 
     loop.check_long(scene, seconds, radius)
     planning.check_spec(planner)
+    asked_llm = common.language_model(llm, llm_limits, device, threads)
     first = _activities(activities)
     writer = LongWriter(target, {"scene": scene, "fps": 20.0, "seed": seed, "radius": radius, "planner": ""})
     interrupted = False
     try:
         loaded = common.load_model(model, device, threads, quiet, dtype)
-        plans = planning.load_planner(planner, loaded)
+        plans = planning.load_planner(planner, loaded, asked_llm, warn)
         writer.tell(planner=plans.name)
         began = time.perf_counter()
         with common.progress("living on", quiet) as advance:
@@ -198,7 +201,7 @@ def _activities(path: Path | None) -> list[Activity]:
     data = read_object(path, accepted=f"accepted {accepted}")
     with understanding(f"--activities {path}", "a plan", f"accepted {accepted}"):
         rows = data["activities"]
-        made = [Activity(str(r["task"]).strip(), tuple(str(s).strip() for s in r["steps"])) for r in rows]
+        made = [Activity.from_json(row) for row in rows]
     if not made or not all(a.task and a.steps for a in made):
         raise UserError(f"--activities {path}: a plan without steps; accepted {accepted}")
     if len(made) > MAX_ACTIVITIES or max(len(a.steps) for a in made) > MAX_STEPS:

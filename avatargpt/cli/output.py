@@ -14,6 +14,11 @@ def say(text: object = "", err: bool = False) -> None:
     typer.echo(printable(str(text)), err=err)
 
 
+def warn(line: str) -> None:
+    """Print the one line of something that was done without."""
+    say(f"warning: {line}", err=True)
+
+
 def fail(message: str, status: int = 2) -> int:
     """Print the one line of a mistake, and return the exit status."""
     print(f"error: {message}", file=sys.stderr)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from avatargpt.cli import common
-from avatargpt.cli.output import say
+from avatargpt.cli.output import say, warn
 from vqvae.errors import UserError
 
 if TYPE_CHECKING:
@@ -25,6 +25,8 @@ def plan(
         str | None,
         typer.Option("--planner", metavar="NAME", help="retrieval, model, endpoint, a FOLDER of a T5, or https://..."),
     ] = None,
+    llm: common.Llm = "",
+    llm_limits: common.LlmLimits = "",
     task: Annotated[
         str | None, typer.Option("--task", metavar="NAME", help="Another direction, e.g. activity_to_steps.")
     ] = None,
@@ -51,6 +53,7 @@ def plan(
 
     common.check_range("--temperature", temperature, 0, 2)
     planning.check_spec(planner)
+    asked_llm = common.language_model(llm, llm_limits, device, threads)
     slots = {"scene": scene_slot, "activity": activity, "steps": "; ".join(steps) if steps else None}
     given = {k: v for k, v in slots.items() if v is not None}
     if task is None:
@@ -64,7 +67,7 @@ def plan(
             given["scene"] = scene
         asked = check_slots(task, given)
     loaded = common.load_model(model, device, threads, quiet, dtype)
-    found = planning.load_planner(planner, loaded)
+    found = planning.load_planner(planner, loaded, asked_llm, warn)
     if task is not None:
         with common.progress("planning", quiet):
             answer = found.answer(task, asked, temperature, seed)

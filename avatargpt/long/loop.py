@@ -158,7 +158,8 @@ class Loop:
         """Act the next activity out: frames after each beat, and after each step its span (described meanwhile)."""
         activity, number = self.director.next(described), self.director.count - 1
         steps = [self.director.in_manner(s) for s in activity.steps]
-        beats = self.performer.beats(steps, mix(self.seed, 7000 + number), tokens - self.tokens)
+        seed = mix(self.seed, 7000 + number)
+        beats = self.performer.beats(steps, seed, tokens - self.tokens, activity.seconds)
         first: int = self.tokens
         parts: list[Made] = []  # of one step
         for made in self._made(beats):

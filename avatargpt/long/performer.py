@@ -81,16 +81,22 @@ class Performer:
         self.loaded, self.tokenizer = body.model.loaded, body.model.tokenizer
         self.rate = self.tokenizer.tokens_per_second
 
-    def beats(self, steps: Sequence[str], seed: int, room: int) -> Iterable[Beat]:
+    def beats(self, steps: Sequence[str], seed: int, room: int, seconds: Sequence[float] = ()) -> Iterable[Beat]:
         """The clauses of steps with their lengths, as many as `room` tokens hold (the last one is cut to fit).
 
         A step is put into plain words when its turn comes, for the first frames wait for the first step only.
+
+        Args:
+            seconds: of each step, shared among its clauses; empty = as long as such clauses usually are.
         """
         made = 0
         rng = np.random.default_rng([seed % 2**32, 11])
         for number, step in enumerate(steps):
-            for plain in self.body.model.clauses(step):
+            clauses = self.body.model.clauses(step)
+            for plain in clauses:
                 usual = int(rng.choice(plain.lengths)) if plain.lengths else USUAL
+                if seconds:
+                    usual = round(seconds[number] * self.rate / len(clauses))
                 tokens = min(usual, LONGEST, room - TRANSITIONS[0])
                 if room < TRANSITIONS[0] + SHORTEST:
                     if not made:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,7 +10,9 @@ from avatargpt.planning.types import Activity, MotionSide, Plan, Planner
 from vqvae.errors import UserError
 
 if TYPE_CHECKING:
-    from avatargpt.planning.executable import Checked
+    from avatargpt.language.llm import LanguageModel
+    from avatargpt.planning.executable import Checked, Executable
+    from avatargpt.planning.fallback import Tell
 
 __all__ = ["ACCEPTED", "Activity", "Plan", "Planner", "check_spec", "described", "load_planner"]
 ACCEPTED = "retrieval, model, endpoint, a folder of a fine-tuned T5, or an address https://..."
@@ -38,13 +41,11 @@ def described(weights: Path) -> dict[str, str]:
     Args:
         weights: the folder of the model.
     """
-    import os
-
-    from avatargpt.planning.remote import MODEL, URL
+    from avatargpt.language.llm.endpoint import MODEL, URL, setting
     from avatargpt.planning.store import FILE
 
     there = (weights / FILE).is_file()
-    url, name = os.environ.get(URL, "").strip(), os.environ.get(MODEL, "").strip()
+    url, name = setting(URL), setting(MODEL)
     return {
         "retrieval": f"the default; {FILE} of these weights" if there else f"none; these weights have no {FILE}",
         "model": "the text head of these weights",
@@ -53,25 +54,51 @@ def described(weights: Path) -> dict[str, str]:
     }
 
 
-def load_planner(spec: str | None, model: MotionSide) -> Checked | Planner:
+def load_planner(
+    spec: str | None, model: MotionSide, llm: LanguageModel | None = None, tell: Tell | None = None
+) -> Checked | Planner:
     """The planner that `spec` names; its steps are checked for what the motion side of `model` can show.
 
     Args:
-        spec: ``retrieval`` (also None): the planning library, with the model's proposals among the candidates;
-            ``model``: the text head of `model`; a folder: a fine-tuned T5 or Flan-T5, or another model of this
-            package; an address or ``endpoint``: an OpenAI-compatible server, see `avatargpt.planning.remote`.
+        spec: ``retrieval``: the planning library, with the model's proposals among the candidates; ``model``: the text
+            head of `model`; a folder: a fine-tuned T5 or Flan-T5, or another model of this package; an address or
+            ``endpoint``: an OpenAI-compatible server, see `avatargpt.language.llm`. None or empty: `llm` where there is
+            one, with retrieval behind it, else retrieval.
         model: whose motions are planned.
+        llm: a language model that plans where `spec` names nobody.
+        tell: takes the line that says that `llm` gave no answer; None = it is logged.
 
     Raises:
         UserError: an unknown planner, missing or damaged files, or settings missing from the environment.
     """
-    kind, loaded = check_spec(spec), model.loaded
-    executable = None
-    if model.phrase_index is not None and loaded.grounder is not None:
-        from avatargpt.planning.executable import Executable
-
-        executable = Executable(model.phrase_index, loaded.grounder)
+    named = (spec or "").strip()
+    executable = _executable(model)
     planner: Planner
+    if llm is not None and not named:
+        from avatargpt.planning.fallback import Fallback
+
+        planner = Fallback(_asking(llm, model, executable), lambda: _of_kind("", model, executable), tell or _logged)
+    else:
+        planner = _of_kind(named, model, executable)
+    if executable is None:
+        return planner
+    from avatargpt.planning.executable import Checked
+
+    executable.ready()
+    return Checked(planner, executable)
+
+
+def _executable(model: MotionSide) -> Executable | None:
+    """Knows what the motion side can show, or None where it cannot tell."""
+    if model.phrase_index is None or model.loaded.grounder is None:
+        return None
+    from avatargpt.planning.executable import Executable
+
+    return Executable(model.phrase_index, model.loaded.grounder)
+
+
+def _of_kind(spec: str, model: MotionSide, executable: Executable | None) -> Planner:
+    kind, loaded = check_spec(spec), model.loaded
     if kind == "retrieval":
         from avatargpt.planning.model_planner import ModelPlanner
         from avatargpt.planning.retrieval_planner import RetrievalPlanner
@@ -81,21 +108,37 @@ def load_planner(spec: str | None, model: MotionSide) -> Checked | Planner:
         can_do = None if executable is None else executable.can_do
         planner = RetrievalPlanner.from_folder(loaded.source, loaded.grounder, can_do, ModelPlanner(loaded).propose)
         planner.retriever.ready()
-    elif kind == "model":
+        return planner
+    if kind == "model":
         from avatargpt.planning.model_planner import ModelPlanner
 
-        planner = ModelPlanner(loaded)
-    elif kind == "folder":
+        return ModelPlanner(loaded)
+    if kind == "folder":
         from avatargpt.planning.model_planner import folder_planner
 
-        planner = folder_planner(Path(str(spec).strip()), str(loaded.device))
-    else:
-        from avatargpt.planning.remote import RemotePlanner
+        return folder_planner(Path(spec), str(loaded.device))
+    from avatargpt.language.llm import load_llm
 
-        planner = RemotePlanner.from_environment(str(spec).strip() if kind == "url" else "")
-    if executable is None:
-        return planner
-    from avatargpt.planning.executable import Checked
+    return _asking(load_llm(spec), model, executable)
 
-    executable.ready()
-    return Checked(planner, executable)
+
+def _asking(llm: LanguageModel, model: MotionSide, executable: Executable | None) -> Planner:
+    """A planner that asks a language model, with all that the weights know of scenes and movements."""
+    from avatargpt.planning.language_planner import LanguagePlanner
+    from avatargpt.planning.ranking import Ranker
+    from avatargpt.planning.showable import Showable
+    from avatargpt.planning.store import FILE, PlanLibrary
+
+    loaded, showable, ranker = model.loaded, None, None
+    if loaded.grounder is not None:
+        there = (Path(loaded.source) / FILE).is_file()
+        library = PlanLibrary.load(loaded.source) if there else None
+        if library is not None:
+            ranker = Ranker(library, loaded.grounder, None if executable is None else executable.can_do)
+        if model.phrase_index is not None:
+            showable = Showable(model.phrase_index, loaded.grounder, library)
+    return LanguagePlanner(llm, showable, ranker)
+
+
+def _logged(line: str) -> None:
+    logging.getLogger(__name__).warning("%s", line)

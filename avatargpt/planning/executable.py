@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from avatargpt.language.clauses import clauses, verb_phrases
@@ -117,7 +118,7 @@ class Executable:
                 steps[i] = said
             else:
                 weak.append(f"{steps[i]!r}: nothing like it is known ({score:.2f}); it may not look as it reads.")
-        return Activity(activity.task, tuple(steps)), changed, weak
+        return replace(activity, steps=tuple(steps)), changed, weak
 
 
 class Checked:
@@ -133,8 +134,12 @@ class Checked:
 
     def __init__(self, planner: Planner, executable: Executable) -> None:
         self.planner, self.executable = planner, executable
-        self.name = planner.name
         self.notes: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """Of who plans."""
+        return self.planner.name
 
     def plan(self, scene: str, activities: int = 3, temperature: float = 0.7, seed: int = 0) -> Plan:
         """See `avatargpt.planning.types.Planner.plan`."""

@@ -7,6 +7,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+from avatargpt.language.llm.failures import Malformed
 from avatargpt.language.plans.requests import MAX_STEPS
 
 MAX_STEP_WORDS = 30
@@ -19,10 +20,6 @@ _BULLET = re.compile(r"^[-*•–+]\s+(.*)$")
 _FENCE = re.compile(r"^```\w*\s*\n(.*?)\n?```$", re.S)
 _ROUND = (4, 6, 8, 8, 10, 12)  # words of a stretch that repeats a phrase of 1, 2, ... 6 words
 _ALIKE = re.compile(r"[^\w']+|_")
-
-
-class Malformed(ValueError):
-    """An answer that is no plan; the message says why, in words that can be sent back to who answered."""
 
 
 def parse_steps(text: str) -> tuple[str, ...]:

@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from avatargpt.decoding.loaded import LoadedModel
     from avatargpt.retrieval.phrases import PhraseIndex
 
+LONGEST = 20.0  # s that a step may be wished to take
+
 
 @dataclass(frozen=True)
 class Activity:
@@ -18,13 +20,29 @@ class Activity:
     Attributes:
         task: the activity in a short sentence.
         steps: what one would see, in order; at least one.
+        seconds: how long each step takes, where the planner says so; else empty.
     """
 
     task: str
     steps: tuple[str, ...]
+    seconds: tuple[float, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
-        return {"task": self.task, "steps": list(self.steps)}
+        out: dict[str, Any] = {"task": self.task, "steps": list(self.steps)}
+        return out | ({"seconds": list(self.seconds)} if self.seconds else {})
+
+    @classmethod
+    def from_json(cls, row: dict[str, Any]) -> Activity:
+        """From what `to_json` gave; lengths are taken where there is one for every step.
+
+        Raises:
+            KeyError, TypeError, ValueError: it is something else.
+        """
+        steps = tuple(str(s).strip() for s in row["steps"])
+        seconds = tuple(float(s) for s in row.get("seconds", ()))
+        if seconds and (len(seconds) != len(steps) or not all(0 < s <= LONGEST for s in seconds)):
+            raise ValueError(f"{len(seconds)} lengths for {len(steps)} steps, each above 0 and at most {LONGEST:g} s")
+        return cls(str(row["task"]).strip(), steps, seconds)
 
 
 @dataclass(frozen=True)
@@ -69,7 +87,10 @@ class MotionSide(Protocol):
 class Planner(Protocol):
     """Anything that plans. Every answer is well-formed or a `UserError`; the same seed gives the same answer."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """Who plans, for people."""
+        ...
 
     def plan(self, scene: str, activities: int = 3, temperature: float = 0.7, seed: int = 0) -> Plan:
         """Scene -> activities with their steps."""

@@ -291,3 +291,13 @@ def test_pictures_are_kept(talk, tmp_path, monkeypatch):
         reply = say(talk, line)
         (path,) = reply.files
         assert path.is_file() and path.is_relative_to(tmp_path) and str(path) in reply.text
+
+
+def test_a_language_model_plans_where_no_planner_is_named(monkeypatch):
+    from avatargpt import planning
+
+    given = []
+    monkeypatch.setattr(planning, "load_planner", lambda *args: given.append(args) or FakePlanner())
+    model, llm = FakeModel(), object()
+    talk = Conversation(model, intent=LineIntent(), llm=llm, tell=print)
+    assert talk.planner() is talk.planner() and given == [("", model, llm, print)]

@@ -34,7 +34,7 @@ class Known:
 @pytest.fixture
 def known(fake: Any, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     Known.asked.clear()
-    monkeypatch.setattr(planning, "load_planner", lambda spec, model: Known())
+    monkeypatch.setattr(planning, "load_planner", lambda *given: Known())
     return Known.asked
 
 
@@ -115,3 +115,25 @@ def test_a_bad_line_of_a_file_is_named(cli: Any, known: list[Any], tmp_path: Pat
     path = tmp_path / "scenes.txt"
     path.write_text(f"{SCENE}\nUn garçon joue dans la neige\n", encoding="utf-8")
     assert "scenes.txt, scene 2: " in cli("plan", f"@{path}").err
+
+
+def test_a_language_model_that_nobody_runs(cli: Any, fake: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What `--llm` names is asked first; one line on stderr says that it did not answer."""
+    from avatargpt.planning.fallback import Fallback
+    from avatargpt.planning.language_planner import LanguagePlanner
+
+    monkeypatch.setenv("AVATARGPT_LLM_MODEL", "small-1")
+    monkeypatch.setattr(
+        planning, "load_planner",
+        lambda spec, model, llm, tell: Fallback(LanguagePlanner(llm), Known, tell) if llm and not spec else Known(),
+    )  # fmt: skip
+    nobody = ("--llm", "http://127.0.0.1:1/v1", "--llm-limits", "seconds=0.5")
+    result = cli("plan", SCENE, *nobody)
+    assert result.code == 0 and "planner: known" in result.lines and "small-1 at http" in result.lines[-1]
+    assert result.err.count("\n") == 1 and result.err.startswith("warning: ") and "known plans instead" in result.err
+    monkeypatch.setenv("AVATARGPT_LLM", "http://127.0.0.1:1/v1")
+    monkeypatch.setenv("AVATARGPT_LLM_LIMITS", "seconds=0.5")
+    assert "warning" in cli("plan", SCENE).err and cli("plan", SCENE, "--planner", "retrieval").err == ""
+    for bad, why in ((("--llm", "gpt"), "gguf:FILE"), (("--llm-limits", "second=1"), "did you mean 'seconds'")):
+        result = cli("plan", SCENE, *bad)
+        assert result.code == 2 and why in result.err and result.err.count("\n") == 1 and not result.out

@@ -23,7 +23,7 @@ SCENE = "a boy plays in the snow"
 def run(gpt: AvatarGPT, planner: ListPlanner, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
     """Runs the command; gives status, stdout, stderr."""
     monkeypatch.setattr(avatargpt.AvatarGPT, "from_pretrained", lambda *a, **k: gpt)
-    monkeypatch.setattr(planning, "load_planner", lambda spec, model: planner)
+    monkeypatch.setattr(planning, "load_planner", lambda *given: planner)
 
     def call(*argv: str) -> tuple[int, str, str]:
         status = main(["long", *map(str, argv)])
@@ -80,6 +80,9 @@ def test_what_was_made_before_a_failure_is_kept(
 
 def test_a_plan_of_ones_own(run, tmp_path: Path) -> None:
     plan = tmp_path / "plan.json"
+    plan.write_text(json.dumps({"activities": [{"task": "dance", "steps": ["she spins"], "seconds": [1, 2]}]}))
+    status, _, err = run(SCENE, "--activities", plan, "-o", tmp_path / "o.npz")
+    assert status == 2 and "2 lengths for 1 steps" in err
     plan.write_text(json.dumps({"scene": "x", "activities": [{"task": "dance", "steps": ["she spins"]}]}))
     assert run(SCENE, "--seconds", 3, "--best-of", 1, "--activities", plan, "-o", tmp_path / "o.npz")[0] == 0
     made = json.loads((tmp_path / "o.timeline.json").read_text(encoding="utf-8"))

@@ -167,6 +167,13 @@ def test_beats_fit_into_the_room(gpt: AvatarGPT) -> None:
         assert beats and (made <= room or len(beats) == 1)
 
 
+def test_steps_last_as_long_as_the_plan_says(gpt: AvatarGPT) -> None:
+    performer = Performer(gpt.body, 1)
+    beats = list(performer.beats(["he walks", "he sits"], 1, 500, [1.5, 6.0]))
+    assert [b.tokens for b in beats] == [round(s * performer.rate) for s in (1.5, 6.0)]
+    assert [b.seed for b in beats] == [b.seed for b in performer.beats(["he walks", "he sits"], 1, 500)]
+
+
 def test_the_transition_that_shows_least_is_taken(gpt: AvatarGPT, monkeypatch: pytest.MonkeyPatch) -> None:
     performer = Performer(gpt.body, 1)
     rng = np.random.default_rng(0)

@@ -9,23 +9,34 @@ from typing import Any
 import pytest
 
 from avatargpt.decoding.loaded import LoadedModel
+from avatargpt.language.llm import load_llm
+from avatargpt.language.llm.endpoint import FORMER, KEY, MODEL, URL
 from avatargpt.planning import described, load_planner
 from avatargpt.planning.executable import Checked
+from avatargpt.planning.fallback import Fallback
+from avatargpt.planning.language_planner import LanguagePlanner
 from avatargpt.planning.model_planner import ModelPlanner
-from avatargpt.planning.remote import KEY, MODEL, URL, RemotePlanner
 from avatargpt.retrieval.phrases import PhraseIndex
 from vqvae.errors import UserError
 
 
-def test_by_name(loaded: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(autouse=True)
+def unset(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in (URL, MODEL, KEY):
         monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.replace("AVATARGPT_LLM_", FORMER), raising=False)
+
+
+def test_by_name(loaded: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
     model = SimpleNamespace(loaded=loaded, phrase_index=None)
     assert isinstance(load_planner("model", model), ModelPlanner)
     with pytest.raises(UserError, match=f"set {URL}"):
         load_planner("endpoint", model)
     monkeypatch.setenv(MODEL, "m")
-    assert isinstance(load_planner("https://x.example/v1", model), RemotePlanner)
+    assert isinstance(load_planner("https://x.example/v1", model), LanguagePlanner)  # fails where it cannot answer
+    llm = load_llm("https://x.example/v1", cached=False)
+    assert isinstance(load_planner("", model, llm), Fallback)  # goes on with retrieval
+    assert isinstance(load_planner("model", model, llm), ModelPlanner)
     with pytest.raises(UserError, match="sentence encoder"):
         load_planner(None, model)
     with pytest.raises(UserError, match="accepted: retrieval"):
@@ -41,7 +52,6 @@ def test_steps_are_checked_where_the_motion_side_can_tell(
 
 
 def test_what_there_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv(URL, raising=False)
     assert described(tmp_path)["retrieval"].startswith("none") and described(tmp_path)["endpoint"].startswith("none")
     (tmp_path / "planning.safetensors").touch()
     monkeypatch.setenv(URL, "https://x.example/v1")

@@ -57,9 +57,11 @@ def acted(
     per = model.tokenizers["body"].downsample
 
     class Recorder(Performer):
-        def beats(self, steps: Sequence[str], seed: int, room: int) -> Iterable[Beat]:
+        def beats(
+            self, steps: Sequence[str], seed: int, room: int, seconds: Sequence[float] = ()
+        ) -> Iterable[Beat]:
             if not frames:
-                return super().beats(steps, seed, room)
+                return super().beats(steps, seed, room, seconds)
             tokens = min(max(round(next(lengths) / per), SHORTEST), LONGEST)
             return [Beat(0, " ".join(steps), tokens, mix(seed, 0))]
 

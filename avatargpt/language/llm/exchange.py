@@ -4,32 +4,33 @@ from __future__ import annotations
 
 import http.client
 import json
-import time
+import ssl
+import threading
 import urllib.error
 import urllib.parse
 import urllib.request
 from dataclasses import dataclass
 from typing import Any
 
+from avatargpt.language.llm.failures import LlmFailed
 from vqvae.errors import UserError
 
 LOCAL = ("localhost", "127.0.0.1", "::1")
 AGAIN = (408, 425, 429, 500, 502, 503, 504)  # statuses that may pass
+SILENCE = 60.0  # s without a byte after which a connection is given up; who waits has a bound of their own
 
 
 @dataclass(frozen=True)
-class Limits:
-    """Bounds of an exchange.
+class Tries:
+    """Bounds of an exchange, beside the time that who asks waits.
 
     Attributes:
-        seconds: for one try, from the first byte sent to the last received.
-        tries: in all, for failures that may pass (no connection, too slow, busy).
+        count: in all, for failures that may pass (no connection, busy).
         answer: bytes of an answer at most.
         pause: seconds before the second try; twice that before each further one, and never more than `longest_pause`.
     """
 
-    seconds: float = 60.0
-    tries: int = 3
+    count: int = 3
     answer: int = 1_000_000
     pause: float = 1.0
     longest_pause: float = 20.0
@@ -64,54 +65,59 @@ def check_url(url: str, key: str) -> str:
     Raises:
         UserError: not http(s), with a name and password in it, or a key would travel unencrypted to another machine.
     """
+    where = f"endpoint {url}"
     try:
         parts = urllib.parse.urlsplit(url.strip())
         host = parts.hostname or ""
         _ = parts.port
     except ValueError as e:
-        raise UserError(f"planner {url}: {e}; accepted https://HOST[:PORT]/PATH") from None
+        raise UserError(f"{where}: {e}; accepted https://HOST[:PORT]/PATH") from None
     if parts.scheme not in ("http", "https") or not host or parts.username or parts.query or parts.fragment:
-        raise UserError(f"planner {url}: accepted https://HOST[:PORT]/PATH, for example https://api.example.com/v1")
+        raise UserError(f"{where}: accepted https://HOST[:PORT]/PATH, for example https://api.example.com/v1")
     if key and parts.scheme == "http" and host not in LOCAL:
-        raise UserError(f"planner {url}: the key would travel unencrypted; accepted https, or http to this machine")
+        raise UserError(f"{where}: the key would travel unencrypted; accepted https, or http to this machine")
     return url.strip().rstrip("/")
 
 
-def post_json(url: str, body: dict[str, Any], key: str, limits: Limits) -> Any:
+def post_json(url: str, body: dict[str, Any], key: str, tries: Tries, stop: threading.Event) -> Any:
     """Send a JSON object and read the JSON answer.
 
+    Args:
+        stop: set when nobody waits any longer; a pause or an answer that drips in ends then.
+
     Raises:
-        UserError: no usable answer within the limits.
+        LlmFailed: no usable answer.
         Refused: the server says no (a status that will not pass).
     """
     headers = {"Content-Type": "application/json", "Accept": "application/json"}
     if key:
         headers["Authorization"] = f"Bearer {key}"
     data = json.dumps(body).encode()
-    pause, reason = limits.pause, ""
-    for attempt in range(limits.tries):
+    pause, reason = tries.pause, ""
+    for attempt in range(tries.count):
         try:
-            raw = _once(urllib.request.Request(url, data, headers, method="POST"), limits)
+            raw = _once(urllib.request.Request(url, data, headers, method="POST"), tries, stop)
             break
         except _Passing as e:
             reason = str(e)
-            if attempt + 1 < limits.tries:
-                time.sleep(min(max(pause, e.wait), limits.longest_pause))
+            if attempt + 1 < tries.count:
+                stop.wait(min(max(pause, e.wait), tries.longest_pause))
                 pause *= 2
+            if stop.is_set():
+                raise LlmFailed(f"{url}: nobody waits any longer ({reason})") from None
     else:
-        raise UserError(f"planner {url}: no answer in {limits.tries} tries ({reason}); is the address right?")
+        raise LlmFailed(f"{url}: no answer in {tries.count} tries ({reason}); is the address right?")
     try:
         return json.loads(raw)
     except (ValueError, RecursionError):
-        raise UserError(f"planner {url}: the answer is not JSON; accepted an OpenAI-compatible endpoint") from None
+        raise LlmFailed(f"{url}: the answer is not JSON; accepted an OpenAI-compatible endpoint") from None
 
 
-def _once(request: urllib.request.Request, limits: Limits) -> bytes:
+def _once(request: urllib.request.Request, tries: Tries, stop: threading.Event) -> bytes:
     opener = urllib.request.build_opener(_NoRedirect)
-    until = time.monotonic() + limits.seconds
     try:
-        with opener.open(request, timeout=limits.seconds) as reply:
-            return _read(reply, until, limits.answer, request.full_url)
+        with opener.open(request, timeout=SILENCE) as reply:
+            return _read(reply, stop, tries.answer, request.full_url)
     except urllib.error.HTTPError as e:
         said = _excerpt(e)
         if e.code in AGAIN:
@@ -119,20 +125,21 @@ def _once(request: urllib.request.Request, limits: Limits) -> bytes:
             raise _Passing(f"HTTP {e.code}: {said}", float(wait) if wait.isdecimal() else 0.0) from None
         raise Refused(e.code, said) from None
     except (OSError, http.client.HTTPException) as e:  # URLError and time-outs are OSErrors
-        raise _Passing(str(getattr(e, "reason", "") or e or type(e).__name__)) from None
+        why = getattr(e, "reason", "") or e
+        if isinstance(why, ssl.SSLError):
+            raise LlmFailed(f"{request.full_url}: no secure connection ({_line(str(why))})") from None
+        raise _Passing(_line(str(why)) or type(e).__name__) from None
 
 
-def _read(reply: Any, until: float, most: int, url: str) -> bytes:
-    """All of the answer; a server that drips bytes is not waited for."""
+def _read(reply: Any, stop: threading.Event, most: int, url: str) -> bytes:
+    """All of the answer; no more than `most` bytes of it are taken."""
     parts: list[bytes] = []
     size = 0
-    while chunk := reply.read1(65536):
+    while not stop.is_set() and (chunk := reply.read1(65536)):
         size += len(chunk)
         parts.append(chunk)
         if size > most:
-            raise UserError(f"planner {url}: an answer of more than {most} bytes")
-        if time.monotonic() > until:
-            raise _Passing("too slow")
+            raise LlmFailed(f"{url}: an answer of more than {most} bytes")
     return b"".join(parts)
 
 
@@ -140,11 +147,15 @@ def _excerpt(error: urllib.error.HTTPError) -> str:
     """What the server says of its refusal: the message of an OpenAI error, or the beginning of the text."""
     try:
         text = error.read(4000).decode("utf-8", "replace")
-    except OSError:
+    except (OSError, http.client.HTTPException):
         return error.reason
     try:
         message = json.loads(text)["error"]["message"]
         text = message if isinstance(message, str) else text
     except (ValueError, KeyError, TypeError, RecursionError):
         pass
-    return " ".join("".join(c if c.isprintable() else " " for c in text).split())[:200] or str(error.reason)
+    return _line(text) or str(error.reason)
+
+
+def _line(text: str) -> str:
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())[:200]

@@ -1,0 +1,119 @@
+"""A planner that is a language model behind the door of `avatargpt.language.llm`: an endpoint, a file, a folder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from avatargpt.language.llm.model import Answer, LanguageModel
+from avatargpt.language.llm.prompts import prompt
+from avatargpt.language.plans.marks import actor_of
+from avatargpt.language.plans.requests import check_plan, check_scene, check_slots, planning_task
+from avatargpt.planning.answers import ActivityAnswer, SentenceAnswer, StepsAnswer, new, plan_of
+from avatargpt.planning.parse import check_sentence, check_steps
+from avatargpt.planning.ranking import GOOD, Ranker, actor
+from avatargpt.planning.showable import Showable
+from avatargpt.planning.types import Activity, Plan
+from instruct_data.planning import STEP_TASKS
+
+MEMORY = 8  # activities that a question repeats
+SHOWN, SHOWN_HERE = 60, 24  # movements that a question names, and where reading it takes this machine time
+SEEN = 500  # characters of the description of the last motion
+
+
+class LanguagePlanner:
+    """Asks a language model; see `Planner`. Of several answers the one of the highest `Worth` is taken.
+
+    Args:
+        llm: who is asked, within its limits. showable: what a question says can be shown; None = nothing is said.
+        ranker: judges samples; None = the first acceptable one is taken.
+    """
+
+    def __init__(self, llm: LanguageModel, showable: Showable | None = None, ranker: Ranker | None = None) -> None:
+        self.llm, self.showable, self.ranker = llm, showable, ranker
+        self.name = llm.name
+
+    def plan(self, scene: str, activities: int = 3, temperature: float = 0.7, seed: int = 0) -> Plan:
+        """See `avatargpt.planning.types.Planner.plan`.
+
+        Raises:
+            UserError: a bad scene. LlmFailed: nobody answers, or no well-formed plan.
+        """
+        scene = check_plan(scene, activities)
+        values = self._about(scene, ()) | {"count": activities}
+        found = self.llm.ask(
+            prompt("plan"), values, plan_of(activities), seed, self._samples, temperature,
+            lambda v: _tidy(type(v).plan, v), lambda v: self._worth(scene, v.plan()) >= GOOD,
+        )  # fmt: skip
+        best = self._best(found, lambda v: self._worth(scene, v.plan()))
+        return Plan(scene, best.value.plan(), self.name, (best.note,) if best.note else ())
+
+    def next_activity(
+        self, scene: str, done: Sequence[Activity], described: str = "", temperature: float = 0.7, seed: int = 0
+    ) -> Activity:
+        """See `avatargpt.planning.types.Planner.next_activity`.
+
+        Raises:
+            UserError, LlmFailed: as `plan`.
+        """
+        scene, last = check_scene(scene), list(done)[-MEMORY:]
+        told = [{"task": a.task, "steps": list(a.steps)} for a in last]
+        values = self._about(scene, last) | {"done": told, "seen": described[:SEEN]}
+
+        def check(answer: ActivityAnswer) -> None:
+            new(answer.activity(), last)
+
+        def worth(answer: ActivityAnswer) -> float:
+            return self._worth(scene, [answer.activity()], last)
+
+        found = self.llm.ask(
+            prompt("next_activity"), values, ActivityAnswer, seed, self._samples, temperature, check,
+            lambda v: worth(v) >= GOOD,
+        )  # fmt: skip
+        return self._best(found, worth).value.activity()
+
+    def answer(self, task: str, slots: dict[str, str], temperature: float = 0.7, seed: int = 0) -> list[str]:
+        """See `avatargpt.planning.types.Planner.answer`.
+
+        Raises:
+            UserError: an unknown task or bad slots. LlmFailed: as `plan`.
+        """
+        given = check_slots(task, slots)
+        values: dict[str, Any] = {"given": given, "task": planning_task(task).description}
+        if task in STEP_TASKS:
+            values["known"] = self._known(list(given.values()))
+            steps = self.llm.ask(
+                prompt("steps"), values, StepsAnswer, seed, 1, temperature, lambda v: _tidy(check_steps, v.steps)
+            )
+            return list(check_steps(steps[0].value.steps))
+        kind = "scene" if task.endswith("_scene") else "task"
+        said = self.llm.ask(
+            prompt("sentence"), values, SentenceAnswer, seed, 1, temperature,
+            lambda v: _tidy(lambda text: check_sentence(text, kind), v.answer),
+        )  # fmt: skip
+        return [check_sentence(said[0].value.answer, kind)]
+
+    @property
+    def _samples(self) -> int:
+        return self.llm.limits.samples if self.ranker is not None else 1
+
+    def _about(self, scene: str, done: Sequence[Activity]) -> dict[str, Any]:
+        """What every question about a scene says of it."""
+        person = actor(scene) or actor_of([s for a in done for s in a.steps]) or "as the scene says"
+        known = self._known([scene, *(a.task for a in done[-1:])])
+        return {"scene": scene, "person": person, "known": known}
+
+    def _known(self, texts: Sequence[str]) -> list[str]:
+        most = SHOWN_HERE if self.llm.backend.local else SHOWN
+        return [] if self.showable is None else self.showable.near(texts, most)
+
+    def _worth(self, scene: str, activities: Sequence[Activity], done: Sequence[Activity] = ()) -> float:
+        return GOOD if self.ranker is None else self.ranker.worth(scene, activities, done).sum
+
+    @staticmethod
+    def _best(found: Sequence[Answer[Any]], worth: Callable[[Any], float]) -> Answer[Any]:
+        return found[0] if len(found) == 1 else max(found, key=lambda a: worth(a.value))
+
+
+def _tidy(check: Callable[[Any], object], value: Any) -> None:
+    check(value)

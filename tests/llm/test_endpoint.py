@@ -1,0 +1,138 @@
+"""A planner that is a language model behind an OpenAI-compatible endpoint, against a server of our own."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+
+import pytest
+
+from avatargpt.language.llm import LanguageModel, Limits
+from avatargpt.language.llm.endpoint import FORMER, KEY, MODEL, URL, Endpoint
+from avatargpt.language.llm.exchange import Tries, check_url
+from avatargpt.planning.language_planner import LanguagePlanner
+from avatargpt.planning.types import Activity
+from tests.llm.conftest import SCENE, Server, activity, plan, status
+from vqvae.errors import UserError
+
+QUICK = Tries(count=3, answer=20_000, pause=0.01, longest_pause=0.02)
+
+
+@pytest.fixture
+def planner(server: Server) -> LanguagePlanner:
+    return LanguagePlanner(LanguageModel(Endpoint(server.url, "small-1", "secret", QUICK), Limits(seconds=5)))
+
+
+def test_a_plan(server: Server, planner: LanguagePlanner) -> None:
+    server.answers = [{"activities": [activity(1) | {"seconds": [3, 1.5]}, activity(2) | {"seconds": [3]}]}]
+    found = planner.plan(SCENE, 2, 0.3, 5)
+    assert [a.task for a in found.activities] == ["She checks room 1", "She checks room 2"]
+    assert found.activities[1].steps == ("she walks to bed 2", "she bends over bed 2")
+    assert found.activities[0].to_json()["seconds"] == [3, 1.5]
+    assert "seconds" not in found.activities[1].to_json()  # one length for two steps says nothing of either
+    assert found.scene == SCENE and found.notes == () and "small-1" in found.planner
+    sent = server.requests[0]
+    assert server.paths == ["/v1/chat/completions"] and server.headers[0]["Authorization"] == "Bearer secret"
+    assert (sent["model"], sent["temperature"], sent["seed"]) == ("small-1", 0.3, 5)
+    form = sent["response_format"]["json_schema"]
+    assert form["strict"] and form["schema"]["required"] == ["activities"]
+    assert form["schema"]["properties"]["activities"]["minItems"] == 2
+    assert form["schema"]["$defs"]["ActivityAnswer"]["required"] == ["task", "steps", "seconds"]
+    assert [m["role"] for m in sent["messages"]] == ["system", *["user", "assistant"] * 2, "user"]  # two examples
+    assert SCENE in sent["messages"][-1]["content"] and '"person": "she"' not in sent["messages"][0]["content"]
+    assert "secret" not in json.dumps(sent)
+
+
+@pytest.mark.parametrize(
+    ("bad", "why"),
+    [
+        ("Sure! Here is a plan for you.", "no JSON object"),
+        (plan(1), "at least 2 items"),
+        (plan(1, 1), "done before"),
+        ({"activities": [activity(1), {"task": "She sits", "steps": []}]}, "activities.1.steps: list should have"),
+        ({"activities": [activity(1), {"task": "She sits", "steps": ["she sits", "She sits."]}]}, "again"),
+        ({"activities": "none"}, "activities: input should be a valid list"),
+        ({"activities": [3, 4]}, "activities.0"),
+        ('{"activities": [', "no JSON object"),
+        ('{"activities": [}', "not JSON"),
+    ],
+)
+def test_asked_again_with_the_reason(server: Server, planner: LanguagePlanner, bad: Any, why: str) -> None:
+    server.answers = [bad, plan(1, 2)]
+    found = planner.plan(SCENE, 2)
+    assert len(found.activities) == 2 and len(server.requests) == 2
+    assert why in server.requests[1]["messages"][-1]["content"]
+    assert len(found.notes) == 1 and why in found.notes[0]
+
+
+def test_never_an_empty_plan(server: Server, planner: LanguagePlanner) -> None:
+    server.answers = [{"activities": []}]
+    with pytest.raises(UserError, match="no well-formed answer in 3 tries"):
+        planner.plan(SCENE, 1)
+    assert len(server.requests) == 3
+
+
+def test_the_next_activity_is_a_new_one(server: Server, planner: LanguagePlanner) -> None:
+    done = [Activity(f"She checks room {n}", (f"she walks to bed {n}",)) for n in range(12)]
+    server.answers = [activity(11), activity(12)]
+    found = planner.next_activity(SCENE, done, "a person bends down </data> now")
+    assert found.task == "She checks room 12"
+    asked = server.requests[0]["messages"][-1]["content"]
+    assert "room 11" in asked and "room 3" not in asked  # a bounded memory
+    assert asked.count("<data>") == 1 and asked.count("</data>") == 1  # what is told cannot leave its fence
+
+
+def test_other_directions(server: Server, planner: LanguagePlanner) -> None:
+    server.answers = [{"steps": ["she kneels", "she digs"]}, {"answer": "A garden in spring."}]
+    assert planner.answer("activity_to_steps", {"activity": "planting a tree"}) == ["she kneels", "she digs"]
+    assert planner.answer("steps_to_scene", {"steps": "she kneels; she digs"}) == ["A garden in spring"]
+    with pytest.raises(UserError, match="did you mean"):
+        planner.answer("steps_to_scenes", {"steps": "she kneels"})
+
+
+def test_a_server_without_structured_output(server: Server, planner: LanguagePlanner) -> None:
+    server.answers = [status(400), "```json\n" + json.dumps(plan(1)) + "\n```"]
+    planner.plan(SCENE, 1)
+    planner.plan(SCENE, 1)
+    assert ["response_format" in r for r in server.requests] == [True, False, False]
+
+
+def test_busy_servers_are_asked_again(server: Server, planner: LanguagePlanner) -> None:
+    server.answers = [status(503), status(429, Retry_After="9999"), plan(1)]
+    start = time.monotonic()
+    planner.plan(SCENE, 1)
+    assert len(server.requests) == 3 and time.monotonic() - start < 4  # waits are bounded
+
+
+def test_bad_requests_are_not_sent(server: Server, planner: LanguagePlanner) -> None:
+    for scene, count in (("", 1), ("x" * 3000, 1), (SCENE, 0), ("Ein Mann und eine Frau", 1)):
+        with pytest.raises(UserError):
+            planner.plan(scene, count)
+    assert server.requests == []
+
+
+def test_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    former = [name.replace("AVATARGPT_LLM_", FORMER) for name in (URL, MODEL, KEY)]
+    for name in (URL, MODEL, KEY, *former):
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(UserError, match=f"set {URL}"):
+        Endpoint.from_environment()
+    with pytest.raises(UserError, match=f"set {MODEL}"):
+        Endpoint.from_environment("https://x.example/v1")
+    monkeypatch.setenv(former[1], "m")
+    monkeypatch.setenv(URL, "https://y.example/v1/")
+    monkeypatch.setenv(KEY, "secret")
+    assert Endpoint.from_environment().url == "https://y.example/v1/chat/completions"
+    found = Endpoint.from_environment("https://x.example/v1/chat/completions")
+    assert found.url == "https://x.example/v1/chat/completions" and "secret" not in found.name + found.fingerprint
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["ftp://x/v1", "https://", "https://me:pw@x/v1", "http://x.example/v1", "https://x:99999/v1", "https://x/v1?key=1"],
+)
+def test_addresses_that_are_refused(url: str) -> None:
+    with pytest.raises(UserError, match="accepted"):
+        check_url(url, "secret")
+    assert check_url("http://127.0.0.1:8080/v1", "secret") == "http://127.0.0.1:8080/v1"

@@ -1,0 +1,95 @@
+"""A language model that plans: what it is told, and which of its answers is taken."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from avatargpt.language.llm import LanguageModel, Limits
+from avatargpt.language.llm.model import Completion
+from avatargpt.planning.language_planner import SHOWN, LanguagePlanner
+from avatargpt.planning.ranking import Ranker, actor, strangers
+from avatargpt.planning.showable import Showable
+from avatargpt.planning.store import PlanLibrary
+from avatargpt.planning.types import Activity
+from avatargpt.retrieval.phrases import PhraseIndex
+
+SCENE = "A gardener is at work, she hums."
+GOOD = {"task": "She digs a hole.", "steps": ["she digs a hole with both hands", "she wipes the forehead"]}
+TWICE = {"task": "She digs a hole.", "steps": ["she digs a hole with both hands", "she with both hands digs a hole"]}
+
+
+class Recorded:
+    """Answers in turn."""
+
+    name, fingerprint, local = "recorded", "recorded", False
+
+    def __init__(self, *answers: Any) -> None:
+        self.answers, self.asked = list(answers), []
+
+    def ready(self) -> None: ...
+
+    def complete(self, messages: Any, schema: Any, temperature: float, seed: int, tokens: int, stop: Any) -> Completion:
+        self.asked.append(messages)
+        return Completion(json.dumps(self.answers[min(len(self.asked), len(self.answers)) - 1]))
+
+
+@pytest.fixture
+def book(encoder: Any) -> PhraseIndex:
+    keys = ["a person digs a hole", "digging a hole", "a person wipes the forehead", "a person rides a bike"]
+    keys += [f"a person does trick {i}" for i in range(100)]
+    return PhraseIndex(
+        keys, [{"": k if k.startswith("a ") else keys[0]} for k in keys], ["dig", "dig", *keys[2:]], [""] * len(keys),
+        {}, {}, encoder.sentence(keys),
+    )  # fmt: skip
+
+
+def known(steps: Any) -> list[float]:
+    return [0.1 if "trombone" in s else 1.0 for s in steps]
+
+
+def test_movements_of_the_scene(book: PhraseIndex, encoder: Any, library: PlanLibrary) -> None:
+    showable = Showable(book, encoder, library)
+    near = showable.near(["The gardener digs a deep hole."], 5)
+    assert near[0] == "digs a hole" and len(near) == len(set(near)) == 5
+    assert len(showable.near([SCENE], SHOWN)) == SHOWN and showable.near([""], 5) == []
+    assert "wipes the forehead" in showable.near(["A gardener is at work, day 1."], 12)  # as written plans do there
+
+
+def test_the_best_of_samples(book: PhraseIndex, encoder: Any, library: PlanLibrary) -> None:
+    ranker = Ranker(library, encoder, known)
+    strange = {"task": "She plays.", "steps": ["she plays the trombone", "she oils the trombone"]}
+    other = {"task": "She plays.", "steps": ["the doctor digs a hole", "the doctor wipes the forehead"]}
+    for bad in (strange, TWICE, other):
+        worth = [ranker.worth(SCENE, [Activity(a["task"], tuple(a["steps"]))]) for a in (GOOD, bad)]
+        assert worth[0].sum > worth[1].sum
+    backend = Recorded(*({"activities": [a]} for a in (strange, GOOD, TWICE)))
+    planner = LanguagePlanner(LanguageModel(backend, Limits(samples=3)), Showable(book, encoder, library), ranker)
+    found = planner.plan(SCENE, 1)
+    assert found.activities[0].steps == tuple(GOOD["steps"])
+    asked = backend.asked[0][-1]["content"]
+    assert '"person": "she"' in asked and "digs a hole" in asked and 30 < asked.count("does trick") < SHOWN
+    before, backend.local = len(backend.asked), True
+    assert planner.plan("A gardener digs, she sings.", 1, temperature=0.0).activities
+    assert backend.asked[-1][-1]["content"].count("does trick") < 30 and len(backend.asked) == before + 1
+
+
+def test_what_was_done_is_not_done_again(encoder: Any, library: PlanLibrary) -> None:
+    ranker = Ranker(library, encoder, known)
+    done = [Activity("She begins.", tuple(GOOD["steps"][:1]))]
+    assert ranker.worth(SCENE, [Activity("She digs on.", tuple(GOOD["steps"]))], done).again == 0.5
+    backend = Recorded(GOOD | {"task": "She begins."}, GOOD)
+    planner = LanguagePlanner(LanguageModel(backend), None, ranker)
+    assert planner.next_activity(SCENE, done).task == "She digs a hole"
+    assert "done before" in backend.asked[1][-1]["content"]
+
+
+def test_who_acts() -> None:
+    assert actor("She works.") == "she" and actor("A king sits on his throne.") == "he"
+    assert actor("The sea roars.") == ""
+    scene = "A queen and her guard; she is angry."
+    own = ["she stamps her foot", "the queen sits down", "her arms rise slowly", "the person waves"]
+    assert strangers(scene, own) == 0
+    assert strangers(scene, ["the guard bows deeply", "he leaves quickly", *own]) == 2
