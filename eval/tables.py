@@ -1,7 +1,4 @@
-"""Render results: docs/results.md, its chart, and the README's short table, or a page beside results of one's own.
-
-Equal results give equal files.
-"""
+"""Render results, equal ones alike: docs/results.md, its chart, the README's table, or a page beside one's own."""
 
 from __future__ import annotations
 
@@ -24,10 +21,10 @@ _BODY = " --data CORPUS"
 _OF_BODY = "tokenizer describe inbetween continuation predicates synthetic_physics plans plan_cycle seams"
 ARGUMENTS = {
     **dict.fromkeys(_OF_BODY.split(), _BODY), "chat": " --data CHAT", "gesture": " --data DATA/gesture",
-    "gesture_made": " --data runs/gestures/talks",
-    "plan_coverage": f"{_BODY} --full", "discriminator": f"{_BODY} --store STORE",
-    "face_instructions": " --data FACE_TEXT --store SPEECH", "face_language": " --data FACE_TEXT",
-    "speech_face": " --data FACES --store SPEECH", "word_times": " --data FACES --store WHISPER",
+    "gesture_made": " --data runs/gestures/talks", "plan_coverage": f"{_BODY} --full",
+    "discriminator": f"{_BODY} --store STORE", "face_instructions": " --data FACE_TEXT --store SPEECH",
+    "face_language": " --data FACE_TEXT", "speech_face": " --data FACES --store SPEECH",
+    "word_times": " --data FACES --store WHISPER",
 }  # fmt: skip
 """What suites are run with beside their name; `eval/README.md` says what these folders are."""
 APART = ("driver_ablations",)  # of no suite; docs/ablations.md has them
