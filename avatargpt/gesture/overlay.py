@@ -23,6 +23,8 @@ from instruct_data.gesture.plan import Placed
 from instruct_data.gesture.strokes import ARM, FPS, LIMB, SIDES, TRUNK
 from vqvae import rotations as rot
 
+STEADY = 0.85  # share of the way to their slow mean that trunk, head and collars of a listener are held
+HELD = [*TRUNK, ARM["l"][0], ARM["r"][0]]
 CALM = 0.06  # share of the way to where the network has the hands that calm ones go
 SLOW = 1 / (3 * FPS)  # share by which the mean follows, about which energy is more or less
 TRUNKS = np.array([0.8, 0.8, 0.8, 0.7, 0.7])[:, None]  # how far trunk, neck and head follow a stroke
@@ -59,6 +61,7 @@ class Semantics:
         self._strokes: list[Placed] = []
         self._limbs = {side: _Limb() for side in SIDES}
         self._mean: np.ndarray | None = None
+        self._steady: np.ndarray | None = None
         self._frame = 0
         self.say(words, loud)
 
@@ -100,7 +103,7 @@ class Semantics:
     def _idle(self) -> bool:
         """Whether this frame passes as it is and none of the next few needs to know what was before."""
         frame, manner = self._frame, self._manner
-        if manner.calm or manner.energy != 1 or self._still or self._nod:
+        if manner.calm or manner.energy != 1 or self._listening is not None:
             return False
         soon = any(p.frame - max(p.lead, REACH) - BEFORE <= frame for p in self._strokes)
         busy = any(limb.placed is not None or frame - limb.begun < len(limb.decay) for limb in self._limbs.values())
@@ -132,9 +135,14 @@ class Semantics:
         return within(rot.normalize(out)[None])[0] if touched else None
 
     def _attentive(self, turns: np.ndarray) -> np.ndarray:
+        if self._listening is None:
+            return turns
+        own = turns[HELD]
+        self._steady = own if self._steady is None else rot.slerp(self._steady, own, SLOW)
         if not self._still and not self._nod:
             return turns
         out = self._resting(turns, self._still)
+        out[HELD] = rot.slerp(own, self._steady, STEADY * self._still)
         vectors = np.zeros((len(TRUNK), 3))
         vectors[3:, 0] = 0.35 * self._nod, 0.65 * self._nod
         out[TRUNK] = rot.multiply(out[TRUNK], rot.from_axis_angle(vectors))
