@@ -62,7 +62,7 @@ def gesture(
     ] = "codes",
     smooth: Annotated[bool, typer.Option("--smooth/--no-smooth", help="Smooth over nine frames.")] = True,
     seed: common.Seed = 0,
-    temperature: Annotated[float, typer.Option("--temperature", metavar="X", help="Of the draw; 0: no chance.")] = 1.0,
+    temperature: Annotated[float, typer.Option("--temperature", metavar="X", help="Of the draw; 0: no chance.")] = 0.9,
     size: Annotated[
         int | None, typer.Option("--size", min=16, max=4096, metavar="PIXELS", help="Films: side of the picture.")
     ] = None,

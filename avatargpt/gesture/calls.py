@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
+from avatargpt.gesture.config import TEMPERATURE
+
 if TYPE_CHECKING:
     from avatargpt.gesture.manner import Manner
     from avatargpt.gesture.motion_stream import MotionStream
@@ -39,7 +41,7 @@ class GestureCalls:
     def gesture(
         self, audio: Audio, words: Said = None, other: Audio | None = None, other_words: Said = None,
         speaker: Speaker = None, seed: int = 0, rate: int = 16_000, other_rate: int | None = None, head: str = "codes",
-        temperature: float = 1.0, smooth: bool = True, manner: Manner | None = None,
+        temperature: float = TEMPERATURE, smooth: bool = True, manner: Manner | None = None,
         progress: Callable[[int], None] | None = None,
     ) -> Motion:  # fmt: skip
         """Speech to co-speech gestures: T frames at 30 fps, a `Motion` with fingers (T, 30, 4).

@@ -12,6 +12,7 @@ from vqvae.strict import Count, Dropout, Strict, Whole
 STYLE = 8  # numbers of a speaker's style
 HEADS = ("codes", "features")
 """``codes``: tokens are sampled, and frames follow them; ``features``: the mean motion, without tokens."""
+TEMPERATURE = 0.9  # of the tokens, unless told: hands as fast as in real talk (docs/experiments.md)
 UNKNOWN = -1
 """A code that is not told: before the first token, and where tokens are off."""
 

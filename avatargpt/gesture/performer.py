@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from avatargpt.gesture.accents import loudness
+from avatargpt.gesture.config import TEMPERATURE
 from avatargpt.gesture.driver import NAME, GestureDriver
 from avatargpt.gesture.manner import Manner
 from avatargpt.gesture.two_voices import Beside, check_lengths
@@ -129,7 +130,7 @@ class GesturePerformer:
     def stream(
         self, rate: int = sound.RATE, words: Iterable[TimedWord] | None = None, other: bool = False,
         other_rate: int | None = None, other_words: Iterable[TimedWord] | None = None, speaker: Speaker = None,
-        head: str = "codes", seed: int = 0, temperature: float = 1.0, smooth: bool = True,
+        head: str = "codes", seed: int = 0, temperature: float = TEMPERATURE, smooth: bool = True,
         semantics: Overlay | Manner | None = None, loud: Sequence[float] = (),
     ) -> MotionStream:  # fmt: skip
         """A live stream; its pieces joined are what `perform` gives.
@@ -163,7 +164,7 @@ class GesturePerformer:
         self, audio: str | os.PathLike[str] | np.ndarray, rate: int = sound.RATE,
         words: Iterable[TimedWord] | None = None, other: str | os.PathLike[str] | np.ndarray | None = None,
         other_rate: int | None = None, other_words: Iterable[TimedWord] | None = None, speaker: Speaker = None,
-        head: str = "codes", seed: int = 0, temperature: float = 1.0, smooth: bool = True,
+        head: str = "codes", seed: int = 0, temperature: float = TEMPERATURE, smooth: bool = True,
         semantics: Overlay | Manner | None = None, progress: Callable[[int], None] | None = None,
     ) -> Motion:  # fmt: skip
         """A whole talk: T frames at 30 fps, a `Motion` with fingers (T, 30, 4), upright at the origin, facing +Z.

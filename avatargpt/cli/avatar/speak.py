@@ -72,7 +72,7 @@ def speak(
         float, typer.Option("--eye-contact", metavar="0..1", help="1: eyes on the viewer whatever the head does.")
     ] = 0.0,
     seed: common.Seed = 0,
-    temperature: Annotated[float, typer.Option("--temperature", metavar="X", help="Of gestures; 0: no chance.")] = 1.0,
+    temperature: Annotated[float, typer.Option("--temperature", metavar="X", help="Of gestures; 0: no chance.")] = 0.9,
     layout: Annotated[
         str | None, typer.Option("--layout", metavar="NAME", help=".vrma: both, arkit, presets.")
     ] = None,
