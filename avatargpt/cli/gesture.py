@@ -96,7 +96,7 @@ def gesture(
     Outputs: .bvh, .glb, .npz, .npy (positions and quaternions of nine joints), .png, and films with the sound in them.
     A text is laid along the sound, word times of a file are compared with it; without --transcript faster-whisper hears
     the words where it is installed, else words are off. What is doubtful is told on stderr. Live (-, --microphone,
-    --websocket), frames come about 0.7 s after the sound, a file is heard at the speed of speech, and -o may be left
+    --websocket), frames come about 0.9 s after the sound, a file is heard at the speed of speech, and -o may be left
     out.
     """
     from avatargpt.cli import live_line

@@ -11,6 +11,11 @@ BEFORE, AFTER = 8, 2
 those of a whole talk, and jerk is a third higher (docs/experiments.md)."""
 
 
+TOGETHER = 2  # tokens that are decoded in one go: most of the time is spent on calling
+WAIT = AFTER + TOGETHER - 1
+"""Tokens after one that may have to be known before its frames are out."""
+
+
 class Decodes(Protocol):
     """What a stream needs of a `vqvae.tokenizer.MotionTokenizer`."""
 
@@ -35,7 +40,7 @@ class Decoding:
     def push(self, codes: np.ndarray) -> np.ndarray:
         """(k, R) -> (j * n, F)."""
         self._kept = np.concatenate([self._kept, codes])
-        return self._until(self._first + len(self._kept) - AFTER)
+        return self._until((self._first + len(self._kept) - AFTER) // TOGETHER * TOGETHER)
 
     def end(self) -> np.ndarray:
         """The frames of the last tokens, which have nothing after them."""
@@ -43,11 +48,11 @@ class Decoding:
 
     def _until(self, stop: int) -> np.ndarray:
         out = [np.zeros((0, self._features), np.float32)]
-        for token in range(self._made, stop):
-            start = max(token - BEFORE, 0)
-            window = self._kept[start - self._first : token + AFTER + 1 - self._first]
-            at = (token - start) * self._frames
-            out.append(self._decodes.decode_features(window)[at : at + self._frames])
+        for token in range(self._made, stop, TOGETHER):
+            start, after = max(token - BEFORE, 0), min(token + TOGETHER, stop)
+            window = self._kept[start - self._first : after + AFTER - self._first]
+            at = slice((token - start) * self._frames, (after - start) * self._frames)
+            out.append(self._decodes.decode_features(window)[at])
         self._made = max(self._made, stop)
         drop = max(self._made - BEFORE, 0) - self._first
         if drop > 0:

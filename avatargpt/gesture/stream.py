@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from avatargpt.gesture.config import HEADS, UNKNOWN
-from avatargpt.gesture.decoding import AFTER, Decodes, Decoding
+from avatargpt.gesture.decoding import WAIT, Decodes, Decoding
 from avatargpt.gesture.features import checked_rows
 from avatargpt.gesture.network import GestureNetwork, Heard
 from avatargpt.gesture.sampling import Sampler
@@ -105,7 +105,7 @@ class GestureStream:
         """Seconds from a frame's time to the end of the last row that it needs: its token and those that are decoded
         with it, look-ahead, smoothing."""
         behind = HALF if self._smoothing is not None else 0
-        tokens = 1 + (AFTER if self._decoding is not None else 0)
+        tokens = 1 + (WAIT if self._decoding is not None else 0)
         return (tokens * self._config.downsample + self._config.ahead + behind) / FPS
 
     def push(

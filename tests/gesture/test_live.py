@@ -50,7 +50,7 @@ def test_frames_come_evenly_and_are_the_whole() -> None:
     assert [n for n, _ in told.sent] == list(range(90)) and done.frames == 90
     whole = one.perform(pcm, RATE, seed=3)
     assert same(concatenate([m for _, m in told.sent]), whole) and same(done.motion(), whole)
-    behind = np.array(told.heard[:-17]) / 1600 - np.arange(73)  # frames of sound from a frame's beginning
+    behind = np.array(told.heard[:-25]) / 1600 - np.arange(65)  # frames of sound from a frame's beginning
     assert set(behind.tolist()) == {np.ceil(stream.latency * 30)}
 
 

@@ -70,8 +70,8 @@ def test_pieces_of_any_size_are_the_whole_to_the_bit() -> None:
 def test_latency_counts_everything_that_is_waited_for() -> None:
     one = performer()
     plain, more = one.stream(smooth=False), one.stream(48_000, semantics=Late())
-    assert plain.latency == pytest.approx(16 / 30)  # a token, the one ahead, the two that are decoded with it
-    assert more.latency == pytest.approx((16 + 4 + 3) / 30, abs=2e-3) and more.latency > 0.5
+    assert plain.latency == pytest.approx(20 / 30)  # a token, the one ahead, the three that are decoded with it
+    assert more.latency == pytest.approx((20 + 4 + 3) / 30, abs=2e-3) and more.latency > 0.5
     pcm, made = voice(2.0), 0
     for k in range(0, len(pcm), 533):
         made += len(plain.push(pcm[k : k + 533]) or ())

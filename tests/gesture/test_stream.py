@@ -256,7 +256,7 @@ def test_bad_rows_are_told_in_one_line(driver: GestureDriver) -> None:
         tied.check_tokenizer("abd")
     with pytest.raises(UserError, match=r"no tokenizer\.json beside the network"):
         tied.stream()
-    assert tied.stream(head="features").latency == 8 / 30 and driver.stream().latency == 16 / 30
+    assert tied.stream(head="features").latency == 8 / 30 and driver.stream().latency == 20 / 30
     with pytest.raises(UserError, match="hears by 'other'"):
         SpokenGestures(GestureDriver(network(audio="other")))
     with pytest.raises(UserError, match="words read by"):
