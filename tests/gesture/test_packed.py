@@ -46,10 +46,11 @@ def test_bytes_are_few_and_the_other_arm_rests() -> None:
     assert (got.turns[:, [*ARM[idle], *HAND[idle]]] == rest[[*ARM[idle], *HAND[idle]]]).all()
 
 
-def test_a_joint_that_jumps_is_refused() -> None:
+def test_a_joint_that_passes_half_a_turn_is_refused() -> None:
     stroke = keyed_strokes(0, 1, ["wave"])[0]
-    turns = stroke.turns.copy()
-    at = stroke.emphasis
-    turns[at:, ARM["r"][1]] = rot.multiply(turns[at:, ARM["r"][1]], rot.from_axis_angle(np.array([0.0, 0.0, 2.5])))
-    with pytest.raises(UserError, match=r"keyed/wave/0: a joint turns by \d+ degrees in 2 frames"):
-        pack(replace(stroke, turns=turns))
+    angles = np.linspace(0, 1.2 * np.pi, len(stroke.turns))[:, None] * np.array([0.0, 0.0, 1.0])
+    turns, shoulder = stroke.turns.copy(), ARM["r"][1]
+    turns[:, shoulder] = rot.multiply(stroke.rest[shoulder], rot.from_axis_angle(angles))
+    assert again(replace(stroke, turns=turns[: stroke.emphasis + 1], end=stroke.emphasis)).turns.shape[1:] == (43, 4)
+    with pytest.raises(UserError, match="keyed/wave/0: a joint passes half a turn"):
+        pack(replace(stroke, turns=turns, end=len(turns) - 1))
