@@ -12,12 +12,13 @@ from typing import Any
 import numpy as np
 
 from instruct_data.gesture.strokes import FPS, HALF, SIDES, Stroke, stroke_of
-from instruct_data.synth.format import Family, Key
+from instruct_data.synth.format import Block, Family, Key
 from instruct_data.synth.reading import read_item
 from instruct_data.synth.rows import Timeline
 from instruct_data.synth.solver import solve
 from instruct_data.synth.timeline import draw
 from vqvae import rotations as rot
+from vqvae.errors import UserError
 from vqvae.features.gesture import bent_fingers, relaxed
 from vqvae.io.guard import understanding
 from vqvae.io.yaml_file import read_yaml
@@ -75,13 +76,21 @@ def _stroke(name: str, seed: int, take: int) -> Stroke:
     return replace(stroke, turns=_held(stroke, shape))
 
 
-def _drawn(told: float, keys: tuple[Key, ...], timeline: Timeline) -> float:
-    """Seconds at which something is that the table tells: keys begin after a pause and go at a tempo that are drawn."""
+def _drawn(told: float, keys: tuple[Key | Block, ...], timeline: Timeline) -> float:
+    """Seconds at which something is that the table tells: keys begin after a pause and go at a tempo that are drawn.
+
+    Raises:
+        UserError: blocks or formulas, whose times are not written.
+    """
     written = [0.0]
     for key in keys:
+        if isinstance(key, Block):
+            raise UserError(f"{key.where}: a block; accepted: keys")
         for span in (key.after, key.hold):
             if span is not None:
-                written.append(written[-1] + float(span[0]))
+                if callable(span[0]):
+                    raise UserError(f"{key.where}: a formula for a time; accepted: seconds")
+                written.append(written[-1] + span[0])
     return float(np.interp(told, written, timeline.times[1:]))
 
 
