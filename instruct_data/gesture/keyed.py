@@ -12,11 +12,13 @@ from typing import Any
 import numpy as np
 
 from instruct_data.gesture.strokes import FPS, HALF, SIDES, Stroke, stroke_of
-from instruct_data.synth.format import Family
+from instruct_data.synth.format import Block, Family, Key
 from instruct_data.synth.reading import read_item
+from instruct_data.synth.rows import Timeline
 from instruct_data.synth.solver import solve
 from instruct_data.synth.timeline import draw
 from vqvae import rotations as rot
+from vqvae.errors import UserError
 from vqvae.features.gesture import bent_fingers, relaxed
 from vqvae.io.guard import understanding
 from vqvae.io.yaml_file import read_yaml
@@ -66,11 +68,30 @@ def _stroke(name: str, seed: int, take: int) -> Stroke:
     smooth = rot.normalize(gaussian(rot.continuous(body.rotations.astype(np.float64)), 1.0))
     eased = np.repeat(relaxed()[None], len(body), 0)
     motion = Motion(smooth, body.root, float(FPS), "gesture", fingers=eased)
-    stroke = stroke_of(motion, name, f"{PERFORMER}/{name}/{take}", PERFORMER, told * timeline.stretched)
+    source, arrives = f"{PERFORMER}/{name}/{take}", _drawn(told, keys, timeline)
+    stroke = stroke_of(motion, name, source, PERFORMER, arrives, exact=True)
     until = row.get("until")
-    end = _kept(stroke) if until is None else round(float(until) * timeline.stretched * FPS)
+    end = _kept(stroke) if until is None else round(_drawn(float(until), keys, timeline) * FPS)
     stroke = replace(stroke, end=min(end, len(stroke.turns) - 1))
     return replace(stroke, turns=_held(stroke, shape))
+
+
+def _drawn(told: float, keys: tuple[Key | Block, ...], timeline: Timeline) -> float:
+    """Seconds at which something is that the table tells: keys begin after a pause and go at a tempo that are drawn.
+
+    Raises:
+        UserError: blocks or formulas, whose times are not written.
+    """
+    written = [0.0]
+    for key in keys:
+        if isinstance(key, Block):
+            raise UserError(f"{key.where}: a block; accepted: keys")
+        for span in (key.after, key.hold):
+            if span is not None:
+                if callable(span[0]):
+                    raise UserError(f"{key.where}: a formula for a time; accepted: seconds")
+                written.append(written[-1] + span[0])
+    return float(np.interp(told, written, timeline.times[1:]))
 
 
 def _kept(stroke: Stroke) -> int:

@@ -26,6 +26,7 @@ LIMB = {s: ARM[s] + HAND[s] for s in SIDES}
 NEAR = 9  # frames from the emphasis that is told to a minimum of speed that counts as much as one of full speed
 SLOW = 0.3  # share of the stroke's highest speed below which hands have arrived
 PLACEHOLDER = 0.2  # s before which no emphasis can be: times that stand in a file for none
+ARRIVES, STILL = 4, 0.05  # frames from an exact time in which hands come to rest, to that share of the highest speed
 MOVES = 0.3  # share of the busier hand's way from which on a hand takes part
 STARTS = 0.12  # share of the peak speed at which the preparation begins
 Turns = np.ndarray
@@ -97,14 +98,17 @@ class Stroke:
 
 
 def stroke_of(
-    motion: Motion, name: str, source: str, performer: str, emphasis: float | None = None, end: float | None = None
-) -> Stroke:
+    motion: Motion, name: str, source: str, performer: str, emphasis: float | None = None, end: float | None = None,
+    exact: bool = False,
+) -> Stroke:  # fmt: skip
     """A clip as a stroke.
 
     Args:
         motion: a gesture that begins at rest.
         emphasis, end: seconds as the clip's maker says; the emphasis becomes a minimum of the hands' speed near it.
             None, or one before `PLACEHOLDER`: the first minimum after the hands were fastest on their way up.
+        exact: the emphasis is when the hands arrive, within `ARRIVES` frames. Where they are held from then on, the
+            minimum of their speed may lie anywhere in the hold.
 
     Raises:
         UserError: hands that do not move, or do not arrive.
@@ -124,7 +128,11 @@ def stroke_of(
         raise UserError(f"{source}: hands that never come to rest; accepted: a gesture with a stroke")
     slow = minima[fast[minima] < SLOW * fast.max()]
     up = slow[slow >= rising[0]] if (slow >= rising[0]).any() else minima
-    if emphasis is None or emphasis < PLACEHOLDER:
+    if exact and emphasis is not None:
+        first = min(int(np.ceil(emphasis * FPS)), len(turns) - 1)
+        arriving = fast[first : first + ARRIVES]
+        at = first + int((arriving <= arriving.min() + STILL * fast.max()).argmax())
+    elif emphasis is None or emphasis < PLACEHOLDER:
         at = int(up[0])
     else:
         share = np.array([fast[m] / max(float(fast[: m + 1].max()), 1e-6) for m in up])

@@ -83,10 +83,9 @@ def test_strokes_arrive_on_their_frames_and_hands_rest_without(bank: Bank) -> No
     turns = perform(plan, bank, np.random.default_rng(1))
     fast = speeds(turns).max(1)
     for placed in plan.strokes:
-        near = fast[placed.frame - 8 : placed.frame + 9]
-        slow = np.flatnonzero((near[1:-1] <= near[:-2]) & (near[1:-1] < near[2:])) + 1 - 8
-        assert np.abs(slow).min() <= 1, placed.stroke.name
-        assert fast[placed.frame] < 0.35 * fast[placed.frame - 18 : placed.frame].max()
+        way = fast[placed.frame - 20 : placed.frame + 1]
+        assert way[-1] < 0.2 * way.max(), placed.stroke.name  # they have arrived, and not before:
+        assert way[-5] > 0.3 * way.max(), placed.stroke.name
     assert fast[:20].max() < 0.1 and fast[200:].max() < 0.1
     jerk = np.linalg.norm(np.diff(wrists(turns), n=3, axis=0), axis=-1).max() * FPS**3
     assert jerk < 1500
@@ -153,3 +152,17 @@ def test_what_ships_goes_together() -> None:
     for stroke in keyed_strokes(0, 1):
         fast = speeds(stroke.turns).max(1)
         assert fast[stroke.emphasis] < 0.5 * fast[: stroke.emphasis].max(), stroke.source
+
+
+@pytest.mark.parametrize(
+    ("name", "place"),
+    [
+        ("big", [-0.44, -0.06, 0.24]), ("small", [-0.09, -0.15, 0.30]), ("here", [-0.20, -0.20, 0.34]),
+        ("future", [-0.22, 0.06, 0.44]), ("weigh", [-0.34, -0.05, 0.28]),
+    ],
+)  # fmt: skip
+def test_keyed_hands_are_where_their_table_says_on_the_emphasis(name: str, place: list[float]) -> None:
+    for stroke in keyed_strokes(0, 4, [name]):
+        at = wrists(stroke.turns)[stroke.emphasis, 1]
+        assert np.linalg.norm(at - place) < 0.06 and stroke.end > stroke.emphasis  # the trunk turns with some
+        assert speeds(stroke.turns)[stroke.emphasis, 1] < 0.4 * speeds(stroke.turns)[:, 1].max()
