@@ -1,68 +1,58 @@
-"""The bank of gestures that mean something: strokes with the frame of their emphasis, as gesture tokens.
+"""The bank of gestures that mean something: strokes with the frame of their emphasis, packed.
 
-Made of SmartBody's library and of our own key frames (`instruct_data.gesture.bank`); the network's tokenizer decodes
-them.
+Made of SmartBody's library and of our own key frames (`instruct_data.gesture.bank`). Their rotations are kept in 8 bits
+(`instruct_data.gesture.packed`): tokens of the gesture tokenizer blur what fingers count.
 """
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from avatargpt.gesture.decoding import Decodes
-from instruct_data.gesture.strokes import Stroke, turns_of
+from avatargpt.retrieval.store import unpacked, xz
+from instruct_data.gesture.packed import Packed, held_joints, pack, unpack
+from instruct_data.gesture.strokes import TURNED, Stroke
 from vqvae.errors import UserError
-from vqvae.features.gesture import GestureFeatures
 from vqvae.io.atomic import atomic_write
 from vqvae.io.guard import regular, understanding
 
 FILE = "bank.safetensors"
-ROW = ("name", "source", "performer", "start", "emphasis", "end", "sides", "frames")  # of the header
+ROW = ("name", "source", "performer", "start", "emphasis", "end", "sides")  # of the header
 LICENCE = "strokes of SmartBody (USC Institute for Creative Technologies, LGPL-2.1), and our own"
 
 
-@dataclass(frozen=True, eq=False)
-class Coded:
-    """A stroke as tokens.
-
-    Attributes:
-        name, source, performer, start, emphasis, end, sides: as of `instruct_data.gesture.strokes.Stroke`.
-        frames: of it. codes: (N, R).
-    """
-
-    name: str
-    source: str
-    performer: str
-    start: int
-    emphasis: int
-    end: int
-    sides: str
-    frames: int
-    codes: np.ndarray
-
-
 class GestureBank:
-    """Strokes by name, each with its mirror image; decoded when they are first asked for.
+    """Strokes by name, each with its mirror image; unpacked when they are first asked for.
 
     Args:
-        coded: the strokes. rest: (43, 4) a pose at rest. decodes: the tokenizer of their codes.
-        tokenizer: its fingerprint.
+        strokes: all but their motion: their turns are not looked at. packed: the motion of each.
+        rest: (43, 4) a pose at rest.
     """
 
-    def __init__(self, coded: Sequence[Coded], rest: np.ndarray, decodes: Decodes, tokenizer: str) -> None:
-        self.coded, self.rest, self.tokenizer, self._decodes = list(coded), rest, tokenizer, decodes
+    def __init__(self, strokes: Sequence[Stroke], packed: Sequence[Packed], rest: np.ndarray) -> None:
+        self.rest, self._about, self._packed = rest, list(strokes), list(packed)
         self._made: dict[tuple[int, bool], Stroke] = {}
+
+    @classmethod
+    def of(cls, strokes: Iterable[Stroke], rest: np.ndarray) -> GestureBank:
+        """The bank of some strokes. Raises UserError as `instruct_data.gesture.packed.pack`."""
+        told = list(strokes)
+        return cls(told, [pack(s) for s in told], rest)
+
+    def __len__(self) -> int:
+        """Strokes, mirror images not counted."""
+        return len(self._about)
 
     @cached_property
     def _by_name(self) -> dict[str, list[tuple[int, bool]]]:
         out: dict[str, list[tuple[int, bool]]] = {}
-        for number, one in enumerate(self.coded):
+        for number, one in enumerate(self._about):
             for mirrored in (False, True):
                 name = one.name if not mirrored else _mirrored(one.name)
                 out.setdefault(name, []).append((number, mirrored))
@@ -85,14 +75,12 @@ class GestureBank:
         return [self._stroke(*k) for k in kept or self._by_name[name]]
 
     def _sides(self, number: int, mirrored: bool) -> str:
-        sides = self.coded[number].sides
+        sides = "".join(self._about[number].sides)
         return sides if not mirrored else sides.translate(str.maketrans("lr", "rl"))
 
     def _stroke(self, number: int, mirrored: bool) -> Stroke:
         if (number, mirrored) not in self._made:
-            c = self.coded[number]
-            motion = GestureFeatures().decode(self._decodes.decode_features(c.codes)[: c.frames])
-            made = Stroke(c.name, c.source, c.performer, turns_of(motion), c.start, c.emphasis, c.end, tuple(c.sides))
+            made = unpack(self._packed[number], self._about[number], self.rest)
             self._made[number, mirrored] = made.mirrored() if mirrored else made
         return self._made[number, mirrored]
 
@@ -100,37 +88,69 @@ class GestureBank:
         """Write ``bank.safetensors``."""
         from safetensors.numpy import save_file
 
-        rows = [[getattr(c, name) for name in ROW] for c in self.coded]
-        about = {"strokes": json.dumps(rows), "tokenizer": self.tokenizer, "licence": LICENCE}
-        codes = np.concatenate([c.codes for c in self.coded]).astype(np.uint16)
-        lengths = np.array([len(c.codes) for c in self.coded], np.int32)
-        rest = np.asarray(self.rest, np.float32)
-        arrays: dict[str, np.ndarray] = {"codes": codes, "lengths": lengths, "rest": rest}
+        rows = [[*(getattr(s, name) for name in ROW[:-1]), "".join(s.sides)] for s in self._about]
+        about = {"strokes": json.dumps(rows), "licence": LICENCE}
+        keys = b"".join(_steps(p.keys).tobytes() for p in self._packed)
+        arrays: dict[str, np.ndarray] = {
+            "keys": xz(keys, 9), "base": xz(b"".join(p.base.T.tobytes() for p in self._packed), 9),
+            "scale": np.concatenate([p.scale for p in self._packed]),
+            "lengths": np.array([len(p.keys) for p in self._packed], np.int32),
+            "rest": np.asarray(self.rest, np.float32),
+        }  # fmt: skip
         return atomic_write(Path(folder) / FILE, lambda p: save_file(arrays, p, about))
 
     @classmethod
-    def load(cls, folder: str | os.PathLike[str], decodes: Decodes, tokenizer: str) -> GestureBank | None:
+    def load(cls, folder: str | os.PathLike[str]) -> GestureBank | None:
         """The bank beside a network, None where there is none.
 
         Raises:
-            UserError: a damaged file, or codes of another tokenizer.
+            UserError: a damaged file.
         """
         from safetensors import safe_open
 
         path = Path(folder) / FILE
         if not path.exists():
             return None
-        with understanding(path, "a bank of gestures"), safe_open(regular(path), "np") as file:
-            about = file.metadata()
-            codes, lengths, rest = (file.get_tensor(name) for name in ("codes", "lengths", "rest"))
-            rows = json.loads(about["strokes"])
-            parts = np.split(codes.astype(np.int64), np.cumsum(lengths)[:-1])
-            coded = [Coded(**dict(zip(ROW, row, strict=True)), codes=c) for row, c in zip(rows, parts, strict=True)]
-            if rest.shape != (43, 4) or any(not 0 <= c.start <= c.emphasis <= c.end < c.frames for c in coded):
+        with understanding(path, "a bank of gestures", "make it again with the stage gesture-bank"):
+            with safe_open(regular(path), "np") as file:
+                rows = json.loads(file.metadata()["strokes"])
+                held = {name: file.get_tensor(name) for name in ("keys", "base", "scale", "lengths", "rest")}
+            rest = held["rest"].astype(np.float64)
+            strokes = [_told(dict(zip(ROW, row, strict=True))) for row in rows]
+            if rest.shape != (TURNED, 4) or any(not 0 <= s.start <= s.emphasis <= s.end for s in strokes):
                 raise ValueError("frames out of order")
-        if about["tokenizer"] != tokenizer:
-            raise UserError(f"{path}: codes of tokenizer {about['tokenizer'][:12]}; accepted: of {tokenizer[:12]}")
-        return cls(coded, rest.astype(np.float64), decodes, tokenizer)
+            packed = _parts(strokes, held)
+        return cls(strokes, packed, rest)
+
+
+def _steps(keys: np.ndarray) -> np.ndarray:
+    """(K, J, 3) int8 -> (J, 3, K), from key to key (modulo 256), which packs twice as small."""
+    return np.ascontiguousarray(np.diff(keys.astype(np.int16), axis=0, prepend=0).astype(np.int8).transpose(1, 2, 0))
+
+
+def _parts(strokes: Sequence[Stroke], held: dict[str, np.ndarray]) -> list[Packed]:
+    """The motions of a file, as `GestureBank.save` lays them."""
+    keys = np.frombuffer(unpacked(held["keys"]), np.int8)
+    base = np.frombuffer(unpacked(held["base"]), np.int16)
+    joints = np.array([len(held_joints(s.sides)) for s in strokes])
+    lengths = held["lengths"].astype(np.int64)
+    sizes = len(keys), len(base), len(held["scale"])
+    if lengths.min(initial=1) < 1 or sizes != (3 * (lengths * joints).sum(), 4 * joints.sum(), joints.sum()):
+        raise ValueError("motions of another size")
+    out = []
+    each = zip(
+        np.split(keys, np.cumsum(3 * lengths * joints)[:-1]), np.split(base, np.cumsum(4 * joints)[:-1]),
+        np.split(held["scale"], np.cumsum(joints)[:-1]), lengths, joints, strict=True,
+    )  # fmt: skip
+    for steps, pose, scale, length, count in each:
+        moved = np.cumsum(steps.reshape(count, 3, length).transpose(2, 0, 1), 0, dtype=np.int8)
+        out.append(Packed(np.ascontiguousarray(pose.reshape(4, count).T), scale, moved))
+    return out
+
+
+def _told(row: dict[str, Any]) -> Stroke:
+    """A stroke without its motion."""
+    return Stroke(**{**row, "sides": tuple(row["sides"])}, turns=np.zeros((0, TURNED, 4)))
 
 
 def _mirrored(name: str) -> str:

@@ -85,7 +85,7 @@ class GesturePerformer:
 
         if not Path(self.driver.source).is_dir():
             return None
-        return GestureBank.load(self.driver.source, self.driver.tokenizer, self.driver.network.config.tokenizer)
+        return GestureBank.load(self.driver.source)
 
     def overlay(
         self, manner: Manner, words: Sequence[TimedWord] | None = None, loud: Sequence[float] = (), seed: int = 0,

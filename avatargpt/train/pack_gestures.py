@@ -27,7 +27,7 @@ def pack_gestures_stage(args: argparse.Namespace) -> None:
     driver.save(out, torch.int8)
     tokenizer.save(out, torch.int8)
     if args.bank:
-        bank = GestureBank.load(args.bank, tokenizer, tokenizer.fingerprint)
+        bank = GestureBank.load(args.bank)
         if bank is None:
             raise UserError(f"{args.bank}: no bank of gestures in it; run the gesture-bank stage")
         bank.save(out)

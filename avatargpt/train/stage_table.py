@@ -218,11 +218,8 @@ STAGES: dict[str, StageEntry] = {
         },
     ),
     "gesture-bank": StageEntry(
-        f"{_T}gesture_bank:gesture_bank_stage", "gestures that mean something, as tokens, for the overlay of run time",
-        options={
-            "gestures": Option("folder of SmartBody's gestures", needed=True),
-            "tokenizer": Option("folder of the gesture tokenizer", needed=True),
-        },
+        f"{_T}gesture_bank:gesture_bank_stage", "gestures that mean something, packed, for the overlay of run time",
+        options={"gestures": Option("folder of SmartBody's gestures", needed=True)},
     ),
     "pack-gestures": StageEntry(
         f"{_T}pack_gestures:pack_gestures_stage", "gesture network and its tokenizer -> a model folder, as shipped",
