@@ -60,7 +60,7 @@ def read_cues(arguments: Sequence[str]) -> tuple[tuple[str, str], ...]:
     out = []
     for argument in arguments:
         word, equals, gesture = argument.partition("=")
-        word, gesture = " ".join(word.lower().split()), gesture.strip()
+        word, gesture = " ".join(word.lower().replace("\u2019", "'").split()), gesture.strip()
         if not equals or not gesture or not any(c.isalnum() for c in word):
             raise UserError(f"cue {argument!r}; accepted: WORD=GESTURE")
         out.append((word, gesture))

@@ -92,6 +92,22 @@ def stressed(word: TimedWord) -> float:
     return word.start + share * (word.end - word.start)
 
 
+def _runs_of(words: Sequence[TimedWord], length: int) -> list[str]:
+    """All runs of so many words, plainly written, by the number of their first."""
+    plain = [w.text.strip(MARKS).lower().replace("\u2019", "'") for w in words]
+    return [" ".join(plain[at : at + length]) for at in range(len(plain) - length + 1)]
+
+
+def check_cues(manner: Manner, words: Sequence[TimedWord]) -> None:
+    """Raises UserError where a cue is not among the words, all of which are known; names what is said and near."""
+    for cue, gesture in manner.cues:
+        said = list(dict.fromkeys(_runs_of(words, len(cue.split()))))
+        if cue not in said:
+            near = difflib.get_close_matches(cue, said, 3, 0.6)
+            also = f"; near to it: {', '.join(near)}" if near else ""
+            raise UserError(f"--cue {cue}={gesture}: nobody says {cue!r}; accepted: words of the transcript{also}")
+
+
 class Meaning:
     """Plans the strokes of a talk from its words, in order; equal seeds plan alike.
 
@@ -116,8 +132,6 @@ class Meaning:
                 raise UserError(f"--cue {' '.join(words)}={gesture}: no such gesture; accepted: {accepted}")
             self._cues[words] = known[gesture.lower()]
         self._said = 0  # words so far
-        self.cued: set[str] = set()
-        """Words of cues that were spoken so far."""
 
     def __call__(
         self, words: Sequence[TimedWord], taken: Sequence[int] = (), loud: Sequence[float] = ()
@@ -159,11 +173,10 @@ class Meaning:
         return sorted([*found, *more], key=lambda r: r.first), {run.first for run in more}
 
     def _cued_wishes(self, words: Sequence[TimedWord], first: int, loud: Sequence[float]) -> list[_Wish]:
-        plain, out = [w.text.strip(MARKS).lower() for w in words], []
+        out = []
         for cue, gesture in self._cues.items():
-            for at in range(len(plain) - len(cue) + 1):
-                if tuple(plain[at : at + len(cue)]) == cue:
-                    self.cued.add(" ".join(cue))
+            for at, said in enumerate(_runs_of(words, len(cue))):
+                if said == " ".join(cue):
                     rng = np.random.default_rng([self.seed, 74, first + at])
                     run = Found(at, at + len(cue), "cue")
                     out.append(_Wish(FIRST_CUE, self._placed(words, run, gesture, "cue", first, loud, rng)))

@@ -15,6 +15,7 @@ from avatargpt.gesture.accents import loudness
 from avatargpt.gesture.config import TEMPERATURE
 from avatargpt.gesture.driver import NAME, GestureDriver
 from avatargpt.gesture.manner import Manner
+from avatargpt.gesture.meaning import check_cues
 from avatargpt.gesture.two_voices import Beside, check_lengths
 from avatargpt.gesture.words import TimedWord, WordEncoder, word_encoder
 from avatargpt.signals import audio as sound
@@ -185,13 +186,15 @@ class GesturePerformer:
             The motion; its notes say what of the sound is doubtful.
 
         Raises:
-            UserError: bad sound, an interlocutor of another length, what `stream` refuses.
+            UserError: bad sound, an interlocutor of another length, a cue that nobody says, what `stream` refuses.
         """
         own = sound.opened(audio, rate)
         beside = None if other is None else sound.opened(other, other_rate or rate)
         if beside is not None:
             check_lengths(own.about, beside.about)
         words = None if words is None else list(words)
+        if isinstance(semantics, Manner) and words is not None:
+            check_cues(semantics, words)
         loud = loudness(audio, rate, words) if words and isinstance(semantics, Manner) else ()
         stream = self.stream(
             own.about.rate, words, beside is not None, None if beside is None else beside.about.rate, other_words,
