@@ -15,7 +15,7 @@ from avatargpt.gesture.accents import loudness
 from avatargpt.gesture.config import TEMPERATURE
 from avatargpt.gesture.driver import NAME, GestureDriver
 from avatargpt.gesture.manner import Manner
-from avatargpt.gesture.meaning import check_cues
+from avatargpt.gesture.meaning import Meaning, Nearest, check_cues
 from avatargpt.gesture.two_voices import Beside, check_lengths
 from avatargpt.gesture.words import TimedWord, WordEncoder, word_encoder
 from avatargpt.signals import audio as sound
@@ -47,6 +47,15 @@ def network_folder(folder: str | os.PathLike[str] | None = None) -> Path:
             return place
     raise UserError(f"{root / NAME}: no gesture network; train one with `python scripts/train.py gesture` "
                     "(docs/gesture_data.md), or name a folder that has one")  # fmt: skip
+
+
+def nearest() -> Nearest:
+    """Guesses the classes of words that the packaged table lacks. Raises UserError without the sentence encoder."""
+    from avatargpt.model.text_encoder import SentenceGrounder
+    from instruct_data.gesture.classes import word_classes
+
+    grounder = SentenceGrounder()
+    return Nearest(word_classes(), grounder.sentence, grounder.number)
 
 
 class GesturePerformer:
@@ -110,16 +119,10 @@ class GesturePerformer:
         if self.bank is None or not (meant or manner.calm or manner.energy != 1 or rates):
             return None
         from avatargpt.gesture.listening import Listening
-        from avatargpt.gesture.meaning import Meaning, Nearest
         from avatargpt.gesture.overlay import Semantics
-        from avatargpt.model.text_encoder import SentenceGrounder
         from instruct_data.gesture.classes import word_classes
 
-        meaning = None
-        if meant:
-            grounder = SentenceGrounder()
-            nearest = Nearest(word_classes(), grounder.sentence, grounder.number)
-            meaning = Meaning(self.bank, word_classes(), manner, nearest, seed)
+        meaning = Meaning(self.bank, word_classes(), manner, nearest(), seed) if meant else None
         attention = None if rates is None else Listening(*rates, seed)
         return Semantics(self.bank, manner, meaning, words or (), loud, attention)
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from avatargpt.evaluation.gesture.guessed import WORDS, guesses
 from avatargpt.evaluation.gesture.shown import Shown
 from avatargpt.evaluation.report import figure
 from avatargpt.evaluation.suites import Suite, folder
@@ -26,7 +27,7 @@ ROWS = {"words on": None, "network alone": 0.0, "words off": None}
 
 
 def score(suite: Suite, model: str | Path) -> dict[str, Any]:
-    """Share of the sentences whose gesture is seen, word by word, with words and without.
+    """Share of the sentences whose gesture is seen, word by word, with words and without; and what guesses are worth.
 
     espeak-ng says them, so that times are known exactly. A gesture is of all classes of the table that ask for it.
 
@@ -60,7 +61,7 @@ def score(suite: Suite, model: str | Path) -> dict[str, Any]:
         chance.append(float(np.mean([bool(wanted & set(o)) for o in others])))
     results: dict[str, Any] = {f"shown/{name}": figure(np.array(v, float)) for name, v in seen.items()}
     results["shown/chance"] = figure(chance)
-    return {"sentences": len(rows), "results": results, "misses": json.loads(json.dumps(
+    return {"sentences": len(rows), "results": results | guesses(folder() / WORDS), "misses": json.loads(json.dumps(
         [rows[k][1]["text"] for k, hit in enumerate(seen["words on"]) if not hit]))}  # fmt: skip
 
 
