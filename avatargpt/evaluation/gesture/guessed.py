@@ -29,7 +29,9 @@ def guesses(path: Path, guess: Nearest | None = None, classes: WordClasses | Non
         UserError: a word that the table holds: it is not guessed.
     """
     table, guess = classes or word_classes(), guess or nearest()
-    right, found, false = [], [], []
+    right: list[bool] = []
+    found: list[bool] = []
+    false: list[bool] = []
     for line, row in json_rows(path):
         word, wanted = row["word"], row["class"]
         if (word,) in table.words or (wanted and wanted not in table.classes):
