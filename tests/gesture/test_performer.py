@@ -97,8 +97,9 @@ def test_what_is_told_is_seen() -> None:
         assert not same(plain, other)
     assert same(one.perform(pcm, head="features", seed=1), one.perform(pcm, head="features", seed=2))
     assert same(one.perform(pcm, temperature=0, seed=1), one.perform(pcm, temperature=0, seed=2))
-    with_other = one.perform(pcm, other=voice(2.0, seed=3))
-    assert not same(with_other, one.perform(pcm, other=voice(2.0, seed=3), other_words=ANSWER))
+    with_other = one.perform(pcm, other=voice(2.0, seed=3), temperature=2.0)
+    told = one.perform(pcm, other=voice(2.0, seed=3), other_words=ANSWER, temperature=2.0)
+    assert not same(with_other, told)
 
 
 def test_an_interlocutor_of_another_length_is_refused_before_a_frame_is_made() -> None:
