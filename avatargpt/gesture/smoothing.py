@@ -1,7 +1,8 @@
 """Savitzky-Golay smoothing of motion features, as a stream: the parabola through nine frames, read off at its middle.
 
-Savitzky and Golay 1964; window 9 and degree 2 as in LLAniMation (arXiv 2405.08042). The first and the last four frames
-are read off the parabolas of the first and the last nine, as ``scipy.signal.savgol_filter`` does (``mode="interp"``).
+Savitzky and Golay 1964; window 9 and degree 2 as in LLAniMation (arXiv 2405.08042). The last four frames are read off
+the parabola of the last nine, as ``scipy.signal.savgol_filter`` does (``mode="interp"``), the first four off those of the
+frames up to four later, so that they wait no longer than others.
 """
 
 from __future__ import annotations
@@ -34,20 +35,18 @@ class Smoothing:
         for frame in frames:
             self._held = [*self._held[-(WINDOW - 1) :], frame]
             self._seen += 1
-            if len(self._held) == WINDOW:
-                rows = range(HALF + 1) if self._seen == WINDOW else (HALF,)
-                window = np.stack(self._held)
-                out += [self._fit[row] @ window for row in rows]
+            if self._seen > HALF:  # of the first frames the parabola goes through as many as are there
+                window, row = np.stack(self._held), len(self._held) - 1 - HALF
+                out.append(fitted(len(window))[row] @ window if len(window) < WINDOW else self._fit[row] @ window)
         return np.stack(out) if out else frames[:0]
 
     def end(self) -> np.ndarray:
         """The frames still due, (j, F)."""
         held, self._held = self._held, []
-        if len(held) < WINDOW:  # shorter than a window in all
-            fit = fitted(len(held)) if held else np.zeros((0, 0), np.float32)
-            return np.stack([row @ np.stack(held) for row in fit]) if held else np.zeros((0, 0), np.float32)
-        window = np.stack(held)
-        return np.stack([row @ window for row in self._fit[HALF + 1 :]])
+        if not held:
+            return np.zeros((0, 0), np.float32)
+        window, due = np.stack(held), min(len(held), HALF)
+        return np.stack([row @ window for row in fitted(len(window))[-due:]])
 
 
 def smoothed(frames: np.ndarray) -> np.ndarray:

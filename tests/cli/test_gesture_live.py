@@ -40,7 +40,7 @@ def test_a_pipe_is_what_its_file_is(live: Any, tmp_path: Path) -> None:
     files.write(Words(words), tmp_path / "t.ctm")
     out = live("-", "--rate", 48_000, "--transcript", tmp_path / "t.ctm", "-o", tmp_path / "a.npz", "--json")
     about = json.loads(out.out)
-    assert (about["frames"], about["seconds"], about["lost"]) == (45, 1.5, 0) and about["delay_ms"] == 268
+    assert (about["frames"], about["seconds"], about["lost"]) == (45, 1.5, 0) and about["delay_ms"] == 801
     assert about["files"] == [str(tmp_path / "a.npz")] and out.err == ""
     assert same(Motion.load(tmp_path / "a.npz"), performer().perform(PCM, 48_000, words=words))
 

@@ -76,7 +76,7 @@ def test_training_tells_it_in_one_line_too(capsys, monkeypatch, tmp_path, error,
         raise error
 
     monkeypatch.delenv(DEBUG, raising=False)
-    monkeypatch.setattr("avatargpt.train.command._run", fail)
+    monkeypatch.setattr("avatargpt.train.command.run_stage", fail)
     assert train(["recipe", "-o", str(tmp_path)]) == 2
     said = capsys.readouterr().err
     assert said.startswith("error: ") and words in said and len(said.splitlines()) == 1

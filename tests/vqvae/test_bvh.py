@@ -260,7 +260,7 @@ def test_numbers_that_no_program_writes(tmp_path, number):
     for place in (0, len(row) - 1) if number != "1e30" else (0,):
         changed = [*row[:place], number, *row[place + 1 :]]
         (tmp_path / "a.bvh").write_text("\n".join([*lines[:start], " ".join(changed), *lines[start + 1 :]]), "utf-8")
-        with pytest.raises(UserError, match=r"a\.bvh: .*(not numbers|m away)"):
+        with pytest.raises(UserError, match=r"a\.bvh: .*(not numbers|too far away)"):
             read_bvh(tmp_path / "a.bvh")
     offset = next(i for i, line in enumerate(lines) if "OFFSET" in line and i > 5)
     words = lines[offset].split()
