@@ -57,7 +57,7 @@ def load_planner(spec: str | None, model: MotionSide) -> Checked | Planner:
     """The planner that `spec` names; its steps are checked for what the motion side of `model` can show.
 
     Args:
-        spec: ``retrieval`` (also None): the planning library, with the model's proposals among the candidates;
+        spec: ``retrieval`` (also None): whole plans of the planning library;
             ``model``: the text head of `model`; a folder: a fine-tuned T5 or Flan-T5, or another model of this
             package; an address or ``endpoint``: an OpenAI-compatible server, see `avatargpt.planning.remote`.
         model: whose motions are planned.
@@ -73,13 +73,11 @@ def load_planner(spec: str | None, model: MotionSide) -> Checked | Planner:
         executable = Executable(model.phrase_index, loaded.grounder)
     planner: Planner
     if kind == "retrieval":
-        from avatargpt.planning.model_planner import ModelPlanner
         from avatargpt.planning.retrieval_planner import RetrievalPlanner
 
         if loaded.grounder is None:
             raise UserError(f"{loaded.source}: a model without a sentence encoder cannot look plans up; {ACCEPTED}")
-        can_do = None if executable is None else executable.can_do
-        planner = RetrievalPlanner.from_folder(loaded.source, loaded.grounder, can_do, ModelPlanner(loaded).propose)
+        planner = RetrievalPlanner.from_folder(loaded.source, loaded.grounder)
         planner.retriever.ready()
     elif kind == "model":
         from avatargpt.planning.model_planner import ModelPlanner
