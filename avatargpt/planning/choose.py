@@ -12,7 +12,7 @@ from avatargpt.planning.kinds import FIRST, LAST, MIDDLE
 from avatargpt.planning.retrieve import Story
 from avatargpt.planning.types import Activity
 
-VARIED = 0.08  # of the fits of activities, at temperature 1
+VARIED = 0.04  # of the fits of activities, at temperature 1
 STUMBLES, REFUSED = 0.1, 0.2  # less for each step that the pose forbids, and that the mood does
 ALIKE, SAME = 0.72, 0.62  # cosine from which two activities of a plan are too like, and from which one was done before
 

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 MEMORY = 24  # activities looked back at
 ALSO = 0.15  # farther than the nearest plan by so much, another one is not put after it
 SPREAD = 0.02  # of how near plans are, at temperature 1
-GOES_ON = 40  # written scenes that an endless scene may go on with
+GOES_ON = 60  # written scenes that are looked at for an endless scene
 
 
 _NOUNS = {"he": "a man", "she": "a woman", "it": "a creature", "they": "a person"}
@@ -144,7 +144,9 @@ class RetrievalPlanner:
 
     @staticmethod
     def _drawn(stories: Sequence[Story], rng: np.random.Generator, temperature: float) -> list[Story]:
-        """The nearest first, of about equally near ones any."""
+        """The nearest first, of about equally near ones any; where none is near, the nearest."""
+        if stories[0].near < NEAR:
+            return list(stories)
         noise = rng.gumbel(0, SPREAD * max(temperature, 0.0), len(stories)) if temperature > 0 else np.zeros(len(stories))
         order = np.argsort(-(np.array([s.near for s in stories]) + noise), kind="stable")
         return [stories[int(i)] for i in order]

@@ -22,7 +22,7 @@ from avatargpt.retrieval.index import ranked
 if TYPE_CHECKING:
     from avatargpt.model.text_encoder import SentenceGrounder
 
-SCENES = 12  # written scenes that are compared by all components
+SCENES, COMPARED = 30, 8  # written scenes nearest by the stored components, and of these by all
 KEYS, PARTS = 2, 3  # nearest wordings and activities that count
 OWN = 0.5  # of the likeness of the activities, beside that of the scene
 CLEARLY = 0.08  # by which a written scene must be nearer than a kind: it is one wording, a kind's is the best of a dozen
@@ -121,13 +121,15 @@ class Retriever:
 
     def _written(self, scene: str, own: np.ndarray, rows: Sequence[int]) -> list[Story]:
         lib = self.library
-        self.full([t for row in rows for t in (lib.scenes[row], *(lib.tasks[i] for i in lib.tasks_of(row)))])
+        like = dict(zip(rows, self.full([lib.scenes[r] for r in rows]) @ own, strict=True))
+        kept = sorted(rows, key=lambda r: -like[r])[: max(COMPARED, len(rows) - SCENES)]
+        self.full([lib.tasks[i] for row in kept for i in lib.tasks_of(row)])  # at once: that is faster
         out = []
-        for row in rows:
+        for row in kept:
             parts = self.parts(row)
             vectors = self.full([p.task for p in parts])
             fits = vectors @ own
-            near = float(self.full([lib.scenes[row]])[0] @ own) + OWN * _best(fits, PARTS)
+            near = float(like[row]) + OWN * _best(fits, PARTS)
             near -= STRANGE * strange_names([t for p in parts for t in (p.task, *p.steps)], scene)
             out.append(Story(lib.scenes[row], row, parts, vectors, near, fits))
         return out
