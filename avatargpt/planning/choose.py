@@ -57,7 +57,7 @@ class Chooser:
         known = [p for p in parts if state.knows(p)]
         if any(p.at == {LAST} for p in known):
             return None
-        for places in ([{FIRST, MIDDLE}] if not known else [{MIDDLE}, {LAST}]):
+        for places in [{FIRST, MIDDLE}] if not known else [{MIDDLE}, {LAST}]:
             if (one := self._told(places, state, done)) is not None:
                 return one
         return None

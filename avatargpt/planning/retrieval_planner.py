@@ -113,8 +113,8 @@ class RetrievalPlanner:
     def _next(
         self, scene: str, done: Sequence[Activity], described: str, temperature: float, seed: int, actor: str = ""
     ) -> Activity:
-        """An activity of the nearest plan that has one left: what comes next there, then other near plans, then what was
-        left out of them, then plans that are farther away.
+        """From the nearest plan that has one left: what comes next there, then other near plans, then what was left out
+        of these, then plans farther away.
         """
         person, last = self._person(scene, actor), list(done)[-MEMORY:]
         state, vectors = self._remember(last, described, person)
@@ -147,7 +147,7 @@ class RetrievalPlanner:
         """The nearest first, of about equally near ones any; where none is near, the nearest."""
         if stories[0].near < NEAR:
             return list(stories)
-        noise = rng.gumbel(0, SPREAD * max(temperature, 0.0), len(stories)) if temperature > 0 else np.zeros(len(stories))
+        noise = rng.gumbel(0, SPREAD * temperature, len(stories)) if temperature > 0 else 0.0
         order = np.argsort(-(np.array([s.near for s in stories]) + noise), kind="stable")
         return [stories[int(i)] for i in order]
 

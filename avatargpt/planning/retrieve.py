@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 SCENES, COMPARED = 30, 8  # written scenes nearest by the stored components, and of these by all
 KEYS, PARTS = 2, 3  # nearest wordings and activities that count
 OWN = 0.5  # of the likeness of the activities, beside that of the scene
-CLEARLY = 0.08  # by which a written scene must be nearer than a kind: it is one wording, a kind's is the best of a dozen
+CLEARLY = 0.08  # by which a written scene must be nearer than a kind, whose plans are tidier
 NEAR = 0.62  # from here on a plan is about such a scene
 STRANGE = 0.2  # less for each name of a person that the scene does not know
 REMEMBERED = 10_000  # sentence vectors that are kept, 15 MB

@@ -22,7 +22,7 @@ from avatargpt.train.data.corrupting import CONTINUATIONS, DRAWN, EASY, KINDS, C
 from avatargpt.train.loop import fit
 from avatargpt.train.running.runtime import Runtime
 from instruct_data.planning import PlannedScene, read_scenes
-from instruct_data.plans.kinds import MARK, Kind, kinds, scene
+from instruct_data.plans import kinds as written
 from vqvae.errors import UserError
 from vqvae.strict import Count, Dropout, Rate, Strict, Whole
 
@@ -221,10 +221,12 @@ def make_planner(
 
 def in_marks(text: str) -> str:
     """A text of a kind with the library's marks: ``{He} waits.`` -> ``{^he} waits.``"""
-    return MARK.sub(lambda m: f"{{^{m[1].lower()}}}" if m[1][0].isupper() else m[0], text)
+    return written.MARK.sub(lambda m: f"{{^{m[1].lower()}}}" if m[1][0].isupper() else m[0], text)
 
 
-def add_kinds(library: PlanLibrary, some: Sequence[Kind], encode: Any, wordings: int = WORDINGS, seed: int = 0) -> None:
+def add_kinds(
+    library: PlanLibrary, some: Sequence[written.Kind], encode: Any, wordings: int = WORDINGS, seed: int = 0
+) -> None:
     """Put kinds of scenes into a library, in place of those it has; nothing else of it changes.
 
     Args:
@@ -233,11 +235,12 @@ def add_kinds(library: PlanLibrary, some: Sequence[Kind], encode: Any, wordings:
     said = []
     for number, kind in enumerate(some):
         rng = np.random.default_rng([seed, 73, number])
-        said += [scene(kind, k % len(kind.scenes), rng)[0] for k in range(wordings)]
+        said += [written.scene(kind, k % len(kind.scenes), rng)[0] for k in range(wordings)]
     parts = [tuple(Part(in_marks(a.task), tuple(map(in_marks, a.steps)), a.at) for a in k.activities) for k in some]
     library.kinds = KindTable(
         [k.name for k in some], parts, sorted({(p.name, p.gender) for k in some for p in k.persons}),
-        encode(said), np.repeat(np.arange(len(some)), wordings), encode([embedded(p.task) for row in parts for p in row]),
+        encode(said), np.repeat(np.arange(len(some)), wordings),
+        encode([embedded(p.task) for row in parts for p in row]),
     )  # fmt: skip
 
 
@@ -256,7 +259,7 @@ def planner_stage(recipe: PlannerRecipe, args: argparse.Namespace) -> None:
         folder = Path(args.planning)
         plans, held = read_scenes(folder / "train.jsonl"), read_scenes(folder / "val.jsonl")
         library = make_planner(plans, held, encode, recipe.planner)
-    add_kinds(library, list(kinds().values()), encode)
+    add_kinds(library, list(written.kinds().values()), encode)
     path = library.save(args.output)
     save_resolved(recipe, Path(args.output))
     print(json.dumps(library.figures))

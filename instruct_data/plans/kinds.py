@@ -1,7 +1,7 @@
 """Kinds of scenes: read from ``kinds/*.yaml``, and whole plans composed of them.
 
-A kind has wordings of its scene, persons, places and moments, and activities that may stand first, in the middle or last.
-Whatever is drawn of one kind fits together; nothing is drawn across kinds.
+A kind has wordings of its scene, persons, places and moments, and activities that may stand first, in the middle or
+last. Whatever is drawn of one kind fits together; nothing is drawn across kinds.
 """
 
 from __future__ import annotations
@@ -97,10 +97,11 @@ def _checked(name: str, read: _Kind, where: str) -> Kind:
         if gender not in WORDS or not who.strip():
             raise UserError(f"{where}: who: {text!r}; accepted: a person, a bar and he, she or they")
         persons.append(Person(who.strip(), gender))
-    for texts, marks in ((read.scenes, OF_SCENES), ([t for a in read.activities for t in (a.task, *a.steps)], OF_STEPS)):
+    told = [t for a in read.activities for t in (a.task, *a.steps)]
+    for texts, marks in ((read.scenes, OF_SCENES), (told, OF_STEPS)):
         for text in texts:
-            if unknown := set(MARK.findall(text)) - marks:
-                raise UserError(f"{where}: {text!r}: {', '.join(sorted(unknown))}; accepted: {', '.join(sorted(marks))}")
+            if unknown := sorted(set(MARK.findall(text)) - marks):
+                raise UserError(f"{where}: {text!r}: {', '.join(unknown)}; accepted: {', '.join(sorted(marks))}")
             if ";" in text and marks is OF_STEPS:
                 raise UserError(f"{where}: {text!r}: a semicolon; it separates steps")
     activities = tuple(KindActivity(a.task, tuple(a.steps), frozenset(a.at)) for a in read.activities)

@@ -52,7 +52,8 @@ PEOPLE = frozenset(
     sleepwalker messenger merchant survivor hairdresser footballer cobbler biologist manager plasterer zookeeper
     falconer dishwasher dresser fishmonger crier raider ventriloquist herder sculptor catcher florist shipwright
     shaman contortionist inventor weightlifter challenger tenant camper prospector fencer jumper interpreter minister
-    speaker chemist paramedic lawyer scribe sorcerer veteran shoplifter backpacker babysitter strongman tenor comedian farrier bailiff beginner usher
+    speaker chemist shoplifter backpacker babysitter strongman tenor comedian farrier bailiff beginner usher
+    paramedic lawyer scribe sorcerer veteran
     """.split()
 )
 _NAMED = (("woman", "she"), ("girl", "she"), ("man", "he"), ("boy", "he"))  # what a person's word ends with
