@@ -251,10 +251,10 @@ def planner_stage(recipe: PlannerRecipe, args: argparse.Namespace) -> None:
     Runtime.start(args.threads, "cpu")
     begin = time.monotonic()
     encode = SentenceGrounder().sentence
-    if bool(args.library) == bool(args.planning):
-        raise UserError("planner: one of --planning (corpora) and --library (a library that takes the kinds) is needed")
-    if args.library:
-        library = PlanLibrary.load(args.library)
+    if bool(args.kinds_into) == bool(args.planning):
+        raise UserError("planner: one of --planning (corpora) and --kinds-into (a library that takes the kinds) is needed")
+    if args.kinds_into:
+        library = PlanLibrary.load(args.kinds_into)
     else:
         folder = Path(args.planning)
         plans, held = read_scenes(folder / "train.jsonl"), read_scenes(folder / "val.jsonl")

@@ -121,7 +121,7 @@ STAGES: dict[str, StageEntry] = {
         f"{_T}planner:PlannerRecipe",
         options={
             "planning": Option("folder of planning corpora"),
-            "library": Option("folder of a library that takes the kinds of scenes, and is else left as it is"),
+            "kinds-into": Option("folder of a library that takes the kinds of scenes, and is else left as it is"),
         },
     ),
     "intents": StageEntry(

@@ -10,7 +10,7 @@ from avatargpt.language.plans.posture import violations
 from avatargpt.planning.choose import Chooser
 from avatargpt.planning.compose import State, stumbles, tell
 from avatargpt.planning.kinds import FIRST, LAST, MIDDLE, KindTable, Part
-from avatargpt.planning.retrieval_planner import MEMORY, RetrievalPlanner
+from avatargpt.planning.retrieval_planner import RetrievalPlanner
 from avatargpt.planning.retrieve import NEAR, Story
 from avatargpt.planning.scorer import Scorer
 from avatargpt.planning.store import PlanLibrary
@@ -67,8 +67,8 @@ def test_an_endless_scene_stays_with_its_kind_and_goes_on_with_neighbours(planne
     told = [a.task.split(" ", 1)[1] in baker for a in done]
     assert all(told[:5]) and not all(told)
     for seed in range(40):
-        one = planner.next_activity(BAKER, done[-MEMORY:], seed=seed)
-        assert one.task not in {a.task for a in done[-MEMORY:]}
+        one = planner.next_activity(BAKER, done[-12:], seed=seed)
+        assert one.task not in {a.task for a in done[-12:]}
         done.append(one)
 
 
