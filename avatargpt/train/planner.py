@@ -252,7 +252,7 @@ def planner_stage(recipe: PlannerRecipe, args: argparse.Namespace) -> None:
     begin = time.monotonic()
     encode = SentenceGrounder().sentence
     if bool(args.kinds_into) == bool(args.planning):
-        raise UserError("planner: either --planning (corpora) or --kinds-into (a library that takes the kinds) is needed")
+        raise UserError("planner: either --planning (corpora) or --kinds-into (a library to extend) is needed")
     if args.kinds_into:
         library = PlanLibrary.load(args.kinds_into)
     else:
