@@ -1,8 +1,8 @@
 """Savitzky-Golay smoothing of motion features, as a stream: the parabola through nine frames, read off at its middle.
 
 Savitzky and Golay 1964; window 9 and degree 2 as in LLAniMation (arXiv 2405.08042). The last four frames are read off
-the parabola of the last nine, as ``scipy.signal.savgol_filter`` does (``mode="interp"``), the first four off those of the
-frames up to four later, so that they wait no longer than others.
+the parabola of the last nine, as ``scipy.signal.savgol_filter`` does (``mode="interp"``), the first four off those of
+the frames up to four later, so that they wait no longer than others.
 """
 
 from __future__ import annotations
