@@ -60,10 +60,10 @@ def load_planner(
     """The planner that `spec` names; its steps are checked for what the motion side of `model` can show.
 
     Args:
-        spec: ``retrieval``: the planning library, with the model's proposals among the candidates; ``model``: the text
-            head of `model`; a folder: a fine-tuned T5 or Flan-T5, or another model of this package; an address or
-            ``endpoint``: an OpenAI-compatible server, see `avatargpt.language.llm`. None or empty: `llm` where there is
-            one, with retrieval behind it, else retrieval.
+        spec: ``retrieval``: whole plans of the planning library; ``model``: the text head of `model`; a folder: a
+            fine-tuned T5 or Flan-T5, or another model of this package; an address or ``endpoint``: an OpenAI-compatible
+            server, see `avatargpt.language.llm`. None or empty: `llm` where there is one, with retrieval behind it,
+            else retrieval.
         model: whose motions are planned.
         llm: a language model that plans where `spec` names nobody.
         tell: takes the line that says that `llm` gave no answer; None = it is logged.
@@ -100,13 +100,11 @@ def _executable(model: MotionSide) -> Executable | None:
 def _of_kind(spec: str, model: MotionSide, executable: Executable | None) -> Planner:
     kind, loaded = check_spec(spec), model.loaded
     if kind == "retrieval":
-        from avatargpt.planning.model_planner import ModelPlanner
         from avatargpt.planning.retrieval_planner import RetrievalPlanner
 
         if loaded.grounder is None:
             raise UserError(f"{loaded.source}: a model without a sentence encoder cannot look plans up; {ACCEPTED}")
-        can_do = None if executable is None else executable.can_do
-        planner = RetrievalPlanner.from_folder(loaded.source, loaded.grounder, can_do, ModelPlanner(loaded).propose)
+        planner = RetrievalPlanner.from_folder(loaded.source, loaded.grounder)
         planner.retriever.ready()
         return planner
     if kind == "model":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -153,28 +152,6 @@ class ModelPlanner:
             UserError: a bad scene, or no well-formed answer after all tries.
         """
         return self._next(check_scene(scene), done, described, temperature, seed)
-
-    def propose(self, scene: str, done: Sequence[Activity], count: int = 4) -> list[Activity]:
-        """Up to `count` activities that might come after `done`: one sample each, unranked, malformed ones left out."""
-        seed = zlib.crc32("|".join([scene, *(a.task for a in done)]).encode())
-        slots = {"scene": scene} if not done else {"scene": scene, "activity": done[-1].task}
-        way = "activity_to_next_activity" if done else "scene_to_activity"
-        found = [self._read(way, *row) for row in self._said(way, [slots], 0.8, seed, False, count)[0]]
-        tasks = list(dict.fromkeys(f[0] for f in found if f))
-        if not tasks:
-            return []
-        asked = [{"activity": t} for t in tasks]
-        said = self._said("activity_to_steps", asked, 0.8, mix(seed, 1), False, 1)
-        steps = [self._read("activity_to_steps", *rows[0]) for rows in said]
-        return [Activity(t, tuple(s)) for t, s in zip(tasks, steps, strict=True) if s]
-
-    @staticmethod
-    def _read(task: str, text: str, mean: float, ended: bool) -> list[str]:
-        """The answer, or nothing where it is malformed."""
-        try:
-            return _read(task, text, ended)
-        except Malformed:
-            return []
 
     def _next(
         self, scene: str, done: Sequence[Activity], described: str, temperature: float, seed: int

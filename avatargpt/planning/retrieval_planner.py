@@ -1,8 +1,7 @@
-"""The planner that is built in: the planning library looked up, judged, combined and retold. It works offline.
+"""The planner that is built in: whole plans of the library, looked up and told for the asked scene. It works offline.
 
-What is a network here: the sentence encoder (frozen), the learned projections and the scorer. What is a rule: persons
-and moods (`persons`), the words of the scene (`setting`), foreign things (`props`), physical order (`posture`), and the
-search (`order`, `compose`).
+What is a network here: the sentence encoder (frozen), and the learned projections where a direction has no scene. What
+is a rule: persons and moods (`persons`), physical order (`posture`), and which activities of a plan are taken.
 """
 
 from __future__ import annotations
@@ -10,84 +9,67 @@ from __future__ import annotations
 import os
 import zlib
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from avatargpt.language.plans.events import events
 from avatargpt.language.plans.marks import actor_of, gender_of, neutral
 from avatargpt.language.plans.persons import Person, role_names, who
-from avatargpt.language.plans.posture import START, follow
+from avatargpt.language.plans.posture import follow
 from avatargpt.language.plans.requests import check_plan, check_scene, check_slots
-from avatargpt.language.plans.setting import origins
 from avatargpt.language.plans.telling import plain_task, sentence, statement
-from avatargpt.planning.compose import CanDo, Composer, State
-from avatargpt.planning.matching import Matcher
-from avatargpt.planning.order import Memory, ordered
-from avatargpt.planning.retrieve import Asked, Candidate, Retriever
+from avatargpt.planning.choose import Chooser
+from avatargpt.planning.compose import State, tell
+from avatargpt.planning.kinds import Part
+from avatargpt.planning.retrieve import NEAR, Retriever, Story
 from avatargpt.planning.store import PlanLibrary
 from avatargpt.planning.types import Activity, Plan
-from avatargpt.retrieval.index import ranked, unit
+from avatargpt.retrieval.index import unit
 from instruct_data.planning import SEPARATOR, STEP_TASKS
 from vqvae.errors import UserError
 
 if TYPE_CHECKING:
     from avatargpt.model.text_encoder import SentenceGrounder
 
-Propose = Callable[[str, Sequence[Activity]], Sequence[Activity]]
-"""Scene and what was done -> activities that might come next, for instance a model's samples."""
 MEMORY = 24  # activities looked back at
-SPREAD = 0.1  # of the fits of candidates, at temperature 1
-WIDEST = 300  # more candidates where the near ones are used up
+ALSO = 0.15  # farther than the nearest plan by so much, another one is not put after it
+SPREAD = 0.02  # of how near plans are, at temperature 1
+GOES_ON = 60  # written scenes that are looked at for an endless scene
 
 
 _NOUNS = {"he": "a man", "she": "a woman", "it": "a creature", "they": "a person"}
-
-
-def _nothing(library: PlanLibrary) -> tuple[np.ndarray, np.ndarray]:
-    empty = np.zeros((0, library.task_vectors.shape[1]), np.float32)
-    return empty, empty
 
 
 class RetrievalPlanner:
     """Plans from the library; the same question and seed give the same answer.
 
     Args:
-        library: with projections and scorer. grounder: the sentence encoder.
-        can_do: the motion side's score of steps; it then takes part in the choice of steps.
-        propose: more candidates, ranked with the library's.
+        library: with projections and kinds. grounder: the sentence encoder.
     """
 
     name = "retrieval"
 
-    def __init__(
-        self, library: PlanLibrary, grounder: SentenceGrounder, can_do: CanDo | None = None,
-        propose: Propose | None = None,
-    ) -> None:  # fmt: skip
-        self.library, self.propose = library, propose
+    def __init__(self, library: PlanLibrary, grounder: SentenceGrounder) -> None:
+        self.library = library
         self.retriever = Retriever(library, grounder)
-        self.matcher, self.composer = Matcher(self.retriever), Composer(self.retriever, can_do)
         counts: dict[str, Counter[str]] = defaultdict(Counter)
-        for scene, gender in zip(library.scenes, library.genders, strict=True):
-            for name in role_names(scene):
+        persons = [*zip(library.scenes, library.genders, strict=True), *library.kinds.persons]
+        for said, gender in persons:
+            for name in role_names(said):
                 counts[name][gender] += 1
         self.known = {n: c.most_common(1)[0][0] for n, c in counts.items() if c.most_common(1)[0][1] > 0.6 * c.total()}
         self.known = {n: g for n, g in self.known.items() if g in ("he", "she")}
 
     @classmethod
-    def from_folder(
-        cls, folder: str | os.PathLike[str], grounder: SentenceGrounder, can_do: CanDo | None = None,
-        propose: Propose | None = None,
-    ) -> RetrievalPlanner:  # fmt: skip
+    def from_folder(cls, folder: str | os.PathLike[str], grounder: SentenceGrounder) -> RetrievalPlanner:
         """The planner of a folder with ``planning.safetensors``.
 
         Raises:
             UserError: no library there, or a damaged one.
         """
-        return cls(PlanLibrary.load(folder), grounder, can_do, propose)
+        return cls(PlanLibrary.load(folder), grounder)
 
     @property
     def fingerprint(self) -> str:
@@ -95,18 +77,28 @@ class RetrievalPlanner:
         return self.library.fingerprint
 
     def plan(self, scene: str, activities: int = 3, temperature: float = 0.7, seed: int = 0) -> Plan:
-        """Scene -> activities with their steps.
+        """Scene -> activities with their steps: the nearest whole plan, and others that are about as near after it.
+
+        Where these have fewer activities than were asked for, or nothing is near, a note of the plan says so.
 
         Raises:
-            UserError: a scene or number that is not accepted, or no library activity suits.
+            UserError: a scene or number that is not accepted.
         """
         said = check_plan(scene, activities)
-        asked, person = self._asked(said)
-        state, memory = State(START, set(), set()), Memory(*_nothing(self.library))
-        made = self._made(asked, person, state, memory, (), activities, temperature, seed, True)
+        person, state, rng = self._person(said), State.fresh(), self._rng(said, temperature, seed)
+        stories = self._drawn(self.retriever.stories(said), rng, temperature)
+        made: list[Activity] = []
+        for story in stories:
+            if len(made) == activities or (made and story.near < max(stories[0].near - ALSO, NEAR)):
+                break
+            chooser = Chooser(story, person, rng, temperature)
+            made += chooser.whole(activities - len(made), state)
+        notes = []
+        if (first := stories[0]).near < NEAR:
+            notes.append(f"No stored plan is about such a scene; the nearest one is of {_quoted(first)}.")
         if len(made) < activities:
-            raise UserError(f"activities: {activities}; for this scene the planning library has {len(made)}")
-        return Plan(scene, tuple(made), self.name)
+            notes.append(f"{len(made)} activities instead of {activities}: the stored plans have no more that fit.")
+        return Plan(scene, tuple(made), self.name, tuple(notes))
 
     def next_activity(
         self, scene: str, done: Sequence[Activity], described: str = "", temperature: float = 0.7, seed: int = 0
@@ -121,14 +113,43 @@ class RetrievalPlanner:
     def _next(
         self, scene: str, done: Sequence[Activity], described: str, temperature: float, seed: int, actor: str = ""
     ) -> Activity:
-        asked, person = self._asked(scene, actor)
-        last = list(done)[-MEMORY:]
-        state, memory = self._remember(last, described, person)
+        """From the nearest plan that has one left: what comes next there, then other near plans, then what was left out
+        of these, then plans farther away.
+        """
+        person, last = self._person(scene, actor), list(done)[-MEMORY:]
+        state, vectors = self._remember(last, described, person)
         seed += zlib.crc32(" ".join(s for a in last[-2:] for s in a.steps).encode()) if last else 0
-        made = self._made(asked, person, state, memory, last, 1, temperature, seed, False)
-        if not made:
-            raise UserError("planner: nothing new is left for this scene; accepted: a shorter list of what was done")
-        return made[0]
+        rng = self._rng(scene, temperature, seed)
+        for story, rest in self._ways(self.retriever.stories(scene, GOES_ON)):
+            chooser = Chooser(story, person, rng, temperature)
+            made = chooser.left(state, vectors) if rest else chooser.next(state, vectors)
+            if made is not None:
+                return made
+        raise UserError("planner: nothing new is left for this scene; accepted: a shorter list of what was done")
+
+    @staticmethod
+    def _ways(stories: Sequence[Story]) -> Iterator[tuple[Story, bool]]:
+        """(plan, whether what was left out of it may be told) in the order in which they are tried."""
+        least = min(NEAR, stories[0].near)
+        near = [s for s in stories if s.near >= least]
+        for rest in (False, True):
+            yield from ((s, rest) for s in near)
+        for story in stories[len(near) :]:
+            yield story, False
+            yield story, True
+
+    @staticmethod
+    def _rng(scene: str, temperature: float, seed: int) -> np.random.Generator:
+        return np.random.default_rng([zlib.crc32(scene.encode()), seed & 0xFFFFFFFF if temperature > 0 else 0])
+
+    @staticmethod
+    def _drawn(stories: Sequence[Story], rng: np.random.Generator, temperature: float) -> list[Story]:
+        """The nearest first, of about equally near ones any; where none is near, the nearest."""
+        if stories[0].near < NEAR:
+            return list(stories)
+        noise = rng.gumbel(0, SPREAD * temperature, len(stories)) if temperature > 0 else 0.0
+        order = np.argsort(-(np.array([s.near for s in stories]) + noise), kind="stable")
+        return [stories[int(i)] for i in order]
 
     def answer(self, task: str, slots: dict[str, str], temperature: float = 0.7, seed: int = 0) -> list[str]:
         """Any planning direction: a list of steps, or one sentence in a list.
@@ -153,97 +174,27 @@ class RetrievalPlanner:
             one = self._after(done[0], temperature, seed)
         return list(one.steps) if task in STEP_TASKS else [one.task]
 
-    def _asked(self, scene: str, actor: str = "") -> tuple[Asked, Person]:
-        """The scene and who acts in it: `actor` where it is told, else whom the scene names."""
-        asked = self.retriever.ask(scene)
-        near = ranked(asked.nearness, 9)
-        votes: Counter[str] = Counter()
-        for i in near:
-            votes[self.library.genders[int(i)]] += float(asked.nearness[i])  # type: ignore[assignment]
-        likely = max(("he", "she"), key=lambda g: (votes[g], g))
-        person = who(scene, self.known, likely)
-        return asked, person if actor in ("", person.gender) else replace(person, gender=actor, noun=_NOUNS[actor])
+    def _person(self, scene: str, actor: str = "") -> Person:
+        """Who acts: `actor` where it is told, else whom the scene names."""
+        near = self.retriever.nearest(scene, 9)
+        votes = Counter(self.library.genders[i] for i in near)
+        person = who(scene, self.known, max(("he", "she"), key=lambda g: (votes[g], g)))
+        return person if actor in ("", person.gender) else replace(person, gender=actor, noun=_NOUNS[actor])
 
-    def _proposed(self, scene: str, done: Sequence[Activity]) -> list[Candidate]:
-        if self.propose is None:
-            return []
-        found = []
-        for activity in self.propose(scene, done):
-            actor = gender_of(" ".join([activity.task, *activity.steps])) or "they"
-            steps = [neutral(s, actor) for s in activity.steps]
-            if len(set(steps)) == len(steps) and all(s.startswith("{he} ") for s in steps):
-                found.append(self.retriever.outside(neutral(activity.task, actor, False), steps))
-        return found
-
-    def _remember(self, done: Sequence[Activity], described: str, person: Person) -> tuple[State, Memory]:
-        """Pose, words and vectors of what was done; its library rows where tasks are the library's own."""
-        state = State(START, set(), set(), begun=bool(done))
-        if not done:
-            return state, Memory(*_nothing(self.library))
+    def _remember(self, done: Sequence[Activity], described: str, person: Person) -> tuple[State, np.ndarray]:
+        """Pose and words of what was done, and (n, 384) vectors of the activities."""
+        state = State.fresh()
+        state.begun, state.turns, state.count = bool(done), len(done), len(done)
         actor = gender_of(" ".join(s for a in done for s in a.steps)) or "they"
         tasks = [neutral(a.task, actor, False) for a in done]
         manner = f"{{he}} {person.mood} "  # as this planner says it
-        steps = [[neutral(s, actor).replace(manner, "{he} ") if person.mood else neutral(s, actor) for s in a.steps]
-                 for a in done]  # fmt: skip
-        for text in [s for one in steps for s in one]:
+        for text in (neutral(s, actor) for a in done for s in a.steps):
             state.pose = follow(state.pose, text)[0]
+            state.said.add(text.replace(manner, "{he} ") if person.mood else text)
         if described:
             state.pose = follow(state.pose, described)[0]
-        vectors = self.retriever.embed([*tasks, *(s for one in steps for s in one)])
-        lengths = np.cumsum([len(one) for one in steps])[:-1]
-        means = np.stack([v.mean(0) for v in np.split(vectors[len(tasks) :], lengths)])
-        state.said, state.told = {s for one in steps for s in one}, {plain_task(t) for t in tasks}
-        state.before = (steps[-1][-1], vectors[-1])
-        state.turns = state.count = len(done)
-        rows = tuple(self._row(t, person.mood) for t in tasks)
-        state.told |= {plain_task(self.library.tasks[r]) for r in rows if r >= 0}
-        return state, Memory(vectors[: len(tasks)], unit(means), rows)
-
-    def _row(self, task: str, mood: str) -> int:
-        """The library's row of an activity that this planner told, or -2."""
-        found = (self._rows.get(plain_task(t)) for t in origins(task, mood))
-        return next((row for row in found if row is not None), -2)
-
-    @cached_property
-    def _rows(self) -> dict[str, int]:
-        return {plain_task(t): i for i, t in enumerate(self.library.tasks)}
-
-    def _made(
-        self, asked: Asked, person: Person, state: State, memory: Memory, done: Sequence[Activity], count: int,
-        temperature: float, seed: int, whole: bool,
-    ) -> list[Activity]:  # fmt: skip
-        """`_grow` from the nearest candidates, and where these do not suffice from many more."""
-        more = self._proposed(asked.text, done) + self.matcher.shown(asked, events(asked.text, person))
-        for widen in (3 * count + 4 * len(done), WIDEST):
-            found = self.retriever.candidates(asked, more, widen)
-            made = self._grow(found, asked, person, state, memory, count, temperature, seed, whole)
-            if made:
-                return made
-        return []
-
-    def _grow(
-        self, found: Sequence[Candidate], asked: Asked, person: Person, state: State, memory: Memory, count: int,
-        temperature: float, seed: int, whole: bool,
-    ) -> list[Activity]:  # fmt: skip
-        """Order and finish; a candidate of which nothing is left is dropped and the rest ordered anew."""
-        rng = np.random.default_rng([zlib.crc32(asked.text.encode()), seed & 0xFFFFFFFF if temperature > 0 else 0])
-        noise = rng.gumbel(0, SPREAD * max(temperature, 0.0), len(found)) if len(found) else np.zeros(0)
-        left = list(range(len(found)))
-        while left:
-            chosen = ordered(self.library, [found[i] for i in left], count, memory, noise[left], whole)
-            if len(chosen) < count:
-                return []
-            trial = state.copy()
-            made = []
-            for one in chosen:
-                activity = self.composer.finish(one, asked, person, trial, rng, temperature)
-                if activity is None:
-                    left = [i for i in left if found[i] is not one]
-                    break
-                made.append(activity)
-            else:
-                return made
-        return []
+        state.told = {plain_task(t) for t in tasks}
+        return state, self.retriever.full(tasks)
 
     def _turned(self, about: str, steps: tuple[str, ...], temperature: float, seed: int) -> list[str]:
         """Activity -> steps, or steps -> activity: the nearest of the library under the learned projection."""
@@ -257,13 +208,12 @@ class RetrievalPlanner:
         scores = lib.projected("task_steps", other, sought) @ lib.projected("task_steps", side, own)[0]
         scores += given @ own[0]  # what is near the question itself
         scores += np.random.default_rng(seed).gumbel(0, 0.02 * max(temperature, 0.0), len(scores))
-        best = self.retriever.candidate(int(scores.argmax()))
+        best = int(scores.argmax())
         if not about:
-            return [sentence(person.says(statement(best.task)))]
-        asked = self.retriever.ask(about)
-        state = State(START, set(), set())
-        made = self.composer.finish(best, asked, person, state, np.random.default_rng(seed), temperature)
-        return list(made.steps) if made is not None else [person.says(s, i == 0) for i, s in enumerate(best.steps)]
+            return [sentence(person.says(statement(lib.tasks[best])))]
+        steps = tuple(lib.steps[i] for i in lib.steps_of(best))
+        made = tell(Part(lib.tasks[best], steps, frozenset()), person, State.fresh())
+        return list(made.steps) if made is not None else [person.says(s, i == 0) for i, s in enumerate(steps)]
 
     def _after(self, done: Activity, temperature: float, seed: int) -> Activity:
         """What comes next where no scene is told: what follows similar activities in the library."""
@@ -288,3 +238,7 @@ class RetrievalPlanner:
             asked = lib.projected(relation, "to", own)[0]
             score += best + 0.5 * (lib.projected(relation, "from", lib.scene_vectors) @ asked)
         return lib.scenes[int(score.argmax())]
+
+
+def _quoted(story: Story) -> str:
+    return repr(story.name if story.ordered else story.name.replace("_", " "))

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from avatargpt.planning.kinds import KindTable
 from avatargpt.retrieval.index import VectorIndex, unit
 from avatargpt.retrieval.store import Stored, read, rounded, unpacked, write, xz
 from vqvae.errors import UserError
@@ -59,6 +60,7 @@ class PlanLibrary:
         projections: ``relation/from`` and ``relation/to`` -> (K, P).
         scorer: state of the scorer network by name.
         figures: what was measured when it was made.
+        kinds: of scenes, with activities that fit one another.
     """
 
     scenes: list[str]
@@ -74,6 +76,7 @@ class PlanLibrary:
     projections: dict[str, np.ndarray] = field(default_factory=dict)
     scorer: dict[str, np.ndarray] = field(default_factory=dict)
     figures: dict[str, float] = field(default_factory=dict)
+    kinds: KindTable = field(default_factory=KindTable)
 
     @cached_property
     def scene_index(self) -> VectorIndex:
@@ -141,7 +144,7 @@ class PlanLibrary:
             "steps_per_task": np.diff(self.step_starts).astype(np.uint8),
         }  # fmt: skip
         out |= {f"projection/{k}": v.astype(np.float16) for k, v in self.projections.items()}
-        return out | {f"scorer/{k}": v.astype(np.float16) for k, v in self.scorer.items()}
+        return out | {f"scorer/{k}": v.astype(np.float16) for k, v in self.scorer.items()} | self.kinds.arrays()
 
     def save(self, folder: str | os.PathLike[str]) -> Path:
         """Write ``planning.safetensors`` into a folder."""
@@ -177,6 +180,6 @@ class PlanLibrary:
             np.repeat(np.arange(s), per_scene), np.repeat(np.arange(a), per_task),
             held.vectors(s, "scene_vectors"), held.vectors(a, "task_vectors"), held.vectors(x, "step_vectors"),
             Basis(data["mean"], data["axes"].astype(np.float32)), named("projection/"), named("scorer/"),
-            dict(held.about["figures"]),
+            dict(held.about["figures"]), KindTable.of(data),
         )  # fmt: skip
 

@@ -14,6 +14,7 @@ import torch
 
 from avatargpt.config import save_resolved
 from avatargpt.language.plans.marks import embedded, gender_of, neutral, unnamed
+from avatargpt.planning.kinds import KindTable, Part
 from avatargpt.planning.measures import roc_auc
 from avatargpt.planning.scorer import Scorer, batch
 from avatargpt.planning.store import Basis, PlanLibrary
@@ -21,7 +22,11 @@ from avatargpt.train.data.corrupting import CONTINUATIONS, DRAWN, EASY, KINDS, C
 from avatargpt.train.loop import fit
 from avatargpt.train.running.runtime import Runtime
 from instruct_data.planning import PlannedScene, read_scenes
+from instruct_data.plans import kinds as written
+from vqvae.errors import UserError
 from vqvae.strict import Count, Dropout, Rate, Strict, Whole
+
+WORDINGS = 12  # of each kind that a scene is compared with
 
 
 class Making(Strict):
@@ -214,17 +219,49 @@ def make_planner(
     return library
 
 
+def in_marks(text: str) -> str:
+    """A text of a kind with the library's marks: ``{He} waits.`` -> ``{^he} waits.``"""
+    return written.MARK.sub(lambda m: f"{{^{m[1].lower()}}}" if m[1][0].isupper() else m[0], text)
+
+
+def add_kinds(
+    library: PlanLibrary, some: Sequence[written.Kind], encode: Any, wordings: int = WORDINGS, seed: int = 0
+) -> None:
+    """Put kinds of scenes into a library, in place of those it has; nothing else of it changes.
+
+    Args:
+        encode: texts -> (n, 384) unit vectors. wordings: composed of each kind, templates in turn.
+    """
+    said = []
+    for number, kind in enumerate(some):
+        rng = np.random.default_rng([seed, 73, number])
+        said += [written.scene(kind, k % len(kind.scenes), rng)[0] for k in range(wordings)]
+    parts = [tuple(Part(in_marks(a.task), tuple(map(in_marks, a.steps)), a.at) for a in k.activities) for k in some]
+    library.kinds = KindTable(
+        [k.name for k in some], parts, sorted({(p.name, p.gender) for k in some for p in k.persons}),
+        encode(said), np.repeat(np.arange(len(some)), wordings),
+        encode([embedded(p.task) for row in parts for p in row]),
+    )  # fmt: skip
+
+
 def planner_stage(recipe: PlannerRecipe, args: argparse.Namespace) -> None:
     """The planning library: scenes with vectors, projections and the scorer of plans."""
     from avatargpt.model.text_encoder import SentenceGrounder
 
     Runtime.start(args.threads, "cpu")
     begin = time.monotonic()
-    folder = Path(args.planning)
-    plans, held = read_scenes(folder / "train.jsonl"), read_scenes(folder / "val.jsonl")
-    library = make_planner(plans, held, SentenceGrounder().sentence, recipe.planner)
+    encode = SentenceGrounder().sentence
+    if bool(args.kinds_into) == bool(args.planning):
+        raise UserError("planner: either --planning (corpora) or --kinds-into (a library to extend) is needed")
+    if args.kinds_into:
+        library = PlanLibrary.load(args.kinds_into)
+    else:
+        folder = Path(args.planning)
+        plans, held = read_scenes(folder / "train.jsonl"), read_scenes(folder / "val.jsonl")
+        library = make_planner(plans, held, encode, recipe.planner)
+    add_kinds(library, list(written.kinds().values()), encode)
     path = library.save(args.output)
     save_resolved(recipe, Path(args.output))
     print(json.dumps(library.figures))
-    print(f"{path}: {len(library.scenes)} scenes, {len(library.steps)} steps, {path.stat().st_size / 1e6:.2f} MB, "
-          f"{time.monotonic() - begin:.0f} s")  # fmt: skip
+    print(f"{path}: {len(library.scenes)} scenes, {len(library.steps)} steps, {len(library.kinds.names)} kinds, "
+          f"{path.stat().st_size / 1e6:.2f} MB, {time.monotonic() - begin:.0f} s")  # fmt: skip

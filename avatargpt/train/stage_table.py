@@ -119,7 +119,11 @@ STAGES: dict[str, StageEntry] = {
     ),
     "planner": StageEntry(
         f"{_T}planner:planner_stage", "the planning library: scenes with vectors, projections and the scorer of plans",
-        f"{_T}planner:PlannerRecipe", options={"planning": Option("folder of planning corpora", needed=True)},
+        f"{_T}planner:PlannerRecipe",
+        options={
+            "planning": Option("folder of planning corpora"),
+            "kinds-into": Option("folder of a library that takes the kinds of scenes, and is else left as it is"),
+        },
     ),
     "intents": StageEntry(
         f"{_T}stages:intents_stage", "the classifier of what a turn of a conversation asks for",

@@ -8,8 +8,9 @@ import pytest
 
 from avatargpt.planning.retrieval_planner import RetrievalPlanner
 from avatargpt.planning.store import PlanLibrary
-from avatargpt.train.planner import Making, make_planner
+from avatargpt.train.planner import Making, add_kinds, make_planner
 from instruct_data.planning import PlannedActivity, PlannedScene
+from instruct_data.plans.kinds import Kind, KindActivity, Person
 
 WORK = {
     "gardener": ("rakes the leaves", "digs a hole", "waters the roses", "plants a tree"),
@@ -53,6 +54,33 @@ def corpus(seed: int, repeat: int = 3) -> list[PlannedScene]:
     return plans
 
 
+LIFE = {  # kind -> task, steps, where it may stand
+    "baker": (
+        ("lights the oven", "squats and blows hard", 1), ("puts on an apron", "ties something behind {his} back", 1),
+        ("kneads the dough", "pushes with both palms", 2), ("sits on a flour sack", "sits down and yawns", 2),
+        ("rolls the dough", "rolls both hands forward", 2), ("shapes loaves", "circles both palms", 2),
+        ("sweeps the flour", "walks and sweeps to the door", 3), ("eats the first slice", "bites and chews slowly", 3),
+    ),
+    "pilot": (
+        ("climbs aboard", "climbs five steps", 1), ("checks the wings", "strokes along a wing", 1),
+        ("grips the stick", "grips with the right fist", 2), ("waves to the tower", "waves with the left hand", 2),
+        ("lands softly", "leans back with bent knees", 3), ("walks off the airfield", "walks off with long strides", 3),
+    ),
+}
+
+
+def kinds() -> list[Kind]:
+    """Of a baker and of a pilot."""
+    return [
+        Kind(
+            job, (f"{{Who}} is a {job} at work {{place}} {{when}}.", f"Again {{who}}, the {job}, works on."),
+            (Person(f"a young {job}", "she"),), ("here", "there"), ("at dawn", "in the sun"),
+            tuple(KindActivity(f"{{He}} {t}.", (f"{{he}} {s}", f"{{he}} nods, for {{he}} {t}"), frozenset((at,)))
+                  for t, s, at in rows),
+        ) for job, rows in LIFE.items()
+    ]  # fmt: skip
+
+
 @pytest.fixture(scope="session")
 def encoder() -> Encoder:
     return Encoder()
@@ -64,7 +92,9 @@ def library(encoder: Encoder) -> PlanLibrary:
         scene_width=16, width=12, projection=8, contrast_steps=20, contrast_batch=32, dim=16, layers=1, epochs=1,
         batch=32,
     )  # fmt: skip
-    return make_planner(corpus(0), corpus(1, 1), encoder.sentence, making)
+    made = make_planner(corpus(0), corpus(1, 1), encoder.sentence, making)
+    add_kinds(made, kinds(), encoder.sentence, 4)
+    return made
 
 
 @pytest.fixture(scope="session")

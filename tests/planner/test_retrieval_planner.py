@@ -1,17 +1,13 @@
 """The planner that is built in, on a small library."""
 
-from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from avatargpt.language.plans.persons import Person
-from avatargpt.language.plans.props import generalise, phrases
 from avatargpt.language.plans.requests import planning_task
-from avatargpt.language.plans.telling import retold, sided, statement
-from avatargpt.planning import compose
+from avatargpt.language.plans.telling import of_others, retold, sided, statement
 from avatargpt.planning import measures as measures
 from avatargpt.planning.retrieval_planner import MEMORY, RetrievalPlanner
 from avatargpt.planning.store import FILE, PlanLibrary
@@ -28,6 +24,9 @@ def test_a_library_survives_its_file(library: PlanLibrary, tmp_path: Path) -> No
     assert (again.scenes, again.tasks, again.steps) == (library.scenes, library.tasks, library.steps)
     assert np.abs((again.step_vectors * library.step_vectors).sum(1) - 1).max() < 0.01
     assert again.figures == library.figures
+    assert (again.kinds.names, again.kinds.parts) == (library.kinds.names, library.kinds.parts)
+    assert again.kinds.persons == [("a young baker", "she"), ("a young pilot", "she")]
+    assert (again.kinds.vectors * library.kinds.vectors).sum(1).min() > 0.99
     assert again.fingerprint == PlanLibrary.load(tmp_path).fingerprint
     again.tasks[0] += " twice"
     del again.__dict__["fingerprint"]
@@ -61,6 +60,11 @@ def test_the_actor_is_the_one_of_the_scene(planner: RetrievalPlanner) -> None:
     assert said.count("a tired gardener") == 1
     assert " he " not in said.lower() and " his " not in said.lower()
     assert "wearily" in said
+
+
+def test_nobody_waves_himself_on() -> None:
+    assert of_others("{he} smiles and waves {him} toward the door") == "{he} smiles and waves someone toward the door"
+    assert of_others("{he} looks behind {him}") == "{he} looks behind {him}"
 
 
 def test_one_hand() -> None:
@@ -135,45 +139,6 @@ def test_wrong_questions(planner: RetrievalPlanner) -> None:
         planner.answer("steps_to_activity", {})
 
 
-def test_proposals_take_part(library: PlanLibrary, planner: RetrievalPlanner) -> None:
-    steps = ("she rakes the leaves with both hands", "she waters the roses", "she turns around")
-    own = Activity("She works in the sun.", steps)
-
-    def propose(scene: str, done: Sequence[Activity]) -> list[Activity]:
-        assert scene == SCENE
-        return [own, Activity("She loops.", ("she turns", "she turns"))]
-
-    more = RetrievalPlanner(library, planner.retriever.grounder, propose=propose)
-    tasks = {a.task for s in range(10) for a in more.plan(SCENE, 3, 1.0, s).activities}
-    assert any("in the sun" in t for t in tasks)
-    assert not any("loops" in t for t in tasks)
-
-
-def test_what_the_motion_side_can_do_counts(
-    library: PlanLibrary, planner: RetrievalPlanner, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    asked: list[str] = []
-
-    def can_do(steps: list[str]) -> list[float]:
-        asked.extend(steps)
-        return [9.0 if "claps" in s else 0.0 for s in steps]
-
-    monkeypatch.setattr(compose, "ALIKE", -1.0)
-    able = RetrievalPlanner(library, planner.retriever.grounder, can_do=can_do)
-    count = [sum("claps" in s for i in range(12) for a in p.plan(SCENE, 3, 0.7, i).activities for s in a.steps)
-             for p in (planner, able)]  # fmt: skip
-    assert asked and not any("{" in s for s in asked)
-    assert count[1] > count[0]
-
-
-def test_noun_phrases_and_what_replaces_them() -> None:
-    step = "{he} throws the heavy club far with both arms and hugs the king"
-    assert [h for _, _, h in phrases(step)] == ["club", "king"]
-    assert generalise(step, ["club", "king"]) == "{he} throws something heavy far with both arms and hugs someone"
-    assert generalise("{he} scuttles like a crab", ["crab"]) is None
-    assert generalise(step, []) == step
-
-
 def test_figures_of_plans() -> None:
     assert measures.roc_auc(np.array([1.0, 2.0]), np.array([0.0, 0.5])) == 1.0
     assert measures.roc_auc(np.array([1.0]), np.array([1.0])) == 0.5
@@ -194,15 +159,3 @@ def test_figures_of_plans() -> None:
     assert measures.copied([one], frozenset({measures.key("He waves.", ["he waves", "he bows"])})) == {
         "activities": 0.5, "steps": 0.75,
     }  # fmt: skip
-
-
-def test_borrowed_steps_are_done_with_what_is_there(planner: RetrievalPlanner) -> None:
-    composer = planner.composer
-    one = replace(planner.retriever.candidate(0), task="{^he} stirs the soup.", steps=("{he} lifts a spoon",))
-    scene = "A cook in the kitchen."
-    assert composer._belongs("{he} lifts the soup", one, scene)
-    assert composer._belongs("{he} lifts {his} left arm", one, scene)
-    assert not composer._belongs("{he} lifts the table", one, scene)
-    assert composer._belongs("{he} lifts the table", one, "A cook wipes a table.")
-    assert not composer._belongs("{he} lifts someone", one, scene)
-    assert not composer._belongs("{he} wades forward", one, scene)

@@ -98,17 +98,6 @@ def test_what_was_done_is_not_done_again(loaded: LoadedModel) -> None:
     assert planner.next_activity(SCENE, done) == Activity("She stands up", ("she rises", "she turns"))
 
 
-def test_proposals_leave_out_what_is_malformed(loaded: LoadedModel) -> None:
-    class Fixed(ModelPlanner):
-        def _said(self, task: str, asked: Any, *options: Any) -> Any:
-            if task == "activity_to_steps":
-                return [[("she rises; she turns", -1.0, True)] for _ in asked]
-            return [[("she waits", -1.0, True), ("", -1.0, True), ("she waits", -1.0, True)]]
-
-    assert Fixed(loaded).propose(SCENE, []) == [Activity("She waits", ("she rises", "she turns"))]
-    assert ModelPlanner(loaded).propose(SCENE, [Activity("She sits", ("she sits",))]) == []
-
-
 def test_bad_questions(loaded: LoadedModel) -> None:
     planner = ModelPlanner(loaded)
     for call, why in (

@@ -15,7 +15,7 @@ from avatargpt.language.plans.marks import fill, gender_of, neutral
 from avatargpt.metrics import text
 from avatargpt.planning import measures as measures
 from avatargpt.planning.retrieval_planner import RetrievalPlanner
-from avatargpt.planning.scorer import Question, Scorer
+from avatargpt.planning.scorer import Overlap, Question, Scorer
 from avatargpt.planning.store import PlanLibrary
 from avatargpt.planning.types import Activity, Plan
 from avatargpt.train.planner import Making, measure, tabulate, train_scorer
@@ -45,7 +45,7 @@ def reference(row: PlannedScene) -> Plan:
 def nearest(planner: RetrievalPlanner, scene: str, activities: int) -> Plan:
     """The baseline: the plan of the library's nearest scene, as it stands."""
     library = planner.library
-    row = int((library.scene_vectors @ planner.retriever.ask(scene).vector).argmax())
+    row = planner.retriever.nearest(scene, 1)[0]
     gender = library.genders[row]
     found = [
         Activity(fill(library.tasks[t], gender), tuple(fill(library.steps[i], gender) for i in library.steps_of(t)))
@@ -56,16 +56,16 @@ def nearest(planner: RetrievalPlanner, scene: str, activities: int) -> Plan:
 
 def judged(judge: Scorer, planner: RetrievalPlanner, plans: Sequence[Plan]) -> np.ndarray:
     """The judge's probability of every activity of every plan, each with what came before it."""
-    retriever = planner.retriever
+    retriever, overlap = planner.retriever, Overlap(planner.library)
     questions = []
     for plan in plans:
         actor = gender_of(" ".join(s for a in plan.activities for s in a.steps)) or "they"
-        scene = retriever.ask(plan.scene).vector[: retriever.width]
+        scene = retriever.scene(plan.scene)[: retriever.width]
         last, before = "", np.zeros(retriever.width, np.float32)
         for activity in plan.activities:
             texts = [neutral(activity.task, actor, False), *(neutral(s, actor) for s in activity.steps)]
             vectors = retriever.embed(texts)
-            words = retriever.overlap(plan.scene, texts[0], last, texts[1:])
+            words = overlap(plan.scene, texts[0], last, texts[1:])
             questions.append(Question(scene, vectors[0], before, vectors[1:], words))
             last, before = texts[-1], vectors[-1]
     return judge.score(questions)

@@ -53,8 +53,13 @@ PEOPLE = frozenset(
     falconer dishwasher dresser fishmonger crier raider ventriloquist herder sculptor catcher florist shipwright
     shaman contortionist inventor weightlifter challenger tenant camper prospector fencer jumper interpreter minister
     speaker chemist shoplifter backpacker babysitter strongman tenor comedian farrier bailiff beginner usher
+    paramedic lawyer scribe sorcerer veteran
     """.split()
 )
+_NAMED = (("woman", "she"), ("girl", "she"), ("man", "he"), ("boy", "he"))  # what a person's word ends with
+GENDER_OF |= {
+    w: next(g for e, g in _NAMED if w.endswith(e)) for w in PEOPLE - GENDER_OF.keys() if w.endswith(tuple(dict(_NAMED)))
+}
 WORD = re.compile(r"[A-Za-z]+(?:[-'][A-Za-z]+)*")
 
 

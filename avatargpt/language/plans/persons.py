@@ -17,6 +17,7 @@ _MADE = re.compile(  # names of trades that are made of a thing and who deals wi
     r"dresser|fighter|cleaner|hunter|monger|wright|herder|ologist|grapher|therapist)"
 )
 _DEALS = re.compile(r"[a-z]{3,}(?:er|or|ist)")  # after an animal: who has to do with it
+_AGED = "-year-old"  # somebody, where no person follows: a six-year-old plays
 _NOT_OF_ONE = frozenset("first last only next same".split())  # said with "the", left out after "a"
 _NEUTRAL_HEAD = frozenset("man woman person boy girl child guy lady figure teenager adult player pupil student".split())
 _ONE_HAND = re.compile(r"\b(left|right) (?:hand|arm) only|\bonly (?:his|her|the) (left|right) (?:hand|arm)")
@@ -89,7 +90,8 @@ def who(scene: str, known: dict[str, str], near: str = "he") -> Person:
     roles = []
     for w, said, after in zip(bare, low, [*bare[1:], ""], strict=True):
         about = GENDER_OF.get(w) == "it" and (_person(after) or _DEALS.fullmatch(after))  # a cat burglar is no cat
-        if (_person(w) or said in GENDER_OF) and not about:
+        aged = w.endswith(_AGED) and not _person(after)
+        if (_person(w) or said in GENDER_OF or aged) and not about:
             roles.append(w)
     gender = ""
     subject = next((w for w in roles if w not in ("he", "she", "it", "him", "her", "his", "its")
@@ -123,7 +125,7 @@ def _of_one(word: str) -> bool:
 
 def _noun(low: list[str], subject: str, gender: str) -> str:
     generic = {"he": "man", "she": "woman", "it": "creature", "they": "person"}[gender]
-    known = _person(subject) or (gender == "it" and bool(subject))
+    known = _person(subject) or subject.endswith(_AGED) or (gender == "it" and bool(subject))
     head = subject if subject in _NEUTRAL_HEAD or (known and subject in low) else generic
     if head.endswith(("s", "ren", "ple", "one", "body", "team", "crowd", "audience", "police", "crew")):
         head = generic

@@ -6,33 +6,9 @@ import re
 from collections.abc import Sequence
 
 from avatargpt.language.plans.people import PRONOUNS
-from instruct_data.text.english import THIRD, also_noun
+from instruct_data.text.english import THIRD
 
-_DANGLING = re.compile(r"\b(?:it|them|one|again|still|another|others?|back|same|more|both of)\b|\{o_|\{him\}")
-_LOOKS_BACK = re.compile(r"\b(?:it|them|its|again|repeats?|same|others?|another|more)\b|\{him\}|\{o_")
 _SOMEONE = re.compile(r"^(?:an? |the )?(?:person|human|figure|character|someone|somebody|individual)\b")
-_SUBJECTS = re.compile(
-    r"(?:\{\^o_|They |The |Both |An? |Every(?:one|body) |Nobody |All )|.*\b(?:you|your|I|me|my|we|our|us)\b"
-)
-
-
-def dangles(step: str) -> bool:
-    """Whether a step needs something that was told before it, and cannot stand in another activity."""
-    return _DANGLING.search(step) is not None
-
-
-def looks_back(step: str) -> bool:
-    """Whether a step refers to the one before it."""
-    return _LOOKS_BACK.search(step) is not None
-
-
-def of_another(task: str) -> bool:
-    """Whether somebody or something else does it, or it is spoken: a verb is in it, and nobody is told to do it."""
-    words = re.findall(r"\{\^?\w+\}|[A-Za-z'-]+", task)
-    if _SUBJECTS.match(task):
-        return True
-    verb = any(w in THIRD and not also_noun(w) for w in words[1:6])
-    return verb and not task.startswith("{^h") and "{he}" not in words[:6]
 
 
 def strange_names(texts: Sequence[str], scene: str) -> int:
