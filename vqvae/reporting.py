@@ -67,5 +67,7 @@ def told(error: BaseException) -> tuple[str, int]:
 
 def _place(error: BaseException) -> str:
     """`` in module.py:12``: the innermost line of ours."""
-    ours = [f for f in traceback.extract_tb(error.__traceback__) if {*Path(f.filename).parts} & {*_PACKAGES}]
+    home = Path(__file__).resolve().parents[1]  # a clone may be called like a package itself
+    found = [(f, Path(f.filename).resolve()) for f in traceback.extract_tb(error.__traceback__)]
+    ours = [f for f, path in found if any(path.is_relative_to(home / name) for name in _PACKAGES)]
     return f" in {Path(ours[-1].filename).name}:{ours[-1].lineno}" if ours else ""
