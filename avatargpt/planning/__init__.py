@@ -124,18 +124,20 @@ def _asking(llm: LanguageModel, model: MotionSide, executable: Executable | None
     """A planner that asks a language model, with all that the weights know of scenes and movements."""
     from avatargpt.planning.language_planner import LanguagePlanner
     from avatargpt.planning.ranking import Ranker
+    from avatargpt.planning.retrieval_planner import RetrievalPlanner
     from avatargpt.planning.showable import Showable
     from avatargpt.planning.store import FILE, PlanLibrary
 
-    loaded, showable, ranker = model.loaded, None, None
+    loaded, showable, ranker, written = model.loaded, None, None, None
     if loaded.grounder is not None:
         there = (Path(loaded.source) / FILE).is_file()
         library = PlanLibrary.load(loaded.source) if there else None
         if library is not None:
             ranker = Ranker(library, loaded.grounder, None if executable is None else executable.can_do)
+            written = RetrievalPlanner(library, loaded.grounder)
         if model.phrase_index is not None:
             showable = Showable(model.phrase_index, loaded.grounder, library)
-    return LanguagePlanner(llm, showable, ranker)
+    return LanguagePlanner(llm, showable, ranker, written)
 
 
 def _logged(line: str) -> None:

@@ -12,6 +12,7 @@ from avatargpt.planning.parse import alike, check_sentence, check_steps
 from avatargpt.planning.types import LONGEST, Activity
 
 FEWEST, MOST = 2, 6  # steps of an activity
+BRIEF = 3  # of one that a small model writes
 SHORTEST = 0.5  # s of a step that a planner may ask for
 
 
@@ -33,6 +34,17 @@ class ActivityAnswer(BaseModel):
         return Activity(task, steps, tuple(round(s, 2) for s in self.seconds) if told else ())
 
 
+class BriefActivity(BaseModel):
+    """One activity of few short steps: what a small model can hold, and this machine writes in a few seconds."""
+
+    task: str = Field(max_length=60)
+    steps: list[Annotated[str, Field(max_length=80)]] = Field(min_length=FEWEST, max_length=BRIEF)
+
+    def activity(self) -> Activity:
+        """See `ActivityAnswer.activity`."""
+        return Activity(check_sentence(self.task), check_steps(self.steps))
+
+
 class StepsAnswer(BaseModel):
     """Steps alone."""
 
@@ -48,7 +60,7 @@ class SentenceAnswer(BaseModel):
 class PlanAnswer(BaseModel):
     """Activities in order."""
 
-    activities: list[ActivityAnswer]
+    activities: Sequence[ActivityAnswer | BriefActivity]
 
     def plan(self) -> tuple[Activity, ...]:
         """Tidied.
@@ -62,9 +74,10 @@ class PlanAnswer(BaseModel):
         return tuple(out)
 
 
-def plan_of(count: int) -> type[PlanAnswer]:
+def plan_of(count: int, brief: bool = False) -> type[PlanAnswer]:
     """A plan of so many activities."""
-    field: Any = Annotated[list[ActivityAnswer], Field(min_length=count, max_length=count)]
+    one: Any = BriefActivity if brief else ActivityAnswer
+    field: Any = Annotated[list[one], Field(min_length=count, max_length=count)]
     return create_model(f"PlanOf{count}", __base__=PlanAnswer, activities=(field, ...))
 
 

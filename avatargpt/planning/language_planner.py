@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 from avatargpt.language.llm.model import Answer, LanguageModel
 from avatargpt.language.llm.prompts import prompt
 from avatargpt.language.plans.marks import actor_of
 from avatargpt.language.plans.requests import check_plan, check_scene, check_slots, planning_task
-from avatargpt.planning.answers import ActivityAnswer, SentenceAnswer, StepsAnswer, new, plan_of
+from avatargpt.planning.answers import ActivityAnswer, BriefActivity, SentenceAnswer, StepsAnswer, new, plan_of
 from avatargpt.planning.parse import check_sentence, check_steps
 from avatargpt.planning.ranking import GOOD, Ranker, actor
 from avatargpt.planning.showable import Showable
 from avatargpt.planning.types import Activity, Plan
 from instruct_data.planning import STEP_TASKS
 
+if TYPE_CHECKING:
+    from avatargpt.planning.retrieval_planner import RetrievalPlanner
+
 MEMORY = 8  # activities that a question repeats
-SHOWN, SHOWN_HERE = 60, 24  # movements that a question names, and where reading it takes this machine time
+SHOWN = 60  # movements that a question names; a small model would copy them one after another
+SAMPLES, SAMPLES_HERE = 3, 1  # answers to choose from, and where writing one takes this machine ten seconds
 SEEN = 500  # characters of the description of the last motion
 
 
@@ -27,11 +32,15 @@ class LanguagePlanner:
     Args:
         llm: who is asked, within its limits. showable: what a question says can be shown; None = nothing is said.
         ranker: judges samples; None = the first acceptable one is taken.
+        written: plans of the library, which stand for election beside those of a model on this machine.
     """
 
-    def __init__(self, llm: LanguageModel, showable: Showable | None = None, ranker: Ranker | None = None) -> None:
-        self.llm, self.showable, self.ranker = llm, showable, ranker
-        self.name = llm.name
+    def __init__(
+        self, llm: LanguageModel, showable: Showable | None = None, ranker: Ranker | None = None,
+        written: RetrievalPlanner | None = None,
+    ) -> None:  # fmt: skip
+        self.llm, self.showable, self.ranker, self.written = llm, showable, ranker, written
+        self.name, self.brief = llm.name, llm.backend.local
 
     def plan(self, scene: str, activities: int = 3, temperature: float = 0.7, seed: int = 0) -> Plan:
         """See `avatargpt.planning.types.Planner.plan`.
@@ -42,11 +51,25 @@ class LanguagePlanner:
         scene = check_plan(scene, activities)
         values = self._about(scene, ()) | {"count": activities}
         found = self.llm.ask(
-            prompt("plan"), values, plan_of(activities), seed, self._samples, temperature,
-            lambda v: _tidy(type(v).plan, v), lambda v: self._worth(scene, v.plan()) >= GOOD,
+            prompt("plan_brief" if self.brief else "plan"), values, plan_of(activities, self.brief), seed,
+            self._samples, temperature, lambda v: _tidy(type(v).plan, v),
+            lambda v: self._worth(scene, v.plan()) >= GOOD,
         )  # fmt: skip
         best = self._best(found, lambda v: self._worth(scene, v.plan()))
-        return Plan(scene, best.value.plan(), self.name, (best.note,) if best.note else ())
+        made = Plan(scene, best.value.plan(), self.name, (best.note,) if best.note else ())
+        return self._elected(made, activities, temperature, seed)
+
+    def _elected(self, made: Plan, activities: int, temperature: float, seed: int) -> Plan:
+        """The plan, or that of the library where it is about such a scene and worth more."""
+        if not self.brief or self.written is None or self.ranker is None or not self.written.knows(made.scene):
+            return made
+        other = self.written.plan(made.scene, activities, temperature, seed)
+        if len(other.activities) < activities or other.notes:
+            return made
+        ours, theirs = (self.ranker.worth(made.scene, p.activities) for p in (made, other))
+        if theirs.sum <= ours.sum or theirs.coherent < ours.coherent:  # what can be shown has to fit the scene, too
+            return made
+        return replace(other, notes=(f"A written plan is worth more than that of {self.name}.",))
 
     def next_activity(
         self, scene: str, done: Sequence[Activity], described: str = "", temperature: float = 0.7, seed: int = 0
@@ -60,15 +83,16 @@ class LanguagePlanner:
         told = [{"task": a.task, "steps": list(a.steps)} for a in last]
         values = self._about(scene, last) | {"done": told, "seen": described[:SEEN]}
 
-        def check(answer: ActivityAnswer) -> None:
+        def check(answer: ActivityAnswer | BriefActivity) -> None:
             new(answer.activity(), last)
 
-        def worth(answer: ActivityAnswer) -> float:
+        def worth(answer: ActivityAnswer | BriefActivity) -> float:
             return self._worth(scene, [answer.activity()], last)
 
+        form: type[ActivityAnswer | BriefActivity] = BriefActivity if self.brief else ActivityAnswer
         found = self.llm.ask(
-            prompt("next_activity"), values, ActivityAnswer, seed, self._samples, temperature, check,
-            lambda v: worth(v) >= GOOD,
+            prompt("next_brief" if self.brief else "next_activity"), values, form, seed, self._samples, temperature,
+            check, lambda v: worth(v) >= GOOD,
         )  # fmt: skip
         return self._best(found, worth).value.activity()
 
@@ -95,7 +119,9 @@ class LanguagePlanner:
 
     @property
     def _samples(self) -> int:
-        return self.llm.limits.samples if self.ranker is not None else 1
+        if self.ranker is None:
+            return 1
+        return self.llm.limits.samples or (SAMPLES_HERE if self.brief else SAMPLES)
 
     def _about(self, scene: str, done: Sequence[Activity]) -> dict[str, Any]:
         """What every question about a scene says of it."""
@@ -104,8 +130,7 @@ class LanguagePlanner:
         return {"scene": scene, "person": person, "known": known}
 
     def _known(self, texts: Sequence[str]) -> list[str]:
-        most = SHOWN_HERE if self.llm.backend.local else SHOWN
-        return [] if self.showable is None else self.showable.near(texts, most)
+        return [] if self.showable is None or self.brief else self.showable.near(texts, SHOWN)
 
     def _worth(self, scene: str, activities: Sequence[Activity], done: Sequence[Activity] = ()) -> float:
         return GOOD if self.ranker is None else self.ranker.worth(scene, activities, done).sum

@@ -76,6 +76,10 @@ class RetrievalPlanner:
         """Of the library."""
         return self.library.fingerprint
 
+    def knows(self, scene: str) -> bool:
+        """Whether a stored plan is about such a scene."""
+        return self.retriever.stories(check_scene(scene))[0].near >= NEAR
+
     def plan(self, scene: str, activities: int = 3, temperature: float = 0.7, seed: int = 0) -> Plan:
         """Scene -> activities with their steps: the nearest whole plan, and others that are about as near after it.
 

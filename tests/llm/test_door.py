@@ -111,12 +111,15 @@ def test_prompt_files(path: Path) -> None:
     from avatargpt.planning import answers
 
     form = {"plan": answers.PlanAnswer, "next_activity": answers.ActivityAnswer, "steps": answers.StepsAnswer,
-            "sentence": answers.SentenceAnswer}[path.stem]  # fmt: skip
+            "sentence": answers.SentenceAnswer, "plan_brief": answers.PlanAnswer,
+            "next_brief": answers.BriefActivity}[path.stem]  # fmt: skip
     read = prompt(path.stem)
     assert read.name == path.stem
     for example in read.examples:
         said = read_answer(json.dumps(example.answer), form)
-        if isinstance(said, answers.PlanAnswer):
+        if isinstance(said, answers.PlanAnswer) and path.stem == "plan_brief":
+            assert all(len(a.steps) <= answers.BRIEF and not a.seconds for a in said.plan())
+        elif isinstance(said, answers.PlanAnswer):
             assert all(len(a.seconds) == len(a.steps) for a in said.plan())
         assert read.messages(example.values)[-1] == read.messages(example.values)[1 + 2 * read.examples.index(example)]
 

@@ -13,7 +13,7 @@ from avatargpt.planning.language_planner import SHOWN, LanguagePlanner
 from avatargpt.planning.ranking import Ranker, actor, strangers
 from avatargpt.planning.showable import Showable
 from avatargpt.planning.store import PlanLibrary
-from avatargpt.planning.types import Activity
+from avatargpt.planning.types import Activity, Plan
 from avatargpt.retrieval.phrases import PhraseIndex
 
 SCENE = "A gardener is at work, she hums."
@@ -71,9 +71,51 @@ def test_the_best_of_samples(book: PhraseIndex, encoder: Any, library: PlanLibra
     assert found.activities[0].steps == tuple(GOOD["steps"])
     asked = backend.asked[0][-1]["content"]
     assert '"person": "she"' in asked and "digs a hole" in asked and 30 < asked.count("does trick") < SHOWN
-    before, backend.local = len(backend.asked), True
-    assert planner.plan("A gardener digs, she sings.", 1, temperature=0.0).activities
-    assert backend.asked[-1][-1]["content"].count("does trick") < 30 and len(backend.asked) == before + 1
+
+
+def test_a_model_on_this_machine_is_asked_briefly(book: PhraseIndex, encoder: Any, library: PlanLibrary) -> None:
+    """One short answer, without a list of movements to copy; long steps and a fourth one are refused."""
+    long = {"task": "She digs.", "steps": [*GOOD["steps"], "she sits down", "she gets up"]}
+    brief = {"task": "She digs a hole.", "steps": GOOD["steps"][:3]}
+    rest = {"task": "She rests.", "steps": ["she sits", "she nods"]}
+    backend = Recorded({"activities": [long]}, {"activities": [brief]}, rest)
+    backend.local = True
+    ranker = Ranker(library, encoder, known)
+    planner = LanguagePlanner(LanguageModel(backend), Showable(book, encoder, library), ranker)
+    found = planner.plan(SCENE, 1)
+    assert found.activities[0].steps == tuple(GOOD["steps"][:3]) and len(backend.asked) == 2
+    assert "does trick" not in str(backend.asked) and "seconds" not in str(backend.asked[0])
+    assert planner.next_activity(SCENE, found.activities).task == "She rests" and len(backend.asked) == 3
+
+
+class Written:
+    """A library of one plan."""
+
+    def __init__(self, *steps: str, near: bool = True) -> None:
+        self.steps, self.near = steps, near
+
+    def knows(self, scene: str) -> bool:
+        return self.near
+
+    def plan(self, scene: str, activities: int = 3, temperature: float = 0.7, seed: int = 0) -> Plan:
+        return Plan(scene, (Activity("She digs a hole.", self.steps),), "retrieval")
+
+
+def test_a_written_plan_that_is_worth_more_is_taken(
+    encoder: Any, library: PlanLibrary, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ranker = Ranker(library, encoder, known)
+    monkeypatch.setattr(ranker, "coherent", lambda scene, activities, before="": 0.5)
+    own = {"task": "She digs a hole.", "steps": ["she oils the trombone", "she plays the trombone"]}
+    for written, who in (
+        (Written(*GOOD["steps"]), "retrieval"), (Written(*GOOD["steps"], near=False), "recorded"),
+        (Written("she greases the trombone", "she blows the trombone"), "recorded"),
+    ):  # fmt: skip
+        backend = Recorded({"activities": [own]})
+        backend.local = True
+        found = LanguagePlanner(LanguageModel(backend), None, ranker, written).plan(SCENE, 1)  # type: ignore[arg-type]
+        assert (found.planner == "retrieval") == (who == "retrieval"), found
+        assert bool(found.notes) == (who == "retrieval")
 
 
 def test_what_was_done_is_not_done_again(encoder: Any, library: PlanLibrary) -> None:

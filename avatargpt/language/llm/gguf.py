@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import os
 import threading
 from functools import cached_property
 from pathlib import Path
@@ -28,7 +29,8 @@ class Gguf:
     and values of the last prompt, prompts begin with their constant part, and `Prefixes` keeps it between commands.
 
     Args:
-        path: of the file. threads: None = as the library likes. prefixes: folder of what was read; None = not kept.
+        path: of the file. threads: None = one for each core that it may use.
+        prefixes: folder of what was read; None = not kept.
 
     Raises:
         UserError: no such file, not a GGUF, or llama-cpp-python is not installed.
@@ -63,8 +65,10 @@ class Gguf:
         """Load the file; whatever the library raises says that it is damaged or of an unknown kind."""
         from llama_cpp import Llama
 
-        threads = {} if self.threads is None else {"n_threads": self.threads, "n_threads_batch": self.threads}
-        self._llama = Llama(model_path=str(self.path), n_ctx=CONTEXT, verbose=False, **threads)
+        threads = self.threads or len(os.sched_getaffinity(0))  # it would take half of them: half the speed
+        self._llama = Llama(
+            model_path=str(self.path), n_ctx=CONTEXT, verbose=False, n_threads=threads, n_threads_batch=threads
+        )
         self._read = Prefixes(self._llama, self.fingerprint, self.prefixes)
 
     def complete(

@@ -23,7 +23,7 @@ class Limits(Strict):
         total: of all calls and of loading a model.
         answer: tokens of one answer. tokens: of all prompts and answers.
         price: of 1,000 tokens of prompt and of answer, in whatever money. money: of all; None = not counted.
-        samples: answers that a planner chooses from, at most.
+        samples: answers that a planner chooses from, at most; None = as the planner likes.
     """
 
     seconds: Annotated[Number, Field(gt=0)] = 60.0
@@ -32,7 +32,7 @@ class Limits(Strict):
     tokens: Count = 500_000
     price: tuple[float, float] = (0.0, 0.0)
     money: Rate | None = None
-    samples: Annotated[Count, Field(le=16)] = 3
+    samples: Annotated[Count, Field(le=16)] | None = None
 
     @classmethod
     def of(cls, text: str | None) -> Limits:
