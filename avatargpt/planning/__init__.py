@@ -57,7 +57,7 @@ def described(weights: Path) -> dict[str, str]:
 def load_planner(
     spec: str | None, model: MotionSide, llm: LanguageModel | None = None, tell: Tell | None = None
 ) -> Checked | Planner:
-    """The planner that `spec` names; its steps are checked for what the motion side of `model` can show.
+    """The planner that `spec` names; its notes say which steps the motion side of `model` does not know.
 
     Args:
         spec: ``retrieval``: whole plans of the planning library; ``model``: the text head of `model`; a folder: a
@@ -104,7 +104,8 @@ def _of_kind(spec: str, model: MotionSide, executable: Executable | None) -> Pla
 
         if loaded.grounder is None:
             raise UserError(f"{loaded.source}: a model without a sentence encoder cannot look plans up; {ACCEPTED}")
-        planner = RetrievalPlanner.from_folder(loaded.source, loaded.grounder)
+        weak = None if executable is None else executable.weak
+        planner = RetrievalPlanner.from_folder(loaded.source, loaded.grounder, weak)
         planner.retriever.ready()
         return planner
     if kind == "model":
@@ -134,7 +135,7 @@ def _asking(llm: LanguageModel, model: MotionSide, executable: Executable | None
         library = PlanLibrary.load(loaded.source) if there else None
         if library is not None:
             ranker = Ranker(library, loaded.grounder, None if executable is None else executable.can_do)
-            written = RetrievalPlanner(library, loaded.grounder)
+            written = RetrievalPlanner(library, loaded.grounder, None if executable is None else executable.weak)
         if model.phrase_index is not None:
             showable = Showable(model.phrase_index, loaded.grounder, library)
     return LanguagePlanner(llm, showable, ranker, written)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -12,6 +12,8 @@ from avatargpt.planning.kinds import FIRST, LAST, MIDDLE
 from avatargpt.planning.retrieve import Story
 from avatargpt.planning.types import Activity
 
+Weak = Callable[[Sequence[str]], int]
+LOOKED_AT = 4  # activities among which one is looked for whose steps can all be shown
 VARIED = 0.04  # of the fits of activities, at temperature 1
 STUMBLES, REFUSED = 0.1, 0.2  # less for each step that the pose forbids, and that the mood does
 ALIKE, SAME = 0.72, 0.62  # cosine from which two activities of a plan are too like, and from which one was done before
@@ -22,10 +24,13 @@ class Chooser:
 
     Args:
         story: the plan. person: who acts. rng, temperature: vary which of its activities are taken.
+        weak: counts steps that the body cannot show well; None = it can show all.
     """
 
-    def __init__(self, story: Story, person: Person, rng: np.random.Generator, temperature: float) -> None:
-        self.story, self.person = story, person
+    def __init__(
+        self, story: Story, person: Person, rng: np.random.Generator, temperature: float, weak: Weak | None = None
+    ) -> None:
+        self.story, self.person, self.weak = story, person, weak
         noise = rng.gumbel(0, VARIED * temperature, len(story.parts)) if temperature > 0 else 0.0
         refused = [sum(person.refuses(s) for s in p.steps) for p in story.parts]
         self.worth = story.fits + noise - REFUSED * np.array(refused)
@@ -70,12 +75,19 @@ class Chooser:
         return None if state.knows(self.story.parts[i]) else tell(self.story.parts[i], self.person, state)
 
     def _told(self, places: set[int], state: State, done: np.ndarray | None = None) -> Activity | None:
-        """The activity that suits best of those that may stand there."""
+        """The activity that suits best of those that may stand there; of the best few one that can be shown."""
+        possible: list[tuple[int, int]] = []  # steps that cannot be shown, row
         for i in self._ranked(places, state, done):
-            if (one := self._try(i, state)) is not None:
-                self.chosen.append(i)
-                return one
-        return None
+            trial = state.copy()
+            if (one := self._try(i, trial)) is not None:
+                possible.append((0 if self.weak is None else self.weak(one.steps), i))
+                if not possible[-1][0] or len(possible) == LOOKED_AT:
+                    break
+        if not possible:
+            return None
+        chosen = min(possible, key=lambda p: p[0])[1]
+        self.chosen.append(chosen)
+        return self._try(chosen, state)
 
     def _ranked(self, places: set[int], state: State, done: np.ndarray | None) -> Sequence[int]:
         parts, vectors = self.story.parts, self.story.vectors

@@ -20,7 +20,7 @@ from avatargpt.language.plans.persons import Person, role_names, who
 from avatargpt.language.plans.posture import follow
 from avatargpt.language.plans.requests import check_plan, check_scene, check_slots
 from avatargpt.language.plans.telling import plain_task, sentence, statement
-from avatargpt.planning.choose import Chooser
+from avatargpt.planning.choose import Chooser, Weak
 from avatargpt.planning.compose import State, tell
 from avatargpt.planning.kinds import Part
 from avatargpt.planning.retrieve import NEAR, Retriever, Story
@@ -47,12 +47,13 @@ class RetrievalPlanner:
 
     Args:
         library: with projections and kinds. grounder: the sentence encoder.
+        weak: counts steps that the body cannot show well; None = it can show all.
     """
 
     name = "retrieval"
 
-    def __init__(self, library: PlanLibrary, grounder: SentenceGrounder) -> None:
-        self.library = library
+    def __init__(self, library: PlanLibrary, grounder: SentenceGrounder, weak: Weak | None = None) -> None:
+        self.library, self.weak = library, weak
         self.retriever = Retriever(library, grounder)
         counts: dict[str, Counter[str]] = defaultdict(Counter)
         persons = [*zip(library.scenes, library.genders, strict=True), *library.kinds.persons]
@@ -63,13 +64,15 @@ class RetrievalPlanner:
         self.known = {n: g for n, g in self.known.items() if g in ("he", "she")}
 
     @classmethod
-    def from_folder(cls, folder: str | os.PathLike[str], grounder: SentenceGrounder) -> RetrievalPlanner:
+    def from_folder(
+        cls, folder: str | os.PathLike[str], grounder: SentenceGrounder, weak: Weak | None = None
+    ) -> RetrievalPlanner:  # fmt: skip
         """The planner of a folder with ``planning.safetensors``.
 
         Raises:
             UserError: no library there, or a damaged one.
         """
-        return cls(PlanLibrary.load(folder), grounder)
+        return cls(PlanLibrary.load(folder), grounder, weak)
 
     @property
     def fingerprint(self) -> str:
@@ -95,7 +98,7 @@ class RetrievalPlanner:
         for story in stories:
             if len(made) == activities or (made and story.near < max(stories[0].near - ALSO, NEAR)):
                 break
-            chooser = Chooser(story, person, rng, temperature)
+            chooser = Chooser(story, person, rng, temperature, self.weak)
             made += chooser.whole(activities - len(made), state)
         notes = []
         if (first := stories[0]).near < NEAR:
@@ -125,7 +128,7 @@ class RetrievalPlanner:
         seed += zlib.crc32(" ".join(s for a in last[-2:] for s in a.steps).encode()) if last else 0
         rng = self._rng(scene, temperature, seed)
         for story, rest in self._ways(self.retriever.stories(scene, GOES_ON)):
-            chooser = Chooser(story, person, rng, temperature)
+            chooser = Chooser(story, person, rng, temperature, self.weak)
             made = chooser.left(state, vectors) if rest else chooser.next(state, vectors)
             if made is not None:
                 return made

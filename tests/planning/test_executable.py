@@ -1,8 +1,7 @@
-"""Steps that can be shown: scores, other wordings, asking again, notes."""
+"""Steps that can be shown: scores, and notes on what is shown instead."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -27,37 +26,18 @@ def test_scores(executable: Executable) -> None:
     assert again == [bad, good, good] and executable.can_do([]) == []
 
 
-def test_other_words_keep_the_person(executable: Executable) -> None:
-    assert executable.paraphrase("she lets her left arm rise, raised by a balloon") == "she raises her left arm"
-    assert executable.paraphrase("an old man walks over the bridge") == "an old man walks"
-    assert executable.paraphrase("a person walks") == ""
+def test_what_is_shown_keeps_the_person(executable: Executable) -> None:
+    assert executable.shown("she lets her left arm rise, raised by a balloon") == "she raises her left arm"
+    assert executable.shown("an old man walks over the bridge") == "an old man walks"
+    assert executable.shown("a person walks") == ""
 
 
-def test_weak_steps_are_reworded_and_told(executable: Executable) -> None:
-    activity = Activity("He travels", ("he walks", "he walks over the very long bridge"))
-    found, notes = executable.repaired(activity)
-    assert found.steps == activity.steps[:1] + activity.steps[1:]  # the other wording is there already
-    assert len(notes) == 1 and "nothing like it is known" in notes[0]
-    found, notes = executable.repaired(Activity("He travels", ("he bows", "he walks over the very long bridge")))
-    assert found == Activity("He travels", ("he bows", "he walks"))
-    assert len(notes) == 1 and "became 'he walks'" in notes[0] and "score was 1.0" in notes[0]
-
-
-def test_steps_without_another_wording_are_asked_for_again(book: PhraseIndex, grounder: Any) -> None:
-    strict = Executable(book, grounder, 1.1)
-    strict.paraphrase = lambda step: ""  # type: ignore[method-assign]
-    asked = []
-
-    def ask(attempt: int) -> Sequence[str]:
-        asked.append(attempt)
-        return [["he ponders", "he dreams"], ["he walks", "he bows"]][attempt]
-
-    found, notes = strict.repaired(Activity("He thinks", ("he ponders", "he bows")), ask)
-    assert found == Activity("He thinks", ("he walks", "he bows")) and asked == [0, 1]
-    assert notes == ("Other steps were asked for 'He thinks': the motion side does not know 'he ponders'.",)
-    weak = Activity("He thinks", ("he ponders", "he bows"))
-    found, notes = strict.repaired(weak, lambda k: ["he ponders", "he naps"])
-    assert found.steps == ("he ponders", "he bows") and "may not look as it reads" in notes[0]
+def test_weak_steps_are_told(executable: Executable) -> None:
+    steps = ["he walks", "he walks over the very long bridge", "he ponders the meaning of it"]
+    assert executable.weak(steps) == 2
+    notes = executable.notes(steps)
+    assert len(notes) == 2 and "known is 'he walks' (1.0" in notes[0] and notes[0].startswith(repr(steps[1]))
+    assert "nothing like it is known" in notes[1] and executable.notes(steps[:1]) == ()
 
 
 GO = Activity("Go", ("he bows", "he walks over the very long bridge"))
@@ -81,13 +61,14 @@ class Fixed:
 
 
 def test_any_planner_can_be_checked(executable: Executable) -> None:
+    """The plan stays as it is written."""
     checked = Checked(Fixed(), executable)
     plan = checked.plan("A man.", 1)
-    assert checked.name == plan.planner == "fixed" and plan.activities == (Activity("Go", ("he bows", "he walks")),)
-    assert plan.notes[0] == "Thought twice." and "became" in plan.notes[1]
+    assert checked.name == plan.planner == "fixed" and plan.activities == (GO,)
+    assert plan.notes[0] == "Thought twice." and "may not look as it reads" in plan.notes[1]
     assert plan.to_json()["notes"] == list(plan.notes)
-    assert checked.next_activity("A man.", []).steps == ("he bows", "he walks") and len(checked.notes) == 1
-    assert checked.answer("activity_to_steps", {"activity": "Go"}) == ["he bows", "he walks"]
+    assert checked.next_activity("A man.", []) == GO and len(checked.notes) == 1
+    assert checked.answer("activity_to_steps", {"activity": "Go"}) == list(GO.steps) and len(checked.notes) == 1
     assert checked.answer("steps_to_activity", {"steps": "he bows"}) == ["Over the long bridge"] and checked.notes == ()
 
 
