@@ -38,6 +38,7 @@ class KindTable:
         names: N. parts: the activities of each kind. persons: (name, gender) of who acts in them.
         keys: (M, E) unit vectors of wordings of scenes. key_kind: (M,) row of the kind of each, rising.
         vectors: (A, E) unit vectors of the activities, kind by kind.
+        words: of each kind those of its wordings, without who acts; with spaces between.
     """
 
     names: list[str] = field(default_factory=list)
@@ -46,6 +47,7 @@ class KindTable:
     keys: np.ndarray = field(default_factory=lambda: np.zeros((0, 384), np.float32))
     key_kind: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
     vectors: np.ndarray = field(default_factory=lambda: np.zeros((0, 384), np.float32))
+    words: list[str] = field(default_factory=list)
 
     @property
     def starts(self) -> np.ndarray:
@@ -57,7 +59,7 @@ class KindTable:
         if not self.names:
             return {}
         told = [[[p.task, list(p.steps), sorted(p.at)] for p in parts] for parts in self.parts]
-        text = json.dumps([self.names, told, self.persons], separators=(",", ":"), ensure_ascii=False)
+        text = json.dumps([self.names, told, self.persons, self.words], separators=(",", ":"), ensure_ascii=False)
         return {
             "kinds": xz(text.encode(), 9), "kind_keys": rounded(self.keys)[0], "kind_tasks": rounded(self.vectors)[0],
             "keys_per_kind": np.bincount(self.key_kind, minlength=len(self.names)).astype(np.uint8),
@@ -72,15 +74,16 @@ class KindTable:
         """
         if "kinds" not in data:
             return cls()
-        names, told, persons = json.loads(unpacked(data["kinds"]))
+        names, told, persons, words = json.loads(unpacked(data["kinds"]))
         parts = [tuple(Part(t, tuple(s), frozenset(at)) for t, s, at in rows) for rows in told]
         counts = data["keys_per_kind"].astype(np.int64)
         keys, vectors = (_units(data[name]) for name in ("kind_keys", "kind_tasks"))
-        if not len(names) == len(parts) == len(counts) or counts.min() < 1 or len(keys) != counts.sum():
+        if not len(names) == len(parts) == len(counts) == len(words) or counts.min() < 1 or len(keys) != counts.sum():
             raise ValueError(f"{len(names)} kinds, {len(parts)} of them with activities, {len(keys)} wordings")
         if len(vectors) != sum(map(len, parts)) or keys.shape[1] != vectors.shape[1]:
             raise ValueError(f"{len(vectors)} vectors for {sum(map(len, parts))} activities of kinds")
-        return cls(names, parts, [_pair(p) for p in persons], keys, np.repeat(np.arange(len(names)), counts), vectors)
+        which = np.repeat(np.arange(len(names)), counts)
+        return cls(names, parts, [_pair(p) for p in persons], keys, which, vectors, [str(w) for w in words])
 
 
 def _units(rows: np.ndarray) -> np.ndarray:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 MEMORY = 8  # activities that a question repeats
 SHOWN = 60  # movements that a question names; a small model would copy them one after another
 SAMPLES, SAMPLES_HERE = 3, 1  # answers to choose from, and where writing one takes this machine ten seconds
+TOKENS = 120  # of an activity that a small model writes
 SEEN = 500  # characters of the description of the last motion
 
 
@@ -53,7 +54,7 @@ class LanguagePlanner:
         found = self.llm.ask(
             prompt("plan_brief" if self.brief else "plan"), values, plan_of(activities, self.brief), seed,
             self._samples, temperature, lambda v: _tidy(type(v).plan, v),
-            lambda v: self._worth(scene, v.plan()) >= GOOD,
+            lambda v: self._worth(scene, v.plan()) >= GOOD, TOKENS * activities if self.brief else None,
         )  # fmt: skip
         best = self._best(found, lambda v: self._worth(scene, v.plan()))
         made = Plan(scene, best.value.plan(), self.name, (best.note,) if best.note else ())
@@ -92,7 +93,7 @@ class LanguagePlanner:
         form: type[ActivityAnswer | BriefActivity] = BriefActivity if self.brief else ActivityAnswer
         found = self.llm.ask(
             prompt("next_brief" if self.brief else "next_activity"), values, form, seed, self._samples, temperature,
-            check, lambda v: worth(v) >= GOOD,
+            check, lambda v: worth(v) >= GOOD, TOKENS if self.brief else None,
         )  # fmt: skip
         return self._best(found, worth).value.activity()
 

@@ -23,7 +23,7 @@ from avatargpt.language.plans.telling import plain_task, sentence, statement
 from avatargpt.planning.choose import Chooser, Weak
 from avatargpt.planning.compose import State, tell
 from avatargpt.planning.kinds import Part
-from avatargpt.planning.retrieve import NEAR, Retriever, Story
+from avatargpt.planning.retrieve import NEAR, USABLE, Retriever, Story
 from avatargpt.planning.store import PlanLibrary
 from avatargpt.planning.types import Activity, Plan
 from avatargpt.retrieval.index import unit
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from avatargpt.model.text_encoder import SentenceGrounder
 
 MEMORY = 24  # activities looked back at
-ALSO = 0.15  # farther than the nearest plan by so much, another one is not put after it
+ALSO = 0.25  # farther than the nearest plan by so much, another one is not put after it
 SPREAD = 0.02  # of how near plans are, at temperature 1
 GOES_ON = 60  # written scenes that are looked at for an endless scene
 
@@ -96,7 +96,7 @@ class RetrievalPlanner:
         stories = self._drawn(self.retriever.stories(said), rng, temperature)
         made: list[Activity] = []
         for story in stories:
-            if len(made) == activities or (made and story.near < max(stories[0].near - ALSO, NEAR)):
+            if len(made) == activities or (made and story.near < max(stories[0].near - ALSO, USABLE)):
                 break
             chooser = Chooser(story, person, rng, temperature, self.weak)
             made += chooser.whole(activities - len(made), state)
@@ -137,7 +137,7 @@ class RetrievalPlanner:
     @staticmethod
     def _ways(stories: Sequence[Story]) -> Iterator[tuple[Story, bool]]:
         """(plan, whether what was left out of it may be told) in the order in which they are tried."""
-        least = min(NEAR, stories[0].near)
+        least = min(USABLE, stories[0].near)
         near = [s for s in stories if s.near >= least]
         for rest in (False, True):
             yield from ((s, rest) for s in near)
@@ -152,7 +152,7 @@ class RetrievalPlanner:
     @staticmethod
     def _drawn(stories: Sequence[Story], rng: np.random.Generator, temperature: float) -> list[Story]:
         """The nearest first, of about equally near ones any; where none is near, the nearest."""
-        if stories[0].near < NEAR:
+        if stories[0].near < USABLE:
             return list(stories)
         noise = rng.gumbel(0, SPREAD * temperature, len(stories)) if temperature > 0 else 0.0
         order = np.argsort(-(np.array([s.near for s in stories]) + noise), kind="stable")

@@ -14,6 +14,7 @@ import torch
 
 from avatargpt.config import save_resolved
 from avatargpt.language.plans.marks import embedded, gender_of, neutral, unnamed
+from avatargpt.planning.common_words import bag
 from avatargpt.planning.kinds import KindTable, Part
 from avatargpt.planning.measures import roc_auc
 from avatargpt.planning.scorer import Scorer, batch
@@ -236,11 +237,12 @@ def add_kinds(
     for number, kind in enumerate(some):
         rng = np.random.default_rng([seed, 73, number])
         said += [written.scene(kind, k % len(kind.scenes), rng)[0] for k in range(wordings)]
+    words = [" ".join(sorted(bag(written.MARK.sub(" ", t) for t in (*k.scenes, *k.places, *k.moments)))) for k in some]
     parts = [tuple(Part(in_marks(a.task), tuple(map(in_marks, a.steps)), a.at) for a in k.activities) for k in some]
     library.kinds = KindTable(
         [k.name for k in some], parts, sorted({(p.name, p.gender) for k in some for p in k.persons}),
         encode(said), np.repeat(np.arange(len(some)), wordings),
-        encode([embedded(p.task) for row in parts for p in row]),
+        encode([embedded(p.task) for row in parts for p in row]), words,
     )  # fmt: skip
 
 

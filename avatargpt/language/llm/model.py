@@ -104,7 +104,8 @@ class LanguageModel:
     def ask(
         self, prompt: Prompt, values: Mapping[str, Any], schema: type[T], seed: int = 0, samples: int = 1,
         temperature: float = 0.7, check: Callable[[T], None] | None = None, enough: Callable[[T], bool] | None = None,
-    ) -> list[Answer[T]]:
+        tokens: int | None = None,
+    ) -> list[Answer[T]]:  # fmt: skip
         """Answers of which each fits the schema and passes the check.
 
         Args:
@@ -114,16 +115,18 @@ class LanguageModel:
             samples: at most. One that cannot be used is left out as long as there is another.
             check: raises `Malformed` where an object is not acceptable.
             enough: no further sample is asked for once one is so good.
+            tokens: of an answer, where fewer suffice than the limits allow; small models can go on for ever.
 
         Raises:
             LlmFailed: no answer that can be used, or none within the bounds.
         """
         messages, form = prompt.messages(values), schema_of(schema)
+        most = min(self.limits.answer, tokens or self.limits.answer)
         found: list[Answer[T]] = []
         failure: LlmFailed | None = None
         for k in range(samples):
             try:
-                one = self._sample(messages, form, schema, seed + ASKS * k, temperature, check)
+                one = self._sample(messages, form, schema, seed + ASKS * k, temperature, check, most)
             except LlmFailed as e:
                 failure = e
                 if e.lasting:
@@ -139,8 +142,8 @@ class LanguageModel:
 
     def _sample(
         self, messages: Messages, form: dict[str, Any], schema: type[T], seed: int, temperature: float,
-        check: Callable[[T], None] | None,
-    ) -> Answer[T]:
+        check: Callable[[T], None] | None, most: int,
+    ) -> Answer[T]:  # fmt: skip
         """Ask until the answer can be read, each time with the reason why the last one could not."""
 
         def read(said: str) -> T:
@@ -149,7 +152,7 @@ class LanguageModel:
                 check(value)
             return value
 
-        key = AnswerCache.key(self.backend.fingerprint, messages, form, temperature, seed, self.limits.answer)
+        key = AnswerCache.key(self.backend.fingerprint, messages, form, temperature, seed, most)
         if self.cache is not None and (kept := self.cache.get(key)) is not None:
             try:
                 return Answer(read(kept))
@@ -157,10 +160,10 @@ class LanguageModel:
                 pass  # another version accepted it
         reason, asked = "", messages
         for attempt in range(ASKS):
-            said = self._complete(asked, form, temperature, seed + attempt)
+            said = self._complete(asked, form, temperature, seed + attempt, most)
             try:
                 if said.cut:
-                    raise Malformed(f"it was cut off after {self.limits.answer} tokens; be shorter")
+                    raise Malformed(f"it was cut off after {most} tokens; be shorter")
                 value = read(said.text)
             except Malformed as e:
                 reason = str(e)
@@ -175,19 +178,20 @@ class LanguageModel:
             return Answer(value, f"Asked {attempt + 1} times: {reason}." if attempt else "")
         raise LlmFailed(f"{self.name}: no well-formed answer in {ASKS} tries (last: {reason[:200]})", lasting=False)
 
-    def _complete(self, messages: Messages, form: dict[str, Any], temperature: float, seed: int) -> Completion:
+    def _complete(
+        self, messages: Messages, form: dict[str, Any], temperature: float, seed: int, most: int
+    ) -> Completion:
         meter, sent = self.meter, sum(len(m["content"]) for m in messages)
         if not self._ready:
             left = meter.limits.total - meter.seconds
             self._timed(left, lambda stop: self.backend.ready())
             self._ready = True
         seconds = meter.allowed(self.name, sent)
-        limits = self.limits
-        prompted, answered = sent // CHARACTERS + 1, limits.answer  # unless it is counted, for a failure may cost, too
+        prompted, answered = sent // CHARACTERS + 1, most  # unless it is counted, for a failure may cost, too
         try:
             said: Completion = self._timed(
                 seconds,
-                lambda stop: self.backend.complete(messages, form, temperature, seed % 2**31, limits.answer, stop),
+                lambda stop: self.backend.complete(messages, form, temperature, seed % 2**31, most, stop),
             )
             prompted = said.prompt or prompted
             answered = said.answer or len(said.text) // CHARACTERS + 1
