@@ -14,6 +14,7 @@ from vqvae.errors import UserError
 if TYPE_CHECKING:
     from avatargpt.retrieval.phrases import PhraseIndex
 
+PLANNED = 3  # activities of the plan that a scene begins with, as many as `avatargpt plan` gives
 MEMORY = 24  # activities the planner is told of and repetition is looked for in
 TRIES = 4  # times the planner is asked before the least repetitive answer is taken
 SAME = 0.6  # share of common words from which two activities are the same one
@@ -21,13 +22,15 @@ WARMER = 0.15  # temperature added with every further try
 
 
 class Director:
-    """Activities for a scene without end. State: the last `MEMORY` activities and a counter.
+    """Activities for a scene without end: first the whole plan that `avatargpt plan` gives, then what comes next.
+
+    State: the last `MEMORY` activities and a counter.
 
     Args:
         planner: see `avatargpt.planning`.
         scene: in words.
         seed: same seed, same activities.
-        first: activities to be done before the planner is asked.
+        first: activities to be done before the planner is asked, in place of its plan.
         manner: word put behind steps that name no manner; see `manner_of`.
         wording: the book that knows manners; None = none is known.
         temperature: of the planner.
@@ -38,7 +41,7 @@ class Director:
         phrase_index: PhraseIndex | None = None, temperature: float = 0.7,
     ) -> None:
         self.planner, self.scene, self.seed, self.temperature = planner, scene, seed, temperature
-        self.first = deque(first)
+        self.first: deque[Activity] | None = deque(first) if first else None
         self.manner, self.phrase_index = manner, phrase_index
         self.done: deque[Activity] = deque(maxlen=MEMORY)
         self.count = 0
@@ -50,6 +53,8 @@ class Director:
         Raises:
             UserError: the planner has no answer.
         """
+        if self.first is None:
+            self.first = deque(self.planner.plan(self.scene, PLANNED, self.temperature, self.seed).activities)
         activity = self.first.popleft() if self.first else self._asked(described)
         self.count += 1
         self.done.append(activity)

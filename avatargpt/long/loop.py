@@ -27,6 +27,7 @@ from avatargpt.long.memory import give_back
 from avatargpt.long.performer import Beat, Made, Performer
 from avatargpt.long.stream import Frames, MotionStream
 from avatargpt.long.timeline import Span
+from avatargpt.long.verify import BETTER, Verifier
 from avatargpt.planning.types import Activity, Planner
 from avatargpt.requests import check_text, frames_of, mix, then
 from vqvae.errors import UserError
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 
 MIN_SECONDS, MAX_SECONDS = 1.0, 14_400.0
 MIN_RADIUS, MAX_RADIUS = 2.0, 1000.0
+AGAIN = 2  # times that a motion is made again which does not show its caption
 GROUP = 4  # clauses whose candidates are made side by side
 FAR, STRAY = 0.7, 4.0  # a path beyond this share of the radius costs so many nats for each radius beyond it
 
@@ -89,7 +91,7 @@ def long(
         planner: says what is done next; by name as for `avatargpt.planning.load_planner`, None = the default one.
         seed: the same seed gives the same motion.
         radius: metres around the start that the path is kept within (a rule, `avatargpt.long.path`).
-        activities: done first, before the planner is asked.
+        activities: done first, in place of the plan that `planner` gives for the scene and the seed.
         best_of: candidates for each clause.
         guidance, temperature: of the candidates, as in `AvatarGPT.generate`.
 
@@ -113,6 +115,7 @@ class Loop:
         self, director: Director, performer: Performer, stream: MotionStream, seed: int, radius: float | None = None
     ) -> None:
         self.director, self.performer, self.stream, self.seed, self.radius = director, performer, stream, seed, radius
+        self.verifier = Verifier(performer.body.model)
         self.tail = np.zeros((0, stream.tokenizer.config.levels), np.int64)
         self.tokens = 0  # made so far
         self.out = 0  # frames handed out so far
@@ -179,7 +182,34 @@ class Loop:
         left = iter(beats)
         while group := list(islice(left, GROUP if self.out else 1)):
             for beat, found in zip(group, self.performer.candidates(group), strict=True):
-                yield self.performer.choose(beat, found, self.tail, self._detour())
+                yield self._verified(self.performer.choose(beat, found, self.tail, self._detour()))
+
+    def _verified(self, made: Made) -> Made:
+        """What shows its caption: made again, at most twice, where it does not; else something near that does.
+
+        A turn by a measure is verified by its degrees already.
+        """
+        if made.beat.turn is not None:
+            return made
+        best, worst = made, self._better(made)
+        for attempt in range(AGAIN):
+            if worst <= BETTER:
+                return best
+            other = self._again(replace(made.beat, seed=mix(made.beat.seed, 60 + attempt)))
+            best, worst = min([(best, worst), (other, self._better(other))], key=lambda pair: pair[1])
+        if worst <= BETTER:
+            return best
+        for caption in self.verifier.near(made.beat.caption):
+            other = self._again(replace(made.beat, caption=caption))
+            if self._better(other) <= BETTER:
+                return replace(other, note=f"{made.beat.caption!r} could not be shown; shown instead: {caption!r}")
+        return replace(best, note=f"{made.beat.caption!r} may not look as it reads")
+
+    def _again(self, beat: Beat) -> Made:
+        return self.performer.choose(beat, self.performer.candidates([beat])[0], self.tail, self._detour())
+
+    def _better(self, made: Made) -> int:
+        return int(self.verifier.better([made.codes[made.transition :]], made.beat.caption)[0])
 
     def _detour(self) -> Callable[[np.ndarray], float]:
         radius, stream = self.radius, self.stream
@@ -199,6 +229,7 @@ class Loop:
         return Span(
             first * per, self.tokens * per, number, activity.task, step, activity.steps[step],
             then([m.beat.caption for m in mine]), mine[0].transition * per, said,
+            "; ".join(m.note for m in mine if m.note),
         )  # fmt: skip
 
 

@@ -16,6 +16,7 @@ from avatargpt.signals.physics import foot_skate, jerk
 
 USUAL, LONGEST = 20, 40  # motion tokens of a clause whose length is not known, and of any clause
 SHORTEST = 5  # motion tokens of a clause at least
+ENOUGH = 0.75  # share of its usual time that the last clause gets at least; else it is not begun
 TRANSITIONS = (2, 4, 6, 8)  # in-between tokens (0.4 to 1.6 s)
 BRIDGES = 4  # samples of a transition of each length
 NEAR = 8  # tokens on either side that a transition is judged with
@@ -61,11 +62,15 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Made:
-    """Codes (N, R) of a beat, the first `transition` of them leading over from what came before."""
+    """Codes (N, R) of a beat, the first `transition` of them leading over from what came before.
+
+    `note`: what a person should know of it, else empty.
+    """
 
     beat: Beat
     codes: np.ndarray
     transition: int
+    note: str = ""
 
 
 class Performer:
@@ -82,29 +87,42 @@ class Performer:
         self.rate = self.tokenizer.tokens_per_second
 
     def beats(self, steps: Sequence[str], seed: int, room: int, seconds: Sequence[float] = ()) -> Iterable[Beat]:
-        """The clauses of steps with their lengths, as many as `room` tokens hold (the last one is cut to fit).
+        """The clauses of steps with their lengths, as many as `room` tokens hold; the last one fills what is left.
 
-        A step is put into plain words when its turn comes, for the first frames wait for the first step only.
+        A step is put into plain words when its turn comes, for the first frames wait for the first step only. A step
+        for which less than `ENOUGH` of its usual time would be left is not begun: the one before it lasts longer.
 
         Args:
             seconds: of each step, shared among its clauses; empty = as long as such clauses usually are.
         """
-        made = 0
-        rng = np.random.default_rng([seed % 2**32, 11])
+        held: Beat | None = None
+        for beat in self._asked(steps, seed, seconds):
+            if held is None:
+                held = replace(beat, tokens=max(min(beat.tokens, room), SHORTEST))
+                continue
+            left = room - held.tokens - TRANSITIONS[0]
+            if left < max(ENOUGH * beat.tokens, SHORTEST):
+                break
+            yield held
+            room = left
+            held = replace(beat, tokens=max(min(beat.tokens, room), SHORTEST))
+        else:
+            if held is not None:
+                yield held
+            return
+        yield replace(held, tokens=min(max(room, held.tokens), LONGEST))
+
+    def _asked(self, steps: Sequence[str], seed: int, seconds: Sequence[float]) -> Iterable[Beat]:
+        """The clauses of steps, as long as they like to be."""
+        rng, made = np.random.default_rng([seed % 2**32, 11]), 0
         for number, step in enumerate(steps):
             clauses = self.body.model.clauses(step)
             for plain in clauses:
                 usual = int(rng.choice(plain.lengths)) if plain.lengths else USUAL
                 if seconds:
                     usual = round(seconds[number] * self.rate / len(clauses))
-                tokens = min(usual, LONGEST, room - TRANSITIONS[0])
-                if room < TRANSITIONS[0] + SHORTEST:
-                    if not made:
-                        yield Beat(number, plain.alone, max(room, SHORTEST), mix(seed, 0), plain.turn)
-                    return
-                yield Beat(number, plain.alone, max(tokens, SHORTEST), mix(seed, made), plain.turn)
+                yield Beat(number, plain.alone, max(min(usual, LONGEST), SHORTEST), mix(seed, made), plain.turn)
                 made += 1
-                room -= tokens + TRANSITIONS[0]
 
     def candidates(self, beats: Sequence[Beat]) -> list[list[Candidate]]:
         """For every beat `best_of` motions made from its caption alone, in one batch."""

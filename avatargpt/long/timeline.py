@@ -17,6 +17,7 @@ class Span:
         caption: the plain words it was generated from, clauses joined by "then".
         transition: how many of the frames, at the start, lead over from what came before.
         described: what the model's motion-to-text says of the frames; empty until the activity is over.
+        note: what was shown in place of the step, or that it may not look as it reads; else empty.
     """
 
     start: int
@@ -28,6 +29,7 @@ class Span:
     caption: str
     transition: int = 0
     described: str = ""
+    note: str = ""
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -49,6 +51,6 @@ def timeline(scene: str, fps: float, frames: int, spans: Iterable[Span], about: 
         activities[-1]["end"] = end
         activities[-1]["steps"].append({
             "text": span.text, "caption": span.caption, "described": span.described, "start": span.start, "end": end,
-            "transition": min(span.transition, end - span.start),
+            "transition": min(span.transition, end - span.start), **({"note": span.note} if span.note else {}),
         })  # fmt: skip
     return {"scene": scene, "fps": fps, "frames": frames, **about, "activities": activities}

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import types
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +16,7 @@ from avatargpt.long import director as directing
 from avatargpt.long import loop
 from avatargpt.long.director import Director, likeness, manner_of
 from avatargpt.long.performer import BRIDGES, CHUNK, LEAP, SHORTEST, TRANSITIONS, Performer
+from avatargpt.long.stream import MotionStream
 from avatargpt.long.timeline import Span, timeline
 from avatargpt.planning.types import Activity
 from vqvae.errors import UserError
@@ -232,3 +235,47 @@ def test_the_timeline_is_cut_where_the_motion_ends() -> None:
     assert made["activities"][1]["steps"] == [
         {"text": "he sits", "caption": "y", "described": "", "start": 100, "end": 110, "transition": 10}
     ]
+
+
+def test_it_begins_with_the_plan_of_the_scene(gpt: AvatarGPT, planner: ListPlanner) -> None:
+    """Word by word what `avatargpt plan` says for the scene and the seed; then what comes next."""
+    planner.planned = [Activity("open the shed", ("he pulls", "he steps in")), Activity("take a rake", ("he bends",))]
+    director = Director(planner, "A gardener.", seed=4)
+    assert [director.next() for _ in range(3)] == [*planner.planned, planner.activities[0]]
+    assert planner.asked[0]["done"] == planner.planned
+    own = Director(planner, "A gardener.", first=planner.activities[:1])
+    assert [own.next().task for _ in range(2)] == ["sweep the floor", "water flowers"]  # one's own plan first
+
+
+class Strict:
+    """Says of captions how many others fit better."""
+
+    def __init__(self, found: dict[str, list[int]], near: Sequence[str] = ()) -> None:
+        self.found, self.instead, self.asked = found, list(near), []
+
+    def better(self, codes: Any, caption: str) -> np.ndarray:
+        self.asked.append(caption)
+        left = self.found.get(caption, [0])
+        return np.array([left.pop(0) if len(left) > 1 else left[0]])
+
+    def near(self, caption: str) -> list[str]:
+        return self.instead
+
+
+@pytest.mark.parametrize(
+    ("found", "near", "tries", "said"),
+    [
+        ({"he sweeps": [9, 1]}, (), 2, ""),
+        ({"he sweeps": [9]}, ("he wipes",), 4, "could not be shown; shown instead: 'he wipes'"),
+        ({"he sweeps": [9], "he wipes": [9]}, ("he wipes",), 4, "may not look as it reads"),
+    ],
+)
+def test_what_does_not_show_is_made_again_or_replaced(
+    gpt: AvatarGPT, planner: ListPlanner, found: dict[str, list[int]], near: Sequence[str], tries: int, said: str
+) -> None:
+    planner.activities = [Activity("sweep", ("he sweeps",))]
+    run = loop.Loop(Director(planner, "A man."), Performer(gpt.body, 2), MotionStream(gpt.body.model.tokenizer), 0)
+    run.verifier = strict = Strict(found, near)  # type: ignore[assignment]
+    _, spans = loop.collect(run.acted(1))
+    assert len(strict.asked) == tries and (said in spans[0].note if said else spans[0].note == "")
+    assert ("note" in spans[0].to_json()) and spans[0].text == "he sweeps"
