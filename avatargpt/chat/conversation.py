@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from avatargpt.chat.acts import perform
 from avatargpt.chat.answering import clarifying
+from avatargpt.chat.asking import LanguageIntent
 from avatargpt.chat.filing import relative
 from avatargpt.chat.intent import Intent, check_named
 from avatargpt.chat.reading import open_intent
@@ -43,8 +45,8 @@ class Reply:
         motion: what the turn was about, or None.
         files: that were written.
         ok: False when something could not be done; `text` says what and what is accepted.
-        understood: who read the turn: ``network``, ``classifier``, ``network and classifier``, ``command``, or empty =
-            nobody.
+        understood: who read the turn: ``network``, ``classifier``, ``network and classifier``, ``command``, a language
+            model by its name, or empty = nobody.
         over: the user wants to leave.
         seconds: length of the whole after the turn.
     """
@@ -80,7 +82,8 @@ class Conversation:
         seed: the same turns with the same seed give the same motion; None = 0, or as the session has it.
         view: draw a contact sheet of the timeline after every turn that changes it.
         progress: called with (done, total) during long work.
-        llm: a language model that plans where `planner` names nobody. tell: takes the line that says it gave no answer.
+        llm: a language model that reads turns, and plans where `planner` names nobody. tell: takes the line that says
+            that it gave no answer.
 
     Raises:
         UserError: a damaged session, or an unknown intent.
@@ -95,6 +98,8 @@ class Conversation:
         self.outputs, self._bounded = (Path.cwd(), False) if outputs is None else (Path(outputs), True)
         self._planner, self._llm, self._tell = planner, llm, tell
         self._intent = open_intent(model, intent) if isinstance(intent, str) else intent
+        if llm is not None:
+            self._intent = LanguageIntent(llm, self._intent, tell or logging.getLogger(__name__).warning)
         self.store = Store(Path(folder)) if folder is not None else None
         found = self.store.load() if self.store else None
         self.memory = found or Memory()
@@ -177,7 +182,8 @@ class Conversation:
         acts = self._intent.understand(heard)
         check_named(acts or (), heard)
         if not acts:
-            return Reply(clarifying(self.timeline), ok=False, seconds=self.timeline.seconds)
+            asked = getattr(self._intent, "asked", "")
+            return Reply(asked or clarifying(self.timeline), ok=False, seconds=self.timeline.seconds)
         return self._do(acts, text, getattr(self._intent, "last", self._intent.name))
 
     def _heard(self, plain: str, files: tuple[str, ...]) -> Heard:

@@ -31,6 +31,7 @@ def info(model: common.Model = None, as_json: common.Json = False) -> None:
         "presets": _presets(),
         "weights": _weights(model),
         "planners": _planners(model),
+        "language model": _language_model(),
         "face": _face(model),
         "licences": LICENCES,
     }
@@ -44,6 +45,25 @@ def info(model: common.Model = None, as_json: common.Json = False) -> None:
         say(f"{key}:")
         for name, entry in value.items():
             say(f"  {name}: {', '.join(entry) if isinstance(entry, list) else entry}")
+
+
+def _language_model() -> dict[str, str]:
+    """The door: what is named in the environment, extras, where answers are kept. Nobody is contacted."""
+    import importlib.util
+    import os
+
+    from avatargpt.language.llm.cache import AnswerCache
+
+    folder = AnswerCache().folder
+    files = [p for p in folder.rglob("*") if p.is_file()] if folder.is_dir() else []
+    size = sum(p.stat().st_size for p in files)
+    there = importlib.util.find_spec("llama_cpp") is not None
+    return {
+        "AVATARGPT_LLM": os.environ.get("AVATARGPT_LLM") or "not set; nothing is sent anywhere",
+        "AVATARGPT_LLM_LIMITS": os.environ.get("AVATARGPT_LLM_LIMITS") or "not set; the defaults",
+        "gguf:FILE": "llama-cpp-python is installed" if there else 'needs pip install "avatargpt[llm]"',
+        "kept": f"{folder}, {len(files)} files, {size / 1e6:.1f} MB",
+    }
 
 
 def _version(name: str) -> str:

@@ -33,7 +33,8 @@ class LanguagePlanner:
     Args:
         llm: who is asked, within its limits. showable: what a question says can be shown; None = nothing is said.
         ranker: judges samples; None = the first acceptable one is taken.
-        written: plans of the library, which stand for election beside those of a model on this machine.
+        written: the library. Where it has a plan about such a scene, a model on this machine is not asked: plans of 1.5
+            billion weights read worse (docs/planning.md). Else the plan that is worth more is taken.
     """
 
     def __init__(
@@ -50,6 +51,9 @@ class LanguagePlanner:
             UserError: a bad scene. LlmFailed: nobody answers, or no well-formed plan.
         """
         scene = check_plan(scene, activities)
+        written = self._written(scene, activities, temperature, seed)
+        if written is not None and self.written is not None and self.written.knows(scene):
+            return replace(written, notes=(f"A written plan is about such a scene; {self.name} was not asked.",))
         values = self._about(scene, ()) | {"count": activities}
         found = self.llm.ask(
             prompt("plan_brief" if self.brief else "plan"), values, plan_of(activities, self.brief), seed,
@@ -58,19 +62,16 @@ class LanguagePlanner:
         )  # fmt: skip
         best = self._best(found, lambda v: self._worth(scene, v.plan()))
         made = Plan(scene, best.value.plan(), self.name, (best.note,) if best.note else ())
-        return self._elected(made, activities, temperature, seed)
+        if written is None or self._worth(scene, written.activities) <= self._worth(scene, made.activities):
+            return made
+        return replace(written, notes=(f"A written plan is worth more than that of {self.name}.",))
 
-    def _elected(self, made: Plan, activities: int, temperature: float, seed: int) -> Plan:
-        """The plan, or that of the library where it is about such a scene and worth more."""
-        if not self.brief or self.written is None or self.ranker is None or not self.written.knows(made.scene):
-            return made
-        other = self.written.plan(made.scene, activities, temperature, seed)
-        if len(other.activities) < activities or other.notes:
-            return made
-        ours, theirs = (self.ranker.worth(made.scene, p.activities) for p in (made, other))
-        if theirs.sum <= ours.sum or theirs.coherent < ours.coherent:  # what can be shown has to fit the scene, too
-            return made
-        return replace(other, notes=(f"A written plan is worth more than that of {self.name}.",))
+    def _written(self, scene: str, activities: int, temperature: float, seed: int) -> Plan | None:
+        """The whole plan of the library, for a small model; None where there is none of so many activities."""
+        if not self.brief or self.written is None or self.ranker is None:
+            return None
+        found = self.written.plan(scene, activities, temperature, seed)
+        return found if len(found.activities) == activities else None
 
     def next_activity(
         self, scene: str, done: Sequence[Activity], described: str = "", temperature: float = 0.7, seed: int = 0

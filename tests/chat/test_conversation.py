@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import types
+
 import numpy as np
 import pytest
 from chat_stand_ins import FakeModel, FakePlanner, LineIntent, walk  # made importable by conftest
@@ -298,6 +300,6 @@ def test_a_language_model_plans_where_no_planner_is_named(monkeypatch):
 
     given = []
     monkeypatch.setattr(planning, "load_planner", lambda *args: given.append(args) or FakePlanner())
-    model, llm = FakeModel(), object()
+    model, llm = FakeModel(), types.SimpleNamespace(name="a model")
     talk = Conversation(model, intent=LineIntent(), llm=llm, tell=print)
     assert talk.planner() is talk.planner() and given == [("", model, llm, print)]

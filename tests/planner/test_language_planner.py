@@ -101,21 +101,25 @@ class Written:
         return Plan(scene, (Activity("She digs a hole.", self.steps),), "retrieval")
 
 
-def test_a_written_plan_that_is_worth_more_is_taken(
+def test_a_written_plan_stands_beside_a_small_model(
     encoder: Any, library: PlanLibrary, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Of a scene that the library knows its plan is taken, else the plan that is worth more."""
     ranker = Ranker(library, encoder, known)
     monkeypatch.setattr(ranker, "coherent", lambda scene, activities, before="": 0.5)
-    own = {"task": "She digs a hole.", "steps": ["she oils the trombone", "she plays the trombone"]}
-    for written, who in (
-        (Written(*GOOD["steps"]), "retrieval"), (Written(*GOOD["steps"], near=False), "recorded"),
-        (Written("she greases the trombone", "she blows the trombone"), "recorded"),
+    own = {"task": "She digs a hole.", "steps": ["she oils the trombone", "she plays the drum"]}
+    bad = "she greases the trombone", "she blows the trombone"
+    for written, who, asked in (
+        (Written(*bad), "retrieval", 0), (Written(*GOOD["steps"], near=False), "retrieval", 1),
+        (Written(*bad, near=False), "recorded", 1),
     ):  # fmt: skip
         backend = Recorded({"activities": [own]})
         backend.local = True
-        found = LanguagePlanner(LanguageModel(backend), None, ranker, written).plan(SCENE, 1)  # type: ignore[arg-type]
-        assert (found.planner == "retrieval") == (who == "retrieval"), found
-        assert bool(found.notes) == (who == "retrieval")
+        planner = LanguagePlanner(LanguageModel(backend), None, ranker, written)  # type: ignore[arg-type]
+        found = planner.plan(SCENE, 1)
+        assert found.planner == who and len(backend.asked) == asked and bool(found.notes) == (who == "retrieval")
+        backend.local = False  # a large one is always asked
+        assert planner.__class__(planner.llm, None, ranker, written).plan(SCENE, 1, seed=9).planner == "recorded"  # type: ignore[arg-type]
 
 
 def test_what_was_done_is_not_done_again(encoder: Any, library: PlanLibrary) -> None:
