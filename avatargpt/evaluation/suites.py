@@ -17,7 +17,9 @@ KINDS = (
     "speech_face", "word_times", "face_instructions", "face_language", "gesture",
     "gesture_words",
 )  # fmt: skip
-PROMPT_KINDS = ("single", "side", "turn", "style", "count", "two")
+PROMPT_KINDS = (
+    "single", "side", "turn", "style", "count", "two", "seconds", "tempo", "negation", "clauses", "sidestep",
+)  # fmt: skip
 PROMPT_KEYS = ("prompt", "kind", "checks", "neutral", "unseen", "seen_in", "note")
 SEEN_IN = {
     "requests": "all words in requests", "texts": "a word in no request", "nowhere": "a word in no training text"

@@ -1,7 +1,7 @@
 """How often something is done, read off the joints: exact counts, each measured on clips whose count is known.
 
-`KNOWN` says on which keyframed clips a counter is measured; `avatargpt.evaluation.body.counters` does so and every result
-that counts states the accuracy of the counters beside its own figures.
+`KNOWN` says on which keyframed clips a counter is measured; a prompt suite that counts states the accuracy of its
+counters beside its own figures.
 """
 
 from __future__ import annotations
@@ -176,8 +176,8 @@ def turns(s: Signals) -> int:
 
 
 COUNTERS: dict[str, Counter] = {
-    f.__name__: f for f in (jumps, claps, waves, steps, side_steps, squats, punches, nods, head_shakes, shrugs, kicks, jumping_jacks,
-                            push_ups, sit_ups, knee_lifts, knocks, bows, turns)
+    f.__name__: f for f in (jumps, claps, waves, steps, side_steps, squats, punches, nods, head_shakes, shrugs, kicks,
+                            jumping_jacks, push_ups, sit_ups, knee_lifts, knocks, bows, turns)
 }  # fmt: skip
 
 
@@ -187,7 +187,8 @@ class Known:
 
     Attributes:
         family: the action. count: the parameter that says how often, empty = once. each: times per one of it.
-        only: (parameter, accepted values) that a clip must have. twice: (parameter, value) where it is done twice as often.
+        only: (parameter, accepted values) that a clip must have.
+        twice: (parameter, value) where it is done twice as often.
     """
 
     family: str

@@ -1,4 +1,4 @@
-"""Predicates about how far, how fast and which way exactly: angles within a tolerance, and one rendition beside another."""
+"""Predicates about how far, how fast and which way: angles within a tolerance, and one rendition beside another."""
 
 from __future__ import annotations
 
