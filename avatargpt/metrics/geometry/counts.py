@@ -76,11 +76,16 @@ def _moves(s: Signals) -> list[tuple[int, float, float]]:
 
 
 def steps(s: Signals) -> int:
-    """Steps of both feet on any course or on the spot; a last half step that only brings the feet together is none."""
-    moves = _moves(s)
-    usual = float(np.median([gone for _, gone, _ in moves])) if moves else 0.0
-    closing = len(moves) > 1 and usual > 0.15 and moves[-1][1] < 0.75 * usual
-    return len(moves) - closing
+    """Steps ahead or back, by which foot is in front; on the spot feet that leave the floor and come down.
+
+    A last half step that only brings the feet together is none.
+    """
+    gap = s.local[:, 7, 2] - s.local[:, 8, 2]
+    stride = float(np.percentile(np.abs(gap), 95))
+    if stride < 0.12 or s.reach < 0.4:
+        return len(_moves(s))
+    count = swings(gap, max(0.7 * stride, 0.08))
+    return count - (count > 1 and abs(float(gap[-1])) < 0.35 * stride)
 
 
 def side_steps(s: Signals) -> int:
@@ -209,7 +214,8 @@ KNOWN: dict[str, tuple[Known, ...]] = {
     "jumps": (Known("jump"), Known("hop")),
     "claps": (Known("clap"),),
     "waves": (Known("wave"),),
-    "steps": (Known("walk_on_the_spot", each=2), Known("tiptoe", each=2), Known("march", "rounds", each=2)),
+    "steps": (Known("walk_on_the_spot", each=2), Known("tiptoe", each=2), Known("march", "rounds", each=2),
+              Known("sneak", each=2), Known("limp", each=2)),
     "side_steps": (Known("sidestep"),),
     "squats": (Known("squat", only=("depth", ("half", "deep"))),),
     "punches": (Known("punch", only=("kind", ("straight punch",)), twice=("turns", "alternating")),),
