@@ -13,7 +13,7 @@ from avatargpt import planning
 from avatargpt.avatar.calls import AvatarCalls
 from avatargpt.body.describe import MotionDescription
 from avatargpt.body.edit import MotionEditing
-from avatargpt.body.generate import Made, MotionGeneration, Progress
+from avatargpt.body.generate import MotionGeneration, Progress
 from avatargpt.body.model import BodyModel
 from avatargpt.body.parts import Body
 from avatargpt.body.reconstruct import reconstruct
@@ -165,13 +165,6 @@ class AvatarGPT(AvatarCalls):
         return self.body.generation.generate(
             texts, seconds, seed, guidance, best_of, temperature, num, progress, seeds, literal, retrieval
         )
-
-    @documented(MotionGeneration.made)
-    def made(
-        self, texts: str | Sequence[str], seconds: float | Sequence[float | None] | None = None, **options: Any
-    ) -> list[Made]:
-        """Text to body motion, with the frames of every clause; options as `generate` has them."""
-        return self.body.generation.made(texts, seconds, **options)
 
     def generated(self, text: str, seed: int) -> Motion:
         """The first motion that `generate` gives a text."""

@@ -79,7 +79,7 @@ def _score(
     if suite.kind == "prompts":
         from avatargpt.evaluation.body import prompts
 
-        generate = model if callable(model) else lambda texts, seeds: model.made(texts, seeds=seeds)
+        generate = model if callable(model) else lambda texts, seeds: model.body.generation.made(texts, seeds=seeds)
         return prompts.score(suite, generate)
 
     if suite.kind == "plan_coverage":
