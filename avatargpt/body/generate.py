@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -23,6 +25,20 @@ from vqvae.motion import Motion, concatenate
 
 Progress = Callable[[int, int], object] | None
 SHORTEST = 5  # motion tokens a clause needs at least
+
+
+@dataclass(frozen=True)
+class Made:
+    """What was made of one text.
+
+    Attributes:
+        motion: the whole. captions: what each of its K parts shows, in plain words.
+        spans: frames [start, end) of each of the K parts; a seam is blended over the first frames of the later one.
+    """
+
+    motion: Motion
+    captions: tuple[str, ...]
+    spans: tuple[tuple[int, int], ...]
 
 
 class MotionGeneration:
@@ -64,13 +80,22 @@ class MotionGeneration:
             UserError: empty text, seconds outside 0.2..600, guidance outside 1..20, temperature outside 0.05..2, num or
                 best_of below 1, retrieval without exemplars.
         """
+        made = self.made(texts, seconds, seed, guidance, best_of, temperature, num, progress, seeds, literal, retrieval)
+        return [m.motion for m in made]
+
+    def made(
+        self, texts: str | Sequence[str], seconds: float | Sequence[float | None] | None = None, seed: int = 0,
+        guidance: float = 1.5, best_of: int = 8, temperature: float = 0.8, num: int = 1, progress: Progress = None,
+        seeds: Sequence[int] | None = None, literal: bool = False, retrieval: int = 0,
+    ) -> list[Made]:  # fmt: skip
+        """The same as `generate`, with the frames at which each clause of a request is shown."""
         check_sampling(num, best_of, guidance, temperature)
         check_retrieval(retrieval)
         jobs = [
             (text, duration, mix(base, 1000 + k) if k else base)
             for text, duration, base in wishes(texts, seconds, seed if seeds is None else seeds) for k in range(num)
         ]  # fmt: skip
-        out: list[Motion] = []
+        out: list[Made] = []
         step = max(1, ROWS // best_of)
         for i in range(0, len(jobs), step):
             out += self._generate(jobs[i : i + step], guidance, best_of, temperature, literal, retrieval)
@@ -117,7 +142,7 @@ class MotionGeneration:
     def _generate(
         self, jobs: Sequence[tuple[str, float | None, int]], guidance: float, best_of: int, temperature: float,
         literal: bool, retrieval: int,
-    ) -> list[Motion]:  # fmt: skip
+    ) -> list[Made]:  # fmt: skip
         plans = [self.specs(text, duration, seed, literal) for text, duration, seed in jobs]
         parts = [
             (half.caption, half.tokens, mix(seed, 300 * (2 * i + 1) + k) if k or i else seed)
@@ -140,21 +165,27 @@ class MotionGeneration:
         out = []
         for plan, (text, duration, seed) in zip(plans, jobs, strict=True):
             motion: Motion | None = None
+            starts: list[int] = []
             for clause in plan:
                 made, *besides = (
                     self._shown(half, *next(best), guidance, best_of, temperature) for half in clause.halves
                 )
                 if besides:
                     made = together(made, besides[0])
+                starts.append(0 if motion is None else len(motion))
                 if motion is None:
                     motion = made
                 elif clause.above and (rest := at_rest(motion, made, seed, duration is None)) is not None:
                     motion = concatenate([motion, rest])
+                elif duration is not None:
+                    motion = join_motions(motion, made)
                 else:
-                    motion = join_motions(motion, made) if duration is not None else join_best(motion, made)[0]
+                    motion, starts[-1] = join_best(motion, made)
             assert motion is not None
             motion = without_penetration(motion.canonical().with_caption(text))
-            out.append(motion if duration is None else motion.slice(0, frames_of(duration, motion.fps)))
+            motion = motion if duration is None else motion.slice(0, frames_of(duration, motion.fps))
+            told = tuple(clause.told for clause in plan)
+            out.append(Made(motion, told, tuple(pairwise([min(n, len(motion)) for n in [*starts, len(motion)]]))))
         return out
 
     def _shown(

@@ -20,6 +20,7 @@ WITHOUT_MODEL = ("predicates", "families", "discriminator", "synthetic_physics")
 """Kinds in which no model takes part."""
 WITHOUT_DATA = (
     "prompts", "families", "describe_synthetic", "face_instructions", "face_language", "gesture_words",
+    "requests", "chat_fresh",
 )  # fmt: skip
 """Kinds that need no corpus."""
 DATA = {
@@ -78,7 +79,7 @@ def _score(
     if suite.kind == "prompts":
         from avatargpt.evaluation.body import prompts
 
-        generate = model if callable(model) else lambda texts, seeds: model.generate(texts, seeds=seeds)
+        generate = model if callable(model) else lambda texts, seeds: model.body.generation.made(texts, seeds=seeds)
         return prompts.score(suite, generate)
 
     if suite.kind == "plan_coverage":
@@ -108,11 +109,24 @@ def _score(
         from avatargpt.evaluation.face import face_instructions
         from avatargpt.face.performer import FacePerformer
 
-        return face_instructions.score(suite, FacePerformer.load(Path(model.source) / "driver"), data, store)
+        performer = FacePerformer.load(Path(model.source) / "driver")
+        if "rows" in suite.options:
+            from avatargpt.evaluation.face import fresh
+
+            return fresh.score(suite, performer)
+        return face_instructions.score(suite, performer, data, store)
     if suite.kind == "face_language":
         from avatargpt.evaluation.face import face_language
 
         return face_language.score(suite, model, data)
+    if suite.kind == "requests":
+        from avatargpt.evaluation.text import requests
+
+        return requests.score(suite, model)
+    if suite.kind == "chat_fresh":
+        from avatargpt.evaluation.text import chat_fresh
+
+        return chat_fresh.score(suite, model)
     if suite.kind == "chat":
         from avatargpt.evaluation.text import chat
 

@@ -15,9 +15,11 @@ KINDS = (
     "prompts", "tokenizer", "describe", "inbetween", "continuation", "predicates", "families", "describe_synthetic",
     "discriminator", "synthetic_physics", "plan_coverage", "seams", "plans", "plan_cycle", "chat",
     "speech_face", "word_times", "face_instructions", "face_language", "gesture",
-    "gesture_words",
+    "gesture_words", "requests", "chat_fresh",
 )  # fmt: skip
-PROMPT_KINDS = ("single", "side", "turn", "style", "count", "two")
+PROMPT_KINDS = (
+    "single", "side", "turn", "style", "count", "two", "seconds", "tempo", "negation", "clauses", "sidestep",
+)  # fmt: skip
 PROMPT_KEYS = ("prompt", "kind", "checks", "neutral", "unseen", "seen_in", "note")
 SEEN_IN = {
     "requests": "all words in requests", "texts": "a word in no request", "nowhere": "a word in no training text"

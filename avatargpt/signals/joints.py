@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
 
 import numpy as np
@@ -62,10 +63,15 @@ class Signals:
     first use, so a predicate pays only for what it looks at.
     """
 
-    def __init__(self, motion: Motion) -> None:
+    def __init__(self, motion: Motion, seams: Sequence[float] | None = None) -> None:
+        """
+        Args:
+            seams: seconds at which its maker says that a new part begins; None = it says nothing.
+        """
         self.motion = motion.resampled(FPS).canonical()
         self.joints = self.motion.joints.astype(np.float64)
         self.first = 0
+        self.seams = None if seams is None else tuple(round(t * FPS) for t in seams)
 
     @classmethod
     def part(cls, whole: Signals, start: int, stop: int) -> Signals:
@@ -77,6 +83,7 @@ class Signals:
         joints = whole.joints[start:stop] - whole.joints[start, 0] * np.array([1, 0, 1])
         new.joints = joints @ turn.T
         new.motion, new.first = whole.motion, whole.first + start
+        new.seams = None if whole.seams is None else tuple(n - start for n in whole.seams if start < n < stop)
         return new
 
     def __len__(self) -> int:

@@ -3,22 +3,34 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from typing import Any
 
 import numpy as np
 
+from avatargpt.body.generate import Made
+from avatargpt.evaluation.body import synthetic
 from avatargpt.evaluation.report import figure
 from avatargpt.evaluation.suites import SEEN_IN, Suite
 from avatargpt.metrics.geometry import predicates
+from avatargpt.metrics.geometry.counts import KNOWN, counted_in
 from avatargpt.signals.joints import Signals
 from instruct_data.clip import Clip
 from vqvae.errors import UserError
 from vqvae.motion import Motion
 
-Generator = Callable[[list[str], list[int]], Sequence[Motion]]
-"""(prompts, seeds), equally long -> one motion per pair."""
+Generator = Callable[[list[str], list[int]], Sequence[Motion | Made]]
+"""(prompts, seeds), equally long -> one motion per pair, or what was made with the frames of its parts."""
+LEAST_ACCURATE = 0.97
+"""Share of clips with a known count that a counter must count rightly; prompts that need another are left out."""
+
+
+def seen(made: Motion | Made) -> Signals:
+    """What is judged of a generator's answer."""
+    if isinstance(made, Motion):
+        return Signals(made)
+    return Signals(made.motion, [start / made.motion.fps for start, _ in made.spans[1:]])
 
 
 def score(suite: Suite, generate: Generator, batch: int = 64) -> dict[str, Any]:
@@ -34,7 +46,11 @@ def score(suite: Suite, generate: Generator, batch: int = 64) -> dict[str, Any]:
         with the words (mean over prompts of the share of seeds right, bootstrap over prompts), and per prompt which
         seeds passed and what was measured in the first one that failed.
     """
-    texts = sorted({e.prompt for e in suite.entries} | {e.neutral for e in suite.entries if e.neutral})
+    counters = accuracy(suite)
+    unsure = {name for name, f in counters.items() if f["mean"] < LEAST_ACCURATE}
+    left_out = [e.prompt for e in suite.entries if unsure & set(_counters(e.checks))]
+    entries = [e for e in suite.entries if e.prompt not in left_out]
+    texts = sorted({e.prompt for e in entries} | {e.neutral for e in entries if e.neutral})
     pairs = [(text, seed) for text in texts for seed in suite.seeds]
     made: dict[tuple[str, int], Signals] = {}
     for start in range(0, len(pairs), batch):
@@ -42,12 +58,12 @@ def score(suite: Suite, generate: Generator, batch: int = 64) -> dict[str, Any]:
         motions = list(generate([t for t, _ in chunk], [s for _, s in chunk]))
         if len(motions) != len(chunk):
             raise UserError(f"the generator gave {len(motions)} motions for {len(chunk)} prompts")
-        made.update({pair: Signals(m) for pair, m in zip(chunk, motions, strict=True)})
+        made.update({pair: seen(m) for pair, m in zip(chunk, motions, strict=True)})
 
     by_kind: dict[str, list[float]] = defaultdict(list)
     by_words: dict[str, list[float]] = defaultdict(list)
     rows = []
-    for entry in suite.entries:
+    for entry in entries:
         passed, failure = [], None
         for seed in suite.seeds:
             reference = made[entry.neutral, seed] if entry.neutral else None
@@ -68,7 +84,35 @@ def score(suite: Suite, generate: Generator, batch: int = 64) -> dict[str, Any]:
     one_action = [x for kind, v in by_kind.items() if kind != "two" for x in v]
     results["pass_rate/all but two"] = figure(one_action)
     results.update({f"pass_rate/{figures}": figure(by_words[k]) for k, figures in SEEN_IN.items() if by_words[k]})
-    return {"results": results, "prompts": rows}
+    results.update({f"counter/{name}": f for name, f in sorted(counters.items())})
+    return {"results": results, "prompts": rows, **({"left_out": left_out} if left_out else {})}
+
+
+def _counters(check: Any) -> Iterator[str]:
+    """Names of the counters that a check, or a list of them, needs."""
+    if isinstance(check, list):
+        for one in check:
+            yield from _counters(one)
+    elif isinstance(check, dict):
+        for name, body in check.items():
+            if name == "counted":
+                yield body["what"]
+            else:
+                yield from _counters(body)
+
+
+def accuracy(suite: Suite) -> dict[str, dict[str, Any]]:
+    """Share of keyframed clips with a known count that each counter of the suite counts rightly."""
+    names = sorted({name for e in suite.entries for name in _counters(e.checks)})
+    clips = int(suite.options.get("counter_clips", 40))
+    return {name: figure(list(_counted(name, clips))) for name in names}
+
+
+def _counted(name: str, clips: int) -> Iterator[float]:
+    for known in KNOWN[name]:
+        for clip in synthetic.made(clips, only=[known.family]):
+            if times := known.times(clip.extra["params"]):
+                yield float(counted_in(Signals(clip.load()), name) == times)
 
 
 def attainable(suite: Suite, clips: list[Clip], generate: Generator) -> dict[str, Any]:
@@ -85,7 +129,7 @@ def attainable(suite: Suite, clips: list[Clip], generate: Generator) -> dict[str
     shares: list[float] = []
     rows = []
     for entry in suite.entries:
-        reference = Signals(generate([entry.neutral], [0])[0]) if entry.neutral else None
+        reference = seen(generate([entry.neutral], [0])[0]) if entry.neutral else None
         if entry.kind == "two":
             continue  # real clips of two composed actions are hardly there; see `composed`
         share = sum(predicates.judge_all(entry.checks, s, reference).passed for s in signals) / len(signals)

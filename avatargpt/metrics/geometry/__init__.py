@@ -4,9 +4,11 @@ from avatargpt.metrics.geometry import (
     acts,
     arms,
     basic,
+    counts,
     gait,
     hands,
     head,
+    measures,
     objects,
     posture,
     predicates,
@@ -17,6 +19,6 @@ from avatargpt.metrics.geometry import (
 )
 
 __all__ = [
-    "acts", "arms", "basic", "gait", "hands", "head", "objects", "posture", "predicates", "rhythm", "sport", "steps",
-    "style",
+    "acts", "arms", "basic", "counts", "gait", "hands", "head", "measures", "objects", "posture", "predicates",
+    "rhythm", "sport", "steps", "style",
 ]  # fmt: skip

@@ -6,6 +6,11 @@ A check is written in YAML or as plain Python data:
 - ``{turns: {side: left, degrees: 60}}``   with parameters
 - ``{any: [a, b]}``, ``{all: [a, b]}``, ``{not: a}``
 - ``{then: [a, b]}``                       a split point exists with `a` before it and `b` after it
+- ``{clauses: [a, b, c]}``               the same for parts that its maker reports: the clip is split at `Signals.seams`
+                                         (0.4 s before or after them), or anywhere where none are reported
+- ``{lasting: {seconds: 3, check: a}}``  the clip, or its part of ``clauses``, is so long (0.3 s more or less) and `a`
+                                         holds; in ``clauses`` the split is exactly at the seams, and the motion must
+                                         change at each of them
 - ``{with: [a, b]}``                       `a` and `b` hold within one stretch of the clip (same as ``all``)
 
 Every predicate returns whether it holds and the numbers it looked at. Thresholds were calibrated on the train split
@@ -42,7 +47,10 @@ class Verdict:
 
 Predicate = Callable[..., Verdict]
 PREDICATES: dict[str, Predicate] = {}
-COMBINERS = ("all", "any", "with", "not", "then")
+COMBINERS = ("all", "any", "with", "not", "then", "clauses")
+LASTING = "lasting"
+ON_TIME = 0.3  # s by which a length may differ from what was asked
+NEAR_SEAM = (0, -4, 4, -8, 8)  # frames from a reported seam at which the next part may begin
 
 
 def predicate(function: Predicate) -> Predicate:
@@ -59,6 +67,8 @@ def predicates() -> dict[str, Predicate]:
 def needs_reference(check: Any) -> bool:
     """Whether a check compares with a neutral rendition of the same action."""
     name, body = _parts(check)
+    if name == LASTING:
+        return needs_reference(body["check"])
     if name in COMBINERS:
         return any(needs_reference(c) for c in (body if isinstance(body, list) else [body]))
     return "reference" in inspect.signature(predicates()[name]).parameters
@@ -76,6 +86,12 @@ def _parts(check: Any) -> tuple[str, Any]:
 def validate(check: Any) -> None:
     """Raise UserError unless `check` names known predicates with parameters that they take."""
     name, body = _parts(check)
+    if name == LASTING:
+        fits = isinstance(body, dict) and set(body) == {"seconds", "check"}
+        if not fits or not isinstance(body["seconds"], int | float):
+            raise UserError(f"check {check!r}: lasting takes seconds and a check")
+        validate(body["check"])
+        return
     if name in COMBINERS:
         items = body if isinstance(body, list) else [body]
         if name == "then" and len(items) < 2:
@@ -109,6 +125,10 @@ def judge(check: Any, motion: Motion | Signals, reference: Motion | Signals | No
     s = motion if isinstance(motion, Signals) else Signals(motion)
     ref = reference if isinstance(reference, Signals) or reference is None else Signals(reference)
     name, body = _parts(check)
+    if name == LASTING:
+        held = judge(body["check"], s, ref)
+        late = s.seconds - float(body["seconds"])
+        return Verdict(held.passed and abs(late) <= ON_TIME + 1e-9, {"late_s": late, **held.values})
     if name in COMBINERS:
         return _combine(name, body if isinstance(body, list) else [body], s, ref)
     known = predicates()
@@ -128,8 +148,10 @@ def judge_all(checks: Sequence[Any], motion: Motion | Signals, reference: Motion
 
 
 def _combine(name: str, items: list[Any], s: Signals, reference: Signals | Motion | None) -> Verdict:
-    if name == "then":
-        return _then(items, s, reference)
+    if name == "then" or (name == "clauses" and s.seams is None):
+        return _then(items, s, reference) if len(items) > 1 else judge(items[0], s, reference)
+    if name == "clauses":
+        return _clauses(items, s, reference)
     verdicts = [judge(c, s, reference) for c in items]
     values = {f"{i}.{k}": v for i, verdict in enumerate(verdicts) for k, v in verdict.values.items()}
     if name == "any":
@@ -150,3 +172,40 @@ def _then(items: list[Any], s: Signals, reference: Signals | Motion | None) -> V
         if second.passed:
             return Verdict(True, {"split_s": cut / FPS})
     return Verdict(False, {"split_s": float("nan")})
+
+
+def _clauses(items: list[Any], s: Signals, reference: Signals | Motion | None) -> Verdict:
+    """The checks one after another on the parts that the clip's maker reports."""
+    if len(items) == 1:
+        return judge(items[0], s, reference)
+    timed = any(_parts(c)[0] == LASTING for c in items)
+    failed = Verdict(False, {"parts_reported": float(len(s.seams or ()) + 1)})
+    for cut in sorted({n + off for n in s.seams or () for off in (NEAR_SEAM[:1] if timed else NEAR_SEAM)}):
+        if not SHORTEST_PART // 2 <= cut <= len(s) - SHORTEST_PART // 2 or (timed and not changes_at(s, cut)):
+            continue
+        first = judge(items[0], Signals.part(s, 0, cut), reference)
+        if not first.passed:
+            failed = Verdict(False, {**failed.values, **first.values})
+            continue
+        rest = _clauses(items[1:], Signals.part(s, cut, len(s)), reference)
+        if rest.passed:
+            return Verdict(True, {"split_s": cut / FPS})
+        failed = rest
+    return failed
+
+
+def changes_at(s: Signals, frame: int) -> bool:
+    """Whether the body does something else after a frame than before it.
+
+    Compared are means over up to a second on either side, without 0.2 s before and 0.4 s after it (where seams are
+    blended): speed over the ground, height and speed of the wrists, speed of the ankles, lean, height of the pelvis.
+    """
+    import numpy as np
+
+    rows = np.stack([
+        s.speed / 0.3, s.hand_height("l") / 0.2, s.hand_height("r") / 0.2, s.relative_velocity[:, 20] / 0.3,
+        s.relative_velocity[:, 21] / 0.3, s.velocity[:, [7, 8]].mean(1) / 0.3, s.uprightness / 0.2,
+        s.joints[:, 0, 1] / 0.1,
+    ])  # fmt: skip
+    before, after = rows[:, max(frame - 24, 0) : max(frame - 4, 1)], rows[:, frame + 8 : frame + 28]
+    return bool(after.shape[1] and np.abs(before.mean(1) - after.mean(1)).max() >= 1.0)

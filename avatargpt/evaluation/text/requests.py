@@ -1,0 +1,247 @@
+"""The requests suite: is the right action read in freely worded requests, and is what is not known said?
+
+A request's norm is an ordered list of clauses in plain words (verb, object) with other ways to put them. What a system
+reads in it is judged by `Judge`: lemmas in common and the frozen sentence encoder's cosine, clause by clause. Marks by
+hand of one system's readings (``requests_fresh_marks.jsonl``) say how often this judge agrees with a reader.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+
+from avatargpt.evaluation.report import figure, plain
+from avatargpt.evaluation.suites import Suite, folder
+from avatargpt.language.lexical import lemmas
+from avatargpt.model.text_encoder import SentenceGrounder
+from vqvae.errors import UserError
+from vqvae.io.json_lines import json_rows
+
+EXPECTED = ("known", "unknown", "approximation")
+CLAUSE_KEYS = ("do", "side", "count", "seconds", "tempo", "direction", "degrees", "path", "negated")
+ALIKE = 0.80  # cosine from which two wordings are the same action
+HALF_ALIKE = 0.62  # cosine from which they are where the verb, or half of the words, is the same
+SIDES = ("left", "right")
+REST = ("stand", "stop", "hold a relaxed standing pose")
+"""A pause that nobody asked for is no other action."""
+
+
+class Understood(Protocol):
+    """What a system says of how it takes a request, before or with the motion.
+
+    Attributes:
+        captions: what it will show, in plain words, in order.
+        known: False where it has nothing for (a part of) the request.
+        warnings: lines for the user: what is left out, or shown by something near.
+    """
+
+    @property
+    def captions(self) -> Sequence[str]: ...
+    @property
+    def known(self) -> bool: ...
+    @property
+    def warnings(self) -> Sequence[str]: ...
+
+
+@dataclass(frozen=True)
+class Taken:
+    """An `Understood` of a system that only gives captions and Python's warnings: to it everything is known."""
+
+    captions: tuple[str, ...]
+    warnings: tuple[str, ...] = ()
+    known: bool = True
+
+
+@dataclass(frozen=True)
+class Row:
+    """One request.
+
+    Attributes:
+        action: clauses in order, ``do`` in plain words with `CLAUSE_KEYS`.
+        alternatives: per clause, other right actions.
+        expected: whether a body with some 500 everyday actions can show it, cannot, or can show something near if it
+            says so.
+    """
+
+    id: str
+    text: str
+    category: str
+    expected: str
+    action: tuple[dict[str, Any], ...]
+    alternatives: tuple[tuple[str, ...], ...] = field(default=())
+
+
+def read_rows(name: str) -> list[Row]:
+    """The requests of a file beside the suites.
+
+    Raises:
+        UserError: a row that is no request, with its line.
+    """
+    path = folder() / name
+    out = []
+    for i, raw in json_rows(path):
+        try:
+            row = Row(
+                str(raw["id"]), str(raw["text"]), str(raw["category"]), str(raw["expected"]), tuple(raw["action"]),
+                tuple(tuple(a) for a in raw["alternatives"]),
+            )  # fmt: skip
+        except (KeyError, TypeError) as e:
+            raise UserError(f"{path}: line {i}: no request ({e}); accepted {', '.join(Row.__annotations__)}") from None
+        strange = {k for c in row.action for k in c} - set(CLAUSE_KEYS)
+        if row.expected not in EXPECTED or strange or len(row.alternatives) != len(row.action):
+            raise UserError(
+                f"{path}: line {i}: expected {row.expected!r}, keys {sorted(strange)}; accepted {', '.join(EXPECTED)}, "
+                f"{', '.join(CLAUSE_KEYS)}, and alternatives for each clause"
+            )
+        out.append(row)
+    return out
+
+
+def understood(model: Any, texts: Sequence[str]) -> list[Understood]:
+    """How a system takes requests: by its method ``understood(texts)``, else by ``read_as``, one by one."""
+    if callable(getattr(model, "understood", None)):
+        return list(model.understood(list(texts)))
+    out: list[Understood] = []
+    for text in texts:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            captions = model.read_as([text])[0]
+        out.append(Taken(tuple(captions), tuple(str(w.message) for w in caught)))
+    return out
+
+
+class Judge:
+    """Decides whether captions are the action that was asked for."""
+
+    def __init__(self) -> None:
+        self._encoder = SentenceGrounder()
+
+    def alike(self, caption: str, form: str) -> bool:
+        """Whether a caption shows an action put in plain words."""
+        wanted, shown = set(lemmas(form)), set(lemmas(caption))
+        if wanted <= shown:
+            return True
+        a, b = self._encoder.sentence([_bare(caption), form])
+        cosine = float(np.dot(a, b))
+        if cosine >= ALIKE:
+            return True
+        if len(wanted) < 2 or shown < wanted:  # what says less than was asked for is not it: "walks" of "walk on hands"
+            return False
+        near = lemmas(form)[0] in shown or 2 * len(wanted & shown) >= len(wanted)
+        return cosine >= HALF_ALIKE and near
+
+    def right(self, row: Row, captions: Sequence[str]) -> bool:
+        """Whether all clauses are shown in order, nothing that was excluded, no other side, and nothing else.
+
+        Counts, lengths, tempo and degrees are measured on the joints (suite ``requests_joints``), not here.
+        """
+        forms = [(c["do"], *a) for c, a in zip(row.action, row.alternatives, strict=True)]
+        parts = [p for c in captions for p in c.split(", and at the same time ")]
+        used: set[int] = set()
+        at = 0
+        for clause, names in zip(row.action, forms, strict=True):
+            if clause.get("negated"):
+                if any(self.alike(p, f) for p in parts for f in names):
+                    return False
+                continue
+            fits = (i for i in range(at, len(parts))
+                    if _sides(clause, parts[i]) and any(self.alike(parts[i], f) for f in names))  # fmt: skip
+            found = next(fits, None)
+            if found is None:
+                return False
+            used.add(found)
+            at = found
+        rest = [p for i, p in enumerate(parts) if i not in used and not self._pause(p)]
+        return all(any(self.alike(p, f) for names in forms for f in names) for p in rest)
+
+    def _pause(self, caption: str) -> bool:
+        return any(set(lemmas(r)) <= set(lemmas(caption)) for r in REST)
+
+
+def _bare(caption: str) -> str:
+    """A caption without who does it."""
+    for start in ("a person ", "the person ", "someone ", "somebody ", "the figure ", "a figure ", "a human "):
+        caption = caption.removeprefix(start)
+    return caption
+
+
+def _sides(clause: dict[str, Any], caption: str) -> bool:
+    """Whether a caption has no other side or direction than asked."""
+    words = set(caption.split())
+    side = clause.get("side")
+    if side in SIDES and SIDES[1 - SIDES.index(side)] in words and side not in words:
+        return False
+    if clause.get("direction") == "back":
+        return bool(words & {"back", "backward", "backwards", "away"})
+    return True
+
+
+def score(suite: Suite, model: Any) -> dict[str, Any]:
+    """All figures.
+
+    Args:
+        suite: of kind ``requests``; options: ``rows``, ``marks`` (files beside the suites).
+        model: an `avatargpt.AvatarGPT`, or anything with ``understood`` or ``read_as``.
+
+    Returns:
+        ``right``: of requests within the vocabulary, the share that is read rightly and not called unknown, also by
+        category; ``said_near``: of those where something near is welcome, the share with a warning or called unknown;
+        ``flagged``: of those outside the vocabulary, the share that is called unknown; ``silent``: of all, the share
+        where another action is shown without a word; ``false_flags``: of those within, called unknown; ``judge``: share
+        of hand marks that the judge gives too (`agreement`).
+    """
+    rows = read_rows(suite.options["rows"])
+    judge = Judge()
+    answers = understood(model, [r.text for r in rows])
+    by_category: dict[str, list[float]] = defaultdict(list)
+    right: list[float] = []
+    flagged: list[float] = []
+    near: list[float] = []
+    silent: list[float] = []
+    false_flags: list[float] = []
+    told = []
+    for row, answer in zip(rows, answers, strict=True):
+        exact = judge.right(row, answer.captions)
+        said = not answer.known or bool(answer.warnings)
+        if row.expected == "known":
+            right.append(float(exact and answer.known))
+            by_category[row.category].append(right[-1])
+            false_flags.append(float(not answer.known))
+        elif row.expected == "unknown":
+            flagged.append(float(not answer.known))
+        else:
+            near.append(float(said))
+        silent.append(float(not said and (row.expected == "unknown" or not exact)))
+        told.append({"id": row.id, "read_as": list(answer.captions), "known": answer.known, "right": int(exact),
+                     **({"warnings": list(answer.warnings)} if answer.warnings else {})})  # fmt: skip
+    results = {
+        "right": figure(right), "flagged": figure(flagged), "silent": figure(silent), "said_near": figure(near),
+        "false_flags": figure(false_flags), **{f"right/{k}": figure(v) for k, v in sorted(by_category.items())},
+    }  # fmt: skip
+    return {"results": {**results, **agreement(judge, rows, suite.options["marks"])}, "requests": told}
+
+
+def agreement(judge: Judge, rows: Sequence[Row], marks: str) -> dict[str, Any]:
+    """How often the judge says what a reader said of the readings of one system.
+
+    Args:
+        marks: a file of ``{id, read_as, right}``; unknown requests are left out, nobody could be in doubt about these.
+
+    Returns:
+        ``judge/agreement`` and Cohen's kappa; ``judge/too_kind``: of what the reader refused, accepted by the judge;
+        ``judge/too_strict``: the other way round.
+    """
+    by_id = {r.id: r for r in rows if r.expected != "unknown"}
+    pairs = [(bool(m["right"]), judge.right(by_id[m["id"]], m["read_as"]))
+             for _, m in json_rows(folder() / marks) if m["id"] in by_id]  # fmt: skip
+    a, b = np.array(pairs, bool).T
+    same, chance = float((a == b).mean()), float(a.mean() * b.mean() + (1 - a.mean()) * (1 - b.mean()))
+    return {
+        "judge/agreement": figure((a == b).astype(float)), "judge/kappa": plain((same - chance) / (1 - chance)),
+        "judge/too_kind": figure(b[~a].astype(float)), "judge/too_strict": figure((~b[a]).astype(float)),
+    }  # fmt: skip

@@ -1,0 +1,124 @@
+"""Predicates about how far, how fast and which way: angles within a tolerance, and one rendition beside another."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from avatargpt.metrics.geometry.hands import direction
+from avatargpt.metrics.geometry.predicates import Verdict, predicate
+from avatargpt.signals.joints import Signals
+from vqvae.errors import UserError
+
+
+@predicate
+def turned(s: Signals, side: str, degrees: float, within: float = 20.0) -> Verdict:
+    """The facing has turned to `side` (left, right, any) by `degrees`, `within` degrees more or less, at the end."""
+    yaw = {"left": s.net_yaw, "right": -s.net_yaw}.get(side, abs(s.net_yaw))
+    return Verdict(abs(yaw - degrees) <= within, {"yaw_deg": s.net_yaw})
+
+
+@predicate
+def heads(s: Signals, to: str, within: float = 20.0, distance: float = 0.4) -> Verdict:
+    """The body ends `distance` metres from where it began, towards `to` as seen from its first facing.
+
+    to: words of `hands.DIRECTIONS` in the plane, also joined: ``forward left``. within: degrees.
+    """
+    aim = direction(to)[[0, 2]]
+    off = np.rad2deg(np.arccos(np.clip(s.net @ aim / max(s.net_distance, 1e-6) / np.linalg.norm(aim), -1, 1)))
+    ok = s.net_distance >= distance and off <= within
+    return Verdict(bool(ok), {"off_deg": float(off), "distance_m": s.net_distance})
+
+
+@predicate
+def keeps_facing(s: Signals, within: float = 25.0) -> Verdict:
+    """The body never turns away from its first facing by more than `within` degrees."""
+    away = float(np.abs(s.yaw - s.yaw[0]).max())
+    return Verdict(away <= within, {"largest_yaw_deg": away})
+
+
+@predicate
+def hands_rest(s: Signals, side: str = "both", height: float = -0.25) -> Verdict:
+    """The hand of `side` (left, right, both) never gets over `height` from its shoulder."""
+    sides = {"left": "l", "right": "r"}.get(side, "lr")
+    top = max(float(s.hand_height(h).max()) for h in sides)
+    return Verdict(top <= height, {"top_m": top})
+
+
+def _joint_speed(s: Signals) -> float:
+    """90th percentile over time of the fastest joint, m/s."""
+    return float(np.percentile(s.velocity.max(1), 90))
+
+
+def _step_length(s: Signals) -> float:
+    """95th percentile of the planar distance between the ankles, m."""
+    apart = np.linalg.norm((s.joints[:, 7] - s.joints[:, 8])[:, [0, 2]], axis=1)
+    return float(np.percentile(apart, 95))
+
+
+def _hand_range(s: Signals) -> float:
+    """Largest extent of a raised wrist's way about its shoulder, m; of the way sideways and in depth."""
+    found = [0.0]
+    for h in "lr":
+        raised = s.arm(h)[s.hand_height(h) > -0.2]
+        if len(raised) > 3:
+            found.append(float(np.max(np.percentile(raised, 95, 0) - np.percentile(raised, 5, 0))))
+    return max(found)
+
+
+def _hand_height(s: Signals) -> float:
+    """Highest wrist over the floor, m."""
+    return float(max(s.hand_over_floor(h).max() for h in "lr"))
+
+
+def _jump_height(s: Signals) -> float:
+    """Largest clearance, m."""
+    return float(s.clearance.max())
+
+
+def _drop(s: Signals) -> float:
+    """How far the pelvis goes down, m."""
+    y = s.joints[:, 0, 1]
+    return float(np.percentile(y, 95) - y.min())
+
+
+def _lean(s: Signals) -> float:
+    """How far the trunk goes forward, degrees."""
+    return float(s.pitch.max() - np.median(s.pitch[: max(len(s) // 8, 2)]))
+
+
+def _foot_height(s: Signals) -> float:
+    """Highest ankle over the floor, m."""
+    return float(s.joints[:, [7, 8], 1].max() - s.floor)
+
+
+def _nod(s: Signals) -> float:
+    """How far the face goes up and down against the chest, degrees."""
+    return float(np.ptp(s.head_turn[0]))
+
+
+def _turn_rate(s: Signals) -> float:
+    """Fastest turn, degrees per second."""
+    return float(np.abs(np.gradient(s.yaw)).max() * 20) if len(s) > 1 else 0.0
+
+
+MEASURES: dict[str, Callable[[Signals], float]] = {
+    "speed": _joint_speed, "travel": lambda s: s.travel_speed, "step": _step_length, "hand_range": _hand_range,
+    "hand_height": _hand_height, "jump": _jump_height, "drop": _drop, "lean": _lean, "foot_height": _foot_height,
+    "nod": _nod, "turn_rate": _turn_rate,
+}  # fmt: skip
+
+
+@predicate
+def compared(s: Signals, reference: Signals, what: str, factor: float) -> Verdict:
+    """A measure (`MEASURES`) is at least `factor` times that of the other rendition; at most, for factors below 1.
+
+    Raises:
+        UserError: an unknown measure.
+    """
+    if what not in MEASURES:
+        raise UserError(f"nothing measures {what!r}; accepted: {', '.join(MEASURES)}")
+    own, other = MEASURES[what](s), MEASURES[what](reference)
+    ratio = own / max(other, 1e-6)
+    return Verdict(ratio >= factor if factor > 1 else ratio <= factor, {f"{what}_ratio": ratio})
