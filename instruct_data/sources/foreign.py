@@ -16,7 +16,7 @@ from instruct_data.sources.report import Report
 from instruct_data.sources.talk import Corpus, found, opened, ready, take
 from vqvae import rotations as rot
 from vqvae.errors import UserError
-from vqvae.io.glb import read_rigs
+from vqvae.io.gltf_rig import read_rigs
 from vqvae.io.guard import read_bytes, understanding
 from vqvae.io.keyframes import turned_at
 from vqvae.io.yaml_file import parse_yaml

@@ -65,7 +65,7 @@ def _motions(folder: Path) -> dict[str, Target]:
 def _gestures(folder: Path) -> dict[str, Target]:
     from instruct_data.sources.foreign import read_anim
     from instruct_data.sources.smartbody import read_smartbody
-    from vqvae.io.glb import read_rigs
+    from vqvae.io.gltf_rig import read_rigs
     from vqvae.io.smplx import read_smplx
     from vqvae.retarget import retarget
 
