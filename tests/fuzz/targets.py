@@ -74,8 +74,8 @@ def _gestures(folder: Path) -> dict[str, Target]:
             clip.load()
 
     def rigs(path: Path) -> None:
-        for _, rig in read_rigs(path):
-            retarget(rig, hands=True)
+        for rig in read_rigs(path):
+            retarget(rig(), hands=True)
 
     here, place = folder / "motions", folder / "named"
     return {
