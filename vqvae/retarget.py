@@ -213,9 +213,9 @@ def _hands(rig: Rig, at: dict[str, int], rest: np.ndarray) -> dict[str, np.ndarr
 
 def _by_names(rig: Rig, hands: bool) -> Motion:
     at = joint_map(rig)
-    rest = np.zeros((len(rig.names), 3))
+    rest = np.array(rig.offsets, np.float64)
     for j in range(1, len(rig.names)):
-        rest[j] = rest[rig.parents[j]] + rig.offsets[j]
+        rest[j] += rest[rig.parents[j]]
     scale = leg_length(SMPL22.rest_joints, {n: SMPL22.index(n) for n in SMPL22.names}) / leg_length(rest, at)
     pos, glob = world(rig)
     axes = _body_axes(rest, at)
