@@ -34,8 +34,8 @@ def chosen(animations: list[Animation], wanted: str | None, path: Path, accepted
     if wanted is None:
         if len(animations) == 1:
             return animations[0]
-        raise UserError(f"{path}: {len(animations)} animations turn the joints ({listed(names)}); {accepted}, or "
-                        "--animation NAME")  # fmt: skip
+        several = f"{len(animations)} animations turn the joints ({listed(names)})"
+        raise UserError(f"{path}: {several}; {accepted}; name one as {path.name}#NAME")
     for same in (lambda n: n == wanted, lambda n: n.casefold() == wanted.casefold()):
         hit = next((a for a, name in zip(animations, names, strict=True) if same(name)), None)
         if hit is not None:
