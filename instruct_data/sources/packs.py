@@ -2,7 +2,8 @@
 
 Captions stand in a ``.csv`` with the columns ``animation`` and ``caption`` (one a row), in ``.jsonl`` rows
 ``{"animation": NAME, "captions": [...]}``, or in a ``.yaml`` with ``clips`` (name -> captions), ``left_out`` (name ->
-why) and ``loops`` (names of clips that may be played again and again). A name is that of the file without its suffix,
+why), ``kinds`` (class -> names; else every animation is one of its own) and ``loops`` (names of clips that may be played
+again and again). A name is that of the file without its suffix,
 with the folders it is in or without, and of a file of several animations ``FILE/ANIMATION`` or ``ANIMATION``; case,
 spaces and underscores do not matter.
 """
@@ -48,11 +49,12 @@ class Captions:
     """What a file says of a pack, by names in one form.
 
     Attributes:
-        clips: name -> captions. left_out: name -> why. loops: names.
+        clips: name -> captions. left_out: name -> why. kinds: name -> class. loops: names.
     """
 
     clips: dict[str, list[str]] = field(default_factory=dict)
     left_out: dict[str, str] = field(default_factory=dict)
+    kinds: dict[str, str] = field(default_factory=dict)
     loops: frozenset[str] = frozenset()
 
     @classmethod
@@ -67,7 +69,7 @@ class Captions:
         if suffix not in TEXTS:
             raise UserError(f"{path}: captions as {suffix or 'that'}; accepted {', '.join(TEXTS)}")
         if suffix == ".yaml":
-            with understanding(path, "captions of a pack", "accepted: clips, left_out and loops"):
+            with understanding(path, "captions of a pack", "accepted: clips, left_out, kinds, loops"):
                 return cls._of_yaml(read_yaml(path))
         clips: dict[str, list[str]] = {}
         for line, name, texts in _csv_rows(path) if suffix == ".csv" else _jsonl_rows(path):
@@ -78,8 +80,8 @@ class Captions:
 
     @classmethod
     def _of_yaml(cls, data: Any) -> Captions:
-        if not isinstance(data, dict) or not set(data) <= {"clips", "left_out", "loops"} or not data:
-            raise UserError("needs clips, left_out or loops")
+        if not isinstance(data, dict) or not set(data) <= {"clips", "left_out", "kinds", "loops"} or not data:
+            raise UserError("needs clips, left_out, kinds or loops")
         clips: dict[str, list[str]] = {}
         for name, texts in (data.get("clips") or {}).items():
             if not isinstance(texts, list) or not texts or not all(isinstance(t, str) and t.strip() for t in texts):
@@ -88,7 +90,8 @@ class Captions:
         out = {plain(str(name)): str(why) for name, why in (data.get("left_out") or {}).items()}
         if both := set(clips) & set(out):
             raise UserError(f"{min(both)} has captions and is left out; accepted one of both")
-        return cls(clips, out, frozenset(plain(str(name)) for name in data.get("loops") or []))
+        kinds = {plain(str(name)): str(kind) for kind, names in (data.get("kinds") or {}).items() for name in names}
+        return cls(clips, out, kinds, frozenset(plain(str(name)) for name in data.get("loops") or []))
 
 
 def plain(name: str) -> str:
@@ -180,7 +183,8 @@ def read_pack(
             continue
         texts = next((known.clips[n] for n in names if n in known.clips), [])
         load = _Load(found.read, bool(known.loops & set(names)), texts[0] if texts else "")
-        action = f"{source}_{names[-1]}".replace("/", "_")
+        kind = next((known.kinds[n] for n in names if n in known.kinds), names[-1])
+        action = f"{source}_{kind}".replace("/", "_")
         clip = Clip(found.names[0], load, texts, source, licence, split or _split(found.names[0]), action)
         yield from checked(clip, found.path, report)
     if report is not None and (missing := set(known.clips) - used):
@@ -242,9 +246,8 @@ def read_smartbody_actions(
             if report is not None:
                 report.skip(clip.id, f"left out: {known.left_out.get(plain(clip.id), 'no captions')}")
             continue
-        name = clip.id.rpartition("@")[2]
         load = _Load(lambda clip=clip: _body(clip.load()), False, texts[0])  # type: ignore[misc]
-        part, action = split or _split(clip.id), f"smartbody_{plain(name)}"
+        part, action = split or _split(clip.id), f"smartbody_{known.kinds[plain(clip.id)]}"
         yield from checked(Clip(clip.id, load, texts, "smartbody", clip.licence, part, action), Path(folder), report)
 
 

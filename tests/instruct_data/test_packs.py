@@ -57,12 +57,13 @@ def test_rows_and_yaml_say_the_same(pack: Path) -> None:
     assert (first.id, first.captions) == ("all/Walk", ["a person walks"])
     list(read_pack(pack, pack / "words.jsonl", report=report))
     assert report.notes == {f"captions of no animation in {pack}, as gone": 1}
-    words = "clips: {walk: [a person walks]}\nleft_out: {big_wave: too high}\nloops: [walk]"
+    out, kinds = "left_out: {big_wave: too high}", "kinds: {gaits: [walk]}"
+    words = f"clips: {{walk: [a person walks]}}\n{out}\n{kinds}\nloops: [walk]"
     (pack / "captions.yaml").write_text(words)
     report = Report()
     found = {c.id: c for c in read_pack(pack, report=report)}
     assert list(found) == ["all/Walk", "sub/Kick"] and ("all/Big Wave", "left out: too high") in report.skipped
-    assert found["all/Walk"].load().seconds >= 2
+    assert found["all/Walk"].action == "pack_gaits" and found["all/Walk"].load().seconds >= 2
 
 
 @pytest.mark.parametrize(
@@ -72,7 +73,7 @@ def test_rows_and_yaml_say_the_same(pack: Path) -> None:
         ("a.csv", "animation,caption\nWalk,\n", "line 2: needs an animation and captions"),
         ("a.jsonl", '{"animation": "Walk", "captions": "x"}', "line 1: captions that are no list"),
         ("a.jsonl", '{"captions": ["x"]}', "no 'animation'"),
-        ("a.yaml", "words: {}", "needs clips, left_out or loops"),
+        ("a.yaml", "words: {}", "needs clips, left_out, kinds or loops"),
         ("a.yaml", "clips: {walk: x}", "clips: walk: 'x'; accepted a list"),
         ("a.yaml", "clips: {Walk: [x]}\nleft_out: {walk: y}", "walk has captions and is left out"),
         ("a.txt", "x", "captions as .txt; accepted .csv, .jsonl, .yaml"),
@@ -131,6 +132,7 @@ def test_settled() -> None:
 def test_our_captions_can_be_mirrored(name: str) -> None:
     known = Captions.load(OURS / name)
     texts = [(clip, text) for clip, some in known.clips.items() for text in some]
+    assert set(known.kinds) == set(known.clips) and set(known.loops) <= set(known.clips)
     assert len(known.clips) > 70 and len({t for _, t in texts}) > 0.6 * len(texts)
     for clip, text in texts:
         assert 4 <= len(known.clips[clip]) <= 8 and text == text.strip() and text[0].islower()
