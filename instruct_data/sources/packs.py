@@ -2,10 +2,9 @@
 
 Captions stand in a ``.csv`` with the columns ``animation`` and ``caption`` (one a row), in ``.jsonl`` rows
 ``{"animation": NAME, "captions": [...]}``, or in a ``.yaml`` with ``clips`` (name -> captions), ``left_out`` (name ->
-why), ``kinds`` (class -> names; else every animation is one of its own) and ``loops`` (names of clips that may be played
-again and again). A name is that of the file without its suffix,
-with the folders it is in or without, and of a file of several animations ``FILE/ANIMATION`` or ``ANIMATION``; case,
-spaces and underscores do not matter.
+why), ``kinds`` (class -> names; else every animation is a class) and ``loops`` (names of clips that may be played again
+and again). A name is that of the file without its suffix, with the folders it is in or without, and of a file of
+several animations ``FILE/ANIMATION`` or ``ANIMATION``; case, spaces, hyphens and underscores do not matter.
 """
 
 from __future__ import annotations
