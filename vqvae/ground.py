@@ -8,6 +8,13 @@ import numpy as np
 
 from vqvae.motion import Motion
 
+SUNK = 0.03  # metres below the floor; toes and hands of real clips are lower in 0.02 % of the frames
+SMOOTH = 3  # frames on either side that a lift is smoothed over, and begins ahead
+EASE = 6  # frames over which it grows beside frames that stay as they are
+AHEAD = 2 * SMOOTH  # frames on either side that a lift depends on
+_KERNEL = np.hanning(2 * SMOOTH + 3)[1:-1] / np.hanning(2 * SMOOTH + 3)[1:-1].sum()
+UPRIGHT = 0.6  # metres from the lowest joint to the pelvis, from which on a body is on its feet
+DEEP = 0.05  # metres by which a clip may stand too low as a whole; more is a fall, which sinks by itself
 BELOW, ABOVE = -0.1, 0.2  # metres; nearer to 0 it is no other floor but feet that sink a little, or a jump
 
 
@@ -31,3 +38,44 @@ def raised(motion: Motion, height: float) -> Motion:
 def grounded(motion: Motion) -> Motion:
     """The motion on the floor y = 0; itself where it stands there."""
     return raised(motion, -floor_of(motion))
+
+
+def settled(motion: Motion) -> Motion:
+    """The motion as low as it takes to stand on the floor, and lifted where it sinks.
+
+    For clips made for bodies with other legs and feet, which stand a few centimetres above or below the floor and sink
+    where they lie or fall; one that is in the air all the while is brought down, too.
+    """
+    lowest = motion.joints[..., 1].min(1)
+    on_feet = (motion.root[:, 1] - lowest > UPRIGHT) & (lowest > -DEEP)
+    low = float(np.percentile(lowest[on_feet], 20)) if on_feet.any() else float(np.percentile(lowest, 5))
+    return without_penetration(raised(motion, -max(low, -DEEP)))
+
+
+def without_penetration(motion: Motion, after: bool = False, before: bool = False) -> Motion:
+    """The motion with its root lifted where a joint is more than `SUNK` below the floor; itself where none is.
+
+    Args:
+        after: it follows on other frames, so the lift grows from nothing over its first `EASE` frames.
+        before: others follow, so the lift fades over its last frames.
+    """
+    wanted = lift_wanted(motion.joints)
+    if not wanted.any():
+        return motion
+    lift = smoothed_lift(wanted)
+    ramp = np.arange(1, len(lift) + 1) / (min(EASE, len(lift)) + 1)
+    ease = np.sin(ramp.clip(0, 1) * np.pi / 2) ** 2
+    lift *= (ease if after else 1) * (ease[::-1] if before else 1)
+    return replace(motion, root=(motion.root + lift[:, None] * [0, 1, 0]).astype(motion.root.dtype))
+
+
+def lift_wanted(joints: np.ndarray) -> np.ndarray:
+    """(T,) metres that joints (T, J, 3) must be lifted: nothing at `SUNK`, all of it from twice as deep on."""
+    depth = -joints[..., 1].min(1).astype(np.float64)
+    return np.asarray(np.minimum(depth, 2 * (depth - SUNK)).clip(0))
+
+
+def smoothed_lift(wanted: np.ndarray) -> np.ndarray:
+    """(T,) a smooth lift, nowhere less than what is wanted (T,)."""
+    highest = np.lib.stride_tricks.sliding_window_view(np.pad(wanted, SMOOTH, "edge"), 2 * SMOOTH + 1).max(-1)
+    return np.convolve(np.pad(highest, SMOOTH, "edge"), _KERNEL, "valid")

@@ -4,7 +4,8 @@ For a foreign skeleton every joint of ours takes the world rotation of its count
 the file's axes to ours (Y up), and the constant C turns our T-pose bone onto the file's rest bone, so that an A-pose
 or splayed legs at rest are taken out; where the file's zero pose is no pose at all (bones along one axis of their
 joints, as the Bandai-Namco files have it), C follows from how the bones attach and about which axis limbs bend. The
-root follows the middle of the hips, scaled by the length of the legs, which settles the file's unit as well. Fingers
+root follows the middle of the hips, scaled by the length of the legs, which settles the file's unit as well; where the
+floor is known, it is raised or lowered by as much as the ankles are higher or lower above it than ours. Fingers
 are taken where they are asked for (`vqvae.fingers`).
 """
 
@@ -23,6 +24,7 @@ from vqvae.skeleton import FINGER_NAMES, SMPL22, SMPL52
 
 # Bones whose rest direction is compared: joint, child.
 _BONES = {"hip": "knee", "knee": "ankle", "ankle": "foot", "shoulder": "elbow", "elbow": "wrist"}
+STANDING = 0.07  # metres from the floor to our ankle where a foot is flat on it, as recorded bodies have it
 ALIKE = 0.9998  # cosine between a foot and ours that is turned like its shin
 
 
@@ -211,9 +213,9 @@ def _hands(rig: Rig, at: dict[str, int], rest: np.ndarray) -> dict[str, np.ndarr
 
 def _by_names(rig: Rig, hands: bool) -> Motion:
     at = joint_map(rig)
-    rest = np.zeros((len(rig.names), 3))
+    rest = np.array(rig.offsets, np.float64)
     for j in range(1, len(rig.names)):
-        rest[j] = rest[rig.parents[j]] + rig.offsets[j]
+        rest[j] += rest[rig.parents[j]]
     scale = leg_length(SMPL22.rest_joints, {n: SMPL22.index(n) for n in SMPL22.names}) / leg_length(rest, at)
     pos, glob = world(rig)
     axes = _body_axes(rest, at)
@@ -226,6 +228,7 @@ def _by_names(rig: Rig, hands: bool) -> Motion:
     else:
         above = rig.parents[at["pelvis"]]
         up, corrections = _turned_up(axes[:, 1], None if above < 0 else glob[:, above]), standing
+    up = up if rig.up is None else rig.up
     if hands:
         corrections = corrections | _hands(rig, at, rest)
     upright = rot.to_matrix(rot.between(up, np.array([0.0, 1.0, 0.0])))
@@ -248,6 +251,9 @@ def _by_names(rig: Rig, hands: bool) -> Motion:
     middle = (pos[:, at["l_hip"]] + pos[:, at["r_hip"]]) / 2 @ upright.T * scale
     ours = (SMPL22.offsets[1] + SMPL22.offsets[2]) / 2
     root = middle - rot.rotate(quats["pelvis"], ours)
+    if rig.floor is not None and axes is not None:  # feet are not as high as legs are long
+        ankle = float((rest[at["l_ankle"]] + rest[at["r_ankle"]]) @ axes[:, 1]) / 2 - rig.floor
+        root = root + np.array([0.0, STANDING - ankle * scale, 0.0])
     if not hands:
         return Motion(local, root, rig.fps)
     fingers = None

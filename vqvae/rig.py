@@ -30,9 +30,12 @@ _SIDED = {
 _SPINE = re.compile(r"^(?:spine|chest|upperchest|lowerback|torso|abdomen|thorax|back|upperback|stomach)\d*[a-z]?$")
 _OPTIONAL = {"pelvis", "neck", "head", "collar", "foot", "wrist"}
 _PREFIX = re.compile(
-    r"^(?:(?:bip0*1|mixamorig\d*|character\d*|joint|skel|def|rig|j_bip_c|j_bip|b)[ _-]+(?=.)|mixamorig\d*(?=[a-z]))",
+    r"^(?:(?:bip0*1|mixamorig\d*|character\d*|joint|skel|def|rig|j_bip_c|j_bip|cc_base|b)[ _-]+(?=.)"
+    r"|mixamorig\d*(?=[a-z]))",
     re.I,
 )
+_DEFORMING = re.compile(r"^def[ _-]", re.I)  # Rigify's bones that carry the mesh, beside controls of the same names
+_NEAR = 0.5  # lengths of a leg, within which the pelvis is from the hips
 _COPY = re.compile(r"\.\d{3}$")  # Blender's ending of a second object of one name
 
 
@@ -46,6 +49,8 @@ class Rig:
         rotations: (T, J, 4) local quaternions w, x, y, z relative to rest.
         translations: (T, J, 3) local positions relative to the parent (the rest offset where nothing moves).
         fps: frames per second.
+        up: (3,) which way is up in the world, where the format says; None: the rest pose and the movement tell.
+        floor: height of the floor in the rest pose, along the way up there, the file's unit; None: not known.
     """
 
     names: tuple[str, ...]
@@ -54,6 +59,8 @@ class Rig:
     rotations: np.ndarray
     translations: np.ndarray
     fps: float
+    up: np.ndarray | None = None
+    floor: float | None = None
 
 
 def side_and_core(name: str) -> tuple[str, str]:
@@ -78,6 +85,23 @@ def match(names: tuple[str, ...]) -> dict[str, int]:
     Raises:
         UserError: joints that cannot be done without are missing; lists them.
     """
+    deforming, lacking = _matched([n if _DEFORMING.match(n) else "" for n in names])
+    found, missing = (deforming, lacking) if not lacking else _matched(names)
+    if missing:
+        raise UserError(f"joints not found: {', '.join(missing)}; accepted: the names of VRM, Mixamo, Unreal, Rigify, "
+                        "3ds Max, CMU, Bandai-Namco or SMPL rigs and packs that are called like them; the file has "
+                        f"{', '.join(n for n in names[:12] if n)}...")  # fmt: skip
+    return found
+
+
+def joints_known(names: Iterable[str]) -> int:
+    """How many joints of ours the names have, of those that cannot be done without, and the optional ones."""
+    return len(_matched(names)[0])
+
+
+def _matched(names: Iterable[str]) -> tuple[dict[str, int], list[str]]:
+    """Our joint name -> index of the rig's joint, and those that are needed and missing."""
+    names = tuple(names)
     table: dict[tuple[str, str], int] = {}
     for i, n in enumerate(names):
         table.setdefault(side_and_core(n), i)
@@ -105,10 +129,7 @@ def match(names: tuple[str, ...]) -> dict[str, int]:
         ranks = [_SIDED[joint].index(side_and_core(names[i])[1]) if i is not None else -1 for i in pair]
         if ranks[0] != ranks[1] and joint not in _OPTIONAL and min(ranks) >= 0:
             missing.append(f"{'r' if ranks[0] < ranks[1] else 'l'}_{joint}")
-    if missing:
-        raise UserError(f"joints not found: {', '.join(missing)}; accepted: the names of CMU, Mixamo, 3ds Max, "
-                        f"Blender, Bandai-Namco or SMPL rigs; the file has {', '.join(names[:12])}...")  # fmt: skip
-    return found
+    return found, missing
 
 
 def joint_map(rig: Rig) -> dict[str, int]:
@@ -126,6 +147,7 @@ def joint_map(rig: Rig) -> dict[str, int]:
         legs = _meeting(rig, found["l_hip"], found["r_hip"])
         found["pelvis"] = _meeting(rig, legs, top)
     spine = _above(rig, top)[1:]
+    found["pelvis"] = _near_hips(rig, found, spine)
     if found["pelvis"] not in spine:
         raise UserError(f"{rig.names[top]} does not stand on {rig.names[found['pelvis']]}; accepted one joint tree")
     spine = spine[: spine.index(found["pelvis"])][::-1]
@@ -157,6 +179,20 @@ def _meeting(rig: Rig, a: int, b: int, named: int = -1) -> int:
     """`named` if it is above both a and b, otherwise their lowest common ancestor."""
     line, other = _above(rig, a), _above(rig, b)
     return named if named in line and named in other else next(j for j in line if j in other)
+
+
+def _near_hips(rig: Rig, found: dict[str, int], spine: list[int]) -> int:
+    """The pelvis, or where legs and spine hang side by side on a joint far from the hips, as on the origin, the joint
+    of the spine that is nearest to them."""
+    rest = np.array(rig.offsets, np.float64)
+    for j in range(1, len(rig.names)):
+        rest[j] += rest[rig.parents[j]]
+    hips = (rest[found["l_hip"]] + rest[found["r_hip"]]) / 2
+    away = np.linalg.norm(rest - hips, axis=1)
+    leg = float(np.linalg.norm(rest[found["l_ankle"]] - rest[found["l_hip"]]))
+    nearest = min(spine, key=lambda j: away[j], default=found["pelvis"])
+    far = away[found["pelvis"]] > _NEAR * leg and away[nearest] <= _NEAR * leg
+    return nearest if far and nearest not in _above(rig, found["pelvis"]) else found["pelvis"]
 
 
 def world(rig: Rig) -> tuple[np.ndarray, np.ndarray]:

@@ -17,7 +17,7 @@ def names_file(what: str) -> bool:
     """Whether a body is a file: by its suffix, that of a motion's."""
     from avatargpt import export
 
-    return Path(what).suffix.lower() in export.readable()
+    return export.named_animation(what)[0].suffix.lower() in export.readable()
 
 
 def body_of(

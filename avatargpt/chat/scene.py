@@ -118,18 +118,21 @@ def said_seconds(seconds: float) -> str:
 
 
 def find_file(scene: Scene, name: str) -> Path:
-    """What a name stands for: as it was typed, relative to the outputs.
+    """What a name stands for: as it was typed, relative to the outputs; of a pack with the animation that is named.
 
     A folder or a pipe of that name is found as well: who reads it says that it is one.
 
     Raises:
         UserError: there is nothing of that name.
     """
+    from avatargpt import export
+
     typed = simplified(scene.request)[1].get(name.lower(), name)
-    path = Path(typed).expanduser()
+    file, animation = export.named_animation(typed)
+    path = file.expanduser()
     for candidate in (path, scene.outputs / path):
         if candidate.exists():
-            return candidate
+            return candidate if animation is None else Path(f"{candidate}#{animation}")
     raise UserError(f"{typed}: no such file")
 
 

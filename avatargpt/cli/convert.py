@@ -23,6 +23,7 @@ def export(
     ] = None,
     up: reading.Up = None,
     from_fps: reading.FromFps = None,
+    animation: reading.Animation = None,
     size: Annotated[
         int | None, typer.Option("--size", min=16, max=4096, metavar="PIXELS", help="Films: side of the picture.")
     ] = None,
@@ -35,9 +36,10 @@ def export(
         common.check_range("--scale", scale, 0.001, 10_000, " units per metre")
     options = {k: v for k, v in {"layout": layout, "scale": scale, "size": size}.items() if v is not None}
     common.check_targets(targets, many=False, sources=(source,))
-    motion = reading.load_motion(source, up, from_fps, avatars=True)
+    motion = reading.load_motion(source, up, from_fps, avatars=True, animation=animation)
     if any(t.suffix.lower() == common.SHEET for t in targets) and not motion.caption:
-        motion = motion.with_caption(source.stem.encode(errors="replace").decode())  # a name may be no UTF-8
+        name = reading.name_of(source, animation)
+        motion = motion.with_caption(name.encode(errors="replace").decode())  # a name may be no UTF-8
     if fps is not None:
         motion = motion.resampled(fps)
     common.print_results([motion], common.write_results(targets, [motion], many=False, options=options), as_json)

@@ -53,6 +53,18 @@ READERS = {
         "instruct_data.sources.humanml3d:read_humanml3d", "new_joint_vecs, texts, train.txt, val.txt, test.txt",
         reports=True,
     ),
+    "pack": Reader(
+        "instruct_data.sources.packs:read_pack", "*.glb, *.gltf, *.bvh, or one such file; captions in captions.csv",
+        ("captions", "source", "licence", "split"), reports=True,
+    ),
+    "cc0_actions": Reader(
+        "instruct_data.sources.packs:read_cc0_actions", "KayKit's, Quaternius' and Mesh2Motion's action clips, *.bvh",
+        ("split",), reports=True,
+    ),
+    "smartbody_actions": Reader(
+        "instruct_data.sources.packs:read_smartbody_actions", "SmartBody's walks, jumps, kicks and punches as bodies",
+        ("split",), reports=True,
+    ),
     "smartbody": Reader(
         "instruct_data.sources.smartbody:read_smartbody", "SmartBody's gestures: motions.npz, clips.jsonl",
         ("split",), reports=True,
@@ -128,6 +140,9 @@ def prepare(
     licence: Annotated[str | None, typer.Option("--licence", metavar="TEXT", help="Terms of the clips.")] = None,
     split: Annotated[str | None, typer.Option("--split", metavar="SPLIT", help="train, val or test.")] = None,
     up: Annotated[str | None, typer.Option("--up", metavar="AXIS", help="y or z.")] = None,
+    captions: Annotated[
+        Path | None, typer.Option("--captions", metavar="FILE", help="Of packs: .csv, .jsonl or .yaml by animation.")
+    ] = None,
     as_json: common.Json = False,
     quiet: common.Quiet = False,
 ) -> None:
@@ -135,13 +150,13 @@ def prepare(
     if kind not in READERS:
         raise UserError(f"--kind {kind}: no such kind of corpus; accepted: {', '.join(READERS)}")
     reader = READERS[kind]
-    given = {"source": source, "licence": licence, "split": split, "up": up}
+    given = {"source": source, "licence": licence, "split": split, "up": up, "captions": captions}
     options: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     for name in options:
         if name not in reader.options:
             takers = ", ".join(k for k, r in READERS.items() if name in r.options)
             raise UserError(f"--{name}: not for --kind {kind}, which says it itself; accepted for: {takers}")
-    if not folder.is_dir():
+    if not folder.is_dir() and not (kind == "pack" and folder.is_file()):
         raise UserError(f"{folder}: no such folder; accepted a {kind} folder: {reader.about}")
     from instruct_data.sources.report import Report
     from instruct_data.store import Store

@@ -27,6 +27,7 @@ def describe(
     feeling: Annotated[bool, typer.Option("--feeling", help="Of faces: which feeling they show.")] = False,
     up: reading.Up = None,
     from_fps: reading.FromFps = None,
+    animation: reading.Animation = None,
     seed: common.Seed = 0,
     model: common.Model = None,
     device: common.Device = None,
@@ -39,7 +40,7 @@ def describe(
 
     One FILE: a sentence per line. Several: FILE, a tab, the sentence.
     """
-    motions: list[Any] = [reading.load_motion(path, up, from_fps) for path in files]
+    motions: list[Any] = [reading.load_motion(path, up, from_fps, animation=animation) for path in files]
     faces = [m.modality == "face" for m in motions]
     if feeling and not all(faces):
         raise UserError(f"{files[faces.index(False)]}: no face; --feeling takes faces alone")

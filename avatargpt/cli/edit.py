@@ -40,7 +40,7 @@ def _texts(text: str | None) -> tuple[list[str], bool]:
 
 
 def inbetween(
-    start: Annotated[Path, typer.Argument(metavar="START", help="The motion before.")],
+    start: Annotated[Path, typer.Argument(metavar="START", help="The motion before; PACK.glb#NAME: one of several.")],
     end: Annotated[Path, typer.Argument(metavar="END", help="The motion after.")],
     seconds: Seconds,
     output: common.Outputs,
@@ -97,6 +97,7 @@ def extend(
     seconds: Seconds,
     output: common.Outputs,
     text: Text = None,
+    animation: reading.Animation = None,
     seed: common.Seed = 0,
     best_of: Annotated[
         int | None,
@@ -117,7 +118,7 @@ def extend(
     common.check_seconds(seconds)
     texts, many = _texts(text)
     common.check_targets(output, many, "body", (file,), len(texts))
-    motion = reading.load_body(file)
+    motion = reading.load_body(file, animation)
     reading.note_rate(file, motion)
     reading.note_floor(file, motion)
     loaded = common.load_model(model, device, threads, quiet, dtype)
@@ -133,6 +134,7 @@ def extend(
 def reconstruct(
     file: File,
     output: common.Outputs,
+    animation: reading.Animation = None,
     model: common.Model = None,
     device: common.Device = None,
     dtype: common.Dtype = None,
@@ -145,7 +147,7 @@ def reconstruct(
     Prints the mean joint error in the body's own frame and the drift of its path, both in mm.
     """
     common.check_targets(output, False, "body", (file,))
-    motion = reading.load_body(file)
+    motion = reading.load_body(file, animation)
     reading.note_floor(file, motion)
     loaded = common.load_model(model, device, threads, quiet, dtype)
     with common.progress("reconstructing", quiet):

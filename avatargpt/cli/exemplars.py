@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path, PureWindowsPath
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -33,6 +33,7 @@ def add(
     ],
     name: Annotated[str | None, typer.Option("--name", metavar="NAME", help="Default: the file's name.")] = None,
     licence: Annotated[str, typer.Option("--licence", metavar="TEXT", help="Terms of the clip.")] = "private",
+    animation: reading.Animation = None,
     to: To = None,
     model: common.Model = None,
     as_json: common.Json = False,
@@ -52,8 +53,8 @@ def add(
     captions = tuple(dict.fromkeys(_caption(c) for c in caption))
     if not is_text(licence):
         raise UserError(f"--licence {licence!r}: not UTF-8 text; accepted text")
-    name = _name(PureWindowsPath(file.name).stem if name is None else name)  # a backslash separates, too
-    motion = reading.load_body(file)
+    name = _name(reading.name_of(file, animation) if name is None else name)
+    motion = reading.load_body(file, animation)
     reading.note_floor(file, motion)
     folder = to if to is not None else user_folder()
     common.check_folder(folder / FILE)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -23,13 +23,20 @@ FromFps = Annotated[
     float | None,
     typer.Option("--from-fps", metavar="F", help=".npy of positions, MediaPipe's .npz: the frame rate, else 20, 30."),
 ]
+Animation = Annotated[
+    str | None,
+    typer.Option("--animation", metavar="NAME", help=".glb, .gltf: which of several animations; also FILE#NAME."),
+]
 
 
-def load_motion(path: Path, up: str | None = None, fps: float | None = None, avatars: bool = False) -> Any:
+def load_motion(
+    path: Path, up: str | None = None, fps: float | None = None, avatars: bool = False, animation: str | None = None
+) -> Any:
     """A file's motion, body or face; `up` and `fps` say what the file itself does not (``--up``, ``--from-fps``).
 
     Args:
         avatars: whether it may be both in one.
+        animation: which of a pack's (``--animation``).
 
     Raises:
         UserError: not a motion, or one that needs no such telling.
@@ -40,13 +47,18 @@ def load_motion(path: Path, up: str | None = None, fps: float | None = None, ava
 
     if fps is not None:
         common.check_range("--from-fps", fps, LEAST_FPS, MOST_FPS, " frames per second")
-    suffix = regular(path).suffix.lower()
-    mediapipe, says_rate = kind(path) if suffix == ".npz" else (False, True)
+    file, named = export.named_animation(path)
+    suffix = regular(file).suffix.lower()
+    if animation is not None and (suffix not in export.PACKS or named is not None):
+        other = "other files hold one motion" if named is None else "the file's name says one already"
+        raise UserError(f"{path}: --animation goes with {' and '.join(export.PACKS)}; {other}")
+    mediapipe, says_rate = kind(file) if suffix == ".npz" else (False, True)
     if up is not None and suffix != ".npz":
         raise UserError(f"{path}: --up goes with .npz; other files say it themselves")
     if fps is not None and suffix != ".npy" and not mediapipe:
         raise UserError(f"{path}: --from-fps goes with .npy and MediaPipe's .npz; other files say it themselves")
-    motion = export.load(path, **{k: v for k, v in {"up": up, "fps": fps}.items() if v is not None})
+    options = {"up": up, "fps": fps, "animation": animation}
+    motion = export.load(path, **{k: v for k, v in options.items() if v is not None})
     if motion.modality == "avatar" and not avatars:
         apart = "`avatargpt export` writes them apart, as .bvh and .csv"
         raise UserError(f"{path}: an avatar; accepted a body or a face ({apart})")
@@ -55,13 +67,21 @@ def load_motion(path: Path, up: str | None = None, fps: float | None = None, ava
     return motion
 
 
-def load_body(path: Path) -> Motion:
-    """A file's body motion.
+def name_of(path: Path, animation: str | None = None) -> str:
+    """What a motion is called by its file, or in a pack by its animation."""
+    from avatargpt import export
+
+    file, named = export.named_animation(path)
+    return animation or named or PureWindowsPath(file.name).stem  # a backslash separates, too
+
+
+def load_body(path: Path, animation: str | None = None) -> Motion:
+    """A file's body motion, of a pack the animation that is asked for.
 
     Raises:
         UserError: not a motion, or a face.
     """
-    motion: Motion = load_motion(path)
+    motion: Motion = load_motion(path, animation=animation)
     if motion.modality != "body":
         raise UserError(f"{path}: a {motion.modality}; accepted a body motion")
     return motion

@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING
 from avatargpt.export import formats
 from avatargpt.export.table import (
     MOST_CLIPS,
+    PACKS,
     check_options,
     check_target,
     load,
+    named_animation,
     readable,
     reader,
     save,
@@ -28,8 +30,8 @@ if TYPE_CHECKING:
     from vqvae.motion import Motion
 
 __all__ = [
-    "MOST_CLIPS", "check_options", "check_target", "contact_sheet", "formats", "load", "readable", "reader",
-    "save", "takes", "writable", "writer",
+    "MOST_CLIPS", "PACKS", "check_options", "check_target", "contact_sheet", "formats", "load", "named_animation",
+    "readable", "reader", "save", "takes", "writable", "writer",
 ]  # fmt: skip
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from avatargpt.export.table import reader, writer
+from avatargpt.export.table import a_motion, reader, writer
+from vqvae.errors import UserError
 
 if TYPE_CHECKING:
     from avatargpt.export.avatar.clip import AvatarMotion
@@ -24,7 +25,6 @@ reader(".csv")("instruct_data.sources.livelink:read_livelink")
 writer(".json", ("face",), {"face": ("audio2face", "beat")})("avatargpt.export.face.json:write_json")
 reader(".json")("avatargpt.export.face.json:read_face_json")
 writer(".vrma", EVERY, {"face": EXPRESSIONS, "avatar": EXPRESSIONS})("avatargpt.export.vrma:write_vrma")
-reader(".vrma")("avatargpt.export.face.vrma:read_vrma")
 
 
 @writer(".bvh", BODIES)
@@ -79,13 +79,30 @@ def _write_glb(motion: Clip, path: Path) -> None:
         write_glb(cast("Motion", motion), path)
 
 
+@reader(".gltf")
 @reader(".glb")
-def _read_glb(path: Path) -> Clip:
+def _read_glb(path: Path, animation: str | None = None) -> Clip:
     from avatargpt.export.avatar.gltf import read_avatar_glb
     from avatargpt.export.face.gltf import read_face_glb
     from avatargpt.export.gltf_body import read_glb
 
-    return read_avatar_glb(path) or read_face_glb(path) or read_glb(path)
+    whole = read_avatar_glb(path) or read_face_glb(path)
+    if whole is not None and animation is not None:
+        raise UserError(f"{path}: {a_motion(whole.modality)} of one animation; --animation goes with bodies")
+    return whole or read_glb(path, animation)
+
+
+@reader(".vrma")
+def _read_vrma(path: Path) -> Clip:
+    from avatargpt.export.face.vrma import ACCEPTED, has_face, read_vrma
+    from vqvae.io.gltf_document import opened
+    from vqvae.io.gltf_rig import read_foreign
+    from vqvae.io.guard import understanding
+
+    gltf = opened(path, ACCEPTED, "a whole .vrma")
+    with understanding(path, "a whole .vrma", ACCEPTED):
+        face = has_face(gltf)
+    return read_vrma(path) if face else read_foreign(gltf, path)
 
 
 @writer(".gif", EVERY)

@@ -36,6 +36,8 @@ _HOLDS: dict[str, tuple[str, ...]] = {}
 _LAYOUTS: dict[str, dict[str, tuple[str, ...]]] = {}
 _NEEDS = dict.fromkeys((".mp4", ".mov"), ("av", "PyAV", 'pip install "avatargpt[video]", or write .gif'))
 """Suffix -> module of an extra without which it is not written, its name, how to get it."""
+PACKS = (".glb", ".gltf")
+"""Formats that may hold several animations."""
 MOST_CLIPS = 100  # of a contact sheet
 LEAST_PIXELS, MOST_PIXELS, MOST_FACE_PIXELS = 16, 4096, 2048  # a side of a film's picture
 
@@ -166,10 +168,18 @@ def save(motion: Clip, path: str | os.PathLike[str], **options: Any) -> Path:
 def load(path: str | os.PathLike[str], **options: Any) -> Motion:
     """Read a body motion; the file's frame rate is kept.
 
+    Args:
+        path: the file; ``pack.glb#NAME`` means the animation NAME of a .glb or .gltf.
+        options: of the format, e.g. ``animation="Walk"`` for .glb.
+
     Raises:
         UserError: no such file, unknown suffix or option, or contents that are not a body motion.
     """
-    source = Path(path)
+    source, animation = named_animation(path)
+    if animation is not None:
+        if options.get("animation", animation) != animation:
+            raise UserError(f"{path}: animation {options['animation']!r} asked for, too; accepted one of both")
+        options["animation"] = animation
     function = _choose(_READERS, source, "read")
     regular(source)
     _known_options(function, 1, source, options)
@@ -180,6 +190,17 @@ def load(path: str | os.PathLike[str], **options: Any) -> Motion:
     except OSError as e:
         raise UserError(f"cannot read {source}: {e.strerror or e}") from None
     return motion
+
+
+def named_animation(path: str | os.PathLike[str]) -> tuple[Path, str | None]:
+    """``pack.glb#Walk`` -> the file and the name of an animation in it; other paths, and files that are called so, as
+    they are."""
+    whole = os.fspath(path)
+    at = next((i for end in PACKS if (i := whole.lower().find(f"{end}#")) >= 0), -1)
+    if at < 0 or Path(whole).exists():
+        return Path(path), None
+    file, _, name = whole[at:].partition("#")
+    return (Path(whole[:at] + file), name) if name else (Path(path), None)
 
 
 def _choose(table: dict[str, Place], path: Path, verb: str) -> Callable[..., Any]:

@@ -63,7 +63,12 @@ STAGES: dict[str, StageEntry] = {
     "prepare": StageEntry(
         f"{_T}stages:prepare_stage", "corpora and texts -> a motion store with prompt pools and composed clips",
         f"{_T}data.prepare:PreparationRecipe",
-        options={"corpus": Option("folder of clips", needed=True), "texts": _CORPORA["texts"]},
+        options={
+            "corpus": Option("folder of clips", needed=True), "texts": _CORPORA["texts"],
+            "cc0-actions": Option("folder of the CC0 action clips; captions are ours"),
+            "smartbody": Option("folder of SmartBody's motions, without the gestures; captions are ours"),
+            "packs": Option("folders of .glb, .gltf and .bvh with captions, with commas between"),
+        },
     ),
     "tokenizer": StageEntry(
         f"{_T}stages:tokenizer_stage", "train (or go on training) a motion tokenizer", f"{_T}tokenizer:TokenizerRecipe",

@@ -17,6 +17,30 @@ if TYPE_CHECKING:
     from avatargpt.train.data.prepare import PreparationRecipe
     from avatargpt.train.language import LanguageRecipe
     from avatargpt.train.tokenizer import TokenizerRecipe
+    from instruct_data.clip import Clip
+
+
+def recorded_packs(cc0_actions: str | None, smartbody: str | None, packs: str | None) -> list[Clip]:
+    """Clips of named actions beside the corpus; says what was left out.
+
+    Args:
+        cc0_actions, smartbody: folders of these. packs: folders with captions of their own, with commas between.
+
+    Raises:
+        UserError: see `instruct_data.sources.packs`.
+    """
+    from instruct_data.sources.packs import read_cc0_actions, read_pack, read_smartbody_actions
+    from instruct_data.sources.report import Report
+
+    report = Report()
+    clips: list[Clip] = []
+    for folder, read in ((cc0_actions, read_cc0_actions), (smartbody, read_smartbody_actions)):
+        clips += list(read(folder, None, report)) if folder else []
+    for folder in filter(None, (packs or "").split(",")):
+        clips += list(read_pack(folder, source=Path(folder).name, split=None, report=report))
+    if clips or report.skipped:
+        print(report)
+    return clips
 
 
 def prepare_stage(recipe: PreparationRecipe, args: argparse.Namespace) -> None:
@@ -30,6 +54,7 @@ def prepare_stage(recipe: PreparationRecipe, args: argparse.Namespace) -> None:
     texts = Path(args.texts)
     bank = CaptionBank(texts / "body_captions.json")
     clips = [c for c in read_corpus(args.corpus) if c.split in ("train", "val")]
+    clips += recorded_packs(args.cc0_actions, args.smartbody, args.packs)
     if not any(c.split == "train" and c.captions for c in clips):
         raise UserError(f"{args.corpus}: no training clip with a caption in it")
     rewrites = Rewrites(texts / "rewrites_train.jsonl", bank)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import lzma
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from instruct_data.sources.report import Report
 from instruct_data.sources.talk import Corpus, found, opened, ready, take
 from vqvae import rotations as rot
 from vqvae.errors import UserError
-from vqvae.io.glb import read_rigs
+from vqvae.io.gltf_rig import read_rigs
 from vqvae.io.guard import read_bytes, understanding
 from vqvae.io.keyframes import turned_at
 from vqvae.io.yaml_file import parse_yaml
@@ -34,10 +34,10 @@ _CURVES = ("m_RotationCurves", "m_PositionCurves")
 
 @dataclass(frozen=True)
 class _Rigged:
-    rig: Rig
+    rig: Callable[[], Rig]
 
     def __call__(self) -> Motion:
-        return ready(retarget(self.rig, hands=True))
+        return ready(retarget(self.rig(), hands=True))
 
 
 def read_glb_folder(
@@ -50,10 +50,10 @@ def read_glb_folder(
     """
     folder = opened(folder, MESH2MOTION, split)
     for path in found(folder, "*.glb", MESH2MOTION):
-        for name, rig in read_rigs(path):
-            action = "_".join(name.lower().split())
+        for rig in read_rigs(path):
+            action = "_".join(rig.name.lower().split())
             load = _Rigged(rig)
-            yield from take(f"{path.stem}/{name}", load, MESH2MOTION, split, {}, {}, report, action=action)
+            yield from take(f"{path.stem}/{rig.name}", load, MESH2MOTION, split, {}, {}, report, action=action)
 
 
 def read_anim_folder(
@@ -74,7 +74,7 @@ class _Anim:
     path: Path
 
     def __call__(self) -> Motion:
-        return _Rigged(read_anim(self.path))()
+        return _Rigged(lambda: read_anim(self.path))()
 
 
 def read_anim(path: Path) -> Rig:

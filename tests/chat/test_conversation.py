@@ -303,3 +303,14 @@ def test_a_language_model_plans_where_no_planner_is_named(monkeypatch):
     model, llm = FakeModel(), types.SimpleNamespace(name="a model")
     talk = Conversation(model, intent=LineIntent(), llm=llm, tell=print)
     assert talk.planner() is talk.planner() and given == [("", model, llm, print)]
+
+
+def test_an_animation_of_a_pack_is_loaded_by_name(talk, tmp_path):
+    from tests.vqvae.gltf_made import CONVENTIONS, Made
+    from tests.vqvae.test_bvh import as_rig, motion
+
+    rigs = {name: as_rig(motion(n), CONVENTIONS["unreal"]) for name, n in (("Walk", 40), ("Big Hop", 60))}
+    Made(rigs).save(tmp_path / "pack.glb")
+    reply = talk.say("/load pack.glb")
+    assert not reply.ok and "2 animations turn the joints (Walk, Big Hop)" in reply.text
+    assert talk.say("/load pack.glb#Big Hop").ok and len(talk.motion) == 60

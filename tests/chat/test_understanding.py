@@ -129,6 +129,8 @@ def test_nothing_but_the_grammar_is_accepted():
 def test_files_as_people_type_them():
     assert named_files('describe "/tmp/My Clip.BVH" and walk\\ 2.npz') == ["/tmp/My Clip.BVH", "walk 2.npz"]
     assert simplified("load '/a b/Walk.GLB'") == ("load walk.glb", {"walk.glb": "/a b/Walk.GLB"})
+    assert simplified("load pack.glb#Hop/High") == ("load pack.glb", {"pack.glb": "pack.glb#Hop/High"})
+    assert simplified('load "My.glb#Big Wave"') == ("load my.glb", {"my.glb": "My.glb#Big Wave"})
     assert named_files("walk 2.5 s. then jump") == []
 
 

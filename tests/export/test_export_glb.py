@@ -158,7 +158,7 @@ def test_tracks_with_key_frames_of_their_own(motion: Motion, tmp_path: Path) -> 
     assert rot.angle_between(got.rotations[1, elbow], middle) < 2e-3
     animation.samplers[0].interpolation = "CUBICSPLINE"
     gltf.save_binary(str(tmp_path / "c.glb"))
-    with pytest.raises(UserError, match="cubic splines"):
+    with pytest.raises(UserError, match="48 values of 48 key frames"):
         export.load(tmp_path / "c.glb")
 
 

@@ -16,7 +16,7 @@ from vqvae.motion import Motion
 def test_suffixes() -> None:
     films, others = [".gif", ".mov", ".mp4"], [".bvh", ".csv", ".glb", ".json", ".npy", ".npz", ".png", ".vrma"]
     assert export.writable() == sorted([*films, *others])
-    assert export.readable() == [".bvh", ".csv", ".glb", ".json", ".npy", ".npz", ".vrma"]
+    assert export.readable() == [".bvh", ".csv", ".glb", ".gltf", ".json", ".npy", ".npz", ".vrma"]
 
 
 @pytest.mark.parametrize("name", ["a.fbx", "a", "a.bvh.gz", ".bvh"])

@@ -148,7 +148,8 @@ def test_valid_files_that_are_not_read_say_why(clip: FaceMotion, tmp_path: Path,
     del gltf["extensionsRequired"]
     for sampler in gltf["animations"][0]["samplers"]:
         sampler["interpolation"] = "CUBICSPLINE"
-    with pytest.raises(UserError, match="cubic splines; accepted"):
+    said = "cubic splines; accepted" if name != "body.glb" else "9 values of 9 key frames"
+    with pytest.raises(UserError, match=said):
         export.load(repacked(tmp_path / f"b{name}", gltf, blob))
 
 

@@ -59,7 +59,18 @@ def write_motions(folder: Path) -> dict[str, Path]:
     packed = folder / "packed.npz"
     with np.load(out["body.npz"]) as whole:
         np.savez_compressed(packed, **{k: whole[k] for k in whole.files})
-    return {**out, "mediapipe.npz": mediapipe, "packed.npz": packed}
+    return {**out, "mediapipe.npz": mediapipe, "packed.npz": packed, **_packs(folder)}
+
+
+def _packs(folder: Path) -> dict[str, Path]:
+    """Other programs' rigs: two animations of which one is asked for, and one with its buffer inside."""
+    from tests.vqvae.gltf_made import CONVENTIONS, Made, bone_axes
+    from tests.vqvae.test_bvh import as_rig, motion
+
+    rigs = {name: as_rig(motion(8, seed), CONVENTIONS["unreal"]) for seed, name in enumerate(("Walk", "Wave"))}
+    one = Made({"Walk": rigs["Walk"]}, skin=False)
+    return {"pack.glb": Made(rigs, bone_axes()).save(folder / "pack.glb"),
+            "rig.gltf": one.save(folder / "rig.gltf", "data:")}  # fmt: skip
 
 
 def write_named_gestures(folder: Path) -> None:

@@ -41,8 +41,8 @@ def _files(folder: Path, *names: str) -> list[bytes]:
 def _motions(folder: Path) -> dict[str, Target]:
     from avatargpt import export
 
-    def read(path: Path) -> None:
-        motion = export.load(path)
+    def read(path: Path, **options: Any) -> None:
+        motion = export.load(path, **options)
         values = (motion.rotations, motion.root) if motion.modality != "face" else (motion.weights, motion.head)
         assert all(np.isfinite(v).all() for v in values), "numbers that are not finite"
         assert 0 < motion.fps <= 1000 and len(motion) > 0
@@ -55,6 +55,8 @@ def _motions(folder: Path) -> dict[str, Target]:
         "bvh": Target(_files(here, "body.bvh", "gesture.bvh"), ".bvh", read, True, 3),
         "glb": Target(_files(here, "body.glb", "gesture.glb"), ".glb", read, share=2),
         "glb of a face": Target(_files(here, "face.glb"), ".glb", read, share=0.5),
+        "glb of another rig": Target(_files(here, "pack.glb"), ".glb", lambda p: read(p, animation="Walk")),
+        "gltf of another rig": Target(_files(here, "rig.gltf"), ".gltf", read, True),
         "glb as text": Target(_files(here, "body.glb"), ".glb", read, True),
         "vrma": Target(_files(here, "face.vrma"), ".vrma", read, True, 2),
         "csv": Target(_files(here, "face.csv"), ".csv", read, True, 2),
@@ -65,7 +67,7 @@ def _motions(folder: Path) -> dict[str, Target]:
 def _gestures(folder: Path) -> dict[str, Target]:
     from instruct_data.sources.foreign import read_anim
     from instruct_data.sources.smartbody import read_smartbody
-    from vqvae.io.glb import read_rigs
+    from vqvae.io.gltf_rig import read_rigs
     from vqvae.io.smplx import read_smplx
     from vqvae.retarget import retarget
 
@@ -74,8 +76,8 @@ def _gestures(folder: Path) -> dict[str, Target]:
             clip.load()
 
     def rigs(path: Path) -> None:
-        for _, rig in read_rigs(path):
-            retarget(rig, hands=True)
+        for rig in read_rigs(path):
+            retarget(rig(), hands=True)
 
     here, place = folder / "motions", folder / "named"
     return {

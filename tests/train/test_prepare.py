@@ -57,3 +57,18 @@ def test_every_kind_is_made_and_made_again(shared: Path, monkeypatch: pytest.Mon
     for a, b in zip(first, again, strict=True):
         assert (a.id, a.captions, a.extra) == (b.id, b.captions, b.extra)
         np.testing.assert_array_equal(a.load().rotations, b.load().rotations)
+
+
+def test_packs_beside_the_corpus(tmp_path: Path) -> None:
+    """Their captions and licences come along; the folder's name is the source."""
+    from avatargpt.train.stages import recorded_packs
+    from tests.vqvae.gltf_made import CONVENTIONS, Made
+    from tests.vqvae.test_bvh import as_rig, motion
+
+    folder = tmp_path / "moves"
+    folder.mkdir()
+    Made({"Walk": as_rig(motion(), CONVENTIONS["unreal"])}).save(folder / "all.glb")
+    (folder / "captions.csv").write_text("animation,caption\nWalk,a person walks\n")
+    found = recorded_packs(None, None, str(folder))
+    assert [(c.source, c.captions, c.licence) for c in found] == [("moves", ["a person walks"], "not stated")]
+    assert recorded_packs(None, None, None) == []

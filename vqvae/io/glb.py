@@ -1,10 +1,8 @@
-"""Binary glTF 2.0: what all readers of such files need, and every animation of a skeleton as a rig."""
+"""glTF 2.0: what all readers of such files need of its numbers."""
 
 from __future__ import annotations
 
-import json
-import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,15 +10,15 @@ import numpy as np
 
 from vqvae import rotations as rot
 from vqvae.errors import UserError
-from vqvae.io.guard import read_bytes, understanding
-from vqvae.io.keyframes import STEP, at, frames, turned_at, unit
-from vqvae.rig import Rig, rig_of
+from vqvae.motion import MAX_FRAMES
 
 if TYPE_CHECKING:
-    from pygltflib import GLTF2, Animation, Node
+    from pygltflib import GLTF2
+    from pygltflib import Node as LibraryNode
+
+    from vqvae.io.gltf_document import Document, Node
 
 FLOAT, UINT32, UINT8 = 5126, 5125, 5121
-MOST_BYTES = 1 << 30
 TYPES = {1: "SCALAR", 3: "VEC3", 4: "VEC4", 16: "MAT4"}
 _NORMALISED: dict[int, tuple[str, int]] = {
     5120: ("<i1", 127), UINT8: ("<u1", 255), 5122: ("<i2", 32767), 5123: ("<u2", 65535),
@@ -28,38 +26,17 @@ _NORMALISED: dict[int, tuple[str, int]] = {
 """Component type of integers that stand for -1 or 0 to 1 -> numpy's type, the largest."""
 _HARMLESS = (
     "KHR_materials_", "KHR_texture_", "EXT_texture_", "KHR_draco_", "KHR_mesh_quantization", "KHR_lights_", "VRM",
+    "EXT_mesh_gpu_instancing", "EXT_lights_", "KHR_xmp", "KHR_audio", "KHR_node_visibility",
 )  # fmt: skip
 """How extensions begin that change neither key frames nor nodes."""
 
 
-def parsed(raw: bytes) -> GLTF2:
-    """A binary glTF. ``extras`` that are no object are left out: glTF allows them, the library does not.
-
-    Raises:
-        Exception: of any kind, from KeyError to struct.error, where it is damaged.
-    """
-    from pygltflib import GLTF2
-
-    size, length = struct.unpack_from("<8xII", raw)
-    about = json.loads(
-        raw[20 : 20 + length],
-        object_hook=lambda o: {k: v for k, v in o.items() if k != "extras" or isinstance(v, dict)},
-    )  # fmt: skip
-    text = json.dumps(about).encode()
-    text += b" " * (-len(text) % 4)
-    head = raw[:8] + struct.pack("<II", size + len(text) - length, len(text)) + raw[16:20]
-    gltf = GLTF2().load_from_bytes(head + text + raw[20 + length :])
-    if gltf is None:
-        raise ValueError("empty")
-    return gltf
-
-
-def check_readable(path: Path, required: Any, interpolations: Iterable[str | None]) -> None:
+def check_readable(path: Path, required: Any, interpolations: Iterable[str | None] = ()) -> None:
     """Refuse valid files whose key frames are not read.
 
     Args:
         required: the file's ``extensionsRequired``.
-        interpolations: of the samplers that will be read.
+        interpolations: of the samplers, where the reader takes no cubic splines.
 
     Raises:
         UserError: an extension that says how to read the data, or cubic splines.
@@ -71,7 +48,7 @@ def check_readable(path: Path, required: Any, interpolations: Iterable[str | Non
         raise UserError(f"{path}: cubic splines; accepted key frames that are sampled (linear)")
 
 
-def placed(node: Node) -> dict[str, np.ndarray]:
+def placed(node: Node | LibraryNode) -> dict[str, np.ndarray]:
     """A node's translation (3,), rotation (4,), w first, and scale (3,), float32, from its own fields or its matrix."""
     if node.matrix:
         matrix = np.asarray(node.matrix, np.float32).reshape(4, 4).T
@@ -83,16 +60,59 @@ def placed(node: Node) -> dict[str, np.ndarray]:
     return {"translation": shift, "rotation": turn, "scale": scale}
 
 
-def values_of(gltf: GLTF2, index: int) -> np.ndarray:
-    """(N, k) float32 values of an accessor that is tightly packed, see :func:`unpacked`."""
+def values_of(gltf: Document | GLTF2, index: int) -> np.ndarray:
+    """(N, k) float32 values of an accessor: packed or interleaved, with what a sparse one replaces; see `unpacked`."""
     accessor = gltf.accessors[index]
-    view = gltf.bufferViews[accessor.bufferView]
     width = {name: k for k, name in TYPES.items()}[accessor.type]
-    start = (view.byteOffset or 0) + (accessor.byteOffset or 0)
-    if view.byteStride:
-        raise ValueError("only packed values")
     form = accessor.componentType, bool(accessor.normalized)
-    return unpacked(gltf.binary_blob(), start, accessor.count * width, *form).reshape(-1, width)
+    if accessor.bufferView is None:
+        if accessor.count > MAX_FRAMES:
+            raise ValueError(f"{accessor.count} values that stand nowhere")
+        values = np.zeros((accessor.count, width), np.float32)
+    else:
+        size = np.dtype(_numbers(*form)[0]).itemsize * width
+        raw = _rows(gltf, accessor.bufferView, accessor.byteOffset, accessor.count, size)
+        values = unpacked(raw, 0, accessor.count * width, *form).reshape(-1, width)
+    if accessor.sparse is None:
+        return values
+    sparse = accessor.sparse
+    at = indices_of(gltf, sparse.indices, sparse.count)
+    size = np.dtype(_numbers(*form)[0]).itemsize * width
+    raw = _rows(gltf, sparse.values.bufferView, sparse.values.byteOffset, sparse.count, size)
+    values = values.copy()
+    values[at] = unpacked(raw, 0, sparse.count * width, *form).reshape(-1, width)
+    return values
+
+
+def indices_of(gltf: Document | GLTF2, indices: Any, count: int) -> np.ndarray:
+    """(count,) whole numbers: where a sparse accessor's values belong."""
+    kind = np.dtype({UINT8: "<u1", 5123: "<u2", UINT32: "<u4"}[indices.componentType])
+    return np.frombuffer(_rows(gltf, indices.bufferView, indices.byteOffset, count, kind.itemsize), kind, count)
+
+
+def _rows(gltf: Document | GLTF2, view_index: int, offset: int | None, count: int, size: int) -> bytes:
+    """`count` rows of `size` bytes of a buffer view, next to one another.
+
+    Raises:
+        ValueError: they are not all there.
+    """
+    view, blob = gltf.bufferViews[view_index], gltf.binary_blob()
+    start, step = (view.byteOffset or 0) + (offset or 0), view.byteStride or size
+    if step < size or start + step * (count - 1) + size > len(blob):
+        raise ValueError("values that are not all there")
+    if step == size:
+        return bytes(blob[start : start + count * size])
+    whole = np.frombuffer(blob, np.uint8, step * (count - 1) + size, start)
+    return np.lib.stride_tricks.as_strided(whole, (count, size), (step, 1)).tobytes()
+
+
+def _numbers(component: int, normalised: bool) -> tuple[str, int]:
+    """numpy's type of an accessor's numbers and the largest of them that stands for 1; 0 for floats."""
+    if component == FLOAT:
+        return "<f4", 0
+    if not normalised or component not in _NORMALISED:
+        raise ValueError("only floats and normalised integers")
+    return _NORMALISED[component]
 
 
 def unpacked(blob: bytes, start: int, count: int, component: int, normalised: bool) -> np.ndarray:
@@ -101,96 +121,7 @@ def unpacked(blob: bytes, start: int, count: int, component: int, normalised: bo
     Raises:
         ValueError: numbers of another kind, or fewer of them.
     """
-    if component == FLOAT:
-        return np.frombuffer(blob, "<f4", count, start)
-    if not normalised or component not in _NORMALISED:
-        raise ValueError("only floats and normalised integers")
-    kind, largest = _NORMALISED[component]
+    kind, largest = _numbers(component, normalised)
+    if not largest:
+        return np.frombuffer(blob, kind, count, start)
     return np.maximum(np.frombuffer(blob, kind, count, start).astype(np.float32) / largest, -1)
-
-
-def read_rigs(path: Path) -> Iterator[tuple[str, Rig]]:
-    """Every animation of the first skin's skeleton, by name: rotations away from how the mesh is bound, Y up, metres.
-
-    Raises:
-        UserError: not a .glb, no skin, no animation, nodes with another scale than 1, data that are not read.
-    """
-    raw = read_bytes(path, MOST_BYTES)
-    if raw[:4] != b"glTF":
-        raise UserError(f"{path}: not a binary glTF; accepted a .glb with a skin and animations")
-    with understanding(path, "a whole binary glTF"):
-        gltf = parsed(raw)
-        if not gltf.skins or not gltf.animations:
-            raise UserError(f"{path}: no {'animation' if gltf.skins else 'skin'}; accepted a .glb with both")
-        read = [s.interpolation for a in gltf.animations for s in a.samplers]
-        check_readable(path, gltf.extensionsRequired, read)
-        skeleton = _Skeleton(gltf, path)
-    for animation in gltf.animations:
-        with understanding(path, f"an animation {animation.name!r} of its skeleton"):
-            rig = skeleton.moved(animation)
-        yield str(animation.name or ""), rig
-
-
-class _Skeleton:
-    """The joints of a file's first skin, parents before children, and where they are bound."""
-
-    def __init__(self, gltf: GLTF2, path: Path) -> None:
-        self.gltf = gltf
-        parents = {child: n for n, node in enumerate(gltf.nodes) for child in node.children or []}
-        ways: dict[int, list[int]] = {}
-        for joint in gltf.skins[0].joints:
-            way = [joint]
-            while way[0] in parents:
-                if len(way) > len(gltf.nodes):
-                    raise ValueError("nodes in a circle")
-                way.insert(0, parents[way[0]])
-            ways[joint] = way
-        self.joints = sorted(ways, key=lambda j: len(ways[j]))
-        self.ways = [ways[j] for j in self.joints]
-        index = {j: k for k, j in enumerate(self.joints)}
-        self.parents = [next((index[n] for n in reversed(way[:-1]) if n in index), -1) for way in self.ways]
-        if sum(p < 0 for p in self.parents) != 1:
-            raise UserError(f"{path}: {sum(p < 0 for p in self.parents)} roots; accepted one skeleton")
-        inverse = values_of(gltf, gltf.skins[0].inverseBindMatrices).reshape(-1, 4, 4).transpose(0, 2, 1)
-        bound = np.linalg.inv(inverse.astype(np.float64))[[gltf.skins[0].joints.index(j) for j in self.joints]]
-        axes = bound[:, :3, :3]
-        self.turns = rot.from_matrix(axes / np.linalg.norm(axes, axis=1, keepdims=True))
-        self.places = bound[:, :3, 3]
-        scales = [placed(gltf.nodes[n])["scale"] for way in self.ways for n in way]
-        if np.abs(np.array(scales) - 1).max() > 1e-3:
-            raise UserError(f"{path}: nodes with another scale than 1; accepted a skeleton in metres")
-
-    def moved(self, animation: Animation) -> Rig:
-        """One animation of all joints."""
-        gltf = self.gltf
-        nodes = {n for way in self.ways for n in way}
-        tracks = {(c.target.node, c.target.path): animation.samplers[c.sampler] for c in animation.channels
-                  if c.target.node in nodes and c.target.path in ("rotation", "translation")}  # fmt: skip
-        if not tracks:
-            raise UserError("none of the joints moves; accepted key frames of their rotations")
-        lines = {w: values_of(gltf, s.input)[:, 0].astype(np.float64) for w, s in tracks.items()}
-        times, fps = frames(list(lines.values()))
-
-        def track(node: int, what: str) -> np.ndarray:
-            if (node, what) not in tracks:
-                return np.repeat(placed(gltf.nodes[node])[what][None].astype(np.float64), len(times), 0)
-            sampler = tracks[node, what]
-            keys, held = values_of(gltf, sampler.output), sampler.interpolation == STEP
-            if what == "translation":
-                return at(times, lines[node, what], keys.astype(np.float64), held)
-            turns = unit(np.roll(keys, 1, axis=-1)).astype(np.float64)
-            return turned_at(times, lines[node, what], turns, held)
-
-        world: dict[int, tuple[np.ndarray, np.ndarray]] = {}
-        for way in self.ways:
-            for above, node in zip([-1, *way], way, strict=False):
-                if node in world:
-                    continue
-                turn, place = track(node, "rotation"), track(node, "translation")
-                if above >= 0:
-                    up, at_up = world[above]
-                    turn, place = rot.multiply(up, turn), at_up + rot.rotate(up, place)
-                world[node] = turn, place
-        turns, places = (np.stack([world[j][k] for j in self.joints], 1) for k in (0, 1))
-        names = tuple(str(gltf.nodes[j].name) for j in self.joints)
-        return rig_of(names, tuple(self.parents), (self.turns, self.places), turns, places, fps)

@@ -12,6 +12,7 @@ from vqvae.motion import LEAST_FPS, MAX_FRAMES, MOST_FPS
 
 FPS = 30.0  # where key frames are not evenly spaced
 STEP = "STEP"  # the interpolation that holds a value until the next key frame
+SPLINE = "CUBICSPLINE"  # the one whose key frames have slopes before and after the value
 UNIT = 0.02  # by which the length of a rotation may differ from 1: editors store them in bytes
 LONGEST, PER_KEY = 36_000, 300  # frames that are made between few key frames: 20 minutes, and 10 s for each of them
 AGREES = 0.02  # the share by which what a file says of its rate may differ from its key frames
@@ -38,7 +39,7 @@ def frames(lines: Sequence[np.ndarray], fps: float | None = None, steps: bool = 
     Args:
         lines: (n,) rising seconds of each track, at least one track.
         fps: what the file says of itself; taken where the key frames agree.
-        steps: values are held between key frames: fewer than 15 a second would not show when they change.
+        steps: values are held or follow a curve between key frames: fewer than 15 a second would not show how.
 
     Raises:
         ValueError: times that do not rise, or more than `MAX_FRAMES` frames.
@@ -92,6 +93,31 @@ def turned_at(times: np.ndarray, keys: np.ndarray, turns: np.ndarray, held: bool
     left = np.clip(np.searchsorted(keys, inside, side="right") - 1, 0, len(keys) - 2)
     share = (inside - keys[left]) / (keys[left + 1] - keys[left])
     return rot.slerp(turns[left].astype(np.float64), turns[left + 1].astype(np.float64), share).astype(turns.dtype)
+
+
+def splined_at(times: np.ndarray, keys: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Values of a cubic Hermite spline at `times` (T,) -> (T, k): glTF 2.0, appendix C.5.
+
+    Args:
+        keys: (n,) rising seconds.
+        values: (3 n, k): of each key frame the slope before it, the value, the slope after it.
+
+    Raises:
+        ValueError: not three of each.
+    """
+    if len(values) != 3 * len(keys):
+        raise ValueError(f"{len(values)} values of {len(keys)} key frames of a spline")
+    before, value, after = values.reshape(len(keys), 3, -1).astype(np.float64).transpose(1, 0, 2)
+    if len(keys) == 1:
+        return np.repeat(value, len(times), 0)
+    inside = np.clip(times, keys[0], keys[-1])
+    left = np.clip(np.searchsorted(keys, inside, side="right") - 1, 0, len(keys) - 2)
+    length = keys[left + 1] - keys[left]
+    u = (inside - keys[left]) / length
+    u, length = u[:, None], length[:, None]
+    start, end = (2 * u**3 - 3 * u**2 + 1), (3 * u**2 - 2 * u**3)
+    leaving, arriving = (u**3 - 2 * u**2 + u) * length, (u**3 - u**2) * length
+    return np.asarray(start * value[left] + leaving * after[left] + end * value[left + 1] + arriving * before[left + 1])
 
 
 def unit(turns: np.ndarray) -> np.ndarray:

@@ -12,8 +12,8 @@ from avatargpt.export.face.gltf import ACCEPTED, morph_targets, read_face_glb
 from avatargpt.export.gltf import _Builder, inverse_binds, joint_nodes, material, skinned, tracks
 from avatargpt.export.gltf_body import read_glb
 from vqvae import arkit
-from vqvae.io.glb import FLOAT, MOST_BYTES, parsed
-from vqvae.io.guard import read_bytes, understanding
+from vqvae.io.glb import FLOAT
+from vqvae.io.gltf_document import opened
 from vqvae.motion import atomic_write
 from vqvae.skeleton import SMPL52
 
@@ -67,11 +67,7 @@ def read_avatar_glb(path: Path) -> AvatarMotion | None:
     Raises:
         UserError: one that cannot be read as a body or as a face, see `read_glb` and `read_face_glb`.
     """
-    raw = read_bytes(path, MOST_BYTES)
-    if raw[:4] != b"glTF":
-        return None
-    with understanding(path, "a whole binary glTF", ACCEPTED):
-        names = {node.name for node in parsed(raw).nodes or []}
+    names = {node.name for node in opened(path, ACCEPTED).nodes}
     if not set(SMPL52.names) <= names:
         return None
     face = read_face_glb(path)

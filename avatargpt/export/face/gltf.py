@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -14,15 +14,15 @@ from vqvae import arkit
 from vqvae import rotations as rot
 from vqvae.errors import UserError
 from vqvae.face import FaceMotion, angles_of, turns
-from vqvae.io.glb import FLOAT, MOST_BYTES, UINT8, UINT32, check_readable, parsed, placed, values_of
-from vqvae.io.guard import read_bytes, understanding
+from vqvae.io.glb import FLOAT, UINT8, UINT32, check_readable, placed, values_of
+from vqvae.io.gltf_document import Document, opened
+from vqvae.io.guard import understanding
 from vqvae.io.keyframes import STEP, at, frames, said, unit
 from vqvae.motion import atomic_write
-
-if TYPE_CHECKING:
-    from pygltflib import GLTF2
+from vqvae.rig import joints_known
 
 NECK_NODE, HEAD_NODE, MESH_NODE = 0, 1, 2
+BODY = 10  # joints of a body by which a file is one that only has a face, too, unless that moves
 ACCEPTED = "accepted a .glb with a mesh of ARKit morph targets and one animation of their weights"
 
 
@@ -119,7 +119,8 @@ def _view(data: _Builder, values: np.ndarray) -> int:
 
 
 def read_face_glb(path: Path) -> FaceMotion | None:
-    """Read the weights' animation of a .glb whose morph targets have ARKit names; None where no mesh has such targets.
+    """Read the weights' animation of a .glb whose morph targets have ARKit names; None where no mesh has such targets,
+    or where they stay still on a whole body.
 
     Targets may come in any order and spelling; those that are missing stay 0, and so does the head without a rotated
     node ``head``. What that node turns at rest is no turn of the head.
@@ -127,16 +128,20 @@ def read_face_glb(path: Path) -> FaceMotion | None:
     Raises:
         UserError: damaged, no animation of the weights, some far from 0 to 1, cubic splines, extensions for the data.
     """
-    raw = read_bytes(path, MOST_BYTES)
-    if raw[:4] != b"glTF":
-        return None
-    with understanding(path, "a whole binary glTF", ACCEPTED):
-        gltf = parsed(raw)
+    gltf = opened(path, ACCEPTED)
+    with understanding(path, "a whole glTF", ACCEPTED):
         found = _named_mesh(gltf)
-        return None if found is None else _clip(gltf, *found, path)
+        if found is None or (not _weighed(gltf) and joints_known(n.name for n in gltf.nodes) >= BODY):
+            return None
+        return _clip(gltf, *found, path)
 
 
-def _named_mesh(gltf: GLTF2) -> tuple[int, dict[int, int], int] | None:
+def _weighed(gltf: Document) -> bool:
+    """Whether any morph target's weight is animated."""
+    return any(c.target.path == "weights" for a in gltf.animations for c in a.channels)
+
+
+def _named_mesh(gltf: Document) -> tuple[int, dict[int, int], int] | None:
     """The mesh with ARKit targets: its number, our index -> its target, how many targets it has. Of several the first
     one whose weights are animated."""
     channels = [c.target for a in gltf.animations or [] for c in a.channels]
@@ -149,7 +154,7 @@ def _named_mesh(gltf: GLTF2) -> tuple[int, dict[int, int], int] | None:
     return None
 
 
-def _clip(gltf: GLTF2, mesh: int, known: dict[int, int], targets: int, path: Path) -> FaceMotion:
+def _clip(gltf: Document, mesh: int, known: dict[int, int], targets: int, path: Path) -> FaceMotion:
     nodes = gltf.nodes
     clips = [[(c.target, a.samplers[c.sampler]) for c in a.channels] for a in gltf.animations or []]
 
@@ -191,7 +196,7 @@ def _check(keys: np.ndarray, known: dict[int, int], path: Path) -> None:
         raise UserError(f"{path}: key frame {str(e).removeprefix('row ')}") from None
 
 
-def _rest(gltf: GLTF2, bone: int) -> tuple[np.ndarray, np.ndarray]:
+def _rest(gltf: Document, bone: int) -> tuple[np.ndarray, np.ndarray]:
     """(4,) what the joints above a bone turn it, and (4,) its own rotation, w first, where its mesh is as modelled.
 
     A skin says both, of the rig stood up: however it is placed in its scene, its head is upright. The nodes alone will

@@ -14,11 +14,14 @@ from vqvae import arkit
 from vqvae import rotations as rot
 from vqvae.errors import UserError
 from vqvae.face import FaceMotion, angles_of
-from vqvae.io.glb import MOST_BYTES, check_readable, unpacked
+from vqvae.io.glb import check_readable, unpacked
+from vqvae.io.gltf_document import MOST_BYTES, Document
+from vqvae.io.gltf_tracks import turning
 from vqvae.io.guard import read_bytes, understanding
 from vqvae.io.keyframes import STEP, at, frames, said, turned_at, unit
 
 EXTENSION = "VRMC_vrm_animation"
+_HEAD = ("neck", "head", "leftEye", "rightEye", "jaw")
 ACCEPTED = "accepted a .vrma whose custom expressions have ARKit names"
 
 
@@ -71,6 +74,16 @@ def unpack(path: Path) -> tuple[dict[str, Any], bytes]:
         if kind != b"JSON" or not isinstance(gltf, dict):
             raise ValueError("no JSON")
         return gltf, raw[start:size]
+
+
+def has_face(gltf: Document) -> bool:
+    """Whether a file is read as a face: unless it has no custom expressions and turns bones below the neck."""
+    about = gltf.extensions.get(EXTENSION)
+    if not isinstance(about, dict) or about.get("expressions", {}).get("custom"):
+        return True  # without the extension it is refused as one
+    bones = about.get("humanoid", {}).get("humanBones", {})
+    body = {int(bone["node"]) for name, bone in bones.items() if name not in _HEAD}
+    return not turning(gltf, body)
 
 
 def read_vrma(path: Path) -> FaceMotion:

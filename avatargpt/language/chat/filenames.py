@@ -7,9 +7,10 @@ import re
 from instruct_data.dialogue.acts import FORMATS
 
 FILE = re.compile(
-    r"\"([^\"\n]+?\.\w{2,5})\"|'([^'\n]+?\.\w{2,5})'|((?:\\ |[^\s\"'|;,])+\.(?:" + "|".join(FORMATS)
-    + r"|wav|ogg|flac|mp3))(?![\w.])", re.IGNORECASE,
+    r"\"([^\"\n]+?\.\w{2,5}(?:#[^\"\n]+)?)\"|'([^'\n]+?\.\w{2,5}(?:#[^'\n]+)?)'|((?:\\ |[^\s\"'|;,])+\.(?:"
+    + "|".join(FORMATS) + r"|gltf|wav|ogg|flac|mp3)(?:#[\w/-]+)?)(?![\w.])", re.IGNORECASE,
 )  # fmt: skip
+_ANIMATION = re.compile(r"(?<=\.glb)#.*|(?<=\.gltf)#.*", re.IGNORECASE)  # of a pack, behind the file's name
 _RATE = re.compile(r"\b(?:at|with|in) (\d+(?:\.\d+)?) ?(?:fps|hz|frames (?:per|a) second)\b", re.IGNORECASE)
 _UNSAFE = re.compile(r"[<>\"|?*]+")  # no file system everywhere takes these
 
@@ -28,7 +29,8 @@ def simplified(text: str) -> tuple[str, dict[str, str]]:
 
     def plain(match: re.Match[str]) -> str:
         typed = next(filter(None, match.groups())).replace("\\ ", " ")
-        name = re.sub(r"[^a-z0-9._-]+", "_", re.split(r"[/\\]", typed)[-1].lower())
+        file = _ANIMATION.sub("", typed)
+        name = re.sub(r"[^a-z0-9._-]+", "_", re.split(r"[/\\]", file)[-1].lower())
         meant[name] = typed
         return name
 
