@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
+import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -234,8 +235,9 @@ def add_kinds(
         encode: texts -> (n, 384) unit vectors. wordings: composed of each kind, templates in turn.
     """
     said = []
-    for number, kind in enumerate(some):
-        rng = np.random.default_rng([seed, 73, number])
+    for kind in some:
+        # by name: the wordings of a kind stay as they are when others are added
+        rng = np.random.default_rng([seed, 73, zlib.crc32(kind.name.encode())])
         said += [written.scene(kind, k % len(kind.scenes), rng)[0] for k in range(wordings)]
     words = [" ".join(sorted(bag(written.MARK.sub(" ", t) for t in (*k.scenes, *k.places, *k.moments)))) for k in some]
     parts = [tuple(Part(in_marks(a.task), tuple(map(in_marks, a.steps)), a.at) for a in k.activities) for k in some]
