@@ -20,6 +20,7 @@ from avatargpt.planning.kinds import KindTable, Part
 from avatargpt.planning.measures import roc_auc
 from avatargpt.planning.scorer import Scorer, batch
 from avatargpt.planning.store import Basis, PlanLibrary
+from avatargpt.retrieval.index import unit
 from avatargpt.train.data.corrupting import CONTINUATIONS, DRAWN, EASY, KINDS, Corruptor
 from avatargpt.train.loop import fit
 from avatargpt.train.running.runtime import Runtime
@@ -28,7 +29,7 @@ from instruct_data.plans import kinds as written
 from vqvae.errors import UserError
 from vqvae.strict import Count, Dropout, Rate, Strict, Whole
 
-WORDINGS = 12  # of each kind that a scene is compared with
+WORDINGS, DRAWS = 8, 3  # of each kind that a scene is compared with, and persons, places and moments behind each
 
 
 class Making(Strict):
@@ -238,12 +239,14 @@ def add_kinds(
     for kind in some:
         # by name: the wordings of a kind stay as they are when others are added
         rng = np.random.default_rng([seed, 73, zlib.crc32(kind.name.encode())])
-        said += [written.scene(kind, k % len(kind.scenes), rng)[0] for k in range(wordings)]
+        said += [written.scene(kind, k % len(kind.scenes), rng)[0] for k in range(wordings) for _ in range(DRAWS)]
     words = [" ".join(sorted(bag(written.MARK.sub(" ", t) for t in (*k.scenes, *k.places, *k.moments)))) for k in some]
     parts = [tuple(Part(in_marks(a.task), tuple(map(in_marks, a.steps)), a.at) for a in k.activities) for k in some]
+    # a sentence vector is mostly about who acts: the mean of several is about what happens
+    keys = unit(encode(said).reshape(len(some) * wordings, DRAWS, -1).mean(1))
     library.kinds = KindTable(
         [k.name for k in some], parts, sorted({(p.name, p.gender) for k in some for p in k.persons}),
-        encode(said), np.repeat(np.arange(len(some)), wordings),
+        keys, np.repeat(np.arange(len(some)), wordings),
         encode([embedded(p.task) for row in parts for p in row]), words,
     )  # fmt: skip
 
