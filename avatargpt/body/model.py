@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 
 import numpy as np
@@ -23,6 +23,9 @@ class BodyModel:
         loaded: the network and its tokenizers.
         phrase_index: puts requests into plain words, None = they are taken as they are.
         motion_scorer: tells how well a motion fits a text, None = the network's own likelihood does.
+
+    Attributes:
+        reader: reads requests instead of the phrase index alone (`avatargpt.body.asking`), None = nobody does.
     """
 
     def __init__(
@@ -30,6 +33,7 @@ class BodyModel:
         motion_scorer: TextMotionScorer | None = None,
     ) -> None:  # fmt: skip
         self.loaded, self.phrase_index, self.motion_scorer = loaded, phrase_index, motion_scorer
+        self.reader: Callable[[str], list[ClauseSpec]] | None = None
 
     @property
     def grounder(self) -> SentenceGrounder | None:
@@ -58,7 +62,7 @@ class BodyModel:
         """A request clause by clause in plain words; in one piece as it is if `literal` or nobody knows plain words."""
         if literal or self.phrase_index is None or self.grounder is None:
             return [ClauseSpec(text, 1.0)]
-        return self.phrase_index.plain(text, self.grounder)
+        return self.phrase_index.plain(text, self.grounder) if self.reader is None else self.reader(text)
 
     def fit(self, codes: Sequence[np.ndarray], texts: Sequence[str]) -> np.ndarray:
         """How well each motion fits its text, (B,): the scorer's cosine of the decoded motion and the sentence.

@@ -41,7 +41,7 @@ Dtype = Annotated[
 Threads = Annotated[int | None, typer.Option("--threads", min=1, max=256, metavar="N", help="CPU threads to use.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-_LLM = "A language model that plans: https://..., endpoint, gguf:FILE, hf:FOLDER."
+_LLM = "A language model that helps: https://..., endpoint, gguf:FILE, hf:FOLDER."
 Llm = Annotated[str, typer.Option("--llm", envvar="AVATARGPT_LLM", metavar="SPEC", help=_LLM)]
 _BOUNDS = "Its bounds: seconds, total, answer, tokens, price, money, samples."
 LlmLimits = Annotated[str, typer.Option("--llm-limits", envvar="AVATARGPT_LLM_LIMITS", metavar="K=N,..", help=_BOUNDS)]

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from avatargpt.cli import common
-from avatargpt.cli.output import say
+from avatargpt.cli.output import say, warn
 from avatargpt.limits import GUIDANCE, TEMPERATURE
 from vqvae.errors import UserError
 
@@ -34,6 +34,8 @@ def generate(
     retrieval: Annotated[
         str, typer.Option("--retrieval", metavar="off|N", help="Exemplars per clause that the model is shown.")
     ] = "off",
+    llm: common.Llm = "",
+    llm_limits: common.LlmLimits = "",
     model: common.Model = None,
     device: common.Device = None,
     dtype: common.Dtype = None,
@@ -54,7 +56,12 @@ def generate(
     shown = _retrieval(retrieval)
     many = batch or num > 1
     common.check_targets(output, many, "body", count=num * len(texts))
+    asked_llm = common.language_model(llm, llm_limits, device, threads)
     loaded = common.load_model(model, device, threads, quiet, dtype)
+    if asked_llm is not None and not literal:
+        from avatargpt.body.asking import LanguageRequests
+
+        loaded.body.model.reader = LanguageRequests(asked_llm, loaded.body.model, warn)
     with common.progress("reading", quiet):
         read = loaded.read_as(texts, seconds, literal)
     if not (quiet or literal):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 
 from avatargpt.language.clauses import WHO
+from avatargpt.language.lexical import times
+from instruct_data.text.mirror import mirror_text
 
 BACK = re.compile(
     r"(?<!facing )(?<!faces )(?<!looking )(?<!looks )\b(?:backwards?|backing|backs|backpedal\w*|retreat\w*|revers\w*)\b"
@@ -66,3 +68,12 @@ def side_asked(text: str) -> str:
 def without_denials(text: str) -> str:
     """A clause without what is not done; one that stops or stands is one that stands still."""
     return _NOT.sub("", _STILL.sub("stands still", text)).strip(" ,") or text
+
+
+def with_side(caption: str, side: str, count: int) -> str:
+    """A caption of the side and the number that are asked for; empty and 0 = as it is."""
+    told = first_side(caption)
+    out = mirror_text(caption) if side and told not in ("", side) else caption
+    said = f"{out} on the {side} side" if side and not told else out
+    often = {1: "once", 2: "twice"}.get(count, f"{count} times")
+    return said if not count or times(said)[0] == count else f"{said} {often}"

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from avatargpt.language.plans.marks import embedded
-from avatargpt.language.plans.references import told_of
+from avatargpt.retrieval.candidates import movements
 from avatargpt.retrieval.index import ranked
-from avatargpt.retrieval.phrases import OVERLAP
 
 if TYPE_CHECKING:
     from avatargpt.model.text_encoder import SentenceGrounder
@@ -18,8 +17,6 @@ if TYPE_CHECKING:
     from avatargpt.retrieval.phrases import PhraseIndex
 
 SCENES, QUESTIONS = 4, 40  # written scenes whose steps are looked up, and how many steps of them
-LONGEST = 9  # words of a movement that is shown
-DEEPEST = 100  # phrasings looked at for each text
 
 
 class Showable:
@@ -41,19 +38,7 @@ class Showable:
         """At most `most` movements, one per action: the nearest to each text, then the second nearest, and so on."""
         asked = list(dict.fromkeys(t for t in texts if t.strip()))
         asked += [t for t in self._written(asked[0]) if t not in asked] if asked else []
-        if not asked:
-            return []
-        book = self.phrase_index
-        cosines = book.index.cosines(self.grounder.sentence(asked))
-        rows = [ranked(book.index.scores(c, OVERLAP, t), DEEPEST) for c, t in zip(cosines, asked, strict=True)]
-        found: dict[str, str] = {}  # action -> movement
-        for row in (int(r) for same in zip(*rows, strict=True) for r in same):
-            said = told_of(book.captions[row][""], "", "they")
-            if len(said.split()) <= LONGEST and said not in found.values():
-                found.setdefault(book.classes[row], said)
-            if len(found) == most:
-                break
-        return list(found.values())
+        return list(movements(self.phrase_index, self.grounder, asked, most))
 
     def _written(self, scene: str) -> list[str]:
         """Steps of the nearest written scenes, spread over them."""

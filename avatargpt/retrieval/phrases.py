@@ -140,6 +140,10 @@ class PhraseIndex:
                 found[i] = self._nearest(["a person stands up"], grounder, "", least)[0]
         return found
 
+    def clause(self, text: str, grounder: SentenceGrounder, style: str = "", least: float = 0.4) -> ClauseSpec:
+        """One clause, in a style unless it names one; see `plain`."""
+        return self._nearest([text], grounder, style, least)[0]
+
     def _at_once(self, part: str, grounder: SentenceGrounder, least: float) -> list[ClauseSpec]:
         """Steps with something that arms or head do besides, or a rest and what is done in it, where a clause asks for
         both; else empty."""
