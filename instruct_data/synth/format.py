@@ -34,6 +34,7 @@ class Param:
         words: what captions say, one per choice.
         low, high: the range, for a parameter without choices.
         weights: of the choices, summing to 1; empty = equal.
+        default: of a schema's parameter: what it is where an entry does not say; None = all that it can be.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Param:
     low: Number = 0.0
     high: Number = 0.0
     weights: tuple[float, ...] = ()
+    default: Any = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -47,7 +47,8 @@ def _entry(data: object, schemas: Mapping[str, Family], where: str, path: str) -
         raise UserError(f"{where}: group {group!r}; accepted {', '.join(GROUPS)}")
     known = {p.name: p for p in schema.params}
     given = only(data.get("params") or {}, tuple(known), f"{where}: params of {schema.name}")
-    params = tuple(narrowed(p, given[n], f"{where}: {n}") if n in given else p for n, p in known.items())
+    said = {n: p.default for n, p in known.items() if p.default is not None} | given
+    params = tuple(narrowed(p, said[n], f"{where}: {n}") if n in said else p for n, p in known.items())
     names = [*known, *(n for n, _ in (*schema.tables, *schema.derived))]
     captions = read_captions(data.get("captions"), names, MIN_CAPTIONS, where)
     return replace(schema, name=name, group=group, params=params, captions=captions, path=path, schema=schema.name)

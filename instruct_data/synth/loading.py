@@ -21,15 +21,23 @@ _RESERVED = (*_CAPTION_WORDS, "i", "choice")
 MIN_CAPTIONS = 12
 
 
-def read_param(name: str, data: object, where: str) -> Param:
-    data = only(data, ("choice", "range", "weights"), where)
+def read_param(
+    name: str, data: object, where: str, known: tuple[str, ...] = ("choice", "range", "weights")
+) -> Param:
+    """A parameter; `known` are the keys that it may have.
+
+    Raises:
+        UserError: neither a choice nor a range, or one that is not understood.
+    """
+    data = only(data, known, where)
+    default = data.get("default")
     if not name.isidentifier() or name in _RESERVED:
         raise UserError(f"{where}: {name!r} cannot be a parameter's name; accepted letters, digits and _")
     if ("choice" in data) == ("range" in data):
         raise UserError(f"{where}: accepted either choice or range")
     if "range" in data:
         low, high = vector(data["range"], 2, (), where)
-        return Param(name, low=low, high=high)
+        return Param(name, low=low, high=high, default=default)
     choice = data["choice"]
     if isinstance(choice, dict) and choice:
         values, words = tuple(choice.values()), tuple(str(k) for k in choice)
@@ -43,7 +51,7 @@ def read_param(name: str, data: object, where: str) -> Param:
     if not isinstance(weights, list) or (weights and len(weights) != len(values)):
         raise UserError(f"{where}: weights {weights!r}; accepted one number per choice")
     total = float(sum(weights)) if weights else 1.0
-    return Param(name, values, words, weights=tuple(float(w) / total for w in weights))
+    return Param(name, values, words, weights=tuple(float(w) / total for w in weights), default=default)
 
 
 def read_caption(data: object, names: Sequence[str], where: str) -> Caption:
@@ -132,7 +140,8 @@ def _tables(data: object, params: tuple[Param, ...], where: str) -> dict[str, Fo
     known = {p.name: p for p in params if p.values}
     out: dict[str, Formula] = {}
     for param, table in only(data, tuple(known), where).items():
-        columns = _table(table, param, [p.name for p in params], known[param].values, f"{where}: {param}")
+        names = [*(p.name for p in params), *out]  # cells may use the tables before
+        columns = _table(table, param, names, known[param].values, f"{where}: {param}")
         if twice := sorted({*out, *(p.name for p in params)} & set(columns)):
             raise UserError(f"{where}: {param}: {twice[0]!r}; accepted new names as columns")
         out |= columns
@@ -153,7 +162,8 @@ def _family(path: Path, accepted: tuple[str, ...]) -> Family:
     given = data.get("params") or {}
     if not isinstance(given, dict):
         raise UserError(f"{file}: params {given!r}; accepted a mapping")
-    params = tuple(read_param(str(k), v, f"{file}: params: {k}") for k, v in given.items())
+    known = ("choice", "range", "weights", *(["default"] if accepted is _SCHEMA else []))
+    params = tuple(read_param(str(k), v, f"{file}: params: {k}", known) for k, v in given.items())
     tables = _tables(data.get("tables") or {}, params, f"{file}: tables")
     names = [*(p.name for p in params), *tables]
     let = only(data.get("let") or {}, tuple(data.get("let") or {}), f"{file}: let")

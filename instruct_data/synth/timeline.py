@@ -280,7 +280,7 @@ def draw(family: Family, rng: np.random.Generator, stance: Stance | None = None)
     names = {p: p for p in poses()} | FRAME_NAMES
     for name, compute in (*family.tables, *family.derived):
         scope[name] = compute({**names, **scope})
-    told |= {name: scope[name] for name, _ in family.derived}
+    told |= {name: scope[name] for name, _ in family.derived if not family.schema}
     writer = _Writer(family, scope, Drawn.draw(rng, stance, _usual_feet()))
     standing = writer.standing
     writer.items(family.keys)

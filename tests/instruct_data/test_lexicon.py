@@ -19,6 +19,7 @@ params:
   place: {choice: [nose, belly]}
   reps: {choice: {once: 1, often: 4}}
   slow: {range: [0.3, 0.9]}
+  lean: {range: [-20, 40], default: 5}
 tables:
   place:
     columns: [frame, x, y, z]
@@ -54,7 +55,8 @@ def test_an_entry_is_a_family_with_some_parameters_settled(tmp_path: Path) -> No
     params = drawn(family)
     assert {p["place"] for p in params} == {"nose"} and {p["reps"] for p in params} == {"once", "often"}
     assert all(0.5 <= float(str(p["slow"])) <= 0.6 for p in params)
-    assert set(params[0]) == {"place", "reps", "slow"}  # columns of a table are not told
+    assert {p["lean"] for p in params} == {5}
+    assert set(params[0]) == {"place", "reps", "slow", "lean"}  # columns of a table are not told
 
 
 def test_a_choice_is_narrowed_and_may_have_words_of_its_own(tmp_path: Path) -> None:
@@ -76,7 +78,7 @@ def test_tables_and_frames_follow_what_is_drawn(tmp_path: Path) -> None:
     ("old", "new", "told"),
     [
         ("schema: touch", "schema: tuch", "schema 'tuch'; accepted touch"),
-        ("place: nose", "plce: nose", "unknown key 'plce'; accepted place, reps, slow"),
+        ("place: nose", "plce: nose", "unknown key 'plce'; accepted place, reps, slow, lean"),
         ("place: nose", "place: ear", "place: 'ear'; accepted nose, belly"),
         ("place: nose", "place: {choice: [ear]}", "place: 'ear'; accepted nose, belly"),
         ("place: nose", "reps: {range: [1, 2]}", "reps: range [1, 2]; accepted once, often"),
