@@ -91,14 +91,11 @@ def _negated(value: Number) -> Number:
 
 
 def mirror_limb(limb: Limb) -> Limb:
-    """The same for the other side: x of `at` and the sideways part of `palm` turned round; angles are per side."""
+    """The same for the other side: x of `at` turned round; elbow, palm and the arm's angles are per side."""
     numbers = dict(limb.numbers)
     if "at" in numbers:
         x, y, z = numbers["at"]
         numbers["at"] = (_negated(x), y, z)
-    if "palm" in numbers:
-        pitch, yaw, roll = numbers["palm"]
-        numbers["palm"] = (pitch, _negated(yaw), _negated(roll))
     if "yaw" in numbers:
         numbers["yaw"] = (_negated(numbers["yaw"][0]),)
     given = limb.origin
