@@ -1,4 +1,4 @@
-"""Entries of the lexicon move soundly, and their hands reach the place that they name without going through the body."""
+"""Entries of the lexicon move soundly; their hands reach the place that they name and do not go through the body."""
 
 from collections import defaultdict
 from collections.abc import Iterator
@@ -29,7 +29,8 @@ SKIN = {
     "crown": ("head", -0.02, 0.155, -0.01), "occiput": ("head", -0.03, 0.05, -0.10),
     "nape": ("head", -0.035, -0.04, -0.085), "neck": ("head", -0.05, -0.09, 0.04),
     "shoulder": ("l_shoulder", -0.01, 0.055, 0.03), "arm": ("l_shoulder", 0.045, -0.12, 0.05),
-    "heart": ("spine3", 0.05, 0.02, 0.125), "chest": ("spine3", 0.0, -0.04, 0.13), "belly": ("spine3", 0.01, -0.26, 0.125),
+    "heart": ("spine3", 0.05, 0.02, 0.125), "chest": ("spine3", 0.0, -0.04, 0.13),
+    "belly": ("spine3", 0.01, -0.26, 0.125),
     "hip": ("pelvis", -0.15, 0.0, 0.05), "thigh": ("pelvis", -0.13, -0.13, 0.10), "knee": ("r_knee", 0.0, 0.03, 0.065),
     "loin": ("pelvis", -0.05, 0.10, -0.13),
 }  # fmt: skip
