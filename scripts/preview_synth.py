@@ -23,16 +23,17 @@ from avatargpt.evaluation.body.corpus import load_clips
 from avatargpt.export.sheet import contact_sheet
 from instruct_data.clip import Clip
 from instruct_data.synth.check import figures, table
-from instruct_data.synth.families import ACTIONS, keyframed
+from instruct_data.synth.families import families, keyframed
 from instruct_data.synth.loading import load_family
 from vqvae.errors import UserError
 
 
 def keyframed_rows(names: list[str], seed: int, count: int) -> Iterator[tuple[str, list[tuple[str, Clip]]]]:
     """Families by name, and clips of each with what was drawn."""
-    paths = [Path(n) if n.endswith(".yaml") else ACTIONS / f"{n}.yaml" for n in names]
-    for path in paths or sorted(ACTIONS.glob("*.yaml")):
-        family = load_family(path)
+    known = families()
+    if unknown := [n for n in names if not n.endswith(".yaml") and n not in known]:
+        raise UserError(f"no family called {', '.join(unknown)}; accepted: {', '.join(sorted(known))}")
+    for family in [load_family(n) if n.endswith(".yaml") else known[n] for n in names] or known.values():
         clips = keyframed(family, range(seed, seed + count))
         told = [f"{family.name} {c.extra.get('side', '')} {c.extra['params']}: {c.captions[0]}" for c in clips]
         yield family.name, list(zip(told, clips, strict=True))

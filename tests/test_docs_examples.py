@@ -7,18 +7,20 @@ from pathlib import Path
 
 import pytest
 
-from instruct_data.synth import families, keyframed, load_family
+from instruct_data.synth import actions, families, keyframed, load_family
 from instruct_data.synth.check import figures
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 EXAMPLES = sorted((DOCS / "examples").glob("*.yaml"))
 
 
-def test_the_page_shows_the_example_and_every_family() -> None:
+def test_the_page_shows_the_example_every_family_and_every_entry() -> None:
     page = (DOCS / "actions.md").read_text(encoding="utf-8")
     shown = {b.strip() for b in re.findall(r"^```yaml\n(.*?)^```", page, re.M | re.S)}
     assert EXAMPLES and all(p.read_text(encoding="utf-8").strip() in shown for p in EXAMPLES)
-    assert set(re.findall(r"^\| \w+ \| `(\w+)` \|", page, re.M)) == set(families())
+    assert set(re.findall(r"^\| \w+ \| `(\w+)` \|", page, re.M)) == set(actions())
+    told = page.split("## All entries of the lexicon")[1]
+    assert set(re.findall(r"`(\w+)`", told)) == set(families()) - set(actions())
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda p: p.stem)

@@ -114,10 +114,10 @@ def resembles(entry: Entry, s: Signals) -> bool:
 
 @cache
 def templates() -> dict[str, Words]:
-    """Family -> what its own captions look like with any side, count or other word filled in."""
-    from instruct_data.synth import families
+    """Action with a file -> what its own captions look like with any side, count or other word filled in."""
+    from instruct_data.synth import actions
 
-    return {name: template(c.text for c in family.captions) for name, family in families().items()}
+    return {name: template(c.text for c in family.captions) for name, family in actions().items()}
 
 
 def named(table: dict[str, Entry], sentence: str) -> set[str]:

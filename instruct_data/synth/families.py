@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,8 @@ import numpy as np
 
 from instruct_data.clip import Clip
 from instruct_data.synth.format import Family
-from instruct_data.synth.loading import load_family
+from instruct_data.synth.lexicon import load_lexicon
+from instruct_data.synth.loading import load_family, load_schema
 from instruct_data.synth.rows import Timeline
 from instruct_data.synth.solver import solve
 from instruct_data.synth.stances import prepare
@@ -23,27 +24,52 @@ from instruct_data.text.mirror import mirror_text
 from vqvae.errors import UserError
 from vqvae.motion import Motion
 
-ACTIONS = Path(__file__).with_name("actions")
+ACTIONS, SCHEMAS, LEXICON = (Path(__file__).with_name(n) for n in ("actions", "schemas", "lexicon"))
 SOURCE, LICENCE = "synthetic", "same as the project"
 VALIDATION = 1_000_000
 _TIMES = {1: "once", 2: "twice"}
 _COUNT = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
 
 
+def _by_name(found: Iterable[Family]) -> dict[str, Family]:
+    out: dict[str, Family] = {}
+    for family in found:
+        if family.name in out:
+            files = [Path(f.path).name for f in (family, out[family.name])]
+            raise UserError(f"{files[0]}: the name {family.name!r} is there already, in {files[1]}")
+        out[family.name] = family
+    return out
+
+
 @cache
-def families() -> dict[str, Family]:
-    """The packaged families by name.
+def actions() -> dict[str, Family]:
+    """The packaged families that have a file of their own, by name.
 
     Raises:
         UserError: a file that cannot be read, or two of one name.
     """
-    out: dict[str, Family] = {}
-    for path in sorted(ACTIONS.glob("*.yaml")):
-        family = load_family(path)
-        if family.name in out:
-            raise UserError(f"{path.name}: the name {family.name!r} is that of {Path(out[family.name].path).name} too")
-        out[family.name] = family
-    return out
+    return _by_name(load_family(path) for path in sorted(ACTIONS.glob("*.yaml")))
+
+
+@cache
+def schemas() -> dict[str, Family]:
+    """The schemas of the lexicon by name: no families themselves, without captions.
+
+    Raises:
+        UserError: a file that cannot be read, or two of one name.
+    """
+    return _by_name(load_schema(path) for path in sorted(SCHEMAS.glob("*.yaml")))
+
+
+@cache
+def families() -> dict[str, Family]:
+    """All packaged families by name: the actions, then the entries of the lexicon.
+
+    Raises:
+        UserError: a file that cannot be read, or two of one name.
+    """
+    entries = (e for path in sorted(LEXICON.glob("*.yaml")) for e in load_lexicon(path, schemas()))
+    return _by_name((*actions().values(), *entries))
 
 
 def _spoken(params: Mapping[str, Any], side: str) -> dict[str, str]:

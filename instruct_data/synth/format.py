@@ -7,13 +7,15 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from instruct_data.synth.expressions import Formula
+from instruct_data.synth.expressions import Formula, Scope
+from vqvae.errors import UserError
 
 GROUPS = ("posture", "hands", "objects", "gestures", "locomotion", "sport", "music", "contact")
 SIDES = ("right", "none")
 EASES = ("minjerk", "snap", "linear", "drop", "swing")
 CONTACTS = ("l_foot", "r_foot", "pelvis", "l_knee", "r_knee", "l_hand", "r_hand")
 FRAMES = ("stage", "pelvis", "chest", "head", "l_shoulder", "r_shoulder", "l_hand", "r_hand", "l_knee", "r_knee")
+FRAME_NAMES = {name: name for name in FRAMES}
 HANDS, FEET = ("l_hand", "r_hand"), ("l_foot", "r_foot")
 # The controls of a key, in solving order. Every one is a row of numbers and, for limbs, a mode.
 CONTROLS = ("pelvis", "pelvis_rot", "spine", "head", "gaze", "l_shoulder", "r_shoulder", "l_hand", "r_hand",
@@ -32,6 +34,7 @@ class Param:
         words: what captions say, one per choice.
         low, high: the range, for a parameter without choices.
         weights: of the choices, summing to 1; empty = equal.
+        default: of a schema's parameter: what it is where an entry does not say; None = all that it can be.
     """
 
     name: str
@@ -40,6 +43,7 @@ class Param:
     low: Number = 0.0
     high: Number = 0.0
     weights: tuple[float, ...] = ()
+    default: Any = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,8 +52,19 @@ class Limb:
 
     mode: str
     numbers: Mapping[str, tuple[Number, ...]] = field(default_factory=dict)
-    origin: str = "stage"
+    origin: str | Formula = "stage"
     when: Formula | None = None
+
+    def frame(self, scope: Scope, where: str) -> int:
+        """Index into FRAMES of what the place is given from.
+
+        Raises:
+            UserError: a formula gives something else than a name in FRAMES.
+        """
+        name = self.origin if isinstance(self.origin, str) else self.origin({**FRAME_NAMES, **scope})
+        if name not in FRAMES:
+            raise UserError(f"{where}: from is {name!r}; accepted {', '.join(FRAMES)}")
+        return FRAMES.index(name)
 
     @cached_property
     def plain(self) -> dict[str, list[float]] | None:
@@ -133,10 +148,12 @@ class Family:
         handed: ``right`` (mirrored at random, words too) or ``none``.
         starts, ends: base poses, or formulas giving their names.
         params, captions, keys: see there.
+        tables: columns of the tables: names whose values go with the value of a parameter.
         derived: names computed from the parameters, in order.
         bank: which of the caption bank's sentences hold; without a rule none is used.
         settle: range of the quiet end, seconds.
         path: where it was read from.
+        schema: name of the schema of an entry of the lexicon, "" for an action with a file of its own.
     """
 
     name: str
@@ -151,3 +168,5 @@ class Family:
     path: str
     derived: tuple[tuple[str, Formula], ...] = ()
     bank: tuple[BankRule, ...] = ()
+    tables: tuple[tuple[str, Formula], ...] = ()
+    schema: str = ""

@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from instruct_data.synth.expressions import Formula, formula, number
+from instruct_data.synth.expressions import Formula, Scope, formula, number
 from instruct_data.synth.format import CONTACTS, EASES, FEET, FRAMES, HANDS, Block, Key, Limb, Number
 from vqvae.errors import UserError
 from vqvae.io.yaml_file import read_yaml
@@ -71,8 +71,10 @@ def _limb(value: object, kind: Mapping[str, int], names: Collection[str], where:
     data = only(value, tuple(kind), where)
     when = formula(str(data["when"]), names, f"{where}: when") if "when" in data else None
     origin = data.get("from", "stage")
+    if not isinstance(origin, str) or (origin not in FRAMES and re.fullmatch(r"\w+", origin) and origin not in names):
+        raise UserError(f"{where}: from {origin!r}; accepted {', '.join(FRAMES)}, or an expression that gives one")
     if origin not in FRAMES:
-        raise UserError(f"{where}: from {origin!r}; accepted {', '.join(FRAMES)}")
+        origin = formula(origin, [*names, *FRAMES], f"{where}: from")
     angle_keys = ("hip", "bend") if foot else ("raise", "forward", "bend", "twist")
     angles = [k for k in angle_keys if k in data]
     if ("at" in data) == bool(angles) and not (set(data) <= {"palm", "when"}):
@@ -89,19 +91,20 @@ def _negated(value: Number) -> Number:
 
 
 def mirror_limb(limb: Limb) -> Limb:
-    """The same for the other side: x of `at` and the sideways part of `palm` turned round; angles are per side."""
+    """The same for the other side: x of `at` turned round; elbow, palm and the arm's angles are per side."""
     numbers = dict(limb.numbers)
     if "at" in numbers:
         x, y, z = numbers["at"]
         numbers["at"] = (_negated(x), y, z)
-    if "palm" in numbers:
-        pitch, yaw, roll = numbers["palm"]
-        numbers["palm"] = (pitch, _negated(yaw), _negated(roll))
     if "yaw" in numbers:
         numbers["yaw"] = (_negated(numbers["yaw"][0]),)
-    swap = {"l_": "r_", "r_": "l_"}
-    origin = swap.get(limb.origin[:2], limb.origin[:2]) + limb.origin[2:]
+    given = limb.origin
+    origin = _other_side(given) if isinstance(given, str) else lambda scope: _other_side(given(scope))
     return Limb(limb.mode, numbers, origin, limb.when)
+
+
+def _other_side(name: str) -> str:
+    return {"l_": "r_", "r_": "l_"}.get(name[:2], name[:2]) + name[2:]
 
 
 def read_controls(data: Mapping[str, Any], names: Collection[str], where: str) -> dict[str, Any]:
@@ -211,3 +214,16 @@ def poses() -> dict[str, dict[str, Any]]:
         out[name] = {"controls": controls, "balance": _flag(data, "balance", where) is not False,
                      "contacts": _contacts(data.get("contacts", ["l_foot", "r_foot"]), where)}  # fmt: skip
     return out
+
+
+def pose_name(value: str | Formula, scope: Scope, where: str) -> str:
+    """The base pose that a name or formula means.
+
+    Raises:
+        UserError: no such pose.
+    """
+    known = poses()
+    got = value if isinstance(value, str) else value({**{p: p for p in known}, "free": "free", **scope})
+    if got not in known and not (got == "free" and where.endswith("ends")):
+        raise UserError(f"{where}: the pose is {got!r}; accepted {', '.join(known)}")
+    return str(got)

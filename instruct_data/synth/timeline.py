@@ -12,9 +12,22 @@ from typing import Any
 
 import numpy as np
 
-from instruct_data.synth.expressions import Formula, Scope, resolve
-from instruct_data.synth.format import CONTACTS, CONTROLS, EASES, FEET, FRAMES, Block, Family, Key, Limb, Number
-from instruct_data.synth.reading import poses
+from instruct_data.synth.expressions import resolve
+from instruct_data.synth.format import (
+    CONTACTS,
+    CONTROLS,
+    EASES,
+    FEET,
+    FRAME_NAMES,
+    FRAMES,
+    HANDS,
+    Block,
+    Family,
+    Key,
+    Limb,
+    Number,
+)  # fmt: skip
+from instruct_data.synth.reading import pose_name, poses
 from instruct_data.synth.rows import (
     ANGLES,
     AT,
@@ -50,19 +63,6 @@ _at_home: dict[str, dict[str, list[float]]] = {}
 _HAND_FRAMES = (FRAMES.index("l_hand"), FRAMES.index("r_hand"))
 SHORTEST, LONGEST = 1.2, 12.0
 MAX_KEYS = 400
-
-
-def pose_name(value: str | Formula, scope: Scope, where: str) -> str:
-    """The base pose that a name or formula means.
-
-    Raises:
-        UserError: no such pose.
-    """
-    known = poses()
-    got = value if isinstance(value, str) else value({**{p: p for p in known}, "free": "free", **scope})
-    if got not in known and not (got == "free" and where.endswith("ends")):
-        raise UserError(f"{where}: the pose is {got!r}; accepted {', '.join(known)}")
-    return str(got)
 
 
 @cache
@@ -107,8 +107,8 @@ class _Writer:
         if len(self.out) > MAX_KEYS:
             raise UserError(f"{self.family.name}: more than {MAX_KEYS} keys in a clip; repeat less")
         left, right = self.state["l_hand"], self.state["r_hand"]
-        refers = left[H_FRAME] in _HAND_FRAMES and right[H_FRAME] in _HAND_FRAMES
-        if refers and left[H_MODE] == AT == right[H_MODE]:
+        placed = {name: row[H_FRAME] for name, row in zip(HANDS, (left, right), strict=True) if row[H_MODE] == AT}
+        if sum(f in _HAND_FRAMES for f in placed.values()) == 2 or any(placed[h] == FRAMES.index(h) for h in placed):
             raise UserError(f"{self.family.name}: at {time:.1f} s each hand is placed from the other; place one")
         rows = [self.state[c] for c in CONTROLS]
         self.out.append((time, rows, ease, anticipate, overshoot, air, _flags(self.contacts), self.balance))
@@ -151,11 +151,11 @@ class _Writer:
         row = list(self.state[name]) if limb.mode == "palm" else [0.0] * H_SIZE
         size = self.drawn.size[name] if vary else 1.0
         if limb.mode == "at":
-            row[H_MODE], row[H_FRAME] = AT, FRAMES.index(limb.origin)
+            row[H_MODE], row[H_FRAME] = AT, limb.frame(self.scope, where)
             at = value["at"]
             if vary:
                 at = [a + 0.004 * self.drawn.normal() for a in at]
-            row[H_AT : H_AT + 3] = self._point(*at) if limb.origin == "stage" else at
+            row[H_AT : H_AT + 3] = self._point(*at) if row[H_FRAME] == 0 else at
             if "elbow" in value:
                 row[H_ELBOW], row[H_SET] = value["elbow"][0] + (size - 1) * 80, 1.0
         elif limb.mode == "angles":
@@ -277,9 +277,10 @@ def draw(family: Family, rng: np.random.Generator, stance: Stance | None = None)
         UserError: an expression fails or gives no number, an unknown pose.
     """
     scope, told = draw_params(family.params, rng)
-    names = {p: p for p in poses()}
-    for name, compute in family.derived:
-        scope[name] = told[name] = compute({**names, **scope})
+    names = {p: p for p in poses()} | FRAME_NAMES
+    for name, compute in (*family.tables, *family.derived):
+        scope[name] = compute({**names, **scope})
+    told |= {name: scope[name] for name, _ in family.derived if not family.schema}
     writer = _Writer(family, scope, Drawn.draw(rng, stance, _usual_feet()))
     standing = writer.standing
     writer.items(family.keys)

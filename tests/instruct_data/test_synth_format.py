@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 from families_made import CAPTIONS
 
-from instruct_data.synth import families, load_family
+from instruct_data.synth import actions, load_family
 from instruct_data.synth.expressions import formula, number, resolve
-from instruct_data.synth.reading import mirror_limb, poses
+from instruct_data.synth.reading import mirror_limb, poses, read_controls
 from vqvae.errors import UserError
 
 GOOD = f"""
@@ -97,9 +97,11 @@ def test_both_hands_are_mirrored() -> None:
     again = mirror_limb(mirror_limb(right))
     assert again.numbers == right.numbers and again.origin == right.origin
     assert poses()["sit"]["controls"]["l_hand"][0].origin == "l_knee"
+    palm = read_controls({"both_hands": {"at": [0, 1, 0], "palm": [10, 20, 30]}}, (), "here")
+    assert palm["l_hand"][0].numbers["palm"] == palm["r_hand"][0].numbers["palm"]  # told per side
 
 
 def test_packaged_families_are_found_under_their_own_names() -> None:
-    known = families()
+    known = actions()
     assert {"drink", "sit_down", "march"} <= set(known)
     assert all(Path(f.path).stem == name for name, f in known.items())

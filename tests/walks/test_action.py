@@ -16,7 +16,7 @@ from avatargpt.evaluation.body import families as suite_of_families
 from avatargpt.evaluation.body import synthetic
 from avatargpt.evaluation.suites import Suite
 from avatargpt.metrics import families as tables
-from instruct_data.synth import families
+from instruct_data.synth import actions, families
 from instruct_data.text import everyday
 from tests.walks.conftest import ROOT, Section
 
@@ -30,7 +30,7 @@ def ring_bell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]
     module = sys.modules[families.__module__]
     shutil.copytree(module.ACTIONS, tmp_path / "actions")
     shutil.copy(ROOT / "docs" / "examples" / "ring_bell.yaml", tmp_path / "actions")
-    caches = (families, tables.templates)
+    caches = (actions, families, tables.templates)
     monkeypatch.setattr(module, "ACTIONS", tmp_path / "actions")
     for cache in caches:
         cache.cache_clear()

@@ -20,21 +20,21 @@ BATCH = 64
 
 
 def names() -> list[str]:
-    """The keyframed action families there are."""
-    from instruct_data.synth import families
+    """The keyframed action families with a file of their own."""
+    from instruct_data.synth import actions
 
-    return sorted(families())
+    return sorted(actions())
 
 
 def made(
     per_family: int, first: int = HELD_OUT, only: Sequence[str] | None = None, stances: np.ndarray | None = None
 ) -> Iterator[Clip]:
-    """`per_family` keyframed clips of every family (or of `only`), with the seeds from `first` on.
+    """`per_family` keyframed clips of every action with a file (or of `only`), with the seeds from `first` on.
 
     Args:
         per_family: clips of each.
         first: seed of the first one.
-        only: names of families; None = all.
+        only: names of families, entries of the lexicon too; None = the actions with a file.
         stances: real standing poses to start from and return to, see `instruct_data.synth.keyframed`.
 
     Raises:
@@ -46,7 +46,7 @@ def made(
     unknown = sorted(set(only or ()) - set(every))
     if unknown:
         raise UserError(f"no keyframed family called {', '.join(unknown)}; accepted: {', '.join(sorted(every))}")
-    for name in sorted(only) if only is not None else sorted(every):
+    for name in sorted(only) if only is not None else names():
         for start in range(0, per_family, BATCH):
             seeds = range(first + start, first + min(start + BATCH, per_family))
             yield from keyframed(every[name], seeds, stances)

@@ -1,0 +1,134 @@
+"""Schemas and the lexicon: entries are families, read strictly; what is packaged is sound."""
+
+from pathlib import Path
+
+import pytest
+
+from instruct_data.synth import actions, families, keyframed
+from instruct_data.synth.families import schemas
+from instruct_data.synth.format import Family
+from instruct_data.synth.lexicon import load_lexicon
+from instruct_data.synth.loading import load_schema
+from vqvae.errors import UserError
+
+SCHEMA = """
+name: touch
+group: hands
+handed: right
+params:
+  place: {choice: [nose, belly]}
+  reps: {choice: {once: 1, often: 4}}
+  slow: {range: [0.3, 0.9]}
+  lean: {range: [-20, 40], default: 5}
+tables:
+  place:
+    columns: [frame, x, y, z]
+    nose: [head, -0.05, "-0.02*reps", 0.2]
+    belly: [chest, -0.1, -0.2, 0.2]
+keys:
+  - repeat: reps
+    keys:
+      - {after: slow, r_hand: {at: [x, y, z], from: frame}}
+      - {after: slow, r_hand: rest}
+"""
+CAPTIONS = ", ".join(f"way {i}" for i in range(8))
+ENTRY = "- {name: touch_nose, schema: touch, params: {place: nose}, captions: [CAPTIONS]}\n"
+
+
+def schema(folder: Path, text: str = SCHEMA) -> Family:
+    (folder / "touch.yaml").write_text(text, encoding="utf-8")
+    return load_schema(folder / "touch.yaml")
+
+
+def entries(folder: Path, text: str) -> list[Family]:
+    (folder / "words.yaml").write_text(text.replace("CAPTIONS", CAPTIONS), encoding="utf-8")
+    return load_lexicon(folder / "words.yaml", {"touch": schema(folder)})
+
+
+def drawn(family: Family) -> list[dict[str, object]]:
+    return [c.extra["params"] for c in keyframed(family, range(24))]
+
+
+def test_an_entry_is_a_family_with_some_parameters_settled(tmp_path: Path) -> None:
+    family = entries(tmp_path, ENTRY.replace("nose}", "nose, slow: {range: [0.5, 0.6]}}"))[0]
+    assert (family.name, family.schema, family.group, len(family.captions)) == ("touch_nose", "touch", "hands", 8)
+    params = drawn(family)
+    assert {p["place"] for p in params} == {"nose"} and {p["reps"] for p in params} == {"once", "often"}
+    assert all(0.5 <= float(str(p["slow"])) <= 0.6 for p in params)
+    assert {p["lean"] for p in params} == {5}
+    assert set(params[0]) == {"place", "reps", "slow", "lean"}  # columns of a table are not told
+
+
+def test_a_choice_is_narrowed_and_may_have_words_of_its_own(tmp_path: Path) -> None:
+    settled = "place: {choice: {the tip: nose}}, reps: {choice: [often]}, slow: {choice: [0.4, 0.7]}"
+    params = drawn(entries(tmp_path, ENTRY.replace("place: nose", settled))[0])
+    assert {(p["place"], p["reps"]) for p in params} == {("the tip", "often")}
+    assert {p["slow"] for p in params} == {0.4, 0.7}
+
+
+def test_tables_and_frames_follow_what_is_drawn(tmp_path: Path) -> None:
+    text = ENTRY + ENTRY.replace("nose", "belly")
+    for family, least, most in zip(entries(tmp_path, text), (1.3, 0.9), (1.7, 1.25), strict=True):
+        for clip in keyframed(family, range(4)):
+            hand = clip.load().joints[:, 20 if clip.extra["side"] == "left" else 21]
+            assert least < hand[:, 1].max() < most and hand[:, 2].max() > 0.15
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ("schema: touch", "schema: tuch", "schema 'tuch'; accepted touch"),
+        ("place: nose", "plce: nose", "unknown key 'plce'; accepted place, reps, slow, lean"),
+        ("place: nose", "place: ear", "place: 'ear'; accepted nose, belly"),
+        ("place: nose", "place: {choice: [ear]}", "place: 'ear'; accepted nose, belly"),
+        ("place: nose", "reps: {range: [1, 2]}", "reps: range [1, 2]; accepted once, often"),
+        ("place: nose", "slow: {range: [0.1, 0.5]}", "range [0.1, 0.5]; accepted numbers from 0.3 to 0.9"),
+        ("place: nose", "slow: 2", "slow: 2; accepted numbers from 0.3 to 0.9"),
+        (", way 7", "", "7 captions; at least 8"),
+        ("way 7", "'way {far}'", "unknown {far}"),
+        ("name: touch_nose", "name: touch nose", "entry 1: name 'touch nose'"),
+        ("params:", "group: dance, params:", "group 'dance'"),
+        ("params:", "keys: [], params:", "unknown key 'keys'"),
+    ],
+)
+def test_mistakes_name_file_and_entry(tmp_path: Path, old: str, new: str, told: str) -> None:
+    text = ENTRY.replace("CAPTIONS", CAPTIONS)
+    assert old in text
+    with pytest.raises(UserError) as e:
+        entries(tmp_path, text.replace(old, new))
+    assert told in str(e.value) and str(e.value).startswith("words.yaml") and "\n" not in str(e.value)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ("group: hands", "group: hands\ncaptions: [x]", "unknown key 'captions'"),
+        ("    belly: [chest, -0.1, -0.2, 0.2]\n", "", "row belly: None; accepted 4 values"),
+        ("columns: [frame, x", "columns: [frame, reps", "'reps'; accepted new names"),
+        ("  place:\n    columns", "  slow:\n    columns", "unknown key 'slow'"),
+        ("from: frame", "from: belly", "from 'belly'; accepted stage"),
+    ],
+)
+def test_mistakes_in_schemas_are_told(tmp_path: Path, old: str, new: str, told: str) -> None:
+    assert old in SCHEMA
+    with pytest.raises(UserError) as e:
+        schema(tmp_path, SCHEMA.replace(old, new, 1))
+    assert told in str(e.value) and str(e.value).startswith("touch.yaml") and "\n" not in str(e.value)
+
+
+def test_a_frame_that_is_none_is_told(tmp_path: Path) -> None:
+    (tmp_path / "touch.yaml").write_text(SCHEMA.replace("nose: [head", "nose: [stand"), encoding="utf-8")
+    with pytest.raises(UserError, match=r"unknown name 'stand'"):
+        load_schema(tmp_path / "touch.yaml")
+    bad = SCHEMA.replace("from: frame", "from: \"frame if reps > 9 else 'nowhere'\"")
+    (tmp_path / "words.yaml").write_text(ENTRY.replace("CAPTIONS", CAPTIONS), encoding="utf-8")
+    family = load_lexicon(tmp_path / "words.yaml", {"touch": schema(tmp_path, bad)})[0]
+    with pytest.raises(UserError, match="from is 'nowhere'; accepted stage"):
+        keyframed(family, [0])
+
+
+def test_no_name_is_there_twice_and_no_schema_without_use() -> None:
+    known = families()  # refuses a name that is there twice
+    assert set(actions()) <= set(known) and not set(schemas()) & set(known)
+    assert {f.schema for f in known.values()} - {""} == set(schemas())
+    assert all(not f.schema for f in actions().values())
