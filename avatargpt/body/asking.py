@@ -110,6 +110,7 @@ class LanguageRequests:
 
 def _answer(known: tuple[str, ...]) -> type[RequestAnswer]:
     """An answer whose movements are of these."""
-    one = create_model("Clause", __base__=ClauseAnswer, movement=(Literal[known], ...))
+    movement: Any = Literal[known]
+    one = create_model("Clause", __base__=ClauseAnswer, movement=(movement, ...))
     form: Any = Annotated[list[one], Field(min_length=1, max_length=MOST_CLAUSES)]  # type: ignore[valid-type]
     return create_model("Request", __base__=RequestAnswer, clauses=(form, ...))

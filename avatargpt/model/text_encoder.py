@@ -182,6 +182,7 @@ class SentenceGrounder:
         self._model: Any = None
         self._tokenizer: Any = None
         self._known: OrderedDict[str, np.ndarray] = OrderedDict()
+        self._pieces: dict[str, int] = {}
         self._lock = threading.RLock()  # several threads may share one
 
     def load(self) -> None:
@@ -205,6 +206,13 @@ class SentenceGrounder:
         self.load()
         found: int | None = self._tokenizer.token_to_id(word)
         return found
+
+    def pieces(self, word: str) -> int:
+        """How many pieces a word is read in."""
+        self.load()
+        if word not in self._pieces:
+            self._pieces[word] = len(self._tokenizer.encode(word, add_special_tokens=False).ids)
+        return self._pieces[word]
 
     @torch.inference_mode()
     def _compute(self, texts: Sequence[str], bf16: bool) -> list[np.ndarray]:

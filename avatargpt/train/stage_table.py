@@ -190,6 +190,11 @@ STAGES: dict[str, StageEntry] = {
             "start": Option("parser folder to begin from"),
         },
     ),
+    "requests": StageEntry(
+        f"{_T}request_reader:requests_stage", "train (or go on training) the reader of requests for body motion",
+        f"{_T}request_reader:RequestRecipe", config_needed=True, steps=True,
+        options={"start": Option("folder of a reader to begin from")},
+    ),
     "faces": StageEntry(
         f"{_T}data.faces:faces_stage", "instructions, speech and recordings -> a store of face clips",
         options={

@@ -108,12 +108,14 @@ def test_values_cannot_leave_their_fence() -> None:
 @pytest.mark.parametrize("path", sorted(FOLDER.glob("*.yaml")), ids=lambda p: p.stem)
 def test_prompt_files(path: Path) -> None:
     """Every file can be sent, and its examples are what is asked for."""
+    from avatargpt.body.asking import RequestAnswer
     from avatargpt.chat.asking import TurnAnswer
     from avatargpt.planning import answers
 
     form = {"plan": answers.PlanAnswer, "next_activity": answers.ActivityAnswer, "steps": answers.StepsAnswer,
             "sentence": answers.SentenceAnswer, "plan_brief": answers.PlanAnswer,
-            "next_brief": answers.BriefActivity, "chat_turn": TurnAnswer}[path.stem]  # fmt: skip
+            "next_brief": answers.BriefActivity, "chat_turn": TurnAnswer,
+            "request": RequestAnswer}[path.stem]  # fmt: skip
     read = prompt(path.stem)
     assert read.name == path.stem
     for example in read.examples:

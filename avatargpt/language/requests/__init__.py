@@ -1,0 +1,1 @@
+"""Requests read by a network: words -> `instruct_data.requests.spec.MotionRequest`."""

@@ -1,0 +1,103 @@
+"""`RequestReader`: words -> `MotionRequest`, by the network under a grammar."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from avatargpt.language.requests.assembling import assembled
+from avatargpt.language.requests.network import MOST_WORDS, RequestConfig, RequestNetwork
+from avatargpt.language.requests.vocabulary import LONGEST, Vocabulary
+from avatargpt.model.folder import load_network, save_network
+from avatargpt.model.text_encoder import SentenceGrounder
+from instruct_data.requests.pairs import Target, words_of
+from instruct_data.requests.spec import MotionRequest
+from vqvae.errors import UserError
+
+NAME = "requests"  # of the files
+VERSION = 1
+
+
+def reading_grounder(config: RequestConfig) -> SentenceGrounder:
+    """A sentence encoder that keeps all words that can be read."""
+    return SentenceGrounder(max_tokens=512, remember=500, layers=config.layers)
+
+
+def word_states(texts: Sequence[Sequence[str]], grounder: SentenceGrounder, bf16: bool = False) -> list[np.ndarray]:
+    """Of the words of every text the mean state of their pieces: (N, 384 * layers) float16 each."""
+    joined = [" ".join(words) for words in texts]
+    out = []
+    for words, states in zip(texts, grounder.states(joined, bf16), strict=True):
+        ends = np.cumsum([grounder.pieces(w) for w in words])
+        inside = states[1:-1].astype(np.float32)
+        starts = np.concatenate([[0], ends[:-1]])
+        out.append((np.add.reduceat(inside, starts) / np.maximum(ends - starts, 1)[:, None]).astype(np.float16))
+    return out
+
+
+class RequestReader:
+    """A trained network and how it is asked.
+
+    Args:
+        network: in evaluation mode. grounder: a sentence encoder of its layers; None = one of its own.
+    """
+
+    def __init__(self, network: RequestNetwork, grounder: SentenceGrounder | None = None) -> None:
+        self.network, self.vocabulary = network.eval(), Vocabulary()
+        self.grounder = grounder or reading_grounder(network.config)
+        self._read: dict[str, MotionRequest] = {}
+
+    def read(self, text: str) -> MotionRequest:
+        """What a text asks for; the same text is read once.
+
+        Raises:
+            UserError: nothing to read, or more than 96 words.
+        """
+        if text not in self._read:
+            words = words_of(text)
+            if not words or len(words) > MOST_WORDS:
+                raise UserError(f"request of {len(words)} words; accepted: 1 to {MOST_WORDS}")
+            target, sure = self.targets([words])[0]
+            found = assembled(target, words, sure)
+            assert found is not None  # the grammar begins with a clause
+            self._read[text] = found
+        return self._read[text]
+
+    @torch.inference_mode()
+    def targets(self, texts: Sequence[Sequence[str]]) -> list[tuple[Target, list[float]]]:
+        """The likeliest target of each text's words, token by token, and the probability of each token."""
+        return [
+            self._target(states, words) for states, words in zip(word_states(texts, self.grounder), texts, strict=True)
+        ]
+
+    def _target(self, states: np.ndarray, words: Sequence[str]) -> tuple[Target, list[float]]:
+        net, size = self.network, len(self.vocabulary)
+        mask = torch.ones(1, len(words))
+        read = net.encode(torch.from_numpy(states[None].astype(np.float32)), mask)
+        before: list[int] = []
+        sure: list[float] = []
+        while len(before) < LONGEST:
+            fed = torch.tensor([[net.begin, *(i + (i >= size) for i in before)]])
+            logits = net.decode(read, mask, fed)[0, -1]
+            open_ = torch.from_numpy(self.vocabulary.allowed(before, words))
+            shares = logits.masked_fill(~open_, -torch.inf).softmax(0)
+            best = int(shares.argmax())
+            sure.append(float(shares[best]))
+            before.append(best)
+            if best == 0:
+                break
+        return self.vocabulary.decode(before), sure
+
+    def save(self, folder: str | os.PathLike[str], dtype: torch.dtype | None = None) -> None:
+        """Write the network (``requests.safetensors`` and ``requests.json``)."""
+        save_network(self.network, folder, NAME, VERSION, dtype)
+
+    @classmethod
+    def load(cls, folder: str | os.PathLike[str]) -> RequestReader:
+        """Raises:
+        UserError: not there, damaged, or of another version.
+        """
+        return cls(load_network(folder, NAME, VERSION, lambda shape: RequestNetwork(RequestConfig(**shape))))

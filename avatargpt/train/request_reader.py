@@ -1,0 +1,193 @@
+"""The requests stage of `scripts/train.py`: requests for body motion -> what they mean."""
+
+from __future__ import annotations
+
+import argparse
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch.nn import functional as F
+
+from avatargpt.config import Schedule, save_resolved
+from avatargpt.language.requests.network import MOST_WORDS, RequestConfig, RequestNetwork
+from avatargpt.language.requests.reader import RequestReader, reading_grounder, word_states
+from avatargpt.language.requests.vocabulary import LONGEST, Vocabulary
+from avatargpt.model.precision import fast_bfloat16
+from avatargpt.model.text_encoder import SentenceGrounder
+from avatargpt.train.loop import run
+from avatargpt.train.running.runtime import Runtime
+from avatargpt.train.running.stage import At, Parts, StageBase
+from instruct_data.requests.pairs import Material, Pair, Pairs, material
+from instruct_data.requests.ways import Way, all_ways
+from vqvae.errors import UserError
+from vqvae.strict import Count, Dropout, Share, Strict
+
+
+class RequestTraining(Schedule):
+    """What a configuration may set under `train`.
+
+    Attributes:
+        batch: pairs of a step. weight_decay: of AdamW. ema: of the moving mean that is kept. smoothing: of the labels.
+        held: every so manieth template, and every so manieth action, only validates. validated: pairs.
+    """
+
+    batch: Count = 64
+    weight_decay: Share = 0.02
+    ema: Share = 0.998
+    smoothing: Dropout = 0.02
+    held: Count = 12
+    validated: Count = 400
+
+
+class RequestRecipe(Strict):
+    """A configuration of the requests stage."""
+
+    model: RequestConfig = RequestConfig()
+    train: RequestTraining = RequestTraining()
+
+
+def requests_stage(recipe: RequestRecipe, args: argparse.Namespace) -> None:
+    """Train (or go on training) the reader of requests."""
+    runtime = Runtime.start(args.threads, args.device)
+    grounder = reading_grounder(recipe.model)
+    stage = RequestStage(recipe, all_ways(), material(), runtime, grounder, Path(args.start) if args.start else None)
+    run(stage, Path(args.output), runtime, args.until)
+
+
+def divided(ways: Sequence[Way], words: Material, every: int) -> tuple[Pairs, Pairs]:
+    """What is learnt from and what only validates: other templates and other actions, by their place."""
+    held = [w for i, w in enumerate(ways) if i % every == every - 1]
+    some = [w for i, w in enumerate(ways) if i % every != every - 1]
+    apart = tuple(words.actions[every - 1 :: every])
+    known = tuple(a for i, a in enumerate(words.actions) if i % every != every - 1)
+    return (
+        Pairs(some, Material(known, words.who, words.places, words.objects)),
+        Pairs(held, Material(apart, words.who, words.places, words.objects)),
+    )
+
+
+class RequestStage(StageBase):
+    """A reader in training: see `avatargpt.train.loop.Stage`. What it keeps is the moving mean of the weights.
+
+    Raises:
+        UserError: no templates.
+    """
+
+    def __init__(
+        self, recipe: RequestRecipe, ways: Sequence[Way], words: Material, runtime: Runtime, grounder: SentenceGrounder,
+        start: Path | None = None,
+    ) -> None:  # fmt: skip
+        self.recipe, self.schedule, self.runtime, self.grounder = recipe, recipe.train, runtime, grounder
+        t = self.schedule
+        if not ways:
+            raise UserError("no ways to say requests to learn from")
+        self.rows = runtime.share(t.batch, "requests: train")
+        torch.manual_seed(t.seed)
+        self.network = self.module = RequestNetwork(recipe.model).to(runtime.device).train()
+        if start:
+            self.network.load_state_dict(RequestReader.load(start).network.state_dict())
+        self.pairs, apart = divided(ways, words, t.held)
+        rng = np.random.default_rng([t.seed, 9])
+        self.held = [apart.draw(rng) for _ in range(t.validated)]
+        self.identity = {"shape": recipe.model.model_dump()}
+        self.optimizer = torch.optim.AdamW(self.network.parameters(), t.lr, (0.9, 0.98), weight_decay=t.weight_decay)
+        self.mean = {k: v.detach().clone() for k, v in self.network.state_dict().items()}
+        self.reader = RequestReader(RequestNetwork(recipe.model), grounder)
+        self.vocabulary = Vocabulary()
+
+    def torch_seed(self, at: At) -> int:
+        return at.seed + at.step
+
+    def losses(self, module: Any, at: At) -> tuple[torch.Tensor, Parts]:
+        rng = np.random.default_rng([at.seed, at.step, at.rank])
+        states, words, before, following = self._batch([self._drawn(rng) for _ in range(self.rows)])
+        with self.runtime.autocast():
+            logits = module(states, words, before).float()
+        said = following >= 0
+        loss = F.cross_entropy(logits[said], following[said])
+        right = (logits[said].argmax(-1) == following[said]).float().mean()
+        return loss, {"loss": loss, "right": right}
+
+    def _drawn(self, rng: np.random.Generator) -> Pair:
+        while True:
+            pair = self.pairs.draw(rng)
+            if len(pair.target) < LONGEST and len(pair.words) <= MOST_WORDS:
+                return pair
+
+    def _batch(self, pairs: Sequence[Pair]) -> tuple[torch.Tensor, ...]:
+        size, begin = len(self.vocabulary), self.network.begin
+        rows = [self.vocabulary.encode(p.target) for p in pairs]
+        given = word_states([p.words for p in pairs], self.grounder, fast_bfloat16(self.runtime.device))
+        most, longest = max(map(len, given)), max(map(len, rows))
+        states = np.zeros((len(pairs), most, given[0].shape[1]), np.float32)
+        words = np.zeros((len(pairs), most), np.float32)
+        before = np.full((len(pairs), longest), begin)
+        following = np.full((len(pairs), longest), -1)
+        for i, (one, row) in enumerate(zip(given, rows, strict=True)):
+            states[i, : len(one)], words[i, : len(one)] = one, 1
+            following[i, : len(row)] = row
+            fed = np.array(row[:-1], int)
+            before[i, 1 : len(row)] = fed + (fed >= size)
+        device = self.runtime.device
+        return tuple(torch.from_numpy(x).to(device) for x in (states, words, before, following))
+
+    def stepped(self, step: int) -> None:
+        decay = min(self.schedule.ema, step / (step + 10))
+        for k, v in self.network.state_dict().items():
+            self.mean[k].lerp_(v.detach(), 1 - decay)
+
+    def take_mean(self) -> RequestReader:
+        """The reader with the mean of the weights so far."""
+        self.reader.network.load_state_dict({k: v.cpu() for k, v in self.mean.items()})
+        self.reader.network.eval()
+        return self.reader
+
+    def validate(self) -> dict[str, float]:
+        return exactness(self.take_mean(), self.held)
+
+    def state(self) -> dict[str, Any]:
+        return {"mean": self.mean}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        self.mean = state["mean"]
+
+    def save(self, out: Path) -> None:
+        self.take_mean().save(out)
+        save_resolved(self.recipe, out)
+
+
+def exactness(reader: RequestReader, pairs: Sequence[Pair]) -> dict[str, float]:
+    """Share of targets that are read to the letter, and per sort of token how often it is right where either has it."""
+    found = reader.targets([p.words for p in pairs])
+    hits: Counter[str] = Counter()
+    all_: Counter[str] = Counter()
+    for (target, _), pair in zip(found, pairs, strict=True):
+        all_["exact"] += 1
+        hits["exact"] += target == pair.target
+        one, other = _units(target), _units(pair.target)
+        for name, value in one | other:
+            all_[name] += 1
+            hits[name] += (name, value) in one and (name, value) in other
+    return {f"read/{k}": round(hits[k] / n, 4) for k, n in sorted(all_.items())}
+
+
+def _units(target: Sequence[str | int]) -> set[tuple[str, str]]:
+    """Attributes with values, and clauses with their words, as comparable units."""
+    out: set[tuple[str, str]] = set()
+    clause, at = 0, 0
+    while at < len(target):
+        after = at + 1
+        while after < len(target) and (isinstance(target[after], int) or str(target[after]).startswith("#")):
+            after += 1
+        token = str(target[at])
+        if token in ("new", "with", "not"):
+            clause += 1
+        name = "clause" if token in ("new", "with", "not") else token.partition("=")[0]
+        if token not in ("end", "whole"):
+            out.add((name, f"{clause} {token} {target[at + 1 : after]}"))
+        at = after
+    return out

@@ -1,0 +1,259 @@
+"""Pairs to learn from: a request in words, and what it means as a sequence of tokens and of words that are copied.
+
+A target is a list of tokens (str) and places of words (int): ``new 0 1 times= 2 side=left end``. A clause begins with
+``new`` (after the one before), ``with`` (at the same time) or ``not`` (not to be done); then come the words of its
+action, then its attributes in the order of `instruct_data.requests.spec.ATTRIBUTES`; those of the whole follow
+``whole``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from importlib.resources import files
+
+import numpy as np
+import yaml
+
+from instruct_data.requests.spec import ATTRIBUTES
+from instruct_data.requests.ways import FORMS, VALUES, WHOLE, Part, Way
+from instruct_data.requests.wording import in_words, inflected, is_numeral
+
+Target = list[str | int]
+OPENING = {"": "new", "+": "with", "!": "not"}
+ORDER = [*ATTRIBUTES]
+ORDER[ORDER.index("seconds") + 1 : ORDER.index("seconds") + 1] = ["minutes"]
+WORD = re.compile(r"\d+(?:[.,:]\d+)*|[^\W\d_]+(?:['’][^\W\d_]+)*|[^\w\s]|_")
+EXPANDED, JOINED, WRITTEN_OUT = 0.3, 0.12, 0.45
+
+
+def words_of(text: str) -> list[str]:
+    """Words, numbers and signs of a text, lower case; places in a target count these."""
+    return [w[0] for w in _found(text)]
+
+
+def _found(text: str) -> list[re.Match[str]]:
+    return list(WORD.finditer(text.lower().replace("’", "'").replace("\n", ";")))
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A request and what it means: `words` as of `words_of`, `target` as above."""
+
+    words: list[str]
+    target: Target
+
+
+@dataclass(frozen=True)
+class Material:
+    """What slots are filled with: actions in base form (``{side}`` in some), subjects with their pronouns, places,
+    objects."""
+
+    actions: Sequence[str]
+    who: Sequence[tuple[str, str]]
+    places: Sequence[str]
+    objects: Sequence[str]
+
+
+@cache
+def material() -> Material:
+    """The package's own words."""
+    held = yaml.load(
+        (files("instruct_data.requests") / "words.yaml").read_text(encoding="utf-8"),
+        getattr(yaml, "CSafeLoader", yaml.SafeLoader),
+    )
+    who = [(w["text"], w["they"]) for w in held["who"]]
+    return Material(tuple(held["actions"]), tuple(who), tuple(held["places"]), tuple(held["objects"]))
+
+
+@dataclass
+class _Told:
+    """A text under construction: bits of it, each with who means what by it."""
+
+    bits: list[tuple[str, tuple[str, ...], str, str]] = field(default_factory=list)  # text, clauses, role, value
+    flags: dict[str, str] = field(default_factory=dict)
+    set: dict[tuple[str, str], str] = field(default_factory=dict)  # (clause, attribute) -> value
+
+
+class Pairs:
+    """Draws pairs.
+
+    Args:
+        ways: templates. words: what fills them.
+    """
+
+    def __init__(self, ways: Sequence[Way], words: Material) -> None:
+        self.ways, self.words = list(ways), words
+        self.constructs: dict[str, list[Way]] = {}
+        for way in self.ways:
+            self.constructs.setdefault(way.construct, []).append(way)
+        self.suffixes = [w for w in self.ways if _is_suffix(w)]
+
+    def draw(self, rng: np.random.Generator) -> Pair:
+        """A pair; some are two templates in a row."""
+        while True:
+            told = _Told()
+            self._fill(self._way(rng), told, rng, "", [EXPANDED])
+            if rng.random() < JOINED and not any(role in WHOLE for _, _, role, _ in told.bits):
+                said = "".join(b[0] for b in told.bits).rstrip()
+                if said[-1:] not in ".!?;":
+                    told.bits.append((str(rng.choice([". ", "; ", ". ", "\n"])), (), "", ""))
+                else:
+                    told.bits.append((" ", (), "", ""))
+                self._fill(self._way(rng), told, rng, max(told.flags, default=""), [EXPANDED])
+            pair = _finished(told)
+            if 1 <= len(pair.words) <= 60 and len(pair.target) > 2:
+                return pair
+
+    def filled(self, way: Way, rng: np.random.Generator) -> Pair:
+        """One template alone, its actions without attributes of their own."""
+        told = _Told()
+        self._fill(way, told, rng, "", [0.0])
+        return _finished(told)
+
+    def _way(self, rng: np.random.Generator) -> Way:
+        some = self.constructs[str(rng.choice(sorted(self.constructs)))]
+        return some[int(rng.integers(len(some)))]
+
+    def _fill(self, way: Way, told: _Told, rng: np.random.Generator, after: str, expand: list[float]) -> None:
+        """Add a template; its clauses are named behind those of `after`."""
+        shift = ord(after) - ord("A") + 1 if after else 0
+        name = {c: chr(ord(c) + shift) for c in "ABCDEFGH"}
+        told.flags |= {name[c]: f for c, f in way.flags.items()}
+        who, they = self.words.who[int(rng.integers(len(self.words.who)))]
+        actions: dict[str, str] = {}
+        sides: dict[str, str] = {}
+        for part, following in zip(way.parts, [*(p.text for p in way.parts[1:]), ""], strict=True):
+            clauses = tuple(name[c] for c in part.clauses)
+            if not part.slot:
+                told.bits.append((part.text, clauses, part.role, part.value))
+            elif part.text in FORMS:
+                self._action(part, clauses[0], told, rng, actions, sides, way, expand)
+            elif part.text == "side":
+                side = sides.setdefault(clauses[0], str(rng.choice(["left", "right"])))
+                told.bits.append((side, clauses, "side", side))
+            elif part.role in VALUES:
+                glued = following[:1].isalpha() or (bool(told.bits) and told.bits[-1][0][-1:].isalpha())
+                told.bits.append((_number(part.text, rng, glued), clauses, part.role, ""))
+            else:
+                said = _filler(part.text, who, they, self.words, rng)
+                if part.text == "opp":
+                    said = {"left": "right", "right": "left"}.get(sides.get(clauses[0], "left"), "right")
+                told.bits.append((said, clauses, part.role, part.value))
+
+    def _action(
+        self, part: Part, clause: str, told: _Told, rng: np.random.Generator, actions: dict[str, str],
+        sides: dict[str, str], way: Way, expand: list[float],
+    ) -> None:  # fmt: skip
+        own = {p.role for p in way.parts if p.role and part.clauses[0] in p.clauses}
+        if clause not in actions:
+            for _ in range(20):
+                actions[clause] = self.words.actions[int(rng.integers(len(self.words.actions)))]
+                fresh = actions[clause] not in [a for c, a in actions.items() if c != clause]
+                if fresh and ("{side}" not in actions[clause] or "side" not in own):
+                    break
+        said = inflected(actions[clause], part.text)
+        for bit in re.findall(r"\{side\}|[^{}]+", said):
+            if bit == "{side}":
+                side = sides.setdefault(clause, str(rng.choice(["left", "right"])))
+                told.bits.append((side, (clause,), "side", side))
+            else:
+                told.bits.append((bit, (clause,), "action", ""))
+        if rng.random() < expand[0] and self.suffixes and part.text != "did":
+            suffix = self.suffixes[int(rng.integers(len(self.suffixes)))]
+            theirs = {p.role for p in suffix.parts if p.role}
+            if theirs - {"action"} and not (theirs - {"action"}) & own:
+                rest = Way(suffix.text, "", "", suffix.parts[1:], {})
+                inner = _Told()
+                self._fill(rest, inner, rng, "", [0.0])
+                told.bits += [(t, (clause,), r, v) for t, _, r, v in inner.bits]
+
+
+def _is_suffix(way: Way) -> bool:
+    """Whether a template is its action and what is said of it, so that it may stand for an action in others."""
+    first, *rest = way.parts
+    plain = all(
+        p.text not in ("who", "they", "them", "place") and p.role not in WHOLE and p.role != "action" for p in rest
+    )
+    said = "".join(p.text for p in rest if not p.slot)
+    shape = not re.search(r"[.!?;:\n]|->|\bthen\b", said) and len(said) < 60 and said[:1] in (" ", ",")
+    return first.slot and first.text in FORMS[:3] and [*way.flags] == ["A"] and bool(rest) and plain and shape
+
+
+def _one_of(rng: np.random.Generator, shares: Sequence[float], *values: float | np.integer) -> float:
+    return float(values[int(rng.choice(len(values), p=shares))])
+
+
+def _number(slot: str, rng: np.random.Generator, digits: bool) -> str:
+    if slot == "n":
+        value = _one_of(rng, [0.6, 0.3, 0.1], rng.integers(1, 7), rng.integers(2, 13), rng.integers(2, 60))
+    elif slot == "s":
+        value = _one_of(rng, [0.5, 0.25, 0.25], rng.integers(1, 7), rng.integers(2, 61), rng.integers(1, 40) / 4)
+    elif slot == "deg":
+        value = _one_of(
+            rng, [0.8, 0.2], rng.choice([30, 45, 60, 90, 90, 120, 180, 180, 270, 360]), rng.integers(1, 73) * 5
+        )
+    elif slot == "x":
+        value = float(rng.choice([0.5, 0.75, 0.8, 1.2, 1.25, 1.5, 2, 2, 3, 4, 0.25]))
+    else:
+        value = _one_of(rng, [0.6, 0.2, 0.2], rng.integers(1, 7), rng.integers(1, 30), rng.integers(1, 20) / 2)
+    if value == int(value) and value < 100 and rng.random() < WRITTEN_OUT and slot != "x" and not digits:
+        return in_words(int(value))
+    return f"{value:g}"
+
+
+_PRONOUNS = {"he": ("him", "his"), "she": ("her", "her"), "it": ("it", "its"), "they": ("them", "their"),
+             "i": ("me", "my"), "you": ("you", "your"), "we": ("us", "our")}  # fmt: skip
+
+
+def _filler(slot: str, who: str, they: str, words: Material, rng: np.random.Generator) -> str:
+    them, their = _PRONOUNS.get(they.lower(), ("them", "their"))
+    if slot in ("place", "obj"):
+        some = words.places if slot == "place" else words.objects
+        return some[int(rng.integers(len(some)))]
+    return {"who": who, "they": they, "them": them, "their": their}.get(slot, "")
+
+
+def _finished(told: _Told) -> Pair:
+    """The words, and the target that the bits tell."""
+    text, spans = "", []
+    for said, clauses, role, value in told.bits:
+        if role:
+            spans.append((len(text), len(text) + len(said), clauses, role, value))
+        text += said
+    found = _found(text)
+    acts: dict[str, list[int]] = {c: [] for c in told.flags}
+    given: dict[tuple[str, str], list[tuple[int, str]]] = {}
+    for begin, end, clauses, role, value in spans:
+        inside = [i for i, w in enumerate(found) if begin <= w.start() < end]
+        for clause in clauses:
+            if role == "action":
+                acts.setdefault(clause, []).extend(i for i in inside if i not in acts[clause])
+            else:
+                key = ("" if role in WHOLE else clause, role)
+                given.setdefault(key, []).extend((i, value) for i in inside)
+    target: Target = []
+    for clause in sorted(acts):
+        target += [OPENING[told.flags.get(clause, "")], *acts[clause]]
+        for name in ORDER:
+            target += _attribute(name, given.get((clause, name), []), found)
+    whole: Target = []
+    for name in WHOLE:
+        whole += _attribute(name, given.get(("", name), []), found)
+    return Pair([w[0] for w in found], [*target, *(["whole", *whole] if whole else []), "end"])
+
+
+def _attribute(name: str, given: Sequence[tuple[int, str]], found: Sequence[re.Match[str]]) -> Target:
+    if not given:
+        return []
+    value = next((v for _, v in given if v), "")
+    if name in VALUES:
+        if value:
+            return [f"{name}=", f"#{float(value):g}"]
+        numerals = [i for i, _ in given if is_numeral(found[i][0])]
+        return [f"{name}=", *numerals] if numerals else []
+    if value:
+        return [f"{name}={value}"]
+    return [f"{name}=", *dict.fromkeys(i for i, _ in given)]

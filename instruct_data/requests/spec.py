@@ -1,0 +1,129 @@
+"""`MotionRequest`: what a request for body motion asks for, typed; and its compact text.
+
+Compact text, one clause after another, each an action and attributes that are not said otherwise:
+
+    walk times=3 tempo=slow; + wave hand side=left; then !sit down; turn turn=90 side=right
+
+``;`` begins a clause after the one before, ``+`` one at the same time, ``!`` one that is not to be done.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from vqvae.errors import UserError
+from vqvae.strict import Strict
+
+Side = Literal["left", "right", "both", "alternating"]
+Tempo = Literal["very_slow", "slow", "fast", "very_fast", "speeding_up", "slowing_down"]
+Size = Literal["slight", "small", "large", "very_large"]
+Strength = Literal["slight", "strong"]
+Direction = Literal[
+    "forward", "backward", "left", "right", "up", "down", "forward_left", "forward_right", "backward_left",
+    "backward_right",
+]  # fmt: skip
+Path = Literal[
+    "line", "circle", "half_circle", "figure_eight", "square", "triangle", "zigzag", "curve", "back_and_forth",
+    "spiral",
+]  # fmt: skip
+MOST_CLAUSES, MOST_TIMES, MOST_SECONDS, MOST_DEGREES = 12, 100, 600.0, 3600.0
+FEW, MANY = 3, 8  # "a few times", "many times"
+
+
+class Clause(Strict):
+    """One thing that is done.
+
+    Attributes:
+        action: what, in the request's own words without what the other attributes say; "turn" alone with `turn`.
+        together: at the same time as the clause before. denied: it is not to be done.
+        side: of the body, or to which side. direction: of travel, or of a limb. path: shape of the way on the floor.
+        distance: metres to go. turn: degrees, to `side`. times: how often. seconds: how long.
+        until_end: as long as the rest lasts. tempo: how fast. factor: of the usual speed, if said as a number.
+        size: of the movement. style: words for a manner or a feeling. strength: how much of it. target: words for what
+        it aims at. in_place: without leaving the spot.
+        known: whether the action is one that can be shown, None = nobody has looked. nearest: the known action it is
+        read as. sure: 0..1, how sure the reader is of this clause.
+    """
+
+    action: str
+    together: bool = False
+    denied: bool = False
+    side: Side | None = None
+    direction: Direction | None = None
+    path: Path | None = None
+    distance: float | None = Field(None, gt=0, le=1000)
+    turn: float | None = Field(None, gt=0, le=MOST_DEGREES)
+    times: int | None = Field(None, ge=1, le=MOST_TIMES)
+    seconds: float | None = Field(None, gt=0, le=MOST_SECONDS)
+    until_end: bool = False
+    tempo: Tempo | None = None
+    factor: float | None = Field(None, gt=0, le=10)
+    size: Size | None = None
+    style: str = ""
+    strength: Strength | None = None
+    target: str = ""
+    in_place: bool = False
+    known: bool | None = None
+    nearest: str = ""
+    sure: float = 1.0
+
+    @property
+    def compact(self) -> str:
+        """The clause in compact text."""
+        said = [
+            f"{name}={_plain(value)}" for name in ATTRIBUTES
+            if (value := getattr(self, name)) not in (None, "", False)
+        ]  # fmt: skip
+        return " ".join(["!" * self.denied + self.action, *said])
+
+
+ATTRIBUTES = (
+    "side", "direction", "path", "distance", "turn", "times", "seconds", "until_end", "tempo", "factor", "size",
+    "style", "strength", "target", "in_place",
+)  # fmt: skip
+
+
+class MotionRequest(Strict):
+    """What is asked for, in the order of time.
+
+    Attributes:
+        clauses: one after another, or together. seconds: of the whole. loop: the end leads into the beginning.
+        start, end: words for the pose at the beginning and at the end.
+        language: of the words if it is surely none that is read ("fr"), else "".
+    """
+
+    clauses: list[Clause] = Field(min_length=1, max_length=MOST_CLAUSES)
+    seconds: float | None = Field(None, gt=0, le=MOST_SECONDS)
+    loop: bool = False
+    start: str = ""
+    end: str = ""
+    language: str = ""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.clauses[0].together:
+            raise UserError("clauses[0].together: accepted: false, for nothing is before it")
+        return self
+
+    @property
+    def done(self) -> list[Clause]:
+        """Clauses that are to be done."""
+        return [c for c in self.clauses if not c.denied]
+
+    @property
+    def compact(self) -> str:
+        """All of it in compact text."""
+        parts = [("+ " if c.together else "; ") * bool(i) + c.compact for i, c in enumerate(self.clauses)]
+        whole = [f"{k}={_plain(v)}" for k in ("seconds", "loop", "start", "end") if (v := getattr(self, k))]
+        return " ".join([*parts, *(["|", *whole] if whole else [])]).replace(" ;", ";")
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes"
+    if isinstance(value, float):
+        return f"{value:g}"
+    text = str(value)
+    return f'"{text}"' if " " in text else text

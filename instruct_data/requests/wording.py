@@ -1,0 +1,73 @@
+"""Forms of verbs and numbers as words, for requests."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from instruct_data.text.english import gerund_of, third_of
+
+_PAST = {
+    "go": "went", "run": "ran", "stand": "stood", "sit": "sat", "swing": "swung", "bend": "bent", "throw": "threw",
+    "hold": "held", "take": "took", "come": "came", "lie": "lay", "rise": "rose", "fall": "fell", "get": "got",
+    "make": "made", "keep": "kept", "leap": "leapt", "kneel": "knelt", "creep": "crept", "swim": "swam", "spin": "spun",
+    "shake": "shook", "lead": "led", "put": "put", "hit": "hit", "fling": "flung", "stride": "strode", "blow": "blew",
+    "strike": "struck", "catch": "caught", "bring": "brought", "drive": "drove", "ride": "rode", "dive": "dived",
+    "do": "did", "be": "was", "have": "had", "give": "gave", "eat": "ate", "drink": "drank", "sleep": "slept",
+    "read": "read", "write": "wrote", "draw": "drew", "cut": "cut", "dig": "dug", "wind": "wound", "tear": "tore",
+    "sweep": "swept", "weep": "wept", "say": "said", "sing": "sang", "shoot": "shot", "build": "built", "buy": "bought",
+    "fight": "fought", "find": "found", "fly": "flew", "grow": "grew", "hang": "hung", "hide": "hid", "lay": "laid",
+    "light": "lit", "let": "let", "pay": "paid", "ring": "rang", "set": "set", "shut": "shut", "sink": "sank",
+    "slide": "slid", "speak": "spoke", "spit": "spat", "split": "split", "spread": "spread", "stick": "stuck",
+    "sting": "stung", "swear": "swore", "tell": "told", "think": "thought", "wake": "woke", "wear": "wore",
+    "wring": "wrung", "feed": "fed", "feel": "felt", "freeze": "froze", "grind": "ground", "lean": "leaned",
+}  # fmt: skip
+_ONES = "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen".split()
+_ONES += "seventeen eighteen nineteen".split()
+_TENS = "twenty thirty forty fifty sixty seventy eighty ninety".split()
+
+
+def inflected(action: str, form: str) -> str:
+    """A verb phrase in base form as ``does``, ``doing`` or ``did``."""
+    verb, _, rest = action.partition(" ")
+    if form == "does":
+        verb = third_of(verb)
+    elif form == "doing":
+        verb = gerund_of(verb)
+    elif form == "did":
+        verb = _PAST.get(verb) or gerund_of(verb)[:-3] + "ed"
+    return f"{verb} {rest}".strip()
+
+
+def in_words(number: int) -> str:
+    """A whole number below 100 in words."""
+    if number < 20:
+        return _ONES[number]
+    ten, one = divmod(number, 10)
+    return _TENS[ten - 2] + (f" {_ONES[one]}" if one else "")
+
+
+_NUMERAL = re.compile(rf"\d+(?:[.,:]\d+)*|{'|'.join([*_ONES, *_TENS, 'hundred'])}")
+
+
+def is_numeral(word: str) -> bool:
+    """Whether a word is a number, or a part of one, that can be copied."""
+    return bool(_NUMERAL.fullmatch(word))
+
+
+def value_of(numerals: Sequence[str]) -> float | None:
+    """What numerals in a row mean: "twenty five", "2.5", "1,5", "two hundred"; None for what is no number."""
+    total, found = 0.0, False
+    for word in numerals:
+        if word in _ONES or word in _TENS:
+            total += _ONES.index(word) if word in _ONES else 10 * (_TENS.index(word) + 2)
+        elif word == "hundred":
+            total = 100 * (total or 1)
+        else:
+            try:
+                minutes, _, rest = word.replace(",", ".").rpartition(":")
+                total += float(rest) + 60 * float(minutes or 0)
+            except ValueError:
+                return None
+        found = True
+    return total if found else None
