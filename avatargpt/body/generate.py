@@ -16,6 +16,7 @@ from avatargpt.body.rerank import pick
 from avatargpt.body.sampling import prolonged, text_prompts
 from avatargpt.body.spec import MotionSpec
 from avatargpt.body.turns import REST, with_rests
+from avatargpt.body.understanding import Understanding, unknown
 from avatargpt.decoding.loaded import CHUNK, ROWS
 from avatargpt.language.concurrent import is_above
 from avatargpt.requests import check_sampling, check_text, frames_of, mix, shares, tokens_of, wishes
@@ -113,6 +114,21 @@ class MotionGeneration:
         """
         asked = wishes(texts, seconds, 0)
         return [[c.told for c in self.specs(text, length, 0, literal)] for text, length, _ in asked]
+
+    def understood(
+        self, texts: str | Sequence[str], seconds: float | Sequence[float | None] | None = None, literal: bool = False
+    ) -> list[Understanding]:
+        """How `generate` takes each text: its captions, and a warning for each part whose action is not known.
+
+        Raises:
+            UserError: as `generate`.
+        """
+        some = [texts] if isinstance(texts, str) else texts
+        read = self.read_as(texts, seconds, literal)
+        return [
+            Understanding(tuple(captions), unknown(self.model.clauses(text, literal)))
+            for text, captions in zip(some, read, strict=True)
+        ]
 
     def specs(self, text: str, duration: float | None, seed: int, literal: bool) -> list[MotionSpec]:
         """What is made one after another for a request.

@@ -34,6 +34,7 @@ def generate(
     retrieval: Annotated[
         str, typer.Option("--retrieval", metavar="off|N", help="Exemplars per clause that the model is shown.")
     ] = "off",
+    strict: Annotated[bool, typer.Option("--strict", help="Refuse requests with an action that is not known.")] = False,
     llm: common.Llm = "",
     llm_limits: common.LlmLimits = "",
     model: common.Model = None,
@@ -63,15 +64,19 @@ def generate(
 
         loaded.body.model.reader = LanguageRequests(asked_llm, loaded.body.model, warn)
     with common.progress("reading", quiet):
-        read = loaded.read_as(texts, seconds, literal)
+        taken = loaded.body.generation.understood(texts, seconds, literal)
     if not (quiet or literal):
-        _tell(read, texts)
+        _tell([t.captions for t in taken], texts)
+    for line in dict.fromkeys(line for one in taken for line in one.warnings):
+        if strict:
+            raise UserError(f"{line}; accepted: other words, or without --strict")
+        warn(line)
     with common.progress("generating", quiet) as advance:
         motions = loaded.generate(
             texts, seconds=seconds, seed=seed, guidance=guidance, best_of=best_of, temperature=temperature, num=num,
             progress=advance, literal=literal, retrieval=shown,
         )  # fmt: skip
-    about = [{"read_as": captions} for captions in read for _ in range(num)]
+    about = [{"read_as": list(t.captions), "known": t.known} for t in taken for _ in range(num)]
     common.print_results(motions, common.write_results(output, motions, many), as_json, about)
 
 

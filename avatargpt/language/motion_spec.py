@@ -25,7 +25,8 @@ class ClauseSpec:
         route: the shape of the way that it names; the text is without it.
         action: class of the phrasing, empty where nothing is near.
         besides: what arms or head do at the same time.
-        phrasing: the one in the book that is nearest.
+        phrasing: the one in the book that is nearest. said: the words that it was read from.
+        known: how probable it is that the action is one that is known, 0..1.
     """
 
     text: str
@@ -36,6 +37,8 @@ class ClauseSpec:
     action: str = ""
     besides: ClauseSpec | None = None
     phrasing: str = ""
+    said: str = ""
+    known: float = 1.0
 
     @property
     def telling(self) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 
 from avatargpt.body.model import BodyModel
 from avatargpt.retrieval.index import ranked
-from avatargpt.retrieval.phrases import OVERLAP
+from avatargpt.retrieval.scoring import OVERLAP
 
 OTHERS = 96  # captions of as many other actions that a motion is compared with
 BETTER = 4  # of them at most may fit better

@@ -17,7 +17,8 @@ from avatargpt.language.plans.people import PRONOUNS
 from avatargpt.language.plans.references import subject_of, told_of
 from avatargpt.planning.parse import alike
 from avatargpt.planning.types import Activity, Plan, Planner
-from avatargpt.retrieval.phrases import OVERLAP, PhraseIndex
+from avatargpt.retrieval.phrases import PhraseIndex
+from avatargpt.retrieval.scoring import OVERLAP
 from instruct_data.planning import STEP_TASKS
 
 if TYPE_CHECKING:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from avatargpt.language.plans.references import told_of
 from avatargpt.retrieval.index import ranked
-from avatargpt.retrieval.phrases import OVERLAP, PhraseIndex
+from avatargpt.retrieval.phrases import PhraseIndex
+from avatargpt.retrieval.scoring import OVERLAP
 
 if TYPE_CHECKING:
     from avatargpt.model.text_encoder import SentenceGrounder

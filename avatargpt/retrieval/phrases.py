@@ -23,11 +23,13 @@ from avatargpt.language.concurrent import gets_up, halves, is_above, is_rest, wh
 from avatargpt.language.lexical import Manners, WordIndex, lemmas, times
 from avatargpt.language.motion_spec import BENT, STEADY, ClauseSpec
 from avatargpt.language.paths import route_asked, walking_turn
-from avatargpt.language.sides import BACK, PLACE, TURNS, UP_DOWN, first_side, side_asked, without_denials
+from avatargpt.language.sides import PLACE, TURNS, first_side, side_asked, without_denials
 from avatargpt.language.turns import turn_asked
 from avatargpt.language.verbs import HAND, doing
+from avatargpt.retrieval.choosing import Chooser
 from avatargpt.retrieval.index import Reduced, VectorIndex, ranked
 from avatargpt.retrieval.marks import VERSION, Marks, derive, packed, unfolded
+from avatargpt.retrieval.scoring import UNSAID, Seen, seen
 from avatargpt.retrieval.store import Stored, plain_vectors, read, reduced, write
 
 if TYPE_CHECKING:
@@ -36,22 +38,12 @@ if TYPE_CHECKING:
 RANK = 136  # principal directions of the vectors that are kept in the file
 FILE = "wording.safetensors"
 SIDES = ("", "left", "right")
-KNOWN = 0.9  # a request that is so near to a phrasing is looked up with its manner alone: "walk like a zombie"
 SPLIT = -0.02  # two actions may be this much further from the book than one, for they say more
 HALF, SURE = -0.1, 0.7  # even further, if they are near and the one leaves a verb of theirs out
 LISTED = 0.6  # three and more in a row are a list, where each is that near
-UNSAID = 0.15  # behind others goes a phrasing that names a side where the request names none, or is backward alone, and
-# a caption for each place that it tells and the request does not ("above the head")
-SIDED = 0.05  # a phrasing of the very side asked for goes before one without a side
-SIDELESS = 0.1  # behind others goes an action that no caption does on the side asked for
 TELLING = 0.1  # a caption that tells more must be so much nearer than its action's usual one
 COUNTED = 0.15  # a caption that tells how often, as asked, may be so much further away
 OTHER_SIDE = 0.3  # one that does it on the side asked for, where the usual one names no side
-STYLED = 0.1  # an action that is known in the manner asked for goes before one that is not
-SELDOM = 0.2  # but for one whose verb is told, where so few phrasings with that verb are done on that side
-DOING = 0.1  # a phrasing whose verb (and part of the body) is that of the request goes before others
-UNLIKE = 0.1  # behind others one with that verb whose action has nothing to do with that part of the body
-OVERLAP = 0.2  # weight of word overlap against the sentence encoder's cosine (both 0..1)
 SAME, LEAD = 0.88, 0.04  # so near, and so much nearer than other actions, one phrasing decides without a vote
 VOTERS, TEMPERATURE = 8, 0.06  # nearest phrasings that vote, by exp(score / temperature)
 
@@ -70,6 +62,9 @@ class PhraseIndex:
         styles: word or phrase -> style. lengths: caption -> usual numbers of motion tokens.
         vectors: (n, 384) unit vectors of the phrasings.
         marks, words: what a file holds of what the words say; None = derived now, the latter at the first request.
+
+    Attributes:
+        chooser: says how probably an action is one that is known, None = all are.
     """
 
     def __init__(
@@ -84,6 +79,7 @@ class PhraseIndex:
         self.rows = {k: i for i, k in enumerate(self.keys)}
         self.marks = derive(self.keys, self.captions, self.classes) if marks is None else marks
         self.group = self.marks.group
+        self.chooser: Chooser | None = None
 
     def does(self, verb: str, part: str) -> tuple[np.ndarray, np.ndarray]:
         """(n,) whether a phrasing has this verb, and this part of the body where one is told; and whether it has the
@@ -172,33 +168,12 @@ class PhraseIndex:
             manner = style or whole
             if turn is not None:  # its manner is in the words already
                 manner, rest = "", said
-            scores = self.index.scores(cosine[0], OVERLAP, said)
-            if rest != said and scores.max() < KNOWN:
-                scores = self.index.scores(cosine.max(0), OVERLAP, said, rest)
-            if manner:
-                scores += STYLED * np.array([manner in c for c in self.captions])
-            alike, unlike = self.does(*doing(part))
-            verb = DOING * alike - UNLIKE * unlike
-            scores = scores + verb
-            side = side_asked(said)
-            if side:
-                scores = np.where(self.sides == side, scores + SIDED, np.where(self.sides == "", scores, -1))
-                shown = self.marks.sided(side)
-                if (shown & alike).sum() <= SELDOM * alike.sum():  # "nods to the left"
-                    shown = shown | alike
-                scores -= SIDELESS * ~shown
-            else:
-                scores -= UNSAID * self.marks.named
-            way = UP_DOWN.findall(said)
-            if len({*way}) == 1:
-                scores = scores - UNSAID * self.marks.against(way[0])
-            wrong_way = ~self.marks.said_backward if BACK.search(said) else self.marks.backward
-            scores = scores - UNSAID * wrong_way
-            best = self._vote(scores)
-            scores = scores - verb  # which says nothing among captions of one action
+            sight = seen(self, part, said, rest, manner, cosine)
+            best = self._vote(sight.scores)
+            side, scores = side_asked(said), sight.plain
             score = float(scores[best])
             if score < least:
-                found.append(ClauseSpec(part, score, turn=turn, route=route))
+                found.append(ClauseSpec(part, score, turn=turn, route=route, known=0.0))
                 continue
             known = self.captions[best]
             caption = (known.get(manner) if manner else "") or self._told(best, scores, said)
@@ -207,7 +182,10 @@ class PhraseIndex:
                 bent, (caption,) = BENT[caption], STEADY.values()
                 if route is None and (side == bent or (not side and TURNS.search(part))):
                     route = walking_turn(part, bent)
-            found.append(ClauseSpec(caption, score, lengths, turn, route, self.classes[best], phrasing=self.keys[best]))
+            found.append(ClauseSpec(
+                caption, score, lengths, turn, route, self.classes[best], phrasing=self.keys[best], said=part,
+                known=1.0 if turn else self._known(sight),
+            ))  # fmt: skip
         return found
 
     def _told(self, best: int, scores: np.ndarray, asked: str) -> str:
@@ -242,6 +220,10 @@ class PhraseIndex:
         other = int(others[scores[others].argmax()])
         return self.keys[other] if row != best and scores[other] > scores[row] + TELLING else caption
 
+    def _known(self, sight: Seen) -> float:
+        """The probability that the action is one that is known; without a chooser all are."""
+        return 1.0 if self.chooser is None else self.chooser.known(sight, self.group, self.members)
+
     def _vote(self, scores: np.ndarray) -> int:
         """The best phrasing of the action that most of the nearest ones share, or one that says nearly the same."""
         near = ranked(scores, VOTERS)
@@ -251,6 +233,12 @@ class PhraseIndex:
         votes = np.zeros(int(self.group.max()) + 1)
         np.add.at(votes, self.group[near], np.exp((scores[near] - scores[near[0]]) / TEMPERATURE))
         return int(near[self.group[near] == votes.argmax()][0])
+
+    @cached_property
+    def members(self) -> list[np.ndarray]:
+        """Per action its rows."""
+        order = np.argsort(self.group, kind="stable")
+        return np.split(order, np.cumsum(np.bincount(self.group))[:-1])
 
     def save(self, folder: str | os.PathLike[str]) -> Path:
         """Write the book, with what is derived of it; vectors by their first 136 principal directions, those that a
@@ -268,6 +256,8 @@ class PhraseIndex:
             "which": np.array(which, np.int32 if len(meanings) > 1 << 16 else np.uint16),
             "side": np.array([SIDES.index(s) for s in self.sides], np.int8),
         }  # fmt: skip
+        if self.chooser is not None:
+            self.chooser.save(folder)
         return write(Path(folder) / FILE, about, data)
 
     @classmethod
@@ -285,9 +275,11 @@ class PhraseIndex:
                 raise ValueError(f"{len(meant)} meanings for {len(keys)} texts")
             current = about.get("derived") == VERSION
             derived = unfolded(held, about["words"], len(keys)) if current else (None, None)
-            return cls(
+            book = cls(
                 keys, [m[0] for m in meant], [m[1] for m in meant], [SIDES[i] for i in held.arrays["side"].tolist()],
                 about["styles"], about["lengths"], held.reduced(len(keys)), *derived,
             )  # fmt: skip
+            book.chooser = Chooser.load(folder)
+            return book
 
         return read(Path(folder) / FILE, "book of phrasings", make)

@@ -108,6 +108,14 @@ STAGES: dict[str, StageEntry] = {
             "earlier": Option("folder of an index whose captions stay for requests without a manner"),
         },
     ),
+    "choice": StageEntry(
+        f"{_T}reading.choosing:choice_stage", "the network in the index: which known action is meant, if any",
+        options={
+            "phrase-index": Option("folder of an index, or of a model", needed=True),
+            "count": Option("phrasings that are looked up", kind="whole", default=9000),
+            "seed": Option("of their choice", kind="whole", default=0),
+        },
+    ),
     "exemplars": StageEntry(
         f"{_T}stages:exemplars_stage", "the exemplar bank: tokenised clips of our own making that retrieval looks up",
         options={
@@ -191,8 +199,8 @@ STAGES: dict[str, StageEntry] = {
         },
     ),
     "requests": StageEntry(
-        f"{_T}request_reader:requests_stage", "train (or go on training) the reader of requests for body motion",
-        f"{_T}request_reader:RequestRecipe", config_needed=True, steps=True,
+        f"{_T}reading.requests:requests_stage", "train (or go on training) the reader of requests for body motion",
+        f"{_T}reading.requests:RequestRecipe", config_needed=True, steps=True,
         options={"start": Option("folder of a reader to begin from")},
     ),
     "faces": StageEntry(

@@ -12,7 +12,7 @@ from avatargpt.config import resolve
 from avatargpt.language.requests.network import MOST_WORDS, RequestNetwork
 from avatargpt.language.requests.reader import RequestReader, reading_grounder, word_states
 from avatargpt.train.loop import run
-from avatargpt.train.request_reader import RequestRecipe, RequestStage, divided, exactness
+from avatargpt.train.reading.requests import RequestRecipe, RequestStage, divided, exactness
 from avatargpt.train.running.runtime import Runtime
 from instruct_data.requests.pairs import Pair, material
 from instruct_data.requests.ways import all_ways

@@ -103,7 +103,10 @@ def read_rows(name: str) -> list[Row]:
 
 
 def understood(model: Any, texts: Sequence[str]) -> list[Understood]:
-    """How a system takes requests: by its method ``understood(texts)``, else by ``read_as``, one by one."""
+    """How a system takes requests: ours by `MotionGeneration.understood`, another by its method ``understood(texts)``,
+    else by ``read_as``, one by one."""
+    if body := getattr(model, "body", None):
+        return list(body.generation.understood(list(texts)))
     if callable(getattr(model, "understood", None)):
         return list(model.understood(list(texts)))
     out: list[Understood] = []

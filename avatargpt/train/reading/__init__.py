@@ -1,0 +1,1 @@
+"""Trainers of what reads requests for body motion."""

@@ -1,0 +1,154 @@
+"""The choice stage of `scripts/train.py`: the network of `avatargpt.retrieval.choosing`, trained on the book itself."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from avatargpt.language.sides import without_denials
+from avatargpt.model.text_encoder import SentenceGrounder
+from avatargpt.retrieval.choosing import ACTIONS, FEATURES, Chooser, features
+from avatargpt.retrieval.phrases import PhraseIndex
+from avatargpt.retrieval.scoring import seen
+from avatargpt.train.loop import fit
+from avatargpt.train.running.runtime import Runtime
+from instruct_data.synth import families
+from vqvae.errors import UserError
+
+HIDDEN = 32
+ROUNDS, BATCH, RATE = 60, 256, 3e-3
+LEFT_OUT = 0.35  # of the phrasings are looked up without their action
+SENTENCES = 4  # of each action of the lexicon that the book does not know
+SAME = 0.97  # rows that are so near to a phrasing as it is to itself are hidden with it
+HELD = 6  # every so manieth action is only validated with
+
+
+def choice_stage(args: argparse.Namespace) -> None:
+    """Train the chooser of a phrase index; it is saved alone."""
+    Runtime.start(args.threads, args.device)
+    book = PhraseIndex.load(args.phrase_index)
+    if book is None:
+        raise UserError(f"{args.phrase_index}: no phrase index there")
+    book.chooser, figures = trained(book, SentenceGrounder(), args.count, args.seed)
+    book.chooser.save(args.output)
+    print(json.dumps(figures))
+
+
+def trained(book: PhraseIndex, grounder: SentenceGrounder, count: int, seed: int) -> tuple[Chooser, dict[str, float]]:
+    """A chooser, and its figures on actions that it was not trained with.
+
+    Args:
+        count: phrasings that are looked up.
+    """
+    told, actions, wanted = looked_up(book, grounder, count, seed)
+    apart = np.abs(wanted) % HELD == 0
+    torch.manual_seed(seed)
+    flat = told[~apart].reshape(-1, FEATURES)
+    mean, scale = flat.mean(0), flat.std(0) + 1e-3
+    even = torch.from_numpy(((told - mean) / scale).astype(np.float32))
+    is_right = torch.from_numpy(actions == wanted[:, None])
+    network = _Network()
+    learnt = torch.from_numpy(np.flatnonzero(~apart))
+    optimizer = torch.optim.AdamW(network.parameters(), RATE, weight_decay=1e-3)
+    fit(_losses(network, even, is_right, learnt), optimizer)
+    a = {k: v.detach().numpy() for k, v in network.named_parameters()}
+    chooser = Chooser({"mean": mean, "scale": scale, **a})
+    with torch.no_grad():
+        one, other = (network(even[apart], drop) for drop in (None, is_right[apart]))
+    return chooser, _figures(one, other, is_right[apart])
+
+
+def looked_up(
+    book: PhraseIndex, grounder: SentenceGrounder, count: int, seed: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(N, A, F) features, (N, A) actions and (N,) the right action, negative = none, of phrasings that are looked up as
+    if they, and what says the same, were not in the book, and of sentences about actions that are not in it."""
+    rng = np.random.default_rng([seed, 61])
+    rows_of_all = np.flatnonzero(~book.marks.literal)
+    keys = [(int(i), book.keys[i]) for i in rng.permutation(rows_of_all)[:count]]
+    keys += [(-1, text) for text in strangers(book)]
+    some = np.array([i for i, _ in keys])
+    told = np.zeros((len(some), ACTIONS, FEATURES), np.float32)
+    actions = np.full((len(some), ACTIONS), -1)
+    for start in range(0, len(some), 256):
+        rows = some[start : start + 256]
+        said = [without_denials(text) for _, text in keys[start : start + 256]]
+        named = [book.manners.find(t) for t in said]
+        cosines = book.index.cosines(grounder.sentence([*said, *(rest for _, rest in named)]))
+        for k, row in enumerate(rows.tolist()):
+            both = cosines[[k, len(rows) + k]]
+            hidden = np.flatnonzero(both[0] >= SAME * both[0][row]) if row >= 0 else None
+            sight = seen(book, said[k], said[k], named[k][1], named[k][0], both, hidden)
+            found, one = features(sight, book.group, book.members)
+            told[start + k, : len(found)], actions[start + k, : len(found)] = one, found
+        print(f"{start + len(rows)} of {len(some)}", file=sys.stderr, flush=True)
+    return told, actions, np.where(some < 0, -2 - np.arange(len(some)) // SENTENCES, book.group[some])
+
+
+def strangers(book: PhraseIndex) -> list[str]:
+    """Sentences of the lexicon's actions that the book does not know, `SENTENCES` of each."""
+    known, keys = set(book.classes), {k.lower() for k in book.keys}
+    out = []
+    for name, family in sorted(families().items()):
+        plain = [c.text for c in family.captions if "{" not in c.text and c.text.lower() not in keys]
+        if family.schema and name not in known and len(plain) >= SENTENCES:
+            out += plain[:SENTENCES]
+    return out
+
+
+class _Network(nn.Module):
+    """The same as `Chooser`, for training."""
+
+    def __init__(self) -> None:
+        super().__init__()
+
+        def matrix(*shape: int) -> nn.Parameter:
+            return nn.Parameter(torch.randn(*shape) * shape[0] ** -0.5)
+
+        self.w1, self.b1, self.w2 = matrix(FEATURES, HIDDEN), nn.Parameter(torch.zeros(HIDDEN)), matrix(HIDDEN)
+        self.v1, self.c1 = matrix(3 * FEATURES, HIDDEN), nn.Parameter(torch.zeros(HIDDEN))
+        self.v2, self.c2 = matrix(HIDDEN, 1), nn.Parameter(torch.zeros(1))
+
+    def forward(self, even: Tensor, drop: Tensor | None = None) -> Tensor:
+        """(B, A, F) features and which actions are left out (B, A) -> (B, A + 1) logits."""
+        scores = F.gelu(even @ self.w1 + self.b1, approximate="tanh") @ self.w2
+        if drop is not None:
+            scores = scores.masked_fill(drop, -1e4)
+        best = scores.argsort(1, descending=True)[:, :3]
+        top = even.gather(1, best[..., None].expand(-1, -1, FEATURES)).flatten(1)
+        none = F.gelu(top @ self.v1 + self.c1, approximate="tanh") @ self.v2 + self.c2
+        return torch.cat([scores, none], 1)
+
+
+def _losses(network: _Network, even: Tensor, is_right: Tensor, learnt: Tensor) -> Iterator[Tensor]:
+    label = torch.where(is_right.any(1), is_right.int().argmax(1), ACTIONS)
+    for _ in range(ROUNDS):
+        for rows in learnt[torch.randperm(len(learnt))].split(BATCH):
+            out = (torch.rand(len(rows)) < LEFT_OUT) | ~is_right[rows].any(1)
+            logits = network(even[rows], is_right[rows] & out[:, None])
+            yield F.cross_entropy(logits, torch.where(out, ACTIONS, label[rows]))
+
+
+def _figures(there: Tensor, left_out: Tensor, is_right: Tensor) -> dict[str, float]:
+    """Share of right choices, and how "none" separates phrasings read right from those whose action is left out."""
+    from avatargpt.planning.measures import roc_auc
+
+    right = is_right.gather(1, there[:, :-1].argmax(1, keepdim=True))[:, 0].numpy()
+    known = 1 - there.softmax(1)[:, -1].numpy()
+    other = 1 - left_out.softmax(1)[:, -1].numpy()
+    nearest, there_is = is_right[:, 0].numpy(), is_right.any(1).numpy()
+    limits: Sequence[float] = (0.3, 0.5, 0.6, 0.7, 0.8)
+    return {
+        "right": float(right[there_is].mean()), "right_of_nearest": float(nearest[there_is].mean()),
+        "auc": roc_auc(known[right], other),
+        **{f"flagged_right/{x:g}": float((known[right] < x).mean()) for x in limits},
+        **{f"flagged_left_out/{x:g}": float((other[there_is] < x).mean()) for x in limits},
+        **{f"flagged_strangers/{x:g}": float((known[~there_is] < x).mean()) for x in limits},
+    }  # fmt: skip

@@ -1,0 +1,84 @@
+"""Which known action is meant, and what is not known."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from avatargpt import AvatarGPT
+from avatargpt.__main__ import main
+from avatargpt.body.understanding import SURE, unknown
+from avatargpt.language.motion_spec import ClauseSpec
+from avatargpt.retrieval.choosing import ACTIONS, FEATURES, Chooser, features
+from avatargpt.retrieval.phrases import PhraseIndex
+from avatargpt.retrieval.scoring import Seen
+from avatargpt.train.reading.choosing import _Network, strangers
+
+
+@pytest.fixture(scope="module")
+def book() -> PhraseIndex:
+    found = AvatarGPT.from_pretrained().phrase_index
+    assert found is not None and found.chooser is not None
+    return found
+
+
+def sight(scores: list[float]) -> Seen:
+    n = len(scores)
+    no = np.zeros(n, bool)
+    return Seen(np.array(scores), np.array(scores), np.zeros(n), no, no, False, 2)
+
+
+def test_features_of_the_nearest_actions() -> None:
+    group = np.array([0, 1, 1, 2])
+    members = [np.array([0]), np.array([1, 2]), np.array([3])]
+    actions, told = features(sight([0.5, 0.2, 0.9, 0.1]), group, members)
+    assert actions.tolist() == [1, 0, 2]
+    assert told.shape == (3, FEATURES) and told[0, 0] == np.float32(0.9) and np.isfinite(told).all()
+
+
+def test_the_network_is_the_one_that_was_trained() -> None:
+    torch.manual_seed(0)
+    network = _Network()
+    told = np.random.default_rng(0).normal(size=(ACTIONS, FEATURES)).astype(np.float32)
+    arrays = {k: v.detach().numpy() for k, v in network.named_parameters()}
+    chooser = Chooser({"mean": np.zeros(FEATURES), "scale": np.ones(FEATURES), **arrays})
+    with torch.no_grad():
+        wanted = network(torch.from_numpy(told)[None])[0].numpy()
+    np.testing.assert_allclose(chooser.logits(told), wanted, atol=1e-5)
+    assert len(chooser.logits(told[:2])) == 3  # fewer actions than are looked at for "none"
+
+
+def test_a_saved_index_chooses_alike(book: PhraseIndex, tmp_path: Path) -> None:
+    book.save(tmp_path)
+    again = PhraseIndex.load(tmp_path)
+    assert again is not None and again.chooser is not None and book.chooser is not None
+    for name, array in book.chooser.arrays.items():
+        np.testing.assert_array_equal(again.chooser.arrays[name], array)
+
+
+def test_strangers_are_no_actions_of_the_book(book: PhraseIndex) -> None:
+    said = strangers(book)
+    assert len(said) > 500 and not {s.lower() for s in said} & {k.lower() for k in book.keys}
+
+
+def test_what_is_not_known_is_told_with_what_is_shown() -> None:
+    clauses = [
+        ClauseSpec("a person waves", 0.6, said="plays the lute", known=SURE - 0.1),
+        ClauseSpec("a person walks", 0.9, said="walk", besides=ClauseSpec("he nods", 0.5, said="hums", known=0.0)),
+    ]
+    assert unknown(clauses) == (
+        "not known: 'plays the lute'; nearest: 'a person waves'", "not known: 'hums'; nearest: 'he nods'",
+    )  # fmt: skip
+
+
+def test_commands_say_and_refuse_what_is_not_known(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = "milk a cow"
+    assert main(["generate", text, "-o", str(tmp_path / "a.npz"), "--strict", "-q"]) == 2
+    err = capsys.readouterr().err
+    assert "not known: 'milk a cow'" in err and not list(tmp_path.iterdir())
+    assert main(["generate", text, "--best-of", "1", "-o", str(tmp_path / "a.npz"), "--json", "-q"]) == 0
+    out, err = capsys.readouterr()
+    assert '"known": false' in out and "not known: 'milk a cow'; nearest:" in err
