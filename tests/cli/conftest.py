@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import types
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ import torch
 
 import avatargpt
 from avatargpt.__main__ import main
+from avatargpt.body.understanding import Understanding
 from avatargpt.face.audio_model.driver import Driver
 from avatargpt.face.audio_model.network import DriverConfig, DriverNetwork
 from avatargpt.face.instructions.network import ParserConfig, ParserNetwork
@@ -51,7 +53,14 @@ class FakeAvatarGPT:
         return [walk(seconds or 2.0, seed + i, text) for text in texts for i in range(num)]
 
     def read_as(self, texts, seconds=None, literal=False):
-        return [text.replace("strolls", "walks").split(", then ") for text in texts]
+        return [list(u.captions) for u in self.understood(texts)]
+
+    @property
+    def body(self):
+        return types.SimpleNamespace(generation=self)
+
+    def understood(self, texts, seconds=None, literal=False):
+        return [Understanding(tuple(t.replace("strolls", "walks").split(", then ")), ()) for t in texts]
 
     def describe(self, motions, num=1, seed=0, best_of=7):
         self.calls.append(("describe", {"count": len(motions), "num": num, "seed": seed, "best_of": best_of}))

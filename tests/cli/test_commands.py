@@ -60,7 +60,8 @@ def test_several_results_per_text_are_numbered_in_order(cli, fake, tmp_path):
     assert speeds == sorted(speeds) and speeds[0] < speeds[2]
     del results[0]["files"]
     read = ["a person walks"]
-    assert results[0] == {"text": "a person walks", "seconds": 2.0, "frames": 40, "fps": 20.0, "read_as": read}
+    assert results[0] == {"text": "a person walks", "seconds": 2.0, "frames": 40, "fps": 20.0, "read_as": read,
+                          "known": True}  # fmt: skip
 
 
 def test_generate_tells_how_texts_were_read(cli, fake, tmp_path):
