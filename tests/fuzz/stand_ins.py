@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import types
 from typing import Any
 
 import numpy as np
 
+from avatargpt.body.understanding import Understanding
 from avatargpt.planning.types import Activity, Plan
 from instruct_data.dialogue.acts import Act, read
 from tests.fuzz.seeds import body
@@ -39,6 +41,13 @@ class Motions:
 
     def read_as(self, texts: Any, *_: Any, **__: Any) -> Any:
         return [[t] for t in texts]
+
+    @property
+    def body(self) -> Any:
+        return types.SimpleNamespace(generation=self)
+
+    def understood(self, texts: Any, *_: Any, **__: Any) -> list[Understanding]:
+        return [Understanding((t,), ()) for t in texts]
 
 
 class Plans:
