@@ -109,6 +109,20 @@ def shares(total: int, usual: Sequence[int], least: int) -> list[int]:
     return [int(n) for n in found]
 
 
+def timed(
+    total: int, usual: Sequence[int], seconds: Sequence[float | None], rate: float, least: int
+) -> list[int]:
+    """`total` tokens shared among clauses: those whose seconds are given get them, the others what is left as their
+    usual numbers are; where that is too little, all share."""
+    given = [None if s is None else tokens_of(s, rate) for s in seconds]
+    free = [i for i, n in enumerate(given) if n is None]
+    left = total - sum(n for n in given if n is not None)
+    if not free or left < least * len(free) or len(free) == len(given):
+        return shares(total, [u if n is None else n for u, n in zip(usual, given, strict=True)], min(least, total))
+    rest = iter(shares(left, [usual[i] for i in free], least))
+    return [next(rest) if n is None else n for n in given]
+
+
 def mix(seed: int, part: int) -> int:
     """An independent seed for part `part` of a job."""
     return int(np.random.SeedSequence([seed % 2**32, part]).generate_state(1, np.uint64)[0] >> np.uint64(1))

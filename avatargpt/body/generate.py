@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
 
 from avatargpt.body.concurrent import at_rest, together
+from avatargpt.body.fulfilling import fulfilled, misses
 from avatargpt.body.ground import without_penetration
 from avatargpt.body.model import BodyModel
 from avatargpt.body.paths import along
 from avatargpt.body.rerank import pick
 from avatargpt.body.sampling import prolonged, text_prompts
+from avatargpt.body.scaling import speed_asked
 from avatargpt.body.spec import MotionSpec
 from avatargpt.body.turns import REST, with_rests
 from avatargpt.body.understanding import Understanding, unknown
 from avatargpt.decoding.loaded import CHUNK, ROWS
 from avatargpt.language.concurrent import is_above
-from avatargpt.requests import check_sampling, check_text, frames_of, mix, shares, tokens_of, wishes
+from avatargpt.language.motion_spec import ClauseSpec
+from avatargpt.requests import UnheededText, check_sampling, check_text, frames_of, mix, timed, tokens_of, wishes
 from avatargpt.retrieval.exemplars import check_retrieval
+from avatargpt.signals.joints import FPS
 from instruct_data.joining import join_best, join_motions
 from vqvae.motion import Motion, concatenate
 
@@ -35,11 +41,13 @@ class Made:
     Attributes:
         motion: the whole. captions: what each of its K parts shows, in plain words.
         spans: frames [start, end) of each of the K parts; a seam is blended over the first frames of the later one.
+        notes: what was asked for and is not shown, a line each.
     """
 
     motion: Motion
     captions: tuple[str, ...]
     spans: tuple[tuple[int, int], ...]
+    notes: tuple[str, ...] = ()
 
 
 class MotionGeneration:
@@ -82,6 +90,8 @@ class MotionGeneration:
                 best_of below 1, retrieval without exemplars.
         """
         made = self.made(texts, seconds, seed, guidance, best_of, temperature, num, progress, seeds, literal, retrieval)
+        for note in dict.fromkeys(note for m in made for note in m.notes):
+            warnings.warn(note, UnheededText, stacklevel=3)
         return [m.motion for m in made]
 
     def made(
@@ -143,22 +153,23 @@ class MotionGeneration:
         tokens = [-1 if p.turn else (p.route.tokens or t) if p.route else t for p, t in zip(found, usual, strict=True)]
         tokens = [min(CHUNK, max(t, *p.besides.lengths, 20)) if p.besides else t
                   for p, t in zip(found, tokens, strict=True)]  # fmt: skip
+        rate = self.model.tokenizer.tokens_per_second
         if duration is not None:
-            total = tokens_of(duration, self.model.tokenizer.tokens_per_second)
+            total = tokens_of(duration, rate)
             if len(found) > 1 and total < SHORTEST * len(found):  # no room for all of it one by one
                 return [MotionSpec(text, total)]
-            tokens = shares(total, [t if t > 0 else 20 for t in tokens], min(SHORTEST, total))
-        return [
-            MotionSpec(
-                p.text, t, p.turn, p.route, MotionSpec(p.besides.text, t) if p.besides else None, is_above(p.action)
-            )
-            for p, t in zip(found, tokens, strict=True)
-        ]
+            tokens = timed(total, [t if t > 0 else 20 for t in tokens], [_seconds(p) for p in found], rate, SHORTEST)
+        return [_spec(p, t, rate, duration is not None) for p, t in zip(found, tokens, strict=True)]
+
+    def length(self, text: str, duration: float | None, literal: bool) -> float | None:
+        """Seconds of the whole: as given, else as the words say, None = neither."""
+        return duration if duration is not None or literal else self.model.clauses(text)[0].total
 
     def _generate(
         self, jobs: Sequence[tuple[str, float | None, int]], guidance: float, best_of: int, temperature: float,
         literal: bool, retrieval: int,
     ) -> list[Made]:  # fmt: skip
+        jobs = [(text, self.length(text, duration, literal), seed) for text, duration, seed in jobs]
         plans = [self.specs(text, duration, seed, literal) for text, duration, seed in jobs]
         parts = [
             (half.caption, half.tokens, mix(seed, 300 * (2 * i + 1) + k) if k or i else seed)
@@ -177,23 +188,26 @@ class MotionGeneration:
             for clause in plan:
                 before += [last, *[-1] * (len(clause.halves) - 1)]
                 last = len(before) - len(clause.halves)
-        best = iter(zip(pick(self.model, found, [c for c, _, _ in parts], turns, before), parts, strict=True))
+        costs = [partial(misses, spec=half) for plan in plans for clause in plan for half in clause.halves]
+        best = iter(zip(pick(self.model, found, [c for c, _, _ in parts], costs, before), parts, strict=True))
         out = []
         for plan, (text, duration, seed) in zip(plans, jobs, strict=True):
             motion: Motion | None = None
             starts: list[int] = []
+            notes = [note for clause in plan for half in clause.halves for note in half.notes]
             for clause in plan:
                 made, *besides = (
-                    self._shown(half, *next(best), guidance, best_of, temperature) for half in clause.halves
+                    self._shown(half, *next(best), guidance, best_of, temperature, notes) for half in clause.halves
                 )
                 if besides:
                     made = together(made, besides[0])
+                fixed = duration is not None or clause.frames is not None
                 starts.append(0 if motion is None else len(motion))
                 if motion is None:
                     motion = made
-                elif clause.above and (rest := at_rest(motion, made, seed, duration is None)) is not None:
+                elif clause.above and (rest := at_rest(motion, made, seed, not fixed)) is not None:
                     motion = concatenate([motion, rest])
-                elif duration is not None:
+                elif fixed:
                     motion = join_motions(motion, made)
                 else:
                     motion, starts[-1] = join_best(motion, made)
@@ -201,21 +215,26 @@ class MotionGeneration:
             motion = without_penetration(motion.canonical().with_caption(text))
             motion = motion if duration is None else motion.slice(0, frames_of(duration, motion.fps))
             told = tuple(clause.told for clause in plan)
-            out.append(Made(motion, told, tuple(pairwise([min(n, len(motion)) for n in [*starts, len(motion)]]))))
+            spans = tuple(pairwise([min(n, len(motion)) for n in [*starts, len(motion)]]))
+            out.append(Made(motion, told, spans, tuple(notes)))
         return out
 
     def _shown(
         self, clause: MotionSpec, codes: np.ndarray, part: tuple[str, int, int], guidance: float, best_of: int,
-        temperature: float,
+        temperature: float, notes: list[str],
     ) -> Motion:  # fmt: skip
-        """A clause's codes (N, R) as long as asked, decoded, on their path."""
+        """A clause's codes (N, R) as long as asked, decoded, on their path, as they were asked for."""
         caption, tokens, seed = part
         onward = caption if clause.turn is None else REST
         codes = prolonged(self.model, codes, tokens, onward, seed, guidance, best_of, temperature)
         tokenizer = self.model.tokenizer
         if clause.route is None:
-            return tokenizer.decode(codes)
-        return along(tokenizer.decode_features(codes), clause.route, tokenizer.spec)
+            made = tokenizer.decode(codes)
+        else:
+            made = along(tokenizer.decode_features(codes), clause.route, tokenizer.spec)
+        made, missed = fulfilled(made, clause)
+        notes += missed
+        return made
 
     def rewrite(self, text: str) -> str:
         """A request in anybody's words -> plain captions, in order, separated by semicolons."""
@@ -224,3 +243,28 @@ class MotionGeneration:
         prompt = loaded.encode([loaded.prompt("rewrite", {"request": text})])
         decoded = loaded.generator.decode(prompt, "text", max_tokens=64, beams=4, no_repeat=4, min_tokens=3)
         return loaded.text.decode(decoded.codes[0].tolist())
+
+
+def _seconds(clause: ClauseSpec) -> float | None:
+    return clause.asked.seconds if clause.asked is not None else None
+
+
+def _spec(clause: ClauseSpec, tokens: int, rate: float, timed: bool) -> MotionSpec:
+    """What is made of a clause of so many tokens (-1 = as many as it needs).
+
+    Args:
+        rate: tokens a second. timed: the length of the whole is given, so that each part has its frames.
+    """
+    asked, seconds = clause.asked, _seconds(clause)
+    frames = None
+    if timed and tokens > 0:
+        frames = round(tokens / rate * FPS)
+    elif seconds is not None:
+        frames = frames_of(seconds, FPS)
+    if frames is not None and asked is not None and not (clause.turn or clause.route and clause.route.tokens):
+        tokens = tokens_of(frames / FPS * speed_asked(asked), rate)
+    besides = None if clause.besides is None else _spec(clause.besides, tokens, rate, False)
+    return MotionSpec(
+        clause.text, tokens, clause.turn, clause.route, besides, is_above(clause.action), clause.action, asked, frames,
+        clause.unshown,
+    )  # fmt: skip

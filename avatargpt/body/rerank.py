@@ -2,33 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from avatargpt.body.model import BodyModel
-from avatargpt.body.turns import miss
-from avatargpt.language.turns import Turn
 from avatargpt.signals.physics import foot_skate
 from instruct_data.text.mirror import mirror_text
 
 if TYPE_CHECKING:
     from vqvae.motion import Motion
 
+Cost = Callable[["Motion"], float]
 SIDED = 1.0  # weight of how much better a motion fits its text than the text of the other side
 APART = 0.5  # what each metre costs that a motion's first pose is away from the last one of the motion before it
 SKATED = 0.3  # what a motion loses whose feet slide all the time, in the scorer's cosine
 
 
 def pick(
-    model: BodyModel, found: Sequence[Sequence[np.ndarray]], texts: Sequence[str], turns: Sequence[Turn | None] = (),
+    model: BodyModel, found: Sequence[Sequence[np.ndarray]], texts: Sequence[str], costs: Sequence[Cost | None] = (),
     before: Sequence[int] = (),
 ) -> list[np.ndarray]:  # fmt: skip
     """Of every prompt's candidates, codes (N, R), the best one.
 
     Args:
-        turns: that the texts ask for; none = no text does.
+        costs: what a motion loses for what else was asked for, in the scorer's cosine; none = nothing was.
         before: the earlier prompt that each goes on from, -1 = none; a candidate comes after others for beginning in
             another pose than the chosen one before it ends in.
     """
@@ -36,7 +35,7 @@ def pick(
         return [f[0] for f in found]
     # prompt by prompt, so that a choice does not depend on what else is asked for
     motions = [model.tokenizer.decode_each(some) for some in found]
-    rows = [(t, turn) for f, t, turn in zip(found, texts, turns or [None] * len(found), strict=True) for _ in f]
+    rows = [(t, cost) for f, t, cost in zip(found, texts, costs or [None] * len(found), strict=True) for _ in f]
     flat = ranked(model, [c for f in found for c in f], [m for some in motions for m in some], *zip(*rows, strict=True))
     best: list[int] = []
     at = 0
@@ -59,7 +58,7 @@ def _pose(motion: Motion, frame: int) -> np.ndarray:
 
 def ranked(
     model: BodyModel, codes: Sequence[np.ndarray], motions: Sequence[Motion], texts: Sequence[str],
-    turns: Sequence[Turn | None],
+    costs: Sequence[Cost | None],
 ) -> np.ndarray:  # fmt: skip
     """Scores (B,) of codes (N, R) and what they show: the scorer's cosine to their texts, less what they do wrong.
 
@@ -69,7 +68,7 @@ def ranked(
     place.
     """
     less = np.array([SKATED * foot_skate(m.joints, m.fps) for m in motions])
-    less += [0.0 if turn is None else miss(m, turn) for m, turn in zip(motions, turns, strict=True)]
+    less += [0.0 if cost is None else cost(m) for m, cost in zip(motions, costs, strict=True)]
     if model.motion_scorer is None or model.grounder is None:
         return model.loaded.likelihood(codes, texts) - less
     seen, said = model.motion_scorer.motions([m.joints for m in motions], motions[0].fps), list(dict.fromkeys(texts))

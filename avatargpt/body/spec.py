@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 from avatargpt.language.paths import Route
 from avatargpt.language.turns import Turn
+from instruct_data.requests.spec import Clause
 
 
 @dataclass(frozen=True)
@@ -16,6 +17,8 @@ class MotionSpec:
         caption: plain words. tokens: how many motion tokens, -1 = the model decides.
         turn: a turn by a measure. route: the shape of the path. besides: what arms or head do at the same time.
         above: arms or the head alone do it.
+        action: class of the nearest phrasing. asked: the typed clause. frames: of the result, None = as they come.
+        notes: what of the clause is not shown, known before it is made.
     """
 
     caption: str
@@ -24,6 +27,10 @@ class MotionSpec:
     route: Route | None = None
     besides: MotionSpec | None = None
     above: bool = False
+    action: str = ""
+    asked: Clause | None = None
+    frames: int | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def halves(self) -> tuple[MotionSpec, ...]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 from avatargpt.language.paths import TURN, Route
 from avatargpt.language.turns import Turn
+from instruct_data.requests.spec import Clause
 
 # The clips of these captions slide on their feet (a quarter of all steps), what is made for them does, too: another one
 # in place of the first, and a walk with a bend (`avatargpt.language.paths`) in place of the others.
@@ -27,6 +28,8 @@ class ClauseSpec:
         besides: what arms or head do at the same time.
         phrasing: the one in the book that is nearest. said: the words that it was read from.
         known: how probable it is that the action is one that is known, 0..1.
+        asked: the typed clause, None where nobody has read one. apart: it was to be done at the same time as the one
+            before, which does not go. total: seconds of the whole request, None = not said.
     """
 
     text: str
@@ -39,6 +42,17 @@ class ClauseSpec:
     phrasing: str = ""
     said: str = ""
     known: float = 1.0
+    asked: Clause | None = None
+    apart: bool = False
+    total: float | None = None
+
+    @property
+    def unshown(self) -> tuple[str, ...]:
+        """What is said of it and will not be shown, a line each."""
+        said = []
+        if self.apart and self.asked is not None:
+            said.append(f"{self.asked.action!r}: shown after the other, for they do not go together")
+        return tuple(said)
 
     @property
     def telling(self) -> str:

@@ -26,13 +26,16 @@ from avatargpt.language.paths import route_asked, walking_turn
 from avatargpt.language.sides import PLACE, TURNS, first_side, side_asked, without_denials
 from avatargpt.language.turns import turn_asked
 from avatargpt.language.verbs import HAND, doing
+from avatargpt.retrieval.asked import Asked, asked
 from avatargpt.retrieval.choosing import Chooser
 from avatargpt.retrieval.index import Reduced, VectorIndex, ranked
 from avatargpt.retrieval.marks import VERSION, Marks, derive, packed, unfolded
 from avatargpt.retrieval.scoring import UNSAID, Seen, seen
 from avatargpt.retrieval.store import Stored, plain_vectors, read, reduced, write
+from instruct_data.requests.spec import Clause, MotionRequest
 
 if TYPE_CHECKING:
+    from avatargpt.language.requests.reader import RequestReader
     from avatargpt.model.text_encoder import SentenceGrounder
 
 RANK = 136  # principal directions of the vectors that are kept in the file
@@ -46,6 +49,12 @@ COUNTED = 0.15  # a caption that tells how often, as asked, may be so much furth
 OTHER_SIDE = 0.3  # one that does it on the side asked for, where the usual one names no side
 SAME, LEAD = 0.88, 0.04  # so near, and so much nearer than other actions, one phrasing decides without a vote
 VOTERS, TEMPERATURE = 8, 0.06  # nearest phrasings that vote, by exp(score / temperature)
+
+
+def _asked_in(part: str) -> Asked:
+    """A clause in words by rules."""
+    turn, route = turn_asked(part), route_asked(part)
+    return Asked(part if route is None or turn else route.words, turn, route, 0, None)
 
 
 def _fits(told: int, often: int, more: bool) -> bool:
@@ -65,6 +74,7 @@ class PhraseIndex:
 
     Attributes:
         chooser: says how probably an action is one that is known, None = all are.
+        reader: reads requests, None = rules do.
     """
 
     def __init__(
@@ -80,6 +90,7 @@ class PhraseIndex:
         self.marks = derive(self.keys, self.captions, self.classes) if marks is None else marks
         self.group = self.marks.group
         self.chooser: Chooser | None = None
+        self.reader: RequestReader | None = None
 
     def does(self, verb: str, part: str) -> tuple[np.ndarray, np.ndarray]:
         """(n,) whether a phrasing has this verb, and this part of the body where one is told; and whether it has the
@@ -112,6 +123,8 @@ class PhraseIndex:
             grounder: the sentence encoder the vectors come from.
             least: below this similarity a clause keeps its own words.
         """
+        if self.reader is not None:
+            return self.shown(self.reader.read(text), grounder, least)
         parts = completed(clauses(text))
         whole = self.style(text)
         found: list[ClauseSpec] = []
@@ -140,6 +153,25 @@ class PhraseIndex:
         """One clause, in a style unless it names one; see `plain`."""
         return self._nearest([text], grounder, style, least)[0]
 
+    def shown(self, request: MotionRequest, grounder: SentenceGrounder, least: float = 0.4) -> list[ClauseSpec]:
+        """What is shown for a typed request; see `plain`."""
+        done = request.done or [Clause(action="stand still")]
+        found = self._nearest([asked(c) for c in done], grounder, "", least)
+        out: list[ClauseSpec] = []
+        for clause, one in zip(done, found, strict=True):
+            one = replace(one, asked=clause, total=request.seconds)
+            before = out[-1] if out else None
+            if clause.together and before is not None and before.besides is None:
+                below = which_is_below((before.action, before.said), (one.action, one.said))
+                if below is not None:
+                    out[-1] = replace((before, one)[below], besides=(one, before)[below])
+                    continue
+                if is_rest(one.action) and is_above(before.action):
+                    out[-1:] = [one, before]
+                    continue
+            out.append(replace(one, apart=clause.together and not (before and is_rest(before.action))))
+        return out
+
     def _at_once(self, part: str, grounder: SentenceGrounder, least: float) -> list[ClauseSpec]:
         """Steps with something that arms or head do besides, or a rest and what is done in it, where a clause asks for
         both; else empty."""
@@ -155,16 +187,19 @@ class PhraseIndex:
                 return [rest, other]
         return []
 
-    def _nearest(self, parts: Sequence[str], grounder: SentenceGrounder, whole: str, least: float) -> list[ClauseSpec]:
+    def _nearest(
+        self, parts: Sequence[str | Asked], grounder: SentenceGrounder, whole: str, least: float
+    ) -> list[ClauseSpec]:
         """Each part's nearest phrasing; `whole` is the style of the request, for parts that name none."""
         found = []
-        ways = [(turn_asked(p), route_asked(p)) for p in parts]
-        asked = [t.words if t else r.words if r else p for p, (t, r) in zip(parts, ways, strict=True)]
-        told = [without_denials(a) for a in asked]
+        asks = [_asked_in(p) if isinstance(p, str) else p for p in parts]
+        words = [a.turn.words if a.turn else a.words for a in asks]
+        told = [without_denials(w) for w in words]
         named = [self.manners.find(p) for p in told]  # what is done is looked up without how it is done, too
         vectors = grounder.sentence([*told, *(rest for _, rest in named)])
         cosines = np.stack(np.split(self.index.cosines(vectors), 2), 1)  # (clauses, said or rest, phrasings)
-        for part, (turn, route), said, (style, rest), cosine in zip(asked, ways, told, named, cosines, strict=True):
+        for part, ask, said, (style, rest), cosine in zip(words, asks, told, named, cosines, strict=True):
+            turn, route = ask.turn, ask.route
             manner = style or whole
             if turn is not None:  # its manner is in the words already
                 manner, rest = "", said
@@ -173,10 +208,11 @@ class PhraseIndex:
             side, scores = side_asked(said), sight.plain
             score = float(scores[best])
             if score < least:
-                found.append(ClauseSpec(part, score, turn=turn, route=route, known=0.0))
+                found.append(ClauseSpec(part, score, turn=turn, route=route, known=0.0, said=part))
                 continue
             known = self.captions[best]
-            caption = (known.get(manner) if manner else "") or self._told(best, scores, said)
+            often = (ask.times, False) if ask.clause else times(said)
+            caption = (known.get(manner) if manner else "") or self._told(best, scores, said, *often)
             lengths = tuple(self.lengths.get(caption, ()))
             if caption in BENT:
                 bent, (caption,) = BENT[caption], STEADY.values()
@@ -188,7 +224,7 @@ class PhraseIndex:
             ))  # fmt: skip
         return found
 
-    def _told(self, best: int, scores: np.ndarray, asked: str) -> str:
+    def _told(self, best: int, scores: np.ndarray, asked: str, often: int, more: bool) -> str:
         """The caption of a phrasing, or one of the same action that tells more of what was asked: how often, where, on
         which side.
 
@@ -203,7 +239,6 @@ class PhraseIndex:
         scores = scores.copy()
         for i in {*others.tolist(), row}:
             scores[i] -= UNSAID * len(self.places(i) - said)
-        often, more = times(asked)
         if often and not _fits(times(caption)[0], often, more):
             near = [i for i in others if scores[i] > scores[row] - COUNTED]
             counted = {i: told for i in near if (told := times(self.keys[i])[0])}

@@ -86,9 +86,11 @@ class Pairs:
 
     def __init__(self, ways: Sequence[Way], words: Material) -> None:
         self.ways, self.words = list(ways), words
-        self.constructs: dict[str, list[Way]] = {}
+        # construct -> line -> its alternatives: a line is drawn as often as another, however many it has
+        self.constructs: dict[str, dict[str, list[Way]]] = {}
         for way in self.ways:
-            self.constructs.setdefault(way.construct, []).append(way)
+            self.constructs.setdefault(way.construct, {}).setdefault(way.text, []).append(way)
+        self._lines = {c: [*lines.values()] for c, lines in self.constructs.items()}
         self.suffixes = [w for w in self.ways if _is_suffix(w)]
 
     def draw(self, rng: np.random.Generator) -> Pair:
@@ -114,8 +116,9 @@ class Pairs:
         return _finished(told)
 
     def _way(self, rng: np.random.Generator) -> Way:
-        some = self.constructs[str(rng.choice(sorted(self.constructs)))]
-        return some[int(rng.integers(len(some)))]
+        lines = self._lines[str(rng.choice(sorted(self._lines)))]
+        line = lines[int(rng.integers(len(lines)))]
+        return line[int(rng.integers(len(line)))]
 
     def _fill(self, way: Way, told: _Told, rng: np.random.Generator, after: str, expand: list[float]) -> None:
         """Add a template; its clauses are named behind those of `after`."""
@@ -139,8 +142,11 @@ class Pairs:
                 told.bits.append((_number(part.text, rng, glued), clauses, part.role, ""))
             else:
                 said = _filler(part.text, who, they, self.words, rng)
-                if part.text == "opp":
-                    said = {"left": "right", "right": "left"}.get(sides.get(clauses[0], "left"), "right")
+                if part.text == "opp":  # of a later clause: its side; of the first one: words that mean nothing
+                    first = sides.setdefault(name["A"], str(rng.choice(["left", "right"])))
+                    said = "right" if first == "left" else "left"
+                    told.bits.append((said, clauses, "side" if part.clauses[0] != "A" else "", said))
+                    continue
                 told.bits.append((said, clauses, part.role, part.value))
 
     def _action(

@@ -53,13 +53,13 @@ class Clause(Strict):
     side: Side | None = None
     direction: Direction | None = None
     path: Path | None = None
-    distance: float | None = Field(None, gt=0, le=1000)
-    turn: float | None = Field(None, gt=0, le=MOST_DEGREES)
-    times: int | None = Field(None, ge=1, le=MOST_TIMES)
-    seconds: float | None = Field(None, gt=0, le=MOST_SECONDS)
+    distance: float | None = Field(default=None, gt=0, le=1000)
+    turn: float | None = Field(default=None, gt=0, le=MOST_DEGREES)
+    times: int | None = Field(default=None, ge=1, le=MOST_TIMES)
+    seconds: float | None = Field(default=None, gt=0, le=MOST_SECONDS)
     until_end: bool = False
     tempo: Tempo | None = None
-    factor: float | None = Field(None, gt=0, le=10)
+    factor: float | None = Field(default=None, gt=0, le=10)
     size: Size | None = None
     style: str = ""
     strength: Strength | None = None
@@ -95,7 +95,7 @@ class MotionRequest(Strict):
     """
 
     clauses: list[Clause] = Field(min_length=1, max_length=MOST_CLAUSES)
-    seconds: float | None = Field(None, gt=0, le=MOST_SECONDS)
+    seconds: float | None = Field(default=None, gt=0, le=MOST_SECONDS)
     loop: bool = False
     start: str = ""
     end: str = ""

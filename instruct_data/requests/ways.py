@@ -4,16 +4,19 @@ The mark-up of a line (docs/words.md): ``{do}`` ``{does}`` ``{doing}`` ``{did}``
 ``{B.do}`` for that of B, which follows in time; ``{B+.do}`` happens together with A, ``{B!.do}`` is not done.
 ``{n}`` ``{s}`` ``{deg}`` ... are numbers, ``{side}`` a side, ``{who}`` ``{place}`` ``{obj}`` words that say nothing.
 ``[tempo=fast: in a hurry]`` are words that mean an attribute, ``[style: like a cat]`` words that are copied into it,
-``(kick)`` words that are the action, ``(A,B: kick)`` that of two clauses.
+``(kick)`` words that are the action, ``(A,B: kick)`` that of two clauses. ``<a|b|>`` are alternatives, which may hold
+marks; ``((`` and ``))`` are brackets that are written.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib.resources import files
+from itertools import product
+from math import prod
 from typing import Any, get_args
 
 import yaml
@@ -39,6 +42,9 @@ _CLAUSE = r"(?:(?P<clause>[A-H])(?P<flag>[+!]?)(?:\.|$))?"
 _SLOT = re.compile(rf"^{_CLAUSE}(?P<name>[A-Za-z%]+)$")
 _MARK = re.compile(rf"^{_CLAUSE}(?P<name>[a-z_]+)(?:=(?P<value>[^:]+?))?\s*:(?P<words>.*)$", re.S)
 _ACTION = re.compile(r"^(?:(?P<clauses>[A-H][+!]?(?:,[A-H][+!]?)*):)?(?P<words>.*)$", re.S)
+_OPTION = re.compile(r"<[^<>|]*\|[^<>]*>|[^<]+|<")
+_OPENS, _CLOSES = "\ue000", "\ue001"
+MOST_WAYS = 120
 _PIECE = re.compile(r"\{[^{}]*\}|\[(?:[^\[\]{}]|\{[^{}]*\})*\]|\((?:[^()\[\]{}]|\{[^{}]*\})*\)|[^{}\[\](]+")
 
 
@@ -74,10 +80,25 @@ class Way:
     flags: dict[str, str]
 
 
-def read_way(text: str, construct: str = "", author: str = "") -> Way:
-    """Raises:
-    UserError: a mark that cannot be read.
+def read_ways(text: str, construct: str = "", author: str = "") -> list[Way]:
+    """One for each combination of a line's alternatives, at most `MOST_WAYS`.
+
+    Raises:
+        UserError: a mark that cannot be read.
     """
+    options = [piece[1:-1].split("|") if piece[0] == "<" and "|" in piece else [piece] for piece in _OPTION.findall(text)]
+    if (count := prod(len(o) for o in options)) > MOST_WAYS:
+        raise UserError(f"{text!r}: {count} combinations; accepted: {MOST_WAYS}")
+    return [_read_way(text, "".join(chosen), construct, author) for chosen in product(*options)]
+
+
+def read_way(text: str, construct: str = "", author: str = "") -> Way:
+    """The first combination of a line's alternatives; raises as `read_ways` does."""
+    return read_ways(text, construct, author)[0]
+
+
+def _read_way(whole: str, text: str, construct: str, author: str) -> Way:
+    text = text.replace("((", _OPENS).replace("))", _CLOSES)
     flags: dict[str, str] = {}
     parts: list[Part] = []
     at = 0
@@ -94,7 +115,8 @@ def read_way(text: str, construct: str = "", author: str = "") -> Way:
     order = sorted(acted)
     if order and flags.get(order[0]) == "+":
         raise UserError(f"{text!r}: clause {order[0]} has nothing to be together with")
-    return Way(text, construct, author, tuple(parts), {c: flags.get(c, "") for c in order})
+    plain = [replace(p, text=p.text.replace(_OPENS, "(").replace(_CLOSES, ")")) for p in parts]
+    return Way(whole, construct, author, tuple(plain), {c: flags.get(c, "") for c in order})
 
 
 def _parts(piece: str, flags: dict[str, str], whole: str) -> list[Part]:
@@ -175,7 +197,7 @@ def _flag(flags: dict[str, str], clause: str, flag: str) -> None:
 
 @cache
 def all_ways() -> tuple[Way, ...]:
-    """Every way of the package."""
+    """Every way of the package, a line's alternatives in a row."""
     return tuple(_all())
 
 
@@ -185,7 +207,7 @@ def _all() -> Iterator[Way]:
         loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
         held: dict[str, Any] = yaml.load(entry.read_text(encoding="utf-8"), loader)
         for text in held["ways"]:
-            yield read_way(text, held["construct"], held["author"])
+            yield from read_ways(text, held["construct"], held["author"])
 
 
 if __name__ == "__main__":  # check files: python -m instruct_data.requests.ways FILE ...
@@ -197,7 +219,7 @@ if __name__ == "__main__":  # check files: python -m instruct_data.requests.ways
         wrong = 0
         for text in held["ways"]:
             try:
-                read_way(text)
+                read_ways(text)
             except UserError as e:
                 wrong += 1
                 print(e)

@@ -1,0 +1,107 @@
+"""What a clause asks for beyond its words, shown as said: how often, how long, how fast, how large, where to, which side.
+
+The network is asked for an action in plain words; of its candidates those that do what was asked come first (`misses`),
+and rules make up for what the best one lacks (`fulfilled`): a cycle is repeated or left out, a motion is mirrored,
+scaled, played in another time, kept on its spot. What is not so in the end is told.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from avatargpt.body.repeating import counted, counter, repeated
+from avatargpt.body.scaling import SIZES, in_tempo, sized
+from avatargpt.body.spec import MotionSpec
+from avatargpt.body.stitch import retimed
+from avatargpt.body.turns import miss
+from avatargpt.metrics.geometry.hands import direction
+from avatargpt.signals.joints import Signals
+from instruct_data.text.mirror import side_of
+from vqvae.motion import Motion
+from vqvae.smoothing import gaussian
+
+COUNT, NONE = 0.1, 1.0  # what each time too many or too few costs, and not doing it at all, beside the scorer's cosine
+ASTRAY, GOES = 0.5, 0.25  # what 90 degrees from the direction cost; metres from which something goes anywhere
+NEARLY = 20.0  # degrees that count as the direction
+CLEARLY = 1.6  # times as much as the other side's: then one hand or foot does it
+STIRS = 0.25  # metres of the way of a hand or foot that does something
+ON_THE_SPOT, SWAY = 0.5, 0.6  # metres that still are one spot; seconds of what stays of the way
+PLANAR = {"forward": "forward", "backward": "back", "left": "left", "right": "right", "forward_left": "forward left",
+          "forward_right": "forward right", "backward_left": "back left", "backward_right": "back right"}  # fmt: skip
+
+
+def misses(motion: Motion, spec: MotionSpec) -> float:
+    """What a candidate loses for what it does not do as asked, in the scorer's cosine."""
+    less = 0.0 if spec.turn is None else miss(motion, spec.turn)
+    asked = spec.asked
+    if asked is None or spec.turn is not None or spec.route is not None:
+        return less
+    if asked.times:
+        has = counted(motion, counter(spec.action))
+        less += min(COUNT * abs(has - asked.times), 0.5) + NONE * (has == 0)
+    off = astray(motion, spec)
+    if off is not None:
+        less += ASTRAY * max(off - NEARLY, 0) / 90
+    return less
+
+
+def astray(motion: Motion, spec: MotionSpec) -> float | None:
+    """Degrees between where a motion goes and the direction that was asked for; None where none was, or it stays."""
+    to = PLANAR.get((spec.asked and spec.asked.direction) or "")
+    if to is None or spec.above:
+        return None
+    way = Signals(motion).net
+    far = float(np.linalg.norm(way))
+    if far < GOES:
+        return None
+    aim = direction(to)[[0, 2]]
+    return float(np.degrees(np.arccos(np.clip(way @ aim / far / np.linalg.norm(aim), -1, 1))))
+
+
+def fulfilled(motion: Motion, spec: MotionSpec) -> tuple[Motion, list[str]]:
+    """The motion made to be what its clause asks for, and a line for each thing that it is not."""
+    asked, notes = spec.asked, []
+    if asked is not None:
+        free = spec.turn is None and spec.route is None
+        if free and asked.side in ("left", "right") and side_of(spec.caption) is None and acting(motion) not in (
+            "", asked.side,
+        ):  # fmt: skip
+            motion = motion.mirrored()
+        if free and asked.times:
+            count = counter(spec.action)
+            if (made := repeated(motion, asked.times, count)) is not None:
+                motion = made
+            elif (has := counted(motion, count)) != asked.times:
+                notes.append(f"{asked.action!r}: {asked.times} times asked for, about {has} shown")
+        if free and (off := astray(motion, spec)) is not None and off > 2 * NEARLY:
+            notes.append(f"{asked.action!r}: goes {off:.0f} degrees off {PLANAR[asked.direction or 'forward']}")
+        motion = sized(motion, SIZES.get(asked.size or "", 1.0))
+        if asked.in_place:
+            motion = on_the_spot(motion)
+        motion = in_tempo(motion, asked)
+    if spec.frames is not None and len(motion) != spec.frames:
+        long = len(motion) > spec.frames and not (asked and asked.times)
+        motion = motion.slice(0, spec.frames) if long else retimed(motion, spec.frames)
+    return motion, notes
+
+
+def acting(motion: Motion) -> str:
+    """The side whose hand, or else foot, alone does something: left, right, or empty."""
+    s = Signals(motion)
+    for left, right in ((20, 21), (7, 8)):
+        ways = [float(np.linalg.norm(np.ptp(s.local[:, j], axis=0))) for j in (left, right)]
+        if max(ways) > STIRS and max(ways) > CLEARLY * min(ways):
+            return ("left", "right")[int(np.argmax(ways))]
+    return ""
+
+
+def on_the_spot(motion: Motion) -> Motion:
+    """The motion without its way, what sways about it kept."""
+    root = motion.root.astype(np.float64).copy()
+    plane = root[:, [0, 2]]
+    if float(np.linalg.norm(plane - plane[0], axis=1).max()) < ON_THE_SPOT:
+        return motion
+    root[:, [0, 2]] = plane[0] + plane - gaussian(plane, SWAY * motion.fps)
+    return replace(motion, root=root)

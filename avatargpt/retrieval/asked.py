@@ -1,0 +1,96 @@
+"""A typed clause of a request -> what is looked up for it, and the turn or way that a rule makes of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from avatargpt.language.lemmas import lemma
+from avatargpt.language.paths import BIG, SMALL, TURN, Route
+from avatargpt.language.turns import LEAST, MOST, Turn
+from instruct_data.requests.spec import Clause
+
+LIMBS = frozenset(
+    "hand arm leg foot fist knee elbow shoulder eye ear hip thumb finger side heel toe wrist palm".split()
+)
+WAYS = {
+    "forward": "forward", "backward": "backward", "left": "to the left", "right": "to the right", "up": "up",
+    "down": "down", "forward_left": "diagonally forward to the left",
+    "forward_right": "diagonally forward to the right", "backward_left": "diagonally backward to the left",
+    "backward_right": "diagonally backward to the right",
+}  # fmt: skip
+SHAPES = {
+    "line": "straight line", "circle": "circle", "half_circle": "half circle", "figure_eight": "figure eight",
+    "square": "square", "triangle": "triangle", "zigzag": "zigzag", "curve": "quarter circle",
+}  # fmt: skip
+STEP = 0.65  # metres of a step
+GOING = frozenset("walk run jog stroll stride march sneak hike pace go move".split())
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is looked up for a clause.
+
+    Attributes:
+        words: plain words with the side and the direction in them. turn, route: see `ClauseSpec`. times: 0 = not said.
+        clause: what was asked, None where rules read it.
+    """
+
+    words: str
+    turn: Turn | None
+    route: Route | None
+    times: int
+    clause: Clause | None
+
+
+def asked(clause: Clause) -> Asked:
+    """What is looked up for a clause, and what a rule makes of it."""
+    action = clause.action
+    side = clause.side if clause.side in ("left", "right") else ""
+    turn = _turn(clause, side)
+    route = None if turn else _route(clause, side)
+    words = _sided(action, side) if not (turn or route) else action
+    if clause.side == "both" and "both" not in words.split():
+        words = _sided(action, "both")
+    if clause.side == "alternating":
+        words += " alternately left and right"
+    if clause.direction and not route:
+        way = WAYS[clause.direction]
+        words += f" {way}" * (way not in words)
+    told = [words, clause.target * (clause.target not in words), clause.style * (clause.style not in words)]
+    return Asked(" ".join(filter(None, told)), turn, route, clause.times or 0, clause)
+
+
+def _sided(action: str, side: str) -> str:
+    """An action with its side where English has it: before the limb, else behind the verb phrase."""
+    words = action.split()
+    if not side or side in words:
+        return action
+    for i, word in enumerate(words):
+        if lemma(word) in LIMBS:
+            return " ".join([*words[:i], side, *words[i:]])
+    return f"{action} {side}"
+
+
+def _turn(clause: Clause, side: str) -> Turn | None:
+    """A turn by a measure, unless somebody goes on while turning."""
+    if clause.turn is None or _goes(clause.action):
+        return None
+    degrees = clause.turn * (clause.times or 1)
+    return Turn(degrees, side) if LEAST <= degrees <= MOST else None
+
+
+def _route(clause: Clause, side: str) -> Route | None:
+    factor = {"slight": SMALL, "small": SMALL, "large": BIG, "very_large": BIG}.get(clause.size or "", 1.0)
+    towards = side or ("right" if (clause.direction or "").endswith("right") else "left")
+    if clause.path in SHAPES:
+        count = clause.times or 1 if clause.path == "circle" else 1
+        return Route(SHAPES[clause.path], towards, count, factor, clause.action)
+    if clause.turn is not None and _goes(clause.action) and side:
+        return Route(TURN, side, 1, 1.0, clause.action, min(clause.turn, 360.0))
+    if clause.distance and _goes(clause.action) and clause.direction in (None, "forward"):
+        return Route("straight line", "left", 1, 1.0, clause.action, steps=max(1, round(clause.distance / STEP)))
+    return None
+
+
+def _goes(action: str) -> bool:
+    return any(lemma(w) in GOING for w in action.split())
