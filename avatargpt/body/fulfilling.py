@@ -1,4 +1,4 @@
-"""What a clause asks for beyond its words, shown as said: how often, how long, how fast, how large, where to, which side.
+"""What a clause asks for beyond its words, as said: how often, how long, how fast, how large, where to, which side.
 
 The network is asked for an action in plain words; of its candidates those that do what was asked come first (`misses`),
 and rules make up for what the best one lacks (`fulfilled`): a cycle is repeated or left out, a motion is mirrored,

@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Self
 
 from avatargpt.language.motion_spec import ClauseSpec
+from avatargpt.retrieval.phrases import PhraseIndex
+from instruct_data.requests.spec import MotionRequest
+from vqvae.errors import UserError
+
+if TYPE_CHECKING:
+    from avatargpt.language.requests.reader import RequestReader
+    from avatargpt.model.text_encoder import SentenceGrounder
 
 SURE = 0.5  # probability of a known action below which a request is said to be not known
 
@@ -37,3 +46,40 @@ def _all(clauses: Sequence[ClauseSpec]) -> Iterator[ClauseSpec]:
         yield clause
         if clause.besides is not None:
             yield clause.besides
+
+
+class Understander:
+    """Reads requests, and looks up what their actions are shown by; nothing of it makes motion.
+
+    Args:
+        reader: words to typed requests. book: the known actions. grounder: the sentence encoder of the book's vectors.
+    """
+
+    def __init__(self, reader: RequestReader, book: PhraseIndex, grounder: SentenceGrounder) -> None:
+        self.reader, self.book, self.grounder = reader, book, grounder
+
+    @classmethod
+    def load(cls, folder: str | os.PathLike[str]) -> Self:
+        """Raises:
+        UserError: a folder without a reader of requests or without a book of phrasings; a damaged one.
+        """
+        from avatargpt.language.requests.reader import RequestReader
+        from avatargpt.model.text_encoder import SentenceGrounder
+
+        book = PhraseIndex.load(folder)
+        if book is None:
+            raise UserError(f"{os.fspath(folder)}: no book of phrasings (wording.safetensors) there")
+        return cls(RequestReader.load(folder), book, SentenceGrounder())
+
+    def read(self, text: str) -> MotionRequest:
+        """The request, with the known action that each clause is shown by."""
+        request = self.reader.read(text)
+        shown = iter(self.book.looked_up(request.done, self.grounder))
+        clauses = []
+        for clause in request.clauses:
+            if clause.denied:
+                clauses.append(clause)
+                continue
+            spec = next(shown)
+            clauses.append(clause.model_copy(update={"known": spec.known >= SURE, "nearest": spec.telling}))
+        return request.model_copy(update={"clauses": clauses})

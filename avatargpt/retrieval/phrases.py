@@ -156,10 +156,10 @@ class PhraseIndex:
     def shown(self, request: MotionRequest, grounder: SentenceGrounder, least: float = 0.4) -> list[ClauseSpec]:
         """What is shown for a typed request; see `plain`."""
         done = request.done or [Clause(action="stand still")]
-        found = self._nearest([asked(c) for c in done], grounder, "", least)
+        found = self.looked_up(done, grounder, least)
         out: list[ClauseSpec] = []
         for clause, one in zip(done, found, strict=True):
-            one = replace(one, asked=clause, total=request.seconds)
+            one = replace(one, total=request.seconds)
             before = out[-1] if out else None
             if clause.together and before is not None and before.besides is None:
                 below = which_is_below((before.action, before.said), (one.action, one.said))
@@ -171,6 +171,13 @@ class PhraseIndex:
                     continue
             out.append(replace(one, apart=clause.together and not (before and is_rest(before.action))))
         return out
+
+    def looked_up(
+        self, some: Sequence[Clause], grounder: SentenceGrounder, least: float = 0.4
+    ) -> list[ClauseSpec]:  # fmt: skip
+        """Each clause by itself; see `plain`."""
+        found = self._nearest([asked(c) for c in some], grounder, "", least)
+        return [replace(one, asked=clause) for clause, one in zip(some, found, strict=True)]
 
     def _at_once(self, part: str, grounder: SentenceGrounder, least: float) -> list[ClauseSpec]:
         """Steps with something that arms or head do besides, or a rest and what is done in it, where a clause asks for

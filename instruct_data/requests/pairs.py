@@ -59,13 +59,16 @@ class Material:
 
 @cache
 def material() -> Material:
-    """The package's own words."""
-    held = yaml.load(
-        (files("instruct_data.requests") / "words.yaml").read_text(encoding="utf-8"),
-        getattr(yaml, "CSafeLoader", yaml.SafeLoader),
-    )
-    who = [(w["text"], w["they"]) for w in held["who"]]
-    return Material(tuple(held["actions"]), tuple(who), tuple(held["places"]), tuple(held["objects"]))
+    """The package's own words: all files of its folder, by name."""
+    who: list[tuple[str, str]] = []
+    some: dict[str, list[str]] = {"actions": [], "places": [], "objects": []}
+    folder = files("instruct_data.requests") / "words"
+    for entry in sorted((e for e in folder.iterdir() if e.name.endswith(".yaml")), key=lambda e: e.name):
+        held = yaml.load(entry.read_text(encoding="utf-8"), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+        who += [(w["text"], w["they"]) for w in held["who"]]
+        for name, listed in some.items():
+            listed += held[name]
+    return Material(tuple(some["actions"]), tuple(who), tuple(some["places"]), tuple(some["objects"]))
 
 
 @dataclass

@@ -86,7 +86,8 @@ def read_ways(text: str, construct: str = "", author: str = "") -> list[Way]:
     Raises:
         UserError: a mark that cannot be read.
     """
-    options = [piece[1:-1].split("|") if piece[0] == "<" and "|" in piece else [piece] for piece in _OPTION.findall(text)]
+    pieces = _OPTION.findall(text)
+    options = [p[1:-1].split("|") if p[0] == "<" and "|" in p else [p] for p in pieces]
     if (count := prod(len(o) for o in options)) > MOST_WAYS:
         raise UserError(f"{text!r}: {count} combinations; accepted: {MOST_WAYS}")
     return [_read_way(text, "".join(chosen), construct, author) for chosen in product(*options)]

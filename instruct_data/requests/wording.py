@@ -10,17 +10,25 @@ from instruct_data.text.english import gerund_of, third_of
 _PAST = {
     "go": "went", "run": "ran", "stand": "stood", "sit": "sat", "swing": "swung", "bend": "bent", "throw": "threw",
     "hold": "held", "take": "took", "come": "came", "lie": "lay", "rise": "rose", "fall": "fell", "get": "got",
-    "make": "made", "keep": "kept", "leap": "leapt", "kneel": "knelt", "creep": "crept", "swim": "swam", "spin": "spun",
-    "shake": "shook", "lead": "led", "put": "put", "hit": "hit", "fling": "flung", "stride": "strode", "blow": "blew",
-    "strike": "struck", "catch": "caught", "bring": "brought", "drive": "drove", "ride": "rode", "dive": "dived",
-    "do": "did", "be": "was", "have": "had", "give": "gave", "eat": "ate", "drink": "drank", "sleep": "slept",
-    "read": "read", "write": "wrote", "draw": "drew", "cut": "cut", "dig": "dug", "wind": "wound", "tear": "tore",
-    "sweep": "swept", "weep": "wept", "say": "said", "sing": "sang", "shoot": "shot", "build": "built", "buy": "bought",
-    "fight": "fought", "find": "found", "fly": "flew", "grow": "grew", "hang": "hung", "hide": "hid", "lay": "laid",
-    "light": "lit", "let": "let", "pay": "paid", "ring": "rang", "set": "set", "shut": "shut", "sink": "sank",
-    "slide": "slid", "speak": "spoke", "spit": "spat", "split": "split", "spread": "spread", "stick": "stuck",
-    "sting": "stung", "swear": "swore", "tell": "told", "think": "thought", "wake": "woke", "wear": "wore",
-    "wring": "wrung", "feed": "fed", "feel": "felt", "freeze": "froze", "grind": "ground", "lean": "leaned",
+    "make": "made", "keep": "kept", "leap": "leapt", "kneel": "knelt", "creep": "crept", "swim": "swam",
+    "spin": "spun", "shake": "shook", "lead": "led", "put": "put", "hit": "hit", "fling": "flung", "stride": "strode",
+    "blow": "blew", "strike": "struck", "catch": "caught", "bring": "brought", "drive": "drove", "ride": "rode",
+    "dive": "dived", "do": "did", "be": "was", "have": "had", "give": "gave", "eat": "ate", "drink": "drank",
+    "sleep": "slept", "read": "read", "write": "wrote", "draw": "drew", "cut": "cut", "dig": "dug", "wind": "wound",
+    "tear": "tore", "sweep": "swept", "weep": "wept", "say": "said", "sing": "sang", "shoot": "shot",
+    "build": "built", "buy": "bought", "fight": "fought", "find": "found", "fly": "flew", "grow": "grew",
+    "hang": "hung", "hide": "hid", "lay": "laid", "light": "lit", "let": "let", "pay": "paid", "ring": "rang",
+    "set": "set", "shut": "shut", "sink": "sank", "slide": "slid", "speak": "spoke", "spit": "spat", "split": "split",
+    "spread": "spread", "stick": "stuck", "sting": "stung", "swear": "swore", "tell": "told", "think": "thought",
+    "wake": "woke", "wear": "wore", "wring": "wrung", "feed": "fed", "feel": "felt", "freeze": "froze",
+    "grind": "ground", "lean": "leaned", "beat": "beat", "bind": "bound", "bite": "bit", "bleed": "bled",
+    "break": "broke", "breastfeed": "breastfed", "cast": "cast", "deal": "dealt", "forget": "forgot", "hear": "heard",
+    "meet": "met", "sew": "sewed", "shear": "sheared", "sling": "slung", "speed": "sped", "steal": "stole",
+    "string": "strung", "thrust": "thrust", "tread": "trod", "undo": "undid", "weave": "wove", "see": "saw",
+    "forgive": "forgave", "burst": "burst", "bet": "bet", "cling": "clung", "wed": "wed", "win": "won",
+    "withdraw": "withdrew", "seek": "sought", "sell": "sold", "send": "sent", "slay": "slew", "spring": "sprang",
+    "stink": "stank", "teach": "taught", "understand": "understood", "lose": "lost", "leave": "left", "know": "knew",
+    "hurt": "hurt", "choose": "chose", "begin": "began", "become": "became", "lend": "lent",
 }  # fmt: skip
 _ONES = "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen".split()
 _ONES += "seventeen eighteen nineteen".split()
@@ -35,8 +43,14 @@ def inflected(action: str, form: str) -> str:
     elif form == "doing":
         verb = gerund_of(verb)
     elif form == "did":
-        verb = _PAST.get(verb) or gerund_of(verb)[:-3] + "ed"
+        verb = _PAST.get(verb) or _regular(verb)
     return f"{verb} {rest}".strip()
+
+
+def _regular(verb: str) -> str:
+    if verb.endswith("e"):
+        return f"{verb}d"
+    return f"{verb[:-1]}ied" if verb[-1:] == "y" and verb[-2:-1] not in "aeou" else gerund_of(verb)[:-3] + "ed"
 
 
 def in_words(number: int) -> str:

@@ -60,8 +60,9 @@ def requests_stage(recipe: RequestRecipe, args: argparse.Namespace) -> None:
 
 def divided(ways: Sequence[Way], words: Material, every: int) -> tuple[Pairs, Pairs]:
     """What is learnt from and what only validates: other templates and other actions, by their place."""
-    held = [w for i, w in enumerate(ways) if i % every == every - 1]
-    some = [w for i, w in enumerate(ways) if i % every != every - 1]
+    lines = {text: i % every == every - 1 for i, text in enumerate(dict.fromkeys(w.text for w in ways))}
+    held = [w for w in ways if lines[w.text]]
+    some = [w for w in ways if not lines[w.text]]
     apart = tuple(words.actions[every - 1 :: every])
     known = tuple(a for i, a in enumerate(words.actions) if i % every != every - 1)
     return (
