@@ -26,6 +26,7 @@ OPENING = {"": "new", "+": "with", "!": "not"}
 ORDER = [*ATTRIBUTES]
 ORDER[ORDER.index("seconds") + 1 : ORDER.index("seconds") + 1] = ["minutes"]
 WORD = re.compile(r"\d+(?:[.,:]\d+)*|[^\W\d_]+(?:['’][^\W\d_]+)*|[^\w\s]|_")
+_SIDED = re.compile(r"(\{side\}|\bboth\b)")  # what of an action says a side
 EXPANDED, JOINED, WRITTEN_OUT = 0.3, 0.12, 0.45
 
 
@@ -161,11 +162,13 @@ class Pairs:
             for _ in range(20):
                 actions[clause] = self.words.actions[int(rng.integers(len(self.words.actions)))]
                 fresh = actions[clause] not in [a for c, a in actions.items() if c != clause]
-                if fresh and ("{side}" not in actions[clause] or "side" not in own):
+                if fresh and ("side" not in own or not _SIDED.search(actions[clause])):
                     break
         said = inflected(actions[clause], part.text)
-        for bit in re.findall(r"\{side\}|[^{}]+", said):
-            if bit == "{side}":
+        for bit in _SIDED.split(said):
+            if bit == "both":
+                told.bits.append((bit, (clause,), "side", bit))
+            elif bit == "{side}":
                 side = sides.setdefault(clause, str(rng.choice(["left", "right"])))
                 told.bits.append((side, (clause,), "side", side))
             else:
