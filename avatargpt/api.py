@@ -20,9 +20,11 @@ from avatargpt.body.reconstruct import reconstruct
 from avatargpt.body.sampling import answers
 from avatargpt.decoding.loaded import LoadedModel, load_parts
 from avatargpt.face.tokens import BEST_OF, FaceTokens
+from avatargpt.language.requests.reader import RequestReader
 from avatargpt.long import loop
 from avatargpt.model.scorer import TextMotionScorer
 from avatargpt.model.text_encoder import SentenceGrounder, TextTokenizer
+from avatargpt.requests import Request
 from avatargpt.retrieval.exemplars import ExemplarBank
 from avatargpt.retrieval.phrases import PhraseIndex
 from instruct_data import registry
@@ -74,7 +76,10 @@ class AvatarGPT(AvatarCalls):
     ) -> Self:  # fmt: skip
         """Load a model folder; the packaged weights by default."""
         parts = load_parts(path, device, dtype, threads)
-        return cls(*parts, PhraseIndex.load(parts[-1]), TextMotionScorer.load(parts[-1]))
+        book = PhraseIndex.load(parts[-1])
+        if book is not None:
+            book.reader = RequestReader.of(parts[-1])
+        return cls(*parts, book, TextMotionScorer.load(parts[-1]))
 
     # Parts of the model
 
@@ -157,7 +162,7 @@ class AvatarGPT(AvatarCalls):
 
     @documented(MotionGeneration.generate)
     def generate(
-        self, texts: str | Sequence[str], seconds: float | Sequence[float | None] | None = None, seed: int = 0,
+        self, texts: Request | Sequence[Request], seconds: float | Sequence[float | None] | None = None, seed: int = 0,
         guidance: float = 1.5, best_of: int = 8, temperature: float = 0.8, num: int = 1, progress: Progress = None,
         seeds: Sequence[int] | None = None, literal: bool = False, retrieval: int = 0,
     ) -> list[Motion]:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from avatargpt.limits import GUIDANCE, MAX_SECONDS, MIN_SECONDS, TEMPERATURE, is_text
+from instruct_data.requests.spec import MotionRequest
 from vqvae.errors import UserError
 from vqvae.motion import Motion
 
@@ -68,21 +69,32 @@ def check_sampling(num: int, best_of: int, guidance: float, temperature: float) 
     check_range("temperature", temperature, TEMPERATURE)
 
 
-def wishes(texts: object, seconds: object, seeds: object) -> list[tuple[str, float | None, int]]:
-    """Text, length and seed of each request.
+Request = str | MotionRequest
+"""What is asked for, in words or typed."""
+
+
+def said(request: Request) -> str:
+    """A request in words."""
+    return request if isinstance(request, str) else request.text or request.compact
+
+
+def wishes(texts: object, seconds: object, seeds: object) -> list[tuple[Any, float | None, int]]:
+    """Request, length and seed of each.
 
     Args:
-        texts: one or several. seconds: one for all, or one for each; None = as the model likes. seeds: so, too.
+        texts: one or several, in words or typed. seconds: one for all, or one for each; None = as the model likes.
+        seeds: so, too.
 
     Raises:
         UserError: a text that says nothing, a length or seed that is not accepted, too few or too many of them.
     """
     if not isinstance(texts, Iterable):
         check_text(texts)
-    wanted: list[Any] = [texts] if isinstance(texts, str) else list(texts)  # type: ignore[call-overload]
+    one = isinstance(texts, (str, MotionRequest))
+    wanted: list[Any] = [texts] if one else list(texts)  # type: ignore[call-overload]
     out = list(zip(wanted, _each(seconds, len(wanted)), _each(seeds, len(wanted)), strict=True))
     for text, length, seed in out:
-        check_text(text)
+        check_text(said(text) if isinstance(text, MotionRequest) else text)
         if length is not None:
             check_seconds(length)
         check_seed(seed)

@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field, create_model
 
 from avatargpt.body.model import BodyModel
-from avatargpt.language.clauses import clauses
 from avatargpt.language.llm.failures import LlmFailed, Malformed
 from avatargpt.language.llm.model import LanguageModel
 from avatargpt.language.llm.prompts import prompt
 from avatargpt.language.motion_spec import ClauseSpec
-from avatargpt.language.paths import route_asked
-from avatargpt.language.sides import side_asked, with_side
-from avatargpt.language.turns import turn_asked
 from avatargpt.limits import MAX_SECONDS, MIN_SECONDS
 from avatargpt.requests import tokens_of
 from avatargpt.retrieval.candidates import movements
@@ -89,7 +84,8 @@ class LanguageRequests:
         return self._book.plain(text, self._grounder)
 
     def _asked(self, text: str) -> list[ClauseSpec]:
-        known = movements(self._book, self._grounder, list(dict.fromkeys([text, *clauses(text)])), SHOWN)
+        said = [c.action for c in self._book.typed(text).done]
+        known = movements(self._book, self._grounder, list(dict.fromkeys([text, *said])), SHOWN)
         values = {"request": text, "known": list(known)}
         form = _answer((*known, UNKNOWN))
         found = self.llm.ask(prompt("request"), values, form, temperature=0, check=RequestAnswer.check)
@@ -101,11 +97,13 @@ class LanguageRequests:
         if clause.movement == UNKNOWN:
             self._tell(f"not known: {words!r}; it is made from these very words and may show something else")
             return ClauseSpec(words, 0.0, lengths)
-        if (turn := turn_asked(words)) is not None:  # by a measure, which is a rule's
-            return replace(self._book.clause(words, self._grounder), turn=turn)
-        said = with_side(known[clause.movement], clause.side or side_asked(words), clause.count or 0)
-        found = self._book.clause(said, self._grounder, self._book.style(words))
-        return replace(found, lengths=lengths or found.lengths, route=route_asked(words) or found.route)
+        read = self._book.typed(words).clauses[0]  # of paths and degrees
+        asked = read.model_copy(update={
+            "action": words if read.turn or read.path or read.distance else known[clause.movement],
+            "side": clause.side or read.side, "times": clause.count or read.times,
+            "seconds": clause.seconds or read.seconds, "denied": False, "together": False,
+        })  # fmt: skip
+        return self._book.looked_up([asked], self._grounder)[0]
 
 
 def _answer(known: tuple[str, ...]) -> type[RequestAnswer]:

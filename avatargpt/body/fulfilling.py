@@ -11,6 +11,8 @@ from dataclasses import replace
 
 import numpy as np
 
+from avatargpt.body.looping import looped
+from avatargpt.body.pinning import pinned
 from avatargpt.body.repeating import counted, counter, repeated
 from avatargpt.body.scaling import SIZES, in_tempo, sized
 from avatargpt.body.spec import MotionSpec
@@ -18,6 +20,7 @@ from avatargpt.body.stitch import retimed
 from avatargpt.body.turns import miss
 from avatargpt.metrics.geometry.hands import direction
 from avatargpt.signals.joints import Signals
+from instruct_data.requests.spec import MotionRequest
 from instruct_data.text.mirror import side_of
 from vqvae.motion import Motion
 from vqvae.smoothing import gaussian
@@ -105,3 +108,16 @@ def on_the_spot(motion: Motion) -> Motion:
         return motion
     root[:, [0, 2]] = plane[0] + plane - gaussian(plane, SWAY * motion.fps)
     return replace(motion, root=root)
+
+
+def finished(motion: Motion, request: MotionRequest, cut: bool = True) -> tuple[Motion, list[str]]:
+    """The whole with its hands and feet where they are pinned, and as a loop where it is to be one.
+
+    Args:
+        cut: whether a loop may be shorter.
+    """
+    motion, notes = pinned(motion, request.pins)
+    if request.loop:
+        motion = looped(motion, cut and not request.pins)
+    notes += [f"{name} {said!r}: not shown" for name in ("start", "end") if (said := getattr(request, name))]
+    return motion, notes

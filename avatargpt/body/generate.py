@@ -11,27 +11,24 @@ from itertools import pairwise
 import numpy as np
 
 from avatargpt.body.concurrent import at_rest, together
-from avatargpt.body.fulfilling import fulfilled, misses
+from avatargpt.body.fulfilling import finished, fulfilled, misses
 from avatargpt.body.ground import without_penetration
 from avatargpt.body.model import BodyModel
 from avatargpt.body.paths import along
 from avatargpt.body.rerank import pick
 from avatargpt.body.sampling import prolonged, text_prompts
-from avatargpt.body.scaling import speed_asked
 from avatargpt.body.spec import MotionSpec
+from avatargpt.body.specs import specs
 from avatargpt.body.turns import REST, with_rests
 from avatargpt.body.understanding import Understanding, unknown
 from avatargpt.decoding.loaded import CHUNK, ROWS
-from avatargpt.language.concurrent import is_above
-from avatargpt.language.motion_spec import ClauseSpec
-from avatargpt.requests import UnheededText, check_sampling, check_text, frames_of, mix, timed, tokens_of, wishes
+from avatargpt.requests import Request, UnheededText, check_sampling, check_text, frames_of, mix, said, wishes
 from avatargpt.retrieval.exemplars import check_retrieval
-from avatargpt.signals.joints import FPS
 from instruct_data.joining import join_best, join_motions
+from instruct_data.requests.spec import MotionRequest
 from vqvae.motion import Motion, concatenate
 
 Progress = Callable[[int, int], object] | None
-SHORTEST = 5  # motion tokens a clause needs at least
 
 
 @dataclass(frozen=True)
@@ -57,9 +54,9 @@ class MotionGeneration:
         self.model = model
 
     def generate(
-        self, texts: str | Sequence[str], seconds: float | Sequence[float | None] | None, seed: int, guidance: float,
-        best_of: int, temperature: float, num: int, progress: Progress, seeds: Sequence[int] | None, literal: bool,
-        retrieval: int,
+        self, texts: Request | Sequence[Request], seconds: float | Sequence[float | None] | None, seed: int,
+        guidance: float, best_of: int, temperature: float, num: int, progress: Progress, seeds: Sequence[int] | None,
+        literal: bool, retrieval: int,
     ) -> list[Motion]:  # fmt: skip
         """Text to body motion.
 
@@ -95,7 +92,7 @@ class MotionGeneration:
         return [m.motion for m in made]
 
     def made(
-        self, texts: str | Sequence[str], seconds: float | Sequence[float | None] | None = None, seed: int = 0,
+        self, texts: Request | Sequence[Request], seconds: float | Sequence[float | None] | None = None, seed: int = 0,
         guidance: float = 1.5, best_of: int = 8, temperature: float = 0.8, num: int = 1, progress: Progress = None,
         seeds: Sequence[int] | None = None, literal: bool = False, retrieval: int = 0,
     ) -> list[Made]:  # fmt: skip
@@ -115,7 +112,7 @@ class MotionGeneration:
         return out
 
     def read_as(
-        self, texts: str | Sequence[str], seconds: float | Sequence[float | None] | None, literal: bool
+        self, texts: Request | Sequence[Request], seconds: float | Sequence[float | None] | None, literal: bool
     ) -> list[list[str]]:
         """What `generate` makes of each text: captions in plain words, one after another.
 
@@ -126,50 +123,34 @@ class MotionGeneration:
         return [[c.told for c in self.specs(text, length, 0, literal)] for text, length, _ in asked]
 
     def understood(
-        self, texts: str | Sequence[str], seconds: float | Sequence[float | None] | None = None, literal: bool = False
-    ) -> list[Understanding]:
+        self, texts: Request | Sequence[Request], seconds: float | Sequence[float | None] | None = None,
+        literal: bool = False,
+    ) -> list[Understanding]:  # fmt: skip
         """How `generate` takes each text: its captions, and a warning for each part whose action is not known.
 
         Raises:
             UserError: as `generate`.
         """
-        some = [texts] if isinstance(texts, str) else texts
+        some = [texts] if isinstance(texts, (str, MotionRequest)) else texts
         read = self.read_as(texts, seconds, literal)
         return [
             Understanding(tuple(captions), unknown(self.model.clauses(text, literal)))
             for text, captions in zip(some, read, strict=True)
         ]
 
-    def specs(self, text: str, duration: float | None, seed: int, literal: bool) -> list[MotionSpec]:
-        """What is made one after another for a request.
-
-        Args:
-            duration: seconds, None = as long as such motion usually is. literal: the words as they are, in one go.
-        """
-        found = self.model.clauses(text, literal)
-        rng = np.random.default_rng([seed % 2**32, 77])
-        usual = [int(rng.choice(p.lengths)) if p.lengths else -1 for p in found]
-        # a turn takes as long as its degrees need, a path as long as its shape
-        tokens = [-1 if p.turn else (p.route.tokens or t) if p.route else t for p, t in zip(found, usual, strict=True)]
-        tokens = [min(CHUNK, max(t, *p.besides.lengths, 20)) if p.besides else t
-                  for p, t in zip(found, tokens, strict=True)]  # fmt: skip
-        rate = self.model.tokenizer.tokens_per_second
-        if duration is not None:
-            total = tokens_of(duration, rate)
-            if len(found) > 1 and total < SHORTEST * len(found):  # no room for all of it one by one
-                return [MotionSpec(text, total)]
-            tokens = timed(total, [t if t > 0 else 20 for t in tokens], [_seconds(p) for p in found], rate, SHORTEST)
-        return [_spec(p, t, rate, duration is not None) for p, t in zip(found, tokens, strict=True)]
-
-    def length(self, text: str, duration: float | None, literal: bool) -> float | None:
-        """Seconds of the whole: as given, else as the words say, None = neither."""
-        return duration if duration is not None or literal else self.model.clauses(text)[0].total
+    def specs(self, text: Request, duration: float | None, seed: int, literal: bool) -> list[MotionSpec]:
+        """See `avatargpt.body.specs.specs`."""
+        return specs(self.model, text, duration, seed, literal)
 
     def _generate(
-        self, jobs: Sequence[tuple[str, float | None, int]], guidance: float, best_of: int, temperature: float,
+        self, jobs: Sequence[tuple[Request, float | None, int]], guidance: float, best_of: int, temperature: float,
         literal: bool, retrieval: int,
     ) -> list[Made]:  # fmt: skip
-        jobs = [(text, self.length(text, duration, literal), seed) for text, duration, seed in jobs]
+        wholes = [None if literal else self.model.request(text) for text, _, _ in jobs]
+        jobs = [
+            (text, whole.seconds if whole and seconds is None else seconds, seed)
+            for whole, (text, seconds, seed) in zip(wholes, jobs, strict=True)
+        ]
         plans = [self.specs(text, duration, seed, literal) for text, duration, seed in jobs]
         parts = [
             (half.caption, half.tokens, mix(seed, 300 * (2 * i + 1) + k) if k or i else seed)
@@ -191,7 +172,7 @@ class MotionGeneration:
         costs = [partial(misses, spec=half) for plan in plans for clause in plan for half in clause.halves]
         best = iter(zip(pick(self.model, found, [c for c, _, _ in parts], costs, before), parts, strict=True))
         out = []
-        for plan, (text, duration, seed) in zip(plans, jobs, strict=True):
+        for plan, whole, (text, duration, seed) in zip(plans, wholes, jobs, strict=True):
             motion: Motion | None = None
             starts: list[int] = []
             notes = [note for clause in plan for half in clause.halves for note in half.notes]
@@ -212,8 +193,11 @@ class MotionGeneration:
                 else:
                     motion, starts[-1] = join_best(motion, made)
             assert motion is not None
-            motion = without_penetration(motion.canonical().with_caption(text))
+            motion = without_penetration(motion.canonical().with_caption(said(text)))
             motion = motion if duration is None else motion.slice(0, frames_of(duration, motion.fps))
+            if whole is not None:
+                motion, missed = finished(motion, whole, cut=duration is None and len(plan) == 1)
+                notes += missed
             told = tuple(clause.told for clause in plan)
             spans = tuple(pairwise([min(n, len(motion)) for n in [*starts, len(motion)]]))
             out.append(Made(motion, told, spans, tuple(notes)))
@@ -243,28 +227,3 @@ class MotionGeneration:
         prompt = loaded.encode([loaded.prompt("rewrite", {"request": text})])
         decoded = loaded.generator.decode(prompt, "text", max_tokens=64, beams=4, no_repeat=4, min_tokens=3)
         return loaded.text.decode(decoded.codes[0].tolist())
-
-
-def _seconds(clause: ClauseSpec) -> float | None:
-    return clause.asked.seconds if clause.asked is not None else None
-
-
-def _spec(clause: ClauseSpec, tokens: int, rate: float, timed: bool) -> MotionSpec:
-    """What is made of a clause of so many tokens (-1 = as many as it needs).
-
-    Args:
-        rate: tokens a second. timed: the length of the whole is given, so that each part has its frames.
-    """
-    asked, seconds = clause.asked, _seconds(clause)
-    frames = None
-    if timed and tokens > 0:
-        frames = round(tokens / rate * FPS)
-    elif seconds is not None:
-        frames = frames_of(seconds, FPS)
-    if frames is not None and asked is not None and not (clause.turn or clause.route and clause.route.tokens):
-        tokens = tokens_of(frames / FPS * speed_asked(asked), rate)
-    besides = None if clause.besides is None else _spec(clause.besides, tokens, rate, False)
-    return MotionSpec(
-        clause.text, tokens, clause.turn, clause.route, besides, is_above(clause.action), clause.action, asked, frames,
-        clause.unshown,
-    )  # fmt: skip

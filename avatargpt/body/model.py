@@ -11,8 +11,10 @@ from avatargpt.decoding.loaded import LoadedModel
 from avatargpt.language.motion_spec import ClauseSpec
 from avatargpt.model.scorer import TextMotionScorer
 from avatargpt.model.text_encoder import SentenceGrounder
+from avatargpt.requests import Request, said
 from avatargpt.retrieval.exemplars import ExemplarBank, open_exemplars
 from avatargpt.retrieval.phrases import PhraseIndex
+from instruct_data.requests.spec import Clause, MotionRequest
 from vqvae.tokenizer import MotionTokenizer
 
 
@@ -58,11 +60,20 @@ class BodyModel:
         """
         return open_exemplars(self.loaded.source, self.tokenizer.fingerprint)
 
-    def clauses(self, text: str, literal: bool = False) -> list[ClauseSpec]:
+    def clauses(self, request: Request, literal: bool = False) -> list[ClauseSpec]:
         """A request clause by clause in plain words; in one piece as it is if `literal` or nobody knows plain words."""
         if literal or self.phrase_index is None or self.grounder is None:
-            return [ClauseSpec(text, 1.0)]
-        return self.phrase_index.plain(text, self.grounder) if self.reader is None else self.reader(text)
+            return [ClauseSpec(said(request), 1.0)]
+        if isinstance(request, MotionRequest):
+            return self.phrase_index.shown(request, self.grounder)
+        return self.phrase_index.plain(request, self.grounder) if self.reader is None else self.reader(request)
+
+    def request(self, text: Request) -> MotionRequest:
+        """A text as a typed request; one clause of its words where nobody reads."""
+        if isinstance(text, MotionRequest):
+            return text
+        book = self.phrase_index
+        return MotionRequest(clauses=[Clause(action=text)], text=text) if book is None else book.typed(text)
 
     def fit(self, codes: Sequence[np.ndarray], texts: Sequence[str]) -> np.ndarray:
         """How well each motion fits its text, (B,): the scorer's cosine of the decoded motion and the sentence.

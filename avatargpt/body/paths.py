@@ -11,6 +11,7 @@ from vqvae.smoothing import gaussian
 
 TREND = 0.7  # seconds: what the heading does more slowly is its way, the rest belongs to the gait
 EASE = 0.3  # seconds in which a bend sets in
+STRIDES = (0.7, 1.35)  # factors of the way
 NARROWEST = 0.6  # metres: radius below which nobody walks, in the mean
 
 
@@ -22,6 +23,10 @@ def along(features: np.ndarray, route: Route, spec: FeatureSpec, caption: str = 
     out = features.copy()
     speed = np.hypot(out[:, 1], out[:, 2])
     far = max(float(speed.sum()), 1e-6)
+    if route.metres:  # as far as was asked for, by somewhat longer or shorter steps
+        size = float(np.clip(route.metres / far, *STRIDES))
+        out[:, 1:3] *= size
+        speed, far = speed * size, far * size
     shape = np.radians(route.heading(np.cumsum(speed) / far))
     turned = float(np.abs(np.diff(shape)).sum())
     if turned:

@@ -12,6 +12,7 @@ from functools import cache
 
 import numpy as np
 
+from avatargpt.language.concurrent import goes
 from avatargpt.metrics.geometry.counts import COUNTERS, KNOWN
 from avatargpt.signals.joints import FPS, Signals
 from instruct_data.joining import BLEND_SECONDS, join_motions, posture
@@ -22,22 +23,21 @@ Count = Callable[[Signals], int]
 ALIKE = 0.3  # metres (and 0.1 s of their speed) that two frames may be apart between which a motion is cut
 CUTS = 16  # cuts that are tried
 MOST = 4000  # pairs of frames that are looked at
-LONG = 0.03  # metres that a second of a cycle costs, so that no rest is repeated with it
+LONG = 0.1  # metres that a second of a cycle costs, so that no rest is repeated with it
 STRIDE = 2  # frames between two looks at how often it has been done
 SHORTEST = 0.2  # seconds of a cycle
 SPEED = 0.1  # seconds: weight of speed against pose
-GOES = frozenset("walk run jog step stroll hike".split())  # known actions that steps are counted of
 
 
 def counter(action: str) -> Count:
     """What tells how often a known action is done."""
-    name = _named().get(action)
+    name = _named().get(action) or ("steps" if goes(action) else None)
     return repetitions if name is None else COUNTERS[name]
 
 
 @cache
 def _named() -> dict[str, str]:
-    return {**dict.fromkeys(GOES, "steps"), **{k.family: name for name, some in KNOWN.items() for k in some}}
+    return {k.family: name for name, some in KNOWN.items() for k in some}
 
 
 def repetitions(s: Signals) -> int:

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from avatargpt.cli import common, reading
-from avatargpt.cli.output import say
+from avatargpt.cli.output import heeding, say
 from vqvae.errors import UserError
 
 Seconds = Annotated[float, typer.Option("--seconds", metavar="S", help="Length of the new part.")]
@@ -20,19 +17,6 @@ Text = Annotated[
 ]
 BODIES = 16  # candidates between two bodies
 File = Annotated[Path, typer.Argument(metavar="FILE", help="A motion: .npz, .bvh and others.")]
-
-
-@contextmanager
-def _heeding() -> Iterator[None]:
-    """Says on stderr which texts do not show in what is made."""
-    from avatargpt.requests import UnheededText
-
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", UnheededText)
-        yield
-    for one in caught:
-        if issubclass(one.category, UnheededText):
-            say(f"warning: {one.message}", err=True)
 
 
 def _texts(text: str | None) -> tuple[list[str], bool]:
@@ -76,7 +60,7 @@ def inbetween(
         reading.note_floor(path, motion)
     loaded = common.load_model(model, device, threads, quiet, dtype)
     motions = []
-    with _heeding(), common.progress("filling in", quiet) as advance:
+    with heeding(), common.progress("filling in", quiet) as advance:
         for words in texts:
             if isinstance(first, FaceMotion) and isinstance(last, FaceMotion):
                 made: Any = loaded.face_in_between(first, last, seconds, words, seed, best_of)
@@ -123,7 +107,7 @@ def extend(
     reading.note_floor(file, motion)
     loaded = common.load_model(model, device, threads, quiet, dtype)
     longer = []
-    with _heeding(), common.progress("continuing", quiet) as advance:
+    with heeding(), common.progress("continuing", quiet) as advance:
         for words in texts:
             longer.append(loaded.extend(motion, seconds, text=words, seed=seed, best_of=best_of))
             if advance:

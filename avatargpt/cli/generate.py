@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from avatargpt.cli import common
-from avatargpt.cli.output import say, warn
+from avatargpt.cli import common, controls
+from avatargpt.cli.output import heeding, say, warn
 from avatargpt.limits import GUIDANCE, TEMPERATURE
 from vqvae.errors import UserError
 
@@ -34,6 +34,15 @@ def generate(
     retrieval: Annotated[
         str, typer.Option("--retrieval", metavar="off|N", help="Exemplars per clause that the model is shown.")
     ] = "off",
+    times: controls.Times = None,
+    turn: controls.Turned = None,
+    path: controls.Way = None,
+    waypoints: controls.Waypoints = None,
+    tempo: controls.Tempo = None,
+    loop: controls.Loop = False,
+    in_place: controls.InPlace = False,
+    pin: controls.Pins = None,
+    fps: Annotated[float | None, typer.Option("--fps", metavar="F", help="Frames a second, else 20.")] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Refuse requests with an action that is not known.")] = False,
     llm: common.Llm = "",
     llm_limits: common.LlmLimits = "",
@@ -47,13 +56,20 @@ def generate(
     """Text to body motion.
 
     Several results (@FILE or -n) are written as STEM/00.ext, STEM/01.ext ...; a .png shows all of them. How the text
-    was read is told on stderr.
+    was read is told on stderr. --times, --turn and the like set what the words leave open, of every movement.
     """
     texts, batch = common.read_texts(text)
     common.warn_unreadable(texts)
     common.check_seconds(seconds)
     common.check_range("--guidance", guidance, *GUIDANCE)
     common.check_range("--temperature", temperature, *TEMPERATURE)
+    if fps is not None:
+        common.check_range("--fps", fps, 1, 240, " frames per second")
+    set_ = controls.Controls(times, turn, path, waypoints, tempo, loop, in_place, tuple(pin or ()))
+    set_.check()
+    if set_.given and (literal or llm.strip()):
+        which = "--literal: the words go as they are" if literal else "--llm: the language model reads them all"
+        raise UserError(f"{which}; accepted: without --times, --turn and the like")
     shown = _retrieval(retrieval)
     many = batch or num > 1
     common.check_targets(output, many, "body", count=num * len(texts))
@@ -63,19 +79,22 @@ def generate(
         from avatargpt.body.asking import LanguageRequests
 
         loaded.body.model.reader = LanguageRequests(asked_llm, loaded.body.model, warn)
+    asked: list[Any] = [set_.on(loaded.body.model.request(t)) for t in texts] if set_.given else list(texts)
     with common.progress("reading", quiet):
-        taken = loaded.body.generation.understood(texts, seconds, literal)
+        taken = loaded.body.generation.understood(asked, seconds, literal)
     if not (quiet or literal):
         _tell([t.captions for t in taken], texts)
     for line in dict.fromkeys(line for one in taken for line in one.warnings):
         if strict:
             raise UserError(f"{line}; accepted: other words, or without --strict")
         warn(line)
-    with common.progress("generating", quiet) as advance:
+    with heeding(), common.progress("generating", quiet) as advance:
         motions = loaded.generate(
-            texts, seconds=seconds, seed=seed, guidance=guidance, best_of=best_of, temperature=temperature, num=num,
+            asked, seconds=seconds, seed=seed, guidance=guidance, best_of=best_of, temperature=temperature, num=num,
             progress=advance, literal=literal, retrieval=shown,
         )  # fmt: skip
+    if fps is not None:
+        motions = [m.resampled(fps) for m in motions]
     about = [{"read_as": list(t.captions), "known": t.known} for t in taken for _ in range(num)]
     common.print_results(motions, common.write_results(output, motions, many), as_json, about)
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import typer
 
@@ -23,3 +26,16 @@ def fail(message: str, status: int = 2) -> int:
     """Print the one line of a mistake, and return the exit status."""
     print(f"error: {message}", file=sys.stderr)
     return status
+
+
+@contextmanager
+def heeding() -> Iterator[None]:
+    """Says on stderr which texts do not show in what is made."""
+    from avatargpt.requests import UnheededText
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", UnheededText)
+        yield
+    for one in caught:
+        if issubclass(one.category, UnheededText):
+            say(f"warning: {one.message}", err=True)

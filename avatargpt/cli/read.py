@@ -36,7 +36,7 @@ def read(
         return
     found = _requests(texts, model, threads, quiet)
     if as_json:
-        rows: list[Any] = [{"text": t, **r.model_dump(exclude_defaults=True)} for t, r in zip(texts, found, strict=True)]
+        rows: list[Any] = [r.model_dump(exclude_defaults=True) for r in found]
         say(json.dumps(rows if batch else rows[0], indent=2, ensure_ascii=False))
         return
     for one in found:

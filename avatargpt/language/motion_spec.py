@@ -29,7 +29,7 @@ class ClauseSpec:
         phrasing: the one in the book that is nearest. said: the words that it was read from.
         known: how probable it is that the action is one that is known, 0..1.
         asked: the typed clause, None where nobody has read one. apart: it was to be done at the same time as the one
-            before, which does not go. total: seconds of the whole request, None = not said.
+            before, which does not go.
     """
 
     text: str
@@ -44,7 +44,6 @@ class ClauseSpec:
     known: float = 1.0
     asked: Clause | None = None
     apart: bool = False
-    total: float | None = None
 
     @property
     def unshown(self) -> tuple[str, ...]:
@@ -52,6 +51,8 @@ class ClauseSpec:
         said = []
         if self.apart and self.asked is not None:
             said.append(f"{self.asked.action!r}: shown after the other, for they do not go together")
+        if self.asked is not None and self.asked.path and self.route is None:
+            said.append(f"{self.asked.action!r}: path {self.asked.path.replace('_', ' ')!r} not shown")
         return tuple(said)
 
     @property

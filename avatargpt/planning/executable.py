@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from avatargpt.language.clauses import clauses, verb_phrases
+from avatargpt.language.clauses import clauses
 from avatargpt.language.plans.marks import gender_of
 from avatargpt.language.plans.people import PRONOUNS
 from avatargpt.language.plans.references import subject_of, told_of
@@ -135,4 +135,4 @@ class Checked:
 
 
 def _parts(step: str) -> list[str]:
-    return [p for c in clauses(step) for p in verb_phrases(c)]
+    return clauses(step)

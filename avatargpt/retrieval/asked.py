@@ -22,7 +22,8 @@ SHAPES = {
     "line": "straight line", "circle": "circle", "half_circle": "half circle", "figure_eight": "figure eight",
     "square": "square", "triangle": "triangle", "zigzag": "zigzag", "curve": "quarter circle",
 }  # fmt: skip
-STEP = 0.65  # metres of a step
+MOST_ROUNDS = 5  # of going back and forth
+TURNS, QUARTER = frozenset("turn pivot rotate swivel".split()), 90.0  # degrees of "turn left"
 GOING = frozenset("walk run jog stroll stride march sneak hike pace go move".split())
 
 
@@ -32,14 +33,22 @@ class Asked:
 
     Attributes:
         words: plain words with the side and the direction in them. turn, route: see `ClauseSpec`. times: 0 = not said.
-        clause: what was asked, None where rules read it.
     """
 
     words: str
-    turn: Turn | None
-    route: Route | None
-    times: int
-    clause: Clause | None
+    turn: Turn | None = None
+    route: Route | None = None
+    times: int = 0
+
+
+def expanded(clause: Clause) -> list[Clause]:
+    """What is done one after another for a clause: going back and forth is going, turning round and going again."""
+    if clause.path != "back_and_forth" or not _goes(clause.action):
+        return [clause]
+    own = {"path": None, "times": None, "seconds": clause.seconds and clause.seconds / 3}
+    way = clause.model_copy(update=own)
+    rounds = [way, Clause(action="turn", turn=180.0), way.model_copy(update={"together": False})]
+    return rounds * min(clause.times or 1, MOST_ROUNDS)
 
 
 def asked(clause: Clause) -> Asked:
@@ -57,7 +66,7 @@ def asked(clause: Clause) -> Asked:
         way = WAYS[clause.direction]
         words += f" {way}" * (way not in words)
     told = [words, clause.target * (clause.target not in words), clause.style * (clause.style not in words)]
-    return Asked(" ".join(filter(None, told)), turn, route, clause.times or 0, clause)
+    return Asked(" ".join(filter(None, told)), turn, route, clause.times or 0)
 
 
 def _sided(action: str, side: str) -> str:
@@ -73,22 +82,27 @@ def _sided(action: str, side: str) -> str:
 
 def _turn(clause: Clause, side: str) -> Turn | None:
     """A turn by a measure, unless somebody goes on while turning."""
-    if clause.turn is None or _goes(clause.action):
+    if _goes(clause.action):
         return None
-    degrees = clause.turn * (clause.times or 1)
+    alone = side and all(lemma(w) in TURNS for w in clause.action.split())
+    if clause.turn is None and not alone:
+        return None
+    degrees = (clause.turn or QUARTER) * (clause.times or 1)
     return Turn(degrees, side) if LEAST <= degrees <= MOST else None
 
 
 def _route(clause: Clause, side: str) -> Route | None:
     factor = {"slight": SMALL, "small": SMALL, "large": BIG, "very_large": BIG}.get(clause.size or "", 1.0)
     towards = side or ("right" if (clause.direction or "").endswith("right") else "left")
-    if clause.path in SHAPES:
+    if not clause.waypoints and clause.path in SHAPES:
         count = clause.times or 1 if clause.path == "circle" else 1
         return Route(SHAPES[clause.path], towards, count, factor, clause.action)
     if clause.turn is not None and _goes(clause.action) and side:
         return Route(TURN, side, 1, 1.0, clause.action, min(clause.turn, 360.0))
+    if clause.waypoints:
+        return Route.through(clause.waypoints, clause.action)
     if clause.distance and _goes(clause.action) and clause.direction in (None, "forward"):
-        return Route("straight line", "left", 1, 1.0, clause.action, steps=max(1, round(clause.distance / STEP)))
+        return Route("straight line", "left", 1, 1.0, clause.action, metres=clause.distance)
     return None
 
 

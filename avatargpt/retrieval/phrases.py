@@ -18,15 +18,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from avatargpt.language.clauses import clauses, completed, verb_phrases
-from avatargpt.language.concurrent import gets_up, halves, is_above, is_rest, which_is_below
-from avatargpt.language.lexical import Manners, WordIndex, lemmas, times
+from avatargpt.language.concurrent import UPRIGHT, is_above, is_rest, which_is_below
+from avatargpt.language.lexical import Manners, WordIndex, times
 from avatargpt.language.motion_spec import BENT, STEADY, ClauseSpec
-from avatargpt.language.paths import route_asked, walking_turn
-from avatargpt.language.sides import PLACE, TURNS, first_side, side_asked, without_denials
-from avatargpt.language.turns import turn_asked
+from avatargpt.language.paths import TURN, Route
+from avatargpt.language.sides import PLACE, first_side, side_asked
 from avatargpt.language.verbs import HAND, doing
-from avatargpt.retrieval.asked import Asked, asked
+from avatargpt.retrieval.asked import Asked, asked, expanded
 from avatargpt.retrieval.choosing import Chooser
 from avatargpt.retrieval.index import Reduced, VectorIndex, ranked
 from avatargpt.retrieval.marks import VERSION, Marks, derive, packed, unfolded
@@ -41,20 +39,11 @@ if TYPE_CHECKING:
 RANK = 136  # principal directions of the vectors that are kept in the file
 FILE = "wording.safetensors"
 SIDES = ("", "left", "right")
-SPLIT = -0.02  # two actions may be this much further from the book than one, for they say more
-HALF, SURE = -0.1, 0.7  # even further, if they are near and the one leaves a verb of theirs out
-LISTED = 0.6  # three and more in a row are a list, where each is that near
 TELLING = 0.1  # a caption that tells more must be so much nearer than its action's usual one
 COUNTED = 0.15  # a caption that tells how often, as asked, may be so much further away
 OTHER_SIDE = 0.3  # one that does it on the side asked for, where the usual one names no side
 SAME, LEAD = 0.88, 0.04  # so near, and so much nearer than other actions, one phrasing decides without a vote
 VOTERS, TEMPERATURE = 8, 0.06  # nearest phrasings that vote, by exp(score / temperature)
-
-
-def _asked_in(part: str) -> Asked:
-    """A clause in words by rules."""
-    turn, route = turn_asked(part), route_asked(part)
-    return Asked(part if route is None or turn else route.words, turn, route, 0, None)
 
 
 def _fits(told: int, often: int, more: bool) -> bool:
@@ -74,7 +63,7 @@ class PhraseIndex:
 
     Attributes:
         chooser: says how probably an action is one that is known, None = all are.
-        reader: reads requests, None = rules do.
+        reader: reads requests, None = each is one action.
     """
 
     def __init__(
@@ -123,46 +112,27 @@ class PhraseIndex:
             grounder: the sentence encoder the vectors come from.
             least: below this similarity a clause keeps its own words.
         """
-        if self.reader is not None:
-            return self.shown(self.reader.read(text), grounder, least)
-        parts = completed(clauses(text))
-        whole = self.style(text)
-        found: list[ClauseSpec] = []
-        for part in parts:
-            if both := self._at_once(part, grounder, least):
-                found += both
-                continue
-            pieces = completed(verb_phrases(part))
-            one = self._nearest([part], grounder, whole if len(parts) == 1 else "", least)
-            if len(pieces) > 1:  # two actions, or one that the book knows by this very name ("walks and turns left")
-                several = self._nearest(pieces, grounder, "", least)
-                least_near = min(p.similarity for p in several)
-                half = not {v for p in pieces if (v := doing(p)[0])} <= {*lemmas(one[0].phrasing)}
-                room = HALF if half and least_near > SURE else SPLIT
-                if least_near > one[0].similarity + room or (len(pieces) > 2 and least_near > LISTED):
-                    one = several
-            found += one
-        for i, clause in enumerate(found):
-            before = next((p.action for p in found[:i][::-1] if not is_above(p.action)), "")
-            rises = gets_up(clause.text) or clause.action == "stand_idle"
-            if rises and is_rest(before):  # who sits or kneels does not lie, and stands when he has stood up
-                found[i] = self._nearest(["a person stands up"], grounder, "", least)[0]
-        return found
+        return self.shown(self.typed(text), grounder, least)
+
+    def typed(self, text: str) -> MotionRequest:
+        """What a text asks for; all of it is one action where nobody reads."""
+        if self.reader is None:
+            return MotionRequest(clauses=[Clause(action=text)], text=text)
+        return self.reader.read(text)
 
     def clause(self, text: str, grounder: SentenceGrounder, style: str = "", least: float = 0.4) -> ClauseSpec:
         """One clause, in a style unless it names one; see `plain`."""
-        return self._nearest([text], grounder, style, least)[0]
+        return self._nearest([Asked(text)], grounder, style, least)[0]
 
     def shown(self, request: MotionRequest, grounder: SentenceGrounder, least: float = 0.4) -> list[ClauseSpec]:
         """What is shown for a typed request; see `plain`."""
-        done = request.done or [Clause(action="stand still")]
+        done = [one for c in request.done for one in expanded(c)] or [Clause(action="stand still")]
         found = self.looked_up(done, grounder, least)
         out: list[ClauseSpec] = []
         for clause, one in zip(done, found, strict=True):
-            one = replace(one, total=request.seconds)
             before = out[-1] if out else None
             if clause.together and before is not None and before.besides is None:
-                below = which_is_below((before.action, before.said), (one.action, one.said))
+                below = which_is_below(before.action, one.action)
                 if below is not None:
                     out[-1] = replace((before, one)[below], besides=(one, before)[below])
                     continue
@@ -170,6 +140,11 @@ class PhraseIndex:
                     out[-1:] = [one, before]
                     continue
             out.append(replace(one, apart=clause.together and not (before and is_rest(before.action))))
+        for i, one in enumerate(out):
+            before = next((p for p in out[:i][::-1] if not is_above(p.action)), None)
+            if before is not None and is_rest(before.action) and one.action in UPRIGHT:
+                up = self._nearest([Asked("a person stands up")], grounder, "", least)[0]
+                out[i] = replace(up, asked=one.asked)  # who sits stands when he has stood up
         return out
 
     def looked_up(
@@ -179,54 +154,36 @@ class PhraseIndex:
         found = self._nearest([asked(c) for c in some], grounder, "", least)
         return [replace(one, asked=clause) for clause, one in zip(some, found, strict=True)]
 
-    def _at_once(self, part: str, grounder: SentenceGrounder, least: float) -> list[ClauseSpec]:
-        """Steps with something that arms or head do besides, or a rest and what is done in it, where a clause asks for
-        both; else empty."""
-        some = halves(part)
-        if some is None:
-            return []
-        found = self._nearest(some, grounder, "", least)
-        below = which_is_below(*((p.action, words) for p, words in zip(found, some, strict=True)))
-        if below is not None:
-            return [replace(found[below], besides=found[1 - below])]
-        for rest, other in (found, found[::-1]):
-            if is_rest(rest.action) and is_above(other.action):
-                return [rest, other]
-        return []
-
     def _nearest(
-        self, parts: Sequence[str | Asked], grounder: SentenceGrounder, whole: str, least: float
+        self, asks: Sequence[Asked], grounder: SentenceGrounder, whole: str, least: float
     ) -> list[ClauseSpec]:
-        """Each part's nearest phrasing; `whole` is the style of the request, for parts that name none."""
+        """Each one's nearest phrasing; `whole` is the style of the request, for those that name none."""
         found = []
-        asks = [_asked_in(p) if isinstance(p, str) else p for p in parts]
-        words = [a.turn.words if a.turn else a.words for a in asks]
-        told = [without_denials(w) for w in words]
+        told = [a.turn.words if a.turn else a.words for a in asks]
         named = [self.manners.find(p) for p in told]  # what is done is looked up without how it is done, too
         vectors = grounder.sentence([*told, *(rest for _, rest in named)])
         cosines = np.stack(np.split(self.index.cosines(vectors), 2), 1)  # (clauses, said or rest, phrasings)
-        for part, ask, said, (style, rest), cosine in zip(words, asks, told, named, cosines, strict=True):
+        for ask, said, (style, rest), cosine in zip(asks, told, named, cosines, strict=True):
             turn, route = ask.turn, ask.route
             manner = style or whole
             if turn is not None:  # its manner is in the words already
                 manner, rest = "", said
-            sight = seen(self, part, said, rest, manner, cosine)
+            sight = seen(self, said, said, rest, manner, cosine)
             best = self._vote(sight.scores)
             side, scores = side_asked(said), sight.plain
             score = float(scores[best])
             if score < least:
-                found.append(ClauseSpec(part, score, turn=turn, route=route, known=0.0, said=part))
+                found.append(ClauseSpec(said, score, turn=turn, route=route, known=0.0, said=said))
                 continue
             known = self.captions[best]
-            often = (ask.times, False) if ask.clause else times(said)
-            caption = (known.get(manner) if manner else "") or self._told(best, scores, said, *often)
+            caption = (known.get(manner) if manner else "") or self._told(best, scores, said, ask.times, False)
             lengths = tuple(self.lengths.get(caption, ()))
             if caption in BENT:
                 bent, (caption,) = BENT[caption], STEADY.values()
-                if route is None and (side == bent or (not side and TURNS.search(part))):
-                    route = walking_turn(part, bent)
+                if route is None and side == bent:
+                    route = Route(TURN, bent, 1, 1.0, "walk", 90.0)
             found.append(ClauseSpec(
-                caption, score, lengths, turn, route, self.classes[best], phrasing=self.keys[best], said=part,
+                caption, score, lengths, turn, route, self.classes[best], phrasing=self.keys[best], said=said,
                 known=1.0 if turn else self._known(sight),
             ))  # fmt: skip
         return found

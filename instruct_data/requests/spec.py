@@ -28,8 +28,22 @@ Path = Literal[
     "line", "circle", "half_circle", "figure_eight", "square", "triangle", "zigzag", "curve", "back_and_forth",
     "spiral",
 ]  # fmt: skip
-MOST_CLAUSES, MOST_TIMES, MOST_SECONDS, MOST_DEGREES = 12, 100, 600.0, 3600.0
+MOST_TIMES, MOST_SECONDS, MOST_DEGREES = 100, 600.0, 3600.0
+MOST_CLAUSES = 100
 FEW, MANY = 3, 8  # "a few times", "many times"
+
+
+class Pin(Strict):
+    """A hand or foot that is at a place at a time.
+
+    Attributes:
+        limb: which. second: of the whole motion. place: (3,) metres in the motion's frame: +Z ahead of its first frame,
+            +X to its left, +Y up, the origin on the floor below the first pelvis.
+    """
+
+    limb: Literal["left_hand", "right_hand", "left_foot", "right_foot"]
+    second: float = Field(ge=0, le=MOST_SECONDS)
+    place: tuple[float, float, float]
 
 
 class Clause(Strict):
@@ -65,6 +79,7 @@ class Clause(Strict):
     strength: Strength | None = None
     target: str = ""
     in_place: bool = False
+    waypoints: list[tuple[float, float]] = Field(default=[], max_length=100)
     known: bool | None = None
     nearest: str = ""
     sure: float = 1.0
@@ -90,8 +105,8 @@ class MotionRequest(Strict):
 
     Attributes:
         clauses: one after another, or together. seconds: of the whole. loop: the end leads into the beginning.
-        start, end: words for the pose at the beginning and at the end.
-        language: of the words if it is surely none that is read ("fr"), else "".
+        start, end: words for the pose at the beginning and at the end. text: the words that it was read from.
+        pins: places of hands and feet. language: of the words if it is surely none that is read ("fr"), else "".
     """
 
     clauses: list[Clause] = Field(min_length=1, max_length=MOST_CLAUSES)
@@ -99,7 +114,9 @@ class MotionRequest(Strict):
     loop: bool = False
     start: str = ""
     end: str = ""
+    pins: list[Pin] = []
     language: str = ""
+    text: str = ""
 
     @model_validator(mode="after")
     def _check(self) -> Self:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -19,6 +20,8 @@ from vqvae.errors import UserError
 
 NAME = "requests"  # of the files
 VERSION = 1
+AT_ONCE = 60  # words that are read in one go, where sentences end so
+REMEMBERED = 2000  # requests
 
 
 def reading_grounder(config: RequestConfig) -> SentenceGrounder:
@@ -51,19 +54,19 @@ class RequestReader:
         self._read: dict[str, MotionRequest] = {}
 
     def read(self, text: str) -> MotionRequest:
-        """What a text asks for; the same text is read once.
+        """What a text asks for; the same text is read once, a long one sentence by sentence.
 
         Raises:
-            UserError: nothing to read, or more than 96 words.
+            UserError: nothing to read, or a sentence of more than 96 words.
         """
         if text not in self._read:
-            words = words_of(text)
-            if not words or len(words) > MOST_WORDS:
-                raise UserError(f"request of {len(words)} words; accepted: 1 to {MOST_WORDS}")
-            target, sure = self.targets([words])[0]
-            found = assembled(target, words, sure)
-            assert found is not None  # the grammar begins with a clause
-            self._read[text] = found
+            parts = _parts(words_of(text))
+            found = [assembled(t, w, s) for (t, s), w in zip(self.targets(parts), parts, strict=True)]
+            some = [r for r in found if r is not None]  # the grammar begins with a clause
+            if len(self._read) >= REMEMBERED:
+                self._read.pop(next(iter(self._read)))
+            whole = {k: v for r in some for k in ("seconds", "loop", "start", "end") if (v := getattr(r, k))}
+            self._read[text] = MotionRequest(clauses=[c for r in some for c in r.clauses], text=text, **whole)
         return self._read[text]
 
     @torch.inference_mode()
@@ -91,6 +94,11 @@ class RequestReader:
                 break
         return self.vocabulary.decode(before), sure
 
+    @classmethod
+    def of(cls, folder: str | os.PathLike[str]) -> RequestReader | None:
+        """That of a model folder, None where it has none; raises as `load` does."""
+        return cls.load(folder) if (Path(folder) / f"{NAME}.json").is_file() else None
+
     def save(self, folder: str | os.PathLike[str], dtype: torch.dtype | None = None) -> None:
         """Write the network (``requests.safetensors`` and ``requests.json``)."""
         save_network(self.network, folder, NAME, VERSION, dtype)
@@ -101,3 +109,21 @@ class RequestReader:
         UserError: not there, damaged, or of another version.
         """
         return cls(load_network(folder, NAME, VERSION, lambda shape: RequestNetwork(RequestConfig(**shape))))
+
+
+def _parts(words: Sequence[str]) -> list[list[str]]:
+    """Words of a request in parts of whole sentences."""
+    parts: list[list[str]] = [[]]
+    ends = [i for i, w in enumerate(words) if w in ".!?;"]
+    start = 0
+    for end in [*ends, len(words) - 1]:
+        sentence = [*words[start : end + 1]]
+        start = end + 1
+        if parts[-1] and len(parts[-1]) + len(sentence) > AT_ONCE:
+            parts.append([])
+        parts[-1] += sentence
+    some = [p for p in parts if any(w[0].isalnum() for w in p)]
+    if not some or max(map(len, some)) > MOST_WORDS:
+        longest = max(map(len, some), default=0)
+        raise UserError(f"request with a sentence of {longest} words; accepted: 1 to {MOST_WORDS}")
+    return some

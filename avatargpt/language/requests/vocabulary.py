@@ -8,7 +8,6 @@ from functools import cached_property
 import numpy as np
 
 from instruct_data.requests.pairs import OPENING, ORDER
-from instruct_data.requests.spec import MOST_CLAUSES
 from instruct_data.requests.ways import CHOICES, COPIED, VALUES, WHOLE
 from instruct_data.requests.wording import is_numeral
 
@@ -21,6 +20,7 @@ CONSTANTS = tuple(
               0.8, 0.9, 1.1, 1.2, 1.25, 1.3, 1.4, 1.5, 1.75, 2.5, 3.5, 4.5, 5.5, 7.5, 12.5, 22.5)
 )  # fmt: skip
 LONGEST = 110  # tokens of a target
+MOST_CLAUSES = 12  # of one
 
 
 class Vocabulary:

@@ -50,6 +50,7 @@ class Preparation(Strict):
 
     Attributes:
         keyframed: clips of every action family for training, handed at random.
+        entries: of the lexicon's, whose schemas they share; None = as many.
         keyframed_val: clips of every family for validation, from seeds that training never uses.
         layered: clips of two actions at once.
         styled: variations of speed, posture, amplitude and style.
@@ -65,6 +66,7 @@ class Preparation(Strict):
     """
 
     keyframed: Annotated[Whole, Field(le=VALIDATION)] = 0
+    entries: Annotated[Whole, Field(le=VALIDATION)] | None = None
     keyframed_val: Whole = 0
     layered: Whole = 0
     styled: Whole = 0
@@ -178,16 +180,18 @@ def _words_mirrored(clip: Clip) -> Clip:
     return replace(mirrored(replace(clip, motion=clip.load())), motion=clip.motion)
 
 
-def keyframed_clips(bank: CaptionBank, stances: np.ndarray, count: int, first: int = 0) -> Iterator[Clip]:
-    """`count` clips of every packaged family, from seed `first` on.
+def keyframed_clips(
+    bank: CaptionBank, stances: np.ndarray, count: int, entries: int | None = None, first: int = 0
+) -> Iterator[Clip]:
+    """`count` clips of every packaged family, `entries` of those of the lexicon (None = as many), from seed `first` on.
 
     Args:
         bank: adds its paraphrases.
         stances: (S, 22, 4) idle poses to begin and end with; none where S is 0.
     """
     for family in families().values():
-        seeds = range(first, first + count)
-        for start in range(0, count, _BATCH):
+        seeds = range(first, first + (count if entries is None or not family.schema else entries))
+        for start in range(0, len(seeds), _BATCH):
             batch = keyframed(family, seeds[start : start + _BATCH], stances if len(stances) else None, bank)
             yield from map(_described, batch)
 
@@ -216,8 +220,8 @@ def prepare(clips: Sequence[Clip], bank: CaptionBank, rewrites: Rewrites, option
         yield asked_for(clip)
         yield asked_for(replace(mirrored(clip), id=f"{clip.id}_m"))
     stances = idle_stances(train, 200, options.seed) if options.keyframed or options.keyframed_val else np.zeros(0)
-    yield from keyframed_clips(bank, stances, options.keyframed_val, VALIDATION)
-    made = list(keyframed_clips(bank, stances, options.keyframed))
+    yield from keyframed_clips(bank, stances, options.keyframed_val, first=VALIDATION)
+    made = list(keyframed_clips(bank, stances, options.keyframed, options.entries))
     for clip in made:
         yield asked_for(clip)
     longest, seed = options.longest, options.seed

@@ -12,7 +12,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from avatargpt.language.sides import without_denials
 from avatargpt.model.text_encoder import SentenceGrounder
 from avatargpt.retrieval.choosing import ACTIONS, FEATURES, Chooser, features
 from avatargpt.retrieval.phrases import PhraseIndex
@@ -79,7 +78,7 @@ def looked_up(
     actions = np.full((len(some), ACTIONS), -1)
     for start in range(0, len(some), 256):
         rows = some[start : start + 256]
-        said = [without_denials(text) for _, text in keys[start : start + 256]]
+        said = [text for _, text in keys[start : start + 256]]
         named = [book.manners.find(t) for t in said]
         cosines = book.index.cosines(grounder.sentence([*said, *(rest for _, rest in named)]))
         for k, row in enumerate(rows.tolist()):
