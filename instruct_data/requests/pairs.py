@@ -18,8 +18,8 @@ import numpy as np
 import yaml
 
 from instruct_data.requests.spec import ATTRIBUTES
-from instruct_data.requests.ways import FORMS, VALUES, WHOLE, Part, Way
-from instruct_data.requests.wording import in_words, inflected, is_numeral
+from instruct_data.requests.ways import FORMS, NOUNS, VALUES, WHOLE, Part, Way
+from instruct_data.requests.wording import in_words, inflected, is_numeral, plural_of
 
 Target = list[str | int]
 OPENING = {"": "new", "+": "with", "!": "not"}
@@ -50,26 +50,27 @@ class Pair:
 @dataclass(frozen=True)
 class Material:
     """What slots are filled with: actions in base form (``{side}`` in some), subjects with their pronouns, places,
-    objects."""
+    objects, and nouns for actions."""
 
     actions: Sequence[str]
     who: Sequence[tuple[str, str]]
     places: Sequence[str]
     objects: Sequence[str]
+    nouns: Sequence[str] = ()
 
 
 @cache
 def material() -> Material:
     """The package's own words: all files of its folder, by name."""
     who: list[tuple[str, str]] = []
-    some: dict[str, list[str]] = {"actions": [], "places": [], "objects": []}
+    some: dict[str, list[str]] = {"actions": [], "places": [], "objects": [], "nouns": []}
     folder = files("instruct_data.requests") / "words"
     for entry in sorted((e for e in folder.iterdir() if e.name.endswith(".yaml")), key=lambda e: e.name):
         held = yaml.load(entry.read_text(encoding="utf-8"), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
-        who += [(w["text"], w["they"]) for w in held["who"]]
+        who += [(w["text"], w["they"]) for w in held.get("who", [])]
         for name, listed in some.items():
-            listed += held[name]
-    return Material(tuple(some["actions"]), tuple(who), tuple(some["places"]), tuple(some["objects"]))
+            listed += held.get(name, [])
+    return Material(who=tuple(who), **{name: tuple(listed) for name, listed in some.items()})
 
 
 @dataclass
@@ -136,7 +137,7 @@ class Pairs:
             clauses = tuple(name[c] for c in part.clauses)
             if not part.slot:
                 told.bits.append((part.text, clauses, part.role, part.value))
-            elif part.text in FORMS:
+            elif part.text in (*FORMS, *NOUNS):
                 self._action(part, clauses[0], told, rng, actions, sides, way, expand)
             elif part.text == "side":
                 side = sides.setdefault(clauses[0], str(rng.choice(["left", "right"])))
@@ -158,6 +159,10 @@ class Pairs:
         sides: dict[str, str], way: Way, expand: list[float],
     ) -> None:  # fmt: skip
         own = {p.role for p in way.parts if p.role and part.clauses[0] in p.clauses}
+        if part.text in NOUNS:
+            said = self.words.nouns[int(rng.integers(len(self.words.nouns)))]
+            told.bits.append((plural_of(said) if part.text == "nouns" else said, (clause,), "action", ""))
+            return
         if clause not in actions:
             for _ in range(20):
                 actions[clause] = self.words.actions[int(rng.integers(len(self.words.actions)))]

@@ -25,6 +25,7 @@ from instruct_data.requests.spec import Direction, Path, Side, Size, Strength, T
 from vqvae.errors import UserError
 
 FORMS = ("do", "does", "doing", "did")
+NOUNS = ("noun", "nouns")
 NUMBERS = {"n": "times", "s": "seconds", "min": "minutes", "deg": "turn", "m": "distance", "x": "factor"}
 FILLERS = ("who", "they", "them", "their", "place", "obj", "opp")
 CHOICES: dict[str, tuple[str, ...]] = {
@@ -184,11 +185,12 @@ def _slot(inside: str, flags: dict[str, str], whole: str) -> Part:
     name = found["name"] if found else ""
     if name == "Who":
         name = "who"
-    if not found or name not in (*FORMS, *NUMBERS, *FILLERS, "side"):
-        raise UserError(f"{whole!r}: {{{inside}}}; accepted slots: {', '.join((*FORMS, *NUMBERS, *FILLERS, 'side'))}")
+    if not found or name not in (*FORMS, *NOUNS, *NUMBERS, *FILLERS, "side"):
+        slots = ", ".join((*FORMS, *NOUNS, *NUMBERS, *FILLERS, "side"))
+        raise UserError(f"{whole!r}: {{{inside}}}; accepted slots: {slots}")
     clause = found["clause"] or "A"
     _flag(flags, clause, found["flag"] or "")
-    role = "action" if name in FORMS else NUMBERS.get(name, "side" if name == "side" else "")
+    role = "action" if name in (*FORMS, *NOUNS) else NUMBERS.get(name, "side" if name == "side" else "")
     return Part(name, True, (clause,), role)
 
 

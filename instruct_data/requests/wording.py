@@ -53,6 +53,11 @@ def _regular(verb: str) -> str:
     return f"{verb[:-1]}ied" if verb[-1:] == "y" and verb[-2:-1] not in "aeou" else gerund_of(verb)[:-3] + "ed"
 
 
+def plural_of(noun: str) -> str:
+    """A noun phrase in the plural."""
+    return third_of(noun)
+
+
 def in_words(number: int) -> str:
     """A whole number below 100 in words."""
     if number < 20:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -68,8 +69,8 @@ def divided(ways: Sequence[Way], words: Material, every: int) -> tuple[Pairs, Pa
     apart = tuple(words.actions[every - 1 :: every])
     known = tuple(a for i, a in enumerate(words.actions) if i % every != every - 1)
     return (
-        Pairs(some, Material(known, words.who, words.places, words.objects)),
-        Pairs(held, Material(apart, words.who, words.places, words.objects)),
+        Pairs(some, replace(words, actions=known)),
+        Pairs(held, replace(words, actions=apart)),
     )
 
 
