@@ -22,6 +22,7 @@ SHAPES = {
     "line": "straight line", "circle": "circle", "half_circle": "half circle", "figure_eight": "figure eight",
     "square": "square", "triangle": "triangle", "zigzag": "zigzag", "curve": "quarter circle",
 }  # fmt: skip
+OFTEN = {1: "once", 2: "twice"}
 MOST_ROUNDS = 5  # of going back and forth
 TURNS, QUARTER = frozenset("turn pivot rotate swivel".split()), 90.0  # degrees of "turn left"
 GOING = frozenset("walk run jog stroll stride march sneak hike pace go move".split())
@@ -65,7 +66,8 @@ def asked(clause: Clause) -> Asked:
     if clause.direction and not route:
         way = WAYS[clause.direction]
         words += f" {way}" * (way not in words)
-    told = [words, clause.target * (clause.target not in words), clause.style * (clause.style not in words)]
+    often = "" if not clause.times or turn or route else OFTEN.get(clause.times, f"{clause.times} times")
+    told = [words, often, clause.target * (clause.target not in words), clause.style * (clause.style not in words)]
     return Asked(" ".join(filter(None, told)), turn, route, clause.times or 0)
 
 

@@ -153,7 +153,7 @@ def averaged(folders: Sequence[str], shares: Sequence[float]) -> AvatarGPTModel:
 
 
 def _beside(args: argparse.Namespace, out: Path, fingerprint: str) -> None:
-    """Phrase index, exemplar bank, planning library, intents, scorer, gestures, driver, parser, as they are given."""
+    """Phrase index, reader, exemplars, plans, intents, scorer, gestures, driver, parser, as they are given."""
     import torch
 
     if args.phrase_index:
@@ -163,6 +163,10 @@ def _beside(args: argparse.Namespace, out: Path, fingerprint: str) -> None:
         if book is None:
             raise UserError(f"{args.phrase_index}: no phrase index in it; run the phrase-index stage")
         book.save(out)
+    if args.requests:
+        from avatargpt.language.requests.reader import RequestReader
+
+        RequestReader.load(args.requests).save(out, torch.int8)
     if args.exemplars:
         from avatargpt.retrieval.exemplars import ExemplarBank
 

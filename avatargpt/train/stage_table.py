@@ -228,6 +228,7 @@ STAGES: dict[str, StageEntry] = {
             "tokenizer": Option("tokenizer folders, with commas between", needed=True),
             "face": Option("folder of a language stage: a model of its own for the face"),
             "phrase-index": Option("folder of the phrase-index stage"),
+            "requests": Option("folder of the requests stage"),
             "exemplars": Option("folder of the exemplars stage"), "planner": Option("folder of the planner stage"),
             "intents": Option("folder of the intents stage"),
             "driver": Option("folder of the driver stage, or several with commas between: their mean"),

@@ -216,8 +216,8 @@ def _number(slot: str, rng: np.random.Generator, digits: bool) -> str:
         value = float(rng.choice([0.5, 0.75, 0.8, 1.2, 1.25, 1.5, 2, 2, 3, 4, 0.25]))
     else:
         value = _one_of(rng, [0.6, 0.2, 0.2], rng.integers(1, 7), rng.integers(1, 30), rng.integers(1, 20) / 2)
-    if value == int(value) and value < 100 and rng.random() < WRITTEN_OUT and slot != "x" and not digits:
-        return in_words(int(value))
+    if value == int(value) and value < 1000 and rng.random() < WRITTEN_OUT and slot != "x" and not digits:
+        return in_words(int(value), str(rng.choice([" ", "-"])), str(rng.choice([" ", " and "])))
     return f"{value:g}"
 
 

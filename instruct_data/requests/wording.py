@@ -58,12 +58,19 @@ def plural_of(noun: str) -> str:
     return third_of(noun)
 
 
-def in_words(number: int) -> str:
-    """A whole number below 100 in words."""
+def in_words(number: int, joint: str = " ", link: str = " and ") -> str:
+    """A whole number below 1000 in words.
+
+    Args:
+        joint: between tens and ones. link: behind hundreds.
+    """
     if number < 20:
         return _ONES[number]
+    if number >= 100:
+        hundreds, rest = divmod(number, 100)
+        return f"{_ONES[hundreds]} hundred" + (link + in_words(rest, joint) if rest else "")
     ten, one = divmod(number, 10)
-    return _TENS[ten - 2] + (f" {_ONES[one]}" if one else "")
+    return _TENS[ten - 2] + (joint + _ONES[one] if one else "")
 
 
 _NUMERAL = re.compile(rf"\d+(?:[.,:]\d+)*|{'|'.join([*_ONES, *_TENS, 'hundred'])}")

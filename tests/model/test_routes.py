@@ -5,49 +5,9 @@ import pytest
 
 from avatargpt import AvatarGPT
 from avatargpt.body.paths import along
-from avatargpt.language.paths import SHAPES, TURN, route_asked, walking_turn
+from avatargpt.language.paths import SHAPES, TURN, Route
+from vqvae.errors import UserError
 from vqvae.features.body import BodyFeatures
-
-
-@pytest.mark.parametrize(("text", "told", "words"), [
-    ("walk in a circle", "in a circle to the left", "walk"),
-    ("a person walks in a circle clockwise", "in a circle to the right", "a person walks"),
-    ("he runs in circles", "in two circles to the left", "he runs"),
-    ("jog in a small circle twice", "in two small circles to the left", "jog"),
-    ("a person takes five steps forward", "5 steps ahead", "walk"),
-    ("walk forward 3 steps", "3 steps ahead", "walk"),
-    ("walk in a circle 3 times", "in three circles to the left", "walk"),
-    ("walk in a circle waving with the right hand", "in a circle to the left", "walk waving with the right hand"),
-    ("he walks like a zombie in a circle", "in a circle to the left", "he walks like a zombie"),
-    ("walks in a figure 8 pattern", "in a figure eight to the left", "walks"),
-    ("run in a zigzag", "in a zigzag to the left", "run"),
-    ("walks in a half circle to the right", "in a half circle to the right", "walks"),
-    ("walk in an arc to the right", "in a quarter circle to the right", "walk"),
-    ("go in a square", "in a square to the left", "walks"),
-    ("walk in a wavy line", "in a winding line to the left", "walk"),
-    ("walk in a straight line", "in a straight line", "walk"),
-    ("a person walks in a triangle like a zombie", "in a triangle to the left", "a person walks like a zombie"),
-])  # fmt: skip
-def test_ways_are_read(text, told, words):
-    route = route_asked(text)
-    assert route is not None and (route.told, route.words) == (told, words)
-
-
-@pytest.mark.parametrize("text", [
-    "circle the arms", "walk around the circle of chairs", "sits in a circle", "draws a circle in the air",
-    "walk and circle the arms", "dance in a circle", "walk in a circle to the left and to the right", "walk",
-    "takes two steps back", "take a step", "climb three steps", "moves his arms in circles",
-    "moves into a forward bend", "walk to the square", "walks into the ring",
-    "the man moves the square box",
-])  # fmt: skip
-def test_other_circles_are_no_ways(text):
-    assert route_asked(text) is None
-
-
-def test_sizes_and_speeds_take_their_time():
-    tokens = [route_asked(t).tokens for t in ("run in a small circle", "run in a circle", "walk in a circle")]
-    assert tokens[0] < tokens[1] < tokens[2] == SHAPES["circle"][1]
-    assert route_asked("walk in a straight line").tokens == 0
 
 
 @pytest.fixture
@@ -65,28 +25,42 @@ def straight() -> np.ndarray:
 def test_a_path_gets_its_shape(straight):
     spec = BodyFeatures()
 
-    def path(text):
-        return along(straight, route_asked(text), spec).root[:, [0, 2]]
+    def path(shape, side="left"):
+        return along(straight, Route(shape, side, 1, 1.0, "walk"), spec).root[:, [0, 2]]
 
-    circle = path("walk in a circle")
+    circle = path("circle")
     assert np.linalg.norm(circle[-1] - circle[0]) < 0.5
     middle = circle.mean(0)
     assert np.ptp(np.linalg.norm(circle - middle, axis=1)) < 0.5 and middle[0] > 1  # to the left, which is +X
-    assert path("walk in a circle clockwise").mean(0)[0] < -1
-    line = path("walk in a straight line")
+    assert path("circle", "right").mean(0)[0] < -1
+    line = path("straight line")
     assert np.abs(line[:, 0]).max() < 0.3 and line[-1, 1] > 9
-    eight = path("walk in a figure eight")
+    eight = path("figure eight")
     assert np.linalg.norm(eight[-1] - eight[0]) < 0.8 and eight[:, 0].min() < -0.7 and eight[:, 0].max() > 0.7
 
 
+def test_sizes_and_speeds_take_their_time():
+    run, walk = (Route("circle", "left", 1, 1.0, words) for words in ("run", "walk"))
+    assert Route("circle", "left", 1, 0.7, "run").tokens < run.tokens < walk.tokens == SHAPES["circle"][1]
+    assert Route("straight line", "left", 1, 1.0, "walk").tokens == 0
+
+
+def test_waypoints_are_met(straight):
+    points = [(0.0, 3.0), (2.0, 3.0), (2.0, 6.0)]
+    route = Route.through(points, "walk")
+    root = along(straight, route, BodyFeatures()).root[:, [0, 2]] - 0.0
+    assert np.linalg.norm(root[-1] - root[0] - points[-1]) < 0.8 and route.metres == 8
+    with pytest.raises(UserError, match="waypoints"):
+        Route.through([(0.0, 0.1)], "walk")
+
+
 def test_too_short_a_way_makes_a_part_of_the_shape(straight):
-    yaw = np.degrees(np.unwrap(along(straight[:20], route_asked("walk in a circle"), BodyFeatures()).heading))
+    yaw = np.degrees(np.unwrap(along(straight[:20], Route("circle", "left", 1, 1.0, "walk"), BodyFeatures()).heading))
     assert 60 < yaw[-1] - yaw[0] < 130  # 1.2 m at a radius of 0.6 m is two radians
 
 
 def test_a_turn_in_the_midst_of_a_walk(straight):
-    route = walking_turn("he walks on and turns 60 degrees to the right", "right")
-    assert (route.shape, route.degrees) == (TURN, 60)
+    route = Route(TURN, "right", 1, 1.0, "walk", 60.0)
     yaw = np.degrees(np.unwrap(along(straight, route, BodyFeatures()).heading))
     assert abs(yaw[-1] - yaw[0] + 60) < 6 and abs(yaw[50] - yaw[0]) < 12
 

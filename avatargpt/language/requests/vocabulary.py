@@ -21,6 +21,7 @@ CONSTANTS = tuple(
 )  # fmt: skip
 LONGEST = 110  # tokens of a target
 MOST_CLAUSES = 12  # of one
+LINKS = ("-", "and")  # within a number
 
 
 class Vocabulary:
@@ -101,6 +102,7 @@ class Vocabulary:
                 out[size:] = numerals
                 return out
             following = last - size + 1
+            following += following < n - 1 and words[following] in LINKS  # "forty-five", "a hundred and ten"
             if following < n and numerals[following]:
                 out[size + following] = True
         elif self._kind["open"][heading] or self._kind["copied"][heading]:
