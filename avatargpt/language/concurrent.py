@@ -12,7 +12,9 @@ import re
 from avatargpt.language.lemmas import lemma
 
 STEPS = frozenset("walk run jog sprint stroll march stride hike pace step".split())
-UPRIGHT = frozenset(("stand_idle", "get_up", "get_up_face_up", "get_up_face_down"))  # what one stands up for
+UPRIGHT = frozenset((
+    "stand_idle", "stand_up", "get_up_face_up", "get_up_face_down", "a person gets up from the ground",
+))  # what somebody who sits stands up for
 
 
 def is_above(action: str) -> bool:

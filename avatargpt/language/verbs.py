@@ -23,7 +23,7 @@ _PARTS = {
 }  # fmt: skip
 HAND = "hand"
 _OBJECT = re.compile(
-    r"(?: (?:up|down|out))? (?:(?:his|her|their|your|my|its|the|both|one|a|an|left|right|two) )+"
+    r"(?: (?:up|down|out))? (?:(?:his|her|their|your|my|its|the|both|one|a|an|left|right|two) )*"
     r"(?:(?!(?:with|in|on|to|of|at|and|by|over|under|into|from) )[a-z]+ ){0,2}"
     rf"(?:{'|'.join(f'(?P<{name}>{form})' for name, form in _PARTS.items())})\b"
 )

@@ -33,10 +33,12 @@ class Asked:
     """What is looked up for a clause.
 
     Attributes:
-        words: plain words with the side and the direction in them. turn, route: see `ClauseSpec`. times: 0 = not said.
+        words: plain words with the side and the direction in them. core: those without target and style.
+        turn, route: see `ClauseSpec`. times: 0 = not said.
     """
 
     words: str
+    core: str = ""
     turn: Turn | None = None
     route: Route | None = None
     times: int = 0
@@ -65,10 +67,13 @@ def asked(clause: Clause) -> Asked:
         words += " alternately left and right"
     if clause.direction and not route:
         way = WAYS[clause.direction]
+        if clause.direction in ("left", "right") and _goes(action):
+            way = f"sideways {way}"
         words += f" {way}" * (way not in words)
     often = "" if not clause.times or turn or route else OFTEN.get(clause.times, f"{clause.times} times")
-    told = [words, often, clause.target * (clause.target not in words), clause.style * (clause.style not in words)]
-    return Asked(" ".join(filter(None, told)), turn, route, clause.times or 0)
+    core = f"{words} {often}".strip()
+    told = [core, clause.target * (clause.target not in words), clause.style * (clause.style not in words)]
+    return Asked(" ".join(filter(None, told)), core, turn, route, clause.times or 0)
 
 
 def _sided(action: str, side: str) -> str:

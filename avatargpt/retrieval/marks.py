@@ -11,7 +11,7 @@ from avatargpt.language.lexical import WordIndex
 from avatargpt.language.sides import first_side, flips_back, goes_back, ups_and_downs
 from avatargpt.retrieval.store import Stored
 
-VERSION = 1  # of the rules by which `derive` and `WordIndex` read; files of others are derived anew when they are read
+VERSION = 2  # of the rules by which `derive` and `WordIndex` read; files of others are derived anew when they are read
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,9 +71,10 @@ def derive(keys: Sequence[str], captions: Sequence[Mapping[str, str]], classes: 
 def packed(marks: Marks, words: WordIndex) -> dict[str, np.ndarray]:
     """Marks and words as arrays of a file; the lemmas themselves are texts and go elsewhere."""
     return {
-        "flags": np.stack([getattr(marks, name) for name in FLAGS]), "group": marks.group,
-        "word_starts": words.starts.astype(np.int32), "word_texts": words.texts.astype(np.int32),
-        "word_weights": words.weights, "word_norms": words.norms,
+        "flags": np.packbits(np.stack([getattr(marks, name) for name in FLAGS]), axis=1), "group": marks.group,
+        "word_starts": words.starts.astype(np.int32),
+        "word_texts": words.texts.astype(np.uint16 if len(words.norms) <= 1 << 16 else np.int32),
+        "word_weights": words.weights.astype(np.float32), "word_norms": words.norms.astype(np.float32),
     }  # fmt: skip
 
 
@@ -87,9 +88,12 @@ def unfolded(held: Stored, words: Sequence[str], count: int) -> tuple[Marks, Wor
     flags, group = held.arrays["flags"], held.arrays["group"]
     names = ("word_starts", "word_texts", "word_weights", "word_norms")
     starts, texts, weights, norms = (held.arrays[name] for name in names)
+    if flags.ndim != 2 or flags.dtype != np.uint8:
+        raise ValueError("marks of another kind")
+    flags = np.unpackbits(flags, axis=1, count=count).astype(bool)
     if flags.shape != (len(FLAGS), count) or group.shape != (count,) or norms.shape != (count,):
         raise ValueError(f"marks {flags.shape} for {count} texts")
-    if flags.dtype != bool or not _rows(group, count) or not (norms > 0).all():
+    if not _rows(group, count) or not (norms > 0).all():
         raise ValueError("marks of another kind")
     if len(starts) != len(words) + 1 or len(weights) != len(words) or not _rows(texts, count):
         raise ValueError(f"an index of words {starts.shape} for {len(words)} words")

@@ -36,10 +36,11 @@ if TYPE_CHECKING:
     from avatargpt.language.requests.reader import RequestReader
     from avatargpt.model.text_encoder import SentenceGrounder
 
-RANK = 136  # principal directions of the vectors that are kept in the file
+RANK = 104  # principal directions of the vectors that are kept in the file
 FILE = "wording.safetensors"
 SIDES = ("", "left", "right")
 TELLING = 0.1  # a caption that tells more must be so much nearer than its action's usual one
+BOTH = 0.05  # one caption for two things at once may be so much further away than either
 COUNTED = 0.15  # a caption that tells how often, as asked, may be so much further away
 OTHER_SIDE = 0.3  # one that does it on the side asked for, where the usual one names no side
 SAME, LEAD = 0.88, 0.04  # so near, and so much nearer than other actions, one phrasing decides without a vote
@@ -139,7 +140,14 @@ class PhraseIndex:
                 if is_rest(one.action) and is_above(before.action):
                     out[-1:] = [one, before]
                     continue
-            out.append(replace(one, apart=clause.together and not (before and is_rest(before.action))))
+            if clause.together and before is not None and before.asked is not None and not is_rest(before.action):
+                both = Clause(action=f"{before.asked.action} while {clause.action}")
+                whole = self.looked_up([both], grounder, least)[0]
+                if whole.similarity > min(before.similarity, one.similarity) - BOTH:
+                    out[-1] = replace(whole, asked=before.asked)
+                    continue
+                one = replace(one, apart=True)
+            out.append(one)
         for i, one in enumerate(out):
             before = next((p for p in out[:i][::-1] if not is_above(p.action)), None)
             if before is not None and is_rest(before.action) and one.action in UPRIGHT:
@@ -160,7 +168,8 @@ class PhraseIndex:
         """Each one's nearest phrasing; `whole` is the style of the request, for those that name none."""
         found = []
         told = [a.turn.words if a.turn else a.words for a in asks]
-        named = [self.manners.find(p) for p in told]  # what is done is looked up without how it is done, too
+        # what is done is looked up without how it is done, and where to, too
+        named = [(style, a.core or rest) for a, (style, rest) in zip(asks, map(self.manners.find, told), strict=True)]
         vectors = grounder.sentence([*told, *(rest for _, rest in named)])
         cosines = np.stack(np.split(self.index.cosines(vectors), 2), 1)  # (clauses, said or rest, phrasings)
         for ask, said, (style, rest), cosine in zip(asks, told, named, cosines, strict=True):

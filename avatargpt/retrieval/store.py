@@ -74,9 +74,9 @@ def reduced(vectors: np.ndarray, rank: int = 0) -> Reduced:
 
 
 def plain_vectors(vectors: Reduced) -> dict[str, np.ndarray]:
-    """Reduced vectors as they are: ``vectors`` (n, r) int8, ``scale`` (n, 1) float32, ``basis`` (w, r) float16."""
+    """Reduced vectors as they are: ``vectors`` (n, r) int8, ``scale`` (n, 1) float16, ``basis`` (w, r) float16."""
     basis = {} if vectors.basis is None else {"basis": vectors.basis}
-    return {"vectors": vectors.rows, "scale": vectors.scale, **basis}
+    return {"vectors": vectors.rows, "scale": vectors.scale.astype(np.float16), **basis}
 
 
 def pack_vectors(vectors: np.ndarray, rank: int = 0) -> dict[str, np.ndarray]:
@@ -125,7 +125,8 @@ class Stored:
             raise ValueError("vectors with a scale or a basis of another shape")
         if count * (width if basis is None else len(basis)) > MOST_NUMBERS:
             raise ValueError("more vectors than such files have")
-        return Reduced(np.ascontiguousarray(rows), np.ones((count, 1), np.float32) if scale is None else scale, basis)
+        wide = np.ones((count, 1), np.float32) if scale is None else scale.astype(np.float32)
+        return Reduced(np.ascontiguousarray(rows), wide, basis)
 
 
 def write(

@@ -234,6 +234,22 @@ def make_phrase_index(
     return with_performed(phrase_index, grounder)
 
 
+def with_new_actions(earlier: PhraseIndex, book: PhraseIndex) -> PhraseIndex:
+    """A book as it was and, behind it, the phrasings that another has of actions that it lacks."""
+    known = {*earlier.classes}
+    new = [i for i, (k, c) in enumerate(zip(book.keys, book.classes, strict=True))
+           if c not in known and k not in earlier.rows]  # fmt: skip
+    captions = [book.captions[i] for i in new]
+    said = {t for c in captions for t in c.values()}
+    lengths = earlier.lengths | {c: n for c, n in book.lengths.items() if c in said and c not in earlier.lengths}
+    return PhraseIndex(
+        [*earlier.keys, *(book.keys[i] for i in new)], [*earlier.captions, *captions],
+        [*earlier.classes, *(book.classes[i] for i in new)],
+        [*(str(s) for s in earlier.sides), *(str(book.sides[i]) for i in new)], earlier.styles, lengths,
+        np.concatenate([earlier.index.vectors, book.index.vectors[new]]),
+    )  # fmt: skip
+
+
 def with_performed(phrase_index: PhraseIndex, grounder: SentenceGrounder) -> PhraseIndex:
     """The book and what it lacks of the requests of `PERFORMED_BY` that begin with a verb or a person ("stand still",
     "he stands still"), the former of a person, too: "a lamp post" alone is hugged as often as played.

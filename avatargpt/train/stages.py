@@ -151,7 +151,12 @@ def phrase_index_stage(args: argparse.Namespace) -> None:
     from avatargpt.model.text_encoder import SentenceGrounder
     from avatargpt.retrieval.phrases import PhraseIndex
     from avatargpt.train.data.lessons import pass_rates
-    from avatargpt.train.phrase_index import make_phrase_index, with_normalised_of, with_performed
+    from avatargpt.train.phrase_index import (
+        make_phrase_index,
+        with_new_actions,
+        with_normalised_of,
+        with_performed,
+    )
     from instruct_data.text.captions import CaptionBank
     from instruct_data.text.rewrites import Rewrites
 
@@ -177,6 +182,11 @@ def phrase_index_stage(args: argparse.Namespace) -> None:
     book = make_phrase_index(list(Store.open(args.codes).codes("train")), bank, rewrites, grounder, rates)
     if earlier is not None:
         book = with_normalised_of(book, earlier)
+    if args.grown_from:
+        grown_from = PhraseIndex.load(args.grown_from)
+        if grown_from is None:
+            raise UserError(f"{args.grown_from}: no phrase index in it; --grown-from takes a folder with one")
+        book = with_new_actions(grown_from, book)
     book.save(args.output)
     print(f"{args.output}: {len(book.keys)} phrasings")
 

@@ -1,6 +1,6 @@
 """Ways to say requests: templates in YAML whose marks tell what the words mean, and what they are when filled in.
 
-The mark-up of a line (docs/words.md): ``{do}`` ``{does}`` ``{doing}`` ``{did}`` stand for the action of clause A,
+The mark-up of a line (docs/requests.md): ``{do}`` ``{does}`` ``{doing}`` ``{did}`` stand for the action of clause A,
 ``{B.do}`` for that of B, which follows in time; ``{B+.do}`` happens together with A, ``{B!.do}`` is not done.
 ``{n}`` ``{s}`` ``{deg}`` ... are numbers, ``{side}`` a side, ``{who}`` ``{place}`` ``{obj}`` words that say nothing.
 ``[tempo=fast: in a hurry]`` are words that mean an attribute, ``[style: like a cat]`` words that are copied into it,
