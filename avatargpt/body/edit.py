@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -9,20 +10,25 @@ import numpy as np
 
 from avatargpt.body import heeding, stitch
 from avatargpt.body.feet import CONTACTS, planted
+from avatargpt.body.generate import MotionGeneration
 from avatargpt.body.ground import without_penetration
 from avatargpt.body.model import BodyModel
 from avatargpt.body.reach import out_of_reach
 from avatargpt.body.rerank import pick
 from avatargpt.body.sampling import prolonged
 from avatargpt.body.smooth import roughness
+from avatargpt.body.understanding import SURE
 from avatargpt.decoding.loaded import CHUNK, CONTEXT
-from avatargpt.requests import check_count, check_seconds, check_seed, check_text, frames_of, held, mix
+from avatargpt.limits import MIN_SECONDS
+from avatargpt.requests import UnheededText, check_count, check_seconds, check_seed, check_text, frames_of, held, mix
 from avatargpt.signals.physics import foot_skate
+from instruct_data.joining import join_motions, suits
 from vqvae.ground import floor_of, raised
 from vqvae.motion import Motion, concatenate
 
 ROUNDS = 3  # times that candidates of a middle are made where all of them pop
 WORDED, WORDLESS = 16, 4  # candidates of a continuation with a text, and without
+AWAY = 0.7  # what each metre between two poses costs, in the scorer's cosine
 SLIDING = 0.1  # metres of distance to the other candidates that feet weigh that slide all the time
 LAST = 1e3  # below every merit
 
@@ -40,10 +46,14 @@ class _Gap:
 
 
 class MotionEditing:
-    """Continues motions and fills gaps between them."""
+    """Continues motions and fills gaps between them.
 
-    def __init__(self, model: BodyModel) -> None:
-        self.model = model
+    Args:
+        generation: makes what a text asks for where a continuation does not show it.
+    """
+
+    def __init__(self, model: BodyModel, generation: MotionGeneration) -> None:
+        self.model, self.generation = model, generation
 
     def in_between(
         self, start: Motion, end: Motion, seconds: float, text: str, seed: int, best_of: int, keep_place: bool
@@ -116,7 +126,7 @@ class MotionEditing:
             before = prolonged(self.model, a, len(a) + tokens - CHUNK, text, seed, 1.0, 1, 0.7)
         slots: dict[str, Any] = {"start": before[-CONTEXT:], "end": gap.after, "seconds": rest / rate}
         if text:
-            slots["caption"] = text
+            slots["caption"] = self._plain(text)
         prompt = self.model.loaded.prompt("in_between", slots)
         found = self.model.loaded.sample([prompt], [rest], [seed], best_of, 1.0, 0.7, 30, settled=not text)[0]
         return [np.concatenate([before[len(a):], c]) for c in found]
@@ -155,7 +165,8 @@ class MotionEditing:
 
         Args:
             seconds: of the new part; kept to the frame.
-            text: what happens next, see `in_between`.
+            text: what happens next, as `MotionGeneration.generate` takes it: made as such and joined with its momentum
+                where no continuation shows it as well.
             best_of: candidates; None = 16 with a text, of whose new parts the text-motion scorer picks one, else 4.
 
         Returns:
@@ -176,18 +187,19 @@ class MotionEditing:
         tokens = max(1, -(-frames // tokenizer.downsample))
         tail = tokenizer.encode(self._tail(motion))
         slots: dict[str, Any] = {"motion": tail, "seconds": min(tokens, CHUNK) / tokenizer.tokens_per_second}
+        words = self._plain(text) if text else ""
         if text:
-            slots["caption"] = text
+            slots["caption"] = words
         guidance = 1.5 if text else 1.0
         prompt = self.model.loaded.prompt("continuation", slots)
         lengths = [min(tokens, CHUNK)]
         found = self.model.loaded.sample([prompt], lengths, [seed], best_of, guidance, 0.7, 30, settled=not text)[0]
         if text:
-            found = [pick(self.model, [found], [text])[0]]
+            found = [pick(self.model, [found], [words])[0]]
         made = []
         for codes in found:
             whole, wanted = np.concatenate([tail, codes]), len(tail) + tokens
-            longer = prolonged(self.model, whole, wanted, text, seed, guidance, 1, 0.7)
+            longer = prolonged(self.model, whole, wanted, words, seed, guidance, 1, 0.7)
             stream = tokenizer.decode(longer)
             at = len(tail) * tokenizer.downsample
             stream = stitch.place(stream, at - 1, motion, len(motion) - 1)
@@ -196,9 +208,33 @@ class MotionEditing:
             last = motion.slice(len(motion) - n, len(motion))
             made.append(stitch.fade_in(stretch, stream.slice(at - n, at), last))
         if text:  # then there is one
-            heeding.warn(self.model, made[0], text)
+            made = [self._shown(motion, made[0], seconds, text, words, seed, best_of)]
         best = without_penetration(made[stitch.medoid(made)] if len(made) > 2 else made[0], after=True)
         return concatenate([given, raised(best, floor)]).with_caption(text or motion.caption)
+
+    def _plain(self, text: str) -> str:
+        """A text of one known movement in plain words, another as it is."""
+        clauses = self.model.clauses(text)
+        return clauses[0].text if len(clauses) == 1 and clauses[0].known >= SURE else text
+
+    def _shown(
+        self, before: Motion, continued: Motion, seconds: float, text: str, words: str, seed: int, best_of: int
+    ) -> Motion:
+        """The continuation, or what is made of the text alone where that shows it better and begins near enough."""
+        frames = len(continued)
+        made = self.generation.made(text, max(seconds, MIN_SECONDS), seed, best_of=best_of)[0]
+        alone = join_motions(before, made.motion.slice(0, frames)).slice(len(before), len(before) + frames)
+        if len(alone) < frames:
+            alone = held(alone, frames, before=False)
+        told = ", then ".join(made.captions)
+        fits = heeding.fits(self.model, [continued, alone], [words, told])
+        away = suits(before, made.motion, 0.0).cost
+        if len(made.captions) > 1 or made.asked or fits[1] - AWAY * away > fits[0]:
+            for note in made.notes:
+                warnings.warn(note, UnheededText, stacklevel=4)
+            continued = alone
+        heeding.warn(self.model, continued, text, told)
+        return continued
 
     def _tail(self, motion: Motion) -> Motion:
         """The last whole tokens' worth of frames, at most CONTEXT tokens; short clips hold their first pose."""

@@ -39,12 +39,14 @@ class Made:
         motion: the whole. captions: what each of its K parts shows, in plain words.
         spans: frames [start, end) of each of the K parts; a seam is blended over the first frames of the later one.
         notes: what was asked for and is not shown, a line each.
+        asked: whether it asks for more than the actions: counts, turns, paths.
     """
 
     motion: Motion
     captions: tuple[str, ...]
     spans: tuple[tuple[int, int], ...]
     notes: tuple[str, ...] = ()
+    asked: bool = False
 
 
 class MotionGeneration:
@@ -200,7 +202,8 @@ class MotionGeneration:
                 notes += missed
             told = tuple(clause.told for clause in plan)
             spans = tuple(pairwise([min(n, len(motion)) for n in [*starts, len(motion)]]))
-            out.append(Made(motion, told, spans, tuple(notes)))
+            more = any(h.turn or h.route or (h.asked and h.asked.times) for c in plan for h in c.halves)
+            out.append(Made(motion, told, spans, tuple(notes), more))
         return out
 
     def _shown(

@@ -9,6 +9,9 @@ where no text was given; in a middle of 0.4 s it is 0.1 with a text, too.
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
+
+import numpy as np
 
 from avatargpt.body.model import BodyModel
 from avatargpt.language.face.typed import unreadable
@@ -19,10 +22,34 @@ HARDLY = 0.25  # fit to the text below which it does not show
 _ROOM = 1.0  # s that an action needs about
 
 
-def warn(model: BodyModel, part: Motion, text: str) -> None:
-    """Warns (`UnheededText`) of what the new part does not show of its text."""
-    if said := unheeded(model, part, text):
+def fits(model: BodyModel, parts: Sequence[Motion], texts: Sequence[str]) -> list[float]:
+    """How well each motion fits its text; 0 without a text-motion scorer."""
+    if model.motion_scorer is None or model.grounder is None:
+        return [0.0] * len(parts)
+    vectors = model.motion_scorer.texts(list(texts), model.grounder)
+    seen = np.concatenate([model.motion_scorer.motions([p.joints], p.fps) for p in parts])
+    return [float(x) for x in (seen * vectors).sum(1)]
+
+
+def warn(model: BodyModel, part: Motion, text: str, shown: str = "") -> None:
+    """Warns (`UnheededText`) of what the new part does not show of its text.
+
+    Args:
+        shown: in plain words, what was made as `generate` makes it; empty = the words went to the network alone.
+    """
+    if said := unheeded(model, part, text) if not shown else unshown(model, part, text, shown):
         warnings.warn(f"{text[:60]!r} {said}", UnheededText, stacklevel=4)
+
+
+def unshown(model: BodyModel, part: Motion, text: str, shown: str) -> str:
+    """What hardly shows of a text that was read as plain words, in words; empty where it shows."""
+    if said := unreadable(text):
+        return said
+    (fit,) = fits(model, [part], [shown])
+    if model.motion_scorer is None or fit >= HARDLY:
+        return ""
+    room = "; in less than a second there is hardly room for an action" if part.seconds < _ROOM else ""
+    return f"hardly shows in the new part (fit {fit:.2f}, where an action shows 0.4 to 0.8){room}"
 
 
 def unheeded(model: BodyModel, part: Motion, text: str) -> str:

@@ -26,4 +26,4 @@ class Body:
         self.model = BodyModel(loaded, phrase_index, motion_scorer)
         self.generation = MotionGeneration(self.model)
         self.description = MotionDescription(self.model)
-        self.editing = MotionEditing(self.model)
+        self.editing = MotionEditing(self.model, self.generation)
