@@ -176,7 +176,8 @@ def test_every_clause_gets_room(gpt: AvatarGPT, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(gpt, "grounder", object())
     asked = "walk, then jump, then turn"
     specs = gpt.body.generation.specs
-    assert specs(asked, 3.2, 0, False) == [MotionSpec("walk", 5), MotionSpec("jump", 5), MotionSpec("turn", 6)]
+    made = specs(asked, 3.2, 0, False)
+    assert [(s.caption, s.tokens, s.frames) for s in made] == [("walk", 5, 20), ("jump", 5, 20), ("turn", 6, 24)]
     assert specs(asked, 2.8, 0, False) == [MotionSpec(asked, 14)]
 
 
@@ -322,7 +323,7 @@ def test_a_continuation_with_words_has_more_to_pick_from(gpt: AvatarGPT, monkeyp
     monkeypatch.setattr(LoadedModel, "sample", counted)
     for text, best_of in (("a person jumps", None), ("", None), ("a person jumps", 2)):
         gpt.extend(walk(40), 0.5, text, best_of=best_of)
-    assert asked == [16, 4, 2]
+    assert asked == [16, 16, 4, 2, 2]  # a continuation, and what is made of the words alone
 
 
 @pytest.mark.parametrize("keep_place", [False, True])
@@ -347,6 +348,7 @@ def test_words_without_effect_are_warned_of(gpt: AvatarGPT, monkeypatch: pytest.
 
     clip, seen = walk(30), []
     monkeypatch.setattr(heeding, "unheeded", lambda model, part, text: seen.append(part) or text * (text == "jump"))
+    monkeypatch.setattr(heeding, "unshown", lambda model, part, text, shown: heeding.unheeded(model, part, text))
     for made in (partial(gpt.extend, clip), partial(gpt.in_between, clip, clip)):
         with pytest.warns(UnheededText, match="^'jump' jump$"):
             made(2.0, text="jump", best_of=2)

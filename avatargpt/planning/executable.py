@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from avatargpt.language.clauses import clauses
 from avatargpt.language.plans.marks import gender_of
 from avatargpt.language.plans.people import PRONOUNS
 from avatargpt.language.plans.references import subject_of, told_of
@@ -51,7 +50,7 @@ class Executable:
         """
         missing = [s for s in dict.fromkeys(steps) if s not in self._known]
         if missing:
-            parts = [_parts(s) for s in missing]
+            parts = [[c.action.lower() for c in self.phrase_index.typed(s).done] or [s.lower()] for s in missing]
             texts = list(dict.fromkeys([*(s.lower() for s in missing), *(p for row in parts for p in row)]))
             nearest = dict(zip(texts, self._nearest(texts), strict=True))
             for step, row in zip(missing, parts, strict=True):
@@ -132,7 +131,3 @@ class Checked:
         found = self.planner.answer(task, slots, temperature, seed)
         self.notes = self.executable.notes(found) if task in STEP_TASKS else ()
         return found
-
-
-def _parts(step: str) -> list[str]:
-    return clauses(step)

@@ -9,11 +9,20 @@ import pytest
 from avatargpt.planning import Activity, Plan, check_spec
 from avatargpt.planning.executable import Checked, Executable
 from avatargpt.retrieval.phrases import PhraseIndex
+from instruct_data.requests.spec import Clause, MotionRequest
 from vqvae.errors import UserError
+
+
+class Reads:
+    """Takes "and" for a joint of clauses."""
+
+    def read(self, text: str) -> MotionRequest:
+        return MotionRequest(clauses=[Clause(action=part) for part in text.split(" and ")], text=text)
 
 
 @pytest.fixture
 def executable(book: PhraseIndex, grounder: Any) -> Executable:
+    book.reader = Reads()  # type: ignore[assignment]
     return Executable(book, grounder, 1.1)
 
 
