@@ -375,7 +375,7 @@ def test_what_is_not_heeded(clauses: list[ClauseSpec], fit: float, frames: int, 
     model: Any = SimpleNamespace(clauses=lambda text: clauses, motion_scorer=scorer, grounder=1)
     got = unheeded(model, walk(frames), "turn by 90 degrees")
     assert said in got and bool(said) == bool(got)
-    assert "does not look like English" in unheeded(model, walk(frames), "человек прыгает")
+    assert "does not look like English but like Russian" in unheeded(model, walk(frames), "человек прыгает")
     assert "has no word in it" in unheeded(model, walk(frames), "12345")
     model.motion_scorer = None
     assert ("hardly" in said) <= (unheeded(model, walk(frames), "jump") == "")

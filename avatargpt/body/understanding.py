@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
+from avatargpt.language.foreign import language_of
 from avatargpt.language.motion_spec import ClauseSpec
 from avatargpt.retrieval.phrases import PhraseIndex
 from instruct_data.requests.spec import MotionRequest
@@ -82,4 +83,4 @@ class Understander:
                 continue
             spec = next(shown)
             clauses.append(clause.model_copy(update={"known": spec.known >= SURE, "nearest": spec.telling}))
-        return request.model_copy(update={"clauses": clauses})
+        return request.model_copy(update={"clauses": clauses, "language": language_of(text)})

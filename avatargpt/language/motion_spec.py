@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from avatargpt.language.lexical import lemmas
 from avatargpt.language.paths import TURN, Route
 from avatargpt.language.turns import Turn
 from instruct_data.requests.spec import Clause
@@ -27,6 +28,7 @@ class ClauseSpec:
         action: class of the phrasing, empty where nothing is near.
         besides: what arms or head do at the same time.
         phrasing: the one in the book that is nearest. said: the words that it was read from.
+        manner: the style that it is shown in, empty = none.
         known: how probable it is that the action is one that is known, 0..1.
         asked: the typed clause, None where nobody has read one. apart: it was to be done at the same time as the one
             before, which does not go.
@@ -41,6 +43,7 @@ class ClauseSpec:
     besides: ClauseSpec | None = None
     phrasing: str = ""
     said: str = ""
+    manner: str = ""
     known: float = 1.0
     asked: Clause | None = None
     apart: bool = False
@@ -53,6 +56,9 @@ class ClauseSpec:
             said.append(f"{self.asked.action!r}: shown after the other, for they do not go together")
         if self.asked is not None and self.asked.path and self.route is None:
             said.append(f"{self.asked.action!r}: path {self.asked.path.replace('_', ' ')!r} not shown")
+        style = self.asked.style if self.asked is not None else ""
+        if style and not self.manner and not {*lemmas(style)} & {*lemmas(self.text)}:
+            said.append(f"{self.asked.action!r}: {style!r} not shown" if self.asked else "")
         return tuple(said)
 
     @property

@@ -193,6 +193,7 @@ class PhraseIndex:
                     route = Route(TURN, bent, 1, 1.0, "walk", 90.0)
             found.append(ClauseSpec(
                 caption, score, lengths, turn, route, self.classes[best], phrasing=self.keys[best], said=said,
+                manner=manner if known.get(manner) else "",
                 known=1.0 if turn else self._known(sight),
             ))  # fmt: skip
         return found

@@ -213,14 +213,15 @@ def _models(folder: Path) -> dict[str, Target]:
 def _words() -> dict[str, Target]:
     from avatargpt.cli import common
     from avatargpt.language.clauses import clauses
-    from avatargpt.language.plans.requests import check_scene, seems_foreign
+    from avatargpt.language.foreign import language_of
+    from avatargpt.language.plans.requests import check_scene
     from avatargpt.planning.parse import parse_steps
 
     def prompt(path: Path) -> None:
         for text in common.read_texts(f"@{path}", emoji=True)[0]:
             for part in clauses(text):
                 assert isinstance(part, str)
-            seems_foreign(text)
+            language_of(text)
             check_scene(text)
 
     def answer(path: Path) -> None:

@@ -6,7 +6,8 @@ import re
 import unicodedata
 
 from avatargpt.language.face.idioms import known
-from avatargpt.language.plans.requests import hit_at_random, seems_foreign
+from avatargpt.language.foreign import language_of, named
+from avatargpt.language.plans.requests import hit_at_random
 
 _FIRST = 0x2600  # of the symbols that are taken for emoji; before it come arrows, signs and frames
 _LOOKS = re.compile("[\ufe00-\ufe0f\u200d\u20e3\U0001f3fb-\U0001f3ff\U0001f1e6-\U0001f1ff\u2640\u2642]")
@@ -33,8 +34,8 @@ def worded(text: str) -> str:
     """
     text = known(text)
     bare = re.sub(r"(\W)\1+", lambda m: m[1] if is_emoji(m[1]) or m[1] in "!?" else m[0], _LOOKS.sub("", text))
-    named = (f"\0{_MEANS.get(c) or unicodedata.name(c, '').lower()}\0" if is_emoji(c) else c for c in bare)
-    apart = re.sub("\0\\s*\0", ", then ", "".join(named)).replace("\0", " ")
+    words = (f"\0{_MEANS.get(c) or unicodedata.name(c, '').lower()}\0" if is_emoji(c) else c for c in bare)
+    apart = re.sub("\0\\s*\0", ", then ", "".join(words)).replace("\0", " ")
     return " ".join(apart.split()) if apart != bare else bare
 
 
@@ -48,8 +49,8 @@ def meaningless(text: str) -> bool:
 
 def unreadable(text: str) -> str:
     """Why nothing in a text can be understood, as what is said of it: another language, no word; empty = it may be."""
-    if seems_foreign(text):
-        return "does not look like English, and the model knows English alone"
+    if code := language_of(text):
+        return f"does not look like English but like {named(code)}, and the model knows English alone"
     if meaningless(text):
         return "has no word in it; what the model makes of it is chance"
     return ""

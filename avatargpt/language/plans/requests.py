@@ -117,16 +117,6 @@ def hit_at_random(text: str) -> bool:
     return 2 * hit > sum(map(len, words)) and all(map(strange, words))
 
 
-def seems_foreign(text: str) -> bool:
-    """Whether words of another language stand in a text that does not look like English; nonsense alone does not count.
-
-    A rule, see `looks_english`.
-    """
-    words = [w.lower() for w in _WORD.findall(text)]
-    told = any((w in _FOREIGN and len(w) > 1 and w != "do") or not w.isascii() for w in words)
-    return told and not looks_english(text)
-
-
 def check_scene(scene: str) -> str:
     """A scene to plan in: `check_words` and in English, see `looks_english`."""
     said = check_words(scene)
