@@ -106,7 +106,7 @@ STAGES: dict[str, StageEntry] = {
             "codes": Option("tokenised cache; without it, --earlier and what that lacks"), "texts": _TEXTS,
             "grounding": _GROUNDING, "self-training": _ROUNDS,
             "earlier": Option("folder of an index whose captions stay for requests without a manner"),
-            "grown-from": Option("folder of an index that stays; only actions that it lacks are added"),
+            "grown-from": Option("folder of an index that stays; only keyframed actions that it lacks are added"),
         },
     ),
     "choice": StageEntry(

@@ -179,13 +179,17 @@ def phrase_index_stage(args: argparse.Namespace) -> None:
     if args.grounding:
         grounder.load_states(args.grounding)
     rates = pass_rates(args.self_training) if args.self_training else None
-    book = make_phrase_index(list(Store.open(args.codes).codes("train")), bank, rewrites, grounder, rates)
+    clips = list(Store.open(args.codes).codes("train"))
+    grown_from = PhraseIndex.load(args.grown_from) if args.grown_from else None
+    if grown_from is not None:
+        known = {*grown_from.classes}
+        clips = [c for c in clips if c.source == "synthetic" and c.action not in known]
+    elif args.grown_from:
+        raise UserError(f"{args.grown_from}: no phrase index in it; --grown-from takes a folder with one")
+    book = make_phrase_index(clips, bank, rewrites, grounder, rates)
     if earlier is not None:
         book = with_normalised_of(book, earlier)
-    if args.grown_from:
-        grown_from = PhraseIndex.load(args.grown_from)
-        if grown_from is None:
-            raise UserError(f"{args.grown_from}: no phrase index in it; --grown-from takes a folder with one")
+    if grown_from is not None:
         book = with_new_actions(grown_from, book)
     book.save(args.output)
     print(f"{args.output}: {len(book.keys)} phrasings")

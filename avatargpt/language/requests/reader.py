@@ -20,7 +20,7 @@ from vqvae.errors import UserError
 
 NAME = "requests"  # of the files
 VERSION = 1
-AT_ONCE = 60  # words that are read in one go, where sentences end so
+AT_ONCE = 30  # words that are read in one go, where sentences end so
 REMEMBERED = 2000  # requests
 
 

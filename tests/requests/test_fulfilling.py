@@ -1,0 +1,113 @@
+"""What a typed request asks for beyond its words is shown: on keyframed clips, and by the packaged model."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import pytest
+
+from avatargpt import AvatarGPT
+from avatargpt.body.fulfilling import acting, on_the_spot
+from avatargpt.body.looping import looped
+from avatargpt.body.pinning import pinned
+from avatargpt.body.repeating import counted, counter, repeated
+from avatargpt.body.scaling import in_tempo, sized
+from avatargpt.evaluation.body.synthetic import made
+from avatargpt.metrics.geometry.counts import COUNTERS
+from avatargpt.metrics.geometry.measures import MEASURES
+from avatargpt.requests import UnheededText, timed
+from avatargpt.signals.joints import Signals
+from instruct_data.requests.spec import Clause, MotionRequest, Pin
+from vqvae.errors import UserError
+from vqvae.motion import Motion
+
+
+def clip(family: str) -> Motion:
+    return next(iter(made(1, only=[family]))).load()
+
+
+@pytest.mark.parametrize("family", ["jump", "squat", "clap", "nod", "kick"])
+@pytest.mark.parametrize("times", [1, 3, 6])
+def test_a_cycle_is_repeated_or_left_out(family: str, times: int) -> None:
+    count = counter(family)
+    again = repeated(clip(family), times, count)
+    assert again is not None and counted(again, count) == times
+
+
+def test_faster_is_shorter_and_larger_goes_further() -> None:
+    motion = clip("kick")
+    assert len(in_tempo(motion, Clause(action="kick", factor=2.0))) == round(len(motion) / 2)
+    assert len(in_tempo(motion, Clause(action="kick", tempo="speeding_up"))) == len(motion)
+    small, large = (MEASURES["foot_height"](Signals(sized(motion, f))) for f in (0.6, 1.4))
+    assert small < 0.9 * MEASURES["foot_height"](Signals(motion)) < large
+
+
+def test_one_side_acts_and_the_mirror_image_has_the_other() -> None:
+    motion = clip("raise_hand")
+    side = acting(motion)
+    assert {side, acting(motion.mirrored())} == {"left", "right"}
+
+
+def test_a_way_is_taken_out() -> None:
+    motion = next(iter(made(1, only=["march"]))).load()
+    there = on_the_spot(motion)
+    assert np.abs(there.root[:, [0, 2]] - there.root[0, [0, 2]]).max() < 0.5
+
+
+def test_a_loop_ends_where_it_begins() -> None:
+    motion = looped(clip("clap"))
+    assert np.abs(motion.joints[-1] - motion.joints[0]).max() < 0.01
+
+
+def test_hands_and_feet_are_led_to_places() -> None:
+    motion = clip("nod")
+    hand = Pin(limb="right_hand", second=1.0, place=(-0.3, 1.3, 0.35))
+    pins = [hand, Pin(limb="left_foot", second=1.5, place=(0.15, 0.4, 0.3))]
+    led, notes = pinned(motion, pins)
+    assert not notes
+    for pin, joint in zip(pins, (21, 7), strict=True):
+        at = led.joints[round(pin.second * led.fps), joint]
+        assert np.linalg.norm(at - np.array(pin.place)) < 0.02
+    assert "out of reach" in pinned(motion, [Pin(limb="left_hand", second=1.0, place=(3, 1, 0))])[1][0]
+    with pytest.raises(UserError, match="at 99 s"):
+        pinned(motion, [Pin(limb="left_hand", second=99, place=(0, 1, 0))])
+
+
+def test_seconds_that_are_given_are_kept_where_there_is_room() -> None:
+    assert timed(60, [20, 20, 20], [None, 2.0, None], 5.0, 5) == [25, 10, 25]
+    assert sum(timed(30, [20, 20], [None, 6.0], 5.0, 5)) == 30
+    assert timed(30, [20, 20], [2.0, 2.0], 5.0, 5) == [15, 15]
+
+
+@pytest.fixture(scope="module")
+def model() -> AvatarGPT:
+    return AvatarGPT.from_pretrained()
+
+
+def test_a_typed_request_is_made(model: AvatarGPT) -> None:
+    request = MotionRequest(clauses=[Clause(action="jump", times=3), Clause(action="stand still", seconds=1.5)])
+    assert MotionRequest.model_validate_json(request.model_dump_json()) == request
+    (made,) = model.body.generation.made(request, seed=1)
+    (start, end), (_, last) = made.spans
+    assert last - end == 30 and COUNTERS["jumps"](Signals(made.motion)) == 3 and start == 0
+    assert made.motion.caption == request.compact
+
+
+def test_lengths_of_clauses_are_exact(model: AvatarGPT) -> None:
+    (made,) = model.body.generation.made("walk for 3 seconds, then run for 2 seconds, then stop for 1 second")
+    assert made.spans == ((0, 60), (60, 100), (100, 120))
+
+
+def test_what_is_not_shown_is_said(model: AvatarGPT) -> None:
+    request = MotionRequest(clauses=[Clause(action="walk", path="spiral")])
+    with pytest.warns(UnheededText, match="path 'spiral' not shown"):
+        model.generate(request, seconds=2.0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model.generate("walk", seconds=2.0)
+
+
+def test_the_other_hand_of_two_requests_acts(model: AvatarGPT) -> None:
+    requests = [MotionRequest(clauses=[Clause(action="raise arm", side=side)]) for side in ("left", "right")]
+    assert [acting(m) for m in model.generate(requests)] == ["left", "right"]
