@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from avatargpt.language.requests.reader import RequestReader
     from avatargpt.model.text_encoder import SentenceGrounder
 
-SURE = 0.5  # probability of a known action below which a request is said to be not known
+SURE = 0.7  # probability of a known action below which a request is said to be not known
 
 
 @dataclass(frozen=True)

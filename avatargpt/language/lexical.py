@@ -80,7 +80,7 @@ class WordIndex:
 
     Attributes:
         words: w lemmas. starts: (w + 1,) int, where each one's texts begin in `texts`. texts: (p,) int, rows of texts.
-        weights: (w,) float64. norms: (n,) float64, lengths of the texts' bags.
+        weights: (w,) float32. norms: (n,) float32, lengths of the texts' bags.
     """
 
     words: Sequence[str]
@@ -105,9 +105,10 @@ class WordIndex:
         pairs = np.unique((ids * count + row)[ids >= 0])
         word, text = np.divmod(pairs, max(count, 1))
         often = np.bincount(word, minlength=len(words))
-        weights = np.log((1 + count) / np.maximum(often, 1))
+        weights = np.log((1 + count) / np.maximum(often, 1)).astype(np.float32)
         starts = np.concatenate([[0], np.cumsum(often)])
-        return cls(words, starts, text, weights, np.bincount(text, weights[word] ** 2, count) ** 0.5 + 1e-9)
+        norms = np.bincount(text, weights[word].astype(np.float64) ** 2, count) ** 0.5 + 1e-9
+        return cls(words, starts, text, weights, norms.astype(np.float32))
 
     @cached_property
     def weight(self) -> dict[str, float]:

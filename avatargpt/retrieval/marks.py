@@ -88,7 +88,7 @@ def unfolded(held: Stored, words: Sequence[str], count: int) -> tuple[Marks, Wor
     flags, group = held.arrays["flags"], held.arrays["group"]
     names = ("word_starts", "word_texts", "word_weights", "word_norms")
     starts, texts, weights, norms = (held.arrays[name] for name in names)
-    if flags.ndim != 2 or flags.dtype != np.uint8:
+    if flags.ndim != 2 or flags.dtype != np.uint8 or flags.shape[1] != -(-count // 8):
         raise ValueError("marks of another kind")
     flags = np.unpackbits(flags, axis=1, count=count).astype(bool)
     if flags.shape != (len(FLAGS), count) or group.shape != (count,) or norms.shape != (count,):

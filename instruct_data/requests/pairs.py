@@ -70,7 +70,7 @@ def material() -> Material:
         who += [(w["text"], w["they"]) for w in held.get("who", [])]
         for name, listed in some.items():
             listed += held.get(name, [])
-    return Material(who=tuple(who), **{name: tuple(listed) for name, listed in some.items()})
+    return Material(who=tuple(who), **{name: tuple(dict.fromkeys(listed)) for name, listed in some.items()})
 
 
 @dataclass

@@ -17,7 +17,7 @@ KINDS = {
         Kind("chat_acts", chat_acts, every=10, elsewhere=0.02),
         Kind("plans", plans, every=50, elsewhere=0.1),
         Kind("codes", codes, every=1, near=2e-3, elsewhere=None),
-        Kind("driver", driver, apart=1e-4, arrays=True),
+        Kind("driver", driver, apart=0.01, arrays=True),
         Kind("face_scores", face_scores, every=150, elsewhere=0.03),
         Kind("conversation", conversation, every=0, elsewhere=None),  # one long talk: with --all only
     )

@@ -68,8 +68,11 @@ class Outcome:
 
 
 def cpu() -> str:
-    """The instruction set that torch computes with."""
-    return torch.backends.cpu.get_cpu_capability()
+    """The instruction set that torch computes with, and whose processor it is: both decide the last digits."""
+    about = Path("/proc/cpuinfo")
+    lines = about.read_text(encoding="utf-8").splitlines() if about.is_file() else []
+    vendor = next((line.partition(":")[2].strip() for line in lines if line.startswith("vendor_id")), "")
+    return f"{torch.backends.cpu.get_cpu_capability()} {vendor}".strip()
 
 
 def plain(value: Any) -> Any:

@@ -90,7 +90,7 @@ def test_a_typed_request_is_made(model: AvatarGPT) -> None:
     assert MotionRequest.model_validate_json(request.model_dump_json()) == request
     (made,) = model.body.generation.made(request, seed=1)
     (start, end), (_, last) = made.spans
-    assert last - end == 30 and COUNTERS["jumps"](Signals(made.motion)) == 3 and start == 0
+    assert last - end == 30 and COUNTERS["jumps"](Signals(made.motion.slice(0, end - 4))) == 3 and start == 0
     assert made.motion.caption == request.compact
 
 
