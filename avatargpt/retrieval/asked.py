@@ -22,7 +22,6 @@ SHAPES = {
     "line": "straight line", "circle": "circle", "half_circle": "half circle", "figure_eight": "figure eight",
     "square": "square", "triangle": "triangle", "zigzag": "zigzag", "curve": "quarter circle",
 }  # fmt: skip
-OFTEN = {1: "once", 2: "twice"}
 MOST_ROUNDS = 5  # of going back and forth
 TURNS, QUARTER = frozenset("turn pivot rotate swivel".split()), 90.0  # degrees of "turn left"
 GOING = frozenset("walk run jog stroll stride march sneak hike pace go move".split())
@@ -54,6 +53,11 @@ def expanded(clause: Clause) -> list[Clause]:
     return rounds * min(clause.times or 1, MOST_ROUNDS)
 
 
+def measured(clause: Clause) -> bool:
+    """Whether a clause says more than words can be looked up for."""
+    return bool(clause.times or clause.seconds or clause.turn or clause.path or clause.distance or clause.waypoints)
+
+
 def asked(clause: Clause) -> Asked:
     """What is looked up for a clause, and what a rule makes of it."""
     action = clause.action
@@ -65,13 +69,14 @@ def asked(clause: Clause) -> Asked:
         words = _sided(action, "both")
     if clause.side == "alternating":
         words += " alternately left and right"
-    if clause.direction and not route:
+    if clause.direction and not route and not (clause.direction == "forward" and _goes(action)):  # as one goes anyway
         way = WAYS[clause.direction]
         if clause.direction in ("left", "right") and _goes(action):
             way = f"sideways {way}"
         words += f" {way}" * (way not in words)
-    often = "" if not clause.times or turn or route else OFTEN.get(clause.times, f"{clause.times} times")
-    core = f"{words} {often}".strip()
+    if clause.in_place and not route:
+        words += " on the spot"
+    core = words.strip()
     told = [core, clause.target * (clause.target not in words), clause.style * (clause.style not in words)]
     return Asked(" ".join(filter(None, told)), core, turn, route, clause.times or 0)
 

@@ -24,7 +24,7 @@ from avatargpt.language.motion_spec import BENT, STEADY, ClauseSpec
 from avatargpt.language.paths import TURN, Route
 from avatargpt.language.sides import PLACE, first_side, side_asked
 from avatargpt.language.verbs import HAND, doing
-from avatargpt.retrieval.asked import Asked, asked, expanded
+from avatargpt.retrieval.asked import Asked, asked, expanded, measured
 from avatargpt.retrieval.choosing import Chooser
 from avatargpt.retrieval.index import Reduced, VectorIndex, ranked
 from avatargpt.retrieval.marks import VERSION, Marks, derive, packed, unfolded
@@ -40,8 +40,10 @@ RANK = 104  # principal directions of the vectors that are kept in the file
 FILE = "wording.safetensors"
 SIDES = ("", "left", "right")
 TELLING = 0.1  # a caption that tells more must be so much nearer than its action's usual one
+WEAK, SAID = 0.9, 0.05  # a caption of the whole, so much nearer, stands for clauses of which one is not near
+VERY = 1.0  # and so near where its clauses have other sides or directions
 BOTH = 0.05  # one caption for two things at once may be so much further away than either
-COUNTED = 0.15  # a caption that tells how often, as asked, may be so much further away
+COUNTED = 0.08  # a caption that tells how often, as asked, may be so much further away
 OTHER_SIDE = 0.3  # one that does it on the side asked for, where the usual one names no side
 SAME, LEAD = 0.88, 0.04  # so near, and so much nearer than other actions, one phrasing decides without a vote
 VOTERS, TEMPERATURE = 8, 0.06  # nearest phrasings that vote, by exp(score / temperature)
@@ -128,7 +130,16 @@ class PhraseIndex:
     def shown(self, request: MotionRequest, grounder: SentenceGrounder, least: float = 0.4) -> list[ClauseSpec]:
         """What is shown for a typed request; see `plain`."""
         done = [one for c in request.done for one in expanded(c)] or [Clause(action="stand still")]
-        found = self.looked_up(done, grounder, least)
+        whole = self.style(request.text) if len(done) == 1 else ""  # of a subject: "an old man"
+        found = self.looked_up(done, grounder, least, whole)
+        if len(done) > 1 and request.text and not any(c.denied or measured(c) for c in request.clauses):
+            # two actions, or one that the book knows by these very words ("raise one hand and let the other hang")
+            one = Clause(action=request.text, side=next((c.side for c in done if c.side), None))
+            (plain,) = self.looked_up([one], grounder, least)
+            differ = len({c.side for c in done if c.side}) > 1 or len({c.direction for c in done if c.direction}) > 1
+            weakest = min(p.similarity for p in found)
+            if weakest < WEAK and plain.similarity > max(weakest + SAID, VERY if differ else 0.0):
+                return [plain]
         out: list[ClauseSpec] = []
         for clause, one in zip(done, found, strict=True):
             before = out[-1] if out else None
@@ -156,10 +167,10 @@ class PhraseIndex:
         return out
 
     def looked_up(
-        self, some: Sequence[Clause], grounder: SentenceGrounder, least: float = 0.4
+        self, some: Sequence[Clause], grounder: SentenceGrounder, least: float = 0.4, whole: str = ""
     ) -> list[ClauseSpec]:  # fmt: skip
-        """Each clause by itself; see `plain`."""
-        found = self._nearest([asked(c) for c in some], grounder, "", least)
+        """Each clause by itself, in the style of the whole where it names none; see `plain`."""
+        found = self._nearest([asked(c) for c in some], grounder, whole, least)
         return [replace(one, asked=clause) for clause, one in zip(some, found, strict=True)]
 
     def _nearest(

@@ -40,7 +40,7 @@ def test_the_chain_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["recipe", "--print", "--data", "DATA", "-o", "runs"]) == 0
     lines = [line for line in capsys.readouterr().out.splitlines() if not line.startswith("#")]
     assert len(lines) == len(read_recipe().steps)
-    assert lines[-1].startswith("python scripts/train.py pack --language runs/refined2,runs/refined3 --shares 0.6,0.4")
+    assert lines[-1].startswith("python scripts/train.py pack --language runs/refined4")
     assert "--corpus DATA/body" in lines[0]
 
 
