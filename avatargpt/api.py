@@ -20,7 +20,6 @@ from avatargpt.body.reconstruct import reconstruct
 from avatargpt.body.sampling import answers
 from avatargpt.decoding.loaded import LoadedModel, load_parts
 from avatargpt.face.tokens import BEST_OF, FaceTokens
-from avatargpt.language.requests.reader import RequestReader
 from avatargpt.long import loop
 from avatargpt.model.scorer import TextMotionScorer
 from avatargpt.model.text_encoder import SentenceGrounder, TextTokenizer
@@ -56,7 +55,7 @@ class AvatarGPT(AvatarCalls):
     ceil(T / 4) tokens of a body, ceil(T / 3) of a face.
 
     Attributes:
-        loaded: the network with its tokenizers. body: its tasks for bodies. face_tokens: its tasks for faces.
+        loaded: the network with its tokenizers. body, face_tokens: its tasks for bodies and for faces.
     """
 
     def __init__(
@@ -76,10 +75,7 @@ class AvatarGPT(AvatarCalls):
     ) -> Self:  # fmt: skip
         """Load a model folder; the packaged weights by default."""
         parts = load_parts(path, device, dtype, threads)
-        book = PhraseIndex.load(parts[-1])
-        if book is not None:
-            book.reader = RequestReader.of(parts[-1])
-        return cls(*parts, book, TextMotionScorer.load(parts[-1]))
+        return cls(*parts, PhraseIndex.load(parts[-1]), TextMotionScorer.load(parts[-1]))
 
     # Parts of the model
 

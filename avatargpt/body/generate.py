@@ -11,7 +11,7 @@ from itertools import pairwise
 import numpy as np
 
 from avatargpt.body.concurrent import at_rest, together
-from avatargpt.body.fulfilling import finished, fulfilled, misses
+from avatargpt.body.fulfilment.fulfilling import finished, fulfilled, misses
 from avatargpt.body.ground import without_penetration
 from avatargpt.body.model import BodyModel
 from avatargpt.body.paths import along

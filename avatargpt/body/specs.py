@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from avatargpt.body.fulfilment.scaling import speed_asked
 from avatargpt.body.model import BodyModel
-from avatargpt.body.scaling import speed_asked
 from avatargpt.body.spec import MotionSpec
 from avatargpt.decoding.loaded import CHUNK
 from avatargpt.language.concurrent import is_above

@@ -16,8 +16,8 @@ from vqvae.reporting import DEBUG, one_line, told
 
 # name -> where its function (or its Typer application, for a group) lives; the order is that of the help page
 COMMANDS = {
-    "generate": "avatargpt.cli.generate:generate",
-    "read": "avatargpt.cli.read:read",
+    "generate": "avatargpt.cli.motion.generate:generate",
+    "read": "avatargpt.cli.motion.read:read",
     "describe": "avatargpt.cli.describe:describe",
     "inbetween": "avatargpt.cli.edit:inbetween",
     "extend": "avatargpt.cli.edit:extend",

@@ -18,31 +18,28 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from avatargpt.language.concurrent import UPRIGHT, is_above, is_rest, which_is_below
 from avatargpt.language.lexical import Manners, WordIndex, times
 from avatargpt.language.motion_spec import BENT, STEADY, ClauseSpec
 from avatargpt.language.paths import TURN, Route
+from avatargpt.language.requests.reader import RequestReader
 from avatargpt.language.sides import PLACE, first_side, side_asked
 from avatargpt.language.verbs import HAND, doing
-from avatargpt.retrieval.asked import Asked, asked, expanded, measured
+from avatargpt.retrieval.asked import Asked, asked
 from avatargpt.retrieval.choosing import Chooser
 from avatargpt.retrieval.index import Reduced, VectorIndex, ranked
 from avatargpt.retrieval.marks import VERSION, Marks, derive, packed, unfolded
 from avatargpt.retrieval.scoring import UNSAID, Seen, seen
+from avatargpt.retrieval.showing import shown
 from avatargpt.retrieval.store import Stored, plain_vectors, read, reduced, write
 from instruct_data.requests.spec import Clause, MotionRequest
 
 if TYPE_CHECKING:
-    from avatargpt.language.requests.reader import RequestReader
     from avatargpt.model.text_encoder import SentenceGrounder
 
 RANK = 104  # principal directions of the vectors that are kept in the file
 FILE = "wording.safetensors"
 SIDES = ("", "left", "right")
 TELLING = 0.1  # a caption that tells more must be so much nearer than its action's usual one
-WEAK, SAID = 0.9, 0.05  # a caption of the whole, so much nearer, stands for clauses of which one is not near
-VERY = 1.0  # and so near where its clauses have other sides or directions
-BOTH = 0.05  # one caption for two things at once may be so much further away than either
 COUNTED = 0.08  # a caption that tells how often, as asked, may be so much further away
 OTHER_SIDE = 0.3  # one that does it on the side asked for, where the usual one names no side
 SAME, LEAD = 0.88, 0.04  # so near, and so much nearer than other actions, one phrasing decides without a vote
@@ -128,43 +125,8 @@ class PhraseIndex:
         return self._nearest([Asked(text)], grounder, style, least)[0]
 
     def shown(self, request: MotionRequest, grounder: SentenceGrounder, least: float = 0.4) -> list[ClauseSpec]:
-        """What is shown for a typed request; see `plain`."""
-        done = [one for c in request.done for one in expanded(c)] or [Clause(action="stand still")]
-        whole = self.style(request.text) if len(done) == 1 else ""  # of a subject: "an old man"
-        found = self.looked_up(done, grounder, least, whole)
-        if len(done) > 1 and request.text and not any(c.denied or measured(c) for c in request.clauses):
-            # two actions, or one that the book knows by these very words ("raise one hand and let the other hang")
-            one = Clause(action=request.text, side=next((c.side for c in done if c.side), None))
-            (plain,) = self.looked_up([one], grounder, least)
-            differ = len({c.side for c in done if c.side}) > 1 or len({c.direction for c in done if c.direction}) > 1
-            weakest = min(p.similarity for p in found)
-            if weakest < WEAK and plain.similarity > max(weakest + SAID, VERY if differ else 0.0):
-                return [plain]
-        out: list[ClauseSpec] = []
-        for clause, one in zip(done, found, strict=True):
-            before = out[-1] if out else None
-            if clause.together and before is not None and before.besides is None:
-                below = which_is_below(before.action, one.action)
-                if below is not None:
-                    out[-1] = replace((before, one)[below], besides=(one, before)[below])
-                    continue
-                if is_rest(one.action) and is_above(before.action):
-                    out[-1:] = [one, before]
-                    continue
-            if clause.together and before is not None and before.asked is not None and not is_rest(before.action):
-                both = Clause(action=f"{before.asked.action} while {clause.action}")
-                whole = self.looked_up([both], grounder, least)[0]
-                if whole.similarity > min(before.similarity, one.similarity) - BOTH:
-                    out[-1] = replace(whole, asked=before.asked)
-                    continue
-                one = replace(one, apart=True)
-            out.append(one)
-        for i, one in enumerate(out):
-            before = next((p for p in out[:i][::-1] if not is_above(p.action)), None)
-            if before is not None and is_rest(before.action) and one.action in UPRIGHT:
-                up = self._nearest([Asked("a person stands up")], grounder, "", least)[0]
-                out[i] = replace(up, asked=one.asked)  # who sits stands when he has stood up
-        return out
+        """What is shown for a typed request (`avatargpt.retrieval.showing`); see `plain`."""
+        return shown(self, request, grounder, least)
 
     def looked_up(
         self, some: Sequence[Clause], grounder: SentenceGrounder, least: float = 0.4, whole: str = ""
@@ -299,7 +261,7 @@ class PhraseIndex:
                 keys, [m[0] for m in meant], [m[1] for m in meant], [SIDES[i] for i in held.arrays["side"].tolist()],
                 about["styles"], about["lengths"], held.reduced(len(keys)), *derived,
             )  # fmt: skip
-            book.chooser = Chooser.load(folder)
+            book.chooser, book.reader = Chooser.load(folder), RequestReader.of(folder)
             return book
 
         return read(Path(folder) / FILE, "book of phrasings", make)

@@ -151,12 +151,8 @@ def phrase_index_stage(args: argparse.Namespace) -> None:
     from avatargpt.model.text_encoder import SentenceGrounder
     from avatargpt.retrieval.phrases import PhraseIndex
     from avatargpt.train.data.lessons import pass_rates
-    from avatargpt.train.phrase_index import (
-        make_phrase_index,
-        with_new_actions,
-        with_normalised_of,
-        with_performed,
-    )
+    from avatargpt.train.phrase_index import make_phrase_index, with_normalised_of, with_performed
+    from avatargpt.train.reading.growing import with_new_actions
     from instruct_data.text.captions import CaptionBank
     from instruct_data.text.rewrites import Rewrites
 

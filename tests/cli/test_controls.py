@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from avatargpt.cli.controls import Controls
+from avatargpt.cli.motion.controls import Controls
 from instruct_data.requests.spec import Clause, MotionRequest
 from vqvae.errors import UserError
 

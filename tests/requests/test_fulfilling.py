@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from avatargpt import AvatarGPT
-from avatargpt.body.fulfilling import acting, on_the_spot
-from avatargpt.body.looping import looped
-from avatargpt.body.pinning import pinned
-from avatargpt.body.repeating import counted, counter, repeated
-from avatargpt.body.scaling import in_tempo, sized
+from avatargpt.body.fulfilment.fulfilling import acting, on_the_spot
+from avatargpt.body.fulfilment.looping import looped
+from avatargpt.body.fulfilment.pinning import pinned
+from avatargpt.body.fulfilment.repeating import counted, counter, repeated
+from avatargpt.body.fulfilment.scaling import in_tempo, sized
 from avatargpt.evaluation.body.synthetic import made
 from avatargpt.metrics.geometry.counts import COUNTERS
 from avatargpt.metrics.geometry.measures import MEASURES

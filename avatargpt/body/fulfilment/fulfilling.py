@@ -11,10 +11,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from avatargpt.body.looping import looped
-from avatargpt.body.pinning import pinned
-from avatargpt.body.repeating import counted, counter, repeated
-from avatargpt.body.scaling import SIZES, in_tempo, sized
+from avatargpt.body.fulfilment.looping import looped
+from avatargpt.body.fulfilment.pinning import pinned
+from avatargpt.body.fulfilment.repeating import counted, counter, repeated
+from avatargpt.body.fulfilment.scaling import SIZES, in_tempo, sized
 from avatargpt.body.spec import MotionSpec
 from avatargpt.body.stitch import retimed
 from avatargpt.body.turns import miss

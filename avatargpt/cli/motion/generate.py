@@ -7,7 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from avatargpt.cli import common, controls
+from avatargpt.cli import common
+from avatargpt.cli.motion import controls
 from avatargpt.cli.output import heeding, say, warn
 from avatargpt.limits import GUIDANCE, TEMPERATURE
 from vqvae.errors import UserError

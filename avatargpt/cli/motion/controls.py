@@ -59,7 +59,7 @@ class Controls:
         Raises:
             UserError: values that are not accepted.
         """
-        from avatargpt.body.scaling import LEAST, MOST
+        from avatargpt.body.fulfilment.scaling import LEAST, MOST
 
         out: dict[str, Any] = {"times": self.times} if self.times else {}
         if self.turn is not None:

@@ -1,0 +1,1 @@
+"""What a request asks for beyond its words, made exact by rules."""
