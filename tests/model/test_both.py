@@ -18,7 +18,8 @@ def test_arms_go_on_steps_and_nothing_else_does():
 
 def test_a_rest_comes_before_what_is_done_in_it():
     model = AvatarGPT.from_pretrained()
-    assert model.read_as("drink while sitting") == [["someone is sitting down", "someone lifts a glass to the mouth and drinks"]]
+    drinks = "someone lifts a glass to the mouth and drinks"
+    assert model.read_as("drink while sitting") == [["someone is sitting down", drinks]]
     for text in ("kneel down, wave, then get up", "sit down and get up"):
         assert model.read_as(text)[0][-1] == "a person stands up"
     assert model.read_as("lie down, then get up")[0][-1] == "a person gets up from the ground"
