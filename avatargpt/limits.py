@@ -2,6 +2,8 @@
 
 MIN_SECONDS, MAX_SECONDS = 0.2, 600.0
 """Length of a clip."""
+FPS = (1, 240)
+"""Frames a second of files that are written."""
 GUIDANCE = (1.0, 20.0)
 """Of sampling; 1 = none."""
 TEMPERATURE = (0.05, 2.0)

@@ -129,7 +129,7 @@ def timed(
     given = [None if s is None else tokens_of(s, rate) for s in seconds]
     free = [i for i, n in enumerate(given) if n is None]
     left = total - sum(n for n in given if n is not None)
-    if not free or left < least * len(free) or len(free) == len(given):
+    if not free or left < least * len(free):
         return shares(total, [u if n is None else n for u, n in zip(usual, given, strict=True)], min(least, total))
     rest = iter(shares(left, [usual[i] for i in free], least))
     return [next(rest) if n is None else n for n in given]

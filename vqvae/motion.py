@@ -159,7 +159,10 @@ class Motion:
         if abs(fps - self.fps) < 1e-9:
             return self
         count = resampled_count(self, fps)
-        t = np.clip(np.arange(count) * self.fps / fps, 0, len(self) - 1)
+        return replace(self.sampled(np.clip(np.arange(count) * self.fps / fps, 0, len(self) - 1)), fps=float(fps))
+
+    def sampled(self, t: np.ndarray) -> Motion:
+        """What is seen at times (N,) in frames, 0 to T - 1, as frames of the same rate; see `resampled`."""
         i = np.minimum(t.astype(int), max(len(self) - 2, 0))
         j, f = np.minimum(i + 1, len(self) - 1), t - i
 
@@ -168,7 +171,7 @@ class Motion:
 
         root = self.root[i] + (self.root[j] - self.root[i]) * f[:, None]
         fingers = None if self.fingers is None else between(self.fingers)
-        return replace(self, rotations=between(self.rotations), root=root, fps=float(fps), fingers=fingers)
+        return replace(self, rotations=between(self.rotations), root=root, fingers=fingers)
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the `.npz` form (keys in docs/formats.md), atomically."""

@@ -43,10 +43,13 @@ def warn(model: BodyModel, part: Motion, text: str, shown: str = "") -> None:
 
 def unshown(model: BodyModel, part: Motion, text: str, shown: str) -> str:
     """What hardly shows of a text that was read as plain words, in words; empty where it shows."""
-    if said := unreadable(text):
-        return said
-    (fit,) = fits(model, [part], [shown])
-    if model.motion_scorer is None or fit >= HARDLY:
+    return unreadable(text) or _hardly(model, part, shown)
+
+
+def _hardly(model: BodyModel, part: Motion, words: str) -> str:
+    """That words hardly show, in words; empty where they do, or nobody can tell."""
+    (fit,) = fits(model, [part], [words])
+    if model.motion_scorer is None or model.grounder is None or fit >= HARDLY:
         return ""
     room = "; in less than a second there is hardly room for an action" if part.seconds < _ROOM else ""
     return f"hardly shows in the new part (fit {fit:.2f}, where an action shows 0.4 to 0.8){room}"
@@ -62,12 +65,8 @@ def unheeded(model: BodyModel, part: Motion, text: str) -> str:
     parts = model.clauses(text)
     if len(parts) > 1:
         return f"asks for {len(parts)} movements; accepted here: one, so give each a part of its own"
-    if model.motion_scorer is not None and model.grounder is not None:
-        vector = model.motion_scorer.texts([text], model.grounder)
-        fit = float((model.motion_scorer.motions([part.joints], part.fps) * vector).sum())
-        if fit < HARDLY:
-            room = "; in less than a second there is hardly room for an action" if part.seconds < _ROOM else ""
-            return f"hardly shows in the new part (fit {fit:.2f}, where an action shows 0.4 to 0.8){room}"
+    if said := _hardly(model, part, text):
+        return said
     turn, route = parts[0].turn, parts[0].route
     measured = turn is not None and f"{turn.degrees:g}" in text
     kept = ["how far to turn"] * measured + ["the shape of a path"] * (route is not None)

@@ -124,11 +124,7 @@ def retimed(motion: Motion, frames: int) -> Motion:
     """The same movement in another number of frames (at least 1), ends kept."""
     if frames == len(motion):
         return motion
-    t = np.linspace(0, len(motion) - 1, frames)
-    i = np.minimum(t.astype(int), max(len(motion) - 2, 0))
-    j, f = np.minimum(i + 1, len(motion) - 1), t - i
-    rotations = rot.slerp(motion.rotations[i].astype(np.float64), motion.rotations[j].astype(np.float64), f[:, None])
-    return replace(motion, rotations=rotations, root=motion.root[i] + (motion.root[j] - motion.root[i]) * f[:, None])
+    return motion.sampled(np.linspace(0, len(motion) - 1, frames))
 
 
 def apart(candidates: list[Motion]) -> np.ndarray:

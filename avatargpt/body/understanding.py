@@ -64,13 +64,14 @@ class Understander:
         """Raises:
         UserError: a folder without a reader of requests or without a book of phrasings; a damaged one.
         """
-        from avatargpt.language.requests.reader import RequestReader
         from avatargpt.model.text_encoder import SentenceGrounder
 
         book = PhraseIndex.load(folder)
         if book is None:
             raise UserError(f"{os.fspath(folder)}: no book of phrasings (wording.safetensors) there")
-        return cls(RequestReader.load(folder), book, SentenceGrounder())
+        if book.reader is None:
+            raise UserError(f"{os.fspath(folder)}: no reader of requests (requests.safetensors) there")
+        return cls(book.reader, book, SentenceGrounder())
 
     def read(self, text: str) -> MotionRequest:
         """The request, with the known action that each clause is shown by."""

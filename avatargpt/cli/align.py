@@ -49,6 +49,7 @@ def align(
     from avatargpt.face.words.align import ALIGNERS
     from avatargpt.face.words.align import align as aligned
     from avatargpt.face.words.transcripts import SPREAD, told
+    from avatargpt.model.folder import check_model
     from avatargpt.signals.audio import inspect
     from avatargpt.signals.words import files
 
@@ -68,8 +69,7 @@ def align(
             raise UserError(f"{path}: input and output are the same file; choose another output")
     inspect(audio)
     text, near = ("", None) if transcript is None else told(transcript)
-    if model is not None and not model.is_dir():
-        raise UserError(f"--model {model}: no such folder; accepted a folder of weights")
+    check_model(model)
     if threads is not None:
         torch.set_num_threads(threads)
     from avatargpt.face.audio_model.driver import Driver

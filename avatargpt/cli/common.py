@@ -268,9 +268,9 @@ def load_model(
 ) -> AvatarGPT:
     """The model for one command; a terminal shows that it is being loaded."""
     import avatargpt
+    from avatargpt.model.folder import check_model
 
-    if folder is not None and not folder.is_dir():
-        raise UserError(f"--model {folder}: no such folder; accepted a folder of weights")
+    check_model(folder)
     with progress("loading", quiet):
         return avatargpt.AvatarGPT.from_pretrained(folder, device=device, dtype=dtype, threads=threads)
 

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from avatargpt.cli import common, reading
+from avatargpt.limits import FPS
 
 
 def export(
@@ -31,7 +32,7 @@ def export(
 ) -> None:
     """Convert a motion file; no model is needed."""
     if fps is not None:
-        common.check_range("--fps", fps, 1, 240, " frames per second")
+        common.check_range("--fps", fps, *FPS, " frames per second")
     if scale is not None:
         common.check_range("--scale", scale, 0.001, 10_000, " units per metre")
     options = {k: v for k, v in {"layout": layout, "scale": scale, "size": size}.items() if v is not None}

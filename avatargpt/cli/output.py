@@ -38,4 +38,4 @@ def heeding() -> Iterator[None]:
         yield
     for one in caught:
         if issubclass(one.category, UnheededText):
-            say(f"warning: {one.message}", err=True)
+            warn(str(one.message))

@@ -44,10 +44,10 @@ def driver_folder(model: Path | None) -> Path:
     Raises:
         UserError: no such folder, or no driver in it.
     """
+    from avatargpt.model.folder import check_model
     from avatargpt.resources import PACKAGE
 
-    if model is not None and not model.is_dir():
-        raise UserError(f"--model {model}: no such folder; accepted a folder of weights")
+    check_model(model)
     root = PACKAGE / "weights" if model is None else model
     for folder in (root / "driver", root):
         if (folder / "driver.json").is_file():

@@ -51,15 +51,17 @@ class ClauseSpec:
     @property
     def unshown(self) -> tuple[str, ...]:
         """What is said of it and will not be shown, a line each."""
+        asked = self.asked
+        if asked is None:
+            return ()
         said = []
-        if self.apart and self.asked is not None:
-            said.append(f"{self.asked.action!r}: shown after the other, for they do not go together")
-        if self.asked is not None and self.asked.path and self.route is None:
-            said.append(f"{self.asked.action!r}: path {self.asked.path.replace('_', ' ')!r} not shown")
-        style = self.asked.style if self.asked is not None else ""
-        if style and not self.manner and not {*lemmas(style)} & {*lemmas(self.text)}:
-            said.append(f"{self.asked.action!r}: {style!r} not shown" if self.asked else "")
-        return tuple(said)
+        if self.apart:
+            said.append("shown after the other, for they do not go together")
+        if asked.path and self.route is None:
+            said.append(f"path {asked.path.replace('_', ' ')!r} not shown")
+        if asked.style and not self.manner and not {*lemmas(asked.style)} & {*lemmas(self.text)}:
+            said.append(f"{asked.style!r} not shown")
+        return tuple(f"{asked.action!r}: {one}" for one in said)
 
     @property
     def telling(self) -> str:
@@ -67,9 +69,8 @@ class ClauseSpec:
         if self.besides is not None:
             return f"{replace(self, besides=None).telling} while {self.besides.telling}"
         if self.turn is not None:
-            manner = f" {self.turn.manner}" * bool(self.turn.manner)
             side = f" to the {self.turn.side}" * bool(self.turn.side)
-            return f"a person turns{manner} {self.turn.degrees:g} degrees{side}"
+            return f"a person turns {self.turn.degrees:g} degrees{side}"
         if self.route is None:
             return self.text
         if self.route.shape == TURN:

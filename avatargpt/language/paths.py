@@ -16,7 +16,6 @@ import numpy as np
 from avatargpt.language.lemmas import lemma
 from vqvae.errors import UserError
 
-STEP = 2.9  # motion tokens of a step
 RUNS = 0.75  # a run needs that much of the time of a walk
 SMALL, BIG = 0.7, 1.4  # so do small and big shapes
 
@@ -42,19 +41,20 @@ SHAPES: dict[str, tuple[Shape, int]] = {
     "quarter circle": (lambda u: 90 * u, 18),
     "figure eight": (lambda u: 360 - 360 * np.abs(2 * u - 1), 80),
     "zigzag": (lambda u: _legs(40, -40, 40, -40, 40, -40)(u) * (u > 0.03), 48),
-    "winding line": (lambda u: 55 * np.sin(4 * np.pi * u), 48),
     "square": (_legs(0, 90, 180, 270), 60),
     "triangle": (_legs(0, 120, 240), 50),
     "straight line": (lambda u: 0 * u, 0),
     TURN: (lambda u: np.where(u < 0.5, 0, 90), 0),
 }
+
+
 @dataclass(frozen=True)
 class Route:
     """A shape on the floor.
 
     Attributes:
         shape: a name in `SHAPES`. side: to which it begins, left or right. count: how often a circle is gone.
-        size: factor of its time. words: the request without it. degrees: of a `TURN`. steps: if counted.
+        size: factor of its time. words: the request without it. degrees: of a `TURN`.
         metres: how far, 0 = as it comes.
         legs: of `WAYPOINTS`, each its direction, degrees to the left, and its share of the way.
     """
@@ -65,7 +65,6 @@ class Route:
     size: float
     words: str
     degrees: float = 90.0
-    steps: int = 0
     metres: float = 0.0
     legs: tuple[tuple[float, float], ...] = ()
 
@@ -86,8 +85,6 @@ class Route:
 
     @property
     def told(self) -> str:
-        if self.steps:
-            return f"{self.steps} steps ahead"
         if self.shape == WAYPOINTS:
             return f"by {len(self.legs)} waypoints, {self.metres:.1f} m"
         if self.metres:
@@ -103,8 +100,6 @@ class Route:
     @property
     def tokens(self) -> int:
         """Motion tokens that it takes, 0 = as many as usual."""
-        if self.steps:
-            return round(STEP * self.steps) + 1
         runs = RUNS if any(lemma(w) in RUNNING for w in self.words.split()) else 1.0
         if self.metres:
             return max(LEAST_TOKENS, round(self.metres / PACE * runs))

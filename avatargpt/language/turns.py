@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 LEAST, MOST = 15.0, 1080.0
 
+
 @dataclass(frozen=True)
 class Turn:
     """A turn on the spot.
@@ -16,19 +17,15 @@ class Turn:
     Attributes:
         degrees: how far, above 0.
         side: left or right of the body; empty = either.
-        manner: an adverb, or empty.
     """
 
     degrees: float
     side: str = ""
-    manner: str = ""
 
     @property
     def words(self) -> str:
         """A request for such an action, whatever its degrees."""
-        if self.side:  # with both, the manner leads to walks
-            return f"a person turns around to the {self.side}"
-        return f"a person turns around {self.manner}" if self.manner else "a person turns to face the other way"
+        return f"a person turns around to the {self.side}" if self.side else "a person turns to face the other way"
 
     def missed(self, turned: float) -> float:
         """Degrees between the goal and what was turned, positive to the left."""

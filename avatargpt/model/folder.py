@@ -23,6 +23,12 @@ MOST_SHAPE = 1 << 20  # bytes of JSON
 PRECISE = ("mean", "std")  # feature statistics stay float32
 
 
+def check_model(folder: Path | None) -> None:
+    """Raises UserError for a ``--model`` that is no folder; None = the packaged weights."""
+    if folder is not None and not folder.is_dir():
+        raise UserError(f"--model {folder}: no such folder; accepted a folder of weights")
+
+
 def packaged() -> Path:
     """Where the driver and the reader of the package lie."""
     from avatargpt.resources import PACKAGE

@@ -157,9 +157,14 @@ def phrase_index_stage(args: argparse.Namespace) -> None:
     from instruct_data.text.rewrites import Rewrites
 
     Runtime.start(args.threads, args.device)
-    earlier = PhraseIndex.load(args.earlier) if args.earlier else None
-    if args.earlier and earlier is None:
-        raise UserError(f"{args.earlier}: no phrase index in it; --earlier takes the folder of one or of a model")
+
+    def held(option: str, folder: str | None) -> PhraseIndex | None:
+        found = PhraseIndex.load(folder) if folder else None
+        if folder and found is None:
+            raise UserError(f"{folder}: no phrase index in it; --{option} takes the folder of one or of a model")
+        return found
+
+    earlier, grown_from = held("earlier", args.earlier), held("grown-from", args.grown_from)
     if not args.codes:
         if earlier is None:
             raise UserError("phrase-index: accepted --codes and --texts, or --earlier alone")
@@ -176,12 +181,9 @@ def phrase_index_stage(args: argparse.Namespace) -> None:
         grounder.load_states(args.grounding)
     rates = pass_rates(args.self_training) if args.self_training else None
     clips = list(Store.open(args.codes).codes("train"))
-    grown_from = PhraseIndex.load(args.grown_from) if args.grown_from else None
     if grown_from is not None:
         known = {*grown_from.classes}
         clips = [c for c in clips if c.source == "synthetic" and c.action not in known]
-    elif args.grown_from:
-        raise UserError(f"{args.grown_from}: no phrase index in it; --grown-from takes a folder with one")
     book = make_phrase_index(clips, bank, rewrites, grounder, rates)
     if earlier is not None:
         book = with_normalised_of(book, earlier)

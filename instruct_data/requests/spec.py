@@ -30,7 +30,6 @@ Path = Literal[
 ]  # fmt: skip
 MOST_TIMES, MOST_SECONDS, MOST_DEGREES = 100, 600.0, 3600.0
 MOST_CLAUSES = 100
-FEW, MANY = 3, 8  # "a few times", "many times"
 
 
 class Pin(Strict):

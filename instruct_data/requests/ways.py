@@ -94,11 +94,6 @@ def read_ways(text: str, construct: str = "", author: str = "") -> list[Way]:
     return [_read_way(text, "".join(chosen), construct, author) for chosen in product(*options)]
 
 
-def read_way(text: str, construct: str = "", author: str = "") -> Way:
-    """The first combination of a line's alternatives; raises as `read_ways` does."""
-    return read_ways(text, construct, author)[0]
-
-
 def _read_way(whole: str, text: str, construct: str, author: str) -> Way:
     text = text.replace("((", _OPENS).replace("))", _CLOSES)
     flags: dict[str, str] = {}

@@ -9,7 +9,7 @@ from avatargpt.language.requests.assembling import assembled
 from avatargpt.language.requests.vocabulary import LONGEST, Vocabulary
 from instruct_data.requests.pairs import Material, Pairs, material, words_of
 from instruct_data.requests.spec import Clause, MotionRequest
-from instruct_data.requests.ways import all_ways, read_way
+from instruct_data.requests.ways import all_ways, read_ways
 from instruct_data.requests.wording import inflected, value_of
 from vqvae.errors import UserError
 
@@ -17,7 +17,7 @@ WORDS = Material(["wave the {side} hand"], [("a man", "he")], ["in the rain"], [
 
 
 def meaning(way: str, words: Material = WORDS, seed: int = 0) -> MotionRequest:
-    pair = Pairs([], words).filled(read_way(way), np.random.default_rng(seed))
+    pair = Pairs([], words).filled(read_ways(way)[0], np.random.default_rng(seed))
     found = assembled(pair.target, pair.words)
     assert found is not None
     return found
@@ -50,7 +50,7 @@ def test_slots_are_filled() -> None:
 ])  # fmt: skip
 def test_marks_that_cannot_be_read(way: str) -> None:
     with pytest.raises(UserError):
-        read_way(way)
+        read_ways(way)
 
 
 def test_every_way_can_be_written_under_the_grammar() -> None:

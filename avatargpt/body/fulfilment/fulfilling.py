@@ -18,7 +18,7 @@ from avatargpt.body.fulfilment.scaling import SIZES, in_tempo, sized
 from avatargpt.body.spec import MotionSpec
 from avatargpt.body.stitch import retimed
 from avatargpt.body.turns import miss
-from avatargpt.metrics.geometry.hands import direction
+from avatargpt.metrics.geometry.measures import off_course
 from avatargpt.signals.joints import Signals
 from instruct_data.requests.spec import MotionRequest
 from instruct_data.text.mirror import side_of
@@ -55,12 +55,8 @@ def astray(motion: Motion, spec: MotionSpec) -> float | None:
     to = PLANAR.get((spec.asked and spec.asked.direction) or "")
     if to is None or spec.above:
         return None
-    way = Signals(motion).net
-    far = float(np.linalg.norm(way))
-    if far < GOES:
-        return None
-    aim = direction(to)[[0, 2]]
-    return float(np.degrees(np.arccos(np.clip(way @ aim / far / np.linalg.norm(aim), -1, 1))))
+    s = Signals(motion)
+    return None if s.net_distance < GOES else off_course(s, to)
 
 
 def fulfilled(motion: Motion, spec: MotionSpec) -> tuple[Motion, list[str]]:

@@ -50,7 +50,7 @@ def _led(motion: Motion, limb: str, goals: np.ndarray, frames: np.ndarray) -> Mo
     """The end of a limb at (T, 3) goals in the frames (T,) bool, its orientation kept."""
     upper, middle, end = (SMPL22.index(name) for name in LIMBS[limb])
     rotations = motion.rotations.astype(np.float64).copy()
-    world = _world(rotations)
+    world = rot.from_matrix(SMPL22.fk_full(rotations, motion.root)[1])
     at = motion.joints.astype(np.float64)
     root, knee, tip = at[:, upper], at[:, middle], at[:, end]
     a, b = np.linalg.norm(knee - root, axis=1), np.linalg.norm(tip - knee, axis=1)
@@ -65,7 +65,7 @@ def _led(motion: Motion, limb: str, goals: np.ndarray, frames: np.ndarray) -> Mo
     wanted = np.arccos(np.clip((a**2 + b**2 - far**2) / (2 * a * b), -1, 1))
     bend = rot.from_axis_angle(axis * (wanted - now)[:, None])
     tip = knee + rot.rotate(bend, tip - knee)
-    swing = _between(tip - root, way)
+    swing = rot.between(tip - root, way)
     new_upper = rot.multiply(swing, world[:, upper])
     new_middle = rot.multiply(swing, rot.multiply(bend, world[:, middle]))
     parents = SMPL22.parents
@@ -75,22 +75,6 @@ def _led(motion: Motion, limb: str, goals: np.ndarray, frames: np.ndarray) -> Mo
     return replace(motion, rotations=rotations)
 
 
-def _world(rotations: np.ndarray) -> np.ndarray:
-    """(T, J, 4) rotations against the world from those against the parents."""
-    out = rotations.copy()
-    for joint, parent in enumerate(SMPL22.parents):
-        if parent >= 0:
-            out[:, joint] = rot.multiply(out[:, parent], rotations[:, joint])
-    return out
-
-
 def _angle(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     cosine = (a * b).sum(1) / np.maximum(np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1), 1e-9)
     return np.asarray(np.arccos(np.clip(cosine, -1, 1)))
-
-
-def _between(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """(T, 4) the shortest rotations of directions a (T, 3) to b."""
-    axis = np.cross(a, b)
-    length = np.linalg.norm(axis, axis=1, keepdims=True)
-    return np.asarray(rot.from_axis_angle(axis / np.maximum(length, 1e-9) * _angle(a, b)[:, None]))

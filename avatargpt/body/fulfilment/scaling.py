@@ -48,11 +48,7 @@ def changing(motion: Motion, by: float) -> Motion:
     n = len(motion)
     pace = np.geomspace(by**-0.5, by**0.5, max(n - 1, 1))
     t = np.concatenate([[0.0], np.cumsum(pace)])
-    t *= (n - 1) / max(t[-1], 1e-9)
-    i = np.minimum(t.astype(int), max(n - 2, 0))
-    j, f = np.minimum(i + 1, n - 1), t - i
-    rotations = rot.slerp(motion.rotations[i].astype(np.float64), motion.rotations[j].astype(np.float64), f[:, None])
-    return replace(motion, rotations=rotations, root=motion.root[i] + (motion.root[j] - motion.root[i]) * f[:, None])
+    return motion.sampled(t * (n - 1) / max(t[-1], 1e-9))
 
 
 def sized(motion: Motion, factor: float) -> Motion:

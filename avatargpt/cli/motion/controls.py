@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -50,9 +51,9 @@ class Controls:
 
     def check(self) -> None:
         """Raises UserError for values that are not accepted."""
-        self.values()
-        self.places()
+        _ = self.values, self.places
 
+    @cached_property
     def values(self) -> dict[str, Any]:
         """Attributes of a clause.
 
@@ -74,6 +75,7 @@ class Controls:
             out |= {"factor": self.tempo, "tempo": None}
         return out | ({"in_place": True} if self.in_place else {})
 
+    @cached_property
     def places(self) -> list[Any]:
         """The pins.
 
@@ -84,9 +86,8 @@ class Controls:
 
     def on(self, request: MotionRequest) -> MotionRequest:
         """The request with them in it."""
-        values = self.values()
-        clauses = [c if c.denied else c.model_copy(update=values) for c in request.clauses]
-        whole = {"clauses": clauses, "loop": self.loop or request.loop, "pins": self.places() or request.pins}
+        clauses = [c if c.denied else c.model_copy(update=self.values) for c in request.clauses]
+        whole = {"clauses": clauses, "loop": self.loop or request.loop, "pins": self.places or request.pins}
         return request.model_copy(update=whole)
 
 

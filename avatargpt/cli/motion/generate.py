@@ -10,7 +10,7 @@ import typer
 from avatargpt.cli import common
 from avatargpt.cli.motion import controls
 from avatargpt.cli.output import heeding, say, warn
-from avatargpt.limits import GUIDANCE, TEMPERATURE
+from avatargpt.limits import FPS, GUIDANCE, TEMPERATURE
 from vqvae.errors import UserError
 
 
@@ -65,7 +65,7 @@ def generate(
     common.check_range("--guidance", guidance, *GUIDANCE)
     common.check_range("--temperature", temperature, *TEMPERATURE)
     if fps is not None:
-        common.check_range("--fps", fps, 1, 240, " frames per second")
+        common.check_range("--fps", fps, *FPS, " frames per second")
     set_ = controls.Controls(times, turn, path, waypoints, tempo, loop, in_place, tuple(pin or ()))
     set_.check()
     if set_.given and (literal or llm.strip()):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,7 +10,6 @@ import typer
 
 from avatargpt.cli import common
 from avatargpt.cli.output import say
-from vqvae.errors import UserError
 
 if TYPE_CHECKING:
     from instruct_data.requests.spec import MotionRequest
@@ -37,7 +35,7 @@ def read(
     found = _requests(texts, model, threads, quiet)
     if as_json:
         rows: list[Any] = [r.model_dump(exclude_defaults=True) for r in found]
-        say(json.dumps(rows if batch else rows[0], indent=2, ensure_ascii=False))
+        common.print_json(rows if batch else rows[0])
         return
     for one in found:
         for line in lines(one):
@@ -60,8 +58,9 @@ def _requests(texts: Sequence[str], model: Path | None, threads: int | None, qui
 
     from avatargpt import resources
     from avatargpt.body.understanding import Understander
+    from avatargpt.model.folder import check_model
 
-    _check(model)
+    check_model(model)
     if threads:
         torch.set_num_threads(threads)
     with common.progress("loading", quiet):
@@ -76,12 +75,7 @@ def _faces(texts: Sequence[str], model: Path | None, as_json: bool) -> None:
     found = FacePerformer.load(driver_folder(model)).read(texts)
     if as_json:
         rows = [face_score.row(s) for s in found]
-        say(json.dumps(rows if len(rows) > 1 else rows[0], indent=2, ensure_ascii=False))
+        common.print_json(rows if len(rows) > 1 else rows[0])
         return
     for score in found:
         say(face_score.told(score))
-
-
-def _check(model: Path | None) -> None:
-    if model is not None and not model.is_dir():
-        raise UserError(f"--model {model}: no such folder; accepted a folder of weights")

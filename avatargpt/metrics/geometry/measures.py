@@ -25,10 +25,15 @@ def heads(s: Signals, to: str, within: float = 20.0, distance: float = 0.4) -> V
 
     to: words of `hands.DIRECTIONS` in the plane, also joined: ``forward left``. within: degrees.
     """
+    off = off_course(s, to)
+    return Verdict(s.net_distance >= distance and off <= within, {"off_deg": off, "distance_m": s.net_distance})
+
+
+def off_course(s: Signals, to: str) -> float:
+    """Degrees between where the body gets to and a direction in the plane, as seen from its first facing."""
     aim = direction(to)[[0, 2]]
-    off = np.rad2deg(np.arccos(np.clip(s.net @ aim / max(s.net_distance, 1e-6) / np.linalg.norm(aim), -1, 1)))
-    ok = s.net_distance >= distance and off <= within
-    return Verdict(bool(ok), {"off_deg": float(off), "distance_m": s.net_distance})
+    cosine = s.net @ aim / max(s.net_distance, 1e-6) / np.linalg.norm(aim)
+    return float(np.rad2deg(np.arccos(np.clip(cosine, -1, 1))))
 
 
 @predicate

@@ -102,22 +102,27 @@ class RequestStage(StageBase):
         self.mean = {k: v.detach().clone() for k, v in self.network.state_dict().items()}
         self.reader = RequestReader(RequestNetwork(recipe.model), grounder)
         self.vocabulary = Vocabulary()
+        self.pool: tuple[tuple[int, ...], list[list[Pair]]] = (), []  # drawn last, and for which steps
 
     def torch_seed(self, at: At) -> int:
         return at.seed + at.step
 
     def losses(self, module: Any, at: At) -> tuple[torch.Tensor, Parts]:
         pool, which = divmod(at.step, POOL)
-        rng = np.random.default_rng([at.seed, pool, at.rank])
-        drawn = sorted((self._drawn(rng) for _ in range(POOL * self.rows)), key=lambda p: len(p.words))
-        place = int(rng.permutation(POOL)[which])
-        states, words, before, following = self._batch(drawn[place * self.rows : (place + 1) * self.rows])
+        if self.pool[0] != (key := (at.seed, pool, at.rank)):
+            self.pool = key, self._pooled(np.random.default_rng(key))
+        states, words, before, following = self._batch(self.pool[1][which])
         with self.runtime.autocast():
             logits = module(states, words, before).float()
         said = following >= 0
         loss = F.cross_entropy(logits[said], following[said])
         right = (logits[said].argmax(-1) == following[said]).float().mean()
         return loss, {"loss": loss, "right": right}
+
+    def _pooled(self, rng: np.random.Generator) -> list[list[Pair]]:
+        """The pairs of `POOL` steps, in any order of their lengths."""
+        drawn = sorted((self._drawn(rng) for _ in range(POOL * self.rows)), key=lambda p: len(p.words))
+        return [drawn[place * self.rows : (place + 1) * self.rows] for place in rng.permutation(POOL)]
 
     def _drawn(self, rng: np.random.Generator) -> Pair:
         while True:
