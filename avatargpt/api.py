@@ -21,6 +21,7 @@ from avatargpt.body.sampling import answers
 from avatargpt.decoding.loaded import LoadedModel, load_parts
 from avatargpt.face.tokens import BEST_OF, FaceTokens
 from avatargpt.long import loop
+from avatargpt.model.hub import HubCalls
 from avatargpt.model.scorer import TextMotionScorer
 from avatargpt.model.text_encoder import SentenceGrounder, TextTokenizer
 from avatargpt.requests import Request
@@ -48,7 +49,7 @@ def documented(part: Callable[..., object]) -> Callable[[Call], Call]:
     return documenting
 
 
-class AvatarGPT(AvatarCalls):
+class AvatarGPT(AvatarCalls, HubCalls):
     """A loaded model with its tokenizers.
 
     Shapes: a `Motion` has T frames at 20 per second, a `FaceMotion` 30; codes are (N, R) of R residual levels, N =
@@ -71,10 +72,10 @@ class AvatarGPT(AvatarCalls):
     @documented(LoadedModel.from_pretrained)
     def from_pretrained(
         cls, path: str | os.PathLike[str] | None = None, device: str | None = None,
-        dtype: str | torch.dtype | None = None, threads: int | None = None,
+        dtype: str | torch.dtype | None = None, threads: int | None = None, revision: str | None = None,
     ) -> Self:  # fmt: skip
         """Load a model folder; the packaged weights by default."""
-        parts = load_parts(path, device, dtype, threads)
+        parts = load_parts(path, device, dtype, threads, revision)
         return cls(*parts, PhraseIndex.load(parts[-1]), TextMotionScorer.load(parts[-1]))
 
     # Parts of the model

@@ -11,7 +11,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import yaml
 
@@ -20,6 +20,7 @@ from vqvae.io.yaml_file import parse_yaml, read_yaml
 from vqvae.motion import atomic_write
 from vqvae.strict import Count, Rate, Strict, Whole
 
+WatcherName = Literal["tensorboard", "wandb"]
 VARIANTS, LIKE, NOTHING = "variants", "like", "nothing"
 MOST_DOTS = 8  # in a key that `--set` changes
 RESOLVED = "config.yaml"
@@ -34,6 +35,10 @@ class Schedule(Strict):
         batch: rows per step, over all processes.
         lr, lr_floor, warmup: linear warm-up to `lr`, then half a cosine down to `lr_floor`.
         clip: norm that gradients are cut to.
+        watch: who is told beside the files of the run: tensorboard, wandb.
+        accumulate: parts that a step's rows are descended in, for less memory.
+        keep: how many of the last checkpoints stay.
+        best: a figure of validation; where it is lowest (with "-" before it: highest) the usable files go to ``best``.
     """
 
     steps: Count = 5000
@@ -48,6 +53,10 @@ class Schedule(Strict):
     log_every: Count = 25
     save_every: Count = 250
     val_every: Count = 500
+    watch: list[WatcherName] = []
+    accumulate: Count = 1
+    keep: Count = 1
+    best: str = ""
 
     @property
     def end(self) -> int:

@@ -13,6 +13,7 @@ from avatargpt.body.feet import CONTACTS, planted
 from avatargpt.body.generate import MotionGeneration
 from avatargpt.body.ground import without_penetration
 from avatargpt.body.model import BodyModel
+from avatargpt.body.posing import posed
 from avatargpt.body.reach import out_of_reach
 from avatargpt.body.rerank import pick
 from avatargpt.body.sampling import prolonged
@@ -116,6 +117,20 @@ class MotionEditing:
             heeding.warn(self.model, middle, text)
         whole = concatenate([given, *(raised(m, floor) for m in (middle, last))])
         return replace(whole.with_caption(text or start.caption), notes=notes)
+
+    def posed(
+        self, motion: Motion, start: Motion | None = None, end: Motion | None = None, seed: int = 0, best_of: int = 16
+    ) -> Motion:  # fmt: skip
+        """A motion that begins in the first frame of START and ends in that of END; as long as it was.
+
+        Raises:
+            UserError: a motion too short for the way from or to the pose.
+        """
+
+        def between(a: Motion, b: Motion, seconds: float) -> Motion:
+            return self.in_between(a, b, seconds, "", seed, best_of, False)
+
+        return posed(motion, between, start, end)
 
     def _middles(self, gap: _Gap, text: str, seed: int, best_of: int) -> list[np.ndarray]:
         """`best_of` candidates: codes (N, R) of the middle."""

@@ -11,12 +11,12 @@ from itertools import pairwise
 import numpy as np
 
 from avatargpt.body.concurrent import at_rest, together
-from avatargpt.body.fulfilment.fulfilling import finished, fulfilled, misses
+from avatargpt.body.fulfilment.fulfilling import fails, finished, fulfilled, misses
 from avatargpt.body.ground import without_penetration
 from avatargpt.body.model import BodyModel
 from avatargpt.body.paths import along
 from avatargpt.body.rerank import pick
-from avatargpt.body.sampling import prolonged, text_prompts
+from avatargpt.body.sampling import answers, prolonged, text_prompts
 from avatargpt.body.spec import MotionSpec
 from avatargpt.body.specs import specs
 from avatargpt.body.turns import REST, with_rests
@@ -29,6 +29,7 @@ from instruct_data.requests.spec import MotionRequest
 from vqvae.motion import Motion, concatenate
 
 Progress = Callable[[int, int], object] | None
+BETTER = 0.1  # by so much less of what was asked must be missed by another action that the words may mean
 
 
 @dataclass(frozen=True)
@@ -219,9 +220,26 @@ class MotionGeneration:
             made = tokenizer.decode(codes)
         else:
             made = along(tokenizer.decode_features(codes), clause.route, tokenizer.spec)
+        if clause.other is not None and fails(made, clause):
+            made, clause = self._another(made, clause, clause.other, seed, guidance, best_of, temperature)
         made, missed = fulfilled(made, clause)
         notes += missed
         return made
+
+    def _another(
+        self, made: Motion, clause: MotionSpec, other: MotionSpec, seed: int, guidance: float, best_of: int,
+        temperature: float,
+    ) -> tuple[Motion, MotionSpec]:  # fmt: skip
+        """A second round with another action that the words may mean, kept where it does better what was asked."""
+        again = mix(seed, 900)
+        tokens = min(other.tokens, CHUNK)
+        found = answers(self.model, [other.caption], [tokens], [again], best_of, guidance, temperature)
+        (codes,) = pick(self.model, found, [other.caption], [partial(misses, spec=other)])
+        codes = prolonged(self.model, codes, other.tokens, other.caption, again, guidance, best_of, temperature)
+        better = self.model.tokenizer.decode(codes)
+        if misses(better, other) > misses(made, clause) - BETTER:
+            return made, clause
+        return better, other
 
     def rewrite(self, text: str) -> str:
         """A request in anybody's words -> plain captions, in order, separated by semicolons."""

@@ -19,6 +19,7 @@ class MotionSpec:
         above: arms or the head alone do it.
         action: class of the nearest phrasing. asked: the typed clause. frames: of the result, None = as they come.
         notes: what of the clause is not shown, known before it is made.
+        other: another action that the clause may mean, tried where this one does not do what was asked.
     """
 
     caption: str
@@ -31,6 +32,7 @@ class MotionSpec:
     asked: Clause | None = None
     frames: int | None = None
     notes: tuple[str, ...] = ()
+    other: MotionSpec | None = None
 
     @property
     def halves(self) -> tuple[MotionSpec, ...]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from avatargpt.body.fulfilment.scaling import speed_asked
@@ -57,7 +59,12 @@ def _spec(clause: ClauseSpec, tokens: int, rate: float, timed: bool) -> MotionSp
     if frames is not None and asked is not None:
         tokens = tokens_of(frames / FPS * speed_asked(asked), rate)
     besides = None if clause.besides is None else _spec(clause.besides, tokens, rate, False)
+    other = None
+    if clause.other is not None and asked is not None and clause.turn is None and clause.route is None:
+        lengths = clause.other.lengths
+        takes = tokens if frames is not None or not lengths else lengths[len(lengths) // 2]
+        other = replace(_spec(replace(clause.other, asked=asked), takes, rate, timed), frames=frames)
     return MotionSpec(
         clause.text, tokens, clause.turn, clause.route, besides, is_above(clause.action), clause.action, asked, frames,
-        clause.unshown,
+        clause.unshown, other,
     )  # fmt: skip

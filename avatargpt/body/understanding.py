@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Self
 from avatargpt.language.foreign import language_of
 from avatargpt.language.motion_spec import ClauseSpec
 from avatargpt.retrieval.phrases import PhraseIndex
-from instruct_data.requests.spec import MotionRequest
+from instruct_data.requests.spec import Clause, MotionRequest
 from vqvae.errors import UserError
 
 if TYPE_CHECKING:
@@ -74,14 +74,15 @@ class Understander:
         return cls(book.reader, book, SentenceGrounder())
 
     def read(self, text: str) -> MotionRequest:
-        """The request, with the known action that each clause is shown by."""
+        """The request, with the movement that each clause is shown by."""
         request = self.reader.read(text)
-        shown = iter(self.book.looked_up(request.done, self.grounder))
-        clauses = []
+        specs = list(_all(self.book.shown(request, self.grounder)))
+        by_words = {s.asked.action: s for s in reversed(specs) if s.asked is not None}
+        clauses: list[Clause] = []
         for clause in request.clauses:
-            if clause.denied:
-                clauses.append(clause)
-                continue
-            spec = next(shown)
-            clauses.append(clause.model_copy(update={"known": spec.known >= SURE, "nearest": spec.telling}))
+            if not clause.denied:
+                # what is shown by one movement for several clauses has the words of the first of them, or of all
+                spec = by_words.get(clause.action, specs[min(len(clauses), len(specs) - 1)])
+                clause = clause.model_copy(update={"known": spec.known >= SURE, "nearest": spec.telling})
+            clauses.append(clause)
         return request.model_copy(update={"clauses": clauses, "language": language_of(text)})

@@ -7,7 +7,7 @@ from typing import Protocol, runtime_checkable
 
 from pydantic import BaseModel, Field
 
-from avatargpt.chat.intent import Intent, possible, why_not
+from avatargpt.chat.intent import Intent, possible, unsaid, why_not
 from avatargpt.language.chat.heard import Heard
 from avatargpt.language.llm import LanguageModel
 from avatargpt.language.llm.failures import LlmFailed, Malformed
@@ -92,5 +92,5 @@ def _check(answer: TurnAnswer, heard: Heard) -> None:
         acts = read(answer.acts)
     except UserError as e:
         raise Malformed(str(e)) from None
-    if (reason := why_not(acts, heard)) or possible(answer.acts, heard) is None:
+    if (reason := why_not(acts, heard) or unsaid(acts, heard)) or possible(answer.acts, heard) is None:
         raise Malformed(reason or "a caption that says the same over and over")

@@ -17,11 +17,11 @@ from avatargpt.chat.reading import open_intent
 from avatargpt.chat.scene import Progress, Scene
 from avatargpt.chat.store import MOST_TURNS, Memory, Store
 from avatargpt.chat.timeline import Timeline
+from avatargpt.chat.turning import ALL_STEPS
 from avatargpt.chat.viewing import TURN, sheet
 from avatargpt.language.chat import commands, hearing
 from avatargpt.language.chat.filenames import simplified
 from avatargpt.language.chat.heard import Heard
-from avatargpt.language.chat.orders import ALL_STEPS
 from avatargpt.requests import mix
 from instruct_data.dialogue.acts import Act
 from vqvae.errors import UserError
@@ -45,7 +45,7 @@ class Reply:
         motion: what the turn was about, or None.
         files: that were written.
         ok: False when something could not be done; `text` says what and what is accepted.
-        understood: who read the turn: ``network``, ``classifier``, ``network and classifier``, ``command``, a language
+        understood: who read the turn: ``reader``, ``network``, ``command``, a language
             model by its name, or empty = nobody.
         over: the user wants to leave.
         seconds: length of the whole after the turn.
@@ -76,7 +76,7 @@ class Conversation:
         model: an `avatargpt.AvatarGPT`, or anything with its methods.
         folder: of the session, read when it holds one and written after every turn; None = nothing is kept.
         planner: for plans: a planner, or the name that `avatargpt.planning.load_planner` takes.
-        intent: who reads turns: ``both``, ``network``, ``turns``, or any `avatargpt.chat.intent.Intent`.
+        intent: who reads turns: ``turns``, ``network``, or any `avatargpt.chat.intent.Intent`.
         outputs: folder that saved files go to, and none outside of it whatever a turn names; None = the working
             directory, or wherever a turn names.
         seed: the same turns with the same seed give the same motion; None = 0, or as the session has it.
@@ -179,8 +179,8 @@ class Conversation:
         plain, files = simplified(text)
         hearing.check_english(plain)
         heard = self._heard(plain, tuple(files))
+        check_named(heard)
         acts = self._intent.understand(heard)
-        check_named(acts or (), heard)
         if not acts:
             asked = getattr(self._intent, "asked", "")
             return Reply(asked or clarifying(self.timeline), ok=False, seconds=self.timeline.seconds)
@@ -191,7 +191,7 @@ class Conversation:
         history = tuple(t["user"] for t in self.memory.turns[-2:] if not commands.is_command(t["user"]))
         return Heard(
             plain.lower(), now.text, tuple(s.caption for s in now.segments), len(now.takes), history, files,
-            now.plan is not None, now.seconds,
+            now.plan is not None, tuple(s.motion.seconds for s in now.segments),
         )  # fmt: skip
 
     def _do(self, acts: Sequence[Act], text: str, understood: str) -> Reply:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-from avatargpt.chat.timeline import MOST_SEGMENTS, no_length, no_segment
-from avatargpt.language.chat import slots
+from avatargpt.chat.timeline import MOST_SEGMENTS
 from avatargpt.language.chat.heard import ASKS, GOES_ON, Heard
-from avatargpt.language.lexical import lemmas
 from avatargpt.language.numbers import below_zero
-from instruct_data.dialogue.acts import LEAST_SECONDS, MOST_SECONDS, TAKE_LETTERS, TAKES, Act, read
+from instruct_data.dialogue.acts import TAKE_LETTERS, Act, read
 from instruct_data.dialogue.dialogues import turn_slots
+from instruct_data.requests.pairs import words_of
+from instruct_data.requests.wording import is_numeral, value_of
 from vqvae.errors import UserError
 
 MAX_TOKENS = 96
@@ -41,11 +41,9 @@ class Intent(Protocol):
 def why_not(acts: Sequence[Act], heard: Heard) -> str:
     """Why these acts cannot be meant by this turn; empty = they can.
 
-    Segments must exist at the moment of their act, files and numbers must be named in the turn, takes must be open.
+    Segments must exist at the moment of their act, files must be named in the turn, takes must be open.
     """
     count, takes = len(heard.captions), heard.takes
-    said = slots.values(heard.request)
-    relative = bool(slots.RELATIVE.search(heard.request))
     for act in acts:
         if act.do in NEED_SEGMENTS and not count and not (act.do == "then" and act.text == GOES_ON):
             return f"{act.do}: there is nothing yet"
@@ -56,9 +54,6 @@ def why_not(acts: Sequence[Act], heard: Heard) -> str:
             return "keep: no such take"
         if act.file is not None and act.file.lower() not in heard.files:
             return f"{act.do}: no file {act.file} in the turn"
-        for value in (act.seconds, act.factor, act.times, act.activities):
-            if value is not None and round(float(value), 3) not in said and not (relative or heard.history):
-                return f"{act.do}: no {value:g} in the turn"
         if act.do in MOVEMENTS and ASKS.fullmatch(heard.request):
             return f"{act.do}: a question names no movement"
         takes = (takes or 1) + 1 if act.do == "again" else 0
@@ -72,34 +67,14 @@ def why_not(acts: Sequence[Act], heard: Heard) -> str:
     return ""
 
 
-def check_named(acts: Sequence[Act], heard: Heard) -> None:
-    """What a reading would pass over in silence: numbers in the turn that no act can have.
+def check_named(heard: Heard) -> None:
+    """Numbers that no act can have.
 
     Raises:
-        UserError: a number below zero, a length out of range, a choice of takes that are not there, or, in a turn that
-            is about segments or begins with an order about one, a segment that is not there.
+        UserError: a number below zero.
     """
     if said := below_zero(heard.request):
         raise UserError(f"{said}; accepted numbers above zero: say slower, shorter or less for the other direction")
-    for length in slots.lengths(heard.request):
-        if not LEAST_SECONDS <= length <= MOST_SECONDS:
-            raise UserError(no_length(length))
-    letter = slots.choice(heard.request)
-    if letter and not any(a.do == "keep" for a in acts):
-        if heard.takes < 2:
-            raise UserError("there are no takes to choose among; say: another take")
-        if letter not in TAKE_LETTERS[: heard.takes]:
-            raise UserError(f"there is no take {letter}; accepted a to {TAKE_LETTERS[heard.takes - 1]}")
-    for n in slots.ordered(heard.request):
-        if n > len(heard.captions):
-            raise UserError(no_segment(n, len(heard.captions)))
-    about = {a.do for a in acts if a.do == "question" or TAKES[a.do][:1] in (("segment",), ("segment?",))}
-    if (acts and not about) or "plan" in heard.request.split():  # "step 5 of the plan" is none of the timeline's
-        return
-    there = len(heard.captions) + sum(a.do in ("make", "then", "before") for a in acts)
-    for n in slots.explicit(heard.request):
-        if not 1 <= n <= there:
-            raise UserError(no_segment(n, there))
 
 
 def _stutters(text: str) -> bool:
@@ -154,11 +129,26 @@ def possible(line: str, heard: Heard) -> list[Act] | None:
         return None
     if any(a.do in MOVEMENTS and _stutters(str(a.text)) for a in acts):
         return None
-    return None if why_not(acts, heard) else acts
+    return None if why_not(acts, heard) or unsaid(acts, heard) else acts
 
 
-def grounded_text(text: str, heard: Heard) -> bool:
-    """Whether a caption says what the turn says: half of its content words are the user's or an earlier caption's."""
-    said = set(lemmas(text))
-    known = set(lemmas(" ".join([heard.request, *heard.history[-1:], *heard.captions])))
-    return bool(said) and len(said & known) >= len(said) / 2
+def unsaid(acts: Sequence[Act], heard: Heard) -> str:
+    """The number of an act that nobody said, as a reason why it cannot be meant; empty = all were said."""
+    said = stated(heard.request)
+    for act in acts if not heard.history else ():
+        for value in (act.seconds, act.factor, act.times, act.activities):
+            if value is not None and round(float(value), 3) not in said:
+                return f"{act.do}: no {value:g} in the turn"
+    return ""
+
+
+def stated(text: str) -> set[float]:
+    """The numbers that a text names, and what they are as minutes or per cent."""
+    runs: list[list[str]] = [[]]
+    for word in words_of(text):
+        if is_numeral(word):
+            runs[-1].append(word)
+        elif runs[-1]:
+            runs.append([])
+    found = [v for run in runs if run and (v := value_of(run)) is not None]
+    return {round(x, 3) for v in found for x in (v, 60 * v, v / 100)} | {0.5, 2.0, 3.0}  # half, twice, thrice

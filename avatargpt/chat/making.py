@@ -75,7 +75,9 @@ def _exchanged(scene: Scene, at: int, segment: Segment, said: str) -> Done:
 def edit(scene: Scene, act: Act) -> Done:
     at = scene.state.index(act.segment)
     old = scene.state.segments[at]
-    change = changed(old.caption, str(act.change))
+    book = getattr(scene.model, "phrase_index", None)
+    parts = book.reader.read_turn(str(act.change)) if book is not None and book.reader is not None else ()
+    change = changed(old.caption, str(act.change), parts)
     if not change.remake:
         if change.length != 1 or change.seconds:
             return _lengthened(scene, at, old.motion.seconds * change.length + change.seconds)

@@ -36,7 +36,7 @@ def chat(
     llm: common.Llm = "",
     llm_limits: common.LlmLimits = "",
     intent: Annotated[
-        str, typer.Option("--intent", metavar="WHO", help="Who reads the turns: both, network or turns.")
+        str, typer.Option("--intent", metavar="WHO", help="Who reads the turns: turns or network.")
     ] = "turns",
     seed: common.AnySeed = None,
     model: common.Model = None,

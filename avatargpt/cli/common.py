@@ -264,15 +264,17 @@ def print_json(value: Any) -> None:
 
 
 def load_model(
-    folder: Path | None, device: str | None, threads: int | None, quiet: bool, dtype: str | None = None
-) -> AvatarGPT:
-    """The model for one command; a terminal shows that it is being loaded."""
+    folder: Path | None, device: str | None, threads: int | None, quiet: bool, dtype: str | None = None,
+    adapter: Path | None = None,
+) -> AvatarGPT:  # fmt: skip
+    """The model for one command, with an adapter's updates; a terminal shows that it is being loaded."""
     import avatargpt
+    from avatargpt.model.adapter_folder import adapted
     from avatargpt.model.folder import check_model
 
     check_model(folder)
     with progress("loading", quiet):
-        return avatargpt.AvatarGPT.from_pretrained(folder, device=device, dtype=dtype, threads=threads)
+        return adapted(avatargpt.AvatarGPT.from_pretrained(folder, device, dtype, threads), adapter)
 
 
 def language_model(spec: str, limits: str, device: str | None, threads: int | None) -> LanguageModel | None:

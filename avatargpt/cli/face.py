@@ -35,6 +35,10 @@ def face(
     score: Annotated[
         Path | None, typer.Option("--score", metavar="FILE", help="What TEXT would be read as, edited; see --json.")
     ] = None,
+    transcript: Annotated[
+        str | None,
+        typer.Option("--transcript", metavar="TEXT", help="What AUDIO says, or a file of it, for 'when you say ...'."),
+    ] = None,
     seconds: Annotated[
         float | None,
         typer.Option("--seconds", metavar="S", help="Length without AUDIO; default: what TEXT and E take."),
@@ -150,6 +154,8 @@ def face(
     if line.live and len(texts) > 1:
         named = f"--text {text}: {len(texts)} texts" if score is None else f"--score {score}: {len(texts)} scores"
         raise UserError(f"{named}; accepted one where it is live")
+    if transcript is not None and (audio is None or text is None or line.live):
+        raise UserError("--transcript: accepted with AUDIO and --text, and not live")
     if line.live and seconds is not None and not line.silent:
         raise UserError(f"--seconds {seconds:g}: live, the sound's length counts; accepted: no --seconds")
     length = inspect(audio).seconds if audio is not None else seconds
@@ -192,7 +198,8 @@ def face(
         return
     both = [controls, *([plain] if plain else [])]
     motions, read, drawn = _perform(
-        folder, model, audio, texts, given, feelings, length, lips, both, seed, threads, quiet
+        folder, model, audio, texts, given, feelings, length, lips, both, seed, threads, quiet,
+        transcript,
     )  # fmt: skip
     rows = [{} if s is None else {"score": face_score.row(s)} for s in read]
     with common.progress("writing", quiet):
@@ -215,7 +222,7 @@ def _spoken(
 def _perform(
     folder: Path, model: Path | None, audio: Path | None, texts: list[str], given: list[Score] | None,
     feelings: list[Feeling], length: float | None, lips: str, controls: list[Controls], seed: int, threads: int | None,
-    quiet: bool,
+    quiet: bool, transcript: str | None,
 ) -> tuple[list[FaceMotion], list[Score | None], list[FaceMotion] | None]:  # fmt: skip
     """One clip for each text or score, and the scores; and the clips with the second controls, if there are any."""
     from functools import partial
@@ -231,7 +238,13 @@ def _perform(
     with common.progress("loading", quiet):
         performer = FacePerformer.load(folder)
         head = None if audio is None else HeadMover.load(model, audio)
-        scores = performer.placed(texts, length, audio is not None, feelings, given)
+        words: list[tuple[str, float, float]] = []
+        if transcript is not None and audio is not None:
+            from avatargpt.face.words.transcripts import words_of
+
+            found = words_of(transcript, audio, driver=performer.driver)
+            words = [(w.text, w.start, w.end) for w in found.words]
+        scores = performer.placed(texts, length, audio is not None, feelings, given, words)
     if given is None and any(texts):
         face_score.tell(scores, texts, quiet, performer.doubt)
     made: list[list[FaceMotion]] = [[] for _ in controls]

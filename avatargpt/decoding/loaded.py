@@ -6,7 +6,6 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -17,6 +16,7 @@ from avatargpt.decoding.generate import Generator
 from avatargpt.decoding.generate import Prompt as Encoded
 from avatargpt.model.checkpoint import load_network
 from avatargpt.model.encoding import encode_prompt, encoder_inputs
+from avatargpt.model.hub import folder_of
 from avatargpt.model.precision import fast_bfloat16, usable
 from avatargpt.model.text_encoder import SentenceGrounder, TextTokenizer
 from avatargpt.requests import mix, plain
@@ -42,12 +42,12 @@ Parts = tuple["Network", TextTokenizer, dict[str, MotionTokenizer], torch.dtype,
 
 def load_parts(
     path: str | os.PathLike[str] | None = None, device: str | None = None, dtype: str | torch.dtype | None = None,
-    threads: int | None = None,
+    threads: int | None = None, revision: str | None = None,
 ) -> Parts:  # fmt: skip
     """What a model folder holds; arguments and errors as `LoadedModel.from_pretrained`."""
     if threads:
         torch.set_num_threads(threads)
-    folder = Path(path) if path is not None else resources.weights()
+    folder = folder_of(path, revision) or resources.weights()
     where = usable(device)
     if isinstance(dtype, str) and dtype not in PRODUCTS:
         raise UserError(f"dtype {dtype}: accepted {', '.join(PRODUCTS)}")
@@ -90,21 +90,23 @@ class LoadedModel:
     @classmethod
     def from_pretrained(
         cls, path: str | os.PathLike[str] | None = None, device: str | None = None,
-        dtype: str | torch.dtype | None = None, threads: int | None = None,
+        dtype: str | torch.dtype | None = None, threads: int | None = None, revision: str | None = None,
     ) -> Self:  # fmt: skip
         """Load a model folder; the packaged weights by default.
 
         Args:
-            path: folder with config.json, model*.safetensors, spiece.model and one folder per modality's tokenizer.
+            path: folder with config.json, model*.safetensors, spiece.model and one folder per modality's tokenizer, or
+                the name of one on the Hugging Face Hub (``org/name``).
             device: ``cpu``, ``cuda``, ...; default: a GPU when there is one.
             dtype: ``float32`` (default) or ``bfloat16`` (a warning where the processor is slower at it).
             threads: CPU threads.
+            revision: branch, tag or commit of a name on the Hub.
 
         Raises:
             UserError: no such device or dtype, missing or damaged files, or a tokenizer that the model was not trained
                 with.
         """
-        return cls(*load_parts(path, device, dtype, threads))
+        return cls(*load_parts(path, device, dtype, threads, revision))
 
     def tokenizer(self, modality: str) -> MotionTokenizer:
         """The tokenizer of a modality.

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 import numpy as np
 
-from avatargpt.language.face.parts import AND, THEN, listed
 from avatargpt.signals.face import LOOKS
 from instruct_data.face.described import NOTHING, WITHIN, mended, said
 from vqvae.face import FaceMotion
 
+THEN, AND = ", then ", " and "  # between the actions of a description
 SEEN = 0.15  # a signal's least height for its second to be believed
 STATES = ("shut", "rest")  # actions that leave nothing to be seen
 Span = tuple[int, int]  # first and last frame in which an action is at half its height or more
@@ -25,7 +26,7 @@ def in_order(text: str, face: FaceMotion) -> str:
     are told once.
     """
     acts, semicolon, felt = text.partition("; ")
-    parts = listed(acts)
+    parts = _listed(acts)
     joints, parts = parts[1::2], parts[::2]
     spans, order = _spans(parts, face), list(range(len(parts)))
     places = [i for i in order if spans[i] is not None]
@@ -58,7 +59,7 @@ def told(windows: Sequence[tuple[str, FaceMotion]]) -> str:
         first, _, rest = in_order(text, face).partition("; ")
         if said(first).feelings and not said(first).actions:
             first, rest = "", first
-        parts = listed(first) if first else []
+        parts = _listed(first) if first else []
         final = parts[-1] if parts else ""
         if parts and last and parts[0] == last[0] and _goes_on(parts[0], last[1], face):
             parts = parts[2:]
@@ -67,6 +68,11 @@ def told(windows: Sequence[tuple[str, FaceMotion]]) -> str:
         last = final, face
     felt = [] if acts and set(felt) == {NOTHING} else [f for i, f in enumerate(felt) if not i or f != felt[i - 1]]
     return mended("; ".join(t for t in (acts, THEN.join(felt)) if t))
+
+
+def _listed(acts: str) -> list[str]:
+    """The actions of a description, and between two of them what joins these."""
+    return re.split(f"({THEN}|{AND})", acts)
 
 
 def _spans(parts: Sequence[str], face: FaceMotion) -> list[Span | None]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,27 +16,23 @@ from avatargpt.face.audio_model.conditioning import Direction, Feeling
 from avatargpt.face.audio_model.controls import Controls, apply
 from avatargpt.face.audio_model.idle import calm_spans, jaw_spans
 from avatargpt.face.instructions.scores import clauses_of, feelings_of
-from avatargpt.language.face.extent import extended
-from avatargpt.language.face.gradual import gradual
-from avatargpt.language.face.in_turn import in_turn
-from avatargpt.language.face.laughter import laughing
-from avatargpt.language.face.manner import in_manner
-from avatargpt.language.face.negation import allowed
-from avatargpt.language.face.regular import regular
-from avatargpt.language.face.scores import check_times, fitted, held, placed, spread
-from avatargpt.language.face.slow_actions import slowly
-from avatargpt.language.face.waits import waited
+from avatargpt.face.instructions.timing import Words, anchored, arranged, is_timed
+from avatargpt.language.face.scores import Named, check_times, fitted, placed, spread
+from avatargpt.language.face.typed import worded
 from avatargpt.signals.audio import MAX_SECONDS
 from vqvae.errors import UserError
 
 if TYPE_CHECKING:
     from avatargpt.face.audio_model.driver import Driver
     from avatargpt.face.instructions.parser import InstructionParser
+    from avatargpt.language.requests.reader import RequestReader
     from instruct_data.face.score import Score
+    from instruct_data.requests.face_spec import FaceClause, FaceRequest
     from vqvae.face import FaceMotion
 
 SILENT_SECONDS = 4.0  # length without sound, words or a length
 HOLD = 1.5  # s that the last of several feelings is shown
+SURE = 0.5  # of a request's clauses, below which an instruction is read without it
 
 
 def driver_folder(model: Path | None) -> Path:
@@ -62,7 +59,7 @@ class FacePerformer:
     """Instructions and emotions become a direction of the driver, with or without speech.
 
     Args:
-        driver: the network that moves the face. reader: the network that reads instructions.
+        driver: the network that moves the face. parser: the network that reads what is done and felt.
         grounder: the sentence encoder that gives the driver its words; None loads the installed one when words come.
         reading: one that gives the reader its own, of the layers that it reads (`parser.reading_grounder`); likewise.
     """
@@ -71,6 +68,8 @@ class FacePerformer:
         self, driver: Driver, parser: InstructionParser | None = None, grounder: Any = None, reading: Any = None
     ) -> None:  # fmt: skip
         self.driver, self._reader, self._given, self._reads = driver, parser, grounder, reading
+        self._timed: dict[str, list[FaceClause]] = {}  # what clauses an instruction was last read by
+        self._unheard: dict[str, list[str]] = {}  # words of speech that it names and nobody has heard
         self._folder: Path | None = None
 
     @classmethod
@@ -96,6 +95,14 @@ class FacePerformer:
         return self._reader or InstructionParser.load(self._folder or "")
 
     @cached_property
+    def requests(self) -> RequestReader | None:
+        """Reads which clauses an instruction has, and when they happen; None where the folder has none."""
+        from avatargpt.language.requests.reader import RequestReader
+
+        places = [self._folder, self._folder.parent] if self._folder else []
+        return next((found for p in places if (found := RequestReader.of(p)) is not None), None)
+
+    @cached_property
     def grounder(self) -> Any:
         """Gives the driver its words."""
         from avatargpt.model.text_encoder import SentenceGrounder
@@ -109,25 +116,52 @@ class FacePerformer:
 
         return self._reads or reading_grounder(self.parser.network.config)
 
+    def request(self, text: str) -> FaceRequest | None:
+        """The clauses of an instruction and their times; None where nothing reads them."""
+        asked = worded(text)
+        return self.requests.read_face(asked) if self.requests and any(c.isalnum() for c in asked) else None
+
     def read(
-        self, texts: Sequence[str], seconds: Sequence[float | None] | None = None, sound: float | None = None
-    ) -> list[Score]:
+        self, texts: Sequence[str], seconds: Sequence[float | None] | None = None, sound: float | None = None,
+        words: Sequence[Words] | None = None,
+    ) -> list[Score]:  # fmt: skip
         """What instructions ask for: actions with times, strengths and counts, feelings, and a length in seconds.
 
-        What is to be done every so many seconds is so by a rule, and so, in clips much longer than the instructions to
-        learn from, is what is to be done the whole time or at the end (`avatargpt.language.face.extent`).
+        Where an instruction says more of time than the parser's tokens can tell (`timing.is_timed`), its clauses are
+        read one by one and put in time as the request says; all others are read as a whole.
 
         Args:
             seconds: wanted lengths, which say something about when things happen; None = nothing is wanted.
             sound: seconds of the speech that they go with; what is done then is not spread over it.
+            words: of the speech of each, (word, start, end) in seconds.
         """
-        whole = self.parser.read(texts, self.reading, seconds=seconds)
-        lengths = [sound] * len(whole) if sound else seconds or [None] * len(whole)
-        return [self._timed(one, length, sound is not None) for one, length in zip(whole, lengths, strict=True)]
+        lengths = seconds or [None] * len(texts)
+        spoken = words or [()] * len(texts)
+        return [self._score(t, s, sound, w) for t, s, w in zip(texts, lengths, spoken, strict=True)]
+
+    def _score(self, text: str, seconds: float | None, sound: float | None, words: Words) -> Score:
+        self._timed.pop(text, None)
+        self._unheard.pop(text, None)
+        request = self.request(text)
+        if request is not None and is_timed(request) and min(c.sure for c in request.clauses) >= SURE:
+            clause = cache(lambda said: self.parser.read([said], self.reading)[0])
+            score = arranged(request, clause, sound or seconds, words)
+            if score and (score.events or score.emotions or any(c.denied for c in request.clauses)):
+                self._timed[text] = [c for c in request.clauses if not c.denied]
+                self._unheard[text] = [c.word for c in self._timed[text] if c.word and anchored(c, words) is None]
+                return replace(score, text=text)
+        named: Named = ""
+        for c in request.clauses if request is not None else ():
+            if c.at is not None or c.until is not None:
+                named = "clock"
+            elif c.seconds and not named:
+                named = "lasting"
+        score = self.parser.read([text], self.reading, seconds=[None if sound else seconds], named=named)[0]
+        return replace(score, timed=named == "clock")
 
     def placed(
         self, texts: Sequence[str], seconds: float | None, heard: bool, feelings: Sequence[Feeling] = (),
-        scores: Sequence[Score] | None = None,
+        scores: Sequence[Score] | None = None, words: Words = (),
     ) -> list[Score | None]:  # fmt: skip
         """What instructions mean in clips of so many seconds, None for an empty one.
 
@@ -135,14 +169,15 @@ class FacePerformer:
         are kept to the second.
 
         Args:
-            seconds: of the clips; None = as long as each takes. heard: whether they are a sound's.
+            seconds: of the clips; None = as long as each takes. heard: whether they are a sound's. words: of the sound.
 
         Raises:
             UserError: times that the instruction names, or a score has, beyond the clip's end.
         """
         reads = scores is None and any(texts)
         if reads:
-            scores = self.read(texts, None if heard else [seconds] * len(texts), seconds if heard else None)
+            said = [words] * len(texts)
+            scores = self.read(texts, None if heard else [seconds] * len(texts), seconds if heard else None, said)
         out: list[Score | None] = [*scores] if scores else [None] * len(texts)
         for k, score in enumerate(out):
             if score is not None:
@@ -163,31 +198,12 @@ class FacePerformer:
         """What speaks against a reading made lately (`avatargpt.face.instructions.doubts`); empty = nothing."""
         from avatargpt.face.instructions.doubts import doubt
 
-        return doubt(text, score, self.parser.agreement(text))
-
-    def _timed(self, score: Score, seconds: float | None, heard: bool) -> Score:
-        """In parts where something is waited for, or feelings and actions follow one another; with laughter, without
-        what is denied, and as its text wants it through the clip."""
-
-        clause = cache(self._clause)  # several rules ask about one clause
-
-        def part(text: str, seconds: float | None) -> Score:
-            return self.read([text], None if heard else [seconds], seconds if heard else None)[0]
-
-        apart = waited(score.text, part, seconds)
-        if apart is not None:
-            return apart if seconds is None else held(apart, seconds)
-        row = in_turn(score.text, lambda text: laughing(clause(text)), seconds, score)
-        if row is not None:
-            return _slow(row, clause, seconds)
-        plain = allowed(in_manner(laughing(score), lambda text: clause(text, seconds)))
-        if seconds is None:
-            return _slow(regular(plain, None, clause), clause)
-        return _slow(extended(plain, seconds, clause), clause, seconds)
-
-    def _clause(self, text: str, seconds: float | None = None) -> Score:
-        """What a part of an instruction, or other words for it, means by itself."""
-        return self.parser.read([text], self.reading, seconds=[seconds])[0]
+        if unheard := self._unheard.get(text):
+            said = ", ".join(map(repr, unheard))
+            return f"when {said} is said is not known; it takes speech in which it is, and its transcript"
+        found = [self.parser.agreement(t) for t in [c.action for c in self._timed.get(text, [])] or [text]]
+        known = [a for a in found if a is not None]
+        return doubt(text, score, min(known, default=None))
 
     def direction(
         self, score: Score | None, feelings: Sequence[Feeling] = (), seconds: float | None = None
@@ -208,7 +224,7 @@ class FacePerformer:
     def perform(
         self, text: str = "", audio: str | os.PathLike[str] | np.ndarray | None = None, rate: int = 16_000,
         feelings: Sequence[Feeling] = (), seconds: float | None = None, score: Score | None = None,
-        progress: Callable[[int], None] | None = None, head: str = "rule",
+        progress: Callable[[int], None] | None = None, head: str = "rule", words: Words = (),
     ) -> FaceMotion:  # fmt: skip
         """One clip of T frames, 30 a second: weights (T, 52), head (T, 3) in radians.
 
@@ -219,6 +235,7 @@ class FacePerformer:
             seconds: length without sound, over which what is done is spread (`language.face.scores.spread`); None =
                 as long as the instruction takes, else 4 s.
             progress: called with the frames made so far.
+            words: of the speech, (word, start, end) in seconds, for "when you say ...".
             head: ``taught`` or ``paired``, see `avatargpt.face.audio_model.stream.FaceStream`.
 
         Raises:
@@ -235,7 +252,7 @@ class FacePerformer:
             length = len(audio) / rate if isinstance(audio, np.ndarray) else inspect(audio).seconds
         wanted = seconds if audio is None else None
         if score is None and text:
-            score = self.read([text], [wanted], length if audio is not None else None)[0]
+            score = self.read([text], [wanted], length if audio is not None else None, [words])[0]
             check_times(score, length or score.length)
         if length is None:
             length = self.usual(score, feelings)
@@ -250,7 +267,3 @@ class FacePerformer:
         )  # fmt: skip
         return made.with_caption(text)
 
-
-def _slow(score: Score, clause: Callable[[str], Score], seconds: float | None = None) -> Score:
-    """With feelings and actions that grow or fade in the course of time where the words say so."""
-    return slowly(gradual(score, clause, seconds), clause, seconds is not None)

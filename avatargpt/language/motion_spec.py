@@ -30,6 +30,7 @@ class ClauseSpec:
         phrasing: the one in the book that is nearest. said: the words that it was read from.
         manner: the style that it is shown in, empty = none.
         known: how probable it is that the action is one that is known, 0..1.
+        other: another action that the words may mean, which is tried where this one does not do what was asked.
         asked: the typed clause, None where nobody has read one. apart: it was to be done at the same time as the one
             before, which does not go.
     """
@@ -46,6 +47,7 @@ class ClauseSpec:
     manner: str = ""
     known: float = 1.0
     asked: Clause | None = None
+    other: ClauseSpec | None = None
     apart: bool = False
 
     @property

@@ -40,6 +40,8 @@ RANK = 104  # principal directions of the vectors that are kept in the file
 FILE = "wording.safetensors"
 SIDES = ("", "left", "right")
 TELLING = 0.1  # a caption that tells more must be so much nearer than its action's usual one
+NEAR = 0.75  # so near, a phrasing says what is asked for
+ALSO = 0.3  # another action that words may mean is so much further away at most
 COUNTED = 0.08  # a caption that tells how often, as asked, may be so much further away
 OTHER_SIDE = 0.3  # one that does it on the side asked for, where the usual one names no side
 SAME, LEAD = 0.88, 0.04  # so near, and so much nearer than other actions, one phrasing decides without a vote
@@ -133,7 +135,10 @@ class PhraseIndex:
     ) -> list[ClauseSpec]:  # fmt: skip
         """Each clause by itself, in the style of the whole where it names none; see `plain`."""
         found = self._nearest([asked(c) for c in some], grounder, whole, least)
-        return [replace(one, asked=clause) for clause, one in zip(some, found, strict=True)]
+        # words that the reader takes for no movement may still be those of a phrasing that is known
+        strange = [c.known is False and one.similarity < NEAR for c, one in zip(some, found, strict=True)]
+        three = zip(some, found, strange, strict=True)
+        return [replace(one, asked=c, known=0.0 if odd else one.known) for c, one, odd in three]
 
     def _nearest(
         self, asks: Sequence[Asked], grounder: SentenceGrounder, whole: str, least: float
@@ -167,9 +172,18 @@ class PhraseIndex:
             found.append(ClauseSpec(
                 caption, score, lengths, turn, route, self.classes[best], phrasing=self.keys[best], said=said,
                 manner=manner if known.get(manner) else "",
-                known=1.0 if turn else self._known(sight),
+                known=1.0 if turn else self._known(sight), other=self._other(best, sight.scores),
             ))  # fmt: skip
         return found
+
+    def _other(self, best: int, scores: np.ndarray) -> ClauseSpec | None:
+        """The nearest phrasing of another action, where it is not much further away."""
+        apart = np.where(self.group == self.group[best], -np.inf, scores)
+        row = int(apart.argmax())
+        if apart[row] < scores[best] - ALSO:
+            return None
+        caption = self.captions[row][""]
+        return ClauseSpec(caption, float(scores[row]), tuple(self.lengths.get(caption, ())), action=self.classes[row])
 
     def _told(self, best: int, scores: np.ndarray, asked: str, often: int, more: bool) -> str:
         """The caption of a phrasing, or one of the same action that tells more of what was asked: how often, where, on

@@ -40,7 +40,9 @@ def shown(
     found = book.looked_up(done, grounder, least, whole)
     if len(done) > 1 and request.text and not any(c.denied or measured(c) for c in request.clauses):
         # two actions, or one that the book knows by these very words ("raise one hand and let the other hang")
-        joint = Clause(action=request.text, side=next((c.side for c in done if c.side), None))
+        unknown = all(c.known is False for c in done)
+        side = next((c.side for c in done if c.side), None)
+        joint = Clause(action=request.text, side=side, known=False if unknown else None)
         (plain,) = book.looked_up([joint], grounder, least)
         differ = len({c.side for c in done if c.side}) > 1 or len({c.direction for c in done if c.direction}) > 1
         weakest = min(p.similarity for p in found)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -92,7 +93,25 @@ def run_stage(argv: Sequence[str]) -> None:
             print(dumped(recipes[0]), end="")
             return
     _check_needed(args)
+    _resolve(args)
+    if entry.steps and int(os.environ.get("RANK", 0)) == 0:
+        from avatargpt.train.running.record import starting
+
+        starting(args, argv)
     _place(entry.place)(*recipes, args)
+
+
+def _resolve(args: argparse.Namespace) -> None:
+    """Options that name texts of the package, as folders.
+
+    Raises:
+        UserError: texts that it does not have.
+    """
+    from instruct_data.texts import resolved
+
+    for name, value in vars(args).items():
+        if isinstance(value, str):
+            setattr(args, name, resolved(value))
 
 
 def parsed(argv: Sequence[str]) -> argparse.Namespace:
@@ -103,6 +122,7 @@ def parsed(argv: Sequence[str]) -> argparse.Namespace:
     """
     args = _parser().parse_args(_renamed(argv))
     _check_needed(args)
+    _resolve(args)
     return args
 
 

@@ -18,12 +18,13 @@ from avatargpt.model.shape import TEXT
 from avatargpt.model.text_encoder import SentenceGrounder
 from avatargpt.train.data.batches import Batch, Pool
 from avatargpt.train.data.examples import Example, ExampleOptions, Examples
-from avatargpt.train.running.lora import LoraOptions, merged_state
+from avatargpt.train.running.lora import LoraOptions, merged_state, save_adapter
 from avatargpt.train.running.optimizers import OptimizerName, make_optimizer
 from avatargpt.train.running.runtime import Runtime
 from avatargpt.train.running.stage import At, Parts, StageBase
 from instruct_data.mixture import generator
 from instruct_data.registry import get_task, list_tasks
+from vqvae.errors import UserError
 from vqvae.strict import Count, Dropout, Flag, Rate, Share, Strict, Weights, Whole
 
 SHAPE = (
@@ -104,6 +105,9 @@ class LanguageRecipe(Strict):
     lora: LoraOptions | None = None
 
 
+ADAPTER = "adapter"  # folder of what LoRA has learnt, beside the merged weights
+
+
 class Objective(torch.nn.Module):
     """The model with its losses: what DDP and DeepSpeed wrap, so that every parameter is used inside one forward."""
 
@@ -164,6 +168,8 @@ class LanguageStage(StageBase):
         UserError: a batch that the processes cannot share, or nothing for the optimiser to train.
     """
 
+    divides = True
+
     def __init__(
         self, recipe: LanguageRecipe, model: AvatarGPTModel, examples: Examples, val: dict[str, list[Example]],
         grounder: SentenceGrounder | None, runtime: Runtime,
@@ -178,7 +184,10 @@ class LanguageStage(StageBase):
         self._freeze_unreached(model)
         self.network = self.model = model
         self.module = Objective(model, t.refiner_weight, t.refiner_rows, runtime, t.refiner_only, t.label_smoothing)
-        self.pool = Pool(examples, t.seed, t.pool, runtime.share(t.batch, "train"), t.buckets == "two")
+        rows = runtime.share(t.batch, "train")
+        if rows % t.accumulate:
+            raise UserError(f"train: accumulate: {t.accumulate} for {rows} rows; accepted: what divides them")
+        self.pool = Pool(examples, t.seed, t.pool, rows, t.buckets == "two")
         self.levels = max((m["levels"] for m in (model.config.modalities or {}).values()), default=1)
         self.optimizer = make_optimizer(model, t.optimizer, t.lr, t.weight_decay, "train", t.faster)
 
@@ -206,7 +215,8 @@ class LanguageStage(StageBase):
         return Batch.of(rows, self.grounder, self.model.config.pad_token_id or 0, self.levels, self.runtime.device)
 
     def losses(self, module: Any, at: At) -> tuple[torch.Tensor, Parts]:
-        parts = module(self.batch(self.pool.step(at.step, at.rank)), at.seed, at.step)
+        rows = self.pool.step(at.step, at.rank)
+        parts = module(self.batch(rows[at.part :: at.parts]), at.seed, at.step)
         return parts.pop("total"), parts
 
     @torch.no_grad()
@@ -232,4 +242,6 @@ class LanguageStage(StageBase):
         self.examples.text.save(out)
         weights = merged_state(self.model) if hasattr(self.model, "peft_config") else None
         save_model(self.model, out, "15MB", weights)
+        if self.recipe.lora is not None and weights is not None:
+            save_adapter(self.model, self.recipe.lora, out / ADAPTER)
         save_resolved(self.recipe, out)

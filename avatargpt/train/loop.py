@@ -6,7 +6,7 @@ What differs between networks is a `Stage`: what it draws at a step, its losses,
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import Any
@@ -16,10 +16,14 @@ import torch
 
 from avatargpt.config import changes
 from avatargpt.train.running.engines import Engine, make_engine
+from avatargpt.train.running.keeping import keep_best, keep_last
 from avatargpt.train.running.log import Log
-from avatargpt.train.running.plot import plot_log
+from avatargpt.train.running.plot import plot_log, table_of
+from avatargpt.train.running.record import record
 from avatargpt.train.running.runtime import Runtime, cosine
-from avatargpt.train.running.stage import At, Stage
+from avatargpt.train.running.stage import At, Parts, Stage
+from avatargpt.train.running.stopping import Stopping
+from avatargpt.train.running.watch import watchers
 from vqvae.errors import UserError
 from vqvae.io.lock import held
 
@@ -39,6 +43,10 @@ def run(
         UserError: another run is going on in the folder; a damaged checkpoint, or one of another network; a run that is
             over and was another configuration's; a loss that is not finite.
     """
+    if stage.schedule.accumulate > 1 and not stage.divides:
+        raise UserError(
+            f"train: accumulate: {stage.schedule.accumulate}; accepted: 1, for this stage draws a step's rows whole"
+        )
     engine = make_engine(stage, runtime, deepspeed)
     out.mkdir(parents=True, exist_ok=True)
     with held(out, BUSY) if runtime.main else nullcontext():
@@ -62,36 +70,61 @@ def _run(stage: Stage, engine: Engine, out: Path, runtime: Runtime, until: int |
     s = stage.schedule
     step, stop = engine.resume(out), min(s.end, until or s.end)
     _begin(stage, out, runtime, step, stop)
-    with closing(Log(out / "log.jsonl", runtime.main, s.steps, step)) as log:
-        _descend(stage, engine, out, runtime, step, stop, log)
     if runtime.main:
+        record(out)
+    told = watchers(s.watch, out, stage.recipe.model_dump(mode="json")) if runtime.main and step < stop else []
+    with closing(Log(out / "log.jsonl", runtime.main, s.steps, step, told)) as log, Stopping(runtime) as stopping:
+        _descend(stage, engine, out, runtime, step, stop, log, stopping)
+    if runtime.main:
+        table_of(out)
         plot_log(out)
 
 
-def _descend(stage: Stage, engine: Engine, out: Path, runtime: Runtime, step: int, stop: int, log: Log) -> None:
-    """The steps from `step` to `stop`."""
+def _descend(
+    stage: Stage, engine: Engine, out: Path, runtime: Runtime, step: int, stop: int, log: Log, stopping: Stopping
+) -> None:  # fmt: skip
+    """The steps from `step` to `stop`; fewer where the run is told to stop."""
     s = stage.schedule
     totals: dict[str, list[float]] = {}
     stage.network.train()
     while step < stop:
-        at = At(step, runtime.rank, runtime.world, s.seed)
-        torch.manual_seed(stage.torch_seed(at))
-        total, parts = stage.losses(engine.module, at)
-        norm = engine.descend(total, cosine(step, s.steps, s.warmup, s.lr, s.lr_floor))
+        rate = cosine(step, s.steps, s.warmup, s.lr, s.lr_floor)
+        rows: list[Parts] = []
+        norm = engine.descend(_losses(stage, engine, runtime, step, rows), s.accumulate, rate)
         step += 1
         stage.stepped(step)
-        for k, v in parts.items() if norm is None else {**parts, "grad": norm}.items():
-            totals.setdefault(k, []).append(float(v.detach()))
-        log.advance(total)
+        for row in rows if norm is None else [*rows, {"grad": norm}]:
+            for k, v in row.items():
+                totals.setdefault(k, []).append(float(v.detach()))
+        log.advance(rows[-1].get("total", next(iter(rows[-1].values()))))
         if step % s.log_every == 0 or step == stop:
-            log(step=step, **{k: float(np.mean(v)) for k, v in totals.items()})
+            log(step=step, **{k: float(np.mean(v)) for k, v in totals.items()}, lr=rate)
             totals = {}
         if step % s.val_every == 0 or step == s.steps:
-            _report(log, step, stage.validate())
+            figures = stage.validate()
+            _report(log, step, figures)
+            if runtime.main:
+                keep_best(stage, out, figures)
         if step == s.steps:
             _report(log, step, stage.finish())
-        if step % s.save_every == 0 or step == stop:
+        ends = stopping.asked
+        if step % s.save_every == 0 or step == stop or ends:
             _save(stage, engine, out, runtime, step)
+        if ends and step < stop:
+            if runtime.main:
+                print(f"note: {out}: told to stop; the same command goes on from step {step}", file=sys.stderr)
+            return
+
+
+def _losses(stage: Stage, engine: Engine, runtime: Runtime, step: int, rows: list[Parts]) -> Iterator[torch.Tensor]:
+    """The loss of each part of a step; its figures are added to `rows`."""
+    parts = stage.schedule.accumulate
+    for part in range(parts):
+        at = At(step, runtime.rank, runtime.world, stage.schedule.seed, part, parts)
+        torch.manual_seed(stage.torch_seed(at))
+        total, figures = stage.losses(engine.module, at)
+        rows.append(figures)
+        yield total
 
 
 def fit(losses: Iterable[torch.Tensor], optimizer: Any, schedule: Any = None) -> None:
@@ -119,3 +152,5 @@ def _save(stage: Stage, engine: Engine, out: Path, runtime: Runtime, step: int) 
     if runtime.main:
         stage.save(out)
     engine.save(out, step)
+    if runtime.main:
+        keep_last(out, step, stage.schedule.keep)

@@ -153,7 +153,7 @@ def averaged(folders: Sequence[str], shares: Sequence[float]) -> AvatarGPTModel:
 
 
 def _beside(args: argparse.Namespace, out: Path, fingerprint: str) -> None:
-    """Phrase index, reader, exemplars, plans, intents, scorer, gestures, driver, parser, as they are given."""
+    """Phrase index, reader, exemplars, plans, scorer, gestures, driver, parser, as they are given."""
     import torch
 
     if args.phrase_index:
@@ -186,14 +186,6 @@ def _beside(args: argparse.Namespace, out: Path, fingerprint: str) -> None:
         from avatargpt.planning.store import PlanLibrary
 
         PlanLibrary.load(args.planner).save(out)
-    if args.intents:
-        from avatargpt.chat.classifier import FILE, TurnIntent
-        from avatargpt.model.text_encoder import SentenceGrounder
-
-        intents = TurnIntent.load(args.intents, SentenceGrounder(), None)
-        if intents is None:
-            raise UserError(f"{args.intents}: no {FILE} in it; run the intents stage")
-        intents.save(out / FILE)
     if args.gestures:
         from avatargpt.gesture.driver import NAME, GestureDriver
 

@@ -139,13 +139,6 @@ STAGES: dict[str, StageEntry] = {
             "kinds-into": Option("folder of a library that takes the kinds of scenes, and is else left as it is"),
         },
     ),
-    "intents": StageEntry(
-        f"{_T}stages:intents_stage", "the classifier of what a turn of a conversation asks for",
-        options={
-            "chat": Option("folder of dialogues", needed=True),
-            "phrase-index": Option("folder of the phrase-index stage", needed=True),
-        },
-    ),
     "speech": StageEntry(
         f"{_T}audio_model:speech_data_stage", "speech with face curves from rules or a driver, for the driver",
         f"{_T}audio_model:DriverRecipe", config_needed=True,
@@ -231,7 +224,6 @@ STAGES: dict[str, StageEntry] = {
             "phrase-index": Option("folder of the phrase-index stage"),
             "requests": Option("folder of the requests stage"),
             "exemplars": Option("folder of the exemplars stage"), "planner": Option("folder of the planner stage"),
-            "intents": Option("folder of the intents stage"),
             "driver": Option("folder of the driver stage, or several with commas between: their mean"),
             "recorded": Option("the same for the mouth of recorded pairs, a network of its own"),
             "parser": Option("folder of the parser stage, or several likewise; + between those asked together"),

@@ -205,18 +205,3 @@ def exemplars_stage(args: argparse.Namespace) -> None:
     library = make_exemplars(clips, tokenizer, SentenceGrounder(device=runtime.device), args.count)
     size = library.save(args.output).stat().st_size / 1e3
     print(f"{args.output}: {len(library)} clips, {len(library.captions)} captions, {size:.0f} kB")
-
-
-def intents_stage(args: argparse.Namespace) -> None:
-    """The classifier that helps to hear what a turn of a conversation asks for."""
-    from avatargpt.model.text_encoder import SentenceGrounder
-    from avatargpt.retrieval.phrases import PhraseIndex
-    from avatargpt.train.intents import build_intents
-
-    Runtime.start(args.threads, "cpu")
-    book = PhraseIndex.load(args.phrase_index)
-    if book is None:
-        raise UserError(f"{args.phrase_index}: no phrase index in it; run the phrase-index stage")
-    out = Path(args.output)
-    out.mkdir(parents=True, exist_ok=True)
-    print(build_intents(Path(args.chat), out, SentenceGrounder(), book))

@@ -77,12 +77,16 @@ class Score:
         events: actions.
         emotions: feelings.
         text: the instruction it belongs to, may be empty.
+        denied: actions that it says are not to be done; ``still``: nothing is to move.
+        timed: its words name seconds by the clock.
     """
 
     length: float
     events: tuple[Event, ...] = ()
     emotions: tuple[Emotion, ...] = ()
     text: str = ""
+    denied: tuple[str, ...] = ()
+    timed: bool = False
 
     def __post_init__(self) -> None:
         from instruct_data.face.actions import action_names
@@ -128,7 +132,7 @@ class Score:
         done = [{k: v for k, v in vars(e).items() if k != "rise" or v} for e in self.events]
         return {
             "text": self.text, "kind": self.kind, "length": self.length,
-            "events": done, "emotion": felt,
+            "events": done, "emotion": felt, **({"denied": [*self.denied]} if self.denied else {}),
         }  # fmt: skip
 
     @property
@@ -215,7 +219,8 @@ def parse_score(row: dict[str, Any], where: str = "score") -> Score:
             Emotion(str(f["name"]), float(f["intensity"]), float(f["start"]), float(f["end"]),
                     None if f.get("to") is None else float(f["to"])) for f in row.get("emotion", ())
         )  # fmt: skip
-        return Score(float(row["length"]), events, emotions, str(row.get("text", "")))
+        denied = tuple(map(str, row.get("denied", ())))
+        return Score(float(row["length"]), events, emotions, str(row.get("text", "")), denied)
     except UserError as e:
         raise UserError(f"{where}: {e}") from None
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as e:

@@ -11,23 +11,22 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import cache
-from importlib.resources import files
 
 import numpy as np
-import yaml
 
+from instruct_data.requests.material import Material
 from instruct_data.requests.spec import ATTRIBUTES
-from instruct_data.requests.ways import FORMS, NOUNS, VALUES, WHOLE, Part, Way
+from instruct_data.requests.ways import ACTED, ACTS, FEELINGS, FORMS, NOUNS, POINTED, TURNED, VALUES, WHOLE, Part, Way
 from instruct_data.requests.wording import in_words, inflected, is_numeral, plural_of
 
 Target = list[str | int]
-OPENING = {"": "new", "+": "with", "!": "not"}
-ORDER = [*ATTRIBUTES]
+OPENING = {"": "new", "+": "with", "!": "not", **{act: f"act={act}" for act in ACTS}}
+ORDER = [*ATTRIBUTES, "at", "until", "wait", "every", "pause", "from", "to", "course", "word", "moment", "of",
+          "where", "to_of", "what", "topic", "unknown"]  # fmt: skip
 ORDER[ORDER.index("seconds") + 1 : ORDER.index("seconds") + 1] = ["minutes"]
 WORD = re.compile(r"\d+(?:[.,:]\d+)*|[^\W\d_]+(?:['’][^\W\d_]+)*|[^\w\s]|_")
 _SIDED = re.compile(r"(\{side\}|\bboth\b)")  # what of an action says a side
-EXPANDED, JOINED, WRITTEN_OUT = 0.3, 0.12, 0.45
+EXPANDED, JOINED, WRITTEN_OUT, HALVES = 0.3, 0.12, 0.45, 0.5
 
 
 def words_of(text: str) -> list[str]:
@@ -45,32 +44,6 @@ class Pair:
 
     words: list[str]
     target: Target
-
-
-@dataclass(frozen=True)
-class Material:
-    """What slots are filled with: actions in base form (``{side}`` in some), subjects with their pronouns, places,
-    objects, and nouns for actions."""
-
-    actions: Sequence[str]
-    who: Sequence[tuple[str, str]]
-    places: Sequence[str]
-    objects: Sequence[str]
-    nouns: Sequence[str] = ()
-
-
-@cache
-def material() -> Material:
-    """The package's own words: all files of its folder, by name."""
-    who: list[tuple[str, str]] = []
-    some: dict[str, list[str]] = {"actions": [], "places": [], "objects": [], "nouns": []}
-    folder = files("instruct_data.requests") / "words"
-    for entry in sorted((e for e in folder.iterdir() if e.name.endswith(".yaml")), key=lambda e: e.name):
-        held = yaml.load(entry.read_text(encoding="utf-8"), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
-        who += [(w["text"], w["they"]) for w in held.get("who", [])]
-        for name, listed in some.items():
-            listed += held.get(name, [])
-    return Material(who=tuple(who), **{name: tuple(dict.fromkeys(listed)) for name, listed in some.items()})
 
 
 @dataclass
@@ -111,7 +84,7 @@ class Pairs:
                     told.bits.append((" ", (), "", ""))
                 self._fill(self._way(rng), told, rng, max(told.flags, default=""), [EXPANDED])
             pair = _finished(told)
-            if 1 <= len(pair.words) <= 60 and len(pair.target) > 2:
+            if 1 <= len(pair.words) <= 60 and len(pair.target) > 1:
                 return pair
 
     def filled(self, way: Way, rng: np.random.Generator) -> Pair:
@@ -135,9 +108,11 @@ class Pairs:
         sides: dict[str, str] = {}
         for part, following in zip(way.parts, [*(p.text for p in way.parts[1:]), ""], strict=True):
             clauses = tuple(name[c] for c in part.clauses)
-            if not part.slot:
+            if not part.text:
+                told.set |= {(c, part.role): part.value for c in clauses}
+            elif not part.slot:
                 told.bits.append((part.text, clauses, part.role, part.value))
-            elif part.text in (*FORMS, *NOUNS):
+            elif part.text in ACTED:
                 self._action(part, clauses[0], told, rng, actions, sides, way, expand)
             elif part.text == "side":
                 side = sides.setdefault(clauses[0], str(rng.choice(["left", "right"])))
@@ -145,6 +120,9 @@ class Pairs:
             elif part.role in VALUES:
                 glued = following[:1].isalpha() or (bool(told.bits) and told.bits[-1][0][-1:].isalpha())
                 told.bits.append((_number(part.text, rng, glued), clauses, part.role, ""))
+            elif part.text in POINTED:
+                some = self.words.turned["seg"]
+                told.bits.append((some[int(rng.integers(len(some)))], clauses, part.role, ""))
             else:
                 said = _filler(part.text, who, they, self.words, rng)
                 if part.text == "opp":  # of a later clause: its side; of the first one: words that mean nothing
@@ -159,9 +137,18 @@ class Pairs:
         sides: dict[str, str], way: Way, expand: list[float],
     ) -> None:  # fmt: skip
         own = {p.role for p in way.parts if p.role and part.clauses[0] in p.clauses}
+        if part.text in TURNED:
+            some = self.words.turned[part.text]
+            told.bits.append((some[int(rng.integers(len(some)))], (clause,), part.role, ""))
+            return
         if part.text in NOUNS:
             said = self.words.nouns[int(rng.integers(len(self.words.nouns)))]
             told.bits.append((plural_of(said) if part.text == "nouns" else said, (clause,), "action", ""))
+            return
+        if part.text in FEELINGS:
+            feeling = self.words.feelings[int(rng.integers(len(self.words.feelings)))]
+            actions.setdefault(clause, "\t".join(feeling))
+            told.bits.append((actions[clause].split("\t")[FEELINGS.index(part.text)], (clause,), "action", ""))
             return
         if clause not in actions:
             for _ in range(20):
@@ -170,12 +157,13 @@ class Pairs:
                 if fresh and ("side" not in own or not _SIDED.search(actions[clause])):
                     break
         said = inflected(actions[clause], part.text)
+        role = "side" if self.words.sided else "action"
         for bit in _SIDED.split(said):
             if bit == "both":
-                told.bits.append((bit, (clause,), "side", bit))
+                told.bits.append((bit, (clause,), role, bit if self.words.sided else ""))
             elif bit == "{side}":
                 side = sides.setdefault(clause, str(rng.choice(["left", "right"])))
-                told.bits.append((side, (clause,), "side", side))
+                told.bits.append((side, (clause,), role, side if self.words.sided else ""))
             else:
                 told.bits.append((bit, (clause,), "action", ""))
         if rng.random() < expand[0] and self.suffixes and part.text != "did":
@@ -204,9 +192,15 @@ def _one_of(rng: np.random.Generator, shares: Sequence[float], *values: float | 
 
 
 def _number(slot: str, rng: np.random.Generator, digits: bool) -> str:
-    if slot == "n":
+    if slot in ("n", "r", "a"):
         value = _one_of(rng, [0.6, 0.3, 0.1], rng.integers(1, 7), rng.integers(2, 13), rng.integers(2, 60))
-    elif slot == "s":
+    elif slot in ("at", "u"):
+        value = _one_of(rng, [0.5, 0.35, 0.15], rng.integers(1, 13), rng.integers(2, 100), rng.integers(1, 60) / 2)
+        if digits is False and value >= 10 and rng.random() < 0.15:
+            return f"{int(value) // 60}:{int(value) % 60:02d}"
+    elif slot in ("fp", "tp"):
+        value = float(rng.integers(1, 20) * 5)
+    elif slot in ("s", "w", "e", "p"):
         value = _one_of(rng, [0.5, 0.25, 0.25], rng.integers(1, 7), rng.integers(2, 61), rng.integers(1, 40) / 4)
     elif slot == "deg":
         value = _one_of(
@@ -218,6 +212,8 @@ def _number(slot: str, rng: np.random.Generator, digits: bool) -> str:
         value = _one_of(rng, [0.6, 0.2, 0.2], rng.integers(1, 7), rng.integers(1, 30), rng.integers(1, 20) / 2)
     if value == int(value) and value < 1000 and rng.random() < WRITTEN_OUT and slot != "x" and not digits:
         return in_words(int(value), str(rng.choice([" ", "-"])), str(rng.choice([" ", " and "])))
+    if value % 1 == 0.5 and 1 < value < 100 and rng.random() < HALVES and slot != "x" and not digits:
+        return f"{in_words(int(value), str(rng.choice([' ', '-'])))} and a half"
     return f"{value:g}"
 
 
@@ -227,8 +223,8 @@ _PRONOUNS = {"he": ("him", "his"), "she": ("her", "her"), "it": ("it", "its"), "
 
 def _filler(slot: str, who: str, they: str, words: Material, rng: np.random.Generator) -> str:
     them, their = _PRONOUNS.get(they.lower(), ("them", "their"))
-    if slot in ("place", "obj"):
-        some = words.places if slot == "place" else words.objects
+    if slot in ("place", "obj", "said"):
+        some = {"place": words.places, "obj": words.objects, "said": words.said}[slot]
         return some[int(rng.integers(len(some)))]
     return {"who": who, "they": they, "them": them, "their": their}.get(slot, "")
 
@@ -255,6 +251,9 @@ def _finished(told: _Told) -> Pair:
     for clause in sorted(acts):
         target += [OPENING[told.flags.get(clause, "")], *acts[clause]]
         for name in ORDER:
+            implied = told.set.get((clause, name))
+            if implied is not None and (clause, name) not in given:
+                target += [f"{name}=", f"#{float(implied):g}"] if name in VALUES else [f"{name}={implied}"]
             target += _attribute(name, given.get((clause, name), []), found)
     whole: Target = []
     for name in WHOLE:

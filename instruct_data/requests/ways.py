@@ -2,8 +2,10 @@
 
 The mark-up of a line (docs/requests.md): ``{do}`` ``{does}`` ``{doing}`` ``{did}`` stand for the action of clause A,
 ``{B.do}`` for that of B, which follows in time; ``{B+.do}`` happens together with A, ``{B!.do}`` is not done.
-``{n}`` ``{s}`` ``{deg}`` ... are numbers, ``{side}`` a side, ``{who}`` ``{place}`` ``{obj}`` words that say nothing.
-``[tempo=fast: in a hurry]`` are words that mean an attribute, ``[style: like a cat]`` words that are copied into it,
+``{n}`` ``{s}`` ``{deg}`` ... are numbers, ``{side}`` a side, ``{who}`` ``{place}`` ``{obj}`` words that say nothing,
+``{adj}`` ``{comp}`` ``{emo}`` feelings ("angry", "angrier", "anger").
+``[tempo=fast: in a hurry]`` are words that mean an attribute, ``[style: like a cat]`` words that are copied into it;
+``[where=start]`` says so without words, ``[act=then]`` names the act of a turn.
 ``(kick)`` words that are the action, ``(A,B: kick)`` that of two clauses. ``<a|b|>`` are alternatives, which may hold
 marks; ``((`` and ``))`` are brackets that are written.
 """
@@ -21,27 +23,45 @@ from typing import Any, get_args
 
 import yaml
 
+from instruct_data.dialogue.acts import SHOWN, TAKES
+from instruct_data.requests.face_spec import Course, Moment
 from instruct_data.requests.spec import Direction, Path, Side, Size, Strength, Tempo
 from vqvae.errors import UserError
 
 FORMS = ("do", "does", "doing", "did")
 NOUNS = ("noun", "nouns")
-NUMBERS = {"n": "times", "s": "seconds", "min": "minutes", "deg": "turn", "m": "distance", "x": "factor"}
-FILLERS = ("who", "they", "them", "their", "place", "obj", "opp")
+FEELINGS = ("adj", "comp", "emo")
+TURNED = ("scene", "file", "name", "change", "look", "fmt", "take")  # of turns of a conversation
+ACTED = (*FORMS, *NOUNS, *FEELINGS, *TURNED)  # slots of what is done
+POINTED = {"seg": "of", "seg2": "to_of"}  # slots of words that point at a segment
+NUMBERS = {
+    "n": "times", "s": "seconds", "min": "minutes", "deg": "turn", "m": "distance", "x": "factor", "at": "at",
+    "u": "until", "w": "wait", "e": "every", "p": "pause", "fp": "from", "tp": "to", "r": "rounds", "a": "in_all",
+}  # fmt: skip
+FILLERS = ("who", "they", "them", "their", "place", "obj", "opp", "said")
+DOMAINS = ("body", "face", "chat")
+ACTS = (*TAKES, "faster", "slower", "longer", "shorter")  # of turns
+TOPICS = ("total_length", "frames", "length", "start", "text", "count", "longest", "shortest", "files", "plan", "side")
 CHOICES: dict[str, tuple[str, ...]] = {
     "side": get_args(Side), "tempo": get_args(Tempo), "size": get_args(Size), "strength": get_args(Strength),
     "direction": get_args(Direction), "path": get_args(Path), "until_end": ("yes",), "in_place": ("yes",),
-    "loop": ("yes",),
+    "loop": ("yes",), "course": get_args(Course), "moment": get_args(Moment), "alternating": ("yes",),
+    "where": ("before", "after", "start", "end", "between"), "what": SHOWN, "topic": TOPICS,
+    "unknown": ("yes",),
 }  # fmt: skip
-VALUES = ("times", "seconds", "minutes", "turn", "distance", "factor", "total_s", "total_min")
-COPIED = ("style", "target", "start", "end")
-WHOLE = ("loop", "total_s", "total_min", "start", "end")  # of the request, not of a clause
-ALIASES = {"n": "times", "s": "seconds", "min": "minutes", "dir": "direction", "dist": "distance", "place": "in_place",
-           "x": "factor", "deg": "turn", "factor": "factor"}  # fmt: skip
+VALUES = (
+    "times", "seconds", "minutes", "turn", "distance", "factor", "at", "until", "wait", "every", "pause", "from", "to",
+    "total_s", "total_min", "rounds", "in_all",
+)  # fmt: skip
+COPIED = ("style", "target", "word", "of", "to_of", "start", "end")
+# of the request, not of a clause
+WHOLE = ("loop", "total_s", "total_min", "start", "end", "alternating", "rounds", "in_all")
+ALIASES = {**NUMBERS, "dir": "direction", "dist": "distance", "place": "in_place"}
 WORDED = {"few": "3", "many": "8", "short": "2", "long": "10", "several": "4"}
 _CLAUSE = r"(?:(?P<clause>[A-H])(?P<flag>[+!]?)(?:\.|$))?"
-_SLOT = re.compile(rf"^{_CLAUSE}(?P<name>[A-Za-z%]+)$")
-_MARK = re.compile(rf"^{_CLAUSE}(?P<name>[a-z_]+)(?:=(?P<value>[^:]+?))?\s*:(?P<words>.*)$", re.S)
+_SLOT = re.compile(rf"^{_CLAUSE}(?P<name>[A-Za-z]+2?)$")
+_MARK = re.compile(rf"^{_CLAUSE}(?P<name>[a-z_]+)(?:=(?P<value>[^:]+?))?\s*(?::(?P<words>.*))?$", re.S)
+_ACT = re.compile(r"\[(?:(?P<clause>[A-H])\.)?act=(?P<act>[a-z]+)\]")
 _ACTION = re.compile(r"^(?:(?P<clauses>[A-H][+!]?(?:,[A-H][+!]?)*):)?(?P<words>.*)$", re.S)
 _OPTION = re.compile(r"<[^<>|]*\|[^<>]*>|[^<]+|<")
 _OPENS, _CLOSES = "\ue000", "\ue001"
@@ -71,7 +91,8 @@ class Way:
 
     Attributes:
         text: as written. construct, author: of its file. parts: in order.
-        flags: clause -> "", "+" (together with the one before) or "!" (not done), in the order of time.
+        flags: clause -> "", "+" (together with the one before) or "!" (not done), or the act of a turn, in the order of
+        time.
     """
 
     text: str
@@ -106,7 +127,7 @@ def _read_way(whole: str, text: str, construct: str, author: str) -> Way:
         parts += _parts(found[0], flags, text)
     if at != len(text):
         raise UserError(f"{text!r}: unclear at {text[at : at + 12]!r}")
-    acted = {c for p in parts if p.role == "action" for c in p.clauses}
+    acted = {c for p in parts if p.role == "action" for c in p.clauses} | {c for c, f in flags.items() if f in ACTS}
     if missing := {c for p in parts if p.role and p.role not in WHOLE for c in p.clauses} - acted:
         raise UserError(f"{text!r}: clause {', '.join(sorted(missing))} has no action")
     order = sorted(acted)
@@ -128,6 +149,11 @@ def _parts(piece: str, flags: dict[str, str], whole: str) -> list[Part]:
             clauses.append(one[0])
             _flag(flags, one[0], one[1:])
         return _words(found["words"], tuple(clauses), "action", "", flags, whole)
+    if act := _ACT.fullmatch(piece):
+        if act["act"] not in ACTS:
+            raise UserError(f"{whole!r}: {piece}; accepted acts: {', '.join(ACTS)}")
+        flags[act["clause"] or "A"] = act["act"]
+        return []
     if piece[0] == "[":
         found = _MARK.match(inside)
         if not found:
@@ -138,8 +164,13 @@ def _parts(piece: str, flags: dict[str, str], whole: str) -> list[Part]:
             name, value = "until_end", "yes"
         clause = found["clause"] or "A"
         _flag(flags, clause, found["flag"] or "")
-        _check(name, value, "{" in found["words"], piece, whole)
-        return _words(found["words"].strip(), (clause,), name, value, flags, whole)
+        words = found["words"] or ""
+        _check(name, value, "{" in words, piece, whole)
+        if not words.strip():
+            if not value:
+                raise UserError(f"{whole!r}: {piece}; accepted: words, or a value")
+            return [Part("", False, (clause,), name, value)]
+        return _words(words.strip(), (clause,), name, value, flags, whole)
     return [Part(piece)]
 
 
@@ -169,7 +200,7 @@ def _words(text: str, clauses: tuple[str, ...], role: str, value: str, flags: di
         slot = _slot(bit[1:-1], flags, whole)
         if slot.text in NUMBERS and role in VALUES:
             slot = Part(slot.text, True, clauses, role, "")
-        elif slot.text in FILLERS and role in ("action", *COPIED):
+        elif slot.text in (*FILLERS, *POINTED, *ACTED) and role in ("action", *COPIED):
             slot = Part(slot.text, True, clauses, role, value)
         out.append(slot)
     return out
@@ -180,32 +211,37 @@ def _slot(inside: str, flags: dict[str, str], whole: str) -> Part:
     name = found["name"] if found else ""
     if name == "Who":
         name = "who"
-    if not found or name not in (*FORMS, *NOUNS, *NUMBERS, *FILLERS, "side"):
-        slots = ", ".join((*FORMS, *NOUNS, *NUMBERS, *FILLERS, "side"))
+    if not found or name not in (*ACTED, *NUMBERS, *FILLERS, *POINTED, "side"):
+        slots = ", ".join((*ACTED, *NUMBERS, *FILLERS, *POINTED, "side"))
         raise UserError(f"{whole!r}: {{{inside}}}; accepted slots: {slots}")
     clause = found["clause"] or "A"
     _flag(flags, clause, found["flag"] or "")
-    role = "action" if name in (*FORMS, *NOUNS) else NUMBERS.get(name, "side" if name == "side" else "")
+    role = "action" if name in ACTED else POINTED.get(name) or NUMBERS.get(name, "side" if name == "side" else "")
     return Part(name, True, (clause,), role)
 
 
 def _flag(flags: dict[str, str], clause: str, flag: str) -> None:
-    flags[clause] = flag or flags.get(clause, "")
+    if flags.get(clause, "") not in ACTS:
+        flags[clause] = flag or flags.get(clause, "")
 
 
 @cache
-def all_ways() -> tuple[Way, ...]:
-    """Every way of the package, a line's alternatives in a row."""
-    return tuple(_all())
+def all_ways(domain: str = "body") -> tuple[Way, ...]:
+    """Every way of the package for the body or the face, a line's alternatives in a row."""
+    return tuple(_all(domain))
 
 
-def _all() -> Iterator[Way]:
-    folder = files("instruct_data.requests") / "ways"
-    for entry in sorted((e for e in folder.iterdir() if e.name.endswith(".yaml")), key=lambda e: e.name):
-        loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-        held: dict[str, Any] = yaml.load(entry.read_text(encoding="utf-8"), loader)
+def _all(domain: str) -> Iterator[Way]:
+    for held in read_folder(f"ways/{domain}"):
         for text in held["ways"]:
             yield from read_ways(text, held["construct"], held["author"])
+
+
+def read_folder(name: str) -> Iterator[dict[str, Any]]:
+    """The YAML files of a folder of this package, in the order of their names."""
+    folder = files("instruct_data.requests") / name
+    for entry in sorted((e for e in folder.iterdir() if e.name.endswith(".yaml")), key=lambda e: e.name):
+        yield yaml.load(entry.read_text(encoding="utf-8"), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
 
 
 if __name__ == "__main__":  # check files: python -m instruct_data.requests.ways FILE ...

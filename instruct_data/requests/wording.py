@@ -73,7 +73,8 @@ def in_words(number: int, joint: str = " ", link: str = " and ") -> str:
     return _TENS[ten - 2] + (joint + _ONES[one] if one else "")
 
 
-_NUMERAL = re.compile(rf"\d+(?:[.,:]\d+)*|{'|'.join([*_ONES, *_TENS, 'hundred'])}")
+NUMERAL = rf"\d+(?:[.,:]\d+)*|{'|'.join([*_ONES, *_TENS, 'hundred', 'half'])}"
+_NUMERAL = re.compile(NUMERAL)
 
 
 def is_numeral(word: str) -> bool:
@@ -82,11 +83,13 @@ def is_numeral(word: str) -> bool:
 
 
 def value_of(numerals: Sequence[str]) -> float | None:
-    """What numerals in a row mean: "twenty five", "2.5", "1,5", "two hundred"; None for what is no number."""
+    """What numerals in a row mean: "twenty five", "2.5", "two hundred", "one half"; None for what is no number."""
     total, found = 0.0, False
     for word in numerals:
         if word in _ONES or word in _TENS:
             total += _ONES.index(word) if word in _ONES else 10 * (_TENS.index(word) + 2)
+        elif word == "half":  # "two and a half"
+            total += 0.5
         elif word == "hundred":
             total = 100 * (total or 1)
         else:

@@ -8,7 +8,7 @@ import time
 import numpy as np
 
 from avatargpt.planning.types import Activity, Plan
-from instruct_data.dialogue.acts import read
+from instruct_data.dialogue.acts import TAKES, read
 from vqvae import rotations as rot
 from vqvae.errors import UserError
 from vqvae.motion import Motion, concatenate
@@ -61,6 +61,8 @@ class LineIntent:
         try:
             return read(heard.request)
         except UserError:
+            if heard.request.split()[:1] and heard.request.split()[0] in TAKES:
+                raise
             return None
 
 

@@ -17,7 +17,7 @@ from instruct_data.dialogue.acts import Act
 EMPTY = Heard("i need a guard for my game", "")
 TWO = Heard(
     "make the second one slower, then he bows", "1. a person walks 2. a person waves",
-    ("a person walks", "a person waves"), seconds=6.0,
+    ("a person walks", "a person waves"), lengths=(3.0, 3.0),
 )  # fmt: skip
 
 

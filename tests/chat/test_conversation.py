@@ -242,7 +242,7 @@ def test_outputs_bound_where_files_go(talk, tmp_path):
 def test_lengths_by_difference_and_other_sides(talk):
     say(talk, "make 4s: a person waves the right hand", "edit: 1 second longer")
     assert len(talk.motion) == 100 and captions(talk) == ["a person waves the right hand"]
-    assert "lasts 2.5 s, it was 5 s" in say(talk, "edit: half as long").text
+    assert "lasts 2.5 s, it was 5 s" in say(talk, "edit: 2.5 seconds shorter").text
     assert "at least 0.2 s" in talk.say("edit: 9 seconds shorter").text
     say(talk, "edit: the other hand")
     assert captions(talk) == ["a person waves the left hand"] and not talk.timeline.segments[0].mirrored

@@ -1,17 +1,14 @@
-"""How understanding is scored, and the training of the classifier on a few turns."""
+"""How understanding is scored."""
 
 from __future__ import annotations
 
 import json
 
-import numpy as np
 import pytest
 
 from avatargpt.evaluation.suites import Suite
 from avatargpt.evaluation.text import chat
-from avatargpt.train.intents import heard, train
 from instruct_data.dialogue.acts import read
-from instruct_data.dialogue.dialogues import read_dialogues, replayed
 from vqvae.errors import UserError
 
 TURNS = [
@@ -67,18 +64,3 @@ def test_scores_of_known_answers(folder, monkeypatch):
     assert [r["network"] for r in result["turns"]] == [*answers.values(), "-"]
     with pytest.raises(UserError, match="--data"):
         chat.score(suite, folder / "none", None)
-
-
-def test_the_classifier_learns_its_turns(folder):
-    class Words:
-        """A sentence encoder of letters."""
-
-        def sentence(self, texts):
-            counts = np.array([[t.count(chr(97 + i % 26)) for i in range(384)] for t in texts], np.float32)
-            return counts / np.linalg.norm(counts, axis=1, keepdims=True)
-
-    turns = [t for t in replayed(read_dialogues(folder / "train.jsonl"), np.random.default_rng(0)) if len(t.acts) == 1]
-    intent = train(turns * 40, np.ones(len(turns) * 40), Words(), None)
-    assert [intent.election(heard(t))[0][0] for t in turns] == ["make", "retime", "mirror"]
-    again = train(turns * 40, np.ones(len(turns) * 40), Words(), None)
-    assert np.array_equal(intent.weight, again.weight)

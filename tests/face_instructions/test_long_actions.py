@@ -7,42 +7,9 @@ from avatargpt.cli.face_score import told
 from avatargpt.face.audio_model.conditioning import FIRST, HELD, PASSED, Clause, Direction
 from avatargpt.face.instructions.scores import clauses_of
 from avatargpt.face.performer import FacePerformer
-from avatargpt.language.face.slow_actions import slowly
 from instruct_data.face.render import render
 from instruct_data.face.score import Event, Score, parse_score
 from vqvae.errors import UserError
-
-ACTS = {"smile": Score(4.0, (Event("smile", 0.2, 3.0),)), "eyes": Score(4.0, (Event("close_eyes", 0.2, 4.0),)),
-        "nod": Score(4.0, (Event("nod", 0.2, 3.0, 0.7, 2),))}  # fmt: skip
-
-
-def act(text: str) -> Score:
-    return next((s for word, s in ACTS.items() if word in text), Score(1.0))
-
-
-def test_slow_actions_grow_over_the_seconds_that_are_said() -> None:
-    both = (Event("close_eyes", 0.2, 4.0), Event("wink_left", 4.4, 0.5))
-    score = Score(6.0, both, (), "slowly close your eyes over 4 s")
-    made = slowly(score, act, fixed=False)
-    assert made.events[0] == Event("close_eyes", 0.2, 5.0, rise=0.8) and made.length == 7.0
-    assert made.events[1].start == pytest.approx(5.4)  # what comes after it, later
-    held = slowly(score, act, fixed=True)
-    assert held.events[0] == Event("close_eyes", 0.2, 4.0, rise=1.0) and held.length == 6.0
-    unsaid = slowly(Score(4.0, ACTS["smile"].events, (), "gradually smile"), act, fixed=True)
-    assert unsaid.events[0].rise == 0.7 and unsaid.events[0].duration == 3.0
-
-
-def test_steps_of_one_action_are_one() -> None:
-    steps = tuple(Event("smile", 0.2 + k * 1.3, 1.3, i) for k, i in enumerate((0.35, 0.65, 0.85)))
-    made = slowly(Score(4.5, steps, (), "smile more and more"), act, fixed=True)
-    assert [(e.action, e.start, round(e.duration, 2), e.intensity) for e in made.events] == [("smile", 0.2, 3.9, 0.85)]
-    assert 0.5 < made.events[0].rise < 1
-
-
-@pytest.mark.parametrize("text", ["nod slowly", "smile", "do not slowly smile", "slowly nod, smile"])
-def test_other_actions_stay_as_quick(text: str) -> None:
-    score = Score(4.0, (*ACTS["smile"].events, *ACTS["nod"].events), (), text)
-    assert slowly(score, act, fixed=True) == score
 
 
 def test_rising_events_as_rows_and_words() -> None:

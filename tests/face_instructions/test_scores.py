@@ -5,8 +5,9 @@ from dataclasses import replace
 import pytest
 
 from avatargpt.face.instructions.scores import clauses_of, feelings_of
-from avatargpt.language.face.scores import filled, fitted, placed, spread
+from avatargpt.language.face.scores import Named, check_times, filled, fitted, placed, spread
 from instruct_data.face.score import Emotion, Event, Score
+from vqvae.errors import UserError
 
 
 def test_what_is_read_fills_a_wanted_length() -> None:
@@ -75,16 +76,27 @@ def test_one_sided_feelings_take_the_side_of_what_is_done() -> None:
     assert told("smirk_right", "raise_left_brow") == ["contempt, right", "skeptical", "sad"]
 
 
-@pytest.mark.parametrize("text", ["nod at 2 seconds", "Smile from 1 to 3, nod", "hold a smile for two seconds", "@2"])
-def test_seconds_that_words_say_stay(text: str) -> None:
-    read = Score(4.0, (Event("smile", 1.0, 2.0),), (Emotion("sad", 0.5, 0.0, 4.0), Emotion("angry", 0.5, 0.5, 2)), text)
-    more = filled(read, 7.0)
+@pytest.mark.parametrize("named", ["clock", "lasting"])
+def test_seconds_that_words_say_stay(named: Named) -> None:
+    read = Score(4.0, (Event("smile", 1.0, 2.0),), (Emotion("sad", 0.5, 0.0, 4.0), Emotion("angry", 0.5, 0.5, 2)))
+    more = filled(read, 7.0, named)
     assert more.events == read.events and (more.length, more.emotions[0].end, more.emotions[1].end) == (7.0, 7.0, 2)
-    assert filled(replace(read, text="smile and two nods"), 6.0).events != read.events
-    if text.startswith("Smile from 1"):  # by the clock, at which it begins
-        assert filled(read, 2.0) is read
+    assert filled(read, 6.0).events != read.events
+    if named == "clock":
+        assert filled(read, 2.0, named) is read
     else:
-        assert filled(read, 2.0).events != read.events  # they do not fit
+        assert filled(read, 2.0, named).events != read.events  # they do not fit
+
+
+def test_seconds_by_the_clock_stay_in_a_shorter_clip() -> None:
+    wink = Score(3.5, (Event("smile", 0.0, 1.0), Event("wink_right", 2.5, 0.9)), (), "at 2.5 s wink right", timed=True)
+    cut = fitted(wink, 3.0).events
+    assert [(round(e.start, 2), round(e.end, 2)) for e in cut] == [(0.0, 1.0), (2.5, 3.0)]
+    with pytest.raises(UserError, match="wink right at 2.5 s; accepted before 2, the end of the clip"):
+        check_times(wink, 2.0)
+    free = replace(wink, timed=False)
+    check_times(free, 2.0)
+    assert fitted(free, 2.0).events[1].start < 2
 
 
 def test_only_what_would_be_cut_off_is_squeezed() -> None:

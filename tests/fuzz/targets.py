@@ -13,7 +13,7 @@ import numpy as np
 
 from tests.fuzz import seeds
 from tests.fuzz.running import STEERING, Target
-from tests.fuzz.stand_ins import Lines, Motions, Plans, Vectors
+from tests.fuzz.stand_ins import Lines, Motions, Plans
 from vqvae.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -162,7 +162,6 @@ def _texts(folder: Path) -> dict[str, Target]:
 def _models(folder: Path) -> dict[str, Target]:
     import torch
 
-    from avatargpt.chat.classifier import TurnIntent
     from avatargpt.face.audio_model.driver import Driver
     from avatargpt.face.instructions.parser import InstructionParser
     from avatargpt.face.portrait import Portrait
@@ -181,9 +180,6 @@ def _models(folder: Path) -> dict[str, Target]:
         return Target(_files(here / place, name), Path(name).suffix, lambda p: read(p.parent), text, share,
                       here / place, name)  # fmt: skip
 
-    def turns(place: Path) -> None:
-        TurnIntent.load(place, Vectors(), None)  # type: ignore[arg-type]
-
     def pieces(place: Path) -> None:
         text = TextTokenizer.load(place)
         text.decode(text.encode("a person walks, quickly"))
@@ -201,7 +197,6 @@ def _models(folder: Path) -> dict[str, Target]:
         "portrait": within(".", "portrait.safetensors", Portrait.load, False),
         "matcher": within(".", "matcher.safetensors", TextMotionScorer.load, False),
         "library": within(".", "library.safetensors", ExemplarBank.load, False),
-        "intents": within(".", "intents.safetensors", turns, False),
         "planning": within(".", "planning.safetensors", PlanLibrary.load, False, 0.2),
         "wording": within(".", "wording.safetensors", PhraseIndex.load, False, 0.1),
         "spiece.model": within(".", "spiece.model", pieces, False, 2),

@@ -14,8 +14,9 @@ from avatargpt.language.requests.reader import RequestReader, reading_grounder, 
 from avatargpt.train.loop import run
 from avatargpt.train.reading.requests import RequestRecipe, RequestStage, divided, exactness
 from avatargpt.train.running.runtime import Runtime
-from instruct_data.requests.pairs import Pair, material
-from instruct_data.requests.ways import all_ways
+from instruct_data.requests.material import material
+from instruct_data.requests.pairs import Pair
+from instruct_data.requests.ways import DOMAINS, all_ways
 from vqvae.errors import UserError
 
 CONFIG = Path(__file__).parents[2] / "configs" / "requests" / "debug.yaml"
@@ -24,7 +25,8 @@ CONFIG = Path(__file__).parents[2] / "configs" / "requests" / "debug.yaml"
 def trained(out: Path, until: int | None = None) -> RequestStage:
     recipe = RequestRecipe(**resolve(CONFIG))
     runtime = Runtime.start(1, "cpu")
-    stage = RequestStage(recipe, all_ways(), material(), runtime, reading_grounder(recipe.model))
+    sources = {domain: (all_ways(domain), material(domain)) for domain in DOMAINS}
+    stage = RequestStage(recipe, sources, runtime, reading_grounder(recipe.model))
     run(stage, out, runtime, until)
     return stage
 
@@ -45,7 +47,9 @@ def test_what_cannot_be_read() -> None:
     for text in ("  ", "go " * (MOST_WORDS + 1)):
         with pytest.raises(UserError, match="accepted: 1 to 96"):
             reader.read(text)
-    assert reader.read("don't ??? 3").clauses  # untrained, but under the grammar
+    # untrained, but under the grammar
+    assert reader.read("don't ??? 3").clauses and reader.read_face("don't ??? 3").clauses
+    assert all(p.act for p in reader.read_turn("don't ??? 3"))
 
 
 def test_words_have_the_mean_of_their_pieces() -> None:
@@ -66,9 +70,9 @@ def test_held_out_templates_and_actions_are_learnt_nowhere() -> None:
 
 def test_exactness_counts_every_sort_of_token() -> None:
     class Says:
-        def targets(self, texts: object) -> list[tuple[list[str | int], list[float]]]:
+        def targets(self, texts: object, domain: str) -> list[tuple[list[str | int], list[float]]]:
             return [(["new", 0, "times=", "#2", "end"], []), (["new", 0, "side=left", "end"], [])]
 
     right: list[str | int] = ["new", 0, "times=", "#2", "end"]
-    found = exactness(Says(), [Pair(["walk", "twice"], right)] * 2)  # type: ignore[arg-type]
-    assert found == {"read/exact": 0.5, "read/clause": 1.0, "read/times": 0.5, "read/side": 0.0}
+    found = exactness(Says(), [Pair(["walk", "twice"], right)] * 2, "body")  # type: ignore[arg-type]
+    assert found == {"body/exact": 0.5, "body/clause": 1.0, "body/times": 0.5, "body/side": 0.0}

@@ -7,9 +7,10 @@ import pytest
 
 from avatargpt.language.requests.assembling import assembled
 from avatargpt.language.requests.vocabulary import LONGEST, Vocabulary
-from instruct_data.requests.pairs import Material, Pairs, material, words_of
+from instruct_data.requests.material import Material, material
+from instruct_data.requests.pairs import Pairs, words_of
 from instruct_data.requests.spec import Clause, MotionRequest
-from instruct_data.requests.ways import all_ways, read_ways
+from instruct_data.requests.ways import DOMAINS, all_ways, read_ways
 from instruct_data.requests.wording import inflected, value_of
 from vqvae.errors import UserError
 
@@ -53,15 +54,16 @@ def test_marks_that_cannot_be_read(way: str) -> None:
         read_ways(way)
 
 
-def test_every_way_can_be_written_under_the_grammar() -> None:
-    vocabulary, pairs = Vocabulary(), Pairs(all_ways(), material())
+@pytest.mark.parametrize("domain", DOMAINS)
+def test_every_way_can_be_written_under_the_grammar(domain: str) -> None:
+    vocabulary, pairs = Vocabulary(), Pairs(all_ways(domain), material(domain))
     rng = np.random.default_rng(1)
-    drawn = [pairs.filled(w, rng) for w in all_ways()] + [pairs.draw(rng) for _ in range(300)]
+    drawn = [pairs.filled(w, rng) for w in all_ways(domain)] + [pairs.draw(rng) for _ in range(300)]
     for pair in drawn:
         numbers = vocabulary.encode(pair.target)
         assert len(numbers) < LONGEST
         for k, number in enumerate(numbers):
-            assert vocabulary.allowed(numbers[:k], pair.words)[number], (pair, k)
+            assert vocabulary.allowed(numbers[:k], pair.words, domain)[number], (pair, k)
         assert vocabulary.decode(numbers) == pair.target
 
 

@@ -8,9 +8,11 @@ from typing import Any
 import pytest
 import torch
 
-from avatargpt.model.checkpoint import load_model
+from avatargpt.model.adapter_folder import add_adapter
+from avatargpt.model.checkpoint import load_model, load_network
 from avatargpt.model.text_encoder import TextTokenizer
 from avatargpt.train.command import main
+from vqvae.errors import UserError
 
 
 @pytest.fixture(scope="module")
@@ -66,6 +68,24 @@ def test_lora_leaves_t5_alone_and_merges(mini: Any, t5: Path, tmp_path: Path) ->
     assert update.abs().max() > 0
     torch.testing.assert_close(merged[f"{place}.q.weight"], source[f"{place}.q.weight"] + update)
     torch.testing.assert_close(merged["heads.body.weight"], raw["heads.body.weight"])
+
+    # the adapter alone, added to the model that it was learnt on, gives the merged one
+    network = load_network(tmp_path / "whole")
+    with torch.no_grad():
+        network.get_parameter(f"{place}.q.weight").copy_(source[f"{place}.q.weight"])
+        network.get_parameter(f"{place}.v.weight").copy_(source[f"{place}.v.weight"])
+        network.get_parameter("heads.body.weight").zero_()
+    others = load_network(tmp_path / "whole").state_dict()
+    updated = {k for k in raw if "lora_A" in k and not k.startswith(place)}
+    with torch.no_grad():
+        for key in updated:
+            name = f"{key.partition('.lora_A')[0]}.weight"
+            network.get_parameter(name).copy_(source[name])
+    add_adapter(network, tmp_path / "whole" / "adapter")
+    for name, value in network.state_dict().items():
+        torch.testing.assert_close(value, others[name])
+    with pytest.raises(UserError, match="no adapter_config.json there"):
+        add_adapter(network, tmp_path)
 
 
 def test_full_fine_tuning(mini: Any, t5: Path, tmp_path: Path) -> None:

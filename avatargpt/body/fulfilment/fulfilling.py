@@ -27,7 +27,7 @@ from vqvae.smoothing import gaussian
 
 COUNT, NONE = 0.1, 1.0  # what each time too many or too few costs, and not doing it at all, beside the scorer's cosine
 ASTRAY, GOES = 0.5, 0.25  # what 90 degrees from the direction cost; metres from which something goes anywhere
-NEARLY = 20.0  # degrees that count as the direction
+NEARLY, FAR = 20.0, 30.0  # degrees that count as the direction, and from which they do not
 CLEARLY = 1.6  # times as much as the other side's: then one hand or foot does it
 STIRS = 0.25  # metres of the way of a hand or foot that does something
 ON_THE_SPOT, SWAY = 0.5, 0.6  # metres that still are one spot; seconds of what stays of the way
@@ -48,6 +48,15 @@ def misses(motion: Motion, spec: MotionSpec) -> float:
     if off is not None:
         less += ASTRAY * max(off - NEARLY, 0) / 90
     return less
+
+
+def fails(motion: Motion, spec: MotionSpec) -> bool:
+    """Whether a motion does not do at all what was asked, or goes elsewhere: rules cannot make up for it."""
+    asked = spec.asked
+    if asked is None or spec.turn is not None or spec.route is not None:
+        return False
+    off = astray(motion, spec)
+    return bool(asked.times and not counted(motion, counter(spec.action))) or (off or 0.0) > FAR
 
 
 def astray(motion: Motion, spec: MotionSpec) -> float | None:

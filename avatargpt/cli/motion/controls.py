@@ -28,6 +28,8 @@ Waypoints = Annotated[Path | None, typer.Option("--waypoints", metavar="CSV", he
 Tempo = Annotated[float | None, typer.Option("--tempo", metavar="X", help="Times as fast as usual, 0.2 to 4.")]
 Loop = Annotated[bool, typer.Option("--loop", help="The end leads into the beginning.")]
 InPlace = Annotated[bool, typer.Option("--in-place", help="Without leaving the spot.")]
+Pose = Annotated[str | None, typer.Option("--start-pose", metavar="FILE[:S]", help="Begin as this motion is at S.")]
+EndPose = Annotated[str | None, typer.Option("--end-pose", metavar="FILE[:S]", help="End as this motion is at S.")]
 Pins = Annotated[list[str] | None, typer.Option("--pin", metavar="LIMB@S=X,Y,Z", help=_PIN)]
 
 
@@ -133,3 +135,26 @@ def _pin(said: str) -> Any:
         return Pin(limb=limb, second=float(second), place=values)  # type: ignore[arg-type]
     except ValueError:
         raise UserError(f"--pin {said}: accepted LIMB@SECOND=X,Y,Z in metres, limbs {', '.join(limbs)}") from None
+
+
+def pose(option: str, said: str | None) -> Any:
+    """The frame of a motion that an option names, None = no option.
+
+    Raises:
+        UserError: a file that cannot be read, a face, a second beyond its end.
+    """
+    from avatargpt import export
+    from avatargpt.body.posing import frame_of
+    from vqvae.motion import Motion
+
+    if said is None:
+        return None
+    file, _, second = said.rpartition(":")
+    try:
+        at = float(second) if file else None
+    except ValueError:
+        file, at = said, None
+    motion = export.load(Path(file or said))
+    if not isinstance(motion, Motion):
+        raise UserError(f"{option} {said}: no body motion; accepted: FILE[:SECOND] of one")
+    return frame_of(motion, at, f"{option} {said}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -43,10 +44,15 @@ def generate(
     loop: controls.Loop = False,
     in_place: controls.InPlace = False,
     pin: controls.Pins = None,
+    start_pose: controls.Pose = None,
+    end_pose: controls.EndPose = None,
     fps: Annotated[float | None, typer.Option("--fps", metavar="F", help="Frames a second, else 20.")] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Refuse requests with an action that is not known.")] = False,
     llm: common.Llm = "",
     llm_limits: common.LlmLimits = "",
+    adapter: Annotated[
+        Path | None, typer.Option("--adapter", metavar="DIR", help="A LoRA adapter to be added to the model.")
+    ] = None,
     model: common.Model = None,
     device: common.Device = None,
     dtype: common.Dtype = None,
@@ -71,11 +77,14 @@ def generate(
     if set_.given and (literal or llm.strip()):
         which = "--literal: the words go as they are" if literal else "--llm: the language model reads them all"
         raise UserError(f"{which}; accepted: without --times, --turn and the like")
+    poses = controls.pose("--start-pose", start_pose), controls.pose("--end-pose", end_pose)
+    if loop and any(poses):
+        raise UserError("--loop and --start-pose or --end-pose: accepted one of them, for a loop ends as it begins")
     shown = _retrieval(retrieval)
     many = batch or num > 1
     common.check_targets(output, many, "body", count=num * len(texts))
     asked_llm = common.language_model(llm, llm_limits, device, threads)
-    loaded = common.load_model(model, device, threads, quiet, dtype)
+    loaded = common.load_model(model, device, threads, quiet, dtype, adapter)
     if asked_llm is not None and not literal:
         from avatargpt.body.asking import LanguageRequests
 
@@ -94,6 +103,8 @@ def generate(
             asked, seconds=seconds, seed=seed, guidance=guidance, best_of=best_of, temperature=temperature, num=num,
             progress=advance, literal=literal, retrieval=shown,
         )  # fmt: skip
+        if any(poses):
+            motions = [loaded.body.editing.posed(m, *poses, seed=seed + k) for k, m in enumerate(motions)]
     if fps is not None:
         motions = [m.resampled(fps) for m in motions]
     about = [{"read_as": list(t.captions), "known": t.known} for t in taken for _ in range(num)]

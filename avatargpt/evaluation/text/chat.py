@@ -14,8 +14,9 @@ from avatargpt.chat.intent import Intent
 from avatargpt.chat.reading import INTENTS, open_intent
 from avatargpt.evaluation.report import figure
 from avatargpt.evaluation.suites import Suite
+from avatargpt.language.chat.filenames import named_files
+from avatargpt.language.chat.heard import Heard
 from avatargpt.language.lexical import lemmas
-from avatargpt.train.intents import heard
 from instruct_data.dialogue.acts import SHAPES, Act, write
 from instruct_data.dialogue.dialogues import Turn, read_dialogues, replayed
 from vqvae.errors import UserError
@@ -88,6 +89,17 @@ def score(suite: Suite, data: Path | None, model: Any) -> dict[str, Any]:
         for row, answer in zip(rows, answers, strict=True):
             row[kind] = write(answer) if answer else "-"
     return {"results": results, "turns": rows}
+
+
+def heard(turn: Turn) -> Heard:
+    """A recorded turn as a conversation hears it, with the true acts of all turns before it."""
+    request = " ".join(turn.user.lower().split())
+    shown, _, takes = turn.timeline.partition("| takes ")
+    lengths = (float(row.split()[-1].rstrip("s")) for row in shown.split(" | ")[0].split("; ") if row[:1].isdigit())
+    return Heard(
+        request, turn.timeline, turn.captions, len(takes.split(" |")[0].split()), turn.history,
+        tuple(n.lower() for n in named_files(request)), turn.timeline.endswith("| plan"), tuple(lengths),
+    )  # fmt: skip
 
 
 def read_all(intent: Intent, turns: Sequence[Turn]) -> list[list[Act]]:

@@ -29,12 +29,11 @@ _REST_SECONDS, _REST_PERCENT = 4.0, 20  # where lids rest: low in what they do a
 
 
 def told(score: Score | None) -> tuple[Span, ...]:
-    """Seconds (start, end) around a score's actions of the lids, in which no other blink may fall; all where its text
-    says so ("without blinking")."""
-    from avatargpt.language.face.negation import denies_blinks
+    """Seconds (start, end) around a score's actions of the lids, in which no other blink may fall; all where it
+    denies blinks."""
     from instruct_data.face.render import BLINK_FREE, EYE_ACTIONS
 
-    if score is not None and denies_blinks(score.text):
+    if score is not None and "blink" in score.denied:
         return ((0.0, float("inf")),)
     acts = () if score is None else score.events
     return tuple((e.start - BLINK_FREE, e.end + BLINK_FREE) for e in acts if e.action in EYE_ACTIONS)

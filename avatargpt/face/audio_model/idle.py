@@ -33,10 +33,8 @@ _OPENS = 0.1  # of the jaw: smaller poses, a broad smile's for one, may last as 
 
 
 def calm_spans(score: Score | None) -> tuple[Span, ...]:
-    """Seconds (start, end) of a score's actions that move head or eyes; all where its text says so ("hold still")."""
-    from avatargpt.language.face.negation import denies_moving
-
-    if score is not None and denies_moving(score.text):
+    """Seconds (start, end) of a score's actions that move head or eyes; all where nothing is to move."""
+    if score is not None and "still" in score.denied:
         return ((0.0, float("inf")),)
     return _spans(score, lambda pose: bool(pose[arkit.COUNT :].any()))
 

@@ -19,11 +19,10 @@ import torch
 from avatargpt.face.instructions.consensus import agreed, agreement
 from avatargpt.face.instructions.network import ParserConfig, ParserNetwork
 from avatargpt.face.instructions.sampling import MOST_WORDS, Reading
-from avatargpt.face.instructions.score_tokens import LongTokens, ScoreTokens
-from avatargpt.language.face.counts import as_fast, checked, counted
-from avatargpt.language.face.scores import filled
-from avatargpt.language.face.seconds import Shortened, shortened
+from avatargpt.face.instructions.score_tokens import ScoreTokens
+from avatargpt.language.face.scores import Named, filled
 from avatargpt.language.face.typed import worded
+from avatargpt.language.numbers import below_zero
 from avatargpt.model.folder import load_network, remove_network, save_network
 from instruct_data.face.score import Score, mirror_words
 from vqvae.errors import UserError
@@ -84,7 +83,7 @@ class InstructionParser:
     @torch.inference_mode()
     def read(
         self, texts: Sequence[str], grounder: Grounder, samples: int = SAMPLES,
-        seconds: Sequence[float | None] | None = None,
+        seconds: Sequence[float | None] | None = None, named: Named = "",
     ) -> list[Score]:  # fmt: skip
         """The score of each instruction; its `text` is the instruction.
 
@@ -94,8 +93,7 @@ class InstructionParser:
         likeliest of these. Beside this reading `samples` more are drawn, of the instruction and of each of its other
         `wordings`, and the one is taken that all agree with most (`face.instructions.consensus`). Where a length is
         wanted, a rule has each of them fill it first (`language.face.scores.filled`). The same instruction is
-        always read alike. Seconds beyond those of the instructions to learn from are divided and multiplied again, by
-        a rule (`avatargpt.language.face.seconds`), and so are counts beyond those (`avatargpt.language.face.counts`).
+        always read alike.
 
         Args:
             samples: readings that are drawn of each wording; 0 = the likeliest token by token alone.
@@ -103,47 +101,43 @@ class InstructionParser:
                 (`reading_grounder`).
             seconds: wanted length of each clip, None = as the instruction takes. A reader that learnt to heed it
                 (`ParserConfig.lengths`) reads when things happen in its light; others do not look at it.
+            named: how the instructions name seconds, if at all.
 
         Raises:
-            UserError: an empty instruction, one of more than 96 word pieces, or impossible counts and times in it.
+            UserError: an empty instruction, one of more than 96 word pieces, or times and counts below zero in it.
         """
-        asked = [checked(worded(text)) for text in texts]
-        short = [shortened(text) for text in asked]
-        given = grounder.states([one.text for one in short]) if texts else []
+        asked = [worded(text) for text in texts]
+        given = grounder.states(asked) if texts else []
         for text, states in zip(asked, given, strict=True):
             if not text.strip():
                 raise UserError("an empty facial instruction; accepted: what the face shall do, in words")
             if len(states) > MOST_WORDS:
                 start = f"{text[:40]}..."
                 raise UserError(f"facial instruction {start!r}: {len(states)} word pieces; accepted up to {MOST_WORDS}")
+            if said := below_zero(text, shares=False):  # "lip corners at minus fifty percent" hang
+                raise UserError(f"facial instruction {text[:40]!r}: {said}; accepted numbers above zero")
         # one by one: what is read must not depend on the other instructions of a file
-        together = zip(given, asked, short, texts, seconds or [None] * len(texts), strict=True)
-        read = [self._agreed(*one, grounder, samples) for one in together]
+        together = zip(given, asked, texts, seconds or [None] * len(texts), strict=True)
+        read = [self._agreed(*one, named, grounder, samples) for one in together]
         return [replace(score, text=text) for score, text in zip(read, texts, strict=True)]
 
     def _agreed(
-        self, states: np.ndarray, text: str, short: Shortened, as_typed: str, seconds: float | None,
-        grounder: Grounder, samples: int,
+        self, states: np.ndarray, text: str, as_typed: str, seconds: float | None, named: Named, grounder: Grounder,
+        samples: int,
     ) -> Score:  # fmt: skip
-        tokens = LongTokens(short) if short.clock or short.lasting else self.tokens
-        told = None if seconds is None else seconds / short.by
-
-        def meant(row: Sequence[int]) -> Score:
-            return counted(as_fast(tokens.decode(row, text), short))
-
-        first = meant(self.readings[0].likeliest(states, told))
+        first = self.tokens.decode(self.readings[0].likeliest(states, seconds), text)
         if not samples:
-            return first if seconds is None else filled(first, seconds)
-        others = wordings(short.text, first.sided)
+            return first if seconds is None else filled(first, seconds, named)
+        others = wordings(text, first.sided)
         found = [(s, flip) for s, (_, flip) in zip(grounder.states([t for t, _ in others]), others, strict=True)
                  if len(s) <= MOST_WORDS]  # fmt: skip
         said = [first]
         for reading in self.readings:
-            rows = reading.drawn([states, *(s for s, _ in found)], told, samples)
+            rows = reading.drawn([states, *(s for s, _ in found)], seconds, samples)
             for some, flip in zip(rows, (False, *(flip for _, flip in found)), strict=True):
-                drawn = [meant(row) for row in some]
+                drawn = [self.tokens.decode(row, text) for row in some]
                 said += [replace(s.mirrored(), text=text) for s in drawn] if flip else drawn
-        said = said if seconds is None else [filled(s, seconds) for s in said]
+        said = said if seconds is None else [filled(s, seconds, named) for s in said]
         chosen = agreed(said)
         while len(self._agreements) >= REMEMBERED:
             self._agreements.pop(next(iter(self._agreements)))

@@ -17,7 +17,6 @@ from collections.abc import Sequence
 import numpy as np
 
 from avatargpt.language.face.clock import clock_times
-from avatargpt.language.face.seconds import MISSED, Shortened
 from instruct_data.face.score import MAX_SECONDS, Emotion, Event, Score
 
 _SAME = 0.05  # s within which two starts are one
@@ -26,7 +25,6 @@ _LATER = 0.15  # s by which an action has to begin later to be done during anoth
 _TO_END = 0.3  # s between two ends that are one
 _SHORTEST = 0.3  # s that something lasts to the end at least
 _NAMED = 0.03  # s between a time and a number that names it
-_GAP = 0.3  # s that usually lie between two actions
 _REST = 0.15  # s at least between the last end and the clip's
 _SECONDS = (*np.arange(1, 31) / 10, *np.arange(13, 25) / 4, *np.arange(13, 25) / 2, *np.arange(13.0, 31.0))
 _CLOCK = (*np.arange(0, 81) / 10, *np.arange(17, 61) / 2)
@@ -224,27 +222,3 @@ def _said(time: float, named: Sequence[float]) -> bool:
 def _least(end: float) -> float:
     """Length in half seconds that leaves some rest after `end`."""
     return float(np.ceil(2 * (end + _REST) - 1e-6)) / 2
-
-
-class LongTokens(ScoreTokens):
-    """What a reading of a shortened instruction says of the instruction itself."""
-
-    def __init__(self, short: Shortened) -> None:
-        super().__init__()
-        self._short = short
-
-    def value(self, token: int) -> float | str:
-        value, kind, short = super().value(token), self.kind[token], self._short
-        if not isinstance(value, float):
-            return value
-        if kind in ("at", "until"):
-            return _meant(value, short.clock or short.lasting, value * short.by)
-        if kind == "duration" or (kind in ("after", "since") and value > _GAP):
-            return _meant(value, short.lasting, value)
-        return value * short.by if kind == "length" else value
-
-
-def _meant(time: float, pairs: Sequence[tuple[float, float]], otherwise: float) -> float:
-    """What the nearest of the numbers that were read stands for, where one is near."""
-    read, meant = min(pairs, key=lambda pair: abs(pair[0] - time), default=(float("inf"), 0.0))
-    return meant if abs(read - time) <= MISSED else otherwise

@@ -17,7 +17,7 @@ class Heard:
         request: the user's words, lower case, paths cut to plain file names. timeline: the line of `outline`.
         captions: of the segments. takes: open for choice, 0 or 1 = none. history: earlier turns, the last one last.
         files: plain names of the files in the request. planned: whether there is a plan.
-        seconds: length of the whole, 0 = not known.
+        lengths: seconds of the segments.
     """
 
     request: str
@@ -27,4 +27,4 @@ class Heard:
     history: tuple[str, ...] = ()
     files: tuple[str, ...] = ()
     planned: bool = False
-    seconds: float = 0.0
+    lengths: tuple[float, ...] = ()

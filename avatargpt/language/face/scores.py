@@ -1,31 +1,19 @@
-"""A score in a clip of another length: spread over it, held to its end, or filling it; all but for a few words (which
-seconds the instruction names) arithmetic on times.
-"""
+"""A score in a clip of another length: spread over it, held to its end, or filling it; arithmetic on times."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Literal
 
-from avatargpt.language.face.clock import says_times
-from avatargpt.language.face.seconds import in_long_seconds, named_seconds
 from instruct_data.face.score import MAX_SECONDS, Emotion, Event, Score
 from vqvae.errors import UserError
 
+Named = Literal["", "lasting", "clock"]
 SHORT = 1e-6
 SPREAD = 1.5  # times as long as a score a clip may be for its actions to be spread over it
 TAIL, NEARLY = 0.4, 0.5  # s that a clip goes on after its last action, as written and at most to be filled
 FILLED = 2.5  # times as long as its actions a clip may be for them to fill it
 BRIEF = ("blink", "wink_left", "wink_right")  # done once they take as long in any clip
-
-
-def check_length(text: str, seconds: float) -> None:
-    """Refuses what an instruction makes longer than a score can be.
-
-    Raises:
-        UserError: it is.
-    """
-    if seconds > MAX_SECONDS:
-        raise UserError(f"facial instruction {text[:40]!r}: {seconds:g} s; accepted up to {MAX_SECONDS:g}")
 
 
 def spread(score: Score, seconds: float) -> Score:
@@ -42,18 +30,21 @@ def spread(score: Score, seconds: float) -> Score:
     return replace(grown, events=tuple(brief))
 
 
-def filled(score: Score, seconds: float) -> Score:
+def filled(score: Score, seconds: float, named: Named = "") -> Score:
     """A reading for a clip of a wanted length: all times grow or shrink until its actions fill the clip.
 
     A rule: they end `TAIL` seconds before the clip does. They stay as they are where they end up to `NEARLY` seconds
-    before it, where the instruction says seconds (at which, for how long) and they fit, where it says them by the
-    clock, and where the clip is more than `FILLED` times as long. A single blink or wink only comes later.
+    before it, where the instruction names seconds and they fit, where it names them by the clock, and where the clip is
+    more than `FILLED` times as long. A single blink or wink only comes later.
+
+    Args:
+        named: how the instruction names seconds, if at all.
     """
     end = max((e.end for e in score.events), default=0.0)
     last = max(seconds - TAIL, 0.5 * seconds)
-    if not end or seconds > MAX_SECONDS or last > FILLED * end or (end > seconds and by_clock(score)):
+    if not end or seconds > MAX_SECONDS or last > FILLED * end or (end > seconds and named == "clock"):
         return score
-    if 0 <= seconds - end <= NEARLY or (end <= seconds and says_times(in_long_seconds(score.text))):
+    if 0 <= seconds - end <= NEARLY or (end <= seconds and named):
         return held(score, seconds)
     by, after = last / end, (seconds - last) / max(score.length - end, SHORT)
 
@@ -68,12 +59,6 @@ def filled(score: Score, seconds: float) -> Score:
     return replace(score, length=seconds, events=events, emotions=emotions)
 
 
-def by_clock(score: Score) -> bool:
-    """Whether the instruction names a second of the clip at which something that it asks for begins."""
-    starts = [*(e.start for e in score.events), *(f.start for f in score.emotions)]
-    return any(abs(start - second) < SHORT for second in named_seconds(score.text)[0] for start in starts)
-
-
 def check_times(score: Score, seconds: float) -> None:
     """Refuses seconds that the instruction names and a clip of so many does not have.
 
@@ -82,7 +67,7 @@ def check_times(score: Score, seconds: float) -> None:
     """
     starts = [*((e.start, e.action) for e in score.events), *((f.start, f.name) for f in score.emotions)]
     late = sorted(one for one in starts if one[0] >= seconds)
-    if late and by_clock(score):
+    if late and score.timed:
         what = f"{late[0][1].replace('_', ' ')} at {late[0][0]:g} s"
         raise UserError(f"{score.text[:60]!r}: {what}; accepted before {round(seconds, 2):g}, the end of the clip")
 
@@ -133,7 +118,7 @@ def fitted(score: Score, seconds: float) -> Score:
     length stays, too: sound may be longer than any score.
     """
     if seconds < score.length:
-        if by_clock(score):
+        if score.timed:
             begun = [e for e in score.events if e.start < seconds]
             cut = tuple(replace(e, duration=min(e.duration, seconds - e.start)) for e in begun)
             return held(replace(score, events=cut), seconds)

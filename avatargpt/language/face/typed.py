@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import unicodedata
 
-from avatargpt.language.face.idioms import known
 from avatargpt.language.foreign import language_of, named
 from avatargpt.language.plans.requests import hit_at_random
 
@@ -30,9 +29,8 @@ def worded(text: str) -> str:
     """An instruction as the reader is given it.
 
     Emoji become words, the same in a row once; so is a row of exclamation or question marks, for the reader would take
-    it for a count. Then come ways to put things that it does not know (`idioms`).
+    it for a count.
     """
-    text = known(text)
     bare = re.sub(r"(\W)\1+", lambda m: m[1] if is_emoji(m[1]) or m[1] in "!?" else m[0], _LOOKS.sub("", text))
     words = (f"\0{_MEANS.get(c) or unicodedata.name(c, '').lower()}\0" if is_emoji(c) else c for c in bare)
     apart = re.sub("\0\\s*\0", ", then ", "".join(words)).replace("\0", " ")

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from avatargpt.language.requests.vocabulary import LONGEST, Vocabulary
 from avatargpt.model.sentence_encoder import LAYERS, WIDTH
+from instruct_data.requests.ways import DOMAINS
 from vqvae.errors import UserError
 from vqvae.strict import Count, Dropout, Strict
 
@@ -57,7 +58,7 @@ class RequestNetwork(nn.Module):
         self.enter = nn.Linear(len(config.layers) * WIDTH, width)
         self.encoder = nn.ModuleList(nn.TransformerEncoderLayer(**layer) for _ in range(config.encoder))  # type: ignore[arg-type]
         self.read = nn.LayerNorm(width)
-        self.table = nn.Embedding(self.size + 1, width)  # the last one begins a sequence
+        self.table = nn.Embedding(self.size + len(DOMAINS), width)  # the last ones begin a sequence of a domain
         self.copied = nn.Linear(width, width)
         self.place = nn.Parameter(torch.zeros(LONGEST + 1, width))
         self.order = nn.Parameter(torch.zeros(MOST_WORDS, width))
@@ -69,9 +70,13 @@ class RequestNetwork(nn.Module):
         nn.init.normal_(self.place, std=0.02)
         nn.init.normal_(self.order, std=0.02)
 
-    @property
-    def begin(self) -> int:
-        return self.size
+    def begin(self, domain: str) -> int:
+        """The number that begins a sequence."""
+        return self.size + DOMAINS.index(domain)
+
+    def fed(self, token: int) -> int:
+        """A token, or V + i for word i, as `decode` is given it."""
+        return token if token < self.size else token + len(DOMAINS)
 
     def encode(self, states: Tensor, words: Tensor) -> Tensor:
         """(B, N, 384 * layers) and (B, N) 1 for words -> (B, N, D)."""
@@ -83,17 +88,17 @@ class RequestNetwork(nn.Module):
         return out
 
     def decode(self, read: Tensor, words: Tensor, tokens: Tensor) -> Tensor:
-        """(B, L) tokens, the first of them `begin`, V + 1 + i for word i -> (B, L, V + N)."""
-        length = tokens.shape[1]
-        is_copy = tokens > self.size
-        held = read.gather(1, (tokens - self.size - 1).clamp(min=0)[..., None].expand(-1, -1, read.shape[-1]))
-        x = torch.where(is_copy[..., None], self.copied(held), self.table(tokens.clamp(max=self.size)))
+        """(B, L) tokens as `fed`, the first of them a `begin` -> (B, L, V + N)."""
+        length, last = tokens.shape[1], self.size + len(DOMAINS) - 1
+        is_copy = tokens > last
+        held = read.gather(1, (tokens - last - 1).clamp(min=0)[..., None].expand(-1, -1, read.shape[-1]))
+        x = torch.where(is_copy[..., None], self.copied(held), self.table(tokens.clamp(max=last)))
         x = self.drop(x + self.place[:length])
         ahead = torch.ones(length, length, dtype=torch.bool, device=tokens.device).triu(1)
         for layer in self.decoder:
             x = layer(x, read, tgt_mask=ahead, memory_key_padding_mask=words == 0, tgt_is_causal=True)
         x = self.leave(x)
-        said = x @ self.table.weight[:-1].T
+        said = x @ self.table.weight[: self.size].T
         copied = self.ask(x) @ self.answer(read).mT * self.config.width**-0.5
         return torch.cat([said, copied.masked_fill(words[:, None] == 0, -1e9)], -1)
 

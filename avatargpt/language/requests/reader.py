@@ -9,13 +9,15 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from avatargpt.language.requests.assembling import assembled
+from avatargpt.language.requests.assembling import assembled, assembled_face, assembled_turn
 from avatargpt.language.requests.network import MOST_WORDS, RequestConfig, RequestNetwork
 from avatargpt.language.requests.vocabulary import LONGEST, Vocabulary
 from avatargpt.model.folder import load_network, save_network
 from avatargpt.model.text_encoder import SentenceGrounder
+from instruct_data.requests.face_spec import FaceRequest
 from instruct_data.requests.pairs import Target, words_of
 from instruct_data.requests.spec import MotionRequest
+from instruct_data.requests.turn_spec import TurnPart
 from vqvae.errors import UserError
 
 NAME = "requests"  # of the files
@@ -52,6 +54,7 @@ class RequestReader:
         self.network, self.vocabulary = network.eval(), Vocabulary()
         self.grounder = grounder or reading_grounder(network.config)
         self._read: dict[str, MotionRequest] = {}
+        self._faces: dict[str, FaceRequest] = {}
 
     def read(self, text: str) -> MotionRequest:
         """What a text asks for; the same text is read once, a long one sentence by sentence.
@@ -69,23 +72,41 @@ class RequestReader:
             self._read[text] = MotionRequest(clauses=[c for r in some for c in r.clauses], text=text, **whole)
         return self._read[text]
 
-    @torch.inference_mode()
-    def targets(self, texts: Sequence[Sequence[str]]) -> list[tuple[Target, list[float]]]:
-        """The likeliest target of each text's words, token by token, and the probability of each token."""
-        return [
-            self._target(states, words) for states, words in zip(word_states(texts, self.grounder), texts, strict=True)
-        ]
+    def read_face(self, text: str) -> FaceRequest:
+        """What a text asks of a face; likewise."""
+        if text not in self._faces:
+            parts = _parts(words_of(text))
+            found = [assembled_face(t, w, s) for (t, s), w in zip(self.targets(parts, "face"), parts, strict=True)]
+            some = [r for r in found if r is not None]
+            if len(self._faces) >= REMEMBERED:
+                self._faces.pop(next(iter(self._faces)))
+            names = ("seconds", "alternating", "rounds", "in_all")
+            whole = {k: v for r in some for k in names if (v := getattr(r, k))}
+            self._faces[text] = FaceRequest(clauses=[c for r in some for c in r.clauses], text=text, **whole)
+        return self._faces[text]
 
-    def _target(self, states: np.ndarray, words: Sequence[str]) -> tuple[Target, list[float]]:
-        net, size = self.network, len(self.vocabulary)
+    def read_turn(self, text: str) -> list[TurnPart]:
+        """What a turn of a conversation asks for; raises as `read` does."""
+        parts = _parts(words_of(text))
+        found = zip(self.targets(parts, "chat"), parts, strict=True)
+        return [one for (t, s), w in found for one in assembled_turn(t, w, s)]
+
+    @torch.inference_mode()
+    def targets(self, texts: Sequence[Sequence[str]], domain: str = "body") -> list[tuple[Target, list[float]]]:
+        """The likeliest target of each text's words, token by token, and the probability of each token."""
+        states = word_states(texts, self.grounder)
+        return [self._target(s, words, domain) for s, words in zip(states, texts, strict=True)]
+
+    def _target(self, states: np.ndarray, words: Sequence[str], domain: str) -> tuple[Target, list[float]]:
+        net = self.network
         mask = torch.ones(1, len(words))
         read = net.encode(torch.from_numpy(states[None].astype(np.float32)), mask)
         before: list[int] = []
         sure: list[float] = []
         while len(before) < LONGEST:
-            fed = torch.tensor([[net.begin, *(i + (i >= size) for i in before)]])
+            fed = torch.tensor([[net.begin(domain), *(net.fed(i) for i in before)]])
             logits = net.decode(read, mask, fed)[0, -1]
-            open_ = torch.from_numpy(self.vocabulary.allowed(before, words))
+            open_ = torch.from_numpy(self.vocabulary.allowed(before, words, domain))
             shares = logits.masked_fill(~open_, -torch.inf).softmax(0)
             best = int(shares.argmax())
             sure.append(float(shares[best]))

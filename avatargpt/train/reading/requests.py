@@ -1,10 +1,10 @@
-"""The requests stage of `scripts/train.py`: requests for body motion -> what they mean."""
+"""The requests stage of `scripts/train.py`: requests for bodies and faces -> what they mean."""
 
 from __future__ import annotations
 
 import argparse
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,11 +22,13 @@ from avatargpt.model.text_encoder import SentenceGrounder
 from avatargpt.train.loop import run
 from avatargpt.train.running.runtime import Runtime
 from avatargpt.train.running.stage import At, Parts, StageBase
-from instruct_data.requests.pairs import Material, Pair, Pairs, material
-from instruct_data.requests.ways import Way, all_ways
+from instruct_data.requests.material import Material, material
+from instruct_data.requests.pairs import Pair, Pairs
+from instruct_data.requests.ways import DOMAINS, Way, all_ways
 from vqvae.errors import UserError
-from vqvae.strict import Count, Dropout, Share, Strict
+from vqvae.strict import Count, Share, Strict
 
+Drawn = tuple[str, Pair]  # with its domain
 POOL = 6  # steps whose pairs are drawn together, for those of a step are about equally long: two thirds less padding
 
 
@@ -34,16 +36,17 @@ class RequestTraining(Schedule):
     """What a configuration may set under `train`.
 
     Attributes:
-        batch: pairs of a step. weight_decay: of AdamW. ema: of the moving mean that is kept. smoothing: of the labels.
-        held: every so manieth template, and every so manieth action, only validates. validated: pairs.
+        batch: pairs of a step. weight_decay: of AdamW. ema: of the moving mean that is kept.
+        held: every so manieth template, and every so manieth action, only validates. validated: pairs of each domain.
+        shares: of the pairs, by what they are for.
     """
 
     batch: Count = 64
     weight_decay: Share = 0.02
     ema: Share = 0.998
-    smoothing: Dropout = 0.02
     held: Count = 12
     validated: Count = 400
+    shares: dict[str, Share] = {"body": 0.6, "face": 0.25, "chat": 0.15}
 
 
 class RequestRecipe(Strict):
@@ -57,7 +60,8 @@ def requests_stage(recipe: RequestRecipe, args: argparse.Namespace) -> None:
     """Train (or go on training) the reader of requests."""
     runtime = Runtime.start(args.threads, args.device)
     grounder = reading_grounder(recipe.model)
-    stage = RequestStage(recipe, all_ways(), material(), runtime, grounder, Path(args.start) if args.start else None)
+    sources = {domain: (all_ways(domain), material(domain)) for domain in DOMAINS}
+    stage = RequestStage(recipe, sources, runtime, grounder, Path(args.start) if args.start else None)
     run(stage, Path(args.output), runtime, args.until)
 
 
@@ -82,27 +86,28 @@ class RequestStage(StageBase):
     """
 
     def __init__(
-        self, recipe: RequestRecipe, ways: Sequence[Way], words: Material, runtime: Runtime, grounder: SentenceGrounder,
-        start: Path | None = None,
+        self, recipe: RequestRecipe, sources: Mapping[str, tuple[Sequence[Way], Material]], runtime: Runtime,
+        grounder: SentenceGrounder, start: Path | None = None,
     ) -> None:  # fmt: skip
         self.recipe, self.schedule, self.runtime, self.grounder = recipe, recipe.train, runtime, grounder
         t = self.schedule
-        if not ways:
+        if not all(ways for ways, _ in sources.values()):
             raise UserError("no ways to say requests to learn from")
         self.rows = runtime.share(t.batch, "requests: train")
         torch.manual_seed(t.seed)
         self.network = self.module = RequestNetwork(recipe.model).to(runtime.device).train()
         if start:
             self.network.load_state_dict(RequestReader.load(start).network.state_dict())
-        self.pairs, apart = divided(ways, words, t.held)
+        both = {domain: divided(ways, words, t.held) for domain, (ways, words) in sources.items()}
+        self.pairs = {domain: learnt for domain, (learnt, _) in both.items()}
         rng = np.random.default_rng([t.seed, 9])
-        self.held = [apart.draw(rng) for _ in range(t.validated)]
+        self.held = {domain: [apart.draw(rng) for _ in range(t.validated)] for domain, (_, apart) in both.items()}
         self.identity = {"shape": recipe.model.model_dump()}
         self.optimizer = torch.optim.AdamW(self.network.parameters(), t.lr, (0.9, 0.98), weight_decay=t.weight_decay)
         self.mean = {k: v.detach().clone() for k, v in self.network.state_dict().items()}
         self.reader = RequestReader(RequestNetwork(recipe.model), grounder)
         self.vocabulary = Vocabulary()
-        self.pool: tuple[tuple[int, ...], list[list[Pair]]] = (), []  # drawn last, and for which steps
+        self.pool: tuple[tuple[int, ...], list[list[Drawn]]] = (), []  # drawn last, and for which steps
 
     def torch_seed(self, at: At) -> int:
         return at.seed + at.step
@@ -119,31 +124,32 @@ class RequestStage(StageBase):
         right = (logits[said].argmax(-1) == following[said]).float().mean()
         return loss, {"loss": loss, "right": right}
 
-    def _pooled(self, rng: np.random.Generator) -> list[list[Pair]]:
+    def _pooled(self, rng: np.random.Generator) -> list[list[Drawn]]:
         """The pairs of `POOL` steps, in any order of their lengths."""
-        drawn = sorted((self._drawn(rng) for _ in range(POOL * self.rows)), key=lambda p: len(p.words))
+        drawn = sorted((self._drawn(rng) for _ in range(POOL * self.rows)), key=lambda d: len(d[1].words))
         return [drawn[place * self.rows : (place + 1) * self.rows] for place in rng.permutation(POOL)]
 
-    def _drawn(self, rng: np.random.Generator) -> Pair:
+    def _drawn(self, rng: np.random.Generator) -> Drawn:
+        shares = np.array([self.schedule.shares.get(name, 0.0) for name in self.pairs])
+        domain = [*self.pairs][int(rng.choice(len(shares), p=shares / shares.sum()))]
         while True:
-            pair = self.pairs.draw(rng)
+            pair = self.pairs[domain].draw(rng)
             if len(pair.target) < LONGEST and len(pair.words) <= MOST_WORDS:
-                return pair
+                return domain, pair
 
-    def _batch(self, pairs: Sequence[Pair]) -> tuple[torch.Tensor, ...]:
-        size, begin = len(self.vocabulary), self.network.begin
+    def _batch(self, drawn: Sequence[Drawn]) -> tuple[torch.Tensor, ...]:
+        pairs = [pair for _, pair in drawn]
         rows = [self.vocabulary.encode(p.target) for p in pairs]
         given = word_states([p.words for p in pairs], self.grounder, fast_bfloat16(self.runtime.device))
         most, longest = max(map(len, given)), max(map(len, rows))
         states = np.zeros((len(pairs), most, given[0].shape[1]), np.float32)
         words = np.zeros((len(pairs), most), np.float32)
-        before = np.full((len(pairs), longest), begin)
+        before = np.zeros((len(pairs), longest), int)
         following = np.full((len(pairs), longest), -1)
-        for i, (one, row) in enumerate(zip(given, rows, strict=True)):
+        for i, (one, row, (domain, _)) in enumerate(zip(given, rows, drawn, strict=True)):
             states[i, : len(one)], words[i, : len(one)] = one, 1
             following[i, : len(row)] = row
-            fed = np.array(row[:-1], int)
-            before[i, 1 : len(row)] = fed + (fed >= size)
+            before[i, : len(row)] = [self.network.begin(domain), *(self.network.fed(x) for x in row[:-1])]
         device = self.runtime.device
         return tuple(torch.from_numpy(x).to(device) for x in (states, words, before, following))
 
@@ -159,7 +165,8 @@ class RequestStage(StageBase):
         return self.reader
 
     def validate(self) -> dict[str, float]:
-        return exactness(self.take_mean(), self.held)
+        reader = self.take_mean()
+        return {k: v for domain, pairs in self.held.items() for k, v in exactness(reader, pairs, domain).items()}
 
     def state(self) -> dict[str, Any]:
         return {"mean": self.mean}
@@ -172,9 +179,9 @@ class RequestStage(StageBase):
         save_resolved(self.recipe, out)
 
 
-def exactness(reader: RequestReader, pairs: Sequence[Pair]) -> dict[str, float]:
+def exactness(reader: RequestReader, pairs: Sequence[Pair], domain: str) -> dict[str, float]:
     """Share of targets that are read to the letter, and per sort of token how often it is right where either has it."""
-    found = reader.targets([p.words for p in pairs])
+    found = reader.targets([p.words for p in pairs], domain)
     hits: Counter[str] = Counter()
     all_: Counter[str] = Counter()
     for (target, _), pair in zip(found, pairs, strict=True):
@@ -184,7 +191,7 @@ def exactness(reader: RequestReader, pairs: Sequence[Pair]) -> dict[str, float]:
         for name, value in one | other:
             all_[name] += 1
             hits[name] += (name, value) in one and (name, value) in other
-    return {f"read/{k}": round(hits[k] / n, 4) for k, n in sorted(all_.items())}
+    return {f"{domain}/{k}": round(hits[k] / n, 4) for k, n in sorted(all_.items())}
 
 
 def _units(target: Sequence[str | int]) -> set[tuple[str, str]]:

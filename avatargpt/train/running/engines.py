@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -25,8 +27,13 @@ class Engine(Protocol):
     def resume(self, out: Path) -> int:
         """Take up the last checkpoint of a folder; the step it is of, 0 = none."""
 
-    def descend(self, total: torch.Tensor, rate: float) -> torch.Tensor | None:
-        """One step down at a learning rate; the norm of the gradients before they were cut, where it is known."""
+    def descend(self, parts: Iterable[torch.Tensor], count: int, rate: float) -> torch.Tensor | None:
+        """One step down the mean of some losses at a learning rate; the norm of the gradients before they were cut,
+        where it is known.
+
+        Args:
+            parts: `count` losses, each computed when the one before has gone back.
+        """
 
     def save(self, out: Path, step: int) -> None:
         """Write a checkpoint."""
@@ -82,14 +89,17 @@ class Plain:
         self.stage.restore(saved)
         return step
 
-    def descend(self, total: torch.Tensor, rate: float) -> torch.Tensor | None:
+    def descend(self, parts: Iterable[torch.Tensor], count: int, rate: float) -> torch.Tensor | None:
         """See `Engine`.
 
         Raises:
             UserError: a loss or gradients that are not finite.
         """
-        check_finite(total, "loss")
-        total.backward()
+        for number, total in enumerate(parts, 1):
+            check_finite(total, "loss")
+            together = number == count or self.runtime.world == 1
+            with nullcontext() if together else self.module.no_sync():
+                (total / count).backward()
         if self.runtime.world > 1:  # a head without a row anywhere still moves on by its momentum, as under ZeRO
             for p in self.learnt:
                 p.grad = torch.zeros_like(p) if p.grad is None else p.grad

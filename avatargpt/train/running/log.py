@@ -6,10 +6,13 @@ import json
 import math
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
+
+from avatargpt.train.running.watch import Watcher
 
 
 class Log:
@@ -21,10 +24,14 @@ class Log:
         path: the file; a resumed run goes on in it.
         main: whether this process reports at all.
         total, done: steps of the whole run and those already behind it; without `total` there is no bar.
+        watchers: who is told as well.
     """
 
-    def __init__(self, path: Path, main: bool, total: int = 0, done: int = 0) -> None:
+    def __init__(
+        self, path: Path, main: bool, total: int = 0, done: int = 0, watchers: Sequence[Watcher] = ()
+    ) -> None:  # fmt: skip
         self.path, self.main, self.begin = path, main, time.time()
+        self.total, self.done, self.watchers = total, done, watchers
         self._bar: Any = None
         if not main:
             return
@@ -37,6 +44,8 @@ class Log:
             return
         # JSON has no number for a figure of nothing, such as a mean over no rows
         row = {k: round(v, 5) if isinstance(v, float) else v for k, v in values.items() if math.isfinite(v)}
+        for watcher in self.watchers:
+            watcher.figures(int(row.get("step", 0)), {k: float(v) for k, v in row.items() if k != "step"})
         row["minutes"] = round((time.time() - self.begin) / 60, 2)
         with self.path.open("a") as f:
             f.write(json.dumps(row) + "\n")
@@ -52,6 +61,8 @@ class Log:
         """Take the bar off the terminal."""
         if self._bar is not None:
             self._bar.stop()
+        for watcher in self.watchers:
+            watcher.close()
 
 
 def _bar(total: int, done: int) -> Any:

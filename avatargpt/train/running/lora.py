@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import torch
 
+from avatargpt.model.adapter_folder import write_adapter
 from avatargpt.model.model import AvatarGPTModel
 from vqvae.errors import UserError
 from vqvae.strict import Count, Dropout, Number, Strict
@@ -52,6 +54,20 @@ def add_lora(model: AvatarGPTModel, options: LoraOptions) -> None:
     for name, parameter in model.named_parameters():
         if name.startswith(_ADDED):
             parameter.requires_grad_(True)
+
+
+def save_adapter(model: AvatarGPTModel, options: LoraOptions, folder: Path) -> Path:
+    """Write the adapters, and what is trained in full beside them, as `avatargpt.model.adapter_folder` reads them."""
+    state = model.state_dict()
+    trained = {n for n, p in model.named_parameters() if p.requires_grad}
+    tensors = {k.replace(".default.", "."): v for k, v in state.items() if ".lora_" in k}
+    whole = {k: v for k, v in state.items() if k in trained and ".lora_" not in k}
+    config = {
+        "peft_type": "LORA", "r": options.r, "lora_alpha": options.alpha, "lora_dropout": options.dropout,
+        "target_modules": options.targets, "modules_to_save": sorted({k.split(".")[0] for k in whole}), "bias": "none",
+        "inference_mode": True,
+    }  # fmt: skip
+    return write_adapter(folder, {**tensors, **whole}, config, dict(model.config.fingerprints or {}))
 
 
 @torch.no_grad()

@@ -10,7 +10,7 @@ from vqvae.errors import UserError
 from vqvae.io.json_lines import json_rows
 from vqvae.motion import atomic_write
 
-PICTURE = "losses.png"
+PICTURE, TABLE = "losses.png", "log.csv"
 
 
 def read_log(path: str | os.PathLike[str]) -> dict[str, dict[int, float]]:
@@ -29,6 +29,19 @@ def read_log(path: str | os.PathLike[str]) -> dict[str, dict[int, float]]:
         except (ValueError, KeyError, TypeError, AttributeError) as e:
             raise UserError(f"{path}: line {n}: not a report of a training step ({e})") from None
     return curves
+
+
+def table_of(folder: str | os.PathLike[str]) -> Path | None:
+    """``log.csv`` beside ``log.jsonl``: a row per step, a column per figure; None where nothing was reported."""
+    folder = Path(folder)
+    curves = read_log(folder / "log.jsonl") if (folder / "log.jsonl").is_file() else {}
+    steps = sorted({step for curve in curves.values() for step in curve})
+    if not steps:
+        return None
+    rows = [["step", *curves]]
+    rows += [[str(n), *(f"{c[n]:.6g}" if n in c else "" for c in curves.values())] for n in steps]
+    text = "\n".join(",".join(row) for row in rows) + "\n"
+    return atomic_write(folder / TABLE, lambda p: p.write_text(text, encoding="utf-8"))
 
 
 def plot_log(folder: str | os.PathLike[str]) -> Path | None:

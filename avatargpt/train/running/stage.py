@@ -21,17 +21,21 @@ class At:
 
     Attributes:
         step: steps that were done before. rank, world: of torch.distributed. seed: of the run.
+        part, parts: which part of the step's rows of this process, of how many (`Schedule.accumulate`).
     """
 
     step: int
     rank: int
     world: int
     seed: int
+    part: int = 0
+    parts: int = 1
 
     @property
     def torch_seed(self) -> int:
         """Of torch's own random numbers (dropout, new codes) in this step on this rank."""
-        return (self.seed << 32) + self.step * self.world + self.rank
+        worlds = self.world * self.parts
+        return (self.seed << 32) + self.step * worlds + self.rank * self.parts + self.part
 
 
 class Stage(Protocol):
@@ -43,6 +47,7 @@ class Stage(Protocol):
         network: whose weights are trained and stand in the checkpoint.
         module: what is wrapped for several processes and called in `losses`: the network itself, or one around it.
         optimizer: over the parameters that are trained; a group's rate is multiplied by its ``times``, if it has one.
+        divides: whether its steps can be taken in parts (`At.part`).
         identity: what a checkpoint must have been made with to be gone on from (shape, fingerprints), as plain data.
     """
 
@@ -56,6 +61,8 @@ class Stage(Protocol):
     def module(self) -> torch.nn.Module: ...
     @property
     def optimizer(self) -> Any: ...
+    @property
+    def divides(self) -> bool: ...
     @property
     def identity(self) -> dict[str, Any]: ...
 
@@ -90,6 +97,8 @@ class Stage(Protocol):
 
 class StageBase:
     """Defaults of a `Stage`."""
+
+    divides = False
 
     def torch_seed(self, at: At) -> int:
         return at.torch_seed

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -118,15 +118,18 @@ class DeepSpeed:
         self.stage.restore(saved)
         return int(saved["step"])
 
-    def descend(self, total: Tensor, rate: float) -> Tensor | None:
+    def descend(self, parts: Iterable[Tensor], count: int, rate: float) -> Tensor | None:
         """See `Engine`.
 
         Raises:
             UserError: a loss that is not finite.
         """
-        check_finite(total, "loss")
         set_rate(self.stage.optimizer, rate)
-        gradients = torch.autograd.grad(total, self.learnt, materialize_grads=True)
+        gradients: list[Tensor] = []
+        for total in parts:
+            check_finite(total, "loss")
+            some = torch.autograd.grad(total / count, self.learnt, materialize_grads=True)
+            gradients = [a + b for a, b in zip(gradients, some, strict=True)] if gradients else [*some]
         self.engine.backward(self.engine(gradients))
         self.engine.step()
         return None

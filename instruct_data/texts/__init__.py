@@ -1,0 +1,52 @@
+"""The project's own texts: captions, rewrites, plans, dialogues, facial instructions, as folders that stages read."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import os
+from importlib.resources import files
+from pathlib import Path
+
+from vqvae.errors import UserError
+from vqvae.motion import atomic_write
+
+NAMES = ("text", "planning", "chat", "face_text")
+PREFIX = "package:"
+MOST = 32 << 20  # bytes of a file as unpacked
+
+
+def cache() -> Path:
+    """Where unpacked texts stand: below ``XDG_CACHE_HOME``, else ``~/.cache``."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "avatargpt" / "texts"
+
+
+def unpacked(name: str) -> Path:
+    """A folder with the texts of that name; unpacked at the first call, and again where the package has others.
+
+    Raises:
+        UserError: no such name.
+    """
+    if name not in NAMES:
+        raise UserError(f"{PREFIX}{name}: accepted: {', '.join(PREFIX + n for n in NAMES)}")
+    packed = sorted((f for f in (files("instruct_data.texts") / name).iterdir() if f.name.endswith(".gz")),
+                    key=lambda f: f.name)  # fmt: skip
+    held = {f.name.removesuffix(".gz"): f.read_bytes() for f in packed}
+    digest = hashlib.sha256(b"".join(k.encode() + v for k, v in held.items())).hexdigest()[:16]
+    folder = cache() / digest / name
+    folder.mkdir(parents=True, exist_ok=True)
+    for file, data in held.items():
+        if not (folder / file).is_file():
+            plain = gzip.decompress(data)
+            assert len(plain) <= MOST
+            atomic_write(folder / file, lambda p, plain=plain: p.write_bytes(plain))  # type: ignore[misc]
+    return folder
+
+
+def resolved(value: str) -> str:
+    """A value of an option: ``package:NAME`` as the folder of these texts, everything else as it is.
+
+    Raises:
+        UserError: no such name.
+    """
+    return str(unpacked(value.removeprefix(PREFIX))) if value.startswith(PREFIX) else value
