@@ -16,7 +16,7 @@ from avatargpt.face.audio_model.conditioning import Direction, Feeling
 from avatargpt.face.audio_model.controls import Controls, apply
 from avatargpt.face.audio_model.idle import calm_spans, jaw_spans
 from avatargpt.face.instructions.scores import clauses_of, feelings_of
-from avatargpt.face.instructions.timing import Words, anchored, arranged, is_timed
+from avatargpt.face.instructions.timing import Words, anchored, arranged, is_beyond, is_timed
 from avatargpt.language.face.scores import Named, check_times, fitted, placed, spread
 from avatargpt.language.face.typed import worded
 from avatargpt.signals.audio import MAX_SECONDS
@@ -32,7 +32,8 @@ if TYPE_CHECKING:
 
 SILENT_SECONDS = 4.0  # length without sound, words or a length
 HOLD = 1.5  # s that the last of several feelings is shown
-SURE = 0.5  # of a request's clauses, below which an instruction is read without it
+SURE, SURER = 0.5, 0.7  # of a request's clauses: of one that the parser cannot read alone, and of others
+AGREED = 0.97  # of the parser's readings, from which an instruction that it can read is not taken apart
 
 
 def driver_folder(model: Path | None) -> Path:
@@ -127,8 +128,9 @@ class FacePerformer:
     ) -> list[Score]:  # fmt: skip
         """What instructions ask for: actions with times, strengths and counts, feelings, and a length in seconds.
 
-        Where an instruction says more of time than the parser's tokens can tell (`timing.is_timed`), its clauses are
-        read one by one and put in time as the request says; all others are read as a whole.
+        Where an instruction says more of time than the parser's tokens can tell (`timing.is_beyond`), or something of
+        time on which the parser's readings differ, its clauses are read one by one and put in time as the request
+        says; all others are read as a whole.
 
         Args:
             seconds: wanted lengths, which say something about when things happen; None = nothing is wanted.
@@ -143,21 +145,35 @@ class FacePerformer:
         self._timed.pop(text, None)
         self._unheard.pop(text, None)
         request = self.request(text)
-        if request is not None and is_timed(request) and min(c.sure for c in request.clauses) >= SURE:
-            clause = cache(lambda said: self.parser.read([said], self.reading)[0])
-            score = arranged(request, clause, sound or seconds, words)
-            if score and (score.events or score.emotions or any(c.denied for c in request.clauses)):
-                self._timed[text] = [c for c in request.clauses if not c.denied]
-                self._unheard[text] = [c.word for c in self._timed[text] if c.word and anchored(c, words) is None]
-                return replace(score, text=text)
+        sure = min((c.sure for c in request.clauses), default=0.0) if request is not None else 0.0
+        beyond = request is not None and is_beyond(request, words) and sure >= SURE
+        if beyond and (score := self._arranged(text, request, sound or seconds, words)) is not None:
+            return score
         named: Named = ""
         for c in request.clauses if request is not None else ():
             if c.at is not None or c.until is not None:
                 named = "clock"
             elif c.seconds and not named:
                 named = "lasting"
-        score = self.parser.read([text], self.reading, seconds=[None if sound else seconds], named=named)[0]
-        return replace(score, timed=named == "clock")
+        whole = self.parser.read([text], self.reading, seconds=[None if sound else seconds], named=named)[0]
+        doubted = (self.parser.agreement(text) or 0.0) < AGREED
+        apart = request is not None and is_timed(request) and sure >= SURER and doubted
+        if apart and (score := self._arranged(text, request, sound or seconds, words)) is not None:
+            return score
+        if request is not None and sure >= SURER:
+            self._unheard[text] = [c.word for c in request.clauses if c.word and anchored(c, words) is None]
+        return replace(whole, timed=named == "clock")
+
+    def _arranged(self, text: str, request: FaceRequest | None, seconds: float | None, words: Words) -> Score | None:
+        """The score of the request's clauses, read one by one; None where they mean nothing or have no room."""
+        if request is None:
+            return None
+        score = arranged(request, cache(lambda said: self.parser.read([said], self.reading)[0]), seconds, words)
+        if not score or not (score.events or score.emotions or any(c.denied for c in request.clauses)):
+            return None
+        self._timed[text] = [c for c in request.clauses if not c.denied]
+        self._unheard[text] = [c.word for c in self._timed[text] if c.word and anchored(c, words) is None]
+        return replace(score, text=text)
 
     def placed(
         self, texts: Sequence[str], seconds: float | None, heard: bool, feelings: Sequence[Feeling] = (),

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from avatargpt.face.instructions.lasting import FAINT
-from avatargpt.face.instructions.timing import arranged, is_timed
+from avatargpt.face.instructions.timing import arranged, is_beyond, is_timed
 from instruct_data.face.score import Emotion, Event, Score
 from instruct_data.requests.face_spec import FaceClause, FaceRequest
 from vqvae.errors import UserError
@@ -98,9 +98,14 @@ def test_what_is_denied_is_not_done() -> None:
     assert starts(later) == [("nod", 6.0)]
 
 
-def test_what_needs_no_clauses_is_read_as_a_whole() -> None:
-    assert not is_timed(FaceRequest(clauses=[FaceClause(action="smile", seconds=3.0, times=2)]))
-    assert is_timed(FaceRequest(clauses=[FaceClause(action="smile", seconds=9.0)]))
+def test_what_is_taken_apart() -> None:
+    def one(**clause: Any) -> FaceRequest:
+        return FaceRequest(clauses=[FaceClause(action="smile", **clause)])
+
+    assert not is_beyond(one(seconds=3.0, times=2)) and not is_timed(one(seconds=3.0, times=2))
+    assert is_beyond(one(seconds=9.0)) and is_beyond(one(every=2.0)) and is_beyond(one(times=9))
+    assert is_timed(one(until_end=True)) and not is_beyond(one(until_end=True))
+    assert is_beyond(one(word="really"), [("really", 0.0, 0.5)]) and not is_beyond(one(word="really"))
 
 
 def test_what_begins_after_the_end_is_refused() -> None:

@@ -27,14 +27,20 @@ Read = Callable[[str], Score]
 Words = Sequence[tuple[str, float, float]]  # of speech: word, start, end
 
 
+def is_beyond(request: FaceRequest, words: Words = ()) -> bool:
+    """Whether a request says what the parser's tokens cannot write, or was never taught: numbers, and words of the
+    speech where these are known."""
+    return (request.seconds or 0.0) > KNOWN_SECONDS or any(
+        c.every or (c.word and words) or (c.times or 0) > KNOWN_TIMES or (c.seconds or 0.0) > KNOWN_SECONDS
+        or max(c.at or 0.0, c.until or 0.0) > KNOWN_CLOCK
+        for c in request.clauses
+    )  # fmt: skip
+
+
 def is_timed(request: FaceRequest) -> bool:
-    """Whether a request says something of time that the parser's tokens cannot write."""
-    if request.alternating or (request.seconds or 0.0) > KNOWN_SECONDS:
-        return True
-    return any(
-        c.denied or c.every or c.pause or c.wait or c.word or c.course or c.until_end
-        or c.from_share is not None or c.to_share is not None or (c.times or 0) > KNOWN_TIMES
-        or (c.seconds or 0.0) > KNOWN_SECONDS or max(c.at or 0.0, c.until or 0.0) > KNOWN_CLOCK
+    """Whether a request says something else of time that the parser may or may not have understood."""
+    return request.alternating or any(
+        c.denied or c.pause or c.wait or c.course or c.until_end or c.from_share is not None or c.to_share is not None
         for c in request.clauses
     )  # fmt: skip
 
