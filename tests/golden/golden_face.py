@@ -16,7 +16,7 @@ from instruct_data.face.score import Score, read_instructions
 from vqvae.errors import UserError
 
 INSTRUCTIONS = ROOT / "instruct_data" / "face" / "instructions.jsonl"
-COUNT = 2_000  # of the written instructions
+COUNT = 300  # of the instructions to learn from
 SECONDS, RATE = 3.0, 16_000  # of the sound
 TOLD = "raise the left eyebrow, then smile and wink twice with the right eye"
 
@@ -33,6 +33,11 @@ class Recorder:
         if self.first is None:
             self.first = scores[0]
         return scores
+
+    def agreement(self, text: str) -> float | None:
+        """As the reader's."""
+        found: float | None = self.inner.agreement(text)
+        return found
 
 
 @cache

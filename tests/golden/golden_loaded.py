@@ -11,6 +11,7 @@ from golden_store import ROOT
 from avatargpt import AvatarGPT
 from avatargpt.face.instructions.sampling import MOST_WORDS
 from avatargpt.face.performer import FacePerformer
+from avatargpt.model.folder import packaged
 from avatargpt.model.text_encoder import SentenceGrounder
 from avatargpt.planning import load_planner
 
@@ -36,7 +37,9 @@ def performer(reader: Any = None) -> FacePerformer:
     loaded = _performer()
     layers = loaded.parser.network.config.layers
     reading = SentenceGrounder(max_tokens=MOST_WORDS + 1, remember=500, layers=layers, alone=True)
-    return FacePerformer(loaded.driver, reader or loaded.parser, SentenceGrounder(alone=True), reading)
+    made = FacePerformer(loaded.driver, reader or loaded.parser, SentenceGrounder(alone=True), reading)
+    made._folder = packaged()  # where the reader of requests is found
+    return made
 
 
 @cache

@@ -4,6 +4,7 @@ import pytest
 
 from avatargpt import AvatarGPT
 from avatargpt.language.verbs import doing
+from instruct_data.requests.spec import Clause, MotionRequest
 
 
 @pytest.mark.parametrize(("text", "told"), [
@@ -51,5 +52,6 @@ def test_a_part_of_the_body_that_an_action_never_moves_speaks_against_it(model):
 
 
 def test_once_around_is_a_full_turn(model):
-    (plain,) = model.phrase_index.plain("he spins slowly once to the right", model.grounder)
+    request = MotionRequest(clauses=[Clause(action="spins", turn=360.0, side="right", tempo="slow")])
+    (plain,) = model.phrase_index.shown(request, model.grounder)
     assert plain.turn is not None and (plain.turn.degrees, plain.turn.side) == (360, "right")
