@@ -20,6 +20,11 @@ def at_segment(one: Target) -> dict[str, int]:
     return {} if one.segment is None else {"segment": one.segment}
 
 
+def meant(one: Target, count: int) -> Sequence[int]:
+    """The segments that are meant: several, all of `count`, one, or the last one where it is not said which."""
+    return one.several or (range(1, count + 1) if one.whole else (one.segment or count,))
+
+
 def gap(p: TurnPart, count: int, at: Point) -> int | None:
     """How many segments come before the place that a part tells.
 
@@ -64,11 +69,10 @@ def tempo(p: TurnPart, one: Target | None) -> Acts:
         return [("speed", {**at_segment(one), "factor": round(factor, 4)})] if factor > 0 else []
     if p.act == "speed":
         return []
-    much = p.size in ("large", "very_large")
     if one.whole:
-        return [("speed", {"factor": TEMPO[p.act][much]})]
+        return [("speed", {"factor": TEMPO[p.act][p.much]})]
     some = one.several or (one.segment,)
-    return [("edit", {**at_segment(Target(n)), "change": f"much {p.act}" if much else p.act}) for n in some]
+    return [("edit", {**at_segment(Target(n)), "change": f"much {p.act}" if p.much else p.act}) for n in some]
 
 
 def longer(p: TurnPart, one: Target | None, lengths: Sequence[float]) -> Acts:
@@ -82,7 +86,7 @@ def longer(p: TurnPart, one: Target | None, lengths: Sequence[float]) -> Acts:
         if p.factor is not None:
             share = p.factor / 100 if p.factor > PERCENT else p.factor
             return old * (1 + sign * share if share <= 1 else share if sign > 0 else 1 / share)
-        return old * LENGTH[p.act][p.size in ("large", "very_large")]
+        return old * LENGTH[p.act][p.much]
 
     if one.whole:
         return [("total", {"seconds": round(new(sum(lengths)), 2)})]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from avatargpt.chat.intent import why_not
-from avatargpt.chat.placing import Acts, Point, at_segment, gap, longer, moved, tempo
+from avatargpt.chat.placing import Acts, Point, at_segment, gap, longer, meant, moved, tempo
 from avatargpt.language.chat.heard import GOES_ON, Heard
 from avatargpt.language.chat.naming import as_caption, file_name
 from avatargpt.language.chat.pointing import Target, target
@@ -124,7 +124,7 @@ def _acts(p: TurnPart, captions: list[str], lengths: list[float], heard: Heard, 
             if one is None or not p.text or one.whole and count < 1:
                 return []
             if one.whole or one.several:
-                return [("edit", {"segment": n, "change": p.text}) for n in one.several or range(1, count + 1)]
+                return [("edit", {"segment": n, "change": p.text}) for n in meant(one, count)]
             return [("edit", {**at_segment(one), "change": p.text})]
         case "retime" | "total":
             one = at(p.of)
@@ -132,8 +132,7 @@ def _acts(p: TurnPart, captions: list[str], lengths: list[float], heard: Heard, 
                 return []
             if p.act == "total" or (one.whole and not _each(p)):
                 return [("total", seconds)]
-            some = one.several or (range(1, count + 1) if one.whole else (one.segment or count,))
-            return [("retime", {"segment": n, **seconds}) for n in some]
+            return [("retime", {"segment": n, **seconds}) for n in meant(one, count)]
         case "speed" | "faster" | "slower":
             return tempo(p, at(p.of))
         case "longer" | "shorter":
@@ -151,8 +150,7 @@ def _acts(p: TurnPart, captions: list[str], lengths: list[float], heard: Heard, 
             one = at(p.of)
             if one is None or not count:
                 return []
-            some = one.several or (range(1, count + 1) if one.whole else (one.segment or count,))
-            return [("delete", {"segment": n}) for n in sorted(some, reverse=True)]
+            return [("delete", {"segment": n}) for n in sorted(meant(one, count), reverse=True)]
         case "move":
             return moved(p, count, at)
         case "loop":

@@ -34,3 +34,8 @@ class TurnPart(Strict):
     what: str = ""
     topic: str = ""
     sure: float = 1.0
+
+    @property
+    def much(self) -> bool:
+        """Whether its degree is a large one."""
+        return self.size in ("large", "very_large")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from avatargpt.language.lexical import lemmas, words
+from avatargpt.language.lexical import lemmas
 from instruct_data.dialogue.turns import NUMBERS, ORDINALS
 from vqvae.errors import UserError
 
@@ -105,8 +105,3 @@ def _nearest(cosines: Sequence[float]) -> list[int]:
     """Segments that are near enough in meaning, and about as near as the nearest."""
     best = max(cosines, default=0.0)
     return [n for n, c in enumerate(cosines, 1) if c >= best - APART] if best >= NEAR else []
-
-
-def names_any(text: str, captions: Sequence[str]) -> bool:
-    """Whether a text shares a content word with a caption."""
-    return bool(set(words(text)) & {w for c in captions for w in words(c)})

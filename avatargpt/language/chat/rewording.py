@@ -45,7 +45,7 @@ def changed(caption: str, change: str, parts: Sequence[TurnPart] = ()) -> Change
     """
     change = " ".join(change.lower().split()).rstrip(" .!")
     one = parts[0] if len(parts) == 1 else _degree(change)
-    much = one is not None and one.size in ("large", "very_large")
+    much = one is not None and one.much
     if one is not None and one.act in TEMPO:
         return Change(caption, one.factor or TEMPO[one.act][much], remake=False)
     if one is not None and one.act in LENGTH:

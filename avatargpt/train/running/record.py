@@ -110,12 +110,12 @@ def _short(value: Any) -> str:
     return str(value)
 
 
-_start: list[dict[str, Any]] = []  # what `starting` was told of, until a run begins
+_start: list[tuple[argparse.Namespace, Sequence[str]]] = []  # what `starting` was told of, until a run begins
 
 
 def starting(args: argparse.Namespace, argv: Sequence[str]) -> None:
     """Remember what is being started; `record` writes it where a run begins, for one that is refused leaves none."""
-    _start[:] = [started(args, argv)]
+    _start[:] = [(args, argv)]
 
 
 def record(out: Path) -> None:
@@ -126,7 +126,7 @@ def record(out: Path) -> None:
     """
     if not _start:
         return
-    path, now = out / RECORD, _start.pop()
+    path, now = out / RECORD, started(*_start.pop())
     starts: list[dict[str, Any]] = list(read_object(path).get("starts", [])) if path.is_file() else []
     for line in differences(starts[-1], now) if starts else ():
         print(f"note: {out}: {line}", file=sys.stderr)
