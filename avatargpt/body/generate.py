@@ -220,8 +220,10 @@ class MotionGeneration:
             made = tokenizer.decode(codes)
         else:
             made = along(tokenizer.decode_features(codes), clause.route, tokenizer.spec)
-        if clause.other is not None and fails(made, clause):
-            made, clause = self._another(made, clause, clause.other, seed, guidance, best_of, temperature)
+        for k, other in enumerate((clause, *clause.others) if clause.others else ()):
+            if not fails(made, clause):
+                break
+            made, clause = self._another(made, clause, other, mix(seed, 900 + k), guidance, best_of, temperature)
         made, missed = fulfilled(made, clause)
         notes += missed
         return made
@@ -230,12 +232,11 @@ class MotionGeneration:
         self, made: Motion, clause: MotionSpec, other: MotionSpec, seed: int, guidance: float, best_of: int,
         temperature: float,
     ) -> tuple[Motion, MotionSpec]:  # fmt: skip
-        """A second round with another action that the words may mean, kept where it does better what was asked."""
-        again = mix(seed, 900)
+        """Another round, with the same or other words that may mean it, kept where it does better what was asked."""
         tokens = min(other.tokens, CHUNK)
-        found = answers(self.model, [other.caption], [tokens], [again], best_of, guidance, temperature)
+        found = answers(self.model, [other.caption], [tokens], [seed], best_of, guidance, temperature)
         (codes,) = pick(self.model, found, [other.caption], [partial(misses, spec=other)])
-        codes = prolonged(self.model, codes, other.tokens, other.caption, again, guidance, best_of, temperature)
+        codes = prolonged(self.model, codes, other.tokens, other.caption, seed, guidance, best_of, temperature)
         better = self.model.tokenizer.decode(codes)
         if misses(better, other) > misses(made, clause) - BETTER:
             return made, clause

@@ -19,7 +19,9 @@ class MotionSpec:
         above: arms or the head alone do it.
         action: class of the nearest phrasing. asked: the typed clause. frames: of the result, None = as they come.
         notes: what of the clause is not shown, known before it is made.
-        other: another action that the clause may mean, tried where this one does not do what was asked.
+        others: other captions and actions that the clause may mean, tried in this order where this one does not do what
+            was asked.
+        avoid: actions that were denied, and their captions.
     """
 
     caption: str
@@ -32,7 +34,8 @@ class MotionSpec:
     asked: Clause | None = None
     frames: int | None = None
     notes: tuple[str, ...] = ()
-    other: MotionSpec | None = None
+    others: tuple[MotionSpec, ...] = ()
+    avoid: tuple[tuple[str, str], ...] = ()
 
     @property
     def halves(self) -> tuple[MotionSpec, ...]:

@@ -59,12 +59,11 @@ def _spec(clause: ClauseSpec, tokens: int, rate: float, timed: bool) -> MotionSp
     if frames is not None and asked is not None:
         tokens = tokens_of(frames / FPS * speed_asked(asked), rate)
     besides = None if clause.besides is None else _spec(clause.besides, tokens, rate, False)
-    other = None
-    if clause.other is not None and asked is not None and clause.turn is None and clause.route is None:
-        lengths = clause.other.lengths
-        takes = tokens if frames is not None or not lengths else lengths[len(lengths) // 2]
-        other = replace(_spec(replace(clause.other, asked=asked), takes, rate, timed), frames=frames)
+    others: list[MotionSpec] = []
+    for one in clause.others if asked is not None and clause.turn is None and clause.route is None else ():
+        takes = tokens if frames is not None or not one.lengths else one.lengths[len(one.lengths) // 2]
+        others.append(replace(_spec(replace(one, asked=asked, avoid=clause.avoid), takes, rate, timed), frames=frames))
     return MotionSpec(
         clause.text, tokens, clause.turn, clause.route, besides, is_above(clause.action), clause.action, asked, frames,
-        clause.unshown, other,
+        clause.unshown, tuple(others), clause.avoid,
     )  # fmt: skip

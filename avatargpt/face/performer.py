@@ -56,6 +56,11 @@ def driver_folder(model: Path | None) -> Path:
     )
 
 
+def _unheard(clauses: Sequence[FaceClause], words: Words) -> tuple[str, ...]:
+    """Words of speech that clauses name and that are not among `words`."""
+    return tuple(c.word for c in clauses if c.word and anchored(c, words) is None)
+
+
 class FacePerformer:
     """Instructions and emotions become a direction of the driver, with or without speech.
 
@@ -69,8 +74,6 @@ class FacePerformer:
         self, driver: Driver, parser: InstructionParser | None = None, grounder: Any = None, reading: Any = None
     ) -> None:  # fmt: skip
         self.driver, self._reader, self._given, self._reads = driver, parser, grounder, reading
-        self._timed: dict[str, list[FaceClause]] = {}  # what clauses an instruction was last read by
-        self._unheard: dict[str, list[str]] = {}  # words of speech that it names and nobody has heard
         self._folder: Path | None = None
 
     @classmethod
@@ -142,8 +145,6 @@ class FacePerformer:
         return [self._score(t, s, sound, w) for t, s, w in zip(texts, lengths, spoken, strict=True)]
 
     def _score(self, text: str, seconds: float | None, sound: float | None, words: Words) -> Score:
-        self._timed.pop(text, None)
-        self._unheard.pop(text, None)
         request = self.request(text)
         sure = min((c.sure for c in request.clauses), default=0.0) if request is not None else 0.0
         beyond = request is not None and is_beyond(request, words) and sure >= SURE
@@ -160,9 +161,8 @@ class FacePerformer:
         apart = request is not None and is_timed(request) and sure >= SURER and doubted
         if apart and (score := self._arranged(text, request, sound or seconds, words)) is not None:
             return score
-        if request is not None and sure >= SURER:
-            self._unheard[text] = [c.word for c in request.clauses if c.word and anchored(c, words) is None]
-        return replace(whole, timed=named == "clock")
+        unheard = _unheard(request.clauses, words) if request is not None and sure >= SURER else ()
+        return replace(whole, timed=named == "clock", unheard=unheard)
 
     def _arranged(self, text: str, request: FaceRequest | None, seconds: float | None, words: Words) -> Score | None:
         """The score of the request's clauses, read one by one; None where they mean nothing or have no room."""
@@ -171,9 +171,8 @@ class FacePerformer:
         score = arranged(request, cache(lambda said: self.parser.read([said], self.reading)[0]), seconds, words)
         if not score or not (score.events or score.emotions or any(c.denied for c in request.clauses)):
             return None
-        self._timed[text] = [c for c in request.clauses if not c.denied]
-        self._unheard[text] = [c.word for c in self._timed[text] if c.word and anchored(c, words) is None]
-        return replace(score, text=text)
+        done = [c for c in request.clauses if not c.denied]
+        return replace(score, text=text, read_by=tuple(c.action for c in done), unheard=_unheard(done, words))
 
     def placed(
         self, texts: Sequence[str], seconds: float | None, heard: bool, feelings: Sequence[Feeling] = (),
@@ -211,13 +210,13 @@ class FacePerformer:
         return apply(clip, controls, seed, *self.spans(score))
 
     def doubt(self, text: str, score: Score) -> str:
-        """What speaks against a reading made lately (`avatargpt.face.instructions.doubts`); empty = nothing."""
+        """What speaks against a reading (`avatargpt.face.instructions.doubts`); empty = nothing."""
         from avatargpt.face.instructions.doubts import doubt
 
-        if unheard := self._unheard.get(text):
-            said = ", ".join(map(repr, unheard))
+        if score.unheard:
+            said = ", ".join(map(repr, score.unheard))
             return f"when {said} is said is not known; it takes speech in which it is, and its transcript"
-        found = [self.parser.agreement(t) for t in [c.action for c in self._timed.get(text, [])] or [text]]
+        found = [self.parser.agreement(t) for t in score.read_by or (text,)]
         known = [a for a in found if a is not None]
         return doubt(text, score, min(known, default=None))
 

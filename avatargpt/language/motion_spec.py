@@ -30,7 +30,9 @@ class ClauseSpec:
         phrasing: the one in the book that is nearest. said: the words that it was read from.
         manner: the style that it is shown in, empty = none.
         known: how probable it is that the action is one that is known, 0..1.
-        other: another action that the words may mean, which is tried where this one does not do what was asked.
+        others: another caption of the action, and another action that the words may mean, tried where this one does
+            not do what was asked.
+        avoid: actions that were denied, and their captions.
         asked: the typed clause, None where nobody has read one. apart: it was to be done at the same time as the one
             before, which does not go.
     """
@@ -47,7 +49,8 @@ class ClauseSpec:
     manner: str = ""
     known: float = 1.0
     asked: Clause | None = None
-    other: ClauseSpec | None = None
+    others: tuple[ClauseSpec, ...] = ()
+    avoid: tuple[tuple[str, str], ...] = ()
     apart: bool = False
 
     @property

@@ -29,6 +29,21 @@ def sided(check: Any, side: str | None) -> Any:
     return {"any": [{name: {**body, "side": s}} for s in _SIDED]}
 
 
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+def on_side(check: Any, side: str | None) -> Any:
+    """Of a check that accepts either side, what accepts the side that a caption names."""
+    if not isinstance(check, Mapping) or side not in _SIDED:
+        return check
+    name, body = next(iter(check.items()))
+    if name != "any":
+        return check
+    own = [c for c in body if isinstance(c, Mapping) and next(iter(c.values())).get("side") == side]
+    return {"any": own} if own else check
+
+
 def _rows(table: str) -> list[dict[str, Any]]:
     """What a table among the evaluation suites says of each family or class."""
     rows: list[dict[str, Any]] = read_yaml(resources.suites() / f"{table}.yaml")["classes"]
@@ -64,6 +79,21 @@ class Truths:
         if clip.source in ("composed", "layered", "styled", "looped") or clip.style not in ("", "normal"):
             return []
         return [sided(check, side_of(caption)) for check in self.of_class(clip)]
+
+    def of_action(self, action: str, caption: str) -> list[Any]:
+        """Checks that a motion made for `caption` must pass to show an action; empty = nothing known.
+
+        Args:
+            action: name of a family or of a class of recorded clips, as captions of it carry it.
+        """
+        entry = self._families.get(action)
+        if entry is not None:
+            # a parameter is as the caption says where it has the word for its value
+            values = ((k, v) for when, _ in entry.checks for k, some in when.items() for v in _listed(some))
+            params = {k: v for k, v in values if isinstance(v, str) and v.split()[-1] in caption.lower()}
+            return [on_side(check, side_of(caption)) for check in self._family(entry, params, caption)]
+        name = action.replace("_", "-")
+        return [sided(check, side_of(caption)) for check, actions, _ in self._classes if name in actions]
 
     def of_class(self, clip: ClipCodes) -> list[Any]:
         """Checks of a recorded clip's class, whatever its style and the words of its captions."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from avatargpt.language.lemmas import lemma
@@ -33,14 +34,14 @@ class Asked:
 
     Attributes:
         words: plain words with the side and the direction in them. core: those without target and style.
-        turn, route: see `ClauseSpec`. times: 0 = not said.
+        turn, route: see `ClauseSpec`. clause: what was asked, None = the words are all that is known.
     """
 
     words: str
     core: str = ""
     turn: Turn | None = None
     route: Route | None = None
-    times: int = 0
+    clause: Clause | None = None
 
 
 def expanded(clause: Clause) -> list[Clause]:
@@ -51,6 +52,25 @@ def expanded(clause: Clause) -> list[Clause]:
     way = clause.model_copy(update=own)
     rounds = [way, Clause(action="turn", turn=180.0), way.model_copy(update={"together": False})]
     return rounds * min(clause.times or 1, MOST_ROUNDS)
+
+
+def bent(clauses: Sequence[Clause]) -> list[Clause]:
+    """Clauses, a turn that is made while somebody goes being one of the way: "walk, turning left as you do"."""
+    out: list[Clause] = []
+    for clause in clauses:
+        before = out[-1] if out else None
+        if before is not None and clause.together and not (before.denied or clause.denied):
+            going, turn = (before, clause) if _goes(before.action) else (clause, before)
+            if _goes(going.action) and not going.turn and turn.side in ("left", "right") and _turns(turn):
+                own = {"turn": turn.turn or QUARTER, "side": turn.side, "together": before.together}
+                out[-1] = going.model_copy(update=own)
+                continue
+        out.append(clause)
+    return out
+
+
+def _turns(clause: Clause) -> bool:
+    return not _goes(clause.action) and {lemma(w) for w in clause.action.split()} <= TURNS
 
 
 def measured(clause: Clause) -> bool:
@@ -78,7 +98,7 @@ def asked(clause: Clause) -> Asked:
         words += " on the spot"
     core = words.strip()
     told = [core, clause.target * (clause.target not in words), clause.style * (clause.style not in words)]
-    return Asked(" ".join(filter(None, told)), core, turn, route, clause.times or 0)
+    return Asked(" ".join(filter(None, told)), core, turn, route, clause)
 
 
 def _sided(action: str, side: str) -> str:
@@ -96,7 +116,7 @@ def _turn(clause: Clause, side: str) -> Turn | None:
     """A turn by a measure, unless somebody goes on while turning."""
     if _goes(clause.action):
         return None
-    alone = side and all(lemma(w) in TURNS for w in clause.action.split())
+    alone = side and _turns(clause)
     if clause.turn is None and not alone:
         return None
     degrees = (clause.turn or QUARTER) * (clause.times or 1)

@@ -18,11 +18,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from avatargpt.language.lexical import Manners, WordIndex, times
+from avatargpt.language.lexical import Manners, WordIndex
 from avatargpt.language.motion_spec import BENT, STEADY, ClauseSpec
 from avatargpt.language.paths import TURN, Route
 from avatargpt.language.requests.reader import RequestReader
-from avatargpt.language.sides import PLACE, first_side, side_asked
+from avatargpt.language.sides import PLACE, side_asked
 from avatargpt.language.verbs import HAND, doing
 from avatargpt.retrieval.asked import Asked, asked
 from avatargpt.retrieval.choosing import Chooser
@@ -31,7 +31,9 @@ from avatargpt.retrieval.marks import VERSION, Marks, derive, packed, unfolded
 from avatargpt.retrieval.scoring import UNSAID, Seen, seen
 from avatargpt.retrieval.showing import shown
 from avatargpt.retrieval.store import Stored, plain_vectors, read, reduced, write
+from avatargpt.retrieval.telling import Told, agreement, told_by
 from instruct_data.requests.spec import Clause, MotionRequest
+from vqvae.errors import UserError
 
 if TYPE_CHECKING:
     from avatargpt.model.text_encoder import SentenceGrounder
@@ -39,18 +41,11 @@ if TYPE_CHECKING:
 RANK = 104  # principal directions of the vectors that are kept in the file
 FILE = "wording.safetensors"
 SIDES = ("", "left", "right")
-TELLING = 0.1  # a caption that tells more must be so much nearer than its action's usual one
+TELLING = 0.1  # a caption must tell so much better what was asked than its action's usual one
 NEAR = 0.75  # so near, a phrasing says what is asked for
 ALSO = 0.3  # another action that words may mean is so much further away at most
-COUNTED = 0.08  # a caption that tells how often, as asked, may be so much further away
-OTHER_SIDE = 0.3  # one that does it on the side asked for, where the usual one names no side
 SAME, LEAD = 0.88, 0.04  # so near, and so much nearer than other actions, one phrasing decides without a vote
 VOTERS, TEMPERATURE = 8, 0.06  # nearest phrasings that vote, by exp(score / temperature)
-
-
-def _fits(told: int, often: int, more: bool) -> bool:
-    """Whether a caption that tells `told` times (0 = nothing) says what was asked."""
-    return told == often or (more and told > often) or (often == 1 and told == 0)
 
 
 class PhraseIndex:
@@ -66,6 +61,7 @@ class PhraseIndex:
     Attributes:
         chooser: says how probably an action is one that is known, None = all are.
         reader: reads requests, None = each is one action.
+        told: what each caption tells beyond its action, empty = nobody has read them.
     """
 
     def __init__(
@@ -82,6 +78,7 @@ class PhraseIndex:
         self.group = self.marks.group
         self.chooser: Chooser | None = None
         self.reader: RequestReader | None = None
+        self.told: dict[str, Told] = {}
 
     def does(self, verb: str, part: str) -> tuple[np.ndarray, np.ndarray]:
         """(n,) whether a phrasing has this verb, and this part of the body where one is told; and whether it has the
@@ -163,7 +160,8 @@ class PhraseIndex:
                 found.append(ClauseSpec(said, score, turn=turn, route=route, known=0.0, said=said))
                 continue
             known = self.captions[best]
-            caption = (known.get(manner) if manner else "") or self._told(best, scores, said, ask.times, False)
+            told_best, another = self._told(best, scores, ask)
+            caption = (known.get(manner) if manner else "") or told_best
             lengths = tuple(self.lengths.get(caption, ()))
             if caption in BENT:
                 bent, (caption,) = BENT[caption], STEADY.values()
@@ -172,49 +170,40 @@ class PhraseIndex:
             found.append(ClauseSpec(
                 caption, score, lengths, turn, route, self.classes[best], phrasing=self.keys[best], said=said,
                 manner=manner if known.get(manner) else "",
-                known=1.0 if turn else self._known(sight), other=self._other(best, sight.scores),
+                known=1.0 if turn else self._known(sight), others=self._others(best, another, sight.scores),
             ))  # fmt: skip
         return found
 
-    def _other(self, best: int, scores: np.ndarray) -> ClauseSpec | None:
-        """The nearest phrasing of another action, where it is not much further away."""
+    def _others(self, best: int, another: str, scores: np.ndarray) -> tuple[ClauseSpec, ...]:
+        """Another caption of the action, and the nearest phrasing of another one unless it is much further away."""
+        found = [(another, best)] if another else []
         apart = np.where(self.group == self.group[best], -np.inf, scores)
         row = int(apart.argmax())
-        if apart[row] < scores[best] - ALSO:
-            return None
-        caption = self.captions[row][""]
-        return ClauseSpec(caption, float(scores[row]), tuple(self.lengths.get(caption, ())), action=self.classes[row])
+        if apart[row] >= scores[best] - ALSO:
+            found.append((self.captions[row][""], row))
+        return tuple(
+            ClauseSpec(text, float(scores[i]), tuple(self.lengths.get(text, ())), action=self.classes[i])
+            for text, i in found
+        )
 
-    def _told(self, best: int, scores: np.ndarray, asked: str, often: int, more: bool) -> str:
-        """The caption of a phrasing, or one of the same action that tells more of what was asked: how often, where, on
-        which side.
+    def _told(self, best: int, scores: np.ndarray, ask: Asked) -> tuple[str, str]:
+        """The caption of a phrasing, or one of the same action that tells better what was asked
+        (`avatargpt.retrieval.telling`); and the next one, empty where there is none.
 
         What tells a place that was not asked for comes after what does not.
         """
         caption = self.captions[best][""]
         row = self.rows.get(caption, best)
         others = np.flatnonzero((self.group == self.group[best]) & self.marks.literal)
-        if not len(others):
-            return caption
-        said = {*PLACE.findall(asked), *(w for w in ("up", "down") if w in asked.split())}
-        scores = scores.copy()
-        for i in {*others.tolist(), row}:
-            scores[i] -= UNSAID * len(self.places(i) - said)
-        if often and not _fits(times(caption)[0], often, more):
-            near = [i for i in others if scores[i] > scores[row] - COUNTED]
-            counted = {i: told for i in near if (told := times(self.keys[i])[0])}
-            right = [i for i, told in counted.items() if _fits(told, often, more)]
-            if right:
-                return self.keys[max(right, key=lambda i: scores[i])]
-            if counted and often > 1:  # the nearest number
-                return self.keys[min(counted, key=lambda i: (abs(counted[i] - often), -scores[i]))]
-        side = side_asked(asked)
-        if side and not first_side(caption):
-            sided = [i for i in others if self.sides[i] == side and scores[i] > scores[row] - OTHER_SIDE]
-            if sided:
-                return self.keys[max(sided, key=lambda i: scores[i])]
-        other = int(others[scores[others].argmax()])
-        return self.keys[other] if row != best and scores[other] > scores[row] + TELLING else caption
+        said = {*PLACE.findall(ask.words), *(w for w in ("up", "down") if w in ask.words.split())}
+        clause = ask.clause or Clause(action=ask.words)
+        worth = {
+            (caption if i == row else self.keys[i]): float(scores[i]) + TELLING * (i == row)
+            + agreement(clause, self.told.get(self.keys[i], {})) - UNSAID * len(self.places(i) - said)
+            for i in sorted({*others.tolist(), row})
+        }  # fmt: skip
+        order = sorted(worth, key=lambda text: -worth[text])
+        return order[0], next(iter(order[1:]), "")
 
     def _known(self, sight: Seen) -> float:
         """The probability that the action is one that is known; without a chooser all are."""
@@ -236,6 +225,17 @@ class PhraseIndex:
         order = np.argsort(self.group, kind="stable")
         return np.split(order, np.cumsum(np.bincount(self.group))[:-1])
 
+    def read_captions(self, reader: RequestReader) -> None:
+        """Let a reader tell what each caption says beyond its action."""
+        literal = [k for k, own in zip(self.keys, self.marks.literal, strict=True) if own]
+        for caption in literal:
+            try:
+                told = told_by(reader.read(caption))
+            except UserError:  # "half jumping jacks ... 0.5 times"
+                continue
+            if told:
+                self.told[caption] = told
+
     def save(self, folder: str | os.PathLike[str]) -> Path:
         """Write the book, with what is derived of it; vectors by their first 136 principal directions, those that a
         file had as they were."""
@@ -244,7 +244,7 @@ class PhraseIndex:
         which = [meanings.setdefault(json.dumps(pair), len(meanings)) for pair in pairs]
         about = {
             "keys": self.keys, "meanings": [json.loads(m) for m in meanings], "styles": self.styles,
-            "lengths": self.lengths, "derived": VERSION, "words": list(self.index.words.words),
+            "lengths": self.lengths, "told": self.told, "derived": VERSION, "words": list(self.index.words.words),
         }  # fmt: skip
         data: dict[str, np.ndarray] = {
             **plain_vectors(held if isinstance(held := self.index.held, Reduced) else reduced(held, RANK)),
@@ -275,6 +275,7 @@ class PhraseIndex:
                 keys, [m[0] for m in meant], [m[1] for m in meant], [SIDES[i] for i in held.arrays["side"].tolist()],
                 about["styles"], about["lengths"], held.reduced(len(keys)), *derived,
             )  # fmt: skip
+            book.told = about.get("told", {})
             book.chooser, book.reader = Chooser.load(folder), RequestReader.of(folder)
             return book
 

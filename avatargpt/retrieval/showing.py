@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from avatargpt.language.concurrent import UPRIGHT, is_above, is_rest, which_is_below
 from avatargpt.language.motion_spec import ClauseSpec
-from avatargpt.retrieval.asked import expanded, measured
+from avatargpt.retrieval.asked import bent, expanded, measured
 from instruct_data.requests.spec import Clause, MotionRequest
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def shown(
     book: Book, request: MotionRequest, grounder: SentenceGrounder, least: float = 0.4
 ) -> list[ClauseSpec]:  # fmt: skip
     """What is shown for a request; see `PhraseIndex.plain`."""
-    done = [one for c in request.done for one in expanded(c)] or [Clause(action="stand still")]
+    done = [one for c in bent(request.done) for one in expanded(c)] or [Clause(action="stand still")]
     whole = book.style(request.text) if len(done) == 1 else ""  # of a subject: "an old man"
     found = book.looked_up(done, grounder, least, whole)
     if len(done) > 1 and request.text and not any(c.denied or measured(c) for c in request.clauses):
@@ -48,6 +48,10 @@ def shown(
         weakest = min(p.similarity for p in found)
         if weakest < WEAK and plain.similarity > max(weakest + SAID, VERY if differ else 0.0):
             return [plain]
+    denials = [c for c in request.clauses if c.denied]
+    denied = book.looked_up(denials, grounder, least) if denials else []
+    avoid = tuple((one.action, one.text) for one in denied if one.action)
+    found = [replace(one, avoid=avoid) for one in found] if avoid else found
     out: list[ClauseSpec] = []
     for clause, one in zip(done, found, strict=True):
         before = out[-1] if out else None

@@ -156,17 +156,21 @@ def _beside(args: argparse.Namespace, out: Path, fingerprint: str) -> None:
     """Phrase index, reader, exemplars, plans, scorer, gestures, driver, parser, as they are given."""
     import torch
 
+    reader = None
+    if args.requests:
+        from avatargpt.language.requests.reader import RequestReader
+
+        RequestReader.load(args.requests).save(out, torch.int8)
+        reader = RequestReader.load(out)
     if args.phrase_index:
         from avatargpt.retrieval.phrases import PhraseIndex
 
         book = PhraseIndex.load(args.phrase_index)
         if book is None:
             raise UserError(f"{args.phrase_index}: no phrase index in it; run the phrase-index stage")
+        if reader is not None:
+            book.read_captions(reader)
         book.save(out)
-    if args.requests:
-        from avatargpt.language.requests.reader import RequestReader
-
-        RequestReader.load(args.requests).save(out, torch.int8)
     if args.exemplars:
         from avatargpt.retrieval.exemplars import ExemplarBank
 

@@ -79,6 +79,8 @@ class Score:
         text: the instruction it belongs to, may be empty.
         denied: actions that it says are not to be done; ``still``: nothing is to move.
         timed: its words name seconds by the clock.
+        read_by: the clauses that were read one by one, empty = its words as a whole. unheard: words of speech that it
+            names and nobody has heard.
     """
 
     length: float
@@ -87,6 +89,8 @@ class Score:
     text: str = ""
     denied: tuple[str, ...] = ()
     timed: bool = False
+    read_by: tuple[str, ...] = field(default=(), compare=False)
+    unheard: tuple[str, ...] = field(default=(), compare=False)
 
     def __post_init__(self) -> None:
         from instruct_data.face.actions import action_names

@@ -9,7 +9,8 @@ import pytest
 from avatargpt.language.clauses import clauses
 from avatargpt.language.sides import first_side
 from avatargpt.retrieval.phrases import FILE, PhraseIndex
-from instruct_data.requests.spec import Clause
+from avatargpt.retrieval.telling import agreement
+from instruct_data.requests.spec import Clause, MotionRequest
 from vqvae.errors import UserError
 
 WORDS = ["walk", "wave", "raise", "hand", "bow", "left", "right", "arm"]
@@ -129,10 +130,11 @@ def test_backflips_go_backward_and_faces_do_not() -> None:
     (5, "a person waves four times"),  # the nearest number there is
 ])  # fmt: skip
 def test_how_often_is_told(times: int | None, caption: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("avatargpt.retrieval.phrases.COUNTED", 0.3)  # in so small a book words weigh more
     keys = ["a person waves", "a person waves twice", "a person waves four times"]
     vectors = CountingGrounder().sentence(["wave"] * 3)
     book = PhraseIndex(keys, [{"": k} for k in keys], ["wave"] * 3, [""] * 3, {}, {}, vectors)
+    book.told = {keys[1]: {"times": 2}, keys[2]: {"times": 4}}
+    monkeypatch.setattr("avatargpt.retrieval.scoring.OVERLAP", 0.0)  # in so small a book words weigh more
     (found,) = book.looked_up([Clause(action="wave", times=times)], CountingGrounder())  # type: ignore[arg-type]
     assert found.text == caption
 
@@ -156,8 +158,31 @@ def test_a_caption_of_the_side_that_is_asked_for_is_taken(side: str) -> None:
     away = np.linalg.svd(near)[2][1:2]
     vectors = np.concatenate([near, *[0.95 * near + np.sqrt(1 - 0.95**2) * away] * 2])
     one = PhraseIndex(keys, captions, ["wave"] * 3, ["", "left", "right"], {}, {}, vectors)
-    found = one.plain(f"wave the {side} hand", CountingGrounder())  # type: ignore[arg-type]
+    one.told = {keys[1]: {"side": "left"}, keys[2]: {"side": "right"}}
+    asked = MotionRequest(clauses=[Clause(action="wave hand", side=side)])  # type: ignore[arg-type]
+    found = one.shown(asked, CountingGrounder())  # type: ignore[arg-type]
     assert [p.text for p in found] == [f"the {side} one goes to and fro"]
+
+
+def test_a_caption_that_tells_what_was_not_asked_comes_after_others() -> None:
+    plain, other = Clause(action="kick"), Clause(action="kick", turn=360.0, times=3)
+    told = {"turn": 360.0, "times": 3, "more": 1}
+    assert agreement(plain, told) < 0 < agreement(other, {"turn": 360.0, "times": 3})
+    assert agreement(other, told) < agreement(other, {"turn": 360.0, "times": 3})
+    assert agreement(plain, {"direction": "forward"}) == 0
+
+
+def test_a_reader_tells_what_captions_say(book: PhraseIndex) -> None:
+    class Reader:
+        def read(self, text: str) -> MotionRequest:
+            if "bow" in text:
+                raise UserError("0.5 times")
+            turned = Clause(action="turns", turn=180.0, side="left", style="slowly")
+            return MotionRequest(clauses=[Clause(action=text), turned])
+
+    book.read_captions(Reader())  # type: ignore[arg-type]
+    assert book.told and not any("bow" in caption for caption in book.told)
+    assert all(t == {"side": "left", "turn": 180.0, "style": True, "more": 1} for t in book.told.values())
 
 
 def test_an_action_that_is_done_on_the_side_asked_for_goes_first() -> None:

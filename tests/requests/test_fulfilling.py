@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from avatargpt import AvatarGPT
-from avatargpt.body.fulfilment.fulfilling import acting, on_the_spot
+from avatargpt.body.fulfilment.fulfilling import acting, fails, on_the_spot, reversed_way
 from avatargpt.body.fulfilment.looping import looped
 from avatargpt.body.fulfilment.pinning import pinned
 from avatargpt.body.fulfilment.repeating import counted, counter, repeated
 from avatargpt.body.fulfilment.scaling import in_tempo, sized
+from avatargpt.body.fulfilment.verifying import amiss
+from avatargpt.body.spec import MotionSpec
 from avatargpt.evaluation.body.synthetic import made
 from avatargpt.metrics.geometry.counts import COUNTERS
-from avatargpt.metrics.geometry.measures import MEASURES
+from avatargpt.metrics.geometry.measures import MEASURES, off_course
+from avatargpt.metrics.truths import Truths
 from avatargpt.requests import UnheededText, timed
 from avatargpt.signals.joints import Signals
 from instruct_data.requests.spec import Clause, MotionRequest, Pin
@@ -47,6 +51,33 @@ def test_one_side_acts_and_the_mirror_image_has_the_other() -> None:
     motion = clip("raise_hand")
     side = acting(motion)
     assert {side, acting(motion.mirrored())} == {"left", "right"}
+
+
+@pytest.mark.parametrize(("family", "caption", "seen"), [
+    ("nod", "a person nods", True), ("walk_on_the_spot", "a person nods", False), ("nod", "", True),
+])  # fmt: skip
+def test_a_known_action_is_seen_or_missed(family: str, caption: str, seen: bool) -> None:
+    spec = MotionSpec(caption, 20, action="nod" if caption else "no such action", asked=Clause(action="nod"))
+    s = Signals(clip(family))
+    assert (amiss(s, spec) == 0) is seen and fails(clip(family), spec) is not seen
+    denied = replace(spec, action="bow", caption="", avoid=(("nod", "a person nods"),))
+    assert amiss(s, denied) - amiss(s, replace(denied, avoid=())) == (family == "nod")
+
+
+def test_a_side_that_a_caption_names_must_be_the_one_that_is_seen() -> None:
+    left = Truths().of_action("look_around", "a person looks to the left")
+    assert {"any": [{"looks": {"side": "left"}}]} in left
+    assert len(Truths().of_action("look_around", "a person looks around")[0]["any"]) > 1
+    assert {"lunges": {"side": "right"}} in Truths().of_action("lunge", "a person lunges forward with the right leg")
+    assert "walks_backward" in Truths().of_action("walk_back", "a person walks backward")
+
+
+def test_steps_forward_are_played_backwards_where_they_are_to_go_back() -> None:
+    motion = next(iter(made(1, only=["march"]))).load()
+    ahead = MotionSpec("someone marches", 20, action="march", asked=Clause(action="march", direction="forward"))
+    back = replace(ahead, asked=Clause(action="march", direction="backward"))
+    assert reversed_way(motion, ahead) is motion
+    assert off_course(Signals(reversed_way(motion, back)), "back") < 25 < 150 < off_course(Signals(motion), "back")
 
 
 def test_a_way_is_taken_out() -> None:

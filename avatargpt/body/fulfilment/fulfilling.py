@@ -15,10 +15,15 @@ from avatargpt.body.fulfilment.looping import looped
 from avatargpt.body.fulfilment.pinning import pinned
 from avatargpt.body.fulfilment.repeating import counted, counter, repeated
 from avatargpt.body.fulfilment.scaling import SIZES, in_tempo, sized
+from avatargpt.body.fulfilment.verifying import amiss
 from avatargpt.body.spec import MotionSpec
 from avatargpt.body.stitch import retimed
 from avatargpt.body.turns import miss
+from avatargpt.language.concurrent import goes
+from avatargpt.language.lexical import lemmas
+from avatargpt.metrics.geometry.counts import jumps
 from avatargpt.metrics.geometry.measures import off_course
+from avatargpt.retrieval.asked import LIMBS
 from avatargpt.signals.joints import Signals
 from instruct_data.requests.spec import MotionRequest
 from instruct_data.text.mirror import side_of
@@ -26,8 +31,9 @@ from vqvae.motion import Motion
 from vqvae.smoothing import gaussian
 
 COUNT, NONE = 0.1, 1.0  # what each time too many or too few costs, and not doing it at all, beside the scorer's cosine
-ASTRAY, GOES = 0.5, 0.25  # what 90 degrees from the direction cost; metres from which something goes anywhere
-NEARLY, FAR = 20.0, 30.0  # degrees that count as the direction, and from which they do not
+UNSEEN = 0.4  # what each action costs that is not seen, or seen and was denied
+ASTRAY, GOES = 1.5, 0.25  # what 90 degrees from the direction cost; metres from which something goes anywhere
+NEARLY, FAR = 10.0, 15.0  # degrees that count as the direction, and from which they do not
 CLEARLY = 1.6  # times as much as the other side's: then one hand or foot does it
 STIRS = 0.25  # metres of the way of a hand or foot that does something
 ON_THE_SPOT, SWAY = 0.5, 0.6  # metres that still are one spot; seconds of what stays of the way
@@ -41,8 +47,10 @@ def misses(motion: Motion, spec: MotionSpec) -> float:
     asked = spec.asked
     if asked is None or spec.turn is not None or spec.route is not None:
         return less
+    s = Signals(motion)
+    less += UNSEEN * (amiss(s, spec) + _other_side(motion, spec))
     if asked.times:
-        has = counted(motion, counter(spec.action))
+        has = counter(spec.action)(s)
         less += min(COUNT * abs(has - asked.times), 0.5) + NONE * (has == 0)
     off = astray(motion, spec)
     if off is not None:
@@ -55,17 +63,56 @@ def fails(motion: Motion, spec: MotionSpec) -> bool:
     asked = spec.asked
     if asked is None or spec.turn is not None or spec.route is not None:
         return False
-    off = astray(motion, spec)
-    return bool(asked.times and not counted(motion, counter(spec.action))) or (off or 0.0) > FAR
+    s = Signals(motion)
+    if amiss(s, spec) or _other_side(motion, spec) or (asked.times and not counter(spec.action)(s)):
+        return True
+    return (astray(motion, spec) or 0.0) > FAR
+
+
+def _other_side(motion: Motion, spec: MotionSpec) -> bool:
+    """Whether the hand or foot of the other side alone acts, where the caption tells one."""
+    told = side_of(spec.caption)
+    return told in ("left", "right") and not _steps(spec.action) and acting(motion) not in ("", told)
 
 
 def astray(motion: Motion, spec: MotionSpec) -> float | None:
-    """Degrees between where a motion goes and the direction that was asked for; None where none was, or it stays."""
-    to = PLANAR.get((spec.asked and spec.asked.direction) or "")
+    """Degrees between where a motion goes and the direction that was asked for.
+
+    None where none was, or where it stays and is none of steps; steps that go forward go backward when played so.
+    """
+    to = PLANAR.get(_way(spec))
     if to is None or spec.above:
         return None
     s = Signals(motion)
-    return None if s.net_distance < GOES else off_course(s, to)
+    if s.net_distance < GOES:
+        return 180.0 if _steps(spec.action) else None
+    off = off_course(s, to)
+    return min(off, 180 - off + NEARLY) if _reversible(spec) else off
+
+
+def _way(spec: MotionSpec) -> str:
+    """The direction of travel that was asked for, empty = none: of steps the side is one ("sidesteps to the left")."""
+    asked = spec.asked
+    if asked is None:
+        return ""
+    stepping = asked.side in ("left", "right") and goes(spec.action) and not LIMBS & {*lemmas(asked.action)}
+    return asked.direction or (asked.side or "") * stepping
+
+
+def _steps(action: str) -> bool:
+    """Whether an action takes the feet somewhere."""
+    return goes(action) or counter(action) is jumps
+
+
+def _reversible(spec: MotionSpec) -> bool:
+    return spec.asked is not None and spec.asked.direction == "backward" and goes(spec.action)
+
+
+def reversed_way(motion: Motion, spec: MotionSpec) -> Motion:
+    """The motion played backwards where it is to step backward and steps forward."""
+    if not _reversible(spec) or off_course(Signals(motion), "back") < 90:
+        return motion
+    return motion.taken(np.arange(len(motion))[::-1]).canonical()
 
 
 def fulfilled(motion: Motion, spec: MotionSpec) -> tuple[Motion, list[str]]:
@@ -77,14 +124,16 @@ def fulfilled(motion: Motion, spec: MotionSpec) -> tuple[Motion, list[str]]:
             "", asked.side,
         ):  # fmt: skip
             motion = motion.mirrored()
+        if free:
+            motion = reversed_way(motion, spec)
         if free and asked.times:
             count = counter(spec.action)
             if (made := repeated(motion, asked.times, count)) is not None:
                 motion = made
             elif (has := counted(motion, count)) != asked.times:
                 notes.append(f"{asked.action!r}: {asked.times} times asked for, about {has} shown")
-        if free and (off := astray(motion, spec)) is not None and off > 2 * NEARLY:
-            notes.append(f"{asked.action!r}: goes {off:.0f} degrees off {PLANAR[asked.direction or 'forward']}")
+        if free and (off := astray(motion, spec)) is not None and off > 3 * FAR:
+            notes.append(f"{asked.action!r}: goes {off:.0f} degrees off {PLANAR[_way(spec)]}")
         motion = sized(motion, SIZES.get(asked.size or "", 1.0))
         if asked.in_place:
             motion = on_the_spot(motion)

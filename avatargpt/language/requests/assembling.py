@@ -19,8 +19,8 @@ SECONDS = {"ms": 0.001, "millisecond": 0.001, "milliseconds": 0.001, "min": 60.0
            "minutes": 60.0, "hour": 3600.0, "hours": 3600.0, "h": 3600.0, "m": 60.0}  # fmt: skip
 METRES = {"cm": 0.01, "centimetres": 0.01, "centimeters": 0.01, "feet": 0.3048, "foot": 0.3048, "ft": 0.3048,
           "yard": 0.9144, "yards": 0.9144, "yd": 0.9144, "inch": 0.0254, "inches": 0.0254, "km": 1000.0,
-          "kilometre": 1000.0, "kilometres": 1000.0, "step": 0.65, "steps": 0.65, "pace": 0.65,
-          "paces": 0.65}  # fmt: skip
+          "kilometre": 1000.0, "kilometres": 1000.0}  # fmt: skip
+STEPS = frozenset(("step", "steps", "pace", "paces"))  # a way of so many is so many steps, however long
 _TURN = {"radian": 57.2958, "radians": 57.2958, "rad": 57.2958}
 _BOUNDS = {"seconds": MOST_SECONDS, "turn": MOST_DEGREES, "distance": 1000.0, "factor": 10.0, "times": MOST_TIMES,
            "rounds": MOST_TIMES, "in_all": MOST_TIMES, "from": 100.0, "to": 100.0}  # fmt: skip
@@ -97,7 +97,9 @@ def _collected(
                     _put(into, name, float(constant[1:]), 1.0)
                     after += 1
                 elif copies and (number := value_of([words[i] for i in copies])) is not None:
-                    _put(into, name, number, _unit(name, words, copies[-1] + 1), True)
+                    after_it = copies[-1] + 1
+                    name = "times" if name == "distance" and {*words[after_it : after_it + 1]} & STEPS else name
+                    _put(into, name, number, _unit(name, words, after_it), True)
         if clauses and into is clauses[-1]:
             into["sure"] = min(into["sure"], *probabilities[at:after])
         at = after
