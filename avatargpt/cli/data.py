@@ -11,6 +11,7 @@ import typer
 
 from avatargpt.cli import common, exemplars
 from avatargpt.cli.corpora.build import build
+from avatargpt.cli.corpora.hub import export_datasets
 from avatargpt.cli.corpora.showing import show_store
 from avatargpt.cli.output import say
 from vqvae.errors import UserError
@@ -19,6 +20,7 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None, help="Prepare, li
 app.add_typer(exemplars.app, name="exemplars")
 app.add_typer(exemplars.app, name="library", hidden=True)  # its name in version 0.1
 app.command("build")(build)
+app.command("export-datasets")(export_datasets)
 
 
 class Reader(NamedTuple):
