@@ -10,6 +10,7 @@ from typing import Annotated, Any, NamedTuple
 import typer
 
 from avatargpt.cli import common, exemplars
+from avatargpt.cli.corpora.body import body
 from avatargpt.cli.corpora.build import build
 from avatargpt.cli.corpora.hub import export_datasets
 from avatargpt.cli.corpora.showing import show_store
@@ -21,6 +22,7 @@ app.add_typer(exemplars.app, name="exemplars")
 app.add_typer(exemplars.app, name="library", hidden=True)  # its name in version 0.1
 app.command("build")(build)
 app.command("export-datasets")(export_datasets)
+app.command("body")(body)
 
 
 class Reader(NamedTuple):
