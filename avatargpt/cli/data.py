@@ -5,20 +5,24 @@ from __future__ import annotations
 from itertools import chain, islice
 from pathlib import Path
 from pkgutil import resolve_name
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import typer
 
 from avatargpt.cli import common, exemplars
+from avatargpt.cli.corpora.body import body
+from avatargpt.cli.corpora.build import build
+from avatargpt.cli.corpora.hub import export_datasets
+from avatargpt.cli.corpora.showing import show_store
 from avatargpt.cli.output import say
 from vqvae.errors import UserError
-
-if TYPE_CHECKING:
-    from instruct_data.store import Store
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, help="Prepare, list and check training data.")
 app.add_typer(exemplars.app, name="exemplars")
 app.add_typer(exemplars.app, name="library", hidden=True)  # its name in version 0.1
+app.command("build")(build)
+app.command("export-datasets")(export_datasets)
+app.command("body")(body)
 
 
 class Reader(NamedTuple):
@@ -128,7 +132,7 @@ def ls(
         return
     from instruct_data.store import Store
 
-    _show(Store.open(store, verify=False), as_json)
+    show_store(Store.open(store, verify=False), as_json)
 
 
 @app.command("prepare")
@@ -173,7 +177,7 @@ def prepare(
         store = Store.write(chain(first, clips), output)
     if report.skipped or report.notes:
         say(str(report), err=True)
-    _show(store, as_json)
+    show_store(store, as_json)
 
 
 @app.command("check")
@@ -187,16 +191,5 @@ def check(store: StorePath, as_json: common.Json = False, quiet: common.Quiet = 
         found = sum(1 for _ in rows)
     if found != len(opened):
         raise UserError(f"{store}: {found} clips, the manifest says {len(opened)}; prepare the store again")
-    _show(opened, as_json)
+    show_store(opened, as_json)
 
-
-def _show(store: Store, as_json: bool) -> None:
-    facts = {k: v for k, v in store.manifest.items() if k != "shards"}
-    if as_json:
-        common.print_json({"store": str(store.path), **facts})
-        return
-    counts = f"{facts['clips']} clips, {facts['hours']:.2f} h, {facts['captions']} captions"
-    say(f"{store.path}: {facts['kind']}, {counts}")
-    say("splits: " + ", ".join(f"{name} {count}" for name, count in facts["splits"].items()))
-    for name, entry in facts["sources"].items():
-        say(f"{name}: {entry['clips']} clips, {entry['hours']:.2f} h, {entry['licence']}")

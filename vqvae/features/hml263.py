@@ -191,34 +191,36 @@ def encode_joints(joints: np.ndarray, original_wrap: bool = False) -> np.ndarray
     ], -1).astype(np.float32)  # fmt: skip
 
 
-def recover_joints(features: np.ndarray) -> np.ndarray:
-    """Positions from features (`recover_from_ric` of the original): channels 0:67 only.
+def recover_joints(features: np.ndarray, joints: int = 22) -> np.ndarray:
+    """Positions from features (`recover_from_ric` of the original): yaw, velocity, height and positions only.
 
     The first frame stands at x = z = 0 and faces +Z.
 
     Args:
-        features: (T, 263).
+        features: (T, 12 J - 1): 263 of HumanML3D's 22 joints, 251 of KIT-ML's 21.
+        joints: J.
 
     Returns:
-        (T, 22, 3) float32 metres.
+        (T, J, 3) float32 metres.
 
     Raises:
         UserError: wrong shape or NaN.
     """
-    f = np.asarray(features, np.float64)
-    if f.ndim != 2 or f.shape[1] != 263 or len(f) < 1:
-        raise UserError(f"hml263: features {f.shape}; accepted (T, 263) with T >= 1")
+    f, width = np.asarray(features, np.float64), 12 * joints - 1
+    if f.ndim != 2 or f.shape[1] != width or len(f) < 1:
+        raise UserError(f"hml{width}: features {f.shape}; accepted (T, {width}) with T >= 1")
     if not np.isfinite(f).all():
-        raise UserError(f"hml263: NaN or infinity at frame {int(np.argmin(np.isfinite(f).all(1)))}")
+        raise UserError(f"hml{width}: NaN or infinity at frame {int(np.argmin(np.isfinite(f).all(1)))}")
     half = np.concatenate([[0.0], np.cumsum(f[:-1, 0])])
     back = rot.conjugate(rot.about_y(2 * half))
     # Row t - 1 holds the step to frame t in the facing of frame t.
     step = np.zeros((len(f), 3))
     step[1:, 0], step[1:, 2] = f[:-1, 1], f[:-1, 2]
     root = np.cumsum(rot.rotate(back, step), 0)
-    joints = np.concatenate([np.zeros((len(f), 1, 3)), rot.rotate(back[:, None], f[:, 4:67].reshape(-1, 21, 3))], 1)
-    joints[:, 0, 1] = f[:, 3]
-    return (joints + root[:, None] * [1, 0, 1]).astype(np.float32)
+    placed = f[:, 4 : 3 * joints + 1].reshape(len(f), joints - 1, 3)
+    points = np.concatenate([np.zeros((len(f), 1, 3)), rot.rotate(back[:, None], placed)], 1)
+    points[:, 0, 1] = f[:, 3]
+    return (points + root[:, None] * [1, 0, 1]).astype(np.float32)
 
 
 def swing_rotations(joints: np.ndarray, skeleton: Skeleton = SMPL22) -> np.ndarray:

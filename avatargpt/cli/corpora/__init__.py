@@ -1,0 +1,1 @@
+"""``avatargpt data``'s commands about published corpora, exports of stores and body models."""

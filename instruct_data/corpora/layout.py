@@ -1,0 +1,78 @@
+"""What the folder of a published corpus holds, and one exact line for a folder that holds something else."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+from instruct_data.clip import SPLITS
+from vqvae.errors import UserError
+
+SHOWN = 6  # entries of a folder that a complaint names
+
+
+@dataclass(frozen=True)
+class Layout:
+    """One corpus.
+
+    Attributes:
+        name: of the corpus, as the command takes it.
+        licence: terms of its clips.
+        needs: what must be there: patterns below the folder, `|` between those of which one suffices.
+        tree: the folder in words, for people.
+    """
+
+    name: str
+    licence: str
+    needs: tuple[str, ...]
+    tree: str
+
+    def opened(self, folder: str | os.PathLike[str]) -> Path:
+        """The folder that holds the corpus: `folder`, or the one folder in it that does (as archives unpack).
+
+        Raises:
+            UserError: no folder, or none that holds it: what is missing, what is expected, what was found.
+        """
+        folder = Path(folder)
+        if not folder.is_dir():
+            raise UserError(f"{folder}: no such folder; {self.name} expects {self.tree}")
+        if not self.lacking(folder):
+            return folder
+        inside = [p for p in sorted(folder.iterdir()) if p.is_dir() and not self.lacking(p)]
+        if len(inside) == 1:
+            return inside[0]
+        if inside:
+            names = ", ".join(p.name for p in inside[:SHOWN])
+            raise UserError(f"{folder}: holds {len(inside)} folders of {self.name}: {names}; accepted: one of them")
+        raise UserError(
+            f"{folder}: no {' and no '.join(self.lacking(folder))}; {self.name} expects {self.tree}; "
+            f"found {held(folder)}"
+        )
+
+    def lacking(self, folder: Path) -> list[str]:
+        """The needs that a folder does not meet."""
+        return [need for need in self.needs if not any(_any(folder, pattern) for pattern in need.split("|"))]
+
+
+def _any(folder: Path, pattern: str) -> bool:
+    return next(folder.glob(pattern), None) is not None
+
+
+def held(folder: Path) -> str:
+    """What a folder holds, in words: a few names, folders with a slash, and how many there are."""
+    entries = sorted(folder.iterdir())
+    names = ", ".join(p.name + "/" * p.is_dir() for p in islice(entries, SHOWN))
+    return f"{names}{', ...' * (len(entries) > SHOWN)} ({len(entries)})" if entries else "nothing"
+
+
+def check_split(split: str | None) -> None:
+    """Raises UserError for a split that there is not."""
+    if split is not None and split not in SPLITS:
+        raise UserError(f"split {split!r}; accepted {', '.join(SPLITS)}")
+
+
+def files(folder: Path, *patterns: str) -> list[Path]:
+    """The files of any of the patterns, sorted, each once."""
+    return sorted({p for pattern in patterns for p in folder.glob(pattern) if p.is_file()})

@@ -1,0 +1,239 @@
+"""`avatargpt data build`: every layout on disk becomes a store; every other folder one exact line."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from avatargpt.__main__ import main
+from instruct_data.corpora.amass_tree import key_of
+from instruct_data.corpora.table import CORPORA
+from instruct_data.sources.report import Report
+from instruct_data.store import Store
+from tests.corpora import trees
+from vqvae import rotations as rot
+from vqvae.errors import UserError
+from vqvae.motion import Motion
+
+Made = dict[str, tuple[str, float, str]]  # id -> split, seconds, a caption
+WALK = "a person walks"
+EXPECTED: dict[str, tuple[Callable[[Path], Path], Made, tuple[str, ...]]] = {
+    "bandai-namco": (
+        trees.bandai_namco,
+        {"dataset-2_walk_active_001": ("train", 2, ""), "dataset-2_walk-back_normal_012": ("train", 2, "")},
+        ("readme", "another form"),
+    ),
+    "cmu": (
+        trees.cmu,
+        {"01_01": ("train", 2, "playground - walks on"), "02_01": ("train", 2, "jog")},
+        (),
+    ),
+    "humanml3d": (
+        trees.humanml3d,
+        {"000000": ("train", 2, WALK), "000000_0.5_1.5": ("train", 1, "someone steps"), "000001": ("train", 2, WALK)},
+        ("HumanAct12", "the sub-set BioMotionLab_NTroje", "not in index.csv", "mirrored clip", "no val.txt"),
+    ),
+    "kit-ml": (
+        trees.kit_ml,
+        {"00001": ("train", 3.2, WALK), "00002": ("val", 3.2, WALK)},
+        ("no new_joint_vecs/00003.npy", "mirrored clip", "no test.txt"),
+    ),
+    "babel": (
+        trees.babel,
+        {"train_7": ("train", 3, "a man walks"), "train_7_0.5_2": ("train", 1.5, "walk forward"),
+         "extra_val_9": ("val", 3, "strolls")},
+        ("shorter than 0.4 s", "the sub-set KIT", "between two actions"),
+    ),
+    "motion-x": (
+        trees.motion_x,
+        {"idea400/subset_0001/Walk_clip_1": ("train", 2, WALK)},
+        ("in none of train.txt", "mirrored clip"),
+    ),
+    "100style": (
+        trees.style100,
+        {"ArmsFolded_FW": ("train", 2, "a person walks forward in arms folded style")},
+        ("no cut of it", "kind XX"),
+    ),
+    "lafan1": (
+        trees.lafan1,
+        {"walk1_subject1": ("train", 2, ""), "fallAndGetUp2_subject5": ("test", 2, "")},
+        (),
+    ),
+}  # fmt: skip
+
+
+def built(name: str, folder: Path, out: Path, *more: str) -> tuple[int, Path]:
+    return main(["data", "build", name, str(folder), "-o", str(out), "--quiet", *more]), out
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+def test_every_layout_of_bodies(tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str) -> None:
+    make, made, said = EXPECTED[name]
+    code, out = built(name, make(tmp_path / "corpus"), tmp_path / "store")
+    told = capsys.readouterr()
+    assert code == 0, told.err
+    assert f"{len(made)} clips read" in told.err and all(words in told.err for words in said), told.err
+    assert f"motion, {len(made)} clips" in told.out
+    clips = {c.id: c for c in Store.open(out).clips()}
+    assert set(clips) == set(made)
+    want = trees.walking(120).canonical()
+    for key, (split, seconds, caption) in made.items():
+        clip, motion = clips[key], clips[key].load()
+        assert clip.split == split and motion.seconds == pytest.approx(seconds, abs=0.15)
+        assert (caption in clip.captions) if caption else (not clip.captions or name == "bandai-namco")
+        assert np.abs(motion.root[0, [0, 2]]).max() < 1e-5 and abs(motion.joints[..., 1].min()) < 0.12
+        assert motion.root[-1, 2] == pytest.approx(seconds, rel=0.1), "walks one metre a second, to +Z"
+        phase = min(
+            float(np.abs(pose(want)[k : k + 10] - pose(motion)[:10]).max()) for k in range(len(want) - 10)
+        )  # where in the walk the clip begins
+        assert phase < (0.12 if name == "kit-ml" else 0.06), (key, phase)
+
+
+def pose(motion: Motion) -> np.ndarray:
+    """(T, 22, 3) joints about the pelvis, each frame facing +Z, of a person who walks straight on."""
+    return np.asarray(motion.joints - motion.joints[:, :1])
+
+
+def test_actions_styles_and_sentences(tmp_path: Path) -> None:
+    found = {c.id: c for c in CORPORA["bandai-namco"].read()(trees.bandai_namco(tmp_path), report=Report())}
+    active, back = found["dataset-2_walk_active_001"], found["dataset-2_walk-back_normal_012"]
+    assert (active.source, active.action, active.style) == ("bandai2", "walk", "active")
+    assert back.action == "walk_back" and back.captions and active.captions
+    assert all(text.startswith("a person ") for text in back.captions)
+    again = {c.id: c for c in CORPORA["bandai-namco"].read()(tmp_path, report=Report())}
+    assert again["dataset-2_walk_active_001"].captions == active.captions
+
+
+def test_faces_of_mead(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, out = built("mead", trees.mead(tmp_path / "corpus"), tmp_path / "store")
+    told = capsys.readouterr()
+    assert code == 0 and "2 clips read, 1 skipped" in told.err and "no track" in told.err, told.err
+    clips = {c.id: c for c in Store.open(out).clips()}
+    angry = clips["M003_angry_level_3_001"]
+    assert angry.captions == ["a person speaks and looks very angry"] and angry.extra["emotion"]["intensity"] == 1.0
+    assert Path(angry.extra["audio"]).is_file() and angry.load().weights.max() == pytest.approx(0.25, abs=1e-4)
+    assert clips["M003_neutral_level_1_002"].captions == ["a person speaks with a neutral face"]
+
+
+def test_talks(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from tests.instruct_data.test_gesture_sources import beat2, pairs
+
+    for name, make in (("beat2", beat2), ("genea2023", pairs)):
+        code, out = built(name, make(tmp_path / name), tmp_path / f"{name}_store")
+        assert code == 0, capsys.readouterr().err
+        assert Store.open(out).modality == "gesture" and len(Store.open(out)) == 1
+
+
+def test_own_clips_with_a_table(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "mine"
+    for name in ("a", "sub/b", "c"):
+        trees.bvh(folder / f"{name}.bvh")
+    trees.text(folder / "c.txt", "someone strolls\n")
+    table = trees.text(tmp_path / "captions.csv", 'animation,caption\nA,a person walks\nb,"steps, then stops"\nz,x\n')
+    code, out = built("bvh", folder, tmp_path / "store", "--captions", str(table), "--licence", "mine")
+    told = capsys.readouterr()
+    assert code == 0 and "captions of no clip" in told.err, told.err
+    clips = {c.id: c for c in Store.open(out).clips()}
+    assert {k: c.captions for k, c in clips.items()} == {
+        "a": ["a person walks"], "sub/b": ["steps, then stops"], "c": ["someone strolls"],
+    }  # fmt: skip
+    assert clips["a"].licence == "mine" and clips["a"].load().caption == "a person walks"
+
+
+@pytest.mark.parametrize("name", CORPORA)
+def test_an_odd_folder_is_one_exact_line(tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str) -> None:
+    folder = tmp_path / "odd"
+    for key in ("notes.txt", "pictures/a.png"):
+        trees.text(folder / key, "x")
+    code, out = built(name, folder, tmp_path / "store")
+    told = capsys.readouterr()
+    assert code == 2 and not out.exists() and told.out == "" and len(told.err.splitlines()) == 1
+    layout = CORPORA[name].about()
+    assert f"{folder}: no {layout.needs[0]}" in told.err and layout.tree in told.err
+    assert "found notes.txt, pictures/ (2)" in told.err
+    assert built(name, tmp_path / "nowhere", out)[0] == 2
+    assert f"nowhere: no such folder; {name} expects" in capsys.readouterr().err
+
+
+def test_one_missing_part_is_named(tmp_path: Path) -> None:
+    folder = trees.kit_ml(tmp_path / "KIT-ML")
+    assert CORPORA["kit-ml"].about().opened(tmp_path) == folder  # the folder around it will do
+    (folder / "train.txt").unlink()
+    with pytest.raises(UserError, match=r"KIT-ML: no train\.txt; kit-ml expects .*; found new_joint_vecs/, texts/"):
+        list(CORPORA["kit-ml"].read()(folder, report=Report()))
+    folder = trees.humanml3d(tmp_path / "h")
+    with pytest.raises(UserError, match="none: no such folder; humanml3d expects there: AMASS as unpacked"):
+        list(CORPORA["humanml3d"].read()(folder, report=Report(), amass=tmp_path / "none"))
+
+
+@pytest.mark.parametrize(
+    ("name", "file", "words", "said"),
+    [
+        ("humanml3d", "index.csv", "source,start\n", "the columns source, start; accepted source_path"),
+        ("humanml3d", "index.csv", "source_path,start_frame,end_frame,new_name\na,x,3,b.npy\n", "line 2: frames 'x'"),
+        ("100style", "Frame_Cuts.csv", "A,B\n", "the columns A, B; accepted STYLE_NAME"),
+        ("100style", "Frame_Cuts.csv", "STYLE_NAME,FW_START,FW_STOP\nX,9,3\n", "line 2: FW 9 to 3"),
+        ("babel", "babel_v1.0_release/train.json", '{"7": {"dur": 1}}', "train.json: not a file of BABEL"),
+    ],
+)
+def test_malformed_tables(tmp_path: Path, name: str, file: str, words: str, said: str) -> None:
+    folder = EXPECTED[name][0](tmp_path / "corpus")
+    trees.text(folder / file, words)
+    with pytest.raises(UserError, match=said) as e:
+        list(CORPORA[name].read()(folder, report=Report()))
+    assert "\n" not in str(e.value)
+
+
+def test_bad_motions_are_skipped_with_their_reason(tmp_path: Path) -> None:
+    folder = trees.motion_x(tmp_path)
+    place = folder / "motion_data/smplx_322/idea400/subset_0001"
+    np.save(place / "Walk_clip_1.npy", np.zeros((5, 300)))
+    report = Report()
+    assert not list(CORPORA["motion-x"].read()(folder, report=report))
+    assert "(5, 300); accepted finite (frames, 322)" in str(report)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["tapes", ".", "-o", "s"], "tapes: no such corpus; accepted: bandai-namco, cmu"),
+        (["cmu", ".", "-o", "s", "--amass", "."], "--amass: not for cmu; accepted for: humanml3d, babel"),
+        (["lafan1"], "lafan1: DIR is missing"),
+        (["lafan1", "."], "lafan1: -o STORE is missing"),
+        (["lafan1", ".", "-o", "s", "--split", "dev"], "split 'dev'"),
+    ],
+)
+def test_bad_commands(capsys: pytest.CaptureFixture[str], arguments: list[str], said: str) -> None:
+    assert main(["data", "build", *arguments]) == 2
+    told = capsys.readouterr()
+    assert said in told.err and len(told.err.splitlines()) == 1
+
+
+def test_the_list(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["data", "build"]) == 0
+    assert [line.split(":")[0] for line in capsys.readouterr().out.splitlines()] == list(CORPORA)
+    assert main(["data", "build", "--json"]) == 0
+    assert set(json.loads(capsys.readouterr().out)["corpora"]) == set(CORPORA)
+
+
+def test_names_of_amass() -> None:
+    keys = {
+        key_of(path.split("/")) for path in (
+            "BMLrub/BioMotionLab_NTroje/rub001/0001_walk_poses.npz", "BioMotionLab_NTroje/rub001/0001_walk_poses.npz",
+            "BMLrub/rub001/0001_walk_stageii.npz", "./BMLrub/rub001/0001_walk_poses.npy",
+        )
+    }  # fmt: skip
+    assert keys == {"bmlrub/rub001/0001_walk"}
+
+
+def test_frames_of_humanml3d_begin_where_the_original_does(tmp_path: Path) -> None:
+    """Frame 10 of 20 a second is half a second in; of HDM05 three more seconds are dropped."""
+    found = {c.id: c.load() for c in CORPORA["humanml3d"].read()(trees.humanml3d(tmp_path), report=Report())}
+    want = trees.walking(120)
+    for name, first in (("000000", 10), ("000001", 60)):
+        assert np.abs(pose(found[name])[:30] - pose(want)[first : first + 30]).max() < 5e-3
+    assert rot.angle_between(found["000000"].rotations[0, 4], want.rotations[10, 4]) < 1e-2
