@@ -116,6 +116,8 @@ class AvatarGPTModel(Network, T5ForConditionalGeneration):
         if decoder_input_ids is None:
             assert labels is not None
             decoder_input_ids = self.shift_right(labels, head)
+        if use_cache is None and labels is not None:
+            use_cache = False  # whole answers are given
         if length is not None and countdown is None:
             seen = int(past_key_values.get_seq_length()) if past_key_values is not None else 0
             countdown = self.counts(length, seen, decoder_input_ids.shape[1])

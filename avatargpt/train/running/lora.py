@@ -59,8 +59,7 @@ def add_lora(model: AvatarGPTModel, options: LoraOptions) -> None:
 
 
 def _places(options: LoraOptions) -> str:
-    """The pattern of PEFT for the matrices inside the T5 stacks alone: the refiners have some of the same names, and are
-    trained in full."""
+    """PEFT's pattern for matrices inside the T5 stacks alone; refiners have such names, too, and are trained whole."""
     return r"(encoder|decoder)\.block\..*\.(" + "|".join(options.targets) + ")"
 
 
