@@ -56,7 +56,7 @@ class LanguageTraining(Schedule):
         options: how examples vary.
         samples_every: steps after which the model answers some prompts (`running.samples`), 0 = never.
         ema: decay of the weights' moving average, which is what is validated, sampled and saved; 0 = none.
-        checkpointing: compute activations again on the way back instead of keeping them: less memory, a third slower.
+        checkpointing: compute activations again on the way back instead of keeping them: less memory, more work.
     """
 
     steps: Count = 5000

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 from transformers.models.t5.modeling_t5 import T5LayerFF
 
 from avatargpt.model.checkpoint import load_model
@@ -18,6 +19,7 @@ from avatargpt.train.command import main
 from avatargpt.train.running.average import MovingAverage
 from avatargpt.train.running.pace import Pace, Work, peak_of
 from avatargpt.train.running.runtime import Runtime
+from tests.model.conftest import make_model
 from tests.train.conftest import Mini
 
 CPU = Runtime(0, 1, torch.device("cpu"), False)
@@ -37,6 +39,15 @@ def test_operations_of_known_shapes(tiny_shape: Any) -> None:
     assert got == 2 * (encoder + decoder + 2 * 4 * 10)
     longer = forward_flops(tiny_shape, np.array([3, 5]), np.array([2, 1]), ["text", "text"])
     assert longer == got + forward_flops(tiny_shape, np.array([5]), np.array([1]), ["text"])
+
+
+@pytest.mark.parametrize("kind", ["relu", "gated-relu"])
+def test_operations_are_those_that_torch_counts(kind: str) -> None:
+    ids, labels = torch.randint(2, 60, (3, 11)), torch.randint(2, 60, (3, 7))
+    model = make_model(grounding_dim=0, feed_forward_proj=kind)
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        model(input_ids=ids, attention_mask=torch.ones_like(ids), labels=labels)
+    assert counter.get_total_flops() == forward_flops(model.config, np.full(3, 11), np.full(3, 7), ["text"] * 3)
 
 
 @pytest.fixture
