@@ -85,7 +85,7 @@ def reports(folder: Path) -> list[dict[str, float]]:
 def farthest(folder: Path, other: Path) -> float:
     """Largest difference between figures of two runs, step by step."""
     pairs = list(zip(reports(folder), reports(other), strict=True))
-    assert all(a["step"] == b["step"] and len(a.keys() ^ b.keys() - {"grad"}) <= 1 for a, b in pairs)
+    assert all(a["step"] == b["step"] and len((a.keys() ^ b.keys()) - {"grad"}) <= 1 for a, b in pairs)
     return max(abs(a[k] - b[k]) for a, b in pairs for k in (a.keys() & b.keys()) - {"minutes", "grad", *TIMED})
 
 
