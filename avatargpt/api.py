@@ -11,6 +11,7 @@ import torch
 
 from avatargpt import planning
 from avatargpt.avatar.calls import AvatarCalls
+from avatargpt.avatar.devices import DeviceCalls
 from avatargpt.body.describe import MotionDescription
 from avatargpt.body.edit import MotionEditing
 from avatargpt.body.generate import MotionGeneration, Progress
@@ -49,7 +50,7 @@ def documented(part: Callable[..., object]) -> Callable[[Call], Call]:
     return documenting
 
 
-class AvatarGPT(AvatarCalls, HubCalls):
+class AvatarGPT(AvatarCalls, DeviceCalls, HubCalls):
     """A loaded model with its tokenizers.
 
     Shapes: a `Motion` has T frames at 20 per second, a `FaceMotion` 30; codes are (N, R) of R residual levels, N =
@@ -104,11 +105,6 @@ class AvatarGPT(AvatarCalls, HubCalls):
     def source(self) -> str:
         """The folder that the model comes from, empty = none."""
         return self.loaded.source
-
-    @property
-    def device(self) -> torch.device:
-        """Where the network computes."""
-        return self.loaded.device
 
     @property
     def grounder(self) -> SentenceGrounder | None:

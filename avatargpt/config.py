@@ -11,9 +11,10 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
+from pydantic import Field
 
 from vqvae.errors import UserError
 from vqvae.io.yaml_file import parse_yaml, read_yaml
@@ -38,6 +39,7 @@ class Schedule(Strict):
         watch: who is told beside the files of the run: tensorboard, wandb.
         accumulate: parts that a step's rows are descended in, for less memory.
         keep: how many of the last checkpoints stay.
+        peak_tflops: of the device, in the precision of the run, for the figure ``mfu``; None = as known of the device.
         best: a figure of validation; where it is lowest (with "-" before it: highest) the usable files go to ``best``.
     """
 
@@ -57,6 +59,7 @@ class Schedule(Strict):
     accumulate: Count = 1
     keep: Count = 1
     best: str = ""
+    peak_tflops: Annotated[Rate, Field(gt=0)] | None = None
 
     @property
     def end(self) -> int:

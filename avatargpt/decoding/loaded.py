@@ -108,6 +108,22 @@ class LoadedModel:
         """
         return cls(*load_parts(path, device, dtype, threads, revision))
 
+    def to(self, device: str | torch.device) -> Self:
+        """Move network, motion tokenizers and sentence encoder; itself. Answers keep their seeds, rounding may differ.
+
+        Raises:
+            UserError: no such device here.
+        """
+        where = usable(str(device))
+        torch.nn.Module.to(self.model, where)
+        for tokenizer in self.tokenizers.values():
+            tokenizer.to(where)
+        if self.grounder is not None:
+            self.grounder.to(where)
+        self.generator = Generator(self.model, self.generator.engine.dtype)  # it keeps copies of the weights
+        self.device = self.model.shared.weight.device
+        return self
+
     def tokenizer(self, modality: str) -> MotionTokenizer:
         """The tokenizer of a modality.
 

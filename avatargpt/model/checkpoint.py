@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from avatargpt.model.folder import SMALL
 from vqvae.errors import UserError
 from vqvae.io.guard import understanding
 from vqvae.io.json_file import read_object
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from avatargpt.model.network import LanguageNetwork
 
 
-SMALL = "model.int8.safetensors"
 CODES = ".codebooks"  # the tokenizer's own vectors, which its codes were made with
 WHAT = "a language model of this version"
 _NOT_FIELDS = ("model_type", "architectures", "transformers_version", "dtype")

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 Network = TypeVar("Network", bound="nn.Module")
 Part = TypeVar("Part")
+SMALL = "model.int8.safetensors"  # a language model in eight bits
 MOST_SHAPE = 1 << 20  # bytes of JSON
 PRECISE = ("mean", "std")  # feature statistics stay float32
 

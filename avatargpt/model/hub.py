@@ -6,7 +6,9 @@ import os
 import re
 import shutil
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
+from avatargpt.model.card import write_card
 from vqvae.errors import UserError
 
 NAMED = re.compile(r"[\w][\w.-]*/[\w][\w.-]*")  # "org/name"
@@ -45,7 +47,9 @@ class HubCalls:
         raise NotImplementedError
 
     def save_pretrained(self, folder: str | os.PathLike[str]) -> Path:
-        """Copy the model's folder, all its parts and the card, to another one; `from_pretrained` reads it.
+        """Copy the model's folder with all its parts to another one; `from_pretrained` reads it.
+
+        The card (``README.md``) gets the front matter that the Hub reads and names every file.
 
         Raises:
             UserError: a model that was not loaded from a folder, or a folder that is there and not empty.
@@ -56,12 +60,13 @@ class HubCalls:
         if target.exists() and (not target.is_dir() or any(target.iterdir())):
             raise UserError(f"{target}: is there already; accepted: a new or empty folder")
         shutil.copytree(self.source, target, dirs_exist_ok=True, ignore=shutil.ignore_patterns(*LEFT_OUT))
+        write_card(target)
         return target
 
     def push_to_hub(
         self, name: str, private: bool = False, message: str = "Upload model", token: str | None = None
     ) -> str:  # fmt: skip
-        """Upload the model's folder to the Hub; its address.
+        """Upload the model's folder, as `save_pretrained` writes it, to the Hub; its address.
 
         Args:
             name: ``org/name``. token: None = that of ``hf auth login`` or ``HF_TOKEN``.
@@ -76,9 +81,11 @@ class HubCalls:
         api = HfApi(token=token)
         try:
             api.create_repo(name, private=private, exist_ok=True)
-            done = api.upload_folder(
-                repo_id=name, folder_path=self.source, commit_message=message, ignore_patterns=[*LEFT_OUT]
-            )  # fmt: skip
+            with TemporaryDirectory() as place:
+                folder = str(self.save_pretrained(place))
+                done = api.upload_folder(repo_id=name, folder_path=folder, commit_message=message)
+        except UserError:
+            raise
         except Exception as e:
             reason = (str(e) or type(e).__name__).strip().splitlines()[0]
             raise UserError(f"{name}: not uploaded ({reason})") from None

@@ -14,6 +14,7 @@ from transformers.modeling_outputs import BaseModelOutput, Seq2SeqLMOutput
 
 from avatargpt.model.adapters import CodeAdapter
 from avatargpt.model.config import AvatarGPTConfig
+from avatargpt.model.eight_bits import eight_bits
 from avatargpt.model.inputs import Extra
 from avatargpt.model.network import IGNORED, TIED, Heads, Network
 from avatargpt.model.shape import TEXT
@@ -41,12 +42,26 @@ class AvatarGPTModel(Network, T5ForConditionalGeneration):
 
     config_class = AvatarGPTConfig
     config: AvatarGPTConfig
+    accepts_loss_kwargs = False  # of transformers' Trainer: it divides the losses of a step's parts itself
     _tied_weights_keys = dict.fromkeys(TIED, "shared.weight")  # the text head is its own here
 
     def __init__(self, config: AvatarGPTConfig) -> None:
         super().__init__(config)
         self._add_parts(config)
         self.post_init()
+
+    @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path: Any, *args: Any, **kwargs: Any) -> Any:
+        """As of transformers; a folder or a repository whose weights are in eight bits is read as well.
+
+        Raises:
+            UserError: a damaged file of weights in eight bits.
+        """
+        small = eight_bits(pretrained_model_name_or_path, kwargs)
+        if small is None:
+            return super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
+        state, kwargs["config"] = small
+        return super().from_pretrained(None, *args, state_dict=state, **kwargs)
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
@@ -101,6 +116,8 @@ class AvatarGPTModel(Network, T5ForConditionalGeneration):
         if decoder_input_ids is None:
             assert labels is not None
             decoder_input_ids = self.shift_right(labels, head)
+        if use_cache is None and labels is not None:
+            use_cache = False  # whole answers are given
         if length is not None and countdown is None:
             seen = int(past_key_values.get_seq_length()) if past_key_values is not None else 0
             countdown = self.counts(length, seen, decoder_input_ids.shape[1])

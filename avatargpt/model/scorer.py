@@ -77,13 +77,14 @@ class TextMotionScorer:
         """(T, 22, 3) metres each -> (B, dim) unit vectors."""
         from avatargpt.signals.signature import motion_signature
 
-        seen = torch.from_numpy(np.stack([motion_signature(j, fps) for j in joints]))
-        return np.asarray(self.network.see(seen).numpy())
+        seen = torch.from_numpy(np.stack([motion_signature(j, fps) for j in joints])).to(self.network.mean.device)
+        return np.asarray(self.network.see(seen).cpu().numpy())
 
     @torch.inference_mode()
     def texts(self, texts: Sequence[str], grounder: SentenceGrounder) -> np.ndarray:
         """Sentences -> (B, dim) unit vectors."""
-        return np.asarray(self.network.hear(torch.from_numpy(grounder.sentence(list(texts)))).numpy())
+        said = torch.from_numpy(grounder.sentence(list(texts))).to(self.network.mean.device)
+        return np.asarray(self.network.hear(said).cpu().numpy())
 
     def save(self, folder: str | os.PathLike[str], dtype: torch.dtype | None = None) -> Path:
         """Write ``motion_scorer.safetensors``; `dtype` bfloat16 halves it (mean and spread stay float32)."""

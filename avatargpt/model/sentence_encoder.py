@@ -49,6 +49,10 @@ class SentenceEncoder:
             if name.startswith(("embeddings.", *(f"encoder.layer.{i}." for i in range(layers))))
         }  # fmt: skip
 
+    def to(self, device: torch.device | str) -> None:
+        """Move the weights."""
+        self.weights = {name: weight.to(device) for name, weight in self.weights.items()}
+
     def __call__(self, ids: Tensor, mask: Tensor) -> list[Tensor]:
         """Word pieces (B, N), at most 512, and their mask (B, N), 1 = piece -> states (B, N, 384): of the pieces alone,
         then after each layer."""

@@ -92,18 +92,18 @@ class TextTokenizer:
 
         self._bytes = model = without_charsmap(model)
         with understanding(SPIECE, "a sentencepiece model"):
-            self._sp = sentencepiece.SentencePieceProcessor(model_proto=model)
-            if self.size <= UNK or max(self._sp.encode("a")) >= self.size:
+            self.processor = sentencepiece.SentencePieceProcessor(model_proto=model)
+            if self.size <= UNK or max(self.processor.encode("a")) >= self.size:
                 raise ValueError("no pieces")
 
     @property
     def size(self) -> int:
         """V, number of pieces."""
-        return int(self._sp.get_piece_size())
+        return int(self.processor.get_piece_size())
 
     def encode(self, text: str) -> list[int]:
         """Lower-cased text -> piece ids, without an end id."""
-        return list(self._sp.encode(" ".join(unicodedata.normalize("NFKC", text).lower().split())))
+        return list(self.processor.encode(" ".join(unicodedata.normalize("NFKC", text).lower().split())))
 
     def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
         return [self.encode(t) for t in texts]
@@ -116,7 +116,7 @@ class TextTokenizer:
                 break
             if UNK < int(i) < self.size:
                 kept.append(int(i))
-        return str(self._sp.decode(kept)).strip()
+        return str(self.processor.decode(kept)).strip()
 
     @classmethod
     def train(
@@ -200,6 +200,13 @@ class SentenceGrounder:
         self._tokenizer = Tokenizer.from_file(str(sentence_model_folder() / "tokenizer.json"))
         self._tokenizer.no_padding()
         self._tokenizer.enable_truncation(self.max_tokens)
+
+    def to(self, device: str | torch.device) -> None:
+        """Compute there from now on; what is remembered stays."""
+        with self._lock:
+            self.device = device
+            if self._model is not None:
+                self._model.to(device)
 
     def number(self, word: str) -> int | None:
         """Of a word in the encoder's vocabulary, the commonest words first; None = it is read in pieces."""

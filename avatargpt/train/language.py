@@ -16,16 +16,20 @@ from avatargpt.model.model import AvatarGPTModel
 from avatargpt.model.network import IGNORED
 from avatargpt.model.shape import TEXT
 from avatargpt.model.text_encoder import SentenceGrounder
-from avatargpt.train.data.batches import Batch, Pool
+from avatargpt.train.data.batches import Batch, Pool, work_of
 from avatargpt.train.data.examples import Example, ExampleOptions, Examples
+from avatargpt.train.running.average import MovingAverage
 from avatargpt.train.running.lora import LoraOptions, merged_state, save_adapter
 from avatargpt.train.running.optimizers import OptimizerName, make_optimizer
+from avatargpt.train.running.pace import Work
 from avatargpt.train.running.runtime import Runtime
+from avatargpt.train.running.samples import FOLDER, Sampler
 from avatargpt.train.running.stage import At, Parts, StageBase
 from instruct_data.mixture import generator
 from instruct_data.registry import get_task, list_tasks
 from vqvae.errors import UserError
 from vqvae.strict import Count, Dropout, Flag, Rate, Share, Strict, Weights, Whole
+from vqvae.tokenizer import MotionTokenizer
 
 SHAPE = (
     "vocab_size", "d_model", "d_kv", "d_ff", "num_layers", "num_decoder_layers", "num_heads", "feed_forward_proj",
@@ -50,6 +54,9 @@ class LanguageTraining(Schedule):
         refiner_only: everything else is frozen.
         label_smoothing: share of what is right that is spread over all tokens, while training.
         options: how examples vary.
+        samples_every: steps after which the model answers some prompts (`running.samples`), 0 = never.
+        ema: decay of the weights' moving average, which is what is validated, sampled and saved; 0 = none.
+        checkpointing: compute activations again on the way back instead of keeping them: less memory, more work.
     """
 
     steps: Count = 5000
@@ -71,6 +78,9 @@ class LanguageTraining(Schedule):
     save_every: Count = 250
     val_every: Count = 500
     options: ExampleOptions = ExampleOptions()
+    samples_every: Whole = 0
+    ema: Dropout = 0.0
+    checkpointing: Flag = False
 
 
 class LanguageShape(Strict):
@@ -172,7 +182,7 @@ class LanguageStage(StageBase):
 
     def __init__(
         self, recipe: LanguageRecipe, model: AvatarGPTModel, examples: Examples, val: dict[str, list[Example]],
-        grounder: SentenceGrounder | None, runtime: Runtime,
+        grounder: SentenceGrounder | None, runtime: Runtime, tokenizers: Sequence[MotionTokenizer] = (),
     ) -> None:  # fmt: skip
         t = recipe.train
         self.recipe, self.schedule, self.examples, self.val = recipe, t, examples, val
@@ -189,6 +199,12 @@ class LanguageStage(StageBase):
             raise UserError(f"train: accumulate: {t.accumulate} for {rows} rows; accepted: what divides them")
         self.pool = Pool(examples, t.seed, t.pool, rows, t.buckets == "two")
         self.levels = max((m["levels"] for m in (model.config.modalities or {}).values()), default=1)
+        if t.checkpointing:
+            enable = getattr(model, "activation_checkpointing_enable", model.gradient_checkpointing_enable)
+            enable({"use_reentrant": False})
+        self.average = MovingAverage(model, t.ema)
+        self.sampler = Sampler(examples, val, tokenizers, t.refiner_weight > 0) if t.samples_every else None
+        self.done = Work()
         self.optimizer = make_optimizer(model, t.optimizer, t.lr, t.weight_decay, "train", t.faster)
 
     def _freeze_unreached(self, model: AvatarGPTModel) -> None:
@@ -216,12 +232,40 @@ class LanguageStage(StageBase):
 
     def losses(self, module: Any, at: At) -> tuple[torch.Tensor, Parts]:
         rows = self.pool.step(at.step, at.rank)
-        parts = module(self.batch(rows[at.part :: at.parts]), at.seed, at.step)
+        batch = self.batch(rows[at.part :: at.parts])
+        self.done += work_of(batch, self.model)
+        parts = module(batch, at.seed, at.step)
         return parts.pop("total"), parts
 
-    @torch.no_grad()
+    def worked(self) -> Work:
+        done, self.done = self.done, Work()
+        return done
+
+    def stepped(self, step: int) -> None:
+        self.average.update()
+
+    def state(self) -> dict[str, Any]:
+        return self.average.state()
+
+    def restore(self, state: dict[str, Any]) -> None:
+        self.average.restore(state)
+
+    def samples(self, step: int, out: Path) -> dict[str, np.ndarray]:
+        if self.sampler is None or step % self.schedule.samples_every:
+            return {}
+        self.model.eval()
+        with self.average.in_place():
+            pictures = self.sampler(self.model, self.batch, out / FOLDER / str(step))
+        self.model.train()
+        return pictures
+
     def validate(self) -> dict[str, float]:
         """Mean loss per validation set, nats per token."""
+        with self.average.in_place():
+            return self._validate()
+
+    @torch.no_grad()
+    def _validate(self) -> dict[str, float]:
         self.model.eval()
         out = {}
         for name, rows in self.val.items():
@@ -239,6 +283,10 @@ class LanguageStage(StageBase):
         return out
 
     def save(self, out: Path) -> None:
+        with self.average.in_place():
+            self._save(out)
+
+    def _save(self, out: Path) -> None:
         self.examples.text.save(out)
         weights = merged_state(self.model) if hasattr(self.model, "peft_config") else None
         save_model(self.model, out, "15MB", weights)

@@ -127,7 +127,7 @@ def make_stage(recipe: LanguageRecipe, args: argparse.Namespace, runtime: Runtim
     rates = {t.config.modality: t.tokens_per_second for t in tokenizers}
     examples = Examples(items, lines, pairs, text, model.config, recipe.train.options, rates)
     _check_streams(examples, where)
-    return LanguageStage(recipe, model, examples, validation(examples, held), grounder, runtime)
+    return LanguageStage(recipe, model, examples, validation(examples, held), grounder, runtime, tokenizers)
 
 
 def _check_streams(examples: Examples, where: str) -> None:

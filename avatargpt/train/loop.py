@@ -6,6 +6,7 @@ What differs between networks is a `Stage`: what it draws at a step, its losses,
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import closing, nullcontext
 from pathlib import Path
@@ -18,6 +19,7 @@ from avatargpt.config import changes
 from avatargpt.train.running.engines import Engine, make_engine
 from avatargpt.train.running.keeping import keep_best, keep_last
 from avatargpt.train.running.log import Log
+from avatargpt.train.running.pace import Pace
 from avatargpt.train.running.plot import plot_log, table_of
 from avatargpt.train.running.record import record
 from avatargpt.train.running.runtime import Runtime, cosine
@@ -86,25 +88,31 @@ def _descend(
     """The steps from `step` to `stop`; fewer where the run is told to stop."""
     s = stage.schedule
     totals: dict[str, list[float]] = {}
+    pace = Pace(runtime, s.peak_tflops)
     stage.network.train()
     while step < stop:
         rate = cosine(step, s.steps, s.warmup, s.lr, s.lr_floor)
         rows: list[Parts] = []
+        begin = time.perf_counter()
         norm = engine.descend(_losses(stage, engine, runtime, step, rows), s.accumulate, rate)
         step += 1
+        pace.stepped(stage.worked(), time.perf_counter() - begin)
         stage.stepped(step)
         for row in rows if norm is None else [*rows, {"grad": norm}]:
             for k, v in row.items():
                 totals.setdefault(k, []).append(float(v.detach()))
         log.advance(rows[-1].get("total", next(iter(rows[-1].values()))))
         if step % s.log_every == 0 or step == stop:
-            log(step=step, **{k: float(np.mean(v)) for k, v in totals.items()}, lr=rate)
+            figures = {k: float(np.mean(v)) for k, v in totals.items()}
+            log(step=step, **figures, lr=rate, **pace.figures(stop - step))
             totals = {}
         if step % s.val_every == 0 or step == s.steps:
             figures = stage.validate()
             _report(log, step, figures)
             if runtime.main:
                 keep_best(stage, out, figures)
+        for name, pixels in stage.samples(step, out).items() if runtime.main else ():
+            log.picture(step, name, pixels)
         if step == s.steps:
             _report(log, step, stage.finish())
         ends = stopping.asked

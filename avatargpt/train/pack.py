@@ -31,13 +31,15 @@ LEARNT = ("lengths", "dropout")
 
 
 def pack_stage(args: argparse.Namespace) -> None:
-    """Language model, tokenizers and what stands beside them -> one folder, as shipped."""
+    """Language model, tokenizers and what stands beside them -> one folder, as shipped, with its card."""
     import torch
 
     from avatargpt.face.tokens import APART
+    from avatargpt.model.card import write_card
     from avatargpt.model.checkpoint import load_model, save_model, save_small
     from avatargpt.model.text_encoder import TextTokenizer
     from avatargpt.train.data.codes import read_tokenizers
+    from avatargpt.train.running.provenance import origin_of
 
     folders = args.language.split(",")
     model = averaged(folders, parse_shares(args.shares, len(folders)))
@@ -72,6 +74,7 @@ def pack_stage(args: argparse.Namespace) -> None:
         save_small(apart, out / APART)
         TextTokenizer.load(args.face).save(out / APART)
     _beside(args, out, next(t.fingerprint for t in tokenizers if t.config.modality == "body"))
+    write_card(out, origin_of([*folders, *([args.face] if args.face else []), *args.tokenizer.split(",")]))
     size = sum(f.stat().st_size for f in out.rglob("*") if f.is_file()) / 1e6
     print(f"{out}: {size:.1f} MB")
 

@@ -229,7 +229,7 @@ STAGES: dict[str, StageEntry] = {
             "parser": Option("folder of the parser stage, or several likewise; + between those asked together"),
             "scorer": Option("folder of the scorer stage"), "gestures": Option("folder of the pack-gestures stage"),
             "rank": Option("highest rank of parsers' changes to the encoder; default: as trained", kind="whole"),
-            "bits": Option("of the language model's weights; 16 is what transformers reads, too", kind="whole",
+            "bits": Option("of the language model's weights; files of 16 are as transformers writes them", kind="whole",
                            default=16, choices=(8, 16)),
         },
     ),

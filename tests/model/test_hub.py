@@ -12,6 +12,8 @@ import pytest
 from avatargpt.model.hub import HubCalls, folder_of
 from vqvae.errors import UserError
 
+CONFIG = '{"d_model": 8, "num_layers": 1, "vocab_size": 9}'
+
 
 class Loaded(HubCalls):
     def __init__(self, source: str) -> None:
@@ -45,8 +47,9 @@ def test_a_folder_is_saved_whole(tmp_path: Path) -> None:
     source = tmp_path / "model"
     (source / "body").mkdir(parents=True)
     (source / "body" / "tokenizer.json").write_text("{}")
+    (source / "config.json").write_text(CONFIG)
     target = Loaded(str(source)).save_pretrained(tmp_path / "copy")
-    assert (target / "body" / "tokenizer.json").is_file()
+    assert (target / "body" / "tokenizer.json").is_file() and (target / "README.md").read_text().startswith("---\n")
     with pytest.raises(UserError, match="is there already"):
         Loaded(str(source)).save_pretrained(target)
     with pytest.raises(UserError, match="not loaded from a folder"):
@@ -65,11 +68,12 @@ def test_a_folder_is_uploaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
                 raise RuntimeError("403 Forbidden")
 
         def upload_folder(self, **given: Any) -> Any:
-            told.append(given["folder_path"])
+            told.append(sorted(p.name for p in Path(given["folder_path"]).iterdir()))
             return SimpleNamespace(commit_url="https://hub/org/model/commit/1")
 
     monkeypatch.setattr(huggingface_hub, "HfApi", Api)
+    (tmp_path / "config.json").write_text(CONFIG)
     assert Loaded(str(tmp_path)).push_to_hub("org/model", token="secret").endswith("/commit/1")
-    assert told == ["secret", str(tmp_path)]
+    assert told == ["secret", ["README.md", "config.json"]]
     with pytest.raises(UserError, match=r"no/right: not uploaded \(403 Forbidden\)"):
         Loaded(str(tmp_path)).push_to_hub("no/right")

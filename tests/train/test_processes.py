@@ -17,6 +17,7 @@ import torch
 from avatargpt.config import resolve
 from avatargpt.model.checkpoint import load_model, save_model
 from avatargpt.train.command import main
+from avatargpt.train.running.pace import TIMED
 from vqvae.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -84,8 +85,8 @@ def reports(folder: Path) -> list[dict[str, float]]:
 def farthest(folder: Path, other: Path) -> float:
     """Largest difference between figures of two runs, step by step."""
     pairs = list(zip(reports(folder), reports(other), strict=True))
-    assert all(a["step"] == b["step"] and len(a.keys() ^ b.keys() - {"grad"}) <= 1 for a, b in pairs)
-    return max(abs(a[k] - b[k]) for a, b in pairs for k in (a.keys() & b.keys()) - {"minutes"})
+    assert all(a["step"] == b["step"] and len((a.keys() ^ b.keys()) - {"grad"}) <= 1 for a, b in pairs)
+    return max(abs(a[k] - b[k]) for a, b in pairs for k in (a.keys() & b.keys()) - {"minutes", "grad", *TIMED})
 
 
 @pytest.fixture(scope="module")

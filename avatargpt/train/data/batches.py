@@ -10,9 +10,12 @@ import numpy as np
 import torch
 
 from avatargpt.model.encoding import encoder_inputs
+from avatargpt.model.flops import forward_flops
+from avatargpt.model.model import AvatarGPTModel
 from avatargpt.model.network import IGNORED
 from avatargpt.model.text_encoder import SentenceGrounder
 from avatargpt.train.data.examples import Example, Examples
+from avatargpt.train.running.pace import Work
 from instruct_data.collate import like_lengths, pad
 from instruct_data.mixture import Mixture, generator
 
@@ -44,6 +47,21 @@ class Batch:
             torch.from_numpy(labels).to(device), torch.tensor([r.length for r in rows], device=device),
             torch.from_numpy(codes).to(device),
         )  # fmt: skip
+
+
+def work_of(batch: Batch, model: AvatarGPTModel) -> Work:
+    """What a step on a batch is: tokens read and spoken, and the arithmetic of going forth and back.
+
+    Going back takes as much again for what is handed on, and once more for each weight that is trained.
+    """
+    read = batch.inputs["attention_mask"].sum(1)
+    for _, mask, _ in batch.inputs.get("extra_embeddings", ()):
+        read = read + mask.sum(1)
+    spoken = (batch.labels != IGNORED).sum(1)
+    sizes = [(p.numel(), p.requires_grad) for p in model.parameters()]
+    share = sum(n for n, trained in sizes if trained) / sum(n for n, _ in sizes)
+    forth = forward_flops(model.config, read.cpu().numpy(), spoken.cpu().numpy(), batch.heads)
+    return Work(int(read.sum() + spoken.sum()), (2 + share) * forth)
 
 
 class Pool:

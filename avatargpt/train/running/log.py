@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from avatargpt.train.running.watch import Watcher
@@ -51,6 +52,11 @@ class Log:
             f.write(json.dumps(row) + "\n")
         if self._bar is None or not sys.stdout.isatty():  # lines would tear the bar apart; the file has them all
             print(json.dumps(row), flush=True)
+
+    def picture(self, step: int, name: str, pixels: np.ndarray) -> None:
+        """Show a picture (H, W, 3) uint8 to those who watch."""
+        for watcher in self.watchers:
+            watcher.picture(step, name, pixels)
 
     def advance(self, loss: torch.Tensor) -> None:
         """One more step is done, with this loss."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -44,9 +45,10 @@ def add_lora(model: AvatarGPTModel, options: LoraOptions) -> None:
         from peft import LoraConfig, inject_adapter_in_model
     except ImportError:
         raise UserError("lora: needs peft; install it: pip install peft") from None
-    # Only inside the T5 stacks: the refiners have matrices of the same names, and those are trained in full.
-    names = r"(encoder|decoder)\.block\..*\.(" + "|".join(options.targets) + ")"
-    config = LoraConfig(r=options.r, lora_alpha=options.alpha, lora_dropout=options.dropout, target_modules=names)  # type: ignore[arg-type]
+    config = LoraConfig(
+        r=options.r, lora_alpha=options.alpha, lora_dropout=options.dropout,  # type: ignore[arg-type]
+        target_modules=_places(options),
+    )  # fmt: skip
     try:
         inject_adapter_in_model(config, model)
     except ValueError as e:
@@ -56,15 +58,33 @@ def add_lora(model: AvatarGPTModel, options: LoraOptions) -> None:
             parameter.requires_grad_(True)
 
 
+def _places(options: LoraOptions) -> str:
+    """PEFT's pattern for matrices inside the T5 stacks alone; refiners have such names, too, and are trained whole."""
+    return r"(encoder|decoder)\.block\..*\.(" + "|".join(options.targets) + ")"
+
+
+def _whole_modules(model: AvatarGPTModel, whole: Sequence[str]) -> list[str]:
+    """Modules that PEFT is to keep a copy of: those that hold whole tensors, a container's members one by one."""
+    inside = {name.partition(".")[0] for name in whole}
+    members = [(top, getattr(model, top)) for top in sorted(inside)]
+    return [
+        f"{top}.{name}" if name else top
+        for top, module in members
+        for name in (module if isinstance(module, torch.nn.ModuleDict) else ("",))
+        if any(key.startswith(f"{top}.{name}.".replace("..", ".")) for key in whole)
+    ]
+
+
 def save_adapter(model: AvatarGPTModel, options: LoraOptions, folder: Path) -> Path:
     """Write the adapters, and what is trained in full beside them, as `avatargpt.model.adapter_folder` reads them."""
     state = model.state_dict()
     trained = {n for n, p in model.named_parameters() if p.requires_grad}
     tensors = {k.replace(".default.", "."): v for k, v in state.items() if ".lora_" in k}
-    whole = {k: v for k, v in state.items() if k in trained and ".lora_" not in k}
+    modules = _whole_modules(model, [n for n in trained if ".lora_" not in n])
+    whole = {k: v for k, v in state.items() if k.startswith(tuple(f"{m}." for m in modules))}  # PEFT wants buffers, too
     config = {
         "peft_type": "LORA", "r": options.r, "lora_alpha": options.alpha, "lora_dropout": options.dropout,
-        "target_modules": options.targets, "modules_to_save": sorted({k.split(".")[0] for k in whole}), "bias": "none",
+        "target_modules": _places(options), "modules_to_save": modules, "bias": "none",
         "inference_mode": True,
     }  # fmt: skip
     return write_adapter(folder, {**tensors, **whole}, config, dict(model.config.fingerprints or {}))

@@ -11,6 +11,7 @@ from vqvae.io.json_lines import json_rows
 from vqvae.motion import atomic_write
 
 PICTURE, TABLE = "losses.png", "log.csv"
+SHARE, SPEED = "mfu", "tokens_s"  # a run that tells its speed has a column for the share, blank where none is known
 
 
 def read_log(path: str | os.PathLike[str]) -> dict[str, dict[int, float]]:
@@ -38,6 +39,8 @@ def table_of(folder: str | os.PathLike[str]) -> Path | None:
     steps = sorted({step for curve in curves.values() for step in curve})
     if not steps:
         return None
+    if SPEED in curves:
+        curves.setdefault(SHARE, {})
     rows = [["step", *curves]]
     rows += [[str(n), *(f"{c[n]:.6g}" if n in c else "" for c in curves.values())] for n in steps]
     text = "\n".join(",".join(row) for row in rows) + "\n"

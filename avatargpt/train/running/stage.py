@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
 import torch
 
 from avatargpt.config import Schedule
+from avatargpt.train.running.pace import Work
 from vqvae.strict import Strict
 
 Parts = dict[str, torch.Tensor]
@@ -79,6 +81,16 @@ class Stage(Protocol):
     def stepped(self, step: int) -> None:
         """After the optimiser's step; `step` steps are done."""
 
+    def worked(self) -> Work:
+        """What this process has done since this was last asked."""
+
+    def samples(self, step: int, out: Path) -> dict[str, np.ndarray]:
+        """After a step, in the main process alone: answers to look at, written to the run's folder where they are due.
+
+        Returns:
+            Pictures by name, (H, W, 3) uint8.
+        """
+
     def validate(self) -> dict[str, float]:
         """Figures on held-out rows; leaves the network in training mode."""
 
@@ -105,6 +117,12 @@ class StageBase:
 
     def stepped(self, step: int) -> None:
         pass
+
+    def worked(self) -> Work:
+        return Work()
+
+    def samples(self, step: int, out: Path) -> dict[str, np.ndarray]:
+        return {}
 
     def validate(self) -> dict[str, float]:
         return {}

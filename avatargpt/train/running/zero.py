@@ -132,7 +132,8 @@ class DeepSpeed:
             gradients = [a + b for a, b in zip(gradients, some, strict=True)] if gradients else [*some]
         self.engine.backward(self.engine(gradients))
         self.engine.step()
-        return None
+        norm = self.engine.get_global_grad_norm()
+        return None if norm is None else torch.as_tensor(norm)
 
     def save(self, out: Path, step: int) -> None:
         about = {"step": step, **self.stage.state(), **self.stage.identity}

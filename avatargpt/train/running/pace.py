@@ -1,0 +1,75 @@
+"""How fast a run goes: useful tokens a second, the share of the device's arithmetic that they use, the time left."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+import torch
+
+from avatargpt.train.running.runtime import Runtime
+
+PEAKS = {
+    "H200": 989.5, "H100 PCIe": 756.5, "H100 NVL": 835.5, "H100": 989.5, "A100": 312.0, "A30": 165.0, "L40S": 362.0,
+    "L4": 121.0,
+}  # fmt: skip
+"""Part of a device's name -> dense bfloat16 peak in TFLOPS, from NVIDIA's data sheets; the first that fits counts."""
+TIMED = ("tokens_s", "mfu", "eta_minutes")
+"""What is told of the pace, as the log names it: it differs from run to run."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a process has done.
+
+    Attributes:
+        tokens: read and spoken, padding not counted. flops: operations that these need at least, backward as well.
+    """
+
+    tokens: int = 0
+    flops: float = 0.0
+
+    def __add__(self, other: Work) -> Work:
+        return Work(self.tokens + other.tokens, self.flops + other.flops)
+
+
+def peak_of(runtime: Runtime) -> float | None:
+    """Peak of this process's device in TFLOPS in the precision that it computes in, None = not known."""
+    if runtime.device.type != "cuda" or not runtime.bf16:
+        return None
+    words = torch.cuda.get_device_name(runtime.device).replace("-", " ").split()
+    return next((peak for name, peak in PEAKS.items() if set(name.split()) <= set(words)), None)
+
+
+class Pace:
+    """Adds up what is done between two reports.
+
+    Args:
+        runtime: whose processes all do about what this one does.
+        peak: TFLOPS of one device, None = as `peak_of` knows.
+    """
+
+    def __init__(self, runtime: Runtime, peak: float | None = None) -> None:
+        self.world, self.peak = runtime.world, peak_of(runtime) if peak is None else peak
+        self.begin, self.steps = time.perf_counter(), 0
+        self.work, self.seconds = Work(), 0.0
+
+    def stepped(self, work: Work, seconds: float) -> None:
+        """One more step is done, with so much work in so much time."""
+        self.steps += 1
+        self.work, self.seconds = self.work + work, self.seconds + seconds
+
+    def figures(self, left: int) -> dict[str, float]:
+        """What is told since the last report, of a run that has `left` steps to go: `TIMED`, as far as it is known.
+
+        The time of a step is that of the step alone; the time left counts validation and saving as well.
+        """
+        out: dict[str, float] = {}
+        if self.work.tokens and self.seconds > 0:
+            out["tokens_s"] = self.world * self.work.tokens / self.seconds
+            if self.peak:
+                out["mfu"] = self.work.flops / self.seconds / (self.peak * 1e12)
+        if self.steps:
+            out["eta_minutes"] = (time.perf_counter() - self.begin) / self.steps * left / 60
+        self.work, self.seconds = Work(), 0.0
+        return out
