@@ -15,7 +15,7 @@ KINDS = (
     "prompts", "tokenizer", "describe", "inbetween", "continuation", "predicates", "families", "describe_synthetic",
     "discriminator", "synthetic_physics", "plan_coverage", "seams", "plans", "plan_cycle", "chat",
     "speech_face", "word_times", "face_instructions", "face_language", "gesture",
-    "gesture_words", "requests", "chat_fresh",
+    "gesture_words", "requests", "chat_fresh", "prompt_list",
 )  # fmt: skip
 PROMPT_KINDS = (
     "single", "side", "turn", "style", "count", "two", "seconds", "tempo", "negation", "clauses", "sidestep",
@@ -101,7 +101,11 @@ def find(name: str) -> Path:
 
 
 def load(name: str) -> Suite:
-    """Read a suite by name."""
+    """Read a suite by name, or a list of prompts by its file (``.csv``, ``.json``)."""
+    if Path(name).suffix.lower() in (".csv", ".json"):
+        from avatargpt.evaluation.text.prompt_list import as_suite
+
+        return as_suite(Path(name))
     return read(find(name))
 
 
