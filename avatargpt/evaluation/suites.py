@@ -28,6 +28,9 @@ SEEN_IN = {
 SUITE_KEYS = (
     "name", "version", "kind", "description", "seeds", "metrics", "targets", "prompts", "options", "classes"
 )  # fmt: skip
+NAMED = ("named", "named_by_action", "named_by_prompt")
+SHARE = {"higher_is_better": True, "unit": "share"}
+"""Figures of lists of prompts, and what they are."""
 
 
 @dataclass(frozen=True)
@@ -103,10 +106,21 @@ def find(name: str) -> Path:
 def load(name: str) -> Suite:
     """Read a suite by name, or a list of prompts by its file (``.csv``, ``.json``)."""
     if Path(name).suffix.lower() in (".csv", ".json"):
-        from avatargpt.evaluation.text.prompt_list import as_suite
-
-        return as_suite(Path(name))
+        return listed(Path(name))
     return read(find(name))
+
+
+def listed(path: Path) -> Suite:
+    """A list of prompts as a suite of kind ``prompt_list``; its rows lie under the option ``prompts``.
+
+    Raises:
+        UserError: see `prompt_rows.read_prompts`.
+    """
+    from avatargpt.evaluation.prompt_rows import read_prompts
+
+    rows = read_prompts(path)
+    said = f"Whether descriptions of what is made name the actions of {path.name}"
+    return Suite(path.stem, 1, "prompt_list", said, dict.fromkeys(NAMED, SHARE), options={"prompts": rows})
 
 
 def read(path: Path) -> Suite:

@@ -1,7 +1,6 @@
 """Lists of prompts that others wrote: does the description of the motion name the action?
 
-A CSV with the column ``prompt`` and, where known, ``action`` and ``category``, or JSON: a list of texts, or of objects
-with these keys. A motion is made for every prompt (or comes from elsewhere), described by the model, and the
+How such lists are read: `evaluation.prompt_rows`. A motion is made for every prompt (or comes from elsewhere), described by the model, and the
 description is judged as readings of requests are (`requests.Judge`): against the action, or against the whole prompt
 where no action is given. So what is measured is generation and description together; the figure of real clips is that
 of suite ``describe``.
@@ -11,75 +10,21 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from avatargpt.evaluation.body.prompts import Generator, generated
-from avatargpt.evaluation.outputs.folder import csv_rows
 from avatargpt.evaluation.parts import Parts
 from avatargpt.evaluation.report import figure
 from avatargpt.evaluation.suites import Suite
 from avatargpt.evaluation.text.requests import Judge
-from avatargpt.limits import is_text
-from vqvae.errors import UserError
-from vqvae.io.json_file import read_json
 from vqvae.motion import Motion
-
-COLUMNS = ("prompt", "action", "category")
-MOST_PROMPTS, MOST_BYTES = 100_000, 64 << 20
-ACCEPTED = "accepted a CSV with the columns prompt, action, category, or JSON: a list of texts or of objects with these"
-METRICS = {
-    "named": {"higher_is_better": True, "unit": "share"},
-    "named_by_action": {"higher_is_better": True, "unit": "share"},
-    "named_by_prompt": {"higher_is_better": True, "unit": "share"},
-}
-
-
-def read_prompts(path: Path) -> list[dict[str, str]]:
-    """Rows with ``prompt``, ``action`` and ``category`` ("" = not given), in the order of the file.
-
-    Raises:
-        UserError: not readable, no such columns, an empty prompt, or nothing in it.
-    """
-    if path.suffix.lower() == ".json":
-        value = read_json(path, MOST_BYTES, ACCEPTED)
-        if not isinstance(value, list):
-            raise UserError(f"{path}: no list; {ACCEPTED}")
-        rows: list[tuple[str, Any]] = [
-            (f"entry {i}", {"prompt": v} if isinstance(v, str) else v) for i, v in enumerate(value, 1)
-        ]
-    else:
-        rows = [(f"line {line}", row) for line, row in csv_rows(path, ACCEPTED)]
-    out = []
-    for where, row in rows:
-        if not isinstance(row, dict) or not row.get("prompt"):
-            raise UserError(f"{path}: {where}: no prompt; {ACCEPTED}")
-        kept = {name: row.get(name) or "" for name in COLUMNS}
-        strange = [name for name, text in kept.items() if not isinstance(text, str) or not is_text(text)]
-        if strange:
-            raise UserError(f"{path}: {where}: {strange[0]} is no text; {ACCEPTED}")
-        out.append({name: text.strip() for name, text in kept.items()})
-    if not 1 <= len(out) <= MOST_PROMPTS:
-        raise UserError(f"{path}: {len(out)} prompts; accepted 1 to {MOST_PROMPTS}")
-    return out
-
-
-def as_suite(path: Path) -> Suite:
-    """A list of prompts as a suite of kind ``prompt_list``; its rows lie under the option ``prompts``.
-
-    Raises:
-        UserError: see `read_prompts`.
-    """
-    rows = read_prompts(path)
-    said = f"Whether descriptions of what is made name the actions of {path.name}"
-    return Suite(path.stem, 1, "prompt_list", said, METRICS, (0,), options={"prompts": rows})
 
 
 def score(suite: Suite, model: Any, batch: int = 64, parts: Parts | None = None) -> dict[str, Any]:
     """Make, describe, judge.
 
     Args:
-        suite: see `as_suite`.
+        suite: of kind ``prompt_list`` (`suites.listed`).
         model: an `avatargpt.AvatarGPT`, or anything with ``describe`` that has ``body.generation.made`` or is called as
             a `Generator`.
     """
