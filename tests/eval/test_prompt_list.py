@@ -33,7 +33,11 @@ def glide(step: float) -> Motion:
     return Motion(rot.identity((40, 22)), np.stack([0 * z, 0 * z + 0.96, z], -1))
 
 
-ROWS = 'prompt,action,category\n"run, run, as if wolves were after you",run,gait\nrun home,run,gait\npaint a fence,paint,work\n'
+ROWS = """prompt,action,category
+"run, run, as if wolves were after you",run,gait
+run home,run,gait
+paint a fence,paint,work
+"""
 
 
 def test_descriptions_have_to_name_the_action(tmp_path: Path) -> None:

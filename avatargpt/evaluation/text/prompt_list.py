@@ -1,9 +1,9 @@
 """Lists of prompts that others wrote: does the description of the motion name the action?
 
-How such lists are read: `evaluation.prompt_rows`. A motion is made for every prompt (or comes from elsewhere), described by the model, and the
-description is judged as readings of requests are (`requests.Judge`): against the action, or against the whole prompt
-where no action is given. So what is measured is generation and description together; the figure of real clips is that
-of suite ``describe``.
+How such lists are read: `evaluation.prompt_rows`. A motion is made for every prompt (or comes from elsewhere),
+described by the model, and the description is judged as readings of requests are (`requests.Judge`): against the
+action, or against the whole prompt where no action is given. So what is measured is generation and description
+together; the figure of real clips is that of suite ``describe``.
 """
 
 from __future__ import annotations
