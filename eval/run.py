@@ -16,8 +16,10 @@ from tables import write_page, write_tables
 
 from avatargpt import evaluation
 from avatargpt.cli.common import check_folder
-from avatargpt.evaluation import report
+from avatargpt.evaluation import parts, report
 from avatargpt.evaluation.body import corpus, prompts, retrieval, synthetic
+from avatargpt.evaluation.outputs import scoring
+from avatargpt.evaluation.outputs.scoring import Outputs
 from vqvae.errors import UserError
 
 HERE = Path(__file__).resolve().parent
@@ -78,18 +80,22 @@ def _chosen(names: list[str], model: str) -> list[evaluation.Suite]:
 
 
 def _run(
-    names: list[str], model_name: str, data: Path | None, out: Path, store: Path | None = None, full: bool = False
-) -> None:
+    names: list[str], model_name: str, data: Path | None, out: Path, store: Path | None = None, full: bool = False,
+    outputs: Outputs | None = None, shard: tuple[int, int] = (0, 1),
+) -> bool:  # fmt: skip
+    """Whether all items of all suites could be made and read."""
     suites = _chosen(names, model_name)
+    whole = True
     for option, folder in (("--data", data), ("--store", store)):
         if folder is not None and not folder.is_dir():
             raise UserError(f"{option} {folder}: no such folder")
     check_folder(out / "x.json")
-    needs_model = any(s.kind not in evaluation.WITHOUT_MODEL for s in suites) and model_name != "ceiling"
+    free = evaluation.WITHOUT_MODEL if outputs is None else tuple(k for k in scoring.KINDS if k != "prompt_list")
+    needs_model = any(s.kind not in free for s in suites) and model_name != "ceiling"
     model = _model(model_name, data) if needs_model else None
     for suite in suites:
         # Where clips alone are measured no model takes part, and none is in the name.
-        alone = suite.kind in evaluation.WITHOUT_MODEL
+        alone = suite.kind in free
         bare = model_name not in WITHOUT_WEIGHTS or alone
         path = out / (f"{suite.name}.json" if bare else f"{suite.name}.{model_name}.json")
         start = time.monotonic()
@@ -98,8 +104,18 @@ def _run(
             report.write(path, result)
             report.show(result)
         else:
-            evaluation.run_suite(suite, None if alone else model, data, path, store, full)
+            try:
+                result = evaluation.run_suite(
+                    suite, None if alone else model, data, path, store, full, outputs, shard
+                )
+            except parts.Waiting as e:
+                print(e, file=sys.stderr)
+                continue
+            for line in scoring.lines(result.get("failed", [])):
+                print(f"failed: {line}", file=sys.stderr)
+                whole = False
         print(f"{path}  ({time.monotonic() - start:.0f} s)", file=sys.stderr)
+    return whole
 
 
 def main() -> int:
@@ -114,6 +130,10 @@ def main() -> int:
     parser.add_argument("--store", type=Path, help="a prepared clip store; face suites: a cache of the speech stage; "
                         "word_times: a folder of a Whisper model; gesture: FGD")  # fmt: skip
     parser.add_argument("--full", action="store_true", help="the large sample, where a suite has two sizes")
+    parser.add_argument("--outputs", type=Path, help="a folder of another system's motion files, in place of the model")
+    parser.add_argument("--prompts", type=Path, help="names and prompts of --outputs, CSV or JSON")
+    parser.add_argument("--fps", type=float, help="frame rate of --outputs that state none; default: 20")
+    parser.add_argument("--shard", default="1/1", help="K/N: the K-th of N processes that write the same results")
     parser.add_argument("--out", type=Path, default=HERE / "results", help="folder of results; default: the published")
     parser.add_argument(
         "--tables", action="store_true",
@@ -122,20 +142,25 @@ def main() -> int:
     args = parser.parse_args()
     if not args.suites and not args.tables:
         parser.error("name a suite, all, or --tables")
+    whole = True
     try:
         published = args.out.resolve() == (HERE / "results").resolve()
         if args.suites:
             if published and args.model not in ("packaged", *WITHOUT_WEIGHTS):
                 raise UserError(f"--model {args.model}: name a folder for its results with --out; "
                                 "eval/results holds those of the packaged model")  # fmt: skip
-            _run(args.suites, args.model, args.data, args.out, args.store, args.full)
+            if published and args.outputs is not None:
+                raise UserError("--outputs: name a folder for the results with --out; eval/results holds our own")
+            given = None if args.outputs is None else scoring.Outputs(args.outputs, args.prompts, args.fps)
+            shard = parts.read_shard(args.shard)
+            whole = _run(args.suites, args.model, args.data, args.out, args.store, args.full, given, shard)
         if args.tables:
             for path in write_tables(args.out, HERE.parent) if published else [write_page(args.out)]:
                 print(path)
     except UserError as e:
         print(f"error: {e}", file=sys.stderr)
         return 2
-    return 0
+    return 0 if whole else 1
 
 
 if __name__ == "__main__":

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from avatargpt.cli import common
 from avatargpt.cli.output import say
+from avatargpt.limits import FPS
 from vqvae.errors import UserError
+
+if TYPE_CHECKING:
+    from avatargpt.evaluation.outputs.scoring import Outputs
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, help="Measure a model: run a suite, or list them.")
 
@@ -28,9 +32,14 @@ def ls(as_json: common.Json = False) -> None:
         say(f"{suite.name}: {suite.description}")
 
 
+_OUTPUTS = "Measure another system's motion files in this folder in place of the model."
+
+
 @app.command("run")
 def run(
-    suite: Annotated[str, typer.Argument(metavar="SUITE", help="A name from `avatargpt eval ls`.")],
+    suite: Annotated[
+        str, typer.Argument(metavar="SUITE", help="A name from `eval ls`, or a list of prompts (.csv, .json).")
+    ],
     data: Annotated[
         Path | None, typer.Option("--data", metavar="FOLDER", help="The corpora, for suites that need real clips.")
     ] = None,
@@ -38,6 +47,16 @@ def run(
         Path | None, typer.Option("--store", metavar="FOLDER", help="A prepared store, for suites about made-up clips.")
     ] = None,
     full: Annotated[bool, typer.Option("--full", help="The large sample, where a suite has two sizes.")] = False,
+    outputs: Annotated[Path | None, typer.Option("--outputs", metavar="FOLDER", help=_OUTPUTS)] = None,
+    names: Annotated[
+        Path | None, typer.Option("--prompts", metavar="FILE", help="Names and prompts of --outputs: CSV or JSON.")
+    ] = None,
+    fps: Annotated[
+        float | None, typer.Option("--fps", metavar="F", help="Frame rate of --outputs that state none (20).")
+    ] = None,
+    shard: Annotated[
+        str, typer.Option("--shard", metavar="K/N", help="The K-th of N processes that write the same result.")
+    ] = "1/1",
     output: Annotated[
         Path | None, typer.Option("-o", "--output", metavar="FILE", help="Where to write the results (.json).")
     ] = None,
@@ -47,8 +66,10 @@ def run(
     threads: common.Threads = None,
     quiet: common.Quiet = False,
 ) -> None:
-    """Run a suite: a table on stderr, the results as JSON on stdout."""
+    """Run a suite: a table on stderr, the results as JSON on stdout. Exits with 1 where items failed."""
     from avatargpt import evaluation
+    from avatargpt.evaluation import parts
+    from avatargpt.evaluation.outputs.scoring import lines
 
     chosen = evaluation.load(suite)
     wanted = evaluation.DATA.get(chosen.kind, "the body corpus")
@@ -65,8 +86,78 @@ def run(
         common.check_folder(output)
         if output.is_dir():
             raise UserError(f"-o {output}: a folder; accepted the name of a file")
-    if model is not None and chosen.kind in evaluation.WITHOUT_MODEL:
-        raise UserError(f"--model: no model takes part in {suite}")
-    without = chosen.kind in evaluation.WITHOUT_MODEL
+    given = _given(outputs, names, fps)
+    describes = chosen.kind == "prompt_list"
+    without = chosen.kind in evaluation.WITHOUT_MODEL or (given is not None and not describes)
+    if model is not None and without:
+        raise UserError(f"--model: no model takes part in {suite}{' on --outputs' if given else ''}")
+    part = parts.read_shard(shard)
     loaded = None if without else common.load_model(model, device, threads, quiet, dtype)
-    common.print_json(evaluation.run_suite(chosen, loaded, data, output, store, full))
+    try:
+        result = evaluation.run_suite(chosen, loaded, data, output, store, full, given, part)
+    except parts.Waiting as e:
+        say(e, err=True)
+        return
+    common.print_json(result)
+    if failed := result.get("failed"):
+        for line in lines(failed):
+            say(f"failed: {line}", err=True)
+        raise typer.Exit(1)
+
+
+def _given(folder: Path | None, names: Path | None, fps: float | None) -> Outputs | None:
+    """Another system's outputs, as the options name them."""
+    from avatargpt.evaluation.outputs.scoring import Outputs
+
+    if folder is None:
+        if names is not None or fps is not None:
+            raise UserError(f"{'--prompts' if names else '--fps'}: goes with --outputs")
+        return None
+    if not folder.is_dir():
+        raise UserError(f"--outputs {folder}: no such folder; accepted one of motion files")
+    if fps is not None:
+        common.check_range("--fps", fps, *FPS, " frames per second")
+    return Outputs(folder, names, fps)
+
+
+@app.command("ask")
+def ask(
+    suite: Annotated[str, typer.Argument(metavar="SUITE", help="A suite that takes --outputs.")],
+    data: Annotated[
+        Path | None, typer.Option("--data", metavar="FOLDER", help="Recorded talks, for gesture suites.")
+    ] = None,
+    as_json: common.Json = False,
+) -> None:
+    """What a suite asks of another system, as CSV: the name of each file, and the prompt it answers."""
+    import csv
+    import io
+
+    from avatargpt import evaluation
+    from avatargpt.evaluation.outputs import scoring
+
+    asked = scoring.items(evaluation.load(suite), data)
+    if as_json:
+        common.print_json({i.id: i.text for i in asked})
+        return
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(("name", "prompt"))
+    writer.writerows((i.id, i.text) for i in asked)
+    say(text.getvalue().rstrip("\n"))
+
+
+@app.command("compare")
+def compare(
+    first: Annotated[Path, typer.Argument(metavar="A.json", help="A result of a suite.")],
+    second: Annotated[Path, typer.Argument(metavar="B.json", help="Another of the same suite.")],
+    as_json: common.Json = False,
+) -> None:
+    """What differs between two results by more than chance: paired figures, then rows."""
+    from avatargpt.evaluation import compare as comparing
+
+    result = comparing.compare(first, second)
+    if as_json:
+        common.print_json(result)
+        return
+    for line in comparing.told(result):
+        say(line)

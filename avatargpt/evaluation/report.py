@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import inspect
 import json
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +60,12 @@ def header(suite: Suite, model: Any) -> dict[str, Any]:
         "seeds": list(suite.seeds), "model": prints, "decoding": decoding(suite, model),
         "metrics": suite.metrics, "targets": suite.targets,
     }  # fmt: skip
+
+
+def digest(suite: Suite) -> str:
+    """SHA-256 of a suite as it is read."""
+    text = json.dumps(asdict(suite), sort_keys=True, ensure_ascii=False, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def decoding(suite: Suite, model: Any) -> dict[str, Any]:

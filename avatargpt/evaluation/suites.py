@@ -15,7 +15,7 @@ KINDS = (
     "prompts", "tokenizer", "describe", "inbetween", "continuation", "predicates", "families", "describe_synthetic",
     "discriminator", "synthetic_physics", "plan_coverage", "seams", "plans", "plan_cycle", "chat",
     "speech_face", "word_times", "face_instructions", "face_language", "gesture",
-    "gesture_words", "requests", "chat_fresh",
+    "gesture_words", "requests", "chat_fresh", "prompt_list",
 )  # fmt: skip
 PROMPT_KINDS = (
     "single", "side", "turn", "style", "count", "two", "seconds", "tempo", "negation", "clauses", "sidestep",
@@ -28,6 +28,9 @@ SEEN_IN = {
 SUITE_KEYS = (
     "name", "version", "kind", "description", "seeds", "metrics", "targets", "prompts", "options", "classes"
 )  # fmt: skip
+NAMED = ("named", "named_by_action", "named_by_prompt")
+SHARE = {"higher_is_better": True, "unit": "share"}
+"""Figures of lists of prompts, and what they are."""
 
 
 @dataclass(frozen=True)
@@ -101,8 +104,23 @@ def find(name: str) -> Path:
 
 
 def load(name: str) -> Suite:
-    """Read a suite by name."""
+    """Read a suite by name, or a list of prompts by its file (``.csv``, ``.json``)."""
+    if Path(name).suffix.lower() in (".csv", ".json"):
+        return listed(Path(name))
     return read(find(name))
+
+
+def listed(path: Path) -> Suite:
+    """A list of prompts as a suite of kind ``prompt_list``; its rows lie under the option ``prompts``.
+
+    Raises:
+        UserError: see `prompt_rows.read_prompts`.
+    """
+    from avatargpt.evaluation.prompt_rows import read_prompts
+
+    rows = read_prompts(path)
+    said = f"Whether descriptions of what is made name the actions of {path.name}"
+    return Suite(path.stem, 1, "prompt_list", said, dict.fromkeys(NAMED, SHARE), options={"prompts": rows})
 
 
 def read(path: Path) -> Suite:

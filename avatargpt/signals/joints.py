@@ -7,7 +7,8 @@ from functools import cached_property
 
 import numpy as np
 
-from vqvae.motion import Motion
+from vqvae.errors import UserError
+from vqvae.motion import Motion, heading
 from vqvae.skeleton import SMPL22
 from vqvae.smoothing import running_mean
 
@@ -56,6 +57,17 @@ def longest(mask: np.ndarray, gap: int = 2) -> float:
     return max((stop - start for start, stop in runs_of(np.asarray(mask), gap)), default=0) / FPS
 
 
+def _between(x: np.ndarray, at: np.ndarray) -> np.ndarray:
+    """(T, ...) at times (N,) in frames, by straight lines."""
+    i = np.minimum(at.astype(int), max(len(x) - 2, 0))
+    f = (at - i).reshape(-1, *[1] * (x.ndim - 1))
+    return np.asarray(x[i] + (x[np.minimum(i + 1, len(x) - 1)] - x[i]) * f)
+
+
+class UnseenHead(UserError):
+    """Where the head looks was asked of a clip that holds positions alone."""
+
+
 class Signals:
     """Per-frame signals of a clip at 20 fps in the frame of its first facing (+Z forward, +X left, Y up).
 
@@ -68,10 +80,31 @@ class Signals:
         Args:
             seams: seconds at which its maker says that a new part begins; None = it says nothing.
         """
-        self.motion = motion.resampled(FPS).canonical()
+        self.motion: Motion | None = motion.resampled(FPS).canonical()
         self.joints = self.motion.joints.astype(np.float64)
+        self.nose: np.ndarray | None = None
         self.first = 0
         self.seams = None if seams is None else tuple(round(t * FPS) for t in seams)
+
+    @classmethod
+    def of_joints(cls, joints: np.ndarray, fps: float, nose: np.ndarray | None = None) -> Signals:
+        """Signals of a clip of which only positions are known, on whatever skeleton.
+
+        Args:
+            joints: (T, 22, 3) metres, Y up, left = +X when facing +Z; brought to 20 fps by straight lines.
+            fps: frames per second.
+            nose: (T, 3) unit vector in which the face points, in the chest's axes; None = not known, then `head_turn`
+                raises `UnseenHead`.
+        """
+        count = max(1, round(len(joints) * FPS / fps))
+        at = np.clip(np.arange(count) * fps / FPS, 0, len(joints) - 1)
+        x = _between(np.asarray(joints, np.float64), at)
+        c, s = np.cos(yaw := -heading(x[:1])[0]), np.sin(yaw)
+        new = cls.__new__(cls)
+        new.joints = (x - x[0, 0] * np.array([1, 0, 1])) @ np.array([[c, 0, s], [0, 1, 0], [-s, 0, c]]).T
+        new.motion, new.first, new.seams = None, 0, None
+        new.nose = None if nose is None else _between(np.asarray(nose, np.float64), at)
+        return new
 
     @classmethod
     def part(cls, whole: Signals, start: int, stop: int) -> Signals:
@@ -83,6 +116,7 @@ class Signals:
         joints = whole.joints[start:stop] - whole.joints[start, 0] * np.array([1, 0, 1])
         new.joints = joints @ turn.T
         new.motion, new.first = whole.motion, whole.first + start
+        new.nose = None if whole.nose is None else whole.nose[start:stop]
         new.seams = None if whole.seams is None else tuple(n - start for n in whole.seams if start < n < stop)
         return new
 
@@ -205,10 +239,18 @@ class Signals:
         """Pitch (down is positive) and yaw (left is positive) of the face against the chest, (T,) degrees each.
 
         Read off the rotations: the head is the last joint of its chain, so positions do not show where it looks.
+
+        Raises:
+            UnseenHead: the clip holds positions alone.
         """
-        motion = self.motion.slice(self.first, self.first + len(self))
-        _, glob = motion.skeleton.fk_full(motion.rotations, motion.root)
-        nose = np.einsum("tji,tj->ti", glob[:, _J["spine3"]], glob[:, _J["head"], :, 2])
+        if self.motion is not None:
+            motion = self.motion.slice(self.first, self.first + len(self))
+            _, glob = motion.skeleton.fk_full(motion.rotations, motion.root)
+            nose = np.einsum("tji,tj->ti", glob[:, _J["spine3"]], glob[:, _J["head"], :, 2])
+        elif self.nose is not None:
+            nose = self.nose / np.maximum(np.linalg.norm(self.nose, axis=1, keepdims=True), 1e-9)
+        else:
+            raise UnseenHead("positions do not show where the head looks")
         return np.rad2deg(np.arcsin(np.clip(-nose[:, 1], -1, 1))), np.rad2deg(np.arctan2(nose[:, 0], nose[:, 2]))
 
     def bend(self, side: str, limb: str) -> np.ndarray:

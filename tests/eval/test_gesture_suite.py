@@ -11,8 +11,10 @@ import soundfile
 from avatargpt import evaluation
 from avatargpt.config import resolve
 from avatargpt.evaluation.gesture import comparison, talks
+from avatargpt.evaluation.outputs.scoring import Outputs
 from avatargpt.metrics.gesture.baselines import Stroke
 from avatargpt.metrics.gesture.fgd import GestureFeatures
+from avatargpt.resources import PACKAGE
 from avatargpt.signals.words.files import write
 from avatargpt.signals.words.words import Word, Words
 from avatargpt.train import gesture_features
@@ -95,6 +97,24 @@ def test_rows_of_the_table(folder: Path, tmp_path: Path) -> None:
     assert (result["results"]["jerk/real"]["n"], result["results"]["jerk/network"]["n"]) == (4, 6)
     assert (tmp_path / "gesture.json").is_file()
     assert {k.split("/")[0] for k in got} <= set(evaluation.load("gesture").metrics)
+
+
+def test_motions_of_others_are_a_row(folder: Path, tmp_path: Path) -> None:
+    """Files give what a network that makes them gives; what is missing or too short is named."""
+    made = {"a": beating(BEATS + 0.6, size=0.5), "b": beating(BEATS + 0.3)}
+    for name, motion in made.items():
+        motion.save(tmp_path / f"{name}.npz")
+    beating(BEATS, 60).save(tmp_path / "c.npz")
+    got = evaluation.run("gesture", None, folder, outputs=Outputs(tmp_path))
+    assert got["failed"] == [
+        {"item": "c", "reason": "2.0 s of motion for a talk of 24.0 s; accepted as long"}
+    ] and (got["talks"], got["sounds"]) == (2, 2)  # fmt: skip
+    some = [t for t in talks.read_talks(folder) if t.name in made]
+    features = GestureFeatures.load(PACKAGE / "weights" / "gesture")
+    own = comparison.score(evaluation.load("gesture"), some, {"outputs": lambda t: made[t.name]}, (), features)
+    for figure in ("beat_alignment", "hand_speed", "l1_diversity", "fgd"):
+        assert got["results"][f"{figure}/outputs"] == own["results"][f"{figure}/outputs"]
+    assert not [k for k in got["results"] if "without" in k]
 
 
 def test_a_bank_and_the_encoder_add_rows_and_fgd(folder: Path, tmp_path: Path) -> None:

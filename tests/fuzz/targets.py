@@ -13,6 +13,7 @@ import numpy as np
 
 from tests.fuzz import seeds
 from tests.fuzz.corpora import corpora
+from tests.fuzz.harness import harness
 from tests.fuzz.running import STEERING, Target
 from tests.fuzz.stand_ins import Lines, Motions, Plans
 from vqvae.errors import UserError
@@ -23,7 +24,7 @@ ROOT = Path(__file__).resolve().parents[2]
 def all_targets(folder: Path) -> dict[str, Target]:
     """Name -> target; `folder` holds what `prepare` wrote."""
     files = {**_motions(folder), **_gestures(folder), **_sounds(folder), **_texts(folder), **_models(folder)}
-    return {**files, **corpora(folder), **_words(), **_commands(folder)}
+    return {**files, **corpora(folder), **_words(), **_commands(folder), **harness(folder)}
 
 
 def prepare(folder: Path) -> None:

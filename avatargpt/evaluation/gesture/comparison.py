@@ -58,7 +58,7 @@ def _named(model: Any) -> dict[str, Generator]:
 
 def score(
     suite: Suite, talks: Sequence[Talk], networks: Mapping[str, Generator], strokes: Sequence[baselines.Stroke] = (),
-    features: GestureFeatures | None = None,
+    features: GestureFeatures | None = None, less: bool = True,
 ) -> dict[str, Any]:
     """All figures, ``figure/row``.
 
@@ -73,6 +73,7 @@ def score(
         networks: what is under test, by name.
         strokes: the bank of ``retrieval``, and the row ``strokes`` of figures that need no sound.
         features: for FGD.
+        less: whether the first network is also told less; False where its motions are there already.
 
     Raises:
         UserError: no talk with a motion, or one of less than two windows.
@@ -91,7 +92,7 @@ def score(
     motions = [m.motion for m in real]
     usual = beats.mean_speeds(motions)
     rows = {"real": real}
-    for name, make in _makers(talks, motions, networks, strokes).items():
+    for name, make in _makers(talks, motions, networks, strokes, less).items():
         rows[name] = [Made(t, _fitting(name, make(t, n), n)) for t, n in zip(talks, frames, strict=True)]
     heard = Heard([t.audio for t in talks])
     results: dict[str, Any] = {}
@@ -119,7 +120,7 @@ _Maker = Callable[[Talk, int], Motion]
 
 def _makers(
     talks: Sequence[Talk], motions: Sequence[Motion], networks: Mapping[str, Generator],
-    strokes: Sequence[baselines.Stroke],
+    strokes: Sequence[baselines.Stroke], less: bool = True,
 ) -> dict[str, _Maker]:  # fmt: skip
     """How the rows beside ``real`` are made: (talk, frames) -> motion."""
     out: dict[str, _Maker] = {"mean pose": lambda talk, frames: baselines.mean_pose(motions, frames)}
@@ -134,7 +135,8 @@ def _makers(
     if any(t.interlocutor is not None for t in talks):
         without.append((" without interlocutor", _alone))
     for number, (name, make) in enumerate(networks.items()):
-        out |= {name + part: _told(make, less) for part, less in (without if number == 0 else without[:1])}
+        rows = without if less and number == 0 else without[:1]
+        out |= {name + part: _told(make, leaving) for part, leaving in rows}
     return out
 
 

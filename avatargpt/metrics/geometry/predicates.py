@@ -49,6 +49,10 @@ Predicate = Callable[..., Verdict]
 PREDICATES: dict[str, Predicate] = {}
 COMBINERS = ("all", "any", "with", "not", "then", "clauses")
 LASTING = "lasting"
+OF_THE_HEAD = frozenset("nods shakes_head looks_around looks faces_up head_tilts sits_and_turns".split())
+"""Predicates that look at where the head looks, which positions alone do not show (`Signals.head_turn`)."""
+COUNTED_ON_THE_HEAD, MEASURED_ON_THE_HEAD = frozenset({"nods", "head_shakes"}), frozenset({"nod"})
+"""What `counted` and `compared` take from it."""
 ON_TIME = 0.3  # s by which a length may differ from what was asked
 NEAR_SEAM = (0, -4, 4, -8, 8)  # frames from a reported seam at which the next part may begin
 
@@ -72,6 +76,18 @@ def needs_reference(check: Any) -> bool:
     if name in COMBINERS:
         return any(needs_reference(c) for c in (body if isinstance(body, list) else [body]))
     return "reference" in inspect.signature(predicates()[name]).parameters
+
+
+def needs_head(check: Any) -> bool:
+    """Whether a check looks at where the head looks, so that positions alone do not decide it."""
+    name, body = _parts(check)
+    if name == LASTING:
+        return needs_head(body["check"])
+    if name in COMBINERS:
+        return any(needs_head(c) for c in (body if isinstance(body, list) else [body]))
+    what = body.get("what") if isinstance(body, dict) else None
+    return (name in OF_THE_HEAD or (name == "counted" and what in COUNTED_ON_THE_HEAD)
+            or (name == "compared" and what in MEASURED_ON_THE_HEAD))  # fmt: skip
 
 
 def _parts(check: Any) -> tuple[str, Any]:

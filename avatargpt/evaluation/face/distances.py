@@ -1,0 +1,58 @@
+"""Distances of faces from reference clips on our own head: LVE, FDD and the FID of curves."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from avatargpt.evaluation.report import figure, plain
+from avatargpt.metrics.face_distances import FPS, face_fid, fdd, lve
+from vqvae.face import FaceMotion
+
+MM = 1000.0
+
+
+@cache
+def _places() -> tuple[np.ndarray, np.ndarray]:
+    """Vertices of the lips, and those of the upper face that any weight of brows, eyes, cheeks or nose moves."""
+    from avatargpt.export.head.head import head
+    from avatargpt.export.head.morphs import morphs
+    from avatargpt.export.head.skin import REGIONS
+    from vqvae import arkit
+
+    shape = head()
+    lips = np.flatnonzero(shape.skin.region == REGIONS.index("lip"))
+    upper = [i for i, n in enumerate(arkit.NAMES) if n.startswith(("brow", "eye", "cheek", "nose"))]
+    moved = np.abs(morphs()[upper]).max((0, 2)) > 0
+    return lips, np.flatnonzero(moved & shape.part("skin") & (shape.points[:, 1] > shape.points[lips, 1].max()))
+
+
+def vertices(motion: FaceMotion, places: np.ndarray) -> np.ndarray:
+    """(T, V, 3) float64 millimetres of some vertices of our head, unturned, at 30 fps."""
+    from avatargpt.export.head.head import head
+    from avatargpt.export.head.morphs import morphs
+
+    weights = motion.resampled(FPS).weights.astype(np.float64)
+    moved = np.tensordot(weights, morphs()[:, places].astype(np.float64), 1)
+    return np.asarray((head().points[places] + moved) * MM)
+
+
+def against(name: str, made: Sequence[FaceMotion], real: Sequence[FaceMotion]) -> dict[str, Any]:
+    """LVE (mm), FDD (mm^2) and face FID of clips against their references, over the frames that both have."""
+    from avatargpt.export.head.head import head
+
+    lips, upper = _places()
+    rest = head().points[upper].astype(np.float64) * MM
+    errors, dynamics = [], []
+    for m, r in zip(made, real, strict=True):
+        count = min(len(m.resampled(FPS)), len(r.resampled(FPS)))
+        errors.append(lve(vertices(m, lips)[:count], vertices(r, lips)[:count]))
+        dynamics.append(fdd(vertices(m, upper)[:count], vertices(r, upper)[:count], rest))
+    try:
+        distance = face_fid(made, real)
+    except ValueError:  # too few clips, or references that are all the same: there is no such figure
+        distance = float("nan")
+    return {f"lve/{name}": figure(errors), f"fdd/{name}": figure(dynamics), f"face_fid/{name}": plain(distance)}

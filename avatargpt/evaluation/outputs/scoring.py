@@ -1,0 +1,169 @@
+"""Suites on other systems' outputs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from avatargpt.evaluation.body import prompts
+from avatargpt.evaluation.outputs import reading
+from avatargpt.evaluation.outputs.folder import Given, Item, gather
+from avatargpt.evaluation.suites import Suite
+from avatargpt.metrics.geometry import predicates
+from avatargpt.signals.joints import Signals
+from vqvae.errors import UserError
+
+KINDS = ("prompts", "prompt_list", "face_instructions", "gesture")
+UNSEEN = "its checks look at where the head looks, which positions alone do not show"
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """A folder of another system.
+
+    Attributes:
+        folder: of motion files. names: the list of names and prompts, or None. fps: rate of files that state none.
+    """
+
+    folder: Path
+    names: Path | None = None
+    fps: float | None = None
+
+
+def items(suite: Suite, data: Path | None = None) -> list[Item]:
+    """What a suite asks, by the names that files are expected to have.
+
+    Prompt suites number their prompts from 1, the neutral ones of style checks behind the others; a suite of faces
+    calls its instructions by source and number, one of gestures its talks by their names.
+
+    Raises:
+        UserError: a kind of suite that takes no outputs.
+    """
+    if suite.kind == "prompts":
+        texts = [e.prompt for e in suite.entries]
+        texts += [t for t in dict.fromkeys(e.neutral for e in suite.entries if e.neutral) if t not in texts]
+        return [Item(f"{n:03d}", text) for n, text in enumerate(texts, 1)]
+    if suite.kind == "prompt_list":
+        return [Item(f"{n:03d}", str(row["prompt"])) for n, row in enumerate(suite.options["prompts"], 1)]
+    if suite.kind == "face_instructions":
+        from avatargpt.evaluation.face.given import sources
+
+        return [Item(f"{name}_{n:03d}", s.text)
+                for name, scores in sources(suite, data).items() for n, s in enumerate(scores, 1)]  # fmt: skip
+    if suite.kind == "gesture":
+        from avatargpt.evaluation.gesture.talks import read_talks
+
+        if data is None:
+            raise UserError(f"{suite.name}: measured on recorded talks; name their folder with --data")
+        return [Item(t.name, f"{len(t.audio) / 16000:.1f} s of talk") for t in read_talks(data)]
+    raise UserError(f"{suite.name}: takes no outputs of others; accepted suites of kind {', '.join(KINDS)}")
+
+
+def score(suite: Suite, outputs: Outputs, data: Path | None = None, store: Path | None = None, model: Any = None
+          ) -> dict[str, Any]:  # fmt: skip
+    """The figures of the clips that are there; what is missing or damaged stands under ``failed``.
+
+    Args:
+        data: recorded talks of a gesture suite, or the corpus of a face suite. store: encoder of the FGD.
+        model: what describes the motions of a list of prompts.
+
+    Raises:
+        UserError: a suite that takes no outputs, or no such folder.
+    """
+    given = gather(outputs.folder, items(suite, data), outputs.names)
+    if suite.kind == "prompts":
+        result = _prompts(suite, outputs, given)
+    elif suite.kind == "prompt_list":
+        result = _prompt_list(suite, outputs, given, model)
+    elif suite.kind == "face_instructions":
+        result = _faces(suite, outputs, given, data)
+    else:
+        result = _gestures(suite, outputs, given, data, store)
+    failed = [*given.failed, *result.pop("failed", [])]
+    return {"outputs": given.digest, **result, **({"failed": failed} if failed else {})}
+
+
+def _read(
+    given: Given, take: Callable[[Path, float | None], T], fps: float | None, failed: list[dict[str, str]]
+) -> dict[str, list[T]]:  # fmt: skip
+    """Item -> its clips; files that cannot be read go to `failed`, each with the reason."""
+    out: dict[str, list[T]] = {}
+    for name, paths in given.files.items():
+        clips = []
+        for path in paths:
+            try:
+                clips.append(take(path, fps))
+            except UserError as e:
+                failed.append({"item": path.name, "reason": str(e).removeprefix(f"{path}: ")})
+        if clips:
+            out[name] = clips
+    return out
+
+
+def _prompts(suite: Suite, outputs: Outputs, given: Given) -> dict[str, Any]:
+    failed: list[dict[str, str]] = []
+    clips = _read(given, reading.body, outputs.fps, failed)
+    texts = {i.id: i.text for i in items(suite)}
+    made = {texts[name]: dict(enumerate(some)) for name, some in clips.items()}
+    unjudged = [{"item": e.prompt, "reason": UNSEEN} for e in suite.entries
+                if any(predicates.needs_head(c) for c in e.checks) and _blind(made, e.prompt, e.neutral)]  # fmt: skip
+    lost = [{"item": e.prompt, "reason": f"no clip for its neutral prompt: {e.neutral}"}
+            for e in suite.entries if e.neutral and e.prompt in made and e.neutral not in made]  # fmt: skip
+    return prompts.judged(suite, prompts.Chosen.of(suite), made, [*failed, *lost], unjudged)
+
+
+def _blind(made: Mapping[str, Mapping[int, Signals]], *texts: str) -> bool:
+    return any(s.motion is None and s.nose is None for text in texts for s in made.get(text, {}).values())
+
+
+def _prompt_list(suite: Suite, outputs: Outputs, given: Given, model: Any) -> dict[str, Any]:
+    from avatargpt.evaluation.text import prompt_list
+
+    failed: list[dict[str, str]] = []
+    clips = _read(given, reading.motion, outputs.fps, failed)
+    numbered = {int(name) - 1: some for name, some in clips.items()}
+    return {**prompt_list.judged(suite, numbered, model), "failed": failed}
+
+
+def _faces(suite: Suite, outputs: Outputs, given: Given, data: Path | None) -> dict[str, Any]:
+    from avatargpt.evaluation.face import given as faces
+
+    failed: list[dict[str, str]] = []
+    clips = _read(given, reading.face, outputs.fps, failed)
+    return {**faces.score(suite, {name: some[0] for name, some in clips.items()}, data), "failed": failed}
+
+
+def _gestures(suite: Suite, outputs: Outputs, given: Given, data: Path | None, store: Path | None) -> dict[str, Any]:
+    from avatargpt.evaluation.gesture import comparison
+    from avatargpt.evaluation.gesture.talks import read_talks
+    from avatargpt.metrics.gesture.fgd import GestureFeatures
+    from avatargpt.resources import PACKAGE
+    from avatargpt.signals.audio import RATE
+
+    assert data is not None  # `items` has asked for it
+    failed: list[dict[str, str]] = []
+    clips = {name: some[0] for name, some in _read(given, reading.motion, outputs.fps, failed).items()}
+    talks = []
+    for talk in read_talks(data):
+        if talk.name not in clips:
+            continue
+        needed = talk.motion.seconds if talk.motion is not None else len(talk.audio) / RATE
+        if clips[talk.name].seconds < needed - 0.5:
+            said = f"{clips[talk.name].seconds:.1f} s of motion for a talk of {needed:.1f} s; accepted as long"
+            failed.append({"item": talk.name, "reason": said})
+            continue
+        talks.append(talk)
+    if not talks:
+        return {"results": {}, "failed": failed}
+    features = GestureFeatures.load(PACKAGE / "weights" / "gesture" if store is None else store)
+    network = {"outputs": lambda talk: clips[talk.name]}
+    return {**comparison.score(suite, talks, network, (), features, less=False), "failed": failed}
+
+
+def lines(failed: Sequence[Mapping[str, str]]) -> list[str]:
+    """What is missing, one line each, at most twenty."""
+    said = [f"{f['item']}: {f['reason']}" for f in failed]
+    return said if len(said) <= 20 else [*said[:20], f"... and {len(said) - 20} more; the result names them all"]

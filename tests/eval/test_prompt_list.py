@@ -1,0 +1,81 @@
+"""Lists of prompts of others: read strictly, judged by what is described."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from avatargpt import evaluation
+from avatargpt.evaluation.outputs.scoring import Outputs
+from avatargpt.evaluation.prompt_rows import read_prompts
+from vqvae import rotations as rot
+from vqvae.errors import UserError
+from vqvae.motion import Motion
+
+
+class Model:
+    """Answers the fast prompts with a move, and describes what moves as running, what stands as standing."""
+
+    name = "stand-in"
+
+    def __call__(self, texts: list[str], seeds: list[int]) -> list[Motion]:
+        return [glide(0.1 if "run" in t else 0.0) for t in texts]
+
+    def describe(self, motions: Sequence[Motion]) -> list[str]:
+        far = [float(np.ptp(m.root[:, 2])) for m in motions]
+        return ["a person runs forward" if x > 1 else "a person stands still" for x in far]
+
+
+def glide(step: float) -> Motion:
+    z = np.arange(40) * step
+    return Motion(rot.identity((40, 22)), np.stack([0 * z, 0 * z + 0.96, z], -1))
+
+
+ROWS = """prompt,action,category
+"run, run, as if wolves were after you",run,gait
+run home,run,gait
+paint a fence,paint,work
+"""
+
+
+def test_descriptions_have_to_name_the_action(tmp_path: Path) -> None:
+    path = tmp_path / "mine.csv"
+    path.write_text(ROWS + "stand still,,\n")
+    result = evaluation.run(str(path), Model(), out=tmp_path / "r.json")
+    assert result["suite"] == "mine" and result == json.loads((tmp_path / "r.json").read_text())
+    means = {k: v["mean"] for k, v in result["results"].items()}
+    assert means == {"named": 0.75, "named/gait": 1.0, "named/work": 0.0, "named_by_action": pytest.approx(2 / 3, 1e-4),
+                     "named_by_prompt": 1.0}  # fmt: skip
+    assert result["prompts"][2]["described"] == ["a person stands still"]
+
+
+def test_motions_may_come_from_others(tmp_path: Path) -> None:
+    path = tmp_path / "mine.csv"
+    path.write_text(ROWS)
+    files = tmp_path / "files"
+    files.mkdir()
+    np.save(files / "001.npy", glide(0.1).joints)
+    glide(0.0).save(files / "002.npz")
+    result = evaluation.run(str(path), Model(), outputs=Outputs(files))
+    assert [r["named"] for r in result["prompts"]] == [[1], [0]]
+    assert result["failed"] == [{"item": "003", "reason": "no file; asked was: paint a fence"}]
+
+
+def test_json_and_what_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "p.json"
+    path.write_text('["walk", {"prompt": "wave", "action": "wave"}]')
+    assert [(r["prompt"], r["action"]) for r in read_prompts(path)] == [("walk", ""), ("wave", "wave")]
+    for text, said in (("{}", "no list"), ("[]", "0 prompts"), ('[{"text": "a"}]', "entry 1: no prompt"),
+                       ('[{"prompt": "a", "action": 3}]', "action is no text")):  # fmt: skip
+        path.write_text(text)
+        with pytest.raises(UserError, match=said):
+            read_prompts(path)
+    table = tmp_path / "p.csv"
+    for text, said in (("text\nwalk\n", "line 2: no prompt"), ('prompt\n"walk\n', "line"), ("", "0 prompts")):
+        table.write_text(text)
+        with pytest.raises(UserError, match=said):
+            read_prompts(table)
+    with pytest.raises(UserError, match="no such file"):
+        evaluation.load(str(tmp_path / "not.csv"))
