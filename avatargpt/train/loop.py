@@ -91,6 +91,7 @@ def _descend(
         rate = cosine(step, s.steps, s.warmup, s.lr, s.lr_floor)
         rows: list[Parts] = []
         norm = engine.descend(_losses(stage, engine, runtime, step, rows), s.accumulate, rate)
+        rows = [runtime.mean(row) for row in rows]
         step += 1
         stage.stepped(step)
         for row in rows if norm is None else [*rows, {"grad": norm}]:
@@ -101,10 +102,11 @@ def _descend(
             log(step=step, **{k: float(np.mean(v)) for k, v in totals.items()}, lr=rate)
             totals = {}
         if step % s.val_every == 0 or step == s.steps:
-            figures = stage.validate()
-            _report(log, step, figures)
-            if runtime.main:
-                keep_best(stage, out, figures)
+            with engine.whole():
+                figures = stage.validate()
+                _report(log, step, figures)
+                if runtime.main:
+                    keep_best(stage, out, figures)
         if step == s.steps:
             _report(log, step, stage.finish())
         ends = stopping.asked
@@ -149,8 +151,9 @@ def _report(log: Log, step: int, figures: dict[str, float]) -> None:
 
 def _save(stage: Stage, engine: Engine, out: Path, runtime: Runtime, step: int) -> None:
     """The usable files first, so that a checkpoint never stands without them."""
-    if runtime.main:
-        stage.save(out)
+    with engine.whole():
+        if runtime.main:
+            stage.save(out)
     engine.save(out, step)
     if runtime.main:
         keep_last(out, step, stage.schedule.keep)

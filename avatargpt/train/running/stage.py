@@ -48,6 +48,8 @@ class Stage(Protocol):
         module: what is wrapped for several processes and called in `losses`: the network itself, or one around it.
         optimizer: over the parameters that are trained; a group's rate is multiplied by its ``times``, if it has one.
         divides: whether its steps can be taken in parts (`At.part`).
+        together: whether a step is the same on any number of processes: the mean of its losses over parts and
+            processes is that of one process, and what no row reaches moves on by its momentum, as it does under ZeRO.
         identity: what a checkpoint must have been made with to be gone on from (shape, fingerprints), as plain data.
     """
 
@@ -63,6 +65,8 @@ class Stage(Protocol):
     def optimizer(self) -> Any: ...
     @property
     def divides(self) -> bool: ...
+    @property
+    def together(self) -> bool: ...
     @property
     def identity(self) -> dict[str, Any]: ...
 
@@ -98,7 +102,7 @@ class Stage(Protocol):
 class StageBase:
     """Defaults of a `Stage`."""
 
-    divides = False
+    divides = together = False
 
     def torch_seed(self, at: At) -> int:
         return at.torch_seed
