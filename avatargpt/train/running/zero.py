@@ -81,12 +81,16 @@ class Gradients(torch.nn.Module):
 
     ZeRO adds up gradients in the order in which they arrive on each process. That follows the rows which a process
     has drawn: heads without a row send nothing, and others come in the order of the rows. Here every parameter's
-    gradient comes on every process in every step, always in one order.
+    gradient comes on every process in every step, always in one order. Stage 3 gathers the parameters of a module when it
+    is called, on all processes at once: those of the network, whose heads are called where rows speak through them,
+    are therefore this module's own, and the network is called while all of them are there.
     """
 
-    def __init__(self, model: torch.nn.Module, learnt: Sequence[torch.nn.Parameter]) -> None:
+    def __init__(self, network: torch.nn.Module, learnt: Sequence[torch.nn.Parameter]) -> None:
         super().__init__()
-        self.model, self.learnt = model, learnt
+        for number, parameter in enumerate(network.parameters()):
+            self.register_parameter(str(number), parameter)
+        self.learnt = learnt
 
     def forward(self, gradients: Sequence[Tensor]) -> Tensor:
         """A number whose gradient with respect to every parameter is the given one."""
@@ -135,7 +139,7 @@ class DeepSpeed:
                 check_finite(total, "loss")
                 some = torch.autograd.grad(total / count, self.learnt, materialize_grads=True)
                 gradients = [a + b for a, b in zip(gradients, some, strict=True)] if gradients else [*some]
-            self.engine.backward(self.engine(gradients))
+        self.engine.backward(self.engine(gradients))
         self.engine.step()
         return None
 

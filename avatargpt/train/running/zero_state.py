@@ -34,9 +34,9 @@ class ShardedState:
         """
         from deepspeed.utils import safe_set_full_optimizer_state
 
-        if not self.before:
-            return
-        steps = max(float(state["step"]) for state in self.before.values())  # all of them move at every step
+        # All of them move at every step. DeepSpeed looks for the state after the step of the first group, when torch
+        # would not have made that of the others, so a run that begins gets one, too: zeros.
+        steps = max((float(state["step"]) for state in self.before.values()), default=0.0)
         for flat in self._pieces(sharded):
             moments = {name: torch.zeros_like(flat) for name in MOMENTS}
             self.optimizer.state[flat] = {"step": torch.tensor(steps, device=flat.device), **moments}
