@@ -81,9 +81,9 @@ class Gradients(torch.nn.Module):
 
     ZeRO adds up gradients in the order in which they arrive on each process. That follows the rows which a process
     has drawn: heads without a row send nothing, and others come in the order of the rows. Here every parameter's
-    gradient comes on every process in every step, always in one order. Stage 3 gathers the parameters of a module when it
-    is called, on all processes at once: those of the network, whose heads are called where rows speak through them,
-    are therefore this module's own, and the network is called while all of them are there.
+    gradient comes on every process in every step, always in one order. Stage 3 gathers a module's parameters when it is
+    called, on all processes at once. The network's, whose heads are called only where rows speak through them, are
+    therefore this module's own, and the network is called while all of them are there.
     """
 
     def __init__(self, network: torch.nn.Module, learnt: Sequence[torch.nn.Parameter]) -> None:
