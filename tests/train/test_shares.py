@@ -11,13 +11,16 @@ import pytest
 import torch
 
 from avatargpt.config import resolve
+from avatargpt.model.adapter_folder import write_adapter
 from avatargpt.train.command import parsed
 from avatargpt.train.data.shares import share_of
 from avatargpt.train.language import LanguageRecipe, LanguageStage
 from avatargpt.train.language_run import make_stage
+from avatargpt.train.running.checkpoints import write
 from avatargpt.train.running.runtime import Runtime
 from avatargpt.train.running.stage import At
 from tests.train.launching import config
+from vqvae.errors import UserError
 
 DIVISIONS = [(2, 1), (4, 1), (1, 2), (2, 4), (8, 1)]  # processes, parts
 
@@ -85,3 +88,14 @@ def test_every_row_is_in_one_share(stage: LanguageStage) -> None:
         for row, chosen, forgotten in zip(rows, whole.chosen, whole.forgotten, strict=True):
             assert places[id(row)][0] == chosen and np.array_equal(places[id(row)][1], forgotten)
         assert all(s.tokens == whole.tokens and s.refined == whole.refined for s in shares)
+
+
+def test_what_lies_with_another_process_is_not_saved(
+    stage: LanguageStage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stage.model.lm_head.weight, "data", torch.empty(0))
+    with pytest.raises(UserError, match=r"not saved: lm_head\.weight is empty"):
+        write(tmp_path / "checkpoint.pt", stage, {}, 1)
+    with pytest.raises(UserError, match=r"not saved: q\.lora_A\.weight is empty"):
+        write_adapter(tmp_path / "adapter", {"q.lora_A.weight": torch.empty(0)}, {}, {})
+    assert not list(tmp_path.iterdir())

@@ -53,7 +53,7 @@ def begun(out: Path) -> bool:
 
 
 def check_readable(out: Path) -> None:
-    """Refuse a folder whose run has got on in DeepSpeed's own format alone, as those of versions up to 0.1 did.
+    """Refuse a folder whose run has got on in DeepSpeed's own format alone, as earlier versions did.
 
     Raises:
         UserError: such a folder.
