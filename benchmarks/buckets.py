@@ -45,7 +45,7 @@ def measured(stage: LanguageStage, kinds: dict[str, Pool], steps: int, runtime: 
     for timed in (False, True):  # the first time around prepares texts, and kernels once for every shape
         for step in range(steps):
             for name, stage.pool in kinds.items():
-                batch = stage.batch(stage.pool.step(step, 0))
+                batch = stage.batch(stage.pool.step(step))
                 shape = batch.inputs["input_ids"].shape, batch.labels.shape, tokens(batch)[1]
                 if not timed and shape in shapes:
                     continue

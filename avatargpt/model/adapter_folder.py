@@ -31,9 +31,14 @@ def write_adapter(
     Args:
         tensors: ``PLACE.lora_A.weight``, ``PLACE.lora_B.weight`` and whole ones, by the names of the model.
         config: of PEFT. fingerprints: of the tokenizers that the model was trained with.
+
+    Raises:
+        UserError: a tensor is empty, as sharded ones are.
     """
     from safetensors.torch import save_file
 
+    if empty := [k for k, v in tensors.items() if not v.numel()]:
+        raise UserError(f"{folder}: not saved: {empty[0]} is empty, its values lie elsewhere")
     folder.mkdir(parents=True, exist_ok=True)
     state = {PREFIX + k: v.detach().cpu().contiguous() for k, v in tensors.items()}
     atomic_write(folder / WEIGHTS, lambda p: save_file(state, p, {"format": "pt"}))

@@ -130,12 +130,15 @@ class ResidualLevels(nn.Module):
     codes: nn.ModuleDict
     refiners: nn.ModuleDict
 
-    def refiner_loss(self, hidden: Tensor, codes: Tensor, mask: Tensor, modality: str = "body") -> Tensor:
+    def refiner_loss(
+        self, hidden: Tensor, codes: Tensor, mask: Tensor, modality: str = "body", forgotten: Tensor | None = None
+    ) -> Tensor:
         """Cross-entropy of the residual codes, nats per code; ln K = no better than chance.
 
         Args:
             hidden: (B, N, d_model), row n = the decoder state that spoke token n (detach it to train the refiner
                 alone). codes: (B, N, R) int64. mask: (B, N) bool.
+            forgotten: (B, N) bool, tokens whose details the next one does not see while training; None: at random.
         """
         mask = mask.bool()
         adapter: Any = self.codes[modality]
@@ -145,7 +148,8 @@ class ResidualLevels(nn.Module):
         totals = vectors.cumsum(2)  # (B, N, R, C)
         details = totals[:, :, -1] - totals[:, :, 0]
         if self.training:
-            details = details * (torch.rand_like(details[..., :1]) >= FORGET)
+            gone = torch.rand_like(details[..., 0]) < FORGET if forgotten is None else forgotten
+            details = details.masked_fill(gone[..., None], 0)
         before = F.pad(details[:, :-1], (0, 0, 1, 0))
         known, _ = refiner.remember(refiner.read(hidden, totals[:, :, 0], mask), before)
         logits = refiner.speak(known[:, :, None], totals[:, :, :-1], slice(None), adapter.codebooks[1:] * adapter.scale)

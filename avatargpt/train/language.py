@@ -14,10 +14,11 @@ from avatargpt.config import Schedule, save_resolved
 from avatargpt.model.checkpoint import save_model
 from avatargpt.model.model import AvatarGPTModel
 from avatargpt.model.network import IGNORED
-from avatargpt.model.shape import TEXT
 from avatargpt.model.text_encoder import SentenceGrounder
 from avatargpt.train.data.batches import Batch, Pool, work_of
 from avatargpt.train.data.examples import Example, ExampleOptions, Examples
+from avatargpt.train.data.shares import share_of
+from avatargpt.train.language_losses import LanguageObjective
 from avatargpt.train.running.average import MovingAverage
 from avatargpt.train.running.lora import LoraOptions, merged_state, save_adapter
 from avatargpt.train.running.optimizers import OptimizerName, make_optimizer
@@ -25,7 +26,6 @@ from avatargpt.train.running.pace import Work
 from avatargpt.train.running.runtime import Runtime
 from avatargpt.train.running.samples import FOLDER, Sampler
 from avatargpt.train.running.stage import At, Parts, StageBase
-from instruct_data.mixture import generator
 from instruct_data.registry import get_task, list_tasks
 from vqvae.errors import UserError
 from vqvae.strict import Count, Dropout, Flag, Rate, Share, Strict, Weights, Whole
@@ -50,7 +50,7 @@ class LanguageTraining(Schedule):
             prompt's: less padding, but batches of fewer tasks.
         faster: part of the model (``heads.face``) -> factor of its rate.
         refiner_weight: of the residual decoder's loss.
-        refiner_rows: share of motion rows that the residual decoder learns from at each step.
+        refiner_rows: share of motion rows that the residual decoder learns from at each step, over all processes.
         refiner_only: everything else is frozen.
         label_smoothing: share of what is right that is spread over all tokens, while training.
         options: how examples vary.
@@ -118,55 +118,6 @@ class LanguageRecipe(Strict):
 ADAPTER = "adapter"  # folder of what LoRA has learnt, beside the merged weights
 
 
-class Objective(torch.nn.Module):
-    """The model with its losses: what DDP and DeepSpeed wrap, so that every parameter is used inside one forward."""
-
-    def __init__(
-        self, model: AvatarGPTModel, refiner_weight: float, refiner_rows: float, runtime: Runtime,
-        refiner_only: bool = False, label_smoothing: float = 0.0,
-    ) -> None:  # fmt: skip
-        super().__init__()
-        self.model, self.refiner_weight, self.refiner_rows = model, refiner_weight, refiner_rows
-        self.runtime, self.refiner_only, self.label_smoothing = runtime, refiner_only, label_smoothing
-
-    def forward(self, batch: Batch, seed: int, step: int) -> dict[str, torch.Tensor]:
-        """`total` (with gradient) and its parts: cross-entropy per head (nats per token), the refiner's error."""
-        with self.runtime.autocast():  # in here, since DeepSpeed turns autocast off around the module it wraps
-            return self._losses(batch, seed, step)
-
-    def _losses(self, batch: Batch, seed: int, step: int) -> dict[str, torch.Tensor]:
-        rng = generator(seed, step, 7)
-        heads: str | list[str] = batch.heads[0] if len(set(batch.heads)) == 1 else batch.heads
-        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.refiner_only):
-            out = self.model(
-                **batch.inputs, labels=batch.labels, head=heads, length=batch.length,
-                label_smoothing=self.label_smoothing,
-            )  # fmt: skip
-        result = {"total": out.loss}
-        refined = []
-        for name in dict.fromkeys(batch.heads) if self.refiner_weight else ():
-            if name == TEXT or name not in self.model.refiners:
-                continue
-            same = [b for b, h in enumerate(batch.heads) if h == name]
-            keep = np.sort(rng.permutation(same)[: max(1, round(len(same) * self.refiner_rows))])
-            at = torch.as_tensor(keep, device=batch.labels.device)
-            codes = batch.codes[at, :, : self.model.config.modality(name)["levels"]]
-            longest = int((codes[..., 0] >= 0).sum(1).max())
-            codes = codes[:, :longest]
-            loss = self.model.refiner_loss(out.hidden[at, :longest], codes, codes[..., 0] >= 0, modality=name)
-            refined.append(len(same) * loss)
-            result["refiner" if name == "body" else f"refiner_{name}"] = loss.detach()
-        if refined:
-            motion = sum(h != TEXT for h in batch.heads)
-            refiner = torch.stack(refined).sum() / motion
-            result["total"] = refiner if self.refiner_only else out.loss + self.refiner_weight * refiner
-        for name in dict.fromkeys(batch.heads):
-            at = torch.tensor([h == name for h in batch.heads], device=batch.labels.device)
-            wanted = (batch.labels[at] != IGNORED).sum()
-            result[f"ce_{name}"] = out.token_loss.detach()[at].sum() / wanted.clamp(min=1)
-        return result
-
-
 class LanguageStage(StageBase):
     """A language model in training: see `avatargpt.train.loop.Stage`.
 
@@ -178,7 +129,7 @@ class LanguageStage(StageBase):
         UserError: a batch that the processes cannot share, or nothing for the optimiser to train.
     """
 
-    divides = True
+    divides = together = True
 
     def __init__(
         self, recipe: LanguageRecipe, model: AvatarGPTModel, examples: Examples, val: dict[str, list[Example]],
@@ -193,11 +144,11 @@ class LanguageStage(StageBase):
             model.refiners.requires_grad_(True)
         self._freeze_unreached(model)
         self.network = self.model = model
-        self.module = Objective(model, t.refiner_weight, t.refiner_rows, runtime, t.refiner_only, t.label_smoothing)
+        self.module = LanguageObjective(model, t.refiner_weight, runtime, t.refiner_only, t.label_smoothing)
         rows = runtime.share(t.batch, "train")
         if rows % t.accumulate:
             raise UserError(f"train: accumulate: {t.accumulate} for {rows} rows; accepted: what divides them")
-        self.pool = Pool(examples, t.seed, t.pool, rows, t.buckets == "two")
+        self.pool = Pool(examples, t.seed, t.pool, t.batch, t.buckets == "two")
         self.levels = max((m["levels"] for m in (model.config.modalities or {}).values()), default=1)
         if t.checkpointing:
             enable = getattr(model, "activation_checkpointing_enable", model.gradient_checkpointing_enable)
@@ -231,10 +182,11 @@ class LanguageStage(StageBase):
         return Batch.of(rows, self.grounder, self.model.config.pad_token_id or 0, self.levels, self.runtime.device)
 
     def losses(self, module: Any, at: At) -> tuple[torch.Tensor, Parts]:
-        rows = self.pool.step(at.step, at.rank)
-        batch = self.batch(rows[at.part :: at.parts])
+        refiners = self.model.refiners.keys() if self.schedule.refiner_weight else ()
+        share = share_of(self.pool.step(at.step), at, refiners, self.schedule.refiner_rows)
+        batch = self.batch(share.rows)
         self.done += work_of(batch, self.model)
-        parts = module(batch, at.seed, at.step)
+        parts = module(batch, share)
         return parts.pop("total"), parts
 
     def worked(self) -> Work:
@@ -250,8 +202,11 @@ class LanguageStage(StageBase):
     def restore(self, state: dict[str, Any]) -> None:
         self.average.restore(state)
 
+    def shows(self, step: int) -> bool:
+        return self.sampler is not None and step % self.schedule.samples_every == 0
+
     def samples(self, step: int, out: Path) -> dict[str, np.ndarray]:
-        if self.sampler is None or step % self.schedule.samples_every:
+        if self.sampler is None:
             return {}
         self.model.eval()
         with self.average.in_place():

@@ -20,7 +20,7 @@ from avatargpt.train.data.lessons import lessons
 from avatargpt.train.data.prepare import MADE_UP
 from avatargpt.train.language import SHAPE, LanguageRecipe, LanguageStage
 from avatargpt.train.loop import run
-from avatargpt.train.running.engines import begun, check_engine
+from avatargpt.train.running.engines import begun, check_readable
 from avatargpt.train.running.lora import add_lora
 from avatargpt.train.running.runtime import Runtime
 from avatargpt.train.running.zero import read_zero
@@ -52,23 +52,25 @@ def validation(examples: Examples, items: Sequence[ClipCodes]) -> dict[str, list
     return out
 
 
-def language_run(recipe: LanguageRecipe, args: argparse.Namespace) -> AvatarGPTModel:
-    """Run or resume what a configuration and the command line say; the model in evaluation mode.
+def language_run(recipe: LanguageRecipe, args: argparse.Namespace) -> None:
+    """Run or resume what a configuration and the command line say.
 
     Raises:
         UserError: missing files, codes of another tokenizer than the one given, another tokenizer than that of the
             model to begin from, motion tasks without codes, a batch that the processes cannot share, a checkpoint
-            that is damaged, another model's or another engine's.
+            that is damaged or another model's.
     """
     out, zero = Path(args.output), Path(args.deepspeed_config) if args.deepspeed_config else None
     check(recipe, str(args.config), zero is not None)
     runtime = Runtime.start(args.threads, args.device)
     runtime.share(recipe.train.batch, f"{args.config}: train")
-    check_engine(out, zero is not None, runtime)
+    check_readable(out)
     deepspeed = read_zero(zero, recipe.train, runtime) if zero else None
+    if deepspeed and recipe.train.ema and deepspeed["zero_optimization"]["stage"] == 3:
+        raise UserError(f"{args.config}: train: ema: {recipe.train.ema}; stage 3 of {zero} shards the weights that it "
+                        "averages; accepted: 0, or stage 1 or 2")  # fmt: skip
     stage = make_stage(recipe, args, runtime)
     run(stage, out, runtime, args.until, deepspeed)
-    return stage.model.eval()
 
 
 def check(recipe: LanguageRecipe, where: str, through_deepspeed: bool) -> None:

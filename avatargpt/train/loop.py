@@ -95,6 +95,7 @@ def _descend(
         rows: list[Parts] = []
         begin = time.perf_counter()
         norm = engine.descend(_losses(stage, engine, runtime, step, rows), s.accumulate, rate)
+        rows = [runtime.mean(row) for row in rows]
         step += 1
         pace.stepped(stage.worked(), time.perf_counter() - begin)
         stage.stepped(step)
@@ -107,12 +108,15 @@ def _descend(
             log(step=step, **figures, lr=rate, **pace.figures(stop - step))
             totals = {}
         if step % s.val_every == 0 or step == s.steps:
-            figures = stage.validate()
-            _report(log, step, figures)
-            if runtime.main:
-                keep_best(stage, out, figures)
-        for name, pixels in stage.samples(step, out).items() if runtime.main else ():
-            log.picture(step, name, pixels)
+            with engine.whole():
+                figures = stage.validate()
+                _report(log, step, figures)
+                if runtime.main:
+                    keep_best(stage, out, figures)
+        if stage.shows(step):
+            with engine.whole():
+                for name, pixels in stage.samples(step, out).items() if runtime.main else ():
+                    log.picture(step, name, pixels)
         if step == s.steps:
             _report(log, step, stage.finish())
         ends = stopping.asked
@@ -157,8 +161,9 @@ def _report(log: Log, step: int, figures: dict[str, float]) -> None:
 
 def _save(stage: Stage, engine: Engine, out: Path, runtime: Runtime, step: int) -> None:
     """The usable files first, so that a checkpoint never stands without them."""
-    if runtime.main:
-        stage.save(out)
+    with engine.whole():
+        if runtime.main:
+            stage.save(out)
     engine.save(out, step)
     if runtime.main:
         keep_last(out, step, stage.schedule.keep)

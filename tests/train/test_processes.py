@@ -1,13 +1,9 @@
-"""Several processes: torchrun and DeepSpeed, as users start them."""
+"""Several processes: torchrun and DeepSpeed, as users start them, take the steps of one process."""
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
-import socket
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -17,114 +13,121 @@ import torch
 from avatargpt.config import resolve
 from avatargpt.model.checkpoint import load_model, save_model
 from avatargpt.train.command import main
-from avatargpt.train.running.pace import TIMED
+from tests.train.launching import (
+    EVERY_ZERO,
+    LORA,
+    ROOT,
+    ZERO,
+    config,
+    deepspeed,
+    farthest,
+    launch,
+    needs_deepspeed,
+    needs_peft,
+    reports,
+    torchrun,
+    zero,
+)  # fmt: skip
 from vqvae.errors import UserError
 
-ROOT = Path(__file__).resolve().parents[2]
-ZERO = {n: ROOT / "configs" / "deepspeed" / f"zero{n}.json" for n in (1, 2)}
-needs_deepspeed = pytest.mark.skipif(
-    importlib.util.find_spec("deepspeed") is None, reason="DeepSpeed is not installed"
-)
-# Several runs of `scripts/train.py` one after another, with whatever the launcher puts first. In float32: bfloat16
-# makes differences in the last bit, as between two ways of adding up, large within a few steps.
-WORKER = """
-import json, sys
-from pathlib import Path
-from avatargpt.train.command import main
-from avatargpt.train.running import runtime
 
-runtime.fast_bfloat16 = lambda device: False
-*launched, runs = sys.argv[1:]
-for run in json.loads(Path(runs).read_text()):
-    assert main([*launched, *run]) == 0, run
-"""
-
-
-def launch(folder: Path, launcher: list[object], *runs: list[str]) -> None:
-    """Start processes for runs, outside any process group, without a GPU and without a compiler."""
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "worker.py").write_text(WORKER)
-    (folder / "runs.json").write_text(json.dumps(runs))
-    alone = {k: v for k, v in os.environ.items() if k not in ("RANK", "WORLD_SIZE", "LOCAL_RANK")}
-    env = {**alone, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), "CUDA_VISIBLE_DEVICES": "", "CXX": "false",
-           "TORCH_EXTENSIONS_DIR": str(folder / "compiled")}  # fmt: skip
-    argv = [sys.executable, *(str(c) for c in launcher), str(folder / "worker.py"), str(folder / "runs.json")]
-    done = subprocess.run(argv, env=env, capture_output=True, text=True, timeout=900)
-    assert done.returncode == 0, done.stderr[-3000:]
-    assert not list((folder / "compiled").rglob("*.so"))
-
-
-def torchrun(processes: int) -> list[object]:
-    return ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", processes]
-
-
-def deepspeed(processes: int) -> list[object]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    return ["-m", "deepspeed.launcher.runner", "--num_accelerators", processes, "--master_port", port]
-
-
-def config(mini: Any, name: str, **train: Any) -> Path:
-    """The debug configuration with one row for each of two processes: one of them always lacks a head."""
-
-    def change(data: dict) -> None:
-        mini.no_grounding(data)
-        options = train.pop("options", {})
-        data["train"].update({"steps": 6, "batch": 2, "log_every": 1, "val_every": 100, "save_every": 100, **train})
-        data["train"]["options"].update(options)
-
-    return mini.config("language", change, name)
-
-
-def reports(folder: Path) -> list[dict[str, float]]:
-    """What a run has logged."""
-    return [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
-
-
-def farthest(folder: Path, other: Path) -> float:
-    """Largest difference between figures of two runs, step by step."""
-    pairs = list(zip(reports(folder), reports(other), strict=True))
-    assert all(a["step"] == b["step"] and len((a.keys() ^ b.keys()) - {"grad"}) <= 1 for a, b in pairs)
-    return max(abs(a[k] - b[k]) for a, b in pairs for k in (a.keys() & b.keys()) - {"minutes", "grad", *TIMED})
+def far_weights(folder: Path, other: Path) -> float:
+    """Largest difference between weights of two usable models; both are whole, and have the same tensors."""
+    one, two = (load_model(f).state_dict() for f in (folder, other))
+    assert one.keys() == two.keys() and all(v.numel() for v in one.values())
+    return max(float((one[k] - two[k]).abs().max()) for k in two)
 
 
 @pytest.fixture(scope="module")
-def plain(mini: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run on two processes under torchrun."""
+def alone(mini: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Runs on one process: whole, in parts, and with LoRA if there is peft."""
+    out = tmp_path_factory.mktemp("alone")
+    runs = [mini.language(config(mini, "heads"), out / "run"),
+            mini.language(config(mini, "parts", accumulate=2), out / "parts")]  # fmt: skip
+    if not needs_peft.args[0]:
+        runs.append(mini.language(config(mini, "lora", lora=LORA), out / "lora"))
+    launch(out, [], *runs)
+    return out
+
+
+@pytest.fixture(scope="module")
+def together(mini: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same under torchrun: on two processes, and in parts."""
     out = tmp_path_factory.mktemp("torchrun")
-    launch(out, torchrun(2), mini.language(config(mini, "heads"), out / "run"))
-    return out / "run"
+    heads, parts = config(mini, "heads"), config(mini, "parts", accumulate=2)
+    launch(out, torchrun(2), mini.language(heads, out / "run"), mini.language(parts, out / "parts"))
+    return out
 
 
 @pytest.fixture(scope="module")
 def sharded(mini: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Runs on two processes under DeepSpeed: of all heads, whole and in parts, and one of words alone."""
+    """The same under DeepSpeed on two processes, at every stage of ZeRO (2 with a stop), and a run of words alone."""
     out = tmp_path_factory.mktemp("deepspeed")
     heads, words = config(mini, "heads"), config(mini, "words", steps=2, options={"weights": {"denoise": 1.0}})
-    zero = {n: ["--deepspeed_config", path] for n, path in ZERO.items()}
-    launch(
-        out, deepspeed(2), mini.language(heads, out / "zero1", *zero[1]),
-        mini.language(heads, out / "zero2", *zero[2], "--until", 3), mini.language(heads, out / "zero2", *zero[2]),
-        mini.language(words, out / "words", *zero[2]),
-    )  # fmt: skip
+    options = {name: zero(out, name, **given) for name, given in EVERY_ZERO.items()}
+    runs = [mini.language(heads, out / "zero2", *options["zero2"], "--until", 3)]
+    runs += [mini.language(heads, out / name, *given) for name, given in options.items()]
+    if not needs_peft.args[0]:
+        lora = config(mini, "lora", lora=LORA)
+        runs.append(mini.language(lora, out / "lora", *options["zero3_nothing_kept"]))
+    launch(out, deepspeed(2), *runs, mini.language(words, out / "words", *options["zero2"]))
     return out
 
 
 @pytest.mark.slow
-def test_torchrun(plain: Path) -> None:
-    assert [r["step"] for r in reports(plain)] == [1, 2, 3, 4, 5, 6, 6]  # one process reports; the last: validation
-    assert all(torch.isfinite(v).all() for v in load_model(plain).state_dict().values())
+@pytest.mark.parametrize("name", ["run", "parts"])
+def test_two_processes_step_as_one_does(alone: Path, together: Path, name: str) -> None:
+    assert [r["step"] for r in reports(together / name)] == [1, 2, 3, 4, 5, 6, 6]  # the last: validation
+    assert farthest(together / name, alone / "run") <= 1e-3
+    assert far_weights(together / name, alone / "run") < 1e-3
+
+
+@pytest.mark.slow
+def test_parts_make_no_difference(alone: Path) -> None:
+    assert farthest(alone / "parts", alone / "run") <= 1e-3
+
+
+@pytest.mark.slow
+def test_four_processes_step_as_one_does(mini: Any, alone: Path, tmp_path: Path) -> None:
+    launch(tmp_path, torchrun(4), mini.language(config(mini, "heads"), tmp_path / "run"))
+    assert farthest(tmp_path / "run", alone / "run") <= 1e-3
+    assert far_weights(tmp_path / "run", alone / "run") < 1e-3
 
 
 @pytest.mark.slow
 @needs_deepspeed
-@pytest.mark.parametrize("name", ["zero1", "zero2"])
-def test_deepspeed_steps_as_torchrun_does(sharded: Path, plain: Path, name: str) -> None:
-    assert farthest(sharded / name, plain) <= 1e-3
-    one, other = (load_model(f).state_dict() for f in (sharded / name, plain))
-    assert max(float((one[k] - other[k]).abs().max()) for k in other) < 1e-3
-    assert len(list((sharded / name / "deepspeed").glob("global_step6/*optim_states.pt"))) == 2
+@pytest.mark.parametrize("name", EVERY_ZERO)
+def test_deepspeed_steps_as_one_process_does(sharded: Path, alone: Path, name: str) -> None:
+    assert farthest(sharded / name, alone / "run") <= 1e-3
+    assert far_weights(sharded / name, alone / "run") < 1e-3
+    one, two = (torch.load(f / "checkpoint.pt", weights_only=True) for f in (sharded / name, alone / "run"))
+    assert one.keys() == two.keys() and one["optimizer"]["state"].keys() == two["optimizer"]["state"].keys()
+    assert [g["params"] for g in one["optimizer"]["param_groups"]] == [
+        g["params"] for g in two["optimizer"]["param_groups"]
+    ]
+    for number, state in two["optimizer"]["state"].items():
+        assert all(torch.allclose(one["optimizer"]["state"][number][k], v, atol=1e-4) for k, v in state.items())
+
+
+@pytest.mark.slow
+@needs_deepspeed
+@needs_peft
+def test_lora_under_stage_3(sharded: Path, alone: Path) -> None:
+    assert farthest(sharded / "lora", alone / "lora") <= 1e-3
+    assert far_weights(sharded / "lora", alone / "lora") < 1e-3
+    assert (sharded / "lora" / "adapter" / "adapter_model.safetensors").is_file()
+
+
+@pytest.mark.slow
+@needs_deepspeed
+def test_tied_weights_are_saved_once(sharded: Path) -> None:
+    from safetensors import safe_open
+
+    with safe_open(sharded / "zero3_nothing_kept" / "model.safetensors", "pt") as file:
+        names = set(file.keys())
+    assert "shared.weight" in names and "encoder.embed_tokens.weight" not in names
+    model = load_model(sharded / "zero3_nothing_kept")
+    assert model.encoder.embed_tokens.weight is model.shared.weight
 
 
 @pytest.mark.slow
@@ -139,12 +142,27 @@ def test_what_no_row_reaches_keeps_its_weights(mini: Any, sharded: Path, tmp_pat
 
 
 @pytest.mark.slow
+def test_other_numbers_of_processes_go_on(mini: Any, alone: Path, tmp_path: Path) -> None:
+    run = mini.language(config(mini, "heads"), tmp_path / "run")
+    launch(tmp_path, [], [*run, "--until", "2"])
+    launch(tmp_path, torchrun(2), [*run, "--until", "4"])
+    launch(tmp_path, [], run)
+    assert farthest(tmp_path / "run", alone / "run") <= 1e-3
+    assert far_weights(tmp_path / "run", alone / "run") < 1e-3
+
+
+@pytest.mark.slow
 @needs_deepspeed
-def test_deepspeed_without_a_launcher(mini: Any, tmp_path: Path) -> None:
-    run = mini.language(config(mini, "alone", steps=2), tmp_path / "run", "--deepspeed_config", ZERO[2])
-    launch(tmp_path, [], [*run, "--until", "1"], run)
-    assert [r["step"] for r in reports(tmp_path / "run")] == [1, 2, 2]
-    assert len(list((tmp_path / "run" / "deepspeed").glob("global_step2/*optim_states.pt"))) == 1
+def test_other_launchers_go_on(mini: Any, alone: Path, tmp_path: Path) -> None:
+    run = mini.language(config(mini, "heads"), tmp_path / "run")
+    split = zero(tmp_path, "zero3", stage=3, stage3_param_persistence_threshold=0)
+    launch(tmp_path, torchrun(2), [*run, "--until", "1"])
+    launch(tmp_path, deepspeed(2), [*run, *map(str, split), "--until", "3"])
+    launch(
+        tmp_path, [], [*run, "--deepspeed_config", str(ZERO[2]), "--until", "5"], run
+    )  # on one process, then plainly
+    assert farthest(tmp_path / "run", alone / "run") <= 1e-3
+    assert far_weights(tmp_path / "run", alone / "run") < 1e-3
 
 
 def refused(capsys: pytest.CaptureFixture[str], run: list[str], out: Path) -> str:
@@ -157,26 +175,25 @@ def refused(capsys: pytest.CaptureFixture[str], run: list[str], out: Path) -> st
     return line
 
 
-@pytest.mark.slow
-@needs_deepspeed
-def test_another_engine_does_not_go_on(
-    mini: Any, plain: Path, sharded: Path, capsys: pytest.CaptureFixture[str]
+def test_a_checkpoint_of_deepspeeds_own_is_refused(
+    mini: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    heads, zero = config(mini, "heads"), ["--deepspeed_config", ZERO[2]]
-    line = refused(capsys, mini.language(heads, plain, *zero), plain)
-    assert "checkpoint.pt: of a run without --deepspeed_config; resume with that run's configuration" in line
-    line = refused(capsys, mini.language(heads, sharded / "zero2"), sharded)
-    assert "of a run with --deepspeed_config; resume with that run's configuration" in line
-    line = refused(capsys, mini.language(heads, sharded / "zero2", *zero), sharded)
-    assert "of a run on 2 processes, now 1" in line
+    (tmp_path / "deepspeed").mkdir()
+    (tmp_path / "deepspeed" / "latest").write_text("global_step6")
+    line = refused(capsys, mini.language(config(mini, "heads"), tmp_path), tmp_path)
+    assert "in DeepSpeed's own format, which is not read any more; accepted: a new folder" in line
 
 
 @needs_deepspeed
 @pytest.mark.parametrize(
     ("given", "expected"),
     [
-        ({"zero_optimization": {"stage": 3}}, "zero_optimization: stage: 3; accepted: 1 or 2"),
-        ({"zero_optimization": 2}, "zero_optimization: stage: None; accepted: 1 or 2"),
+        ({"zero_optimization": {"stage": 4}}, "zero_optimization: stage: 4; accepted: 1, 2 or 3"),
+        ({"zero_optimization": 2}, "zero_optimization: stage: None; accepted: 1, 2 or 3"),
+        (
+            {"zero_optimization": {"stage": 3, "offload_param": {"device": "nvme"}}},
+            "device: nvme; accepted: cpu or none",
+        ),
         ({"zero_optimisation": {"stage": 2}}, "unknown key 'zero_optimisation'; did you mean 'zero_optimization'?"),
         ({"zero_optimization": {"stage": 2, "reduce_scatter": False}}, "reduce_scatter: False; accepted: true"),
         ({"zero_optimization": {"stage": 2, "overlap": True}}, "zero_optimization: overlap: True"),
@@ -194,8 +211,9 @@ def test_deepspeed_configuration_is_checked_before_data(
     assert str(path) in line and expected in line and not (tmp_path / "out").exists()
 
 
-def test_a_model_with_an_empty_tensor_is_not_saved(plain: Path, tmp_path: Path) -> None:
-    model = load_model(plain)
+@pytest.mark.slow
+def test_a_model_with_an_empty_tensor_is_not_saved(alone: Path, tmp_path: Path) -> None:
+    model = load_model(alone / "run")
     model.lm_head.weight.data = torch.empty(0)
     with pytest.raises(UserError, match=r"not saved: lm_head\.weight is empty"):
         save_model(model, tmp_path / "model")
@@ -206,15 +224,19 @@ def test_a_model_with_an_empty_tensor_is_not_saved(plain: Path, tmp_path: Path) 
 @needs_deepspeed
 @pytest.mark.skipif("PROCESSES_LONG" not in os.environ, reason="minutes; PROCESSES_LONG=1 asks for it")
 @pytest.mark.parametrize("processes", [2, 4])
-def test_a_hundred_steps_of_the_shipped_mixture(mini: Any, tmp_path: Path, processes: int) -> None:
+@pytest.mark.parametrize("lora", [None, pytest.param(LORA, marks=needs_peft)], ids=["full", "lora"])
+def test_fifty_steps_of_the_shipped_mixture(mini: Any, tmp_path: Path, processes: int, lora: dict | None) -> None:
     shipped = resolve(ROOT / "configs" / "language" / "2_motion.yaml")["train"]["options"]
-    mixture = config(mini, f"mixture{processes}", steps=100, batch=8, options=shipped)
-    cases = {f"zero{n}": mini.language(mixture, tmp_path / f"zero{n}", "--deepspeed_config", ZERO[n]) for n in ZERO}
+    name = f"mixture{'-lora' if lora else ''}{processes}"
+    mixture = config(mini, name, steps=50, batch=8, options=shipped, lora=lora)
+    cases = {
+        name: mini.language(mixture, tmp_path / name, *zero(tmp_path, name, **z)) for name, z in EVERY_ZERO.items()
+    }
+    launch(tmp_path / "one", [], mini.language(mixture, tmp_path / "alone"))
     launch(tmp_path / "plain", torchrun(processes), mini.language(mixture, tmp_path / "torchrun"))
     launch(tmp_path / "sharded", deepspeed(processes), *cases.values())
-    for name in cases:
-        saved = load_model(tmp_path / name).state_dict()
-        far = farthest(tmp_path / name, tmp_path / "torchrun")
-        print(f"{processes} processes, {name}: losses within {far:.1e} of torchrun's, {len(saved)} tensors, "
-              f"{sum(not v.numel() for v in saved.values())} empty")  # fmt: skip
-        assert far <= 1e-3 and all(v.numel() for v in saved.values())
+    for case in ("torchrun", *cases):
+        far = farthest(tmp_path / case, tmp_path / "alone")
+        print(f"{processes} processes, {case}: losses within {far:.1e} of one process's")
+        assert far <= 1e-3
+        assert all(v.numel() for v in load_model(tmp_path / case).state_dict().values())

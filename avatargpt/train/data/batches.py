@@ -68,26 +68,26 @@ class Pool:
     """Rows of every step; within a pool of steps, rows of like lengths go together. The last pool is kept.
 
     Args:
-        steps: of a pool. rows: of one process in a step. two: sort by two lengths, see `like_lengths`.
+        steps: of a pool. rows: of a step, over all processes. two: sort by two lengths, see `like_lengths`.
     """
 
     def __init__(self, examples: Examples, seed: int, steps: int, rows: int, two: bool = False) -> None:
         self.examples, self.mixture = examples, Mixture(examples.streams(), seed)
         self.seed, self.steps, self.rows, self.two = seed, steps, rows, two
-        self._kept: tuple[tuple[int, int], list[list[Example]]] | None = None
+        self._kept: tuple[int, list[list[Example]]] | None = None
 
-    def step(self, step: int, rank: int) -> list[Example]:
-        """The rows of a step on a rank."""
+    def step(self, step: int) -> list[Example]:
+        """The rows of a step, the same on every process (`avatargpt.train.data.shares` shares them out)."""
         first = step - step % self.steps
-        if self._kept is None or self._kept[0] != (first, rank):
-            self._kept = (first, rank), self._sorted(first, rank)
+        if self._kept is None or self._kept[0] != first:
+            self._kept = first, self._sorted(first)
         return self._kept[1][step - first]
 
-    def _sorted(self, first: int, rank: int) -> list[list[Example]]:
-        draws = [d for s in range(first, first + self.steps) for d in self.mixture.batch(s, self.rows, rank)]
+    def _sorted(self, first: int) -> list[list[Example]]:
+        draws = [d for s in range(first, first + self.steps) for d in self.mixture.batch(s, self.rows)]
         rows = [self.examples.make(d) for d in draws]
         order = self.order(rows)
-        order = order[generator(self.seed, first, 99).permutation(self.steps)]  # alike on all ranks: no stragglers
+        order = order[generator(self.seed, first, 99).permutation(self.steps)]
         return [[rows[i] for i in some] for some in order]
 
     def order(self, rows: Sequence[Example]) -> np.ndarray:

@@ -7,11 +7,13 @@ from typing import Any
 
 import torch
 
+from avatargpt.train.running.stage import Stage
 from vqvae.errors import UserError
 from vqvae.io.guard import reason, understanding
 from vqvae.io.tensors import load_checkpoint_file
 from vqvae.motion import atomic_write
 
+CHECKPOINT = "checkpoint.pt"
 INSTEAD = "resume with that run's configuration, or choose a new folder"
 
 
@@ -59,6 +61,37 @@ def go_on(path: Path, saved: dict[str, Any], network: torch.nn.Module, optimizer
         return int(saved["step"])
     except Exception as e:  # what stands in it may be of any shape
         raise UserError(f"{path}: of a run with another model ({reason(e)}); {INSTEAD}") from None
+
+
+def take_up(path: Path, stage: Stage, device: torch.device) -> int:
+    """Give a stage what its last checkpoint holds; the step it is of, 0 = there is none.
+
+    Raises:
+        UserError: damaged, or of another network.
+    """
+    saved = load_checkpoint(path, device)
+    if saved is None:
+        return 0
+    check_identity(path, saved, stage.identity)
+    step = go_on(path, saved, stage.network, stage.optimizer)
+    stage.restore(saved)
+    return step
+
+
+def write(path: Path, stage: Stage, optimizer: dict[str, Any], step: int) -> None:
+    """Write where a stage stands.
+
+    Args:
+        optimizer: state of its optimiser, as torch gives it.
+
+    Raises:
+        UserError: a tensor of the network is empty: its values lie with another process.
+    """
+    model = stage.network.state_dict()
+    if empty := [k for k, v in model.items() if stage.together and not v.numel()]:
+        raise UserError(f"{path}: not saved: {empty[0]} is empty, its values lie elsewhere")
+    state = {"model": model, "optimizer": optimizer, "step": step}
+    save_checkpoint(path, {**state, **stage.state(), **stage.identity})
 
 
 def check_identity(path: Path, saved: dict[str, Any], identity: dict[str, Any]) -> None:

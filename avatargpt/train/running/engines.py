@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, Protocol
 
 import torch
 
-from avatargpt.train.running.checkpoints import INSTEAD, check_identity, go_on, load_checkpoint, save_checkpoint
+from avatargpt.train.running.checkpoints import CHECKPOINT, take_up, write
 from avatargpt.train.running.optimizers import set_rate
 from avatargpt.train.running.runtime import Runtime, check_finite
 from avatargpt.train.running.stage import Stage
-from avatargpt.train.running.zero import FOLDER, OPTION, DeepSpeed, processes_of
+from avatargpt.train.running.zero import DeepSpeed
 from vqvae.errors import UserError
 
-CHECKPOINT = "checkpoint.pt"
+FORMER = "deepspeed"  # folder of checkpoints that are not read any more
 
 
 class Engine(Protocol):
@@ -35,33 +35,32 @@ class Engine(Protocol):
             parts: `count` losses, each computed when the one before has gone back.
         """
 
+    def whole(self) -> AbstractContextManager[None]:
+        """Inside, the network has all of its weights, on every process; all processes enter together."""
+
     def save(self, out: Path, step: int) -> None:
-        """Write a checkpoint."""
+        """Write a checkpoint, the same whatever engine and however many processes write it."""
 
 
 def make_engine(stage: Stage, runtime: Runtime, deepspeed: dict[str, Any] | None) -> Engine:
     """The engine of a run; `deepspeed`: its checked configuration, None = plainly."""
-    return Plain(stage, runtime) if deepspeed is None else DeepSpeed(stage, deepspeed)
+    return Plain(stage, runtime) if deepspeed is None else DeepSpeed(stage, runtime, deepspeed)
 
 
 def begun(out: Path) -> bool:
     """Whether a run has got as far as a checkpoint in this folder."""
-    return (out / CHECKPOINT).is_file() or processes_of(out) > 0
+    return (out / CHECKPOINT).is_file()
 
 
-def check_engine(out: Path, through_deepspeed: bool, runtime: Runtime) -> None:
-    """Refuse to go on with another engine than the one that has begun: its checkpoint cannot be read by this one.
+def check_readable(out: Path) -> None:
+    """Refuse a folder whose run has got on in DeepSpeed's own format alone, as earlier versions did.
 
     Raises:
-        UserError: a run in this folder was begun with the other engine, or with DeepSpeed on other many processes.
+        UserError: such a folder.
     """
-    if through_deepspeed and (out / CHECKPOINT).is_file():
-        raise UserError(f"{out / CHECKPOINT}: of a run without {OPTION}; {INSTEAD}")
-    processes = processes_of(out)
-    if processes and not through_deepspeed:
-        raise UserError(f"{out / FOLDER}: of a run with {OPTION}; {INSTEAD}")
-    if processes and processes != runtime.world:
-        raise UserError(f"{out / FOLDER}: of a run on {processes} processes, now {runtime.world}; {INSTEAD}")
+    if (out / FORMER / "latest").is_file() and not begun(out):
+        raise UserError(f"{out / FORMER}: a checkpoint in DeepSpeed's own format, which is not read any more; "
+                        "accepted: a new folder, with --start for the weights")  # fmt: skip
 
 
 class Plain:
@@ -80,14 +79,7 @@ class Plain:
         Raises:
             UserError: a damaged checkpoint, or one of another network.
         """
-        last = out / CHECKPOINT
-        saved = load_checkpoint(last, self.runtime.device)
-        if saved is None:
-            return 0
-        check_identity(last, saved, self.stage.identity)
-        step = go_on(last, saved, self.stage.network, self.stage.optimizer)
-        self.stage.restore(saved)
-        return step
+        return take_up(out / CHECKPOINT, self.stage, self.runtime.device)
 
     def descend(self, parts: Iterable[torch.Tensor], count: int, rate: float) -> torch.Tensor | None:
         """See `Engine`.
@@ -100,7 +92,7 @@ class Plain:
             together = number == count or self.runtime.world == 1
             with nullcontext() if together else self.module.no_sync():
                 (total / count).backward()
-        if self.runtime.world > 1:  # a head without a row anywhere still moves on by its momentum, as under ZeRO
+        if self.runtime.world > 1 or self.stage.together:  # a head without a row anywhere moves on by its momentum
             for p in self.learnt:
                 p.grad = torch.zeros_like(p) if p.grad is None else p.grad
         norm = torch.nn.utils.clip_grad_norm_(self.learnt, self.stage.schedule.clip)
@@ -110,8 +102,9 @@ class Plain:
         self.stage.optimizer.zero_grad(set_to_none=True)
         return norm
 
+    def whole(self) -> AbstractContextManager[None]:
+        return nullcontext()
+
     def save(self, out: Path, step: int) -> None:
         if self.runtime.main:
-            stage = self.stage
-            state = {"model": stage.network.state_dict(), "optimizer": stage.optimizer.state_dict(), "step": step}
-            save_checkpoint(out / CHECKPOINT, {**state, **stage.state(), **stage.identity})
+            write(out / CHECKPOINT, self.stage, self.stage.optimizer.state_dict(), step)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -56,6 +57,14 @@ class Runtime:
         if batch < self.world or batch % self.world:
             raise UserError(f"{where}: batch {batch} over {self.world} processes; accepted: a multiple of them")
         return batch // self.world
+
+    def mean(self, figures: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        """Means over the processes of numbers that all of them have under the same names."""
+        if self.world == 1 or not figures:
+            return dict(figures)
+        values = torch.stack([v.detach().double() for v in figures.values()]).to(self.device)
+        torch.distributed.all_reduce(values)
+        return dict(zip(figures, values / self.world, strict=True))
 
     def autocast(self) -> torch.autocast:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16)

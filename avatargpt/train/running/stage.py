@@ -50,6 +50,8 @@ class Stage(Protocol):
         module: what is wrapped for several processes and called in `losses`: the network itself, or one around it.
         optimizer: over the parameters that are trained; a group's rate is multiplied by its ``times``, if it has one.
         divides: whether its steps can be taken in parts (`At.part`).
+        together: whether a step is the same on any number of processes: the mean of its losses over parts and
+            processes is that of one process, and what no row reaches moves on by its momentum, as it does under ZeRO.
         identity: what a checkpoint must have been made with to be gone on from (shape, fingerprints), as plain data.
     """
 
@@ -65,6 +67,8 @@ class Stage(Protocol):
     def optimizer(self) -> Any: ...
     @property
     def divides(self) -> bool: ...
+    @property
+    def together(self) -> bool: ...
     @property
     def identity(self) -> dict[str, Any]: ...
 
@@ -84,8 +88,11 @@ class Stage(Protocol):
     def worked(self) -> Work:
         """What this process has done since this was last asked."""
 
+    def shows(self, step: int) -> bool:
+        """Whether answers to look at are due after a step."""
+
     def samples(self, step: int, out: Path) -> dict[str, np.ndarray]:
-        """After a step, in the main process alone: answers to look at, written to the run's folder where they are due.
+        """After a step where they are due, in the main process alone: answers to look at, in the run's folder, too.
 
         Returns:
             Pictures by name, (H, W, 3) uint8.
@@ -110,7 +117,7 @@ class Stage(Protocol):
 class StageBase:
     """Defaults of a `Stage`."""
 
-    divides = False
+    divides = together = False
 
     def torch_seed(self, at: At) -> int:
         return at.torch_seed
@@ -120,6 +127,9 @@ class StageBase:
 
     def worked(self) -> Work:
         return Work()
+
+    def shows(self, step: int) -> bool:
+        return False
 
     def samples(self, step: int, out: Path) -> dict[str, np.ndarray]:
         return {}

@@ -1,10 +1,11 @@
-"""Steps through DeepSpeed, which shards the optimiser's state over the processes (ZeRO, arXiv 1910.02054)."""
+"""Steps through DeepSpeed, which shards the optimiser's state, and at stage 3 the weights (ZeRO, arXiv 1910.02054)."""
 
 from __future__ import annotations
 
 import os
 import socket
 from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +14,17 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from avatargpt.config import Schedule
-from avatargpt.train.running.checkpoints import INSTEAD, check_identity
+from avatargpt.train.running.checkpoints import CHECKPOINT, take_up, write
 from avatargpt.train.running.optimizers import set_rate
 from avatargpt.train.running.runtime import Runtime, check_finite
 from avatargpt.train.running.stage import Stage
+from avatargpt.train.running.zero_state import ShardedState
 from vqvae.errors import UserError
 from vqvae.io.json_file import read_object
 from vqvae.strict import check_keys
 
-OPTION, FOLDER, LATEST = "--deepspeed_config", "deepspeed", "latest"
+OPTION = "--deepspeed_config"
+OFFLOADED = ("offload_optimizer", "offload_param")
 OURS = (
     "train_batch_size", "train_micro_batch_size_per_gpu", "gradient_accumulation_steps", "gradient_clipping",
     "optimizer", "scheduler",
@@ -45,9 +48,13 @@ def read_zero(path: Path, schedule: Schedule, runtime: Runtime) -> dict[str, Any
     zero = given.get("zero_optimization")
     zero = zero if isinstance(zero, dict) else {}
     stage = zero.get("stage")
-    if stage not in (1, 2) or isinstance(stage, bool):
-        raise UserError(f"{path}: zero_optimization: stage: {stage}; accepted: 1 or 2 (3 shards the weights "
-                        "themselves, and no model here is too large for one process)")  # fmt: skip
+    if stage not in (1, 2, 3) or isinstance(stage, bool):
+        raise UserError(f"{path}: zero_optimization: stage: {stage}; accepted: 1, 2 or 3")
+    for name in OFFLOADED:
+        offload = zero.get(name)
+        device = offload.get("device", "none") if isinstance(offload, dict) else offload or "none"
+        if device not in ("none", "cpu"):
+            raise UserError(f"{path}: zero_optimization: {name}: device: {device}; accepted: cpu or none")
     if zero.get("reduce_scatter", True) is not True:  # losses leave torchrun's by more than 1 then
         raise UserError(f"{path}: zero_optimization: reduce_scatter: {zero['reduce_scatter']}; accepted: true")
     whole = {
@@ -74,12 +81,16 @@ class Gradients(torch.nn.Module):
 
     ZeRO adds up gradients in the order in which they arrive on each process. That follows the rows which a process
     has drawn: heads without a row send nothing, and others come in the order of the rows. Here every parameter's
-    gradient comes on every process in every step, always in one order.
+    gradient comes on every process in every step, always in one order. Stage 3 gathers a module's parameters when it is
+    called, on all processes at once. The network's, whose heads are called only where rows speak through them, are
+    therefore this module's own, and the network is called while all of them are there.
     """
 
-    def __init__(self, model: torch.nn.Module, learnt: Sequence[torch.nn.Parameter]) -> None:
+    def __init__(self, network: torch.nn.Module, learnt: Sequence[torch.nn.Parameter]) -> None:
         super().__init__()
-        self.model, self.learnt = model, learnt
+        for number, parameter in enumerate(network.parameters()):
+            self.register_parameter(str(number), parameter)
+        self.learnt = learnt
 
     def forward(self, gradients: Sequence[Tensor]) -> Tensor:
         """A number whose gradient with respect to every parameter is the given one."""
@@ -89,16 +100,18 @@ class Gradients(torch.nn.Module):
 class DeepSpeed:
     """See `avatargpt.train.running.engines.Engine`. What the YAML says of the training holds under it, too.
 
+    Weights and the optimiser's state are handed to DeepSpeed in `resume` and read back from it to save: checkpoints are
+    those of `avatargpt.train.running.engines.Plain`.
+
     Args:
         config: from `read_zero`.
     """
 
-    def __init__(self, stage: Stage, config: dict[str, Any]) -> None:
-        self.stage, self.module = stage, stage.module
+    def __init__(self, stage: Stage, runtime: Runtime, config: dict[str, Any]) -> None:
+        self.stage, self.runtime, self.config, self.module = stage, runtime, config, stage.module
         self.learnt = [p for p in stage.network.parameters() if p.requires_grad]
-        wrapped = Gradients(stage.network, self.learnt)
+        self.engine: Any = None
         _alone()
-        self.engine, *_ = _package().initialize(model=wrapped, optimizer=stage.optimizer, config=config)
 
     def resume(self, out: Path) -> int:
         """See `Engine`.
@@ -106,17 +119,12 @@ class DeepSpeed:
         Raises:
             UserError: a damaged checkpoint, or one of another network.
         """
-        if not (out / FOLDER / LATEST).is_file():
-            return 0
-        try:
-            path, saved = self.engine.load_checkpoint(str(out / FOLDER))
-            if not path:
-                raise FileNotFoundError("files are missing")
-        except Exception as e:  # whatever unpickling meets, or DeepSpeed with what was unpickled
-            raise UserError(f"{out / FOLDER}: damaged, or of another model ({_line(e)}); {INSTEAD}") from None
-        check_identity(Path(path), saved, self.stage.identity)
-        self.stage.restore(saved)
-        return int(saved["step"])
+        step = take_up(out / CHECKPOINT, self.stage, self.runtime.device)
+        self.sharded = ShardedState(self.stage.optimizer)
+        wrapped = Gradients(self.stage.network, self.learnt)
+        self.engine, *_ = _package().initialize(model=wrapped, optimizer=self.stage.optimizer, config=self.config)
+        self.sharded.spread(self.engine.optimizer)
+        return step
 
     def descend(self, parts: Iterable[Tensor], count: int, rate: float) -> Tensor | None:
         """See `Engine`.
@@ -126,26 +134,32 @@ class DeepSpeed:
         """
         set_rate(self.stage.optimizer, rate)
         gradients: list[Tensor] = []
-        for total in parts:
-            check_finite(total, "loss")
-            some = torch.autograd.grad(total / count, self.learnt, materialize_grads=True)
-            gradients = [a + b for a, b in zip(gradients, some, strict=True)] if gradients else [*some]
+        with self.whole():
+            for total in parts:
+                check_finite(total, "loss")
+                some = torch.autograd.grad(total / count, self.learnt, materialize_grads=True)
+                gradients = [a + b for a, b in zip(gradients, some, strict=True)] if gradients else [*some]
         self.engine.backward(self.engine(gradients))
         self.engine.step()
         norm = self.engine.get_global_grad_norm()
         return None if norm is None else torch.as_tensor(norm)
 
+    def whole(self) -> AbstractContextManager[None]:
+        """Gathers the weights that ZeRO-3 splits; they are there in any case otherwise."""
+        if self.config["zero_optimization"]["stage"] < 3:
+            return nullcontext()
+        return _package().zero.GatheredParameters(list(self.stage.network.parameters()))
+
     def save(self, out: Path, step: int) -> None:
-        about = {"step": step, **self.stage.state(), **self.stage.identity}
-        self.engine.save_checkpoint(str(out / FOLDER), client_state=about)
+        """See `Engine`.
 
-
-def processes_of(out: Path) -> int:
-    """By how many processes the last checkpoint in a run's folder was written; 0 = there is none."""
-    latest = out / FOLDER / LATEST
-    if not latest.is_file():
-        return 0
-    return len(list((out / FOLDER / latest.read_text(encoding="utf-8").strip()).glob("*_optim_states.pt")))
+        Raises:
+            UserError: a tensor is empty: its values lie with another process.
+        """
+        optimizer = self.sharded.gathered(self.runtime.main)
+        with self.whole():
+            if self.runtime.main:
+                write(out / CHECKPOINT, self.stage, optimizer, step)
 
 
 def _line(error: Exception) -> str:
