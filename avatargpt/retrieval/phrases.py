@@ -66,6 +66,7 @@ class PhraseIndex:
     Attributes:
         chooser: says how probably an action is one that is known, None = all are.
         reader: reads requests, None = each is one action.
+        own: actions of a user's, which neither of both has learnt: words that say them are taken as they are.
     """
 
     def __init__(
@@ -82,6 +83,7 @@ class PhraseIndex:
         self.group = self.marks.group
         self.chooser: Chooser | None = None
         self.reader: RequestReader | None = None
+        self.own: frozenset[str] = frozenset()
 
     def does(self, verb: str, part: str) -> tuple[np.ndarray, np.ndarray]:
         """(n,) whether a phrasing has this verb, and this part of the body where one is told; and whether it has the
@@ -118,7 +120,8 @@ class PhraseIndex:
 
     def typed(self, text: str) -> MotionRequest:
         """What a text asks for; all of it is one action where nobody reads."""
-        if self.reader is None:
+        row = self.rows.get(" ".join(text.lower().split()).rstrip("."))
+        if self.reader is None or (row is not None and self.classes[row] in self.own):
             return MotionRequest(clauses=[Clause(action=text)], text=text)
         return self.reader.read(text)
 
@@ -172,7 +175,8 @@ class PhraseIndex:
             found.append(ClauseSpec(
                 caption, score, lengths, turn, route, self.classes[best], phrasing=self.keys[best], said=said,
                 manner=manner if known.get(manner) else "",
-                known=1.0 if turn else self._known(sight), other=self._other(best, sight.scores),
+                known=1.0 if turn or self._mine(best, score) else self._known(sight),
+                other=self._other(best, sight.scores),
             ))  # fmt: skip
         return found
 
@@ -220,6 +224,9 @@ class PhraseIndex:
         """The probability that the action is one that is known; without a chooser all are."""
         return 1.0 if self.chooser is None else self.chooser.known(sight, self.group, self.members)
 
+    def _mine(self, best: int, score: float) -> bool:
+        return self.classes[best] in self.own and score >= NEAR
+
     def _vote(self, scores: np.ndarray) -> int:
         """The best phrasing of the action that most of the nearest ones share, or one that says nearly the same."""
         near = ranked(scores, VOTERS)
@@ -244,7 +251,7 @@ class PhraseIndex:
         which = [meanings.setdefault(json.dumps(pair), len(meanings)) for pair in pairs]
         about = {
             "keys": self.keys, "meanings": [json.loads(m) for m in meanings], "styles": self.styles,
-            "lengths": self.lengths, "derived": VERSION, "words": list(self.index.words.words),
+            "lengths": self.lengths, "derived": VERSION, "words": list(self.index.words.words), "own": sorted(self.own),
         }  # fmt: skip
         data: dict[str, np.ndarray] = {
             **plain_vectors(held if isinstance(held := self.index.held, Reduced) else reduced(held, RANK)),
@@ -276,6 +283,7 @@ class PhraseIndex:
                 about["styles"], about["lengths"], held.reduced(len(keys)), *derived,
             )  # fmt: skip
             book.chooser, book.reader = Chooser.load(folder), RequestReader.of(folder)
+            book.own = frozenset(map(str, about.get("own", ())))
             return book
 
         return read(Path(folder) / FILE, "book of phrasings", make)

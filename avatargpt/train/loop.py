@@ -87,7 +87,7 @@ def _descend(
     s = stage.schedule
     totals: dict[str, list[float]] = {}
     stage.network.train()
-    while step < stop:
+    while step < stop and not stage.over:
         rate = cosine(step, s.steps, s.warmup, s.lr, s.lr_floor)
         rows: list[Parts] = []
         norm = engine.descend(_losses(stage, engine, runtime, step, rows), s.accumulate, rate)
@@ -108,7 +108,7 @@ def _descend(
         if step == s.steps:
             _report(log, step, stage.finish())
         ends = stopping.asked
-        if step % s.save_every == 0 or step == stop or ends:
+        if step % s.save_every == 0 or step == stop or ends or stage.over:
             _save(stage, engine, out, runtime, step)
         if ends and step < stop:
             if runtime.main:

@@ -49,6 +49,7 @@ class Stage(Protocol):
         optimizer: over the parameters that are trained; a group's rate is multiplied by its ``times``, if it has one.
         divides: whether its steps can be taken in parts (`At.part`).
         identity: what a checkpoint must have been made with to be gone on from (shape, fingerprints), as plain data.
+        over: whether nothing is to be gained by further steps; the same on all processes.
     """
 
     @property
@@ -65,6 +66,8 @@ class Stage(Protocol):
     def divides(self) -> bool: ...
     @property
     def identity(self) -> dict[str, Any]: ...
+    @property
+    def over(self) -> bool: ...
 
     def torch_seed(self, at: At) -> int:
         """Seed of torch's own random numbers in a step."""
@@ -99,6 +102,10 @@ class StageBase:
     """Defaults of a `Stage`."""
 
     divides = False
+
+    @property
+    def over(self) -> bool:
+        return False
 
     def torch_seed(self, at: At) -> int:
         return at.torch_seed
