@@ -66,9 +66,17 @@ def finetune(
 
 
 def _method(modality: str) -> Any:
-    from avatargpt.train.finetuning.body import finetune_body
+    if modality == "body":
+        from avatargpt.train.finetuning.body import finetune_body
 
-    return finetune_body
+        return finetune_body
+    if modality == "face":
+        from avatargpt.train.finetuning.face import finetune_face
+
+        return finetune_face
+    from avatargpt.train.finetuning.gesture import finetune_gesture
+
+    return finetune_gesture
 
 
 @contextmanager

@@ -13,11 +13,12 @@ import torch
 
 from avatargpt.train.finetuning import material, phrases
 from avatargpt.train.finetuning.clips import digest_of, motion_files, read_clips, table_of
+from avatargpt.train.finetuning.early import best_figures, best_of, plan_of_steps, step_seconds
 from avatargpt.train.finetuning.figures import continuation_fid, shown
 from avatargpt.train.finetuning.options import OWN, FinetuneOptions
 from avatargpt.train.finetuning.packing import check_new, inherit, run_folder
 from avatargpt.train.finetuning.progress import Progress
-from avatargpt.train.finetuning.stage import FinetuneStage, best_of, held_out, plan_of_steps
+from avatargpt.train.finetuning.stage import FinetuneStage, held_out
 from avatargpt.train.running.runtime import Runtime
 from instruct_data.clip import Clip
 from instruct_data.store import ClipCodes, Store
@@ -143,7 +144,7 @@ class _Run:
         if steps is None or losses is None:
             self.notify("measuring", 0, 1)
             trial = stage(self.options.steps, None)
-            steps = plan_of_steps(self.options.steps, self.options.minutes, trial.step_seconds())
+            steps = plan_of_steps(self.options.steps, self.options.minutes, step_seconds(trial))
             losses = trial.before
             self.kept.keep("losses", losses)
             self.kept.keep("steps", steps)
@@ -193,7 +194,7 @@ class _Run:
             vectors = dict(zip(said, grounder.sentence(said), strict=True))
             bank.merged(ExemplarBank(entries, vectors, bank.fingerprint)).save(place)
         after = self._made(place)
-        losses = _validated(stage, best)
+        losses = best_figures(self.work) or stage.validate()
         rows = {k.removeprefix("val_"): [v, losses[k]] for k, v in stage.before.items() if k in losses}
         rows |= {k: [v, after[k]] for k, v in before.items() if k in after}
         return {
@@ -203,13 +204,3 @@ class _Run:
             "actions": sorted({c.action for c in self.clips}),
             "figures": {k: [round(a, 4), round(b, 4)] for k, (a, b) in rows.items() if k != "whole"},
         }  # fmt: skip
-
-
-def _validated(stage: FinetuneStage, best: Path) -> dict[str, float]:
-    """The figures of the weights that are kept."""
-    from avatargpt.train.running.keeping import ABOUT
-    from vqvae.io.json_file import read_object
-
-    if (best / ABOUT).is_file():
-        return {k: float(v) for k, v in read_object(best / ABOUT)["figures"].items()}
-    return stage.validate()
