@@ -30,6 +30,7 @@ COMMANDS = {
     "speak": "avatargpt.cli.avatar.speak:speak",
     "align": "avatargpt.cli.align:align",
     "export": "avatargpt.cli.convert:export",
+    "finetune": "avatargpt.cli.finetune:finetune",
     "data": "avatargpt.cli.data:app",
     "eval": "avatargpt.cli.evaluate:app",
     "info": "avatargpt.cli.info:info",

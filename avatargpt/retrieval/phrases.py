@@ -62,6 +62,7 @@ class PhraseIndex:
         chooser: says how probably an action is one that is known, None = all are.
         reader: reads requests, None = each is one action.
         told: what each caption tells beyond its action, empty = nobody has read them.
+        own: actions of a user's, which neither of both has learnt: words that say them are taken as they are.
     """
 
     def __init__(
@@ -79,6 +80,7 @@ class PhraseIndex:
         self.chooser: Chooser | None = None
         self.reader: RequestReader | None = None
         self.told: dict[str, Told] = {}
+        self.own: frozenset[str] = frozenset()
 
     def does(self, verb: str, part: str) -> tuple[np.ndarray, np.ndarray]:
         """(n,) whether a phrasing has this verb, and this part of the body where one is told; and whether it has the
@@ -115,7 +117,8 @@ class PhraseIndex:
 
     def typed(self, text: str) -> MotionRequest:
         """What a text asks for; all of it is one action where nobody reads."""
-        if self.reader is None:
+        row = self.rows.get(" ".join(text.lower().split()).rstrip("."))
+        if self.reader is None or (row is not None and self.classes[row] in self.own):
             return MotionRequest(clauses=[Clause(action=text)], text=text)
         return self.reader.read(text)
 
@@ -170,7 +173,8 @@ class PhraseIndex:
             found.append(ClauseSpec(
                 caption, score, lengths, turn, route, self.classes[best], phrasing=self.keys[best], said=said,
                 manner=manner if known.get(manner) else "",
-                known=1.0 if turn else self._known(sight), others=self._others(best, another, sight.scores),
+                known=1.0 if turn or self._mine(best, score) else self._known(sight),
+                others=self._others(best, another, sight.scores),
             ))  # fmt: skip
         return found
 
@@ -209,6 +213,9 @@ class PhraseIndex:
         """The probability that the action is one that is known; without a chooser all are."""
         return 1.0 if self.chooser is None else self.chooser.known(sight, self.group, self.members)
 
+    def _mine(self, best: int, score: float) -> bool:
+        return self.classes[best] in self.own and score >= NEAR
+
     def _vote(self, scores: np.ndarray) -> int:
         """The best phrasing of the action that most of the nearest ones share, or one that says nearly the same."""
         near = ranked(scores, VOTERS)
@@ -225,10 +232,10 @@ class PhraseIndex:
         order = np.argsort(self.group, kind="stable")
         return np.split(order, np.cumsum(np.bincount(self.group))[:-1])
 
-    def read_captions(self, reader: RequestReader) -> None:
-        """Let a reader tell what each caption says beyond its action."""
+    def read_captions(self, reader: RequestReader, captions: Sequence[str] | None = None) -> None:
+        """Let a reader tell what captions say beyond their action; None = all of them."""
         literal = [k for k, own in zip(self.keys, self.marks.literal, strict=True) if own]
-        for caption in literal:
+        for caption in literal if captions is None else captions:
             try:
                 told = told_by(reader.read(caption))
             except UserError:  # "half jumping jacks ... 0.5 times"
@@ -244,7 +251,8 @@ class PhraseIndex:
         which = [meanings.setdefault(json.dumps(pair), len(meanings)) for pair in pairs]
         about = {
             "keys": self.keys, "meanings": [json.loads(m) for m in meanings], "styles": self.styles,
-            "lengths": self.lengths, "told": self.told, "derived": VERSION, "words": list(self.index.words.words),
+            "lengths": self.lengths, "told": self.told, "own": sorted(self.own), "derived": VERSION,
+            "words": list(self.index.words.words),
         }  # fmt: skip
         data: dict[str, np.ndarray] = {
             **plain_vectors(held if isinstance(held := self.index.held, Reduced) else reduced(held, RANK)),
@@ -277,6 +285,7 @@ class PhraseIndex:
             )  # fmt: skip
             book.told = about.get("told", {})
             book.chooser, book.reader = Chooser.load(folder), RequestReader.of(folder)
+            book.own = frozenset(map(str, about.get("own", ())))
             return book
 
         return read(Path(folder) / FILE, "book of phrasings", make)

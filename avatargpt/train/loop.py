@@ -90,7 +90,7 @@ def _descend(
     totals: dict[str, list[float]] = {}
     pace = Pace(runtime, s.peak_tflops)
     stage.network.train()
-    while step < stop:
+    while step < stop and not stage.over:
         rate = cosine(step, s.steps, s.warmup, s.lr, s.lr_floor)
         rows: list[Parts] = []
         begin = time.perf_counter()
@@ -120,7 +120,7 @@ def _descend(
         if step == s.steps:
             _report(log, step, stage.finish())
         ends = stopping.asked
-        if step % s.save_every == 0 or step == stop or ends:
+        if step % s.save_every == 0 or step == stop or ends or stage.over:
             _save(stage, engine, out, runtime, step)
         if ends and step < stop:
             if runtime.main:

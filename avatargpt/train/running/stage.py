@@ -53,6 +53,7 @@ class Stage(Protocol):
         together: whether a step is the same on any number of processes: the mean of its losses over parts and
             processes is that of one process, and what no row reaches moves on by its momentum, as it does under ZeRO.
         identity: what a checkpoint must have been made with to be gone on from (shape, fingerprints), as plain data.
+        over: whether nothing is to be gained by further steps; the same on all processes.
     """
 
     @property
@@ -71,6 +72,8 @@ class Stage(Protocol):
     def together(self) -> bool: ...
     @property
     def identity(self) -> dict[str, Any]: ...
+    @property
+    def over(self) -> bool: ...
 
     def torch_seed(self, at: At) -> int:
         """Seed of torch's own random numbers in a step."""
@@ -118,6 +121,10 @@ class StageBase:
     """Defaults of a `Stage`."""
 
     divides = together = False
+
+    @property
+    def over(self) -> bool:
+        return False
 
     def torch_seed(self, at: At) -> int:
         return at.torch_seed

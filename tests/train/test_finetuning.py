@@ -1,0 +1,138 @@
+"""Fine-tuning: the clips that are read, what the phrase index gains, how runs end and resume, and bad input."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from avatargpt.cli.app import run as command
+from avatargpt.retrieval.index import Reduced, unit
+from avatargpt.retrieval.store import reduced
+from avatargpt.train.finetuning import clips as own
+from avatargpt.train.finetuning.early import Early, plan_of_steps
+from avatargpt.train.finetuning.packing import ABOUT, check_new, inherit
+from avatargpt.train.finetuning.phrases import widened
+from avatargpt.train.finetuning.progress import Progress
+from instruct_data.clip import Clip
+from instruct_data.synth import families, keyframed
+from vqvae.errors import UserError
+from vqvae.io.bvh import write_bvh
+
+
+def write_clips(folder: Path, count: int = 6, captions: bool = True) -> Path:
+    """Keyframed waves and bows under odd names, with a table of captions."""
+    folder.mkdir(parents=True)
+    rows = ["animation,caption"]
+    for n in range(count):
+        word = "zibbles" if n % 2 else "grumbos"
+        motion = keyframed(families()["wave" if n % 2 else "bow"], [n])[0].load()
+        write_bvh(motion, folder / f"clip{n}.bvh")
+        rows += [f"clip{n},a person {word}"]
+    if captions:
+        (folder / "captions.csv").write_text("\n".join(rows) + "\n")
+    return folder
+
+
+def test_clips_are_grouped_by_their_captions_and_some_of_each_group_held_out(tmp_path: Path) -> None:
+    found = own.read_clips(write_clips(tmp_path / "clips"), "CC0")
+    assert {c.action for c in found} == {"a person zibbles", "a person grumbos"}
+    held = [c.action for c in found if c.split == "val"]
+    assert sorted(held) == ["a person grumbos", "a person zibbles"]
+    assert all(c.load().fps == 20 and c.licence == "CC0" for c in found)
+
+
+def test_captions_may_lie_beside_each_clip(tmp_path: Path) -> None:
+    folder = write_clips(tmp_path / "clips", 4, captions=False)
+    for n in range(4):
+        (folder / f"clip{n}.txt").write_text("A person zibbles.\nsomeone does the zibble\n")
+    found = own.read_clips(folder, "CC0")
+    assert found[0].captions == ["a person zibbles", "someone does the zibble"]
+    assert len({c.action for c in found}) == 1
+
+
+def test_a_clip_without_a_caption_is_refused_by_name(tmp_path: Path) -> None:
+    folder = write_clips(tmp_path / "clips")
+    (folder / "captions.csv").write_text("animation,caption\nclip0,a person zibbles\n")
+    with pytest.raises(UserError, match=r"clip1\.bvh: no caption; accepted one in .*captions\.csv: clip1"):
+        own.read_clips(folder, "CC0")
+
+
+def test_captions_in_common_join_groups() -> None:
+    said = [["a", "b"], ["c"], ["b", "d"], ["d"]]
+    clips = [Clip(str(i), np.zeros(0), s, "own", "CC0") for i, s in enumerate(said)]  # type: ignore[arg-type]
+    assert [c.action for c in own.grouped(clips)] == ["a", "c", "a", "a"]
+
+
+def test_new_phrasings_keep_apart_where_the_file_has_no_directions_for_them() -> None:
+    rng = np.random.default_rng(0)
+    old = np.zeros((40, 16), np.float32)
+    old[:, :6] = unit(rng.normal(size=(40, 6)))
+    new = np.zeros((2, 16), np.float32)
+    new[:, 0], new[0, 10], new[1, 11] = 0.6, 0.8, 0.8  # alike in what the file keeps
+    held = reduced(old, 6)
+    wide = widened(held, new)
+    assert isinstance(wide, Reduced)
+    np.testing.assert_array_equal(wide.rows[:40, :6], held.rows)
+    np.testing.assert_allclose(wide.products(new)[:, 40:], new @ new.T, atol=0.02)
+
+
+def test_a_stage_is_over_when_its_figure_stops_getting_better() -> None:
+    stage = Early()
+    for figure, over in ((3.0, False), (2.0, False), (2.1, False), (2.0, True)):
+        stage.judged(figure)
+        assert stage.over is over
+    other = Early()
+    other.restore(stage.state())
+    assert other.over
+
+
+def test_steps_are_as_many_as_fit() -> None:
+    assert plan_of_steps(240, 2.0, 1.0) == 120
+    assert plan_of_steps(240, 20.0, 1.0) == 240
+    assert plan_of_steps(240, 0.01, 5.0) == 1
+
+
+def test_a_run_goes_on_with_the_same_inputs_alone(tmp_path: Path) -> None:
+    Progress(tmp_path / "run", {"clips": "a", "option steps": 3}).keep("steps", 2)
+    assert Progress(tmp_path / "run", {"clips": "a", "option steps": 3}).get("steps") == 2
+    with pytest.raises(UserError, match="another option steps"):
+        Progress(tmp_path / "run", {"clips": "a", "option steps": 4})
+
+
+def test_what_is_not_changed_is_inherited_and_a_failure_leaves_nothing(tmp_path: Path) -> None:
+    start, out = tmp_path / "start", tmp_path / "out"
+    start.mkdir()
+    (start / "planning.safetensors").write_bytes(b"plans")
+
+    def spoilt(place: Path) -> dict[str, str]:
+        raise UserError("spoilt")
+
+    with pytest.raises(UserError, match="spoilt"):
+        inherit(start, out, spoilt)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["start"]
+    inherit(start, out, lambda place: {"modality": "body"})
+    assert (out / "planning.safetensors").read_bytes() == b"plans"
+    assert (out / ABOUT).is_file()
+    with pytest.raises(UserError, match="is there already"):
+        check_new(out)
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (["--modality", "hand"], "--modality hand: accepted: body, face, gesture"),
+        (["--modality", "face", "--lora"], "--lora: not for --modality face"),
+        (["--minutes", "nan"], "--minutes nan: accepted"),
+        ([], "no motion file in it"),
+    ],
+)
+def test_bad_input_is_one_line(
+    more: list[str], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:  # fmt: skip
+    (tmp_path / "empty").mkdir()
+    assert command(["finetune", str(tmp_path / "empty"), "-o", str(tmp_path / "out"), *more]) == 2
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert len(lines) == 1 and said in lines[0]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["empty"]
