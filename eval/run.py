@@ -70,7 +70,7 @@ def _chosen(names: list[str], model: str) -> list[evaluation.Suite]:
         if wrong:
             raise UserError(f"--model {model} answers prompts only; not {', '.join(wrong)}")
     if model == "none":
-        free = (*evaluation.WITHOUT_MODEL, "inbetween", "continuation", "gesture")
+        free = (*evaluation.WITHOUT_MODEL, "inbetween", "continuation", "gesture", "humanml3d")
         wrong = [s.name for s in suites if s.kind not in free]
         if wrong:
             raise UserError(f"--model none: {', '.join(wrong)} needs a model; accepted {', '.join(free)}")
@@ -78,10 +78,13 @@ def _chosen(names: list[str], model: str) -> list[evaluation.Suite]:
 
 
 def _run(
-    names: list[str], model_name: str, data: Path | None, out: Path, store: Path | None = None, full: bool = False
-) -> None:
+    names: list[str], model_name: str, data: Path | None, out: Path, store: Path | None = None, full: bool = False,
+    evaluator: Path | None = None,
+) -> None:  # fmt: skip
     suites = _chosen(names, model_name)
-    for option, folder in (("--data", data), ("--store", store)):
+    if evaluator is not None and (wrong := [s.name for s in suites if s.kind != "humanml3d"]):
+        raise UserError(f"--evaluator: {wrong[0]} has none; accepted: humanml3d")
+    for option, folder in (("--data", data), ("--store", store), ("--evaluator", evaluator)):
         if folder is not None and not folder.is_dir():
             raise UserError(f"{option} {folder}: no such folder")
     check_folder(out / "x.json")
@@ -98,7 +101,7 @@ def _run(
             report.write(path, result)
             report.show(result)
         else:
-            evaluation.run_suite(suite, None if alone else model, data, path, store, full)
+            evaluation.run_suite(suite, None if alone else model, data, path, evaluator or store, full)
         print(f"{path}  ({time.monotonic() - start:.0f} s)", file=sys.stderr)
 
 
@@ -109,10 +112,13 @@ def main() -> int:
         "--model", default="packaged", help="packaged (default), a folder of weights, random, nearest, ceiling or none"
     )
     parser.add_argument(
-        "--data", type=Path, help="body corpus; speech_face, word_times: FACES; face_*: FACE_TEXT; gesture: TALKS"
+        "--data", type=Path,
+        help="body corpus; speech_face, word_times: FACES; face_*: FACE_TEXT; gesture: TALKS; humanml3d: HumanML3D",
     )
     parser.add_argument("--store", type=Path, help="a prepared clip store; face suites: a cache of the speech stage; "
                         "word_times: a folder of a Whisper model; gesture: FGD")  # fmt: skip
+    parser.add_argument("--evaluator", type=Path, help="humanml3d: folder of the evaluator, the stage's or the "
+                        "published; default: DATA/evaluator")  # fmt: skip
     parser.add_argument("--full", action="store_true", help="the large sample, where a suite has two sizes")
     parser.add_argument("--out", type=Path, default=HERE / "results", help="folder of results; default: the published")
     parser.add_argument(
@@ -128,7 +134,7 @@ def main() -> int:
             if published and args.model not in ("packaged", *WITHOUT_WEIGHTS):
                 raise UserError(f"--model {args.model}: name a folder for its results with --out; "
                                 "eval/results holds those of the packaged model")  # fmt: skip
-            _run(args.suites, args.model, args.data, args.out, args.store, args.full)
+            _run(args.suites, args.model, args.data, args.out, args.store, args.full, args.evaluator)
         if args.tables:
             for path in write_tables(args.out, HERE.parent) if published else [write_page(args.out)]:
                 print(path)
