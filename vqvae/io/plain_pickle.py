@@ -12,7 +12,7 @@ from vqvae.io.guard import read_bytes, understanding
 MOST_BYTES = 64 << 20
 _MARK = object()
 _VALUES = frozenset(
-    ("UNICODE", "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8", "INT", "BININT", "BININT1", "BININT2", "LONG1")
+    ("UNICODE", "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8", "INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1")
 )  # fmt: skip
 _IGNORED = frozenset(("PROTO", "FRAME"))
 _PUT, _GET = frozenset(("PUT", "BINPUT", "LONG_BINPUT")), frozenset(("GET", "BINGET", "LONG_BINGET"))
@@ -71,7 +71,7 @@ class _Machine:
         self.memo[place] = self.stack[-1]
 
     def _marked(self) -> list[Any]:
-        at = max(i for i, value in enumerate(self.stack) if value is _MARK)
+        at = next(i for i in reversed(range(len(self.stack))) if self.stack[i] is _MARK)
         values = self.stack[at + 1 :]
         del self.stack[at:]
         return values
