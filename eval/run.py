@@ -72,7 +72,7 @@ def _chosen(names: list[str], model: str) -> list[evaluation.Suite]:
         if wrong:
             raise UserError(f"--model {model} answers prompts only; not {', '.join(wrong)}")
     if model == "none":
-        free = (*evaluation.WITHOUT_MODEL, "inbetween", "continuation", "gesture")
+        free = (*evaluation.WITHOUT_MODEL, "inbetween", "continuation", "gesture", "humanml3d")
         wrong = [s.name for s in suites if s.kind not in free]
         if wrong:
             raise UserError(f"--model none: {', '.join(wrong)} needs a model; accepted {', '.join(free)}")
@@ -81,12 +81,14 @@ def _chosen(names: list[str], model: str) -> list[evaluation.Suite]:
 
 def _run(
     names: list[str], model_name: str, data: Path | None, out: Path, store: Path | None = None, full: bool = False,
-    outputs: Outputs | None = None, shard: tuple[int, int] = (0, 1),
+    outputs: Outputs | None = None, shard: tuple[int, int] = (0, 1), evaluator: Path | None = None,
 ) -> bool:  # fmt: skip
     """Whether all items of all suites could be made and read."""
     suites = _chosen(names, model_name)
     whole = True
-    for option, folder in (("--data", data), ("--store", store)):
+    if evaluator is not None and (wrong := [s.name for s in suites if s.kind != "humanml3d"]):
+        raise UserError(f"--evaluator: {wrong[0]} has none; accepted: humanml3d")
+    for option, folder in (("--data", data), ("--store", store), ("--evaluator", evaluator)):
         if folder is not None and not folder.is_dir():
             raise UserError(f"{option} {folder}: no such folder")
     check_folder(out / "x.json")
@@ -106,7 +108,7 @@ def _run(
         else:
             try:
                 result = evaluation.run_suite(
-                    suite, None if alone else model, data, path, store, full, outputs, shard
+                    suite, None if alone else model, data, path, evaluator or store, full, outputs, shard
                 )
             except parts.Waiting as e:
                 print(e, file=sys.stderr)
@@ -125,10 +127,13 @@ def main() -> int:
         "--model", default="packaged", help="packaged (default), a folder of weights, random, nearest, ceiling or none"
     )
     parser.add_argument(
-        "--data", type=Path, help="body corpus; speech_face, word_times: FACES; face_*: FACE_TEXT; gesture: TALKS"
+        "--data", type=Path,
+        help="body corpus; speech_face, word_times: FACES; face_*: FACE_TEXT; gesture: TALKS; humanml3d: HumanML3D",
     )
     parser.add_argument("--store", type=Path, help="a prepared clip store; face suites: a cache of the speech stage; "
                         "word_times: a folder of a Whisper model; gesture: FGD")  # fmt: skip
+    parser.add_argument("--evaluator", type=Path, help="humanml3d: folder of the evaluator, the stage's or the "
+                        "published; default: DATA/evaluator")  # fmt: skip
     parser.add_argument("--full", action="store_true", help="the large sample, where a suite has two sizes")
     parser.add_argument("--outputs", type=Path, help="a folder of another system's motion files, in place of the model")
     parser.add_argument("--prompts", type=Path, help="names and prompts of --outputs, CSV or JSON")
@@ -153,7 +158,9 @@ def main() -> int:
                 raise UserError("--outputs: name a folder for the results with --out; eval/results holds our own")
             given = None if args.outputs is None else scoring.Outputs(args.outputs, args.prompts, args.fps)
             shard = parts.read_shard(args.shard)
-            whole = _run(args.suites, args.model, args.data, args.out, args.store, args.full, given, shard)
+            whole = _run(
+                args.suites, args.model, args.data, args.out, args.store, args.full, given, shard, args.evaluator
+            )
         if args.tables:
             for path in write_tables(args.out, HERE.parent) if published else [write_page(args.out)]:
                 print(path)

@@ -24,7 +24,7 @@ ARGUMENTS = {
     "gesture_made": " --data runs/gestures/talks", "plan_coverage": f"{_BODY} --full",
     "discriminator": f"{_BODY} --store STORE", "face_instructions": " --data FACE_TEXT --store SPEECH",
     "face_language": " --data FACE_TEXT", "speech_face": " --data FACES --store SPEECH",
-    "word_times": " --data FACES --store WHISPER",
+    "word_times": " --data FACES --store WHISPER", "humanml3d": " --data HUMANML3D --evaluator EVALUATOR",
 }  # fmt: skip
 """What suites are run with beside their name; `eval/README.md` says what these folders are."""
 APART = ("driver_ablations",)  # of no suite; docs/ablations.md has them

@@ -36,6 +36,7 @@ DATA = {
     "speech_face": "the recordings of speech and faces, or a speech cache with --store",
     "word_times": "the recordings of speech with word times",
     "gesture": "recorded talks (sounds with motions of the same name)",
+    "humanml3d": "HumanML3D (a folder with new_joint_vecs, texts and test.txt)",
 }  # fmt: skip
 """Kind -> what its ``--data`` holds, where that is not the body corpus."""
 
@@ -49,13 +50,15 @@ def run(
     Args:
         name: see `list_suites`; or a list of prompts, ``.csv`` or ``.json`` (`evaluation.text.prompt_list`).
         model: an `AvatarGPT` or anything with its methods; for prompt suites also a function
-            (prompts, seeds) -> motions; for ``gesture`` also a function `Talk` -> Motion or several by name; None where
-            only real clips and baselines, or another system's outputs, are measured.
+            (prompts, seeds) -> motions; for ``gesture`` also a function `Talk` -> Motion or several by name; for
+            ``humanml3d`` also a `Maker`; None where only real clips and baselines, or another system's outputs, are
+            measured.
         data: the folder of the body corpus, needed by every suite but those of `WITHOUT_DATA`; for the coverage of
             plans a folder with the planning corpus.
         out: where to write the results (.json); charts and samples are put beside it, and what the run was made on
             (`evaluation.provenance`). None: nothing is written.
-        store: a prepared clip store, for synthetic clips that are not made on the spot.
+        store: a prepared clip store, for synthetic clips that are not made on the spot; for ``humanml3d`` the folder of
+            the evaluator.
         full: the large sample where a suite has two sizes.
         options: ``outputs`` and ``shard`` of `run_suite`.
 
@@ -147,6 +150,10 @@ def _score(
         from avatargpt.evaluation.gesture import comparison
 
         return comparison.run(suite, model, data, store)
+    if suite.kind == "humanml3d":
+        from avatargpt.evaluation.body import humanml3d
+
+        return humanml3d.run(suite, model, data, store)
     if suite.kind == "gesture_words":
         from avatargpt.evaluation.gesture import meant
 

@@ -19,6 +19,7 @@ from vqvae.motion import atomic_write
 METHODS = {
     "prompts": "generate", "describe": "describe", "inbetween": "in_between", "continuation": "extend",
     "describe_synthetic": "describe", "plan_coverage": "generate", "plan_cycle": "generate",
+    "humanml3d": "generate",
 }  # fmt: skip
 """Kind of suite -> the method of `avatargpt.AvatarGPT` under test."""
 NOT_DECODING = ("seed", "seeds", "seconds", "progress")

@@ -48,6 +48,7 @@ _STORE = Option("motion store", needed=True)
 _TEXTS = Option("folder of caption bank and rewrites")
 _FACE_TEXTS = Option("folder of facial instructions", needed=True)
 _GROUNDING = Option("folder of the ground stage; texts in it are not computed again")
+_HUMANML3D = Option("HumanML3D folder (new_joint_vecs, texts, Mean.npy, Std.npy, train.txt, val.txt)", needed=True)
 _ROUNDS = Option("folders of the self-training stage, with commas between, the latest last")
 _CORPORA = {
     "texts": Option("folder of caption bank and rewrites", needed=True),
@@ -208,6 +209,19 @@ STAGES: dict[str, StageEntry] = {
     "fgd": StageEntry(
         f"{_T}gesture_features:gesture_features_stage", "train (or go on training) the encoder that FGD compares with",
         f"{_T}gesture_features:GestureFeatureRecipe", config_needed=True, steps=True, options={"store": _STORE},
+    ),
+    "movements": StageEntry(
+        f"{_T}evaluator.movements:movements_stage",
+        "train (or go on training) the movement encoder of HumanML3D's evaluator",
+        f"{_T}evaluator.movements:MovementRecipe", config_needed=True, steps=True, options={"data": _HUMANML3D},
+    ),
+    "evaluator": StageEntry(
+        f"{_T}evaluator.matching:evaluator_stage", "train (or go on training) HumanML3D's evaluator",
+        f"{_T}evaluator.matching:EvaluatorRecipe", config_needed=True, steps=True,
+        options={
+            "data": _HUMANML3D, "movements": Option("folder of the movements stage", needed=True),
+            "words": Option("folder of the vocabulary (our_vab_data.npy and its words)", needed=True),
+        },
     ),
     "portrait": StageEntry(
         f"{_T}portrait:portrait_stage", "train (or go on training) a portrait: a picture of a face, moved by landmarks",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import shlex
 from collections.abc import Callable
 from contextlib import redirect_stderr, redirect_stdout
@@ -120,6 +121,7 @@ def _texts(folder: Path) -> dict[str, Target]:
     from instruct_data.text.captions import CaptionBank
     from vqvae.io.json_file import read_object
     from vqvae.io.json_lines import json_rows
+    from vqvae.io.plain_pickle import read_plain_pickle
 
     def recipe(kind: Any) -> Callable[[Path], object]:
         return lambda path: kind.read(resolve(path), str(path))
@@ -157,6 +159,8 @@ def _texts(folder: Path) -> dict[str, Target]:
                                 lambda p: read_parts(folder / "run.npz"), True, 1, parts, "about.json"),
         "captions": Target([b'{"actions": {"walk": ["{person} walks"]}, "styles": {}, "compose": ["{a}, then {b}"]}'],
                            ".json", CaptionBank, True),
+        "words of a pickle": Target([pickle.dumps(["unk", "walk"], 0), pickle.dumps({"unk": 0, "walk": 300})], ".pkl",
+                                    read_plain_pickle),
         "json lines": Target([b'{"a": 1}\n{"b": [1, 2]}\n'], ".jsonl", lambda p: list(json_rows(p)), True),
     }  # fmt: skip
 

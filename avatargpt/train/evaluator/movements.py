@@ -1,0 +1,212 @@
+"""The movements stage of `scripts/train.py`: HumanML3D -> the movement encoder of its evaluator.
+
+Source: Guo et al. 2022 (`DecompTrainerV3` and `MotionDatasetV2` of their code).
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from avatargpt.config import Schedule, save_resolved
+from avatargpt.metrics.humanml3d.evaluator import DIM, normalised
+from avatargpt.metrics.humanml3d.networks import POSE, MovementDecoder, MovementEncoder
+from avatargpt.train.loop import run
+from avatargpt.train.running.runtime import Runtime
+from avatargpt.train.running.stage import At, Parts, StageBase
+from instruct_data.sources.humanml3d_pairs import Pair, read_pairs
+from instruct_data.sources.report import Report
+from vqvae.errors import UserError
+from vqvae.io.arrays import map_array
+from vqvae.io.guard import understanding
+from vqvae.io.tensors import load_tensors, no_larger_than
+from vqvae.motion import atomic_write
+from vqvae.strict import Count, Rate, Strict
+
+FILE = "movements.safetensors"
+ROOT, CONTACTS = slice(0, 4), slice(POSE, DIM)  # channels whose deviation is divided by `bias`
+
+
+class MovementTraining(Schedule):
+    """How the movement encoder is trained.
+
+    Attributes:
+        window: frames of a row, a multiple of 4. sparsity, smoothness: weights of the movements' mean size, and of the
+            mean difference between neighbours. bias: what the deviations of root and contacts are divided by.
+    """
+
+    steps: Count = 200_000
+    batch: Count = 128
+    lr: Rate = 1e-4
+    lr_floor: Rate = 1e-4
+    weight_decay: Rate = 0.0
+    window: Count = 40
+    sparsity: Rate = 1e-3
+    smoothness: Rate = 1e-3
+    bias: Rate = 5.0
+
+
+class MovementShape(Strict):
+    """`width`: channels of the convolutions. `movement`: size of a movement."""
+
+    width: Count = 512
+    movement: Count = 512
+
+
+class MovementRecipe(Strict):
+    """A configuration of the stage."""
+
+    model: MovementShape = MovementShape()
+    train: MovementTraining = MovementTraining()
+
+
+class Movements(NamedTuple):
+    """What the stage makes: the encoder, and the mean and deviation (263,) that its features are normalised by."""
+
+    encoder: MovementEncoder
+    mean: np.ndarray
+    std: np.ndarray
+
+
+def statistics(folder: Path, bias: float) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and deviation (263,) of a HumanML3D folder, the deviations of root and contacts divided by `bias`.
+
+    Raises:
+        UserError: ``Mean.npy`` or ``Std.npy`` is missing or something else.
+    """
+    mean, std = (np.array(map_array(folder / f"{name}.npy"), np.float32) for name in ("Mean", "Std"))
+    if mean.shape != (DIM,) or std.shape != (DIM,) or not (np.isfinite(mean).all() and (std > 0).all()):
+        raise UserError(f"{folder}: Mean.npy {mean.shape}, Std.npy {std.shape}; accepted ({DIM},) both, Std above zero")
+    if not bias:
+        raise UserError("train: bias: 0; accepted: a number above 0")
+    for channels in (ROOT, CONTACTS):
+        std[channels] /= bias
+    return mean, std
+
+
+def window_of(pairs: Sequence[Pair], frames: int, rng: np.random.Generator) -> np.ndarray:
+    """(frames, 263) of a clip, every possible window as likely as any other.
+
+    Raises:
+        ValueError: no clip is that long.
+    """
+    places = np.cumsum([max(len(p) - frames + 1, 0) for p in pairs])
+    if not len(places) or not places[-1]:
+        raise ValueError(f"no clip of {frames} frames")
+    at = int(rng.integers(places[-1]))
+    chosen = int(np.searchsorted(places, at, side="right"))
+    return pairs[chosen].features(int(places[chosen]) - 1 - at, frames)
+
+
+class MovementStage(StageBase):
+    """A movement auto-encoder in training: see `avatargpt.train.loop.Stage`."""
+
+    def __init__(
+        self, recipe: MovementRecipe, seen: Sequence[Pair], held: Sequence[Pair], mean: np.ndarray, std: np.ndarray,
+        runtime: Runtime,
+    ) -> None:  # fmt: skip
+        """Args:
+        seen, held: clips of training and of validation. mean, std: (263,), see `statistics`.
+        """
+        self.recipe, self.schedule, self.runtime = recipe, recipe.train, runtime
+        self.seen, self.held, self.mean, self.std = seen, held, mean, std
+        torch.manual_seed(recipe.train.seed)
+        shape = recipe.model
+        self.encoder = MovementEncoder(shape.width, shape.movement)
+        both = torch.nn.Sequential(self.encoder, MovementDecoder(shape.width, shape.movement))
+        self.network = self.module = both.to(runtime.device)
+        self.identity = {"shape": shape.model_dump()}
+        self.optimizer = torch.optim.Adam(both.parameters(), recipe.train.lr, weight_decay=recipe.train.weight_decay)
+
+    def _batch(self, pairs: Sequence[Pair], rng: np.random.Generator, rows: int) -> Tensor:
+        t = self.schedule.window
+        x = np.stack([normalised(window_of(pairs, t, rng), self.mean, self.std) for _ in range(rows)])
+        return torch.from_numpy(x).to(self.runtime.device)
+
+    def _losses(self, x: Tensor) -> Parts:
+        movements = self.network[0](x[..., :POSE])
+        return {
+            "rebuilt": (self.network[1](movements) - x).abs().mean(), "sparsity": movements.abs().mean(),
+            "smoothness": (movements[:, 1:] - movements[:, :-1]).abs().mean(),
+        }  # fmt: skip
+
+    def losses(self, module: Any, at: At) -> tuple[Tensor, Parts]:
+        rng = np.random.default_rng([at.seed, at.step, at.rank])
+        parts = self._losses(self._batch(self.seen, rng, self.schedule.batch))
+        s = self.schedule
+        total = parts["rebuilt"] + s.sparsity * parts["sparsity"] + s.smoothness * parts["smoothness"]
+        return total, {"total": total, **parts}
+
+    @torch.no_grad()
+    def validate(self) -> dict[str, float]:
+        """The losses on held-out windows, the same at every step."""
+        if not self.held:
+            return {}
+        self.network.eval()
+        parts = self._losses(self._batch(self.held, np.random.default_rng(0), self.schedule.batch))
+        self.network.train()
+        return {f"val_{k}": float(v) for k, v in parts.items()}
+
+    def save(self, out: Path) -> None:
+        save_movements(Movements(self.encoder, self.mean, self.std), out)
+        save_resolved(self.recipe, out)
+
+
+def save_movements(movements: Movements, folder: str | os.PathLike[str]) -> Path:
+    """Write ``movements.safetensors``: encoder, mean and std."""
+    from safetensors.torch import save_file
+
+    state = {f"encoder.{k}": v.detach().cpu().contiguous() for k, v in movements.encoder.state_dict().items()}
+    state |= {k: torch.from_numpy(np.asarray(getattr(movements, k), np.float32)) for k in ("mean", "std")}
+    return atomic_write(Path(folder) / FILE, lambda p: save_file(state, p))
+
+
+def load_movements(folder: str | os.PathLike[str]) -> Movements:
+    """What `save_movements` wrote.
+
+    Raises:
+        UserError: no such file, or a damaged one.
+    """
+    path = Path(folder) / FILE
+    state = load_tensors(path, "a movement encoder")
+    with understanding(path, "a movement encoder"):
+        mean, std = (state.pop(k).numpy() for k in ("mean", "std"))
+        state = {k.removeprefix("encoder."): v for k, v in state.items()}
+        with no_larger_than(state):
+            encoder = MovementEncoder(len(state["main.0.bias"]), len(state["out_net.bias"]))
+        encoder.load_state_dict(state)
+        return Movements(encoder, mean, std)
+
+
+def movements_stage(recipe: MovementRecipe, args: argparse.Namespace) -> None:
+    """Train (or go on training) the movement encoder.
+
+    Raises:
+        UserError: no HumanML3D, or a window that is no multiple of 4 or longer than every clip.
+    """
+    t = recipe.train
+    if t.window % 4:
+        raise UserError(f"train: window: {t.window}; accepted: a multiple of 4")
+    folder = Path(args.data)
+    mean, std = statistics(folder, t.bias)
+    seen, held = split_of(folder, "train"), split_of(folder, "val")
+    if max(map(len, seen)) < t.window:
+        raise UserError(f"train: window: {t.window}; accepted: up to the longest clip, {max(map(len, seen))}")
+    runtime = Runtime.start(args.threads, args.device)
+    held = [p for p in held if len(p) >= t.window]
+    run(MovementStage(recipe, seen, held, mean, std, runtime), Path(args.output), runtime, args.until)
+
+
+def split_of(folder: Path, split: str) -> list[Pair]:
+    """`read_pairs`, with what was left out printed."""
+    report = Report()
+    pairs = read_pairs(folder, split, report)
+    print(f"{folder}: {split}: {report}")
+    return pairs

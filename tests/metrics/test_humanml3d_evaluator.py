@@ -1,0 +1,210 @@
+"""HumanML3D's evaluator: its networks against the published code, and what must not change its vectors."""
+
+from __future__ import annotations
+
+import pickle
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from avatargpt.metrics.humanml3d.evaluator import Evaluator
+from avatargpt.metrics.humanml3d.lengths import drawn_crop, whole_units
+from avatargpt.metrics.humanml3d.networks import (
+    EvaluatorShape,
+    MatchingNetwork,
+    MotionEncoder,
+    MovementEncoder,
+    TextEncoder,
+    shape_of,
+)
+from avatargpt.metrics.humanml3d.official import load_evaluator
+from avatargpt.metrics.humanml3d.words import TAGS, read_vocabulary
+from tests.metrics import humanml3d_made as made
+from vqvae.errors import UserError
+
+# What networks/modules.py of EricGuo5513/text-to-motion (commit 7a2a2b2) gives with the weights and inputs below.
+OF_MOTIONS = (
+    (-0.1141507, 0.7375698, 0.2630982, -0.6782352, -0.3673768, 0.5141636),
+    (-0.1143402, 0.7369598, 0.2630000, -0.6776714, -0.3670128, 0.5137716),
+    (-0.1130025, 0.7295039, 0.2581459, -0.6725049, -0.3597220, 0.5120435),
+)
+OF_TEXTS = (
+    (0.0093777, 0.2722396, -0.0722182, -0.2318961, 0.1127020, 0.1917269),
+    (-0.0147062, 0.2960856, -0.0612574, -0.2617741, 0.1181838, 0.2185881),
+    (-0.0201742, 0.3031095, -0.0596549, -0.2696799, 0.1209321, 0.2249814),
+)
+SAID = [["a/DET", "person/NOUN", "walk/VERB"], ["a/DET"] * 25, ["jump/VERB", "unheard/NOUN"]]
+
+
+def published() -> MatchingNetwork:
+    network = MatchingNetwork(made.SHAPE)
+    for part in (network.movement_encoder, network.text_encoder, network.motion_encoder):
+        made.filled(part)
+    return network.eval()
+
+
+def test_networks_are_those_published() -> None:
+    network, frames = published(), torch.tensor([196, 120, 40])
+    motions = torch.zeros(3, 196, 263)
+    for row, t in enumerate(frames.tolist()):
+        at = torch.arange(t * 263, dtype=torch.float64).reshape(t, 263)
+        motions[row, :t] = torch.sin(0.37 * at + row).float()
+    words = torch.sin(0.11 * torch.arange(3 * 22 * 12, dtype=torch.float64)).reshape(3, 22, 12).float()
+    tags = torch.eye(15)[torch.arange(66).reshape(3, 22) % 15]
+    with torch.no_grad():
+        texts, moved = network(words, tags, torch.tensor([22, 9, 4]), motions, frames)
+    np.testing.assert_allclose(moved, OF_MOTIONS, atol=2e-6)
+    np.testing.assert_allclose(texts, OF_TEXTS, atol=2e-6)
+
+
+def test_sizes_and_names_of_parameters_are_those_published() -> None:
+    shape = EvaluatorShape()
+    parts = MovementEncoder(shape.width, shape.movement), TextEncoder(shape), MotionEncoder(shape)
+    sizes = {k: tuple(v.shape) for part in parts for k, v in part.state_dict().items()}
+    assert sizes["main.0.weight"] == (512, 259, 4) and sizes["out_net.weight"] == (512, 512)
+    assert sizes["pos_emb.weight"] == (300, 15) and sizes["gru.weight_ih_l0_reverse"] == (3072, 1024)
+    assert sizes["hidden"] == (2, 1, 1024) and sizes["output_net.3.weight"] == (512, 1024)
+    assert [sum(p.numel() for p in part.parameters()) for part in parts] == [1_842_688, 4_100_288, 15_747_584]
+
+
+def test_vectors_depend_on_nothing_beside_a_motion() -> None:
+    judge = made.evaluator()
+    motions = [made.motion(k, t) for k, t in enumerate((40, 196, 120, 44, 4))]
+    whole, order = judge.embed_motions(motions), [3, 1, 4, 0, 2]
+    for some in (judge.embed_motions(motions, batch=2), np.concatenate([judge.embed_motions([m]) for m in motions])):
+        np.testing.assert_allclose(some, whole, atol=1e-6)
+    np.testing.assert_allclose(judge.embed_motions([motions[i] for i in order]), whole[order], atol=1e-6)
+    other = [m.copy() for m in motions]
+    for m in other:
+        m[:, 259:] = 1 - m[:, 259:]
+    np.testing.assert_array_equal(judge.embed_motions(other), whole)  # contacts are not looked at
+    other[0][39, 0] += 5
+    assert np.abs(judge.embed_motions(other) - whole)[0].max() > 1e-5
+    texts = judge.embed_texts(SAID)
+    np.testing.assert_allclose(judge.embed_texts(SAID[::-1], batch=1)[::-1], texts, atol=1e-6)
+    np.testing.assert_allclose(judge.embed_texts([SAID[1][:20]]), texts[1:2], atol=1e-6)  # none beyond the twentieth
+    assert judge.embed_texts([]).shape == judge.embed_motions([]).shape == (0, 6)
+
+
+def test_features_are_normalised_by_its_own_mean_and_deviation() -> None:
+    plain = made.evaluator()
+    moved = Evaluator(plain.network, np.full(263, 2.0), np.full(263, 3.0), plain.vocabulary)
+    x = made.motion(0, 48)
+    np.testing.assert_allclose(moved.embed_motions([x * 3 + 2]), plain.embed_motions([x]), atol=1e-5)
+    assert moved.fingerprint != plain.fingerprint == made.evaluator().fingerprint
+    for bad in (x[:0], np.zeros((197, 263)), np.zeros((8, 262)), np.full((8, 263), np.nan)):
+        with pytest.raises(ValueError, match="accepted"):
+            plain.embed_motions([bad])
+    with pytest.raises(UserError, match="none above zero"):
+        Evaluator(plain.network, np.zeros(263), np.zeros(263), plain.vocabulary)
+
+
+def test_words_have_classes_of_their_own() -> None:
+    own = made.vocabulary()
+    looked = {t: own.look_up(t) for t in ("walk/NOUN", "left/ADV", "slowly/ADV", "person/NOUN", "a/X", "unheard/VERB")}
+    assert [TAGS[tag] for _, tag in looked.values()] == ["Act_VIP", "Loc_VIP", "Desc_VIP", "NOUN", "OTHER", "OTHER"]
+    assert looked["unheard/VERB"][0] == 0 and looked["walk/NOUN"][0] == made.WORDS.index("walk")
+    words = own.encode(SAID)
+    assert words.lengths.tolist() == [5, 22, 4] and words.vectors.shape == (3, 22, 12)
+    np.testing.assert_array_equal(words.vectors[0, 5:], np.tile(own.vectors[0], (17, 1)))
+    assert (words.tags.sum(-1) == 1).all()
+
+
+def test_lengths_are_drawn_as_published() -> None:
+    rng = np.random.default_rng(0)
+    crops = [drawn_crop(43, rng) for _ in range(3000)]
+    assert {c.frames for c in crops} == {36, 40} and all(0 <= c.start <= 43 - c.frames for c in crops)
+    assert np.mean([c.frames == 36 for c in crops]) == pytest.approx(1 / 3, abs=0.03)
+    assert {c.start for c in crops if c.frames == 40} == set(range(4))
+    assert [whole_units(t) for t in (4, 43, 196, 240)] == [4, 40, 196, 196]
+    for call in (lambda: whole_units(3), lambda: drawn_crop(7, rng)):
+        with pytest.raises(ValueError, match="accepted"):
+            call()
+
+
+def test_saved_and_read_back(tmp_path: Path) -> None:
+    judge = made.evaluator()
+    judge.save(tmp_path)
+    back = load_evaluator(tmp_path)
+    assert back.fingerprint == judge.fingerprint and shape_of(back.network.state_dict()) == made.SHAPE
+    np.testing.assert_array_equal(back.embed_texts(SAID), judge.embed_texts(SAID))
+    damaged = tmp_path / "evaluator.safetensors"
+    damaged.write_bytes(damaged.read_bytes()[:-100])
+    with pytest.raises(UserError, match=r"evaluator\.safetensors: not an evaluator"):
+        load_evaluator(tmp_path)
+    with pytest.raises(UserError, match="no evaluator; accepted"):
+        load_evaluator(tmp_path / "nowhere")
+
+
+def write_official(folder: Path, judge: Evaluator, protocol: int = 4) -> None:
+    """The layout of the published download, pickles included."""
+    for name in ("text_mot_match/model", "Comp_v6_KLD01/meta", "glove"):
+        (folder / name).mkdir(parents=True)
+    parts = {k: getattr(judge.network, k).state_dict() for k in ("movement_encoder", "text_encoder", "motion_encoder")}
+    learnt = torch.optim.Adam(judge.network.text_encoder.parameters(), 1e-4)
+    saved = {**parts, "opt_text_encoder": learnt.state_dict(), "epoch": 3, "iter": 9}
+    torch.save(saved, folder / "text_mot_match/model/finest.tar")
+    np.save(folder / "Comp_v6_KLD01/meta/mean.npy", judge.mean)
+    np.save(folder / "Comp_v6_KLD01/meta/std.npy", judge.std)
+    np.save(folder / "glove/our_vab_data.npy", judge.vocabulary.vectors.astype(np.float64))
+    for name, value in (("words", list(judge.vocabulary.words)), ("idx", judge.vocabulary.rows)):
+        (folder / f"glove/our_vab_{name}.pkl").write_bytes(pickle.dumps(value, protocol))
+
+
+@pytest.mark.parametrize("protocol", [0, 2, 5])
+def test_published_files_are_read_without_unpickling(tmp_path: Path, protocol: int) -> None:
+    judge = made.evaluator()
+    write_official(tmp_path, judge, protocol)
+    assert load_evaluator(tmp_path).fingerprint == judge.fingerprint
+
+
+class _Calls:
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return print, ("called",)
+
+
+def test_nothing_in_published_files_is_called(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_official(tmp_path, made.evaluator())
+    (tmp_path / "glove/our_vab_idx.pkl").write_bytes(pickle.dumps({"unk": _Calls()}))
+    with pytest.raises(UserError, match=r"idx\.pkl: not a pickle of words .*makes something else.*accepted"):
+        load_evaluator(tmp_path)
+    torch.save({"movement_encoder": _Calls()}, tmp_path / "text_mot_match/model/finest.tar")
+    with pytest.raises(UserError, match=r"finest\.tar: not a checkpoint"):
+        load_evaluator(tmp_path)
+    assert capsys.readouterr().out == ""
+
+
+def test_what_is_missing_is_named(tmp_path: Path) -> None:
+    write_official(tmp_path, made.evaluator())
+    shutil.rmtree(tmp_path / "glove")
+    with pytest.raises(UserError, match=r"no our_vab_data\.npy; accepted in"):
+        load_evaluator(tmp_path)
+    made.write_words(tmp_path)
+    assert load_evaluator(tmp_path).fingerprint == made.evaluator().fingerprint  # a plain list beside the rest
+    (tmp_path / "our_vab_words.txt").write_text("unk\nsos\n")
+    with pytest.raises(UserError, match="2 words and vectors"):
+        read_vocabulary(tmp_path)
+    (tmp_path / "Comp_v6_KLD01/meta/std.npy").unlink()
+    with pytest.raises(UserError, match=r"std\.npy: no such file"):
+        load_evaluator(tmp_path)
+
+
+def test_features_of_the_corpus_itself(shared: Path) -> None:
+    """HumanML3D's own clip: our features of its joints are seen as its own features are."""
+    from vqvae.features.hml263 import encode_joints
+
+    folder = shared / "data/reference"
+    joints, vectors, mean, std = (
+        np.load(folder / f"{name}.npy") for name in ("new_joints_012314", "new_joint_vecs_012314", "Mean", "Std")
+    )
+    plain = made.evaluator()
+    judge = Evaluator(plain.network, mean, std, plain.vocabulary)
+    t = whole_units(len(vectors))
+    own = judge.embed_motions([vectors[:t]])
+    last = joints[-1] + (joints[-1] - joints[-2])
+    ours = judge.embed_motions([encode_joints(np.concatenate([joints, last[None]]))[:t]])
+    other = judge.embed_motions([vectors[:t][::-1]])
+    assert np.linalg.norm(ours - own) < 0.02 * np.linalg.norm(other - own)
