@@ -49,6 +49,7 @@ class LanguageTraining(Schedule):
         refiner_rows: share of motion rows that the residual decoder learns from at each step.
         refiner_only: everything else is frozen.
         label_smoothing: share of what is right that is spread over all tokens, while training.
+        by_task: the log gives the loss of every task as well (``task_NAME``), not of every head alone.
         options: how examples vary.
     """
 
@@ -66,6 +67,7 @@ class LanguageTraining(Schedule):
     refiner_rows: Share = 0.5
     refiner_only: Flag = False
     label_smoothing: Dropout = 0.0
+    by_task: Flag = False
     clip: Rate = 1.0
     log_every: Count = 25
     save_every: Count = 250
@@ -113,14 +115,16 @@ class Objective(torch.nn.Module):
 
     def __init__(
         self, model: AvatarGPTModel, refiner_weight: float, refiner_rows: float, runtime: Runtime,
-        refiner_only: bool = False, label_smoothing: float = 0.0,
+        refiner_only: bool = False, label_smoothing: float = 0.0, by_task: bool = False,
     ) -> None:  # fmt: skip
         super().__init__()
+        self.by_task = by_task
         self.model, self.refiner_weight, self.refiner_rows = model, refiner_weight, refiner_rows
         self.runtime, self.refiner_only, self.label_smoothing = runtime, refiner_only, label_smoothing
 
     def forward(self, batch: Batch, seed: int, step: int) -> dict[str, torch.Tensor]:
-        """`total` (with gradient) and its parts: cross-entropy per head (nats per token), the refiner's error."""
+        """`total` (with gradient) and its parts: cross-entropy per head and, where wanted, per task (nats per token);
+        the refiner's error."""
         with self.runtime.autocast():  # in here, since DeepSpeed turns autocast off around the module it wraps
             return self._losses(batch, seed, step)
 
@@ -150,10 +154,12 @@ class Objective(torch.nn.Module):
             motion = sum(h != TEXT for h in batch.heads)
             refiner = torch.stack(refined).sum() / motion
             result["total"] = refiner if self.refiner_only else out.loss + self.refiner_weight * refiner
-        for name in dict.fromkeys(batch.heads):
-            at = torch.tensor([h == name for h in batch.heads], device=batch.labels.device)
-            wanted = (batch.labels[at] != IGNORED).sum()
-            result[f"ce_{name}"] = out.token_loss.detach()[at].sum() / wanted.clamp(min=1)
+        kinds = {"ce": batch.heads, **({"task": batch.tasks} if self.by_task else {})}
+        for prefix, names in kinds.items():
+            for name in dict.fromkeys(names):
+                at = torch.tensor([n == name for n in names], device=batch.labels.device)
+                wanted = (batch.labels[at] != IGNORED).sum()
+                result[f"{prefix}_{name}"] = out.token_loss.detach()[at].sum() / wanted.clamp(min=1)
         return result
 
 
@@ -183,11 +189,13 @@ class LanguageStage(StageBase):
             model.refiners.requires_grad_(True)
         self._freeze_unreached(model)
         self.network = self.model = model
-        self.module = Objective(model, t.refiner_weight, t.refiner_rows, runtime, t.refiner_only, t.label_smoothing)
+        self.module = Objective(
+            model, t.refiner_weight, t.refiner_rows, runtime, t.refiner_only, t.label_smoothing, t.by_task
+        )
         rows = runtime.share(t.batch, "train")
         if rows % t.accumulate:
             raise UserError(f"train: accumulate: {t.accumulate} for {rows} rows; accepted: what divides them")
-        self.pool = Pool(examples, t.seed, t.pool, rows, t.buckets == "two")
+        self.pool = Pool(examples, t.seed, t.pool, rows, t.buckets == "two", t.end)
         self.levels = max((m["levels"] for m in (model.config.modalities or {}).values()), default=1)
         self.optimizer = make_optimizer(model, t.optimizer, t.lr, t.weight_decay, "train", t.faster)
 

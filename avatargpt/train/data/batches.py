@@ -12,6 +12,7 @@ import torch
 from avatargpt.model.encoding import encoder_inputs
 from avatargpt.model.network import IGNORED
 from avatargpt.model.text_encoder import SentenceGrounder
+from avatargpt.train.data.ahead import Ahead
 from avatargpt.train.data.examples import Example, Examples
 from instruct_data.collate import like_lengths, pad
 from instruct_data.mixture import Mixture, generator
@@ -28,6 +29,7 @@ class Batch:
     labels: torch.Tensor  # (B, L), -100 = ignored
     length: torch.Tensor  # (B,), -1 = unknown
     codes: torch.Tensor  # (B, L, R), -1 outside motion answers and for levels that a modality has not
+    tasks: list[str]  # what each row is an example of
 
     @classmethod
     def of(
@@ -42,30 +44,38 @@ class Batch:
         return cls(
             encoder_inputs([r.prompt for r in rows], grounder, pad_id, device, EVEN), [r.head for r in rows],
             torch.from_numpy(labels).to(device), torch.tensor([r.length for r in rows], device=device),
-            torch.from_numpy(codes).to(device),
+            torch.from_numpy(codes).to(device), [r.task for r in rows],
         )  # fmt: skip
 
 
 class Pool:
-    """Rows of every step; within a pool of steps, rows of like lengths go together. The last pool is kept.
+    """Rows of every step; within a pool of steps, rows of like lengths go together. The last pool is kept, and the next
+    one is made by a thread while the steps of this one are taken.
 
     Args:
         steps: of a pool. rows: of one process in a step. two: sort by two lengths, see `like_lengths`.
+        end: steps of the run; no pool is made ahead for those behind. None = nothing is made ahead.
     """
 
-    def __init__(self, examples: Examples, seed: int, steps: int, rows: int, two: bool = False) -> None:
+    def __init__(
+        self, examples: Examples, seed: int, steps: int, rows: int, two: bool = False, end: int | None = None
+    ) -> None:
         self.examples, self.mixture = examples, Mixture(examples.streams(), seed)
-        self.seed, self.steps, self.rows, self.two = seed, steps, rows, two
+        self.seed, self.steps, self.rows, self.two, self.end = seed, steps, rows, two, end or 0
         self._kept: tuple[tuple[int, int], list[list[Example]]] | None = None
+        self._ahead = Ahead(self._sorted)
 
     def step(self, step: int, rank: int) -> list[Example]:
         """The rows of a step on a rank."""
         first = step - step % self.steps
         if self._kept is None or self._kept[0] != (first, rank):
-            self._kept = (first, rank), self._sorted(first, rank)
+            following = first + self.steps
+            rows = self._ahead.get((first, rank), (following, rank) if following < self.end else None)
+            self._kept = (first, rank), rows
         return self._kept[1][step - first]
 
-    def _sorted(self, first: int, rank: int) -> list[list[Example]]:
+    def _sorted(self, place: tuple[int, int]) -> list[list[Example]]:
+        first, rank = place
         draws = [d for s in range(first, first + self.steps) for d in self.mixture.batch(s, self.rows, rank)]
         rows = [self.examples.make(d) for d in draws]
         order = self.order(rows)
