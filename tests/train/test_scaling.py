@@ -113,7 +113,9 @@ def test_activations_are_what_autograd_keeps(dropout: float, gated: bool) -> Non
     grown = kept_bytes(many[1]) - kept_bytes(few[1])
     copies = 2 * (count(many[0]).matrices - count(few[0]).matrices)
     planned_bytes = [activations(plan, ROWS, LENGTHS) for plan, _ in (few, many)]
-    assert grown - copies == pytest.approx(planned_bytes[1] - planned_bytes[0], rel=0.006)  # norms keep a number per token
+    assert grown - copies == pytest.approx(
+        planned_bytes[1] - planned_bytes[0], rel=0.006
+    )  # norms keep a number per token
     assert activations(many[0], ROWS, LENGTHS, checkpointing=True) < 0.6 * planned_bytes[1]
     assert 0 < encoder_layer(few[0].shape, 24, dropout > 0) < decoder_layer(few[0].shape, LENGTHS, dropout > 0)
 
@@ -135,13 +137,18 @@ def test_memory_is_shared_as_zero_says() -> None:
     assert training_token(lora) == pytest.approx(training_token(plan) * 2 / 3)
 
 
-def test_the_page_has_these_tables() -> None:
+def test_the_pages_have_these_tables() -> None:
+    """Where results or formulas have changed: python scripts/scaling.py"""
+    spec = importlib.util.spec_from_file_location("scaling_script", ROOT / "scripts" / "scaling.py")
+    assert spec is not None and spec.loader is not None
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+    for path, text in script.pages().items():
+        assert path.read_text(encoding="utf-8") == text, f"{path.name}: run python scripts/scaling.py"
     page = (ROOT / "docs" / "scaling.md").read_text(encoding="utf-8")
-    tables = document()
-    assert filled(page, tables) == page, "run python scripts/scaling.py"
-    assert all(f"<!-- table {name} -->" in page for name in tables)
+    assert all(f"<!-- table {name} -->" in page for name in document())
     with pytest.raises(UserError, match="table 'weather'"):
-        filled("<!-- table weather -->\n<!-- end -->\n", tables)
+        filled("<!-- table weather -->\n<!-- end -->\n", {})
 
 
 def test_the_command(capsys: pytest.CaptureFixture[str]) -> None:
