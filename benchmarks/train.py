@@ -1,13 +1,14 @@
 """What training costs beside its arithmetic: padding, the loader, and the memory of the tokenizer stage.
 
-    OMP_NUM_THREADS=1 python benchmarks/train.py [--steps 16] [--hours 1,3] [-o FILE]
+    OMP_NUM_THREADS=1 python benchmarks/train.py [--steps 16] [--hours 1,3] [--only memory] [-o FILE]
 
-Needs nothing but the package. The language stage learns the body's and the words' tasks of `configs/language/unified.yaml` on keyframed
-clips, with the packaged tokenizer's codes, in the shape of the packaged model. *Padding*: the same rows in buckets of
-two levels, in the order they are drawn padded to the longest of a batch, and padded to 256 on both sides; whole steps
-in turns, CPU seconds. Useful is a token that is not padding. *Loader*: the share of a step's wall-clock time that is
-waited for rows and their tensors, in the buckets. *Memory*: the tokenizer stage in a process of its own, on random
-motion of some hours; the slope of its peak (VmHWM, what the kernel counts) between the hours.
+Needs nothing but the package. The language stage learns the body's and the words' tasks of
+`configs/language/unified.yaml` on keyframed clips, with the packaged tokenizer's codes, in the shape of the packaged
+model. *Padding*: rows in buckets of two levels; as they are drawn, padded to the longest of a batch; the same padded to
+256 on both sides. Whole steps are timed in turns, CPU seconds. Useful is a token that is not padding. *Loader*: the
+share of a step's wall-clock time that is waited for rows and their tensors, in the buckets. *Memory*: the tokenizer
+stage in a process of its own, on random motion of some hours; the slope of its peak (VmHWM, what the kernel counts)
+between the hours.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ from vqvae.motion import Motion, atomic_write
 from vqvae.tokenizer import MotionTokenizer
 
 WIDTH = 256  # what AvatarGPT's training code pads to
-ROWS, POOL = 32, 16
+ROWS, POOL = 32, 8
 EVERY = 4  # of the keyframed clips: one of every family
 FPS = 20.0
 SHAPE = {"vocab_size": 4096, "d_model": 256, "d_kv": 64, "d_ff": 1024, "num_layers": 4, "num_heads": 4}
@@ -129,33 +130,34 @@ def padding(stage: LanguageStage, steps: int, runtime: Runtime) -> dict[str, Any
     return {"kinds": found, "over_longest": ratios[0], f"over_{WIDTH}": ratios[1], "goals": [1.3, 4.0]}
 
 
-def loader(stage: LanguageStage, steps: int, runtime: Runtime) -> dict[str, Any]:
-    """The share of wall-clock time that steps wait for rows, with rows made ahead and without."""
+class Timed:
+    """A function, and how long its calls took, seconds of wall-clock time."""
+
+    def __init__(self, work: Callable[..., Any]) -> None:
+        self.work, self.seconds = work, 0.0
+
+    def __call__(self, *args: Any) -> Any:
+        begun = time.perf_counter()
+        result = self.work(*args)
+        self.seconds += time.perf_counter() - begun
+        return result
+
+
+def loader(stage: LanguageStage, runtime: Runtime) -> dict[str, Any]:
+    """The share of wall-clock time that the steps of a pool wait for rows, made ahead and in turn."""
     engine, shown, out = make_engine(stage, runtime, None), stage.batch, {}
     for name, end in (("in turn", None), ("made ahead", 3 * POOL)):
         stage.pool = Pool(stage.examples, stage.schedule.seed, POOL, ROWS, True, end)
-        waited = 0.0
-
-        class Timed:
-            def __init__(self, work: Callable[..., Any]) -> None:
-                self.work, self.seconds = work, 0.0
-
-            def __call__(self, *args: Any) -> Any:
-                begun = time.perf_counter()
-                result = self.work(*args)
-                self.seconds += time.perf_counter() - begun
-                return result
-
+        stage.pool.step(0, 0)
         rows, batch = Timed(stage.pool.step), Timed(shown)
         stage.pool.step, stage.batch = rows, batch  # type: ignore[method-assign]
-        stage.pool.step(0, 0)
-        rows.seconds, begun = 0.0, time.perf_counter()
-        for step in range(1, steps + 1):  # the pool behind the first is needed within
-            total, _ = stage.losses(engine.module, At(step + POOL - steps // 2, 0, 1, 0))
+        begun = time.perf_counter()
+        for step in range(1, POOL + 1):  # the last is of the next pool
+            total, _ = stage.losses(engine.module, At(step, 0, 1, 0))
             engine.descend([total], 1, 0.0)
         waited, whole = rows.seconds + batch.seconds, time.perf_counter() - begun
-        out[name] = {"share": round(waited / whole, 4), "ms_per_step": round(1000 * waited / steps, 1),
-                     "step_ms": round(1000 * whole / steps, 1)}  # fmt: skip
+        out[name] = {"share": round(waited / whole, 4), "waited_ms": round(1000 * waited / POOL, 1),
+                     "step_ms": round(1000 * whole / POOL, 1)}  # fmt: skip
         stage.batch = shown  # type: ignore[method-assign]
     return {**out, "goal": 0.05}
 
@@ -219,17 +221,23 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--steps", type=int, default=16, help="of each way to pad")
     parser.add_argument("--hours", default="1,3", help="of motion, for the memory of the tokenizer stage")
+    parser.add_argument("--only", default="loader,padding,memory", help="what to measure")
     parser.add_argument("-o", "--output", type=Path, help="where the figures go as JSON")
     args = parser.parse_args()
-    runtime, found = Runtime.start(1, "cpu"), {}
+    runtime = Runtime.start(1, "cpu")
+    found: dict[str, Any] = {
+        "command": f"python benchmarks/train.py --steps {args.steps} --hours {args.hours} --only {args.only}",
+        "torch": torch.__version__, "processor": platform.processor() or platform.machine(),
+    }  # fmt: skip
+    only = args.only.split(",")
     with tempfile.TemporaryDirectory() as folder:
-        stage = language_stage(Path(folder), runtime)
-        found = {
-            "command": f"python benchmarks/train.py --steps {args.steps} --hours {args.hours}",
-            "torch": torch.__version__, "processor": platform.processor() or platform.machine(),
-            "padding": padding(stage, args.steps, runtime), "loader": loader(stage, args.steps, runtime),
-            "memory": memory([float(h) for h in args.hours.split(",")], Path(folder)),
-        }  # fmt: skip
+        stage = language_stage(Path(folder), runtime) if {"padding", "loader"} & set(only) else None
+        if stage is not None and "loader" in only:
+            found["loader"] = loader(stage, runtime)
+        if stage is not None and "padding" in only:
+            found["padding"] = padding(stage, args.steps, runtime)
+        if "memory" in only:
+            found["memory"] = memory([float(h) for h in args.hours.split(",")], Path(folder))
     text = json.dumps(found, indent=1) + "\n"
     print(text, end="")
     if args.output:
