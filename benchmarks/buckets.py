@@ -53,7 +53,7 @@ def measured(stage: LanguageStage, kinds: dict[str, Pool], steps: int, runtime: 
                 torch.manual_seed(step)
                 started = time.process_time()
                 total, _ = stage.losses(engine.module, At(step, 0, 1, 0))
-                engine.descend(total, 0.0)  # at a rate of nothing the model stays as it is
+                engine.descend([total], 1, 0.0)  # at a rate of nothing the model stays as it is
                 if timed:
                     spent[name] += time.process_time() - started
                     a, b = tokens(batch)

@@ -33,6 +33,7 @@ FORMAT = 1
 MANIFEST = "manifest.json"
 WHAT = "the manifest of a clip store"
 ROWS_PER_SHARD = 1024
+ROWS_AT_ONCE = 32  # that reading holds in memory
 _ABOUT = [
     ("id", pa.string()), ("frames", pa.int32()), ("fps", pa.float64()), ("modality", pa.string()),
     ("captions", pa.list_(pa.string())), ("split", pa.string()), ("action", pa.string()), ("style", pa.string()),
@@ -262,11 +263,16 @@ class Store:
             raise UserError(f"{self.path}: holds {self.kind}; {kind} wanted")
         if split is not None and split not in SPLITS:
             raise UserError(f"split {split!r}; accepted {', '.join(SPLITS)}")
-        filters = None if split is None else [("split", "==", split)]
         for shard in self.manifest["shards"]:
             with understanding(self.path / shard["file"], "a readable shard"):
-                rows = pq.read_table(self.path / shard["file"], filters=filters).to_pylist()
-            yield from rows
+                file = pq.ParquetFile(self.path / shard["file"])
+                batches = file.iter_batches(ROWS_AT_ONCE)
+            while True:
+                with understanding(self.path / shard["file"], "a readable shard"):
+                    if (batch := next(batches, None)) is None:
+                        break
+                    rows = batch.to_pylist()
+                yield from (row for row in rows if split in (None, row["split"]))
 
     def clips(self, split: str | None = None) -> Iterator[Clip]:
         """Clips of any store but one of codes, with their motions."""

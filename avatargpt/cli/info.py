@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import platform
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+import typer
 
 from avatargpt import __version__, resources
 from avatargpt.cli import common
@@ -19,8 +21,28 @@ LICENCES = {
 }
 
 
-def info(model: common.Model = None, as_json: common.Json = False) -> None:
-    """Versions, tasks, formats, presets, weights, licences."""
+_PLAN = "A configuration of the language stage: tell what training it takes, and nothing else."
+_BASE = "With --plan: a T5 to begin from, by name or folder; default: the configuration's own shape, or flan-t5-base."
+Plan = Annotated[str | None, typer.Option("--plan", metavar="FILE[:VARIANT]", help=_PLAN)]
+Base = Annotated[str | None, typer.Option("--base", metavar="NAME|FOLDER", help=_BASE)]
+Gpus = Annotated[int | None, typer.Option("--gpus", min=1, max=4096, metavar="N", help="With --plan: how many.")]
+Gpu = Annotated[str | None, typer.Option("--gpu", metavar="NAME", help="With --plan: a100 (default), h100, ...")]
+Tokens = Annotated[
+    int | None, typer.Option("--tokens", min=1, metavar="N", help="With --plan: to train on; default: its steps'.")
+]
+
+
+def info(
+    model: common.Model = None, as_json: common.Json = False, plan: Plan = None, base: Base = None, gpus: Gpus = None,
+    gpu: Gpu = None, tokens: Tokens = None,
+) -> None:  # fmt: skip
+    """Versions, tasks, formats, presets, weights, licences; or what a training takes (--plan)."""
+    if plan is not None:
+        _plan(plan, base, gpus or 1, gpu or "a100", tokens, as_json)
+        return
+    about = {"--base": base, "--gpus": gpus, "--gpu": gpu, "--tokens": tokens}
+    if given := [name for name, value in about.items() if value is not None]:
+        raise UserError(f"{given[0]}: goes with --plan FILE; accepted: that, or neither")
     facts = {
         "avatargpt": __version__,
         "python": platform.python_version(),
@@ -45,6 +67,21 @@ def info(model: common.Model = None, as_json: common.Json = False) -> None:
         say(f"{key}:")
         for name, entry in value.items():
             say(f"  {name}: {', '.join(entry) if isinstance(entry, list) else entry}")
+
+
+def _plan(address: str, base: str | None, gpus: int, gpu: str, tokens: int | None, as_json: bool) -> None:
+    """Parameters, arithmetic, memory, hours and cost of a configuration."""
+    from avatargpt.train.scaling.report import figures, rendered
+    from avatargpt.train.scaling.shapes import planned
+
+    plan = planned(address, base)
+    if (batch := plan.recipe.train.batch) % gpus:
+        raise UserError(f"{address}: train: batch: {batch} on --gpus {gpus}; accepted: what divides the batch")
+    found = figures(plan, gpus, gpu, tokens)
+    if as_json:
+        common.print_json(found)
+    else:
+        say(rendered(found))
 
 
 def _language_model() -> dict[str, str]:

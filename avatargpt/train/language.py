@@ -53,6 +53,7 @@ class LanguageTraining(Schedule):
         refiner_rows: share of motion rows that the residual decoder learns from at each step, over all processes.
         refiner_only: everything else is frozen.
         label_smoothing: share of what is right that is spread over all tokens, while training.
+        by_task: the log gives the loss of every task as well (``task_NAME``), not of every head alone.
         options: how examples vary.
         samples_every: steps after which the model answers some prompts (`running.samples`), 0 = never.
         ema: decay of the weights' moving average, which is what is validated, sampled and saved; 0 = none.
@@ -73,6 +74,7 @@ class LanguageTraining(Schedule):
     refiner_rows: Share = 0.5
     refiner_only: Flag = False
     label_smoothing: Dropout = 0.0
+    by_task: Flag = False
     clip: Rate = 1.0
     log_every: Count = 25
     save_every: Count = 250
@@ -144,11 +146,13 @@ class LanguageStage(StageBase):
             model.refiners.requires_grad_(True)
         self._freeze_unreached(model)
         self.network = self.model = model
-        self.module = LanguageObjective(model, t.refiner_weight, runtime, t.refiner_only, t.label_smoothing)
+        self.module = LanguageObjective(
+            model, t.refiner_weight, runtime, t.refiner_only, t.label_smoothing, t.by_task
+        )
         rows = runtime.share(t.batch, "train")
         if rows % t.accumulate:
             raise UserError(f"train: accumulate: {t.accumulate} for {rows} rows; accepted: what divides them")
-        self.pool = Pool(examples, t.seed, t.pool, t.batch, t.buckets == "two")
+        self.pool = Pool(examples, t.seed, t.pool, t.batch, t.buckets == "two", t.end)
         self.levels = max((m["levels"] for m in (model.config.modalities or {}).values()), default=1)
         if t.checkpointing:
             enable = getattr(model, "activation_checkpointing_enable", model.gradient_checkpointing_enable)

@@ -19,18 +19,20 @@ class LanguageObjective(torch.nn.Module):
         refiner_weight: of the residual decoder's loss; 0 = it does not learn.
         refiner_only: everything but the residual decoders is frozen.
         label_smoothing: share of what is right that is spread over all tokens.
+        by_task: tell the loss of every task as well.
     """
 
     def __init__(
         self, model: AvatarGPTModel, refiner_weight: float, runtime: Runtime, refiner_only: bool = False,
-        label_smoothing: float = 0.0,
+        label_smoothing: float = 0.0, by_task: bool = False,
     ) -> None:  # fmt: skip
         super().__init__()
         self.model, self.refiner_weight, self.runtime = model, refiner_weight, runtime
-        self.refiner_only, self.label_smoothing = refiner_only, label_smoothing
+        self.refiner_only, self.label_smoothing, self.by_task = refiner_only, label_smoothing, by_task
 
     def forward(self, batch: Batch, share: Share) -> Parts:
-        """`total` (with gradient) and its parts: cross-entropy per head (nats per token), the refiner's error.
+        """`total` (with gradient) and its parts: cross-entropy per head and, where wanted, per task (nats per token);
+        the refiner's error.
 
         The mean of each over all shares of a step is what one process would have of the whole step.
         """
@@ -54,9 +56,11 @@ class LanguageObjective(torch.nn.Module):
         total = refiner if self.refiner_only else total + self.refiner_weight * refiner
         if not total.requires_grad:  # a share without a row for what is trained: its gradients are zero
             total = total + 0.0 * next(p for p in self.model.parameters() if p.requires_grad).sum()
-        for name, tokens in share.tokens.items():
-            at = torch.tensor([h == name for h in batch.heads], device=batch.labels.device)
-            result[f"ce_{name}"] = token_loss.detach()[at].sum() * (share.times / tokens)
+        kinds = [("ce", batch.heads, share.tokens), *([("task", batch.tasks, share.by_task)] if self.by_task else [])]
+        for prefix, names, counts in kinds:
+            for name, tokens in counts.items():
+                at = torch.tensor([n == name for n in names], device=batch.labels.device)
+                result[f"{prefix}_{name}"] = token_loss.detach()[at].sum() * (share.times / tokens)
         return {"total": total, **result}
 
     def _refined(self, name: str, batch: Batch, share: Share, hidden: torch.Tensor) -> torch.Tensor:

@@ -36,6 +36,7 @@ REMEMBERED = 40_000  # texts whose states are computed once: about half a gigaby
 CORE_TASKS = (  # what validation watches
     "text_to_motion", "motion_to_text", "continuation", "in_between",
     "text_to_face", "emotion_to_face", "face_to_text", "face_to_emotion", "face_in_between",
+    "speech_to_gesture", "text_to_gesture", "gesture_to_text",
 )  # fmt: skip
 
 

@@ -69,18 +69,19 @@ RARE: dict[str, Callable[[str], bool]] = {
 }  # fmt: skip
 
 
-def feature_windows(store: Store, split: str) -> Any:
-    """Features of a store's single clips (composed ones add nothing to a tokenizer)."""
+def feature_windows(store: Store, split: str, room: Path) -> Any:
+    """Features of a store's single clips (composed ones add nothing to a tokenizer), in a file in folder `room`."""
+    from avatargpt.train.data.feature_file import FeatureFile
     from avatargpt.train.data.windows import Windows
     from instruct_data.mixture import clip_class
     from vqvae import modalities
 
     spec, is_rare = modalities.get(store.modality).features(), RARE.get(store.modality, lambda source: False)
-    clips, labels, rare = [], [], []
+    clips, labels, rare = FeatureFile(room), [], []
     for clip in store.clips(split):
         if clip.source == "composed":
             continue
-        clips.append(spec.encode(clip.load()))
+        clips.add(spec.encode(clip.load()))
         labels.append(clip_class(clip))
         rare.append(is_rare(clip.source))
     if split == "train" and not clips:
@@ -97,8 +98,9 @@ def tokenizer_stage(recipe: TokenizerRecipe, args: argparse.Namespace) -> None:
     runtime = Runtime.start(args.threads, args.device)
     store = Store.open(args.store)
     start = Path(args.start) if args.start else None
-    training, held = feature_windows(store, "train"), feature_windows(store, "val")
-    train(recipe, training, held, Path(args.output), runtime, start, args.until, str(args.config))
+    out = Path(args.output)
+    training, held = feature_windows(store, "train", out), feature_windows(store, "val", out)
+    train(recipe, training, held, out, runtime, start, args.until, str(args.config))
 
 
 def tokenised(store: Store, tokenizer: Any) -> Iterator[ClipCodes]:

@@ -87,7 +87,7 @@ class TokenizerStage(StageBase):
             model = MotionTokenizer.load(start, runtime.device, trainable=True)
         else:
             model = MotionTokenizer(recipe.model).to(runtime.device)
-        if model.spec.dim != (found := windows.clips[0].shape[1]):
+        if model.spec.dim != (found := windows.clips.width):
             raise UserError(f"{where}: {model.config.modality}: {model.spec.dim} channels, but the store has {found}")
         if start is None:
             fit_normaliser(model, windows)
@@ -124,7 +124,7 @@ class TokenizerStage(StageBase):
 
     def validate(self) -> dict[str, float]:
         self.model.vq.quantize_dropout = False
-        found = self.aim.validate(self.model.eval(), self.val.clips, self.val.rare)
+        found = self.aim.validate(self.model.eval(), list(self.val.clips), self.val.rare)
         self.model.train()
         return found
 

@@ -14,6 +14,7 @@ from avatargpt.model.flops import forward_flops
 from avatargpt.model.model import AvatarGPTModel
 from avatargpt.model.network import IGNORED
 from avatargpt.model.text_encoder import SentenceGrounder
+from avatargpt.train.data.ahead import Ahead
 from avatargpt.train.data.examples import Example, Examples
 from avatargpt.train.running.pace import Work
 from instruct_data.collate import like_lengths, pad
@@ -31,6 +32,7 @@ class Batch:
     labels: torch.Tensor  # (B, L), -100 = ignored
     length: torch.Tensor  # (B,), -1 = unknown
     codes: torch.Tensor  # (B, L, R), -1 outside motion answers and for levels that a modality has not
+    tasks: list[str]  # what each row is an example of
 
     @classmethod
     def of(
@@ -45,7 +47,7 @@ class Batch:
         return cls(
             encoder_inputs([r.prompt for r in rows], grounder, pad_id, device, EVEN), [r.head for r in rows],
             torch.from_numpy(labels).to(device), torch.tensor([r.length for r in rows], device=device),
-            torch.from_numpy(codes).to(device),
+            torch.from_numpy(codes).to(device), [r.task for r in rows],
         )  # fmt: skip
 
 
@@ -65,22 +67,28 @@ def work_of(batch: Batch, model: AvatarGPTModel) -> Work:
 
 
 class Pool:
-    """Rows of every step; within a pool of steps, rows of like lengths go together. The last pool is kept.
+    """Rows of every step; within a pool of steps, rows of like lengths go together. The last pool is kept, and the next
+    one is made by a thread while the steps of this one are taken.
 
     Args:
         steps: of a pool. rows: of a step, over all processes. two: sort by two lengths, see `like_lengths`.
+        end: steps of the run; no pool is made ahead for those behind. None = nothing is made ahead.
     """
 
-    def __init__(self, examples: Examples, seed: int, steps: int, rows: int, two: bool = False) -> None:
+    def __init__(
+        self, examples: Examples, seed: int, steps: int, rows: int, two: bool = False, end: int | None = None
+    ) -> None:
         self.examples, self.mixture = examples, Mixture(examples.streams(), seed)
-        self.seed, self.steps, self.rows, self.two = seed, steps, rows, two
+        self.seed, self.steps, self.rows, self.two, self.end = seed, steps, rows, two, end or 0
         self._kept: tuple[int, list[list[Example]]] | None = None
+        self._ahead = Ahead(self._sorted)
 
     def step(self, step: int) -> list[Example]:
         """The rows of a step, the same on every process (`avatargpt.train.data.shares` shares them out)."""
         first = step - step % self.steps
         if self._kept is None or self._kept[0] != first:
-            self._kept = first, self._sorted(first)
+            following = first + self.steps
+            self._kept = first, self._ahead.get(first, following if following < self.end else None)
         return self._kept[1][step - first]
 
     def _sorted(self, first: int) -> list[list[Example]]:

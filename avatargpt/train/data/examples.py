@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Self
 
@@ -40,6 +40,7 @@ class Example:
         labels: (L,) ids of the answer, end id included.
         codes: (N, R) of a motion answer (for the refiner), else None.
         length: motion tokens to announce to the decoder, -1 = unknown.
+        task: it is an example of this.
     """
 
     prompt: EncodedPrompt
@@ -47,6 +48,7 @@ class Example:
     labels: np.ndarray
     codes: np.ndarray | None = None
     length: int = -1
+    task: str = ""
 
     @property
     def source(self) -> int:
@@ -108,7 +110,6 @@ class Examples:
         self, items: Sequence[ClipCodes], lines: Sequence[str], pairs: dict[str, list[Pair]],
         text: TextTokenizer, config: Shape, options: ExampleOptions, rates: dict[str, float] | None = None,
     ) -> None:
-        # sources with streams of their own
         self.pools = Pools(items, {"composed", *(name.partition("/")[2] for name in options.weights)})
         self.lines, self.pairs = list(lines), pairs
         self.text, self.config, self.options, self.rates = text, config, options, rates or {"body": 5.0}
@@ -150,19 +151,19 @@ class Examples:
 
     def make(self, draw: Draw) -> Example:
         """The example of a draw."""
-        rng = draw.rng()
         task = draw.task.partition("/")[0]
+        return replace(self._made(draw, task, draw.rng()), task=task)
+
+    def _made(self, draw: Draw, task: str, rng: np.random.Generator) -> Example:
         if task == "denoise":
             return self._denoise(self.lines[draw.index], rng)
         if task in self.pairs:
             return self._pair(task, *self.pairs[task][draw.index], rng)
-        spec = get_task(task)
-        item = self.pools(draw.task)[draw.index]
         maker = {
             "text_to_motion": self._text_to_motion, "motion_to_text": self._motion_to_text,
             "in_between": self._in_between, "continuation": self._continuation,
-        }[spec.examples]  # fmt: skip
-        return maker(spec, item, rng)
+        }[get_task(task).examples]  # fmt: skip
+        return maker(get_task(task), self.pools(draw.task)[draw.index], rng)
 
     def _answer(self, text: str) -> np.ndarray:
         return np.array([*self.text.encode(text), self.config.end_id(TEXT)], np.int64)
@@ -214,8 +215,8 @@ class Examples:
     def _length_slots(self, task: Task, tokens: int, rng: np.random.Generator) -> tuple[bool, dict[str, float]]:
         announced = bool(rng.random() < self.options.announce)
         said = announced and rng.random() < self.options.say_seconds
-        slots = [s for s in task.of_kind("seconds")[:1] if said or s.required]
-        return announced or bool(slots), {s.name: tokens / self.rates[task.modality] for s in slots}
+        slots = {s.name: tokens / self.rates[task.modality] for s in task.of_kind("seconds")[:1] if said or s.required}
+        return announced or bool(slots), slots
 
     def _codes(self, item: ClipCodes, rng: np.random.Generator) -> np.ndarray:
         codes = item.codes
@@ -269,11 +270,10 @@ class Examples:
         return {slots[0].name: str(said[int(rng.integers(len(said)))])} if wanted else {}
 
     def _motion_to_text(self, task: Task, item: ClipCodes, rng: np.random.Generator) -> Example:
-        codes = self._codes(item, rng)
-        prompt = task.render({task.of_kind("motion")[0].name: codes}, rng=rng)
+        prompt = task.render({task.of_kind("motion")[0].name: self._codes(item, rng)}, rng=rng)
         said = self._said(task, item)
-        answer = str(said[int(rng.integers(len(said)))]).strip().rstrip(".").lower()
-        return Example(encode_prompt(prompt, self.text, self.config), TEXT, self._answer(answer))
+        answer = self._answer(str(said[int(rng.integers(len(said)))]).strip().rstrip(".").lower())
+        return Example(encode_prompt(prompt, self.text, self.config), TEXT, answer)
 
     def _in_between(self, task: Task, item: ClipCodes, rng: np.random.Generator) -> Example:
         codes = item.codes[: LONGEST + 2 * CONTEXT]

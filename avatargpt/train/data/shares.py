@@ -26,7 +26,8 @@ class Share:
 
     Attributes:
         rows: of this share. times: into how many shares the step is divided.
-        tokens: head -> labelled tokens of the whole step. motion: rows of the whole step that answer in motion.
+        tokens: head -> labelled tokens of the whole step. by_task: task -> the same.
+        motion: rows of the whole step that answer in motion.
         answers: modality -> rows of the whole step that answer in it, where the residual decoder learns from it.
         refined: modality -> motion tokens of the whole step that the residual decoder learns from.
         chosen: (rows,) bool: rows of this share that the residual decoder learns from.
@@ -36,6 +37,7 @@ class Share:
     rows: Sequence[Example]
     times: int
     tokens: dict[str, int]
+    by_task: dict[str, int]
     motion: int
     answers: dict[str, int]
     refined: dict[str, int]
@@ -54,8 +56,10 @@ def share_of(rows: Sequence[Example], at: At, refiners: Collection[str], portion
     place = at.rank + at.world * at.part
     own = range(len(rows))[place :: at.world * at.parts]
     tokens: Counter[str] = Counter()
+    by_task: Counter[str] = Counter()
     for row in rows:
         tokens[row.head] += len(row.labels)
+        by_task[row.task] += len(row.labels)
     rng, chosen = generator(at.seed, at.step, REFINED), np.zeros(len(rows), bool)
     answers, refined = {}, {}
     for name in (n for n in tokens if n != TEXT and n in refiners):
@@ -65,8 +69,8 @@ def share_of(rows: Sequence[Example], at: At, refiners: Collection[str], portion
         answers[name], refined[name] = len(same), sum(_motion(rows[int(i)]) for i in keep)
     forgotten = [generator(at.seed, at.step, FORGOTTEN, i).random(_motion(rows[i])) < FORGET for i in own]
     return Share(
-        [rows[i] for i in own], at.world * at.parts, dict(tokens), sum(r.head != TEXT for r in rows), answers, refined,
-        chosen[own.start :: own.step], forgotten,
+        [rows[i] for i in own], at.world * at.parts, dict(tokens), dict(by_task), sum(r.head != TEXT for r in rows),
+        answers, refined, chosen[own.start :: own.step], forgotten,
     )  # fmt: skip
 
 

@@ -105,7 +105,7 @@ class MuonAdamW(torch.optim.Optimizer):
         self.param_groups = [*self.muon.param_groups, *self.adamw.param_groups]
 
 
-def _blocks(model: torch.nn.Module) -> Iterator[torch.nn.Parameter]:
+def blocks(model: torch.nn.Module) -> Iterator[torch.nn.Parameter]:
     """Weights of the linear layers inside the stacks of encoder and decoder."""
     linear = {name for name, module in model.named_modules() if isinstance(module, torch.nn.Linear)}
     for name, parameter in model.named_parameters():
@@ -146,7 +146,7 @@ def make_optimizer(
         UserError: Muon with nothing for it to train, or no such part.
     """
     trained = [p for p in model.parameters() if p.requires_grad]
-    chosen = [p for p in _blocks(model) if p.requires_grad] if name == "muon" else []
+    chosen = [p for p in blocks(model) if p.requires_grad] if name == "muon" else []
     if name == "muon" and not chosen:
         raise UserError(f"{where}: optimizer: muon trains transformer blocks, which are frozen here; accepted: adamw")
     taken = {id(p) for p in chosen}

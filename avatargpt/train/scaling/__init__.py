@@ -1,0 +1,1 @@
+"""What a training of the language stage takes: parameters, arithmetic, memory, hours and money, before it is begun."""
