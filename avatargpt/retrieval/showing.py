@@ -38,6 +38,10 @@ def shown(
     done = [one for c in bent(request.done) for one in expanded(c)] or [Clause(action="stand still")]
     whole = book.style(request.text) if len(done) == 1 else ""  # of a subject: "an old man"
     found = book.looked_up(done, grounder, least, whole)
+    if len(done) == 1 and request.text and found[0].turn is None and found[0].route is None:
+        (plain,) = book.looked_up([done[0].model_copy(update={"action": request.text})], grounder, least, whole)
+        if plain.similarity > found[0].similarity + SAID:  # what was left out of the action says what is meant
+            found = [replace(plain, asked=done[0])]
     if len(done) > 1 and request.text and not any(c.denied or measured(c) for c in request.clauses):
         # two actions, or one that the book knows by these very words ("raise one hand and let the other hang")
         unknown = all(c.known is False for c in done)
