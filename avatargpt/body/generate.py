@@ -13,6 +13,7 @@ import numpy as np
 from avatargpt.body.concurrent import at_rest, together
 from avatargpt.body.fulfilment.fulfilling import fails, finished, fulfilled, misses
 from avatargpt.body.ground import without_penetration
+from avatargpt.body.heeding import fits
 from avatargpt.body.model import BodyModel
 from avatargpt.body.paths import along
 from avatargpt.body.rerank import pick
@@ -29,7 +30,8 @@ from instruct_data.requests.spec import MotionRequest
 from vqvae.motion import Motion, concatenate
 
 Progress = Callable[[int, int], object] | None
-BETTER = 0.1  # by so much less of what was asked must be missed by another action that the words may mean
+UNLIKE = 0.45  # worth of a motion below which it hardly shows its words
+BETTER = 0.1  # so much more worth must another round be
 
 
 @dataclass(frozen=True)
@@ -221,9 +223,10 @@ class MotionGeneration:
         else:
             made = along(tokenizer.decode_features(codes), clause.route, tokenizer.spec)
         for k, other in enumerate((clause, *clause.others) if clause.others else ()):
-            if not fails(made, clause):
-                break
-            made, clause = self._another(made, clause, other, mix(seed, 900 + k), guidance, best_of, temperature)
+            # another action takes the place of this one where it cannot do what was asked, but not for looking better
+            unlike = other.action == clause.action and self._worth(made, clause) < UNLIKE
+            if unlike or fails(made, clause):
+                made, clause = self._another(made, clause, other, mix(seed, 900 + k), guidance, best_of, temperature)
         made, missed = fulfilled(made, clause)
         notes += missed
         return made
@@ -238,9 +241,11 @@ class MotionGeneration:
         (codes,) = pick(self.model, found, [other.caption], [partial(misses, spec=other)])
         codes = prolonged(self.model, codes, other.tokens, other.caption, seed, guidance, best_of, temperature)
         better = self.model.tokenizer.decode(codes)
-        if misses(better, other) > misses(made, clause) - BETTER:
-            return made, clause
-        return better, other
+        return (better, other) if self._worth(better, other) > self._worth(made, clause) + BETTER else (made, clause)
+
+    def _worth(self, made: Motion, clause: MotionSpec) -> float:
+        """How well a motion fits its words, less what it misses of what was asked, in the scorer's cosine."""
+        return fits(self.model, [made], [clause.caption])[0] - misses(made, clause)
 
     def rewrite(self, text: str) -> str:
         """A request in anybody's words -> plain captions, in order, separated by semicolons."""
