@@ -112,7 +112,7 @@ def main() -> int:
         "--data", type=Path, help="body corpus; speech_face, word_times: FACES; face_*: FACE_TEXT; gesture: TALKS"
     )
     parser.add_argument("--store", type=Path, help="a prepared clip store; face suites: a cache of the speech stage; "
-                        "word_times: a folder of a Whisper model; gesture: FGD")  # fmt: skip
+                        "word_times: a folder of a Whisper model; gesture: FGD; retrieval, retrieval_judge: EVALUATOR")  # fmt: skip
     parser.add_argument("--full", action="store_true", help="the large sample, where a suite has two sizes")
     parser.add_argument("--out", type=Path, default=HERE / "results", help="folder of results; default: the published")
     parser.add_argument(

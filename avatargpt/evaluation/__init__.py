@@ -16,7 +16,7 @@ __all__ = ["Suite", "find", "folder", "list_suites", "load", "read", "run", "run
 
 SYNTHETIC = ("families", "describe_synthetic", "discriminator", "synthetic_physics")
 """Kinds of suites about synthetic clips."""
-WITHOUT_MODEL = ("predicates", "families", "discriminator", "synthetic_physics")
+WITHOUT_MODEL = ("predicates", "families", "discriminator", "synthetic_physics", "retrieval_judge")
 """Kinds in which no model takes part."""
 WITHOUT_DATA = (
     "prompts", "families", "describe_synthetic", "face_instructions", "face_language", "gesture_words",
@@ -47,7 +47,8 @@ def run(
         data: the folder of the body corpus, needed by every suite but those of `WITHOUT_DATA`; for the coverage of
             plans a folder with the planning corpus.
         out: where to write the results (.json); charts and samples are put beside it. None: nothing is written.
-        store: a prepared clip store, for synthetic clips that are not made on the spot.
+        store: a prepared clip store, for synthetic clips that are not made on the spot; for the kinds ``retrieval`` and
+            ``retrieval_judge`` the folder of the evaluator, default: the packaged weights.
         full: the large sample where a suite has two sizes.
 
     Returns:
@@ -141,6 +142,8 @@ def _score(
     from avatargpt.evaluation.body import corpus
 
     clips = corpus.load_clips(data, str(suite.options.get("split", "val")))
+    if suite.kind in ("retrieval", "retrieval_judge"):
+        return _score_retrieval(suite, clips, model, data, store)
     if suite.kind == "tokenizer":
         from avatargpt.evaluation.body import reconstruction
 
@@ -178,6 +181,26 @@ def _score(
     from avatargpt.evaluation.body import transitions
 
     return transitions.score(suite, clips, model)
+
+
+def _score_retrieval(
+    suite: Suite, clips: list[Any], model: Any, data: Path | None, store: Path | None
+) -> dict[str, Any]:
+    from avatargpt import resources
+    from avatargpt.evaluation.body import corpus, synthetic
+    from avatargpt.metrics.evaluator.evaluator import MotionEvaluator
+
+    evaluator = MotionEvaluator.load(store or resources.weights())
+    known = corpus.load_clips(data, "train")
+    if suite.kind == "retrieval_judge":
+        from avatargpt.evaluation.body import retrieval_judge
+
+        keyframed = list(synthetic.made(int(suite.options["keyframed"])))
+        return retrieval_judge.score(suite, clips, keyframed, known, evaluator)
+    from avatargpt.evaluation.body import text_retrieval
+
+    generate = model if model is None or callable(model) else lambda texts, seeds: model.generate(texts, seeds=seeds)
+    return text_retrieval.score(suite, clips, known, evaluator, generate)
 
 
 def _score_synthetic(suite: Suite, model: Any, data: Path | None, store: Path | None, full: bool) -> dict[str, Any]:

@@ -89,6 +89,8 @@ for _module, _name, _higher, _unit in (
     ("distribution", "diversity", None, "feature units"),
     ("distribution", "multimodality", None, "feature units"),
     ("distribution", "kinematic_fid", False, ""),
+    ("retrieval_metrics", "r_precision", True, "share of pools"),
+    ("retrieval_metrics", "mm_dist", False, "feature units"),
     ("copying", "copy_rate", False, "share of tokens"),
     ("seams", "seam_figures", None, "PJ and AUJ, m/frame^3 at 20 fps"),
     ("face", "au_f1", True, "share"),
