@@ -70,7 +70,7 @@ def _chosen(names: list[str], model: str) -> list[evaluation.Suite]:
         if wrong:
             raise UserError(f"--model {model} answers prompts only; not {', '.join(wrong)}")
     if model == "none":
-        free = (*evaluation.WITHOUT_MODEL, "inbetween", "continuation", "gesture")
+        free = (*evaluation.WITHOUT_MODEL, "inbetween", "continuation", "gesture", "retrieval")
         wrong = [s.name for s in suites if s.kind not in free]
         if wrong:
             raise UserError(f"--model none: {', '.join(wrong)} needs a model; accepted {', '.join(free)}")
@@ -112,7 +112,7 @@ def main() -> int:
         "--data", type=Path, help="body corpus; speech_face, word_times: FACES; face_*: FACE_TEXT; gesture: TALKS"
     )
     parser.add_argument("--store", type=Path, help="a prepared clip store; face suites: a cache of the speech stage; "
-                        "word_times: a folder of a Whisper model; gesture: FGD; retrieval, retrieval_judge: EVALUATOR")  # fmt: skip
+                        "word_times: a folder of a Whisper model; gesture: FGD; retrieval: EVALUATOR")  # fmt: skip
     parser.add_argument("--full", action="store_true", help="the large sample, where a suite has two sizes")
     parser.add_argument("--out", type=Path, default=HERE / "results", help="folder of results; default: the published")
     parser.add_argument(

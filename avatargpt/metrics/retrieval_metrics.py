@@ -35,7 +35,7 @@ def alike(sentences: np.ndarray, least: float = ALIKE) -> np.ndarray:
     return np.asarray(out)
 
 
-def r_precision(
+def retrieval_precision(
     texts: np.ndarray, motions: np.ndarray, same: np.ndarray | None = None, tops: Sequence[int] = (1, 2, 3),
     pool: int = POOL, repeats: int = 20, seed: int = 0,
 ) -> np.ndarray:  # fmt: skip
@@ -78,7 +78,7 @@ def r_precision(
         return np.asarray(hits / tried[:, None])
 
 
-def mm_dist(texts: np.ndarray, motions: np.ndarray) -> np.ndarray:
+def pair_distances(texts: np.ndarray, motions: np.ndarray) -> np.ndarray:
     """(N,) Euclidean distance of every text to its own motion (MM-Dist is their mean), in units of the space.
 
     Args:

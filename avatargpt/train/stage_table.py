@@ -209,9 +209,9 @@ STAGES: dict[str, StageEntry] = {
         f"{_T}gesture_features:gesture_features_stage", "train (or go on training) the encoder that FGD compares with",
         f"{_T}gesture_features:GestureFeatureRecipe", config_needed=True, steps=True, options={"store": _STORE},
     ),
-    "evaluator": StageEntry(
-        f"{_T}evaluator:evaluator_stage", "train (or go on training) the evaluator of text and motion, a judge",
-        f"{_T}evaluator:EvaluatorRecipe", config_needed=True, steps=True, options={"store": _STORE},
+    "text-motion": StageEntry(
+        f"{_T}text_motion:text_motion_stage", "train (or go on training) the evaluator of text and motion, a judge",
+        f"{_T}text_motion:EvaluatorRecipe", config_needed=True, steps=True, options={"store": _STORE},
     ),
     "portrait": StageEntry(
         f"{_T}portrait:portrait_stage", "train (or go on training) a portrait: a picture of a face, moved by landmarks",

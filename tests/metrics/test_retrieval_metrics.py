@@ -7,7 +7,7 @@ import pytest
 
 from avatargpt.metrics.degraded import DEGRADATIONS, degrade
 from avatargpt.metrics.linear_judge import LinearJudge
-from avatargpt.metrics.retrieval_metrics import alike, mm_dist, r_precision
+from avatargpt.metrics.retrieval_metrics import alike, pair_distances, retrieval_precision
 from vqvae import rotations as rot
 from vqvae.errors import UserError
 from vqvae.motion import Motion
@@ -15,11 +15,11 @@ from vqvae.motion import Motion
 
 def test_right_pairs_are_found_and_random_ones_by_chance() -> None:
     x = np.random.default_rng(0).normal(size=(320, 16))
-    assert (r_precision(x, x) == 1).all() and (mm_dist(x, x) == 0).all()
+    assert (retrieval_precision(x, x) == 1).all() and (pair_distances(x, x) == 0).all()
     other = np.random.default_rng(1).normal(size=(320, 16))
-    found = r_precision(x, other).mean(0)
+    found = retrieval_precision(x, other).mean(0)
     assert np.allclose(found, np.array([1, 2, 3]) / 32, atol=0.02)
-    assert np.isclose(mm_dist(x, other).mean(), np.sqrt(32), rtol=0.05)
+    assert np.isclose(pair_distances(x, other).mean(), np.sqrt(32), rtol=0.05)
 
 
 def test_motions_of_the_same_words_count_as_hits() -> None:
@@ -27,19 +27,23 @@ def test_motions_of_the_same_words_count_as_hits() -> None:
     kinds = np.arange(64) % 4
     texts = np.eye(4)[kinds]
     motions = texts + 1e-3 * rng.normal(size=texts.shape)
-    assert r_precision(texts, motions)[:, 0].mean() < 0.5
-    assert (r_precision(texts, motions, alike(texts)) == 1).all()
+    assert retrieval_precision(texts, motions)[:, 0].mean() < 0.5
+    assert (retrieval_precision(texts, motions, alike(texts)) == 1).all()
 
 
 def test_rows_that_fill_no_pool_sit_out() -> None:
     x = np.random.default_rng(0).normal(size=(40, 8))
-    once = r_precision(x, x, repeats=1)
+    once = retrieval_precision(x, x, repeats=1)
     assert np.isnan(once[:, 0]).sum() == 8 and np.nanmin(once) == 1
 
 
 def test_bad_input_is_refused() -> None:
     x = np.zeros((31, 4))
-    for call in (lambda: r_precision(x, x), lambda: mm_dist(x, x[:3]), lambda: mm_dist(x + np.nan, x)):
+    for call in (
+        lambda: retrieval_precision(x, x),
+        lambda: pair_distances(x, x[:3]),
+        lambda: pair_distances(x + np.nan, x),
+    ):
         with pytest.raises(ValueError, match="accepted"):
             call()
 

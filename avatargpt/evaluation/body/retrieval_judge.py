@@ -19,7 +19,7 @@ from avatargpt.metrics.families import holds
 from avatargpt.metrics.families import read as read_families
 from avatargpt.metrics.geometry import predicates
 from avatargpt.metrics.linear_judge import LinearJudge
-from avatargpt.metrics.retrieval_metrics import alike, r_precision
+from avatargpt.metrics.retrieval_metrics import alike, retrieval_precision
 from avatargpt.model.text_encoder import SentenceGrounder
 from avatargpt.signals.joints import Signals
 from instruct_data.clip import Clip
@@ -111,7 +111,7 @@ def score(
         if len(some) < options.pool:
             continue
         hits = [
-            r_precision(told, guessed[some], alike(told), (1, 2, 3), options.pool, options.repeats, seed + k)
+            retrieval_precision(told, guessed[some], alike(told), (1, 2, 3), options.pool, options.repeats, seed + k)
             for k in range(options.captions)
             for told in [np.stack([captions[i][k % len(captions[i])] for i in some])]
         ]

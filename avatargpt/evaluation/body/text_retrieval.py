@@ -50,8 +50,8 @@ def score(
 
     Returns:
         ``FIGURE/ROW`` for the rows ``real``, ``random pairing`` (real motions, each with another clip's caption),
-        ``nearest caption`` (training clip) and ``model``: R-precision in pools and MM-Dist, intervals over captions; FID
-        to the real motions (covariances shrunk: some hundred clips), diversity and multimodality.
+        ``nearest caption`` (training clip) and ``model``: R-precision in pools and MM-Dist, intervals over captions,
+        diversity, multimodality, and FID to the real motions (covariances shrunk, for these are some hundred clips).
 
     Raises:
         UserError: fewer held-out clips with captions than a pool has.

@@ -93,7 +93,7 @@ class MotionEvaluator:
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str]) -> MotionEvaluator:
-        """The evaluator of a folder of the evaluator stage, or of the packaged weights.
+        """The evaluator of a folder of the text-motion stage, or of the packaged weights.
 
         Raises:
             UserError: no such file, or a damaged one.
@@ -112,5 +112,5 @@ class MotionEvaluator:
 
         found = read_part(Path(folder) / FILE, "evaluator of text and motion", load_file, make)
         if found is None:
-            raise UserError(f"{folder}: no {FILE} in it; accepted: a folder of the evaluator stage")
+            raise UserError(f"{folder}: no {FILE} in it; accepted: a folder of the text-motion stage")
         return found

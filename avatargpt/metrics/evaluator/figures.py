@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from avatargpt.metrics.evaluator.evaluator import MotionEvaluator
-from avatargpt.metrics.retrieval_metrics import POOL, alike, mm_dist, r_precision
+from avatargpt.metrics.retrieval_metrics import POOL, alike, pair_distances, retrieval_precision
 
 TOPS = (1, 2, 3)
 
@@ -22,7 +22,7 @@ def fits(
         evaluator: whose space `motions` are in.
         captions: (K, 384) unit sentence vectors of each clip, K >= 1.
         motions: (N, D) vectors of the clips, N >= pool.
-        pool, repeats, seed: see `r_precision`.
+        pool, repeats, seed: see `retrieval_precision`.
         most: captions of a clip that are asked, one after another; the values are means over them.
 
     Returns:
@@ -32,8 +32,8 @@ def fits(
     for k in range(most):
         told = np.stack([c[k % len(c)] for c in captions])
         texts = evaluator.sentences(told)
-        hits = r_precision(texts, motions, alike(told), TOPS, pool, repeats, seed + k)
+        hits = retrieval_precision(texts, motions, alike(told), TOPS, pool, repeats, seed + k)
         for i, name in enumerate(("top1", "top2", "top3")):
             found[name].append(hits[:, i])
-        found["mm_dist"].append(mm_dist(texts, motions))
+        found["mm_dist"].append(pair_distances(texts, motions))
     return {name: np.mean(rows, 0) for name, rows in found.items()}

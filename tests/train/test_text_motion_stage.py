@@ -1,4 +1,4 @@
-"""The evaluator stage on a handful of clips."""
+"""The text-motion stage on a handful of clips."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from avatargpt.metrics.evaluator.evaluator import MotionEvaluator
 from avatargpt.metrics.evaluator.features import joint_features
 from avatargpt.train.command import main
 from avatargpt.train.data.described import Described, Draws, described
-from avatargpt.train.evaluator import EvaluatorRecipe, EvaluatorStage
 from avatargpt.train.running.runtime import Runtime
 from avatargpt.train.running.stage import At
+from avatargpt.train.text_motion import EvaluatorRecipe, EvaluatorStage
 from instruct_data.clip import Clip
 from instruct_data.store import Store
 from vqvae import rotations as rot
 from vqvae.motion import Motion
 
-CONFIG = Path(__file__).resolve().parents[2] / "configs" / "evaluator.yaml"
+CONFIG = Path(__file__).resolve().parents[2] / "configs" / "text_motion.yaml"
 SMALL = {"model": {"width": 16, "hidden": 16, "dim": 16, "blocks": 1}, "train": {"batch": 16, "each": 2, "lr": 5e-3}}
 
 
@@ -81,7 +81,7 @@ def test_near_captions_and_clips_of_one_class_do_not_count_against_one_another()
 
 def test_stage_trains_resumes_and_refuses(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     Store.write([*clips(16), *clips(8, "val")], tmp_path / "store")
-    argv = ["evaluator", "--config", f"{CONFIG}:debug", "--store", str(tmp_path / "store"), "--threads", "1",
+    argv = ["text-motion", "--config", f"{CONFIG}:debug", "--store", str(tmp_path / "store"), "--threads", "1",
             "--device", "cpu", "-o", str(tmp_path / "run")]  # fmt: skip
     assert main([*argv, "--until", "2"]) == 0 and main(argv) == 0
     assert "val_top3" in (tmp_path / "run" / "log.jsonl").read_text()

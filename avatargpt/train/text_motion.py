@@ -1,4 +1,4 @@
-"""The evaluator stage of `scripts/train.py`: a store of clips with captions -> `avatargpt.metrics.evaluator`."""
+"""The text-motion stage of `scripts/train.py`: a store of clips with captions -> `avatargpt.metrics.evaluator`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from avatargpt.config import Schedule, save_resolved
 from avatargpt.metrics.evaluator.evaluator import MotionEvaluator, padded
 from avatargpt.metrics.evaluator.network import EvaluatorNetwork
-from avatargpt.metrics.retrieval_metrics import ALIKE, POOL, alike, mm_dist, r_precision
+from avatargpt.metrics.retrieval_metrics import ALIKE, POOL, alike, pair_distances, retrieval_precision
 from avatargpt.train.data.described import Described, Draws, described
 from avatargpt.train.loop import run
 from avatargpt.train.running.runtime import Runtime
@@ -123,9 +123,9 @@ class EvaluatorStage(StageBase):
         found = self.finished()
         told = self.held.vectors[[c[0] for c in self.held.captions]]
         a, b = found.sentences(told), found.frames(self.held.frames)
-        hits = r_precision(a, b, alike(told, self.schedule.alike), (1, min(3, len(a))), min(POOL, len(a)))
+        hits = retrieval_precision(a, b, alike(told, self.schedule.alike), (1, min(3, len(a))), min(POOL, len(a)))
         one, three = np.nanmean(hits, 0)
-        return {"val_top1": float(one), "val_top3": float(three), "val_mm_dist": float(mm_dist(a, b).mean())}
+        return {"val_top1": float(one), "val_top3": float(three), "val_mm_dist": float(pair_distances(a, b).mean())}
 
     def finished(self) -> MotionEvaluator:
         """The evaluator as it stands, on the CPU."""
@@ -136,7 +136,7 @@ class EvaluatorStage(StageBase):
         save_resolved(self.recipe, out)
 
 
-def evaluator_stage(recipe: EvaluatorRecipe, args: argparse.Namespace) -> None:
+def text_motion_stage(recipe: EvaluatorRecipe, args: argparse.Namespace) -> None:
     """Train (or go on training) the evaluator of text and motion.
 
     Raises:
