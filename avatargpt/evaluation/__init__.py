@@ -196,6 +196,8 @@ def _score_retrieval(
         from avatargpt.evaluation.body import retrieval_judge
 
         keyframed = list(synthetic.made(int(suite.options["keyframed"])))
+        # The linear regression has seen both kinds as well, keyframed ones of the seeds that training draws from.
+        known = [*known[::3], *synthetic.made(int(suite.options["regression_keyframed"]), first=0)]
         return retrieval_judge.score(suite, clips, keyframed, known, evaluator)
     from avatargpt.evaluation.body import text_retrieval
 

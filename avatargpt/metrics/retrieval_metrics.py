@@ -10,6 +10,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from instruct_data.text.mirror import side_of
+
 POOL = 32
 ALIKE = 0.8  # cosine of two sentence vectors that say nearly the same (Petrovich et al. 2023)
 
@@ -23,14 +25,25 @@ def _rows(texts: np.ndarray, motions: np.ndarray) -> tuple[np.ndarray, np.ndarra
     return a, b
 
 
-def alike(sentences: np.ndarray, least: float = ALIKE) -> np.ndarray:
-    """(N, D) unit vectors of sentences -> (N, N) bool: which pairs say nearly the same; a row with itself always.
+def sides_of(texts: Sequence[str]) -> np.ndarray:
+    """(N,) -1 for a sentence about the left, 1 for one about the right, 0 for both or neither."""
+    signs = {"left": -1, "right": 1}
+    return np.array([signs.get(side_of(t) or "", 0) for t in texts], int)
+
+
+def alike(sentences: np.ndarray, sides: np.ndarray, least: float = ALIKE) -> np.ndarray:
+    """Which pairs of sentences say nearly the same; a row with itself always.
 
     Args:
-        least: cosine above which two sentences do.
+        sentences: (N, D) unit vectors. sides: (N,) of `sides_of`: opposite sides are never the same, although the
+            vectors of "the left hand" and "the right hand" have a cosine of 0.98.
+        least: cosine above which two sentences say nearly the same.
+
+    Returns:
+        (N, N) bool.
     """
     x = np.asarray(sentences, np.float32)
-    out = x @ x.T > least
+    out = (x @ x.T > least) & (np.multiply.outer(sides, sides) >= 0)
     np.fill_diagonal(out, True)
     return np.asarray(out)
 

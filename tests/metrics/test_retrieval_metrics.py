@@ -7,7 +7,7 @@ import pytest
 
 from avatargpt.metrics.degraded import DEGRADATIONS, degrade
 from avatargpt.metrics.linear_judge import LinearJudge
-from avatargpt.metrics.retrieval_metrics import alike, pair_distances, retrieval_precision
+from avatargpt.metrics.retrieval_metrics import alike, pair_distances, retrieval_precision, sides_of
 from vqvae import rotations as rot
 from vqvae.errors import UserError
 from vqvae.motion import Motion
@@ -28,7 +28,16 @@ def test_motions_of_the_same_words_count_as_hits() -> None:
     texts = np.eye(4)[kinds]
     motions = texts + 1e-3 * rng.normal(size=texts.shape)
     assert retrieval_precision(texts, motions)[:, 0].mean() < 0.5
-    assert (retrieval_precision(texts, motions, alike(texts)) == 1).all()
+    assert (retrieval_precision(texts, motions, alike(texts, np.zeros(64, int))) == 1).all()
+
+
+def test_sides_are_not_the_same() -> None:
+    told = ["wave with the left hand", "the right hand waves", "somebody waves", "the left one, then the right one"]
+    sides = sides_of(told)
+    assert sides.tolist() == [-1, 1, 0, 0]
+    expected = np.ones((4, 4), bool)
+    expected[0, 1] = expected[1, 0] = False
+    assert (alike(np.ones((4, 1)), sides) == expected).all()
 
 
 def test_rows_that_fill_no_pool_sit_out() -> None:

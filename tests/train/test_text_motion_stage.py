@@ -72,7 +72,9 @@ def test_near_captions_and_clips_of_one_class_do_not_count_against_one_another()
     vectors = np.eye(4, 384, dtype=np.float32)
     vectors[1] = 0.9 * vectors[0] + np.sqrt(1 - 0.81) * vectors[1]
     frames = [joint_features(moving(i, 0).joints) for i in range(4)]
-    seen = Described(frames, [[0], [1], [2], [3]], np.array([0, 1, 2, 2]), np.array([True] * 4), vectors)
+    seen = Described(
+        frames, [[0], [1], [2], [3]], np.array([0, 1, 2, 2]), np.array([True] * 4), vectors, np.zeros(4, int)
+    )
     rows, _, free = Draws(seen, 64, 0.0, 1, 0.0).draw([0])
     for i, a in enumerate(rows):
         for j, b in enumerate(rows):

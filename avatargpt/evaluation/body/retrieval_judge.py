@@ -19,7 +19,7 @@ from avatargpt.metrics.families import holds
 from avatargpt.metrics.families import read as read_families
 from avatargpt.metrics.geometry import predicates
 from avatargpt.metrics.linear_judge import LinearJudge
-from avatargpt.metrics.retrieval_metrics import alike, retrieval_precision
+from avatargpt.metrics.retrieval_metrics import alike, retrieval_precision, sides_of
 from avatargpt.model.text_encoder import SentenceGrounder
 from avatargpt.signals.joints import Signals
 from instruct_data.clip import Clip
@@ -92,6 +92,7 @@ def score(
     seed = suite.seeds[0]
     grounder = SentenceGrounder()
     captions = [grounder.sentence(c.captions[: options.captions]) for c in held]
+    sides = [sides_of(c.captions[: options.captions]) for c in held]
     is_recorded = np.array([c.source not in ("synthetic", "keyframed") for c in held])
     joints = [c.load().resampled(FPS).joints for c in held]
     groups = {"recorded": is_recorded, "keyframed": ~is_recorded, "all": np.ones(len(held), bool)}
@@ -101,8 +102,8 @@ def score(
         some = np.flatnonzero(rows)
         if len(some) < options.pool:
             continue
-        told = [captions[i] for i in some]
-        found = fits(evaluator, told, vectors[some], options.pool, options.repeats, options.captions, seed)
+        told, side = [captions[i] for i in some], [sides[i] for i in some]
+        found = fits(evaluator, told, side, vectors[some], options.pool, options.repeats, options.captions, seed)
         results |= {f"{k}/{name}": figure(found[k]) for k in ("top1", "top2", "top3", "mm_dist")}
     judge = _regression(known, grounder, options.regression, seed)
     guessed = judge.motions(joints)
@@ -111,13 +112,16 @@ def score(
         if len(some) < options.pool:
             continue
         hits = [
-            retrieval_precision(told, guessed[some], alike(told), (1, 2, 3), options.pool, options.repeats, seed + k)
+            retrieval_precision(
+                told, guessed[some], alike(told, side), (1, 2, 3), options.pool, options.repeats, seed + k
+            )
             for k in range(options.captions)
             for told in [np.stack([captions[i][k % len(captions[i])] for i in some])]
+            for side in [np.array([sides[i][k % len(sides[i])] for i in some])]
         ]
         for i, value in enumerate(np.mean(hits, 0).T):
             results[f"top{i + 1}/{name}, by linear regression"] = figure(value)
-    results |= _degraded(held, captions, vectors, evaluator, options, seed)
+    results |= _degraded(held, captions, sides, vectors, evaluator, options, seed)
     return {"results": results, "clips": len(held), "evaluator": evaluator.fingerprint}
 
 
@@ -129,8 +133,8 @@ def _regression(known: Sequence[Clip], grounder: SentenceGrounder, most: int, se
 
 
 def _degraded(
-    held: list[Clip], captions: list[np.ndarray], real: np.ndarray, evaluator: MotionEvaluator, options: Settings,
-    seed: int,
+    held: list[Clip], captions: list[np.ndarray], sides: list[np.ndarray], real: np.ndarray,
+    evaluator: MotionEvaluator, options: Settings, seed: int,
 ) -> dict[str, Any]:  # fmt: skip
     """Figures and pass rates of all clips as they are and made worse, and how far both agree."""
     from scipy.stats import spearmanr
@@ -142,7 +146,7 @@ def _degraded(
         motions = [c.load() if name == AS_IT_IS else degrade(c.load(), name, seed + i) for i, c in enumerate(held)]
         passed = figure([geometry.verdict(c, m) for c, m in zip(held, motions, strict=True)])
         vectors = evaluator.motions(motions)
-        found = fits(evaluator, captions, vectors, options.pool, options.repeats, options.captions, seed)
+        found = fits(evaluator, captions, sides, vectors, options.pool, options.repeats, options.captions, seed)
         row = {k: figure(v) for k, v in found.items()} | {"fid": plain(fid(vectors, real, shrink=True))}
         row["geometry"] = passed
         for k, v in row.items():

@@ -13,6 +13,7 @@ from avatargpt.evaluation.suites import Suite
 from avatargpt.metrics.distribution import diversity, fid, multimodality
 from avatargpt.metrics.evaluator.evaluator import MotionEvaluator
 from avatargpt.metrics.evaluator.figures import fits
+from avatargpt.metrics.retrieval_metrics import sides_of
 from avatargpt.model.text_encoder import SentenceGrounder
 from instruct_data.clip import Clip
 from vqvae.errors import UserError
@@ -62,7 +63,7 @@ def score(
         raise UserError(f"{suite.name}: {len(held)} held-out clips with captions; at least {options.pool} are needed")
     grounder = SentenceGrounder()
     told = [c.captions[0] for c in held]
-    sentences = grounder.sentence(told)
+    sentences, sides = grounder.sentence(told), list(sides_of(told)[:, None])
     real = evaluator.motions([c.load() for c in held])
     shift = np.random.default_rng(suite.seeds[0]).permutation(len(held))
     rows = {"real": real, "random pairing": real[shift]}
@@ -78,7 +79,8 @@ def score(
         several[name] = evaluator.motions(again).reshape(len(chosen), len(seeds), -1)
     results: dict[str, Any] = {}
     for name, vectors in rows.items():
-        found = fits(evaluator, [s[None] for s in sentences], vectors, options.pool, options.repeats, 1, suite.seeds[0])
+        captions = [s[None] for s in sentences]
+        found = fits(evaluator, captions, sides, vectors, options.pool, options.repeats, 1, suite.seeds[0])
         results |= {f"{k}/{name}": figure(v) for k, v in found.items()}
         if name != "random pairing":  # the same motions as `real`
             results[f"diversity/{name}"] = plain(diversity(vectors, seed=suite.seeds[0]))

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from avatargpt.metrics.evaluator.features import FPS, joint_features
-from avatargpt.metrics.retrieval_metrics import ALIKE
+from avatargpt.metrics.retrieval_metrics import ALIKE, alike, sides_of
 from instruct_data.clip import Clip
 from instruct_data.mixture import clip_class
 
@@ -24,7 +24,7 @@ class Described:
     Attributes:
         frames: (T, 137) float16 of each clip. captions: rows of `vectors` of each. classes: (n,) numbers of action and
             style. recorded: (n,) whether a clip was recorded: what is said of one such clip of a class and style is
-            true of the others. vectors: (m, 384) unit sentence vectors.
+            true of the others. vectors: (m, 384) unit sentence vectors. sides: (m,) of `sides_of`.
     """
 
     frames: list[np.ndarray]
@@ -32,6 +32,7 @@ class Described:
     classes: np.ndarray
     recorded: np.ndarray
     vectors: np.ndarray
+    sides: np.ndarray
 
     def __len__(self) -> int:
         return len(self.frames)
@@ -66,7 +67,10 @@ def described(clips: Iterable[Clip], grounder: Any, most: int = 4, every: int = 
         classes.append(names.setdefault(f"{clip_class(clip)}|{clip.style}", len(names)))
         recorded.append(clip.source != SYNTHETIC)
     vectors = grounder.sentence(list(texts)) if texts else np.zeros((0, 384))
-    return Described(frames, captions, np.array(classes, int), np.array(recorded, bool), vectors.astype(np.float32))
+    return Described(
+        frames, captions, np.array(classes, int), np.array(recorded, bool), vectors.astype(np.float32),
+        sides_of(list(texts)),
+    )  # fmt: skip
 
 
 class Draws:
@@ -99,6 +103,6 @@ class Draws:
         told = np.array([c.captions[i][int(rng.integers(len(c.captions[i])))] for i in rows])
         same = c.classes[chosen][:, None] == c.classes[chosen][None]
         known = c.recorded[chosen]
-        free = (same & known[:, None] & known[None]) | (c.vectors[told] @ c.vectors[told].T > self.least)
+        free = (same & known[:, None] & known[None]) | alike(c.vectors[told], c.sides[told], self.least)
         np.fill_diagonal(free, False)
         return chosen, told, free
