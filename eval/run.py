@@ -54,6 +54,8 @@ def _ceiling(suite: evaluation.Suite, data: Path | None) -> dict[str, Any]:
     head = {**report.header(suite, None), "metrics": metrics, "targets": {}}
     return {**head, **possible, "results": {**possible["results"], **order["results"]}}
 
+JUDGED = ("humanml3d", "retrieval", "retrieval_judge")  # by an evaluator, a folder of its own
+
 
 def _chosen(names: list[str], model: str) -> list[evaluation.Suite]:
     """The suites named, checked against what the model can do.
@@ -72,7 +74,7 @@ def _chosen(names: list[str], model: str) -> list[evaluation.Suite]:
         if wrong:
             raise UserError(f"--model {model} answers prompts only; not {', '.join(wrong)}")
     if model == "none":
-        free = (*evaluation.WITHOUT_MODEL, "inbetween", "continuation", "gesture", "humanml3d")
+        free = (*evaluation.WITHOUT_MODEL, "inbetween", "continuation", "gesture", "humanml3d", "retrieval")
         wrong = [s.name for s in suites if s.kind not in free]
         if wrong:
             raise UserError(f"--model none: {', '.join(wrong)} needs a model; accepted {', '.join(free)}")
@@ -86,8 +88,8 @@ def _run(
     """Whether all items of all suites could be made and read."""
     suites = _chosen(names, model_name)
     whole = True
-    if evaluator is not None and (wrong := [s.name for s in suites if s.kind != "humanml3d"]):
-        raise UserError(f"--evaluator: {wrong[0]} has none; accepted: humanml3d")
+    if evaluator is not None and (wrong := [s.name for s in suites if s.kind not in JUDGED]):
+        raise UserError(f"--evaluator: {wrong[0]} has none; accepted: {', '.join(JUDGED)}")
     for option, folder in (("--data", data), ("--store", store), ("--evaluator", evaluator)):
         if folder is not None and not folder.is_dir():
             raise UserError(f"{option} {folder}: no such folder")
@@ -132,8 +134,8 @@ def main() -> int:
     )
     parser.add_argument("--store", type=Path, help="a prepared clip store; face suites: a cache of the speech stage; "
                         "word_times: a folder of a Whisper model; gesture: FGD")  # fmt: skip
-    parser.add_argument("--evaluator", type=Path, help="humanml3d: folder of the evaluator, the stage's or the "
-                        "published; default: DATA/evaluator")  # fmt: skip
+    parser.add_argument("--evaluator", type=Path, help="humanml3d, retrieval and retrieval_judge: folder of the "
+                        "evaluator; default: DATA/evaluator, and the packaged weights")  # fmt: skip
     parser.add_argument("--full", action="store_true", help="the large sample, where a suite has two sizes")
     parser.add_argument("--outputs", type=Path, help="a folder of another system's motion files, in place of the model")
     parser.add_argument("--prompts", type=Path, help="names and prompts of --outputs, CSV or JSON")

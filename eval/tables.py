@@ -25,6 +25,7 @@ ARGUMENTS = {
     "discriminator": f"{_BODY} --store STORE", "face_instructions": " --data FACE_TEXT --store SPEECH",
     "face_language": " --data FACE_TEXT", "speech_face": " --data FACES --store SPEECH",
     "word_times": " --data FACES --store WHISPER", "humanml3d": " --data HUMANML3D --evaluator EVALUATOR",
+    **dict.fromkeys(("retrieval", "retrieval_judge"), f"{_BODY} --evaluator EVALUATOR"),
 }  # fmt: skip
 """What suites are run with beside their name; `eval/README.md` says what these folders are."""
 APART = ("driver_ablations",)  # of no suite; docs/ablations.md has them

@@ -91,6 +91,8 @@ for _module, _name, _higher, _unit in (
     ("distribution", "kinematic_fid", False, ""),
     ("matching", "r_precision", True, "share"),
     ("matching", "mm_dist", False, "embedding units"),
+    ("retrieval_metrics", "retrieval_precision", True, "share of pools"),
+    ("retrieval_metrics", "pair_distances", False, "feature units"),
     ("copying", "copy_rate", False, "share of tokens"),
     ("seams", "seam_figures", None, "PJ and AUJ, m/frame^3 at 20 fps"),
     ("face", "au_f1", True, "share"),

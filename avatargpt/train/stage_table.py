@@ -223,6 +223,10 @@ STAGES: dict[str, StageEntry] = {
             "words": Option("folder of the vocabulary (our_vab_data.npy and its words)", needed=True),
         },
     ),
+    "text-motion": StageEntry(
+        f"{_T}text_motion:text_motion_stage", "train (or go on training) the evaluator of text and motion, a judge",
+        f"{_T}text_motion:EvaluatorRecipe", config_needed=True, steps=True, options={"store": _STORE},
+    ),
     "portrait": StageEntry(
         f"{_T}portrait:portrait_stage", "train (or go on training) a portrait: a picture of a face, moved by landmarks",
         f"{_T}portrait:PortraitRecipe", config_needed=True, steps=True,

@@ -129,6 +129,8 @@ def write_networks(folder: Path) -> Path:
     from avatargpt.face.instructions.network import ParserConfig, ParserNetwork
     from avatargpt.face.instructions.parser import InstructionParser
     from avatargpt.face.portrait import Portrait, PortraitNetwork, PortraitShape
+    from avatargpt.metrics.evaluator.evaluator import MotionEvaluator
+    from avatargpt.metrics.evaluator.network import EvaluatorNetwork
     from avatargpt.model.checkpoint import save_model, save_small
     from avatargpt.model.config import AvatarGPTConfig
     from avatargpt.model.model import AvatarGPTModel
@@ -154,6 +156,7 @@ def write_networks(folder: Path) -> Path:
     ).save(folder / "driver")
     Portrait(PortraitNetwork(PortraitShape(width=8, size=64))).save(folder)
     TextMotionScorer(ScorerNetwork(SIZE, 8, 8)).save(folder)
+    MotionEvaluator(EvaluatorNetwork(8, 8, 8, 1)).save(folder)
     for name in ("spiece.model", *(f"{n}.safetensors" for n in ("library", "planning", "wording"))):
         shutil.copy(weights() / name, folder / name)
     torch.save({"model": network.state_dict(), "step": 3, "optimizer": {"state": {}, "param_groups": []}},

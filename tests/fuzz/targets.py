@@ -171,6 +171,7 @@ def _models(folder: Path) -> dict[str, Target]:
     from avatargpt.face.audio_model.driver import Driver
     from avatargpt.face.instructions.parser import InstructionParser
     from avatargpt.face.portrait import Portrait
+    from avatargpt.metrics.evaluator.evaluator import MotionEvaluator
     from avatargpt.model.checkpoint import load_model
     from avatargpt.model.scorer import TextMotionScorer
     from avatargpt.model.text_encoder import TextTokenizer
@@ -202,6 +203,7 @@ def _models(folder: Path) -> dict[str, Target]:
         "model.safetensors": within("whole", "model.safetensors", load_model, False, 0.5),
         "portrait": within(".", "portrait.safetensors", Portrait.load, False),
         "matcher": within(".", "matcher.safetensors", TextMotionScorer.load, False),
+        "evaluator": within(".", "evaluator.safetensors", MotionEvaluator.load, False),
         "library": within(".", "library.safetensors", ExemplarBank.load, False),
         "planning": within(".", "planning.safetensors", PlanLibrary.load, False, 0.2),
         "wording": within(".", "wording.safetensors", PhraseIndex.load, False, 0.1),

@@ -17,7 +17,9 @@ from avatargpt.train.stage_table import STAGES
 from vqvae.io.yaml_file import read_yaml
 
 CONFIGS = ROOT / "configs"
-ELSEWHERE = {"language/6_self_training": "self-training", "gesture/corpus": "gesture-corpus"}
+ELSEWHERE = {
+    "language/6_self_training": "self-training", "gesture/corpus": "gesture-corpus", "text_motion": "text-motion",
+}  # fmt: skip
 """Files whose folder, or name, is not that of their stage."""
 
 

@@ -1,0 +1,158 @@
+"""The suite `retrieval_judge`: how good the learnt evaluator itself is, and whether it sees what geometry sees."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from avatargpt.evaluation import suites
+from avatargpt.evaluation.body.predicates import belongs
+from avatargpt.evaluation.report import figure, plain
+from avatargpt.metrics.degraded import DEGRADATIONS, degrade
+from avatargpt.metrics.distribution import fid
+from avatargpt.metrics.evaluator.evaluator import MotionEvaluator
+from avatargpt.metrics.evaluator.features import FPS
+from avatargpt.metrics.evaluator.figures import fits
+from avatargpt.metrics.families import holds
+from avatargpt.metrics.families import read as read_families
+from avatargpt.metrics.geometry import predicates
+from avatargpt.metrics.linear_judge import LinearJudge
+from avatargpt.metrics.retrieval_metrics import alike, retrieval_precision, sides_of
+from avatargpt.model.text_encoder import SentenceGrounder
+from avatargpt.signals.joints import Signals
+from instruct_data.clip import Clip
+from vqvae.errors import UserError
+from vqvae.motion import Motion
+from vqvae.strict import Count, Strict
+
+AS_IT_IS = "as it is"
+FIGURES = {"top1": 1, "top2": 1, "top3": 1, "mm_dist": -1, "fid": -1}
+"""Figures that are compared with geometry -> 1 where higher is better."""
+
+
+class Settings(Strict):
+    """Options of the suite.
+
+    Attributes:
+        keyframed: clips of every family, from seeds that no training has seen.
+        pool, repeats, captions: see `avatargpt.metrics.evaluator.figures.fits`.
+        regression: training clips that the linear regression is fitted to, at most.
+    """
+
+    keyframed: Count = 2
+    pool: Count = 32
+    repeats: Count = 20
+    captions: Count = 3
+    regression: Count = 1500
+
+
+class Geometry:
+    """Judges clips by the predicates of the suites `predicates` (recorded ones) and `families` (keyframed ones)."""
+
+    def __init__(self) -> None:
+        self.classes = suites.load("predicates").classes
+        table = suites.load("families")
+        self.families = read_families(table.classes, table.name)
+
+    def verdict(self, clip: Clip, motion: Motion) -> float:
+        """1.0 where `motion` shows what `clip` is known to show, 0.0 where not, NaN where no check is about it."""
+        s = Signals(motion)
+        if clip.source in ("synthetic", "keyframed"):
+            entry = self.families.get(clip.action)
+            return float("nan") if entry is None else float(holds(entry, clip, s))
+        checks = [c["check"] for c in self.classes if belongs(clip, c)]
+        return float(predicates.judge_all(checks, s).passed) if checks else float("nan")
+
+
+def score(
+    suite: suites.Suite, recorded: list[Clip], keyframed: list[Clip], known: list[Clip], evaluator: MotionEvaluator
+) -> dict[str, Any]:
+    """Own quality on held-out clips, and agreement with geometry over degradations.
+
+    Args:
+        suite: of kind ``retrieval_judge``.
+        recorded, keyframed: held-out clips. known: training clips, for the linear regression.
+        evaluator: the judge that is judged.
+
+    Returns:
+        ``topK/recorded``, ``topK/keyframed``, ``topK/all`` (R-precision of real pairs), the same with ``, by linear
+        regression`` behind; ``topK/DEGRADATION``, ``mm_dist/DEGRADATION``, ``fid/DEGRADATION`` of all clips, and
+        ``geometry/DEGRADATION``, the share that passes; ``agreement/FIGURE``: Spearman's rank correlation of the figure
+        (negated where lower is better) with that share, over the degradations and the clips as they are.
+
+    Raises:
+        UserError: fewer held-out clips with captions than a pool has.
+    """
+    options = Settings.read({k: v for k, v in suite.options.items() if k in Settings.model_fields}, suite.name)
+    held = [c for c in (*recorded, *keyframed) if c.captions and len(c.load()) >= 4]
+    if len(held) < options.pool:
+        raise UserError(f"{suite.name}: {len(held)} held-out clips with captions; at least {options.pool} are needed")
+    seed = suite.seeds[0]
+    grounder = SentenceGrounder()
+    captions = [grounder.sentence(c.captions[: options.captions]) for c in held]
+    sides = [sides_of(c.captions[: options.captions]) for c in held]
+    is_recorded = np.array([c.source not in ("synthetic", "keyframed") for c in held])
+    joints = [c.load().resampled(FPS).joints for c in held]
+    groups = {"recorded": is_recorded, "keyframed": ~is_recorded, "all": np.ones(len(held), bool)}
+    results: dict[str, Any] = {}
+    vectors = evaluator.joints(joints)
+    for name, rows in groups.items():
+        some = np.flatnonzero(rows)
+        if len(some) < options.pool:
+            continue
+        told, side = [captions[i] for i in some], [sides[i] for i in some]
+        found = fits(evaluator, told, side, vectors[some], options.pool, options.repeats, options.captions, seed)
+        results |= {f"{k}/{name}": figure(found[k]) for k in ("top1", "top2", "top3", "mm_dist")}
+    judge = _regression(known, grounder, options.regression, seed)
+    guessed = judge.motions(joints)
+    for name, rows in groups.items():
+        some = np.flatnonzero(rows)
+        if len(some) < options.pool:
+            continue
+        hits = [
+            retrieval_precision(
+                told, guessed[some], alike(told, side), (1, 2, 3), options.pool, options.repeats, seed + k
+            )
+            for k in range(options.captions)
+            for told in [np.stack([captions[i][k % len(captions[i])] for i in some])]
+            for side in [np.array([sides[i][k % len(sides[i])] for i in some])]
+        ]
+        for i, value in enumerate(np.mean(hits, 0).T):
+            results[f"top{i + 1}/{name}, by linear regression"] = figure(value)
+    results |= _degraded(held, captions, sides, vectors, evaluator, options, seed)
+    return {"results": results, "clips": len(held), "evaluator": evaluator.fingerprint}
+
+
+def _regression(known: Sequence[Clip], grounder: SentenceGrounder, most: int, seed: int) -> LinearJudge:
+    told = [c for c in known if c.captions and len(c.load()) >= 4]
+    rng = np.random.default_rng([seed, 1])
+    some = [told[i] for i in rng.permutation(len(told))[:most]]
+    return LinearJudge([c.load().resampled(FPS).joints for c in some], grounder.sentence([c.captions[0] for c in some]))
+
+
+def _degraded(
+    held: list[Clip], captions: list[np.ndarray], sides: list[np.ndarray], real: np.ndarray,
+    evaluator: MotionEvaluator, options: Settings, seed: int,
+) -> dict[str, Any]:  # fmt: skip
+    """Figures and pass rates of all clips as they are and made worse, and how far both agree."""
+    from scipy.stats import spearmanr
+
+    geometry = Geometry()
+    results: dict[str, Any] = {}
+    table: dict[str, list[float]] = {name: [] for name in (*FIGURES, "geometry")}
+    for name in (AS_IT_IS, *DEGRADATIONS):
+        motions = [c.load() if name == AS_IT_IS else degrade(c.load(), name, seed + i) for i, c in enumerate(held)]
+        passed = figure([geometry.verdict(c, m) for c, m in zip(held, motions, strict=True)])
+        vectors = evaluator.motions(motions)
+        found = fits(evaluator, captions, sides, vectors, options.pool, options.repeats, options.captions, seed)
+        row = {k: figure(v) for k, v in found.items()} | {"fid": plain(fid(vectors, real, shrink=True))}
+        row["geometry"] = passed
+        for k, v in row.items():
+            results[f"{k}/{name}"] = v
+            table[k].append(float("nan") if v["mean"] is None else v["mean"])
+    for name, sign in FIGURES.items():
+        agreed = spearmanr(sign * np.array(table[name]), table["geometry"]).statistic
+        results[f"agreement/{name}"] = plain(float(agreed))
+    return results

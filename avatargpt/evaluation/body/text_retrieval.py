@@ -1,0 +1,92 @@
+"""The suite `retrieval`: do a model's answers to held-out captions fit them, as the learnt evaluator sees it?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from avatargpt.evaluation.body.retrieval import NearestCaption
+from avatargpt.evaluation.report import figure, plain
+from avatargpt.evaluation.suites import Suite
+from avatargpt.metrics.distribution import diversity, fid, multimodality
+from avatargpt.metrics.evaluator.evaluator import MotionEvaluator
+from avatargpt.metrics.evaluator.figures import fits
+from avatargpt.metrics.retrieval_metrics import sides_of
+from avatargpt.model.text_encoder import SentenceGrounder
+from instruct_data.clip import Clip
+from vqvae.errors import UserError
+from vqvae.motion import Motion
+from vqvae.strict import Count, Strict
+
+Generator = Callable[[list[str], list[int]], Sequence[Motion]]
+"""(prompts, seeds), equally long -> one motion per pair."""
+
+
+class Settings(Strict):
+    """Options of the suite.
+
+    Attributes:
+        pool: motions among which a caption looks. repeats: shufflings into pools.
+        several: captions that are answered several times, for multimodality. samples: how often.
+    """
+
+    pool: Count = 32
+    repeats: Count = 20
+    several: Count = 20
+    samples: Count = 4
+
+
+def score(
+    suite: Suite, held: list[Clip], known: list[Clip], evaluator: MotionEvaluator, generate: Generator | None
+) -> dict[str, Any]:
+    """Every held-out clip's first caption.
+
+    Args:
+        suite: of kind ``retrieval``.
+        held: held-out clips. known: training clips, among which the nearest neighbour is looked for.
+        evaluator: the judge.
+        generate: the model under test; None = only the rows that need none.
+
+    Returns:
+        ``FIGURE/ROW`` for the rows ``real``, ``random pairing`` (real motions, each with another clip's caption),
+        ``nearest caption`` (training clip) and ``model``: R-precision in pools and MM-Dist, intervals over captions,
+        diversity, multimodality, and FID to the real motions (covariances shrunk, for these are some hundred clips).
+
+    Raises:
+        UserError: fewer held-out clips with captions than a pool has.
+    """
+    options = Settings.read({k: v for k, v in suite.options.items() if k in Settings.model_fields}, suite.name)
+    held = [c for c in held if c.captions]
+    if len(held) < options.pool:
+        raise UserError(f"{suite.name}: {len(held)} held-out clips with captions; at least {options.pool} are needed")
+    grounder = SentenceGrounder()
+    told = [c.captions[0] for c in held]
+    sentences, sides = grounder.sentence(told), list(sides_of(told)[:, None])
+    real = evaluator.motions([c.load() for c in held])
+    shift = np.random.default_rng(suite.seeds[0]).permutation(len(held))
+    rows = {"real": real, "random pairing": real[shift]}
+    several: dict[str, np.ndarray] = {}
+    chosen = np.linspace(0, len(told) - 1, min(options.several, len(told))).astype(int).tolist()
+    makers: dict[str, Generator] = {"nearest caption": NearestCaption(known)}
+    if generate is not None:
+        makers["model"] = generate
+    for name, make in makers.items():
+        rows[name] = evaluator.motions(make(told, [suite.seeds[0]] * len(told)))
+        seeds = [suite.seeds[0] + k for k in range(options.samples)]
+        again = make([told[i] for i in chosen for _ in seeds], seeds * len(chosen))
+        several[name] = evaluator.motions(again).reshape(len(chosen), len(seeds), -1)
+    results: dict[str, Any] = {}
+    for name, vectors in rows.items():
+        captions = [s[None] for s in sentences]
+        found = fits(evaluator, captions, sides, vectors, options.pool, options.repeats, 1, suite.seeds[0])
+        results |= {f"{k}/{name}": figure(v) for k, v in found.items()}
+        if name != "random pairing":  # the same motions as `real`
+            results[f"diversity/{name}"] = plain(diversity(vectors, seed=suite.seeds[0]))
+        if name not in ("real", "random pairing"):
+            results[f"fid/{name}"] = plain(fid(vectors, real, shrink=True))
+        if name in several and options.samples > 1:
+            spread = multimodality(several[name], min(10, options.samples), suite.seeds[0])
+            results[f"multimodality/{name}"] = plain(spread)
+    return {"results": results, "clips": len(held), "evaluator": evaluator.fingerprint}

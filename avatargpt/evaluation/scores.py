@@ -1,0 +1,199 @@
+"""Who scores a suite of which kind, and on what."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from avatargpt.evaluation.suites import Suite
+
+if TYPE_CHECKING:
+    from avatargpt.evaluation.parts import Parts
+
+SYNTHETIC = ("families", "describe_synthetic", "discriminator", "synthetic_physics")
+"""Kinds of suites about synthetic clips."""
+
+
+def score(
+    suite: Suite, model: Any, data: Path | None, out: Path | None, store: Path | None, full: bool, kept: Parts | None
+) -> dict[str, Any]:
+    """What a suite finds; the arguments are those of `avatargpt.evaluation.run_suite`, `kept` what is there already."""
+    if suite.kind == "prompt_list":
+        from avatargpt.evaluation.text import prompt_list
+
+        return prompt_list.score(suite, model, parts=kept)
+    if suite.kind == "prompts":
+        from avatargpt.evaluation.body import prompts
+
+        generate = model if callable(model) else lambda texts, seeds: model.body.generation.made(texts, seeds=seeds)
+        return prompts.score(suite, generate, parts=kept)
+
+    if suite.kind == "plan_coverage":
+        from avatargpt.evaluation.text import plan_coverage
+
+        count = int(suite.options["full" if full else "sample"])
+        return plan_coverage.score(suite, plan_coverage.sample(plan_coverage.steps(data), count, suite.seeds[0]), model)
+    if suite.kind == "gesture":
+        from avatargpt.evaluation.gesture import comparison
+
+        return comparison.run(suite, model, data, store)
+    if suite.kind == "humanml3d":
+        from avatargpt.evaluation.body import humanml3d
+
+        return humanml3d.run(suite, model, data, store)
+    if suite.kind == "gesture_words":
+        from avatargpt.evaluation.gesture import meant
+
+        return meant.score(suite, model.source)
+    if suite.kind == "speech_face":
+        from avatargpt.evaluation.face import speech_face
+        from avatargpt.face.audio_model.driver import Driver
+
+        return speech_face.score(suite, Driver.load(Path(model.source) / "driver"), data, store)
+    if suite.kind == "word_times":
+        from avatargpt.evaluation.face import word_times
+        from avatargpt.face.audio_model.driver import Driver
+
+        return word_times.score(suite, Driver.load(Path(model.source) / "driver"), data, store)
+    if suite.kind == "face_instructions":
+        from avatargpt.evaluation.face import face_instructions
+        from avatargpt.face.performer import FacePerformer
+
+        performer = FacePerformer.load(Path(model.source) / "driver")
+        if "rows" in suite.options:
+            from avatargpt.evaluation.face import fresh
+
+            return fresh.score(suite, performer)
+        return face_instructions.score(suite, performer, data, store)
+    if suite.kind == "face_language":
+        from avatargpt.evaluation.face import face_language
+
+        return face_language.score(suite, model, data)
+    if suite.kind == "requests":
+        from avatargpt.evaluation.text import requests
+
+        return requests.score(suite, model)
+    if suite.kind == "chat_fresh":
+        from avatargpt.evaluation.text import chat_fresh
+
+        return chat_fresh.score(suite, model)
+    if suite.kind == "chat":
+        from avatargpt.evaluation.text import chat
+
+        return chat.score(suite, data, model)
+    if suite.kind in ("plans", "plan_cycle"):
+        from avatargpt.evaluation.text import planning
+
+        return planning.run(suite, model, data, full)
+    if suite.kind in SYNTHETIC:
+        return _score_synthetic(suite, model, data, store, full)
+
+    from avatargpt.evaluation.body import corpus
+
+    clips = corpus.load_clips(data, str(suite.options.get("split", "val")))
+    if suite.kind in ("retrieval", "retrieval_judge"):
+        return _score_retrieval(suite, clips, model, data, store)
+    if suite.kind == "tokenizer":
+        from avatargpt.evaluation.body import reconstruction
+
+        tokenizer = model.tokenizers["body"]
+        size = int(tokenizer.codebooks.shape[1])
+        chart = Path(out).with_suffix(".png") if out is not None else None
+        from avatargpt.evaluation.body import synthetic
+
+        keyframed = list(synthetic.made(int(suite.options.get("keyframed", 0))))
+        return reconstruction.score(
+            suite, clips, lambda motion: model.reconstruct(motion)[0], tokenizer.encode, size, chart, keyframed
+        )
+    if suite.kind == "describe":
+        from avatargpt.evaluation.body import describe
+        from vqvae.motion import atomic_write
+
+        result = describe.score(suite, clips, model.describe)
+        if out is not None:
+            table = describe.markdown(result)
+            atomic_write(Path(out).with_suffix(".md"), lambda p: p.write_text(table, encoding="utf-8"))
+        return result
+    if suite.kind == "predicates":
+        from avatargpt.evaluation.body import predicates
+
+        step = int(suite.options.get("bandai2_step", 1))
+        # The big classes are thinned out evenly: thousands of raised hands add time, not information.
+        some = [c for i, c in enumerate(clips) if c.source != "bandai2" or i % step == 0]
+        return predicates.score(suite, some)
+    if suite.kind == "seams":
+        from avatargpt.evaluation.body import seams
+
+        joints = [c.load().joints for c in clips]
+        told = [(c.captions[0], len(j)) for c, j in zip(clips, joints, strict=True) if c.captions]
+        return seams.score(suite, joints, seams.scenes(data), model, told)
+    from avatargpt.evaluation.body import transitions
+
+    return transitions.score(suite, clips, model)
+
+
+def _score_retrieval(
+    suite: Suite, clips: list[Any], model: Any, data: Path | None, store: Path | None
+) -> dict[str, Any]:
+    from avatargpt import resources
+    from avatargpt.evaluation.body import corpus, synthetic
+    from avatargpt.metrics.evaluator.evaluator import MotionEvaluator
+
+    evaluator = MotionEvaluator.load(store or resources.weights())
+    known = corpus.load_clips(data, "train")
+    if suite.kind == "retrieval_judge":
+        from avatargpt.evaluation.body import retrieval_judge
+
+        keyframed = list(synthetic.made(int(suite.options["keyframed"])))
+        # The linear regression has seen both kinds as well, keyframed ones of the seeds that training draws from.
+        known = [*known[::3], *synthetic.made(int(suite.options["regression_keyframed"]), first=0)]
+        return retrieval_judge.score(suite, clips, keyframed, known, evaluator)
+    from avatargpt.evaluation.body import text_retrieval
+
+    generate = model if model is None or callable(model) else lambda texts, seeds: model.generate(texts, seeds=seeds)
+    return text_retrieval.score(suite, clips, known, evaluator, generate)
+
+
+def _score_synthetic(suite: Suite, model: Any, data: Path | None, store: Path | None, full: bool) -> dict[str, Any]:
+    from avatargpt.evaluation.body import corpus, synthetic
+
+    options = suite.options
+    per_family = int(options["full" if full and "full" in options else "per_family"])
+    if suite.kind == "families":
+        from avatargpt.evaluation.body import families
+
+        return families.score(suite, synthetic.made(per_family))
+    if suite.kind == "describe_synthetic":
+        from avatargpt.evaluation.body import describe_synthetic
+
+        held_out = synthetic.stored(store, "val", ["keyframed"])["keyframed"] if store is not None else None
+        clips = held_out if held_out is not None else list(synthetic.made(per_family))
+        return describe_synthetic.score(suite, clips, model.describe)
+    from instruct_data.synth.idle import idle_stances
+
+    real = corpus.load_clips(data, str(options.get("split", "train")))
+    stances = idle_stances(real, int(options.get("stances", 64)))
+    # As in training: from real standing poses and back to them.
+    keyframed = synthetic.made(per_family, stances=stances if len(stances) else None)
+    if suite.kind == "synthetic_physics":
+        from avatargpt.evaluation.body import synthetic_physics
+
+        step = max(len(real) // int(options.get("real_clips", 1000)), 1)
+        return synthetic_physics.score(suite, real[::step], keyframed)
+    from avatargpt.evaluation.body import discriminator
+
+    kinds = {"keyframed": list(keyframed)}
+    count = int(options["clips"])
+    if "layered" in options["kinds"] and data is not None:
+        kinds["layered"] = synthetic.layered(real, data, count)
+    if "composed" in options["kinds"]:
+        kinds["composed"] = synthetic.composed(real, count)
+    if store is not None:
+        found = synthetic.stored(store, None, [k for k in options["kinds"] if k in ("layered", "composed")])
+        kinds |= {f"{kind} as in the store": clips for kind, clips in found.items()}
+    matched = {}
+    if "layered within classes" in options["kinds"]:
+        from avatargpt.evaluation.body import within_classes
+
+        matched["layered within classes"] = within_classes.pairs(real, count, synthetic.HELD_OUT)
+    return discriminator.score(suite, real, kinds, matched)

@@ -1,0 +1,1 @@
+"""The learnt evaluator of text and motion: joints and sentences as vectors of one space."""

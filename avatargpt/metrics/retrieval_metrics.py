@@ -1,0 +1,104 @@
+"""Figures of a space that texts and motions share: R-precision and MM-Dist, one value per row.
+
+Source: Guo et al. 2022 (HumanML3D): pools of 32, ranks by Euclidean distance. Here captions that say nearly the
+same are one: a row's text may find any motion of the pool whose text is `alike`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from instruct_data.text.mirror import side_of
+
+POOL = 32
+ALIKE = 0.8  # cosine of two sentence vectors that say nearly the same (Petrovich et al. 2023)
+
+
+def _rows(texts: np.ndarray, motions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    a, b = np.asarray(texts, np.float64), np.asarray(motions, np.float64)
+    if a.ndim != 2 or a.shape != b.shape or not len(a):
+        raise ValueError(f"texts {a.shape} and motions {b.shape}; accepted (N, D) of both, N >= 1")
+    if not (np.isfinite(a).all() and np.isfinite(b).all()):
+        raise ValueError("texts or motions that are not finite; accepted numbers")
+    return a, b
+
+
+def sides_of(texts: Sequence[str]) -> np.ndarray:
+    """(N,) -1 for a sentence about the left, 1 for one about the right, 0 for both or neither."""
+    signs = {"left": -1, "right": 1}
+    return np.array([signs.get(side_of(t) or "", 0) for t in texts], int)
+
+
+def alike(sentences: np.ndarray, sides: np.ndarray, least: float = ALIKE) -> np.ndarray:
+    """Which pairs of sentences say nearly the same; a row with itself always.
+
+    Args:
+        sentences: (N, D) unit vectors. sides: (N,) of `sides_of`: opposite sides are never the same, although the
+            vectors of "the left hand" and "the right hand" have a cosine of 0.98.
+        least: cosine above which two sentences say nearly the same.
+
+    Returns:
+        (N, N) bool.
+    """
+    x = np.asarray(sentences, np.float32)
+    out = (x @ x.T > least) & (np.multiply.outer(sides, sides) >= 0)
+    np.fill_diagonal(out, True)
+    return np.asarray(out)
+
+
+def retrieval_precision(
+    texts: np.ndarray, motions: np.ndarray, same: np.ndarray | None = None, tops: Sequence[int] = (1, 2, 3),
+    pool: int = POOL, repeats: int = 20, seed: int = 0,
+) -> np.ndarray:  # fmt: skip
+    """How often the motions nearest to a text are right, in random pools.
+
+    In every repetition all rows are shuffled into pools; rows that do not fill one sit out.
+
+    Args:
+        texts, motions: (N, D), N >= pool; row i of both belong together.
+        same: (N, N) bool, which rows' texts say the same (`alike`); None = each only itself.
+        tops: k of the R-precision@k.
+        pool: motions among which a text looks.
+        repeats: shuffles. seed: of them.
+
+    Returns:
+        (N, len(tops)): share of a row's pools in which a right motion is among the k nearest; NaN for a row that sat
+        out of all.
+
+    Raises:
+        ValueError: shapes do not fit, fewer rows than a pool has, or numbers that are not finite.
+    """
+    a, b = _rows(texts, motions)
+    if len(a) < pool or pool < 2 or repeats < 1 or any(not 1 <= k <= pool for k in tops):
+        raise ValueError(f"{len(a)} rows, pools of {pool}, tops {list(tops)}; accepted: no fewer rows than a pool, "
+                         "tops from 1 to the pool's size, at least one repetition")  # fmt: skip
+    right = np.eye(len(a), dtype=bool) if same is None else np.asarray(same, bool)
+    if right.shape != (len(a), len(a)):
+        raise ValueError(f"same {right.shape}; accepted ({len(a)}, {len(a)})")
+    rng = np.random.default_rng(seed)
+    hits, tried = np.zeros((len(a), len(tops))), np.zeros(len(a))
+    for _ in range(repeats):
+        order = rng.permutation(len(a))
+        for start in range(0, len(a) - pool + 1, pool):
+            rows = order[start : start + pool]
+            far = ((a[rows][:, None] - b[rows][None]) ** 2).sum(-1)
+            found = np.take_along_axis(right[np.ix_(rows, rows)], far.argsort(1, kind="stable"), 1)
+            hits[rows] += np.stack([found[:, :k].any(1) for k in tops], 1)
+            tried[rows] += 1
+    with np.errstate(invalid="ignore"):
+        return np.asarray(hits / tried[:, None])
+
+
+def pair_distances(texts: np.ndarray, motions: np.ndarray) -> np.ndarray:
+    """(N,) Euclidean distance of every text to its own motion (MM-Dist is their mean), in units of the space.
+
+    Args:
+        texts, motions: (N, D).
+
+    Raises:
+        ValueError: shapes do not fit, or numbers that are not finite.
+    """
+    a, b = _rows(texts, motions)
+    return np.asarray(np.linalg.norm(a - b, axis=1))

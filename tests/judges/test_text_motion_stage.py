@@ -1,0 +1,105 @@
+"""The text-motion stage on a handful of clips."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from avatargpt.metrics.evaluator.evaluator import MotionEvaluator
+from avatargpt.metrics.evaluator.features import joint_features
+from avatargpt.train.command import main
+from avatargpt.train.data.described import Described, Draws, described
+from avatargpt.train.running.runtime import Runtime
+from avatargpt.train.running.stage import At
+from avatargpt.train.text_motion import EvaluatorRecipe, EvaluatorStage
+from instruct_data.clip import Clip
+from instruct_data.store import Store
+from vqvae import rotations as rot
+from vqvae.motion import Motion
+
+CONFIG = Path(__file__).resolve().parents[2] / "configs" / "text_motion.yaml"
+SMALL = {"model": {"width": 16, "hidden": 16, "dim": 16, "blocks": 1}, "train": {"batch": 16, "each": 2, "lr": 5e-3}}
+
+
+def moving(kind: int, seed: int) -> Motion:
+    """One of four movements, each of another joint, at a speed of its own."""
+    rng = np.random.default_rng([kind, seed])
+    t = np.arange(int(rng.integers(30, 50))) / 20
+    q = np.array(rot.identity((len(t), 22)), np.float64)
+    swing = 0.8 * np.sin(2 * np.pi * rng.uniform(0.8, 1.2) * t)
+    q[:, (1, 3, 17, 16)[kind]] = rot.from_axis_angle(np.outer(swing, [1.0, 0, 0]))
+    return Motion(q, np.stack([0 * t, 0 * t + 0.95, 0 * t], -1), 20.0)
+
+
+class Words:
+    """A sentence encoder that knows each word by a vector of its own."""
+
+    def sentence(self, texts: list[str]) -> np.ndarray:
+        out = np.zeros((len(texts), 384), np.float32)
+        for i, text in enumerate(texts):
+            for word in text.split():
+                out[i] += np.random.default_rng(sum(map(ord, word))).normal(size=384)
+        return out / np.linalg.norm(out, axis=1, keepdims=True)
+
+
+def clips(count: int, split: str = "train") -> list[Clip]:
+    names = ["kicks", "bows", "waves", "lifts"]
+    return [
+        Clip(f"{split}{i}", moving(i % 4, i), [name, f"{name} now"], "made", "ours", split, name)
+        for i in range(count)
+        for name in [names[i % 4]]
+    ]
+
+
+def test_what_belongs_together_comes_together() -> None:
+    seen = described(clips(32), Words())
+    stage = EvaluatorStage(EvaluatorRecipe.read(SMALL, "test"), seen, seen, Runtime.start(1, "cpu"), "test")
+    before = stage.validate()["val_mm_dist"]
+    stage.network.train()
+    for step in range(150):
+        loss, _ = stage.losses(stage.network, At(step, 0, 1, 0))
+        stage.optimizer.zero_grad()
+        loss.backward()
+        stage.optimizer.step()
+    after = stage.validate()
+    assert after["val_top1"] > 0.95 and after["val_mm_dist"] < 0.6 * before
+
+
+def test_near_captions_and_clips_of_one_class_do_not_count_against_one_another() -> None:
+    vectors = np.eye(4, 384, dtype=np.float32)
+    vectors[1] = 0.9 * vectors[0] + np.sqrt(1 - 0.81) * vectors[1]
+    frames = [joint_features(moving(i, 0).joints) for i in range(4)]
+    seen = Described(
+        frames, [[0], [1], [2], [3]], np.array([0, 1, 2, 2]), np.array([True] * 4), vectors, np.zeros(4, int)
+    )
+    rows, _, free = Draws(seen, 64, 0.0, 1, 0.0).draw([0])
+    for i, a in enumerate(rows):
+        for j, b in enumerate(rows):
+            assert free[i, j] == (i != j and (a == b or {a, b} in ({0, 1}, {2, 3})))
+
+
+def test_stage_trains_resumes_and_refuses(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Store.write([*clips(16), *clips(8, "val")], tmp_path / "store")
+    argv = ["text-motion", "--config", f"{CONFIG}:debug", "--store", str(tmp_path / "store"), "--threads", "1",
+            "--device", "cpu", "-o", str(tmp_path / "run")]  # fmt: skip
+    assert main([*argv, "--until", "2"]) == 0 and main(argv) == 0
+    assert "val_top3" in (tmp_path / "run" / "log.jsonl").read_text()
+    assert MotionEvaluator.load(tmp_path / "run").motions([moving(0, 99)]).shape == (1, 8)
+    Store.write([c for c in clips(8) if c.id == "train0"], tmp_path / "one")
+    argv[4] = str(tmp_path / "one")
+    argv[-1] = str(tmp_path / "none")
+    assert main(argv) == 2 and "at least two" in capsys.readouterr().err
+    assert not (tmp_path / "none" / "evaluator.safetensors").exists()
+
+
+def test_shape_of_the_shipped_recipe_fits_its_size(tmp_path: Path) -> None:
+    from avatargpt.config import resolve
+    from avatargpt.metrics.evaluator.network import EvaluatorNetwork
+
+    torch.manual_seed(0)
+    shape = EvaluatorRecipe.read(resolve(str(CONFIG)), "test").model
+    network = EvaluatorNetwork(shape.width, shape.hidden, shape.dim, shape.blocks, shape.dropout)
+    assert MotionEvaluator(network).save(tmp_path).stat().st_size <= 600_000

@@ -1,0 +1,87 @@
+"""R-precision, MM-Dist, the linear judge and motions made worse."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from avatargpt.metrics.degraded import DEGRADATIONS, degrade
+from avatargpt.metrics.linear_judge import LinearJudge
+from avatargpt.metrics.retrieval_metrics import alike, pair_distances, retrieval_precision, sides_of
+from vqvae import rotations as rot
+from vqvae.errors import UserError
+from vqvae.motion import Motion
+
+
+def test_right_pairs_are_found_and_random_ones_by_chance() -> None:
+    x = np.random.default_rng(0).normal(size=(320, 16))
+    assert (retrieval_precision(x, x) == 1).all() and (pair_distances(x, x) == 0).all()
+    other = np.random.default_rng(1).normal(size=(320, 16))
+    found = retrieval_precision(x, other).mean(0)
+    assert np.allclose(found, np.array([1, 2, 3]) / 32, atol=0.02)
+    assert np.isclose(pair_distances(x, other).mean(), np.sqrt(32), rtol=0.05)
+
+
+def test_motions_of_the_same_words_count_as_hits() -> None:
+    rng = np.random.default_rng(0)
+    kinds = np.arange(64) % 4
+    texts = np.eye(4)[kinds]
+    motions = texts + 1e-3 * rng.normal(size=texts.shape)
+    assert retrieval_precision(texts, motions)[:, 0].mean() < 0.5
+    assert (retrieval_precision(texts, motions, alike(texts, np.zeros(64, int))) == 1).all()
+
+
+def test_sides_are_not_the_same() -> None:
+    told = ["wave with the left hand", "the right hand waves", "somebody waves", "the left one, then the right one"]
+    sides = sides_of(told)
+    assert sides.tolist() == [-1, 1, 0, 0]
+    expected = np.ones((4, 4), bool)
+    expected[0, 1] = expected[1, 0] = False
+    assert (alike(np.ones((4, 1)), sides) == expected).all()
+
+
+def test_rows_that_fill_no_pool_sit_out() -> None:
+    x = np.random.default_rng(0).normal(size=(40, 8))
+    once = retrieval_precision(x, x, repeats=1)
+    assert np.isnan(once[:, 0]).sum() == 8 and np.nanmin(once) == 1
+
+
+def test_bad_input_is_refused() -> None:
+    x = np.zeros((31, 4))
+    for call in (
+        lambda: retrieval_precision(x, x),
+        lambda: pair_distances(x, x[:3]),
+        lambda: pair_distances(x + np.nan, x),
+    ):
+        with pytest.raises(ValueError, match="accepted"):
+            call()
+
+
+def test_linear_judge_learns_what_is_linear() -> None:
+    def pair(speed: float) -> tuple[np.ndarray, np.ndarray]:
+        joints = np.zeros((30, 22, 3)) + np.random.default_rng(5).normal(size=(22, 3))
+        joints[..., 2] += speed * np.arange(30)[:, None] / 20
+        return joints, np.array([np.cos(speed), np.sin(speed)])
+
+    seen, held = [pair(s) for s in np.linspace(0, 1.5, 60)], [pair(s) for s in (0.33, 1.11)]
+    judge = LinearJudge([j for j, _ in seen], np.stack([s for _, s in seen]))
+    guessed = judge.motions([j for j, _ in held])
+    assert (guessed * np.stack([s for _, s in held])).sum(1).min() > 0.99
+    with pytest.raises(UserError, match="at least 20"):
+        LinearJudge([seen[0][0]], seen[0][1][None])
+
+
+def test_degradations() -> None:
+    n = 40
+    q = rot.from_axis_angle(np.outer(np.linspace(0, 1, n), [0, 0, 1.0])[:, None] * (np.arange(22) == 16)[:, None])
+    motion = Motion(q, np.stack([np.zeros(n), np.full(n, 0.95), np.arange(n) / 20], -1))
+    length = {"half speed": 79, "double speed": 20, "half length": 20}
+    for name in DEGRADATIONS:
+        worse = degrade(motion, name, 3)
+        assert len(worse) == length.get(name, n), name
+        assert (degrade(motion, name, 3).joints == worse.joints).all()
+        assert np.abs(worse.joints[0, 0, [0, 2]]).max() < 1e-6
+        assert len(worse) != n or np.abs(worse.joints - motion.joints).max() > 0.05, name
+    assert degrade(motion, "constant pose").joints.std(0).max() < 1e-6
+    with pytest.raises(UserError, match="accepted: noise"):
+        degrade(motion, "upside down")
