@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
@@ -77,12 +78,16 @@ class Understander:
         """The request, with the movement that each clause is shown by."""
         request = self.reader.read(text)
         specs = list(_all(self.book.shown(request, self.grounder)))
-        by_words = {s.asked.action: s for s in reversed(specs) if s.asked is not None}
+        by_words: dict[str, list[ClauseSpec]] = defaultdict(list)
+        for one in specs:
+            if one.asked is not None:
+                by_words[one.asked.action].append(one)
         clauses: list[Clause] = []
         for clause in request.clauses:
             if not clause.denied:
                 # what is shown by one movement for several clauses has the words of the first of them, or of all
-                spec = by_words.get(clause.action, specs[min(len(clauses), len(specs) - 1)])
+                own = by_words.get(clause.action) or [specs[min(len(clauses), len(specs) - 1)]]
+                spec = own.pop(0) if len(own) > 1 else own[0]
                 clause = clause.model_copy(update={"known": spec.known >= SURE, "nearest": spec.telling})
             clauses.append(clause)
         return request.model_copy(update={"clauses": clauses, "language": language_of(text)})

@@ -25,11 +25,11 @@ def _identifier() -> Any:
 
 
 def language_of(text: str) -> str:
-    """ISO 639-1 code of the language, empty for English and for what is too short or mixed to tell."""
+    """ISO 639-1 code of the language, one of `NAMES`; empty for English and for what is too short or mixed to tell."""
     if sum(any(c.isalpha() for c in w) for w in text.split()) < FEWEST and text.isascii():
         return ""
     code, share = _identifier().classify(text)
-    return str(code) if code != "en" and share > SURE else ""
+    return str(code) if code in NAMES and share > SURE else ""
 
 
 def named(code: str) -> str:

@@ -10,8 +10,9 @@ import torch
 
 from avatargpt import AvatarGPT
 from avatargpt.__main__ import main
-from avatargpt.body.understanding import SURE, unknown
+from avatargpt.body.understanding import SURE, Understander, unknown
 from avatargpt.language.motion_spec import ClauseSpec
+from avatargpt.resources import weights
 from avatargpt.retrieval.choosing import ACTIONS, FEATURES, Chooser, features
 from avatargpt.retrieval.phrases import PhraseIndex
 from avatargpt.retrieval.scoring import Seen
@@ -82,3 +83,8 @@ def test_commands_say_and_refuse_what_is_not_known(tmp_path: Path, capsys: pytes
     assert main(["generate", text, "--best-of", "1", "-o", str(tmp_path / "a.npz"), "--json", "-q"]) == 0
     out, err = capsys.readouterr()
     assert '"known": false' in out and "not known: 'perform brain surgery'; nearest:" in err
+
+
+def test_clauses_of_the_same_words_keep_their_own_captions() -> None:
+    request = Understander.load(weights()).read("turn left 90 degrees and turn right 180 degrees")
+    assert ["left" in c.nearest for c in request.clauses] == [True, False]

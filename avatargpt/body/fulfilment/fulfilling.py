@@ -85,7 +85,7 @@ def astray(motion: Motion, spec: MotionSpec) -> float | None:
         return None
     s = Signals(motion)
     if s.net_distance < GOES:
-        return 180.0 if _steps(spec.action) else None
+        return 180.0 if _steps(spec.action) or (spec.asked and goes(spec.asked.action)) else None
     off = off_course(s, to)
     return min(off, 180 - off + NEARLY) if _reversible(spec) else off
 
