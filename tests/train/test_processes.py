@@ -225,10 +225,10 @@ def test_a_model_with_an_empty_tensor_is_not_saved(alone: Path, tmp_path: Path) 
 @pytest.mark.skipif("PROCESSES_LONG" not in os.environ, reason="minutes; PROCESSES_LONG=1 asks for it")
 @pytest.mark.parametrize("processes", [2, 4])
 @pytest.mark.parametrize("lora", [None, pytest.param(LORA, marks=needs_peft)], ids=["full", "lora"])
-def test_fifty_steps_of_the_shipped_mixture(mini: Any, tmp_path: Path, processes: int, lora: dict | None) -> None:
+def test_many_steps_of_the_shipped_mixture(mini: Any, tmp_path: Path, processes: int, lora: dict | None) -> None:
     shipped = resolve(ROOT / "configs" / "language" / "2_motion.yaml")["train"]["options"]
     name = f"mixture{'-lora' if lora else ''}{processes}"
-    mixture = config(mini, name, steps=50, batch=8, options=shipped, lora=lora)
+    mixture = config(mini, name, steps=200, batch=8, options=shipped, lora=lora)
     cases = {
         name: mini.language(mixture, tmp_path / name, *zero(tmp_path, name, **z)) for name, z in EVERY_ZERO.items()
     }
