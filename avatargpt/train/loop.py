@@ -43,7 +43,8 @@ def run(
 
     Raises:
         UserError: another run is going on in the folder; a damaged checkpoint, or one of another network; a run that is
-            over and was another configuration's; a loss that is not finite; a full disk; another process of the run ended.
+            over and was another configuration's; a loss that is not finite; a full disk; another process of
+            the run has ended.
     """
     if stage.schedule.accumulate > 1 and not stage.divides:
         raise UserError(

@@ -80,8 +80,8 @@ def test_disturbed_at_random_the_weights_are_the_same(
         step = int(load_checkpoint_file(saved, cpu)["step"]) if saved.is_file() else 0
         met += going
         when = f"in save {moment.save}" if moment.save else f"after {moment.seconds:.2f} of {seconds:.2f} s"
-        print(f"{make.__name__}: {moment.signal.name} {when}: "
-              f"{f'status {status}' if going else 'over before'}, step {step} saved, half-written files: {left}")  # fmt: skip
+        ended = f"status {status}" if going else "over before"
+        print(f"{make.__name__}: {moment.signal.name} {when}: {ended}, step {step} saved, half-written: {left}")
         finished(command(make, mini, out), tmp_path / f"{number}-on.txt")
         assert digest(out) == expected
         mini.assert_same(load_checkpoint_file(saved, cpu)["model"], kept)

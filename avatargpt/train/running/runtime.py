@@ -87,7 +87,7 @@ class Runtime:
 
 
 def _of_the_group(error: RuntimeError) -> bool:
-    """Whether processes have lost each other. NCCL and the store have kinds of error for it; gloo has its name alone."""
+    """Whether processes have lost each other: NCCL and the store have kinds of error for it, gloo its name alone."""
     return isinstance(error, torch.distributed.DistError) or "gloo" in str(error)
 
 
