@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import socket
 import time
@@ -83,6 +84,22 @@ def test_a_checkpoint_that_lacks_something_is_refused(tmp_path: Path, capsys: py
         line = capsys.readouterr().err.strip()
         assert line.startswith(f"error: {path}: ") and f"no '{lacking}'" in line and "\n" not in line
         assert "choose a new folder" in line and path.read_bytes() == before
+
+
+def test_a_missing_shard_is_named_before_anything_is_written(
+    mini: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    codes, store = (shutil.copytree(f, tmp_path / f.name) for f in (mini.codes, mini.store))
+    tokenizer = ["tokenizer", "--config", str(mini.configs / "tokenizer" / "debug.yaml"), "--store", str(store)]
+    for folder, argv in (
+        (codes, mini.language(config(mini, "shard"), tmp_path / "out", "--codes", codes)),
+        (store, [*tokenizer, "--device", "cpu", "-o", str(tmp_path / "out")]),
+    ):
+        (shard,) = folder.glob("*.parquet")
+        shard.unlink()
+        assert main(argv) == 2
+        assert capsys.readouterr().err.strip() == f"error: {shard}: shard is missing"
+        assert not (tmp_path / "out").exists()
 
 
 def test_a_line_that_was_cut_off_is_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
