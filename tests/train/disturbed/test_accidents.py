@@ -17,11 +17,11 @@ from avatargpt.model.checkpoint import load_model
 from avatargpt.train.command import main
 from avatargpt.train.running.log import Log
 from avatargpt.train.running.plot import read_log
-from tests.train.interrupting import LONG, digest, finished, start, writing
+from tests.train.disturbed.interrupting import LONG, digest, finished, start, writing
 from tests.train.launching import config
 from vqvae.io.scratch import scratch
 
-DEBUG = str(Path(__file__).resolve().parents[2] / "configs" / "requests" / "debug.yaml")
+DEBUG = str(Path(__file__).resolve().parents[3] / "configs" / "requests" / "debug.yaml")
 
 
 @pytest.mark.slow

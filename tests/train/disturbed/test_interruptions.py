@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 import torch
 
-from tests.train.interrupting import Moment, digest, finished, start, writing
+from tests.train.disturbed.interrupting import Moment, digest, finished, start, writing
 from vqvae.io.tensors import load_checkpoint_file
 
 STEPS, SAVES = 24, 12  # of each run; it saves every other step
-MOMENTS = 20 if "PROCESSES_LONG" in os.environ else 2  # of each stage
+MOMENTS = 5 if "PROCESSES_LONG" in os.environ else 2  # of each stage
 
 
 def debug(mini: Any, kind: str, **train: Any) -> Path:
