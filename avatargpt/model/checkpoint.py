@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +13,7 @@ from avatargpt.model.folder import SMALL
 from vqvae.errors import UserError
 from vqvae.io.guard import understanding
 from vqvae.io.json_file import read_object
+from vqvae.io.scratch import scratch
 
 if TYPE_CHECKING:
     import torch
@@ -52,24 +51,18 @@ def save_model(
         state_dict: other weights than the model's own, e.g. with LoRA's updates added in.
 
     Raises:
-        UserError: the folder cannot be written, or a tensor is empty, as sharded ones are.
+        UserError: the folder cannot be written, the disk is full, or a tensor is empty, as sharded ones are.
     """
     folder = Path(folder)
     if empty := [k for k, v in (state_dict or model.state_dict()).items() if not v.numel()]:
         raise UserError(f"{folder}: not saved: {empty[0]} is empty, its values lie elsewhere")
-    temporary = folder / f".model.{secrets.token_hex(8)}.tmp"
-    try:
-        temporary.mkdir(parents=True)
+    with scratch(folder, "model") as temporary:
         with no_bars():
             model.save_pretrained(temporary, max_shard_size=max_shard_size, state_dict=state_dict)
         new = {f.name for f in temporary.iterdir()}
         for file in temporary.iterdir():
             os.replace(file, folder / file.name)
         _forget_others(folder, new)
-    except OSError as e:
-        raise UserError(f"cannot write {folder}: {e.strerror or e}") from None
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
     return folder
 
 

@@ -117,7 +117,7 @@ def gesture_features_stage(recipe: GestureFeatureRecipe, args: argparse.Namespac
     if store.modality == "face":
         raise UserError(f"{args.store}: holds faces; accepted: a motion store of bodies or gestures")
     seen, held = (all_windows(c.load() for c in store.clips(split)) for split in ("train", "val"))
-    train(recipe, seen, held, Path(args.output), runtime, str(args.store))
+    train(recipe, seen, held, Path(args.output), runtime, str(args.store), args.until)
 
 
 def train(

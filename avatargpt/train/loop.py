@@ -43,16 +43,18 @@ def run(
 
     Raises:
         UserError: another run is going on in the folder; a damaged checkpoint, or one of another network; a run that is
-            over and was another configuration's; a loss that is not finite.
+            over and was another configuration's; a loss that is not finite; a full disk; another process of
+            the run has ended.
     """
     if stage.schedule.accumulate > 1 and not stage.divides:
         raise UserError(
             f"train: accumulate: {stage.schedule.accumulate}; accepted: 1, for this stage draws a step's rows whole"
         )
-    engine = make_engine(stage, runtime, deepspeed)
-    out.mkdir(parents=True, exist_ok=True)
-    with held(out, BUSY) if runtime.main else nullcontext():
-        _run(stage, engine, out, runtime, until)
+    with runtime.joined(str(out)):
+        engine = make_engine(stage, runtime, deepspeed)
+        out.mkdir(parents=True, exist_ok=True)
+        with held(out, BUSY) if runtime.main else nullcontext():
+            _run(stage, engine, out, runtime, until)
 
 
 def _begin(stage: Stage, out: Path, runtime: Runtime, step: int, stop: int) -> None:

@@ -229,7 +229,7 @@ def scorer_stage(recipe: ScorerRecipe, args: argparse.Namespace) -> None:
         grounder.load_states(args.grounding)
     splits = [pairs_of(clips, tokenizer, grounder) for clips in groups]
     judged = judged_answers(args.self_training, tokenizer, grounder) if args.self_training else None
-    train(recipe, splits[0], splits[1], Path(args.output), runtime, str(args.config), judged)
+    train(recipe, splits[0], splits[1], Path(args.output), runtime, str(args.config), judged, args.until)
 
 
 def train(

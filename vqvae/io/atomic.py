@@ -53,7 +53,7 @@ def atomic_write(path: str | os.PathLike[str], write: Callable[[Path], object]) 
         try:
             write(temporary)
         except Exception as e:  # libraries hide the system's reason (torch: RuntimeError; safetensors: an own kind)
-            _raise_cause(temporary, e)
+            raise_cause(temporary, e)
             raise
         with temporary.open("rb+") as whole:
             os.fsync(whole.fileno())
@@ -112,7 +112,7 @@ def _remove_stale(file: str) -> None:
         os.close(handle)
 
 
-def _raise_cause(temporary: Path, error: Exception) -> None:
+def raise_cause(temporary: Path, error: Exception) -> None:
     """Raise the system's own error where the file takes no more bytes, which is then why a library failed."""
     if isinstance(error, OSError):
         return

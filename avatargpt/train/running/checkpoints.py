@@ -67,14 +67,19 @@ def take_up(path: Path, stage: Stage, device: torch.device) -> int:
     """Give a stage what its last checkpoint holds; the step it is of, 0 = there is none.
 
     Raises:
-        UserError: damaged, or of another network.
+        UserError: damaged, of another network, or of a version that kept less.
     """
     saved = load_checkpoint(path, device)
     if saved is None:
         return 0
     check_identity(path, saved, stage.identity)
     step = go_on(path, saved, stage.network, stage.optimizer)
-    stage.restore(saved)
+    try:
+        stage.restore(saved)
+    except UserError:
+        raise
+    except Exception as e:  # an older version's may lack some of it
+        raise UserError(f"{path}: lacks what this run goes on from ({reason(e)}); {INSTEAD}") from None
     return step
 
 

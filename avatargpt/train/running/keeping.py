@@ -29,7 +29,7 @@ def keep_last(out: Path, step: int, count: int) -> None:
     try:
         os.link(out / LAST, kept)
     except OSError:
-        shutil.copy2(out / LAST, kept)
+        atomic_write(kept, lambda p: shutil.copyfile(out / LAST, p))
     steps = sorted((int(p.stem) for p in folder.glob("*.pt") if p.stem.isdigit()), reverse=True)
     for old in steps[count:]:
         (folder / f"{old}.pt").unlink(missing_ok=True)

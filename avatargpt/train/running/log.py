@@ -14,12 +14,18 @@ import numpy as np
 import torch
 
 from avatargpt.train.running.watch import Watcher
+from vqvae.errors import UserError
+
+LONGEST = 1 << 20  # bytes that the last line is looked for in
 
 
 class Log:
     """Appends one JSON line per report to a file and prints it; on a terminal a progress bar runs on stderr.
 
     Figures that are not finite are left out.
+
+    Raises (when called):
+        UserError: the file cannot be written, or the disk is full.
 
     Args:
         path: the file; a resumed run goes on in it.
@@ -37,6 +43,7 @@ class Log:
         if not main:
             return
         path.parent.mkdir(parents=True, exist_ok=True)
+        _mend(path)
         if total and sys.stderr.isatty():
             self._bar = _bar(total, done)
 
@@ -48,8 +55,11 @@ class Log:
         for watcher in self.watchers:
             watcher.figures(int(row.get("step", 0)), {k: float(v) for k, v in row.items() if k != "step"})
         row["minutes"] = round((time.time() - self.begin) / 60, 2)
-        with self.path.open("a") as f:
-            f.write(json.dumps(row) + "\n")
+        try:
+            with self.path.open("a") as f:
+                f.write(json.dumps(row) + "\n")
+        except OSError as e:
+            raise UserError(f"cannot write {self.path}: {e.strerror or e}") from None
         if self._bar is None or not sys.stdout.isatty():  # lines would tear the bar apart; the file has them all
             print(json.dumps(row), flush=True)
 
@@ -69,6 +79,19 @@ class Log:
             self._bar.stop()
         for watcher in self.watchers:
             watcher.close()
+
+
+def _mend(path: Path) -> None:
+    """Take a last line without an end out of a log: a disk that was full has cut it off."""
+    if not path.is_file():
+        return
+    with path.open("rb+") as file:
+        size = file.seek(0, 2)
+        file.seek(max(0, size - LONGEST))
+        tail = file.read()
+        if tail and not tail.endswith(b"\n"):
+            print(f"note: {path}: its last line was cut off; it is left out", file=sys.stderr)
+            file.truncate(size - len(tail) + tail.rfind(b"\n") + 1)
 
 
 def _bar(total: int, done: int) -> Any:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -66,8 +67,28 @@ class Runtime:
         torch.distributed.all_reduce(values)
         return dict(zip(figures, values / self.world, strict=True))
 
+    @contextmanager
+    def joined(self, out: str) -> Iterator[None]:
+        """Inside, the processes of a run in folder `out` depend on one another.
+
+        Raises:
+            UserError: another of them has ended, so that this one cannot go on.
+        """
+        try:
+            yield
+        except RuntimeError as e:
+            if self.world == 1 or not _of_the_group(e):
+                raise
+            raise UserError(f"{out}: another process of this run has ended; what it said tells why, "
+                            "and the same command goes on from the last checkpoint") from None  # fmt: skip
+
     def autocast(self) -> torch.autocast:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16)
+
+
+def _of_the_group(error: RuntimeError) -> bool:
+    """Whether processes have lost each other: NCCL and the store have kinds of error for it, gloo its name alone."""
+    return isinstance(error, torch.distributed.DistError) or "gloo" in str(error)
 
 
 def check_finite(value: torch.Tensor, name: str) -> None:
