@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import csv
 import os
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from io import StringIO
@@ -93,9 +94,14 @@ class Captions:
         return cls(clips, out, kinds, frozenset(plain(str(name)) for name in data.get("loops") or []))
 
 
+_SUFFIX = re.compile(r"\.(?:bvh|glb|gltf|vrma|npz|npy|amc)$")
+
+
 def plain(name: str) -> str:
-    """A name as it is compared."""
-    return "/".join(part.strip().casefold().translate(_SAME) for part in name.split("/"))
+    """A name as it is compared: without the suffix of a motion file."""
+    parts = [part.strip().casefold() for part in name.split("/")]
+    parts[-1] = _SUFFIX.sub("", parts[-1])
+    return "/".join(part.translate(_SAME) for part in parts)
 
 
 def _csv_rows(path: Path) -> Iterator[tuple[int, str, list[str]]]:

@@ -29,7 +29,7 @@ def write_clips(folder: Path, count: int = 6, captions: bool = True) -> Path:
         word = "zibbles" if n % 2 else "grumbos"
         motion = keyframed(families()["wave" if n % 2 else "bow"], [n])[0].load()
         write_bvh(motion, folder / f"clip{n}.bvh")
-        rows += [f"clip{n},a person {word}"]
+        rows += [f"clip{n}{'.bvh' * (n % 3 == 0)},a person {word}"]  # with or without the suffix
     if captions:
         (folder / "captions.csv").write_text("\n".join(rows) + "\n")
     return folder
