@@ -107,7 +107,7 @@ def writing(folder: Path) -> bool:
 
 @dataclass
 class Moment:
-    """When a run is disturbed: some time after its start, or while its so manieth file is written; and by which signal."""
+    """When a run is disturbed, by which signal: some time after its start, or while its so manieth file is written."""
 
     seconds: float
     save: int
