@@ -23,7 +23,8 @@ def stage(**schedule: Any) -> Any:
     torch.manual_seed(0)
     network = torch.nn.Linear(3, 1)
     optimizer = torch.optim.SGD(network.parameters(), 0.1)
-    return SimpleNamespace(network=network, module=network, optimizer=optimizer, schedule=Schedule(**schedule))
+    return SimpleNamespace(network=network, module=network, optimizer=optimizer, schedule=Schedule(**schedule),
+                           together=False)  # fmt: skip
 
 
 def test_a_step_in_parts_is_the_step_of_their_mean() -> None:

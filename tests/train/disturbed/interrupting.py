@@ -67,6 +67,19 @@ def start(argv: list[str], said: Path, most_bytes: int | None = None, **env: str
     return Started(process, said)
 
 
+def _nothing() -> None:
+    pass
+
+
+def warm() -> None:
+    """Have everything imported, so that what is timed afterwards is a run alone."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(NEEDED)
+    process = context.Process(target=_nothing)
+    process.start()
+    process.join(LONG)
+
+
 def finished(argv: list[str], said: Path) -> float:
     """Run to the end; seconds."""
     begin = time.monotonic()
@@ -94,7 +107,7 @@ def writing(folder: Path) -> bool:
 
 @dataclass
 class Moment:
-    """When a run is disturbed: some time after its start, or during the save of that number; and by which signal."""
+    """When a run is disturbed, by which signal: some time after its start, or while its so manieth file is written."""
 
     seconds: float
     save: int
@@ -102,9 +115,9 @@ class Moment:
 
     @classmethod
     def drawn(cls, rng: random.Random, number: int, seconds: float, saves: int) -> Moment:
-        """Every other one during a save; two in three kill. `seconds`, `saves`: of a whole run."""
+        """Every other one while a file is written; two in three kill. `seconds`, `saves`: of a whole run."""
         save = rng.randint(1, saves) if number % 2 else 0
-        return cls(rng.uniform(0.0, seconds), save, signal.SIGTERM if number % 3 == 2 else signal.SIGKILL)
+        return cls(rng.uniform(0.0, seconds), save, signal.SIGKILL if number % 3 else signal.SIGTERM)
 
     def wait(self, run: Started, out: Path) -> bool:
         """Wait for it; whether the run was still going on then."""
