@@ -30,7 +30,7 @@ from instruct_data.requests.spec import MotionRequest
 from vqvae.motion import Motion, concatenate
 
 Progress = Callable[[int, int], object] | None
-UNLIKE = 0.45  # worth of a motion below which it hardly shows its words
+UNLIKE = 0.3  # worth of a motion below which it hardly shows its words
 BETTER = 0.1  # so much more worth must another round be
 
 
