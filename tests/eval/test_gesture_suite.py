@@ -123,6 +123,7 @@ def test_a_bank_and_the_encoder_add_rows_and_fgd(folder: Path, tmp_path: Path) -
     clips = [Clip(s, m, [], "made", "", "train" if s == "test" else s) for s, m in motions.items()]
     Store.write(clips, tmp_path / "store")
     args = argparse.Namespace(threads=1, device="cpu", store=tmp_path / "store", output=tmp_path / "fgd", config=CONFIG)
+    args.until = None
     gesture_features.gesture_features_stage(recipe, args)
     made = GestureFeatures.load(tmp_path / "fgd")
     assert made(motions["val"]).shape == ((600 - 64) // 8 + 1, 4)

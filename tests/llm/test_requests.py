@@ -55,7 +55,7 @@ def test_movements_sides_and_lengths(packaged: AvatarGPT, told: list[str]) -> No
         {"words": "plays the harp", "movement": "none"},
     ))  # fmt: skip
     wave, harp = LanguageRequests(llm, packaged.body.model, told.append)("she waves with the left, plays the harp")
-    assert "left" in wave.text and wave.asked and wave.asked.seconds == 3 and wave.action
+    assert wave.asked and (wave.asked.side, wave.asked.seconds) == ("left", 3) and "wave" in wave.text and wave.action
     assert harp.text == "plays the harp" and not harp.action
     assert told == ["not known: 'plays the harp'; it is made from these very words and may show something else"]
 

@@ -112,7 +112,7 @@ def test_a_line_that_was_cut_off_is_left_out(tmp_path: Path, capsys: pytest.Capt
 
 def test_folders_of_dead_processes_go(tmp_path: Path) -> None:
     with scratch(tmp_path, "model") as mine:
-        dead = mine.with_name(mine.name.replace(mine.name[-8], "x"))
+        dead = mine.with_name(f"{mine.name[:-8]}x{mine.name[-7:]}")
         dead.mkdir()
         (dead / "half").write_text("written")
         with scratch(tmp_path, "model") as other:
