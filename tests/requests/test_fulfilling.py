@@ -49,8 +49,8 @@ def test_faster_is_shorter_and_larger_goes_further() -> None:
 
 def test_one_side_acts_and_the_mirror_image_has_the_other() -> None:
     motion = clip("raise_hand")
-    side = acting(motion)
-    assert {side, acting(motion.mirrored())} == {"left", "right"}
+    side = acting(Signals(motion))
+    assert {side, acting(Signals(motion.mirrored()))} == {"left", "right"}
 
 
 @pytest.mark.parametrize(("family", "caption", "seen"), [
@@ -141,4 +141,4 @@ def test_what_is_not_shown_is_said(model: AvatarGPT) -> None:
 
 def test_the_other_hand_of_two_requests_acts(model: AvatarGPT) -> None:
     requests = [MotionRequest(clauses=[Clause(action="raise arm", side=side)]) for side in ("left", "right")]
-    assert [acting(m) for m in model.generate(requests)] == ["left", "right"]
+    assert [acting(Signals(m)) for m in model.generate(requests)] == ["left", "right"]

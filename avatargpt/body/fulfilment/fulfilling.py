@@ -48,11 +48,11 @@ def misses(motion: Motion, spec: MotionSpec) -> float:
     if asked is None or spec.turn is not None or spec.route is not None:
         return less
     s = Signals(motion)
-    less += UNSEEN * (amiss(s, spec) + _other_side(motion, spec))
+    less += UNSEEN * (amiss(s, spec) + _other_side(s, spec))
     if asked.times:
         has = counter(spec.action)(s)
         less += min(COUNT * abs(has - asked.times), 0.5) + NONE * (has == 0)
-    off = astray(motion, spec)
+    off = astray(s, spec)
     if off is not None:
         less += ASTRAY * max(off - NEARLY, 0) / 90
     return less
@@ -64,18 +64,18 @@ def fails(motion: Motion, spec: MotionSpec) -> bool:
     if asked is None or spec.turn is not None or spec.route is not None:
         return False
     s = Signals(motion)
-    if amiss(s, spec) or _other_side(motion, spec) or (asked.times and not counter(spec.action)(s)):
+    if amiss(s, spec) or _other_side(s, spec) or (asked.times and not counter(spec.action)(s)):
         return True
-    return (astray(motion, spec) or 0.0) > FAR
+    return (astray(s, spec) or 0.0) > FAR
 
 
-def _other_side(motion: Motion, spec: MotionSpec) -> bool:
+def _other_side(s: Signals, spec: MotionSpec) -> bool:
     """Whether the hand or foot of the other side alone acts, where the caption tells one."""
     told = side_of(spec.caption)
-    return told in ("left", "right") and not _steps(spec.action) and acting(motion) not in ("", told)
+    return told in ("left", "right") and not _steps(spec.action) and acting(s) not in ("", told)
 
 
-def astray(motion: Motion, spec: MotionSpec) -> float | None:
+def astray(s: Signals, spec: MotionSpec) -> float | None:
     """Degrees between where a motion goes and the direction that was asked for.
 
     None where none was, or where it stays and is none of steps; steps that go forward go backward when played so.
@@ -83,7 +83,6 @@ def astray(motion: Motion, spec: MotionSpec) -> float | None:
     to = PLANAR.get(_way(spec))
     if to is None or spec.above:
         return None
-    s = Signals(motion)
     if s.net_distance < GOES:
         return 180.0 if _steps(spec.action) or (spec.asked and goes(spec.asked.action)) else None
     off = off_course(s, to)
@@ -120,9 +119,8 @@ def fulfilled(motion: Motion, spec: MotionSpec) -> tuple[Motion, list[str]]:
     asked, notes = spec.asked, []
     if asked is not None:
         free = spec.turn is None and spec.route is None
-        if free and asked.side in ("left", "right") and side_of(spec.caption) is None and acting(motion) not in (
-            "", asked.side,
-        ):  # fmt: skip
+        sided = free and asked.side in ("left", "right") and side_of(spec.caption) is None
+        if sided and acting(Signals(motion)) not in ("", asked.side):
             motion = motion.mirrored()
         if free:
             motion = reversed_way(motion, spec)
@@ -132,7 +130,7 @@ def fulfilled(motion: Motion, spec: MotionSpec) -> tuple[Motion, list[str]]:
                 motion = made
             elif (has := counted(motion, count)) != asked.times:
                 notes.append(f"{asked.action!r}: {asked.times} times asked for, about {has} shown")
-        if free and (off := astray(motion, spec)) is not None and off > 3 * FAR:
+        if free and (off := astray(Signals(motion), spec)) is not None and off > 3 * FAR:
             notes.append(f"{asked.action!r}: goes {off:.0f} degrees off {PLANAR[_way(spec)]}")
         motion = sized(motion, SIZES.get(asked.size or "", 1.0))
         if asked.in_place:
@@ -144,9 +142,8 @@ def fulfilled(motion: Motion, spec: MotionSpec) -> tuple[Motion, list[str]]:
     return motion, notes
 
 
-def acting(motion: Motion) -> str:
+def acting(s: Signals) -> str:
     """The side whose hand, or else foot, alone does something: left, right, or empty."""
-    s = Signals(motion)
     for left, right in ((20, 21), (7, 8)):
         ways = [float(np.linalg.norm(np.ptp(s.local[:, j], axis=0))) for j in (left, right)]
         if max(ways) > STIRS and max(ways) > CLEARLY * min(ways):
