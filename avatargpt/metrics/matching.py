@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-POOL = 32  # texts and motions that are ranked among each other
+from avatargpt.metrics.retrieval_metrics import POOL, pair_distances
+
 TOP = 3
 
 
@@ -56,4 +57,4 @@ def mm_dist(texts: np.ndarray, motions: np.ndarray) -> float:
     Raises:
         ValueError: shapes that differ, or numbers that are not finite.
     """
-    return float(_distances(texts, motions, 1).mean())
+    return float(pair_distances(texts, motions).mean())

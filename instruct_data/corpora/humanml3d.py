@@ -15,10 +15,10 @@ from collections.abc import Iterator
 from io import StringIO
 from pathlib import Path
 
-from instruct_data.clip import SPLITS, Clip
+from instruct_data.clip import Clip
 from instruct_data.corpora.amass_tree import FOLDER, AmassPart, AmassTree, rate_of
 from instruct_data.corpora.bodies import reason, taken
-from instruct_data.corpora.layout import Layout
+from instruct_data.corpora.layout import MOST_TEXT, Layout, check_split
 from instruct_data.sources.humanml3d import FPS, LICENCE, MIN_FRAMES, parse_texts
 from instruct_data.sources.report import Report
 from vqvae.errors import UserError
@@ -30,7 +30,6 @@ LAYOUT = Layout(
     "the repository with index.csv, HumanML3D/train.txt, val.txt, test.txt, HumanML3D/texts/ (texts.zip unpacked) and "
     f"AMASS in {FOLDER}/ or where --amass says (a folder with new_joint_vecs: `data prepare --kind humanml3d`)",
 )  # fmt: skip
-MOST_TEXT = 32 << 20
 COLUMNS = ("source_path", "start_frame", "end_frame", "new_name")
 SKIPPED = {
     "Eyes_Japan_Dataset": 3.0, "MPI_HDM05": 3.0, "TotalCapture": 1.0, "MPI_Limits": 1.0, "Transitions_mocap": 0.5,
@@ -51,23 +50,15 @@ def read_humanml3d_index(
         UserError: another folder, a split without a list, a table that is none, or no AMASS.
     """
     root = LAYOUT.opened(folder)
-    if split is not None and split not in SPLITS:
-        raise UserError(f"split {split!r}; accepted {', '.join(SPLITS)}")
+    check_split(split)
     tree = AmassTree.of(amass or root / FOLDER, "humanml3d expects there")
     told = root / "HumanML3D" if (root / "HumanML3D" / "texts").is_dir() else root
     rows = index(root / "index.csv")
-    for part in SPLITS if split is None else (split,):
-        listed = told / f"{part}.txt"
-        if split is None and not listed.is_file():
-            report.notes[f"no {part}.txt, so no clips of that split"] += 1
-            continue
-        for name in read_text(listed, MOST_TEXT, f"humanml3d expects {LAYOUT.tree}").split():
-            if name.startswith("M"):
-                report.notes["mirrored clip, which training makes by itself"] += 1
-            elif name not in rows:
-                report.skip(name, "not in index.csv")
-            else:
-                yield from _clips(name, rows[name], told / "texts" / f"{name}.txt", part, tree, report)
+    for part, name in LAYOUT.listed(told, split, report):
+        if name not in rows:
+            report.skip(name, "not in index.csv")
+        else:
+            yield from _clips(name, rows[name], told / "texts" / f"{name}.txt", part, tree, report)
 
 
 def index(path: Path) -> dict[str, tuple[str, int, int]]:

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import numpy as np
 
-from instruct_data.clip import SPLITS, Clip
+from instruct_data.clip import Clip
 from instruct_data.corpora.bodies import ready, reason, taken
-from instruct_data.corpora.layout import Layout, check_split
+from instruct_data.corpora.layout import MOST_TEXT, Layout, check_split
 from instruct_data.sources.humanml3d import parse_texts
 from instruct_data.sources.report import Report
 from vqvae.errors import UserError
@@ -33,7 +33,6 @@ LAYOUT = Layout(
 FPS = 12.5
 JOINTS = 21
 MIN_FRAMES = 5
-MOST_TEXT = 32 << 20
 _SIDES = {"l": (16, 17, 18, 20, 8, 9, 10), "r": (11, 12, 13, 15, 5, 6, 7)}
 _LIMBS = ("hip", "knee", "ankle", "foot", "shoulder", "elbow", "wrist")
 _SPINE = (0, 1, 2, 3)  # root, pelvis, torso, base of the neck
@@ -49,16 +48,8 @@ def read_kit_ml(folder: str | os.PathLike[str], report: Report, split: str | Non
     """
     check_split(split)
     root = LAYOUT.opened(folder)
-    for part in SPLITS if split is None else (split,):
-        listed = root / f"{part}.txt"
-        if split is None and not listed.is_file():
-            report.notes[f"no {part}.txt, so no clips of that split"] += 1
-            continue
-        for name in read_text(listed, MOST_TEXT, f"kit-ml expects {LAYOUT.tree}").split():
-            if name.startswith("M"):
-                report.notes["mirrored clip, which training makes by itself"] += 1
-            else:
-                yield from _clips(root, name, part, report)
+    for part, name in LAYOUT.listed(root, split, report):
+        yield from _clips(root, name, part, report)
 
 
 def _clips(root: Path, name: str, split: str, report: Report) -> Iterator[Clip]:

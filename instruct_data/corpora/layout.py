@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
 from instruct_data.clip import SPLITS
+from instruct_data.sources.report import Report
 from vqvae.errors import UserError
+from vqvae.io.guard import read_text
 
+MOST_TEXT = 32 << 20  # bytes of a list or a table
 SHOWN = 6  # entries of a folder that a complaint names
 
 
@@ -50,6 +54,26 @@ class Layout:
             f"{folder}: no {' and no '.join(self.lacking(folder))}; {self.name} expects {self.tree}; "
             f"found {held(folder)}"
         )
+
+    def listed(self, folder: Path, split: str | None, report: Report) -> Iterator[tuple[str, str]]:
+        """(split, name) of every clip in the lists train.txt, val.txt and test.txt of a folder.
+
+        Mirrored ones (``M...``) are left out, which training makes by itself, and so are splits without a list unless
+        one is asked for.
+
+        Raises:
+            UserError: no list of the split that is asked for.
+        """
+        for part in SPLITS if split is None else (split,):
+            path = folder / f"{part}.txt"
+            if split is None and not path.is_file():
+                report.notes[f"no {part}.txt, so no clips of that split"] += 1
+                continue
+            for name in read_text(path, MOST_TEXT, f"{self.name} expects {self.tree}").split():
+                if name.startswith("M"):
+                    report.notes["mirrored clip, which training makes by itself"] += 1
+                else:
+                    yield part, name
 
     def lacking(self, folder: Path) -> list[str]:
         """The needs that a folder does not meet."""

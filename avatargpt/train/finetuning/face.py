@@ -87,11 +87,9 @@ def finetune_face(
 
 def recipe_of(options: FinetuneOptions, steps: int) -> DriverRecipe:
     """Of the driver stage, for so many steps."""
-    every = max(1, steps // options.rounds)
     return DriverRecipe(train=DriverTraining(
-        steps=steps, batch=BATCH, window=WINDOW, lr=options.lr or LR, lr_floor=1e-5,
-        warmup=min(20, max(1, steps // 10)), seed=options.seed, log_every=min(10, steps), save_every=every,
-        val_every=every, best=ERROR, sampling=Sampling(paired=PAIRED, directed=0.0, masks=0.2, noise=0.2),
+        **options.schedule(steps, LR), batch=BATCH, window=WINDOW, best=ERROR,
+        sampling=Sampling(paired=PAIRED, directed=0.0, masks=0.2, noise=0.2),
     ))  # fmt: skip
 
 

@@ -97,11 +97,9 @@ def finetune_gesture(
 
 def recipe_of(options: FinetuneOptions, steps: int) -> GestureRecipe:
     """Of the gesture stage, for so many steps; all rows are in nobody's style."""
-    every = max(1, steps // options.rounds)
     return GestureRecipe(train=GestureTraining(
-        steps=steps, batch=BATCH, segments=SEGMENTS, lr=options.lr or LR, lr_floor=1e-5,
-        warmup=min(20, max(1, steps // 10)), seed=options.seed, log_every=min(10, steps), save_every=every,
-        val_every=every, best=NATS, sampling=Sampling(anonymous=1.0, alone=1.0),
+        **options.schedule(steps, LR), batch=BATCH, segments=SEGMENTS, best=NATS,
+        sampling=Sampling(anonymous=1.0, alone=1.0),
     ))  # fmt: skip
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import Field
 
@@ -46,6 +46,14 @@ class FinetuneOptions(Strict):
     seed: Whole = 0
     licence: str = "not stated"
 
+    def schedule(self, steps: int, lr: float) -> dict[str, Any]:
+        """What every network's run of so many steps has in common; `lr` where none was asked for."""
+        every = max(1, steps // self.rounds)
+        return {
+            "steps": steps, "lr": self.lr or lr, "lr_floor": 1e-5, "warmup": min(20, max(1, steps // 10)),
+            "seed": self.seed, "log_every": min(10, steps), "save_every": every, "val_every": every,
+        }  # fmt: skip
+
     def recipe(self, steps: int) -> LanguageRecipe:
         """Of the language stage, for so many steps."""
         rest = 1 - self.own
@@ -58,11 +66,9 @@ class FinetuneOptions(Strict):
         }  # fmt: skip
         balance = ("text_to_motion", "motion_to_text", "continuation", "in_between")
         alpha = {task: 0.5 for task in balance} | {f"{task}/{OWN}": 0.7 for task in balance}
-        every = max(1, steps // self.rounds)
         training = LanguageTraining(
-            steps=steps, batch=self.batch, pool=4, lr=self.lr or (8e-4 if self.lora else 4e-4), lr_floor=1e-5,
-            warmup=min(20, max(1, steps // 10)), refiner_rows=0.5, seed=self.seed, log_every=min(10, steps),
-            save_every=every, val_every=every, best="val_whole",
+            **self.schedule(steps, 8e-4 if self.lora else 4e-4), batch=self.batch, pool=4, refiner_rows=0.5,
+            best="val_whole",
             options=ExampleOptions(weights=weights, alpha=alpha, only_ground=0.2, only_words=0.08, retrieve=0.05),
         )  # fmt: skip
         lora = LoraOptions(targets=["q", "k", "v", "o", "wi", "wi_0", "wi_1", "wo"]) if self.lora else None

@@ -65,10 +65,10 @@ def commit() -> str:
         return ""
 
 
-def versions() -> dict[str, str]:
-    """Of Python and of the packages that are installed."""
+def versions(packages: Sequence[str] = PACKAGES) -> dict[str, str]:
+    """Of Python and of those of the packages that are installed."""
     out = {"python": platform.python_version()}
-    for name in PACKAGES:
+    for name in packages:
         try:
             out[name] = version(name)
         except PackageNotFoundError:
