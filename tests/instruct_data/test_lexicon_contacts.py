@@ -34,6 +34,7 @@ SKIN = {
     "hip": ("pelvis", -0.15, 0.0, 0.05), "thigh": ("pelvis", -0.13, -0.13, 0.10), "knee": ("r_knee", 0.0, 0.03, 0.065),
     "loin": ("pelvis", -0.05, 0.10, -0.13),
 }  # fmt: skip
+PLANTED = {"on_hands", "on_back", "on_side", "seated_legs"}  # schemas whose hands may rest while the body moves
 TABLE = {"standing": 0.90, "seated": 0.68, "kneeling": 0.50, "squatting": 0.48}
 HEAD, HEAD_SIZE = np.array([0.0, 0.045, 0.005]), np.array([0.072, 0.115, 0.098])  # its ellipsoid
 
@@ -93,7 +94,8 @@ def test_there_are_many_and_none_breaks_the_body() -> None:
     for family in ENTRIES:
         got = figures(clips(family.name))
         sound = got["below"] == 0 and got["bent"] == 0 and got["skate"] < 5 and got["jump"] < 66
-        if not (sound and 0.3 < got["speed"] < 9 and got["jerk"] < 110 and 1.2 <= got["seconds"] < 12.05):
+        moves = got["speed"] > 0.3 or family.schema in PLANTED
+        if not (sound and moves and got["speed"] < 9 and got["jerk"] < 110 and 1.2 <= got["seconds"] < 12.05):
             faults[family.name] = got
     assert not faults, faults
 
