@@ -28,7 +28,7 @@ ARGUMENTS = {
     **dict.fromkeys(("retrieval", "retrieval_judge"), f"{_BODY} --evaluator EVALUATOR"),
 }  # fmt: skip
 """What suites are run with beside their name; `eval/README.md` says what these folders are."""
-APART = ("driver_ablations",)  # of no suite; docs/ablations.md has them
+APART = ("code_ablation", "driver_ablations")  # of no suite; docs/ablations.md has them
 OPEN, CLOSE = "<!-- results -->", "<!-- /results -->"
 CHART, DRAWN, PAGE = "tokenizer_length.png", "tokenizer.png", "results.md"  # DRAWN lies beside the results
 README_FIGURES = """tokenizer mpjpe_heading, prompts_known pass_rate, prompts_everyday pass_rate,
