@@ -17,7 +17,7 @@ COMMAND = (
     "python eval/ablations.py codes --tokenizer avatargpt/weights/body --codes out/codes --texts TEXTS --data CORPUS "
     "-o out/code_ablation"
 )
-GROUPS = {"codes": ("base", "learnt")}
+GROUPS = {"codes": ("base", "learnt", "learnt_level_0")}
 SHOWN = {
     "codes": (
         "loss/text_to_motion", "loss/motion_to_text", "loss/continuation", "loss/in_between", "kinematic_fid",

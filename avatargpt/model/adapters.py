@@ -80,11 +80,11 @@ class CodeAdapter(CodeEmbedding):
 
 
 class CodeVocabulary(CodeEmbedding):
-    """Codes enter as words do: a learnt row (d_model) for every code of every level, summed over levels."""
+    """Codes enter as words do: a learnt row (d_model) for every code of the first `read` levels, summed over these."""
 
-    def __init__(self, codebook_size: int, levels: int, code_dim: int, d_model: int) -> None:
+    def __init__(self, codebook_size: int, levels: int, code_dim: int, d_model: int, read: int) -> None:
         super().__init__(codebook_size, levels, code_dim)
-        self.rows = nn.Parameter(torch.empty(levels, codebook_size, d_model))
+        self.rows = nn.Parameter(torch.empty(read, codebook_size, d_model))
         self.marks = nn.Embedding(2, d_model)
 
     def embedded(self, codes: Tensor) -> Tensor:
@@ -94,8 +94,10 @@ class CodeVocabulary(CodeEmbedding):
 def code_embedding(config: Shape, modality: str) -> CodeEmbedding:
     """The way in of a modality's codes that a configuration names."""
     spec = config.modality(modality)
-    kind = CodeVocabulary if config.code_embedding == "learnt" else CodeAdapter
-    return kind(spec["codebook_size"], spec["levels"], spec["code_dim"], config.d_model)
+    size, levels, width = spec["codebook_size"], spec["levels"], spec["code_dim"]
+    if config.code_embedding == "adapter":
+        return CodeAdapter(size, levels, width, config.d_model)
+    return CodeVocabulary(size, levels, width, config.d_model, levels if config.code_embedding == "learnt" else 1)
 
 
 class VectorAdapter(nn.Module):

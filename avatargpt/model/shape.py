@@ -15,7 +15,7 @@ TEXT = "text"
 LENGTH_EXACT = 32
 LENGTH_MAX = 512
 _FIELDS = ("codebook_size", "levels", "code_dim")
-CODE_EMBEDDINGS = ("adapter", "learnt")
+CODE_EMBEDDINGS = ("adapter", "learnt", "learnt_level_0")
 _REFINER = ("refiner_dim", "refiner_layers", "refiner_heads")
 
 

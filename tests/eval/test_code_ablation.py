@@ -15,9 +15,10 @@ from avatargpt.evaluation.body import code_ablation
 from avatargpt.evaluation.body.code_ablation import Material, joint_error, loss, measured
 from avatargpt.model.config import AvatarGPTConfig
 from avatargpt.model.model import AvatarGPTModel
+from avatargpt.model.shape import CODE_EMBEDDINGS
 from avatargpt.model.text_encoder import TextTokenizer
 from avatargpt.train.data.examples import LONGEST, Examples
-from avatargpt.train.language import LanguageRecipe, LanguageShape
+from avatargpt.train.language import LanguageRecipe
 from avatargpt.train.language_run import validation
 from instruct_data.store import ClipCodes
 from tests.test_pipeline import CODES, LEVELS, LINES, WIDTH, make_tokenizer
@@ -54,15 +55,12 @@ def test_trainings_differ_in_the_way_in_alone(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.syspath_prepend(ROOT / "eval")
     study: ModuleType = importlib.import_module("code_study")
     made = study.CodeStudy.__new__(study.CodeStudy)
-    recipes = {n: LanguageRecipe.read(resolve(made.address(n)), n) for n in study.GROUPS["codes"]}
-    assert recipes["base"].model.code_embedding is None and recipes["learnt"].model.code_embedding == "learnt"
-    same = [r.model_copy(update={"model": replace_none(r)}) for r in recipes.values()]
-    assert same[0] == same[1]
-    assert list(made.queue(2)) == [("base", 0), ("learnt", 0), ("base", 1), ("learnt", 1)]
-
-
-def replace_none(recipe: LanguageRecipe) -> LanguageShape:
-    return recipe.model.model_copy(update={"code_embedding": None})
+    configs = {n: resolve(made.address(n)) for n in study.GROUPS["codes"]}
+    for name, config in configs.items():
+        LanguageRecipe.read(config, name)
+    assert [c["model"].pop("code_embedding", "adapter") for c in configs.values()] == [*CODE_EMBEDDINGS]
+    assert configs["base"] == configs["learnt"] == configs["learnt_level_0"]
+    assert list(made.queue(2)) == [(name, seed) for seed in (0, 1) for name in configs]
 
 
 def test_every_figure_is_there_and_repeats(loaded: LoadedModel, material: Material) -> None:

@@ -21,7 +21,7 @@ def learnt(tiny_model) -> AvatarGPTModel:
 def test_every_code_of_every_level_has_a_row_drawn_as_words_are(learnt: AvatarGPTModel) -> None:
     body = learnt.codes["body"]
     assert body.rows.shape == (3, 24, 32) and body.table().shape == (26, 32)
-    assert float(body.rows.std()) == pytest.approx(float(learnt.shared.weight.std()), rel=0.06)
+    assert body.rows.std().item() == pytest.approx(learnt.shared.weight.std().item(), rel=0.06)
     ids = torch.tensor([[60, 83, 84, 85]])
     assert torch.equal(learnt.embed(ids)[0], torch.cat([body.rows[0, [0, 23]], body.marks.weight]))
 
@@ -34,6 +34,14 @@ def test_codes_of_another_level_change_the_embedding(learnt: AvatarGPTModel) -> 
     torch.testing.assert_close(out[1] - out[0], rows[1, 8] - rows[1, 7])
     torch.testing.assert_close(out[2], rows[0, 3] + rows[1, 7])
     assert torch.equal(out[3], rows[0, 3])
+
+
+def test_a_vocabulary_of_level_0_does_not_read_the_others(tiny_model) -> None:
+    model = tiny_model(code_embedding="learnt_level_0")
+    assert model.codes["body"].rows.shape == (1, 24, 32)
+    residual = torch.tensor([[[3, 7, 9], [3, 8, 9], [-1, -1, -1]]])
+    out = model.embed(torch.tensor([[63, 63, 63]]), residual)[0]
+    assert torch.equal(out, model.codes["body"].rows[0, 3].expand(3, -1))
 
 
 def test_the_vocabulary_learns_and_the_codebooks_do_not_speak(tiny_model) -> None:
@@ -83,7 +91,7 @@ def test_weights_of_the_other_kind_are_refused(tmp_path, learnt: AvatarGPTModel)
 
 
 def test_another_word_is_refused(tiny_config) -> None:
-    said = "code_embedding: 'table'; accepted adapter, learnt"
+    said = "code_embedding: 'table'; accepted adapter, learnt, learnt_level_0"
     with pytest.raises(UserError, match=said):
         tiny_config(code_embedding="table")
     with pytest.raises(UserError, match=said):
