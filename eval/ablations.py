@@ -3,7 +3,7 @@
     python eval/ablations.py driver --speech out/speech --expressions out/expressions --texts TEXTS/face_text \
         -o out/ablations
     python eval/ablations.py codes --tokenizer avatargpt/weights/body --codes out/codes --texts TEXTS --data CORPUS \
-        -o out/code_ablation
+        --evaluator out/evaluator -o out/code_ablation
 
 What is finished is not done again, and a training that was stopped goes on. The results file is written after every
 run; the table of docs/ablations.md goes to stdout.

@@ -15,13 +15,14 @@ from vqvae.tokenizer import MotionTokenizer
 CONFIGS = Path(__file__).resolve().parents[1] / "configs" / "language" / "ablation_codes.yaml"
 COMMAND = (
     "python eval/ablations.py codes --tokenizer avatargpt/weights/body --codes out/codes --texts TEXTS --data CORPUS "
-    "-o out/code_ablation"
+    "--evaluator out/evaluator -o out/code_ablation"
 )
 GROUPS = {"codes": ("base", "learnt", "learnt_level_0")}
 SHOWN = {
     "codes": (
         "loss/text_to_motion", "loss/motion_to_text", "loss/continuation", "loss/in_between", "kinematic_fid",
-        "evaluator_fid", "top1", "top3", "mm_dist", "joint_error/continuation", "joint_error/in_between",
+        "kinematic_fid/median", "evaluator_fid", "top1", "top3", "mm_dist",
+        "joint_error/continuation", "joint_error/in_between",
     )
 }  # fmt: skip
 
