@@ -15,6 +15,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from avatargpt.evaluation import report
+from avatargpt.evaluation.parts import SUFFIX
+from avatargpt.evaluation.suites import Suite
 from avatargpt.resources import PACKAGE
 from avatargpt.train.running.record import versions
 from vqvae.io.atomic import atomic_write
@@ -40,7 +43,7 @@ def manifest(folder: Path | None) -> dict[str, Any] | None:
     """Number of files, bytes and digest of a folder of data; None where there is none."""
     if folder is None or not folder.is_dir():
         return None
-    files = [p for p in folder.rglob("*") if p.is_file() and not p.name.startswith(".")]
+    files = [p for p in folder.rglob("*") if p.is_file() and not p.name.startswith(".") and p.parent.suffix != SUFFIX]
     return {"files": len(files), "bytes": sum(p.stat().st_size for p in files), "digest": digest_of(files, folder)}
 
 
@@ -68,6 +71,17 @@ def commit(root: Path | None = None) -> str | None:
         return next((line.split()[0] for line in packed if line.endswith(f" {name}")), None)
     except (OSError, UnicodeDecodeError):  # no checkout, or not ours to read
         return None
+
+
+def key(suite: Suite, model: Any, data: Path | None, store: Path | None, full: bool) -> dict[str, Any]:
+    """What a model's answers in a suite depend on: the suite, the model with all files of its folder, the data."""
+    from avatargpt import __version__
+
+    source = getattr(model, "source", "")
+    return {
+        **report.header(suite, model), "digest": report.digest(suite), "avatargpt": __version__, "full": full,
+        "weights": manifest(Path(source) if source else None), "data": manifest(data), "store": manifest(store),
+    }  # fmt: skip
 
 
 def write(out: Path, result: dict[str, Any], model: Any, data: Path | None, store: Path | None) -> Path:

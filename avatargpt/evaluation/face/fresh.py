@@ -100,7 +100,8 @@ def score(suite: Suite, performer: FacePerformer) -> dict[str, Any]:
     told: dict[str, Any] = {}
     if "words" in inspect.signature(performer.read).parameters:
         told["words"] = [[(w["word"], w["start"], w["end"]) for w in row.get("words", ())] for row in raw]
-    read = performer.read([s.text for s in wanted], [s.length for s in wanted], **told)
+    read = [performer.read([s.text], [s.length], **{k: [v[i]] for k, v in told.items()})[0]
+            for i, s in enumerate(wanted)]  # fmt: skip
     made = [performer.perform(s.text, score=r, seconds=s.length) for s, r in zip(wanted, read, strict=True)]
     results: dict[str, Any] = {k: v for k, v in followed("fresh", made, wanted).items() if not k.startswith("events")}
     results |= {f"reading_{k}/fresh": plain(v) for k, v in reading_score(read, wanted).items()}
