@@ -86,8 +86,8 @@ def _taken_apart(value: Any, arrays: dict[str, Any], known: frozenset[str] | Non
         arrays[str(len(arrays))] = np.asarray(value)
         return {"array" if isinstance(value, np.ndarray) else "number": str(len(arrays) - 1)}
     if type(value) in (list, tuple):
-        parts = [_taken_apart(v, arrays, known) for v in value]
-        return parts if type(value) is list else {"tuple": parts}
+        inside = [_taken_apart(v, arrays, known) for v in value]
+        return inside if type(value) is list else {"tuple": inside}
     if type(value) is dict:
         pairs = value.items()
         return {"dict": [[_taken_apart(k, arrays, known), _taken_apart(v, arrays, known)] for k, v in pairs]}
@@ -96,7 +96,8 @@ def _taken_apart(value: Any, arrays: dict[str, Any], known: frozenset[str] | Non
             return {"skeleton": name}
     name = f"{type(value).__module__}:{type(value).__qualname__}"
     if is_dataclass(value) and (known is None or name in known):
-        return {"is": name, "fields": {f.name: _taken_apart(getattr(value, f.name), arrays, known) for f in fields(value)}}
+        own = {f.name: getattr(value, f.name) for f in fields(value)}
+        return {"is": name, "fields": {k: _taken_apart(v, arrays, known) for k, v in own.items()}}
     raise Unkeepable(f"an answer of type {type(value).__name__} cannot be kept")
 
 

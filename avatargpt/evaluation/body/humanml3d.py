@@ -140,11 +140,12 @@ def answered(
     def embed(some: Sequence[Shown], own: Sequence[int]) -> np.ndarray:
         return evaluator.embed_motions(generated(make, some, own))
 
+    judge = evaluator.fingerprint
     out = [np.zeros((0, evaluator.network.shape.joint), np.float32)]
     for i in range(0, len(shown), BATCH):
         some, own = shown[i : i + BATCH], seeds[i : i + BATCH]
         asked = ([s.caption.text for s in some], [s.frames for s in some], list(own))
-        out.append(parts.kept("embedded", asked, partial(embed, some, own)))
+        out.append(parts.kept(f"motions as {judge} sees them", asked, partial(embed, some, own)))
     return np.concatenate(out)
 
 
@@ -208,7 +209,8 @@ def score(
         print(f"{suite.name}: repetition {number + 1} of {options.repetitions}", file=sys.stderr)
         return found
 
-    for found in parts.each("repetition", measured, [(number,) for number in range(options.repetitions)]):
+    what, numbers = f"repetition as {evaluator.fingerprint} sees it", range(options.repetitions)
+    for found in parts.each(what, measured, [(number,) for number in numbers]):
         for name, value in found.items():
             values.setdefault(name, []).append(value)
     results = {}

@@ -108,7 +108,7 @@ def read_rows(name: str) -> list[Row]:
 def taken(model: Any, texts: Sequence[str], parts: Parts = UNKEPT) -> list[Taken]:
     """`understood`, kept for `ASKED_AT_ONCE` texts at a time."""
     def asked(some: list[str]) -> list[Taken]:
-        return [Taken(tuple(a.captions), tuple(a.warnings), a.known) for a in understood(model, some)]
+        return [Taken(tuple(a.captions), tuple(a.warnings), bool(a.known)) for a in understood(model, some)]
 
     chunks = [(list(texts[i : i + ASKED_AT_ONCE]),) for i in range(0, len(texts), ASKED_AT_ONCE)]
     return [answer for chunk in chunks for answer in parts.kept("understood", chunk, partial(asked, *chunk))]
