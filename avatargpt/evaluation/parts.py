@@ -1,14 +1,15 @@
 """Work that can be interrupted and shared: a model's answers lie beside the result until the result is written.
 
-Every finished call is one file in ``RESULT.parts``, named by what was asked; the same command goes on where it ended,
-and processes with different shards fill the same folder. The result is always made from the files, so that it is the
-same bytes however the work was cut. What is asked in one call does not depend on the shards: networks answer a little
-differently in other company. The same call has the same answer, as our models' have.
+Every finished call is one file in ``RESULT.parts``, named by what was asked, and for how many times; the same command
+goes on where it ended, and processes with different shards fill the same folder. The result is always made from the
+files, so that it is the same bytes however the work was cut. What is asked in one call does not depend on the shards:
+networks answer a little differently in other company.
 """
 
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial, wraps
@@ -55,6 +56,7 @@ class Parts:
     folder: Path | None = None
     key: dict[str, Any] = field(default_factory=dict)
     shard: tuple[int, int] = (0, 1)
+    _times: Counter[str] = field(default_factory=Counter, repr=False, compare=False)
 
     @classmethod
     def beside(cls, out: Path, key: dict[str, Any], shard: tuple[int, int] = (0, 1)) -> Parts:
@@ -133,9 +135,10 @@ class Parts:
         """A model in whose place the answers of some of its methods are kept; all else is the model's."""
         return model if self.folder is None else _StandIn(self, model, methods)
 
-    @staticmethod
-    def _path(folder: Path, what: str, asked: Sequence[Any]) -> Path:
-        return folder / f"part-{answers.digest(what, *asked)[:40]}.npz"
+    def _path(self, folder: Path, what: str, asked: Sequence[Any]) -> Path:
+        name = answers.digest(what, *asked)[:40]
+        self._times[name] += 1
+        return folder / f"part-{name}-{self._times[name]}.npz"
 
     def _begin(self, folder: Path) -> None:
         try:

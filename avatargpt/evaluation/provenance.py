@@ -46,7 +46,8 @@ def manifest(folder: Path | None, whole: float = WHOLE) -> dict[str, Any] | None
         return None
     every = (p for p in folder.rglob("*") if p.is_file())
     files = [p for p in every if not p.name.startswith(".") and p.parent.suffix != SUFFIX]
-    return {"files": len(files), "bytes": sum(p.stat().st_size for p in files), "digest": digest_of(files, folder, whole)}
+    size = sum(p.stat().st_size for p in files)
+    return {"files": len(files), "bytes": size, "digest": digest_of(files, folder, whole)}
 
 
 def judges() -> str:

@@ -83,9 +83,10 @@ def test_nothing_else_is_kept_or_read(tmp_path: Path) -> None:
             asked.append(number)
             return {number} if number else "nothing"
 
-    model = Parts(tmp_path / "r.parts").standing_in(Model(), "guess")
-    assert [model.guess(n) for n in (0, 1, 0, 1)] == ["nothing", {1}, "nothing", {1}]
-    assert asked == [0, 1, 1] and model.size == 3  # what cannot be kept is asked again
+    for _ in range(2):
+        model = Parts(tmp_path / "r.parts").standing_in(Model(), "guess")
+        assert [model.guess(n) for n in (0, 1, 0)] == ["nothing", {1}, "nothing"] and model.size == 3
+    assert asked == [0, 1, 0, 1]  # an equal call has its own answer; what cannot be kept is asked for anew
 
 
 class Model:
