@@ -10,11 +10,15 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import platform
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from avatargpt.evaluation import report
+from avatargpt.evaluation.parts import SUFFIX
+from avatargpt.evaluation.suites import Suite
 from avatargpt.resources import PACKAGE
 from avatargpt.train.running.record import versions
 from vqvae.io.atomic import atomic_write
@@ -25,23 +29,25 @@ LIBRARIES = ("avatargpt", "torch", "transformers", "numpy", "scipy", "gt-all-min
 JUDGES = ("metrics", "signals", "evaluation")
 
 
-def digest_of(paths: Iterable[Path], root: Path) -> str:
-    """SHA-256 over names below `root`, sizes, and the contents of files of up to 4 MiB."""
+def digest_of(paths: Iterable[Path], root: Path, whole: float = WHOLE) -> str:
+    """SHA-256 over names below `root`, sizes, and the contents of files of up to `whole` bytes."""
     total = hashlib.sha256()
     for path in sorted(paths):
         size = path.stat().st_size
         total.update(f"{path.relative_to(root).as_posix()}\0{size}\0".encode(errors="surrogateescape"))
-        if size <= WHOLE:
+        if size <= whole:
             total.update(path.read_bytes())
     return total.hexdigest()
 
 
-def manifest(folder: Path | None) -> dict[str, Any] | None:
+def manifest(folder: Path | None, whole: float = WHOLE) -> dict[str, Any] | None:
     """Number of files, bytes and digest of a folder of data; None where there is none."""
     if folder is None or not folder.is_dir():
         return None
-    files = [p for p in folder.rglob("*") if p.is_file() and not p.name.startswith(".")]
-    return {"files": len(files), "bytes": sum(p.stat().st_size for p in files), "digest": digest_of(files, folder)}
+    every = (p for p in folder.rglob("*") if p.is_file())
+    files = [p for p in every if not p.name.startswith(".") and p.parent.suffix != SUFFIX]
+    size = sum(p.stat().st_size for p in files)
+    return {"files": len(files), "bytes": size, "digest": digest_of(files, folder, whole)}
 
 
 def judges() -> str:
@@ -68,6 +74,18 @@ def commit(root: Path | None = None) -> str | None:
         return next((line.split()[0] for line in packed if line.endswith(f" {name}")), None)
     except (OSError, UnicodeDecodeError):  # no checkout, or not ours to read
         return None
+
+
+def key(suite: Suite, model: Any, data: Path | None, store: Path | None, full: bool) -> dict[str, Any]:
+    """What a model's answers in a suite depend on: the suite, the model with all files of its folder, the data."""
+    from avatargpt import __version__
+
+    source = getattr(model, "source", "")
+    return {
+        **report.header(suite, model), "digest": report.digest(suite), "avatargpt": __version__, "full": full,
+        "weights": manifest(Path(source) if source else None, math.inf),
+        "data": manifest(data), "store": manifest(store),
+    }  # fmt: skip
 
 
 def write(out: Path, result: dict[str, Any], model: Any, data: Path | None, store: Path | None) -> Path:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from avatargpt.evaluation.parts import UNKEPT, Parts
 from avatargpt.evaluation.report import figure, plain
 from avatargpt.evaluation.suites import Suite
 from avatargpt.language import actions
@@ -48,7 +49,23 @@ def reference(clip: Clip) -> tuple[set[str], str]:
     return {a for a, n in named.items() if 3 * n >= len(clip.captions)}, ""
 
 
-def score(suite: Suite, clips: list[Clip], describe: Describe) -> dict[str, Any]:
+def descriptions(describe: Describe, clips: Sequence[Clip], batch: int, parts: Parts = UNKEPT) -> list[str]:
+    """One sentence for each clip, `batch` clips asked at once.
+
+    Raises:
+        UserError: another number of sentences than clips.
+    """
+    def said(motions: list[Motion]) -> list[str]:
+        found = [str(text) for text in describe(motions)]
+        if len(found) != len(motions):
+            raise UserError(f"describe gave {len(found)} sentences for {len(motions)} motions")
+        return found
+
+    asked = [([c.load() for c in clips[i : i + batch]],) for i in range(0, len(clips), batch)]
+    return [text for some in parts.each("describe", said, asked) for text in some]
+
+
+def score(suite: Suite, clips: list[Clip], describe: Describe, parts: Parts = UNKEPT) -> dict[str, Any]:
     """All figures of the describe suite.
 
     Args:
@@ -62,15 +79,7 @@ def score(suite: Suite, clips: list[Clip], describe: Describe) -> dict[str, Any]
     from avatargpt.metrics import text
 
     text.needs_packages()
-    batch = int(suite.options.get("batch", 32))
-    said: list[str] = []
-    for start in range(0, len(clips), batch):
-        part = clips[start : start + batch]
-        answers = list(describe([c.load() for c in part]))
-        if len(answers) != len(part):
-            raise UserError(f"describe gave {len(answers)} sentences for {len(part)} motions")
-        said += [str(a) for a in answers]
-
+    said = descriptions(describe, clips, int(suite.options.get("batch", 32)), parts)
     right, side_right = [], []
     by_class: dict[str, list[float]] = defaultdict(list)
     confusion: dict[str, Counter[str]] = defaultdict(Counter)

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
+from avatargpt.evaluation.body.describe import Describe, descriptions
+from avatargpt.evaluation.parts import UNKEPT, Parts
 from avatargpt.evaluation.report import figure
 from avatargpt.evaluation.suites import Suite, load
 from avatargpt.language import actions
 from avatargpt.metrics import families
 from instruct_data.clip import Clip
 from vqvae.errors import UserError
-from vqvae.motion import Motion
-
-Describe = Callable[[list[Motion]], Sequence[str]]
 
 
 def reference_side(clip: Clip) -> str:
@@ -28,7 +26,7 @@ def reference_side(clip: Clip) -> str:
     return best if 2 * sides[best] >= len(clip.captions) and not sides["left" if best == "right" else "right"] else ""
 
 
-def score(suite: Suite, clips: list[Clip], describe: Describe) -> dict[str, Any]:
+def score(suite: Suite, clips: list[Clip], describe: Describe, parts: Parts = UNKEPT) -> dict[str, Any]:
     """All figures.
 
     Args:
@@ -47,15 +45,7 @@ def score(suite: Suite, clips: list[Clip], describe: Describe) -> dict[str, Any]
     used = [c for c in clips if c.action in table]
     if not used:
         raise UserError(f"suite {suite.name}: no clips of a keyframed family")
-    batch = int(suite.options.get("batch", 32))
-    said: list[str] = []
-    for start in range(0, len(used), batch):
-        part = used[start : start + batch]
-        answers = list(describe([c.load() for c in part]))
-        if len(answers) != len(part):
-            raise UserError(f"describe gave {len(answers)} sentences for {len(part)} motions")
-        said += [str(a) for a in answers]
-
+    said = descriptions(describe, used, int(suite.options.get("batch", 32)), parts)
     right, only, side_right, own_words = [], [], [], []
     by_family: dict[str, list[float]] = defaultdict(list)
     confusion: dict[str, Counter[str]] = defaultdict(Counter)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from avatargpt.evaluation.body.retrieval import NearestCaption
+from avatargpt.evaluation.parts import UNKEPT, Parts
 from avatargpt.evaluation.report import figure, plain
 from avatargpt.evaluation.suites import Suite
 from avatargpt.metrics.distribution import diversity, fid, multimodality
@@ -22,6 +23,7 @@ from vqvae.strict import Count, Strict
 
 Generator = Callable[[list[str], list[int]], Sequence[Motion]]
 """(prompts, seeds), equally long -> one motion per pair."""
+ASKED_AT_ONCE = 64  # motions that are kept together
 
 
 class Settings(Strict):
@@ -39,7 +41,8 @@ class Settings(Strict):
 
 
 def score(
-    suite: Suite, held: list[Clip], known: list[Clip], evaluator: MotionEvaluator, generate: Generator | None
+    suite: Suite, held: list[Clip], known: list[Clip], evaluator: MotionEvaluator, generate: Generator | None,
+    parts: Parts = UNKEPT,
 ) -> dict[str, Any]:
     """Every held-out clip's first caption.
 
@@ -72,11 +75,12 @@ def score(
     makers: dict[str, Generator] = {"nearest caption": NearestCaption(known)}
     if generate is not None:
         makers["model"] = generate
+    seeds = [suite.seeds[0] + k for k in range(options.samples)]
+    texts = [told, [told[i] for i in chosen for _ in seeds]]
     for name, make in makers.items():
-        rows[name] = evaluator.motions(make(told, [suite.seeds[0]] * len(told)))
-        seeds = [suite.seeds[0] + k for k in range(options.samples)]
-        again = make([told[i] for i in chosen for _ in seeds], seeds * len(chosen))
-        several[name] = evaluator.motions(again).reshape(len(chosen), len(seeds), -1)
+        made = _answers(make, texts, [seeds[:1] * len(told), seeds * len(chosen)], parts if name == "model" else UNKEPT)
+        rows[name] = evaluator.motions(made[: len(told)])
+        several[name] = evaluator.motions(made[len(told) :]).reshape(len(chosen), len(seeds), -1)
     results: dict[str, Any] = {}
     for name, vectors in rows.items():
         captions = [s[None] for s in sentences]
@@ -90,3 +94,17 @@ def score(
             spread = multimodality(several[name], min(10, options.samples), suite.seeds[0])
             results[f"multimodality/{name}"] = plain(spread)
     return {"results": results, "clips": len(held), "evaluator": evaluator.fingerprint}
+
+
+def _answers(
+    make: Generator, texts: Sequence[list[str]], seeds: Sequence[list[int]], parts: Parts
+) -> list[Motion]:  # fmt: skip
+    """Motions for some lists of texts and seeds, in one row."""
+    def made(texts: list[str], seeds: list[int]) -> list[Motion]:
+        return list(make(texts, seeds))
+
+    asked = [
+        (some[i : i + ASKED_AT_ONCE], own[i : i + ASKED_AT_ONCE])
+        for some, own in zip(texts, seeds, strict=True) for i in range(0, len(some), ASKED_AT_ONCE)
+    ]  # fmt: skip
+    return [motion for few in parts.each("motions", made, asked) for motion in few]

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from avatargpt.evaluation.parts import UNKEPT, Parts
 from avatargpt.evaluation.report import figure, plain
 from avatargpt.evaluation.suites import Suite
 from avatargpt.metrics import baselines
@@ -80,7 +81,7 @@ def methods(kind: str, model: Any) -> dict[str, Callable[[Task, int], Motion]]:
     return out
 
 
-def score(suite: Suite, clips: list[Clip], model: Any) -> dict[str, Any]:
+def score(suite: Suite, clips: list[Clip], model: Any, parts: Parts = UNKEPT) -> dict[str, Any]:
     """All figures; names are ``figure`` for the model and ``figure/baseline`` for the baselines.
 
     Clips are compared in the frame of their first pose. A clip counts once, by the mean of its seeds; the FID is
@@ -104,11 +105,13 @@ def score(suite: Suite, clips: list[Clip], model: Any) -> dict[str, Any]:
         rows: dict[str, list[list[float]]] = {k: [] for k in (*FIGURES, *more)}
         made_middles: dict[int, list[np.ndarray]] = {seed: [] for seed in seeds}
         real_middles = [task.real.joints[task.first : task.last] for task in tasks]
+        asked = [(task, seed) for task in tasks for seed in seeds]
+        answers = iter((parts if name == "model" else UNKEPT).each(suite.kind, method, asked))
         for task in tasks:
             real = task.real.joints
             here: dict[str, list[float]] = {k: [] for k in rows}
             for seed in seeds:
-                made_whole = method(task, seed)
+                made_whole = next(answers)
                 whole = made_whole.canonical()
                 exact = abs(len(whole) - len(task.real)) < TOKEN_FRAMES
                 here["length_exact"].append(float(exact))

@@ -53,7 +53,7 @@ def score(suite: Suite, performer: FacePerformer, data: Path | None, store: Path
     samples, done = [], {}
     for name, path in sources.items():
         wanted = [one.score for one in read_instructions(path)]
-        read = performer.read([s.text for s in wanted], [s.length for s in wanted])  # as --seconds tells it
+        read = [performer.read([s.text], [s.length])[0] for s in wanted]  # as --seconds tells it
         made = [performer.perform(s.text, score=r, seconds=s.length) for s, r in zip(wanted, read, strict=True)]
         results |= followed(name, made, wanted)
         done[name] = [(s.text, [float(r.done) for r in check_score(m, s)]) for m, s in zip(made, wanted, strict=True)]

@@ -97,10 +97,12 @@ def score(suite: Suite, performer: FacePerformer) -> dict[str, Any]:
     """
     raw = [row for _, row in json_rows(folder() / suite.options["rows"])]
     wanted = [parse_score(row, str(row.get("text"))) for row in raw]
-    told: dict[str, Any] = {}
-    if "words" in inspect.signature(performer.read).parameters:
-        told["words"] = [[(w["word"], w["start"], w["end"]) for w in row.get("words", ())] for row in raw]
-    read = performer.read([s.text for s in wanted], [s.length for s in wanted], **told)
+    hears = "words" in inspect.signature(performer.read).parameters
+    read = []
+    for row, s in zip(raw, wanted, strict=True):
+        words = [(w["word"], w["start"], w["end"]) for w in row.get("words", ())]
+        told: dict[str, Any] = {"words": [words]} if hears else {}
+        read += performer.read([s.text], [s.length], **told)
     made = [performer.perform(s.text, score=r, seconds=s.length) for s, r in zip(wanted, read, strict=True)]
     results: dict[str, Any] = {k: v for k, v in followed("fresh", made, wanted).items() if not k.startswith("events")}
     results |= {f"reading_{k}/fresh": plain(v) for k, v in reading_score(read, wanted).items()}

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from avatargpt.evaluation.parts import UNKEPT, Parts
 from avatargpt.evaluation.report import figure, plain
 from avatargpt.evaluation.suites import Suite
 from avatargpt.face.audio_model.driver import Driver
@@ -29,7 +30,7 @@ NOISES = 14  # of each colour
 ROUNDED = 0.02  # standard deviation of the teacher's rounding below which a clip has none: nothing to correlate with
 
 
-def score(suite: Suite, driver: Driver, data: Path | None, store: Path | None) -> dict[str, Any]:
+def score(suite: Suite, driver: Driver, data: Path | None, store: Path | None, parts: Parts = UNKEPT) -> dict[str, Any]:
     """All figures.
 
     Args:
@@ -47,13 +48,14 @@ def score(suite: Suite, driver: Driver, data: Path | None, store: Path | None) -
         for source in dict.fromkeys(c.source for c in clips):
             results |= _lips(source, [_stored(driver, c) for c in clips if c.source == source])
     if data is not None:
-        results |= _real(driver, data)
+        results |= _real(driver, data, parts)
         if (data / "facegood").is_dir():
             results |= recorded_faces(driver, list(paired_clips(data / "facegood")))
     if not results:
         raise UserError("speech_face needs --data (a folder with real speech) or --store (a cache of speech data)")
     results |= _still(driver) | _sounds(driver)
-    results["drift"] = plain(drift(driver, float(suite.options.get("drift_minutes", 60))))
+    late = parts.remembering("drift", lambda minutes: drift(driver, minutes))
+    results["drift"] = plain(late(float(suite.options.get("drift_minutes", 60))))
     return {"results": results}
 
 
@@ -97,12 +99,16 @@ def _lips(source: str, clips: list[_Spoken]) -> dict[str, Any]:
     return out
 
 
-def _real(driver: Driver, data: Path) -> dict[str, Any]:
+def _real(driver: Driver, data: Path, parts: Parts) -> dict[str, Any]:
+    def laid(audio: np.ndarray, phones: list[str]) -> list[Phone]:
+        return list(aligned(driver, audio, phones)[0])
+
+    lay = parts.remembering("aligned", laid)
     out: dict[str, Any] = {}
     librivox = data / "aligned_speech_misc" / "librivox_pocketsphinx"
     if librivox.is_dir():
         read = [(audio, phones) for _, audio, phones in timed_speech(librivox)]
-        again = [(audio, aligned(driver, audio, [p.name for p in phones])[0]) for audio, phones in read]
+        again = [(audio, lay(audio, [p.name for p in phones])) for audio, phones in read]
         for source, timed in (("librivox", read), ("librivox_aligned", again)):
             out |= _lips(source, [_heard(driver, audio, phones) for audio, phones in timed])
             out[f"change/{source}"] = figure([v for audio, phones in timed for v in changes(audio, phones)])
@@ -110,8 +116,7 @@ def _real(driver: Driver, data: Path) -> dict[str, Any]:
         clips = []
         for said in lj_sentences(data / "ljspeech_sample"):
             if said.split == "val":
-                phones, _ = aligned(driver, said.audio, said.phones)
-                clips.append(_heard(driver, said.audio, phones))
+                clips.append(_heard(driver, said.audio, lay(said.audio, list(said.phones))))
         out |= _lips("lj", clips)
     return out
 

@@ -11,10 +11,12 @@ import warnings
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
 
+from avatargpt.evaluation.parts import UNKEPT, Parts
 from avatargpt.evaluation.report import figure, plain
 from avatargpt.evaluation.suites import Suite, folder
 from avatargpt.language.lexical import lemmas
@@ -27,6 +29,7 @@ CLAUSE_KEYS = ("do", "side", "count", "seconds", "tempo", "direction", "degrees"
 ALIKE = 0.80  # cosine from which two wordings are the same action
 HALF_ALIKE = 0.62  # cosine from which they are where the verb, or half of the words, is the same
 SIDES = ("left", "right")
+ASKED_AT_ONCE = 16
 REST = ("stand", "stop", "hold a relaxed standing pose")
 """A pause that nobody asked for is no other action."""
 
@@ -50,7 +53,7 @@ class Understood(Protocol):
 
 @dataclass(frozen=True)
 class Taken:
-    """An `Understood` of a system that only gives captions and Python's warnings: to it everything is known."""
+    """An `Understood` as it is judged; to a system that only gives captions and warnings everything is known."""
 
     captions: tuple[str, ...]
     warnings: tuple[str, ...] = ()
@@ -100,6 +103,15 @@ def read_rows(name: str) -> list[Row]:
             )
         out.append(row)
     return out
+
+
+def taken(model: Any, texts: Sequence[str], parts: Parts = UNKEPT) -> list[Taken]:
+    """`understood`, kept for `ASKED_AT_ONCE` texts at a time."""
+    def asked(some: list[str]) -> list[Taken]:
+        return [Taken(tuple(a.captions), tuple(a.warnings), bool(a.known)) for a in understood(model, some)]
+
+    chunks = [(list(texts[i : i + ASKED_AT_ONCE]),) for i in range(0, len(texts), ASKED_AT_ONCE)]
+    return [answer for chunk in chunks for answer in parts.kept("understood", chunk, partial(asked, *chunk))]
 
 
 def understood(model: Any, texts: Sequence[str]) -> list[Understood]:
@@ -184,7 +196,7 @@ def _sides(clause: dict[str, Any], caption: str) -> bool:
     return True
 
 
-def score(suite: Suite, model: Any) -> dict[str, Any]:
+def score(suite: Suite, model: Any, parts: Parts = UNKEPT) -> dict[str, Any]:
     """All figures.
 
     Args:
@@ -200,7 +212,7 @@ def score(suite: Suite, model: Any) -> dict[str, Any]:
     """
     rows = read_rows(suite.options["rows"])
     judge = Judge()
-    answers = understood(model, [r.text for r in rows])
+    answers = taken(model, [r.text for r in rows], parts)
     by_category: dict[str, list[float]] = defaultdict(list)
     right: list[float] = []
     flagged: list[float] = []
