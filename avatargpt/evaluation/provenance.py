@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from avatargpt.resources import PACKAGE
-from avatargpt.train.running.record import versions
+from avatargpt.train.running.record import commit, versions
 from vqvae.io.atomic import atomic_write
 
 WHOLE = 4 << 20  # bytes up to which contents count; of larger files name and size
@@ -48,26 +48,6 @@ def judges() -> str:
     """Digest of the code that judges: figures of equal digests compare."""
     files = [p for room in JUDGES for p in (PACKAGE / room).rglob("*.py")]
     return digest_of(files, PACKAGE)
-
-
-def commit(root: Path | None = None) -> str | None:
-    """The git commit of the checkout that runs, read from its files; None for an installed package."""
-    root = PACKAGE.parent if root is None else root
-    git = root / ".git"
-    try:
-        if git.is_file():  # a worktree names its own folder
-            git = (root / git.read_text("utf-8").removeprefix("gitdir:").strip()).resolve()
-        head = (git / "HEAD").read_text("utf-8").strip()
-        if not head.startswith("ref:"):
-            return head
-        name = head.removeprefix("ref:").strip()
-        common = git / (git / "commondir").read_text("utf-8").strip() if (git / "commondir").is_file() else git
-        if (common / name).is_file():
-            return (common / name).read_text("utf-8").strip()
-        packed = (common / "packed-refs").read_text("utf-8").splitlines()
-        return next((line.split()[0] for line in packed if line.endswith(f" {name}")), None)
-    except (OSError, UnicodeDecodeError):  # no checkout, or not ours to read
-        return None
 
 
 def write(out: Path, result: dict[str, Any], model: Any, data: Path | None, store: Path | None) -> Path:

@@ -174,6 +174,29 @@ def test_header_names_weights_tokenizer_and_decoding() -> None:
     assert report.header(suite, lambda prompts, seeds: [])["decoding"] == {}
 
 
+def test_header_tells_two_readers_apart(tmp_path: Path) -> None:
+    (tmp_path / "driver").mkdir()
+    for name in ("requests.safetensors", "driver/driver.safetensors", "evaluator.safetensors"):
+        (tmp_path / name).write_bytes(name.encode())
+    for name in ("requests.json", "config.json", "result.json"):
+        (tmp_path / name).write_text("{}")
+    made = Made(1)
+    made.source = str(tmp_path)  # type: ignore[attr-defined]
+
+    def weights() -> str:
+        return str(report.header(evaluation.load("prompts_known"), made)["model"]["weights"])
+
+    before = weights()
+    for name in ("evaluator.safetensors", "result.json", "README.md"):  # no part of the model
+        (tmp_path / name).write_text("other")
+        assert weights() == before
+    seen = {before}
+    for name in ("requests.safetensors", "requests.json", "config.json", "driver/driver.safetensors"):
+        (tmp_path / name).write_text("other")
+        seen.add(weights())
+    assert len(seen) == 5 and "weights" not in report.header(evaluation.load("prompts_known"), None)["model"]
+
+
 def test_fingerprint_sees_one_changed_weight_of_any_type() -> None:
     net = torch.nn.Sequential(torch.nn.Linear(2, 2).to(torch.bfloat16), torch.nn.BatchNorm1d(2))
     before = fingerprint(net)
