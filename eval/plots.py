@@ -28,12 +28,12 @@ COMPARED = ("real", "by chance", "concatenation", "interpolation")
 OWN, OTHERS = "own", "others"  # heads of suites that measure each class on its own clips and on all others
 MOST_LINES, MOST_PANELS = 16, 6
 ALIKE = 8.0  # values of one unit share an axis up to this ratio of the largest
-COLOURS = 32  # of a picture
+BLENDS = (1.0, 0.8, 0.6, 0.4, 0.2)  # of a colour with white: what edges are drawn smooth with
 WIDTH, LINE, FRAME, DPI = 8.0, 0.27, 0.62, 100  # inches; a panel is its lines and its frame high
 SHOWN = 38  # characters of a name
-MARKS = (("D", "#2a9d55"), ("s", "#e08214"), ("^", "#7b3fa0"), ("X", "#666666"), ("v", "#b8860b"), ("P", "#d6569a"),
+BLUE, RED, BLACK, GREY = "#1f5fa8", "#c8102e", "#000000", "#666666"
+MARKS = (("D", "#2a9d55"), ("s", "#e08214"), ("^", "#7b3fa0"), ("X", GREY), ("v", "#b8860b"), ("P", "#d6569a"),
          ("<", "#17848f"), (">", "#8c564b"), ("p", "#9aa61f"))  # fmt: skip
-BLUE, RED = "#1f5fa8", "#c8102e"
 
 
 @dataclass
@@ -52,13 +52,15 @@ class Line:
     @property
     def size(self) -> float:
         """Largest absolute value."""
-        return max(abs(v) for f in self.marks.values() for v in (f["mean"], f.get("low"), f.get("high")) if v is not None)
+        values = [f.get(k) for f in self.marks.values() for k in ("mean", "low", "high")]
+        return max(abs(v) for v in values if v is not None)
 
 
 def lines(report: Report) -> list[Line]:
     """All figures of a suite that have a value, the figures that are aimed at first, then the more general ones."""
-    about, found = report.any, {}
-    own = report.own()
+    about, own = report.any, report.own()
+    found: dict[str, Line] = {}
+    depth: dict[str, int] = {}
     everything = [(n, MODEL, f) for n, f in own.items()]
     everything += [(n, LABELS.get(c, c), f) for c, figures in report.columns().items() for n, f in figures.items()]
     targets = {_row(report, n, own)[0]: t for n, t in about.get("targets", {}).items() if not isinstance(t, str)}
@@ -66,17 +68,22 @@ def lines(report: Report) -> list[Line]:
         if figure.get("mean") is None:
             continue
         key, row = _row(report, name, own) if who == MODEL else (name, who)
-        metric = about["metrics"].get(key.split("/")[0], {})
+        metric = about["metrics"].get(name.split("/")[0], {})
         line = found.setdefault(key, Line(key, str(metric.get("unit") or ""), target=targets.get(key)))
         line.marks[row] = figure
+        depth.setdefault(key, name.count("/"))
     aimed = {_row(report, n, own)[0] for n in about.get("targets", {})}
-    return sorted(found.values(), key=lambda line: (line.name not in aimed, line.name.count("/")))
+    return sorted(found.values(), key=lambda line: (line.name not in aimed, depth[line.name]))
+
+
+def _of_classes(report: Report) -> bool:
+    return set(report.any["metrics"]) == {OWN, OTHERS}
 
 
 def _row(report: Report, name: str, own: dict[str, Any]) -> tuple[str, str]:
     """Figure of a result -> the figure without its row, and the row."""
     head, _, rest = name.partition("/")
-    if set(report.any["metrics"]) == {OWN, OTHERS}:
+    if _of_classes(report):
         return rest or "mean", MODEL if head == OWN else "other classes"
     front, _, last = name.rpartition("/")
     mine = OWN_ROW.get(report.name)
@@ -131,15 +138,26 @@ def _drawn(report: Report) -> bytes:
     axes = drawn.subplots(len(shown), 1, gridspec_kw={"height_ratios": heights}, squeeze=False)[:, 0]
     for axis, panel in zip(axes, shown, strict=True):
         _panel(axis, panel, looks)
-    _legend(drawn, looks, [line for panel in shown for line in panel])
+    _legend(drawn, looks, [line for panel in shown for line in panel], "own class" if _of_classes(report) else MODEL)
     if left := len(lines(report)) - sum(map(len, shown)):
-        drawn.supxlabel(f"{left} more figure{'s' * (left > 1)} in the table", fontsize=8, color="0.4")
+        drawn.supxlabel(f"{left} more figure{'s' * (left > 1)} in the table", fontsize=8, color=GREY)
     canvas.draw()
     # A palette in place of full colours: a fraction of the bytes.
-    image = Image.frombuffer("RGBA", canvas.get_width_height(), canvas.buffer_rgba()).convert("RGB")
+    whole = Image.frombuffer("RGBA", canvas.get_width_height(), canvas.buffer_rgba()).convert("RGB")
+    palette = Image.new("P", (1, 1))
+    palette.putpalette(_palette())
     file = io.BytesIO()
-    image.quantize(COLOURS, dither=Image.Dither.NONE).save(file, "PNG", optimize=True)
+    whole.quantize(palette=palette, dither=Image.Dither.NONE).save(file, "PNG", optimize=True)
     return file.getvalue()
+
+
+def _palette() -> list[int]:
+    """Red, green and blue of every colour that is drawn, on white."""
+    out = [255] * 3
+    for colour in (BLUE, RED, BLACK, *(c for _, c in MARKS)):
+        parts = [int(colour[i : i + 2], 16) for i in (1, 3, 5)]
+        out += [round(255 + b * (c - 255)) for b in BLENDS for c in parts]
+    return out
 
 
 def _panel(axis: Axes, panel: Sequence[Line], looks: dict[str, tuple[str, str]]) -> None:
@@ -150,12 +168,12 @@ def _panel(axis: Axes, panel: Sequence[Line], looks: dict[str, tuple[str, str]])
             mark, colour = ("o", BLUE) if row == MODEL else looks[row]
             if row == MODEL and figure.get("low") is not None:
                 axis.plot([figure["low"], figure["high"]], [at, at], color=colour, lw=2.2, solid_capstyle="butt")
-            axis.plot(figure["mean"], at, mark, color=colour, ms=6.5 if row == MODEL else 5.5, mec="white", mew=0.5,
+            axis.plot(figure["mean"], at, mark, color=colour, ms=5.5 if row == MODEL else 7, mec="white", mew=0.5,
                       zorder=3 if row == MODEL else 2, clip_on=False)  # fmt: skip
         if line.target is not None:
             axis.plot([line.target] * 2, [at - 0.36, at + 0.36], color=RED, lw=1.8)
         if MODEL in line.marks:
-            axis.text(1.01, at, number(line.marks[MODEL]["mean"], line.unit), transform=axis.get_yaxis_transform(),
+            axis.text(1.02, at, number(line.marks[MODEL]["mean"], line.unit), transform=axis.get_yaxis_transform(),
                       va="center", fontsize=8)  # fmt: skip
     axis.set_yticks(range(len(panel)), [_short(line.name) for line in panel], fontsize=8)
     axis.set_ylim(len(panel) - 0.4, -0.6)
@@ -165,8 +183,8 @@ def _panel(axis: Axes, panel: Sequence[Line], looks: dict[str, tuple[str, str]])
         axis.set_xlim(-0.01, 1.01)
         axis.xaxis.set_major_formatter(lambda value, _: f"{100 * value:.0f} %")
     else:
-        axis.set_xlim(0 if 0 <= lowest else low, high)
-        axis.set_xlabel(panel[0].unit, fontsize=8, labelpad=1)
+        axis.set_xlim(0 if lowest >= 0 else low, high)
+        axis.set_xlabel(panel[0].unit, fontsize=8, labelpad=2)
     axis.tick_params(axis="x", labelsize=8)
     axis.grid(axis="x", color="0.9")
     axis.set_axisbelow(True)
@@ -177,15 +195,15 @@ def _short(name: str) -> str:
     return name if len(name) <= SHOWN else f"{name[: SHOWN - 2]} .."
 
 
-def _legend(drawn: Figure, looks: dict[str, tuple[str, str]], shown: Sequence[Line]) -> None:
+def _legend(drawn: Figure, looks: dict[str, tuple[str, str]], shown: Sequence[Line], model: str) -> None:
     from matplotlib.lines import Line2D
 
     entries = []
     if any(MODEL in line.marks for line in shown):
         span = any(line.marks.get(MODEL, {}).get("low") is not None for line in shown)
-        named = f"{MODEL}, 95 %" if span else MODEL
+        named = f"{model}, 95 %" if span else model
         entries.append(Line2D([], [], marker="o", color=BLUE, lw=2.2 if span else 0, mec="white", label=named))
-    entries += [Line2D([], [], marker=m, color=c, lw=0, mec="white", label=row) for row, (m, c) in looks.items()]
+    entries += [Line2D([], [], marker=m, color=c, ms=7, lw=0, mec="white", label=row) for row, (m, c) in looks.items()]
     if any(line.target is not None for line in shown):
         entries.append(Line2D([], [], marker="|", color=RED, lw=0, ms=9, mew=1.8, label="target"))
     drawn.legend(handles=entries, loc="outside upper center", ncols=min(len(entries), 5), fontsize=8, frameon=False)

@@ -18,7 +18,9 @@ def nearest(clips: Sequence[Clip], known: Sequence[Clip]) -> np.ndarray:
     Nearest is the smallest Euclidean distance of `kinematic_features`, each divided by its deviation over the known
     clips.
     """
-    a, b = (np.stack([kinematic_features(m.joints, m.fps) for m in (c.load() for c in some)]) for some in (clips, known))
+    a, b = (
+        np.stack([kinematic_features(m.joints, m.fps) for m in (c.load() for c in some)]) for some in (clips, known)
+    )
     scale = b.std(0)
     used = scale > 1e-6
     a, b = a[:, used] / scale[used], b[:, used] / scale[used]
