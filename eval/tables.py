@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import plots
-from reports import LABELS, Report, load, number
+from reports import CEILINGS, LABELS, Report, load, number
 
 from avatargpt.evaluation.body import describe
 from vqvae.errors import UserError
@@ -182,7 +182,7 @@ def short(reports: list[Report]) -> str:
             about = report.any["metrics"][name.split("/")[0]]
             unit = str(about.get("unit", ""))
             rivals = [(c[name]["mean"], LABELS.get(b, b)) for b, c in columns.items()
-                      if c.get(name, {}).get("mean") is not None]  # fmt: skip
+                      if b not in CEILINGS and c.get(name, {}).get("mean") is not None]  # fmt: skip
             best = (max if about["higher_is_better"] else min)(rivals) if rivals else None
             cells = [
                 report.name, f"{name}, {unit}" if unit not in ("", "share") else name,

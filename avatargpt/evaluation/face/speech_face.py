@@ -202,8 +202,8 @@ def recorded_faces(driver: Driver, clips: list[SpeechClip]) -> dict[str, Any]:
     begin = [round(max((v for (take, _), v in CHOSEN_ON.items() if take == c.name.rpartition("/")[2]), default=0.0)
                    * len(c)) for c in held]  # fmt: skip
     faces = {head: [x[i:] for x, i in zip(takes, begin, strict=True)] for head, takes in heads.items()}
-    real = [c.curves[i:] for c, i in zip(held, begin, strict=True)]
-    return out | beside_recordings(faces, real, [c.curves for c in training])
+    recorded = [c.curves[i:] for c, i in zip(held, begin, strict=True)]
+    return out | beside_recordings(faces, recorded, [c.curves for c in training])
 
 
 def _quarters(features: np.ndarray) -> np.ndarray:
