@@ -188,8 +188,8 @@ def test_a_rival_in_the_same_file_is_judged(tables: ModuleType, folder: Path) ->
 
 
 def test_what_is_to_be_reached_is_no_baseline(tables: ModuleType, folder: Path) -> None:
-    data = result("describe", {"action": value(0.9), "action/own caption": value(0.99), "action/nearest clip": value(0.8)},
-                  baselines=["own caption", "nearest clip"])  # fmt: skip
+    rows = {"action": value(0.9), "action/own caption": value(0.99), "action/nearest clip": value(0.8)}
+    data = result("describe", rows, baselines=["own caption", "nearest clip"])
     report.write(folder / "eval" / "results" / "describe.json", data)
     reports = tables.load(folder / "eval" / "results")
     assert "| describe | action | 90.0 % | 80.0 % (nearest clip) | >= 88.0 % |" in tables.short(reports)
