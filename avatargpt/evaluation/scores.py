@@ -117,7 +117,7 @@ def score(
         from avatargpt.evaluation.body import describe
         from vqvae.motion import atomic_write
 
-        result = describe.score(suite, clips, model.describe, kept)
+        result = describe.score(suite, clips, model.describe, corpus.load_clips(data, "train"), kept)
         if out is not None:
             table = describe.markdown(result)
             atomic_write(Path(out).with_suffix(".md"), lambda p: p.write_text(table, encoding="utf-8"))
@@ -176,9 +176,11 @@ def _score_synthetic(
     if suite.kind == "describe_synthetic":
         from avatargpt.evaluation.body import describe_synthetic
 
-        held_out = synthetic.stored(store, "val", ["keyframed"])["keyframed"] if store is not None else None
-        clips = held_out if held_out is not None else list(synthetic.made(per_family))
-        return describe_synthetic.score(suite, clips, model.describe, kept)
+        if store is not None:
+            held_out, known = (synthetic.stored(store, s, ["keyframed"])["keyframed"] for s in ("val", "train"))
+        else:  # training draws from the seeds from 0 on
+            held_out, known = (list(synthetic.made(per_family, first)) for first in (synthetic.HELD_OUT, 0))
+        return describe_synthetic.score(suite, held_out, model.describe, known, kept)
     from instruct_data.synth.idle import idle_stances
 
     real = corpus.load_clips(data, str(options.get("split", "train")))

@@ -142,14 +142,6 @@ def test_what_a_run_was_made_on_stands_beside_it(suite: Suite, tmp_path: Path, m
     assert about["data"]["digest"] != provenance.manifest(data)["digest"]  # type: ignore[index]
 
 
-def test_commit_is_that_of_git() -> None:
-    root = Path(__file__).resolve().parents[2]
-    done = subprocess.run(["git", "rev-parse", "HEAD"], cwd=root, capture_output=True, text=True)
-    if done.returncode:
-        pytest.skip("no git checkout")
-    assert provenance.commit(root) == done.stdout.strip()
-
-
 def result(path: Path, rows: dict[str, list[int]], plain: float = 0.5) -> Path:
     told = [{"prompt": k, "kind": "side" if k < "m" else "turn", "passed": v} for k, v in rows.items()]
     body = {"suite": "few", "version": 1, "prompts": told,
@@ -171,6 +163,18 @@ def test_comparison_is_paired(tmp_path: Path) -> None:
     same = compare.compare(tmp_path / "a.json", tmp_path / "a.json")
     assert not same["rows"] and not same["figures"]["passed"]["differs"]
     assert any(line.startswith("* a (passed)") for line in compare.told(got))
+
+
+def test_other_weights_are_told(tmp_path: Path) -> None:
+    a = result(tmp_path / "a.json", {"x": [0]})
+    body = json.loads(a.read_text())
+    b = tmp_path / "b.json"
+    b.write_text(json.dumps({**body, "model": {"fingerprint": "f" * 64, "weights": "b" * 64}}))
+    a.write_text(json.dumps({**body, "model": {"fingerprint": "f" * 64}}))
+    got = compare.compare(a, b)
+    assert got["models"] == {"weights": [None, "b" * 64]}
+    assert f"other weights: not stated, {'b' * 12}" in compare.told(got)
+    assert not compare.compare(b, b)["models"]
 
 
 def test_one_seed_says_nothing_of_chance(tmp_path: Path) -> None:

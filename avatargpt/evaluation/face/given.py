@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from avatargpt.evaluation.face.distances import against
-from avatargpt.evaluation.face.face_instructions import EVERYDAY, OWN, followed, instructions_of
+from avatargpt.evaluation.face.face_instructions import EVERYDAY, OWN, instructions_of, measured
 from avatargpt.evaluation.suites import Suite, folder
 from avatargpt.metrics.face_events import check_score
 from instruct_data.face.score import Score, parse_score, read_instructions
@@ -39,8 +38,6 @@ def score(suite: Suite, made: Mapping[str, FaceMotion], data: Path | None = None
     Returns:
         ``results`` and one row per instruction: ``done`` says which of its events are seen.
     """
-    from instruct_data.face.render import render
-
     results: dict[str, Any] = {}
     rows = []
     for source, scores in sources(suite, data).items():
@@ -49,7 +46,6 @@ def score(suite: Suite, made: Mapping[str, FaceMotion], data: Path | None = None
         if not pairs:
             continue
         clips, wanted = [m for _, m, _ in pairs], [s for _, _, s in pairs]
-        results |= followed(source, clips, wanted)
-        results |= against(source, clips, [render(s, 1) for s in wanted])
+        results |= measured(source, clips, wanted)
         rows += [{"id": i, "text": s.text, "done": [int(x.done) for x in check_score(m, s)]} for i, m, s in pairs]
     return {"results": results, "instructions": rows}

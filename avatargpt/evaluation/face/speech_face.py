@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from avatargpt.evaluation.face.distances import beside_recordings
 from avatargpt.evaluation.parts import UNKEPT, Parts
 from avatargpt.evaluation.report import figure, plain
 from avatargpt.evaluation.suites import Suite
@@ -170,8 +171,8 @@ def drift(driver: Driver, minutes: float) -> float:
 
 def recorded_faces(driver: Driver, clips: list[SpeechClip]) -> dict[str, Any]:
     """Correlation and amplitude (ratio of standard deviations) on held-out recorded pairs, beside two baselines:
-    log energy alone, and ridge regression from the features around a frame, fitted to the training pairs. What of a
-    take numbers were chosen on (`CHOSEN_ON`) does not count.
+    log energy alone, and ridge regression from the features around a frame, fitted to the training pairs; and the
+    distances of `beside_recordings`. What of a take numbers were chosen on (`CHOSEN_ON`) does not count.
     """
     import torch
 
@@ -202,7 +203,12 @@ def recorded_faces(driver: Driver, clips: list[SpeechClip]) -> dict[str, Any]:
                 if who != "log_energy":
                     found.setdefault(f"paired_{name}_amplitude/{who}", []).append(float(curve.std() / real.std()))
         out |= {key: figure(v) for key, v in found.items()}
-    return out
+    # Nothing that numbers were chosen on counts, of whichever movement.
+    begin = [round(max((v for (take, _), v in CHOSEN_ON.items() if take == c.name.rpartition("/")[2]), default=0.0)
+                   * len(c)) for c in held]  # fmt: skip
+    faces = {head: [x[i:] for x, i in zip(takes, begin, strict=True)] for head, takes in heads.items()}
+    recorded = [c.curves[i:] for c, i in zip(held, begin, strict=True)]
+    return out | beside_recordings(faces, recorded, [c.curves for c in training])
 
 
 def _quarters(features: np.ndarray) -> np.ndarray:
