@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from matrices import degradations, interval, number, predicates
+
 from avatargpt import evaluation
 from avatargpt.evaluation.body import describe
 from vqvae.errors import UserError
@@ -18,7 +20,7 @@ ORDER = (
     "continuation", "plan_coverage", "families", "discriminator", "synthetic_physics", "predicates",
 )  # fmt: skip
 _BODY = " --data CORPUS"
-_OF_BODY = "tokenizer describe inbetween continuation predicates synthetic_physics plans plan_cycle seams"
+_OF_BODY = "tokenizer describe inbetween continuation predicates synthetic_physics plans plan_cycle seams degradations"
 ARGUMENTS = {
     **dict.fromkeys(_OF_BODY.split(), _BODY), "chat": " --data CHAT", "gesture": " --data DATA/gesture",
     "gesture_made": " --data runs/gestures/talks", "plan_coverage": f"{_BODY} --full",
@@ -36,6 +38,8 @@ prompts_unseen pass_rate, describe action, describe_synthetic family, inbetween 
 continuation kinematic_fid, face_instructions events/own, face_instructions events/corpus,
 speech_face closure/librivox, plans rouge_l/plan, seams peak_jerk_ratio""".replace("\n", " ").split(", ")
 """Suite and figure of every row in the README's table; docs/results.md has them all."""
+OWN_FORM = {"predicates": predicates, "families": predicates, "degradations": degradations}
+"""Suites whose results are rendered in a form of their own."""
 LABELS = {"nearest": "nearest caption", "random": "random clip", "none": "baselines only"}
 
 
@@ -111,21 +115,6 @@ def outdated(name: str, data: dict[str, Any]) -> None:
         raise ValueError("of other prompts; the suite changed, run it again")
 
 
-def number(value: float | None, unit: str) -> str:
-    """Shares in percent, all else with three digits and more where the value is large."""
-    if value is None:
-        return "-"
-    if unit == "share":
-        return f"{100 * value:.1f} %"
-    return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.3g}"
-
-
-def _interval(figure: dict[str, Any], unit: str) -> str:
-    if figure.get("low") is None:
-        return ""
-    return f"{number(figure['low'], unit)} to {number(figure['high'], unit)}"
-
-
 def _target(report: Report, name: str) -> tuple[str, str]:
     """What was aimed at, and whether the model is there ("" when there is nothing to say)."""
     target = report.any.get("targets", {}).get(name)
@@ -162,7 +151,7 @@ def table(report: Report, figures: list[str] | None = None) -> list[str]:
         mine = own.get(name, {})
         cells = [
             f"{name}, {unit}" if unit not in ("", "share") else name,
-            number(mine.get("mean"), unit), _interval(mine, unit), str(mine.get("n", "")),
+            number(mine.get("mean"), unit), interval(mine, unit), str(mine.get("n", "")),
             *(number(c.get(name, {}).get("mean"), unit) for c in columns.values()), *_target(report, name),
         ]  # fmt: skip
         lines.append("| " + " | ".join(cells) + " |")
@@ -191,7 +180,7 @@ def section(report: Report, published: bool = True) -> list[str]:
         facts.append("decoding " + ", ".join(f"{k} {v}" for k, v in report.model["decoding"].items()))
     facts += [f"{k.replace('_', ' ')} `{v[:12]}`" for k, v in report.model.get("model", {}).items()]
     lines += ["", "; ".join(facts) + ".", ""]
-    lines += _predicates(about) if report.name in ("predicates", "families") else table(report)
+    lines += OWN_FORM[report.name](about) if report.name in OWN_FORM else table(report)
     if report.name == "tokenizer" and report.model.get("over_length"):
         lines += ["", f"![Error over clip length]({f'images/{CHART}' if published else DRAWN})"]
     if report.name == "describe" and "sample" in report.model:
@@ -203,20 +192,6 @@ def section(report: Report, published: bool = True) -> list[str]:
         lines += ["", f"Of the one-action prompts {some} are met by at least one of the clips; a clip meets {usual}"
                   " of them on average."]  # fmt: skip
     return [*lines, "", *(["```bash", *commands(report), "```", ""] if published else [])]
-
-
-def _predicates(about: dict[str, Any]) -> list[str]:
-    """The two figures of each class side by side."""
-    results = about["results"]
-    lines = ["| predicate | clips of its class | 95 % | n | other classes |", "|---|---|---|---|---|"]
-    for key, own in results.items():
-        head, _, name = key.partition("/")
-        if head != "own":
-            continue
-        others = results["others" + (f"/{name}" if name else "")]
-        lines.append(f"| {name or 'mean'} | {number(own['mean'], 'share')} | {_interval(own, 'share')} | {own['n']} | "
-                     f"{number(others['mean'], 'share')} |")  # fmt: skip
-    return lines
 
 
 _INTERVALS = (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -61,9 +61,7 @@ def score(
     held = [c for c in held if c.captions]
     if len(held) < options.pool:
         raise UserError(f"{suite.name}: {len(held)} held-out clips with captions; at least {options.pool} are needed")
-    grounder = SentenceGrounder()
     told = [c.captions[0] for c in held]
-    sentences, sides = grounder.sentence(told), list(sides_of(told)[:, None])
     real = evaluator.motions([c.load() for c in held])
     shift = np.random.default_rng(suite.seeds[0]).permutation(len(held))
     rows = {"real": real, "random pairing": real[shift]}
@@ -77,16 +75,31 @@ def score(
         seeds = [suite.seeds[0] + k for k in range(options.samples)]
         again = make([told[i] for i in chosen for _ in seeds], seeds * len(chosen))
         several[name] = evaluator.motions(again).reshape(len(chosen), len(seeds), -1)
+    results = judged(suite, told, evaluator, rows)
+    for name, vectors in several.items():
+        if options.samples > 1:
+            spread = multimodality(vectors, min(10, options.samples), suite.seeds[0])
+            results[f"multimodality/{name}"] = plain(spread)
+    return {"results": results, "clips": len(held), "evaluator": evaluator.fingerprint}
+
+
+def judged(
+    suite: Suite, told: Sequence[str], evaluator: MotionEvaluator, rows: Mapping[str, np.ndarray]
+) -> dict[str, Any]:
+    """``FIGURE/ROW`` of motions that answer captions.
+
+    Args:
+        told: (N,) captions. evaluator: the judge.
+        rows: name -> (N, D) vectors of motions; ``real`` is among them, ``random pairing`` may be.
+    """
+    options = Settings.read({k: v for k, v in suite.options.items() if k in Settings.model_fields}, suite.name)
+    captions, sides = [s[None] for s in SentenceGrounder().sentence(list(told))], list(sides_of(told)[:, None])
     results: dict[str, Any] = {}
     for name, vectors in rows.items():
-        captions = [s[None] for s in sentences]
         found = fits(evaluator, captions, sides, vectors, options.pool, options.repeats, 1, suite.seeds[0])
         results |= {f"{k}/{name}": figure(v) for k, v in found.items()}
         if name != "random pairing":  # the same motions as `real`
             results[f"diversity/{name}"] = plain(diversity(vectors, seed=suite.seeds[0]))
         if name not in ("real", "random pairing"):
-            results[f"fid/{name}"] = plain(fid(vectors, real, shrink=True))
-        if name in several and options.samples > 1:
-            spread = multimodality(several[name], min(10, options.samples), suite.seeds[0])
-            results[f"multimodality/{name}"] = plain(spread)
-    return {"results": results, "clips": len(held), "evaluator": evaluator.fingerprint}
+            results[f"fid/{name}"] = plain(fid(vectors, rows["real"], shrink=True))
+    return results
