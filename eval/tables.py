@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any
 
 import plots
+from matrices import degradations, interval, predicates
 from reports import CEILINGS, LABELS, Report, load, number
 
 from avatargpt.evaluation.body import describe
@@ -14,14 +14,14 @@ from vqvae.errors import UserError
 from vqvae.motion import atomic_write
 
 _BODY = " --data CORPUS"
-_OF_BODY = "tokenizer describe inbetween continuation predicates synthetic_physics plans plan_cycle seams"
+_OF_BODY = """tokenizer describe inbetween continuation predicates synthetic_physics plans plan_cycle seams
+degradations retrieval retrieval_judge"""
 ARGUMENTS = {
     **dict.fromkeys(_OF_BODY.split(), _BODY), "chat": " --data CHAT", "gesture": " --data DATA/gesture",
     "gesture_made": " --data runs/gestures/talks", "plan_coverage": f"{_BODY} --full",
     "discriminator": f"{_BODY} --store STORE", "face_instructions": " --data FACE_TEXT --store SPEECH",
     "face_language": " --data FACE_TEXT", "speech_face": " --data FACES --store SPEECH",
     "word_times": " --data FACES --store WHISPER", "humanml3d": " --data HUMANML3D --evaluator EVALUATOR",
-    **dict.fromkeys(("retrieval", "retrieval_judge"), f"{_BODY} --evaluator EVALUATOR"),
 }  # fmt: skip
 """What suites are run with beside their name; `eval/README.md` says what these folders are."""
 OPEN, CLOSE = "<!-- results -->", "<!-- /results -->"
@@ -32,12 +32,8 @@ prompts_unseen pass_rate, describe action, describe_synthetic family, inbetween 
 continuation kinematic_fid, face_instructions events/own, face_instructions events/corpus,
 speech_face closure/librivox, plans rouge_l/plan, seams peak_jerk_ratio""".replace("\n", " ").split(", ")
 """Suite and figure of every row in the README's table; docs/results.md has them all."""
-
-
-def _interval(figure: dict[str, Any], unit: str) -> str:
-    if figure.get("low") is None:
-        return ""
-    return f"{number(figure['low'], unit)} to {number(figure['high'], unit)}"
+OWN_FORM = {"predicates": predicates, "families": predicates, "degradations": degradations}
+"""Suites whose results are rendered in a form of their own."""
 
 
 def _target(report: Report, name: str) -> tuple[str, str]:
@@ -76,7 +72,7 @@ def table(report: Report, figures: list[str] | None = None) -> list[str]:
         mine = own.get(name, {})
         cells = [
             f"{name}, {unit}" if unit not in ("", "share") else name,
-            number(mine.get("mean"), unit), _interval(mine, unit), str(mine.get("n", "")),
+            number(mine.get("mean"), unit), interval(mine, unit), str(mine.get("n", "")),
             *(number(c.get(name, {}).get("mean"), unit) for c in columns.values()), *_target(report, name),
         ]  # fmt: skip
         lines.append("| " + " | ".join(cells) + " |")
@@ -107,7 +103,7 @@ def section(report: Report, published: bool = True) -> list[str]:
     lines += ["", "; ".join(facts) + ".", ""]
     if plots.panels(report):
         lines += [f"![Main figures of {report.name}]({PLOTS if published else OWN_PLOTS}/{report.name}.png)", ""]
-    lines += _predicates(about) if report.name in ("predicates", "families") else table(report)
+    lines += OWN_FORM[report.name](about) if report.name in OWN_FORM else table(report)
     if report.name == "tokenizer" and report.model.get("over_length"):
         lines += ["", f"![Error over clip length]({f'images/{CHART}' if published else DRAWN})"]
     if report.name == "describe" and "sample" in report.model:
@@ -119,20 +115,6 @@ def section(report: Report, published: bool = True) -> list[str]:
         lines += ["", f"Of the one-action prompts {some} are met by at least one of the clips; a clip meets {usual}"
                   " of them on average."]  # fmt: skip
     return [*lines, "", *(["```bash", *commands(report), "```", ""] if published else [])]
-
-
-def _predicates(about: dict[str, Any]) -> list[str]:
-    """The two figures of each class side by side."""
-    results = about["results"]
-    lines = ["| predicate | clips of its class | 95 % | n | other classes |", "|---|---|---|---|---|"]
-    for key, own in results.items():
-        head, _, name = key.partition("/")
-        if head != "own":
-            continue
-        others = results["others" + (f"/{name}" if name else "")]
-        lines.append(f"| {name or 'mean'} | {number(own['mean'], 'share')} | {_interval(own, 'share')} | {own['n']} | "
-                     f"{number(others['mean'], 'share')} |")  # fmt: skip
-    return lines
 
 
 _INTERVALS = (

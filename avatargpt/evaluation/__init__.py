@@ -23,7 +23,7 @@ WITHOUT_MODEL = ("predicates", "families", "discriminator", "synthetic_physics",
 """Kinds in which no model takes part."""
 WITHOUT_DATA = (
     "prompts", "families", "describe_synthetic", "face_instructions", "face_language", "gesture_words",
-    "requests", "chat_fresh", "prompt_list",
+    "requests", "chat_fresh", "prompt_list", "degradations",
 )  # fmt: skip
 """Kinds that need no corpus."""
 SHARED = (

@@ -91,6 +91,10 @@ def score(
         from avatargpt.evaluation.text import planning
 
         return planning.run(suite, model, data, full, kept)
+    if suite.kind == "degradations":
+        from avatargpt.evaluation.degradations import table as degradations
+
+        return degradations.score(suite, model, data, store)
     if suite.kind in SYNTHETIC:
         return _score_synthetic(suite, model, data, store, full, kept)
 

@@ -27,7 +27,11 @@ def tables() -> ModuleType:
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module  # dataclasses look their module up
-    spec.loader.exec_module(module)
+    sys.path.insert(0, str(ROOT / "eval"))  # it stands beside what it imports
+    try:
+        spec.loader.exec_module(module)
+    finally:
+        sys.path.remove(str(ROOT / "eval"))
     return module
 
 
@@ -270,3 +274,20 @@ def test_fingerprint_sees_one_changed_weight_of_any_type() -> None:
     after = fingerprint(net)
     net[1].num_batches_tracked += 1
     assert len({before, after, fingerprint(net)}) == 3
+
+
+def test_degradations_are_a_matrix(tables: ModuleType) -> None:
+    from avatargpt.metrics.degraded import AS_IT_IS, DEGRADATIONS
+
+    rows = {f"families own/{name}": value(0.5) for name in (AS_IT_IS, *DEGRADATIONS)}
+    rows["families own/noise"] = {"mean": None, "n": 0}
+    shares = {"punished": value(0.9, 7), "unexplained": {"mean": 1, "n": 7}}
+    kept = [{"figure": "families own", "degradation": "mirrored", "reason": "sides are open"},
+            {"figure": "families own", "degradation": "half speed", "reason": ""}]  # fmt: skip
+    made = result("degradations", {**shares, **rows}, not_punished=kept, absent=[{"item": "gesture", "reason": "none"}])
+    text = "\n".join(tables.section(tables.Report("degradations", made)))
+    assert "Punished are 90.0 % of 7 pairs of figure and degradation" in text and "1 are unexplained" in text
+    assert "| figure | better | as it is | noise | shuffled time | mirrored |" in text
+    assert "| families own | higher | 50.0 % | refused | 50.0 % | **50.0 %** | **50.0 %** |" in text
+    assert "- families own, mirrored: sides are open\n- families own, half speed: unexplained\n" in text
+    assert "- gesture: none" in text

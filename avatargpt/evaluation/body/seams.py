@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -183,12 +183,22 @@ def score(
         cut["/same actions"] = same[:told]
     usual = seams.mean_jerk(clips)
     cut["/real"] = real_windows(clips, wanted, suite.seeds[0])
+    counts = {k.lstrip("/") or "loop": len(v) for k, v in cut.items()}
+    return {"results": judged(cut, usual), "transitions": counts, "real_mean_jerk": round(usual, 5)}
+
+
+def judged(cut: Mapping[str, Sequence[np.ndarray]], usual: float) -> dict[str, Any]:
+    """Figures of every way to make transitions.
+
+    Args:
+        cut: "" (what is under test), ``/real`` and others -> windows (60, 22, 3) with the transition in the middle.
+        usual: mean jerk of real motion.
+    """
     figures = {k: seams.seam_figures(v, usual) for k, v in cut.items()}
     results = {f"{name}{k}": plain(f[name]) for name in figures[""] for k, f in figures.items()}
     results["peak_jerk_ratio"] = plain(figures[""]["peak_jerk"] / figures["/real"]["peak_jerk"])
     results["foot_skate_excess"] = plain(figures[""]["foot_skate"] - figures["/real"]["foot_skate"])
-    counts = {k.lstrip("/") or "loop": len(v) for k, v in cut.items()}
-    return {"results": results, "transitions": counts, "real_mean_jerk": round(usual, 5)}
+    return results
 
 
 def _centres(made: Sequence[Made], per: int) -> list[float]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from avatargpt.evaluation.face.face_instructions import EVERYDAY, OWN, instructions_of, measured
 from avatargpt.evaluation.suites import Suite, folder
-from avatargpt.metrics.face_events import check_score
+from avatargpt.metrics.face_events import check_score, looks_at_head
 from instruct_data.face.score import Score, parse_score, read_instructions
 from vqvae.face import FaceMotion
 from vqvae.io.json_lines import json_rows
@@ -27,6 +27,14 @@ def sources(suite: Suite, data: Path | None) -> dict[str, list[Score]]:
     if data is not None:
         paths["corpus"] = instructions_of(data)
     return {name: [one.score for one in read_instructions(path)] for name, path in paths.items()}
+
+
+def of_the_head(suite: Suite, data: Path | None) -> set[str]:
+    """``SOURCE_NNN`` of the instructions with an event that the head alone shows."""
+    return {
+        f"{source}_{n:03d}" for source, scores in sources(suite, data).items() for n, s in enumerate(scores, 1)
+        if any(looks_at_head(e.action) for e in s.events)
+    }  # fmt: skip
 
 
 def score(suite: Suite, made: Mapping[str, FaceMotion], data: Path | None = None) -> dict[str, Any]:

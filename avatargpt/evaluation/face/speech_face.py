@@ -47,7 +47,7 @@ def score(suite: Suite, driver: Driver, data: Path | None, store: Path | None, p
     if store is not None:
         clips = [c for c in load(store) if c.split == "val" and c.kind == "taught"]
         for source in dict.fromkeys(c.source for c in clips):
-            results |= _lips(source, [_stored(driver, c) for c in clips if c.source == source])
+            results |= lips(source, [_stored(driver, c) for c in clips if c.source == source])
     if data is not None:
         results |= _real(driver, data, parts)
         if (data / "facegood").is_dir():
@@ -60,10 +60,11 @@ def score(suite: Suite, driver: Driver, data: Path | None, store: Path | None, p
     return {"results": results}
 
 
-_Spoken = tuple[np.ndarray, list[Phone], np.ndarray]  # curves, phones, the teacher's curves
+Spoken = tuple[np.ndarray, list[Phone], np.ndarray]
+"""(T, 55) curves, when phones are said, and the teacher's (T, 55) curves."""
 
 
-def _stored(driver: Driver, clip: SpeechClip) -> _Spoken:
+def _stored(driver: Driver, clip: SpeechClip) -> Spoken:
     import torch
 
     from avatargpt.train.speech_data.validation import predict
@@ -72,29 +73,30 @@ def _stored(driver: Driver, clip: SpeechClip) -> _Spoken:
     return curves, [Phone(*p) for p in clip.phone_times], clip.curves.astype(np.float32)
 
 
-def _heard(driver: Driver, audio: np.ndarray, phones: list[Phone]) -> _Spoken:
+def _heard(driver: Driver, audio: np.ndarray, phones: list[Phone]) -> Spoken:
     motion = driver.drive(audio, RATE)
     frames = frames_in(len(audio), RATE)
     taught = teach(phones, frames, loudness(audio, frames))
     return motion.curves, phones, taught.curves
 
 
-def _lips(source: str, clips: list[_Spoken]) -> dict[str, Any]:
-    lips, r, jaw = lipsync.Lips(), [], []
+def lips(source: str, clips: list[Spoken]) -> dict[str, Any]:
+    """What lips do against phones, ``FIGURE/source``."""
+    found, r, jaw = lipsync.Lips(), [], []
     for curves, phones, taught in clips:
-        lips.add(curves, phones, taught)
+        found.add(curves, phones, taught)
         rounded = lipsync.rounding(taught)
         if rounded.std() >= ROUNDED:
             r.append(lipsync.correlation(lipsync.rounding(curves), rounded))
         jaw.append(lipsync.correlation(lipsync.channel(curves, "jawOpen"), lipsync.channel(taught, "jawOpen")))
     values = {
-        "closure": lips.closure, "false_closure_vowel": lips.closure_vowel,
-        "false_closure_consonant": lips.closure_consonant, "contact": lips.contact,
-        "false_contact_vowel": lips.contact_vowel, "false_contact_consonant": lips.contact_consonant,
-        "open_vowels": lips.opened, "rounding": r, "jaw": jaw, "silence": lips.silence,
+        "closure": found.closure, "false_closure_vowel": found.closure_vowel,
+        "false_closure_consonant": found.closure_consonant, "contact": found.contact,
+        "false_contact_vowel": found.contact_vowel, "false_contact_consonant": found.contact_consonant,
+        "open_vowels": found.opened, "rounding": r, "jaw": jaw, "silence": found.silence,
     }  # fmt: skip
     out = {f"{name}/{source}": figure(v) for name, v in values.items() if len(v)}
-    for name, lags in (("onset_lag", lips.onset), ("closure_lag", lips.closure_lag)):
+    for name, lags in (("onset_lag", found.onset), ("closure_lag", found.closure_lag)):
         if lags:
             out[f"{name}/{source}"] = {**plain(float(np.median(lags))), "n": len(lags)}  # the median
     return out
@@ -111,14 +113,14 @@ def _real(driver: Driver, data: Path, parts: Parts) -> dict[str, Any]:
         read = [(audio, phones) for _, audio, phones in timed_speech(librivox)]
         again = [(audio, lay(audio, [p.name for p in phones])) for audio, phones in read]
         for source, timed in (("librivox", read), ("librivox_aligned", again)):
-            out |= _lips(source, [_heard(driver, audio, phones) for audio, phones in timed])
+            out |= lips(source, [_heard(driver, audio, phones) for audio, phones in timed])
             out[f"change/{source}"] = figure([v for audio, phones in timed for v in changes(audio, phones)])
     if (data / "ljspeech_sample").is_dir():
         clips = []
         for said in lj_sentences(data / "ljspeech_sample"):
             if said.split == "val":
                 clips.append(_heard(driver, said.audio, lay(said.audio, list(said.phones))))
-        out |= _lips("lj", clips)
+        out |= lips("lj", clips)
     return out
 
 
