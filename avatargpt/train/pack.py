@@ -156,7 +156,7 @@ def averaged(folders: Sequence[str], shares: Sequence[float]) -> AvatarGPTModel:
 
 
 def _beside(args: argparse.Namespace, out: Path, fingerprint: str) -> None:
-    """Phrase index, reader, exemplars, plans, scorer, gestures, driver, parser, as they are given."""
+    """Phrase index, reader, exemplars, plans, scorer, evaluator, gestures, driver, parser, as they are given."""
     import torch
 
     reader = None
@@ -189,6 +189,10 @@ def _beside(args: argparse.Namespace, out: Path, fingerprint: str) -> None:
         if motion_scorer is None:
             raise UserError(f"{args.scorer}: no text-motion scorer in it; run the scorer stage")
         motion_scorer.save(out, torch.bfloat16)
+    if args.evaluator:
+        from avatargpt.metrics.evaluator.evaluator import MotionEvaluator
+
+        MotionEvaluator.load(args.evaluator).save(out)
     if args.planner:
         from avatargpt.planning.store import PlanLibrary
 

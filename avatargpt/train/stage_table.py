@@ -246,6 +246,7 @@ STAGES: dict[str, StageEntry] = {
             "recorded": Option("the same for the mouth of recorded pairs, a network of its own"),
             "parser": Option("folder of the parser stage, or several likewise; + between those asked together"),
             "scorer": Option("folder of the scorer stage"), "gestures": Option("folder of the pack-gestures stage"),
+            "evaluator": Option("folder of the text-motion stage: what `eval` judges motions and their texts with"),
             "rank": Option("highest rank of parsers' changes to the encoder; default: as trained", kind="whole"),
             "bits": Option("of the language model's weights; files of 16 are as transformers writes them", kind="whole",
                            default=16, choices=(8, 16)),

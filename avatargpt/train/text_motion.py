@@ -5,10 +5,11 @@ from __future__ import annotations
 import argparse
 import copy
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
+from pydantic import Field
 from torch.nn import functional as F
 
 from avatargpt.config import Schedule, save_resolved
@@ -38,6 +39,9 @@ class EvaluatorTraining(Schedule):
         longest: frames of a clip that are seen in a step; longer ones are cut at a random place.
         captions: of a clip that are taken, the first ones.
         every: only every so manieth keyframed clip of the store is taken.
+        twins: clips made worse of each (`Twins`). Those that the predicates let pass stand in for the clip at times;
+            the others count against its caption.
+        stand_in: how often one that passes stands in.
     """
 
     steps: Count = 1500
@@ -52,6 +56,8 @@ class EvaluatorTraining(Schedule):
     longest: Count = 160
     captions: Count = 4
     every: Count = 1
+    twins: Annotated[int, Field(ge=0, le=7)] = 0
+    stand_in: Share = 0.5
 
 
 class EvaluatorShape(Strict):
@@ -102,19 +108,36 @@ class EvaluatorStage(StageBase):
         t = self.schedule
         rows, told, free = self.draws.draw([at.seed, at.step])
         rng = np.random.default_rng([at.seed, at.step, 1])
-        frames = []
-        for i in rows:
+        frames: list[np.ndarray] = []
+        wrong: list[np.ndarray] = []
+        against: list[int] = []  # the row whose caption each of `wrong` does not show
+        for row, i in enumerate(rows):
             clip = self.seen.frames[i]
-            start = int(rng.integers(max(1, len(clip) - t.longest + 1)))
-            frames.append(clip[start : start + t.longest])
-        x, lengths = padded(frames)
+            if self.seen.twins and self.seen.twins[i]:
+                twin = self.seen.twins[i][int(rng.integers(len(self.seen.twins[i])))]
+                if not twin.right:
+                    wrong.append(self._cut(twin.frames, rng))
+                    against.append(row)
+                elif rng.random() < t.stand_in:
+                    clip = twin.frames
+            frames.append(self._cut(clip, rng))
+        x, lengths = padded([*frames, *wrong])
         device = self.runtime.device
         a = module.see(x.to(device), lengths.to(device), t.noise)
         b = module.hear(torch.from_numpy(self.seen.vectors[told]).to(device))
-        logits = (a @ b.T * module.scale.clamp(max=4.6).exp()).masked_fill(torch.from_numpy(free).to(device), FAR)
-        target = torch.arange(len(rows), device=device)
-        loss = (F.cross_entropy(logits, target) + F.cross_entropy(logits.T, target)) / 2
+        n = len(rows)
+        left_out = np.ones((n, n + len(wrong)), bool)
+        left_out[:, :n] = free.T
+        left_out[against, n + np.arange(len(wrong))] = False
+        logits = (b @ a.T * module.scale.clamp(max=4.6).exp()).masked_fill(torch.from_numpy(left_out).to(device), FAR)
+        target = torch.arange(n, device=device)
+        loss = (F.cross_entropy(logits, target) + F.cross_entropy(logits[:, :n].T, target)) / 2
         return loss, {"loss": loss}
+
+    def _cut(self, clip: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """At most `longest` frames of a clip, from a random place."""
+        start = int(rng.integers(max(1, len(clip) - self.schedule.longest + 1)))
+        return clip[start : start + self.schedule.longest]
 
     def validate(self) -> dict[str, float]:
         """R-precision at 1 and 3 and MM-Dist of each held-out clip's first caption, in pools of at most 32."""
@@ -153,7 +176,10 @@ def text_motion_stage(recipe: EvaluatorRecipe, args: argparse.Namespace) -> None
         raise UserError(f"{args.store}: holds {store.modality} clips; accepted: a motion store of bodies")
     grounder = SentenceGrounder()
     t = recipe.train
-    seen, held = (described(store.clips(split), grounder, t.captions, t.every) for split in ("train", "val"))
+    seen, held = (
+        described(store.clips(split), grounder, t.captions, t.every, twins)
+        for split, twins in (("train", t.twins), ("val", 0))
+    )
     train(recipe, seen, held, Path(args.output), runtime, str(args.store))
 
 

@@ -10,8 +10,9 @@ import torch
 
 from avatargpt.metrics.evaluator.evaluator import MotionEvaluator
 from avatargpt.metrics.evaluator.features import joint_features
+from avatargpt.metrics.retrieval_metrics import sides_of
 from avatargpt.train.command import main
-from avatargpt.train.data.described import Described, Draws, described
+from avatargpt.train.data.described import Described, Draws, Twin, Twins, described
 from avatargpt.train.running.runtime import Runtime
 from avatargpt.train.running.stage import At
 from avatargpt.train.text_motion import EvaluatorRecipe, EvaluatorStage
@@ -79,6 +80,40 @@ def test_near_captions_and_clips_of_one_class_do_not_count_against_one_another()
     for i, a in enumerate(rows):
         for j, b in enumerate(rows):
             assert free[i, j] == (i != j and (a == b or {a, b} in ({0, 1}, {2, 3})))
+
+
+def test_what_no_longer_shows_its_caption_counts_against_it() -> None:
+    from dataclasses import replace
+
+    seen = described(clips(8), Words())
+    still = replace(seen, twins=[[Twin(np.repeat(f[:1], len(f), 0), False)] for f in seen.frames])
+    recipe = EvaluatorRecipe.read({**SMALL, "train": {**SMALL["train"], "stand_in": 1.0}}, "test")
+    fits = {}
+    for name, what in (("without", seen), ("with", still)):
+        stage = EvaluatorStage(recipe, what, what, Runtime.start(1, "cpu"), "test")
+        for step in range(60):
+            loss, _ = stage.losses(stage.network, At(step, 0, 1, 0))
+            stage.optimizer.zero_grad()
+            loss.backward()
+            stage.optimizer.step()
+        judge = stage.finished()
+        told = judge.sentences(seen.vectors[[c[0] for c in seen.captions]])
+        fits[name] = float((told * judge.frames([t[0].frames for t in still.twins])).sum(1).mean())
+    assert fits["with"] < fits["without"] - 0.3
+
+
+def test_geometry_says_which_clips_made_worse_are_still_right() -> None:
+    from avatargpt.evaluation.body import synthetic
+
+    made = [c for c in synthetic.made(2) if c.captions]
+    maker, found = Twins(7), {}
+    for number, clip in enumerate(made[:60]):
+        for twin in maker.of(clip, clip.load(), number):
+            found.setdefault(twin.right, []).append(twin)
+    assert len(found[True]) > 40 and len(found[False]) > 40
+    sided = next(c for c in made if sides_of(c.captions[:1])[0] and len(c.load()) >= 4)
+    assert not Twins(1).of(sided, sided.load(), 0)[0].right
+    assert Twins(0).of(sided, sided.load(), 0) == []
 
 
 def test_stage_trains_resumes_and_refuses(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -7,20 +7,10 @@ from typing import Any
 
 from avatargpt.evaluation.report import figure
 from avatargpt.evaluation.suites import Suite
-from avatargpt.language.captions import pattern
 from avatargpt.metrics.geometry import predicates
+from avatargpt.metrics.verdicts import belongs
 from avatargpt.signals.joints import Signals
 from instruct_data.clip import Clip
-
-
-def belongs(clip: Clip, about: dict[str, Any]) -> bool:
-    """Whether a clip is of the class: its action is among ``actions``, or a caption of it matches ``captions``."""
-    if clip.action and clip.action in about.get("actions", ()):
-        return True
-    if not about.get("captions") or clip.action:
-        return False
-    words = pattern(str(about["captions"]), "suite predicates")
-    return any(words.search(c) for c in clip.captions)
 
 
 def score(suite: Suite, clips: list[Clip]) -> dict[str, Any]:

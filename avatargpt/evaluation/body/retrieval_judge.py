@@ -7,27 +7,21 @@ from typing import Any
 
 import numpy as np
 
-from avatargpt.evaluation import suites
-from avatargpt.evaluation.body.predicates import belongs
 from avatargpt.evaluation.report import figure, plain
-from avatargpt.metrics.degraded import DEGRADATIONS, degrade
+from avatargpt.evaluation.suites import Suite
+from avatargpt.metrics.degraded import AS_IT_IS, DEGRADATIONS, degrade
 from avatargpt.metrics.distribution import fid
 from avatargpt.metrics.evaluator.evaluator import MotionEvaluator
 from avatargpt.metrics.evaluator.features import FPS
 from avatargpt.metrics.evaluator.figures import fits
-from avatargpt.metrics.families import holds
-from avatargpt.metrics.families import read as read_families
-from avatargpt.metrics.geometry import predicates
 from avatargpt.metrics.linear_judge import LinearJudge
 from avatargpt.metrics.retrieval_metrics import alike, retrieval_precision, sides_of
+from avatargpt.metrics.verdicts import MADE, Geometry
 from avatargpt.model.text_encoder import SentenceGrounder
-from avatargpt.signals.joints import Signals
 from instruct_data.clip import Clip
 from vqvae.errors import UserError
-from vqvae.motion import Motion
 from vqvae.strict import Count, Strict
 
-AS_IT_IS = "as it is"
 FIGURES = {"top1": 1, "top2": 1, "top3": 1, "mm_dist": -1, "fid": -1}
 """Figures that are compared with geometry -> 1 where higher is better."""
 
@@ -48,26 +42,8 @@ class Settings(Strict):
     regression: Count = 1500
 
 
-class Geometry:
-    """Judges clips by the predicates of the suites `predicates` (recorded ones) and `families` (keyframed ones)."""
-
-    def __init__(self) -> None:
-        self.classes = suites.load("predicates").classes
-        table = suites.load("families")
-        self.families = read_families(table.classes, table.name)
-
-    def verdict(self, clip: Clip, motion: Motion) -> float:
-        """1.0 where `motion` shows what `clip` is known to show, 0.0 where not, NaN where no check is about it."""
-        s = Signals(motion)
-        if clip.source in ("synthetic", "keyframed"):
-            entry = self.families.get(clip.action)
-            return float("nan") if entry is None else float(holds(entry, clip, s))
-        checks = [c["check"] for c in self.classes if belongs(clip, c)]
-        return float(predicates.judge_all(checks, s).passed) if checks else float("nan")
-
-
 def score(
-    suite: suites.Suite, recorded: list[Clip], keyframed: list[Clip], known: list[Clip], evaluator: MotionEvaluator
+    suite: Suite, recorded: list[Clip], keyframed: list[Clip], known: list[Clip], evaluator: MotionEvaluator
 ) -> dict[str, Any]:
     """Own quality on held-out clips, and agreement with geometry over degradations.
 
@@ -93,7 +69,7 @@ def score(
     grounder = SentenceGrounder()
     captions = [grounder.sentence(c.captions[: options.captions]) for c in held]
     sides = [sides_of(c.captions[: options.captions]) for c in held]
-    is_recorded = np.array([c.source not in ("synthetic", "keyframed") for c in held])
+    is_recorded = np.array([c.source not in MADE for c in held])
     joints = [c.load().resampled(FPS).joints for c in held]
     groups = {"recorded": is_recorded, "keyframed": ~is_recorded, "all": np.ones(len(held), bool)}
     results: dict[str, Any] = {}

@@ -4,17 +4,33 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
+from avatargpt.metrics.degraded import DEGRADATIONS, degrade
 from avatargpt.metrics.evaluator.features import FPS, joint_features
 from avatargpt.metrics.retrieval_metrics import ALIKE, alike, sides_of
+from avatargpt.metrics.verdicts import Geometry
 from instruct_data.clip import Clip
 from instruct_data.mixture import clip_class
+from vqvae.motion import Motion
 
 SYNTHETIC = "synthetic"  # what a store calls keyframed clips
+LEAST_FRAMES = 4  # of a clip that is made worse
+
+
+@dataclass
+class Twin:
+    """A clip made worse in some way.
+
+    Attributes:
+        frames: (T, 137) float16 of `joint_features`. right: whether it still shows what the clip shows.
+    """
+
+    frames: np.ndarray
+    right: bool
 
 
 @dataclass
@@ -24,7 +40,8 @@ class Described:
     Attributes:
         frames: (T, 137) float16 of each clip. captions: rows of `vectors` of each. classes: (n,) numbers of action and
             style. recorded: (n,) whether a clip was recorded: what is said of one such clip of a class and style is
-            true of the others. vectors: (m, 384) unit sentence vectors. sides: (m,) of `sides_of`.
+            true of the others. vectors: (m, 384) unit sentence vectors. sides: (m,) of `sides_of`. twins: of each clip;
+            empty where nobody can say what they show.
     """
 
     frames: list[np.ndarray]
@@ -33,12 +50,56 @@ class Described:
     recorded: np.ndarray
     vectors: np.ndarray
     sides: np.ndarray
+    twins: list[list[Twin]] = field(default_factory=list)
 
     def __len__(self) -> int:
         return len(self.frames)
 
 
-def described(clips: Iterable[Clip], grounder: Any, most: int = 4, every: int = 1) -> Described:
+def seen(motion: Motion) -> np.ndarray:
+    """(T, 137) float16 of `joint_features`."""
+    return joint_features(motion.resampled(FPS).joints).astype(np.float16)
+
+
+class Twins:
+    """Makes clips worse, and asks the predicates whether they still show what they showed.
+
+    Args:
+        each: of a clip, in ways drawn at random.
+    """
+
+    def __init__(self, each: int) -> None:
+        self.each, self.geometry = each, Geometry()
+
+    def of(self, clip: Clip, motion: Motion, number: int) -> list[Twin]:
+        """None of clips that no predicate is about, or that do not pass themselves.
+
+        Where the first caption speaks of a side the mirrored clip is among them, and never right.
+
+        Args:
+            number: of the clip, from which the ways are drawn.
+        """
+        if len(motion) < LEAST_FRAMES or not self.each:
+            return []
+        rng = np.random.default_rng([number, self.each])
+        out = []
+        ways = rng.choice(list(DEGRADATIONS), min(self.each, len(DEGRADATIONS)), False).tolist()
+        if sides_of(clip.captions[:1])[0]:
+            ways = ["mirrored", *(w for w in ways if w != "mirrored")][: self.each]
+            if self.geometry.verdict(clip, motion) != 1.0:
+                ways = ["mirrored"]
+        elif self.geometry.verdict(clip, motion) != 1.0:
+            return []
+        for way in ways:
+            worse = degrade(motion, way, number)
+            sided = way == "mirrored" and sides_of(clip.captions[:1])[0] != 0
+            out.append(Twin(seen(worse), not sided and self.geometry.verdict(clip, worse) == 1.0))
+        return out
+
+
+def described(
+    clips: Iterable[Clip], grounder: Any, most: int = 4, every: int = 1, twins: int = 0
+) -> Described:
     """Clips that have captions, in order.
 
     Args:
@@ -46,6 +107,7 @@ def described(clips: Iterable[Clip], grounder: Any, most: int = 4, every: int = 
         grounder: gives `sentence(texts)`.
         most: captions of a clip that are taken, the first ones.
         every: only every so manieth keyframed clip is taken.
+        twins: of a clip, at most.
     """
     texts: dict[str, int] = {}
     names: dict[str, int] = {}
@@ -53,6 +115,8 @@ def described(clips: Iterable[Clip], grounder: Any, most: int = 4, every: int = 
     captions: list[list[int]] = []
     classes: list[int] = []
     recorded: list[bool] = []
+    made: list[list[Twin]] = []
+    maker = Twins(twins)
     keyframed = -1
     for clip in clips:
         keyframed += clip.source == SYNTHETIC
@@ -62,14 +126,15 @@ def described(clips: Iterable[Clip], grounder: Any, most: int = 4, every: int = 
         motion = clip.load()
         if not told or len(motion) < 2:
             continue
-        frames.append(joint_features(motion.resampled(FPS).joints).astype(np.float16))
+        made.append(maker.of(clip, motion, len(frames)))
+        frames.append(seen(motion))
         captions.append([texts.setdefault(t, len(texts)) for t in told])
         classes.append(names.setdefault(f"{clip_class(clip)}|{clip.style}", len(names)))
         recorded.append(clip.source != SYNTHETIC)
     vectors = grounder.sentence(list(texts)) if texts else np.zeros((0, 384))
     return Described(
         frames, captions, np.array(classes, int), np.array(recorded, bool), vectors.astype(np.float32),
-        sides_of(list(texts)),
+        sides_of(list(texts)), made,
     )  # fmt: skip
 
 
