@@ -14,7 +14,7 @@ ORDER = (
     "tokenizer", "prompts_known", "prompts_everyday", "prompts_unseen", "describe", "describe_synthetic", "inbetween",
     "continuation", "plan_coverage", "families", "discriminator", "synthetic_physics", "predicates",
 )  # fmt: skip
-APART = ("driver_ablations",)  # of no suite; docs/ablations.md has them
+APART = ("code_ablation", "driver_ablations")  # of no suite; docs/ablations.md has them
 CEILINGS = ("own caption", "rendered score", "real")  # rows that are to be reached, not to be beaten
 LABELS = {"nearest": "nearest caption", "random": "random clip", "none": "baselines only"}
 
