@@ -171,13 +171,18 @@ def ankles(batch: Batch, name: str, foot: Foot, trunk: Trunk, lifted: Array) -> 
     target, matrix = foot.stood[0].copy(), foot.stood[1].copy()
     rows = batch.rows[name]
     position, columns = np.zeros((len(hung), 3)), np.zeros((len(hung), 3, 3))
+    # between two legs that hang, angles are blended: a straight leg stays straight on its way
+    swings = np.flatnonzero(foot.placed[hung] < 1e-9)
+    position[swings], columns[swings] = hanging(foot.mix.numbers(rows)[hung[swings]], trunk, foot.side, hung[swings])
+    lands = np.flatnonzero(foot.placed[hung] >= 1e-9)
+    at = hung[lands]
     for j in range(4):
-        weight, row = foot.mix.weight[hung, j], rows[foot.mix.index[hung, j]]
+        weight, row = foot.mix.weight[at, j], rows[foot.mix.index[at, j]]
         stands = row[:, F_MODE] == AT
-        p_at, m_at = place_foot(row[:, [F_AT, F_AT + 1, F_AT + 2, F_YAW, F_PITCH]], lifted[hung])
-        p_hung, m_hung = hanging(row, trunk, foot.side, hung)
-        position += weight[:, None] * np.where(stands[:, None], p_at, p_hung)
-        columns += weight[:, None, None] * np.where(stands[:, None, None], m_at, m_hung)
+        p_at, m_at = place_foot(row[:, [F_AT, F_AT + 1, F_AT + 2, F_YAW, F_PITCH]], lifted[at])
+        p_hung, m_hung = hanging(row, trunk, foot.side, at)
+        position[lands] += weight[:, None] * np.where(stands[:, None], p_at, p_hung)
+        columns[lands] += weight[:, None, None] * np.where(stands[:, None, None], m_at, m_hung)
     given, s = rows[foot.mix.right[hung], F_LIFT], foot.mix.s[hung]
     stands = (rows[:, F_MODE] == AT) & (rows[:, F_HIGH] < 0.03)
     edge = np.where(stands[foot.mix.left[hung]] | stands[foot.mix.right[hung]], 0.05, 0.0)

@@ -111,6 +111,14 @@ def draw_params(params: tuple[Param, ...], rng: np.random.Generator) -> tuple[di
     return scope, told
 
 
+def varied(angle: float, size: float, right: float) -> float:
+    """An angle times `size`, but what is beyond `right` / 2 varies by its way to the nearest multiple of `right` alone:
+    a body that is upside down or on its side stays so. Degrees."""
+    if abs(angle) <= right / 2:
+        return angle * size
+    return angle + (angle - right * round(angle / right)) * (size - 1)
+
+
 def raise_floor(rows: dict[str, np.ndarray]) -> None:
     """Lift a clip that goes below its start (stairs down), so that its lowest foothold is at 0."""
     lowest = min(float(np.where(rows[f][:, F_MODE] == AT, rows[f][:, F_AT + 1], 0).min()) for f in ("l_foot", "r_foot"))

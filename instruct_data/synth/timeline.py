@@ -54,6 +54,7 @@ from instruct_data.synth.rows import (
     Timeline,
     draw_params,
     raise_floor,
+    varied,
 )  # fmt: skip
 from instruct_data.synth.stances import Stance
 from vqvae.errors import UserError
@@ -137,7 +138,7 @@ class _Writer:
         if name == "gaze":
             return [1.0, *self._point(x, y, z)]
         if name == "pelvis_rot":
-            return [x * size, y + self.yaw, z * size]
+            return [varied(x, size, 180), y + self.yaw, varied(z, size, 90)]
         # a turn of the head or trunk that is asked for in full stays in full
         return [x * size, y * (1 + 0.5 * (size - 1)), z * size]
 
