@@ -53,7 +53,7 @@ def test_feet_that_keep_to_the_floor_turn_together(tmp_path: Path, lift: str) ->
     timeline, _, joints = solved(family_of(tmp_path, f"  - {{after: 0.8, {turned}, balance: off}}\n"), 0)
     way = frames(timeline, 1, 2)
     moves = [np.linalg.norm(np.diff(joints[way, J[f"{s}_foot"]], axis=0), axis=1) > 1e-3 for s in "lr"]
-    assert bool((moves[0] & moves[1]).any()) == bool(lift)
+    assert ((moves[0] & moves[1]).sum() > 5) == bool(lift)
 
 
 def test_hands_that_carry_let_the_body_be_a_plank(tmp_path: Path) -> None:
