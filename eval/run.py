@@ -54,7 +54,7 @@ def _ceiling(suite: evaluation.Suite, data: Path | None) -> dict[str, Any]:
     head = {**report.header(suite, None), "metrics": metrics, "targets": {}}
     return {**head, **possible, "results": {**possible["results"], **order["results"]}}
 
-JUDGED = ("humanml3d", "retrieval", "retrieval_judge")  # by an evaluator, a folder of its own
+JUDGED = ("humanml3d", "retrieval", "retrieval_judge", "degradations")  # by an evaluator, a folder of its own
 
 
 def _chosen(names: list[str], model: str) -> list[evaluation.Suite]:
@@ -74,7 +74,8 @@ def _chosen(names: list[str], model: str) -> list[evaluation.Suite]:
         if wrong:
             raise UserError(f"--model {model} answers prompts only; not {', '.join(wrong)}")
     if model == "none":
-        free = (*evaluation.WITHOUT_MODEL, "inbetween", "continuation", "gesture", "humanml3d", "retrieval")
+        free = (*evaluation.WITHOUT_MODEL, "inbetween", "continuation", "gesture", "humanml3d", "retrieval",
+                "degradations")  # fmt: skip
         wrong = [s.name for s in suites if s.kind not in free]
         if wrong:
             raise UserError(f"--model none: {', '.join(wrong)} needs a model; accepted {', '.join(free)}")

@@ -1,129 +1,39 @@
-"""Render results, equal ones alike: docs/results.md, its chart, the README's table, or a page beside one's own."""
+"""Render results, equal ones alike: docs/results.md, its pictures, the README's table, or a page beside one's own."""
 
 from __future__ import annotations
 
-import json
 import re
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-from avatargpt import evaluation
+import plots
+from matrices import degradations, interval, predicates
+from reports import CEILINGS, LABELS, Report, load, number
+
 from avatargpt.evaluation.body import describe
 from vqvae.errors import UserError
 from vqvae.motion import atomic_write
 
-ORDER = (
-    "tokenizer", "prompts_known", "prompts_everyday", "prompts_unseen", "describe", "describe_synthetic", "inbetween",
-    "continuation", "plan_coverage", "families", "discriminator", "synthetic_physics", "predicates",
-)  # fmt: skip
 _BODY = " --data CORPUS"
-_OF_BODY = "tokenizer describe inbetween continuation predicates synthetic_physics plans plan_cycle seams"
+_OF_BODY = """tokenizer describe inbetween continuation predicates synthetic_physics plans plan_cycle seams
+degradations retrieval retrieval_judge"""
 ARGUMENTS = {
     **dict.fromkeys(_OF_BODY.split(), _BODY), "chat": " --data CHAT", "gesture": " --data DATA/gesture",
     "gesture_made": " --data runs/gestures/talks", "plan_coverage": f"{_BODY} --full",
     "discriminator": f"{_BODY} --store STORE", "face_instructions": " --data FACE_TEXT --store SPEECH",
     "face_language": " --data FACE_TEXT", "speech_face": " --data FACES --store SPEECH",
     "word_times": " --data FACES --store WHISPER", "humanml3d": " --data HUMANML3D --evaluator EVALUATOR",
-    **dict.fromkeys(("retrieval", "retrieval_judge"), f"{_BODY} --evaluator EVALUATOR"),
 }  # fmt: skip
 """What suites are run with beside their name; `eval/README.md` says what these folders are."""
-APART = ("driver_ablations",)  # of no suite; docs/ablations.md has them
 OPEN, CLOSE = "<!-- results -->", "<!-- /results -->"
 CHART, DRAWN, PAGE = "tokenizer_length.png", "tokenizer.png", "results.md"  # DRAWN lies beside the results
+PLOTS, OWN_PLOTS = "images/results", "plots"  # folders of plots, seen from the published page and from one's own
 README_FIGURES = """tokenizer mpjpe_heading, prompts_known pass_rate, prompts_everyday pass_rate,
 prompts_unseen pass_rate, describe action, describe_synthetic family, inbetween kinematic_fid,
 continuation kinematic_fid, face_instructions events/own, face_instructions events/corpus,
 speech_face closure/librivox, plans rouge_l/plan, seams peak_jerk_ratio""".replace("\n", " ").split(", ")
 """Suite and figure of every row in the README's table; docs/results.md has them all."""
-LABELS = {"nearest": "nearest caption", "random": "random clip", "none": "baselines only"}
-
-
-@dataclass
-class Report:
-    """All results of one suite: the model's (empty when not measured) and those of separate baseline runs."""
-
-    name: str
-    model: dict[str, Any] = field(default_factory=dict)
-    others: dict[str, dict[str, Any]] = field(default_factory=dict)
-
-    @property
-    def any(self) -> dict[str, Any]:
-        return self.model or next(iter(self.others.values()))
-
-    def columns(self) -> dict[str, dict[str, Any]]:
-        """Baseline -> {figure: value}: from files of their own, and from the model's own file where they are in it."""
-        found = {k: v["results"] for k, v in self.others.items() if k in ("nearest", "random")}
-        inside = self.model or self.others.get("none", {})
-        for name in inside.get("baselines", []):
-            tail = f"/{name}"
-            found[name] = {k.removesuffix(tail): v for k, v in inside["results"].items() if k.endswith(tail)}
-        return found
-
-    def own(self) -> dict[str, Any]:
-        """{figure: value} of the model."""
-        if not self.model:
-            return {}
-        tails = tuple(f"/{b}" for b in self.model.get("baselines", []))
-        return {k: v for k, v in self.model["results"].items() if not tails or not k.endswith(tails)}
-
-
-def load(folder: Path) -> list[Report]:
-    """Read every ``SUITE.json`` and ``SUITE.BASELINE.json`` of a folder.
-
-    Raises:
-        UserError: nothing there, or a file that is no result.
-    """
-    found: dict[str, Report] = {}
-    for path in sorted(folder.glob("*.json")):
-        name, _, baseline = path.stem.partition(".")
-        if name in APART:
-            continue
-        try:
-            data = json.loads(path.read_text(encoding="utf-8"))
-            if data["suite"] != name or not isinstance(data["results"], dict):
-                raise ValueError(f"holds suite {data['suite']}")
-            outdated(name, data)
-        except (ValueError, KeyError, TypeError) as e:
-            raise UserError(f"{path}: not a result of a suite ({e})") from None
-        report = found.setdefault(name, Report(name))
-        if baseline:
-            report.others[baseline] = data
-        else:
-            report.model = data
-    if not found:
-        raise UserError(f"{folder}: no results here; make some with: python eval/run.py SUITE")
-    known = {name: i for i, name in enumerate(ORDER)}
-    return sorted(found.values(), key=lambda r: (known.get(r.name, len(known)), r.name))
-
-
-def outdated(name: str, data: dict[str, Any]) -> None:
-    """Refuse a result of a suite that is another one by now.
-
-    Raises:
-        ValueError: another version, seeds or prompts.
-    """
-    suite = evaluation.load(name)
-    if data["version"] != suite.version or data["seeds"] != list(suite.seeds):
-        raise ValueError(f"of version {data['version']} with seeds {data['seeds']}; the suite changed, run it again")
-    found = {p["prompt"] for p in data.get("prompts", []) if "prompt" in p}
-    if found and found | {*data.get("left_out", ())} != {e.prompt for e in suite.entries}:
-        raise ValueError("of other prompts; the suite changed, run it again")
-
-
-def number(value: float | None, unit: str) -> str:
-    """Shares in percent, all else with three digits and more where the value is large."""
-    if value is None:
-        return "-"
-    if unit == "share":
-        return f"{100 * value:.1f} %"
-    return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.3g}"
-
-
-def _interval(figure: dict[str, Any], unit: str) -> str:
-    if figure.get("low") is None:
-        return ""
-    return f"{number(figure['low'], unit)} to {number(figure['high'], unit)}"
+OWN_FORM = {"predicates": predicates, "families": predicates, "degradations": degradations}
+"""Suites whose results are rendered in a form of their own."""
 
 
 def _target(report: Report, name: str) -> tuple[str, str]:
@@ -162,7 +72,7 @@ def table(report: Report, figures: list[str] | None = None) -> list[str]:
         mine = own.get(name, {})
         cells = [
             f"{name}, {unit}" if unit not in ("", "share") else name,
-            number(mine.get("mean"), unit), _interval(mine, unit), str(mine.get("n", "")),
+            number(mine.get("mean"), unit), interval(mine, unit), str(mine.get("n", "")),
             *(number(c.get(name, {}).get("mean"), unit) for c in columns.values()), *_target(report, name),
         ]  # fmt: skip
         lines.append("| " + " | ".join(cells) + " |")
@@ -191,7 +101,9 @@ def section(report: Report, published: bool = True) -> list[str]:
         facts.append("decoding " + ", ".join(f"{k} {v}" for k, v in report.model["decoding"].items()))
     facts += [f"{k.replace('_', ' ')} `{v[:12]}`" for k, v in report.model.get("model", {}).items()]
     lines += ["", "; ".join(facts) + ".", ""]
-    lines += _predicates(about) if report.name in ("predicates", "families") else table(report)
+    if plots.panels(report):
+        lines += [f"![Main figures of {report.name}]({PLOTS if published else OWN_PLOTS}/{report.name}.png)", ""]
+    lines += OWN_FORM[report.name](about) if report.name in OWN_FORM else table(report)
     if report.name == "tokenizer" and report.model.get("over_length"):
         lines += ["", f"![Error over clip length]({f'images/{CHART}' if published else DRAWN})"]
     if report.name == "describe" and "sample" in report.model:
@@ -203,20 +115,6 @@ def section(report: Report, published: bool = True) -> list[str]:
         lines += ["", f"Of the one-action prompts {some} are met by at least one of the clips; a clip meets {usual}"
                   " of them on average."]  # fmt: skip
     return [*lines, "", *(["```bash", *commands(report), "```", ""] if published else [])]
-
-
-def _predicates(about: dict[str, Any]) -> list[str]:
-    """The two figures of each class side by side."""
-    results = about["results"]
-    lines = ["| predicate | clips of its class | 95 % | n | other classes |", "|---|---|---|---|---|"]
-    for key, own in results.items():
-        head, _, name = key.partition("/")
-        if head != "own":
-            continue
-        others = results["others" + (f"/{name}" if name else "")]
-        lines.append(f"| {name or 'mean'} | {number(own['mean'], 'share')} | {_interval(own, 'share')} | {own['n']} | "
-                     f"{number(others['mean'], 'share')} |")  # fmt: skip
-    return lines
 
 
 _INTERVALS = (
@@ -240,15 +138,17 @@ def page(reports: list[Report]) -> str:
 
 
 def write_page(results: Path) -> Path:
-    """Write results.md beside results that are not the published ones.
+    """Write results.md and its plots beside results that are not the published ones.
 
     Raises:
-        UserError: no results, or a folder that cannot be written.
+        UserError: no results, a folder that cannot be written, or no matplotlib.
     """
     about = f"Rendered from the `*.json` of this folder; the fingerprints name the model. {_INTERVALS}"
     lines = ["# Results", "", about, ""]
-    for report in load(results):
+    reports = load(results)
+    for report in reports:
         lines += section(report, published=False)
+    plots.draw_all(reports, results / OWN_PLOTS)
     text = "\n".join(lines).rstrip() + "\n"
     return atomic_write(results / PAGE, lambda p: p.write_text(text, encoding="utf-8"))
 
@@ -264,7 +164,7 @@ def short(reports: list[Report]) -> str:
             about = report.any["metrics"][name.split("/")[0]]
             unit = str(about.get("unit", ""))
             rivals = [(c[name]["mean"], LABELS.get(b, b)) for b, c in columns.items()
-                      if c.get(name, {}).get("mean") is not None]  # fmt: skip
+                      if b not in CEILINGS and c.get(name, {}).get("mean") is not None]  # fmt: skip
             best = (max if about["higher_is_better"] else min)(rivals) if rivals else None
             cells = [
                 report.name, f"{name}, {unit}" if unit not in ("", "share") else name,
@@ -276,10 +176,10 @@ def short(reports: list[Report]) -> str:
 
 
 def write_tables(results: Path, root: Path) -> list[Path]:
-    """Write docs/results.md, the chart and the README's table below `root`.
+    """Write docs/results.md, its pictures and the README's table below `root`.
 
     Raises:
-        UserError: no results, or a README without the two markers.
+        UserError: no results, a README without the two markers, or no matplotlib.
     """
     reports = load(results)
     readme = root / "README.md"
@@ -292,6 +192,7 @@ def write_tables(results: Path, root: Path) -> list[Path]:
         atomic_write(root / "docs" / PAGE, lambda p: p.write_text(page(reports), encoding="utf-8")),
         atomic_write(readme, lambda p: p.write_text(renewed, encoding="utf-8")),
     ]
+    written += plots.draw_all(reports, root / "docs" / PLOTS)
     chart = results / DRAWN
     if chart.is_file():
         image = chart.read_bytes()

@@ -83,6 +83,19 @@ class FaceMotion:
         """Frames [start, stop)."""
         return replace(self, weights=self.weights[start:stop], head=self.head[start:stop])
 
+    def taken(self, index: np.ndarray) -> FaceMotion:
+        """The frames (N,) of that index, at the same frame rate."""
+        return replace(self, weights=self.weights[index], head=self.head[index])
+
+    def sampled(self, t: np.ndarray) -> FaceMotion:
+        """The clip at frame positions (N,) within [0, T - 1], linear between frames; the frame rate stays."""
+        t = np.asarray(t, np.float64)
+        i = np.minimum(t.astype(int), max(len(self) - 2, 0))
+        j, f = np.minimum(i + 1, len(self) - 1), (t - i)[:, None]
+        both = self.curves.astype(np.float64)
+        both = both[i] + (both[j] - both[i]) * f
+        return replace(self, weights=both[:, : arkit.COUNT], head=both[:, arkit.COUNT :])
+
     def with_caption(self, caption: str) -> FaceMotion:
         return replace(self, caption=caption)
 
@@ -98,13 +111,8 @@ class FaceMotion:
         """Same duration at another frame rate, linear between frames. Frame times are i / fps."""
         if abs(fps - self.fps) < 1e-9:
             return self
-        count = resampled_count(self, fps)
-        t = np.clip(np.arange(count) * self.fps / fps, 0, len(self) - 1)
-        both = self.curves.astype(np.float64)
-        i = np.minimum(t.astype(int), max(len(self) - 2, 0))
-        j, f = np.minimum(i + 1, len(self) - 1), (t - i)[:, None]
-        both = both[i] + (both[j] - both[i]) * f
-        return replace(self, weights=both[:, : arkit.COUNT], head=both[:, arkit.COUNT :], fps=float(fps))
+        t = np.clip(np.arange(resampled_count(self, fps)) * self.fps / fps, 0, len(self) - 1)
+        return replace(self.sampled(t), fps=float(fps))
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the `.npz` form (keys in docs/face.md), atomically."""

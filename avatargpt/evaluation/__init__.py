@@ -23,11 +23,14 @@ WITHOUT_MODEL = ("predicates", "families", "discriminator", "synthetic_physics",
 """Kinds in which no model takes part."""
 WITHOUT_DATA = (
     "prompts", "families", "describe_synthetic", "face_instructions", "face_language", "gesture_words",
-    "requests", "chat_fresh", "prompt_list",
+    "requests", "chat_fresh", "prompt_list", "degradations",
 )  # fmt: skip
 """Kinds that need no corpus."""
-SHARED = ("prompts", "prompt_list")
-"""Kinds that go on after an interruption, and that several processes may share."""
+SHARED = (
+    "prompts", "prompt_list", "describe", "describe_synthetic", "inbetween", "continuation", "plan_coverage",
+    "plan_cycle", "retrieval", "humanml3d",
+)  # fmt: skip
+"""Kinds that several processes may share: what the model is asked is known beforehand."""
 DATA = {
     "chat": "the recorded dialogues (a folder with val.jsonl)", "plans": "the planning corpus",
     "plan_cycle": "the planning corpus", "plan_coverage": "the planning corpus",
@@ -76,36 +79,32 @@ def run_suite(
 ) -> dict[str, Any]:
     """:func:`run` for a suite that is already loaded (a file of one's own through `read`).
 
-    Suites in which prompts become motions (`SHARED`) keep what is made beside `out` until it is written: the same call
-    goes on after an interruption. Others begin anew.
+    What the model answers is kept beside `out` until the result is written: the same call goes on after an
+    interruption. `outputs` are read anew, and suites in which no model takes part begin anew.
 
     Args:
         outputs: another system's files, measured in place of the model.
         shard: (k, n): of n processes that write the same `out` the one with the number k; the last to end writes.
 
     Raises:
-        UserError: also a shard of a suite that cannot be shared. parts.Waiting: other shards are not done.
+        UserError: also a shard of a suite that cannot be shared, parts of another run. parts.Waiting: other shards are
+            not done.
     """
-    from avatargpt import __version__
     from avatargpt.evaluation import parts, provenance, report
 
-    shared = suite.kind in SHARED and outputs is None and out is not None
-    if shard != (0, 1) and not shared:
-        raise UserError(f"--shard: {suite.name} is not made in parts, or written nowhere; "
-                        f"accepted suites of kind {', '.join(SHARED)} with -o")  # fmt: skip
-    if not shared or out is None:
-        result = _result(suite, model, data, out, store, full, outputs, None)
-        report.show(result)  # first, so that it is seen even where it cannot be written
-        if out is not None:
-            report.write(Path(out), result)
-            provenance.write(Path(out), result, model, data, store)
-        return result
-    key = {**report.header(suite, model), "digest": report.digest(suite), "avatargpt": __version__}
-    kept = parts.Parts.beside(Path(out), key, shard)
-    result = _result(suite, model, data, out, store, full, None, kept)
-    report.show(result)
-    report.write(Path(out), result)
-    provenance.write(Path(out), result, model, data, store)
+    keeps = out is not None and outputs is None and model is not None and suite.kind not in WITHOUT_MODEL
+    if shard != (0, 1) and not (keeps and suite.kind in SHARED):
+        raise UserError(f"--shard: {suite.name} is not shared, or nothing is made and written; "
+                        f"accepted suites of kind {', '.join(SHARED)} with a model and -o")  # fmt: skip
+    kept = parts.UNKEPT
+    if keeps and out is not None:
+        key = provenance.key(suite, model, data, store, full)
+        kept = parts.Parts.beside(Path(out), key, shard)
+    result = _result(suite, model, data, out, store, full, outputs, kept)
+    report.show(result)  # first, so that it is seen even where it cannot be written
+    if out is not None:
+        report.write(Path(out), result)
+        provenance.write(Path(out), result, model, data, store)
     if shard[1] == 1:  # another shard may still be reading
         kept.remove()
     return result
@@ -113,7 +112,7 @@ def run_suite(
 
 def _result(
     suite: Suite, model: Any, data: Path | None, out: Path | None, store: Path | None, full: bool,
-    outputs: Outputs | None, kept: Parts | None,
+    outputs: Outputs | None, kept: Parts,
 ) -> dict[str, Any]:  # fmt: skip
     from avatargpt.evaluation import report
     from avatargpt.evaluation.scores import score

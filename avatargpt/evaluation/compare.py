@@ -42,7 +42,8 @@ def compare(first: Path, second: Path) -> dict[str, Any]:
     Returns:
         ``figures``: paired, ``{a, b, difference, low, high, n, differs}``; ``unpaired``: figures without rows, their
         intervals taken as independent; ``rows``: those whose values differ, ``differs`` where the interval over seeds
-        excludes 0 (None with one seed: nothing is known of chance); ``only``: rows of one of them.
+        excludes 0 (None with one seed: nothing is known of chance); ``only``: rows of one of them; ``models``: which
+        fingerprints differ, of the first and of the second (None: not stated).
 
     Raises:
         UserError: not results, or of different suites or versions.
@@ -60,8 +61,10 @@ def compare(first: Path, second: Path) -> dict[str, Any]:
                 figures |= _figures(pairs)
                 rows += _rows(pairs)
         unpaired = _unpaired(a["results"], b["results"])
+        one, two = (dict(x.get("model", {})) for x in (a, b))
+        models = {k: [one.get(k), two.get(k)] for k in {**one, **two} if one.get(k) != two.get(k)}
     return {"suite": a["suite"], "version": a["version"], "figures": figures, "rows": rows,
-            "only": {k: v for k, v in only.items() if v}, "unpaired": unpaired}  # fmt: skip
+            "only": {k: v for k, v in only.items() if v}, "unpaired": unpaired, "models": models}  # fmt: skip
 
 
 _Pair = tuple[str, Mapping[str, Any], Mapping[str, Any]]
@@ -158,6 +161,8 @@ def _unpaired(a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[str, Any]:
 def told(result: Mapping[str, Any]) -> list[str]:
     """The comparison in lines: paired figures, unpaired ones that differ, rows that do."""
     out = [f"{result['suite']} v{result['version']}: first, second, difference (95 %, paired), * = beyond chance"]
+    for name, (first, second) in result["models"].items():
+        out.append(f"other {name}: {(first or 'not stated')[:12]}, {(second or 'not stated')[:12]}")
     for name, f in result["figures"].items():
         out.append(f"{'*' if f['differs'] else ' '} {name}: {_change(f)}, {f['n']} rows")
     for name, f in result["unpaired"].items():

@@ -1,53 +1,33 @@
-"""Work that can be interrupted and shared: what is made lies beside the result until the result is written.
+"""Work that can be interrupted and shared: a model's answers lie beside the result until the result is written.
 
-A run over N chunks writes one file per finished chunk into ``RESULT.parts``; the same command goes on where it ended,
-and processes with different shards fill the same folder. The result is always made from the files, so that it is the
-same bytes however the work was cut. Which items stand in one chunk does not depend on the shards: networks answer a
-little differently in other company.
+Every finished call is one file in ``RESULT.parts``, named by what was asked, and for how many times; the same command
+goes on where it ended, and processes with different shards fill the same folder. The result is always made from the
+files, so that it is the same bytes however the work was cut. What is asked in one call does not depend on the shards:
+networks answer a little differently in other company.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial, wraps
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-import numpy as np
-
-from avatargpt.body.generate import Made
+from avatargpt.evaluation import answers
 from vqvae.errors import UserError
-from vqvae.io.arrays import read_arrays
 from vqvae.io.atomic import atomic_write
-from vqvae.io.guard import understanding
-from vqvae.io.json_file import parse_json, read_object
-from vqvae.motion import Motion
+from vqvae.io.json_file import read_object
 
-KEY = "key.json"
+KEY, SUFFIX = "key.json", ".parts"
+Answer = TypeVar("Answer")
+Asked = TypeVar("Asked", bound=Callable[..., Any])
 
 
 class Waiting(UserError):
     """This shard is done, others are not."""
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What was made for one item: a motion with the seconds of its seams (None = not said), or why there is none."""
-
-    motion: Motion | None
-    seams: tuple[float, ...] | None = None
-    reason: str = ""
-
-
-def answer_of(made: Motion | Made | str) -> Answer:
-    """A generator's answer, or the reason of its failure. Rotations are brought to length 1 once more."""
-    if isinstance(made, str):
-        return Answer(None, None, made)
-    motion = made if isinstance(made, Motion) else made.motion
-    seams = None if isinstance(made, Motion) else tuple(start / motion.fps for start, _ in made.spans[1:])
-    return Answer(Motion(motion.rotations, motion.root, motion.fps), seams)
 
 
 def read_shard(text: str) -> tuple[int, int]:
@@ -67,102 +47,126 @@ class Parts:
     """The folder of one run's parts.
 
     Attributes:
-        folder: ``RESULT.parts``.
-        key: what the parts depend on; parts of another key are refused.
-        shard: (k, n): this process makes the chunks whose number leaves k when divided by n.
+        folder: ``RESULT.parts``; None = nothing is kept, every call is made.
+        key: what the parts depend on beside what is asked; parts of another key are refused.
+        shard: (k, n): of calls that are known beforehand this process makes those whose number leaves k when divided
+            by n.
     """
 
-    folder: Path
-    key: dict[str, Any]
+    folder: Path | None = None
+    key: dict[str, Any] = field(default_factory=dict)
     shard: tuple[int, int] = (0, 1)
+    _times: Counter[str] = field(default_factory=Counter, repr=False, compare=False)
 
     @classmethod
     def beside(cls, out: Path, key: dict[str, Any], shard: tuple[int, int] = (0, 1)) -> Parts:
-        return cls(out.with_suffix(".parts"), key, shard)
+        """The parts of a result.
+
+        Raises:
+            UserError: there are parts of another run.
+        """
+        parts = cls(out.with_suffix(SUFFIX), key, shard)
+        path = out.with_suffix(SUFFIX) / KEY
+        if path.exists() and read_object(path).get("digest") != parts.digest:
+            raise UserError(f"{path.parent}: parts of another suite, model or version, or of other data; "
+                            "remove the folder, or write the result elsewhere")  # fmt: skip
+        return parts
 
     @property
     def digest(self) -> str:
-        text = json.dumps(self.key, sort_keys=True, ensure_ascii=False, default=str)
-        return hashlib.sha256(text.encode()).hexdigest()
+        return answers.digest(json.dumps(self.key, sort_keys=True, ensure_ascii=False, default=str))
 
-    def _begin(self) -> None:
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-        except OSError as e:
-            raise UserError(f"cannot make {self.folder}: {e.strerror or e}") from None
-        path = self.folder / KEY
-        if path.exists():
-            if read_object(path).get("digest") != self.digest:
-                raise UserError(f"{self.folder}: parts of another suite, model or version; "
-                                "remove the folder, or write the result elsewhere")  # fmt: skip
-            return
-        text = json.dumps({"digest": self.digest, "key": self.key}, indent=1, ensure_ascii=False, default=str)
-        atomic_write(path, lambda p: p.write_text(text, encoding="utf-8"))
-
-    def _path(self, number: int) -> Path:
-        return self.folder / f"part-{number:05d}.npz"
-
-    def made(self, count: int, work: Callable[[int], list[Answer]]) -> list[Answer]:
-        """The clips of all `count` chunks, those of this shard made where they are missing.
+    def kept(self, what: str, asked: Sequence[Any], work: Callable[[], Answer]) -> Answer:
+        """The answer to one call: from its file, or made and written there.
 
         Args:
-            work: number of a chunk -> its clips.
+            what: is done. asked: what the answer depends on. work: makes it.
+        """
+        if self.folder is None:
+            return work()
+        try:
+            path = self._path(self.folder, what, asked)
+        except answers.Unkeepable:  # asked of somebody else's model: made anew each time
+            return work()
+        if not path.exists():
+            made = work()
+            self._begin(self.folder)
+            try:
+                answers.save(path, made)
+            except answers.Unkeepable:
+                return made
+        kept: Answer = answers.load(path)
+        return kept
+
+    def each(self, what: str, work: Callable[..., Answer], asked: Sequence[tuple[Any, ...]]) -> list[Answer]:
+        """The answers to calls that are all known now, in their order; those of this shard are made where missing.
+
+        Args:
+            what: is done. work: makes an answer. asked: the arguments of every call.
 
         Raises:
-            UserError: parts of another run. Waiting: chunks of other shards are missing.
+            Waiting: calls of other shards are missing.
         """
-        self._begin()
         k, n = self.shard
-        for number in range(k, count, n):
-            if not self._path(number).exists():
-                save(self._path(number), work(number))
-        missing = [i for i in range(count) if not self._path(i).exists()]
+        if self.folder is None or n == 1:
+            return [self.kept(what, some, partial(work, *some)) for some in asked]
+        paths = [self._path(self.folder, what, some) for some in asked]
+        self._begin(self.folder)
+        for path, some in list(zip(paths, asked, strict=True))[k::n]:
+            if not path.exists():
+                answers.save(path, work(*some))
+        missing = [i for i, path in enumerate(paths) if not path.exists()]
         if missing:
             shards = sorted({i % n + 1 for i in missing})
-            raise Waiting(f"{self.folder}: {count - len(missing)} of {count} parts are made; "
+            raise Waiting(f"{self.folder}: {len(paths) - len(missing)} of {len(paths)} parts are made; "
                           f"the result follows from --shard {', '.join(f'{s}/{n}' for s in shards)}")  # fmt: skip
-        return [clip for i in range(count) for clip in load(self._path(i))]
+        return [answers.load(path) for path in paths]
+
+    def remembering(self, what: str, work: Asked) -> Asked:
+        """A function whose answers are kept."""
+
+        @wraps(work)
+        def asked(*some: Any, **named: Any) -> Any:
+            return self.kept(what, (some, named), partial(work, *some, **named))
+
+        return asked  # type: ignore[return-value]
+
+    def standing_in(self, model: Any, *methods: str) -> Any:
+        """A model in whose place the answers of some of its methods are kept; all else is the model's."""
+        return model if self.folder is None else _StandIn(self, model, methods)
+
+    def _path(self, folder: Path, what: str, asked: Sequence[Any]) -> Path:
+        name = answers.digest(what, *asked)[:40]
+        self._times[name] += 1
+        return folder / f"part-{name}-{self._times[name]}.npz"
+
+    def _begin(self, folder: Path) -> None:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as e:
+            raise UserError(f"cannot make {folder}: {e.strerror or e}") from None
+        if not (folder / KEY).exists():
+            text = json.dumps({"digest": self.digest, "key": self.key}, indent=1, ensure_ascii=False, default=str)
+            atomic_write(folder / KEY, lambda p: p.write_text(text, encoding="utf-8"))
 
     def remove(self) -> None:
         """Take the folder away once the result is written; files of others in it stay."""
+        if self.folder is None or not self.folder.is_dir():
+            return
         for path in [*self.folder.glob("part-*.npz"), self.folder / KEY]:
             path.unlink(missing_ok=True)
-        if self.folder.is_dir() and not any(self.folder.iterdir()):
+        if not any(self.folder.iterdir()):
             self.folder.rmdir()
 
 
-def save(path: Path, clips: list[Answer]) -> Path:
-    """The clips of one chunk as arrays ``rotations/I`` (T, 22, 4), ``root/I`` (T, 3), and ``about``, JSON."""
-    arrays: dict[str, Any] = {}
-    about = []
-    for i, clip in enumerate(clips):
-        about.append({"reason": clip.reason, "seams": clip.seams, "fps": clip.motion.fps if clip.motion else None})
-        if clip.motion is not None:
-            arrays |= {f"rotations/{i}": clip.motion.rotations, f"root/{i}": clip.motion.root}
-    arrays["about"] = np.array(json.dumps(about))
-    return atomic_write(path, lambda p: np.savez(p, **arrays))
+class _StandIn:
+    def __init__(self, parts: Parts, model: Any, methods: Sequence[str]) -> None:
+        self._parts, self._model, self._methods = parts, model, methods
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._model, name)
+        return self._parts.remembering(name, found) if name in self._methods else found
 
 
-def load(path: Path) -> list[Answer]:
-    """Read what `save` wrote.
-
-    Raises:
-        UserError: damaged.
-    """
-    data = read_arrays(path)
-    with understanding(path, "a part of a suite", "remove it"):
-        out = []
-        for i, about in enumerate(parse_json(str(data["about"]), path)):
-            seams = None if about["seams"] is None else tuple(float(t) for t in about["seams"])
-            motion = None
-            if about["fps"] is not None:
-                # As they were: dividing by the length again would change last bits.
-                motion = _exactly(data[f"rotations/{i}"], data[f"root/{i}"], float(about["fps"]))
-            out.append(Answer(motion, seams, str(about["reason"])))
-        return out
-
-
-def _exactly(rotations: np.ndarray, root: np.ndarray, fps: float) -> Motion:
-    motion = Motion(rotations, root, fps)
-    object.__setattr__(motion, "rotations", np.asarray(rotations, np.float32))
-    return motion
+UNKEPT = Parts()
+"""No file is written: the work is done in memory."""

@@ -15,8 +15,11 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from avatargpt.evaluation import report
+from avatargpt.evaluation.parts import SUFFIX
+from avatargpt.evaluation.suites import Suite
 from avatargpt.resources import PACKAGE
-from avatargpt.train.running.record import versions
+from avatargpt.train.running.record import commit, versions
 from vqvae.io.atomic import atomic_write
 
 WHOLE = 4 << 20  # bytes up to which contents count; of larger files name and size
@@ -40,8 +43,10 @@ def manifest(folder: Path | None) -> dict[str, Any] | None:
     """Number of files, bytes and digest of a folder of data; None where there is none."""
     if folder is None or not folder.is_dir():
         return None
-    files = [p for p in folder.rglob("*") if p.is_file() and not p.name.startswith(".")]
-    return {"files": len(files), "bytes": sum(p.stat().st_size for p in files), "digest": digest_of(files, folder)}
+    every = (p for p in folder.rglob("*") if p.is_file())
+    files = [p for p in every if not p.name.startswith(".") and p.parent.suffix != SUFFIX]
+    size = sum(p.stat().st_size for p in files)
+    return {"files": len(files), "bytes": size, "digest": digest_of(files, folder)}
 
 
 def judges() -> str:
@@ -50,24 +55,14 @@ def judges() -> str:
     return digest_of(files, PACKAGE)
 
 
-def commit(root: Path | None = None) -> str | None:
-    """The git commit of the checkout that runs, read from its files; None for an installed package."""
-    root = PACKAGE.parent if root is None else root
-    git = root / ".git"
-    try:
-        if git.is_file():  # a worktree names its own folder
-            git = (root / git.read_text("utf-8").removeprefix("gitdir:").strip()).resolve()
-        head = (git / "HEAD").read_text("utf-8").strip()
-        if not head.startswith("ref:"):
-            return head
-        name = head.removeprefix("ref:").strip()
-        common = git / (git / "commondir").read_text("utf-8").strip() if (git / "commondir").is_file() else git
-        if (common / name).is_file():
-            return (common / name).read_text("utf-8").strip()
-        packed = (common / "packed-refs").read_text("utf-8").splitlines()
-        return next((line.split()[0] for line in packed if line.endswith(f" {name}")), None)
-    except (OSError, UnicodeDecodeError):  # no checkout, or not ours to read
-        return None
+def key(suite: Suite, model: Any, data: Path | None, store: Path | None, full: bool) -> dict[str, Any]:
+    """What a model's answers in a suite depend on: the suite, the model with all its weights, the data."""
+    from avatargpt import __version__
+
+    return {
+        **report.header(suite, model), "digest": report.digest(suite), "avatargpt": __version__, "full": full,
+        "data": manifest(data), "store": manifest(store),
+    }  # fmt: skip
 
 
 def write(out: Path, result: dict[str, Any], model: Any, data: Path | None, store: Path | None) -> Path:

@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 
 from avatargpt.evaluation.suites import Suite
+from avatargpt.metrics.evaluator.evaluator import FILE as EVALUATOR
+from avatargpt.metrics.gesture.fgd import FILE as GESTURE_FEATURES
 from avatargpt.model.folder import fingerprint
 from vqvae.motion import atomic_write
 
@@ -22,6 +24,8 @@ METHODS = {
     "humanml3d": "generate",
 }  # fmt: skip
 """Kind of suite -> the method of `avatargpt.AvatarGPT` under test."""
+JUDGES = (EVALUATOR, GESTURE_FEATURES)
+"""Files in a folder of weights that answer nothing."""
 NOT_DECODING = ("seed", "seeds", "seconds", "progress")
 
 
@@ -45,7 +49,8 @@ def plain(value: float) -> dict[str, Any]:
 
 
 def header(suite: Suite, model: Any) -> dict[str, Any]:
-    """What identifies a result: suite, version, seeds, and the fingerprints that the model states of itself."""
+    """What identifies a result: suite, version, seeds, and the model: the fingerprints that it states of itself (of the
+    language network, of tokenizers), and under ``weights`` the digest of all files that it was loaded from."""
     prints = {
         name: str(getattr(model, name))
         for name in ("name", "fingerprint")
@@ -54,6 +59,8 @@ def header(suite: Suite, model: Any) -> dict[str, Any]:
     weights = getattr(model, "model", None)
     if "fingerprint" not in prints and weights is not None:
         prints["fingerprint"] = fingerprint(weights)
+    if folder := getattr(model, "source", ""):
+        prints["weights"] = weights_digest(Path(folder))
     for modality, tokenizer in sorted(getattr(model, "tokenizers", {}).items()):
         prints[f"tokenizer_fingerprint/{modality}"] = str(tokenizer.fingerprint)
     return {
@@ -61,6 +68,25 @@ def header(suite: Suite, model: Any) -> dict[str, Any]:
         "seeds": list(suite.seeds), "model": prints, "decoding": decoding(suite, model),
         "metrics": suite.metrics, "targets": suite.targets,
     }  # fmt: skip
+
+
+def weights_digest(folder: Path) -> str:
+    """SHA-256 over names and contents of all files that a model is made of: the language network, and all that reads,
+    chooses, draws and moves beside it.
+
+    These are the weights below `folder` without those of judges, and the JSON of their shapes: ``NAME.json`` beside
+    ``NAME.safetensors``, and configurations. What else lies there, such as results or records, does not count.
+    """
+    total = hashlib.sha256()
+    for path in sorted(folder.rglob("*")):
+        shape = path.suffix == ".json" and (path.with_suffix(".safetensors").exists() or path.stem.endswith("config"))
+        if (path.suffix in (".safetensors", ".model") or shape) and path.name not in JUDGES:
+            name = path.relative_to(folder).as_posix()
+            total.update(f"{name}\0{path.stat().st_size}\0".encode(errors="surrogateescape"))
+            with path.open("rb") as file:
+                while block := file.read(1 << 20):
+                    total.update(block)
+    return total.hexdigest()
 
 
 def digest(suite: Suite) -> str:

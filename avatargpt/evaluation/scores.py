@@ -15,9 +15,12 @@ SYNTHETIC = ("families", "describe_synthetic", "discriminator", "synthetic_physi
 
 
 def score(
-    suite: Suite, model: Any, data: Path | None, out: Path | None, store: Path | None, full: bool, kept: Parts | None
+    suite: Suite, model: Any, data: Path | None, out: Path | None, store: Path | None, full: bool, kept: Parts
 ) -> dict[str, Any]:
-    """What a suite finds; the arguments are those of `avatargpt.evaluation.run_suite`, `kept` what is there already."""
+    """What a suite finds.
+
+    The arguments are those of `avatargpt.evaluation.run_suite`; `kept` holds the answers of the model.
+    """
     if suite.kind == "prompt_list":
         from avatargpt.evaluation.text import prompt_list
 
@@ -32,34 +35,36 @@ def score(
         from avatargpt.evaluation.text import plan_coverage
 
         count = int(suite.options["full" if full else "sample"])
-        return plan_coverage.score(suite, plan_coverage.sample(plan_coverage.steps(data), count, suite.seeds[0]), model)
+        chosen = plan_coverage.sample(plan_coverage.steps(data), count, suite.seeds[0])
+        return plan_coverage.score(suite, chosen, model, parts=kept)
     if suite.kind == "gesture":
         from avatargpt.evaluation.gesture import comparison
 
-        return comparison.run(suite, model, data, store)
+        return comparison.run(suite, model, data, store, kept)
     if suite.kind == "humanml3d":
         from avatargpt.evaluation.body import humanml3d
 
-        return humanml3d.run(suite, model, data, store)
+        return humanml3d.run(suite, model, data, store, kept)
     if suite.kind == "gesture_words":
         from avatargpt.evaluation.gesture import meant
 
-        return meant.score(suite, model.source)
+        return meant.score(suite, model.source, kept)
     if suite.kind == "speech_face":
         from avatargpt.evaluation.face import speech_face
         from avatargpt.face.audio_model.driver import Driver
 
-        return speech_face.score(suite, Driver.load(Path(model.source) / "driver"), data, store)
+        driver = kept.standing_in(Driver.load(Path(model.source) / "driver"), "drive")
+        return speech_face.score(suite, driver, data, store, kept)
     if suite.kind == "word_times":
         from avatargpt.evaluation.face import word_times
         from avatargpt.face.audio_model.driver import Driver
 
-        return word_times.score(suite, Driver.load(Path(model.source) / "driver"), data, store)
+        return word_times.score(suite, Driver.load(Path(model.source) / "driver"), data, store, kept)
     if suite.kind == "face_instructions":
         from avatargpt.evaluation.face import face_instructions
         from avatargpt.face.performer import FacePerformer
 
-        performer = FacePerformer.load(Path(model.source) / "driver")
+        performer = kept.standing_in(FacePerformer.load(Path(model.source) / "driver"), "read", "perform")
         if "rows" in suite.options:
             from avatargpt.evaluation.face import fresh
 
@@ -68,34 +73,40 @@ def score(
     if suite.kind == "face_language":
         from avatargpt.evaluation.face import face_language
 
-        return face_language.score(suite, model, data)
+        asked = kept.standing_in(model, "face", "describe_face", "feeling", "emotion_face", "face_in_between")
+        return face_language.score(suite, asked, data)
     if suite.kind == "requests":
         from avatargpt.evaluation.text import requests
 
-        return requests.score(suite, model)
+        return requests.score(suite, model, kept)
     if suite.kind == "chat_fresh":
         from avatargpt.evaluation.text import chat_fresh
 
-        return chat_fresh.score(suite, model)
+        return chat_fresh.score(suite, model, kept)
     if suite.kind == "chat":
         from avatargpt.evaluation.text import chat
 
-        return chat.score(suite, data, model)
+        return chat.score(suite, data, model, kept)
     if suite.kind in ("plans", "plan_cycle"):
         from avatargpt.evaluation.text import planning
 
-        return planning.run(suite, model, data, full)
+        return planning.run(suite, model, data, full, kept)
+    if suite.kind == "degradations":
+        from avatargpt.evaluation.degradations import table as degradations
+
+        return degradations.score(suite, model, data, store)
     if suite.kind in SYNTHETIC:
-        return _score_synthetic(suite, model, data, store, full)
+        return _score_synthetic(suite, model, data, store, full, kept)
 
     from avatargpt.evaluation.body import corpus
 
     clips = corpus.load_clips(data, str(suite.options.get("split", "val")))
     if suite.kind in ("retrieval", "retrieval_judge"):
-        return _score_retrieval(suite, clips, model, data, store)
+        return _score_retrieval(suite, clips, model, data, store, kept)
     if suite.kind == "tokenizer":
         from avatargpt.evaluation.body import reconstruction
 
+        coder = kept.standing_in(model, "reconstruct")
         tokenizer = model.tokenizers["body"]
         size = int(tokenizer.codebooks.shape[1])
         chart = Path(out).with_suffix(".png") if out is not None else None
@@ -103,13 +114,14 @@ def score(
 
         keyframed = list(synthetic.made(int(suite.options.get("keyframed", 0))))
         return reconstruction.score(
-            suite, clips, lambda motion: model.reconstruct(motion)[0], tokenizer.encode, size, chart, keyframed
+            suite, clips, lambda motion: coder.reconstruct(motion)[0], kept.remembering("codes", tokenizer.encode),
+            size, chart, keyframed,
         )
     if suite.kind == "describe":
         from avatargpt.evaluation.body import describe
         from vqvae.motion import atomic_write
 
-        result = describe.score(suite, clips, model.describe)
+        result = describe.score(suite, clips, model.describe, corpus.load_clips(data, "train"), kept)
         if out is not None:
             table = describe.markdown(result)
             atomic_write(Path(out).with_suffix(".md"), lambda p: p.write_text(table, encoding="utf-8"))
@@ -126,14 +138,14 @@ def score(
 
         joints = [c.load().joints for c in clips]
         told = [(c.captions[0], len(j)) for c, j in zip(clips, joints, strict=True) if c.captions]
-        return seams.score(suite, joints, seams.scenes(data), model, told)
+        return seams.score(suite, joints, seams.scenes(data), model, told, kept)
     from avatargpt.evaluation.body import transitions
 
-    return transitions.score(suite, clips, model)
+    return transitions.score(suite, clips, model, kept)
 
 
 def _score_retrieval(
-    suite: Suite, clips: list[Any], model: Any, data: Path | None, store: Path | None
+    suite: Suite, clips: list[Any], model: Any, data: Path | None, store: Path | None, kept: Parts
 ) -> dict[str, Any]:
     from avatargpt import resources
     from avatargpt.evaluation.body import corpus, synthetic
@@ -151,10 +163,12 @@ def _score_retrieval(
     from avatargpt.evaluation.body import text_retrieval
 
     generate = model if model is None or callable(model) else lambda texts, seeds: model.generate(texts, seeds=seeds)
-    return text_retrieval.score(suite, clips, known, evaluator, generate)
+    return text_retrieval.score(suite, clips, known, evaluator, generate, kept)
 
 
-def _score_synthetic(suite: Suite, model: Any, data: Path | None, store: Path | None, full: bool) -> dict[str, Any]:
+def _score_synthetic(
+    suite: Suite, model: Any, data: Path | None, store: Path | None, full: bool, kept: Parts
+) -> dict[str, Any]:
     from avatargpt.evaluation.body import corpus, synthetic
 
     options = suite.options
@@ -166,9 +180,11 @@ def _score_synthetic(suite: Suite, model: Any, data: Path | None, store: Path | 
     if suite.kind == "describe_synthetic":
         from avatargpt.evaluation.body import describe_synthetic
 
-        held_out = synthetic.stored(store, "val", ["keyframed"])["keyframed"] if store is not None else None
-        clips = held_out if held_out is not None else list(synthetic.made(per_family))
-        return describe_synthetic.score(suite, clips, model.describe)
+        if store is not None:
+            held_out, known = (synthetic.stored(store, s, ["keyframed"])["keyframed"] for s in ("val", "train"))
+        else:  # training draws from the seeds from 0 on
+            held_out, known = (list(synthetic.made(per_family, first)) for first in (synthetic.HELD_OUT, 0))
+        return describe_synthetic.score(suite, held_out, model.describe, known, kept)
     from instruct_data.synth.idle import idle_stances
 
     real = corpus.load_clips(data, str(options.get("split", "train")))

@@ -1,74 +1,89 @@
-"""Motions made worse in known ways: what a figure of quality or fit must see."""
+"""Motions made worse in known ways, bodies and faces: what a figure of quality or fit must see."""
 
 from __future__ import annotations
 
 import zlib
 from collections.abc import Callable
 from dataclasses import replace
+from typing import TypeVar
 
 import numpy as np
 
 from vqvae import rotations as rot
 from vqvae.errors import UserError
+from vqvae.face import FaceMotion
 from vqvae.motion import Motion
 
 TREMBLE = 0.2  # radians: standard deviation of a joint's rotation about each axis, frame by frame
 SWAY = 0.02  # metres: of the root
+TWITCH = 0.2  # of a face's weights, which go from 0 to 1
+SHAKE = 0.1  # radians: of each angle of a face's head
+LEAST = 4  # frames
+AS_IT_IS = "as it is"  # what stands beside the degradations in tables
+Either = TypeVar("Either", Motion, FaceMotion)
+Degradation = Callable[[Either, np.random.Generator], Either]
 
 
-def noisy(motion: Motion, rng: np.random.Generator) -> Motion:
-    """Every joint and the root disturbed in every frame by itself, by `TREMBLE` and `SWAY`."""
+def noisy(motion: Either, rng: np.random.Generator) -> Either:
+    """Every frame disturbed by itself: a body by `TREMBLE` and `SWAY`, a face by `TWITCH` and `SHAKE`."""
     n = len(motion)
+    if isinstance(motion, FaceMotion):
+        weights = motion.weights + rng.normal(0, TWITCH, motion.weights.shape)
+        return replace(motion, weights=weights, head=motion.head + rng.normal(0, SHAKE, (n, 3)))
     turn = rot.from_axis_angle(rng.normal(0, TREMBLE, (n, 22, 3)))
     root = motion.root + rng.normal(0, SWAY, (n, 3)).astype(np.float32)
     return replace(motion, rotations=rot.multiply(motion.rotations.astype(np.float64), turn), root=root)
 
 
-def shuffled(motion: Motion, rng: np.random.Generator) -> Motion:
+def shuffled(motion: Either, rng: np.random.Generator) -> Either:
     """All frames in random order."""
     return motion.taken(rng.permutation(len(motion)))
 
 
-def mirrored(motion: Motion, rng: np.random.Generator) -> Motion:
+def mirrored(motion: Either, rng: np.random.Generator) -> Either:
     """Left and right exchanged."""
     return motion.mirrored()
 
 
-def slowed(motion: Motion, rng: np.random.Generator) -> Motion:
-    """At half the speed: twice the frames, those between by slerp."""
+def slowed(motion: Either, rng: np.random.Generator) -> Either:
+    """At half the speed: twice the frames, those between by slerp, of a face on a line."""
     return motion.sampled(np.arange(2 * len(motion) - 1) / 2)
 
 
-def hurried(motion: Motion, rng: np.random.Generator) -> Motion:
+def hurried(motion: Either, rng: np.random.Generator) -> Either:
     """At twice the speed: every other frame."""
     return motion.taken(np.arange(0, len(motion), 2))
 
 
-def halved(motion: Motion, rng: np.random.Generator) -> Motion:
+def halved(motion: Either, rng: np.random.Generator) -> Either:
     """The first half."""
     return motion.slice(0, max(2, len(motion) // 2))
 
 
-def frozen(motion: Motion, rng: np.random.Generator) -> Motion:
-    """The pose of the middle frame, where it stands, for as long."""
+def frozen(motion: Either, rng: np.random.Generator) -> Either:
+    """What the middle frame shows, where it stands, for as long."""
     return motion.taken(np.full(len(motion), len(motion) // 2))
 
 
-DEGRADATIONS: dict[str, Callable[[Motion, np.random.Generator], Motion]] = {
+DEGRADATIONS: dict[str, Degradation] = {
     "noise": noisy, "shuffled time": shuffled, "mirrored": mirrored, "half speed": slowed, "double speed": hurried,
     "half length": halved, "constant pose": frozen,
 }  # fmt: skip
-"""Name -> what is done to a motion."""
+"""Name -> what is done to a motion of a body or a face."""
 
 
-def degrade(motion: Motion, name: str, seed: int = 0) -> Motion:
-    """One of `DEGRADATIONS`; the same motion, name and seed give the same result. The body faces +Z at the start.
+def degrade(motion: Either, name: str, seed: int = 0, in_place: bool = False) -> Either:
+    """One of `DEGRADATIONS`; the same motion, name and seed give the same result.
+
+    Args:
+        in_place: a body stays where it is in the world (mirrored: at the plane x = 0); else it faces +Z at the start.
 
     Raises:
         UserError: unknown name, or fewer than 4 frames.
     """
     if name not in DEGRADATIONS:
         raise UserError(f"no degradation {name!r}; accepted: {', '.join(DEGRADATIONS)}")
-    if len(motion) < 4:
-        raise UserError(f"{len(motion)} frames to degrade; at least 4 are needed")
-    return DEGRADATIONS[name](motion, np.random.default_rng([seed, zlib.crc32(name.encode())])).canonical()
+    if len(motion) < LEAST:
+        raise UserError(f"{len(motion)} frames to degrade; at least {LEAST} are needed")
+    worse: Either = DEGRADATIONS[name](motion, np.random.default_rng([seed, zlib.crc32(name.encode())]))
+    return worse if in_place else worse.canonical()

@@ -22,13 +22,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cache, lru_cache
 
 import numpy as np
 
 from avatargpt.signals.face import EXPRESSIVE, LOOKS, Look
 from instruct_data.face.render import render
 from instruct_data.face.score import Emotion, Event, Score, mirror_action
+from vqvae import arkit
 from vqvae.face import FaceMotion
 
 LEAST_LEVEL, MOST_LEVEL = 0.5, 1.7
@@ -122,6 +123,15 @@ def _stirred(score: Score, e: Event) -> bool:
         return False
     m = _feelings_alone(score.emotions, score.length)
     return bool(np.abs(LOOKS[e.action].signal(m)[_frames(m, e.start, e.end)]).max() > STIRS)
+
+
+@cache
+def looks_at_head(action: str) -> bool:
+    """Whether the signal of an action depends on how the head is turned."""
+    axes = 0.3 * np.concatenate([np.eye(3), -np.eye(3)])  # about each, either way, whatever one weight shows meanwhile
+    turned, weights = np.tile(axes, (arkit.COUNT, 1)), np.repeat(np.eye(arkit.COUNT), len(axes), 0)
+    a, b = (LOOKS[action].signal(FaceMotion(weights, head)) for head in (np.zeros_like(turned), turned))
+    return bool(np.abs(a - b).max() > 0)
 
 
 def _before(m: FaceMotion, signal: np.ndarray, e: Event) -> float | None:

@@ -19,6 +19,9 @@ class AvatarGPTConfig(Shape, T5Config):
             another size, ``refiner_dim``, ``refiner_layers``, ``refiner_heads``; ``first_id``, where the
             modality's block begins in the id space, is filled in here in the order given and then kept, so that
             adding a modality later moves no id.
+        code_embedding: how codes enter: ``adapter``, a linear map of the tokenizer's code vectors; ``learnt``, a row
+            of its own for every code, as words have; ``learnt_level_0``, that for level 0 alone, and further levels of
+            prompts are not read (docs/ablations.md compares them).
         fingerprints: modality -> fingerprint of the tokenizer whose codebooks the model carries.
         grounding_dim: width of the frozen sentence encoder's token states; 0 = no grounding.
         extra_inputs: further encoder inputs that come as vectors (speech, ...): name -> width.
@@ -38,6 +41,7 @@ class AvatarGPTConfig(Shape, T5Config):
     dropout_rate: float | int = 0.0
     feed_forward_proj: str = NetworkShape.feed_forward_proj
     modalities: dict[str, Any] | None = None
+    code_embedding: str = NetworkShape.code_embedding
     fingerprints: dict[str, Any] | None = None
     grounding_dim: int = NetworkShape.grounding_dim
     extra_inputs: dict[str, Any] | None = None

@@ -12,7 +12,7 @@ from transformers import T5ForConditionalGeneration
 from transformers import initialization as init
 from transformers.modeling_outputs import BaseModelOutput, Seq2SeqLMOutput
 
-from avatargpt.model.adapters import CodeAdapter
+from avatargpt.model.adapters import CodeEmbedding, CodeVocabulary
 from avatargpt.model.config import AvatarGPTConfig
 from avatargpt.model.eight_bits import eight_bits
 from avatargpt.model.inputs import Extra
@@ -78,9 +78,11 @@ class AvatarGPTModel(Network, T5ForConditionalGeneration):
                 init.zeros_(module.bias)
         elif isinstance(module, nn.Embedding):
             init.normal_(module.weight, mean=0.0, std=self.config.d_model**-0.5)
-        elif isinstance(module, CodeAdapter):
+        elif isinstance(module, CodeEmbedding):
             init.zeros_(module.codebooks)
             init.ones_(module.scale)
+            if isinstance(module, CodeVocabulary):  # as the words
+                init.normal_(module.rows, mean=0.0, std=self.config.initializer_factor)
         else:
             super()._init_weights(module)
 

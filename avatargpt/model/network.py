@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from avatargpt.model.adapters import CodeAdapter, Codebooks, LengthConditioning, VectorAdapter
+from avatargpt.model.adapters import Codebooks, LengthConditioning, VectorAdapter, code_embedding
 from avatargpt.model.inputs import Inputs
 from avatargpt.model.residual_decoder import ResidualDecoder, ResidualLevels
 from avatargpt.model.shape import TEXT, NetworkShape, Shape
@@ -22,7 +22,7 @@ Heads = str | Sequence[str] | Tensor
 
 
 class Network(Inputs, ResidualLevels, Codebooks):
-    """What a T5 becomes a motion model by: a code adapter and an untied head per modality.
+    """What a T5 becomes a motion model by: a way in for codes and an untied head per modality.
 
     Ids live in one space (see `avatargpt.model.shape`); `head` says which block the decoder may speak. Shapes: B batch,
     L length, S encoder states, R residual levels, K codes, V text ids.
@@ -35,10 +35,7 @@ class Network(Inputs, ResidualLevels, Codebooks):
 
     def _add_parts(self, config: Shape) -> None:
         specs: dict[str, dict[str, int]] = config.modalities or {}
-        self.codes = nn.ModuleDict({
-            name: CodeAdapter(s["codebook_size"], s["levels"], s["code_dim"], config.d_model)
-            for name, s in specs.items()
-        })
+        self.codes = nn.ModuleDict({name: code_embedding(config, name) for name in specs})
         self.heads = nn.ModuleDict({
             name: nn.Linear(config.d_model, s["codebook_size"] + 2) for name, s in specs.items()
         })

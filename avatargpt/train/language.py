@@ -101,6 +101,7 @@ class LanguageShape(Strict):
     relative_attention_num_buckets: Annotated[Count, Field(ge=4)] | None = None
     relative_attention_max_distance: Count | None = None
     modalities: dict[str, Any] | None = None
+    code_embedding: Literal["adapter", "learnt", "learnt_level_0"] | None = None
     grounding_dim: Whole | None = None
     extra_inputs: dict[str, Count] | None = None
     countdown_buckets: Whole | None = None

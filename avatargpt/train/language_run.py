@@ -40,12 +40,14 @@ CORE_TASKS = (  # what validation watches
 )  # fmt: skip
 
 
-def validation(examples: Examples, items: Sequence[ClipCodes]) -> dict[str, list[Example]]:
-    """Fixed validation rows per motion task."""
+def validation(
+    examples: Examples, items: Sequence[ClipCodes], options: ExampleOptions | None = None
+) -> dict[str, list[Example]]:
+    """Fixed validation rows per motion task, which vary as `options` say (default: as in every training)."""
     out: dict[str, list[Example]] = {}
     if not items:
         return out
-    held = Examples(items, [], {}, examples.text, examples.config, ExampleOptions(), examples.rates)
+    held = Examples(items, [], {}, examples.text, examples.config, options or ExampleOptions(), examples.rates)
     for task in CORE_TASKS:
         draws = [Draw(task, i, int(generator(5, i).integers(2**31))) for i in range(len(held.pools(task)))]
         if draws:

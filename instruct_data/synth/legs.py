@@ -64,10 +64,13 @@ class Foot:
 
 
 def _stagger(batch: Batch) -> dict[str, tuple[Array, Array, Array]]:
-    """When both feet step in one segment, one goes after the other, the one on the side of the step first."""
+    """When both feet step in one segment, one goes after the other, the one on the side of the step first.
+
+    Feet that both keep to the floor (a lift of 0) turn and glide together.
+    """
     places = {c: batch.place(c) for c in ("l_foot", "r_foot")}
     left, right, s = places["l_foot"]
-    moves, ahead = {}, 0.0
+    moves, ahead, glide = {}, 0.0, np.ones(len(s), bool)
     for c in ("l_foot", "r_foot"):
         a, b = batch.rows[c][left], batch.rows[c][right]
         way = b[:, F_AT : F_AT + 3] - a[:, F_AT : F_AT + 3]
@@ -75,9 +78,10 @@ def _stagger(batch: Batch) -> dict[str, tuple[Array, Array, Array]]:
         low = (a[:, F_HIGH] < 0.03) & (b[:, F_HIGH] < 0.03)
         far = (length(way[:, [0, 0, 2]] * np.array([0.7071, 0.7071, 1.0])) > 0.02) | (np.abs(b - a)[:, F_YAW] > 12)
         moves[c] = placed & low & far
+        glide &= b[:, F_LIFT] == 0
         yaw = np.radians(a[:, F_YAW])
         ahead = ahead + way[:, 0] * np.cos(yaw) - way[:, 2] * np.sin(yaw) + 0.002 * (b[:, F_YAW] - a[:, F_YAW])
-    both = moves["l_foot"] & moves["r_foot"] & ~batch.air[right]
+    both = moves["l_foot"] & moves["r_foot"] & ~batch.air[right] & ~glide
     first = {"l_foot": ahead > 0.01, "r_foot": ahead <= 0.01}
     out = {}
     for c in ("l_foot", "r_foot"):

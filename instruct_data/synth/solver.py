@@ -139,7 +139,8 @@ def solve(
             ankle, matrix = ankles(batch, name, feet[name], trunk, lifted)
             legs |= solve_leg(trunk, feet[name], ankle, matrix)
         rise = _floor(batch, trunk, {k: v[0] for k, v in legs.items()})
-        if last or not (rise > 1e-4).any():
+        rise *= np.isin(batch.layout.clip, batch.layout.clip[rise > 1e-4])  # clip by clip, whatever is beside it
+        if last or not rise.any():
             break
         trunk.moved(_up(rise))
     mixes = {h: batch.mix(h) for h in ("l_hand", "r_hand")}

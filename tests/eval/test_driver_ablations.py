@@ -1,7 +1,6 @@
 """Ablations of the driver: every configuration is in the queue and is accepted, figures and comparisons are right."""
 
-import importlib.util
-import sys
+import importlib
 from pathlib import Path
 from types import ModuleType
 
@@ -10,8 +9,9 @@ import pytest
 import torch
 
 from avatargpt.config import resolve
+from avatargpt.evaluation.ablations import compared
 from avatargpt.evaluation.face import driver_ablations
-from avatargpt.evaluation.face.driver_ablations import Material, compared, directed
+from avatargpt.evaluation.face.driver_ablations import Material, directed
 from avatargpt.face.audio_model.driver import Driver
 from avatargpt.face.audio_model.network import DriverConfig, DriverNetwork
 from avatargpt.train.audio_model import DriverRecipe
@@ -27,28 +27,30 @@ SCORES = [
 ]
 
 
-@pytest.fixture(scope="module")
-def ablations() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("driver_ablations_runner", ROOT / "eval" / "ablations.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
+@pytest.fixture
+def study(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    monkeypatch.syspath_prepend(ROOT / "eval")
+    return importlib.import_module("driver_study")
 
 
-def test_every_configuration_is_trained_on_equal_terms(ablations: ModuleType) -> None:
-    names = {ablations.TRUNK, *read_yaml(ablations.CONFIGS)["variants"]}
-    order = list(ablations.queue(2))
+@pytest.fixture
+def ablations(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    monkeypatch.syspath_prepend(ROOT / "eval")
+    return importlib.import_module("ablations")
+
+
+def test_every_configuration_is_trained_on_equal_terms(study: ModuleType) -> None:
+    names = {study.TRUNK, *read_yaml(study.CONFIGS)["variants"]}
+    order = list(study.queue(2))
     assert {n for n, _ in order} == names and len(order) == len(set(order)) == 2 * len(names)
     for i, run in enumerate(order):
-        first = ablations.begins(*run)
+        first = study.begins(*run)
         assert first is None or first in [f"{name}.{seed}" for name, seed in order[:i]]
-    for group in ablations.GROUPS.values():
+    for group in study.GROUPS.values():
         rows = []
         for name in group:
-            t = DriverRecipe.read(resolve(ablations.address_of(name)), name).train
-            assert (t.fresh == "text") == (name in ablations.GROUPS["text"])
+            t = DriverRecipe.read(resolve(study.address_of(name)), name).train
+            assert (t.fresh == "text") == (name in study.GROUPS["text"])
             rows.append((t.steps, t.batch, t.window, t.lr, t.warmup, t.sampling.directed))
         assert len(set(rows)) == 1
 

@@ -54,6 +54,10 @@ def test_the_renderer_does_what_is_asked(small: None) -> None:
     assert figures["rising/told"] == 1.0 and figures["rising/worded"] == 0.0
     assert figures["auf1/own"] > 0.8
     assert {k.split("/")[0] for k in figures} <= set(suite.metrics)
+    assert result["baselines"] == ["rendered score", "shuffled score", "neutral face"]
+    assert figures["events/own/rendered score"] == 1.0 > figures["events/own/shuffled score"]
+    assert figures["events/own/neutral face"] == 0.0
+    assert abs(figures["fdd/own"]) < figures["fdd/own/neutral face"] and "lve/own" in figures
     assert [row["faults"] for row in result["samples"]] == [{}, {}] * 2
 
 

@@ -14,6 +14,7 @@ from avatargpt.evaluation.suites import Suite
 from avatargpt.evaluation.text import chat_fresh, requests
 from avatargpt.metrics.geometry import predicates
 from avatargpt.metrics.geometry.counts import COUNTERS, KNOWN, counted_in
+from avatargpt.retrieval.index import VectorIndex
 from avatargpt.signals.joints import Signals
 from instruct_data.face.score import Emotion, Event, Score
 from instruct_data.joining import join_motions
@@ -124,6 +125,23 @@ def test_what_is_not_known_counts_as_said(monkeypatch: pytest.MonkeyPatch) -> No
     results = requests.score(suite, Model())["results"]
     assert results["right"]["mean"] == 1 and results["flagged"]["mean"] == 0.5
     assert results["silent"]["mean"] == pytest.approx(1 / 3, abs=1e-4)
+
+
+def test_what_nobody_reads_is_the_nearest_phrasing(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Encoder:
+        def sentence(self, texts: list[str]) -> np.ndarray:
+            return np.array([[1.0, 0.0] if "bow" in t else [0.0, 1.0] for t in texts])
+
+    class Index:
+        keys, captions = ["leap", "bow"], [{"": "a person jumps"}, {"": "a person bows"}]
+        index = VectorIndex(keys, np.array([[0.0, 1.0], [1.0, 0.0]]))
+
+    monkeypatch.setattr(requests, "SentenceGrounder", Encoder)
+    model = type("Model", (), {"phrase_index": Index})()
+    told = requests.unread(model, ["bow, please", "up you go"], 0)
+    assert [t.captions for t in told["nearest phrasing"]] == [("a person bows",), ("a person jumps",)]
+    assert all(t.known for some in told.values() for t in some) and len(told["random phrasing"]) == 2
+    assert requests.unread(object(), ["x"], 0) == {}
 
 
 def test_faces_are_read_as_meant() -> None:

@@ -7,8 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from typer.testing import CliRunner
 
-from avatargpt import evaluation
+from avatargpt import evaluation, export
+from avatargpt.cli.app import app
 from avatargpt.config import resolve
 from avatargpt.evaluation.gesture import comparison, talks
 from avatargpt.evaluation.outputs.scoring import Outputs
@@ -115,6 +117,19 @@ def test_motions_of_others_are_a_row(folder: Path, tmp_path: Path) -> None:
     for figure in ("beat_alignment", "hand_speed", "l1_diversity", "fgd"):
         assert got["results"][f"{figure}/outputs"] == own["results"][f"{figure}/outputs"]
     assert not [k for k in got["results"] if "without" in k]
+    other = tmp_path / "bvh"
+    other.mkdir()
+    for name, motion in made.items():
+        export.save(motion, other / f"{name}.bvh")
+    hurt = beating(BEATS)
+    np.savez(other / "c.npz", **{**np.load(tmp_path / "a.npz"), "root": np.full_like(hurt.root, np.nan)})
+    out = tmp_path / "bvh.json"
+    command = ["eval", "run", "gesture", "--data", str(folder), "--outputs", str(other), "-o", str(out)]
+    done = CliRunner().invoke(app, command)
+    assert done.exit_code == 1 and "failed: c.npz: " in done.stderr and "NaN" in done.stderr
+    again = json.loads(out.read_text())["results"]
+    for figure in ("hand_speed/outputs", "l1_diversity/outputs"):
+        assert again[figure]["mean"] == pytest.approx(got["results"][figure]["mean"], rel=0.01), figure
 
 
 def test_a_bank_and_the_encoder_add_rows_and_fgd(folder: Path, tmp_path: Path) -> None:

@@ -13,13 +13,15 @@ from avatargpt.evaluation.body import prompts, synthetic
 from avatargpt.evaluation.outputs import folder, reading, scoring
 from avatargpt.evaluation.outputs.scoring import Outputs
 from avatargpt.evaluation.suites import Suite, read
+from avatargpt.metrics.degraded import DEGRADATIONS, degrade
 from avatargpt.metrics.geometry import predicates
 from avatargpt.signals.joints import Signals, UnseenHead
 from vqvae.errors import UserError
+from vqvae.face import FaceMotion
 from vqvae.features import ms272
 from vqvae.motion import Motion
 
-FORMATS = ("npz", "smplx", "bvh", "pos7", "joints", "hml263", "ms272")
+FORMATS = ("npz", "smplx", "bvh", "glb", "vrma", "pos7", "joints", "hml263", "ms272")
 SUITE = """
 name: few
 version: 1
@@ -58,8 +60,8 @@ def save(motion: Motion, path: Path, layout: str) -> None:
         motion.save(path.with_suffix(".npz"))
     elif layout == "smplx":
         export.save(motion, path.with_suffix(".npz"), layout="smplx")
-    elif layout == "bvh":
-        export.save(motion, path.with_suffix(".bvh"))
+    elif layout in ("bvh", "glb", "vrma"):
+        export.save(motion, path.with_suffix(f".{layout}"))
     elif layout in ("pos7", "hml263"):
         export.save(motion, path.with_suffix(".npy"), layout=layout)
     else:
@@ -85,6 +87,20 @@ def test_every_format_gives_the_same_figures(suite: Suite, made: dict[str, list[
         assert [u["item"] for u in got.get("unjudged", [])] == (["nod"] if blind else []), layout
         kept = {p: v for p, v in wanted.items() if not (blind and p == "nod")}
         assert {r["prompt"]: r["passed"] for r in got["prompts"]} == kept, layout
+
+
+def test_motion_made_worse_is_punished(suite: Suite, made: dict[str, list[Motion]], tmp_path: Path) -> None:
+    """A folder of each degradation scores below that of the clips as they are, where a check is about it."""
+
+    def rate(name: str, clips: dict[str, list[Motion]]) -> float:
+        got = scoring.score(suite, Outputs(write(suite, clips, tmp_path / name, "npz")))
+        return float(got["results"]["pass_rate"]["mean"])
+
+    found = {name: rate(name, {text: [degrade(m, name, n) for n, m in enumerate(motions)]
+                               for text, motions in made.items()}) for name in DEGRADATIONS}  # fmt: skip
+    usual = rate("as it is", made)
+    assert max(found.values()) <= usual == found["mirrored"]  # no prompt here names a side
+    assert max(found["noise"], found["half speed"], found["constant pose"]) < usual
 
 
 def test_positions_give_the_signals_of_the_motion(made: dict[str, list[Motion]]) -> None:
@@ -178,6 +194,71 @@ def test_command(suite: Suite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     for arguments in (["--fps", "30"], ["--outputs", str(tmp_path / "not there")], ["--shard", "3/2"]):
         done = CliRunner().invoke(app, ["eval", "run", "few", *arguments])
         assert done.exit_code != 0 and isinstance(done.exception, UserError)
+
+
+def test_what_is_wrong_on_the_command_line(
+    suite: Suite, made: dict[str, list[Motion]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Missing ids, NaN, another rate and names that nobody asked for: named, left out, and the exit status is 1."""
+    monkeypatch.setattr(evaluation, "load", lambda name: suite)
+    monkeypatch.setattr(evaluation, "find", lambda name: None)
+    target = write(suite, made, tmp_path / "x", "joints")
+    for name in ("003_0.npy", "003_1.npy"):
+        (target / name).unlink()
+    broken = made["clap your hands"][0].joints.copy()
+    broken[7, 3, 1] = np.nan
+    np.save(target / "001_0.npy", broken)
+    np.save(target / "012.npy", made["jump"][0].joints)
+    (target / "004_0.npy").unlink()
+    made["squat"][0].resampled(30.0).save(target / "004_0.npz")
+    out = tmp_path / "r.json"
+    command = ["eval", "run", "few", "--outputs", str(target), "--fps", "20", "-o", str(out)]
+    done = CliRunner().invoke(app, command)
+    assert done.exit_code == 1
+    for line in ("003: no file; asked was: jump", "001_0.npy: NaN or infinity at frame 7", "012: the suite has no such",
+                 "004_0.npz: 30 frames a second; accepted 20"):  # fmt: skip
+        assert f"failed: {line}" in done.stderr, line
+    result = json.loads(out.read_text())
+    assert {f["item"] for f in result["failed"]} == {"003", "001_0.npy", "012", "004_0.npz"}
+    assert {r["prompt"]: len(r["passed"]) for r in result["prompts"]}["clap your hands"] == 1
+    assert result["results"]["pass_rate"]["n"] == 4  # the nod is not judged on positions
+
+
+def test_faces_in_every_format(tmp_path: Path) -> None:
+    """CSV, .npz, .glb and JSON with the head give the same figures; worse faces fall, and damaged ones are named."""
+    from avatargpt.evaluation.face import given
+    from instruct_data.face.render import render
+
+    faces = evaluation.load("face_instructions")
+    true = [render(s, 1) for s in given.sources(faces, None)["own"][:8]]
+
+    def written(name: str, made: list[FaceMotion], suffix: str, **options: str) -> Path:
+        (tmp_path / name).mkdir()
+        for n, face in enumerate(made, 1):
+            export.save(face, tmp_path / name / f"own_{n:03d}{suffix}", **options)
+        return tmp_path / name
+
+    def done(name: str, made: list[FaceMotion], suffix: str, **options: str) -> list[list[int]]:
+        result = scoring.score(faces, Outputs(written(name, made, suffix, **options)))
+        return [row["done"] for row in result["instructions"]]
+
+    own = done("npz", true, ".npz")
+    assert len(own) == 8 and all(all(row) for row in own)
+    assert done("csv", true, ".csv") == done("glb", true, ".glb") == done("beat", true, ".json", layout="beat") == own
+    blind = scoring.score(faces, Outputs(written("audio2face", true, ".json")))
+    without = {u["item"] for u in blind["unjudged"]}
+    kept = [n for n in range(8) if f"own_{n + 1:03d}" not in without]
+    assert 0 < len(without) < 8 and [row["done"] for row in blind["instructions"]] == [own[n] for n in kept]
+    for name in DEGRADATIONS:
+        worse = done(name, [degrade(face, name, n) for n, face in enumerate(true)], ".npz")
+        fallen = sum(map(sum, worse)) < sum(map(sum, own))
+        assert fallen or name in ("noise", "double speed"), name  # one thing each, which stays to be seen
+    still = tmp_path / "npz" / "own_003.npz"
+    np.savez(still, **{**np.load(still), "head": np.full((len(true[2]), 3), np.nan)})
+    (tmp_path / "npz" / "own_004.npz").unlink()
+    result = CliRunner().invoke(app, ["eval", "run", "face_instructions", "--outputs", str(tmp_path / "npz")])
+    assert result.exit_code == 1 and "own_003.npz: face: NaN or infinity at frame 0" in result.stderr
+    assert len(json.loads(result.stdout)["instructions"]) == 6
 
 
 def test_faces(tmp_path: Path) -> None:

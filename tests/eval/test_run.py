@@ -25,7 +25,7 @@ def project(tmp_path: Path) -> Path:
     """A copy of the scripts with one published result, so that nothing of the real documents is at stake."""
     results = tmp_path / "eval" / "results"
     results.mkdir(parents=True)
-    for name in ("run.py", "tables.py"):
+    for name in ("run.py", "tables.py", "reports.py", "plots.py", "matrices.py"):
         shutil.copy(ROOT / "eval" / name, tmp_path / "eval" / name)
     (tmp_path / "README.md").write_text("<!-- results -->\nold\n<!-- /results -->\n")
     write_result(results, 0.9)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from avatargpt import evaluation
-from avatargpt.evaluation.body import corpus, describe, prompts, reconstruction, retrieval, transitions
+from avatargpt.evaluation.body import corpus, describe, prompts, reconstruction, retrieval, rivals, transitions
 from avatargpt.language import actions
 from instruct_data.clip import Clip
 from vqvae import rotations as rot
@@ -187,7 +187,22 @@ def test_describe_suite_scores_action_and_side() -> None:
     assert result["results"]["action"]["mean"] == pytest.approx(2 / 3, abs=1e-4)
     assert result["results"]["side"] == {"mean": 0.0, "low": 0.0, "high": 0.0, "n": 1}
     assert result["confusion"]["walk"] == {"run": 1}
-    assert "| c | someone jumps. |" in describe.markdown(result)
+    assert "| c | someone jumps. |" in describe.markdown(result) and "baselines" not in result
+
+    known = [Clip("d", stroll(), ["a person walks."], "m", "", "train", "walk")]
+    beside = describe.score(suite, data, lambda motions: said[: len(motions)], known)
+    assert beside["baselines"] == ["own caption", "nearest clip", "random caption"]
+    assert {k: beside["results"][k] for k in result["results"]} == result["results"]
+    assert beside["results"]["action/nearest clip"]["mean"] == pytest.approx(1 / 3, abs=1e-4)
+    assert beside["results"]["action/own caption"] == {"mean": 1.0, "low": 1.0, "high": 1.0, "n": 1}  # c alone has two
+
+
+def test_the_nearest_clip_is_the_one_that_moves_alike() -> None:
+    known = [Clip(str(i), stroll(20, x), [f"a {i}"], "m", "", "train") for i, x in enumerate((0.2, 1.0, 4.0))]
+    some = [Clip("x", stroll(20, x), [], "m", "", "val") for x in (3.8, 0.25)]
+    assert rivals.nearest(some, known).tolist() == [2, 0]
+    told = rivals.sentences(some, [*known, Clip("mute", stroll(20, 3.8), [], "m", "", "train")], 0)
+    assert told["nearest clip"] == ["a 2", "a 0"] and set(told["random caption"]) <= {"a 0", "a 1", "a 2"}
 
 
 @pytest.mark.parametrize(

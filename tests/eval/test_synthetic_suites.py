@@ -122,6 +122,10 @@ def test_describe_synthetic_wants_the_family_and_the_side() -> None:
     assert result["results"]["side"] == {"mean": 0.0, "low": 0.0, "high": 0.0, "n": 1}
     assert result["results"]["captions"]["mean"] == 1 and result["clips_of_no_family"] == 1
     assert result["confusion"] == {"sit_down": {"(none)": 1}}
+    beside = describe_synthetic.score(evaluation.load("describe_synthetic"), data, lambda m: said[: len(m)], data[1:2])
+    assert beside["baselines"] == ["nearest clip", "random caption"]
+    assert {k: beside["results"][k] for k in result["results"]} == result["results"]
+    assert beside["results"]["family/nearest clip"]["mean"] == pytest.approx(1 / 3, abs=1e-4)  # all clap
     with pytest.raises(UserError, match="1 sentences for 3"):
         describe_synthetic.score(evaluation.load("describe_synthetic"), data, lambda m: ["one"])
 

@@ -7,8 +7,10 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from avatargpt import evaluation
 from avatargpt.evaluation import report
@@ -20,11 +22,16 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @pytest.fixture(scope="module")
 def tables() -> ModuleType:
+    sys.path.insert(0, str(ROOT / "eval"))  # where a script finds the modules beside it
     spec = importlib.util.spec_from_file_location("results_tables", ROOT / "eval" / "tables.py")
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module  # dataclasses look their module up
-    spec.loader.exec_module(module)
+    sys.path.insert(0, str(ROOT / "eval"))  # it stands beside what it imports
+    try:
+        spec.loader.exec_module(module)
+    finally:
+        sys.path.remove(str(ROOT / "eval"))
     return module
 
 
@@ -94,6 +101,58 @@ def test_page_and_readme(tables: ModuleType, folder: Path) -> None:
     assert [p.read_bytes() for p in tables.write_tables(folder / "eval" / "results", folder)] == before
 
 
+def test_each_section_shows_its_plot(tables: ModuleType, folder: Path) -> None:
+    results, images = folder / "eval" / "results", folder / "docs" / "images" / "results"
+    written = tables.write_tables(results, folder)
+    page = (folder / "docs" / "results.md").read_text()
+    names = ["tokenizer", "prompts_known", "describe", "inbetween"]
+    for name in names:
+        assert f"![Main figures of {name}](images/results/{name}.png)" in page and images / f"{name}.png" in written
+    assert sorted(p.stem for p in images.iterdir()) == sorted(names)
+    with Image.open(images / "prompts_known.png") as image:
+        assert image.width == 800 and image.height < 300
+        seen = set(map(tuple, np.asarray(image.convert("RGB")).reshape(-1, 3).tolist()))
+    assert {(0x1F, 0x5F, 0xA8), (0xC8, 0x10, 0x2E)} <= seen  # the model and a target
+    assert tables.write_page(results) == results / "results.md"
+    own = (results / "results.md").read_text()
+    assert "](plots/describe.png)" in own and (results / "plots" / "describe.png").is_file()
+    assert (results / "plots" / "describe.png").read_bytes() == (images / "describe.png").read_bytes()
+
+
+def test_a_plot_has_the_main_figures_and_what_they_are_compared_with(tables: ModuleType, folder: Path) -> None:
+    plots = sys.modules["plots"]
+    found = {r.name: r for r in tables.load(folder / "eval" / "results")}
+    (shares,) = plots.panels(found["prompts_known"])
+    assert [(x.name, x.target) for x in shares] == [("pass_rate", 0.93), ("pass_rate/two", 0.85)]
+    assert list(shares[0].marks) == ["model", "nearest caption", "random clip"]
+    apart = plots.panels(found["tokenizer"])
+    assert [[x.name for x in p] for p in apart] == [["mpjpe_heading"], ["code_usage"]]  # of other units
+    assert [x.name for p in plots.panels(found["describe"]) for x in p] == ["action"]  # the other has no value
+
+    Report = sys.modules["reports"].Report
+    rows = {"hand_speed/full": value(0.6), "hand_speed/real": value(0.5), "jerk/full": value(30.0)}
+    lines = plots.lines(Report("gesture", result("gesture", rows)))
+    assert {x.name: list(x.marks) for x in lines} == {"hand_speed": ["model", "real"], "jerk": ["model"]}
+    classes = {"own/walks": value(0.9), "others/walks": value(0.1), "own": value(0.95), "others": value(0.2)}
+    lines = plots.lines(Report("predicates", result("predicates", classes)))
+    assert {x.name: list(x.marks) for x in lines} == {n: ["model", "other classes"] for n in ("mean", "walks")}
+    many = {f"pass_rate/{i}": value(0.5) for i in range(40)}
+    shown = plots.panels(Report("prompts_known", result("prompts_known", many | {"pass_rate": value(0.4)})))
+    assert [len(p) for p in shown] == [plots.MOST_LINES] and shown[0][0].name == "pass_rate"
+    far = {"peak_jerk": value(0.1), "peak_jerk/concatenation": value(0.2), "area_under_jerk": value(40.0)}
+    apart = plots.panels(Report("seams", result("seams", far)))
+    assert [[x.name for x in p] for p in apart] == [["area_under_jerk"], ["peak_jerk"]]  # one unit, two scales
+    assert list(apart[1][0].marks) == ["model", "concatenation"]
+
+
+def test_without_matplotlib_what_to_install_is_said(
+    tables: ModuleType, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with pytest.raises(UserError, match=r"avatargpt\[eval\]"):
+        tables.write_page(folder / "eval" / "results")
+
+
 def test_baselines_alone_give_a_table_without_verdict(tables: ModuleType, folder: Path) -> None:
     results = folder / "eval" / "results"
     (results / "prompts_known.json").unlink()
@@ -132,10 +191,20 @@ def test_a_rival_in_the_same_file_is_judged(tables: ModuleType, folder: Path) ->
     assert f"above {target} | yes |" in page
 
 
+def test_what_is_to_be_reached_is_no_baseline(tables: ModuleType, folder: Path) -> None:
+    rows = {"action": value(0.9), "action/own caption": value(0.99), "action/nearest clip": value(0.8)}
+    data = result("describe", rows, baselines=["own caption", "nearest clip"])
+    report.write(folder / "eval" / "results" / "describe.json", data)
+    reports = tables.load(folder / "eval" / "results")
+    assert "| describe | action | 90.0 % | 80.0 % (nearest clip) | >= 88.0 % |" in tables.short(reports)
+    assert "| n | own caption | nearest clip | target |" in tables.page(reports)
+
+
 def test_results_of_no_suite_stay_apart(tables: ModuleType, folder: Path) -> None:
     results = folder / "eval" / "results"
     before = [r.name for r in tables.load(results)]
-    report.write(results / "driver_ablations.json", {"compared": {}})
+    for name in ("code_ablation", "driver_ablations"):
+        report.write(results / f"{name}.json", {"compared": {}})
     assert [r.name for r in tables.load(results)] == before
 
 
@@ -174,6 +243,29 @@ def test_header_names_weights_tokenizer_and_decoding() -> None:
     assert report.header(suite, lambda prompts, seeds: [])["decoding"] == {}
 
 
+def test_header_tells_two_readers_apart(tmp_path: Path) -> None:
+    (tmp_path / "driver").mkdir()
+    for name in ("requests.safetensors", "driver/driver.safetensors", "evaluator.safetensors"):
+        (tmp_path / name).write_bytes(name.encode())
+    for name in ("requests.json", "config.json", "result.json"):
+        (tmp_path / name).write_text("{}")
+    made = Made(1)
+    made.source = str(tmp_path)  # type: ignore[attr-defined]
+
+    def weights() -> str:
+        return str(report.header(evaluation.load("prompts_known"), made)["model"]["weights"])
+
+    before = weights()
+    for name in ("evaluator.safetensors", "result.json", "README.md"):  # no part of the model
+        (tmp_path / name).write_text("other")
+        assert weights() == before
+    seen = {before}
+    for name in ("requests.safetensors", "requests.json", "config.json", "driver/driver.safetensors"):
+        (tmp_path / name).write_text("other")
+        seen.add(weights())
+    assert len(seen) == 5 and "weights" not in report.header(evaluation.load("prompts_known"), None)["model"]
+
+
 def test_fingerprint_sees_one_changed_weight_of_any_type() -> None:
     net = torch.nn.Sequential(torch.nn.Linear(2, 2).to(torch.bfloat16), torch.nn.BatchNorm1d(2))
     before = fingerprint(net)
@@ -183,3 +275,20 @@ def test_fingerprint_sees_one_changed_weight_of_any_type() -> None:
     after = fingerprint(net)
     net[1].num_batches_tracked += 1
     assert len({before, after, fingerprint(net)}) == 3
+
+
+def test_degradations_are_a_matrix(tables: ModuleType) -> None:
+    from avatargpt.metrics.degraded import AS_IT_IS, DEGRADATIONS
+
+    rows = {f"families own/{name}": value(0.5) for name in (AS_IT_IS, *DEGRADATIONS)}
+    rows["families own/noise"] = {"mean": None, "n": 0}
+    shares = {"punished": value(0.9, 7), "unexplained": {"mean": 1, "n": 7}}
+    kept = [{"figure": "families own", "degradation": "mirrored", "reason": "sides are open"},
+            {"figure": "families own", "degradation": "half speed", "reason": ""}]  # fmt: skip
+    made = result("degradations", {**shares, **rows}, not_punished=kept, absent=[{"item": "gesture", "reason": "none"}])
+    text = "\n".join(tables.section(tables.Report("degradations", made)))
+    assert "Punished are 90.0 % of 7 pairs of figure and degradation" in text and "1 are unexplained" in text
+    assert "| figure | better | as it is | noise | shuffled time | mirrored |" in text
+    assert "| families own | higher | 50.0 % | refused | 50.0 % | **50.0 %** | **50.0 %** |" in text
+    assert "- families own, mirrored: sides are open\n- families own, half speed: unexplained\n" in text
+    assert "- gesture: none" in text

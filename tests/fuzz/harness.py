@@ -37,7 +37,8 @@ def _result(value: int) -> bytes:
 
 def harness(folder: Path) -> dict[str, Target]:
     """Name -> target; `folder` takes the whole files that damaged ones are read beside."""
-    from avatargpt.evaluation import parts
+    from avatargpt.evaluation import answers
+    from avatargpt.evaluation.body.prompts import Answer, answer_of
     from avatargpt.evaluation.compare import compare
     from avatargpt.evaluation.outputs import reading
     from avatargpt.evaluation.outputs.folder import read_names
@@ -48,7 +49,7 @@ def harness(folder: Path) -> dict[str, Target]:
     here = folder / "harness"
     here.mkdir(exist_ok=True)
     (here / "whole.json").write_bytes(_result(0))
-    whole = parts.save(here / "part.npz", [parts.answer_of(_body()), parts.answer_of("no such motion")])
+    whole = answers.save(here / "part.npz", [answer_of(_body()), Answer(None, None, "no such motion")])
     arrays = [_npy(a) for a in (_body().joints, HML263Features().encode(_body()), ms272.encode(_body()))]
     return {
         "outputs": Target(arrays, ".npy", reading.body, share=2),
@@ -58,5 +59,5 @@ def harness(folder: Path) -> dict[str, Target]:
         "names as csv": Target([ROWS], ".csv", read_names, True),
         "names as json": Target([NAMES], ".json", read_names, True),
         "result": Target([_result(1)], ".json", lambda p: compare(here / "whole.json", p), True, 2),
-        "part of a run": Target([whole.read_bytes()], ".npz", parts.load),
+        "part of a run": Target([whole.read_bytes()], ".npz", answers.load),
     }  # fmt: skip

@@ -47,6 +47,15 @@ def test_a_lift_belongs_to_one_step(tmp_path: Path) -> None:
     assert min(tops) > 0.09
 
 
+@pytest.mark.parametrize("lift", ["", ", lift: 0"])
+def test_feet_that_keep_to_the_floor_turn_together(tmp_path: Path, lift: str) -> None:
+    turned = ", ".join(f"{s}_foot: {{at: [{x}, 0, 0], yaw: 40{lift}}}" for s, x in (("l", 0.1), ("r", -0.1)))
+    timeline, _, joints = solved(family_of(tmp_path, f"  - {{after: 0.8, {turned}, balance: off}}\n"), 0)
+    way = frames(timeline, 1, 2)
+    moves = [np.linalg.norm(np.diff(joints[way, J[f"{s}_foot"]], axis=0), axis=1) > 1e-3 for s in "lr"]
+    assert ((moves[0] & moves[1]).sum() > 5) == bool(lift)
+
+
 def test_hands_that_carry_let_the_body_be_a_plank(tmp_path: Path) -> None:
     plank = (
         "    pelvis: [0, -0.565, 0]\n    pelvis_rot: [71, 0, 0]\n    both_feet: {at: [-0.09, 0, -1.02], pitch: 66}\n"

@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from avatargpt.evaluation.face import speech_face
+from avatargpt.evaluation.face import distances, speech_face
 from avatargpt.evaluation.suites import Suite
 from avatargpt.face.audio_model.driver import Driver
 from avatargpt.metrics import lip_sync
@@ -44,6 +44,23 @@ def test_ridge_finds_what_is_linear_and_the_driver_is_beside_it(driver: Driver) 
     assert results["paired_jaw/ridge"]["mean"] > 0.9
     assert {"paired_jaw/paired", "paired_jaw/taught", "paired_jaw/log_energy"} <= set(results)
     assert "paired_rounding/ridge" not in results  # nothing is rounded there
+
+
+def test_distances_from_recordings_rank_what_needs_no_model() -> None:
+    t = np.arange(330) / 30
+
+    def take(rate: float) -> np.ndarray:
+        curves = np.zeros((len(t), 55), np.float32)
+        curves[:, INDEX["jawOpen"]] = 0.4 + 0.3 * np.sin(rate * t)
+        return curves
+
+    held, training = [take(7.0), take(5.0)], [take(6.0)]
+    made = {"near": [x * np.float32(0.9) for x in held]}
+    found = {k: v["mean"] for k, v in distances.beside_recordings(made, held, training).items()}
+    assert found["lve/real"] == found["fdd/real"] == 0.0
+    assert 0 < found["lve/near"] < found["lve/mean face"] < found["lve/neutral face"]
+    assert found["lve/near"] < found["lve/shuffled recording"]
+    assert distances.beside_recordings(made, held, training)["lve/real"]["n"] == 4  # windows of five seconds
 
 
 def test_lag_of_a_shifted_curve() -> None:

@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from avatargpt.train.command import main
-from avatargpt.train.running.record import RECORD, differences, fingerprint
+from avatargpt.train.running.record import RECORD, commit, differences, fingerprint
 from vqvae.io.tensors import load_checkpoint_file
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -59,6 +59,24 @@ def test_what_differs_between_two_starts_is_told() -> None:
     other = {**one, "processes": 2, "inputs": {"store": {"path": "x", "sha256": "2" * 64}}}
     assert differences(one, one) == []
     assert differences(one, other) == ["processes: 1, now 2", f"input store: x ({'1' * 12}), now x ({'2' * 12})"]
+
+
+def test_commit_is_that_of_a_checkout_of_ours(tmp_path: Path) -> None:
+    def git(*words: str) -> str:
+        who = ("-c", "user.name=a", "-c", "user.email=a@b")
+        return subprocess.run(["git", *who, *words], cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+
+    inside = tmp_path / "installed"
+    inside.mkdir()
+    assert commit(tmp_path) == ""
+    git("init", "-q")
+    (tmp_path / "a.py").write_text("1")
+    git("add", "a.py")
+    git("commit", "-q", "-m", "one")
+    head = git("rev-parse", "HEAD").strip()
+    assert commit(tmp_path) == head and commit(inside) == ""
+    (tmp_path / "a.py").write_text("2")
+    assert commit(tmp_path) == f"{head}-dirty"
 
 
 def test_fingerprints_of_folders(tmp_path: Path) -> None:

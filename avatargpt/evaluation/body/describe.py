@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
+from avatargpt.evaluation.body import rivals
+from avatargpt.evaluation.parts import UNKEPT, Parts
 from avatargpt.evaluation.report import figure, plain
 from avatargpt.evaluation.suites import Suite
 from avatargpt.language import actions
@@ -16,6 +19,7 @@ from vqvae.errors import UserError
 from vqvae.motion import Motion
 
 Describe = Callable[[list[Motion]], Sequence[str]]
+OWN = "own caption"
 SIDED = ("wave", "raise", "turn", "walk sideways")
 CLASSES = {
     "bow": "bow", "bye": "wave", "byebye": "wave", "call": "call", "dance-short": "dance", "dash": "run",
@@ -48,28 +52,69 @@ def reference(clip: Clip) -> tuple[set[str], str]:
     return {a for a, n in named.items() if 3 * n >= len(clip.captions)}, ""
 
 
-def score(suite: Suite, clips: list[Clip], describe: Describe) -> dict[str, Any]:
+def descriptions(describe: Describe, clips: Sequence[Clip], batch: int, parts: Parts = UNKEPT) -> list[str]:
+    """One sentence for each clip, `batch` clips asked at once.
+
+    Raises:
+        UserError: another number of sentences than clips.
+    """
+    def said(motions: list[Motion]) -> list[str]:
+        found = [str(text) for text in describe(motions)]
+        if len(found) != len(motions):
+            raise UserError(f"describe gave {len(found)} sentences for {len(motions)} motions")
+        return found
+
+    asked = [([c.load() for c in clips[i : i + batch]],) for i in range(0, len(clips), batch)]
+    return [text for some in parts.each("describe", said, asked) for text in some]
+
+
+def score(
+    suite: Suite, clips: list[Clip], describe: Describe, known: Sequence[Clip] = (), parts: Parts = UNKEPT
+) -> dict[str, Any]:
     """All figures of the describe suite.
 
     Args:
         suite: of kind ``describe``.
         clips: held-out clips with captions.
         describe: motions -> one sentence each.
+        known: training clips, for the baselines (`rivals.sentences`).
 
     Returns:
-        results, the confusion counts ``{reference: {named: count}}`` and a random sample of descriptions.
+        results, the confusion counts ``{reference: {named: count}}`` and a random sample of descriptions. With `known`
+        also ``FIGURE/BASELINE``; ``own caption`` is one of a clip's captions against its others: what people reach.
     """
     from avatargpt.metrics import text
 
     text.needs_packages()
-    batch = int(suite.options.get("batch", 32))
-    said: list[str] = []
-    for start in range(0, len(clips), batch):
-        part = clips[start : start + batch]
-        answers = list(describe([c.load() for c in part]))
-        if len(answers) != len(part):
-            raise UserError(f"describe gave {len(answers)} sentences for {len(part)} motions")
-        said += [str(a) for a in answers]
+    said = descriptions(describe, clips, int(suite.options.get("batch", 32)), parts)
+    results, confusion = _judged(clips, said)
+    rng = np.random.default_rng(suite.seeds[0])
+    chosen = rng.choice(len(clips), min(int(suite.options.get("samples", 30)), len(clips)), replace=False)
+    sample = [{"clip": clips[i].id, "said": said[i], "reference": clips[i].captions[0]} for i in chosen]
+    baselines: dict[str, dict[str, Any]] = {}
+    if others := rivals.sentences(clips, known, suite.seeds[0]):
+        baselines[OWN] = _judged(*_own(clips, suite.seeds[0]))[0]
+        baselines |= {name: _judged(clips, told)[0] for name, told in others.items()}
+    # A clip without one of its captions may be of another class: only what stands beside a figure of the model's.
+    results |= {f"{k}/{name}": found[k] for name, found in baselines.items() for k in results if k in found}
+    return {"results": results, "confusion": confusion, "sample": sample, "clips": len(clips),
+            **({"baselines": [*baselines]} if baselines else {})}  # fmt: skip
+
+
+def _own(clips: Sequence[Clip], seed: int) -> tuple[list[Clip], list[str]]:
+    """Clips of several captions without one of them, and that one."""
+    rng = np.random.default_rng([seed, 3])
+    rest, taken = [], []
+    for clip in (c for c in clips if len(c.captions) > 1):
+        i = int(rng.integers(len(clip.captions)))
+        rest.append(replace(clip, captions=[*clip.captions[:i], *clip.captions[i + 1 :]]))
+        taken.append(clip.captions[i])
+    return rest, taken
+
+
+def _judged(clips: Sequence[Clip], said: Sequence[str]) -> tuple[dict[str, Any], dict[str, dict[str, int]]]:
+    """The figures of one sentence per clip, and what was named in place of what."""
+    from avatargpt.metrics import text
 
     right, side_right = [], []
     by_class: dict[str, list[float]] = defaultdict(list)
@@ -99,11 +144,7 @@ def score(suite: Suite, clips: list[Clip], describe: Describe) -> dict[str, Any]
         results[name] = plain(getattr(text, raw)(said, references))
         results[f"{name}/lemma"] = plain(getattr(text, lemma)(said, references))
     results.update({f"action/{k}": figure(v) for k, v in sorted(by_class.items())})
-    rng = np.random.default_rng(suite.seeds[0])
-    chosen = rng.choice(len(clips), min(int(suite.options.get("samples", 30)), len(clips)), replace=False)
-    sample = [{"clip": clips[i].id, "said": said[i], "reference": clips[i].captions[0]} for i in chosen]
-    return {"results": results, "confusion": {k: dict(v.most_common()) for k, v in sorted(confusion.items())},
-            "sample": sample, "clips": len(clips)}  # fmt: skip
+    return results, {k: dict(v.most_common()) for k, v in sorted(confusion.items())}
 
 
 def markdown(result: dict[str, Any]) -> str:

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
+from avatargpt.evaluation.body import rivals
+from avatargpt.evaluation.body.describe import Describe, descriptions
+from avatargpt.evaluation.parts import UNKEPT, Parts
 from avatargpt.evaluation.report import figure
 from avatargpt.evaluation.suites import Suite, load
 from avatargpt.language import actions
 from avatargpt.metrics import families
 from instruct_data.clip import Clip
 from vqvae.errors import UserError
-from vqvae.motion import Motion
 
-Describe = Callable[[list[Motion]], Sequence[str]]
+Table = dict[str, families.Entry]
 
 
 def reference_side(clip: Clip) -> str:
@@ -28,39 +30,63 @@ def reference_side(clip: Clip) -> str:
     return best if 2 * sides[best] >= len(clip.captions) and not sides["left" if best == "right" else "right"] else ""
 
 
-def score(suite: Suite, clips: list[Clip], describe: Describe) -> dict[str, Any]:
+def score(
+    suite: Suite, clips: list[Clip], describe: Describe, known: Sequence[Clip] = (), parts: Parts = UNKEPT
+) -> dict[str, Any]:
     """All figures.
 
     Args:
         suite: of kind ``describe_synthetic``; its option ``families`` names the suite with the table of families.
         clips: held-out keyframed clips; those of no family in the table are left out and counted.
         describe: motions -> one sentence each.
+        known: keyframed training clips, for the baselines (`rivals.sentences`).
 
     Returns:
         ``family``: share of clips whose description names their family (or one of its ``also``), ``family/NAME`` and
         their mean; ``only``: names it and none besides; ``side`` of the right ones; ``captions``: share of the clips'
         own captions that the words of their family recognise, the ceiling of ``family``; ``chance``: how often the
-        description of another clip would have been right.
+        description of another clip would have been right. With `known` also ``FIGURE/BASELINE``.
     """
     families_of = load(str(suite.options.get("families", "families")))
     table = families.read(families_of.classes, families_of.name)
     used = [c for c in clips if c.action in table]
     if not used:
         raise UserError(f"suite {suite.name}: no clips of a keyframed family")
-    batch = int(suite.options.get("batch", 32))
-    said: list[str] = []
-    for start in range(0, len(used), batch):
-        part = used[start : start + batch]
-        answers = list(describe([c.load() for c in part]))
-        if len(answers) != len(part):
-            raise UserError(f"describe gave {len(answers)} sentences for {len(part)} motions")
-        said += [str(a) for a in answers]
+    said = descriptions(describe, used, int(suite.options.get("batch", 32)), parts)
+    results, confusion = _judged(table, used, said)
+    own_words = [float(bool(families.named(table, s) & _wanted(table, c))) for c in used for s in c.captions]
+    own = {k: results.pop(k) for k in [k for k in results if k.startswith("family/")]}
+    order = np.random.default_rng(suite.seeds[0]).permutation(len(used))
+    chance = [
+        float(bool(families.named(table, said[int(i)]) & _wanted(table, used[j]))) for j, i in enumerate(order)
+    ]
+    results |= {"captions": figure(own_words), "chance": figure(chance), **own}
+    others = rivals.sentences(used, known, suite.seeds[0])
+    for name, told in others.items():
+        results |= {f"{k}/{name}": v for k, v in _judged(table, used, told)[0].items()}
+    sample = [
+        {"clip": used[int(i)].id, "said": said[int(i)], "reference": (used[int(i)].captions or [""])[0]}
+        for i in order[: int(suite.options.get("samples", 40))]
+    ]
+    return {
+        "results": results, "confusion": confusion, "sample": sample, "clips": len(used),
+        "clips_of_no_family": len(clips) - len(used), **({"baselines": [*others]} if others else {}),
+    }  # fmt: skip
 
-    right, only, side_right, own_words = [], [], [], []
+
+def _wanted(table: Table, clip: Clip) -> set[str]:
+    return {clip.action, *table[clip.action].also}
+
+
+def _judged(
+    table: Table, clips: Sequence[Clip], said: Sequence[str]
+) -> tuple[dict[str, Any], dict[str, dict[str, int]]]:
+    """The figures of one sentence per clip, and what was named in place of what."""
+    right, only, side_right = [], [], []
     by_family: dict[str, list[float]] = defaultdict(list)
     confusion: dict[str, Counter[str]] = defaultdict(Counter)
-    for clip, sentence in zip(used, said, strict=True):
-        wanted = {clip.action, *table[clip.action].also}
+    for clip, sentence in zip(clips, said, strict=True):
+        wanted = _wanted(table, clip)
         found = families.named(table, sentence)
         ok = bool(found & wanted)
         right.append(float(ok))
@@ -68,25 +94,12 @@ def score(suite: Suite, clips: list[Clip], describe: Describe) -> dict[str, Any]
         by_family[clip.action].append(float(ok))
         if not ok:
             confusion[clip.action][" or ".join(sorted(found)) or "(none)"] += 1
-        own_words += [float(bool(families.named(table, c) & wanted)) for c in clip.captions]
         side = reference_side(clip)
         if side and ok:
             side_right.append(float(actions.side_of(sentence) == side))
-    order = np.random.default_rng(suite.seeds[0]).permutation(len(used))
-    chance = [
-        float(bool(families.named(table, said[int(i)]) & {used[j].action, *table[used[j].action].also}))
-        for j, i in enumerate(order)
-    ]
     results = {
         "family": figure(right), "family_mean": figure([float(np.mean(v)) for v in by_family.values()]),
-        "only": figure(only), "side": figure(side_right), "captions": figure(own_words), "chance": figure(chance),
+        "only": figure(only), "side": figure(side_right),
+        **{f"family/{k}": figure(v) for k, v in sorted(by_family.items())},
     }  # fmt: skip
-    results.update({f"family/{k}": figure(v) for k, v in sorted(by_family.items())})
-    sample = [
-        {"clip": used[int(i)].id, "said": said[int(i)], "reference": (used[int(i)].captions or [""])[0]}
-        for i in order[: int(suite.options.get("samples", 40))]
-    ]
-    return {
-        "results": results, "confusion": {k: dict(v.most_common()) for k, v in sorted(confusion.items())},
-        "sample": sample, "clips": len(used), "clips_of_no_family": len(clips) - len(used),
-    }  # fmt: skip
+    return results, {k: dict(v.most_common()) for k, v in sorted(confusion.items())}

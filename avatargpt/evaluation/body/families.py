@@ -46,7 +46,7 @@ def score(suite: suites.Suite, clips: Iterable[Clip], others: int = 4) -> dict[s
         rates = {
             other: sum(resembles(entry, s) for s in group) / len(group)
             for other, group in signals.items()
-            if other != name and other not in entry.also
+            if group and other != name and other not in entry.also
         }
         alien[f"others/{name}"] = figure(list(rates.values()))
         also[name] = {k: round(v, 2) for k, v in sorted(rates.items(), key=lambda kv: -kv[1]) if v >= 0.5}

@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
+from avatargpt.evaluation.parts import UNKEPT, Parts
 from avatargpt.evaluation.suites import Suite
 from avatargpt.metrics.distribution import diversity, fid, multimodality
-from avatargpt.metrics.humanml3d.evaluator import DIM, Evaluator
+from avatargpt.metrics.humanml3d.evaluator import BATCH, DIM, Evaluator
 from avatargpt.metrics.humanml3d.lengths import drawn_crop, whole_units
 from avatargpt.metrics.humanml3d.official import load_evaluator
 from avatargpt.metrics.matching import mm_dist, r_precision
@@ -131,6 +133,22 @@ def generated(make: Maker, shown: Sequence[Shown], seeds: Sequence[int]) -> Iter
         yield from map(features_of, motions)
 
 
+def answered(
+    evaluator: Evaluator, make: Maker, shown: Sequence[Shown], seeds: Sequence[int], parts: Parts
+) -> np.ndarray:  # fmt: skip
+    """(N, joint) of a motion generated for each caption."""
+    def embed(some: Sequence[Shown], own: Sequence[int]) -> np.ndarray:
+        return evaluator.embed_motions(generated(make, some, own))
+
+    judge = evaluator.fingerprint
+    out = [np.zeros((0, evaluator.network.shape.joint), np.float32)]
+    for i in range(0, len(shown), BATCH):
+        some, own = shown[i : i + BATCH], seeds[i : i + BATCH]
+        asked = ([s.caption.text for s in some], [s.frames for s in some], list(own))
+        out.append(parts.kept(f"motions as {judge} sees them", asked, partial(embed, some, own)))
+    return np.concatenate(out)
+
+
 def _figures(
     texts: np.ndarray, motions: np.ndarray, real: np.ndarray, options: ProtocolOptions, seed: int
 ) -> dict[str, float]:
@@ -143,7 +161,8 @@ def _figures(
 
 
 def repetition(
-    pairs: Sequence[Pair], evaluator: Evaluator, make: Maker | None, options: ProtocolOptions, seed: int, number: int
+    pairs: Sequence[Pair], evaluator: Evaluator, make: Maker | None, options: ProtocolOptions, seed: int, number: int,
+    parts: Parts = UNKEPT,
 ) -> dict[str, float]:
     """One measurement: figure with its row -> value.
 
@@ -157,18 +176,20 @@ def repetition(
     rows = {"real": _figures(texts, embedded(evaluator, shown), reference, options, draw)}
     if make is not None:
         seeds = [int(s) for s in rng.integers(1 << 31, size=len(shown))]
-        motions = evaluator.embed_motions(generated(make, shown, seeds))
+        motions = answered(evaluator, make, shown, seeds, parts)
         rows["generated"] = _figures(texts, motions, reference, options, draw)
         chosen = sorted(int(i) for i in rng.permutation(len(shown))[: options.texts])
         more = [shown[i] for i in chosen for _ in range(options.samples - 1)]
-        again = evaluator.embed_motions(generated(make, more, [int(s) for s in rng.integers(1 << 31, size=len(more))]))
+        more_seeds = [int(s) for s in rng.integers(1 << 31, size=len(more))]
+        again = answered(evaluator, make, more, more_seeds, parts)
         sets = np.concatenate([motions[chosen][:, None], again.reshape(len(chosen), options.samples - 1, -1)], 1)
         rows["generated"]["multimodality"] = multimodality(sets, options.pairs, draw)
     return {f"{name}/{row}": value for row, figures in rows.items() for name, value in figures.items()}
 
 
 def score(
-    suite: Suite, pairs: Sequence[Pair], evaluator: Evaluator, make: Maker | None, report: Report
+    suite: Suite, pairs: Sequence[Pair], evaluator: Evaluator, make: Maker | None, report: Report,
+    parts: Parts = UNKEPT,
 ) -> dict[str, Any]:
     """The figures over all repetitions, as plain JSON.
 
@@ -182,10 +203,16 @@ def score(
             "samples; accepted: a pool of clips or more, as many samples as pairs, two at least"
         )
     values: dict[str, list[float]] = {}
-    for number in range(options.repetitions):
-        for name, value in repetition(pairs, evaluator, make, options, suite.seeds[0], number).items():
-            values.setdefault(name, []).append(value)
+
+    def measured(number: int) -> dict[str, float]:
+        found = repetition(pairs, evaluator, make, options, suite.seeds[0], number, parts)
         print(f"{suite.name}: repetition {number + 1} of {options.repetitions}", file=sys.stderr)
+        return found
+
+    what, numbers = f"repetition as {evaluator.fingerprint} sees it", range(options.repetitions)
+    for found in parts.each(what, measured, [(number,) for number in numbers]):
+        for name, value in found.items():
+            values.setdefault(name, []).append(value)
     results = {}
     for name, some in values.items():
         mean, low, high, n = repeated(some)
@@ -196,7 +223,9 @@ def score(
     }  # fmt: skip
 
 
-def run(suite: Suite, model: Any, data: Path | None, evaluator: Path | None) -> dict[str, Any]:
+def run(
+    suite: Suite, model: Any, data: Path | None, evaluator: Path | None, parts: Parts = UNKEPT
+) -> dict[str, Any]:
     """The suite on a HumanML3D folder.
 
     Args:
@@ -212,4 +241,4 @@ def run(suite: Suite, model: Any, data: Path | None, evaluator: Path | None) -> 
     report = Report()
     split = str(suite.options.get("split", ProtocolOptions().split))
     pairs = read_pairs(data, split, report)
-    return score(suite, pairs, judge, None if model is None else maker_of(model), report)
+    return score(suite, pairs, judge, None if model is None else maker_of(model), report, parts)

@@ -12,7 +12,7 @@ import numpy as np
 
 from avatargpt.body.generate import Made
 from avatargpt.evaluation.body import synthetic
-from avatargpt.evaluation.parts import Answer, Parts, answer_of
+from avatargpt.evaluation.parts import UNKEPT, Parts
 from avatargpt.evaluation.report import figure
 from avatargpt.evaluation.suites import SEEN_IN, Entry, Suite
 from avatargpt.metrics.geometry import predicates
@@ -29,6 +29,22 @@ LEAST_ACCURATE = 0.97
 """Share of clips with a known count that a counter must count rightly; prompts that need another are left out."""
 
 
+@dataclass(frozen=True)
+class Answer:
+    """What was made for one item: a motion with the seconds of its seams (None = not said), or why there is none."""
+
+    motion: Motion | None
+    seams: tuple[float, ...] | None = None
+    reason: str = ""
+
+
+def answer_of(made: Motion | Made) -> Answer:
+    """A generator's answer. Rotations are brought to length 1 once more."""
+    motion = made if isinstance(made, Motion) else made.motion
+    seams = None if isinstance(made, Motion) else tuple(start / motion.fps for start, _ in made.spans[1:])
+    return Answer(Motion(motion.rotations, motion.root, motion.fps), seams)
+
+
 def seen(made: Motion | Made) -> Signals:
     """What is judged of a generator's answer."""
     return _signals(answer_of(made))
@@ -39,14 +55,14 @@ def _signals(clip: Answer) -> Signals:
     return Signals(clip.motion, clip.seams)
 
 
-def score(suite: Suite, generate: Generator, batch: int = 64, parts: Parts | None = None) -> dict[str, Any]:
+def score(suite: Suite, generate: Generator, batch: int = 64, parts: Parts = UNKEPT) -> dict[str, Any]:
     """Every prompt of the suite with every seed.
 
     Args:
         suite: of kind ``prompts``.
         generate: the model, or a baseline, under test.
         batch: how many prompts are handed over at once.
-        parts: where what is made is kept until all is there; None = in memory.
+        parts: where what is made is kept until all is there.
 
     Returns:
         See `judged`.
@@ -67,7 +83,7 @@ def score(suite: Suite, generate: Generator, batch: int = 64, parts: Parts | Non
 
 
 def generated(
-    pairs: Sequence[tuple[str, int]], generate: Generator, batch: int = 64, parts: Parts | None = None
+    pairs: Sequence[tuple[str, int]], generate: Generator, batch: int = 64, parts: Parts = UNKEPT
 ) -> list[Answer]:
     """A clip per (text, seed), in the order of `pairs`.
 
@@ -76,10 +92,9 @@ def generated(
     Raises:
         UserError: another number of motions than texts, or nothing could be made.
     """
-    chunks = [pairs[i : i + batch] for i in range(0, len(pairs), batch)]
+    chunks = [list(pairs[i : i + batch]) for i in range(0, len(pairs), batch)]
 
-    def work(number: int) -> list[Answer]:
-        chunk = chunks[number]
+    def work(chunk: Sequence[tuple[str, int]]) -> list[Answer]:
         try:
             return _asked(chunk, generate)
         except OutOfStep:
@@ -89,10 +104,7 @@ def generated(
                 return [Answer(None, None, reason(e))]
             return [_alone(pair, generate) for pair in chunk]
 
-    if parts is None:
-        clips = [clip for i in range(len(chunks)) for clip in work(i)]
-    else:
-        clips = parts.made(len(chunks), work)
+    clips = [clip for some in parts.each("prompts", work, [(chunk,) for chunk in chunks]) for clip in some]
     if clips and all(clip.motion is None for clip in clips):
         raise UserError(f"nothing could be made: {clips[0].reason}")
     return clips

@@ -9,7 +9,7 @@ import numpy as np
 
 from avatargpt.evaluation.report import figure, plain
 from avatargpt.evaluation.suites import Suite
-from avatargpt.metrics.degraded import DEGRADATIONS, degrade
+from avatargpt.metrics.degraded import AS_IT_IS, DEGRADATIONS, degrade
 from avatargpt.metrics.distribution import fid
 from avatargpt.metrics.evaluator.evaluator import MotionEvaluator
 from avatargpt.metrics.evaluator.features import FPS
@@ -22,7 +22,6 @@ from instruct_data.clip import Clip
 from vqvae.errors import UserError
 from vqvae.strict import Count, Strict
 
-AS_IT_IS = "as it is"
 FIGURES = {"top1": 1, "top2": 1, "top3": 1, "mm_dist": -1, "fid": -1}
 """Figures that are compared with geometry -> 1 where higher is better."""
 

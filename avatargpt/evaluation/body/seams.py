@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from avatargpt.evaluation.parts import UNKEPT, Parts
 from avatargpt.evaluation.report import plain
 from avatargpt.evaluation.suites import Suite
 from avatargpt.evaluation.text.planning import corpus
@@ -139,7 +140,8 @@ def told_scenes(captions: Told, transitions: int, seed: int) -> list[Told]:
 
 
 def score(
-    suite: Suite, clips: Sequence[np.ndarray], plans: Sequence[Scene], model: AvatarGPT, captions: Told = ()
+    suite: Suite, clips: Sequence[np.ndarray], plans: Sequence[Scene], model: AvatarGPT, captions: Told = (),
+    parts: Parts = UNKEPT,
 ) -> dict[str, Any]:
     """All figures; names are ``figure`` for the loop and ``figure/other`` for the others.
 
@@ -153,30 +155,50 @@ def score(
     wanted, best_of = int(suite.options["transitions"]), int(suite.options["best_of"])
     per = model.tokenizers["body"].downsample
     cut: dict[str, list[np.ndarray]] = {"": [], "/concatenation": [], "/interpolation": []}
-    for number, scene in _order(plans, suite.seeds[0]):
+
+    def in_scene(number: int, scene: Scene) -> dict[str, list[np.ndarray]]:
         motion, made = acted(model, scene, mix(suite.seeds[0], number), best_of)
-        cut[""] += seams.windows(motion.joints, _centres(made, per))
+        found = {"": seams.windows(motion.joints, _centres(made, per))}
         for name, frames in (("/concatenation", 0), ("/interpolation", INTERPOLATED)):
             chain, middles = chained(model, made, frames)
-            cut[name] += seams.windows(chain.joints, middles)
+            found[name] = seams.windows(chain.joints, middles)
+        return found
+
+    scene_of = parts.remembering("scene", in_scene)
+    for number, scene in _order(plans, suite.seeds[0]):
+        for name, windows in scene_of(number, scene).items():
+            cut[name] += windows
         if min(map(len, cut.values())) >= wanted:
             break
     cut = {k: v[:wanted] for k, v in cut.items()}
     if captions and (told := int(suite.options.get("told", 0))):
-        same: list[np.ndarray] = []
-        for number, row in enumerate(told_scenes(captions, told, suite.seeds[0])):
-            captioned, lengths = [[caption] for caption, _ in row], [length for _, length in row]
-            motion, made = acted(model, captioned, mix(suite.seeds[0], 10_000 + number), best_of, lengths)
-            same += seams.windows(motion.joints, _centres(made, per))
+        def captioned(number: int, row: Told) -> list[np.ndarray]:
+            steps, lengths = [[caption] for caption, _ in row], [length for _, length in row]
+            motion, made = acted(model, steps, mix(suite.seeds[0], 10_000 + number), best_of, lengths)
+            return seams.windows(motion.joints, _centres(made, per))
+
+        captioned_of = parts.remembering("captioned", captioned)
+        rows = enumerate(told_scenes(captions, told, suite.seeds[0]))
+        same = [window for number, row in rows for window in captioned_of(number, row)]
         cut["/same actions"] = same[:told]
     usual = seams.mean_jerk(clips)
     cut["/real"] = real_windows(clips, wanted, suite.seeds[0])
+    counts = {k.lstrip("/") or "loop": len(v) for k, v in cut.items()}
+    return {"results": judged(cut, usual), "transitions": counts, "real_mean_jerk": round(usual, 5)}
+
+
+def judged(cut: Mapping[str, Sequence[np.ndarray]], usual: float) -> dict[str, Any]:
+    """Figures of every way to make transitions.
+
+    Args:
+        cut: "" (what is under test), ``/real`` and others -> windows (60, 22, 3) with the transition in the middle.
+        usual: mean jerk of real motion.
+    """
     figures = {k: seams.seam_figures(v, usual) for k, v in cut.items()}
     results = {f"{name}{k}": plain(f[name]) for name in figures[""] for k, f in figures.items()}
     results["peak_jerk_ratio"] = plain(figures[""]["peak_jerk"] / figures["/real"]["peak_jerk"])
     results["foot_skate_excess"] = plain(figures[""]["foot_skate"] - figures["/real"]["foot_skate"])
-    counts = {k.lstrip("/") or "loop": len(v) for k, v in cut.items()}
-    return {"results": results, "transitions": counts, "real_mean_jerk": round(usual, 5)}
+    return results
 
 
 def _centres(made: Sequence[Made], per: int) -> list[float]:

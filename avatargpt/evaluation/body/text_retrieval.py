@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from avatargpt.evaluation.body.retrieval import NearestCaption
+from avatargpt.evaluation.parts import UNKEPT, Parts
 from avatargpt.evaluation.report import figure, plain
 from avatargpt.evaluation.suites import Suite
 from avatargpt.metrics.distribution import diversity, fid, multimodality
@@ -22,6 +23,15 @@ from vqvae.strict import Count, Strict
 
 Generator = Callable[[list[str], list[int]], Sequence[Motion]]
 """(prompts, seeds), equally long -> one motion per pair."""
+ASKED_AT_ONCE = 64  # motions that are kept together
+
+
+MODEL = "model"
+
+
+def _row(name: str) -> str:
+    """What follows a figure's name in that row."""
+    return "" if name == MODEL else f"/{name}"
 
 
 class Settings(Strict):
@@ -39,7 +49,8 @@ class Settings(Strict):
 
 
 def score(
-    suite: Suite, held: list[Clip], known: list[Clip], evaluator: MotionEvaluator, generate: Generator | None
+    suite: Suite, held: list[Clip], known: list[Clip], evaluator: MotionEvaluator, generate: Generator | None,
+    parts: Parts = UNKEPT,
 ) -> dict[str, Any]:
     """Every held-out clip's first caption.
 
@@ -50,9 +61,10 @@ def score(
         generate: the model under test; None = only the rows that need none.
 
     Returns:
-        ``FIGURE/ROW`` for the rows ``real``, ``random pairing`` (real motions, each with another clip's caption),
-        ``nearest caption`` (training clip) and ``model``: R-precision in pools and MM-Dist, intervals over captions,
-        diversity, multimodality, and FID to the real motions (covariances shrunk, for these are some hundred clips).
+        ``FIGURE`` of the model and ``FIGURE/ROW`` for the rows ``real``, ``random pairing`` (real motions, each with
+        another clip's caption) and ``nearest caption`` (training clip): R-precision in pools and MM-Dist, intervals
+        over captions, diversity, multimodality, and FID to the real motions (covariances shrunk, for these are some
+        hundred clips).
 
     Raises:
         UserError: fewer held-out clips with captions than a pool has.
@@ -61,9 +73,7 @@ def score(
     held = [c for c in held if c.captions]
     if len(held) < options.pool:
         raise UserError(f"{suite.name}: {len(held)} held-out clips with captions; at least {options.pool} are needed")
-    grounder = SentenceGrounder()
     told = [c.captions[0] for c in held]
-    sentences, sides = grounder.sentence(told), list(sides_of(told)[:, None])
     real = evaluator.motions([c.load() for c in held])
     shift = np.random.default_rng(suite.seeds[0]).permutation(len(held))
     rows = {"real": real, "random pairing": real[shift]}
@@ -71,22 +81,54 @@ def score(
     chosen = np.linspace(0, len(told) - 1, min(options.several, len(told))).astype(int).tolist()
     makers: dict[str, Generator] = {"nearest caption": NearestCaption(known)}
     if generate is not None:
-        makers["model"] = generate
+        makers[MODEL] = generate
+    seeds = [suite.seeds[0] + k for k in range(options.samples)]
+    texts = [told, [told[i] for i in chosen for _ in seeds]]
     for name, make in makers.items():
-        rows[name] = evaluator.motions(make(told, [suite.seeds[0]] * len(told)))
-        seeds = [suite.seeds[0] + k for k in range(options.samples)]
-        again = make([told[i] for i in chosen for _ in seeds], seeds * len(chosen))
-        several[name] = evaluator.motions(again).reshape(len(chosen), len(seeds), -1)
+        made = _answers(make, texts, [seeds[:1] * len(told), seeds * len(chosen)], parts if name == MODEL else UNKEPT)
+        rows[name] = evaluator.motions(made[: len(told)])
+        several[name] = evaluator.motions(made[len(told) :]).reshape(len(chosen), len(seeds), -1)
+    results = judged(suite, told, evaluator, rows)
+    for name, vectors in several.items():
+        if options.samples > 1:
+            spread = multimodality(vectors, min(10, options.samples), suite.seeds[0])
+            results[f"multimodality{_row(name)}"] = plain(spread)
+    beside = [name for name in rows if name != MODEL]
+    return {"results": results, "clips": len(held), "evaluator": evaluator.fingerprint, "baselines": beside}
+
+
+def judged(
+    suite: Suite, told: Sequence[str], evaluator: MotionEvaluator, rows: Mapping[str, np.ndarray]
+) -> dict[str, Any]:
+    """``FIGURE/ROW`` of motions that answer captions, ``FIGURE`` of the model's.
+
+    Args:
+        told: (N,) captions. evaluator: the judge.
+        rows: name -> (N, D) vectors of motions; ``real`` is among them, ``random pairing`` may be.
+    """
+    options = Settings.read({k: v for k, v in suite.options.items() if k in Settings.model_fields}, suite.name)
+    captions, sides = [s[None] for s in SentenceGrounder().sentence(list(told))], list(sides_of(told)[:, None])
     results: dict[str, Any] = {}
     for name, vectors in rows.items():
-        captions = [s[None] for s in sentences]
         found = fits(evaluator, captions, sides, vectors, options.pool, options.repeats, 1, suite.seeds[0])
-        results |= {f"{k}/{name}": figure(v) for k, v in found.items()}
+        row = _row(name)
+        results |= {f"{k}{row}": figure(v) for k, v in found.items()}
         if name != "random pairing":  # the same motions as `real`
-            results[f"diversity/{name}"] = plain(diversity(vectors, seed=suite.seeds[0]))
+            results[f"diversity{row}"] = plain(diversity(vectors, seed=suite.seeds[0]))
         if name not in ("real", "random pairing"):
-            results[f"fid/{name}"] = plain(fid(vectors, real, shrink=True))
-        if name in several and options.samples > 1:
-            spread = multimodality(several[name], min(10, options.samples), suite.seeds[0])
-            results[f"multimodality/{name}"] = plain(spread)
-    return {"results": results, "clips": len(held), "evaluator": evaluator.fingerprint}
+            results[f"fid{row}"] = plain(fid(vectors, rows["real"], shrink=True))
+    return results
+
+
+def _answers(
+    make: Generator, texts: Sequence[list[str]], seeds: Sequence[list[int]], parts: Parts
+) -> list[Motion]:  # fmt: skip
+    """Motions for some lists of texts and seeds, in one row."""
+    def made(texts: list[str], seeds: list[int]) -> list[Motion]:
+        return list(make(texts, seeds))
+
+    asked = [
+        (some[i : i + ASKED_AT_ONCE], own[i : i + ASKED_AT_ONCE])
+        for some, own in zip(texts, seeds, strict=True) for i in range(0, len(some), ASKED_AT_ONCE)
+    ]  # fmt: skip
+    return [motion for few in parts.each("motions", made, asked) for motion in few]

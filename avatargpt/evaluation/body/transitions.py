@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from avatargpt.evaluation.parts import UNKEPT, Parts
 from avatargpt.evaluation.report import figure, plain
 from avatargpt.evaluation.suites import Suite
 from avatargpt.metrics import baselines
@@ -80,8 +81,29 @@ def methods(kind: str, model: Any) -> dict[str, Callable[[Task, int], Motion]]:
     return out
 
 
-def score(suite: Suite, clips: list[Clip], model: Any) -> dict[str, Any]:
-    """All figures; names are ``figure`` for the model and ``figure/baseline`` for the baselines.
+def score(suite: Suite, clips: list[Clip], model: Any, parts: Parts = UNKEPT) -> dict[str, Any]:
+    """All figures of the model and of the baselines, see `judged`."""
+    return judged(suite, tasks_of(suite, clips), methods(suite.kind, model), parts)
+
+
+def tasks_of(suite: Suite, clips: list[Clip]) -> list[Task]:
+    """The clips cut up as the suite says.
+
+    Raises:
+        UserError: fewer than two that are long enough.
+    """
+    options = suite.options
+    tasks = cut(clips, suite.kind, float(options["kept"]), int(options["shortest"]))
+    if len(tasks) < 2:
+        raise UserError(f"suite {suite.name}: {len(tasks)} clips of at least {options['shortest']} frames; needs 2")
+    return tasks
+
+
+def judged(
+    suite: Suite, tasks: Sequence[Task], compared: Mapping[str, Callable[[Task, int], Motion]],
+    parts: Parts = UNKEPT,
+) -> dict[str, Any]:
+    """All figures; names are ``figure`` for the method called ``model`` and ``figure/method`` for the others.
 
     Clips are compared in the frame of their first pose. A clip counts once, by the mean of its seeds; the FID is
     the mean of those of each seed.
@@ -90,25 +112,22 @@ def score(suite: Suite, clips: list[Clip], model: Any) -> dict[str, Any]:
     from avatargpt.signals.physics import jerk, peak_speeds
     from avatargpt.signals.pose import ade, fde
 
-    options = suite.options
-    tasks = cut(clips, suite.kind, float(options["kept"]), int(options["shortest"]))
-    if len(tasks) < 2:
-        raise UserError(f"suite {suite.name}: {len(tasks)} clips of at least {options['shortest']} frames; needs 2")
     usual = float(np.percentile(np.concatenate([jerk(t.real.joints, 20.0) for t in tasks]), 95))
     results: dict[str, Any] = {}
     more = BETWEEN if suite.kind == "inbetween" else ()
-    compared = methods(suite.kind, model)
     for name, method in compared.items():
         suffix = "" if name == "model" else f"/{name}"
         seeds = suite.seeds if name == "model" else suite.seeds[:1]
         rows: dict[str, list[list[float]]] = {k: [] for k in (*FIGURES, *more)}
         made_middles: dict[int, list[np.ndarray]] = {seed: [] for seed in seeds}
         real_middles = [task.real.joints[task.first : task.last] for task in tasks]
+        asked = [(task, seed) for task in tasks for seed in seeds]
+        answers = iter((parts if name == "model" else UNKEPT).each(suite.kind, method, asked))
         for task in tasks:
             real = task.real.joints
             here: dict[str, list[float]] = {k: [] for k in rows}
             for seed in seeds:
-                made_whole = method(task, seed)
+                made_whole = next(answers)
                 whole = made_whole.canonical()
                 exact = abs(len(whole) - len(task.real)) < TOKEN_FRAMES
                 here["length_exact"].append(float(exact))

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
 import numpy as np
 
+from avatargpt.evaluation.face import rivals
 from avatargpt.evaluation.report import figure, plain
 from avatargpt.metrics.face_distances import FPS, face_fid, fdd, lve
 from vqvae.face import FaceMotion
 
 MM = 1000.0
+WINDOW = 5  # s of a recorded take that count as one clip
 
 
 @cache
@@ -56,3 +58,25 @@ def against(name: str, made: Sequence[FaceMotion], real: Sequence[FaceMotion]) -
     except ValueError:  # too few clips, or references that are all the same: there is no such figure
         distance = float("nan")
     return {f"lve/{name}": figure(errors), f"fdd/{name}": figure(dynamics), f"face_fid/{name}": plain(distance)}
+
+
+def beside_recordings(
+    made: Mapping[str, Sequence[np.ndarray]], held: Sequence[np.ndarray], training: Sequence[np.ndarray]
+) -> dict[str, Any]:
+    """The distances of `against` for faces made for recorded takes and for what needs no model (`of_recordings`).
+
+    Args:
+        made: row -> (T, 55) curves at 30 fps per held-out take. held: (T, 55), as recorded. training: of other takes.
+
+    Returns:
+        ``FIGURE/ROW``, over windows of `WINDOW` seconds.
+    """
+    real = _windows(held)
+    rows = {**made, **rivals.of_recordings(held, training)}
+    return {k: v for row, takes in rows.items() for k, v in against(row, _windows(takes), real).items()}
+
+
+def _windows(takes: Sequence[np.ndarray]) -> list[FaceMotion]:
+    width = round(WINDOW * FPS)
+    return [FaceMotion.from_curves(np.asarray(take[i : i + width], np.float32), FPS)
+            for take in takes for i in range(0, len(take) - width + 1, width)]  # fmt: skip

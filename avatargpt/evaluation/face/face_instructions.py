@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from avatargpt.evaluation.face import rivals
+from avatargpt.evaluation.face.distances import against
 from avatargpt.evaluation.report import figure, plain
 from avatargpt.evaluation.suites import Suite
 from avatargpt.face.performer import FacePerformer
@@ -53,9 +55,9 @@ def score(suite: Suite, performer: FacePerformer, data: Path | None, store: Path
     samples, done = [], {}
     for name, path in sources.items():
         wanted = [one.score for one in read_instructions(path)]
-        read = performer.read([s.text for s in wanted], [s.length for s in wanted])  # as --seconds tells it
+        read = [performer.read([s.text], [s.length])[0] for s in wanted]  # as --seconds tells it
         made = [performer.perform(s.text, score=r, seconds=s.length) for s, r in zip(wanted, read, strict=True)]
-        results |= followed(name, made, wanted)
+        results |= measured(name, made, wanted) | beside(name, wanted)
         done[name] = [(s.text, [float(r.done) for r in check_score(m, s)]) for m, s in zip(made, wanted, strict=True)]
         results |= {f"reading_{k}/{name}": plain(v) for k, v in reading_score(read, wanted).items()}
         told = [performer.perform(s.text, score=s, seconds=s.length) for s in wanted]
@@ -66,7 +68,7 @@ def score(suite: Suite, performer: FacePerformer, data: Path | None, store: Path
     results |= _rising(performer)
     if speech is not None:
         results |= _with_speech(performer, speech, [one.score for one in read_instructions(sources["own"])])
-    return {"results": results, "samples": samples}
+    return {"results": results, "samples": samples, "baselines": [*rivals.of_scores(())]}
 
 
 def together(done: Sequence[tuple[str, Sequence[float]]], learnt: Sequence[str]) -> dict[str, Any]:
@@ -90,6 +92,19 @@ def instructions_of(data: Path) -> Path:
     if not path.is_file():
         raise UserError(f"--data {data}: no val.jsonl; accepted a folder of facial instructions, or none")
     return path
+
+
+def measured(name: str, made: Sequence[FaceMotion], wanted: Sequence[Score]) -> dict[str, Any]:
+    """What is `followed`, and the distances from the rendered scores."""
+    from instruct_data.face.render import render
+
+    return followed(name, made, wanted) | against(name, made, [render(s, 1) for s in wanted])
+
+
+def beside(name: str, wanted: Sequence[Score]) -> dict[str, Any]:
+    """The same of what needs no model (`rivals.of_scores`): ``FIGURE/NAME/BASELINE``."""
+    return {f"{k}/{row}": v for row, faces in rivals.of_scores(wanted).items()
+            for k, v in measured(name, faces, wanted).items()}  # fmt: skip
 
 
 def followed(name: str, made: Sequence[FaceMotion], wanted: Sequence[Score]) -> dict[str, Any]:

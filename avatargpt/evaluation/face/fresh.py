@@ -11,7 +11,8 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
-from avatargpt.evaluation.face.face_instructions import followed
+from avatargpt.evaluation.face.face_instructions import beside, measured
+from avatargpt.evaluation.face.rivals import of_scores
 from avatargpt.evaluation.report import figure, plain
 from avatargpt.evaluation.suites import Suite, folder
 from avatargpt.face.performer import FacePerformer
@@ -97,12 +98,14 @@ def score(suite: Suite, performer: FacePerformer) -> dict[str, Any]:
     """
     raw = [row for _, row in json_rows(folder() / suite.options["rows"])]
     wanted = [parse_score(row, str(row.get("text"))) for row in raw]
-    told: dict[str, Any] = {}
-    if "words" in inspect.signature(performer.read).parameters:
-        told["words"] = [[(w["word"], w["start"], w["end"]) for w in row.get("words", ())] for row in raw]
-    read = performer.read([s.text for s in wanted], [s.length for s in wanted], **told)
+    hears = "words" in inspect.signature(performer.read).parameters
+    read = []
+    for row, s in zip(raw, wanted, strict=True):
+        words = [(w["word"], w["start"], w["end"]) for w in row.get("words", ())]
+        told: dict[str, Any] = {"words": [words]} if hears else {}
+        read += performer.read([s.text], [s.length], **told)
     made = [performer.perform(s.text, score=r, seconds=s.length) for s, r in zip(wanted, read, strict=True)]
-    results: dict[str, Any] = {k: v for k, v in followed("fresh", made, wanted).items() if not k.startswith("events")}
+    results: dict[str, Any] = {k: v for k, v in measured("fresh", made, wanted).items() if not k.startswith("events")}
     results |= {f"reading_{k}/fresh": plain(v) for k, v in reading_score(read, wanted).items()}
     events: dict[str, list[float]] = defaultdict(list)
     meant: dict[str, list[float]] = defaultdict(list)
@@ -124,7 +127,9 @@ def score(suite: Suite, performer: FacePerformer) -> dict[str, Any]:
     results |= {f"events/{k}": figure(v) for k, v in events.items() if v}
     results["events"] = figure([x for v in events.values() for x in v])
     results["denied"] = figure(denied)
-    return {"results": {**results, **_languages(suite.options["foreign"])}, "instructions": rows}
+    results |= {k.replace("events/fresh", "events"): v for k, v in beside("fresh", wanted).items()}
+    results |= _languages(suite.options["foreign"])
+    return {"results": results, "instructions": rows, "baselines": [*of_scores(())]}
 
 
 def _languages(file: str) -> dict[str, Any]:

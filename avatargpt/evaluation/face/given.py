@@ -6,10 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from avatargpt.evaluation.face.distances import against
-from avatargpt.evaluation.face.face_instructions import EVERYDAY, OWN, followed, instructions_of
+from avatargpt.evaluation.face.face_instructions import EVERYDAY, OWN, instructions_of, measured
 from avatargpt.evaluation.suites import Suite, folder
-from avatargpt.metrics.face_events import check_score
+from avatargpt.metrics.face_events import check_score, looks_at_head
 from instruct_data.face.score import Score, parse_score, read_instructions
 from vqvae.face import FaceMotion
 from vqvae.io.json_lines import json_rows
@@ -30,6 +29,14 @@ def sources(suite: Suite, data: Path | None) -> dict[str, list[Score]]:
     return {name: [one.score for one in read_instructions(path)] for name, path in paths.items()}
 
 
+def of_the_head(suite: Suite, data: Path | None) -> set[str]:
+    """``SOURCE_NNN`` of the instructions with an event that the head alone shows."""
+    return {
+        f"{source}_{n:03d}" for source, scores in sources(suite, data).items() for n, s in enumerate(scores, 1)
+        if any(looks_at_head(e.action) for e in s.events)
+    }  # fmt: skip
+
+
 def score(suite: Suite, made: Mapping[str, FaceMotion], data: Path | None = None) -> dict[str, Any]:
     """Events, feelings, action units, and distances from the rendered scores, per source.
 
@@ -39,8 +46,6 @@ def score(suite: Suite, made: Mapping[str, FaceMotion], data: Path | None = None
     Returns:
         ``results`` and one row per instruction: ``done`` says which of its events are seen.
     """
-    from instruct_data.face.render import render
-
     results: dict[str, Any] = {}
     rows = []
     for source, scores in sources(suite, data).items():
@@ -49,7 +54,6 @@ def score(suite: Suite, made: Mapping[str, FaceMotion], data: Path | None = None
         if not pairs:
             continue
         clips, wanted = [m for _, m, _ in pairs], [s for _, _, s in pairs]
-        results |= followed(source, clips, wanted)
-        results |= against(source, clips, [render(s, 1) for s in wanted])
+        results |= measured(source, clips, wanted)
         rows += [{"id": i, "text": s.text, "done": [int(x.done) for x in check_score(m, s)]} for i, m, s in pairs]
     return {"results": results, "instructions": rows}

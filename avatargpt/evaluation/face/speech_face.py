@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from avatargpt.evaluation.face.distances import beside_recordings
+from avatargpt.evaluation.parts import UNKEPT, Parts
 from avatargpt.evaluation.report import figure, plain
 from avatargpt.evaluation.suites import Suite
 from avatargpt.face.audio_model.driver import Driver
@@ -29,7 +31,7 @@ NOISES = 14  # of each colour
 ROUNDED = 0.02  # standard deviation of the teacher's rounding below which a clip has none: nothing to correlate with
 
 
-def score(suite: Suite, driver: Driver, data: Path | None, store: Path | None) -> dict[str, Any]:
+def score(suite: Suite, driver: Driver, data: Path | None, store: Path | None, parts: Parts = UNKEPT) -> dict[str, Any]:
     """All figures.
 
     Args:
@@ -45,22 +47,24 @@ def score(suite: Suite, driver: Driver, data: Path | None, store: Path | None) -
     if store is not None:
         clips = [c for c in load(store) if c.split == "val" and c.kind == "taught"]
         for source in dict.fromkeys(c.source for c in clips):
-            results |= _lips(source, [_stored(driver, c) for c in clips if c.source == source])
+            results |= lips(source, [_stored(driver, c) for c in clips if c.source == source])
     if data is not None:
-        results |= _real(driver, data)
+        results |= _real(driver, data, parts)
         if (data / "facegood").is_dir():
             results |= recorded_faces(driver, list(paired_clips(data / "facegood")))
     if not results:
         raise UserError("speech_face needs --data (a folder with real speech) or --store (a cache of speech data)")
     results |= _still(driver) | _sounds(driver)
-    results["drift"] = plain(drift(driver, float(suite.options.get("drift_minutes", 60))))
+    late = parts.remembering("drift", lambda minutes: drift(driver, minutes))
+    results["drift"] = plain(late(float(suite.options.get("drift_minutes", 60))))
     return {"results": results}
 
 
-_Spoken = tuple[np.ndarray, list[Phone], np.ndarray]  # curves, phones, the teacher's curves
+Spoken = tuple[np.ndarray, list[Phone], np.ndarray]
+"""(T, 55) curves, when phones are said, and the teacher's (T, 55) curves."""
 
 
-def _stored(driver: Driver, clip: SpeechClip) -> _Spoken:
+def _stored(driver: Driver, clip: SpeechClip) -> Spoken:
     import torch
 
     from avatargpt.train.speech_data.validation import predict
@@ -69,50 +73,54 @@ def _stored(driver: Driver, clip: SpeechClip) -> _Spoken:
     return curves, [Phone(*p) for p in clip.phone_times], clip.curves.astype(np.float32)
 
 
-def _heard(driver: Driver, audio: np.ndarray, phones: list[Phone]) -> _Spoken:
+def _heard(driver: Driver, audio: np.ndarray, phones: list[Phone]) -> Spoken:
     motion = driver.drive(audio, RATE)
     frames = frames_in(len(audio), RATE)
     taught = teach(phones, frames, loudness(audio, frames))
     return motion.curves, phones, taught.curves
 
 
-def _lips(source: str, clips: list[_Spoken]) -> dict[str, Any]:
-    lips, r, jaw = lipsync.Lips(), [], []
+def lips(source: str, clips: list[Spoken]) -> dict[str, Any]:
+    """What lips do against phones, ``FIGURE/source``."""
+    found, r, jaw = lipsync.Lips(), [], []
     for curves, phones, taught in clips:
-        lips.add(curves, phones, taught)
+        found.add(curves, phones, taught)
         rounded = lipsync.rounding(taught)
         if rounded.std() >= ROUNDED:
             r.append(lipsync.correlation(lipsync.rounding(curves), rounded))
         jaw.append(lipsync.correlation(lipsync.channel(curves, "jawOpen"), lipsync.channel(taught, "jawOpen")))
     values = {
-        "closure": lips.closure, "false_closure_vowel": lips.closure_vowel,
-        "false_closure_consonant": lips.closure_consonant, "contact": lips.contact,
-        "false_contact_vowel": lips.contact_vowel, "false_contact_consonant": lips.contact_consonant,
-        "open_vowels": lips.opened, "rounding": r, "jaw": jaw, "silence": lips.silence,
+        "closure": found.closure, "false_closure_vowel": found.closure_vowel,
+        "false_closure_consonant": found.closure_consonant, "contact": found.contact,
+        "false_contact_vowel": found.contact_vowel, "false_contact_consonant": found.contact_consonant,
+        "open_vowels": found.opened, "rounding": r, "jaw": jaw, "silence": found.silence,
     }  # fmt: skip
     out = {f"{name}/{source}": figure(v) for name, v in values.items() if len(v)}
-    for name, lags in (("onset_lag", lips.onset), ("closure_lag", lips.closure_lag)):
+    for name, lags in (("onset_lag", found.onset), ("closure_lag", found.closure_lag)):
         if lags:
             out[f"{name}/{source}"] = {**plain(float(np.median(lags))), "n": len(lags)}  # the median
     return out
 
 
-def _real(driver: Driver, data: Path) -> dict[str, Any]:
+def _real(driver: Driver, data: Path, parts: Parts) -> dict[str, Any]:
+    def laid(audio: np.ndarray, phones: list[str]) -> list[Phone]:
+        return list(aligned(driver, audio, phones)[0])
+
+    lay = parts.remembering("aligned", laid)
     out: dict[str, Any] = {}
     librivox = data / "aligned_speech_misc" / "librivox_pocketsphinx"
     if librivox.is_dir():
         read = [(audio, phones) for _, audio, phones in timed_speech(librivox)]
-        again = [(audio, aligned(driver, audio, [p.name for p in phones])[0]) for audio, phones in read]
+        again = [(audio, lay(audio, [p.name for p in phones])) for audio, phones in read]
         for source, timed in (("librivox", read), ("librivox_aligned", again)):
-            out |= _lips(source, [_heard(driver, audio, phones) for audio, phones in timed])
+            out |= lips(source, [_heard(driver, audio, phones) for audio, phones in timed])
             out[f"change/{source}"] = figure([v for audio, phones in timed for v in changes(audio, phones)])
     if (data / "ljspeech_sample").is_dir():
         clips = []
         for said in lj_sentences(data / "ljspeech_sample"):
             if said.split == "val":
-                phones, _ = aligned(driver, said.audio, said.phones)
-                clips.append(_heard(driver, said.audio, phones))
-        out |= _lips("lj", clips)
+                clips.append(_heard(driver, said.audio, lay(said.audio, list(said.phones))))
+        out |= lips("lj", clips)
     return out
 
 
@@ -165,8 +173,8 @@ def drift(driver: Driver, minutes: float) -> float:
 
 def recorded_faces(driver: Driver, clips: list[SpeechClip]) -> dict[str, Any]:
     """Correlation and amplitude (ratio of standard deviations) on held-out recorded pairs, beside two baselines:
-    log energy alone, and ridge regression from the features around a frame, fitted to the training pairs. What of a
-    take numbers were chosen on (`CHOSEN_ON`) does not count.
+    log energy alone, and ridge regression from the features around a frame, fitted to the training pairs; and the
+    distances of `beside_recordings`. What of a take numbers were chosen on (`CHOSEN_ON`) does not count.
     """
     import torch
 
@@ -197,7 +205,12 @@ def recorded_faces(driver: Driver, clips: list[SpeechClip]) -> dict[str, Any]:
                 if who != "log_energy":
                     found.setdefault(f"paired_{name}_amplitude/{who}", []).append(float(curve.std() / real.std()))
         out |= {key: figure(v) for key, v in found.items()}
-    return out
+    # Nothing that numbers were chosen on counts, of whichever movement.
+    begin = [round(max((v for (take, _), v in CHOSEN_ON.items() if take == c.name.rpartition("/")[2]), default=0.0)
+                   * len(c)) for c in held]  # fmt: skip
+    faces = {head: [x[i:] for x, i in zip(takes, begin, strict=True)] for head, takes in heads.items()}
+    recorded = [c.curves[i:] for c, i in zip(held, begin, strict=True)]
+    return out | beside_recordings(faces, recorded, [c.curves for c in training])
 
 
 def _quarters(features: np.ndarray) -> np.ndarray:

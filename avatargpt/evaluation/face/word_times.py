@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from avatargpt.evaluation.parts import UNKEPT, Parts
 from avatargpt.evaluation.report import figure, plain
 from avatargpt.evaluation.suites import Suite
 from avatargpt.face.audio_model.driver import Driver
@@ -38,7 +39,9 @@ class Timed:
     words: tuple[Word, ...] = ()
 
 
-def score(suite: Suite, driver: Driver, data: Path | None, whisper: Path | None) -> dict[str, Any]:
+def score(
+    suite: Suite, driver: Driver, data: Path | None, whisper: Path | None, parts: Parts = UNKEPT
+) -> dict[str, Any]:
     """All figures.
 
     Args:
@@ -62,7 +65,8 @@ def score(suite: Suite, driver: Driver, data: Path | None, whisper: Path | None)
         ways["whisper"] = lambda one: recogniser.heard(model, one.audio, one.name)
         ways["whisper_aligned"] = lambda one: recogniser.transcribe(one.audio, model, driver=driver)
     results: dict[str, Any] = {}
-    for way, words_of in ways.items():
+    for way, find in ways.items():
+        words_of = parts.remembering(f"words by {way}", find)
         for name, errors, missed, by_network in (_errors(one, words_of(one)) for one in timed):
             results[f"onset/{name}/{way}"] = {**plain(float(np.median(errors))), "n": len(errors)}
             results[f"onset_p90/{name}/{way}"] = {**plain(float(np.percentile(errors, 90))), "n": len(errors)}
@@ -70,7 +74,7 @@ def score(suite: Suite, driver: Driver, data: Path | None, whisper: Path | None)
                 results[f"missed/{name}/{way}"] = plain(missed)
             if way != "network" and by_network:
                 results[f"by_network/{name}/{way}"] = plain(by_network)
-    return {"results": results | _fits(suite, driver, [*timed, *_transcribed(data)])}
+    return {"results": results | _fits(suite, driver, [*timed, *_transcribed(data)], parts)}
 
 
 def _by(aligner: Aligner, driver: Driver) -> Callable[[Timed], Words]:
@@ -107,19 +111,28 @@ def _errors(one: Timed, found: Words) -> tuple[str, list[float], float, float]:
     return one.name, errors, 1 - len(pairs) / len(one.words), by_network
 
 
-def _fits(suite: Suite, driver: Driver, recordings: list[Timed]) -> dict[str, Any]:
+def _fits(suite: Suite, driver: Driver, recordings: list[Timed], parts: Parts) -> dict[str, Any]:
     """How well recordings fit their own transcripts and others', and how many are refused."""
     rng = np.random.default_rng(suite.seeds[0])
+
+    def fits(one: Timed, texts: list[str]) -> list[float]:
+        """How well a recording fits its own transcript, then some others."""
+        heard = hear(driver, one.audio)
+        out = [float(lay_words(heard, spoken(one.text)).fit)]
+        for text in texts:
+            try:
+                out.append(float(lay_words(heard, spoken(text)).fit))
+            except UserError:  # more words than there is time for
+                out.append(0.0)
+        return out
+
+    fits_of = parts.remembering("fits", fits)
     own, others = [], []
     for k, one in enumerate(recordings):
-        heard = hear(driver, one.audio)
-        own.append(lay_words(heard, spoken(one.text)).fit)
         chosen = rng.permutation([j for j in range(len(recordings)) if j != k])[: int(suite.options["others"])]
-        for j in chosen:
-            try:
-                others.append(lay_words(heard, spoken(recordings[j].text)).fit)
-            except UserError:  # more words than there is time for
-                others.append(0.0)
+        mine, *strange = fits_of(one, [recordings[j].text for j in chosen])
+        own.append(mine)
+        others += strange
     return {
         "fit/own": figure(own), "fit/others": figure(others), "fit_extreme/own": plain(min(own)),
         "fit_extreme/others": plain(max(others, default=float("nan"))),

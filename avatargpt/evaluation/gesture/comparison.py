@@ -12,6 +12,7 @@ import numpy as np
 from avatargpt.evaluation.gesture.listeners import attention
 from avatargpt.evaluation.gesture.rows import Heard, Made, beat_figures, moved, strokes_moved
 from avatargpt.evaluation.gesture.talks import Generator, Talk, read_strokes, read_talks
+from avatargpt.evaluation.parts import UNKEPT, Parts
 from avatargpt.evaluation.report import plain
 from avatargpt.evaluation.suites import Suite
 from avatargpt.metrics.gesture import baselines, beats
@@ -23,7 +24,9 @@ from vqvae.errors import UserError
 from vqvae.motion import Motion
 
 
-def run(suite: Suite, model: Any, data: Path | None, store: Path | None) -> dict[str, Any]:
+def run(
+    suite: Suite, model: Any, data: Path | None, store: Path | None, parts: Parts = UNKEPT
+) -> dict[str, Any]:
     """The figures of a folder of talks.
 
     Args:
@@ -38,7 +41,8 @@ def run(suite: Suite, model: Any, data: Path | None, store: Path | None) -> dict
     if data is None:
         raise UserError("gesture: measured on recorded talks; name their folder")
     features = GestureFeatures.load(PACKAGE / "weights" / "gesture" if store is None else store)
-    return score(suite, read_talks(data), _named(model), read_strokes(data), features)
+    networks = {name: parts.remembering(f"gestures by {name}", make) for name, make in _named(model).items()}
+    return score(suite, read_talks(data), networks, read_strokes(data), features)
 
 
 def _named(model: Any) -> dict[str, Generator]:

@@ -10,6 +10,7 @@ import numpy as np
 
 from avatargpt.evaluation.gesture.guessed import WORDS, guesses
 from avatargpt.evaluation.gesture.shown import Shown
+from avatargpt.evaluation.parts import UNKEPT, Parts
 from avatargpt.evaluation.report import figure
 from avatargpt.evaluation.suites import Suite, folder
 from avatargpt.gesture.manner import Manner
@@ -26,7 +27,7 @@ ROWS = {"words on": None, "network alone": 0.0, "words off": None}
 """Row -> share of words that get a gesture of the bank."""
 
 
-def score(suite: Suite, model: str | Path) -> dict[str, Any]:
+def score(suite: Suite, model: str | Path, parts: Parts = UNKEPT) -> dict[str, Any]:
     """Share of the sentences whose gesture is seen, word by word, with words and without; and what guesses are worth.
 
     espeak-ng says them, so that times are known exactly. A gesture is of all classes of the table that ask for it.
@@ -40,6 +41,7 @@ def score(suite: Suite, model: str | Path) -> dict[str, Any]:
     if performer.bank is None:
         raise UserError(f"{model}: no bank of gestures; accepted: a model folder with one")
     shown, classes = Shown(performer.bank), word_classes().classes
+    perform = parts.remembering("perform", performer.perform)
     voices, rows = Voices(0.0), list(json_rows(folder() / SENTENCES))
     seen: dict[str, list[bool]] = {name: [] for name in ROWS}
     chance = []
@@ -55,7 +57,7 @@ def score(suite: Suite, model: str | Path) -> dict[str, Any]:
         for name, share in ROWS.items():
             manner = Manner(semantic=share)
             told = None if name == "words off" else late
-            motion = performer.perform(audio, RATE, told, semantics=manner, seed=suite.seeds[0])
+            motion = perform(audio, RATE, told, semantics=manner, seed=suite.seeds[0])
             seen[name].append(shown.nearest(motion, stressed(late[at])) in wanted)
         others = [classes[r["class"]].gestures for _, r in rows]
         chance.append(float(np.mean([bool(wanted & set(o)) for o in others])))

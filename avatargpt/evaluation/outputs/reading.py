@@ -13,6 +13,7 @@ import numpy as np
 
 from avatargpt import export
 from avatargpt.signals.joints import FPS, Signals
+from instruct_data.sources.face_json import read_json
 from vqvae.errors import UserError
 from vqvae.face import FaceMotion
 from vqvae.features import hml263, ms272
@@ -30,6 +31,11 @@ ARRAYS = "(T, 22, 3) positions, (T, 263) HumanML3D, (T, 272) MotionStreamer, (T,
 def blind(path: Path) -> bool:
     """Whether a file holds positions alone, without the head's rotation."""
     return path.suffix.lower() == ".npy" and map_array(path).shape[1:] in ((22, 3), (263,))
+
+
+def headless(path: Path) -> bool:
+    """Whether a face's file has no place for the head's rotation, as Audio2Face's JSON."""
+    return path.suffix.lower() == ".json" and "weightMat" in read_json(path)
 
 
 def body(path: Path, fps: float | None = None) -> Signals:

@@ -17,6 +17,7 @@ from vqvae.errors import UserError
 
 KINDS = ("prompts", "prompt_list", "face_instructions", "gesture")
 UNSEEN = "its checks look at where the head looks, which positions alone do not show"
+HEADLESS = "its events turn the head, which Audio2Face's JSON does not hold"
 T = TypeVar("T")
 
 
@@ -82,7 +83,7 @@ def score(suite: Suite, outputs: Outputs, data: Path | None = None, store: Path 
         result = _faces(suite, outputs, given, data)
     else:
         result = _gestures(suite, outputs, given, data, store)
-    failed = [*given.failed, *result.pop("failed", [])]
+    failed = [*result.pop("failed", []), *given.failed]  # what is damaged, before what is not there
     return {"outputs": given.digest, **result, **({"failed": failed} if failed else {})}
 
 
@@ -133,7 +134,11 @@ def _faces(suite: Suite, outputs: Outputs, given: Given, data: Path | None) -> d
 
     failed: list[dict[str, str]] = []
     clips = _read(given, reading.face, outputs.fps, failed)
-    return {**faces.score(suite, {name: some[0] for name, some in clips.items()}, data), "failed": failed}
+    turned = faces.of_the_head(suite, data)
+    blind = [name for name in clips if name in turned and reading.headless(given.files[name][0])]
+    result = faces.score(suite, {name: some[0] for name, some in clips.items() if name not in blind}, data)
+    unjudged = [{"item": name, "reason": HEADLESS} for name in blind]
+    return {**result, **({"unjudged": unjudged} if unjudged else {}), "failed": failed}
 
 
 def _gestures(suite: Suite, outputs: Outputs, given: Given, data: Path | None, store: Path | None) -> dict[str, Any]:

@@ -12,6 +12,7 @@ import numpy as np
 
 from avatargpt.chat.intent import Intent
 from avatargpt.chat.reading import INTENTS, open_intent
+from avatargpt.evaluation.parts import UNKEPT, Parts
 from avatargpt.evaluation.report import figure
 from avatargpt.evaluation.suites import Suite
 from avatargpt.language.chat.filenames import named_files
@@ -22,6 +23,7 @@ from instruct_data.dialogue.dialogues import Turn, read_dialogues, replayed
 from vqvae.errors import UserError
 
 ALIKE = 0.5  # F1 of content words from which two wordings count as the same
+READ_AT_ONCE = 16  # turns whose readings are kept together
 _LAST = ("edit", "retime", "again", "delete", "before", "replace")
 
 
@@ -61,7 +63,7 @@ def same_act(a: Act, b: Act, count: int) -> bool:
     return True
 
 
-def score(suite: Suite, data: Path | None, model: Any) -> dict[str, Any]:
+def score(suite: Suite, data: Path | None, model: Any, parts: Parts = UNKEPT) -> dict[str, Any]:
     """Every turn of the validation dialogues, replayed over the true acts before it.
 
     Args:
@@ -84,7 +86,7 @@ def score(suite: Suite, data: Path | None, model: Any) -> dict[str, Any]:
     results: dict[str, Any] = {}
     rows: list[dict[str, Any]] = [{"user": t.user, "timeline": t.timeline, "acts": write(t.acts)} for t in turns]
     for kind in suite.options.get("intents", INTENTS):
-        answers = read_all(open_intent(model, kind), turns)
+        answers = read_all(open_intent(model, kind), turns, parts)
         results |= judged(kind, turns, answers)
         for row, answer in zip(rows, answers, strict=True):
             row[kind] = write(answer) if answer else "-"
@@ -102,9 +104,14 @@ def heard(turn: Turn) -> Heard:
     )  # fmt: skip
 
 
-def read_all(intent: Intent, turns: Sequence[Turn]) -> list[list[Act]]:
+def read_all(intent: Intent, turns: Sequence[Turn], parts: Parts = UNKEPT) -> list[list[Act]]:
     """What an intent makes of every turn; empty = it asks back."""
-    return [_read(intent, t) for t in turns]
+    def read(some: list[Turn]) -> list[list[Act]]:
+        return [_read(intent, t) for t in some]
+
+    kept = parts.remembering(f"turns as {intent.name} reads them", read)
+    chunks = (list(turns[i : i + READ_AT_ONCE]) for i in range(0, len(turns), READ_AT_ONCE))
+    return [answer for chunk in chunks for answer in kept(chunk)]
 
 
 def _read(intent: Intent, turn: Turn) -> list[Act]:

@@ -14,6 +14,7 @@ from avatargpt.chat.conversation import Conversation
 from avatargpt.chat.intent import Intent
 from avatargpt.chat.reading import INTENTS, open_intent
 from avatargpt.chat.timeline import Timeline
+from avatargpt.evaluation.parts import UNKEPT, Parts
 from avatargpt.evaluation.report import figure
 from avatargpt.evaluation.suites import Suite, folder
 from avatargpt.evaluation.text.chat import judged, read_all
@@ -47,7 +48,7 @@ class Still:
         return [Motion(rotations, root, caption=t) for t in texts]
 
 
-def score(suite: Suite, model: Any) -> dict[str, Any]:
+def score(suite: Suite, model: Any, parts: Parts = UNKEPT) -> dict[str, Any]:
     """All figures.
 
     Args:
@@ -67,11 +68,16 @@ def score(suite: Suite, model: Any) -> dict[str, Any]:
     judge = Judge()
     for kind in suite.options.get("intents", INTENTS):
         intent = open_intent(model, kind)
-        answers = read_all(intent, turns)
+        answers = read_all(intent, turns, parts)
         results |= judged(kind, turns, answers)
         for row, answer in zip(told, answers, strict=True):
             row[kind] = write(answer) if answer else "-"
-        found = [faults(run(row["turns"], model, intent), row, judge) for row in chains]
+
+        def wrong_in(row: dict[str, Any], intent: Intent = intent) -> list[str]:
+            return faults(run(row["turns"], model, intent), row, judge)
+
+        chain = parts.remembering(f"chain as {intent.name} reads it", wrong_in)
+        found = [chain(row) for row in chains]
         results[f"chains/{kind}"] = figure([float(not f) for f in found])
         for end, wrong in zip(ends, found, strict=True):
             end[kind] = wrong

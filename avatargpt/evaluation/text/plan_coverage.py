@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from avatargpt.evaluation.parts import UNKEPT, Parts
 from avatargpt.evaluation.report import figure, plain
 from avatargpt.evaluation.suites import Suite
 from instruct_data.planning import read_scenes
 from vqvae.errors import UserError
-from vqvae.motion import Motion
 
 FILES = ("train.jsonl", "val.jsonl")
 Encode = Callable[[list[str]], np.ndarray]
@@ -50,7 +50,32 @@ def sample(every: Sequence[str], count: int, seed: int) -> list[str]:
     return [every[int(i)] for i in order[:count]]
 
 
-def score(suite: Suite, chosen: list[str], model: Any, encode: Encode | None = None) -> dict[str, Any]:
+def told_again(
+    model: Any, texts: Sequence[str], seed: int, batch: int, parts: Parts = UNKEPT, **more: Any
+) -> list[str]:  # fmt: skip
+    """Text to motion to text, each text with a seed of its own from `seed` on.
+
+    Args:
+        model: has `generate` and `describe` as `avatargpt.AvatarGPT`. batch: texts asked at once.
+        more: options of `generate`.
+
+    Raises:
+        UserError: another number of motions than texts.
+    """
+    def said(part: list[str], seeds: list[int]) -> list[str]:
+        motions = list(model.generate(part, seeds=seeds, **more))
+        if len(motions) != len(part):
+            raise UserError(f"the generator gave {len(motions)} motions for {len(part)} steps")
+        return [str(s) for s in model.describe(motions)]
+
+    starts = range(0, len(texts), batch)
+    asked = [(part, [seed + i + k for k in range(len(part))]) for i in starts if (part := list(texts[i : i + batch]))]
+    return [text for some in parts.each("told again", said, asked) for text in some]
+
+
+def score(
+    suite: Suite, chosen: list[str], model: Any, encode: Encode | None = None, parts: Parts = UNKEPT
+) -> dict[str, Any]:
     """Text to motion to text.
 
     Args:
@@ -72,13 +97,7 @@ def score(suite: Suite, chosen: list[str], model: Any, encode: Encode | None = N
     threshold, batch = float(suite.options["threshold"]), int(suite.options.get("batch", 32))
     seed = suite.seeds[0]
     more = {"best_of": int(suite.options["best_of"])} if "best_of" in suite.options else {}
-    said: list[str] = []
-    for start in range(0, len(chosen), batch):
-        part = chosen[start : start + batch]
-        motions: list[Motion] = list(model.generate(part, seeds=[seed + start + i for i in range(len(part))], **more))
-        if len(motions) != len(part):
-            raise UserError(f"the generator gave {len(motions)} motions for {len(part)} steps")
-        said += [str(s) for s in model.describe(motions)]
+    said = told_again(model, chosen, seed, batch, parts, **more)
     wanted, got = encode(chosen), encode(said)
     cosine = (wanted * got).sum(1)
     table = wanted @ got.T

@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from avatargpt.evaluation.parts import UNKEPT, Parts
 from avatargpt.evaluation.report import figure, plain
 from avatargpt.evaluation.suites import Suite
-from avatargpt.evaluation.text.plan_coverage import Encode, planning_folder
+from avatargpt.evaluation.text.plan_coverage import Encode, planning_folder, told_again
 from avatargpt.language.plans.marks import fill, gender_of, neutral
 from avatargpt.metrics import text
 from avatargpt.planning import measures as measures
@@ -88,7 +89,9 @@ def likeness(plans: Sequence[Plan], references: Sequence[Plan], planner: Retriev
     }
 
 
-def run(suite: Suite, model: Any, data: Path | None, full: bool = False) -> dict[str, Any]:
+def run(
+    suite: Suite, model: Any, data: Path | None, full: bool = False, parts: Parts = UNKEPT
+) -> dict[str, Any]:
     """The suites of the kinds ``plans`` and ``plan_cycle``.
 
     Args:
@@ -98,16 +101,18 @@ def run(suite: Suite, model: Any, data: Path | None, full: bool = False) -> dict
     """
     rows = corpus(data)
     if suite.kind == "plan_cycle":
-        return cycle(suite, model, rows, full)
+        return cycle(suite, model, rows, full, parts=parts)
     if isinstance(model, RetrievalPlanner):
-        return score(suite, model, rows)
+        return score(suite, model, rows, parts)
     from avatargpt import resources
     from avatargpt.model.text_encoder import SentenceGrounder
 
-    return score(suite, RetrievalPlanner.from_folder(resources.weights(), SentenceGrounder()), rows)
+    return score(suite, RetrievalPlanner.from_folder(resources.weights(), SentenceGrounder()), rows, parts)
 
 
-def score(suite: Suite, planner: RetrievalPlanner, rows: Sequence[PlannedScene]) -> dict[str, Any]:
+def score(
+    suite: Suite, planner: RetrievalPlanner, rows: Sequence[PlannedScene], parts: Parts = UNKEPT
+) -> dict[str, Any]:
     """Plan every validation scene and every scene of the suite.
 
     Args:
@@ -123,7 +128,8 @@ def score(suite: Suite, planner: RetrievalPlanner, rows: Sequence[PlannedScene])
     seed = suite.seeds[0]
     references = [reference(r) for r in rows]
     scenes = [p.scene for p in references] + [str(s) for s in suite.options["scenes"]]
-    plans = [planner.plan(s, count, temperature, seed) for s in scenes]
+    plan = parts.remembering("plan", planner.plan)
+    plans = [plan(s, count, temperature, seed) for s in scenes]
     bases = [nearest(planner, p.scene, count) for p in references]
     held = plans[: len(references)]
     results = _form(plans, count)
@@ -177,7 +183,8 @@ def _coherence(
 
 
 def cycle(
-    suite: Suite, model: Any, rows: Sequence[PlannedScene], full: bool = False, encode: Encode | None = None
+    suite: Suite, model: Any, rows: Sequence[PlannedScene], full: bool = False, encode: Encode | None = None,
+    parts: Parts = UNKEPT,
 ) -> dict[str, Any]:
     """Steps -> motion -> description -> steps, against the descriptions of other steps' motions.
 
@@ -194,11 +201,7 @@ def cycle(
     rng = np.random.default_rng(suite.seeds[0])
     count = min(int(suite.options["full" if full else "sample"]), len(every))
     chosen = [every[int(i)] for i in rng.permutation(len(every))[:count]]
-    batch, told = int(suite.options["batch"]), []
-    for start in range(0, count, batch):
-        part = chosen[start : start + batch]
-        motions = model.generate(part, seeds=[suite.seeds[0] + start + i for i in range(len(part))])
-        told += [str(s) for s in model.describe(list(motions))]
+    told = told_again(model, chosen, suite.seeds[0], int(suite.options["batch"]), parts)
     steps = [neutral(s, gender_of(s) or "they") for s in chosen]
     back = [neutral(s[:1].lower() + s[1:], gender_of(s) or "they") for s in told]
     wanted, got = [fill(s, "he") for s in steps], [fill(s, "he") for s in back]

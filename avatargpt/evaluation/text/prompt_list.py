@@ -13,14 +13,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from avatargpt.evaluation.body.prompts import Generator, generated
-from avatargpt.evaluation.parts import Parts
+from avatargpt.evaluation.parts import UNKEPT, Parts
 from avatargpt.evaluation.report import figure
 from avatargpt.evaluation.suites import Suite
 from avatargpt.evaluation.text.requests import Judge
 from vqvae.motion import Motion
 
 
-def score(suite: Suite, model: Any, batch: int = 64, parts: Parts | None = None) -> dict[str, Any]:
+def score(suite: Suite, model: Any, batch: int = 64, parts: Parts = UNKEPT) -> dict[str, Any]:
     """Make, describe, judge.
 
     Args:
@@ -40,10 +40,12 @@ def score(suite: Suite, model: Any, batch: int = 64, parts: Parts | None = None)
     for number, answer in enumerate(answers):
         if answer.motion is not None:
             made[number // len(suite.seeds)].append(answer.motion)
-    return {**judged(suite, made, model), **({"failed": failed} if failed else {})}
+    return {**judged(suite, made, model, parts=parts), **({"failed": failed} if failed else {})}
 
 
-def judged(suite: Suite, made: Mapping[int, Sequence[Motion]], model: Any, batch: int = 64) -> dict[str, Any]:
+def judged(
+    suite: Suite, made: Mapping[int, Sequence[Motion]], model: Any, batch: int = 64, parts: Parts = UNKEPT
+) -> dict[str, Any]:
     """The figures of motions that are there.
 
     Args:
@@ -56,9 +58,10 @@ def judged(suite: Suite, made: Mapping[int, Sequence[Motion]], model: Any, batch
     rows, judge = suite.options["prompts"], Judge()
     flat = [(number, motion) for number in sorted(made) for motion in made[number]]
     said: dict[int, list[str]] = defaultdict(list)
+    describe = parts.remembering("describe", model.describe)
     for start in range(0, len(flat), batch):
         chunk = flat[start : start + batch]
-        for (number, _), text in zip(chunk, model.describe([m for _, m in chunk]), strict=True):
+        for (number, _), text in zip(chunk, describe([m for _, m in chunk]), strict=True):
             said[number].append(str(text))
     by: dict[str, list[float]] = defaultdict(list)
     told = []

@@ -11,10 +11,12 @@ import warnings
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
 
+from avatargpt.evaluation.parts import UNKEPT, Parts
 from avatargpt.evaluation.report import figure, plain
 from avatargpt.evaluation.suites import Suite, folder
 from avatargpt.language.lexical import lemmas
@@ -27,6 +29,7 @@ CLAUSE_KEYS = ("do", "side", "count", "seconds", "tempo", "direction", "degrees"
 ALIKE = 0.80  # cosine from which two wordings are the same action
 HALF_ALIKE = 0.62  # cosine from which they are where the verb, or half of the words, is the same
 SIDES = ("left", "right")
+ASKED_AT_ONCE = 16
 REST = ("stand", "stop", "hold a relaxed standing pose")
 """A pause that nobody asked for is no other action."""
 
@@ -50,7 +53,7 @@ class Understood(Protocol):
 
 @dataclass(frozen=True)
 class Taken:
-    """An `Understood` of a system that only gives captions and Python's warnings: to it everything is known."""
+    """An `Understood` as it is judged; to a system that only gives captions and warnings everything is known."""
 
     captions: tuple[str, ...]
     warnings: tuple[str, ...] = ()
@@ -100,6 +103,15 @@ def read_rows(name: str) -> list[Row]:
             )
         out.append(row)
     return out
+
+
+def taken(model: Any, texts: Sequence[str], parts: Parts = UNKEPT) -> list[Taken]:
+    """`understood`, kept for `ASKED_AT_ONCE` texts at a time."""
+    def asked(some: list[str]) -> list[Taken]:
+        return [Taken(tuple(a.captions), tuple(a.warnings), bool(a.known)) for a in understood(model, some)]
+
+    chunks = [(list(texts[i : i + ASKED_AT_ONCE]),) for i in range(0, len(texts), ASKED_AT_ONCE)]
+    return [answer for chunk in chunks for answer in parts.kept("understood", chunk, partial(asked, *chunk))]
 
 
 def understood(model: Any, texts: Sequence[str]) -> list[Understood]:
@@ -184,7 +196,7 @@ def _sides(clause: dict[str, Any], caption: str) -> bool:
     return True
 
 
-def score(suite: Suite, model: Any) -> dict[str, Any]:
+def score(suite: Suite, model: Any, parts: Parts = UNKEPT) -> dict[str, Any]:
     """All figures.
 
     Args:
@@ -196,11 +208,36 @@ def score(suite: Suite, model: Any) -> dict[str, Any]:
         category; ``said_near``: of those where something near is welcome, the share with a warning or called unknown;
         ``flagged``: of those outside the vocabulary, the share that is called unknown; ``silent``: of all, the share
         where another action is shown without a word; ``false_flags``: of those within, called unknown; ``judge``: share
-        of hand marks that the judge gives too (`agreement`).
+        of hand marks that the judge gives too (`agreement`). Of a model with a phrase index also
+        ``FIGURE/BASELINE`` (`unread`).
     """
     rows = read_rows(suite.options["rows"])
     judge = Judge()
-    answers = understood(model, [r.text for r in rows])
+    texts = [r.text for r in rows]
+    results, told = _judged(judge, rows, taken(model, texts, parts))
+    others = unread(model, texts, suite.seeds[0])
+    for name, answers in others.items():
+        results |= {f"{k}/{name}": v for k, v in _judged(judge, rows, answers)[0].items()}
+    return {"results": {**results, **agreement(judge, rows, suite.options["marks"])}, "requests": told,
+            **({"baselines": [*others]} if others else {})}  # fmt: skip
+
+
+def unread(model: Any, texts: Sequence[str], seed: int) -> dict[str, list[Taken]]:
+    """What needs no reader, of a model with a phrase index: each request is the phrasing nearest to all of it by the
+    sentence encoder, or any; nothing is called unknown."""
+    index = getattr(model, "phrase_index", None)
+    if index is None:
+        return {}
+    near = index.index.cosines(SentenceGrounder().sentence(list(texts))).argmax(1)
+    some = np.random.default_rng(seed).integers(len(index.keys), size=len(texts))
+    chosen = {"nearest phrasing": near, "random phrasing": some}
+    return {name: [Taken((index.captions[int(i)][""],)) for i in rows] for name, rows in chosen.items()}
+
+
+def _judged(
+    judge: Judge, rows: Sequence[Row], answers: Sequence[Understood]
+) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """The figures of one way to take the requests, and a row for each."""
     by_category: dict[str, list[float]] = defaultdict(list)
     right: list[float] = []
     flagged: list[float] = []
@@ -222,11 +259,10 @@ def score(suite: Suite, model: Any) -> dict[str, Any]:
         silent.append(float(not said and (row.expected == "unknown" or not exact)))
         told.append({"id": row.id, "read_as": list(answer.captions), "known": answer.known, "right": int(exact),
                      **({"warnings": list(answer.warnings)} if answer.warnings else {})})  # fmt: skip
-    results = {
+    return {
         "right": figure(right), "flagged": figure(flagged), "silent": figure(silent), "said_near": figure(near),
         "false_flags": figure(false_flags), **{f"right/{k}": figure(v) for k, v in sorted(by_category.items())},
-    }  # fmt: skip
-    return {"results": {**results, **agreement(judge, rows, suite.options["marks"])}, "requests": told}
+    }, told  # fmt: skip
 
 
 def agreement(judge: Judge, rows: Sequence[Row], marks: str) -> dict[str, Any]:

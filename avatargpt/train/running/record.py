@@ -14,6 +14,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from avatargpt.resources import PACKAGE
 from vqvae.io.json_file import read_object
 from vqvae.motion import atomic_write
 
@@ -51,15 +52,19 @@ def inputs_of(options: Mapping[str, Any], output: Path) -> dict[str, dict[str, s
     return out
 
 
-def commit() -> str:
-    """Git's commit of the code that runs, ``-dirty`` where it was changed since; empty outside a repository."""
-    here = Path(__file__).parent
+def commit(root: Path = PACKAGE.parent) -> str:
+    """Git's commit of the checkout that runs, ``-dirty`` where it was changed since; empty for an installed package,
+    which may well lie inside somebody else's checkout."""
 
     def git(*words: str) -> str:
-        done = subprocess.run(["git", *words], cwd=here, capture_output=True, text=True, timeout=20, check=True)
+        done = subprocess.run(
+            ["git", "--no-optional-locks", *words], cwd=root, capture_output=True, text=True, timeout=20, check=True
+        )
         return done.stdout.strip()
 
     try:
+        if Path(git("rev-parse", "--show-toplevel")).resolve() != root.resolve():
+            return ""
         return git("rev-parse", "HEAD") + ("-dirty" if git("status", "--porcelain", "--untracked-files=no") else "")
     except (OSError, subprocess.SubprocessError):
         return ""

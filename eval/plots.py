@@ -1,0 +1,224 @@
+"""A plot of a suite's main figures: the model with its interval, what it is compared with, and the targets."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from reports import LABELS, Report, number
+
+from vqvae.errors import UserError
+from vqvae.motion import atomic_write
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+MODEL = "model"
+OWN_ROW = {
+    "gesture": "full", "gesture_made": "full", "gesture_words": "words on", "plans": "plan", "plan_cycle": "cycle",
+    "speech_face": "paired", "word_times": "network", "retrieval": "model", "humanml3d": "model",
+}  # fmt: skip
+"""Suite whose figures end in the row that they are of -> the row of the model."""
+COMPARED = ("real", "by chance", "concatenation", "interpolation")
+"""Rows that stand beside a figure of the same name without one, which is the model's."""
+OWN, OTHERS = "own", "others"  # heads of suites that measure each class on its own clips and on all others
+MOST_LINES, MOST_PANELS = 16, 6
+ALIKE = 8.0  # values of one unit share an axis up to this ratio of the largest
+BLENDS = (1.0, 0.8, 0.6, 0.4, 0.2)  # of a colour with white: what edges are drawn smooth with
+WIDTH, LINE, FRAME, DPI = 8.0, 0.27, 0.62, 100  # inches; a panel is its lines and its frame high
+SHOWN = 38  # characters of a name
+BLUE, RED, BLACK, GREY = "#1f5fa8", "#c8102e", "#000000", "#666666"
+MARKS = (("D", "#2a9d55"), ("s", "#e08214"), ("^", "#7b3fa0"), ("X", GREY), ("v", "#b8860b"), ("P", "#d6569a"),
+         ("<", "#17848f"), (">", "#8c564b"), ("p", "#9aa61f"))  # fmt: skip
+
+
+@dataclass
+class Line:
+    """One figure.
+
+    Attributes:
+        marks: row -> ``{mean, low, high}``, the model's under `MODEL`. target: a number to reach, or None.
+    """
+
+    name: str
+    unit: str
+    marks: dict[str, dict[str, Any]] = field(default_factory=dict)
+    target: float | None = None
+
+    @property
+    def size(self) -> float:
+        """Largest absolute value."""
+        values = [f.get(k) for f in self.marks.values() for k in ("mean", "low", "high")]
+        return max(abs(v) for v in values if v is not None)
+
+
+def lines(report: Report) -> list[Line]:
+    """All figures of a suite that have a value, the figures that are aimed at first, then the more general ones."""
+    about, own = report.any, report.own()
+    found: dict[str, Line] = {}
+    depth: dict[str, int] = {}
+    everything = [(n, MODEL, f) for n, f in own.items()]
+    everything += [(n, LABELS.get(c, c), f) for c, figures in report.columns().items() for n, f in figures.items()]
+    targets = {_row(report, n, own)[0]: t for n, t in about.get("targets", {}).items() if not isinstance(t, str)}
+    for name, who, figure in everything:
+        if figure.get("mean") is None:
+            continue
+        key, row = _row(report, name, own) if who == MODEL else (name, who)
+        metric = about["metrics"].get(name.split("/")[0], {})
+        line = found.setdefault(key, Line(key, str(metric.get("unit") or ""), target=targets.get(key)))
+        line.marks[row] = figure
+        depth.setdefault(key, name.count("/"))
+    aimed = {_row(report, n, own)[0] for n in about.get("targets", {})}
+    return sorted(found.values(), key=lambda line: (line.name not in aimed, depth[line.name]))
+
+
+def _of_classes(report: Report) -> bool:
+    return set(report.any["metrics"]) == {OWN, OTHERS}
+
+
+def _row(report: Report, name: str, own: dict[str, Any]) -> tuple[str, str]:
+    """Figure of a result -> the figure without its row, and the row."""
+    head, _, rest = name.partition("/")
+    if _of_classes(report):
+        return rest or "mean", MODEL if head == OWN else "other classes"
+    front, _, last = name.rpartition("/")
+    mine = OWN_ROW.get(report.name)
+    if mine and front and f"{front}/{mine}" in own:
+        return front, MODEL if last == mine else last
+    return (front, last) if front in own and last in COMPARED else (name, MODEL)
+
+
+def panels(report: Report) -> list[list[Line]]:
+    """The lines that are drawn, by the axis they share: shares together, others by unit and size."""
+    out: list[list[Line]] = []
+    for line in lines(report):
+        if sum(map(len, out)) == MOST_LINES:
+            break
+        for panel in out:
+            sizes = [x.size for x in panel] + [line.size]
+            if panel[0].unit == line.unit and (line.unit == "share" or max(sizes) <= ALIKE * min(sizes)):
+                panel.append(line)
+                break
+        else:
+            if len(out) < MOST_PANELS:
+                out.append([line])
+    return out
+
+
+def picture(report: Report) -> bytes:
+    """The plot of a suite that has `panels`, as PNG, 800 pixels wide; equal results give equal bytes.
+
+    Raises:
+        UserError: no matplotlib.
+    """
+    try:
+        import matplotlib
+    except ImportError:
+        raise UserError('plots of results need matplotlib: pip install "avatargpt[eval]"') from None
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()  # whatever the user has set
+        return _drawn(report)
+
+
+def _drawn(report: Report) -> bytes:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+    from PIL import Image
+
+    shown = panels(report)
+    rows = list(dict.fromkeys(r for panel in shown for line in panel for r in line.marks if r != MODEL))
+    looks = {row: MARKS[i % len(MARKS)] for i, row in enumerate(rows)}
+    heights = [LINE * len(panel) + FRAME for panel in shown]
+    drawn = Figure(figsize=(WIDTH, sum(heights) + 0.5), dpi=DPI, layout="constrained")
+    canvas = FigureCanvasAgg(drawn)
+    axes = drawn.subplots(len(shown), 1, gridspec_kw={"height_ratios": heights}, squeeze=False)[:, 0]
+    for axis, panel in zip(axes, shown, strict=True):
+        _panel(axis, panel, looks)
+    _legend(drawn, looks, [line for panel in shown for line in panel], "own class" if _of_classes(report) else MODEL)
+    if left := len(lines(report)) - sum(map(len, shown)):
+        drawn.supxlabel(f"{left} more figure{'s' * (left > 1)} in the table", fontsize=8, color=GREY)
+    canvas.draw()
+    # A palette in place of full colours: a fraction of the bytes.
+    whole = Image.frombuffer("RGBA", canvas.get_width_height(), canvas.buffer_rgba()).convert("RGB")
+    palette = Image.new("P", (1, 1))
+    palette.putpalette(_palette())
+    file = io.BytesIO()
+    whole.quantize(palette=palette, dither=Image.Dither.NONE).save(file, "PNG", optimize=True)
+    return file.getvalue()
+
+
+def _palette() -> list[int]:
+    """Red, green and blue of every colour that is drawn, on white."""
+    out = [255] * 3
+    for colour in (BLUE, RED, BLACK, *(c for _, c in MARKS)):
+        parts = [int(colour[i : i + 2], 16) for i in (1, 3, 5)]
+        out += [round(255 + b * (c - 255)) for b in BLENDS for c in parts]
+    return out
+
+
+def _panel(axis: Axes, panel: Sequence[Line], looks: dict[str, tuple[str, str]]) -> None:
+    """A line for each figure; its value stands at the right."""
+    share = panel[0].unit == "share"
+    for at, line in enumerate(panel):
+        for row, figure in line.marks.items():
+            mark, colour = ("o", BLUE) if row == MODEL else looks[row]
+            if row == MODEL and figure.get("low") is not None:
+                axis.plot([figure["low"], figure["high"]], [at, at], color=colour, lw=2.2, solid_capstyle="butt")
+            axis.plot(figure["mean"], at, mark, color=colour, ms=5.5 if row == MODEL else 7, mec="white", mew=0.5,
+                      zorder=3 if row == MODEL else 2, clip_on=False)  # fmt: skip
+        if line.target is not None:
+            axis.plot([line.target] * 2, [at - 0.36, at + 0.36], color=RED, lw=1.8)
+        if MODEL in line.marks:
+            axis.text(1.02, at, number(line.marks[MODEL]["mean"], line.unit), transform=axis.get_yaxis_transform(),
+                      va="center", fontsize=8)  # fmt: skip
+    axis.set_yticks(range(len(panel)), [_short(line.name) for line in panel], fontsize=8)
+    axis.set_ylim(len(panel) - 0.4, -0.6)
+    low, high = axis.get_xlim()
+    lowest = min(f.get("low", f["mean"]) for line in panel for f in line.marks.values())
+    if share:
+        axis.set_xlim(-0.01, 1.01)
+        axis.xaxis.set_major_formatter(lambda value, _: f"{100 * value:.0f} %")
+    else:
+        axis.set_xlim(0 if lowest >= 0 else low, high)
+        axis.set_xlabel(panel[0].unit, fontsize=8, labelpad=2)
+    axis.tick_params(axis="x", labelsize=8)
+    axis.grid(axis="x", color="0.9")
+    axis.set_axisbelow(True)
+    axis.spines[["top", "right", "left"]].set_visible(False)
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= SHOWN else f"{name[: SHOWN - 2]} .."
+
+
+def _legend(drawn: Figure, looks: dict[str, tuple[str, str]], shown: Sequence[Line], model: str) -> None:
+    from matplotlib.lines import Line2D
+
+    entries = []
+    if any(MODEL in line.marks for line in shown):
+        span = any(line.marks.get(MODEL, {}).get("low") is not None for line in shown)
+        named = f"{model}, 95 %" if span else model
+        entries.append(Line2D([], [], marker="o", color=BLUE, lw=2.2 if span else 0, mec="white", label=named))
+    entries += [Line2D([], [], marker=m, color=c, ms=7, lw=0, mec="white", label=row) for row, (m, c) in looks.items()]
+    if any(line.target is not None for line in shown):
+        entries.append(Line2D([], [], marker="|", color=RED, lw=0, ms=9, mew=1.8, label="target"))
+    drawn.legend(handles=entries, loc="outside upper center", ncols=min(len(entries), 5), fontsize=8, frameon=False)
+
+
+def draw_all(reports: Sequence[Report], folder: Path) -> list[Path]:
+    """Write ``SUITE.png`` of every suite that has something to draw.
+
+    Raises:
+        UserError: no matplotlib, or a folder that cannot be written.
+    """
+    drawn = {report.name: picture(report) for report in reports if panels(report)}
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as e:
+        raise UserError(f"cannot make {folder}: {e.strerror or e}") from None
+    return [atomic_write(folder / f"{name}.png", lambda p, data=data: p.write_bytes(data))  # type: ignore[misc]
+            for name, data in drawn.items()]  # fmt: skip
