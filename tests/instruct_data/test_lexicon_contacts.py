@@ -1,4 +1,5 @@
-"""Entries of the lexicon move soundly; their hands reach the place that they name and do not go through the body."""
+"""Entries of the lexicon move soundly; hands reach the place that they name and do not go through the body, and what is
+said to carry the body is on the floor."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
@@ -34,6 +35,7 @@ SKIN = {
     "hip": ("pelvis", -0.15, 0.0, 0.05), "thigh": ("pelvis", -0.13, -0.13, 0.10), "knee": ("r_knee", 0.0, 0.03, 0.065),
     "loin": ("pelvis", -0.05, 0.10, -0.13),
 }  # fmt: skip
+WRISTS, FEET, ANKLES = ([J[s + n] for s in ("l_", "r_")] for n in ("wrist", "foot", "ankle"))
 TABLE = {"standing": 0.90, "seated": 0.68, "kneeling": 0.50, "squatting": 0.48}
 HEAD, HEAD_SIZE = np.array([0.0, 0.045, 0.005]), np.array([0.072, 0.115, 0.098])  # its ellipsoid
 
@@ -213,3 +215,57 @@ def test_every_sentence_has_a_word_for_each_placeholder(family: Family) -> None:
         for caption in family.captions:
             if caption.when is None or caption.when(timeline.scope):
                 assert captions_of(replace(family, captions=(caption,)), timeline, False, rng)
+
+
+def drawn(name: str) -> list[tuple[dict, np.ndarray]]:
+    """What was drawn, and joints (T, 22, 3), of the clips of an entry."""
+    return [(c.extra["params"], c.load().joints.astype(np.float64)) for c in clips(name)]
+
+
+def middle(joints: np.ndarray) -> np.ndarray:
+    """Heights (22,) while the pose is held."""
+    return joints[len(joints) * 9 // 20 : len(joints) * 11 // 20, :, 1].mean(0)
+
+
+@pytest.mark.parametrize("name", ["plank", "forearm_plank", "downward_dog", "cobra_pose"])
+def test_hands_and_feet_carry_the_body(name: str) -> None:
+    for _, joints in drawn(name):
+        high = middle(joints)
+        assert high[WRISTS].max() < 0.10 and high[FEET].max() < (0.2 if name == "cobra_pose" else 0.03), name
+        assert high[[J["l_elbow"], J["r_elbow"]]].max() < (0.12 if name == "forearm_plank" else 0.4)
+        assert (high[J["pelvis"]] > 0.7) == (name == "downward_dog")
+
+
+@pytest.mark.parametrize(("name", "head"), [("handstand", 0.3), ("headstand", 0.085), ("shoulder_stand", 0.085)])
+def test_upside_down_on_what_the_name_says(name: str, head: float) -> None:
+    for _, joints in drawn(name):
+        high = middle(joints)
+        assert high[J["head"]] < high[J["pelvis"]] - 0.3 and high[ANKLES].min() > high[J["pelvis"]] + 0.3
+        assert high[J["head"]] > head
+        assert high[WRISTS].max() < 0.09 or name == "shoulder_stand"
+        assert high[J["spine3"]] < 0.4 or name != "shoulder_stand"
+
+
+@pytest.mark.parametrize(("name", "axis"), [("side_split", 0), ("front_split", 2)])
+def test_splits_lie_on_the_floor(name: str, axis: int) -> None:
+    for _, joints in drawn(name):
+        low = joints[joints[:, 0, 1].argmin()]
+        assert low[0, 1] < 0.22 and low[ANKLES, 1].max() < 0.2
+        apart = np.abs(low[ANKLES[0]] - low[ANKLES[1]])
+        assert apart[axis] > 1.45 and apart.argmax() == axis
+
+
+def test_rolling_over_ends_face_down_or_on_the_side() -> None:
+    for params, joints in drawn("roll_over_lying"):
+        shoulders = joints[-1, J["l_shoulder"]] - joints[-1, J["r_shoulder"]]
+        up = joints[-1, J["spine3"]] - joints[-1, 0]
+        front = np.cross(shoulders, up)
+        front /= np.linalg.norm(front)
+        assert joints[:, 0, 1].max() < 0.3 and abs(up[1]) < 0.2
+        assert front[1] < -0.6 if params["to"] == "onto the belly" else abs(front[1]) < 0.4
+
+
+def test_straight_legs_stay_straight_on_their_way() -> None:
+    for _, joints in drawn("raise_legs_lying"):
+        leg = np.linalg.norm(joints[:, J["l_hip"]] - joints[:, ANKLES[0]], axis=1)
+        assert joints[:, ANKLES[0], 1].max() > 0.7 and leg.min() > 0.97 * leg.max()

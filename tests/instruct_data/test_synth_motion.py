@@ -11,6 +11,7 @@ from families_made import family_of
 from instruct_data.synth import families, keyframed
 from instruct_data.synth.check import figures, table, violations
 from instruct_data.synth.reading import poses
+from instruct_data.synth.rows import varied
 from instruct_data.text.captions import CaptionBank
 from instruct_data.text.mirror import mirror_text
 from vqvae import rotations as rot
@@ -70,7 +71,7 @@ def test_base_poses_rest_on_the_floor(name: str, tmp_path: Path) -> None:
     got = figures(clips)
     assert got["below"] == 0 and got["bent"] == 0 and got["jump"] < 12
     lowest = min(float(c.motion.joints[..., 1].min()) for c in clips)
-    assert 0 <= lowest < 0.06
+    assert 0 <= lowest < (0.2 if name == "perch" else 0.06)  # there the legs hang
 
 
 def test_hands_reach_their_targets_and_swing_round_the_body(tmp_path: Path) -> None:
@@ -186,3 +187,11 @@ def test_fast_enough() -> None:
     started = time.process_time()
     keyframed(family, range(64))
     assert 64 / (time.process_time() - started) > 60  # several hundred on an idle core
+
+
+def test_variation_keeps_what_is_upside_down() -> None:
+    assert varied(40.0, 1.1, 180) == pytest.approx(44.0)
+    assert varied(90.0, 1.1, 180) == pytest.approx(99.0)
+    assert varied(180.0, 1.1, 180) == varied(-180.0, 1.1, 180) * -1 == 180.0
+    assert varied(170.0, 1.1, 180) == pytest.approx(169.0)
+    assert varied(-90.0, 0.9, 90) == -90.0 and varied(-80.0, 0.9, 90) == pytest.approx(-81.0)
