@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
+import numpy as np
+
 from avatargpt.evaluation.body import prompts
-from avatargpt.evaluation.outputs import reading
+from avatargpt.evaluation.outputs import plausible, reading
 from avatargpt.evaluation.outputs.folder import Given, Item, gather
 from avatargpt.evaluation.suites import Suite
 from avatargpt.metrics.geometry import predicates
@@ -65,7 +68,8 @@ def items(suite: Suite, data: Path | None = None) -> list[Item]:
 
 def score(suite: Suite, outputs: Outputs, data: Path | None = None, store: Path | None = None, model: Any = None
           ) -> dict[str, Any]:  # fmt: skip
-    """The figures of the clips that are there; what is missing or damaged stands under ``failed``.
+    """The figures of the clips that are there; what is missing or damaged stands under ``failed``, and under ``warnings``
+    what most of the bodies show and bodies do not (`plausible`).
 
     Args:
         data: recorded talks of a gesture suite, or the corpus of a face suite. store: encoder of the FGD.
@@ -75,16 +79,22 @@ def score(suite: Suite, outputs: Outputs, data: Path | None = None, store: Path 
         UserError: a suite that takes no outputs, or no such folder.
     """
     given = gather(outputs.folder, items(suite, data), outputs.names)
+    clips: list[plausible.Signs] = []
+
+    def seen(joints: np.ndarray) -> None:
+        clips.append(plausible.signs(joints))
+
     if suite.kind == "prompts":
-        result = _prompts(suite, outputs, given)
+        result = _prompts(suite, outputs, given, seen)
     elif suite.kind == "prompt_list":
-        result = _prompt_list(suite, outputs, given, model)
+        result = _prompt_list(suite, outputs, given, seen, model)
     elif suite.kind == "face_instructions":
         result = _faces(suite, outputs, given, data)
     else:
-        result = _gestures(suite, outputs, given, data, store)
+        result = _gestures(suite, outputs, given, seen, data, store)
     failed = [*result.pop("failed", []), *given.failed]  # what is damaged, before what is not there
-    return {"outputs": given.digest, **result, **({"failed": failed} if failed else {})}
+    told = {"warnings": plausible.warnings(clips), "failed": failed}
+    return {"outputs": given.digest, **result, **{k: v for k, v in told.items() if v}}
 
 
 def _read(
@@ -104,9 +114,9 @@ def _read(
     return out
 
 
-def _prompts(suite: Suite, outputs: Outputs, given: Given) -> dict[str, Any]:
+def _prompts(suite: Suite, outputs: Outputs, given: Given, seen: reading.Seen) -> dict[str, Any]:
     failed: list[dict[str, str]] = []
-    clips = _read(given, reading.body, outputs.fps, failed)
+    clips = _read(given, partial(reading.body, seen=seen), outputs.fps, failed)
     texts = {i.id: i.text for i in items(suite)}
     made = {texts[name]: dict(enumerate(some)) for name, some in clips.items()}
     unjudged = [{"item": e.prompt, "reason": UNSEEN} for e in suite.entries
@@ -120,11 +130,13 @@ def _blind(made: Mapping[str, Mapping[int, Signals]], *texts: str) -> bool:
     return any(s.motion is None and s.nose is None for text in texts for s in made.get(text, {}).values())
 
 
-def _prompt_list(suite: Suite, outputs: Outputs, given: Given, model: Any) -> dict[str, Any]:
+def _prompt_list(
+    suite: Suite, outputs: Outputs, given: Given, seen: reading.Seen, model: Any
+) -> dict[str, Any]:  # fmt: skip
     from avatargpt.evaluation.text import prompt_list
 
     failed: list[dict[str, str]] = []
-    clips = _read(given, reading.motion, outputs.fps, failed)
+    clips = _read(given, partial(reading.motion, seen=seen), outputs.fps, failed)
     numbered = {int(name) - 1: some for name, some in clips.items()}
     return {**prompt_list.judged(suite, numbered, model), "failed": failed}
 
@@ -141,7 +153,9 @@ def _faces(suite: Suite, outputs: Outputs, given: Given, data: Path | None) -> d
     return {**result, **({"unjudged": unjudged} if unjudged else {}), "failed": failed}
 
 
-def _gestures(suite: Suite, outputs: Outputs, given: Given, data: Path | None, store: Path | None) -> dict[str, Any]:
+def _gestures(
+    suite: Suite, outputs: Outputs, given: Given, seen: reading.Seen, data: Path | None, store: Path | None
+) -> dict[str, Any]:  # fmt: skip
     from avatargpt.evaluation.gesture import comparison
     from avatargpt.evaluation.gesture.talks import read_talks
     from avatargpt.metrics.gesture.fgd import GestureFeatures
@@ -150,7 +164,8 @@ def _gestures(suite: Suite, outputs: Outputs, given: Given, data: Path | None, s
 
     assert data is not None  # `items` has asked for it
     failed: list[dict[str, str]] = []
-    clips = {name: some[0] for name, some in _read(given, reading.motion, outputs.fps, failed).items()}
+    read = _read(given, partial(reading.motion, seen=seen), outputs.fps, failed)
+    clips = {name: some[0] for name, some in read.items()}
     talks = []
     for talk in read_talks(data):
         if talk.name not in clips:
