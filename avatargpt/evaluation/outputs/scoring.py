@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -123,7 +123,8 @@ def _prompts(suite: Suite, outputs: Outputs, given: Given, seen: reading.Seen) -
                 if any(predicates.needs_head(c) for c in e.checks) and _blind(made, e.prompt, e.neutral)]  # fmt: skip
     lost = [{"item": e.prompt, "reason": f"no clip for its neutral prompt: {e.neutral}"}
             for e in suite.entries if e.neutral and e.prompt in made and e.neutral not in made]  # fmt: skip
-    return prompts.judged(suite, prompts.Chosen.of(suite), made, [*failed, *lost], unjudged)
+    chosen = replace(prompts.Chosen.of(suite), counters={})  # of the harness, not of what it measures
+    return prompts.judged(suite, chosen, made, [*failed, *lost], unjudged)
 
 
 def _blind(made: Mapping[str, Mapping[int, Signals]], *texts: str) -> bool:
