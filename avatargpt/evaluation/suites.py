@@ -124,8 +124,8 @@ def load(name: str) -> Suite:
     if suffix in (".csv", ".json"):
         return listed(Path(name))
     if suffix:
-        raise UserError(f"{name}: no suite and no list of prompts; accepted a name from `eval ls`, or a list as .csv or "
-                        ".json")  # fmt: skip
+        raise UserError(f"{name}: no suite and no list of prompts; accepted a name from `eval ls`, or a list as .csv "
+                        "or .json")  # fmt: skip
     return read(find(name))
 
 

@@ -123,6 +123,12 @@ def test_bad_suite_files(tmp_path: Path) -> None:
             evaluation.read(path)
 
 
+def test_files_that_are_no_lists_of_prompts() -> None:
+    for name in ("prompts.txt", "some/where.xlsx"):
+        with pytest.raises(UserError, match=r"accepted a name from `eval ls`, or a list as \.csv or \.json"):
+            evaluation.load(name)
+
+
 def test_prompt_run_counts_and_is_repeatable(tmp_path: Path) -> None:
     path = tmp_path / "tiny.yaml"
     path.write_text(

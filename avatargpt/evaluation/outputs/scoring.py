@@ -68,8 +68,8 @@ def items(suite: Suite, data: Path | None = None) -> list[Item]:
 
 def score(suite: Suite, outputs: Outputs, data: Path | None = None, store: Path | None = None, model: Any = None
           ) -> dict[str, Any]:  # fmt: skip
-    """The figures of the clips that are there; what is missing or damaged stands under ``failed``, and under ``warnings``
-    what most of the bodies show and bodies do not (`plausible`).
+    """The figures of the clips that are there; what is missing or damaged stands under ``failed``, and what most of them
+    show and bodies do not (`plausible`) under ``warnings``.
 
     Args:
         data: recorded talks of a gesture suite, or the corpus of a face suite. store: encoder of the FGD.
