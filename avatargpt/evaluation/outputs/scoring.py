@@ -7,15 +7,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+import numpy as np
+
 from avatargpt.evaluation.body import prompts
 from avatargpt.evaluation.outputs import reading
 from avatargpt.evaluation.outputs.folder import Given, Item, gather
 from avatargpt.evaluation.suites import Suite
 from avatargpt.metrics.geometry import predicates
 from avatargpt.signals.joints import Signals
+from instruct_data.clip import Clip
 from vqvae.errors import UserError
 
-KINDS = ("prompts", "prompt_list", "face_instructions", "gesture")
+KINDS = ("prompts", "prompt_list", "retrieval", "face_instructions", "gesture")
 UNSEEN = "its checks look at where the head looks, which positions alone do not show"
 HEADLESS = "its events turn the head, which Audio2Face's JSON does not hold"
 T = TypeVar("T")
@@ -49,6 +52,8 @@ def items(suite: Suite, data: Path | None = None) -> list[Item]:
         return [Item(f"{n:03d}", text) for n, text in enumerate(texts, 1)]
     if suite.kind == "prompt_list":
         return [Item(f"{n:03d}", str(row["prompt"])) for n, row in enumerate(suite.options["prompts"], 1)]
+    if suite.kind == "retrieval":
+        return [Item(f"{n:03d}", c.captions[0]) for n, c in enumerate(_captioned(suite, data), 1)]
     if suite.kind == "face_instructions":
         from avatargpt.evaluation.face.given import sources
 
@@ -74,17 +79,21 @@ def score(suite: Suite, outputs: Outputs, data: Path | None = None, store: Path 
     Raises:
         UserError: a suite that takes no outputs, or no such folder.
     """
-    given = gather(outputs.folder, items(suite, data), outputs.names)
+    asked = items(suite, data)
+    given = gather(outputs.folder, asked, outputs.names)
     if suite.kind == "prompts":
         result = _prompts(suite, outputs, given)
     elif suite.kind == "prompt_list":
         result = _prompt_list(suite, outputs, given, model)
+    elif suite.kind == "retrieval":
+        result = _retrieval(suite, outputs, given, data, store)
     elif suite.kind == "face_instructions":
         result = _faces(suite, outputs, given, data)
     else:
         result = _gestures(suite, outputs, given, data, store)
     failed = [*result.pop("failed", []), *given.failed]  # what is damaged, before what is not there
-    return {"outputs": given.digest, **result, **({"failed": failed} if failed else {})}
+    counted = {"asked": len(asked), "answered": len(given.files)}
+    return {"outputs": given.digest, **counted, **result, **({"failed": failed} if failed else {})}
 
 
 def _read(
@@ -126,7 +135,41 @@ def _prompt_list(suite: Suite, outputs: Outputs, given: Given, model: Any) -> di
     failed: list[dict[str, str]] = []
     clips = _read(given, reading.motion, outputs.fps, failed)
     numbered = {int(name) - 1: some for name, some in clips.items()}
-    return {**prompt_list.judged(suite, numbered, model), "failed": failed}
+    told = prompt_list.judged(suite, numbered, model)
+    # Positions as they are: rotations of our own skeleton put other bones only nearly there.
+    seen = _read(given, reading.body, outputs.fps, [])
+    told["results"] |= prompt_list.fitting(suite, {int(n) - 1: [s.joints for s in some] for n, some in seen.items()})
+    return {**told, "failed": failed}
+
+
+def _captioned(suite: Suite, data: Path | None) -> list[Clip]:
+    from avatargpt.evaluation.body.corpus import load_clips
+
+    if data is None:
+        raise UserError(f"{suite.name}: asks captions of the body corpus; name its folder with --data")
+    return [c for c in load_clips(data, str(suite.options.get("split", "val"))) if c.captions]
+
+
+def _retrieval(suite: Suite, outputs: Outputs, given: Given, data: Path | None, store: Path | None) -> dict[str, Any]:
+    from avatargpt import resources
+    from avatargpt.evaluation.body import text_retrieval
+    from avatargpt.metrics.evaluator.evaluator import MotionEvaluator
+
+    failed: list[dict[str, str]] = []
+    seen = _read(given, reading.body, outputs.fps, failed)
+    rows = [(c, seen[f"{n:03d}"]) for n, c in enumerate(_captioned(suite, data), 1) if f"{n:03d}" in seen]
+    evaluator = MotionEvaluator.load(store or resources.weights())
+    if len(rows) < text_retrieval.pool(suite):
+        said = f"{len(rows)} captions answered; at least {text_retrieval.pool(suite)} are needed"
+        return {"results": {}, "failed": [*failed, {"item": suite.name, "reason": said}]}
+    real = evaluator.motions([c.load() for c, _ in rows])
+    made = evaluator.joints([some[0].joints for _, some in rows])
+    shift = np.random.default_rng(suite.seeds[0]).permutation(len(rows))
+    vectors = {"real": real, "random pairing": real[shift], text_retrieval.MODEL: made}
+    results = text_retrieval.judged(suite, [c.captions[0] for c, _ in rows], evaluator, vectors)
+    beside = [name for name in vectors if name != text_retrieval.MODEL]
+    return {"results": results, "clips": len(rows), "evaluator": evaluator.fingerprint, "baselines": beside,
+            "failed": failed}  # fmt: skip
 
 
 def _faces(suite: Suite, outputs: Outputs, given: Given, data: Path | None) -> dict[str, Any]:
