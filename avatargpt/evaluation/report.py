@@ -129,7 +129,8 @@ def show(result: dict[str, Any]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(title=f"{result['suite']} v{result['version']}")
+    of = f", {result['answered']} of {result['asked']} items answered" if "asked" in result else ""
+    table = Table(title=f"{result['suite']} v{result['version']}{of}")
     for column in ("figure", "value", "95 %", "n", "better"):
         table.add_column(column, justify="left" if column in ("figure", "better") else "right")
     for name, f in result["results"].items():

@@ -30,7 +30,7 @@ SEEN_IN = {
 SUITE_KEYS = (
     "name", "version", "kind", "description", "seeds", "metrics", "targets", "prompts", "options", "classes"
 )  # fmt: skip
-NAMED = ("named", "named_by_action", "named_by_prompt")
+NAMED = ("named", "named_by_action", "named_by_prompt", "top1", "top2", "top3")
 SHARE = {"higher_is_better": True, "unit": "share"}
 """Figures of lists of prompts, and what they are."""
 
@@ -138,8 +138,9 @@ def listed(path: Path) -> Suite:
     from avatargpt.evaluation.prompt_rows import read_prompts
 
     rows = read_prompts(path)
-    said = f"Whether descriptions of what is made name the actions of {path.name}"
-    return Suite(path.stem, 1, "prompt_list", said, dict.fromkeys(NAMED, SHARE), options={"prompts": rows})
+    said = f"Whether motions fit the prompts of {path.name}, and their descriptions name the actions"
+    metrics: dict[str, Any] = {**dict.fromkeys(NAMED, SHARE), "mm_dist": {"higher_is_better": False}}
+    return Suite(path.stem, 1, "prompt_list", said, metrics, options={"prompts": rows})
 
 
 def read(path: Path) -> Suite:

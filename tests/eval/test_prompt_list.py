@@ -10,6 +10,7 @@ import pytest
 from avatargpt import evaluation
 from avatargpt.evaluation.outputs.scoring import Outputs
 from avatargpt.evaluation.prompt_rows import read_prompts
+from avatargpt.evaluation.text.prompt_list import fitting
 from vqvae import rotations as rot
 from vqvae.errors import UserError
 from vqvae.motion import Motion
@@ -46,8 +47,12 @@ def test_descriptions_have_to_name_the_action(tmp_path: Path) -> None:
     result = evaluation.run(str(path), Model(), out=tmp_path / "r.json")
     assert result["suite"] == "mine" and result == json.loads((tmp_path / "r.json").read_text())
     means = {k: v["mean"] for k, v in result["results"].items()}
-    assert means == {"named": 0.75, "named/gait": 1.0, "named/work": 0.0, "named_by_action": pytest.approx(2 / 3, 1e-4),
-                     "named_by_prompt": 1.0}  # fmt: skip
+    fit = {k for k in means if k.partition("/")[0] in ("top1", "top2", "top3", "mm_dist")}
+    assert fit == {f"{k}{row}" for k in ("top1", "top2", "top3", "mm_dist") for row in ("", "/random pairing")}
+    assert {k: v for k, v in means.items() if k not in fit} == {
+        "named": 0.75, "named/gait": 1.0, "named/work": 0.0, "named_by_action": pytest.approx(2 / 3, 1e-4),
+        "named_by_prompt": 1.0,
+    }  # fmt: skip
     assert result["prompts"][2]["described"] == ["a person stands still"]
 
 
@@ -61,6 +66,23 @@ def test_motions_may_come_from_others(tmp_path: Path) -> None:
     result = evaluation.run(str(path), Model(), outputs=Outputs(files))
     assert [r["named"] for r in result["prompts"]] == [[1], [0]]
     assert result["failed"] == [{"item": "003", "reason": "no file; asked was: paint a fence"}]
+
+
+def test_what_fits_its_prompt_is_told_from_what_does_not(tmp_path: Path) -> None:
+    from avatargpt.evaluation.body import synthetic
+
+    wanted = ("sit_down", "clap", "jumping_jack", "lie_down", "bow", "kick")
+    some = {c.action: c for c in synthetic.made(1) if c.action in wanted and c.captions}
+    path = tmp_path / "mine.json"
+    path.write_text(json.dumps([some[a].captions[0] for a in wanted]))
+    suite = evaluation.load(str(path))
+    own = {n: [some[a].load().resampled(20.0).joints] for n, a in enumerate(wanted)}
+    right = fitting(suite, own)
+    wrong = fitting(suite, {n: own[(n + 2) % len(own)] for n in own})
+    assert right["top1"]["mean"] > 0.6 > 0.4 > wrong["top1"]["mean"]
+    assert right["mm_dist"]["mean"] < wrong["mm_dist"]["mean"] - 0.2
+    assert right["top1/random pairing"]["mean"] < right["top1"]["mean"]
+    assert fitting(suite, {n: own[n] for n in range(3)}) == {}
 
 
 def test_json_and_what_is_refused(tmp_path: Path) -> None:

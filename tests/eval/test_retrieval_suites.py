@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ import torch
 
 from avatargpt import evaluation
 from avatargpt.evaluation.body import retrieval_judge, text_retrieval
+from avatargpt.evaluation.outputs import scoring
 from avatargpt.metrics.degraded import DEGRADATIONS
 from avatargpt.metrics.evaluator.evaluator import MotionEvaluator
 from avatargpt.metrics.evaluator.network import EvaluatorNetwork
@@ -62,6 +64,28 @@ def test_rows_of_answers() -> None:
     assert again["top1/real"] == found["results"]["top1/real"] and "top1" not in again
     with pytest.raises(UserError, match="at least 8"):
         text_retrieval.score(suite, clips(5), clips(20), judge(), None)
+
+
+def test_answers_of_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from avatargpt.evaluation.body import corpus
+
+    held = clips(10)
+    monkeypatch.setattr(corpus, "load_clips", lambda data, split: held)
+    suite = replace(evaluation.load("retrieval"), options={"pool": 8, "repeats": 2})
+    judge().save(tmp_path / "judge")
+    for item, clip in zip(scoring.items(suite, tmp_path), held, strict=True):
+        assert item.text == clip.captions[0]
+        np.save(tmp_path / f"{item.id}.npy", clip.load().joints)
+    found = scoring.score(suite, scoring.Outputs(tmp_path), tmp_path, tmp_path / "judge")
+    for name in ("top1", "top3", "mm_dist", "diversity"):
+        assert found["results"][name]["mean"] == pytest.approx(found["results"][f"{name}/real"]["mean"], abs=0.02)
+    assert found["results"]["fid"]["mean"] < 1e-3 and found["baselines"] == ["real", "random pairing"]
+    for number in range(1, 4):
+        (tmp_path / f"{number:03d}.npy").unlink()
+    few = scoring.score(suite, scoring.Outputs(tmp_path), tmp_path, tmp_path / "judge")
+    assert few["results"] == {} and {f["item"] for f in few["failed"]} == {"001", "002", "003", "retrieval"}
+    with pytest.raises(UserError, match="--data"):
+        scoring.items(suite)
 
 
 def test_judge_is_judged() -> None:

@@ -48,6 +48,15 @@ class Settings(Strict):
     samples: Count = 4
 
 
+def _settings(suite: Suite) -> Settings:
+    return Settings.read({k: v for k, v in suite.options.items() if k in Settings.model_fields}, suite.name)
+
+
+def pool(suite: Suite) -> int:
+    """Motions among which a caption looks: no fewer may be measured."""
+    return _settings(suite).pool
+
+
 def score(
     suite: Suite, held: list[Clip], known: list[Clip], evaluator: MotionEvaluator, generate: Generator | None,
     parts: Parts = UNKEPT,
@@ -69,7 +78,7 @@ def score(
     Raises:
         UserError: fewer held-out clips with captions than a pool has.
     """
-    options = Settings.read({k: v for k, v in suite.options.items() if k in Settings.model_fields}, suite.name)
+    options = _settings(suite)
     held = [c for c in held if c.captions]
     if len(held) < options.pool:
         raise UserError(f"{suite.name}: {len(held)} held-out clips with captions; at least {options.pool} are needed")
@@ -106,7 +115,7 @@ def judged(
         told: (N,) captions. evaluator: the judge.
         rows: name -> (N, D) vectors of motions; ``real`` is among them, ``random pairing`` may be.
     """
-    options = Settings.read({k: v for k, v in suite.options.items() if k in Settings.model_fields}, suite.name)
+    options = _settings(suite)
     captions, sides = [s[None] for s in SentenceGrounder().sentence(list(told))], list(sides_of(told)[:, None])
     results: dict[str, Any] = {}
     for name, vectors in rows.items():

@@ -16,9 +16,10 @@ from avatargpt.evaluation.outputs.folder import Given, Item, gather
 from avatargpt.evaluation.suites import Suite
 from avatargpt.metrics.geometry import predicates
 from avatargpt.signals.joints import Signals
+from instruct_data.clip import Clip
 from vqvae.errors import UserError
 
-KINDS = ("prompts", "prompt_list", "face_instructions", "gesture")
+KINDS = ("prompts", "prompt_list", "retrieval", "face_instructions", "gesture")
 UNSEEN = "its checks look at where the head looks, which positions alone do not show"
 HEADLESS = "its events turn the head, which Audio2Face's JSON does not hold"
 T = TypeVar("T")
@@ -52,6 +53,8 @@ def items(suite: Suite, data: Path | None = None) -> list[Item]:
         return [Item(f"{n:03d}", text) for n, text in enumerate(texts, 1)]
     if suite.kind == "prompt_list":
         return [Item(f"{n:03d}", str(row["prompt"])) for n, row in enumerate(suite.options["prompts"], 1)]
+    if suite.kind == "retrieval":
+        return [Item(f"{n:03d}", c.captions[0]) for n, c in enumerate(_captioned(suite, data), 1)]
     if suite.kind == "face_instructions":
         from avatargpt.evaluation.face.given import sources
 
@@ -68,8 +71,8 @@ def items(suite: Suite, data: Path | None = None) -> list[Item]:
 
 def score(suite: Suite, outputs: Outputs, data: Path | None = None, store: Path | None = None, model: Any = None
           ) -> dict[str, Any]:  # fmt: skip
-    """The figures of the clips that are there; what is missing or damaged stands under ``failed``, and what most of them
-    show and bodies do not (`plausible`) under ``warnings``.
+    """The figures of the clips that are there; what is missing or damaged stands under ``failed``, and under
+    ``warnings`` what most of them show and bodies do not (`plausible`).
 
     Args:
         data: recorded talks of a gesture suite, or the corpus of a face suite. store: encoder of the FGD.
@@ -78,23 +81,27 @@ def score(suite: Suite, outputs: Outputs, data: Path | None = None, store: Path 
     Raises:
         UserError: a suite that takes no outputs, or no such folder.
     """
-    given = gather(outputs.folder, items(suite, data), outputs.names)
-    clips: list[plausible.Signs] = []
+    asked = items(suite, data)
+    given = gather(outputs.folder, asked, outputs.names)
+    bodies: list[plausible.Signs] = []
 
-    def seen(joints: np.ndarray) -> None:
-        clips.append(plausible.signs(joints))
+    def show(joints: np.ndarray) -> None:
+        bodies.append(plausible.signs(joints))
 
     if suite.kind == "prompts":
-        result = _prompts(suite, outputs, given, seen)
+        result = _prompts(suite, outputs, given, show)
     elif suite.kind == "prompt_list":
-        result = _prompt_list(suite, outputs, given, seen, model)
+        result = _prompt_list(suite, outputs, given, show, model)
+    elif suite.kind == "retrieval":
+        result = _retrieval(suite, outputs, given, show, data, store)
     elif suite.kind == "face_instructions":
         result = _faces(suite, outputs, given, data)
     else:
-        result = _gestures(suite, outputs, given, seen, data, store)
+        result = _gestures(suite, outputs, given, show, data, store)
     failed = [*result.pop("failed", []), *given.failed]  # what is damaged, before what is not there
-    told = {"warnings": plausible.warnings(clips), "failed": failed}
-    return {"outputs": given.digest, **result, **{k: v for k, v in told.items() if v}}
+    counted = {"asked": len(asked), "answered": len(given.files)}
+    told = {"warnings": plausible.warnings(bodies), "failed": failed}
+    return {"outputs": given.digest, **counted, **result, **{k: v for k, v in told.items() if v}}
 
 
 def _read(
@@ -114,9 +121,9 @@ def _read(
     return out
 
 
-def _prompts(suite: Suite, outputs: Outputs, given: Given, seen: reading.Seen) -> dict[str, Any]:
+def _prompts(suite: Suite, outputs: Outputs, given: Given, show: reading.Seen) -> dict[str, Any]:
     failed: list[dict[str, str]] = []
-    clips = _read(given, partial(reading.body, seen=seen), outputs.fps, failed)
+    clips = _read(given, partial(reading.body, seen=show), outputs.fps, failed)
     texts = {i.id: i.text for i in items(suite)}
     made = {texts[name]: dict(enumerate(some)) for name, some in clips.items()}
     unjudged = [{"item": e.prompt, "reason": UNSEEN} for e in suite.entries
@@ -132,14 +139,50 @@ def _blind(made: Mapping[str, Mapping[int, Signals]], *texts: str) -> bool:
 
 
 def _prompt_list(
-    suite: Suite, outputs: Outputs, given: Given, seen: reading.Seen, model: Any
+    suite: Suite, outputs: Outputs, given: Given, show: reading.Seen, model: Any
 ) -> dict[str, Any]:  # fmt: skip
     from avatargpt.evaluation.text import prompt_list
 
     failed: list[dict[str, str]] = []
-    clips = _read(given, partial(reading.motion, seen=seen), outputs.fps, failed)
+    clips = _read(given, partial(reading.motion, seen=show), outputs.fps, failed)
     numbered = {int(name) - 1: some for name, some in clips.items()}
-    return {**prompt_list.judged(suite, numbered, model), "failed": failed}
+    told = prompt_list.judged(suite, numbered, model)
+    # Positions as they are: rotations of our own skeleton put other bones only nearly there.
+    seen = _read(given, reading.body, outputs.fps, [])
+    told["results"] |= prompt_list.fitting(suite, {int(n) - 1: [s.joints for s in some] for n, some in seen.items()})
+    return {**told, "failed": failed}
+
+
+def _captioned(suite: Suite, data: Path | None) -> list[Clip]:
+    from avatargpt.evaluation.body.corpus import load_clips
+
+    if data is None:
+        raise UserError(f"{suite.name}: asks captions of the body corpus; name its folder with --data")
+    return [c for c in load_clips(data, str(suite.options.get("split", "val"))) if c.captions]
+
+
+def _retrieval(
+    suite: Suite, outputs: Outputs, given: Given, show: reading.Seen, data: Path | None, store: Path | None
+) -> dict[str, Any]:  # fmt: skip
+    from avatargpt import resources
+    from avatargpt.evaluation.body import text_retrieval
+    from avatargpt.metrics.evaluator.evaluator import MotionEvaluator
+
+    failed: list[dict[str, str]] = []
+    seen = _read(given, partial(reading.body, seen=show), outputs.fps, failed)
+    rows = [(c, seen[f"{n:03d}"]) for n, c in enumerate(_captioned(suite, data), 1) if f"{n:03d}" in seen]
+    evaluator = MotionEvaluator.load(store or resources.weights())
+    if len(rows) < text_retrieval.pool(suite):
+        said = f"{len(rows)} captions answered; at least {text_retrieval.pool(suite)} are needed"
+        return {"results": {}, "failed": [*failed, {"item": suite.name, "reason": said}]}
+    real = evaluator.motions([c.load() for c, _ in rows])
+    made = evaluator.joints([some[0].joints for _, some in rows])
+    shift = np.random.default_rng(suite.seeds[0]).permutation(len(rows))
+    vectors = {"real": real, "random pairing": real[shift], text_retrieval.MODEL: made}
+    results = text_retrieval.judged(suite, [c.captions[0] for c, _ in rows], evaluator, vectors)
+    beside = [name for name in vectors if name != text_retrieval.MODEL]
+    return {"results": results, "clips": len(rows), "evaluator": evaluator.fingerprint, "baselines": beside,
+            "failed": failed}  # fmt: skip
 
 
 def _faces(suite: Suite, outputs: Outputs, given: Given, data: Path | None) -> dict[str, Any]:
@@ -155,7 +198,7 @@ def _faces(suite: Suite, outputs: Outputs, given: Given, data: Path | None) -> d
 
 
 def _gestures(
-    suite: Suite, outputs: Outputs, given: Given, seen: reading.Seen, data: Path | None, store: Path | None
+    suite: Suite, outputs: Outputs, given: Given, show: reading.Seen, data: Path | None, store: Path | None
 ) -> dict[str, Any]:  # fmt: skip
     from avatargpt.evaluation.gesture import comparison
     from avatargpt.evaluation.gesture.talks import read_talks
@@ -165,7 +208,7 @@ def _gestures(
 
     assert data is not None  # `items` has asked for it
     failed: list[dict[str, str]] = []
-    read = _read(given, partial(reading.motion, seen=seen), outputs.fps, failed)
+    read = _read(given, partial(reading.motion, seen=show), outputs.fps, failed)
     clips = {name: some[0] for name, some in read.items()}
     talks = []
     for talk in read_talks(data):

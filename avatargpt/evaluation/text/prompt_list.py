@@ -1,23 +1,35 @@
-"""Lists of prompts that others wrote: does the description of the motion name the action?
+"""Lists of prompts that others wrote: do motions fit their prompts, and do descriptions name the action?
 
-How such lists are read: `evaluation.prompt_rows`. A motion is made for every prompt (or comes from elsewhere),
-described by the model, and the description is judged as readings of requests are (`requests.Judge`): against the
-action, or against the whole prompt where no action is given. So what is measured is generation and description
-together; the figure of real clips is that of suite ``describe``.
+How such lists are read: `evaluation.prompt_rows`. A motion is made for every prompt (or comes from elsewhere). The
+learnt evaluator says how near it is to its prompt among the other prompts' motions. And the model describes it, which
+is judged as readings of requests are (`requests.Judge`): against the action, or against the whole prompt where no
+action is given. The description measures both models together, and other words for the same are missed.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from avatargpt import resources
 from avatargpt.evaluation.body.prompts import Generator, generated
 from avatargpt.evaluation.parts import UNKEPT, Parts
 from avatargpt.evaluation.report import figure
 from avatargpt.evaluation.suites import Suite
 from avatargpt.evaluation.text.requests import Judge
+from avatargpt.metrics.evaluator.evaluator import MotionEvaluator
+from avatargpt.metrics.evaluator.features import FPS
+from avatargpt.metrics.evaluator.figures import fits
+from avatargpt.metrics.retrieval_metrics import POOL, sides_of
+from avatargpt.model.text_encoder import SentenceGrounder
 from vqvae.motion import Motion
+
+RANDOM = "random pairing"
+LEAST = 4  # prompts, of which the right one is looked for among the nearest three
 
 
 def score(suite: Suite, model: Any, batch: int = 64, parts: Parts = UNKEPT) -> dict[str, Any]:
@@ -40,7 +52,36 @@ def score(suite: Suite, model: Any, batch: int = 64, parts: Parts = UNKEPT) -> d
     for number, answer in enumerate(answers):
         if answer.motion is not None:
             made[number // len(suite.seeds)].append(answer.motion)
-    return {**judged(suite, made, model, parts=parts), **({"failed": failed} if failed else {})}
+    joints = {n: [m.resampled(FPS).joints for m in some] for n, some in made.items()}
+    told = judged(suite, made, model, parts=parts)
+    told["results"] |= fitting(suite, joints)
+    return {**told, **({"failed": failed} if failed else {})}
+
+
+def fitting(suite: Suite, made: Mapping[int, Sequence[np.ndarray]], folder: Path | None = None) -> dict[str, Any]:
+    """How well the motions fit their prompts, as the learnt evaluator sees it.
+
+    Args:
+        made: number of the row (from 0) -> (T, 22, 3) joints at 20 fps of its motions; the first is looked at.
+        folder: of the evaluator; None = the packaged weights.
+
+    Returns:
+        ``top1`` to ``top3`` (R-precision in pools of 32, or of all where there are fewer prompts), ``mm_dist``, and the
+        same with ``/random pairing``, the motions of other prompts; {} for fewer than four prompts.
+    """
+    rows = [n for n in sorted(made) if made[n]]
+    if len(rows) < LEAST:
+        return {}
+    evaluator, seed = MotionEvaluator.load(folder or resources.weights()), suite.seeds[0]
+    texts = [str(suite.options["prompts"][n]["prompt"]) for n in rows]
+    captions, sides = [v[None] for v in SentenceGrounder().sentence(texts)], list(sides_of(texts)[:, None])
+    own = evaluator.joints([made[n][0] for n in rows])
+    others = own[np.roll(np.random.default_rng(seed).permutation(len(rows)), 1)]
+    results: dict[str, Any] = {}
+    for name, vectors in (("", own), (f"/{RANDOM}", others)):
+        found = fits(evaluator, captions, sides, vectors, min(POOL, len(rows)), 20, 1, seed)
+        results |= {f"{k}{name}": figure(v) for k, v in found.items()}
+    return results
 
 
 def judged(
