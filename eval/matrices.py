@@ -6,6 +6,7 @@ from typing import Any
 
 from reports import number
 
+from avatargpt.evaluation.report import better
 from avatargpt.metrics.degraded import AS_IT_IS, DEGRADATIONS
 
 
@@ -44,7 +45,7 @@ def degradations(about: dict[str, Any]) -> list[str]:
         metric = about["metrics"][name]
         unit = str(metric.get("unit", ""))
         cells = [f"{name}, {unit}" if unit not in ("", "share") else name]
-        cells.append("higher" if metric["higher_is_better"] else "lower")
+        cells.append(better(metric))
         for row in heads:
             mean = results[f"{name}/{row}"]["mean"]
             cell = "refused" if mean is None else number(mean, unit)

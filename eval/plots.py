@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from reports import LABELS, Report, number
 
+from avatargpt.evaluation import suites
+from avatargpt.evaluation.report import better
 from vqvae.errors import UserError
 from vqvae.motion import atomic_write
 
@@ -31,6 +33,7 @@ ALIKE = 8.0  # values of one unit share an axis up to this ratio of the largest
 BLENDS = (1.0, 0.8, 0.6, 0.4, 0.2)  # of a colour with white: what edges are drawn smooth with
 WIDTH, LINE, FRAME, DPI = 8.0, 0.27, 0.62, 100  # inches; a panel is its lines and its frame high
 SHOWN = 38  # characters of a name
+ARROWS = {"higher": "\u2191", "lower": "\u2193", "as real": "", "": ""}
 BLUE, RED, BLACK, GREY = "#1f5fa8", "#c8102e", "#000000", "#666666"
 MARKS = (("D", "#2a9d55"), ("s", "#e08214"), ("^", "#7b3fa0"), ("X", GREY), ("v", "#b8860b"), ("P", "#d6569a"),
          ("<", "#17848f"), (">", "#8c564b"), ("p", "#9aa61f"))  # fmt: skip
@@ -41,11 +44,13 @@ class Line:
     """One figure.
 
     Attributes:
-        marks: row -> ``{mean, low, high}``, the model's under `MODEL`. target: a number to reach, or None.
+        better: see `report.better`. marks: row -> ``{mean, low, high}``, the model's under `MODEL`. target: a number to
+            reach, or None.
     """
 
     name: str
     unit: str
+    better: str
     marks: dict[str, dict[str, Any]] = field(default_factory=dict)
     target: float | None = None
 
@@ -68,8 +73,9 @@ def lines(report: Report) -> list[Line]:
         if figure.get("mean") is None:
             continue
         key, row = _row(report, name, own) if who == MODEL else (name, who)
-        metric = about["metrics"].get(name.split("/")[0], {})
-        line = found.setdefault(key, Line(key, str(metric.get("unit") or ""), target=targets.get(key)))
+        metric = suites.about(about["metrics"], name)
+        unit = str(metric.get("unit") or "")
+        line = found.setdefault(key, Line(key, unit, better(metric), target=targets.get(key)))
         line.marks[row] = figure
         depth.setdefault(key, name.count("/"))
     aimed = {_row(report, n, own)[0] for n in about.get("targets", {})}
@@ -175,7 +181,7 @@ def _panel(axis: Axes, panel: Sequence[Line], looks: dict[str, tuple[str, str]])
         if MODEL in line.marks:
             axis.text(1.02, at, number(line.marks[MODEL]["mean"], line.unit), transform=axis.get_yaxis_transform(),
                       va="center", fontsize=8)  # fmt: skip
-    axis.set_yticks(range(len(panel)), [_short(line.name) for line in panel], fontsize=8)
+    axis.set_yticks(range(len(panel)), [_label(line) for line in panel], fontsize=8)
     axis.set_ylim(len(panel) - 0.4, -0.6)
     low, high = axis.get_xlim()
     lowest = min(f.get("low", f["mean"]) for line in panel for f in line.marks.values())
@@ -191,8 +197,9 @@ def _panel(axis: Axes, panel: Sequence[Line], looks: dict[str, tuple[str, str]])
     axis.spines[["top", "right", "left"]].set_visible(False)
 
 
-def _short(name: str) -> str:
-    return name if len(name) <= SHOWN else f"{name[: SHOWN - 2]} .."
+def _label(line: Line) -> str:
+    name = line.name if len(line.name) <= SHOWN else f"{line.name[: SHOWN - 2]} .."
+    return f"{name} {ARROWS[line.better]}".rstrip()
 
 
 def _legend(drawn: Figure, looks: dict[str, tuple[str, str]], shown: Sequence[Line], model: str) -> None:

@@ -116,6 +116,8 @@ def _run(
             except parts.Waiting as e:
                 print(e, file=sys.stderr)
                 continue
+            for line in result.get("warnings", []):
+                print(f"warning: {line}", file=sys.stderr)
             for line in scoring.lines(result.get("failed", [])):
                 print(f"failed: {line}", file=sys.stderr)
                 whole = False

@@ -9,7 +9,9 @@ import plots
 from matrices import degradations, interval, predicates
 from reports import CEILINGS, LABELS, Report, load, number
 
+from avatargpt.evaluation import suites
 from avatargpt.evaluation.body import describe
+from avatargpt.evaluation.report import better
 from vqvae.errors import UserError
 from vqvae.motion import atomic_write
 
@@ -41,7 +43,7 @@ def _target(report: Report, name: str) -> tuple[str, str]:
     target = report.any.get("targets", {}).get(name)
     if target is None:
         return "", ""
-    about = report.any["metrics"][name.split("/")[0]]
+    about = suites.about(report.any["metrics"], name)
     higher = bool(about["higher_is_better"])
     mean = report.own().get(name, {}).get("mean")
     if isinstance(target, str):
@@ -58,20 +60,20 @@ def _target(report: Report, name: str) -> tuple[str, str]:
 
 
 def table(report: Report, figures: list[str] | None = None) -> list[str]:
-    """Markdown rows: figure, model, interval, n, baselines, target, reached."""
+    """Markdown rows: figure, which way is better, model, interval, n, baselines, target, reached."""
     own, columns = report.own(), report.columns()
     names = figures if figures is not None else list(dict.fromkeys([*own, *(k for c in columns.values() for k in c)]))
     heads = [LABELS.get(c, c) for c in columns]
     lines = [
-        "| " + " | ".join(["figure", "model", "95 %", "n", *heads, "target", "reached"]) + " |",
-        "|---|" + "---|" * (5 + len(heads)),
+        "| " + " | ".join(["figure", "better", "model", "95 %", "n", *heads, "target", "reached"]) + " |",
+        "|---|" + "---|" * (6 + len(heads)),
     ]
     for name in names:
-        about = report.any["metrics"].get(name.split("/")[0], {})
+        about = suites.about(report.any["metrics"], name)
         unit = str(about.get("unit", ""))
         mine = own.get(name, {})
         cells = [
-            f"{name}, {unit}" if unit not in ("", "share") else name,
+            f"{name}, {unit}" if unit not in ("", "share") else name, better(about),
             number(mine.get("mean"), unit), interval(mine, unit), str(mine.get("n", "")),
             *(number(c.get(name, {}).get("mean"), unit) for c in columns.values()), *_target(report, name),
         ]  # fmt: skip
@@ -119,7 +121,8 @@ def section(report: Report, published: bool = True) -> list[str]:
 
 _INTERVALS = (
     "Intervals are 95 % bootstrap intervals over clips or prompts (n of them); figures over a whole set have none. A"
-    " dash is a figure that does not apply. Targets were set before training."
+    " dash is a figure that does not apply. Better is higher, lower, or as real, where the right value is that of real"
+    " motion; in plots an arrow up or down, or none. Targets were set before training."
 )
 
 
@@ -161,7 +164,7 @@ def short(reports: list[Report]) -> str:
         for name in (f.split(" ", 1)[1] for f in README_FIGURES if f.split(" ", 1)[0] == report.name):
             if name not in own and not any(name in c for c in columns.values()):
                 continue
-            about = report.any["metrics"][name.split("/")[0]]
+            about = suites.about(report.any["metrics"], name)
             unit = str(about.get("unit", ""))
             rivals = [(c[name]["mean"], LABELS.get(b, b)) for b, c in columns.items()
                       if b not in CEILINGS and c.get(name, {}).get("mean") is not None]  # fmt: skip

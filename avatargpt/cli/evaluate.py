@@ -99,6 +99,8 @@ def run(
         say(e, err=True)
         return
     common.print_json(result)
+    for line in result.get("warnings", []):
+        say(f"warning: {line}", err=True)
     if failed := result.get("failed"):
         for line in lines(failed):
             say(f"failed: {line}", err=True)

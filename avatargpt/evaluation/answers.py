@@ -55,11 +55,14 @@ def load(path: Path) -> Any:
     """Read what `save` wrote.
 
     Raises:
-        UserError: damaged.
+        UserError: damaged; says to remove the file.
     """
-    data = read_arrays(path)
-    with understanding(path, "an answer of a suite", "remove it"):
-        return _put_together(parse_json(str(data["tree"]), path), data)
+    try:
+        data = read_arrays(path)
+        with understanding(path, "an answer of a suite"):
+            return _put_together(parse_json(str(data["tree"]), path), data)
+    except UserError as e:
+        raise UserError(f"{e}; remove this file, and its part is made anew") from None
 
 
 def digest(*values: Any) -> str:

@@ -67,9 +67,9 @@ class Parts:
         """
         parts = cls(out.with_suffix(SUFFIX), key, shard)
         path = out.with_suffix(SUFFIX) / KEY
-        if path.exists() and read_object(path).get("digest") != parts.digest:
-            raise UserError(f"{path.parent}: parts of another suite, model or version, or of other data; "
-                            "remove the folder, or write the result elsewhere")  # fmt: skip
+        again = "remove the folder, or write the result elsewhere"
+        if path.exists() and read_object(path, accepted=again).get("digest") != parts.digest:
+            raise UserError(f"{path.parent}: parts of another suite, model or version, or of other data; {again}")
         return parts
 
     @property

@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import inspect
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from avatargpt.evaluation import suites
 from avatargpt.evaluation.suites import Suite
 from avatargpt.metrics.evaluator.evaluator import FILE as EVALUATOR
 from avatargpt.metrics.gesture.fgd import FILE as GESTURE_FEATURES
@@ -115,6 +116,14 @@ def write(path: Path, result: dict[str, Any]) -> Path:
     return atomic_write(path, lambda p: p.write_text(text, encoding="utf-8"))
 
 
+def better(about: Mapping[str, Any]) -> str:
+    """Which way a metric is better: ``higher``, ``lower``, ``as real`` where real motion has the right value; "" where
+    nothing is said of it."""
+    if "higher_is_better" not in about:
+        return ""
+    return {True: "higher", False: "lower", None: "as real"}[about["higher_is_better"]]
+
+
 def show(result: dict[str, Any]) -> None:
     """Print the figures of a result as a table on stderr (stdout belongs to the JSON)."""
     from rich.console import Console
@@ -125,9 +134,8 @@ def show(result: dict[str, Any]) -> None:
     for column in ("figure", "value", "95 %", "n", "better"):
         table.add_column(column, justify="left" if column in ("figure", "better") else "right")
     for name, f in result["results"].items():
-        about = result["metrics"].get(name.split("/")[0], {})
-        better = {True: "higher", False: "lower"}.get(about.get("higher_is_better"), "as real")
+        about = suites.about(result["metrics"], name)
         mean = "-" if f["mean"] is None else f"{f['mean']:.4g}"
         interval = f"{f['low']:.4g} .. {f['high']:.4g}" if f.get("low") is not None else ""
-        table.add_row(name, f"{mean} {about.get('unit', '')}".strip(), interval, str(f.get("n", "")), better)
+        table.add_row(name, f"{mean} {about.get('unit', '')}".strip(), interval, str(f.get("n", "")), better(about))
     Console(stderr=True).print(table)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -64,8 +65,10 @@ class Suite:
     """A suite as written.
 
     Attributes:
-        metrics: figure -> ``{higher_is_better, unit}``.
-        targets: figure (with its part after a slash) -> the number to reach, or the baseline to beat.
+        metrics: figure, or figure and row (``refused/others``) where rows differ -> ``{higher_is_better, unit}``; read
+            by `about`. None is better: as real.
+        targets: figure (with its part after a slash) -> the number to reach, or the baseline to beat; of figures with a
+            direction alone.
     """
 
     name: str
@@ -78,6 +81,13 @@ class Suite:
     options: dict[str, Any] = field(default_factory=dict)
     classes: list[dict[str, Any]] = field(default_factory=list)
     targets: dict[str, float | str] = field(default_factory=dict)
+
+
+def about(metrics: Mapping[str, Mapping[str, Any]], name: str) -> Mapping[str, Any]:
+    """What is said of a figure: that of the longest front part of its name which `metrics` has, {} where none is."""
+    while name not in metrics and "/" in name:
+        name = name.rpartition("/")[0]
+    return metrics.get(name, {})
 
 
 def folder() -> Path:
@@ -105,9 +115,17 @@ def find(name: str) -> Path:
 
 
 def load(name: str) -> Suite:
-    """Read a suite by name, or a list of prompts by its file (``.csv``, ``.json``)."""
-    if Path(name).suffix.lower() in (".csv", ".json"):
+    """Read a suite by name, or a list of prompts by its file (``.csv``, ``.json``).
+
+    Raises:
+        UserError: no such suite, or a file of another kind.
+    """
+    suffix = Path(name).suffix.lower()
+    if suffix in (".csv", ".json"):
         return listed(Path(name))
+    if suffix:
+        raise UserError(f"{name}: no suite and no list of prompts; accepted a name from `eval ls`, or a list as .csv "
+                        "or .json")  # fmt: skip
     return read(find(name))
 
 
@@ -140,13 +158,16 @@ def read(path: Path) -> Suite:
         raise UserError(f"{path}: unknown keys {sorted(unknown)}, missing {sorted(missing)}")
     if data["kind"] not in KINDS or data["name"] != path.stem:
         raise UserError(f"{path}: kind {data['kind']!r} (accepted {', '.join(KINDS)}), name must be {path.stem!r}")
-    for metric, about in data["metrics"].items():
-        if not isinstance(about, dict) or "higher_is_better" not in about:
-            raise UserError(f"{path}: metric {metric} needs higher_is_better")
+    for name, said in data["metrics"].items():
+        if not isinstance(said, dict) or not isinstance(said.get("higher_is_better", ""), bool | None):
+            raise UserError(f"{path}: metric {name} needs higher_is_better: true, false, or null for as real")
     targets = data.get("targets") or {}
     for target, value in targets.items():
-        if target.split("/")[0] not in data["metrics"]:
+        if not (metric := about(data["metrics"], target)):
             raise UserError(f"{path}: target {target}: no such metric; accepted {', '.join(data['metrics'])}")
+        if metric["higher_is_better"] is None:
+            raise UserError(f"{path}: target {target}: neither higher nor lower is better; accepted targets of metrics "
+                            f"with higher_is_better true or false, also of a row alone, as {target}")  # fmt: skip
         if isinstance(value, bool) or not isinstance(value, int | float | str):
             raise UserError(f"{path}: target {target}: {value!r}; accepted a number or the name of a baseline")
     entries = tuple(_entry(path, i, e) for i, e in enumerate(data.get("prompts") or []))

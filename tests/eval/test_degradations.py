@@ -67,7 +67,8 @@ def test_the_table(monkeypatch: pytest.MonkeyPatch) -> None:
     def nothing(sources: Sources) -> Case:
         raise UserError("not given")
 
-    monkeypatch.setattr(table, "CASES", {"families": lambda s: Case("families", ("own",), judge), "gesture": nothing})
+    made = {"families": lambda s: Case("families", ("own",), judge), "gesture": nothing, "seams": nothing}
+    monkeypatch.setattr(table, "CASES", made)
     suite = replace(SUITE, options={"blind": {"families own": {"mirrored": "sides are open"}}})
     got = table.score(suite, None, None, None)
     rows = [f"families own/{name}" for name in (AS_IT_IS, *DEGRADATIONS)]
@@ -79,7 +80,8 @@ def test_the_table(monkeypatch: pytest.MonkeyPatch) -> None:
         {"figure": "families own", "degradation": "mirrored", "reason": "sides are open"},
     ]
     assert got["refused"] == [{"item": "families/half length", "reason": "too short"}]
-    assert got["absent"] == [{"item": "gesture", "reason": "not given"}]
+    assert got["absent"] == [{"item": "gesture", "reason": "not given"}, {"item": "seams", "reason": "not given"}]
+    assert got["warnings"] == ["the table is partial, without gesture, seams: not given"]
 
 
 def sources(**given: Any) -> Sources:

@@ -181,6 +181,30 @@ def test_a_list_says_what_names_were_asked(suite: Suite, made: dict[str, list[Mo
         folder.gather(tmp_path, scoring.items(suite))
 
 
+def test_what_seems_to_be_meant_is_named(
+    suite: Suite, made: dict[str, list[Motion]], tmp_path: Path
+) -> None:
+    """Unread formats, folders below and numbers without their zeros; not what lies beside a file that is read."""
+    for name in ("1", "2_0", "x", "004"):
+        save(made["jump"][0], tmp_path / name, "npz")
+    for name in ("003.pkl", "004.mp4", "notes.txt", "far/deep/005_0.npy", "far/005_1.npy", "else/y.npy"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"")
+    given = folder.gather(tmp_path, scoring.items(suite))
+    assert {k: [p.name for p in v] for k, v in given.files.items()} == {"004": ["004.npz"]}
+    failed = {f["item"]: f["reason"] for f in given.failed}
+    assert set(failed) == {"1", "2_0", "x", "003.pkl", "far/", *("001", "002", "003", "005", "006", "007")}
+    assert "did you mean 001?" in failed["1"] and "did you mean 002?" in failed["2_0"] and "mean" not in failed["x"]
+    assert "no format that is read; accepted .npy" in failed["003.pkl"] and failed["far/"].startswith("2 files")
+
+
+def test_figures_are_of_the_system_alone(tmp_path: Path) -> None:
+    """The accuracy of counters is about the harness."""
+    got = scoring.score(evaluation.load("requests_joints"), Outputs(tmp_path))
+    assert "pass_rate" in got["results"] and not [k for k in got["results"] if k.startswith("counter/")]
+    assert got["left_out"]
+
+
 def test_command(suite: Suite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(evaluation, "load", lambda name: suite)
     (tmp_path / "none").mkdir()

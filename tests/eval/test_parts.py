@@ -110,6 +110,11 @@ def test_failures_are_named(suite: Suite, tmp_path: Path, monkeypatch: pytest.Mo
         evaluation.run_suite(suite, Model(WORDS))
 
 
+def test_what_a_function_must_give_is_said(suite: Suite) -> None:
+    with pytest.raises(UserError, match="the function gave a ndarray; accepted vqvae.motion.Motion.*--outputs"):
+        evaluation.run_suite(suite, lambda texts, seeds: [np.zeros((60, 22, 3))] * len(texts))
+
+
 def test_parts_of_another_run_are_refused(suite: Suite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     out = tmp_path / "r.json"
     with pytest.raises(parts.Waiting):
@@ -120,7 +125,10 @@ def test_parts_of_another_run_are_refused(suite: Suite, tmp_path: Path, monkeypa
         score(suite, other, out, monkeypatch, "1/2")
     damaged = next(iter(out.with_suffix(".parts").glob("part-*.npz")))
     damaged.write_bytes(b"PK cut short")
-    with pytest.raises(UserError, match=damaged.name):
+    with pytest.raises(UserError, match=f"{damaged.name}.*; remove this file, and its part is made anew"):
+        score(suite, Model(), out, monkeypatch, "1/2")
+    (out.with_suffix(".parts") / "key.json").write_text("{")
+    with pytest.raises(UserError, match="key.json: not JSON .*; remove the folder"):
         score(suite, Model(), out, monkeypatch, "1/2")
     with pytest.raises(UserError, match="accepted K/N"):
         parts.read_shard("0/2")

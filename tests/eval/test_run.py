@@ -54,7 +54,7 @@ def test_tables_of_another_folder_stay_in_it(project: Path) -> None:
     done = tables(project, "--out", str(mine))
     assert (done.returncode, done.stdout.strip()) == (0, str(mine / "results.md"))
     page = (mine / "results.md").read_text()
-    assert "| pass_rate | 10.0 % |" in page and "packaged" not in page and "```bash" not in page
+    assert "| pass_rate | higher | 10.0 % |" in page and "packaged" not in page and "```bash" not in page
     assert {p: p.read_bytes() for p in published} == published
     assert b"90.0 %" in published[project / "README.md"]
     assert tables(project, "--out", "eval/results").returncode == 0  # the published folder by its name

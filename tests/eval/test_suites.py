@@ -112,6 +112,8 @@ def test_bad_suite_files(tmp_path: Path) -> None:
         (head + "prompts:\n- {prompt: a, kind: single, checks: [walks], seen_in: dreams}\n", "accepted requests"),
         (head + "targets: {speed: 3}\n", "no such metric"),
         (head + "targets: {pass_rate/two: true}\n", "accepted a number"),
+        (head.replace("true", "null") + "targets: {pass_rate/two: 0.5}\n", "neither higher nor lower is better"),
+        (head.replace("true", "up"), "needs higher_is_better: true, false, or null"),
         (head + "colour: red\n", "unknown keys"),
         ("- 1\n", "mapping"),
     ):
@@ -119,6 +121,12 @@ def test_bad_suite_files(tmp_path: Path) -> None:
         path.write_text(text)
         with pytest.raises(UserError, match=message):
             evaluation.read(path)
+
+
+def test_files_that_are_no_lists_of_prompts() -> None:
+    for name in ("prompts.txt", "some/where.xlsx"):
+        with pytest.raises(UserError, match=r"accepted a name from `eval ls`, or a list as \.csv or \.json"):
+            evaluation.load(name)
 
 
 def test_prompt_run_counts_and_is_repeatable(tmp_path: Path) -> None:

@@ -80,15 +80,15 @@ def test_page_and_readme(tables: ModuleType, folder: Path) -> None:
     written = tables.write_tables(folder / "eval" / "results", folder)
     page = (folder / "docs" / "results.md").read_text()
     assert page.index("## tokenizer") < page.index("## prompts_known") < page.index("## describe")
-    assert "| figure | model | 95 % | n | nearest caption | random clip | target | reached |" in page
-    assert "| pass_rate | 95.1 % | 94.1 % to 96.1 % | 4 | 64.0 % | 5.0 % | >= 93.0 % | yes |" in page
-    assert "| pass_rate/two | 50.0 % | 49.0 % to 51.0 % | 4 | 25.0 % | 0.0 % | >= 85.0 % | no |" in page
-    assert "| ade, m (66-d norm) | 0.81 | 0.8 to 0.82 | 4 | 0.7 | below interpolation | no |" in page
-    assert "| joint_error, m | 0.1 | 0.09 to 0.11 | 4 | 0.2 | below interpolation | yes |" in page
-    assert "| kinematic_fid | 0.5 |  |  | 0.77 | <= 0.25 | no |" in page
-    assert "| mpjpe_heading, mm | 21.5 |  |  | <= 30 | yes |" in page and "| <= 30 |" in page
-    assert "| code_usage | 79.0 % |  |  | >= 80.0 % | no |" in page
-    assert "| cider | - |" in page and "| c1 | a person waves | someone waves. |" in page
+    assert "| figure | better | model | 95 % | n | nearest caption | random clip | target | reached |" in page
+    assert "| pass_rate | higher | 95.1 % | 94.1 % to 96.1 % | 4 | 64.0 % | 5.0 % | >= 93.0 % | yes |" in page
+    assert "| pass_rate/two | higher | 50.0 % | 49.0 % to 51.0 % | 4 | 25.0 % | 0.0 % | >= 85.0 % | no |" in page
+    assert "| ade, m (66-d norm) | lower | 0.81 | 0.8 to 0.82 | 4 | 0.7 | below interpolation | no |" in page
+    assert "| joint_error, m | lower | 0.1 | 0.09 to 0.11 | 4 | 0.2 | below interpolation | yes |" in page
+    assert "| kinematic_fid | lower | 0.5 |  |  | 0.77 | <= 0.25 | no |" in page
+    assert "| mpjpe_heading, mm | lower | 21.5 |  |  | <= 30 | yes |" in page and "| <= 30 |" in page
+    assert "| code_usage | higher | 79.0 % |  |  | >= 80.0 % | no |" in page
+    assert "| cider | higher | - |" in page and "| c1 | a person waves | someone waves. |" in page
     assert "60 prompts; seeds 0, 1, 2, 3, 4; decoding guidance 1.5; fingerprint `abababababab`." in page
     assert "python eval/run.py prompts_known\npython eval/run.py prompts_known --model nearest --data CORPUS\n" in page
     assert (folder / "docs" / "images" / "tokenizer_length.png").read_bytes() == b"picture"
@@ -157,7 +157,7 @@ def test_baselines_alone_give_a_table_without_verdict(tables: ModuleType, folder
     results = folder / "eval" / "results"
     (results / "prompts_known.json").unlink()
     made = next(r for r in tables.load(results) if r.name == "prompts_known")
-    assert "| pass_rate | - |  |  | 64.0 % | 5.0 % | >= 93.0 % |  |" in tables.table(made)
+    assert "| pass_rate | higher | - |  |  | 64.0 % | 5.0 % | >= 93.0 % |  |" in tables.table(made)
     assert tables.commands(made)[0].endswith("--model nearest --data CORPUS")
 
 
@@ -181,6 +181,18 @@ def test_refused(tables: ModuleType, folder: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="markers"):
         tables.write_tables(results, folder)
     assert not (folder / "docs").exists()
+
+
+def test_rows_with_a_direction_of_their_own(tables: ModuleType) -> None:
+    plots, Report = sys.modules["plots"], sys.modules["reports"].Report
+    made = Report("word_times", result("word_times", {"refused/own": value(0.0), "refused/others": value(1.0)}))
+    lines = tables.table(made)
+    assert "| refused/own | lower | 0.0 % | -1.0 % to 1.0 % | 4 | <= 0.0 % | yes |" in lines
+    assert "| refused/others | higher | 100.0 % | 99.0 % to 101.0 % | 4 | >= 95.0 % | yes |" in lines
+    assert [plots._label(x) for x in plots.lines(made)] == ["refused/own \u2193", "refused/others \u2191"]
+    gesture = Report("gesture", result("gesture", {"jerk/full": value(0.6), "hellinger/full": value(0.1)}))
+    assert [line.split(" | ")[1] for line in tables.table(gesture)[2:]] == ["as real", "lower"]
+    assert [plots._label(x) for x in plots.lines(gesture)] == ["jerk", "hellinger \u2193"]
 
 
 def test_a_rival_in_the_same_file_is_judged(tables: ModuleType, folder: Path) -> None:

@@ -39,7 +39,14 @@ class Answer:
 
 
 def answer_of(made: Motion | Made) -> Answer:
-    """A generator's answer. Rotations are brought to length 1 once more."""
+    """A generator's answer. Rotations are brought to length 1 once more.
+
+    Raises:
+        UserError: no motion.
+    """
+    if not isinstance(made, Motion | Made):
+        raise UserError(f"the function gave a {type(made).__name__}; accepted vqvae.motion.Motion; for joints alone "
+                        "write .npy files and measure their folder with --outputs")  # fmt: skip
     motion = made if isinstance(made, Motion) else made.motion
     seams = None if isinstance(made, Motion) else tuple(start / motion.fps for start, _ in made.spans[1:])
     return Answer(Motion(motion.rotations, motion.root, motion.fps), seams)

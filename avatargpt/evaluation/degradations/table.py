@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,8 @@ def score(suite: Suite, model: Any, data: Path | None, store: Path | None) -> di
         ``SUITE FIGURE/DEGRADATION`` and ``SUITE FIGURE/as it is``; ``punished``: share of the pairs of figure and
         degradation in which the figure is worse, beyond the intervals where it has one (what a suite refuses is worse);
         ``unexplained``: pairs that are not and for which no reason is stated. ``refused``: what suites said when they
-        refused; ``not_punished`` with reasons; ``absent``: what could not be measured, with reasons.
+        refused; ``not_punished`` with reasons; ``absent``: what could not be measured, with reasons;
+        ``warnings`` say so in a line for each reason.
     """
     options = Settings.read({k: v for k, v in suite.options.items() if k in Settings.model_fields}, suite.name)
     sources = Sources(data, store, model, options, suite.seeds[0])
@@ -58,9 +60,17 @@ def score(suite: Suite, model: Any, data: Path | None, store: Path | None) -> di
             results |= found
             refused += said
     pairs, kept = compared(results, suite)
-    told = {"refused": refused, "not_punished": kept, "absent": absent}
+    told = {"warnings": _partial(absent), "refused": refused, "not_punished": kept, "absent": absent}
     figures = {"punished": figure(pairs), "unexplained": {"mean": sum(not k["reason"] for k in kept), "n": len(pairs)}}
     return {"results": {**figures, **results}, **{k: v for k, v in told.items() if v}}
+
+
+def _partial(absent: Sequence[Mapping[str, str]]) -> list[str]:
+    """A line for each reason for which suites are absent."""
+    by_reason: dict[str, list[str]] = defaultdict(list)
+    for row in absent:
+        by_reason[row["reason"]].append(row["item"])
+    return [f"the table is partial, without {', '.join(items)}: {reason}" for reason, items in by_reason.items()]
 
 
 def _judged(case: Case, usual: Mapping[str, Any], seed: int) -> tuple[dict[str, Any], list[dict[str, str]]]:

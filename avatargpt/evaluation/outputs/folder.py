@@ -10,8 +10,9 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
+import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -68,51 +69,93 @@ def gather(folder: Path, items: Sequence[Item], names: Path | None = None) -> Gi
         raise UserError(f"--outputs {folder}: no such folder; accepted one of {', '.join(SUFFIXES)}")
     if names is None:
         names = next((folder / n for n in LISTS if (folder / n).is_file()), None)
+    told = None if names is None else read_names(names)
+    asked = _Asked.of(items, told, "" if names is None else names.name)
     found: dict[str, Path] = {}
     failed: list[dict[str, str]] = []
+    others: list[Path] = []
     for path in sorted(folder.iterdir()):
-        if path.suffix.lower() not in SUFFIXES or path.name in LISTS or (names and path.resolve() == names.resolve()):
+        if path.name in LISTS or (names and path.resolve() == names.resolve()):
             continue
-        if path.stem in found:
+        if path.is_dir() or path.suffix.lower() not in SUFFIXES:
+            others.append(path)
+        elif path.stem in found:
             failed.append({"item": path.name, "reason": f"{found[path.stem].name} has its name; accepted one of both"})
-            continue
-        found[path.stem] = path
-    files: dict[str, list[Path]] = defaultdict(list)
-    for name, item in _asked(sorted(found), items, names, failed):
-        files[item.id].append(found[name])
+        else:
+            found[path.stem] = path
+    failed += _unread(others, asked, found)
+    if names is not None:
+        failed += [{"item": n, "reason": f"no file of this name, which {names.name} lists"}
+                   for n in told or () if n not in found]  # fmt: skip
+    files: dict[str, list[tuple[int, str, Path]]] = defaultdict(list)
+    for name, path in found.items():
+        match = asked.item(name)
+        if match is None:
+            failed.append({"item": name, "reason": asked.why_not(name)})
+        else:
+            files[match[0].id].append((match[1], name, path))
     failed += [{"item": i.id, "reason": f"no file; asked was: {i.text}"} for i in items if i.id not in files]
-    return Given(dict(files), failed)
+    return Given({k: [path for *_, path in sorted(some)] for k, some in sorted(files.items())}, failed)
 
 
-def _asked(
-    names: Sequence[str], items: Sequence[Item], listed: Path | None, failed: list[dict[str, str]]
-) -> Iterable[tuple[str, Item]]:  # fmt: skip
-    """Name and item of what is asked; what is not goes to `failed`."""
-    if listed is None:
-        by_id = {i.id: i for i in items}
-        numbered: list[tuple[int, str, Item]] = []
-        for name in names:
-            stem, _, sample = name.rpartition("_")
-            whole = name in by_id
-            if not whole and not (sample.isdecimal() and stem in by_id):
-                failed.append({"item": name, "reason": "the suite has no such item; accepted ids of `eval ask`"})
-                continue
-            numbered.append((0, name, by_id[name]) if whole else (int(sample), name, by_id[stem]))
-        return [(name, item) for _, name, item in sorted(numbered, key=lambda n: (n[2].id, n[0], n[1]))]
-    by_text = {plain(i.text): i for i in items}
-    told = read_names(listed)
-    failed += [
-        {"item": n, "reason": f"no file of this name, which {listed.name} lists"} for n in told if n not in names
-    ]
-    out = []
-    for name in names:
-        item = by_text.get(plain(told[name])) if name in told else None
-        if item is not None:
-            out.append((name, item))
-            continue
-        said = f"the suite does not ask: {told[name]}" if name in told else f"{listed.name} does not name it"
-        failed.append({"item": name, "reason": said})
-    return out
+def _unread(others: Sequence[Path], asked: _Asked, found: Mapping[str, Path]) -> Iterator[dict[str, str]]:
+    """Folders, and files of formats that are not read, which seem to be meant: with a name that is asked and no other
+    file of that name."""
+
+    def meant(path: Path) -> bool:
+        return path.is_file() and path.stem not in found and bool(asked.item(path.stem) or asked.item(path.name))
+
+    for path in others:
+        if path.is_dir():
+            if count := sum(map(meant, path.rglob("*"))):
+                said = f"{count} file{'s' * (count > 1)} with names that are asked; accepted files beside this folder"
+                yield {"item": f"{path.name}/", "reason": said}
+        elif meant(path):
+            yield {"item": path.name, "reason": f"no format that is read; accepted {', '.join(SUFFIXES)}"}
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """Items by the names of their files.
+
+    Attributes:
+        items: by id, or by their words where a list is told. told: name -> prompt; None = names are ids. listed: name
+            of the list.
+    """
+
+    items: Mapping[str, Item]
+    told: Mapping[str, str] | None
+    listed: str
+
+    @classmethod
+    def of(cls, items: Sequence[Item], told: Mapping[str, str] | None, listed: str) -> _Asked:
+        return cls({i.id if told is None else plain(i.text): i for i in items}, told, listed)
+
+    def item(self, name: str) -> tuple[Item, int] | None:
+        """What a file of this name answers, and its number among the samples; None = nothing."""
+        if self.told is not None:
+            found = self.items.get(plain(self.told[name])) if name in self.told else None
+            return None if found is None else (found, 0)
+        stem, _, sample = name.rpartition("_")
+        if name in self.items:
+            return self.items[name], 0
+        return (self.items[stem], int(sample)) if sample.isdecimal() and stem in self.items else None
+
+    def why_not(self, name: str) -> str:
+        """Why a name answers nothing."""
+        if self.told is not None:
+            said = self.told.get(name)
+            return f"{self.listed} does not name it" if said is None else f"the suite does not ask: {said}"
+        near = {_unpadded(i): i for i in self.items}
+        stem, _, sample = name.rpartition("_")
+        hint = near.get(_unpadded(name)) or (near.get(_unpadded(stem)) if sample.isdecimal() else None)
+        said = "the suite has no such item"
+        return f"{said}{f', did you mean {hint}?' if hint else ''}; accepted ids of `eval ask`"
+
+
+def _unpadded(name: str) -> str:
+    """A name with its numbers as whole numbers: 007 and 7 are alike."""
+    return re.sub(r"\d+", lambda m: str(int(m[0])), name)
 
 
 def read_names(path: Path) -> dict[str, str]:

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from avatargpt import export
+from avatargpt.evaluation.outputs import plausible
 from avatargpt.signals.joints import FPS, Signals
 from instruct_data.sources.face_json import read_json
 from vqvae.errors import UserError
@@ -20,10 +21,9 @@ from vqvae.features import hml263, ms272
 from vqvae.io.arrays import map_array
 from vqvae.io.guard import understanding
 from vqvae.motion import MAX_FRAMES, Motion, check_fps
-from vqvae.skeleton import SMPL22
 
 LEAST = 4  # frames
-TALL = (0.4, 2.5)  # times our own bones, between which a body is in metres
+TALL = (0.7, 1.4)  # times our own bones, between which a body is in metres
 SAME = 0.01  # relative difference of two frame rates that are one
 ARRAYS = "(T, 22, 3) positions, (T, 263) HumanML3D, (T, 272) MotionStreamer, (T, 22, 7) positions with quaternions"
 
@@ -38,22 +38,29 @@ def headless(path: Path) -> bool:
     return path.suffix.lower() == ".json" and "weightMat" in read_json(path)
 
 
-def body(path: Path, fps: float | None = None) -> Signals:
+Seen = Callable[[np.ndarray], object]
+"""Is shown the joints (T, 22, 3) of a body as its file has them."""
+
+
+def body(path: Path, fps: float | None = None, seen: Seen | None = None) -> Signals:
     """What the predicates look at.
 
     Args:
         fps: rate of files that do not state theirs (20 without it); those that do must state the same.
+        seen: is called where the file can be read.
 
     Raises:
         UserError: not readable, NaN, another rate, not of a size that people have, fewer than four frames.
     """
     got = _positions(path, fps)
     if got is None:
-        return Signals(_motion(path, fps))
+        return Signals(_motion(path, fps, seen))
+    if seen is not None:
+        seen(got[0])
     return Signals.of_joints(*got)
 
 
-def motion(path: Path, fps: float | None = None) -> Motion:
+def motion(path: Path, fps: float | None = None, seen: Seen | None = None) -> Motion:
     """A body with rotations; of positions alone those that put the bones there (`hml263.swing_rotations`).
 
     Raises:
@@ -61,7 +68,9 @@ def motion(path: Path, fps: float | None = None) -> Motion:
     """
     got = _positions(path, fps)
     if got is None:
-        return _motion(path, fps)
+        return _motion(path, fps, seen)
+    if seen is not None:
+        seen(got[0])
     with understanding(path, "a body of 22 joints"):
         return Motion(hml263.swing_rotations(got[0]), got[0][:, 0], got[1])
 
@@ -80,14 +89,17 @@ def face(path: Path, fps: float | None = None) -> FaceMotion:
     return read
 
 
-def _motion(path: Path, fps: float | None) -> Motion:
+def _motion(path: Path, fps: float | None, seen: Seen | None) -> Motion:
     given = {"fps": fps} if path.suffix.lower() == ".npy" and fps is not None else {}
     read = export.load(path, **given)
     if not isinstance(read, Motion):
         raise UserError(f"{path}: a motion of a {read.modality}; accepted a body")
     _check_rate(path, read.fps, fps)
     _check_frames(path, len(read))
-    _check_size(path, read.joints)
+    joints = read.joints
+    _check_size(path, joints)
+    if seen is not None:
+        seen(joints)
     return read
 
 
@@ -138,7 +150,6 @@ def _check_frames(path: Path, count: int) -> None:
 
 def _check_size(path: Path, joints: np.ndarray) -> None:
     """Centimetres, inches and normalised features are not positions in metres."""
-    lengths = np.linalg.norm(joints[:, 1:] - joints[:, list(SMPL22.parents[1:])], axis=-1).sum(1)
-    size = float(np.median(lengths)) / float(np.linalg.norm(SMPL22.offsets[1:], axis=-1).sum())
-    if not TALL[0] <= size <= TALL[1]:
-        raise UserError(f"{path}: bones {size:.3g} times as long as a person's; accepted metres")
+    if not TALL[0] <= (size := plausible.size(joints)) <= TALL[1]:
+        raise UserError(f"{path}: bones {size:.3g} times as long as a person's; accepted metres, "
+                        f"{TALL[0]:g} to {TALL[1]:g} times")  # fmt: skip

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 
 from avatargpt.evaluation.body import prompts
-from avatargpt.evaluation.outputs import reading
+from avatargpt.evaluation.outputs import plausible, reading
 from avatargpt.evaluation.outputs.folder import Given, Item, gather
 from avatargpt.evaluation.suites import Suite
 from avatargpt.metrics.geometry import predicates
@@ -70,7 +71,8 @@ def items(suite: Suite, data: Path | None = None) -> list[Item]:
 
 def score(suite: Suite, outputs: Outputs, data: Path | None = None, store: Path | None = None, model: Any = None
           ) -> dict[str, Any]:  # fmt: skip
-    """The figures of the clips that are there; what is missing or damaged stands under ``failed``.
+    """The figures of the clips that are there; what is missing or damaged stands under ``failed``, and under
+    ``warnings`` what most of them show and bodies do not (`plausible`).
 
     Args:
         data: recorded talks of a gesture suite, or the corpus of a face suite. store: encoder of the FGD.
@@ -81,19 +83,25 @@ def score(suite: Suite, outputs: Outputs, data: Path | None = None, store: Path 
     """
     asked = items(suite, data)
     given = gather(outputs.folder, asked, outputs.names)
+    bodies: list[plausible.Signs] = []
+
+    def show(joints: np.ndarray) -> None:
+        bodies.append(plausible.signs(joints))
+
     if suite.kind == "prompts":
-        result = _prompts(suite, outputs, given)
+        result = _prompts(suite, outputs, given, show)
     elif suite.kind == "prompt_list":
-        result = _prompt_list(suite, outputs, given, model)
+        result = _prompt_list(suite, outputs, given, show, model)
     elif suite.kind == "retrieval":
-        result = _retrieval(suite, outputs, given, data, store)
+        result = _retrieval(suite, outputs, given, show, data, store)
     elif suite.kind == "face_instructions":
         result = _faces(suite, outputs, given, data)
     else:
-        result = _gestures(suite, outputs, given, data, store)
+        result = _gestures(suite, outputs, given, show, data, store)
     failed = [*result.pop("failed", []), *given.failed]  # what is damaged, before what is not there
     counted = {"asked": len(asked), "answered": len(given.files)}
-    return {"outputs": given.digest, **counted, **result, **({"failed": failed} if failed else {})}
+    told = {"warnings": plausible.warnings(bodies), "failed": failed}
+    return {"outputs": given.digest, **counted, **result, **{k: v for k, v in told.items() if v}}
 
 
 def _read(
@@ -113,27 +121,30 @@ def _read(
     return out
 
 
-def _prompts(suite: Suite, outputs: Outputs, given: Given) -> dict[str, Any]:
+def _prompts(suite: Suite, outputs: Outputs, given: Given, show: reading.Seen) -> dict[str, Any]:
     failed: list[dict[str, str]] = []
-    clips = _read(given, reading.body, outputs.fps, failed)
+    clips = _read(given, partial(reading.body, seen=show), outputs.fps, failed)
     texts = {i.id: i.text for i in items(suite)}
     made = {texts[name]: dict(enumerate(some)) for name, some in clips.items()}
     unjudged = [{"item": e.prompt, "reason": UNSEEN} for e in suite.entries
                 if any(predicates.needs_head(c) for c in e.checks) and _blind(made, e.prompt, e.neutral)]  # fmt: skip
     lost = [{"item": e.prompt, "reason": f"no clip for its neutral prompt: {e.neutral}"}
             for e in suite.entries if e.neutral and e.prompt in made and e.neutral not in made]  # fmt: skip
-    return prompts.judged(suite, prompts.Chosen.of(suite), made, [*failed, *lost], unjudged)
+    chosen = replace(prompts.Chosen.of(suite), counters={})  # of the harness, not of what it measures
+    return prompts.judged(suite, chosen, made, [*failed, *lost], unjudged)
 
 
 def _blind(made: Mapping[str, Mapping[int, Signals]], *texts: str) -> bool:
     return any(s.motion is None and s.nose is None for text in texts for s in made.get(text, {}).values())
 
 
-def _prompt_list(suite: Suite, outputs: Outputs, given: Given, model: Any) -> dict[str, Any]:
+def _prompt_list(
+    suite: Suite, outputs: Outputs, given: Given, show: reading.Seen, model: Any
+) -> dict[str, Any]:  # fmt: skip
     from avatargpt.evaluation.text import prompt_list
 
     failed: list[dict[str, str]] = []
-    clips = _read(given, reading.motion, outputs.fps, failed)
+    clips = _read(given, partial(reading.motion, seen=show), outputs.fps, failed)
     numbered = {int(name) - 1: some for name, some in clips.items()}
     told = prompt_list.judged(suite, numbered, model)
     # Positions as they are: rotations of our own skeleton put other bones only nearly there.
@@ -150,13 +161,15 @@ def _captioned(suite: Suite, data: Path | None) -> list[Clip]:
     return [c for c in load_clips(data, str(suite.options.get("split", "val"))) if c.captions]
 
 
-def _retrieval(suite: Suite, outputs: Outputs, given: Given, data: Path | None, store: Path | None) -> dict[str, Any]:
+def _retrieval(
+    suite: Suite, outputs: Outputs, given: Given, show: reading.Seen, data: Path | None, store: Path | None
+) -> dict[str, Any]:  # fmt: skip
     from avatargpt import resources
     from avatargpt.evaluation.body import text_retrieval
     from avatargpt.metrics.evaluator.evaluator import MotionEvaluator
 
     failed: list[dict[str, str]] = []
-    seen = _read(given, reading.body, outputs.fps, failed)
+    seen = _read(given, partial(reading.body, seen=show), outputs.fps, failed)
     rows = [(c, seen[f"{n:03d}"]) for n, c in enumerate(_captioned(suite, data), 1) if f"{n:03d}" in seen]
     evaluator = MotionEvaluator.load(store or resources.weights())
     if len(rows) < text_retrieval.pool(suite):
@@ -184,7 +197,9 @@ def _faces(suite: Suite, outputs: Outputs, given: Given, data: Path | None) -> d
     return {**result, **({"unjudged": unjudged} if unjudged else {}), "failed": failed}
 
 
-def _gestures(suite: Suite, outputs: Outputs, given: Given, data: Path | None, store: Path | None) -> dict[str, Any]:
+def _gestures(
+    suite: Suite, outputs: Outputs, given: Given, show: reading.Seen, data: Path | None, store: Path | None
+) -> dict[str, Any]:  # fmt: skip
     from avatargpt.evaluation.gesture import comparison
     from avatargpt.evaluation.gesture.talks import read_talks
     from avatargpt.metrics.gesture.fgd import GestureFeatures
@@ -193,7 +208,8 @@ def _gestures(suite: Suite, outputs: Outputs, given: Given, data: Path | None, s
 
     assert data is not None  # `items` has asked for it
     failed: list[dict[str, str]] = []
-    clips = {name: some[0] for name, some in _read(given, reading.motion, outputs.fps, failed).items()}
+    read = _read(given, partial(reading.motion, seen=show), outputs.fps, failed)
+    clips = {name: some[0] for name, some in read.items()}
     talks = []
     for talk in read_talks(data):
         if talk.name not in clips:
