@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from pathlib import Path
 
 import plots
@@ -126,15 +127,24 @@ _INTERVALS = (
 )
 
 
+def _print(report: Report) -> str:
+    """The fingerprint of the language network that was measured, "" where none was."""
+    return str(report.model.get("model", {}).get("fingerprint", ""))
+
+
 def page(reports: list[Report]) -> str:
     """docs/results.md."""
     lines = [
         "# Results", "",
         "Rendered by `python eval/run.py --tables` from `eval/results/*.json`; not written by hand. How a figure is"
         " made: [metrics.md](metrics.md); what the suites ask: [eval/README.md](../eval/README.md).", "",
-        "CORPUS is the folder of the body corpus. The model is the packaged one; the fingerprints say which."
-        f" {_INTERVALS}", "",
+        "CORPUS is the folder of the body corpus. The model is the packaged one; `fingerprint` is that of its language"
+        f" network. {_INTERVALS}", "",
     ]  # fmt: skip
+    prints = Counter(_print(r) for r in reports if _print(r))
+    usual = prints.most_common(1)[0][0] if prints else ""
+    if earlier := [r.name for r in reports if _print(r) not in ("", usual)]:
+        lines += [f"Most are of `{usual[:12]}`. Measured with an earlier language network: {', '.join(earlier)}.", ""]
     for report in reports:
         lines += section(report)
     return "\n".join(lines).rstrip() + "\n"
