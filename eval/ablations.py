@@ -31,16 +31,19 @@ FIGURES = "figures.json"
 
 
 class Study(Protocol):
-    """Trainings that are compared.
+    """Trainings that are compared."""
 
-    Attributes:
-        command: that does it all.
-        groups: name -> trainings that are compared with the first of them. shown: group -> figures, in their order.
-    """
+    @property
+    def command(self) -> str:
+        """That does it all."""
 
-    command: str
-    groups: Mapping[str, tuple[str, ...]]
-    shown: Mapping[str, tuple[str, ...]]
+    @property
+    def groups(self) -> Mapping[str, tuple[str, ...]]:
+        """Name -> trainings that are compared with the first of them."""
+
+    @property
+    def shown(self) -> Mapping[str, tuple[str, ...]]:
+        """Group -> figures, in their order."""
 
     def address(self, name: str) -> str:
         """The configuration of a training."""
