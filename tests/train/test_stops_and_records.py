@@ -75,6 +75,14 @@ def test_commit_is_that_of_a_checkout_of_ours(tmp_path: Path) -> None:
     git("commit", "-q", "-m", "one")
     head = git("rev-parse", "HEAD").strip()
     assert commit(tmp_path) == head and commit(inside) == ""
+    results = tmp_path / "eval" / "results" / "a.json"
+    results.parent.mkdir(parents=True)
+    results.write_text("1")
+    git("add", "eval")
+    git("commit", "-q", "-m", "two")
+    head = git("rev-parse", "HEAD").strip()
+    results.write_text("2")  # what evaluation itself writes
+    assert commit(tmp_path) == head
     (tmp_path / "a.py").write_text("2")
     assert commit(tmp_path) == f"{head}-dirty"
 

@@ -52,9 +52,12 @@ def inputs_of(options: Mapping[str, Any], output: Path) -> dict[str, dict[str, s
     return out
 
 
+RENDERED = ("eval/results", "docs", "README.md")  # what evaluation writes
+
+
 def commit(root: Path = PACKAGE.parent) -> str:
-    """Git's commit of the checkout that runs, ``-dirty`` where it was changed since; empty for an installed package,
-    which may well lie inside somebody else's checkout."""
+    """Git's commit of the checkout that runs, ``-dirty`` where it was changed since, published results and pages apart;
+    empty for an installed package, which may well lie inside somebody else's checkout."""
 
     def git(*words: str) -> str:
         done = subprocess.run(
@@ -65,7 +68,8 @@ def commit(root: Path = PACKAGE.parent) -> str:
     try:
         if Path(git("rev-parse", "--show-toplevel")).resolve() != root.resolve():
             return ""
-        return git("rev-parse", "HEAD") + ("-dirty" if git("status", "--porcelain", "--untracked-files=no") else "")
+        changed = git("status", "--porcelain", "--untracked-files=no", "--", ".", *(f":!{p}" for p in RENDERED))
+        return git("rev-parse", "HEAD") + ("-dirty" if changed else "")
     except (OSError, subprocess.SubprocessError):
         return ""
 
