@@ -97,8 +97,8 @@ def _run(
     check_folder(out / "x.json")
     free = evaluation.WITHOUT_MODEL if outputs is None else tuple(k for k in scoring.KINDS if k != "prompt_list")
     needs_model = any(s.kind not in free for s in suites) and model_name != "ceiling"
-    model = _model(model_name, data) if needs_model else None
     for suite in suites:
+        model = _model(model_name, data) if needs_model else None  # one that remembers nothing of other suites
         # Where clips alone are measured no model takes part, and none is in the name.
         alone = suite.kind in free
         bare = model_name not in WITHOUT_WEIGHTS or alone

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from avatargpt.evaluation import answers
+from avatargpt.model import memory
 from vqvae.errors import UserError
 from vqvae.io.atomic import atomic_write
 from vqvae.io.json_file import read_object
@@ -83,13 +84,13 @@ class Parts:
             what: is done. asked: what the answer depends on. work: makes it.
         """
         if self.folder is None:
-            return work()
+            return _anew(work)
         try:
             path = self._path(self.folder, what, asked)
         except answers.Unkeepable:  # asked of somebody else's model: made anew each time
-            return work()
+            return _anew(work)
         if not path.exists():
-            made = work()
+            made = _anew(work)
             self._begin(self.folder)
             try:
                 answers.save(path, made)
@@ -114,7 +115,7 @@ class Parts:
         self._begin(self.folder)
         for path, some in list(zip(paths, asked, strict=True))[k::n]:
             if not path.exists():
-                answers.save(path, work(*some))
+                answers.save(path, _anew(partial(work, *some)))
         missing = [i for i, path in enumerate(paths) if not path.exists()]
         if missing:
             shards = sorted({i % n + 1 for i in missing})
@@ -157,6 +158,12 @@ class Parts:
             path.unlink(missing_ok=True)
         if not any(self.folder.iterdir()):
             self.folder.rmdir()
+
+
+def _anew(work: Callable[[], Answer]) -> Answer:
+    """An answer that does not depend on what was asked before, which a run that goes on does not ask."""
+    memory.forget()
+    return work()
 
 
 class _StandIn:

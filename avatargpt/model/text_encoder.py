@@ -8,57 +8,25 @@ import os
 import threading
 import unicodedata
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
+from avatargpt.model import memory
 from avatargpt.model.precision import fast_bfloat16
 from avatargpt.resources import sentence_model_folder
 from vqvae.errors import UserError
 from vqvae.io.guard import read_bytes, understanding
+from vqvae.io.protobuf import fields
 from vqvae.motion import atomic_write
 
 SPIECE = "spiece.model"
 PAD, EOS, UNK = 0, 1, 2  # T5's own ids
 NORMALIZER, CHARSMAP = 3, 2  # fields of sentencepiece's model
 MOST_PIECES = 64 << 20  # bytes of such a model
-
-
-def _fields(message: bytes) -> Iterator[tuple[int, bytes, bytes]]:
-    """Fields of a protocol buffer: number, the whole field, what it holds (empty unless it is bytes).
-
-    Raises:
-        ValueError: not such a message.
-    """
-
-    def number(at: int) -> tuple[int, int]:
-        value = shift = 0
-        while True:
-            if at >= len(message) or shift > 63:
-                raise ValueError("cut off")
-            value |= (message[at] & 127) << shift
-            at, shift = at + 1, shift + 7
-            if message[at - 1] < 128:
-                return value, at
-
-    at = 0
-    while at < len(message):
-        start = at
-        key, at = number(at)
-        inside = b""
-        if key & 7 == 2:
-            size, at = number(at)
-            inside, at = message[at : at + size], at + size
-        elif key & 7 == 0:
-            _, at = number(at)
-        else:
-            at += {1: 8, 5: 4}.get(key & 7, len(message))
-        if at > len(message):
-            raise ValueError("cut off")
-        yield key >> 3, message[start:at], inside
 
 
 def without_charsmap(model: bytes) -> bytes:
@@ -68,9 +36,9 @@ def without_charsmap(model: bytes) -> bytes:
     """
     out = []
     try:
-        for field, whole, inside in _fields(model):
+        for field, whole, inside in fields(model):
             if field == NORMALIZER and inside:
-                rest = b"".join(part for name, part, _ in _fields(inside) if name != CHARSMAP)
+                rest = b"".join(part for name, part, _ in fields(inside) if name != CHARSMAP)
                 size, length = len(rest), []
                 while True:
                     length.append(size & 127 | (128 if size > 127 else 0))
@@ -182,6 +150,7 @@ class SentenceGrounder:
         self._model: Any = None
         self._tokenizer: Any = None
         self._known: OrderedDict[str, np.ndarray] = OrderedDict()
+        self._since = memory.epoch()
         self._pieces: dict[str, int] = {}
         self._lock = threading.RLock()  # several threads may share one
 
@@ -247,6 +216,9 @@ class SentenceGrounder:
         """States of every text: (n, 384 * layers) float16 each. Texts seen before are not computed again."""
         cleaned = [" ".join(t.lower().split()) for t in texts]
         with self._lock:
+            if self._since != memory.epoch():
+                self._known.clear()
+                self._since = memory.epoch()
             missing = [t for t in dict.fromkeys(cleaned) if t not in self._known]
             fresh = dict(zip(missing, self._compute(missing, bf16), strict=True)) if missing else {}
             out = [fresh[t] if t in fresh else self._known[t] for t in cleaned]

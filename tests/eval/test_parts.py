@@ -206,3 +206,21 @@ def test_compare_command(tmp_path: Path) -> None:
         [sys.executable, "-m", "avatargpt", "eval", "compare", str(a), str(b)], capture_output=True, text=True
     )
     assert done.returncode == 0 and "1 rows differ, 1 beyond chance" in done.stdout
+
+
+def test_an_answer_does_not_depend_on_what_was_asked_before(tmp_path: Path) -> None:
+    from avatargpt.model.text_encoder import SentenceGrounder
+
+    grounder = SentenceGrounder()
+    grounder.states(["wave"])
+    asked: list[list[str]] = []
+    compute = grounder._compute
+
+    def counted(texts: Sequence[str], bf16: bool) -> list[np.ndarray]:
+        asked.append(list(texts))
+        return compute(texts, bf16)
+
+    grounder._compute = counted  # type: ignore[method-assign]
+    for kept in (parts.UNKEPT, parts.Parts(tmp_path / "a.parts")):
+        kept.each("states", lambda *texts: grounder.states(texts)[0], [("wave", "bow"), ("wave",)])
+    assert asked == [["wave", "bow"], ["wave"]] * 2

@@ -52,7 +52,10 @@ def _clause(clause: ClauseSpec) -> dict[str, Any]:
 def _reading(text: str) -> list[dict[str, Any]]:
     loaded = model()
     assert loaded.phrase_index is not None and loaded.grounder is not None
-    return [_clause(c) for c in loaded.phrase_index.plain(text, loaded.grounder)]
+    try:
+        return [_clause(c) for c in loaded.phrase_index.plain(text, loaded.grounder)]
+    except UserError as e:
+        return [{"refused": str(e)}]
 
 
 def _requests() -> list[str]:
