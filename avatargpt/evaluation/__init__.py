@@ -96,11 +96,13 @@ def run_suite(
     if shard != (0, 1) and not (keeps and suite.kind in SHARED):
         raise UserError(f"--shard: {suite.name} is not shared, or nothing is made and written; "
                         f"accepted suites of kind {', '.join(SHARED)} with a model and -o")  # fmt: skip
+    answers = outputs is None or suite.kind == "prompt_list"  # where others did, a model describes lists alone
+    head = report.header(suite, model if answers else None)
     kept = parts.UNKEPT
     if keeps and out is not None:
-        key = provenance.key(suite, model, data, store, full)
+        key = provenance.key(suite, head, data, store, full)
         kept = parts.Parts.beside(Path(out), key, shard)
-    result = _result(suite, model, data, out, store, full, outputs, kept)
+    result = {**head, **_scores(suite, model, data, out, store, full, outputs, kept)}
     report.show(result)  # first, so that it is seen even where it cannot be written
     if out is not None:
         report.write(Path(out), result)
@@ -110,17 +112,14 @@ def run_suite(
     return result
 
 
-def _result(
+def _scores(
     suite: Suite, model: Any, data: Path | None, out: Path | None, store: Path | None, full: bool,
     outputs: Outputs | None, kept: Parts,
 ) -> dict[str, Any]:  # fmt: skip
-    from avatargpt.evaluation import report
-    from avatargpt.evaluation.scores import score
-
     if outputs is not None:
         from avatargpt.evaluation.outputs import scoring
 
-        describer = model if suite.kind == "prompt_list" else None
-        head = report.header(suite, describer)
-        return {**head, **scoring.score(suite, outputs, data, store, model)}
-    return {**report.header(suite, model), **score(suite, model, data, out, store, full, kept)}
+        return scoring.score(suite, outputs, data, store, model)
+    from avatargpt.evaluation.scores import score
+
+    return score(suite, model, data, out, store, full, kept)

@@ -11,11 +11,12 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
-from collections.abc import Iterable
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from avatargpt.evaluation import report
+from avatargpt.evaluation.digests import digest_of
 from avatargpt.evaluation.parts import SUFFIX
 from avatargpt.evaluation.suites import Suite
 from avatargpt.resources import PACKAGE
@@ -28,17 +29,6 @@ LIBRARIES = ("avatargpt", "torch", "transformers", "numpy", "scipy", "gt-all-min
 JUDGES = ("metrics", "signals", "evaluation")
 
 
-def digest_of(paths: Iterable[Path], root: Path) -> str:
-    """SHA-256 over names below `root`, sizes, and the contents of files of up to 4 MiB."""
-    total = hashlib.sha256()
-    for path in sorted(paths):
-        size = path.stat().st_size
-        total.update(f"{path.relative_to(root).as_posix()}\0{size}\0".encode(errors="surrogateescape"))
-        if size <= WHOLE:
-            total.update(path.read_bytes())
-    return total.hexdigest()
-
-
 def manifest(folder: Path | None) -> dict[str, Any] | None:
     """Number of files, bytes and digest of a folder of data; None where there is none."""
     if folder is None or not folder.is_dir():
@@ -46,21 +36,22 @@ def manifest(folder: Path | None) -> dict[str, Any] | None:
     every = (p for p in folder.rglob("*") if p.is_file())
     files = [p for p in every if not p.name.startswith(".") and p.parent.suffix != SUFFIX]
     size = sum(p.stat().st_size for p in files)
-    return {"files": len(files), "bytes": size, "digest": digest_of(files, folder)}
+    return {"files": len(files), "bytes": size, "digest": digest_of(files, folder, WHOLE)}
 
 
 def judges() -> str:
     """Digest of the code that judges: figures of equal digests compare."""
     files = [p for room in JUDGES for p in (PACKAGE / room).rglob("*.py")]
-    return digest_of(files, PACKAGE)
+    return digest_of(files, PACKAGE, WHOLE)
 
 
-def key(suite: Suite, model: Any, data: Path | None, store: Path | None, full: bool) -> dict[str, Any]:
-    """What a model's answers in a suite depend on: the suite, the model with all its weights, the data."""
+def key(suite: Suite, head: Mapping[str, Any], data: Path | None, store: Path | None, full: bool) -> dict[str, Any]:
+    """What a model's answers in a suite depend on: the suite, the model with all its weights (the `report.header` of
+    both), the data."""
     from avatargpt import __version__
 
     return {
-        **report.header(suite, model), "digest": report.digest(suite), "avatargpt": __version__, "full": full,
+        **head, "digest": report.digest(suite), "avatargpt": __version__, "full": full,
         "data": manifest(data), "store": manifest(store),
     }  # fmt: skip
 

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from avatargpt.evaluation import suites
+from avatargpt.evaluation.digests import digest_of
 from avatargpt.evaluation.suites import Suite
 from avatargpt.metrics.evaluator.evaluator import FILE as EVALUATOR
 from avatargpt.metrics.gesture.fgd import FILE as GESTURE_FEATURES
@@ -78,16 +79,11 @@ def weights_digest(folder: Path) -> str:
     These are the weights below `folder` without those of judges, and the JSON of their shapes: ``NAME.json`` beside
     ``NAME.safetensors``, and configurations. What else lies there, such as results or records, does not count.
     """
-    total = hashlib.sha256()
-    for path in sorted(folder.rglob("*")):
+    def counts(path: Path) -> bool:
         shape = path.suffix == ".json" and (path.with_suffix(".safetensors").exists() or path.stem.endswith("config"))
-        if (path.suffix in (".safetensors", ".model") or shape) and path.name not in JUDGES:
-            name = path.relative_to(folder).as_posix()
-            total.update(f"{name}\0{path.stat().st_size}\0".encode(errors="surrogateescape"))
-            with path.open("rb") as file:
-                while block := file.read(1 << 20):
-                    total.update(block)
-    return total.hexdigest()
+        return (path.suffix in (".safetensors", ".model") or shape) and path.name not in JUDGES
+
+    return digest_of(filter(counts, folder.rglob("*")), folder)
 
 
 def digest(suite: Suite) -> str:

@@ -147,11 +147,10 @@ def score(
 def _score_retrieval(
     suite: Suite, clips: list[Any], model: Any, data: Path | None, store: Path | None, kept: Parts
 ) -> dict[str, Any]:
-    from avatargpt import resources
     from avatargpt.evaluation.body import corpus, synthetic
     from avatargpt.metrics.evaluator.evaluator import MotionEvaluator
 
-    evaluator = MotionEvaluator.load(store or resources.weights())
+    evaluator = MotionEvaluator.load(store)
     known = corpus.load_clips(data, "train")
     if suite.kind == "retrieval_judge":
         from avatargpt.evaluation.body import retrieval_judge

@@ -6,11 +6,14 @@ import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from avatargpt import resources
 from vqvae.errors import UserError
 from vqvae.io.yaml_file import read_yaml
+from vqvae.strict import Strict
+
+Settings = TypeVar("Settings", bound=Strict)
 
 KINDS = (
     "prompts", "tokenizer", "describe", "inbetween", "continuation", "predicates", "families", "describe_synthetic",
@@ -81,6 +84,14 @@ class Suite:
     options: dict[str, Any] = field(default_factory=dict)
     classes: list[dict[str, Any]] = field(default_factory=list)
     targets: dict[str, float | str] = field(default_factory=dict)
+
+    def settings(self, kind: type[Settings]) -> Settings:
+        """Those of its options that `kind` knows; the others are for whoever gathers the clips.
+
+        Raises:
+            UserError: a value of the wrong type or out of bounds.
+        """
+        return kind.read({k: v for k, v in self.options.items() if k in kind.model_fields}, self.name)
 
 
 def about(metrics: Mapping[str, Mapping[str, Any]], name: str) -> Mapping[str, Any]:

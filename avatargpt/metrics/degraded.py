@@ -87,3 +87,8 @@ def degrade(motion: Either, name: str, seed: int = 0, in_place: bool = False) ->
         raise UserError(f"{len(motion)} frames to degrade; at least {LEAST} are needed")
     worse: Either = DEGRADATIONS[name](motion, np.random.default_rng([seed, zlib.crc32(name.encode())]))
     return worse if in_place else worse.canonical()
+
+
+def fitting(clip: Either, frames: int) -> Either:
+    """A clip of so many frames: what is beyond is cut off, what is missing is its last frame."""
+    return clip.taken(np.minimum(np.arange(frames), len(clip) - 1))

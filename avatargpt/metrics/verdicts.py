@@ -10,10 +10,11 @@ from avatargpt.metrics.families import holds, read
 from avatargpt.metrics.geometry import predicates
 from avatargpt.signals.joints import Signals
 from instruct_data.clip import Clip
+from instruct_data.synth.families import SOURCE
 from vqvae.io.yaml_file import read_yaml
 from vqvae.motion import Motion
 
-MADE = ("synthetic", "keyframed")
+MADE = (SOURCE, "keyframed")
 """Sources of keyframed clips, in stores and made on the spot."""
 
 

@@ -49,18 +49,23 @@ def fingerprint(weights: nn.Module) -> str:
     return digest.hexdigest()
 
 
+def stored(network: Any, dtype: torch.dtype | None) -> dict[str, torch.Tensor]:
+    """A network's tensors as a file holds them; `dtype`: `vqvae.precision`, not of those in `PRECISE`."""
+    from vqvae.precision import lowered
+
+    state: dict[str, torch.Tensor] = {}
+    for k, v in network.state_dict().items():
+        state |= lowered(k, v.detach().cpu().contiguous(), None if k in PRECISE else dtype)
+    return state
+
+
 def save_network(
     network: Any, folder: str | os.PathLike[str], name: str, version: int, dtype: torch.dtype | None = None
 ) -> Path:
     """Write ``NAME.json`` (version and `network.config`) and ``NAME.safetensors``; `dtype`: `vqvae.precision`."""
     from safetensors.torch import save_file
 
-    from vqvae.precision import lowered
-
-    folder = Path(folder)
-    state: dict[str, torch.Tensor] = {}
-    for k, v in network.state_dict().items():
-        state |= lowered(k, v.detach().cpu().contiguous(), None if k in PRECISE else dtype)
+    folder, state = Path(folder), stored(network, dtype)
     text = json.dumps({"version": version, **network.config.model_dump()}, indent=1) + "\n"
     atomic_write(folder / f"{name}.safetensors", lambda p: save_file(state, p))
     return atomic_write(folder / f"{name}.json", lambda p: p.write_text(text, encoding="utf-8")).parent

@@ -9,10 +9,10 @@ import pytest
 from avatargpt import evaluation
 from avatargpt.evaluation.body import synthetic
 from avatargpt.evaluation.degradations import bodies, cases, faces, table
-from avatargpt.evaluation.degradations.cases import Case, Settings, Sources, Worse, fitting
+from avatargpt.evaluation.degradations.cases import Case, Settings, Sources, Worse
 from avatargpt.evaluation.degradations.shown import Pool
 from avatargpt.evaluation.suites import Entry
-from avatargpt.metrics.degraded import AS_IT_IS, DEGRADATIONS
+from avatargpt.metrics.degraded import AS_IT_IS, DEGRADATIONS, fitting
 from avatargpt.metrics.geometry import predicates
 from instruct_data.face.render import render
 from instruct_data.face.score import Event, Score

@@ -200,7 +200,7 @@ def score(
     """
     options = dict(suite.options)
     limit = int(options.get("clips", 300))
-    settings = Settings.read({k: v for k, v in options.items() if k in Settings.model_fields}, "discriminator")
+    settings = suite.settings(Settings)
     seed = suite.seeds[0]
     rng = np.random.default_rng(seed)
     every = {c.id: c for c in real}

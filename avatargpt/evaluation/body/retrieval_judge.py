@@ -61,7 +61,7 @@ def score(
     Raises:
         UserError: fewer held-out clips with captions than a pool has.
     """
-    options = Settings.read({k: v for k, v in suite.options.items() if k in Settings.model_fields}, suite.name)
+    options = suite.settings(Settings)
     held = [c for c in (*recorded, *keyframed) if c.captions and len(c.load()) >= 4]
     if len(held) < options.pool:
         raise UserError(f"{suite.name}: {len(held)} held-out clips with captions; at least {options.pool} are needed")

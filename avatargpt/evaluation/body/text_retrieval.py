@@ -48,13 +48,9 @@ class Settings(Strict):
     samples: Count = 4
 
 
-def _settings(suite: Suite) -> Settings:
-    return Settings.read({k: v for k, v in suite.options.items() if k in Settings.model_fields}, suite.name)
-
-
 def pool(suite: Suite) -> int:
     """Motions among which a caption looks: no fewer may be measured."""
-    return _settings(suite).pool
+    return suite.settings(Settings).pool
 
 
 def score(
@@ -78,14 +74,13 @@ def score(
     Raises:
         UserError: fewer held-out clips with captions than a pool has.
     """
-    options = _settings(suite)
+    options = suite.settings(Settings)
     held = [c for c in held if c.captions]
     if len(held) < options.pool:
         raise UserError(f"{suite.name}: {len(held)} held-out clips with captions; at least {options.pool} are needed")
     told = [c.captions[0] for c in held]
     real = evaluator.motions([c.load() for c in held])
-    shift = np.random.default_rng(suite.seeds[0]).permutation(len(held))
-    rows = {"real": real, "random pairing": real[shift]}
+    rows = recorded(suite, real)
     several: dict[str, np.ndarray] = {}
     chosen = np.linspace(0, len(told) - 1, min(options.several, len(told))).astype(int).tolist()
     makers: dict[str, Generator] = {"nearest caption": NearestCaption(known)}
@@ -97,13 +92,27 @@ def score(
         made = _answers(make, texts, [seeds[:1] * len(told), seeds * len(chosen)], parts if name == MODEL else UNKEPT)
         rows[name] = evaluator.motions(made[: len(told)])
         several[name] = evaluator.motions(made[len(told) :]).reshape(len(chosen), len(seeds), -1)
-    results = judged(suite, told, evaluator, rows)
+    found = result(suite, told, evaluator, rows)
     for name, vectors in several.items():
         if options.samples > 1:
             spread = multimodality(vectors, min(10, options.samples), suite.seeds[0])
-            results[f"multimodality{_row(name)}"] = plain(spread)
+            found["results"][f"multimodality{_row(name)}"] = plain(spread)
+    return found
+
+
+def recorded(suite: Suite, real: np.ndarray) -> dict[str, np.ndarray]:
+    """The rows of recordings, by their (N, D) vectors: as they are, and each for another's caption."""
+    shift = np.random.default_rng(suite.seeds[0]).permutation(len(real))
+    return {"real": real, "random pairing": real[shift]}
+
+
+def result(
+    suite: Suite, told: Sequence[str], evaluator: MotionEvaluator, rows: Mapping[str, np.ndarray]
+) -> dict[str, Any]:
+    """`judged`, with what is said beside the figures."""
     beside = [name for name in rows if name != MODEL]
-    return {"results": results, "clips": len(held), "evaluator": evaluator.fingerprint, "baselines": beside}
+    return {"results": judged(suite, told, evaluator, rows), "clips": len(told), "evaluator": evaluator.fingerprint,
+            "baselines": beside}  # fmt: skip
 
 
 def judged(
@@ -115,7 +124,7 @@ def judged(
         told: (N,) captions. evaluator: the judge.
         rows: name -> (N, D) vectors of motions; ``real`` is among them, ``random pairing`` may be.
     """
-    options = _settings(suite)
+    options = suite.settings(Settings)
     captions, sides = [s[None] for s in SentenceGrounder().sentence(list(told))], list(sides_of(told)[:, None])
     results: dict[str, Any] = {}
     for name, vectors in rows.items():

@@ -16,8 +16,9 @@ from avatargpt.evaluation.body import (
     synthetic_physics,
     transitions,
 )
-from avatargpt.evaluation.degradations.cases import Case, Sources, Worse, fitting
+from avatargpt.evaluation.degradations.cases import Case, Sources, Worse
 from avatargpt.evaluation.degradations.shown import Pool
+from avatargpt.metrics.degraded import fitting
 from avatargpt.metrics.seams import WINDOW, mean_jerk
 from avatargpt.metrics.verdicts import belongs
 from avatargpt.signals.joints import Signals
@@ -141,11 +142,10 @@ def of_physics(sources: Sources) -> Case:
 
 def of_retrieval(sources: Sources) -> Case:
     """Held-out recorded clips as answers to their own captions, before the learnt evaluator."""
-    from avatargpt import resources
     from avatargpt.evaluation.body import text_retrieval
     from avatargpt.metrics.evaluator.evaluator import MotionEvaluator
 
-    evaluator = MotionEvaluator.load(sources.store or resources.weights())
+    evaluator = MotionEvaluator.load(sources.store)
     suite, held = suites.load("retrieval"), [c for c in sources.held if c.captions]
     told, real = [c.captions[0] for c in held], evaluator.motions([c.load() for c in held])
 

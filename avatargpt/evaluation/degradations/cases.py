@@ -8,8 +8,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from avatargpt.evaluation.body import corpus, synthetic
 from avatargpt.metrics.degraded import AS_IT_IS, Either, degrade
 from instruct_data.clip import Clip
@@ -117,8 +115,3 @@ class Sources:
             if (place / name).is_dir():
                 return place / name
         raise UserError(f"{folder.parent}: no folder {name} here")
-
-
-def fitting(clip: Either, frames: int) -> Either:
-    """A clip of so many frames: what is beyond is cut off, what is missing is its last frame."""
-    return clip.taken(np.minimum(np.arange(frames), len(clip) - 1))

@@ -6,9 +6,10 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from avatargpt.evaluation import suites
-from avatargpt.evaluation.degradations.cases import Case, Sources, Worse, fitting
+from avatargpt.evaluation.degradations.cases import Case, Sources, Worse
 from avatargpt.evaluation.face import face_language, given
 from avatargpt.evaluation.face.face_instructions import followed
+from avatargpt.metrics.degraded import fitting
 from instruct_data.face.render import render
 from vqvae.errors import UserError
 from vqvae.face import FaceMotion, concatenate
@@ -82,11 +83,10 @@ def of_gesture(sources: Sources) -> Case:
     from avatargpt.evaluation.gesture import comparison
     from avatargpt.evaluation.gesture.talks import read_talks
     from avatargpt.metrics.gesture.fgd import GestureFeatures
-    from avatargpt.resources import PACKAGE
 
     suite = suites.load("gesture")
     talks = [t for t in read_talks(sources.beside("gesture")) if t.motion is not None]
-    features = GestureFeatures.load(PACKAGE / "weights" / "gesture")
+    features = GestureFeatures.load()
     motions = {t.name: t.motion for t in talks if t.motion is not None}
 
     def judge(worse: Worse) -> Mapping[str, Any]:

@@ -43,7 +43,7 @@ def score(suite: Suite, model: Any, data: Path | None, store: Path | None) -> di
         refused; ``not_punished`` with reasons; ``absent``: what could not be measured, with reasons;
         ``warnings`` say so in a line for each reason.
     """
-    options = Settings.read({k: v for k, v in suite.options.items() if k in Settings.model_fields}, suite.name)
+    options = suite.settings(Settings)
     sources = Sources(data, store, model, options, suite.seeds[0])
     results: dict[str, Any] = {}
     absent, refused = [], []

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from avatargpt.metrics.degraded import fitting
 from instruct_data.face.score import Score
 from vqvae.face import FaceMotion
 
@@ -24,15 +25,9 @@ def of_scores(wanted: Sequence[Score]) -> dict[str, list[FaceMotion]]:
     apart = max(len(shown) // 2, 1)
     return {
         RENDERED: shown,
-        SHUFFLED: [_as_long(shown[(i + apart) % len(shown)], len(m)) for i, m in enumerate(shown)],
+        SHUFFLED: [fitting(shown[(i + apart) % len(shown)], len(m)) for i, m in enumerate(shown)],
         NEUTRAL: [FaceMotion.from_curves(np.zeros((len(m), WIDTH), np.float32), m.fps) for m in shown],
     }
-
-
-def _as_long(motion: FaceMotion, frames: int) -> FaceMotion:
-    """Cut, or held at its end."""
-    curves = motion.curves[:frames]
-    return FaceMotion.from_curves(np.pad(curves, ((0, frames - len(curves)), (0, 0)), mode="edge"), motion.fps)
 
 
 def of_recordings(held: Sequence[np.ndarray], training: Sequence[np.ndarray]) -> dict[str, list[np.ndarray]]:

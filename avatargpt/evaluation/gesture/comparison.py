@@ -18,7 +18,6 @@ from avatargpt.evaluation.suites import Suite
 from avatargpt.metrics.gesture import baselines, beats
 from avatargpt.metrics.gesture.dynamics import hand_speed_distance
 from avatargpt.metrics.gesture.fgd import FRAMES, GestureFeatures, fgd
-from avatargpt.resources import PACKAGE
 from avatargpt.signals.audio import FPS, RATE, frames_in
 from vqvae.errors import UserError
 from vqvae.motion import Motion
@@ -40,7 +39,7 @@ def run(
     """
     if data is None:
         raise UserError("gesture: measured on recorded talks; name their folder")
-    features = GestureFeatures.load(PACKAGE / "weights" / "gesture" if store is None else store)
+    features = GestureFeatures.load(store)
     networks = {name: parts.remembering(f"gestures by {name}", make) for name, make in _named(model).items()}
     return score(suite, read_talks(data), networks, read_strokes(data), features)
 

@@ -71,8 +71,27 @@ def motion(path: Path, fps: float | None = None, seen: Seen | None = None) -> Mo
         return _motion(path, fps, seen)
     if seen is not None:
         seen(got[0])
+    return _swung(path, got[0], got[1])
+
+
+def both(path: Path, fps: float | None = None, seen: Seen | None = None) -> tuple[Motion, Signals]:
+    """`motion` and `body` of a file that is read once.
+
+    Raises:
+        UserError: as `body`.
+    """
+    got = _positions(path, fps)
+    if got is None:
+        whole = _motion(path, fps, seen)
+        return whole, Signals(whole)
+    if seen is not None:
+        seen(got[0])
+    return _swung(path, got[0], got[1]), Signals.of_joints(*got)
+
+
+def _swung(path: Path, joints: np.ndarray, fps: float) -> Motion:
     with understanding(path, "a body of 22 joints"):
-        return Motion(hml263.swing_rotations(got[0]), got[0][:, 0], got[1])
+        return Motion(hml263.swing_rotations(joints), joints[:, 0], fps)
 
 
 def face(path: Path, fps: float | None = None) -> FaceMotion:

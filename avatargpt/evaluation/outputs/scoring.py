@@ -89,7 +89,7 @@ def score(suite: Suite, outputs: Outputs, data: Path | None = None, store: Path 
         bodies.append(plausible.signs(joints))
 
     if suite.kind == "prompts":
-        result = _prompts(suite, outputs, given, show)
+        result = _prompts(suite, outputs, given, show, asked)
     elif suite.kind == "prompt_list":
         result = _prompt_list(suite, outputs, given, show, model)
     elif suite.kind == "retrieval":
@@ -121,10 +121,12 @@ def _read(
     return out
 
 
-def _prompts(suite: Suite, outputs: Outputs, given: Given, show: reading.Seen) -> dict[str, Any]:
+def _prompts(
+    suite: Suite, outputs: Outputs, given: Given, show: reading.Seen, asked: Sequence[Item]
+) -> dict[str, Any]:
     failed: list[dict[str, str]] = []
     clips = _read(given, partial(reading.body, seen=show), outputs.fps, failed)
-    texts = {i.id: i.text for i in items(suite)}
+    texts = {i.id: i.text for i in asked}
     made = {texts[name]: dict(enumerate(some)) for name, some in clips.items()}
     unjudged = [{"item": e.prompt, "reason": UNSEEN} for e in suite.entries
                 if any(predicates.needs_head(c) for c in e.checks) and _blind(made, e.prompt, e.neutral)]  # fmt: skip
@@ -144,12 +146,11 @@ def _prompt_list(
     from avatargpt.evaluation.text import prompt_list
 
     failed: list[dict[str, str]] = []
-    clips = _read(given, partial(reading.motion, seen=show), outputs.fps, failed)
+    clips = _read(given, partial(reading.both, seen=show), outputs.fps, failed)
     numbered = {int(name) - 1: some for name, some in clips.items()}
-    told = prompt_list.judged(suite, numbered, model)
+    told = prompt_list.judged(suite, {n: [m for m, _ in some] for n, some in numbered.items()}, model)
     # Positions as they are: rotations of our own skeleton put other bones only nearly there.
-    seen = _read(given, reading.body, outputs.fps, [])
-    told["results"] |= prompt_list.fitting(suite, {int(n) - 1: [s.joints for s in some] for n, some in seen.items()})
+    told["results"] |= prompt_list.fitting(suite, {n: [s.joints for _, s in some] for n, some in numbered.items()})
     return {**told, "failed": failed}
 
 
@@ -164,25 +165,21 @@ def _captioned(suite: Suite, data: Path | None) -> list[Clip]:
 def _retrieval(
     suite: Suite, outputs: Outputs, given: Given, show: reading.Seen, data: Path | None, store: Path | None
 ) -> dict[str, Any]:  # fmt: skip
-    from avatargpt import resources
     from avatargpt.evaluation.body import text_retrieval
     from avatargpt.metrics.evaluator.evaluator import MotionEvaluator
 
     failed: list[dict[str, str]] = []
     seen = _read(given, partial(reading.body, seen=show), outputs.fps, failed)
     rows = [(c, seen[f"{n:03d}"]) for n, c in enumerate(_captioned(suite, data), 1) if f"{n:03d}" in seen]
-    evaluator = MotionEvaluator.load(store or resources.weights())
+    evaluator = MotionEvaluator.load(store)
     if len(rows) < text_retrieval.pool(suite):
         said = f"{len(rows)} captions answered; at least {text_retrieval.pool(suite)} are needed"
         return {"results": {}, "failed": [*failed, {"item": suite.name, "reason": said}]}
     real = evaluator.motions([c.load() for c, _ in rows])
     made = evaluator.joints([some[0].joints for _, some in rows])
-    shift = np.random.default_rng(suite.seeds[0]).permutation(len(rows))
-    vectors = {"real": real, "random pairing": real[shift], text_retrieval.MODEL: made}
-    results = text_retrieval.judged(suite, [c.captions[0] for c, _ in rows], evaluator, vectors)
-    beside = [name for name in vectors if name != text_retrieval.MODEL]
-    return {"results": results, "clips": len(rows), "evaluator": evaluator.fingerprint, "baselines": beside,
-            "failed": failed}  # fmt: skip
+    vectors = {**text_retrieval.recorded(suite, real), text_retrieval.MODEL: made}
+    told = [c.captions[0] for c, _ in rows]
+    return {**text_retrieval.result(suite, told, evaluator, vectors), "failed": failed}
 
 
 def _faces(suite: Suite, outputs: Outputs, given: Given, data: Path | None) -> dict[str, Any]:
@@ -203,7 +200,6 @@ def _gestures(
     from avatargpt.evaluation.gesture import comparison
     from avatargpt.evaluation.gesture.talks import read_talks
     from avatargpt.metrics.gesture.fgd import GestureFeatures
-    from avatargpt.resources import PACKAGE
     from avatargpt.signals.audio import RATE
 
     assert data is not None  # `items` has asked for it
@@ -222,7 +218,7 @@ def _gestures(
         talks.append(talk)
     if not talks:
         return {"results": {}, "failed": failed}
-    features = GestureFeatures.load(PACKAGE / "weights" / "gesture" if store is None else store)
+    features = GestureFeatures.load(store)
     network = {"outputs": lambda talk: clips[talk.name]}
     return {**comparison.score(suite, talks, network, (), features, less=False), "failed": failed}
 

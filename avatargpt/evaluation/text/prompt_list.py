@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 
-from avatargpt import resources
 from avatargpt.evaluation.body.prompts import Generator, generated
 from avatargpt.evaluation.parts import UNKEPT, Parts
 from avatargpt.evaluation.report import figure
@@ -72,7 +71,7 @@ def fitting(suite: Suite, made: Mapping[int, Sequence[np.ndarray]], folder: Path
     rows = [n for n in sorted(made) if made[n]]
     if len(rows) < LEAST:
         return {}
-    evaluator, seed = MotionEvaluator.load(folder or resources.weights()), suite.seeds[0]
+    evaluator, seed = MotionEvaluator.load(folder), suite.seeds[0]
     texts = [str(suite.options["prompts"][n]["prompt"]) for n in rows]
     captions, sides = [v[None] for v in SentenceGrounder().sentence(texts)], list(sides_of(texts)[:, None])
     own = evaluator.joints([made[n][0] for n in rows])

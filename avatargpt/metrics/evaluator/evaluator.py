@@ -11,13 +11,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from avatargpt import resources
 from avatargpt.metrics.evaluator.features import CHANNELS, FPS, joint_features
 from avatargpt.metrics.evaluator.network import EvaluatorNetwork
-from avatargpt.model.folder import PRECISE, fingerprint, read_part
+from avatargpt.model.folder import fingerprint, read_part, stored
 from vqvae.errors import UserError
 from vqvae.io.atomic import atomic_write
 from vqvae.io.tensors import no_larger_than
-from vqvae.precision import lowered, raised
+from vqvae.precision import raised
 
 if TYPE_CHECKING:
     from avatargpt.model.text_encoder import SentenceGrounder
@@ -86,14 +87,12 @@ class MotionEvaluator:
         """Write ``evaluator.safetensors``: matrices as 8-bit integers, unless `dtype` says otherwise."""
         from safetensors.torch import save_file
 
-        state: dict[str, Tensor] = {}
-        for k, v in self.network.state_dict().items():
-            state |= lowered(k, v.detach().cpu().contiguous(), None if k in PRECISE else dtype)
+        state = stored(self.network, dtype)
         return atomic_write(Path(folder) / FILE, lambda p: save_file(state, p))
 
     @classmethod
-    def load(cls, folder: str | os.PathLike[str]) -> MotionEvaluator:
-        """The evaluator of a folder of the text-motion stage, or of the packaged weights.
+    def load(cls, folder: str | os.PathLike[str] | None = None) -> MotionEvaluator:
+        """The evaluator of a folder of the text-motion stage; None = of the packaged weights.
 
         Raises:
             UserError: no such file, or a damaged one.
@@ -110,6 +109,7 @@ class MotionEvaluator:
             network.load_state_dict(state)
             return cls(network)
 
+        folder = resources.weights() if folder is None else folder
         found = read_part(Path(folder) / FILE, "evaluator of text and motion", load_file, make)
         if found is None:
             raise UserError(f"{folder}: no {FILE} in it; accepted: a folder of the text-motion stage")

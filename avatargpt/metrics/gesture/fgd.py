@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from avatargpt import resources
 from avatargpt.metrics.distribution import fid
 from avatargpt.metrics.gesture.dynamics import UPPER, at_30
 from avatargpt.model.folder import read_part
@@ -94,8 +95,8 @@ class GestureFeatures:
         return atomic_write(Path(folder) / FILE, lambda p: save_file(state, p))
 
     @classmethod
-    def load(cls, folder: str | os.PathLike[str]) -> GestureFeatures:
-        """The encoder of a folder.
+    def load(cls, folder: str | os.PathLike[str] | None = None) -> GestureFeatures:
+        """The encoder of a folder; None = of the packaged weights.
 
         Raises:
             UserError: no such file, or a damaged one.
@@ -111,6 +112,7 @@ class GestureFeatures:
             network.load_state_dict(own | state)
             return cls(network)
 
+        folder = resources.weights() / "gesture" if folder is None else folder
         found = read_part(Path(folder) / FILE, "encoder of gestures", load_file, make)
         if found is None:
             raise UserError(f"{folder}: no {FILE} in it; accepted: a folder of the fgd stage")

@@ -9,16 +9,16 @@ from typing import Any
 
 import numpy as np
 
-from avatargpt.metrics.degraded import DEGRADATIONS, degrade
+from avatargpt.metrics.degraded import DEGRADATIONS, LEAST, degrade
 from avatargpt.metrics.evaluator.features import FPS, joint_features
 from avatargpt.metrics.retrieval_metrics import ALIKE, alike, sides_of
 from avatargpt.metrics.verdicts import Geometry
 from instruct_data.clip import Clip
 from instruct_data.mixture import clip_class
+from instruct_data.synth.families import SOURCE as SYNTHETIC
 from vqvae.motion import Motion
 
-SYNTHETIC = "synthetic"  # what a store calls keyframed clips
-LEAST_FRAMES = 4  # of a clip that is made worse
+OTHER_SIDE = "mirrored"  # of the degradations
 
 
 @dataclass
@@ -79,27 +79,24 @@ class Twins:
         Args:
             number: of the clip, from which the ways are drawn.
         """
-        if len(motion) < LEAST_FRAMES or not self.each:
+        if len(motion) < LEAST:
             return []
         rng = np.random.default_rng([number, self.each])
-        out = []
         ways = rng.choice(list(DEGRADATIONS), min(self.each, len(DEGRADATIONS)), False).tolist()
-        if sides_of(clip.captions[:1])[0]:
-            ways = ["mirrored", *(w for w in ways if w != "mirrored")][: self.each]
-            if self.geometry.verdict(clip, motion) != 1.0:
-                ways = ["mirrored"]
-        elif self.geometry.verdict(clip, motion) != 1.0:
-            return []
+        sided = sides_of(clip.captions[:1])[0] != 0
+        if self.geometry.verdict(clip, motion) != 1.0:
+            ways = []
+        if sided:
+            ways = [OTHER_SIDE, *(w for w in ways if w != OTHER_SIDE)][: self.each]
+        out = []
         for way in ways:
             worse = degrade(motion, way, number)
-            sided = way == "mirrored" and sides_of(clip.captions[:1])[0] != 0
-            out.append(Twin(seen(worse), not sided and self.geometry.verdict(clip, worse) == 1.0))
+            wrong = sided and way == OTHER_SIDE
+            out.append(Twin(seen(worse), not wrong and self.geometry.verdict(clip, worse) == 1.0))
         return out
 
 
-def described(
-    clips: Iterable[Clip], grounder: Any, most: int = 4, every: int = 1, twins: int = 0
-) -> Described:
+def described(clips: Iterable[Clip], grounder: Any, most: int = 4, every: int = 1, twins: int = 0) -> Described:
     """Clips that have captions, in order.
 
     Args:
@@ -116,7 +113,7 @@ def described(
     classes: list[int] = []
     recorded: list[bool] = []
     made: list[list[Twin]] = []
-    maker = Twins(twins)
+    maker = Twins(twins) if twins else None
     keyframed = -1
     for clip in clips:
         keyframed += clip.source == SYNTHETIC
@@ -126,7 +123,7 @@ def described(
         motion = clip.load()
         if not told or len(motion) < 2:
             continue
-        made.append(maker.of(clip, motion, len(frames)))
+        made.append(maker.of(clip, motion, len(frames)) if maker else [])
         frames.append(seen(motion))
         captions.append([texts.setdefault(t, len(texts)) for t in told])
         classes.append(names.setdefault(f"{clip_class(clip)}|{clip.style}", len(names)))
