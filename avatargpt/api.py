@@ -19,23 +19,23 @@ from avatargpt.body.model import BodyModel
 from avatargpt.body.parts import Body
 from avatargpt.body.reconstruct import reconstruct
 from avatargpt.body.sampling import answers
-from avatargpt.decoding.loaded import LoadedModel, load_parts
 from avatargpt.face.tokens import BEST_OF, FaceTokens
+from avatargpt.lm.hub import HubCalls
+from avatargpt.lm.loaded import LoadedModel, load_parts
+from avatargpt.lm.scorer import TextMotionScorer
+from avatargpt.lm.text_encoder import SentenceGrounder, TextTokenizer
 from avatargpt.long import loop
-from avatargpt.model.hub import HubCalls
-from avatargpt.model.scorer import TextMotionScorer
-from avatargpt.model.text_encoder import SentenceGrounder, TextTokenizer
-from avatargpt.requests import Request
-from avatargpt.retrieval.exemplars import ExemplarBank
-from avatargpt.retrieval.phrases import PhraseIndex
+from avatargpt.options import Request
+from avatargpt.requests.exemplars import ExemplarBank
+from avatargpt.requests.phrases import PhraseIndex
 from instruct_data import registry
 from vqvae.face import FaceMotion
 from vqvae.motion import Motion
 from vqvae.tokenizer import MotionTokenizer
 
 if TYPE_CHECKING:
-    from avatargpt.decoding.generate import Generator
-    from avatargpt.model.network import Network
+    from avatargpt.lm.generate import Generator
+    from avatargpt.lm.network import Network
 
 Call = TypeVar("Call", bound=Callable[..., object])
 

@@ -12,9 +12,9 @@ from __future__ import annotations
 
 from transformers import AutoConfig, AutoModel, AutoModelForSeq2SeqLM, AutoTokenizer
 
-from avatargpt.model.config import AvatarGPTConfig
-from avatargpt.model.hub_tokenizer import AvatarGPTTokenizer
-from avatargpt.model.model import AvatarGPTModel
+from avatargpt.lm.config import AvatarGPTConfig
+from avatargpt.lm.hub_tokenizer import AvatarGPTTokenizer
+from avatargpt.lm.model import AvatarGPTModel
 
 __all__ = ["AvatarGPTConfig", "AvatarGPTModel", "AvatarGPTTokenizer", "register"]
 

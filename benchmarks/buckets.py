@@ -20,7 +20,7 @@ import time
 import torch
 
 from avatargpt.config import resolve
-from avatargpt.model.model import IGNORED
+from avatargpt.lm.model import IGNORED
 from avatargpt.train.command import parsed
 from avatargpt.train.data.batches import Batch, Pool
 from avatargpt.train.language import LanguageRecipe, LanguageStage

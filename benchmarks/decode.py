@@ -23,14 +23,14 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from avatargpt.decoding.engine import MANY
-from avatargpt.decoding.fused_maps import make_map
-from avatargpt.decoding.generate import Generator, Prompt
-from avatargpt.model.checkpoint import load_model
-from avatargpt.model.config import AvatarGPTConfig
-from avatargpt.model.model import AvatarGPTModel
-from avatargpt.model.precision import fast_bfloat16
-from avatargpt.model.sampling import sample
+from avatargpt.lm.checkpoint import load_model
+from avatargpt.lm.config import AvatarGPTConfig
+from avatargpt.lm.engine import MANY
+from avatargpt.lm.fused_maps import make_map
+from avatargpt.lm.generate import Generator, Prompt
+from avatargpt.lm.model import AvatarGPTModel
+from avatargpt.lm.precision import fast_bfloat16
+from avatargpt.lm.sampling import sample
 
 # T5 v1.1's base, 248 million parameters
 BASE = {"d_model": 768, "d_ff": 2048, "num_layers": 12, "num_heads": 12, "vocab_size": 32128}

@@ -29,11 +29,11 @@ def measure(model: Any, scene: str, radius: float | None, seed: int, seconds: fl
     from avatargpt import planning
     from avatargpt.body.ground import SUNK
     from avatargpt.body.smooth import JERK
+    from avatargpt.kinematics.physics import jerk
     from avatargpt.long.director import Director, manner_of
     from avatargpt.long.loop import Loop
     from avatargpt.long.performer import Performer
     from avatargpt.long.stream import MotionStream
-    from avatargpt.signals.physics import jerk
     from vqvae.motion import concatenate
 
     codes: list[np.ndarray] = []

@@ -31,7 +31,7 @@ from buckets import tokens
 
 from avatargpt import resources
 from avatargpt.config import resolve
-from avatargpt.model.network import IGNORED
+from avatargpt.lm.network import IGNORED
 from avatargpt.train.command import parsed
 from avatargpt.train.data.batches import Batch, Pool
 from avatargpt.train.language import LanguageRecipe, LanguageStage

@@ -1,4 +1,4 @@
-"""Learn how letters are spoken from cmudict: avatargpt/language/pronouncing/letters.txt.xz, and measure it.
+"""Learn how letters are spoken from cmudict: avatargpt/speech/pronouncing/letters.txt.xz, and measure it.
 
 Letters and phones are aligned by EM (each letter gives none, one or two phones). A letter's phones then depend on the
 letters around it: of ever wider contexts, those are kept that say something else than the narrower one in at least
@@ -14,8 +14,8 @@ import lzma
 from collections import Counter, defaultdict
 from pathlib import Path
 
-from avatargpt.language.pronouncing.dictionary import cmudict
-from avatargpt.language.pronouncing.letters import CONTEXTS, FILE, around, rules, spelled
+from avatargpt.speech.pronouncing.dictionary import cmudict
+from avatargpt.speech.pronouncing.letters import CONTEXTS, FILE, around, rules, spelled
 
 LEAST = 2
 ROUNDS = 5

@@ -10,7 +10,7 @@ BIN="$ROOT/.venv/bin"
 "$BIN/ruff" check .
 "$BIN/mypy"
 "$BIN/lint-imports"
-"$PYTHON" scripts/house.py --check
+"$PYTHON" scripts/structure.py --check
 # Two processes, a file of tests to each in turn, that share the cores between them; TEST_WORKERS=0 means none.
 WORKERS="${TEST_WORKERS:-2}"
 CORES="$("$PYTHON" -c 'import os; print(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count())')"

@@ -20,15 +20,15 @@ from avatargpt.body.heeding import unheeded
 from avatargpt.body.reconstruct import REFINE
 from avatargpt.body.rerank import pick
 from avatargpt.body.spec import MotionSpec
-from avatargpt.decoding.loaded import CHUNK, CONTEXT, LoadedModel
-from avatargpt.language.motion_spec import ClauseSpec
-from avatargpt.language.paths import Route
-from avatargpt.language.turns import Turn
-from avatargpt.model.config import AvatarGPTConfig
-from avatargpt.model.model import AvatarGPTModel
-from avatargpt.model.text_encoder import TextTokenizer
-from avatargpt.requests import UnheededText, shares
-from avatargpt.retrieval.phrases import PhraseIndex
+from avatargpt.lm.config import AvatarGPTConfig
+from avatargpt.lm.loaded import CHUNK, CONTEXT, LoadedModel
+from avatargpt.lm.model import AvatarGPTModel
+from avatargpt.lm.text_encoder import TextTokenizer
+from avatargpt.options import UnheededText, shares
+from avatargpt.requests.motion_spec import ClauseSpec
+from avatargpt.requests.paths import Route
+from avatargpt.requests.phrases import PhraseIndex
+from avatargpt.requests.turns import Turn
 from vqvae import rotations as rot
 from vqvae.errors import UserError
 from vqvae.motion import Motion

@@ -11,10 +11,10 @@ import torch
 
 from avatargpt.api import AvatarGPT
 from avatargpt.body.sampling import text_prompts
-from avatargpt.model.config import AvatarGPTConfig
-from avatargpt.model.model import AvatarGPTModel
-from avatargpt.model.text_encoder import TextTokenizer
-from avatargpt.retrieval.exemplars import Entry, ExemplarBank
+from avatargpt.lm.config import AvatarGPTConfig
+from avatargpt.lm.model import AvatarGPTModel
+from avatargpt.lm.text_encoder import TextTokenizer
+from avatargpt.requests.exemplars import Entry, ExemplarBank
 from instruct_data.prompts import CodesSegment, Prompt
 from vqvae.errors import UserError
 from vqvae.motion import Motion

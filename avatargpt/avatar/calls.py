@@ -62,7 +62,7 @@ class AvatarCalls(GestureCalls):
 
         from avatargpt.face.feelings import emotions
         from avatargpt.gesture.manner import Manner
-        from avatargpt.signals.audio import opened
+        from avatargpt.speech.audio import opened
 
         seconds = opened(audio, rate).about.seconds
         feelings = emotions(emotion, seconds) if emotion is not None else []

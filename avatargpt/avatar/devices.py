@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Self
 if TYPE_CHECKING:
     import torch
 
-    from avatargpt.decoding.loaded import LoadedModel
     from avatargpt.face.tokens import FaceTokens
-    from avatargpt.model.scorer import TextMotionScorer
+    from avatargpt.lm.loaded import LoadedModel
+    from avatargpt.lm.scorer import TextMotionScorer
 
 
 class DeviceCalls:

@@ -16,7 +16,7 @@ from avatargpt.export.avatar.clip import AvatarMotion
 from avatargpt.face.audio_model.controls import LIVELY, Controls
 from avatargpt.face.performer import FacePerformer, driver_folder
 from avatargpt.gesture.performer import GesturePerformer
-from avatargpt.signals import audio as sound
+from avatargpt.speech import audio as sound
 
 if TYPE_CHECKING:
     from avatargpt.avatar.stream import AvatarStream

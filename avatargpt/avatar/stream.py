@@ -14,7 +14,7 @@ from avatargpt.face.audio_model.blinks import Span
 from avatargpt.face.audio_model.controls import LiveControls
 from avatargpt.face.audio_model.stream import FaceStream
 from avatargpt.gesture.motion_stream import MotionStream
-from avatargpt.signals.audio import FPS
+from avatargpt.speech.audio import FPS
 from vqvae.face import FaceMotion
 from vqvae.motion import Motion, concatenate
 

@@ -8,13 +8,13 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, Field, create_model
 
 from avatargpt.body.model import BodyModel
-from avatargpt.language.llm.failures import LlmFailed, Malformed
-from avatargpt.language.llm.model import LanguageModel
-from avatargpt.language.llm.prompts import prompt
-from avatargpt.language.motion_spec import ClauseSpec
 from avatargpt.limits import MAX_SECONDS, MIN_SECONDS
-from avatargpt.requests import tokens_of
-from avatargpt.retrieval.candidates import movements
+from avatargpt.llm.failures import LlmFailed, Malformed
+from avatargpt.llm.model import LanguageModel
+from avatargpt.llm.prompts import prompt
+from avatargpt.options import tokens_of
+from avatargpt.requests.candidates import movements
+from avatargpt.requests.motion_spec import ClauseSpec
 from vqvae.errors import UserError
 
 MOST_CLAUSES, MOST_COUNT = 12, 20

@@ -1,4 +1,4 @@
-"""Two things at once: arms or head of one motion on the body of another (`avatargpt.language.concurrent` reads which).
+"""Two things at once: arms or head of one motion on the body of another (`avatargpt.requests.concurrent` reads which).
 
 The network makes each by itself; a rule puts them together as in the layered clips of the training material
 (`instruct_data.synth.derived.layering`): pelvis, legs and path stay what they were.

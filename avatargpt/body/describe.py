@@ -10,8 +10,8 @@ import numpy as np
 import torch
 
 from avatargpt.body.model import BodyModel
-from avatargpt.decoding.loaded import CHUNK, CONTEXT, ROWS
-from avatargpt.requests import check_count, check_seed, mix, then
+from avatargpt.lm.loaded import CHUNK, CONTEXT, ROWS
+from avatargpt.options import check_count, check_seed, mix, then
 from vqvae.ground import grounded
 from vqvae.motion import Motion
 
@@ -28,7 +28,7 @@ class MotionDescription:
         """Motion to text.
 
         With a text-motion scorer (`model.scorer`) the likeliest sentence, sampled ones, and the nearest caption of the
-        phrase index (`avatargpt.retrieval.phrases`; the project's own texts) are ranked by how well they fit the
+        phrase index (`avatargpt.requests.phrases`; the project's own texts) are ranked by how well they fit the
         motion.
 
         Args:

@@ -18,11 +18,11 @@ from avatargpt.body.reach import out_of_reach
 from avatargpt.body.rerank import pick
 from avatargpt.body.sampling import prolonged
 from avatargpt.body.smooth import roughness
-from avatargpt.body.understanding import SURE
-from avatargpt.decoding.loaded import CHUNK, CONTEXT
+from avatargpt.kinematics.physics import foot_skate
 from avatargpt.limits import MIN_SECONDS
-from avatargpt.requests import UnheededText, check_count, check_seconds, check_seed, check_text, frames_of, held, mix
-from avatargpt.signals.physics import foot_skate
+from avatargpt.lm.loaded import CHUNK, CONTEXT
+from avatargpt.options import UnheededText, check_count, check_seconds, check_seed, check_text, frames_of, held, mix
+from avatargpt.requests.understanding import SURE
 from instruct_data.joining import join_motions, suits
 from vqvae.ground import floor_of, raised
 from vqvae.motion import Motion, concatenate
@@ -64,7 +64,7 @@ class MotionEditing:
         Args:
             seconds: of the middle; kept to the frame.
             text: what happens in between, one movement; may be empty. The network is given the words as they are; where
-                they hardly show, `avatargpt.requests.UnheededText` is warned of.
+                they hardly show, `avatargpt.options.UnheededText` is warned of.
             best_of: candidates; without text the one nearest to all others on feet that stand wins, with text the one
                 that fits it. Candidates that pop (`body.smooth`) do not count; where all do, others are made, twice.
             keep_place: END stays where it is in the world and the middle's path is led there; else END is moved to

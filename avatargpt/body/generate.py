@@ -21,10 +21,10 @@ from avatargpt.body.sampling import answers, prolonged, text_prompts
 from avatargpt.body.spec import MotionSpec
 from avatargpt.body.specs import specs
 from avatargpt.body.turns import REST, with_rests
-from avatargpt.body.understanding import Understanding, unknown
-from avatargpt.decoding.loaded import CHUNK, ROWS
-from avatargpt.requests import Request, UnheededText, check_sampling, check_text, frames_of, mix, said, wishes
-from avatargpt.retrieval.exemplars import check_retrieval
+from avatargpt.lm.loaded import CHUNK, ROWS
+from avatargpt.options import Request, UnheededText, check_sampling, check_text, frames_of, mix, said, wishes
+from avatargpt.requests.exemplars import check_retrieval
+from avatargpt.requests.understanding import Understanding, unknown
 from instruct_data.joining import join_best, join_motions
 from instruct_data.requests.spec import MotionRequest
 from vqvae.motion import Motion, concatenate
@@ -68,8 +68,8 @@ class MotionGeneration:
         Unless `literal`, a request is first put into plain words clause by clause (`retrieval.phrases`: retrieval of
         the nearest known phrasing, which also tells how long such a motion usually is); clauses are made one by one
         and joined at a blended seam. A turn by a measure ("turn left 90 degrees") is cut where it has come so far and
-        brought to rest (`avatargpt.language.turns`); a path ("walk in a circle") is bent to its shape
-        (`avatargpt.language.paths`). A body that has sunk into the floor is lifted (`avatargpt.body.ground`).
+        brought to rest (`avatargpt.requests.turns`); a path ("walk in a circle") is bent to its shape
+        (`avatargpt.requests.paths`). A body that has sunk into the floor is lifted (`avatargpt.body.ground`).
 
         Args:
             texts: one or more sentences.

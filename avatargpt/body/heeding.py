@@ -14,8 +14,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from avatargpt.body.model import BodyModel
-from avatargpt.language.face.typed import unreadable
-from avatargpt.requests import UnheededText
+from avatargpt.options import UnheededText
+from avatargpt.requests.typed import unreadable
 from vqvae.motion import Motion
 
 HARDLY = 0.25  # fit to the text below which it does not show

@@ -7,13 +7,13 @@ from functools import cached_property
 
 import numpy as np
 
-from avatargpt.decoding.loaded import LoadedModel
-from avatargpt.language.motion_spec import ClauseSpec
-from avatargpt.model.scorer import TextMotionScorer
-from avatargpt.model.text_encoder import SentenceGrounder
-from avatargpt.requests import Request, said
-from avatargpt.retrieval.exemplars import ExemplarBank, open_exemplars
-from avatargpt.retrieval.phrases import PhraseIndex
+from avatargpt.lm.loaded import LoadedModel
+from avatargpt.lm.scorer import TextMotionScorer
+from avatargpt.lm.text_encoder import SentenceGrounder
+from avatargpt.options import Request, said
+from avatargpt.requests.exemplars import ExemplarBank, open_exemplars
+from avatargpt.requests.motion_spec import ClauseSpec
+from avatargpt.requests.phrases import PhraseIndex
 from instruct_data.requests.spec import Clause, MotionRequest
 from vqvae.tokenizer import MotionTokenizer
 

@@ -6,9 +6,9 @@ from avatargpt.body.describe import MotionDescription
 from avatargpt.body.edit import MotionEditing
 from avatargpt.body.generate import MotionGeneration
 from avatargpt.body.model import BodyModel
-from avatargpt.decoding.loaded import LoadedModel
-from avatargpt.model.scorer import TextMotionScorer
-from avatargpt.retrieval.phrases import PhraseIndex
+from avatargpt.lm.loaded import LoadedModel
+from avatargpt.lm.scorer import TextMotionScorer
+from avatargpt.requests.phrases import PhraseIndex
 
 
 class Body:

@@ -1,10 +1,10 @@
-"""Ways by their shape: the path of a motion bent to a `Route` (`avatargpt.language.paths` reads which)."""
+"""Ways by their shape: the path of a motion bent to a `Route` (`avatargpt.requests.paths` reads which)."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from avatargpt.language.paths import Route
+from avatargpt.requests.paths import Route
 from vqvae.features.base import FeatureSpec
 from vqvae.motion import Motion
 from vqvae.smoothing import gaussian

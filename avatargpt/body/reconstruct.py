@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from avatargpt.decoding.loaded import LoadedModel
-from avatargpt.signals.pose import mpjpe_heading
+from avatargpt.kinematics.pose import mpjpe_heading
+from avatargpt.lm.loaded import LoadedModel
 from vqvae.ground import floor_of, raised
 from vqvae.motion import Motion
 

@@ -9,10 +9,10 @@ import numpy as np
 
 from avatargpt.body.model import BodyModel
 from avatargpt.body.rerank import pick
-from avatargpt.decoding.loaded import CHUNK, CONTEXT
-from avatargpt.language.clauses import clauses
-from avatargpt.requests import mix
-from avatargpt.retrieval.exemplars import EXAMPLES, example_slots
+from avatargpt.lm.loaded import CHUNK, CONTEXT
+from avatargpt.options import mix
+from avatargpt.requests.clauses import clauses
+from avatargpt.requests.exemplars import EXAMPLES, example_slots
 from instruct_data.prompts import Prompt
 from vqvae.errors import UserError
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from avatargpt.signals.physics import TOES, jerk
+from avatargpt.kinematics.physics import TOES, jerk
 from vqvae.motion import Motion
 
 JERK = 3 * 0.166

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from avatargpt.language.paths import Route
-from avatargpt.language.turns import Turn
+from avatargpt.requests.paths import Route
+from avatargpt.requests.turns import Turn
 from instruct_data.requests.spec import Clause
 
 

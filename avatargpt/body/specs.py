@@ -9,11 +9,11 @@ import numpy as np
 from avatargpt.body.fulfilment.scaling import speed_asked
 from avatargpt.body.model import BodyModel
 from avatargpt.body.spec import MotionSpec
-from avatargpt.decoding.loaded import CHUNK
-from avatargpt.language.concurrent import is_above
-from avatargpt.language.motion_spec import ClauseSpec
-from avatargpt.requests import Request, frames_of, said, timed, tokens_of
-from avatargpt.signals.joints import FPS
+from avatargpt.kinematics.joints import FPS
+from avatargpt.lm.loaded import CHUNK
+from avatargpt.options import Request, frames_of, said, timed, tokens_of
+from avatargpt.requests.concurrent import is_above
+from avatargpt.requests.motion_spec import ClauseSpec
 
 SHORTEST = 5  # motion tokens a clause needs at least
 

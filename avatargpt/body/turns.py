@@ -1,4 +1,4 @@
-"""Bodies that turn as far as was asked (`avatargpt.language.turns` reads how far).
+"""Bodies that turn as far as was asked (`avatargpt.requests.turns` reads how far).
 
 The network turns bodies, but does not count the degrees: what it draws for "turn around" ends anywhere between 100 and
 450. So a rule cuts what turns further where it has come so far, and lets the network bring it to rest from there; of
@@ -11,9 +11,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from avatargpt.decoding.loaded import CONTEXT, LoadedModel
-from avatargpt.language.turns import Turn
-from avatargpt.requests import mix
+from avatargpt.lm.loaded import CONTEXT, LoadedModel
+from avatargpt.options import mix
+from avatargpt.requests.turns import Turn
 from vqvae.motion import Motion
 
 REST = "a person stands still"

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from avatargpt.chat.questions import Topic, asks_side, sharing, topic
 from avatargpt.chat.registry import does
 from avatargpt.chat.scene import Done, Scene, find_file, plan_lines, said_seconds, short
 from avatargpt.chat.timeline import FPS, Timeline
 from avatargpt.chat.viewing import open_file, sheet
-from avatargpt.language.chat.questions import Topic, asks_side, sharing, topic
 from instruct_data.dialogue.acts import Act
 from instruct_data.text.mirror import side_of
 from vqvae.errors import UserError

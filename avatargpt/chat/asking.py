@@ -7,11 +7,11 @@ from typing import Protocol, runtime_checkable
 
 from pydantic import BaseModel, Field
 
+from avatargpt.chat.heard import Heard
 from avatargpt.chat.intent import Intent, possible, unsaid, why_not
-from avatargpt.language.chat.heard import Heard
-from avatargpt.language.llm import LanguageModel
-from avatargpt.language.llm.failures import LlmFailed, Malformed
-from avatargpt.language.llm.prompts import prompt
+from avatargpt.llm import LanguageModel
+from avatargpt.llm.failures import LlmFailed, Malformed
+from avatargpt.llm.prompts import prompt
 from instruct_data.dialogue.acts import Act, read
 from vqvae.errors import UserError
 

@@ -8,10 +8,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from avatargpt.chat import commands, hearing
 from avatargpt.chat.acts import perform
 from avatargpt.chat.answering import clarifying
 from avatargpt.chat.asking import LanguageIntent
+from avatargpt.chat.filenames import simplified
 from avatargpt.chat.filing import relative
+from avatargpt.chat.heard import Heard
 from avatargpt.chat.intent import Intent, check_named
 from avatargpt.chat.reading import open_intent
 from avatargpt.chat.scene import Progress, Scene
@@ -19,15 +22,12 @@ from avatargpt.chat.store import MOST_TURNS, Memory, Store
 from avatargpt.chat.timeline import Timeline
 from avatargpt.chat.turning import ALL_STEPS
 from avatargpt.chat.viewing import TURN, sheet
-from avatargpt.language.chat import commands, hearing
-from avatargpt.language.chat.filenames import simplified
-from avatargpt.language.chat.heard import Heard
-from avatargpt.requests import mix
+from avatargpt.options import mix
 from instruct_data.dialogue.acts import Act
 from vqvae.errors import UserError
 
 if TYPE_CHECKING:
-    from avatargpt.language.llm import LanguageModel
+    from avatargpt.llm import LanguageModel
     from avatargpt.planning.types import Planner
     from vqvae.motion import Motion
 

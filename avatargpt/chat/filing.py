@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from avatargpt.chat.filenames import FILE, as_typed, rate_named, simplified, without_unsafe
 from avatargpt.chat.registry import does
 from avatargpt.chat.scene import Done, Scene
 from avatargpt.chat.viewing import open_file
-from avatargpt.language.chat.filenames import FILE, as_typed, rate_named, simplified, without_unsafe
 from instruct_data.dialogue.acts import Act
 from vqvae.errors import UserError
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Protocol
 
+from avatargpt.chat.heard import ASKS, GOES_ON, Heard
 from avatargpt.chat.timeline import MOST_SEGMENTS
-from avatargpt.language.chat.heard import ASKS, GOES_ON, Heard
-from avatargpt.language.numbers import below_zero
+from avatargpt.requests.numbers import below_zero
 from instruct_data.dialogue.acts import TAKE_LETTERS, Act, read
 from instruct_data.dialogue.dialogues import turn_slots
 from instruct_data.requests.pairs import words_of

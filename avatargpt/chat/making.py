@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from avatargpt.chat.heard import GOES_ON
 from avatargpt.chat.looping import long_motion
 from avatargpt.chat.registry import does
+from avatargpt.chat.rewording import changed
 from avatargpt.chat.scene import Done, Scene, find_file, plan_lines, said_seconds, short, with_segment
 from avatargpt.chat.segments import faster, lasting, mirrored, new_segment, remade
 from avatargpt.chat.timeline import FPS, MOST_TAKES, Segment, Timeline, made_segment
-from avatargpt.language.chat.heard import GOES_ON
-from avatargpt.language.chat.rewording import changed
 from instruct_data.dialogue.acts import LEAST_SECONDS, TAKE_LETTERS, Act
 from vqvae.errors import UserError
 from vqvae.motion import Motion

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from avatargpt.language.chat.pointing import Target
-from avatargpt.language.chat.rewording import LENGTH, TEMPO
+from avatargpt.chat.pointing import Target
+from avatargpt.chat.rewording import LENGTH, TEMPO
 from instruct_data.requests.turn_spec import TurnPart
 from vqvae.errors import UserError
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from avatargpt.chat.filenames import simplified
 from avatargpt.chat.timeline import Segment, Timeline
-from avatargpt.language.chat.filenames import simplified
-from avatargpt.requests import mix
+from avatargpt.options import mix
 from vqvae.errors import UserError
 
 if TYPE_CHECKING:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from avatargpt.body.stitch import retimed
+from avatargpt.chat.heard import GOES_ON
 from avatargpt.chat.scene import Scene, said_seconds
 from avatargpt.chat.timeline import Segment, made_segment
-from avatargpt.language.chat.heard import GOES_ON
 from instruct_data.text.mirror import mirror_text
 from vqvae.errors import UserError
 

@@ -7,19 +7,19 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from avatargpt.chat.heard import GOES_ON, Heard
 from avatargpt.chat.intent import why_not
+from avatargpt.chat.naming import as_caption, file_name
 from avatargpt.chat.placing import Acts, Point, at_segment, gap, longer, meant, moved, tempo
-from avatargpt.language.chat.heard import GOES_ON, Heard
-from avatargpt.language.chat.naming import as_caption, file_name
-from avatargpt.language.chat.pointing import Target, target
+from avatargpt.chat.pointing import Target, target
 from instruct_data.dialogue.acts import FORMATS, TAKE_LETTERS, Act, from_json
 from instruct_data.dialogue.turns import ORDINALS
 from instruct_data.requests.turn_spec import TurnPart
 from vqvae.errors import UserError
 
 if TYPE_CHECKING:
-    from avatargpt.language.requests.reader import RequestReader
-    from avatargpt.model.text_encoder import SentenceGrounder
+    from avatargpt.lm.text_encoder import SentenceGrounder
+    from avatargpt.requests.reader import RequestReader
 
 LEAST = 0.25  # less sure than this it is better to ask
 ALL_STEPS = 99  # of undo: as many as there are

@@ -49,9 +49,9 @@ def align(
     from avatargpt.face.words.align import ALIGNERS
     from avatargpt.face.words.align import align as aligned
     from avatargpt.face.words.transcripts import SPREAD, told
-    from avatargpt.model.folder import check_model
-    from avatargpt.signals.audio import inspect
-    from avatargpt.signals.words import files
+    from avatargpt.lm.folder import check_model
+    from avatargpt.speech.audio import inspect
+    from avatargpt.speech.words import files
 
     who = next((name for name in ALIGNERS if name == aligner), None)
     if who is None:

@@ -20,7 +20,7 @@ from vqvae.io.guard import read_text
 
 if TYPE_CHECKING:
     from avatargpt.api import AvatarGPT
-    from avatargpt.language.llm import LanguageModel
+    from avatargpt.llm import LanguageModel
 
 MAX_CHARACTERS = 1000
 MAX_TEXTS = 10_000
@@ -83,7 +83,7 @@ def read_texts(argument: str, emoji: bool = False) -> tuple[list[str], bool]:
 
 def warn_unreadable(texts: Sequence[str]) -> None:
     """Say on stderr which texts are not in the one language that the weights know, or have no word."""
-    from avatargpt.language.face.typed import unreadable
+    from avatargpt.requests.typed import unreadable
 
     for text in texts:
         if said := unreadable(text):
@@ -91,7 +91,7 @@ def warn_unreadable(texts: Sequence[str]) -> None:
 
 
 def _check_text(text: str, where: str, emoji: bool = False) -> str:
-    from avatargpt.language.face.typed import is_emoji
+    from avatargpt.requests.typed import is_emoji
 
     text = " ".join(text.split())
     if not is_text(text):
@@ -269,8 +269,8 @@ def load_model(
 ) -> AvatarGPT:  # fmt: skip
     """The model for one command, with an adapter's updates; a terminal shows that it is being loaded."""
     import avatargpt
-    from avatargpt.model.adapter_folder import adapted
-    from avatargpt.model.folder import check_model
+    from avatargpt.lm.adapter_folder import adapted
+    from avatargpt.lm.folder import check_model
 
     check_model(folder)
     with progress("loading", quiet):
@@ -279,7 +279,7 @@ def load_model(
 
 def language_model(spec: str, limits: str, device: str | None, threads: int | None) -> LanguageModel | None:
     """That of ``--llm``, loaded with its first question; None where none is named."""
-    from avatargpt.language.llm import Limits, load_llm
+    from avatargpt.llm import Limits, load_llm
 
     return load_llm(spec, Limits.of(limits), True, device or "cpu", threads) if spec.strip() else None
 

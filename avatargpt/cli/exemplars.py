@@ -13,7 +13,7 @@ from avatargpt.limits import is_text
 from vqvae.errors import UserError
 
 if TYPE_CHECKING:
-    from avatargpt.retrieval.exemplars import ExemplarBank
+    from avatargpt.requests.exemplars import ExemplarBank
 
 app = typer.Typer(
     add_completion=False, rich_markup_mode=None, help="Clips that `generate --retrieval` uses as examples."
@@ -43,8 +43,8 @@ def add(
     import numpy as np
 
     from avatargpt import resources
-    from avatargpt.model.text_encoder import SentenceGrounder
-    from avatargpt.retrieval.exemplars import EXAMPLE_TOKENS, FILE, Entry, ExemplarBank, alone, user_folder
+    from avatargpt.lm.text_encoder import SentenceGrounder
+    from avatargpt.requests.exemplars import EXAMPLE_TOKENS, FILE, Entry, ExemplarBank, alone, user_folder
     from vqvae.ground import grounded
     from vqvae.tokenizer import MotionTokenizer
 
@@ -78,7 +78,7 @@ def add(
 @app.command("ls")
 def ls(to: To = None, as_json: common.Json = False) -> None:
     """List the clips of a library."""
-    from avatargpt.retrieval.exemplars import FILE, ExemplarBank, user_folder
+    from avatargpt.requests.exemplars import FILE, ExemplarBank, user_folder
 
     folder = to if to is not None else user_folder()
     exemplars = ExemplarBank.load(folder)

@@ -123,7 +123,7 @@ def face(
     from avatargpt.face.audio_model.controls import LIVELY, Controls, apply
     from avatargpt.face.feelings import emotions
     from avatargpt.face.performer import driver_folder
-    from avatargpt.signals.audio import MAX_SECONDS, inspect
+    from avatargpt.speech.audio import MAX_SECONDS, inspect
 
     motions: list[Any]
     lips = FORMER_LIPS.get(lips, lips)
@@ -232,7 +232,7 @@ def _perform(
     from avatargpt.avatar.heads import HeadMover
     from avatargpt.cli import face_score
     from avatargpt.face.performer import FacePerformer
-    from avatargpt.signals.audio import FPS
+    from avatargpt.speech.audio import FPS
 
     torch.set_num_threads(threads or 1)  # steps are small: more threads only wait for each other
     with common.progress("loading", quiet):

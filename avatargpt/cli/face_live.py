@@ -37,7 +37,7 @@ def perform(
         What `face.live.loop.perform` does, the same frames with the controls `drawn`, and what is to be told.
     """
     from avatargpt.face.live.inbox import Inbox
-    from avatargpt.signals.audio import FPS, MAX_SECONDS
+    from avatargpt.speech.audio import FPS, MAX_SECONDS
 
     if controls.smooth:
         raise UserError("--smooth needs the whole clip; accepted without live sound and addresses")
@@ -103,8 +103,8 @@ def _told(
 ) -> tuple[Score | None, float | None]:
     """What is asked for, as long as sound or clip where that is known, and the seconds of a clip without sound."""
     from avatargpt.cli.face_score import tell
-    from avatargpt.language.face.scores import placed
-    from avatargpt.signals.audio import inspect
+    from avatargpt.face.instructions.fitting import placed
+    from avatargpt.speech.audio import inspect
 
     text, score = asked
     reads = bool(text) and score is None

@@ -15,7 +15,7 @@ from vqvae.errors import UserError
 if TYPE_CHECKING:
     from avatargpt.gesture.manner import Manner
     from avatargpt.gesture.performer import GesturePerformer
-    from avatargpt.signals.words.words import Words
+    from avatargpt.speech.words.words import Words
     from vqvae.motion import Motion
 
 OFF, USUAL_ASR = "off", "base"
@@ -105,7 +105,7 @@ def gesture(
     from avatargpt.gesture.config import HEADS
     from avatargpt.gesture.performer import network_folder
     from avatargpt.gesture.two_voices import check_lengths
-    from avatargpt.signals.audio import inspect
+    from avatargpt.speech.audio import inspect
 
     line = live_line.LiveLine(
         audio=audio, microphone=microphone, rate=rate, websocket=websocket, subject=subject,
@@ -161,7 +161,7 @@ def _loaded(folder: Path, audio: Path, speaker: str | None, threads: int | None,
     import torch
 
     from avatargpt.gesture.performer import GesturePerformer
-    from avatargpt.signals.audio import inspect
+    from avatargpt.speech.audio import inspect
 
     inspect(audio)
     torch.set_num_threads(threads or 1)  # steps are small: more threads only wait for each other
@@ -175,7 +175,7 @@ def _perform(
     performer: GesturePerformer, audio: Path, words: Words | None, interlocutor: Path | None, quiet: bool,
     how: dict[str, Any],
 ) -> Motion:  # fmt: skip
-    from avatargpt.signals.audio import FPS, inspect
+    from avatargpt.speech.audio import FPS, inspect
 
     with common.progress("gesturing", quiet) as advance:
         frames = max(1, int(inspect(audio).seconds * FPS))

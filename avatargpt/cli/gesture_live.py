@@ -12,7 +12,7 @@ from vqvae.errors import UserError
 if TYPE_CHECKING:
     from avatargpt.cli.live_line import LiveLine
     from avatargpt.gesture.live import Live, Sender
-    from avatargpt.signals.words.words import Words
+    from avatargpt.speech.words.words import Words
 
 
 def known_words(transcript: str | None) -> Words | None:
@@ -47,7 +47,7 @@ def perform(
     Returns:
         What was made, and what is to be told.
     """
-    from avatargpt.signals.audio import FPS, MAX_SECONDS, opened
+    from avatargpt.speech.audio import FPS, MAX_SECONDS, opened
 
     rate = line.heard_at()
     with ExitStack() as stack:

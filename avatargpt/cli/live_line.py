@@ -113,7 +113,7 @@ class LiveLine:
 
     def heard_at(self) -> int:
         """Samples a second of the sound. Raises UserError for a rate that is not accepted, or a bad file."""
-        from avatargpt.signals.audio import check_rate, inspect
+        from avatargpt.speech.audio import check_rate, inspect
 
         rate = RATE if self.rate is None else self.rate
         check_rate(rate, 1, "--rate")
@@ -121,7 +121,7 @@ class LiveLine:
 
     def piped(self, rate: int) -> Iterator[NDArray[Any]] | None:
         """Sound of a pipe, from now on: no faster than it is spoken where frames are sent, else as it comes."""
-        from avatargpt.signals.live import playout, sources
+        from avatargpt.speech.live import playout, sources
 
         if self.audio != PIPE:
             return None
@@ -136,8 +136,8 @@ class LiveLine:
         Args:
             piped: what `piped` gave. seconds: of silence where nobody speaks; None = without end.
         """
-        from avatargpt.signals.audio import blocks
-        from avatargpt.signals.live import sources
+        from avatargpt.speech.audio import blocks
+        from avatargpt.speech.live import sources
 
         if piped is not None:
             return piped

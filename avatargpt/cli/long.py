@@ -183,7 +183,7 @@ def _finish(output: list[Path], target: Path, as_json: bool, more: dict[str, Any
 def _scene(text: str) -> str:
     if text.startswith("@"):
         raise UserError("SCENE: accepted one sentence, not a file; run the command once for each line")
-    from avatargpt.language.plans.requests import check_plan
+    from avatargpt.requests.english import check_plan
 
     scene = common.read_texts("".join(c if c.isprintable() else " " for c in text))[0][0]
     check_plan(scene, 1)  # nobody waits for a model to learn of a mistake
@@ -194,8 +194,8 @@ def _activities(path: Path | None) -> list[Activity]:
     """The activities of a plan as ``avatargpt plan --json`` prints it."""
     if path is None:
         return []
-    from avatargpt.language.plans.requests import MAX_ACTIVITIES, MAX_STEPS, check_words
     from avatargpt.planning.types import Activity
+    from avatargpt.requests.english import MAX_ACTIVITIES, MAX_STEPS, check_words
 
     accepted = '{"activities": [{"task": "...", "steps": ["...", ...]}, ...]}'
     data = read_object(path, accepted=f"accepted {accepted}")

@@ -31,7 +31,7 @@ def fail(message: str, status: int = 2) -> int:
 @contextmanager
 def heeding() -> Iterator[None]:
     """Says on stderr which texts do not show in what is made."""
-    from avatargpt.requests import UnheededText
+    from avatargpt.options import UnheededText
 
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UnheededText)

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from avatargpt.evaluation import answers
-from avatargpt.model import memory
+from avatargpt.lm import memory
 from vqvae.errors import UserError
 from vqvae.io.atomic import atomic_write
 from vqvae.io.json_file import read_object

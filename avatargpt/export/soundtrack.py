@@ -31,7 +31,7 @@ class Soundtrack:
     def __init__(self, container: Any, source: str | os.PathLike[str], seconds: float) -> None:
         import av
 
-        from avatargpt.signals.audio import inspect
+        from avatargpt.speech.audio import inspect
 
         info = inspect(source)
         self._rate = info.rate
@@ -73,8 +73,8 @@ class Soundtrack:
 
 def _blocks(path: Path, channels: int) -> Iterator[np.ndarray]:
     """(n, 1 or 2) float32 blocks of a sound file."""
-    from avatargpt.signals.audio import to_mono
-    from avatargpt.signals.sound_files import sample_blocks
+    from avatargpt.speech.audio import to_mono
+    from avatargpt.speech.sound_files import sample_blocks
 
     for block in sample_blocks(path, 4096):
         yield np.nan_to_num(block) if channels == 2 else np.nan_to_num(to_mono(block)[:, None])

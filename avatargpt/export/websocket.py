@@ -14,7 +14,7 @@ from contextlib import suppress
 from typing import Any
 from urllib.parse import urlsplit
 
-from avatargpt.signals.live.sources import INSTALL
+from avatargpt.speech.live.sources import INSTALL
 from vqvae.errors import UserError
 
 MOST_CLIENTS = 8

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from avatargpt.signals.face import LOOKS
+from avatargpt.kinematics.face import LOOKS
 from instruct_data.face.described import NOTHING, WITHIN, mended, said
 from vqvae.face import FaceMotion
 
@@ -20,7 +20,7 @@ Span = tuple[int, int]  # first and last frame in which an action is at half its
 def in_order(text: str, face: FaceMotion) -> str:
     """A description in the form of `instruct_data.face.described`, its actions in the order in which they are seen.
 
-    An action comes before another where its own signal (`avatargpt.signals.face`) is over before the other's
+    An action comes before another where its own signal (`avatargpt.kinematics.face`) is over before the other's
     begins; what overlaps stays as the network told it, and so does what leaves nothing to be seen (a face at rest, a
     closed mouth). The same words told several times are as many rises of one signal, in order; of a single rise they
     are told once.

@@ -15,17 +15,17 @@ from avatargpt.face.audio_model.blinks import Span, told
 from avatargpt.face.audio_model.conditioning import Direction, Feeling
 from avatargpt.face.audio_model.controls import Controls, apply
 from avatargpt.face.audio_model.idle import calm_spans, jaw_spans
+from avatargpt.face.instructions.fitting import Named, check_times, fitted, placed, spread
 from avatargpt.face.instructions.scores import clauses_of, feelings_of
 from avatargpt.face.instructions.timing import Words, anchored, arranged, is_beyond, is_timed
-from avatargpt.language.face.scores import Named, check_times, fitted, placed, spread
-from avatargpt.language.face.typed import worded
-from avatargpt.signals.audio import MAX_SECONDS
+from avatargpt.requests.typed import worded
+from avatargpt.speech.audio import MAX_SECONDS
 from vqvae.errors import UserError
 
 if TYPE_CHECKING:
     from avatargpt.face.audio_model.driver import Driver
     from avatargpt.face.instructions.parser import InstructionParser
-    from avatargpt.language.requests.reader import RequestReader
+    from avatargpt.requests.reader import RequestReader
     from instruct_data.face.score import Score
     from instruct_data.requests.face_spec import FaceClause, FaceRequest
     from vqvae.face import FaceMotion
@@ -42,7 +42,7 @@ def driver_folder(model: Path | None) -> Path:
     Raises:
         UserError: no such folder, or no driver in it.
     """
-    from avatargpt.model.folder import check_model
+    from avatargpt.lm.folder import check_model
     from avatargpt.resources import PACKAGE
 
     check_model(model)
@@ -84,7 +84,7 @@ class FacePerformer:
             UserError: missing or damaged weights.
         """
         from avatargpt.face.audio_model.driver import Driver
-        from avatargpt.model.folder import packaged
+        from avatargpt.lm.folder import packaged
 
         where = packaged() if folder is None else Path(folder)
         one = cls(Driver.load(where))
@@ -101,7 +101,7 @@ class FacePerformer:
     @cached_property
     def requests(self) -> RequestReader | None:
         """Reads which clauses an instruction has, and when they happen; None where the folder has none."""
-        from avatargpt.language.requests.reader import RequestReader
+        from avatargpt.requests.reader import RequestReader
 
         places = [self._folder, self._folder.parent] if self._folder else []
         return next((found for p in places if (found := RequestReader.of(p)) is not None), None)
@@ -109,7 +109,7 @@ class FacePerformer:
     @cached_property
     def grounder(self) -> Any:
         """Gives the driver its words."""
-        from avatargpt.model.text_encoder import SentenceGrounder
+        from avatargpt.lm.text_encoder import SentenceGrounder
 
         return self._given or SentenceGrounder()
 
@@ -258,7 +258,7 @@ class FacePerformer:
         """
         length = seconds
         if audio is not None:
-            from avatargpt.signals.audio import check_rate, inspect
+            from avatargpt.speech.audio import check_rate, inspect
 
             if isinstance(audio, np.ndarray):
                 check_rate(rate, 1, "sound")

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from avatargpt.export.face.landmarks import landmark_image
-from avatargpt.model.folder import read_part
+from avatargpt.lm.folder import read_part
 from vqvae.errors import UserError
 from vqvae.motion import atomic_write
 from vqvae.strict import Count, Strict

@@ -10,9 +10,9 @@ import numpy as np
 
 from avatargpt.face.audio_model.features import BANDS, PER_QUARTER, QUARTERS
 from avatargpt.gesture.words import TimedWord
-from avatargpt.signals import audio as sounds
-from avatargpt.signals.phones import VOWELS
-from avatargpt.signals.words.words import Word
+from avatargpt.speech import audio as sounds
+from avatargpt.speech.phones import VOWELS
+from avatargpt.speech.words.words import Word
 from instruct_data.gesture.strokes import FPS
 
 ENERGY, VOICING, PITCH = BANDS, BANDS + 1, BANDS + 2  # columns of a quarter frame

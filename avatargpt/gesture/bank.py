@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from avatargpt.retrieval.store import unpacked, xz
+from avatargpt.requests.store import unpacked, xz
 from instruct_data.gesture.packed import Packed, held_joints, pack, unpack
 from instruct_data.gesture.strokes import TURNED, Stroke
 from vqvae.errors import UserError

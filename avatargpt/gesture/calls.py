@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from avatargpt.gesture.motion_stream import MotionStream
     from avatargpt.gesture.performer import GesturePerformer, Speaker
     from avatargpt.gesture.words import TimedWord
-    from avatargpt.signals.words.words import Words
+    from avatargpt.speech.words.words import Words
     from vqvae.motion import Motion
 
 Audio = str | os.PathLike[str] | np.ndarray
@@ -81,7 +81,7 @@ class GestureCalls:
 
 def timed(words: Said, audio: Audio, rate: int) -> tuple[Iterable[TimedWord] | None, tuple[str, ...]]:
     """Words with times, and what is doubtful of them."""
-    from avatargpt.signals.words.words import Words
+    from avatargpt.speech.words.words import Words
 
     if isinstance(words, str | os.PathLike | Words):
         from avatargpt.face.words.transcripts import words_of

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from avatargpt.model.folder import fingerprint, load_network, save_network
+from avatargpt.lm.folder import fingerprint, load_network, save_network
 from vqvae.errors import UserError
 
 if TYPE_CHECKING:

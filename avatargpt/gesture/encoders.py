@@ -8,7 +8,7 @@ import numpy as np
 
 from avatargpt.gesture.features import interpolated
 from avatargpt.gesture.pretrained import check_layer, frozen
-from avatargpt.signals.audio import FPS, RATE, frames_in, resample
+from avatargpt.speech.audio import FPS, RATE, frames_in, resample
 from vqvae.errors import UserError
 
 CORE, AROUND = 20, 2  # s that one pass gives, and s that it hears before and after them

@@ -11,7 +11,7 @@ import numpy as np
 
 from avatargpt.face.audio_model.features import BANDS, PER_QUARTER, QUARTERS, SpeechFeatures
 from avatargpt.face.audio_model.features import WIDTH as HEARD
-from avatargpt.signals.audio import FPS, RATE, FrameBlocks, frame_end, frames_in
+from avatargpt.speech.audio import FPS, RATE, FrameBlocks, frame_end, frames_in
 from vqvae.errors import UserError
 
 PROSODY = "prosody"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from avatargpt.signals.audio import FPS
+from avatargpt.speech.audio import FPS
 from instruct_data.gesture.performing import minimum_jerk, through
 
 LOUD, FLOOR, FALL = 30.0, -55.0, 1.0 / FPS  # dB below the loudest, dBFS, dB a frame by which the loudest is forgotten

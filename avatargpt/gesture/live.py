@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from avatargpt.gesture.two_voices import Beside
-from avatargpt.signals.audio import FPS
-from avatargpt.signals.live.loop import Run, run
-from avatargpt.signals.live.sources import NOTHING_CAME
+from avatargpt.speech.audio import FPS
+from avatargpt.speech.live.loop import Run, run
+from avatargpt.speech.live.sources import NOTHING_CAME
 from vqvae.errors import UserError
 from vqvae.motion import Motion, concatenate
 

@@ -16,7 +16,7 @@ import numpy as np
 from avatargpt.gesture.bank import GestureBank
 from avatargpt.gesture.manner import Manner
 from avatargpt.gesture.words import TimedWord
-from avatargpt.signals.phones import VOWELS
+from avatargpt.speech.phones import VOWELS
 from instruct_data.gesture.classes import BEAT, MARKS, Found, WordClasses
 from instruct_data.gesture.plan import Placed
 from instruct_data.gesture.strokes import FPS
@@ -81,7 +81,7 @@ def stressed(word: TimedWord) -> float:
     for phone in getattr(word, "phones", ()):
         if phone.stress == 1 and phone.name in VOWELS:
             return phone.start
-    from avatargpt.language.pronouncing.spoken import spoken
+    from avatargpt.speech.pronouncing.spoken import spoken
 
     try:
         phones = spoken(word.text)[0].ways[0]

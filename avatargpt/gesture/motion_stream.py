@@ -10,7 +10,7 @@ import numpy as np
 from avatargpt.gesture.spoken import SpokenGestures
 from avatargpt.gesture.stream import Gestures
 from avatargpt.gesture.words import TimedWord
-from avatargpt.signals.audio import FPS
+from avatargpt.speech.audio import FPS
 from vqvae.features.gesture import GestureFeatures
 from vqvae.motion import Motion
 

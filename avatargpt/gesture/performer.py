@@ -18,7 +18,7 @@ from avatargpt.gesture.manner import Manner
 from avatargpt.gesture.meaning import Meaning, Nearest, check_cues
 from avatargpt.gesture.two_voices import Beside, check_lengths
 from avatargpt.gesture.words import TimedWord, WordEncoder, word_encoder
-from avatargpt.signals import audio as sound
+from avatargpt.speech import audio as sound
 from vqvae.errors import UserError
 from vqvae.features.gesture import GestureFeatures
 from vqvae.motion import Motion, concatenate
@@ -51,7 +51,7 @@ def network_folder(folder: str | os.PathLike[str] | None = None) -> Path:
 
 def nearest() -> Nearest:
     """Guesses the classes of words that the packaged table lacks. Raises UserError without the sentence encoder."""
-    from avatargpt.model.text_encoder import SentenceGrounder
+    from avatargpt.lm.text_encoder import SentenceGrounder
     from instruct_data.gesture.classes import word_classes
 
     grounder = SentenceGrounder()
@@ -177,7 +177,7 @@ class GesturePerformer:
 
         Args:
             audio: a sound file, or samples (n,) or (n, channels) at `rate`.
-            words: with times, in order (`avatargpt.signals.words`); None = words are off.
+            words: with times, in order (`avatargpt.speech.words`); None = words are off.
             other: the interlocutor's sound, as long; samples at `other_rate` (None = `rate`). other_words: likewise.
             speaker: whose style: a name or number of `speakers`, eight numbers, or None: nobody's own.
             head: ``codes``: gestures are drawn by `seed` and `temperature`; ``features``: the mean motion.

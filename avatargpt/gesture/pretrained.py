@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from avatargpt.model.checkpoint import no_bars
+from avatargpt.lm.checkpoint import no_bars
 from vqvae.errors import UserError
 from vqvae.io.guard import reason
 

@@ -10,7 +10,7 @@ from avatargpt.gesture.features import PROSODY, ProsodyStream
 from avatargpt.gesture.sampling import Sampler
 from avatargpt.gesture.stream import Gestures, GestureStream, Trained
 from avatargpt.gesture.words import TimedWord, WordEncoder, WordRows
-from avatargpt.signals.audio import FPS, RATE
+from avatargpt.speech.audio import FPS, RATE
 from vqvae.errors import UserError
 
 UNEVEN = 0.5  # s by which two voices may differ in length

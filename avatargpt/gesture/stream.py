@@ -16,7 +16,7 @@ from avatargpt.gesture.features import checked_rows
 from avatargpt.gesture.network import GestureNetwork, Heard
 from avatargpt.gesture.sampling import Sampler
 from avatargpt.gesture.smoothing import HALF, Smoothing
-from avatargpt.signals.audio import FPS
+from avatargpt.speech.audio import FPS
 from vqvae.errors import UserError
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from avatargpt.signals.audio import AudioInfo, Sound
+from avatargpt.speech.audio import AudioInfo, Sound
 from vqvae.errors import UserError
 
 

@@ -15,7 +15,7 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 
 from avatargpt.gesture.pretrained import check_layer, frozen
-from avatargpt.signals.audio import FPS
+from avatargpt.speech.audio import FPS
 from vqvae.errors import UserError
 from vqvae.io.guard import reason, regular
 
@@ -103,7 +103,7 @@ class SentenceWords:
     def __init__(self, device: str = "cpu") -> None:
         from tokenizers import Tokenizer
 
-        from avatargpt.model.sentence_encoder import LAYERS, SentenceEncoder
+        from avatargpt.lm.sentence_encoder import LAYERS, SentenceEncoder
         from avatargpt.resources import sentence_model_folder
 
         self._model, self._device = SentenceEncoder(LAYERS, device), device

@@ -6,13 +6,13 @@ from collections import deque
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from avatargpt.language.lexical import lemmas
+from avatargpt.options import mix
 from avatargpt.planning.types import Activity, Planner
-from avatargpt.requests import mix
+from avatargpt.requests.lexical import lemmas
 from vqvae.errors import UserError
 
 if TYPE_CHECKING:
-    from avatargpt.retrieval.phrases import PhraseIndex
+    from avatargpt.requests.phrases import PhraseIndex
 
 PLANNED = 3  # activities of the plan that a scene begins with, as many as `avatargpt plan` gives
 MEMORY = 24  # activities the planner is told of and repetition is looked for in

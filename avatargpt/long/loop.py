@@ -21,15 +21,15 @@ import numpy as np
 
 from avatargpt import planning
 from avatargpt.body.parts import Body
-from avatargpt.decoding.loaded import CHUNK
+from avatargpt.lm.loaded import CHUNK
 from avatargpt.long.director import Director, manner_of
 from avatargpt.long.memory import give_back
 from avatargpt.long.performer import Beat, Made, Performer
 from avatargpt.long.stream import Frames, MotionStream
 from avatargpt.long.timeline import Span
 from avatargpt.long.verify import BETTER, Verifier
+from avatargpt.options import check_text, frames_of, mix, then
 from avatargpt.planning.types import Activity, Planner
-from avatargpt.requests import check_text, frames_of, mix, then
 from vqvae.errors import UserError
 
 if TYPE_CHECKING:

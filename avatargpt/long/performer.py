@@ -9,10 +9,10 @@ import numpy as np
 
 from avatargpt.body.parts import Body
 from avatargpt.body.turns import miss, with_rests
-from avatargpt.decoding.loaded import CHUNK, CONTEXT
-from avatargpt.language.turns import Turn
-from avatargpt.requests import mix, then
-from avatargpt.signals.physics import foot_skate, jerk
+from avatargpt.kinematics.physics import foot_skate, jerk
+from avatargpt.lm.loaded import CHUNK, CONTEXT
+from avatargpt.options import mix, then
+from avatargpt.requests.turns import Turn
 
 USUAL, LONGEST = 20, 40  # motion tokens of a clause whose length is not known, and of any clause
 SHORTEST = 5  # motion tokens of a clause at least

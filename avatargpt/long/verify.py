@@ -8,8 +8,8 @@ from functools import cached_property
 import numpy as np
 
 from avatargpt.body.model import BodyModel
-from avatargpt.retrieval.index import ranked
-from avatargpt.retrieval.scoring import OVERLAP
+from avatargpt.requests.index import ranked
+from avatargpt.requests.scoring import OVERLAP
 
 OTHERS = 96  # captions of as many other actions that a motion is compared with
 BETTER = 4  # of them at most may fit better
@@ -19,7 +19,7 @@ MEANS = 0.6  # cosine (with word overlap) below which another action has nothing
 
 
 class Verifier:
-    """Compares motions with their captions, by a network (`avatargpt.model.scorer`).
+    """Compares motions with their captions, by a network (`avatargpt.lm.scorer`).
 
     Args:
         model: with a scorer, a phrase index and a sentence encoder; without them nothing can be verified.

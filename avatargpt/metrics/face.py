@@ -119,7 +119,7 @@ def read_emotions(motion: FaceMotion, start: float = 0.0, end: float | None = No
     """
     from scipy.optimize import nnls
 
-    from avatargpt.signals.face import gaze
+    from avatargpt.kinematics.face import gaze
 
     part = motion.slice(int(start * motion.fps), len(motion) if end is None else max(1, round(end * motion.fps)))
     lids = [arkit.INDEX["eyeBlinkLeft"], arkit.INDEX["eyeBlinkRight"]]

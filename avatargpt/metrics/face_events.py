@@ -26,7 +26,7 @@ from functools import cache, lru_cache
 
 import numpy as np
 
-from avatargpt.signals.face import EXPRESSIVE, LOOKS, Look
+from avatargpt.kinematics.face import EXPRESSIVE, LOOKS, Look
 from instruct_data.face.render import render
 from instruct_data.face.score import Emotion, Event, Score, mirror_action
 from vqvae import arkit

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from avatargpt.signals.joints import runs_of
+from avatargpt.kinematics.joints import runs_of
 from vqvae import arkit
 
 SHUT = 0.6  # lids: above = shut

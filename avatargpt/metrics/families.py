@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from avatargpt.language.captions import Words, pattern, template
+from avatargpt.kinematics.joints import Signals
 from avatargpt.metrics.geometry import predicates
-from avatargpt.signals.joints import Signals
+from avatargpt.requests.captions import Words, pattern, template
 from instruct_data.clip import Clip
 from vqvae.errors import UserError
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from avatargpt.signals.audio import FPS
-from avatargpt.signals.phones import CLOSED, LABIODENTAL, OPEN, VOWELS, Phone
+from avatargpt.speech.audio import FPS
+from avatargpt.speech.phones import CLOSED, LABIODENTAL, OPEN, VOWELS, Phone
 from vqvae.arkit import INDEX, NAMES, expand
 
 CLOSED_JAW, CLOSED_PRESS = 0.10, 0.18

@@ -2,7 +2,7 @@
 
 Every score exists in two variants that differ a lot, so that the name says which:
 - raw: the sentences as they are (lower-cased words and punctuation), as MotionGPT's table on raw sentences;
-- lemma: words without punctuation, reduced by `avatargpt.language.lemmas.lemma`, in the manner of TM2T's processed
+- lemma: words without punctuation, reduced by `avatargpt.requests.lemmas.lemma`, in the manner of TM2T's processed
   references (there by spaCy, so figures resemble but do not equal theirs).
 
 Arguments everywhere: one candidate per item, and per item one or more references. All scores are 0..100 but CIDEr,
@@ -15,8 +15,8 @@ import math
 from collections import Counter
 from collections.abc import Callable, Sequence
 
-from avatargpt.language.captions import raw_tokens
-from avatargpt.language.lemmas import lemma
+from avatargpt.requests.captions import raw_tokens
+from avatargpt.requests.lemmas import lemma
 from vqvae.errors import UserError
 
 PACKAGES = {"sacrebleu": "sacrebleu", "rouge-score": "rouge_score"}

@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from avatargpt.kinematics.joints import Signals
 from avatargpt.metrics.geometry import predicates
-from avatargpt.signals.joints import Signals
 from instruct_data.store import ClipCodes
 from vqvae.motion import Motion
 

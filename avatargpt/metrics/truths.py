@@ -8,8 +8,8 @@ from functools import cached_property
 from typing import Any
 
 from avatargpt import resources
-from avatargpt.language.captions import Words, pattern, tells_count
 from avatargpt.metrics import families
+from avatargpt.requests.captions import Words, pattern, tells_count
 from instruct_data.store import ClipCodes
 from instruct_data.text.mirror import side_of
 from vqvae.io.yaml_file import read_yaml

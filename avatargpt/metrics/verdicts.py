@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from avatargpt import resources
-from avatargpt.language.captions import pattern
+from avatargpt.kinematics.joints import Signals
 from avatargpt.metrics.families import holds, read
 from avatargpt.metrics.geometry import predicates
-from avatargpt.signals.joints import Signals
+from avatargpt.requests.captions import pattern
 from instruct_data.clip import Clip
 from instruct_data.synth.families import SOURCE
 from vqvae.io.yaml_file import read_yaml

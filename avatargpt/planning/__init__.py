@@ -10,7 +10,7 @@ from avatargpt.planning.types import Activity, MotionSide, Plan, Planner
 from vqvae.errors import UserError
 
 if TYPE_CHECKING:
-    from avatargpt.language.llm import LanguageModel
+    from avatargpt.llm import LanguageModel
     from avatargpt.planning.executable import Checked, Executable
     from avatargpt.planning.fallback import Tell
 
@@ -41,7 +41,7 @@ def described(weights: Path) -> dict[str, str]:
     Args:
         weights: the folder of the model.
     """
-    from avatargpt.language.llm.endpoint import MODEL, URL, setting
+    from avatargpt.llm.endpoint import MODEL, URL, setting
     from avatargpt.planning.store import FILE
 
     there = (weights / FILE).is_file()
@@ -62,7 +62,7 @@ def load_planner(
     Args:
         spec: ``retrieval``: whole plans of the planning library; ``model``: the text head of `model`; a folder: a
             fine-tuned T5 or Flan-T5, or another model of this package; an address or ``endpoint``: an OpenAI-compatible
-            server, see `avatargpt.language.llm`. None or empty: `llm` where there is one, with retrieval behind it,
+            server, see `avatargpt.llm`. None or empty: `llm` where there is one, with retrieval behind it,
             else retrieval.
         model: whose motions are planned.
         llm: a language model that plans where `spec` names nobody.
@@ -116,7 +116,7 @@ def _of_kind(spec: str, model: MotionSide, executable: Executable | None) -> Pla
         from avatargpt.planning.model_planner import folder_planner
 
         return folder_planner(Path(spec), str(loaded.device))
-    from avatargpt.language.llm import load_llm
+    from avatargpt.llm import load_llm
 
     return _asking(load_llm(spec), model, executable)
 

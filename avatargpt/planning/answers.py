@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, Field, create_model
 
-from avatargpt.language.llm.failures import Malformed
+from avatargpt.llm.failures import Malformed
 from avatargpt.planning.parse import alike, check_sentence, check_steps
 from avatargpt.planning.types import LONGEST, Activity
 

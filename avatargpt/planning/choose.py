@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from avatargpt.language.plans.persons import Person
 from avatargpt.planning.compose import State, stumbles, tell
 from avatargpt.planning.kinds import FIRST, LAST, MIDDLE
+from avatargpt.planning.persons import Person
 from avatargpt.planning.retrieve import Story
 from avatargpt.planning.types import Activity
 

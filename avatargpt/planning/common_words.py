@@ -8,8 +8,8 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from avatargpt.language.lexical import lemmas
-from avatargpt.language.plans.marks import embedded
+from avatargpt.planning.marks import embedded
+from avatargpt.requests.lexical import lemmas
 
 SHORTEST = 3  # letters of a word that counts
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from avatargpt.language.plans.persons import Person
-from avatargpt.language.plans.posture import START, Pose, bridge, follow
-from avatargpt.language.plans.telling import of_others, plain_task, retold, sentence, statement
 from avatargpt.planning.kinds import Part
+from avatargpt.planning.persons import Person
+from avatargpt.planning.posture import START, Pose, bridge, follow
+from avatargpt.planning.telling import of_others, plain_task, retold, sentence, statement
 from avatargpt.planning.types import Activity
 
 

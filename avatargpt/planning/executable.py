@@ -11,17 +11,17 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from avatargpt.language.plans.marks import gender_of
-from avatargpt.language.plans.people import PRONOUNS
-from avatargpt.language.plans.references import subject_of, told_of
+from avatargpt.planning.marks import gender_of
 from avatargpt.planning.parse import alike
 from avatargpt.planning.types import Activity, Plan, Planner
-from avatargpt.retrieval.phrases import PhraseIndex
-from avatargpt.retrieval.scoring import OVERLAP
+from avatargpt.requests.people import PRONOUNS
+from avatargpt.requests.phrases import PhraseIndex
+from avatargpt.requests.references import subject_of, told_of
+from avatargpt.requests.scoring import OVERLAP
 from instruct_data.planning import STEP_TASKS
 
 if TYPE_CHECKING:
-    from avatargpt.model.text_encoder import SentenceGrounder
+    from avatargpt.lm.text_encoder import SentenceGrounder
 
 LEAST = 0.62  # three of a hundred written steps score lower (docs/planning.md); what they say cannot be made out
 MEANS = 0.5  # below this a phrasing has nothing to do with the step, and is no paraphrase

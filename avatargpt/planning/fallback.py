@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import cached_property
 from typing import TypeVar
 
-from avatargpt.language.llm.failures import LlmFailed
+from avatargpt.llm.failures import LlmFailed
 from avatargpt.planning.types import Activity, Plan, Planner
 
 T = TypeVar("T")

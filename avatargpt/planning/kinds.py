@@ -9,15 +9,15 @@ from typing import Any
 
 import numpy as np
 
-from avatargpt.retrieval.index import unit
-from avatargpt.retrieval.store import rounded, unpacked, xz
+from avatargpt.requests.index import unit
+from avatargpt.requests.store import rounded, unpacked, xz
 
 FIRST, MIDDLE, LAST = 1, 2, 3
 
 
 @dataclass(frozen=True)
 class Part:
-    """An activity of a whole plan, marks in place of the actor (`avatargpt.language.plans.marks`).
+    """An activity of a whole plan, marks in place of the actor (`avatargpt.planning.marks`).
 
     Attributes:
         task, steps: texts. at: which of `FIRST`, `MIDDLE`, `LAST` it may be.

@@ -1,4 +1,4 @@
-"""A planner that is a language model behind the door of `avatargpt.language.llm`: an endpoint, a file, a folder."""
+"""A planner that is a language model behind the door of `avatargpt.llm`: an endpoint, a file, a folder."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from avatargpt.language.llm.model import Answer, LanguageModel
-from avatargpt.language.llm.prompts import prompt
-from avatargpt.language.plans.marks import actor_of
-from avatargpt.language.plans.requests import check_plan, check_scene, check_slots, planning_task
+from avatargpt.llm.model import Answer, LanguageModel
+from avatargpt.llm.prompts import prompt
 from avatargpt.planning.answers import ActivityAnswer, BriefActivity, SentenceAnswer, StepsAnswer, new, plan_of
+from avatargpt.planning.marks import actor_of
 from avatargpt.planning.parse import check_sentence, check_steps
 from avatargpt.planning.ranking import GOOD, Ranker, actor
 from avatargpt.planning.showable import Showable
 from avatargpt.planning.types import Activity, Plan
+from avatargpt.requests.english import check_plan, check_scene, check_slots, planning_task
 from instruct_data.planning import STEP_TASKS
 
 if TYPE_CHECKING:

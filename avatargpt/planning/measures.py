@@ -7,8 +7,8 @@ from collections.abc import Callable, Hashable, Sequence
 
 import numpy as np
 
-from avatargpt.language.plans.marks import bare, gender_of
-from avatargpt.language.plans.posture import violations
+from avatargpt.planning.marks import bare, gender_of
+from avatargpt.planning.posture import violations
 from avatargpt.planning.types import Plan
 
 Key = tuple[str, ...]
@@ -50,7 +50,7 @@ def loops(plan: Plan) -> int:
 
 
 def order_violations(plan: Plan) -> list[tuple[int, str]]:
-    """What is physically impossible in a plan, over all its steps (`avatargpt.language.plans.posture`)."""
+    """What is physically impossible in a plan, over all its steps (`avatargpt.planning.posture`)."""
     return violations([s for a in plan.activities for s in a.steps])
 
 

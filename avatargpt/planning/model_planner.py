@@ -7,12 +7,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from avatargpt.decoding.loaded import LoadedModel
-from avatargpt.language.plans.requests import MAX_STEPS, check_plan, check_scene, check_slots, spoken
+from avatargpt.lm.loaded import LoadedModel
+from avatargpt.options import mix, plain
 from avatargpt.planning.listing import Listing
 from avatargpt.planning.parse import Malformed, alike, check_sentence, parse_steps
 from avatargpt.planning.types import Activity, Plan
-from avatargpt.requests import mix, plain
+from avatargpt.requests.english import MAX_STEPS, check_plan, check_scene, check_slots, spoken
 from instruct_data.planning import STEP_TASKS, join_steps
 from vqvae.errors import UserError
 
@@ -191,8 +191,8 @@ def folder_planner(folder: Path, device: str = "cpu") -> ModelPlanner:
     Raises:
         UserError: missing or damaged files, or a model of another kind.
     """
-    from avatargpt.model.checkpoint import start_from_t5
-    from avatargpt.model.text_encoder import TextTokenizer
+    from avatargpt.lm.checkpoint import start_from_t5
+    from avatargpt.lm.text_encoder import TextTokenizer
     from vqvae.io.guard import understanding
     from vqvae.io.json_file import read_object
 

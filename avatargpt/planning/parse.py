@@ -7,8 +7,8 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from avatargpt.language.llm.failures import Malformed
-from avatargpt.language.plans.requests import MAX_STEPS
+from avatargpt.llm.failures import Malformed
+from avatargpt.requests.english import MAX_STEPS
 
 MAX_STEP_WORDS = 30
 MAX_SENTENCE_WORDS = 60

@@ -1,7 +1,7 @@
 """Which of several plans is best: coherent, showable, without repetition, and of one person.
 
 A sum of terms, each per activity or step and about 0 to 1; the weights are by hand. What is a network: the coherence
-scorer and the sentence encoder. What is a rule: who acts (words of `avatargpt.language.plans`).
+scorer and the sentence encoder. What is a rule: who acts (words of `avatargpt.planning.persons`).
 """
 
 from __future__ import annotations
@@ -12,17 +12,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from avatargpt.language.plans.marks import actor_of, embedded, neutral
-from avatargpt.language.plans.people import GENDER_OF, WORD
-from avatargpt.language.plans.persons import who
-from avatargpt.language.plans.references import strange_names, subject_of
+from avatargpt.planning.marks import actor_of, embedded, neutral
+from avatargpt.planning.persons import who
 from avatargpt.planning.scorer import Overlap, Question, Scorer
 from avatargpt.planning.store import PlanLibrary
 from avatargpt.planning.types import Activity
-from avatargpt.retrieval.index import unit
+from avatargpt.requests.index import unit
+from avatargpt.requests.people import GENDER_OF, WORD
+from avatargpt.requests.references import strange_names, subject_of
 
 if TYPE_CHECKING:
-    from avatargpt.model.text_encoder import SentenceGrounder
+    from avatargpt.lm.text_encoder import SentenceGrounder
 
 COHERENT, SHOWN, WEAK, AGAIN, OTHERS, NAMES = 1.0, 1.0, 1.0, 2.0, 1.0, 0.5
 ALIKE = 0.85  # cosine from which a step says again what one before it said

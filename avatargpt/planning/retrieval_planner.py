@@ -15,23 +15,23 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from avatargpt.language.plans.marks import actor_of, gender_of, neutral
-from avatargpt.language.plans.persons import Person, role_names, who
-from avatargpt.language.plans.posture import follow
-from avatargpt.language.plans.requests import check_plan, check_scene, check_slots
-from avatargpt.language.plans.telling import plain_task, sentence, statement
 from avatargpt.planning.choose import Chooser, Weak
 from avatargpt.planning.compose import State, tell
 from avatargpt.planning.kinds import Part
+from avatargpt.planning.marks import actor_of, gender_of, neutral
+from avatargpt.planning.persons import Person, role_names, who
+from avatargpt.planning.posture import follow
 from avatargpt.planning.retrieve import NEAR, USABLE, Retriever, Story
 from avatargpt.planning.store import PlanLibrary
+from avatargpt.planning.telling import plain_task, sentence, statement
 from avatargpt.planning.types import Activity, Plan
-from avatargpt.retrieval.index import unit
+from avatargpt.requests.english import check_plan, check_scene, check_slots
+from avatargpt.requests.index import unit
 from instruct_data.planning import SEPARATOR, STEP_TASKS
 from vqvae.errors import UserError
 
 if TYPE_CHECKING:
-    from avatargpt.model.text_encoder import SentenceGrounder
+    from avatargpt.lm.text_encoder import SentenceGrounder
 
 MEMORY = 24  # activities looked back at
 ALSO = 0.25  # farther than the nearest plan by so much, another one is not put after it

@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from avatargpt.language.plans.marks import embedded
-from avatargpt.language.plans.references import strange_names
 from avatargpt.planning.common_words import CommonWords, bag
 from avatargpt.planning.kinds import FIRST, LAST, MIDDLE, Part
+from avatargpt.planning.marks import embedded
 from avatargpt.planning.store import PlanLibrary
-from avatargpt.retrieval.index import ranked
+from avatargpt.requests.index import ranked
+from avatargpt.requests.references import strange_names
 
 if TYPE_CHECKING:
-    from avatargpt.model.text_encoder import SentenceGrounder
+    from avatargpt.lm.text_encoder import SentenceGrounder
 
 SCENES, COMPARED = 30, 8  # written scenes nearest by the stored components, and of these by all
 KEYS, PARTS = 2, 3  # nearest wordings and activities that count

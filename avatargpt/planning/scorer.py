@@ -16,9 +16,9 @@ import numpy as np
 import torch
 from torch import nn
 
-from avatargpt.language.lexical import WordIndex, lemmas
-from avatargpt.language.plans.marks import unmarked
+from avatargpt.planning.marks import unmarked
 from avatargpt.planning.store import PlanLibrary
+from avatargpt.requests.lexical import WordIndex, lemmas
 from vqvae.errors import UserError
 
 MOST_STEPS = 6

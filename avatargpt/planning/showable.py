@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from avatargpt.language.plans.marks import embedded
-from avatargpt.retrieval.candidates import movements
-from avatargpt.retrieval.index import ranked
+from avatargpt.planning.marks import embedded
+from avatargpt.requests.candidates import movements
+from avatargpt.requests.index import ranked
 
 if TYPE_CHECKING:
-    from avatargpt.model.text_encoder import SentenceGrounder
+    from avatargpt.lm.text_encoder import SentenceGrounder
     from avatargpt.planning.store import PlanLibrary
-    from avatargpt.retrieval.phrases import PhraseIndex
+    from avatargpt.requests.phrases import PhraseIndex
 
 SCENES, QUESTIONS = 4, 40  # written scenes whose steps are looked up, and how many steps of them
 

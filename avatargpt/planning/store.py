@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 
 from avatargpt.planning.kinds import KindTable
-from avatargpt.retrieval.index import VectorIndex, unit
-from avatargpt.retrieval.store import Stored, read, rounded, unpacked, write, xz
+from avatargpt.requests.index import VectorIndex, unit
+from avatargpt.requests.store import Stored, read, rounded, unpacked, write, xz
 from vqvae.errors import UserError
 
 FILE = "planning.safetensors"
@@ -52,7 +52,7 @@ class PlanLibrary:
 
     Attributes:
         scenes: S texts. genders: of each scene's actor (``he``, ``she``, ``it``, ``they``).
-        tasks: A activities, marks in place of the actor (`avatargpt.language.plans.marks`).
+        tasks: A activities, marks in place of the actor (`avatargpt.planning.marks`).
         steps: X steps, likewise.
         task_scene: (A,) row of the scene of each activity, rising. step_task: (X,) row of the activity, rising.
         scene_vectors: (S, W). task_vectors: (A, K). step_vectors: (X, K), all unit.

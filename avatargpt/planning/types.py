@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from avatargpt.decoding.loaded import LoadedModel
-    from avatargpt.retrieval.phrases import PhraseIndex
+    from avatargpt.lm.loaded import LoadedModel
+    from avatargpt.requests.phrases import PhraseIndex
 
 LONGEST = 20.0  # s that a step may be wished to take
 

@@ -174,7 +174,7 @@ class DriverStage(StageBase):
             raise UserError(f"{where}: train: only: {t.only}: accepted with sampling: directed: 1 and --expressions")
         grounder = None
         if told:
-            from avatargpt.model.text_encoder import SentenceGrounder
+            from avatargpt.lm.text_encoder import SentenceGrounder
 
             grounder = SentenceGrounder(device=runtime.device)
         self.batches = Batches(training, told, grounder, t.sampling, runtime.device)

@@ -1,4 +1,4 @@
-"""Makes the library of `avatargpt.retrieval.exemplars` from clips of this project's own making."""
+"""Makes the library of `avatargpt.requests.exemplars` from clips of this project's own making."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from avatargpt.retrieval.exemplars import EXAMPLE_TOKENS, Entry, ExemplarBank
+from avatargpt.requests.exemplars import EXAMPLE_TOKENS, Entry, ExemplarBank
 from avatargpt.train.data.neighbours import caption_side
 from instruct_data.clip import Clip
 from instruct_data.mixture import clip_class
 from vqvae.errors import UserError
 
 if TYPE_CHECKING:
-    from avatargpt.model.text_encoder import SentenceGrounder
+    from avatargpt.lm.text_encoder import SentenceGrounder
 
 OWN = ("synthetic",)  # sources that may be shipped: nothing recorded by others
 KEPT = 3  # captions of a clip: a short one, a long one and one between

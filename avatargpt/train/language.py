@@ -11,10 +11,10 @@ import torch
 from pydantic import Field
 
 from avatargpt.config import Schedule, save_resolved
-from avatargpt.model.checkpoint import save_model
-from avatargpt.model.model import AvatarGPTModel
-from avatargpt.model.network import IGNORED
-from avatargpt.model.text_encoder import SentenceGrounder
+from avatargpt.lm.checkpoint import save_model
+from avatargpt.lm.model import AvatarGPTModel
+from avatargpt.lm.network import IGNORED
+from avatargpt.lm.text_encoder import SentenceGrounder
 from avatargpt.train.data.batches import Batch, Pool, work_of
 from avatargpt.train.data.examples import Example, ExampleOptions, Examples
 from avatargpt.train.data.shares import share_of

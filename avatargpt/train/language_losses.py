@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from avatargpt.model.model import AvatarGPTModel
+from avatargpt.lm.model import AvatarGPTModel
 from avatargpt.train.data.batches import Batch
 from avatargpt.train.data.shares import Share
 from avatargpt.train.running.runtime import Runtime

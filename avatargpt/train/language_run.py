@@ -9,10 +9,10 @@ from typing import Any
 
 import torch
 
-from avatargpt.model.checkpoint import load_model, start_from_t5, with_modalities
-from avatargpt.model.config import AvatarGPTConfig
-from avatargpt.model.model import AvatarGPTModel
-from avatargpt.model.text_encoder import SPIECE, SentenceGrounder, TextTokenizer
+from avatargpt.lm.checkpoint import load_model, start_from_t5, with_modalities
+from avatargpt.lm.config import AvatarGPTConfig
+from avatargpt.lm.model import AvatarGPTModel
+from avatargpt.lm.text_encoder import SPIECE, SentenceGrounder, TextTokenizer
 from avatargpt.train.data.codes import read_codes, read_tokenizers
 from avatargpt.train.data.corpus import folders_of, text_corpus
 from avatargpt.train.data.examples import Example, ExampleOptions, Examples

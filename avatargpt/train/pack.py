@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from vqvae.errors import UserError
 
 if TYPE_CHECKING:
-    from avatargpt.model.model import AvatarGPTModel
+    from avatargpt.lm.model import AvatarGPTModel
 
 
 class Small(Protocol):
@@ -35,9 +35,9 @@ def pack_stage(args: argparse.Namespace) -> None:
     import torch
 
     from avatargpt.face.tokens import APART
-    from avatargpt.model.card import write_card
-    from avatargpt.model.checkpoint import load_model, save_model, save_small
-    from avatargpt.model.text_encoder import TextTokenizer
+    from avatargpt.lm.card import write_card
+    from avatargpt.lm.checkpoint import load_model, save_model, save_small
+    from avatargpt.lm.text_encoder import TextTokenizer
     from avatargpt.train.data.codes import read_tokenizers
     from avatargpt.train.running.provenance import origin_of
 
@@ -131,7 +131,7 @@ def averaged(folders: Sequence[str], shares: Sequence[float]) -> AvatarGPTModel:
     """
     import torch
 
-    from avatargpt.model.checkpoint import load_model
+    from avatargpt.lm.checkpoint import load_model
 
     models = [load_model(f) for f in folders]
     widest = max(models, key=lambda m: len(m.config.modalities or {}))
@@ -161,12 +161,12 @@ def _beside(args: argparse.Namespace, out: Path, fingerprint: str) -> None:
 
     reader = None
     if args.requests:
-        from avatargpt.language.requests.reader import RequestReader
+        from avatargpt.requests.reader import RequestReader
 
         RequestReader.load(args.requests).save(out, torch.int8)
         reader = RequestReader.load(out)
     if args.phrase_index:
-        from avatargpt.retrieval.phrases import PhraseIndex
+        from avatargpt.requests.phrases import PhraseIndex
 
         book = PhraseIndex.load(args.phrase_index)
         if book is None:
@@ -175,7 +175,7 @@ def _beside(args: argparse.Namespace, out: Path, fingerprint: str) -> None:
             book.read_captions(reader)
         book.save(out)
     if args.exemplars:
-        from avatargpt.retrieval.exemplars import ExemplarBank
+        from avatargpt.requests.exemplars import ExemplarBank
 
         library = ExemplarBank.load(args.exemplars)
         if library is None:
@@ -183,7 +183,7 @@ def _beside(args: argparse.Namespace, out: Path, fingerprint: str) -> None:
         library.check(fingerprint)
         library.save(out)
     if args.scorer:
-        from avatargpt.model.scorer import TextMotionScorer
+        from avatargpt.lm.scorer import TextMotionScorer
 
         motion_scorer = TextMotionScorer.load(args.scorer)
         if motion_scorer is None:

@@ -1,4 +1,4 @@
-"""Makes the book of `avatargpt.retrieval.phrases` from the caption bank, the lexicon and the requests."""
+"""Makes the book of `avatargpt.requests.phrases` from the caption bank, the lexicon and the requests."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-from avatargpt.language.captions import begins_with_person, both_against_one, of_anybody
-from avatargpt.model.text_encoder import SentenceGrounder
-from avatargpt.retrieval.phrases import PhraseIndex
+from avatargpt.lm.text_encoder import SentenceGrounder
+from avatargpt.requests.captions import begins_with_person, both_against_one, of_anybody
+from avatargpt.requests.phrases import PhraseIndex
 from avatargpt.train.data.lessons import usual
 from avatargpt.train.data.prepare import CYCLIC, MADE_UP
 from instruct_data.mixture import clip_class

@@ -14,13 +14,13 @@ import numpy as np
 import torch
 
 from avatargpt.config import save_resolved
-from avatargpt.language.plans.marks import embedded, gender_of, neutral, unnamed
 from avatargpt.planning.common_words import bag
 from avatargpt.planning.kinds import KindTable, Part
+from avatargpt.planning.marks import embedded, gender_of, neutral, unnamed
 from avatargpt.planning.measures import roc_auc
 from avatargpt.planning.scorer import Scorer, batch
 from avatargpt.planning.store import Basis, PlanLibrary
-from avatargpt.retrieval.index import unit
+from avatargpt.requests.index import unit
 from avatargpt.train.data.corrupting import CONTINUATIONS, DRAWN, EASY, KINDS, Corruptor
 from avatargpt.train.loop import fit
 from avatargpt.train.running.runtime import Runtime
@@ -253,7 +253,7 @@ def add_kinds(
 
 def planner_stage(recipe: PlannerRecipe, args: argparse.Namespace) -> None:
     """The planning library: scenes with vectors, projections and the scorer of plans."""
-    from avatargpt.model.text_encoder import SentenceGrounder
+    from avatargpt.lm.text_encoder import SentenceGrounder
 
     Runtime.start(args.threads, "cpu")
     begin = time.monotonic()

@@ -1,4 +1,4 @@
-"""The scorer stage of `scripts/train.py`: pairs of decoded clips and their captions -> `avatargpt.model.scorer`."""
+"""The scorer stage of `scripts/train.py`: pairs of decoded clips and their captions -> `avatargpt.lm.scorer`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import torch
 from torch.nn import functional as F
 
 from avatargpt.config import Schedule, save_resolved
-from avatargpt.model.scorer import ScorerNetwork, TextMotionScorer
+from avatargpt.lm.scorer import ScorerNetwork, TextMotionScorer
 from avatargpt.train.data.codes import read_codes
 from avatargpt.train.data.judged import Judged, judged_answers, judged_loss, picked
 from avatargpt.train.loop import run
@@ -95,7 +95,7 @@ class Pairs:
 
 def pairs_of(clips: Sequence[ClipCodes], tokenizer: Any, grounder: Any) -> Pairs:
     """Clips decoded from their codes (as the generator's are), joined ones left out."""
-    from avatargpt.signals.signature import SIZE, motion_signature
+    from avatargpt.kinematics.signature import SIZE, motion_signature
 
     kept = [c for c in clips if c.source != "composed" and c.captions]
     if not kept:
@@ -218,7 +218,7 @@ class ScorerStage(StageBase):
 
 def scorer_stage(recipe: ScorerRecipe, args: argparse.Namespace) -> None:
     """Train (or go on training) the text-motion scorer that ranks candidates."""
-    from avatargpt.model.text_encoder import SentenceGrounder
+    from avatargpt.lm.text_encoder import SentenceGrounder
     from vqvae.tokenizer import MotionTokenizer
 
     runtime = Runtime.start(args.threads, args.device)

@@ -77,8 +77,8 @@ class Exercise:
 
     def passed(self, motion: Motion) -> bool:
         """Whether geometry finds what the caption tells."""
+        from avatargpt.kinematics.joints import Signals
         from avatargpt.metrics.geometry import predicates
-        from avatargpt.signals.joints import Signals
 
         s = Signals(motion)
         return predicates.judge_all(self.checks, s).passed and (self.manner is None or self.manner.shown(s))
@@ -92,9 +92,9 @@ def exercises(
     Args:
         decode: codes -> motion, to find out what styles look like; None = captions of plain clips only.
     """
-    from avatargpt.language.captions import tells_count
     from avatargpt.metrics.traits import manners
     from avatargpt.metrics.truths import Truths, sided
+    from avatargpt.requests.captions import tells_count
 
     truths, rng = Truths(), np.random.default_rng(options.seed)
     styles = manners(clips, truths.of_class, decode, options.seed) if decode else {}
@@ -128,7 +128,7 @@ def played(
     model: Any, some: Sequence[Exercise], options: SelfTraining, log: Log
 ) -> Iterator[tuple[ClipCodes, np.ndarray]]:
     """Every answer as codes (``extra["passed"]``: the verdict) with its signature (437,)."""
-    from avatargpt.signals.signature import motion_signature
+    from avatargpt.kinematics.signature import motion_signature
 
     tokenizer = model.tokenizers["body"]
     right = total = done = 0

@@ -125,7 +125,7 @@ def codes_stage(args: argparse.Namespace) -> None:
 
 def ground_stage(args: argparse.Namespace) -> None:
     """Sentence-encoder states of every training text, once, so that training need not run that network."""
-    from avatargpt.model.text_encoder import SentenceGrounder
+    from avatargpt.lm.text_encoder import SentenceGrounder
     from avatargpt.train.data.corpus import folders_of, grounded_texts, text_corpus
     from instruct_data.text.everyday import everyday_requests
 
@@ -150,8 +150,8 @@ def language_stage(recipe: LanguageRecipe, args: argparse.Namespace) -> None:
 
 def phrase_index_stage(args: argparse.Namespace) -> None:
     """The book of phrasings that plain wording looks requests up in."""
-    from avatargpt.model.text_encoder import SentenceGrounder
-    from avatargpt.retrieval.phrases import PhraseIndex
+    from avatargpt.lm.text_encoder import SentenceGrounder
+    from avatargpt.requests.phrases import PhraseIndex
     from avatargpt.train.data.lessons import pass_rates
     from avatargpt.train.phrase_index import make_phrase_index, with_normalised_of, with_performed
     from avatargpt.train.reading.growing import with_new_actions
@@ -197,7 +197,7 @@ def phrase_index_stage(args: argparse.Namespace) -> None:
 
 def exemplars_stage(args: argparse.Namespace) -> None:
     """The library of tokenised examples that retrieval looks up: clips of our own making."""
-    from avatargpt.model.text_encoder import SentenceGrounder
+    from avatargpt.lm.text_encoder import SentenceGrounder
     from avatargpt.train.exemplars import keyframed_clips, make_exemplars
     from vqvae.tokenizer import MotionTokenizer
 

@@ -168,7 +168,7 @@ def text_motion_stage(recipe: EvaluatorRecipe, args: argparse.Namespace) -> None
     Raises:
         UserError: a store of something else than bodies, or with fewer than two clips that have captions.
     """
-    from avatargpt.model.text_encoder import SentenceGrounder
+    from avatargpt.lm.text_encoder import SentenceGrounder
 
     runtime = Runtime.start(args.threads, args.device)
     store = Store.open(args.store)

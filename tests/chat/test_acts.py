@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from avatargpt import resources
-from avatargpt.model.text_encoder import TextTokenizer
+from avatargpt.lm.text_encoder import TextTokenizer
 from instruct_data.dialogue.acts import TAKES, Act, from_json, read, write
 from instruct_data.dialogue.dialogues import dialogue_pairs, read_dialogues, replayed
 from instruct_data.dialogue.outline import Outline, Replay, outline

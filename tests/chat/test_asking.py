@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from avatargpt.chat.asking import LanguageIntent
-from avatargpt.language.chat.heard import Heard
-from avatargpt.language.llm import LanguageModel
-from avatargpt.language.llm.failures import LlmFailed
-from avatargpt.language.llm.model import Completion
+from avatargpt.chat.heard import Heard
+from avatargpt.llm import LanguageModel
+from avatargpt.llm.failures import LlmFailed
+from avatargpt.llm.model import Completion
 from instruct_data.dialogue.acts import Act
 
 EMPTY = Heard("i need a guard for my game", "")

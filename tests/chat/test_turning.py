@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
+from avatargpt.chat.heard import Heard
+from avatargpt.chat.naming import as_caption, file_name
+from avatargpt.chat.pointing import Target, target
 from avatargpt.chat.turning import acts_of
-from avatargpt.language.chat.heard import Heard
-from avatargpt.language.chat.naming import as_caption, file_name
-from avatargpt.language.chat.pointing import Target, target
 from instruct_data.dialogue.acts import write
 from instruct_data.requests.turn_spec import TurnPart
 from vqvae.errors import UserError

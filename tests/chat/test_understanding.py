@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from avatargpt.chat.filenames import named_files, simplified
+from avatargpt.chat.heard import Heard
 from avatargpt.chat.intent import check_named, possible, why_not
-from avatargpt.language.chat.filenames import named_files, simplified
-from avatargpt.language.chat.heard import Heard
-from avatargpt.language.chat.rewording import changed
+from avatargpt.chat.rewording import changed
 from instruct_data.dialogue.acts import read
 from instruct_data.requests.turn_spec import TurnPart
 from vqvae.errors import UserError

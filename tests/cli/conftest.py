@@ -16,12 +16,12 @@ import torch
 
 import avatargpt
 from avatargpt.__main__ import main
-from avatargpt.body.understanding import Understanding
 from avatargpt.face.audio_model.driver import Driver
 from avatargpt.face.audio_model.network import DriverConfig, DriverNetwork
 from avatargpt.face.instructions.network import ParserConfig, ParserNetwork
 from avatargpt.face.instructions.parser import InstructionParser
-from avatargpt.requests import UnheededText
+from avatargpt.options import UnheededText
+from avatargpt.requests.understanding import Understanding
 from tests.speech.conftest import Words
 from vqvae import rotations as rot
 from vqvae.motion import Motion, concatenate
@@ -156,7 +156,7 @@ def talkative() -> InstructionParser:
 @pytest.fixture
 def words(monkeypatch: pytest.MonkeyPatch) -> None:
     """Cheap vectors instead of the sentence encoder's."""
-    monkeypatch.setattr("avatargpt.model.text_encoder.SentenceGrounder", lambda **_: Words())
+    monkeypatch.setattr("avatargpt.lm.text_encoder.SentenceGrounder", lambda **_: Words())
 
 
 @pytest.fixture

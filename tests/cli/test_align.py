@@ -10,8 +10,8 @@ import pytest
 import soundfile
 
 from avatargpt.face.words import align as aligning
-from avatargpt.signals.words import files
-from avatargpt.signals.words.words import Word, Words
+from avatargpt.speech.words import files
+from avatargpt.speech.words.words import Word, Words
 from tests.cli.test_bad_input import assert_refused
 from tests.words.test_words import SAID
 

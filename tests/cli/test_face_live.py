@@ -54,7 +54,7 @@ def test_live_from_a_pipe_to_unreal_and_a_file(
 def test_a_pipe_is_held_back_where_frames_are_sent(
     cli, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from avatargpt.signals.live import playout
+    from avatargpt.speech.live import playout
 
     listens, slowed = playout.Listener, []
     monkeypatch.setattr(playout, "Listener", lambda *given: slowed.append(given[1]) or listens(*given))

@@ -11,7 +11,7 @@ import soundfile
 
 from avatargpt import export
 from avatargpt.cli import face_score
-from avatargpt.language.face.scores import placed, spread
+from avatargpt.face.instructions.fitting import placed, spread
 from instruct_data.face.score import MAX_SECONDS, Emotion, Event, Score
 from tests.cli.test_bad_input import assert_refused
 from vqvae.errors import UserError

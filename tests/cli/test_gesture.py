@@ -13,8 +13,8 @@ import soundfile
 from avatargpt.face.audio_model.driver import Driver
 from avatargpt.face.words import align as aligning
 from avatargpt.face.words import network as hearing
-from avatargpt.signals.words import files
-from avatargpt.signals.words.words import Word, Words
+from avatargpt.speech.words import files
+from avatargpt.speech.words.words import Word, Words
 from tests.cli.conftest import Cli, Result
 from tests.cli.test_bad_input import assert_refused
 from tests.gesture.conftest import Spelling

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from avatargpt.signals.words import files
-from avatargpt.signals.words.words import Word, Words
+from avatargpt.speech.words import files
+from avatargpt.speech.words.words import Word, Words
 from tests.cli.conftest import Cli, Result
 from tests.cli.test_bad_input import assert_refused
 from tests.cli.test_face_live import Pipe

@@ -9,7 +9,7 @@ import threading
 import numpy as np
 import pytest
 
-from avatargpt.retrieval.exemplars import FILE, ExemplarBank, alone
+from avatargpt.requests.exemplars import FILE, ExemplarBank, alone
 from vqvae.tokenizer import MotionTokenizer, TokenizerConfig
 
 
@@ -33,7 +33,7 @@ def model(tmp_path, monkeypatch):
     """A folder of weights with a small tokenizer; the sentence encoder is replaced, the user's folder is another."""
     folder = tmp_path / "model"
     save_tokenizer(folder, 2)
-    monkeypatch.setattr("avatargpt.model.text_encoder.SentenceGrounder", Grounder)
+    monkeypatch.setattr("avatargpt.lm.text_encoder.SentenceGrounder", Grounder)
     monkeypatch.setenv("AVATARGPT_HOME", str(tmp_path / "home"))
     return folder
 

@@ -10,13 +10,13 @@ import pytest
 import torch
 
 from avatargpt.config import resolve
-from avatargpt.decoding.loaded import LoadedModel
 from avatargpt.evaluation.body import code_ablation
 from avatargpt.evaluation.body.code_ablation import Material, joint_error, loss, measured
-from avatargpt.model.config import AvatarGPTConfig
-from avatargpt.model.model import AvatarGPTModel
-from avatargpt.model.shape import CODE_EMBEDDINGS
-from avatargpt.model.text_encoder import TextTokenizer
+from avatargpt.lm.config import AvatarGPTConfig
+from avatargpt.lm.loaded import LoadedModel
+from avatargpt.lm.model import AvatarGPTModel
+from avatargpt.lm.shape import CODE_EMBEDDINGS
+from avatargpt.lm.text_encoder import TextTokenizer
 from avatargpt.train.data.examples import LONGEST, Examples
 from avatargpt.train.language import LanguageRecipe
 from avatargpt.train.language_run import validation

@@ -12,10 +12,10 @@ from avatargpt.evaluation.body import prompts, synthetic
 from avatargpt.evaluation.face import fresh
 from avatargpt.evaluation.suites import Suite
 from avatargpt.evaluation.text import chat_fresh, requests
+from avatargpt.kinematics.joints import Signals
 from avatargpt.metrics.geometry import predicates
 from avatargpt.metrics.geometry.counts import COUNTERS, KNOWN, counted_in
-from avatargpt.retrieval.index import VectorIndex
-from avatargpt.signals.joints import Signals
+from avatargpt.requests.index import VectorIndex
 from instruct_data.face.score import Emotion, Event, Score
 from instruct_data.joining import join_motions
 from vqvae.errors import UserError

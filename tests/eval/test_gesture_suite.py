@@ -17,8 +17,8 @@ from avatargpt.evaluation.outputs.scoring import Outputs
 from avatargpt.metrics.gesture.baselines import Stroke
 from avatargpt.metrics.gesture.fgd import GestureFeatures
 from avatargpt.resources import PACKAGE
-from avatargpt.signals.words.files import write
-from avatargpt.signals.words.words import Word, Words
+from avatargpt.speech.words.files import write
+from avatargpt.speech.words.words import Word, Words
 from avatargpt.train import gesture_features
 from instruct_data.clip import Clip
 from instruct_data.store import Store

@@ -13,9 +13,9 @@ from avatargpt.evaluation.body import prompts, synthetic
 from avatargpt.evaluation.outputs import folder, reading, scoring
 from avatargpt.evaluation.outputs.scoring import Outputs
 from avatargpt.evaluation.suites import Suite, read
+from avatargpt.kinematics.joints import Signals, UnseenHead
 from avatargpt.metrics.degraded import DEGRADATIONS, degrade
 from avatargpt.metrics.geometry import predicates
-from avatargpt.signals.joints import Signals, UnseenHead
 from vqvae.errors import UserError
 from vqvae.face import FaceMotion
 from vqvae.features import ms272

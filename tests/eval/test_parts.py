@@ -209,7 +209,7 @@ def test_compare_command(tmp_path: Path) -> None:
 
 
 def test_an_answer_does_not_depend_on_what_was_asked_before(tmp_path: Path) -> None:
-    from avatargpt.model.text_encoder import SentenceGrounder
+    from avatargpt.lm.text_encoder import SentenceGrounder
 
     grounder = SentenceGrounder()
     grounder.states(["wave"])

@@ -200,7 +200,7 @@ def test_one_sided_feelings_lie_on_either_side() -> None:
 
 
 def test_leaning_is_told_from_dipping_the_head() -> None:
-    from avatargpt.signals.face import LOOKS
+    from avatargpt.kinematics.face import LOOKS
 
     head = np.zeros((5, 3))
     head[:, 1] = -np.radians(9)  # the head dips

@@ -13,12 +13,12 @@ import torch
 from avatargpt.api import AvatarGPT
 from avatargpt.evaluation.face.face_language import between, reading
 from avatargpt.face.tokens import APART
+from avatargpt.lm.checkpoint import SMALL, load_model, save_model, save_small, with_modalities
+from avatargpt.lm.config import AvatarGPTConfig
+from avatargpt.lm.model import AvatarGPTModel
+from avatargpt.lm.text_encoder import TextTokenizer
 from avatargpt.metrics.face_tokens import kept
-from avatargpt.model.checkpoint import SMALL, load_model, save_model, save_small, with_modalities
-from avatargpt.model.config import AvatarGPTConfig
-from avatargpt.model.model import AvatarGPTModel
-from avatargpt.model.text_encoder import TextTokenizer
-from avatargpt.requests import UnheededText
+from avatargpt.options import UnheededText
 from avatargpt.train.data.examples import ExampleOptions, Examples
 from avatargpt.train.data.faces import conditioned_clip
 from avatargpt.train.pack import averaged

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from avatargpt.kinematics.face import LOOKS, gaze
 from avatargpt.metrics.face_events import check_score
-from avatargpt.signals.face import LOOKS, gaze
 from instruct_data.face.actions import action_names
 from instruct_data.face.emotions import emotion_names, prototypes
 from instruct_data.face.render import render

@@ -8,13 +8,13 @@ import pytest
 import torch
 
 from avatargpt.face.audio_model.driver import Driver
+from avatargpt.face.instructions.clock import clock_times
 from avatargpt.face.instructions.decoding import Decoding
+from avatargpt.face.instructions.fitting import spread
 from avatargpt.face.instructions.network import ParserConfig, ParserNetwork
 from avatargpt.face.instructions.parser import InstructionParser, wordings
 from avatargpt.face.instructions.score_tokens import ScoreTokens, lasting
 from avatargpt.face.performer import FacePerformer
-from avatargpt.language.face.clock import clock_times
-from avatargpt.language.face.scores import spread
 from avatargpt.metrics.face_reading import reading_score
 from avatargpt.train.pack import mean_of
 from instruct_data.face.compose import composed

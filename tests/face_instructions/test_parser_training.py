@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import torch
 
+from avatargpt.face.instructions.clock import clock_times
+from avatargpt.face.instructions.fitting import FILLED
 from avatargpt.face.instructions.network import ParserConfig, ParserNetwork
 from avatargpt.face.instructions.parser import InstructionParser
-from avatargpt.language.face.clock import clock_times
-from avatargpt.language.face.scores import FILLED
-from avatargpt.model.tuned_layers import TunedLayers
+from avatargpt.lm.tuned_layers import TunedLayers
 from avatargpt.train import parser as stage
 from avatargpt.train.data.parser_material import (
     Material,

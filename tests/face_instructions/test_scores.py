@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
+from avatargpt.face.instructions.fitting import Named, check_times, filled, fitted, placed, spread
 from avatargpt.face.instructions.scores import clauses_of, feelings_of
-from avatargpt.language.face.scores import Named, check_times, filled, fitted, placed, spread
 from instruct_data.face.score import Emotion, Event, Score
 from vqvae.errors import UserError
 

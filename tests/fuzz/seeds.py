@@ -129,14 +129,14 @@ def write_networks(folder: Path) -> Path:
     from avatargpt.face.instructions.network import ParserConfig, ParserNetwork
     from avatargpt.face.instructions.parser import InstructionParser
     from avatargpt.face.portrait import Portrait, PortraitNetwork, PortraitShape
+    from avatargpt.kinematics.signature import SIZE
+    from avatargpt.lm.checkpoint import save_model, save_small
+    from avatargpt.lm.config import AvatarGPTConfig
+    from avatargpt.lm.model import AvatarGPTModel
+    from avatargpt.lm.scorer import ScorerNetwork, TextMotionScorer
     from avatargpt.metrics.evaluator.evaluator import MotionEvaluator
     from avatargpt.metrics.evaluator.network import EvaluatorNetwork
-    from avatargpt.model.checkpoint import save_model, save_small
-    from avatargpt.model.config import AvatarGPTConfig
-    from avatargpt.model.model import AvatarGPTModel
-    from avatargpt.model.scorer import ScorerNetwork, TextMotionScorer
     from avatargpt.resources import weights
-    from avatargpt.signals.signature import SIZE
     from vqvae.tokenizer import MotionTokenizer, TokenizerConfig
 
     torch.manual_seed(0)

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from avatargpt.body.understanding import Understanding
 from avatargpt.planning.types import Activity, Plan
+from avatargpt.requests.understanding import Understanding
 from instruct_data.dialogue.acts import Act, read
 from tests.fuzz.seeds import body
 from vqvae.errors import UserError

@@ -93,7 +93,7 @@ def _gestures(folder: Path) -> dict[str, Target]:
 
 
 def _sounds(folder: Path) -> dict[str, Target]:
-    from avatargpt.signals import audio
+    from avatargpt.speech import audio
 
     def read(path: Path) -> None:
         samples, rate = audio.load(path)
@@ -171,13 +171,13 @@ def _models(folder: Path) -> dict[str, Target]:
     from avatargpt.face.audio_model.driver import Driver
     from avatargpt.face.instructions.parser import InstructionParser
     from avatargpt.face.portrait import Portrait
+    from avatargpt.lm.checkpoint import load_model
+    from avatargpt.lm.scorer import TextMotionScorer
+    from avatargpt.lm.text_encoder import TextTokenizer
     from avatargpt.metrics.evaluator.evaluator import MotionEvaluator
-    from avatargpt.model.checkpoint import load_model
-    from avatargpt.model.scorer import TextMotionScorer
-    from avatargpt.model.text_encoder import TextTokenizer
     from avatargpt.planning.store import PlanLibrary
-    from avatargpt.retrieval.exemplars import ExemplarBank
-    from avatargpt.retrieval.phrases import PhraseIndex
+    from avatargpt.requests.exemplars import ExemplarBank
+    from avatargpt.requests.phrases import PhraseIndex
     from avatargpt.train.running.checkpoints import load_checkpoint
     from vqvae.tokenizer import MotionTokenizer
 
@@ -215,10 +215,10 @@ def _models(folder: Path) -> dict[str, Target]:
 
 def _words() -> dict[str, Target]:
     from avatargpt.cli import common
-    from avatargpt.language.clauses import clauses
-    from avatargpt.language.foreign import language_of
-    from avatargpt.language.plans.requests import check_scene
     from avatargpt.planning.parse import parse_steps
+    from avatargpt.requests.clauses import clauses
+    from avatargpt.requests.english import check_scene
+    from avatargpt.requests.foreign import language_of
 
     def prompt(path: Path) -> None:
         for text in common.read_texts(f"@{path}", emoji=True)[0]:

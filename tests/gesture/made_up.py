@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from avatargpt.signals.audio import RATE
-from avatargpt.signals.phones import Phone
-from avatargpt.signals.words.words import Word
+from avatargpt.speech.audio import RATE
+from avatargpt.speech.phones import Phone
+from avatargpt.speech.words.words import Word
 from avatargpt.train.gesture_corpus.voices import Said
 from avatargpt.train.gesture_corpus.worded import worded
 from instruct_data.clip import Clip

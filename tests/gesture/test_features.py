@@ -3,7 +3,7 @@ import pytest
 
 from avatargpt.gesture.features import WIDTH, ProsodyStream, prosody, resampled, silence
 from avatargpt.gesture.words import SentenceWords, WordRows, word_rows
-from avatargpt.signals.audio import frames_in
+from avatargpt.speech.audio import frames_in
 from tests.gesture.conftest import Spelling, Word
 from vqvae.errors import UserError
 

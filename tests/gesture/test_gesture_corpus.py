@@ -14,9 +14,9 @@ from avatargpt.evaluation.gesture.talks import read_talks
 from avatargpt.gesture.accents import Accent, accents
 from avatargpt.gesture.features import prosody
 from avatargpt.gesture.words import word_rows
-from avatargpt.signals.audio import RATE
-from avatargpt.signals.phones import Phone
-from avatargpt.signals.words.words import Word
+from avatargpt.speech.audio import RATE
+from avatargpt.speech.phones import Phone
+from avatargpt.speech.words.words import Word
 from avatargpt.train.gesture_corpus import stage
 from avatargpt.train.gesture_corpus.planning import planned
 from avatargpt.train.gesture_corpus.recipe import CorpusRecipe

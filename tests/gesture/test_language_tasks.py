@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from avatargpt.model.config import AvatarGPTConfig
-from avatargpt.model.text_encoder import TextTokenizer
+from avatargpt.lm.config import AvatarGPTConfig
+from avatargpt.lm.text_encoder import TextTokenizer
 from avatargpt.train.data.examples import ExampleOptions, Examples
 from avatargpt.train.gesture_corpus.clips import LONGEST, captions, clips, spoken, stretches
 from instruct_data.gesture.classes import word_classes

@@ -15,8 +15,8 @@ from avatargpt.gesture.listening import Listening
 from avatargpt.gesture.manner import Manner
 from avatargpt.gesture.meaning import SPACED, Meaning, Nearest, check_cues, stressed
 from avatargpt.gesture.overlay import Semantics
-from avatargpt.signals.phones import Phone
-from avatargpt.signals.words.words import Word
+from avatargpt.speech.phones import Phone
+from avatargpt.speech.words.words import Word
 from instruct_data.gesture.classes import WordClasses
 from instruct_data.gesture.joint_limits import within
 from instruct_data.gesture.keyed import keyed_strokes

@@ -8,7 +8,7 @@ import torch
 
 from avatargpt.gesture.encoders import SpeechEncoder
 from avatargpt.gesture.words import LanguageModelWords
-from avatargpt.signals.audio import frames_in
+from avatargpt.speech.audio import frames_in
 from vqvae.errors import UserError
 
 

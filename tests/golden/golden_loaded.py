@@ -11,8 +11,8 @@ from golden_store import ROOT
 from avatargpt import AvatarGPT
 from avatargpt.face.instructions.sampling import MOST_WORDS
 from avatargpt.face.performer import FacePerformer
-from avatargpt.model.folder import packaged
-from avatargpt.model.text_encoder import SentenceGrounder
+from avatargpt.lm.folder import packaged
+from avatargpt.lm.text_encoder import SentenceGrounder
 from avatargpt.planning import load_planner
 
 SUITES = ROOT / "eval" / "suites"

@@ -16,7 +16,7 @@ from golden_store import ROOT, Rows, evenly
 from avatargpt.chat import Conversation
 from avatargpt.chat.reading import open_intent
 from avatargpt.evaluation.text.chat import heard
-from avatargpt.language.motion_spec import ClauseSpec
+from avatargpt.requests.motion_spec import ClauseSpec
 from instruct_data.dialogue.acts import Act, write
 from instruct_data.dialogue.dialogues import Turn
 from instruct_data.dialogue.outline import Replay

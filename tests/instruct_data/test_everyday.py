@@ -8,8 +8,8 @@ from collections import Counter
 
 import pytest
 
-from avatargpt.language.clauses import clauses
-from avatargpt.language.sides import first_side
+from avatargpt.requests.clauses import clauses
+from avatargpt.requests.sides import first_side
 from instruct_data.text.everyday import MOST_WORDS, everyday_requests, plain_form, read, requests, style_words
 from instruct_data.text.mirror import side_of
 from vqvae.errors import UserError

@@ -13,16 +13,16 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, Field
 
-from avatargpt.language.llm import LanguageModel, Limits, load_llm
-from avatargpt.language.llm.answers import read_answer, schema_of
-from avatargpt.language.llm.cache import AnswerCache
-from avatargpt.language.llm.endpoint import MODEL, Endpoint
-from avatargpt.language.llm.failures import LlmFailed, Malformed
-from avatargpt.language.llm.gguf import Gguf
-from avatargpt.language.llm.hugging_face import HuggingFace
-from avatargpt.language.llm.model import Completion
-from avatargpt.language.llm.prompts import FOLDER, Prompt, prompt
-from avatargpt.language.llm.within import Worker
+from avatargpt.llm import LanguageModel, Limits, load_llm
+from avatargpt.llm.answers import read_answer, schema_of
+from avatargpt.llm.cache import AnswerCache
+from avatargpt.llm.endpoint import MODEL, Endpoint
+from avatargpt.llm.failures import LlmFailed, Malformed
+from avatargpt.llm.gguf import Gguf
+from avatargpt.llm.hugging_face import HuggingFace
+from avatargpt.llm.model import Completion
+from avatargpt.llm.prompts import FOLDER, Prompt, prompt
+from avatargpt.llm.within import Worker
 from tests.llm.conftest import Llama, Server
 from vqvae.errors import UserError
 

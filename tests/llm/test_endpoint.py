@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from avatargpt.language.llm import LanguageModel, Limits
-from avatargpt.language.llm.endpoint import FORMER, KEY, MODEL, URL, Endpoint
-from avatargpt.language.llm.exchange import Tries, check_url
+from avatargpt.llm import LanguageModel, Limits
+from avatargpt.llm.endpoint import FORMER, KEY, MODEL, URL, Endpoint
+from avatargpt.llm.exchange import Tries, check_url
 from avatargpt.planning.language_planner import LanguagePlanner
 from avatargpt.planning.types import Activity
 from tests.llm.conftest import SCENE, Server, activity, plan, status

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from avatargpt.language.llm.failures import LlmFailed
+from avatargpt.llm.failures import LlmFailed
 from avatargpt.planning.fallback import Fallback
 from avatargpt.planning.types import Activity, Plan
 from tests.llm.conftest import SCENE

@@ -13,12 +13,12 @@ from typing import Any
 
 import pytest
 
-from avatargpt.language.llm import LanguageModel, Limits
-from avatargpt.language.llm.endpoint import Endpoint
-from avatargpt.language.llm.exchange import Tries
-from avatargpt.language.llm.failures import LlmFailed
-from avatargpt.language.llm.gguf import Gguf
-from avatargpt.language.llm.hugging_face import HuggingFace
+from avatargpt.llm import LanguageModel, Limits
+from avatargpt.llm.endpoint import Endpoint
+from avatargpt.llm.exchange import Tries
+from avatargpt.llm.failures import LlmFailed
+from avatargpt.llm.gguf import Gguf
+from avatargpt.llm.hugging_face import HuggingFace
 from avatargpt.planning.fallback import Fallback
 from avatargpt.planning.language_planner import LanguagePlanner
 from avatargpt.planning.types import Activity, Plan
@@ -234,7 +234,7 @@ def test_a_folder_that_does_not_load(tmp_path: Path) -> None:
 
 def test_samples_that_fail_are_left_out(server: Server) -> None:
     """The second of two samples does not come in time: the first is the plan."""
-    from avatargpt.language.llm.prompts import prompt
+    from avatargpt.llm.prompts import prompt
     from avatargpt.planning.answers import plan_of
 
     server.answers = [plan(1), silent]

@@ -9,9 +9,9 @@ import pytest
 
 from avatargpt import AvatarGPT
 from avatargpt.body.asking import LanguageRequests
-from avatargpt.language.llm import LanguageModel
-from avatargpt.language.llm.failures import LlmFailed
-from avatargpt.language.llm.model import Completion
+from avatargpt.llm import LanguageModel
+from avatargpt.llm.failures import LlmFailed
+from avatargpt.llm.model import Completion
 
 
 class Reads:

@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from avatargpt.api import AvatarGPT
-from avatargpt.model.config import AvatarGPTConfig
-from avatargpt.model.model import AvatarGPTModel
-from avatargpt.model.text_encoder import TextTokenizer
+from avatargpt.lm.config import AvatarGPTConfig
+from avatargpt.lm.model import AvatarGPTModel
+from avatargpt.lm.text_encoder import TextTokenizer
 from avatargpt.planning.types import Activity
 from vqvae.tokenizer import MotionTokenizer, TokenizerConfig
 

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from avatargpt.signals.joints import Signals
+from avatargpt.kinematics.joints import Signals
 from vqvae import rotations as rot
 from vqvae.skeleton import SMPL22
 

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
+from avatargpt.kinematics.movement import FEATURES, kinematic_features
 from avatargpt.metrics import distribution as dist
 from avatargpt.metrics.distribution import kinematic_fid
 from avatargpt.metrics.summary import confidence
-from avatargpt.signals.kinematics import FEATURES, kinematic_features
 from vqvae.skeleton import SMPL22
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from avatargpt.signals import physics
+from avatargpt.kinematics import physics
 from vqvae.skeleton import SMPL22
 
 

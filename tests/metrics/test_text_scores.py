@@ -4,8 +4,8 @@ import math
 
 import pytest
 
-from avatargpt.language.lemmas import lemma
 from avatargpt.metrics import text
+from avatargpt.requests.lemmas import lemma
 from vqvae.errors import UserError
 
 SAME = ["a person walks forward .", "a man jumps twice and sits down ."]

@@ -5,9 +5,9 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from avatargpt.decoding.generate import Generator, Prompt
-from avatargpt.model.config import AvatarGPTConfig
-from avatargpt.model.model import AvatarGPTModel
+from avatargpt.lm.config import AvatarGPTConfig
+from avatargpt.lm.generate import Generator, Prompt
+from avatargpt.lm.model import AvatarGPTModel
 
 MODALITIES = {
     "body": {"codebook_size": 24, "levels": 3, "code_dim": 6},

@@ -4,8 +4,8 @@ import numpy as np
 
 from avatargpt import AvatarGPT
 from avatargpt.body.concurrent import at_rest, together
-from avatargpt.language.concurrent import which_is_below
-from avatargpt.signals.physics import jerk
+from avatargpt.kinematics.physics import jerk
+from avatargpt.requests.concurrent import which_is_below
 
 
 def test_arms_go_on_steps_and_nothing_else_does():

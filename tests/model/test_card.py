@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from avatargpt.model.card import CARD, Origin, faults, front_matter, parted, write_card
-from avatargpt.model.checkpoint import save_small
-from avatargpt.model.hub import HubCalls
-from avatargpt.model.model import AvatarGPTModel
+from avatargpt.lm.card import CARD, Origin, faults, front_matter, parted, write_card
+from avatargpt.lm.checkpoint import save_small
+from avatargpt.lm.hub import HubCalls
+from avatargpt.lm.model import AvatarGPTModel
 from avatargpt.resources import weights
 
 FREE = {"mine": {"clips": 3, "hours": 0.5, "licence": "CC0"}}

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from avatargpt.decoding.generate import Generator
-from avatargpt.model.checkpoint import CODES, SMALL, load_model, save_model, save_small, start_from_t5
-from avatargpt.model.model import AvatarGPTModel
+from avatargpt.lm.checkpoint import CODES, SMALL, load_model, save_model, save_small, start_from_t5
+from avatargpt.lm.generate import Generator
+from avatargpt.lm.model import AvatarGPTModel
 from vqvae.errors import UserError
 
 

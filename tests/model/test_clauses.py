@@ -2,7 +2,7 @@
 
 import pytest
 
-from avatargpt.language.clauses import clauses
+from avatargpt.requests.clauses import clauses
 
 
 @pytest.mark.parametrize(

@@ -5,10 +5,10 @@ import json
 import pytest
 import torch
 
-from avatargpt.decoding.generate import Generator
-from avatargpt.model.checkpoint import load_model, load_network, save_model
-from avatargpt.model.model import AvatarGPTModel
-from avatargpt.model.shape import NetworkShape
+from avatargpt.lm.checkpoint import load_model, load_network, save_model
+from avatargpt.lm.generate import Generator
+from avatargpt.lm.model import AvatarGPTModel
+from avatargpt.lm.shape import NetworkShape
 from avatargpt.train.language import LanguageRecipe
 from vqvae.errors import UserError
 

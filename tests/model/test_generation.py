@@ -3,10 +3,10 @@
 import pytest
 import torch
 
-from avatargpt.decoding.engine import Session
-from avatargpt.decoding.generate import Generator, Prompt
-from avatargpt.model.model import AvatarGPTModel
-from avatargpt.model.sampling import ban_repeats, sample, seeds_for, uniforms
+from avatargpt.lm.engine import Session
+from avatargpt.lm.generate import Generator, Prompt
+from avatargpt.lm.model import AvatarGPTModel
+from avatargpt.lm.sampling import ban_repeats, sample, seeds_for, uniforms
 from vqvae.errors import UserError
 
 HEADS = ["text", "body", "face"]

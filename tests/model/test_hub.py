@@ -9,7 +9,7 @@ from typing import Any
 import huggingface_hub
 import pytest
 
-from avatargpt.model.hub import HubCalls, folder_of
+from avatargpt.lm.hub import HubCalls, folder_of
 from vqvae.errors import UserError
 
 CONFIG = '{"d_model": 8, "num_layers": 1, "vocab_size": 9}'

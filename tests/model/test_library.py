@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from avatargpt.retrieval.exemplars import (
+from avatargpt.requests.exemplars import (
     EXAMPLES,
     FILE,
     Entry,

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 from avatargpt import resources
-from avatargpt.language.lexical import WordIndex
-from avatargpt.retrieval import phrases
-from avatargpt.retrieval.index import Reduced, unit
-from avatargpt.retrieval.marks import VERSION, Marks, derive
-from avatargpt.retrieval.phrases import FILE, PhraseIndex
-from avatargpt.retrieval.store import Stored, read, reduced, write
+from avatargpt.requests import phrases
+from avatargpt.requests.index import Reduced, unit
+from avatargpt.requests.lexical import WordIndex
+from avatargpt.requests.marks import VERSION, Marks, derive
+from avatargpt.requests.phrases import FILE, PhraseIndex
+from avatargpt.requests.store import Stored, read, reduced, write
 from vqvae.errors import UserError
 
 KEYS = ["a person walks", "walk backwards", "raise the left hand", "wave down low", "raise the right hand up", "flip"]
@@ -124,7 +124,7 @@ def test_damaged_marks_are_told_in_one_line(
 
 @pytest.mark.parametrize("rank", [0, 12])
 def test_reduced_vectors_are_compared_as_they_are(rank: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("avatargpt.retrieval.index.BLOCK", 7)  # the last block is a short one
+    monkeypatch.setattr("avatargpt.requests.index.BLOCK", 7)  # the last block is a short one
     vectors = unit(np.random.default_rng(1).normal(size=(50, 24)))
     few = reduced(vectors, rank)
     np.testing.assert_allclose(few.products(vectors[:3]), vectors[:3] @ few.full().T, atol=1e-6)

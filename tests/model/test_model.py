@@ -5,9 +5,9 @@ import math
 import pytest
 import torch
 
-from avatargpt.model.config import AvatarGPTConfig
-from avatargpt.model.model import AvatarGPTModel
-from avatargpt.model.shape import length_boundaries
+from avatargpt.lm.config import AvatarGPTConfig
+from avatargpt.lm.model import AvatarGPTModel
+from avatargpt.lm.shape import length_boundaries
 from vqvae.errors import UserError
 
 

@@ -5,11 +5,11 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from avatargpt.decoding import cross_attention, encoder, fused_maps
-from avatargpt.decoding.cross_attention import CrossHeads, CrossStates, CrossWeights
-from avatargpt.decoding.encoder import Encoder
-from avatargpt.decoding.generate import Generator
-from avatargpt.model.model import AvatarGPTModel
+from avatargpt.lm import cross_attention, encoder, fused_maps
+from avatargpt.lm.cross_attention import CrossHeads, CrossStates, CrossWeights
+from avatargpt.lm.encoder import Encoder
+from avatargpt.lm.generate import Generator
+from avatargpt.lm.model import AvatarGPTModel
 
 
 @torch.inference_mode()

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from avatargpt.decoding.loaded import load_parts
-from avatargpt.model.checkpoint import load_network, save_model, save_small
-from avatargpt.model.model import AvatarGPTModel
-from avatargpt.model.sentence_encoder import SentenceEncoder
+from avatargpt.lm.checkpoint import load_network, save_model, save_small
+from avatargpt.lm.loaded import load_parts
+from avatargpt.lm.model import AvatarGPTModel
+from avatargpt.lm.sentence_encoder import SentenceEncoder
 from avatargpt.resources import sentence_model_folder
 from vqvae.errors import UserError
 from vqvae.quantizers import FrozenVQ, residual_vq

@@ -3,9 +3,8 @@
 import pytest
 import torch
 
-from avatargpt.decoding import fused_maps
-from avatargpt.decoding.loaded import LoadedModel
-from avatargpt.model import precision
+from avatargpt.lm import fused_maps, precision
+from avatargpt.lm.loaded import LoadedModel
 from avatargpt.train.running.runtime import Runtime
 
 
@@ -31,6 +30,6 @@ def test_training_follows_the_processor(monkeypatch: pytest.MonkeyPatch, fast: b
 
 @pytest.mark.parametrize("fast", [True, False])
 def test_slow_bfloat16_is_said(monkeypatch: pytest.MonkeyPatch, recwarn: pytest.WarningsRecorder, fast: bool) -> None:
-    monkeypatch.setattr("avatargpt.decoding.loaded.fast_bfloat16", lambda device: fast)
+    monkeypatch.setattr("avatargpt.lm.loaded.fast_bfloat16", lambda device: fast)
     LoadedModel.from_pretrained(dtype="bfloat16", device="cpu")
     assert any("slower than float32" in str(w.message) for w in recwarn) is not fast

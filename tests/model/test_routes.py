@@ -5,7 +5,7 @@ import pytest
 
 from avatargpt import AvatarGPT
 from avatargpt.body.paths import along
-from avatargpt.language.paths import SHAPES, TURN, Route
+from avatargpt.requests.paths import SHAPES, TURN, Route
 from vqvae.errors import UserError
 from vqvae.features.body import BodyFeatures
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from avatargpt.model.text_encoder import EOS, PAD, SPIECE, UNK, SentenceGrounder, TextTokenizer
+from avatargpt.lm.text_encoder import EOS, PAD, SPIECE, UNK, SentenceGrounder, TextTokenizer
 from vqvae.errors import UserError
 
 WHO = ("a person", "someone", "the figure", "a man")

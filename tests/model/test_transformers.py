@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 import torch
 
-from avatargpt.decoding.generate import Generator
-from avatargpt.decoding.loaded import LoadedModel
-from avatargpt.model.adapter_folder import add_adapter
-from avatargpt.model.checkpoint import load_model, save_model, save_small
-from avatargpt.model.model import AvatarGPTModel
-from avatargpt.model.text_encoder import TextTokenizer
+from avatargpt.lm.adapter_folder import add_adapter
+from avatargpt.lm.checkpoint import load_model, save_model, save_small
+from avatargpt.lm.generate import Generator
+from avatargpt.lm.loaded import LoadedModel
+from avatargpt.lm.model import AvatarGPTModel
+from avatargpt.lm.text_encoder import TextTokenizer
 from vqvae.errors import UserError
 
 LINES = [f"a person {verb} {manner}" for verb in ("walks", "waves", "bows") for manner in ("calmly", "twice", "ahead")]

@@ -4,7 +4,7 @@ import numpy as np
 
 from avatargpt import AvatarGPT
 from avatargpt.body.turns import cuts
-from avatargpt.language.turns import Turn
+from avatargpt.requests.turns import Turn
 
 
 def test_how_far_a_turn_misses():

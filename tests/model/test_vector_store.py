@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from avatargpt.retrieval.index import VectorIndex, ranked, unit
-from avatargpt.retrieval.store import Stored, deflated, pack_vectors, read, rounded, unpacked, write, xz
+from avatargpt.requests.index import VectorIndex, ranked, unit
+from avatargpt.requests.store import Stored, deflated, pack_vectors, read, rounded, unpacked, write, xz
 from vqvae.errors import UserError
 
 

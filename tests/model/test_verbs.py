@@ -3,7 +3,7 @@
 import pytest
 
 from avatargpt import AvatarGPT
-from avatargpt.language.verbs import doing
+from avatargpt.requests.verbs import doing
 from instruct_data.requests.spec import Clause, MotionRequest
 
 

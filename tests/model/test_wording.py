@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from avatargpt.language.clauses import clauses
-from avatargpt.language.sides import first_side
-from avatargpt.retrieval.phrases import FILE, PhraseIndex
-from avatargpt.retrieval.telling import agreement
+from avatargpt.requests.clauses import clauses
+from avatargpt.requests.phrases import FILE, PhraseIndex
+from avatargpt.requests.sides import first_side
+from avatargpt.requests.telling import agreement
 from instruct_data.requests.spec import Clause, MotionRequest
 from vqvae.errors import UserError
 
@@ -134,7 +134,7 @@ def test_how_often_is_told(times: int | None, caption: str, monkeypatch: pytest.
     vectors = CountingGrounder().sentence(["wave"] * 3)
     book = PhraseIndex(keys, [{"": k} for k in keys], ["wave"] * 3, [""] * 3, {}, {}, vectors)
     book.told = {keys[1]: {"times": 2}, keys[2]: {"times": 4}}
-    monkeypatch.setattr("avatargpt.retrieval.scoring.OVERLAP", 0.0)  # in so small a book words weigh more
+    monkeypatch.setattr("avatargpt.requests.scoring.OVERLAP", 0.0)  # in so small a book words weigh more
     (found,) = book.looked_up([Clause(action="wave", times=times)], CountingGrounder())  # type: ignore[arg-type]
     assert found.text == caption
 

@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
-from avatargpt.language.llm import LanguageModel, Limits
-from avatargpt.language.llm.model import Completion
+from avatargpt.llm import LanguageModel, Limits
+from avatargpt.llm.model import Completion
 from avatargpt.planning.language_planner import SHOWN, LanguagePlanner
 from avatargpt.planning.ranking import Ranker, actor, strangers
 from avatargpt.planning.showable import Showable
 from avatargpt.planning.store import PlanLibrary
 from avatargpt.planning.types import Activity, Plan
-from avatargpt.retrieval.phrases import PhraseIndex
+from avatargpt.requests.phrases import PhraseIndex
 
 SCENE = "A gardener is at work, she hums."
 GOOD = {"task": "She digs a hole.", "steps": ["she digs a hole with both hands", "she wipes the forehead"]}

@@ -2,8 +2,8 @@
 
 import pytest
 
-from avatargpt.language.plans.marks import embedded, fill, gender_of, neutral, unnamed
-from avatargpt.language.plans.persons import who
+from avatargpt.planning.marks import embedded, fill, gender_of, neutral, unnamed
+from avatargpt.planning.persons import who
 
 
 @pytest.mark.parametrize(("text", "actor", "stored"), [

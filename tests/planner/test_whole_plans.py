@@ -5,11 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from avatargpt.language.plans.persons import Person, who
-from avatargpt.language.plans.posture import violations
 from avatargpt.planning.choose import Chooser
 from avatargpt.planning.compose import State, stumbles, tell
 from avatargpt.planning.kinds import FIRST, LAST, MIDDLE, KindTable, Part
+from avatargpt.planning.persons import Person, who
+from avatargpt.planning.posture import violations
 from avatargpt.planning.retrieval_planner import RetrievalPlanner
 from avatargpt.planning.retrieve import NEAR, Story
 from avatargpt.planning.scorer import Scorer

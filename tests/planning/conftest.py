@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-from avatargpt.decoding.loaded import LoadedModel
-from avatargpt.model.config import AvatarGPTConfig
-from avatargpt.model.model import AvatarGPTModel
-from avatargpt.model.text_encoder import TextTokenizer
-from avatargpt.retrieval.phrases import PhraseIndex
+from avatargpt.lm.config import AvatarGPTConfig
+from avatargpt.lm.loaded import LoadedModel
+from avatargpt.lm.model import AvatarGPTModel
+from avatargpt.lm.text_encoder import TextTokenizer
+from avatargpt.requests.phrases import PhraseIndex
 
 LINES = [
     "a tired nurse finishes the night shift", "she washes her hands; she sits down and writes; she stands up",

@@ -8,15 +8,15 @@ from typing import Any
 
 import pytest
 
-from avatargpt.decoding.loaded import LoadedModel
-from avatargpt.language.llm import load_llm
-from avatargpt.language.llm.endpoint import FORMER, KEY, MODEL, URL
+from avatargpt.llm import load_llm
+from avatargpt.llm.endpoint import FORMER, KEY, MODEL, URL
+from avatargpt.lm.loaded import LoadedModel
 from avatargpt.planning import described, load_planner
 from avatargpt.planning.executable import Checked
 from avatargpt.planning.fallback import Fallback
 from avatargpt.planning.language_planner import LanguagePlanner
 from avatargpt.planning.model_planner import ModelPlanner
-from avatargpt.retrieval.phrases import PhraseIndex
+from avatargpt.requests.phrases import PhraseIndex
 from vqvae.errors import UserError
 
 

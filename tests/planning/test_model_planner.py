@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from avatargpt.decoding.loaded import LoadedModel
+from avatargpt.lm.loaded import LoadedModel
 from avatargpt.planning import model_planner
 from avatargpt.planning.listing import Listing
 from avatargpt.planning.model_planner import ModelPlanner

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from avatargpt.language.plans.requests import MAX_STEPS
 from avatargpt.planning.parse import (
     MAX_STEP_WORDS,
     Malformed,
@@ -12,6 +11,7 @@ from avatargpt.planning.parse import (
     loops,
     parse_steps,
 )
+from avatargpt.requests.english import MAX_STEPS
 
 TWO = ("he kneels", "he digs with both hands")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from avatargpt.language.plans.requests import check_plan, check_scene, check_slots, looks_english, planning_task
+from avatargpt.requests.english import check_plan, check_scene, check_slots, looks_english, planning_task
 from vqvae.errors import UserError
 
 

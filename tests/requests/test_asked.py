@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from avatargpt.retrieval.asked import asked, bent
+from avatargpt.requests.asked import asked, bent
 from instruct_data.requests.spec import Clause
 
 WALK, TURN = Clause(action="walk", tempo="slow"), Clause(action="turn", side="left")

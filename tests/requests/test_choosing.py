@@ -10,12 +10,12 @@ import torch
 
 from avatargpt import AvatarGPT
 from avatargpt.__main__ import main
-from avatargpt.body.understanding import SURE, Understander, unknown
-from avatargpt.language.motion_spec import ClauseSpec
+from avatargpt.requests.choosing import ACTIONS, FEATURES, Chooser, features
+from avatargpt.requests.motion_spec import ClauseSpec
+from avatargpt.requests.phrases import PhraseIndex
+from avatargpt.requests.scoring import Seen
+from avatargpt.requests.understanding import SURE, Understander, unknown
 from avatargpt.resources import weights
-from avatargpt.retrieval.choosing import ACTIONS, FEATURES, Chooser, features
-from avatargpt.retrieval.phrases import PhraseIndex
-from avatargpt.retrieval.scoring import Seen
 from avatargpt.train.reading.choosing import _Network, strangers
 
 

@@ -17,11 +17,11 @@ from avatargpt.body.fulfilment.scaling import in_tempo, sized
 from avatargpt.body.fulfilment.verifying import amiss
 from avatargpt.body.spec import MotionSpec
 from avatargpt.evaluation.body.synthetic import made
+from avatargpt.kinematics.joints import Signals
 from avatargpt.metrics.geometry.counts import COUNTERS
 from avatargpt.metrics.geometry.measures import MEASURES, off_course
 from avatargpt.metrics.truths import Truths
-from avatargpt.requests import UnheededText, timed
-from avatargpt.signals.joints import Signals
+from avatargpt.options import UnheededText, timed
 from instruct_data.requests.spec import Clause, MotionRequest, Pin
 from vqvae.errors import UserError
 from vqvae.motion import Motion

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from avatargpt.config import resolve
-from avatargpt.language.requests.network import MOST_WORDS, RequestNetwork
-from avatargpt.language.requests.reader import RequestReader, reading_grounder, word_states
+from avatargpt.requests.reader import RequestReader, reading_grounder, word_states
+from avatargpt.requests.reader_network import MOST_WORDS, RequestNetwork
 from avatargpt.train.loop import run
 from avatargpt.train.reading.requests import RequestRecipe, RequestStage, divided, exactness
 from avatargpt.train.running.runtime import Runtime

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from avatargpt.language.requests.reader import RequestReader
+from avatargpt.requests.asked import asked
+from avatargpt.requests.reader import RequestReader
 from avatargpt.resources import weights
-from avatargpt.retrieval.asked import asked
 
 TURNS: dict[str, tuple[float, str] | None] = {
     "turn right 90 degrees": (90, "right"), "rotate 45deg to the left": (45, "left"),

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from avatargpt.language.requests.assembling import assembled
-from avatargpt.language.requests.vocabulary import LONGEST, Vocabulary
+from avatargpt.requests.assembling import assembled
+from avatargpt.requests.vocabulary import LONGEST, Vocabulary
 from instruct_data.requests.material import Material, material
 from instruct_data.requests.pairs import Pairs, words_of
 from instruct_data.requests.spec import Clause, MotionRequest

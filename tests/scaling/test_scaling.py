@@ -12,9 +12,9 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from avatargpt.cli.app import run
-from avatargpt.model.config import AvatarGPTConfig
-from avatargpt.model.model import AvatarGPTModel
-from avatargpt.model.shape import NetworkShape
+from avatargpt.lm.config import AvatarGPTConfig
+from avatargpt.lm.model import AvatarGPTModel
+from avatargpt.lm.shape import NetworkShape
 from avatargpt.train.language import LanguageRecipe
 from avatargpt.train.scaling.compute import Lengths, example, training_token
 from avatargpt.train.scaling.memory import activations, decoder_layer, encoder_layer, states

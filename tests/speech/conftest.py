@@ -12,8 +12,8 @@ from avatargpt.face.audio_model.driver import Driver
 from avatargpt.face.audio_model.features import extract
 from avatargpt.face.audio_model.network import DriverConfig, DriverNetwork
 from avatargpt.face.audio_model.visemes import STYLE, teach
-from avatargpt.signals.audio import RATE, frames_in
-from avatargpt.signals.phones import Phone
+from avatargpt.speech.audio import RATE, frames_in
+from avatargpt.speech.phones import Phone
 from avatargpt.train.speech_data.corpus import SpeechClip
 
 PHONES = [

@@ -5,8 +5,8 @@ from avatargpt.face.audio_model.driver import Driver
 from avatargpt.face.audio_model.features import extract
 from avatargpt.face.audio_model.visemes import phone_track
 from avatargpt.face.words.phone_times import changes, phone_scores, viterbi
-from avatargpt.signals.audio import RATE
-from avatargpt.signals.phones import ARPABET, INDEX, Phone
+from avatargpt.speech.audio import RATE
+from avatargpt.speech.phones import ARPABET, INDEX, Phone
 from tests.speech.conftest import PHONES, voice
 from vqvae.errors import UserError
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from avatargpt.signals import audio
-from avatargpt.signals.audio import RATE, FrameBlocks, blocks, frame_end, frames_in, inspect, load, resample, to_mono
+from avatargpt.speech import audio
+from avatargpt.speech.audio import RATE, FrameBlocks, blocks, frame_end, frames_in, inspect, load, resample, to_mono
 from vqvae.errors import UserError
 
 

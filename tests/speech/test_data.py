@@ -10,7 +10,7 @@ from avatargpt.face.audio_model.features import WIDTH
 from avatargpt.face.audio_model.speaking import PAIRED
 from avatargpt.face.instructions.scores import feelings_of
 from avatargpt.metrics.face_events import count_peaks
-from avatargpt.signals.audio import RATE, frames_in, load
+from avatargpt.speech.audio import RATE, frames_in, load
 from avatargpt.train.speech_data.augment import (
     articulate,
     band,

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from avatargpt.signals.audio import RATE
+from avatargpt.speech.audio import RATE
 from avatargpt.train.speech_data.dialogue import ARCHIVE, QUIET, dialogue, is_dialogue
 from tests.speech.conftest import voice
 from vqvae.errors import UserError

@@ -32,7 +32,7 @@ def test_some_eye_contact_keeps_the_rest_of_the_gaze() -> None:
 
 def test_an_accent_nods_down_and_lifts_the_brows() -> None:
     from avatargpt.face.audio_model.visemes import teach
-    from avatargpt.signals.phones import Phone
+    from avatargpt.speech.phones import Phone
 
     phones = [Phone("AA", 0.3, 0.38), Phone("T", 0.38, 0.45), Phone("AA", 0.45, 0.9), Phone("T", 0.9, 1.0),
               Phone("AA", 1.0, 1.08), Phone("T", 1.08, 1.15), Phone("AA", 1.15, 1.23)]  # fmt: skip
@@ -43,7 +43,7 @@ def test_an_accent_nods_down_and_lifts_the_brows() -> None:
 
 def test_a_diphthong_opens_before_it_closes() -> None:
     from avatargpt.face.audio_model.visemes import teach
-    from avatargpt.signals.phones import Phone
+    from avatargpt.speech.phones import Phone
 
     jaw = teach([Phone("AY", 0.3, 0.8)], 40).curves[:, I["jawOpen"]]
     assert jaw[13] > 1.5 * jaw[21]  # "ah" before "ee"
@@ -52,7 +52,7 @@ def test_a_diphthong_opens_before_it_closes() -> None:
 def test_styles_change_what_they_name() -> None:
     from avatargpt.face.audio_model.visemes import STYLE, teach
     from avatargpt.metrics.lip_sync import channel
-    from avatargpt.signals.phones import Phone
+    from avatargpt.speech.phones import Phone
 
     for kind, vowel, name in (("rounding", "UW", "mouthPucker"), ("spread", "IY", "mouthStretch")):
         style = np.zeros(len(STYLE))
@@ -63,7 +63,7 @@ def test_styles_change_what_they_name() -> None:
 
 def test_what_is_loud_opens_further() -> None:
     from avatargpt.face.audio_model.visemes import teach
-    from avatargpt.signals.phones import Phone
+    from avatargpt.speech.phones import Phone
 
     phones = [Phone(n, 0.3 + 0.15 * k, 0.45 + 0.15 * k) for k, n in enumerate(["AA", "T"] * 4)]
     loudness = np.full(60, -30.0)
@@ -74,7 +74,7 @@ def test_what_is_loud_opens_further() -> None:
 
 def test_late_closures_have_a_positive_lag() -> None:
     from avatargpt.metrics.lip_sync import closure_lags
-    from avatargpt.signals.phones import Phone
+    from avatargpt.speech.phones import Phone
 
     taught = np.zeros((30, 55))
     taught[10:12, [I["mouthPressLeft"], I["mouthPressRight"]]] = 0.5
@@ -92,7 +92,7 @@ def test_closed_lips_do_not_touch_the_teeth() -> None:
 
 def test_a_vowel_beside_a_p_is_no_false_closure() -> None:
     from avatargpt.metrics.lip_sync import Lips
-    from avatargpt.signals.phones import Phone
+    from avatargpt.speech.phones import Phone
 
     lips = Lips()
     said = [Phone("P", 0.3, 0.4), Phone("AA", 0.4, 0.6), Phone("T", 0.6, 0.7), Phone("IY", 0.7, 0.9)]
@@ -103,7 +103,7 @@ def test_a_vowel_beside_a_p_is_no_false_closure() -> None:
 def test_alignments_are_neither_early_nor_late() -> None:
     from avatargpt.face.audio_model.visemes import phone_track
     from avatargpt.face.words.phone_times import viterbi
-    from avatargpt.signals.phones import ARPABET, Phone
+    from avatargpt.speech.phones import ARPABET, Phone
 
     off = []
     for late in np.linspace(0, 1 / 60, 9)[:-1]:
@@ -118,7 +118,7 @@ def test_alignments_are_neither_early_nor_late() -> None:
 def test_a_sound_that_is_left_out_costs() -> None:
     from avatargpt.face.audio_model.visemes import phone_track
     from avatargpt.face.words.phone_times import viterbi
-    from avatargpt.signals.phones import ARPABET, Phone
+    from avatargpt.speech.phones import ARPABET, Phone
 
     p = np.full((60, len(ARPABET)), 1e-6)
     p[np.arange(60), phone_track([Phone("M", 0.3, 0.5), Phone("AA", 0.5, 0.8)], 30).ravel()] = 0.9
@@ -156,7 +156,7 @@ def test_tiny_roundings_do_not_jump() -> None:
 
 
 def test_what_is_felt_last_is_held() -> None:
-    from avatargpt.language.face.scores import fitted
+    from avatargpt.face.instructions.fitting import fitted
     from instruct_data.face.score import Emotion, Score
 
     score = Score(4.0, (), (Emotion("sad", 0.5, 0.0, 2.0), Emotion("happy", 0.5, 2.0, 3.6)))
@@ -164,7 +164,7 @@ def test_what_is_felt_last_is_held() -> None:
 
 
 def test_other_feelings_take_the_place_of_a_scores_own() -> None:
-    from avatargpt.language.face.scores import placed
+    from avatargpt.face.instructions.fitting import placed
     from instruct_data.face.score import Emotion, Score
 
     score = Score(4.0, (), (Emotion("sad", 0.5, 0.0, 4.0),))

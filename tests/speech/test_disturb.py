@@ -1,7 +1,7 @@
 import numpy as np
 
 from avatargpt.face.audio_model.features import BANDS, PER_QUARTER, QUARTERS, extract
-from avatargpt.signals.audio import RATE
+from avatargpt.speech.audio import RATE
 from avatargpt.train.speech_data.augment import echo, noise
 from avatargpt.train.speech_data.batches import Batches, Sampling
 from avatargpt.train.speech_data.disturb import Disturber, add_behind

@@ -12,7 +12,7 @@ from avatargpt.face.audio_model.driver import Driver
 from avatargpt.face.audio_model.features import extract
 from avatargpt.face.audio_model.network import SEALED, DriverConfig, DriverNetwork
 from avatargpt.face.audio_model.steering import CLOCK, PERIODS, TIMING, Text, clock
-from avatargpt.signals.audio import RATE, frame_end
+from avatargpt.speech.audio import RATE, frame_end
 from avatargpt.train.speech_data.validation import predict
 from tests.speech.conftest import Words, together, voice
 from vqvae.errors import UserError

@@ -10,7 +10,7 @@ from avatargpt.face.audio_model.features import (
     mel_matrix,
     silence,
 )
-from avatargpt.signals.audio import RATE, FrameBlocks, frame_end
+from avatargpt.speech.audio import RATE, FrameBlocks, frame_end
 from tests.speech.conftest import voice
 
 

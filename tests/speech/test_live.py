@@ -14,7 +14,7 @@ from avatargpt.export.face.live_link import LiveLinkSender, Packet, pack, unpack
 from avatargpt.face.audio_model.driver import Driver
 from avatargpt.face.audio_model.network import DriverConfig, DriverNetwork
 from avatargpt.face.live import loop
-from avatargpt.signals.live import sources
+from avatargpt.speech.live import sources
 from vqvae import arkit
 from vqvae.errors import UserError
 from vqvae.face import FaceMotion

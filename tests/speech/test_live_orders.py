@@ -15,7 +15,7 @@ from avatargpt.face.audio_model.controls import Controls, LiveControls, changed
 from avatargpt.face.instructions.doubts import doubt
 from avatargpt.face.live.inbox import MOST_CHARACTERS, MOST_WAITING, Inbox, parse
 from avatargpt.face.live.orders import Orders
-from avatargpt.signals.audio import FPS
+from avatargpt.speech.audio import FPS
 from instruct_data.face.score import Event, Score
 from tests.speech.conftest import Words
 from vqvae.errors import UserError

@@ -10,8 +10,8 @@ import time
 import numpy as np
 import pytest
 
-from avatargpt.signals.live import sources
-from avatargpt.signals.live.playout import AHEAD, LATE, MOST_WAITING, Listener, Playout
+from avatargpt.speech.live import sources
+from avatargpt.speech.live.playout import AHEAD, LATE, MOST_WAITING, Listener, Playout
 from vqvae.errors import UserError
 
 RATE, FRAME, NEAR = 16_000, 1 / 30, 1e-4  # frames have 533 or 534 samples

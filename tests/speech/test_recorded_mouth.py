@@ -27,7 +27,7 @@ from avatargpt.face.audio_model.speaking import (
     lightly,
     pressed,
 )
-from avatargpt.signals.audio import RATE
+from avatargpt.speech.audio import RATE
 from avatargpt.train.speech_data.validation import as_recorded, predict
 from tests.speech.conftest import Words, together, voice
 from vqvae.errors import UserError

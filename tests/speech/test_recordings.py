@@ -10,8 +10,8 @@ import soundfile
 from avatargpt.face.audio_model.driver import Driver
 from avatargpt.face.audio_model.features import extract
 from avatargpt.face.words.phone_times import begun_early, closed_early, visible
-from avatargpt.signals.audio import RATE
-from avatargpt.signals.phones import ARPABET, INDEX, VISEMES, Phone
+from avatargpt.speech.audio import RATE
+from avatargpt.speech.phones import ARPABET, INDEX, VISEMES, Phone
 from avatargpt.train.speech_data import relabel
 from avatargpt.train.speech_data.batches import Batches, Sampling
 from avatargpt.train.speech_data.coding import CODECS, any_coded, coded

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from avatargpt.face.audio_model.features import BANDS, PER_QUARTER, QUARTERS
-from avatargpt.signals.audio import RATE
+from avatargpt.speech.audio import RATE
 from avatargpt.train.speech_data.batches import Batches, Sampling
 from avatargpt.train.speech_data.disturb import Disturber
 from avatargpt.train.speech_data.sounds import SOUNDS, sounds

@@ -2,7 +2,7 @@ import numpy as np
 
 from avatargpt.face.audio_model.visemes import STYLE, phone_track, teach
 from avatargpt.metrics.lip_sync import MOUTH, Lips, channel, closed, rounding, touching
-from avatargpt.signals.phones import INDEX, Phone, from_arpabet, from_ipa
+from avatargpt.speech.phones import INDEX, Phone, from_arpabet, from_ipa
 from tests.speech.conftest import PHONES
 
 

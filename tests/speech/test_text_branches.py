@@ -9,7 +9,7 @@ import torch
 from avatargpt.face.audio_model.conditioning import Clause, Direction, Feeling
 from avatargpt.face.audio_model.driver import Driver
 from avatargpt.face.audio_model.network import DriverConfig
-from avatargpt.signals.audio import RATE
+from avatargpt.speech.audio import RATE
 from avatargpt.train.running.runtime import Runtime
 from avatargpt.train.speech_data.expressions import ExpressionClip
 from tests.speech.conftest import Words, together, voice
@@ -48,7 +48,7 @@ def test_feelings_word_by_word() -> None:
 
 
 def test_the_text_branches_are_trained_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("avatargpt.model.text_encoder.SentenceGrounder", lambda **_: Words())
+    monkeypatch.setattr("avatargpt.lm.text_encoder.SentenceGrounder", lambda **_: Words())
     runtime = Runtime(0, 1, torch.device("cpu"), bf16=False)
     heard = train(CONFIG, clips(), [], tmp_path / "heard", runtime)
     before = {k: v.clone() for k, v in heard.network.state_dict().items()}

@@ -10,7 +10,7 @@ from avatargpt.face.audio_model.conditioning import Clause, Feeling
 from avatargpt.face.audio_model.driver import Driver
 from avatargpt.face.audio_model.network import DriverConfig, DriverNetwork, Said
 from avatargpt.face.audio_model.speaking import PAIRED
-from avatargpt.signals.phones import INDEX as INDEX_OF
+from avatargpt.speech.phones import INDEX as INDEX_OF
 from avatargpt.train import audio_model
 from avatargpt.train.pack import mean_of
 from avatargpt.train.running.runtime import Runtime
@@ -234,7 +234,7 @@ def test_a_gate_is_added_to_a_driver_and_learns_closures(tmp_path: Path) -> None
 
 def test_the_gate_is_as_ready_as_it_may_be() -> None:
     from avatargpt.metrics.lip_sync import Lips
-    from avatargpt.signals.phones import Phone
+    from avatargpt.speech.phones import Phone
     from avatargpt.train.speech_data.validation import SHIFTS, predict, settle_gate
 
     torch.manual_seed(1)

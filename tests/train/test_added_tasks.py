@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import yaml
 
-from avatargpt.model.config import AvatarGPTConfig
-from avatargpt.model.text_encoder import TextTokenizer
+from avatargpt.lm.config import AvatarGPTConfig
+from avatargpt.lm.text_encoder import TextTokenizer
 from avatargpt.train.data.examples import Example, ExampleOptions, Examples
 from avatargpt.train.data.pools import Pools
 from instruct_data import registry

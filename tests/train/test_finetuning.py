@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from avatargpt.cli.app import run as command
-from avatargpt.retrieval.index import Reduced, unit
-from avatargpt.retrieval.store import reduced
+from avatargpt.requests.index import Reduced, unit
+from avatargpt.requests.store import reduced
 from avatargpt.train.finetuning import clips as own
 from avatargpt.train.finetuning.early import Early, plan_of_steps
 from avatargpt.train.finetuning.packing import ABOUT, check_new, inherit

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import torch
 
-from avatargpt.model.card import faults
-from avatargpt.model.text_encoder import TextTokenizer
+from avatargpt.lm.card import faults
+from avatargpt.lm.text_encoder import TextTokenizer
 from tests.train.conftest import Mini
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "huggingface.md").read_text(encoding="utf-8")

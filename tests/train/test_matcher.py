@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from avatargpt.model.scorer import FILE, ScorerNetwork, TextMotionScorer
-from avatargpt.signals.signature import SIZE
+from avatargpt.kinematics.signature import SIZE
+from avatargpt.lm.scorer import FILE, ScorerNetwork, TextMotionScorer
 from avatargpt.train.running.runtime import Runtime
 from avatargpt.train.scorer import PairBatches, Pairs, ScorerRecipe, ScorerTraining, pairs_of, rank_one, train
 from vqvae.errors import UserError

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from avatargpt.model.text_encoder import TextTokenizer
+from avatargpt.lm.text_encoder import TextTokenizer
 from avatargpt.planning import model_planner
 from avatargpt.planning.model_planner import folder_planner
 from avatargpt.train.command import main

@@ -12,11 +12,11 @@ import pytest
 import torch
 from safetensors.numpy import load_file
 
+from avatargpt.kinematics.signature import SIZE
+from avatargpt.lm.scorer import ScorerNetwork
 from avatargpt.metrics.traits import manners
 from avatargpt.metrics.truths import Truths
-from avatargpt.model.scorer import ScorerNetwork
-from avatargpt.retrieval.phrases import PhraseIndex
-from avatargpt.signals.signature import SIZE
+from avatargpt.requests.phrases import PhraseIndex
 from avatargpt.train.data.judged import Judged, picked
 from avatargpt.train.data.lessons import SIGNATURES, SOURCE, lessons, pass_rates, usual
 from avatargpt.train.phrase_index import (

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 import torch
 
-from avatargpt.model.adapter_folder import add_adapter
-from avatargpt.model.checkpoint import load_model, load_network
-from avatargpt.model.text_encoder import TextTokenizer
+from avatargpt.lm.adapter_folder import add_adapter
+from avatargpt.lm.checkpoint import load_model, load_network
+from avatargpt.lm.text_encoder import TextTokenizer
 from avatargpt.train.command import main
 from vqvae.errors import UserError
 

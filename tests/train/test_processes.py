@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from avatargpt.config import resolve
-from avatargpt.model.checkpoint import load_model, save_model
+from avatargpt.lm.checkpoint import load_model, save_model
 from avatargpt.train.command import main
 from tests.train.launching import (
     EVERY_ZERO,

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from avatargpt.model.config import AvatarGPTConfig
-from avatargpt.model.text_encoder import TextTokenizer
-from avatargpt.retrieval.exemplars import EXAMPLE_TOKENS
+from avatargpt.lm.config import AvatarGPTConfig
+from avatargpt.lm.text_encoder import TextTokenizer
+from avatargpt.requests.exemplars import EXAMPLE_TOKENS
 from avatargpt.train.data.examples import ExampleOptions, Examples
 from avatargpt.train.data.neighbours import Neighbours, base_id, caption_side
 from instruct_data.mixture import Draw

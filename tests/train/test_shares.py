@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from avatargpt.config import resolve
-from avatargpt.model.adapter_folder import write_adapter
+from avatargpt.lm.adapter_folder import write_adapter
 from avatargpt.train.command import parsed
 from avatargpt.train.data.shares import share_of
 from avatargpt.train.language import LanguageRecipe, LanguageStage

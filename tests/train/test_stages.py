@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import torch
 
-from avatargpt.model.checkpoint import load_model, save_model
-from avatargpt.model.text_encoder import TextTokenizer
+from avatargpt.lm.checkpoint import load_model, save_model
+from avatargpt.lm.text_encoder import TextTokenizer
 from avatargpt.train.command import main
 from avatargpt.train.pack import averaged, parse_shares
 from instruct_data.store import Store

@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from avatargpt.config import resolve
-from avatargpt.model.checkpoint import load_model
-from avatargpt.model.text_encoder import TextTokenizer
+from avatargpt.lm.checkpoint import load_model
+from avatargpt.lm.text_encoder import TextTokenizer
 from avatargpt.train.command import main
 from instruct_data.registry import list_tasks
 from instruct_data.store import ClipCodes, Store

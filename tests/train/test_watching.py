@@ -13,8 +13,8 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 from transformers.models.t5.modeling_t5 import T5LayerFF
 
-from avatargpt.model.checkpoint import load_model
-from avatargpt.model.flops import forward_flops
+from avatargpt.lm.checkpoint import load_model
+from avatargpt.lm.flops import forward_flops
 from avatargpt.train.command import main
 from avatargpt.train.running.average import MovingAverage
 from avatargpt.train.running.pace import Pace, Work, peak_of
@@ -52,7 +52,7 @@ def test_operations_are_those_that_torch_counts(kind: str) -> None:
 
 @pytest.fixture
 def tiny_shape() -> Any:
-    from avatargpt.model.shape import NetworkShape
+    from avatargpt.lm.shape import NetworkShape
 
     return NetworkShape(10, 4, 2, 8, 1, 1, 1, feed_forward_proj="relu")
 

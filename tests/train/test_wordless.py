@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from avatargpt.model.config import AvatarGPTConfig
-from avatargpt.model.text_encoder import TextTokenizer
+from avatargpt.lm.config import AvatarGPTConfig
+from avatargpt.lm.text_encoder import TextTokenizer
 from avatargpt.train.data.corpus import Folders, text_corpus
 from avatargpt.train.data.examples import ExampleOptions, Examples
 from instruct_data.clip import Clip

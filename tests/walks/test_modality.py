@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import yaml
 
-from avatargpt.model.checkpoint import load_model
+from avatargpt.lm.checkpoint import load_model
 from avatargpt.train import objectives
 from instruct_data import registry
 from instruct_data.clip import Clip

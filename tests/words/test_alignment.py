@@ -12,10 +12,10 @@ from avatargpt.face.words import sphinx, whisper
 from avatargpt.face.words.align import align
 from avatargpt.face.words.network import WINDOW, Heard, lay_words
 from avatargpt.face.words.phone_times import STEPS, visible
-from avatargpt.language.pronouncing.spoken import spoken
-from avatargpt.signals.audio import FPS
-from avatargpt.signals.phones import ARPABET, Phone
-from avatargpt.signals.words.words import Word, Words
+from avatargpt.speech.audio import FPS
+from avatargpt.speech.phones import ARPABET, Phone
+from avatargpt.speech.pronouncing.spoken import spoken
+from avatargpt.speech.words.words import Word, Words
 from avatargpt.train.speech_data.pairs import lj_texts
 from vqvae.errors import UserError
 

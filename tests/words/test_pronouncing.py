@@ -2,9 +2,9 @@
 
 import pytest
 
-from avatargpt.language.pronouncing.letters import spelled
-from avatargpt.language.pronouncing.numerals import cardinal, read_numbers
-from avatargpt.language.pronouncing.spoken import spoken
+from avatargpt.speech.pronouncing.letters import spelled
+from avatargpt.speech.pronouncing.numerals import cardinal, read_numbers
+from avatargpt.speech.pronouncing.spoken import spoken
 from vqvae.errors import UserError
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from avatargpt.signals.words import files
-from avatargpt.signals.words.words import Word, Words
+from avatargpt.speech.words import files
+from avatargpt.speech.words.words import Word, Words
 from tests.words.test_words import SAID
 from vqvae.errors import UserError
 

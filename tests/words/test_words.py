@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from avatargpt.signals.phones import Phone
-from avatargpt.signals.words.words import Word, Words, collected
+from avatargpt.speech.phones import Phone
+from avatargpt.speech.words.words import Word, Words, collected
 from vqvae.errors import UserError
 
 HELLO = Word("hello", 0.1, 0.5, (Phone("HH", 0.1, 0.2), Phone("AH", 0.2, 0.25, 0), Phone("L", 0.25, 0.3),

@@ -19,12 +19,12 @@ from avatargpt.body.fulfilment.verifying import amiss
 from avatargpt.body.spec import MotionSpec
 from avatargpt.body.stitch import retimed
 from avatargpt.body.turns import miss
-from avatargpt.language.concurrent import goes
-from avatargpt.language.lexical import lemmas
+from avatargpt.kinematics.joints import Signals
 from avatargpt.metrics.geometry.counts import jumps
 from avatargpt.metrics.geometry.measures import off_course
-from avatargpt.retrieval.asked import LIMBS
-from avatargpt.signals.joints import Signals
+from avatargpt.requests.asked import LIMBS
+from avatargpt.requests.concurrent import goes
+from avatargpt.requests.lexical import lemmas
 from instruct_data.requests.spec import MotionRequest
 from instruct_data.text.mirror import side_of
 from vqvae.motion import Motion

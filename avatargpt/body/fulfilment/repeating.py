@@ -12,9 +12,9 @@ from functools import cache
 
 import numpy as np
 
-from avatargpt.language.concurrent import goes
+from avatargpt.kinematics.joints import FPS, Signals
 from avatargpt.metrics.geometry.counts import COUNTERS, KNOWN
-from avatargpt.signals.joints import FPS, Signals
+from avatargpt.requests.concurrent import goes
 from instruct_data.joining import BLEND_SECONDS, join_motions, posture
 from vqvae.motion import Motion
 from vqvae.smoothing import gaussian

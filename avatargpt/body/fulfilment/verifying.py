@@ -11,9 +11,9 @@ from functools import cache, lru_cache
 from typing import Any
 
 from avatargpt.body.spec import MotionSpec
+from avatargpt.kinematics.joints import Signals
 from avatargpt.metrics.geometry import predicates
 from avatargpt.metrics.truths import Truths
-from avatargpt.signals.joints import Signals
 
 
 @cache

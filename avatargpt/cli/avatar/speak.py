@@ -100,7 +100,7 @@ def speak(
     from avatargpt.face.audio_model.controls import LIVELY
     from avatargpt.face.feelings import emotions
     from avatargpt.gesture.two_voices import check_lengths
-    from avatargpt.signals.audio import FPS, inspect
+    from avatargpt.speech.audio import FPS, inspect
 
     manner = _manner(semantic, calm, energy, cue or [])
     common.check_range("--temperature", temperature, 0, HOTTEST)

@@ -94,7 +94,7 @@ class Controls:
 
 
 def _path(said: str) -> dict[str, Any]:
-    from avatargpt.retrieval.asked import SHAPES
+    from avatargpt.requests.asked import SHAPES
 
     shape, _, rest = said.partition(":")
     side, _, count = rest.partition(":")
@@ -104,7 +104,7 @@ def _path(said: str) -> dict[str, Any]:
 
 
 def _waypoints(file: Path) -> list[tuple[float, float]]:
-    from avatargpt.language.paths import Route
+    from avatargpt.requests.paths import Route
 
     points = []
     for n, line in enumerate(read_text(file, 1 << 20, "accepted a file of x,z a line").splitlines(), 1):

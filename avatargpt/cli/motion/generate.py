@@ -119,7 +119,7 @@ def _tell(read: Sequence[Sequence[str]], texts: Sequence[str]) -> None:
 
 
 def _retrieval(value: str) -> int:
-    from avatargpt.retrieval.exemplars import EXAMPLES
+    from avatargpt.requests.exemplars import EXAMPLES
 
     if value == "off":
         return 0

@@ -57,8 +57,8 @@ def _requests(texts: Sequence[str], model: Path | None, threads: int | None, qui
     import torch
 
     from avatargpt import resources
-    from avatargpt.body.understanding import Understander
-    from avatargpt.model.folder import check_model
+    from avatargpt.lm.folder import check_model
+    from avatargpt.requests.understanding import Understander
 
     check_model(model)
     if threads:

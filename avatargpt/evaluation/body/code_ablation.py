@@ -14,15 +14,15 @@ from typing import Any
 import numpy as np
 import torch
 
-from avatargpt.decoding.loaded import LoadedModel
 from avatargpt.evaluation.body.corpus import load_clips
+from avatargpt.lm.checkpoint import load_network
+from avatargpt.lm.loaded import LoadedModel
+from avatargpt.lm.network import IGNORED
+from avatargpt.lm.text_encoder import SentenceGrounder, TextTokenizer
 from avatargpt.metrics.distribution import fid, kinematic_fid
 from avatargpt.metrics.evaluator.evaluator import MotionEvaluator
 from avatargpt.metrics.evaluator.figures import fits
 from avatargpt.metrics.retrieval_metrics import sides_of
-from avatargpt.model.checkpoint import load_network
-from avatargpt.model.network import IGNORED
-from avatargpt.model.text_encoder import SentenceGrounder, TextTokenizer
 from avatargpt.train.data.batches import Batch
 from avatargpt.train.data.examples import CONTEXT, LONGEST, Example, ExampleOptions, Examples
 from avatargpt.train.language_run import validation

@@ -13,7 +13,7 @@ from avatargpt.evaluation.body import rivals
 from avatargpt.evaluation.parts import UNKEPT, Parts
 from avatargpt.evaluation.report import figure, plain
 from avatargpt.evaluation.suites import Suite
-from avatargpt.language import actions
+from avatargpt.requests import actions
 from instruct_data.clip import Clip
 from vqvae.errors import UserError
 from vqvae.motion import Motion

@@ -13,8 +13,8 @@ from avatargpt.evaluation.body.describe import Describe, descriptions
 from avatargpt.evaluation.parts import UNKEPT, Parts
 from avatargpt.evaluation.report import figure
 from avatargpt.evaluation.suites import Suite, load
-from avatargpt.language import actions
 from avatargpt.metrics import families
+from avatargpt.requests import actions
 from instruct_data.clip import Clip
 from vqvae.errors import UserError
 

@@ -8,8 +8,8 @@ from typing import Any
 
 from avatargpt.evaluation import suites
 from avatargpt.evaluation.report import figure
+from avatargpt.kinematics.joints import Signals
 from avatargpt.metrics.families import holds, read, resembles
-from avatargpt.signals.joints import Signals
 from instruct_data.clip import Clip
 
 

@@ -15,13 +15,13 @@ import numpy as np
 
 from avatargpt.evaluation.parts import UNKEPT, Parts
 from avatargpt.evaluation.suites import Suite
+from avatargpt.lm.precision import usable
 from avatargpt.metrics.distribution import diversity, fid, multimodality
 from avatargpt.metrics.humanml3d.evaluator import BATCH, DIM, Evaluator
 from avatargpt.metrics.humanml3d.lengths import drawn_crop, whole_units
 from avatargpt.metrics.humanml3d.official import load_evaluator
 from avatargpt.metrics.matching import mm_dist, r_precision
 from avatargpt.metrics.summary import repeated
-from avatargpt.model.precision import usable
 from instruct_data.sources.humanml3d import FPS
 from instruct_data.sources.humanml3d_pairs import Caption, Pair, read_pairs
 from instruct_data.sources.report import Report

@@ -7,9 +7,9 @@ from typing import Any
 
 from avatargpt.evaluation.report import figure
 from avatargpt.evaluation.suites import Suite
+from avatargpt.kinematics.joints import Signals
 from avatargpt.metrics.geometry import predicates
 from avatargpt.metrics.verdicts import belongs
-from avatargpt.signals.joints import Signals
 from instruct_data.clip import Clip
 
 

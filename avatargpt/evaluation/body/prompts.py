@@ -15,9 +15,9 @@ from avatargpt.evaluation.body import synthetic
 from avatargpt.evaluation.parts import UNKEPT, Parts
 from avatargpt.evaluation.report import figure
 from avatargpt.evaluation.suites import SEEN_IN, Entry, Suite
+from avatargpt.kinematics.joints import Signals
 from avatargpt.metrics.geometry import predicates
 from avatargpt.metrics.geometry.counts import KNOWN, counted_in
-from avatargpt.signals.joints import Signals
 from instruct_data.clip import Clip
 from vqvae.errors import UserError
 from vqvae.io.guard import reason

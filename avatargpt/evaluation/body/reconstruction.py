@@ -12,8 +12,8 @@ from avatargpt.evaluation.body.checks import natural_checks
 from avatargpt.evaluation.body.corpus import rare
 from avatargpt.evaluation.report import figure, plain
 from avatargpt.evaluation.suites import Suite
+from avatargpt.kinematics.joints import Signals
 from avatargpt.metrics.geometry import predicates
-from avatargpt.signals.joints import Signals
 from instruct_data.clip import Clip
 from vqvae.errors import UserError
 from vqvae.motion import Motion, concatenate
@@ -70,8 +70,8 @@ def score(
         chart: where to draw the error over clip length (.png), or None.
         keyframed: held-out keyframed clips: their error, and code usage over all held-out clips together.
     """
-    from avatargpt.signals.physics import foot_skate, peak_speeds
-    from avatargpt.signals.pose import drift, mpjpe_heading
+    from avatargpt.kinematics.physics import foot_skate, peak_speeds
+    from avatargpt.kinematics.pose import drift, mpjpe_heading
 
     options = suite.options
     error: list[float] = []
@@ -143,7 +143,7 @@ def _checks_kept(real: Motion, made: Motion) -> list[float]:
 
 def _curves(long: list[Motion], reconstruct: Reconstruct, bin_seconds: float = 5.0) -> dict[str, np.ndarray]:
     """Pose error (heading frame) and distance of the root path over time, binned; (clips, bins), mm."""
-    from avatargpt.signals.pose import heading_frame, start_aligned
+    from avatargpt.kinematics.pose import heading_frame, start_aligned
 
     pose, path = [], []
     for motion in long:

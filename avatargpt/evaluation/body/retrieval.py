@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from avatargpt.model.text_encoder import SentenceGrounder
+from avatargpt.lm.text_encoder import SentenceGrounder
 from instruct_data.clip import Clip
 from vqvae.io.arrays import map_array
 from vqvae.motion import Motion, atomic_write

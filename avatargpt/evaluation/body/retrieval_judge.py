@@ -9,6 +9,7 @@ import numpy as np
 
 from avatargpt.evaluation.report import figure, plain
 from avatargpt.evaluation.suites import Suite
+from avatargpt.lm.text_encoder import SentenceGrounder
 from avatargpt.metrics.degraded import AS_IT_IS, DEGRADATIONS, degrade
 from avatargpt.metrics.distribution import fid
 from avatargpt.metrics.evaluator.evaluator import MotionEvaluator
@@ -17,7 +18,6 @@ from avatargpt.metrics.evaluator.figures import fits
 from avatargpt.metrics.linear_judge import LinearJudge
 from avatargpt.metrics.retrieval_metrics import alike, retrieval_precision, sides_of
 from avatargpt.metrics.verdicts import MADE, Geometry
-from avatargpt.model.text_encoder import SentenceGrounder
 from instruct_data.clip import Clip
 from vqvae.errors import UserError
 from vqvae.strict import Count, Strict

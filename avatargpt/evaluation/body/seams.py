@@ -13,7 +13,7 @@ from avatargpt.evaluation.report import plain
 from avatargpt.evaluation.suites import Suite
 from avatargpt.evaluation.text.planning import corpus
 from avatargpt.metrics import baselines, seams
-from avatargpt.requests import mix
+from avatargpt.options import mix
 from vqvae.errors import UserError
 from vqvae.motion import Motion, concatenate
 

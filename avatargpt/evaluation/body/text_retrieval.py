@@ -11,11 +11,11 @@ from avatargpt.evaluation.body.retrieval import NearestCaption
 from avatargpt.evaluation.parts import UNKEPT, Parts
 from avatargpt.evaluation.report import figure, plain
 from avatargpt.evaluation.suites import Suite
+from avatargpt.lm.text_encoder import SentenceGrounder
 from avatargpt.metrics.distribution import diversity, fid, multimodality
 from avatargpt.metrics.evaluator.evaluator import MotionEvaluator
 from avatargpt.metrics.evaluator.figures import fits
 from avatargpt.metrics.retrieval_metrics import sides_of
-from avatargpt.model.text_encoder import SentenceGrounder
 from instruct_data.clip import Clip
 from vqvae.errors import UserError
 from vqvae.motion import Motion

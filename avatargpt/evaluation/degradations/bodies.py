@@ -18,10 +18,10 @@ from avatargpt.evaluation.body import (
 )
 from avatargpt.evaluation.degradations.cases import Case, Sources, Worse
 from avatargpt.evaluation.degradations.shown import Pool
+from avatargpt.kinematics.joints import Signals
 from avatargpt.metrics.degraded import fitting
 from avatargpt.metrics.seams import WINDOW, mean_jerk
 from avatargpt.metrics.verdicts import belongs
-from avatargpt.signals.joints import Signals
 from instruct_data.clip import Clip
 from vqvae.errors import UserError
 from vqvae.motion import Motion, concatenate

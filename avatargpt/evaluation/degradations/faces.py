@@ -60,7 +60,7 @@ def of_speech(sources: Sources) -> Case:
     """The teacher's curves for recorded sentences with phone times, cut or held to the length of the sound."""
     from avatargpt.evaluation.face.speech_face import lips
     from avatargpt.face.audio_model.visemes import teach
-    from avatargpt.signals.audio import FPS, RATE, frames_in
+    from avatargpt.speech.audio import FPS, RATE, frames_in
     from avatargpt.train.speech_data.pairs import timed_speech
     from avatargpt.train.speech_data.synthetic import loudness
 

@@ -9,9 +9,9 @@ import numpy as np
 
 from avatargpt.evaluation.body.reconstruction import join
 from avatargpt.evaluation.suites import Entry
+from avatargpt.kinematics.joints import FPS, Signals
+from avatargpt.lm.text_encoder import SentenceGrounder
 from avatargpt.metrics.geometry import predicates
-from avatargpt.model.text_encoder import SentenceGrounder
-from avatargpt.signals.joints import FPS, Signals
 from instruct_data.clip import Clip
 from vqvae.motion import Motion
 

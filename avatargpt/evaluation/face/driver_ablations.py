@@ -18,14 +18,14 @@ from avatargpt.face.audio_model.driver import Driver
 from avatargpt.face.audio_model.features import silence
 from avatargpt.face.audio_model.network import DriverNetwork
 from avatargpt.face.audio_model.visemes import WIDTH
+from avatargpt.face.instructions.fitting import fitted
 from avatargpt.face.instructions.scores import clauses_of, feelings_of, side_of
-from avatargpt.language.face.scores import fitted
 from avatargpt.metrics.face_events import check_score
 from avatargpt.metrics.lip_sync import MOUTH as MOUTH_CHANNELS
 from avatargpt.metrics.lip_sync import SETTLE, Lips
 from avatargpt.resources import suites
-from avatargpt.signals.audio import FPS
-from avatargpt.signals.phones import Phone
+from avatargpt.speech.audio import FPS
+from avatargpt.speech.phones import Phone
 from avatargpt.train.speech_data.batches import Sampling, stand_in
 from avatargpt.train.speech_data.conditioned import median_curves
 from avatargpt.train.speech_data.corpus import SpeechClip

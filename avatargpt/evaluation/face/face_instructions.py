@@ -13,8 +13,8 @@ from avatargpt.evaluation.face import rivals
 from avatargpt.evaluation.face.distances import against
 from avatargpt.evaluation.report import figure, plain
 from avatargpt.evaluation.suites import Suite
+from avatargpt.face.instructions.fitting import fitted
 from avatargpt.face.performer import FacePerformer
-from avatargpt.language.face.scores import fitted
 from avatargpt.metrics.face import TYPICAL, au_emo, au_f1, emotions_shown
 from avatargpt.metrics.face_events import LOOKS, STATES, check_score
 from avatargpt.metrics.face_reading import reading_score
@@ -188,7 +188,7 @@ def _with_speech(performer: FacePerformer, clips: Sequence[SpeechClip], wanted: 
     """Instruction, feeling and speech at once, by the driver told the true score: events kept, closures lost."""
     import torch
 
-    from avatargpt.signals.phones import Phone
+    from avatargpt.speech.phones import Phone
     from avatargpt.train.speech_data.validation import predict
 
     free = [s for s in wanted if s.events and not any(w in e.action for e in s.events for w in MOUTH)]

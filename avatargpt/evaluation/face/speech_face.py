@@ -16,8 +16,8 @@ from avatargpt.face.audio_model.features import BANDS, PER_QUARTER, QUARTERS
 from avatargpt.face.audio_model.visemes import teach
 from avatargpt.face.words.phone_times import aligned, changes
 from avatargpt.metrics import lip_sync as lipsync
-from avatargpt.signals.audio import FPS, RATE, frames_in
-from avatargpt.signals.phones import Phone
+from avatargpt.speech.audio import FPS, RATE, frames_in
+from avatargpt.speech.phones import Phone
 from avatargpt.train.speech_data.augment import noise
 from avatargpt.train.speech_data.corpus import SpeechClip, load
 from avatargpt.train.speech_data.pairs import CHOSEN_ON, lj_sentences, paired_clips, timed_speech

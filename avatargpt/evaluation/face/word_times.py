@@ -17,10 +17,10 @@ from avatargpt.face.audio_model.driver import Driver
 from avatargpt.face.words import sphinx
 from avatargpt.face.words.align import REFUSED, Aligner, align
 from avatargpt.face.words.network import hear, lay_words
-from avatargpt.language.pronouncing.spoken import spoken
-from avatargpt.signals.audio import load, resample
-from avatargpt.signals.words.files import read
-from avatargpt.signals.words.words import Word, Words
+from avatargpt.speech.audio import load, resample
+from avatargpt.speech.pronouncing.spoken import spoken
+from avatargpt.speech.words.files import read
+from avatargpt.speech.words.words import Word, Words
 from avatargpt.train.speech_data.pairs import lj_texts
 from vqvae.errors import UserError
 

@@ -18,7 +18,7 @@ from avatargpt.evaluation.suites import Suite
 from avatargpt.metrics.gesture import baselines, beats
 from avatargpt.metrics.gesture.dynamics import hand_speed_distance
 from avatargpt.metrics.gesture.fgd import FRAMES, GestureFeatures, fgd
-from avatargpt.signals.audio import FPS, RATE, frames_in
+from avatargpt.speech.audio import FPS, RATE, frames_in
 from vqvae.errors import UserError
 from vqvae.motion import Motion
 

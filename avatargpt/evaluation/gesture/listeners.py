@@ -11,7 +11,7 @@ from avatargpt.evaluation.gesture.rows import Made
 from avatargpt.evaluation.report import figure, plain
 from avatargpt.metrics.gesture.dynamics import hand_speeds
 from avatargpt.metrics.gesture.turns import listening, nod_timing, speaking, still_share
-from avatargpt.signals.audio import FPS
+from avatargpt.speech.audio import FPS
 
 
 def attention(name: str, row: Sequence[Made]) -> dict[str, Any]:

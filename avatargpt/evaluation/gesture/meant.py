@@ -16,7 +16,7 @@ from avatargpt.evaluation.suites import Suite, folder
 from avatargpt.gesture.manner import Manner
 from avatargpt.gesture.meaning import stressed
 from avatargpt.gesture.performer import GesturePerformer
-from avatargpt.signals.audio import RATE
+from avatargpt.speech.audio import RATE
 from instruct_data.gesture.classes import MARKS, word_classes
 from vqvae.errors import UserError
 from vqvae.io.json_lines import json_rows

@@ -7,7 +7,7 @@ import os
 from avatargpt.evaluation.gesture.talks import Generator, Talk
 from avatargpt.gesture.manner import Manner
 from avatargpt.gesture.performer import GesturePerformer
-from avatargpt.signals.audio import RATE
+from avatargpt.speech.audio import RATE
 from vqvae.motion import Motion
 
 ROWS = {"full": ("codes", Manner()), "network": ("codes", None), "mean motion": ("features", None)}

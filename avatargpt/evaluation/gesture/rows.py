@@ -13,7 +13,7 @@ from avatargpt.evaluation.report import figure, plain
 from avatargpt.metrics.gesture import beats
 from avatargpt.metrics.gesture.dynamics import UPPER, WRISTS, hand_speed, hand_speeds, mean_acceleration, mean_jerk
 from avatargpt.metrics.gesture.onsets import backtracked, emphases, onsets
-from avatargpt.signals.audio import FPS, RATE
+from avatargpt.speech.audio import FPS, RATE
 from vqvae.motion import Motion
 
 

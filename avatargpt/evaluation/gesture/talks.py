@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 
 from avatargpt.metrics.gesture.baselines import Stroke
-from avatargpt.signals import audio as sounds
-from avatargpt.signals.words.files import WRITTEN
-from avatargpt.signals.words.files import read as read_words
-from avatargpt.signals.words.words import Words
+from avatargpt.speech import audio as sounds
+from avatargpt.speech.words.files import WRITTEN
+from avatargpt.speech.words.files import read as read_words
+from avatargpt.speech.words.words import Words
 from vqvae.errors import UserError
 from vqvae.io.arrays import read_arrays
 from vqvae.io.guard import regular, understanding

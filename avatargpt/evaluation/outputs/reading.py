@@ -13,7 +13,7 @@ import numpy as np
 
 from avatargpt import export
 from avatargpt.evaluation.outputs import plausible
-from avatargpt.signals.joints import FPS, Signals
+from avatargpt.kinematics.joints import FPS, Signals
 from instruct_data.sources.face_json import read_json
 from vqvae.errors import UserError
 from vqvae.face import FaceMotion

@@ -14,8 +14,8 @@ from avatargpt.evaluation.body import prompts
 from avatargpt.evaluation.outputs import plausible, reading
 from avatargpt.evaluation.outputs.folder import Given, Item, gather
 from avatargpt.evaluation.suites import Suite
+from avatargpt.kinematics.joints import Signals
 from avatargpt.metrics.geometry import predicates
-from avatargpt.signals.joints import Signals
 from instruct_data.clip import Clip
 from vqvae.errors import UserError
 
@@ -200,7 +200,7 @@ def _gestures(
     from avatargpt.evaluation.gesture import comparison
     from avatargpt.evaluation.gesture.talks import read_talks
     from avatargpt.metrics.gesture.fgd import GestureFeatures
-    from avatargpt.signals.audio import RATE
+    from avatargpt.speech.audio import RATE
 
     assert data is not None  # `items` has asked for it
     failed: list[dict[str, str]] = []

@@ -10,14 +10,14 @@ from typing import Any
 
 import numpy as np
 
+from avatargpt.chat.filenames import named_files
+from avatargpt.chat.heard import Heard
 from avatargpt.chat.intent import Intent
 from avatargpt.chat.reading import INTENTS, open_intent
 from avatargpt.evaluation.parts import UNKEPT, Parts
 from avatargpt.evaluation.report import figure
 from avatargpt.evaluation.suites import Suite
-from avatargpt.language.chat.filenames import named_files
-from avatargpt.language.chat.heard import Heard
-from avatargpt.language.lexical import lemmas
+from avatargpt.requests.lexical import lemmas
 from instruct_data.dialogue.acts import SHAPES, Act, write
 from instruct_data.dialogue.dialogues import Turn, read_dialogues, replayed
 from vqvae.errors import UserError

@@ -19,7 +19,7 @@ from avatargpt.evaluation.report import figure
 from avatargpt.evaluation.suites import Suite, folder
 from avatargpt.evaluation.text.chat import judged, read_all
 from avatargpt.evaluation.text.requests import Judge
-from avatargpt.language.lexical import times
+from avatargpt.requests.lexical import times
 from instruct_data.dialogue.acts import read, write
 from instruct_data.dialogue.dialogues import Turn
 from instruct_data.dialogue.outline import outline

@@ -91,7 +91,7 @@ def score(
         steps.
     """
     if encode is None:
-        from avatargpt.model.text_encoder import SentenceGrounder
+        from avatargpt.lm.text_encoder import SentenceGrounder
 
         encode = SentenceGrounder().sentence
     threshold, batch = float(suite.options["threshold"]), int(suite.options.get("batch", 32))

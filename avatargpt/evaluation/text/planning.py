@@ -12,9 +12,9 @@ from avatargpt.evaluation.parts import UNKEPT, Parts
 from avatargpt.evaluation.report import figure, plain
 from avatargpt.evaluation.suites import Suite
 from avatargpt.evaluation.text.plan_coverage import Encode, planning_folder, told_again
-from avatargpt.language.plans.marks import fill, gender_of, neutral
 from avatargpt.metrics import text
 from avatargpt.planning import measures as measures
+from avatargpt.planning.marks import fill, gender_of, neutral
 from avatargpt.planning.retrieval_planner import RetrievalPlanner
 from avatargpt.planning.scorer import Overlap, Question, Scorer
 from avatargpt.planning.store import PlanLibrary
@@ -105,7 +105,7 @@ def run(
     if isinstance(model, RetrievalPlanner):
         return score(suite, model, rows, parts)
     from avatargpt import resources
-    from avatargpt.model.text_encoder import SentenceGrounder
+    from avatargpt.lm.text_encoder import SentenceGrounder
 
     return score(suite, RetrievalPlanner.from_folder(resources.weights(), SentenceGrounder()), rows, parts)
 
@@ -194,7 +194,7 @@ def cycle(
     """
     text.needs_packages()
     if encode is None:
-        from avatargpt.model.text_encoder import SentenceGrounder
+        from avatargpt.lm.text_encoder import SentenceGrounder
 
         encode = SentenceGrounder().sentence
     every = [s for r in rows for a in r.activities for s in a.steps]

@@ -20,11 +20,11 @@ from avatargpt.evaluation.parts import UNKEPT, Parts
 from avatargpt.evaluation.report import figure
 from avatargpt.evaluation.suites import Suite
 from avatargpt.evaluation.text.requests import Judge
+from avatargpt.lm.text_encoder import SentenceGrounder
 from avatargpt.metrics.evaluator.evaluator import MotionEvaluator
 from avatargpt.metrics.evaluator.features import FPS
 from avatargpt.metrics.evaluator.figures import fits
 from avatargpt.metrics.retrieval_metrics import POOL, sides_of
-from avatargpt.model.text_encoder import SentenceGrounder
 from vqvae.motion import Motion
 
 RANDOM = "random pairing"

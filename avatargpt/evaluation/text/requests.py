@@ -19,8 +19,8 @@ import numpy as np
 from avatargpt.evaluation.parts import UNKEPT, Parts
 from avatargpt.evaluation.report import figure, plain
 from avatargpt.evaluation.suites import Suite, folder
-from avatargpt.language.lexical import lemmas
-from avatargpt.model.text_encoder import SentenceGrounder
+from avatargpt.lm.text_encoder import SentenceGrounder
+from avatargpt.requests.lexical import lemmas
 from vqvae.errors import UserError
 from vqvae.io.json_lines import json_rows
 

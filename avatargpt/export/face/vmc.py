@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from avatargpt.export.face.datagrams import Datagrams
-from avatargpt.signals.live.sources import INSTALL
+from avatargpt.speech.live.sources import INSTALL
 from vqvae import arkit
 from vqvae.errors import UserError
 from vqvae.face import FaceMotion, turns

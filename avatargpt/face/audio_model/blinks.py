@@ -67,7 +67,7 @@ def closures(weights: np.ndarray, fps: float) -> np.ndarray:
 
 def without_own(weights: np.ndarray, fps: float) -> np.ndarray:
     """(T, 52) without short closures of both eyes; winks and what lasts longer than half a second stay."""
-    from avatargpt.signals.joints import runs_of
+    from avatargpt.kinematics.joints import runs_of
 
     out = weights.copy()
     for start, stop in runs_of(np.asarray(closures(weights, fps).all(1))):

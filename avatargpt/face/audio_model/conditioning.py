@@ -25,7 +25,7 @@ USUAL = 0.7  # strength of what is asked for without a degree
 
 
 class Grounder(Protocol):
-    """What turns words into vectors: `avatargpt.model.text_encoder.SentenceGrounder`."""
+    """What turns words into vectors: `avatargpt.lm.text_encoder.SentenceGrounder`."""
 
     def states(self, texts: Sequence[str]) -> list[np.ndarray]: ...
 

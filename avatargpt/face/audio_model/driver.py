@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from avatargpt.face.audio_model.conditioning import HEADS
-from avatargpt.model.folder import in_eight_bits, load_network, packaged, remove_network, save_network
+from avatargpt.lm.folder import in_eight_bits, load_network, packaged, remove_network, save_network
 from vqvae.errors import UserError
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ class Driver:
         """SHA-256 of the weights."""
         from torch import nn
 
-        from avatargpt.model.folder import fingerprint
+        from avatargpt.lm.folder import fingerprint
 
         apart = self.paired is not self.network
         return fingerprint(nn.ModuleList([self.network, self.paired]) if apart else self.network)
@@ -122,7 +122,7 @@ class Driver:
         Raises:
             UserError: a file that is no sound, samples that are not finite, neither sound nor seconds, more than 2 h.
         """
-        from avatargpt.signals import audio as sound
+        from avatargpt.speech import audio as sound
         from vqvae.face import FaceMotion
 
         parts: Iterable[np.ndarray]

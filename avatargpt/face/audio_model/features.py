@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import numpy as np
 from scipy import fft  # several rows at once, in float32: a third faster than NumPy's
 
-from avatargpt.signals.audio import FPS, RATE, FrameBlocks, _round_half_up, frame_end, frames_in
+from avatargpt.speech.audio import FPS, RATE, FrameBlocks, _round_half_up, frame_end, frames_in
 
 QUARTERS = 4
 BANDS = 80

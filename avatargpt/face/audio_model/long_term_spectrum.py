@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from avatargpt.face.audio_model.features import BANDS, PER_QUARTER, QUARTERS
-from avatargpt.signals.audio import FPS
+from avatargpt.speech.audio import FPS
 
 
 def share_of_new(frame: int, seconds: float) -> float:

@@ -22,7 +22,7 @@ from avatargpt.face.audio_model.long_term_spectrum import long_term_spectrum
 from avatargpt.face.audio_model.steering import EmotionBranch, MotionBranch, Text
 from avatargpt.face.audio_model.visemes import STYLE
 from avatargpt.face.audio_model.visemes import WIDTH as CURVES
-from avatargpt.signals.phones import ARPABET
+from avatargpt.speech.phones import ARPABET
 from vqvae.arkit import INDEX, expand
 from vqvae.errors import UserError
 from vqvae.strict import Count, Flag, Rate, Strict, Whole

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from avatargpt.face.audio_model.network import DriverNetwork, sure
 from avatargpt.face.audio_model.visemes import WIDTH
-from avatargpt.signals.audio import FPS
-from avatargpt.signals.phones import SILENCE
+from avatargpt.speech.audio import FPS
+from avatargpt.speech.phones import SILENCE
 from vqvae.arkit import INDEX, expand
 
 LEAST, MOST = 0.02, 0.06  # chance of any phone at which nobody speaks, and from which on somebody does

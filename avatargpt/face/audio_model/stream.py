@@ -16,8 +16,8 @@ from avatargpt.face.audio_model.lids import Closing
 from avatargpt.face.audio_model.network import DriverNetwork, sure
 from avatargpt.face.audio_model.speaking import RecordedMouth
 from avatargpt.face.audio_model.visemes import STYLE, WIDTH
-from avatargpt.signals.audio import FPS, RATE, FrameBlocks, frames_in
-from avatargpt.signals.phones import ARPABET
+from avatargpt.speech.audio import FPS, RATE, FrameBlocks, frames_in
+from avatargpt.speech.phones import ARPABET
 from vqvae.arkit import COUNT
 from vqvae.errors import UserError
 

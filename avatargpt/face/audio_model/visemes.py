@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from avatargpt.signals.audio import FPS
-from avatargpt.signals.phones import CLOSED, INDEX, LABIODENTAL, SILENCE, VOWELS, Phone
+from avatargpt.speech.audio import FPS
+from avatargpt.speech.phones import CLOSED, INDEX, LABIODENTAL, SILENCE, VOWELS, Phone
 from vqvae.arkit import INDEX as CHANNEL
 from vqvae.arkit import NAMES, expand
 

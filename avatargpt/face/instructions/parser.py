@@ -17,19 +17,19 @@ import numpy as np
 import torch
 
 from avatargpt.face.instructions.consensus import agreed, agreement
+from avatargpt.face.instructions.fitting import Named, filled
 from avatargpt.face.instructions.network import ParserConfig, ParserNetwork
 from avatargpt.face.instructions.sampling import MOST_WORDS, Reading
 from avatargpt.face.instructions.score_tokens import ScoreTokens
-from avatargpt.language.face.scores import Named, filled
-from avatargpt.language.face.typed import worded
-from avatargpt.language.numbers import below_zero
-from avatargpt.model.folder import load_network, remove_network, save_network
+from avatargpt.lm.folder import load_network, remove_network, save_network
+from avatargpt.requests.numbers import below_zero
+from avatargpt.requests.typed import worded
 from instruct_data.face.score import Score, mirror_words
 from vqvae.errors import UserError
 
 if TYPE_CHECKING:
     from avatargpt.face.audio_model.conditioning import Grounder
-    from avatargpt.model.text_encoder import SentenceGrounder
+    from avatargpt.lm.text_encoder import SentenceGrounder
 
 NAME = "reader"  # of the files
 VERSION = 3  # of the folder's layout and of the tokens
@@ -39,7 +39,7 @@ SAMPLES = 16  # readings that are drawn beside the likeliest, of each wording an
 
 def reading_grounder(config: ParserConfig) -> SentenceGrounder:
     """A sentence encoder that keeps all of an instruction that can be read, and a piece more to see what is longer."""
-    from avatargpt.model.text_encoder import SentenceGrounder
+    from avatargpt.lm.text_encoder import SentenceGrounder
 
     return SentenceGrounder(max_tokens=MOST_WORDS + 1, remember=500, layers=config.layers)
 
@@ -87,7 +87,7 @@ class InstructionParser:
     ) -> list[Score]:  # fmt: skip
         """The score of each instruction; its `text` is the instruction.
 
-        What is read is what `avatargpt.language.face.typed.worded` makes of it: emoji are words, "!!!" is no count.
+        What is read is what `avatargpt.requests.typed.worded` makes of it: emoji are words, "!!!" is no count.
 
         Token by token the likeliest field that the grammar allows is chosen, all its values together, then the
         likeliest of these. Beside this reading `samples` more are drawn, of the instruction and of each of its other

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from avatargpt.language.face.clock import clock_times
+from avatargpt.face.instructions.clock import clock_times
 from instruct_data.face.score import MAX_SECONDS, Emotion, Event, Score
 
 _SAME = 0.05  # s within which two starts are one

@@ -9,9 +9,9 @@ from typing import Protocol
 import numpy as np
 
 from avatargpt.face.audio_model.stream import FaceStream
-from avatargpt.signals.audio import FPS
-from avatargpt.signals.live.loop import Run, run
-from avatargpt.signals.live.sources import NOTHING_CAME
+from avatargpt.speech.audio import FPS
+from avatargpt.speech.live.loop import Run, run
+from avatargpt.speech.live.sources import NOTHING_CAME
 from vqvae.errors import UserError
 from vqvae.face import FaceMotion
 

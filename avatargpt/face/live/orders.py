@@ -15,7 +15,7 @@ from avatargpt.face.audio_model.blinks import told as told_lids
 from avatargpt.face.audio_model.conditioning import Direction
 from avatargpt.face.audio_model.idle import calm_spans, jaw_spans
 from avatargpt.face.live.inbox import Answer, Inbox, Order
-from avatargpt.signals.audio import FPS
+from avatargpt.speech.audio import FPS
 from vqvae.errors import UserError
 
 if TYPE_CHECKING:

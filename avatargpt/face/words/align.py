@@ -13,10 +13,10 @@ import numpy as np
 from avatargpt.face.words import sphinx
 from avatargpt.face.words.network import Heard, Laid, Progress, hear, lay_words
 from avatargpt.face.words.phone_times import STEPS
-from avatargpt.language.pronouncing.spoken import Spoken, spoken
-from avatargpt.signals import audio as sound
-from avatargpt.signals.phones import SILENCE, Phone
-from avatargpt.signals.words.words import Word, Words
+from avatargpt.speech import audio as sound
+from avatargpt.speech.phones import SILENCE, Phone
+from avatargpt.speech.pronouncing.spoken import Spoken, spoken
+from avatargpt.speech.words.words import Word, Words
 from vqvae.errors import UserError
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ def _packaged() -> Path:
 
 
 def samples_of(audio: str | os.PathLike[str] | np.ndarray, rate: int) -> tuple[np.ndarray, str]:
-    """Mono samples (n,) at 16 kHz, and how messages name them. Raises UserError as `avatargpt.signals.audio.load`."""
+    """Mono samples (n,) at 16 kHz, and how messages name them. Raises UserError as `avatargpt.speech.audio.load`."""
     if not isinstance(audio, np.ndarray):
         samples, rate = sound.load(audio)
         return sound.resample(samples, rate), os.fspath(audio)

@@ -19,13 +19,13 @@ from avatargpt.face.words.phone_times import (
     phone_scores,
     visible,
 )
-from avatargpt.signals.audio import FPS, RATE
-from avatargpt.signals.phones import INDEX, Phone
-from avatargpt.signals.words.words import Word
+from avatargpt.speech.audio import FPS, RATE
+from avatargpt.speech.phones import INDEX, Phone
+from avatargpt.speech.words.words import Word
 
 if TYPE_CHECKING:
     from avatargpt.face.audio_model.driver import Driver
-    from avatargpt.language.pronouncing.spoken import Spoken
+    from avatargpt.speech.pronouncing.spoken import Spoken
 
 LISTEN, LEAD = 60 * FPS, 10 * FPS  # frames of one pass of the network, and of what it hears before them
 WINDOW = 60 * STEPS  # steps laid at once; memory grows with its square

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from avatargpt.face.audio_model.features import BANDS, PER_QUARTER, QUARTERS, extract
-from avatargpt.signals.audio import FPS, RATE
-from avatargpt.signals.phones import ARPABET, INDEX, SILENCE, VISEMES, Phone
+from avatargpt.speech.audio import FPS, RATE
+from avatargpt.speech.phones import ARPABET, INDEX, SILENCE, VISEMES, Phone
 from vqvae.errors import UserError
 
 if TYPE_CHECKING:

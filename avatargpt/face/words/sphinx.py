@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from avatargpt.face.words.network import Laid, Progress
-from avatargpt.signals.audio import RATE
-from avatargpt.signals.phones import Phone
-from avatargpt.signals.words.words import Word
+from avatargpt.speech.audio import RATE
+from avatargpt.speech.phones import Phone
+from avatargpt.speech.words.words import Word
 
 if TYPE_CHECKING:
-    from avatargpt.language.pronouncing.spoken import Spoken
+    from avatargpt.speech.pronouncing.spoken import Spoken
 
 INSTALL = 'pip install "avatargpt[align]"'
 FRAMES = 100  # a second

@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from avatargpt.face.words.align import FOREIGN, MOST_NAMED, POOR, REFUSED, align
-from avatargpt.signals import audio as sound
-from avatargpt.signals.words import files
-from avatargpt.signals.words.words import Word, Words, collected
+from avatargpt.speech import audio as sound
+from avatargpt.speech.words import files
+from avatargpt.speech.words.words import Word, Words, collected
 from vqvae.errors import UserError
 
 if TYPE_CHECKING:
     from avatargpt.face.audio_model.driver import Driver
     from avatargpt.face.words.network import Progress
-    from avatargpt.language.pronouncing.spoken import Spoken
+    from avatargpt.speech.pronouncing.spoken import Spoken
 
 SPREAD = 1.5  # s by which the times of subtitles are off, where words share a cue
 FASTEST = 9.0  # words a second of a whole talk; nobody speaks faster
@@ -64,7 +64,7 @@ def words_of(
     within a second and a half of it. Other times are kept, and the first minute of them is compared with the sound.
 
     Args:
-        transcript: a text, a file of it, a file of word times (`avatargpt.signals.words.files`), or `Words`.
+        transcript: a text, a file of it, a file of word times (`avatargpt.speech.words.files`), or `Words`.
         audio: a sound file, or samples (n,) or (n, channels) at `rate`.
         driver: of faces, whose phone head hears; None = the packaged one.
 
@@ -97,7 +97,7 @@ def _doubts(
     """What speaks against given times: words that are not English, or that do not fit the sound."""
     from avatargpt.face.audio_model.driver import Driver
     from avatargpt.face.words.network import hear, lay_words
-    from avatargpt.language.pronouncing.dictionary import cmudict
+    from avatargpt.speech.pronouncing.dictionary import cmudict
 
     try:
         cmudict()
@@ -143,7 +143,7 @@ def _excerpt(audio: str | os.PathLike[str] | np.ndarray, rate: int, start: float
 
 def _pronounced(words: Sequence[Word]) -> tuple[list[Spoken], list[int], list[str]]:
     """The words as they are spoken, the number of each, and those that no dictionary has."""
-    from avatargpt.language.pronouncing.spoken import spoken
+    from avatargpt.speech.pronouncing.spoken import spoken
 
     said: list[Spoken] = []
     owner: list[int] = []

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from avatargpt.face.words.align import Aligner, align, samples_of
-from avatargpt.signals import audio as sound
-from avatargpt.signals.words.words import Word, Words, collected
+from avatargpt.speech import audio as sound
+from avatargpt.speech.words.words import Word, Words, collected
 from vqvae.errors import UserError
 
 if TYPE_CHECKING:

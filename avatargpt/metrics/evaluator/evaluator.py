@@ -12,16 +12,16 @@ import torch
 from torch import Tensor
 
 from avatargpt import resources
+from avatargpt.lm.folder import fingerprint, read_part, stored
 from avatargpt.metrics.evaluator.features import CHANNELS, FPS, joint_features
 from avatargpt.metrics.evaluator.network import EvaluatorNetwork
-from avatargpt.model.folder import fingerprint, read_part, stored
 from vqvae.errors import UserError
 from vqvae.io.atomic import atomic_write
 from vqvae.io.tensors import no_larger_than
 from vqvae.precision import raised
 
 if TYPE_CHECKING:
-    from avatargpt.model.text_encoder import SentenceGrounder
+    from avatargpt.lm.text_encoder import SentenceGrounder
     from vqvae.motion import Motion
 
 FILE = "evaluator.safetensors"

@@ -1,7 +1,7 @@
 """The networks of the evaluator: a convolutional motion encoder and a small head on frozen sentence vectors.
 
 Contrastive matching as in TMR (Petrovich et al. 2023, arXiv 2305.00976), small enough to be shipped. It is another
-network on other features than the scorer that chooses among candidates (`avatargpt.model.scorer`), which must not judge
+network on other features than the scorer that chooses among candidates (`avatargpt.lm.scorer`), which must not judge
 them.
 """
 

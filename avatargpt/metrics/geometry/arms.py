@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from avatargpt.kinematics.joints import FPS, Signals, runs_of, swings
 from avatargpt.metrics.geometry.predicates import Verdict, predicate
-from avatargpt.signals.joints import FPS, Signals, runs_of, swings
 
 SIDES = {"left": "l", "right": "r"}
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from avatargpt.kinematics.joints import Signals, longest, runs_of, swings
 from avatargpt.metrics.geometry.acts import _flights
 from avatargpt.metrics.geometry.hands import HANDS, _named, of_side, together
 from avatargpt.metrics.geometry.predicates import Verdict, predicate
-from avatargpt.signals.joints import Signals, longest, runs_of, swings
 
 
 @predicate

@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 
+from avatargpt.kinematics.joints import FPS, Signals, runs_of, swings
 from avatargpt.metrics.geometry import hands
 from avatargpt.metrics.geometry.acts import _flights
 from avatargpt.metrics.geometry.arms import _thrusts, _wave_swings
 from avatargpt.metrics.geometry.predicates import Verdict, predicate
-from avatargpt.signals.joints import FPS, Signals, runs_of, swings
 from vqvae.errors import UserError
 
 Counter = Callable[[Signals], int]

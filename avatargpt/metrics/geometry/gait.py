@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from avatargpt.kinematics.joints import Signals, swings
 from avatargpt.metrics.geometry.predicates import Verdict, predicate
-from avatargpt.signals.joints import Signals, swings
 
 RUN_SPEED = 2.3  # m/s: above it every gait is a run
 SLOWEST_RUN = 0.9  # m/s: below it no gait is a run

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from avatargpt.kinematics.joints import FPS, Signals, longest, runs_of, swings
 from avatargpt.metrics.geometry.predicates import Verdict, predicate
-from avatargpt.signals.joints import FPS, Signals, longest, runs_of, swings
 from vqvae.errors import UserError
 
 HANDS = {"left": "l", "right": "r"}

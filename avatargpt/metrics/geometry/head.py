@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from avatargpt.kinematics.joints import Signals, longest, swings
 from avatargpt.metrics.geometry.predicates import Verdict, predicate
-from avatargpt.signals.joints import Signals, longest, swings
 
 
 def _face(s: Signals) -> np.ndarray:

@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 import numpy as np
 
+from avatargpt.kinematics.joints import Signals
 from avatargpt.metrics.geometry.hands import direction
 from avatargpt.metrics.geometry.predicates import Verdict, predicate
-from avatargpt.signals.joints import Signals
 from vqvae.errors import UserError
 
 

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from avatargpt.kinematics.joints import FPS, Signals, longest, runs_of, swings
 from avatargpt.metrics.geometry.predicates import Verdict, predicate
-from avatargpt.signals.joints import FPS, Signals, longest, runs_of, swings
 
 STANDING = 0.8  # m: with the pelvis above it, the trunk upright and the legs nearly straight, a body stands
 SEAT = 0.72  # m: no seat is higher

@@ -25,7 +25,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from avatargpt.signals.joints import FPS, Signals
+from avatargpt.kinematics.joints import FPS, Signals
 from vqvae.errors import UserError
 from vqvae.motion import Motion
 

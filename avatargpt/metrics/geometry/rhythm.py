@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from avatargpt.kinematics.joints import Signals, longest, runs_of, swings
 from avatargpt.metrics.geometry.hands import HANDS, _named, of_side, together
 from avatargpt.metrics.geometry.predicates import Verdict, predicate
-from avatargpt.signals.joints import Signals, longest, runs_of, swings
 
 AXES = {"left": 0, "up": 1, "forward": 2}
 

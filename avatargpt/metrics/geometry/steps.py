@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from avatargpt.kinematics.joints import FPS, Signals, runs_of, swings
 from avatargpt.metrics.geometry.acts import _flights
 from avatargpt.metrics.geometry.predicates import Verdict, predicate
-from avatargpt.signals.joints import FPS, Signals, runs_of, swings
 
 ANKLE = {"left": 7, "right": 8}
 TOE = {"left": 10, "right": 11}

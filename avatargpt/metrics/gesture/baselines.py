@@ -9,7 +9,7 @@ import numpy as np
 
 from avatargpt.metrics.gesture.dynamics import UPPER, at_30, hand_speeds
 from avatargpt.metrics.gesture.onsets import emphases
-from avatargpt.signals.audio import FPS, RATE, frames_in
+from avatargpt.speech.audio import FPS, RATE, frames_in
 from vqvae import rotations as rot
 from vqvae.errors import UserError
 from vqvae.motion import Motion

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from avatargpt import resources
+from avatargpt.lm.folder import read_part
 from avatargpt.metrics.distribution import fid
 from avatargpt.metrics.gesture.dynamics import UPPER, at_30
-from avatargpt.model.folder import read_part
 from vqvae import rotations as rot
 from vqvae.errors import UserError
 from vqvae.motion import Motion, atomic_write

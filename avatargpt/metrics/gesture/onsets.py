@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from avatargpt.signals.audio import RATE
+from avatargpt.speech.audio import RATE
 from vqvae.errors import UserError
 
 HOP, WINDOW, BANDS = 512, 2048, 128  # samples, samples, mel bands: librosa's defaults

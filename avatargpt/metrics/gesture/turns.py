@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from avatargpt.kinematics.joints import FPS as SIGNAL_FPS
+from avatargpt.kinematics.joints import Signals, runs_of
 from avatargpt.metrics.gesture.dynamics import hand_speeds
 from avatargpt.metrics.gesture.onsets import check
-from avatargpt.signals.audio import FPS, RATE
-from avatargpt.signals.joints import FPS as SIGNAL_FPS
-from avatargpt.signals.joints import Signals, runs_of
+from avatargpt.speech.audio import FPS, RATE
 from vqvae.errors import UserError
 from vqvae.motion import Motion
 from vqvae.smoothing import running_mean

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from avatargpt.model.encoding import encoder_inputs
-from avatargpt.model.flops import forward_flops
-from avatargpt.model.model import AvatarGPTModel
-from avatargpt.model.network import IGNORED
-from avatargpt.model.text_encoder import SentenceGrounder
+from avatargpt.lm.encoding import encoder_inputs
+from avatargpt.lm.flops import forward_flops
+from avatargpt.lm.model import AvatarGPTModel
+from avatargpt.lm.network import IGNORED
+from avatargpt.lm.text_encoder import SentenceGrounder
 from avatargpt.train.data.ahead import Ahead
 from avatargpt.train.data.examples import Example, Examples
 from avatargpt.train.running.pace import Work

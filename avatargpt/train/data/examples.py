@@ -10,9 +10,9 @@ from typing import Self
 import numpy as np
 from pydantic import model_validator
 
-from avatargpt.model.encoding import EncodedPrompt, encode_prompt
-from avatargpt.model.shape import TEXT, Shape
-from avatargpt.model.text_encoder import TextTokenizer
+from avatargpt.lm.encoding import EncodedPrompt, encode_prompt
+from avatargpt.lm.shape import TEXT, Shape
+from avatargpt.lm.text_encoder import TextTokenizer
 from avatargpt.train.data.lessons import usual
 from avatargpt.train.data.neighbours import Neighbours
 from avatargpt.train.data.pools import Pools

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from avatargpt.model.scorer import ScorerNetwork
+from avatargpt.lm.scorer import ScorerNetwork
 from avatargpt.train.data.codes import read_codes
 from avatargpt.train.data.lessons import SIGNATURES
 from instruct_data.store import ClipCodes

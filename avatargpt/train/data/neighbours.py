@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from avatargpt.language.captions import words_of
-from avatargpt.retrieval.exemplars import EXAMPLE_TOKENS, EXAMPLES
+from avatargpt.requests.captions import words_of
+from avatargpt.requests.exemplars import EXAMPLE_TOKENS, EXAMPLES
 from avatargpt.train.data.prepare import CYCLIC
 from instruct_data.augment import side_of
 from instruct_data.mixture import clip_class

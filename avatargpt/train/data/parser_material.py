@@ -12,11 +12,11 @@ from pydantic import Field, model_validator
 
 from avatargpt.config import Schedule
 from avatargpt.face.audio_model.conditioning import Grounder
+from avatargpt.face.instructions.fitting import fitted
 from avatargpt.face.instructions.network import MOST_TOKENS
 from avatargpt.face.instructions.parser import InstructionParser
 from avatargpt.face.instructions.sampling import MOST_WORDS, padded
-from avatargpt.language.captions import bare
-from avatargpt.language.face.scores import fitted
+from avatargpt.requests.captions import bare
 from avatargpt.train.data.parser_pairs import pairs_of
 from instruct_data.face.score import MAX_SECONDS, Score
 from vqvae.errors import UserError

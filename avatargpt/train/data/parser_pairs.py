@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from avatargpt.language.face.clock import clock_times, says_when
+from avatargpt.face.instructions.clock import clock_times, says_when
 from instruct_data.face.actions import actions
 from instruct_data.face.compose import clash, clip_seconds, pick
 from instruct_data.face.score import Score, mirror_action

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
-from avatargpt.model.shape import TEXT
+from avatargpt.lm.shape import TEXT
 from avatargpt.train.data.corpus import clip_steps
 from instruct_data.registry import get_task
 from instruct_data.store import ClipCodes

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from avatargpt.model.residual_decoder import FORGET
-from avatargpt.model.shape import TEXT
+from avatargpt.lm.residual_decoder import FORGET
+from avatargpt.lm.shape import TEXT
 from avatargpt.train.data.examples import Example
 from avatargpt.train.running.stage import At
 from instruct_data.mixture import generator

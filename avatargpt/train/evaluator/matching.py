@@ -16,12 +16,12 @@ import torch
 from torch import Tensor
 
 from avatargpt.config import Schedule, save_resolved
+from avatargpt.lm.folder import fingerprint
 from avatargpt.metrics.humanml3d.evaluator import Evaluator, normalised, padded
 from avatargpt.metrics.humanml3d.lengths import drawn_crop
 from avatargpt.metrics.humanml3d.networks import EvaluatorShape, MatchingNetwork
 from avatargpt.metrics.humanml3d.words import TAGS, Vocabulary, read_vocabulary
 from avatargpt.metrics.matching import POOL, r_precision
-from avatargpt.model.folder import fingerprint
 from avatargpt.train.evaluator.movements import Movements, load_movements, split_of
 from avatargpt.train.loop import run
 from avatargpt.train.running.runtime import Runtime

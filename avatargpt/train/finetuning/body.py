@@ -26,7 +26,7 @@ from vqvae.errors import UserError
 from vqvae.io.lock import held
 
 if TYPE_CHECKING:
-    from avatargpt.model.text_encoder import SentenceGrounder
+    from avatargpt.lm.text_encoder import SentenceGrounder
     from vqvae.tokenizer import MotionTokenizer
 
 BUSY = "another process fine-tunes there; wait until it is over, or choose another -o"
@@ -81,7 +81,7 @@ class _Run:
         self.runtime, self.kept, self.notify = runtime, kept, notify
 
     def go(self) -> dict[str, Any]:
-        from avatargpt.model.text_encoder import SentenceGrounder
+        from avatargpt.lm.text_encoder import SentenceGrounder
         from avatargpt.train.loop import run
         from vqvae.tokenizer import MotionTokenizer
 
@@ -99,7 +99,7 @@ class _Run:
         return about
 
     def _codes(self, tokenizer: MotionTokenizer) -> list[ClipCodes]:
-        from avatargpt.retrieval.exemplars import ExemplarBank
+        from avatargpt.requests.exemplars import ExemplarBank
 
         place = self.work / CODES
         if not place.exists():
@@ -117,8 +117,8 @@ class _Run:
     def _stage(
         self, items: list[ClipCodes], tokenizer: MotionTokenizer, grounder: SentenceGrounder
     ) -> FinetuneStage:  # fmt: skip
-        from avatargpt.model.checkpoint import load_model
-        from avatargpt.model.text_encoder import TextTokenizer
+        from avatargpt.lm.checkpoint import load_model
+        from avatargpt.lm.text_encoder import TextTokenizer
         from avatargpt.train.data.examples import Examples
         from avatargpt.train.running.lora import add_lora
 
@@ -174,9 +174,9 @@ class _Run:
         before: dict[str, float],
     ) -> dict[str, Any]:  # fmt: skip
         """Write the new parts into a copy of the start folder; what is told of it."""
-        from avatargpt.model.checkpoint import load_model, save_small
-        from avatargpt.retrieval.exemplars import EXAMPLE_TOKENS, Entry, ExemplarBank
-        from avatargpt.retrieval.phrases import PhraseIndex
+        from avatargpt.lm.checkpoint import load_model, save_small
+        from avatargpt.requests.exemplars import EXAMPLE_TOKENS, Entry, ExemplarBank
+        from avatargpt.requests.phrases import PhraseIndex
         from avatargpt.train.language import ADAPTER
 
         self.notify("packing", 0, 1)

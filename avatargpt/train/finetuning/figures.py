@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from avatargpt.kinematics.movement import kinematic_features
 from avatargpt.metrics.distribution import kinematic_fid
-from avatargpt.signals.kinematics import kinematic_features
 from instruct_data.clip import Clip
 from vqvae.motion import Motion
 

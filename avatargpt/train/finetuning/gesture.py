@@ -15,7 +15,7 @@ from avatargpt.gesture.config import GestureConfig, Material
 from avatargpt.gesture.driver import NAME, GestureDriver
 from avatargpt.gesture.features import prosody
 from avatargpt.gesture.words import WordEncoder, word_encoder
-from avatargpt.signals.words.files import read as read_words
+from avatargpt.speech.words.files import read as read_words
 from avatargpt.train.finetuning.clips import digest_of
 from avatargpt.train.finetuning.early import Early, best_figures, best_of, plan_of_steps, step_seconds
 from avatargpt.train.finetuning.options import FinetuneOptions

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from avatargpt.retrieval.exemplars import ExemplarBank
+from avatargpt.requests.exemplars import ExemplarBank
 from avatargpt.train.data.corpus import Folders, text_corpus
 from avatargpt.train.data.prepare import keyframed_clips
 from instruct_data.clip import Clip

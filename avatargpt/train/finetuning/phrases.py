@@ -7,10 +7,10 @@ from collections.abc import Collection, Sequence
 
 import numpy as np
 
-from avatargpt.model.text_encoder import SentenceGrounder
-from avatargpt.retrieval.index import Reduced
-from avatargpt.retrieval.phrases import RANK, PhraseIndex
-from avatargpt.retrieval.store import reduced, rounded
+from avatargpt.lm.text_encoder import SentenceGrounder
+from avatargpt.requests.index import Reduced
+from avatargpt.requests.phrases import RANK, PhraseIndex
+from avatargpt.requests.store import reduced, rounded
 from avatargpt.train.reading.growing import with_new_actions
 from instruct_data.store import ClipCodes
 from instruct_data.text.mirror import side_of

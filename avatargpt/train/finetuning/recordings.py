@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from avatargpt.signals.audio import FPS, load
+from avatargpt.speech.audio import FPS, load
 from vqvae.errors import UserError
 
 SUFFIXES = (".wav", ".flac", ".ogg", ".mp3")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from avatargpt.model.model import AvatarGPTModel
-from avatargpt.model.text_encoder import SentenceGrounder
+from avatargpt.lm.model import AvatarGPTModel
+from avatargpt.lm.text_encoder import SentenceGrounder
 from avatargpt.train.data.examples import Example, ExampleOptions, Examples
 from avatargpt.train.finetuning.early import Early
 from avatargpt.train.language import LanguageRecipe, LanguageStage

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from avatargpt.signals.audio import RATE
-from avatargpt.signals.words import files
-from avatargpt.signals.words.words import collected
+from avatargpt.speech.audio import RATE
+from avatargpt.speech.words import files
+from avatargpt.speech.words.words import collected
 from avatargpt.train.gesture_corpus.talks import Talk, Track
 from vqvae.features.gesture import GestureFeatures
 from vqvae.motion import atomic_write

@@ -11,8 +11,8 @@ import numpy as np
 from avatargpt.gesture.accents import accents
 from avatargpt.gesture.features import prosody
 from avatargpt.gesture.words import BEFORE, WordEncoder, phrases, span
-from avatargpt.signals.audio import RATE
-from avatargpt.signals.words.words import Word
+from avatargpt.speech.audio import RATE
+from avatargpt.speech.words.words import Word
 from avatargpt.train.gesture_corpus.planning import planned
 from avatargpt.train.gesture_corpus.recipe import CorpusRecipe
 from avatargpt.train.gesture_corpus.talks import Talk

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from avatargpt.signals.words.words import Word
+from avatargpt.speech.words.words import Word
 from avatargpt.train.gesture_corpus.recipe import CorpusData
 from avatargpt.train.gesture_corpus.voices import Said, Voice, Voices, spread
 from avatargpt.train.speech_data.augment import recorded

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from avatargpt.signals.audio import RATE, load, resample
-from avatargpt.signals.phones import Phone
-from avatargpt.signals.words.words import Word, Words
+from avatargpt.speech.audio import RATE, load, resample
+from avatargpt.speech.phones import Phone
+from avatargpt.speech.words.words import Word, Words
 from avatargpt.train.gesture_corpus.worded import worded
 from avatargpt.train.speech_data.synthetic import BASES, VARIANTS
 from vqvae.errors import UserError

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from avatargpt.language.pronouncing.spoken import spoken
-from avatargpt.signals.phones import VOWELS, Phone
-from avatargpt.signals.words.words import Word, Words
+from avatargpt.speech.phones import VOWELS, Phone
+from avatargpt.speech.pronouncing.spoken import spoken
+from avatargpt.speech.words.words import Word, Words
 from vqvae.errors import UserError
 
 GAP = 0.7  # of a phone that is said and not expected, or the other way round

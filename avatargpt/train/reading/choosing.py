@@ -1,4 +1,4 @@
-"""The choice stage of `scripts/train.py`: the network of `avatargpt.retrieval.choosing`, trained on the book itself."""
+"""The choice stage of `scripts/train.py`: the network of `avatargpt.requests.choosing`, trained on the book itself."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from avatargpt.model.text_encoder import SentenceGrounder
-from avatargpt.retrieval.choosing import ACTIONS, FEATURES, Chooser, features
-from avatargpt.retrieval.phrases import PhraseIndex
-from avatargpt.retrieval.scoring import seen
+from avatargpt.lm.text_encoder import SentenceGrounder
+from avatargpt.requests.choosing import ACTIONS, FEATURES, Chooser, features
+from avatargpt.requests.phrases import PhraseIndex
+from avatargpt.requests.scoring import seen
 from avatargpt.train.loop import fit
 from avatargpt.train.running.runtime import Runtime
 from instruct_data.synth import families

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from avatargpt.language.lexical import lemmas
-from avatargpt.retrieval.index import unit
-from avatargpt.retrieval.phrases import PhraseIndex
+from avatargpt.requests.index import unit
+from avatargpt.requests.lexical import lemmas
+from avatargpt.requests.phrases import PhraseIndex
 from instruct_data.text.mirror import side_of
 
 NEAR, NEARER, SELDOM = 0.7, 0.1, 250  # cosines, and phrasings that have a lemma which is no common one

@@ -14,11 +14,11 @@ import torch
 from torch.nn import functional as F
 
 from avatargpt.config import Schedule, save_resolved
-from avatargpt.language.requests.network import MOST_WORDS, RequestConfig, RequestNetwork
-from avatargpt.language.requests.reader import RequestReader, reading_grounder, word_states
-from avatargpt.language.requests.vocabulary import LONGEST, Vocabulary
-from avatargpt.model.precision import fast_bfloat16
-from avatargpt.model.text_encoder import SentenceGrounder
+from avatargpt.lm.precision import fast_bfloat16
+from avatargpt.lm.text_encoder import SentenceGrounder
+from avatargpt.requests.reader import RequestReader, reading_grounder, word_states
+from avatargpt.requests.reader_network import MOST_WORDS, RequestConfig, RequestNetwork
+from avatargpt.requests.vocabulary import LONGEST, Vocabulary
 from avatargpt.train.loop import run
 from avatargpt.train.running.runtime import Runtime
 from avatargpt.train.running.stage import At, Parts, StageBase

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import torch
 
-from avatargpt.model.precision import fast_bfloat16
+from avatargpt.lm.precision import fast_bfloat16
 from vqvae.errors import UserError
 
 BETAS = (0.9, 0.98)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from avatargpt.model.card import Origin
+from avatargpt.lm.card import Origin
 from avatargpt.train.running.plot import read_log
 from avatargpt.train.running.record import RECORD
 from vqvae.io.json_file import read_object

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import torch
 
-from avatargpt.model.precision import fast_bfloat16, usable
+from avatargpt.lm.precision import fast_bfloat16, usable
 from vqvae.errors import UserError
 
 

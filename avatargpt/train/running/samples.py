@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from avatargpt.decoding.generate import Generator
-from avatargpt.model.model import AvatarGPTModel
-from avatargpt.model.shape import TEXT
+from avatargpt.lm.generate import Generator
+from avatargpt.lm.model import AvatarGPTModel
+from avatargpt.lm.shape import TEXT
 from avatargpt.train.data.batches import Batch
 from avatargpt.train.data.examples import LONGEST, Example, Examples
 from instruct_data.mixture import Draw, generator

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from avatargpt.model.shape import TEXT, Shape
+from avatargpt.lm.shape import TEXT, Shape
 from avatargpt.train.scaling.shapes import Planned
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from avatargpt.model.shape import Shape
+from avatargpt.lm.shape import Shape
 from avatargpt.train.scaling.compute import TYPICAL, Lengths
 from avatargpt.train.scaling.parameters import Parameters
 from avatargpt.train.scaling.shapes import Planned

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import torch
 
-from avatargpt.model.network import LanguageNetwork
+from avatargpt.lm.network import LanguageNetwork
 from avatargpt.train.running.optimizers import blocks
 from avatargpt.train.scaling.shapes import Planned
 

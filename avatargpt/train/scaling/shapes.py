@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from avatargpt.config import resolve
-from avatargpt.model.shape import NetworkShape
+from avatargpt.lm.shape import NetworkShape
 from avatargpt.train.language import LanguageRecipe
 from vqvae.errors import UserError
 from vqvae.io.json_file import read_object

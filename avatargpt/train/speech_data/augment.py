@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from avatargpt.signals.audio import RATE, resample
-from avatargpt.signals.phones import Phone
+from avatargpt.speech.audio import RATE, resample
+from avatargpt.speech.phones import Phone
 
 
 def insert_pauses(

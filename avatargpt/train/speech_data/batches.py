@@ -14,7 +14,7 @@ from avatargpt.face.audio_model.conditioning import Direction, Grounder
 from avatargpt.face.audio_model.features import BANDS, PER_QUARTER, QUARTERS, silence
 from avatargpt.face.audio_model.steering import SENTENCE, TIMING, Text
 from avatargpt.face.audio_model.visemes import WIDTH
-from avatargpt.signals.audio import FPS
+from avatargpt.speech.audio import FPS
 from avatargpt.train.speech_data.corpus import SpeechClip
 from avatargpt.train.speech_data.disturb import Disturber
 from avatargpt.train.speech_data.expressions import ExpressionClip, compose

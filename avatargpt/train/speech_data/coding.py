@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from avatargpt.signals.audio import RATE
+from avatargpt.speech.audio import RATE
 from vqvae.errors import UserError
 
 CODECS = {"libmp3lame": ("mp3", (16_000, 24_000, 32_000, 48_000, 64_000)), "libopus": ("ogg", (8_000, 12_000, 16_000))}

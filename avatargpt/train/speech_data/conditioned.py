@@ -11,7 +11,7 @@ import numpy as np
 
 from avatargpt.face.audio_model.conditioning import Feeling
 from avatargpt.face.instructions.scores import ON_ONE_SIDE, clauses_of, feelings_of, side_of
-from avatargpt.signals.audio import FPS
+from avatargpt.speech.audio import FPS
 from avatargpt.train.speech_data.expressions import ExpressionClip
 from instruct_data.face.score import Emotion, Event, Score
 

@@ -26,7 +26,7 @@ from pathlib import Path
 
 import numpy as np
 
-from avatargpt.signals.audio import resample
+from avatargpt.speech.audio import resample
 from avatargpt.train.speech_data.coding import decoded
 from avatargpt.train.speech_data.pairs import Spoken
 from vqvae.errors import UserError

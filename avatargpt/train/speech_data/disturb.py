@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from avatargpt.face.audio_model.features import BANDS, ENERGY_FLOOR, FLOOR, PER_QUARTER, QUARTERS, extract
-from avatargpt.signals.audio import FPS, RATE
+from avatargpt.speech.audio import FPS, RATE
 from avatargpt.train.speech_data.augment import noise
 
 NEPER = np.log(10) / 10  # of power in a decibel

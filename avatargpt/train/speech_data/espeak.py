@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from avatargpt.signals.phones import Phone, from_ipa
+from avatargpt.speech.phones import Phone, from_ipa
 from vqvae.errors import UserError
 
 _SYNCHRONOUS, _PHONEME_EVENTS, _IPA, _NO_EXIT = 2, 1, 2, 0x8000

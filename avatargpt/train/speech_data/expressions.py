@@ -18,7 +18,7 @@ import numpy as np
 from avatargpt.face.audio_model.conditioning import Clause, Feeling
 from avatargpt.face.audio_model.visemes import WIDTH
 from avatargpt.metrics.lip_sync import MOUTH
-from avatargpt.signals.audio import FPS
+from avatargpt.speech.audio import FPS
 from vqvae.arkit import INDEX, NAMES, expand
 from vqvae.errors import UserError
 from vqvae.io.guard import understanding

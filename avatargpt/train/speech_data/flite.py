@@ -13,8 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
-from avatargpt.signals.audio import load
-from avatargpt.signals.phones import Phone, from_arpabet
+from avatargpt.speech.audio import load
+from avatargpt.speech.phones import Phone, from_arpabet
 from vqvae.errors import UserError
 
 VOICES = ("awb", "rms", "slt", "kal16")

@@ -13,8 +13,8 @@ from avatargpt.face.audio_model.network import Said
 from avatargpt.face.audio_model.speaking import PAIRED
 from avatargpt.face.audio_model.visemes import WIDTH as CURVES
 from avatargpt.metrics.lip_sync import CLOSED_PRESS, CONTACT_ROLL, MOUTH, movements
-from avatargpt.signals.phones import ARPABET, CLOSED, LABIODENTAL
-from avatargpt.signals.phones import INDEX as INDEX_OF
+from avatargpt.speech.phones import ARPABET, CLOSED, LABIODENTAL
+from avatargpt.speech.phones import INDEX as INDEX_OF
 from vqvae.arkit import INDEX, NAMES, expand
 from vqvae.strict import Rate, Strict
 

@@ -13,8 +13,8 @@ import numpy as np
 
 from avatargpt.face.audio_model.features import extract
 from avatargpt.face.audio_model.visemes import WIDTH
-from avatargpt.signals.audio import RATE, load, resample
-from avatargpt.signals.phones import Phone, from_arpabet
+from avatargpt.speech.audio import RATE, load, resample
+from avatargpt.speech.phones import Phone, from_arpabet
 from avatargpt.train.speech_data.augment import recorded, replayed
 from avatargpt.train.speech_data.corpus import SpeechClip
 from vqvae.arkit import INDEX, expand

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from avatargpt.signals.audio import RATE
+from avatargpt.speech.audio import RATE
 from avatargpt.train.speech_data.pairs import Spoken
 from vqvae.errors import UserError
 

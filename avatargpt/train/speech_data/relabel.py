@@ -10,8 +10,8 @@ import numpy as np
 from avatargpt.face.audio_model.driver import Driver
 from avatargpt.face.audio_model.visemes import STYLE
 from avatargpt.face.words.phone_times import aligned
-from avatargpt.signals.audio import RATE
-from avatargpt.signals.phones import Phone
+from avatargpt.speech.audio import RATE
+from avatargpt.speech.phones import Phone
 from avatargpt.train.speech_data.augment import recorded, replayed
 from avatargpt.train.speech_data.coding import any_coded
 from avatargpt.train.speech_data.corpus import SpeechClip

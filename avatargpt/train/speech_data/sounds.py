@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from avatargpt.signals.audio import RATE
+from avatargpt.speech.audio import RATE
 from avatargpt.train.speech_data.augment import band, noise
 
 Draw = np.random.Generator

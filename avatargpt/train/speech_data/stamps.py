@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from avatargpt.signals.audio import load, resample
+from avatargpt.speech.audio import load, resample
 from avatargpt.train.speech_data.pairs import Spoken
 from vqvae.errors import UserError
 

@@ -9,8 +9,8 @@ import numpy as np
 
 from avatargpt.face.audio_model.features import extract
 from avatargpt.face.audio_model.visemes import STYLE, WIDTH, teach
-from avatargpt.signals.audio import FPS, RATE, frames_in, resample
-from avatargpt.signals.phones import Phone
+from avatargpt.speech.audio import FPS, RATE, frames_in, resample
+from avatargpt.speech.phones import Phone
 from avatargpt.train.speech_data.augment import articulate, insert_pauses, noise, recorded
 from avatargpt.train.speech_data.corpus import SpeechClip
 from avatargpt.train.speech_data.sounds import sounds

@@ -14,8 +14,8 @@ from avatargpt.face.audio_model.features import silence
 from avatargpt.face.audio_model.network import DriverNetwork
 from avatargpt.face.audio_model.speaking import RecordedMouth
 from avatargpt.metrics.lip_sync import Lips, channel, correlation, pressing, rounding
-from avatargpt.signals.audio import FPS
-from avatargpt.signals.phones import Phone
+from avatargpt.speech.audio import FPS
+from avatargpt.speech.phones import Phone
 from avatargpt.train.speech_data.batches import text_of
 from avatargpt.train.speech_data.corpus import SpeechClip
 from vqvae.arkit import COUNT

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import torch
 
-from avatargpt.model.checkpoint import load_model
+from avatargpt.lm.checkpoint import load_model
 from avatargpt.train.command import main
 from avatargpt.train.running.log import Log
 from avatargpt.train.running.plot import read_log

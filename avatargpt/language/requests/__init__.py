@@ -1,1 +1,0 @@
-"""Requests read by a network: words -> `instruct_data.requests.spec.MotionRequest`."""

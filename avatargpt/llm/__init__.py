@@ -1,0 +1,48 @@
+"""Language models behind one door: an endpoint, a local file, or a model of Hugging Face's transformers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from avatargpt.llm.cache import AnswerCache
+from avatargpt.llm.limits import Limits
+from avatargpt.llm.model import Backend, LanguageModel
+from vqvae.errors import UserError
+
+__all__ = ["ACCEPTED", "LanguageModel", "Limits", "load_llm"]
+ACCEPTED = "https://..., endpoint, gguf:FILE or hf:FOLDER_OR_NAME"
+
+
+def load_llm(
+    spec: str, limits: Limits | None = None, cached: bool = True, device: str = "cpu", threads: int | None = None
+) -> LanguageModel:
+    """The language model that `spec` names; it is loaded with the first question.
+
+    Args:
+        spec: an address or ``endpoint`` (see `avatargpt.llm.endpoint`), ``gguf:FILE``, ``hf:FOLDER`` or
+            ``hf:OWNER/NAME``.
+        limits: time, tokens and money. cached: answers are kept on the disk. device, threads: of a local one.
+
+    Raises:
+        UserError: none of them, no such file, settings missing from the environment, or an extra is not installed.
+    """
+    cache = AnswerCache() if cached else None
+    prefixes = None if cache is None else cache.folder / "prefixes"
+    return LanguageModel(_backend(spec.strip(), device, threads, prefixes), limits, cache)
+
+
+def _backend(spec: str, device: str, threads: int | None, prefixes: Path | None) -> Backend:
+    kind, _, rest = spec.partition(":")
+    if spec == "endpoint" or spec.startswith(("http://", "https://")):
+        from avatargpt.llm.endpoint import Endpoint
+
+        return Endpoint.from_environment("" if spec == "endpoint" else spec)
+    if kind == "gguf" and rest:
+        from avatargpt.llm.gguf import Gguf
+
+        return Gguf(rest, threads, prefixes)
+    if kind == "hf" and rest:
+        from avatargpt.llm.hugging_face import HuggingFace
+
+        return HuggingFace(rest, device)
+    raise UserError(f"language model {spec!r}; accepted: {ACCEPTED}")

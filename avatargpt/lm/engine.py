@@ -1,0 +1,278 @@
+"""One decoding step over static buffers: the decoder's weights fused once, keys and values written in place.
+
+Rows N are whatever is decoded side by side: prompts, samples, beams, and once more the same for guidance. Shapes:
+H heads of D, d = d_model, S encoder states, T steps at most.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from avatargpt.lm.cross_attention import CrossWeights, cross_attention
+from avatargpt.lm.encoder import Encoder
+from avatargpt.lm.fused_maps import (
+    AddedMap,
+    Map,
+    activation,
+    effective_weight,
+    make_added_map,
+    make_map,
+    scaled_by,
+)
+from avatargpt.lm.shape import TEXT, Shape
+
+MANY = 2  # rows from which on the packed weights are faster
+BLOCK = 8  # keys are looked at in prefixes of multiples of this many steps
+
+
+def _softmax(scores: Tensor) -> Tensor:
+    return scores.softmax(-1)
+
+
+def _half_softmax(scores: Tensor, dtype: torch.dtype) -> Tensor:
+    """Probabilities are computed in float32 and kept in `dtype`."""
+    return scores.softmax(-1, torch.float32).to(dtype)
+
+
+class Weights(NamedTuple):
+    """Weights of one decoder layer; the norms' weights and sqrt(d) are folded into the maps behind them."""
+
+    qkv: Tensor  # (H * 3 * D, d), rows ordered head by head
+    out: Tensor  # (d, H * D)
+    query: Tensor  # (H * D, d)
+    cross_out: Tensor  # (d, H * D)
+    up: Tensor  # (d_ff, d)
+    gate: Tensor | None  # (d_ff, d): what of `up` is let through, in a gated layer
+    down: Tensor  # (d, d_ff)
+
+
+class Layer(NamedTuple):
+    """The same, as functions for few or for many rows."""
+
+    qkv: Map
+    out: AddedMap
+    query: Map
+    cross_out: AddedMap
+    up: Map
+    gate: Map | None
+    down: AddedMap
+
+
+class Head(NamedTuple):
+    """One head: `table` rows are what the decoder reads, `weight` rows what it may speak.
+
+    Text: both are the V text ids. A modality: K codes, then as input the start id, as output the end id.
+    """
+
+    table: Tensor  # (n, d)
+    weight: Tensor  # (n, d)
+    bias: Tensor  # (n,)
+    start: int
+    end: int
+
+
+class Engine:
+    """The decoder of one model, ready to step. Weights are copied: make a new engine after training steps.
+
+    Args:
+        model: an `AvatarGPTModel`, or a peft model around one.
+        dtype: of the matrix products; float32 gives the model's own tokens, bfloat16 is up to twice as fast where the
+            processor has it. Everything else is float32 either way.
+    """
+
+    def __init__(self, model: Any, dtype: torch.dtype = torch.float32) -> None:
+        self.model = model.get_base_model() if hasattr(model, "get_base_model") else model
+        self.config: Shape = self.model.config
+        c = self.config
+        self.dtype, self.device = dtype, self.model.shared.weight.device
+        self.heads_count, self.head_width, self.width = c.num_heads, c.d_kv, c.d_model
+        self.eps = torch.tensor((c.d_model * c.layer_norm_epsilon) ** 0.5, device=self.device)
+        self.gated = c.is_gated_act
+        self.softmax = _softmax if dtype == torch.float32 else partial(_half_softmax, dtype=dtype)
+        self.act = activation(c)
+        with torch.no_grad():
+            blocks = self.model.decoder.block
+            self.weights = [self._weights(block) for block in blocks]
+            cross = [b.layer[1].EncDecAttention for b in blocks]
+            pairs = [(effective_weight(a.k), effective_weight(a.v)) for a in cross]
+            self.cross = CrossWeights(pairs, self.heads_count, dtype)
+            self.final = (self.model.decoder.final_layer_norm.weight * self.width**0.5).float()
+        self._layers: dict[bool, list[Layer]] = {}
+        self._heads: dict[str, Head] = {}
+        self._first: dict[str | None, Tensor] = {}
+        self._head_maps: dict[tuple[str, bool], Map] = {}
+        self._bias: Tensor | None = None
+        self._encoder: Encoder | None = None
+
+    def encode(self, vectors: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """What `AvatarGPTModel.inputs` yields -> encoder states (P, S, d) float32 and their mask (P, S)."""
+        if self._encoder is None:
+            self._encoder = Encoder(self.model, self.dtype)
+        return self._encoder(vectors, mask), mask
+
+    def _by_head(self, linear: Any) -> Tensor:
+        return effective_weight(linear).view(self.heads_count, self.head_width, self.width)
+
+    def _weights(self, block: Any) -> Weights:
+        own, cross, forward = block.layer[0], block.layer[1], block.layer[2]
+        a, x, f = own.SelfAttention, cross.EncDecAttention, forward.DenseReluDense
+        qkv = torch.stack([self._by_head(m) for m in (a.q, a.k, a.v)], 1).reshape(-1, self.width)
+        up, gate = (f.wi_0, f.wi_1) if self.gated else (f.wi, None)
+        return Weights(
+            scaled_by(own.layer_norm, qkv), effective_weight(a.o).float(),
+            scaled_by(cross.layer_norm, effective_weight(x.q)), effective_weight(x.o).float(),
+            scaled_by(forward.layer_norm, effective_weight(up)),
+            None if gate is None else scaled_by(forward.layer_norm, effective_weight(gate)),
+            effective_weight(f.wo).float(),
+        )
+
+    def layers(self, rows: int) -> list[Layer]:
+        """The layers' maps for so many rows, made on first use."""
+        many = rows >= MANY
+        if many not in self._layers:
+            self._layers[many] = [self._layer(weights, many) for weights in self.weights]
+        return self._layers[many]
+
+    @torch.no_grad()
+    def first(self, name: str | None) -> Tensor:
+        """What the first layer's qkv map makes of a head's table (None: of the count-down's), before the norm: (n, .).
+
+        The first layer sees nothing but sums of table rows.
+        """
+        if name not in self._first:
+            table = self.model.countdown.rows.weight.detach().float() if name is None else self.head(name).table
+            self._first[name] = table @ self.weights[0].qkv.t()
+        return self._first[name]
+
+    def _layer(self, w: Weights, many: bool) -> Layer:
+        def plain(weight: Tensor) -> Map:
+            return make_map(weight, many, self.dtype)
+
+        def added(weight: Tensor) -> AddedMap:
+            return make_added_map(weight, many, self.dtype)
+
+        gate = None if w.gate is None else plain(w.gate)
+        return Layer(
+            plain(w.qkv), added(w.out), plain(w.query), added(w.cross_out), plain(w.up), gate, added(w.down)
+        )
+
+    def head_map(self, name: str, rows: int) -> Map:
+        """States (N, d) -> logits (N, n) of a head, its bias not yet added."""
+        key = (name, rows >= MANY)
+        if key not in self._head_maps:
+            self._head_maps[key] = make_map(self.head(name).weight, key[1], self.dtype)
+        return self._head_maps[key]
+
+    @torch.no_grad()
+    def head(self, name: str) -> Head:
+        """Tables of one head, made on first use."""
+        if name not in self._heads:
+            c, m = self.config, self.model
+            if name == TEXT:
+                weight, table = effective_weight(m.lm_head), m.shared.weight
+                bias = torch.zeros(len(weight), device=self.device)
+                start, end = c.start_id(TEXT), c.end_id(TEXT)
+            else:
+                codes = c.modality(name)["codebook_size"]
+                table = m.codes[name].table()[: codes + 1]
+                speaks = torch.tensor([*range(codes), codes + 1], device=self.device)
+                linear = m.heads[name]
+                weight, bias, start, end = effective_weight(linear)[speaks], linear.bias[speaks], codes, codes
+            self._heads[name] = Head(table.detach().float(), weight.float(), bias.detach().float(), start, end)
+        return self._heads[name]
+
+    @torch.no_grad()
+    def bias_strip(self, steps: int) -> Tensor:
+        """(H, 2 * steps) strip: the self-attention bias of step t over keys 0.. is its slice from steps - 1 - t on.
+
+        T5's causal bias depends on query - key alone; keys that do not exist yet get -inf.
+        """
+        if self._bias is None or self._bias.shape[1] != 2 * steps:
+            attention = self.model.decoder.block[0].layer[0].SelfAttention
+            last = attention.compute_bias(1, steps, device=self.device, past_seen_tokens=steps - 1)[0, :, 0]
+            self._bias = torch.cat([last, torch.full_like(last, float("-inf"))], 1).to(self.dtype)
+        return self._bias
+
+
+class Session:
+    """Caches of one decode: N rows, at most `steps` steps.
+
+    Args:
+        states: (P, S, d) encoder states; mask: (P, S). Each prompt becomes `repeat` neighbouring rows, N = P * repeat.
+        countdown: (N, steps) motion tokens still to come at each step, below 0 = unknown; None = all unknown.
+    """
+
+    def __init__(
+        self, engine: Engine, head: str, states: Tensor, mask: Tensor, steps: int, repeat: int = 1,
+        countdown: Tensor | None = None,
+    ) -> None:
+        e, self.engine, self.head, self.t = engine, engine, engine.head(head), 0
+        self.rows = states.shape[0] * repeat
+        h, d, layers = e.heads_count, e.head_width, len(e.weights)
+        self.layers, self.speak = e.layers(self.rows), e.head_map(head, self.rows)
+        steps = -(-steps // BLOCK) * BLOCK
+        self.strip = e.bias_strip(steps)
+        self.steps = steps
+        self.cache = torch.zeros(layers, self.rows * h, 2, steps, d, device=e.device, dtype=e.dtype)
+        self.cross = cross_attention(e.cross, e.softmax, states, mask, repeat)
+        self.table = self.head.table
+        self.first: Tensor | None = None
+        if self.rows >= MANY and head != TEXT:  # the text table is longer than what is decoded
+            self.first = e.first(head)
+        counter = e.model.countdown
+        self.counts: Tensor | None = None  # (steps, N) rows of the count-down's table
+        if counter is not None:
+            if countdown is None:
+                countdown = torch.full((1, 1), -1, device=e.device).expand(self.rows, self.steps)
+            self.counts = counter.bucket(countdown.t())
+            self.count_rows, self.count_first = counter.rows.weight.detach().float(), e.first(None)
+        self._views()
+
+    def _views(self) -> None:
+        self.seen = min(self.t // BLOCK * BLOCK + BLOCK, self.steps)
+        self.keys = self.cache[:, :, 0, : self.seen].transpose(2, 3).unbind(0)
+        self.values = self.cache[:, :, 1, : self.seen].unbind(0)
+
+    def step(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
+        """Feed one token per row (N,), head-local; returns its successors' logits (N, n) float32, states (N, d)."""
+        e, t, n = self.engine, self.t, self.rows
+        if t >= self.seen:
+            self._views()
+        h, d, eps = e.heads_count, e.head_width, e.eps
+        inner, wide = h * d, n * h
+        start = self.steps - 1 - t
+        bias = self.strip[:, start : start + self.seen].expand(n, h, -1).reshape(wide, 1, -1)
+        norm, hypot, bmm, baddbmm, softmax = torch.linalg.vector_norm, torch.hypot, torch.bmm, torch.baddbmm, e.softmax
+        now = self.cache[:, :, :, t].unbind(0)
+        x = self.table.index_select(0, tokens)
+        first = None if self.first is None else self.first.index_select(0, tokens)
+        if self.counts is not None:
+            x = x + self.count_rows.index_select(0, self.counts[t])
+            if first is not None:
+                first = first + self.count_first.index_select(0, self.counts[t])
+        for i, (layer, new, keys, values) in enumerate(zip(self.layers, now, self.keys, self.values, strict=True)):
+            scale = hypot(norm(x, 2, -1, True), eps)
+            y = (first / scale).to(e.dtype) if i == 0 and first is not None else layer.qkv(x / scale)
+            y = y.view(wide, 3, d)
+            new.copy_(y[:, 1:])
+            p = softmax(baddbmm(bias, y[:, :1], keys))
+            x = layer.out(x, bmm(p, values).view(n, inner))
+            x = layer.cross_out(x, self.cross(i, layer.query(x / hypot(norm(x, 2, -1, True), eps))))
+            y = x / hypot(norm(x, 2, -1, True), eps)
+            u = e.act(layer.up(y))
+            if layer.gate is not None:
+                u = u.mul_(layer.gate(y))
+            x = layer.down(x, u)
+        hidden = x / hypot(norm(x, 2, -1, True), eps) * e.final
+        self.t = t + 1
+        return self.speak(hidden) + self.head.bias, hidden
+
+    def reorder(self, rows: Tensor) -> None:
+        """Row i goes on from what row ``rows[i]`` has seen (beams of one prompt)."""
+        cache = self.cache.view(len(self.layers), self.rows, -1, 2, self.steps, self.engine.head_width)
+        seen = cache[:, :, :, :, : self.t]
+        seen.copy_(seen.index_select(1, rows))

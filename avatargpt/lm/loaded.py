@@ -1,0 +1,193 @@
+"""`LoadedModel`: the network of a folder with its tokenizers, and what everything else is made of: prompts, samples,
+likelihoods."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+import torch
+
+from avatargpt import resources
+from avatargpt.lm.checkpoint import load_network
+from avatargpt.lm.encoding import encode_prompt, encoder_inputs
+from avatargpt.lm.generate import Generator
+from avatargpt.lm.generate import Prompt as Encoded
+from avatargpt.lm.hub import folder_of
+from avatargpt.lm.precision import fast_bfloat16, usable
+from avatargpt.lm.text_encoder import SentenceGrounder, TextTokenizer
+from avatargpt.options import mix, plain
+from instruct_data import registry
+from instruct_data.prompts import Prompt
+from vqvae.errors import UserError
+from vqvae.tokenizer import MotionTokenizer
+
+if TYPE_CHECKING:
+    from avatargpt.lm.network import Network
+
+CHUNK = 56  # motion tokens decoded in one go (11.2 s); longer motion continues from its own tail
+CONTEXT = 16  # motion tokens of context on each side
+ROWS = 64  # answers decoded side by side
+PRODUCTS = {"float32": torch.float32, "bfloat16": torch.bfloat16}  # of matrix products, by name
+DETAIL = 7_001  # of the random stream of the residual levels
+DETAILED, DETAIL_TOP = 1.0, 50  # their temperature as a share of level 0's, and how many codes they choose from
+SETTLED = 1.0  # `sharpness` where they are not drawn (`ResidualLevels.refine`)
+
+Parts = tuple["Network", TextTokenizer, dict[str, MotionTokenizer], torch.dtype, str]
+"""Network, text tokenizer, motion tokenizers, dtype of matrix products, folder: the arguments of `LoadedModel`."""
+
+
+def load_parts(
+    path: str | os.PathLike[str] | None = None, device: str | None = None, dtype: str | torch.dtype | None = None,
+    threads: int | None = None, revision: str | None = None,
+) -> Parts:  # fmt: skip
+    """What a model folder holds; arguments and errors as `LoadedModel.from_pretrained`."""
+    if threads:
+        torch.set_num_threads(threads)
+    folder = folder_of(path, revision) or resources.weights()
+    where = usable(device)
+    if isinstance(dtype, str) and dtype not in PRODUCTS:
+        raise UserError(f"dtype {dtype}: accepted {', '.join(PRODUCTS)}")
+    kind = PRODUCTS[dtype] if isinstance(dtype, str) else dtype or torch.float32
+    if kind == torch.bfloat16 and not fast_bfloat16(where):
+        warnings.warn(f"this {where} computes bfloat16 slower than float32", stacklevel=3)
+    model = load_network(folder, where)
+    tokenizers = {name: MotionTokenizer.load(folder / name, where) for name in model.config.modalities or {}}
+    return model, TextTokenizer.load(folder), tokenizers, kind, str(folder)
+
+
+class LoadedModel:
+    """A network with its tokenizers.
+
+    Args:
+        model: the network. text: its text tokenizer. tokenizers: modality -> motion tokenizer.
+        dtype: of matrix products.
+        source: the folder that it comes from, empty = none.
+
+    Attributes:
+        generator: decodes answers and scores given ones.
+        grounder: the frozen sentence encoder, None where the network has no use for it.
+        device: where the network computes.
+
+    Raises:
+        UserError: a tokenizer that the network was not trained with.
+    """
+
+    def __init__(
+        self, model: Network, text: TextTokenizer, tokenizers: dict[str, MotionTokenizer],
+        dtype: torch.dtype = torch.float32, source: str = "",
+    ) -> None:  # fmt: skip
+        for name, tokenizer in tokenizers.items():
+            model.check_fingerprint(name, tokenizer.fingerprint)
+        self.model, self.text, self.tokenizers, self.source = model, text, tokenizers, source
+        self.generator = Generator(model, dtype)
+        self.grounder = SentenceGrounder() if model.config.grounding_dim else None
+        self.device = model.shared.weight.device
+
+    @classmethod
+    def from_pretrained(
+        cls, path: str | os.PathLike[str] | None = None, device: str | None = None,
+        dtype: str | torch.dtype | None = None, threads: int | None = None, revision: str | None = None,
+    ) -> Self:  # fmt: skip
+        """Load a model folder; the packaged weights by default.
+
+        Args:
+            path: folder with config.json, model*.safetensors, spiece.model and one folder per modality's tokenizer, or
+                the name of one on the Hugging Face Hub (``org/name``).
+            device: ``cpu``, ``cuda``, ...; default: a GPU when there is one.
+            dtype: ``float32`` (default) or ``bfloat16`` (a warning where the processor is slower at it).
+            threads: CPU threads.
+            revision: branch, tag or commit of a name on the Hub.
+
+        Raises:
+            UserError: no such device or dtype, missing or damaged files, or a tokenizer that the model was not trained
+                with.
+        """
+        return cls(*load_parts(path, device, dtype, threads, revision))
+
+    def to(self, device: str | torch.device) -> Self:
+        """Move network, motion tokenizers and sentence encoder; itself. Answers keep their seeds, rounding may differ.
+
+        Raises:
+            UserError: no such device here.
+        """
+        where = usable(str(device))
+        torch.nn.Module.to(self.model, where)
+        for tokenizer in self.tokenizers.values():
+            tokenizer.to(where)
+        if self.grounder is not None:
+            self.grounder.to(where)
+        self.generator = Generator(self.model, self.generator.engine.dtype)  # it keeps copies of the weights
+        self.device = self.model.shared.weight.device
+        return self
+
+    def tokenizer(self, modality: str) -> MotionTokenizer:
+        """The tokenizer of a modality.
+
+        Raises:
+            UserError: the model has none.
+        """
+        if modality not in self.tokenizers:
+            raise UserError(f"modality {modality!r}: this model has {', '.join(self.tokenizers) or 'none'}")
+        return self.tokenizers[modality]
+
+    def prompt(self, task: str, slots: dict[str, Any]) -> Prompt:
+        """The prompt of a task with its slots filled in."""
+        return registry.get_task(task).render(slots)
+
+    def encode(self, prompts: Sequence[Prompt], words: bool = True, ground: bool = True) -> Encoded:
+        """Prompts through the encoder.
+
+        Args:
+            words: with the words of the request. ground: with their sentence embeddings.
+        """
+        rows = [encode_prompt(p, self.text, self.model.config, words, ground) for p in prompts]
+        pad = self.model.config.pad_token_id or 0
+        inputs = encoder_inputs(rows, self.grounder if ground else None, pad, self.device)
+        return self.generator.encode(
+            inputs["input_ids"], inputs["attention_mask"], inputs.get("residual_codes"), inputs.get("extra_embeddings")
+        )
+
+    def sample(
+        self, prompts: Sequence[Prompt], lengths: Sequence[int], seeds: Sequence[int], samples: int, guidance: float,
+        temperature: float, top_k: int = 50, bare: Sequence[Prompt] | None = None, settled: bool = False,
+    ) -> list[list[np.ndarray]]:  # fmt: skip
+        """Codes (N, R) of `samples` answers per prompt.
+
+        Args:
+            lengths: in tokens, -1 = the model decides.
+            bare: the same prompts without examples; guidance leads away from these, their words left out.
+            settled: residual levels as expected instead of drawn, for motion that must stay near to given motion.
+        """
+        head = prompts[0].head
+        out: list[list[np.ndarray]] = []
+        per = max(1, ROWS // samples)
+        for i in range(0, len(prompts), per):
+            some, empty = prompts[i : i + per], (bare or prompts)[i : i + per]
+            seeds_here = [mix(s, j) for s in seeds[i : i + per] for j in range(samples)]
+            decoded = self.generator.decode(
+                self.encode(some), head, max_tokens=CHUNK + CONTEXT, length=list(lengths[i : i + per]),
+                samples=samples,
+                uncond=self.encode(empty, words=False, ground=False) if guidance != 1.0 else None,
+                guidance=guidance, temperature=temperature, top_k=top_k, seed=seeds_here, min_tokens=2,
+            )  # fmt: skip
+            codes = self.model.refine(
+                decoded.hidden, decoded.codes.clamp(min=0), decoded.mask, head, [mix(s, DETAIL) for s in seeds_here],
+                0.0 if settled else DETAILED * temperature, DETAIL_TOP, SETTLED,
+            ).cpu().numpy()  # fmt: skip
+            counts = decoded.lengths.tolist()
+            rows = [codes[r, : counts[r]] for r in range(len(counts))]
+            out += [rows[k * samples : (k + 1) * samples] for k in range(len(some))]
+        return out
+
+    def likelihood(self, codes: Sequence[np.ndarray], texts: Sequence[str]) -> np.ndarray:
+        """Mean log-probability per word piece (nats) of each text as the description of its body motion, (B,)."""
+        prompts = [self.prompt("motion_to_text", {"motion": c[:CHUNK + CONTEXT]}) for c in codes]
+        scores = []
+        for i in range(0, len(prompts), ROWS):
+            targets = [self.text.encode(plain(t)) for t in texts[i : i + ROWS]]
+            scores.append(self.generator.score(self.encode(prompts[i : i + ROWS]), targets, "text").mean)
+        return torch.cat(scores).cpu().numpy()

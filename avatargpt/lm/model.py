@@ -1,0 +1,170 @@
+"""`AvatarGPTModel`: a T5 that reads text, motion codes and foreign vectors, and speaks through one head at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import T5ForConditionalGeneration
+from transformers import initialization as init
+from transformers.modeling_outputs import BaseModelOutput, Seq2SeqLMOutput
+
+from avatargpt.lm.adapters import CodeEmbedding, CodeVocabulary
+from avatargpt.lm.config import AvatarGPTConfig
+from avatargpt.lm.eight_bits import eight_bits
+from avatargpt.lm.inputs import Extra
+from avatargpt.lm.network import IGNORED, TIED, Heads, Network
+from avatargpt.lm.shape import TEXT
+
+
+@dataclass
+class AvatarGPTOutput(Seq2SeqLMOutput):
+    """What `forward` returns, beyond the usual fields.
+
+    Attributes:
+        token_loss: (B, L) cross-entropy of every label in nats (float32), 0 where the label is ignored.
+        hidden: (B, L, d_model) last decoder states, the input of the heads and of the refiner.
+    """
+
+    token_loss: Tensor | None = None
+    hidden: Tensor | None = None
+
+
+class AvatarGPTModel(Network, T5ForConditionalGeneration):
+    """T5 with a code adapter and an untied head per modality.
+
+    Ids live in one space (see `AvatarGPTConfig`); `head` says which block the decoder may speak, the rest of the
+    logits is -inf. Shapes: B batch, L length, R residual levels, K codes, V text ids.
+    """
+
+    config_class = AvatarGPTConfig
+    config: AvatarGPTConfig
+    accepts_loss_kwargs = False  # of transformers' Trainer: it divides the losses of a step's parts itself
+    _tied_weights_keys = dict.fromkeys(TIED, "shared.weight")  # the text head is its own here
+
+    def __init__(self, config: AvatarGPTConfig) -> None:
+        super().__init__(config)
+        self._add_parts(config)
+        self.post_init()
+
+    @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path: Any, *args: Any, **kwargs: Any) -> Any:
+        """As of transformers; a folder or a repository whose weights are in eight bits is read as well.
+
+        Raises:
+            UserError: a damaged file of weights in eight bits.
+        """
+        small = eight_bits(pretrained_model_name_or_path, kwargs)
+        if small is None:
+            return super().from_pretrained(pretrained_model_name_or_path, *args, **kwargs)
+        state, kwargs["config"] = small
+        return super().from_pretrained(None, *args, state_dict=state, **kwargs)
+
+    @torch.no_grad()
+    def _init_weights(self, module: nn.Module) -> None:
+        """Every added map at fan_in**-0.5 (heads: d_model**-0.5), every added table at d_model**-0.5.
+
+        T5's own rule would give them std 1 and a first loss near 70. The stacks inside initialise themselves, and
+        transformers calls this for leaves alone, so the rule looks at no parents.
+        """
+        if module is self.shared:
+            init.normal_(self.shared.weight, mean=0.0, std=self.config.initializer_factor)
+        elif isinstance(module, nn.Linear):
+            init.normal_(module.weight, mean=0.0, std=module.in_features**-0.5)
+            if module.bias is not None:
+                init.zeros_(module.bias)
+        elif isinstance(module, nn.Embedding):
+            init.normal_(module.weight, mean=0.0, std=self.config.d_model**-0.5)
+        elif isinstance(module, CodeEmbedding):
+            init.zeros_(module.codebooks)
+            init.ones_(module.scale)
+            if isinstance(module, CodeVocabulary):  # as the words
+                init.normal_(module.rows, mean=0.0, std=self.config.initializer_factor)
+        else:
+            super()._init_weights(module)
+
+    def forward(
+        self, input_ids: Tensor | None = None, attention_mask: Tensor | None = None,
+        decoder_input_ids: Tensor | None = None, decoder_attention_mask: Tensor | None = None,
+        encoder_outputs: Any = None, past_key_values: Any = None, labels: Tensor | None = None,
+        use_cache: bool | None = None, head: Heads = TEXT, residual_codes: Tensor | None = None,
+        extra_embeddings: Sequence[Extra] | None = None, countdown: Tensor | None = None,
+        length: Tensor | None = None, label_smoothing: float = 0.0, full_logits: bool | None = None, **kwargs: Any,
+    ) -> AvatarGPTOutput:
+        """Teacher-forced or one-step forward.
+
+        Args:
+            input_ids, attention_mask, residual_codes, extra_embeddings: see `inputs`. With `encoder_outputs`
+                given, `attention_mask` is the mask of its states.
+            labels: (B, L) in the one id space, -100 = ignored; `decoder_input_ids` follow by `shift_right`.
+            head: one head, or one per row (names, or indices into `config.heads`).
+            countdown: (B, L) motion tokens still to come before each prediction, below 0 = unknown.
+            length: (B,) instead of `countdown`: the count at decoder position t is length - t (below 0: unknown).
+            full_logits: logits over the one id space with -inf outside the head; default: when there are no
+                labels. False without labels: (B, L, n) of the head's own block.
+
+        Returns:
+            `loss` (mean over labelled positions), `token_loss`, `logits` (None when not asked for), `hidden`.
+        """
+        if encoder_outputs is None:
+            assert input_ids is not None
+            states, attention_mask = self.encode(input_ids, attention_mask, residual_codes, extra_embeddings)
+            encoder_outputs = BaseModelOutput(last_hidden_state=states)
+        states = encoder_outputs[0]
+        names = self.head_names(head, len(states))
+        if decoder_input_ids is None:
+            assert labels is not None
+            decoder_input_ids = self.shift_right(labels, head)
+        if use_cache is None and labels is not None:
+            use_cache = False  # whole answers are given
+        if length is not None and countdown is None:
+            seen = int(past_key_values.get_seq_length()) if past_key_values is not None else 0
+            countdown = self.counts(length, seen, decoder_input_ids.shape[1])
+        decoded = self.decoder(
+            inputs_embeds=self.embed_decoder(decoder_input_ids, countdown), attention_mask=decoder_attention_mask,
+            encoder_hidden_states=states, encoder_attention_mask=attention_mask, past_key_values=past_key_values,
+            use_cache=use_cache, **{k: v for k, v in kwargs.items() if k.startswith("output_")},
+        )
+        hidden = decoded.last_hidden_state
+        loss: Tensor | None = None
+        token_loss: Tensor | None = None
+        logits: Tensor | None = None
+        if labels is not None:
+            token_loss = self._token_loss(hidden, labels, names, label_smoothing)
+            loss = token_loss.sum() / (labels != IGNORED).sum().clamp(min=1)
+        if full_logits or (full_logits is None and labels is None):
+            if isinstance(names, str):
+                logits = self._full(hidden, names)
+            else:
+                logits = torch.cat([self._full(hidden[i : i + 1], n) for i, n in enumerate(names)])
+        elif labels is None:
+            if not isinstance(names, str):
+                raise ValueError("compact logits need one head for the whole batch")
+            logits = self.head_logits(hidden, names)
+        return AvatarGPTOutput(
+            loss=loss, logits=logits, token_loss=token_loss, hidden=hidden, past_key_values=decoded.past_key_values,
+            decoder_hidden_states=decoded.hidden_states, decoder_attentions=decoded.attentions,
+            cross_attentions=decoded.cross_attentions, encoder_last_hidden_state=states,
+        )
+
+    def generate(self, inputs: Tensor | None = None, *, head: str = TEXT, **kwargs: Any) -> Any:  # type: ignore[override]
+        """Hugging Face `generate` for one head: greedy, beams, sampling, caches, streamers.
+
+        Takes `inputs`' arguments besides the usual ones, or ready `encoder_outputs` with their `attention_mask`;
+        `length` (B,) feeds the count-down. Answers start with the head's start id and are padded with the text
+        padding id. `avatargpt.lm.generate` holds the product's own, faster loop.
+        """
+        head = str(self.head_names(head, 1))
+        ids = kwargs.pop("input_ids", None) if inputs is None else inputs
+        if kwargs.get("encoder_outputs") is None:
+            assert ids is not None
+            given = {k: kwargs.pop(k, None) for k in ("attention_mask", "residual_codes", "extra_embeddings")}
+            with torch.no_grad():
+                states, kwargs["attention_mask"] = self.encode(ids, **given)
+            kwargs["encoder_outputs"] = BaseModelOutput(last_hidden_state=states)
+        ends = {"decoder_start_token_id": self.config.start_id(head), "eos_token_id": self.config.end_id(head)}
+        hugging_face: Any = super().generate  # type: ignore[misc]
+        return hugging_face(head=head, **{**ends, "pad_token_id": self.config.pad_token_id, **kwargs})

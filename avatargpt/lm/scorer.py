@@ -1,0 +1,117 @@
+"""`TextMotionScorer`: how well a motion and a sentence fit together, by two small networks trained on pairs of both.
+
+Best-of-n ranks candidates with it: the language model's own motion-to-text shares its mistakes (what it makes of a
+word it also describes by that word), a network that sees the finished motion does not. Contrastive matching as in
+TMR (arXiv 2305.00976), on `motion_signature` and the frozen sentence encoder.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from avatargpt.lm.folder import read_part
+from vqvae.motion import atomic_write
+
+if TYPE_CHECKING:
+    from avatargpt.lm.text_encoder import SentenceGrounder
+
+FILE = "matcher.safetensors"
+SENTENCE = 384
+LOUD = 8.0  # unit sentence vectors times this have entries of about the size that layers expect
+LIMIT = 6.0  # standard deviations beyond which a number is cut off
+
+
+def _layers(into: int, width: int, out: int, dropout: float) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Linear(into, width), nn.GELU(), nn.Dropout(dropout), nn.Linear(width, width), nn.GELU(),
+        nn.Dropout(dropout), nn.Linear(width, out),
+    )  # fmt: skip
+
+
+class ScorerNetwork(nn.Module):
+    """Signatures and sentence vectors to unit vectors of one space.
+
+    Args:
+        size: of a signature. width: of the hidden layers. dim: of the space. dropout: of motion, half of it of text.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, size: int, width: int = 384, dim: int = 128, dropout: float = 0.2) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(size))
+        self.register_buffer("std", torch.ones(size))
+        self.motion = _layers(size, width, dim, dropout)
+        self.text = _layers(SENTENCE, width, dim, dropout / 2)
+        self.scale = nn.Parameter(torch.tensor(2.5))  # log of the inverse temperature
+
+    def see(self, signatures: Tensor, noise: float = 0.0) -> Tensor:
+        """(B, size) -> (B, dim)."""
+        x = ((signatures - self.mean) / self.std).clamp(-LIMIT, LIMIT)
+        if noise:
+            x = x + noise * torch.randn_like(x)
+        return F.normalize(self.motion(x), dim=-1)
+
+    def hear(self, sentences: Tensor) -> Tensor:
+        """(B, 384) unit vectors -> (B, dim)."""
+        return F.normalize(self.text(LOUD * sentences), dim=-1)
+
+
+class TextMotionScorer:
+    """A trained matcher."""
+
+    def __init__(self, network: ScorerNetwork) -> None:
+        self.network = network.eval()
+
+    @torch.inference_mode()
+    def motions(self, joints: Sequence[np.ndarray], fps: float = 20.0) -> np.ndarray:
+        """(T, 22, 3) metres each -> (B, dim) unit vectors."""
+        from avatargpt.kinematics.signature import motion_signature
+
+        seen = torch.from_numpy(np.stack([motion_signature(j, fps) for j in joints])).to(self.network.mean.device)
+        return np.asarray(self.network.see(seen).cpu().numpy())
+
+    @torch.inference_mode()
+    def texts(self, texts: Sequence[str], grounder: SentenceGrounder) -> np.ndarray:
+        """Sentences -> (B, dim) unit vectors."""
+        said = torch.from_numpy(grounder.sentence(list(texts))).to(self.network.mean.device)
+        return np.asarray(self.network.hear(said).cpu().numpy())
+
+    def save(self, folder: str | os.PathLike[str], dtype: torch.dtype | None = None) -> Path:
+        """Write ``motion_scorer.safetensors``; `dtype` bfloat16 halves it (mean and spread stay float32)."""
+        from safetensors.torch import save_file
+
+        state = {k: v.detach().cpu().contiguous() for k, v in self.network.state_dict().items()}
+        if dtype is not None:
+            state = {k: v if k in ("mean", "std") else v.to(dtype) for k, v in state.items()}
+        return atomic_write(Path(folder) / FILE, lambda p: save_file(state, p))
+
+    @classmethod
+    def load(cls, folder: str | os.PathLike[str]) -> TextMotionScorer | None:
+        """The matcher of a model folder, or None where it has none.
+
+        Raises:
+            UserError: a damaged file.
+        """
+        from safetensors.torch import load_file
+
+        from avatargpt.kinematics.signature import SIZE
+
+        def make(state: dict[str, Tensor]) -> TextMotionScorer:
+            width, size = state["motion.0.weight"].shape
+            if size != SIZE:
+                raise ValueError(f"signatures of {size} numbers, not {SIZE}")
+            network = ScorerNetwork(size, width, len(state["motion.6.bias"]))
+            network.load_state_dict({k: v.float() for k, v in state.items()})
+            return cls(network)
+
+        return read_part(Path(folder) / FILE, "matcher", load_file, make)

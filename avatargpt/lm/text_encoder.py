@@ -1,0 +1,271 @@
+"""The text side: sentencepiece ids for reading and speaking, and a frozen sentence encoder that grounds words."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import threading
+import unicodedata
+from collections import OrderedDict
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from avatargpt.lm import memory
+from avatargpt.lm.precision import fast_bfloat16
+from avatargpt.resources import sentence_model_folder
+from vqvae.errors import UserError
+from vqvae.io.guard import read_bytes, understanding
+from vqvae.io.protobuf import fields
+from vqvae.motion import atomic_write
+
+SPIECE = "spiece.model"
+PAD, EOS, UNK = 0, 1, 2  # T5's own ids
+NORMALIZER, CHARSMAP = 3, 2  # fields of sentencepiece's model
+MOST_PIECES = 64 << 20  # bytes of such a model
+
+
+def without_charsmap(model: bytes) -> bytes:
+    """A sentencepiece model without its table of characters, a quarter of a megabyte; `TextTokenizer` applies NFKC.
+
+    The table is field 2 of field 3 (``normalizer_spec.precompiled_charsmap`` of sentencepiece_model.proto).
+    """
+    out = []
+    try:
+        for field, whole, inside in fields(model):
+            if field == NORMALIZER and inside:
+                rest = b"".join(part for name, part, _ in fields(inside) if name != CHARSMAP)
+                size, length = len(rest), []
+                while True:
+                    length.append(size & 127 | (128 if size > 127 else 0))
+                    size >>= 7
+                    if not size:
+                        break
+                whole = bytes([NORMALIZER << 3 | 2, *length]) + rest
+            out.append(whole)
+    except ValueError:
+        return model  # damaged: sentencepiece says so
+    return b"".join(out)
+
+
+class TextTokenizer:
+    """Sentencepiece with T5's special ids (pad 0, end 1, unknown 2); text is brought into Unicode's NFKC form."""
+
+    def __init__(self, model: bytes) -> None:
+        import sentencepiece
+
+        self._bytes = model = without_charsmap(model)
+        with understanding(SPIECE, "a sentencepiece model"):
+            self.processor = sentencepiece.SentencePieceProcessor(model_proto=model)
+            if self.size <= UNK or max(self.processor.encode("a")) >= self.size:
+                raise ValueError("no pieces")
+
+    @property
+    def size(self) -> int:
+        """V, number of pieces."""
+        return int(self.processor.get_piece_size())
+
+    def encode(self, text: str) -> list[int]:
+        """Lower-cased text -> piece ids, without an end id."""
+        return list(self.processor.encode(" ".join(unicodedata.normalize("NFKC", text).lower().split())))
+
+    def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
+        return [self.encode(t) for t in texts]
+
+    def decode(self, ids: Iterable[int]) -> str:
+        """Ids up to the first end id -> text; padding and ids outside the vocabulary are left out."""
+        kept = []
+        for i in ids:
+            if int(i) == EOS:
+                break
+            if UNK < int(i) < self.size:
+                kept.append(int(i))
+        return str(self.processor.decode(kept)).strip()
+
+    @classmethod
+    def train(
+        cls, lines: Iterable[str], vocab_size: int, folder: str | os.PathLike[str] | None = None
+    ) -> TextTokenizer:
+        """A unigram model of `vocab_size` pieces with byte fall-back, so that nothing is unreadable.
+
+        Raises:
+            UserError: too few pieces for the characters of `lines`, or no lines.
+        """
+        import sentencepiece
+
+        out = io.BytesIO()
+        try:
+            sentencepiece.SentencePieceTrainer.train(
+                sentence_iterator=iter(line.lower() for line in lines), model_writer=out, vocab_size=vocab_size,
+                model_type="unigram", character_coverage=1.0, byte_fallback=True, pad_id=PAD, eos_id=EOS, unk_id=UNK,
+                bos_id=-1, user_defined_symbols=["[instruction]", "[input]", "[response]"], minloglevel=2,
+                hard_vocab_limit=False, num_threads=1,
+            )  # fmt: skip
+        except RuntimeError as e:
+            raise UserError(f"vocab_size {vocab_size}: no sentencepiece model ({str(e).splitlines()[0]})") from None
+        tokenizer = cls(out.getvalue())
+        if folder is not None:
+            tokenizer.save(folder)
+        return tokenizer
+
+    def save(self, folder: str | os.PathLike[str]) -> Path:
+        return atomic_write(Path(folder) / SPIECE, lambda p: p.write_bytes(self._bytes))
+
+    @classmethod
+    def load(cls, folder: str | os.PathLike[str]) -> TextTokenizer:
+        """Read ``spiece.model`` from a folder.
+
+        Raises:
+            UserError: not there or damaged.
+        """
+        path = Path(folder) / SPIECE
+        with understanding(path, "a sentencepiece model"):
+            return cls(read_bytes(path, MOST_PIECES, f"a model folder holds {SPIECE}"))
+
+
+class SentenceGrounder:
+    """Frozen all-MiniLM-L6-v2 (Apache-2.0): what words mean that no caption contains.
+
+    Shapes: n tokens of a text (special tokens included), width 384.
+
+    Args:
+        max_tokens: longer texts are cut.
+        remember: texts whose states are kept in memory.
+        layers: whose states are given, side by side, in ascending order: 0 = word pieces alone, 6 = the last.
+        alone: compute every text by itself, so that its states are the same to the bit whatever is asked for beside it.
+    """
+
+    width = 384
+
+    def __init__(
+        self, max_tokens: int = 64, remember: int = 5_000, device: str | torch.device = "cpu",
+        layers: Sequence[int] = (6,), alone: bool = False,
+    ) -> None:  # fmt: skip
+        self.max_tokens, self.remember, self.device, self.layers = max_tokens, remember, device, tuple(layers)
+        self.alone = alone
+        self._model: Any = None
+        self._tokenizer: Any = None
+        self._known: OrderedDict[str, np.ndarray] = OrderedDict()
+        self._since = memory.epoch()
+        self._pieces: dict[str, int] = {}
+        self._lock = threading.RLock()  # several threads may share one
+
+    def load(self) -> None:
+        """Read the encoder now; else the first text waits for it."""
+        with self._lock:
+            if self._model is None:
+                self._load()
+
+    def _load(self) -> None:
+        from tokenizers import Tokenizer
+
+        from avatargpt.lm.sentence_encoder import SentenceEncoder
+
+        self._model = SentenceEncoder(max(self.layers), self.device)
+        self._tokenizer = Tokenizer.from_file(str(sentence_model_folder() / "tokenizer.json"))
+        self._tokenizer.no_padding()
+        self._tokenizer.enable_truncation(self.max_tokens)
+
+    def to(self, device: str | torch.device) -> None:
+        """Compute there from now on; what is remembered stays."""
+        with self._lock:
+            self.device = device
+            if self._model is not None:
+                self._model.to(device)
+
+    def number(self, word: str) -> int | None:
+        """Of a word in the encoder's vocabulary, the commonest words first; None = it is read in pieces."""
+        self.load()
+        found: int | None = self._tokenizer.token_to_id(word)
+        return found
+
+    def pieces(self, word: str) -> int:
+        """How many pieces a word is read in."""
+        self.load()
+        if word not in self._pieces:
+            self._pieces[word] = len(self._tokenizer.encode(word, add_special_tokens=False).ids)
+        return self._pieces[word]
+
+    @torch.inference_mode()
+    def _compute(self, texts: Sequence[str], bf16: bool) -> list[np.ndarray]:
+        self.load()
+        ids = [e.ids for e in self._tokenizer.encode_batch(list(texts))]
+        out: list[np.ndarray] = [np.empty(0)] * len(texts)
+        order = sorted(range(len(texts)), key=lambda i: len(ids[i]))
+        step = 1 if self.alone else 64
+        for start in range(0, len(order), step):
+            rows = order[start : start + step]
+            longest = max(len(ids[i]) for i in rows)
+            batch = torch.zeros(len(rows), longest, dtype=torch.long, device=self.device)
+            mask = torch.zeros_like(batch)
+            for b, i in enumerate(rows):
+                batch[b, : len(ids[i])] = torch.tensor(ids[i], device=self.device)
+                mask[b, : len(ids[i])] = 1
+            with torch.autocast(batch.device.type, torch.bfloat16, enabled=bf16):
+                given = self._model(batch, mask)
+            states = torch.cat([given[i].float() for i in self.layers], -1).cpu().numpy()
+            for b, i in enumerate(rows):
+                out[i] = states[b, : len(ids[i])].astype(np.float16)
+        return out
+
+    def states(self, texts: Sequence[str], bf16: bool = False) -> list[np.ndarray]:
+        """States of every text: (n, 384 * layers) float16 each. Texts seen before are not computed again."""
+        cleaned = [" ".join(t.lower().split()) for t in texts]
+        with self._lock:
+            if self._since != memory.epoch():
+                self._known.clear()
+                self._since = memory.epoch()
+            missing = [t for t in dict.fromkeys(cleaned) if t not in self._known]
+            fresh = dict(zip(missing, self._compute(missing, bf16), strict=True)) if missing else {}
+            out = [fresh[t] if t in fresh else self._known[t] for t in cleaned]
+            self._known.update(fresh)
+            while len(self._known) > self.remember:
+                self._known.popitem(last=False)
+        return out
+
+    def sentence(self, texts: Sequence[str]) -> np.ndarray:
+        """(B, 384) float32 unit vectors: mean-pooled states of the last layer given, as the encoder was trained."""
+        blocks = (self.states(texts[i : i + 1024]) for i in range(0, len(texts), 1024))  # states are large
+        pooled = np.stack([s[:, -self.width :].astype(np.float32).mean(0) for block in blocks for s in block])
+        return pooled / np.linalg.norm(pooled, axis=1, keepdims=True)
+
+    def save_states(self, texts: Sequence[str], folder: str | os.PathLike[str]) -> Path:
+        """Compute and store states of many texts for training: one flat float16 array with offsets.
+
+        Texts whose states were loaded are not computed again.
+        """
+        from safetensors.numpy import save_file
+
+        unique = list(dict.fromkeys(" ".join(t.lower().split()) for t in texts))
+        missing = [t for t in unique if t not in self._known]
+        bf16 = fast_bfloat16(self.device)
+        blocks = (self._compute(missing[i : i + 1024], bf16) for i in range(0, len(missing), 1024))
+        fresh = dict(zip(missing, (s for block in blocks for s in block), strict=True))
+        parts = [fresh[t] if t in fresh else self._known[t] for t in unique]
+        data = {
+            "states": np.concatenate(parts), "lengths": np.array([len(p) for p in parts], np.int32),
+            "texts": np.frombuffer("\n".join(unique).encode(), np.uint8),
+        }  # fmt: skip
+        return atomic_write(Path(folder) / "grounding.safetensors", lambda p: save_file(data, p))
+
+    def load_states(self, folder: str | os.PathLike[str]) -> int:
+        """Take the states of `save_states`, mapped from the file: processes share them. Returns how many texts."""
+        from safetensors import safe_open
+
+        path = Path(folder) / "grounding.safetensors"
+        with safe_open(path, "np") as file:
+            lengths, text = file.get_tensor("lengths"), file.get_tensor("texts").tobytes().decode()
+        with path.open("rb") as raw:  # safetensors: header length, JSON header, data
+            size = int.from_bytes(raw.read(8), "little")
+            start, end = json.loads(raw.read(size))["states"]["data_offsets"]
+        total = int(lengths.sum())
+        shape = (total, (end - start) // (2 * max(total, 1)))
+        states = np.memmap(path, np.float16, "r", 8 + size + start, shape)
+        texts, ends = text.split("\n"), np.cumsum(lengths)
+        self._known.update((t, states[e - n : e]) for t, n, e in zip(texts, lengths, ends, strict=True))
+        self.remember = max(self.remember, len(self._known) + 50_000)
+        return len(texts)
