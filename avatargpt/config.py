@@ -19,7 +19,7 @@ from pydantic import Field
 from vqvae.errors import UserError
 from vqvae.io.yaml_file import parse_yaml, read_yaml
 from vqvae.motion import atomic_write
-from vqvae.strict import Count, Rate, Strict, Whole
+from vqvae.strict import NonNegativeInt, PositiveInt, Rate, Strict
 
 WatcherName = Literal["tensorboard", "wandb"]
 VARIANTS, LIKE, NOTHING = "variants", "like", "nothing"
@@ -43,21 +43,21 @@ class Schedule(Strict):
         best: a figure of validation; where it is lowest (with "-" before it: highest) the usable files go to ``best``.
     """
 
-    steps: Count = 5000
-    stop: Count | None = None
-    batch: Count = 64
+    steps: PositiveInt = 5000
+    stop: PositiveInt | None = None
+    batch: PositiveInt = 64
     lr: Rate = 1e-3
     lr_floor: Rate = 2e-5
-    warmup: Whole = 100
+    warmup: NonNegativeInt = 100
     weight_decay: Rate = 0.01
     clip: Rate = 1.0
-    seed: Whole = 0
-    log_every: Count = 25
-    save_every: Count = 250
-    val_every: Count = 500
+    seed: NonNegativeInt = 0
+    log_every: PositiveInt = 25
+    save_every: PositiveInt = 250
+    val_every: PositiveInt = 500
     watch: list[WatcherName] = []
-    accumulate: Count = 1
-    keep: Count = 1
+    accumulate: PositiveInt = 1
+    keep: PositiveInt = 1
     best: str = ""
     peak_tflops: Annotated[Rate, Field(gt=0)] | None = None
 

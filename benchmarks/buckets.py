@@ -27,7 +27,7 @@ from avatargpt.train.language import LanguageRecipe, LanguageStage
 from avatargpt.train.language_run import make_stage
 from avatargpt.train.running.engines import make_engine
 from avatargpt.train.running.runtime import Runtime
-from avatargpt.train.running.stage import At
+from avatargpt.train.running.stage import StepContext
 from vqvae.errors import UserError
 
 
@@ -52,7 +52,7 @@ def measured(stage: LanguageStage, kinds: dict[str, Pool], steps: int, runtime: 
                 shapes.add(shape)
                 torch.manual_seed(step)
                 started = time.process_time()
-                total, _ = stage.losses(engine.module, At(step, 0, 1, 0))
+                total, _ = stage.losses(engine.module, StepContext(step, 0, 1, 0))
                 engine.descend([total], 1, 0.0)  # at a rate of nothing the model stays as it is
                 if timed:
                     spent[name] += time.process_time() - started

@@ -38,7 +38,7 @@ from avatargpt.train.language import LanguageRecipe, LanguageStage
 from avatargpt.train.language_run import make_stage
 from avatargpt.train.running.engines import make_engine
 from avatargpt.train.running.runtime import Runtime
-from avatargpt.train.running.stage import At
+from avatargpt.train.running.stage import StepContext
 from instruct_data.clip import Clip
 from instruct_data.store import Store
 from vqvae.motion import Motion, atomic_write
@@ -111,7 +111,7 @@ def padding(stage: LanguageStage, steps: int, runtime: Runtime) -> dict[str, Any
                 stage.batch = lambda rows, ready=batch: ready  # type: ignore[method-assign, misc]
                 torch.manual_seed(step)
                 begun = time.process_time()
-                total, _ = stage.losses(engine.module, At(step, 0, 1, 0))
+                total, _ = stage.losses(engine.module, StepContext(step, 0, 1, 0))
                 engine.descend([total], 1, 0.0)  # at a rate of nothing the model stays as it is
                 if timed:
                     useful, padded = tokens(batch)
@@ -153,7 +153,7 @@ def loader(stage: LanguageStage, runtime: Runtime) -> dict[str, Any]:
         stage.pool.step, stage.batch = rows, batch  # type: ignore[method-assign]
         begun = time.perf_counter()
         for step in range(1, POOL + 1):  # the last is of the next pool
-            total, _ = stage.losses(engine.module, At(step, 0, 1, 0))
+            total, _ = stage.losses(engine.module, StepContext(step, 0, 1, 0))
             engine.descend([total], 1, 0.0)
         waited, whole = rows.seconds + batch.seconds, time.perf_counter() - begun
         out[name] = {"share": round(waited / whole, 4), "waited_ms": round(1000 * waited / POOL, 1),

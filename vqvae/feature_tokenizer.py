@@ -13,7 +13,7 @@ from vqvae import modalities
 from vqvae.errors import UserError
 from vqvae.networks import Decoder, Encoder, context_tokens
 from vqvae.quantizers import FrozenVQ, codebooks, residual_vq
-from vqvae.strict import Count, Flag, Number, Strict, Whole
+from vqvae.strict import Flag, NonNegativeInt, Number, PositiveInt, Strict
 
 
 class TokenizerConfig(Strict):
@@ -26,16 +26,16 @@ class TokenizerConfig(Strict):
     """
 
     modality: str = "body"
-    downsample: Count = 4
-    code_dim: Count = 128
-    codebook_size: Count = 512
-    levels: Count = 6
-    width: Count = 384
-    fine_width: Count = 128
-    encoder_dilations: list[Count] = [1, 3, 1]
-    decoder_dilations: list[Count] = [1, 3, 9, 3, 1]
-    encoder_fine: list[Whole] = [1]
-    decoder_fine: list[Whole] = [1, 3]
+    downsample: PositiveInt = 4
+    code_dim: PositiveInt = 128
+    codebook_size: PositiveInt = 512
+    levels: PositiveInt = 6
+    width: PositiveInt = 384
+    fine_width: PositiveInt = 128
+    encoder_dilations: list[PositiveInt] = [1, 3, 1]
+    decoder_dilations: list[PositiveInt] = [1, 3, 9, 3, 1]
+    encoder_fine: list[NonNegativeInt] = [1]
+    decoder_fine: list[NonNegativeInt] = [1, 3]
     ema_decay: Number = 0.97
     commitment: Number = 0.25
     dead_below: Number = 0.5

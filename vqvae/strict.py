@@ -20,8 +20,8 @@ def _number(value: Any) -> Any:
 
 
 _NUMBER = BeforeValidator(_number)
-Count = Annotated[int, _NUMBER, Field(ge=1)]
-Whole = Annotated[int, _NUMBER, Field(ge=0)]
+PositiveInt = Annotated[int, _NUMBER, Field(ge=1)]
+NonNegativeInt = Annotated[int, _NUMBER, Field(ge=0)]
 Number = Annotated[float, _NUMBER, Field(allow_inf_nan=False)]
 Rate = Annotated[float, _NUMBER, Field(ge=0, allow_inf_nan=False)]
 Limit = Annotated[float, _NUMBER, Field(ge=0)]

@@ -23,7 +23,7 @@ from avatargpt.export.face.landmarks import landmark_image
 from avatargpt.lm.folder import read_part
 from vqvae.errors import UserError
 from vqvae.motion import atomic_write
-from vqvae.strict import Count, Strict
+from vqvae.strict import PositiveInt, Strict
 
 FILE = "portrait.safetensors"
 AT_ONCE = 16  # pictures made in one pass
@@ -38,9 +38,9 @@ class PortraitShape(Strict):
     """
 
     size: Literal[32, 64, 96, 128, 192, 256] = 64
-    width: Count = 24
-    most: Count = 96
-    heads: Count = 4
+    width: PositiveInt = 24
+    most: PositiveInt = 96
+    heads: PositiveInt = 4
 
     @model_validator(mode="after")
     def _check_widths(self) -> Self:

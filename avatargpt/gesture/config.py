@@ -7,7 +7,7 @@ from typing import Self
 from pydantic import model_validator
 
 from vqvae.errors import UserError
-from vqvae.strict import Count, Dropout, Strict, Whole
+from vqvae.strict import Dropout, NonNegativeInt, PositiveInt, Strict
 
 STYLE = 8  # numbers of a speaker's style
 HEADS = ("codes", "features")
@@ -31,14 +31,14 @@ class Material(Strict):
 
     audio: str
     words: str
-    audio_width: Count
-    word_width: Count
-    features: Count
-    levels: Count
-    codebook_size: Count
-    downsample: Count
-    rotations: list[list[Whole]] = []
-    positions: list[list[Whole]] = []
+    audio_width: PositiveInt
+    word_width: PositiveInt
+    features: PositiveInt
+    levels: PositiveInt
+    codebook_size: PositiveInt
+    downsample: PositiveInt
+    rotations: list[list[NonNegativeInt]] = []
+    positions: list[list[NonNegativeInt]] = []
     speakers: list[str] = []
     tokenizer: str = ""
 
@@ -63,13 +63,13 @@ class GestureShape(Strict):
         dropout: in the layers.
     """
 
-    width: Count = 160
-    heads: Count = 4
-    hidden: Count = 384
-    layers: Count = 2
-    joint: Count = 2
-    reach: Count = 128
-    look_ahead: Whole = 1
+    width: PositiveInt = 160
+    heads: PositiveInt = 4
+    hidden: PositiveInt = 384
+    layers: PositiveInt = 2
+    joint: PositiveInt = 2
+    reach: PositiveInt = 128
+    look_ahead: NonNegativeInt = 1
     dropout: Dropout = 0.1
 
     @model_validator(mode="after")

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from avatargpt.llm.failures import LlmFailed
 from vqvae.errors import UserError
-from vqvae.strict import Count, Number, Rate, Strict
+from vqvae.strict import Number, PositiveInt, Rate, Strict
 
 CHARACTERS = 3  # of a token at least, where nobody counts them
 ACCEPTED = "seconds=60,total=600,answer=1500,tokens=500000,price=0.15/0.6,money=1,samples=3 (any of them)"
@@ -28,11 +28,11 @@ class Limits(Strict):
 
     seconds: Annotated[Number, Field(gt=0)] = 60.0
     total: Annotated[Number, Field(gt=0)] = 600.0
-    answer: Count = 1500
-    tokens: Count = 500_000
+    answer: PositiveInt = 1500
+    tokens: PositiveInt = 500_000
     price: tuple[float, float] = (0.0, 0.0)
     money: Rate | None = None
-    samples: Annotated[Count, Field(le=16)] | None = None
+    samples: Annotated[PositiveInt, Field(le=16)] | None = None
 
     @classmethod
     def of(cls, text: str | None) -> Limits:

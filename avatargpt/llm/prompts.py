@@ -18,7 +18,7 @@ from pydantic import Field
 
 from vqvae.errors import UserError
 from vqvae.io.yaml_file import read_yaml
-from vqvae.strict import Count, Strict
+from vqvae.strict import PositiveInt, Strict
 
 FOLDER = Path(__file__).parent / "prompts"
 Messages = list[dict[str, str]]
@@ -40,7 +40,7 @@ class Prompt(Strict):
     """
 
     name: str
-    version: Count
+    version: PositiveInt
     system: str
     user: str
     examples: list[Example] = Field(min_length=2)

@@ -16,7 +16,7 @@ from avatargpt.lm.sentence_encoder import LAYERS, WIDTH
 from avatargpt.requests.vocabulary import LONGEST, Vocabulary
 from instruct_data.requests.ways import DOMAINS
 from vqvae.errors import UserError
-from vqvae.strict import Count, Dropout, Strict
+from vqvae.strict import Dropout, PositiveInt, Strict
 
 Layer = Annotated[int, Field(ge=0, le=LAYERS)]
 
@@ -29,11 +29,11 @@ class RequestConfig(Strict):
         layers: of the sentence encoder that are read: the first ones know words and numbers, the last ones the meaning.
     """
 
-    width: Count = 256
-    hidden: Count = 768
-    heads: Count = 4
-    encoder: Count = 3
-    decoder: Count = 2
+    width: PositiveInt = 256
+    hidden: PositiveInt = 768
+    heads: PositiveInt = 4
+    encoder: PositiveInt = 3
+    decoder: PositiveInt = 2
     dropout: Dropout = 0.1
     layers: Annotated[list[Layer], Field(min_length=1)] = [0, 2]
 

@@ -16,13 +16,13 @@ from avatargpt.face.audio_model.network import DriverConfig, DriverNetwork
 from avatargpt.face.audio_model.speaking import PAIRED
 from avatargpt.train.loop import run
 from avatargpt.train.running.runtime import Runtime
-from avatargpt.train.running.stage import At, Parts, StageBase
+from avatargpt.train.running.stage import Metrics, StageBase, StepContext
 from avatargpt.train.speech_data.batches import Batches, Sampling
 from avatargpt.train.speech_data.losses import DriverLosses, channel_scale, driver_losses
 from avatargpt.train.speech_data.synthetic import SpeechData
 from avatargpt.train.speech_data.validation import settle_gate, validate
 from vqvae.errors import UserError
-from vqvae.strict import Count, Rate, Share, Strict
+from vqvae.strict import PositiveInt, Rate, Share, Strict
 
 if TYPE_CHECKING:
     from avatargpt.train.speech_data.corpus import SpeechClip
@@ -45,9 +45,9 @@ class DriverTraining(Schedule):
         false_contacts: the same for the gate of f and v.
     """
 
-    steps: Count = 6000
-    batch: Count = 24
-    window: Count = 160
+    steps: PositiveInt = 6000
+    batch: PositiveInt = 24
+    window: PositiveInt = 160
     lr: Rate = 1.5e-3
     lr_floor: Rate = 3e-5
     clip: Rate = 5.0
@@ -56,7 +56,7 @@ class DriverTraining(Schedule):
     paired_rate: Rate = 1.0
     false_closures: Share = 0.0
     false_contacts: Share = 0.0
-    val_every: Count = 1000
+    val_every: PositiveInt = 1000
     losses: DriverLosses = DriverLosses()
     sampling: Sampling = Sampling()
 
@@ -200,9 +200,9 @@ class DriverStage(StageBase):
     def identity(self) -> dict[str, Any]:
         return {"shape": self.network.config.model_dump()}
 
-    def losses(self, module: Any, at: At) -> tuple[torch.Tensor, Parts]:
+    def losses(self, module: Any, context: StepContext) -> tuple[torch.Tensor, Metrics]:
         t = self.schedule
-        b = self.batches.draw(self.rows, t.window, self.network.config.look_ahead, [at.seed, at.step, at.rank])
+        b = self.batches.draw(self.rows, t.window, self.network.config.look_ahead, context.row_seed)
         with self.runtime.autocast():
             said = module(b.features, b.style, b.text)
         losses = driver_losses(said, b.curves, b.phones, b.mask, b.paired, *self.scales, t.losses)

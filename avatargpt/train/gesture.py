@@ -19,9 +19,9 @@ from avatargpt.train.gesture_data.batches import Batch, Batches, Sampling
 from avatargpt.train.gesture_data.losses import GestureLosses, columns, geodesic, gesture_losses, mean_of
 from avatargpt.train.loop import run
 from avatargpt.train.running.runtime import Runtime
-from avatargpt.train.running.stage import At, Parts, StageBase
+from avatargpt.train.running.stage import Metrics, StageBase, StepContext
 from vqvae.errors import UserError
-from vqvae.strict import Count, Rate, Strict
+from vqvae.strict import PositiveInt, Rate, Strict
 
 HELD_OUT = 32  # takes that are validated on
 LONGEST = 1800  # frames of each
@@ -35,13 +35,13 @@ class GestureTraining(Schedule):
         segments: consecutive windows of a stretch, each of the network's `reach`; from the second on there is a memory.
     """
 
-    steps: Count = 6000
-    batch: Count = 16
-    segments: Count = 3
+    steps: PositiveInt = 6000
+    batch: PositiveInt = 16
+    segments: PositiveInt = 3
     lr: Rate = 8e-4
     lr_floor: Rate = 2e-5
     weight_decay: Rate = 0.02
-    val_every: Count = 1000
+    val_every: PositiveInt = 1000
     losses: GestureLosses = GestureLosses()
     sampling: Sampling = Sampling()
 
@@ -92,9 +92,9 @@ class GestureStage(StageBase):
             network.parameters(), lr=t.lr, betas=(0.9, 0.98), weight_decay=t.weight_decay, fused=True
         )  # fmt: skip
 
-    def losses(self, module: Any, at: At) -> tuple[torch.Tensor, Parts]:
+    def losses(self, module: Any, context: StepContext) -> tuple[torch.Tensor, Metrics]:
         t, c = self.schedule, self.config
-        b = self.batches.draw(self.rows, t.segments * self.segment, [at.seed, at.step, at.rank])
+        b = self.batches.draw(self.rows, t.segments * self.segment, context.row_seed)
         with self.runtime.autocast():
             motion, logits = module(b.heard, b.before, b.shown, b.codes, self.segment, b.speaker)
         losses = gesture_losses(motion, logits, b.motion, b.codes, b.mask, self.network.std, c.rotations, c.positions,

@@ -15,11 +15,11 @@ from avatargpt.config import Schedule, save_resolved
 from avatargpt.metrics.gesture.fgd import CHANNELS, FRAMES, LEAST_SPREAD, GestureAutoEncoder, GestureFeatures, windows
 from avatargpt.train.loop import run
 from avatargpt.train.running.runtime import Runtime
-from avatargpt.train.running.stage import At, Parts, StageBase
+from avatargpt.train.running.stage import Metrics, StageBase, StepContext
 from instruct_data.store import Store
 from vqvae.errors import UserError
 from vqvae.motion import Motion
-from vqvae.strict import Count, Rate, Strict
+from vqvae.strict import PositiveInt, Rate, Strict
 
 
 class FeatureTraining(Schedule):
@@ -31,8 +31,8 @@ class FeatureTraining(Schedule):
             another rig's zero pose or another person's posture must not lie outside of all that was seen.
     """
 
-    steps: Count = 2000
-    batch: Count = 128
+    steps: PositiveInt = 2000
+    batch: PositiveInt = 128
     lr: Rate = 2e-3
     velocity: Rate = 1.0
     offset: Rate = 0.7
@@ -41,8 +41,8 @@ class FeatureTraining(Schedule):
 class FeatureShape(Strict):
     """See `GestureAutoEncoder`."""
 
-    width: Count = 48
-    latent: Count = 32
+    width: PositiveInt = 48
+    latent: PositiveInt = 32
 
 
 class GestureFeatureRecipe(Strict):
@@ -78,8 +78,8 @@ class GestureFeatureStage(StageBase):
         self.optimizer = torch.optim.AdamW(network.parameters(), t.lr, weight_decay=t.weight_decay)
         self.seen, self.held = (network.normal(torch.from_numpy(x).to(runtime.device)) for x in (seen, held))
 
-    def losses(self, module: Any, at: At) -> tuple[torch.Tensor, Parts]:
-        rng = np.random.default_rng([at.seed, at.step, at.rank])
+    def losses(self, module: Any, context: StepContext) -> tuple[torch.Tensor, Metrics]:
+        rng = np.random.default_rng(context.row_seed)
         rows = torch.from_numpy(rng.integers(len(self.seen), size=self.schedule.batch)).to(self.seen.device)
         x = self.seen[rows]
         shift = torch.from_numpy(rng.normal(0, self.schedule.offset, (len(x), 1, CHANNELS)).astype(np.float32))

@@ -25,10 +25,10 @@ from avatargpt.train.running.optimizers import OptimizerName, make_optimizer
 from avatargpt.train.running.pace import Work
 from avatargpt.train.running.runtime import Runtime
 from avatargpt.train.running.samples import FOLDER, Sampler
-from avatargpt.train.running.stage import At, Parts, StageBase
+from avatargpt.train.running.stage import Metrics, StageBase, StepContext
 from instruct_data.registry import get_task, list_tasks
 from vqvae.errors import UserError
-from vqvae.strict import Count, Dropout, Flag, Rate, Share, Strict, Weights, Whole
+from vqvae.strict import Dropout, Flag, NonNegativeInt, PositiveInt, Rate, Share, Strict, Weights
 from vqvae.tokenizer import MotionTokenizer
 
 SHAPE = (
@@ -60,13 +60,13 @@ class LanguageTraining(Schedule):
         checkpointing: compute activations again on the way back instead of keeping them: less memory, more work.
     """
 
-    steps: Count = 5000
-    batch: Count = 64
-    pool: Count = 8
+    steps: PositiveInt = 5000
+    batch: PositiveInt = 64
+    pool: PositiveInt = 8
     buckets: Literal["one", "two"] = "one"
     lr: Rate = 1e-3
     lr_floor: Rate = 5e-5
-    warmup: Whole = 150
+    warmup: NonNegativeInt = 150
     weight_decay: Rate = 0.01
     optimizer: OptimizerName = "adamw"
     faster: Weights = {}
@@ -76,11 +76,11 @@ class LanguageTraining(Schedule):
     label_smoothing: Dropout = 0.0
     by_task: Flag = False
     clip: Rate = 1.0
-    log_every: Count = 25
-    save_every: Count = 250
-    val_every: Count = 500
+    log_every: PositiveInt = 25
+    save_every: PositiveInt = 250
+    val_every: PositiveInt = 500
     options: ExampleOptions = ExampleOptions()
-    samples_every: Whole = 0
+    samples_every: NonNegativeInt = 0
     ema: Dropout = 0.0
     checkpointing: Flag = False
 
@@ -89,25 +89,25 @@ class LanguageShape(Strict):
     """What a configuration says of the model: fields of `AvatarGPTConfig`. None = its default, or what the model to
     begin from has. The rest of T5's configuration follows from it or is fixed."""
 
-    vocab_size: Count | None = None
-    d_model: Count | None = None
-    d_kv: Count | None = None
-    d_ff: Count | None = None
-    num_layers: Count | None = None
-    num_decoder_layers: Count | None = None
-    num_heads: Count | None = None
+    vocab_size: PositiveInt | None = None
+    d_model: PositiveInt | None = None
+    d_kv: PositiveInt | None = None
+    d_ff: PositiveInt | None = None
+    num_layers: PositiveInt | None = None
+    num_decoder_layers: PositiveInt | None = None
+    num_heads: PositiveInt | None = None
     feed_forward_proj: Literal["relu", "gelu", "silu", "gated-relu", "gated-gelu", "gated-silu"] | None = None
     dropout_rate: Dropout | None = None
-    relative_attention_num_buckets: Annotated[Count, Field(ge=4)] | None = None
-    relative_attention_max_distance: Count | None = None
+    relative_attention_num_buckets: Annotated[PositiveInt, Field(ge=4)] | None = None
+    relative_attention_max_distance: PositiveInt | None = None
     modalities: dict[str, Any] | None = None
     code_embedding: Literal["adapter", "learnt", "learnt_level_0"] | None = None
-    grounding_dim: Whole | None = None
-    extra_inputs: dict[str, Count] | None = None
-    countdown_buckets: Whole | None = None
-    refiner_dim: Count | None = None
-    refiner_layers: Count | None = None
-    refiner_heads: Count | None = None
+    grounding_dim: NonNegativeInt | None = None
+    extra_inputs: dict[str, PositiveInt] | None = None
+    countdown_buckets: NonNegativeInt | None = None
+    refiner_dim: PositiveInt | None = None
+    refiner_layers: PositiveInt | None = None
+    refiner_heads: PositiveInt | None = None
 
 
 class LanguageRecipe(Strict):
@@ -186,9 +186,9 @@ class LanguageStage(StageBase):
         """Rows on this process's device."""
         return Batch.of(rows, self.grounder, self.model.config.pad_token_id or 0, self.levels, self.runtime.device)
 
-    def losses(self, module: Any, at: At) -> tuple[torch.Tensor, Parts]:
+    def losses(self, module: Any, context: StepContext) -> tuple[torch.Tensor, Metrics]:
         refiners = self.model.refiners.keys() if self.schedule.refiner_weight else ()
-        share = share_of(self.pool.step(at.step), at, refiners, self.schedule.refiner_rows)
+        share = share_of(self.pool.step(context.step), context, refiners, self.schedule.refiner_rows)
         batch = self.batch(share.rows)
         self.done += work_of(batch, self.model)
         parts = module(batch, share)

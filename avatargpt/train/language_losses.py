@@ -9,7 +9,7 @@ from avatargpt.lm.model import AvatarGPTModel
 from avatargpt.train.data.batches import Batch
 from avatargpt.train.data.shares import Share
 from avatargpt.train.running.runtime import Runtime
-from avatargpt.train.running.stage import Parts
+from avatargpt.train.running.stage import Metrics
 
 
 class LanguageObjective(torch.nn.Module):
@@ -30,7 +30,7 @@ class LanguageObjective(torch.nn.Module):
         self.model, self.refiner_weight, self.runtime = model, refiner_weight, runtime
         self.refiner_only, self.label_smoothing, self.by_task = refiner_only, label_smoothing, by_task
 
-    def forward(self, batch: Batch, share: Share) -> Parts:
+    def forward(self, batch: Batch, share: Share) -> Metrics:
         """`total` (with gradient) and its parts: cross-entropy per head and, where wanted, per task (nats per token);
         the refiner's error.
 
@@ -39,7 +39,7 @@ class LanguageObjective(torch.nn.Module):
         with self.runtime.autocast():  # in here, since DeepSpeed turns autocast off around the module it wraps
             return self._losses(batch, share)
 
-    def _losses(self, batch: Batch, share: Share) -> Parts:
+    def _losses(self, batch: Batch, share: Share) -> Metrics:
         heads: str | list[str] = batch.heads[0] if len(set(batch.heads)) == 1 else batch.heads
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.refiner_only):
             out = self.model(

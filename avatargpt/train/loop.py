@@ -23,7 +23,7 @@ from avatargpt.train.running.pace import Pace
 from avatargpt.train.running.plot import plot_log, table_of
 from avatargpt.train.running.record import record
 from avatargpt.train.running.runtime import Runtime, cosine
-from avatargpt.train.running.stage import At, Parts, Stage
+from avatargpt.train.running.stage import Metrics, Stage, StepContext
 from avatargpt.train.running.stopping import Stopping
 from avatargpt.train.running.watch import watchers
 from vqvae.errors import UserError
@@ -94,7 +94,7 @@ def _descend(
     stage.network.train()
     while step < stop and not stage.over:
         rate = cosine(step, s.steps, s.warmup, s.lr, s.lr_floor)
-        rows: list[Parts] = []
+        rows: list[Metrics] = []
         begin = time.perf_counter()
         norm = engine.descend(_losses(stage, engine, runtime, step, rows), s.accumulate, rate)
         rows = [runtime.mean(row) for row in rows]
@@ -130,13 +130,13 @@ def _descend(
             return
 
 
-def _losses(stage: Stage, engine: Engine, runtime: Runtime, step: int, rows: list[Parts]) -> Iterator[torch.Tensor]:
+def _losses(stage: Stage, engine: Engine, runtime: Runtime, step: int, rows: list[Metrics]) -> Iterator[torch.Tensor]:
     """The loss of each part of a step; its figures are added to `rows`."""
     parts = stage.schedule.accumulate
     for part in range(parts):
-        at = At(step, runtime.rank, runtime.world, stage.schedule.seed, part, parts)
-        torch.manual_seed(stage.torch_seed(at))
-        total, figures = stage.losses(engine.module, at)
+        context = StepContext(step, runtime.rank, runtime.world, stage.schedule.seed, part, parts)
+        torch.manual_seed(stage.torch_seed(context))
+        total, figures = stage.losses(engine.module, context)
         rows.append(figures)
         yield total
 

@@ -19,7 +19,7 @@ from avatargpt.metrics.face_reading import reading_score
 from avatargpt.train.data.parser_material import Material, ParserBatches, ParserTraining, material, rows_of
 from avatargpt.train.loop import run
 from avatargpt.train.running.runtime import Runtime
-from avatargpt.train.running.stage import At, Parts, StageBase
+from avatargpt.train.running.stage import Metrics, StageBase, StepContext
 from instruct_data.face.score import Score
 from vqvae.errors import UserError
 from vqvae.strict import Strict
@@ -89,11 +89,12 @@ class ParserStage(StageBase):
         self.mean = {k: v.detach().clone() for k, v in self.network.state_dict().items()}
         self.right = torch.from_numpy(self.parser.tokens.neighbours(t.spread)).to(runtime.device)
 
-    def torch_seed(self, at: At) -> int:
-        return at.seed + at.step
+    def torch_seed(self, context: StepContext) -> int:
+        return context.seed + context.step
 
-    def losses(self, module: Any, at: At) -> tuple[torch.Tensor, Parts]:
-        drawn = self.batches.draw(self.rows, at.step, [at.seed, at.rank] if at.rank else [at.seed])
+    def losses(self, module: Any, context: StepContext) -> tuple[torch.Tensor, Metrics]:
+        seed = [context.seed, context.rank] if context.rank else [context.seed]
+        drawn = self.batches.draw(self.rows, context.step, seed)
         states, words, before, kinds, following = (x.to(self.runtime.device) for x in drawn)
         with self.runtime.autocast():
             logits = module(states, words, before, kinds)

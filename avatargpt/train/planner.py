@@ -27,7 +27,7 @@ from avatargpt.train.running.runtime import Runtime
 from instruct_data.planning import PlannedScene, read_scenes
 from instruct_data.plans import kinds as written
 from vqvae.errors import UserError
-from vqvae.strict import Count, Dropout, Rate, Strict, Whole
+from vqvae.strict import Dropout, NonNegativeInt, PositiveInt, Rate, Strict
 
 WORDINGS, DRAWS = 8, 3  # of each kind that a scene is compared with, and persons, places and moments behind each
 
@@ -41,20 +41,20 @@ class Making(Strict):
         dim, layers, dropout: of the scorer. epochs, batch, lr, weight_decay: of its training.
     """
 
-    scene_width: Count = 96
-    width: Count = 48
-    projection: Count = 32
-    contrast_steps: Whole = 400
+    scene_width: PositiveInt = 96
+    width: PositiveInt = 48
+    projection: PositiveInt = 32
+    contrast_steps: NonNegativeInt = 400
     contrast_lr: Rate = 3e-3
-    contrast_batch: Count = 512
-    dim: Count = 64
-    layers: Count = 2
+    contrast_batch: PositiveInt = 512
+    dim: PositiveInt = 64
+    layers: PositiveInt = 2
     dropout: Dropout = 0.2
-    epochs: Count = 12
-    batch: Count = 256
+    epochs: PositiveInt = 12
+    batch: PositiveInt = 256
     lr: Rate = 1e-3
     weight_decay: Rate = 0.05
-    seed: Whole = 0
+    seed: NonNegativeInt = 0
 
 
 class PlannerRecipe(Strict):

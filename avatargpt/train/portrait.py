@@ -18,10 +18,10 @@ from avatargpt.train.data.portrait_clips import Take, filmed, rendered
 from avatargpt.train.loop import run
 from avatargpt.train.running.checkpoints import INSTEAD
 from avatargpt.train.running.runtime import Runtime
-from avatargpt.train.running.stage import At, Parts, StageBase
+from avatargpt.train.running.stage import Metrics, StageBase, StepContext
 from vqvae.errors import UserError
 from vqvae.motion import atomic_write
-from vqvae.strict import Count, Rate, Strict, Whole
+from vqvae.strict import NonNegativeInt, PositiveInt, Rate, Strict
 
 HELD = 7  # seed that sets held-out people apart
 PICTURE = "portrait.png"
@@ -36,10 +36,10 @@ class PortraitData(Strict):
             many frames only validate.
     """
 
-    people: Count = 120
+    people: PositiveInt = 120
     frames: Annotated[int, Field(ge=2)] = 24
-    held: Whole = 8
-    held_frames: Whole = 24
+    held: NonNegativeInt = 8
+    held_frames: NonNegativeInt = 24
 
 
 class PortraitTraining(Schedule):
@@ -49,18 +49,18 @@ class PortraitTraining(Schedule):
         near: how much more pixels around landmarks count. edges: weight of the differences of neighbouring pixels.
     """
 
-    steps: Count = 2000
-    batch: Count = 12
+    steps: PositiveInt = 2000
+    batch: PositiveInt = 12
     lr: Rate = 1.0e-3
     lr_floor: Rate = 1.0e-5
-    warmup: Whole = 50
+    warmup: NonNegativeInt = 50
     weight_decay: Rate = 0.01
     clip: Rate = 1.0
     near: Rate = 3.0
     edges: Rate = 1.0
-    log_every: Count = 25
-    save_every: Count = 250
-    val_every: Count = 500
+    log_every: PositiveInt = 25
+    save_every: PositiveInt = 250
+    val_every: PositiveInt = 500
 
 
 class PortraitRecipe(Strict):
@@ -165,8 +165,8 @@ class PortraitStage(StageBase):
         self.network = self.module = PortraitNetwork(recipe.model).to(runtime.device).train()
         self.optimizer = torch.optim.AdamW(self.network.parameters(), t.lr, weight_decay=t.weight_decay)
 
-    def losses(self, module: Any, at: At) -> tuple[torch.Tensor, Parts]:
-        drawn = draw(self.takes, self.rows, [at.seed, at.step, at.rank])
+    def losses(self, module: Any, context: StepContext) -> tuple[torch.Tensor, Metrics]:
+        drawn = draw(self.takes, self.rows, context.row_seed)
         first, lines, true = (as_tensor(x).to(self.runtime.device) for x in drawn)
         with self.runtime.autocast():
             made = module(first, lines)

@@ -21,11 +21,11 @@ from avatargpt.train.data.codes import read_codes
 from avatargpt.train.data.judged import Judged, judged_answers, judged_loss, picked
 from avatargpt.train.loop import run
 from avatargpt.train.running.runtime import Runtime
-from avatargpt.train.running.stage import At, Parts, StageBase
+from avatargpt.train.running.stage import Metrics, StageBase, StepContext
 from instruct_data.mixture import clip_class
 from instruct_data.store import ClipCodes
 from vqvae.errors import UserError
-from vqvae.strict import Count, Dropout, Limit, Rate, Share, Strict, Whole
+from vqvae.strict import Dropout, Limit, NonNegativeInt, PositiveInt, Rate, Share, Strict
 
 ALIKE = 0.97  # cosine of two sentences that say the same
 
@@ -42,31 +42,31 @@ class ScorerTraining(Schedule):
         held: every so manieth caption of self-training only validates; 0 = none.
     """
 
-    steps: Count = 5000
-    batch: Count = 384
-    families: Whole = 12
-    each: Count = 16
+    steps: PositiveInt = 5000
+    batch: PositiveInt = 384
+    families: NonNegativeInt = 12
+    each: PositiveInt = 16
     lr: Rate = 1.5e-3
     lr_floor: Rate = 1e-6
-    warmup: Whole = 100
+    warmup: NonNegativeInt = 100
     weight_decay: Rate = 0.05
     clip: Limit = math.inf
     noise: Rate = 0.15
     balance: Share = 0.5
-    judged: Count = 192
+    judged: PositiveInt = 192
     judged_weight: Rate = 1.0
-    held: Whole = 12
-    seed: Whole = 0
-    log_every: Count = 100
-    save_every: Count = 500
-    val_every: Count = 1000
+    held: NonNegativeInt = 12
+    seed: NonNegativeInt = 0
+    log_every: PositiveInt = 100
+    save_every: PositiveInt = 500
+    val_every: PositiveInt = 1000
 
 
 class ScorerShape(Strict):
     """The networks, see `ScorerNetwork`."""
 
-    width: Count = 384
-    dim: Count = 128
+    width: PositiveInt = 384
+    dim: PositiveInt = 128
     dropout: Dropout = 0.2
 
 
@@ -188,17 +188,18 @@ class ScorerStage(StageBase):
             self.judged, self.rest = judged.split(t.held)
         self.groups = self.judged.groups() if self.judged is not None else []
 
-    def losses(self, module: Any, at: At) -> tuple[torch.Tensor, Parts]:
+    def losses(self, module: Any, context: StepContext) -> tuple[torch.Tensor, Metrics]:
         t = self.schedule
-        rows, told, free = self.batches.draw([at.seed, at.step])
+        rows, told, free = self.batches.draw([context.seed, context.step])
         a, b = module.see(self.seen[rows], t.noise), module.hear(self.said[told])
         logits = (a @ b.T * module.scale.exp()).masked_fill(free.to(a.device), -1e4)
         target = torch.arange(len(rows), device=a.device)
         loss = (F.cross_entropy(logits, target) + F.cross_entropy(logits.T, target)) / 2
         if self.judged is not None and self.groups:
+            seed, device = [context.seed, context.step, 1], self.runtime.device
             loss = loss + t.judged_weight * judged_loss(
-                module, self.judged, self.groups, t.judged, t.noise, [at.seed, at.step, 1], self.runtime.device
-            )
+                module, self.judged, self.groups, t.judged, t.noise, seed, device
+            )  # fmt: skip
         return loss, {"loss": loss}
 
     def validate(self) -> dict[str, float]:

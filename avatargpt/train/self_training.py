@@ -29,7 +29,7 @@ from instruct_data.store import ClipCodes, Store
 from instruct_data.text.mirror import side_of
 from vqvae.errors import UserError
 from vqvae.motion import Motion, atomic_write
-from vqvae.strict import Count, Rate, Share, Strict, Whole
+from vqvae.strict import NonNegativeInt, PositiveInt, Rate, Share, Strict
 
 if TYPE_CHECKING:
     from avatargpt.metrics.traits import Manner
@@ -49,14 +49,14 @@ class SelfTraining(Strict):
         stretch: lengths are the clip's own, times a factor drawn from 1 - stretch to 1 + stretch.
     """
 
-    captions: Count = 40
-    samples: Count = 8
-    again: Whole = 0
+    captions: PositiveInt = 40
+    samples: PositiveInt = 8
+    again: NonNegativeInt = 0
     enough: Share = 0.3
     guidance: Rate = 1.5
     temperature: Rate = 0.9
     stretch: Share = 0.15
-    seed: Whole = 0
+    seed: NonNegativeInt = 0
 
 
 class SelfTrainingRecipe(Strict):

@@ -19,10 +19,10 @@ from avatargpt.metrics.retrieval_metrics import ALIKE, POOL, alike, pair_distanc
 from avatargpt.train.data.described import Described, Draws, described
 from avatargpt.train.loop import run
 from avatargpt.train.running.runtime import Runtime
-from avatargpt.train.running.stage import At, Parts, StageBase
+from avatargpt.train.running.stage import Metrics, StageBase, StepContext
 from instruct_data.store import Store
 from vqvae.errors import UserError
-from vqvae.strict import Count, Dropout, Rate, Share, Strict
+from vqvae.strict import Dropout, PositiveInt, Rate, Share, Strict
 
 LEAST_SPREAD = 0.02  # of a channel: what hardly moves must not weigh like what does
 FAR = -1e4  # logit of a pair that is no counter-example
@@ -44,18 +44,18 @@ class EvaluatorTraining(Schedule):
         stand_in: how often one that passes stands in.
     """
 
-    steps: Count = 1500
-    batch: Count = 192
+    steps: PositiveInt = 1500
+    batch: PositiveInt = 192
     lr: Rate = 1.5e-3
     weight_decay: Rate = 0.02
     near: Share = 0.4
-    each: Count = 8
+    each: PositiveInt = 8
     balance: Share = 0.4
     noise: Rate = 0.25
     alike: Share = ALIKE
-    longest: Count = 160
-    captions: Count = 4
-    every: Count = 1
+    longest: PositiveInt = 160
+    captions: PositiveInt = 4
+    every: PositiveInt = 1
     twins: Annotated[int, Field(ge=0, le=7)] = 0
     stand_in: Share = 0.5
 
@@ -63,10 +63,10 @@ class EvaluatorTraining(Schedule):
 class EvaluatorShape(Strict):
     """See `EvaluatorNetwork`."""
 
-    width: Count = 128
-    hidden: Count = 160
-    dim: Count = 128
-    blocks: Count = 3
+    width: PositiveInt = 128
+    hidden: PositiveInt = 160
+    dim: PositiveInt = 128
+    blocks: PositiveInt = 3
     dropout: Dropout = 0.1
 
 
@@ -104,10 +104,10 @@ class EvaluatorStage(StageBase):
         self.optimizer = torch.optim.AdamW(network.parameters(), t.lr, weight_decay=t.weight_decay)
         self.draws = Draws(seen, t.batch, t.near, t.each, t.balance, t.alike)
 
-    def losses(self, module: Any, at: At) -> tuple[torch.Tensor, Parts]:
+    def losses(self, module: Any, context: StepContext) -> tuple[torch.Tensor, Metrics]:
         t = self.schedule
-        rows, told, free = self.draws.draw([at.seed, at.step])
-        rng = np.random.default_rng([at.seed, at.step, 1])
+        rows, told, free = self.draws.draw([context.seed, context.step])
+        rng = np.random.default_rng([context.seed, context.step, 1])
         frames: list[np.ndarray] = []
         wrong: list[np.ndarray] = []
         against: list[int] = []  # the row whose caption each of `wrong` does not show
@@ -135,7 +135,7 @@ class EvaluatorStage(StageBase):
         return loss, {"loss": loss}
 
     def _cut(self, clip: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """At most `longest` frames of a clip, from a random place."""
+        """StepContext most `longest` frames of a clip, from a random place."""
         start = int(rng.integers(max(1, len(clip) - self.schedule.longest + 1)))
         return clip[start : start + self.schedule.longest]
 

@@ -13,10 +13,10 @@ from avatargpt.train.data.windows import Windows
 from avatargpt.train.loop import run
 from avatargpt.train.objectives import objective
 from avatargpt.train.running.runtime import Runtime
-from avatargpt.train.running.stage import At, Parts, StageBase
+from avatargpt.train.running.stage import Metrics, StageBase, StepContext
 from vqvae.errors import UserError
 from vqvae.networks import begin_direct
-from vqvae.strict import Count, Flag, Rate, Share, Strict, Weights
+from vqvae.strict import Flag, PositiveInt, Rate, Share, Strict, Weights
 from vqvae.tokenizer import MotionTokenizer, TokenizerConfig
 
 COMPONENTS = 4000
@@ -35,16 +35,16 @@ class TokenizerTraining(Schedule):
         losses: weights of the modality's losses (`LossWeights` of `vqvae.losses`, of faces and gestures beside it).
     """
 
-    window: Count = 64
+    window: PositiveInt = 64
     lr: Rate = 4e-4
     clip: Rate = 5.0
     balance: Share = 0.5
     speed: Share = 0.5
     level_dropout: Share = 0.2
     decoder_only: Flag = False
-    log_every: Count = 50
-    save_every: Count = 500
-    val_every: Count = 1000
+    log_every: PositiveInt = 50
+    save_every: PositiveInt = 500
+    val_every: PositiveInt = 1000
     losses: Weights = {}
 
 
@@ -104,13 +104,13 @@ class TokenizerStage(StageBase):
         )  # fmt: skip
         self.drop = np.random.default_rng([t.seed, 7]).random(t.steps) < t.level_dropout  # the same when resumed
 
-    def losses(self, module: Any, at: At) -> tuple[torch.Tensor, Parts]:
+    def losses(self, module: Any, context: StepContext) -> tuple[torch.Tensor, Metrics]:
         t, model = self.schedule, self.model
         if t.decoder_only:
             model.vq.eval()
-        batch = self.windows.batch(self.rows, t.window, [at.seed, at.step, at.rank], t.balance, t.speed)
+        batch = self.windows.batch(self.rows, t.window, context.row_seed, t.balance, t.speed)
         x = (torch.from_numpy(batch).to(self.runtime.device) - model.mean) / model.std
-        model.vq.quantize_dropout = bool(self.drop[at.step]) and not t.decoder_only
+        model.vq.quantize_dropout = bool(self.drop[context.step]) and not t.decoder_only
         with self.runtime.autocast():
             predicted, _, commit = module(x)
         losses, logged = self.aim.losses(predicted.float(), x, model.mean, model.std)

@@ -22,7 +22,7 @@ from avatargpt.train.evaluator.matching import (
 from avatargpt.train.evaluator.movements import Movements, load_movements, statistics, window_of
 from avatargpt.train.loop import fit
 from avatargpt.train.running.runtime import Runtime
-from avatargpt.train.running.stage import At
+from avatargpt.train.running.stage import StepContext
 from instruct_data.sources.humanml3d_pairs import read_pairs
 from tests.metrics import humanml3d_made as made
 from vqvae.errors import UserError
@@ -66,7 +66,7 @@ def test_matching_learns_what_goes_together(tmp_path: Path) -> None:
     shape, schedule = MatchingShape(text=16, motion=16, joint=8), MatchingTraining(batch=12, lr=0.01)
     recipe = EvaluatorRecipe(model=shape, train=schedule)
     stage = EvaluatorStage(recipe, read_pairs(corpus, "train"), [], movements, read_vocabulary(words), alone)
-    fit((stage.losses(stage.module, At(k, 0, 1, 0))[0] for k in range(60)), stage.optimizer)
+    fit((stage.losses(stage.module, StepContext(k, 0, 1, 0))[0] for k in range(60)), stage.optimizer)
     judge, pairs = stage.finished(), read_pairs(corpus, "test")
     texts = judge.embed_texts([p.captions[0].tokens for p in pairs])
     motions = judge.embed_motions([p.features(0, len(p) // 4 * 4) for p in pairs])

@@ -14,7 +14,7 @@ from avatargpt.metrics.retrieval_metrics import sides_of
 from avatargpt.train.command import main
 from avatargpt.train.data.described import Described, Draws, Twin, Twins, described
 from avatargpt.train.running.runtime import Runtime
-from avatargpt.train.running.stage import At
+from avatargpt.train.running.stage import StepContext
 from avatargpt.train.text_motion import EvaluatorRecipe, EvaluatorStage
 from instruct_data.clip import Clip
 from instruct_data.store import Store
@@ -61,7 +61,7 @@ def test_what_belongs_together_comes_together() -> None:
     before = stage.validate()["val_mm_dist"]
     stage.network.train()
     for step in range(150):
-        loss, _ = stage.losses(stage.network, At(step, 0, 1, 0))
+        loss, _ = stage.losses(stage.network, StepContext(step, 0, 1, 0))
         stage.optimizer.zero_grad()
         loss.backward()
         stage.optimizer.step()
@@ -92,7 +92,7 @@ def test_what_no_longer_shows_its_caption_counts_against_it() -> None:
     for name, what in (("without", seen), ("with", still)):
         stage = EvaluatorStage(recipe, what, what, Runtime.start(1, "cpu"), "test")
         for step in range(60):
-            loss, _ = stage.losses(stage.network, At(step, 0, 1, 0))
+            loss, _ = stage.losses(stage.network, StepContext(step, 0, 1, 0))
             stage.optimizer.zero_grad()
             loss.backward()
             stage.optimizer.step()

@@ -18,7 +18,7 @@ from avatargpt.train.language import LanguageRecipe, LanguageStage
 from avatargpt.train.language_run import make_stage
 from avatargpt.train.running.checkpoints import write
 from avatargpt.train.running.runtime import Runtime
-from avatargpt.train.running.stage import At
+from avatargpt.train.running.stage import StepContext
 from tests.train.launching import config
 from vqvae.errors import UserError
 
@@ -46,7 +46,7 @@ def taken(stage: LanguageStage, step: int, world: int, parts: int) -> tuple[dict
     stage.model.train()
     for rank in range(world):
         for part in range(parts):
-            total, rest = stage.losses(stage.module, At(step, rank, world, 0, part, parts))
+            total, rest = stage.losses(stage.module, StepContext(step, rank, world, 0, part, parts))
             some = torch.autograd.grad(total, learnt, materialize_grads=True)
             gradients = [a + b / (world * parts) for a, b in zip(gradients, some, strict=True)]
             for name, value in {"total": total, **rest}.items():
@@ -76,12 +76,11 @@ def test_the_residual_decoder_alone(mini: Any, tmp_path: Path) -> None:
 
 def test_every_row_is_in_one_share(stage: LanguageStage) -> None:
     rows = stage.pool.step(0)
-    whole = share_of(rows, At(0, 0, 1, 0), ["body"], 0.5)
+    whole = share_of(rows, StepContext(0, 0, 1, 0), ["body"], 0.5)
     assert list(whole.rows) == rows and whole.refined["body"] > 0
     for world, parts in DIVISIONS:
-        shares = [
-            share_of(rows, At(0, r, world, 0, p, parts), ["body"], 0.5) for r in range(world) for p in range(parts)
-        ]
+        contexts = [StepContext(0, r, world, 0, p, parts) for r in range(world) for p in range(parts)]
+        shares = [share_of(rows, context, ["body"], 0.5) for context in contexts]
         assert Counter(id(r) for s in shares for r in s.rows) == Counter(map(id, rows))
         assert sum(int(s.chosen.sum()) for s in shares) == int(whole.chosen.sum()) == round(whole.answers["body"] / 2)
         places = {id(r): (c, f) for s in shares for r, c, f in zip(s.rows, s.chosen, s.forgotten, strict=True)}

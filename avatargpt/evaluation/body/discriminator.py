@@ -13,7 +13,7 @@ from avatargpt.evaluation.suites import Suite
 from instruct_data.clip import Clip
 from vqvae.errors import UserError
 from vqvae.features.body import BodyFeatures
-from vqvae.strict import Count, Rate, Strict
+from vqvae.strict import PositiveInt, Rate, Strict
 
 LEAST_CLIPS = 10
 
@@ -28,13 +28,13 @@ class Settings(Strict):
         epochs, width, rate, batch: of the training.
     """
 
-    window: Count = 40
-    windows: Count = 2
-    folds: Count = 4
-    epochs: Count = 8
-    width: Count = 32
+    window: PositiveInt = 40
+    windows: PositiveInt = 2
+    folds: PositiveInt = 4
+    epochs: PositiveInt = 8
+    width: PositiveInt = 32
     rate: Rate = 2e-3
-    batch: Count = 64
+    batch: PositiveInt = 64
 
 
 def windows_of(clip: Clip, settings: Settings, rng: np.random.Generator) -> np.ndarray | None:

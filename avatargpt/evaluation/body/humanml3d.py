@@ -27,7 +27,7 @@ from instruct_data.sources.humanml3d_pairs import Caption, Pair, read_pairs
 from instruct_data.sources.report import Report
 from vqvae.errors import UserError
 from vqvae.motion import Motion
-from vqvae.strict import Count, Strict
+from vqvae.strict import PositiveInt, Strict
 
 ASKED_AT_ONCE = 64  # motions that a model is asked for
 EVALUATOR = "evaluator"  # in the corpus, where no other folder is named
@@ -54,12 +54,12 @@ class ProtocolOptions(Strict):
     """
 
     split: str = "test"
-    repetitions: Count = 20
-    pool: Count = 32
-    diversity: Count = 300
-    texts: Count = 100
-    samples: Count = 30
-    pairs: Count = 10
+    repetitions: PositiveInt = 20
+    pool: PositiveInt = 32
+    diversity: PositiveInt = 300
+    texts: PositiveInt = 100
+    samples: PositiveInt = 30
+    pairs: PositiveInt = 10
 
 
 class Shown(NamedTuple):

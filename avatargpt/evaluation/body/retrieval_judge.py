@@ -20,7 +20,7 @@ from avatargpt.metrics.retrieval_metrics import alike, retrieval_precision, side
 from avatargpt.metrics.verdicts import MADE, Geometry
 from instruct_data.clip import Clip
 from vqvae.errors import UserError
-from vqvae.strict import Count, Strict
+from vqvae.strict import PositiveInt, Strict
 
 FIGURES = {"top1": 1, "top2": 1, "top3": 1, "mm_dist": -1, "fid": -1}
 """Figures that are compared with geometry -> 1 where higher is better."""
@@ -35,11 +35,11 @@ class Settings(Strict):
         regression: training clips that the linear regression is fitted to, at most.
     """
 
-    keyframed: Count = 2
-    pool: Count = 32
-    repeats: Count = 20
-    captions: Count = 3
-    regression: Count = 1500
+    keyframed: PositiveInt = 2
+    pool: PositiveInt = 32
+    repeats: PositiveInt = 20
+    captions: PositiveInt = 3
+    regression: PositiveInt = 1500
 
 
 def score(

@@ -19,7 +19,7 @@ from avatargpt.metrics.retrieval_metrics import sides_of
 from instruct_data.clip import Clip
 from vqvae.errors import UserError
 from vqvae.motion import Motion
-from vqvae.strict import Count, Strict
+from vqvae.strict import PositiveInt, Strict
 
 Generator = Callable[[list[str], list[int]], Sequence[Motion]]
 """(prompts, seeds), equally long -> one motion per pair."""
@@ -42,10 +42,10 @@ class Settings(Strict):
         several: captions that are answered several times, for multimodality. samples: how often.
     """
 
-    pool: Count = 32
-    repeats: Count = 20
-    several: Count = 20
-    samples: Count = 4
+    pool: PositiveInt = 32
+    repeats: PositiveInt = 20
+    several: PositiveInt = 20
+    samples: PositiveInt = 4
 
 
 def pool(suite: Suite) -> int:

@@ -12,7 +12,7 @@ from avatargpt.evaluation.body import corpus, synthetic
 from avatargpt.metrics.degraded import AS_IT_IS, Either, degrade
 from instruct_data.clip import Clip
 from vqvae.errors import UserError
-from vqvae.strict import Count, Strict
+from vqvae.strict import PositiveInt, Strict
 
 
 class Settings(Strict):
@@ -28,13 +28,13 @@ class Settings(Strict):
         described: clips that a model describes.
     """
 
-    keyframed: Count = 2
-    prompts: Count = 60
-    tried: Count = 24
-    of_class: Count = 3
-    compared: Count = 120
-    windows: Count = 400
-    described: Count = 60
+    keyframed: PositiveInt = 2
+    prompts: PositiveInt = 60
+    tried: PositiveInt = 24
+    of_class: PositiveInt = 3
+    compared: PositiveInt = 120
+    windows: PositiveInt = 400
+    described: PositiveInt = 60
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ from avatargpt.face.audio_model.visemes import WIDTH as CURVES
 from avatargpt.speech.phones import ARPABET
 from vqvae.arkit import INDEX, expand
 from vqvae.errors import UserError
-from vqvae.strict import Count, Flag, Rate, Strict, Whole
+from vqvae.strict import Flag, NonNegativeInt, PositiveInt, Rate, Strict
 
 KERNEL = 3
 SEALED = tuple(
@@ -62,12 +62,12 @@ class DriverConfig(Strict):
             the room, the line and the noise sound.
     """
 
-    width: Count = 192
-    hidden: Count = 256
-    dilations: list[Count] = [1, 2, 4, 8, 16, 1]
-    look_ahead: Whole = 2
-    text_width: Count = 160
-    inject: Count = 2
+    width: PositiveInt = 192
+    hidden: PositiveInt = 256
+    dilations: list[PositiveInt] = [1, 2, 4, 8, 16, 1]
+    look_ahead: NonNegativeInt = 2
+    text_width: PositiveInt = 160
+    inject: PositiveInt = 2
     gates: Gates = "zero"
     seal: Flag = False
     bite: Flag = False

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from avatargpt.face.instructions.score_tokens import ScoreTokens
 from avatargpt.lm.tuned_layers import LAYERS, WIDTH, TunedLayers, best_of_rank
 from vqvae.errors import UserError
-from vqvae.strict import Count, Dropout, Flag, Strict, Whole
+from vqvae.strict import Dropout, Flag, NonNegativeInt, PositiveInt, Strict
 
 MOST_TOKENS = 120  # of a score
 Layer = Annotated[int, Field(ge=0, le=LAYERS)]
@@ -31,16 +31,16 @@ class ParserConfig(Strict):
         lengths: whether it learns to heed a wanted length, which is told in place of the token that begins a sequence.
     """
 
-    width: Count = 160
-    hidden: Count = 480
-    heads: Count = 4
-    encoder: Count = 1
-    decoder: Count = 2
+    width: PositiveInt = 160
+    hidden: PositiveInt = 480
+    heads: PositiveInt = 4
+    encoder: PositiveInt = 1
+    decoder: PositiveInt = 2
     dropout: Dropout = 0.1
     layers: Annotated[list[Layer], Field(min_length=1)] = [0, 3]
-    rank: Whole = 12
+    rank: NonNegativeInt = 12
     lengths: Flag = False
-    tuned: Whole | None = None
+    tuned: NonNegativeInt | None = None
     kinds: list[str] = []
     read_as: str = ""
 

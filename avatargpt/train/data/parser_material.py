@@ -20,7 +20,7 @@ from avatargpt.requests.captions import bare
 from avatargpt.train.data.parser_pairs import pairs_of
 from instruct_data.face.score import MAX_SECONDS, Score
 from vqvae.errors import UserError
-from vqvae.strict import Count, Dropout, Rate, Share, Strict, Whole
+from vqvae.strict import Dropout, NonNegativeInt, PositiveInt, Rate, Share, Strict
 
 LONGER, BY = 0.1, (2.6, 4.5)  # of these, in clips that are that many times as long: nothing fills them (`FILLED`)
 UNKNOWN = 0.1  # share of the rows whose kind is not told, where the reader learns kinds
@@ -45,10 +45,10 @@ class Material(Strict):
         held: every so manieth written instruction only validates.
     """
 
-    written: Whole = 0
-    composed: Whole = 10000
-    timed: Whole = 6000
-    joined: Whole = 10000
+    written: NonNegativeInt = 0
+    composed: NonNegativeInt = 10000
+    timed: NonNegativeInt = 6000
+    joined: NonNegativeInt = 10000
     written_share: Share = 0.5
     corpus_share: Share = 0.0
     sequenced_share: Share = 0.0
@@ -60,7 +60,7 @@ class Material(Strict):
     named_share: Share = 0.03
     timed_share: Share = 0.1
     held: Annotated[int, Field(ge=2)] = 20
-    seed: Whole = 0
+    seed: NonNegativeInt = 0
 
     @property
     def shares(self) -> dict[str, float]:
@@ -100,11 +100,11 @@ class ParserTraining(Schedule):
         ema: decay of the mean of the weights, which is what is kept.
     """
 
-    steps: Count = 6000
-    batch: Count = 64
+    steps: PositiveInt = 6000
+    batch: PositiveInt = 64
     lr: Rate = 1.5e-3
     lr_floor: Rate = 1e-5
-    warmup: Whole = 200
+    warmup: NonNegativeInt = 200
     weight_decay: Rate = 0.05
     clip: Rate = 1.0
     smoothing: Dropout = 0.05
@@ -112,10 +112,10 @@ class ParserTraining(Schedule):
     noise: Rate = 0.05
     masked: Share = 0.08
     told: Share = 0.5
-    pool: Count = 8
-    log_every: Count = 100
-    save_every: Count = 500
-    val_every: Count = 1000
+    pool: PositiveInt = 8
+    log_every: PositiveInt = 100
+    save_every: PositiveInt = 500
+    val_every: PositiveInt = 1000
     ema: Share = 0.998
 
 

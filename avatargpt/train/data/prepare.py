@@ -29,7 +29,7 @@ from instruct_data.synth.idle import idle_stances
 from instruct_data.text.english import split
 from instruct_data.text.rewrites import Rewrites
 from vqvae.errors import UserError
-from vqvae.strict import Count, Share, Strict, Whole
+from vqvae.strict import NonNegativeInt, PositiveInt, Share, Strict
 
 # Classes whose motion repeats: any stretch of at least two seconds still shows the caption.
 CYCLIC = {
@@ -65,21 +65,21 @@ class Preparation(Strict):
         seed: decides everything.
     """
 
-    keyframed: Annotated[Whole, Field(le=VALIDATION)] = 0
-    entries: Annotated[Whole, Field(le=VALIDATION)] | None = None
-    keyframed_val: Whole = 0
-    layered: Whole = 0
-    styled: Whole = 0
-    looped: Whole = 0
-    composed: Whole = 5000
+    keyframed: Annotated[NonNegativeInt, Field(le=VALIDATION)] = 0
+    entries: Annotated[NonNegativeInt, Field(le=VALIDATION)] | None = None
+    keyframed_val: NonNegativeInt = 0
+    layered: NonNegativeInt = 0
+    styled: NonNegativeInt = 0
+    looped: NonNegativeInt = 0
+    composed: NonNegativeInt = 5000
     keyframed_share: Share = 0.5
     three: Share = 0.15
     four: Share = 0.0
-    prompts: Whole = 12
-    composed_prompts: Whole = 5
+    prompts: NonNegativeInt = 12
+    composed_prompts: NonNegativeInt = 5
     balance: Share = 0.6
-    longest: Count = 240
-    seed: Whole = 0
+    longest: PositiveInt = 240
+    seed: NonNegativeInt = 0
 
     @model_validator(mode="after")
     def _together(self) -> Self:

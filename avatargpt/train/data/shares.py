@@ -11,7 +11,7 @@ import numpy as np
 from avatargpt.lm.residual_decoder import FORGET
 from avatargpt.lm.shape import TEXT
 from avatargpt.train.data.examples import Example
-from avatargpt.train.running.stage import At
+from avatargpt.train.running.stage import StepContext
 from instruct_data.mixture import generator
 
 REFINED, FORGOTTEN = 7, 8  # what is drawn with the seed and the step besides the rows themselves
@@ -45,7 +45,7 @@ class Share:
     forgotten: Sequence[np.ndarray]
 
 
-def share_of(rows: Sequence[Example], at: At, refiners: Collection[str], portion: float) -> Share:
+def share_of(rows: Sequence[Example], context: StepContext, refiners: Collection[str], portion: float) -> Share:
     """A process's share in a step.
 
     Args:
@@ -53,24 +53,24 @@ def share_of(rows: Sequence[Example], at: At, refiners: Collection[str], portion
         refiners: modalities whose residual decoder learns.
         portion: of each one's rows, from which it learns; at least one row.
     """
-    place = at.rank + at.world * at.part
-    own = range(len(rows))[place :: at.world * at.parts]
+    place = context.rank + context.world * context.part
+    own = range(len(rows))[place :: context.world * context.parts]
     tokens: Counter[str] = Counter()
     by_task: Counter[str] = Counter()
     for row in rows:
         tokens[row.head] += len(row.labels)
         by_task[row.task] += len(row.labels)
-    rng, chosen = generator(at.seed, at.step, REFINED), np.zeros(len(rows), bool)
+    rng, chosen = generator(context.seed, context.step, REFINED), np.zeros(len(rows), bool)
     answers, refined = {}, {}
     for name in (n for n in tokens if n != TEXT and n in refiners):
         same = [i for i, r in enumerate(rows) if r.head == name]
         keep = rng.permutation(same)[: max(1, round(len(same) * portion))]
         chosen[keep] = True
         answers[name], refined[name] = len(same), sum(_motion(rows[int(i)]) for i in keep)
-    forgotten = [generator(at.seed, at.step, FORGOTTEN, i).random(_motion(rows[i])) < FORGET for i in own]
+    forgotten = [generator(context.seed, context.step, FORGOTTEN, i).random(_motion(rows[i])) < FORGET for i in own]
     return Share(
-        [rows[i] for i in own], at.world * at.parts, dict(tokens), dict(by_task), sum(r.head != TEXT for r in rows),
-        answers, refined, chosen[own.start :: own.step], forgotten,
+        [rows[i] for i in own], context.world * context.parts, dict(tokens), dict(by_task),
+        sum(r.head != TEXT for r in rows), answers, refined, chosen[own.start :: own.step], forgotten,
     )  # fmt: skip
 
 

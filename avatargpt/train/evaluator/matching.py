@@ -25,10 +25,10 @@ from avatargpt.metrics.matching import POOL, r_precision
 from avatargpt.train.evaluator.movements import Movements, load_movements, split_of
 from avatargpt.train.loop import run
 from avatargpt.train.running.runtime import Runtime
-from avatargpt.train.running.stage import At, Parts, StageBase
+from avatargpt.train.running.stage import Metrics, StageBase, StepContext
 from instruct_data.sources.humanml3d_pairs import Pair
 from vqvae.errors import UserError
-from vqvae.strict import Count, Rate, Strict
+from vqvae.strict import PositiveInt, Rate, Strict
 
 HELD = 32 * POOL  # clips that are looked at in validation
 TINY = 1e-6  # added to differences, as `torch.nn.functional.pairwise_distance` does
@@ -41,8 +41,8 @@ class MatchingTraining(Schedule):
         margin: distance that texts are pushed away to from motions that are not theirs.
     """
 
-    steps: Count = 196_000
-    batch: Count = 32
+    steps: PositiveInt = 196_000
+    batch: PositiveInt = 32
     lr: Rate = 1e-4
     lr_floor: Rate = 1e-4
     weight_decay: Rate = 0.0
@@ -54,9 +54,9 @@ class MatchingTraining(Schedule):
 class MatchingShape(Strict):
     """See `EvaluatorShape`; words and movements are as large as those that are given."""
 
-    text: Count = 512
-    motion: Count = 1024
-    joint: Count = 512
+    text: PositiveInt = 512
+    motion: PositiveInt = 1024
+    joint: PositiveInt = 512
 
 
 class EvaluatorRecipe(Strict):
@@ -66,7 +66,7 @@ class EvaluatorRecipe(Strict):
     train: MatchingTraining = MatchingTraining()
 
 
-def contrast(texts: Tensor, motions: Tensor, margin: float, shift: int) -> Parts:
+def contrast(texts: Tensor, motions: Tensor, margin: float, shift: int) -> Metrics:
     """The published loss: d^2 to the own motion, max(margin - d, 0)^2 to that `shift` rows on, each averaged.
 
     Args:
@@ -113,8 +113,8 @@ class EvaluatorStage(StageBase):
         words = [torch.from_numpy(x) for x in self.vocabulary.encode(said)]
         return [x.to(self.runtime.device) for x in (*words, *padded(motions))]
 
-    def losses(self, module: Any, at: At) -> tuple[Tensor, Parts]:
-        rng = np.random.default_rng([at.seed, at.step, at.rank])
+    def losses(self, module: Any, context: StepContext) -> tuple[Tensor, Metrics]:
+        rng = np.random.default_rng(context.row_seed)
         rows = rng.permutation(len(self.seen))[: self.schedule.batch]
         texts, motions = module(*self._inputs([self.seen[i] for i in rows], rng))
         # As published: a shift of 0, the own motion, is among those drawn.

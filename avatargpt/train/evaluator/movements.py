@@ -20,7 +20,7 @@ from avatargpt.metrics.humanml3d.evaluator import DIM, normalised
 from avatargpt.metrics.humanml3d.networks import POSE, MovementDecoder, MovementEncoder
 from avatargpt.train.loop import run
 from avatargpt.train.running.runtime import Runtime
-from avatargpt.train.running.stage import At, Parts, StageBase
+from avatargpt.train.running.stage import Metrics, StageBase, StepContext
 from instruct_data.sources.humanml3d_pairs import Pair, read_pairs
 from instruct_data.sources.report import Report
 from vqvae.errors import UserError
@@ -28,7 +28,7 @@ from vqvae.io.arrays import map_array
 from vqvae.io.guard import understanding
 from vqvae.io.tensors import load_tensors, no_larger_than
 from vqvae.motion import atomic_write
-from vqvae.strict import Count, Rate, Strict
+from vqvae.strict import PositiveInt, Rate, Strict
 
 FILE = "movements.safetensors"
 ROOT, CONTACTS = slice(0, 4), slice(POSE, DIM)  # channels whose deviation is divided by `bias`
@@ -42,12 +42,12 @@ class MovementTraining(Schedule):
             mean difference between neighbours. bias: what the deviations of root and contacts are divided by.
     """
 
-    steps: Count = 200_000
-    batch: Count = 128
+    steps: PositiveInt = 200_000
+    batch: PositiveInt = 128
     lr: Rate = 1e-4
     lr_floor: Rate = 1e-4
     weight_decay: Rate = 0.0
-    window: Count = 40
+    window: PositiveInt = 40
     sparsity: Rate = 1e-3
     smoothness: Rate = 1e-3
     bias: Rate = 5.0
@@ -56,8 +56,8 @@ class MovementTraining(Schedule):
 class MovementShape(Strict):
     """`width`: channels of the convolutions. `movement`: size of a movement."""
 
-    width: Count = 512
-    movement: Count = 512
+    width: PositiveInt = 512
+    movement: PositiveInt = 512
 
 
 class MovementRecipe(Strict):
@@ -130,15 +130,15 @@ class MovementStage(StageBase):
         x = np.stack([normalised(window_of(pairs, t, rng), self.mean, self.std) for _ in range(rows)])
         return torch.from_numpy(x).to(self.runtime.device)
 
-    def _losses(self, x: Tensor) -> Parts:
+    def _losses(self, x: Tensor) -> Metrics:
         movements = self.network[0](x[..., :POSE])
         return {
             "rebuilt": (self.network[1](movements) - x).abs().mean(), "sparsity": movements.abs().mean(),
             "smoothness": (movements[:, 1:] - movements[:, :-1]).abs().mean(),
         }  # fmt: skip
 
-    def losses(self, module: Any, at: At) -> tuple[Tensor, Parts]:
-        rng = np.random.default_rng([at.seed, at.step, at.rank])
+    def losses(self, module: Any, context: StepContext) -> tuple[Tensor, Metrics]:
+        rng = np.random.default_rng(context.row_seed)
         parts = self._losses(self._batch(self.seen, rng, self.schedule.batch))
         s = self.schedule
         total = parts["rebuilt"] + s.sparsity * parts["sparsity"] + s.smoothness * parts["smoothness"]

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from avatargpt.train.running.keeping import ABOUT, BEST
-from avatargpt.train.running.stage import At, StageBase
+from avatargpt.train.running.stage import StageBase, StepContext
 from vqvae.io.json_file import read_object
 
 TRIED = 2  # steps that a step's time is measured on
@@ -47,7 +47,8 @@ def step_seconds(stage: Any) -> float:
     for step in range(TRIED + 1):  # the first one prepares kernels
         if step == 1:
             begin = time.perf_counter()
-        total, _ = stage.losses(stage.module, At(step, stage.runtime.rank, stage.runtime.world, stage.schedule.seed))
+        context = StepContext(step, stage.runtime.rank, stage.runtime.world, stage.schedule.seed)
+        total, _ = stage.losses(stage.module, context)
         total.backward()
         stage.optimizer.zero_grad(set_to_none=True)
     return (time.perf_counter() - begin) / TRIED

@@ -9,7 +9,7 @@ from pydantic import Field
 from avatargpt.train.data.examples import ExampleOptions
 from avatargpt.train.language import LanguageRecipe, LanguageTraining
 from avatargpt.train.running.lora import LoraOptions
-from vqvae.strict import Count, Flag, Rate, Strict, Whole
+from vqvae.strict import Flag, NonNegativeInt, PositiveInt, Rate, Strict
 
 OWN = "own"
 """Source of the user's clips among those of the package."""
@@ -35,15 +35,15 @@ class FinetuneOptions(Strict):
     """
 
     lora: Flag = False
-    steps: Count = 240
+    steps: PositiveInt = 240
     minutes: Annotated[Rate, Field(le=10_000)] = 6.0
-    batch: Count = 24
+    batch: PositiveInt = 24
     lr: Rate = 0.0
     own: Annotated[float, Field(gt=0, lt=1)] = 0.4
-    rounds: Count = 6
-    patience: Count = 2
-    keyframed: Whole = 1
-    seed: Whole = 0
+    rounds: PositiveInt = 6
+    patience: PositiveInt = 2
+    keyframed: NonNegativeInt = 1
+    seed: NonNegativeInt = 0
     licence: str = "not stated"
 
     def schedule(self, steps: int, lr: float) -> dict[str, Any]:

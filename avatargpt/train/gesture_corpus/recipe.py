@@ -9,7 +9,7 @@ from pydantic import model_validator
 from avatargpt.gesture.words import SENTENCE
 from instruct_data.gesture.plan import Style
 from vqvae.errors import UserError
-from vqvae.strict import Rate, Share, Strict, Whole
+from vqvae.strict import NonNegativeInt, Rate, Share, Strict
 
 PERFORMERS = ("ChrBrad", "ChrBrad2", "ChrGarza", "ChrConnor", "keyed")
 
@@ -26,7 +26,7 @@ class Speaker(Strict):
     both: Share = 0.5
     head: Rate = 1.0
     drift: Rate = 1.0
-    rest: Whole = 0
+    rest: NonNegativeInt = 0
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -65,7 +65,7 @@ class CorpusData(Strict):
     val: Share = 0.06
     store: Rate = 60.0
     words: str = SENTENCE
-    seed: Whole = 0
+    seed: NonNegativeInt = 0
 
 
 class CorpusRecipe(Strict):

@@ -30,7 +30,7 @@ from vqvae.errors import UserError
 from vqvae.io.guard import regular, understanding
 from vqvae.io.json_file import read_object
 from vqvae.motion import atomic_write
-from vqvae.strict import Count, Strict
+from vqvae.strict import PositiveInt, Strict
 
 FILE, VERSION = "gesture.json", 1
 MOST_INDEX = 64 << 20  # bytes of JSON
@@ -46,7 +46,7 @@ class Entry(Strict):
     name: str
     speaker: str
     split: Literal["train", "val"]
-    frames: Count
+    frames: PositiveInt
 
 
 class Index(Strict):

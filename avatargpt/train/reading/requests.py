@@ -21,12 +21,12 @@ from avatargpt.requests.reader_network import MOST_WORDS, RequestConfig, Request
 from avatargpt.requests.vocabulary import LONGEST, Vocabulary
 from avatargpt.train.loop import run
 from avatargpt.train.running.runtime import Runtime
-from avatargpt.train.running.stage import At, Parts, StageBase
+from avatargpt.train.running.stage import Metrics, StageBase, StepContext
 from instruct_data.requests.material import Material, material
 from instruct_data.requests.pairs import Pair, Pairs
 from instruct_data.requests.ways import DOMAINS, Way, all_ways
 from vqvae.errors import UserError
-from vqvae.strict import Count, Share, Strict
+from vqvae.strict import PositiveInt, Share, Strict
 
 Drawn = tuple[str, Pair]  # with its domain
 POOL = 6  # steps whose pairs are drawn together, for those of a step are about equally long: two thirds less padding
@@ -41,11 +41,11 @@ class RequestTraining(Schedule):
         shares: of the pairs, by what they are for.
     """
 
-    batch: Count = 64
+    batch: PositiveInt = 64
     weight_decay: Share = 0.02
     ema: Share = 0.998
-    held: Count = 12
-    validated: Count = 400
+    held: PositiveInt = 12
+    validated: PositiveInt = 400
     shares: dict[str, Share] = {"body": 0.6, "face": 0.25, "chat": 0.15}
 
 
@@ -109,12 +109,12 @@ class RequestStage(StageBase):
         self.vocabulary = Vocabulary()
         self.pool: tuple[tuple[int, ...], list[list[Drawn]]] = (), []  # drawn last, and for which steps
 
-    def torch_seed(self, at: At) -> int:
-        return at.seed + at.step
+    def torch_seed(self, context: StepContext) -> int:
+        return context.seed + context.step
 
-    def losses(self, module: Any, at: At) -> tuple[torch.Tensor, Parts]:
-        pool, which = divmod(at.step, POOL)
-        if self.pool[0] != (key := (at.seed, pool, at.rank)):
+    def losses(self, module: Any, context: StepContext) -> tuple[torch.Tensor, Metrics]:
+        pool, which = divmod(context.step, POOL)
+        if self.pool[0] != (key := (context.seed, pool, context.rank)):
             self.pool = key, self._pooled(np.random.default_rng(key))
         states, words, before, following = self._batch(self.pool[1][which])
         with self.runtime.autocast():

@@ -11,7 +11,7 @@ import torch
 from avatargpt.lm.adapter_folder import write_adapter
 from avatargpt.lm.model import AvatarGPTModel
 from vqvae.errors import UserError
-from vqvae.strict import Count, Dropout, Number, Strict
+from vqvae.strict import Dropout, Number, PositiveInt, Strict
 
 _ADDED = ("codes.", "heads.", "refiners.", "extra.", "countdown.", "lm_head.")
 
@@ -26,7 +26,7 @@ class LoraOptions(Strict):
         targets: names of the matrices in T5's layers (q, k, v, o, wi, wi_0, wi_1, wo).
     """
 
-    r: Count = 16
+    r: PositiveInt = 16
     alpha: Number = 32.0
     dropout: Dropout = 0.0
     targets: list[str] = ["q", "v"]

@@ -13,12 +13,12 @@ from avatargpt.config import Schedule
 from avatargpt.train.running.pace import Work
 from vqvae.strict import Strict
 
-Parts = dict[str, torch.Tensor]
+Metrics = dict[str, torch.Tensor]
 """Figures of a step by name, without gradient."""
 
 
 @dataclass(frozen=True)
-class At:
+class StepContext:
     """Where in a run a step is: everything random in it follows from this alone, so that a resumed run goes on exactly.
 
     Attributes:
@@ -32,6 +32,11 @@ class At:
     seed: int
     part: int = 0
     parts: int = 1
+
+    @property
+    def row_seed(self) -> list[int]:
+        """Seed of the rows that this process draws in this step."""
+        return [self.seed, self.step, self.rank]
 
     @property
     def torch_seed(self) -> int:
@@ -49,7 +54,7 @@ class Stage(Protocol):
         network: whose weights are trained and stand in the checkpoint.
         module: what is wrapped for several processes and called in `losses`: the network itself, or one around it.
         optimizer: over the parameters that are trained; a group's rate is multiplied by its ``times``, if it has one.
-        divides: whether its steps can be taken in parts (`At.part`).
+        divides: whether its steps can be taken in parts (`StepContext.part`).
         together: whether a step is the same on any number of processes: the mean of its losses over parts and
             processes is that of one process, and what no row reaches moves on by its momentum, as it does under ZeRO.
         identity: what a checkpoint must have been made with to be gone on from (shape, fingerprints), as plain data.
@@ -75,10 +80,10 @@ class Stage(Protocol):
     @property
     def over(self) -> bool: ...
 
-    def torch_seed(self, at: At) -> int:
+    def torch_seed(self, context: StepContext) -> int:
         """Seed of torch's own random numbers in a step."""
 
-    def losses(self, module: Any, at: At) -> tuple[torch.Tensor, Parts]:
+    def losses(self, module: Any, context: StepContext) -> tuple[torch.Tensor, Metrics]:
         """Draw the rows of a step and compute the loss, with gradient, and the figures to be logged.
 
         Args:
@@ -126,8 +131,8 @@ class StageBase:
     def over(self) -> bool:
         return False
 
-    def torch_seed(self, at: At) -> int:
-        return at.torch_seed
+    def torch_seed(self, context: StepContext) -> int:
+        return context.torch_seed
 
     def stepped(self, step: int) -> None:
         pass

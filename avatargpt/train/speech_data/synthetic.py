@@ -15,7 +15,7 @@ from avatargpt.train.speech_data.augment import articulate, insert_pauses, noise
 from avatargpt.train.speech_data.corpus import SpeechClip
 from avatargpt.train.speech_data.sounds import sounds
 from vqvae.errors import UserError
-from vqvae.strict import Share, Strict, Whole
+from vqvae.strict import NonNegativeInt, Share, Strict
 
 if TYPE_CHECKING:
     from avatargpt.train.speech_data.espeak import Espeak
@@ -57,18 +57,18 @@ class SpeechData(Strict):
         coded: share of these copies that went through an mp3 or Opus encoder; needs PyAV.
     """
 
-    clips: Whole = 700
-    flite: Whole = 0
-    held_out: Whole = 40
-    still: Whole = 40
-    sounds: Whole = 0
+    clips: NonNegativeInt = 700
+    flite: NonNegativeInt = 0
+    held_out: NonNegativeInt = 40
+    still: NonNegativeInt = 40
+    sounds: NonNegativeInt = 0
     clean: Share = 0.3
     paused: Share = 0.35
     articulated: Share = 0.6
-    copies: Whole = 6
-    further_copies: Whole = 1
+    copies: NonNegativeInt = 6
+    further_copies: NonNegativeInt = 1
     coded: Share = 0.0
-    seed: Whole = 0
+    seed: NonNegativeInt = 0
 
 
 def loudness(audio: np.ndarray, frames: int) -> np.ndarray:
