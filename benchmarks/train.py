@@ -34,11 +34,11 @@ from avatargpt.config import resolve
 from avatargpt.lm.network import IGNORED
 from avatargpt.train.command import parsed
 from avatargpt.train.data.batches import Batch, Pool
+from avatargpt.train.engines import make_engine
 from avatargpt.train.language import LanguageRecipe, LanguageStage
 from avatargpt.train.language_run import make_stage
-from avatargpt.train.running.engines import make_engine
-from avatargpt.train.running.runtime import Runtime
-from avatargpt.train.running.stage import StepContext
+from avatargpt.train.runtime import Runtime
+from avatargpt.train.stage import StepContext
 from instruct_data.clip import Clip
 from instruct_data.store import Store
 from vqvae.motion import Motion, atomic_write

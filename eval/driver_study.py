@@ -15,7 +15,7 @@ from avatargpt.evaluation.face import driver_ablations, speech_face
 from avatargpt.face.audio_model.driver import Driver
 from avatargpt.lm.text_encoder import SentenceGrounder
 from avatargpt.train.audio_model import DriverRecipe, train
-from avatargpt.train.running.runtime import Runtime
+from avatargpt.train.runtime import Runtime
 from avatargpt.train.speech_data import corpus, expressions
 from vqvae.errors import UserError
 

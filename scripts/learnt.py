@@ -16,7 +16,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from avatargpt.config import resolve
-from avatargpt.train.data.parser_material import bare, material, with_mirrored
+from avatargpt.train.data.parser_data import bare, material, with_mirrored
 from avatargpt.train.parser import ParserRecipe, read_scores
 from vqvae.errors import UserError
 

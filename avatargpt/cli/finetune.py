@@ -47,7 +47,7 @@ def finetune(
     from avatargpt.resources import weights
     from avatargpt.train.finetuning.options import FinetuneOptions
     from avatargpt.train.finetuning.packing import check_new
-    from avatargpt.train.running.runtime import Runtime
+    from avatargpt.train.runtime import Runtime
 
     check_model(model)
     check_new(output)

@@ -1,6 +1,6 @@
 """Whether the action of a clause is one that is known: a small network over what speaks for each known action.
 
-It is trained on the book itself (`avatargpt.train.reading.choosing`): phrasings are looked up as if they were not
+It is trained on the book itself (`avatargpt.train.known_actions`): phrasings are looked up as if they were not
 in it, a third of them as if their action were not in it either, and sentences about actions that it does not know.
 """
 

@@ -15,12 +15,12 @@ from avatargpt.face.audio_model.driver import Driver
 from avatargpt.face.audio_model.network import DriverConfig, DriverNetwork
 from avatargpt.face.audio_model.speaking import PAIRED
 from avatargpt.train.loop import run
-from avatargpt.train.running.runtime import Runtime
-from avatargpt.train.running.stage import Metrics, StageBase, StepContext
+from avatargpt.train.runtime import Runtime
 from avatargpt.train.speech_data.batches import Batches, Sampling
 from avatargpt.train.speech_data.losses import DriverLosses, channel_scale, driver_losses
 from avatargpt.train.speech_data.synthetic import SpeechData
 from avatargpt.train.speech_data.validation import settle_gate, validate
+from avatargpt.train.stage import Metrics, StageBase, StepContext
 from vqvae.errors import UserError
 from vqvae.strict import PositiveInt, Rate, Share, Strict
 

@@ -95,7 +95,7 @@ def run_stage(argv: Sequence[str]) -> None:
     _check_needed(args)
     _resolve(args)
     if entry.steps and int(os.environ.get("RANK", 0)) == 0:
-        from avatargpt.train.running.record import starting
+        from avatargpt.train.provenance import starting
 
         starting(args, argv)
     _place(entry.place)(*recipes, args)

@@ -18,8 +18,8 @@ from avatargpt.train.gesture_data import corpus as cache
 from avatargpt.train.gesture_data.batches import Batch, Batches, Sampling
 from avatargpt.train.gesture_data.losses import GestureLosses, columns, geodesic, gesture_losses, mean_of
 from avatargpt.train.loop import run
-from avatargpt.train.running.runtime import Runtime
-from avatargpt.train.running.stage import Metrics, StageBase, StepContext
+from avatargpt.train.runtime import Runtime
+from avatargpt.train.stage import Metrics, StageBase, StepContext
 from vqvae.errors import UserError
 from vqvae.strict import PositiveInt, Rate, Strict
 

@@ -14,8 +14,8 @@ import torch
 from avatargpt.config import Schedule, save_resolved
 from avatargpt.metrics.gesture.fgd import CHANNELS, FRAMES, LEAST_SPREAD, GestureAutoEncoder, GestureFeatures, windows
 from avatargpt.train.loop import run
-from avatargpt.train.running.runtime import Runtime
-from avatargpt.train.running.stage import Metrics, StageBase, StepContext
+from avatargpt.train.runtime import Runtime
+from avatargpt.train.stage import Metrics, StageBase, StepContext
 from instruct_data.store import Store
 from vqvae.errors import UserError
 from vqvae.motion import Motion

@@ -13,17 +13,16 @@ from avatargpt.lm.checkpoint import load_model, start_from_t5, with_modalities
 from avatargpt.lm.config import AvatarGPTConfig
 from avatargpt.lm.model import AvatarGPTModel
 from avatargpt.lm.text_encoder import SPIECE, SentenceGrounder, TextTokenizer
-from avatargpt.train.data.codes import read_codes, read_tokenizers
-from avatargpt.train.data.corpus import folders_of, text_corpus
+from avatargpt.train.data.corpus import folders_of, read_codes, read_tokenizers, text_corpus
 from avatargpt.train.data.examples import Example, ExampleOptions, Examples
-from avatargpt.train.data.lessons import lessons
+from avatargpt.train.data.judged_answers import lessons
 from avatargpt.train.data.prepare import MADE_UP
+from avatargpt.train.engines import begun, check_readable
 from avatargpt.train.language import SHAPE, LanguageRecipe, LanguageStage
 from avatargpt.train.loop import run
-from avatargpt.train.running.engines import begun, check_readable
-from avatargpt.train.running.lora import add_lora
-from avatargpt.train.running.runtime import Runtime
-from avatargpt.train.running.zero import read_zero
+from avatargpt.train.lora import add_lora
+from avatargpt.train.runtime import Runtime
+from avatargpt.train.zero import read_zero
 from instruct_data.mixture import Draw, generator
 from instruct_data.registry import get_task, list_tasks
 from instruct_data.store import ClipCodes, Store

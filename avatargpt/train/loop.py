@@ -16,16 +16,13 @@ import numpy as np
 import torch
 
 from avatargpt.config import changes
-from avatargpt.train.running.engines import Engine, make_engine
-from avatargpt.train.running.keeping import keep_best, keep_last
-from avatargpt.train.running.log import Log
-from avatargpt.train.running.pace import Pace
-from avatargpt.train.running.plot import plot_log, table_of
-from avatargpt.train.running.record import record
-from avatargpt.train.running.runtime import Runtime, cosine
-from avatargpt.train.running.stage import Metrics, Stage, StepContext
-from avatargpt.train.running.stopping import Stopping
-from avatargpt.train.running.watch import watchers
+from avatargpt.train.checkpoints import keep_best, keep_last
+from avatargpt.train.engines import Engine, make_engine
+from avatargpt.train.provenance import record
+from avatargpt.train.reporting import Log, plot_log, table_of, watchers
+from avatargpt.train.runtime import Runtime, Stopping, cosine
+from avatargpt.train.stage import Metrics, Stage, StepContext
+from avatargpt.train.throughput import Pace
 from vqvae.errors import UserError
 from vqvae.io.lock import held
 

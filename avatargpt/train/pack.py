@@ -38,8 +38,8 @@ def pack_stage(args: argparse.Namespace) -> None:
     from avatargpt.lm.card import write_card
     from avatargpt.lm.checkpoint import load_model, save_model, save_small
     from avatargpt.lm.text_encoder import TextTokenizer
-    from avatargpt.train.data.codes import read_tokenizers
-    from avatargpt.train.running.provenance import origin_of
+    from avatargpt.train.data.corpus import read_tokenizers
+    from avatargpt.train.provenance import origin_of
 
     folders = args.language.split(",")
     model = averaged(folders, parse_shares(args.shares, len(folders)))

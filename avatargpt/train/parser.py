@@ -16,10 +16,10 @@ from avatargpt.face.instructions.network import ParserConfig, ParserNetwork
 from avatargpt.face.instructions.parser import InstructionParser
 from avatargpt.face.instructions.sampling import MOST_WORDS
 from avatargpt.metrics.face_reading import reading_score
-from avatargpt.train.data.parser_material import Material, ParserBatches, ParserTraining, material, rows_of
+from avatargpt.train.data.parser_data import Material, ParserBatches, ParserTraining, material, rows_of
 from avatargpt.train.loop import run
-from avatargpt.train.running.runtime import Runtime
-from avatargpt.train.running.stage import Metrics, StageBase, StepContext
+from avatargpt.train.runtime import Runtime
+from avatargpt.train.stage import Metrics, StageBase, StepContext
 from instruct_data.face.score import Score
 from vqvae.errors import UserError
 from vqvae.strict import Strict

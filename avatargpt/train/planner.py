@@ -23,7 +23,7 @@ from avatargpt.planning.store import Basis, PlanLibrary
 from avatargpt.requests.index import unit
 from avatargpt.train.data.corrupting import CONTINUATIONS, DRAWN, EASY, KINDS, Corruptor
 from avatargpt.train.loop import fit
-from avatargpt.train.running.runtime import Runtime
+from avatargpt.train.runtime import Runtime
 from instruct_data.planning import PlannedScene, read_scenes
 from instruct_data.plans import kinds as written
 from vqvae.errors import UserError

@@ -17,11 +17,11 @@ from torch.nn import functional as F
 
 from avatargpt.config import Schedule, save_resolved
 from avatargpt.lm.scorer import ScorerNetwork, TextMotionScorer
-from avatargpt.train.data.codes import read_codes
-from avatargpt.train.data.judged import Judged, judged_answers, judged_loss, picked
+from avatargpt.train.data.corpus import read_codes
+from avatargpt.train.data.judged_answers import Judged, judged_answers, judged_loss, picked
 from avatargpt.train.loop import run
-from avatargpt.train.running.runtime import Runtime
-from avatargpt.train.running.stage import Metrics, StageBase, StepContext
+from avatargpt.train.runtime import Runtime
+from avatargpt.train.stage import Metrics, StageBase, StepContext
 from instruct_data.mixture import clip_class
 from instruct_data.store import ClipCodes
 from vqvae.errors import UserError

@@ -19,11 +19,11 @@ import numpy as np
 import torch
 
 from avatargpt.config import save_resolved
-from avatargpt.train.data.codes import read_codes
-from avatargpt.train.data.lessons import SIGNATURES, SOURCE
+from avatargpt.train.data.corpus import read_codes
+from avatargpt.train.data.judged_answers import SIGNATURES, SOURCE
 from avatargpt.train.data.prepare import LICENCE_JOINED
-from avatargpt.train.running.log import Log
-from avatargpt.train.running.runtime import Runtime
+from avatargpt.train.reporting import Log
+from avatargpt.train.runtime import Runtime
 from instruct_data.mixture import clip_class
 from instruct_data.store import ClipCodes, Store
 from instruct_data.text.mirror import side_of

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from avatargpt.train.running.runtime import Runtime
+from avatargpt.train.runtime import Runtime
 from instruct_data.store import ClipCodes, Store
 from vqvae.errors import UserError
 
@@ -71,8 +71,7 @@ RARE: dict[str, Callable[[str], bool]] = {
 
 def feature_windows(store: Store, split: str, room: Path) -> Any:
     """Features of a store's single clips (composed ones add nothing to a tokenizer), in a file in folder `room`."""
-    from avatargpt.train.data.feature_file import FeatureFile
-    from avatargpt.train.data.windows import Windows
+    from avatargpt.train.data.windows import FeatureFile, Windows
     from instruct_data.mixture import clip_class
     from vqvae import modalities
 
@@ -152,9 +151,8 @@ def phrase_index_stage(args: argparse.Namespace) -> None:
     """The book of phrasings that plain wording looks requests up in."""
     from avatargpt.lm.text_encoder import SentenceGrounder
     from avatargpt.requests.phrases import PhraseIndex
-    from avatargpt.train.data.lessons import pass_rates
-    from avatargpt.train.phrase_index import make_phrase_index, with_normalised_of, with_performed
-    from avatargpt.train.reading.growing import with_new_actions
+    from avatargpt.train.data.judged_answers import pass_rates
+    from avatargpt.train.phrase_index import make_phrase_index, with_new_actions, with_normalised_of, with_performed
     from instruct_data.text.captions import CaptionBank
     from instruct_data.text.rewrites import Rewrites
 

@@ -12,8 +12,8 @@ from avatargpt.config import Schedule, save_resolved
 from avatargpt.train.data.windows import Windows
 from avatargpt.train.loop import run
 from avatargpt.train.objectives import objective
-from avatargpt.train.running.runtime import Runtime
-from avatargpt.train.running.stage import Metrics, StageBase, StepContext
+from avatargpt.train.runtime import Runtime
+from avatargpt.train.stage import Metrics, StageBase, StepContext
 from vqvae.errors import UserError
 from vqvae.networks import begin_direct
 from vqvae.strict import Flag, PositiveInt, Rate, Share, Strict, Weights

@@ -15,8 +15,7 @@ from avatargpt.export.head.head import head, turned
 from avatargpt.export.head.morphs import shaped
 from avatargpt.face.portrait import FILE, Portrait, PortraitNetwork, PortraitShape
 from avatargpt.train.command import main
-from avatargpt.train.data.portrait_clips import Take, rendered
-from avatargpt.train.portrait import measured
+from avatargpt.train.portrait import Take, measured, rendered
 from vqvae import arkit
 from vqvae.errors import UserError
 from vqvae.face import FaceMotion

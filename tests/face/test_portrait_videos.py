@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from avatargpt.train.data.portrait_clips import filmed, rendered
+from avatargpt.train.portrait import filmed, rendered
 from vqvae.errors import UserError
 
 av = pytest.importorskip("av")

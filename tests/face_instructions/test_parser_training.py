@@ -14,19 +14,25 @@ from avatargpt.face.instructions.network import ParserConfig, ParserNetwork
 from avatargpt.face.instructions.parser import InstructionParser
 from avatargpt.lm.tuned_layers import TunedLayers
 from avatargpt.train import parser as stage
-from avatargpt.train.data.parser_material import (
+from avatargpt.train.data.parser_data import (
     Material,
     ParserBatches,
     ParserTraining,
     bare,
+    clocked,
+    felt_in_turn,
+    felt_meanwhile,
+    joined,
+    kept,
     longer,
     material,
+    once_more,
+    pairs_of,
     rows_of,
     with_mirrored,
 )
-from avatargpt.train.data.parser_pairs import clocked, felt_in_turn, felt_meanwhile, joined, kept, once_more, pairs_of
 from avatargpt.train.parser import begin_with
-from avatargpt.train.running.runtime import Runtime
+from avatargpt.train.runtime import Runtime
 from instruct_data.face.corpus import reworded
 from instruct_data.face.score import MAX_SECONDS, Emotion, Event, Score
 from tests.face_instructions.conftest import Words, own, small

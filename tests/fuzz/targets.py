@@ -178,7 +178,7 @@ def _models(folder: Path) -> dict[str, Target]:
     from avatargpt.planning.store import PlanLibrary
     from avatargpt.requests.exemplars import ExemplarBank
     from avatargpt.requests.phrases import PhraseIndex
-    from avatargpt.train.running.checkpoints import load_checkpoint
+    from avatargpt.train.checkpoints import load_checkpoint
     from vqvae.tokenizer import MotionTokenizer
 
     here = folder / "models"

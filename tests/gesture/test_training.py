@@ -12,7 +12,7 @@ from avatargpt.train import gesture
 from avatargpt.train.gesture_data import corpus as cache
 from avatargpt.train.gesture_data.batches import Batches, Sampling
 from avatargpt.train.gesture_data.losses import GestureLosses, geodesic, gesture_losses
-from avatargpt.train.running.runtime import Runtime
+from avatargpt.train.runtime import Runtime
 from tests.gesture.conftest import MATERIAL, SHAPE
 from vqvae.errors import UserError
 from vqvae.rotations import from_axis_angle, to_6d

@@ -12,17 +12,20 @@ from avatargpt.metrics.humanml3d.networks import MovementEncoder
 from avatargpt.metrics.humanml3d.official import load_evaluator
 from avatargpt.metrics.humanml3d.words import read_vocabulary
 from avatargpt.train.command import main
-from avatargpt.train.evaluator.matching import (
+from avatargpt.train.humanml3d_evaluator import (
     EvaluatorRecipe,
     EvaluatorStage,
     MatchingShape,
     MatchingTraining,
+    Movements,
     contrast,
+    load_movements,
+    statistics,
+    window_of,
 )
-from avatargpt.train.evaluator.movements import Movements, load_movements, statistics, window_of
 from avatargpt.train.loop import fit
-from avatargpt.train.running.runtime import Runtime
-from avatargpt.train.running.stage import StepContext
+from avatargpt.train.runtime import Runtime
+from avatargpt.train.stage import StepContext
 from instruct_data.sources.humanml3d_pairs import read_pairs
 from tests.metrics import humanml3d_made as made
 from vqvae.errors import UserError

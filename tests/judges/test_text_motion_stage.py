@@ -12,10 +12,9 @@ from avatargpt.metrics.evaluator.evaluator import MotionEvaluator
 from avatargpt.metrics.evaluator.features import joint_features
 from avatargpt.metrics.retrieval_metrics import sides_of
 from avatargpt.train.command import main
-from avatargpt.train.data.described import Described, Draws, Twin, Twins, described
-from avatargpt.train.running.runtime import Runtime
-from avatargpt.train.running.stage import StepContext
-from avatargpt.train.text_motion import EvaluatorRecipe, EvaluatorStage
+from avatargpt.train.runtime import Runtime
+from avatargpt.train.stage import StepContext
+from avatargpt.train.text_motion import Described, Draws, EvaluatorRecipe, EvaluatorStage, Twin, Twins, described
 from instruct_data.clip import Clip
 from instruct_data.store import Store
 from vqvae import rotations as rot

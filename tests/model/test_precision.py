@@ -5,7 +5,7 @@ import torch
 
 from avatargpt.lm import fused_maps, precision
 from avatargpt.lm.loaded import LoadedModel
-from avatargpt.train.running.runtime import Runtime
+from avatargpt.train.runtime import Runtime
 
 
 @pytest.mark.parametrize("packs", [True, False])
@@ -21,7 +21,7 @@ def test_maps_without_packed_bfloat16(monkeypatch: pytest.MonkeyPatch, packs: bo
 
 @pytest.mark.parametrize("fast", [True, False])
 def test_training_follows_the_processor(monkeypatch: pytest.MonkeyPatch, fast: bool) -> None:
-    monkeypatch.setattr("avatargpt.train.running.runtime.fast_bfloat16", lambda device: fast)
+    monkeypatch.setattr("avatargpt.train.runtime.fast_bfloat16", lambda device: fast)
     runtime = Runtime.start(device="cpu")
     assert runtime.bf16 is fast
     with runtime.autocast():

@@ -94,7 +94,7 @@ def test_generate_answers_in_words_and_codes(auto: Any, folder: Path) -> None:
 
 def test_peft_loads_our_adapter(tmp_path: Path, tiny_model: Callable[..., AvatarGPTModel], ids: torch.Tensor) -> None:
     peft = pytest.importorskip("peft")
-    from avatargpt.train.running.lora import LoraOptions, add_lora, save_adapter
+    from avatargpt.train.lora import LoraOptions, add_lora, save_adapter
 
     learnt, options = tiny_model(), LoraOptions(r=2, alpha=4)
     base = copy.deepcopy(learnt)

@@ -16,7 +16,7 @@ from avatargpt.requests.phrases import PhraseIndex
 from avatargpt.requests.scoring import Seen
 from avatargpt.requests.understanding import SURE, Understander, unknown
 from avatargpt.resources import weights
-from avatargpt.train.reading.choosing import _Network, strangers
+from avatargpt.train.known_actions import _Network, strangers
 
 
 @pytest.fixture(scope="module")

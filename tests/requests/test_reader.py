@@ -12,8 +12,8 @@ from avatargpt.config import resolve
 from avatargpt.requests.reader import RequestReader, reading_grounder, word_states
 from avatargpt.requests.reader_network import MOST_WORDS, RequestNetwork
 from avatargpt.train.loop import run
-from avatargpt.train.reading.requests import RequestRecipe, RequestStage, divided, exactness
-from avatargpt.train.running.runtime import Runtime
+from avatargpt.train.request_reader import RequestRecipe, RequestStage, divided, exactness
+from avatargpt.train.runtime import Runtime
 from instruct_data.requests.material import material
 from instruct_data.requests.pairs import Pair
 from instruct_data.requests.ways import DOMAINS, all_ways

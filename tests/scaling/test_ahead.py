@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from avatargpt.train.data.ahead import Ahead
+from avatargpt.train.data.batches import Ahead
 
 
 def test_the_next_is_made_while_this_one_is_in_use() -> None:

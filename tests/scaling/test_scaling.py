@@ -69,7 +69,7 @@ def test_published_sizes() -> None:
 
 @pytest.mark.skipif(importlib.util.find_spec("peft") is None, reason="needs peft, of the extra train")
 def test_lora_counts() -> None:
-    from avatargpt.train.running.lora import add_lora
+    from avatargpt.train.lora import add_lora
 
     plan, model = small(recipe={"lora": {"r": 3, "targets": ["q", "wo"]}, "train": {"refiner_weight": 0.0}})
     assert plan.recipe.lora is not None

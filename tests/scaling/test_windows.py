@@ -8,8 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from avatargpt.train.data.feature_file import FeatureFile
-from avatargpt.train.data.windows import BLOCK, Windows
+from avatargpt.train.data.windows import BLOCK, FeatureFile, Windows
 from vqvae.errors import UserError
 
 WIDTH = 37

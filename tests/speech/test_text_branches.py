@@ -10,7 +10,7 @@ from avatargpt.face.audio_model.conditioning import Clause, Direction, Feeling
 from avatargpt.face.audio_model.driver import Driver
 from avatargpt.face.audio_model.network import DriverConfig
 from avatargpt.speech.audio import RATE
-from avatargpt.train.running.runtime import Runtime
+from avatargpt.train.runtime import Runtime
 from avatargpt.train.speech_data.expressions import ExpressionClip
 from tests.speech.conftest import Words, together, voice
 from tests.speech.test_training import CONFIG, clips, expression, no_pictures, train

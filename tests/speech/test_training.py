@@ -13,7 +13,7 @@ from avatargpt.face.audio_model.speaking import PAIRED
 from avatargpt.speech.phones import INDEX as INDEX_OF
 from avatargpt.train import audio_model
 from avatargpt.train.pack import mean_of
-from avatargpt.train.running.runtime import Runtime
+from avatargpt.train.runtime import Runtime
 from avatargpt.train.speech_data import corpus, expressions
 from avatargpt.train.speech_data.batches import Batches, Sampling, Silent, stand_in
 from avatargpt.train.speech_data.expressions import ExpressionClip, compose

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from avatargpt.train.running.pace import TIMED
+from avatargpt.train.throughput import TIMED
 
 ROOT = Path(__file__).resolve().parents[2]
 ZERO = {n: ROOT / "configs" / "deepspeed" / f"zero{n}.json" for n in (1, 2, 3)}
@@ -26,7 +26,7 @@ WORKER = """
 import json, sys
 from pathlib import Path
 from avatargpt.train.command import main
-from avatargpt.train.running import runtime
+from avatargpt.train import runtime
 
 runtime.fast_bfloat16 = lambda device: False
 *launched, runs = sys.argv[1:]

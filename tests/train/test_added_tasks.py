@@ -11,8 +11,7 @@ import yaml
 
 from avatargpt.lm.config import AvatarGPTConfig
 from avatargpt.lm.text_encoder import TextTokenizer
-from avatargpt.train.data.examples import Example, ExampleOptions, Examples
-from avatargpt.train.data.pools import Pools
+from avatargpt.train.data.examples import Example, ExampleOptions, Examples, Pools
 from instruct_data import registry
 from instruct_data.mixture import Draw
 from instruct_data.store import ClipCodes

@@ -10,10 +10,10 @@ import pytest
 import torch
 
 from avatargpt.config import Schedule
+from avatargpt.train.checkpoints import keep_best, keep_last
 from avatargpt.train.command import main
-from avatargpt.train.running.engines import Plain
-from avatargpt.train.running.keeping import keep_best, keep_last
-from avatargpt.train.running.runtime import Runtime
+from avatargpt.train.engines import Plain
+from avatargpt.train.runtime import Runtime
 from vqvae.errors import UserError
 
 DEBUG = str(Path(__file__).resolve().parents[2] / "configs" / "requests" / "debug.yaml")

@@ -8,7 +8,7 @@ import torch
 
 from avatargpt.kinematics.signature import SIZE
 from avatargpt.lm.scorer import FILE, ScorerNetwork, TextMotionScorer
-from avatargpt.train.running.runtime import Runtime
+from avatargpt.train.runtime import Runtime
 from avatargpt.train.scorer import PairBatches, Pairs, ScorerRecipe, ScorerTraining, pairs_of, rank_one, train
 from vqvae.errors import UserError
 

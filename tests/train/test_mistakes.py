@@ -14,11 +14,10 @@ import pytest
 import torch
 import yaml
 
+from avatargpt.train.checkpoints import load_checkpoint
 from avatargpt.train.command import main
-from avatargpt.train.running.checkpoints import load_checkpoint
-from avatargpt.train.running.log import Log
-from avatargpt.train.running.plot import plot_log, read_log
-from avatargpt.train.running.runtime import Runtime, check_finite, cosine
+from avatargpt.train.reporting import Log, plot_log, read_log
+from avatargpt.train.runtime import Runtime, check_finite, cosine
 from avatargpt.train.stage_table import STAGES
 from vqvae.errors import UserError
 

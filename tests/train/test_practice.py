@@ -17,8 +17,7 @@ from avatargpt.lm.scorer import ScorerNetwork
 from avatargpt.metrics.traits import manners
 from avatargpt.metrics.truths import Truths
 from avatargpt.requests.phrases import PhraseIndex
-from avatargpt.train.data.judged import Judged, picked
-from avatargpt.train.data.lessons import SIGNATURES, SOURCE, lessons, pass_rates, usual
+from avatargpt.train.data.judged_answers import SIGNATURES, SOURCE, Judged, lessons, pass_rates, picked, usual
 from avatargpt.train.phrase_index import (
     PERFORMED_BY,
     _nearest,

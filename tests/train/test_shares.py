@@ -12,13 +12,13 @@ import torch
 
 from avatargpt.config import resolve
 from avatargpt.lm.adapter_folder import write_adapter
+from avatargpt.train.checkpoints import write
 from avatargpt.train.command import parsed
-from avatargpt.train.data.shares import share_of
+from avatargpt.train.data.batches import share_of
 from avatargpt.train.language import LanguageRecipe, LanguageStage
 from avatargpt.train.language_run import make_stage
-from avatargpt.train.running.checkpoints import write
-from avatargpt.train.running.runtime import Runtime
-from avatargpt.train.running.stage import StepContext
+from avatargpt.train.runtime import Runtime
+from avatargpt.train.stage import StepContext
 from tests.train.launching import config
 from vqvae.errors import UserError
 

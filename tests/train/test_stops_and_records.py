@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from avatargpt.train.command import main
-from avatargpt.train.running.record import RECORD, commit, differences, fingerprint
+from avatargpt.train.provenance import RECORD, commit, differences, fingerprint
 from vqvae.io.tensors import load_checkpoint_file
 
 ROOT = Path(__file__).resolve().parents[2]

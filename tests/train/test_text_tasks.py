@@ -12,7 +12,7 @@ import torch
 from avatargpt.train.command import main
 from avatargpt.train.data.corpus import clip_steps, user_pairs
 from avatargpt.train.language import LanguageTraining
-from avatargpt.train.running.optimizers import Muon, MuonAdamW, make_optimizer, orthogonalised
+from avatargpt.train.optimizers import Muon, MuonAdamW, make_optimizer, orthogonalised
 from instruct_data.store import Store
 from vqvae.errors import UserError
 

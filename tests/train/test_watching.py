@@ -16,9 +16,9 @@ from transformers.models.t5.modeling_t5 import T5LayerFF
 from avatargpt.lm.checkpoint import load_model
 from avatargpt.lm.flops import forward_flops
 from avatargpt.train.command import main
-from avatargpt.train.running.average import MovingAverage
-from avatargpt.train.running.pace import Pace, Work, peak_of
-from avatargpt.train.running.runtime import Runtime
+from avatargpt.train.optimizers import MovingAverage
+from avatargpt.train.runtime import Runtime
+from avatargpt.train.throughput import Pace, Work, peak_of
 from tests.model.conftest import make_model
 from tests.train.conftest import Mini
 

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 
-from avatargpt.train.running.checkpoints import load_checkpoint
+from avatargpt.train.checkpoints import load_checkpoint
 from vqvae.errors import UserError
 from vqvae.io.arrays import map_array, read_arrays
 from vqvae.io.guard import read_text, regular, understanding

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Hashable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 import torch
@@ -13,10 +15,12 @@ from avatargpt.lm.encoding import encoder_inputs
 from avatargpt.lm.flops import forward_flops
 from avatargpt.lm.model import AvatarGPTModel
 from avatargpt.lm.network import IGNORED
+from avatargpt.lm.residual_decoder import FORGET
+from avatargpt.lm.shape import TEXT
 from avatargpt.lm.text_encoder import SentenceGrounder
-from avatargpt.train.data.ahead import Ahead
 from avatargpt.train.data.examples import Example, Examples
-from avatargpt.train.running.pace import Work
+from avatargpt.train.stage import StepContext
+from avatargpt.train.throughput import Work
 from instruct_data.collate import like_lengths, pad
 from instruct_data.mixture import Mixture, generator
 
@@ -84,7 +88,7 @@ class Pool:
         self._ahead = Ahead(self._sorted)
 
     def step(self, step: int) -> list[Example]:
-        """The rows of a step, the same on every process (`avatargpt.train.data.shares` shares them out)."""
+        """The rows of a step, the same on every process (`avatargpt.train.data.batches` shares them out)."""
         first = step - step % self.steps
         if self._kept is None or self._kept[0] != first:
             following = first + self.steps
@@ -104,3 +108,99 @@ class Pool:
             cost = [len(r.labels) * 2 + len(r.prompt.ids) for r in rows]
             return np.argsort(cost, kind="stable").reshape(self.steps, self.rows)
         return like_lengths([r.source for r in rows], [len(r.labels) for r in rows], self.rows)
+
+
+REFINED, FORGOTTEN = 7, 8  # what is drawn with the seed and the step besides the rows themselves
+
+
+@dataclass(frozen=True)
+class StepShare:
+    """Rows of a step that are this process's in this part of it, with counts of all rows of the step.
+
+    A loss that is a mean over the step is here the sum over these rows divided by what the whole step has of it, times
+    `times`. Engines descend the mean of that over parts and processes, which is the mean over the step.
+
+    Attributes:
+        rows: of this share. times: into how many shares the step is divided.
+        tokens: head -> labelled tokens of the whole step. by_task: task -> the same.
+        motion: rows of the whole step that answer in motion.
+        answers: modality -> rows of the whole step that answer in it, where the residual decoder learns from it.
+        refined: modality -> motion tokens of the whole step that the residual decoder learns from.
+        chosen: (rows,) bool: rows of this share that the residual decoder learns from.
+        forgotten: per row, (motion tokens,) bool: where the residual decoder does not see the details before.
+    """
+
+    rows: Sequence[Example]
+    times: int
+    tokens: dict[str, int]
+    by_task: dict[str, int]
+    motion: int
+    answers: dict[str, int]
+    refined: dict[str, int]
+    chosen: np.ndarray
+    forgotten: Sequence[np.ndarray]
+
+
+def share_of(rows: Sequence[Example], context: StepContext, refiners: Collection[str], portion: float) -> StepShare:
+    """A process's share in a step.
+
+    Args:
+        rows: of the whole step, over all processes and parts.
+        refiners: modalities whose residual decoder learns.
+        portion: of each one's rows, from which it learns; at least one row.
+    """
+    place = context.rank + context.world * context.part
+    own = range(len(rows))[place :: context.world * context.parts]
+    tokens: Counter[str] = Counter()
+    by_task: Counter[str] = Counter()
+    for row in rows:
+        tokens[row.head] += len(row.labels)
+        by_task[row.task] += len(row.labels)
+    rng, chosen = generator(context.seed, context.step, REFINED), np.zeros(len(rows), bool)
+    answers, refined = {}, {}
+    for name in (n for n in tokens if n != TEXT and n in refiners):
+        same = [i for i, r in enumerate(rows) if r.head == name]
+        keep = rng.permutation(same)[: max(1, round(len(same) * portion))]
+        chosen[keep] = True
+        answers[name], refined[name] = len(same), sum(_motion(rows[int(i)]) for i in keep)
+    forgotten = [generator(context.seed, context.step, FORGOTTEN, i).random(_motion(rows[i])) < FORGET for i in own]
+    return StepShare(
+        [rows[i] for i in own], context.world * context.parts, dict(tokens), dict(by_task),
+        sum(r.head != TEXT for r in rows), answers, refined, chosen[own.start :: own.step], forgotten,
+    )  # fmt: skip
+
+
+def _motion(row: Example) -> int:
+    return 0 if row.codes is None else len(row.codes)
+
+
+Key = TypeVar("Key", bound=Hashable)
+Made = TypeVar("Made")
+
+
+class Ahead(Generic[Key, Made]):
+    """Makes what will be asked for next before it is asked for.
+
+    `make` must depend on its key alone: what comes out is the same as without a thread. It runs for one key at a time,
+    always in the one thread, so that what it keeps for itself needs no lock. What it raises is raised by `get`.
+
+    Args:
+        make: key -> thing.
+    """
+
+    def __init__(self, make: Callable[[Key], Made]) -> None:
+        self._make = make
+        self._worker: ThreadPoolExecutor | None = None  # begun with the first thing: a copy of an unused one is cheap
+        self._next: tuple[Key, Future[Made]] | None = None
+
+    def get(self, key: Key, following: Key | None = None) -> Made:
+        """The thing of `key`; then `following` is begun, if there is one."""
+        if self._worker is None:
+            self._worker = ThreadPoolExecutor(1, thread_name_prefix="ahead")
+        foreseen = self._next is not None and self._next[0] == key
+        future = self._next[1] if foreseen and self._next is not None else self._worker.submit(self._make, key)
+        self._next = None
+        made = future.result()
+        if following is not None:
+            self._next = following, self._worker.submit(self._make, following)
+        return made

@@ -11,11 +11,12 @@ from instruct_data.clip import Clip
 from instruct_data.dialogue.dialogues import dialogue_pairs
 from instruct_data.planning import Pair, join_steps, planning_pairs
 from instruct_data.registry import get_task
-from instruct_data.store import ClipCodes
+from instruct_data.store import ClipCodes, Store
 from instruct_data.text.captions import CaptionBank
 from instruct_data.text.rewrites import Rewrites
 from vqvae.errors import UserError
 from vqvae.io.json_lines import json_rows
+from vqvae.tokenizer import MotionTokenizer
 
 LONGEST_LINE = 26  # words; longer lines cost more time than they teach
 
@@ -160,3 +161,42 @@ def grounded_texts(
     for rows in pairs.values():
         for slots, _ in rows:
             yield from slots.values()
+
+
+def read_tokenizers(folders: str | None) -> list[MotionTokenizer]:
+    """The tokenizers of one or several folders with commas between, one for each modality.
+
+    Raises:
+        UserError: a folder that is no tokenizer's, or two of one modality.
+    """
+    found = [MotionTokenizer.load(f) for f in folders.split(",")] if folders else []
+    names = [t.config.modality for t in found]
+    if len(set(names)) < len(names):
+        raise UserError(f"--tokenizer {folders}: {', '.join(names)}; accepted: one for each modality")
+    return found
+
+
+def read_codes(folders: str, tokenizers: Sequence[MotionTokenizer]) -> tuple[list[ClipCodes], list[ClipCodes]]:
+    """Training and validation clips of one or several tokenised caches, with commas between.
+
+    Raises:
+        UserError: a cache of a tokenizer that is not given.
+    """
+    items: list[ClipCodes] = []
+    held: list[ClipCodes] = []
+    for folder in folders.split(","):
+        store = Store.open(folder)
+        if not tokenizers:
+            raise UserError(f"--codes {folder}: needs the tokenizer that made them; give --tokenizer FOLDER")
+        made = store.manifest.get("fingerprint")
+        if made is None:
+            raise UserError(f"{folder}: holds {store.kind}; --codes takes the result of the codes stage")
+        if made not in {t.fingerprint for t in tokenizers}:
+            given = ", ".join(t.fingerprint[:12] for t in tokenizers)
+            raise UserError(
+                f"{folder}: codes of another tokenizer ({str(made)[:12]}, the one given is {given}); "
+                "run the codes stage with the one given"
+            )
+        items += store.codes("train")
+        held += store.codes("val")
+    return items, held

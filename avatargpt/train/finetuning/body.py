@@ -19,7 +19,7 @@ from avatargpt.train.finetuning.options import OWN, FinetuneOptions
 from avatargpt.train.finetuning.packing import check_new, inherit, run_folder
 from avatargpt.train.finetuning.progress import Progress
 from avatargpt.train.finetuning.stage import FinetuneStage, held_out
-from avatargpt.train.running.runtime import Runtime
+from avatargpt.train.runtime import Runtime
 from instruct_data.clip import Clip
 from instruct_data.store import ClipCodes, Store
 from vqvae.errors import UserError
@@ -120,7 +120,7 @@ class _Run:
         from avatargpt.lm.checkpoint import load_model
         from avatargpt.lm.text_encoder import TextTokenizer
         from avatargpt.train.data.examples import Examples
-        from avatargpt.train.running.lora import add_lora
+        from avatargpt.train.lora import add_lora
 
         learnt = [i for i in items if i.split == "train"]
         lines, pairs = material.words(learnt)

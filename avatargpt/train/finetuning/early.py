@@ -7,8 +7,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from avatargpt.train.running.keeping import ABOUT, BEST
-from avatargpt.train.running.stage import StageBase, StepContext
+from avatargpt.train.checkpoints import ABOUT, BEST
+from avatargpt.train.stage import StageBase, StepContext
 from vqvae.io.json_file import read_object
 
 TRIED = 2  # steps that a step's time is measured on

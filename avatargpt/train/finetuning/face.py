@@ -20,7 +20,7 @@ from avatargpt.train.finetuning.options import FinetuneOptions
 from avatargpt.train.finetuning.packing import check_new, inherit, run_folder
 from avatargpt.train.finetuning.progress import Progress
 from avatargpt.train.finetuning.recordings import Recording, read_recordings
-from avatargpt.train.running.runtime import Runtime
+from avatargpt.train.runtime import Runtime
 from avatargpt.train.speech_data.batches import Sampling
 from avatargpt.train.speech_data.corpus import SpeechClip
 from avatargpt.train.speech_data.validation import predict

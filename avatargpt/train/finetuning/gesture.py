@@ -26,7 +26,7 @@ from avatargpt.train.gesture import GestureRecipe, GestureStage, GestureTraining
 from avatargpt.train.gesture_corpus.takes import word_at, word_states
 from avatargpt.train.gesture_data import corpus as cache
 from avatargpt.train.gesture_data.batches import Sampling
-from avatargpt.train.running.runtime import Runtime
+from avatargpt.train.runtime import Runtime
 from vqvae.errors import UserError
 from vqvae.features.gesture import GestureFeatures
 

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from avatargpt.train.data.examples import ExampleOptions
 from avatargpt.train.language import LanguageRecipe, LanguageTraining
-from avatargpt.train.running.lora import LoraOptions
+from avatargpt.train.lora import LoraOptions
 from vqvae.strict import Flag, NonNegativeInt, PositiveInt, Rate, Strict
 
 OWN = "own"

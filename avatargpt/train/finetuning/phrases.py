@@ -11,7 +11,7 @@ from avatargpt.lm.text_encoder import SentenceGrounder
 from avatargpt.requests.index import Reduced
 from avatargpt.requests.phrases import RANK, PhraseIndex
 from avatargpt.requests.store import reduced, rounded
-from avatargpt.train.reading.growing import with_new_actions
+from avatargpt.train.phrase_index import with_new_actions
 from instruct_data.store import ClipCodes
 from instruct_data.text.mirror import side_of
 

@@ -10,7 +10,7 @@ from avatargpt.lm.text_encoder import SentenceGrounder
 from avatargpt.train.data.examples import Example, ExampleOptions, Examples
 from avatargpt.train.finetuning.early import Early
 from avatargpt.train.language import LanguageRecipe, LanguageStage
-from avatargpt.train.running.runtime import Runtime
+from avatargpt.train.runtime import Runtime
 from instruct_data.mixture import Draw, generator
 from instruct_data.store import ClipCodes
 

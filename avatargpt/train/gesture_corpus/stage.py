@@ -29,7 +29,7 @@ from avatargpt.train.gesture_corpus.recipe import CorpusRecipe
 from avatargpt.train.gesture_corpus.takes import Arrays, made
 from avatargpt.train.gesture_corpus.talks import FPS, LEAST, MOST, Talks
 from avatargpt.train.gesture_data import corpus as cache
-from avatargpt.train.running.runtime import Runtime
+from avatargpt.train.runtime import Runtime
 from instruct_data.clip import Clip
 from instruct_data.store import Store
 from vqvae.errors import UserError

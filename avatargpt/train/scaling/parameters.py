@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 
 from avatargpt.lm.network import LanguageNetwork
-from avatargpt.train.running.optimizers import blocks
+from avatargpt.train.optimizers import blocks
 from avatargpt.train.scaling.shapes import Planned
 
 PARTS = {

@@ -15,8 +15,7 @@ import torch
 
 from avatargpt.lm.checkpoint import load_model
 from avatargpt.train.command import main
-from avatargpt.train.running.log import Log
-from avatargpt.train.running.plot import read_log
+from avatargpt.train.reporting import Log, read_log
 from tests.train.disturbed.interrupting import LONG, digest, finished, start, writing
 from tests.train.launching import config
 from vqvae.io.scratch import scratch

@@ -14,11 +14,10 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from avatargpt.config import Schedule
-from avatargpt.train.running.checkpoints import CHECKPOINT, take_up, write
-from avatargpt.train.running.optimizers import set_rate
-from avatargpt.train.running.runtime import Runtime, check_finite
-from avatargpt.train.running.stage import Stage
-from avatargpt.train.running.zero_state import ShardedState
+from avatargpt.train.checkpoints import CHECKPOINT, take_up, write
+from avatargpt.train.optimizers import set_rate
+from avatargpt.train.runtime import Runtime, check_finite
+from avatargpt.train.stage import Stage
 from vqvae.errors import UserError
 from vqvae.io.json_file import read_object
 from vqvae.strict import check_keys
@@ -98,10 +97,10 @@ class Gradients(torch.nn.Module):
 
 
 class DeepSpeed:
-    """See `avatargpt.train.running.engines.Engine`. What the YAML says of the training holds under it, too.
+    """See `avatargpt.train.engines.Engine`. What the YAML says of the training holds under it, too.
 
     Weights and the optimiser's state are handed to DeepSpeed in `resume` and read back from it to save: checkpoints are
-    those of `avatargpt.train.running.engines.Plain`.
+    those of `avatargpt.train.engines.Plain`.
 
     Args:
         config: from `read_zero`.
@@ -189,3 +188,75 @@ def _package() -> Any:
     # Sums over processes on one CPU go through gloo: DeepSpeed's own extension for them is compiled at the first start.
     deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
     return deepspeed
+
+
+MOMENTS = ("exp_avg", "exp_avg_sq")
+
+
+class ShardedState:
+    """Remembers which parameters an optimiser has, before DeepSpeed puts flat pieces in their place.
+
+    Args:
+        optimizer: with the state to go on from; that is taken out of it.
+    """
+
+    def __init__(self, optimizer: Any) -> None:
+        self.optimizer = optimizer
+        self.groups: list[list[torch.nn.Parameter]] = [list(g["params"]) for g in optimizer.param_groups]
+        self.settings = [g for g in optimizer.param_groups]
+        self.keys = [[k for k in g if k != "params"] for g in optimizer.param_groups]
+        self.before: dict[torch.nn.Parameter, dict[str, Tensor]] = dict(optimizer.state)
+        optimizer.state.clear()
+        optimizer.param_groups[:] = [g for g in optimizer.param_groups if g["params"]]
+
+    def spread(self, sharded: Any) -> None:
+        """Give every process its piece of the state to go on from.
+
+        Args:
+            sharded: DeepSpeed's optimiser, which has had no step yet.
+        """
+        from deepspeed.utils import safe_set_full_optimizer_state
+
+        # All of them move at every step. DeepSpeed looks for the state after the step of the first group, when torch
+        # would not have made that of the others, so a run that begins gets one, too: zeros.
+        steps = max((float(state["step"]) for state in self.before.values()), default=0.0)
+        for flat in self._pieces(sharded):
+            moments = {name: torch.zeros_like(flat) for name in MOMENTS}
+            self.optimizer.state[flat] = {"step": torch.tensor(steps, device=flat.device), **moments}
+        if hasattr(sharded, "_lazy_init_hp_params_optimizer_state"):
+            sharded._lazy_init_hp_params_optimizer_state()
+        for parameter, state in self.before.items():
+            for name in MOMENTS:
+                safe_set_full_optimizer_state(parameter, state[name], name)
+        self.before = {}
+
+    def _pieces(self, sharded: Any) -> list[Tensor]:
+        """What this process has of all groups, (numbers,) each."""
+        if hasattr(sharded, "single_partition_of_fp32_groups"):  # stages 1 and 2
+            return list(sharded.single_partition_of_fp32_groups)
+        return list(sharded.fp32_partitioned_groups_flat)
+
+    def gathered(self, keep: bool) -> dict[str, Any]:
+        """The whole state, as `state_dict` of the optimiser gives it without DeepSpeed; all processes ask together.
+
+        Args:
+            keep: whether this process wants it; the others get it without values.
+        """
+        from deepspeed.utils import safe_get_full_optimizer_state
+
+        steps = max(float(state["step"]) for state in self.optimizer.state.values())
+        state: dict[int, dict[str, Tensor]] = {}
+        groups, number = [], 0
+        for parameters, settings, keys in zip(self.groups, self.settings, self.keys, strict=True):
+            groups.append({k: settings[k] for k in keys} | {"params": [*range(number, number + len(parameters))]})
+            for parameter in parameters:
+                moments = {name: safe_get_full_optimizer_state(parameter, name) for name in MOMENTS}
+                if keep:
+                    shaped = {name: value.reshape(_shape(parameter)).clone() for name, value in moments.items()}
+                    state[number] = {"step": torch.tensor(steps), **shaped}
+                number += 1
+        return {"state": state, "param_groups": groups}
+
+
+def _shape(parameter: Any) -> torch.Size:
+    return getattr(parameter, "ds_shape", parameter.shape)  # what stage 3 splits has no shape of its own

@@ -9,11 +9,11 @@ from typing import Any, Protocol
 
 import torch
 
-from avatargpt.train.running.checkpoints import CHECKPOINT, take_up, write
-from avatargpt.train.running.optimizers import set_rate
-from avatargpt.train.running.runtime import Runtime, check_finite
-from avatargpt.train.running.stage import Stage
-from avatargpt.train.running.zero import DeepSpeed
+from avatargpt.train.checkpoints import CHECKPOINT, take_up, write
+from avatargpt.train.optimizers import set_rate
+from avatargpt.train.runtime import Runtime, check_finite
+from avatargpt.train.stage import Stage
+from avatargpt.train.zero import DeepSpeed
 from vqvae.errors import UserError
 
 FORMER = "deepspeed"  # folder of checkpoints that are not read any more

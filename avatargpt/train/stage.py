@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from avatargpt.config import Schedule
-from avatargpt.train.running.pace import Work
+from avatargpt.train.throughput import Work
 from vqvae.strict import Strict
 
 Metrics = dict[str, torch.Tensor]

@@ -20,8 +20,8 @@ from avatargpt.requests.reader import RequestReader, reading_grounder, word_stat
 from avatargpt.requests.reader_network import MOST_WORDS, RequestConfig, RequestNetwork
 from avatargpt.requests.vocabulary import LONGEST, Vocabulary
 from avatargpt.train.loop import run
-from avatargpt.train.running.runtime import Runtime
-from avatargpt.train.running.stage import Metrics, StageBase, StepContext
+from avatargpt.train.runtime import Runtime
+from avatargpt.train.stage import Metrics, StageBase, StepContext
 from instruct_data.requests.material import Material, material
 from instruct_data.requests.pairs import Pair, Pairs
 from instruct_data.requests.ways import DOMAINS, Way, all_ways

@@ -17,7 +17,7 @@ from avatargpt.requests.choosing import ACTIONS, FEATURES, Chooser, features
 from avatargpt.requests.phrases import PhraseIndex
 from avatargpt.requests.scoring import seen
 from avatargpt.train.loop import fit
-from avatargpt.train.running.runtime import Runtime
+from avatargpt.train.runtime import Runtime
 from instruct_data.synth import families
 from vqvae.errors import UserError
 

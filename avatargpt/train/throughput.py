@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import torch
 
-from avatargpt.train.running.runtime import Runtime
+from avatargpt.train.runtime import Runtime
 
 PEAKS = {
     "H200": 989.5, "H100 PCIe": 756.5, "H100 NVL": 835.5, "H100": 989.5, "A100": 312.0, "A30": 165.0, "L40S": 362.0,

@@ -1,1 +1,0 @@
-"""Trainers of what reads requests for body motion."""

@@ -1,1 +1,0 @@
-"""How a training run is kept: processes, optimisers, checkpoints, logs."""
