@@ -10,8 +10,7 @@ import numpy as np
 import torch
 
 from avatargpt import planning
-from avatargpt.avatar.calls import AvatarCalls
-from avatargpt.avatar.devices import DeviceCalls
+from avatargpt.avatar.calls import AvatarCalls, DeviceCalls
 from avatargpt.body.describe import MotionDescription
 from avatargpt.body.edit import MotionEditing
 from avatargpt.body.generate import MotionGeneration, Progress

@@ -29,7 +29,7 @@ def measure(model: Any, scene: str, radius: float | None, seed: int, seconds: fl
     from avatargpt import planning
     from avatargpt.body.ground import SUNK
     from avatargpt.body.smooth import JERK
-    from avatargpt.kinematics.physics import jerk
+    from avatargpt.kinematics.measures import jerk
     from avatargpt.long.director import Director, manner_of
     from avatargpt.long.loop import Loop
     from avatargpt.long.performer import Performer

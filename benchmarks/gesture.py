@@ -19,12 +19,11 @@ import numpy as np
 import torch
 
 from avatargpt.gesture.config import GestureConfig
+from avatargpt.gesture.decoding import Sampler
 from avatargpt.gesture.driver import GestureDriver
 from avatargpt.gesture.features import PROSODY, WIDTH
 from avatargpt.gesture.network import GestureNetwork
-from avatargpt.gesture.sampling import Sampler
-from avatargpt.gesture.spoken import SpokenGestures
-from avatargpt.gesture.stream import Gestures
+from avatargpt.gesture.stream import Gestures, SpokenGestures
 from avatargpt.gesture.words import SENTENCE, SentenceWords
 from vqvae.tokenizer import MotionTokenizer, TokenizerConfig
 

@@ -1,33 +1,34 @@
-"""Body, gestures and face put together into one avatar, frame by frame. A rule, not a network.
-
-| what | comes from |
-|---|---|
-| pelvis, legs | the body |
-| spine, neck, head | the body's turn, and on it the gestures'; on that, in neck and head, the face's (told nods) |
-| arms | the gestures, relative to the chest; the body's where it does something, or has a hand in its lap that hangs |
-| fingers | the gestures; with such an arm the body's, where it has some |
-| 52 weights | the face, unchanged |
-"""
+"""Composition of body, gestures and face into one avatar, frame by frame. Rules only."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from avatargpt.avatar.body_track import ARMS, FPS, Body
+from avatargpt.avatar.bodies import ARMS, FPS, Body
 from avatargpt.export.avatar.clip import HEAD, NECK, AvatarMotion
 from avatargpt.face.audio_model.blinks import Span
 from avatargpt.face.audio_model.controls import looking
 from avatargpt.face.audio_model.idle import left
+from avatargpt.gesture.driver import NAME
+from avatargpt.resources import PACKAGE
 from instruct_data.synth.derived.layering import from_hanging
 from vqvae import rotations as rot
 from vqvae.errors import UserError
 from vqvae.face import FaceMotion, angles_of, turns
 from vqvae.motion import Motion
 from vqvae.skeleton import FINGER_NAMES, SMPL22
+
+if TYPE_CHECKING:
+    from avatargpt.face.audio_model.blinks import Span
+    from avatargpt.gesture.pipeline import GesturePerformer
+    from vqvae.face import FaceMotion
+
 
 TRUNK = [SMPL22.index(n) for n in ("spine1", "spine2", "spine3", "neck", "head")]
 HANGS = (0.24, 0.36)  # m from where a hand hangs, between which it is on its way
@@ -107,3 +108,44 @@ def with_head(
     seen = rot.multiply(joints[:, 0], joints[:, 1])
     out = replace(face, head=angles_of(rot.multiply(seen, turns(face.head))))
     return looking(out, eye_contact)
+
+
+Sound = str | os.PathLike[str] | np.ndarray
+
+
+class HeadMover:
+    """Moves the heads of faces that were made from one sound.
+
+    Args:
+        gestures: the network at work. audio: the sound, a file or samples at `rate`.
+    """
+
+    def __init__(self, gestures: GesturePerformer, audio: Sound, rate: int = 16_000) -> None:
+        self._gestures, self._audio, self._rate = gestures, audio, rate
+
+    @classmethod
+    def load(cls, model: Path | None, audio: Sound, rate: int = 16_000) -> HeadMover | None:
+        """From a model folder, None = the packaged weights; None where it has no gesture network.
+
+        Raises:
+            UserError: damaged weights.
+        """
+        from avatargpt.gesture.pipeline import GesturePerformer
+
+        root = PACKAGE / "weights" if model is None else model
+        if not any((place / f"{NAME}.json").is_file() for place in (root / NAME, root)):
+            return None
+        return cls(GesturePerformer.load(model), audio, rate)
+
+    def __call__(
+        self, face: FaceMotion, seed: int = 0, eye_contact: float = 0.0, calm: Sequence[Span] = ()
+    ) -> FaceMotion:
+        """The face with that head, and on it the turns that it had: told nods and idle movements; see `with_head`.
+
+        Args:
+            seed: of how the network's motion is drawn. eye_contact, calm: see `avatargpt.avatar.compose.composed`.
+
+        Raises:
+            UserError: a network that needs the whole sound.
+        """
+        return with_head(face, self._gestures.perform(self._audio, self._rate, seed=seed), eye_contact, calm)

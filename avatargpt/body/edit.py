@@ -18,7 +18,7 @@ from avatargpt.body.reach import out_of_reach
 from avatargpt.body.rerank import pick
 from avatargpt.body.sampling import prolonged
 from avatargpt.body.smooth import roughness
-from avatargpt.kinematics.physics import foot_skate
+from avatargpt.kinematics.measures import foot_skate
 from avatargpt.limits import MIN_SECONDS
 from avatargpt.lm.loaded import CHUNK, CONTEXT
 from avatargpt.options import UnheededText, check_count, check_seconds, check_seed, check_text, frames_of, held, mix

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from avatargpt.kinematics.pose import mpjpe_heading
+from avatargpt.kinematics.measures import mpjpe_heading
 from avatargpt.lm.loaded import LoadedModel
 from vqvae.ground import floor_of, raised
 from vqvae.motion import Motion

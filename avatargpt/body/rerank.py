@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from avatargpt.body.model import BodyModel
-from avatargpt.kinematics.physics import foot_skate
+from avatargpt.kinematics.measures import foot_skate
 from instruct_data.text.mirror import mirror_text
 
 if TYPE_CHECKING:

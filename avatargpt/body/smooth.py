@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from avatargpt.kinematics.physics import TOES, jerk
+from avatargpt.kinematics.measures import TOES, jerk
 from vqvae.motion import Motion
 
 JERK = 3 * 0.166
-"""Metres per frame^3 at 20 fps (`signals.physics.jerk`): three times the 95th percentile of all frames of the corpus'
-3,144 training clips, whose 99.9th is 0.47."""
+"""Metres per frame^3 at 20 fps (`kinematics.measures.jerk`): three times the 95th percentile of all frames of
+the corpus' 3,144 training clips, whose 99.9th is 0.47."""
 STEP = 0.59
 """Metres per frame at 20 fps: the toes' 99.99th percentile over the same frames."""
 NEAR = 40  # frames of the given clips that are looked at

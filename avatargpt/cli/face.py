@@ -229,7 +229,7 @@ def _perform(
 
     import torch
 
-    from avatargpt.avatar.heads import HeadMover
+    from avatargpt.avatar.compose import HeadMover
     from avatargpt.cli import face_score
     from avatargpt.face.performer import FacePerformer
     from avatargpt.speech.audio import FPS

@@ -13,8 +13,8 @@ from avatargpt.cli.output import say
 from vqvae.errors import UserError
 
 if TYPE_CHECKING:
-    from avatargpt.gesture.manner import Manner
-    from avatargpt.gesture.performer import GesturePerformer
+    from avatargpt.gesture.pipeline import GesturePerformer
+    from avatargpt.gesture.semantics import Manner
     from avatargpt.speech.words.words import Words
     from vqvae.motion import Motion
 
@@ -103,8 +103,8 @@ def gesture(
     from avatargpt.cli.gesture_live import known_words
     from avatargpt.cli.gesture_live import perform as perform_live
     from avatargpt.gesture.config import HEADS
-    from avatargpt.gesture.performer import network_folder
-    from avatargpt.gesture.two_voices import check_lengths
+    from avatargpt.gesture.pipeline import network_folder
+    from avatargpt.gesture.stream import check_lengths
     from avatargpt.speech.audio import inspect
 
     line = live_line.LiveLine(
@@ -160,7 +160,7 @@ def _loaded(folder: Path, audio: Path, speaker: str | None, threads: int | None,
     """The performer; a sound that cannot be read and a speaker that it does not know are refused before words are."""
     import torch
 
-    from avatargpt.gesture.performer import GesturePerformer
+    from avatargpt.gesture.pipeline import GesturePerformer
     from avatargpt.speech.audio import inspect
 
     inspect(audio)
@@ -192,7 +192,7 @@ def _plain(path: Path) -> str:
 
 
 def _manner(semantic: float | None, calm: bool, energy: float, cues: Sequence[str]) -> Manner:
-    from avatargpt.gesture.manner import Manner, read_cues
+    from avatargpt.gesture.semantics import Manner, read_cues
 
     try:
         return Manner(semantic, calm, energy, read_cues(cues))

@@ -42,7 +42,7 @@ def perform(
 
     Args:
         folder: of the gesture network. words: of the speaker. keep: whether the motion is wanted afterwards.
-        options: of `avatargpt.gesture.performer.GesturePerformer.stream`.
+        options: of `avatargpt.gesture.pipeline.GesturePerformer.stream`.
 
     Returns:
         What was made, and what is to be told.
@@ -64,8 +64,8 @@ def perform(
         import torch
 
         from avatargpt.gesture import live
-        from avatargpt.gesture.performer import GesturePerformer
-        from avatargpt.gesture.two_voices import Beside
+        from avatargpt.gesture.pipeline import GesturePerformer
+        from avatargpt.gesture.stream import Beside
 
         torch.set_num_threads(1)
         performer = GesturePerformer.load(folder)

@@ -1,8 +1,7 @@
 """What the gesture network hears: a row for each frame at 30 fps, placed by counting samples, so that nothing drifts.
 
-Prosody (log-mel, energy, voicing, pitch, onsets) is computed here, causally and as a stream; rows at any other rate
-(an encoder's states, PASE+) are brought to the frames by `resampled`. Frame n is the sound from n / 30 s to (n + 1) /
-30 s.
+Prosody (log-mel, energy, voicing, pitch, onsets), computed causally and as a stream. Frame n is the sound from n / 30 s
+to (n + 1) / 30 s.
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ import numpy as np
 
 from avatargpt.face.audio_model.features import BANDS, PER_QUARTER, QUARTERS, SpeechFeatures
 from avatargpt.face.audio_model.features import WIDTH as HEARD
-from avatargpt.speech.audio import FPS, RATE, FrameBlocks, frame_end, frames_in
+from avatargpt.speech.audio import FPS, RATE, FrameBlocks, frames_in
 from vqvae.errors import UserError
 
 PROSODY = "prosody"
@@ -102,41 +101,6 @@ def prosody(audio: np.ndarray, rate: int) -> np.ndarray:
     """
     stream = ProsodyStream(rate)
     return np.concatenate([stream.push(audio), stream.end()[0]])
-
-
-def silence(frames: int) -> np.ndarray:
-    """Settled silence through the same features, (frames, 336)."""
-    return np.repeat(prosody(np.zeros(frame_end(29), np.float32), RATE)[-1:], frames, 0)
-
-
-def resampled(rows: np.ndarray, rate: float, frames: int, first: float = 0.0) -> np.ndarray:
-    """Rows (N, D) at `rate` a second -> (frames, D) float32 at 30 fps, straight lines between them, ends held.
-
-    A frame is read off at its middle, (n + 1/2) / 30 s; row i stands for the middle of its own span, `first` + (i +
-    1/2) / rate s. PASE+ gives 100 rows of 768 a second, wav2vec 2.0, HuBERT and WavLM 50.
-
-    Raises:
-        UserError: not (N, D) with N above 0, numbers that are not finite, or a length that differs from that of the
-            frames by more than half a second.
-    """
-    x = checked_rows(rows, "speech features")
-    if not np.isfinite(rate) or rate <= 0:
-        raise UserError(f"speech features at {rate} rows a second; accepted: a rate above 0")
-    if abs(len(x) / rate + first - frames / FPS) > 0.5:
-        raise UserError(f"speech features for {len(x) / rate:.2f} s of sound that lasts {frames / FPS:.2f} s; accepted:"
-                        " features of the same sound")  # fmt: skip
-    if rate == FPS and first == 0 and len(x) >= frames:
-        return x[:frames]
-    return interpolated(x, ((np.arange(frames) + 0.5) / FPS - first) * rate - 0.5)
-
-
-def interpolated(rows: np.ndarray, at: np.ndarray) -> np.ndarray:
-    """(N, D) read off at fractional places (K,), ends held: (K, D) float32."""
-    place = np.clip(at, 0, len(rows) - 1)
-    low = np.minimum(place.astype(np.int64), max(len(rows) - 2, 0))
-    share = (place - low)[:, None].astype(np.float32)
-    high = np.minimum(low + 1, len(rows) - 1)
-    return np.asarray(rows[low] * (1 - share) + rows[high] * share, np.float32)
 
 
 def checked_rows(rows: np.ndarray, what: str, width: int | None = None, empty: bool = False) -> np.ndarray:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from avatargpt.gesture.two_voices import Beside
+from avatargpt.gesture.stream import Beside
 from avatargpt.speech.audio import FPS
 from avatargpt.speech.live.loop import Run, run
 from avatargpt.speech.live.sources import NOTHING_CAME
@@ -18,7 +18,7 @@ from vqvae.errors import UserError
 from vqvae.motion import Motion, concatenate
 
 if TYPE_CHECKING:
-    from avatargpt.gesture.motion_stream import MotionStream
+    from avatargpt.gesture.stream import MotionStream
 
 
 class Sender(Protocol):

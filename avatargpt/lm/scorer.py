@@ -75,7 +75,7 @@ class TextMotionScorer:
     @torch.inference_mode()
     def motions(self, joints: Sequence[np.ndarray], fps: float = 20.0) -> np.ndarray:
         """(T, 22, 3) metres each -> (B, dim) unit vectors."""
-        from avatargpt.kinematics.signature import motion_signature
+        from avatargpt.kinematics.measures import motion_signature
 
         seen = torch.from_numpy(np.stack([motion_signature(j, fps) for j in joints])).to(self.network.mean.device)
         return np.asarray(self.network.see(seen).cpu().numpy())
@@ -104,7 +104,7 @@ class TextMotionScorer:
         """
         from safetensors.torch import load_file
 
-        from avatargpt.kinematics.signature import SIZE
+        from avatargpt.kinematics.measures import SIZE
 
         def make(state: dict[str, Tensor]) -> TextMotionScorer:
             width, size = state["motion.0.weight"].shape

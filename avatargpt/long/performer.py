@@ -9,7 +9,7 @@ import numpy as np
 
 from avatargpt.body.parts import Body
 from avatargpt.body.turns import miss, with_rests
-from avatargpt.kinematics.physics import foot_skate, jerk
+from avatargpt.kinematics.measures import foot_skate, jerk
 from avatargpt.lm.loaded import CHUNK, CONTEXT
 from avatargpt.options import mix, then
 from avatargpt.requests.turns import Turn

@@ -68,22 +68,22 @@ def names() -> list[str]:
 
 _JERK = "m/frame^3 at 20 fps"
 for _module, _name, _higher, _unit in (
-    ("pose", "mpjpe_heading", False, "mm"),
-    ("pose", "mpjpe_global", False, "mm"),
-    ("pose", "drift", False, "mm"),
-    ("pose", "ade", False, "m (66-d norm)"),
-    ("pose", "fde", False, "m (66-d norm)"),
-    ("physics", "foot_skate", False, "share of steps"),
-    ("physics", "dart_skate", False, "cm/s"),
-    ("physics", "contact_slide", False, "mm/frame at 20 fps"),
-    ("physics", "peak_jerk", None, _JERK),
-    ("physics", "seam_jerk", None, _JERK),
-    ("physics", "transition_jerk", False, _JERK),
-    ("physics", "peak_speed", None, "m/s"),
-    ("physics", "jitter", None, "mm/frame^2 at 20 fps"),
-    ("physics", "dynamic", None, "mm/frame at 20 fps"),
-    ("physics", "float_share", None, "share of frames"),
-    ("physics", "penetration", False, "mm"),
+    ("measures", "mpjpe_heading", False, "mm"),
+    ("measures", "mpjpe_global", False, "mm"),
+    ("measures", "drift", False, "mm"),
+    ("measures", "ade", False, "m (66-d norm)"),
+    ("measures", "fde", False, "m (66-d norm)"),
+    ("measures", "foot_skate", False, "share of steps"),
+    ("measures", "dart_skate", False, "cm/s"),
+    ("measures", "contact_slide", False, "mm/frame at 20 fps"),
+    ("measures", "peak_jerk", None, _JERK),
+    ("measures", "seam_jerk", None, _JERK),
+    ("measures", "transition_jerk", False, _JERK),
+    ("measures", "peak_speed", None, "m/s"),
+    ("measures", "jitter", None, "mm/frame^2 at 20 fps"),
+    ("measures", "dynamic", None, "mm/frame at 20 fps"),
+    ("measures", "float_share", None, "share of frames"),
+    ("measures", "penetration", False, "mm"),
     ("limits", "limit_violations", False, "share of frames"),
     ("distribution", "fid", False, "squared feature units"),
     ("distribution", "diversity", None, "feature units"),
@@ -121,5 +121,5 @@ for _module, _name, _higher, _unit in (
     ("text", "cider_raw", True, "0..10"),
     ("text", "cider_lemma", True, "0..10"),
 ):
-    _room = "signals" if _module in ("pose", "physics") else "metrics"
+    _room = "kinematics" if _module == "measures" else "metrics"
     register(_name, f"avatargpt.{_room}.{_module}:{_name}", _higher, _unit)

@@ -1,13 +1,13 @@
 """Distances between sets of feature vectors: Frechet distance, diversity, multimodality.
 
-Which features they are decides what the figure means: see `avatargpt.kinematics.movement`.
+Which features they are decides what the figure means: see `avatargpt.kinematics.measures`.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from avatargpt.kinematics.movement import kinematic_features
+from avatargpt.kinematics.measures import kinematic_features
 
 
 def _sqrt(symmetric: np.ndarray) -> np.ndarray:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from avatargpt.kinematics.movement import kinematic_features
+from avatargpt.kinematics.measures import kinematic_features
 from vqvae.errors import UserError
 
 RIDGES = (1.0, 10.0, 100.0, 1000.0)

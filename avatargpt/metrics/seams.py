@@ -1,7 +1,7 @@
 """How visible the seams of long motion are: jerk around transitions, after FlowMDM (Barquero et al. 2024).
 
 The jerk of a frame is the third difference of the joints, L1 over xyz, largest joint, at 20 fps and not divided by time
-(`avatargpt.kinematics.physics.jerk`). Its mean over many transitions, frame by frame of a window of 60 frames, is the
+(`avatargpt.kinematics.measures.jerk`). Its mean over many transitions, frame by frame of a window of 60 frames, is the
 profile; PJ is the profile's maximum, AUJ the sum over frames of its distance to the mean jerk of real motion.
 """
 
@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from avatargpt.kinematics.physics import contact_slide, foot_skate, jerk, transition_jerk
+from avatargpt.kinematics.measures import contact_slide, foot_skate, jerk, transition_jerk
 
 WINDOW = 60  # frames at 20 fps
 

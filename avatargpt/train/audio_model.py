@@ -17,8 +17,8 @@ from avatargpt.face.audio_model.speaking import PAIRED
 from avatargpt.train.loop import run
 from avatargpt.train.runtime import Runtime
 from avatargpt.train.speech_data.batches import Batches, Sampling
+from avatargpt.train.speech_data.clips import SpeechData
 from avatargpt.train.speech_data.losses import DriverLosses, channel_scale, driver_losses
-from avatargpt.train.speech_data.synthetic import SpeechData
 from avatargpt.train.speech_data.validation import settle_gate, validate
 from avatargpt.train.stage import Metrics, StageBase, StepContext
 from vqvae.errors import UserError
@@ -94,10 +94,16 @@ def speech_data_stage(recipe: DriverRecipe, args: argparse.Namespace) -> None:
 
 
 def _built(faces: Path, texts: str | None, options: SpeechData) -> Iterator[SpeechClip]:
-    from avatargpt.train.speech_data.espeak import Espeak
-    from avatargpt.train.speech_data.pairs import paired_clips
-    from avatargpt.train.speech_data.sentences import line_texts, own_texts, parted, utterances
-    from avatargpt.train.speech_data.synthetic import flite_clips, synthetic_clips
+    from avatargpt.train.speech_data.clips import (
+        flite_clips,
+        line_texts,
+        own_texts,
+        parted,
+        synthetic_clips,
+        utterances,
+    )
+    from avatargpt.train.speech_data.recordings import paired_clips
+    from avatargpt.train.speech_data.synthesizers import Espeak
 
     lines = own_texts(Path(texts) if texts else None)
     table = faces / "ljspeech_sample" / "lj_phones_text_all.txt.gz"
@@ -108,7 +114,7 @@ def _built(faces: Path, texts: str | None, options: SpeechData) -> Iterator[Spee
     said, asked = utterances(learnt, rng, max(1, options.clips)), utterances(kept, rng, max(1, options.held_out))
     yield from synthetic_clips(said, asked, options, Espeak())
     if options.flite:
-        from avatargpt.train.speech_data.flite import Flite
+        from avatargpt.train.speech_data.synthesizers import Flite
 
         said = utterances(learnt, np.random.default_rng([options.seed, 8]), options.flite)
         yield from flite_clips(said, options, Flite())
@@ -119,21 +125,25 @@ def _built(faces: Path, texts: str | None, options: SpeechData) -> Iterator[Spee
 def _labelled(faces: Path, further: list[Path], driver: Driver, options: SpeechData) -> Iterator[SpeechClip]:
     from itertools import chain
 
-    from avatargpt.train.speech_data.dialogue import dialogue, is_dialogue
-    from avatargpt.train.speech_data.espeak import Espeak
-    from avatargpt.train.speech_data.pairs import TRANSCRIBED, lj_sentences, transcribed
-    from avatargpt.train.speech_data.prompts import is_prompts, prompts
-    from avatargpt.train.speech_data.relabel import labelled_clips
-    from avatargpt.train.speech_data.stamps import is_stamps, stamps
+    from avatargpt.train.speech_data.clips import labelled_clips
+    from avatargpt.train.speech_data.recordings import (
+        TRANSCRIBED,
+        dialogue,
+        is_dialogue,
+        is_stamps,
+        lj_sentences,
+        stamps,
+        transcribed,
+    )
+    from avatargpt.train.speech_data.synthesizers import Espeak
 
     pronounce = Espeak().pronounce
     folders = [p for name in ("mfa", "speechbrain") if (p := faces / "aligned_speech_misc" / name).is_dir()]
     lj = faces / "ljspeech_sample"
     spoken = chain(lj_sentences(lj) if lj.is_dir() else (), *(transcribed(p, pronounce) for p in folders))
     yield from labelled_clips(spoken, driver, options.copies, options.seed, options.coded)
-    kinds = ((is_stamps, stamps), (is_prompts, prompts), (is_dialogue, dialogue))
     for folder in further:
-        read = next((parser for known, parser in kinds if known(folder)), transcribed)
+        read = stamps if is_stamps(folder) else dialogue if is_dialogue(folder) else transcribed
         said = read(folder, pronounce)
         first = next(said, None)
         if first is None:
@@ -266,7 +276,7 @@ def train(
 def expression_data_stage(args: argparse.Namespace) -> None:
     """Expression clips with their words for the text branches: the facial instructions and drawn actions."""
     from avatargpt.train.speech_data import expressions
-    from avatargpt.train.speech_data.conditioned import (
+    from avatargpt.train.speech_data.expressions import (
         composed_clips,
         corpus_clips,
         counted_clips,

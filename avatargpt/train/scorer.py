@@ -95,7 +95,7 @@ class Pairs:
 
 def pairs_of(clips: Sequence[ClipCodes], tokenizer: Any, grounder: Any) -> Pairs:
     """Clips decoded from their codes (as the generator's are), joined ones left out."""
-    from avatargpt.kinematics.signature import SIZE, motion_signature
+    from avatargpt.kinematics.measures import SIZE, motion_signature
 
     kept = [c for c in clips if c.source != "composed" and c.captions]
     if not kept:

@@ -128,7 +128,7 @@ def played(
     model: Any, some: Sequence[Exercise], options: SelfTraining, log: Log
 ) -> Iterator[tuple[ClipCodes, np.ndarray]]:
     """Every answer as codes (``extra["passed"]``: the verdict) with its signature (437,)."""
-    from avatargpt.kinematics.signature import motion_signature
+    from avatargpt.kinematics.measures import motion_signature
 
     tokenizer = model.tokenizers["body"]
     right = total = done = 0

@@ -167,9 +167,9 @@ STAGES: dict[str, StageEntry] = {
         },
     ),
     "gesture-corpus": StageEntry(
-        f"{_T}gesture_corpus.stage:gesture_corpus_stage",
+        f"{_T}gesture.corpus_stage:gesture_corpus_stage",
         "speech with gestures made from a library of strokes: takes for the gesture stage, motions for its tokenizer",
-        f"{_T}gesture_corpus.recipe:CorpusRecipe", config_needed=True,
+        f"{_T}gesture.recipe:CorpusRecipe", config_needed=True,
         options={
             "gestures": Option("folder of SmartBody's gestures", needed=True),
             "faces": Option("folder of real speech; without it, synthetic voices alone"),
@@ -178,8 +178,9 @@ STAGES: dict[str, StageEntry] = {
         },
     ),
     "gesture": StageEntry(
-        f"{_T}gesture:gesture_stage", "train (or go on training) the gesture network: speech and words to gesture",
-        f"{_T}gesture:GestureRecipe", config_needed=True, steps=True,
+        f"{_T}gesture.training:gesture_stage",
+        "train (or go on training) the gesture network: speech and words to gesture",
+        f"{_T}gesture.training:GestureRecipe", config_needed=True, steps=True,
         options={
             "takes": Option("cache of takes (gesture.json)", needed=True),
             "start": Option("folder of a gesture network to begin from"),
@@ -207,8 +208,8 @@ STAGES: dict[str, StageEntry] = {
         },
     ),
     "fgd": StageEntry(
-        f"{_T}gesture_features:gesture_features_stage", "train (or go on training) the encoder that FGD compares with",
-        f"{_T}gesture_features:GestureFeatureRecipe", config_needed=True, steps=True, options={"store": _STORE},
+        f"{_T}gesture.fgd:gesture_features_stage", "train (or go on training) the encoder that FGD compares with",
+        f"{_T}gesture.fgd:GestureFeatureRecipe", config_needed=True, steps=True, options={"store": _STORE},
     ),
     "movements": StageEntry(
         f"{_T}evaluator.movements:movements_stage",
@@ -253,11 +254,11 @@ STAGES: dict[str, StageEntry] = {
         },
     ),
     "gesture-bank": StageEntry(
-        f"{_T}gesture_bank:gesture_bank_stage", "gestures that mean something, packed, for the overlay of run time",
+        f"{_T}gesture.packing:gesture_bank_stage", "gestures that mean something, packed, for the overlay of run time",
         options={"gestures": Option("folder of SmartBody's gestures", needed=True)},
     ),
     "pack-gestures": StageEntry(
-        f"{_T}pack_gestures:pack_gestures_stage", "gesture network and its tokenizer -> a model folder, as shipped",
+        f"{_T}gesture.packing:pack_gestures_stage", "gesture network and its tokenizer -> a model folder, as shipped",
         options={
             "gesture": Option("folder of the gesture stage", needed=True),
             "tokenizer": Option("folder of the gesture tokenizer", needed=True),

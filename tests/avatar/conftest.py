@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from avatargpt.avatar.body_track import Standing
+from avatargpt.avatar.bodies import Standing
 from avatargpt.avatar.compose import composed
-from avatargpt.avatar.performer import AvatarPerformer
+from avatargpt.avatar.pipeline import AvatarPerformer
 from avatargpt.export.avatar.clip import AvatarMotion
 from avatargpt.face.audio_model.driver import Driver
 from avatargpt.face.performer import FacePerformer

@@ -7,9 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from avatargpt.avatar.body_track import FPS, Clip, Standing, on_purpose
+from avatargpt.avatar.bodies import FPS, Clip, Standing, on_purpose, standing
 from avatargpt.avatar.compose import composed, with_head
-from avatargpt.avatar.standing import standing
 from avatargpt.export.avatar.clip import AvatarMotion, head_of
 from tests.avatar.conftest import face, gestures
 from vqvae import rotations as rot

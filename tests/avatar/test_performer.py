@@ -8,11 +8,10 @@ import numpy as np
 import pytest
 import soundfile
 
-from avatargpt.avatar.bodies import body_of, names_file
-from avatargpt.avatar.body_track import Clip, Standing
+from avatargpt.avatar.bodies import Clip, Standing, body_of, names_file
 from avatargpt.avatar.calls import AvatarCalls
-from avatargpt.avatar.heads import HeadMover
-from avatargpt.avatar.performer import AvatarPerformer
+from avatargpt.avatar.compose import HeadMover
+from avatargpt.avatar.pipeline import AvatarPerformer
 from avatargpt.export.avatar.clip import AvatarMotion, head_of
 from avatargpt.face.audio_model.conditioning import Feeling
 from avatargpt.face.audio_model.controls import LIVELY

@@ -11,9 +11,9 @@ import soundfile
 from pygltflib import GLTF2
 
 from avatargpt import export
-from avatargpt.avatar.body_track import Clip
+from avatargpt.avatar.bodies import Clip
 from avatargpt.avatar.compose import composed
-from avatargpt.avatar.performer import AvatarPerformer
+from avatargpt.avatar.pipeline import AvatarPerformer
 from avatargpt.export.avatar.clip import AvatarMotion
 from avatargpt.face.performer import FacePerformer, driver_folder
 from tests.gesture import talking

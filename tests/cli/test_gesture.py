@@ -31,7 +31,7 @@ SECONDS = len(MADE.features) / 30
 @pytest.fixture
 def gesture(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """``avatargpt gesture ARGS`` with a small network, whose words are spelled; what any sound says is `TEXT`."""
-    monkeypatch.setattr("avatargpt.gesture.performer.word_encoder", lambda name: Spelling())
+    monkeypatch.setattr("avatargpt.gesture.pipeline.word_encoder", lambda name: Spelling())
     monkeypatch.setattr(aligning, "hear", lambda driver, samples: MADE)
     monkeypatch.setattr(hearing, "hear", lambda driver, samples: MADE)
     monkeypatch.setattr(Driver, "load", classmethod(lambda cls, place=None: None))

@@ -29,7 +29,7 @@ PCM = (voice(1.5, 48_000) * 32767).astype("<i2")
 @pytest.fixture
 def live(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """``avatargpt gesture ARGS`` with a small network and a second and a half of sound on stdin."""
-    monkeypatch.setattr("avatargpt.gesture.performer.word_encoder", lambda name: Spelling())
+    monkeypatch.setattr("avatargpt.gesture.pipeline.word_encoder", lambda name: Spelling())
     monkeypatch.setattr("sys.stdin", Pipe(PCM.tobytes()))
     weights = folder(tmp_path / "weights")
     return lambda *argv: cli("gesture", *argv, "--model", weights)

@@ -35,7 +35,7 @@ def own(weights: Path, tmp_path: Path) -> Path:
 @pytest.fixture
 def speak(cli: Cli, own: Path, words: None, monkeypatch: pytest.MonkeyPatch) -> Any:
     """``avatargpt speak ARGS`` with small networks."""
-    monkeypatch.setattr("avatargpt.gesture.performer.word_encoder", lambda name: Spelling())
+    monkeypatch.setattr("avatargpt.gesture.pipeline.word_encoder", lambda name: Spelling())
     folder(own)
     return lambda *argv: cli("speak", *argv, "--model", own, "--asr", "off")
 

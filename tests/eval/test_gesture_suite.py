@@ -19,7 +19,7 @@ from avatargpt.metrics.gesture.fgd import GestureFeatures
 from avatargpt.resources import PACKAGE
 from avatargpt.speech.words.files import write
 from avatargpt.speech.words.words import Word, Words
-from avatargpt.train import gesture_features
+from avatargpt.train.gesture import fgd as gesture_features
 from instruct_data.clip import Clip
 from instruct_data.store import Store
 from vqvae import rotations as rot

@@ -13,7 +13,7 @@ from avatargpt.evaluation.gesture.guessed import WORDS, guesses
 from avatargpt.evaluation.gesture.meant import SENTENCES
 from avatargpt.evaluation.gesture.shown import Shown
 from avatargpt.gesture.bank import GestureBank
-from avatargpt.gesture.meaning import Nearest
+from avatargpt.gesture.semantics import Nearest
 from instruct_data.gesture.classes import MARKS, read_classes, word_classes
 from instruct_data.gesture.keyed import keyed_strokes
 from instruct_data.gesture.strokes import Stroke, motion_of

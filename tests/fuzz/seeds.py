@@ -129,7 +129,7 @@ def write_networks(folder: Path) -> Path:
     from avatargpt.face.instructions.network import ParserConfig, ParserNetwork
     from avatargpt.face.instructions.parser import InstructionParser
     from avatargpt.face.portrait import Portrait, PortraitNetwork, PortraitShape
-    from avatargpt.kinematics.signature import SIZE
+    from avatargpt.kinematics.measures import SIZE
     from avatargpt.lm.checkpoint import save_model, save_small
     from avatargpt.lm.config import AvatarGPTConfig
     from avatargpt.lm.model import AvatarGPTModel

@@ -12,7 +12,7 @@ from avatargpt.gesture.config import GestureConfig
 from avatargpt.gesture.driver import GestureDriver
 from avatargpt.gesture.features import WIDTH
 from avatargpt.gesture.network import GestureNetwork
-from avatargpt.gesture.performer import GesturePerformer
+from avatargpt.gesture.pipeline import GesturePerformer
 from tests.gesture.conftest import Spelling
 from vqvae import rotations as rot
 from vqvae.features.gesture import STANDING, GestureFeatures

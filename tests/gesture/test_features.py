@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from avatargpt.gesture.features import WIDTH, ProsodyStream, prosody, resampled, silence
+from avatargpt.gesture.features import WIDTH, ProsodyStream, prosody
 from avatargpt.gesture.words import SentenceWords, WordRows, word_rows
 from avatargpt.speech.audio import frames_in
 from tests.gesture.conftest import Spelling, Word
@@ -39,17 +39,6 @@ def test_rows_are_never_ahead_of_whole_frames() -> None:
 def test_onsets_rise_where_bursts_begin() -> None:
     onset = prosody(clicks(3.0, 16_000), 16_000)[:, -4:].max(1)
     assert set(np.argsort(onset)[-5:]) == {15, 30, 45, 60, 75}
-    assert silence(3)[:, -4:].max() < 1e-3
-
-
-def test_other_rates_are_brought_to_frames() -> None:
-    times = (np.arange(1000) + 0.5) / 100
-    frames = resampled(np.stack([times, -times], 1), 100, 300)
-    assert np.allclose(frames[5:-5, 0], (np.arange(300) + 0.5)[5:-5] / 30, atol=1e-5)
-    assert np.array_equal(resampled(frames, 30, 300), frames)
-    for bad in (times, times[:, None] * np.nan, times[:500, None]):
-        with pytest.raises(UserError):
-            resampled(bad, 100, 300)
 
 
 def test_a_word_covers_its_frames_and_silence_is_zero() -> None:

@@ -17,13 +17,12 @@ from avatargpt.gesture.words import word_rows
 from avatargpt.speech.audio import RATE
 from avatargpt.speech.phones import Phone
 from avatargpt.speech.words.words import Word
-from avatargpt.train.gesture_corpus import stage
-from avatargpt.train.gesture_corpus.planning import planned
-from avatargpt.train.gesture_corpus.recipe import CorpusRecipe
-from avatargpt.train.gesture_corpus.takes import word_at, word_states
-from avatargpt.train.gesture_corpus.voices import Voices, spread
-from avatargpt.train.gesture_corpus.worded import worded
-from avatargpt.train.gesture_data import corpus as cache
+from avatargpt.train.gesture import cache
+from avatargpt.train.gesture import corpus_stage as stage
+from avatargpt.train.gesture.planning import planned
+from avatargpt.train.gesture.recipe import CorpusRecipe
+from avatargpt.train.gesture.takes import word_at, word_states
+from avatargpt.train.gesture.voices import Voices, spread, worded
 from instruct_data.gesture.bank import Bank
 from instruct_data.gesture.classes import WordClasses
 from instruct_data.gesture.plan import Plan, Style
@@ -132,10 +131,10 @@ def made(
 ) -> argparse.Namespace:
     monkeypatch.setattr("instruct_data.gesture.bank.read_bank", lambda folder: given[0])
     monkeypatch.setattr("instruct_data.gesture.classes.word_classes", lambda: given[1])
-    monkeypatch.setattr("avatargpt.train.gesture_corpus.voices.Voices", made_up.Voices)
+    monkeypatch.setattr("avatargpt.train.gesture.voices.Voices", made_up.Voices)
     monkeypatch.setattr(stage, "_encoder", lambda recipe: Spelling())
-    monkeypatch.setattr("avatargpt.train.gesture_corpus.talks.LEAST", 5.0)
-    monkeypatch.setattr("avatargpt.train.gesture_corpus.talks.MOST", 6.0)
+    monkeypatch.setattr("avatargpt.train.gesture.talks.LEAST", 5.0)
+    monkeypatch.setattr("avatargpt.train.gesture.talks.MOST", 6.0)
     return argparse.Namespace(output=str(tmp_path / "out"), gestures="none", texts=None, faces=None, tokenizer=None,
                               threads=1)  # fmt: skip
 

@@ -8,7 +8,7 @@ import pytest
 from avatargpt.lm.config import AvatarGPTConfig
 from avatargpt.lm.text_encoder import TextTokenizer
 from avatargpt.train.data.examples import ExampleOptions, Examples
-from avatargpt.train.gesture_corpus.clips import LONGEST, captions, clips, spoken, stretches
+from avatargpt.train.gesture.takes import LONGEST, captions, clips, spoken, stretches
 from instruct_data.gesture.classes import word_classes
 from instruct_data.gesture.keyed import keyed_strokes
 from instruct_data.gesture.strokes import motion_of

@@ -9,7 +9,7 @@ import pytest
 
 from avatargpt.export.body_websocket import BodySender
 from avatargpt.gesture.live import Live, perform
-from avatargpt.gesture.two_voices import Beside
+from avatargpt.gesture.stream import Beside
 from avatargpt.speech.audio import opened
 from tests.gesture.talking import performer, same
 from tests.speech.conftest import voice

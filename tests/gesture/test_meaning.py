@@ -11,10 +11,8 @@ from safetensors.numpy import load_file, save_file
 
 from avatargpt.gesture.accents import loudness
 from avatargpt.gesture.bank import GestureBank
-from avatargpt.gesture.listening import Listening
-from avatargpt.gesture.manner import Manner
-from avatargpt.gesture.meaning import SPACED, Meaning, Nearest, check_cues, stressed
-from avatargpt.gesture.overlay import Semantics
+from avatargpt.gesture.overlay import Listening, Semantics
+from avatargpt.gesture.semantics import SPACED, Manner, Meaning, Nearest, check_cues, stressed
 from avatargpt.speech.phones import Phone
 from avatargpt.speech.words.words import Word
 from instruct_data.gesture.classes import WordClasses

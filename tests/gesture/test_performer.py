@@ -9,10 +9,10 @@ import pytest
 import soundfile
 
 from avatargpt.api import AvatarGPT
-from avatargpt.gesture.calls import GestureCalls
+from avatargpt.avatar.calls import GestureCalls
 from avatargpt.gesture.driver import GestureDriver
-from avatargpt.gesture.manner import Manner, read_cues
-from avatargpt.gesture.performer import GesturePerformer, network_folder
+from avatargpt.gesture.pipeline import GesturePerformer, network_folder
+from avatargpt.gesture.semantics import Manner, read_cues
 from avatargpt.speech.words.words import Word as WordAt
 from avatargpt.speech.words.words import Words
 from tests.gesture.conftest import Spelling, Word, network
@@ -195,7 +195,7 @@ class Model(GestureCalls):
 
 
 def test_the_public_calls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("avatargpt.gesture.performer.word_encoder", lambda name: Spelling())
+    monkeypatch.setattr("avatargpt.gesture.pipeline.word_encoder", lambda name: Spelling())
     assert issubclass(AvatarGPT, GestureCalls)
     model, pcm, other = Model(folder(tmp_path)), voice(2.0), voice(2.0, 8000, seed=1)
     made = model.gesture(pcm, WORDS, other, ANSWER, speaker="bert", seed=2, other_rate=8000)

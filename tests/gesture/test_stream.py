@@ -5,13 +5,11 @@ import pytest
 import torch
 
 from avatargpt.gesture.config import UNKNOWN
+from avatargpt.gesture.decoding import Sampler, smoothed
 from avatargpt.gesture.driver import GestureDriver
 from avatargpt.gesture.features import WIDTH
 from avatargpt.gesture.network import GestureNetwork, Heard, earlier
-from avatargpt.gesture.sampling import Sampler
-from avatargpt.gesture.smoothing import smoothed
-from avatargpt.gesture.spoken import SpokenGestures
-from avatargpt.gesture.stream import Gestures
+from avatargpt.gesture.stream import Gestures, SpokenGestures
 from tests.gesture.conftest import SHAPE, Decoder, Spelling, Word, network, rows
 from vqvae.errors import UserError
 

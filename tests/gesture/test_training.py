@@ -8,10 +8,10 @@ import torch
 
 from avatargpt.gesture.config import UNKNOWN, GestureConfig, Material
 from avatargpt.gesture.driver import GestureDriver
-from avatargpt.train import gesture
-from avatargpt.train.gesture_data import corpus as cache
-from avatargpt.train.gesture_data.batches import Batches, Sampling
-from avatargpt.train.gesture_data.losses import GestureLosses, geodesic, gesture_losses
+from avatargpt.train.gesture import cache
+from avatargpt.train.gesture import training as gesture
+from avatargpt.train.gesture.batches import Batches, Sampling
+from avatargpt.train.gesture.training import GestureLosses, geodesic, gesture_losses
 from avatargpt.train.runtime import Runtime
 from tests.gesture.conftest import MATERIAL, SHAPE
 from vqvae.errors import UserError

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from avatargpt.kinematics.movement import FEATURES, kinematic_features
+from avatargpt.kinematics.measures import FEATURES, kinematic_features
 from avatargpt.metrics import distribution as dist
 from avatargpt.metrics.distribution import kinematic_fid
 from avatargpt.metrics.summary import confidence

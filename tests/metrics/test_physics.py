@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from avatargpt.kinematics import physics
+from avatargpt.kinematics import measures as physics
 from vqvae.skeleton import SMPL22
 
 

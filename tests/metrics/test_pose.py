@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from avatargpt.kinematics import pose
+from avatargpt.kinematics import measures as pose
 from vqvae import rotations as rot
 from vqvae.skeleton import SMPL22
 

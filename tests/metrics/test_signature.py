@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from avatargpt.kinematics.signature import SIZE, motion_signature
+from avatargpt.kinematics.measures import SIZE, motion_signature
 
 
 def wave(seconds: float, times: int, hand: int = 21) -> np.ndarray:

@@ -4,7 +4,7 @@ import numpy as np
 
 from avatargpt import AvatarGPT
 from avatargpt.body.concurrent import at_rest, together
-from avatargpt.kinematics.physics import jerk
+from avatargpt.kinematics.measures import jerk
 from avatargpt.requests.concurrent import which_is_below
 
 

@@ -10,7 +10,7 @@ import pytest
 from avatargpt.face.audio_model import controls as c
 from avatargpt.face.audio_model.blinks import told
 from avatargpt.kinematics.face import gaze
-from avatargpt.train.speech_data.conditioned import median_curves
+from avatargpt.train.speech_data.expressions import median_curves
 from instruct_data.face.score import Event, Score
 from vqvae import arkit
 from vqvae import rotations as rot

@@ -21,11 +21,17 @@ from avatargpt.train.speech_data.augment import (
     recorded,
     telephone,
 )
-from avatargpt.train.speech_data.conditioned import counted_clips, drawn_clips
-from avatargpt.train.speech_data.pairs import LJ_TEST, lj_sentences, paired_clips, timed_speech, transcribed
-from avatargpt.train.speech_data.relabel import labelled_clips
-from avatargpt.train.speech_data.sentences import own_texts, parted, utterances
-from avatargpt.train.speech_data.synthetic import SpeechData, still_clips, synthetic_clips
+from avatargpt.train.speech_data.clips import (
+    SpeechData,
+    labelled_clips,
+    own_texts,
+    parted,
+    still_clips,
+    synthetic_clips,
+    utterances,
+)
+from avatargpt.train.speech_data.expressions import counted_clips, drawn_clips
+from avatargpt.train.speech_data.recordings import LJ_TEST, lj_sentences, paired_clips, timed_speech, transcribed
 from instruct_data.face.score import Emotion, Score
 from tests.speech.conftest import PHONES, voice
 from vqvae.arkit import INDEX
@@ -161,7 +167,7 @@ def test_counted_clips_do_what_they_say_as_often_as_they_say() -> None:
 
 @pytest.mark.skipif(ctypes.util.find_library("espeak-ng") is None, reason="only building data needs espeak-ng")
 def test_espeak_says_its_phones_in_time() -> None:
-    from avatargpt.train.speech_data.espeak import Espeak
+    from avatargpt.train.speech_data.synthesizers import Espeak
 
     espeak = Espeak()
     sound, phones = espeak.speak("Bob's map, please. Five shoes.", "en-us", 160)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from avatargpt.speech.audio import RATE
-from avatargpt.train.speech_data.dialogue import ARCHIVE, QUIET, dialogue, is_dialogue
+from avatargpt.train.speech_data.recordings import ARCHIVE, QUIET, dialogue, is_dialogue
 from tests.speech.conftest import voice
 from vqvae.errors import UserError
 

@@ -2,9 +2,8 @@ import numpy as np
 
 from avatargpt.face.audio_model.features import BANDS, PER_QUARTER, QUARTERS, extract
 from avatargpt.speech.audio import RATE
-from avatargpt.train.speech_data.augment import echo, noise
+from avatargpt.train.speech_data.augment import Disturber, add_behind, echo, noise
 from avatargpt.train.speech_data.batches import Batches, Sampling
-from avatargpt.train.speech_data.disturb import Disturber, add_behind
 from tests.speech.conftest import clip
 
 

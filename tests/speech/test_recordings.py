@@ -12,14 +12,12 @@ from avatargpt.face.audio_model.features import extract
 from avatargpt.face.words.phone_times import begun_early, closed_early, visible
 from avatargpt.speech.audio import RATE
 from avatargpt.speech.phones import ARPABET, INDEX, VISEMES, Phone
-from avatargpt.train.speech_data import relabel
+from avatargpt.train.speech_data import clips as relabel
+from avatargpt.train.speech_data.augment import CODECS, any_coded, coded
 from avatargpt.train.speech_data.batches import Batches, Sampling
-from avatargpt.train.speech_data.coding import CODECS, any_coded, coded
-from avatargpt.train.speech_data.flite import Flite, phones_of
-from avatargpt.train.speech_data.pairs import Spoken
-from avatargpt.train.speech_data.prompts import is_prompts, prompts
-from avatargpt.train.speech_data.stamps import stamps
-from avatargpt.train.speech_data.synthetic import SpeechData, flite_clips
+from avatargpt.train.speech_data.clips import SpeechData, flite_clips
+from avatargpt.train.speech_data.recordings import Spoken, stamps
+from avatargpt.train.speech_data.synthesizers import Flite, phones_of
 from tests.speech.conftest import PHONES, clip, voice
 from vqvae.errors import UserError
 
@@ -76,37 +74,6 @@ def test_spoken_descriptions(tmp_path: Path) -> None:
     assert [s.name[7:9] for s in stamps(tmp_path, pronounce)] == ["en", "fr", "fr"]  # speaker by speaker
     with pytest.raises(UserError, match="no spoken descriptions"):
         next(stamps(folder / "cat.txt", pronounce))
-
-
-def test_spoken_prompts(tmp_path: Path) -> None:
-    av = pytest.importorskip("av")
-    encoder = av.AudioCodecContext.create("g722", "w")
-    encoder.sample_rate, encoder.layout, encoder.format = RATE, "mono", "s16"
-    frame = av.AudioFrame.from_ndarray((voice(0.5) * 32767).astype(np.int16)[None], format="s16", layout="mono")
-    frame.sample_rate = RATE
-    sound = b"".join(bytes(p) for part in (frame, None) for p in encoder.encode(part))
-    (tmp_path / "en" / "digits").mkdir(parents=True)
-    for name in ("digits/1", "hello", "beep", "unheard"):
-        (tmp_path / "en" / f"{name}.g722").write_bytes(sound)
-    table = "; remark: no\ndigits/1: one\nhello: Hello <softly>.\nbeep: [beep]\nx: y\n"
-    (tmp_path / "core-sounds-en.txt").write_text(table)
-    asked = []
-
-    def pronounce(text: str) -> tuple[str, ...]:
-        asked.append(text)
-        return ("W",)
-
-    found = {s.name: s for s in prompts(tmp_path, pronounce)}
-    assert sorted(asked) == ["Hello .", "one"] and set(found) == {"prompts/digits_1", "prompts/hello"}
-    one = found["prompts/digits_1"].audio
-    assert len(one) == pytest.approx(RATE * 1.1, abs=RATE * 0.02) and not one[: int(0.29 * RATE)].any()
-    assert 0.3 < np.abs(one).max() / np.abs(voice(0.5)).max() < 1.5
-    assert is_prompts(tmp_path) and not is_prompts(tmp_path / "en")
-    with pytest.raises(UserError, match="no core-sounds-en.txt"):
-        next(prompts(tmp_path / "en", pronounce))
-    (tmp_path / "core-sounds-en.txt").write_text("nothing: here\n")
-    with pytest.raises(UserError, match="no sound"):
-        next(prompts(tmp_path, pronounce))
 
 
 def test_looking_alike_counts_half() -> None:

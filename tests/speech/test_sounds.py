@@ -5,10 +5,10 @@ import pytest
 
 from avatargpt.face.audio_model.features import BANDS, PER_QUARTER, QUARTERS
 from avatargpt.speech.audio import RATE
+from avatargpt.train.speech_data.augment import Disturber
 from avatargpt.train.speech_data.batches import Batches, Sampling
-from avatargpt.train.speech_data.disturb import Disturber
+from avatargpt.train.speech_data.clips import sound_clips, still_clips
 from avatargpt.train.speech_data.sounds import SOUNDS, sounds
-from avatargpt.train.speech_data.synthetic import sound_clips, still_clips
 from vqvae.errors import UserError
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from avatargpt.kinematics.signature import SIZE
+from avatargpt.kinematics.measures import SIZE
 from avatargpt.lm.scorer import FILE, ScorerNetwork, TextMotionScorer
 from avatargpt.train.runtime import Runtime
 from avatargpt.train.scorer import PairBatches, Pairs, ScorerRecipe, ScorerTraining, pairs_of, rank_one, train

@@ -12,7 +12,7 @@ import pytest
 import torch
 from safetensors.numpy import load_file
 
-from avatargpt.kinematics.signature import SIZE
+from avatargpt.kinematics.measures import SIZE
 from avatargpt.lm.scorer import ScorerNetwork
 from avatargpt.metrics.traits import manners
 from avatargpt.metrics.truths import Truths

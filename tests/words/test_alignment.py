@@ -16,7 +16,7 @@ from avatargpt.speech.audio import FPS
 from avatargpt.speech.phones import ARPABET, Phone
 from avatargpt.speech.pronouncing.spoken import spoken
 from avatargpt.speech.words.words import Word, Words
-from avatargpt.train.speech_data.pairs import lj_texts
+from avatargpt.train.speech_data.recordings import lj_texts
 from vqvae.errors import UserError
 
 TEXT = "Walk over to the window, please. Now wave at everybody who is passing by!"

@@ -14,7 +14,7 @@ from avatargpt.cli.output import say
 from vqvae.errors import UserError
 
 if TYPE_CHECKING:
-    from avatargpt.avatar.body_track import Body
+    from avatargpt.avatar.bodies import Body
     from avatargpt.export.avatar.clip import AvatarMotion
     from instruct_data.face.score import Score
     from vqvae.motion import Motion
@@ -93,13 +93,13 @@ def speak(
     """
     import torch
 
-    from avatargpt.avatar.performer import AvatarPerformer
+    from avatargpt.avatar.pipeline import AvatarPerformer
     from avatargpt.cli import face_score
     from avatargpt.cli.face_options import check_lips
     from avatargpt.cli.gesture import HOTTEST, _manner, _sources, _words
     from avatargpt.face.audio_model.controls import LIVELY
     from avatargpt.face.feelings import emotions
-    from avatargpt.gesture.two_voices import check_lengths
+    from avatargpt.gesture.stream import check_lengths
     from avatargpt.speech.audio import FPS, inspect
 
     manner = _manner(semantic, calm, energy, cue or [])

@@ -70,8 +70,7 @@ def score(
         chart: where to draw the error over clip length (.png), or None.
         keyframed: held-out keyframed clips: their error, and code usage over all held-out clips together.
     """
-    from avatargpt.kinematics.physics import foot_skate, peak_speeds
-    from avatargpt.kinematics.pose import drift, mpjpe_heading
+    from avatargpt.kinematics.measures import drift, foot_skate, mpjpe_heading, peak_speeds
 
     options = suite.options
     error: list[float] = []
@@ -143,7 +142,7 @@ def _checks_kept(real: Motion, made: Motion) -> list[float]:
 
 def _curves(long: list[Motion], reconstruct: Reconstruct, bin_seconds: float = 5.0) -> dict[str, np.ndarray]:
     """Pose error (heading frame) and distance of the root path over time, binned; (clips, bins), mm."""
-    from avatargpt.kinematics.pose import heading_frame, start_aligned
+    from avatargpt.kinematics.measures import heading_frame, start_aligned
 
     pose, path = [], []
     for motion in long:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from avatargpt.kinematics.movement import kinematic_features
+from avatargpt.kinematics.measures import kinematic_features
 from instruct_data.clip import Clip
 
 NEAREST, RANDOM = "nearest clip", "random caption"

@@ -10,7 +10,7 @@ import numpy as np
 
 from avatargpt.evaluation.report import figure, plain
 from avatargpt.evaluation.suites import Suite
-from avatargpt.kinematics.physics import foot_skate, peak_jerk, peak_speeds, penetration
+from avatargpt.kinematics.measures import foot_skate, peak_jerk, peak_speeds, penetration
 from avatargpt.metrics.limits import beyond_limits
 from instruct_data.clip import Clip
 from vqvae.errors import UserError

@@ -108,8 +108,7 @@ def judged(
     Clips are compared in the frame of their first pose. A clip counts once, by the mean of its seeds; the FID is
     the mean of those of each seed.
     """
-    from avatargpt.kinematics.physics import jerk, peak_speeds
-    from avatargpt.kinematics.pose import ade, fde
+    from avatargpt.kinematics.measures import ade, fde, jerk, peak_speeds
     from avatargpt.metrics.distribution import kinematic_fid
 
     usual = float(np.percentile(np.concatenate([jerk(t.real.joints, 20.0) for t in tasks]), 95))
@@ -174,7 +173,7 @@ def _over_clips(rows: list[list[float]]) -> dict[str, Any]:
 
 def _between(joints: np.ndarray, task: Task, usual: float, notes: tuple[str, ...]) -> dict[str, float]:
     """What `BETWEEN` names, of the middle of the whole (T, 22, 3) with the frames that third differences reach."""
-    from avatargpt.kinematics.physics import TOES, foot_skate, jerk
+    from avatargpt.kinematics.measures import TOES, foot_skate, jerk
 
     about = slice(max(0, task.first - 3), task.last + 3)
     made, true = joints[task.first : task.last], task.real.joints[task.first : task.last]
@@ -188,7 +187,7 @@ def _between(joints: np.ndarray, task: Task, usual: float, notes: tuple[str, ...
 
 def _seams(joints: np.ndarray, task: Task) -> float:
     """The most jerk at any seam of the task, m/s^3 per joint as `seam_jerk` has it."""
-    from avatargpt.kinematics.physics import seam_jerk
+    from avatargpt.kinematics.measures import seam_jerk
 
     return max(seam_jerk(joints, 20.0, s) for s in (task.first, task.last) if s < len(task.real.joints))
 

@@ -61,8 +61,8 @@ def of_speech(sources: Sources) -> Case:
     from avatargpt.evaluation.face.speech_face import lips
     from avatargpt.face.audio_model.visemes import teach
     from avatargpt.speech.audio import FPS, RATE, frames_in
-    from avatargpt.train.speech_data.pairs import timed_speech
-    from avatargpt.train.speech_data.synthetic import loudness
+    from avatargpt.train.speech_data.clips import loudness
+    from avatargpt.train.speech_data.recordings import timed_speech
 
     folder = sources.beside("face") / "aligned_speech_misc" / "librivox_pocketsphinx"
     if not folder.is_dir():

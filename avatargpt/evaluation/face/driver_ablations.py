@@ -27,9 +27,8 @@ from avatargpt.resources import suites
 from avatargpt.speech.audio import FPS
 from avatargpt.speech.phones import Phone
 from avatargpt.train.speech_data.batches import Sampling, stand_in
-from avatargpt.train.speech_data.conditioned import median_curves
 from avatargpt.train.speech_data.corpus import SpeechClip
-from avatargpt.train.speech_data.expressions import ExpressionClip, compose
+from avatargpt.train.speech_data.expressions import ExpressionClip, compose, median_curves
 from avatargpt.train.speech_data.validation import predict
 from instruct_data.face.score import Emotion, Score, read_instructions
 from vqvae.arkit import COUNT

@@ -19,10 +19,10 @@ from avatargpt.metrics import lip_sync as lipsync
 from avatargpt.speech.audio import FPS, RATE, frames_in
 from avatargpt.speech.phones import Phone
 from avatargpt.train.speech_data.augment import noise
+from avatargpt.train.speech_data.clips import loudness
 from avatargpt.train.speech_data.corpus import SpeechClip, load
-from avatargpt.train.speech_data.pairs import CHOSEN_ON, lj_sentences, paired_clips, timed_speech
+from avatargpt.train.speech_data.recordings import CHOSEN_ON, lj_sentences, paired_clips, timed_speech
 from avatargpt.train.speech_data.sounds import SOUNDS
-from avatargpt.train.speech_data.synthetic import loudness
 from vqvae.errors import UserError
 
 RIDGE, CONTEXT = 300.0, (-4, 2)  # penalty, frames before and after

@@ -21,7 +21,7 @@ from avatargpt.speech.audio import load, resample
 from avatargpt.speech.pronouncing.spoken import spoken
 from avatargpt.speech.words.files import read
 from avatargpt.speech.words.words import Word, Words
-from avatargpt.train.speech_data.pairs import lj_texts
+from avatargpt.train.speech_data.recordings import lj_texts
 from vqvae.errors import UserError
 
 ALIGNED = {"mfa": "mfa", "librivox": "librivox_pocketsphinx"}

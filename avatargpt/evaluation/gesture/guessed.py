@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from avatargpt.evaluation.report import figure
-from avatargpt.gesture.meaning import Nearest
-from avatargpt.gesture.performer import nearest
+from avatargpt.gesture.pipeline import nearest
+from avatargpt.gesture.semantics import Nearest
 from instruct_data.gesture.classes import WordClasses, word_classes
 from vqvae.errors import UserError
 from vqvae.io.json_lines import json_rows

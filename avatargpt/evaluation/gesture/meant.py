@@ -13,9 +13,8 @@ from avatargpt.evaluation.gesture.shown import Shown
 from avatargpt.evaluation.parts import UNKEPT, Parts
 from avatargpt.evaluation.report import figure
 from avatargpt.evaluation.suites import Suite, folder
-from avatargpt.gesture.manner import Manner
-from avatargpt.gesture.meaning import stressed
-from avatargpt.gesture.performer import GesturePerformer
+from avatargpt.gesture.pipeline import GesturePerformer
+from avatargpt.gesture.semantics import Manner, stressed
 from avatargpt.speech.audio import RATE
 from instruct_data.gesture.classes import MARKS, word_classes
 from vqvae.errors import UserError
@@ -35,7 +34,7 @@ def score(suite: Suite, model: str | Path, parts: Parts = UNKEPT) -> dict[str, A
     Raises:
         UserError: espeak-ng is not installed, no network or no bank.
     """
-    from avatargpt.train.gesture_corpus.voices import Voices
+    from avatargpt.train.gesture.voices import Voices
 
     performer = GesturePerformer.load(model)
     if performer.bank is None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 
 from avatargpt.evaluation.gesture.talks import Generator, Talk
-from avatargpt.gesture.manner import Manner
-from avatargpt.gesture.performer import GesturePerformer
+from avatargpt.gesture.pipeline import GesturePerformer
+from avatargpt.gesture.semantics import Manner
 from avatargpt.speech.audio import RATE
 from vqvae.motion import Motion
 

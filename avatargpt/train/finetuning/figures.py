@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from avatargpt.kinematics.movement import kinematic_features
+from avatargpt.kinematics.measures import kinematic_features
 from avatargpt.metrics.distribution import kinematic_fid
 from instruct_data.clip import Clip
 from vqvae.motion import Motion

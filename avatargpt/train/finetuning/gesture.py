@@ -22,10 +22,10 @@ from avatargpt.train.finetuning.options import FinetuneOptions
 from avatargpt.train.finetuning.packing import check_new, inherit, run_folder
 from avatargpt.train.finetuning.progress import Progress
 from avatargpt.train.finetuning.recordings import Recording, read_recordings
-from avatargpt.train.gesture import GestureRecipe, GestureStage, GestureTraining
-from avatargpt.train.gesture_corpus.takes import word_at, word_states
-from avatargpt.train.gesture_data import corpus as cache
-from avatargpt.train.gesture_data.batches import Sampling
+from avatargpt.train.gesture import cache
+from avatargpt.train.gesture.batches import Sampling
+from avatargpt.train.gesture.takes import word_at, word_states
+from avatargpt.train.gesture.training import GestureRecipe, GestureStage, GestureTraining
 from avatargpt.train.runtime import Runtime
 from vqvae.errors import UserError
 from vqvae.features.gesture import GestureFeatures

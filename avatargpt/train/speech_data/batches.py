@@ -15,8 +15,8 @@ from avatargpt.face.audio_model.features import BANDS, PER_QUARTER, QUARTERS, si
 from avatargpt.face.audio_model.steering import SENTENCE, TIMING, Text
 from avatargpt.face.audio_model.visemes import WIDTH
 from avatargpt.speech.audio import FPS
+from avatargpt.train.speech_data.augment import Disturber
 from avatargpt.train.speech_data.corpus import SpeechClip
-from avatargpt.train.speech_data.disturb import Disturber
 from avatargpt.train.speech_data.expressions import ExpressionClip, compose
 from vqvae.errors import UserError
 from vqvae.strict import Flag, Rate, Share, Strict, Weights

@@ -1,15 +1,11 @@
-"""Clips of facial expression with the words for them: what the text branches learn from.
-
-A renderer makes the curves from a score; this is the form in which they come: emotion keyframes and clauses with their
-times, as in `avatargpt.face.audio_model.conditioning`.
-"""
+"""Expression clips with their words, for the text branches of the driver: makers, cache, composition."""
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +13,10 @@ import numpy as np
 
 from avatargpt.face.audio_model.conditioning import Clause, Feeling
 from avatargpt.face.audio_model.visemes import WIDTH
+from avatargpt.face.instructions.scores import ON_ONE_SIDE, clauses_of, feelings_of, side_of
 from avatargpt.metrics.lip_sync import MOUTH
 from avatargpt.speech.audio import FPS
+from instruct_data.face.score import Emotion, Event, Score
 from vqvae.arkit import INDEX, NAMES, expand
 from vqvae.errors import UserError
 from vqvae.io.guard import understanding
@@ -129,3 +127,121 @@ def compose(speech: np.ndarray, expression: np.ndarray) -> np.ndarray:
     out = speech + expression * room
     out[:, : len(NAMES)] = np.clip(out[:, : len(NAMES)], 0, 1)
     return np.asarray(out, np.float32)
+
+
+COUNTED = ("blink", "wink_left", "wink_right", "nod", "chew", "laugh", "wink_left", "wink_right")
+"""Actions that people give a number to, those twice that are hardest to count."""
+_RENDERINGS = 3  # of each score; their median has no chance blinks and glances, which no text asks for
+
+
+def median_curves(score: Score, seed: int, side: str) -> np.ndarray:
+    """(T, 55) what every rendering of the score has in common; `side` of feelings that take one side of the face, for
+    the mean of both is neither."""
+    from instruct_data.face.render import render
+
+    rows = [render(score, seed * _RENDERINGS + k, float(FPS), side).curves for k in range(_RENDERINGS)]
+    return np.asarray(np.median(rows, 0), np.float32)
+
+
+def corpus_clips(path: Path, split: str, seed: int = 0) -> Iterator[ExpressionClip]:
+    """Each score of a corpus file, told by clauses and named feelings; feelings alone also in the text's words."""
+    from instruct_data.face.score import read_instructions
+
+    for i, one in enumerate(read_instructions(path)):
+        clip = _told(one.score, seed + i, split, f"text/{one.id}")
+        yield clip
+        if not one.score.events:
+            yield ExpressionClip(clip.curves, [Feeling(0.0, one.score.text, 1.0)], [], split, f"felt/{one.id}")
+
+
+def _told(score: Score, seed: int, split: str, name: str) -> ExpressionClip:
+    curves = median_curves(score, seed, side_of(score))
+    return ExpressionClip(curves, feelings_of(score), clauses_of(score), split, name)
+
+
+def composed_clips(count: int, seed: int, split: str) -> Iterator[ExpressionClip]:
+    """Scores of composed instructions (`instruct_data.face.compose`), every second one with its strengths redrawn."""
+    from instruct_data.face.compose import composed
+
+    for i, score in enumerate(composed(count, seed)):
+        rng = np.random.default_rng([seed, i, 1])
+        if i % 2:
+            events = tuple(replace(e, intensity=float(rng.uniform(0.2, 1))) for e in score.events)
+            score = replace(score, events=events)
+        yield _told(score, seed + i, split, f"composed/{i}")
+
+
+def counted_clips(count: int, seed: int, split: str) -> Iterator[ExpressionClip]:
+    """One action done two to six times, slowly or fast; alone, beside another one, or over a feeling."""
+    from instruct_data.face.actions import action_names
+    from instruct_data.face.emotions import emotion_names
+
+    for i in range(count):
+        rng = np.random.default_rng([seed, i, 2])
+        action = str(rng.choice(COUNTED if i % 4 else action_names()))
+        times = int(rng.integers(2, 7))
+        lasts = min(times * float(rng.uniform(0.4, 0.65) if i % 2 else rng.uniform(0.5, 1.1)), 6.0)
+        start, strength = float(rng.uniform(0.1, 1.0)), float(rng.uniform(0.3, 1))
+        events = [Event(action, round(start, 2), round(lasts, 2), strength, times)]
+        length = round(start + lasts + float(rng.uniform(0.3, 1.2)), 1)
+        if i % 3 == 1:
+            begins = float(rng.uniform(0, start + lasts))
+            beside = str(rng.choice(action_names()))
+            events.append(Event(beside, round(begins, 2), round(float(rng.uniform(0.5, 3.0)), 2), 0.7))
+        felt = (Emotion(str(rng.choice(emotion_names())), float(rng.uniform(0.3, 1)), 0.0, length),)
+        score = Score(length, tuple(sorted(events, key=lambda e: e.start)), felt if i % 3 == 2 else ())
+        yield _told(score, seed + i, split, f"counted/{i}")
+
+
+def drawn_clips(count: int, seed: int, split: str) -> Iterator[ExpressionClip]:
+    """Any actions at any times, also across one another, with any strength and count, over any feelings."""
+    from instruct_data.face.actions import action_names
+    from instruct_data.face.emotions import emotion_names
+
+    for i in range(count):
+        rng = np.random.default_rng([seed, i])
+        length = round(float(rng.uniform(3, 8)), 1)
+        events: list[Event] = []
+        now = float(rng.uniform(0, 1))
+        while now < length - 0.6 and len(events) < 5 and i % 5:
+            count_of = int(rng.integers(2, 6)) if rng.random() < 0.25 else 1
+            lasts = float(rng.uniform(0.3, 2.8)) if count_of == 1 else count_of * float(rng.uniform(0.45, 1.1))
+            action = str(rng.choice(action_names()))
+            events.append(Event(action, round(now, 2), round(lasts, 2), float(rng.uniform(0.2, 1)), count_of))
+            now += (0.0 if rng.random() < 0.25 else lasts) + float(rng.uniform(-0.2, 1.2))
+            now = max(now, 0.0)
+        emotions: list[Emotion] = []
+        start = 0.0
+        while (i % 5 == 0 or rng.random() < 0.4) and start < length - 1.5 and len(emotions) < 3:
+            end = start + float(rng.uniform(1.5, 4))
+            name, strength = str(rng.choice(emotion_names())), float(rng.uniform(0.2, 1))
+            emotions.append(Emotion(name, strength, start, min(end, length)))
+            start = end
+        if events or emotions:
+            score = Score(length, tuple(events), tuple(emotions))
+            yield _told(score, seed + i, split, f"drawn/{i}")
+
+
+def felt_clips(count: int, seed: int, split: str) -> Iterator[ExpressionClip]:
+    """Feelings: one, two or three at a time, each as strong as it likes, every one as often as another; with every
+    third clip an action on one side."""
+    from instruct_data.face.emotions import emotion_names
+
+    names = [n for n in emotion_names() if n != "neutral"]
+    for i in range(count):
+        rng = np.random.default_rng([seed, i, 3])
+        length = round(float(rng.uniform(3, 8)), 1)
+        emotions: list[Emotion] = []
+        start = 0.0
+        while start < length - 1.0:
+            end = min(start + float(rng.uniform(1.5, 6)), length)
+            several = 1 + int(rng.random() < 0.6) + int(rng.random() < 0.2)
+            for name in rng.choice(names, several, replace=False):
+                emotions.append(Emotion(str(name), float(rng.uniform(0.1, 1)), start, end))
+            start = end + (float(rng.uniform(0.5, 1.5)) if rng.random() < 0.2 else 0.0)
+        events: list[Event] = []
+        if i % 3 == 0:  # something on one side, which decides that of the feelings
+            action, begins = str(rng.choice(list(ON_ONE_SIDE))), float(rng.uniform(0, length - 1.0))
+            lasts, strength = min(float(rng.uniform(0.6, 2.5)), length - begins), float(rng.uniform(0.3, 1))
+            events.append(Event(action, round(begins, 2), round(lasts, 2), strength))
+        yield _told(Score(length, tuple(events), tuple(emotions)), seed + i, split, f"feelings/{i}")

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from avatargpt.gesture.config import STYLE, UNKNOWN, GestureConfig
 from avatargpt.gesture.network import Heard, earlier
-from avatargpt.train.gesture_data.corpus import Arrays, Corpus, Entry
+from avatargpt.train.gesture.cache import Arrays, Corpus, Entry
 from vqvae.errors import UserError
 from vqvae.strict import Share, Strict
 

@@ -1,25 +1,87 @@
-"""Synthetic speech with taught curves: many espeak-ng voices, speeds, pitches and recording situations."""
+"""Training clips with rule-based curves: synthetic voices, sounds without speech, and labelled recordings."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import gzip
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from avatargpt.face.audio_model.driver import Driver
 from avatargpt.face.audio_model.features import extract
 from avatargpt.face.audio_model.visemes import STYLE, WIDTH, teach
+from avatargpt.face.words.phone_times import aligned
 from avatargpt.speech.audio import FPS, RATE, frames_in, resample
 from avatargpt.speech.phones import Phone
-from avatargpt.train.speech_data.augment import articulate, insert_pauses, noise, recorded
+from avatargpt.train.speech_data.augment import any_coded, articulate, insert_pauses, noise, recorded, replayed
 from avatargpt.train.speech_data.corpus import SpeechClip
+from avatargpt.train.speech_data.recordings import Spoken
 from avatargpt.train.speech_data.sounds import sounds
 from vqvae.errors import UserError
+from vqvae.io.json_lines import json_rows
 from vqvae.strict import NonNegativeInt, Share, Strict
 
 if TYPE_CHECKING:
-    from avatargpt.train.speech_data.espeak import Espeak
-    from avatargpt.train.speech_data.flite import Flite
+    from avatargpt.train.speech_data.synthesizers import Espeak, Flite
+
+
+LONGEST = 110  # characters of one utterance
+KEPT_BACK = 20  # every so manieth text is only ever said by validation voices
+
+
+def own_texts(texts: Path | None) -> list[str]:
+    """Requests that ship with the package and, from a folder of planning and facial texts, their sentences."""
+    from instruct_data.text.everyday import everyday_requests
+
+    asked = everyday_requests()
+    out = [t for name in asked.classes() for t in asked.requests(name)]
+    if texts is None:
+        return out
+    for path in sorted(p for name in ("planning", "face_text") for p in (texts / name).glob("*.jsonl")):
+        for _, row in json_rows(path):
+            out += [v for k in ("scene", "text") if isinstance(v := row.get(k), str)]
+    return out
+
+
+def line_texts(path: Path) -> list[str]:
+    """The last field of each ``a|b|text`` line of a (gzipped) file."""
+    if not path.is_file():
+        raise UserError(f"{path}: no such file; lines of text are needed")
+    data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+    return [line.rsplit("|", 1)[-1] for line in data.decode("utf-8").splitlines() if line.strip()]
+
+
+def parted(texts: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Texts that training voices say, and those kept back for validation: the same ones in every stage and seed, in
+    capitals or not."""
+    sides: tuple[list[str], list[str]] = ([], [])
+    for text in texts:
+        sides[zlib.crc32(" ".join(text.lower().split()).encode()) % KEPT_BACK == 0].append(text)
+    return sides
+
+
+def utterances(texts: Sequence[str], rng: np.random.Generator, count: int) -> list[str]:
+    """`count` different utterances of about 40 to 110 characters: short texts joined, long ones cut at a word."""
+    order = [texts[i] for i in rng.permutation(len(texts))]
+    out: list[str] = []
+    held = ""
+    for text in order:
+        held = f"{held}. {text}" if held else text
+        if len(held) >= 40:
+            if len(held) > LONGEST:
+                held = held[:LONGEST].rsplit(" ", 1)[0]
+            out.append(held)
+            held = ""
+        if len(out) == count:
+            break
+    if not out:
+        raise UserError("no text to speak; sentences are needed")
+    return out
+
 
 BASES = (
     "en-us", "gmw/en", "gmw/en-GB-scotland", "gmw/en-GB-x-gbclan", "gmw/en-GB-x-rp", "gmw/en-US-nyc", "en-us", "gmw/en",
@@ -179,7 +241,7 @@ def _situated(
 
 def flite_clips(texts: Sequence[str], options: SpeechData, flite: Flite) -> Iterator[SpeechClip]:
     """Training clips by flite's voices, slower and faster, higher and lower; equal seeds give equal clips."""
-    from avatargpt.train.speech_data.flite import VOICES
+    from avatargpt.train.speech_data.synthesizers import VOICES
 
     others: list[np.ndarray] = []
     for i in range(options.flite):
@@ -219,3 +281,75 @@ def _resting(sound: np.ndarray, name: str) -> SpeechClip:
     frames = frames_in(len(sound), RATE)
     rest = np.zeros((frames, WIDTH), np.float32)
     return SpeechClip(extract(sound, RATE), rest, np.zeros((frames, 2), np.uint8), name=name)
+
+
+MISFIT = -1.9
+"""Fit of `aligned` below which a sentence is left out: of sentences laid along the text of another
+of like length nine tenths score less, of right ones in eleven languages a third, in English hardly any."""
+LONG = 4.5
+"""Seconds of a clip up to which short sentences of one speaker are put one after the other."""
+
+
+@dataclass(frozen=True)
+class Timed:
+    """Real speech with the times of its phones; samples at 16 kHz."""
+
+    name: str
+    audio: np.ndarray
+    phones: list[Phone]
+    split: str
+
+    @property
+    def speaker(self) -> str:
+        return self.name.rsplit("/", 1)[0]
+
+
+def timed(spoken: Iterable[Spoken], driver: Driver) -> Iterator[Timed]:
+    """Sentences whose text fits their sound, laid along the driver's phone head."""
+    for said in spoken:
+        if len(said.phones) > len(said.audio) / RATE * 40:
+            continue  # nobody speaks 40 sounds a second: text and sound do not belong together
+        phones, fit = aligned(driver, said.audio, said.phones)
+        if fit >= MISFIT:
+            yield Timed(said.name, said.audio, phones, said.split)
+
+
+def joined(sentences: Iterable[Timed], rng: np.random.Generator) -> Iterator[Timed]:
+    """Short sentences of one speaker, as they come, put one after the other with pauses until they last `LONG`."""
+    held: Timed | None = None
+    for said in sentences:
+        if held is not None and (held.speaker != said.speaker or held.split != said.split):
+            yield held
+            held = None
+        if held is not None:
+            pause = np.zeros(round(float(rng.uniform(0.1, 0.5)) * RATE), np.float32)
+            at = (len(held.audio) + len(pause)) / RATE
+            moved = [Phone(p.name, p.start + at, p.end + at) for p in said.phones]
+            said = Timed(held.name, np.concatenate([held.audio, pause, said.audio]), held.phones + moved, said.split)
+        held = said
+        if len(held.audio) >= LONG * RATE:
+            yield held
+            held = None
+    if held is not None:
+        yield held
+
+
+def labelled_clips(
+    spoken: Iterable[Spoken], driver: Driver, copies: int, seed: int, through: float = 0.0
+) -> Iterator[SpeechClip]:
+    """Clips with taught curves: as they are, and for training `copies` more, played faster or slower and as recorded
+    in other places, so that one speaker stands for several; a share `through` of these went through an encoder.
+    """
+    for i, said in enumerate(joined(timed(spoken, driver), np.random.default_rng([seed, 9]))):
+        usual = np.zeros(len(STYLE))
+        yield rule_clip(said.audio, said.phones, said.audio, usual, said.split, said.name)
+        if said.split != "train":
+            continue
+        for k in range(copies):
+            rng = np.random.default_rng([seed, 5, i, k])
+            sound, factor = replayed(said.audio, rng)
+            moved = [Phone(p.name, p.start / factor, p.end / factor) for p in said.phones]
+            heard = recorded(sound, rng) if rng.random() < 0.75 else sound
+            if through and rng.random() < through:
+                heard = any_coded(heard, rng)
+            yield rule_clip(heard, moved, sound, random_style(rng), "train", f"{said.name}/{k}")

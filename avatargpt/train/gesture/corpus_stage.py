@@ -4,7 +4,7 @@ Its folder holds ``made/NNNNNN.safetensors``, the takes as they were made, with 
 (``about``, JSON: words, strokes, beats, nods), ``store``, motions that the tokenizer stage takes, ``clips``, phrases
 with captions and what is said, for a language model, ``talks``, what the suite `gesture` reads of the validation split,
 ``figures.json`` and ``config.yaml``. With a tokenizer it also holds ``takes``, the cache that the gesture stage takes
-(`avatargpt.train.gesture_data.corpus`).
+(`avatargpt.train.gesture.cache`).
 """
 
 from __future__ import annotations
@@ -23,12 +23,10 @@ from avatargpt.config import RESOLVED, save_resolved
 from avatargpt.gesture.config import Material
 from avatargpt.gesture.features import PROSODY
 from avatargpt.gesture.features import WIDTH as HEARD
-from avatargpt.train.gesture_corpus.clips import clips
-from avatargpt.train.gesture_corpus.figures import figures
-from avatargpt.train.gesture_corpus.recipe import CorpusRecipe
-from avatargpt.train.gesture_corpus.takes import Arrays, made
-from avatargpt.train.gesture_corpus.talks import FPS, LEAST, MOST, Talks
-from avatargpt.train.gesture_data import corpus as cache
+from avatargpt.train.gesture import cache
+from avatargpt.train.gesture.recipe import CorpusRecipe
+from avatargpt.train.gesture.takes import Arrays, clips, figures, made
+from avatargpt.train.gesture.talks import FPS, LEAST, MOST, Talks
 from avatargpt.train.runtime import Runtime
 from instruct_data.clip import Clip
 from instruct_data.store import Store
@@ -38,7 +36,7 @@ from vqvae.io.guard import regular, understanding
 from vqvae.motion import atomic_write
 
 if TYPE_CHECKING:
-    from avatargpt.train.gesture_corpus.voices import Said
+    from avatargpt.train.gesture.voices import Said
     from vqvae.tokenizer import MotionTokenizer
 
 MADE, STORE, CLIPS, TALKS, TAKES, FIGURES = "made", "store", "clips", "talks", "takes", "figures.json"
@@ -118,8 +116,8 @@ class _Maker:
     """One process' share: voices, bank and encoder, loaded once."""
 
     def __init__(self, recipe: CorpusRecipe, gestures: str, texts: str | None, spoken: list[tuple[str, Said]]) -> None:
-        from avatargpt.train.gesture_corpus.voices import Voices
-        from avatargpt.train.speech_data.sentences import own_texts, utterances
+        from avatargpt.train.gesture.voices import Voices
+        from avatargpt.train.speech_data.clips import own_texts, utterances
         from instruct_data.gesture.bank import read_bank
         from instruct_data.gesture.classes import word_classes
 
@@ -154,7 +152,7 @@ class _Maker:
         """The sounds, motions and words of a talk whose takes are there, unless they are there too."""
         from safetensors.numpy import load_file
 
-        from avatargpt.train.gesture_corpus.heard import write_talk
+        from avatargpt.train.gesture.talks import write_talk
 
         done = folder / f"{number:05d}.done"
         if not done.is_file():
@@ -191,7 +189,7 @@ def _make(recipe: CorpusRecipe, args: argparse.Namespace, folder: Path, workers:
 
     spoken: list[tuple[str, Said]] = []
     if args.faces and recipe.data.recorded:
-        from avatargpt.train.gesture_corpus.voices import recordings
+        from avatargpt.train.gesture.voices import recordings
 
         spoken = recordings(Path(args.faces))
     global _maker

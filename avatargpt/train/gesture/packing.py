@@ -1,4 +1,4 @@
-"""The gesture-bank stage of `scripts/train.py`: gestures that mean something, for the overlay of run time."""
+"""The gesture-bank and pack-gestures stages of `scripts/train.py`: the files of a model folder's ``gesture``."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import argparse
 from pathlib import Path
 
 import numpy as np
+
+from vqvae.errors import UserError
 
 
 def gesture_bank_stage(args: argparse.Namespace) -> None:
@@ -30,3 +32,32 @@ def gesture_bank_stage(args: argparse.Namespace) -> None:
         bent.append(np.degrees(rot.angle_between(true.turns[at, fingers], got.turns[at, fingers])).max())
     print(f"{path}: {len(bank)} strokes of {len(bank.names)} gestures, {path.stat().st_size / 1e3:.0f} kB; on the "
           f"emphasis wrists up to {1000 * float(np.max(far)):.1f} mm off, fingers {float(np.max(bent)):.2f} degrees")
+
+
+def pack_gestures_stage(args: argparse.Namespace) -> None:
+    """A gesture network and the tokenizer whose codes it speaks -> the folder ``gesture`` of a model folder.
+
+    Raises:
+        UserError: a folder without one, or the tokenizer of another network.
+    """
+    import torch
+
+    from avatargpt.gesture.bank import GestureBank
+    from avatargpt.gesture.driver import NAME, GestureDriver
+    from avatargpt.metrics.gesture.fgd import GestureFeatures
+    from vqvae.tokenizer import MotionTokenizer
+
+    driver, tokenizer = GestureDriver.load(args.gesture), MotionTokenizer.load(args.tokenizer)
+    driver.check_tokenizer(tokenizer.fingerprint)
+    out = Path(args.output) / NAME
+    driver.save(out, torch.int8)
+    tokenizer.save(out, torch.int8)
+    if args.bank:
+        bank = GestureBank.load(args.bank)
+        if bank is None:
+            raise UserError(f"{args.bank}: no bank of gestures in it; run the gesture-bank stage")
+        bank.save(out)
+    if args.fgd:
+        GestureFeatures.load(args.fgd).save(out)
+    size = sum(f.stat().st_size for f in out.iterdir() if f.is_file()) / 1e6
+    print(f"{out}: {size:.1f} MB")

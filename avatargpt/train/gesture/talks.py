@@ -1,18 +1,23 @@
-"""Who says what when: monologues, and conversations of two whose turns follow one another."""
+"""Talks of the gesture corpus: monologues and conversations, and the files of their validation split."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
-from avatargpt.speech.words.words import Word
-from avatargpt.train.gesture_corpus.recipe import CorpusData
-from avatargpt.train.gesture_corpus.voices import Said, Voice, Voices, spread
+from avatargpt.speech.audio import RATE
+from avatargpt.speech.words import files
+from avatargpt.speech.words.words import Word, collected
+from avatargpt.train.gesture.recipe import CorpusData
+from avatargpt.train.gesture.voices import Said, Voice, Voices, spread
 from avatargpt.train.speech_data.augment import recorded
 from instruct_data.gesture.sentences import sentences
 from vqvae.errors import UserError
+from vqvae.features.gesture import GestureFeatures
+from vqvae.motion import atomic_write
 
 LEAST, MOST = 24.0, 60.0  # s of a talk
 WHOLE = 12  # frames that a talk is a multiple of: whole tokens of 2, 3, 4 or 6 frames
@@ -144,3 +149,32 @@ def _ordered(words: Sequence[Word]) -> list[Word]:
         if word.end > word.start and (not out or word.start >= out[-1].end - 1e-6):
             out.append(word)
     return out
+
+
+OTHER = ".interlocutor"
+
+
+def write_talk(talk: Talk, features: dict[str, np.ndarray], folder: Path) -> None:
+    """Write both sides of a talk.
+
+    Args:
+        features: motion (T, 270) of each side, by the name of its take.
+    """
+    for k, (name, rows) in enumerate(features.items()):
+        _write_side(talk.tracks[k], folder / name)
+        if len(talk.tracks) == 2:
+            _write_side(talk.tracks[1 - k], folder / f"{name}{OTHER}")
+        GestureFeatures().decode(rows).save(folder / f"{name}.npz")
+
+
+def _write_side(track: Track, path: Path) -> None:
+    import soundfile
+
+    def write(target: Path) -> None:
+        soundfile.write(target, track.audio, RATE, subtype="PCM_16", format="FLAC")
+
+    atomic_write(path.with_name(f"{path.name}.flac"), write)
+    if track.words:
+        seconds = len(track.audio) / RATE
+        words = collected(path.name, list(track.words), track.voice, seconds)
+        files.write(words, path.with_name(f"{path.name}.json"))

@@ -14,9 +14,8 @@ import numpy as np
 from avatargpt.gesture.accents import loudness
 from avatargpt.gesture.config import TEMPERATURE
 from avatargpt.gesture.driver import NAME, GestureDriver
-from avatargpt.gesture.manner import Manner
-from avatargpt.gesture.meaning import Meaning, Nearest, check_cues
-from avatargpt.gesture.two_voices import Beside, check_lengths
+from avatargpt.gesture.semantics import Manner, Meaning, Nearest, check_cues
+from avatargpt.gesture.stream import Beside, check_lengths
 from avatargpt.gesture.words import TimedWord, WordEncoder, word_encoder
 from avatargpt.speech import audio as sound
 from vqvae.errors import UserError
@@ -25,7 +24,7 @@ from vqvae.motion import Motion, concatenate
 
 if TYPE_CHECKING:
     from avatargpt.gesture.bank import GestureBank
-    from avatargpt.gesture.motion_stream import MotionStream, Overlay
+    from avatargpt.gesture.stream import MotionStream, Overlay
 
 Speaker = str | int | Sequence[float] | np.ndarray | None
 QUIET = 10 ** (-55 / 20)  # of full scale: a sound that is never louder has no speech in it
@@ -118,8 +117,7 @@ class GesturePerformer:
         meant = words is not None and bool(manner.share or manner.cues)
         if self.bank is None or not (meant or manner.calm or manner.energy != 1 or rates):
             return None
-        from avatargpt.gesture.listening import Listening
-        from avatargpt.gesture.overlay import Semantics
+        from avatargpt.gesture.overlay import Listening, Semantics
         from instruct_data.gesture.classes import word_classes
 
         meaning = Meaning(self.bank, word_classes(), manner, nearest(), seed) if meant else None
@@ -148,9 +146,8 @@ class GesturePerformer:
         Raises:
             UserError: a speaker, head or temperature that is not accepted, or a network that needs the whole sound.
         """
-        from avatargpt.gesture.motion_stream import MotionStream
-        from avatargpt.gesture.sampling import Sampler
-        from avatargpt.gesture.spoken import SpokenGestures
+        from avatargpt.gesture.decoding import Sampler
+        from avatargpt.gesture.stream import MotionStream, SpokenGestures
 
         if other_words is not None and not other:
             raise UserError("words of an interlocutor who is not heard; accepted: with the sound of both")

@@ -1,10 +1,12 @@
-"""Recorded faces with their sound, and real speech with its transcript."""
+"""Recorded speech: faces with their sound, and sentences with their transcripts."""
 
 from __future__ import annotations
 
 import gzip
 import io
 import re
+import struct
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +17,7 @@ from avatargpt.face.audio_model.features import extract
 from avatargpt.face.audio_model.visemes import WIDTH
 from avatargpt.speech.audio import RATE, load, resample
 from avatargpt.speech.phones import Phone, from_arpabet
-from avatargpt.train.speech_data.augment import recorded, replayed
+from avatargpt.train.speech_data.augment import decoded, recorded, replayed
 from avatargpt.train.speech_data.corpus import SpeechClip
 from vqvae.arkit import INDEX, expand
 from vqvae.errors import UserError
@@ -209,3 +211,170 @@ def timed_speech(folder: Path) -> Iterator[tuple[str, np.ndarray, list[Phone]]]:
                     if name is not None:
                         phones.append(Phone(name, p["b"], p["b"] + p["d"]))
         yield path.name.removesuffix(".phone.json"), audio, phones
+
+
+VOICES = {
+    "be": "be", "bg": "bg", "ca": "ca", "da": "da", "el": "el", "es": "es", "fr": "fr", "lt": "lt", "nl": "nl",
+    "ro": "ro", "ru": "ru",
+}  # fmt: skip
+"""Language of a description -> the voice that pronounces its text."""
+ENGLISH = "en-us"
+_SOUND = re.compile(r"(.+)_desc(?:_([a-z]+))?\.ogg")
+
+
+def is_stamps(folder: Path) -> bool:
+    """Whether spoken descriptions lie anywhere under a folder."""
+    return next(folder.rglob("*_desc*.ogg"), None) is not None
+
+
+def stamps(folder: Path, pronounce: Callable[[str, str], tuple[str, ...]]) -> Iterator[Spoken]:
+    """All spoken descriptions with the phones of their texts; the English ones are never trained on.
+
+    Args:
+        folder: that holds them, at any depth.
+        pronounce: text, voice -> phones.
+
+    Raises:
+        UserError: none there.
+    """
+    found = [(m, wave) for wave in folder.rglob("*_desc*.ogg") if (m := _SOUND.fullmatch(wave.name))]
+    if not found:
+        raise UserError(f"{folder}: no spoken descriptions (NAME_desc_LANGUAGE.ogg) in it")
+    for match, wave in sorted(found, key=lambda x: (x[0].group(2) or "", x[1])):  # speaker by speaker
+        table = wave.with_name(f"{match.group(1)}.txt")
+        if not table.is_file():
+            continue
+        lines = table.read_text(encoding="utf-8", errors="replace").splitlines()
+        language = match.group(2)
+        if language is None:
+            text, voice = (lines[0] if lines else ""), ENGLISH
+        else:
+            voice = VOICES.get(language, "")
+            text = next((x.partition("=")[2] for x in lines if x.startswith(f"{language}.utf8=")), "")
+        if not text.strip() or not voice:
+            continue
+        phones = pronounce(text.strip(), voice)
+        if not phones:
+            continue
+        split = "val" if language is None else "train"
+        name = f"stamps/{language or 'en'}/{match.group(1)}"
+        yield Spoken(name, resample(*load(wave)), phones, split)
+
+
+ARCHIVE = "queen.1c"
+DIALOGUE_HELD_OUT = 40
+"""One line in so many is never trained on."""
+HEADER = 20  # bytes before what a dialogue or a scene says
+MOST_BYTES = 1 << 20  # of one spoken line
+QUIET = 0.2  # s of silence before and after: lines are cut to the sound
+_COMMAND = re.compile(r"\*(?:XY..\([^)]*\)|..?)")
+_UNSPOKEN = re.compile(r"[^A-Za-z0-9' ,.!?;:&%$-]+")
+
+
+def is_dialogue(folder: Path) -> bool:
+    """Whether the game's archive lies anywhere under a folder."""
+    return next(folder.rglob(ARCHIVE), None) is not None
+
+
+def dialogue(folder: Path, pronounce: Callable[[str], tuple[str, ...]]) -> Iterator[Spoken]:
+    """All spoken lines with the phones of their texts, speaker by speaker.
+
+    Args:
+        folder: that holds the archive, at any depth.
+        pronounce: text -> phones.
+
+    Raises:
+        UserError: no archive, one that is damaged or of another kind, PyAV is not installed.
+    """
+    path = next(folder.rglob(ARCHIVE), None)
+    if path is None:
+        raise UserError(f"{folder}: no {ARCHIVE} in it")
+    data = path.read_bytes()
+    try:
+        entries = _entries(data)
+        lines = {name: text for text_of in (_talks(data, entries), _scenes(data, entries)) for name, text in text_of}
+    except (struct.error, IndexError, UnicodeDecodeError):
+        raise UserError(f"{path}: not the talking game's archive, or damaged") from None
+    for name in sorted(lines, key=lambda n: (*_speaker(n), n)):
+        at = entries.get(f"{name}.SB")
+        said = " ".join(_UNSPOKEN.sub(" ", lines[name]).split())
+        if at is None or at[1] > MOST_BYTES or not re.search("[A-Za-z]", said) or not (phones := pronounce(said)):
+            continue
+        split = "train" if zlib.crc32(said.lower().encode()) % DIALOGUE_HELD_OUT else "val"
+        sound = _decoded(data[at[0] : at[0] + at[1]])
+        if len(sound):
+            yield Spoken(f"dialogue/{'_'.join(_speaker(name))}/{name}", sound, phones, split)
+
+
+def _speaker(name: str) -> tuple[str, str]:
+    """Who says the line of this name, as far as it tells: dialogue and side, or scene."""
+    return (name[:2], name[6]) if name[:2].isdigit() else (name[:5], "")
+
+
+def _entries(data: bytes) -> dict[str, tuple[int, int]]:
+    """Name -> where it begins, its size."""
+    if data[:4] != b"QTBL":
+        raise IndexError
+    (count,) = struct.unpack_from(">H", data, 13)
+    out = {}
+    for k in range(count):
+        name, _, at, size = struct.unpack_from(">12sBII", data, 15 + 21 * k)
+        out[name.split(b"\0")[0].decode("ascii")] = (at, size)
+    return out
+
+
+def _text(data: bytes, at: int, align: int) -> tuple[str, int]:
+    """A text that its length stands before, and where the next thing begins."""
+    end = at + 1 + data[at]
+    if data[at]:
+        return data[at + 1 : end].decode("latin-1"), (end + align - 1) // align * align
+    return "", at + 1
+
+
+def _parts(text: str) -> Iterator[tuple[int, str]]:
+    """Parts of a line that are spoken one by one, counted from 1."""
+    yield from ((k, part) for k, part in enumerate(_COMMAND.split(text), 1) if part.strip())
+
+
+def _talks(data: bytes, entries: dict[str, tuple[int, int]]) -> Iterator[tuple[str, str]]:
+    """Names of sounds and their texts, of all dialogues."""
+    for file, (start, size) in entries.items():
+        if not file.endswith(".DOG"):
+            continue
+        talk = data[start + HEADER : start + size]
+        levels, _, key, heroes, others, *_, person = struct.unpack_from(">5h6hH", talk)
+        for who, count, at in (("J", heroes, 32 + 96 * abs(levels)), ("P", others, person)):
+            for _ in range(count):
+                (number,) = struct.unpack_from(">H", talk, at + 2)
+                text, at = _text(talk, at + 4, 4)
+                name = f"{key:02d}{number:04X}{who}" if number else f"{key:02d}SSSS{who}"
+                yield from ((f"{name}{k:X}", part) for k, part in _parts(text))
+        again, after = _text(talk, struct.unpack_from(">H", talk, 26)[0], 2)
+        for who, text in (("P", again), ("J", _text(talk, after, 2)[0])):
+            yield from ((f"{key:02d}XXXX{who}{k:X}", part) for k, part in _parts(text))
+
+
+def _scenes(data: bytes, entries: dict[str, tuple[int, int]]) -> Iterator[tuple[str, str]]:
+    """Names of sounds and their texts, of all scenes."""
+    for file, (start, size) in entries.items():
+        if not file.endswith(".CUT"):
+            continue
+        scene = data[start + HEADER : start + size]
+        (count,) = struct.unpack_from(">h", scene, 2)
+        _, at = _text(scene, struct.unpack_from(">H", scene, 8)[0], 2)
+        for line in range(1, abs(count) + 1):
+            text, at = _text(scene, at, 2)
+            yield from ((f"{file[:-4]:_<5}{line:02d}{k:X}", part) for k, part in _parts(text))
+
+
+def _decoded(data: bytes) -> np.ndarray:
+    """An MP3 -> (n,) float32 at 16 kHz, `QUIET` on both sides; nothing where it cannot be decoded."""
+    try:
+        import av
+    except ImportError:
+        raise UserError('spoken dialogue needs PyAV: pip install "avatargpt[video]"') from None
+    try:
+        sound, rate = decoded(io.BytesIO(data))
+    except (av.FFmpegError, IndexError):
+        return np.zeros(0, np.float32)
+    return resample(np.pad(sound, round(QUIET * rate)), rate) if len(sound) else sound

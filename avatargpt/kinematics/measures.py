@@ -1,0 +1,343 @@
+"""Measures on joint positions: pose errors, physical plausibility, and feature vectors of clips."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from avatargpt.kinematics.joints import swings
+from vqvae import rotations as rot
+from vqvae.motion import heading
+from vqvae.smoothing import running_mean
+
+
+def _pair(predicted: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    a, b = np.asarray(predicted, np.float64), np.asarray(target, np.float64)
+    if a.shape != b.shape or a.ndim != 3 or a.shape[1:] != (22, 3) or not len(a):
+        raise ValueError(f"joints {a.shape} and {b.shape}; both must be (T, 22, 3) with the same T >= 1")
+    return a, b
+
+
+def heading_frame(joints: np.ndarray) -> np.ndarray:
+    """Every frame with its root's x and z and its yaw taken away; heights stay.
+
+    The yaw is that of the hips and shoulders (`vqvae.motion.heading`).
+
+    Args:
+        joints: (T, 22, 3) metres.
+
+    Returns:
+        (T, 22, 3) float64 metres.
+    """
+    x = np.asarray(joints, np.float64)
+    return rot.rotate(rot.about_y(-heading(x))[:, None], x - x[:, :1] * [1, 0, 1])
+
+
+def start_aligned(joints: np.ndarray) -> np.ndarray:
+    """The whole clip moved so that its first frame stands at x = z = 0 and faces +Z. (T, 22, 3) -> same, float64."""
+    x = np.asarray(joints, np.float64)
+    return rot.rotate(rot.about_y(-heading(x[:1])[0]), x - x[0, 0] * [1, 0, 1])
+
+
+def mpjpe_heading(predicted: np.ndarray, target: np.ndarray) -> float:
+    """Mean per-joint position error in the heading frame, millimetres.
+
+    mean over frames and joints of |h(predicted) - h(target)|, h = `heading_frame` of each clip by itself: pose and
+    height count, path and direction do not. Source: MPJPE after Ionescu et al. 2014 (Human3.6M), in the root-and-yaw
+    free frame in which the tokenizers of HumanML3D's line are compared.
+    """
+    a, b = _pair(predicted, target)
+    return float(1000 * np.linalg.norm(heading_frame(a) - heading_frame(b), axis=-1).mean())
+
+
+def mpjpe_global(predicted: np.ndarray, target: np.ndarray) -> float:
+    """Mean per-joint position error in the world as the clips stand, millimetres (Ionescu et al. 2014)."""
+    a, b = _pair(predicted, target)
+    return float(1000 * np.linalg.norm(a - b, axis=-1).mean())
+
+
+def drift(predicted: np.ndarray, target: np.ndarray, fps: float, seconds: float = 10.0, align: bool = True) -> float:
+    """How far the root has strayed after some time, millimetres in the ground plane.
+
+    |root_xz(predicted) - root_xz(target)| at frame round(seconds * fps) (definition of this project).
+
+    Args:
+        predicted: (T, 22, 3).
+        target: (T, 22, 3).
+        fps: frames per second.
+        seconds: when to look.
+        align: move both clips to the same start first (`start_aligned`), so that only what accumulates counts.
+
+    Returns:
+        Millimetres; NaN when the clip ends before that time.
+    """
+    a, b = _pair(predicted, target)
+    frame = round(seconds * fps)
+    if frame >= len(a):
+        return float("nan")
+    if align:
+        a, b = start_aligned(a), start_aligned(b)
+    return float(1000 * np.linalg.norm((a - b)[frame, 0, [0, 2]]))
+
+
+def _pose_distance(predicted: np.ndarray, target: np.ndarray) -> np.ndarray:
+    a, b = _pair(predicted, target)
+    return np.linalg.norm((a - b).reshape(len(a), -1), axis=-1)
+
+
+def ade(predicted: np.ndarray, target: np.ndarray) -> float:
+    """Average displacement error, metres: mean over frames of the L2 norm of the 66-d joint vector's difference.
+
+    Give it the predicted (or in-between) frames alone. It is not a mean over joints: an error of d at all 22 joints
+    counts as d * sqrt(22). Source: Yuan & Kitani 2020 (DLow), as MotionGPT (Jiang et al. 2023) uses it.
+    """
+    return float(_pose_distance(predicted, target).mean())
+
+
+def fde(predicted: np.ndarray, target: np.ndarray) -> float:
+    """Final displacement error, metres: `ade`'s norm at the last frame alone (same sources)."""
+    return float(_pose_distance(predicted, target)[-1])
+
+
+TOES = (10, 11)
+"""The joints called l_foot, r_foot: the balls of the feet, about 2 cm above the floor in standing."""
+ANKLES = (7, 8)
+EXTREMITIES = {"l_ankle": 7, "r_ankle": 8, "l_wrist": 20, "r_wrist": 21}
+
+
+def _joints(joints: np.ndarray, least: int) -> np.ndarray:
+    x = np.asarray(joints, np.float64)
+    if x.ndim != 3 or x.shape[1:] != (22, 3) or len(x) < least:
+        raise ValueError(f"joints {x.shape}; accepted (T, 22, 3) with T >= {least}")
+    return x
+
+
+def _planar_speed(feet: np.ndarray, fps: float) -> np.ndarray:
+    return np.linalg.norm(np.diff(feet[..., [0, 2]], axis=0), axis=-1) * fps
+
+
+def foot_skate(joints: np.ndarray, fps: float, height: float = 0.05, speed: float = 0.5, window: int = 5) -> float:
+    """Share of frame steps in which a foot slides on the floor, 0..1.
+
+    A step counts when either toe joint (10, 11) is below `height` in both its frames and moves faster than `speed` in
+    the plane, both in this step and on the average over `window` steps (zeros beyond the ends). 0.5 m/s is 2.5 cm per
+    frame at 20 fps. Source: Karunratanakul et al. 2023 (Guided Motion Diffusion), "foot skating ratio". The ankles
+    are left out: they swing while the toes stand. Real clips score 0.05 to 0.075 there.
+    """
+    feet = _joints(joints, 2)[:, list(TOES)]
+    moved = _planar_speed(feet, fps)
+    average = running_mean(moved, window, "constant")
+    low = feet[..., 1] < height
+    sliding = low[1:] & low[:-1] & (moved > speed) & (average > speed)
+    return float(sliding.any(1).mean())
+
+
+def dart_skate(joints: np.ndarray, fps: float, height: float = 0.03) -> float:
+    """Speed of the toes weighted by how near the floor they are, cm/s.
+
+    mean over steps and toe joints (10, 11) of d * (2 - 2^(h / 0.03)), d = planar displacement of the step, h = the
+    higher of its two heights limited to [0, 0.03]. Source: Zhao et al. 2025 (DART), after Zhang et al. 2018 (MANN).
+    """
+    feet = _joints(joints, 2)[:, list(TOES)]
+    h = np.clip(np.maximum(feet[1:, :, 1], feet[:-1, :, 1]) / height, 0, 1)
+    return float(100 * (_planar_speed(feet, fps) * (2 - 2**h)).mean())
+
+
+def contact_slide(joints: np.ndarray, fps: float, height: float = 0.05) -> float:
+    """Mean planar displacement of toe joints below `height` in both frames of a step, mm per frame at 20 fps.
+
+    0 without contact. Source: the "slide" of physical motion scores (mean foot displacement in contact).
+    """
+    feet = _joints(joints, 2)[:, list(TOES)]
+    low = feet[..., 1] < height
+    contact = low[1:] & low[:-1]
+    return float(1000 / 20 * _planar_speed(feet, fps)[contact].mean()) if contact.any() else 0.0
+
+
+def jerk(joints: np.ndarray, fps: float) -> np.ndarray:
+    """Jerk of every frame: third finite difference, L1 norm over xyz, maximum over joints.
+
+    Not divided by time: metres per frame^3 at 20 fps (other rates are scaled by (fps / 20)^3).
+    Source: Barquero et al. 2024 (FlowMDM).
+
+    Args:
+        joints: (T, 22, 3), T >= 4.
+        fps: frames per second.
+
+    Returns:
+        (T - 3,); entry i spans frames i .. i + 3.
+    """
+    third = np.diff(_joints(joints, 4), n=3, axis=0)
+    return np.abs(third).sum(-1).max(-1) * (fps / 20) ** 3
+
+
+def peak_jerk(joints: np.ndarray, fps: float) -> float:
+    """Largest `jerk` of the clip, metres per frame^3 at 20 fps."""
+    return float(jerk(joints, fps).max())
+
+
+def seam_jerk(joints: np.ndarray, fps: float, seam: int, reach: int = 2) -> float:
+    """Largest `jerk` about the seam between frames seam - 1 and seam.
+
+    Looks at the third differences that span the seam or come within `reach` frames of it.
+
+    Raises:
+        ValueError: no frame on one side of the seam.
+    """
+    x = _joints(joints, 4)
+    if not 0 < seam < len(x):
+        raise ValueError(f"seam {seam}; accepted 1 .. {len(x) - 1}")
+    values = jerk(x, fps)
+    first = min(max(0, seam - 3 - reach), len(values) - 1)
+    return float(values[first : seam + reach].max())
+
+
+def transition_jerk(windows: list[np.ndarray], fps: float, real: float) -> tuple[float, float]:
+    """Peak jerk PJ and area under the jerk AUJ over transition windows (FlowMDM: 60 frames at 20 fps).
+
+    The mean over sequences is taken for each frame of the window; PJ is its maximum, AUJ the sum over frames of
+    |mean jerk - real|. Source: Barquero et al. 2024 (FlowMDM).
+
+    Args:
+        windows: equally long clips (W, 22, 3) with the transition in the middle.
+        fps: frames per second.
+        real: mean `jerk` over real clips.
+
+    Returns:
+        PJ and AUJ, metres per frame^3 at 20 fps.
+    """
+    if not windows or len({len(w) for w in windows}) != 1:
+        raise ValueError("transition_jerk: at least one window, all of the same length")
+    mean = np.mean([jerk(w, fps) for w in windows], axis=0)
+    return float(mean.max()), float(np.abs(mean - real).sum())
+
+
+def peak_speeds(joints: np.ndarray, fps: float) -> dict[str, float]:
+    """Largest speed of each wrist and ankle in the world, m/s, by joint name (first differences)."""
+    speed = np.linalg.norm(np.diff(_joints(joints, 2), axis=0), axis=-1) * fps
+    return {name: float(speed[:, j].max()) for name, j in EXTREMITIES.items()}
+
+
+def peak_speed(joints: np.ndarray, fps: float) -> float:
+    """Largest speed among wrists and ankles, m/s."""
+    return max(peak_speeds(joints, fps).values())
+
+
+def jitter(joints: np.ndarray, fps: float) -> float:
+    """Mean length of the second difference over frames and joints, mm per frame^2 at 20 fps.
+
+    Source: the "jitter" of physical motion scores (mean acceleration x 1000). Real motion has plenty: compare.
+    """
+    second = np.diff(_joints(joints, 3), n=2, axis=0)
+    return float(1000 * np.linalg.norm(second, axis=-1).mean() * (fps / 20) ** 2)
+
+
+def dynamic(joints: np.ndarray, fps: float) -> float:
+    """Mean length of the first difference over frames and joints, mm per frame at 20 fps (how much moves at all)."""
+    first = np.diff(_joints(joints, 2), axis=0)
+    return float(1000 * np.linalg.norm(first, axis=-1).mean() * fps / 20)
+
+
+def float_share(joints: np.ndarray, fps: float, height: float = 0.05) -> float:
+    """Share of frames whose lowest joint is higher than `height` metres, 0..1. Jumps and runs count too; `fps` unused.
+
+    Source: after the "float" scores of PhysDiff (Yuan et al. 2023), as a share of frames.
+    """
+    return float((_joints(joints, 1)[..., 1].min(1) > height).mean())
+
+
+def penetration(joints: np.ndarray, fps: float) -> float:
+    """Mean depth of the lowest joint below the floor, mm, 0 for frames above it; `fps` unused.
+
+    Source: after "penetrate" of PhysDiff (Yuan et al. 2023), on joints instead of mesh vertices.
+    """
+    return float(1000 * np.maximum(-_joints(joints, 1)[..., 1].min(1), 0).mean())
+
+
+FEATURES = 228
+MIN_FRAMES = 3
+
+
+def kinematic_features(joints: np.ndarray, fps: float) -> np.ndarray:
+    """Statistics of one clip (definition of this project).
+
+    In the heading frame (`avatargpt.kinematics.measures.heading_frame`):
+    0:66 mean and 66:132 standard deviation of joint positions (m);
+    132:154 mean and 154:176 standard deviation of joint speeds (m/s);
+    176:198 mean and 198:220 standard deviation of the length of joint accelerations (m/s^2);
+    and of the root in the world: 220 path length per second, 221 net displacement per second (m/s), 222 and 223 mean
+    forward and leftward velocity (m/s), 224 mean and 225 standard deviation of yaw rate (rad/s), 226 mean height and
+    227 standard deviation of vertical velocity (m, m/s).
+
+    Args:
+        joints: (T, 22, 3) metres, T >= 3.
+        fps: frames per second.
+
+    Returns:
+        (228,) float64.
+    """
+    x = np.asarray(joints, np.float64)
+    if x.ndim != 3 or x.shape[1:] != (22, 3) or len(x) < MIN_FRAMES:
+        raise ValueError(f"joints {x.shape}; accepted (T, 22, 3) with T >= {MIN_FRAMES}")
+    local = heading_frame(x)
+    speed = np.linalg.norm(np.diff(local, axis=0), axis=-1) * fps
+    acceleration = np.linalg.norm(np.diff(local, n=2, axis=0), axis=-1) * fps**2
+    yaw, root = heading(x), x[:, 0]
+    step = np.diff(root, axis=0) * fps
+    forward = np.stack([np.sin(yaw[:-1]), np.cos(yaw[:-1])], -1)
+    left = np.stack([np.cos(yaw[:-1]), -np.sin(yaw[:-1])], -1)
+    planar, rate = step[:, [0, 2]], np.diff(yaw) * fps
+    path = [
+        np.linalg.norm(planar, axis=-1).mean(), np.linalg.norm(planar.mean(0)), (planar * forward).sum(-1).mean(),
+        (planar * left).sum(-1).mean(), rate.mean(), rate.std(), root[:, 1].mean(), step[:, 1].std(),
+    ]  # fmt: skip
+    return np.concatenate([
+        local.mean(0).ravel(), local.std(0).ravel(), speed.mean(0), speed.std(0), acceleration.mean(0),
+        acceleration.std(0), path,
+    ])  # fmt: skip
+
+
+SIZE = 437
+KEY = [0, 15, 20, 21, 7, 8]  # pelvis, head, wrists, ankles
+LEAST, WIDE = 0.12, 0.35  # m of a movement to and fro that counts
+MOST = 24.0  # half-swings beyond which more are not told apart
+SHORTEST = 6  # frames; the last pose of a shorter clip is held
+
+
+def motion_signature(joints: np.ndarray, fps: float = 20.0) -> np.ndarray:
+    """Numbers of one clip.
+
+    0:228 `kinematic_features`; then, of the pelvis, head, wrists and ankles (6) in the heading frame: 228:282 mean and
+    282:336 standard deviation of the positions in each third of the clip (m); 336:358 95th percentile of every joint's
+    speed (m/s), 358:364 and 364:370 the largest speeds of the six in the heading frame and in the world; 370:388 the
+    highest, lowest and mean height of the six over the floor (m); 388:412 how often they swing to and fro (x, y, z by
+    12 cm, y by 35 cm; log of 1 + half-swings) and 412:436 half-swings per second; 436 log of the seconds.
+
+    Args:
+        joints: (T, 22, 3) metres, T >= 1.
+        fps: frames per second.
+
+    Returns:
+        (437,) float32.
+    """
+    x = np.asarray(joints, np.float64)
+    if x.ndim != 3 or x.shape[1:] != (22, 3) or not len(x):
+        raise ValueError(f"joints {x.shape}; accepted (T, 22, 3) with T >= 1")
+    if len(x) < SHORTEST:
+        x = np.concatenate([x, np.repeat(x[-1:], SHORTEST - len(x), 0)])
+    local = heading_frame(x)
+    thirds = np.array_split(local[:, KEY], 3)
+    speed = np.linalg.norm(np.diff(local, axis=0), axis=-1) * fps
+    world = np.linalg.norm(np.diff(x[:, KEY], axis=0), axis=-1) * fps
+    floor = np.percentile(x[:, [7, 8, 10, 11], 1].min(1), 5)
+    height = x[:, KEY, 1] - floor
+    often = np.array([
+        min(float(swings(height[:, k] if axis == 1 else local[:, joint, axis], least)), MOST)
+        for k, joint in enumerate(KEY) for axis, least in ((0, LEAST), (1, LEAST), (2, LEAST), (1, WIDE))
+    ])  # fmt: skip
+    seconds = len(x) / fps
+    parts = [
+        kinematic_features(x, fps), *(t.mean(0).ravel() for t in thirds), *(t.std(0).ravel() for t in thirds),
+        np.percentile(speed, 95, axis=0), speed[:, KEY].max(0), world.max(0), height.max(0), height.min(0),
+        height.mean(0), np.log1p(often), often / seconds, [np.log(seconds)],
+    ]  # fmt: skip
+    return np.concatenate(parts).astype(np.float32)
